@@ -1,0 +1,108 @@
+# bitsweep: `make help` lists the targets.
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VERSION := 0.1.0
+COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
+
+# Debian's names of everything the build, the tests and the charts use.
+PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
+            libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
+PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash
+
+CC ?= gcc
+ARCH ?= native
+PREFIX ?= /usr/local
+SANITIZE ?=
+WERROR ?=
+
+ifeq ($(SANITIZE),1)
+VARIANT := sanitize
+EXTRA := -O1 -fsanitize=address,undefined,float-divide-by-zero,float-cast-overflow \
+         -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(SANITIZE),)
+VARIANT := release
+EXTRA := -O3
+else
+$(error SANITIZE is 1 or not set, not '$(SANITIZE)')
+endif
+
+BUILD := build/$(VARIANT)
+CFLAGS ?= -g -march=$(ARCH)
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
+            -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wcast-qual \
+            -Wundef $(if $(WERROR),-Werror)
+# Floating point as written: no contraction, no reordering.
+ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(WARNINGS) $(CFLAGS) $(EXTRA) \
+             -ffp-contract=off -fopenmp -DBS_VERSION='"$(VERSION)"' \
+             $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+
+LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c))
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
+TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
+TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
+SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c)
+
+.PHONY: all quickstart check bench setup install clean format lint help
+all: $(BUILD)/bitsweep ## build the program
+
+quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
+	@$(MAKE) --no-print-directory all
+	$(BUILD)/bitsweep run --memory 330M configs/quickstart.yaml
+
+check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan)
+	@$(MAKE) --no-print-directory tests
+	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS)
+
+setup: ## install what is missing with apt, or say what to run
+	@.ci/setup $(PACKAGES)
+
+.PHONY: tests
+tests: all $(TESTS)
+
+$(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka 2>/dev/null)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The commit is known to two objects only, so that a commit does not rebuild the rest.
+$(BUILD)/eval/main.o $(BUILD)/eval/store/results.o: EXTRA += -DBS_COMMIT='"$(COMMIT)"'
+$(BUILD)/eval/main.o $(BUILD)/eval/store/results.o: $(BUILD)/commit
+
+$(BUILD)/commit: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' > $@
+
+# Rebuild when compiler or flags change.
+$(BUILD)/flags: FORCE
+	@pkg-config --exists $(PKGS) || { echo "packages are missing: make setup" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$($(CC) --version | head -n 1) $(subst ",\",$(ALL_CFLAGS))" > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+.PHONY: FORCE
+FORCE:
+
+install: all ## install program, chart templates and configs under PREFIX
+	install -D $(BUILD)/bitsweep $(DESTDIR)$(PREFIX)/bin/bitsweep
+	install -d $(DESTDIR)$(PREFIX)/plots
+	install -m 644 plots/*.gp $(DESTDIR)$(PREFIX)/plots
+
+clean: ## remove what was built
+	rm -rf build
+
+format: ## clang-format every source
+	clang-format -i $(ALL_SOURCES) $(shell find algorithms eval tests -name '*.h')
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+
+-include $(ALL_SOURCES:%.c=$(BUILD)/%.d)

@@ -1,0 +1,247 @@
+#define XXH_STATIC_LINKING_ONLY /* the size of XXH3_state_t, so that bs_alloc can hold one */
+
+#include "eval/base/file.h"
+
+#include "eval/base/mem.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+/* Opens for reading and takes the size; a directory is refused here, since open allows it. */
+static enum bs_status file_open(const char *path, int *fd, struct stat *info, struct bs_error *err)
+{
+    int reason = 0;
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return bs_fail(err, BS_EIO, "cannot open '%s': %s", path, strerror(errno));
+    if (fstat(*fd, info))
+        reason = errno;
+    else if (S_ISDIR(info->st_mode))
+        reason = EISDIR;
+    if (!reason)
+        return BS_OK;
+    close(*fd);
+    return bs_fail(err, BS_EIO, "cannot read '%s': %s", path, strerror(reason));
+}
+
+enum bs_status bs_map_open(const char *path, struct bs_map *map, struct bs_error *err)
+{
+    *map = (struct bs_map){0};
+    int fd;
+    struct stat info;
+    enum bs_status status = file_open(path, &fd, &info, err);
+    if (status)
+        return status;
+    if (!S_ISREG(info.st_mode)) {
+        status = bs_fail(err, BS_EIO, "cannot map '%s': not a regular file", path);
+    } else if (info.st_size > 0) {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            status = bs_fail(err, BS_EIO, "cannot map '%s': %s", path, strerror(errno));
+        else
+            *map = (struct bs_map){.data = data, .size = (size_t)info.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void bs_map_close(struct bs_map *map)
+{
+    /* The one place where the const of a map is dropped: munmap takes a plain pointer. */
+    if (map->data)
+        munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (struct bs_map){0};
+}
+
+/* Reads to the end, whatever fstat said: a pipe tells no size, and a file may grow meanwhile. */
+static enum bs_status file_read_all(const char *path, int fd, size_t expected, char **data,
+                                    size_t *size, struct bs_error *err)
+{
+    size_t capacity = expected + 2; /* one to see the end, one for the zero byte */
+    size_t used = 0;
+    char *buffer = bs_alloc(capacity, 1);
+    if (!buffer)
+        return bs_fail_memory(err);
+    for (;;) {
+        ssize_t got = read(fd, buffer + used, capacity - 1 - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            bs_free(buffer);
+            return bs_fail(err, BS_EIO, "cannot read '%s': %s", path, strerror(errno));
+        }
+        if (got == 0)
+            break;
+        used += (size_t)got;
+        if (used < capacity - 1)
+            continue;
+        size_t larger = capacity <= SIZE_MAX / 2 ? capacity * 2 : SIZE_MAX;
+        char *grown = bs_realloc(buffer, capacity, larger, 1);
+        if (!grown) {
+            bs_free(buffer);
+            return bs_fail_memory(err);
+        }
+        buffer = grown;
+        capacity = larger;
+    }
+    buffer[used] = '\0';
+    *data = buffer;
+    *size = used;
+    return BS_OK;
+}
+
+enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err)
+{
+    *data = NULL;
+    *size = 0;
+    int fd;
+    struct stat info;
+    enum bs_status status = file_open(path, &fd, &info, err);
+    if (status)
+        return status;
+    size_t expected = S_ISREG(info.st_mode) && info.st_size > 0 ? (size_t)info.st_size : 4096;
+    status = file_read_all(path, fd, expected, data, size, err);
+    close(fd);
+    return status;
+}
+
+/* The folder part of a path: "" for a bare file name. NULL when memory runs out. */
+static char *parent_of(const char *path)
+{
+    char *parent = bs_strdup(path);
+    if (!parent)
+        return NULL;
+    char *slash = strrchr(parent, '/');
+    if (slash == parent && slash)
+        slash++; /* the root keeps its slash */
+    *(slash ? slash : parent) = '\0';
+    return parent;
+}
+
+/* One level. Whoever made the folder first is fine, as long as it is one. */
+static enum bs_status make_one(const char *path, struct bs_error *err)
+{
+    if (!mkdir(path, 0777))
+        return BS_OK;
+    int reason = errno;
+    struct stat info;
+    bool exists = !stat(path, &info);
+    if (exists && S_ISDIR(info.st_mode))
+        return BS_OK;
+    return bs_fail(err, BS_EIO, "cannot create the folder '%s': %s", path,
+                   strerror(exists ? ENOTDIR : reason));
+}
+
+enum bs_status bs_make_directory(const char *path, struct bs_error *err)
+{
+    char *partial = bs_strdup(path);
+    if (!partial)
+        return bs_fail_memory(err);
+    enum bs_status status = BS_OK;
+    for (char *p = partial; *p && !status; p++) {
+        if (*p != '/' || p == partial)
+            continue;
+        *p = '\0';
+        status = make_one(partial, err);
+        *p = '/';
+    }
+    if (!status)
+        status = make_one(path, err);
+    bs_free(partial);
+    return status;
+}
+
+enum bs_status bs_make_parent(const char *path, struct bs_error *err)
+{
+    char *parent = parent_of(path);
+    if (!parent)
+        return bs_fail_memory(err);
+    enum bs_status status = *parent ? bs_make_directory(parent, err) : BS_OK;
+    bs_free(parent);
+    return status;
+}
+
+static enum bs_status sync_path(const char *path, int flags, struct bs_error *err)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0)
+        return bs_fail(err, BS_EIO, "cannot open '%s': %s", path, strerror(errno));
+    int reason = fsync(fd) ? errno : 0;
+    close(fd);
+    /* Some file systems cannot sync a folder and say EINVAL; that is no failure of the write. */
+    if (reason && !((flags & O_DIRECTORY) && reason == EINVAL))
+        return bs_fail(err, BS_EIO, "cannot write '%s' to disk: %s", path, strerror(reason));
+    return BS_OK;
+}
+
+enum bs_status bs_file_commit(const char *temporary, const char *path, struct bs_error *err)
+{
+    char *parent = parent_of(path);
+    if (!parent)
+        return bs_fail_memory(err);
+    enum bs_status status = sync_path(temporary, O_RDONLY, err);
+    if (!status && rename(temporary, path))
+        status = bs_fail(err, BS_EIO, "cannot rename '%s' to '%s': %s", temporary, path,
+                         strerror(errno));
+    if (!status) /* the new name lives in the folder, which is synced on its own */
+        status = sync_path(*parent ? parent : ".", O_RDONLY | O_DIRECTORY, err);
+    bs_free(parent);
+    return status;
+}
+
+struct bs_digest_state {
+    XXH3_state_t xxh;
+};
+
+struct bs_digest_state *bs_digest_create(void)
+{
+    struct bs_digest_state *state = bs_calloc(1, sizeof *state);
+    if (state && XXH3_128bits_reset(&state->xxh) != XXH_OK) {
+        bs_free(state);
+        return NULL;
+    }
+    return state;
+}
+
+void bs_digest_add(struct bs_digest_state *state, const void *data, size_t size)
+{
+    if (size == 0)
+        return; /* data may be NULL then, which the library counts as an error */
+    XXH_errorcode code = XXH3_128bits_update(&state->xxh, data, size);
+    assert(code == XXH_OK);
+    (void)code;
+}
+
+static struct bs_digest digest_print(XXH128_hash_t hash)
+{
+    static const char digits[] = "0123456789abcdef";
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, hash);
+    struct bs_digest digest = {{0}};
+    for (size_t i = 0; i < sizeof canonical.digest; i++) {
+        digest.hex[2 * i] = digits[canonical.digest[i] >> 4];
+        digest.hex[2 * i + 1] = digits[canonical.digest[i] & 15];
+    }
+    return digest;
+}
+
+struct bs_digest bs_digest_finish(struct bs_digest_state *state)
+{
+    struct bs_digest digest = digest_print(XXH3_128bits_digest(&state->xxh));
+    bs_free(state);
+    return digest;
+}
+
+struct bs_digest bs_digest_of(const void *data, size_t size)
+{
+    return digest_print(XXH3_128bits(data, size));
+}

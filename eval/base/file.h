@@ -1,0 +1,42 @@
+/* Files: read whole, map, digest, and replace at one stroke. */
+#ifndef BS_EVAL_BASE_FILE_H
+#define BS_EVAL_BASE_FILE_H
+
+#include <stddef.h>
+
+#include "eval/base/error.h"
+
+/* A read-only map of a whole file. An empty file has size 0 and data NULL. */
+struct bs_map {
+    const unsigned char *data;
+    size_t size;
+};
+
+/* BS_EIO naming the file and the system's reason. */
+enum bs_status bs_map_open(const char *path, struct bs_map *map, struct bs_error *err);
+void bs_map_close(struct bs_map *map);
+
+/* The file's bytes in new memory with a zero byte behind them (freed with bs_free). */
+enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err);
+
+/* mkdir -p for the folder that will hold `path` (nothing for a bare file name). */
+enum bs_status bs_make_parent(const char *path, struct bs_error *err);
+
+/* mkdir -p for `path` itself. */
+enum bs_status bs_make_directory(const char *path, struct bs_error *err);
+
+/* Makes `temporary` durable (fsync) and gives it the name `path`, replacing what was there; readers
+ * see the old file or the new one, whole. */
+enum bs_status bs_file_commit(const char *temporary, const char *path, struct bs_error *err);
+
+/* A 128-bit XXH3 digest as 32 hexadecimal digits. It tells contents apart; it is no signature. */
+struct bs_digest {
+    char hex[33];
+};
+struct bs_digest_state;
+struct bs_digest_state *bs_digest_create(void); /* NULL when memory runs out */
+void bs_digest_add(struct bs_digest_state *state, const void *data, size_t size);
+struct bs_digest bs_digest_finish(struct bs_digest_state *state); /* frees the state */
+struct bs_digest bs_digest_of(const void *data, size_t size);
+
+#endif

@@ -1,0 +1,86 @@
+#include "eval/base/mem.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+/* The only mutable globals of the library: they exist for tests and never change a result. */
+static atomic_long allocations;
+static atomic_long fail_at;
+
+static bool told_to_fail(void)
+{
+    long n = atomic_fetch_add(&allocations, 1) + 1;
+    return n == atomic_load(&fail_at);
+}
+
+void *bs_alloc(size_t count, size_t size)
+{
+    if (told_to_fail())
+        return NULL;
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT)
+        return NULL;
+    size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+}
+
+void *bs_calloc(size_t count, size_t size)
+{
+    void *memory = bs_alloc(count, size);
+    if (memory)
+        memset(memory, 0, count * size);
+    return memory;
+}
+
+void *bs_realloc(void *memory, size_t old_count, size_t new_count, size_t size)
+{
+    void *grown = bs_alloc(new_count, size);
+    if (!grown)
+        return NULL;
+    size_t kept = old_count < new_count ? old_count : new_count;
+    if (memory && kept)
+        memcpy(grown, memory, kept * size);
+    bs_free(memory);
+    return grown;
+}
+
+char *bs_strdup(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = bs_alloc(bytes, 1);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+char *bs_printf(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = length < 0 ? NULL : bs_alloc((size_t)length + 1, 1);
+    if (text)
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void bs_free(void *memory)
+{
+    free(memory);
+}
+
+long bs_alloc_fail_at(long n)
+{
+    long made = atomic_exchange(&allocations, 0);
+    atomic_store(&fail_at, n);
+    return made;
+}

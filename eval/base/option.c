@@ -1,0 +1,351 @@
+#include "eval/base/option.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER_TEXT = 40, ALLOWED_TEXT = 400, LONGEST_WORD = 48, LONGEST_QUOTE = 60 };
+
+/* Options are reached through their offset; memcpy keeps that free of aliasing questions. */
+static void put_bool(const struct bs_option *option, void *values, bool value)
+{
+    memcpy((char *)values + option->offset, &value, sizeof value);
+}
+
+static void put_int(const struct bs_option *option, void *values, int value)
+{
+    memcpy((char *)values + option->offset, &value, sizeof value);
+}
+
+static void put_double(const struct bs_option *option, void *values, double value)
+{
+    memcpy((char *)values + option->offset, &value, sizeof value);
+}
+
+/* The field's value, whatever its type; every int and bool is exact in a double. */
+static double option_value(const struct bs_option *option, const void *values)
+{
+    const char *field = (const char *)values + option->offset;
+    if (option->type == BS_BOOL) {
+        bool value;
+        memcpy(&value, field, sizeof value);
+        return value;
+    }
+    if (option->type == BS_DOUBLE) {
+        double value;
+        memcpy(&value, field, sizeof value);
+        return value;
+    }
+    int value;
+    memcpy(&value, field, sizeof value);
+    return value;
+}
+
+void bs_options_default(const struct bs_option *options, void *values)
+{
+    for (const struct bs_option *option = options; option && option->name; option++) {
+        if (option->type == BS_BOOL)
+            put_bool(option, values, option->initial != 0);
+        else if (option->type == BS_DOUBLE)
+            put_double(option, values, option->initial);
+        else
+            put_int(option, values, (int)option->initial);
+    }
+}
+
+const struct bs_option *bs_option_find(const struct bs_option *options, const char *name)
+{
+    for (const struct bs_option *option = options; option && option->name; option++)
+        if (strcmp(option->name, name) == 0)
+            return option;
+    return NULL;
+}
+
+/* YAML 1.2 has three spellings of each truth value; tables know the lower-case one. */
+static const char *plain_truth(const char *text)
+{
+    if (strcmp(text, "True") == 0 || strcmp(text, "TRUE") == 0)
+        return "true";
+    if (strcmp(text, "False") == 0 || strcmp(text, "FALSE") == 0)
+        return "false";
+    return text;
+}
+
+/* The index of text in words, or -1. */
+static int word_index(const char *const *words, const char *text)
+{
+    for (int k = 0; words && words[k]; k++)
+        if (strcmp(words[k], text) == 0)
+            return k;
+    return -1;
+}
+
+static int num_words(const char *const *words)
+{
+    int count = 0;
+    while (words && words[count])
+        count++;
+    return count;
+}
+
+/* Decimal notation only: strtod and strtol would also take blanks, hexadecimal, "inf" and "nan". */
+static bool read_number(const char *text, const char *characters, double *value)
+{
+    if (!*text || text[strspn(text, characters)] != '\0')
+        return false;
+    char *end;
+    *value = strtod(text, &end) + 0.0; /* -0 becomes 0, which prints and compares as 0 */
+    return *end == '\0' && isfinite(*value);
+}
+
+static bool parse_bool(const struct bs_option *option, const char *text, void *values)
+{
+    const char *word = plain_truth(text);
+    bool value = strcmp(word, "true") == 0;
+    if (!value && strcmp(word, "false") != 0)
+        return false;
+    put_bool(option, values, value);
+    return true;
+}
+
+static bool parse_choice(const struct bs_option *option, const char *text, void *values)
+{
+    int index = word_index(option->words, plain_truth(text));
+    if (index < 0)
+        return false;
+    put_int(option, values, index);
+    return true;
+}
+
+static bool parse_number(const struct bs_option *option, const char *text, void *values)
+{
+    bool whole = option->type == BS_INT;
+    int index = whole ? word_index(option->words, text) : -1;
+    if (index >= 0) {
+        put_int(option, values, -index);
+        return true;
+    }
+    double value;
+    if (!read_number(text, whole ? "+-0123456789" : "+-.0123456789eE", &value) ||
+        value < option->min || value > option->max)
+        return false;
+    if (!whole) {
+        put_double(option, values, value);
+        return true;
+    }
+    if (value < INT_MIN || value > INT_MAX)
+        return false;
+    put_int(option, values, (int)value);
+    return true;
+}
+
+/* How many bytes of a text a message quotes: not all of a novel, and no half of a UTF-8 letter. */
+static int quoted_length(const char *text)
+{
+    int length = 0;
+    while (length < LONGEST_QUOTE && text[length])
+        length++;
+    while (length > 0 && (text[length] & 0xc0) == 0x80)
+        length--;
+    return length;
+}
+
+enum bs_status bs_option_parse(const struct bs_option *option, const char *text, void *values,
+                               struct bs_error *err)
+{
+    bool good = false;
+    switch (option->type) {
+    case BS_BOOL:
+        good = parse_bool(option, text, values);
+        break;
+    case BS_CHOICE:
+        good = parse_choice(option, text, values);
+        break;
+    case BS_INT:
+    case BS_DOUBLE:
+        good = parse_number(option, text, values);
+        break;
+    }
+    if (good)
+        return BS_OK;
+    char allowed[ALLOWED_TEXT];
+    bs_option_print_allowed(option, allowed, sizeof allowed);
+    int shown = quoted_length(text);
+    return bs_fail(err, BS_ECONFIG, "%s is '%.*s%s', expected %s", option->name, shown, text,
+                   text[shown] ? "..." : "", allowed);
+}
+
+/* The shortest text that reads back as the same double: 10 rather than 1e+01. */
+static void print_number(double value, char *out, size_t size)
+{
+    char text[NUMBER_TEXT], shortest[NUMBER_TEXT] = "";
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value && (!shortest[0] || strlen(text) < strlen(shortest)))
+            memcpy(shortest, text, sizeof text);
+    }
+    snprintf(out, size, "%s", shortest[0] ? shortest : text);
+}
+
+static void print_value(const struct bs_option *option, double value, char *out, size_t size)
+{
+    int index = 0;
+    switch (option->type) {
+    case BS_BOOL:
+        snprintf(out, size, "%s", value != 0 ? "true" : "false");
+        return;
+    case BS_CHOICE:
+        index = (int)value;
+        break;
+    case BS_INT:
+        index = value > 0 || value >= option->min ? -1 : -(int)value;
+        break;
+    case BS_DOUBLE:
+        print_number(value, out, size);
+        return;
+    }
+    if (index >= 0 && index < num_words(option->words))
+        snprintf(out, size, "%s", option->words[index]);
+    else
+        snprintf(out, size, "%.0f", value);
+}
+
+void bs_option_print(const struct bs_option *option, const void *values, char *out, size_t size)
+{
+    print_value(option, option_value(option, values), out, size);
+}
+
+void bs_option_print_default(const struct bs_option *option, char *out, size_t size)
+{
+    print_value(option, option->initial, out, size);
+}
+
+bool bs_option_is_default(const struct bs_option *option, const void *values)
+{
+    return option_value(option, values) == option->initial;
+}
+
+/* Appends to a text that may be full; always terminated. */
+static void append(char *out, size_t size, const char *text)
+{
+    size_t used = strlen(out);
+    if (used + 1 < size)
+        snprintf(out + used, size - used, "%s", text);
+}
+
+/* "a, b or c"; with `more` to follow, "a, b". */
+static void append_words(const char *const *words, bool more, char *out, size_t size)
+{
+    int count = num_words(words);
+    for (int k = 0; k < count; k++) {
+        if (k > 0)
+            append(out, size, k + 1 == count && !more ? " or " : ", ");
+        append(out, size, words[k]);
+    }
+}
+
+static void append_bounds(const struct bs_option *option, bool whole, char *out, size_t size)
+{
+    char low[NUMBER_TEXT], high[NUMBER_TEXT], bounds[2 * NUMBER_TEXT + 16] = "";
+    bool has_low = isfinite(option->min) && !(whole && option->min <= INT_MIN);
+    bool has_high = isfinite(option->max) && !(whole && option->max >= INT_MAX);
+    if (whole) {
+        snprintf(low, sizeof low, "%.0f", option->min);
+        snprintf(high, sizeof high, "%.0f", option->max);
+    } else {
+        print_number(option->min, low, sizeof low);
+        print_number(option->max, high, sizeof high);
+    }
+    if (has_low && has_high)
+        snprintf(bounds, sizeof bounds, " from %s to %s", low, high);
+    else if (has_low)
+        snprintf(bounds, sizeof bounds, " of at least %s", low);
+    else if (has_high)
+        snprintf(bounds, sizeof bounds, " of at most %s", high);
+    append(out, size, bounds);
+}
+
+void bs_option_print_allowed(const struct bs_option *option, char *out, size_t size)
+{
+    if (size == 0)
+        return;
+    out[0] = '\0';
+    bool whole = option->type == BS_INT;
+    switch (option->type) {
+    case BS_BOOL:
+        append(out, size, "true or false");
+        break;
+    case BS_CHOICE:
+        append_words(option->words, false, out, size);
+        break;
+    case BS_INT:
+    case BS_DOUBLE:
+        if (whole && num_words(option->words) > 0) {
+            append_words(option->words, true, out, size);
+            append(out, size, " or ");
+        }
+        append(out, size, whole ? "a whole number" : "a number");
+        append_bounds(option, whole, out, size);
+        break;
+    }
+}
+
+static int smallest(int a, int b) { return a < b ? a : b; }
+
+/* Edits (a letter more, less, other, or two neighbours swapped) between two words of at most
+ * LONGEST_WORD letters, case aside. */
+static int edit_distance(const char *a, const char *b)
+{
+    int rows[3][LONGEST_WORD + 1];
+    int *before = rows[0], *last = rows[1], *now = rows[2];
+    int length = (int)strlen(b);
+    for (int j = 0; j <= length; j++)
+        last[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        now[0] = i;
+        for (int j = 1; j <= length; j++) {
+            int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+            now[j] = smallest(last[j - 1] + (x != y), smallest(last[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+                y == tolower((unsigned char)a[i - 2]))
+                now[j] = smallest(now[j], before[j - 2] + 1);
+        }
+        int *free_row = before;
+        before = last;
+        last = now;
+        now = free_row;
+    }
+    return last[length];
+}
+
+/* People abbreviate as often as they slip: "sym" for symmetric. */
+static bool abbreviates(const char *word, const char *candidate)
+{
+    size_t length = strlen(word);
+    return length >= 3 && strncmp(word, candidate, length) == 0;
+}
+
+const char *bs_nearest_word(const char *word, const char *const *candidates)
+{
+    const char *nearest = NULL;
+    int least = INT_MAX;
+    if (strlen(word) > LONGEST_WORD)
+        return NULL;
+    for (int k = 0; candidates && candidates[k]; k++) {
+        int length = (int)strlen(candidates[k]);
+        if (length > LONGEST_WORD)
+            continue;
+        int distance = edit_distance(word, candidates[k]);
+        int tolerated = 1 + length / 4;
+        bool near =
+            (distance <= tolerated && distance < length) || abbreviates(word, candidates[k]);
+        if (near && distance < least) {
+            least = distance;
+            nearest = candidates[k];
+        }
+    }
+    return nearest;
+}

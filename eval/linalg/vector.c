@@ -1,0 +1,197 @@
+#include "eval/linalg/vector.h"
+
+#include <math.h>
+
+enum { LANES = 16 };
+
+/* glibc has vector forms of these, which the compiler uses in a loop where it is told of them. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#pragma omp declare simd notinbranch
+float expf(float);
+#pragma omp declare simd notinbranch
+double exp(double);
+#pragma omp declare simd notinbranch
+float powf(float, float);
+#endif
+
+void bs_min_max(const float *x, size_t count, float *low, float *high)
+{
+    float lo[LANES], hi[LANES];
+    for (int l = 0; l < LANES; l++)
+        lo[l] = hi[l] = x[0];
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            lo[l] = x[i + (size_t)l] < lo[l] ? x[i + (size_t)l] : lo[l];
+            hi[l] = x[i + (size_t)l] > hi[l] ? x[i + (size_t)l] : hi[l];
+        }
+    for (; i < count; i++) {
+        lo[0] = x[i] < lo[0] ? x[i] : lo[0];
+        hi[0] = x[i] > hi[0] ? x[i] : hi[0];
+    }
+    for (int l = 1; l < LANES; l++) {
+        lo[0] = lo[l] < lo[0] ? lo[l] : lo[0];
+        hi[0] = hi[l] > hi[0] ? hi[l] : hi[0];
+    }
+    *low = lo[0];
+    *high = hi[0];
+}
+
+float bs_abs_max(const float *x, size_t count)
+{
+    if (!count)
+        return 0;
+    float low, high;
+    bs_min_max(x, count, &low, &high);
+    return -low > high ? -low : high;
+}
+
+static double sum_lanes(const double *lanes)
+{
+    double sum = 0;
+    for (int l = 0; l < LANES; l++)
+        sum += lanes[l];
+    return sum;
+}
+
+double bs_sum_squares(const float *x, size_t count)
+{
+    return bs_dot(x, x, count);
+}
+
+double bs_dot(const float *x, const float *y, size_t count)
+{
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lanes[l] += (double)x[i + (size_t)l] * (double)y[i + (size_t)l];
+    for (; i < count; i++)
+        lanes[0] += (double)x[i] * (double)y[i];
+    return sum_lanes(lanes);
+}
+
+double bs_sum_squared_difference(const float *x, const float *y, size_t count)
+{
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            double d = (double)x[i + (size_t)l] - (double)y[i + (size_t)l];
+            lanes[l] += d * d;
+        }
+    for (; i < count; i++)
+        lanes[0] += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    return sum_lanes(lanes);
+}
+
+size_t bs_first_not_finite(const float *x, size_t count)
+{
+    enum { CHUNK = 1024 };
+    for (size_t start = 0; start < count; start += CHUNK) {
+        size_t end = start + CHUNK < count ? start + CHUNK : count;
+        /* x - x is zero for a finite value and NaN for any other. */
+        int bad = 0;
+        for (size_t i = start; i < end; i++)
+            bad |= x[i] - x[i] != 0.0f;
+        for (size_t i = start; bad && i < end; i++)
+            if (!isfinite(x[i]))
+                return i;
+    }
+    return count;
+}
+
+float bs_exp_shifted(float *x, size_t count, float shift)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        x[i] = expf(x[i] - shift);
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lanes[l] += x[i + (size_t)l];
+    for (; i < count; i++)
+        lanes[0] += x[i];
+    float sum = 0;
+    for (int l = 0; l < LANES; l++)
+        sum += lanes[l];
+    return sum;
+}
+
+double bs_sum_exp(const float *x, size_t count, double shift)
+{
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+#pragma omp simd
+        for (int l = 0; l < LANES; l++)
+            lanes[l] += exp((double)x[i + (size_t)l] - shift);
+    }
+    for (; i < count; i++)
+        lanes[0] += exp((double)x[i] - shift);
+    return sum_lanes(lanes);
+}
+
+void bs_exp_to_double(const float *x, size_t count, double shift, double *p)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        p[i] = exp((double)x[i] - shift);
+}
+
+double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count)
+{
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            size_t j = i + (size_t)l;
+            lanes[l] += p[j] * ((double)x[j] - (double)y[j]);
+        }
+    for (; i < count; i++)
+        lanes[0] += p[i] * ((double)x[i] - (double)y[i]);
+    return sum_lanes(lanes);
+}
+
+void bs_silu_times(float *gate, const float *up, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+}
+
+float bs_sum_power_difference(const float *x, const float *y, size_t count, float power)
+{
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+#pragma omp simd
+        for (int l = 0; l < LANES; l++)
+            lanes[l] += powf(fabsf(x[i + (size_t)l] - y[i + (size_t)l]), power);
+    }
+    for (; i < count; i++)
+        lanes[0] += powf(fabsf(x[i] - y[i]), power);
+    float sum = 0;
+    for (int l = 0; l < LANES; l++)
+        sum += lanes[l];
+    return sum;
+}
+
+void bs_power(const float *x, size_t count, float power, float *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = powf(x[i], power);
+}
+
+void bs_rms_norm(const float *x, const float *weight, float eps, int rows, int width, float *y)
+{
+    for (int t = 0; t < rows; t++) {
+        const float *row = x + (size_t)t * (size_t)width;
+        float *out = y + (size_t)t * (size_t)width;
+        float mean = (float)(bs_sum_squares(row, (size_t)width) / width);
+        float factor = 1.0f / sqrtf(mean + eps);
+        for (int j = 0; j < width; j++)
+            out[j] = weight[j] * (row[j] * factor);
+    }
+}

@@ -1,0 +1,248 @@
+/* The three published integer grids, all in float32. Every one decodes scale * (code - zero_point) and
+ * encodes clip(rte(x / scale) + zero_point, 0, maxq) with maxq = 2^bits - 1 and rte = nearest, ties to
+ * even; they differ in the range that scale and zero_point are made from.
+ *
+ * gptq         IST-DASLab/gptq quant.py. The range always contains 0. Symmetric: hi = max(|lo|, hi),
+ *              lo = -hi only where lo < 0, zero_point = 2^(bits-1): the levels are not symmetric
+ *              around 0, and a group without negative values wastes half its range, as there.
+ *              scale = (hi - lo) / maxq; an all-zero group has lo, hi = -1, 1.
+ * awq          mit-han-lab/llm-awq quantizer.py. The range need not contain 0: zero_point is clipped.
+ *              hi - lo is at least 1e-5. Symmetric (its forks; the original cannot run it):
+ *              scale = max(|x|, 1e-5) / (2^(bits-1) - 1).
+ * smoothquant  mit-han-lab/smoothquant fake_quant.py. Symmetric only, the awq scale. The original does
+ *              not clip, and need not: its scale is always the group's own. A static activation
+ *              scale can be exceeded; then codes clip at the ends. */
+#include "eval/quant/format.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/linalg/vector.h"
+
+static const char *const symmetric_words[] = {"false", "true", "auto", NULL};
+static const char *const grid_words[] = {"gptq", "awq", "smoothquant", "auto", NULL};
+static const char *const range_words[] = {"minmax", "mse", NULL};
+static const char *const group_words[] = {"channel", "tensor", NULL};
+static const char *const granularity_words[] = {"token", "tensor", "tensor_static", NULL};
+
+const struct bs_option bs_format_options[] = {
+    BS_OPT(struct bs_format, bits, BS_BITS_NONE, 2, 16, "bits of a code; 16 = not quantized"),
+    BS_OPT_WORDS(struct bs_format, group_size, BS_INT, BS_GROUP_CHANNEL, 1, 1 << 24, group_words,
+                 "columns that share scale and zero point; channel = a row, tensor = the matrix"),
+    BS_OPT_WORDS(struct bs_format, symmetric, BS_CHOICE, BS_SYMMETRIC_AUTO, 0, 2, symmetric_words,
+                 "no zero point; auto = as the grid's authors have it"),
+    BS_OPT_WORDS(struct bs_format, grid, BS_CHOICE, BS_GRID_AUTO, 0, 3, grid_words,
+                 "whose range rule; auto = that of the algorithm's authors"),
+    BS_OPT_WORDS(struct bs_format, range, BS_CHOICE, BS_RANGE_MINMAX, 0, 1, range_words,
+                 "minmax = the extremes; mse = shrunk to the least error"),
+    BS_OPT(struct bs_format, range_norm, 2.4, 0.1, 10, "mse: power of the error"),
+    BS_OPT(struct bs_format, range_grid, 100, 1, 10000, "mse: steps from full range to none"),
+    BS_OPT(struct bs_format, range_maxshrink, 0.8, 0, 1, "mse: share of the steps that is tried"),
+    {.name = NULL},
+};
+
+const struct bs_option bs_activations_options[] = {
+    BS_OPT(struct bs_activations, bits, BS_BITS_NONE, 2, 16, "bits of a code; 16 = not quantized"),
+    BS_OPT_WORDS(struct bs_activations, granularity, BS_CHOICE, BS_ACT_TOKEN, 0, 2,
+                 granularity_words,
+                 "what shares a scale; tensor_static = fixed from the calibration"),
+    BS_OPT_WORDS(struct bs_activations, symmetric, BS_CHOICE, BS_SYMMETRIC_AUTO, 0, 2,
+                 symmetric_words, "no zero point; auto = as the grid's authors have it"),
+    BS_OPT_WORDS(struct bs_activations, grid, BS_CHOICE, BS_GRID_AUTO, 0, 3, grid_words,
+                 "whose range rule; auto = smoothquant"),
+    BS_OPT(struct bs_activations, bmm_input, false, 0, 1,
+           "also the outputs of q, k and v, before rotary positions"),
+    {.name = NULL},
+};
+
+static int maxq(const struct bs_format *format)
+{
+    return (1 << format->bits) - 1;
+}
+
+static int middle(const struct bs_format *format)
+{
+    return 1 << (format->bits - 1);
+}
+
+/* The range of a group whose extremes are low and high. */
+static void gptq_range(const struct bs_format *format, float *low, float *high)
+{
+    *low = *low < 0 ? *low : 0;
+    *high = *high > 0 ? *high : 0;
+    if (format->symmetric) {
+        *high = fabsf(*low) > *high ? fabsf(*low) : *high;
+        if (*low < 0)
+            *low = -*high;
+    }
+    if (*low == 0 && *high == 0) {
+        *low = -1;
+        *high = 1;
+    }
+}
+
+static struct bs_params gptq_params(const struct bs_format *format, float low, float high)
+{
+    struct bs_params params = {.scale = (high - low) / (float)maxq(format)};
+    params.zero_point = format->symmetric ? middle(format) : (int)rintf(-low / params.scale);
+    return params;
+}
+
+static void absmax_range(const struct bs_format *format, float *low, float *high)
+{
+    if (!format->symmetric)
+        return;
+    *high = fabsf(*low) > fabsf(*high) ? fabsf(*low) : fabsf(*high);
+    *low = -*high;
+}
+
+static struct bs_params absmax_params(const struct bs_format *format, float low, float high)
+{
+    const float least = 1e-5f;
+    if (format->symmetric)
+        return (struct bs_params){.scale = (high > least ? high : least) /
+                                           (float)(middle(format) - 1),
+                                  .zero_point = middle(format)};
+    float width = high - low > least ? high - low : least;
+    struct bs_params params = {.scale = width / (float)maxq(format)};
+    float zero = -rintf(low / params.scale);
+    params.zero_point = (int)fminf(fmaxf(zero, 0), (float)maxq(format));
+    return params;
+}
+
+/* A grid is a row: what its range is, and what it makes of a range. */
+static const struct grid_rule {
+    int symmetric_default;
+    bool symmetric_only;
+    void (*range)(const struct bs_format *format, float *low, float *high);
+    struct bs_params (*params)(const struct bs_format *format, float low, float high);
+} rules[] = {
+    [BS_GRID_GPTQ] = {BS_ASYMMETRIC, false, gptq_range, gptq_params},
+    [BS_GRID_AWQ] = {BS_ASYMMETRIC, false, absmax_range, absmax_params},
+    [BS_GRID_SMOOTHQUANT] = {BS_SYMMETRIC, true, absmax_range, absmax_params},
+};
+
+const char *bs_grid_name(enum bs_grid grid)
+{
+    return grid_words[grid];
+}
+
+enum bs_status bs_format_resolve(struct bs_format *format, enum bs_grid preferred,
+                                 struct bs_error *err)
+{
+    if (format->bits > 8 && format->bits != BS_BITS_NONE)
+        return bs_fail(err, BS_ECONFIG, "bits is %d, expected 2 to 8, or 16 for not quantized",
+                       format->bits);
+    if (format->grid == BS_GRID_AUTO)
+        format->grid = preferred == BS_GRID_AUTO ? BS_GRID_GPTQ : preferred;
+    const struct grid_rule *rule = &rules[format->grid];
+    if (format->symmetric == BS_SYMMETRIC_AUTO)
+        format->symmetric = rule->symmetric_default;
+    if (rule->symmetric_only && !format->symmetric)
+        return bs_fail(err, BS_ECONFIG, "grid %s is symmetric only, but symmetric is false",
+                       grid_words[format->grid]);
+    return BS_OK;
+}
+
+/* Shrinks the range step by step and keeps the params with the least error (quant.py, mse). */
+static struct bs_params fit_mse(const struct bs_format *format, float low, float high,
+                                const float *x, size_t count)
+{
+    enum { CHUNK = 1024 };
+    const struct grid_rule *rule = &rules[format->grid];
+    struct bs_params best = rule->params(format, low, high);
+    float least = INFINITY;
+    int steps = (int)(format->range_maxshrink * format->range_grid);
+    for (int i = 0; i < steps; i++) {
+        float p = (float)(1 - (double)i / format->range_grid);
+        struct bs_params params = rule->params(format, p * low, p * high);
+        float error = 0;
+        for (size_t start = 0; start < count; start += CHUNK) {
+            float rounded[CHUNK];
+            size_t n = count - start < CHUNK ? count - start : CHUNK;
+            memcpy(rounded, x + start, n * sizeof *x);
+            bs_format_round(format, params, rounded, n);
+            error += bs_sum_power_difference(rounded, x + start, n, (float)format->range_norm);
+        }
+        if (error < least) {
+            least = error;
+            best = params;
+        }
+    }
+    return best;
+}
+
+struct bs_params bs_format_fit(const struct bs_format *format, const float *x, size_t count)
+{
+    float low, high;
+    bs_min_max(x, count, &low, &high);
+    rules[format->grid].range(format, &low, &high);
+    if (format->range == BS_RANGE_MSE)
+        return fit_mse(format, low, high, x, count);
+    return rules[format->grid].params(format, low, high);
+}
+
+struct bs_params bs_format_fit_range(const struct bs_format *format, float low, float high)
+{
+    rules[format->grid].range(format, &low, &high);
+    return rules[format->grid].params(format, low, high);
+}
+
+/* The code relative to the zero point. */
+static inline float nearest_level(float x, float scale, float lowest, float highest)
+{
+    float level = rintf(x / scale);
+    level = level < lowest ? lowest : level;
+    return level > highest ? highest : level;
+}
+
+int bs_format_encode(const struct bs_format *format, struct bs_params params, float x)
+{
+    float lowest = (float)-params.zero_point, highest = (float)(maxq(format) - params.zero_point);
+    return (int)nearest_level(x, params.scale, lowest, highest) + params.zero_point;
+}
+
+float bs_format_decode(struct bs_params params, int code)
+{
+    return params.scale * (float)(code - params.zero_point);
+}
+
+void bs_format_round(const struct bs_format *format, struct bs_params params, float *x,
+                     size_t count)
+{
+    float lowest = (float)-params.zero_point, highest = (float)(maxq(format) - params.zero_point);
+    for (size_t i = 0; i < count; i++)
+        x[i] = params.scale * nearest_level(x[i], params.scale, lowest, highest);
+}
+
+void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, int columns)
+{
+    bool tensor = format->group_size == BS_GROUP_TENSOR;
+    size_t row = tensor ? (size_t)rows * (size_t)columns : (size_t)columns;
+    size_t group = format->group_size > 0 ? (size_t)format->group_size : row;
+    for (int i = 0; i < (tensor ? 1 : rows); i++)
+        for (size_t at = 0; at < row; at += group) {
+            float *first = x + (size_t)i * row + at;
+            size_t count = row - at < group ? row - at : group;
+            bs_format_round(format, bs_format_fit(format, first, count), first, count);
+        }
+}
+
+struct bs_format bs_activations_format(const struct bs_activations *activations)
+{
+    return (struct bs_format){.bits = activations->bits,
+                              .group_size = BS_GROUP_TENSOR,
+                              .symmetric = activations->symmetric,
+                              .grid = activations->grid,
+                              .range = BS_RANGE_MINMAX};
+}
+
+enum bs_status bs_activations_resolve(struct bs_activations *activations, struct bs_error *err)
+{
+    struct bs_format format = bs_activations_format(activations);
+    if (bs_format_resolve(&format, BS_GRID_SMOOTHQUANT, err))
+        return bs_fail_within(err, "activations");
+    activations->symmetric = format.symmetric;
+    activations->grid = format.grid;
+    return BS_OK;
+}
