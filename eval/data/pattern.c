@@ -1,0 +1,301 @@
+/* The tokenizers library matches with Oniguruma, we with PCRE2. Where the two agree a pattern is
+ * passed on as it is. \s is spelled out, because PCRE2 counts U+180E (a space until Unicode 6.3) as
+ * one and Oniguruma does not. What else they read differently (\w, \h, nested classes, ^ and $ at
+ * line ends, script names, x{1,3}+ ...) is refused, since it would give other tokens in silence.
+ *
+ * One difference remains: a character newer than the library's Unicode tables is no letter to it.
+ * PCRE2 10.42 knows Unicode 14. */
+#define PCRE2_CODE_UNIT_WIDTH 8
+
+#include "eval/data/pattern.h"
+
+#include "eval/base/mem.h"
+
+#include <pcre2.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The inside of a class with the property White_Space. */
+static const char white_space[] = "\\t-\\r\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
+                                  "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+
+enum { JIT_STACK_START = 32 << 10, JIT_STACK_MAX = 16 << 20 };
+
+struct bs_pattern {
+    pcre2_code *code;
+};
+
+struct bs_matcher {
+    pcre2_match_data *data;
+    pcre2_match_context *context;
+    pcre2_jit_stack *stack;
+};
+
+static void *pattern_alloc(PCRE2_SIZE size, void *context)
+{
+    (void)context;
+    return bs_alloc(size, 1);
+}
+
+static void pattern_release(void *memory, void *context)
+{
+    (void)context;
+    bs_free(memory);
+}
+
+/* Where the translation stands. `out` has room for the longest possible result. */
+struct translation {
+    const char *in;
+    char *out;
+    bool in_class;
+};
+
+static void copy(struct translation *t, size_t bytes)
+{
+    memcpy(t->out, t->in, bytes);
+    t->in += bytes;
+    t->out += bytes;
+}
+
+static void append(struct translation *t, const char *text)
+{
+    size_t bytes = strlen(text);
+    memcpy(t->out, text, bytes);
+    t->out += bytes;
+}
+
+/* Bytes of `\p{Lu}` where it names a general category, perhaps negated; else 0. */
+static size_t category_bytes(const char *escape)
+{
+    size_t n = 2;
+    if (escape[n++] != '{')
+        return 0;
+    if (escape[n] == '^')
+        n++;
+    if (!strchr("CLMNPSZ", escape[n]) || !escape[n])
+        return 0;
+    n++;
+    if (escape[n] >= 'a' && escape[n] <= 'z')
+        n++;
+    return escape[n] == '}' ? n + 1 : 0;
+}
+
+/* An escape; false when it is refused. */
+static bool translate_escape(struct translation *t)
+{
+    char letter = t->in[1];
+    if (letter == 's' || (letter == 'S' && !t->in_class)) {
+        if (!t->in_class)
+            append(t, letter == 's' ? "[" : "[^");
+        append(t, white_space);
+        if (!t->in_class)
+            append(t, "]");
+        t->in += 2;
+        return true;
+    }
+    if (letter == 'p' || letter == 'P') {
+        size_t bytes = category_bytes(t->in);
+        copy(t, bytes);
+        return bytes > 0;
+    }
+    bool known_letter = letter && strchr("dDnrtfx", letter);
+    bool punctuation = letter > ' ' && letter < 0x7f &&
+                       !((letter >= '0' && letter <= '9') || (letter >= 'A' && letter <= 'Z') ||
+                         (letter >= 'a' && letter <= 'z'));
+    if (!known_letter && !punctuation)
+        return false;
+    copy(t, 2);
+    return true;
+}
+
+static bool starts_with(const char *text, const char *start)
+{
+    return !strncmp(text, start, strlen(start));
+}
+
+/* Constructs outside a class that both libraries know, with different meanings. */
+static bool refused_outside(const char *in)
+{
+    static const char *const groups[] = {"(?:", "(?i:", "(?=", "(?!", "(?>", "(?<=", "(?<!"};
+    static const char *const differing[] = {"^", "$", "(*", "{,", "}+"};
+    for (size_t i = 0; i < sizeof differing / sizeof differing[0]; i++)
+        if (starts_with(in, differing[i]))
+            return true;
+    if (!starts_with(in, "(?"))
+        return false;
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        if (starts_with(in, groups[i]))
+            return false;
+    return true;
+}
+
+/* Translates one piece of the pattern; false when it is refused. */
+static bool translate_step(struct translation *t)
+{
+    if (*t->in == '\\')
+        return translate_escape(t);
+    if (t->in_class) {
+        if (*t->in == '[' || starts_with(t->in, "&&"))
+            return false; /* a class in a class, or an intersection */
+        if (*t->in == ']')
+            t->in_class = false;
+    } else if (*t->in == '[') {
+        t->in_class = true;
+        size_t bytes = t->in[1] == '^' ? 2 : 1;
+        if (t->in[bytes] == ']')
+            return false; /* a literal bracket to one, the end to the other */
+        copy(t, bytes);
+        return true;
+    } else if (refused_outside(t->in)) {
+        return false;
+    }
+    copy(t, 1);
+    return true;
+}
+
+static enum bs_status pattern_translate(const char *place, const char *text, char **translated,
+                                        struct bs_error *err)
+{
+    /* "\s", two bytes, grows the most: to the list in brackets. */
+    *translated = bs_alloc(strlen(text) + 2, sizeof white_space);
+    if (!*translated)
+        return bs_fail_memory(err);
+    struct translation t = {.in = text, .out = *translated};
+    while (*t.in) {
+        if (!translate_step(&t)) {
+            bs_free(*translated);
+            *translated = NULL;
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s: split pattern '%.500s': bitsweep does not know '%.8s' at byte %zu",
+                           place, text, t.in, (size_t)(t.in - text));
+        }
+    }
+    *t.out = '\0';
+    return BS_OK;
+}
+
+static enum bs_status pattern_compile(const char *place, const char *text, uint32_t options,
+                                      struct bs_pattern *pattern, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    int code = 0;
+    PCRE2_SIZE where = 0;
+    uint32_t matches_empty = 0;
+    pcre2_compile_context *compile = NULL;
+    pcre2_general_context *general =
+        pcre2_general_context_create(pattern_alloc, pattern_release, NULL);
+    if (general)
+        compile = pcre2_compile_context_create(general);
+    if (!compile) {
+        status = bs_fail_memory(err);
+        goto done;
+    }
+    pattern->code =
+        pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &code, &where, compile);
+    if (!pattern->code && code == PCRE2_ERROR_HEAP_FAILED) {
+        status = bs_fail_memory(err);
+    } else if (!pattern->code) {
+        PCRE2_UCHAR reason[256] = "unknown reason";
+        pcre2_get_error_message(code, reason, sizeof reason);
+        status = bs_fail(err, BS_EDATA, "%s: split pattern '%.500s': %s at byte %zu", place, text,
+                         (const char *)reason, (size_t)where);
+    } else if (!pcre2_pattern_info(pattern->code, PCRE2_INFO_MATCHEMPTY, &matches_empty) &&
+               matches_empty) {
+        status = bs_fail(err, BS_EUNSUPPORTED, "%s: split pattern '%.500s' matches an empty string",
+                         place, text);
+    } else if (pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == PCRE2_ERROR_NOMEMORY) {
+        status = bs_fail_memory(err); /* other failures mean no JIT here: slower, same matches */
+    }
+
+done:
+    pcre2_compile_context_free(compile);
+    pcre2_general_context_free(general);
+    return status;
+}
+
+enum bs_status bs_pattern_create(const char *place, const char *text, bool literal,
+                                 struct bs_pattern **pattern, struct bs_error *err)
+{
+    *pattern = NULL;
+    char *translated = NULL;
+    struct bs_pattern *created = bs_calloc(1, sizeof *created);
+    if (!created)
+        return bs_fail_memory(err);
+    enum bs_status status = literal ? BS_OK : pattern_translate(place, text, &translated, err);
+    if (!status)
+        status = pattern_compile(place, literal ? text : translated,
+                                 literal ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP,
+                                 created, err);
+    bs_free(translated);
+    if (status)
+        bs_pattern_free(created);
+    else
+        *pattern = created;
+    return status;
+}
+
+void bs_pattern_free(struct bs_pattern *pattern)
+{
+    if (!pattern)
+        return;
+    pcre2_code_free(pattern->code);
+    bs_free(pattern);
+}
+
+struct bs_matcher *bs_matcher_create(void)
+{
+    struct bs_matcher *matcher = bs_calloc(1, sizeof *matcher);
+    pcre2_general_context *general =
+        pcre2_general_context_create(pattern_alloc, pattern_release, NULL);
+    if (matcher && general) {
+        matcher->data = pcre2_match_data_create(1, general);
+        matcher->context = pcre2_match_context_create(general);
+        matcher->stack = pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, general);
+    }
+    pcre2_general_context_free(general);
+    /* Without JIT there is no stack for it, which is fine. */
+    uint32_t jit = 0;
+    pcre2_config(PCRE2_CONFIG_JIT, &jit);
+    if (!matcher || !matcher->data || !matcher->context || (jit && !matcher->stack)) {
+        bs_matcher_free(matcher);
+        return NULL;
+    }
+    /* The limit guards against patterns that explode; a long run of blanks may cross the default.
+     */
+    pcre2_set_match_limit(matcher->context, UINT32_MAX);
+    if (matcher->stack)
+        pcre2_jit_stack_assign(matcher->context, NULL, matcher->stack);
+    return matcher;
+}
+
+void bs_matcher_free(struct bs_matcher *matcher)
+{
+    if (!matcher)
+        return;
+    pcre2_jit_stack_free(matcher->stack);
+    pcre2_match_context_free(matcher->context);
+    pcre2_match_data_free(matcher->data);
+    bs_free(matcher);
+}
+
+enum bs_status bs_pattern_next(const struct bs_pattern *pattern, struct bs_matcher *matcher,
+                               const char *text, size_t size, size_t from, size_t *begin,
+                               size_t *end, struct bs_error *err)
+{
+    *begin = *end = size;
+    int found = pcre2_match(pattern->code, (PCRE2_SPTR)text, size, from, PCRE2_NO_UTF_CHECK,
+                            matcher->data, matcher->context);
+    if (found == PCRE2_ERROR_NOMATCH)
+        return BS_OK;
+    if (found == PCRE2_ERROR_NOMEMORY)
+        return bs_fail_memory(err);
+    if (found < 0) {
+        PCRE2_UCHAR reason[256] = "unknown reason";
+        pcre2_get_error_message(found, reason, sizeof reason);
+        return bs_fail(err, BS_EDATA, "cannot split the text into words: %s", (const char *)reason);
+    }
+    const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(matcher->data);
+    *begin = offsets[0];
+    *end = offsets[1];
+    return BS_OK;
+}

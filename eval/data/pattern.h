@@ -1,0 +1,30 @@
+/* The regular expressions that cut text into words before byte-level BPE. */
+#ifndef BS_EVAL_DATA_PATTERN_H
+#define BS_EVAL_DATA_PATTERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "eval/base/error.h"
+
+struct bs_pattern;
+
+/* Compiles a pattern as tokenizer.json writes it (Oniguruma's syntax), or a literal string. `place`
+ * is for messages. BS_EUNSUPPORTED for a construct that the two libraries read differently, and for
+ * a pattern that matches the empty string; BS_EDATA for one that does not compile. */
+enum bs_status bs_pattern_create(const char *place, const char *text, bool literal,
+                                 struct bs_pattern **pattern, struct bs_error *err);
+void bs_pattern_free(struct bs_pattern *pattern);
+
+/* What a thread needs to match; serves every pattern. NULL when memory runs out. */
+struct bs_matcher;
+struct bs_matcher *bs_matcher_create(void);
+void bs_matcher_free(struct bs_matcher *matcher);
+
+/* The first match in text[from .. size), valid UTF-8, as [*begin, *end); *begin = *end = size where
+ * there is none. BS_EDATA when the library gives up, BS_ENOMEM. */
+enum bs_status bs_pattern_next(const struct bs_pattern *pattern, struct bs_matcher *matcher,
+                               const char *text, size_t size, size_t from, size_t *begin,
+                               size_t *end, struct bs_error *err);
+
+#endif

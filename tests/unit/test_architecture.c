@@ -1,0 +1,238 @@
+/* config.json: what is read, what is taken as default, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/model/model.h"
+#include "tests/support/folder.h"
+
+#define SIZES                                                                                      \
+    "\"model_type\": \"llama\", \"hidden_size\": 96, \"intermediate_size\": 200, "                 \
+    "\"num_hidden_layers\": 3, \"num_attention_heads\": 6, \"vocab_size\": 50"
+
+static struct folder folder;
+
+static int setup(void **state)
+{
+    (void)state;
+    folder = folder_create();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    folder_remove(&folder);
+    return 0;
+}
+
+static enum bs_status read_text(const char *text, struct bs_architecture *a, struct bs_error *err)
+{
+    folder_write_text(&folder, "config.json", text);
+    return bs_architecture_read(folder.path, a, err);
+}
+
+static void test_tiny(void **state)
+{
+    (void)state;
+    struct bs_architecture a;
+    struct bs_error err;
+    assert_int_equal(bs_architecture_read("datasets/tiny", &a, &err), BS_OK);
+    assert_string_equal(a.family->model_type, "llama");
+    assert_int_equal(a.hidden_size, 256);
+    assert_int_equal(a.intermediate_size, 768);
+    assert_int_equal(a.num_layers, 6);
+    assert_int_equal(a.num_heads, 4);
+    assert_int_equal(a.num_kv_heads, 2);
+    assert_int_equal(a.head_dim, 64);
+    assert_int_equal(a.vocab_size, 4096);
+    assert_int_equal(a.max_positions, 256);
+    assert_true(a.norm_eps == 1e-5f && a.rope_theta == 10000 && a.tied_head);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct bs_architecture a;
+    struct bs_error err;
+    assert_int_equal(read_text("{" SIZES "}", &a, &err), BS_OK);
+    assert_int_equal(a.num_kv_heads, 6);
+    assert_int_equal(a.head_dim, 16);
+    assert_int_equal(a.max_positions, 2048);
+    assert_true(a.norm_eps == 1e-6f && a.rope_theta == 10000 && !a.tied_head);
+    assert_int_equal(read_text("{" SIZES ", \"num_key_value_heads\": null, \"head_dim\": null, "
+                               "\"rope_scaling\": null, \"quantization_config\": null}",
+                               &a, &err),
+                     BS_OK);
+    assert_int_equal(a.num_kv_heads, 6);
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    struct bs_architecture a;
+    struct bs_error err;
+    assert_int_equal(
+        read_text("{" SIZES ", \"num_key_value_heads\": 2, \"head_dim\": 32}", &a, &err), BS_OK);
+    static const int shapes[BS_NUM_ROLES][2] = {
+        [BS_Q] = {192, 96},    [BS_K] = {64, 96},   [BS_V] = {64, 96},    [BS_O] = {96, 192},
+        [BS_GATE] = {200, 96}, [BS_UP] = {200, 96}, [BS_DOWN] = {96, 200}};
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        assert_int_equal(bs_out_features(&a, (enum bs_role)r), shapes[r][0]);
+        assert_int_equal(bs_in_features(&a, (enum bs_role)r), shapes[r][1]);
+    }
+}
+
+static void test_accepted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more;
+        double theta;
+    } cases[] = {
+        {"\"rope_theta\": 500000", 5e5},
+        {"\"rope_theta\": 1e6, \"dtype\": \"bfloat16\", \"torch_dtype\": \"float16\"", 1e6},
+        {"\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 20000.0}", 2e4},
+        {"\"rope_theta\": 300.0, \"rope_parameters\": {\"rope_type\": \"default\"}", 300},
+        {"\"rope_scaling\": {\"type\": \"default\"}", 1e4},
+        {"\"rope_parameters\": {\"partial_rotary_factor\": 1.0}", 1e4},
+        {"\"pretraining_tp\": 1, \"hidden_act\": \"silu\", \"partial_rotary_factor\": 1.0", 1e4},
+        {"\"attention_dropout\": 0.1, \"initializer_range\": 0.02, \"eos_token_id\": [1, 2]", 1e4},
+        {"\"attention_bias\": false, \"mlp_bias\": false, \"sliding_window\": null", 1e4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bs_architecture a;
+        struct bs_error err;
+        char text[1024];
+        snprintf(text, sizeof text, "{" SIZES ", %s}", cases[i].more);
+        if (read_text(text, &a, &err))
+            fail_msg("%s: %s", cases[i].more, err.message);
+        assert_true(a.rope_theta == cases[i].theta);
+    }
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more;
+        enum bs_status status;
+        const char *said;
+    } cases[] = {
+        {"\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}", BS_EUNSUPPORTED,
+         "rope_scaling is {\"rope_type\": \"llama3\", \"factor\": 8.0}"},
+        {"\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0}", BS_EUNSUPPORTED,
+         "rope_scaling"},
+        {"\"rope_scaling\": {\"factor\": 2.0}", BS_EUNSUPPORTED, "'factor'"},
+        {"\"rope_scaling\": 2", BS_EDATA, "rope_scaling is 2"},
+        {"\"rope_parameters\": {\"rope_type\": \"yarn\"}", BS_EUNSUPPORTED, "rope_parameters"},
+        {"\"rope_parameters\": {\"partial_rotary_factor\": 0.5}", BS_EUNSUPPORTED,
+         "partial_rotary_factor is 0.5"},
+        {"\"rope_theta\": 10000, \"rope_parameters\": {\"rope_theta\": 500000}", BS_EDATA,
+         "rope_theta is 10000, but rope_parameters has 500000"},
+        {"\"attention_bias\": true", BS_EUNSUPPORTED, "attention_bias is true, expected false"},
+        {"\"mlp_bias\": true", BS_EUNSUPPORTED, "mlp_bias is true"},
+        {"\"hidden_act\": \"gelu\"", BS_EUNSUPPORTED, "hidden_act is \"gelu\""},
+        {"\"partial_rotary_factor\": 0.25", BS_EUNSUPPORTED, "partial_rotary_factor is 0.25"},
+        {"\"sliding_window\": 4096", BS_EUNSUPPORTED, "sliding_window is 4096"},
+        {"\"quantization_config\": {\"bits\": 4}", BS_EUNSUPPORTED, "quantization_config"},
+        {"\"pretraining_tp\": 2", BS_EUNSUPPORTED, "pretraining_tp is 2"},
+        {"\"clip_qkv\": 8", BS_EUNSUPPORTED, "clip_qkv (8) is not known"},
+        {"\"num_key_value_heads\": 4", BS_EDATA, "not a multiple of num_key_value_heads 4"},
+        {"\"num_key_value_heads\": 0", BS_EDATA, "num_key_value_heads is 0"},
+        {"\"head_dim\": 15", BS_EDATA, "head_dim is 15"},
+        {"\"head_dim\": 2000000000", BS_EDATA, "too large"},
+        {"\"rope_theta\": 0", BS_EDATA, "rope_theta is 0"},
+        {"\"rope_theta\": \"1e6\"", BS_EDATA, "rope_theta is \"1e6\""},
+        {"\"rms_norm_eps\": -1e-5", BS_EDATA, "rms_norm_eps"},
+        {"\"rms_norm_eps\": 1e-60", BS_EDATA, "rms_norm_eps"},
+        {"\"tie_word_embeddings\": 1", BS_EDATA, "tie_word_embeddings is 1"},
+        {"\"max_position_embeddings\": 2.5", BS_EDATA, "max_position_embeddings is 2.5"},
+        {"\"hidden_size\": 96", BS_EDATA, "duplicate"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bs_architecture a;
+        struct bs_error err = {0};
+        char text[1024];
+        snprintf(text, sizeof text, "{" SIZES ", %s}", cases[i].more);
+        enum bs_status status = read_text(text, &a, &err);
+        if (status != cases[i].status || !strstr(err.message, cases[i].said) ||
+            !strstr(err.message, "config.json"))
+            fail_msg("%s: status %d, %s", cases[i].more, status, err.message);
+    }
+}
+
+static void test_damaged(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum bs_status status;
+        const char *said;
+    } cases[] = {
+        {"", BS_EDATA, "not valid JSON"},
+        {"{\"model_type\": \"llama\",\n}", BS_EDATA, "line 2"},
+        {"[]", BS_EDATA, "no object"},
+        {"{}", BS_EDATA, "model_type is missing"},
+        {"{\"model_type\": 3}", BS_EDATA, "model_type is 3"},
+        {"{\"model_type\": \"mamba\", \"ssm\": 1}", BS_EUNSUPPORTED, "supported: llama"},
+        {"{\"model_type\": \"llama\"}", BS_EDATA, "hidden_size is missing"},
+        {"{\"model_type\": \"llama\", \"hidden_size\": true}", BS_EDATA, "hidden_size is true"},
+        {"{\"model_type\": \"llama\", \"hidden_size\": 3000000000}", BS_EDATA, "hidden_size is 3"},
+        {"{\"model_type\": \"llama\", \"hidden_size\": 97, \"intermediate_size\": 8, "
+         "\"num_hidden_layers\": 1, \"num_attention_heads\": 6, \"vocab_size\": 9}",
+         BS_EDATA, "hidden_size 97 is not a multiple of num_attention_heads 6"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bs_architecture a;
+        struct bs_error err = {0};
+        enum bs_status status = read_text(cases[i].text, &a, &err);
+        if (status != cases[i].status || !strstr(err.message, cases[i].said))
+            fail_msg("%s: status %d, %s", cases[i].text, status, err.message);
+    }
+    struct bs_architecture a;
+    struct bs_error err;
+    assert_int_equal(bs_architecture_read("datasets/none", &a, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "datasets/none/config.json"));
+    bs_alloc_fail_at(1);
+    assert_int_equal(bs_architecture_read("datasets/tiny", &a, &err), BS_ENOMEM);
+    bs_alloc_fail_at(0);
+}
+
+static void test_families(void **state)
+{
+    (void)state;
+    assert_null(bs_family_find("gpt2"));
+    /* In every row each linear stands in one set, behind a norm or behind one other linear. */
+    for (const char *const *name = bs_family_names; *name; name++) {
+        const struct bs_family *family = bs_family_find(*name);
+        assert_non_null(family);
+        int seen[BS_NUM_ROLES] = {0};
+        for (int s = 0; s < family->num_sets; s++) {
+            const struct bs_set *set = &family->sets[s];
+            assert_true((set->norm >= 0) != (set->previous >= 0));
+            assert_true(set->norm < BS_NUM_NORMS && set->previous < BS_NUM_ROLES);
+            if (set->previous >= 0) /* in the order of the computation */
+                assert_int_equal(seen[set->previous], 1);
+            for (int l = 0; l < set->num_linears; l++)
+                seen[set->linears[l]]++;
+        }
+        for (int r = 0; r < BS_NUM_ROLES; r++)
+            assert_true(seen[r] == 1 && family->linears[r]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_families),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

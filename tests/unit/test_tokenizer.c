@@ -1,0 +1,548 @@
+/* Byte-level BPE against ids of the tokenizers library (tests/golden/tokens.json), the parts of a
+ * tokenizer.json one by one, and its damage. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/data/tokenizer.h"
+#include "tests/support/folder.h"
+
+static struct folder folder;
+static json_t *golden;
+
+static int setup(void **state)
+{
+    (void)state;
+    folder = folder_create();
+    golden = json_load_file("tests/golden/tokens.json", 0, NULL);
+    return golden ? 0 : 1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(golden);
+    folder_remove(&folder);
+    return 0;
+}
+
+static struct bs_tokenizer *open_tokenizer(const char *directory)
+{
+    struct bs_error err;
+    struct bs_tokenizer *tokenizer;
+    if (bs_tokenizer_open(directory, &tokenizer, &err))
+        fail_msg("%s", err.message);
+    return tokenizer;
+}
+
+static void check_ids(const struct bs_tokenizer *tokenizer, const char *name, const char *text,
+                      size_t size, const json_t *want)
+{
+    struct bs_error err;
+    int32_t *ids;
+    size_t count;
+    if (bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err))
+        fail_msg("%s: %s", name, err.message);
+    if (count != json_array_size(want))
+        fail_msg("%s: %zu ids, expected %zu", name, count, json_array_size(want));
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] != json_integer_value(json_array_get(want, i)))
+            fail_msg("%s: id %zu is %d, expected %d", name, i, (int)ids[i],
+                     (int)json_integer_value(json_array_get(want, i)));
+    bs_free(ids);
+}
+
+static void test_golden_cases(void **state)
+{
+    (void)state;
+    struct bs_tokenizer *tokenizer = open_tokenizer("datasets/tiny");
+    assert_int_equal(bs_tokenizer_vocab_size(tokenizer), 4096);
+    size_t i;
+    json_t *one;
+    static char joined[1 << 16];
+    const json_t *cases = json_object_get(golden, "cases");
+    assert_true(json_array_size(cases) > 30);
+    json_array_foreach(cases, i, one)
+    {
+        const char *text = json_string_value(json_object_get(one, "text"));
+        check_ids(tokenizer, json_string_value(json_object_get(one, "name")), text, strlen(text),
+                  json_object_get(one, "ids"));
+        size_t used = strlen(joined);
+        snprintf(joined + used, sizeof joined - used, "%s%s", i ? "\n" : "", text);
+    }
+    check_ids(tokenizer, "joined", joined, strlen(joined), json_object_get(golden, "joined_ids"));
+    json_array_foreach(json_object_get(golden, "hex_cases"), i, one)
+    {
+        const char *hex = json_string_value(json_object_get(one, "utf8_hex"));
+        char text[256];
+        size_t size = strlen(hex) / 2;
+        for (size_t b = 0; b < size; b++) {
+            char digits[3] = {hex[2 * b], hex[2 * b + 1], 0};
+            text[b] = (char)strtoul(digits, NULL, 16);
+        }
+        check_ids(tokenizer, json_string_value(json_object_get(one, "name")), text, size,
+                  json_object_get(one, "ids"));
+    }
+    bs_tokenizer_free(tokenizer);
+}
+
+static void test_golden_texts(void **state)
+{
+    (void)state;
+    /* XXH3-128 of the ids of tokenizers 0.23.3, little-endian int32, made with Python's xxhash. */
+    static const struct {
+        const char *name, *digest;
+    } texts[] = {{"calibration", "83b3b0732964ff2c0a5f1b31a37b4c13"},
+                 {"evaluation", "d03005914cf46af53f0ed85e03c5bdd8"}};
+    struct bs_tokenizer *tokenizer = open_tokenizer("datasets/tiny");
+    for (size_t t = 0; t < 2; t++) {
+        struct bs_error err;
+        char path[64], *text;
+        int32_t *ids;
+        size_t size, count;
+        snprintf(path, sizeof path, "datasets/commons/%s.txt", texts[t].name);
+        assert_int_equal(bs_file_read(path, &text, &size, &err), BS_OK);
+        assert_int_equal(bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err), BS_OK);
+        const json_t *want = json_object_get(json_object_get(golden, "texts"), texts[t].name);
+        assert_int_equal(count, json_integer_value(json_object_get(want, "count")));
+        for (size_t i = 0; i < 64; i++)
+            assert_int_equal(ids[i],
+                             json_integer_value(json_array_get(json_object_get(want, "first"), i)));
+        assert_string_equal(bs_digest_of(ids, count * sizeof *ids).hex, texts[t].digest);
+        bs_free(ids);
+        bs_free(text);
+    }
+    bs_tokenizer_free(tokenizer);
+}
+
+/* --- a small tokenizer: all bytes, then "th" "the" "Ġt" "Ġthe" "12" "ab" "bc" "abc" --- */
+
+enum { TH = 256, THE, BLANK_T, BLANK_THE, TWELVE, AB, BC, ABC, FIRST_FREE };
+
+static json_t *small_model(void)
+{
+    static const char *const tokens[] = {"th", "the", "\xc4\xa0t", "\xc4\xa0the",
+                                         "12", "ab",  "bc",        "abc"};
+    json_t *vocab = json_object();
+    unsigned next = 256;
+    for (unsigned b = 0; b < 256; b++) {
+        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+        unsigned c = printable ? b : next++;
+        char name[3] = {(char)(c < 0x80 ? c : 0xc0 | c >> 6),
+                        (char)(c < 0x80 ? 0 : 0x80 | (c & 63))};
+        json_object_set_new(vocab, name, json_integer(b));
+    }
+    for (int i = 0; i < 8; i++)
+        json_object_set_new(vocab, tokens[i], json_integer(TH + i));
+    return json_pack("{s:s, s:o, s:[s,s,s,s,s,s,s]}", "type", "BPE", "vocab", vocab, "merges",
+                     "t h", "th e", "\xc4\xa0 t", "1 2", "b c", "a b", "a bc");
+}
+
+/* The whole file around a pre_tokenizer; takes `model`. */
+static json_t *small_root(const char *pre, json_t *model)
+{
+    return json_pack("{s:n, s:o, s:o, s:[]}", "normalizer", "pre_tokenizer",
+                     json_loads(pre, 0, NULL), "model", model, "added_tokens");
+}
+
+#define BYTE_LEVEL(prefix, regex)                                                                  \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":" prefix                                         \
+    ",\"trim_offsets\":true,\"use_regex\":" regex "}"
+#define SPLIT(kind, pattern)                                                                       \
+    "{\"type\":\"Split\",\"pattern\":{\"" kind "\":\"" pattern                                     \
+    "\"},\"behavior\":\"Isolated\",\"invert\":false}"
+#define SEQUENCE(steps) "{\"type\":\"Sequence\",\"pretokenizers\":[" steps "]}"
+
+/* Writes the file and opens it; takes root. */
+static enum bs_status open_root(json_t *root, struct bs_tokenizer **tokenizer, struct bs_error *err)
+{
+    assert_non_null(root);
+    assert_int_equal(json_dump_file(root, folder_file(&folder, "tokenizer.json"), 0), 0);
+    json_decref(root);
+    return bs_tokenizer_open(folder.path, tokenizer, err);
+}
+
+/* Opens the file and compares the ids of text with `want`, which ends with -1; takes root. */
+static void check_small(json_t *root, const char *text, const int *want)
+{
+    struct bs_error err;
+    struct bs_tokenizer *tokenizer;
+    int32_t *ids;
+    size_t count, expected = 0;
+    if (open_root(root, &tokenizer, &err) ||
+        bs_tokenizer_encode(tokenizer, text, strlen(text), &ids, &count, &err))
+        fail_msg("%s", err.message);
+    while (want[expected] >= 0)
+        expected++;
+    assert_int_equal(count, expected);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(ids[i], want[i]);
+    bs_free(ids);
+    bs_tokenizer_free(tokenizer);
+}
+
+static void test_merges(void **state)
+{
+    (void)state;
+    const char *plain = BYTE_LEVEL("false", "true");
+    /* "b c" ranks before "a b", and "a bc" follows; "ab" alone still merges. */
+    check_small(small_root(plain, small_model()), "abc ab", (int[]){ABC, ' ', AB, -1});
+    check_small(small_root(plain, small_model()), "the thth\xc3\xa9",
+                (int[]){THE, ' ', TH, TH, 0xc3, 0xa9, -1});
+    check_small(small_root(plain, small_model()), "", (int[]){-1});
+    /* Merges as pairs. */
+    json_t *model = small_model(), *merges = json_object_get(model, "merges");
+    json_array_set_new(merges, 0, json_pack("[s,s]", "t", "h"));
+    check_small(small_root(plain, model), "the", (int[]){THE, -1});
+}
+
+static void test_ignore_merges(void **state)
+{
+    (void)state;
+    /* Of " the", and of "ab" once its merge is gone, only the vocabulary tells. */
+    for (int ignore = 0; ignore < 2; ignore++) {
+        json_t *model = small_model();
+        json_array_remove(json_object_get(model, "merges"), 5);
+        json_object_set_new(model, "ignore_merges", json_boolean(ignore));
+        check_small(small_root(BYTE_LEVEL("false", "true"), model), "ab ab the",
+                    ignore ? (int[]){AB, ' ', 'a', 'b', BLANK_THE, -1}
+                           : (int[]){'a', 'b', ' ', 'a', 'b', ' ', THE, -1});
+    }
+}
+
+static void test_pre_tokenizers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pre, *text;
+        int want[12];
+    } cases[] = {
+        {BYTE_LEVEL("true", "true"), "the", {' ', THE, -1}},
+        {BYTE_LEVEL("true", "true"), " the", {' ', THE, -1}},
+        {BYTE_LEVEL("true", "true"), "\nthe", {' ', '\n', THE, -1}},
+        {BYTE_LEVEL("false", "true"), "ab'the", {AB, '\'', 't', 'h', 'e', -1}}, /* 't, he */
+        {BYTE_LEVEL("false", "false"), "ab'the", {AB, '\'', THE, -1}},
+        {SEQUENCE("{\"type\":\"Digits\",\"individual_digits\":true}," BYTE_LEVEL("false", "true")),
+         "12",
+         {'1', '2', -1}},
+        {SEQUENCE("{\"type\":\"Digits\",\"individual_digits\":false}," BYTE_LEVEL("false", "true")),
+         "12",
+         {TWELVE, -1}},
+        {SEQUENCE(SPLIT("String", "h") "," BYTE_LEVEL("false", "false")),
+         "the",
+         {'t', 'h', 'e', -1}},
+        {SEQUENCE(SPLIT("Regex", "\\\\s+|t") "," BYTE_LEVEL("false", "false")),
+         "the ab",
+         {'t', 'h', 'e', ' ', AB, -1}},
+        {SEQUENCE(SPLIT("Regex", "[^\\\\s]") "," BYTE_LEVEL("true", "false")),
+         "th",
+         {BLANK_T, ' ', 'h', -1}},
+        /* U+180E, a blank to PCRE2 but not to the tokenizers library: not cut off the letters. */
+        {SEQUENCE(SPLIT("Regex", "\\\\S+") "," BYTE_LEVEL("true", "false")),
+         "1\xe1\xa0\x8e"
+         "2",
+         {' ', '1', 0xe1, 0xa0, 0x8e, '2', -1}},
+        {SEQUENCE(SPLIT("Regex", "\\\\p{N}{1,3}|(?i:'RE)") "," BYTE_LEVEL("true", "false")),
+         "1212 're",
+         {' ', TWELVE, '1', ' ', '2', ' ', ' ', '\'', 'r', 'e', -1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_small(small_root(cases[i].pre, small_model()), cases[i].text, cases[i].want);
+}
+
+static json_t *added(const char *content, int id, bool normalized)
+{
+    return json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", content,
+                     "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", (int)normalized,
+                     "special", 1);
+}
+
+static json_t *root_with_added(void)
+{
+    json_t *root = small_root(BYTE_LEVEL("false", "true"), small_model());
+    json_t *list = json_object_get(root, "added_tokens");
+    json_array_append_new(list, added("<a>", 264, false));
+    json_array_append_new(list, added("<a><b>", 265, false));
+    json_array_append_new(list, added("b<", 266, true));
+    json_array_append_new(list, added("the", THE, true));
+    json_array_append_new(list, added("", 900, true));
+    return root;
+}
+
+static void test_added_tokens(void **state)
+{
+    (void)state;
+    struct bs_tokenizer *tokenizer;
+    struct bs_error err;
+    check_small(root_with_added(), "<a>", (int[]){264, -1});
+    check_small(root_with_added(), "<a><a><b>th", (int[]){264, 265, TH, -1}); /* the longest */
+    check_small(root_with_added(), "<a <a><b", (int[]){'<', 'a', ' ', 264, '<', 'b', -1});
+    /* Those not normalized are cut out first, even where one that is begins earlier. */
+    check_small(root_with_added(), "ab<a>b<", (int[]){AB, 264, 266, -1});
+    check_small(root_with_added(), "abthebc", (int[]){AB, THE, BC, -1});
+    assert_int_equal(open_root(root_with_added(), &tokenizer, &err), BS_OK);
+    assert_int_equal(bs_tokenizer_vocab_size(tokenizer), 901);
+    bs_tokenizer_free(tokenizer);
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    struct bs_tokenizer *tokenizer = open_tokenizer("datasets/tiny");
+    static const struct {
+        const char *text;
+        const char *said; /* NULL: fine */
+    } cases[] = {
+        {"a\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf",
+         NULL},
+        {"ab\x80", "byte offset 2"},
+        {"\xc3\xa9\xc1\x81", "byte offset 2"},
+        {"a\xc3", "byte offset 1"},
+        {"a\xc3(", "byte offset 1"},
+        {"\xe0\x9f\xbf", "byte offset 0"},
+        {"\xed\xa0\x80", "byte offset 0"},
+        {"\xf0\x8f\xbf\xbf", "byte offset 0"},
+        {"\xf4\x90\x80\x80", "byte offset 0"},
+        {"\xf0\x9f\x98", "byte offset 0"},
+        {"\xff", "byte offset 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bs_error err;
+        int32_t *ids;
+        size_t count;
+        /* in memory of its exact size, so that reading past it is noticed */
+        size_t size = strlen(cases[i].text);
+        char *text = malloc(size);
+        memcpy(text, cases[i].text, size);
+        enum bs_status status = bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err);
+        free(text);
+        assert_int_equal(status, cases[i].said ? BS_EDATA : BS_OK);
+        assert_true((status == BS_OK) == (ids != NULL));
+        if (cases[i].said && !strstr(err.message, cases[i].said))
+            fail_msg("case %zu: %s", i, err.message);
+        bs_free(ids);
+    }
+    bs_tokenizer_free(tokenizer);
+}
+
+static void test_long_words(void **state)
+{
+    (void)state;
+    /* Runs of a megabyte in each class: neither quadratic nor out of stack. */
+    struct bs_tokenizer *tokenizer = open_tokenizer("datasets/tiny");
+    enum { SIZE = 1 << 20 };
+    char *text = bs_alloc(SIZE, 1);
+    for (const char *c = "a \n1-"; *c; c++) {
+        struct bs_error err;
+        int32_t *ids;
+        size_t count;
+        memset(text, *c, SIZE);
+        assert_int_equal(bs_tokenizer_encode(tokenizer, text, SIZE, &ids, &count, &err), BS_OK);
+        assert_true(count > 0 && count <= SIZE);
+        bs_free(ids);
+    }
+    bs_free(text);
+    bs_tokenizer_free(tokenizer);
+}
+
+static void expect_refusal(json_t *root, enum bs_status status, const char *said)
+{
+    struct bs_error err = {0};
+    struct bs_tokenizer *tokenizer;
+    enum bs_status got = open_root(root, &tokenizer, &err);
+    assert_null(tokenizer);
+    if (got != status || !strstr(err.message, said) || !strstr(err.message, "tokenizer.json"))
+        fail_msg("expected %d with '%s', got %d, %s", status, said, got, err.message);
+}
+
+static void test_refused_pre_tokenizers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pre, *said;
+    } cases[] = {
+        {"{\"type\":\"Metaspace\"}", "'Metaspace'"},
+        {"{}", "pre_tokenizer"},
+        {"[]", "pre_tokenizer"},
+        {SEQUENCE(BYTE_LEVEL("false", "true") "," BYTE_LEVEL("false", "true")), "'ByteLevel'"},
+        {SEQUENCE(SPLIT("Regex", "a")), "'Split'"},
+        {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"new_option\":1}", "'new_option'"},
+        {SEQUENCE("{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Removed\","
+                  "\"invert\":false}," BYTE_LEVEL("false", "true")),
+         "'Removed'"},
+        {SEQUENCE("{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Isolated\","
+                  "\"invert\":true}," BYTE_LEVEL("false", "true")),
+         "inverted"},
+        /* what PCRE2 and Oniguruma read differently */
+        {SEQUENCE(SPLIT("Regex", "\\\\w+") "," BYTE_LEVEL("false", "true")), "'\\w+' at byte 0"},
+        {SEQUENCE(SPLIT("Regex", "a\\\\b") "," BYTE_LEVEL("false", "true")), "'\\b' at byte 1"},
+        {SEQUENCE(SPLIT("Regex", "\\\\p{Han}") "," BYTE_LEVEL("false", "true")), "\\p{Han}"},
+        {SEQUENCE(SPLIT("Regex", "[a[b]]") "," BYTE_LEVEL("false", "true")), "'[b]]'"},
+        {SEQUENCE(SPLIT("Regex", "[a&&b]") "," BYTE_LEVEL("false", "true")), "'&&b]'"},
+        {SEQUENCE(SPLIT("Regex", "[\\\\S]") "," BYTE_LEVEL("false", "true")), "'\\S]'"},
+        {SEQUENCE(SPLIT("Regex", "a$") "," BYTE_LEVEL("false", "true")), "'$'"},
+        {SEQUENCE(SPLIT("Regex", "a{1,3}+") "," BYTE_LEVEL("false", "true")), "'}+'"},
+        {SEQUENCE(SPLIT("Regex", "(?i)a") "," BYTE_LEVEL("false", "true")), "'(?i)a'"},
+        {SEQUENCE(SPLIT("Regex", "a*") "," BYTE_LEVEL("false", "true")), "empty string"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_refusal(small_root(cases[i].pre, small_model()), BS_EUNSUPPORTED, cases[i].said);
+    expect_refusal(
+        small_root(SEQUENCE(SPLIT("Regex", "(a") "," BYTE_LEVEL("false", "true")), small_model()),
+        BS_EDATA, "'(a'");
+    expect_refusal(small_root(SEQUENCE(""), small_model()), BS_EDATA, "pretokenizers");
+}
+
+static json_t *plain_root(void) { return small_root(BYTE_LEVEL("false", "true"), small_model()); }
+
+static void test_refused_parts(void **state)
+{
+    (void)state;
+    json_t *root = plain_root();
+    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    expect_refusal(root, BS_EUNSUPPORTED, "normalizer 'NFC'");
+    root = plain_root();
+    json_object_set_new(root, "novelty", json_true());
+    expect_refusal(root, BS_EUNSUPPORTED, "'novelty'");
+    static const char *const options[] = {"{\"type\": \"WordPiece\"}", "{\"dropout\": 0.1}",
+                                          "{\"continuing_subword_prefix\": \"##\"}",
+                                          "{\"end_of_word_suffix\": \"</w>\"}",
+                                          "{\"novelty\": null}"};
+    static const char *const said[] = {"'WordPiece'", "dropout", "continuing_subword_prefix",
+                                       "end_of_word_suffix", "'novelty'"};
+    for (int i = 0; i < 5; i++) {
+        root = plain_root();
+        json_t *more = json_loads(options[i], 0, NULL);
+        json_object_update(json_object_get(root, "model"), more);
+        json_decref(more);
+        expect_refusal(root, BS_EUNSUPPORTED, said[i]);
+    }
+    root = plain_root();
+    json_object_del(json_object_get(json_object_get(root, "model"), "vocab"), "!");
+    expect_refusal(root, BS_EUNSUPPORTED, "no token '!' for byte 33");
+    for (int i = 0; i < 3; i++) {
+        static const char *const strip[] = {"lstrip", "rstrip", "single_word"};
+        root = plain_root();
+        json_t *token = added("<x>", 300, false);
+        json_object_set_new(token, strip[i], json_true());
+        json_array_append_new(json_object_get(root, "added_tokens"), token);
+        expect_refusal(root, BS_EUNSUPPORTED, strip[i]);
+    }
+}
+
+static void test_damaged(void **state)
+{
+    (void)state;
+    json_t *root = plain_root(), *model = json_object_get(root, "model");
+    json_object_del(model, "vocab");
+    expect_refusal(root, BS_EDATA, "vocab");
+    root = plain_root();
+    json_object_del(json_object_get(root, "model"), "merges");
+    expect_refusal(root, BS_EDATA, "merges");
+    root = plain_root();
+    json_object_del(root, "model");
+    expect_refusal(root, BS_EDATA, "model");
+    static const char *const merges[] = {"\"ab\"",     "\"a b c\"", "[\"a\"]", "7",
+                                         "[\"a\", 1]", "\"a zz\"",  "\"a a\""};
+    static const char *const said[] = {"no pair",
+                                       "no pair",
+                                       "no pair",
+                                       "no pair",
+                                       "no pair",
+                                       "'zz' is not in vocab",
+                                       "'aa' is not in vocab"};
+    for (int i = 0; i < 7; i++) {
+        root = plain_root();
+        json_array_append_new(json_object_get(json_object_get(root, "model"), "merges"),
+                              json_loads(merges[i], JSON_DECODE_ANY, NULL));
+        expect_refusal(root, BS_EDATA, "merges: entry 7");
+        root = plain_root();
+        json_array_append_new(json_object_get(json_object_get(root, "model"), "merges"),
+                              json_loads(merges[i], JSON_DECODE_ANY, NULL));
+        expect_refusal(root, BS_EDATA, said[i]);
+    }
+    static const char *const ids[] = {"-1", "2147483647", "\"5\"", "1.5"};
+    for (int i = 0; i < 4; i++) {
+        root = plain_root();
+        json_object_set_new(json_object_get(json_object_get(root, "model"), "vocab"), "the",
+                            json_loads(ids[i], JSON_DECODE_ANY, NULL));
+        expect_refusal(root, BS_EDATA, "'the'");
+        root = plain_root();
+        json_t *token = added("<x>", 300, false);
+        json_object_set_new(token, "id", json_loads(ids[i], JSON_DECODE_ANY, NULL));
+        json_array_append_new(json_object_get(root, "added_tokens"), token);
+        expect_refusal(root, BS_EDATA, "'<x>'");
+    }
+    root = plain_root();
+    json_array_append_new(json_object_get(root, "added_tokens"), added("the", 300, false));
+    expect_refusal(root, BS_EDATA, "'the' has id 300, but 257 in vocab");
+
+    struct bs_error err;
+    struct bs_tokenizer *tokenizer;
+    folder_write_text(&folder, "tokenizer.json", "{\"model\": {\n \"type\" \"BPE\"}}");
+    assert_int_equal(bs_tokenizer_open(folder.path, &tokenizer, &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "line 2"));
+    assert_int_equal(bs_tokenizer_open("datasets/none", &tokenizer, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "datasets/none/tokenizer.json"));
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    static const char text[] = "the <a> ab 12 is \xc3\xa9";
+    json_t *root = root_with_added();
+    json_object_set_new(json_object_get(root, "model"), "ignore_merges", json_true());
+    json_object_set_new(
+        root, "pre_tokenizer",
+        json_loads(SEQUENCE(SPLIT("Regex", "\\\\s+") "," BYTE_LEVEL("true", "true")), 0, NULL));
+    assert_int_equal(json_dump_file(root, folder_file(&folder, "tokenizer.json"), 0), 0);
+    json_decref(root);
+    for (long n = 1;; n++) {
+        struct bs_error err;
+        struct bs_tokenizer *tokenizer;
+        int32_t *ids = NULL;
+        size_t count;
+        bs_alloc_fail_at(n);
+        enum bs_status status = bs_tokenizer_open(folder.path, &tokenizer, &err);
+        assert_true((status == BS_OK) == (tokenizer != NULL));
+        if (!status)
+            status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, &ids, &count, &err);
+        long made = bs_alloc_fail_at(0);
+        assert_true((status == BS_OK) == (ids != NULL));
+        bs_free(ids);
+        bs_tokenizer_free(tokenizer);
+        if (made < n) {
+            assert_int_equal(status, BS_OK);
+            assert_true(n > 20);
+            break;
+        }
+        if (status != BS_ENOMEM)
+            fail_msg("allocation %ld failed: status %d", n, status);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden_cases),
+        cmocka_unit_test(test_golden_texts),
+        cmocka_unit_test(test_merges),
+        cmocka_unit_test(test_ignore_merges),
+        cmocka_unit_test(test_pre_tokenizers),
+        cmocka_unit_test(test_added_tokens),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_refused_pre_tokenizers),
+        cmocka_unit_test(test_refused_parts),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
