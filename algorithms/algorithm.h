@@ -1,0 +1,89 @@
+/* The interface of a quantization algorithm: a const struct in a file of its own, and a line in
+ * registry.c. An algorithm sees a block, statistics of its inputs and a format; it does not know the
+ * model family, the config file, the result file or the other algorithms. */
+#ifndef BS_ALGORITHMS_ALGORITHM_H
+#define BS_ALGORITHMS_ALGORITHM_H
+
+#include "eval/base/option.h"
+#include "eval/model/model.h"
+
+/* What calibration must collect before a hook runs. */
+struct bs_needs {
+    bool hessian;       /* 2/windows * X^T X of every set */
+    bool absmax;        /* largest |x| of every channel */
+    bool absmean;       /* mean |x| of every channel */
+    bool module_inputs; /* all inputs of the sets that are looked at through attention or MLP */
+    int sample_tokens;  /* this many rows of every set's input, at even strides from the first */
+    unsigned sets_left_out; /* bit s: not for set s */
+};
+
+/* Statistics of one set's input over all calibration windows; what nobody needs is NULL. */
+struct bs_set_statistics {
+    float *hessian; /* [in][in], both triangles */
+    float *absmax;  /* [in] */
+    float *absmean; /* [in] */
+    float *inputs;  /* [windows][tokens][in] */
+    float *samples; /* [num_samples][in] */
+    int num_samples;
+};
+
+struct bs_statistics {
+    int windows, tokens;
+    struct bs_set_statistics sets[BS_MAX_SETS];
+};
+
+/* What a hook works with. All borrowed; block is the hook's to change. */
+struct bs_job {
+    struct bs_block *block;
+    const struct bs_statistics *statistics; /* NULL where nothing was needed */
+    const struct bs_format *weights;        /* the format that the weights will have */
+    const struct bs_rope *rope;
+    struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
+};
+
+/* How far an algorithm's calibration inputs have come. */
+enum bs_calibrate_on {
+    BS_ON_UNQUANTIZED, /* through the unquantized model (AWQ, SmoothQuant) */
+    BS_ON_QUANTIZED,   /* through this trial's own earlier blocks (GPTQ) */
+    BS_ON_AUTO,        /* as the algorithm's authors do */
+};
+
+/* Hooks are optional and called in this order. */
+struct bs_algorithm {
+    const char *name;      /* "gptq" */
+    const char *summary;   /* a line for `bitsweep describe` */
+    const char *reference; /* paper, and the code that is followed */
+    enum bs_grid grid;     /* the grid of its authors, BS_GRID_AUTO where it has no say */
+    enum bs_calibrate_on calibrate_on;
+    size_t options_size;
+    const struct bs_option *options;
+
+    /* Refuses options that cannot work with this format. BS_ECONFIG. */
+    enum bs_status (*check)(const void *options, const struct bs_format *weights,
+                            struct bs_error *err);
+
+    /* What prepare_block or quantize will look at. */
+    void (*needs)(const void *options, struct bs_needs *needs);
+
+    /* True where the linears of a block are to be quantized set by set, each set's statistics taken
+     * after the sets before it were quantized. NULL = false. */
+    bool (*set_by_set)(const void *options);
+
+    /* Rewrites a block so that it computes the same function, or nearly. */
+    enum bs_status (*prepare_block)(const void *options, const struct bs_job *job,
+                                    struct bs_error *err);
+
+    /* Chooses the codes of the linear with this role: allocates and fills linear->codes, leaves
+     * linear->weight to the caller, who decodes it. `statistics` of the linear's set is at
+     * job->statistics->sets[set]. */
+    enum bs_status (*quantize)(const void *options, const struct bs_job *job, int set,
+                               enum bs_role role, struct bs_error *err);
+};
+
+/* NULL-terminated. */
+extern const struct bs_algorithm *const bs_algorithms[];
+
+/* The algorithm called `name`, or NULL. */
+const struct bs_algorithm *bs_algorithm_find(const char *name);
+
+#endif

@@ -1,0 +1,462 @@
+/* AWQ (Lin et al. 2024, arXiv 2306.00978): protects the weights that meet large activations by scaling
+ * their columns up before rounding, then clips each group where that lessens the error.
+ *
+ * Scale search, per set of linears with a common input X: for alpha = k / scale_grid,
+ *   s = max(mean|X_c|^alpha, 1e-4), normalised by sqrt(max s * min s),
+ * the set's weights become Q(W s) / s, and the alpha is kept whose inspected module (the attention,
+ * the MLP, or the linear itself) comes nearest to its unquantized output on the calibration inputs.
+ * Clip search, per row and group: clip_max_shrink * clip_grid steps down from the largest weight; the
+ * one with the least squared error of the group's partial products on clip_tokens sampled inputs.
+ *
+ * As mit-han-lab/llm-awq auto_scale.py and auto_clip.py, in float32: scales are searched on unscaled
+ * weights, all of a block before any is applied; q and k are not clipped; o_proj is scaled only where
+ * v_proj has its shape; groups are clamped to +-m in asymmetric formats too. Two sums are arranged
+ * differently and equal in exact arithmetic: for a linear on its own, and for the partial products, the
+ * squared error is dW (X^T X) dW^T. Beyond the original, which stops there, a whole row can be
+ * the group that is clipped. */
+#include "algorithms/algorithm.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/vector.h"
+
+enum { ROWS_A_TASK = 16 };
+
+struct awq {
+    bool scale, clip;
+    int scale_grid, clip_grid, clip_tokens;
+    double clip_max_shrink;
+};
+
+static const struct bs_option awq_options[] = {
+    BS_OPT(struct awq, scale, true, 0, 1, "search the per-channel scales"),
+    BS_OPT(struct awq, clip, true, 0, 1, "search the clipping of each group"),
+    BS_OPT(struct awq, scale_grid, 20, 1, 1000, "exponents tried: 0, 1/n, ... (n-1)/n"),
+    BS_OPT(struct awq, clip_grid, 20, 1, 1000, "steps from no clipping to zero"),
+    BS_OPT(struct awq, clip_max_shrink, 0.5, 0, 1, "share of those steps that is tried"),
+    BS_OPT(struct awq, clip_tokens, 512, 1, 1 << 20, "calibration tokens the clip search looks at"),
+    {.name = NULL},
+};
+
+static enum bs_status awq_check(const void *options, const struct bs_format *weights,
+                                struct bs_error *err)
+{
+    (void)options;
+    if (weights->bits == BS_BITS_NONE)
+        return bs_fail(err, BS_ECONFIG, "awq searches for a weight format: bits must be 2 to 8");
+    if (weights->group_size == BS_GROUP_TENSOR)
+        return bs_fail(err, BS_ECONFIG, "awq works on rows: group_size must be columns or channel");
+    return BS_OK;
+}
+
+static void awq_needs(const void *options, struct bs_needs *needs)
+{
+    const struct awq *opt = options;
+    if (opt->scale)
+        needs->absmean = needs->module_inputs = needs->hessian = true;
+    if (opt->clip)
+        needs->sample_tokens = opt->clip_tokens;
+}
+
+/* The search for one set. */
+struct search {
+    const struct bs_job *job;
+    const struct bs_set *set;
+    const struct bs_set_statistics *statistics;
+    int in;
+    const float *scale;                /* [in], the one on trial */
+    float *original[BS_MAX_SET];       /* the linears' weights as they came */
+    float *wanted;                     /* [windows][tokens][hidden], the module's output with them */
+    double *errors;                    /* per window, or per chunk of rows */
+    const struct bs_linear *linear;    /* the set's linear that a task works on */
+    const float *linear_original;
+};
+
+/* weight = Q(original * s) / s for a chunk of the linear's rows. */
+static enum bs_status scale_and_round(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct search *s = context;
+    int first = index * ROWS_A_TASK, in = s->in;
+    int rows = s->linear->out_features - first;
+    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    const float *from = s->linear_original + (size_t)first * (size_t)in;
+    float *to = s->linear->weight + (size_t)first * (size_t)in;
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < in; j++)
+            to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * s->scale[j];
+    bs_format_round_matrix(s->job->weights, to, rows, in);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < in; j++)
+            to[(size_t)i * (size_t)in + j] /= s->scale[j];
+    return BS_OK;
+}
+
+static int row_tasks(const struct bs_linear *linear)
+{
+    return (linear->out_features + ROWS_A_TASK - 1) / ROWS_A_TASK;
+}
+
+static enum bs_status module_output(void *context, int window, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct search *s = context;
+    const struct bs_job *job = s->job;
+    int tokens = job->statistics->tokens, hidden = job->block->architecture->hidden_size;
+    size_t count = (size_t)tokens * (size_t)hidden, at = (size_t)window * count;
+    bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at,
+                      s->wanted + at, tokens, &job->scratch[thread]);
+    return BS_OK;
+}
+
+static enum bs_status module_error(void *context, int window, int thread, struct bs_error *err)
+{
+    (void)err;
+    struct search *s = context;
+    const struct bs_job *job = s->job;
+    struct bs_scratch *scratch = &job->scratch[thread];
+    int tokens = job->statistics->tokens, hidden = job->block->architecture->hidden_size;
+    size_t count = (size_t)tokens * (size_t)hidden, at = (size_t)window * count;
+    size_t mark = scratch->used;
+    float *got = bs_scratch_take(scratch, count);
+    bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at, got,
+                      tokens, scratch);
+    s->errors[window] = bs_sum_squared_difference(got, s->wanted + at, count);
+    scratch->used = mark;
+    return BS_OK;
+}
+
+/* sum of dW H dW^T over a chunk of rows, dW = weight - original. */
+static enum bs_status linear_error(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)err;
+    struct search *s = context;
+    struct bs_scratch *scratch = &s->job->scratch[thread];
+    int first = index * ROWS_A_TASK, in = s->in;
+    int rows = s->linear->out_features - first;
+    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    size_t count = (size_t)rows * (size_t)in, at = (size_t)first * (size_t)in, mark = scratch->used;
+    float *delta = bs_scratch_take(scratch, count), *product = bs_scratch_take(scratch, count);
+    for (size_t i = 0; i < count; i++)
+        delta[i] = s->linear->weight[at + i] - s->linear_original[at + i];
+    bs_gemm_nn(rows, in, in, 1, delta, in, s->statistics->hessian, in, 0, product, in);
+    s->errors[index] = bs_dot(delta, product, count);
+    scratch->used = mark;
+    return BS_OK;
+}
+
+/* The error of the module with the scale on trial. */
+static enum bs_status try_scale(struct search *s, double *error, struct bs_error *err)
+{
+    for (int k = 0; k < s->set->num_linears; k++) {
+        s->linear = &s->job->block->linears[s->set->linears[k]];
+        s->linear_original = s->original[k];
+        if (bs_parallel(row_tasks(s->linear), scale_and_round, s, err))
+            return err->status;
+    }
+    bool alone = s->set->module == BS_MODULE_LINEAR;
+    int count = alone ? row_tasks(s->linear) : s->job->statistics->windows;
+    if (bs_parallel(count, alone ? linear_error : module_error, s, err))
+        return err->status;
+    *error = 0;
+    for (int i = 0; i < count; i++)
+        *error += s->errors[i];
+    return BS_OK;
+}
+
+/* scale [in] for the exponent alpha. */
+static void scale_for(const float *absmean, int in, float alpha, float *scale)
+{
+    bs_power(absmean, (size_t)in, alpha, scale);
+    for (int j = 0; j < in; j++)
+        scale[j] = fmaxf(scale[j], 1e-4f);
+    float low, high;
+    bs_min_max(scale, (size_t)in, &low, &high);
+    float middle = sqrtf(high * low);
+    for (int j = 0; j < in; j++)
+        scale[j] /= middle;
+}
+
+static enum bs_status search_scales(struct search *s, int grid, float *trial, float *best,
+                                    struct bs_error *err)
+{
+    if (s->set->module != BS_MODULE_LINEAR &&
+        bs_parallel(s->job->statistics->windows, module_output, s, err))
+        return err->status;
+    double least = INFINITY;
+    s->scale = trial;
+    for (int k = 0; k < grid; k++) {
+        double error = INFINITY;
+        scale_for(s->statistics->absmean, s->in, (float)((double)k / grid), trial);
+        if (try_scale(s, &error, err))
+            return err->status;
+        if (error < least) {
+            least = error;
+            memcpy(best, trial, (size_t)s->in * sizeof *best);
+        }
+    }
+    if (isinf(least))
+        return bs_fail(err, BS_ENUMERIC, "%s: no scale gives a finite error", s->set->name);
+    return BS_OK;
+}
+
+static enum bs_status allocate_search(struct search *s, float **trial, struct bs_error *err)
+{
+    const struct bs_statistics *all = s->job->statistics;
+    size_t tokens = (size_t)all->windows * (size_t)all->tokens;
+    size_t hidden = (size_t)s->job->block->architecture->hidden_size;
+    int tasks = all->windows;
+    bool enough = true;
+    for (int k = 0; k < s->set->num_linears; k++) {
+        const struct bs_linear *linear = &s->job->block->linears[s->set->linears[k]];
+        size_t count = (size_t)linear->out_features * (size_t)linear->in_features;
+        s->original[k] = bs_alloc(count, sizeof(float));
+        enough = enough && s->original[k];
+        if (s->original[k])
+            memcpy(s->original[k], linear->weight, count * sizeof(float));
+        tasks = row_tasks(linear) > tasks ? row_tasks(linear) : tasks;
+    }
+    s->errors = bs_alloc((size_t)tasks, sizeof(double));
+    s->wanted = s->set->module == BS_MODULE_LINEAR ? NULL : bs_alloc(tokens * hidden, sizeof(float));
+    *trial = bs_alloc((size_t)s->in, sizeof(float));
+    enough = enough && s->errors && *trial && (s->wanted || s->set->module == BS_MODULE_LINEAR);
+    return enough ? BS_OK : bs_fail_memory(err);
+}
+
+/* best [in] = the scale of this set; the block's weights are as before afterwards. */
+static enum bs_status best_scale(const struct bs_job *job, int set, int grid, float *best,
+                                 struct bs_error *err)
+{
+    struct search s = {.job = job,
+                       .set = &job->block->architecture->family->sets[set],
+                       .statistics = &job->statistics->sets[set]};
+    s.in = job->block->linears[s.set->linears[0]].in_features;
+    float *trial = NULL;
+    enum bs_status status = allocate_search(&s, &trial, err);
+    if (!status)
+        status = search_scales(&s, grid, trial, best, err);
+    for (int k = 0; k < s.set->num_linears; k++) {
+        struct bs_linear *linear = &job->block->linears[s.set->linears[k]];
+        if (s.original[k])
+            memcpy(linear->weight, s.original[k],
+                   (size_t)linear->out_features * (size_t)linear->in_features * sizeof(float));
+        bs_free(s.original[k]);
+    }
+    bs_free(s.errors);
+    bs_free(s.wanted);
+    bs_free(trial);
+    return status;
+}
+
+/* Whether a scale can be folded in front of the set, by the authors' rule. */
+static bool scalable(const struct bs_block *block, const struct bs_set *set)
+{
+    if (set->norm >= 0)
+        return true;
+    const struct bs_linear *before = &block->linears[set->previous];
+    const struct bs_linear *after = &block->linears[set->linears[0]];
+    if (after->role == BS_O)
+        return before->out_features == after->out_features &&
+               before->in_features == after->in_features;
+    return before->out_features == after->in_features;
+}
+
+/* The clip search for one linear. */
+struct clipping {
+    const struct awq *opt;
+    const struct bs_format *format;
+    struct bs_linear *linear;
+    const float *samples; /* [num_samples][in], of the scaled input */
+    int num_samples, columns, groups;
+    float *grams;               /* per group X_g^T X_g, [columns][columns] */
+    struct bs_scratch *scratch; /* one a thread, ROWS_A_TASK rows twice and their extremes */
+};
+
+static int group_columns(const struct clipping *c, int g)
+{
+    int left = c->linear->in_features - g * c->columns;
+    return left < c->columns ? left : c->columns;
+}
+
+static enum bs_status group_gram(void *context, int g, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct clipping *c = context;
+    int n = group_columns(c, g), in = c->linear->in_features;
+    const float *x = c->samples + (size_t)g * (size_t)c->columns;
+    bs_gemm_tn(n, n, c->num_samples, 1, x, in, x, in, 0,
+               c->grams + (size_t)g * (size_t)c->columns * (size_t)c->columns, n);
+    return BS_OK;
+}
+
+/* delta [n] = Q(clip(w, -m, m)) - w. */
+static void clipped_delta(const struct clipping *c, const float *w, float m, float *delta, int n)
+{
+    for (int j = 0; j < n; j++)
+        delta[j] = fminf(fmaxf(w[j], -m), m);
+    bs_format_round(c->format, bs_format_fit(c->format, delta, (size_t)n), delta, (size_t)n);
+    for (int j = 0; j < n; j++)
+        delta[j] -= w[j];
+}
+
+/* best [rows] = the clipping with the least error for each row of weight [rows][n], row stride in. */
+static void search_clips(const struct clipping *c, const float *weight, const float *gram, int rows,
+                         int n, float *best, struct bs_scratch *scratch)
+{
+    size_t mark = scratch->used, in = (size_t)c->linear->in_features, width = (size_t)n;
+    float *delta = bs_scratch_take(scratch, ROWS_A_TASK * width);
+    float *product = bs_scratch_take(scratch, ROWS_A_TASK * width);
+    float *largest = bs_scratch_take(scratch, ROWS_A_TASK);
+    double least[ROWS_A_TASK];
+    for (int r = 0; r < rows; r++) {
+        best[r] = largest[r] = bs_abs_max(weight + (size_t)r * in, width);
+        least[r] = 1e9;
+    }
+    int steps = (int)(c->opt->clip_max_shrink * c->opt->clip_grid);
+    for (int k = 0; k < steps; k++) {
+        float kept = (float)(1 - (double)k / c->opt->clip_grid);
+        for (int r = 0; r < rows; r++)
+            clipped_delta(c, weight + (size_t)r * in, largest[r] * kept, delta + (size_t)r * width,
+                          n);
+        bs_gemm_nn(rows, n, n, 1, delta, n, gram, n, 0, product, n);
+        for (int r = 0; r < rows; r++) {
+            size_t at = (size_t)r * width;
+            double error = bs_dot(delta + at, product + at, width) / c->num_samples;
+            if (error < least[r]) {
+                least[r] = error;
+                best[r] = largest[r] * kept;
+            }
+        }
+    }
+    scratch->used = mark;
+}
+
+/* Clips a chunk of rows of one group. */
+static enum bs_status clip_rows(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct clipping *c = context;
+    size_t in = (size_t)c->linear->in_features, columns = (size_t)c->columns;
+    int g = index % c->groups, first = index / c->groups * ROWS_A_TASK, n = group_columns(c, g);
+    int rows = c->linear->out_features - first;
+    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    float *weight = c->linear->weight + (size_t)first * in + (size_t)g * columns;
+    float best[ROWS_A_TASK];
+    search_clips(c, weight, c->grams + (size_t)g * columns * columns, rows, n, best,
+                 &c->scratch[thread]);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < n; j++) {
+            float *w = weight + (size_t)r * in + j;
+            *w = fminf(fmaxf(*w, -best[r]), best[r]);
+        }
+    return BS_OK;
+}
+
+static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *job,
+                                  struct bs_linear *linear, const float *samples, int num_samples,
+                                  struct bs_error *err)
+{
+    struct clipping c = {.opt = opt,
+                         .format = job->weights,
+                         .linear = linear,
+                         .samples = samples,
+                         .num_samples = num_samples,
+                         .columns = job->weights->group_size};
+    if (c.columns <= 0 || c.columns > linear->in_features)
+        c.columns = linear->in_features;
+    c.groups = (linear->in_features + c.columns - 1) / c.columns;
+    size_t columns = (size_t)c.columns;
+    c.grams = bs_alloc((size_t)c.groups * columns, columns * sizeof(float));
+    c.scratch = bs_scratch_create(bs_threads(), (2 * columns + 4) * ROWS_A_TASK);
+    enum bs_status status = c.grams && c.scratch ? BS_OK : bs_fail_memory(err);
+    if (!status)
+        status = bs_parallel(c.groups, group_gram, &c, err);
+    if (!status)
+        status = bs_parallel(c.groups * row_tasks(linear), clip_rows, &c, err);
+    bs_scratch_free(c.scratch, bs_threads());
+    bs_free(c.grams);
+    return status;
+}
+
+/* Clips the linears of a set; scale is what its input was divided by. */
+static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, int set,
+                               const float *scale, struct bs_error *err)
+{
+    const struct bs_set *family_set = &job->block->architecture->family->sets[set];
+    const struct bs_set_statistics *statistics = &job->statistics->sets[set];
+    size_t in = (size_t)job->block->linears[family_set->linears[0]].in_features;
+    size_t rows = (size_t)statistics->num_samples;
+    float *samples = bs_alloc(rows * in, sizeof *samples);
+    if (!samples)
+        return bs_fail_memory(err);
+    for (size_t t = 0; t < rows; t++)
+        for (size_t j = 0; j < in; j++)
+            samples[t * in + j] = statistics->samples[t * in + j] / scale[j];
+    enum bs_status status = BS_OK;
+    for (int k = 0; k < family_set->num_linears && !status; k++) {
+        enum bs_role role = family_set->linears[k];
+        if (role != BS_Q && role != BS_K)
+            status = clip_linear(opt, job, &job->block->linears[role], samples,
+                                 statistics->num_samples, err);
+    }
+    bs_free(samples);
+    return status;
+}
+
+static enum bs_status search_block(const struct awq *opt, const struct bs_job *job,
+                                   float *const *scales, struct bs_error *err)
+{
+    const struct bs_family *family = job->block->architecture->family;
+    bool scaled[BS_MAX_SETS] = {false};
+    for (int s = 0; s < family->num_sets; s++) {
+        if (!opt->scale || !scalable(job->block, &family->sets[s]))
+            continue;
+        scaled[s] = true;
+        if (best_scale(job, s, opt->scale_grid, scales[s], err))
+            return err->status;
+    }
+    for (int s = 0; s < family->num_sets; s++)
+        if (scaled[s])
+            bs_block_fold(job->block, s, scales[s]);
+    for (int s = 0; s < family->num_sets && opt->clip; s++)
+        if (clip_set(opt, job, s, scales[s], err))
+            return err->status;
+    return BS_OK;
+}
+
+static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
+                                  struct bs_error *err)
+{
+    const struct bs_family *family = job->block->architecture->family;
+    float *scales[BS_MAX_SETS] = {NULL};
+    enum bs_status status = BS_OK;
+    for (int s = 0; s < family->num_sets && !status; s++) {
+        int in = job->block->linears[family->sets[s].linears[0]].in_features;
+        scales[s] = bs_alloc((size_t)in, sizeof(float));
+        if (!scales[s])
+            status = bs_fail_memory(err);
+        for (int j = 0; j < in && scales[s]; j++)
+            scales[s][j] = 1;
+    }
+    if (!status)
+        status = search_block(options, job, scales, err);
+    for (int s = 0; s < family->num_sets; s++)
+        bs_free(scales[s]);
+    return status;
+}
+
+const struct bs_algorithm bs_alg_awq = {
+    .name = "awq",
+    .summary = "activation-aware scaling of columns and clipping of groups",
+    .reference = "Lin et al. 2024, arXiv 2306.00978; mit-han-lab/llm-awq",
+    .grid = BS_GRID_AWQ,
+    .calibrate_on = BS_ON_UNQUANTIZED,
+    .options_size = sizeof(struct awq),
+    .options = awq_options,
+    .check = awq_check,
+    .needs = awq_needs,
+    .prepare_block = awq_prepare,
+};

@@ -1,0 +1,358 @@
+#include "algorithms/recipe.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+enum { VALUE_TEXT = 64 };
+
+static const char *const calibrate_on_names[] = {
+    [BS_ON_UNQUANTIZED] = "unquantized",
+    [BS_ON_QUANTIZED] = "quantized",
+    [BS_ON_AUTO] = "auto",
+};
+
+void bs_recipe_init(struct bs_recipe *recipe)
+{
+    memset(recipe, 0, sizeof *recipe);
+    bs_options_default(bs_format_options, &recipe->weights);
+    bs_options_default(bs_activations_options, &recipe->activations);
+    recipe->calibrate_on = BS_ON_AUTO;
+}
+
+void bs_recipe_release(struct bs_recipe *recipe)
+{
+    for (int s = 0; s < recipe->num_stages; s++)
+        bs_free(recipe->stages[s].options);
+    memset(recipe, 0, sizeof *recipe);
+}
+
+static void *options_alloc(const struct bs_algorithm *algorithm)
+{
+    return bs_calloc(1, algorithm->options_size ? algorithm->options_size : 1);
+}
+
+enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm *algorithm,
+                             struct bs_error *err)
+{
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_algorithm *earlier = recipe->stages[s].algorithm;
+        if (earlier == algorithm)
+            return bs_fail(err, BS_ECONFIG, "%s stands twice in a chain, expected once",
+                           algorithm->name);
+        if (earlier->quantize)
+            return bs_fail(err, BS_ECONFIG,
+                           "%s follows %s, which has rounded the weights, expected it before",
+                           algorithm->name, earlier->name);
+    }
+    if (recipe->num_stages == BS_MAX_STAGES)
+        return bs_fail(err, BS_ECONFIG,
+                       "%s is one algorithm too many for a chain, expected up to %d",
+                       algorithm->name, BS_MAX_STAGES);
+    void *options = options_alloc(algorithm);
+    if (!options)
+        return bs_fail_memory(err);
+    bs_options_default(algorithm->options, options);
+    recipe->stages[recipe->num_stages++] =
+        (struct bs_stage){.algorithm = algorithm, .options = options};
+    return BS_OK;
+}
+
+enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from,
+                              struct bs_error *err)
+{
+    *to = *from;
+    to->num_stages = 0;
+    memset(to->stages, 0, sizeof to->stages);
+    for (int s = 0; s < from->num_stages; s++) {
+        const struct bs_stage *stage = &from->stages[s];
+        void *options = options_alloc(stage->algorithm);
+        if (!options) {
+            bs_recipe_release(to);
+            return bs_fail_memory(err);
+        }
+        memcpy(options, stage->options, stage->algorithm->options_size);
+        to->stages[to->num_stages++] =
+            (struct bs_stage){.algorithm = stage->algorithm, .options = options};
+    }
+    return BS_OK;
+}
+
+/* The last stage that has a preference decides: it is the one nearest to the rounding. */
+static enum bs_grid preferred_grid(const struct bs_recipe *recipe)
+{
+    for (int s = recipe->num_stages - 1; s >= 0; s--)
+        if (recipe->stages[s].algorithm->grid != BS_GRID_AUTO)
+            return recipe->stages[s].algorithm->grid;
+    return BS_GRID_GPTQ;
+}
+
+enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
+{
+    if (bs_format_resolve(&recipe->weights, preferred_grid(recipe), err) != BS_OK)
+        return bs_fail_within(err, "weights");
+    enum bs_status status = bs_activations_resolve(&recipe->activations, err);
+    if (status != BS_OK)
+        return status;
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_algorithm *algorithm = recipe->stages[s].algorithm;
+        if (!algorithm->check)
+            continue;
+        status = algorithm->check(recipe->stages[s].options, &recipe->weights, err);
+        if (status != BS_OK)
+            return status;
+    }
+    return BS_OK;
+}
+
+/* Where the authors calibrate a stage; an algorithm without a say gets the unquantized model's
+ * inputs, which all trials share. */
+static enum bs_calibrate_on authors_choice(const struct bs_stage *stage)
+{
+    enum bs_calibrate_on own = stage->algorithm->calibrate_on;
+    return own == BS_ON_AUTO ? BS_ON_UNQUANTIZED : own;
+}
+
+enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int stage)
+{
+    if (recipe->calibrate_on != BS_ON_AUTO)
+        return (enum bs_calibrate_on)recipe->calibrate_on;
+    return authors_choice(&recipe->stages[stage]);
+}
+
+const struct bs_stage *bs_recipe_rounder(const struct bs_recipe *recipe)
+{
+    /* bs_recipe_add lets nothing follow a stage that rounds. */
+    if (recipe->num_stages == 0)
+        return NULL;
+    const struct bs_stage *last = &recipe->stages[recipe->num_stages - 1];
+    return last->algorithm->quantize ? last : NULL;
+}
+
+static bool stage_needs_calibration(const struct bs_stage *stage)
+{
+    struct bs_needs needs = {0};
+    if (stage->algorithm->needs)
+        stage->algorithm->needs(stage->options, &needs);
+    return needs.hessian || needs.absmax || needs.absmean || needs.module_inputs ||
+           needs.sample_tokens > 0;
+}
+
+static bool static_activations(const struct bs_recipe *recipe)
+{
+    return recipe->activations.bits < BS_BITS_NONE &&
+           recipe->activations.granularity == BS_ACT_TENSOR_STATIC;
+}
+
+bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)
+{
+    for (int s = 0; s < recipe->num_stages; s++)
+        if (stage_needs_calibration(&recipe->stages[s]))
+            return true;
+    return static_activations(recipe);
+}
+
+/* Appends to a terminated text, cutting what does not fit. */
+__attribute__((format(printf, 3, 4))) static void append(char *out, size_t size, const char *format,
+                                                         ...)
+{
+    size_t used = size ? strlen(out) : 0;
+    if (used + 1 >= size)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(out + used, size - used, format, args);
+    va_end(args);
+}
+
+void bs_recipe_algorithm_name(const struct bs_recipe *recipe, char *out, size_t size)
+{
+    if (size == 0)
+        return;
+    out[0] = '\0';
+    for (int s = 0; s < recipe->num_stages; s++)
+        append(out, size, "%s%s", s ? "+" : "", recipe->stages[s].algorithm->name);
+    if (recipe->num_stages == 0)
+        append(out, size, "unquantized");
+}
+
+/* "alpha", or "awq.scale" where two algorithms of the chain have an option of that name. */
+static void option_name(const struct bs_recipe *recipe, int stage, const char *name, char *out,
+                        size_t size)
+{
+    bool shared = false;
+    for (int s = 0; s < recipe->num_stages; s++)
+        shared |= s != stage && bs_option_find(recipe->stages[s].algorithm->options, name);
+    if (shared)
+        snprintf(out, size, "%s.%s", recipe->stages[stage].algorithm->name, name);
+    else
+        snprintf(out, size, "%s", name);
+}
+
+void bs_recipe_options_text(const struct bs_recipe *recipe, char *out, size_t size)
+{
+    if (size == 0)
+        return;
+    out[0] = '\0';
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_stage *stage = &recipe->stages[s];
+        for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++) {
+            if (bs_option_is_default(o, stage->options))
+                continue;
+            char name[2 * VALUE_TEXT], value[VALUE_TEXT];
+            option_name(recipe, s, o->name, name, sizeof name);
+            bs_option_print(o, stage->options, value, sizeof value);
+            append(out, size, "%s%s=%s", out[0] ? " " : "", name, value);
+        }
+    }
+}
+
+/* A setting that differs from its default, as short as it can be said: " act_order", " no_clip",
+ * " alpha=0.7". */
+static void append_option(const struct bs_option *option, const char *name, const void *values,
+                          char *out, size_t size)
+{
+    char value[VALUE_TEXT];
+    bs_option_print(option, values, value, sizeof value);
+    if (option->type == BS_BOOL)
+        append(out, size, " %s%s", strcmp(value, "true") == 0 ? "" : "no_", name);
+    else
+        append(out, size, " %s=%s", name, value);
+}
+
+/* " sym" or " asym" where the authors of the grid do the other. */
+static void append_symmetry(const struct bs_format *format, char *out, size_t size)
+{
+    struct bs_format natural = *format;
+    struct bs_error ignored;
+    natural.symmetric = BS_SYMMETRIC_AUTO;
+    if (bs_format_resolve(&natural, (enum bs_grid)format->grid, &ignored) != BS_OK ||
+        natural.symmetric != format->symmetric)
+        append(out, size, format->symmetric == BS_SYMMETRIC ? " sym" : " asym");
+}
+
+static void append_grid(int grid, enum bs_grid preferred, char *out, size_t size)
+{
+    if (grid != (int)preferred)
+        append(out, size, " grid=%s", bs_grid_name((enum bs_grid)grid));
+}
+
+/* Options that only the mse range looks at. */
+static bool is_range_detail(const struct bs_option *option)
+{
+    return strncmp(option->name, "range_", strlen("range_")) == 0;
+}
+
+static void append_weights(const struct bs_recipe *recipe, char *out, size_t size)
+{
+    struct bs_format format = recipe->weights;
+    struct bs_error ignored;
+    enum bs_grid preferred = preferred_grid(recipe);
+    append(out, size, " w%d", format.bits);
+    if (format.bits == BS_BITS_NONE || bs_format_resolve(&format, preferred, &ignored) != BS_OK)
+        return;
+    if (format.group_size > 0)
+        append(out, size, " g%d", format.group_size);
+    else
+        append(out, size, format.group_size == BS_GROUP_TENSOR ? " tensor" : " channel");
+    append_symmetry(&format, out, size);
+    append_grid(format.grid, preferred, out, size);
+    if (format.range != BS_RANGE_MSE)
+        return;
+    append(out, size, " mse");
+    for (const struct bs_option *o = bs_format_options; o->name; o++)
+        if (is_range_detail(o) && !bs_option_is_default(o, &format))
+            append_option(o, o->name, &format, out, size);
+}
+
+static void append_activations(const struct bs_recipe *recipe, char *out, size_t size)
+{
+    struct bs_activations activations = recipe->activations;
+    struct bs_error ignored;
+    if (activations.bits == BS_BITS_NONE || bs_activations_resolve(&activations, &ignored) != BS_OK)
+        return;
+    char granularity[VALUE_TEXT];
+    bs_option_print(bs_option_find(bs_activations_options, "granularity"), &activations,
+                    granularity, sizeof granularity);
+    append(out, size, " a%d %s", activations.bits, granularity);
+    struct bs_format format = bs_activations_format(&activations);
+    append_symmetry(&format, out, size);
+    append_grid(activations.grid, BS_GRID_SMOOTHQUANT, out, size);
+    if (activations.bmm_input)
+        append(out, size, " bmm_input");
+}
+
+/* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the stages:
+ * static activation scales always come from the unquantized model. */
+static bool calibrate_on_matters(const struct bs_recipe *recipe)
+{
+    bool matters = false;
+    for (int s = 0; s < recipe->num_stages; s++)
+        matters |= stage_needs_calibration(&recipe->stages[s]) &&
+                   bs_recipe_calibrates_on(recipe, s) != authors_choice(&recipe->stages[s]);
+    return matters;
+}
+
+void bs_recipe_label(const struct bs_recipe *recipe, char *out, size_t size)
+{
+    bs_recipe_algorithm_name(recipe, out, size);
+    if (recipe->num_stages == 0)
+        return;
+    append_weights(recipe, out, size);
+    append_activations(recipe, out, size);
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_stage *stage = &recipe->stages[s];
+        for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++) {
+            char name[2 * VALUE_TEXT];
+            option_name(recipe, s, o->name, name, sizeof name);
+            if (!bs_option_is_default(o, stage->options))
+                append_option(o, name, stage->options, out, size);
+        }
+    }
+    if (calibrate_on_matters(recipe))
+        append(out, size, " calibrate_on=%s", calibrate_on_names[recipe->calibrate_on]);
+}
+
+static void print_setting(const char *prefix, const struct bs_option *option, const void *values,
+                          FILE *out)
+{
+    char value[VALUE_TEXT];
+    bs_option_print(option, values, value, sizeof value);
+    fprintf(out, "%s.%s: %s\n", prefix, option->name, value);
+}
+
+/* At 16 bits nothing is quantized and no other setting of the format is looked at: printed alike,
+ * recipes that do the same coincide. */
+static void print_format(const char *prefix, const struct bs_option *options, const void *values,
+                         bool quantized, bool range_details, FILE *out)
+{
+    for (const struct bs_option *o = options; o->name; o++) {
+        if (is_range_detail(o) && !range_details)
+            continue;
+        if (quantized || strcmp(o->name, "bits") == 0)
+            print_setting(prefix, o, values, out);
+        else
+            fprintf(out, "%s.%s: none\n", prefix, o->name);
+    }
+}
+
+void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
+{
+    char name[BS_MAX_STAGES * VALUE_TEXT];
+    bs_recipe_algorithm_name(recipe, name, sizeof name);
+    fprintf(out, "algorithm: %s\n", name);
+    bool quantized = recipe->weights.bits != BS_BITS_NONE;
+    print_format("weights", bs_format_options, &recipe->weights, quantized,
+                 quantized && recipe->weights.range == BS_RANGE_MSE, out);
+    print_format("activations", bs_activations_options, &recipe->activations,
+                 recipe->activations.bits != BS_BITS_NONE, false, out);
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_stage *stage = &recipe->stages[s];
+        if (stage_needs_calibration(stage))
+            fprintf(out, "%s.calibrate_on: %s\n", stage->algorithm->name,
+                    calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
+        for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++)
+            print_setting(stage->algorithm->name, o, stage->options, out);
+    }
+}

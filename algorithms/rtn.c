@@ -1,0 +1,25 @@
+/* Round to nearest: every group is fitted on its own weights and rounded. The baseline of every paper,
+ * and the last step of every chain that has no other rounding. */
+#include "algorithms/algorithm.h"
+
+static const struct bs_option rtn_options[] = {{.name = NULL}};
+
+static enum bs_status rtn_quantize(const void *options, const struct bs_job *job, int set,
+                                   enum bs_role role, struct bs_error *err)
+{
+    (void)options, (void)set;
+    struct bs_linear *linear = &job->block->linears[role];
+    if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
+        return err->status;
+    return bs_codes_round_to_nearest(&linear->codes, linear->weight, err);
+}
+
+const struct bs_algorithm bs_alg_rtn = {
+    .name = "rtn",
+    .summary = "round to nearest",
+    .reference = "the baseline of the GPTQ paper; IST-DASLab/gptq quant.py",
+    .grid = BS_GRID_AUTO,
+    .calibrate_on = BS_ON_UNQUANTIZED,
+    .options = rtn_options,
+    .quantize = rtn_quantize,
+};

@@ -1,0 +1,83 @@
+/* SmoothQuant (Xiao et al. 2023, arXiv 2211.10438, equation 4): moves the difficulty of activation
+ * outliers into the weights. For the inputs c of the linears behind a norm
+ *   s_c = max|X_c|^alpha / max|W_c|^(1 - alpha),
+ * the norm's output is divided by s and the linears' columns are multiplied by it.
+ *
+ * As mit-han-lab/smoothquant smooth.py: max|W_c| is taken over the rows of all linears of the set and
+ * is at least 1e-5, s is at least 1e-5, and only sets behind a norm are smoothed (never o_proj and
+ * down_proj). Arithmetic is float32 where the original uses the model's half precision. */
+#include "algorithms/algorithm.h"
+
+#include <math.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/vector.h"
+
+struct smoothquant {
+    double alpha;
+};
+
+static const struct bs_option smoothquant_options[] = {
+    BS_OPT(struct smoothquant, alpha, 0.5, 0, 1,
+           "migration strength: 0 leaves the difficulty to the activations, 1 moves it all"),
+    {.name = NULL},
+};
+
+static void smoothquant_needs(const void *options, struct bs_needs *needs)
+{
+    (void)options;
+    needs->absmax = true;
+}
+
+/* column_max [in] = largest |weight| of each column over all linears of the set. */
+static void column_maxima(const struct bs_block *block, const struct bs_set *set,
+                          float *column_max, int in_features)
+{
+    for (int j = 0; j < in_features; j++)
+        column_max[j] = 1e-5f;
+    for (int k = 0; k < set->num_linears; k++) {
+        const struct bs_linear *linear = &block->linears[set->linears[k]];
+        for (int i = 0; i < linear->out_features; i++) {
+            const float *row = linear->weight + (size_t)i * (size_t)in_features;
+            for (int j = 0; j < in_features; j++)
+                column_max[j] = fabsf(row[j]) > column_max[j] ? fabsf(row[j]) : column_max[j];
+        }
+    }
+}
+
+static enum bs_status smoothquant_prepare(const void *options, const struct bs_job *job,
+                                          struct bs_error *err)
+{
+    const struct smoothquant *opt = options;
+    const struct bs_architecture *a = job->block->architecture;
+    size_t width = (size_t)a->hidden_size;
+    float *scale = bs_alloc(2 * width, sizeof *scale);
+    if (!scale)
+        return bs_fail_memory(err);
+    float *weight_max = scale + width;
+    for (int s = 0; s < a->family->num_sets; s++) {
+        const struct bs_set *set = &a->family->sets[s];
+        if (set->norm < 0)
+            continue;
+        column_maxima(job->block, set, weight_max, a->hidden_size);
+        bs_power(job->statistics->sets[s].absmax, width, (float)opt->alpha, scale);
+        bs_power(weight_max, width, (float)(1 - opt->alpha), weight_max);
+        for (size_t j = 0; j < width; j++)
+            scale[j] = fmaxf(scale[j] / weight_max[j], 1e-5f);
+        bs_block_fold(job->block, s, scale);
+    }
+    bs_free(scale);
+    return BS_OK;
+}
+
+const struct bs_algorithm bs_alg_smoothquant = {
+    .name = "smoothquant",
+    .summary = "per-channel smoothing of activation outliers into the weights",
+    .reference = "Xiao et al. 2023, arXiv 2211.10438; mit-han-lab/smoothquant",
+    .grid = BS_GRID_SMOOTHQUANT,
+    .calibrate_on = BS_ON_UNQUANTIZED,
+    .options_size = sizeof(struct smoothquant),
+    .options = smoothquant_options,
+    .needs = smoothquant_needs,
+    .prepare_block = smoothquant_prepare,
+};

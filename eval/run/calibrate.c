@@ -1,0 +1,443 @@
+#include "eval/run/calibrate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/vector.h"
+
+enum { TILE = 128 }; /* of the Hessian: the unit of work that one thread adds up, in window order */
+
+/* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs in
+ * its slot, and the sums over windows are then taken in window order, whatever the batch. */
+struct pass {
+    const struct bs_block *block;
+    const struct bs_rope *rope;
+    const struct bs_stream *inputs, *outputs;
+    struct bs_needs needs;
+    struct bs_statistics *statistics;
+    struct bs_ranges *ranges;
+    struct bs_scratch *scratch;
+    int first, slots;          /* windows first .. first + slots - 1 are in the slots */
+    struct slot *slot;
+};
+
+struct slot {
+    struct pass *pass;
+    int window;
+    float *set_input[BS_MAX_SETS]; /* [tokens][in] */
+    double *absmean[BS_MAX_SETS];  /* [in], sum of |x| over the window */
+    struct bs_ranges ranges;
+};
+
+enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens, int width,
+                              struct bs_error *err)
+{
+    *stream = (struct bs_stream){windows, tokens, width, NULL};
+    stream->data =
+        bs_alloc((size_t)windows * (size_t)tokens, (size_t)width * sizeof *stream->data);
+    return stream->data ? BS_OK : bs_fail_memory(err);
+}
+
+void bs_stream_release(struct bs_stream *stream)
+{
+    bs_free(stream->data);
+    *stream = (struct bs_stream){.data = NULL};
+}
+
+float *bs_stream_window(const struct bs_stream *stream, int window)
+{
+    return stream->data + (size_t)window * (size_t)stream->tokens * (size_t)stream->width;
+}
+
+bool bs_needs_any(const struct bs_needs *needs)
+{
+    return needs->hessian || needs->absmax || needs->absmean || needs->module_inputs ||
+           needs->sample_tokens;
+}
+
+bool bs_needs_within(const struct bs_needs *needs, const struct bs_needs *have)
+{
+    return needs->hessian <= have->hessian && needs->absmax <= have->absmax &&
+           needs->absmean <= have->absmean && needs->module_inputs <= have->module_inputs &&
+           (!needs->sample_tokens || needs->sample_tokens == have->sample_tokens) &&
+           !(have->sets_left_out & ~needs->sets_left_out);
+}
+
+void bs_needs_add(struct bs_needs *to, const struct bs_needs *more)
+{
+    to->hessian |= more->hessian;
+    to->absmax |= more->absmax;
+    to->absmean |= more->absmean;
+    to->module_inputs |= more->module_inputs;
+    if (!to->sample_tokens)
+        to->sample_tokens = more->sample_tokens;
+    to->sets_left_out &= more->sets_left_out;
+}
+
+static int set_width(const struct bs_architecture *a, int set)
+{
+    return bs_in_features(a, a->family->sets[set].linears[0]);
+}
+
+/* Every sample_tokens-th part of all tokens, counted from the first (auto_clip.py). */
+static int sample_stride(const struct bs_stream *inputs, int sample_tokens)
+{
+    int tokens = inputs->windows * inputs->tokens;
+    return tokens / sample_tokens > 1 ? tokens / sample_tokens : 1;
+}
+
+static bool left_out(const struct bs_needs *needs, int set)
+{
+    return needs->sets_left_out >> set & 1;
+}
+
+static void widen(float *low, float *high, const float *x, size_t count)
+{
+    float least, most;
+    bs_min_max(x, count, &least, &most);
+    *low = least < *low ? least : *low;
+    *high = most > *high ? most : *high;
+}
+
+static void keep_samples(const struct pass *pass, int window, int set, const float *x, int tokens)
+{
+    struct bs_set_statistics *s = &pass->statistics->sets[set];
+    int stride = sample_stride(pass->inputs, pass->needs.sample_tokens);
+    int width = set_width(pass->block->architecture, set), before = window * tokens;
+    for (int t = (stride - before % stride) % stride; t < tokens; t += stride)
+        memcpy(s->samples + (size_t)((before + t) / stride) * (size_t)width,
+               x + (size_t)t * (size_t)width, (size_t)width * sizeof *x);
+}
+
+static void on_set_input(void *context, int set, const float *x, int tokens)
+{
+    struct slot *slot = context;
+    const struct pass *pass = slot->pass;
+    size_t width = (size_t)set_width(pass->block->architecture, set);
+    size_t count = (size_t)tokens * width;
+    if (pass->ranges)
+        widen(&slot->ranges.set_low[set], &slot->ranges.set_high[set], x, count);
+    if (slot->set_input[set])
+        memcpy(slot->set_input[set], x, count * sizeof *x);
+    if (!pass->statistics)
+        return;
+    struct bs_set_statistics *s = &pass->statistics->sets[set];
+    if (s->inputs)
+        memcpy(s->inputs + (size_t)slot->window * count, x, count * sizeof *x);
+    if (s->samples)
+        keep_samples(pass, slot->window, set, x, tokens);
+    if (!slot->absmean[set])
+        return;
+    memset(slot->absmean[set], 0, width * sizeof(double));
+    for (int t = 0; t < tokens; t++)
+        for (size_t j = 0; j < width; j++)
+            slot->absmean[set][j] += fabs((double)x[(size_t)t * width + j]);
+}
+
+static void on_qkv_output(void *context, enum bs_role role, const float *x, int tokens,
+                          int features)
+{
+    struct slot *slot = context;
+    int i = (int)(role - BS_Q);
+    widen(&slot->ranges.bmm_low[i], &slot->ranges.bmm_high[i], x,
+          (size_t)tokens * (size_t)features);
+}
+
+static enum bs_status check_finite(const float *x, int window, int tokens, int width,
+                                   struct bs_error *err)
+{
+    size_t count = (size_t)tokens * (size_t)width, bad = bs_first_not_finite(x, count);
+    if (bad == count)
+        return BS_OK;
+    return bs_fail(err, BS_ENUMERIC,
+                   "the output is not finite at window %d, token %d, channel %d", window,
+                   (int)(bad / (size_t)width), (int)(bad % (size_t)width));
+}
+
+static enum bs_status forward_window(void *context, int index, int thread, struct bs_error *err)
+{
+    struct pass *pass = context;
+    struct slot *slot = &pass->slot[index];
+    struct bs_scratch *scratch = &pass->scratch[thread];
+    const struct bs_stream *in = pass->inputs;
+    slot->window = pass->first + index;
+    struct bs_observer observer = {.context = slot,
+                                   .set_input = on_set_input,
+                                   .qkv_output = pass->ranges ? on_qkv_output : NULL};
+    /* The output may replace the input only once the pass is told to; else it goes to the slot. */
+    float *y = pass->outputs ? bs_stream_window(pass->outputs, slot->window) : NULL;
+    size_t mark = scratch->used;
+    if (!y)
+        y = bs_scratch_take(scratch, (size_t)in->tokens * (size_t)in->width);
+    bs_block_forward(pass->block, pass->rope, bs_stream_window(in, slot->window), y, in->tokens,
+                     &observer, scratch);
+    scratch->used = mark;
+    return check_finite(y, slot->window, in->tokens, in->width, err);
+}
+
+static int tiles_of(int width)
+{
+    int side = (width + TILE - 1) / TILE;
+    return side * (side + 1) / 2;
+}
+
+/* Adds the slots' X^T X to one tile on or above the diagonal. */
+static enum bs_status add_hessian_tile(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct pass *pass = context;
+    const struct bs_architecture *a = pass->block->architecture;
+    int set = 0;
+    for (; index >= tiles_of(set_width(a, set)); set++)
+        index -= tiles_of(set_width(a, set));
+    if (left_out(&pass->needs, set))
+        return BS_OK;
+    int width = set_width(a, set), side = (width + TILE - 1) / TILE, row = 0;
+    for (; index >= side - row; row++)
+        index -= side - row;
+    int i = row * TILE, j = (row + index) * TILE;
+    int m = width - i < TILE ? width - i : TILE, n = width - j < TILE ? width - j : TILE;
+    float *tile = pass->statistics->sets[set].hessian + (size_t)i * (size_t)width + j;
+    for (int k = 0; k < pass->slots; k++) {
+        const float *x = pass->slot[k].set_input[set];
+        bs_gemm_tn(m, n, pass->inputs->tokens, 1, x + i, width, x + j, width, 1, tile, width);
+    }
+    return BS_OK;
+}
+
+static void add_channels(const struct pass *pass, const struct slot *slot)
+{
+    for (int s = 0; s < pass->block->architecture->family->num_sets; s++) {
+        struct bs_set_statistics *to = &pass->statistics->sets[s];
+        int width = set_width(pass->block->architecture, s);
+        size_t per_token = (size_t)width;
+        /* In float the sum of means: each is a double sum over its window. */
+        for (int j = 0; to->absmean && j < width; j++)
+            to->absmean[j] += (float)(slot->absmean[s][j] / pass->inputs->tokens);
+        for (size_t t = 0; to->absmax && t < (size_t)pass->inputs->tokens; t++)
+            for (size_t j = 0; j < per_token; j++) {
+                float x = fabsf(slot->set_input[s][t * per_token + j]);
+                to->absmax[j] = x > to->absmax[j] ? x : to->absmax[j];
+            }
+    }
+}
+
+static void add_ranges(struct bs_ranges *to, const struct bs_ranges *from)
+{
+    for (int s = 0; s < BS_MAX_SETS; s++) {
+        to->set_low[s] = fminf(to->set_low[s], from->set_low[s]);
+        to->set_high[s] = fmaxf(to->set_high[s], from->set_high[s]);
+    }
+    for (int i = 0; i < 3; i++) {
+        to->bmm_low[i] = fminf(to->bmm_low[i], from->bmm_low[i]);
+        to->bmm_high[i] = fmaxf(to->bmm_high[i], from->bmm_high[i]);
+    }
+}
+
+static void empty_ranges(struct bs_ranges *ranges)
+{
+    for (int s = 0; s < BS_MAX_SETS; s++) {
+        ranges->set_low[s] = INFINITY;
+        ranges->set_high[s] = -INFINITY;
+    }
+    for (int i = 0; i < 3; i++) {
+        ranges->bmm_low[i] = INFINITY;
+        ranges->bmm_high[i] = -INFINITY;
+    }
+}
+
+static enum bs_status run_batch(struct pass *pass, struct bs_error *err)
+{
+    const struct bs_architecture *a = pass->block->architecture;
+    for (int k = 0; k < pass->slots; k++)
+        empty_ranges(&pass->slot[k].ranges);
+    if (bs_parallel(pass->slots, forward_window, pass, err))
+        return err->status;
+    for (int k = 0; k < pass->slots; k++) {
+        if (pass->ranges)
+            add_ranges(pass->ranges, &pass->slot[k].ranges);
+        if (pass->statistics)
+            add_channels(pass, &pass->slot[k]);
+    }
+    if (!pass->needs.hessian)
+        return BS_OK;
+    int tiles = 0;
+    for (int s = 0; s < a->family->num_sets; s++)
+        tiles += tiles_of(set_width(a, s));
+    return bs_parallel(tiles, add_hessian_tile, pass, err);
+}
+
+/* H = 2/windows X^T X, both triangles; the mean of the windows' means. */
+static void finish(struct pass *pass)
+{
+    const struct bs_architecture *a = pass->block->architecture;
+    float windows = (float)pass->inputs->windows;
+    for (int set = 0; set < a->family->num_sets; set++) {
+        struct bs_set_statistics *s = &pass->statistics->sets[set];
+        size_t width = (size_t)set_width(a, set);
+        for (size_t j = 0; s->absmean && j < width; j++)
+            s->absmean[j] /= windows;
+        for (size_t i = 0; s->hessian && i < width; i++)
+            for (size_t j = i; j < width; j++) {
+                s->hessian[i * width + j] *= 2 / windows;
+                s->hessian[j * width + i] = s->hessian[i * width + j];
+            }
+    }
+}
+
+static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *err)
+{
+    const struct bs_architecture *a = pass->block->architecture;
+    const struct bs_needs *needs = &pass->needs;
+    size_t tokens = (size_t)pass->inputs->windows * (size_t)pass->inputs->tokens;
+    *pass->statistics = (struct bs_statistics){pass->inputs->windows, pass->inputs->tokens, {{0}}};
+    bool enough = true;
+    for (int set = 0; set < a->family->num_sets; set++) {
+        struct bs_set_statistics *s = &pass->statistics->sets[set];
+        size_t width = (size_t)set_width(a, set);
+        if (left_out(needs, set))
+            continue;
+        if (needs->hessian)
+            enough &= (s->hessian = bs_calloc(width * width, sizeof(float))) != NULL;
+        if (needs->absmax)
+            enough &= (s->absmax = bs_calloc(width, sizeof(float))) != NULL;
+        if (needs->absmean)
+            enough &= (s->absmean = bs_calloc(width, sizeof(float))) != NULL;
+        if (needs->module_inputs && a->family->sets[set].module != BS_MODULE_LINEAR)
+            enough &= (s->inputs = bs_alloc(tokens * width, sizeof(float))) != NULL;
+        if (needs->sample_tokens) {
+            size_t stride = (size_t)sample_stride(pass->inputs, needs->sample_tokens);
+            s->num_samples = (int)((tokens + stride - 1) / stride);
+            s->samples = bs_alloc((size_t)s->num_samples * width, sizeof(float));
+            enough &= s->samples != NULL;
+        }
+    }
+    return enough ? BS_OK : bs_fail_memory(err);
+}
+
+static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_error *err)
+{
+    const struct bs_architecture *a = pass->block->architecture;
+    pass->slot = bs_calloc((size_t)slots, sizeof *pass->slot);
+    bool enough = pass->slot != NULL;
+    for (int k = 0; k < slots && enough; k++) {
+        pass->slot[k].pass = pass;
+        for (int s = 0; s < a->family->num_sets && enough; s++) {
+            size_t width = (size_t)set_width(a, s);
+            if (left_out(&pass->needs, s))
+                continue;
+            if (pass->needs.hessian || pass->needs.absmax)
+                enough &= (pass->slot[k].set_input[s] = bs_alloc(
+                               (size_t)pass->inputs->tokens * width, sizeof(float))) != NULL;
+            if (pass->needs.absmean)
+                enough &= (pass->slot[k].absmean[s] = bs_alloc(width, sizeof(double))) != NULL;
+        }
+    }
+    return enough ? BS_OK : bs_fail_memory(err);
+}
+
+static void free_slots(struct pass *pass, int slots)
+{
+    for (int k = 0; pass->slot && k < slots; k++)
+        for (int s = 0; s < BS_MAX_SETS; s++) {
+            bs_free(pass->slot[k].set_input[s]);
+            bs_free(pass->slot[k].absmean[s]);
+        }
+    bs_free(pass->slot);
+}
+
+enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
+                            const struct bs_stream *inputs, const struct bs_needs *needs,
+                            struct bs_statistics *statistics, struct bs_ranges *ranges,
+                            const struct bs_stream *outputs, struct bs_scratch *scratch,
+                            struct bs_error *err)
+{
+    /* A pass over the block as if its activations were not quantized. */
+    struct bs_block plain = *block;
+    plain.activations = (struct bs_activations){.bits = BS_BITS_NONE};
+    bool collects = needs && bs_needs_any(needs);
+    struct pass pass = {.block = &plain,
+                        .rope = rope,
+                        .inputs = inputs,
+                        .outputs = outputs,
+                        .statistics = collects ? statistics : NULL,
+                        .ranges = ranges,
+                        .scratch = scratch};
+    if (collects)
+        pass.needs = *needs;
+    if (statistics)
+        *statistics = (struct bs_statistics){.windows = 0};
+    if (ranges)
+        empty_ranges(ranges);
+    int threads = bs_threads();
+    enum bs_status status = allocate_slots(&pass, threads, err);
+    if (!status && collects)
+        status = allocate_statistics(&pass, err);
+    for (; pass.first < inputs->windows && !status; pass.first += threads) {
+        int left = inputs->windows - pass.first;
+        pass.slots = left < threads ? left : threads;
+        status = run_batch(&pass, err);
+    }
+    free_slots(&pass, threads);
+    if (!status && collects)
+        finish(&pass);
+    if (status && collects)
+        bs_statistics_release(statistics);
+    return status;
+}
+
+void bs_statistics_release(struct bs_statistics *statistics)
+{
+    for (int s = 0; s < BS_MAX_SETS; s++) {
+        bs_free(statistics->sets[s].hessian);
+        bs_free(statistics->sets[s].absmax);
+        bs_free(statistics->sets[s].absmean);
+        bs_free(statistics->sets[s].inputs);
+        bs_free(statistics->sets[s].samples);
+    }
+    *statistics = (struct bs_statistics){.windows = 0};
+}
+
+double bs_calibrate_bytes(const struct bs_architecture *a, const struct bs_needs *needs,
+                          int windows, int tokens)
+{
+    double floats = 0, all = (double)windows * tokens;
+    for (int s = 0; s < a->family->num_sets; s++) {
+        double width = set_width(a, s);
+        if (needs->hessian)
+            floats += width * width;
+        if (needs->hessian || needs->absmax)
+            floats += bs_threads() * (double)tokens * width;
+        if (needs->module_inputs && a->family->sets[s].module != BS_MODULE_LINEAR)
+            floats += all * width;
+        if (needs->sample_tokens)
+            floats += 2.0 * needs->sample_tokens * width;
+    }
+    return floats * sizeof(float);
+}
+
+struct push {
+    const struct bs_block *block;
+    const struct bs_rope *rope;
+    const struct bs_stream *stream;
+    struct bs_scratch *scratch;
+};
+
+static enum bs_status push_window(void *context, int window, int thread, struct bs_error *err)
+{
+    const struct push *push = context;
+    const struct bs_stream *stream = push->stream;
+    float *x = bs_stream_window(stream, window);
+    bs_block_forward(push->block, push->rope, x, x, stream->tokens, NULL, &push->scratch[thread]);
+    return check_finite(x, window, stream->tokens, stream->width, err);
+}
+
+enum bs_status bs_stream_push(const struct bs_block *block, const struct bs_rope *rope,
+                              const struct bs_stream *stream, struct bs_scratch *scratch,
+                              struct bs_error *err)
+{
+    struct push push = {block, rope, stream, scratch};
+    return bs_parallel(stream->windows, push_window, &push, err);
+}

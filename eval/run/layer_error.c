@@ -1,0 +1,206 @@
+#include "eval/run/layer_error.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/vector.h"
+
+enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *a, int windows,
+                             int tokens, struct bs_error *err)
+{
+    *probe = (struct bs_probe){.windows = windows, .tokens = tokens};
+    for (int s = 0; s < a->family->num_sets && windows; s++) {
+        size_t in = (size_t)bs_in_features(a, a->family->sets[s].linears[0]);
+        probe->inputs[s] = bs_alloc((size_t)windows * (size_t)tokens, in * sizeof(float));
+        if (!probe->inputs[s]) {
+            bs_probe_release(probe);
+            return bs_fail_memory(err);
+        }
+    }
+    return BS_OK;
+}
+
+void bs_probe_release(struct bs_probe *probe)
+{
+    for (int s = 0; s < BS_MAX_SETS; s++)
+        bs_free(probe->inputs[s]);
+    *probe = (struct bs_probe){.windows = 0};
+}
+
+struct filling {
+    struct bs_probe *probe;
+    const struct bs_block *block;
+    const struct bs_rope *rope;
+    const struct bs_stream *stream;
+    struct bs_scratch *scratch;
+};
+
+struct filled_window {
+    const struct filling *filling;
+    int window;
+};
+
+static void keep_input(void *context, int set, const float *x, int tokens)
+{
+    const struct filled_window *at = context;
+    const struct bs_block *block = at->filling->block;
+    int in = block->linears[block->architecture->family->sets[set].linears[0]].in_features;
+    size_t count = (size_t)tokens * (size_t)in;
+    memcpy(at->filling->probe->inputs[set] + (size_t)at->window * count, x, count * sizeof *x);
+}
+
+static enum bs_status fill_window(void *context, int window, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct filling *filling = context;
+    struct filled_window at = {filling, window};
+    struct bs_observer observer = {.context = &at, .set_input = keep_input};
+    struct bs_scratch *scratch = &filling->scratch[thread];
+    const struct bs_stream *stream = filling->stream;
+    size_t mark = scratch->used;
+    float *y = bs_scratch_take(scratch, (size_t)stream->tokens * (size_t)stream->width);
+    bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), y,
+                     stream->tokens, &observer, scratch);
+    scratch->used = mark;
+    return BS_OK;
+}
+
+enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *original,
+                             const struct bs_rope *rope, const struct bs_stream *stream,
+                             struct bs_scratch *scratch, struct bs_error *err)
+{
+    struct filling filling = {probe, original, rope, stream, scratch};
+    return bs_parallel(probe->windows, fill_window, &filling, err);
+}
+
+/* What one (linear, window) adds. */
+struct part {
+    double difference, wanted, got, product; /* sums of (Y^-Y)^2, Y^2, Y^2 hat, Y Y^ */
+};
+
+struct measuring {
+    const struct bs_block *original, *quantized;
+    const struct bs_probe *probe;
+    int set_of[BS_NUM_ROLES];
+    struct part *parts; /* [role][windows] */
+};
+
+static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread;
+    const struct measuring *m = context;
+    int role = index / m->probe->windows, window = index % m->probe->windows;
+    int set = m->set_of[role], tokens = m->probe->tokens;
+    const struct bs_linear *wanted = &m->original->linears[role];
+    const struct bs_linear *got = &m->quantized->linears[role];
+    size_t in = (size_t)wanted->in_features, out = (size_t)wanted->out_features;
+    size_t rows = (size_t)tokens;
+    const float *x = m->probe->inputs[set] + (size_t)window * rows * in;
+    float *scaled = bs_alloc(rows * (in + 2 * out), sizeof *scaled);
+    if (!scaled)
+        return bs_fail_memory(err);
+    float *y = scaled + rows * in, *y_hat = y + rows * out;
+    for (size_t t = 0; t < rows; t++)
+        for (size_t j = 0; j < in; j++)
+            scaled[t * in + j] = x[t * in + j] / got->in_scale[j];
+    bs_activations_apply(&m->quantized->activations, m->quantized->set_params[set], scaled, tokens,
+                         got->in_features);
+    bs_linear_forward(wanted, x, y, tokens);
+    bs_linear_forward(got, scaled, y_hat, tokens);
+    for (size_t t = 0; t < rows; t++)
+        for (size_t i = 0; i < out; i++)
+            y_hat[t * out + i] *= got->out_scale[i];
+    m->parts[index] = (struct part){.difference = bs_sum_squared_difference(y_hat, y, rows * out),
+                                    .wanted = bs_sum_squares(y, rows * out),
+                                    .got = bs_sum_squares(y_hat, rows * out),
+                                    .product = bs_dot(y, y_hat, rows * out)};
+    bs_free(scaled);
+    return BS_OK;
+}
+
+static void output_figures(const struct measuring *m, int role, struct bs_layer_row *row)
+{
+    struct part sum = {0};
+    for (int w = 0; w < m->probe->windows; w++) {
+        const struct part *part = &m->parts[role * m->probe->windows + w];
+        sum.difference += part->difference;
+        sum.wanted += part->wanted;
+        sum.got += part->got;
+        sum.product += part->product;
+    }
+    row->relative_output_error = sqrt(sum.difference / sum.wanted);
+    row->cosine = sum.product / sqrt(sum.wanted * sum.got);
+}
+
+/* Sums of (W - W^)^2 and W^2 in the checkpoint's basis. */
+static void weight_sums(const struct bs_linear *original, const struct bs_linear *quantized,
+                        double *squared_error, double *squared_weight)
+{
+    size_t in = (size_t)original->in_features;
+    *squared_error = *squared_weight = 0;
+    for (size_t i = 0; i < (size_t)original->out_features; i++) {
+        const float *w = original->weight + i * in, *q = quantized->weight + i * in;
+        double error = 0;
+        for (size_t j = 0; j < in; j++) {
+            double back = (double)quantized->out_scale[i] / (double)quantized->in_scale[j];
+            double d = (double)q[j] * back - (double)w[j];
+            error += d * d;
+        }
+        *squared_error += error;
+        *squared_weight += bs_sum_squares(w, in);
+    }
+}
+
+static void describe_linear(const struct bs_block *original, const struct bs_block *quantized,
+                            int role, struct bs_layer_row *row, struct bs_layer_totals *totals)
+{
+    const struct bs_linear *w = &original->linears[role], *q = &quantized->linears[role];
+    double count = (double)w->out_features * w->in_features, error, weight;
+    weight_sums(w, q, &error, &weight);
+    *row = (struct bs_layer_row){
+        .block = original->index,
+        .out_features = w->out_features,
+        .in_features = w->in_features,
+        .weight_mse = error / count,
+        .sqnr_db = error > 0 ? 10 * log10(weight / error) : (double)INFINITY,
+        .relative_output_error = NAN,
+        .cosine = NAN,
+        .bits_per_weight = q->codes.codes ? bs_codes_bits(&q->codes) / count : BS_BITS_NONE,
+        .damping = q->damping,
+        .dead_columns = q->dead_columns,
+        .fallback = q->fallback,
+        .seconds = q->seconds,
+    };
+    snprintf(row->name, sizeof row->name, "%s", w->name);
+    totals->weights += count;
+    totals->squared_error += error;
+    totals->squared_weight += weight;
+}
+
+enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
+                               const struct bs_probe *probe, struct bs_layer_row *rows,
+                               struct bs_layer_totals *totals, struct bs_error *err)
+{
+    const struct bs_family *family = original->architecture->family;
+    struct measuring m = {.original = original, .quantized = quantized, .probe = probe};
+    int tasks = BS_NUM_ROLES * probe->windows;
+    m.parts = bs_calloc((size_t)tasks, sizeof *m.parts);
+    if (!m.parts)
+        return bs_fail_memory(err);
+    for (int s = 0; s < family->num_sets; s++)
+        for (int k = 0; k < family->sets[s].num_linears; k++)
+            m.set_of[family->sets[s].linears[k]] = s;
+    enum bs_status status = bs_parallel(tasks, measure_output, &m, err);
+    for (int role = 0; role < BS_NUM_ROLES && !status; role++) {
+        describe_linear(original, quantized, role, &rows[role], totals);
+        if (probe->windows)
+            output_figures(&m, role, &rows[role]);
+        totals->relative_output_error += rows[role].relative_output_error;
+        totals->cosine += rows[role].cosine;
+        totals->linears++;
+    }
+    bs_free(m.parts);
+    return status;
+}

@@ -1,0 +1,37 @@
+/* How far each quantized linear is from the original, on the unquantized model's own inputs. */
+#ifndef BS_EVAL_RUN_LAYER_ERROR_H
+#define BS_EVAL_RUN_LAYER_ERROR_H
+
+#include "eval/model/model.h"
+#include "eval/run/calibrate.h"
+#include "eval/store/results.h"
+
+/* The inputs of every set of one block over some windows of stream 0. */
+struct bs_probe {
+    int windows, tokens;
+    float *inputs[BS_MAX_SETS]; /* [windows][tokens][in] */
+};
+
+enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *architecture,
+                             int windows, int tokens, struct bs_error *err);
+void bs_probe_release(struct bs_probe *probe);
+
+/* Runs the first windows of the stream through the original block and keeps the sets' inputs. */
+enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *original,
+                             const struct bs_rope *rope, const struct bs_stream *stream,
+                             struct bs_scratch *scratch, struct bs_error *err);
+
+/* Sums from which a trial's overall figures are made. */
+struct bs_layer_totals {
+    double weights, squared_error, squared_weight, relative_output_error, cosine;
+    int linears;
+};
+
+/* Fills rows [BS_NUM_ROLES], in the order of the roles, and adds to the totals. With a probe of no
+ * windows the output figures are NaN. Weight errors are in the checkpoint's basis: factors that stages
+ * moved between tensors are taken out first. */
+enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
+                               const struct bs_probe *probe, struct bs_layer_row *rows,
+                               struct bs_layer_totals *totals, struct bs_error *err);
+
+#endif

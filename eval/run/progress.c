@@ -1,0 +1,53 @@
+#include "eval/run/progress.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "eval/base/parallel.h"
+
+void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units)
+{
+    *progress = (struct bs_progress){.quiet = quiet,
+                                     .terminal = isatty(STDERR_FILENO) == 1,
+                                     .started = bs_seconds(),
+                                     .total = total_units};
+}
+
+static void format_seconds(double seconds, char *out, size_t size)
+{
+    int s = (int)(seconds + 0.5);
+    if (s < 60)
+        snprintf(out, size, "%d s", s);
+    else if (s < 3600)
+        snprintf(out, size, "%d min %02d s", s / 60, s % 60);
+    else
+        snprintf(out, size, "%d h %02d min", s / 3600, s / 60 % 60);
+}
+
+void bs_progress_report(void *context, int done, int total)
+{
+    (void)total;
+    struct bs_progress *progress = context;
+    if (progress->quiet || !progress->total)
+        return;
+    double share = (double)(progress->before + done) / progress->total;
+    double now = bs_seconds(), spent = now - progress->started;
+    int tenths = (int)(10 * share);
+    bool last = progress->before + done == progress->total;
+    if (progress->terminal ? now - progress->shown < 0.1 && !last
+                           : tenths == progress->tenths_shown)
+        return;
+    progress->shown = now;
+    progress->tenths_shown = tenths;
+    char gone[32], left[32];
+    format_seconds(spent, gone, sizeof gone);
+    format_seconds(share > 0 ? spent / share - spent : 0, left, sizeof left);
+    fprintf(stderr, progress->terminal ? "\r%3d %%  %s, about %s left\033[K" : "%3d %%  %s, about %s left\n",
+            (int)(100 * share), gone, left);
+}
+
+void bs_progress_end(struct bs_progress *progress)
+{
+    if (progress->terminal && !progress->quiet)
+        fputs("\r\033[K", stderr);
+}

@@ -1,0 +1,23 @@
+/* Progress of a run on stderr: one line with the time left on a terminal, plain lines elsewhere. */
+#ifndef BS_EVAL_RUN_PROGRESS_H
+#define BS_EVAL_RUN_PROGRESS_H
+
+#include <stdbool.h>
+
+struct bs_progress {
+    bool quiet, terminal;
+    double started, shown;
+    int before;       /* units done in earlier walks */
+    int total;        /* units of all walks */
+    int tenths_shown; /* plain lines come every tenth */
+};
+
+void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units);
+
+/* Has the signature of bs_walk.progress; `done` counts units of the walk at hand. */
+void bs_progress_report(void *progress, int done, int total);
+
+/* Ends the terminal's line. */
+void bs_progress_end(struct bs_progress *progress);
+
+#endif

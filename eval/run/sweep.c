@@ -1,0 +1,216 @@
+#include "eval/run/sweep.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+/* Part of every trial's id. It grows when a change of the program changes results, so that a result
+ * file never mixes the two. */
+enum { NUMERICS_VERSION = 1 };
+
+static bool any_recipe_calibrates(const struct bs_config *config)
+{
+    for (int i = 0; i < config->num_recipes; i++)
+        if (bs_recipe_needs_calibration(&config->recipes[i]))
+            return true;
+    return false;
+}
+
+static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
+                                   struct bs_error *err)
+{
+    const struct bs_config *config = sweep->config;
+    int vocab = bs_model_architecture(sweep->model)->vocab_size;
+    const struct bs_calibration_config *c = &config->calibration;
+    if (any_recipe_calibrates(config) &&
+        bs_windows_load(tokenizer, c->text, (enum bs_sampling)c->sampling, c->seed, c->windows,
+                        c->tokens, vocab, &sweep->calibration, err))
+        return bs_fail_within(err, "calibration");
+    for (int t = 0; t < config->num_evaluations; t++) {
+        const struct bs_evaluation_config *e = &config->evaluations[t];
+        if (bs_windows_load(tokenizer, e->text, BS_SAMPLING_SEQUENTIAL, 0, e->windows, e->tokens,
+                            vocab, &sweep->texts[t], err))
+            return bs_fail_within(err, "evaluation");
+    }
+    return BS_OK;
+}
+
+static void print_windows(const char *name, const struct bs_windows *windows, FILE *out)
+{
+    fprintf(out, "%s.windows: %d\n%s.tokens: %d\n%s.ids: %s\n", name, windows->windows, name,
+            windows->tokens, name, windows->digest.hex);
+}
+
+static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_trial *trial,
+                                     struct bs_error *err)
+{
+    const struct bs_recipe *recipe = &sweep->config->recipes[trial->recipe];
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return bs_fail_memory(err);
+    fprintf(out, "numerics: %d\nmodel: %s\n", NUMERICS_VERSION,
+            bs_model_digest(sweep->model).hex);
+    bs_recipe_print(recipe, out);
+    if (bs_recipe_needs_calibration(recipe))
+        print_windows("calibration", &sweep->calibration, out);
+    print_windows("evaluation", &sweep->texts[trial->text], out);
+    if (recipe->num_stages) {
+        /* The windows behind the per-linear errors belong to the first text. */
+        fprintf(out, "layer_error.windows: %d\n", sweep->config->layer_error.windows);
+        if (sweep->config->layer_error.windows)
+            fprintf(out, "layer_error.ids: %s\n", sweep->texts[0].digest.hex);
+    }
+    bool written = !ferror(out);
+    if (fclose(out) || !written) {
+        free(text);
+        return bs_fail_memory(err);
+    }
+    trial->canonical = bs_strdup(text);
+    snprintf(trial->id, sizeof trial->id, "%.16s", bs_digest_of(text, size).hex);
+    free(text);
+    return trial->canonical ? BS_OK : bs_fail_memory(err);
+}
+
+static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
+{
+    const struct bs_config *config = sweep->config;
+    int count = config->num_recipes * config->num_evaluations;
+    sweep->trials = bs_calloc((size_t)count, sizeof *sweep->trials);
+    if (!sweep->trials)
+        return bs_fail_memory(err);
+    for (int r = 0; r < config->num_recipes; r++)
+        for (int t = 0; t < config->num_evaluations; t++) {
+            struct bs_trial *trial = &sweep->trials[sweep->num_trials++];
+            trial->recipe = r;
+            trial->text = t;
+            if (describe_trial(sweep, trial, err))
+                return err->status;
+        }
+    return BS_OK;
+}
+
+enum bs_status bs_sweep_open(const struct bs_config *config, struct bs_sweep *sweep,
+                             struct bs_error *err)
+{
+    *sweep = (struct bs_sweep){.config = config};
+    struct bs_tokenizer *tokenizer = NULL;
+    enum bs_status status = bs_model_open(config->model, &sweep->model, err);
+    if (!status)
+        status = bs_tokenizer_open(config->model, &tokenizer, err);
+    if (!status)
+        status = load_windows(sweep, tokenizer, err);
+    bs_tokenizer_free(tokenizer);
+    if (!status)
+        status = list_trials(sweep, err);
+    if (status)
+        bs_sweep_close(sweep);
+    return status;
+}
+
+void bs_sweep_close(struct bs_sweep *sweep)
+{
+    for (int i = 0; i < sweep->num_trials; i++)
+        bs_free(sweep->trials[i].canonical);
+    bs_free(sweep->trials);
+    bs_windows_release(&sweep->calibration);
+    for (int t = 0; t < BS_MAX_TEXTS; t++)
+        bs_windows_release(&sweep->texts[t]);
+    bs_model_free(sweep->model);
+    *sweep = (struct bs_sweep){.config = NULL};
+}
+
+void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results)
+{
+    for (int i = 0; i < sweep->num_trials; i++) {
+        const struct bs_row *row = bs_results_find(results, sweep->trials[i].id);
+        sweep->trials[i].done = row && !strcmp(row->status, "done");
+    }
+}
+
+bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe)
+{
+    for (int i = 0; i < sweep->num_trials; i++)
+        if (sweep->trials[i].recipe == recipe && !sweep->trials[i].done)
+            return true;
+    return false;
+}
+
+struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
+{
+    return (struct bs_walk){.model = sweep->model,
+                            .calibration = sweep->calibration.ids ? &sweep->calibration : NULL,
+                            .num_texts = sweep->config->num_evaluations,
+                            .texts = sweep->texts,
+                            .layer_error_windows = sweep->config->layer_error.windows};
+}
+
+enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, double memory,
+                             struct bs_sweep_plan *plan, struct bs_error *err)
+{
+    const struct bs_config *config = sweep->config;
+    *plan = (struct bs_sweep_plan){.walks = 0};
+    const struct bs_recipe **open =
+        bs_alloc((size_t)config->num_recipes, sizeof(const struct bs_recipe *));
+    if (!open)
+        return bs_fail_memory(err);
+    int passes = 0; /* of calibration windows, searches not counted */
+    for (int r = 1; r < config->num_recipes; r++)
+        if (bs_sweep_recipe_is_open(sweep, r)) {
+            open[plan->recipes++] = &config->recipes[r];
+            passes += bs_recipe_needs_calibration(&config->recipes[r]) ? 2 : 0;
+        }
+    for (int i = 0; i < sweep->num_trials; i++)
+        plan->open_trials += !sweep->trials[i].done;
+    struct bs_walk walk = bs_sweep_walk(sweep);
+    struct bs_walk_memory needed = bs_walk_memory(&walk, open, plan->recipes);
+    bs_free(open);
+    if (!plan->open_trials)
+        return BS_OK;
+    /* The unquantized model rides every walk. */
+    int least = plan->recipes ? 2 : 1;
+    double room = (memory - needed.fixed) / needed.per_passenger;
+    if (room < least)
+        return bs_fail(err, BS_ENOMEM,
+                       "the smallest walk needs %.0f MB, and the memory allowed is %.0f MB",
+                       ceil((needed.fixed + least * needed.per_passenger) / 1e6), memory / 1e6);
+    int fit = room - 1 < plan->recipes ? (int)room - 1 : plan->recipes;
+    plan->walks = fit ? (plan->recipes + fit - 1) / fit : 1;
+    plan->recipes_a_walk = (plan->recipes + plan->walks - 1) / plan->walks;
+    plan->bytes = needed.fixed + (plan->recipes_a_walk + 1) * needed.per_passenger;
+    plan->evaluation_flops = bs_walk_evaluation_flops(&walk) * (plan->recipes + plan->walks);
+    plan->calibration_flops = bs_walk_calibration_flops(&walk) * passes;
+    return BS_OK;
+}
+
+void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out)
+{
+    const struct bs_config *config = sweep->config;
+    fprintf(out, "%-16s  %-5s  %-16s  %s\n", "trial", "state", "text", "recipe");
+    for (int i = 0; i < sweep->num_trials; i++) {
+        const struct bs_trial *trial = &sweep->trials[i];
+        char label[128];
+        bs_recipe_label(&config->recipes[trial->recipe], label, sizeof label);
+        fprintf(out, "%-16s  %-5s  %-16s  %s\n", trial->id, trial->done ? "done" : "open",
+                config->evaluations[trial->text].name, label);
+    }
+    if (sweep->calibration.ids)
+        fprintf(out, "\ncalibration: %s, %d windows of %d tokens\n", config->calibration.text,
+                sweep->calibration.windows, sweep->calibration.tokens);
+    else
+        fputc('\n', out);
+    for (int t = 0; t < config->num_evaluations; t++)
+        fprintf(out, "evaluation: %s, %d windows of %d tokens (the text has %zu)\n",
+                config->evaluations[t].text, sweep->texts[t].windows, sweep->texts[t].tokens,
+                sweep->texts[t].text_tokens);
+    fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
+            plan->open_trials, sweep->num_trials, plan->recipes, plan->walks,
+            plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);
+    fprintf(out,
+            "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to pass calibration windows "
+            "(searches come on top)\n",
+            plan->evaluation_flops / 1e12, plan->calibration_flops / 1e12);
+}

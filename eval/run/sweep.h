@@ -1,0 +1,68 @@
+/* A config's sweep: its trials, what of them is done, how they share walks, and the run. */
+#ifndef BS_EVAL_RUN_SWEEP_H
+#define BS_EVAL_RUN_SWEEP_H
+
+#include <stdio.h>
+
+#include "eval/config/config.h"
+#include "eval/run/walk.h"
+#include "eval/store/results.h"
+
+/* One point of the sweep: recipe x evaluation text, on the config's model. */
+struct bs_trial {
+    char id[17];     /* the first 16 digits of the digest of `canonical` */
+    char *canonical; /* every setting and the digests of model and tokens, a line each */
+    int recipe, text;
+    bool done;
+};
+
+struct bs_sweep {
+    const struct bs_config *config;
+    struct bs_model *model;
+    struct bs_windows calibration; /* ids NULL where no recipe needs any */
+    struct bs_windows texts[BS_MAX_TEXTS];
+    int num_trials;
+    struct bs_trial *trials; /* recipes in the config's order, each with its texts */
+};
+
+/* Opens model, tokenizer and texts and lists the trials. */
+enum bs_status bs_sweep_open(const struct bs_config *config, struct bs_sweep *sweep,
+                             struct bs_error *err);
+void bs_sweep_close(struct bs_sweep *sweep);
+
+/* Marks the trials that `results` holds as done; failed ones stay open. */
+void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results);
+
+/* True where the recipe has a trial that is not done. */
+bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe);
+
+/* A walk over the sweep's model and texts; progress is left empty. */
+struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep);
+
+/* How the open trials ride. */
+struct bs_sweep_plan {
+    int open_trials;
+    int recipes, walks, recipes_a_walk; /* the unquantized model, on every walk, not counted */
+    double bytes;            /* at most, of the fullest walk */
+    double evaluation_flops; /* all walks, the unquantized model included */
+    double calibration_flops;
+};
+
+/* Shares the open recipes out so that a walk stays within `memory` bytes. BS_ENOMEM naming what the
+ * smallest walk needs where not even one recipe fits. */
+enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, double memory,
+                             struct bs_sweep_plan *plan, struct bs_error *err);
+
+/* Prints the trials, memory and work without running anything. */
+void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out);
+
+struct bs_sweep_outcome {
+    int done, failed;
+};
+
+/* Runs the open trials and commits them to `path` walk by walk. An error stops the run; what was
+ * committed before stays. Progress goes to stderr unless `quiet`. */
+enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double memory, bool quiet,
+                            struct bs_sweep_outcome *outcome, struct bs_error *err);
+
+#endif

@@ -1,0 +1,205 @@
+#include "eval/run/trial.h"
+
+static void stage_needs(const struct bs_stage *stage, struct bs_needs *needs)
+{
+    *needs = (struct bs_needs){.hessian = false};
+    if (stage->algorithm->needs)
+        stage->algorithm->needs(stage->options, needs);
+}
+
+static bool static_activations(const struct bs_recipe *recipe)
+{
+    return recipe->activations.bits != BS_BITS_NONE &&
+           recipe->activations.granularity == BS_ACT_TENSOR_STATIC;
+}
+
+static bool quantizes_set_by_set(const struct bs_stage *stage)
+{
+    return stage->algorithm->set_by_set && stage->algorithm->set_by_set(stage->options);
+}
+
+void bs_trial_shared_needs(const struct bs_recipe *recipe, bool first_block, struct bs_needs *needs)
+{
+    for (int i = 0; i < recipe->num_stages; i++) {
+        struct bs_needs own;
+        stage_needs(&recipe->stages[i], &own);
+        bool same_inputs =
+            first_block || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
+        if (bs_needs_any(&own) && same_inputs && !quantizes_set_by_set(&recipe->stages[i])) {
+            bs_needs_add(needs, &own);
+            return;
+        }
+        if (recipe->stages[i].algorithm->prepare_block)
+            return;
+    }
+}
+
+static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
+{
+    for (int i = 0; i < recipe->num_stages; i++) {
+        struct bs_needs own;
+        stage_needs(&recipe->stages[i], &own);
+        if (bs_needs_any(&own) && bs_recipe_calibrates_on(recipe, i) == on)
+            return true;
+    }
+    return false;
+}
+
+bool bs_trial_uses_unquantized(const struct bs_recipe *recipe)
+{
+    return static_activations(recipe) || uses(recipe, BS_ON_UNQUANTIZED);
+}
+
+bool bs_trial_uses_own(const struct bs_recipe *recipe)
+{
+    return uses(recipe, BS_ON_QUANTIZED);
+}
+
+/* A recipe being applied to a block. */
+struct applying {
+    const struct bs_recipe *recipe;
+    const struct bs_inputs *inputs;
+    struct bs_job job;
+    struct bs_statistics own; /* taken for this recipe alone */
+    bool rewritten;           /* the block is no longer the original */
+};
+
+static const struct bs_stream *inputs_of(const struct applying *at, int stage)
+{
+    return bs_recipe_calibrates_on(at->recipe, stage) == BS_ON_QUANTIZED
+               ? at->inputs->quantized
+               : at->inputs->unquantized;
+}
+
+/* Points the job at the statistics that `needs` asks for, taking them where nobody has. */
+static enum bs_status provide_statistics(struct applying *at, int stage,
+                                         const struct bs_needs *needs, struct bs_error *err)
+{
+    const struct bs_inputs *inputs = at->inputs;
+    const struct bs_stream *stream = inputs_of(at, stage);
+    bs_statistics_release(&at->own);
+    at->job.statistics = NULL;
+    if (!bs_needs_any(needs))
+        return BS_OK;
+    if (!at->rewritten && stream == inputs->unquantized && inputs->shared &&
+        bs_needs_within(needs, inputs->shared_needs)) {
+        at->job.statistics = inputs->shared;
+        return BS_OK;
+    }
+    if (bs_calibrate(at->job.block, inputs->rope, stream, needs, &at->own, NULL, NULL,
+                     inputs->scratch, err))
+        return err->status;
+    at->job.statistics = &at->own;
+    return BS_OK;
+}
+
+/* Rounds one linear and puts the decoded weights in place. */
+static enum bs_status round_linear(const struct applying *at, const struct bs_stage *stage, int set,
+                                   enum bs_role role, struct bs_error *err)
+{
+    struct bs_linear *linear = &at->job.block->linears[role];
+    double start = bs_seconds();
+    if (stage->algorithm->quantize(stage->options, &at->job, set, role, err))
+        return bs_fail_within(err, "%s", linear->name);
+    bs_codes_decode(&linear->codes, linear->weight);
+    linear->seconds = bs_seconds() - start;
+    return BS_OK;
+}
+
+static enum bs_status round_set(const struct applying *at, const struct bs_stage *stage, int set,
+                                struct bs_error *err)
+{
+    const struct bs_set *s = &at->job.block->architecture->family->sets[set];
+    for (int k = 0; k < s->num_linears; k++)
+        if (round_linear(at, stage, set, s->linears[k], err))
+            return err->status;
+    return BS_OK;
+}
+
+static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
+{
+    const struct bs_stage *stage = &at->recipe->stages[index];
+    int num_sets = at->job.block->architecture->family->num_sets;
+    struct bs_needs needs;
+    stage_needs(stage, &needs);
+    bool each = quantizes_set_by_set(stage);
+    if (!each && provide_statistics(at, index, &needs, err))
+        return err->status;
+    for (int s = 0; s < num_sets; s++) {
+        needs.sets_left_out = ~(1u << s);
+        if (each && provide_statistics(at, index, &needs, err))
+            return err->status;
+        if (round_set(at, stage, s, err))
+            return err->status;
+        at->rewritten = true;
+    }
+    return BS_OK;
+}
+
+/* A chain without a rounding step rounds to nearest. */
+static enum bs_status round_to_nearest(const struct applying *at, struct bs_error *err)
+{
+    const struct bs_stage stage = {.algorithm = bs_algorithm_find("rtn")};
+    for (int s = 0; s < at->job.block->architecture->family->num_sets; s++)
+        if (round_set(at, &stage, s, err))
+            return err->status;
+    return BS_OK;
+}
+
+/* Static scales come from the unquantized model's inputs, through the block as prepared. */
+static enum bs_status fix_activation_scales(const struct applying *at, struct bs_error *err)
+{
+    struct bs_block *block = at->job.block;
+    struct bs_format format = bs_activations_format(&at->recipe->activations);
+    struct bs_ranges ranges;
+    if (bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL, NULL, &ranges, NULL,
+                     at->inputs->scratch, err))
+        return err->status;
+    for (int s = 0; s < block->architecture->family->num_sets; s++)
+        block->set_params[s] =
+            bs_format_fit_range(&format, ranges.set_low[s], ranges.set_high[s]);
+    for (int i = 0; i < 3; i++)
+        block->bmm_params[i] =
+            bs_format_fit_range(&format, ranges.bmm_low[i], ranges.bmm_high[i]);
+    return BS_OK;
+}
+
+static enum bs_status apply(struct applying *at, struct bs_error *err)
+{
+    const struct bs_recipe *recipe = at->recipe;
+    int rounder = -1;
+    for (int i = 0; i < recipe->num_stages; i++) {
+        const struct bs_stage *stage = &recipe->stages[i];
+        if (stage->algorithm->quantize)
+            rounder = i;
+        if (!stage->algorithm->prepare_block)
+            continue;
+        struct bs_needs needs;
+        stage_needs(stage, &needs);
+        if (provide_statistics(at, i, &needs, err) ||
+            stage->algorithm->prepare_block(stage->options, &at->job, err))
+            return bs_fail_within(err, "%s", stage->algorithm->name);
+        at->rewritten = true;
+    }
+    if (static_activations(recipe) && fix_activation_scales(at, err))
+        return err->status;
+    if (recipe->weights.bits == BS_BITS_NONE)
+        return BS_OK;
+    return rounder < 0 ? round_to_nearest(at, err) : round_block(at, rounder, err);
+}
+
+enum bs_status bs_trial_quantize_block(const struct bs_recipe *recipe, struct bs_block *block,
+                                       const struct bs_inputs *inputs, struct bs_error *err)
+{
+    struct applying at = {.recipe = recipe,
+                          .inputs = inputs,
+                          .job = {.block = block,
+                                  .weights = &recipe->weights,
+                                  .rope = inputs->rope,
+                                  .scratch = inputs->scratch}};
+    enum bs_status status = apply(&at, err);
+    bs_statistics_release(&at.own);
+    if (!status)
+        block->activations = recipe->activations;
+    return status;
+}

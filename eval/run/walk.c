@@ -1,0 +1,576 @@
+#include "eval/run/walk.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/vector.h"
+#include "eval/metrics/token_metrics.h"
+#include "eval/run/layer_error.h"
+#include "eval/run/trial.h"
+
+/* Rows of logits that exist at a time in a thread: 64 for vocabularies up to 4096, fewer for larger
+ * ones. It is a matter of the vocabulary alone, so that it cannot change a result. */
+static int logit_rows(const struct bs_architecture *a)
+{
+    int rows = (1 << 18) / a->vocab_size;
+    return rows > 64 ? 64 : rows < 4 ? 4 : rows;
+}
+
+/* What one version of the model carries from block to block. */
+struct carried {
+    struct bs_stream calibration; /* data NULL where it is not needed */
+    struct bs_stream texts[BS_WALK_TEXTS];
+    struct bs_layer_totals totals;
+};
+
+struct state {
+    const struct bs_walk *walk;
+    const struct bs_architecture *architecture;
+    struct bs_passenger *passengers;
+    int num_passengers;
+    struct bs_rope *rope;
+    struct bs_scratch *scratch;
+    int threads;
+    struct carried reference; /* stream 0 */
+    struct bs_stream next;    /* stream 0's calibration behind the block at hand */
+    struct carried *carried;  /* one a passenger */
+    struct bs_block original, work;
+    struct bs_probe probe;
+    struct bs_head head;
+    int done, total;
+};
+
+void bs_passenger_release(struct bs_passenger *passenger)
+{
+    bs_free(passenger->layers);
+    for (int t = 0; t < BS_WALK_TEXTS; t++) {
+        bs_free(passenger->figures[t].nll);
+        bs_free(passenger->figures[t].kld);
+        bs_free(passenger->figures[t].same_top);
+        passenger->figures[t] = (struct bs_token_figures){NULL, NULL, NULL};
+    }
+    passenger->layers = NULL;
+}
+
+static void release_carried(struct carried *carried)
+{
+    bs_stream_release(&carried->calibration);
+    for (int t = 0; t < BS_WALK_TEXTS; t++)
+        bs_stream_release(&carried->texts[t]);
+}
+
+static bool is_reference(const struct bs_passenger *passenger)
+{
+    return passenger->recipe->num_stages == 0;
+}
+
+/* A passenger that failed keeps its message and gives its memory back. */
+static void fail_passenger(struct state *s, int i, const struct bs_error *err)
+{
+    struct bs_passenger *passenger = &s->passengers[i];
+    passenger->status = err->status;
+    snprintf(passenger->message, sizeof passenger->message, "%.*s",
+             (int)sizeof passenger->message - 1, err->message);
+    release_carried(&s->carried[i]);
+}
+
+static void tick(struct state *s, int units)
+{
+    s->done += units;
+    if (s->walk->progress)
+        s->walk->progress(s->walk->progress_context, s->done, s->total);
+}
+
+static enum bs_status embed(const struct state *s, const struct bs_windows *windows,
+                            struct bs_stream *stream, struct bs_error *err)
+{
+    int width = s->architecture->hidden_size;
+    if (bs_stream_init(stream, windows->windows, windows->tokens, width, err))
+        return err->status;
+    bs_model_embed(s->walk->model, windows->ids, windows->windows * windows->tokens, stream->data);
+    return BS_OK;
+}
+
+static bool anyone(const struct state *s, bool (*question)(const struct bs_recipe *recipe))
+{
+    for (int i = 0; i < s->num_passengers; i++)
+        if (!s->passengers[i].status && question(s->passengers[i].recipe))
+            return true;
+    return false;
+}
+
+static enum bs_status embed_all(struct state *s, struct bs_error *err)
+{
+    const struct bs_walk *walk = s->walk;
+    if (walk->calibration && embed(s, walk->calibration, &s->reference.calibration, err))
+        return err->status;
+    for (int t = 0; t < walk->num_texts; t++)
+        if (embed(s, &walk->texts[t], &s->reference.texts[t], err))
+            return err->status;
+    for (int i = 0; i < s->num_passengers; i++) {
+        const struct bs_passenger *passenger = &s->passengers[i];
+        if (is_reference(passenger))
+            continue;
+        if (bs_trial_uses_own(passenger->recipe) &&
+            embed(s, walk->calibration, &s->carried[i].calibration, err))
+            return err->status;
+        for (int t = 0; t < walk->num_texts; t++)
+            if (passenger->wanted[t] && embed(s, &walk->texts[t], &s->carried[i].texts[t], err))
+                return err->status;
+    }
+    return BS_OK;
+}
+
+static enum bs_status allocate_results(struct state *s, struct bs_error *err)
+{
+    size_t layers = (size_t)s->architecture->num_layers * BS_NUM_ROLES;
+    for (int i = 0; i < s->num_passengers; i++) {
+        struct bs_passenger *passenger = &s->passengers[i];
+        if (!is_reference(passenger) &&
+            !(passenger->layers = bs_calloc(layers, sizeof *passenger->layers)))
+            return bs_fail_memory(err);
+        for (int t = 0; t < s->walk->num_texts; t++) {
+            const struct bs_windows *text = &s->walk->texts[t];
+            size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
+            struct bs_token_figures *figures = &passenger->figures[t];
+            if (!passenger->wanted[t])
+                continue;
+            figures->nll = bs_alloc(count, sizeof *figures->nll);
+            figures->kld = bs_alloc(count, sizeof *figures->kld);
+            figures->same_top = bs_alloc(count, 1);
+            if (!figures->nll || !figures->kld || !figures->same_top)
+                return bs_fail_memory(err);
+        }
+    }
+    return BS_OK;
+}
+
+static int longest_window(const struct bs_walk *walk)
+{
+    int tokens = walk->calibration ? walk->calibration->tokens : 1;
+    for (int t = 0; t < walk->num_texts; t++)
+        tokens = walk->texts[t].tokens > tokens ? walk->texts[t].tokens : tokens;
+    return tokens;
+}
+
+/* Scratch of a thread: of a block, or of the head's tile of logits. */
+static size_t scratch_floats(const struct bs_walk *walk)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    size_t rows = (size_t)logit_rows(a), vocab = (size_t)a->vocab_size;
+    size_t block = bs_block_scratch_floats(a, longest_window(walk));
+    size_t head = rows * (size_t)a->hidden_size + 4 * bs_scratch_floats(rows * vocab) + 64;
+    return block > head ? block : head;
+}
+
+static int probe_windows(const struct bs_walk *walk)
+{
+    int all = walk->num_texts ? walk->texts[0].windows : 0;
+    return walk->layer_error_windows < all ? walk->layer_error_windows : all;
+}
+
+/* Statistics on stream 0's inputs that passengers share, and stream 0's calibration moved on. */
+static enum bs_status calibrate_reference(struct state *s, struct bs_statistics *shared,
+                                          struct bs_needs *needs, struct bs_error *err)
+{
+    *needs = (struct bs_needs){.hessian = false};
+    bool first = s->original.index == 0;
+    for (int i = 0; i < s->num_passengers; i++)
+        if (!s->passengers[i].status)
+            bs_trial_shared_needs(s->passengers[i].recipe, first, needs);
+    bool goes_on = anyone(s, bs_trial_uses_unquantized) &&
+                   s->original.index + 1 < s->architecture->num_layers;
+    if (!s->reference.calibration.data || (!bs_needs_any(needs) && !goes_on))
+        return BS_OK;
+    return bs_calibrate(&s->original, s->rope, &s->reference.calibration, needs, shared, NULL,
+                        goes_on ? &s->next : NULL, s->scratch, err);
+}
+
+static enum bs_status quantize_block(struct state *s, int i, const struct bs_statistics *shared,
+                                     const struct bs_needs *needs, struct bs_error *err)
+{
+    struct bs_passenger *passenger = &s->passengers[i];
+    struct carried *carried = &s->carried[i];
+    bool first = s->original.index == 0;
+    struct bs_inputs inputs = {
+        .rope = s->rope,
+        .unquantized = &s->reference.calibration,
+        .quantized = first ? &s->reference.calibration : &carried->calibration,
+        .shared = shared,
+        .shared_needs = needs,
+        .scratch = s->scratch,
+    };
+    double start = bs_seconds();
+    if (bs_block_copy(&s->work, &s->original, err) ||
+        bs_trial_quantize_block(passenger->recipe, &s->work, &inputs, err))
+        return err->status;
+    passenger->seconds_quantize += bs_seconds() - start;
+    return bs_layer_errors(&s->original, &s->work, &s->probe,
+                           passenger->layers + passenger->num_layers, &carried->totals, err);
+}
+
+static enum bs_status push_passenger(struct state *s, int i, struct bs_error *err)
+{
+    struct bs_passenger *passenger = &s->passengers[i];
+    struct carried *carried = &s->carried[i];
+    bool last = s->original.index + 1 == s->architecture->num_layers;
+    double start = bs_seconds();
+    if (carried->calibration.data && !last &&
+        bs_stream_push(&s->work, s->rope, &carried->calibration, s->scratch, err))
+        return bs_fail_within(err, "calibration");
+    passenger->seconds_quantize += bs_seconds() - start;
+    start = bs_seconds();
+    for (int t = 0; t < s->walk->num_texts; t++)
+        if (carried->texts[t].data &&
+            bs_stream_push(&s->work, s->rope, &carried->texts[t], s->scratch, err))
+            return bs_fail_within(err, "evaluation text %d", t + 1);
+    passenger->seconds_evaluate += bs_seconds() - start;
+    return BS_OK;
+}
+
+static void count_bits(const struct bs_block *block, struct bs_passenger *passenger)
+{
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        const struct bs_linear *linear = &block->linears[r];
+        double weights = (double)linear->out_features * linear->in_features;
+        passenger->linear_weights += weights;
+        passenger->linear_bits +=
+            linear->codes.codes ? bs_codes_bits(&linear->codes) : BS_BITS_NONE * weights;
+    }
+}
+
+/* Takes one passenger past the block at hand. */
+static void visit(struct state *s, int i, const struct bs_statistics *shared,
+                  const struct bs_needs *needs)
+{
+    struct bs_passenger *passenger = &s->passengers[i];
+    struct bs_error err;
+    if (passenger->status)
+        return;
+    if (is_reference(passenger)) {
+        count_bits(&s->original, passenger);
+        return;
+    }
+    if (quantize_block(s, i, shared, needs, &err) || push_passenger(s, i, &err)) {
+        bs_fail_within(&err, "block %d", s->original.index);
+        fail_passenger(s, i, &err);
+        return;
+    }
+    count_bits(&s->work, passenger);
+    passenger->num_layers += BS_NUM_ROLES;
+}
+
+static enum bs_status push_reference(struct state *s, struct bs_error *err)
+{
+    for (int t = 0; t < s->walk->num_texts; t++)
+        if (bs_stream_push(&s->original, s->rope, &s->reference.texts[t], s->scratch, err))
+            return bs_fail_within(err, "the unquantized model, block %d, evaluation text %d",
+                                  s->original.index, t + 1);
+    if (s->next.data) {
+        struct bs_stream behind = s->reference.calibration;
+        s->reference.calibration = s->next;
+        s->next = behind;
+    }
+    return BS_OK;
+}
+
+static enum bs_status walk_block(struct state *s, int index, struct bs_error *err)
+{
+    struct bs_statistics shared = {.windows = 0};
+    struct bs_needs needs;
+    enum bs_status status = bs_block_load(s->walk->model, index, &s->original, err);
+    if (!status)
+        status = calibrate_reference(s, &shared, &needs, err);
+    if (!status && s->probe.windows)
+        status = bs_probe_fill(&s->probe, &s->original, s->rope, &s->reference.texts[0],
+                               s->scratch, err);
+    for (int i = 0; i < s->num_passengers && !status; i++) {
+        visit(s, i, shared.windows ? &shared : NULL, &needs);
+        tick(s, 1);
+    }
+    if (!status)
+        status = push_reference(s, err);
+    bs_statistics_release(&shared);
+    bs_block_release(&s->original);
+    tick(s, 1);
+    return status;
+}
+
+/* The head over one window of one text: every passenger against stream 0. */
+struct heading {
+    struct state *state;
+    int text;
+    const int32_t *ids;
+};
+
+static void store_token(struct bs_token_figures *figures, size_t at, struct bs_token token)
+{
+    figures->nll[at] = token.nll;
+    figures->kld[at] = token.kld;
+    figures->same_top[at] = token.same_top;
+}
+
+/* Positions first .. first + rows - 1 of a window. */
+static void measure_rows(const struct heading *h, int window, int first, int rows,
+                         struct bs_scratch *scratch)
+{
+    struct state *s = h->state;
+    int vocab = s->architecture->vocab_size, text = h->text;
+    const struct bs_stream *stream = &s->reference.texts[text];
+    size_t at = (size_t)first * (size_t)stream->width, tile = (size_t)rows * (size_t)vocab;
+    size_t out = (size_t)window * (size_t)(stream->tokens - 1) + (size_t)first;
+    const int32_t *targets = h->ids + (size_t)window * (size_t)stream->tokens + first + 1;
+    float *wanted = bs_scratch_take(scratch, tile), *logits = bs_scratch_take(scratch, tile);
+    /* Twice the floats for the same count of doubles. */
+    double *p = (double *)(void *)bs_scratch_take(scratch, 2 * tile);
+    struct bs_reference references[64];
+    bs_head_forward(&s->head, bs_stream_window(stream, window) + at, rows, wanted, scratch);
+    for (int r = 0; r < rows; r++) {
+        size_t row = (size_t)r * (size_t)vocab;
+        references[r] = bs_reference_of(wanted + row, vocab, p + row);
+    }
+    for (int i = 0; i < s->num_passengers; i++) {
+        struct bs_passenger *passenger = &s->passengers[i];
+        if (passenger->status || !passenger->wanted[text])
+            continue;
+        const float *got = wanted;
+        if (!is_reference(passenger)) {
+            bs_head_forward(&s->head, bs_stream_window(&s->carried[i].texts[text], window) + at,
+                            rows, logits, scratch);
+            got = logits;
+        }
+        for (int r = 0; r < rows; r++)
+            store_token(&passenger->figures[text], out + (size_t)r,
+                        bs_token_measure(&references[r], got + (size_t)r * (size_t)vocab, vocab,
+                                         targets[r]));
+    }
+}
+
+static enum bs_status measure_window(void *context, int window, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct heading *h = context;
+    struct bs_scratch *scratch = &h->state->scratch[thread];
+    int predictions = h->state->reference.texts[h->text].tokens - 1;
+    int tile = logit_rows(h->state->architecture);
+    for (int first = 0; first < predictions; first += tile) {
+        size_t mark = scratch->used;
+        int left = predictions - first;
+        measure_rows(h, window, first, left < tile ? left : tile, scratch);
+        scratch->used = mark;
+    }
+    return BS_OK;
+}
+
+/* A value that is not finite never reaches a mean. */
+static void check_figures(struct state *s, int text)
+{
+    const struct bs_windows *windows = &s->walk->texts[text];
+    int predictions = windows->tokens - 1;
+    size_t count = (size_t)windows->windows * (size_t)predictions;
+    for (int i = 0; i < s->num_passengers; i++) {
+        struct bs_passenger *passenger = &s->passengers[i];
+        if (passenger->status || !passenger->wanted[text])
+            continue;
+        size_t nll = bs_first_not_finite(passenger->figures[text].nll, count);
+        size_t kld = bs_first_not_finite(passenger->figures[text].kld, count);
+        size_t bad = nll < kld ? nll : kld;
+        struct bs_error err;
+        if (bad < count) {
+            bs_fail(&err, BS_ENUMERIC,
+                    "evaluation text %d: the loss is not finite at window %d, token %d", text + 1,
+                    (int)(bad / (size_t)predictions), (int)(bad % (size_t)predictions));
+            fail_passenger(s, i, &err);
+        }
+    }
+}
+
+static enum bs_status walk_head(struct state *s, struct bs_error *err)
+{
+    if (bs_head_load(s->walk->model, &s->head, err))
+        return err->status;
+    double start = bs_seconds();
+    for (int t = 0; t < s->walk->num_texts; t++) {
+        struct heading heading = {.state = s, .text = t, .ids = s->walk->texts[t].ids};
+        if (bs_parallel(s->walk->texts[t].windows, measure_window, &heading, err))
+            return err->status;
+        check_figures(s, t);
+    }
+    /* The head is one pass for all; each passenger's share of its time is the same. */
+    double share = (bs_seconds() - start) / (s->num_passengers ? s->num_passengers : 1);
+    for (int i = 0; i < s->num_passengers; i++)
+        s->passengers[i].seconds_evaluate += share;
+    tick(s, s->num_passengers + 1);
+    return BS_OK;
+}
+
+static void total_up(const struct state *s)
+{
+    for (int i = 0; i < s->num_passengers; i++) {
+        struct bs_passenger *passenger = &s->passengers[i];
+        const struct bs_layer_totals *t = &s->carried[i].totals;
+        passenger->weight_mse = passenger->sqnr_db = NAN;
+        passenger->relative_output_error = passenger->cosine = NAN;
+        if (!t->linears)
+            continue;
+        passenger->weight_mse = t->squared_error / t->weights;
+        passenger->sqnr_db =
+            t->squared_error > 0 ? 10 * log10(t->squared_weight / t->squared_error) : (double)INFINITY;
+        passenger->relative_output_error = t->relative_output_error / t->linears;
+        passenger->cosine = t->cosine / t->linears;
+    }
+}
+
+static enum bs_status start_walk(struct state *s, struct bs_error *err)
+{
+    const struct bs_walk *walk = s->walk;
+    int probes = probe_windows(walk);
+    s->threads = bs_threads();
+    s->rope = bs_rope_create(s->architecture, longest_window(walk));
+    s->scratch = bs_scratch_create(s->threads, scratch_floats(walk));
+    s->carried = bs_calloc((size_t)s->num_passengers + 1, sizeof *s->carried);
+    if (!s->rope || !s->scratch || !s->carried)
+        return bs_fail_memory(err);
+    if (embed_all(s, err) || allocate_results(s, err))
+        return err->status;
+    if (anyone(s, bs_trial_uses_unquantized) &&
+        bs_stream_init(&s->next, walk->calibration->windows, walk->calibration->tokens,
+                       s->architecture->hidden_size, err))
+        return err->status;
+    return bs_probe_init(&s->probe, s->architecture, probes, probes ? walk->texts[0].tokens : 1,
+                         err);
+}
+
+static void end_walk(struct state *s)
+{
+    for (int i = 0; s->carried && i < s->num_passengers; i++)
+        release_carried(&s->carried[i]);
+    release_carried(&s->reference);
+    bs_stream_release(&s->next);
+    bs_free(s->carried);
+    bs_block_release(&s->original);
+    bs_block_release(&s->work);
+    bs_probe_release(&s->probe);
+    bs_head_release(&s->head);
+    bs_rope_free(s->rope);
+    bs_scratch_free(s->scratch, s->threads);
+}
+
+enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
+                           int num_passengers, struct bs_error *err)
+{
+    struct state s = {.walk = walk,
+                      .architecture = bs_model_architecture(walk->model),
+                      .passengers = passengers,
+                      .num_passengers = num_passengers};
+    s.total = (s.architecture->num_layers + 1) * (num_passengers + 1);
+    enum bs_status status = start_walk(&s, err);
+    for (int b = 0; b < s.architecture->num_layers && !status; b++)
+        status = walk_block(&s, b, err);
+    if (!status)
+        status = walk_head(&s, err);
+    if (!status)
+        total_up(&s);
+    end_walk(&s);
+    return status;
+}
+
+static double stream_bytes(const struct bs_windows *windows, int width)
+{
+    return (double)windows->windows * windows->tokens * width * (double)sizeof(float);
+}
+
+static double block_weights(const struct bs_architecture *a)
+{
+    double weights = 0;
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        weights += (double)bs_out_features(a, (enum bs_role)r) *
+                   bs_in_features(a, (enum bs_role)r);
+    return weights;
+}
+
+/* Statistics and working memory of the most demanding recipe: one is quantized at a time. */
+static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                               int num_recipes)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    struct bs_needs shared = {.hessian = false};
+    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
+    double bytes = (3 * widest * a->hidden_size + 2 * widest * widest) * (double)sizeof(float);
+    bool needed = false;
+    for (int i = 0; i < num_recipes; i++) {
+        bs_trial_shared_needs(recipes[i], true, &shared);
+        needed |= bs_recipe_needs_calibration(recipes[i]);
+    }
+    if (!needed)
+        return bytes;
+    /* Once for what is shared, once for a recipe that takes its own. */
+    bytes += 2 * bs_calibrate_bytes(a, &shared, walk->calibration->windows,
+                                    walk->calibration->tokens);
+    return bytes + (shared.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
+}
+
+struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
+                                     const struct bs_recipe *const *recipes, int num_recipes)
+{
+    /* The program, its libraries and the buffers they keep. */
+    const double process = 64e6;
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    double weights = block_weights(a), hidden = a->hidden_size;
+    struct bs_walk_memory memory = {
+        .fixed = process + weights * (2 * sizeof(float) + 1) +
+                 (double)bs_threads() * (double)scratch_floats(walk) * sizeof(float) +
+                 (double)a->vocab_size * hidden * sizeof(float) +
+                 quantizing_bytes(walk, recipes, num_recipes)};
+    int probes = probe_windows(walk);
+    if (probes)
+        memory.fixed += (double)probes * walk->texts[0].tokens *
+                        (3 * hidden + a->intermediate_size) * (double)sizeof(float);
+    bool own = false, reference = false;
+    for (int i = 0; i < num_recipes; i++) {
+        own |= bs_trial_uses_own(recipes[i]);
+        reference |= bs_trial_uses_unquantized(recipes[i]);
+    }
+    if (walk->calibration)
+        memory.fixed += (reference ? 2 : 1) * stream_bytes(walk->calibration, a->hidden_size);
+    if (own)
+        memory.per_passenger += stream_bytes(walk->calibration, a->hidden_size);
+    for (int t = 0; t < walk->num_texts; t++) {
+        const struct bs_windows *text = &walk->texts[t];
+        memory.fixed += stream_bytes(text, a->hidden_size);
+        memory.per_passenger += stream_bytes(text, a->hidden_size) +
+                                (double)text->windows * text->tokens * (2 * sizeof(float) + 1);
+    }
+    memory.per_passenger +=
+        (double)a->num_layers * BS_NUM_ROLES * (double)sizeof(struct bs_layer_row);
+    return memory;
+}
+
+/* Of one pass of a window of these tokens through the blocks. */
+static double window_flops(const struct bs_architecture *a, double tokens)
+{
+    double attention = 2 * tokens * a->num_heads * a->head_dim; /* causal: half of all pairs */
+    return 2 * tokens * a->num_layers * (block_weights(a) + attention / 2);
+}
+
+double bs_walk_evaluation_flops(const struct bs_walk *walk)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    double flops = 0;
+    for (int t = 0; t < walk->num_texts; t++) {
+        double tokens = walk->texts[t].tokens;
+        flops += walk->texts[t].windows *
+                 (window_flops(a, tokens) + 2 * tokens * a->vocab_size * a->hidden_size);
+    }
+    return flops;
+}
+
+double bs_walk_calibration_flops(const struct bs_walk *walk)
+{
+    if (!walk->calibration)
+        return 0;
+    return walk->calibration->windows *
+           window_flops(bs_model_architecture(walk->model), walk->calibration->tokens);
+}

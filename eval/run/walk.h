@@ -1,0 +1,64 @@
+/* The walk: one pass over the blocks, in order, that carries the unquantized model (stream 0) and
+ * several recipes along. */
+#ifndef BS_EVAL_RUN_WALK_H
+#define BS_EVAL_RUN_WALK_H
+
+#include "algorithms/recipe.h"
+#include "eval/data/windows.h"
+#include "eval/store/results.h"
+
+enum { BS_WALK_TEXTS = 16 };
+
+/* Per-token figures of one text, [windows][tokens - 1]. */
+struct bs_token_figures {
+    float *nll, *kld;
+    uint8_t *same_top;
+};
+
+/* One recipe on its way, and what came of it. */
+struct bs_passenger {
+    const struct bs_recipe *recipe; /* borrowed; without stages: stream 0 itself */
+    bool wanted[BS_WALK_TEXTS];     /* texts to evaluate */
+    /* Filled by the walk: */
+    enum bs_status status; /* a passenger that fails leaves the walk, the others go on */
+    char message[512];
+    int num_layers;
+    struct bs_layer_row *layers; /* [num_layers], in the order of the walk */
+    double weight_mse, sqnr_db, relative_output_error, cosine; /* over all linears */
+    double linear_bits; /* that the quantized linears take in a file */
+    double linear_weights;
+    struct bs_token_figures figures[BS_WALK_TEXTS];
+    double seconds_quantize, seconds_evaluate;
+};
+
+void bs_passenger_release(struct bs_passenger *passenger);
+
+struct bs_walk {
+    const struct bs_model *model;
+    const struct bs_windows *calibration; /* NULL where no recipe needs it */
+    int num_texts;
+    const struct bs_windows *texts; /* [num_texts] */
+    int layer_error_windows;        /* of the first text; 0 = no per-linear errors */
+    /* Called now and then from the calling thread; may be NULL. */
+    void (*progress)(void *context, int done, int total);
+    void *progress_context;
+};
+
+/* Carries the passengers from the embedding to the logits. BS_OK even where passengers failed; an
+ * error is one that stops the whole walk. */
+enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
+                           int num_passengers, struct bs_error *err);
+
+/* Bytes that a walk needs at most: with no passenger, and for each (its own streams; what only one
+ * at a time needs is in the fixed part). */
+struct bs_walk_memory {
+    double fixed, per_passenger;
+};
+struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
+                                     const struct bs_recipe *const *recipes, int num_recipes);
+
+/* Multiply-adds times two of evaluating one recipe, and of pushing its calibration through once. */
+double bs_walk_evaluation_flops(const struct bs_walk *walk);
+double bs_walk_calibration_flops(const struct bs_walk *walk);
+
+#endif
