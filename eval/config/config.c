@@ -1,0 +1,388 @@
+#include "eval/config/config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/config/report.h"
+#include "eval/config/sweep.h"
+#include "eval/config/yaml.h"
+
+enum { LIST_TEXT = 800, FOUND_TEXT = 96, MOST_WINDOWS = 1 << 20, MOST_TOKENS = 1 << 20 };
+
+static const char *const sampling_words[] = {
+    [BS_SAMPLING_SEQUENTIAL] = "sequential",
+    [BS_SAMPLING_GPTQ] = "gptq",
+    NULL,
+};
+
+const struct bs_option bs_calibration_options[] = {
+    BS_OPT(struct bs_calibration_config, windows, 128, 1, MOST_WINDOWS,
+           "windows cut from the text"),
+    BS_OPT(struct bs_calibration_config, tokens, 2048, 1, MOST_TOKENS, "tokens of a window"),
+    BS_OPT(struct bs_calibration_config, seed, 0, 0, 2147483647, "of sampling gptq"),
+    BS_OPT_WORDS(struct bs_calibration_config, sampling, BS_CHOICE, BS_SAMPLING_SEQUENTIAL, 0, 1,
+                 sampling_words,
+                 "sequential = consecutive from the start; gptq = random starts as its code draws"),
+    {.name = NULL},
+};
+
+const struct bs_option bs_evaluation_options[] = {
+    BS_OPT(struct bs_evaluation_config, tokens, 2048, 2, MOST_TOKENS, "tokens of a window"),
+    BS_OPT(struct bs_evaluation_config, windows, 0, 0, MOST_WINDOWS,
+           "windows from the start of the text; 0 = all"),
+    {.name = NULL},
+};
+
+const struct bs_option bs_layer_error_options[] = {
+    BS_OPT(struct bs_layer_error_config, windows, 8, 0, MOST_WINDOWS,
+           "windows of the first text over which the error of each linear is taken; 0 = none"),
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_config_keys[] = {
+    {"model", "the path of a folder", "config.json, tokenizer.json and safetensors", true},
+    {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
+    {"evaluation", "a mapping, see evaluation", "what is measured", true},
+    {"sweep", "a list of grids", "each grid is the product of its lists", true},
+    {"charts", "a list of chart names", "what `bitsweep run` draws when it is done", false},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_calibration_keys[] = {
+    {"text", "the path of a text file", "where the windows are cut from", true},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_evaluation_keys[] = {
+    {"perplexity", "a list of mappings with text", "texts to predict", true},
+    {"layer_error", "a mapping, see layer_error", "the error of each linear", false},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_text_keys[] = {
+    {"text", "the path of a text file", "what is predicted", true},
+    {.name = NULL},
+};
+
+/* The state of one load. */
+struct load {
+    struct bs_config *config;
+    struct bs_report *report;
+    const char *const *charts;
+    struct bs_error *err;
+};
+
+static void add_names(struct bs_names *names, const struct bs_config_key *keys,
+                      const struct bs_option *options)
+{
+    for (int k = 0; keys && keys[k].name; k++)
+        bs_names_add(names, keys[k].name);
+    bs_names_add_options(names, options);
+}
+
+/* "what is <found>, expected <allowed>" */
+static void report_wrong(struct load *load, const char *what, const struct bs_yaml_node *node,
+                         const char *allowed)
+{
+    char found[FOUND_TEXT];
+    bs_yaml_print_found(node, found, sizeof found);
+    bs_report_add(load->report, node->line, node->column, "%s is %s, expected %s", what, found,
+                  allowed);
+}
+
+static void read_option(struct load *load, const struct bs_option *option,
+                        const struct bs_yaml_node *value, void *values)
+{
+    struct bs_error wrong;
+    if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value)) {
+        char allowed[LIST_TEXT];
+        bs_option_print_allowed(option, allowed, sizeof allowed);
+        report_wrong(load, option->name, value, allowed);
+    } else if (bs_option_parse(option, value->text, values, &wrong) != BS_OK) {
+        bs_report_add(load->report, value->line, value->column, "%s", wrong.message);
+    }
+}
+
+/* Checks a mapping's keys against keys and options, and reads the options into values. False where
+ * the node is no mapping. */
+static bool read_section(struct load *load, const char *what, const struct bs_yaml_node *node,
+                         const struct bs_config_key *keys, const struct bs_option *options,
+                         void *values)
+{
+    struct bs_names names = {0};
+    add_names(&names, keys, options);
+    if (node->kind != BS_YAML_MAPPING) {
+        char list[LIST_TEXT], allowed[LIST_TEXT + 32];
+        bs_names_print(&names, "", list, sizeof list);
+        snprintf(allowed, sizeof allowed, "a mapping with %s", list);
+        report_wrong(load, what, node, allowed);
+        return false;
+    }
+    for (int k = 0; keys && keys[k].name; k++)
+        if (keys[k].required && !bs_yaml_get(node, keys[k].name))
+            bs_report_add(load->report, node->line, node->column, "%s is missing, expected %s",
+                          keys[k].name, keys[k].allowed);
+    for (int i = 0; i < node->num_items; i += 2) {
+        const struct bs_yaml_node *key = node->items[i];
+        if (!key->text) /* reported by bs_yaml_check_keys */
+            continue;
+        const struct bs_option *option = bs_option_find(options, key->text);
+        bool known = false;
+        for (int k = 0; keys && keys[k].name; k++)
+            known |= strcmp(keys[k].name, key->text) == 0;
+        if (option)
+            read_option(load, option, node->items[i + 1], values);
+        else if (!known)
+            bs_report_unknown_key(load->report, key->line, key->column, key->text, &names, "");
+    }
+    return true;
+}
+
+/* Reads the text below `key` where it is there; what is missing was reported by read_section. */
+static enum bs_status read_text(struct load *load, const struct bs_yaml_node *node,
+                                const struct bs_config_key *key, char **text)
+{
+    const struct bs_yaml_node *value = bs_yaml_get(node, key->name);
+    if (!value)
+        return BS_OK;
+    if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value) || !*value->text) {
+        report_wrong(load, key->name, value, key->allowed);
+        return BS_OK;
+    }
+    *text = bs_strdup(value->text);
+    return *text ? BS_OK : bs_fail_memory(load->err);
+}
+
+static enum bs_status read_calibration(struct load *load, const struct bs_yaml_node *node)
+{
+    struct bs_calibration_config *calibration = &load->config->calibration;
+    if (!read_section(load, "calibration", node, bs_calibration_keys, bs_calibration_options,
+                      calibration))
+        return BS_OK;
+    return read_text(load, node, bs_calibration_keys, &calibration->text);
+}
+
+/* True for a name that an earlier text has, or that the result file uses beside the texts. */
+static bool name_is_taken(const struct bs_config *config, const char *name)
+{
+    bool taken = strcmp(name, "layers") == 0;
+    for (int i = 0; i < config->num_evaluations; i++)
+        taken |= strcmp(config->evaluations[i].name, name) == 0;
+    return taken;
+}
+
+/* The file's name without folder and ending; "_2" and so on where that is taken, as when one text
+ * is cut into windows of several lengths. NULL when memory runs out. */
+static char *name_of_text(const struct bs_config *config, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    const char *dot = strrchr(base, '.');
+    int length = (int)(dot && dot > base ? dot - base : (long)strlen(base));
+    if (length == 0 || strspn(base, ".") == strlen(base)) { /* HDF5 gives dots a meaning */
+        base = "text";
+        length = 4;
+    }
+    char *name = bs_printf("%.*s", length, base);
+    for (int k = 2; name && name_is_taken(config, name); k++) {
+        bs_free(name);
+        name = bs_printf("%.*s_%d", length, base, k);
+    }
+    return name;
+}
+
+static enum bs_status read_evaluation_text(struct load *load, const struct bs_yaml_node *node)
+{
+    struct bs_config *config = load->config;
+    struct bs_evaluation_config entry = {0};
+    bs_options_default(bs_evaluation_options, &entry);
+    if (!read_section(load, "an entry of perplexity", node, bs_text_keys, bs_evaluation_options,
+                      &entry))
+        return BS_OK;
+    enum bs_status status = read_text(load, node, bs_text_keys, &entry.text);
+    if (status != BS_OK || !entry.text)
+        return status;
+    for (int i = 0; i < config->num_evaluations; i++) {
+        const struct bs_evaluation_config *other = &config->evaluations[i];
+        if (strcmp(other->text, entry.text) == 0 && other->tokens == entry.tokens &&
+            other->windows == entry.windows)
+            bs_report_add(load->report, node->line, node->column,
+                          "the same text, tokens and windows a second time, expected them once");
+    }
+    entry.name = name_of_text(config, entry.text);
+    if (!entry.name) {
+        bs_free(entry.text);
+        return bs_fail_memory(load->err);
+    }
+    config->evaluations[config->num_evaluations++] = entry;
+    return BS_OK;
+}
+
+static enum bs_status read_perplexity(struct load *load, const struct bs_yaml_node *node)
+{
+    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
+        bool empty = node->kind == BS_YAML_SEQUENCE;
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(load->report, node->line, node->column,
+                      "perplexity is %s, expected a list of mappings with text",
+                      empty ? "an empty list" : found);
+        return BS_OK;
+    }
+    if (node->num_items > BS_MAX_TEXTS) {
+        bs_report_add(load->report, node->line, node->column, "%d texts, expected at most %d",
+                      node->num_items, BS_MAX_TEXTS);
+        return BS_OK;
+    }
+    enum bs_status status = BS_OK;
+    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+        status = read_evaluation_text(load, node->items[i]);
+    return status;
+}
+
+static enum bs_status read_evaluation(struct load *load, const struct bs_yaml_node *node)
+{
+    if (!read_section(load, "evaluation", node, bs_evaluation_keys, NULL, NULL))
+        return BS_OK;
+    const struct bs_yaml_node *layer_error = bs_yaml_get(node, "layer_error");
+    if (layer_error)
+        read_section(load, "layer_error", layer_error, NULL, bs_layer_error_options,
+                     &load->config->layer_error);
+    const struct bs_yaml_node *perplexity = bs_yaml_get(node, "perplexity");
+    return perplexity ? read_perplexity(load, perplexity) : BS_OK;
+}
+
+static enum bs_status read_chart(struct load *load, const struct bs_yaml_node *node)
+{
+    struct bs_config *config = load->config;
+    struct bs_names names = {0};
+    bool known = false;
+    for (int i = 0; load->charts && load->charts[i]; i++) {
+        bs_names_add(&names, load->charts[i]);
+        known |= node->text && strcmp(load->charts[i], node->text) == 0;
+    }
+    if (!known) {
+        char list[LIST_TEXT];
+        bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
+        report_wrong(load, "chart", node, list);
+        return BS_OK;
+    }
+    for (int i = 0; i < config->num_charts; i++)
+        if (strcmp(config->charts[i], node->text) == 0) {
+            bs_report_add(load->report, node->line, node->column,
+                          "chart '%s' a second time, expected it once", node->text);
+            return BS_OK;
+        }
+    char *copy = bs_strdup(node->text);
+    if (!copy)
+        return bs_fail_memory(load->err);
+    config->charts[config->num_charts++] = copy;
+    return BS_OK;
+}
+
+static enum bs_status read_charts(struct load *load, const struct bs_yaml_node *node)
+{
+    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
+        bool empty = node->kind == BS_YAML_SEQUENCE;
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(load->report, node->line, node->column,
+                      "charts is %s, expected a list of chart names, or no such key",
+                      empty ? "an empty list" : found);
+        return BS_OK;
+    }
+    load->config->charts = bs_calloc((size_t)node->num_items, sizeof *load->config->charts);
+    if (!load->config->charts)
+        return bs_fail_memory(load->err);
+    enum bs_status status = BS_OK;
+    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+        status = read_chart(load, node->items[i]);
+    return status;
+}
+
+static enum bs_status read_root(struct load *load, const struct bs_yaml_node *root)
+{
+    if (!read_section(load, "the file", root, bs_config_keys, NULL, NULL))
+        return BS_OK;
+    const struct bs_yaml_node *calibration = bs_yaml_get(root, "calibration");
+    const struct bs_yaml_node *evaluation = bs_yaml_get(root, "evaluation");
+    const struct bs_yaml_node *sweep = bs_yaml_get(root, "sweep");
+    const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
+    enum bs_status status = read_text(load, root, bs_config_keys, &load->config->model);
+    if (status == BS_OK && calibration)
+        status = read_calibration(load, calibration);
+    if (status == BS_OK && evaluation)
+        status = read_evaluation(load, evaluation);
+    if (status == BS_OK && sweep)
+        status = bs_sweep_expand(sweep, calibration != NULL, load->report, &load->config->recipes,
+                                 &load->config->num_recipes, load->err);
+    if (status == BS_OK && charts)
+        status = read_charts(load, charts);
+    return status;
+}
+
+/* A checkpoint named by mistake is refused before gigabytes of it are read. */
+static enum bs_status read_source(const char *path, char **source, size_t *size,
+                                  struct bs_error *err)
+{
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > BS_YAML_MAX_BYTES)
+        return bs_fail(err, BS_ECONFIG,
+                       "%s:1:1: error: %lld bytes, expected a config of at most %d", path,
+                       (long long)info.st_size, BS_YAML_MAX_BYTES);
+    return bs_file_read(path, source, size, err);
+}
+
+enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
+                              struct bs_error *err)
+{
+    memset(config, 0, sizeof *config);
+    bs_options_default(bs_calibration_options, &config->calibration);
+    bs_options_default(bs_layer_error_options, &config->layer_error);
+    struct bs_yaml *yaml = NULL;
+    struct bs_report report;
+    bs_report_init(&report, path);
+    size_t size;
+    enum bs_status status = read_source(path, &config->source, &size, err);
+    if (status != BS_OK)
+        goto done;
+    config->path = bs_strdup(path);
+    if (!config->path) {
+        status = bs_fail_memory(err);
+        goto done;
+    }
+    status = bs_yaml_parse(path, config->source, size, &yaml, err);
+    if (status != BS_OK)
+        goto done;
+    bs_yaml_check_keys(yaml, &report);
+    struct load load = {config, &report, charts, err};
+    status = read_root(&load, bs_yaml_root(yaml));
+    if (status == BS_OK)
+        status = bs_report_finish(&report, err);
+done:
+    bs_report_release(&report);
+    bs_yaml_free(yaml);
+    if (status != BS_OK)
+        bs_config_release(config);
+    return status;
+}
+
+void bs_config_release(struct bs_config *config)
+{
+    bs_free(config->path);
+    bs_free(config->source);
+    bs_free(config->model);
+    bs_free(config->calibration.text);
+    for (int i = 0; i < config->num_evaluations; i++) {
+        bs_free(config->evaluations[i].text);
+        bs_free(config->evaluations[i].name);
+    }
+    bs_recipes_free(config->recipes, config->num_recipes);
+    for (int i = 0; i < config->num_charts; i++)
+        bs_free(config->charts[i]);
+    bs_free(config->charts);
+    memset(config, 0, sizeof *config);
+}

@@ -1,0 +1,73 @@
+/* A config file, checked whole and expanded into recipes. */
+#ifndef BS_EVAL_CONFIG_CONFIG_H
+#define BS_EVAL_CONFIG_CONFIG_H
+
+#include "algorithms/recipe.h"
+#include "eval/data/windows.h"
+
+/* `calibration:`; the option table is bs_calibration_options. */
+struct bs_calibration_config {
+    char *text; /* NULL where the config has none */
+    int windows, tokens, seed;
+    int sampling; /* enum bs_sampling */
+};
+
+/* One entry of `evaluation: perplexity:`. */
+struct bs_evaluation_config {
+    char *text;
+    char *name; /* the file's name without folder and ending: the text's group in the result file */
+    int windows; /* 0 = all */
+    int tokens;
+};
+
+/* Windows of the first evaluation text over which the per-linear errors are taken. */
+struct bs_layer_error_config {
+    int windows;
+};
+
+extern const struct bs_option bs_calibration_options[];
+extern const struct bs_option bs_evaluation_options[];
+extern const struct bs_option bs_layer_error_options[];
+
+/* A key that is no option: its value is a text, a list or a mapping. Tables end with a row whose
+ * name is NULL. */
+struct bs_config_key {
+    const char *name, *allowed, *help;
+    bool required;
+};
+
+/* Of the file, a grid, `calibration:`, `evaluation:` and an entry of `evaluation: perplexity:`. */
+extern const struct bs_config_key bs_config_keys[];
+extern const struct bs_config_key bs_sweep_keys[];
+extern const struct bs_config_key bs_calibration_keys[];
+extern const struct bs_config_key bs_evaluation_keys[];
+extern const struct bs_config_key bs_text_keys[];
+
+/* `calibrate_on:` of a grid, on struct bs_recipe. */
+extern const struct bs_option bs_calibrate_on_options[];
+
+enum { BS_MAX_TEXTS = 16 };
+
+struct bs_config {
+    char *path;
+    char *source; /* the file's whole text */
+    char *model;
+    struct bs_calibration_config calibration;
+    int num_evaluations;
+    struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
+    struct bs_layer_error_config layer_error;
+    int num_recipes; /* the unquantized model first, then in the order of the file, without repeats
+                      */
+    struct bs_recipe *recipes;
+    int num_charts;
+    char **charts;
+};
+
+/* Reads and checks the file and expands its sweep. BS_ECONFIG with every error of the file, one a
+ * line: "configs/x.yaml:14:17: error: percdamp is '2', expected a number from 0 to 1". Chart names
+ * are checked against `charts` (NULL-terminated). */
+enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
+                              struct bs_error *err);
+void bs_config_release(struct bs_config *config);
+
+#endif

@@ -1,0 +1,215 @@
+#include "eval/config/describe.h"
+
+#include <string.h>
+
+#include "algorithms/algorithm.h"
+#include "eval/config/config.h"
+#include "eval/config/report.h"
+
+enum { COLUMNS = 4, MAX_ROWS = 48, NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 800 };
+
+/* A part of the config: its own keys, its options, and those of the entries of a list in it. */
+struct section {
+    const char *name, *title;
+    const struct bs_config_key *keys;
+    const struct bs_option *options;
+    const char *entry_prefix;
+    const struct bs_config_key *entry_keys;
+    const struct bs_option *entry_options;
+};
+
+static const struct section sections[] = {
+    {"config", "the keys of a config file", bs_config_keys, NULL, NULL, NULL, NULL},
+    {"sweep", "the keys of a grid, beside the options of the algorithms it names", bs_sweep_keys,
+     NULL, NULL, NULL, NULL},
+    {"weights", "the weight format", NULL, bs_format_options, NULL, NULL, NULL},
+    {"activations", "the activation format", NULL, bs_activations_options, NULL, NULL, NULL},
+    {"calibration", "the windows that algorithms look at", bs_calibration_keys,
+     bs_calibration_options, NULL, NULL, NULL},
+    {"evaluation", "what is measured", bs_evaluation_keys, NULL, "perplexity[].", bs_text_keys,
+     bs_evaluation_options},
+    {"layer_error", "the error of each linear", NULL, bs_layer_error_options, NULL, NULL, NULL},
+    {.name = NULL},
+};
+
+struct row {
+    char name[NAME_TEXT], initial[NAME_TEXT], allowed[ALLOWED_TEXT];
+    const char *help;
+};
+
+struct rows {
+    int count;
+    struct row rows[MAX_ROWS];
+};
+
+static struct row *new_row(struct rows *rows, const char *prefix, const char *name,
+                           const char *help)
+{
+    struct row *row = &rows->rows[rows->count];
+    if (rows->count + 1 < MAX_ROWS) /* a table longer than that shows its last row */
+        rows->count++;
+    snprintf(row->name, sizeof row->name, "%s%s", prefix, name);
+    row->help = help;
+    return row;
+}
+
+static void add_keys(struct rows *rows, const char *prefix, const struct bs_config_key *keys)
+{
+    for (int k = 0; keys && keys[k].name; k++) {
+        struct row *row = new_row(rows, prefix, keys[k].name, keys[k].help);
+        snprintf(row->initial, sizeof row->initial, "%s", keys[k].required ? "(required)" : "");
+        snprintf(row->allowed, sizeof row->allowed, "%s", keys[k].allowed);
+    }
+}
+
+static void add_options(struct rows *rows, const char *prefix, const struct bs_option *options)
+{
+    for (const struct bs_option *o = options; o && o->name; o++) {
+        struct row *row = new_row(rows, prefix, o->name, o->help);
+        bs_option_print_default(o, row->initial, sizeof row->initial);
+        bs_option_print_allowed(o, row->allowed, sizeof row->allowed);
+    }
+}
+
+/* A Markdown cell: a bar would end it. */
+static void print_cell(const char *text, FILE *out)
+{
+    fputs("| ", out);
+    for (; *text; text++) {
+        if (*text == '|')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+    fputc(' ', out);
+}
+
+/* Rows of cells with a head; in plain text the columns are aligned, but for the last. */
+static void print_table(const char *const head[COLUMNS], const struct rows *rows, bool markdown,
+                        FILE *out)
+{
+    int width[COLUMNS] = {0};
+    for (int i = -1; i < rows->count; i++) {
+        const struct row *row = i < 0 ? NULL : &rows->rows[i];
+        const char *cells[] = {row ? row->name : head[0], row ? row->initial : head[1],
+                               row ? row->allowed : head[2], row ? row->help : head[3]};
+        for (int c = 0; c < COLUMNS; c++)
+            width[c] = (int)strlen(cells[c]) > width[c] ? (int)strlen(cells[c]) : width[c];
+    }
+    for (int i = -1; i < rows->count; i++) {
+        const struct row *row = i < 0 ? NULL : &rows->rows[i];
+        const char *cells[] = {row ? row->name : head[0], row ? row->initial : head[1],
+                               row ? row->allowed : head[2], row ? row->help : head[3]};
+        for (int c = 0; c < COLUMNS; c++) {
+            if (markdown)
+                print_cell(cells[c], out);
+            else
+                fprintf(out, "  %-*s", c + 1 < COLUMNS ? width[c] : 0, cells[c]);
+        }
+        fputs(markdown ? "|\n" : "\n", out);
+        if (markdown && i < 0)
+            fputs("|---|---|---|---|\n", out);
+    }
+}
+
+static const char *const option_head[COLUMNS] = {"name", "default", "allowed", "meaning"};
+
+static void print_head(const char *name, const char *title, bool markdown, FILE *out)
+{
+    if (markdown)
+        fprintf(out, "### %s\n\n%s\n\n", name, title);
+    else
+        fprintf(out, "%s: %s\n", name, title);
+}
+
+static void describe_section(const struct section *section, bool markdown, FILE *out)
+{
+    struct rows rows = {0};
+    add_keys(&rows, "", section->keys);
+    add_options(&rows, "", section->options);
+    if (section->entry_prefix) {
+        add_keys(&rows, section->entry_prefix, section->entry_keys);
+        add_options(&rows, section->entry_prefix, section->entry_options);
+    }
+    print_head(section->name, section->title, markdown, out);
+    print_table(option_head, &rows, markdown, out);
+}
+
+static const char *grid_text(const struct bs_algorithm *algorithm)
+{
+    return algorithm->grid == BS_GRID_AUTO ? "that of the chain, else gptq"
+                                           : bs_grid_name(algorithm->grid);
+}
+
+static const char *calibrates_on_text(const struct bs_algorithm *algorithm)
+{
+    if (!algorithm->needs)
+        return "nothing";
+    return algorithm->calibrate_on == BS_ON_QUANTIZED ? "quantized" : "unquantized";
+}
+
+static void describe_algorithm(const struct bs_algorithm *algorithm, bool markdown, FILE *out)
+{
+    struct rows rows = {0};
+    add_options(&rows, "", algorithm->options);
+    const char *item = markdown ? "- " : "  ", *gap = markdown ? "\n" : "";
+    print_head(algorithm->name, algorithm->summary, markdown, out);
+    fprintf(out, "%sreference: %s\n", item, algorithm->reference);
+    fprintf(out, "%sgrid: %s\n", item, grid_text(algorithm));
+    fprintf(out, "%scalibrates on: %s\n%s", item, calibrates_on_text(algorithm), gap);
+    if (rows.count == 0) {
+        fputs(markdown ? "It has no options.\n" : "  no options\n", out);
+        return;
+    }
+    if (!markdown)
+        fputc('\n', out);
+    print_table(option_head, &rows, markdown, out);
+}
+
+static void list_algorithms(bool markdown, FILE *out)
+{
+    static const char *const head[COLUMNS] = {"name", "grid", "calibrates on", "summary"};
+    struct rows rows = {0};
+    for (int a = 0; bs_algorithms[a]; a++) {
+        const struct bs_algorithm *algorithm = bs_algorithms[a];
+        struct row *row = new_row(&rows, "", algorithm->name, algorithm->summary);
+        snprintf(row->initial, sizeof row->initial, "%s", grid_text(algorithm));
+        snprintf(row->allowed, sizeof row->allowed, "%s", calibrates_on_text(algorithm));
+    }
+    fputs(markdown ? "### algorithms\n\n" : "algorithms\n", out);
+    print_table(head, &rows, markdown, out);
+}
+
+void bs_describe_all(FILE *out, bool markdown)
+{
+    list_algorithms(markdown, out);
+    for (int a = 0; markdown && bs_algorithms[a]; a++) {
+        fputc('\n', out);
+        describe_algorithm(bs_algorithms[a], markdown, out);
+    }
+    for (const struct section *section = sections; section->name; section++) {
+        fputc('\n', out);
+        describe_section(section, markdown, out);
+    }
+}
+
+enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struct bs_error *err)
+{
+    const struct bs_algorithm *algorithm = bs_algorithm_find(name);
+    if (algorithm) {
+        describe_algorithm(algorithm, markdown, out);
+        return BS_OK;
+    }
+    struct bs_names names = {0};
+    for (int a = 0; bs_algorithms[a]; a++)
+        bs_names_add(&names, bs_algorithms[a]->name);
+    for (const struct section *section = sections; section->name; section++) {
+        if (strcmp(section->name, name) == 0) {
+            describe_section(section, markdown, out);
+            return BS_OK;
+        }
+        bs_names_add(&names, section->name);
+    }
+    char list[LIST_TEXT];
+    bs_names_print(&names, name, list, sizeof list);
+    return bs_fail(err, BS_ECONFIG, "'%.60s' is nothing to describe, expected %s", name, list);
+}

@@ -1,0 +1,151 @@
+#include "eval/config/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+enum { MESSAGE_TEXT = 1200, LAST_LINE = 48, LIST_TEXT = 800, LONGEST_QUOTE = 60 };
+
+void bs_report_init(struct bs_report *report, const char *path)
+{
+    memset(report, 0, sizeof *report);
+    report->path = path;
+}
+
+void bs_report_release(struct bs_report *report)
+{
+    for (int i = 0; i < report->num_kept; i++)
+        bs_free(report->kept[i].message);
+    memset(report, 0, sizeof *report);
+}
+
+/* A quoted YAML text may hold line ends and terminal controls: a message stays one line of text. */
+static void make_printable(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
+bool bs_report_has(const struct bs_report *report, int line, int column, const char *beginning)
+{
+    size_t length = strlen(beginning);
+    for (int i = 0; i < report->num_kept; i++) {
+        const struct bs_report_line *kept = &report->kept[i];
+        if (kept->line == line && kept->column == column &&
+            strncmp(kept->message, beginning, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+void bs_report_add(struct bs_report *report, int line, int column, const char *format, ...)
+{
+    char message[MESSAGE_TEXT];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    make_printable(message);
+    if (bs_report_has(report, line, column, message))
+        return;
+    if (report->num_kept == BS_REPORT_KEPT) {
+        report->num_more++;
+        return;
+    }
+    char *copy = bs_strdup(message);
+    if (!copy) {
+        report->out_of_memory = true;
+        return;
+    }
+    report->kept[report->num_kept++] =
+        (struct bs_report_line){.line = line, .column = column, .message = copy};
+}
+
+/* By place, errors of one place in the order they were found. */
+static void sort_lines(struct bs_report *report)
+{
+    for (int i = 1; i < report->num_kept; i++) {
+        struct bs_report_line moved = report->kept[i];
+        int j = i;
+        for (; j > 0; j--) {
+            const struct bs_report_line *before = &report->kept[j - 1];
+            if (before->line < moved.line ||
+                (before->line == moved.line && before->column <= moved.column))
+                break;
+            report->kept[j] = *before;
+        }
+        report->kept[j] = moved;
+    }
+}
+
+enum bs_status bs_report_finish(struct bs_report *report, struct bs_error *err)
+{
+    if (report->out_of_memory)
+        return bs_fail_memory(err);
+    if (report->num_kept == 0)
+        return BS_OK;
+    sort_lines(report);
+    char *out = err->message;
+    size_t used = 0, room = sizeof err->message - LAST_LINE;
+    int shown = 0;
+    for (; shown < report->num_kept; shown++) {
+        const struct bs_report_line *line = &report->kept[shown];
+        int length = snprintf(out + used, room - used, "%s%s:%d:%d: error: %s", shown ? "\n" : "",
+                              report->path, line->line, line->column, line->message);
+        bool fits = length >= 0 && (size_t)length < room - used;
+        if (!fits && shown > 0)
+            break;
+        used = fits ? used + (size_t)length : strlen(out); /* the first is shown, cut if need be */
+    }
+    out[used] = '\0';
+    int more = report->num_kept - shown + report->num_more;
+    if (more > 0)
+        snprintf(out + used, sizeof err->message - used, "\nand %d more error%s", more,
+                 more > 1 ? "s" : "");
+    err->status = BS_ECONFIG;
+    return BS_ECONFIG;
+}
+
+void bs_names_add(struct bs_names *names, const char *name)
+{
+    int room = (int)(sizeof names->names / sizeof *names->names) - 1;
+    for (int i = 0; i < names->count; i++)
+        if (strcmp(names->names[i], name) == 0)
+            return;
+    if (names->count < room)
+        names->names[names->count++] = name;
+    names->names[names->count] = NULL;
+}
+
+void bs_names_add_options(struct bs_names *names, const struct bs_option *options)
+{
+    for (const struct bs_option *option = options; option && option->name; option++)
+        bs_names_add(names, option->name);
+}
+
+void bs_names_print(const struct bs_names *names, const char *word, char *out, int size)
+{
+    size_t used = 0, room = (size_t)size;
+    out[0] = '\0';
+    for (int i = 0; i < names->count && used < room; i++) {
+        const char *before = i == 0 ? "" : i + 1 == names->count ? " or " : ", ";
+        used += (size_t)snprintf(out + used, room - used, "%s%s", before, names->names[i]);
+    }
+    if (names->count == 0)
+        used += (size_t)snprintf(out, room, "nothing");
+    const char *nearest = bs_nearest_word(word, names->names);
+    if (nearest && used < room)
+        snprintf(out + used, room - used, " (did you mean '%s'?)", nearest);
+}
+
+void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,
+                           const struct bs_names *names, const char *hint)
+{
+    char list[LIST_TEXT];
+    bs_names_print(names, key, list, sizeof list);
+    bs_report_add(report, line, column, "unknown key '%.*s', expected %s%s", LONGEST_QUOTE, key,
+                  list, hint);
+}

@@ -1,0 +1,57 @@
+/* The errors of one config file, collected so that all are shown at once. */
+#ifndef BS_EVAL_CONFIG_REPORT_H
+#define BS_EVAL_CONFIG_REPORT_H
+
+#include <stdbool.h>
+
+#include "eval/base/error.h"
+#include "eval/base/option.h"
+
+enum { BS_REPORT_KEPT = 64 };
+
+struct bs_report_line {
+    int line, column; /* from 1 */
+    char *message;
+};
+
+/* Errors beyond BS_REPORT_KEPT are counted, not kept. */
+struct bs_report {
+    const char *path; /* borrowed */
+    int num_kept, num_more;
+    bool out_of_memory;
+    struct bs_report_line kept[BS_REPORT_KEPT];
+};
+
+void bs_report_init(struct bs_report *report, const char *path);
+void bs_report_release(struct bs_report *report);
+
+/* Adds "found, allowed" at a place. The same words at the same place count once. */
+void bs_report_add(struct bs_report *report, int line, int column, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* True where an error kept for this place begins with `beginning`. */
+bool bs_report_has(const struct bs_report *report, int line, int column, const char *beginning);
+
+/* BS_OK where nothing was added; else BS_ECONFIG with the errors in the order of the file, as many
+ * as the message holds. BS_ENOMEM where an error could not be kept. */
+enum bs_status bs_report_finish(struct bs_report *report, struct bs_error *err);
+
+/* A list of names for messages and for finding the nearest; names are borrowed. */
+struct bs_names {
+    int count;
+    const char *names[96]; /* NULL-terminated */
+};
+
+/* Adds a name, or those of an option table, that are not there yet. Names beyond the room are
+ * dropped. */
+void bs_names_add(struct bs_names *names, const char *name);
+void bs_names_add_options(struct bs_names *names, const struct bs_option *options);
+
+/* Adds "unknown key 'bit', expected bits or grid (did you mean 'bits'?)" and a further hint. */
+void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,
+                           const struct bs_names *names, const char *hint);
+
+/* Prints "a, b or c", and " (did you mean 'b'?)" where `word` is near one of them. */
+void bs_names_print(const struct bs_names *names, const char *word, char *out, int size);
+
+#endif

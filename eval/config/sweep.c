@@ -1,0 +1,582 @@
+/* A grid is read in two steps: its `algorithm` becomes chains, every other key becomes an axis of
+ * one or more checked values. Then each chain is multiplied out over the axes that apply to it. */
+#include "eval/config/sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/config/config.h"
+
+enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 256, FIRST_CAPACITY = 64 };
+
+static const char *const calibrate_on_words[] = {
+    [BS_ON_UNQUANTIZED] = "unquantized",
+    [BS_ON_QUANTIZED] = "quantized",
+    [BS_ON_AUTO] = "auto",
+    NULL,
+};
+
+const struct bs_option bs_calibrate_on_options[] = {
+    BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, calibrate_on_words,
+                 "whose inputs calibrate a block; auto = as the algorithm's authors do"),
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_sweep_keys[] = {
+    {"algorithm", "a name, or a list of names and chains",
+     "what is done to the weights; a chain is a list within the list", true},
+    {"weights", "a mapping, see weights", "the weight format", false},
+    {"activations", "a mapping, see activations", "the activation format", false},
+    {"calibrate_on", "unquantized, quantized or auto",
+     "whose inputs calibrate a block; auto = as the algorithm's authors do", false},
+    {.name = NULL},
+};
+
+/* Which part of a recipe an axis sets. */
+enum target { TARGET_WEIGHTS, TARGET_ACTIVATIONS, TARGET_RECIPE, TARGET_STAGES };
+
+struct axis {
+    enum target target;
+    const char *name;
+    const struct bs_yaml_node *values; /* one scalar, or a list of them */
+};
+
+/* An element of `algorithm`: where it stands, and its recipe before any axis is applied. */
+struct chain {
+    const struct bs_yaml_node *node;
+    struct bs_recipe recipe;
+};
+
+struct grid {
+    const struct bs_yaml_node *node;
+    int num_chains, num_axes, axes_capacity;
+    struct chain *chains;
+    struct axis *axes;
+    bool unknown_algorithm; /* its options cannot be told from slips */
+    bool broken;            /* an error was found: recipes would be others than meant */
+};
+
+/* Recipes found so far, with the digest of each one's canonical text. */
+struct collection {
+    int count, capacity;
+    struct bs_recipe *recipes;
+    struct bs_digest *digests;
+};
+
+/* What every step needs. */
+struct expansion {
+    bool has_calibration;
+    struct bs_report *report;
+    struct bs_error *err;
+    struct collection found;
+};
+
+void bs_recipes_free(struct bs_recipe *recipes, int num_recipes)
+{
+    for (int i = 0; recipes && i < num_recipes; i++)
+        bs_recipe_release(&recipes[i]);
+    bs_free(recipes);
+}
+
+static void grid_release(struct grid *grid)
+{
+    for (int c = 0; c < grid->num_chains; c++)
+        bs_recipe_release(&grid->chains[c].recipe);
+    bs_free(grid->chains);
+    bs_free(grid->axes);
+}
+
+/* ---- algorithm: chains ---- */
+
+static void unknown_algorithm(struct expansion *all, struct grid *grid,
+                              const struct bs_yaml_node *node)
+{
+    struct bs_names names = {0};
+    for (int a = 0; bs_algorithms[a]; a++)
+        bs_names_add(&names, bs_algorithms[a]->name);
+    char found[FOUND_TEXT], list[LIST_TEXT];
+    bs_yaml_print_found(node, found, sizeof found);
+    bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
+    bs_report_add(all->report, node->line, node->column, "algorithm is %s, expected %s", found,
+                  list);
+    grid->unknown_algorithm = grid->broken = true;
+}
+
+static enum bs_status add_stage(struct expansion *all, struct grid *grid, struct bs_recipe *recipe,
+                                const struct bs_yaml_node *node)
+{
+    const struct bs_algorithm *algorithm = node->text ? bs_algorithm_find(node->text) : NULL;
+    if (!algorithm) {
+        unknown_algorithm(all, grid, node);
+        return BS_OK;
+    }
+    enum bs_status status = bs_recipe_add(recipe, algorithm, all->err);
+    if (status == BS_ENOMEM)
+        return status;
+    if (status != BS_OK) {
+        bs_report_add(all->report, node->line, node->column, "%s", all->err->message);
+        grid->broken = true;
+    }
+    return BS_OK;
+}
+
+/* A scalar is a chain of one, a list the chain itself. */
+static enum bs_status read_chain(struct expansion *all, struct grid *grid,
+                                 const struct bs_yaml_node *node)
+{
+    struct chain *chain = &grid->chains[grid->num_chains++];
+    chain->node = node;
+    bs_recipe_init(&chain->recipe);
+    if (node->kind != BS_YAML_SEQUENCE)
+        return add_stage(all, grid, &chain->recipe, node);
+    if (node->num_items == 0) {
+        bs_report_add(all->report, node->line, node->column,
+                      "an empty chain, expected names of algorithms");
+        grid->broken = true;
+    }
+    for (int i = 0; i < node->num_items; i++) {
+        enum bs_status status = add_stage(all, grid, &chain->recipe, node->items[i]);
+        if (status != BS_OK)
+            return status;
+    }
+    return BS_OK;
+}
+
+static enum bs_status read_chains(struct expansion *all, struct grid *grid)
+{
+    const struct bs_yaml_node *node = bs_yaml_get(grid->node, "algorithm");
+    if (!node) {
+        bs_report_add(all->report, grid->node->line, grid->node->column,
+                      "algorithm is missing, expected a name or a list of names");
+        grid->unknown_algorithm = grid->broken = true;
+        return BS_OK;
+    }
+    bool list = node->kind == BS_YAML_SEQUENCE;
+    if (list && node->num_items == 0) {
+        bs_report_add(all->report, node->line, node->column,
+                      "algorithm is an empty list, expected at least one name");
+        grid->unknown_algorithm = grid->broken = true;
+    }
+    int count = list ? node->num_items : 1;
+    grid->chains = bs_calloc((size_t)count, sizeof *grid->chains);
+    if (!grid->chains)
+        return bs_fail_memory(all->err);
+    for (int c = 0; c < count; c++) {
+        enum bs_status status = read_chain(all, grid, list ? node->items[c] : node);
+        if (status != BS_OK)
+            return status;
+    }
+    return BS_OK;
+}
+
+/* ---- the other keys: axes ---- */
+
+static int num_values(const struct axis *axis)
+{
+    return axis->values->kind == BS_YAML_SEQUENCE ? axis->values->num_items : 1;
+}
+
+static const struct bs_yaml_node *axis_value(const struct axis *axis, int i)
+{
+    return axis->values->kind == BS_YAML_SEQUENCE ? axis->values->items[i] : axis->values;
+}
+
+/* Checks one value by reading it into `room`, a struct that the option's table belongs to. */
+static bool check_value(struct expansion *all, const struct bs_option *option,
+                        const struct bs_yaml_node *value, void *room)
+{
+    struct bs_error wrong;
+    if (value->kind == BS_YAML_SCALAR && !bs_yaml_is_null(value)) {
+        if (bs_option_parse(option, value->text, room, &wrong) == BS_OK)
+            return true;
+        bs_report_add(all->report, value->line, value->column, "%s", wrong.message);
+        return false;
+    }
+    char found[FOUND_TEXT], allowed[LIST_TEXT];
+    bs_yaml_print_found(value, found, sizeof found);
+    bs_option_print_allowed(option, allowed, sizeof allowed);
+    bs_report_add(all->report, value->line, value->column, "%s is %s, expected %s", option->name,
+                  found, allowed);
+    return false;
+}
+
+static bool check_values(struct expansion *all, const struct bs_option *option,
+                         const struct axis *axis, void *room)
+{
+    bool good = num_values(axis) > 0;
+    if (!good)
+        bs_report_add(all->report, axis->values->line, axis->values->column,
+                      "%s is an empty list, expected at least one value", axis->name);
+    for (int i = 0; i < num_values(axis); i++)
+        good &= check_value(all, option, axis_value(axis, i), room);
+    return good;
+}
+
+/* Room for `count` more axes. */
+static enum bs_status reserve_axes(struct expansion *all, struct grid *grid, int count)
+{
+    int wanted = grid->num_axes + count;
+    if (wanted <= grid->axes_capacity)
+        return BS_OK;
+    struct axis *grown =
+        bs_realloc(grid->axes, (size_t)grid->num_axes, (size_t)wanted, sizeof *grown);
+    if (!grown)
+        return bs_fail_memory(all->err);
+    grid->axes = grown;
+    grid->axes_capacity = wanted;
+    return BS_OK;
+}
+
+static void keep_axis(struct grid *grid, struct axis axis, bool good)
+{
+    if (good)
+        grid->axes[grid->num_axes++] = axis;
+    else
+        grid->broken = true;
+}
+
+/* The axes of `weights:` or `activations:`. */
+static enum bs_status read_format(struct expansion *all, struct grid *grid, const char *key,
+                                  enum target target, const struct bs_option *options, void *room)
+{
+    const struct bs_yaml_node *node = bs_yaml_get(grid->node, key);
+    if (!node)
+        return BS_OK;
+    struct bs_names names = {0};
+    bs_names_add_options(&names, options);
+    if (node->kind != BS_YAML_MAPPING || node->num_items == 0) {
+        char found[FOUND_TEXT], list[LIST_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_names_print(&names, "", list, sizeof list);
+        bs_report_add(all->report, node->line, node->column, "%s is %s, expected a mapping with %s",
+                      key, node->kind == BS_YAML_MAPPING ? "empty" : found, list);
+        grid->broken = true;
+        return BS_OK;
+    }
+    enum bs_status status = reserve_axes(all, grid, node->num_items / 2);
+    for (int i = 0; status == BS_OK && i < node->num_items; i += 2) {
+        const struct bs_yaml_node *name = node->items[i];
+        if (!name->text)
+            continue;
+        const struct bs_option *option = bs_option_find(options, name->text);
+        if (!option) {
+            bs_report_unknown_key(all->report, name->line, name->column, name->text, &names, "");
+            grid->broken = true;
+            continue;
+        }
+        struct axis axis = {target, option->name, node->items[i + 1]};
+        keep_axis(grid, axis, check_values(all, option, &axis, room));
+    }
+    return status;
+}
+
+static bool grid_names(const struct grid *grid, const struct bs_algorithm *algorithm)
+{
+    for (int c = 0; c < grid->num_chains; c++)
+        for (int s = 0; s < grid->chains[c].recipe.num_stages; s++)
+            if (grid->chains[c].recipe.stages[s].algorithm == algorithm)
+                return true;
+    return false;
+}
+
+/* Says what was perhaps meant by a key that no algorithm of the grid knows. */
+static void unknown_grid_key(struct expansion *all, struct grid *grid,
+                             const struct bs_yaml_node *key)
+{
+    struct bs_names names = {0};
+    for (int k = 0; bs_sweep_keys[k].name; k++)
+        bs_names_add(&names, bs_sweep_keys[k].name);
+    char hint[FOUND_TEXT] = "";
+    if (bs_option_find(bs_format_options, key->text))
+        snprintf(hint, sizeof hint, "; it belongs under weights");
+    else if (bs_option_find(bs_activations_options, key->text))
+        snprintf(hint, sizeof hint, "; it belongs under activations");
+    for (int a = 0; bs_algorithms[a]; a++) {
+        if (grid->unknown_algorithm || grid_names(grid, bs_algorithms[a]))
+            bs_names_add_options(&names, bs_algorithms[a]->options);
+        else if (!hint[0] && bs_option_find(bs_algorithms[a]->options, key->text))
+            snprintf(hint, sizeof hint, "; it is an option of %s, which this grid does not name",
+                     bs_algorithms[a]->name);
+    }
+    bs_report_unknown_key(all->report, key->line, key->column, key->text, &names, hint);
+    grid->broken = true;
+}
+
+/* An axis over an option of algorithms; the value must suit each of them that has it. */
+static enum bs_status read_option(struct expansion *all, struct grid *grid,
+                                  const struct bs_yaml_node *key, const struct bs_yaml_node *values)
+{
+    struct axis axis = {TARGET_STAGES, NULL, values};
+    bool good = true;
+    for (int a = 0; bs_algorithms[a]; a++) {
+        const struct bs_algorithm *algorithm = bs_algorithms[a];
+        const struct bs_option *option = bs_option_find(algorithm->options, key->text);
+        if (!option || !(grid->unknown_algorithm || grid_names(grid, algorithm)))
+            continue;
+        void *room = bs_calloc(1, algorithm->options_size);
+        if (!room)
+            return bs_fail_memory(all->err);
+        axis.name = option->name;
+        good &= check_values(all, option, &axis, room);
+        bs_free(room);
+    }
+    if (axis.name)
+        keep_axis(grid, axis, good);
+    else
+        unknown_grid_key(all, grid, key);
+    return BS_OK;
+}
+
+/* Formats first, whatever the order of the file: the axes as a reader lists them. */
+static enum bs_status read_axes(struct expansion *all, struct grid *grid)
+{
+    struct bs_recipe room;
+    bs_recipe_init(&room);
+    enum bs_status status =
+        read_format(all, grid, "weights", TARGET_WEIGHTS, bs_format_options, &room.weights);
+    if (status == BS_OK)
+        status = read_format(all, grid, "activations", TARGET_ACTIVATIONS, bs_activations_options,
+                             &room.activations);
+    if (status == BS_OK)
+        status = reserve_axes(all, grid, grid->node->num_items / 2);
+    for (int i = 0; status == BS_OK && i < grid->node->num_items; i += 2) {
+        const struct bs_yaml_node *key = grid->node->items[i], *values = grid->node->items[i + 1];
+        if (!key->text || strcmp(key->text, "algorithm") == 0 ||
+            strcmp(key->text, "weights") == 0 || strcmp(key->text, "activations") == 0)
+            continue;
+        const struct bs_option *option = bs_option_find(bs_calibrate_on_options, key->text);
+        if (option) {
+            struct axis axis = {TARGET_RECIPE, option->name, values};
+            keep_axis(grid, axis, check_values(all, option, &axis, &room));
+        } else {
+            status = read_option(all, grid, key, values);
+        }
+    }
+    return status;
+}
+
+/* ---- the product ---- */
+
+static bool axis_applies(const struct axis *axis, const struct bs_recipe *recipe)
+{
+    if (axis->target != TARGET_STAGES)
+        return true;
+    for (int s = 0; s < recipe->num_stages; s++)
+        if (bs_option_find(recipe->stages[s].algorithm->options, axis->name))
+            return true;
+    return false;
+}
+
+/* Points of the product, or more than BS_MAX_RECIPES where it exceeds that. */
+static long count_points(const struct grid *grid, const struct bs_recipe *recipe)
+{
+    long points = 1;
+    for (int a = 0; a < grid->num_axes && points <= BS_MAX_RECIPES; a++)
+        if (axis_applies(&grid->axes[a], recipe))
+            points *= num_values(&grid->axes[a]);
+    return points;
+}
+
+static void set_option(const struct bs_option *options, const struct axis *axis, const char *text,
+                       void *values)
+{
+    struct bs_error ignored; /* the value was checked when the axis was read */
+    const struct bs_option *option = bs_option_find(options, axis->name);
+    if (option)
+        bs_option_parse(option, text, values, &ignored);
+}
+
+static void apply(const struct axis *axis, const char *text, struct bs_recipe *recipe)
+{
+    switch (axis->target) {
+    case TARGET_WEIGHTS:
+        set_option(bs_format_options, axis, text, &recipe->weights);
+        break;
+    case TARGET_ACTIVATIONS:
+        set_option(bs_activations_options, axis, text, &recipe->activations);
+        break;
+    case TARGET_RECIPE:
+        set_option(bs_calibrate_on_options, axis, text, recipe);
+        break;
+    case TARGET_STAGES:
+        for (int s = 0; s < recipe->num_stages; s++)
+            set_option(recipe->stages[s].algorithm->options, axis, text, recipe->stages[s].options);
+        break;
+    }
+}
+
+/* The digest of the recipe's canonical text. */
+static enum bs_status digest_recipe(const struct bs_recipe *recipe, struct bs_digest *digest,
+                                    struct bs_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return bs_fail_memory(err);
+    bs_recipe_print(recipe, out);
+    bool whole = !ferror(out);
+    whole = fclose(out) == 0 && whole;
+    if (whole)
+        *digest = bs_digest_of(text, size);
+    free(text); /* open_memstream's own */
+    return whole ? BS_OK : bs_fail_memory(err);
+}
+
+static enum bs_status grow(struct collection *found, struct bs_error *err)
+{
+    int capacity = found->capacity ? 2 * found->capacity : FIRST_CAPACITY;
+    struct bs_recipe *recipes =
+        bs_realloc(found->recipes, (size_t)found->count, (size_t)capacity, sizeof *recipes);
+    if (!recipes)
+        return bs_fail_memory(err);
+    found->recipes = recipes;
+    struct bs_digest *digests =
+        bs_realloc(found->digests, (size_t)found->count, (size_t)capacity, sizeof *digests);
+    if (!digests)
+        return bs_fail_memory(err);
+    found->digests = digests;
+    found->capacity = capacity;
+    return BS_OK;
+}
+
+/* Takes a resolved recipe into the collection, or releases it where one like it is there. */
+static enum bs_status collect(struct expansion *all, struct bs_recipe *recipe)
+{
+    struct collection *found = &all->found;
+    struct bs_digest digest;
+    enum bs_status status = digest_recipe(recipe, &digest, all->err);
+    if (status == BS_OK && found->count == found->capacity)
+        status = grow(found, all->err);
+    bool known = false;
+    for (int i = 0; status == BS_OK && i < found->count && !known; i++)
+        known = strcmp(found->digests[i].hex, digest.hex) == 0;
+    if (status != BS_OK || known) {
+        bs_recipe_release(recipe);
+        return status;
+    }
+    found->digests[found->count] = digest;
+    found->recipes[found->count++] = *recipe;
+    return BS_OK;
+}
+
+/* Reports, once for each reason and chain, a recipe that is refused. */
+static void refuse(struct expansion *all, const struct chain *chain, const struct bs_recipe *recipe,
+                   const char *reason)
+{
+    if (bs_report_has(all->report, chain->node->line, chain->node->column, reason))
+        return;
+    char label[LABEL_TEXT];
+    bs_recipe_label(recipe, label, sizeof label);
+    bs_report_add(all->report, chain->node->line, chain->node->column, "%s (recipe '%s')", reason,
+                  label);
+}
+
+/* One point: the chain's recipe with the values of each axis, the last axis the fastest. */
+static enum bs_status add_point(struct expansion *all, const struct grid *grid,
+                                const struct chain *chain, long point)
+{
+    struct bs_recipe recipe;
+    enum bs_status status = bs_recipe_copy(&recipe, &chain->recipe, all->err);
+    if (status != BS_OK)
+        return status;
+    for (int a = grid->num_axes - 1; a >= 0; a--) {
+        const struct axis *axis = &grid->axes[a];
+        if (!axis_applies(axis, &recipe))
+            continue;
+        apply(axis, axis_value(axis, (int)(point % num_values(axis)))->text, &recipe);
+        point /= num_values(axis);
+    }
+    status = bs_recipe_resolve(&recipe, all->err);
+    if (status == BS_ENOMEM) {
+        bs_recipe_release(&recipe);
+        return status;
+    }
+    if (status != BS_OK && !grid->broken)
+        refuse(all, chain, &recipe, all->err->message);
+    if (bs_recipe_needs_calibration(&recipe) && !all->has_calibration)
+        refuse(all, chain, &recipe,
+               "calibration is missing, expected a section calibration: {text: ...}");
+    if (status == BS_OK && !grid->broken)
+        return collect(all, &recipe);
+    bs_recipe_release(&recipe);
+    return BS_OK;
+}
+
+static enum bs_status multiply(struct expansion *all, const struct grid *grid)
+{
+    for (int c = 0; c < grid->num_chains; c++) {
+        const struct chain *chain = &grid->chains[c];
+        if (chain->recipe.num_stages == 0) /* its names were all unknown */
+            continue;
+        long points = count_points(grid, &chain->recipe);
+        if (points + all->found.count > BS_MAX_RECIPES) {
+            bs_report_add(all->report, chain->node->line, chain->node->column,
+                          "the sweep has more than %d trials here, expected fewer", BS_MAX_RECIPES);
+            continue;
+        }
+        for (long point = 0; point < points; point++) {
+            enum bs_status status = add_point(all, grid, chain, point);
+            if (status != BS_OK)
+                return status;
+        }
+    }
+    return BS_OK;
+}
+
+static enum bs_status add_unquantized(struct expansion *all)
+{
+    struct bs_recipe recipe;
+    bs_recipe_init(&recipe);
+    enum bs_status status = bs_recipe_resolve(&recipe, all->err);
+    return status == BS_OK ? collect(all, &recipe) : status;
+}
+
+static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_node *node)
+{
+    if (node->kind != BS_YAML_MAPPING) {
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(all->report, node->line, node->column,
+                      "%s in sweep, expected a grid: a mapping with algorithm", found);
+        return BS_OK;
+    }
+    struct grid grid = {.node = node};
+    enum bs_status status = read_chains(all, &grid);
+    if (status == BS_OK)
+        status = read_axes(all, &grid);
+    if (status == BS_OK)
+        status = multiply(all, &grid);
+    grid_release(&grid);
+    return status;
+}
+
+enum bs_status bs_sweep_expand(const struct bs_yaml_node *sweep, bool has_calibration,
+                               struct bs_report *report, struct bs_recipe **recipes,
+                               int *num_recipes, struct bs_error *err)
+{
+    struct expansion all = {.has_calibration = has_calibration, .report = report, .err = err};
+    *recipes = NULL;
+    *num_recipes = 0;
+    if (sweep->kind != BS_YAML_SEQUENCE || sweep->num_items == 0) {
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(sweep, found, sizeof found);
+        bs_report_add(report, sweep->line, sweep->column, "sweep is %s, expected a list of grids",
+                      sweep->kind == BS_YAML_SEQUENCE ? "an empty list" : found);
+        return BS_OK;
+    }
+    enum bs_status status = add_unquantized(&all);
+    for (int g = 0; status == BS_OK && g < sweep->num_items; g++)
+        status = expand_grid(&all, sweep->items[g]);
+    bs_free(all.found.digests);
+    if (status != BS_OK) {
+        bs_recipes_free(all.found.recipes, all.found.count);
+        return status;
+    }
+    *recipes = all.found.recipes;
+    *num_recipes = all.found.count;
+    return BS_OK;
+}

@@ -1,0 +1,535 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/config/config.h"
+
+enum { LABEL_TEXT = 256 };
+
+static const char *const charts[] = {"perplexity_vs_bits", "pareto", "layer_error", NULL};
+
+static char path[] = "/tmp/bitsweep-config-XXXXXX";
+
+static int create_file(void **state)
+{
+    (void)state;
+    int fd = mkstemp(path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static void write_file(const char *text, size_t size)
+{
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(text, 1, size, out), size);
+    assert_int_equal(fclose(out), 0);
+}
+
+static enum bs_status load(const char *text, struct bs_config *config, struct bs_error *err)
+{
+    write_file(text, strlen(text));
+    return bs_config_load(path, charts, config, err);
+}
+
+/* What every config needs, so that a case shows only what it is about. */
+static const char *const frame = "model: m\n"
+                                 "evaluation: {perplexity: [{text: e.txt}]}\n"
+                                 "calibration: {text: c.txt}\n";
+
+/* Checks that the sweep expands to these labels, one a line, behind the unquantized model. */
+static void expect_labels(const char *sweep, const char *labels)
+{
+    char *text = bs_printf("%ssweep:\n%s", frame, sweep);
+    struct bs_config config;
+    struct bs_error err;
+    if (load(text, &config, &err) != BS_OK)
+        fail_msg("%s", err.message);
+    bs_free(text);
+    char got[8192] = "", label[LABEL_TEXT];
+    for (int i = 0; i < config.num_recipes; i++) {
+        bs_recipe_label(&config.recipes[i], label, sizeof label);
+        size_t used = strlen(got);
+        snprintf(got + used, sizeof got - used, "%s\n", label);
+    }
+    assert_memory_equal(got, "unquantized\n", 12);
+    assert_string_equal(got + 12, labels);
+    bs_config_release(&config);
+}
+
+/* Checks that a text is refused with exactly these lines, each without "path:" in front. */
+static void expect_errors(const char *text, const char *lines)
+{
+    struct bs_config config;
+    struct bs_error err = {0};
+    assert_int_equal(load(text, &config, &err), BS_ECONFIG);
+    assert_int_equal(err.status, BS_ECONFIG);
+    assert_null(config.recipes);
+    assert_null(config.source);
+    char got[sizeof err.message] = "";
+    size_t used = 0;
+    for (const char *line = err.message; *line;) {
+        size_t length = strcspn(line, "\n");
+        size_t skipped = strncmp(line, path, strlen(path)) == 0 ? strlen(path) + 1 : 0;
+        used += (size_t)snprintf(got + used, sizeof got - used, "%.*s\n", (int)(length - skipped),
+                                 line + skipped);
+        line += length + (line[length] == '\n');
+    }
+    assert_string_equal(got, lines);
+}
+
+/* Checks a sweep behind the frame, its first line being line 5: one error for each fragment, which
+ * stands in it. Fragments leave out what other tables contribute. NULL ends them. */
+static void expect_sweep_errors(const char *sweep, const char *const *fragments)
+{
+    char *text = bs_printf("%ssweep:\n%s", frame, sweep);
+    struct bs_config config;
+    struct bs_error err = {0};
+    assert_int_equal(load(text, &config, &err), BS_ECONFIG);
+    bs_free(text);
+    char *line = err.message;
+    for (; *fragments; fragments++) {
+        size_t length = strcspn(line, "\n");
+        bool last = line[length] == '\0';
+        line[length] = '\0';
+        if (!strstr(line, *fragments))
+            fail_msg("'%s' is not in '%s'", *fragments, line);
+        line += length + !last;
+    }
+    assert_string_equal(line, "");
+}
+
+static void test_whole_config(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    const char *text =
+        "model: datasets/tiny\n"
+        "calibration: {text: c.txt, windows: 64, tokens: 256, seed: 7, sampling: gptq}\n"
+        "evaluation:\n"
+        "  perplexity:\n"
+        "    - {text: datasets/commons/evaluation.txt, tokens: 256, windows: 5}\n"
+        "    - {text: datasets/commons/evaluation.txt}\n"
+        "    - {text: a/layers.txt}\n"
+        "    - {text: .hidden}\n"
+        "    - {text: a.b/c.d.e}\n"
+        "    - {text: ..}\n"
+        "  layer_error: {windows: 0}\n"
+        "sweep:\n"
+        "  - algorithm: rtn\n"
+        "    weights: {bits: 4}\n"
+        "charts: [pareto, layer_error]\n";
+    assert_int_equal(load(text, &config, &err), BS_OK);
+    assert_string_equal(config.path, path);
+    assert_string_equal(config.source, text);
+    assert_string_equal(config.model, "datasets/tiny");
+    assert_string_equal(config.calibration.text, "c.txt");
+    assert_int_equal(config.calibration.windows, 64);
+    assert_int_equal(config.calibration.tokens, 256);
+    assert_int_equal(config.calibration.seed, 7);
+    assert_int_equal(config.calibration.sampling, BS_SAMPLING_GPTQ);
+    assert_int_equal(config.num_evaluations, 6);
+    assert_string_equal(config.evaluations[0].text, "datasets/commons/evaluation.txt");
+    assert_int_equal(config.evaluations[0].tokens, 256);
+    assert_int_equal(config.evaluations[0].windows, 5);
+    assert_int_equal(config.evaluations[1].tokens, 2048);
+    assert_int_equal(config.evaluations[1].windows, 0);
+    static const char *const names[] = {"evaluation", "evaluation_2", "layers_2",
+                                        ".hidden",    "c.d",          "text"};
+    for (int i = 0; i < config.num_evaluations; i++)
+        assert_string_equal(config.evaluations[i].name, names[i]);
+    assert_int_equal(config.layer_error.windows, 0);
+    assert_int_equal(config.num_recipes, 2);
+    assert_int_equal(config.recipes[0].num_stages, 0);
+    assert_int_equal(config.recipes[1].weights.bits, 4);
+    assert_int_equal(config.num_charts, 2);
+    assert_string_equal(config.charts[1], "layer_error");
+    bs_config_release(&config);
+    bs_config_release(&config); /* nothing left to free */
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    const char *text = "model: m\n"
+                       "evaluation: {perplexity: [{text: e.txt}]}\n"
+                       "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n";
+    assert_int_equal(load(text, &config, &err), BS_OK);
+    assert_null(config.calibration.text);
+    assert_int_equal(config.calibration.windows, 128);
+    assert_int_equal(config.calibration.tokens, 2048);
+    assert_int_equal(config.calibration.sampling, BS_SAMPLING_SEQUENTIAL);
+    assert_int_equal(config.layer_error.windows, 8);
+    assert_int_equal(config.num_charts, 0);
+    bs_config_release(&config);
+}
+
+static void test_order_of_the_product(void **state)
+{
+    (void)state;
+    expect_labels("  - algorithm: [rtn, gptq]\n"
+                  "    act_order: [false, true]\n"
+                  "    weights: {bits: [3, 4], group_size: [channel, 128]}\n",
+                  "rtn w3 channel\n"
+                  "rtn w3 g128\n"
+                  "rtn w4 channel\n"
+                  "rtn w4 g128\n"
+                  "gptq w3 channel\n"
+                  "gptq w3 channel act_order\n"
+                  "gptq w3 g128\n"
+                  "gptq w3 g128 act_order\n"
+                  "gptq w4 channel\n"
+                  "gptq w4 channel act_order\n"
+                  "gptq w4 g128\n"
+                  "gptq w4 g128 act_order\n");
+    /* The first key of weights varies slowest; activations come after weights in any order. */
+    expect_labels("  - activations: {bits: [16, 8]}\n"
+                  "    weights: {group_size: [channel, 128], bits: [3, 4]}\n"
+                  "    algorithm: rtn\n",
+                  "rtn w3 channel\n"
+                  "rtn w3 channel a8 token\n"
+                  "rtn w4 channel\n"
+                  "rtn w4 channel a8 token\n"
+                  "rtn w3 g128\n"
+                  "rtn w3 g128 a8 token\n"
+                  "rtn w4 g128\n"
+                  "rtn w4 g128 a8 token\n");
+}
+
+static void test_chains(void **state)
+{
+    (void)state;
+    expect_labels("  - algorithm: [rtn, [smoothquant, gptq], [outliers, smoothquant]]\n"
+                  "    alpha: [0.5, 0.7]\n"
+                  "    percdamp: 0.1\n"
+                  "    weights: {bits: 4}\n",
+                  "rtn w4 channel\n"
+                  "smoothquant+gptq w4 channel percdamp=0.1\n"
+                  "smoothquant+gptq w4 channel alpha=0.7 percdamp=0.1\n"
+                  "outliers+smoothquant w4 channel\n"
+                  "outliers+smoothquant w4 channel alpha=0.7\n");
+    expect_labels("  - {algorithm: gptq, weights: {bits: 4}, calibrate_on: [auto, unquantized]}\n",
+                  "gptq w4 channel\n"
+                  "gptq w4 channel calibrate_on=unquantized\n");
+}
+
+static void test_repeats_are_kept_once(void **state)
+{
+    (void)state;
+    expect_labels("  - {algorithm: [rtn, rtn], weights: {bits: [4, 16, 4]}}\n"
+                  "  - {algorithm: rtn, weights: {bits: 4, symmetric: [auto, false, true]}}\n"
+                  "  - {algorithm: rtn, weights: {bits: 16, group_size: [channel, 64]}}\n"
+                  "  - {algorithm: rtn, weights: {bits: 4, range_norm: [2, 3]}}\n"
+                  "  - {algorithm: gptq, weights: {bits: 4}, calibrate_on: [quantized, auto]}\n"
+                  "  - {algorithm: gptq, weights: {bits: 4}, percdamp: [0.01, 1e-2, .01]}\n",
+                  "rtn w4 channel\n"
+                  "rtn w16\n"
+                  "rtn w4 channel sym\n"
+                  "gptq w4 channel\n");
+}
+
+static void test_yaml_forms(void **state)
+{
+    (void)state;
+    expect_labels("  - algorithm:\n"
+                  "      - \"rtn\"  # a comment\n"
+                  "      - - smoothquant\n"
+                  "        - gptq\n"
+                  "    weights: &four\n"
+                  "      bits: '4'\n"
+                  "      symmetric: True\n"
+                  "  - algorithm: awq\n"
+                  "    weights: *four\n",
+                  "rtn w4 channel sym\n"
+                  "smoothquant+gptq w4 channel sym\n"
+                  "awq w4 channel sym\n");
+    /* A byte order mark, and line ends as other systems write them. */
+    struct bs_config config;
+    struct bs_error err;
+    assert_int_equal(load("\xef\xbb\xbfmodel: m\r\nevaluation: {perplexity: [{text: e}]}\r\n"
+                          "sweep:\r\n- algorithm: rtn\r\n  weights:\r\n    bits: 4\r\n",
+                          &config, &err),
+                     BS_OK);
+    assert_string_equal(config.model, "m");
+    assert_int_equal(config.num_recipes, 2);
+    bs_config_release(&config);
+}
+
+static void test_errors_of_the_file(void **state)
+{
+    (void)state;
+    expect_errors("modle: m\n"
+                  "calibration: {windows: 0, tokens: many, seeds: 1, sampling: x, windows: 3}\n"
+                  "evaluation:\n"
+                  "  perplexity:\n"
+                  "    - {text: e.txt, tokens: 1, window: 4}\n"
+                  "    - 3\n"
+                  "    - text:\n"
+                  "    - {text: e.txt, tokens: 3}\n"
+                  "    - {text: e.txt, tokens: 3}\n"
+                  "  layer_error: 8\n"
+                  "sweep: []\n"
+                  "charts: [pareto, paretto, pareto, [], ~]\n",
+                  "1:1: error: model is missing, expected the path of a folder\n"
+                  "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep "
+                  "or charts (did you mean 'model'?)\n"
+                  "2:14: error: text is missing, expected the path of a text file\n"
+                  "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
+                  "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
+                  "2:41: error: unknown key 'seeds', expected text, windows, tokens, seed or "
+                  "sampling (did you mean 'seed'?)\n"
+                  "2:61: error: sampling is 'x', expected sequential or gptq\n"
+                  "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
+                  "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
+                  "5:32: error: unknown key 'window', expected text, tokens or windows (did you "
+                  "mean 'windows'?)\n"
+                  "6:7: error: an entry of perplexity is '3', expected a mapping with text, tokens "
+                  "or windows\n"
+                  "7:7: error: text is nothing, expected the path of a text file\n"
+                  "9:7: error: the same text, tokens and windows a second time, expected them "
+                  "once\n"
+                  "10:16: error: layer_error is '8', expected a mapping with windows\n"
+                  "11:8: error: sweep is an empty list, expected a list of grids\n"
+                  "12:18: error: chart is 'paretto', expected perplexity_vs_bits, pareto or "
+                  "layer_error (did you mean 'pareto'?)\n"
+                  "12:27: error: chart 'pareto' a second time, expected it once\n"
+                  "12:35: error: chart is a list, expected perplexity_vs_bits, pareto or "
+                  "layer_error\n"
+                  "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
+                  "layer_error\n");
+    expect_errors("a: 1\n",
+                  "1:1: error: model is missing, expected the path of a folder\n"
+                  "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
+                  "1:1: error: sweep is missing, expected a list of grids\n"
+                  "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
+                  "sweep or charts\n");
+    expect_errors("model: [a]\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
+                  "charts: []\n",
+                  "1:8: error: model is a list, expected the path of a folder\n"
+                  "2:26: error: perplexity is a mapping, expected a list of mappings with text\n"
+                  "3:8: error: sweep is a mapping, expected a list of grids\n"
+                  "4:9: error: charts is an empty list, expected a list of chart names, or no such "
+                  "key\n");
+}
+
+static void test_errors_of_grids(void **state)
+{
+    (void)state;
+    expect_sweep_errors(
+        "  - algorithm: [rtn, gtpq, [gptq, smoothquant], [], [awq, awq], {a: b}]\n"
+        "    percdamp: [0.01, 2, x, [1]]\n",
+        (const char *const[]){
+            ":5:22: error: algorithm is 'gtpq', expected rtn, gptq, awq, ",
+            ":5:35: error: smoothquant follows gptq, which has rounded the weights, expected it",
+            ":5:49: error: an empty chain, expected names of algorithms",
+            ":5:59: error: awq stands twice in a chain, expected once",
+            ":5:65: error: algorithm is a mapping, expected rtn, gptq, awq, ",
+            ":6:22: error: percdamp is '2', expected a number from 0 to 1",
+            ":6:25: error: percdamp is 'x', expected a number from 0 to 1",
+            ":6:28: error: percdamp is a list, expected a number from 0 to 1",
+            NULL,
+        });
+    expect_sweep_errors(
+        "  - algorithm: smoothquant\n"
+        "    alpha: []\n"
+        "    weights: {bits: [1, 4], groupsize: 128, grid: }\n"
+        "    bits: 4\n"
+        "    granularity: token\n"
+        "    percdamp: 0.1\n"
+        "    alhpa: 0.5\n"
+        "    activations: 8\n"
+        "    calibrate_on: [quantised]\n",
+        (const char *const[]){
+            ":6:12: error: alpha is an empty list, expected at least one value",
+            ":7:22: error: bits is '1', expected a whole number from 2 to 16",
+            ":7:29: error: unknown key 'groupsize', expected bits, group_size, ",
+            ":7:45: error: grid is nothing, expected gptq, awq, smoothquant or auto",
+            ":8:5: error: unknown key 'bits', expected algorithm, weights, activations, "
+            "calibrate_on or alpha; it belongs under weights",
+            ":9:5: error: unknown key 'granularity', expected algorithm, weights, activations, "
+            "calibrate_on or alpha; it belongs under activations",
+            ":10:5: error: unknown key 'percdamp', expected algorithm, weights, activations, "
+            "calibrate_on or alpha; it is an option of gptq, which this grid does not name",
+            ":11:5: error: unknown key 'alhpa', expected algorithm, weights, activations, "
+            "calibrate_on or alpha (did you mean 'alpha'?)",
+            ":12:18: error: activations is '8', expected a mapping with bits, ",
+            ":13:20: error: calibrate_on is 'quantised', expected unquantized, quantized or auto",
+            NULL,
+        });
+    expect_sweep_errors("  - 7\n"
+                        "  - {weights: {bits: 4}}\n"
+                        "  - {algorithm: [], weights: {}}\n",
+                        (const char *const[]){
+                            ":5:5: error: '7' in sweep, expected a grid",
+                            ":6:5: error: algorithm is missing, expected a name or a list",
+                            ":7:17: error: algorithm is an empty list, expected at least one name",
+                            ":7:30: error: weights is empty, expected a mapping with bits, ",
+                            NULL,
+                        });
+}
+
+static void test_refused_recipes(void **state)
+{
+    (void)state;
+    /* One error for each reason and chain, naming the first recipe that it meets. */
+    expect_sweep_errors(
+        "  - algorithm: [rtn, gptq]\n"
+        "    weights: {bits: [4, 10, 11], group_size: [channel, 64]}\n"
+        "    static_groups: true\n",
+        (const char *const[]){
+            ":5:17: error: weights: bits is 10, expected 2 to 8, or 16 for not quantized (recipe "
+            "'rtn w10')",
+            ":5:17: error: weights: bits is 11, ",
+            ":5:22: error: static_groups needs a group_size in columns, not channel (recipe 'gptq "
+            "w4 channel static_groups')",
+            ":5:22: error: weights: bits is 10, ",
+            ":5:22: error: weights: bits is 11, ",
+            NULL,
+        });
+}
+
+static void test_missing_calibration(void **state)
+{
+    (void)state;
+    expect_errors("model: m\n"
+                  "evaluation: {perplexity: [{text: e}]}\n"
+                  "sweep:\n"
+                  "  - algorithm: [rtn, [outliers, gptq], awq]\n"
+                  "    weights: {bits: [3, 4]}\n"
+                  "  - algorithm: rtn\n"
+                  "    activations: {bits: 8, granularity: [token, tensor_static]}\n",
+                  "4:22: error: calibration is missing, expected a section calibration: {text: "
+                  "...} (recipe 'outliers+gptq w3 channel')\n"
+                  "4:40: error: calibration is missing, expected a section calibration: {text: "
+                  "...} (recipe 'awq w3 channel')\n"
+                  "6:16: error: calibration is missing, expected a section calibration: {text: "
+                  "...} (recipe 'rtn w16 a8 tensor_static')\n");
+}
+
+static void test_too_many_trials(void **state)
+{
+    (void)state;
+    /* Each axis is fine; their product is not, and is not walked through. */
+    char *list = bs_strdup("0");
+    for (int i = 1; i < 200; i++) {
+        char *longer = bs_printf("%s, 0.%03d", list, i);
+        bs_free(list);
+        list = longer;
+    }
+    char *sweep = bs_printf("  - algorithm: [rtn, [smoothquant, gptq]]\n"
+                            "    alpha: [%s]\n    percdamp: [%s]\n    weights: {bits: [3, 4]}\n",
+                            list, list);
+    expect_sweep_errors(
+        sweep, (const char *const[]){
+                   ":5:22: error: the sweep has more than 10000 trials here, expected fewer",
+                   NULL,
+               });
+    bs_free(sweep);
+    bs_free(list);
+}
+
+static void test_many_errors(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err = {0};
+    char text[16384] = "";
+    size_t used = 0;
+    for (int i = 0; i < 1000; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "k%d: 1\n", i);
+    assert_int_equal(load(text, &config, &err), BS_ECONFIG);
+    assert_true(strlen(err.message) < sizeof err.message - 1);
+    const char *last = strrchr(err.message, '\n');
+    assert_non_null(last);
+    int shown = 0, more = 0;
+    for (const char *c = err.message; *c; c++)
+        shown += *c == '\n';
+    assert_int_equal(sscanf(last, "\nand %d more errors", &more), 1);
+    assert_int_equal(shown + more, 1000 + 3); /* and the three required keys */
+}
+
+static void test_unreadable_files(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err = {0};
+    assert_int_equal(bs_config_load("/nowhere/x.yaml", charts, &config, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "/nowhere/x.yaml"));
+    assert_int_equal(bs_config_load("/tmp", charts, &config, &err), BS_EIO);
+    bs_config_release(&config);
+}
+
+/* Every n-th allocation fails once: out of memory is reported, and nothing is kept (the address
+ * sanitizer watches). */
+static void expect_no_memory(const char *text, enum bs_status wanted)
+{
+    struct bs_config config;
+    struct bs_error err;
+    write_file(text, strlen(text));
+    for (long n = 1;; n++) {
+        bs_alloc_fail_at(n);
+        enum bs_status status = bs_config_load(path, charts, &config, &err);
+        long made = bs_alloc_fail_at(0);
+        if (made < n) {
+            assert_int_equal(status, wanted);
+            assert_true(n > 20);
+            break;
+        }
+        assert_int_equal(status, BS_ENOMEM);
+        assert_null(config.source);
+        assert_null(config.recipes);
+    }
+    bs_config_release(&config);
+}
+
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    char *text = bs_printf("%scharts: [pareto]\n"
+                           "sweep:\n"
+                           "  - algorithm: [&a rtn, [smoothquant, gptq], awq, *a]\n"
+                           "    alpha: [0.5, 0.7]\n"
+                           "    act_order: [false, true]\n"
+                           "    weights: {bits: [2, 3, 4, 5, 6, 7, 8], group_size: [channel, 8]}\n",
+                           frame);
+    expect_no_memory(text, BS_OK);
+    bs_free(text);
+    text = bs_printf("%scharts: [pareto, pareto, x]\nmodle: 1\n"
+                     "sweep:\n"
+                     "  - algorithm: [rtn, gtpq, [awq, awq]]\n"
+                     "    alpha: []\n"
+                     "    weights: {bits: [2, x]}\n",
+                     frame);
+    expect_no_memory(text, BS_ECONFIG);
+    bs_free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_config),          cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_order_of_the_product),  cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_repeats_are_kept_once), cmocka_unit_test(test_yaml_forms),
+        cmocka_unit_test(test_errors_of_the_file),    cmocka_unit_test(test_errors_of_grids),
+        cmocka_unit_test(test_refused_recipes),       cmocka_unit_test(test_missing_calibration),
+        cmocka_unit_test(test_too_many_trials),       cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_unreadable_files),      cmocka_unit_test(test_memory_runs_out),
+    };
+    return cmocka_run_group_tests(tests, create_file, remove_file);
+}
