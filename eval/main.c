@@ -1,0 +1,502 @@
+/* argv to one subcommand. The only place that exits, and the only one that opens stdout. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/option.h"
+#include "eval/config/describe.h"
+#include "eval/linalg/blas.h"
+#include "eval/run/sweep.h"
+#include "eval/store/chart.h"
+#include "eval/store/table.h"
+
+enum { EXIT_DONE = 0, EXIT_TRIAL_FAILED = 1, EXIT_INPUT = 2 };
+
+/* Everything a subcommand may be told. */
+struct arguments {
+    const char *operands[2];
+    int num_operands;
+    const char *output, *format, *plots;
+    double memory; /* bytes */
+    int threads;
+    bool quiet, markdown;
+};
+
+struct command {
+    const char *name, *operands, *summary;
+    int min_operands, max_operands;
+    const char *options; /* letters of the options it takes */
+    int (*run)(const struct arguments *args);
+};
+
+/* One table for parsing and for help. */
+static const struct flag {
+    const char *name, *argument;
+    char letter;
+    const char *help;
+} flags[] = {
+    {"output", "PATH", 'o', "where the result goes: the result file (run, plan), the folder (plot)"},
+    {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
+    {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
+    {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
+    {"plots", "FOLDER", 'p', "where the chart templates are; beside the program's build folder"},
+    {"markdown", NULL, 'd', "print Markdown"},
+    {"quiet", NULL, 'q', "no progress"},
+    {"help", NULL, 'h', "print this help"},
+};
+enum { NUM_FLAGS = sizeof flags / sizeof *flags };
+
+static int fail(const struct bs_error *err)
+{
+    fprintf(stderr, "bitsweep: %s\n", err->message);
+    return EXIT_INPUT;
+}
+
+/* The error of a config file already begins with its place. */
+static int fail_config(const struct bs_error *err)
+{
+    if (err->status != BS_ECONFIG)
+        return fail(err);
+    fprintf(stderr, "%s\n", err->message);
+    return EXIT_INPUT;
+}
+
+static double free_memory(void)
+{
+    char line[256];
+    double kilobytes = 0;
+    FILE *file = fopen("/proc/meminfo", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "MemAvailable:", 13))
+            kilobytes = strtod(line + 13, NULL);
+    if (file)
+        fclose(file);
+    return kilobytes > 0 ? 1024 * kilobytes : 2e9;
+}
+
+/* results/<config's name>.h5 unless told otherwise. In new memory. */
+static char *result_path(const struct arguments *args)
+{
+    if (args->output)
+        return bs_strdup(args->output);
+    const char *name = strrchr(args->operands[0], '/');
+    name = name ? name + 1 : args->operands[0];
+    const char *dot = strrchr(name, '.');
+    int length = (int)(dot && dot != name ? (size_t)(dot - name) : strlen(name));
+    return bs_printf("results/%.*s.h5", length, name);
+}
+
+/* The result file's path without its ending: the folder of its charts. In new memory. */
+static char *chart_folder(const char *path)
+{
+    const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+    bool ending = dot && dot > (slash ? slash + 1 : path);
+    return bs_printf("%.*s%s", (int)(ending ? (size_t)(dot - path) : strlen(path)), path,
+                     ending ? "" : ".charts");
+}
+
+/* plots/ of the project the program was built in, so that it runs from any folder. In new memory. */
+static char *plots_folder(const struct arguments *args)
+{
+    if (args->plots)
+        return bs_strdup(args->plots);
+    if (!access("plots/style.gp", R_OK))
+        return bs_strdup("plots");
+    char program[4096];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    for (int up = 0; length > 0 && up < 4; up++) {
+        while (length > 0 && program[--length] != '/')
+            continue;
+        program[length] = 0;
+        char *folder = bs_printf("%s/plots", program), *style = bs_printf("%s/plots/style.gp", program);
+        bool there = folder && style && !access(style, R_OK);
+        bs_free(style);
+        if (there)
+            return folder;
+        bs_free(folder);
+    }
+    return bs_strdup("plots");
+}
+
+static enum bs_status draw(const struct bs_results *results, char *const *names, int num_names,
+                           const struct arguments *args, const char *folder, struct bs_error *err)
+{
+    char *plots = plots_folder(args);
+    enum bs_status status = plots && folder ? bs_make_directory(folder, err) : bs_fail_memory(err);
+    for (int i = 0; i < num_names && !status; i++) {
+        status = bs_chart_draw(results, names[i], plots, folder, err);
+        if (!status)
+            fprintf(stderr, "%s/%s.png, .svg, .gp, .tsv\n", folder, names[i]);
+    }
+    bs_free(plots);
+    return status;
+}
+
+/* What is open at the start of a run or a plan. */
+struct opened {
+    struct bs_config config;
+    struct bs_sweep sweep;
+    char *path;
+};
+
+static void close_all(struct opened *opened)
+{
+    bs_sweep_close(&opened->sweep);
+    bs_config_release(&opened->config);
+    bs_free(opened->path);
+}
+
+/* Opens config, model and texts, and looks what an earlier run has done. */
+static int open_all(const struct arguments *args, struct opened *opened)
+{
+    struct bs_error err;
+    struct bs_results results;
+    memset(opened, 0, sizeof *opened);
+    if (bs_config_load(args->operands[0], bs_chart_names, &opened->config, &err))
+        return fail_config(&err);
+    opened->path = result_path(args);
+    if (!opened->path) {
+        bs_fail_memory(&err);
+        return fail(&err);
+    }
+    if (bs_sweep_open(&opened->config, &opened->sweep, &err))
+        return fail(&err);
+    if (access(opened->path, F_OK))
+        return EXIT_DONE;
+    if (bs_results_read(opened->path, &results, &err))
+        return fail(&err);
+    bs_sweep_mark_done(&opened->sweep, &results);
+    bs_results_release(&results);
+    return EXIT_DONE;
+}
+
+static int report_run(const struct arguments *args, const struct opened *opened,
+                      const struct bs_sweep_outcome *outcome)
+{
+    struct bs_error err;
+    struct bs_results results;
+    if (bs_results_read(opened->path, &results, &err))
+        return fail(&err);
+    char *folder = chart_folder(opened->path);
+    enum bs_status status = bs_table_print(&results, BS_TABLE_TERMINAL, stdout, &err);
+    if (!status) {
+        fflush(stdout);
+        fprintf(stderr, "%s\n", opened->path);
+        status = draw(&results, opened->config.charts, opened->config.num_charts, args, folder, &err);
+    }
+    bs_free(folder);
+    bs_results_release(&results);
+    if (status)
+        return fail(&err);
+    if (outcome->failed)
+        fprintf(stderr, "bitsweep: %d of %d trials failed; the table says why\n", outcome->failed,
+                outcome->failed + outcome->done);
+    return outcome->failed ? EXIT_TRIAL_FAILED : EXIT_DONE;
+}
+
+static int run_opened(const struct arguments *args, struct opened *opened)
+{
+    struct bs_error err;
+    struct bs_sweep_outcome outcome;
+    struct bs_results_lock *lock;
+    if (bs_results_lock_take(opened->path, &lock, &err))
+        return fail(&err);
+    enum bs_status status =
+        bs_sweep_run(&opened->sweep, opened->path, args->memory, args->quiet, &outcome, &err);
+    bs_results_unlock(lock);
+    if (status)
+        return fail(&err);
+    return report_run(args, opened, &outcome);
+}
+
+static int command_run(const struct arguments *args)
+{
+    struct opened opened;
+    int code = open_all(args, &opened);
+    if (!code)
+        code = run_opened(args, &opened);
+    close_all(&opened);
+    return code;
+}
+
+static int command_plan(const struct arguments *args)
+{
+    struct opened opened;
+    struct bs_error err;
+    struct bs_sweep_plan plan;
+    int code = open_all(args, &opened);
+    if (!code && bs_sweep_plan(&opened.sweep, args->memory, &plan, &err))
+        code = fail(&err);
+    else if (!code)
+        bs_sweep_print(&opened.sweep, &plan, stdout);
+    close_all(&opened);
+    return code;
+}
+
+static int style_of(const struct arguments *args, enum bs_table_style *style)
+{
+    *style = BS_TABLE_TERMINAL;
+    for (int i = 0; args->format && bs_table_styles[i]; i++)
+        if (!strcmp(bs_table_styles[i], args->format)) {
+            *style = (enum bs_table_style)i;
+            return EXIT_DONE;
+        }
+    if (!args->format)
+        return EXIT_DONE;
+    const char *near = bs_nearest_word(args->format, bs_table_styles);
+    fprintf(stderr, "bitsweep: format '%s', expected terminal, markdown, csv, latex or json%s%s%s\n",
+            args->format, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return EXIT_INPUT;
+}
+
+static int command_table(const struct arguments *args)
+{
+    struct bs_error err;
+    struct bs_results results;
+    enum bs_table_style style;
+    if (style_of(args, &style))
+        return EXIT_INPUT;
+    if (bs_results_read(args->operands[0], &results, &err))
+        return fail(&err);
+    enum bs_status status = bs_table_print(&results, style, stdout, &err);
+    bs_results_release(&results);
+    return status ? fail(&err) : EXIT_DONE;
+}
+
+static int command_diff(const struct arguments *args)
+{
+    struct bs_error err;
+    struct bs_results a, b;
+    enum bs_table_style style;
+    if (style_of(args, &style))
+        return EXIT_INPUT;
+    if (bs_results_read(args->operands[0], &a, &err))
+        return fail(&err);
+    enum bs_status status = bs_results_read(args->operands[1], &b, &err);
+    if (!status) {
+        status = bs_diff_print(&a, &b, style, stdout, &err);
+        bs_results_release(&b);
+    }
+    bs_results_release(&a);
+    return status ? fail(&err) : EXIT_DONE;
+}
+
+/* Every chart, or the one named behind the file. */
+static int command_plot(const struct arguments *args)
+{
+    struct bs_error err;
+    struct bs_results results;
+    if (bs_results_read(args->operands[0], &results, &err))
+        return fail(&err);
+    char *names[16] = {NULL};
+    int count = 0;
+    enum bs_status status = BS_OK;
+    for (int i = 0; bs_chart_names[i] && args->num_operands < 2 && count < 16 && !status; i++)
+        if (!(names[count++] = bs_strdup(bs_chart_names[i])))
+            status = bs_fail_memory(&err);
+    if (args->num_operands == 2 && !(names[count++] = bs_strdup(args->operands[1])))
+        status = bs_fail_memory(&err);
+    char *folder = args->output ? bs_strdup(args->output) : chart_folder(args->operands[0]);
+    if (!status)
+        status = draw(&results, names, count, args, folder, &err);
+    for (int i = 0; i < count; i++)
+        bs_free(names[i]);
+    bs_free(folder);
+    bs_results_release(&results);
+    return status ? fail(&err) : EXIT_DONE;
+}
+
+static int command_describe(const struct arguments *args)
+{
+    struct bs_error err;
+    if (!args->num_operands) {
+        bs_describe_all(stdout, args->markdown);
+        return EXIT_DONE;
+    }
+    return bs_describe_one(args->operands[0], stdout, args->markdown, &err) ? fail(&err)
+                                                                             : EXIT_DONE;
+}
+
+static const struct command commands[] = {
+    {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
+     "omtpqh", command_run},
+    {"plan", "CONFIG", "print the trials, the memory and the work of a sweep without running it", 1,
+     1, "omth", command_plan},
+    {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
+    {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
+    {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
+     command_diff},
+    {"describe", "[NAME]", "explain algorithms, formats and config sections", 0, 1, "dh",
+     command_describe},
+};
+enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_flag(const struct flag *flag, FILE *out)
+{
+    char left[40];
+    snprintf(left, sizeof left, "--%s%s%s", flag->name, flag->argument ? " " : "",
+             flag->argument ? flag->argument : "");
+    fprintf(out, "  %-18s %s\n", left, flag->help);
+}
+
+static void print_help(const struct command *command, FILE *out)
+{
+    if (command) {
+        fprintf(out, "usage: bitsweep %s [options] %s\n\n%s\n\n", command->name, command->operands,
+                command->summary);
+        for (int i = 0; i < NUM_FLAGS; i++)
+            if (strchr(command->options, flags[i].letter))
+                print_flag(&flags[i], out);
+        return;
+    }
+    fputs("usage: bitsweep COMMAND [options] ...\n\n"
+          "measures what quantization costs a language model\n\n",
+          out);
+    for (int i = 0; i < NUM_COMMANDS; i++)
+        fprintf(out, "  %-9s %-16s %s\n", commands[i].name, commands[i].operands,
+                commands[i].summary);
+    fputs("\n`bitsweep COMMAND --help` lists a command's options.\n"
+          "exit status: 0 done, 1 a trial failed (the others ran), 2 the input is wrong\n",
+          out);
+}
+
+static int usage_error(const struct command *command, const char *what, const char *word)
+{
+    fprintf(stderr, "bitsweep%s%s: %s '%s'; see --help\n", command ? " " : "",
+            command ? command->name : "", what, word);
+    return EXIT_INPUT;
+}
+
+/* "900M", "8G", "1.5e9": bytes, or 0 where it is none of these. */
+static double parse_size(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    static const char units[] = "KMGT";
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        value *= 1000;
+    if (unit)
+        end++;
+    if (*end == 'B')
+        end++;
+    return *end || end == text || !(value > 0) ? 0 : value;
+}
+
+static int parse_count(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    return *end || end == text || value < 1 || value > 4096 ? 0 : (int)value;
+}
+
+static int take_flag(const struct command *command, char letter, const char *value,
+                     struct arguments *args)
+{
+    switch (letter) {
+    case 'o':
+        args->output = value;
+        return EXIT_DONE;
+    case 'f':
+        args->format = value;
+        return EXIT_DONE;
+    case 'p':
+        args->plots = value;
+        return EXIT_DONE;
+    case 'm':
+        args->memory = parse_size(value);
+        return args->memory > 0 ? EXIT_DONE
+                                : usage_error(command, "--memory takes a size such as 900M, not",
+                                              value);
+    case 't':
+        args->threads = parse_count(value);
+        return args->threads ? EXIT_DONE
+                             : usage_error(command, "--threads takes a number from 1 to 4096, not",
+                                           value);
+    case 'd':
+        args->markdown = true;
+        return EXIT_DONE;
+    default:
+        args->quiet = true;
+        return EXIT_DONE;
+    }
+}
+
+static int parse_arguments(const struct command *command, int argc, char **argv,
+                           struct arguments *args, bool *help)
+{
+    struct option longs[NUM_FLAGS + 1] = {{NULL, 0, NULL, 0}};
+    int count = 0, letter;
+    for (int i = 0; i < NUM_FLAGS; i++)
+        if (strchr(command->options, flags[i].letter))
+            longs[count++] = (struct option){flags[i].name,
+                                             flags[i].argument ? required_argument : no_argument,
+                                             NULL, flags[i].letter};
+    opterr = 0;
+    while ((letter = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
+        if (letter == ':')
+            return usage_error(command, "a value is missing behind", argv[optind - 1]);
+        if (letter == '?')
+            return usage_error(command, "unknown option", argv[optind - 1]);
+        if (letter == 'h')
+            *help = true;
+        else if (take_flag(command, (char)letter, optarg, args))
+            return EXIT_INPUT;
+    }
+    for (; optind < argc; optind++) {
+        if (args->num_operands == command->max_operands)
+            return usage_error(command, "one operand too many:", argv[optind]);
+        args->operands[args->num_operands++] = argv[optind];
+    }
+    if (args->num_operands < command->min_operands && !*help)
+        return usage_error(command, "expected", command->operands);
+    return EXIT_DONE;
+}
+
+static const struct command *find_command(const char *name)
+{
+    const char *names[NUM_COMMANDS + 1] = {NULL};
+    for (int i = 0; i < NUM_COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (!strcmp(name, commands[i].name))
+            return &commands[i];
+    }
+    const char *near = bs_nearest_word(name, names);
+    fprintf(stderr, "bitsweep: unknown command '%s'%s%s%s; see --help\n", name,
+            near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        print_help(NULL, argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_INPUT : EXIT_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("bitsweep %s (%s)\n", BS_VERSION, BS_COMMIT);
+        return EXIT_DONE;
+    }
+    const struct command *command = find_command(argv[1]);
+    if (!command)
+        return EXIT_INPUT;
+    struct arguments args = {.memory = free_memory() / 2};
+    bool help = false;
+    if (parse_arguments(command, argc - 1, argv + 1, &args, &help))
+        return EXIT_INPUT;
+    if (help) {
+        print_help(command, stdout);
+        return EXIT_DONE;
+    }
+    bs_set_threads(args.threads);
+    bs_blas_init();
+    int code = command->run(&args);
+    if (fflush(stdout) || ferror(stdout)) {
+        perror("bitsweep: standard output");
+        return EXIT_INPUT;
+    }
+    return code;
+}

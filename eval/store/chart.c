@@ -1,0 +1,287 @@
+/* Charts: the data and a self-contained script are written side by side, then gnuplot runs there.
+ */
+#define _GNU_SOURCE /* posix_spawn_file_actions_addchdir_np */
+#include "eval/store/chart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/store/chart_internal.h"
+
+extern char **environ;
+
+typedef enum bs_status plot_function(struct bs_plot *plot, struct bs_error *err);
+
+const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error", NULL};
+static plot_function *const plot_functions[] = {bs_plot_perplexity, bs_plot_pareto, bs_plot_layers};
+
+/* Reads what gnuplot says until it ends; the end of a long speech is dropped. */
+static void collect(int from, char *words, size_t size)
+{
+    size_t used = 0;
+    char dropped[256];
+    for (;;) {
+        bool full = used + 1 >= size;
+        ssize_t got =
+            full ? read(from, dropped, sizeof dropped) : read(from, words + used, size - 1 - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        used += full ? 0 : (size_t)got;
+    }
+    while (used > 0 && (words[used - 1] == '\n' || words[used - 1] == ' '))
+        used--;
+    words[used] = '\0';
+}
+
+/* Starts gnuplot in `directory` with its stderr to `to`. Returns 0 or the reason why not. */
+static int spawn_gnuplot(const char *directory, const char *script, int to, pid_t *child)
+{
+    /* -d: the user's own settings do not change a chart. */
+    char program[] = "gnuplot", defaults[] = "-d";
+    char *name = bs_strdup(script);
+    char *arguments[] = {program, defaults, name, NULL};
+    posix_spawn_file_actions_t actions;
+    int failed = name ? posix_spawn_file_actions_init(&actions) : ENOMEM;
+    if (failed) {
+        bs_free(name);
+        return failed;
+    }
+    failed = posix_spawn_file_actions_addchdir_np(&actions, directory);
+    if (!failed)
+        failed = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!failed)
+        failed = posix_spawn_file_actions_adddup2(&actions, to, STDERR_FILENO);
+    if (!failed)
+        failed = posix_spawn_file_actions_adddup2(&actions, to, STDOUT_FILENO);
+    if (!failed)
+        failed = posix_spawnp(child, program, &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    bs_free(name);
+    return failed;
+}
+
+static enum bs_status run_gnuplot(const char *directory, const char *script, struct bs_error *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return bs_fail(err, BS_EIO, "gnuplot cannot be run: %s", strerror(errno));
+    pid_t child = -1;
+    int failed = spawn_gnuplot(directory, script, ends[1], &child);
+    close(ends[1]);
+    char words[2048] = "";
+    if (!failed)
+        collect(ends[0], words, sizeof words);
+    close(ends[0]);
+    if (failed)
+        return bs_fail(err, BS_EIO, "gnuplot cannot be run: %s%s", strerror(failed),
+                       failed == ENOENT ? " (is it installed?)" : "");
+    int ended = 0;
+    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(ended) || WEXITSTATUS(ended) != 0)
+        return bs_fail(err, BS_EIO, "%s/%s: gnuplot failed%s%s", directory, script,
+                       *words ? ":\n" : "", words);
+    return BS_OK;
+}
+
+/* Appends the text of a template to the script. */
+static enum bs_status append_template(FILE *script, const char *plots, const char *name,
+                                      struct bs_error *err)
+{
+    char *path = bs_printf("%s/%s.gp", plots, name), *text = NULL;
+    size_t size = 0;
+    enum bs_status status = path ? bs_file_read(path, &text, &size, err) : bs_fail_memory(err);
+    if (status == BS_OK) {
+        fputc('\n', script);
+        fwrite(text, 1, size, script); /* the stream remembers a failure until it is closed */
+    }
+    bs_free(text);
+    bs_free(path);
+    return status;
+}
+
+static enum bs_status close_file(FILE *file, const char *directory, const char *base,
+                                 const char *ending, struct bs_error *err)
+{
+    bool failed = ferror(file) != 0;
+    int reason = failed ? EIO : 0;
+    if (fclose(file) != 0)
+        reason = errno;
+    if (reason)
+        return bs_fail(err, BS_EIO, "%s/%s%s: %s", directory, base, ending, strerror(reason));
+    return BS_OK;
+}
+
+static enum bs_status open_file(const char *directory, const char *base, const char *ending,
+                                FILE **file, struct bs_error *err)
+{
+    char *path = bs_printf("%s/%s%s", directory, base, ending);
+    if (!path)
+        return bs_fail_memory(err);
+    *file = fopen(path, "we");
+    enum bs_status status = *file ? BS_OK : bs_fail(err, BS_EIO, "%s: %s", path, strerror(errno));
+    bs_free(path);
+    return status;
+}
+
+static void script_head(const struct bs_plot *plot, const char *base, const struct bs_row *first)
+{
+    fprintf(plot->script, "# Draws %s.png and %s.svg from %s.tsv: gnuplot %s.gp\n", base, base,
+            base, base);
+    /* How C prints what gnuplot calls NaN. */
+    fputs("nan = NaN\ninf = NaN\n", plot->script);
+    bs_script_text(plot->script, "BASE", base);
+    fputs("DATA = BASE . '.tsv'\n", plot->script);
+    char title[256];
+    snprintf(title, sizeof title, "%s on %s (%d windows \xc3\x97 %d tokens)", first->model,
+             first->text, first->windows, first->tokens);
+    bs_script_text(plot->script, "SECTION", title);
+    fprintf(plot->script, "UNQUANTIZED = %.10g\n",
+            plot->unquantized ? plot->unquantized->perplexity : (double)NAN);
+}
+
+/* Both files of a chart, whole and closed. */
+static enum bs_status write_files(struct bs_plot *plot, int chart, const char *plots,
+                                  const char *directory, const char *base,
+                                  const struct bs_row *first, struct bs_error *err)
+{
+    enum bs_status status = open_file(directory, base, ".tsv", &plot->data, err);
+    if (status != BS_OK)
+        return status;
+    status = open_file(directory, base, ".gp", &plot->script, err);
+    if (status == BS_OK) {
+        script_head(plot, base, first);
+        status = plot_functions[chart](plot, err);
+        if (status == BS_OK)
+            status = append_template(plot->script, plots, "style", err);
+        if (status == BS_OK)
+            status = append_template(plot->script, plots, bs_chart_names[chart], err);
+        struct bs_error closing;
+        if (close_file(plot->script, directory, base, ".gp", &closing) != BS_OK &&
+            status == BS_OK) {
+            *err = closing;
+            status = closing.status;
+        }
+    }
+    struct bs_error closing;
+    if (close_file(plot->data, directory, base, ".tsv", &closing) != BS_OK && status == BS_OK) {
+        *err = closing;
+        status = closing.status;
+    }
+    return status;
+}
+
+/* Removes pictures of an earlier time, so that what is there afterwards is new. */
+static enum bs_status remove_pictures(const char *directory, const char *base, struct bs_error *err)
+{
+    static const char *const endings[] = {"png", "svg"};
+    for (int i = 0; i < 2; i++) {
+        char *path = bs_printf("%s/%s.%s", directory, base, endings[i]);
+        if (!path)
+            return bs_fail_memory(err);
+        enum bs_status status = BS_OK;
+        if (unlink(path) != 0 && errno != ENOENT)
+            status = bs_fail(err, BS_EIO, "%s: %s", path, strerror(errno));
+        bs_free(path);
+        if (status != BS_OK)
+            return status;
+    }
+    return BS_OK;
+}
+
+static bool same_section(const struct bs_row *a, const struct bs_row *b)
+{
+    return strcmp(a->model, b->model) == 0 && strcmp(a->text, b->text) == 0 &&
+           a->windows == b->windows && a->tokens == b->tokens;
+}
+
+static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,
+                                   const char *directory, const char *base,
+                                   const struct bs_row *first, struct bs_error *err)
+{
+    struct bs_plot plot = {.results = results};
+    plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
+    if (!plot.rows)
+        return bs_fail_memory(err);
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        if (!same_section(row, first) || strcmp(row->status, "done") != 0)
+            continue;
+        if (strcmp(row->algorithm, "unquantized") == 0)
+            plot.unquantized = row;
+        else if (isfinite(row->perplexity))
+            plot.rows[plot.num_rows++] = row;
+    }
+    enum bs_status status;
+    if (plot.num_rows == 0)
+        status = bs_fail(err, BS_EDATA, "%s: no finished trial on '%s' to draw", results->path,
+                         first->text);
+    else
+        status = remove_pictures(directory, base, err);
+    if (status == BS_OK)
+        status = write_files(&plot, chart, plots, directory, base, first, err);
+    if (status == BS_OK) {
+        char script[160];
+        snprintf(script, sizeof script, "%s.gp", base);
+        status = run_gnuplot(directory, script, err);
+    }
+    bs_free(plot.rows);
+    return status;
+}
+
+/* "<chart>" for the first section, "<chart>_<text>" for another; a number where a text is there
+ * with several models or windows. */
+static void base_name(const struct bs_results *results, int chart, int section, int row, char *out,
+                      size_t size)
+{
+    const char *text = results->rows[row].text;
+    if (section == 0) {
+        snprintf(out, size, "%s", bs_chart_names[chart]);
+        return;
+    }
+    bool again = false;
+    for (int k = 0; k < row && !again; k++)
+        again = strcmp(results->rows[k].text, text) == 0;
+    int used = snprintf(out, size, "%s_%s", bs_chart_names[chart], text);
+    if (again)
+        snprintf(out + used, size - (size_t)used, "_%d", section + 1);
+    for (char *c = out; *c; c++)
+        if (*c == '/' || *c == '\'' || (unsigned char)*c <= ' ')
+            *c = '_';
+}
+
+enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
+                             const char *directory, struct bs_error *err)
+{
+    int chart = 0;
+    while (bs_chart_names[chart] && strcmp(bs_chart_names[chart], name) != 0)
+        chart++;
+    if (!bs_chart_names[chart])
+        return bs_fail(err, BS_ECONFIG, "no chart is called '%s': there are %s, %s and %s", name,
+                       bs_chart_names[0], bs_chart_names[1], bs_chart_names[2]);
+    if (results->num_rows == 0)
+        return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
+    enum bs_status status = bs_make_directory(directory, err);
+    for (int i = 0, section = 0; status == BS_OK && i < results->num_rows; i++) {
+        bool begun = false;
+        for (int k = 0; k < i && !begun; k++)
+            begun = same_section(&results->rows[i], &results->rows[k]);
+        if (begun)
+            continue;
+        char base[128];
+        base_name(results, chart, section++, i, base, sizeof base);
+        status = draw_section(results, chart, plots, directory, base, &results->rows[i], err);
+    }
+    return status;
+}

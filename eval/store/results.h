@@ -1,0 +1,134 @@
+/* The result file: HDF5, one a sweep, whole at any moment.
+ *
+ * /                attributes: schema_version, bitsweep_version, commit, config (the YAML text),
+ * host, cpu, blas, threads, started, finished (ISO 8601, UTC) /trials          compound table, one
+ * row a trial: struct bs_row, field for field /trial/<id>      attribute `canonical`: the text the
+ * id is a hash of /trial/<id>/layers           compound table, one row a linear: struct
+ * bs_layer_row /trial/<id>/<text>/nll       float32 [windows][tokens - 1], nats
+ * /trial/<id>/<text>/kld       float32 [windows][tokens - 1], nats
+ * /trial/<id>/<text>/same_top  uint8   [windows][tokens - 1]
+ *
+ * A commit copies the file aside, adds to the copy, makes it durable and renames it: a reader, or a
+ * run that is killed, finds the state before or after, never between. */
+#ifndef BS_EVAL_STORE_RESULTS_H
+#define BS_EVAL_STORE_RESULTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eval/base/error.h"
+
+enum { BS_SCHEMA_VERSION = 1 };
+
+/* One trial's summary. Text fields are zero-terminated UTF-8. NaN stands for "does not exist". */
+struct bs_row {
+    char id[17];
+    char label[128];                          /* bs_recipe_label */
+    char algorithm[64];                       /* "smoothquant+gptq" */
+    char options[256];                        /* not at their default */
+    char model[128];                          /* as the config names it */
+    char text[64];                            /* the evaluation text's name */
+    char status[8];                           /* "done", "failed" */
+    char message[512];                        /* why it failed */
+    char grid[16], range[8], granularity[16]; /* granularity: "channel", "tensor", "128" */
+    char activation_granularity[16];
+    char calibrate_on[16];
+    int bits, symmetric, activation_bits;
+    int windows, tokens; /* of the evaluation */
+    int fallbacks;       /* linears for which the algorithm had to change its plan */
+    int dead_columns;    /* over all linears */
+    double perplexity, perplexity_se;
+    double nll, nll_se;                           /* mean, nats a token */
+    double perplexity_delta, perplexity_delta_se; /* to the unquantized model, paired */
+    double nll_delta, nll_delta_se;
+    double kld_mean, kld_mean_se, kld_median, kld_p90, kld_p95, kld_p99, kld_p999, kld_max;
+    double same_top,
+        same_top_se; /* share of tokens where both models' likeliest next token agree */
+    double weight_mse, sqnr_db, relative_output_error, cosine; /* over all linears */
+    double bits_per_weight;   /* of the quantized linears, scales and zero points included */
+    double bytes;             /* of the whole model, what is not quantized at 16 bits */
+    double compression_ratio; /* 16-bit bytes over bytes */
+    double seconds_quantize, seconds_evaluate;
+};
+
+/* One linear of one trial. */
+struct bs_layer_row {
+    int block;
+    char name[64]; /* "self_attn.q_proj" */
+    int out_features, in_features;
+    double weight_mse;            /* mean (W - W^)^2, in the checkpoint's own basis */
+    double sqnr_db;               /* 10 log10(sum W^2 / sum (W - W^)^2) */
+    double relative_output_error; /* |Y^ - Y| / |Y| (Frobenius) on the unquantized model's inputs */
+    double cosine;                /* <Y, Y^> / (|Y| |Y^|) */
+    double bits_per_weight;
+    double damping;
+    int dead_columns, fallback;
+    double seconds;
+};
+
+/* What a commit adds for one trial. Arrays are [windows][tokens - 1], NULL for what does not exist.
+ * A failed trial has no arrays and no layers; the unquantized model has an empty table of layers.
+ * All borrowed. */
+struct bs_trial_record {
+    struct bs_row row;
+    const char *canonical;
+    int num_layers;
+    const struct bs_layer_row *layers;
+    const float *nll, *kld;
+    const uint8_t *same_top;
+};
+
+/* What a run says of itself in the root attributes. */
+struct bs_run_info {
+    const char *config, *host, *cpu, *blas, *started, *finished; /* finished: "" while it goes on */
+    int threads;
+};
+
+/* A result file's /trials and root attributes in memory. */
+struct bs_results {
+    char *path;
+    char *config; /* root attribute */
+    int schema_version;
+    int num_rows;
+    struct bs_row *rows; /* in the file's order */
+};
+
+/* Reads a result file. BS_EIO where it cannot be opened, BS_EDATA where it is no result file of
+ * this schema, naming file and place. */
+enum bs_status bs_results_read(const char *path, struct bs_results *results, struct bs_error *err);
+void bs_results_release(struct bs_results *results);
+
+/* The row with this id, or NULL. */
+const struct bs_row *bs_results_find(const struct bs_results *results, const char *id);
+
+/* The per-token arrays of a trial in new memory (bs_free); any of the three may be NULL = not
+ * wanted. windows and tokens are the row's. BS_EDATA where shapes differ from the row's. */
+enum bs_status bs_results_read_tokens(const char *path, const struct bs_row *row, float **nll,
+                                      float **kld, uint8_t **same_top, struct bs_error *err);
+
+/* The layers table of a trial in new memory. */
+enum bs_status bs_results_read_layers(const char *path, const char *id,
+                                      struct bs_layer_row **layers, int *num_layers,
+                                      struct bs_error *err);
+
+/* The `canonical` text of a trial in new memory. */
+enum bs_status bs_results_read_canonical(const char *path, const char *id, char **canonical,
+                                         struct bs_error *err);
+
+/* Takes the file's lock, so that one run writes it at a time, and checks that its folder can be
+ * written. BS_EIO where another run holds it or the place cannot be written. The lock goes with the
+ * process, or with bs_results_unlock. */
+struct bs_results_lock;
+enum bs_status bs_results_lock_take(const char *path, struct bs_results_lock **lock,
+                                    struct bs_error *err);
+void bs_results_unlock(struct bs_results_lock *lock);
+
+/* Adds trials to the file (made where it is not there), replacing a failed trial of the same id;
+ * puts the rows in the order of `order` (ids; rows it does not name follow in their old order);
+ * sets the root attributes. Space is reserved beforehand. On any failure the old file stays as it
+ * was. */
+enum bs_status bs_results_commit(const char *path, const struct bs_trial_record *records,
+                                 int num_records, const char *const *order, int num_order,
+                                 const struct bs_run_info *info, struct bs_error *err);
+
+#endif

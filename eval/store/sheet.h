@@ -1,0 +1,72 @@
+/* A small table of cells that prints in every style. */
+#ifndef BS_EVAL_STORE_SHEET_H
+#define BS_EVAL_STORE_SHEET_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "eval/store/results_internal.h"
+#include "eval/store/table.h"
+
+enum { BS_SHEET_WIDTH = 120 }; /* columns of a terminal */
+
+enum bs_cell_kind { BS_CELL_TEXT, BS_CELL_INT, BS_CELL_DOUBLE };
+
+struct bs_cell {
+    enum bs_cell_kind kind;
+    char *text; /* as it is printed */
+    double number;
+};
+
+/* Cells are added row by row; the first row is the header, where '\n' parts a heading in two lines
+ * (and is a space in the styles that have no such thing). The first column is a name, aligned left;
+ * the others are aligned right. A sheet that ran out of memory says so when it is printed. */
+struct bs_sheet {
+    int num_columns, num_cells, capacity;
+    struct bs_cell *cells;
+    char *title; /* NULL = none */
+    int num_notes;
+    char **notes; /* lines below the table */
+    bool out_of_memory;
+};
+
+void bs_sheet_init(struct bs_sheet *sheet, int num_columns);
+void bs_sheet_release(struct bs_sheet *sheet);
+
+/* Adds the next cell. A NaN is an empty cell in CSV and null in JSON. */
+void bs_sheet_text(struct bs_sheet *sheet, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void bs_sheet_int(struct bs_sheet *sheet, int value);
+void bs_sheet_double(struct bs_sheet *sheet, double value);
+
+/* A cell for the eye: "62.36 ± 0.81", both with two digits of the standard error but no more than
+ * three behind the point; "62.36 ± n/a" where there is no standard error, an em dash where there is
+ * no mean. `sign` puts a '+' before positive ones. */
+void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign);
+
+/* A number without a standard error to three digits; an em dash for NaN. */
+void bs_sheet_rounded(struct bs_sheet *sheet, double value);
+
+/* The next row: every field of a record as the record's type has it, and the header for it. */
+void bs_sheet_header(struct bs_sheet *sheet, const struct bs_record_type *type);
+void bs_sheet_record(struct bs_sheet *sheet, const struct bs_record_type *type, const void *record);
+
+void bs_sheet_title(struct bs_sheet *sheet, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints in any style but JSON. In the terminal, columns that do not fit in BS_SHEET_WIDTH are left
+ * out from the right, and a line says which. BS_ENOMEM, BS_EIO. */
+enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style style, FILE *out,
+                              struct bs_error *err);
+
+/* The rows as an array of objects, with the header's words as keys; NULL when memory runs out. */
+json_t *bs_sheet_json(const struct bs_sheet *sheet);
+
+/* Prints a JSON value and gives it back; NULL = memory had run out. */
+enum bs_status bs_json_print(json_t *json, FILE *out, struct bs_error *err);
+
+#endif

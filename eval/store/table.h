@@ -1,0 +1,34 @@
+/* A result file as a table. */
+#ifndef BS_EVAL_STORE_TABLE_H
+#define BS_EVAL_STORE_TABLE_H
+
+#include <stdio.h>
+
+#include "eval/store/results.h"
+
+enum bs_table_style {
+    BS_TABLE_TERMINAL,
+    BS_TABLE_MARKDOWN,
+    BS_TABLE_CSV,
+    BS_TABLE_LATEX,
+    BS_TABLE_JSON
+};
+
+/* "terminal", "markdown", "csv", "latex", "json", NULL. */
+extern const char *const bs_table_styles[];
+
+/* Prints the trials, one section for each (model, text, windows, tokens). Terminal, Markdown and
+ * LaTeX show the columns a reader compares, each mean with its standard error; CSV and JSON hold
+ * every field of struct bs_row. Trials that needed a fallback, and failed ones, are marked and
+ * explained below the table. */
+enum bs_status bs_table_print(const struct bs_results *results, enum bs_table_style style,
+                              FILE *out, struct bs_error *err);
+
+/* Prints two result files side by side: trials matched by label, text, windows and tokens; the
+ * difference of their perplexities with its paired standard error (from the stored per-token NLLs)
+ * and what it is worth in standard errors. Trials in one file only are listed. BS_ECONFIG where
+ * the two have nothing to compare. */
+enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
+                             enum bs_table_style style, FILE *out, struct bs_error *err);
+
+#endif

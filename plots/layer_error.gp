@@ -1,0 +1,72 @@
+# The relative output error of every linear, a panel for each kind, over the blocks of the model.
+COLUMNS = KINDS <= 4 ? KINDS : KINDS <= 6 ? 3 : 4
+ROWS = int(ceil(1.0 * KINDS / COLUMNS))
+WIDTH = 1600
+# The legend goes into an empty cell where there is one it fits, else below.
+LETTER = 19.5
+IN_CELL = KINDS % COLUMNS > 0 && N <= 6 && 110 + LETTER * LONGEST_NAME < 1400.0 / COLUMNS
+KEY_COLUMNS = int(1540 / (130 + LETTER * LONGEST_NAME))
+KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
+KEY_ROWS = IN_CELL ? N : int(ceil(1.0 * N / KEY_COLUMNS))
+KEY_HEIGHT = IN_CELL ? 0 : 44 * KEY_ROWS + 30
+HEIGHT = 220 + 390 * ROWS + KEY_HEIGHT
+LEFT = 0.095
+RIGHT = 0.985
+TOP = 1 - 100.0 / HEIGHT
+BOTTOM = (120.0 + KEY_HEIGHT) / HEIGHT
+CELL_X = (RIGHT - LEFT) / COLUMNS
+CELL_Y = (TOP - BOTTOM) / ROWS
+GAP_X = 14.0 / WIDTH
+GAP_Y = 62.0 / HEIGHT
+STEP = BLOCKS < 8 ? 1 : BLOCKS < 16 ? 2 : BLOCKS < 32 ? 5 : 10
+
+do for [format in 'png svg'] {
+  eval(terminal(format, WIDTH, HEIGHT))
+  eval(scale_for(format))
+  set output BASE . '.' . format
+  set multiplot
+  set label 1 FORMAT . "\n" . SECTION at screen (LEFT + RIGHT) / 2, screen 1 - 34.0 / HEIGHT center
+  set label 2 'relative output error' at screen 0.02, screen (TOP + BOTTOM) / 2 center rotate
+  set label 3 'block' at screen (LEFT + RIGHT) / 2, screen (KEY_HEIGHT + 34.0) / HEIGHT center
+  set logscale y
+  set xrange [-0.4 : BLOCKS + 0.4]
+  set yrange [Y_LOW : Y_HIGH]
+  set xtics STEP
+  set grid ytics linestyle 100
+  unset key
+  do for [k = 1 : KINDS] {
+    row = (k - 1) / COLUMNS
+    column = (k - 1) % COLUMNS
+    set lmargin at screen LEFT + column * CELL_X + GAP_X
+    set rmargin at screen LEFT + (column + 1) * CELL_X
+    set tmargin at screen TOP - row * CELL_Y - GAP_Y
+    set bmargin at screen TOP - (row + 1) * CELL_Y
+    set title KIND[k] offset 0, -0.7
+    eval('set ytics (' . (column == 0 ? LABELLED : BARE) . ')')
+    # Only the lowest panel of a column says which block.
+    if (k + COLUMNS > KINDS) { set xtics format '%g' } else { set xtics format '' }
+    plot for [s = 1 : N] DATA index (k - 1) * N + s - 1 using 1:2 with linespoints \
+      linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) pointsize 1.3 * POINT
+    unset label
+  }
+  # A plot of nothing that has the legend.
+  row = KINDS / COLUMNS
+  column = KINDS % COLUMNS
+  if (IN_CELL) {
+    set key at screen LEFT + (column + 0.5) * CELL_X, screen TOP - (row + 0.55) * CELL_Y center center
+  } else {
+    set key at screen (LEFT + RIGHT) / 2, screen (KEY_HEIGHT - 5.0) / HEIGHT center top
+  }
+  set key vertical maxrows KEY_ROWS reverse Left samplen 2.2 spacing SPACING
+  unset title
+  unset border
+  unset tics
+  unset grid
+  unset logscale
+  plot [0 : 1] [0 : 1] for [s = 1 : N] NaN with linespoints \
+    linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) pointsize 1.6 * POINT title NAMES[s]
+  unset multiplot
+  set border linestyle 102
+  set tics
+  unset output
+}

@@ -1,0 +1,38 @@
+# The increase of perplexity against bits per weight, with the front of the trials that no smaller
+# one beats. Ranges, margins and the places of labels come with the data, for they depend on each
+# other.
+set lmargin at screen LEFT
+set rmargin at screen RIGHT
+set bmargin at screen BOTTOM
+set tmargin at screen TOP
+set title SECTION offset 0, -0.4
+set ylabel sprintf('increase of perplexity over unquantized (%.4g)', UNQUANTIZED) offset 0.8, 0
+set logscale xy
+set xrange [X_LOW : X_HIGH]
+set yrange [Y_LOW : Y_HIGH]
+set xtics (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16)
+eval('set ytics (' . (Y_HIGH < 100 * Y_LOW ? LABELLED : DECADES) . ')')
+set grid xtics ytics linestyle 100
+set label 1 FLOOR_NOTE at graph 0.012, graph 0.035 textcolor rgb '#555555'
+
+# Block N of the data is the front with its labels, block N + 1 its steps.
+do for [format in 'png svg'] {
+  eval(terminal(format, WIDTH, HEIGHT))
+  eval(scale_for(format))
+  set xlabel 'bits per weight, scales and zero points counted' offset 0, RAISE
+  set key at screen (LEFT + RIGHT) / 2, screen KEY_TOP center top vertical maxrows KEY_ROWS \
+    reverse Left samplen 1.5 spacing SPACING noautotitle
+  set output BASE . '.' . format
+  plot DATA index N + 1 using 1:2 with steps linecolor rgb '#999999' linewidth 1.4 title 'Pareto front', \
+    DATA index N using 1:2:($6 - $1):($7 - $2) with vectors nohead linecolor rgb '#bbbbbb' linewidth 0.7, \
+    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $2):3:4 with yerrorbars \
+      linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
+    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $2) with points \
+      linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT, \
+    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? $2 : NaN) with points \
+      linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 2) pointsize 2 * POINT, \
+    for [s = 1 : N] NaN with points \
+      linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT title NAMES[s], \
+    DATA index N using 4:5:3 with labels left
+  unset output
+}

@@ -1,0 +1,94 @@
+# Perplexity against the bits of the weights, a line for each recipe, with a close-up of the better
+# ones; below it the trials whose activations are quantized too. Bars are one standard error of the
+# paired difference to the unquantized model: it is what tells recipes apart, since all of them share
+# the noise of the text.
+LETTER = 19.5
+KEY_COLUMNS = N > 0 ? int(1540 / (130 + LETTER * LONGEST_NAME)) : 1
+KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
+KEY_ROWS = int(ceil(1.0 * N / KEY_COLUMNS))
+KEY_HEIGHT = N > 0 ? 44 * KEY_ROWS + 30 : 0
+LINES_HEIGHT = N > 0 ? 900 + KEY_HEIGHT : 0
+DOTS_HEIGHT = DOTS > 0 ? 190 + 52 * DOTS : 0
+WIDTH = 1600
+HEIGHT = LINES_HEIGHT + DOTS_HEIGHT
+PANELS = CLOSE_HIGH > 0 ? 2 : 1
+# Lines at the same bits stand side by side.
+shift(s) = (s - (N + 1) / 2.0) * (N > 1 ? 0.3 / (N - 1) : 0)
+
+do for [format in 'png svg'] {
+  eval(terminal(format, WIDTH, HEIGHT))
+  eval(scale_for(format))
+  set output BASE . '.' . format
+  set multiplot
+  do for [panel = 1 : N > 0 ? PANELS : 0] {
+    set lmargin at screen panel == 1 ? 0.1 : 0.595
+    set rmargin at screen PANELS == 2 && panel == 1 ? 0.505 : 0.985
+    set tmargin at screen 1 - (PANELS == 2 ? 115.0 : 60.0) / HEIGHT
+    set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
+    set title (panel == 1 ? (PANELS == 2 ? 'all' : '') : 'close-up') offset 0, -0.5
+    set xlabel 'weight bits' offset 0, RAISE
+    if (panel == 1) { set ylabel 'perplexity ± s.e. of the paired difference' offset 0.6, 0 } else { unset ylabel }
+    set grid noxtics ytics linestyle 100
+    set xtics 1
+    set ytics scale 1 autofreq textcolor rgb '#000000'
+    unset logscale
+    if (panel == 1) {
+      set xrange [X_LOW : X_HIGH]
+      set yrange [Y_LOW : Y_HIGH]
+      if (LOG_Y) {
+        set logscale y
+        eval('set ytics (' . (Y_HIGH < 200 * Y_LOW ? LABELLED : DECADES) . ')')
+      }
+      set label 1 SECTION at screen 0.54, screen 1 - 30.0 / HEIGHT center
+      set key at screen 0.54, screen (DOTS_HEIGHT + KEY_HEIGHT - 5.0) / HEIGHT center top vertical \
+        maxrows KEY_ROWS reverse Left samplen 2.2 spacing SPACING noautotitle
+    } else {
+      set xrange [CLOSE_LEFT : X_HIGH]
+      set yrange [CLOSE_LOW : CLOSE_HIGH]
+      unset key
+    }
+    # The level has its name where there is most room below the line.
+    if (UNQUANTIZED == UNQUANTIZED && panel == PANELS) {
+      set label 2 sprintf('unquantized %.4g', UNQUANTIZED) at graph 0.02, first UNQUANTIZED \
+        offset 0, -0.62 textcolor rgb '#555555'
+    }
+    plot UNQUANTIZED with lines linestyle 101, \
+      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:3 with yerrorbars \
+        linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
+      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2 with linespoints \
+        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
+        pointsize 1.6 * POINT title NAMES[s]
+    unset label
+  }
+  if (DOTS > 0) {
+    left = (40 + LETTER * LONGEST_DOT) / WIDTH
+    set lmargin at screen left < 0.6 ? left : 0.6
+    set rmargin at screen 0.985
+    set tmargin at screen (DOTS_HEIGHT - 65.0) / HEIGHT
+    set bmargin at screen 115.0 / HEIGHT
+    set title (N > 0 ? 'activations quantized too' : SECTION) offset 0, -0.4
+    set xlabel 'perplexity ± paired s.e.' offset 0, RAISE
+    unset ylabel
+    unset logscale
+    set grid xtics noytics linestyle 100
+    set xrange [DOTS_LOW : DOTS_HIGH]
+    set yrange [0.4 : DOTS + 0.6]
+    set xtics autofreq
+    if (LOG_DOTS) {
+      set logscale x
+      eval('set xtics (' . (DOTS_HIGH < 200 * DOTS_LOW ? LABELLED : DECADES) . ')')
+    }
+    unset ytics
+    set ytics scale 0 textcolor rgb '#000000'
+    unset key
+    if (UNQUANTIZED == UNQUANTIZED) {
+      set arrow 1 from first UNQUANTIZED, graph 0 to first UNQUANTIZED, graph 1 nohead linestyle 101 back
+    }
+    plot DATA index N using 2:1:3:ytic(4) with xerrorbars linecolor rgb colour(1) pointtype 7 pointsize 1.6 * POINT
+    unset arrow
+    unset logscale
+    unset ytics
+  }
+  unset multiplot
+  unset output
+}

@@ -1,0 +1,231 @@
+/* The perplexities of the embedded model against the authors' own code, row by row of
+ * tests/golden/reference.json (tests/golden/PROVENANCE.md says how they were made). The bars: 1e-5 for
+ * the unquantized model, 1e-4 for RTN, 1e-3 for SmoothQuant, 3e-3 for GPTQ and AWQ, where one rounding
+ * the other way early on changes everything after it; and those two must not lean to one side.
+ * BITSWEEP_GOLDEN=name runs one algorithm's rows only. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/metrics/statistics.h"
+#include "eval/run/walk.h"
+#include "tests/support/close.h"
+
+enum { RIDERS = 8, MAX_ROWS = 100 };
+
+static struct bs_model *model;
+static struct bs_windows calibration, evaluation;
+static json_t *golden;
+
+/* One golden row and the recipe that it names. */
+struct golden_row {
+    const json_t *json;
+    const char *algorithm;
+    struct bs_recipe recipe;
+};
+
+static bool flag(const json_t *row, const char *key, bool otherwise)
+{
+    const json_t *value = json_object_get(row, key);
+    return value ? json_is_true(value) : otherwise;
+}
+
+static void set_option(struct bs_recipe *recipe, const char *name, const char *value)
+{
+    struct bs_error err;
+    struct bs_stage *stage = &recipe->stages[0];
+    const struct bs_option *option = bs_option_find(stage->algorithm->options, name);
+    assert_non_null(option);
+    assert_int_equal(bs_option_parse(option, value, stage->options, &err), BS_OK);
+}
+
+/* Options that a row names by the option's own name. */
+static void copy_options(struct bs_recipe *recipe, const json_t *row)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)row, name, value)
+    {
+        char text[32];
+        const struct bs_stage *stage = &recipe->stages[0];
+        if (!bs_option_find(stage->algorithm->options, name))
+            continue;
+        if (json_is_boolean(value))
+            snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
+        else
+            snprintf(text, sizeof text, "%.17g", json_number_value(value));
+        set_option(recipe, name, text);
+    }
+}
+
+static void set_smoothquant(struct bs_recipe *recipe, const json_t *row)
+{
+    const char *weight = json_string_value(json_object_get(row, "weight"));
+    const char *act = json_string_value(json_object_get(row, "act"));
+    recipe->weights.bits = recipe->activations.bits = 8;
+    recipe->weights.grid = BS_GRID_SMOOTHQUANT;
+    recipe->weights.group_size =
+        weight && !strcmp(weight, "per_tensor") ? BS_GROUP_TENSOR : BS_GROUP_CHANNEL;
+    recipe->activations.granularity =
+        act && !strcmp(act, "per_tensor") ? BS_ACT_TENSOR : BS_ACT_TOKEN;
+    recipe->activations.bmm_input = flag(row, "quantize_bmm_input", false);
+}
+
+static void read_row(const json_t *json, struct golden_row *row)
+{
+    struct bs_error err;
+    row->json = json;
+    row->algorithm = json_string_value(json_object_get(json, "algorithm"));
+    bs_recipe_init(&row->recipe);
+    if (!strcmp(row->algorithm, "unquantized"))
+        return;
+    bool smoothquant = !strcmp(row->algorithm, "smoothquant");
+    const char *name = smoothquant && !flag(json, "smooth", true) ? "rtn" : row->algorithm;
+    assert_non_null(bs_algorithm_find(name));
+    assert_int_equal(bs_recipe_add(&row->recipe, bs_algorithm_find(name), &err), BS_OK);
+    copy_options(&row->recipe, json);
+    if (smoothquant) {
+        set_smoothquant(&row->recipe, json);
+    } else {
+        row->recipe.weights.bits = (int)json_integer_value(json_object_get(json, "bits"));
+        row->recipe.weights.group_size =
+            (int)json_integer_value(json_object_get(json, "group")); /* null reads as 0, channel */
+        row->recipe.weights.symmetric =
+            flag(json, "sym", false) ? BS_SYMMETRIC : BS_SYMMETRIC_AUTO;
+        row->recipe.weights.range = flag(json, "mse", false) ? BS_RANGE_MSE : BS_RANGE_MINMAX;
+    }
+    assert_int_equal(bs_recipe_resolve(&row->recipe, &err), BS_OK);
+}
+
+static double bar(const char *algorithm)
+{
+    if (!strcmp(algorithm, "unquantized"))
+        return 1e-5;
+    if (!strcmp(algorithm, "rtn"))
+        return 1e-4;
+    return !strcmp(algorithm, "smoothquant") ? 1e-3 : 3e-3;
+}
+
+static bool is_wanted(const char *algorithm)
+{
+    const char *only = getenv("BITSWEEP_GOLDEN");
+    return !only || !strcmp(only, algorithm);
+}
+
+/* Measures up to RIDERS rows in one walk; returns how many are outside their bar. */
+static int measure(struct golden_row *rows, int count, double *lean, int *leaning)
+{
+    struct bs_error err;
+    struct bs_passenger passengers[RIDERS + 1];
+    struct bs_recipe none;
+    bs_recipe_init(&none);
+    memset(passengers, 0, sizeof passengers);
+    passengers[0] = (struct bs_passenger){.recipe = &none};
+    for (int i = 0; i < count; i++)
+        passengers[i + 1] = (struct bs_passenger){.recipe = &rows[i].recipe, .wanted = {true}};
+    struct bs_walk walk = {
+        .model = model, .calibration = &calibration, .num_texts = 1, .texts = &evaluation};
+    if (bs_walk_run(&walk, passengers, count + 1, &err))
+        fail_msg("%s", err.message);
+    int outside = 0;
+    for (int i = 0; i < count; i++) {
+        char label[128];
+        bs_recipe_label(&rows[i].recipe, label, sizeof label);
+        if (passengers[i + 1].status)
+            fail_msg("%s: %s", label, passengers[i + 1].message);
+        double want = json_number_value(json_object_get(rows[i].json, "perplexity"));
+        double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, evaluation.windows,
+                                      evaluation.tokens - 1)
+                         .mean;
+        double off = got / want - 1;
+        bool inside = fabs(off) < bar(rows[i].algorithm);
+        outside += !inside;
+        if (bar(rows[i].algorithm) > 2e-3) {
+            *lean += off;
+            ++*leaning;
+        }
+        printf("%-44s golden %.5f  here %.5f  off %+.2e%s\n", label, want, got, off,
+               inside ? "" : "  OUTSIDE");
+    }
+    for (int i = 0; i <= count; i++)
+        bs_passenger_release(&passengers[i]);
+    return outside;
+}
+
+static void perplexities_agree_with_the_authors_code(void **state)
+{
+    (void)state;
+    struct golden_row rows[MAX_ROWS];
+    int count = 0, outside = 0, leaning = 0;
+    double lean = 0;
+    size_t index;
+    json_t *json;
+    json_array_foreach(json_object_get(golden, "rows"), index, json)
+    {
+        assert_true(count < MAX_ROWS);
+        if (is_wanted(json_string_value(json_object_get(json, "algorithm"))))
+            read_row(json, &rows[count++]);
+    }
+    assert_true(count > 0);
+    for (int first = 0; first < count; first += RIDERS) {
+        int left = count - first;
+        outside += measure(rows + first, left < RIDERS ? left : RIDERS, &lean, &leaning);
+    }
+    for (int i = 0; i < count; i++)
+        bs_recipe_release(&rows[i].recipe);
+    assert_int_equal(outside, 0);
+    if (leaning) {
+        printf("mean difference of the %d gptq and awq rows: %+.2e\n", leaning, lean / leaning);
+        assert_close(lean / leaning, 0, 1e-3, 0);
+    }
+}
+
+static int open_inputs(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_tokenizer *tokenizer = NULL;
+    const char *texts = "datasets/commons";
+    char path[256];
+    bs_set_threads(0);
+    bs_blas_init();
+    golden = json_load_file(getenv("GOLDEN_FILE") ? getenv("GOLDEN_FILE") : "tests/golden/reference.json", 0, NULL);
+    enum bs_status status = golden ? BS_OK : BS_EIO;
+    status = status ? status : bs_model_open("datasets/tiny", &model, &err);
+    status = status ? status : bs_tokenizer_open("datasets/tiny", &tokenizer, &err);
+    snprintf(path, sizeof path, "%s/calibration.txt", texts);
+    status = status ? status
+                    : bs_windows_load(tokenizer, path, BS_SAMPLING_SEQUENTIAL, 0, 64, 256, 4096,
+                                      &calibration, &err);
+    snprintf(path, sizeof path, "%s/evaluation.txt", texts);
+    status = status ? status
+                    : bs_windows_load(tokenizer, path, BS_SAMPLING_SEQUENTIAL, 0, 0, 256, 4096,
+                                      &evaluation, &err);
+    bs_tokenizer_free(tokenizer);
+    return status;
+}
+
+static int close_inputs(void **state)
+{
+    (void)state;
+    json_decref(golden);
+    bs_windows_release(&calibration);
+    bs_windows_release(&evaluation);
+    bs_model_free(model);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(perplexities_agree_with_the_authors_code)};
+    return cmocka_run_group_tests(tests, open_inputs, close_inputs);
+}

@@ -1,0 +1,313 @@
+/* Charts: each gives its pictures, its data and a script that draws them again. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/store/chart.h"
+
+static char folder[64], file[80], charts[80];
+static int num_trials;
+
+static const char *const endings[] = {"png", "svg", "tsv", "gp"};
+
+static int make_folder(void **state)
+{
+    (void)state;
+    num_trials = 0;
+    strcpy(folder, "/tmp/bitsweep-chart-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(file, sizeof file, "%s/r.h5", folder);
+    snprintf(charts, sizeof charts, "%s/it's charts", folder);
+    return 0;
+}
+
+static void path_of(const char *base, const char *ending, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s.%s", charts, base, ending);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char path[160];
+    for (int chart = 0; bs_chart_names[chart]; chart++)
+        for (int i = 0; i < 4; i++) {
+            path_of(bs_chart_names[chart], endings[i], path, sizeof path);
+            unlink(path);
+            char base[64];
+            snprintf(base, sizeof base, "%s_other_text", bs_chart_names[chart]);
+            path_of(base, endings[i], path, sizeof path);
+            unlink(path);
+        }
+    rmdir(charts);
+    unlink(file);
+    return rmdir(folder);
+}
+
+/* Adds one finished trial with three linears in two blocks. */
+static void add(const char *algorithm, int bits, int activation_bits, double perplexity,
+                const char *text)
+{
+    struct bs_row row = {.bits = bits,
+                         .activation_bits = activation_bits,
+                         .windows = 2,
+                         .tokens = 2,
+                         .perplexity = perplexity,
+                         .perplexity_delta = perplexity - 60,
+                         .perplexity_delta_se = 0.01 * (perplexity - 60),
+                         .bits_per_weight = bits + 0.1};
+    bool unquantized = strcmp(algorithm, "unquantized") == 0;
+    snprintf(row.id, sizeof row.id, "%d", num_trials++);
+    snprintf(row.algorithm, sizeof row.algorithm, "%s", algorithm);
+    if (unquantized)
+        strcpy(row.label, algorithm);
+    else
+        snprintf(row.label, sizeof row.label, "%s w%d g128%s", algorithm, bits,
+                 activation_bits < 16 ? " a8 token" : "");
+    snprintf(row.text, sizeof row.text, "%s", text);
+    strcpy(row.model, "it's \"tiny\"");
+    strcpy(row.status, "done");
+    strcpy(row.granularity, "128");
+    struct bs_layer_row layers[6];
+    for (int i = 0; i < 6; i++) {
+        static const char *const names[] = {"attn.q_proj", "attn.k_proj", "mlp.fc1"};
+        layers[i] =
+            (struct bs_layer_row){.block = i / 3, .relative_output_error = 1.0 / (bits + i)};
+        snprintf(layers[i].name, sizeof layers[i].name, "%s", names[i % 3]);
+    }
+    const struct bs_trial_record record = {.row = row,
+                                           .canonical = "",
+                                           .layers = unquantized ? NULL : layers,
+                                           .num_layers = unquantized ? 0 : 6};
+    const struct bs_run_info info = {.config = "",
+                                     .host = "",
+                                     .cpu = "",
+                                     .blas = "",
+                                     .started = "",
+                                     .finished = "",
+                                     .threads = 1};
+    struct bs_error err;
+    if (bs_results_commit(file, &record, 1, NULL, 0, &info, &err) != BS_OK)
+        fail_msg("%s", err.message);
+}
+
+static enum bs_status draw(const char *name, const char *plots, struct bs_error *err)
+{
+    struct bs_results results;
+    if (bs_results_read(file, &results, err) != BS_OK)
+        fail_msg("%s", err->message);
+    enum bs_status status = bs_chart_draw(&results, name, plots, charts, err);
+    bs_results_release(&results);
+    return status;
+}
+
+/* Fails unless the picture is there, whole. */
+static void assert_pictures(const char *base)
+{
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    path_of(base, "png", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_true(size > 5000);
+    assert_memory_equal(data, "\x89PNG\r\n\x1a\n", 8);
+    assert_memory_equal(data + size - 8, "IEND", 4);
+    int width = (unsigned char)data[18] << 8 | (unsigned char)data[19];
+    assert_int_equal(width, 1600);
+    bs_free(data);
+    path_of(base, "svg", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "<svg"));
+    assert_non_null(strstr(data, "</svg>"));
+    bs_free(data);
+}
+
+static void draw_all(void)
+{
+    struct bs_error err;
+    for (int chart = 0; bs_chart_names[chart]; chart++) {
+        if (draw(bs_chart_names[chart], "plots", &err) != BS_OK)
+            fail_msg("%s: %s", bs_chart_names[chart], err.message);
+        assert_pictures(bs_chart_names[chart]);
+    }
+}
+
+static void test_all(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 60, "text");
+    for (int bits = 2; bits <= 8; bits++) {
+        add("rtn", bits, 16, 60 + 500.0 / (1 << 2 * bits), "text");
+        add("gptq", bits, 16, 60 + 400.0 / (1 << 2 * bits), "text");
+    }
+    add("rtn", 8, 8, 61, "text");
+    add("smoothquant", 8, 8, 60.3, "text");
+    draw_all();
+    /* The script stands on its own: drawn again in its folder, it gives the same picture. */
+    struct bs_error err;
+    char path[160], command[256], *before, *after;
+    size_t size, size_after;
+    for (int chart = 0; bs_chart_names[chart]; chart++) {
+        path_of(bs_chart_names[chart], "png", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &before, &size, &err), BS_OK);
+        unlink(path);
+        snprintf(command, sizeof command, "cd \"%s\" && gnuplot %s.gp", charts,
+                 bs_chart_names[chart]);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(bs_file_read(path, &after, &size_after, &err), BS_OK);
+        assert_int_equal(size, size_after);
+        assert_memory_equal(before, after, size);
+        bs_free(before);
+        bs_free(after);
+    }
+}
+
+static void test_data(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 60, "text");
+    add("rtn", 4, 16, 64, "text");
+    add("rtn", 3, 16, 70, "text");
+    add("rtn", 8, 8, 61, "text");
+    draw_all();
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    path_of("perplexity_vs_bits", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_string_equal(data, "# bits\tperplexity\tpaired_se\tlabel\n"
+                              "3\t70\t0.1\trtn w3 g128\n"
+                              "4\t64\t0.04\trtn w4 g128\n"
+                              "\n\n"
+                              "1\t61\t0.01\trtn w8 g128 a8 token\n");
+    bs_free(data);
+}
+
+static void test_little(void **state)
+{
+    (void)state;
+    add("rtn", 8, 8, 61, "text"); /* neither a reference nor a trial of weights alone */
+    struct bs_error err;
+    assert_int_equal(draw("perplexity_vs_bits", "plots", &err), BS_OK);
+    assert_int_equal(draw("layer_error", "plots", &err), BS_OK);
+    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA);
+    add("unquantized", 16, 16, 60, "text");
+    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA);
+    add("rtn", 3, 16, 60, "text"); /* one point, and it is no worse than the model */
+    draw_all();
+}
+
+static void test_wide(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 6, "text");
+    char name[32];
+    for (int i = 0; i < 14; i++)
+        for (int bits = 2; bits < 5; bits++) {
+            snprintf(name, sizeof name, "algorithm%d", i);
+            add(name, bits, 16, 6 + pow(10, 6 - bits) + i, "text");
+            add(name, bits, 8, 6 + pow(10, 7 - bits) + i, "text");
+        }
+    draw_all();
+}
+
+static void test_sections(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const char *text = i == 0 ? "first" : "other text";
+        add("unquantized", 16, 16, 60, text);
+        add("rtn", 4, 16, 64, text);
+        add("rtn", 3, 16, 70, text);
+    }
+    draw_all();
+    assert_pictures("pareto_other_text");
+    assert_pictures("perplexity_vs_bits_other_text");
+    assert_pictures("layer_error_other_text");
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    add("unquantized", 16, 16, 60, "text");
+    assert_int_equal(draw("pie", "plots", &err), BS_ECONFIG);
+    assert_non_null(strstr(err.message, "pareto"));
+    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA);
+    add("rtn", 3, 16, 70, "text");
+    assert_int_equal(draw("pareto", "no such folder", &err), BS_EIO);
+    assert_non_null(strstr(err.message, "no such folder/style.gp"));
+
+    /* gnuplot's own words are in the message */
+    char plots[96], path[128];
+    snprintf(plots, sizeof plots, "%s/plots", folder);
+    mkdir(plots, 0777);
+    static const char *const names[] = {"style", "pareto"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s.gp", plots, names[i]);
+        FILE *out = fopen(path, "w");
+        fputs(i == 0 ? "" : "plot nonsense(\n", out);
+        fclose(out);
+    }
+    assert_int_equal(draw("pareto", plots, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "pareto.gp: gnuplot failed"));
+    assert_non_null(strstr(err.message, "nonsense"));
+
+    char *old = bs_strdup(getenv("PATH"));
+    setenv("PATH", folder, 1);
+    assert_int_equal(draw("pareto", plots, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "installed"));
+    setenv("PATH", old, 1);
+    bs_free(old);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s.gp", plots, names[i]);
+        unlink(path);
+    }
+    rmdir(plots);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 60, "text");
+    add("rtn", 4, 16, 64, "text");
+    add("rtn", 3, 16, 70, "text");
+    struct bs_error err;
+    struct bs_results results;
+    assert_int_equal(bs_results_read(file, &results, &err), BS_OK);
+    for (int chart = 0; bs_chart_names[chart]; chart++) {
+        enum bs_status status = BS_ENOMEM;
+        for (long n = 1; status != BS_OK; n++) {
+            bs_alloc_fail_at(n);
+            status = bs_chart_draw(&results, bs_chart_names[chart], "plots", charts, &err);
+            bs_alloc_fail_at(0);
+            if (status != BS_OK && status != BS_ENOMEM && !strstr(err.message, "Cannot allocate"))
+                fail_msg("allocation %ld: %s", n, err.message);
+        }
+    }
+    bs_results_release(&results);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_all),      TEST(test_data),     TEST(test_little), TEST(test_wide),
+        TEST(test_sections), TEST(test_refusals), TEST(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

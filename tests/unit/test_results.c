@@ -1,0 +1,616 @@
+/* The result file: what goes in comes out, and no failure harms what was there. */
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <hdf5.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/store/results.h"
+
+enum { WINDOWS = 4, TOKENS = 16, VALUES = WINDOWS * (TOKENS - 1) };
+
+/* HDF5 itself loses memory over damaged headers and failed writes; ours is still watched. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libhdf5"; }
+
+static char folder[64], file[96], partial[112];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/bitsweep-results-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(file, sizeof file, "%s/r.h5", folder);
+    snprintf(partial, sizeof partial, "%s.partial", file);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char lock[112];
+    snprintf(lock, sizeof lock, "%s.lock", file);
+    if (unlink(file) != 0)
+        rmdir(file);
+    unlink(lock);
+    if (H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) != 0)
+        return -1;        /* an error path left something of HDF5's open */
+    return rmdir(folder); /* fails where a partial file was left behind */
+}
+
+static const struct bs_run_info info = {
+    .config = "model: tiny\n",
+    .host = "host",
+    .cpu = "cpu",
+    .blas = "blas",
+    .started = "2026-01-01T00:00:00Z",
+    .finished = "",
+    .threads = 3,
+};
+
+/* One trial's record, with storage for what it borrows. */
+struct sample {
+    struct bs_trial_record record;
+    struct bs_layer_row layers[3];
+    float nll[VALUES], kld[VALUES];
+    uint8_t same_top[VALUES];
+};
+
+static void make_sample(struct sample *s, const char *id, double seed)
+{
+    memset(s, 0xa5, sizeof *s); /* what is behind the end of a text must not matter */
+    struct bs_row *row = &s->record.row;
+    *row = (struct bs_row){.bits = 3,
+                           .activation_bits = 16,
+                           .windows = WINDOWS,
+                           .tokens = TOKENS,
+                           .perplexity = 60 + seed,
+                           .perplexity_se = NAN,
+                           .seconds_evaluate = seed};
+    snprintf(row->id, sizeof row->id, "%s", id);
+    snprintf(row->label, sizeof row->label, "gptq w3 g128 %s", id);
+    strcpy(row->text, "evaluation");
+    strcpy(row->status, "done");
+    for (int i = 0; i < 3; i++) {
+        s->layers[i] = (struct bs_layer_row){.block = i, .sqnr_db = seed + i, .damping = NAN};
+        strcpy(s->layers[i].name, "self_attn.q_proj");
+    }
+    for (int i = 0; i < VALUES; i++) {
+        s->nll[i] = (float)(seed + i * 0.01);
+        s->kld[i] = (float)(seed * i * 1e-4);
+        s->same_top[i] = i % 3 == 0;
+    }
+    s->record.canonical = "recipe: gptq\nbits: 3\n";
+    s->record.num_layers = 3;
+    s->record.layers = s->layers;
+    s->record.nll = s->nll;
+    s->record.kld = s->kld;
+    s->record.same_top = s->same_top;
+}
+
+static void make_failed(struct sample *s, const char *id)
+{
+    make_sample(s, id, 0);
+    strcpy(s->record.row.status, "failed");
+    strcpy(s->record.row.message, "block 2: not finite");
+    s->record.layers = NULL;
+    s->record.num_layers = 0;
+    s->record.nll = s->record.kld = NULL;
+    s->record.same_top = NULL;
+}
+
+static enum bs_status commit(struct sample *s, struct bs_error *err)
+{
+    return bs_results_commit(file, &s->record, 1, NULL, 0, &info, err);
+}
+
+static void must(enum bs_status status, const struct bs_error *err)
+{
+    if (status != BS_OK)
+        fail_msg("%s", err->message);
+}
+
+static struct bs_results read_back(void)
+{
+    struct bs_error err;
+    struct bs_results results;
+    must(bs_results_read(file, &results, &err), &err);
+    return results;
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    make_sample(&s, "0123456789abcdef", 1);
+    must(commit(&s, &err), &err);
+    struct bs_results results = read_back();
+    assert_int_equal(results.num_rows, 1);
+    assert_string_equal(results.config, info.config);
+    assert_string_equal(results.path, file);
+    const struct bs_row *row = bs_results_find(&results, "0123456789abcdef");
+    assert_non_null(row);
+    assert_null(bs_results_find(&results, "0"));
+    assert_memory_equal(row, &s.record.row, sizeof *row);
+
+    float *nll, *kld;
+    uint8_t *same_top;
+    must(bs_results_read_tokens(file, row, &nll, &kld, &same_top, &err), &err);
+    assert_memory_equal(nll, s.nll, sizeof s.nll);
+    assert_memory_equal(kld, s.kld, sizeof s.kld);
+    assert_memory_equal(same_top, s.same_top, sizeof s.same_top);
+    bs_free(nll);
+    bs_free(kld);
+    bs_free(same_top);
+    must(bs_results_read_tokens(file, row, NULL, &kld, NULL, &err), &err);
+    bs_free(kld);
+
+    struct bs_layer_row *layers;
+    int num_layers;
+    must(bs_results_read_layers(file, row->id, &layers, &num_layers, &err), &err);
+    assert_int_equal(num_layers, 3);
+    assert_int_equal(layers[2].block, 2);
+    assert_string_equal(layers[2].name, "self_attn.q_proj");
+    assert_true(layers[2].sqnr_db == 3 && isnan(layers[2].damping));
+    bs_free(layers);
+
+    char *canonical;
+    must(bs_results_read_canonical(file, row->id, &canonical, &err), &err);
+    assert_string_equal(canonical, s.record.canonical);
+    bs_free(canonical);
+
+    struct bs_row other = *row;
+    other.windows++;
+    assert_int_equal(bs_results_read_tokens(file, &other, &nll, NULL, NULL, &err), BS_EDATA);
+    assert_null(nll);
+    strcpy(other.id, "beef");
+    assert_int_equal(bs_results_read_tokens(file, &other, &nll, NULL, NULL, &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "beef"));
+    assert_int_equal(bs_results_read_layers(file, "beef", &layers, &num_layers, &err), BS_EDATA);
+    bs_results_release(&results);
+}
+
+static void test_append_and_order(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample a, b, c;
+    make_sample(&a, "a", 1);
+    make_sample(&b, "b", 2);
+    make_sample(&c, "c", 3);
+    const char *const order[] = {"c", "missing", "a"};
+    must(commit(&a, &err), &err);
+    must(commit(&b, &err), &err);
+    must(bs_results_commit(file, &c.record, 1, order, 3, &info, &err), &err);
+    struct bs_results results = read_back();
+    assert_int_equal(results.num_rows, 3);
+    assert_string_equal(results.rows[0].id, "c");
+    assert_string_equal(results.rows[1].id, "a");
+    assert_string_equal(results.rows[2].id, "b");
+    for (int i = 0; i < 3; i++) {
+        float *nll;
+        must(bs_results_read_tokens(file, &results.rows[i], &nll, NULL, NULL, &err), &err);
+        assert_true((double)nll[0] == results.rows[i].perplexity - 60);
+        bs_free(nll);
+    }
+    bs_results_release(&results);
+    /* Nothing to add is a commit too: it sets attributes and order. */
+    must(bs_results_commit(file, NULL, 0, order + 2, 1, &info, &err), &err);
+    results = read_back();
+    assert_string_equal(results.rows[0].id, "a");
+    bs_results_release(&results);
+}
+
+static void test_failed_is_replaced(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample first, failed, again;
+    make_sample(&first, "1st", 1);
+    make_failed(&failed, "2nd");
+    make_sample(&again, "2nd", 5);
+    must(commit(&first, &err), &err);
+    must(commit(&failed, &err), &err);
+    struct bs_results results = read_back();
+    assert_string_equal(results.rows[1].message, "block 2: not finite");
+    float *nll;
+    assert_int_equal(bs_results_read_tokens(file, &results.rows[1], &nll, NULL, NULL, &err),
+                     BS_EDATA);
+    bs_results_release(&results);
+    must(commit(&again, &err), &err);
+    results = read_back();
+    assert_int_equal(results.num_rows, 2);
+    assert_string_equal(results.rows[1].status, "done");
+    must(bs_results_read_tokens(file, &results.rows[1], &nll, NULL, NULL, &err), &err);
+    bs_free(nll);
+    bs_results_release(&results);
+    /* A finished trial is never written over. */
+    assert_int_equal(commit(&again, &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "2nd"));
+}
+
+static char *text_attribute(const char *name)
+{
+    hid_t h5 = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t attribute = H5Aopen(h5, name, H5P_DEFAULT);
+    hid_t type = H5Aget_type(attribute);
+    char *text = bs_calloc(H5Tget_size(type) + 1, 1);
+    H5Aread(attribute, type, text);
+    H5Tclose(type);
+    H5Aclose(attribute);
+    H5Fclose(h5);
+    return text;
+}
+
+static void test_attributes(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample a, b;
+    make_sample(&a, "a", 1);
+    make_sample(&b, "b", 2);
+    must(commit(&a, &err), &err);
+    struct bs_run_info later = info;
+    /* A config longer than the 64 KiB that HDF5 keeps in an object's header. */
+    char *config = bs_alloc(100001, 1);
+    memset(config, '#', 100000);
+    config[100000] = '\0';
+    later.config = config;
+    later.started = "2026-02-02T00:00:00Z";
+    later.finished = "2026-02-03T00:00:00Z";
+    must(bs_results_commit(file, &b.record, 1, NULL, 0, &later, &err), &err);
+    char *started = text_attribute("started"), *finished = text_attribute("finished");
+    assert_string_equal(started, info.started);
+    assert_string_equal(finished, later.finished);
+    bs_free(started);
+    bs_free(finished);
+    struct bs_results results = read_back();
+    assert_string_equal(results.config, config);
+    bs_results_release(&results);
+    must(bs_results_commit(file, NULL, 0, NULL, 0, &info, &err), &err);
+    results = read_back();
+    assert_string_equal(results.config, info.config);
+    bs_results_release(&results);
+    bs_free(config);
+}
+
+static void test_same_bytes(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    char *data[2];
+    size_t size[2];
+    for (int i = 0; i < 2; i++) {
+        make_sample(&s, "a", 1);
+        memset(s.record.row.label + strlen(s.record.row.label) + 1, 'x' + i, 5);
+        must(commit(&s, &err), &err);
+        must(bs_file_read(file, &data[i], &size[i], &err), &err);
+        unlink(file);
+    }
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(data[0], data[1], size[0]);
+    bs_free(data[0]);
+    bs_free(data[1]);
+}
+
+static void test_growth(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    enum { TRIALS = 100 };
+    for (int i = 0; i < TRIALS; i++) {
+        char id[17];
+        snprintf(id, sizeof id, "%d", i);
+        make_sample(&s, id, i);
+        must(commit(&s, &err), &err);
+    }
+    /* What earlier /trials took is used again: otherwise it would be 100 * 101 / 2 rows. */
+    struct stat found;
+    assert_int_equal(stat(file, &found), 0);
+    assert_true(found.st_size < TRIALS * 8000);
+}
+
+static void test_bad_text(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    make_sample(&s, "a", 1);
+    struct bs_row *row = &s.record.row;
+    /* A message cut to its field in the middle of a character, and never ended. */
+    memset(row->message, 'm', sizeof row->message);
+    row->message[sizeof row->message - 2] = '\xc3';
+    strcpy(row->options, "\xff ok \xe2\x80\x94");
+    must(commit(&s, &err), &err);
+    struct bs_results results = read_back();
+    assert_int_equal(strlen(results.rows[0].message), sizeof row->message - 1);
+    assert_int_equal(results.rows[0].message[sizeof row->message - 2], '?');
+    assert_string_equal(results.rows[0].options, "? ok \xe2\x80\x94");
+    bs_results_release(&results);
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 1000; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+enum { NOISE = 200 * VALUES };
+
+/* A commit of a trial of some 50 kB that will not compress, with files limited to `limit` bytes. */
+static enum bs_status commit_limited(const char *id, rlim_t limit, struct bs_error *err)
+{
+    static float noise[NOISE];
+    unsigned x = 1;
+    for (int i = 0; i < NOISE; i++) {
+        x = x * 1664525U + 1013904223U;
+        noise[i] = (float)(x >> 8);
+    }
+    struct sample s;
+    make_sample(&s, id, 2);
+    s.record.row.windows = 200 * WINDOWS;
+    s.record.nll = noise;
+    s.record.kld = NULL;
+    s.record.same_top = NULL;
+    struct rlimit old;
+    getrlimit(RLIMIT_FSIZE, &old);
+    struct rlimit small = {limit, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    enum bs_status status = commit(&s, err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    return status;
+}
+
+/* The line of the first thing that is not as it should be, 0 for none. In a process of its own, so
+ * that what HDF5 does as it exits is seen too. */
+static int run_out_of_room(void)
+{
+    struct bs_error err;
+    struct sample s;
+    make_sample(&s, "a", 1);
+    char *before, *after;
+    size_t size, size_after;
+    if (commit(&s, &err) != BS_OK || bs_file_read(file, &before, &size, &err) != BS_OK)
+        return __LINE__;
+    int descriptors = open_descriptors(), failures = 0;
+    /* A limit at many places: in the copy, and wherever HDF5 happens to write. */
+    for (rlim_t limit = 0;; limit += 1500) {
+        enum bs_status status = commit_limited("b", limit, &err);
+        if (open_descriptors() != descriptors)
+            return __LINE__;
+        if (status == BS_OK)
+            break;
+        failures += limit > size;
+        if (status != BS_EIO || !strstr(err.message, file) ||
+            !strstr(err.message, "File too large") || access(partial, F_OK) == 0)
+            return __LINE__;
+        if (bs_file_read(file, &after, &size_after, &err) != BS_OK || size != size_after ||
+            memcmp(before, after, size) != 0)
+            return __LINE__;
+        bs_free(after);
+    }
+    bs_free(before);
+    make_sample(&s, "c", 3); /* the process can go on */
+    if (failures < 20 || commit(&s, &err) != BS_OK)
+        return __LINE__;
+    return 0;
+}
+
+static void test_no_room(void **state)
+{
+    (void)state;
+    char said[128];
+    snprintf(said, sizeof said, "%s/said", folder);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        if (!freopen(said, "w", stderr) || !freopen("/dev/null", "w", stdout))
+            _exit(99);
+        signal(SIGXFSZ, SIG_IGN);
+        alarm(60);
+        int line = run_out_of_room();
+        if (line)
+            fprintf(stderr, "line %d", line);
+        exit(line != 0);
+    }
+    int exited;
+    assert_int_equal(waitpid(child, &exited, 0), child);
+    struct bs_error err;
+    char *words;
+    size_t size;
+    must(bs_file_read(said, &words, &size, &err), &err);
+    unlink(said);
+    assert_string_equal(words, "");
+    bs_free(words);
+    assert_int_equal(exited, 0);
+}
+
+static void test_no_place(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    struct bs_results_lock *lock;
+    struct bs_results results;
+    make_sample(&s, "a", 1);
+    must(commit(&s, &err), &err);
+    char below[128];
+    snprintf(below, sizeof below, "%s/x.h5", file);
+    assert_int_equal(bs_results_commit(below, &s.record, 1, NULL, 0, &info, &err), BS_EIO);
+    assert_int_equal(bs_results_lock_take(below, &lock, &err), BS_EIO);
+    assert_null(lock);
+    assert_int_equal(bs_results_read(below, &results, &err), BS_EIO);
+    unlink(file);
+    assert_int_equal(mkdir(file, 0777), 0);
+    assert_int_equal(commit(&s, &err), BS_EIO);
+    assert_int_equal(bs_results_lock_take(file, &lock, &err), BS_EIO);
+    assert_int_equal(bs_results_read(file, &results, &err), BS_EIO);
+    rmdir(file);
+    /* A folder where the copy should go. */
+    assert_int_equal(mkdir(partial, 0777), 0);
+    assert_int_equal(commit(&s, &err), BS_EIO);
+    assert_int_equal(rmdir(partial), 0);
+    assert_int_equal(bs_results_read(file, &results, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "No such file"));
+}
+
+static void test_damaged(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    struct bs_results results;
+    make_sample(&s, "a", 1);
+    must(commit(&s, &err), &err);
+    char *good;
+    size_t size;
+    must(bs_file_read(file, &good, &size, &err), &err);
+    for (size_t cut = 0; cut < size; cut += 97) {
+        assert_int_equal(truncate(file, (off_t)cut), 0);
+        assert_int_equal(bs_results_read(file, &results, &err), BS_EDATA);
+        assert_non_null(strstr(err.message, file));
+        assert_int_equal(commit(&s, &err), BS_EDATA);
+        struct stat found;
+        assert_int_equal(stat(file, &found), 0);
+        assert_int_equal(found.st_size, cut); /* left as it was, for the user to look at */
+        FILE *out = fopen(file, "wb");
+        assert_int_equal(fwrite(good, 1, size, out), size);
+        fclose(out);
+    }
+    /* A changed byte is noticed, or is in a place that does not matter. */
+    struct bs_results whole = read_back();
+    for (size_t place = 0; place < size; place += 11) {
+        good[place] ^= 0x55;
+        FILE *out = fopen(file, "wb");
+        assert_int_equal(fwrite(good, 1, size, out), size);
+        fclose(out);
+        good[place] ^= 0x55;
+        enum bs_status status = bs_results_read(file, &results, &err);
+        if (status == BS_OK) {
+            assert_int_equal(results.num_rows, 1);
+            assert_memory_equal(results.rows, whole.rows, sizeof *whole.rows);
+            bs_results_release(&results);
+        } else {
+            assert_int_equal(status, BS_EDATA);
+        }
+    }
+    bs_results_release(&whole);
+    bs_free(good);
+}
+
+static void test_foreign(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_results results;
+    struct sample s;
+    make_sample(&s, "a", 1);
+    hid_t h5 = H5Fcreate(file, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(h5);
+    assert_int_equal(bs_results_read(file, &results, &err), BS_EDATA);
+    assert_int_equal(commit(&s, &err), BS_EDATA);
+    unlink(file);
+    must(commit(&s, &err), &err);
+    h5 = H5Fopen(file, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t attribute = H5Aopen(h5, "schema_version", H5P_DEFAULT);
+    int version = 99;
+    H5Awrite(attribute, H5T_NATIVE_INT, &version);
+    H5Aclose(attribute);
+    H5Fclose(h5);
+    assert_int_equal(bs_results_read(file, &results, &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "99"));
+    assert_int_equal(commit(&s, &err), BS_EDATA);
+}
+
+static void test_lock(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_results_lock *lock, *second;
+    must(bs_results_lock_take(file, &lock, &err), &err);
+    assert_int_equal(bs_results_lock_take(file, &second, &err), BS_EIO);
+    assert_non_null(strstr(err.message, "another run"));
+    bs_results_unlock(lock);
+    must(bs_results_lock_take(file, &lock, &err), &err);
+    bs_results_unlock(lock);
+    bs_results_unlock(NULL);
+    /* The lock of a process that was killed does not outlive it. */
+    pid_t child = fork();
+    if (child == 0) {
+        if (bs_results_lock_take(file, &lock, &err) != BS_OK)
+            _exit(1);
+        _exit(0);
+    }
+    int exited;
+    waitpid(child, &exited, 0);
+    assert_int_equal(exited, 0);
+    must(bs_results_lock_take(file, &lock, &err), &err);
+    bs_results_unlock(lock);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample a, b;
+    make_sample(&a, "a", 1);
+    make_sample(&b, "b", 2);
+    must(commit(&a, &err), &err);
+    bs_alloc_fail_at(0);
+    for (long n = 1;; n++) {
+        bs_alloc_fail_at(n);
+        enum bs_status status = commit(&b, &err);
+        long made = bs_alloc_fail_at(0);
+        if (status == BS_OK && made < n)
+            break;
+        if (status == BS_OK) /* an allocation one can do without */
+            break;
+        assert_int_equal(status, BS_ENOMEM);
+        assert_int_equal(access(partial, F_OK), -1);
+    }
+    for (long n = 1;; n++) {
+        struct bs_results results;
+        bs_alloc_fail_at(n);
+        enum bs_status status = bs_results_read(file, &results, &err);
+        bs_alloc_fail_at(0);
+        if (status == BS_OK) {
+            bs_results_release(&results);
+            break;
+        }
+        assert_int_equal(status, BS_ENOMEM);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_round_trip), TEST(test_append_and_order), TEST(test_failed_is_replaced),
+        TEST(test_attributes), TEST(test_same_bytes),       TEST(test_growth),
+        TEST(test_bad_text),   TEST(test_no_room),          TEST(test_no_place),
+        TEST(test_damaged),    TEST(test_foreign),          TEST(test_lock),
+        TEST(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

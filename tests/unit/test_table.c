@@ -1,0 +1,402 @@
+/* Tables and differences in every style. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "eval/base/mem.h"
+#include "eval/store/table.h"
+
+enum { WINDOWS = 3, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1) };
+
+static struct bs_row make_row(const char *id, const char *algorithm, const char *label)
+{
+    struct bs_row row = {.bits = 3,
+                         .activation_bits = 16,
+                         .windows = WINDOWS,
+                         .tokens = TOKENS,
+                         .perplexity = 62.361,
+                         .perplexity_se = 0.808,
+                         .perplexity_delta = 2.156,
+                         .perplexity_delta_se = 0.0996,
+                         .kld_mean = 0.0312,
+                         .kld_mean_se = 0.00123,
+                         .kld_p999 = 1.25,
+                         .same_top = 0.9123,
+                         .same_top_se = 0.003,
+                         .relative_output_error = 0.0831,
+                         .bits_per_weight = 3.1484375,
+                         .compression_ratio = 3.42,
+                         .seconds_quantize = (double)NAN,
+                         .seconds_evaluate = 2.5};
+    snprintf(row.id, sizeof row.id, "%s", id);
+    snprintf(row.algorithm, sizeof row.algorithm, "%s", algorithm);
+    snprintf(row.label, sizeof row.label, "%s", label);
+    strcpy(row.model, "datasets/tiny");
+    strcpy(row.text, "evaluation");
+    strcpy(row.status, "done");
+    return row;
+}
+
+enum { ROWS = 4 };
+static struct bs_row rows[ROWS];
+static char path_name[] = "a.h5", config_text[] = "model: x\n";
+static struct bs_results sample;
+
+static int make_sample(void **state)
+{
+    (void)state;
+    rows[0] = make_row("1", "gptq", "gptq w3 g128");
+    rows[1] = make_row("2", "unquantized", "unquantized");
+    rows[1].perplexity = 60.205;
+    rows[2] = make_row("3", "gptq", "gptq w2 g128 act_order");
+    rows[2].fallbacks = 2;
+    rows[2].perplexity_se = (double)NAN;
+    rows[3] = make_row("4", "awq", "awq w3 g128");
+    strcpy(rows[3].status, "failed");
+    strcpy(rows[3].message, "block 2: \"q_proj\", not finite");
+    sample = (struct bs_results){.path = path_name,
+                                 .config = config_text,
+                                 .schema_version = 1,
+                                 .num_rows = ROWS,
+                                 .rows = rows};
+    return 0;
+}
+
+/* What is printed, in memory of malloc. */
+static char *print(const struct bs_results *results, enum bs_table_style style)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    struct bs_error err;
+    enum bs_status status = bs_table_print(results, style, out, &err);
+    fclose(out);
+    if (status != BS_OK)
+        fail_msg("%s", err.message);
+    return text;
+}
+
+static void assert_holds(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("'%s' is not in:\n%s", part, text);
+}
+
+static int width_of(const char *line)
+{
+    int width = 0;
+    for (; *line && *line != '\n'; line++)
+        width += ((unsigned char)*line & 0xc0) != 0x80;
+    return width;
+}
+
+static void test_terminal(void **state)
+{
+    (void)state;
+    char *text = print(&sample, BS_TABLE_TERMINAL);
+    assert_holds(text, "datasets/tiny on evaluation, 3 windows");
+    assert_holds(text, " 62.36 \xc2\xb1 0.81 ");
+    assert_holds(text, " +2.16 \xc2\xb1 0.10 "); /* 0.0996 in two digits is 0.10 */
+    assert_holds(text, " 31.2 \xc2\xb1 1.2 ");
+    assert_holds(text, " 91.23 \xc2\xb1 0.30 ");
+    assert_holds(text, " 62.36 \xc2\xb1 n/a ");
+    assert_holds(text, " 3.15 ");
+    assert_holds(text, "gptq w2 g128 act_order \xe2\x80\xa0");
+    assert_holds(text, "\n\xe2\x80\xa0 gptq w2 g128 act_order: ");
+    assert_holds(text, "2 linears");
+    assert_holds(text, "\nfailed: awq w3 g128: block 2");
+    /* The unquantized model is first, and differs from itself by nothing. */
+    char *first = strstr(text, "\nunquantized");
+    assert_non_null(first);
+    assert_true(first < strstr(text, "\ngptq w3"));
+    assert_holds(first, "60.20 \xc2\xb1 0.81  ");
+    assert_true(strstr(first, "\xe2\x80\x94") < strchr(first + 1, '\n'));
+    /* Every line of the table proper is as wide as its rule, whatever characters it holds. */
+    char *rule = strstr(text, "\n\xe2\x94\x80") + 1;
+    int width = width_of(rule), lines = 0;
+    assert_in_range(width, 60, 120);
+    for (char *line = strchr(rule, '\n') + 1; lines < ROWS; line = strchr(line, '\n') + 1, lines++)
+        assert_int_equal(width_of(line), width);
+    free(text);
+}
+
+static void test_narrow(void **state)
+{
+    (void)state;
+    memset(rows[0].label, 'x', 60);
+    rows[0].label[60] = '\0';
+    char *text = print(&sample, BS_TABLE_TERMINAL);
+    char *note = strstr(text, "not shown for want of width: ");
+    assert_non_null(note);
+    assert_holds(note, "time s");
+    for (char *line = text; line && *line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        assert_in_range(width_of(line), 0, 120);
+    free(text);
+}
+
+static void test_sections(void **state)
+{
+    (void)state;
+    strcpy(rows[2].text, "other");
+    rows[3].windows = 7;
+    char *text = print(&sample, BS_TABLE_TERMINAL);
+    assert_holds(text, "on evaluation, 3 windows");
+    assert_holds(text, "on other, 3 windows");
+    assert_holds(text, "on evaluation, 7 windows");
+    free(text);
+}
+
+static void test_markdown(void **state)
+{
+    (void)state;
+    strcpy(rows[0].label, "a|b");
+    char *text = print(&sample, BS_TABLE_MARKDOWN);
+    assert_holds(text, "| recipe | bits/ weight | perplexity |");
+    assert_holds(text, "|\n|:---|---:|");
+    assert_holds(text, "| a\\|b | 3.15 | 62.36 \xc2\xb1 0.81 |");
+    assert_holds(text, "\n- failed: awq w3 g128");
+    free(text);
+}
+
+static void test_latex(void **state)
+{
+    (void)state;
+    strcpy(rows[0].label, "50% of_a & b");
+    rows[0].perplexity_delta = -0.5;
+    char *text = print(&sample, BS_TABLE_LATEX);
+    assert_holds(text, "\\begin{tabular}{lrrrrrrrrr}\n\\toprule\n");
+    assert_holds(text, "50\\% of\\_a \\& b & 3.15 & 62.36 $\\pm$ 0.81 & $-$0.50 $\\pm$ 0.10 &");
+    assert_holds(text, "act\\_order $^\\dagger$");
+    assert_holds(text, "\\bottomrule\n\\end{tabular}");
+    for (const char *c = text; *c; c++)
+        assert_true((unsigned char)*c < 0x80);
+    free(text);
+}
+
+/* The fields of one CSV record, unquoted in place; returns the start of the next record. */
+static char *split_csv(char *record, char **fields, int *count)
+{
+    *count = 0;
+    for (;;) {
+        char *out = record;
+        fields[(*count)++] = out;
+        bool quoted = *record == '"';
+        if (quoted)
+            record++;
+        while (quoted ? *record != '"' || record[1] == '"' : !strchr(",\r", *record)) {
+            record += quoted && *record == '"';
+            *out++ = *record++;
+        }
+        record += quoted;
+        bool last = *record == '\r';
+        *out = '\0';
+        record += last ? 2 : 1;
+        if (last)
+            return record;
+    }
+}
+
+static void test_csv(void **state)
+{
+    (void)state;
+    char *text = print(&sample, BS_TABLE_CSV);
+    char *names[64], *values[64];
+    int num_names, num_values;
+    char *next = split_csv(text, names, &num_names);
+    for (int i = 0; i < ROWS; i++) {
+        next = split_csv(next, values, &num_values);
+        assert_int_equal(num_values, num_names);
+        for (int j = 0; j < num_names; j++) {
+            if (strcmp(names[j], "label") == 0)
+                assert_string_equal(values[j], rows[i].label);
+            if (strcmp(names[j], "message") == 0)
+                assert_string_equal(values[j], rows[i].message);
+            if (strcmp(names[j], "windows") == 0)
+                assert_string_equal(values[j], "3");
+            if (strcmp(names[j], "bits_per_weight") == 0)
+                assert_true(strtod(values[j], NULL) == rows[i].bits_per_weight);
+            if (strcmp(names[j], "seconds_quantize") == 0)
+                assert_string_equal(values[j], "");
+        }
+    }
+    assert_int_equal(*next, '\0');
+    free(text);
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    char *text = print(&sample, BS_TABLE_JSON);
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    json_t *trials = json_object_get(json, "trials");
+    assert_int_equal(json_array_size(trials), ROWS);
+    json_t *trial = json_array_get(trials, 3);
+    assert_string_equal(json_string_value(json_object_get(trial, "message")), rows[3].message);
+    assert_int_equal(json_integer_value(json_object_get(trial, "windows")), WINDOWS);
+    assert_true(json_real_value(json_object_get(trial, "kld_mean_se")) == rows[3].kld_mean_se);
+    assert_true(json_is_null(json_object_get(trial, "seconds_quantize")));
+    json_decref(json);
+    free(text);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    FILE *out = fopen("/dev/null", "w");
+    for (int style = 0; style < 5; style++) {
+        long n = 0;
+        enum bs_status status;
+        do {
+            bs_alloc_fail_at(++n);
+            status = bs_table_print(&sample, (enum bs_table_style)style, out, &err);
+            bs_alloc_fail_at(0);
+            assert_true(status == BS_OK || status == BS_ENOMEM);
+        } while (status != BS_OK);
+        assert_true(n > 10);
+    }
+    fclose(out);
+}
+
+/* Two files of three trials: one the same, one better by a constant, one in each only. */
+static char folder[64], file_a[80], file_b[80];
+
+static void write_file(const char *path, const char *const *labels, double shift, int windows)
+{
+    static float nll[2 * VALUES], zero[2 * VALUES];
+    const struct bs_run_info info = {.config = "",
+                                     .host = "",
+                                     .cpu = "",
+                                     .blas = "",
+                                     .started = "",
+                                     .finished = "",
+                                     .threads = 1};
+    for (int i = 0; labels[i]; i++) {
+        char id[17];
+        snprintf(id, sizeof id, "%d", i);
+        struct bs_trial_record record = {.row = make_row(id, "gptq", labels[i]), .canonical = ""};
+        for (int k = 0; k < windows * (TOKENS - 1); k++)
+            nll[k] = (float)(2 + 0.1 * (k % 7) + (i > 0 ? shift * (1 + 0.01 * (k % 5)) : 0));
+        record.nll = nll;
+        record.kld = zero;
+        record.row.windows = windows;
+        struct bs_error err;
+        if (bs_results_commit(path, &record, 1, NULL, 0, &info, &err) != BS_OK)
+            fail_msg("%s", err.message);
+    }
+}
+
+static int make_files(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/bitsweep-table-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(file_a, sizeof file_a, "%s/a.h5", folder);
+    snprintf(file_b, sizeof file_b, "%s/b.h5", folder);
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    unlink(file_a);
+    unlink(file_b);
+    return rmdir(folder);
+}
+
+static enum bs_status diff(enum bs_table_style style, char **text, struct bs_error *err)
+{
+    struct bs_results a, b;
+    if (bs_results_read(file_a, &a, err) != BS_OK || bs_results_read(file_b, &b, err) != BS_OK)
+        fail_msg("%s", err->message);
+    size_t size = 0;
+    FILE *out = open_memstream(text, &size);
+    enum bs_status status = bs_diff_print(&a, &b, style, out, err);
+    fclose(out);
+    bs_results_release(&a);
+    bs_results_release(&b);
+    return status;
+}
+
+static void test_diff(void **state)
+{
+    (void)state;
+    static const char *const in_a[] = {"same", "better", "old", NULL};
+    static const char *const in_b[] = {"same", "better", "new", NULL};
+    write_file(file_a, in_a, 0.2, WINDOWS);
+    write_file(file_b, in_b, 0.1, WINDOWS);
+    struct bs_error err;
+    char *text;
+    for (int style = 0; style < 4; style++) {
+        assert_int_equal(diff((enum bs_table_style)style, &text, &err), BS_OK);
+        assert_holds(text, "better");
+        assert_holds(text, "old");
+        assert_holds(text, "new");
+        free(text);
+    }
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "2 compared: 1 differs by more than 2 standard errors, 1 has the same bits");
+    assert_holds(text, "only in A: old on evaluation");
+    assert_holds(text, "only in B: new on evaluation");
+    assert_holds(text, " identical ");
+    free(text);
+
+    assert_int_equal(diff(BS_TABLE_JSON, &text, &err), BS_OK);
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    assert_int_equal(json_integer_value(json_object_get(json, "identical")), 1);
+    json_t *trials = json_object_get(json, "trials");
+    assert_int_equal(json_array_size(trials), 4);
+    double same = json_real_value(json_object_get(json_array_get(trials, 0), "difference"));
+    double better = json_real_value(json_object_get(json_array_get(trials, 1), "difference"));
+    assert_true(same == 0 && better < 0);
+    assert_true(json_is_null(json_object_get(json_array_get(trials, 2), "perplexity_b")));
+    assert_true(json_is_null(json_object_get(json_array_get(trials, 3), "perplexity_a")));
+    json_decref(json);
+    free(text);
+}
+
+static void test_diff_refusals(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"one", NULL}, *const other[] = {"other", NULL};
+    struct bs_error err;
+    char *text;
+    write_file(file_a, one, 0, WINDOWS);
+    write_file(file_b, one, 0, WINDOWS + 1);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "3 windows of 5 tokens of text 'evaluation'");
+    assert_holds(err.message, "4 of 5");
+    free(text);
+    unlink(file_b);
+    write_file(file_b, other, 0, WINDOWS);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "nothing to compare");
+    free(text);
+}
+
+#define TABLE(name) cmocka_unit_test_setup(name, make_sample)
+#define DIFF(name) cmocka_unit_test_setup_teardown(name, make_files, remove_files)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TABLE(test_terminal), TABLE(test_narrow),       TABLE(test_sections), TABLE(test_markdown),
+        TABLE(test_latex),    TABLE(test_csv),          TABLE(test_json),     TABLE(test_memory),
+        DIFF(test_diff),      DIFF(test_diff_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
