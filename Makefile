@@ -46,15 +46,19 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c)
 
-.PHONY: all quickstart check bench setup install clean format lint help
+# `make V=1` shows whole commands.
+V ?= 0
+run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
+
+.PHONY: all quickstart check setup install clean format lint help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	$(BUILD)/bitsweep run --memory 330M configs/quickstart.yaml
 
 check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan)
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory -j$$(nproc) tests
 	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS)
 
 setup: ## install what is missing with apt, or say what to run
@@ -64,14 +68,15 @@ setup: ## install what is missing with apt, or say what to run
 tests: all $(TESTS)
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka 2>/dev/null)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
+	    $(shell pkg-config --libs cmocka 2>/dev/null))
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call run,CC $<,$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<)
 
 # The commit is known to two objects only, so that a commit does not rebuild the rest.
 $(BUILD)/eval/main.o $(BUILD)/eval/store/results.o: EXTRA += -DBS_COMMIT='"$(COMMIT)"'
@@ -91,10 +96,10 @@ $(BUILD)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
-install: all ## install program, chart templates and configs under PREFIX
+install: all ## install the program and its chart templates under PREFIX
 	install -D $(BUILD)/bitsweep $(DESTDIR)$(PREFIX)/bin/bitsweep
-	install -d $(DESTDIR)$(PREFIX)/plots
-	install -m 644 plots/*.gp $(DESTDIR)$(PREFIX)/plots
+	install -d $(DESTDIR)$(PREFIX)/share/bitsweep/plots
+	install -m 644 plots/*.gp $(DESTDIR)$(PREFIX)/share/bitsweep/plots
 
 clean: ## remove what was built
 	rm -rf build

@@ -1,6 +1,6 @@
 /* The interface of a quantization algorithm: a const struct in a file of its own, and a line in
- * registry.c. An algorithm sees a block, statistics of its inputs and a format; it does not know the
- * model family, the config file, the result file or the other algorithms. */
+ * registry.c. An algorithm sees a block, statistics of its inputs and a format; it does not know
+ * the model family, the config file, the result file or the other algorithms. */
 #ifndef BS_ALGORITHMS_ALGORITHM_H
 #define BS_ALGORITHMS_ALGORITHM_H
 

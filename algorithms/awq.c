@@ -1,19 +1,20 @@
-/* AWQ (Lin et al. 2024, arXiv 2306.00978): protects the weights that meet large activations by scaling
- * their columns up before rounding, then clips each group where that lessens the error.
+/* AWQ (Lin et al. 2024, arXiv 2306.00978): protects the weights that meet large activations by
+ * scaling their columns up before rounding, then clips each group where that lessens the error.
  *
  * Scale search, per set of linears with a common input X: for alpha = k / scale_grid,
  *   s = max(mean|X_c|^alpha, 1e-4), normalised by sqrt(max s * min s),
  * the set's weights become Q(W s) / s, and the alpha is kept whose inspected module (the attention,
  * the MLP, or the linear itself) comes nearest to its unquantized output on the calibration inputs.
- * Clip search, per row and group: clip_max_shrink * clip_grid steps down from the largest weight; the
- * one with the least squared error of the group's partial products on clip_tokens sampled inputs.
+ * Clip search, per row and group: clip_max_shrink * clip_grid steps down from the largest weight;
+ * the one with the least squared error of the group's partial products on clip_tokens sampled
+ * inputs.
  *
- * As mit-han-lab/llm-awq auto_scale.py and auto_clip.py, in float32: scales are searched on unscaled
- * weights, all of a block before any is applied; q and k are not clipped; o_proj is scaled only where
- * v_proj has its shape; groups are clamped to +-m in asymmetric formats too. Two sums are arranged
- * differently and equal in exact arithmetic: for a linear on its own, and for the partial products, the
- * squared error is dW (X^T X) dW^T. Beyond the original, which stops there, a whole row can be
- * the group that is clipped. */
+ * As mit-han-lab/llm-awq auto_scale.py and auto_clip.py, in float32: scales are searched on
+ * unscaled weights, all of a block before any is applied; q and k are not clipped; o_proj is scaled
+ * only where v_proj has its shape; groups are clamped to +-m in asymmetric formats too. Two sums
+ * are arranged differently and equal in exact arithmetic: for a linear on its own, and for the
+ * partial products, the squared error is dW (X^T X) dW^T. Beyond the original, which stops there, a
+ * whole row can be the group that is clipped. */
 #include "algorithms/algorithm.h"
 
 #include <math.h>
@@ -67,11 +68,11 @@ struct search {
     const struct bs_set *set;
     const struct bs_set_statistics *statistics;
     int in;
-    const float *scale;                /* [in], the one on trial */
-    float *original[BS_MAX_SET];       /* the linears' weights as they came */
-    float *wanted;                     /* [windows][tokens][hidden], the module's output with them */
-    double *errors;                    /* per window, or per chunk of rows */
-    const struct bs_linear *linear;    /* the set's linear that a task works on */
+    const float *scale;             /* [in], the one on trial */
+    float *original[BS_MAX_SET];    /* the linears' weights as they came */
+    float *wanted;                  /* [windows][tokens][hidden], the module's output with them */
+    double *errors;                 /* per window, or per chunk of rows */
+    const struct bs_linear *linear; /* the set's linear that a task works on */
     const float *linear_original;
 };
 
@@ -220,7 +221,8 @@ static enum bs_status allocate_search(struct search *s, float **trial, struct bs
         tasks = row_tasks(linear) > tasks ? row_tasks(linear) : tasks;
     }
     s->errors = bs_alloc((size_t)tasks, sizeof(double));
-    s->wanted = s->set->module == BS_MODULE_LINEAR ? NULL : bs_alloc(tokens * hidden, sizeof(float));
+    s->wanted =
+        s->set->module == BS_MODULE_LINEAR ? NULL : bs_alloc(tokens * hidden, sizeof(float));
     *trial = bs_alloc((size_t)s->in, sizeof(float));
     enough = enough && s->errors && *trial && (s->wanted || s->set->module == BS_MODULE_LINEAR);
     return enough ? BS_OK : bs_fail_memory(err);
@@ -302,7 +304,8 @@ static void clipped_delta(const struct clipping *c, const float *w, float m, flo
         delta[j] -= w[j];
 }
 
-/* best [rows] = the clipping with the least error for each row of weight [rows][n], row stride in. */
+/* best [rows] = the clipping with the least error for each row of weight [rows][n], row stride in.
+ */
 static void search_clips(const struct clipping *c, const float *weight, const float *gram, int rows,
                          int n, float *best, struct bs_scratch *scratch)
 {

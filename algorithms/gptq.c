@@ -1,15 +1,16 @@
-/* GPTQ (Frantar et al. 2023, arXiv 2210.17323): rounds the columns of W one after the other and lets
- * the columns not yet rounded make up for each error. With H = 2/n X^T X, damped, and U the upper
- * Cholesky factor of H^-1:
- *   q_i = quantize(w_i),  e = (w_i - q_i) / U_ii,  W[:, i:] -= e U[i, i:].
+/* GPTQ (Frantar et al. 2023, arXiv 2210.17323): rounds the columns of W one after the other and
+ * lets the columns not yet rounded make up for each error. With H = 2/n X^T X, damped, and U the
+ * upper Cholesky factor of H^-1: q_i = quantize(w_i),  e = (w_i - q_i) / U_ii,  W[:, i:] -= e U[i,
+ * i:].
  *
- * As IST-DASLab/gptq gptq.py, float32 throughout, its order of steps kept where it shows in the result:
+ * As IST-DASLab/gptq gptq.py, float32 throughout, its order of steps kept where it shows in the
+ * result:
  * - a channel or tensor grid is fitted on W before dead columns are zeroed, group grids after;
- * - the groups of one lazy block are fitted on weights that lack the corrections of that block itself
- *   (those are applied to a copy), which shows for group_size below block_size;
- * - act_order ranks a dead column by the value 1 that replaces its zero in H. Ties keep the order of
- *   the columns (the original's sort leaves it open).
- * Where the factorisation fails the damping grows tenfold until it holds, and the linear is marked. */
+ * - the groups of one lazy block are fitted on weights that lack the corrections of that block
+ * itself (those are applied to a copy), which shows for group_size below block_size;
+ * - act_order ranks a dead column by the value 1 that replaces its zero in H. Ties keep the order
+ * of the columns (the original's sort leaves it open). Where the factorisation fails the damping
+ * grows tenfold until it holds, and the linear is marked. */
 #include "algorithms/algorithm.h"
 
 #include <math.h>
@@ -228,8 +229,8 @@ static void fit_before(struct solve *s, bool groups)
     const float *weight = s->linear->weight;
     size_t in = (size_t)s->in;
     if (!groups && s->format->group_size == BS_GROUP_TENSOR)
-        bs_codes_set_params(
-            codes, 0, 0, bs_format_fit(s->format, weight, in * (size_t)s->linear->out_features));
+        bs_codes_set_params(codes, 0, 0,
+                            bs_format_fit(s->format, weight, in * (size_t)s->linear->out_features));
     if (groups != (s->format->group_size > 0) || s->format->group_size == BS_GROUP_TENSOR)
         return;
 #pragma omp parallel for schedule(static)

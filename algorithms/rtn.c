@@ -1,5 +1,5 @@
-/* Round to nearest: every group is fitted on its own weights and rounded. The baseline of every paper,
- * and the last step of every chain that has no other rounding. */
+/* Round to nearest: every group is fitted on its own weights and rounded. The baseline of every
+ * paper, and the last step of every chain that has no other rounding. */
 #include "algorithms/algorithm.h"
 
 static const struct bs_option rtn_options[] = {{.name = NULL}};

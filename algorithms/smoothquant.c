@@ -3,9 +3,9 @@
  *   s_c = max|X_c|^alpha / max|W_c|^(1 - alpha),
  * the norm's output is divided by s and the linears' columns are multiplied by it.
  *
- * As mit-han-lab/smoothquant smooth.py: max|W_c| is taken over the rows of all linears of the set and
- * is at least 1e-5, s is at least 1e-5, and only sets behind a norm are smoothed (never o_proj and
- * down_proj). Arithmetic is float32 where the original uses the model's half precision. */
+ * As mit-han-lab/smoothquant smooth.py: max|W_c| is taken over the rows of all linears of the set
+ * and is at least 1e-5, s is at least 1e-5, and only sets behind a norm are smoothed (never o_proj
+ * and down_proj). Arithmetic is float32 where the original uses the model's half precision. */
 #include "algorithms/algorithm.h"
 
 #include <math.h>
@@ -30,8 +30,8 @@ static void smoothquant_needs(const void *options, struct bs_needs *needs)
 }
 
 /* column_max [in] = largest |weight| of each column over all linears of the set. */
-static void column_maxima(const struct bs_block *block, const struct bs_set *set,
-                          float *column_max, int in_features)
+static void column_maxima(const struct bs_block *block, const struct bs_set *set, float *column_max,
+                          int in_features)
 {
     for (int j = 0; j < in_features; j++)
         column_max[j] = 1e-5f;

@@ -38,7 +38,8 @@ static const struct flag {
     char letter;
     const char *help;
 } flags[] = {
-    {"output", "PATH", 'o', "where the result goes: the result file (run, plan), the folder (plot)"},
+    {"output", "PATH", 'o',
+     "where the result goes: the result file (run, plan), the folder (plot)"},
     {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
     {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
@@ -98,27 +99,33 @@ static char *chart_folder(const char *path)
                      ending ? "" : ".charts");
 }
 
-/* plots/ of the project the program was built in, so that it runs from any folder. In new memory. */
+/* `folder`/`below` in new memory where it holds the chart templates, else NULL. */
+static char *templates_in(const char *folder, const char *below)
+{
+    char *style = bs_printf("%s/%s/style.gp", folder, below);
+    bool there = style && !access(style, R_OK);
+    bs_free(style);
+    return there ? bs_printf("%s/%s", folder, below) : NULL;
+}
+
+/* The chart templates: where --plots says, in the current folder, or in the project or prefix that
+ * the program stands in, so that it runs from anywhere. In new memory. */
 static char *plots_folder(const struct arguments *args)
 {
     if (args->plots)
         return bs_strdup(args->plots);
-    if (!access("plots/style.gp", R_OK))
-        return bs_strdup("plots");
+    char *found = templates_in(".", "plots");
     char program[4096];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    for (int up = 0; length > 0 && up < 4; up++) {
+    while (!found && length > 0) {
         while (length > 0 && program[--length] != '/')
             continue;
         program[length] = 0;
-        char *folder = bs_printf("%s/plots", program), *style = bs_printf("%s/plots/style.gp", program);
-        bool there = folder && style && !access(style, R_OK);
-        bs_free(style);
-        if (there)
-            return folder;
-        bs_free(folder);
+        found = templates_in(program, "plots");
+        if (!found)
+            found = templates_in(program, "share/bitsweep/plots");
     }
-    return bs_strdup("plots");
+    return found ? found : bs_strdup("plots");
 }
 
 static enum bs_status draw(const struct bs_results *results, char *const *names, int num_names,
@@ -185,7 +192,8 @@ static int report_run(const struct arguments *args, const struct opened *opened,
     if (!status) {
         fflush(stdout);
         fprintf(stderr, "%s\n", opened->path);
-        status = draw(&results, opened->config.charts, opened->config.num_charts, args, folder, &err);
+        status =
+            draw(&results, opened->config.charts, opened->config.num_charts, args, folder, &err);
     }
     bs_free(folder);
     bs_results_release(&results);
@@ -247,7 +255,8 @@ static int style_of(const struct arguments *args, enum bs_table_style *style)
     if (!args->format)
         return EXIT_DONE;
     const char *near = bs_nearest_word(args->format, bs_table_styles);
-    fprintf(stderr, "bitsweep: format '%s', expected terminal, markdown, csv, latex or json%s%s%s\n",
+    fprintf(stderr,
+            "bitsweep: format '%s', expected terminal, markdown, csv, latex or json%s%s%s\n",
             args->format, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return EXIT_INPUT;
 }
@@ -317,7 +326,7 @@ static int command_describe(const struct arguments *args)
         return EXIT_DONE;
     }
     return bs_describe_one(args->operands[0], stdout, args->markdown, &err) ? fail(&err)
-                                                                             : EXIT_DONE;
+                                                                            : EXIT_DONE;
 }
 
 static const struct command commands[] = {
@@ -408,14 +417,14 @@ static int take_flag(const struct command *command, char letter, const char *val
         return EXIT_DONE;
     case 'm':
         args->memory = parse_size(value);
-        return args->memory > 0 ? EXIT_DONE
-                                : usage_error(command, "--memory takes a size such as 900M, not",
-                                              value);
+        return args->memory > 0
+                   ? EXIT_DONE
+                   : usage_error(command, "--memory takes a size such as 900M, not", value);
     case 't':
         args->threads = parse_count(value);
-        return args->threads ? EXIT_DONE
-                             : usage_error(command, "--threads takes a number from 1 to 4096, not",
-                                           value);
+        return args->threads
+                   ? EXIT_DONE
+                   : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
     case 'd':
         args->markdown = true;
         return EXIT_DONE;
@@ -432,9 +441,9 @@ static int parse_arguments(const struct command *command, int argc, char **argv,
     int count = 0, letter;
     for (int i = 0; i < NUM_FLAGS; i++)
         if (strchr(command->options, flags[i].letter))
-            longs[count++] = (struct option){flags[i].name,
-                                             flags[i].argument ? required_argument : no_argument,
-                                             NULL, flags[i].letter};
+            longs[count++] =
+                (struct option){flags[i].name, flags[i].argument ? required_argument : no_argument,
+                                NULL, flags[i].letter};
     opterr = 0;
     while ((letter = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
         if (letter == ':')

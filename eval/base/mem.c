@@ -73,10 +73,7 @@ char *bs_printf(const char *format, ...)
     return text;
 }
 
-void bs_free(void *memory)
-{
-    free(memory);
-}
+void bs_free(void *memory) { free(memory); }
 
 long bs_alloc_fail_at(long n)
 {

@@ -23,10 +23,7 @@ enum bs_status bs_parallel(int count, bs_task *task, void *context, struct bs_er
     return failed < count ? err->status : BS_OK;
 }
 
-int bs_threads(void)
-{
-    return omp_get_max_threads();
-}
+int bs_threads(void) { return omp_get_max_threads(); }
 
 void bs_set_threads(int threads)
 {
@@ -40,10 +37,7 @@ double bs_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-size_t bs_scratch_floats(size_t count)
-{
-    return (count + 15) / 16 * 16;
-}
+size_t bs_scratch_floats(size_t count) { return (count + 15) / 16 * 16; }
 
 struct bs_scratch *bs_scratch_create(int threads, size_t floats)
 {

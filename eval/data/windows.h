@@ -20,9 +20,9 @@ struct bs_windows {
     struct bs_digest digest; /* of ids, windows and tokens */
 };
 
-/* Tokenizes the file at `path` and cuts `windows` of `tokens` (sequential: 0 = as many whole windows
- * as the text holds, the rest dropped). BS_EIO, or BS_ECONFIG where the text is too short, naming
- * what it has and what is asked. Ids are checked against vocab_size. */
+/* Tokenizes the file at `path` and cuts `windows` of `tokens` (sequential: 0 = as many whole
+ * windows as the text holds, the rest dropped). BS_EIO, or BS_ECONFIG where the text is too short,
+ * naming what it has and what is asked. Ids are checked against vocab_size. */
 enum bs_status bs_windows_load(const struct bs_tokenizer *tokenizer, const char *path,
                                enum bs_sampling sampling, int seed, int windows, int tokens,
                                int vocab_size, struct bs_windows *out, struct bs_error *err);

@@ -13,10 +13,7 @@ void bs_blas_init(void)
     omp_set_num_threads(threads);
 }
 
-const char *bs_blas_name(void)
-{
-    return openblas_get_config();
-}
+const char *bs_blas_name(void) { return openblas_get_config(); }
 
 void bs_gemm_nt(int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
                 float beta, float *c, int ldc)

@@ -1,6 +1,7 @@
-/* Matrix products and factorisations: shape-named calls on OpenBLAS and LAPACKE, single-threaded, so
- * that a product has the same bits wherever and on however many threads the program runs it. Call
- * them from bs_parallel tasks. Matrices are float32, row-major; ld* are row strides in elements. */
+/* Matrix products and factorisations: shape-named calls on OpenBLAS and LAPACKE, single-threaded,
+ * so that a product has the same bits wherever and on however many threads the program runs it.
+ * Call them from bs_parallel tasks. Matrices are float32, row-major; ld* are row strides in
+ * elements. */
 #ifndef BS_EVAL_LINALG_BLAS_H
 #define BS_EVAL_LINALG_BLAS_H
 

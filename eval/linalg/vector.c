@@ -54,10 +54,7 @@ static double sum_lanes(const double *lanes)
     return sum;
 }
 
-double bs_sum_squares(const float *x, size_t count)
-{
-    return bs_dot(x, x, count);
-}
+double bs_sum_squares(const float *x, size_t count) { return bs_dot(x, x, count); }
 
 double bs_dot(const float *x, const float *y, size_t count)
 {

@@ -1,6 +1,6 @@
-/* What is measured at a token: its negative log-likelihood, and how far a model's distribution of the
- * next token is from the unquantized model's. All in nats; log-softmax in double with the maximum
- * subtracted. */
+/* What is measured at a token: its negative log-likelihood, and how far a model's distribution of
+ * the next token is from the unquantized model's. All in nats; log-softmax in double with the
+ * maximum subtracted. */
 #ifndef BS_EVAL_METRICS_TOKEN_METRICS_H
 #define BS_EVAL_METRICS_TOKEN_METRICS_H
 

@@ -32,7 +32,8 @@ struct bs_rope *bs_rope_create(const struct bs_architecture *a, int tokens)
         return NULL;
     }
     for (int j = 0; j < rope->half; j++) {
-        /* In float as transformers has it: the rounding of the frequency shows at late positions. */
+        /* In float as transformers has it: the rounding of the frequency shows at late positions.
+         */
         float power = powf((float)a->rope_theta, (float)(2 * j) / (float)a->head_dim);
         float frequency = 1.0f / power;
         for (int t = 0; t < tokens; t++) {

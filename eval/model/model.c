@@ -54,7 +54,8 @@ static enum bs_status check_tensors(struct bs_model *model, struct bs_error *err
     const struct bs_architecture *a = &model->architecture;
     const struct bs_checkpoint *checkpoint = model->checkpoint;
     int64_t matrix[] = {a->vocab_size, a->hidden_size};
-    if (bs_checkpoint_require(checkpoint, a->family->embedding, 2, matrix, &model->embedding, err) ||
+    if (bs_checkpoint_require(checkpoint, a->family->embedding, 2, matrix, &model->embedding,
+                              err) ||
         bs_checkpoint_require(checkpoint, a->family->final_norm, 1, (int64_t[]){a->hidden_size},
                               &model->final_norm, err))
         return err->status;
@@ -77,10 +78,10 @@ static enum bs_status check_tensors(struct bs_model *model, struct bs_error *err
 static void digest_architecture(const struct bs_architecture *a, struct bs_digest_state *digest)
 {
     char text[512];
-    int length = snprintf(text, sizeof text, "%s %d %d %d %d %d %d %d %.9g %.17g %d",
-                          a->family->model_type, a->hidden_size, a->intermediate_size,
-                          a->num_layers, a->num_heads, a->num_kv_heads, a->head_dim, a->vocab_size,
-                          (double)a->norm_eps, a->rope_theta, a->tied_head);
+    int length =
+        snprintf(text, sizeof text, "%s %d %d %d %d %d %d %d %.9g %.17g %d", a->family->model_type,
+                 a->hidden_size, a->intermediate_size, a->num_layers, a->num_heads, a->num_kv_heads,
+                 a->head_dim, a->vocab_size, (double)a->norm_eps, a->rope_theta, a->tied_head);
     bs_digest_add(digest, text, (size_t)length);
 }
 
@@ -124,17 +125,13 @@ const struct bs_architecture *bs_model_architecture(const struct bs_model *model
     return &model->architecture;
 }
 
-struct bs_digest bs_model_digest(const struct bs_model *model)
-{
-    return model->digest;
-}
+struct bs_digest bs_model_digest(const struct bs_model *model) { return model->digest; }
 
 size_t bs_model_other_parameters(const struct bs_model *model)
 {
     const struct bs_architecture *a = &model->architecture;
     size_t hidden = (size_t)a->hidden_size, matrix = (size_t)a->vocab_size * hidden;
-    return matrix * (a->tied_head ? 1 : 2) + hidden +
-           (size_t)a->num_layers * BS_NUM_NORMS * hidden;
+    return matrix * (a->tied_head ? 1 : 2) + hidden + (size_t)a->num_layers * BS_NUM_NORMS * hidden;
 }
 
 void bs_model_embed(const struct bs_model *model, const int32_t *ids, int tokens, float *out)

@@ -16,7 +16,8 @@ enum bs_role { BS_Q, BS_K, BS_V, BS_O, BS_GATE, BS_UP, BS_DOWN, BS_NUM_ROLES };
 
 enum { BS_NUM_NORMS = 2, BS_MAX_SET = 3, BS_MAX_SETS = 4 };
 
-/* The part of a block whose output tells how well a set of linears does (AWQ's inspected module). */
+/* The part of a block whose output tells how well a set of linears does (AWQ's inspected module).
+ */
 enum bs_module { BS_MODULE_ATTENTION, BS_MODULE_MLP, BS_MODULE_LINEAR };
 
 /* Linears that read the same input, and what stands right before them: a norm, or a linear whose
@@ -25,14 +26,14 @@ struct bs_set {
     const char *name; /* "attn_input" */
     int num_linears;
     enum bs_role linears[BS_MAX_SET];
-    int norm;                /* index into bs_block.norms, or -1 */
-    int previous;            /* enum bs_role of the linear before, or -1 */
-    enum bs_module module;   /* where the error is looked at */
+    int norm;              /* index into bs_block.norms, or -1 */
+    int previous;          /* enum bs_role of the linear before, or -1 */
+    enum bs_module module; /* where the error is looked at */
 };
 
 /* A model family: one row of data, read by one generic block. */
 struct bs_family {
-    const char *model_type; /* config.json's */
+    const char *model_type;                    /* config.json's */
     const char *embedding, *final_norm, *head; /* tensor names */
     const char *block;                         /* printf format with one %d */
     const char *norms[BS_NUM_NORMS];           /* below the block: before attention, before MLP */
@@ -56,8 +57,8 @@ struct bs_architecture {
     bool tied_head;
 };
 
-/* Reads `directory`/config.json. A key that changes the forward pass in a way bitsweep does not know
- * is BS_EUNSUPPORTED, never ignored; a missing or wrong one BS_EDATA. */
+/* Reads `directory`/config.json. A key that changes the forward pass in a way bitsweep does not
+ * know is BS_EUNSUPPORTED, never ignored; a missing or wrong one BS_EDATA. */
 enum bs_status bs_architecture_read(const char *directory, struct bs_architecture *architecture,
                                     struct bs_error *err);
 
@@ -67,8 +68,8 @@ int bs_in_features(const struct bs_architecture *architecture, enum bs_role role
 
 struct bs_model;
 
-/* Opens a model directory: config.json and the checkpoint, every tensor present with the right shape
- * and finite. Weights stay in the map until a block asks for them. */
+/* Opens a model directory: config.json and the checkpoint, every tensor present with the right
+ * shape and finite. Weights stay in the map until a block asks for them. */
 enum bs_status bs_model_open(const char *directory, struct bs_model **model, struct bs_error *err);
 void bs_model_free(struct bs_model *model);
 const struct bs_architecture *bs_model_architecture(const struct bs_model *model);
@@ -90,14 +91,14 @@ struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
     enum bs_role role;
     int out_features, in_features;
-    float *weight;          /* [out][in] */
-    float *in_scale;        /* [in] */
-    float *out_scale;       /* [out] */
-    struct bs_codes codes;  /* codes.codes is NULL until quantized */
+    float *weight;         /* [out][in] */
+    float *in_scale;       /* [in] */
+    float *out_scale;      /* [out] */
+    struct bs_codes codes; /* codes.codes is NULL until quantized */
     /* What quantizing it took, for the record. */
-    double damping;         /* percdamp that held, 0 where none is used */
-    int dead_columns;       /* input channels that never fired */
-    bool fallback;          /* the algorithm could not do what was asked and did something else */
+    double damping;   /* percdamp that held, 0 where none is used */
+    int dead_columns; /* input channels that never fired */
+    bool fallback;    /* the algorithm could not do what was asked and did something else */
     double seconds;
 };
 
@@ -118,13 +119,14 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
 
 /* Copies weights, norms and scales of a block into `to`, which is either zero or an earlier copy of
  * the same shape whose memory is used again. Codes are not copied. */
-enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, struct bs_error *err);
+enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
+                             struct bs_error *err);
 void bs_block_release(struct bs_block *block);
 
 /* Multiplies the columns of every linear in the set by scale [in] and divides what stands before
- * them, so that the block computes the same function. The set has a norm or a previous linear. For a
- * previous linear with fewer rows than the set has columns the last rows are meant (fused layouts),
- * equal counts here. */
+ * them, so that the block computes the same function. The set has a norm or a previous linear. For
+ * a previous linear with fewer rows than the set has columns the last rows are meant (fused
+ * layouts), equal counts here. */
 void bs_block_fold(struct bs_block *block, int set, const float *scale);
 
 /* What a forward pass shows on the way; members may be NULL. Called from parallel threads. */
@@ -176,7 +178,8 @@ enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                             struct bs_error *err);
 void bs_head_release(struct bs_head *head);
 
-/* logits [tokens][vocab_size] of x [tokens][hidden_size]; scratch for tokens * hidden_size floats. */
+/* logits [tokens][vocab_size] of x [tokens][hidden_size]; scratch for tokens * hidden_size floats.
+ */
 void bs_head_forward(const struct bs_head *head, const float *x, int tokens, float *logits,
                      struct bs_scratch *scratch);
 

@@ -1,17 +1,16 @@
-/* The three published integer grids, all in float32. Every one decodes scale * (code - zero_point) and
- * encodes clip(rte(x / scale) + zero_point, 0, maxq) with maxq = 2^bits - 1 and rte = nearest, ties to
- * even; they differ in the range that scale and zero_point are made from.
+/* The three published integer grids, all in float32. Every one decodes scale * (code - zero_point)
+ * and encodes clip(rte(x / scale) + zero_point, 0, maxq) with maxq = 2^bits - 1 and rte = nearest,
+ * ties to even; they differ in the range that scale and zero_point are made from.
  *
- * gptq         IST-DASLab/gptq quant.py. The range always contains 0. Symmetric: hi = max(|lo|, hi),
- *              lo = -hi only where lo < 0, zero_point = 2^(bits-1): the levels are not symmetric
- *              around 0, and a group without negative values wastes half its range, as there.
- *              scale = (hi - lo) / maxq; an all-zero group has lo, hi = -1, 1.
- * awq          mit-han-lab/llm-awq quantizer.py. The range need not contain 0: zero_point is clipped.
- *              hi - lo is at least 1e-5. Symmetric (its forks; the original cannot run it):
- *              scale = max(|x|, 1e-5) / (2^(bits-1) - 1).
- * smoothquant  mit-han-lab/smoothquant fake_quant.py. Symmetric only, the awq scale. The original does
- *              not clip, and need not: its scale is always the group's own. A static activation
- *              scale can be exceeded; then codes clip at the ends. */
+ * gptq         IST-DASLab/gptq quant.py. The range always contains 0. Symmetric: hi = max(|lo|,
+ * hi), lo = -hi only where lo < 0, zero_point = 2^(bits-1): the levels are not symmetric around 0,
+ * and a group without negative values wastes half its range, as there. scale = (hi - lo) / maxq; an
+ * all-zero group has lo, hi = -1, 1. awq          mit-han-lab/llm-awq quantizer.py. The range need
+ * not contain 0: zero_point is clipped. hi - lo is at least 1e-5. Symmetric (its forks; the
+ * original cannot run it): scale = max(|x|, 1e-5) / (2^(bits-1) - 1). smoothquant
+ * mit-han-lab/smoothquant fake_quant.py. Symmetric only, the awq scale. The original does not clip,
+ * and need not: its scale is always the group's own. A static activation scale can be exceeded;
+ * then codes clip at the ends. */
 #include "eval/quant/format.h"
 
 #include <math.h>
@@ -55,15 +54,9 @@ const struct bs_option bs_activations_options[] = {
     {.name = NULL},
 };
 
-static int maxq(const struct bs_format *format)
-{
-    return (1 << format->bits) - 1;
-}
+static int maxq(const struct bs_format *format) { return (1 << format->bits) - 1; }
 
-static int middle(const struct bs_format *format)
-{
-    return 1 << (format->bits - 1);
-}
+static int middle(const struct bs_format *format) { return 1 << (format->bits - 1); }
 
 /* The range of a group whose extremes are low and high. */
 static void gptq_range(const struct bs_format *format, float *low, float *high)
@@ -100,8 +93,8 @@ static struct bs_params absmax_params(const struct bs_format *format, float low,
 {
     const float least = 1e-5f;
     if (format->symmetric)
-        return (struct bs_params){.scale = (high > least ? high : least) /
-                                           (float)(middle(format) - 1),
+        return (struct bs_params){.scale =
+                                      (high > least ? high : least) / (float)(middle(format) - 1),
                                   .zero_point = middle(format)};
     float width = high - low > least ? high - low : least;
     struct bs_params params = {.scale = width / (float)maxq(format)};
@@ -122,10 +115,7 @@ static const struct grid_rule {
     [BS_GRID_SMOOTHQUANT] = {BS_SYMMETRIC, true, absmax_range, absmax_params},
 };
 
-const char *bs_grid_name(enum bs_grid grid)
-{
-    return grid_words[grid];
-}
+const char *bs_grid_name(enum bs_grid grid) { return grid_words[grid]; }
 
 enum bs_status bs_format_resolve(struct bs_format *format, enum bs_grid preferred,
                                  struct bs_error *err)

@@ -1,4 +1,5 @@
-/* Number formats: how a group of values is fitted, rounded and decoded. The only rounding there is. */
+/* Number formats: how a group of values is fitted, rounded and decoded. The only rounding there is.
+ */
 #ifndef BS_EVAL_QUANT_FORMAT_H
 #define BS_EVAL_QUANT_FORMAT_H
 
@@ -76,12 +77,12 @@ void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, 
 struct bs_codes {
     struct bs_format format;
     int out_features, in_features;
-    int groups;       /* per row: ceil(in_features / group_size); 1 for channel and tensor */
-    uint8_t *codes;   /* [out_features][in_features] */
-    float *scale;     /* [out_features][groups]; tensor: one value */
+    int groups;          /* per row: ceil(in_features / group_size); 1 for channel and tensor */
+    uint8_t *codes;      /* [out_features][in_features] */
+    float *scale;        /* [out_features][groups]; tensor: one value */
     uint8_t *zero_point; /* as scale */
-    int *group_index; /* [in_features], group of each column where it is not j / group_size
-                       * (GPTQ with act_order and groups fitted on the way), else NULL */
+    int *group_index;    /* [in_features], group of each column where it is not j / group_size
+                          * (GPTQ with act_order and groups fitted on the way), else NULL */
 };
 
 /* Allocates codes, scale and zero_point for a resolved format. BS_ENOMEM. */

@@ -9,8 +9,8 @@
 
 enum { TILE = 128 }; /* of the Hessian: the unit of work that one thread adds up, in window order */
 
-/* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs in
- * its slot, and the sums over windows are then taken in window order, whatever the batch. */
+/* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs
+ * in its slot, and the sums over windows are then taken in window order, whatever the batch. */
 struct pass {
     const struct bs_block *block;
     const struct bs_rope *rope;
@@ -19,7 +19,7 @@ struct pass {
     struct bs_statistics *statistics;
     struct bs_ranges *ranges;
     struct bs_scratch *scratch;
-    int first, slots;          /* windows first .. first + slots - 1 are in the slots */
+    int first, slots; /* windows first .. first + slots - 1 are in the slots */
     struct slot *slot;
 };
 
@@ -35,8 +35,7 @@ enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens,
                               struct bs_error *err)
 {
     *stream = (struct bs_stream){windows, tokens, width, NULL};
-    stream->data =
-        bs_alloc((size_t)windows * (size_t)tokens, (size_t)width * sizeof *stream->data);
+    stream->data = bs_alloc((size_t)windows * (size_t)tokens, (size_t)width * sizeof *stream->data);
     return stream->data ? BS_OK : bs_fail_memory(err);
 }
 
@@ -151,9 +150,8 @@ static enum bs_status check_finite(const float *x, int window, int tokens, int w
     size_t count = (size_t)tokens * (size_t)width, bad = bs_first_not_finite(x, count);
     if (bad == count)
         return BS_OK;
-    return bs_fail(err, BS_ENUMERIC,
-                   "the output is not finite at window %d, token %d, channel %d", window,
-                   (int)(bad / (size_t)width), (int)(bad % (size_t)width));
+    return bs_fail(err, BS_ENUMERIC, "the output is not finite at window %d, token %d, channel %d",
+                   window, (int)(bad / (size_t)width), (int)(bad % (size_t)width));
 }
 
 static enum bs_status forward_window(void *context, int index, int thread, struct bs_error *err)

@@ -24,8 +24,8 @@ struct bs_ranges {
 /* One pass of `inputs` through the block, without activation quantization.
  * needs: what to collect into `statistics` (released by bs_statistics_release); NULL = nothing.
  * ranges: filled where not NULL. outputs: the block's outputs where not NULL; may be `inputs`.
- * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_ENUMERIC naming window and token where
- * an output is not finite. */
+ * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_ENUMERIC naming window and token
+ * where an output is not finite. */
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
                             const struct bs_stream *inputs, const struct bs_needs *needs,
                             struct bs_statistics *statistics, struct bs_ranges *ranges,

@@ -42,7 +42,9 @@ void bs_progress_report(void *context, int done, int total)
     char gone[32], left[32];
     format_seconds(spent, gone, sizeof gone);
     format_seconds(share > 0 ? spent / share - spent : 0, left, sizeof left);
-    fprintf(stderr, progress->terminal ? "\r%3d %%  %s, about %s left\033[K" : "%3d %%  %s, about %s left\n",
+    fprintf(stderr,
+            progress->terminal ? "\r%3d %%  %s, about %s left\033[K"
+                               : "%3d %%  %s, about %s left\n",
             (int)(100 * share), gone, left);
 }
 

@@ -52,8 +52,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return bs_fail_memory(err);
-    fprintf(out, "numerics: %d\nmodel: %s\n", NUMERICS_VERSION,
-            bs_model_digest(sweep->model).hex);
+    fprintf(out, "numerics: %d\nmodel: %s\n", NUMERICS_VERSION, bs_model_digest(sweep->model).hex);
     bs_recipe_print(recipe, out);
     if (bs_recipe_needs_calibration(recipe))
         print_windows("calibration", &sweep->calibration, out);

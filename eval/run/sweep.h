@@ -43,8 +43,8 @@ struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep);
 struct bs_sweep_plan {
     int open_trials;
     int recipes, walks, recipes_a_walk; /* the unquantized model, on every walk, not counted */
-    double bytes;            /* at most, of the fullest walk */
-    double evaluation_flops; /* all walks, the unquantized model included */
+    double bytes;                       /* at most, of the fullest walk */
+    double evaluation_flops;            /* all walks, the unquantized model included */
     double calibration_flops;
 };
 

@@ -89,8 +89,8 @@ static const char *calibrate_on_text(const struct bs_recipe *recipe)
     const char *text = "none";
     for (int i = 0; i < recipe->num_stages; i++)
         if (recipe->stages[i].algorithm->needs)
-            text = bs_recipe_calibrates_on(recipe, i) == BS_ON_QUANTIZED ? "quantized"
-                                                                         : "unquantized";
+            text =
+                bs_recipe_calibrates_on(recipe, i) == BS_ON_QUANTIZED ? "quantized" : "unquantized";
     return text;
 }
 
@@ -102,20 +102,23 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
     bs_recipe_label(recipe, row->label, sizeof row->label);
     bs_recipe_algorithm_name(recipe, row->algorithm, sizeof row->algorithm);
     bs_recipe_options_text(recipe, row->options, sizeof row->options);
-    copy_text(row->grid, sizeof row->grid, weights ? bs_grid_name((enum bs_grid)recipe->weights.grid) : "none");
-    copy_text(row->range, sizeof row->range, !weights                                   ? "none"
-                          : recipe->weights.range == BS_RANGE_MSE ? "mse"
-                                                                     : "minmax");
-    copy_text(row->granularity, sizeof row->granularity, granularity_text(&recipe->weights, text, sizeof text));
-    copy_text(row->activation_granularity, sizeof row->activation_granularity, recipe->activations.bits == BS_BITS_NONE
-                                               ? "none"
-                                               : act_granularity[recipe->activations.granularity]);
+    copy_text(row->grid, sizeof row->grid,
+              weights ? bs_grid_name((enum bs_grid)recipe->weights.grid) : "none");
+    copy_text(row->range, sizeof row->range,
+              !weights                                ? "none"
+              : recipe->weights.range == BS_RANGE_MSE ? "mse"
+                                                      : "minmax");
+    copy_text(row->granularity, sizeof row->granularity,
+              granularity_text(&recipe->weights, text, sizeof text));
+    copy_text(row->activation_granularity, sizeof row->activation_granularity,
+              recipe->activations.bits == BS_BITS_NONE
+                  ? "none"
+                  : act_granularity[recipe->activations.granularity]);
     copy_text(row->calibrate_on, sizeof row->calibrate_on, calibrate_on_text(recipe));
     row->bits = recipe->weights.bits;
     row->symmetric = weights && recipe->weights.symmetric;
     row->activation_bits = recipe->activations.bits;
 }
-
 
 static enum bs_status summarise_kld(const float *kld, int windows, int predictions,
                                     struct bs_row *row, struct bs_error *err)
@@ -186,14 +189,14 @@ static enum bs_status summarise(const struct bs_token_figures *figures,
 static void blank_figures(struct bs_row *row)
 {
     double *const figures[] = {
-        &row->perplexity,   &row->perplexity_se,         &row->nll,
-        &row->nll_se,       &row->perplexity_delta,      &row->perplexity_delta_se,
-        &row->nll_delta,    &row->nll_delta_se,          &row->kld_mean,
-        &row->kld_mean_se,  &row->kld_median,            &row->kld_p90,
-        &row->kld_p95,      &row->kld_p99,               &row->kld_p999,
-        &row->kld_max,      &row->same_top,              &row->same_top_se,
-        &row->weight_mse,   &row->sqnr_db,               &row->relative_output_error,
-        &row->cosine,       &row->bits_per_weight,       &row->bytes,
+        &row->perplexity,       &row->perplexity_se,    &row->nll,
+        &row->nll_se,           &row->perplexity_delta, &row->perplexity_delta_se,
+        &row->nll_delta,        &row->nll_delta_se,     &row->kld_mean,
+        &row->kld_mean_se,      &row->kld_median,       &row->kld_p90,
+        &row->kld_p95,          &row->kld_p99,          &row->kld_p999,
+        &row->kld_max,          &row->same_top,         &row->same_top_se,
+        &row->weight_mse,       &row->sqnr_db,          &row->relative_output_error,
+        &row->cosine,           &row->bits_per_weight,  &row->bytes,
         &row->compression_ratio};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         *figures[i] = NAN;
@@ -336,8 +339,8 @@ enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double mem
     bs_progress_start(&progress, quiet, (layers + 1) * (plan.recipes + 2 * plan.walks));
     enum bs_status status = BS_OK;
     for (int w = 0; w < plan.walks && !status; w++) {
-        status = run_walk(&run, &walk, &next, plan.recipes_a_walk, w + 1 == plan.walks, outcome,
-                          err);
+        status =
+            run_walk(&run, &walk, &next, plan.recipes_a_walk, w + 1 == plan.walks, outcome, err);
         progress.before += (layers + 1) * (plan.recipes_a_walk + 2);
     }
     bs_progress_end(&progress);

@@ -23,8 +23,7 @@ void bs_trial_shared_needs(const struct bs_recipe *recipe, bool first_block, str
     for (int i = 0; i < recipe->num_stages; i++) {
         struct bs_needs own;
         stage_needs(&recipe->stages[i], &own);
-        bool same_inputs =
-            first_block || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
+        bool same_inputs = first_block || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
         if (bs_needs_any(&own) && same_inputs && !quantizes_set_by_set(&recipe->stages[i])) {
             bs_needs_add(needs, &own);
             return;
@@ -50,10 +49,7 @@ bool bs_trial_uses_unquantized(const struct bs_recipe *recipe)
     return static_activations(recipe) || uses(recipe, BS_ON_UNQUANTIZED);
 }
 
-bool bs_trial_uses_own(const struct bs_recipe *recipe)
-{
-    return uses(recipe, BS_ON_QUANTIZED);
-}
+bool bs_trial_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
 
 /* A recipe being applied to a block. */
 struct applying {
@@ -66,9 +62,8 @@ struct applying {
 
 static const struct bs_stream *inputs_of(const struct applying *at, int stage)
 {
-    return bs_recipe_calibrates_on(at->recipe, stage) == BS_ON_QUANTIZED
-               ? at->inputs->quantized
-               : at->inputs->unquantized;
+    return bs_recipe_calibrates_on(at->recipe, stage) == BS_ON_QUANTIZED ? at->inputs->quantized
+                                                                         : at->inputs->unquantized;
 }
 
 /* Points the job at the statistics that `needs` asks for, taking them where nobody has. */
@@ -156,11 +151,9 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
                      at->inputs->scratch, err))
         return err->status;
     for (int s = 0; s < block->architecture->family->num_sets; s++)
-        block->set_params[s] =
-            bs_format_fit_range(&format, ranges.set_low[s], ranges.set_high[s]);
+        block->set_params[s] = bs_format_fit_range(&format, ranges.set_low[s], ranges.set_high[s]);
     for (int i = 0; i < 3; i++)
-        block->bmm_params[i] =
-            bs_format_fit_range(&format, ranges.bmm_low[i], ranges.bmm_high[i]);
+        block->bmm_params[i] = bs_format_fit_range(&format, ranges.bmm_low[i], ranges.bmm_high[i]);
     return BS_OK;
 }
 

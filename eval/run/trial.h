@@ -9,25 +9,26 @@
 struct bs_inputs {
     const struct bs_rope *rope;
     const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
-    const struct bs_stream *quantized;   /* the recipe's own; the same as above in the first block */
+    const struct bs_stream *quantized; /* the recipe's own; the same as above in the first block */
     /* Statistics of the original block on stream 0's inputs, and what they hold. */
     const struct bs_statistics *shared;
     const struct bs_needs *shared_needs;
     struct bs_scratch *scratch;
 };
 
-/* Rewrites `block`, a copy of the original, as the recipe says: afterwards its linears hold codes and
- * the weights these decode to, and its activations are set. */
+/* Rewrites `block`, a copy of the original, as the recipe says: afterwards its linears hold codes
+ * and the weights these decode to, and its activations are set. */
 enum bs_status bs_trial_quantize_block(const struct bs_recipe *recipe, struct bs_block *block,
                                        const struct bs_inputs *inputs, struct bs_error *err);
 
-/* What the first stage that looks at statistics needs of the original block on stream 0's inputs (in
- * the first block the recipe's own inputs are the same); nothing where an earlier stage has rewritten
- * the block by then. */
+/* What the first stage that looks at statistics needs of the original block on stream 0's inputs
+ * (in the first block the recipe's own inputs are the same); nothing where an earlier stage has
+ * rewritten the block by then. */
 void bs_trial_shared_needs(const struct bs_recipe *recipe, bool first_block,
                            struct bs_needs *needs);
 
-/* Whether the recipe looks at stream 0's calibration inputs beyond the first block; and at its own. */
+/* Whether the recipe looks at stream 0's calibration inputs beyond the first block; and at its own.
+ */
 bool bs_trial_uses_unquantized(const struct bs_recipe *recipe);
 bool bs_trial_uses_own(const struct bs_recipe *recipe);
 

@@ -180,8 +180,8 @@ static enum bs_status calibrate_reference(struct state *s, struct bs_statistics 
     for (int i = 0; i < s->num_passengers; i++)
         if (!s->passengers[i].status)
             bs_trial_shared_needs(s->passengers[i].recipe, first, needs);
-    bool goes_on = anyone(s, bs_trial_uses_unquantized) &&
-                   s->original.index + 1 < s->architecture->num_layers;
+    bool goes_on =
+        anyone(s, bs_trial_uses_unquantized) && s->original.index + 1 < s->architecture->num_layers;
     if (!s->reference.calibration.data || (!bs_needs_any(needs) && !goes_on))
         return BS_OK;
     return bs_calibrate(&s->original, s->rope, &s->reference.calibration, needs, shared, NULL,
@@ -284,8 +284,8 @@ static enum bs_status walk_block(struct state *s, int index, struct bs_error *er
     if (!status)
         status = calibrate_reference(s, &shared, &needs, err);
     if (!status && s->probe.windows)
-        status = bs_probe_fill(&s->probe, &s->original, s->rope, &s->reference.texts[0],
-                               s->scratch, err);
+        status = bs_probe_fill(&s->probe, &s->original, s->rope, &s->reference.texts[0], s->scratch,
+                               err);
     for (int i = 0; i < s->num_passengers && !status; i++) {
         visit(s, i, shared.windows ? &shared : NULL, &needs);
         tick(s, 1);
@@ -416,8 +416,8 @@ static void total_up(const struct state *s)
         if (!t->linears)
             continue;
         passenger->weight_mse = t->squared_error / t->weights;
-        passenger->sqnr_db =
-            t->squared_error > 0 ? 10 * log10(t->squared_weight / t->squared_error) : (double)INFINITY;
+        passenger->sqnr_db = t->squared_error > 0 ? 10 * log10(t->squared_weight / t->squared_error)
+                                                  : (double)INFINITY;
         passenger->relative_output_error = t->relative_output_error / t->linears;
         passenger->cosine = t->cosine / t->linears;
     }
@@ -486,8 +486,7 @@ static double block_weights(const struct bs_architecture *a)
 {
     double weights = 0;
     for (int r = 0; r < BS_NUM_ROLES; r++)
-        weights += (double)bs_out_features(a, (enum bs_role)r) *
-                   bs_in_features(a, (enum bs_role)r);
+        weights += (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
     return weights;
 }
 
@@ -507,8 +506,8 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     if (!needed)
         return bytes;
     /* Once for what is shared, once for a recipe that takes its own. */
-    bytes += 2 * bs_calibrate_bytes(a, &shared, walk->calibration->windows,
-                                    walk->calibration->tokens);
+    bytes +=
+        2 * bs_calibrate_bytes(a, &shared, walk->calibration->windows, walk->calibration->tokens);
     return bytes + (shared.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
 }
 
@@ -519,11 +518,11 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     const double process = 64e6;
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     double weights = block_weights(a), hidden = a->hidden_size;
-    struct bs_walk_memory memory = {
-        .fixed = process + weights * (2 * sizeof(float) + 1) +
-                 (double)bs_threads() * (double)scratch_floats(walk) * sizeof(float) +
-                 (double)a->vocab_size * hidden * sizeof(float) +
-                 quantizing_bytes(walk, recipes, num_recipes)};
+    struct bs_walk_memory memory = {.fixed = process + weights * (2 * sizeof(float) + 1) +
+                                             (double)bs_threads() * (double)scratch_floats(walk) *
+                                                 sizeof(float) +
+                                             (double)a->vocab_size * hidden * sizeof(float) +
+                                             quantizing_bytes(walk, recipes, num_recipes)};
     int probes = probe_windows(walk);
     if (probes)
         memory.fixed += (double)probes * walk->texts[0].tokens *

@@ -141,8 +141,8 @@ static void add_name(struct bs_sheet *sheet, const struct diff *diff, const stru
 static void add_pair(struct bs_sheet *sheet, const struct pair *pair)
 {
     const struct bs_row *a = pair->a, *b = pair->b;
-    bs_sheet_estimate(sheet, a->perplexity, a->perplexity_se, false);
-    bs_sheet_estimate(sheet, b->perplexity, b->perplexity_se, false);
+    bs_sheet_perplexity(sheet, a->perplexity, a->perplexity_se);
+    bs_sheet_perplexity(sheet, b->perplexity, b->perplexity_se);
     if (pair->identical)
         bs_sheet_text(sheet, "identical");
     else

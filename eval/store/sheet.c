@@ -99,7 +99,8 @@ static int decimals_of(double se)
     return decimals < 0 ? 0 : decimals > MOST_DECIMALS ? MOST_DECIMALS : decimals;
 }
 
-void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign)
+/* As bs_sheet_estimate, with at least so many digits behind the point. */
+static void add_estimate(struct bs_sheet *sheet, double mean, double se, bool sign, int least)
 {
     const char *plus = sign && mean > 0 ? "+" : "";
     if (!isfinite(mean))
@@ -108,9 +109,20 @@ void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign
         bs_sheet_text(sheet, "%s%.4g %s %s", plus, mean, plus_minus, se == 0 ? "0" : "n/a");
     else if (fabs(mean) >= 1e6 || se >= 1e6)
         bs_sheet_text(sheet, "%s%.3g %s %.2g", plus, mean, plus_minus, se);
-    else
-        bs_sheet_text(sheet, "%s%.*f %s %.*f", plus, decimals_of(se), mean, plus_minus,
-                      decimals_of(se), se);
+    else {
+        int decimals = decimals_of(se) > least ? decimals_of(se) : least;
+        bs_sheet_text(sheet, "%s%.*f %s %.*f", plus, decimals, mean, plus_minus, decimals, se);
+    }
+}
+
+void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign)
+{
+    add_estimate(sheet, mean, se, sign, 0);
+}
+
+void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se)
+{
+    add_estimate(sheet, mean, se, false, mean < 1000 ? 2 : 0);
 }
 
 void bs_sheet_rounded(struct bs_sheet *sheet, double value)

@@ -46,6 +46,10 @@ void bs_sheet_double(struct bs_sheet *sheet, double value);
  * no mean. `sign` puts a '+' before positive ones. */
 void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign);
 
+/* The same for a perplexity: below 1000 with at least two digits behind the point, as papers print
+ * them, even where the text is too short to make them certain. */
+void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se);
+
 /* A number without a standard error to three digits; an em dash for NaN. */
 void bs_sheet_rounded(struct bs_sheet *sheet, double value);
 

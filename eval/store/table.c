@@ -70,7 +70,7 @@ static void add_row(struct bs_sheet *sheet, const struct bs_row *row)
         bs_sheet_note(sheet, "failed: %s: %s", row->label, row->message);
     } else {
         bs_sheet_text(sheet, "%.2f", row->bits_per_weight);
-        bs_sheet_estimate(sheet, row->perplexity, row->perplexity_se, false);
+        bs_sheet_perplexity(sheet, row->perplexity, row->perplexity_se);
         add_differences(sheet, row);
         bs_sheet_rounded(sheet, row->compression_ratio);
         double quantize = isnan(row->seconds_quantize) ? 0 : row->seconds_quantize;

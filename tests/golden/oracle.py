@@ -17,13 +17,15 @@ and tokenizers; no GPU. PROVENANCE.md names the versions the stored files were m
     DATA="--model DIR --calibration FILE --evaluation FILE"
     oracle.py check  $AUTHORS $DATA --against reference.json [--only awq]
     oracle.py rows   $AUTHORS $DATA --carry reference.json --out new.json
+    oracle.py spread $AUTHORS $DATA --orders 1 2 3 --out spread.json [--only gptq]
     oracle.py layers $AUTHORS $DATA --out layers.json
     oracle.py tokens $DATA --out tokens.json
 
 'rows' keeps the rows of --carry as they are and computes those of ROWS that are missing there.
-'check' computes rows again and prints how far they are from the stored ones; with --shuffle SEED
-the calibration windows come in another order, which alters no sum but its rounding, so that the
-differences show how much of a figure is rounding noise.
+'check' computes rows again and prints how far they are from the stored ones. 'spread' computes
+each row with the calibration windows in other orders (0 is the given one, n the shuffle of seed n):
+that alters a sum over the windows only in its rounding, so the perplexities, which it adds to those
+already in the file, show how much of a figure is rounding noise.
 
 What the authors' modules expect and a plain CPU lacks is supplied around them, never inside:
   - Module.cuda, Tensor.cuda and torch.cuda.synchronize do nothing;
@@ -39,6 +41,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import struct
 import sys
 import types
@@ -302,8 +305,44 @@ def versions():
 
 def write_json(path, value):
     with open(path, "w", encoding="ascii") as file:
-        json.dump(value, file, indent=1)
-        file.write("\n")
+        file.write(layout(value) + "\n")
+
+
+def layout(value, pad=""):
+    """JSON with one line for each row, linear, set or case, and longer things opened out."""
+    if fits_a_line(value):
+        return json.dumps(value)
+    inner = pad + " "
+    if isinstance(value, dict):
+        parts = [json.dumps(key) + ": " + layout(part, inner) for key, part in value.items()]
+        return "{\n" + ",\n".join(inner + part for part in parts) + "\n" + pad + "}"
+    parts = [inner + (json.dumps(part) if is_record(part) else layout(part, inner))
+             for part in value]
+    return "[\n" + ",\n".join(parts) + "\n" + pad + "]"
+
+
+def fits_a_line(value):
+    """Scalars, lists of scalars, and small dictionaries."""
+    if isinstance(value, list):
+        return not any(isinstance(part, (dict, list)) for part in value)
+    return not isinstance(value, dict) or len(json.dumps(value)) <= 90
+
+
+def is_record(value):
+    """A dictionary whose parts all fit a line."""
+    return isinstance(value, dict) and all(fits_a_line(part) for part in value.values())
+
+
+ADDED_SETUP = {
+    "added": "the rows after those of the original set (from true_sequential on) were computed by "
+             "oracle.py, which runs llama_sequential, run_awq, get_act_scales and quantize_model of "
+             "the authors themselves, with the versions below",
+    "true_sequential": "the order k,v,q; o; up,gate; down of llama.py, each set after a new pass "
+                       "through the block with the earlier sets quantized",
+    "act_order without static_groups": "groups of consecutive columns in the permuted order",
+    "quantize_bmm_input": "the outputs of q_proj, k_proj and v_proj quantized like activations, "
+                          "before the rotary embedding",
+}
 
 
 def command_rows(args):
@@ -317,22 +356,53 @@ def command_rows(args):
             continue
         rows.append(measure(args, authors, row, calibration, evaluation))
         print(json.dumps(rows[-1]), flush=True)
+        reference["setup"].update(ADDED_SETUP, versions=versions())
         write_json(args.out, reference)
-    write_json(args.out, reference)
 
 
 def command_check(args):
     with open(args.against, encoding="utf-8") as file:
         stored = [row for row in json.load(file)["rows"] if wanted(args, settings_of(row))]
     authors, calibration, evaluation = prepare(args)
-    if args.shuffle is not None:
-        order = torch.Generator().manual_seed(args.shuffle)
-        calibration = calibration[torch.randperm(len(calibration), generator=order)]
     for want in stored:
         got = measure(args, authors, settings_of(want), calibration, evaluation)
         difference = got["perplexity"] / want["perplexity"] - 1
         print(f"{difference:+.2e}  {got['perplexity']:.10f}  {json.dumps(settings_of(want))}",
               flush=True)
+
+
+def command_spread(args):
+    authors, calibration, evaluation = prepare(args)
+    for row in (row for row in ROWS if wanted(args, row)):
+        for seed in args.orders:
+            perplexity = measure(args, authors, row, reordered(calibration, seed),
+                                 evaluation)["perplexity"]
+            print(seed, perplexity, json.dumps(row), flush=True)
+            add_perplexity(args.out, row, perplexity)
+
+
+def reordered(windows, seed):
+    if seed == 0:
+        return windows
+    return windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))]
+
+
+def add_perplexity(path, row, perplexity):
+    """Add one perplexity to those of its row in the file, which need not exist yet."""
+    spread = {"what": SPREAD_WHAT, "rows": []}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            spread = json.load(file)
+    found = [one for one in spread["rows"] if one["settings"] == row]
+    if not found:
+        found = [{"settings": row, "perplexities": []}]
+        spread["rows"].append(found[0])
+    found[0]["perplexities"].append(perplexity)
+    write_json(path, spread)
+
+
+SPREAD_WHAT = ("Perplexities of the same rows under changes that alter nothing but the rounding of "
+               "float32 sums: how far another correct implementation may be from reference.json.")
 
 
 def wanted(args, row):
@@ -353,7 +423,7 @@ def command_layers(args):
     for row in TRACED:
         print(json.dumps(row), flush=True)
         traces.append(trace(args, authors, row, calibration, evaluation[0]))
-    write_compact(args.out, {"what": LAYERS_WHAT, "fields": LAYERS_FIELDS, "versions": versions(),
+    write_json(args.out, {"what": LAYERS_WHAT, "fields": LAYERS_FIELDS, "versions": versions(),
                              "traces": traces})
 
 
@@ -472,32 +542,6 @@ def forward_figures(model, window):
             "logits_position_10": logits[10, :8].double().tolist()}
 
 
-def write_compact(path, value):
-    """JSON with one line for each linear and each set."""
-    text = json.dumps(value, indent=1)
-    for depth in (5, 4):
-        text = fold(text, depth)
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text + "\n")
-
-
-def fold(text, depth):
-    """Join the lines that are indented by at least depth to the line that opens them."""
-    lines = []
-    for line in text.split("\n"):
-        inside = len(line) - len(line.lstrip(" "))
-        closes = inside == depth - 1 and line.strip()[0] in "]}"
-        if lines and (inside >= depth or closes) and depth_of(lines[-1]) >= depth - 1:
-            lines[-1] += ("" if closes or lines[-1][-1] in "[{" else " ") + line.strip()
-        else:
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def depth_of(line):
-    return len(line) - len(line.lstrip(" "))
-
-
 LAYERS_WHAT = ("Intermediate figures of the runs behind some rows of reference.json, to find the "
                "first layer where another implementation departs from the authors' code.")
 LAYERS_FIELDS = {
@@ -537,16 +581,9 @@ def command_tokens(args):
     raw = [{"name": name, "utf8_hex": text.encode().hex(), "ids": encode(args, text)}
            for name, text in CASES_HEX]
     import tokenizers
-    write_tokens(args.out, {"what": TOKENS_WHAT, "tokenizers": tokenizers.__version__,
+    write_json(args.out, {"what": TOKENS_WHAT, "tokenizers": tokenizers.__version__,
                             "notes": TOKENS_NOTES, "texts": texts, "cases": cases,
                             "joined_ids": encode(args, joined), "hex_cases": raw})
-
-
-def write_tokens(path, value):
-    """JSON with one line for each text and case."""
-    text = fold(fold(json.dumps(value, indent=1), 4), 3)
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text + "\n")
 
 
 TOKENS_WHAT = "Token ids that the tokenizers library gives for the embedded model's tokenizer.json."
@@ -621,7 +658,7 @@ CASES_HEX = [("null", "a\0b \0 \0\0c")]
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("rows", "check", "layers", "tokens"):
+    for name in ("rows", "check", "spread", "layers", "tokens"):
         command = commands.add_parser(name)
         command.add_argument("--model", required=True)
         command.add_argument("--calibration", required=True)
@@ -635,7 +672,7 @@ def parse_arguments():
             command.add_argument("--only", default="", help="only rows whose JSON contains this")
     commands.choices["rows"].add_argument("--carry", required=True)
     commands.choices["check"].add_argument("--against", required=True)
-    commands.choices["check"].add_argument("--shuffle", type=int, metavar="SEED")
+    commands.choices["spread"].add_argument("--orders", type=int, nargs="+", required=True)
     return parser.parse_args()
 
 
@@ -650,7 +687,8 @@ def main():
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
-    {"rows": command_rows, "check": command_check, "layers": command_layers}[args.command](args)
+    {"rows": command_rows, "check": command_check, "spread": command_spread,
+     "layers": command_layers}[args.command](args)
 
 
 if __name__ == "__main__":
