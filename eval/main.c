@@ -1,4 +1,5 @@
 /* argv to one subcommand. The only place that exits, and the only one that opens stdout. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,7 +133,7 @@ static enum bs_status draw(const struct bs_results *results, char *const *names,
                            const struct arguments *args, const char *folder, struct bs_error *err)
 {
     char *plots = plots_folder(args);
-    enum bs_status status = plots && folder ? bs_make_directory(folder, err) : bs_fail_memory(err);
+    enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
     for (int i = 0; i < num_names && !status; i++) {
         status = bs_chart_draw(results, names[i], plots, folder, err);
         if (!status)
@@ -156,11 +157,24 @@ static void close_all(struct opened *opened)
     bs_free(opened->path);
 }
 
-/* Opens config, model and texts, and looks what an earlier run has done. */
-static int open_all(const struct arguments *args, struct opened *opened)
+/* Looks what an earlier run has done. */
+static int look_back(struct opened *opened)
 {
     struct bs_error err;
     struct bs_results results;
+    if (access(opened->path, F_OK))
+        return EXIT_DONE;
+    if (bs_results_read(opened->path, &results, &err))
+        return fail(&err);
+    bs_sweep_mark_done(&opened->sweep, &results);
+    bs_results_release(&results);
+    return EXIT_DONE;
+}
+
+/* Opens config, model and texts. */
+static int open_all(const struct arguments *args, struct opened *opened)
+{
+    struct bs_error err;
     memset(opened, 0, sizeof *opened);
     if (bs_config_load(args->operands[0], bs_chart_names, &opened->config, &err))
         return fail_config(&err);
@@ -169,15 +183,7 @@ static int open_all(const struct arguments *args, struct opened *opened)
         bs_fail_memory(&err);
         return fail(&err);
     }
-    if (bs_sweep_open(&opened->config, &opened->sweep, &err))
-        return fail(&err);
-    if (access(opened->path, F_OK))
-        return EXIT_DONE;
-    if (bs_results_read(opened->path, &results, &err))
-        return fail(&err);
-    bs_sweep_mark_done(&opened->sweep, &results);
-    bs_results_release(&results);
-    return EXIT_DONE;
+    return bs_sweep_open(&opened->config, &opened->sweep, &err) ? fail(&err) : EXIT_DONE;
 }
 
 static int report_run(const struct arguments *args, const struct opened *opened,
@@ -212,12 +218,13 @@ static int run_opened(const struct arguments *args, struct opened *opened)
     struct bs_results_lock *lock;
     if (bs_results_lock_take(opened->path, &lock, &err))
         return fail(&err);
-    enum bs_status status =
-        bs_sweep_run(&opened->sweep, opened->path, args->memory, args->quiet, &outcome, &err);
+    /* Under the lock, or a run that ends meanwhile is not seen. */
+    int code = look_back(opened);
+    if (!code && bs_sweep_run(&opened->sweep, opened->path, args->memory, args->quiet, &outcome,
+                              &err))
+        code = fail(&err);
     bs_results_unlock(lock);
-    if (status)
-        return fail(&err);
-    return report_run(args, opened, &outcome);
+    return code ? code : report_run(args, opened, &outcome);
 }
 
 static int command_run(const struct arguments *args)
@@ -236,6 +243,8 @@ static int command_plan(const struct arguments *args)
     struct bs_error err;
     struct bs_sweep_plan plan;
     int code = open_all(args, &opened);
+    if (!code)
+        code = look_back(&opened);
     if (!code && bs_sweep_plan(&opened.sweep, args->memory, &plan, &err))
         code = fail(&err);
     else if (!code)
@@ -408,7 +417,7 @@ static int take_flag(const struct command *command, char letter, const char *val
     switch (letter) {
     case 'o':
         args->output = value;
-        return EXIT_DONE;
+        return *value ? EXIT_DONE : usage_error(command, "--output takes a path, not", value);
     case 'f':
         args->format = value;
         return EXIT_DONE;
@@ -434,6 +443,14 @@ static int take_flag(const struct command *command, char letter, const char *val
     }
 }
 
+/* The word that getopt has just refused. It goes on to the next one only behind the last letter of
+ * a word of single letters ("-abc"). */
+static const char *unknown_word(int argc, char **argv)
+{
+    bool within = optopt && optind < argc && argv[optind][0] == '-' && argv[optind][1] == optopt;
+    return argv[within ? optind : optind - 1];
+}
+
 static int parse_arguments(const struct command *command, int argc, char **argv,
                            struct arguments *args, bool *help)
 {
@@ -449,7 +466,7 @@ static int parse_arguments(const struct command *command, int argc, char **argv,
         if (letter == ':')
             return usage_error(command, "a value is missing behind", argv[optind - 1]);
         if (letter == '?')
-            return usage_error(command, "unknown option", argv[optind - 1]);
+            return usage_error(command, "unknown option", unknown_word(argc, argv));
         if (letter == 'h')
             *help = true;
         else if (take_flag(command, (char)letter, optarg, args))
@@ -479,15 +496,27 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
+/* The exit status, unless what went to stdout is lost. The reason is known where the last of it
+ * fails; what failed before is only remembered. */
+static int finish(int code)
+{
+    bool flushed = !fflush(stdout);
+    if (flushed && !ferror(stdout))
+        return code;
+    fprintf(stderr, "bitsweep: standard output cannot be written%s%s\n", flushed ? "" : ": ",
+            flushed ? "" : strerror(errno));
+    return EXIT_INPUT;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         print_help(NULL, argc < 2 ? stderr : stdout);
-        return argc < 2 ? EXIT_INPUT : EXIT_DONE;
+        return argc < 2 ? EXIT_INPUT : finish(EXIT_DONE);
     }
     if (!strcmp(argv[1], "--version")) {
         printf("bitsweep %s (%s)\n", BS_VERSION, BS_COMMIT);
-        return EXIT_DONE;
+        return finish(EXIT_DONE);
     }
     const struct command *command = find_command(argv[1]);
     if (!command)
@@ -498,14 +527,9 @@ int main(int argc, char **argv)
         return EXIT_INPUT;
     if (help) {
         print_help(command, stdout);
-        return EXIT_DONE;
+        return finish(EXIT_DONE);
     }
     bs_set_threads(args.threads);
     bs_blas_init();
-    int code = command->run(&args);
-    if (fflush(stdout) || ferror(stdout)) {
-        perror("bitsweep: standard output");
-        return EXIT_INPUT;
-    }
-    return code;
+    return finish(command->run(&args));
 }
