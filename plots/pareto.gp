@@ -6,7 +6,7 @@ set rmargin at screen RIGHT
 set bmargin at screen BOTTOM
 set tmargin at screen TOP
 set title SECTION offset 0, -0.4
-set ylabel sprintf('increase of perplexity over unquantized (%.4g)', UNQUANTIZED) offset 0.8, 0
+set ylabel sprintf('increase of perplexity over unquantized (%.4g)', UNQUANTIZED) offset -1.4, 0
 set logscale xy
 set xrange [X_LOW : X_HIGH]
 set yrange [Y_LOW : Y_HIGH]
