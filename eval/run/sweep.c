@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/run/walk_cost.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
  * file never mixes the two. */

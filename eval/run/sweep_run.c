@@ -336,6 +336,10 @@ enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double mem
     struct bs_walk walk = bs_sweep_walk(sweep);
     walk.progress = bs_progress_report;
     walk.progress_context = &progress;
+    if (!quiet)
+        fprintf(stderr, "%d trials to run: %d recipes in %d walk%s, at most %.0f MB\n",
+                plan.open_trials, plan.recipes, plan.walks, plan.walks == 1 ? "" : "s",
+                plan.bytes / 1e6);
     bs_progress_start(&progress, quiet, (layers + 1) * (plan.recipes + 2 * plan.walks));
     enum bs_status status = BS_OK;
     for (int w = 0; w < plan.walks && !status; w++) {

@@ -9,14 +9,7 @@
 #include "eval/metrics/token_metrics.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
-
-/* Rows of logits that exist at a time in a thread: 64 for vocabularies up to 4096, fewer for larger
- * ones. It is a matter of the vocabulary alone, so that it cannot change a result. */
-static int logit_rows(const struct bs_architecture *a)
-{
-    int rows = (1 << 18) / a->vocab_size;
-    return rows > 64 ? 64 : rows < 4 ? 4 : rows;
-}
+#include "eval/run/walk_cost.h"
 
 /* What one version of the model carries from block to block. */
 struct carried {
@@ -145,30 +138,6 @@ static enum bs_status allocate_results(struct state *s, struct bs_error *err)
         }
     }
     return BS_OK;
-}
-
-static int longest_window(const struct bs_walk *walk)
-{
-    int tokens = walk->calibration ? walk->calibration->tokens : 1;
-    for (int t = 0; t < walk->num_texts; t++)
-        tokens = walk->texts[t].tokens > tokens ? walk->texts[t].tokens : tokens;
-    return tokens;
-}
-
-/* Scratch of a thread: of a block, or of the head's tile of logits. */
-static size_t scratch_floats(const struct bs_walk *walk)
-{
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    size_t rows = (size_t)logit_rows(a), vocab = (size_t)a->vocab_size;
-    size_t block = bs_block_scratch_floats(a, longest_window(walk));
-    size_t head = rows * (size_t)a->hidden_size + 4 * bs_scratch_floats(rows * vocab) + 64;
-    return block > head ? block : head;
-}
-
-static int probe_windows(const struct bs_walk *walk)
-{
-    int all = walk->num_texts ? walk->texts[0].windows : 0;
-    return walk->layer_error_windows < all ? walk->layer_error_windows : all;
 }
 
 /* Statistics on stream 0's inputs that passengers share, and stream 0's calibration moved on. */
@@ -354,7 +323,7 @@ static enum bs_status measure_window(void *context, int window, int thread, stru
     const struct heading *h = context;
     struct bs_scratch *scratch = &h->state->scratch[thread];
     int predictions = h->state->reference.texts[h->text].tokens - 1;
-    int tile = logit_rows(h->state->architecture);
+    int tile = bs_walk_logit_rows(h->state->architecture);
     for (int first = 0; first < predictions; first += tile) {
         size_t mark = scratch->used;
         int left = predictions - first;
@@ -426,10 +395,10 @@ static void total_up(const struct state *s)
 static enum bs_status start_walk(struct state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
-    int probes = probe_windows(walk);
+    int probes = bs_walk_probe_windows(walk);
     s->threads = bs_threads();
-    s->rope = bs_rope_create(s->architecture, longest_window(walk));
-    s->scratch = bs_scratch_create(s->threads, scratch_floats(walk));
+    s->rope = bs_rope_create(s->architecture, bs_walk_longest_window(walk));
+    s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk));
     s->carried = bs_calloc((size_t)s->num_passengers + 1, sizeof *s->carried);
     if (!s->rope || !s->scratch || !s->carried)
         return bs_fail_memory(err);
@@ -475,101 +444,4 @@ enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *pass
         total_up(&s);
     end_walk(&s);
     return status;
-}
-
-static double stream_bytes(const struct bs_windows *windows, int width)
-{
-    return (double)windows->windows * windows->tokens * width * (double)sizeof(float);
-}
-
-static double block_weights(const struct bs_architecture *a)
-{
-    double weights = 0;
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        weights += (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
-    return weights;
-}
-
-/* Statistics and working memory of the most demanding recipe: one is quantized at a time. */
-static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
-                               int num_recipes)
-{
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    struct bs_needs shared = {.hessian = false};
-    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
-    double bytes = (3 * widest * a->hidden_size + 2 * widest * widest) * (double)sizeof(float);
-    bool needed = false;
-    for (int i = 0; i < num_recipes; i++) {
-        bs_trial_shared_needs(recipes[i], true, &shared);
-        needed |= bs_recipe_needs_calibration(recipes[i]);
-    }
-    if (!needed)
-        return bytes;
-    /* Once for what is shared, once for a recipe that takes its own. */
-    bytes +=
-        2 * bs_calibrate_bytes(a, &shared, walk->calibration->windows, walk->calibration->tokens);
-    return bytes + (shared.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
-}
-
-struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
-                                     const struct bs_recipe *const *recipes, int num_recipes)
-{
-    /* The program, its libraries and the buffers they keep. */
-    const double process = 64e6;
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double weights = block_weights(a), hidden = a->hidden_size;
-    struct bs_walk_memory memory = {.fixed = process + weights * (2 * sizeof(float) + 1) +
-                                             (double)bs_threads() * (double)scratch_floats(walk) *
-                                                 sizeof(float) +
-                                             (double)a->vocab_size * hidden * sizeof(float) +
-                                             quantizing_bytes(walk, recipes, num_recipes)};
-    int probes = probe_windows(walk);
-    if (probes)
-        memory.fixed += (double)probes * walk->texts[0].tokens *
-                        (3 * hidden + a->intermediate_size) * (double)sizeof(float);
-    bool own = false, reference = false;
-    for (int i = 0; i < num_recipes; i++) {
-        own |= bs_trial_uses_own(recipes[i]);
-        reference |= bs_trial_uses_unquantized(recipes[i]);
-    }
-    if (walk->calibration)
-        memory.fixed += (reference ? 2 : 1) * stream_bytes(walk->calibration, a->hidden_size);
-    if (own)
-        memory.per_passenger += stream_bytes(walk->calibration, a->hidden_size);
-    for (int t = 0; t < walk->num_texts; t++) {
-        const struct bs_windows *text = &walk->texts[t];
-        memory.fixed += stream_bytes(text, a->hidden_size);
-        memory.per_passenger += stream_bytes(text, a->hidden_size) +
-                                (double)text->windows * text->tokens * (2 * sizeof(float) + 1);
-    }
-    memory.per_passenger +=
-        (double)a->num_layers * BS_NUM_ROLES * (double)sizeof(struct bs_layer_row);
-    return memory;
-}
-
-/* Of one pass of a window of these tokens through the blocks. */
-static double window_flops(const struct bs_architecture *a, double tokens)
-{
-    double attention = 2 * tokens * a->num_heads * a->head_dim; /* causal: half of all pairs */
-    return 2 * tokens * a->num_layers * (block_weights(a) + attention / 2);
-}
-
-double bs_walk_evaluation_flops(const struct bs_walk *walk)
-{
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double flops = 0;
-    for (int t = 0; t < walk->num_texts; t++) {
-        double tokens = walk->texts[t].tokens;
-        flops += walk->texts[t].windows *
-                 (window_flops(a, tokens) + 2 * tokens * a->vocab_size * a->hidden_size);
-    }
-    return flops;
-}
-
-double bs_walk_calibration_flops(const struct bs_walk *walk)
-{
-    if (!walk->calibration)
-        return 0;
-    return walk->calibration->windows *
-           window_flops(bs_model_architecture(walk->model), walk->calibration->tokens);
 }

@@ -49,16 +49,4 @@ struct bs_walk {
 enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
                            int num_passengers, struct bs_error *err);
 
-/* Bytes that a walk needs at most: with no passenger, and for each (its own streams; what only one
- * at a time needs is in the fixed part). */
-struct bs_walk_memory {
-    double fixed, per_passenger;
-};
-struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
-                                     const struct bs_recipe *const *recipes, int num_recipes);
-
-/* Multiply-adds times two of evaluating one recipe, and of pushing its calibration through once. */
-double bs_walk_evaluation_flops(const struct bs_walk *walk);
-double bs_walk_calibration_flops(const struct bs_walk *walk);
-
 #endif
