@@ -67,6 +67,23 @@ static inline void folder_remove_path(const char *path)
     rmdir(path);
 }
 
-static inline void folder_remove(const struct folder *folder) { folder_remove_path(folder->path); }
+static inline void folder_remove(const struct folder *which) { folder_remove_path(which->path); }
+
+/* The folder of a test program, there from its group's setup to its teardown. */
+static struct folder folder;
+
+static inline int folder_setup(void **state)
+{
+    (void)state;
+    folder = folder_create();
+    return 0;
+}
+
+static inline int folder_teardown(void **state)
+{
+    (void)state;
+    folder_remove(&folder);
+    return 0;
+}
 
 #endif

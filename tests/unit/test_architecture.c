@@ -14,22 +14,6 @@
     "\"model_type\": \"llama\", \"hidden_size\": 96, \"intermediate_size\": 200, "                 \
     "\"num_hidden_layers\": 3, \"num_attention_heads\": 6, \"vocab_size\": 50"
 
-static struct folder folder;
-
-static int setup(void **state)
-{
-    (void)state;
-    folder = folder_create();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    folder_remove(&folder);
-    return 0;
-}
-
 static enum bs_status read_text(const char *text, struct bs_architecture *a, struct bs_error *err)
 {
     folder_write_text(&folder, "config.json", text);
@@ -234,5 +218,5 @@ int main(void)
         cmocka_unit_test(test_refused),  cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_families),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

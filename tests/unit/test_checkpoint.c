@@ -12,27 +12,11 @@
 #include "eval/model/checkpoint.h"
 #include "tests/support/folder.h"
 
-static struct folder folder;
-
-static int setup(void **state)
-{
-    (void)state;
-    folder = folder_create();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    folder_remove(&folder);
-    return 0;
-}
-
 /* Each test starts with an empty folder. */
 static int renew(void **state)
 {
-    teardown(state);
-    return setup(state);
+    folder_teardown(state);
+    return folder_setup(state);
 }
 
 /* A file of length, header and data; the data are zero where NULL. */
@@ -512,5 +496,5 @@ int main(void)
         cmocka_unit_test_setup(test_shards, renew),
         cmocka_unit_test_setup(test_memory, renew),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

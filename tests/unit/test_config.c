@@ -11,37 +11,24 @@
 
 #include "eval/base/mem.h"
 #include "eval/config/config.h"
+#include "tests/support/folder.h"
 
 enum { LABEL_TEXT = 256 };
 
 static const char *const charts[] = {"perplexity_vs_bits", "pareto", "layer_error", NULL};
 
-static char path[] = "/tmp/bitsweep-config-XXXXXX";
+static char path[80];
 
-static int create_file(void **state)
+static int setup(void **state)
 {
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
-
-static void write_file(const char *text, size_t size)
-{
-    FILE *out = fopen(path, "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(text, 1, size, out), size);
-    assert_int_equal(fclose(out), 0);
+    folder_setup(state);
+    snprintf(path, sizeof path, "%s", folder_file(&folder, "sweep.yaml"));
+    return 0;
 }
 
 static enum bs_status load(const char *text, struct bs_config *config, struct bs_error *err)
 {
-    write_file(text, strlen(text));
+    folder_write(&folder, "sweep.yaml", text, strlen(text));
     return bs_config_load(path, charts, config, err);
 }
 
@@ -481,7 +468,7 @@ static void expect_no_memory(const char *text, enum bs_status wanted)
 {
     struct bs_config config;
     struct bs_error err;
-    write_file(text, strlen(text));
+    folder_write(&folder, "sweep.yaml", text, strlen(text));
     for (long n = 1;; n++) {
         bs_alloc_fail_at(n);
         enum bs_status status = bs_config_load(path, charts, &config, &err);
@@ -531,5 +518,5 @@ int main(void)
         cmocka_unit_test(test_too_many_trials),       cmocka_unit_test(test_many_errors),
         cmocka_unit_test(test_unreadable_files),      cmocka_unit_test(test_memory_runs_out),
     };
-    return cmocka_run_group_tests(tests, create_file, remove_file);
+    return cmocka_run_group_tests(tests, setup, folder_teardown);
 }

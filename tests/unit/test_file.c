@@ -10,43 +10,29 @@
 #include "eval/base/mem.h"
 #include "tests/support/folder.h"
 
-static int setup(void **state)
-{
-    static struct folder folder;
-    folder = folder_create();
-    *state = &folder;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    folder_remove(*state);
-    return 0;
-}
-
 static void test_read_and_map(void **state)
 {
-    const struct folder *folder = *state;
+    (void)state;
     struct bs_error err;
     char *data;
     size_t size;
     struct bs_map map;
-    folder_write(folder, "a", "x\0y", 3);
-    assert_int_equal(bs_file_read(folder_file(folder, "a"), &data, &size, &err), BS_OK);
+    folder_write(&folder, "a", "x\0y", 3);
+    assert_int_equal(bs_file_read(folder_file(&folder, "a"), &data, &size, &err), BS_OK);
     assert_int_equal(size, 3);
     assert_memory_equal(data, "x\0y\0", 4); /* with a zero byte behind */
     bs_free(data);
-    assert_int_equal(bs_map_open(folder_file(folder, "a"), &map, &err), BS_OK);
+    assert_int_equal(bs_map_open(folder_file(&folder, "a"), &map, &err), BS_OK);
     assert_int_equal(map.size, 3);
     assert_memory_equal(map.data, "x\0y", 3);
     bs_map_close(&map);
     assert_null(map.data);
 
-    folder_write(folder, "empty", "", 0);
-    assert_int_equal(bs_map_open(folder_file(folder, "empty"), &map, &err), BS_OK);
+    folder_write(&folder, "empty", "", 0);
+    assert_int_equal(bs_map_open(folder_file(&folder, "empty"), &map, &err), BS_OK);
     assert_true(!map.data && map.size == 0);
     bs_map_close(&map);
-    assert_int_equal(bs_file_read(folder_file(folder, "empty"), &data, &size, &err), BS_OK);
+    assert_int_equal(bs_file_read(folder_file(&folder, "empty"), &data, &size, &err), BS_OK);
     assert_int_equal(size, 0);
     assert_string_equal(data, "");
     bs_free(data);
@@ -55,7 +41,7 @@ static void test_read_and_map(void **state)
 static void test_read_without_size(void **state)
 {
     /* A pipe has no size to ask for, and holds more than the first buffer. */
-    const struct folder *folder = *state;
+    (void)state;
     struct bs_error err;
     char *data, sent[20000];
     size_t size;
@@ -76,61 +62,61 @@ static void test_read_without_size(void **state)
 
 static void test_missing(void **state)
 {
-    const struct folder *folder = *state;
+    (void)state;
     struct bs_error err;
     struct bs_map map;
     char *data;
     size_t size;
-    const char *path = folder_file(folder, "nothing");
+    const char *path = folder_file(&folder, "nothing");
     assert_int_equal(bs_map_open(path, &map, &err), BS_EIO);
     assert_non_null(strstr(err.message, path));
     assert_non_null(strstr(err.message, "No such file"));
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_EIO);
     assert_null(data);
-    assert_int_equal(bs_file_read(folder->path, &data, &size, &err), BS_EIO);
+    assert_int_equal(bs_file_read(folder.path, &data, &size, &err), BS_EIO);
     assert_non_null(strstr(err.message, "directory"));
-    assert_int_equal(bs_map_open(folder->path, &map, &err), BS_EIO);
+    assert_int_equal(bs_map_open(folder.path, &map, &err), BS_EIO);
 }
 
 static void test_folders(void **state)
 {
-    const struct folder *folder = *state;
+    (void)state;
     struct bs_error err;
     struct stat info;
-    assert_int_equal(bs_make_directory(folder_file(folder, "p/q//r/"), &err), BS_OK);
-    assert_int_equal(stat(folder_file(folder, "p/q/r"), &info), 0);
+    assert_int_equal(bs_make_directory(folder_file(&folder, "p/q//r/"), &err), BS_OK);
+    assert_int_equal(stat(folder_file(&folder, "p/q/r"), &info), 0);
     assert_true(S_ISDIR(info.st_mode));
-    assert_int_equal(bs_make_directory(folder_file(folder, "p/q"), &err), BS_OK); /* once more */
-    assert_int_equal(bs_make_parent(folder_file(folder, "s/t/file"), &err), BS_OK);
-    assert_int_equal(stat(folder_file(folder, "s/t"), &info), 0);
-    assert_int_not_equal(stat(folder_file(folder, "s/t/file"), &info), 0);
+    assert_int_equal(bs_make_directory(folder_file(&folder, "p/q"), &err), BS_OK); /* once more */
+    assert_int_equal(bs_make_parent(folder_file(&folder, "s/t/file"), &err), BS_OK);
+    assert_int_equal(stat(folder_file(&folder, "s/t"), &info), 0);
+    assert_int_not_equal(stat(folder_file(&folder, "s/t/file"), &info), 0);
     assert_int_equal(bs_make_parent("bare-name", &err), BS_OK);
     assert_int_equal(bs_make_parent("/bare-name", &err), BS_OK);
 
-    folder_write(folder, "plain", "", 0);
-    assert_int_equal(bs_make_parent(folder_file(folder, "plain/file"), &err), BS_EIO);
+    folder_write(&folder, "plain", "", 0);
+    assert_int_equal(bs_make_parent(folder_file(&folder, "plain/file"), &err), BS_EIO);
     assert_non_null(strstr(err.message, "plain"));
     assert_non_null(strstr(err.message, "Not a directory"));
 }
 
 static void test_commit(void **state)
 {
-    const struct folder *folder = *state;
+    (void)state;
     struct bs_error err;
     char *data;
     size_t size;
     struct stat info;
-    folder_write_text(folder, "result", "old");
-    folder_write_text(folder, "result.new", "new");
+    folder_write_text(&folder, "result", "old");
+    folder_write_text(&folder, "result.new", "new");
     assert_int_equal(
-        bs_file_commit(folder_file(folder, "result.new"), folder_file(folder, "result"), &err),
+        bs_file_commit(folder_file(&folder, "result.new"), folder_file(&folder, "result"), &err),
         BS_OK);
-    assert_int_equal(bs_file_read(folder_file(folder, "result"), &data, &size, &err), BS_OK);
+    assert_int_equal(bs_file_read(folder_file(&folder, "result"), &data, &size, &err), BS_OK);
     assert_string_equal(data, "new");
     bs_free(data);
-    assert_int_not_equal(stat(folder_file(folder, "result.new"), &info), 0);
+    assert_int_not_equal(stat(folder_file(&folder, "result.new"), &info), 0);
     assert_int_equal(
-        bs_file_commit(folder_file(folder, "result.new"), folder_file(folder, "result"), &err),
+        bs_file_commit(folder_file(&folder, "result.new"), folder_file(&folder, "result"), &err),
         BS_EIO);
     assert_non_null(strstr(err.message, "result.new"));
 }
@@ -157,12 +143,12 @@ static void test_digest(void **state)
 
 static void test_memory(void **state)
 {
-    const struct folder *folder = *state;
+    (void)state;
     struct bs_error err;
     char *data;
     size_t size;
-    folder_write(folder, "b", "abc", 3);
-    const char *path = folder_file(folder, "b");
+    folder_write(&folder, "b", "abc", 3);
+    const char *path = folder_file(&folder, "b");
     bs_alloc_fail_at(1);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_ENOMEM);
     assert_null(data);
@@ -185,5 +171,5 @@ int main(void)
         cmocka_unit_test(test_commit),       cmocka_unit_test(test_digest),
         cmocka_unit_test(test_memory),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -14,23 +14,19 @@
 #include "eval/data/tokenizer.h"
 #include "tests/support/folder.h"
 
-static struct folder folder;
 static json_t *golden;
 
 static int setup(void **state)
 {
-    (void)state;
-    folder = folder_create();
+    folder_setup(state);
     golden = json_load_file("tests/golden/tokens.json", 0, NULL);
     return golden ? 0 : 1;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     json_decref(golden);
-    folder_remove(&folder);
-    return 0;
+    return folder_teardown(state);
 }
 
 static struct bs_tokenizer *open_tokenizer(const char *directory)

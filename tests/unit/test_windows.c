@@ -12,18 +12,16 @@
 #include "tests/support/folder.h"
 
 static const char text_path[] = "datasets/commons/calibration.txt";
-static struct folder folder;
 static struct bs_tokenizer *tokenizer;
 static int32_t *ids; /* of the whole text */
 static size_t count;
 
 static int setup(void **state)
 {
-    (void)state;
     struct bs_error err;
     char *text;
     size_t size;
-    folder = folder_create();
+    folder_setup(state);
     if (bs_tokenizer_open("datasets/tiny", &tokenizer, &err) ||
         bs_file_read(text_path, &text, &size, &err) ||
         bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err)) {
@@ -36,11 +34,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     bs_free(ids);
     bs_tokenizer_free(tokenizer);
-    folder_remove(&folder);
-    return 0;
+    return folder_teardown(state);
 }
 
 static void assert_draws(uint32_t seed, int64_t low, int64_t high, const int64_t *want, int draws)

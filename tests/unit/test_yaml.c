@@ -13,28 +13,15 @@
 #include "eval/base/mem.h"
 #include "eval/config/config.h"
 #include "eval/config/yaml.h"
+#include "tests/support/folder.h"
 
-static char path[] = "/tmp/bitsweep-yaml-XXXXXX";
+static char path[80];
 
-static int create_file(void **state)
+static int setup(void **state)
 {
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
-
-static void write_file(const char *text, size_t size)
-{
-    FILE *out = fopen(path, "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(text, 1, size, out), size);
-    assert_int_equal(fclose(out), 0);
+    folder_setup(state);
+    snprintf(path, sizeof path, "%s", folder_file(&folder, "sweep.yaml"));
+    return 0;
 }
 
 static void expect_place(const struct bs_yaml_node *node, int line, int column)
@@ -147,7 +134,8 @@ static void test_hostile_yaml(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bs_config config;
         struct bs_error err = {0};
-        write_file(cases[i].text, cases[i].size ? cases[i].size : strlen(cases[i].text));
+        folder_write(&folder, "sweep.yaml", cases[i].text,
+                     cases[i].size ? cases[i].size : strlen(cases[i].text));
         enum bs_status status = bs_config_load(path, NULL, &config, &err);
         if (status != BS_ECONFIG || !strstr(err.message, cases[i].error))
             fail_msg("'%s': status %d, '%s'", cases[i].text, status, err.message);
@@ -183,7 +171,7 @@ static void test_endless_yaml(void **state)
         char *text = bs_printf("%s%s%s", cases[i].head, tail, list ? "]\n" : "");
         struct bs_config config;
         struct bs_error err = {0};
-        write_file(text, strlen(text));
+        folder_write(&folder, "sweep.yaml", text, strlen(text));
         enum bs_status status = bs_config_load(path, NULL, &config, &err);
         if (status != BS_ECONFIG || !strstr(err.message, cases[i].error))
             fail_msg("%s...: status %d, '%s'", cases[i].part, status, err.message);
@@ -199,5 +187,5 @@ int main(void)
         cmocka_unit_test(test_hostile_yaml),
         cmocka_unit_test(test_endless_yaml),
     };
-    return cmocka_run_group_tests(tests, create_file, remove_file);
+    return cmocka_run_group_tests(tests, setup, folder_teardown);
 }
