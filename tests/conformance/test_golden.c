@@ -15,15 +15,13 @@
 #include <jansson.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
 #include "eval/metrics/statistics.h"
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
+#include "tests/support/golden.h"
 
 enum { RIDERS = 8, MAX_ROWS = 100 };
 
-static struct bs_model *model;
-static struct bs_windows calibration, evaluation;
 static json_t *golden;
 
 /* The per-token losses of the three that every paper compares, kept for the test of their order. */
@@ -37,76 +35,11 @@ struct golden_row {
     struct bs_recipe recipe;
 };
 
-static bool flag(const json_t *row, const char *key, bool otherwise)
-{
-    const json_t *value = json_object_get(row, key);
-    return value ? json_is_true(value) : otherwise;
-}
-
-static void set_option(struct bs_recipe *recipe, const char *name, const char *value)
-{
-    struct bs_error err;
-    struct bs_stage *stage = &recipe->stages[0];
-    const struct bs_option *option = bs_option_find(stage->algorithm->options, name);
-    assert_non_null(option);
-    assert_int_equal(bs_option_parse(option, value, stage->options, &err), BS_OK);
-}
-
-/* Options that a row names by the option's own name. */
-static void copy_options(struct bs_recipe *recipe, const json_t *row)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)row, name, value)
-    {
-        char text[32];
-        const struct bs_stage *stage = &recipe->stages[0];
-        if (!bs_option_find(stage->algorithm->options, name))
-            continue;
-        if (json_is_boolean(value))
-            snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
-        else
-            snprintf(text, sizeof text, "%.17g", json_number_value(value));
-        set_option(recipe, name, text);
-    }
-}
-
-static void set_smoothquant(struct bs_recipe *recipe, const json_t *row)
-{
-    const char *weight = json_string_value(json_object_get(row, "weight"));
-    const char *act = json_string_value(json_object_get(row, "act"));
-    recipe->weights.bits = recipe->activations.bits = 8;
-    recipe->weights.grid = BS_GRID_SMOOTHQUANT;
-    recipe->weights.group_size =
-        weight && !strcmp(weight, "per_tensor") ? BS_GROUP_TENSOR : BS_GROUP_CHANNEL;
-    recipe->activations.granularity =
-        act && !strcmp(act, "per_tensor") ? BS_ACT_TENSOR : BS_ACT_TOKEN;
-    recipe->activations.bmm_input = flag(row, "quantize_bmm_input", false);
-}
-
 static void read_row(const json_t *json, struct golden_row *row)
 {
-    struct bs_error err;
     row->json = json;
     row->algorithm = json_string_value(json_object_get(json, "algorithm"));
-    bs_recipe_init(&row->recipe);
-    if (!strcmp(row->algorithm, "unquantized"))
-        return;
-    bool smoothquant = !strcmp(row->algorithm, "smoothquant");
-    const char *name = smoothquant && !flag(json, "smooth", true) ? "rtn" : row->algorithm;
-    assert_non_null(bs_algorithm_find(name));
-    assert_int_equal(bs_recipe_add(&row->recipe, bs_algorithm_find(name), &err), BS_OK);
-    copy_options(&row->recipe, json);
-    if (smoothquant) {
-        set_smoothquant(&row->recipe, json);
-    } else {
-        row->recipe.weights.bits = (int)json_integer_value(json_object_get(json, "bits"));
-        row->recipe.weights.group_size =
-            (int)json_integer_value(json_object_get(json, "group")); /* null reads as 0, channel */
-        row->recipe.weights.symmetric = flag(json, "sym", false) ? BS_SYMMETRIC : BS_SYMMETRIC_AUTO;
-        row->recipe.weights.range = flag(json, "mse", false) ? BS_RANGE_MSE : BS_RANGE_MINMAX;
-    }
-    assert_int_equal(bs_recipe_resolve(&row->recipe, &err), BS_OK);
+    golden_recipe(json, &row->recipe);
 }
 
 static double bar(const char *algorithm)
@@ -145,8 +78,7 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
     passengers[0] = (struct bs_passenger){.recipe = &none};
     for (int i = 0; i < count; i++)
         passengers[i + 1] = (struct bs_passenger){.recipe = &rows[i].recipe, .wanted = {true}};
-    struct bs_walk walk = {
-        .model = model, .calibration = &calibration, .num_texts = 1, .texts = &evaluation};
+    struct bs_walk walk = golden_walk();
     if (bs_walk_run(&walk, passengers, count + 1, &err))
         fail_msg("%s", err.message);
     int outside = 0;
@@ -156,8 +88,8 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
         if (passengers[i + 1].status)
             fail_msg("%s: %s", label, passengers[i + 1].message);
         double want = json_number_value(json_object_get(rows[i].json, "perplexity"));
-        double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, evaluation.windows,
-                                      evaluation.tokens - 1)
+        double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, golden_evaluation.windows,
+                                      golden_evaluation.tokens - 1)
                          .mean;
         double off = got / want - 1;
         bool inside = fabs(off) < bar(rows[i].algorithm);
@@ -209,8 +141,9 @@ static void gptq_and_awq_are_below_rtn_at_3_bits(void **state)
     if (!compared_nll[0] || !compared_nll[1] || !compared_nll[2])
         skip();
     for (int i = 1; i < 3; i++) {
-        struct bs_mean gain = bs_perplexity_difference(compared_nll[0], compared_nll[i],
-                                                       evaluation.windows, evaluation.tokens - 1);
+        struct bs_mean gain =
+            bs_perplexity_difference(compared_nll[0], compared_nll[i], golden_evaluation.windows,
+                                     golden_evaluation.tokens - 1);
         printf("%s below %s by %.3f, paired standard error %.3f\n", compared[i], compared[0],
                gain.mean, gain.se);
         assert_true(gain.mean > gain.se);
@@ -219,39 +152,16 @@ static void gptq_and_awq_are_below_rtn_at_3_bits(void **state)
 
 static int open_inputs(void **state)
 {
-    (void)state;
-    struct bs_error err;
-    struct bs_tokenizer *tokenizer = NULL;
-    const char *texts = "datasets/commons";
-    char path[256];
-    bs_set_threads(0);
-    bs_blas_init();
     golden = json_load_file("tests/golden/reference.json", 0, NULL);
-    enum bs_status status = golden ? BS_OK : BS_EIO;
-    status = status ? status : bs_model_open("datasets/tiny", &model, &err);
-    status = status ? status : bs_tokenizer_open("datasets/tiny", &tokenizer, &err);
-    snprintf(path, sizeof path, "%s/calibration.txt", texts);
-    status = status ? status
-                    : bs_windows_load(tokenizer, path, BS_SAMPLING_SEQUENTIAL, 0, 64, 256, 4096,
-                                      &calibration, &err);
-    snprintf(path, sizeof path, "%s/evaluation.txt", texts);
-    status = status ? status
-                    : bs_windows_load(tokenizer, path, BS_SAMPLING_SEQUENTIAL, 0, 0, 256, 4096,
-                                      &evaluation, &err);
-    bs_tokenizer_free(tokenizer);
-    return status;
+    return golden ? golden_open(state) : -1;
 }
 
 static int close_inputs(void **state)
 {
-    (void)state;
     json_decref(golden);
     for (int i = 0; i < 3; i++)
         bs_free(compared_nll[i]);
-    bs_windows_release(&calibration);
-    bs_windows_release(&evaluation);
-    bs_model_free(model);
-    return 0;
+    return golden_close(state);
 }
 
 int main(void)
