@@ -13,6 +13,7 @@
  * then codes clip at the ends. */
 #include "eval/quant/format.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -76,8 +77,13 @@ static void gptq_range(const struct bs_format *format, float *low, float *high)
 
 static struct bs_params gptq_params(const struct bs_format *format, float low, float high)
 {
+    /* Among subnormal numbers the quotients are coarse: the scale must not become zero, nor the
+     * zero point exceed maxq. Elsewhere neither bound is met. */
     struct bs_params params = {.scale = (high - low) / (float)maxq(format)};
-    params.zero_point = format->symmetric ? middle(format) : (int)rintf(-low / params.scale);
+    if (params.scale == 0)
+        params.scale = FLT_TRUE_MIN;
+    float zero = fminf(rintf(-low / params.scale), (float)maxq(format));
+    params.zero_point = format->symmetric ? middle(format) : (int)zero;
     return params;
 }
 

@@ -44,25 +44,56 @@ static double block_weights(const struct bs_architecture *a)
     return weights;
 }
 
+/* Adds what every stage of the recipe needs, whether it is shared or taken for the recipe alone. */
+static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
+{
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_stage *stage = &recipe->stages[s];
+        struct bs_needs own = {.hessian = false};
+        if (stage->algorithm->needs)
+            stage->algorithm->needs(stage->options, &own);
+        int most = own.sample_tokens > needs->sample_tokens ? own.sample_tokens
+                                                            : needs->sample_tokens;
+        bs_needs_add(needs, &own);
+        needs->sample_tokens = most;
+    }
+}
+
 /* Statistics and working memory of the most demanding recipe: one is quantized at a time. */
 static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
                                int num_recipes)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
-    struct bs_needs shared = {.hessian = false};
+    struct bs_needs needs = {.hessian = false};
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
     double bytes = (3 * widest * a->hidden_size + 2 * widest * widest) * (double)sizeof(float);
     bool needed = false;
     for (int i = 0; i < num_recipes; i++) {
-        bs_trial_shared_needs(recipes[i], true, &shared);
+        add_needs(recipes[i], &needs);
         needed |= bs_recipe_needs_calibration(recipes[i]);
     }
     if (!needed)
         return bytes;
     /* Once for what is shared, once for a recipe that takes its own. */
     bytes +=
-        2 * bs_calibrate_bytes(a, &shared, walk->calibration->windows, walk->calibration->tokens);
-    return bytes + (shared.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
+        2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);
+    return bytes + (needs.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
+}
+
+/* The inputs that per-linear errors are taken over, and in each thread a linear's scaled input with
+ * both its outputs. */
+static double probing_bytes(const struct bs_walk *walk)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    int probes = bs_walk_probe_windows(walk);
+    if (!probes)
+        return 0;
+    double inputs = 3.0 * a->hidden_size + a->intermediate_size, widest = 0;
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        double row = bs_in_features(a, (enum bs_role)r) + 2.0 * bs_out_features(a, (enum bs_role)r);
+        widest = row > widest ? row : widest;
+    }
+    return walk->texts[0].tokens * (probes * inputs + bs_threads() * widest) * sizeof(float);
 }
 
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
@@ -76,11 +107,7 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
         .fixed = process + weights * (2 * sizeof(float) + 1) +
                  (double)bs_threads() * (double)bs_walk_scratch_floats(walk) * sizeof(float) +
                  (double)a->vocab_size * hidden * sizeof(float) +
-                 quantizing_bytes(walk, recipes, num_recipes)};
-    int probes = bs_walk_probe_windows(walk);
-    if (probes)
-        memory.fixed += (double)probes * walk->texts[0].tokens *
-                        (3 * hidden + a->intermediate_size) * (double)sizeof(float);
+                 quantizing_bytes(walk, recipes, num_recipes) + probing_bytes(walk)};
     bool own = false, reference = false;
     for (int i = 0; i < num_recipes; i++) {
         own |= bs_trial_uses_own(recipes[i]);

@@ -1,0 +1,395 @@
+/* What every algorithm of the registry must do, whatever it is: a new line in the table is tested with
+ * no new test. Each runs at its default options, on a random block, through the code that a sweep
+ * runs. */
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/vector.h"
+#include "eval/run/trial.h"
+#include "tests/support/random_block.h"
+#include "tests/support/recipes.h"
+
+enum { VALUE_TEXT = 64 };
+
+static struct random_block random_;
+static struct bs_stream wanted; /* the original block's outputs */
+
+static struct bs_stream outputs_of(const struct bs_block *block)
+{
+    struct bs_error err;
+    struct bs_stream out;
+    const struct bs_stream *in = &random_.inputs;
+    assert_int_equal(bs_stream_init(&out, in->windows, in->tokens, in->width, &err), BS_OK);
+    memcpy(out.data, in->data, (size_t)(in->windows * in->tokens * in->width) * sizeof(float));
+    if (bs_stream_push(block, random_.rope, &out, random_.scratch, &err))
+        fail_msg("%s", err.message);
+    return out;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct random_shape shape = small_shape;
+    shape.windows = 3;
+    bs_blas_init();
+    random_block_init(&random_, &shape);
+    wanted = outputs_of(&random_.block);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bs_stream_release(&wanted);
+    random_block_release(&random_);
+    return 0;
+}
+
+static enum bs_status try_quantize(const struct bs_recipe *recipe, struct bs_block *block,
+                                   struct bs_error *err)
+{
+    struct bs_inputs inputs = {.rope = random_.rope,
+                               .unquantized = &random_.inputs,
+                               .quantized = &random_.inputs,
+                               .scratch = random_.scratch};
+    if (bs_block_copy(block, &random_.block, err))
+        return err->status;
+    return bs_trial_quantize_block(recipe, block, &inputs, err);
+}
+
+/* The block under one algorithm; zero `block` or one from an earlier call. */
+static void quantize(const struct bs_recipe *recipe, struct bs_block *block)
+{
+    struct bs_error err;
+    if (try_quantize(recipe, block, &err))
+        fail_msg("%s: %s", recipe->stages[0].algorithm->name, err.message);
+}
+
+/* |Y^ - Y| / |Y - X| over all inputs: the error next to what the block does. */
+static double output_error(const struct bs_block *block)
+{
+    struct bs_stream got = outputs_of(block);
+    size_t count = (size_t)(got.windows * got.tokens * got.width);
+    double error = bs_sum_squared_difference(got.data, wanted.data, count);
+    double size = bs_sum_squared_difference(wanted.data, random_.inputs.data, count);
+    bs_stream_release(&got);
+    return sqrt(error / size);
+}
+
+static void every_algorithm_describes_itself(void **state)
+{
+    (void)state;
+    assert_non_null(bs_algorithms[0]);
+    for (int i = 0; bs_algorithms[i]; i++) {
+        const struct bs_algorithm *a = bs_algorithms[i];
+        assert_true(a->name && *a->name);
+        assert_true(a->summary && *a->summary);
+        assert_true(a->reference && *a->reference);
+        assert_true(a->prepare_block || a->quantize);
+        assert_ptr_equal(bs_algorithm_find(a->name), a); /* so no two have one name */
+        for (const struct bs_option *o = a->options; o && o->name; o++) {
+            assert_true(o->help && *o->help);
+            assert_ptr_equal(bs_option_find(a->options, o->name), o);
+            assert_null(bs_option_find(bs_format_options, o->name)); /* a config has both */
+            assert_in_range(o->offset, 0, a->options_size - 1);
+        }
+    }
+    assert_null(bs_algorithm_find("no such algorithm"));
+    assert_null(bs_algorithm_find(""));
+}
+
+/* Texts just beyond what the option allows; returns how many. */
+static int beyond(const struct bs_option *option, char texts[2][VALUE_TEXT])
+{
+    switch (option->type) {
+    case BS_INT:
+        snprintf(texts[0], VALUE_TEXT, "%.0f", option->min - 1);
+        snprintf(texts[1], VALUE_TEXT, "%.0f", option->max + 1);
+        return 2;
+    case BS_DOUBLE:
+        snprintf(texts[0], VALUE_TEXT, "%.17g", nextafter(option->min, -INFINITY));
+        snprintf(texts[1], VALUE_TEXT, "%.17g", nextafter(option->max, INFINITY));
+        return 2;
+    case BS_BOOL:
+        snprintf(texts[0], VALUE_TEXT, "2");
+        snprintf(texts[1], VALUE_TEXT, "yes");
+        return 2;
+    case BS_CHOICE:
+        snprintf(texts[0], VALUE_TEXT, "nonsense");
+        snprintf(texts[1], VALUE_TEXT, "0");
+        return 2;
+    }
+    return 0;
+}
+
+static void assert_bounds(const char *owner, const struct bs_option *table, size_t size)
+{
+    struct bs_error err;
+    char texts[2][VALUE_TEXT], text[VALUE_TEXT];
+    unsigned char values[256], before[256];
+    assert_true(size <= sizeof values);
+    for (const struct bs_option *o = table; o && o->name; o++) {
+        memset(values, 0, sizeof values);
+        bs_options_default(table, values);
+        memcpy(before, values, sizeof values);
+        assert_true(bs_option_is_default(o, values));
+        bs_option_print(o, values, text, sizeof text); /* the default is allowed */
+        assert_int_equal(bs_option_parse(o, text, values, &err), BS_OK);
+        assert_memory_equal(values, before, sizeof values);
+        int count = beyond(o, texts);
+        assert_true(count > 0);
+        for (int k = 0; k < count; k++) {
+            if (bs_option_parse(o, texts[k], values, &err) != BS_ECONFIG)
+                fail_msg("%s: %s takes '%s'", owner, o->name, texts[k]);
+            assert_non_null(strstr(err.message, o->name));
+            assert_memory_equal(values, before, sizeof values);
+        }
+        for (int k = 0; k < 2 && (o->type == BS_INT || o->type == BS_DOUBLE); k++) {
+            snprintf(text, sizeof text, "%.17g", k ? o->max : o->min);
+            if (bs_option_parse(o, text, values, &err))
+                fail_msg("%s: %s does not take '%s'", owner, o->name, text);
+        }
+    }
+}
+
+static void every_option_is_refused_just_outside_its_range(void **state)
+{
+    (void)state;
+    for (int i = 0; bs_algorithms[i]; i++)
+        assert_bounds(bs_algorithms[i]->name, bs_algorithms[i]->options,
+                      bs_algorithms[i]->options_size);
+    assert_bounds("weights", bs_format_options, sizeof(struct bs_format));
+    assert_bounds("activations", bs_activations_options, sizeof(struct bs_activations));
+}
+
+/* Every weight is what its code decodes to; a group has no more values than codes. */
+static void assert_on_grid(const struct bs_linear *linear, int bits)
+{
+    const struct bs_codes *codes = &linear->codes;
+    int in = linear->in_features, columns = bs_codes_group_columns(codes);
+    assert_non_null(codes->codes);
+    assert_int_equal(codes->out_features, linear->out_features);
+    assert_int_equal(codes->in_features, in);
+    assert_int_equal(codes->format.bits, bits);
+    for (int i = 0; i < linear->out_features; i++)
+        for (int g = 0; g < codes->groups; g++) {
+            struct bs_params params = bs_codes_params(codes, i, g);
+            int distinct = 0;
+            bool seen[256] = {false};
+            assert_true(isfinite(params.scale) && params.scale > 0);
+            for (int j = 0; j < in; j++) {
+                if ((codes->group_index ? codes->group_index[j] : j / columns) != g)
+                    continue;
+                int code = codes->codes[i * in + j];
+                assert_true(isfinite(linear->weight[i * in + j]));
+                assert_true(linear->weight[i * in + j] == bs_format_decode(params, code));
+                assert_in_range(code, 0, (1 << bits) - 1);
+                distinct += !seen[code];
+                seen[code] = true;
+            }
+            assert_in_range(distinct, 1, 1 << bits);
+        }
+}
+
+static const char *const granularities[] = {"channel", "16", "tensor"};
+
+/* The recipe of an algorithm at its defaults; false where it refuses the format. */
+static bool recipe_of(struct bs_recipe *recipe, const struct bs_algorithm *algorithm, int bits,
+                      const char *group_size)
+{
+    struct bs_error err;
+    char settings[64];
+    snprintf(settings, sizeof settings, "bits=%d group_size=%s", bits, group_size);
+    recipe_build_unresolved(recipe, algorithm->name, settings);
+    if (!bs_recipe_resolve(recipe, &err))
+        return true;
+    assert_int_equal(err.status, BS_ECONFIG);
+    assert_true(err.message[0] != '\0');
+    bs_recipe_release(recipe);
+    return false;
+}
+
+static void every_weight_is_finite_and_on_its_grid(void **state)
+{
+    (void)state;
+    struct bs_block block = {.architecture = NULL};
+    for (int i = 0; bs_algorithms[i]; i++) {
+        int formats = 0;
+        for (int bits = 2; bits <= 8; bits++)
+            for (size_t g = 0; g < sizeof granularities / sizeof *granularities; g++) {
+                struct bs_recipe recipe;
+                if (!recipe_of(&recipe, bs_algorithms[i], bits, granularities[g]))
+                    continue;
+                quantize(&recipe, &block);
+                for (int r = 0; r < BS_NUM_ROLES; r++)
+                    assert_on_grid(&block.linears[r], bits);
+                for (int n = 0; n < BS_NUM_NORMS; n++)
+                    assert_int_equal(bs_first_not_finite(block.norms[n], 40), 40);
+                formats++;
+                bs_recipe_release(&recipe);
+            }
+        assert_true(formats >= 14); /* all bits at two granularities or more */
+    }
+    bs_block_release(&block);
+}
+
+static void every_error_shrinks_with_more_bits(void **state)
+{
+    (void)state;
+    struct bs_block block = {.architecture = NULL};
+    for (int i = 0; bs_algorithms[i]; i++)
+        for (int g = 0; g < 2; g++) {
+            double error[3];
+            static const int bits[] = {2, 4, 8};
+            for (int k = 0; k < 3; k++) {
+                struct bs_recipe recipe;
+                assert_true(recipe_of(&recipe, bs_algorithms[i], bits[k], granularities[g]));
+                quantize(&recipe, &block);
+                error[k] = output_error(&block);
+                bs_recipe_release(&recipe);
+            }
+            assert_true(error[1] < error[0] / 2);
+            assert_true(error[2] < error[1] / 2);
+            assert_true(error[2] > 0);
+        }
+    bs_block_release(&block);
+}
+
+/* True where the algorithm looks at calibration inputs. */
+static bool looks_at_inputs(const struct bs_recipe *recipe)
+{
+    const struct bs_stage *stage = &recipe->stages[0];
+    struct bs_needs needs = {.hessian = false};
+    if (stage->algorithm->needs)
+        stage->algorithm->needs(stage->options, &needs);
+    return bs_needs_any(&needs);
+}
+
+static void who_looks_at_inputs_does_no_worse_on_them_than_rtn(void **state)
+{
+    (void)state;
+    struct bs_block block = {.architecture = NULL};
+    int compared = 0;
+    for (int i = 0; bs_algorithms[i]; i++)
+        for (int bits = 3; bits <= 4; bits++)
+            for (int g = 0; g < 2; g++) {
+                struct bs_recipe recipe, nearest;
+                assert_true(recipe_of(&recipe, bs_algorithms[i], bits, granularities[g]));
+                recipe_build(&nearest, "rtn", "");
+                nearest.weights = recipe.weights; /* on the same grid */
+                if (looks_at_inputs(&recipe)) {
+                    quantize(&recipe, &block);
+                    double error = output_error(&block);
+                    quantize(&nearest, &block);
+                    double rtn = output_error(&block);
+                    assert_true(error <= rtn);
+                    compared++;
+                }
+                bs_recipe_release(&recipe);
+                bs_recipe_release(&nearest);
+            }
+    assert_true(compared >= 4);
+    bs_block_release(&block);
+}
+
+static void threads_do_not_change_a_byte(void **state)
+{
+    (void)state;
+    static const int threads[] = {1, 2, 7};
+    for (int i = 0; bs_algorithms[i]; i++)
+        for (int g = 0; g < 2; g++) {
+            struct bs_recipe recipe;
+            struct bs_block blocks[2] = {{.architecture = NULL}, {.architecture = NULL}};
+            assert_true(recipe_of(&recipe, bs_algorithms[i], 3, granularities[g]));
+            for (int t = 0; t < 3; t++) {
+                bs_set_threads(threads[t]);
+                quantize(&recipe, &blocks[t > 0]);
+                if (t && !same_block(&blocks[0], &blocks[1]))
+                    fail_msg("%s: %d threads", bs_algorithms[i]->name, threads[t]);
+            }
+            bs_block_release(&blocks[0]);
+            bs_block_release(&blocks[1]);
+            bs_recipe_release(&recipe);
+        }
+    bs_set_threads(0);
+}
+
+/* Either the options are refused together, or all weights come out right. */
+static void every_switch_can_be_thrown(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_block block = {.architecture = NULL};
+    for (int i = 0; bs_algorithms[i]; i++)
+        for (const struct bs_option *o = bs_algorithms[i]->options; o && o->name; o++) {
+            struct bs_recipe recipe;
+            char settings[128];
+            if (o->type != BS_BOOL)
+                continue;
+            snprintf(settings, sizeof settings, "bits=3 group_size=16 %s=%s", o->name,
+                     o->initial != 0 ? "false" : "true");
+            recipe_build_unresolved(&recipe, bs_algorithms[i]->name, settings);
+            if (!bs_recipe_resolve(&recipe, &err)) {
+                quantize(&recipe, &block);
+                for (int r = 0; r < BS_NUM_ROLES; r++)
+                    assert_on_grid(&block.linears[r], 3);
+            } else {
+                assert_int_equal(err.status, BS_ECONFIG);
+            }
+            bs_recipe_release(&recipe);
+        }
+    bs_block_release(&block);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    bs_set_threads(1); /* so that the n-th is the same one every time */
+    for (int i = 0; bs_algorithms[i]; i++) {
+        struct bs_recipe recipe;
+        struct bs_block block = {.architecture = NULL}, whole = {.architecture = NULL};
+        assert_true(recipe_of(&recipe, bs_algorithms[i], 3, "16"));
+        quantize(&recipe, &whole);
+        for (long n = 1;; n++) {
+            bs_alloc_fail_at(n);
+            enum bs_status status = try_quantize(&recipe, &block, &err);
+            long made = bs_alloc_fail_at(0);
+            if (!status) {
+                assert_true(made < n && n > BS_NUM_ROLES);
+                break;
+            }
+            assert_int_equal(status, BS_ENOMEM);
+        }
+        assert_true(same_block(&block, &whole)); /* what failed before left no trace */
+        bs_block_release(&block);
+        bs_block_release(&whole);
+        bs_recipe_release(&recipe);
+    }
+    bs_set_threads(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_algorithm_describes_itself),
+        cmocka_unit_test(every_option_is_refused_just_outside_its_range),
+        cmocka_unit_test(every_weight_is_finite_and_on_its_grid),
+        cmocka_unit_test(every_error_shrinks_with_more_bits),
+        cmocka_unit_test(who_looks_at_inputs_does_no_worse_on_them_than_rtn),
+        cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(every_switch_can_be_thrown),
+        cmocka_unit_test(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,266 @@
+#include "tests/support/random_block.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/vector.h"
+
+const struct random_shape small_shape = {.hidden = 40,
+                                         .intermediate = 56,
+                                         .heads = 4,
+                                         .kv_heads = 2,
+                                         .head_dim = 8,
+                                         .windows = 5,
+                                         .tokens = 70,
+                                         .seed = 1};
+
+/* SplitMix64. */
+static uint64_t next_draw(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+float random_unit(uint64_t *state)
+{
+    return (float)(next_draw(state) >> 40) / (float)(1 << 24);
+}
+
+float random_normal(uint64_t *state)
+{
+    /* Four uniform draws have variance 1/3. */
+    float sum = random_unit(state) + random_unit(state) + random_unit(state) + random_unit(state);
+    return (sum - 2.0f) * 1.7320508f;
+}
+
+void random_fill(float *x, size_t count, float scale, uint64_t seed)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = scale * random_normal(&seed);
+}
+
+static float *filled(size_t count, float value)
+{
+    float *x = bs_alloc(count, sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = value;
+    return x;
+}
+
+static void fill_linear(struct random_block *random, enum bs_role role, uint64_t *seed)
+{
+    const struct bs_architecture *a = &random->architecture;
+    struct bs_linear *linear = &random->block.linears[role];
+    *linear = (struct bs_linear){.name = a->family->linears[role],
+                                 .role = role,
+                                 .out_features = bs_out_features(a, role),
+                                 .in_features = bs_in_features(a, role)};
+    size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
+    linear->weight = filled(out * in, 0);
+    for (size_t i = 0; i < out * in; i++)
+        linear->weight[i] = 0.15f * random_normal(seed);
+    linear->in_scale = filled(in, 1);
+    linear->out_scale = filled(out, 1);
+}
+
+/* Every channel is its own draw and a share of one that the whole token has in common. */
+static void fill_inputs(struct bs_stream *inputs, uint64_t *seed)
+{
+    for (int t = 0; t < inputs->windows * inputs->tokens; t++) {
+        float common = random_normal(seed);
+        for (int j = 0; j < inputs->width; j++) {
+            float size = j % 11 == 3 ? 4.0f : 1.0f;
+            inputs->data[(size_t)t * (size_t)inputs->width + (size_t)j] =
+                size * (random_normal(seed) + 0.6f * common);
+        }
+    }
+}
+
+void random_block_init(struct random_block *random, const struct random_shape *shape)
+{
+    struct bs_error err;
+    uint64_t seed = shape->seed;
+    struct bs_architecture *a = &random->architecture;
+    *a = (struct bs_architecture){.family = bs_family_find("llama"),
+                                  .hidden_size = shape->hidden,
+                                  .intermediate_size = shape->intermediate,
+                                  .num_layers = 1,
+                                  .num_heads = shape->heads,
+                                  .num_kv_heads = shape->kv_heads,
+                                  .head_dim = shape->head_dim,
+                                  .vocab_size = 16,
+                                  .max_positions = shape->tokens,
+                                  .norm_eps = 1e-5f,
+                                  .rope_theta = 10000};
+    random->block = (struct bs_block){.architecture = a};
+    random->block.activations.bits = BS_BITS_NONE;
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        fill_linear(random, (enum bs_role)r, &seed);
+    for (int n = 0; n < BS_NUM_NORMS; n++) {
+        random->block.norms[n] = filled((size_t)a->hidden_size, 0);
+        for (int j = 0; j < a->hidden_size; j++)
+            random->block.norms[n][j] = 0.7f + 0.6f * random_unit(&seed);
+    }
+    assert_int_equal(
+        bs_stream_init(&random->inputs, shape->windows, shape->tokens, shape->hidden, &err), BS_OK);
+    fill_inputs(&random->inputs, &seed);
+    random->rope = bs_rope_create(a, shape->tokens);
+    random->scratch = bs_scratch_create(MOST_THREADS, bs_block_scratch_floats(a, shape->tokens));
+    assert_true(random->rope && random->scratch);
+}
+
+void random_block_release(struct random_block *random)
+{
+    bs_block_release(&random->block);
+    bs_stream_release(&random->inputs);
+    bs_rope_free(random->rope);
+    bs_scratch_free(random->scratch, MOST_THREADS);
+}
+
+struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
+                               const struct bs_statistics *statistics,
+                               const struct bs_format *weights)
+{
+    return (struct bs_job){.block = block,
+                           .statistics = statistics,
+                           .weights = weights,
+                           .rope = random->rope,
+                           .scratch = random->scratch};
+}
+
+struct bs_statistics random_block_statistics(const struct random_block *random,
+                                             const struct bs_needs *needs)
+{
+    struct bs_error err;
+    struct bs_statistics statistics;
+    assert_int_equal(bs_calibrate(&random->block, random->rope, &random->inputs, needs, &statistics,
+                                  NULL, NULL, random->scratch, &err),
+                     BS_OK);
+    return statistics;
+}
+
+void random_block_prepare(const struct random_block *random, const struct bs_recipe *recipe,
+                          struct bs_block *prepared)
+{
+    struct bs_error err;
+    const struct bs_stage *stage = &recipe->stages[0];
+    struct bs_needs needs = {.hessian = false};
+    struct bs_statistics statistics = {.windows = 0};
+    if (stage->algorithm->needs) {
+        stage->algorithm->needs(stage->options, &needs);
+        statistics = random_block_statistics(random, &needs);
+    }
+    assert_int_equal(bs_block_copy(prepared, &random->block, &err), BS_OK);
+    struct bs_job job = random_block_job(random, prepared, &statistics, &recipe->weights);
+    if (stage->algorithm->prepare_block(stage->options, &job, &err))
+        fail_msg("%s", err.message);
+    bs_statistics_release(&statistics);
+}
+
+double outputs_apart(const struct random_block *random, const struct bs_block *a,
+                     const struct bs_block *b)
+{
+    const struct bs_stream *inputs = &random->inputs;
+    size_t count = (size_t)inputs->tokens * (size_t)inputs->width;
+    float *y = filled(2 * count, 0), *z = y + count;
+    double most = 0, size = 0;
+    for (int w = 0; w < inputs->windows; w++) {
+        const float *x = bs_stream_window(inputs, w);
+        bs_block_forward(a, random->rope, x, y, inputs->tokens, NULL, random->scratch);
+        bs_block_forward(b, random->rope, x, z, inputs->tokens, NULL, random->scratch);
+        assert_int_equal(bs_first_not_finite(y, 2 * count), 2 * count);
+        for (size_t i = 0; i < count; i++) {
+            most = fmax(most, fabs((double)y[i] - (double)z[i]));
+            size = fmax(size, fabs((double)y[i]));
+        }
+    }
+    bs_free(y);
+    return most / size;
+}
+
+/* Which window of which block is on its way. */
+struct keeping {
+    const struct random_block *random;
+    struct set_inputs all, window;
+};
+
+static size_t set_floats(const struct random_block *random, int set)
+{
+    const struct bs_architecture *a = &random->architecture;
+    return (size_t)random->inputs.tokens *
+           (size_t)bs_in_features(a, a->family->sets[set].linears[0]);
+}
+
+static void keep_set_input(void *context, int set, const float *x, int tokens)
+{
+    const struct keeping *keeping = context;
+    assert_int_equal(tokens, keeping->random->inputs.tokens);
+    memcpy(keeping->window.x[set], x, set_floats(keeping->random, set) * sizeof *x);
+}
+
+struct set_inputs random_block_set_inputs(const struct random_block *random)
+{
+    struct keeping keeping = {.random = random};
+    struct bs_observer observer = {.context = &keeping, .set_input = keep_set_input};
+    const struct bs_stream *inputs = &random->inputs;
+    float *y = filled((size_t)inputs->tokens * (size_t)inputs->width, 0);
+    int sets = random->architecture.family->num_sets;
+    for (int s = 0; s < sets; s++)
+        keeping.all.x[s] = filled((size_t)inputs->windows * set_floats(random, s), 0);
+    for (int w = 0; w < inputs->windows; w++) {
+        for (int s = 0; s < sets; s++)
+            keeping.window.x[s] = keeping.all.x[s] + (size_t)w * set_floats(random, s);
+        bs_block_forward(&random->block, random->rope, bs_stream_window(inputs, w), y,
+                         inputs->tokens, &observer, &random->scratch[0]);
+    }
+    bs_free(y);
+    return keeping.all;
+}
+
+void set_inputs_release(struct set_inputs *inputs)
+{
+    for (int s = 0; s < BS_MAX_SETS; s++)
+        bs_free(inputs->x[s]);
+}
+
+static bool same(const void *a, const void *b, size_t bytes)
+{
+    return (!a && !b) || (a && b && !memcmp(a, b, bytes));
+}
+
+static bool same_codes(const struct bs_codes *a, const struct bs_codes *b)
+{
+    if (!a->codes && !b->codes)
+        return true;
+    size_t params = bs_codes_num_params(a);
+    return same(a->codes, b->codes, (size_t)a->out_features * (size_t)a->in_features) &&
+           same(a->scale, b->scale, params * sizeof *a->scale) &&
+           same(a->zero_point, b->zero_point, params) &&
+           same(a->group_index, b->group_index, (size_t)a->in_features * sizeof *a->group_index);
+}
+
+bool same_block(const struct bs_block *a, const struct bs_block *b)
+{
+    bool all = !memcmp(a->set_params, b->set_params, sizeof a->set_params) &&
+               !memcmp(a->bmm_params, b->bmm_params, sizeof a->bmm_params);
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        all = all && same(a->norms[n], b->norms[n],
+                          (size_t)a->architecture->hidden_size * sizeof(float));
+    for (int r = 0; r < BS_NUM_ROLES && all; r++) {
+        const struct bs_linear *x = &a->linears[r], *y = &b->linears[r];
+        size_t out = (size_t)x->out_features, in = (size_t)x->in_features;
+        all = same(x->weight, y->weight, out * in * sizeof(float)) &&
+              same(x->in_scale, y->in_scale, in * sizeof(float)) &&
+              same(x->out_scale, y->out_scale, out * sizeof(float)) &&
+              same_codes(&x->codes, &y->codes);
+    }
+    return all;
+}

@@ -1,0 +1,73 @@
+/* A small Llama-shaped block with random weights and random inputs, in memory; and the random numbers
+ * it is made of, the same on every machine. */
+#ifndef BS_TESTS_SUPPORT_RANDOM_BLOCK_H
+#define BS_TESTS_SUPPORT_RANDOM_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "algorithms/recipe.h"
+#include "eval/run/calibrate.h"
+
+/* A bell-shaped draw of mean 0 and variance 1, within +-3.5; and one from 0 to below 1. */
+float random_normal(uint64_t *state);
+float random_unit(uint64_t *state);
+
+/* count draws of random_normal, times scale. */
+void random_fill(float *x, size_t count, float scale, uint64_t seed);
+
+struct random_shape {
+    int hidden, intermediate, heads, kv_heads, head_dim;
+    int windows, tokens;
+    uint64_t seed;
+};
+
+/* Grouped queries, no width equal to another, windows that end within a tile of queries. */
+extern const struct random_shape small_shape;
+
+enum { MOST_THREADS = 7 };
+
+/* Must stay where it is: the block points to the architecture. */
+struct random_block {
+    struct bs_architecture architecture;
+    struct bs_block block;
+    struct bs_stream inputs; /* a few channels are larger than the rest, and channels correlate */
+    struct bs_rope *rope;
+    struct bs_scratch *scratch; /* MOST_THREADS of them, each exactly bs_block_scratch_floats */
+};
+
+void random_block_init(struct random_block *random, const struct random_shape *shape);
+void random_block_release(struct random_block *random);
+
+/* What a hook is called with. */
+struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
+                               const struct bs_statistics *statistics,
+                               const struct bs_format *weights);
+
+/* The statistics that `needs` asks for, on the random inputs; bs_statistics_release. */
+struct bs_statistics random_block_statistics(const struct random_block *random,
+                                             const struct bs_needs *needs);
+
+/* prepared = the block after the prepare_block of the recipe's first stage, with the statistics that it
+ * needs; `prepared` is zero or an earlier copy. */
+void random_block_prepare(const struct random_block *random, const struct bs_recipe *recipe,
+                          struct bs_block *prepared);
+
+/* Largest difference of what two versions of the block make of the inputs, in units of the largest
+ * output. */
+double outputs_apart(const struct random_block *random, const struct bs_block *a,
+                     const struct bs_block *b);
+
+/* The inputs of every set over all windows, x[set] [windows][tokens][in], as forward passes of one
+ * window after the other show them. */
+struct set_inputs {
+    float *x[BS_MAX_SETS];
+};
+struct set_inputs random_block_set_inputs(const struct random_block *random);
+void set_inputs_release(struct set_inputs *inputs);
+
+/* True where weights, scales, norms and codes are the same bytes. */
+bool same_block(const struct bs_block *a, const struct bs_block *b);
+
+#endif

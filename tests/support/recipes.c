@@ -1,0 +1,77 @@
+#include "tests/support/recipes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Copies the next word of *text into word and moves on; false at the end. */
+static bool next_word(const char **text, char *word, size_t size)
+{
+    *text += strspn(*text, " ");
+    size_t length = strcspn(*text, " ");
+    assert_true(length < size);
+    memcpy(word, *text, length);
+    word[length] = '\0';
+    *text += length;
+    return length > 0;
+}
+
+static void parse(const struct bs_option *option, const char *value, void *values)
+{
+    struct bs_error err;
+    if (bs_option_parse(option, value, values, &err))
+        fail_msg("%s", err.message);
+}
+
+static void set(struct bs_recipe *recipe, char *setting)
+{
+    char *value = strchr(setting, '=');
+    assert_non_null(value);
+    *value++ = '\0';
+    const struct bs_option *option;
+    if (!strncmp(setting, "a.", 2)) {
+        option = bs_option_find(bs_activations_options, setting + 2);
+        assert_non_null(option);
+        parse(option, value, &recipe->activations);
+        return;
+    }
+    option = bs_option_find(bs_format_options, setting);
+    if (option) {
+        parse(option, value, &recipe->weights);
+        return;
+    }
+    int taken = 0;
+    for (int s = 0; s < recipe->num_stages; s++) {
+        option = bs_option_find(recipe->stages[s].algorithm->options, setting);
+        if (option) {
+            parse(option, value, recipe->stages[s].options);
+            taken++;
+        }
+    }
+    if (taken != 1)
+        fail_msg("'%s' is an option of %d stages", setting, taken);
+}
+
+void recipe_build_unresolved(struct bs_recipe *recipe, const char *chain, const char *settings)
+{
+    struct bs_error err;
+    char word[64];
+    bs_recipe_init(recipe);
+    while (next_word(&chain, word, sizeof word)) {
+        assert_non_null(bs_algorithm_find(word));
+        assert_int_equal(bs_recipe_add(recipe, bs_algorithm_find(word), &err), BS_OK);
+    }
+    while (next_word(&settings, word, sizeof word))
+        set(recipe, word);
+}
+
+void recipe_build(struct bs_recipe *recipe, const char *chain, const char *settings)
+{
+    struct bs_error err;
+    recipe_build_unresolved(recipe, chain, settings);
+    if (bs_recipe_resolve(recipe, &err))
+        fail_msg("%s", err.message);
+}

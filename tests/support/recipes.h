@@ -1,0 +1,15 @@
+/* Recipes as a test writes them. */
+#ifndef BS_TESTS_SUPPORT_RECIPES_H
+#define BS_TESTS_SUPPORT_RECIPES_H
+
+#include "algorithms/recipe.h"
+
+/* recipe_build(&recipe, "smoothquant gptq", "bits=4 a.bits=8 percdamp=0.1"): the algorithms of the
+ * chain; settings whose name is an option of the weight format, after "a." of the activation format,
+ * else of a stage; resolved. Fails the test where anything is refused. */
+void recipe_build(struct bs_recipe *recipe, const char *chain, const char *settings);
+
+/* The same, without resolving: for what resolving is to refuse. */
+void recipe_build_unresolved(struct bs_recipe *recipe, const char *chain, const char *settings);
+
+#endif

@@ -1,0 +1,77 @@
+#include "tests/support/tiny_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/data/tokenizer.h"
+
+static void write_file(const char *directory, const char *name, const void *data, size_t size)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+struct bs_model *tiny_model_cut(const char *directory, int blocks, void (*change)(char *weights))
+{
+    static const char layers[] = "\"num_hidden_layers\": 6";
+    struct bs_error err;
+    struct bs_model *model;
+    char *data;
+    size_t size;
+    assert_int_equal(bs_file_read("datasets/tiny/config.json", &data, &size, &err), BS_OK);
+    char *at = strstr(data, layers);
+    assert_non_null(at);
+    at[sizeof layers - 2] = (char)('0' + blocks);
+    write_file(directory, "config.json", data, size);
+    bs_free(data);
+    assert_int_equal(bs_file_read("datasets/tiny/model.safetensors", &data, &size, &err), BS_OK);
+    if (change)
+        change(data);
+    write_file(directory, "model.safetensors", data, size);
+    bs_free(data);
+    if (bs_model_open(directory, &model, &err))
+        fail_msg("%s", err.message);
+    return model;
+}
+
+void tiny_model_set(char *weights, const char *tensor, size_t first, size_t stride, size_t count,
+                    uint16_t value)
+{
+    static const char offsets[] = "\"data_offsets\":[";
+    uint64_t header;
+    char name[128];
+    memcpy(&header, weights, sizeof header);
+    snprintf(name, sizeof name, "\"%s\"", tensor);
+    const char *at = strstr(weights + sizeof header, name);
+    assert_non_null(at);
+    at = strstr(at, offsets);
+    assert_non_null(at);
+    char *data = weights + sizeof header + header + strtoul(at + strlen(offsets), NULL, 10);
+    for (size_t i = 0; i < count; i++)
+        memcpy(data + sizeof value * (first + i * stride), &value, sizeof value);
+}
+
+struct bs_windows tiny_model_windows(const char *text, int windows, int tokens)
+{
+    static const int vocab_size = 4096;
+    struct bs_error err;
+    struct bs_windows out;
+    struct bs_tokenizer *tokenizer;
+    assert_int_equal(bs_tokenizer_open("datasets/tiny", &tokenizer, &err), BS_OK);
+    if (bs_windows_load(tokenizer, text, BS_SAMPLING_SEQUENTIAL, 0, windows, tokens, vocab_size,
+                        &out, &err))
+        fail_msg("%s", err.message);
+    bs_tokenizer_free(tokenizer);
+    return out;
+}

@@ -1,0 +1,445 @@
+/* The walk over the embedded model, for most tests its first two blocks: what a passenger gets depends
+ * on its recipe alone. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
+#include "eval/linalg/blas.h"
+#include "eval/run/walk.h"
+#include "tests/support/close.h"
+#include "tests/support/folder.h"
+#include "tests/support/recipes.h"
+#include "tests/support/tiny_model.h"
+
+enum { TEXTS = 2, MOST_RIDERS = 9 };
+
+static struct bs_model *model; /* the embedded one's first two blocks */
+static struct bs_windows calibration, texts[TEXTS];
+
+static int setup(void **state)
+{
+    bs_blas_init();
+    folder_setup(state);
+    model = tiny_model_cut(folder.path, 2, NULL);
+    calibration = tiny_model_windows("datasets/commons/calibration.txt", 5, 24);
+    texts[0] = tiny_model_windows("datasets/commons/evaluation.txt", 3, 70);
+    texts[1] = tiny_model_windows("datasets/commons/calibration.txt", 2, 9);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bs_windows_release(&calibration);
+    for (int t = 0; t < TEXTS; t++)
+        bs_windows_release(&texts[t]);
+    bs_model_free(model);
+    return folder_teardown(state);
+}
+
+/* A walk's passengers with their recipes. */
+struct ride {
+    int count;
+    struct bs_recipe recipes[MOST_RIDERS];
+    struct bs_passenger passengers[MOST_RIDERS];
+};
+
+/* { chain, settings }, "" for the unquantized model; ends with NULL. */
+typedef const char *const chains[][2];
+
+static const char *const all_riders[][2] = {
+    {"", ""},
+    {"rtn", "bits=4 group_size=32"},
+    {"gptq", "bits=3 group_size=64 act_order=true"},
+    {"awq", "bits=3 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=16"},
+    {"awq", "bits=4 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=40"},
+    {"smoothquant", "bits=8 a.bits=8 a.granularity=tensor_static a.bmm_input=true"},
+    {"outliers smoothquant gptq", "bits=4 a.bits=8 channels=2"},
+    {NULL, NULL},
+};
+
+static void ride_init(struct ride *ride, const char *const (*riders)[2])
+{
+    memset(ride, 0, sizeof *ride);
+    for (; riders[ride->count][0]; ride->count++) {
+        int i = ride->count;
+        recipe_build(&ride->recipes[i], riders[i][0], riders[i][1]);
+        ride->passengers[i] =
+            (struct bs_passenger){.recipe = &ride->recipes[i], .wanted = {true, true}};
+    }
+}
+
+static void ride_release(struct ride *ride)
+{
+    for (int i = 0; i < ride->count; i++) {
+        bs_passenger_release(&ride->passengers[i]);
+        bs_recipe_release(&ride->recipes[i]);
+    }
+}
+
+static struct bs_walk walk_of(const struct bs_model *over)
+{
+    return (struct bs_walk){.model = over,
+                            .calibration = &calibration,
+                            .num_texts = TEXTS,
+                            .texts = texts,
+                            .layer_error_windows = 2};
+}
+
+static void run(struct ride *ride)
+{
+    struct bs_error err;
+    struct bs_walk walk = walk_of(model);
+    if (bs_walk_run(&walk, ride->passengers, ride->count, &err))
+        fail_msg("%s", err.message);
+}
+
+static size_t tokens_of(int text)
+{
+    return (size_t)texts[text].windows * (size_t)(texts[text].tokens - 1);
+}
+
+/* Every figure but the seconds. */
+static void assert_same(const struct bs_passenger *a, const struct bs_passenger *b)
+{
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->num_layers, b->num_layers);
+    for (int l = 0; l < a->num_layers; l++) {
+        struct bs_layer_row x = a->layers[l], y = b->layers[l];
+        x.seconds = y.seconds = 0;
+        assert_memory_equal(&x, &y, sizeof x);
+    }
+    assert_memory_equal(&a->weight_mse, &b->weight_mse, sizeof a->weight_mse);
+    assert_memory_equal(&a->sqnr_db, &b->sqnr_db, sizeof a->sqnr_db);
+    assert_memory_equal(&a->cosine, &b->cosine, sizeof a->cosine);
+    assert_memory_equal(&a->relative_output_error, &b->relative_output_error,
+                        sizeof a->relative_output_error);
+    assert_true(a->linear_bits == b->linear_bits && a->linear_weights == b->linear_weights);
+    for (int t = 0; t < TEXTS; t++) {
+        assert_memory_equal(a->figures[t].nll, b->figures[t].nll, tokens_of(t) * sizeof(float));
+        assert_memory_equal(a->figures[t].kld, b->figures[t].kld, tokens_of(t) * sizeof(float));
+        assert_memory_equal(a->figures[t].same_top, b->figures[t].same_top, tokens_of(t));
+    }
+}
+
+static void threads_do_not_change_a_byte(void **state)
+{
+    (void)state;
+    static const int threads[] = {1, 2, 7};
+    static struct ride first, other;
+    for (int t = 0; t < 3; t++) {
+        struct ride *ride = t ? &other : &first;
+        bs_set_threads(threads[t]);
+        ride_init(ride, all_riders);
+        run(ride);
+        for (int i = 0; i < ride->count; i++) {
+            assert_int_equal(ride->passengers[i].status, BS_OK);
+            assert_same(&first.passengers[i], &ride->passengers[i]);
+        }
+        if (t)
+            ride_release(ride);
+    }
+    ride_release(&first);
+    bs_set_threads(0);
+}
+
+static void who_else_rides_does_not_matter(void **state)
+{
+    (void)state;
+    static struct ride together, alone;
+    ride_init(&together, all_riders);
+    run(&together);
+    for (int i = 0; i < together.count; i++) {
+        ride_init(&alone, (chains){{all_riders[i][0], all_riders[i][1]}, {NULL, NULL}});
+        run(&alone);
+        assert_same(&together.passengers[i], &alone.passengers[0]);
+        ride_release(&alone);
+    }
+    ride_release(&together);
+}
+
+static void only_what_is_wanted_is_measured(void **state)
+{
+    (void)state;
+    static struct ride both, one;
+    static const char *const two[][2] = {
+        {"", ""}, {"rtn", "bits=4 a.bits=8 a.granularity=tensor_static"}, {NULL, NULL}};
+    ride_init(&both, two);
+    ride_init(&one, two);
+    for (int i = 0; i < one.count; i++)
+        one.passengers[i].wanted[0] = false;
+    run(&both);
+    run(&one);
+    for (int i = 0; i < one.count; i++) {
+        const struct bs_token_figures *got = one.passengers[i].figures;
+        assert_true(!got[0].nll && !got[0].kld && !got[0].same_top);
+        assert_memory_equal(got[1].nll, both.passengers[i].figures[1].nll,
+                            tokens_of(1) * sizeof(float));
+    }
+    ride_release(&both);
+    ride_release(&one);
+}
+
+/* -log softmax of the next token for one window, by plain calls of the model's parts. */
+static void plain_nll(const struct bs_model *whole, int text, int window, double *nll)
+{
+    struct bs_error err;
+    const struct bs_architecture *a = bs_model_architecture(whole);
+    int tokens = texts[text].tokens, vocab = a->vocab_size;
+    const int32_t *ids = texts[text].ids + window * tokens;
+    struct bs_rope *rope = bs_rope_create(a, tokens);
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_block_scratch_floats(a, tokens));
+    float *x = bs_alloc((size_t)(tokens * a->hidden_size), sizeof *x);
+    float *logits = bs_alloc((size_t)(tokens * vocab), sizeof *logits);
+    struct bs_head head;
+    assert_int_equal(bs_head_load(whole, &head, &err), BS_OK);
+    bs_model_embed(whole, ids, tokens, x);
+    for (int b = 0; b < a->num_layers; b++) {
+        struct bs_block block;
+        assert_int_equal(bs_block_load(whole, b, &block, &err), BS_OK);
+        bs_block_forward(&block, rope, x, x, tokens, NULL, scratch);
+        bs_block_release(&block);
+    }
+    bs_head_forward(&head, x, tokens, logits, scratch);
+    for (int t = 0; t + 1 < tokens; t++) {
+        double sum = 0;
+        for (int v = 0; v < vocab; v++)
+            sum += exp((double)logits[t * vocab + v]);
+        nll[t] = log(sum) - (double)logits[t * vocab + ids[t + 1]];
+    }
+    bs_head_release(&head);
+    bs_free(logits);
+    bs_free(x);
+    bs_scratch_free(scratch, 1);
+    bs_rope_free(rope);
+}
+
+static void the_unquantized_model_is_measured_as_it_is(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_model *whole;
+    assert_int_equal(bs_model_open("datasets/tiny", &whole, &err), BS_OK);
+    struct bs_walk walk = walk_of(whole);
+    static struct ride ride;
+    ride_init(&ride, (chains){{"", ""}, {NULL, NULL}});
+    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
+    const struct bs_passenger *got = &ride.passengers[0];
+    double mean = 0;
+    for (int t = 0; t < TEXTS; t++)
+        for (int w = 0; w < texts[t].windows; w++) {
+            double want[256];
+            plain_nll(whole, t, w, want);
+            for (int i = 0; i + 1 < texts[t].tokens; i++) {
+                size_t at = (size_t)(w * (texts[t].tokens - 1) + i);
+                assert_close((double)got->figures[t].nll[at], want[i], 1e-5, 1e-5);
+                assert_true(got->figures[t].kld[at] == 0 && got->figures[t].same_top[at] == 1);
+                mean += t ? 0 : want[i] / (double)tokens_of(0);
+            }
+        }
+    assert_true(mean < 0.6 * log(4096)); /* the model knows something of the text */
+    assert_int_equal(got->num_layers, 0);
+    assert_true(got->linear_bits == 16 * got->linear_weights);
+    assert_true(got->linear_weights == 6.0 * 786432);
+    ride_release(&ride);
+    bs_model_free(whole);
+}
+
+static void sixteen_bits_change_nothing(void **state)
+{
+    (void)state;
+    static struct ride ride;
+    ride_init(&ride, (chains){{"", ""},
+                              {"rtn", "bits=16"},
+                              {"gptq", "bits=16"},
+                              {"outliers", "bits=16"},
+                              {"smoothquant", "bits=16"},
+                              {NULL, NULL}});
+    run(&ride);
+    for (int i = 1; i < ride.count; i++) {
+        const struct bs_passenger *got = &ride.passengers[i];
+        bool exact = i < 4; /* smoothing is the same function up to rounding */
+        assert_int_equal(got->status, BS_OK);
+        assert_true(got->linear_bits == 16 * got->linear_weights);
+        assert_true(exact ? got->weight_mse == 0 && isinf(got->sqnr_db) : got->weight_mse < 1e-13);
+        assert_close(got->relative_output_error, 0, exact ? 0 : 1e-6, 0);
+        for (size_t k = 0; k < tokens_of(0); k++) {
+            assert_close((double)got->figures[0].kld[k], 0, exact ? 0 : 1e-9, 0);
+            assert_close((double)got->figures[0].nll[k],
+                         (double)ride.passengers[0].figures[0].nll[k], 0, exact ? 0 : 1e-5);
+        }
+    }
+    ride_release(&ride);
+}
+
+static void fewer_bits_cost_more(void **state)
+{
+    (void)state;
+    static struct ride ride;
+    double kld[3] = {0};
+    static const double bits_a_weight[] = {2 + 18 / 64.0, 4 + 20 / 64.0, 8 + 24 / 64.0};
+    ride_init(&ride, (chains){{"rtn", "bits=2 group_size=64"},
+                              {"rtn", "bits=4 group_size=64"},
+                              {"rtn", "bits=8 group_size=64"},
+                              {NULL, NULL}});
+    run(&ride);
+    for (int i = 0; i < 3; i++) {
+        const struct bs_passenger *got = &ride.passengers[i];
+        for (size_t k = 0; k < tokens_of(0); k++)
+            kld[i] += (double)got->figures[0].kld[k] / (double)tokens_of(0);
+        assert_close(got->linear_bits / got->linear_weights, bits_a_weight[i], 0, 1e-12);
+    }
+    assert_true(kld[0] > 5 * kld[1] && kld[1] > 5 * kld[2] && kld[2] > 0);
+    ride_release(&ride);
+}
+
+static void a_passenger_that_fails_leaves_the_others_alone(void **state)
+{
+    (void)state;
+    static struct ride with, without;
+    ride_init(&with, (chains){{"awq", "bits=3 group_size=128 scale_grid=2 clip=false"},
+                              {"outliers gptq", "bits=4 channels=300"}, /* there are 256 */
+                              {"gptq", "bits=4"},
+                              {NULL, NULL}});
+    ride_init(&without, (chains){{"awq", "bits=3 group_size=128 scale_grid=2 clip=false"},
+                                 {"gptq", "bits=4"},
+                                 {NULL, NULL}});
+    run(&with);
+    run(&without);
+    assert_same(&with.passengers[0], &without.passengers[0]);
+    assert_same(&with.passengers[2], &without.passengers[1]);
+    assert_int_equal(with.passengers[1].status, BS_ECONFIG);
+    assert_non_null(strstr(with.passengers[1].message, "block 0: outliers: channels is 300"));
+    assert_int_equal(with.passengers[1].num_layers, 0);
+    ride_release(&with);
+    ride_release(&without);
+}
+
+/* In the second block two channels of q_proj never have an input and hold the largest and the least
+ * bfloat16: their range overflows where they share a grid, and only there. */
+static void make_overflow(char *weights)
+{
+    tiny_model_set(weights, "model.layers.1.input_layernorm.weight", 0, 200, 2, 0);
+    tiny_model_set(weights, "model.layers.1.self_attn.q_proj.weight", 0, 1, 1, 0x7f7f);
+    tiny_model_set(weights, "model.layers.1.self_attn.q_proj.weight", 200, 1, 1, 0xff7f);
+}
+
+static void values_that_are_not_finite_stop_their_passenger_only(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct folder own = folder_create();
+    struct bs_model *broken = tiny_model_cut(own.path, 2, make_overflow);
+    struct bs_walk walk = walk_of(broken);
+    static struct ride with, without;
+    ride_init(&with, (chains){{"", ""},
+                              {"rtn", "bits=4"},
+                              {"rtn", "bits=4 group_size=32"},
+                              {NULL, NULL}});
+    ride_init(&without,
+              (chains){{"", ""}, {"rtn", "bits=4 group_size=32"}, {NULL, NULL}});
+    assert_int_equal(bs_walk_run(&walk, with.passengers, with.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, without.passengers, without.count, &err), BS_OK);
+    assert_int_equal(with.passengers[0].status, BS_OK);
+    assert_same(&with.passengers[0], &without.passengers[0]);
+    assert_int_equal(with.passengers[1].status, BS_ENUMERIC);
+    assert_non_null(strstr(with.passengers[1].message, "block 1: evaluation text 1: "));
+    assert_non_null(strstr(with.passengers[1].message, "not finite"));
+    assert_int_equal(with.passengers[2].status, BS_OK);
+    assert_same(&with.passengers[2], &without.passengers[1]);
+    ride_release(&with);
+    ride_release(&without);
+    bs_model_free(broken);
+    folder_remove(&own);
+}
+
+static int reports, last_done, last_total;
+
+static void note_progress(void *context, int done, int total)
+{
+    assert_ptr_equal(context, &reports);
+    assert_true(done > last_done && done <= total);
+    reports++;
+    last_done = done;
+    last_total = total;
+}
+
+static void progress_comes_to_its_end(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    static struct ride ride;
+    ride_init(&ride, (chains){{"rtn", "bits=4"}, {"", ""}, {NULL, NULL}});
+    struct bs_walk walk = walk_of(model);
+    walk.progress = note_progress;
+    walk.progress_context = &reports;
+    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
+    assert_true(reports >= 3);
+    assert_int_equal(last_done, last_total);
+    ride_release(&ride);
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    static const char *const few[][2] = {{"smoothquant gptq", "bits=4 a.bits=8"},
+                                         {"rtn", "bits=4 a.bits=8 a.granularity=tensor_static"},
+                                         {NULL, NULL}};
+    struct bs_error err;
+    struct bs_walk walk = walk_of(model);
+    static struct ride whole, ride;
+    walk.num_texts = 1;
+    walk.texts = &texts[1];
+    ride_init(&whole, few);
+    bs_alloc_fail_at(0);
+    assert_int_equal(bs_walk_run(&walk, whole.passengers, whole.count, &err), BS_OK);
+    long all = bs_alloc_fail_at(0);
+    int stopped = 0, left = 0;
+    assert_true(all > 200);
+    for (long n = 1; n <= all; n += 1 + n / 5) { /* all at the start, then ever fewer */
+        ride_init(&ride, few);
+        bs_alloc_fail_at(n);
+        enum bs_status status = bs_walk_run(&walk, ride.passengers, ride.count, &err);
+        bs_alloc_fail_at(0);
+        assert_true(status == BS_OK || status == BS_ENOMEM);
+        int failed = 0;
+        for (int i = 0; i < ride.count; i++) {
+            const struct bs_passenger *got = &ride.passengers[i];
+            assert_true(got->status == BS_OK || got->status == BS_ENOMEM);
+            failed += got->status != BS_OK;
+            if (!status && !got->status)
+                assert_memory_equal(got->figures[0].nll, whole.passengers[i].figures[0].nll,
+                                    (size_t)texts[1].windows * (size_t)(texts[1].tokens - 1) *
+                                        sizeof(float));
+        }
+        assert_int_equal(failed, status ? 0 : 1); /* the walk stops, or one passenger leaves it */
+        stopped += status != BS_OK;
+        left += failed;
+        ride_release(&ride);
+    }
+    assert_true(stopped > 5 && left > 5);
+    ride_release(&whole);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(who_else_rides_does_not_matter),
+        cmocka_unit_test(only_what_is_wanted_is_measured),
+        cmocka_unit_test(the_unquantized_model_is_measured_as_it_is),
+        cmocka_unit_test(sixteen_bits_change_nothing),
+        cmocka_unit_test(fewer_bits_cost_more),
+        cmocka_unit_test(a_passenger_that_fails_leaves_the_others_alone),
+        cmocka_unit_test(values_that_are_not_finite_stop_their_passenger_only),
+        cmocka_unit_test(progress_comes_to_its_end),
+        cmocka_unit_test(any_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,229 @@
+/* What a walk is said to need, against what it takes. */
+#include <fcntl.h>
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "eval/base/parallel.h"
+#include "eval/linalg/blas.h"
+#include "eval/run/walk_cost.h"
+#include "tests/support/close.h"
+#include "tests/support/folder.h"
+#include "tests/support/recipes.h"
+#include "tests/support/tiny_model.h"
+
+static struct bs_model *model; /* the embedded one's first block */
+
+static int setup(void **state)
+{
+    bs_blas_init();
+    folder_setup(state);
+    model = tiny_model_cut(folder.path, 1, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bs_model_free(model);
+    return folder_teardown(state);
+}
+
+static struct bs_windows windows_of(int windows, int tokens)
+{
+    return tiny_model_windows("datasets/commons/calibration.txt", windows, tokens);
+}
+
+static void flops_by_hand(void **state)
+{
+    (void)state;
+    struct bs_windows calibration = windows_of(3, 10), texts[2] = {windows_of(2, 20), windows_of(5, 7)};
+    struct bs_walk walk = {
+        .model = model, .calibration = &calibration, .num_texts = 2, .texts = texts};
+    /* A block: q, k, v, o of 256 x 256, 128, 128, 256 and three of 768 x 256; 4 heads of 64. Two
+     * flops a weight and token; two products of 64 for each head and pair of tokens, half of them. */
+    double weights = 256 * (256 + 128 + 128 + 256) + 3 * 768 * 256;
+    double per_token = 2 * weights, pair = 4 * 64 * 2;
+    assert_close(bs_walk_calibration_flops(&walk), 3 * (10 * per_token + 10 * 10 * pair), 0, 1e-12);
+    double head = 2 * 4096 * 256;
+    double first = 2 * (20 * (per_token + head) + 20 * 20 * pair);
+    double second = 5 * (7 * (per_token + head) + 7 * 7 * pair);
+    assert_close(bs_walk_evaluation_flops(&walk), first + second, 0, 1e-12);
+    walk.calibration = NULL;
+    assert_true(bs_walk_calibration_flops(&walk) == 0);
+    bs_windows_release(&calibration);
+    bs_windows_release(&texts[0]);
+    bs_windows_release(&texts[1]);
+}
+
+/* A line of /proc/self/status in bytes. */
+static double status_bytes(const char *name)
+{
+    char line[256];
+    double kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, name, strlen(name)))
+            kilobytes = strtod(line + strlen(name), NULL);
+    fclose(file);
+    return 1024 * kilobytes;
+}
+
+/* Makes the peak start anew from here; false where the system does not let us. */
+static bool reset_peak(void)
+{
+    int file = open("/proc/self/clear_refs", O_WRONLY);
+    if (file < 0)
+        return false;
+    bool done = write(file, "5", 1) == 1;
+    close(file);
+    return done;
+}
+
+/* Runs the recipes and returns by how much resident memory grew at most; -1 where that cannot be
+ * measured. */
+static double growth(const struct bs_walk *walk, struct bs_recipe *recipes, int count)
+{
+    struct bs_error err;
+    struct bs_passenger passengers[4];
+    assert_in_range(count, 1, 4);
+    malloc_trim(0);
+    if (!reset_peak())
+        return -1;
+    double before = status_bytes("VmRSS:");
+    memset(passengers, 0, sizeof passengers);
+    for (int i = 0; i < count; i++)
+        passengers[i] = (struct bs_passenger){.recipe = &recipes[i], .wanted = {true}};
+    assert_int_equal(bs_walk_run(walk, passengers, count, &err), BS_OK);
+    double peak = status_bytes("VmHWM:");
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(passengers[i].status, BS_OK);
+        bs_passenger_release(&passengers[i]);
+    }
+    return peak - before;
+}
+
+/* A walk with two recipes of the same chain. */
+struct load {
+    const char *chain, *settings;
+    int windows, tokens, probes, calibration_windows, calibration_tokens;
+};
+
+struct loaded {
+    struct bs_recipe recipes[2];
+    struct bs_windows calibration, text;
+    struct bs_walk walk;
+};
+
+static void load_walk(struct loaded *loaded, const struct load *load)
+{
+    for (int i = 0; i < 2; i++)
+        recipe_build(&loaded->recipes[i], load->chain, load->settings);
+    loaded->calibration = windows_of(load->calibration_windows, load->calibration_tokens);
+    loaded->text = windows_of(load->windows, load->tokens);
+    loaded->walk = (struct bs_walk){.model = model,
+                                    .calibration = &loaded->calibration,
+                                    .num_texts = 1,
+                                    .texts = &loaded->text,
+                                    .layer_error_windows = load->probes};
+}
+
+static void unload_walk(struct loaded *loaded)
+{
+    for (int i = 0; i < 2; i++)
+        bs_recipe_release(&loaded->recipes[i]);
+    bs_windows_release(&loaded->calibration);
+    bs_windows_release(&loaded->text);
+}
+
+static struct bs_walk_memory memory_of(const struct loaded *loaded)
+{
+    const struct bs_recipe *recipes[] = {&loaded->recipes[0], &loaded->recipes[1]};
+    return bs_walk_memory(&loaded->walk, recipes, 2);
+}
+
+static struct bs_walk_memory memory_of_load(const struct load *load)
+{
+    struct loaded loaded;
+    load_walk(&loaded, load);
+    struct bs_walk_memory memory = memory_of(&loaded);
+    unload_walk(&loaded);
+    return memory;
+}
+
+static void the_estimate_grows_with_what_is_asked(void **state)
+{
+    (void)state;
+    const double mega = 1 << 20; /* 4096 tokens of 256 floats are 4 MiB */
+    struct load load = {"rtn", "bits=4", 1, 256, 0, 1, 256};
+    struct bs_walk_memory plain = memory_of_load(&load);
+    load.windows = 17;
+    struct bs_walk_memory more = memory_of_load(&load);
+    assert_close(more.fixed - plain.fixed, 4 * mega, 0, 1e-9);
+    assert_close(more.per_passenger - plain.per_passenger, 4 * mega + 16 * 256 * 9, 0, 1e-9);
+    load.windows = 1;
+    /* Per-linear errors: the inputs, and in each thread up_proj's input and two outputs. */
+    load.probes = 1;
+    double probing = 256 * 4 * ((3 * 256 + 768) + bs_threads() * (256.0 + 2 * 768));
+    assert_close(memory_of_load(&load).fixed - plain.fixed, probing, 0, 1e-9);
+    load.probes = 0;
+    /* Hessians of all sets, wherever in the chain they are asked for. */
+    static const char *const chains[] = {"gptq", "outliers gptq", "smoothquant gptq"};
+    for (int k = 0; k < 3; k++) {
+        load.chain = chains[k];
+        double hessians = 4.0 * (3 * 256 * 256 + 768 * 768);
+        assert_true(memory_of_load(&load).fixed - plain.fixed > hessians);
+    }
+    /* AWQ's inputs of attention and MLP, and samples of all sets. */
+    load.chain = "awq";
+    load.settings = "bits=4 scale=false clip_tokens=4096";
+    double samples = 4.0 * 4096 * (3 * 256 + 768);
+    assert_true(memory_of_load(&load).fixed - plain.fixed > samples);
+    load.settings = "bits=4 clip=false";
+    assert_true(memory_of_load(&load).fixed - plain.fixed > 2 * 256 * 256 * 4.0);
+}
+
+static void the_estimate_covers_what_is_taken(void **state)
+{
+    (void)state;
+    static const struct load loads[] = {
+        {"rtn", "bits=4", 24, 256, 0, 1, 2},
+        {"rtn", "bits=4", 8, 256, 8, 1, 2},
+        {"gptq", "bits=4", 1, 8, 0, 24, 256},
+        {"smoothquant gptq", "bits=4 true_sequential=true", 1, 8, 0, 1, 256},
+        {"awq", "bits=4 group_size=128 scale_grid=1 clip_grid=1", 1, 8, 0, 24, 256},
+    };
+    enum { LOADS = sizeof loads / sizeof *loads };
+#ifdef __SANITIZE_ADDRESS__
+    skip();
+#endif
+    bs_set_threads(2);
+    for (int k = -1; k < LOADS; k++) { /* one to warm up: the libraries' own buffers */
+        struct loaded loaded;
+        load_walk(&loaded, &loads[k < 0 ? 2 : k]);
+        struct bs_walk_memory memory = memory_of(&loaded);
+        double said = memory.fixed + 2 * memory.per_passenger;
+        double taken = growth(&loaded.walk, loaded.recipes, 2);
+        unload_walk(&loaded);
+        /* 64e6 are for what has been there before. */
+        assert_true(k < 0 || taken <= said - 64e6);
+    }
+    bs_set_threads(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flops_by_hand),
+        cmocka_unit_test(the_estimate_grows_with_what_is_asked),
+        cmocka_unit_test(the_estimate_covers_what_is_taken),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
