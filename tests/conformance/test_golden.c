@@ -22,7 +22,7 @@
 
 enum { RIDERS = 8, MAX_ROWS = 100 };
 
-static json_t *golden;
+static json_t *golden, *spread;
 
 /* The per-token losses of the three that every paper compares, kept for the test of their order. */
 static const char *const compared[] = {"rtn w3 g128", "gptq w3 g128", "awq w3 g128"};
@@ -67,6 +67,28 @@ static void keep_compared(const char *label, struct bs_passenger *passenger)
         }
 }
 
+/* How far `got` is from the figure of a row, and from the nearest of the authors' code's own runs
+ * with nothing but the order of float32 sums changed (spread.json): none of them is more right. */
+static void distance(const json_t *row, double got, double *off, double *nearest)
+{
+    json_t *settings = json_deep_copy(row), *again, *perplexity;
+    size_t i, j;
+    *off = *nearest = got / json_number_value(json_object_get(row, "perplexity")) - 1;
+    json_object_del(settings, "perplexity");
+    json_object_del(settings, "mean_nll");
+    json_array_foreach(json_object_get(spread, "rows"), i, again)
+    {
+        if (!json_equal(json_object_get(again, "settings"), settings))
+            continue;
+        json_array_foreach(json_object_get(again, "perplexities"), j, perplexity)
+        {
+            double other = got / json_number_value(perplexity) - 1;
+            *nearest = fabs(other) < fabs(*nearest) ? other : *nearest;
+        }
+    }
+    json_decref(settings);
+}
+
 /* Measures up to RIDERS rows in one walk; returns how many are outside their bar. */
 static int measure(struct golden_row *rows, int count, double *lean, int *leaning)
 {
@@ -91,8 +113,9 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
         double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, golden_evaluation.windows,
                                       golden_evaluation.tokens - 1)
                          .mean;
-        double off = got / want - 1;
-        bool inside = fabs(off) < bar(rows[i].algorithm);
+        double off, nearest;
+        distance(rows[i].json, got, &off, &nearest);
+        bool inside = fabs(nearest) < bar(rows[i].algorithm);
         outside += !inside;
         if (bar(rows[i].algorithm) > 2e-3) {
             *lean += off;
@@ -153,12 +176,14 @@ static void gptq_and_awq_are_below_rtn_at_3_bits(void **state)
 static int open_inputs(void **state)
 {
     golden = json_load_file("tests/golden/reference.json", 0, NULL);
-    return golden ? golden_open(state) : -1;
+    spread = json_load_file("tests/golden/spread.json", 0, NULL);
+    return golden && spread ? golden_open(state) : -1;
 }
 
 static int close_inputs(void **state)
 {
     json_decref(golden);
+    json_decref(spread);
     for (int i = 0; i < 3; i++)
         bs_free(compared_nll[i]);
     return golden_close(state);

@@ -17,15 +17,16 @@ and tokenizers; no GPU. PROVENANCE.md names the versions the stored files were m
     DATA="--model DIR --calibration FILE --evaluation FILE"
     oracle.py check  $AUTHORS $DATA --against reference.json [--only awq]
     oracle.py rows   $AUTHORS $DATA --carry reference.json --out new.json
-    oracle.py spread $AUTHORS $DATA --orders 1 2 3 --out spread.json [--only gptq]
+    oracle.py spread $AUTHORS $DATA --orders 1 2 3 --splits 40 88 --out spread.json [--only gptq]
     oracle.py layers $AUTHORS $DATA --out layers.json
     oracle.py tokens $DATA --out tokens.json
 
 'rows' keeps the rows of --carry as they are and computes those of ROWS that are missing there.
 'check' computes rows again and prints how far they are from the stored ones. 'spread' computes
-each row with the calibration windows in other orders (0 is the given one, n the shuffle of seed n):
-that alters a sum over the windows only in its rounding, so the perplexities, which it adds to those
-already in the file, show how much of a figure is rounding noise.
+each row under changes that alter nothing but the rounding of float32 sums, and adds the
+perplexities to those in its file: they show how much of a figure is rounding noise. --orders takes
+seeds of shuffles of the calibration windows (0 is no shuffle); --splits takes channel counts n, for
+every linear to be computed as the product over its first n input channels plus that over the rest.
 
 What the authors' modules expect and a plain CPU lacks is supplied around them, never inside:
   - Module.cuda, Tensor.cuda and torch.cuda.synchronize do nothing;
@@ -375,10 +376,12 @@ def command_spread(args):
     authors, calibration, evaluation = prepare(args)
     for row in (row for row in ROWS if wanted(args, row)):
         for seed in args.orders:
-            perplexity = measure(args, authors, row, reordered(calibration, seed),
-                                 evaluation)["perplexity"]
-            print(seed, perplexity, json.dumps(row), flush=True)
-            add_perplexity(args.out, row, perplexity)
+            result = measure(args, authors, row, reordered(calibration, seed), evaluation)
+            add_perplexity(args.out, result)
+        for channels in args.splits:
+            with replaced(torch.nn.functional, "linear", split_linear(channels)):
+                result = measure(args, authors, row, calibration, evaluation)
+            add_perplexity(args.out, result)
 
 
 def reordered(windows, seed):
@@ -387,17 +390,28 @@ def reordered(windows, seed):
     return windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(seed))]
 
 
-def add_perplexity(path, row, perplexity):
+def split_linear(channels):
+    linear = torch.nn.functional.linear
+
+    def split(inputs, weight, bias=None):
+        return (linear(inputs[..., :channels], weight[:, :channels], bias)
+                + linear(inputs[..., channels:], weight[:, channels:]))
+    return split
+
+
+def add_perplexity(path, result):
     """Add one perplexity to those of its row in the file, which need not exist yet."""
+    print(json.dumps(result), flush=True)
     spread = {"what": SPREAD_WHAT, "rows": []}
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             spread = json.load(file)
+    row = settings_of(result)
     found = [one for one in spread["rows"] if one["settings"] == row]
     if not found:
         found = [{"settings": row, "perplexities": []}]
-        spread["rows"].append(found[0])
-    found[0]["perplexities"].append(perplexity)
+        spread["rows"] += found
+    found[0]["perplexities"].append(result["perplexity"])
     write_json(path, spread)
 
 
@@ -672,7 +686,8 @@ def parse_arguments():
             command.add_argument("--only", default="", help="only rows whose JSON contains this")
     commands.choices["rows"].add_argument("--carry", required=True)
     commands.choices["check"].add_argument("--against", required=True)
-    commands.choices["spread"].add_argument("--orders", type=int, nargs="+", required=True)
+    commands.choices["spread"].add_argument("--orders", type=int, nargs="+", default=[])
+    commands.choices["spread"].add_argument("--splits", type=int, nargs="+", default=[])
     return parser.parse_args()
 
 
