@@ -2,6 +2,7 @@
 # Exit statuses, help, and where words go: results to stdout, everything else to stderr.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
+. "$project/tests/cli/support/safetensors.bash"
 
 commands="run plan table plot diff describe"
 make_model model
@@ -247,18 +248,10 @@ check "describe: all, and each one" describe_everything
 # Two columns that never see an input (their norm weight is 0) hold +3e38 and -3e38: the unquantized
 # model is sound, and a grid from the least to the largest weight of the row has an infinite step.
 # Absolute maxima, as SmoothQuant takes, still fit.
-tensor_offset() {
-    local header begin
-    header=$(od -An -tu8 -N8 "$1" | tr -d ' ')
-    begin=$(head -c $((header + 8)) "$1" | tail -c "$header" |
-        sed "s/.*\"$2\":{[^}]*\"data_offsets\":\[\([0-9]*\),.*/\1/")
-    echo $((8 + header + begin))
-}
-poke() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 make_model extreme
 weights=extreme/model.safetensors
-poke $weights "$(tensor_offset $weights model.layers.0.input_layernorm.weight)" '\0\0\0\0'
-poke $weights "$(tensor_offset $weights model.layers.0.self_attn.q_proj.weight)" '\x62\x7f\x62\xff'
+poke $weights "$(tensor_begin $weights model.layers.0.input_layernorm.weight)" '\0\0\0\0'
+poke $weights "$(tensor_begin $weights model.layers.0.self_attn.q_proj.weight)" '\x62\x7f\x62\xff'
 config extreme.yaml 1 16 <<'EOF'
 sweep:
   - algorithm: rtn

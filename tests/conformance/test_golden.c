@@ -2,7 +2,8 @@
  * tests/golden/reference.json (tests/golden/PROVENANCE.md says how they were made). The bars: 1e-5
  * for the unquantized model, 1e-4 for RTN, 1e-3 for SmoothQuant, 3e-3 for GPTQ and AWQ, where one
  * rounding the other way early on changes everything after it; and those two must not lean to one
- * side. BITSWEEP_GOLDEN=name runs one algorithm's rows only. */
+ * side. For the same reason a row is inside where it is within its bar of any of the runs of that
+ * code in spread.json. BITSWEEP_GOLDEN=name runs one algorithm's rows only. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

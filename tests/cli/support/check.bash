@@ -6,8 +6,8 @@
 #   finish                            last line of a script
 set -u
 export LC_ALL=C
-# A waiting thread gives its core away: on a busy machine a spinning one makes the run last.
-export OMP_WAIT_POLICY=passive
+# As in a user's shell: the program itself chooses how its threads wait.
+unset OMP_WAIT_POLICY GOMP_SPINCOUNT
 # A sanitizer's report is no "a trial failed" (1).
 export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99:print_stacktrace=1
 
@@ -75,7 +75,7 @@ expect_same_bytes() {
 }
 
 show() {
-    [ ! -s "$1" ] || { echo "    --- $2"; head -n 30 "$1" | sed 's/^/    /'; }
+    [ ! -s "$1" ] || { echo "    --- $2"; head -n 20 "$1" | cut -c 1-200 | sed 's/^/    /'; }
 }
 
 check() {
