@@ -234,7 +234,7 @@ describe_everything() {
         expect_status 0
         expect_no_err
         expect_out "^$name: "
-        grep -qE "^ *$name[: ]" all || problem "expected $name in what describe prints"
+        grep -qE "^ *${name}[: ]" all || problem "expected $name in what describe prints"
         run describe --markdown "$name"
         expect_status 0
         expect_out "^### $name$"

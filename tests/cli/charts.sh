@@ -1,0 +1,235 @@
+#!/bin/bash
+# Charts and tables from the command line: every chart as picture, data and script that draws it
+# again; every style of table; and what happens where gnuplot is not there or fails.
+. "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
+. "$project/tests/cli/support/sweep.bash"
+
+charts="perplexity_vs_bits pareto layer_error"
+make_model model
+make_texts
+config sweep.yaml 2 32 <<'EOF'
+sweep:
+  - algorithm: [rtn, gptq]
+    weights: {bits: [3, 4], group_size: [channel, 64]}
+charts: [pareto, layer_error]
+EOF
+
+if ! command -v gnuplot >/dev/null; then
+    echo "no gnuplot: install it first" >&2
+    exit 1
+fi
+
+# A chart's four files, each what its ending says.
+expect_chart() {
+    local base=$1/$2
+    expect_there "$base.png" "$base.svg" "$base.tsv" "$base.gp"
+    [ "$(head -c 8 "$base.png" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] ||
+        problem "expected the signature of PNG: $base.png"
+    [ "$(tail -c 8 "$base.png" | od -An -tx1 | tr -d ' ')" = 49454e44ae426082 ] ||
+        problem "expected a whole PNG: $base.png"
+    head -n 5 "$base.svg" | grep -q '<svg' && tail -n 3 "$base.svg" | grep -qx '</svg>' ||
+        problem "expected a whole SVG: $base.svg"
+    head -n 1 "$base.tsv" | grep -q '^#' || problem "expected a heading: $base.tsv"
+    [ "$(grep -vc '^#' "$base.tsv")" -gt 3 ] || problem "expected data: $base.tsv"
+}
+
+# ---- pictures ----
+
+run_draws() {
+    local chart
+    run run --quiet --output sweep.h5 sweep.yaml
+    expect_status 0
+    for chart in pareto layer_error; do
+        expect_chart sweep $chart
+        expect_err "^sweep/$chart\.png"
+    done
+    expect_absent sweep/perplexity_vs_bits.gp # which the config does not name
+    cp sweep.h5 before.h5
+}
+check "run draws the charts that the config names" run_draws
+
+plot_all() {
+    local chart
+    run plot --output all sweep.h5
+    expect_status 0
+    expect_no_out
+    for chart in $charts; do
+        expect_chart all $chart
+        expect_err "^all/$chart\.png"
+    done
+    [ "$(ls -A all | wc -l)" = 12 ] || problem "expected four files a chart: $(ls -A all | tr '\n' ' ')"
+}
+check "plot draws every chart" plot_all
+
+plot_one() {
+    run plot --output one/by/one sweep.h5 "$1"
+    expect_status 0
+    expect_chart one/by/one "$1"
+    [ "$(ls -A one/by/one | wc -l)" = 4 ] || problem "expected this chart alone"
+    # The same results are the same chart.
+    expect_same_bytes "one/by/one/$1.tsv" "all/$1.tsv"
+    expect_same_bytes "one/by/one/$1.png" "all/$1.png"
+    rm -r one
+}
+for chart in $charts; do check "plot $chart" plot_one "$chart"; done
+
+beside() {
+    rm -rf sweep
+    run plot sweep.h5 pareto
+    expect_status 0
+    expect_chart sweep pareto
+}
+check "plot without --output draws beside the results" beside
+
+# The folder moves to another place; the script needs nothing but its data.
+draws_again() {
+    local chart
+    cp -r all moved
+    for chart in $charts; do
+        rm moved/$chart.png moved/$chart.svg
+        (cd moved && LC_ALL=C.UTF-8 gnuplot -d $chart.gp) >.out 2>.err || problem "expected gnuplot to draw $chart.gp"
+        expect_no_err
+        expect_chart moved $chart
+        expect_same_bytes all/$chart.svg moved/$chart.svg
+    done
+    [ "$(ls -A moved | wc -l)" = 12 ] || problem "expected no further files"
+}
+check "a chart's script draws it again from its folder" draws_again
+
+follows_data() {
+    sed -i '/^#/!s/\([0-9]\)\./\11./' moved/pareto.tsv
+    ! cmp -s all/pareto.tsv moved/pareto.tsv || problem "expected numbers in the data"
+    (cd moved && LC_ALL=C.UTF-8 gnuplot -d pareto.gp) >.out 2>.err || problem "expected gnuplot to draw"
+    expect_chart moved pareto
+    ! cmp -s all/pareto.svg moved/pareto.svg || problem "expected another picture of other data"
+}
+check "a chart shows its data" follows_data
+
+from_anywhere() {
+    mkdir elsewhere
+    cd elsewhere || return
+    run plot --output charts ../sweep.h5 pareto
+    cp .out .err ..
+    cd ..
+    expect_status 0
+    expect_chart elsewhere/charts pareto
+}
+check "plot works from any folder" from_anywhere
+
+own_templates() {
+    cp -r "$project/plots" templates
+    run plot --plots templates --output own sweep.h5 pareto
+    expect_status 0
+    expect_chart own pareto
+    run plot --plots nowhere --output none sweep.h5 pareto
+    expect_refusal "^bitsweep: .*'nowhere/style\.gp': No such file or directory$"
+}
+check "--plots" own_templates
+
+replaced() {
+    echo old >all/pareto.png
+    echo old >all/pareto.svg
+    run plot --output all sweep.h5 pareto
+    expect_status 0
+    expect_chart all pareto
+}
+check "old pictures are replaced" replaced
+
+# ---- failures ----
+
+unharmed() { expect_same_bytes sweep.h5 before.h5; }
+
+# A PATH without gnuplot, but with what the script itself needs.
+without_gnuplot() {
+    mkdir bare
+    local words
+    ln -s "$(command -v timeout)" bare/timeout
+    (PATH=$work/bare && run plot --output bare_charts sweep.h5 pareto && exit "$status")
+    status=$?
+    expect_refusal '^bitsweep: gnuplot cannot be run: No such file or directory \(is it installed\?\)$'
+    expect_there bare_charts/pareto.gp bare_charts/pareto.tsv # to be drawn elsewhere
+    unharmed
+    # The results of a run are safe before its charts are drawn, and its table is printed.
+    (PATH=$work/bare && run run --quiet --output bare.h5 sweep.yaml && exit "$status")
+    status=$?
+    expect_status 2
+    expect_out '^gptq w4 g64 '
+    expect_err '^bitsweep: gnuplot cannot be run: '
+    expect_same_results sweep.h5 bare.h5
+    # The next one, where gnuplot is, draws them without running anything.
+    cp bare.h5 bare_before.h5
+    run run --output bare.h5 sweep.yaml
+    expect_status 0
+    expect_same_bytes bare.h5 bare_before.h5
+    expect_chart bare pareto
+}
+check "no gnuplot: a message, and the results are there" without_gnuplot
+
+# A gnuplot that says something and fails, one that is killed, one that draws nothing.
+bad_gnuplot() {
+    rm -rf bad
+    mkdir bad
+    printf '#!/bin/sh\n%s\n' "$1" >bad/gnuplot
+    chmod +x bad/gnuplot
+    (PATH=$work/bad:$PATH && run plot --output bad_charts sweep.h5 pareto && exit "$status")
+    status=$?
+    expect_status 2
+    expect_no_out
+    expect_err "^bitsweep: bad_charts/pareto\.gp: $2"
+    [ -z "$3" ] || expect_err "$3"
+    unharmed
+}
+check "gnuplot that fails with words" bad_gnuplot 'echo "line 7: no such terminal" >&2; exit 1' \
+    'gnuplot failed:$' '^line 7: no such terminal$'
+check "gnuplot that fails without words" bad_gnuplot 'exit 3' 'gnuplot failed$' ''
+check "gnuplot that is killed" bad_gnuplot 'kill -9 $$' 'gnuplot failed$' ''
+
+charts_folder_is_a_file() {
+    echo 'a file' >taken
+    run plot --output taken sweep.h5 pareto
+    expect_refusal "^bitsweep: .*'taken': Not a directory$"
+    [ "$(cat taken)" = 'a file' ] || problem "expected the file to stay"
+    run run --quiet --output taken.h5 sweep.yaml
+    expect_status 2
+    expect_out '^gptq w4 g64 '
+    expect_err "^bitsweep: .*'taken': Not a directory$"
+    expect_same_results sweep.h5 taken.h5
+    unharmed
+}
+check "a file where the charts' folder would be" charts_folder_is_a_file
+
+# ---- tables ----
+
+# "style | first line | some line | lines at least" of table and diff.
+style() {
+    local command
+    for command in "table sweep.h5" "diff sweep.h5 other.h5"; do
+        run $command --format "$1"
+        expect_status 0
+        expect_no_err
+        expect_out 'rtn w4 g64'
+        expect_out "$2"
+        [ "$(wc -l <.out)" -ge 9 ] || problem "expected nine recipes"
+        run $command "--format=$1"
+        expect_out "$2"
+    done
+}
+cp sweep.h5 other.h5
+while read -r name pattern; do check "table and diff as $name" style "$name" "$pattern"; done <<'EOF'
+terminal ^rtn w4 g64  +
+markdown ^\|.*-+\|.*$
+csv      ^([a-z0-9_]+,){10,}[a-z0-9_]+.?$
+latex    \\begin\{tabular\}
+json     ^ +"label": "rtn w4 g64",$
+EOF
+
+narrow() {
+    run table sweep.h5
+    cp .out plain
+    run table --format terminal sweep.h5
+    expect_same_bytes .out plain
+    unharmed
+}
+check "terminal is what table prints unasked" narrow
+
+finish
