@@ -19,6 +19,18 @@ static bool any_recipe_calibrates(const struct bs_config *config)
     return false;
 }
 
+/* Beyond its positions a model was never trained, and learned positions end. */
+static enum bs_status check_positions(const struct bs_sweep *sweep, int tokens,
+                                      struct bs_error *err)
+{
+    int most = bs_model_architecture(sweep->model)->max_positions;
+    if (tokens <= most)
+        return BS_OK;
+    return bs_fail(err, BS_ECONFIG,
+                   "tokens is %d, but '%s' has positions for %d (max_position_embeddings)", tokens,
+                   sweep->config->model, most);
+}
+
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
                                    struct bs_error *err)
 {
@@ -26,12 +38,14 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
     int vocab = bs_model_architecture(sweep->model)->vocab_size;
     const struct bs_calibration_config *c = &config->calibration;
     if (any_recipe_calibrates(config) &&
-        bs_windows_load(tokenizer, c->text, (enum bs_sampling)c->sampling, c->seed, c->windows,
-                        c->tokens, vocab, &sweep->calibration, err))
+        (check_positions(sweep, c->tokens, err) ||
+         bs_windows_load(tokenizer, c->text, (enum bs_sampling)c->sampling, c->seed, c->windows,
+                         c->tokens, vocab, &sweep->calibration, err)))
         return bs_fail_within(err, "calibration");
     for (int t = 0; t < config->num_evaluations; t++) {
         const struct bs_evaluation_config *e = &config->evaluations[t];
-        if (bs_windows_load(tokenizer, e->text, BS_SAMPLING_SEQUENTIAL, 0, e->windows, e->tokens,
+        if (check_positions(sweep, e->tokens, err) ||
+            bs_windows_load(tokenizer, e->text, BS_SAMPLING_SEQUENTIAL, 0, e->windows, e->tokens,
                             vocab, &sweep->texts[t], err))
             return bs_fail_within(err, "evaluation");
     }

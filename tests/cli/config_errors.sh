@@ -181,6 +181,7 @@ a text too short for a window|5s/evaluation/short/|evaluation: short\.txt has [0
 a text too short for its windows|5s/windows: 1/windows: 9999/|evaluation: evaluation\.txt has [0-9]+ tokens, which make [0-9]+ windows of 16, but 9999 are asked for
 an empty text|5s/evaluation/void/|evaluation: void\.txt has 0 tokens, too short
 a text that is not UTF-8|5s/evaluation/latin/|evaluation: latin\.txt: text is not UTF-8: byte offset 20 holds 0xff
+windows longer than the positions of the model|5s/tokens: 16/tokens: 512/|evaluation: tokens is 512, but .* has positions for 256
 a calibration text too short|2s/calibration\.txt/short.txt/|calibration: short\.txt has [0-9]+ tokens, too short
 random windows of a text too short|2s/calibration\.txt/short.txt, sampling: gptq/|calibration: short\.txt has [0-9]+ tokens, too short for random windows of 64
 EOF
