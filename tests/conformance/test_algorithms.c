@@ -1,6 +1,6 @@
-/* What every algorithm of the registry must do, whatever it is: a new line in the table is tested with
- * no new test. Each runs at its default options, on a random block, through the code that a sweep
- * runs. */
+/* What every algorithm of the registry must do, whatever it is: a new line in the table is tested
+ * with no new test. Each runs at its default options, on a random block, through the code that a
+ * sweep runs. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>

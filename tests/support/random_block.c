@@ -28,10 +28,7 @@ static uint64_t next_draw(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-float random_unit(uint64_t *state)
-{
-    return (float)(next_draw(state) >> 40) / (float)(1 << 24);
-}
+float random_unit(uint64_t *state) { return (float)(next_draw(state) >> 40) / (float)(1 << 24); }
 
 float random_normal(uint64_t *state)
 {
@@ -252,8 +249,8 @@ bool same_block(const struct bs_block *a, const struct bs_block *b)
     bool all = !memcmp(a->set_params, b->set_params, sizeof a->set_params) &&
                !memcmp(a->bmm_params, b->bmm_params, sizeof a->bmm_params);
     for (int n = 0; n < BS_NUM_NORMS; n++)
-        all = all && same(a->norms[n], b->norms[n],
-                          (size_t)a->architecture->hidden_size * sizeof(float));
+        all = all &&
+              same(a->norms[n], b->norms[n], (size_t)a->architecture->hidden_size * sizeof(float));
     for (int r = 0; r < BS_NUM_ROLES && all; r++) {
         const struct bs_linear *x = &a->linears[r], *y = &b->linears[r];
         size_t out = (size_t)x->out_features, in = (size_t)x->in_features;

@@ -1,5 +1,5 @@
-/* A small Llama-shaped block with random weights and random inputs, in memory; and the random numbers
- * it is made of, the same on every machine. */
+/* A small Llama-shaped block with random weights and random inputs, in memory; and the random
+ * numbers it is made of, the same on every machine. */
 #ifndef BS_TESTS_SUPPORT_RANDOM_BLOCK_H
 #define BS_TESTS_SUPPORT_RANDOM_BLOCK_H
 
@@ -49,8 +49,8 @@ struct bs_job random_block_job(const struct random_block *random, struct bs_bloc
 struct bs_statistics random_block_statistics(const struct random_block *random,
                                              const struct bs_needs *needs);
 
-/* prepared = the block after the prepare_block of the recipe's first stage, with the statistics that it
- * needs; `prepared` is zero or an earlier copy. */
+/* prepared = the block after the prepare_block of the recipe's first stage, with the statistics
+ * that it needs; `prepared` is zero or an earlier copy. */
 void random_block_prepare(const struct random_block *random, const struct bs_recipe *recipe,
                           struct bs_block *prepared);
 

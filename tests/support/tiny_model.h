@@ -12,7 +12,8 @@
  * `change` (or NULL) has seen the whole safetensors file, and opens it; bs_model_free. */
 struct bs_model *tiny_model_cut(const char *directory, int blocks, void (*change)(char *weights));
 
-/* For `change`: `count` bfloat16 values of a tensor, every stride-th from the first, become value. */
+/* For `change`: `count` bfloat16 values of a tensor, every stride-th from the first, become value.
+ */
 void tiny_model_set(char *weights, const char *tensor, size_t first, size_t stride, size_t count,
                     uint16_t value);
 

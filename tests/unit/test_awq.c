@@ -1,5 +1,5 @@
-/* AWQ: the function stays, each search finds the best of what it tries by its own measure, and what is
- * not to be touched is not. */
+/* AWQ: the function stays, each search finds the best of what it tries by its own measure, and what
+ * is not to be touched is not. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,7 +81,7 @@ static void scaling_alone_keeps_the_function(void **state)
     assert_true(apart > 0 && apart < 5e-6);
     for (int s = 0; s < 4; s++)
         assert_int_equal(is_scaled(&scaled, s), s != 1); /* o_proj: fewer key heads than queries */
-    for (int r = BS_Q; r <= BS_V; r++) /* one scale for the linears of a set */
+    for (int r = BS_Q; r <= BS_V; r++)                   /* one scale for the linears of a set */
         assert_memory_equal(scaled.linears[r].in_scale, scaled.linears[BS_Q].in_scale,
                             (size_t)shape.hidden * sizeof(float));
     bs_block_release(&scaled);
@@ -218,6 +218,14 @@ static void the_scale_is_the_best_of_the_grid(void **state)
     assert_true(moved >= 4);
 }
 
+static void the_first_candidate_is_no_scaling(void **state)
+{
+    (void)state;
+    struct bs_block same = prepared("bits=3 group_size=16 clip=false scale_grid=1", NULL);
+    assert_true(same_block(&same, block));
+    bs_block_release(&same);
+}
+
 static void channels_without_input_have_a_scale(void **state)
 {
     (void)state;
@@ -225,7 +233,9 @@ static void channels_without_input_have_a_scale(void **state)
     block->norms[0][4] = 0;
     struct bs_block scaled = prepared("bits=3 group_size=16 clip=false", NULL);
     assert_int_equal(bs_first_not_finite(scaled.linears[BS_Q].in_scale, 40), 40);
+    /* Its scale is the least there is, 1e-4, and does not keep the others from theirs. */
     assert_true(scaled.linears[BS_Q].in_scale[4] > 0);
+    assert_true(is_scaled(&scaled, 0));
     assert_true(outputs_apart(&random_, block, &scaled) < 5e-6);
     bs_block_release(&scaled);
     block->norms[0][4] = kept;
@@ -243,15 +253,15 @@ static double loss_of_clip(const struct bs_format *format, const float *w, float
     for (int t = 0; t < all_tokens(); t += stride) {
         double part = 0;
         for (int j = 0; j < n; j++)
-            part += (double)x[t * width + j] / (double)x_scale[j] *
-                    ((double)delta[j] - (double)w[j]);
+            part +=
+                (double)x[t * width + j] / (double)x_scale[j] * ((double)delta[j] - (double)w[j]);
         sum += part * part;
     }
     return sum;
 }
 
-/* Group by group of every third row: W is clamped to m, one of the ten steps down from its largest, and no other of them
- * has less loss. Returns how many groups were clipped at all. */
+/* Group by group of every third row: W is clamped to m, one of the ten steps down from its largest,
+ * and no other of them has less loss. Returns how many groups were clipped at all. */
 static int assert_best_clips(const struct bs_format *format, const struct bs_linear *before,
                              const struct bs_linear *after, int set, int stride)
 {
@@ -268,8 +278,9 @@ static int assert_best_clips(const struct bs_format *format, const struct bs_lin
             for (int k = 0; k < CLIPS; k++) {
                 float step = largest * (float)(1 - k / 20.0);
                 among |= step == m;
-                assert_true(chosen <= (1 + 1e-4) * loss_of_clip(format, w, step, n, x, x_scale,
-                                                                stride, in) + 1e-9);
+                assert_true(chosen <=
+                            (1 + 1e-4) * loss_of_clip(format, w, step, n, x, x_scale, stride, in) +
+                                1e-9);
             }
             assert_true(among);
             for (int j = 0; j < n; j++)
@@ -290,7 +301,8 @@ static void the_clip_is_the_best_of_its_steps(void **state)
         {"bits=3 group_size=16 scale=false clip=false", "bits=3 group_size=16 scale=false", 1},
         {"bits=3 group_size=16 clip=false", "bits=3 group_size=16 clip_tokens=100", 2},
         {"bits=2 clip=false", "bits=2", 1},
-        {"bits=4 group_size=16 symmetric=true clip=false", "bits=4 group_size=16 symmetric=true", 1},
+        {"bits=4 group_size=16 symmetric=true clip=false", "bits=4 group_size=16 symmetric=true",
+         1},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct bs_format format;
@@ -303,8 +315,7 @@ static void the_clip_is_the_best_of_its_steps(void **state)
                 const struct bs_linear *a = &before.linears[role], *b = &after.linears[role];
                 if (role == BS_Q || role == BS_K)
                     assert_memory_equal(a->weight, b->weight,
-                                        (size_t)(a->out_features * a->in_features) *
-                                            sizeof(float));
+                                        (size_t)(a->out_features * a->in_features) * sizeof(float));
                 else
                     clipped += assert_best_clips(&format, a, b, set, cases[c].stride);
             }
@@ -424,6 +435,7 @@ int main(void)
         cmocka_unit_test(scaling_alone_keeps_the_function),
         cmocka_unit_test(o_proj_is_scaled_where_v_proj_has_its_shape),
         cmocka_unit_test(the_scale_is_the_best_of_the_grid),
+        cmocka_unit_test(the_first_candidate_is_no_scaling),
         cmocka_unit_test(channels_without_input_have_a_scale),
         cmocka_unit_test(the_clip_is_the_best_of_its_steps),
         cmocka_unit_test(fewer_steps_or_less_shrinking_clip_less),

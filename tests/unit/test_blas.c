@@ -49,8 +49,8 @@ static void products_equal_plain_ones(void **state)
                 if (i < M && j < N) {
                     want *= -2;
                     for (int k = 0; k < K; k++)
-                        want += 0.5 * element(a, a_transposed, i, k) *
-                                element(b, b_transposed, k, j);
+                        want +=
+                            0.5 * element(a, a_transposed, i, k) * element(b, b_transposed, k, j);
                     assert_close((double)c[i * LD + j], want, 1e-5, 0);
                 } else {
                     assert_true(c[i * LD + j] == before[i * LD + j]); /* outside: untouched */

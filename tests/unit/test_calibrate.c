@@ -28,11 +28,8 @@ static const struct random_shape wide_shape = {.hidden = 40,
                                                .tokens = 21,
                                                .seed = 2};
 
-static const struct bs_needs everything = {.hessian = true,
-                                           .absmax = true,
-                                           .absmean = true,
-                                           .module_inputs = true,
-                                           .sample_tokens = 40};
+static const struct bs_needs everything = {
+    .hessian = true, .absmax = true, .absmean = true, .module_inputs = true, .sample_tokens = 40};
 
 static int setup(void **state)
 {
@@ -202,8 +199,8 @@ static void outputs_are_the_blocks_and_may_replace_the_inputs(void **state)
     struct bs_stream pushed = copy_of_inputs(), in_place = copy_of_inputs(), out = copy_of_inputs();
     struct bs_statistics statistics, plain = random_block_statistics(&random_, &everything);
     size_t bytes = (size_t)(tokens_in_all * wide_shape.hidden) * sizeof(float);
-    assert_int_equal(
-        bs_stream_push(&random_.block, random_.rope, &pushed, random_.scratch, &err), BS_OK);
+    assert_int_equal(bs_stream_push(&random_.block, random_.rope, &pushed, random_.scratch, &err),
+                     BS_OK);
     assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, NULL, NULL, NULL,
                                   &out, random_.scratch, &err),
                      BS_OK);
@@ -351,13 +348,15 @@ static void needs_are_compared_and_joined(void **state)
 {
     (void)state;
     struct bs_needs none = {.hessian = false}, hessian = {.hessian = true};
-    struct bs_needs both = hessian, samples = {.sample_tokens = 8}, other = {.sample_tokens = 9};
+    struct bs_needs both = hessian, samples = {.sample_tokens = 8};
+    struct bs_needs fewer = {.sample_tokens = 7}, more = {.sample_tokens = 9};
     bs_needs_add(&both, &samples);
     assert_true(!bs_needs_any(&none) && bs_needs_any(&hessian) && bs_needs_any(&samples));
     assert_true(both.hessian && both.sample_tokens == 8);
     assert_true(bs_needs_within(&hessian, &both) && bs_needs_within(&samples, &both));
     assert_false(bs_needs_within(&both, &hessian));
-    assert_false(bs_needs_within(&other, &both)); /* other rows would be sampled */
+    assert_false(bs_needs_within(&fewer, &both)); /* other rows would be sampled */
+    assert_false(bs_needs_within(&more, &both));
     struct bs_needs partial = hessian, other_part = hessian;
     partial.sets_left_out = 1;
     other_part.sets_left_out = 2;
@@ -365,8 +364,8 @@ static void needs_are_compared_and_joined(void **state)
     assert_false(bs_needs_within(&hessian, &partial));
     bs_needs_add(&partial, &other_part); /* a set is left out where both leave it out */
     assert_int_equal(partial.sets_left_out, 0);
-    static const struct bs_needs single[] = {{.absmax = true}, {.absmean = true},
-                                             {.module_inputs = true}};
+    static const struct bs_needs single[] = {
+        {.absmax = true}, {.absmean = true}, {.module_inputs = true}};
     for (int k = 0; k < 3; k++) {
         assert_true(bs_needs_any(&single[k]) && !bs_needs_within(&single[k], &both));
         bs_needs_add(&both, &single[k]);

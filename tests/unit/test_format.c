@@ -60,7 +60,8 @@ static void gptq_asymmetric(void **state)
     ASSERT_GRID(four, 0.5f, 5, {-2.5f, 0, -2.5f}, {5, 15, 5}, {0, 5, 0}, {0.25f, 5, 0},
                 {0.75f, 7, 1}, {1.25f, 7, 1}, {-0.25f, 5, 0}, {-0.75f, 3, -1}, {-1.25f, 3, -1},
                 {1.26f, 8, 1.5f});
-    /* z itself is a tie: 1.25 / 0.5 = 2.5 goes to 2, and the far ends clip: 6.25 / .5 = 12.5 -> 12 */
+    /* z itself is a tie: 1.25 / 0.5 = 2.5 goes to 2, and the far ends clip: 6.25 / .5 = 12.5 -> 12
+     */
     ASSERT_GRID(four, 0.5f, 2, {-1.25f, 0, -1}, {6.25f, 14, 6}, {6, 14, 6});
     /* 1.75 / 0.5 = 3.5 goes to 4, which leaves 11 levels above: 5.75 / 0.5 = 11.5 would be 12 */
     ASSERT_GRID(four, 0.5f, 4, {-1.75f, 0, -2}, {5.75f, 15, 5.5f});
@@ -92,8 +93,8 @@ static void gptq_symmetric_extremes_are_ties(void **state)
 static void gptq_symmetric_scale_is_made_in_float(void **state)
 {
     (void)state;
-    /* The extremes sit on a tie only where float division says so: 2 * absmax / 15 rounds up or down,
-     * and -absmax becomes -8 or -7 steps. Both happen; a scale in double would give one. */
+    /* The extremes sit on a tie only where float division says so: 2 * absmax / 15 rounds up or
+     * down, and -absmax becomes -8 or -7 steps. Both happen; a scale in double would give one. */
     struct bs_format four = grid(BS_GRID_GPTQ, 4, true);
     int eight = 0, seven = 0;
     for (int i = 0; i < 1000; i++) {
@@ -180,7 +181,7 @@ static void awq_symmetric(void **state)
     struct bs_format four = grid(BS_GRID_AWQ, 4, true);
     ASSERT_GRID(four, 1.0f, 8, {-7, 1, -7}, {7, 15, 7}, {3.5f, 12, 4}, {2.5f, 10, 2},
                 {-2.5f, 6, -2});
-    ASSERT_GRID(four, 1.0f, 8, {7, 15, 7}, {1, 9, 1});   /* no negatives: nothing is wasted */
+    ASSERT_GRID(four, 1.0f, 8, {7, 15, 7}, {1, 9, 1});    /* no negatives: nothing is wasted */
     ASSERT_GRID(four, 1.0f, 8, {-7, 1, -7}, {-1, 7, -1}); /* code 0 is never reached */
     struct bs_format two = grid(BS_GRID_AWQ, 2, true);
     ASSERT_GRID(two, 3.0f, 2, {3, 3, 3}, {-3, 1, -3}, {1.5f, 2, 0}, {1.75f, 3, 3});
@@ -207,7 +208,8 @@ static void a_range_is_fitted_like_values_that_span_it(void **state)
     for (int g = BS_GRID_GPTQ; g < BS_GRID_AUTO; g++)
         for (int symmetric = g == BS_GRID_SMOOTHQUANT; symmetric < 2; symmetric++) {
             struct bs_format format = grid((enum bs_grid)g, 5, symmetric);
-            static const float ranges[][2] = {{-1.25f, 3.5f}, {-4, 2}, {0.25f, 3}, {-2, -1}, {0, 0}};
+            static const float ranges[][2] = {
+                {-1.25f, 3.5f}, {-4, 2}, {0.25f, 3}, {-2, -1}, {0, 0}};
             for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
                 struct bs_params one = bs_format_fit(&format, ranges[i], 2);
                 struct bs_params two = bs_format_fit_range(&format, ranges[i][0], ranges[i][1]);
@@ -327,7 +329,8 @@ static void mse_range_is_the_best_of_the_shrunk_ones(void **state)
 static void mse_range_minimises_its_own_norm(void **state)
 {
     (void)state;
-    /* A high power looks at the largest error, a low one at all of them: the chosen ranges differ. */
+    /* A high power looks at the largest error, a low one at all of them: the chosen ranges differ.
+     */
     float x[COUNT];
     awkward_group(x, 7, 5);
     struct bs_format low = grid(BS_GRID_GPTQ, 3, false);

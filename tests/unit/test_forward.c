@@ -40,7 +40,8 @@ static void twin_norm(const double *x, const float *weight, double eps, int toke
     }
 }
 
-/* Component j of head h at token t, after rotation: pairs are (j, j + d / 2), angle t theta^(-2j/d). */
+/* Component j of head h at token t, after rotation: pairs are (j, j + d / 2), angle t
+ * theta^(-2j/d). */
 static double rotated(const struct bs_architecture *a, const double *x, int heads, int t, int h,
                       int j)
 {
@@ -152,6 +153,14 @@ static int teardown(void **state)
     return 0;
 }
 
+/* Before each test, whatever the one before left. */
+static int without_activation_quantization(void **state)
+{
+    (void)state;
+    block->activations = (struct bs_activations){.bits = BS_BITS_NONE};
+    return 0;
+}
+
 /* Windows around the tile of 64 queries, each with exactly the scratch that was promised. */
 static const int lengths[] = {1, 2, 63, 64, 65, 70, 128, 130};
 enum { NUM_LENGTHS = sizeof lengths / sizeof *lengths };
@@ -213,7 +222,6 @@ static void modules_equal_their_twins(void **state)
         twin_mlp_module(block, x, tokens, want);
         assert_all_close(y, want, tokens * width, 5e-5);
     }
-    block->activations.bits = BS_BITS_NONE;
 }
 
 static void a_token_does_not_see_later_ones(void **state)
@@ -228,8 +236,7 @@ static void a_token_does_not_see_later_ones(void **state)
         bs_block_forward(block, random_.rope, x, after, 100, NULL, &random_.scratch[0]);
         x[changed * width] -= 1;
         assert_memory_equal(after, before, (size_t)(changed * width) * sizeof *x);
-        assert_memory_not_equal(after + 99 * width, before + 99 * width,
-                                (size_t)width * sizeof *x);
+        assert_memory_not_equal(after + 99 * width, before + 99 * width, (size_t)width * sizeof *x);
     }
 }
 
@@ -273,8 +280,7 @@ static void activations_by_hand(void **state)
     (void)state;
     struct bs_params fixed = {.scale = 2, .zero_point = 8};
     /* 4 bits, symmetric: scale = largest / 7. A scale a token: 1 and 0.1. */
-    assert_applied(activations_of(4, BS_ACT_TOKEN), fixed,
-                   (float[]){7, -3, 0, 0.7f, 0.2f, -0.3f});
+    assert_applied(activations_of(4, BS_ACT_TOKEN), fixed, (float[]){7, -3, 0, 0.7f, 0.2f, -0.3f});
     /* One scale for all: 1. */
     assert_applied(activations_of(4, BS_ACT_TENSOR), fixed, (float[]){7, -3, 0, 1, 0, 0});
     /* The scale that was fixed before: 2. */
@@ -301,7 +307,8 @@ struct shown {
 static void show_set(void *context, int set, const float *x, int tokens)
 {
     struct shown *shown = context;
-    size_t in = (size_t)block->linears[block->architecture->family->sets[set].linears[0]].in_features;
+    size_t in =
+        (size_t)block->linears[block->architecture->family->sets[set].linears[0]].in_features;
     memcpy(shown->set[set], x, (size_t)tokens * in * sizeof *x);
 }
 
@@ -369,7 +376,8 @@ static void activations_are_quantized_where_they_enter_a_set(void **state)
     struct bs_observer observer = {
         .context = &shown, .set_input = show_set, .qkv_output = show_qkv};
     for (int s = 0; s < 4; s++) /* all different, so that none can stand for another */
-        block->set_params[s] = (struct bs_params){.scale = 0.1f + 0.03f * (float)s, .zero_point = 8};
+        block->set_params[s] =
+            (struct bs_params){.scale = 0.1f + 0.03f * (float)s, .zero_point = 8};
     for (int i = 0; i < 3; i++)
         block->bmm_params[i] = (struct bs_params){.scale = 0.3f + 0.1f * (float)i, .zero_point = 8};
     for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++)
@@ -380,7 +388,6 @@ static void activations_are_quantized_where_they_enter_a_set(void **state)
                              &random_.scratch[0]);
             assert_steps(&shown, random_.inputs.data, y, TOKENS);
         }
-    block->activations.bits = BS_BITS_NONE;
 }
 
 /* weight[i][j] stands for the original's W[i][j] * in_scale[j] / out_scale[i]. */
@@ -428,8 +435,14 @@ static void folding_before_o_proj_divides_the_rows_of_v_proj(void **state)
     (void)state;
     struct bs_error err;
     struct random_block full;
-    struct random_shape shape = {.hidden = 32, .intermediate = 24, .heads = 4, .kv_heads = 4,
-                                 .head_dim = 8, .windows = 1, .tokens = 70, .seed = 8};
+    struct random_shape shape = {.hidden = 32,
+                                 .intermediate = 24,
+                                 .heads = 4,
+                                 .kv_heads = 4,
+                                 .head_dim = 8,
+                                 .windows = 1,
+                                 .tokens = 70,
+                                 .seed = 8};
     struct bs_block folded = {.architecture = NULL};
     float scale[32], y[2][70 * 32];
     random_block_init(&full, &shape);
@@ -445,18 +458,20 @@ static void folding_before_o_proj_divides_the_rows_of_v_proj(void **state)
     random_block_release(&full);
 }
 
+#define TEST(function) cmocka_unit_test_setup(function, without_activation_quantization)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(block_equals_its_twin),
-        cmocka_unit_test(scratch_holds_64_rows_of_the_widest_linear_twice),
-        cmocka_unit_test(modules_equal_their_twins),
-        cmocka_unit_test(a_token_does_not_see_later_ones),
-        cmocka_unit_test(head_equals_its_twin),
-        cmocka_unit_test(activations_by_hand),
-        cmocka_unit_test(activations_are_quantized_where_they_enter_a_set),
-        cmocka_unit_test(folding_keeps_the_function),
-        cmocka_unit_test(folding_before_o_proj_divides_the_rows_of_v_proj),
+        TEST(block_equals_its_twin),
+        TEST(scratch_holds_64_rows_of_the_widest_linear_twice),
+        TEST(modules_equal_their_twins),
+        TEST(a_token_does_not_see_later_ones),
+        TEST(head_equals_its_twin),
+        TEST(activations_by_hand),
+        TEST(activations_are_quantized_where_they_enter_a_set),
+        TEST(folding_keeps_the_function),
+        TEST(folding_before_o_proj_divides_the_rows_of_v_proj),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,5 @@
-/* GPTQ on one linear with a Hessian at hand: against round-to-nearest where both must agree, against
- * the paper's recursion done the slow way, and by its own objective. */
+/* GPTQ on one linear with a Hessian at hand: against round-to-nearest where both must agree,
+ * against the paper's recursion done the slow way, and by its own objective. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
-#include "eval/run/trial.h"
 #include "tests/support/close.h"
 #include "tests/support/naive.h"
 #include "tests/support/random_block.h"
@@ -173,8 +173,7 @@ static void twin_order(struct twin *twin, const struct problem *p)
         mean += (double)p->hessian[i * IN + i] / IN;
     }
     for (int i = 0; i < IN * IN; i++)
-        twin->hessian[i] =
-            (double)p->hessian[i] + (i % (IN + 1) ? 0 : twin->percdamp * mean);
+        twin->hessian[i] = (double)p->hessian[i] + (i % (IN + 1) ? 0 : twin->percdamp * mean);
 }
 
 /* The grid of the columns first .. first + count - 1 in the order, or in their own order. */
@@ -243,10 +242,10 @@ static void assert_like_twin(struct problem *p, struct twin *twin, const char *s
         agree++;
         for (int i = 0; i < IN; i++) {
             int column = twin->order[i];
-            int g = got->group_index ? got->group_index[column]
-                                     : column / bs_codes_group_columns(got);
-            assert_close((double)bs_codes_params(got, r, g).scale,
-                         (double)twin->params[r][i].scale, 0, 1e-4);
+            int g =
+                got->group_index ? got->group_index[column] : column / bs_codes_group_columns(got);
+            assert_close((double)bs_codes_params(got, r, g).scale, (double)twin->params[r][i].scale,
+                         0, 1e-4);
         }
     }
     assert_in_range(agree, OUT - OUT / 10, OUT);
@@ -316,7 +315,10 @@ static void groups_within_a_block_are_fitted_on_stale_weights(void **state)
 static void it_does_no_worse_than_rounding_by_its_objective(void **state)
 {
     (void)state;
-    static const char *const settings[] = {"bits=2", "bits=3", "bits=4", "bits=3 group_size=8",
+    static const char *const settings[] = {"bits=2",
+                                           "bits=3",
+                                           "bits=4",
+                                           "bits=3 group_size=8",
                                            "bits=4 symmetric=true act_order=true",
                                            "bits=3 group_size=8 act_order=true",
                                            "bits=8 group_size=tensor"};
@@ -373,9 +375,9 @@ static void make_dead_columns(struct problem *p)
 static void dead_columns_become_zero_and_are_counted(void **state)
 {
     (void)state;
-    static const char *const settings[] = {"bits=4", "bits=4 group_size=tensor", "bits=4 group_size=8",
-                                           "bits=4 group_size=8 static_groups=true",
-                                           "bits=4 act_order=true"};
+    static const char *const settings[] = {
+        "bits=4", "bits=4 group_size=tensor", "bits=4 group_size=8",
+        "bits=4 group_size=8 static_groups=true", "bits=4 act_order=true"};
     static struct problem p;
     for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
         problem_init(&p, 5);
@@ -531,52 +533,6 @@ static void static_groups_need_groups(void **state)
     }
 }
 
-static void true_sequential_takes_each_hessian_behind_the_sets_before(void **state)
-{
-    (void)state;
-    struct bs_error err;
-    static struct random_block random;
-    struct bs_block got = {.architecture = NULL}, want = {.architecture = NULL};
-    struct bs_recipe recipe, plain;
-    random_block_init(&random, &small_shape);
-    recipe_build(&recipe, "gptq", "bits=3 true_sequential=true");
-    recipe_build(&plain, "gptq", "bits=3");
-    struct bs_inputs inputs = {.rope = random.rope,
-                               .unquantized = &random.inputs,
-                               .quantized = &random.inputs,
-                               .scratch = random.scratch};
-    assert_int_equal(bs_block_copy(&got, &random.block, &err), BS_OK);
-    assert_int_equal(bs_block_copy(&want, &random.block, &err), BS_OK);
-    assert_int_equal(bs_trial_quantize_block(&recipe, &got, &inputs, &err), BS_OK);
-    for (int s = 0; s < 4; s++) {
-        /* All statistics anew of the block as far as it is quantized. */
-        struct bs_needs needs = {.hessian = true};
-        struct bs_statistics statistics;
-        assert_int_equal(bs_calibrate(&want, random.rope, &random.inputs, &needs, &statistics, NULL,
-                                      NULL, random.scratch, &err),
-                         BS_OK);
-        struct bs_job job = random_block_job(&random, &want, &statistics, &plain.weights);
-        const struct bs_set *set = &random.architecture.family->sets[s];
-        for (int k = 0; k < set->num_linears; k++) {
-            struct bs_linear *linear = &want.linears[set->linears[k]];
-            assert_int_equal(plain.stages[0].algorithm->quantize(plain.stages[0].options, &job, s,
-                                                                 set->linears[k], &err),
-                             BS_OK);
-            bs_codes_decode(&linear->codes, linear->weight);
-        }
-        bs_statistics_release(&statistics);
-    }
-    assert_true(same_block(&got, &want));
-    assert_int_equal(bs_block_copy(&want, &random.block, &err), BS_OK);
-    assert_int_equal(bs_trial_quantize_block(&plain, &want, &inputs, &err), BS_OK);
-    assert_false(same_block(&got, &want));
-    bs_block_release(&got);
-    bs_block_release(&want);
-    bs_recipe_release(&recipe);
-    bs_recipe_release(&plain);
-    random_block_release(&random);
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -599,7 +555,6 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_byte),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(static_groups_need_groups),
-        cmocka_unit_test(true_sequential_takes_each_hessian_behind_the_sets_before),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -60,7 +60,9 @@ static void the_chosen_channels_grow_and_the_function_stays(void **state)
         const char *settings;
         int channels;
         float factor;
-    } cases[] = {{"", 4, 64}, {"channels=1 factor=2", 1, 2}, {"channels=40 factor=1024", 40, 1024},
+    } cases[] = {{"", 4, 64},
+                 {"channels=1 factor=2", 1, 2},
+                 {"channels=40 factor=1024", 40, 1024},
                  {"channels=7 factor=16 seed=12345", 7, 16}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         prepare(cases[k].settings);
@@ -74,7 +76,8 @@ static void the_chosen_channels_grow_and_the_function_stays(void **state)
             for (int j = 0; j < small_shape.hidden; j++) {
                 /* the same channels in both norms */
                 bool chosen = made.linears[BS_Q].in_scale[j] != 1;
-                assert_true(made.norms[n][j] == block->norms[n][j] * (chosen ? cases[k].factor : 1));
+                assert_true(made.norms[n][j] ==
+                            block->norms[n][j] * (chosen ? cases[k].factor : 1));
             }
     }
 }

@@ -81,18 +81,18 @@ static void scales_follow_equation_4(void **state)
             const double *most = input_maxima(set);
             const struct bs_set *s = &random_.architecture.family->sets[set];
             for (int j = 0; j < small_shape.hidden; j++) {
-                double want = pow(most[j], alphas[k]) /
-                              pow(column_maximum(block, set, j), 1 - alphas[k]);
+                double want =
+                    pow(most[j], alphas[k]) / pow(column_maximum(block, set, j), 1 - alphas[k]);
                 for (int l = 0; l < s->num_linears; l++)
                     assert_close((double)smooth.linears[s->linears[l]].in_scale[j], want, 0, 1e-5);
                 assert_close((double)smooth.norms[s->norm][j],
                              (double)block->norms[s->norm][j] / want, 0, 1e-5);
                 /* the set's weights are multiplied by it */
                 const struct bs_linear *first = &smooth.linears[s->linears[0]];
-                assert_close((double)first->weight[3 * first->in_features + j],
-                             want * (double)block->linears[s->linears[0]]
-                                        .weight[3 * first->in_features + j],
-                             0, 1e-5);
+                assert_close(
+                    (double)first->weight[3 * first->in_features + j],
+                    want * (double)block->linears[s->linears[0]].weight[3 * first->in_features + j],
+                    0, 1e-5);
             }
         }
     }
@@ -197,7 +197,8 @@ static void it_helps_where_activations_have_outliers(void **state)
     for (int j = 0; j < small_shape.hidden; j++)
         scale[j] = j % 20 == 7 ? 1.0f / 64 : 1;
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
-    for (int set = 0; set <= 2; set += 2) /* two channels become 64 times larger, their columns smaller */
+    for (int set = 0; set <= 2;
+         set += 2) /* two channels become 64 times larger, their columns smaller */
         bs_block_fold(block, set, scale);
     for (int k = 0; k < 3; k++)
         assert_true(error_of("smoothquant", granularities[k]) <

@@ -129,7 +129,8 @@ static void huge_logits_do_not_overflow(void **state)
     assert_true(isfinite(token.nll));
     token = measure(low, low, 4, 1);
     assert_true(token.kld == 0 && isfinite(token.nll));
-    /* At 1e4, where exp overflows double, the figures are right to what a double of 1e4 can hold. */
+    /* At 1e4, where exp overflows double, the figures are right to what a double of 1e4 can hold.
+     */
     static const float large[] = {10000, 9999, 9990, -10000}, near_zero[] = {10, 9, 0, -19990};
     token = measure(large, near_zero, 4, 1);
     assert_close((double)token.kld, 0, 1e-7, 0);
@@ -141,7 +142,8 @@ static void huge_logits_do_not_overflow(void **state)
 static void what_is_not_finite_shows(void **state)
 {
     (void)state;
-    static const float fine[] = {1, 2, 3, 4}, nan[] = {1, NAN, 3, 4}, infinite[] = {1, INFINITY, 3, 4};
+    static const float fine[] = {1, 2, 3, 4}, nan[] = {1, NAN, 3, 4},
+                       infinite[] = {1, INFINITY, 3, 4};
     assert_false(isfinite(measure(fine, nan, 4, 0).nll));
     assert_false(isfinite(measure(fine, nan, 4, 0).kld));
     assert_false(isfinite(measure(nan, fine, 4, 0).kld));

@@ -1,5 +1,5 @@
-/* The walk over the embedded model, for most tests its first two blocks: what a passenger gets depends
- * on its recipe alone. */
+/* The walk over the embedded model, for most tests its first two blocks: what a passenger gets
+ * depends on its recipe alone. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,8 +57,8 @@ static const char *const all_riders[][2] = {
     {"", ""},
     {"rtn", "bits=4 group_size=32"},
     {"gptq", "bits=3 group_size=64 act_order=true"},
-    {"awq", "bits=3 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=16"},
     {"awq", "bits=4 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=40"},
+    {"awq", "bits=3 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=16"},
     {"smoothquant", "bits=8 a.bits=8 a.granularity=tensor_static a.bmm_input=true"},
     {"outliers smoothquant gptq", "bits=4 a.bits=8 channels=2"},
     {NULL, NULL},
@@ -338,12 +338,9 @@ static void values_that_are_not_finite_stop_their_passenger_only(void **state)
     struct bs_model *broken = tiny_model_cut(own.path, 2, make_overflow);
     struct bs_walk walk = walk_of(broken);
     static struct ride with, without;
-    ride_init(&with, (chains){{"", ""},
-                              {"rtn", "bits=4"},
-                              {"rtn", "bits=4 group_size=32"},
-                              {NULL, NULL}});
-    ride_init(&without,
-              (chains){{"", ""}, {"rtn", "bits=4 group_size=32"}, {NULL, NULL}});
+    ride_init(&with,
+              (chains){{"", ""}, {"rtn", "bits=4"}, {"rtn", "bits=4 group_size=32"}, {NULL, NULL}});
+    ride_init(&without, (chains){{"", ""}, {"rtn", "bits=4 group_size=32"}, {NULL, NULL}});
     assert_int_equal(bs_walk_run(&walk, with.passengers, with.count, &err), BS_OK);
     assert_int_equal(bs_walk_run(&walk, without.passengers, without.count, &err), BS_OK);
     assert_int_equal(with.passengers[0].status, BS_OK);

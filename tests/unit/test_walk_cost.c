@@ -43,11 +43,13 @@ static struct bs_windows windows_of(int windows, int tokens)
 static void flops_by_hand(void **state)
 {
     (void)state;
-    struct bs_windows calibration = windows_of(3, 10), texts[2] = {windows_of(2, 20), windows_of(5, 7)};
+    struct bs_windows calibration = windows_of(3, 10),
+                      texts[2] = {windows_of(2, 20), windows_of(5, 7)};
     struct bs_walk walk = {
         .model = model, .calibration = &calibration, .num_texts = 2, .texts = texts};
     /* A block: q, k, v, o of 256 x 256, 128, 128, 256 and three of 768 x 256; 4 heads of 64. Two
-     * flops a weight and token; two products of 64 for each head and pair of tokens, half of them. */
+     * flops a weight and token; two products of 64 for each head and pair of tokens, half of them.
+     */
     double weights = 256 * (256 + 128 + 128 + 256) + 3 * 768 * 256;
     double per_token = 2 * weights, pair = 4 * 64 * 2;
     assert_close(bs_walk_calibration_flops(&walk), 3 * (10 * per_token + 10 * 10 * pair), 0, 1e-12);

@@ -1,0 +1,267 @@
+/* The errors of each linear against the definitions, in double. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
+#include "eval/linalg/blas.h"
+#include "eval/run/layer_error.h"
+#include "eval/run/trial.h"
+#include "tests/support/close.h"
+#include "tests/support/random_block.h"
+#include "tests/support/recipes.h"
+
+enum { PROBES = 3, WIDEST = 64 };
+
+static struct random_block random_;
+static struct set_inputs shown;
+static struct bs_block changed;
+
+static int setup(void **state)
+{
+    (void)state;
+    bs_blas_init();
+    random_block_init(&random_, &small_shape);
+    shown = random_block_set_inputs(&random_);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    set_inputs_release(&shown);
+    bs_block_release(&changed);
+    random_block_release(&random_);
+    return 0;
+}
+
+static void quantize(const char *chain, const char *settings)
+{
+    struct bs_error err;
+    struct bs_recipe recipe;
+    struct bs_inputs inputs = {.rope = random_.rope,
+                               .unquantized = &random_.inputs,
+                               .quantized = &random_.inputs,
+                               .scratch = random_.scratch};
+    recipe_build(&recipe, chain, settings);
+    assert_int_equal(bs_block_copy(&changed, &random_.block, &err), BS_OK);
+    assert_int_equal(bs_trial_quantize_block(&recipe, &changed, &inputs, &err), BS_OK);
+    bs_recipe_release(&recipe);
+}
+
+/* The rows of the changed block over the first `probes` windows. */
+static void measure(int probes, struct bs_layer_row *rows, struct bs_layer_totals *totals)
+{
+    struct bs_error err;
+    struct bs_probe probe;
+    memset(rows, 0, BS_NUM_ROLES * sizeof *rows);
+    *totals = (struct bs_layer_totals){.linears = 0};
+    assert_int_equal(bs_probe_init(&probe, &random_.architecture, probes, small_shape.tokens, &err),
+                     BS_OK);
+    assert_int_equal(
+        bs_probe_fill(&probe, &random_.block, random_.rope, &random_.inputs, random_.scratch, &err),
+        BS_OK);
+    assert_int_equal(bs_layer_errors(&random_.block, &changed, &probe, rows, totals, &err), BS_OK);
+    bs_probe_release(&probe);
+}
+
+static int set_of(int role)
+{
+    static const int sets[BS_NUM_ROLES] = {
+        [BS_Q] = 0, [BS_K] = 0, [BS_V] = 0, [BS_O] = 1, [BS_GATE] = 2, [BS_UP] = 2, [BS_DOWN] = 3};
+    return sets[role];
+}
+
+static double row_times(const struct bs_linear *linear, int i, const float *x)
+{
+    double sum = 0;
+    for (int j = 0; j < linear->in_features; j++)
+        sum += (double)linear->weight[i * linear->in_features + j] * (double)x[j];
+    return sum;
+}
+
+/* Y = W x on the original inputs; Y^ is what the changed linear makes of its own: x / in_scale,
+ * quantized token by token, its output times out_scale. */
+static void assert_output_figures(int role, const struct bs_layer_row *row)
+{
+    const struct bs_linear *was = &random_.block.linears[role], *is = &changed.linears[role];
+    int in = was->in_features;
+    double difference = 0, wanted = 0, got = 0, product = 0;
+    for (int t = 0; t < PROBES * small_shape.tokens; t++) {
+        const float *x = shown.x[set_of(role)] + t * in;
+        float own[WIDEST];
+        for (int j = 0; j < in; j++)
+            own[j] = x[j] / is->in_scale[j];
+        bs_activations_apply(&changed.activations, (struct bs_params){.scale = 1}, own, 1, in);
+        for (int i = 0; i < was->out_features; i++) {
+            double y = row_times(was, i, x);
+            double y_hat = row_times(is, i, own) * (double)is->out_scale[i];
+            difference += (y_hat - y) * (y_hat - y);
+            wanted += y * y;
+            got += y_hat * y_hat;
+            product += y * y_hat;
+        }
+    }
+    assert_close(row->relative_output_error, sqrt(difference / wanted), 0, 1e-4);
+    assert_close(row->cosine, product / sqrt(wanted * got), 0, 1e-6);
+}
+
+/* In the checkpoint's basis: W^[i][j] * out_scale[i] / in_scale[j] against W. */
+static void assert_weight_figures(int role, const struct bs_layer_row *row)
+{
+    const struct bs_linear *was = &random_.block.linears[role], *is = &changed.linears[role];
+    int in = was->in_features, count = was->out_features * in;
+    double error = 0, size = 0;
+    for (int k = 0; k < count; k++) {
+        double w = (double)was->weight[k];
+        double back =
+            (double)is->weight[k] * (double)is->out_scale[k / in] / (double)is->in_scale[k % in];
+        error += (back - w) * (back - w);
+        size += w * w;
+    }
+    assert_close(row->weight_mse, error / count, 0, 1e-9);
+    assert_close(row->sqnr_db, 10 * log10(size / error), 0, 1e-9);
+}
+
+static void figures_follow_their_definitions(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"rtn", "bits=4 group_size=16"},
+        {"smoothquant", "bits=4 a.bits=6"},
+        {"awq", "bits=3 group_size=16"}, /* rows are scaled as well */
+        {"gptq", "bits=3"},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct bs_layer_row rows[BS_NUM_ROLES];
+        struct bs_layer_totals totals;
+        double mean = 0, cosine = 0;
+        quantize(cases[c][0], cases[c][1]);
+        measure(PROBES, rows, &totals);
+        for (int r = 0; r < BS_NUM_ROLES; r++) {
+            assert_string_equal(rows[r].name, random_.block.linears[r].name);
+            assert_int_equal(rows[r].out_features, random_.block.linears[r].out_features);
+            assert_int_equal(rows[r].in_features, random_.block.linears[r].in_features);
+            assert_close(rows[r].damping, changed.linears[r].damping, 0, 0);
+            assert_close(rows[r].bits_per_weight,
+                         bs_codes_bits(&changed.linears[r].codes) /
+                             (rows[r].out_features * rows[r].in_features),
+                         0, 1e-15);
+            assert_output_figures(r, &rows[r]);
+            assert_weight_figures(r, &rows[r]);
+            mean += rows[r].relative_output_error;
+            cosine += rows[r].cosine;
+        }
+        assert_int_equal(totals.linears, BS_NUM_ROLES);
+        assert_close(totals.relative_output_error, mean, 0, 1e-15);
+        assert_close(totals.cosine, cosine, 0, 1e-15);
+    }
+}
+
+static void totals_are_sums_over_weights(void **state)
+{
+    (void)state;
+    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_totals totals;
+    double weights = 0, error = 0;
+    quantize("rtn", "bits=4");
+    measure(1, rows, &totals);
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        double count = (double)rows[r].out_features * rows[r].in_features;
+        weights += count;
+        error += rows[r].weight_mse * count;
+    }
+    assert_true(totals.weights == weights);
+    assert_close(totals.squared_error, error, 0, 1e-12);
+    assert_true(totals.squared_weight > totals.squared_error);
+}
+
+static void the_original_has_no_error(void **state)
+{
+    (void)state;
+    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_totals totals;
+    quantize("rtn", "bits=16");
+    measure(PROBES, rows, &totals);
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        assert_true(rows[r].weight_mse == 0 && isinf(rows[r].sqnr_db));
+        assert_true(rows[r].relative_output_error == 0 && rows[r].bits_per_weight == 16);
+        assert_close(rows[r].cosine, 1, 0, 1e-14);
+    }
+}
+
+static void without_windows_there_are_no_output_figures(void **state)
+{
+    (void)state;
+    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_totals totals;
+    quantize("rtn", "bits=4");
+    measure(0, rows, &totals);
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        assert_true(isnan(rows[r].relative_output_error) && isnan(rows[r].cosine));
+        assert_true(rows[r].weight_mse > 0);
+    }
+    assert_true(isnan(totals.cosine));
+}
+
+static void threads_do_not_change_a_byte(void **state)
+{
+    (void)state;
+    static const int threads[] = {1, 2, 7};
+    static struct bs_layer_row rows[3][BS_NUM_ROLES];
+    struct bs_layer_totals totals[3];
+    quantize("awq", "bits=4 group_size=16");
+    for (int t = 0; t < 3; t++) {
+        bs_set_threads(threads[t]);
+        measure(PROBES, rows[t], &totals[t]);
+        assert_memory_equal(rows[t], rows[0], sizeof rows[0]);
+        assert_memory_equal(&totals[t], &totals[0], sizeof totals[0]);
+    }
+    bs_set_threads(0);
+}
+
+static void memory_may_run_out(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_probe probe;
+    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_totals totals = {.linears = 0};
+    for (long n = 1; n <= 4; n++) {
+        bs_alloc_fail_at(n);
+        assert_int_equal(bs_probe_init(&probe, &random_.architecture, 1, small_shape.tokens, &err),
+                         BS_ENOMEM);
+        bs_alloc_fail_at(0);
+    }
+    assert_int_equal(bs_probe_init(&probe, &random_.architecture, 1, small_shape.tokens, &err),
+                     BS_OK);
+    assert_int_equal(
+        bs_probe_fill(&probe, &random_.block, random_.rope, &random_.inputs, random_.scratch, &err),
+        BS_OK);
+    quantize("rtn", "bits=4");
+    for (long n = 1; n <= 1 + BS_NUM_ROLES; n++) { /* the parts, then a buffer for each linear */
+        bs_alloc_fail_at(n);
+        assert_int_equal(bs_layer_errors(&random_.block, &changed, &probe, rows, &totals, &err),
+                         BS_ENOMEM);
+        bs_alloc_fail_at(0);
+    }
+    bs_probe_release(&probe);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(figures_follow_their_definitions),
+        cmocka_unit_test(totals_are_sums_over_weights),
+        cmocka_unit_test(the_original_has_no_error),
+        cmocka_unit_test(without_windows_there_are_no_output_figures),
+        cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(memory_may_run_out),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
