@@ -13,7 +13,7 @@ set yrange [Y_LOW : Y_HIGH]
 set xtics (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16)
 eval('set ytics (' . (Y_HIGH < 100 * Y_LOW ? LABELLED : DECADES) . ')')
 set grid xtics ytics linestyle 100
-set label 1 FLOOR_NOTE at graph 0.012, graph 0.035 textcolor rgb '#555555'
+set label 1 OPEN_NOTE at graph 0.012, graph 0.035 textcolor rgb '#555555'
 
 # Block N of the data is the front with its labels, block N + 1 its steps.
 do for [format in 'png svg'] {
@@ -25,7 +25,7 @@ do for [format in 'png svg'] {
   set output BASE . '.' . format
   plot DATA index N + 1 using 1:2 with steps linecolor rgb '#999999' linewidth 1.4 title 'Pareto front', \
     DATA index N using 1:2:($6 - $1):($7 - $2) with vectors nohead linecolor rgb '#bbbbbb' linewidth 0.7, \
-    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $2):3:4 with yerrorbars \
+    for [s = 1 : N] DATA index s - 1 using 1:($3 < $4 ? $2 : NaN):3:4 with yerrorbars \
       linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
     for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $2) with points \
       linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT, \

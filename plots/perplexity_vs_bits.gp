@@ -62,7 +62,7 @@ do for [format in 'png svg'] {
   }
   if (DOTS > 0) {
     left = (40 + LETTER * LONGEST_DOT) / WIDTH
-    set lmargin at screen left < 0.6 ? left : 0.6
+    set lmargin at screen left < 0.74 ? left : 0.74
     set rmargin at screen 0.985
     set tmargin at screen (DOTS_HEIGHT - 65.0) / HEIGHT
     set bmargin at screen 115.0 / HEIGHT

@@ -1,9 +1,9 @@
 /* What a bit per weight buys: the increase of perplexity against the bits a file needs, with the
  * front of the trials that no smaller one beats.
  *
- * The increase is on a logarithmic axis, since it spans three decades between 2 and 8 bits. An
- * increase within two of its own paired standard errors has no place there: it is drawn on the
- * floor of the chart, as one that cannot be told from zero. */
+ * The increase is on a logarithmic axis, since it spans three decades between 2 and 8 bits. One
+ * that is within two of its own paired standard errors of zero has an open symbol; where it is also
+ * smaller than any that is not, or negative, it is drawn on the floor of the chart. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -16,12 +16,12 @@
 enum { WIDTH = 1600, LETTER = 19, LINE = 34, PLOT_LEFT = 185, PLOT_RIGHT = 1565 };
 enum { PLOT_HEIGHT = 850, ABOVE = 75, BELOW = 125 };
 
-static const char floor_note[] = "open: within 2 s.e. of zero";
+static const char open_note[] = "open: within 2 s.e. of zero";
 
 struct point {
     const struct bs_row *row;
     int series;
-    bool on_floor, on_front;
+    bool is_open, on_front;
     double x, y;             /* dots */
     double bits, increase;   /* as drawn */
     double label_x, label_y; /* left end, middle; dots */
@@ -31,7 +31,7 @@ struct pareto {
     int num_points;
     struct point *points;                  /* by bits per weight, ascending */
     double bits_low, bits_high, low, high; /* axes */
-    double floor;                          /* where an increase not told from 0 is drawn */
+    double floor;                          /* where smaller increases are drawn */
     int num_series;
     struct bs_series *series; /* one for each algorithm */
     int longest_name;
@@ -90,14 +90,13 @@ static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
         const struct bs_row *row = pareto->points[i].row;
         pareto->bits_low = fmin(pareto->bits_low, row->bits_per_weight);
         pareto->bits_high = fmax(pareto->bits_high, row->bits_per_weight);
-        if (!is_significant(plot, row))
-            continue;
-        smallest = fmin(smallest, increase_of(plot, row));
         largest = fmax(largest, increase_of(plot, row) + se_of(row));
+        if (is_significant(plot, row))
+            smallest = fmin(smallest, increase_of(plot, row));
     }
-    if (largest == 0) { /* nothing to be told from the unquantized model */
-        smallest = 0.1;
-        largest = 1;
+    if (isinf(smallest)) { /* nothing to be told from the unquantized model */
+        smallest = largest > 0 ? largest / 10 : 0.1;
+        largest = largest > 0 ? largest : 1;
     }
     double room = pow(largest / smallest, 0.06) * 1.1;
     pareto->floor = smallest / (room * 1.6);
@@ -131,17 +130,17 @@ static double increase_at(const struct pareto *pareto, double y)
     return pareto->low * pow(pareto->high / pareto->low, share);
 }
 
-/* Points in the order of their size; the front are those lower than all before them. On the floor
- * all are equal, so the smallest of those ends the front. */
+/* Points in the order of their size; the front are those lower than all before them, as drawn: on
+ * the floor all are equal, so the smallest of those ends the front. */
 static void place_points(struct pareto *pareto, const struct bs_plot *plot)
 {
     qsort(pareto->points, (size_t)pareto->num_points, sizeof *pareto->points, by_size);
     double best = (double)INFINITY;
     for (int i = 0; i < pareto->num_points; i++) {
         struct point *point = &pareto->points[i];
-        point->on_floor = !is_significant(plot, point->row);
+        point->is_open = !is_significant(plot, point->row);
         point->bits = point->row->bits_per_weight;
-        point->increase = point->on_floor ? pareto->floor : increase_of(plot, point->row);
+        point->increase = fmax(increase_of(plot, point->row), pareto->floor);
         point->on_front = point->increase < best;
         best = fmin(best, point->increase);
         point->x = dots_x(pareto, point->bits);
@@ -164,7 +163,7 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
     if (box.left < PLOT_LEFT + 8 || box.right > PLOT_RIGHT - 8 || box.bottom < pareto->bottom + 8 ||
         box.top > top - 8)
         cost += 1e6;
-    struct box note = {PLOT_LEFT, PLOT_LEFT + LETTER * (double)sizeof floor_note, pareto->bottom,
+    struct box note = {PLOT_LEFT, PLOT_LEFT + LETTER * (double)sizeof open_note, pareto->bottom,
                        pareto->bottom + 60};
     cost += overlap(box, note) > 0 ? 1e5 : 0;
     double front_x = (double)NAN, front_y = top;
@@ -222,15 +221,15 @@ static void place_labels(struct pareto *pareto)
 
 static void print_data(const struct pareto *pareto, FILE *data)
 {
-    fputs("# bits_per_weight\tincrease\tlow\thigh\ton_floor\tlabel\n", data);
+    fputs("# bits_per_weight\tincrease\tlow\thigh\tis_open\tlabel\n", data);
     for (int s = 0; s < pareto->num_series; s++) {
         for (int i = 0; i < pareto->num_points; i++) {
             const struct point *point = &pareto->points[i];
             if (point->series != s)
                 continue;
-            double se = point->on_floor ? 0 : se_of(point->row);
+            double se = point->increase > pareto->floor ? se_of(point->row) : 0;
             fprintf(data, "%.8g\t%.8g\t%.8g\t%.8g\t%d\t", point->bits, point->increase,
-                    fmax(point->increase - se, pareto->low), point->increase + se, point->on_floor);
+                    fmax(point->increase - se, pareto->low), point->increase + se, point->is_open);
             bs_print_field(data, point->row->label);
             fputc('\n', data);
         }
@@ -277,9 +276,9 @@ static void lay_out(struct pareto *pareto)
 static void print_layout(const struct pareto *pareto, FILE *script)
 {
     int height = pareto->bottom + PLOT_HEIGHT + ABOVE;
-    bool any_on_floor = false;
+    bool any_open = false;
     for (int i = 0; i < pareto->num_points; i++)
-        any_on_floor = any_on_floor || pareto->points[i].on_floor;
+        any_open = any_open || pareto->points[i].is_open;
     fprintf(script, "X_LOW = %.8g\nX_HIGH = %.8g\nY_LOW = %.8g\nY_HIGH = %.8g\n", pareto->bits_low,
             pareto->bits_high, pareto->low, pareto->high);
     fprintf(script, "WIDTH = %d\nHEIGHT = %d\nKEY_ROWS = %d\n", WIDTH, height, pareto->legend_rows);
@@ -287,7 +286,7 @@ static void print_layout(const struct pareto *pareto, FILE *script)
             (double)PLOT_LEFT / WIDTH, (double)PLOT_RIGHT / WIDTH, (double)pareto->bottom / height,
             (double)(pareto->bottom + PLOT_HEIGHT) / height,
             (double)(pareto->bottom - BELOW) / height);
-    bs_script_text(script, "FLOOR_NOTE", any_on_floor ? floor_note : "");
+    bs_script_text(script, "OPEN_NOTE", any_open ? open_note : "");
 }
 
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
