@@ -1,10 +1,11 @@
 /* The result file: HDF5, one a sweep, whole at any moment.
  *
- * /                attributes: schema_version, bitsweep_version, commit, config (the YAML text),
- * host, cpu, blas, threads, started, finished (ISO 8601, UTC) /trials          compound table, one
- * row a trial: struct bs_row, field for field /trial/<id>      attribute `canonical`: the text the
- * id is a hash of /trial/<id>/layers           compound table, one row a linear: struct
- * bs_layer_row /trial/<id>/<text>/nll       float32 [windows][tokens - 1], nats
+ * /                            attributes: schema_version, bitsweep_version, commit, config (the YAML
+ *                              text), host, cpu, blas, threads, started, finished (ISO 8601, UTC)
+ * /trials                      compound table, one row a trial: struct bs_row, field for field
+ * /trial/<id>                  attribute `canonical`: the text the id is a hash of
+ * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row
+ * /trial/<id>/<text>/nll       float32 [windows][tokens - 1], nats
  * /trial/<id>/<text>/kld       float32 [windows][tokens - 1], nats
  * /trial/<id>/<text>/same_top  uint8   [windows][tokens - 1]
  *

@@ -117,8 +117,8 @@ static int beyond(const struct bs_option *option, char texts[2][VALUE_TEXT])
         snprintf(texts[1], VALUE_TEXT, "%.0f", option->max + 1);
         return 2;
     case BS_DOUBLE:
-        snprintf(texts[0], VALUE_TEXT, "%.17g", nextafter(option->min, -INFINITY));
-        snprintf(texts[1], VALUE_TEXT, "%.17g", nextafter(option->max, INFINITY));
+        snprintf(texts[0], VALUE_TEXT, "%.17g", nextafter(option->min, -(double)INFINITY));
+        snprintf(texts[1], VALUE_TEXT, "%.17g", nextafter(option->max, (double)INFINITY));
         return 2;
     case BS_BOOL:
         snprintf(texts[0], VALUE_TEXT, "2");

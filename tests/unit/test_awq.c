@@ -118,7 +118,7 @@ static void o_proj_is_scaled_where_v_proj_has_its_shape(void **state)
 static void candidate(int set, double alpha, double *scale)
 {
     int width = block->linears[set_of(set)->linears[0]].in_features;
-    double low = INFINITY, high = 0;
+    double low = (double)INFINITY, high = 0;
     for (int j = 0; j < width; j++) {
         double mean = 0;
         for (int t = 0; t < all_tokens(); t++)

@@ -176,6 +176,13 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     double probing = 256 * 4 * ((3 * 256 + 768) + bs_threads() * (256.0 + 2 * 768));
     assert_close(memory_of_load(&load).fixed - plain.fixed, probing, 0, 1e-9);
     load.probes = 0;
+    /* Calibration: the unquantized model's, and its own for who calibrates on that. */
+    load.calibration_windows = 17;
+    assert_close(memory_of_load(&load).fixed - plain.fixed, 4 * mega, 0, 1e-9);
+    assert_true(memory_of_load(&load).per_passenger == plain.per_passenger);
+    load.chain = "gptq";
+    assert_close(memory_of_load(&load).per_passenger - plain.per_passenger, 17 * mega / 4, 0, 1e-9);
+    load.calibration_windows = 1;
     /* Hessians of all sets, wherever in the chain they are asked for. */
     static const char *const chains[] = {"gptq", "outliers gptq", "smoothquant gptq"};
     for (int k = 0; k < 3; k++) {
