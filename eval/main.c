@@ -220,8 +220,8 @@ static int run_opened(const struct arguments *args, struct opened *opened)
         return fail(&err);
     /* Under the lock, or a run that ends meanwhile is not seen. */
     int code = look_back(opened);
-    if (!code && bs_sweep_run(&opened->sweep, opened->path, args->memory, args->quiet, &outcome,
-                              &err))
+    if (!code &&
+        bs_sweep_run(&opened->sweep, opened->path, args->memory, args->quiet, &outcome, &err))
         code = fail(&err);
     bs_results_unlock(lock);
     return code ? code : report_run(args, opened, &outcome);

@@ -52,8 +52,8 @@ static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
         struct bs_needs own = {.hessian = false};
         if (stage->algorithm->needs)
             stage->algorithm->needs(stage->options, &own);
-        int most = own.sample_tokens > needs->sample_tokens ? own.sample_tokens
-                                                            : needs->sample_tokens;
+        int most =
+            own.sample_tokens > needs->sample_tokens ? own.sample_tokens : needs->sample_tokens;
         bs_needs_add(needs, &own);
         needs->sample_tokens = most;
     }
