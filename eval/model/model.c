@@ -52,7 +52,7 @@ static enum bs_status require_norm(const struct bs_model *model, int block, int 
 static enum bs_status check_tensors(struct bs_model *model, struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    const struct bs_checkpoint *checkpoint = model->checkpoint;
+    struct bs_checkpoint *checkpoint = model->checkpoint;
     int64_t matrix[] = {a->vocab_size, a->hidden_size};
     if (bs_checkpoint_require(checkpoint, a->family->embedding, 2, matrix, &model->embedding,
                               err) ||
