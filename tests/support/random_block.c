@@ -193,7 +193,7 @@ static size_t set_floats(const struct random_block *random, int set)
 {
     const struct bs_architecture *a = &random->architecture;
     return (size_t)random->inputs.tokens *
-           (size_t)bs_in_features(a, a->family->sets[set].linears[0]);
+           (size_t)bs_in_features(a, a->sets[set].linears[0]);
 }
 
 static void keep_set_input(void *context, int set, const float *x, int tokens)
@@ -209,7 +209,7 @@ struct set_inputs random_block_set_inputs(const struct random_block *random)
     struct bs_observer observer = {.context = &keeping, .set_input = keep_set_input};
     const struct bs_stream *inputs = &random->inputs;
     float *y = filled((size_t)inputs->tokens * (size_t)inputs->width, 0);
-    int sets = random->architecture.family->num_sets;
+    int sets = random->architecture.num_sets;
     for (int s = 0; s < sets; s++)
         keeping.all.x[s] = filled((size_t)inputs->windows * set_floats(random, s), 0);
     for (int w = 0; w < inputs->windows; w++) {

@@ -58,7 +58,7 @@ static struct bs_block prepared(const char *settings, struct bs_format *format)
 
 static int all_tokens(void) { return shape.windows * shape.tokens; }
 
-static const struct bs_set *set_of(int set) { return &random_.architecture.family->sets[set]; }
+static const struct bs_set *set_of(int set) { return &random_.architecture.sets[set]; }
 
 static const float *scale_of(const struct bs_block *of, int set)
 {

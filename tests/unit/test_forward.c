@@ -308,7 +308,7 @@ static void show_set(void *context, int set, const float *x, int tokens)
 {
     struct shown *shown = context;
     size_t in =
-        (size_t)block->linears[block->architecture->family->sets[set].linears[0]].in_features;
+        (size_t)block->linears[block->architecture->sets[set].linears[0]].in_features;
     memcpy(shown->set[set], x, (size_t)tokens * in * sizeof *x);
 }
 

@@ -48,7 +48,7 @@ static void prepare(double alpha)
 /* The largest |w| of a column over the linears of a set behind a norm. */
 static double column_maximum(const struct bs_block *of, int set, int column)
 {
-    const struct bs_set *s = &random_.architecture.family->sets[set];
+    const struct bs_set *s = &random_.architecture.sets[set];
     double most = 0;
     for (int k = 0; k < s->num_linears; k++) {
         const struct bs_linear *linear = &of->linears[s->linears[k]];
@@ -79,7 +79,7 @@ static void scales_follow_equation_4(void **state)
         prepare(alphas[k]);
         for (int set = 0; set <= 2; set += 2) {
             const double *most = input_maxima(set);
-            const struct bs_set *s = &random_.architecture.family->sets[set];
+            const struct bs_set *s = &random_.architecture.sets[set];
             for (int j = 0; j < small_shape.hidden; j++) {
                 double want =
                     pow(most[j], alphas[k]) / pow(column_maximum(block, set, j), 1 - alphas[k]);
@@ -103,7 +103,7 @@ static void only_sets_behind_a_norm_are_smoothed(void **state)
     (void)state;
     prepare(0.5);
     for (int set = 1; set <= 3; set += 2) {
-        enum bs_role role = random_.architecture.family->sets[set].linears[0];
+        enum bs_role role = random_.architecture.sets[set].linears[0];
         const struct bs_linear *got = &smooth.linears[role], *was = &block->linears[role];
         assert_memory_equal(got->weight, was->weight,
                             (size_t)(was->out_features * was->in_features) * sizeof(float));
