@@ -98,16 +98,22 @@ static const char *const keys_harmless[] = {
 
 /* The same of features that no family here has. */
 static const struct bs_neutral_key neutral_everywhere[] = {
-    {"quantization_config", "null"},  {"pruned_heads", "{}"},
-    {"is_encoder_decoder", "false"},  {"add_cross_attention", "false"},
-    {"tie_encoder_decoder", "false"}, {"cross_attention_hidden_size", "null"},
+    {"quantization_config", "null"},
+    {"pruned_heads", "{}"},
+    {"is_encoder_decoder", "false"},
+    {"add_cross_attention", "false"},
+    {"tie_encoder_decoder", "false"},
+    {"cross_attention_hidden_size", "null"},
     {NULL, NULL},
 };
 
-/* Keys of a rope_parameters or rope_scaling object. */
-static const char *const keys_rope[] = {
-    "rope_type",        "type",   "rope_theta", "partial_rotary_factor", "factor", "low_freq_factor",
-    "high_freq_factor", "original_max_position_embeddings", NULL};
+/* Keys of a rope_parameters or rope_scaling object: of every kind, then linear's, then llama3's. */
+enum { ROPE_KEYS_DEFAULT = 4, ROPE_KEYS_LINEAR = 5, ROPE_KEYS_LLAMA3 = 8 };
+static const char *const keys_rope[ROPE_KEYS_LLAMA3] = {
+    "rope_type",        "type",
+    "rope_theta",       "partial_rotary_factor",
+    "factor",           "low_freq_factor",
+    "high_freq_factor", "original_max_position_embeddings"};
 
 /* The names transformers has for the functions of bs_nonlinearity. */
 static const struct {
@@ -366,8 +372,9 @@ static enum bs_status read_scaling(const struct reader *r, const char *place, co
                          &out->original_positions))
         return r->err->status;
     if (out->high_freq_factor <= out->low_freq_factor)
-        return bs_fail(r->err, BS_EDATA, "%s: high_freq_factor %.9g is not above low_freq_factor %.9g",
-                       place, out->high_freq_factor, out->low_freq_factor);
+        return bs_fail(r->err, BS_EDATA,
+                       "%s: high_freq_factor %.9g is not above low_freq_factor %.9g", place,
+                       out->high_freq_factor, out->low_freq_factor);
     return BS_OK;
 }
 
@@ -383,13 +390,17 @@ static enum bs_status read_rope_object(const struct reader *r, const char *key, 
         return fail_value(r->path, key, rope, BS_EDATA, "an object or null", r->err);
     char place[PRINTED];
     snprintf(place, sizeof place, "%.150s: %s", r->path, key);
-    if (read_rope_kind(r, key, rope, &out->kind) ||
-        bs_json_check_keys(place, rope, keys_rope, r->err) || read_scaling(r, place, rope, out))
+    static const int known[] = {ROPE_KEYS_DEFAULT, ROPE_KEYS_LINEAR, ROPE_KEYS_LLAMA3};
+    const char *keys[ROPE_KEYS_LLAMA3 + 1] = {NULL};
+    if (read_rope_kind(r, key, rope, &out->kind))
+        return r->err->status;
+    memcpy(keys, keys_rope, (size_t)known[out->kind] * sizeof *keys);
+    if (bs_json_check_keys(place, rope, keys, r->err) || read_scaling(r, place, rope, out))
         return r->err->status;
     const json_t *own_share = json_object_get(rope, "partial_rotary_factor");
     if (own_share && json_number_value(own_share) != share)
-        return bs_fail(r->err, BS_EUNSUPPORTED, "%s: partial_rotary_factor is not %.9g", place,
-                       share);
+        return bs_fail(r->err, BS_EUNSUPPORTED, "%s: partial_rotary_factor is %.9g, expected %.9g",
+                       place, json_number_value(own_share), share);
     const char *name;
     const json_t *theta = get(r, BS_KEY_ROPE_THETA, &name);
     double own;
@@ -414,7 +425,8 @@ static enum bs_status read_rotary(const struct reader *r, struct bs_architecture
     const char *name;
     get(r, BS_KEY_ROTARY_SHARE, &name);
     if (share > 1)
-        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, expected at most 1", r->path, name, share);
+        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, expected at most 1", r->path, name,
+                       share);
     if (read_rope_object(r, "rope_scaling", share, &a->rope) ||
         read_rope_object(r, "rope_parameters", share, &a->rope))
         return r->err->status;

@@ -20,28 +20,38 @@ enum {
 #define SIZE_KEYS                                                                                  \
     {"hidden_size", BS_KEY_HIDDEN_SIZE}, {"num_hidden_layers", BS_KEY_NUM_LAYERS},                 \
         {"num_attention_heads", BS_KEY_NUM_HEADS}, {"vocab_size", BS_KEY_VOCAB_SIZE},              \
-        {"tie_word_embeddings", BS_KEY_TIED}
+    {                                                                                              \
+        "tie_word_embeddings", BS_KEY_TIED                                                         \
+    }
 
 /* Of the families that go by Llama's names. */
 #define LLAMA_LIKE_KEYS                                                                            \
     SIZE_KEYS, {"intermediate_size", BS_KEY_INTERMEDIATE_SIZE},                                    \
         {"num_key_value_heads", BS_KEY_NUM_KV_HEADS},                                              \
         {"max_position_embeddings", BS_KEY_MAX_POSITIONS}, {"rope_theta", BS_KEY_ROPE_THETA},      \
-        {"rope_scaling", BS_KEY_ROPE}, {"rope_parameters", BS_KEY_ROPE}
+        {"rope_scaling", BS_KEY_ROPE},                                                             \
+    {                                                                                              \
+        "rope_parameters", BS_KEY_ROPE                                                             \
+    }
 
 #define RMS_KEYS                                                                                   \
     {"rms_norm_eps", BS_KEY_NORM_EPS}, { "head_dim", BS_KEY_HEAD_DIM }
 
 #define QWEN_WINDOW_KEYS                                                                           \
     {"use_sliding_window", BS_KEY_USE_SLIDING_WINDOW}, {"sliding_window", BS_KEY_SLIDING_WINDOW},  \
-        {"max_window_layers", BS_KEY_MAX_WINDOW_LAYERS}, {"layer_types", BS_KEY_LAYER_TYPES}
+        {"max_window_layers", BS_KEY_MAX_WINDOW_LAYERS},                                           \
+    {                                                                                              \
+        "layer_types", BS_KEY_LAYER_TYPES                                                          \
+    }
 
 #define GEMMA_KEYS                                                                                 \
     LLAMA_LIKE_KEYS, RMS_KEYS, {"hidden_activation", BS_KEY_ACTIVATION},                           \
         {"query_pre_attn_scalar", BS_KEY_QUERY_PRE_ATTN_SCALAR},                                   \
         {"final_logit_softcapping", BS_KEY_LOGIT_SOFTCAP},                                         \
         {"sliding_window", BS_KEY_SLIDING_WINDOW}, {"layer_types", BS_KEY_LAYER_TYPES},            \
-        {"attention_bias", BS_KEY_ATTENTION_BIAS}
+    {                                                                                              \
+        "attention_bias", BS_KEY_ATTENTION_BIAS                                                    \
+    }
 
 static const struct bs_config_key_name llama_keys[] = {
     LLAMA_LIKE_KEYS,
@@ -138,16 +148,11 @@ static const struct bs_config_key_name neox_keys[] = {
 };
 
 static const struct bs_config_key_name bloom_keys[] = {
-    {"hidden_size", BS_KEY_HIDDEN_SIZE},
-    {"n_embed", BS_KEY_HIDDEN_SIZE},
-    {"n_layer", BS_KEY_NUM_LAYERS},
-    {"num_hidden_layers", BS_KEY_NUM_LAYERS},
-    {"n_head", BS_KEY_NUM_HEADS},
-    {"num_attention_heads", BS_KEY_NUM_HEADS},
-    {"vocab_size", BS_KEY_VOCAB_SIZE},
-    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
-    {"tie_word_embeddings", BS_KEY_TIED},
-    {.name = NULL},
+    {"hidden_size", BS_KEY_HIDDEN_SIZE},  {"n_embed", BS_KEY_HIDDEN_SIZE},
+    {"n_layer", BS_KEY_NUM_LAYERS},       {"num_hidden_layers", BS_KEY_NUM_LAYERS},
+    {"n_head", BS_KEY_NUM_HEADS},         {"num_attention_heads", BS_KEY_NUM_HEADS},
+    {"vocab_size", BS_KEY_VOCAB_SIZE},    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
+    {"tie_word_embeddings", BS_KEY_TIED}, {.name = NULL},
 };
 
 static const struct bs_config_key_name falcon_keys[] = {
@@ -188,8 +193,8 @@ static const struct bs_neutral_key gemma3_neutral[] = {
 
 static const struct bs_neutral_key phi_neutral[] = {{"qk_layernorm", "false"}, {NULL, NULL}};
 
-static const struct bs_neutral_key opt_neutral[] = {
-    {"layer_norm_elementwise_affine", "true"}, {NULL, NULL}};
+static const struct bs_neutral_key opt_neutral[] = {{"layer_norm_elementwise_affine", "true"},
+                                                    {NULL, NULL}};
 
 static const struct bs_neutral_key gpt2_neutral[] = {
     {"scale_attn_weights", "true"}, {"scale_attn_by_inverse_layer_idx", "false"}, {NULL, NULL}};
@@ -217,22 +222,37 @@ static const char *const gemma_harmless[] = {"hidden_act", "cache_implementation
 static const char *const neox_harmless[] = {"classifier_dropout", NULL};
 
 static const char *const gpt2_harmless[] = {
-    "n_ctx", "n_special", "predict_special_tokens", "reorder_and_upcast_attn", "summary_activation",     "summary_first_dropout",
-    "summary_type",    "summary_use_proj",        "summary_proj_to_labels", NULL,
+    "n_ctx",
+    "n_special",
+    "predict_special_tokens",
+    "reorder_and_upcast_attn",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_type",
+    "summary_use_proj",
+    "summary_proj_to_labels",
+    NULL,
 };
 
 /* pretraining_tp sums the same products in slices, and only where slow_but_exact asks for it;
  * offset_alibi is of code before the release. */
 static const char *const bloom_harmless[] = {
-    "pretraining_tp",         "slow_but_exact",     "attention_softmax_in_fp32",
-    "bias_dropout_fusion",    "skip_bias_add",      "skip_bias_add_qkv",
-    "masked_softmax_fusion",  "offset_alibi",       "seq_length",
-    "pretraining_pp",         NULL,
+    "pretraining_tp",
+    "slow_but_exact",
+    "attention_softmax_in_fp32",
+    "bias_dropout_fusion",
+    "skip_bias_add",
+    "skip_bias_add_qkv",
+    "masked_softmax_fusion",
+    "offset_alibi",
+    "seq_length",
+    "pretraining_pp",
+    NULL,
 };
 
 /* Falcon's code does not read BLOOM's key. */
-static const char *const falcon_harmless[] = {
-    "auto_map", "apply_residual_connection_post_layernorm", NULL};
+static const char *const falcon_harmless[] = {"auto_map",
+                                              "apply_residual_connection_post_layernorm", NULL};
 
 /* --- config.json --- */
 
@@ -428,8 +448,7 @@ static const struct bs_family_config falcon_new_config = {
 #define QK_NORMS [BS_NORM_Q] = "self_attn.q_norm", [BS_NORM_K] = "self_attn.k_norm"
 
 #define GEMMA_NORMS                                                                                \
-    [BS_NORM_ATTENTION] = "input_layernorm",                                                       \
-    [BS_NORM_ATTENTION_OUT] = "post_attention_layernorm",                                          \
+    [BS_NORM_ATTENTION] = "input_layernorm", [BS_NORM_ATTENTION_OUT] = "post_attention_layernorm", \
     [BS_NORM_MLP] = "pre_feedforward_layernorm", [BS_NORM_MLP_OUT] = "post_feedforward_layernorm"
 
 #define FUSED_LINEARS(attention, tensor)                                                           \

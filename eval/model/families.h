@@ -24,20 +24,20 @@ enum bs_key {
     BS_KEY_ROTARY_SHARE,
     BS_KEY_SLIDING_WINDOW,
     BS_KEY_USE_SLIDING_WINDOW,
-    BS_KEY_MAX_WINDOW_LAYERS,    /* layers from this one on have the window */
-    BS_KEY_WINDOW_PATTERN,       /* every n-th layer has none */
-    BS_KEY_LAYER_TYPES,          /* a word a layer */
+    BS_KEY_MAX_WINDOW_LAYERS,     /* layers from this one on have the window */
+    BS_KEY_WINDOW_PATTERN,        /* every n-th layer has none */
+    BS_KEY_LAYER_TYPES,           /* a word a layer */
     BS_KEY_QUERY_PRE_ATTN_SCALAR, /* attention_scale = this ^ -1/2 */
     BS_KEY_ATTENTION_SOFTCAP,
     BS_KEY_LOGIT_SOFTCAP,
     BS_KEY_BIAS, /* of all linears */
     BS_KEY_ATTENTION_BIAS,
     BS_KEY_MLP_BIAS,
-    BS_KEY_PARALLEL,        /* parallel residual */
-    BS_KEY_NORM_BEFORE,     /* false: post-norm */
+    BS_KEY_PARALLEL,    /* parallel residual */
+    BS_KEY_NORM_BEFORE, /* false: post-norm */
     BS_KEY_NO_FINAL_NORM,
-    BS_KEY_MULTI_QUERY,     /* one key-value head, whatever their number says */
-    BS_KEY_SELECTS,         /* tells this row from others of its model_type */
+    BS_KEY_MULTI_QUERY, /* one key-value head, whatever their number says */
+    BS_KEY_SELECTS,     /* tells this row from others of its model_type */
 };
 
 struct bs_config_key_name {

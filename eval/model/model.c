@@ -148,13 +148,11 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
     block_place(model, block, place);
     struct norm_tensors norm;
     for (int n = 0; n < BS_NUM_NORMS; n++)
-        if (a->family->norms[n] &&
-            require_norm(model, place, a->family->norms[n],
-                         norm_width(a, (enum bs_norm_place)n), &norm, err))
+        if (a->family->norms[n] && require_norm(model, place, a->family->norms[n],
+                                                norm_width(a, (enum bs_norm_place)n), &norm, err))
             return err->status;
     for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (bs_has_role(a, (enum bs_role)r) &&
-            require_linear(model, place, (enum bs_role)r, err))
+        if (bs_has_role(a, (enum bs_role)r) && require_linear(model, place, (enum bs_role)r, err))
             return err->status;
     return BS_OK;
 }
@@ -163,9 +161,8 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
  * saved along, and the head of a model whose embedding is used. */
 static bool is_spare(const struct bs_architecture *a, const char *name)
 {
-    static const char *const endings[] = {
-        ".rotary_emb.inv_freq", ".attn.bias",           ".attn.masked_bias",
-        ".attention.bias",      ".attention.masked_bias"};
+    static const char *const endings[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                                          ".attention.bias", ".attention.masked_bias"};
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         size_t ending = strlen(endings[i]);
@@ -185,8 +182,8 @@ static enum bs_status check_tensors(struct bs_model *model, const char *director
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s%s.weight", a->family->prefix, a->family->embedding);
     const char *bare = name + strlen(a->family->prefix);
-    bool is_bare = !bs_checkpoint_find(model->checkpoint, name) &&
-                   bs_checkpoint_find(model->checkpoint, bare);
+    bool is_bare =
+        !bs_checkpoint_find(model->checkpoint, name) && bs_checkpoint_find(model->checkpoint, bare);
     model->prefix = is_bare ? "" : a->family->prefix;
     if (require_ends(model, err))
         return err->status;
@@ -682,8 +679,8 @@ enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                  {model->head, &head->weight},
                  {model->head_bias, &head->bias}};
     *head = (struct bs_head){.architecture = &model->architecture};
-    enum bs_status status = load_norm(
-        &model->final_norm, model->architecture.family->norm_plus_one, &head->norm, err);
+    enum bs_status status =
+        load_norm(&model->final_norm, model->architecture.family->norm_plus_one, &head->norm, err);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !status; i++) {
         if (!parts[i].tensor)
             continue;

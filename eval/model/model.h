@@ -123,15 +123,15 @@ struct bs_architecture {
     float norm_eps;
     enum bs_wiring wiring;
     enum bs_nonlinearity activation;
-    int rotary_dim;                                     /* of each head; 0 without rotary */
-    struct bs_rope_settings rope, local_rope;           /* local_rope: of local layers */
-    int sliding_window;                                 /* 0 = none */
-    uint64_t local_layers[BS_MAX_LAYERS / 64];          /* bit l: layer l has the window */
-    float attention_scale;                              /* of q k^T */
-    float attention_softcap, logit_softcap;             /* 0 = none */
-    float embedding_scale;                              /* 1 = none */
+    int rotary_dim;                            /* of each head; 0 without rotary */
+    struct bs_rope_settings rope, local_rope;  /* local_rope: of local layers */
+    int sliding_window;                        /* 0 = none */
+    uint64_t local_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has the window */
+    float attention_scale;                     /* of q k^T */
+    float attention_softcap, logit_softcap;    /* 0 = none */
+    float embedding_scale;                     /* 1 = none */
     bool tied_head, final_norm;
-    unsigned biases;                                    /* bit r: the linear with role r has one */
+    unsigned biases; /* bit r: the linear with role r has one */
     int num_sets;
     struct bs_set sets[BS_MAX_SETS]; /* in the order of the computation */
 };

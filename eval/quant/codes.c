@@ -101,9 +101,8 @@ void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
                          const struct bs_params *tensor_params)
 {
     size_t count = (size_t)codes->out_features * (size_t)codes->in_features;
-    bs_codes_set_params(codes, 0, 0,
-                        tensor_params ? *tensor_params
-                                      : bs_format_fit(&codes->format, weight, count));
+    bs_codes_set_params(
+        codes, 0, 0, tensor_params ? *tensor_params : bs_format_fit(&codes->format, weight, count));
 }
 
 enum bs_status bs_codes_round_to_nearest(struct bs_codes *codes, const float *weight,

@@ -41,7 +41,8 @@ static double block_weights(const struct bs_architecture *a)
     double weights = 0;
     for (int r = 0; r < BS_NUM_ROLES; r++)
         if (bs_has_role(a, (enum bs_role)r))
-            weights += (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
+            weights +=
+                (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
     return weights;
 }
 
@@ -110,8 +111,8 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     struct bs_walk_memory memory = {
         .fixed = process + weights * (2 * sizeof(float) + 1) +
                  (double)bs_threads() * (double)bs_walk_scratch_floats(walk) * sizeof(float) +
-                 head * sizeof(float) +
-                 quantizing_bytes(walk, recipes, num_recipes) + probing_bytes(walk)};
+                 head * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes) +
+                 probing_bytes(walk)};
     bool own = false, reference = false;
     for (int i = 0; i < num_recipes; i++) {
         own |= bs_trial_uses_own(recipes[i]);

@@ -28,7 +28,9 @@ static json_t *golden;
 /* out [windows][tokens][hidden_size]. */
 static void embed(const struct bs_model *model, const struct bs_windows *text, float *out)
 {
-    bs_model_embed(model, text->ids, text->windows * text->tokens, out);
+    struct bs_error err;
+    assert_int_equal(bs_model_embed(model, text->ids, text->windows, text->tokens, out, &err),
+                     BS_OK);
 }
 
 static void check(enum bs_status status, const struct bs_error *err)

@@ -146,14 +146,16 @@ struct extremes {
 
 static struct extremes qkv[3];
 
-static void widen_qkv(void *context, enum bs_role role, const float *x, int tokens, int features)
+static void widen_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
+                      int stride)
 {
     (void)context;
     struct extremes *e = &qkv[role - BS_Q];
-    for (int i = 0; i < tokens * features; i++) {
-        e->low = fminf(e->low, x[i]);
-        e->high = fmaxf(e->high, x[i]);
-    }
+    for (int t = 0; t < tokens; t++)
+        for (int i = 0; i < features; i++) {
+            e->low = fminf(e->low, x[t * stride + i]);
+            e->high = fmaxf(e->high, x[t * stride + i]);
+        }
 }
 
 static void ranges_are_the_extremes_over_all_windows(void **state)

@@ -85,8 +85,8 @@ static void scales_follow_equation_4(void **state)
                     pow(most[j], alphas[k]) / pow(column_maximum(block, set, j), 1 - alphas[k]);
                 for (int l = 0; l < s->num_linears; l++)
                     assert_close((double)smooth.linears[s->linears[l]].in_scale[j], want, 0, 1e-5);
-                assert_close((double)smooth.norms[s->norm][j],
-                             (double)block->norms[s->norm][j] / want, 0, 1e-5);
+                assert_close((double)smooth.norms[s->norm].weight[j],
+                             (double)block->norms[s->norm].weight[j] / want, 0, 1e-5);
                 /* the set's weights are multiplied by it */
                 const struct bs_linear *first = &smooth.linears[s->linears[0]];
                 assert_close(
@@ -150,7 +150,7 @@ static void dead_channels_and_columns_have_a_scale(void **state)
     struct bs_block kept = {.architecture = NULL};
     struct bs_error err;
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
-    block->norms[0][dead] = 0;
+    block->norms[0].weight[dead] = 0;
     for (int r = BS_Q; r <= BS_V; r++)
         for (int i = 0; i < block->linears[r].out_features; i++)
             block->linears[r].weight[i * small_shape.hidden + empty] = 0;
@@ -199,7 +199,7 @@ static void it_helps_where_activations_have_outliers(void **state)
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
     for (int set = 0; set <= 2;
          set += 2) /* two channels become 64 times larger, their columns smaller */
-        bs_block_fold(block, set, scale);
+        assert_int_equal(bs_block_fold(block, set, scale, &err), BS_OK);
     for (int k = 0; k < 3; k++)
         assert_true(error_of("smoothquant", granularities[k]) <
                     0.5 * error_of("rtn", granularities[k]));
