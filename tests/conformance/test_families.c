@@ -1,7 +1,8 @@
 /* Every model family against transformers: the logits of the tiny models of tests/golden/families
  * within 1e-4 of their range, and the perplexity by protocol `gptq` within 1e-5
- * (tests/golden/families.py made both; PROVENANCE.md says with what). BITSWEEP_GOLDEN=name runs one
- * model only. */
+ * (tests/golden/families.py made both; PROVENANCE.md says with what); the same from checkpoints as
+ * older versions wrote them; and which changes of a config.json are refused, and which accepted.
+ * BITSWEEP_GOLDEN=name compares one model only. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "eval/linalg/blas.h"
 #include "eval/metrics/statistics.h"
 #include "eval/run/walk.h"
+#include "tests/support/folder.h"
 
 #define FAMILIES "tests/golden/families/"
 
@@ -134,15 +136,13 @@ static struct bs_windows read_windows(const json_t *row)
     return text;
 }
 
-/* False where a family's model is outside a bar or does not open. */
-static bool agrees(const json_t *row)
+/* False where the model in `directory` is outside a bar of its row or does not open. */
+static bool agrees(const json_t *row, const char *directory)
 {
     const char *name = json_string_value(json_object_get(row, "name"));
     double want = json_number_value(json_object_get(row, "perplexity"));
     struct bs_error err;
     struct bs_model *model;
-    char directory[256];
-    snprintf(directory, sizeof directory, FAMILIES "%s", name);
     if (bs_model_open(directory, &model, &err)) {
         printf("%-20s %s\n", name, err.message);
         return false;
@@ -162,9 +162,106 @@ static bool agrees(const json_t *row)
     return inside;
 }
 
-static void families_agree_with_transformers(void **state)
+/* A safetensors file taken apart: 8 bytes of header size, the header, the data. */
+struct parts {
+    json_t *header;
+    const char *data;
+    size_t data_size;
+    char *file;
+};
+
+static struct parts read_parts(const char *path)
 {
-    (void)state;
+    struct bs_error err;
+    struct parts parts;
+    uint64_t header;
+    size_t size;
+    check(bs_file_read(path, &parts.file, &size, &err), &err);
+    memcpy(&header, parts.file, sizeof header);
+    parts.header = json_loadb(parts.file + sizeof header, header, 0, NULL);
+    assert_non_null(parts.header);
+    parts.data = parts.file + sizeof header + header;
+    parts.data_size = size - sizeof header - header;
+    return parts;
+}
+
+/* The header with names less `strip` and the tensors of `extra`, whose bytes follow the others;
+ * `end` is the size of all data. */
+static json_t *older_header(const struct parts *parts, const json_t *older, size_t *end)
+{
+    const char *strip = json_string_value(json_object_get(older, "strip")), *name;
+    json_t *header = json_object(), *value, *length;
+    size_t i;
+    *end = parts->data_size;
+    json_object_foreach(parts->header, name, value)
+    {
+        size_t cut = strncmp(name, strip, strlen(strip)) ? 0 : strlen(strip);
+        json_object_set(header, name + cut, value);
+    }
+    json_object_foreach(json_object_get(older, "extra"), name, value)
+    {
+        size_t count = 1;
+        json_array_foreach(value, i, length) count *= (size_t)json_integer_value(length);
+        size_t next = *end + count * sizeof(float);
+        json_object_set_new(header, name,
+                            json_pack("{s:s, s:O, s:[I, I]}", "dtype", "F32", "shape", value,
+                                      "data_offsets", (json_int_t)*end, (json_int_t)next));
+        *end = next;
+    }
+    return header;
+}
+
+/* The checkpoint as the hub has older ones: see `older` in families.py. Written to the temporary
+ * folder, config.json with it. */
+static void write_older(const char *name, const json_t *older)
+{
+    struct bs_error err;
+    char path[256], *config;
+    size_t config_size, end;
+    snprintf(path, sizeof path, FAMILIES "%s/config.json", name);
+    check(bs_file_read(path, &config, &config_size, &err), &err);
+    folder_write(&folder, "config.json", config, config_size);
+    bs_free(config);
+
+    snprintf(path, sizeof path, FAMILIES "%s/model.safetensors", name);
+    struct parts parts = read_parts(path);
+    json_t *header = older_header(&parts, older, &end);
+    char *text = json_dumps(header, JSON_COMPACT);
+    uint64_t length = strlen(text);
+    size_t size = sizeof length + length + end;
+    char *file = bs_calloc(size, 1);
+    assert_non_null(file);
+    memcpy(file, &length, sizeof length);
+    memcpy(file + sizeof length, text, length);
+    memcpy(file + sizeof length + length, parts.data, parts.data_size);
+    folder_write(&folder, "model.safetensors", file, size);
+    bs_free(file);
+    free(text);
+    json_decref(header);
+    json_decref(parts.header);
+    bs_free(parts.file);
+}
+
+static bool family_agrees(const json_t *row)
+{
+    char directory[256];
+    snprintf(directory, sizeof directory, FAMILIES "%s",
+             json_string_value(json_object_get(row, "name")));
+    return agrees(row, directory);
+}
+
+static bool older_agrees(const json_t *row)
+{
+    const json_t *older = json_object_get(row, "older");
+    if (json_is_null(older))
+        return true;
+    write_older(json_string_value(json_object_get(row, "name")), older);
+    return agrees(row, folder.path);
+}
+
+/* All models of the list, or the one that BITSWEEP_GOLDEN names. */
+static void compare(bool is_right(const json_t *row))
+{
     const char *only = getenv("BITSWEEP_GOLDEN");
     const json_t *row;
     size_t i;
@@ -173,30 +270,117 @@ static void families_agree_with_transformers(void **state)
     {
         if (only && strcmp(only, json_string_value(json_object_get(row, "name"))))
             continue;
-        outside += !agrees(row);
+        outside += !is_right(row);
         compared++;
     }
     assert_true(compared > 0);
     assert_int_equal(outside, 0);
 }
 
-static int open_golden(void **state)
+static void families_agree_with_transformers(void **state)
 {
     (void)state;
+    compare(family_agrees);
+}
+
+static void older_checkpoints_agree_too(void **state)
+{
+    (void)state;
+    compare(older_agrees);
+}
+
+/* BS_OK where config.json of this model with the change is one that bitsweep can compute. */
+static enum bs_status read_changed(const char *name, const json_t *change, struct bs_error *err)
+{
+    struct bs_architecture architecture;
+    char path[256];
+    snprintf(path, sizeof path, FAMILIES "%s/config.json", name);
+    json_t *config = json_load_file(path, 0, NULL);
+    assert_non_null(config);
+    assert_int_equal(json_object_update(config, (json_t *)(uintptr_t)change), 0);
+    assert_int_equal(json_dump_file(config, folder_file(&folder, "config.json"), 0), 0);
+    json_decref(config);
+    return bs_architecture_read(folder.path, &architecture, err);
+}
+
+static bool is_refused(const json_t *row)
+{
+    const char *name = json_string_value(json_object_get(row, "model"));
+    const char *key = json_string_value(json_object_get(row, "names"));
+    const json_t *change = json_object_get(row, "change");
+    struct bs_error err;
+    json_t *none = json_object();
+    bool refused = false;
+    if (read_changed(name, none, &err)) {
+        printf("%-20s %s\n", name, err.message);
+    } else if (!read_changed(name, change, &err)) {
+        printf("%-20s accepted with a change of %s\n", name, key);
+    } else {
+        refused = (err.status == BS_EUNSUPPORTED || err.status == BS_EDATA) &&
+                  strstr(err.message, "config.json") && strstr(err.message, key);
+        if (!refused)
+            printf("%-20s no word of %s: %s\n", name, key, err.message);
+    }
+    json_decref(none);
+    return refused;
+}
+
+static bool is_accepted(const json_t *row)
+{
+    const char *name = json_string_value(json_object_get(row, "model"));
+    struct bs_error err;
+    bool accepted = !read_changed(name, json_object_get(row, "change"), &err);
+    if (!accepted)
+        printf("%-20s %s\n", name, err.message);
+    return accepted;
+}
+
+/* All rows of configs.json under `key` are as they should be. */
+static void check_configs(const char *key, bool is_right(const json_t *row))
+{
+    json_t *configs = json_load_file(FAMILIES "configs.json", 0, NULL);
+    const json_t *row, *rows = json_object_get(configs, key);
+    size_t i;
+    int wrong = 0;
+    json_array_foreach(rows, i, row) wrong += !is_right(row);
+    assert_true(json_array_size(rows) > 0);
+    json_decref(configs);
+    assert_int_equal(wrong, 0);
+}
+
+static void other_forward_passes_are_refused(void **state)
+{
+    (void)state;
+    check_configs("refused", is_refused);
+}
+
+static void harmless_keys_are_accepted(void **state)
+{
+    (void)state;
+    check_configs("accepted", is_accepted);
+}
+
+static int open_golden(void **state)
+{
     bs_blas_init();
+    folder_setup(state);
     golden = json_load_file(FAMILIES "families.json", 0, NULL);
     return golden ? 0 : -1;
 }
 
 static int close_golden(void **state)
 {
-    (void)state;
     json_decref(golden);
-    return 0;
+    return folder_teardown(state);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(families_agree_with_transformers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(families_agree_with_transformers),
+        cmocka_unit_test(older_checkpoints_agree_too),
+        cmocka_unit_test(other_forward_passes_are_refused),
+        cmocka_unit_test(harmless_keys_are_accepted),
+    };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

@@ -19,6 +19,14 @@ Every figure is checked before it is written:
   - every tensor matters: rolled by one place, it moves the logits by more than 1e-2 of their range;
   - every feature bites: so does each change of `bites`, which switches one off or shifts it;
   - what `same` lists is without effect, so that a reader of config.json may leave it alone.
+`older` names what checkpoints on the hub have otherwise: names without the base model's prefix
+(`strip`), and tensors that nobody reads (`extra`: buffers of earlier versions, the head where it is
+tied), here of zeros. transformers has to load these too, to the same logits.
+
+Last it checks families/configs.json, which is written by hand: changes of these models' config.json
+that are to be refused, or accepted. For a refused one it says what transformers does with it:
+`changes` the logits, `fails`, or `ignores` it (another program's key, or one about the tensors);
+an accepted one must leave the logits alone.
 
 Needs torch, transformers and safetensors; PROVENANCE.md names the versions. Runs in half a minute.
 """
@@ -28,7 +36,9 @@ import json
 import math
 import pathlib
 import shutil
+import tempfile
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -50,12 +60,13 @@ def linear(factor):
 # mistaken for each other; head_dim is not hidden_size / heads where the family has the key.
 FAMILIES = [
     dict(name="llama", dtype="float16",
+         older=dict(extra={"model.layers.0.self_attn.rotary_emb.inv_freq": [2]}),
          config=dict(model_type="llama", vocab_size=43, hidden_size=20, intermediate_size=22,
                      num_hidden_layers=2, num_attention_heads=5, max_position_embeddings=64,
                      rms_norm_eps=1e-5),
-         bites=[{"rope_theta": 500.0}, {"rms_norm_eps": 0.5}, {"hidden_act": "gelu"}],
-         same=[{"pretraining_tp": 2}]),
+         bites=[{"rope_theta": 500.0}, {"rms_norm_eps": 0.5}, {"hidden_act": "gelu"}]),
     dict(name="llama3", dtype="bfloat16",
+         older=dict(extra={"lm_head.weight": [44, 18]}),
          config=dict(model_type="llama", vocab_size=44, hidden_size=18, intermediate_size=20,
                      num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
                      max_position_embeddings=256, rope_theta=500.0, tie_word_embeddings=True,
@@ -105,8 +116,8 @@ FAMILIES = [
                      attn_logit_softcapping=5.0, final_logit_softcapping=8.0),
          bites=[{"attn_logit_softcapping": None}, {"final_logit_softcapping": None},
                 {"query_pre_attn_scalar": 6}, {"sliding_window": 64}, {"sliding_window": 11},
-                {"sliding_window": 13}, {"layer_types": ["full_attention", "sliding_attention"] * 2},
-                {"hidden_activation": "silu"}],
+                {"sliding_window": 13}, {"hidden_activation": "silu"},
+                {"layer_types": ["full_attention", "sliding_attention"] * 2}],
          same=[{"hidden_act": "relu"}]),
     dict(name="gemma3_text", dtype="bfloat16",
          config=dict(model_type="gemma3_text", vocab_size=44, hidden_size=14, intermediate_size=18,
@@ -125,23 +136,30 @@ FAMILIES = [
                      rope_theta=100.0, partial_rotary_factor=0.4, layer_norm_eps=2e-5),
          bites=[{"partial_rotary_factor": 0.8}, {"hidden_act": "relu"}, {"layer_norm_eps": 0.5}]),
     dict(name="opt", dtype="float16",
+         older=dict(extra={"lm_head.weight": [43, 15]}),
          config=dict(model_type="opt", vocab_size=43, hidden_size=15, ffn_dim=22,
                      num_hidden_layers=2, num_attention_heads=5, max_position_embeddings=44),
          bites=[{"do_layer_norm_before": False}, {"_remove_final_layer_norm": True},
                 {"activation_function": "gelu"}]),
     dict(name="opt-350m", dtype="float16",
+         older=dict(strip="model."),
          config=dict(model_type="opt", vocab_size=42, hidden_size=18, ffn_dim=22,
                      num_hidden_layers=2, num_attention_heads=3, max_position_embeddings=44,
                      do_layer_norm_before=False, word_embed_proj_dim=10),
          bites=[{"do_layer_norm_before": True}],
          same=[{"_remove_final_layer_norm": True}]),
     dict(name="gpt2", dtype="float16",
+         older=dict(strip="transformer.", extra={"h.0.attn.bias": [1, 1, 44, 44],
+                                                 "h.1.attn.bias": [1, 1, 44, 44]}),
          config=dict(model_type="gpt2", vocab_size=41, n_embd=15, n_inner=22, n_layer=2, n_head=5,
                      n_positions=44, bos_token_id=0, eos_token_id=0),
          bites=[{"scale_attn_weights": False}, {"scale_attn_by_inverse_layer_idx": True},
                 {"activation_function": "relu"}],
          same=[{"reorder_and_upcast_attn": True}]),
     dict(name="gpt_neox", dtype="float16",
+         older=dict(extra={"gpt_neox.layers.0.attention.bias": [1, 1, 64, 64],
+                           "gpt_neox.layers.0.attention.masked_bias": [],
+                           "gpt_neox.layers.0.attention.rotary_emb.inv_freq": [2]}),
          config=dict(model_type="gpt_neox", vocab_size=42, hidden_size=24, intermediate_size=18,
                      num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
                      rotary_pct=0.35, rotary_emb_base=100),
@@ -157,10 +175,12 @@ FAMILIES = [
          bites=[{"use_parallel_residual": True}, {"rotary_pct": 0.8}],
          same=[{"rotary_pct": 0.5}]),
     dict(name="bloom", dtype="float16",
+         older=dict(strip="transformer."),
          config=dict(model_type="bloom", vocab_size=44, hidden_size=15, n_layer=2, n_head=5),
          bites=[{"apply_residual_connection_post_layernorm": True}],
          same=[{"pretraining_tp": 4}]),
     dict(name="falcon", dtype="bfloat16",
+         older=dict(extra={"lm_head.weight": [41, 12]}),
          config=dict(model_type="falcon", vocab_size=41, hidden_size=12, num_hidden_layers=2,
                      num_attention_heads=3, max_position_embeddings=64, rope_theta=100.0),
          bites=[{"alibi": True}, {"rope_theta": 10.0}, {"activation": "relu"}],
@@ -286,10 +306,27 @@ def check(row, model, logits, ids):
         check_llama3(model.config)
 
 
+def load(folder):
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager")
+    return model.eval()
+
+
 def save(model, dtype, folder):
     shutil.rmtree(folder, ignore_errors=True)
     copy.deepcopy(model).to(dtype).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
+
+
+def check_older(older, folder, logits, ids):
+    tensors = {name.removeprefix(older["strip"]): value for name, value
+               in safetensors.torch.load_file(folder / "model.safetensors").items()}
+    tensors.update({name: torch.zeros(shape) for name, shape in older["extra"].items()})
+    with tempfile.TemporaryDirectory() as other:
+        shutil.copy(folder / "config.json", other)
+        safetensors.torch.save_file(tensors, pathlib.Path(other) / "model.safetensors",
+                                    {"format": "pt"})
+        assert torch.equal(logits, logits_of(load(other), ids)), folder
 
 
 def make(row, seed, out):
@@ -306,15 +343,37 @@ def make(row, seed, out):
 
     folder = out / row["name"]
     save(model, dtype, folder)
-    again = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager").eval()
-    assert torch.equal(logits, logits_of(again, ids)), row["name"]
+    assert torch.equal(logits, logits_of(load(folder), ids)), row["name"]
+    older = row.get("older") and {"strip": "", "extra": {}, **row["older"]}
+    if older:
+        check_older(older, folder, logits, ids)
     logits[0].numpy().astype("<f4").tofile(folder / "logits.f32")
     print(f"{row['name']:20} {sum(p.numel() for p in model.parameters()):6} parameters"
           f"  range {range_of(logits):6.1f}  mean nll {mean_nll(logits, ids):.4f}")
     return {"name": row["name"], "windows": WINDOWS, "tokens": TOKENS,
             "mean_nll": mean_nll(logits, ids), "perplexity": math.exp(mean_nll(logits, ids)),
-            "ids": ids.flatten().tolist()}
+            "older": older, "ids": ids.flatten().tolist()}
+
+
+def effect(folder, change, ids):
+    """What transformers makes of the model in this folder when config.json has the change."""
+    model = load(folder)
+    try:
+        other = logits_of(changed(model, change), ids)
+    except Exception:  # whatever it is: no logits come of this config.json
+        return "fails"
+    moved = distance(logits_of(model, ids), other)
+    assert moved < 1e-6 or moved > BITES, (folder, change, moved)
+    return "changes" if moved > BITES else "ignores"
+
+
+def check_configs(path, rows, out):
+    configs = json.loads(path.read_text())
+    ids = {row["name"]: torch.tensor(row["ids"]).view(WINDOWS, TOKENS) for row in rows}
+    for case in configs["refused"] + configs["accepted"]:
+        does = effect(out / case["model"], case["change"], ids[case["model"]])
+        if does != case.get("transformers", "ignores"):
+            raise SystemExit(f"{path}: {case}: transformers {does}")
 
 
 def write(rows, path):
@@ -330,7 +389,9 @@ def main():
     out = parser.parse_args().out
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    write([make(row, 1 + seed, out) for seed, row in enumerate(FAMILIES)], out / "families.json")
+    rows = [make(row, 1 + seed, out) for seed, row in enumerate(FAMILIES)]
+    write(rows, out / "families.json")
+    check_configs(pathlib.Path(__file__).parent / "families" / "configs.json", rows, out)
 
 
 if __name__ == "__main__":
