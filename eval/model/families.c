@@ -93,7 +93,6 @@ static const struct bs_config_key_name gemma3_keys[] = {
     GEMMA_KEYS,
     {"rope_local_base_freq", BS_KEY_LOCAL_ROPE_THETA},
     {"sliding_window_pattern", BS_KEY_WINDOW_PATTERN},
-    {"_sliding_window_pattern", BS_KEY_WINDOW_PATTERN},
     {.name = NULL},
 };
 
@@ -216,8 +215,9 @@ static const struct bs_neutral_key falcon_new_neutral[] = {
     {NULL, NULL},
 };
 
-/* hidden_activation is the one that counts. */
-static const char *const gemma_harmless[] = {"hidden_act", "cache_implementation", NULL};
+/* hidden_activation is the one that counts; the pattern with the underscore is only written. */
+static const char *const gemma_harmless[] = {"hidden_act", "cache_implementation",
+                                             "_sliding_window_pattern", NULL};
 
 static const char *const neox_harmless[] = {"classifier_dropout", NULL};
 
