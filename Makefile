@@ -8,7 +8,7 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 
 # Debian's names of everything the build, the tests and the charts use.
 PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
-            libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
+            libjansson-dev libdnnl-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
 PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash
 
 CC ?= gcc
@@ -37,7 +37,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion 
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(WARNINGS) $(CFLAGS) $(EXTRA) \
              -ffp-contract=off -fopenmp -DBS_VERSION='"$(VERSION)"' \
              $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
 
 LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
