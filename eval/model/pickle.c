@@ -11,67 +11,23 @@
  * What a state dict does not need (floats, lists, None ...) is one opaque value. Nothing recurses, each
  * opcode takes at least a byte, and an opcode makes at most a value for each value that it takes, so
  * that time and memory are linear in the pickle's size. */
-#include "eval/model/pickle.h"
+#include "eval/model/pickle_internal.h"
 
 #include "eval/base/mem.h"
 
-#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    MAX_PICKLE_BYTES = 64 << 20, /* some 200 are spent on a tensor */
+    MAX_PICKLE_BYTES = 16 << 20, /* some 200 are spent on a tensor */
     MAX_STACK = 1 << 20,
     MAX_RANK = 64, /* torch's */
     LOWEST_PROTOCOL = 2,
     HIGHEST_PROTOCOL = 5,
 };
 
-enum kind {
-    OPAQUE,
-    MARK,
-    INTEGER,      /* number */
-    TEXT,         /* text, count bytes */
-    TUPLE,        /* count values in items, from index */
-    DICT,         /* index into dicts */
-    FUNCTION,     /* index: enum function */
-    STORAGE_TYPE, /* index into bs_dtypes; the last row's stands for bytes of no type */
-    DTYPE,        /* index into bs_dtypes */
-    STORAGE,      /* the persistent id: as TUPLE */
-    TENSOR,       /* the arguments of the rebuilding: as TUPLE */
-};
-
 enum function { ORDERED_DICT, REBUILD_TENSOR_V2, REBUILD_TENSOR_V3, REBUILD_PARAMETER };
-
-struct value {
-    unsigned char kind;
-    uint32_t count;
-    union {
-        int64_t number;
-        size_t index;
-        const unsigned char *text;
-    };
-};
-
-struct values {
-    struct value *items;
-    size_t count, capacity;
-};
-
-/* What is kept of a dict are its tensors and dicts under a text. Three values in pairs for each: the
- * dict it is in, the key, the value. */
-enum { PAIR = 3 };
-
-struct bs_pickle {
-    const char *place;
-    const unsigned char *data;
-    size_t size, at; /* the next byte */
-    struct values stack, memo, items, pairs;
-    struct values dicts;   /* count: how many tensors each holds; text and number: nothing */
-    size_t state_dict;     /* index into dicts */
-    size_t tensors, bytes; /* what it holds, and their names' length */
-};
 
 /* An opcode's argument. */
 struct argument {
@@ -81,11 +37,12 @@ struct argument {
     struct bs_text lines[2];
 };
 
-static enum bs_status push_value(struct values *values, struct value value, struct bs_error *err)
+static enum bs_status push_value(struct bs_values *values, struct bs_value value,
+                                 struct bs_error *err)
 {
     if (values->count == values->capacity) {
         size_t capacity = values->capacity ? 2 * values->capacity : 64;
-        struct value *grown =
+        struct bs_value *grown =
             bs_realloc(values->items, values->count, capacity, sizeof *values->items);
         if (!grown)
             return bs_fail_memory(err);
@@ -96,7 +53,7 @@ static enum bs_status push_value(struct values *values, struct value value, stru
     return BS_OK;
 }
 
-static enum bs_status push(struct bs_pickle *p, struct value value, struct bs_error *err)
+static enum bs_status push(struct bs_pickle *p, struct bs_value value, struct bs_error *err)
 {
     if (p->stack.count == MAX_STACK)
         return bs_fail(err, BS_EDATA, "more than %d values on the stack", MAX_STACK);
@@ -109,16 +66,16 @@ static enum bs_status fail_operand(struct bs_error *err)
 }
 
 /* Takes the topmost value, which a mark is not. */
-static enum bs_status pop(struct bs_pickle *p, struct value *value, struct bs_error *err)
+static enum bs_status pop(struct bs_pickle *p, struct bs_value *value, struct bs_error *err)
 {
-    *value = (struct value){0};
-    if (!p->stack.count || p->stack.items[p->stack.count - 1].kind == MARK)
+    *value = (struct bs_value){0};
+    if (!p->stack.count || p->stack.items[p->stack.count - 1].kind == BS_MARK)
         return fail_operand(err);
     *value = p->stack.items[--p->stack.count];
     return BS_OK;
 }
 
-static enum bs_status pop_kind(struct bs_pickle *p, enum kind kind, struct value *value,
+static enum bs_status pop_kind(struct bs_pickle *p, enum bs_kind kind, struct bs_value *value,
                                struct bs_error *err)
 {
     if (pop(p, value, err))
@@ -127,13 +84,13 @@ static enum bs_status pop_kind(struct bs_pickle *p, enum kind kind, struct value
 }
 
 /* Takes the values above the topmost mark, and it. They stay where they are until the next push. */
-static enum bs_status pop_to_mark(struct bs_pickle *p, const struct value **values, size_t *count,
-                                  struct bs_error *err)
+static enum bs_status pop_to_mark(struct bs_pickle *p, const struct bs_value **values,
+                                  size_t *count, struct bs_error *err)
 {
     size_t first = p->stack.count;
     *values = NULL;
     *count = 0;
-    while (first && p->stack.items[first - 1].kind != MARK)
+    while (first && p->stack.items[first - 1].kind != BS_MARK)
         first--;
     if (!first)
         return fail_operand(err);
@@ -146,11 +103,6 @@ static enum bs_status pop_to_mark(struct bs_pickle *p, const struct value **valu
 static bool text_is(struct bs_text text, const char *word)
 {
     return text.length == strlen(word) && !memcmp(text.bytes, word, text.length);
-}
-
-static struct bs_text value_text(const struct value *value)
-{
-    return (struct bs_text){value->text, value->count};
 }
 
 /* ---- values without operands ---- */
@@ -175,24 +127,25 @@ static enum bs_status op_frame(struct bs_pickle *p, const struct argument *a, st
 static enum bs_status op_mark(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    return push(p, (struct value){.kind = MARK}, err);
+    return push(p, (struct bs_value){.kind = BS_MARK}, err);
 }
 
 static enum bs_status op_opaque(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    return push(p, (struct value){.kind = OPAQUE}, err);
+    return push(p, (struct bs_value){.kind = BS_OPAQUE}, err);
 }
 
 static enum bs_status op_unsigned(struct bs_pickle *p, const struct argument *a,
                                   struct bs_error *err)
 {
-    return push(p, (struct value){.kind = INTEGER, .number = (int64_t)a->number}, err);
+    return push(p, (struct bs_value){.kind = BS_INTEGER, .number = (int64_t)a->number}, err);
 }
 
 static enum bs_status op_int32(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
-    return push(p, (struct value){.kind = INTEGER, .number = (int32_t)(uint32_t)a->number}, err);
+    return push(p, (struct bs_value){.kind = BS_INTEGER, .number = (int32_t)(uint32_t)a->number},
+                err);
 }
 
 /* Two's complement, as many bytes as it takes. One of more than 64 bits is no size of anything. */
@@ -203,20 +156,20 @@ static enum bs_status op_long(struct bs_pickle *p, const struct argument *a, str
     bool negative = a->length && a->text[a->length - 1] & 0x80;
     int64_t number = negative ? -1 : 0;
     memcpy(&number, a->text, a->length);
-    return push(p, (struct value){.kind = INTEGER, .number = number}, err);
+    return push(p, (struct bs_value){.kind = BS_INTEGER, .number = number}, err);
 }
 
 static enum bs_status op_text(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
-    struct value value = {.kind = TEXT, .count = (uint32_t)a->length, .text = a->text};
+    struct bs_value value = {.kind = BS_TEXT, .count = (uint32_t)a->length, .text = a->text};
     return push(p, value, err);
 }
 
 static enum bs_status op_dict(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    struct value value = {.kind = DICT, .index = p->dicts.count};
-    if (push_value(&p->dicts, (struct value){.kind = OPAQUE}, err))
+    struct bs_value value = {.kind = BS_DICT, .index = p->dicts.count};
+    if (push_value(&p->dicts, (struct bs_value){.kind = BS_OPAQUE}, err))
         return err->status;
     return push(p, value, err);
 }
@@ -236,7 +189,7 @@ static enum bs_status op_pop_mark(struct bs_pickle *p, const struct argument *a,
                                   struct bs_error *err)
 {
     (void)a;
-    const struct value *values;
+    const struct bs_value *values;
     size_t count;
     return pop_to_mark(p, &values, &count, err);
 }
@@ -244,7 +197,7 @@ static enum bs_status op_pop_mark(struct bs_pickle *p, const struct argument *a,
 static enum bs_status op_dup(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    struct value value;
+    struct bs_value value;
     if (pop(p, &value, err) || push(p, value, err))
         return err->status;
     return push(p, value, err);
@@ -253,14 +206,14 @@ static enum bs_status op_dup(struct bs_pickle *p, const struct argument *a, stru
 /* Numbers of the memo count up, so that none reaches the number of bytes. */
 static enum bs_status op_put(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
-    struct value value;
+    struct bs_value value;
     if (pop(p, &value, err) || push(p, value, err))
         return err->status;
     if (a->number >= p->size)
         return bs_fail(err, BS_EDATA, "number %llu of the memo, in a pickle of %zu bytes",
                        (unsigned long long)a->number, p->size);
     while (p->memo.count <= a->number)
-        if (push_value(&p->memo, (struct value){.kind = MARK}, err)) /* none yet */
+        if (push_value(&p->memo, (struct bs_value){.kind = BS_MARK}, err)) /* none yet */
             return err->status;
     p->memo.items[a->number] = value;
     return BS_OK;
@@ -275,7 +228,7 @@ static enum bs_status op_memoize(struct bs_pickle *p, const struct argument *a,
 
 static enum bs_status op_get(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
-    if (a->number >= p->memo.count || p->memo.items[a->number].kind == MARK)
+    if (a->number >= p->memo.count || p->memo.items[a->number].kind == BS_MARK)
         return bs_fail(err, BS_EDATA, "nothing has number %llu in the memo",
                        (unsigned long long)a->number);
     return push(p, p->memo.items[a->number], err);
@@ -283,10 +236,10 @@ static enum bs_status op_get(struct bs_pickle *p, const struct argument *a, stru
 
 /* ---- containers ---- */
 
-static enum bs_status push_tuple(struct bs_pickle *p, const struct value *values, size_t count,
+static enum bs_status push_tuple(struct bs_pickle *p, const struct bs_value *values, size_t count,
                                  struct bs_error *err)
 {
-    struct value tuple = {.kind = TUPLE, .count = (uint32_t)count, .index = p->items.count};
+    struct bs_value tuple = {.kind = BS_TUPLE, .count = (uint32_t)count, .index = p->items.count};
     for (size_t i = 0; i < count; i++)
         if (push_value(&p->items, values[i], err))
             return err->status;
@@ -296,7 +249,7 @@ static enum bs_status push_tuple(struct bs_pickle *p, const struct value *values
 static enum bs_status op_tuple(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    const struct value *values;
+    const struct bs_value *values;
     size_t count;
     if (pop_to_mark(p, &values, &count, err))
         return err->status;
@@ -305,7 +258,7 @@ static enum bs_status op_tuple(struct bs_pickle *p, const struct argument *a, st
 
 static enum bs_status tuple_of(struct bs_pickle *p, size_t count, struct bs_error *err)
 {
-    struct value values[3];
+    struct bs_value values[3];
     for (size_t i = count; i-- > 0;)
         if (pop(p, &values[i], err))
             return err->status;
@@ -340,8 +293,8 @@ static enum bs_status op_tuple3(struct bs_pickle *p, const struct argument *a, s
 static enum bs_status op_append(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    struct value item, list;
-    if (pop(p, &item, err) || pop_kind(p, OPAQUE, &list, err))
+    struct bs_value item, list;
+    if (pop(p, &item, err) || pop_kind(p, BS_OPAQUE, &list, err))
         return err->status;
     return push(p, list, err);
 }
@@ -349,18 +302,18 @@ static enum bs_status op_append(struct bs_pickle *p, const struct argument *a, s
 static enum bs_status op_appends(struct bs_pickle *p, const struct argument *a,
                                  struct bs_error *err)
 {
-    struct value list;
-    if (op_pop_mark(p, a, err) || pop_kind(p, OPAQUE, &list, err))
+    struct bs_value list;
+    if (op_pop_mark(p, a, err) || pop_kind(p, BS_OPAQUE, &list, err))
         return err->status;
     return push(p, list, err);
 }
 
-static enum bs_status set_item(struct bs_pickle *p, struct value dict, struct value key,
-                               struct value value, struct bs_error *err)
+static enum bs_status set_item(struct bs_pickle *p, struct bs_value dict, struct bs_value key,
+                               struct bs_value value, struct bs_error *err)
 {
-    if (key.kind != TEXT || (value.kind != TENSOR && value.kind != DICT))
+    if (key.kind != BS_TEXT || (value.kind != BS_TENSOR && value.kind != BS_DICT))
         return BS_OK;
-    if (value.kind == TENSOR)
+    if (value.kind == BS_TENSOR)
         p->dicts.items[dict.index].count++;
     if (push_value(&p->pairs, dict, err) || push_value(&p->pairs, key, err))
         return err->status;
@@ -371,8 +324,8 @@ static enum bs_status op_setitem(struct bs_pickle *p, const struct argument *a,
                                  struct bs_error *err)
 {
     (void)a;
-    struct value dict, key, value;
-    if (pop(p, &value, err) || pop(p, &key, err) || pop_kind(p, DICT, &dict, err) ||
+    struct bs_value dict, key, value;
+    if (pop(p, &value, err) || pop(p, &key, err) || pop_kind(p, BS_DICT, &dict, err) ||
         set_item(p, dict, key, value, err))
         return err->status;
     return push(p, dict, err);
@@ -382,10 +335,10 @@ static enum bs_status op_setitems(struct bs_pickle *p, const struct argument *a,
                                   struct bs_error *err)
 {
     (void)a;
-    struct value dict;
-    const struct value *values;
+    struct bs_value dict;
+    const struct bs_value *values;
     size_t count;
-    if (pop_to_mark(p, &values, &count, err) || pop_kind(p, DICT, &dict, err))
+    if (pop_to_mark(p, &values, &count, err) || pop_kind(p, BS_DICT, &dict, err))
         return err->status;
     if (count % 2)
         return fail_operand(err);
@@ -399,15 +352,15 @@ static enum bs_status op_setitems(struct bs_pickle *p, const struct argument *a,
 static enum bs_status op_build(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
     (void)a;
-    struct value state, dict;
-    if (pop(p, &state, err) || pop_kind(p, DICT, &dict, err))
+    struct bs_value state, dict;
+    if (pop(p, &state, err) || pop_kind(p, BS_DICT, &dict, err))
         return err->status;
     return push(p, dict, err);
 }
 
 /* ---- globals ---- */
 
-static bool find_function(struct bs_text module, struct bs_text name, struct value *value)
+static bool find_function(struct bs_text module, struct bs_text name, struct bs_value *value)
 {
     static const struct {
         const char *module, *name;
@@ -421,50 +374,40 @@ static bool find_function(struct bs_text module, struct bs_text name, struct val
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
         if (!text_is(module, functions[i].module) || !text_is(name, functions[i].name))
             continue;
-        *value = (struct value){.kind = FUNCTION, .index = functions[i].function};
+        *value = (struct bs_value){.kind = BS_FUNCTION, .index = functions[i].function};
         return true;
     }
     return false;
 }
 
-static bool find_type(struct bs_text module, struct bs_text name, struct value *value)
+static bool find_type(struct bs_text module, struct bs_text name, struct bs_value *value)
 {
     bool untyped = text_is(module, "torch.storage") && text_is(name, "UntypedStorage");
     bool torch = text_is(module, "torch");
     for (size_t i = 0;; i++) {
         const struct bs_dtype_info *info = &bs_dtypes[i];
         if (!info->name) {
-            *value = (struct value){.kind = STORAGE_TYPE, .index = i};
+            *value = (struct bs_value){.kind = BS_STORAGE_TYPE, .index = i};
             return untyped;
         }
         bool storage = info->storage && text_is(name, info->storage);
         if (!torch || (!storage && !text_is(name, info->torch)))
             continue;
-        *value = (struct value){.kind = storage ? STORAGE_TYPE : DTYPE, .index = i};
+        *value = (struct bs_value){.kind = storage ? BS_STORAGE_TYPE : BS_DTYPE, .index = i};
         return true;
     }
-}
-
-/* What can be printed of a text that comes from a file of any origin. */
-static const char *printable(struct bs_text text, char out[64])
-{
-    size_t length = text.length < 63 ? text.length : 63;
-    for (size_t i = 0; i < length; i++)
-        out[i] = text.bytes[i] >= ' ' && text.bytes[i] <= '~' ? (char)text.bytes[i] : '?';
-    out[length] = '\0';
-    return out;
 }
 
 static enum bs_status push_global(struct bs_pickle *p, struct bs_text module, struct bs_text name,
                                   struct bs_error *err)
 {
-    struct value value;
+    struct bs_value value;
     char shown[2][64];
     if (find_function(module, name, &value) || find_type(module, name, &value))
         return push(p, value, err);
     return bs_fail(err, BS_EUNSUPPORTED,
                    "asks for '%s.%s', which a dict of tensors does not need (nothing was executed)",
-                   printable(module, shown[0]), printable(name, shown[1]));
+                   bs_text_printable(module, shown[0]), bs_text_printable(name, shown[1]));
 }
 
 static enum bs_status op_global(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
@@ -476,10 +419,10 @@ static enum bs_status op_stack_global(struct bs_pickle *p, const struct argument
                                       struct bs_error *err)
 {
     (void)a;
-    struct value module = {0}, name;
-    if (pop_kind(p, TEXT, &name, err) || pop_kind(p, TEXT, &module, err))
+    struct bs_value module = {0}, name;
+    if (pop_kind(p, BS_TEXT, &name, err) || pop_kind(p, BS_TEXT, &module, err))
         return err->status;
-    return push_global(p, value_text(&module), value_text(&name), err);
+    return push_global(p, bs_value_text(&module), bs_value_text(&name), err);
 }
 
 /* ---- storages and tensors ---- */
@@ -488,50 +431,50 @@ static enum bs_status op_binpersid(struct bs_pickle *p, const struct argument *a
                                    struct bs_error *err)
 {
     (void)a;
-    struct value id;
-    if (pop_kind(p, TUPLE, &id, err))
+    struct bs_value id;
+    if (pop_kind(p, BS_TUPLE, &id, err))
         return err->status;
-    const struct value *part = p->items.items + id.index;
-    if (id.count != 5 || part[0].kind != TEXT || !text_is(value_text(&part[0]), "storage") ||
-        part[1].kind != STORAGE_TYPE || part[2].kind != TEXT || part[4].kind != INTEGER ||
+    const struct bs_value *part = id.count == 5 ? p->items.items + id.index : NULL;
+    if (!part || part[0].kind != BS_TEXT || !text_is(bs_value_text(&part[0]), "storage") ||
+        part[1].kind != BS_STORAGE_TYPE || part[2].kind != BS_TEXT || part[4].kind != BS_INTEGER ||
         part[4].number < 0)
         return bs_fail(err, BS_EDATA, "a persistent id that is no storage's");
-    id.kind = STORAGE;
+    id.kind = BS_STORAGE;
     return push(p, id, err);
 }
 
 /* A tuple of sizes or strides. */
-static bool is_extents(const struct bs_pickle *p, const struct value *value)
+static bool is_extents(const struct bs_pickle *p, const struct bs_value *value)
 {
-    if (value->kind != TUPLE || value->count > MAX_RANK)
+    if (value->kind != BS_TUPLE || value->count > MAX_RANK)
         return false;
     for (size_t d = 0; d < value->count; d++) {
-        const struct value *extent = &p->items.items[value->index + d];
-        if (extent->kind != INTEGER || extent->number < 0)
+        const struct bs_value *extent = &p->items.items[value->index + d];
+        if (extent->kind != BS_INTEGER || extent->number < 0)
             return false;
     }
     return true;
 }
 
-static enum bs_status push_tensor(struct bs_pickle *p, struct value arguments, bool has_dtype,
+static enum bs_status push_tensor(struct bs_pickle *p, struct bs_value arguments, bool has_dtype,
                                   struct bs_error *err)
 {
-    const struct value *part = p->items.items + arguments.index;
-    if (arguments.count != (has_dtype ? 7u : 6u) || part[0].kind != STORAGE ||
-        part[1].kind != INTEGER || part[1].number < 0 || !is_extents(p, &part[2]) ||
-        !is_extents(p, &part[3]) || part[2].count != part[3].count)
+    bool complete = arguments.count == (has_dtype ? 7u : 6u);
+    const struct bs_value *part = complete ? p->items.items + arguments.index : NULL;
+    if (!part || part[0].kind != BS_STORAGE || part[1].kind != BS_INTEGER || part[1].number < 0 ||
+        !is_extents(p, &part[2]) || !is_extents(p, &part[3]) || part[2].count != part[3].count)
         return bs_fail(err, BS_EDATA, "a tensor is not described as torch does it");
-    const struct value *type = &p->items.items[part[0].index + 1];
-    if (has_dtype ? part[6].kind != DTYPE : !bs_dtypes[type->index].name)
+    const struct bs_value *type = &p->items.items[part[0].index + 1];
+    if (has_dtype ? part[6].kind != BS_DTYPE : !bs_dtypes[type->index].name)
         return bs_fail(err, BS_EDATA, "a tensor of no element type");
-    arguments.kind = TENSOR;
+    arguments.kind = BS_TENSOR;
     return push(p, arguments, err);
 }
 
 static enum bs_status op_reduce(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
-    struct value arguments, function = {0};
-    if (pop_kind(p, TUPLE, &arguments, err) || pop_kind(p, FUNCTION, &function, err))
+    struct bs_value arguments, function = {0};
+    if (pop_kind(p, BS_TUPLE, &arguments, err) || pop_kind(p, BS_FUNCTION, &function, err))
         return err->status;
     switch ((enum function)function.index) {
     case REBUILD_TENSOR_V2:
@@ -539,7 +482,7 @@ static enum bs_status op_reduce(struct bs_pickle *p, const struct argument *a, s
     case REBUILD_TENSOR_V3:
         return push_tensor(p, arguments, true, err);
     case REBUILD_PARAMETER:
-        if (arguments.count != 3 || p->items.items[arguments.index].kind != TENSOR)
+        if (arguments.count != 3 || p->items.items[arguments.index].kind != BS_TENSOR)
             return bs_fail(err, BS_EDATA, "a parameter is not described as torch does it");
         return push(p, p->items.items[arguments.index], err);
     case ORDERED_DICT:
@@ -655,7 +598,7 @@ static enum bs_status step(struct bs_pickle *p, struct bs_error *err)
     return bs_fail_within(err, "%s: byte %zu", p->place, start);
 }
 
-static enum bs_status run(struct bs_pickle *p, struct value *result, struct bs_error *err)
+enum bs_status bs_pickle_run(struct bs_pickle *p, struct bs_value *result, struct bs_error *err)
 {
     if (p->size > MAX_PICKLE_BYTES)
         return bs_fail(err, BS_EUNSUPPORTED, "%s: %zu bytes, expected at most %d", p->place,
@@ -670,149 +613,5 @@ static enum bs_status run(struct bs_pickle *p, struct value *result, struct bs_e
         return bs_fail(err, BS_EDATA, "%s: the pickle is cut short", p->place);
     if (pop(p, result, err))
         return bs_fail(err, BS_EDATA, "%s: the pickle ends without an object", p->place);
-    return BS_OK;
-}
-
-/* ---- the state dict ---- */
-
-static enum bs_status fail_two(const struct bs_pickle *p, struct bs_text name, struct bs_error *err)
-{
-    char shown[64];
-    return bs_fail(err, BS_EUNSUPPORTED,
-                   "%s: tensors stand in '%s' and elsewhere: which is the model? save its state "
-                   "dict alone",
-                   p->place, printable(name, shown));
-}
-
-/* The object itself, or the one dict of tensors right inside of it. */
-static enum bs_status find_state_dict(struct bs_pickle *p, const struct value *object,
-                                      struct bs_error *err)
-{
-    if (object->kind != DICT)
-        return bs_fail(err, BS_EUNSUPPORTED, "%s: the pickled object is no dict", p->place);
-    p->state_dict = object->index;
-    bool found = p->dicts.items[object->index].count > 0;
-    for (size_t i = 0; i < p->pairs.count; i += PAIR) {
-        const struct value *pair = p->pairs.items + i;
-        size_t inner = pair[2].index;
-        if (pair[0].index != object->index || pair[2].kind != DICT || !p->dicts.items[inner].count)
-            continue;
-        if (found && p->state_dict != inner)
-            return fail_two(p, value_text(&pair[1]), err);
-        p->state_dict = inner;
-        found = true;
-    }
-    if (!found)
-        return bs_fail(err, BS_EDATA, "%s: the pickled dict holds no tensors", p->place);
-    return BS_OK;
-}
-
-static bool in_state_dict(const struct bs_pickle *p, size_t pair)
-{
-    return p->pairs.items[pair].index == p->state_dict && p->pairs.items[pair + 2].kind == TENSOR;
-}
-
-enum bs_status bs_pickle_open(const char *place, const unsigned char *data, size_t size,
-                              struct bs_pickle **pickle, struct bs_error *err)
-{
-    *pickle = NULL;
-    struct bs_pickle *p = bs_calloc(1, sizeof *p);
-    if (!p)
-        return bs_fail_memory(err);
-    p->place = place;
-    p->data = data;
-    p->size = size;
-    struct value object = {0};
-    if (run(p, &object, err) || find_state_dict(p, &object, err)) {
-        bs_pickle_free(p);
-        return err->status;
-    }
-    for (size_t i = 0; i < p->pairs.count; i += PAIR) {
-        if (!in_state_dict(p, i))
-            continue;
-        p->tensors++;
-        p->bytes += p->pairs.items[i + 1].count;
-    }
-    *pickle = p;
-    return BS_OK;
-}
-
-void bs_pickle_free(struct bs_pickle *pickle)
-{
-    if (!pickle)
-        return;
-    bs_free(pickle->stack.items);
-    bs_free(pickle->memo.items);
-    bs_free(pickle->items.items);
-    bs_free(pickle->pairs.items);
-    bs_free(pickle->dicts.items);
-    bs_free(pickle);
-}
-
-size_t bs_pickle_count(const struct bs_pickle *pickle, size_t *name_bytes)
-{
-    *name_bytes = pickle->bytes;
-    return pickle->tensors;
-}
-
-static enum bs_status read_storage(const struct bs_pickle *p, const struct value *storage,
-                                   struct bs_pickled_tensor *tensor)
-{
-    const struct value *id = p->items.items + storage->index;
-    const struct bs_dtype_info *type = &bs_dtypes[id[1].index];
-    tensor->storage = value_text(&id[2]);
-    tensor->dtype = type;
-    size_t bytes = type->name ? type->bytes : 1;
-    return __builtin_mul_overflow((size_t)id[4].number, bytes, &tensor->storage_bytes) ? BS_EDATA
-                                                                                       : BS_OK;
-}
-
-/* Shape and strides: count, extent and order from all dimensions. */
-static enum bs_status read_extents(const struct bs_pickle *p, const struct value *shape,
-                                   const struct value *strides, struct bs_pickled_tensor *tensor)
-{
-    size_t reach = 0;
-    bool wraps = false;
-    tensor->rank = (int)shape->count;
-    tensor->count = 1;
-    for (int d = tensor->rank - 1; d >= 0; d--) {
-        int64_t extent = p->items.items[shape->index + (size_t)d].number;
-        int64_t stride = p->items.items[strides->index + (size_t)d].number;
-        size_t span = 0;
-        if (extent > 1) {
-            tensor->strided |= (size_t)stride != tensor->count;
-            wraps |= __builtin_mul_overflow((size_t)extent - 1, (size_t)stride, &span);
-        }
-        wraps |= __builtin_add_overflow(reach, span, &reach);
-        wraps |= __builtin_mul_overflow(tensor->count, (size_t)extent, &tensor->count);
-        if (d < BS_MAX_RANK) {
-            tensor->shape[d] = extent;
-            tensor->strides[d] = stride;
-        }
-    }
-    wraps |= reach == SIZE_MAX;
-    tensor->extent = tensor->count ? reach + 1 : 0;
-    tensor->strided &= tensor->count > 0;
-    return wraps ? BS_EDATA : BS_OK;
-}
-
-enum bs_status bs_pickle_next(const struct bs_pickle *pickle, size_t *cursor,
-                              struct bs_pickled_tensor *tensor, struct bs_error *err)
-{
-    while (!in_state_dict(pickle, *cursor))
-        *cursor += PAIR;
-    const struct value *pair = pickle->pairs.items + *cursor;
-    const struct value *part = pickle->items.items + pair[2].index;
-    *cursor += PAIR;
-    *tensor = (struct bs_pickled_tensor){.name = value_text(&pair[1])};
-    tensor->offset = (size_t)part[1].number;
-    if (read_storage(pickle, &part[0], tensor) ||
-        read_extents(pickle, &part[2], &part[3], tensor)) {
-        char shown[64];
-        return bs_fail(err, BS_EDATA, "%s: tensor '%s': the product of its sizes overflows",
-                       pickle->place, printable(tensor->name, shown));
-    }
-    if (pair[2].count == 7)
-        tensor->dtype = &bs_dtypes[part[6].index];
     return BS_OK;
 }

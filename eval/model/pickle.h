@@ -35,8 +35,8 @@ struct bs_pickled_tensor {
  * and of globals OrderedDict, torch's rebuilding of tensors and parameters, and its types of storages
  * and elements. Any other global is an error that names it. The pickle's object must be a dict of
  * tensors, or one with exactly one such dict among its values ({"model": {...}, "epoch": 3}); what is
- * no tensor in it is passed over. The data stay the caller's and must outlive the pickle. Memory is
- * bounded by some fifty bytes for each byte of the pickle. BS_EDATA, BS_EUNSUPPORTED or BS_ENOMEM;
+ * no tensor in it is passed over. The data stay the caller's and must outlive the pickle. It may have
+ * 16 MiB at most (some 80 000 tensors), and takes memory in proportion, below a hundred times that. BS_EDATA, BS_EUNSUPPORTED or BS_ENOMEM;
  * `place` begins the message. */
 enum bs_status bs_pickle_open(const char *place, const unsigned char *data, size_t size,
                               struct bs_pickle **pickle, struct bs_error *err);
