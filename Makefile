@@ -45,7 +45,10 @@ LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
-ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c)
+# The hub that the tests of fetching talk to: a program of its own.
+SERVER := $(BUILD)/tests/server/hub_server
+ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
+               tests/server/hub_server.c
 
 # `make V=1` shows whole commands.
 V ?= 0
@@ -66,7 +69,7 @@ setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS)
+tests: all $(TESTS) $(SERVER)
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
@@ -74,6 +77,9 @@ $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+$(SERVER): $(SERVER).o
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
