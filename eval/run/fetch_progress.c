@@ -14,8 +14,9 @@ static const double longest_rest = 360000; /* seconds; what a stalled start woul
 
 void bs_fetch_display_start(struct bs_fetch_display *display, bool quiet)
 {
+    double now = bs_seconds();
     *display = (struct bs_fetch_display){
-        .quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .started = bs_seconds()};
+        .quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .started = now, .shown = now};
 }
 
 /* Counts what came over the network: not what lay there when a file began. */
@@ -52,7 +53,7 @@ void bs_fetch_display_progress(void *context, const struct bs_fetch_progress *pr
     count(display, progress);
     bool whole = progress->done == progress->size;
     double now = bs_seconds(), pause = display->terminal ? terminal_pause : plain_pause;
-    if (display->quiet || (!whole && now - display->shown < pause && display->shown > 0))
+    if (display->quiet || (!whole && now - display->shown < pause))
         return;
     char rate[96] = "", of[32] = "";
     size_t length = strlen(progress->file);

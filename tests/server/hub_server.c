@@ -22,7 +22,8 @@
  *     status:PART:CODE  the answer is CODE
  *     retry:PART:N      such an answer says Retry-After: N
  *     etag:PART:TEXT    what the hub says the checksum is, size:PART:N the size, commit:PART:TEXT
- *     location:PART:URL the hub redirects there; moved:PART:PATH at the hub itself
+ *     location:PART:URL the hub redirects there
+ *     renamed:PART:NEW  the hub redirects to the path with NEW instead
  *     token:PART:TEXT   the repository is private, with this token
  *     gated:PART:TEXT   the repository is gated, and this token has access
  *     slow:PART:N       N milliseconds before each 4 kB */
@@ -219,13 +220,15 @@ static void answer(struct request *r, int status, const char *data, size_t size)
 {
     r->status = status;
     write_log(r);
-    const char *clean = fault(r, "cutclean"), *cut = fault(r, "cut"), *slow = fault(r, "slow");
+    bool head = !strcmp(r->method, "HEAD");
+    const char *clean = head ? NULL : fault(r, "cutclean"), *cut = head ? NULL : fault(r, "cut");
+    const char *slow = fault(r, "slow");
     char start[64 + sizeof r->headers], length[64] = "";
     if (!clean)
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", size);
     snprintf(start, sizeof start, "HTTP/1.1 %d Status\r\n%sConnection: close\r\n%s\r\n", status,
              length, r->headers);
-    if (!send_all(r->fd, start, strlen(start)) || !strcmp(r->method, "HEAD"))
+    if (!send_all(r->fd, start, strlen(start)) || head)
         return;
     if (clean || cut) {
         size_t most = (size_t)atoll(clean ? clean : cut);
@@ -438,19 +441,30 @@ static void answer_resolve(struct request *r, char *repository)
     free(content.data);
 }
 
+static void redirect_renamed(struct request *r, const char *name)
+{
+    for (int i = 0; i < num_faults; i++) {
+        const char *at = strstr(r->path, faults[i].part);
+        if (faults[i].value == name && at)
+            header(r, "Location: %.*s%s%s", (int)(at - r->path), r->path, name,
+                   at + strlen(faults[i].part));
+    }
+    answer(r, 307, "", 0);
+}
+
 static void serve(struct request *r)
 {
     char path[LONGEST], file[LONGEST];
-    const char *status = fault(r, "status"), *retry = fault(r, "retry"), *moved = fault(r, "moved");
+    const char *status = fault(r, "status"), *retry = fault(r, "retry"),
+               *renamed = fault(r, "renamed");
     print_path(path, "%s", r->path);
     path[strcspn(path, "?")] = 0;
     if (status) {
         if (retry)
             header(r, "Retry-After: %s", retry);
         refuse(r, atoi(status), NULL, NULL);
-    } else if (moved) {
-        header(r, "Location: %s", moved);
-        answer(r, 307, "", 0);
+    } else if (renamed) {
+        redirect_renamed(r, renamed);
     } else if (r->store || !strncmp(path, "/raw/", 5)) {
         print_path(file, "%s%s", root, r->store ? path + strlen("/store") : path);
         answer_file(r, file);
