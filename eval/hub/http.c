@@ -421,7 +421,7 @@ static double seconds_to_wait(const struct request *r, CURLcode code, int retry)
 
 static void wait_for(const struct bs_http *http, const char *why, double seconds)
 {
-    char text[3 * BS_HTTP_TEXT];
+    char text[3 * BS_HTTP_TEXT + 32];
     snprintf(text, sizeof text, "%s; again in %.3g s", why, seconds);
     if (http->notice)
         http->notice(http->context, text);

@@ -223,7 +223,7 @@ static void answer(struct request *r, int status, const char *data, size_t size)
     bool head = !strcmp(r->method, "HEAD");
     const char *clean = head ? NULL : fault(r, "cutclean"), *cut = head ? NULL : fault(r, "cut");
     const char *slow = fault(r, "slow");
-    char start[64 + sizeof r->headers], length[64] = "";
+    char start[256 + sizeof r->headers], length[64] = "";
     if (!clean)
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", size);
     snprintf(start, sizeof start, "HTTP/1.1 %d Status\r\n%sConnection: close\r\n%s\r\n", status,
