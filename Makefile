@@ -8,8 +8,9 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 
 # Debian's names of everything the build, the tests and the charts use.
 PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
-            libjansson-dev libdnnl-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
-PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash
+            libjansson-dev libdnnl-dev libpcre2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev \
+            ca-certificates libcmocka-dev gnuplot-nox fonts-dejavu-core
+PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash libcurl libcrypto
 
 CC ?= gcc
 ARCH ?= native
@@ -44,7 +45,10 @@ LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
-ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c)
+# The hub that the tests of fetching talk to: a program of its own.
+SERVER := $(BUILD)/tests/server/hub_server
+ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
+               tests/server/hub_server.c
 
 # `make V=1` shows whole commands.
 V ?= 0
@@ -65,7 +69,7 @@ setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS)
+tests: all $(TESTS) $(SERVER)
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
@@ -73,6 +77,9 @@ $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+$(SERVER): $(SERVER).o
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

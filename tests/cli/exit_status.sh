@@ -4,7 +4,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
 
-commands="run plan table plot diff describe"
+commands="run plan table plot diff fetch describe"
 make_model model
 make_texts
 config_one one.yaml
@@ -50,6 +50,7 @@ takes() {
     run) echo output memory threads plots quiet help ;;
     plan) echo output memory threads help ;;
     table | diff) echo format help ;;
+    fetch) echo revision quiet help ;;
     plot) echo output plots help ;;
     describe) echo markdown help ;;
     esac
