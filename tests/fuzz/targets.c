@@ -8,7 +8,8 @@
     X(bin_pickle)                                                                                  \
     X(model_config)                                                                                \
     X(tokenizer)                                                                                   \
-    X(sweep_config)
+    X(sweep_config)                                                                                \
+    X(results_bytes)
 #define DECLARE(name) extern const struct fuzz_target fuzz_##name;
 #define ENTRY(name) &fuzz_##name,
 
