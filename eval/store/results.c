@@ -15,6 +15,7 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
+#include "eval/store/seal.h"
 
 #ifndef BS_VERSION
 #define BS_VERSION "unknown"
@@ -176,7 +177,7 @@ static enum bs_status copy_old(struct commit *commit, int from, struct bs_error 
     enum bs_status status = copy_all(from, to, commit->path, err);
     if (close(to) != 0 && status == BS_OK)
         status = bs_fail(err, BS_EIO, "%s: %s", commit->partial, strerror(errno));
-    return status;
+    return status == BS_OK ? bs_seal_check(commit->partial, commit->path, err) : status;
 }
 
 /* An empty result file, closed again: made first and filled later, since creating truncates and
@@ -191,7 +192,7 @@ static enum bs_status make_empty(struct commit *commit, struct bs_error *err)
     hid_t access = bs_h5_access();
     hid_t create = H5Pcreate(H5P_FILE_CREATE);
     hid_t file = H5I_INVALID_HID;
-    if (H5Pset_obj_track_times(create, false) < 0 ||
+    if (H5Pset_obj_track_times(create, false) < 0 || H5Pset_userblock(create, BS_SEAL_BYTES) < 0 ||
         (file = H5Fcreate(commit->partial, H5F_ACC_TRUNC, create, access)) < 0 ||
         H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "cannot be made");
@@ -542,8 +543,10 @@ enum bs_status bs_results_commit(const char *path, const struct bs_trial_record 
         status = fill(&commit, records, num_records, order, num_order, info, err);
     if (status == BS_OK) {
         trim(commit.partial);
-        status = bs_file_commit(commit.partial, path, err);
+        status = bs_seal_write(commit.partial, path, err);
     }
+    if (status == BS_OK)
+        status = bs_file_commit(commit.partial, path, err);
     /* HDF5 still writes as it closes, and keeps the file half open where it cannot. On a full disk
      * an emptied copy makes the room for that. */
     if (commit.file > 0 && truncate(commit.partial, 0) != 0)

@@ -2,37 +2,27 @@
  * or not ours gives BS_EDATA with its path, never a crash or a wrong number. */
 #include "eval/store/results.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
+#include "eval/store/seal.h"
 
-/* Opens the file to read. A file that is not there or not allowed is the system's to explain
- * (BS_EIO); one that HDF5 cannot make sense of is damaged (BS_EDATA). */
+/* Opens the file to read, its bytes being those that were written. */
 static enum bs_status open_file(const char *path, hid_t *file, struct bs_error *err)
 {
     bs_h5_begin();
     *file = H5I_INVALID_HID;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char byte;
-    ssize_t got = fd < 0 ? -1 : read(fd, &byte, 1);
-    int reason = errno;
-    if (fd >= 0)
-        close(fd);
-    if (got < 0)
-        return bs_fail(err, BS_EIO, "%s: %s", path, strerror(reason));
-    if (H5Fis_hdf5(path) <= 0)
-        return bs_fail(err, BS_EDATA, "%s: not a result file (no HDF5 file)", path);
+    enum bs_status status = bs_seal_check(path, path, err);
+    if (status != BS_OK)
+        return status;
     hid_t access = bs_h5_access();
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    enum bs_status status =
-        *file < 0 ? bs_h5_fail(err, BS_EDATA, path, "damaged HDF5 file") : BS_OK;
+    if (*file < 0)
+        status = bs_h5_fail(err, BS_EDATA, path, "not a result file, or damaged");
     bs_h5_close(access);
     return status;
 }
