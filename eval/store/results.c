@@ -190,13 +190,17 @@ static enum bs_status make_empty(struct commit *commit, struct bs_error *err)
     commit->created = true;
     enum bs_status status = BS_OK;
     hid_t access = bs_h5_access();
-    hid_t create = H5Pcreate(H5P_FILE_CREATE);
-    hid_t file = H5I_INVALID_HID;
+    hid_t create = H5Pcreate(H5P_FILE_CREATE), plain = H5Pcreate(H5P_GROUP_CREATE);
+    hid_t file = H5I_INVALID_HID, trials = H5I_INVALID_HID;
     if (H5Pset_obj_track_times(create, false) < 0 || H5Pset_userblock(create, BS_SEAL_BYTES) < 0 ||
+        H5Pset_obj_track_times(plain, false) < 0 ||
         (file = H5Fcreate(commit->partial, H5F_ACC_TRUNC, create, access)) < 0 ||
+        (trials = H5Gcreate2(file, "trial", H5P_DEFAULT, plain, H5P_DEFAULT)) < 0 ||
         H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "cannot be made");
+    bs_h5_close(trials);
     bs_h5_close(file);
+    bs_h5_close(plain);
     bs_h5_close(create);
     bs_h5_close(access);
     return status;
@@ -387,10 +391,9 @@ static enum bs_status write_trial(const struct commit *commit, const struct bs_t
     snprintf(place, sizeof place, "trial/%s", record->row.id);
     enum bs_status status = BS_OK;
     hid_t trial = H5I_INVALID_HID;
-    hid_t link = H5Pcreate(H5P_LINK_CREATE), create = H5Pcreate(H5P_GROUP_CREATE);
-    if (H5Pset_create_intermediate_group(link, 1) < 0 ||
-        H5Pset_obj_track_times(create, false) < 0 ||
-        (trial = H5Gcreate2(commit->file, place, link, create, H5P_DEFAULT)) < 0)
+    hid_t create = H5Pcreate(H5P_GROUP_CREATE);
+    if (H5Pset_obj_track_times(create, false) < 0 ||
+        (trial = H5Gcreate2(commit->file, place, H5P_DEFAULT, create, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
     if (status == BS_OK)
         status = set_text(commit, trial, "canonical", record->canonical, err);
@@ -402,7 +405,6 @@ static enum bs_status write_trial(const struct commit *commit, const struct bs_t
         status = write_arrays(commit, trial, record, create, err);
     bs_h5_close(trial);
     bs_h5_close(create);
-    bs_h5_close(link);
     return status;
 }
 

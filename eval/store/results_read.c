@@ -82,22 +82,47 @@ done:
     return status;
 }
 
-/* True where the link `place` ("a/b/c", from `file`) and all on the way to it are there. */
+/* True where the link `place` ("a/b/c", from `file`) and all on the way to it are there, none of
+ * them leading to another place or file. */
 static bool exists(hid_t file, const char *place)
 {
     char part[256];
+    H5L_info_t info;
     for (size_t i = 0; i < sizeof part; i++) {
         part[i] = place[i];
         if (place[i] != '/' && place[i] != '\0')
             continue;
         part[i] = '\0';
-        if (H5Lexists(file, part, H5P_DEFAULT) <= 0)
+        if (H5Lexists(file, part, H5P_DEFAULT) <= 0 ||
+            H5Lget_info(file, part, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD)
             return false;
         if (place[i] == '\0')
             return true;
         part[i] = '/';
     }
     return false;
+}
+
+/* A dataset may claim any size: the memory for it is asked for only where the file holds that much,
+ * be it compressed, and not in another file or, by a detour, in this one again. */
+static enum bs_status check_storage(hid_t dataset, hid_t space, const char *path, const char *place,
+                                    struct bs_error *err)
+{
+    enum { DEFLATE_AT_MOST = 1032 }; /* bytes that one of deflate's can stand for */
+    enum bs_status status = BS_OK;
+    hid_t create = H5Dget_create_plist(dataset), type = H5Dget_type(dataset);
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    if (create < 0 || type < 0 || count < 0)
+        status = bs_h5_fail(err, BS_EDATA, path, place);
+    else if (H5Pget_layout(create) == H5D_VIRTUAL || H5Pget_external_count(create) != 0)
+        status = bs_fail(err, BS_EDATA, "%s: /%s is not kept in this file", path, place);
+    else if ((double)count * (double)H5Tget_size(type) >
+             (double)H5Dget_storage_size(dataset) * DEFLATE_AT_MOST)
+        status = bs_fail(err, BS_EDATA, "%s: /%s has %lld values, more than the file can hold",
+                         path, place, (long long)count);
+    bs_h5_close(type);
+    bs_h5_close(create);
+    return status;
 }
 
 /* Opens dataset `place` and gives its extent; dims of `rank`. */
@@ -116,6 +141,8 @@ static enum bs_status open_dataset(hid_t file, const char *path, const char *pla
              H5Sget_simple_extent_dims(space, dims, NULL) < 0)
         status = bs_fail(err, BS_EDATA, "%s: /%s does not have %d dimension%s", path, place, rank,
                          rank == 1 ? "" : "s");
+    else
+        status = check_storage(*dataset, space, path, place, err);
     bs_h5_close(space);
     return status;
 }

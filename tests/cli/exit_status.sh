@@ -123,9 +123,9 @@ done <<'EOF'
 ^bitsweep: format 'cvs', expected .*; did you mean 'csv'\?  | table one.h5 --format cvs
 ^bitsweep: format 'html', expected terminal, .* or json$    | table one.h5 --format html
 ^bitsweep: format 'mark', expected .* mean 'markdown'\?     | diff one.h5 one.h5 --format mark
-^bitsweep: .*'nowhere.h5': No such file or directory          | table nowhere.h5
-^bitsweep: .*'nowhere.h5': No such file or directory          | plot nowhere.h5
-^bitsweep: .*'nowhere.h5': No such file or directory          | diff nowhere.h5 nowhere.h5
+^bitsweep: .*'nowhere.h5': No such file or directory        | table nowhere.h5
+^bitsweep: .*'nowhere.h5': No such file or directory        | plot nowhere.h5
+^bitsweep: .*'nowhere.h5': No such file or directory        | diff nowhere.h5 nowhere.h5
 ^bitsweep: .*'nowhere.yaml': No such file or directory      | run nowhere.yaml
 ^bitsweep: .*'nowhere.yaml': No such file or directory      | plan nowhere.yaml
 ^bitsweep: .*'model': Is a directory                        | run model

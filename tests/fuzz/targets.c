@@ -9,7 +9,8 @@
     X(model_config)                                                                                \
     X(tokenizer)                                                                                   \
     X(sweep_config)                                                                                \
-    X(results_bytes)
+    X(results_bytes)                                                                               \
+    X(results_contents)
 #define DECLARE(name) extern const struct fuzz_target fuzz_##name;
 #define ENTRY(name) &fuzz_##name,
 
