@@ -93,10 +93,9 @@ $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
 
-<<<<<<< HEAD
 $(SERVER): $(SERVER).o
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
-=======
+
 $(BUILD)/tests/unit/test_fuzz: $(FUZZ_OBJECTS)
 
 fuzz: ## fuzz every input file FUZZ_SECONDS each (FUZZ_TARGETS="NAME ...": only those)
@@ -106,7 +105,6 @@ fuzz: ## fuzz every input file FUZZ_SECONDS each (FUZZ_TARGETS="NAME ...": only 
 
 build/fuzz/bitsweep-fuzz: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS))
->>>>>>> 1b9c3441b57b6070441c902ccc1028026f915add
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
