@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "eval/base/file.h"
-#include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/hub/checksum.h"
 #include "eval/hub/download.h"

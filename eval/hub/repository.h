@@ -4,8 +4,7 @@
 
 #include <stdbool.h>
 
-#include <jansson.h>
-
+#include "eval/base/json.h"
 #include "eval/hub/layout.h"
 #include "eval/hub/session.h"
 

@@ -306,6 +306,17 @@ always_503() {
 }
 check "a server that stays busy: told after six tries, and no model in parts" always_503
 
+store_refuses() {
+    start_hub "status:store/:$1"
+    run fetch --quiet org/tiny
+    expect_status 2
+    expect_err_lines 1
+    expect_err "^bitsweep: model\.safetensors of org/tiny: the file store of http.* answers $1\$"
+    expect_absent "$blob" "$blob.incomplete" "$(cache_of models/org/tiny)/refs/main"
+}
+check "a file store that refuses is not taken for a misspelt name: 403" store_refuses 403
+check "a file store that refuses is not taken for a misspelt name: 404" store_refuses 404
+
 start_hub status:resolve:500:1 status:store/:429:1 retry:store/:1 status:api:502:1
 passing() {
     local start=$SECONDS
