@@ -24,7 +24,7 @@ struct bs_fetch_watch {
 struct bs_fetch_outcome {
     char *path;      /* the model's snapshot, or the file */
     int files;       /* that belong to it */
-    int fetched;     /* of these, now; 0 = it was up to date */
+    int fetched;     /* of these, now; 0 = the cache had them all */
     long long bytes; /* of the fetched files */
 };
 void bs_fetch_outcome_release(struct bs_fetch_outcome *outcome);

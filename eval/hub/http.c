@@ -27,7 +27,8 @@ struct bs_http {
     char *endpoint, *token;
     bs_http_notice *notice;
     void *context;
-    bool answered; /* by anyone, since the session began */
+    bool answered;             /* by anyone, since the session began */
+    char why[CURL_ERROR_SIZE]; /* libcurl's own words for the last failure; "" = it has none */
 };
 
 /* One request, through its redirects and retries. */
@@ -288,6 +289,8 @@ static CURLcode exchange(struct request *r, const char *url, const char *if_rang
         curl_slist_free_all(headers);
         return CURLE_OUT_OF_MEMORY;
     }
+    r->http->why[0] = 0;
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, r->http->why);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -390,7 +393,7 @@ static bool print_failure(struct request *r, CURLcode code, char *out, size_t si
                  r->answer->message[0] ? ": " : "", r->answer->message);
         return true;
     }
-    snprintf(out, size, "%s: %s", host, curl_easy_strerror(code));
+    snprintf(out, size, "%s: %s", host, r->http->why[0] ? r->http->why : curl_easy_strerror(code));
     switch (code) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:

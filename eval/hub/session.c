@@ -156,8 +156,13 @@ enum bs_status bs_session_check(const struct bs_session *session, const struct b
 {
     static const char *const bad_tokens[] = {"Invalid credentials in Authorization header",
                                              "Invalid username or password.", NULL};
-    if ((answer->status >= 200 && answer->status < 300) || answer->elsewhere)
+    bool success = answer->status >= 200 && answer->status < 300;
+    if (success || (answer->elsewhere && answer->status < 400))
         return BS_OK;
+    if (answer->elsewhere)
+        return bs_fail(err, BS_EIO, "%s of %s: the file store of %s answers %ld",
+                       subject->path ? subject->path : "the list", subject->repository,
+                       session->endpoint, answer->status);
     bool refused = answer->status == 401 || answer->status == 403;
     if (!strcmp(answer->code, "GatedRepo"))
         return fail_gated(session, subject, err);

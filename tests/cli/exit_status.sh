@@ -101,6 +101,9 @@ done <<'EOF'
 ^bitsweep plot: expected 'RESULTS \[CHART\]'                | plot
 ^bitsweep diff: expected 'RESULTS RESULTS'                  | diff
 ^bitsweep diff: expected 'RESULTS RESULTS'                  | diff one.h5
+^bitsweep fetch: expected 'NAME...'                         | fetch
+^bitsweep fetch: unknown option '--output'                  | fetch --output x org/name
+^bitsweep: 'a/b/c' is no name of the hub, expected org/name | fetch a/b/c
 ^bitsweep run: one operand too many: 'other.yaml'           | run one.yaml other.yaml
 ^bitsweep table: one operand too many: 'b.h5'               | table a.h5 b.h5
 ^bitsweep plot: one operand too many: 'layer_error'         | plot a.h5 pareto layer_error

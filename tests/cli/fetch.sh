@@ -74,6 +74,7 @@ new_commit() {
     expect_snapshot models/org/moving $second $small model.safetensors
     expect_snapshot models/org/moving $first $small model.safetensors
     [ "$(cat "$(cache_of models/org/moving)/refs/main")" = $second ] || problem "expected the new ref"
+    expect_out '^org/moving: 1 file fetched, 0\.0 MB: '
     expect_requests 1 'GET .*/resolve/'
     expect_requests 1 'GET .*tokenizer_config'
 }
@@ -305,6 +306,17 @@ always_503() {
 }
 check "a server that stays busy: told after six tries, and no model in parts" always_503
 
+store_refuses() {
+    start_hub "status:store/:$1"
+    run fetch --quiet org/tiny
+    expect_status 2
+    expect_err_lines 1
+    expect_err "^bitsweep: model\.safetensors of org/tiny: the file store of http.* answers $1\$"
+    expect_absent "$blob" "$blob.incomplete" "$(cache_of models/org/tiny)/refs/main"
+}
+check "a file store that refuses is not taken for a misspelt name: 403" store_refuses 403
+check "a file store that refuses is not taken for a misspelt name: 404" store_refuses 404
+
 start_hub status:resolve:500:1 status:store/:429:1 retry:store/:1 status:api:502:1
 passing() {
     local start=$SECONDS
@@ -329,7 +341,7 @@ check "a Retry-After of an hour is told instead of waited for" long_wait
 unreachable() {
     stop_hub
     run fetch --quiet org/tiny
-    expect_refusal "127\.0\.0\.1: Couldn't connect to server"
+    expect_refusal "127\.0\.0\.1: Failed to connect to 127\.0\.0\.1 port"
     HF_ENDPOINT=ftp://127.0.0.1 run fetch --quiet org/tiny
     expect_refusal "HF_ENDPOINT: 'ftp://127\.0\.0\.1' is no http or https address"
 }
@@ -450,7 +462,7 @@ check "another commit than it listed" lie "changed while it was fetched, from co
 check "more bytes than it said" lie 'more than the 1000 bytes' size:model.safetensors:1000
 check "a file larger than any disk" lie 'no room for it .*: 9000000000000\.[0-9] MB are needed' size:model.safetensors:9000000000000000000
 check "no size" lie 'the size is not told' size:model.safetensors:many
-check "a redirect to a file" lie '127\.0\.0\.1: Unsupported protocol' location:model.safetensors:file:///etc/passwd
+check "a redirect to a file" lie '127\.0\.0\.1: Protocol .file. not supported' location:model.safetensors:file:///etc/passwd
 check "redirects in a circle" lie 'redirects in a circle' renamed:org/tiny/resolve:org/tiny/resolve
 
 hostile_list() {
