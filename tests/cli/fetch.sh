@@ -501,6 +501,16 @@ check "a shard that is a number" hostile_index "the file of 'x' is no text" '{"w
 check "an index without shards" hostile_index 'has no weight_map' '{"weight_map": {}}'
 check "an index that is no JSON" hostile_index 'not valid JSON' 'weights'
 
+start_hub cached:json
+cached() {
+    run fetch org/tiny
+    fetched
+    [ "$(readlink "$snapshot/config.json")" = "../../blobs/$(git_sha1_of "$tiny/config.json")" ] ||
+        problem "expected the checksum of the repository, not that of the host behind it"
+    expect_requests 3 '^hub GET /store/.*json 200$'
+}
+check "small files behind a redirect of the hub keep their checksums" cached
+
 start_hub renamed:old/name:org/tiny
 renamed() {
     run fetch old/name
