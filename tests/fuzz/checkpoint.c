@@ -9,7 +9,7 @@
 #include "tests/fuzz/target.h"
 
 /* Asks for a tensor as a model does: by name and shape, a row at a time. */
-static void read_tensor(const struct bs_checkpoint *checkpoint, const char *name)
+static void read_tensor(struct bs_checkpoint *checkpoint, const char *name)
 {
     struct bs_error err = {0};
     const struct bs_tensor *tensor;
