@@ -8,9 +8,11 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 
 # Debian's names of everything the build, the tests and the charts use.
 PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
-            libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
+            libjansson-dev libdnnl-dev libpcre2-dev libutf8proc-dev libxxhash-dev \
+            libcurl4-openssl-dev libssl-dev ca-certificates libcmocka-dev gnuplot-nox \
+            fonts-dejavu-core
 FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
-PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash
+PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash libcurl libcrypto
 
 CC ?= gcc
 ARCH ?= native
@@ -49,17 +51,20 @@ OPENMP := $(if $(FUZZ),-fopenmp=libgomp,-fopenmp)
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(WARNINGS) $(CFLAGS) $(EXTRA) \
              -ffp-contract=off $(OPENMP) -DBS_VERSION='"$(VERSION)"' \
              $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
 
 LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+# The hub that the tests of fetching talk to: a program of its own.
+SERVER := $(BUILD)/tests/server/hub_server
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 # The targets without libFuzzer, for the test that feeds them what was found.
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SOURCES)))
-ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) $(FUZZ_SOURCES)
+ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
+               tests/server/hub_server.c $(FUZZ_SOURCES)
 
 # `make V=1` shows whole commands.
 V ?= 0
@@ -80,7 +85,7 @@ setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS)
+tests: all $(TESTS) $(SERVER)
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
@@ -88,6 +93,9 @@ $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+$(SERVER): $(SERVER).o
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(BUILD)/tests/unit/test_fuzz: $(FUZZ_OBJECTS)
 

@@ -43,7 +43,8 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_config_keys[] = {
-    {"model", "the path of a folder", "config.json, tokenizer.json and safetensors", true},
+    {"model", "a folder or a hub name", "a Hugging Face model: its folder, or org/name[@revision]",
+     true},
     {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},

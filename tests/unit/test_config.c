@@ -273,7 +273,7 @@ static void test_errors_of_the_file(void **state)
                   "  layer_error: 8\n"
                   "sweep: []\n"
                   "charts: [pareto, paretto, pareto, [], ~]\n",
-                  "1:1: error: model is missing, expected the path of a folder\n"
+                  "1:1: error: model is missing, expected a folder or a hub name\n"
                   "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep "
                   "or charts (did you mean 'model'?)\n"
                   "2:14: error: text is missing, expected the path of a text file\n"
@@ -301,14 +301,14 @@ static void test_errors_of_the_file(void **state)
                   "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
                   "layer_error\n");
     expect_errors("a: 1\n",
-                  "1:1: error: model is missing, expected the path of a folder\n"
+                  "1:1: error: model is missing, expected a folder or a hub name\n"
                   "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
                   "1:1: error: sweep is missing, expected a list of grids\n"
                   "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
                   "sweep or charts\n");
     expect_errors("model: [a]\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
                   "charts: []\n",
-                  "1:8: error: model is a list, expected the path of a folder\n"
+                  "1:8: error: model is a list, expected a folder or a hub name\n"
                   "2:26: error: perplexity is a mapping, expected a list of mappings with text\n"
                   "3:8: error: sweep is a mapping, expected a list of grids\n"
                   "4:9: error: charts is an empty list, expected a list of chart names, or no such "
