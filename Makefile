@@ -8,8 +8,9 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 
 # Debian's names of everything the build, the tests and the charts use.
 PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
-            libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
-PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash
+            libjansson-dev libpcre2-dev libxxhash-dev zlib1g-dev libzstd-dev libzip-dev libcmocka-dev \
+            gnuplot-nox fonts-dejavu-core
+PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash zlib libzstd libzip
 
 CC ?= gcc
 ARCH ?= native
