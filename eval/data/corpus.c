@@ -167,7 +167,8 @@ static enum bs_status fail_missing(const char *path, struct bs_error *err)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         names[i] = bs_corpora[i].name;
     const char *near = bs_nearest_word(path, names);
-    return bs_fail(err, BS_EIO, "cannot open '%s': No such file, nor a known text%s%s%s", path,
+    return bs_fail(err, BS_EIO,
+                   "cannot open '%s': No such file or directory, nor a known text%s%s%s", path,
                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

@@ -399,9 +399,17 @@ static enum bs_status check_utf8(const char *text, size_t size, struct bs_error 
     return BS_OK;
 }
 
-enum bs_status bs_tokenizer_encode(const struct bs_tokenizer *tokenizer, const char *text,
-                                   size_t size, int32_t **ids, size_t *count, struct bs_error *err)
+int32_t bs_tokenizer_bos(const struct bs_tokenizer *tokenizer)
 {
+    (void)tokenizer;
+    return -1;
+}
+
+enum bs_status bs_tokenizer_encode(const struct bs_tokenizer *tokenizer, const char *text,
+                                   size_t size, bool add_special_tokens, int32_t **ids,
+                                   size_t *count, struct bs_error *err)
+{
+    (void)add_special_tokens;
     *ids = NULL;
     *count = 0;
     enum bs_status status = check_utf8(text, size, err);

@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_DATA_TOKENIZER_H
 #define BS_EVAL_DATA_TOKENIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,10 +20,13 @@ void bs_tokenizer_free(struct bs_tokenizer *tokenizer);
 /* One more than the largest id. */
 int bs_tokenizer_vocab_size(const struct bs_tokenizer *tokenizer);
 
-/* Ids of text[0 .. size), in new memory (bs_free). No token is added at either end. Added tokens
- * that are spelled in the text become their id. BS_EDATA with the byte offset where text is not
- * UTF-8. */
+/* The id that the tokenizer puts before a text where special tokens are added, or -1. */
+int32_t bs_tokenizer_bos(const struct bs_tokenizer *tokenizer);
+
+/* Ids of text[0 .. size), in new memory (bs_free). Added tokens that are spelled in the text become
+ * their id. BS_EDATA with the byte offset where text is not UTF-8. */
 enum bs_status bs_tokenizer_encode(const struct bs_tokenizer *tokenizer, const char *text,
-                                   size_t size, int32_t **ids, size_t *count, struct bs_error *err);
+                                   size_t size, bool add_special_tokens, int32_t **ids,
+                                   size_t *count, struct bs_error *err);
 
 #endif

@@ -44,7 +44,7 @@ static void check_ids(const struct bs_tokenizer *tokenizer, const char *name, co
     struct bs_error err;
     int32_t *ids;
     size_t count;
-    if (bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err))
+    if (bs_tokenizer_encode(tokenizer, text, size, false, &ids, &count, &err))
         fail_msg("%s: %s", name, err.message);
     if (count != json_array_size(want))
         fail_msg("%s: %zu ids, expected %zu", name, count, json_array_size(want));
@@ -105,7 +105,8 @@ static void test_golden_texts(void **state)
         size_t size, count;
         snprintf(path, sizeof path, "datasets/commons/%s.txt", texts[t].name);
         assert_int_equal(bs_file_read(path, &text, &size, &err), BS_OK);
-        assert_int_equal(bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err), BS_OK);
+        assert_int_equal(bs_tokenizer_encode(tokenizer, text, size, false, &ids, &count, &err),
+                         BS_OK);
         const json_t *want = json_object_get(json_object_get(golden, "texts"), texts[t].name);
         assert_int_equal(count, json_integer_value(json_object_get(want, "count")));
         for (size_t i = 0; i < 64; i++)
@@ -173,7 +174,7 @@ static void check_small(json_t *root, const char *text, const int *want)
     int32_t *ids;
     size_t count, expected = 0;
     if (open_root(root, &tokenizer, &err) ||
-        bs_tokenizer_encode(tokenizer, text, strlen(text), &ids, &count, &err))
+        bs_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &count, &err))
         fail_msg("%s", err.message);
     while (want[expected] >= 0)
         expected++;
@@ -317,7 +318,8 @@ static void test_utf8(void **state)
         size_t size = strlen(cases[i].text);
         char *text = malloc(size);
         memcpy(text, cases[i].text, size);
-        enum bs_status status = bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err);
+        enum bs_status status =
+            bs_tokenizer_encode(tokenizer, text, size, false, &ids, &count, &err);
         free(text);
         assert_int_equal(status, cases[i].said ? BS_EDATA : BS_OK);
         assert_true((status == BS_OK) == (ids != NULL));
@@ -340,7 +342,8 @@ static void test_long_words(void **state)
         int32_t *ids;
         size_t count;
         memset(text, *c, SIZE);
-        assert_int_equal(bs_tokenizer_encode(tokenizer, text, SIZE, &ids, &count, &err), BS_OK);
+        assert_int_equal(bs_tokenizer_encode(tokenizer, text, SIZE, false, &ids, &count, &err),
+                         BS_OK);
         assert_true(count > 0 && count <= SIZE);
         bs_free(ids);
     }
@@ -509,7 +512,8 @@ static void test_memory(void **state)
         enum bs_status status = bs_tokenizer_open(folder.path, &tokenizer, &err);
         assert_true((status == BS_OK) == (tokenizer != NULL));
         if (!status)
-            status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, &ids, &count, &err);
+            status =
+                bs_tokenizer_encode(tokenizer, text, sizeof text - 1, false, &ids, &count, &err);
         long made = bs_alloc_fail_at(0);
         assert_true((status == BS_OK) == (ids != NULL));
         bs_free(ids);
