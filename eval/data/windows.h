@@ -58,7 +58,8 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
                                    struct bs_windows *out, struct bs_error *err);
 
 /* Cuts a text's ids as the protocol says; `bos` is -1 where the tokenizer has none. Behind the
- * shorter last window of a protocol that slides its last id is repeated; that is never scored. Fills
+ * shorter last window of a protocol that slides its last id is repeated; that is never scored (where
+ * activations are quantized with one scale a window it has its part in that). Fills
  * windows, tokens, ids, scored, num_scored and digest of `out`. `name` is the text's in messages. */
 enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
                               size_t count, int32_t bos, struct bs_windows *out,
