@@ -12,20 +12,33 @@
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, MOST_WINDOWS = 1 << 20, MOST_TOKENS = 1 << 20 };
 
-static const char *const sampling_words[] = {
+const char *const bs_sampling_names[] = {
     [BS_SAMPLING_SEQUENTIAL] = "sequential",
     [BS_SAMPLING_GPTQ] = "gptq",
+    [BS_SAMPLING_GPTQ_DOCUMENTS] = "gptq_documents",
+    [BS_SAMPLING_AWQ] = "awq",
     NULL,
 };
 
+static const char *const stride_words[] = {"half", NULL};
+static const char lines_help[] = "plain text: each line is a document, else the whole file is one";
+
 const struct bs_option bs_calibration_options[] = {
     BS_OPT(struct bs_calibration_config, windows, 128, 1, MOST_WINDOWS,
-           "windows cut from the text"),
-    BS_OPT(struct bs_calibration_config, tokens, 2048, 1, MOST_TOKENS, "tokens of a window"),
-    BS_OPT(struct bs_calibration_config, seed, 0, 0, 2147483647, "of sampling gptq"),
-    BS_OPT_WORDS(struct bs_calibration_config, sampling, BS_CHOICE, BS_SAMPLING_SEQUENTIAL, 0, 1,
-                 sampling_words,
-                 "sequential = consecutive from the start; gptq = random starts as its code draws"),
+           "windows cut from the text; not for sampling awq, which takes what its documents give"),
+    BS_OPT(struct bs_calibration_config, tokens, 2048, 1, MOST_TOKENS,
+           "tokens of a window; the authors of AWQ take 512"),
+    BS_OPT(struct bs_calibration_config, seed, 0, 0, 2147483647,
+           "of every sampling but sequential; the authors of AWQ take 42"),
+    BS_OPT_WORDS(
+        struct bs_calibration_config, sampling, BS_CHOICE, BS_SAMPLING_SEQUENTIAL, 0, 3,
+        bs_sampling_names,
+        "sequential = consecutive from the start; gptq = random starts as its code draws "
+        "them, in drawn documents for c4; gptq_documents = so for any text; awq = shuffled "
+        "documents of at most `tokens` put together and cut"),
+    BS_OPT(struct bs_calibration_config, documents, 128, 1, MOST_WINDOWS,
+           "of sampling awq: how many are put together"),
+    BS_OPT(struct bs_calibration_config, lines, false, 0, 1, lines_help),
     {.name = NULL},
 };
 
@@ -33,6 +46,13 @@ const struct bs_option bs_evaluation_options[] = {
     BS_OPT(struct bs_evaluation_config, tokens, 2048, 2, MOST_TOKENS, "tokens of a window"),
     BS_OPT(struct bs_evaluation_config, windows, 0, 0, MOST_WINDOWS,
            "windows from the start of the text; 0 = all"),
+    BS_OPT_WORDS(struct bs_evaluation_config, protocol, BS_CHOICE, BS_PROTOCOL_GPTQ, 0,
+                 BS_NUM_PROTOCOLS - 1, bs_protocol_names,
+                 "which predictions are scored, see protocols"),
+    BS_OPT_WORDS(struct bs_evaluation_config, stride, BS_INT, 0, 1, MOST_TOKENS, stride_words,
+                 "of protocol sliding: tokens from the start of a window to that of the next; half "
+                 "= of tokens"),
+    BS_OPT(struct bs_evaluation_config, lines, false, 0, 1, lines_help),
     {.name = NULL},
 };
 
@@ -53,7 +73,9 @@ const struct bs_config_key bs_config_keys[] = {
 };
 
 const struct bs_config_key bs_calibration_keys[] = {
-    {"text", "the path of a text file", "where the windows are cut from", true},
+    {"text", "a file or a known text, see texts", "where the windows are cut from", true},
+    {"field", "a text", "JSON lines: the key of the document (text)", false},
+    {"join", "a text", "what comes between documents (\\n\\n)", false},
     {.name = NULL},
 };
 
@@ -64,7 +86,9 @@ const struct bs_config_key bs_evaluation_keys[] = {
 };
 
 const struct bs_config_key bs_text_keys[] = {
-    {"text", "the path of a text file", "what is predicted", true},
+    {"text", "a file or a known text, see texts", "what is predicted", true},
+    {"field", "a text", "JSON lines: the key of the document (text)", false},
+    {"join", "a text", "what comes between documents (\\n\\n)", false},
     {.name = NULL},
 };
 
@@ -142,19 +166,30 @@ static bool read_section(struct load *load, const char *what, const struct bs_ya
     return true;
 }
 
-/* Reads the text below `key` where it is there; what is missing was reported by read_section. */
+/* Reads the text below `key` where it is there; what is missing was reported by read_section. Only
+ * a join may be empty. */
 static enum bs_status read_text(struct load *load, const struct bs_yaml_node *node,
                                 const struct bs_config_key *key, char **text)
 {
     const struct bs_yaml_node *value = bs_yaml_get(node, key->name);
     if (!value)
         return BS_OK;
-    if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value) || !*value->text) {
+    if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value) ||
+        (!*value->text && strcmp(key->name, "join") != 0)) {
         report_wrong(load, key->name, value, key->allowed);
         return BS_OK;
     }
     *text = bs_strdup(value->text);
     return *text ? BS_OK : bs_fail_memory(load->err);
+}
+
+/* Reports an option that is given although another one leaves it without meaning. */
+static void report_idle(struct load *load, const struct bs_yaml_node *node, const char *name,
+                        bool idle, const char *why)
+{
+    const struct bs_yaml_node *value = bs_yaml_get(node, name);
+    if (value && idle)
+        bs_report_add(load->report, value->line, value->column, "%s %s", name, why);
 }
 
 static enum bs_status read_calibration(struct load *load, const struct bs_yaml_node *node)
@@ -163,7 +198,16 @@ static enum bs_status read_calibration(struct load *load, const struct bs_yaml_n
     if (!read_section(load, "calibration", node, bs_calibration_keys, bs_calibration_options,
                       calibration))
         return BS_OK;
-    return read_text(load, node, bs_calibration_keys, &calibration->text);
+    bool awq = calibration->sampling == BS_SAMPLING_AWQ;
+    report_idle(load, node, "windows", awq,
+                "is not for sampling awq, which cuts what its documents give, expected documents");
+    report_idle(load, node, "documents", !awq, "is for sampling awq only, expected windows");
+    enum bs_status status = read_text(load, node, &bs_calibration_keys[0], &calibration->text);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_calibration_keys[1], &calibration->field);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_calibration_keys[2], &calibration->join);
+    return status;
 }
 
 /* True for a name that an earlier text has, or that the result file uses beside the texts. */
@@ -175,14 +219,26 @@ static bool name_is_taken(const struct bs_config *config, const char *name)
     return taken;
 }
 
-/* The file's name without folder and ending; "_2" and so on where that is taken, as when one text
+static int without_ending(const char *name, int length, const char *ending)
+{
+    int end = (int)strlen(ending);
+    return length > end && strncmp(name + length - end, ending, (size_t)end) == 0 ? length - end
+                                                                                  : length;
+}
+
+/* The file's name without folder and ending (of packed files both); "_2" and so on where that is taken, as when one text
  * is cut into windows of several lengths. NULL when memory runs out. */
 static char *name_of_text(const struct bs_config *config, const char *path)
 {
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
-    const char *dot = strrchr(base, '.');
-    int length = (int)(dot && dot > base ? dot - base : (long)strlen(base));
+    int length = without_ending(base, (int)strlen(base), ".gz");
+    length = without_ending(base, length, ".zst");
+    for (int at = length - 1; at > 0; at--)
+        if (base[at] == '.') {
+            length = at;
+            break;
+        }
     if (length == 0 || strspn(base, ".") == strlen(base)) { /* HDF5 gives dots a meaning */
         base = "text";
         length = 4;
@@ -195,6 +251,46 @@ static char *name_of_text(const struct bs_config *config, const char *path)
     return name;
 }
 
+static void check_stride(struct load *load, const struct bs_yaml_node *node,
+                         const struct bs_evaluation_config *entry)
+{
+    const struct bs_yaml_node *stride = bs_yaml_get(node, "stride");
+    report_idle(load, node, "stride", !bs_protocols[entry->protocol].slides,
+                "is for protocol sliding only, expected protocol: sliding or no stride");
+    if (stride && entry->stride > entry->tokens)
+        bs_report_add(load->report, stride->line, stride->column,
+                      "stride is %d, expected at most tokens, which is %d", entry->stride,
+                      entry->tokens);
+}
+
+int bs_evaluation_stride(const struct bs_evaluation_config *evaluation)
+{
+    if (!bs_protocols[evaluation->protocol].slides)
+        return evaluation->tokens;
+    return evaluation->stride ? evaluation->stride : evaluation->tokens / 2;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_evaluation(const struct bs_evaluation_config *a,
+                            const struct bs_evaluation_config *b)
+{
+    return same_text(a->text, b->text) && same_text(a->field, b->field) &&
+           same_text(a->join, b->join) && a->lines == b->lines && a->windows == b->windows &&
+           a->tokens == b->tokens && a->protocol == b->protocol && a->stride == b->stride;
+}
+
+static void release_evaluation(struct bs_evaluation_config *evaluation)
+{
+    bs_free(evaluation->text);
+    bs_free(evaluation->field);
+    bs_free(evaluation->join);
+    bs_free(evaluation->name);
+}
+
 static enum bs_status read_evaluation_text(struct load *load, const struct bs_yaml_node *node)
 {
     struct bs_config *config = load->config;
@@ -203,23 +299,25 @@ static enum bs_status read_evaluation_text(struct load *load, const struct bs_ya
     if (!read_section(load, "an entry of perplexity", node, bs_text_keys, bs_evaluation_options,
                       &entry))
         return BS_OK;
-    enum bs_status status = read_text(load, node, bs_text_keys, &entry.text);
+    check_stride(load, node, &entry);
+    enum bs_status status = read_text(load, node, &bs_text_keys[0], &entry.text);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_text_keys[1], &entry.field);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_text_keys[2], &entry.join);
+    if (status == BS_OK && entry.text) {
+        for (int i = 0; i < config->num_evaluations; i++)
+            if (same_evaluation(&config->evaluations[i], &entry))
+                bs_report_add(load->report, node->line, node->column,
+                              "the same text and settings a second time, expected them once");
+        entry.name = name_of_text(config, entry.text);
+        status = entry.name ? BS_OK : bs_fail_memory(load->err);
+    }
     if (status != BS_OK || !entry.text)
-        return status;
-    for (int i = 0; i < config->num_evaluations; i++) {
-        const struct bs_evaluation_config *other = &config->evaluations[i];
-        if (strcmp(other->text, entry.text) == 0 && other->tokens == entry.tokens &&
-            other->windows == entry.windows)
-            bs_report_add(load->report, node->line, node->column,
-                          "the same text, tokens and windows a second time, expected them once");
-    }
-    entry.name = name_of_text(config, entry.text);
-    if (!entry.name) {
-        bs_free(entry.text);
-        return bs_fail_memory(load->err);
-    }
-    config->evaluations[config->num_evaluations++] = entry;
-    return BS_OK;
+        release_evaluation(&entry);
+    else
+        config->evaluations[config->num_evaluations++] = entry;
+    return status;
 }
 
 static enum bs_status read_perplexity(struct load *load, const struct bs_yaml_node *node)
@@ -377,10 +475,10 @@ void bs_config_release(struct bs_config *config)
     bs_free(config->source);
     bs_free(config->model);
     bs_free(config->calibration.text);
-    for (int i = 0; i < config->num_evaluations; i++) {
-        bs_free(config->evaluations[i].text);
-        bs_free(config->evaluations[i].name);
-    }
+    bs_free(config->calibration.field);
+    bs_free(config->calibration.join);
+    for (int i = 0; i < config->num_evaluations; i++)
+        release_evaluation(&config->evaluations[i]);
     bs_recipes_free(config->recipes, config->num_recipes);
     for (int i = 0; i < config->num_charts; i++)
         bs_free(config->charts[i]);

@@ -7,18 +7,27 @@
 
 /* `calibration:`; the option table is bs_calibration_options. */
 struct bs_calibration_config {
-    char *text; /* NULL where the config has none */
-    int windows, tokens, seed;
+    char *text;         /* NULL where the config has none */
+    char *field, *join; /* NULL = by default */
+    bool lines;
+    int windows, tokens, seed, documents;
     int sampling; /* enum bs_sampling */
 };
 
 /* One entry of `evaluation: perplexity:`. */
 struct bs_evaluation_config {
     char *text;
+    char *field, *join; /* NULL = by default */
     char *name; /* the file's name without folder and ending: the text's group in the result file */
+    bool lines;
     int windows; /* 0 = all */
     int tokens;
+    int protocol; /* enum bs_protocol */
+    int stride;   /* 0 = half of tokens */
 };
+
+/* The entry's stride in tokens; that of a protocol that does not slide is its windows' length. */
+int bs_evaluation_stride(const struct bs_evaluation_config *evaluation);
 
 /* Windows of the first evaluation text over which the per-linear errors are taken. */
 struct bs_layer_error_config {
@@ -26,6 +35,7 @@ struct bs_layer_error_config {
 };
 
 extern const struct bs_option bs_calibration_options[];
+extern const char *const bs_sampling_names[]; /* by enum bs_sampling, NULL-terminated */
 extern const struct bs_option bs_evaluation_options[];
 extern const struct bs_option bs_layer_error_options[];
 

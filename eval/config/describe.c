@@ -179,6 +179,51 @@ static void list_algorithms(bool markdown, FILE *out)
     print_table(head, &rows, markdown, out);
 }
 
+static void list_protocols(bool markdown, FILE *out)
+{
+    static const char *const head[COLUMNS] = {"name", "fewest windows", "stride", "scored"};
+    struct rows rows = {0};
+    for (int p = 0; p < BS_NUM_PROTOCOLS; p++) {
+        const struct bs_protocol_rules *rules = &bs_protocols[p];
+        struct row *row = new_row(&rows, "", bs_protocol_names[p], rules->summary);
+        snprintf(row->initial, sizeof row->initial, "%d", rules->least_windows);
+        snprintf(row->allowed, sizeof row->allowed, "%s", rules->slides ? "stride" : "tokens");
+    }
+    print_head("protocols", "how a text is cut into windows, and what of them is scored", markdown,
+               out);
+    print_table(head, &rows, markdown, out);
+}
+
+static void print_part(const struct bs_corpus_part *part, char *out, size_t size)
+{
+    snprintf(out, size, "%s: %s", part->file ? part->source : "none",
+             part->file ? part->preparation : "for calibration only");
+}
+
+/* Both uses of a text take a line each, as neither fits beside the other. */
+static void list_texts(bool markdown, FILE *out)
+{
+    static const char *const head[COLUMNS] = {"name", "use", "part", "meaning"};
+    struct rows rows = {0};
+    for (const struct bs_corpus *corpus = bs_corpora; corpus->name; corpus++) {
+        const struct bs_corpus_part *parts[] = {&corpus->calibration, &corpus->evaluation};
+        for (int p = 0; p < 2; p++) {
+            struct row *row = new_row(&rows, "", corpus->name, corpus->summary);
+            snprintf(row->initial, sizeof row->initial, "%s", p ? "evaluation" : "calibration");
+            print_part(parts[p], row->allowed, sizeof row->allowed);
+        }
+    }
+    print_head("texts", "the known texts; any other name is a file", markdown, out);
+    print_table(head, &rows, markdown, out);
+}
+
+/* What is described beside algorithms and sections: tables of their own. */
+static const struct {
+    const char *name;
+    void (*list)(bool markdown, FILE *out);
+} lists[] = {{"protocols", list_protocols}, {"texts", list_texts}};
+enum { NUM_LISTS = sizeof lists / sizeof *lists };
+
 void bs_describe_all(FILE *out, bool markdown)
 {
     list_algorithms(markdown, out);
@@ -189,6 +234,10 @@ void bs_describe_all(FILE *out, bool markdown)
     for (const struct section *section = sections; section->name; section++) {
         fputc('\n', out);
         describe_section(section, markdown, out);
+    }
+    for (int l = 0; l < NUM_LISTS; l++) {
+        fputc('\n', out);
+        lists[l].list(markdown, out);
     }
 }
 
@@ -208,6 +257,13 @@ enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struc
             return BS_OK;
         }
         bs_names_add(&names, section->name);
+    }
+    for (int l = 0; l < NUM_LISTS; l++) {
+        if (strcmp(lists[l].name, name) == 0) {
+            lists[l].list(markdown, out);
+            return BS_OK;
+        }
+        bs_names_add(&names, lists[l].name);
     }
     char list[LIST_TEXT];
     bs_names_print(&names, name, list, sizeof list);

@@ -10,8 +10,8 @@
 /* The algorithms, and every key a config may have; in Markdown each algorithm's options too. */
 void bs_describe_all(FILE *out, bool markdown);
 
-/* One algorithm, or one part of the config: config, sweep, weights, activations, calibration,
- * evaluation, layer_error. Another name is BS_ECONFIG with the nearest and all that exist. */
+/* One algorithm; one part of the config: config, sweep, weights, activations, calibration,
+ * evaluation, layer_error; protocols or texts. Another name is BS_ECONFIG with the nearest and all that exist. */
 enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struct bs_error *err);
 
 #endif

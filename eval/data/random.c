@@ -1,9 +1,12 @@
 /* CPython's `random`: the generator of Matsumoto and Nishimura (mt19937ar, 2002), seeded by
  * init_by_array with the seed's only 32-bit word, and Lib/random.py's _randbelow_with_getrandbits
- * for the numbers. */
+ * for the numbers. For permutations numpy's: SeedSequence (after O'Neill's seed_seq_fe) fills PCG64
+ * (O'Neill, 2014: 128-bit state, XSL-RR output), whose 32-bit halves, the low one first, place each
+ * element of a Fisher-Yates shuffle by masking and drawing again. */
 #include "eval/data/random.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 enum { STATE_WORDS = 624, SHIFT_WORDS = 397 };
 
@@ -71,4 +74,97 @@ int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high)
         drawn = random_word(random) >> (32 - bits);
     while (drawn >= range);
     return low + (int64_t)drawn;
+}
+
+__extension__ typedef unsigned __int128 uint128;
+
+/* PCG64, and the half of its last output that is still to be used. */
+struct pcg {
+    uint128 state, increment;
+    uint32_t waiting;
+    bool is_waiting;
+};
+
+static uint32_t fold(uint32_t x) { return x ^ x >> 16; }
+
+/* SeedSequence's hash: its constant goes on with each call. */
+static uint32_t seed_hash(uint32_t x, uint32_t *constant, uint32_t multiplier)
+{
+    x ^= *constant;
+    *constant *= multiplier;
+    return fold(x * *constant);
+}
+
+/* SeedSequence(seed).generate_state(8), in 32-bit words. */
+static void seed_words(uint32_t seed, uint32_t *words)
+{
+    enum { POOL = 4, WORDS = 8 };
+    uint32_t pool[POOL], constant = 0x43b0d7e5u;
+    for (int i = 0; i < POOL; i++)
+        pool[i] = seed_hash(i == 0 ? seed : 0, &constant, 0x931e8875u);
+    for (int from = 0; from < POOL; from++)
+        for (int to = 0; to < POOL; to++)
+            if (from != to)
+                pool[to] = fold(0xca01f9ddu * pool[to] -
+                                0x4973f715u * seed_hash(pool[from], &constant, 0x931e8875u));
+    constant = 0x8b51f9ddu;
+    for (int i = 0; i < WORDS; i++)
+        words[i] = seed_hash(pool[i % POOL], &constant, 0x58f38dedu);
+}
+
+/* The 128-bit number of four 32-bit words: of its two halves the high one first, of each half's
+ * words the low one. */
+static uint128 wide(const uint32_t *words)
+{
+    uint64_t high = (uint64_t)words[1] << 32 | words[0], low = (uint64_t)words[3] << 32 | words[2];
+    return (uint128)high << 64 | low;
+}
+
+static void pcg_step(struct pcg *pcg)
+{
+    const uint128 multiplier = (uint128)2549297995355413924u << 64 | 4865540595714422341u;
+    pcg->state = pcg->state * multiplier + pcg->increment;
+}
+
+static void pcg_seed(struct pcg *pcg, uint32_t seed)
+{
+    uint32_t words[8];
+    seed_words(seed, words);
+    *pcg = (struct pcg){.increment = wide(words + 4) << 1 | 1};
+    pcg_step(pcg);
+    pcg->state += wide(words);
+    pcg_step(pcg);
+}
+
+static uint32_t pcg_word(struct pcg *pcg)
+{
+    pcg->is_waiting = !pcg->is_waiting;
+    if (!pcg->is_waiting)
+        return pcg->waiting;
+    pcg_step(pcg);
+    uint64_t mixed = (uint64_t)(pcg->state >> 64) ^ (uint64_t)pcg->state;
+    unsigned turn = (unsigned)(pcg->state >> 122);
+    mixed = mixed >> turn | mixed << (-turn & 63u);
+    pcg->waiting = (uint32_t)(mixed >> 32);
+    return (uint32_t)mixed;
+}
+
+void bs_permutation(uint32_t seed, uint32_t *order, uint32_t count)
+{
+    struct pcg pcg;
+    pcg_seed(&pcg, seed);
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = i;
+    uint32_t mask = UINT32_MAX;
+    for (uint32_t i = count; i-- > 1;) {
+        while (mask >> 1 >= i)
+            mask >>= 1;
+        uint32_t j;
+        do
+            j = pcg_word(&pcg) & mask;
+        while (j > i);
+        uint32_t element = order[i];
+        order[i] = order[j];
+        order[j] = element;
+    }
 }

@@ -1,4 +1,5 @@
-/* CPython's `random` module: MT19937 seeded by init_by_array, and randint on top of it. */
+/* The random numbers of the papers' codes: CPython's `random` module (MT19937 seeded by
+ * init_by_array, and randint on top of it), and the permutations of numpy's default generator. */
 #ifndef BS_EVAL_DATA_RANDOM_H
 #define BS_EVAL_DATA_RANDOM_H
 
@@ -14,5 +15,9 @@ void bs_random_seed(struct bs_random *random, uint32_t seed);
 
 /* random.randint(low, high), both ends included, high - low below 2^32 - 1. */
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high);
+
+/* order[0 .. count) = numpy.random.default_rng(seed).permutation(count), for a seed of 0 to 2^32 - 1.
+ */
+void bs_permutation(uint32_t seed, uint32_t *order, uint32_t count);
 
 #endif

@@ -6,62 +6,19 @@
 #include <assert.h>
 #include <string.h>
 
-static enum bs_status windows_check_ids(const char *path, const int32_t *ids, size_t count,
-                                        int vocab_size, struct bs_error *err)
+static enum bs_status check_ids(const char *name, const int32_t *ids, size_t count, int vocab_size,
+                                struct bs_error *err)
 {
     for (size_t t = 0; t < count; t++)
         if (ids[t] < 0 || ids[t] >= vocab_size)
             return bs_fail(err, BS_EDATA,
                            "%s: token %zu has id %d, but the model has a vocabulary of %d: "
                            "tokenizer and model do not belong together",
-                           path, t, (int)ids[t], vocab_size);
+                           name, t, (int)ids[t], vocab_size);
     return BS_OK;
 }
 
-/* How many windows are cut, once the text is known to hold them. */
-static enum bs_status windows_count(const char *path, enum bs_sampling sampling, size_t text_tokens,
-                                    int tokens, int *windows, struct bs_error *err)
-{
-    size_t whole = text_tokens / (size_t)tokens;
-    if (sampling == BS_SAMPLING_GPTQ) {
-        if (*windows < 1)
-            return bs_fail(err, BS_ECONFIG, "windows is %d, expected at least 1 for gptq sampling",
-                           *windows);
-        /* start is at most text_tokens - tokens - 1: the published code never uses the last token
-         */
-        if (text_tokens <= (size_t)tokens)
-            return bs_fail(err, BS_ECONFIG,
-                           "%s has %zu tokens, too short for random windows of %d, which need %zu",
-                           path, text_tokens, tokens, (size_t)tokens + 1);
-        return BS_OK;
-    }
-    if (whole == 0)
-        return bs_fail(err, BS_ECONFIG, "%s has %zu tokens, too short for a window of %d", path,
-                       text_tokens, tokens);
-    if (*windows == 0)
-        *windows = whole > INT32_MAX ? INT32_MAX : (int)whole;
-    if ((size_t)*windows > whole)
-        return bs_fail(err, BS_ECONFIG,
-                       "%s has %zu tokens, which make %zu windows of %d, but %d are asked for",
-                       path, text_tokens, whole, tokens, *windows);
-    return BS_OK;
-}
-
-static void windows_cut(struct bs_windows *out, enum bs_sampling sampling, int seed,
-                        const int32_t *ids)
-{
-    struct bs_random random;
-    bs_random_seed(&random, (uint32_t)seed);
-    int64_t last_start = (int64_t)out->text_tokens - out->tokens - 1;
-    for (int w = 0; w < out->windows; w++) {
-        size_t start = sampling == BS_SAMPLING_GPTQ ? (size_t)bs_random_int(&random, 0, last_start)
-                                                    : (size_t)w * (size_t)out->tokens;
-        memcpy(out->ids + (size_t)w * (size_t)out->tokens, ids + start,
-               (size_t)out->tokens * sizeof *ids);
-    }
-}
-
-static enum bs_status windows_digest(struct bs_windows *out, struct bs_error *err)
+static enum bs_status take_digest(struct bs_windows *out, struct bs_error *err)
 {
     struct bs_digest_state *state = bs_digest_create();
     if (!state)
@@ -73,43 +30,240 @@ static enum bs_status windows_digest(struct bs_windows *out, struct bs_error *er
     return BS_OK;
 }
 
-enum bs_status bs_windows_load(const struct bs_tokenizer *tokenizer, const char *path,
-                               enum bs_sampling sampling, int seed, int windows, int tokens,
-                               int vocab_size, struct bs_windows *out, struct bs_error *err)
+static enum bs_status allocate(struct bs_windows *out, int windows, struct bs_error *err)
 {
-    assert(tokens > 0 && windows >= 0 && seed >= 0);
-    *out = (struct bs_windows){.tokens = tokens};
-    struct bs_map map;
-    int32_t *ids = NULL;
-    enum bs_status status = bs_map_open(path, &map, err);
-    if (status)
-        return status;
-
-    status = bs_tokenizer_encode(tokenizer, (const char *)map.data, map.size, true, &ids,
-                                 &out->text_tokens, err);
-    if (status) {
-        bs_fail_within(err, "%s", path);
-        goto done;
-    }
-    status = windows_check_ids(path, ids, out->text_tokens, vocab_size, err);
-    if (status)
-        goto done;
-    status = windows_count(path, sampling, out->text_tokens, tokens, &windows, err);
-    if (status)
-        goto done;
-
     out->windows = windows;
-    out->ids = bs_alloc((size_t)windows * (size_t)tokens, sizeof *out->ids);
-    if (!out->ids) {
-        status = bs_fail_memory(err);
-        goto done;
-    }
-    windows_cut(out, sampling, seed, ids);
-    status = windows_digest(out, err);
+    out->ids = bs_alloc((size_t)windows * (size_t)out->tokens, sizeof *out->ids);
+    return out->ids ? BS_OK : bs_fail_memory(err);
+}
 
-done:
+/* Settles how many of the `whole` windows that a text holds are cut: all where *windows is 0. */
+static enum bs_status settle_windows(const char *name, size_t text_tokens, size_t whole, int tokens,
+                                     int *windows, struct bs_error *err)
+{
+    if (whole == 0)
+        return bs_fail(err, BS_ECONFIG, "%s has %zu tokens, too short for a window of %d", name,
+                       text_tokens, tokens);
+    if (*windows == 0)
+        *windows = whole > INT32_MAX ? INT32_MAX : (int)whole;
+    if ((size_t)*windows > whole)
+        return bs_fail(err, BS_ECONFIG,
+                       "%s has %zu tokens, which make %zu windows of %d, but %d are asked for",
+                       name, text_tokens, whole, tokens, *windows);
+    return BS_OK;
+}
+
+static enum bs_status cut_sequential(const struct bs_calibration_choice *choice, const int32_t *ids,
+                                     size_t count, struct bs_windows *out, struct bs_error *err)
+{
+    int windows = choice->windows;
+    if (settle_windows(choice->text.text, count, count / (size_t)out->tokens, out->tokens, &windows,
+                       err) ||
+        allocate(out, windows, err))
+        return err->status;
+    memcpy(out->ids, ids, (size_t)windows * (size_t)out->tokens * sizeof *ids);
+    return BS_OK;
+}
+
+static enum bs_status cut_random(const struct bs_calibration_choice *choice, const int32_t *ids,
+                                 size_t count, struct bs_windows *out, struct bs_error *err)
+{
+    size_t tokens = (size_t)out->tokens;
+    /* start is at most count - tokens - 1: the published code never uses the last token */
+    if (count <= tokens)
+        return bs_fail(err, BS_ECONFIG,
+                       "%s has %zu tokens, too short for random windows of %d, which need %zu",
+                       choice->text.text, count, out->tokens, tokens + 1);
+    if (allocate(out, choice->windows, err))
+        return err->status;
+    struct bs_random random;
+    bs_random_seed(&random, (uint32_t)choice->seed);
+    for (int w = 0; w < out->windows; w++) {
+        int64_t start = bs_random_int(&random, 0, (int64_t)(count - tokens - 1));
+        memcpy(out->ids + (size_t)w * tokens, ids + start, tokens * sizeof *ids);
+    }
+    return BS_OK;
+}
+
+/* Windows of the text as one stream. */
+static enum bs_status calibrate_stream(const struct bs_tokenizer *tokenizer,
+                                       const struct bs_calibration_choice *choice,
+                                       const struct bs_text *text, struct bs_windows *out,
+                                       struct bs_error *err)
+{
+    int32_t *ids;
+    size_t count;
+    enum bs_status status =
+        bs_sample_tokenize(tokenizer, text->bytes, text->size, &ids, &count, &out->text, err);
+    if (status)
+        return bs_fail_within(err, "%s", choice->text.text);
+    status = choice->sampling == BS_SAMPLING_GPTQ ? cut_random(choice, ids, count, out, err)
+                                                  : cut_sequential(choice, ids, count, out, err);
     bs_free(ids);
-    bs_map_close(&map);
+    return status;
+}
+
+/* Windows of drawn documents. */
+static enum bs_status draw(const struct bs_tokenizer *tokenizer, const char *name,
+                           const struct bs_text *text, int seed, int windows,
+                           struct bs_windows *out, struct bs_error *err)
+{
+    if (allocate(out, windows, err))
+        return err->status;
+    if (bs_sample_documents(tokenizer, text, seed, windows, out->tokens, out->ids, &out->text, err))
+        return bs_fail_within(err, "%s", name);
+    return BS_OK;
+}
+
+static enum bs_status calibrate(const struct bs_tokenizer *tokenizer,
+                                const struct bs_calibration_choice *choice,
+                                const struct bs_text *text, bool drawn, struct bs_windows *out,
+                                struct bs_error *err)
+{
+    const char *name = choice->text.text;
+    switch (choice->sampling) {
+    case BS_SAMPLING_AWQ:
+        if (bs_sample_blocks(tokenizer, text, choice->seed, choice->documents, out->tokens,
+                             &out->ids, &out->windows, &out->text, err))
+            return bs_fail_within(err, "%s", name);
+        return BS_OK;
+    case BS_SAMPLING_GPTQ_DOCUMENTS:
+        return draw(tokenizer, name, text, choice->seed, choice->windows, out, err);
+    case BS_SAMPLING_GPTQ:
+        if (drawn)
+            return draw(tokenizer, name, text, choice->seed, choice->windows, out, err);
+        break;
+    case BS_SAMPLING_SEQUENTIAL:
+        break;
+    }
+    return calibrate_stream(tokenizer, choice, text, out, err);
+}
+
+enum bs_status bs_windows_calibrate(const struct bs_tokenizer *tokenizer,
+                                    const struct bs_calibration_choice *choice, int vocab_size,
+                                    struct bs_windows *out, struct bs_error *err)
+{
+    assert(choice->tokens > 0 && choice->windows >= 0 && choice->seed >= 0);
+    assert(choice->windows > 0 || choice->sampling == BS_SAMPLING_SEQUENTIAL ||
+           choice->sampling == BS_SAMPLING_AWQ);
+    *out = (struct bs_windows){.tokens = choice->tokens};
+    struct bs_text text;
+    const struct bs_corpus_part *part;
+    enum bs_status status = bs_corpus_read(&choice->text, BS_FOR_CALIBRATION, &text, &part, err);
+    if (!status)
+        status = calibrate(tokenizer, choice, &text, part && part->drawn, out, err);
+    if (!status)
+        status = check_ids(choice->text.text, out->ids, (size_t)out->windows * (size_t)out->tokens,
+                           vocab_size, err);
+    if (!status) {
+        out->text_digest = bs_text_digest(&text);
+        status = take_digest(out, err);
+    }
+    bs_text_release(&text);
+    if (status)
+        bs_windows_release(out);
+    return status;
+}
+
+static void cut_window(const struct bs_evaluation_choice *choice, const int32_t *ids, size_t count,
+                       int32_t bos, size_t window, struct bs_windows *out)
+{
+    const struct bs_protocol_rules *rules = &bs_protocols[choice->protocol];
+    size_t tokens = (size_t)out->tokens;
+    int32_t *to = out->ids + window * tokens;
+    size_t begin = bs_protocol_begin(choice->protocol, window, out->tokens, choice->stride);
+    size_t left = count - begin < tokens ? count - begin : tokens;
+    memcpy(to, ids + begin, left * sizeof *ids);
+    for (size_t t = left; t < tokens; t++)
+        to[t] = to[left - 1];
+    if (rules->begins_with_bos && bos >= 0)
+        to[0] = bos;
+    out->scored[window] =
+        bs_protocol_scored(choice->protocol, window, count, out->tokens, choice->stride);
+    out->num_scored += (size_t)out->scored[window].count;
+}
+
+enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
+                              size_t count, int32_t bos, struct bs_windows *out,
+                              struct bs_error *err)
+{
+    const struct bs_protocol_rules *rules = &bs_protocols[choice->protocol];
+    size_t found = bs_protocol_windows(choice->protocol, count, choice->tokens, choice->stride);
+    int windows = choice->windows;
+    out->tokens = choice->tokens;
+    if (settle_windows(choice->text.text, count, found, choice->tokens, &windows, err))
+        return err->status;
+    if (found < (size_t)rules->least_windows)
+        return bs_fail(err, BS_ECONFIG,
+                       "%s has %zu tokens; protocol %s needs %d windows of %d at least",
+                       choice->text.text, count, bs_protocol_names[choice->protocol],
+                       rules->least_windows, choice->tokens);
+    if (bs_protocol_scored(choice->protocol, 0, count, choice->tokens, choice->stride).count < 1)
+        return bs_fail(err, BS_ECONFIG, "protocol %s scores nothing in windows of %d tokens",
+                       bs_protocol_names[choice->protocol], choice->tokens);
+    if (allocate(out, windows, err))
+        return err->status;
+    out->scored = bs_alloc((size_t)windows, sizeof *out->scored);
+    if (!out->scored)
+        return bs_fail_memory(err);
+    for (size_t w = 0; w < (size_t)windows; w++)
+        cut_window(choice, ids, count, bos, w, out);
+    return take_digest(out, err);
+}
+
+/* The ids of the text that is predicted, in new memory: the whole text's, or those of drawn windows
+ * one after the other, as datautils.py hands them on. */
+static enum bs_status evaluation_ids(const struct bs_tokenizer *tokenizer,
+                                     const struct bs_evaluation_choice *choice,
+                                     const struct bs_text *text, const struct bs_corpus_part *part,
+                                     struct bs_windows *out, int32_t **ids, size_t *count,
+                                     struct bs_error *err)
+{
+    size_t most = part ? (size_t)part->most_windows * (size_t)choice->tokens : 0;
+    if (part && part->drawn) {
+        struct bs_windows drawn = {.tokens = choice->tokens};
+        enum bs_status status =
+            draw(tokenizer, choice->text.text, text, 0, part->most_windows, &drawn, err);
+        if (status) {
+            bs_windows_release(&drawn);
+            return status;
+        }
+        out->text = drawn.text;
+        *ids = drawn.ids;
+        *count = most;
+        return BS_OK;
+    }
+    size_t size = text->size;
+    if (bs_protocols[choice->protocol].drops_newline && size && text->bytes[size - 1] == '\n')
+        size--;
+    if (bs_sample_tokenize(tokenizer, text->bytes, size, ids, count, &out->text, err))
+        return bs_fail_within(err, "%s", choice->text.text);
+    if (most && *count > most)
+        *count = most;
+    return BS_OK;
+}
+
+enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
+                                   const struct bs_evaluation_choice *choice, int vocab_size,
+                                   struct bs_windows *out, struct bs_error *err)
+{
+    assert(choice->tokens > 1 && choice->windows >= 0);
+    *out = (struct bs_windows){.tokens = choice->tokens};
+    struct bs_text text;
+    const struct bs_corpus_part *part;
+    int32_t *ids = NULL;
+    size_t count;
+    enum bs_status status = bs_corpus_read(&choice->text, BS_FOR_EVALUATION, &text, &part, err);
+    if (!status)
+        status = evaluation_ids(tokenizer, choice, &text, part, out, &ids, &count, err);
+    if (!status)
+        status = check_ids(choice->text.text, ids, count, vocab_size, err);
+    if (!status)
+        status = bs_windows_cut(choice, ids, count, bs_tokenizer_bos(tokenizer), out, err);
+    if (!status)
+        out->text_digest = bs_text_digest(&text);
+    bs_free(ids);
+    bs_text_release(&text);
     if (status)
         bs_windows_release(out);
     return status;
@@ -118,5 +272,6 @@ done:
 void bs_windows_release(struct bs_windows *windows)
 {
     bs_free(windows->ids);
+    bs_free(windows->scored);
     *windows = (struct bs_windows){0};
 }

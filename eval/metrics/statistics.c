@@ -19,53 +19,70 @@ static double value_at(const struct combination *c, size_t i)
     return c->b ? value - c->scale_b * (double)c->b[i] : value;
 }
 
-static struct bs_mean mean_of(const struct combination *c, int windows, int per_window)
+/* Sum of value - centre over the scored positions of a window, which are counted. */
+static double window_sum(const struct combination *c, const struct bs_layout *layout, int window,
+                         double centre, size_t *count)
+{
+    size_t at = (size_t)window * (size_t)layout->per_window;
+    double sum = 0;
+    for (size_t i = at; i < at + (size_t)layout->per_window; i++) {
+        double value = value_at(c, i);
+        if (isnan(value))
+            continue;
+        sum += value - centre;
+        (*count)++;
+    }
+    return sum;
+}
+
+static struct bs_mean mean_of(const struct combination *c, const struct bs_layout *layout)
 {
     struct bs_mean result = {NAN, NAN};
-    if (windows < 1 || per_window < 1)
-        return result;
-    double count = (double)windows * per_window;
+    size_t count = 0;
     double sum = 0;
-    for (size_t i = 0; i < (size_t)windows * per_window; i++)
-        sum += value_at(c, i);
-    result.mean = sum / count;
-    if (windows < 2)
+    for (int w = 0; w < layout->windows; w++)
+        sum += window_sum(c, layout, w, 0, &count);
+    if (!count || count != layout->scored)
         return result;
+    result.mean = sum / (double)count;
     double squares = 0;
-    for (int w = 0; w < windows; w++) {
-        double residual = 0;
-        for (int t = 0; t < per_window; t++)
-            residual += value_at(c, (size_t)w * per_window + t) - result.mean;
+    int windows = 0; /* with a value */
+    for (int w = 0; w < layout->windows; w++) {
+        size_t within = 0;
+        double residual = window_sum(c, layout, w, result.mean, &within);
         squares += residual * residual;
+        windows += within > 0;
     }
-    result.se = sqrt(windows / (windows - 1.0) * squares) / count;
+    if (windows > 1)
+        result.se = sqrt(windows / (windows - 1.0) * squares) / (double)count;
     return result;
 }
 
-struct bs_mean bs_mean_of(const float *x, int windows, int per_window)
+struct bs_mean bs_mean_of(const float *x, const struct bs_layout *layout)
 {
-    return mean_of(&(struct combination){.a = x, .scale_a = 1}, windows, per_window);
+    return mean_of(&(struct combination){.a = x, .scale_a = 1}, layout);
 }
 
-struct bs_mean bs_perplexity_of(const float *nll, int windows, int per_window)
+struct bs_mean bs_perplexity_of(const float *nll, const struct bs_layout *layout)
 {
-    struct bs_mean mean = bs_mean_of(nll, windows, per_window);
+    struct bs_mean mean = bs_mean_of(nll, layout);
     double perplexity = exp(mean.mean);
     return (struct bs_mean){perplexity, perplexity * mean.se};
 }
 
-struct bs_mean bs_mean_difference(const float *a, const float *b, int windows, int per_window)
+struct bs_mean bs_mean_difference(const float *a, const float *b, const struct bs_layout *layout)
 {
     struct combination c = {.a = a, .b = b, .scale_a = 1, .scale_b = 1};
-    return mean_of(&c, windows, per_window);
+    return mean_of(&c, layout);
 }
 
-struct bs_mean bs_perplexity_difference(const float *a, const float *b, int windows, int per_window)
+struct bs_mean bs_perplexity_difference(const float *a, const float *b,
+                                        const struct bs_layout *layout)
 {
-    double perplexity_a = bs_perplexity_of(a, windows, per_window).mean;
-    double perplexity_b = bs_perplexity_of(b, windows, per_window).mean;
+    double perplexity_a = bs_perplexity_of(a, layout).mean;
+    double perplexity_b = bs_perplexity_of(b, layout).mean;
     struct combination c = {.a = a, .b = b, .scale_a = perplexity_a, .scale_b = perplexity_b};
-    double se = mean_of(&c, windows, per_window).se;
+    double se = mean_of(&c, layout).se;
     return (struct bs_mean){perplexity_a - perplexity_b, se};
 }
 

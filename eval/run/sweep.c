@@ -32,22 +32,43 @@ static enum bs_status check_positions(const struct bs_sweep *sweep, int tokens,
                    sweep->config->model, most);
 }
 
+static struct bs_calibration_choice calibration_choice(const struct bs_calibration_config *c)
+{
+    return (struct bs_calibration_choice){
+        .text = {.text = c->text, .field = c->field, .join = c->join, .lines = c->lines},
+        .sampling = (enum bs_sampling)c->sampling,
+        .seed = c->seed,
+        .tokens = c->tokens,
+        .windows = c->windows,
+        .documents = c->documents};
+}
+
+static struct bs_evaluation_choice evaluation_choice(const struct bs_evaluation_config *e)
+{
+    return (struct bs_evaluation_choice){
+        .text = {.text = e->text, .field = e->field, .join = e->join, .lines = e->lines},
+        .protocol = (enum bs_protocol)e->protocol,
+        .tokens = e->tokens,
+        .stride = bs_evaluation_stride(e),
+        .windows = e->windows};
+}
+
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
                                    struct bs_error *err)
 {
     const struct bs_config *config = sweep->config;
     int vocab = bs_model_architecture(sweep->model)->vocab_size;
     const struct bs_calibration_config *c = &config->calibration;
+    struct bs_calibration_choice calibration = calibration_choice(c);
     if (any_recipe_calibrates(config) &&
         (check_positions(sweep, c->tokens, err) ||
-         bs_windows_load(tokenizer, c->text, (enum bs_sampling)c->sampling, c->seed, c->windows,
-                         c->tokens, vocab, &sweep->calibration, err)))
+         bs_windows_calibrate(tokenizer, &calibration, vocab, &sweep->calibration, err)))
         return bs_fail_within(err, "calibration");
     for (int t = 0; t < config->num_evaluations; t++) {
         const struct bs_evaluation_config *e = &config->evaluations[t];
+        struct bs_evaluation_choice choice = evaluation_choice(e);
         if (check_positions(sweep, e->tokens, err) ||
-            bs_windows_load(tokenizer, e->text, BS_SAMPLING_SEQUENTIAL, 0, e->windows, e->tokens,
-                            vocab, &sweep->texts[t], err))
+            bs_windows_evaluate(tokenizer, &choice, vocab, &sweep->texts[t], err))
             return bs_fail_within(err, "evaluation");
     }
     return BS_OK;
@@ -55,8 +76,19 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
 
 static void print_windows(const char *name, const struct bs_windows *windows, FILE *out)
 {
-    fprintf(out, "%s.windows: %d\n%s.tokens: %d\n%s.ids: %s\n", name, windows->windows, name,
-            windows->tokens, name, windows->digest.hex);
+    fprintf(out, "%s.text: %s\n%s.windows: %d\n%s.tokens: %d\n%s.ids: %s\n", name,
+            windows->text_digest.hex, name, windows->windows, name, windows->tokens, name,
+            windows->digest.hex);
+}
+
+/* What tells numbers apart that were taken on the same ids. */
+static void print_protocol(const struct bs_evaluation_config *e, const struct bs_windows *windows,
+                           FILE *out)
+{
+    fprintf(out, "evaluation.protocol: %s\n", bs_protocol_names[e->protocol]);
+    if (bs_protocols[e->protocol].slides)
+        fprintf(out, "evaluation.stride: %d\n", bs_evaluation_stride(e));
+    fprintf(out, "evaluation.scored: %zu\n", windows->num_scored);
 }
 
 static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_trial *trial,
@@ -73,6 +105,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     if (bs_recipe_needs_calibration(recipe))
         print_windows("calibration", &sweep->calibration, out);
     print_windows("evaluation", &sweep->texts[trial->text], out);
+    print_protocol(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     if (recipe->num_stages) {
         /* The windows behind the per-linear errors belong to the first text. */
         fprintf(out, "layer_error.windows: %d\n", sweep->config->layer_error.windows);
@@ -205,6 +238,16 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, double memory,
     return BS_OK;
 }
 
+static void print_evaluation(const struct bs_evaluation_config *e, const struct bs_windows *windows,
+                             FILE *out)
+{
+    fprintf(out, "evaluation: %s, protocol %s", e->text, bs_protocol_names[e->protocol]);
+    if (bs_protocols[e->protocol].slides)
+        fprintf(out, " with stride %d", bs_evaluation_stride(e));
+    fprintf(out, ", %d windows of %d tokens, %zu scored (the text has %zu)\n", windows->windows,
+            windows->tokens, windows->num_scored, windows->text.tokens);
+}
+
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out)
 {
     const struct bs_config *config = sweep->config;
@@ -217,14 +260,13 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
                 config->evaluations[trial->text].name, label);
     }
     if (sweep->calibration.ids)
-        fprintf(out, "\ncalibration: %s, %d windows of %d tokens\n", config->calibration.text,
+        fprintf(out, "\ncalibration: %s, sampling %s, %d windows of %d tokens\n",
+                config->calibration.text, bs_sampling_names[config->calibration.sampling],
                 sweep->calibration.windows, sweep->calibration.tokens);
     else
         fputc('\n', out);
     for (int t = 0; t < config->num_evaluations; t++)
-        fprintf(out, "evaluation: %s, %d windows of %d tokens (the text has %zu)\n",
-                config->evaluations[t].text, sweep->texts[t].windows, sweep->texts[t].tokens,
-                sweep->texts[t].text_tokens);
+        print_evaluation(&config->evaluations[t], &sweep->texts[t], out);
     fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
             plan->open_trials, sweep->num_trials, plan->recipes, plan->walks,
             plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);

@@ -120,18 +120,23 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
     row->activation_bits = recipe->activations.bits;
 }
 
-static enum bs_status summarise_kld(const float *kld, int windows, int predictions,
+static size_t values_of(const struct bs_layout *layout)
+{
+    return (size_t)layout->windows * (size_t)layout->per_window;
+}
+
+static enum bs_status summarise_kld(const float *kld, const struct bs_layout *layout,
                                     struct bs_row *row, struct bs_error *err)
 {
-    size_t count = (size_t)windows * (size_t)predictions;
-    struct bs_mean mean = bs_mean_of(kld, windows, predictions);
+    size_t count = layout->scored;
+    struct bs_mean mean = bs_mean_of(kld, layout);
     row->kld_mean = mean.mean;
     row->kld_mean_se = mean.se;
-    float *sorted = bs_alloc(count, sizeof *sorted);
+    float *sorted = bs_alloc(values_of(layout), sizeof *sorted);
     if (!sorted)
         return bs_fail_memory(err);
-    memcpy(sorted, kld, count * sizeof *sorted);
-    bs_sort(sorted, count);
+    memcpy(sorted, kld, values_of(layout) * sizeof *sorted);
+    bs_sort(sorted, values_of(layout)); /* what is not scored comes last */
     row->kld_median = bs_quantile(sorted, count, 0.5);
     row->kld_p90 = bs_quantile(sorted, count, 0.9);
     row->kld_p95 = bs_quantile(sorted, count, 0.95);
@@ -142,20 +147,30 @@ static enum bs_status summarise_kld(const float *kld, int windows, int predictio
     return BS_OK;
 }
 
-static enum bs_status summarise_same_top(const uint8_t *same_top, int windows, int predictions,
-                                         struct bs_row *row, struct bs_error *err)
+static enum bs_status summarise_same_top(const struct bs_token_figures *figures,
+                                         const struct bs_layout *layout, struct bs_row *row,
+                                         struct bs_error *err)
 {
-    size_t count = (size_t)windows * (size_t)predictions;
+    size_t count = values_of(layout);
     float *share = bs_alloc(count, sizeof *share);
     if (!share)
         return bs_fail_memory(err);
     for (size_t i = 0; i < count; i++)
-        share[i] = same_top[i];
-    struct bs_mean mean = bs_mean_of(share, windows, predictions);
+        share[i] = isnan(figures->nll[i]) ? NAN : (float)figures->same_top[i];
+    struct bs_mean mean = bs_mean_of(share, layout);
     row->same_top = mean.mean;
     row->same_top_se = mean.se;
     bs_free(share);
     return BS_OK;
+}
+
+/* The mean NLL of a token, spread over the words and bytes of the text. */
+static void summarise_units(double nll, const struct bs_text_size *text, struct bs_row *row)
+{
+    double all = nll * (double)text->tokens;
+    row->word_perplexity = exp(all / (double)text->words);
+    row->byte_perplexity = exp(all / (double)text->bytes);
+    row->bits_per_byte = all / (double)text->bytes / log(2);
 }
 
 /* Fills the row's figures of one text; `reference` are the unquantized model's, or the same. */
@@ -164,40 +179,59 @@ static enum bs_status summarise(const struct bs_token_figures *figures,
                                 const struct bs_windows *text, struct bs_row *row,
                                 struct bs_error *err)
 {
-    int windows = text->windows, predictions = text->tokens - 1;
-    struct bs_mean perplexity = bs_perplexity_of(figures->nll, windows, predictions);
-    struct bs_mean nll = bs_mean_of(figures->nll, windows, predictions);
+    const struct bs_layout layout = {
+        .windows = text->windows, .per_window = text->tokens - 1, .scored = text->num_scored};
+    struct bs_mean perplexity = bs_perplexity_of(figures->nll, &layout);
+    struct bs_mean nll = bs_mean_of(figures->nll, &layout);
     row->perplexity = perplexity.mean;
     row->perplexity_se = perplexity.se;
     row->nll = nll.mean;
     row->nll_se = nll.se;
+    summarise_units(nll.mean, &text->text, row);
     if (figures == reference)
         return BS_OK;
-    struct bs_mean delta =
-        bs_perplexity_difference(figures->nll, reference->nll, windows, predictions);
+    struct bs_mean delta = bs_perplexity_difference(figures->nll, reference->nll, &layout);
     row->perplexity_delta = delta.mean;
     row->perplexity_delta_se = delta.se;
-    delta = bs_mean_difference(figures->nll, reference->nll, windows, predictions);
+    delta = bs_mean_difference(figures->nll, reference->nll, &layout);
     row->nll_delta = delta.mean;
     row->nll_delta_se = delta.se;
-    if (summarise_kld(figures->kld, windows, predictions, row, err))
+    if (summarise_kld(figures->kld, &layout, row, err))
         return err->status;
-    return summarise_same_top(figures->same_top, windows, predictions, row, err);
+    return summarise_same_top(figures, &layout, row, err);
 }
 
 /* Every mean of a row whose trial failed, or that the unquantized model does not have. */
 static void blank_figures(struct bs_row *row)
 {
-    double *const figures[] = {
-        &row->perplexity,       &row->perplexity_se,    &row->nll,
-        &row->nll_se,           &row->perplexity_delta, &row->perplexity_delta_se,
-        &row->nll_delta,        &row->nll_delta_se,     &row->kld_mean,
-        &row->kld_mean_se,      &row->kld_median,       &row->kld_p90,
-        &row->kld_p95,          &row->kld_p99,          &row->kld_p999,
-        &row->kld_max,          &row->same_top,         &row->same_top_se,
-        &row->weight_mse,       &row->sqnr_db,          &row->relative_output_error,
-        &row->cosine,           &row->bits_per_weight,  &row->bytes,
-        &row->compression_ratio};
+    double *const figures[] = {&row->perplexity,
+                               &row->perplexity_se,
+                               &row->nll,
+                               &row->nll_se,
+                               &row->perplexity_delta,
+                               &row->perplexity_delta_se,
+                               &row->nll_delta,
+                               &row->nll_delta_se,
+                               &row->kld_mean,
+                               &row->kld_mean_se,
+                               &row->kld_median,
+                               &row->kld_p90,
+                               &row->kld_p95,
+                               &row->kld_p99,
+                               &row->kld_p999,
+                               &row->kld_max,
+                               &row->same_top,
+                               &row->same_top_se,
+                               &row->weight_mse,
+                               &row->sqnr_db,
+                               &row->relative_output_error,
+                               &row->cosine,
+                               &row->bits_per_weight,
+                               &row->bytes,
+                               &row->compression_ratio,
+                               &row->word_perplexity,
+                               &row->byte_perplexity,
+                               &row->bits_per_byte};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         *figures[i] = NAN;
 }
@@ -231,8 +265,13 @@ static enum bs_status fill_record(const struct bs_sweep *sweep, const struct bs_
     copy_text(row->model, sizeof row->model, sweep->config->model);
     copy_text(row->text, sizeof row->text, sweep->config->evaluations[trial->text].name);
     describe_recipe(passenger->recipe, row);
+    const struct bs_evaluation_config *evaluation = &sweep->config->evaluations[trial->text];
+    copy_text(row->protocol, sizeof row->protocol, bs_protocol_names[evaluation->protocol]);
+    copy_text(row->text_digest, sizeof row->text_digest, text->text_digest.hex);
     row->windows = text->windows;
     row->tokens = text->tokens;
+    row->stride = bs_evaluation_stride(evaluation);
+    row->scored = (int)text->num_scored;
     row->seconds_quantize = passenger->seconds_quantize;
     row->seconds_evaluate = passenger->seconds_evaluate;
     blank_figures(row);

@@ -116,6 +116,13 @@ static enum bs_status embed_all(struct state *s, struct bs_error *err)
     return BS_OK;
 }
 
+static void store_token(struct bs_token_figures *figures, size_t at, struct bs_token token)
+{
+    figures->nll[at] = token.nll;
+    figures->kld[at] = token.kld;
+    figures->same_top[at] = token.same_top;
+}
+
 static enum bs_status allocate_results(struct state *s, struct bs_error *err)
 {
     size_t layers = (size_t)s->architecture->num_layers * (size_t)bs_num_linears(s->architecture);
@@ -135,6 +142,8 @@ static enum bs_status allocate_results(struct state *s, struct bs_error *err)
             figures->same_top = bs_alloc(count, 1);
             if (!figures->nll || !figures->kld || !figures->same_top)
                 return bs_fail_memory(err);
+            for (size_t k = 0; k < count; k++)
+                store_token(figures, k, (struct bs_token){.nll = NAN, .kld = NAN});
         }
     }
     return BS_OK;
@@ -276,13 +285,6 @@ struct heading {
     const int32_t *ids;
 };
 
-static void store_token(struct bs_token_figures *figures, size_t at, struct bs_token token)
-{
-    figures->nll[at] = token.nll;
-    figures->kld[at] = token.kld;
-    figures->same_top[at] = token.same_top;
-}
-
 /* Positions first .. first + rows - 1 of a window. */
 static void measure_rows(const struct heading *h, int window, int first, int rows,
                          struct bs_scratch *scratch)
@@ -324,11 +326,12 @@ static enum bs_status measure_window(void *context, int window, int thread, stru
     (void)err;
     const struct heading *h = context;
     struct bs_scratch *scratch = &h->state->scratch[thread];
-    int predictions = h->state->reference.texts[h->text].tokens - 1;
+    struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
+    int end = scored.first + scored.count;
     int tile = bs_walk_logit_rows(h->state->architecture);
-    for (int first = 0; first < predictions; first += tile) {
+    for (int first = scored.first; first < end; first += tile) {
         size_t mark = scratch->used;
-        int left = predictions - first;
+        int left = end - first;
         measure_rows(h, window, first, left < tile ? left : tile, scratch);
         scratch->used = mark;
     }
@@ -336,26 +339,30 @@ static enum bs_status measure_window(void *context, int window, int thread, stru
 }
 
 /* A value that is not finite never reaches a mean. */
-static void check_figures(struct state *s, int text)
+static void check_window(struct state *s, int i, int text, int window)
 {
     const struct bs_windows *windows = &s->walk->texts[text];
-    int predictions = windows->tokens - 1;
-    size_t count = (size_t)windows->windows * (size_t)predictions;
-    for (int i = 0; i < s->num_passengers; i++) {
-        struct bs_passenger *passenger = &s->passengers[i];
-        if (passenger->status || !passenger->wanted[text])
-            continue;
-        size_t nll = bs_first_not_finite(passenger->figures[text].nll, count);
-        size_t kld = bs_first_not_finite(passenger->figures[text].kld, count);
-        size_t bad = nll < kld ? nll : kld;
-        struct bs_error err;
-        if (bad < count) {
-            bs_fail(&err, BS_ENUMERIC,
-                    "evaluation text %d: the loss is not finite at window %d, token %d", text + 1,
-                    (int)(bad / (size_t)predictions), (int)(bad % (size_t)predictions));
-            fail_passenger(s, i, &err);
-        }
-    }
+    struct bs_scored scored = windows->scored[window];
+    size_t at = (size_t)window * (size_t)(windows->tokens - 1) + (size_t)scored.first;
+    size_t count = (size_t)scored.count;
+    const struct bs_token_figures *figures = &s->passengers[i].figures[text];
+    size_t nll = bs_first_not_finite(figures->nll + at, count);
+    size_t kld = bs_first_not_finite(figures->kld + at, count);
+    size_t bad = nll < kld ? nll : kld;
+    struct bs_error err;
+    if (bad == count)
+        return;
+    bs_fail(&err, BS_ENUMERIC, "evaluation text %d: the loss is not finite at window %d, token %d",
+            text + 1, window, scored.first + (int)bad);
+    fail_passenger(s, i, &err);
+}
+
+static void check_figures(struct state *s, int text)
+{
+    for (int i = 0; i < s->num_passengers; i++)
+        for (int w = 0; w < s->walk->texts[text].windows; w++)
+            if (!s->passengers[i].status && s->passengers[i].wanted[text])
+                check_window(s, i, text, w);
 }
 
 static enum bs_status walk_head(struct state *s, struct bs_error *err)

@@ -9,7 +9,8 @@
 
 enum { BS_WALK_TEXTS = 16 };
 
-/* Per-token figures of one text, [windows][tokens - 1]. */
+/* Per-token figures of one text, [windows][tokens - 1]; where the text's windows do not score a
+ * position nll and kld are NaN and same_top is 0. */
 struct bs_token_figures {
     float *nll, *kld;
     uint8_t *same_top;

@@ -145,9 +145,9 @@ double bs_walk_evaluation_flops(const struct bs_walk *walk)
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     double flops = 0;
     for (int t = 0; t < walk->num_texts; t++) {
-        double tokens = walk->texts[t].tokens;
-        flops += walk->texts[t].windows *
-                 (window_flops(a, tokens) + 2 * tokens * a->vocab_size * a->embedding_size);
+        const struct bs_windows *text = &walk->texts[t];
+        flops += text->windows * window_flops(a, text->tokens) +
+                 2 * (double)text->num_scored * a->vocab_size * a->embedding_size;
     }
     return flops;
 }

@@ -143,9 +143,9 @@ static void script_head(const struct bs_plot *plot, const char *base, const stru
     fputs("nan = NaN\ninf = NaN\n", plot->script);
     bs_script_text(plot->script, "BASE", base);
     fputs("DATA = BASE . '.tsv'\n", plot->script);
-    char title[256];
-    snprintf(title, sizeof title, "%s on %s (%d windows \xc3\x97 %d tokens)", first->model,
-             first->text, first->windows, first->tokens);
+    char title[320], measured[BS_MEASURED_TEXT];
+    bs_row_measured(first, measured);
+    snprintf(title, sizeof title, "%s on %s (%s)", first->model, first->text, measured);
     bs_script_text(plot->script, "SECTION", title);
     fprintf(plot->script, "UNQUANTIZED = %.10g\n",
             plot->unquantized ? plot->unquantized->perplexity : (double)NAN);
@@ -202,8 +202,7 @@ static enum bs_status remove_pictures(const char *directory, const char *base, s
 
 static bool same_section(const struct bs_row *a, const struct bs_row *b)
 {
-    return strcmp(a->model, b->model) == 0 && strcmp(a->text, b->text) == 0 &&
-           a->windows == b->windows && a->tokens == b->tokens;
+    return strcmp(a->model, b->model) == 0 && bs_rows_comparable(a, b);
 }
 
 static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,

@@ -6,7 +6,7 @@
 
 #include "eval/store/chart.h"
 
-/* One section of a result file (the same model, text and windows) on its way to gnuplot. */
+/* One section of a result file (the same model, text and protocol) on its way to gnuplot. */
 struct bs_plot {
     const struct bs_results *results;
     const struct bs_row *unquantized; /* NULL where the file has none */

@@ -34,40 +34,49 @@ static const struct bs_row *match(const struct bs_results *results, const struct
     for (int i = 0; i < results->num_rows; i++) {
         const struct bs_row *other = &results->rows[i];
         if (is_done(other) && strcmp(other->label, row->label) == 0 &&
-            strcmp(other->text, row->text) == 0 && other->windows == row->windows &&
-            other->tokens == row->tokens)
+            bs_rows_comparable(other, row))
             return other;
     }
     return NULL;
 }
 
-static bool has_shape(const struct bs_results *results, const struct bs_row *row)
+static bool has_comparable(const struct bs_results *results, const struct bs_row *row)
 {
-    for (int i = 0; i < results->num_rows; i++) {
-        const struct bs_row *other = &results->rows[i];
-        if (is_done(other) && strcmp(other->text, row->text) == 0 &&
-            other->windows == row->windows && other->tokens == row->tokens)
+    for (int i = 0; i < results->num_rows; i++)
+        if (is_done(&results->rows[i]) && bs_rows_comparable(&results->rows[i], row))
             return true;
-    }
     return false;
 }
 
-/* A text that both files have, but never cut into the same windows, cannot be paired: perplexities
- * of two protocols do not belong side by side. */
-static enum bs_status check_shapes(const struct bs_results *a, const struct bs_results *b,
-                                   struct bs_error *err)
+/* Says why two rows of texts of one name do not belong side by side. */
+static enum bs_status fail_apart(const struct bs_results *a, const struct bs_row *left,
+                                 const struct bs_results *b, const struct bs_row *right,
+                                 struct bs_error *err)
+{
+    static const char verdict[] = "their perplexities cannot be compared";
+    if (strcmp(left->text_digest, right->text_digest) != 0)
+        return bs_fail(err, BS_ECONFIG,
+                       "text '%s' of %s and of %s differ in their bytes (digests %s and %s): %s",
+                       left->text, a->path, b->path, left->text_digest, right->text_digest,
+                       verdict);
+    char measured_left[BS_MEASURED_TEXT], measured_right[BS_MEASURED_TEXT];
+    bs_row_measured(left, measured_left);
+    bs_row_measured(right, measured_right);
+    return bs_fail(err, BS_ECONFIG, "text '%s' is measured in %s by %s, in %s by %s: %s",
+                   left->text, a->path, measured_left, b->path, measured_right, verdict);
+}
+
+/* A text that both files have, but never in the same bytes, cut into the same windows by the same
+ * protocol, cannot be paired. */
+static enum bs_status check_protocols(const struct bs_results *a, const struct bs_results *b,
+                                      struct bs_error *err)
 {
     for (int i = 0; i < a->num_rows; i++)
         for (int k = 0; k < b->num_rows; k++) {
             const struct bs_row *left = &a->rows[i], *right = &b->rows[k];
             if (is_done(left) && is_done(right) && strcmp(left->text, right->text) == 0 &&
-                !has_shape(b, left) && !has_shape(a, right))
-                return bs_fail(
-                    err, BS_ECONFIG,
-                    "%s has %d windows of %d tokens of text '%s', %s has %d of %d: their "
-                    "perplexities cannot be compared",
-                    a->path, left->windows, left->tokens, left->text, b->path, right->windows,
-                    right->tokens);
+                !has_comparable(b, left) && !has_comparable(a, right))
+                return fail_apart(a, left, b, right, err);
         }
     return BS_OK;
 }
@@ -79,9 +88,12 @@ static enum bs_status compare(struct diff *diff, struct pair *pair, struct bs_er
     if (status == BS_OK)
         status = bs_results_read_tokens(diff->b->path, pair->b, &b, NULL, NULL, err);
     if (status == BS_OK) {
-        int windows = pair->a->windows, scored = pair->a->tokens - 1;
-        pair->identical = memcmp(a, b, (size_t)windows * scored * sizeof *a) == 0;
-        pair->difference = bs_perplexity_difference(b, a, windows, scored);
+        struct bs_layout layout = {.windows = pair->a->windows,
+                                   .per_window = pair->a->tokens - 1,
+                                   .scored = (size_t)pair->a->scored};
+        size_t values = (size_t)layout.windows * (size_t)layout.per_window;
+        pair->identical = memcmp(a, b, values * sizeof *a) == 0;
+        pair->difference = bs_perplexity_difference(b, a, &layout);
         double se = pair->difference.se;
         pair->z = se > 0 ? pair->difference.mean / se : (double)NAN;
         pair->p = bs_p_value(pair->z);
@@ -95,7 +107,7 @@ static enum bs_status compare(struct diff *diff, struct pair *pair, struct bs_er
 
 static enum bs_status find_pairs(struct diff *diff, struct bs_error *err)
 {
-    enum bs_status status = check_shapes(diff->a, diff->b, err);
+    enum bs_status status = check_protocols(diff->a, diff->b, err);
     if (status != BS_OK)
         return status;
     diff->pairs = bs_calloc((size_t)diff->a->num_rows, sizeof *diff->pairs);
@@ -169,11 +181,10 @@ static enum bs_status print_for_eyes(const struct diff *diff, enum bs_table_styl
     enum { COLUMNS = sizeof headings / sizeof *headings };
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, COLUMNS);
-    bs_sheet_title(
-        &sheet,
-        "A: %s, B: %s. \xc2\xb1 is one standard error, with a window as one observation; "
-        "that of B - A is paired.",
-        diff->a->path, diff->b->path);
+    bs_sheet_title(&sheet,
+                   "A: %s, B: %s. \xc2\xb1 is one standard error over windows; "
+                   "that of B - A is paired.",
+                   diff->a->path, diff->b->path);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
     for (int i = 0; i < diff->num_pairs; i++) {
@@ -201,6 +212,8 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
     const struct bs_row *either = a ? a : b;
     bs_sheet_text(sheet, "%s", either->label);
     bs_sheet_text(sheet, "%s", either->text);
+    bs_sheet_text(sheet, "%s", either->protocol);
+    bs_sheet_int(sheet, either->stride);
     bs_sheet_int(sheet, either->windows);
     bs_sheet_int(sheet, either->tokens);
     bs_sheet_double(sheet, a ? a->perplexity : nan_value);
@@ -232,6 +245,8 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
     static const char *const headings[] = {
         "label",
         "text",
+        "protocol",
+        "stride",
         "windows",
         "tokens",
         "perplexity_a",

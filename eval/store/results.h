@@ -9,6 +9,8 @@
  * /trial/<id>/<text>/kld       float32 [windows][tokens - 1], nats
  * /trial/<id>/<text>/same_top  uint8   [windows][tokens - 1]
  *
+ * Where the protocol does not score a position, nll and kld are NaN and same_top is 0.
+ *
  * In front of it stands a seal of 512 bytes, which HDF5 passes over (seal.h): a file whose bytes are
  * not those of its last commit is refused before HDF5 sees it, also one that another program has
  * written to.
@@ -18,12 +20,13 @@
 #ifndef BS_EVAL_STORE_RESULTS_H
 #define BS_EVAL_STORE_RESULTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "eval/base/error.h"
 
-enum { BS_SCHEMA_VERSION = 1 };
+enum { BS_SCHEMA_VERSION = 2 };
 
 /* One trial's summary. Text fields are zero-terminated UTF-8. NaN stands for "does not exist". */
 struct bs_row {
@@ -38,12 +41,20 @@ struct bs_row {
     char grid[16], range[8], granularity[16]; /* granularity: "channel", "tensor", "128" */
     char activation_granularity[16];
     char calibrate_on[16];
+    char protocol[16];    /* by which the text was measured */
+    char text_digest[33]; /* of the text's exact bytes */
     int bits, symmetric, activation_bits;
     int windows, tokens; /* of the evaluation */
+    int stride;          /* tokens from the start of a window to that of the next */
+    int scored;          /* predictions, in all windows */
     int fallbacks;       /* linears for which the algorithm had to change its plan */
     int dead_columns;    /* over all linears */
     double perplexity, perplexity_se;
-    double nll, nll_se;                           /* mean, nats a token */
+    double nll, nll_se; /* mean, nats a token */
+    /* The mean over other units of the text: exp(nll * T / N) with T tokens (special ones that the
+     * tokenizer adds not counted) and N words or bytes of the whole text, however much of it the
+     * windows cover. Words as lm-evaluation-harness counts them: len(re.split(r"\s+", text)). */
+    double word_perplexity, byte_perplexity, bits_per_byte;
     double perplexity_delta, perplexity_delta_se; /* to the unquantized model, paired */
     double nll_delta, nll_delta_se;
     double kld_mean, kld_mean_se, kld_median, kld_p90, kld_p95, kld_p99, kld_p999, kld_max;
@@ -102,6 +113,14 @@ struct bs_results {
  * file of this schema, naming file and place. */
 enum bs_status bs_results_read(const char *path, struct bs_results *results, struct bs_error *err);
 void bs_results_release(struct bs_results *results);
+
+/* Whether two rows' per-token figures belong to the same tokens, taken by the same protocol: what may
+ * stand in one table and be paired. */
+bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
+
+/* How a row was measured, for captions: "protocol sliding with stride 64, 9 windows x 128 tokens". */
+enum { BS_MEASURED_TEXT = 112 };
+void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT]);
 
 /* The row with this id, or NULL. */
 const struct bs_row *bs_results_find(const struct bs_results *results, const char *id);

@@ -249,6 +249,22 @@ void bs_results_release(struct bs_results *results)
     *results = (struct bs_results){0};
 }
 
+bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b)
+{
+    return strcmp(a->text, b->text) == 0 && strcmp(a->text_digest, b->text_digest) == 0 &&
+           strcmp(a->protocol, b->protocol) == 0 && a->stride == b->stride &&
+           a->windows == b->windows && a->tokens == b->tokens && a->scored == b->scored;
+}
+
+void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT])
+{
+    char stride[32] = "";
+    if (row->stride != row->tokens)
+        snprintf(stride, sizeof stride, " with stride %d", row->stride);
+    snprintf(out, BS_MEASURED_TEXT, "protocol %s%s, %d windows \xc3\x97 %d tokens", row->protocol,
+             stride, row->windows, row->tokens);
+}
+
 const struct bs_row *bs_results_find(const struct bs_results *results, const char *id)
 {
     for (int i = 0; i < results->num_rows; i++)

@@ -16,8 +16,7 @@ const char *const bs_table_styles[] = {
 /* What may stand in one table: numbers taken on the same tokens of the same model. */
 static bool same_section(const struct bs_row *a, const struct bs_row *b)
 {
-    return strcmp(a->model, b->model) == 0 && strcmp(a->text, b->text) == 0 &&
-           a->windows == b->windows && a->tokens == b->tokens;
+    return strcmp(a->model, b->model) == 0 && bs_rows_comparable(a, b);
 }
 
 static bool is_unquantized(const struct bs_row *row)
@@ -86,11 +85,10 @@ static enum bs_status print_section(const struct bs_results *results, const stru
 {
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, NUM_HEADINGS);
-    bs_sheet_title(
-        &sheet,
-        "%s on %s, %d windows \xc3\x97 %d tokens. \xc2\xb1 is one standard error, with a "
-        "window as one observation.",
-        first->model, first->text, first->windows, first->tokens);
+    char measured[BS_MEASURED_TEXT];
+    bs_row_measured(first, measured);
+    bs_sheet_title(&sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows.",
+                   first->model, first->text, measured);
     for (int j = 0; j < NUM_HEADINGS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
     for (int pass = 0; pass < 2; pass++)

@@ -17,17 +17,18 @@ enum bs_table_style {
 /* "terminal", "markdown", "csv", "latex", "json", NULL. */
 extern const char *const bs_table_styles[];
 
-/* Prints the trials, one section for each (model, text, windows, tokens). Terminal, Markdown and
+/* Prints the trials, one section for each model and text, protocol and windows. Terminal, Markdown and
  * LaTeX show the columns a reader compares, each mean with its standard error; CSV and JSON hold
  * every field of struct bs_row. Trials that needed a fallback, and failed ones, are marked and
  * explained below the table. */
 enum bs_status bs_table_print(const struct bs_results *results, enum bs_table_style style,
                               FILE *out, struct bs_error *err);
 
-/* Prints two result files side by side: trials matched by label, text, windows and tokens; the
+/* Prints two result files side by side: trials matched by label, text and protocol (bs_rows_comparable); the
  * difference of their perplexities with its paired standard error (from the stored per-token NLLs)
  * and what it is worth in standard errors. Trials in one file only are listed. BS_ECONFIG where
- * the two have nothing to compare. */
+ * the two have nothing to compare, or have a text of one name that differs in its bytes or was never
+ * measured by the same protocol, stride, windows and tokens. */
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              enum bs_table_style style, FILE *out, struct bs_error *err);
 

@@ -64,9 +64,9 @@ while IFS= read -r line; do
 done <<'EOF'
 unknown key
 1s/model/modle/ => 1:1: model is missing && 1:1: unknown key 'modle', expected model, .* \(did you mean 'model'\?\)
-2s/windows/window/ => 2:38: unknown key 'window', expected text, windows, .* \(did you mean 'windows'\?\)
+2s/windows/window/ => 2:38: unknown key 'window', expected text, .* \(did you mean 'windows'\?\)
 4s/perplexity/perplexitiy/ => 4:3: perplexity is missing && 4:3: unknown key 'perplexitiy'.*mean 'perplexity'\?\)
-5s/tokens/length/ => 5:42: unknown key 'length', expected text, tokens or windows$
+5s/tokens/length/ => 5:42: unknown key 'length', expected text, .* or lines$
 9s/group_size/groupsize/ => 9:24: unknown key 'groupsize'.*\(did you mean 'group_size'\?\)
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
 12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of smoothquant, which this grid does not name

@@ -81,7 +81,8 @@ static double perplexity_of(const struct bs_model *model, const struct bs_window
     struct bs_walk walk = {.model = model, .num_texts = 1, .texts = text};
     check(bs_walk_run(&walk, &passenger, 1, &err), &err);
     assert_int_equal(passenger.status, BS_OK);
-    double mean = bs_perplexity_of(passenger.figures[0].nll, text->windows, text->tokens - 1).mean;
+    struct bs_layout layout = {text->windows, text->tokens - 1, text->num_scored};
+    double mean = bs_perplexity_of(passenger.figures[0].nll, &layout).mean;
     bs_passenger_release(&passenger);
     return mean;
 }
@@ -122,17 +123,22 @@ static int integer(const json_t *row, const char *key)
     return (int)json_integer_value(json_object_get(row, key));
 }
 
-/* ids freed with bs_free. */
+/* bs_windows_release. */
 static struct bs_windows read_windows(const json_t *row)
 {
-    struct bs_windows text = {.windows = integer(row, "windows"), .tokens = integer(row, "tokens")};
-    size_t i;
-    const json_t *id, *ids = json_object_get(row, "ids");
-    text.text_tokens = (size_t)(text.windows * text.tokens);
-    assert_true(text.text_tokens > 0 && json_array_size(ids) == text.text_tokens);
-    text.ids = bs_alloc(text.text_tokens, sizeof *text.ids);
-    assert_non_null(text.ids);
-    json_array_foreach(ids, i, id) text.ids[i] = (int32_t)json_integer_value(id);
+    enum { MOST = 512 };
+    struct bs_error err;
+    struct bs_windows text = {.windows = 0};
+    struct bs_evaluation_choice choice = {
+        .protocol = BS_PROTOCOL_GPTQ, .tokens = integer(row, "tokens")};
+    int32_t ids[MOST];
+    size_t i, count = json_array_size(json_object_get(row, "ids"));
+    const json_t *id;
+    assert_true(count <= MOST);
+    json_array_foreach(json_object_get(row, "ids"), i, id) ids[i] =
+        (int32_t)json_integer_value(id);
+    check(bs_windows_cut(&choice, ids, count, -1, &text, &err), &err);
+    assert_int_equal(text.windows, integer(row, "windows"));
     return text;
 }
 
@@ -157,7 +163,7 @@ static bool agrees(const json_t *row, const char *directory)
            perplexity_off, inside ? "" : "  OUTSIDE");
     bs_free(got);
     bs_free(golden_logits);
-    bs_free(text.ids);
+    bs_windows_release(&text);
     bs_model_free(model);
     return inside;
 }

@@ -104,6 +104,13 @@ static void distance(const json_t *row, double got, double *off, double *nearest
     json_decref(settings);
 }
 
+static struct bs_layout golden_layout(void)
+{
+    return (struct bs_layout){.windows = golden_evaluation.windows,
+                              .per_window = golden_evaluation.tokens - 1,
+                              .scored = golden_evaluation.num_scored};
+}
+
 /* Measures up to RIDERS rows in one walk; returns how many are outside their bar. */
 static int measure(struct golden_row *rows, int count, double *lean, int *leaning)
 {
@@ -125,9 +132,8 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
         if (passengers[i + 1].status)
             fail_msg("%s: %s", label, passengers[i + 1].message);
         double want = json_number_value(json_object_get(rows[i].json, "perplexity"));
-        double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, golden_evaluation.windows,
-                                      golden_evaluation.tokens - 1)
-                         .mean;
+        struct bs_layout layout = golden_layout();
+        double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, &layout).mean;
         double off, nearest;
         distance(rows[i].json, got, &off, &nearest);
         bool inside = fabs(nearest) < bar(rows[i].algorithm);
@@ -182,9 +188,8 @@ static void gptq_and_awq_are_below_rtn_at_3_bits(void **state)
     if (!compared_nll[0] || !compared_nll[1] || !compared_nll[2])
         skip();
     for (int i = 1; i < 3; i++) {
-        struct bs_mean gain =
-            bs_perplexity_difference(compared_nll[0], compared_nll[i], golden_evaluation.windows,
-                                     golden_evaluation.tokens - 1);
+        struct bs_layout layout = golden_layout();
+        struct bs_mean gain = bs_perplexity_difference(compared_nll[0], compared_nll[i], &layout);
         printf("%s below %s by %.3f, paired standard error %.3f\n", compared[i], compared[0],
                gain.mean, gain.se);
         assert_true(gain.mean > gain.se);

@@ -93,8 +93,9 @@ static enum bs_status open_windows(const struct bs_tokenizer *tokenizer, const c
                                    int windows, struct bs_windows *out, struct bs_error *err)
 {
     int vocab = bs_model_architecture(model)->vocab_size;
-    return bs_windows_load(tokenizer, path, BS_SAMPLING_SEQUENTIAL, 0, windows, 256, vocab, out,
-                           err);
+    struct bs_evaluation_choice choice = {
+        .text = {.text = path}, .tokens = 256, .windows = windows};
+    return bs_windows_evaluate(tokenizer, &choice, vocab, out, err);
 }
 
 int golden_open(void **state)

@@ -95,8 +95,9 @@ struct bs_windows tiny_model_windows(const char *text, int windows, int tokens)
     struct bs_windows out;
     struct bs_tokenizer *tokenizer;
     assert_int_equal(bs_tokenizer_open("datasets/tiny", &tokenizer, &err), BS_OK);
-    if (bs_windows_load(tokenizer, text, BS_SAMPLING_SEQUENTIAL, 0, windows, tokens, vocab_size,
-                        &out, &err))
+    struct bs_evaluation_choice choice = {
+        .text = {.text = text}, .tokens = tokens, .windows = windows};
+    if (bs_windows_evaluate(tokenizer, &choice, vocab_size, &out, &err))
         fail_msg("%s", err.message);
     bs_tokenizer_free(tokenizer);
     return out;

@@ -276,21 +276,21 @@ static void test_errors_of_the_file(void **state)
                   "1:1: error: model is missing, expected a folder or a hub name\n"
                   "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep "
                   "or charts (did you mean 'model'?)\n"
-                  "2:14: error: text is missing, expected the path of a text file\n"
+                  "2:14: error: text is missing, expected a file or a known text, see texts\n"
                   "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
                   "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
-                  "2:41: error: unknown key 'seeds', expected text, windows, tokens, seed or "
-                  "sampling (did you mean 'seed'?)\n"
-                  "2:61: error: sampling is 'x', expected sequential or gptq\n"
+                  "2:41: error: unknown key 'seeds', expected text, field, join, windows, tokens, "
+                  "seed, sampling, documents or lines (did you mean 'seed'?)\n"
+                  "2:61: error: sampling is 'x', expected sequential, gptq, gptq_documents or "
+                  "awq\n"
                   "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
                   "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
-                  "5:32: error: unknown key 'window', expected text, tokens or windows (did you "
-                  "mean 'windows'?)\n"
-                  "6:7: error: an entry of perplexity is '3', expected a mapping with text, tokens "
-                  "or windows\n"
-                  "7:7: error: text is nothing, expected the path of a text file\n"
-                  "9:7: error: the same text, tokens and windows a second time, expected them "
-                  "once\n"
+                  "5:32: error: unknown key 'window', expected text, field, join, tokens, windows, "
+                  "protocol, stride or lines (did you mean 'windows'?)\n"
+                  "6:7: error: an entry of perplexity is '3', expected a mapping with text, field, "
+                  "join, tokens, windows, protocol, stride or lines\n"
+                  "7:7: error: text is nothing, expected a file or a known text, see texts\n"
+                  "9:7: error: the same text and settings a second time, expected them once\n"
                   "10:16: error: layer_error is '8', expected a mapping with windows\n"
                   "11:8: error: sweep is an empty list, expected a list of grids\n"
                   "12:18: error: chart is 'paretto', expected perplexity_vs_bits, pareto or "
@@ -313,6 +313,68 @@ static void test_errors_of_the_file(void **state)
                   "3:8: error: sweep is a mapping, expected a list of grids\n"
                   "4:9: error: charts is an empty list, expected a list of chart names, or no such "
                   "key\n");
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    const char *text =
+        "model: m\n"
+        "calibration: {text: pile-val, sampling: awq, documents: 64, tokens: 512, seed: 42}\n"
+        "evaluation:\n"
+        "  perplexity:\n"
+        "    - {text: wikitext2, protocol: llama.cpp, tokens: 512}\n"
+        "    - {text: wikitext2, tokens: 512}\n"
+        "    - {text: a/val.jsonl.zst, field: body, join: \"\", protocol: sliding, stride: 100}\n"
+        "    - {text: a/val.jsonl.zst, field: body, join: \"\\n\", protocol: sliding, stride: "
+        "100}\n"
+        "    - {text: b.txt.gz, lines: true, protocol: sliding, tokens: 7}\n"
+        "    - {text: .gz}\n"
+        "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n";
+    if (load(text, &config, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(config.calibration.sampling, BS_SAMPLING_AWQ);
+    assert_int_equal(config.calibration.documents, 64);
+    assert_null(config.calibration.join);
+    static const char *const names[] = {"wikitext2", "wikitext2_2", "val", "val_2", "b", ".gz"};
+    static const int protocols[] = {BS_PROTOCOL_LLAMA_CPP, BS_PROTOCOL_GPTQ,    BS_PROTOCOL_SLIDING,
+                                    BS_PROTOCOL_SLIDING,   BS_PROTOCOL_SLIDING, BS_PROTOCOL_GPTQ};
+    static const int strides[] = {512, 512, 100, 100, 3, 2048};
+    assert_int_equal(config.num_evaluations, 6);
+    for (int i = 0; i < 6; i++) {
+        assert_string_equal(config.evaluations[i].name, names[i]);
+        assert_int_equal(config.evaluations[i].protocol, protocols[i]);
+        assert_int_equal(bs_evaluation_stride(&config.evaluations[i]), strides[i]);
+    }
+    assert_string_equal(config.evaluations[2].field, "body");
+    assert_string_equal(config.evaluations[2].join, "");
+    assert_string_equal(config.evaluations[3].join, "\n");
+    assert_true(config.evaluations[4].lines);
+    bs_config_release(&config);
+    expect_errors(
+        "model: m\n"
+        "calibration: {text: t, sampling: awq, windows: 3, field: \"\", join: []}\n"
+        "evaluation:\n"
+        "  perplexity:\n"
+        "    - {text: t, stride: 3}\n"
+        "    - {text: t, protocol: sliding, tokens: 8, stride: 9}\n"
+        "    - {text: t, protocol: llamacpp}\n"
+        "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n",
+        "2:48: error: windows is not for sampling awq, which cuts what its documents give, "
+        "expected documents\n"
+        "2:58: error: field is '', expected a text\n"
+        "2:68: error: join is a list, expected a text\n"
+        "5:25: error: stride is for protocol sliding only, expected protocol: sliding or "
+        "no stride\n"
+        "6:55: error: stride is 9, expected at most tokens, which is 8\n"
+        "7:27: error: protocol is 'llamacpp', expected gptq, llama.cpp or sliding\n");
+    expect_errors("model: m\n"
+                  "calibration: {text: t, documents: 3}\n"
+                  "evaluation: {perplexity: [{text: t}]}\n"
+                  "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n",
+                  "2:35: error: documents is for sampling awq only, expected windows\n");
 }
 
 static void test_errors_of_grids(void **state)
@@ -513,10 +575,11 @@ int main(void)
         cmocka_unit_test(test_whole_config),          cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_order_of_the_product),  cmocka_unit_test(test_chains),
         cmocka_unit_test(test_repeats_are_kept_once), cmocka_unit_test(test_yaml_forms),
-        cmocka_unit_test(test_errors_of_the_file),    cmocka_unit_test(test_errors_of_grids),
-        cmocka_unit_test(test_refused_recipes),       cmocka_unit_test(test_missing_calibration),
-        cmocka_unit_test(test_too_many_trials),       cmocka_unit_test(test_many_errors),
-        cmocka_unit_test(test_unreadable_files),      cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_errors_of_the_file),    cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_errors_of_grids),       cmocka_unit_test(test_refused_recipes),
+        cmocka_unit_test(test_missing_calibration),   cmocka_unit_test(test_too_many_trials),
+        cmocka_unit_test(test_many_errors),           cmocka_unit_test(test_unreadable_files),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, setup, folder_teardown);
 }

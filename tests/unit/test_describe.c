@@ -10,6 +10,8 @@
 
 #include "algorithms/algorithm.h"
 #include "eval/config/describe.h"
+#include "eval/data/corpus.h"
+#include "eval/data/protocol.h"
 
 /* What a description prints, in memory of malloc. */
 static char *described(const char *name, bool markdown)
@@ -48,19 +50,24 @@ static void test_describe(void **state)
             free(one);
         }
     }
-    static const char *const sections[] = {"config",      "sweep",      "weights",    "activations",
-                                           "calibration", "evaluation", "layer_error"};
+    static const char *const sections[] = {"config",      "sweep",       "weights",
+                                           "activations", "calibration", "evaluation",
+                                           "layer_error", "protocols",   "texts"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *one = described(sections[i], false);
         assert_non_null(strstr(all, one)); /* the whole is made of its parts */
         free(one);
     }
+    for (const struct bs_corpus *corpus = bs_corpora; corpus->name; corpus++)
+        assert_non_null(strstr(markdown, corpus->summary));
+    for (int p = 0; p < BS_NUM_PROTOCOLS; p++)
+        assert_non_null(strstr(markdown, bs_protocols[p].summary));
     free(all);
     free(markdown);
     struct bs_error err;
     assert_int_equal(bs_describe_one("gtpq", stderr, false, &err), BS_ECONFIG);
     assert_memory_equal(err.message, "'gtpq' is nothing to describe, expected rtn, gptq, ", 50);
-    assert_non_null(strstr(err.message, " layer_error (did you mean 'gptq'?)"));
+    assert_non_null(strstr(err.message, " layer_error, protocols or texts (did you mean 'gptq'?)"));
 }
 
 int main(void)

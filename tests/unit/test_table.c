@@ -24,6 +24,8 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
                          .activation_bits = 16,
                          .windows = WINDOWS,
                          .tokens = TOKENS,
+                         .stride = TOKENS,
+                         .scored = VALUES,
                          .perplexity = 62.361,
                          .perplexity_se = 0.808,
                          .perplexity_delta = 2.156,
@@ -43,6 +45,8 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
     snprintf(row.label, sizeof row.label, "%s", label);
     strcpy(row.model, "datasets/tiny");
     strcpy(row.text, "evaluation");
+    strcpy(row.protocol, "gptq");
+    strcpy(row.text_digest, "00ff");
     strcpy(row.status, "done");
     return row;
 }
@@ -104,7 +108,7 @@ static void test_terminal(void **state)
 {
     (void)state;
     char *text = print(&sample, BS_TABLE_TERMINAL);
-    assert_holds(text, "datasets/tiny on evaluation, 3 windows");
+    assert_holds(text, "datasets/tiny on evaluation, protocol gptq, 3 windows");
     assert_holds(text, " 62.36 \xc2\xb1 0.81 ");
     assert_holds(text, " +2.16 \xc2\xb1 0.10 "); /* 0.0996 in two digits is 0.10 */
     assert_holds(text, " 31.2 \xc2\xb1 1.2 ");
@@ -151,9 +155,9 @@ static void test_sections(void **state)
     strcpy(rows[2].text, "other");
     rows[3].windows = 7;
     char *text = print(&sample, BS_TABLE_TERMINAL);
-    assert_holds(text, "on evaluation, 3 windows");
-    assert_holds(text, "on other, 3 windows");
-    assert_holds(text, "on evaluation, 7 windows");
+    assert_holds(text, "on evaluation, protocol gptq, 3 windows");
+    assert_holds(text, "on other, protocol gptq, 3 windows");
+    assert_holds(text, "on evaluation, protocol gptq, 7 windows");
     free(text);
 }
 
@@ -273,8 +277,10 @@ static void test_memory(void **state)
 /* Two files of three trials: one the same, one better by a constant, one in each only. */
 static char folder[64], file_a[80], file_b[80];
 
-static void write_file(const char *path, const char *const *labels, double shift, int windows)
+static void write_rows(const char *path, const char *const *labels, double shift,
+                       const struct bs_row *like)
 {
+    int windows = like->windows;
     static float nll[2 * VALUES], zero[2 * VALUES];
     const struct bs_run_info info = {.config = "",
                                      .host = "",
@@ -292,10 +298,24 @@ static void write_file(const char *path, const char *const *labels, double shift
         record.nll = nll;
         record.kld = zero;
         record.row.windows = windows;
+        record.row.scored = like->scored;
+        record.row.stride = like->stride;
+        memcpy(record.row.protocol, like->protocol, sizeof like->protocol);
+        memcpy(record.row.text_digest, like->text_digest, sizeof like->text_digest);
+        for (int w = 0; w < windows && like->scored < windows * (TOKENS - 1); w++)
+            nll[w * (TOKENS - 1)] = (float)NAN; /* a window's first prediction is not scored */
         struct bs_error err;
         if (bs_results_commit(path, &record, 1, NULL, 0, &info, &err) != BS_OK)
             fail_msg("%s", err.message);
     }
+}
+
+static void write_file(const char *path, const char *const *labels, double shift, int windows)
+{
+    struct bs_row like = make_row("", "", "");
+    like.windows = windows;
+    like.scored = windows * (TOKENS - 1);
+    write_rows(path, labels, shift, &like);
 }
 
 static int make_files(void **state)
@@ -378,13 +398,50 @@ static void test_diff_refusals(void **state)
     write_file(file_a, one, 0, WINDOWS);
     write_file(file_b, one, 0, WINDOWS + 1);
     assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
-    assert_holds(err.message, "3 windows of 5 tokens of text 'evaluation'");
-    assert_holds(err.message, "4 of 5");
+    assert_holds(err.message, "text 'evaluation' is measured in ");
+    assert_holds(err.message, "by protocol gptq, 3 windows \xc3\x97 5 tokens, in ");
+    assert_holds(err.message, "by protocol gptq, 4 windows \xc3\x97 5 tokens: their");
     free(text);
     unlink(file_b);
     write_file(file_b, other, 0, WINDOWS);
     assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
     assert_holds(err.message, "nothing to compare");
+    free(text);
+}
+
+/* The same label, text and windows are not enough: protocol, stride and bytes count. */
+static void test_diff_protocols(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"one", "two", NULL};
+    struct bs_error err;
+    char *text;
+    write_file(file_a, one, 0, WINDOWS);
+    struct bs_row like = make_row("", "", "");
+    like.scored = WINDOWS * (TOKENS - 2);
+    strcpy(like.protocol, "sliding");
+    like.stride = 2;
+    write_rows(file_b, one, 0, &like);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "by protocol gptq, 3 windows");
+    assert_holds(err.message, "by protocol sliding with stride 2, 3 windows");
+    free(text);
+    /* What is not scored is left out of the pairs. */
+    unlink(file_a);
+    write_rows(file_a, one, 0.1, &like);
+    assert_int_equal(diff(BS_TABLE_JSON, &text, &err), BS_OK);
+    json_t *json = json_loads(text, 0, NULL);
+    json_t *trial = json_array_get(json_object_get(json, "trials"), 1);
+    assert_true(json_real_value(json_object_get(trial, "difference")) < 0);
+    assert_true(json_real_value(json_object_get(trial, "difference_se")) > 0);
+    assert_string_equal(json_string_value(json_object_get(trial, "protocol")), "sliding");
+    json_decref(json);
+    free(text);
+    unlink(file_a);
+    strcpy(like.text_digest, "00fe");
+    write_rows(file_a, one, 0, &like);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "differ in their bytes (digests 00fe and 00ff)");
     free(text);
 }
 
@@ -394,9 +451,10 @@ static void test_diff_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TABLE(test_terminal), TABLE(test_narrow),       TABLE(test_sections), TABLE(test_markdown),
-        TABLE(test_latex),    TABLE(test_csv),          TABLE(test_json),     TABLE(test_memory),
-        DIFF(test_diff),      DIFF(test_diff_refusals),
+        TABLE(test_terminal),     TABLE(test_narrow),        TABLE(test_sections),
+        TABLE(test_markdown),     TABLE(test_latex),         TABLE(test_csv),
+        TABLE(test_json),         TABLE(test_memory),        DIFF(test_diff),
+        DIFF(test_diff_refusals), DIFF(test_diff_protocols),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

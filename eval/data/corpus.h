@@ -1,0 +1,59 @@
+/* The texts that quantization papers measure on, as the papers' codes prepare them; and what a
+ * config's `text:` names. */
+#ifndef BS_EVAL_DATA_CORPUS_H
+#define BS_EVAL_DATA_CORPUS_H
+
+#include <stdbool.h>
+
+#include "eval/data/text.h"
+#include "eval/hub/hub.h"
+
+/* What a known text is made of for one of its two uses. */
+struct bs_corpus_part {
+    const char *source, *preparation; /* in words, for `describe` */
+    const char *fetch;                /* the name that `bitsweep fetch` knows the file by */
+    const struct bs_remote *file;     /* NULL where the text does not serve this use */
+    struct bs_text_format format;
+    bool drawn;       /* each window comes from a document drawn at random, not from the stream */
+    int most_windows; /* 0 = all */
+};
+
+struct bs_corpus {
+    const char *name, *summary;
+    struct bs_corpus_part calibration, evaluation;
+};
+
+extern const struct bs_corpus bs_corpora[]; /* ends with a row whose name is NULL */
+
+/* The row called `name`, or NULL. */
+const struct bs_corpus *bs_corpus_find(const char *name);
+
+/* A name that `bitsweep fetch` takes for known texts, and its files. */
+enum { BS_DOWNLOAD_FILES = 4 };
+struct bs_download {
+    const char *name, *summary;
+    const struct bs_remote *files[BS_DOWNLOAD_FILES]; /* NULL-terminated */
+};
+extern const struct bs_download bs_downloads[]; /* ends with a row whose name is NULL */
+const struct bs_download *bs_download_find(const char *name);
+
+/* What a config says of a text. */
+struct bs_text_choice {
+    const char
+        *text; /* a known text, else a file: .jsonl and .json hold a JSON object a line, others
+                        * plain text; behind them .gz or .zst */
+    const char *field; /* JSON lines: the key of the document; NULL = "text" */
+    const char *join;  /* between documents; NULL = "\n\n" */
+    bool lines;        /* plain text: each line is a document, else the whole file is one */
+};
+
+enum bs_text_use { BS_FOR_CALIBRATION, BS_FOR_EVALUATION };
+
+/* Reads the text that is chosen. *part is a known text's row for this use, NULL for a file. Beside
+ * what bs_text_read returns, BS_ECONFIG where a choice does not suit the text, and BS_EIO saying
+ * what to fetch where a known text's file is not there. */
+enum bs_status bs_corpus_read(const struct bs_text_choice *choice, enum bs_text_use use,
+                              struct bs_text *text, const struct bs_corpus_part **part,
+                              struct bs_error *err);
+
+#endif

@@ -1,0 +1,444 @@
+/* Texts read from plain, packed and JSON files, and the table of known texts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <zip.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "eval/base/mem.h"
+#include "eval/data/corpus.h"
+#include "eval/data/text.h"
+#include "tests/support/folder.h"
+
+static struct bs_text read_text(const char *name, struct bs_text_format format)
+{
+    struct bs_text text;
+    struct bs_error err;
+    if (bs_text_read(folder_file(&folder, name), &format, &text, &err))
+        fail_msg("%s", err.message);
+    return text;
+}
+
+/* Reads, compares the whole stream, and gives the text back. */
+static void assert_stream(const char *name, struct bs_text_format format, const char *want,
+                          size_t documents)
+{
+    struct bs_text text = read_text(name, format);
+    if (text.size != strlen(want) || (text.size && memcmp(text.bytes, want, text.size)))
+        fail_msg("%s: got '%.*s', want '%s'", name, (int)text.size, text.bytes, want);
+    assert_int_equal(text.num_documents, documents);
+    bs_text_release(&text);
+}
+
+static void assert_refused(const char *name, struct bs_text_format format, enum bs_status status,
+                           const char *said)
+{
+    struct bs_text text;
+    struct bs_error err = {.message = ""};
+    if (bs_text_read(folder_file(&folder, name), &format, &text, &err) != status ||
+        !strstr(err.message, said) || !strstr(err.message, name))
+        fail_msg("%s: %s", name, err.message);
+    assert_null(text.bytes);
+    assert_null(text.ends);
+}
+
+static void write_gzip(const char *name, const void *bytes, size_t size)
+{
+    gzFile file = gzopen(folder_file(&folder, name), "wb");
+    assert_int_equal(gzwrite(file, bytes, (unsigned)size), size);
+    assert_int_equal(gzclose(file), Z_OK);
+}
+
+/* Two frames, as programs that append leave them. */
+static void write_zstd(const char *name, const char *bytes, size_t size)
+{
+    size_t room = 2 * ZSTD_compressBound(size), half = size / 2;
+    char *packed = malloc(room);
+    size_t first = ZSTD_compress(packed, room, bytes, half, 3);
+    size_t second = ZSTD_compress(packed + first, room - first, bytes + half, size - half, 3);
+    assert_false(ZSTD_isError(first) || ZSTD_isError(second));
+    folder_write(&folder, name, packed, first + second);
+    free(packed);
+}
+
+static void write_zip(const char *name, const char *member, const char *text)
+{
+    int code;
+    zip_t *archive = zip_open(folder_file(&folder, name), ZIP_CREATE | ZIP_TRUNCATE, &code);
+    zip_source_t *source = zip_source_buffer(archive, text, strlen(text), 0);
+    assert_true(zip_file_add(archive, member, source, 0) >= 0);
+    assert_int_equal(zip_close(archive), 0);
+}
+
+static void cut_file(const char *name, const char *shorter, size_t less)
+{
+    char *bytes;
+    size_t size;
+    struct bs_error err;
+    assert_int_equal(bs_file_read(folder_file(&folder, name), &bytes, &size, &err), BS_OK);
+    folder_write(&folder, shorter, bytes, size - less);
+    bs_free(bytes);
+}
+
+static const struct bs_text_format whole = {.documents = BS_DOCUMENT_FILE, .join = "|"};
+static const struct bs_text_format json = {
+    .documents = BS_DOCUMENT_JSON, .field = "text", .join = "|"};
+
+static void test_lines(void **state)
+{
+    (void)state;
+    folder_write_text(&folder, "a.txt", " = Title = \n \n\nbody  one\n\t\xe3\x80\x80\nlast");
+    struct bs_text_format format = {.documents = BS_DOCUMENT_FILE, .join = "|"};
+    assert_stream("a.txt", format, " = Title = \n \n\nbody  one\n\t\xe3\x80\x80\nlast", 1);
+    format.documents = BS_DOCUMENT_LINE;
+    assert_stream("a.txt", format, " = Title = | ||body  one|\t\xe3\x80\x80|last", 6);
+    format.documents = BS_DOCUMENT_LINE_STRIPPED;
+    assert_stream("a.txt", format, "= Title =|||body  one||last", 6);
+    /* python3: "|".join(l if l.strip() else "" for l in open("a.txt")) */
+    format.documents = BS_DOCUMENT_LINE_WIKITEXT;
+    assert_stream("a.txt", format, " = Title = \n|||body  one\n||last", 6);
+    format.most_documents = 4;
+    assert_stream("a.txt", format, " = Title = \n|||body  one\n", 4);
+    folder_write_text(&folder, "empty.txt", "");
+    assert_stream("empty.txt", format, "", 0);
+    assert_stream("empty.txt", whole, "", 1);
+}
+
+static void test_documents(void **state)
+{
+    (void)state;
+    folder_write_text(&folder, "d.txt", "one\n\nthree");
+    struct bs_text text =
+        read_text("d.txt", (struct bs_text_format){.documents = BS_DOCUMENT_LINE, .join = "--"});
+    static const char *const want[] = {"one", "", "three"};
+    for (size_t d = 0; d < 3; d++) {
+        size_t size;
+        const char *document = bs_text_document(&text, d, &size);
+        assert_int_equal(size, strlen(want[d]));
+        assert_memory_equal(document, want[d], size);
+    }
+    assert_string_equal(bs_text_digest(&text).hex, bs_digest_of("one----three", 12).hex);
+    bs_text_release(&text);
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    folder_write_text(&folder, "j.jsonl",
+                      "{\"text\": \"a\\nb\", \"meta\": {\"text\": 1}}\n"
+                      "\n  \r\n"
+                      "{\"other\": 2, \"text\": \"\\u00e9\\u0000z\"}\r\n"
+                      "{\"text\": \"\"}");
+    struct bs_text text = read_text("j.jsonl", json);
+    static const char want[] = "a\nb|\xc3\xa9\0z|";
+    assert_int_equal(text.num_documents, 3);
+    assert_int_equal(text.size, sizeof want - 1);
+    assert_memory_equal(text.bytes, want, text.size);
+    bs_text_release(&text);
+    struct bs_text_format other = json;
+    other.field = "other";
+    assert_refused("j.jsonl", other, BS_EDATA, "line 1 has no field 'other'");
+    folder_write_text(&folder, "bad1.jsonl", "{\"text\": \"a\"}\n\n{\"text\": 7}\n");
+    assert_refused("bad1.jsonl", json, BS_EDATA, "line 3 has no text at the field 'text'");
+    folder_write_text(&folder, "bad2.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"\n");
+    assert_refused("bad2.jsonl", json, BS_EDATA, "line 2 is not valid JSON: column");
+    folder_write_text(&folder, "bad3.jsonl", "[\"text\"]\n");
+    assert_refused("bad3.jsonl", json, BS_EDATA, "line 1 has no field");
+    folder_write_text(&folder, "bad4.jsonl", "{\"text\": \"\xff\"}\n");
+    assert_refused("bad4.jsonl", json, BS_EDATA, "line 1 is not valid JSON");
+}
+
+static void test_packed(void **state)
+{
+    (void)state;
+    static const char lines[] = "{\"text\": \"first\"}\n{\"text\": \"second\"}\n";
+    write_gzip("p.jsonl.gz", lines, sizeof lines - 1);
+    assert_stream("p.jsonl.gz", json, "first|second", 2);
+    write_zstd("p.jsonl.zst", lines, sizeof lines - 1);
+    assert_stream("p.jsonl.zst", json, "first|second", 2);
+    write_zip("p.zip", "folder/p.raw", "first\nsecond\n");
+    struct bs_text_format member = {
+        .documents = BS_DOCUMENT_LINE, .join = "|", .member = "folder/p.raw"};
+    assert_stream("p.zip", member, "first|second", 2);
+    member.member = "p.raw";
+    assert_refused("p.zip", member, BS_EDATA, "member p.raw: No such file");
+}
+
+static void test_damaged(void **state)
+{
+    (void)state;
+    enum { SIZE = 300000 };
+    char *noise = malloc(SIZE);
+    uint32_t x = 1;
+    for (size_t i = 0; i < SIZE; i++)
+        noise[i] = (char)('a' + (x = 1664525 * x + 1013904223) % 26);
+    write_gzip("n.gz", noise, SIZE);
+    write_zstd("n.zst", noise, SIZE);
+    cut_file("n.gz", "cut.gz", 100);
+    cut_file("n.zst", "cut.zst", 100);
+    assert_refused("cut.gz", whole, BS_EDATA, "ends early");
+    assert_refused("cut.zst", whole, BS_EDATA, "ends early");
+    folder_write(&folder, "plain.gz", noise, 1000);
+    folder_write(&folder, "plain.zst", noise, 1000);
+    folder_write(&folder, "none.zst", noise, 0);
+    assert_refused("plain.gz", whole, BS_EDATA, "not a gzip file");
+    assert_refused("plain.zst", whole, BS_EDATA, "not a zstd file");
+    assert_refused("none.zst", whole, BS_EDATA, "ends early");
+    struct bs_text_format member = {.join = "|", .member = "x"};
+    assert_refused("plain.gz", member, BS_EDATA, "cannot open the archive");
+    assert_refused("missing.txt", whole, BS_EIO, "No such file");
+    assert_refused("missing.gz", whole, BS_EIO, "No such file");
+    assert_refused("missing.zst", whole, BS_EIO, "No such file");
+    assert_refused("missing.zip", member, BS_EIO, "No such file");
+    free(noise);
+}
+
+/* Lines and documents that do not fit the pieces a file is read in. */
+static void test_long(void **state)
+{
+    (void)state;
+    enum { LINES = 7, LONG = 200003 };
+    size_t size = LINES * (LONG + 1);
+    char *bytes = malloc(size);
+    for (size_t l = 0; l < LINES; l++) {
+        memset(bytes + l * (LONG + 1), 'a' + (int)l, LONG);
+        bytes[l * (LONG + 1) + LONG] = '\n';
+    }
+    write_gzip("long.gz", bytes, size);
+    struct bs_text_format format = {.documents = BS_DOCUMENT_LINE, .join = "\n"};
+    struct bs_text text = read_text("long.gz", format);
+    assert_int_equal(text.num_documents, LINES);
+    assert_int_equal(text.size, size - 1);
+    assert_memory_equal(text.bytes, bytes, size - 1);
+    bs_text_release(&text);
+    /* A text that is too long is refused while it is read, however small its archive. */
+    format.most_bytes = size - 1;
+    text = read_text("long.gz", format);
+    bs_text_release(&text);
+    format.most_bytes = 3 * LONG;
+    assert_refused("long.gz", format, BS_EDATA, "line 3: the text has more than 600009 bytes");
+    format.documents = BS_DOCUMENT_FILE;
+    assert_refused("long.gz", format, BS_EDATA, "more than 600009 bytes");
+    free(bytes);
+}
+
+static void test_spaces(void **state)
+{
+    (void)state;
+    /* python3: [c for c in map(chr, range(0x110000)) if c.isspace()] */
+    static const uint32_t spaces[] = {
+        0x9,    0xa,    0xb,    0xc,    0xd,    0x1c,   0x1d,   0x1e,   0x1f,   0x20,
+        0x85,   0xa0,   0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
+        0x2007, 0x2008, 0x2009, 0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000};
+    size_t next = 0;
+    for (uint32_t c = 0; c < 0x10000; c++) {
+        char text[3];
+        size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : 3;
+        if (size == 1)
+            text[0] = (char)c;
+        else if (size == 2)
+            text[0] = (char)(0xc0 | c >> 6);
+        else
+            text[0] = (char)(0xe0 | c >> 12);
+        if (size == 3)
+            text[1] = (char)(0x80 | (c >> 6 & 63));
+        if (size > 1)
+            text[size - 1] = (char)(0x80 | (c & 63));
+        bool space = next < sizeof spaces / sizeof *spaces && spaces[next] == c;
+        next += space;
+        if (bs_space_length(text, size) != (space ? size : 0))
+            fail_msg("U+%04X", (unsigned)c);
+    }
+    assert_int_equal(next, sizeof spaces / sizeof *spaces);
+    size_t size = strlen(" \xc2\xa0\xe3\x80\x80x y\xe2\x80\x83 \n");
+    const char *stripped = bs_strip(" \xc2\xa0\xe3\x80\x80x y\xe2\x80\x83 \n", &size);
+    assert_int_equal(size, 3);
+    assert_memory_equal(stripped, "x y", 3);
+    size = 2;
+    bs_strip("\n ", &size);
+    assert_int_equal(size, 0);
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    /* python3: len(re.split(r"\s+", text)) */
+    static const struct {
+        const char *text;
+        size_t words;
+    } cases[] = {{"", 1},
+                 {"one", 1},
+                 {"one two", 2},
+                 {" one two", 3},
+                 {"one \n\n two\n", 3},
+                 {"a\xc2\xa0"
+                  "b",
+                  2},
+                 {" ", 2},
+                 {"x\xe2\x80\x8b"
+                  "y",
+                  1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(bs_count_words(cases[i].text, strlen(cases[i].text)), cases[i].words);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    static const char lines[] = "{\"text\": \"first\"}\n{\"text\": \"second\"}\n";
+    static const char *const files[] = {"m.jsonl", "m.jsonl.gz", "m.jsonl.zst"};
+    folder_write_text(&folder, "m.jsonl", lines);
+    write_gzip("m.jsonl.gz", lines, sizeof lines - 1);
+    write_zstd("m.jsonl.zst", lines, sizeof lines - 1);
+    for (size_t f = 0; f < 3; f++)
+        for (long n = 1;; n++) {
+            struct bs_text text;
+            struct bs_error err;
+            bs_alloc_fail_at(n);
+            enum bs_status status =
+                bs_text_read(folder_file(&folder, files[f]), &json, &text, &err);
+            long made = bs_alloc_fail_at(0);
+            bs_text_release(&text);
+            if (made < n) {
+                assert_int_equal(status, BS_OK);
+                assert_true(n > 4);
+                break;
+            }
+            assert_int_equal(status, BS_ENOMEM);
+        }
+}
+
+/* What a config chooses: files by their name, known texts by theirs. */
+static void test_choice(void **state)
+{
+    (void)state;
+    folder_write_text(&folder, "c.json",
+                      "{\"text\": \"a\", \"body\": \"b\"}\n{\"text\": \"c\", \"body\": \"d\"}\n");
+    folder_write_text(&folder, "c.txt", "{\"text\": \"a\"}\nb");
+    static const struct {
+        struct bs_text_choice choice;
+        enum bs_status status;
+        const char *want; /* the stream, or what is said */
+    } cases[] = {
+        {{.text = "c.json"}, BS_OK, "a\n\nc"},
+        {{.text = "c.json", .field = "body", .join = ""}, BS_OK, "bd"},
+        {{.text = "c.txt"}, BS_OK, "{\"text\": \"a\"}\nb"},
+        {{.text = "c.txt", .lines = true}, BS_OK, "{\"text\": \"a\"}\n\nb"},
+        {{.text = "c.txt", .lines = true, .join = "+"}, BS_OK, "{\"text\": \"a\"}+b"},
+        {{.text = "c.json", .lines = true}, BS_ECONFIG, "lines is for plain text"},
+        {{.text = "c.txt", .field = "x"}, BS_ECONFIG, "field is for JSON lines"},
+        {{.text = "c.txt", .join = "x"}, BS_ECONFIG, "join is for several documents"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bs_text text;
+        const struct bs_corpus_part *part;
+        struct bs_error err = {.message = ""};
+        struct bs_text_choice choice = cases[i].choice;
+        choice.text = folder_file(&folder, choice.text);
+        enum bs_status status = bs_corpus_read(&choice, BS_FOR_EVALUATION, &text, &part, &err);
+        assert_int_equal(status, cases[i].status);
+        assert_null(part);
+        if (status)
+            assert_non_null(strstr(err.message, cases[i].want));
+        else
+            assert_int_equal(text.size, strlen(cases[i].want));
+        if (!status)
+            assert_memory_equal(text.bytes, cases[i].want, text.size);
+        bs_text_release(&text);
+    }
+}
+
+static void assert_known_refused(struct bs_text_choice choice, enum bs_text_use use,
+                                 enum bs_status status, const char *said)
+{
+    struct bs_text text;
+    const struct bs_corpus_part *part;
+    struct bs_error err = {.message = ""};
+    if (bs_corpus_read(&choice, use, &text, &part, &err) != status || !strstr(err.message, said))
+        fail_msg("%s", err.message);
+    assert_null(text.bytes);
+}
+
+/* A cache as the hub's tools lay it out, with a file of three rows in the place of WikiText-2. */
+static void test_known(void **state)
+{
+    (void)state;
+    const struct bs_corpus *wikitext = bs_corpus_find("wikitext2");
+    assert_null(bs_corpus_find("wikitext"));
+    assert_non_null(wikitext);
+    setenv("HF_HUB_CACHE", folder.path, 1);
+    assert_known_refused((struct bs_text_choice){.text = "wikitext2"}, BS_FOR_EVALUATION, BS_EIO,
+                         "`bitsweep fetch wikitext2` brings it");
+    assert_known_refused((struct bs_text_choice){.text = "c4-new"}, BS_FOR_CALIBRATION, BS_EIO,
+                         "`bitsweep fetch c4-train` brings it");
+    assert_known_refused((struct bs_text_choice){.text = "c4", .field = "x"}, BS_FOR_EVALUATION,
+                         BS_ECONFIG, "which has its own field");
+    assert_known_refused((struct bs_text_choice){.text = "pile-val"}, BS_FOR_EVALUATION, BS_ECONFIG,
+                         "for calibration only");
+    assert_known_refused((struct bs_text_choice){.text = "wikitxt2"}, BS_FOR_EVALUATION, BS_EIO,
+                         "did you mean 'wikitext2'?");
+    const struct bs_remote *file = wikitext->evaluation.file;
+    char place[512];
+    snprintf(place, sizeof place, "%s/datasets--ggml-org--ci/snapshots/%s", folder.path,
+             file->revision);
+    struct bs_error err;
+    assert_int_equal(bs_make_directory(place, &err), BS_OK);
+    snprintf(place, sizeof place, "datasets--ggml-org--ci/snapshots/%s/%s", file->revision,
+             file->path);
+    write_zip(place, "wikitext-2-raw/wiki.test.raw", " \n = A = \n \n text . \n");
+    struct bs_text text;
+    const struct bs_corpus_part *part;
+    struct bs_text_choice choice = {.text = "wikitext2"};
+    if (bs_corpus_read(&choice, BS_FOR_EVALUATION, &text, &part, &err))
+        fail_msg("%s", err.message);
+    assert_ptr_equal(part, &wikitext->evaluation);
+    static const char want[] = "\n\n = A = \n\n\n\n\n text . \n";
+    assert_int_equal(text.size, sizeof want - 1);
+    assert_memory_equal(text.bytes, want, text.size);
+    bs_text_release(&text);
+    unsetenv("HF_HUB_CACHE");
+}
+
+/* Whatever a row needs is there, and a name that a row tells people to fetch brings its file. */
+static void test_table(void **state)
+{
+    (void)state;
+    for (const struct bs_corpus *corpus = bs_corpora; corpus->name; corpus++) {
+        const struct bs_corpus_part *parts[] = {&corpus->calibration, &corpus->evaluation};
+        assert_non_null(corpus->calibration.file);
+        for (int p = 0; p < 2; p++) {
+            if (!parts[p]->file)
+                continue;
+            assert_true(parts[p]->source && parts[p]->preparation && parts[p]->format.join);
+            assert_true(parts[p]->format.documents != BS_DOCUMENT_JSON || parts[p]->format.field);
+            const struct bs_download *download = bs_download_find(parts[p]->fetch);
+            assert_non_null(download);
+            bool brings = false;
+            for (int f = 0; download->files[f]; f++)
+                brings |= download->files[f] == parts[p]->file;
+            assert_true(brings);
+        }
+    }
+    for (const struct bs_download *download = bs_downloads; download->name; download++)
+        for (int f = 0; download->files[f]; f++)
+            assert_true(!download->files[f]->sha256 || strlen(download->files[f]->sha256) == 64);
+    assert_null(bs_download_find("c4"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),   cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_damaged), cmocka_unit_test(test_long),
+        cmocka_unit_test(test_spaces),  cmocka_unit_test(test_words),
+        cmocka_unit_test(test_memory),  cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_known),   cmocka_unit_test(test_table),
+    };
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
+}
