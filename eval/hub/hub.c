@@ -8,23 +8,36 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 
-/* The cache's folder in new memory, as huggingface_hub finds it. */
-static char *cache_folder(void)
+/* Where Hugging Face's tools keep everything, in new memory. */
+static char *home_folder(void)
 {
-    const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME");
-    if (cache && *cache)
-        return bs_strdup(cache);
+    const char *home = getenv("HF_HOME");
     if (home && *home)
-        return bs_printf("%s/hub", home);
+        return bs_strdup(home);
     home = getenv("HOME");
-    return bs_printf("%s/.cache/huggingface/hub", home ? home : ".");
+    return bs_printf("%s/.cache/huggingface", home ? home : ".");
+}
+
+/* The folder of a repository in the cache, in new memory. */
+static char *repository_folder(const struct bs_remote *remote)
+{
+    const char *cache = getenv("HF_HUB_CACHE"), *slash = strchr(remote->repository, '/');
+    const char *kind = remote->kind == BS_REPO_MODEL ? "models" : "datasets";
+    size_t owner = slash ? (size_t)(slash - remote->repository) : 0;
+    char *home = cache && *cache ? bs_strdup(cache) : home_folder();
+    char *folder = home ? bs_printf("%s%s/%s--%.*s%s%s", home, cache && *cache ? "" : "/hub", kind,
+                                    (int)owner, remote->repository, slash ? "--" : "",
+                                    slash ? slash + 1 : remote->repository)
+                        : NULL;
+    bs_free(home);
+    return folder;
 }
 
 /* The commit that a branch stood at when it was brought; a commit names itself. */
-static char *commit_of(const char *repository, const char *revision)
+static char *commit_of(const char *folder, const char *revision)
 {
     struct bs_error ignored;
-    char *reference = bs_printf("%s/refs/%s", repository, revision), *commit = NULL;
+    char *reference = bs_printf("%s/refs/%s", folder, revision), *commit = NULL;
     size_t size;
     if (reference && bs_file_read(reference, &commit, &size, &ignored) == BS_OK)
         commit[strcspn(commit, "\r\n")] = '\0';
@@ -32,31 +45,34 @@ static char *commit_of(const char *repository, const char *revision)
     return commit ? commit : bs_strdup(revision);
 }
 
+static char *snapshot_path(const struct bs_remote *remote)
+{
+    char *folder = repository_folder(remote), *path = NULL;
+    char *commit = folder ? commit_of(folder, remote->revision ? remote->revision : "main") : NULL;
+    if (commit)
+        path = bs_printf("%s/snapshots/%s/%s", folder, commit, remote->path);
+    bs_free(commit);
+    bs_free(folder);
+    return path;
+}
+
+static char *url_path(const struct bs_remote *remote)
+{
+    char *home = home_folder();
+    char *path = home ? bs_printf("%s/bitsweep/%s", home, remote->path) : NULL;
+    bs_free(home);
+    return path;
+}
+
 enum bs_status bs_hub_file(const struct bs_remote *remote, char **path, struct bs_error *err)
 {
-    char *cache = cache_folder(), *name = bs_strdup(remote->repository), *repository = NULL;
-    char *commit = NULL;
+    *path = remote->repository ? snapshot_path(remote) : url_path(remote);
+    if (!*path)
+        return bs_fail_memory(err);
+    if (access(*path, R_OK) == 0)
+        return BS_OK;
+    bs_fail(err, BS_EIO, "%s is not in the cache: '%s' is not there", remote->path, *path);
+    bs_free(*path);
     *path = NULL;
-    const char *slash = name ? strchr(name, '/') : NULL;
-    if (cache && name)
-        repository = bs_printf("%s/%s--%.*s%s%s", cache,
-                               remote->kind == BS_REPO_MODEL ? "models" : "datasets",
-                               (int)(slash ? (size_t)(slash - name) : strlen(name)), name,
-                               slash ? "--" : "", slash ? slash + 1 : "");
-    if (repository)
-        commit = commit_of(repository, remote->revision);
-    if (commit)
-        *path = bs_printf("%s/snapshots/%s/%s", repository, commit, remote->path);
-    enum bs_status status = *path ? BS_OK : bs_fail_memory(err);
-    if (*path && access(*path, R_OK) != 0) {
-        status = bs_fail(err, BS_EIO, "%s of %s is not in the cache %s", remote->path,
-                         remote->repository, cache);
-        bs_free(*path);
-        *path = NULL;
-    }
-    bs_free(commit);
-    bs_free(repository);
-    bs_free(name);
-    bs_free(cache);
-    return status;
+    return BS_EIO;
 }

@@ -6,12 +6,14 @@
 
 enum bs_repo_kind { BS_REPO_MODEL, BS_REPO_DATASET };
 
-/* One file of a repository. */
+/* One file that can be fetched; a row of data. */
 struct bs_remote {
     enum bs_repo_kind kind;
-    const char *repository, *revision, *path; /* "allenai/c4", "main", "en/x.json.gz" */
-    const char *url;                          /* where it is brought from; NULL = from the hub */
-    const char *sha256; /* 64 hexadecimal digits, or NULL where no source gives them */
+    const char *repository; /* "allenai/c4"; NULL: `url` is used */
+    const char *revision;   /* branch, tag or commit; NULL = main */
+    const char *path;       /* in the repository; for a url: the file name it gets */
+    const char *url;        /* of what is not on the hub; http or https */
+    const char *sha256;     /* hexadecimal, or NULL where it is not known */
 };
 
 /* The cached file's path in new memory; BS_EIO where the cache does not have it. */
