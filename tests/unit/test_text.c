@@ -416,18 +416,18 @@ static void test_table(void **state)
                 continue;
             assert_true(parts[p]->source && parts[p]->preparation && parts[p]->format.join);
             assert_true(parts[p]->format.documents != BS_DOCUMENT_JSON || parts[p]->format.field);
-            const struct bs_download *download = bs_download_find(parts[p]->fetch);
-            assert_non_null(download);
+            const struct bs_corpus_files *row = bs_corpus_files_find(parts[p]->fetch);
+            assert_non_null(row);
             bool brings = false;
-            for (int f = 0; download->files[f]; f++)
-                brings |= download->files[f] == parts[p]->file;
+            for (int f = 0; row->files[f]; f++)
+                brings |= row->files[f] == parts[p]->file;
             assert_true(brings);
         }
     }
-    for (const struct bs_download *download = bs_downloads; download->name; download++)
-        for (int f = 0; download->files[f]; f++)
-            assert_true(!download->files[f]->sha256 || strlen(download->files[f]->sha256) == 64);
-    assert_null(bs_download_find("c4"));
+    for (const struct bs_corpus_files *row = bs_corpus_files; row->name; row++)
+        for (int f = 0; row->files[f]; f++)
+            assert_true(!row->files[f]->sha256 || strlen(row->files[f]->sha256) == 64);
+    assert_null(bs_corpus_files_find("c4"));
 }
 
 int main(void)
