@@ -19,9 +19,8 @@
 #include "eval/linalg/blas.h"
 #include "eval/metrics/statistics.h"
 #include "eval/run/walk.h"
+#include "tests/support/families.h"
 #include "tests/support/folder.h"
-
-#define FAMILIES "tests/golden/families/"
 
 static const double logits_bar = 1e-4, perplexity_bar = 1e-5;
 
@@ -118,30 +117,6 @@ static double distance(const float *got, const float *want, size_t count)
     return most / (high - low);
 }
 
-static int integer(const json_t *row, const char *key)
-{
-    return (int)json_integer_value(json_object_get(row, key));
-}
-
-/* bs_windows_release. */
-static struct bs_windows read_windows(const json_t *row)
-{
-    enum { MOST = 512 };
-    struct bs_error err;
-    struct bs_windows text = {.windows = 0};
-    struct bs_evaluation_choice choice = {
-        .protocol = BS_PROTOCOL_GPTQ, .tokens = integer(row, "tokens")};
-    int32_t ids[MOST];
-    size_t i, count = json_array_size(json_object_get(row, "ids"));
-    const json_t *id;
-    assert_true(count <= MOST);
-    json_array_foreach(json_object_get(row, "ids"), i, id) ids[i] =
-        (int32_t)json_integer_value(id);
-    check(bs_windows_cut(&choice, ids, count, -1, &text, &err), &err);
-    assert_int_equal(text.windows, integer(row, "windows"));
-    return text;
-}
-
 /* False where the model in `directory` is outside a bar of its row or does not open. */
 static bool agrees(const json_t *row, const char *directory)
 {
@@ -153,7 +128,7 @@ static bool agrees(const json_t *row, const char *directory)
         printf("%-20s %s\n", name, err.message);
         return false;
     }
-    struct bs_windows text = read_windows(row);
+    struct bs_windows text = family_windows(row);
     size_t count = (size_t)text.tokens * (size_t)bs_model_architecture(model)->vocab_size;
     float *got = logits_of(model, &text), *golden_logits = read_floats(name, count);
     double logits_off = distance(got, golden_logits, count);
@@ -272,7 +247,7 @@ static void compare(bool is_right(const json_t *row))
     const json_t *row;
     size_t i;
     int compared = 0, outside = 0;
-    json_array_foreach(json_object_get(golden, "families"), i, row)
+    json_array_foreach(golden, i, row)
     {
         if (only && strcmp(only, json_string_value(json_object_get(row, "name"))))
             continue;
@@ -370,7 +345,7 @@ static int open_golden(void **state)
 {
     bs_blas_init();
     folder_setup(state);
-    golden = json_load_file(FAMILIES "families.json", 0, NULL);
+    golden = families_load();
     return golden ? 0 : -1;
 }
 

@@ -15,6 +15,7 @@
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
 #include "tests/support/folder.h"
+#include "tests/support/passengers.h"
 #include "tests/support/recipes.h"
 #include "tests/support/tiny_model.h"
 
@@ -105,29 +106,6 @@ static size_t tokens_of(int text)
     return (size_t)texts[text].windows * (size_t)(texts[text].tokens - 1);
 }
 
-/* Every figure but the seconds. */
-static void assert_same(const struct bs_passenger *a, const struct bs_passenger *b)
-{
-    assert_int_equal(a->status, b->status);
-    assert_int_equal(a->num_layers, b->num_layers);
-    for (int l = 0; l < a->num_layers; l++) {
-        struct bs_layer_row x = a->layers[l], y = b->layers[l];
-        x.seconds = y.seconds = 0;
-        assert_memory_equal(&x, &y, sizeof x);
-    }
-    assert_memory_equal(&a->weight_mse, &b->weight_mse, sizeof a->weight_mse);
-    assert_memory_equal(&a->sqnr_db, &b->sqnr_db, sizeof a->sqnr_db);
-    assert_memory_equal(&a->cosine, &b->cosine, sizeof a->cosine);
-    assert_memory_equal(&a->relative_output_error, &b->relative_output_error,
-                        sizeof a->relative_output_error);
-    assert_true(a->linear_bits == b->linear_bits && a->linear_weights == b->linear_weights);
-    for (int t = 0; t < TEXTS; t++) {
-        assert_memory_equal(a->figures[t].nll, b->figures[t].nll, tokens_of(t) * sizeof(float));
-        assert_memory_equal(a->figures[t].kld, b->figures[t].kld, tokens_of(t) * sizeof(float));
-        assert_memory_equal(a->figures[t].same_top, b->figures[t].same_top, tokens_of(t));
-    }
-}
-
 static void threads_do_not_change_a_byte(void **state)
 {
     (void)state;
@@ -140,7 +118,7 @@ static void threads_do_not_change_a_byte(void **state)
         run(ride);
         for (int i = 0; i < ride->count; i++) {
             assert_int_equal(ride->passengers[i].status, BS_OK);
-            assert_same(&first.passengers[i], &ride->passengers[i]);
+            assert_same_passenger(&first.passengers[i], &ride->passengers[i], texts, TEXTS);
         }
         if (t)
             ride_release(ride);
@@ -158,7 +136,7 @@ static void who_else_rides_does_not_matter(void **state)
     for (int i = 0; i < together.count; i++) {
         ride_init(&alone, (chains){{all_riders[i][0], all_riders[i][1]}, {NULL, NULL}});
         run(&alone);
-        assert_same(&together.passengers[i], &alone.passengers[0]);
+        assert_same_passenger(&together.passengers[i], &alone.passengers[0], texts, TEXTS);
         ride_release(&alone);
     }
     ride_release(&together);
@@ -312,8 +290,8 @@ static void a_passenger_that_fails_leaves_the_others_alone(void **state)
                                  {NULL, NULL}});
     run(&with);
     run(&without);
-    assert_same(&with.passengers[0], &without.passengers[0]);
-    assert_same(&with.passengers[2], &without.passengers[1]);
+    assert_same_passenger(&with.passengers[0], &without.passengers[0], texts, TEXTS);
+    assert_same_passenger(&with.passengers[2], &without.passengers[1], texts, TEXTS);
     assert_int_equal(with.passengers[1].status, BS_ECONFIG);
     assert_non_null(strstr(with.passengers[1].message, "block 0: outliers: channels is 300"));
     assert_int_equal(with.passengers[1].num_layers, 0);
@@ -344,12 +322,12 @@ static void values_that_are_not_finite_stop_their_passenger_only(void **state)
     assert_int_equal(bs_walk_run(&walk, with.passengers, with.count, &err), BS_OK);
     assert_int_equal(bs_walk_run(&walk, without.passengers, without.count, &err), BS_OK);
     assert_int_equal(with.passengers[0].status, BS_OK);
-    assert_same(&with.passengers[0], &without.passengers[0]);
+    assert_same_passenger(&with.passengers[0], &without.passengers[0], texts, TEXTS);
     assert_int_equal(with.passengers[1].status, BS_ENUMERIC);
     assert_non_null(strstr(with.passengers[1].message, "block 1: evaluation text 1: "));
     assert_non_null(strstr(with.passengers[1].message, "not finite"));
     assert_int_equal(with.passengers[2].status, BS_OK);
-    assert_same(&with.passengers[2], &without.passengers[1]);
+    assert_same_passenger(&with.passengers[2], &without.passengers[1], texts, TEXTS);
     ride_release(&with);
     ride_release(&without);
     bs_model_free(broken);

@@ -1,0 +1,552 @@
+/* What quantization must do with every model family, on each tiny model of tests/golden/families:
+ * factors fold into whatever stands before a set and leave the function as it is, every algorithm
+ * and every kind of activation goes through, and a tensor that holds q, k and v is quantized as the
+ * one that it is. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/vector.h"
+#include "eval/run/trial.h"
+#include "eval/run/walk.h"
+#include "tests/support/close.h"
+#include "tests/support/families.h"
+#include "tests/support/passengers.h"
+#include "tests/support/random_block.h"
+#include "tests/support/recipes.h"
+
+enum { WIDEST = 64, MOST_RIDERS = 48 };
+
+static json_t *rows;
+
+/* One model with the inputs of the block at hand. */
+struct subject {
+    const char *name;
+    struct bs_model *model;
+    const struct bs_architecture *a;
+    struct bs_windows text;
+    struct bs_rope *rope;
+    struct bs_scratch *scratch;
+    struct bs_stream inputs;
+    struct bs_block block;
+};
+
+static void check(const struct subject *s, enum bs_status status, const struct bs_error *err)
+{
+    if (status)
+        fail_msg("%s: %s", s->name, err->message);
+}
+
+static void subject_open(struct subject *s, const json_t *row)
+{
+    struct bs_error err;
+    *s = (struct subject){.name = json_string_value(json_object_get(row, "name")),
+                          .model = family_open(row),
+                          .text = family_windows(row)};
+    s->a = bs_model_architecture(s->model);
+    s->rope = bs_rope_create(s->a, s->text.tokens);
+    s->scratch = bs_scratch_create(bs_threads(), 2 * bs_block_scratch_floats(s->a, s->text.tokens));
+    assert_true(s->rope && s->scratch);
+    check(s, bs_stream_init(&s->inputs, s->text.windows, s->text.tokens, s->a->hidden_size, &err),
+          &err);
+    check(s,
+          bs_model_embed(s->model, s->text.ids, s->text.windows, s->text.tokens, s->inputs.data,
+                         &err),
+          &err);
+}
+
+static void subject_close(struct subject *s)
+{
+    bs_block_release(&s->block);
+    bs_stream_release(&s->inputs);
+    bs_scratch_free(s->scratch, bs_threads());
+    bs_rope_free(s->rope);
+    bs_windows_release(&s->text);
+    bs_model_free(s->model);
+}
+
+static void load(struct subject *s, int index)
+{
+    struct bs_error err;
+    bs_block_release(&s->block);
+    check(s, bs_block_load(s->model, index, &s->block, &err), &err);
+}
+
+/* Moves the inputs behind the block that is loaded. */
+static void push(struct subject *s)
+{
+    struct bs_error err;
+    check(s, bs_stream_push(&s->block, s->rope, &s->inputs, s->scratch, &err), &err);
+}
+
+/* What the block makes of the inputs; bs_stream_release. */
+static struct bs_stream outputs_of(const struct subject *s, const struct bs_block *block)
+{
+    struct bs_error err;
+    struct bs_stream out;
+    const struct bs_stream *in = &s->inputs;
+    check(s, bs_stream_init(&out, in->windows, in->tokens, in->width, &err), &err);
+    memcpy(out.data, in->data, (size_t)(in->windows * in->tokens * in->width) * sizeof(float));
+    check(s, bs_stream_push(block, s->rope, &out, s->scratch, &err), &err);
+    return out;
+}
+
+/* Calls `test` for every block of every model, its inputs those of the unquantized model. */
+static void for_every_block(void test(struct subject *s, void *context), void *context)
+{
+    const json_t *row;
+    size_t i;
+    assert_true(json_array_size(rows) > 0);
+    json_array_foreach(rows, i, row)
+    {
+        struct subject s;
+        subject_open(&s, row);
+        for (int b = 0; b < s.a->num_layers; b++) {
+            load(&s, b);
+            test(&s, context);
+            push(&s);
+        }
+        subject_close(&s);
+    }
+}
+
+/* --- folding --- */
+
+/* How many sets had each thing before them. */
+struct seen {
+    int before[BS_BEFORE_ACTIVATION + 1];
+    int norm_biases, linear_biases;
+};
+
+/* True where a factor of the set has a place to go, the row of a linear for each column here. */
+static bool can_fold(const struct bs_architecture *a, const struct bs_set *set)
+{
+    if (set->before == BS_BEFORE_LINEAR)
+        return bs_out_features(a, set->previous) == bs_in_features(a, set->linears[0]);
+    return set->before != BS_BEFORE_NOTHING;
+}
+
+/* Folds powers of two: with these every product is the same bits. */
+static void fold(const struct subject *s, struct bs_block *block, int set, uint64_t *seed)
+{
+    struct bs_error err;
+    float scale[WIDEST];
+    int in = bs_in_features(s->a, s->a->sets[set].linears[0]);
+    assert_in_range(in, 1, WIDEST);
+    for (int j = 0; j < in; j++)
+        scale[j] = ldexpf(1, (int)(16 * random_unit(seed)) - 8);
+    check(s, bs_block_fold(block, set, scale, &err), &err);
+}
+
+static void assert_same_function(const struct subject *s, const struct bs_block *folded)
+{
+    struct bs_stream want = outputs_of(s, &s->block), got = outputs_of(s, folded);
+    size_t size = (size_t)(want.windows * want.tokens * want.width) * sizeof(float);
+    if (memcmp(want.data, got.data, size))
+        fail_msg("%s, block %d: not the same function", s->name, s->block.index);
+    bs_stream_release(&want);
+    bs_stream_release(&got);
+}
+
+/* got[i] * scale[i] is what was there, to the bit; either both or neither are. */
+static void assert_divided(const float *got, const float *original, const float *scale, int count)
+{
+    assert_true(!got == !original);
+    for (int i = 0; got && i < count; i++)
+        assert_true(got[i] * scale[i] == original[i]);
+}
+
+/* weight[i][j] stands for W[i][j] * in_scale[j] / out_scale[i]. */
+static void assert_weights_accounted(const struct bs_linear *got, const struct bs_linear *original)
+{
+    for (int i = 0; i < got->out_features; i++)
+        for (int j = 0; j < got->in_features; j++) {
+            int at = i * got->in_features + j;
+            assert_true(got->weight[at] * got->out_scale[i] / got->in_scale[j] ==
+                        original->weight[at]);
+        }
+    assert_divided(got->bias, original->bias, got->out_scale, got->out_features);
+}
+
+/* What stands before the set was divided by what its columns were multiplied by. */
+static void assert_before_accounted(const struct subject *s, const struct bs_block *folded,
+                                    const struct bs_set *set, struct seen *seen)
+{
+    const struct bs_linear *first = &folded->linears[set->linears[0]];
+    const struct bs_linear *previous = &folded->linears[set->previous];
+    const struct bs_norm *norm = &folded->norms[set->norm], *norm_was = &s->block.norms[set->norm];
+    int in = first->in_features;
+    size_t size = (size_t)in * sizeof(float);
+    for (int k = 1; k < set->num_linears; k++)
+        assert_memory_equal(folded->linears[set->linears[k]].in_scale, first->in_scale, size);
+    if (set->before == BS_BEFORE_NORM) {
+        assert_int_equal(norm->width, in);
+        assert_divided(norm->weight, norm_was->weight, first->in_scale, in);
+        assert_divided(norm->bias, norm_was->bias, first->in_scale, in);
+        seen->norm_biases += norm->bias != NULL;
+    } else if (set->before == BS_BEFORE_LINEAR) {
+        assert_memory_equal(previous->out_scale, first->in_scale, size);
+        seen->linear_biases += previous->bias != NULL;
+    } else {
+        assert_non_null(folded->hidden_scale);
+        assert_memory_equal(folded->hidden_scale, first->in_scale, size);
+    }
+    seen->before[set->before]++;
+}
+
+static void assert_folds(struct subject *s, void *context)
+{
+    struct bs_error err;
+    struct seen *seen = context;
+    struct bs_block folded = {.architecture = NULL}, alone = {.architecture = NULL};
+    uint64_t seed = 7;
+    int folds = 0;
+    check(s, bs_block_copy(&folded, &s->block, &err), &err);
+    for (int set = 0; set < s->a->num_sets; set++) {
+        seen->before[BS_BEFORE_NOTHING] += s->a->sets[set].before == BS_BEFORE_NOTHING;
+        if (!can_fold(s->a, &s->a->sets[set]))
+            continue;
+        check(s, bs_block_copy(&alone, &s->block, &err), &err);
+        fold(s, &alone, set, &seed);
+        assert_same_function(s, &alone);
+        assert_before_accounted(s, &alone, &s->a->sets[set], seen);
+        fold(s, &folded, set, &seed);
+        folds++;
+    }
+    assert_true(folds > 0);
+    assert_same_function(s, &folded);
+    assert_false(same_block(&folded, &s->block));
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (folded.linears[r].weight)
+            assert_weights_accounted(&folded.linears[r], &s->block.linears[r]);
+    bs_block_release(&folded);
+    bs_block_release(&alone);
+}
+
+static void folding_keeps_the_function_of_every_family(void **state)
+{
+    (void)state;
+    struct seen seen = {.norm_biases = 0};
+    for_every_block(assert_folds, &seen);
+    for (int before = BS_BEFORE_NOTHING; before <= BS_BEFORE_ACTIVATION; before++)
+        assert_true(seen.before[before] > 0);
+    assert_true(seen.norm_biases > 0 && seen.norm_biases < seen.before[BS_BEFORE_NORM]);
+    assert_true(seen.linear_biases > 0 && seen.linear_biases < seen.before[BS_BEFORE_LINEAR]);
+}
+
+/* --- every algorithm --- */
+
+struct ride {
+    int count;
+    struct bs_recipe recipes[MOST_RIDERS];
+    double bar[MOST_RIDERS]; /* of the mean KL divergence, in nats */
+    struct bs_passenger passengers[MOST_RIDERS];
+};
+
+/* Widths end within a group of 8. */
+static const char *const groups[] = {"channel", "8"};
+
+static void add(struct ride *ride, const char *chain, const char *settings, double bar)
+{
+    assert_in_range(ride->count, 0, MOST_RIDERS - 1);
+    struct bs_recipe *recipe = &ride->recipes[ride->count];
+    recipe_build(recipe, chain, settings);
+    ride->passengers[ride->count] = (struct bs_passenger){.recipe = recipe, .wanted = {true}};
+    ride->bar[ride->count++] = bar;
+}
+
+/* Without a bar: 3 and 4 bits, where any figure may come out of so small a model. */
+static void add_all(struct ride *ride)
+{
+    static const char *const near[] = {"rtn", "gptq", "awq", "smoothquant"};
+    static const char *const granularities[] = {"token", "tensor", "tensor_static"};
+    char settings[128];
+    *ride = (struct ride){.count = 0};
+    for (int i = 0; bs_algorithms[i]; i++)
+        for (int g = 0; g < 2; g++)
+            for (int bits = 3; bits <= 4; bits++) {
+                snprintf(settings, sizeof settings, "bits=%d group_size=%s", bits, groups[g]);
+                add(ride, bs_algorithms[i]->name, settings, (double)INFINITY);
+            }
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++)
+        add(ride, near[i], "bits=8", 0.02);
+    for (int g = 0; g < 3; g++)
+        for (int bmm = 0; bmm < 2; bmm++) {
+            snprintf(settings, sizeof settings,
+                     "bits=8 group_size=%s a.bits=8 a.granularity=%s a.bmm_input=%s",
+                     bmm ? "tensor" : "channel", granularities[g], bmm ? "true" : "false");
+            add(ride, bmm ? "smoothquant" : "smoothquant gptq", settings, 0.1);
+        }
+}
+
+static void run(const struct subject *s, struct ride *ride)
+{
+    struct bs_error err;
+    struct bs_walk walk = {.model = s->model,
+                           .calibration = &s->text,
+                           .num_texts = 1,
+                           .texts = &s->text,
+                           .layer_error_windows = 1};
+    check(s, bs_walk_run(&walk, ride->passengers, ride->count, &err), &err);
+}
+
+static double mean_kld(const struct bs_passenger *passenger, const struct bs_windows *text)
+{
+    size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)passenger->figures[0].kld[i];
+    return sum / (double)count;
+}
+
+/* Finite figures of every linear, and the model as near the unquantized one as it should be. */
+static void assert_sound(const struct subject *s, const struct ride *ride, int i)
+{
+    char label[128];
+    const struct bs_passenger *passenger = &ride->passengers[i];
+    bs_recipe_label(passenger->recipe, label, sizeof label);
+    if (passenger->status)
+        fail_msg("%s, %s: %s", s->name, label, passenger->message);
+    assert_int_equal(passenger->num_layers, s->a->num_layers * bs_num_linears(s->a));
+    for (int l = 0; l < passenger->num_layers; l++) {
+        const struct bs_layer_row *row = &passenger->layers[l];
+        if (!(row->weight_mse > 0 && isfinite(row->weight_mse) &&
+              isfinite(row->relative_output_error) && row->cosine > 0.5))
+            fail_msg("%s, %s: block %d, %s", s->name, label, row->block, row->name);
+    }
+    double kld = mean_kld(passenger, &s->text);
+    if (!(kld > 0 && kld < ride->bar[i]))
+        fail_msg("%s, %s: mean KL divergence %g", s->name, label, kld);
+}
+
+static void ride_release(struct ride *ride)
+{
+    for (int i = 0; i < ride->count; i++) {
+        bs_passenger_release(&ride->passengers[i]);
+        bs_recipe_release(&ride->recipes[i]);
+    }
+}
+
+static void every_algorithm_takes_every_family_at_any_thread_count(void **state)
+{
+    (void)state;
+    static struct ride one, three;
+    const json_t *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+    {
+        struct subject s;
+        subject_open(&s, row);
+        add_all(&one);
+        add_all(&three);
+        bs_set_threads(1);
+        run(&s, &one);
+        bs_set_threads(3);
+        run(&s, &three);
+        bs_set_threads(0);
+        for (int k = 0; k < one.count; k++) {
+            assert_sound(&s, &one, k);
+            assert_same_passenger(&one.passengers[k], &three.passengers[k], &s.text, 1);
+        }
+        ride_release(&one);
+        ride_release(&three);
+        subject_close(&s);
+    }
+}
+
+/* --- q, k and v in one tensor --- */
+
+static void quantize(const struct subject *s, const struct bs_recipe *recipe,
+                     struct bs_block *block)
+{
+    struct bs_error err;
+    struct bs_inputs inputs = {
+        .rope = s->rope, .unquantized = &s->inputs, .quantized = &s->inputs, .scratch = s->scratch};
+    check(s, bs_block_copy(block, &s->block, &err), &err);
+    check(s, bs_trial_quantize_block(recipe, block, &inputs, &err), &err);
+}
+
+static bool same_params(struct bs_params a, struct bs_params b)
+{
+    return a.scale == b.scale && a.zero_point == b.zero_point;
+}
+
+/* The grid over the rows of the roles first to last. */
+static struct bs_params grid_over(const struct subject *s, const struct bs_format *format,
+                                  enum bs_role first, enum bs_role last)
+{
+    float low = INFINITY, high = -INFINITY;
+    for (int r = (int)first; r <= (int)last; r++) {
+        const struct bs_linear *l = &s->block.linears[r];
+        float least, most;
+        bs_min_max(l->weight, (size_t)l->out_features * (size_t)l->in_features, &least, &most);
+        low = fminf(low, least);
+        high = fmaxf(high, most);
+    }
+    return bs_format_fit_range(format, low, high);
+}
+
+static void assert_tensor_grids(struct subject *s, void *context)
+{
+    int *fused_blocks = context;
+    struct bs_block block = {.architecture = NULL};
+    bool fused = s->a->family->fused_qkv != NULL;
+    for (int k = 0; k < 2; k++) {
+        struct bs_recipe recipe;
+        recipe_build(&recipe, k ? "gptq" : "rtn", "bits=4 group_size=tensor");
+        quantize(s, &recipe, &block);
+        for (int r = 0; r < BS_NUM_ROLES; r++) {
+            if (!block.linears[r].weight)
+                continue;
+            bool part = fused && r <= (int)BS_V;
+            struct bs_params want = grid_over(s, &recipe.weights, part ? BS_Q : (enum bs_role)r,
+                                              part ? BS_V : (enum bs_role)r);
+            if (!same_params(bs_codes_params(&block.linears[r].codes, 0, 0), want))
+                fail_msg("%s, block %d: the grid of %s", s->name, s->block.index,
+                         block.linears[r].name);
+        }
+        bs_recipe_release(&recipe);
+    }
+    bs_block_release(&block);
+    *fused_blocks += fused;
+}
+
+static void a_fused_tensor_has_one_grid(void **state)
+{
+    (void)state;
+    int fused_blocks = 0;
+    for_every_block(assert_tensor_grids, &fused_blocks);
+    assert_true(fused_blocks > 0);
+}
+
+/* What a forward pass shows: the range of the outputs of q, k and v, and of the first token the
+ * output of v and what o_proj reads. */
+struct shown {
+    int o_set, heads_width;
+    float low[3], high[3];
+    float v[WIDEST], heads[WIDEST];
+};
+
+static void show_set(void *context, int set, const float *x, int tokens)
+{
+    struct shown *shown = context;
+    (void)tokens;
+    if (set == shown->o_set)
+        memcpy(shown->heads, x, (size_t)shown->heads_width * sizeof *x);
+}
+
+static void show_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
+                     int stride)
+{
+    struct shown *shown = context;
+    for (int t = 0; t < tokens; t++) {
+        float low, high;
+        bs_min_max(x + (size_t)t * (size_t)stride, (size_t)features, &low, &high);
+        shown->low[role] = fminf(shown->low[role], low);
+        shown->high[role] = fmaxf(shown->high[role], high);
+    }
+    if (role == BS_V)
+        memcpy(shown->v, x, (size_t)features * sizeof *x);
+}
+
+/* The block over these windows of the inputs, this many tokens of each. */
+static struct shown look(const struct subject *s, const struct bs_block *block, int windows,
+                         int tokens)
+{
+    struct shown shown = {.heads_width = s->a->num_heads * s->a->head_dim};
+    while (s->a->sets[shown.o_set].linears[0] != BS_O)
+        shown.o_set++;
+    assert_in_range(shown.heads_width, 1, WIDEST);
+    for (int i = 0; i < 3; i++) {
+        shown.low[i] = INFINITY;
+        shown.high[i] = -INFINITY;
+    }
+    struct bs_observer observer = {&shown, show_set, show_qkv};
+    size_t width = (size_t)s->a->hidden_size;
+    float *y = bs_alloc((size_t)tokens * width, sizeof *y);
+    assert_non_null(y);
+    for (int w = 0; w < windows; w++)
+        bs_block_forward(block, s->rope, bs_stream_window(&s->inputs, w), y, tokens, &observer,
+                         s->scratch);
+    bs_free(y);
+    return shown;
+}
+
+/* One token attends to itself alone, so o_proj reads the output of v as it was quantized: by the
+ * range of v, or of q, k and v where these are the output of one linear. */
+static void assert_outputs_quantized(struct subject *s, const char *granularity)
+{
+    char settings[128];
+    struct bs_recipe recipe;
+    struct bs_block block = {.architecture = NULL};
+    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.bmm_input=true a.granularity=%s",
+             granularity);
+    recipe_build(&recipe, "rtn", settings);
+    quantize(s, &recipe, &block);
+    struct shown one = look(s, &block, 1, 1);
+    bool fixed = recipe.activations.granularity == BS_ACT_TENSOR_STATIC;
+    struct shown ranges = fixed ? look(s, &s->block, s->text.windows, s->text.tokens) : one;
+    struct bs_format format = bs_activations_format(&recipe.activations);
+    float low = ranges.low[BS_V], high = ranges.high[BS_V];
+    for (int i = 0; s->a->family->fused_qkv && i < 3; i++) {
+        low = fminf(low, ranges.low[i]);
+        high = fmaxf(high, ranges.high[i]);
+    }
+    int d = s->a->head_dim, shared = s->a->num_heads / s->a->num_kv_heads;
+    bs_format_round(&format, bs_format_fit_range(&format, low, high), one.v,
+                    (size_t)(s->a->num_kv_heads * d));
+    for (int j = 0; j < one.heads_width; j++)
+        if (one.heads[j] != one.v[j / d / shared * d + j % d])
+            fail_msg("%s, block %d, %s: channel %d of v", s->name, s->block.index, granularity, j);
+    bs_block_release(&block);
+    bs_recipe_release(&recipe);
+}
+
+static void assert_all_granularities(struct subject *s, void *context)
+{
+    (void)context;
+    assert_outputs_quantized(s, "token");
+    assert_outputs_quantized(s, "tensor");
+    assert_outputs_quantized(s, "tensor_static");
+}
+
+static void a_fused_output_is_quantized_as_one(void **state)
+{
+    (void)state;
+    for_every_block(assert_all_granularities, NULL);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    bs_blas_init();
+    bs_set_threads(0);
+    rows = families_load();
+    return rows ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(rows);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folding_keeps_the_function_of_every_family),
+        cmocka_unit_test(every_algorithm_takes_every_family_at_any_thread_count),
+        cmocka_unit_test(a_fused_tensor_has_one_grid),
+        cmocka_unit_test(a_fused_output_is_quantized_as_one),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
