@@ -9,6 +9,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
 #include "eval/config/describe.h"
+#include "eval/data/token_list.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/sweep.h"
 #include "eval/store/chart.h"
@@ -23,7 +24,7 @@ struct arguments {
     const char *output, *format, *plots;
     double memory; /* bytes */
     int threads;
-    bool quiet, markdown;
+    bool quiet, markdown, ids, no_special;
 };
 
 struct command {
@@ -47,6 +48,8 @@ static const struct flag {
     {"plots", "FOLDER", 'p', "where the chart templates are; beside the program's build folder"},
     {"markdown", NULL, 'd', "print Markdown"},
     {"quiet", NULL, 'q', "no progress"},
+    {"ids", NULL, 'i', "print the ids alone, on one line"},
+    {"no-special", NULL, 's', "without the special tokens around the text"},
     {"help", NULL, 'h', "print this help"},
 };
 enum { NUM_FLAGS = sizeof flags / sizeof *flags };
@@ -338,6 +341,17 @@ static int command_describe(const struct arguments *args)
                                                                             : EXIT_DONE;
 }
 
+/* The ids of a file's text, or of standard input's. */
+static int command_tokenize(const struct arguments *args)
+{
+    struct bs_error err;
+    const char *path = args->num_operands == 2 ? args->operands[1] : "/dev/stdin";
+    enum bs_token_style style = args->ids ? BS_TOKENS_IDS : BS_TOKENS_PIECES;
+    return bs_tokens_print(args->operands[0], path, !args->no_special, style, stdout, &err)
+               ? fail(&err)
+               : EXIT_DONE;
+}
+
 static const struct command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
      "omtpqh", command_run},
@@ -347,6 +361,8 @@ static const struct command commands[] = {
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
      command_diff},
+    {"tokenize", "MODEL [FILE]", "print the token ids of a text, from a file or standard input", 1,
+     2, "ish", command_tokenize},
     {"describe", "[NAME]", "explain algorithms, formats and config sections", 0, 1, "dh",
      command_describe},
 };
@@ -436,6 +452,12 @@ static int take_flag(const struct command *command, char letter, const char *val
                    : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
     case 'd':
         args->markdown = true;
+        return EXIT_DONE;
+    case 'i':
+        args->ids = true;
+        return EXIT_DONE;
+    case 's':
+        args->no_special = true;
         return EXIT_DONE;
     default:
         args->quiet = true;

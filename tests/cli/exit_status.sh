@@ -4,7 +4,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
 
-commands="run plan table plot diff describe"
+commands="run plan table plot diff tokenize describe"
 make_model model
 make_texts
 config_one one.yaml
