@@ -9,7 +9,10 @@
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
 #include "eval/config/describe.h"
+#include "eval/data/corpus.h"
+#include "eval/data/token_list.h"
 #include "eval/hub/fetch.h"
+#include "eval/hub/hub.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/fetch_progress.h"
 #include "eval/run/sweep.h"
@@ -26,7 +29,7 @@ struct arguments {
     const char *output, *format, *plots, *revision;
     double memory; /* bytes */
     int threads;
-    bool quiet, markdown;
+    bool quiet, markdown, ids, no_special;
 };
 
 struct command {
@@ -51,6 +54,8 @@ static const struct flag {
     {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
     {"markdown", NULL, 'd', "print Markdown"},
     {"quiet", NULL, 'q', "no progress"},
+    {"ids", NULL, 'i', "print the ids alone, on one line"},
+    {"no-special", NULL, 's', "without the special tokens around the text"},
     {"help", NULL, 'h', "print this help"},
 };
 enum { NUM_FLAGS = sizeof flags / sizeof *flags };
@@ -351,27 +356,54 @@ static void print_outcome(const char *name, const struct bs_fetch_outcome *outco
         printf("%s: up to date: %s\n", name, outcome->path);
 }
 
+/* A model, or one of the files of a known text. */
+static int fetch_one(const struct arguments *args, const char *name,
+                     const struct bs_remote *remote)
+{
+    struct bs_error err;
+    struct bs_fetch_outcome outcome;
+    struct bs_fetch_display display;
+    const struct bs_fetch_watch watch = {bs_fetch_display_progress, bs_fetch_display_notice,
+                                         &display};
+    bs_fetch_display_start(&display, args->quiet);
+    enum bs_status status = remote
+                                ? bs_fetch_remote(remote, &watch, &outcome, &err)
+                                : bs_fetch_model(name, args->revision, &watch, &outcome, &err);
+    bs_fetch_display_end(&display);
+    if (!status)
+        print_outcome(name, &outcome);
+    bs_fetch_outcome_release(&outcome);
+    return status ? fail(&err) : EXIT_DONE;
+}
+
 /* Every name is tried, whatever became of those before it. */
 static int command_fetch(const struct arguments *args)
 {
     int code = EXIT_DONE;
     for (int i = 0; i < args->num_operands; i++) {
-        struct bs_error err;
-        struct bs_fetch_outcome outcome;
-        struct bs_fetch_display display;
-        const struct bs_fetch_watch watch = {bs_fetch_display_progress, bs_fetch_display_notice,
-                                             &display};
-        bs_fetch_display_start(&display, args->quiet);
-        enum bs_status status =
-            bs_fetch_model(args->operands[i], args->revision, &watch, &outcome, &err);
-        bs_fetch_display_end(&display);
-        if (status)
-            code = fail(&err);
-        else
-            print_outcome(args->operands[i], &outcome);
-        bs_fetch_outcome_release(&outcome);
+        const char *name = args->operands[i];
+        const struct bs_corpus_files *text = bs_corpus_files_find(name);
+        if (!text && fetch_one(args, name, NULL))
+            code = EXIT_INPUT;
+        for (int f = 0; text && text->files[f]; f++)
+            if (fetch_one(args, name, text->files[f]))
+                code = EXIT_INPUT;
     }
     return code;
+}
+
+/* The ids of a file's text, or of standard input's. */
+static int command_tokenize(const struct arguments *args)
+{
+    struct bs_error err;
+    const char *path = args->num_operands == 2 ? args->operands[1] : "/dev/stdin";
+    enum bs_token_style style = args->ids ? BS_TOKENS_IDS : BS_TOKENS_PIECES;
+    char *directory = NULL;
+    enum bs_status status = bs_hub_model(args->operands[0], &directory, &err);
+    if (!status)
+        status = bs_tokens_print(directory, path, !args->no_special, style, stdout, &err);
+    bs_free(directory);
+    return status ? fail(&err) : EXIT_DONE;
 }
 
 static const struct command commands[] = {
@@ -383,8 +415,10 @@ static const struct command commands[] = {
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
      command_diff},
-    {"fetch", "NAME...", "bring models of the hub into the Hugging Face cache", 1, MOST_OPERANDS,
+    {"fetch", "NAME...", "bring models and known texts into the Hugging Face cache", 1, MOST_OPERANDS,
      "rqh", command_fetch},
+    {"tokenize", "MODEL [FILE]", "print the token ids of a text, from a file or standard input", 1,
+     2, "ish", command_tokenize},
     {"describe", "[NAME]", "explain algorithms, formats and config sections", 0, 1, "dh",
      command_describe},
 };
@@ -477,6 +511,12 @@ static int take_flag(const struct command *command, char letter, const char *val
                    : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
     case 'd':
         args->markdown = true;
+        return EXIT_DONE;
+    case 'i':
+        args->ids = true;
+        return EXIT_DONE;
+    case 's':
+        args->no_special = true;
         return EXIT_DONE;
     default:
         args->quiet = true;

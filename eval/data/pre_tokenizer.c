@@ -20,8 +20,17 @@ static const char gpt2_pattern[] =
 static const char whitespace_pattern[] =
     "[" BS_WORD_CLASS "]+|[^" BS_WORD_CLASS BS_WHITE_SPACE_CLASS "]+";
 
-/* ASCII punctuation with the symbols, and the categories P. */
-static const char punctuation_pattern[] = "[!-/:-@\\[-`{-~\\p{P}]";
+/* ASCII punctuation with the symbols, and the categories P as they were in Unicode 8: the tokenizers
+ * library has its tables from there. Found by asking it for every character. */
+static const char punctuation_pattern[] =
+    "(?!["
+    "\\x{61d}\\x{9fd}\\x{a76}\\x{c77}\\x{c84}\\x{2e43}-\\x{2e4f}\\x{2e52}-\\x{2e5d}"
+    "\\x{10ead}\\x{10f55}-\\x{10f59}\\x{10f86}-\\x{10f89}\\x{1144b}-\\x{1144f}"
+    "\\x{1145a}-\\x{1145b}\\x{1145d}\\x{11660}-\\x{1166c}\\x{116b9}\\x{1183b}"
+    "\\x{11944}-\\x{11946}\\x{119e2}\\x{11a3f}-\\x{11a46}\\x{11a9a}-\\x{11a9c}"
+    "\\x{11a9e}-\\x{11aa2}\\x{11c41}-\\x{11c45}\\x{11c70}-\\x{11c71}\\x{11ef7}-\\x{11ef8}"
+    "\\x{11fff}\\x{12ff1}-\\x{12ff2}"
+    "])[!-/:-@\\[-`{-~\\p{P}\\x{166d}\\x{111c9}]";
 
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
 static const char *const behaviors[] = {"Removed",        "Isolated",   "MergedWithPrevious",

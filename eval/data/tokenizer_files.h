@@ -7,7 +7,7 @@
 #include "eval/base/error.h"
 
 /* Reads the tokenizer of `directory` as one object of tokenizer.json's form, freed with json_decref;
- * *place names the file for messages, freed with bs_free (both also there after an error, or NULL).
+ * *place names the file for messages, freed with bs_free (also after an error).
  *
  * The object is tokenizer.json, or else what transformers makes from vocab.json and merges.txt.
  * Where there is a tokenizer_config.json it is changed as transformers 4.57 changes it after

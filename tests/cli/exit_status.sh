@@ -4,7 +4,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
 
-commands="run plan table plot diff fetch describe"
+commands="run plan table plot diff fetch tokenize describe"
 make_model model
 make_texts
 config_one one.yaml

@@ -1,0 +1,84 @@
+#include "eval/data/token_list.h"
+
+#include "eval/base/mem.h"
+#include "eval/data/buffer.h"
+#include "eval/data/tokenizer.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Reads to the end; a pipe has no size to ask for. */
+static enum bs_status read_all(const char *path, struct bs_buffer *text, struct bs_error *err)
+{
+    enum { CHUNK = 1 << 16 };
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return bs_fail(err, BS_EIO, "cannot open '%s': %s", path, strerror(errno));
+    enum bs_status status = BS_OK;
+    size_t got = 1;
+    while (got > 0 && !status) {
+        status = bs_buffer_reserve(text, CHUNK, err);
+        got = status ? 0 : fread(text->text + text->size, 1, CHUNK, file);
+        text->size += got;
+    }
+    if (!status && ferror(file))
+        status = bs_fail(err, BS_EIO, "cannot read '%s': %s", path, strerror(errno));
+    fclose(file);
+    return status;
+}
+
+/* A spelling as JSON would quote it, so that each stays on its line. */
+static void print_piece(const char *piece, size_t size, FILE *out)
+{
+    fputc('"', out);
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)piece[i];
+        if (byte == '"' || byte == '\\')
+            fprintf(out, "\\%c", byte);
+        else if (byte == '\n')
+            fputs("\\n", out);
+        else if (byte < 0x20 || byte == 0x7f)
+            fprintf(out, "\\u%04x", byte);
+        else
+            fputc(byte, out);
+    }
+    fputs("\"\n", out);
+}
+
+static void print_tokens(const struct bs_tokenizer *tokenizer, const int32_t *ids, size_t count,
+                         enum bs_token_style style, FILE *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t size = 0;
+        if (style == BS_TOKENS_IDS) {
+            fprintf(out, "%s%d", i ? " " : "", (int)ids[i]);
+            continue;
+        }
+        const char *piece = bs_tokenizer_piece(tokenizer, ids[i], &size);
+        fprintf(out, "%6d ", (int)ids[i]);
+        print_piece(piece ? piece : "", size, out);
+    }
+    if (style == BS_TOKENS_IDS)
+        fputc('\n', out);
+}
+
+enum bs_status bs_tokens_print(const char *directory, const char *path, bool add_special_tokens,
+                               enum bs_token_style style, FILE *out, struct bs_error *err)
+{
+    struct bs_tokenizer *tokenizer;
+    struct bs_buffer text = {0};
+    int32_t *ids = NULL;
+    size_t count;
+    if (bs_tokenizer_open(directory, &tokenizer, err))
+        return err->status;
+    enum bs_status status = read_all(path, &text, err);
+    if (!status &&
+        bs_tokenizer_encode(tokenizer, text.text, text.size, add_special_tokens, &ids, &count, err))
+        status = bs_fail_within(err, "%s", path);
+    if (!status)
+        print_tokens(tokenizer, ids, count, style, out);
+    bs_free(ids);
+    bs_buffer_release(&text);
+    bs_tokenizer_free(tokenizer);
+    return status;
+}
