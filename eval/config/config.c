@@ -43,7 +43,8 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_config_keys[] = {
-    {"model", "the path of a folder", "config.json, tokenizer.json and safetensors", true},
+    {"model", "a folder or hub name, or a list of them",
+     "config.json, tokenizer.json and the weights of each model of the sweep", true},
     {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
@@ -154,6 +155,55 @@ static enum bs_status read_text(struct load *load, const struct bs_yaml_node *no
     }
     *text = bs_strdup(value->text);
     return *text ? BS_OK : bs_fail_memory(load->err);
+}
+
+/* As many bytes of a model's name as the result file holds: they must tell models apart. */
+enum { MODEL_BYTES = 127 };
+
+static enum bs_status read_model(struct load *load, const struct bs_yaml_node *node)
+{
+    struct bs_config *config = load->config;
+    if (node->kind != BS_YAML_SCALAR || bs_yaml_is_null(node) || !*node->text) {
+        report_wrong(load, "model", node, "a folder or hub name");
+        return BS_OK;
+    }
+    for (int m = 0; m < config->num_models; m++)
+        if (strncmp(config->models[m], node->text, MODEL_BYTES) == 0) {
+            bs_report_add(load->report, node->line, node->column,
+                          "model '%.*s' a second time, expected it once", MODEL_BYTES, node->text);
+            return BS_OK;
+        }
+    char *copy = bs_strdup(node->text);
+    if (!copy)
+        return bs_fail_memory(load->err);
+    config->models[config->num_models++] = copy;
+    return BS_OK;
+}
+
+/* One model, or a list of them. */
+static enum bs_status read_models(struct load *load, const struct bs_yaml_node *node)
+{
+    bool list = node->kind == BS_YAML_SEQUENCE;
+    int count = list ? node->num_items : 1;
+    if (node->kind == BS_YAML_MAPPING || count == 0) {
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(load->report, node->line, node->column, "model is %s, expected %s",
+                      count == 0 ? "an empty list" : found, bs_config_keys[0].allowed);
+        return BS_OK;
+    }
+    if (count > BS_MAX_MODELS) {
+        bs_report_add(load->report, node->line, node->column, "%d models, expected at most %d",
+                      count, BS_MAX_MODELS);
+        return BS_OK;
+    }
+    load->config->models = bs_calloc((size_t)count, sizeof *load->config->models);
+    if (!load->config->models)
+        return bs_fail_memory(load->err);
+    enum bs_status status = BS_OK;
+    for (int i = 0; status == BS_OK && i < count; i++)
+        status = read_model(load, list ? node->items[i] : node);
+    return status;
 }
 
 static enum bs_status read_calibration(struct load *load, const struct bs_yaml_node *node)
@@ -307,18 +357,18 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
 {
     if (!read_section(load, "the file", root, bs_config_keys, NULL, NULL))
         return BS_OK;
+    const struct bs_yaml_node *model = bs_yaml_get(root, "model");
     const struct bs_yaml_node *calibration = bs_yaml_get(root, "calibration");
     const struct bs_yaml_node *evaluation = bs_yaml_get(root, "evaluation");
     const struct bs_yaml_node *sweep = bs_yaml_get(root, "sweep");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
-    enum bs_status status = read_text(load, root, bs_config_keys, &load->config->model);
+    enum bs_status status = model ? read_models(load, model) : BS_OK;
     if (status == BS_OK && calibration)
         status = read_calibration(load, calibration);
     if (status == BS_OK && evaluation)
         status = read_evaluation(load, evaluation);
     if (status == BS_OK && sweep)
-        status = bs_sweep_expand(sweep, calibration != NULL, load->report, &load->config->recipes,
-                                 &load->config->num_recipes, load->err);
+        status = bs_sweep_expand(sweep, calibration != NULL, load->report, load->config, load->err);
     if (status == BS_OK && charts)
         status = read_charts(load, charts);
     return status;
@@ -374,15 +424,47 @@ void bs_config_release(struct bs_config *config)
 {
     bs_free(config->path);
     bs_free(config->source);
-    bs_free(config->model);
+    for (int m = 0; m < config->num_models; m++)
+        bs_free(config->models[m]);
+    bs_free(config->models);
     bs_free(config->calibration.text);
     for (int i = 0; i < config->num_evaluations; i++) {
         bs_free(config->evaluations[i].text);
         bs_free(config->evaluations[i].name);
     }
     bs_recipes_free(config->recipes, config->num_recipes);
+    bs_free(config->recipe_models);
     for (int i = 0; i < config->num_charts; i++)
         bs_free(config->charts[i]);
     bs_free(config->charts);
     memset(config, 0, sizeof *config);
+}
+
+bool bs_config_wants(const struct bs_config *config, int recipe, int model)
+{
+    return config->recipe_models[recipe] >> model & 1;
+}
+
+enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
+                                int num_names, uint64_t *models, struct bs_error *err)
+{
+    *models = 0;
+    for (int m = 0; m < config->num_models && num_names == 0; m++)
+        *models |= UINT64_C(1) << m;
+    for (int i = 0; i < num_names; i++) {
+        int m = 0;
+        while (m < config->num_models && strcmp(config->models[m], names[i]) != 0)
+            m++;
+        if (m == config->num_models) {
+            struct bs_names known = {0};
+            char list[LIST_TEXT];
+            for (m = 0; m < config->num_models; m++)
+                bs_names_add(&known, config->models[m]);
+            bs_names_print(&known, names[i], list, sizeof list);
+            return bs_fail(err, BS_ECONFIG, "%s has no model '%s', expected %s", config->path,
+                           names[i], list);
+        }
+        *models |= UINT64_C(1) << m;
+    }
+    return BS_OK;
 }

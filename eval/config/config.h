@@ -2,6 +2,8 @@
 #ifndef BS_EVAL_CONFIG_CONFIG_H
 #define BS_EVAL_CONFIG_CONFIG_H
 
+#include <stdint.h>
+
 #include "algorithms/recipe.h"
 #include "eval/data/windows.h"
 
@@ -46,12 +48,13 @@ extern const struct bs_config_key bs_text_keys[];
 /* `calibrate_on:` of a grid, on struct bs_recipe. */
 extern const struct bs_option bs_calibrate_on_options[];
 
-enum { BS_MAX_TEXTS = 16 };
+enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64 };
 
 struct bs_config {
     char *path;
     char *source; /* the file's whole text */
-    char *model;
+    int num_models;
+    char **models; /* folders or hub names */
     struct bs_calibration_config calibration;
     int num_evaluations;
     struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
@@ -59,6 +62,7 @@ struct bs_config {
     int num_recipes; /* the unquantized model first, then in the order of the file, without repeats
                       */
     struct bs_recipe *recipes;
+    uint64_t *recipe_models; /* of each recipe the models it is for: bit m is models[m] */
     int num_charts;
     char **charts;
 };
@@ -69,5 +73,13 @@ struct bs_config {
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err);
 void bs_config_release(struct bs_config *config);
+
+/* True where the sweep has this recipe for this model. */
+bool bs_config_wants(const struct bs_config *config, int recipe, int model);
+
+/* The models called `names`, each once, as bits; all where num_names is 0. BS_ECONFIG for a name
+ * that the config does not have, with the nearest that it has. */
+enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
+                                int num_names, uint64_t *models, struct bs_error *err);
 
 #endif

@@ -13,12 +13,18 @@ const char *const bs_table_styles[] = {
     [BS_TABLE_LATEX] = "latex",       [BS_TABLE_JSON] = "json",         NULL,
 };
 
-/* What may stand in one table: numbers taken on the same tokens of the same model. */
+/* What may stand in one table: numbers taken on the same text, cut alike. */
 static bool same_section(const struct bs_row *a, const struct bs_row *b)
 {
-    return strcmp(a->model, b->model) == 0 && strcmp(a->text, b->text) == 0 &&
-           a->windows == b->windows && a->tokens == b->tokens;
+    return strcmp(a->text, b->text) == 0 && a->windows == b->windows && a->tokens == b->tokens;
 }
+
+/* A section of a file on its way to the sheet. */
+struct section {
+    const struct bs_results *results;
+    const struct bs_row *first;
+    int num_models;
+};
 
 static bool is_unquantized(const struct bs_row *row)
 {
@@ -60,14 +66,18 @@ static void add_differences(struct bs_sheet *sheet, const struct bs_row *row)
     bs_sheet_rounded(sheet, 100 * row->relative_output_error);
 }
 
-static void add_row(struct bs_sheet *sheet, const struct bs_row *row)
+static void add_row(struct bs_sheet *sheet, const struct section *section, const struct bs_row *row)
 {
+    bool several = section->num_models > 1;
+    const char *model = several ? row->model : "", *parting = several ? ", " : "";
+    if (several)
+        bs_sheet_text(sheet, "%s", row->model);
     bs_sheet_text(sheet, "%s%s", row->label, row->fallbacks > 0 ? " \xe2\x80\xa0" : "");
     if (strcmp(row->status, "failed") == 0) {
         add_dashes(sheet, 1);
         bs_sheet_text(sheet, "failed");
         add_dashes(sheet, NUM_HEADINGS - 3);
-        bs_sheet_note(sheet, "failed: %s: %s", row->label, row->message);
+        bs_sheet_note(sheet, "failed: %s%s%s: %s", model, parting, row->label, row->message);
     } else {
         bs_sheet_text(sheet, "%.2f", row->bits_per_weight);
         bs_sheet_perplexity(sheet, row->perplexity, row->perplexity_se);
@@ -77,28 +87,56 @@ static void add_row(struct bs_sheet *sheet, const struct bs_row *row)
         bs_sheet_rounded(sheet, quantize + row->seconds_evaluate);
     }
     if (row->fallbacks > 0)
-        bs_sheet_note(sheet, "\xe2\x80\xa0 %s: the algorithm changed its plan for %d linear%s",
-                      row->label, row->fallbacks, row->fallbacks == 1 ? "" : "s");
+        bs_sheet_note(sheet, "\xe2\x80\xa0 %s%s%s: the algorithm changed its plan for %d linear%s",
+                      model, parting, row->label, row->fallbacks, row->fallbacks == 1 ? "" : "s");
+}
+
+/* True where no earlier row of the section is of this row's model. */
+static bool begins_model(const struct section *section, int row)
+{
+    const struct bs_row *rows = section->results->rows;
+    for (int k = 0; k < row; k++)
+        if (same_section(&rows[k], section->first) && strcmp(rows[k].model, rows[row].model) == 0)
+            return false;
+    return same_section(&rows[row], section->first);
+}
+
+/* The trials of one model, the unquantized model first. */
+static void add_model(struct bs_sheet *sheet, const struct section *section, const char *model)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < section->results->num_rows; i++) {
+            const struct bs_row *row = &section->results->rows[i];
+            if (same_section(row, section->first) && strcmp(row->model, model) == 0 &&
+                is_unquantized(row) == (pass == 0))
+                add_row(sheet, section, row);
+        }
 }
 
 static enum bs_status print_section(const struct bs_results *results, const struct bs_row *first,
                                     enum bs_table_style style, FILE *out, struct bs_error *err)
 {
+    struct section section = {results, first, 0};
+    for (int i = 0; i < results->num_rows; i++)
+        section.num_models += begins_model(&section, i);
+    bool several = section.num_models > 1;
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, NUM_HEADINGS);
+    bs_sheet_init(&sheet, NUM_HEADINGS + several);
+    sheet.num_names += several;
+    char models[32];
+    snprintf(models, sizeof models, "%d models", section.num_models);
     bs_sheet_title(
         &sheet,
         "%s on %s, %d windows \xc3\x97 %d tokens. \xc2\xb1 is one standard error, with a "
         "window as one observation.",
-        first->model, first->text, first->windows, first->tokens);
+        several ? models : first->model, first->text, first->windows, first->tokens);
+    if (several)
+        bs_sheet_text(&sheet, "model");
     for (int j = 0; j < NUM_HEADINGS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < results->num_rows; i++) {
-            const struct bs_row *row = &results->rows[i];
-            if (same_section(row, first) && is_unquantized(row) == (pass == 0))
-                add_row(&sheet, row);
-        }
+    for (int i = 0; i < results->num_rows; i++)
+        if (begins_model(&section, i))
+            add_model(&sheet, &section, results->rows[i].model);
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
     return status;

@@ -17,14 +17,16 @@ enum bs_table_style {
 /* "terminal", "markdown", "csv", "latex", "json", NULL. */
 extern const char *const bs_table_styles[];
 
-/* Prints the trials, one section for each (model, text, windows, tokens). Terminal, Markdown and
+/* Prints the trials, one section for each (text, windows, tokens), with a column for the model where
+ * a section has several; each model's trials stand together. Terminal, Markdown and
  * LaTeX show the columns a reader compares, each mean with its standard error; CSV and JSON hold
  * every field of struct bs_row. Trials that needed a fallback, and failed ones, are marked and
  * explained below the table. */
 enum bs_status bs_table_print(const struct bs_results *results, enum bs_table_style style,
                               FILE *out, struct bs_error *err);
 
-/* Prints two result files side by side: trials matched by label, text, windows and tokens; the
+/* Prints two result files side by side: trials matched by label, text, windows and tokens, and by
+ * model where one of the files has several (else two models may be compared by their files); the
  * difference of their perplexities with its paired standard error (from the stored per-token NLLs)
  * and what it is worth in standard errors. Trials in one file only are listed. BS_ECONFIG where
  * the two have nothing to compare. */

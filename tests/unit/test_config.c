@@ -123,7 +123,8 @@ static void test_whole_config(void **state)
     assert_int_equal(load(text, &config, &err), BS_OK);
     assert_string_equal(config.path, path);
     assert_string_equal(config.source, text);
-    assert_string_equal(config.model, "datasets/tiny");
+    assert_int_equal(config.num_models, 1);
+    assert_string_equal(config.models[0], "datasets/tiny");
     assert_string_equal(config.calibration.text, "c.txt");
     assert_int_equal(config.calibration.windows, 64);
     assert_int_equal(config.calibration.tokens, 256);
@@ -216,6 +217,77 @@ static void test_chains(void **state)
                   "gptq w4 channel calibrate_on=unquantized\n");
 }
 
+/* The labels of one model's recipes, a comma behind each. */
+static void expect_recipes(const struct bs_config *config, int model, const char *labels)
+{
+    char got[1024] = "", label[LABEL_TEXT];
+    for (int i = 0; i < config->num_recipes; i++) {
+        bs_recipe_label(&config->recipes[i], label, sizeof label);
+        size_t used = strlen(got);
+        if (bs_config_wants(config, i, model))
+            snprintf(got + used, sizeof got - used, "%s,", label);
+    }
+    assert_string_equal(got, labels);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    assert_int_equal(load("model: [a/b, c, d]\n"
+                          "evaluation: {perplexity: [{text: e.txt}]}\n"
+                          "sweep:\n"
+                          "  - {algorithm: rtn, model: c, weights: {bits: [3, 4]}}\n"
+                          "  - {algorithm: rtn, model: [d, a/b], weights: {bits: [4, 8]}}\n"
+                          "  - {algorithm: rtn, weights: {bits: 5}}\n",
+                          &config, &err),
+                     BS_OK);
+    assert_int_equal(config.num_models, 3);
+    assert_string_equal(config.models[0], "a/b");
+    assert_string_equal(config.models[2], "d");
+    assert_int_equal(config.num_recipes, 5); /* w4, in two grids, once */
+    expect_recipes(&config, 0, "unquantized,rtn w4 channel,rtn w8 channel,rtn w5 channel,");
+    expect_recipes(&config, 1, "unquantized,rtn w3 channel,rtn w4 channel,rtn w5 channel,");
+    expect_recipes(&config, 2, "unquantized,rtn w4 channel,rtn w8 channel,rtn w5 channel,");
+
+    uint64_t wanted;
+    assert_int_equal(bs_config_select(&config, NULL, 0, &wanted, &err), BS_OK);
+    assert_int_equal(wanted, 7);
+    assert_int_equal(
+        bs_config_select(&config, (const char *const[]){"d", "a/b", "d"}, 3, &wanted, &err), BS_OK);
+    assert_int_equal(wanted, 5);
+    assert_int_equal(bs_config_select(&config, (const char *const[]){"a/bb"}, 1, &wanted, &err),
+                     BS_ECONFIG);
+    assert_non_null(strstr(err.message, "sweep.yaml has no model 'a/bb', expected a/b, c or d "
+                                        "(did you mean 'a/b'?)"));
+    bs_config_release(&config);
+}
+
+static void test_errors_of_models(void **state)
+{
+    (void)state;
+    expect_errors("model: [a, b, a, ~, [c], '']\n"
+                  "evaluation: {perplexity: [{text: e.txt}]}\n"
+                  "sweep:\n"
+                  "  - {algorithm: rtn, model: B, weights: {bits: 4}}\n"
+                  "  - {algorithm: rtn, model: [a, ~], weights: {bits: 4}}\n"
+                  "  - {algorithm: rtn, model: [], weights: {bits: 4}}\n",
+                  "1:15: error: model 'a' a second time, expected it once\n"
+                  "1:18: error: model is nothing, expected a folder or hub name\n"
+                  "1:21: error: model is a list, expected a folder or hub name\n"
+                  "1:26: error: model is '', expected a folder or hub name\n"
+                  "4:29: error: model is 'B', expected a or b (did you mean 'b'?)\n"
+                  "5:33: error: model is nothing, expected a or b\n"
+                  "6:29: error: model is an empty list, expected at least one name, or no such "
+                  "key\n");
+    expect_errors("model: []\n"
+                  "evaluation: {perplexity: [{text: e.txt}]}\n"
+                  "sweep: [{algorithm: rtn, model: a}]\n",
+                  "1:8: error: model is an empty list, expected a folder or hub name, or a list of "
+                  "them\n");
+}
+
 static void test_repeats_are_kept_once(void **state)
 {
     (void)state;
@@ -253,7 +325,7 @@ static void test_yaml_forms(void **state)
                           "sweep:\r\n- algorithm: rtn\r\n  weights:\r\n    bits: 4\r\n",
                           &config, &err),
                      BS_OK);
-    assert_string_equal(config.model, "m");
+    assert_string_equal(config.models[0], "m");
     assert_int_equal(config.num_recipes, 2);
     bs_config_release(&config);
 }
@@ -273,7 +345,7 @@ static void test_errors_of_the_file(void **state)
                   "  layer_error: 8\n"
                   "sweep: []\n"
                   "charts: [pareto, paretto, pareto, [], ~]\n",
-                  "1:1: error: model is missing, expected the path of a folder\n"
+                  "1:1: error: model is missing, expected a folder or hub name, or a list of them\n"
                   "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep "
                   "or charts (did you mean 'model'?)\n"
                   "2:14: error: text is missing, expected the path of a text file\n"
@@ -301,14 +373,15 @@ static void test_errors_of_the_file(void **state)
                   "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
                   "layer_error\n");
     expect_errors("a: 1\n",
-                  "1:1: error: model is missing, expected the path of a folder\n"
+                  "1:1: error: model is missing, expected a folder or hub name, or a list of them\n"
                   "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
                   "1:1: error: sweep is missing, expected a list of grids\n"
                   "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
                   "sweep or charts\n");
-    expect_errors("model: [a]\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
+    expect_errors("model: {a: b}\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
                   "charts: []\n",
-                  "1:8: error: model is a list, expected the path of a folder\n"
+                  "1:8: error: model is a mapping, expected a folder or hub name, or a list of "
+                  "them\n"
                   "2:26: error: perplexity is a mapping, expected a list of mappings with text\n"
                   "3:8: error: sweep is a mapping, expected a list of grids\n"
                   "4:9: error: charts is an empty list, expected a list of chart names, or no such "
@@ -347,13 +420,14 @@ static void test_errors_of_grids(void **state)
             ":7:22: error: bits is '1', expected a whole number from 2 to 16",
             ":7:29: error: unknown key 'groupsize', expected bits, group_size, ",
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant or auto",
-            ":8:5: error: unknown key 'bits', expected algorithm, weights, activations, "
+            ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
             "calibrate_on or alpha; it belongs under weights",
-            ":9:5: error: unknown key 'granularity', expected algorithm, weights, activations, "
-            "calibrate_on or alpha; it belongs under activations",
-            ":10:5: error: unknown key 'percdamp', expected algorithm, weights, activations, "
-            "calibrate_on or alpha; it is an option of gptq, which this grid does not name",
-            ":11:5: error: unknown key 'alhpa', expected algorithm, weights, activations, "
+            ":9:5: error: unknown key 'granularity', expected algorithm, model, weights, "
+            "activations, calibrate_on or alpha; it belongs under activations",
+            ":10:5: error: unknown key 'percdamp', expected algorithm, model, weights, "
+            "activations, calibrate_on or alpha; it is an option of gptq, which this grid does not "
+            "name",
+            ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
             "calibrate_on or alpha (did you mean 'alpha'?)",
             ":12:18: error: activations is '8', expected a mapping with bits, ",
             ":13:20: error: calibrate_on is 'quantised', expected unquantized, quantized or auto",
@@ -490,6 +564,7 @@ static void test_memory_runs_out(void **state)
     (void)state;
     char *text = bs_printf("%scharts: [pareto]\n"
                            "sweep:\n"
+                           "  - {algorithm: rtn, model: m, weights: {bits: 4}}\n"
                            "  - algorithm: [&a rtn, [smoothquant, gptq], awq, *a]\n"
                            "    alpha: [0.5, 0.7]\n"
                            "    act_order: [false, true]\n"
@@ -510,13 +585,22 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_config),          cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_order_of_the_product),  cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_repeats_are_kept_once), cmocka_unit_test(test_yaml_forms),
-        cmocka_unit_test(test_errors_of_the_file),    cmocka_unit_test(test_errors_of_grids),
-        cmocka_unit_test(test_refused_recipes),       cmocka_unit_test(test_missing_calibration),
-        cmocka_unit_test(test_too_many_trials),       cmocka_unit_test(test_many_errors),
-        cmocka_unit_test(test_unreadable_files),      cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_whole_config),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_order_of_the_product),
+        cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_repeats_are_kept_once),
+        cmocka_unit_test(test_yaml_forms),
+        cmocka_unit_test(test_errors_of_the_file),
+        cmocka_unit_test(test_errors_of_grids),
+        cmocka_unit_test(test_refused_recipes),
+        cmocka_unit_test(test_missing_calibration),
+        cmocka_unit_test(test_too_many_trials),
+        cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_errors_of_models),
+        cmocka_unit_test(test_unreadable_files),
+        cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, setup, folder_teardown);
 }

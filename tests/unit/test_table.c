@@ -157,6 +157,34 @@ static void test_sections(void **state)
     free(text);
 }
 
+static void test_models(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        strcpy(rows[i + 1].model, "org/other"); /* unquantized and act_order */
+    strcpy(rows[3].model, "datasets/tiny");
+    char *text = print(&sample, BS_TABLE_MARKDOWN);
+    assert_holds(text, "2 models on evaluation, 3 windows");
+    assert_holds(text, "| model | recipe | bits/ weight |");
+    assert_holds(text, "|\n|:---|:---|---:|");
+    /* Each model's trials together, its unquantized trial first. */
+    const char *first = strstr(text, "| datasets/tiny | gptq w3 g128 |");
+    const char *failed = strstr(text, "| datasets/tiny | awq w3 g128 |");
+    const char *unquantized = strstr(text, "| org/other | unquantized |");
+    assert_true(first && first < failed && failed < unquantized);
+    assert_true(unquantized <
+                strstr(text, "| org/other | gptq w2 g128 act\\_order \xe2\x80\xa0 |"));
+    assert_holds(text, "- \xe2\x80\xa0 org/other, gptq w2");
+    assert_holds(text, "- failed: datasets/tiny, awq w3 g128: block 2");
+    free(text);
+    text = print(&sample, BS_TABLE_LATEX);
+    assert_holds(text, "\\begin{tabular}{llrrrrrrrrr}\n");
+    free(text);
+    text = print(&sample, BS_TABLE_TERMINAL);
+    assert_holds(text, "\ndatasets/tiny  gptq w3 g128 ");
+    free(text);
+}
+
 static void test_markdown(void **state)
 {
     (void)state;
@@ -273,6 +301,8 @@ static void test_memory(void **state)
 /* Two files of three trials: one the same, one better by a constant, one in each only. */
 static char folder[64], file_a[80], file_b[80];
 
+static const char *model = "datasets/tiny";
+
 static void write_file(const char *path, const char *const *labels, double shift, int windows)
 {
     static float nll[2 * VALUES], zero[2 * VALUES];
@@ -285,8 +315,9 @@ static void write_file(const char *path, const char *const *labels, double shift
                                      .threads = 1};
     for (int i = 0; labels[i]; i++) {
         char id[17];
-        snprintf(id, sizeof id, "%d", i);
+        snprintf(id, sizeof id, "%s%d", model + strlen(model) - 1, i);
         struct bs_trial_record record = {.row = make_row(id, "gptq", labels[i]), .canonical = ""};
+        snprintf(record.row.model, sizeof record.row.model, "%s", model);
         for (int k = 0; k < windows * (TOKENS - 1); k++)
             nll[k] = (float)(2 + 0.1 * (k % 7) + (i > 0 ? shift * (1 + 0.01 * (k % 5)) : 0));
         record.nll = nll;
@@ -369,6 +400,41 @@ static void test_diff(void **state)
     free(text);
 }
 
+/* Two files of one model each are compared whatever their models are called; where a file has
+ * several, trials of one name belong together. */
+static void test_diff_of_models(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"one", NULL};
+    struct bs_error err;
+    char *text;
+    model = "x/a";
+    write_file(file_a, one, 0, WINDOWS);
+    model = "y/b";
+    write_file(file_b, one, 0, WINDOWS);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "1 compared");
+    free(text);
+    write_file(file_a, one, 0, WINDOWS + 1); /* y/b: other windows than in the second file */
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "4 windows of 5 tokens");
+    free(text);
+    model = "x/a";
+    write_file(file_b, one, 0, WINDOWS);
+    unlink(file_a);
+    write_file(file_a, one, 0, WINDOWS);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "\nx/a, one ");
+    assert_holds(text, "1 compared");
+    assert_holds(text, "only in B: y/b, one on evaluation");
+    free(text);
+    assert_int_equal(diff(BS_TABLE_CSV, &text, &err), BS_OK);
+    assert_holds(text, "label,model,text,");
+    assert_holds(text, "\none,y/b,evaluation,3,5,,,");
+    free(text);
+    model = "datasets/tiny";
+}
+
 static void test_diff_refusals(void **state)
 {
     (void)state;
@@ -394,9 +460,10 @@ static void test_diff_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TABLE(test_terminal), TABLE(test_narrow),       TABLE(test_sections), TABLE(test_markdown),
-        TABLE(test_latex),    TABLE(test_csv),          TABLE(test_json),     TABLE(test_memory),
-        DIFF(test_diff),      DIFF(test_diff_refusals),
+        TABLE(test_terminal), TABLE(test_models),        TABLE(test_narrow),
+        TABLE(test_sections), TABLE(test_markdown),      TABLE(test_latex),
+        TABLE(test_csv),      TABLE(test_json),          TABLE(test_memory),
+        DIFF(test_diff),      DIFF(test_diff_of_models), DIFF(test_diff_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
