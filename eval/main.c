@@ -11,6 +11,7 @@
 #include "eval/config/describe.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/models.h"
+#include "eval/run/published.h"
 #include "eval/store/chart.h"
 #include "eval/store/table.h"
 
@@ -180,6 +181,23 @@ static int open_all(const struct arguments *args, struct opened *opened)
     return EXIT_DONE;
 }
 
+/* Prints the results; a config that cannot be read takes nothing away but what was published. */
+static enum bs_status print_table(const struct bs_results *results, enum bs_table_style style,
+                                  struct bs_error *err)
+{
+    struct bs_published_set set;
+    enum bs_status status = bs_published_read(results, &set, err);
+    if (status == BS_ECONFIG)
+        fprintf(stderr,
+                "bitsweep: nothing published is shown, for the file's config is wrong\n%s\n",
+                err->message);
+    else if (status)
+        return status;
+    status = bs_table_print(results, set.figures, set.count, style, stdout, err);
+    bs_published_release(&set);
+    return status;
+}
+
 static int report_run(const struct arguments *args, const struct opened *opened,
                       const struct bs_sweep_outcome *outcome)
 {
@@ -188,7 +206,7 @@ static int report_run(const struct arguments *args, const struct opened *opened,
     if (bs_results_read(opened->path, &results, &err))
         return fail(&err);
     char *folder = chart_folder(opened->path);
-    enum bs_status status = bs_table_print(&results, BS_TABLE_TERMINAL, stdout, &err);
+    enum bs_status status = print_table(&results, BS_TABLE_TERMINAL, &err);
     if (!status) {
         fflush(stdout);
         fprintf(stderr, "%s\n", opened->path);
@@ -265,7 +283,7 @@ static int command_table(const struct arguments *args)
         return EXIT_INPUT;
     if (bs_results_read(args->operands[0], &results, &err))
         return fail(&err);
-    enum bs_status status = bs_table_print(&results, style, stdout, &err);
+    enum bs_status status = print_table(&results, style, &err);
     bs_results_release(&results);
     return status ? fail(&err) : EXIT_DONE;
 }

@@ -6,6 +6,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/config/expected.h"
 #include "eval/config/report.h"
 #include "eval/config/sweep.h"
 #include "eval/config/yaml.h"
@@ -48,6 +49,8 @@ const struct bs_config_key bs_config_keys[] = {
     {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
+    {"expected", "a list of mappings, see expected",
+     "published figures, which `bitsweep table` prints beside the measured ones", false},
     {"charts", "a list of chart names", "what `bitsweep run` draws when it is done", false},
     {.name = NULL},
 };
@@ -65,6 +68,15 @@ const struct bs_config_key bs_evaluation_keys[] = {
 
 const struct bs_config_key bs_text_keys[] = {
     {"text", "the path of a text file", "what is predicted", true},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_expected_keys[] = {
+    {"source", "where the figures were published", "paper and table, or a file and its version",
+     true},
+    {"text", "the name of an evaluation text", "what was predicted", true},
+    {"values", "a mapping from models to figures",
+     "for each model a mapping from labels, as `bitsweep plan` prints them, to perplexities", true},
     {.name = NULL},
 };
 
@@ -314,10 +326,10 @@ static enum bs_status read_chart(struct load *load, const struct bs_yaml_node *n
         bs_names_add(&names, load->charts[i]);
         known |= node->text && strcmp(load->charts[i], node->text) == 0;
     }
-    if (!known) {
+    if (load->charts ? !known : !node->text) {
         char list[LIST_TEXT];
         bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
-        report_wrong(load, "chart", node, list);
+        report_wrong(load, "chart", node, load->charts ? list : "a name");
         return BS_OK;
     }
     for (int i = 0; i < config->num_charts; i++)
@@ -353,6 +365,28 @@ static enum bs_status read_charts(struct load *load, const struct bs_yaml_node *
     return status;
 }
 
+/* Figures are checked against models, texts and recipes: where these have errors (`sound` is false),
+ * only the keys are. */
+static enum bs_status read_expected(struct load *load, const struct bs_yaml_node *node, bool sound)
+{
+    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
+        bool empty = node->kind == BS_YAML_SEQUENCE;
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(load->report, node->line, node->column,
+                      "expected is %s, expected a list of mappings with source, text and values",
+                      empty ? "an empty list" : found);
+        return BS_OK;
+    }
+    enum bs_status status = BS_OK;
+    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+        if (read_section(load, "an entry of expected", node->items[i], bs_expected_keys, NULL,
+                         NULL) &&
+            sound)
+            status = bs_expected_read(node->items[i], load->report, load->config, load->err);
+    return status;
+}
+
 static enum bs_status read_root(struct load *load, const struct bs_yaml_node *root)
 {
     if (!read_section(load, "the file", root, bs_config_keys, NULL, NULL))
@@ -361,6 +395,7 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
     const struct bs_yaml_node *calibration = bs_yaml_get(root, "calibration");
     const struct bs_yaml_node *evaluation = bs_yaml_get(root, "evaluation");
     const struct bs_yaml_node *sweep = bs_yaml_get(root, "sweep");
+    const struct bs_yaml_node *expected = bs_yaml_get(root, "expected");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
     enum bs_status status = model ? read_models(load, model) : BS_OK;
     if (status == BS_OK && calibration)
@@ -369,6 +404,8 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
         status = read_evaluation(load, evaluation);
     if (status == BS_OK && sweep)
         status = bs_sweep_expand(sweep, calibration != NULL, load->report, load->config, load->err);
+    if (status == BS_OK && expected)
+        status = read_expected(load, expected, load->report->num_kept == 0);
     if (status == BS_OK && charts)
         status = read_charts(load, charts);
     return status;
@@ -389,21 +426,34 @@ static enum bs_status read_source(const char *path, char **source, size_t *size,
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err)
 {
+    char *text = NULL;
+    size_t size;
+    memset(config, 0, sizeof *config);
+    enum bs_status status = read_source(path, &text, &size, err);
+    if (status == BS_OK)
+        status = bs_config_parse(path, text, size, charts, config, err);
+    bs_free(text);
+    return status;
+}
+
+enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
+                               const char *const *charts, struct bs_config *config,
+                               struct bs_error *err)
+{
     memset(config, 0, sizeof *config);
     bs_options_default(bs_calibration_options, &config->calibration);
     bs_options_default(bs_layer_error_options, &config->layer_error);
     struct bs_yaml *yaml = NULL;
     struct bs_report report;
     bs_report_init(&report, path);
-    size_t size;
-    enum bs_status status = read_source(path, &config->source, &size, err);
-    if (status != BS_OK)
-        goto done;
+    enum bs_status status = BS_OK;
     config->path = bs_strdup(path);
-    if (!config->path) {
+    config->source = bs_calloc(size + 1, 1);
+    if (!config->path || !config->source) {
         status = bs_fail_memory(err);
         goto done;
     }
+    memcpy(config->source, text, size);
     status = bs_yaml_parse(path, config->source, size, &yaml, err);
     if (status != BS_OK)
         goto done;
@@ -434,6 +484,14 @@ void bs_config_release(struct bs_config *config)
     }
     bs_recipes_free(config->recipes, config->num_recipes);
     bs_free(config->recipe_models);
+    for (int i = 0; i < config->num_sources; i++)
+        bs_free(config->sources[i]);
+    bs_free(config->sources);
+    for (int i = 0; i < config->num_expected; i++) {
+        bs_free(config->expected[i].label);
+        bs_free(config->expected[i].printed);
+    }
+    bs_free(config->expected);
     for (int i = 0; i < config->num_charts; i++)
         bs_free(config->charts[i]);
     bs_free(config->charts);

@@ -27,6 +27,14 @@ struct bs_layer_error_config {
     int windows;
 };
 
+/* One figure of `expected:`, which somebody published for a trial of the config. */
+struct bs_expected_config {
+    int source, model, text, recipe; /* indices of the config's sources, models, evaluations, ... */
+    double value;
+    char *label;   /* the recipe's */
+    char *printed; /* the value as the config has it, with the digits that were published */
+};
+
 extern const struct bs_option bs_calibration_options[];
 extern const struct bs_option bs_evaluation_options[];
 extern const struct bs_option bs_layer_error_options[];
@@ -38,12 +46,14 @@ struct bs_config_key {
     bool required;
 };
 
-/* Of the file, a grid, `calibration:`, `evaluation:` and an entry of `evaluation: perplexity:`. */
+/* Of the file, a grid, `calibration:`, `evaluation:`, an entry of `evaluation: perplexity:` and one
+ * of `expected:`. */
 extern const struct bs_config_key bs_config_keys[];
 extern const struct bs_config_key bs_sweep_keys[];
 extern const struct bs_config_key bs_calibration_keys[];
 extern const struct bs_config_key bs_evaluation_keys[];
 extern const struct bs_config_key bs_text_keys[];
+extern const struct bs_config_key bs_expected_keys[];
 
 /* `calibrate_on:` of a grid, on struct bs_recipe. */
 extern const struct bs_option bs_calibrate_on_options[];
@@ -63,6 +73,9 @@ struct bs_config {
                       */
     struct bs_recipe *recipes;
     uint64_t *recipe_models; /* of each recipe the models it is for: bit m is models[m] */
+    int num_sources, num_expected;
+    char **sources;
+    struct bs_expected_config *expected;
     int num_charts;
     char **charts;
 };
@@ -72,6 +85,12 @@ struct bs_config {
  * are checked against `charts` (NULL-terminated). */
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err);
+
+/* As bs_config_load, from `size` bytes of text; `path` is for messages. Where `charts` is NULL, any
+ * chart may be named. */
+enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
+                               const char *const *charts, struct bs_config *config,
+                               struct bs_error *err);
 void bs_config_release(struct bs_config *config);
 
 /* True where the sweep has this recipe for this model. */

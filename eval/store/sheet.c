@@ -86,6 +86,11 @@ void bs_sheet_double(struct bs_sheet *sheet, double value)
     add_cell(sheet, BS_CELL_DOUBLE, bs_strdup(text), value);
 }
 
+void bs_sheet_figure(struct bs_sheet *sheet, const char *text, double value)
+{
+    add_cell(sheet, BS_CELL_DOUBLE, bs_strdup(text), value);
+}
+
 enum { MOST_DECIMALS = 3 };
 
 /* Digits behind the point that show two significant digits of a standard error. */

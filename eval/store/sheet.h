@@ -42,6 +42,9 @@ void bs_sheet_text(struct bs_sheet *sheet, const char *format, ...)
 void bs_sheet_int(struct bs_sheet *sheet, int value);
 void bs_sheet_double(struct bs_sheet *sheet, double value);
 
+/* A number that is printed as `text` says it. */
+void bs_sheet_figure(struct bs_sheet *sheet, const char *text, double value);
+
 /* A cell for the eye: "62.36 ± 0.81", both with two digits of the standard error but no more than
  * three behind the point; "62.36 ± n/a" where there is no standard error, an em dash where there is
  * no mean. `sign` puts a '+' before positive ones. */

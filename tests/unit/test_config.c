@@ -288,6 +288,143 @@ static void test_errors_of_models(void **state)
                   "them\n");
 }
 
+static const char *const expected_frame =
+    "model: [a/b, c]\n"
+    "evaluation: {perplexity: [{text: x/e.txt}, {text: f.txt}]}\n"
+    "sweep:\n"
+    "  - {algorithm: rtn, weights: {bits: [3, 4]}}\n"
+    "  - {algorithm: rtn, model: c, weights: {bits: 8}}\n"
+    "expected:\n";
+
+static void test_expected(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    char *text = bs_printf("%s"
+                           "  - source: \"A paper, table 3\"\n"
+                           "    text: f\n"
+                           "    values:\n"
+                           "      a/b: {unquantized: 27.650, rtn w3 channel: 1.3e3}\n"
+                           "      c: {rtn w8 channel: 12}\n"
+                           "  - source: its README\n"
+                           "    text: e\n"
+                           "    values: {c: {rtn w8 channel: 12.5}}\n",
+                           expected_frame);
+    if (load(text, &config, &err) != BS_OK)
+        fail_msg("%s", err.message);
+    static const struct {
+        int source, model, text, recipe;
+        double value;
+        const char *label, *printed;
+    } wanted[] = {{0, 0, 1, 0, 27.65, "unquantized", "27.650"},
+                  {0, 0, 1, 1, 1300, "rtn w3 channel", "1.3e3"},
+                  {0, 1, 1, 3, 12, "rtn w8 channel", "12"},
+                  {1, 1, 0, 3, 12.5, "rtn w8 channel", "12.5"}};
+    assert_int_equal(config.num_expected, 4);
+    for (int i = 0; i < 4; i++) {
+        const struct bs_expected_config *got = &config.expected[i];
+        assert_int_equal(got->source, wanted[i].source);
+        assert_int_equal(got->model, wanted[i].model);
+        assert_int_equal(got->text, wanted[i].text);
+        assert_int_equal(got->recipe, wanted[i].recipe);
+        assert_true(got->value == wanted[i].value);
+        assert_string_equal(got->label, wanted[i].label);
+        assert_string_equal(got->printed, wanted[i].printed);
+    }
+    assert_string_equal(config.sources[0], "A paper, table 3");
+    assert_string_equal(config.sources[1], "its README");
+    bs_config_release(&config);
+    bs_free(text);
+}
+
+static void test_errors_of_expected(void **state)
+{
+    (void)state;
+    char *text = bs_printf("%s"
+                           "  - {text: e, values: {c: {unquantized: 5}}}\n"
+                           "  - source: s\n"
+                           "    text: evaluation\n"
+                           "    valeus: 1\n"
+                           "    values:\n"
+                           "      a/b: {unquantized: 5}\n"
+                           "  - source:\n"
+                           "    text: e\n"
+                           "    values: []\n"
+                           "  - source: s\n"
+                           "    text: e\n"
+                           "    values:\n"
+                           "      a/c: {unquantized: 5}\n"
+                           "      c: 5\n"
+                           "      a/b:\n"
+                           "        rtn w8 channel: 5\n"
+                           "        rtn w3 chanel: 5\n"
+                           "        unquantized: 0.5\n"
+                           "        rtn w3 channel: five\n"
+                           "        rtn w4 channel: [5]\n"
+                           "  - {source: s, text: e, values: {c: {unquantized: 5}}}\n"
+                           "  - {source: t, text: e, values: {c: {unquantized: 6}}}\n"
+                           "  - 7\n",
+                           expected_frame);
+    expect_errors(
+        text,
+        "7:5: error: source is missing, expected where the figures were published\n"
+        "9:11: error: text is 'evaluation', expected e or f\n"
+        "10:5: error: unknown key 'valeus', expected source, text or values (did you mean "
+        "'values'?)\n"
+        "13:5: error: source is nothing, expected where the figures were published\n"
+        "15:13: error: values is a list, expected a mapping from models to figures\n"
+        "19:7: error: model is 'a/c', expected a/b or c (did you mean 'a/b'?)\n"
+        "20:10: error: a model's entry is '5', expected a mapping from labels of recipes to "
+        "perplexities\n"
+        "22:9: error: 'rtn w8 channel' is no recipe of 'a/b', expected a label as `bitsweep plan` "
+        "prints it (did you mean 'rtn w3 channel'?)\n"
+        "23:9: error: 'rtn w3 chanel' is no recipe of 'a/b', expected a label as `bitsweep plan` "
+        "prints it (did you mean 'rtn w3 channel'?)\n"
+        "24:22: error: a published perplexity is '0.5', expected a number from 1 to 1e+12\n"
+        "25:25: error: a published perplexity is 'five', expected a number from 1 to 1e+12\n"
+        "26:25: error: a published perplexity is a list, expected a number\n"
+        "28:39: error: a second figure for 'unquantized' of 'c' on 'e', expected one\n"
+        "29:5: error: an entry of expected is '7', expected a mapping with source, text or "
+        "values\n");
+    bs_free(text);
+    /* What figures are checked against comes first. */
+    expect_errors("model: a\n"
+                  "evaluation: {perplexity: [{text: e.txt}]}\n"
+                  "sweep: [{algorithm: rnt, weights: {bits: 4}}]\n"
+                  "expected: [{source: s, text: e, values: {b: {x: y}}}, {}]\n",
+                  "3:21: error: algorithm is 'rnt', expected rtn, gptq, awq, smoothquant or "
+                  "outliers (did you mean 'rtn'?)\n"
+                  "4:55: error: source is missing, expected where the figures were published\n"
+                  "4:55: error: text is missing, expected the name of an evaluation text\n"
+                  "4:55: error: values is missing, expected a mapping from models to figures\n");
+    expect_errors(
+        "model: a\n"
+        "evaluation: {perplexity: [{text: e.txt}]}\n"
+        "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n"
+        "expected: []\n",
+        "4:11: error: expected is an empty list, expected a list of mappings with source, "
+        "text and values\n");
+}
+
+static void test_parse(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    const char *text = "model: m\nevaluation: {perplexity: [{text: e.txt}]}\n"
+                       "sweep: [{algorithm: rtn, weights: {bits: 4}}]\ncharts: [pie]\n";
+    /* Charts of another version do no harm to a stored config. */
+    assert_int_equal(bs_config_parse("r.h5", text, strlen(text), NULL, &config, &err), BS_OK);
+    assert_string_equal(config.path, "r.h5");
+    assert_string_equal(config.source, text);
+    assert_string_equal(config.charts[0], "pie");
+    bs_config_release(&config);
+    assert_int_equal(bs_config_parse("r.h5", text, strlen(text), charts, &config, &err),
+                     BS_ECONFIG);
+    assert_non_null(strstr(err.message, "r.h5:4:10: error: chart is 'pie'"));
+}
+
 static void test_repeats_are_kept_once(void **state)
 {
     (void)state;
@@ -333,51 +470,52 @@ static void test_yaml_forms(void **state)
 static void test_errors_of_the_file(void **state)
 {
     (void)state;
-    expect_errors("modle: m\n"
-                  "calibration: {windows: 0, tokens: many, seeds: 1, sampling: x, windows: 3}\n"
-                  "evaluation:\n"
-                  "  perplexity:\n"
-                  "    - {text: e.txt, tokens: 1, window: 4}\n"
-                  "    - 3\n"
-                  "    - text:\n"
-                  "    - {text: e.txt, tokens: 3}\n"
-                  "    - {text: e.txt, tokens: 3}\n"
-                  "  layer_error: 8\n"
-                  "sweep: []\n"
-                  "charts: [pareto, paretto, pareto, [], ~]\n",
-                  "1:1: error: model is missing, expected a folder or hub name, or a list of them\n"
-                  "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep "
-                  "or charts (did you mean 'model'?)\n"
-                  "2:14: error: text is missing, expected the path of a text file\n"
-                  "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
-                  "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
-                  "2:41: error: unknown key 'seeds', expected text, windows, tokens, seed or "
-                  "sampling (did you mean 'seed'?)\n"
-                  "2:61: error: sampling is 'x', expected sequential or gptq\n"
-                  "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
-                  "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
-                  "5:32: error: unknown key 'window', expected text, tokens or windows (did you "
-                  "mean 'windows'?)\n"
-                  "6:7: error: an entry of perplexity is '3', expected a mapping with text, tokens "
-                  "or windows\n"
-                  "7:7: error: text is nothing, expected the path of a text file\n"
-                  "9:7: error: the same text, tokens and windows a second time, expected them "
-                  "once\n"
-                  "10:16: error: layer_error is '8', expected a mapping with windows\n"
-                  "11:8: error: sweep is an empty list, expected a list of grids\n"
-                  "12:18: error: chart is 'paretto', expected perplexity_vs_bits, pareto or "
-                  "layer_error (did you mean 'pareto'?)\n"
-                  "12:27: error: chart 'pareto' a second time, expected it once\n"
-                  "12:35: error: chart is a list, expected perplexity_vs_bits, pareto or "
-                  "layer_error\n"
-                  "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
-                  "layer_error\n");
+    expect_errors(
+        "modle: m\n"
+        "calibration: {windows: 0, tokens: many, seeds: 1, sampling: x, windows: 3}\n"
+        "evaluation:\n"
+        "  perplexity:\n"
+        "    - {text: e.txt, tokens: 1, window: 4}\n"
+        "    - 3\n"
+        "    - text:\n"
+        "    - {text: e.txt, tokens: 3}\n"
+        "    - {text: e.txt, tokens: 3}\n"
+        "  layer_error: 8\n"
+        "sweep: []\n"
+        "charts: [pareto, paretto, pareto, [], ~]\n",
+        "1:1: error: model is missing, expected a folder or hub name, or a list of them\n"
+        "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep, "
+        "expected or charts (did you mean 'model'?)\n"
+        "2:14: error: text is missing, expected the path of a text file\n"
+        "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
+        "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
+        "2:41: error: unknown key 'seeds', expected text, windows, tokens, seed or "
+        "sampling (did you mean 'seed'?)\n"
+        "2:61: error: sampling is 'x', expected sequential or gptq\n"
+        "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
+        "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
+        "5:32: error: unknown key 'window', expected text, tokens or windows (did you "
+        "mean 'windows'?)\n"
+        "6:7: error: an entry of perplexity is '3', expected a mapping with text, tokens "
+        "or windows\n"
+        "7:7: error: text is nothing, expected the path of a text file\n"
+        "9:7: error: the same text, tokens and windows a second time, expected them "
+        "once\n"
+        "10:16: error: layer_error is '8', expected a mapping with windows\n"
+        "11:8: error: sweep is an empty list, expected a list of grids\n"
+        "12:18: error: chart is 'paretto', expected perplexity_vs_bits, pareto or "
+        "layer_error (did you mean 'pareto'?)\n"
+        "12:27: error: chart 'pareto' a second time, expected it once\n"
+        "12:35: error: chart is a list, expected perplexity_vs_bits, pareto or "
+        "layer_error\n"
+        "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
+        "layer_error\n");
     expect_errors("a: 1\n",
                   "1:1: error: model is missing, expected a folder or hub name, or a list of them\n"
                   "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
                   "1:1: error: sweep is missing, expected a list of grids\n"
                   "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
-                  "sweep or charts\n");
+                  "sweep, expected or charts\n");
     expect_errors("model: {a: b}\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
                   "charts: []\n",
                   "1:8: error: model is a mapping, expected a folder or hub name, or a list of "
@@ -568,7 +706,11 @@ static void test_memory_runs_out(void **state)
                            "  - algorithm: [&a rtn, [smoothquant, gptq], awq, *a]\n"
                            "    alpha: [0.5, 0.7]\n"
                            "    act_order: [false, true]\n"
-                           "    weights: {bits: [2, 3, 4, 5, 6, 7, 8], group_size: [channel, 8]}\n",
+                           "    weights: {bits: [2, 3, 4, 5, 6, 7, 8], group_size: [channel, 8]}\n"
+                           "expected:\n"
+                           "  - source: s\n"
+                           "    text: e\n"
+                           "    values: {m: {unquantized: 5, rtn w4 channel: 6}}\n",
                            frame);
     expect_no_memory(text, BS_OK);
     bs_free(text);
@@ -597,6 +739,9 @@ int main(void)
         cmocka_unit_test(test_missing_calibration),
         cmocka_unit_test(test_too_many_trials),
         cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_errors_of_expected),
+        cmocka_unit_test(test_parse),
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_errors_of_models),
         cmocka_unit_test(test_unreadable_files),

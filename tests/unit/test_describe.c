@@ -48,8 +48,9 @@ static void test_describe(void **state)
             free(one);
         }
     }
-    static const char *const sections[] = {"config",      "sweep",      "weights",    "activations",
-                                           "calibration", "evaluation", "layer_error"};
+    static const char *const sections[] = {"config",      "sweep",       "weights",
+                                           "activations", "calibration", "evaluation",
+                                           "layer_error", "expected"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *one = described(sections[i], false);
         assert_non_null(strstr(all, one)); /* the whole is made of its parts */
@@ -60,7 +61,7 @@ static void test_describe(void **state)
     struct bs_error err;
     assert_int_equal(bs_describe_one("gtpq", stderr, false, &err), BS_ECONFIG);
     assert_memory_equal(err.message, "'gtpq' is nothing to describe, expected rtn, gptq, ", 50);
-    assert_non_null(strstr(err.message, " layer_error (did you mean 'gptq'?)"));
+    assert_non_null(strstr(err.message, "layer_error or expected (did you mean 'gptq'?)"));
 }
 
 int main(void)
