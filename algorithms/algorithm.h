@@ -37,6 +37,8 @@ struct bs_job {
     struct bs_block *block;
     const struct bs_statistics *statistics; /* NULL where nothing was needed */
     const struct bs_format *weights;        /* the format that the weights will have */
+    const struct bs_params *tensor_params;  /* of a format with one scale a tensor, where the linear
+                                               is part of a fused tensor; else NULL */
     const struct bs_rope *rope;
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
 };

@@ -10,8 +10,9 @@
  * inputs.
  *
  * As mit-han-lab/llm-awq auto_scale.py and auto_clip.py, in float32: scales are searched on
- * unscaled weights, all of a block before any is applied; q and k are not clipped; o_proj is scaled
- * only where v_proj has its shape; groups are clamped to +-m in asymmetric formats too. Two sums
+ * unscaled weights, all of a block before any is applied; q and k are not clipped, nor is a fused
+ * query_key_value; o_proj is scaled only where v_proj has its shape, and not behind a fused tensor;
+ * behind an activation that no factor passes through, the activation is divided; groups are clamped to +-m in asymmetric formats too. Two sums
  * are arranged differently and equal in exact arithmetic: for a linear on its own, and for the
  * partial products, the squared error is dW (X^T X) dW^T. Beyond the original, which stops there, a
  * whole row can be the group that is clipped. */
@@ -233,7 +234,7 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
                                  struct bs_error *err)
 {
     struct search s = {.job = job,
-                       .set = &job->block->architecture->family->sets[set],
+                       .set = &job->block->architecture->sets[set],
                        .statistics = &job->statistics->sets[set]};
     s.in = job->block->linears[s.set->linears[0]].in_features;
     float *trial = NULL;
@@ -256,8 +257,8 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
 /* Whether a scale can be folded in front of the set, by the authors' rule. */
 static bool scalable(const struct bs_block *block, const struct bs_set *set)
 {
-    if (set->norm >= 0)
-        return true;
+    if (set->before != BS_BEFORE_LINEAR)
+        return set->before != BS_BEFORE_NOTHING;
     const struct bs_linear *before = &block->linears[set->previous];
     const struct bs_linear *after = &block->linears[set->linears[0]];
     if (after->role == BS_O)
@@ -384,13 +385,24 @@ static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *jo
     return status;
 }
 
+/* As auto_clip.py goes by parts of names: queries and keys are left alone, and with them a fused
+ * tensor whose name has one of the parts. */
+static bool is_clipped(const char *name)
+{
+    static const char *const left_alone[] = {"q_", "k_", "query", "key", "Wqkv"};
+    for (size_t i = 0; i < sizeof left_alone / sizeof *left_alone; i++)
+        if (strstr(name, left_alone[i]))
+            return false;
+    return true;
+}
+
 /* Clips the linears of a set; scale is what its input was divided by. */
 static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, int set,
                                const float *scale, struct bs_error *err)
 {
-    const struct bs_set *family_set = &job->block->architecture->family->sets[set];
+    const struct bs_set *clipped = &job->block->architecture->sets[set];
     const struct bs_set_statistics *statistics = &job->statistics->sets[set];
-    size_t in = (size_t)job->block->linears[family_set->linears[0]].in_features;
+    size_t in = (size_t)job->block->linears[clipped->linears[0]].in_features;
     size_t rows = (size_t)statistics->num_samples;
     float *samples = bs_alloc(rows * in, sizeof *samples);
     if (!samples)
@@ -399,11 +411,10 @@ static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, 
         for (size_t j = 0; j < in; j++)
             samples[t * in + j] = statistics->samples[t * in + j] / scale[j];
     enum bs_status status = BS_OK;
-    for (int k = 0; k < family_set->num_linears && !status; k++) {
-        enum bs_role role = family_set->linears[k];
-        if (role != BS_Q && role != BS_K)
-            status = clip_linear(opt, job, &job->block->linears[role], samples,
-                                 statistics->num_samples, err);
+    for (int k = 0; k < clipped->num_linears && !status; k++) {
+        struct bs_linear *linear = &job->block->linears[clipped->linears[k]];
+        if (is_clipped(linear->name))
+            status = clip_linear(opt, job, linear, samples, statistics->num_samples, err);
     }
     bs_free(samples);
     return status;
@@ -412,19 +423,19 @@ static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, 
 static enum bs_status search_block(const struct awq *opt, const struct bs_job *job,
                                    float *const *scales, struct bs_error *err)
 {
-    const struct bs_family *family = job->block->architecture->family;
+    const struct bs_architecture *a = job->block->architecture;
     bool scaled[BS_MAX_SETS] = {false};
-    for (int s = 0; s < family->num_sets; s++) {
-        if (!opt->scale || !scalable(job->block, &family->sets[s]))
+    for (int s = 0; s < a->num_sets; s++) {
+        if (!opt->scale || !scalable(job->block, &a->sets[s]))
             continue;
         scaled[s] = true;
         if (best_scale(job, s, opt->scale_grid, scales[s], err))
             return err->status;
     }
-    for (int s = 0; s < family->num_sets; s++)
-        if (scaled[s])
-            bs_block_fold(job->block, s, scales[s]);
-    for (int s = 0; s < family->num_sets && opt->clip; s++)
+    for (int s = 0; s < a->num_sets; s++)
+        if (scaled[s] && bs_block_fold(job->block, s, scales[s], err))
+            return err->status;
+    for (int s = 0; s < a->num_sets && opt->clip; s++)
         if (clip_set(opt, job, s, scales[s], err))
             return err->status;
     return BS_OK;
@@ -433,11 +444,11 @@ static enum bs_status search_block(const struct awq *opt, const struct bs_job *j
 static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
                                   struct bs_error *err)
 {
-    const struct bs_family *family = job->block->architecture->family;
+    const struct bs_architecture *a = job->block->architecture;
     float *scales[BS_MAX_SETS] = {NULL};
     enum bs_status status = BS_OK;
-    for (int s = 0; s < family->num_sets && !status; s++) {
-        int in = job->block->linears[family->sets[s].linears[0]].in_features;
+    for (int s = 0; s < a->num_sets && !status; s++) {
+        int in = job->block->linears[a->sets[s].linears[0]].in_features;
         scales[s] = bs_alloc((size_t)in, sizeof(float));
         if (!scales[s])
             status = bs_fail_memory(err);
@@ -446,7 +457,7 @@ static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
     }
     if (!status)
         status = search_block(options, job, scales, err);
-    for (int s = 0; s < family->num_sets; s++)
+    for (int s = 0; s < a->num_sets; s++)
         bs_free(scales[s]);
     return status;
 }

@@ -64,6 +64,7 @@ static bool gptq_set_by_set(const void *options)
 struct solve {
     const struct gptq *opt;
     const struct bs_format *format;
+    const struct bs_params *tensor_params;
     struct bs_linear *linear;
     int in, group_columns;
     float *weight;  /* [out][in], columns in processing order */
@@ -229,8 +230,7 @@ static void fit_before(struct solve *s, bool groups)
     const float *weight = s->linear->weight;
     size_t in = (size_t)s->in;
     if (!groups && s->format->group_size == BS_GROUP_TENSOR)
-        bs_codes_set_params(codes, 0, 0,
-                            bs_format_fit(s->format, weight, in * (size_t)s->linear->out_features));
+        bs_codes_fit_tensor(codes, weight, s->tensor_params);
     if (groups != (s->format->group_size > 0) || s->format->group_size == BS_GROUP_TENSOR)
         return;
 #pragma omp parallel for schedule(static)
@@ -282,6 +282,7 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
         return err->status;
     struct solve s = {.opt = options,
                       .format = job->weights,
+                      .tensor_params = job->tensor_params,
                       .linear = linear,
                       .in = linear->in_features,
                       .group_columns = bs_codes_group_columns(&linear->codes)};

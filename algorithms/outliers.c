@@ -64,11 +64,12 @@ static enum bs_status outliers_prepare(const void *options, const struct bs_job 
         chosen += *at == 1;
         *at = 1 / (float)opt->factor;
     }
-    for (int s = 0; s < a->family->num_sets; s++)
-        if (a->family->sets[s].norm >= 0)
-            bs_block_fold(job->block, s, scale);
+    enum bs_status status = BS_OK;
+    for (int s = 0; s < a->num_sets && !status; s++)
+        if (a->sets[s].before == BS_BEFORE_NORM)
+            status = bs_block_fold(job->block, s, scale, err);
     bs_free(scale);
-    return BS_OK;
+    return status;
 }
 
 const struct bs_algorithm bs_alg_outliers = {

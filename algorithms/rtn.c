@@ -11,7 +11,7 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
     struct bs_linear *linear = &job->block->linears[role];
     if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
         return err->status;
-    return bs_codes_round_to_nearest(&linear->codes, linear->weight, err);
+    return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);
 }
 
 const struct bs_algorithm bs_alg_rtn = {

@@ -55,19 +55,20 @@ static enum bs_status smoothquant_prepare(const void *options, const struct bs_j
     if (!scale)
         return bs_fail_memory(err);
     float *weight_max = scale + width;
-    for (int s = 0; s < a->family->num_sets; s++) {
-        const struct bs_set *set = &a->family->sets[s];
-        if (set->norm < 0)
+    enum bs_status status = BS_OK;
+    for (int s = 0; s < a->num_sets && !status; s++) {
+        const struct bs_set *set = &a->sets[s];
+        if (set->before != BS_BEFORE_NORM)
             continue;
         column_maxima(job->block, set, weight_max, a->hidden_size);
         bs_power(job->statistics->sets[s].absmax, width, (float)opt->alpha, scale);
         bs_power(weight_max, width, (float)(1 - opt->alpha), weight_max);
         for (size_t j = 0; j < width; j++)
             scale[j] = fmaxf(scale[j] / weight_max[j], 1e-5f);
-        bs_block_fold(job->block, s, scale);
+        status = bs_block_fold(job->block, s, scale, err);
     }
     bs_free(scale);
-    return BS_OK;
+    return status;
 }
 
 const struct bs_algorithm bs_alg_smoothquant = {

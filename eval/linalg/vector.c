@@ -12,6 +12,10 @@ float expf(float);
 double exp(double);
 #pragma omp declare simd notinbranch
 float powf(float, float);
+#pragma omp declare simd notinbranch
+float tanhf(float);
+#pragma omp declare simd notinbranch
+float erff(float);
 #endif
 
 void bs_min_max(const float *x, size_t count, float *low, float *high)
@@ -151,11 +155,77 @@ double bs_weighted_difference(const double *p, const float *x, const float *y, s
     return sum_lanes(lanes);
 }
 
-void bs_silu_times(float *gate, const float *up, size_t count)
+static void apply_silu(float *x, size_t count)
 {
 #pragma omp simd
     for (size_t i = 0; i < count; i++)
-        gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+        x[i] = x[i] / (1.0f + expf(-x[i]));
+}
+
+static void apply_gelu(float *x, size_t count)
+{
+    const float inverse_root_2 = 0.70710678f;
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * inverse_root_2));
+}
+
+static void apply_gelu_tanh(float *x, size_t count)
+{
+    const float root_2_over_pi = 0.79788456f;
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        float inner = root_2_over_pi * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+        x[i] = 0.5f * x[i] * (1.0f + tanhf(inner));
+    }
+}
+
+static void apply_relu(float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = x[i] < 0 ? 0 : x[i]; /* lets a NaN through */
+}
+
+void bs_nonlinearity_apply(enum bs_nonlinearity f, float *x, size_t count)
+{
+    switch (f) {
+    case BS_SILU:
+        apply_silu(x, count);
+        break;
+    case BS_GELU:
+        apply_gelu(x, count);
+        break;
+    case BS_GELU_TANH:
+        apply_gelu_tanh(x, count);
+        break;
+    case BS_RELU:
+        apply_relu(x, count);
+        break;
+    }
+}
+
+void bs_nonlinearity_times(enum bs_nonlinearity f, float *gate, const float *up, size_t count)
+{
+    enum { CHUNK = 1024 }; /* what was just written is still in the cache */
+    for (size_t start = 0; start < count; start += CHUNK) {
+        size_t end = start + CHUNK < count ? start + CHUNK : count;
+        bs_nonlinearity_apply(f, gate + start, end - start);
+        for (size_t i = start; i < end; i++)
+            gate[i] *= up[i];
+    }
+}
+
+void bs_soft_cap(float *x, size_t count, float cap)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++)
+        x[i] = cap * tanhf(x[i] / cap);
+}
+
+void bs_add(const float *x, float *y, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] += x[i];
 }
 
 float bs_sum_power_difference(const float *x, const float *y, size_t count, float power)
@@ -190,5 +260,26 @@ void bs_rms_norm(const float *x, const float *weight, float eps, int rows, int w
         float factor = 1.0f / sqrtf(mean + eps);
         for (int j = 0; j < width; j++)
             out[j] = weight[j] * (row[j] * factor);
+    }
+}
+
+void bs_layer_norm(const float *x, const float *weight, const float *bias, float eps, int rows,
+                   int width, float *y)
+{
+    for (int t = 0; t < rows; t++) {
+        const float *row = x + (size_t)t * (size_t)width;
+        float *out = y + (size_t)t * (size_t)width;
+        double lanes[LANES] = {0};
+        for (int j = 0; j < width; j++)
+            lanes[j % LANES] += (double)row[j];
+        float mean = (float)(sum_lanes(lanes) / width);
+        for (int j = 0; j < width; j++)
+            out[j] = row[j] - mean;
+        float variance = (float)(bs_sum_squares(out, (size_t)width) / width);
+        float factor = 1.0f / sqrtf(variance + eps);
+        for (int j = 0; j < width; j++)
+            out[j] = out[j] * factor * weight[j];
+        for (int j = 0; bias && j < width; j++)
+            out[j] += bias[j];
     }
 }

@@ -32,8 +32,21 @@ void bs_exp_to_double(const float *x, size_t count, double shift, double *p);
 /* sum of p[i] * (x[i] - y[i]). */
 double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count);
 
-/* gate[i] = silu(gate[i]) * up[i]. */
-void bs_silu_times(float *gate, const float *up, size_t count);
+/* silu: x / (1 + e^-x); gelu: x (1 + erf(x / sqrt 2)) / 2; gelu_tanh: GPT-2's form of it,
+ * x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2; relu: max(x, 0). */
+enum bs_nonlinearity { BS_SILU, BS_GELU, BS_GELU_TANH, BS_RELU };
+
+/* x[i] = f(x[i]). */
+void bs_nonlinearity_apply(enum bs_nonlinearity f, float *x, size_t count);
+
+/* gate[i] = f(gate[i]) * up[i]. */
+void bs_nonlinearity_times(enum bs_nonlinearity f, float *gate, const float *up, size_t count);
+
+/* x[i] = cap * tanh(x[i] / cap). */
+void bs_soft_cap(float *x, size_t count, float cap);
+
+/* y[i] += x[i]. */
+void bs_add(const float *x, float *y, size_t count);
 
 /* sum of |x[i] - y[i]|^power, in float as the code that it follows has it. */
 float bs_sum_power_difference(const float *x, const float *y, size_t count, float power);
@@ -41,7 +54,12 @@ float bs_sum_power_difference(const float *x, const float *y, size_t count, floa
 /* out[i] = x[i]^power. */
 void bs_power(const float *x, size_t count, float power, float *out);
 
-/* y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * weight for each of rows (RMSNorm). */
+/* y[t] = x[t] / sqrt(mean(x[t]^2) + eps) * weight for each of rows (RMSNorm). y may be x. */
 void bs_rms_norm(const float *x, const float *weight, float eps, int rows, int width, float *y);
+
+/* y[t] = (x[t] - mean) / sqrt(variance + eps) * weight + bias for each of rows (LayerNorm); bias
+ * may be NULL, y may be x. */
+void bs_layer_norm(const float *x, const float *weight, const float *bias, float eps, int rows,
+                   int width, float *y);
 
 #endif

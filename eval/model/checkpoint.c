@@ -35,7 +35,7 @@ static int compare_names(const void *left, const void *right)
     return strcmp(a->tensor.name, b->tensor.name);
 }
 
-static const struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
+static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
 {
     struct bs_entry key = {.tensor = {.name = name}};
     if (!checkpoint->num_entries)
@@ -201,13 +201,13 @@ static void print_shape(int rank, const int64_t *shape, char *out, size_t size)
         snprintf(out + used, size - used, "]");
 }
 
-enum bs_status bs_checkpoint_require(const struct bs_checkpoint *checkpoint, const char *name,
-                                     int rank, const int64_t *shape,
-                                     const struct bs_tensor **tensor, struct bs_error *err)
+enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const char *name, int rank,
+                                     const int64_t *shape, const struct bs_tensor **tensor,
+                                     struct bs_error *err)
 {
     assert(rank >= 0 && rank <= BS_MAX_RANK);
     *tensor = NULL;
-    const struct bs_entry *entry = find_entry(checkpoint, name);
+    struct bs_entry *entry = find_entry(checkpoint, name);
     char expected[128], found[128];
     print_shape(rank, shape, expected, sizeof expected);
     if (!entry)
@@ -231,8 +231,19 @@ enum bs_status bs_checkpoint_require(const struct bs_checkpoint *checkpoint, con
         return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has shape %s, expected %s", t->file,
                        name, found, expected);
     }
+    entry->used = true;
     *tensor = t;
     return BS_OK;
+}
+
+const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor)
+{
+    while (*cursor < checkpoint->num_entries) {
+        const struct bs_entry *entry = &checkpoint->entries[(*cursor)++];
+        if (!entry->used)
+            return entry->tensor.name;
+    }
+    return NULL;
 }
 
 /* The data may stand at any byte, so that elements are fetched with memcpy; compilers turn these
@@ -344,7 +355,7 @@ static enum bs_status fail_special(const struct bs_tensor *tensor, size_t first,
 /* The digest takes each tensor in chunks of fixed size, whose own digests are made in parallel and
  * added in order: the result depends on the contents alone. */
 struct digest_work {
-    const struct bs_entry **entries; /* the readable ones */
+    const struct bs_entry **entries; /* the used ones */
     size_t num_entries;
     size_t *first_chunk; /* [num_entries + 1], index of the first chunk of each tensor */
     struct bs_digest *digests;
@@ -402,7 +413,7 @@ enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
     }
     for (size_t i = 0; i < checkpoint->num_entries; i++) {
         const struct bs_entry *e = &checkpoint->entries[i];
-        if (!e->readable)
+        if (!e->used)
             continue;
         work.first_chunk[work.num_entries] = chunks;
         work.entries[work.num_entries++] = e;

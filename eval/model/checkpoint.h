@@ -38,19 +38,25 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint);
 const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoint,
                                            const char *name);
 
-/* The tensor called `name`, which must have exactly this shape (rank dimensions). BS_EDATA naming
- * the directory or file, the tensor, what was found and what was expected. */
-enum bs_status bs_checkpoint_require(const struct bs_checkpoint *checkpoint, const char *name,
-                                     int rank, const int64_t *shape,
-                                     const struct bs_tensor **tensor, struct bs_error *err);
+/* The tensor called `name`, which must have exactly this shape (rank dimensions); it counts as used
+ * from now on. BS_EDATA naming the directory or file, the tensor, what was found and what was
+ * expected. */
+enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const char *name, int rank,
+                                     const int64_t *shape, const struct bs_tensor **tensor,
+                                     struct bs_error *err);
+
+/* The next tensor in order of name, readable or not, that nobody has required; NULL behind the
+ * last. *cursor says where to go on, and starts at 0. The name is the checkpoint's. */
+const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor);
 
 /* Widens elements [first, first + count) to float32. */
 void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out);
 
-/* Adds every tensor's name, dtype, shape and bytes to the digest, in order of name, and looks for
- * values that are not finite on the way: BS_EDATA naming file, tensor and index of the first.
- * Reads the whole checkpoint once, on all threads; the digest depends neither on their number nor
- * on how the tensors are spread over files. */
+/* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in order
+ * of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor and
+ * index of the first. What nobody requires does not count: a buffer of -inf, such as the masks that
+ * older checkpoints hold, is no part of the model. Reads each tensor once, on all threads; the
+ * digest depends neither on their number nor on the files that the tensors come from. */
 enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
                                     struct bs_digest_state *digest, struct bs_error *err);
 

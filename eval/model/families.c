@@ -1,50 +1,650 @@
-/* The model families: what their checkpoints call the tensors, and how their linears hang together.
- * A new family with the same kind of block is one row. */
-#include "eval/model/model.h"
+/* The model families: what their checkpoints call the tensors, and how their config.json is read,
+ * with the names and defaults of transformers' configuration classes. A new family with the same
+ * kind of block is one row. */
+#include "eval/model/families.h"
 
+#include <limits.h>
 #include <string.h>
 
-static const struct bs_family families[] = {
+#define BIT(role) (1u << (role))
+
+enum {
+    QKV_BIASES = BIT(BS_Q) | BIT(BS_K) | BIT(BS_V),
+    ATTENTION_BIASES = QKV_BIASES | BIT(BS_O),
+    PLAIN_MLP_BIASES = BIT(BS_UP) | BIT(BS_DOWN),
+    ALL_BIASES = ATTENTION_BIASES | PLAIN_MLP_BIASES,
+};
+
+/* --- keys --- */
+
+#define SIZE_KEYS                                                                                  \
+    {"hidden_size", BS_KEY_HIDDEN_SIZE}, {"num_hidden_layers", BS_KEY_NUM_LAYERS},                 \
+        {"num_attention_heads", BS_KEY_NUM_HEADS}, {"vocab_size", BS_KEY_VOCAB_SIZE},              \
+    {                                                                                              \
+        "tie_word_embeddings", BS_KEY_TIED                                                         \
+    }
+
+/* Of the families that go by Llama's names. */
+#define LLAMA_LIKE_KEYS                                                                            \
+    SIZE_KEYS, {"intermediate_size", BS_KEY_INTERMEDIATE_SIZE},                                    \
+        {"num_key_value_heads", BS_KEY_NUM_KV_HEADS},                                              \
+        {"max_position_embeddings", BS_KEY_MAX_POSITIONS}, {"rope_theta", BS_KEY_ROPE_THETA},      \
+        {"rope_scaling", BS_KEY_ROPE},                                                             \
+    {                                                                                              \
+        "rope_parameters", BS_KEY_ROPE                                                             \
+    }
+
+#define RMS_KEYS                                                                                   \
+    {"rms_norm_eps", BS_KEY_NORM_EPS}, { "head_dim", BS_KEY_HEAD_DIM }
+
+#define QWEN_WINDOW_KEYS                                                                           \
+    {"use_sliding_window", BS_KEY_USE_SLIDING_WINDOW}, {"sliding_window", BS_KEY_SLIDING_WINDOW},  \
+        {"max_window_layers", BS_KEY_MAX_WINDOW_LAYERS},                                           \
+    {                                                                                              \
+        "layer_types", BS_KEY_LAYER_TYPES                                                          \
+    }
+
+#define GEMMA_KEYS                                                                                 \
+    LLAMA_LIKE_KEYS, RMS_KEYS, {"hidden_activation", BS_KEY_ACTIVATION},                           \
+        {"query_pre_attn_scalar", BS_KEY_QUERY_PRE_ATTN_SCALAR},                                   \
+        {"final_logit_softcapping", BS_KEY_LOGIT_SOFTCAP},                                         \
+        {"sliding_window", BS_KEY_SLIDING_WINDOW}, {"layer_types", BS_KEY_LAYER_TYPES},            \
+    {                                                                                              \
+        "attention_bias", BS_KEY_ATTENTION_BIAS                                                    \
+    }
+
+static const struct bs_config_key_name llama_keys[] = {
+    LLAMA_LIKE_KEYS,
+    RMS_KEYS,
+    {"hidden_act", BS_KEY_ACTIVATION},
+    {"attention_bias", BS_KEY_ATTENTION_BIAS},
+    {"mlp_bias", BS_KEY_MLP_BIAS},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name mistral_keys[] = {
+    LLAMA_LIKE_KEYS,
+    RMS_KEYS,
+    {"hidden_act", BS_KEY_ACTIVATION},
+    {"sliding_window", BS_KEY_SLIDING_WINDOW},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name qwen2_keys[] = {
+    LLAMA_LIKE_KEYS, RMS_KEYS, {"hidden_act", BS_KEY_ACTIVATION}, QWEN_WINDOW_KEYS, {.name = NULL},
+};
+
+static const struct bs_config_key_name qwen3_keys[] = {
+    LLAMA_LIKE_KEYS,
+    RMS_KEYS,
+    QWEN_WINDOW_KEYS,
+    {"hidden_act", BS_KEY_ACTIVATION},
+    {"attention_bias", BS_KEY_ATTENTION_BIAS},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name gemma2_keys[] = {
+    GEMMA_KEYS,
+    {"attn_logit_softcapping", BS_KEY_ATTENTION_SOFTCAP},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name gemma3_keys[] = {
+    GEMMA_KEYS,
+    {"rope_local_base_freq", BS_KEY_LOCAL_ROPE_THETA},
+    {"sliding_window_pattern", BS_KEY_WINDOW_PATTERN},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name phi_keys[] = {
+    LLAMA_LIKE_KEYS,
+    {"layer_norm_eps", BS_KEY_NORM_EPS},
+    {"hidden_act", BS_KEY_ACTIVATION},
+    {"partial_rotary_factor", BS_KEY_ROTARY_SHARE},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name opt_keys[] = {
+    SIZE_KEYS,
+    {"ffn_dim", BS_KEY_INTERMEDIATE_SIZE},
+    {"max_position_embeddings", BS_KEY_MAX_POSITIONS},
+    {"word_embed_proj_dim", BS_KEY_EMBEDDING_SIZE},
+    {"activation_function", BS_KEY_ACTIVATION},
+    {"do_layer_norm_before", BS_KEY_NORM_BEFORE},
+    {"_remove_final_layer_norm", BS_KEY_NO_FINAL_NORM},
+    {"enable_bias", BS_KEY_BIAS},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name gpt2_keys[] = {
+    {"n_embd", BS_KEY_HIDDEN_SIZE},
+    {"n_layer", BS_KEY_NUM_LAYERS},
+    {"n_head", BS_KEY_NUM_HEADS},
+    {"n_inner", BS_KEY_INTERMEDIATE_SIZE},
+    {"n_positions", BS_KEY_MAX_POSITIONS},
+    {"vocab_size", BS_KEY_VOCAB_SIZE},
+    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
+    {"activation_function", BS_KEY_ACTIVATION},
+    {"tie_word_embeddings", BS_KEY_TIED},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name neox_keys[] = {
+    SIZE_KEYS,
+    {"intermediate_size", BS_KEY_INTERMEDIATE_SIZE},
+    {"max_position_embeddings", BS_KEY_MAX_POSITIONS},
+    {"layer_norm_eps", BS_KEY_NORM_EPS},
+    {"hidden_act", BS_KEY_ACTIVATION},
+    {"rotary_pct", BS_KEY_ROTARY_SHARE},
+    {"partial_rotary_factor", BS_KEY_ROTARY_SHARE},
+    {"rotary_emb_base", BS_KEY_ROPE_THETA},
+    {"rope_theta", BS_KEY_ROPE_THETA},
+    {"rope_scaling", BS_KEY_ROPE},
+    {"rope_parameters", BS_KEY_ROPE},
+    {"use_parallel_residual", BS_KEY_PARALLEL},
+    {"attention_bias", BS_KEY_ATTENTION_BIAS},
+    {.name = NULL},
+};
+
+static const struct bs_config_key_name bloom_keys[] = {
+    {"hidden_size", BS_KEY_HIDDEN_SIZE},  {"n_embed", BS_KEY_HIDDEN_SIZE},
+    {"n_layer", BS_KEY_NUM_LAYERS},       {"num_hidden_layers", BS_KEY_NUM_LAYERS},
+    {"n_head", BS_KEY_NUM_HEADS},         {"num_attention_heads", BS_KEY_NUM_HEADS},
+    {"vocab_size", BS_KEY_VOCAB_SIZE},    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
+    {"tie_word_embeddings", BS_KEY_TIED}, {.name = NULL},
+};
+
+static const struct bs_config_key_name falcon_keys[] = {
+    SIZE_KEYS,
+    {"n_embed", BS_KEY_HIDDEN_SIZE},
+    {"num_kv_heads", BS_KEY_NUM_KV_HEADS},
+    {"ffn_hidden_size", BS_KEY_INTERMEDIATE_SIZE},
+    {"max_position_embeddings", BS_KEY_MAX_POSITIONS},
+    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
+    {"activation", BS_KEY_ACTIVATION},
+    {"rope_theta", BS_KEY_ROPE_THETA},
+    {"rope_scaling", BS_KEY_ROPE},
+    {"rope_parameters", BS_KEY_ROPE},
+    {"bias", BS_KEY_BIAS},
+    {"multi_query", BS_KEY_MULTI_QUERY},
+    {"new_decoder_architecture", BS_KEY_SELECTS},
+    {.name = NULL},
+};
+
+static const struct bs_neutral_key llama_neutral[] = {
+    {"partial_rotary_factor", "1"},
+    {"rope_interleaved", "false"},
+    {"pretraining_tp", "1"}, /* above 1 the products are summed in slices */
+    {"sliding_window", "null"},
+    {"use_sliding_window", "false"},
+    {NULL, NULL},
+};
+
+static const struct bs_neutral_key mistral_neutral[] = {
+    {"attention_bias", "false"}, {"mlp_bias", "false"}, {NULL, NULL}};
+
+static const struct bs_neutral_key qwen_neutral[] = {
+    {"mlp_bias", "false"}, {"use_mrope", "false"}, {NULL, NULL}};
+
+/* Gemma 3's code reads attn_logit_softcapping, but never applies it. */
+static const struct bs_neutral_key gemma3_neutral[] = {
+    {"use_bidirectional_attention", "false"}, {"attn_logit_softcapping", "null"}, {NULL, NULL}};
+
+static const struct bs_neutral_key phi_neutral[] = {{"qk_layernorm", "false"}, {NULL, NULL}};
+
+static const struct bs_neutral_key opt_neutral[] = {{"layer_norm_elementwise_affine", "true"},
+                                                    {NULL, NULL}};
+
+static const struct bs_neutral_key gpt2_neutral[] = {
+    {"scale_attn_weights", "true"}, {"scale_attn_by_inverse_layer_idx", "false"}, {NULL, NULL}};
+
+static const struct bs_neutral_key bloom_neutral[] = {
+    {"apply_residual_connection_post_layernorm", "false"}, {"n_inner", "null"}, {NULL, NULL}};
+
+static const struct bs_neutral_key falcon_neutral[] = {
+    {"alibi", "false"},
+    {"parallel_attn", "true"},
+    {"num_ln_in_parallel_attn", "null"},
+    {NULL, NULL},
+};
+
+static const struct bs_neutral_key falcon_new_neutral[] = {
+    {"alibi", "false"},
+    {"parallel_attn", "true"},
+    {"num_ln_in_parallel_attn", "2"},
+    {NULL, NULL},
+};
+
+/* hidden_activation is the one that counts; the pattern with the underscore is only written. */
+static const char *const gemma_harmless[] = {"hidden_act", "cache_implementation",
+                                             "_sliding_window_pattern", NULL};
+
+static const char *const neox_harmless[] = {"classifier_dropout", NULL};
+
+static const char *const gpt2_harmless[] = {
+    "n_ctx",
+    "n_special",
+    "predict_special_tokens",
+    "reorder_and_upcast_attn",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_type",
+    "summary_use_proj",
+    "summary_proj_to_labels",
+    NULL,
+};
+
+/* pretraining_tp sums the same products in slices, and only where slow_but_exact asks for it;
+ * offset_alibi is of code before the release. */
+static const char *const bloom_harmless[] = {
+    "pretraining_tp",
+    "slow_but_exact",
+    "attention_softmax_in_fp32",
+    "bias_dropout_fusion",
+    "skip_bias_add",
+    "skip_bias_add_qkv",
+    "masked_softmax_fusion",
+    "offset_alibi",
+    "seq_length",
+    "pretraining_pp",
+    NULL,
+};
+
+/* Falcon's code does not read BLOOM's key. */
+static const char *const falcon_harmless[] = {"auto_map",
+                                              "apply_residual_connection_post_layernorm", NULL};
+
+/* --- config.json --- */
+
+static const struct bs_family_config llama_config = {
+    .keys = llama_keys,
+    .neutral = llama_neutral,
+    .max_positions = 2048,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .activation = "silu",
+};
+
+static const struct bs_family_config mistral_config = {
+    .keys = mistral_keys,
+    .neutral = mistral_neutral,
+    .max_positions = 131072,
+    .kv_heads = 8,
+    .sliding_window = 4096,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .activation = "silu",
+};
+
+static const struct bs_family_config qwen2_config = {
+    .keys = qwen2_keys,
+    .neutral = qwen_neutral,
+    .max_positions = 32768,
+    .kv_heads = 32,
+    .sliding_window = 4096,
+    .max_window_layers = 28,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .activation = "silu",
+    .biases = QKV_BIASES,
+};
+
+static const struct bs_family_config qwen3_config = {
+    .keys = qwen3_keys,
+    .neutral = qwen_neutral,
+    .max_positions = 32768,
+    .kv_heads = 32,
+    .head_dim = 128,
+    .sliding_window = 4096,
+    .max_window_layers = 28,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .activation = "silu",
+};
+
+static const struct bs_family_config gemma2_config = {
+    .keys = gemma2_keys,
+    .harmless = gemma_harmless,
+    .max_positions = 8192,
+    .kv_heads = 4,
+    .head_dim = 256,
+    .sliding_window = 4096,
+    .window_pattern = 2,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .query_pre_attn_scalar = 256,
+    .attention_softcap = 50,
+    .logit_softcap = 30,
+    .activation = "gelu_pytorch_tanh",
+    .tied = true,
+};
+
+static const struct bs_family_config gemma3_config = {
+    .keys = gemma3_keys,
+    .neutral = gemma3_neutral,
+    .harmless = gemma_harmless,
+    .max_positions = 131072,
+    .kv_heads = 4,
+    .head_dim = 256,
+    .sliding_window = 4096,
+    .window_pattern = 6,
+    .norm_eps = 1e-6,
+    .rope_theta = 1e6,
+    .local_rope_theta = 10000,
+    .rotary_share = 1,
+    .query_pre_attn_scalar = 256,
+    .activation = "gelu_pytorch_tanh",
+    .tied = true,
+};
+
+static const struct bs_family_config phi_config = {
+    .keys = phi_keys,
+    .neutral = phi_neutral,
+    .max_positions = 2048,
+    .norm_eps = 1e-5,
+    .rope_theta = 10000,
+    .rotary_share = 0.5,
+    .activation = "gelu_new",
+    .biases = ALL_BIASES,
+};
+
+static const struct bs_family_config opt_config = {
+    .keys = opt_keys,
+    .neutral = opt_neutral,
+    .max_positions = 2048,
+    .norm_eps = 1e-5,
+    .activation = "relu",
+    .tied = true,
+    .biases = ALL_BIASES,
+};
+
+static const struct bs_family_config gpt2_config = {
+    .keys = gpt2_keys,
+    .neutral = gpt2_neutral,
+    .harmless = gpt2_harmless,
+    .max_positions = 1024,
+    .intermediate_times = 4,
+    .norm_eps = 1e-5,
+    .activation = "gelu_new",
+    .tied = true,
+    .biases = ALL_BIASES,
+};
+
+static const struct bs_family_config neox_config = {
+    .keys = neox_keys,
+    .harmless = neox_harmless,
+    .max_positions = 2048,
+    .norm_eps = 1e-5,
+    .rope_theta = 10000,
+    .rotary_share = 0.25,
+    .activation = "gelu",
+    .biases = ALL_BIASES,
+};
+
+static const struct bs_family_config bloom_config = {
+    .keys = bloom_keys,
+    .neutral = bloom_neutral,
+    .harmless = bloom_harmless,
+    .max_positions = INT_MAX,
+    .intermediate_times = 4,
+    .norm_eps = 1e-5,
+    .activation = "gelu_pytorch_tanh", /* which BLOOM's own function is */
+    .tied = true,
+    .biases = ALL_BIASES,
+};
+
+static const struct bs_family_config falcon_config = {
+    .keys = falcon_keys,
+    .neutral = falcon_neutral,
+    .harmless = falcon_harmless,
+    .selector = "new_decoder_architecture",
+    .selected = false,
+    .max_positions = 2048,
+    .intermediate_times = 4,
+    .norm_eps = 1e-5,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .activation = "gelu",
+    .tied = true,
+    .multi_query = true,
+};
+
+static const struct bs_family_config falcon_new_config = {
+    .keys = falcon_keys,
+    .neutral = falcon_new_neutral,
+    .harmless = falcon_harmless,
+    .selector = "new_decoder_architecture",
+    .selected = true,
+    .max_positions = 2048,
+    .intermediate_times = 4,
+    .norm_eps = 1e-5,
+    .rope_theta = 10000,
+    .rotary_share = 1,
+    .activation = "gelu",
+    .tied = true,
+};
+
+/* --- tensors --- */
+
+#define LLAMA_NAMES                                                                                \
+    .prefix = "model.", .embedding = "embed_tokens", .final_norm = "norm", .head = "lm_head",      \
+    .block = "layers.%d.", .gated = true
+
+#define LLAMA_LINEARS                                                                              \
+    .linears = {                                                                                   \
+        [BS_Q] = "self_attn.q_proj", [BS_K] = "self_attn.k_proj", [BS_V] = "self_attn.v_proj",     \
+        [BS_O] = "self_attn.o_proj", [BS_GATE] = "mlp.gate_proj", [BS_UP] = "mlp.up_proj",         \
+        [BS_DOWN] = "mlp.down_proj",                                                               \
+    }
+
+#define LLAMA_NORMS                                                                                \
+    [BS_NORM_ATTENTION] = "input_layernorm", [BS_NORM_MLP] = "post_attention_layernorm"
+
+#define QK_NORMS [BS_NORM_Q] = "self_attn.q_norm", [BS_NORM_K] = "self_attn.k_norm"
+
+#define GEMMA_NORMS                                                                                \
+    [BS_NORM_ATTENTION] = "input_layernorm", [BS_NORM_ATTENTION_OUT] = "post_attention_layernorm", \
+    [BS_NORM_MLP] = "pre_feedforward_layernorm", [BS_NORM_MLP_OUT] = "post_feedforward_layernorm"
+
+#define FUSED_LINEARS(attention, tensor)                                                           \
+    [BS_Q] = attention "." tensor ".q", [BS_K] = attention "." tensor ".k",                        \
+    [BS_V] = attention "." tensor ".v", [BS_O] = attention ".dense",                               \
+    [BS_UP] = "mlp.dense_h_to_4h", [BS_DOWN] = "mlp.dense_4h_to_h"
+
+#define FALCON_NAMES                                                                               \
+    .model_type = "falcon", .prefix = "transformer.", .embedding = "word_embeddings",              \
+    .final_norm = "ln_f", .head = "lm_head", .block = "h.%d.",                                     \
+    .linears = {FUSED_LINEARS("self_attention", "query_key_value")},                               \
+    .fused_qkv = "self_attention.query_key_value", .fused = BS_FUSED_GROUPS,                       \
+    .norm = BS_LAYER_NORM, .wiring = BS_PARALLEL, .attention_module = BS_MODULE_BLOCK,             \
+    .mlp_module = BS_MODULE_BLOCK
+
+const struct bs_family bs_families[] = {
     {
         .model_type = "llama",
-        .embedding = "model.embed_tokens.weight",
-        .final_norm = "model.norm.weight",
-        .head = "lm_head.weight",
-        .block = "model.layers.%d.",
-        .norms = {"input_layernorm.weight", "post_attention_layernorm.weight"},
-        .linears =
-            {
-                [BS_Q] = "self_attn.q_proj",
-                [BS_K] = "self_attn.k_proj",
-                [BS_V] = "self_attn.v_proj",
-                [BS_O] = "self_attn.o_proj",
-                [BS_GATE] = "mlp.gate_proj",
-                [BS_UP] = "mlp.up_proj",
-                [BS_DOWN] = "mlp.down_proj",
-            },
-        .num_sets = 4,
-        .sets =
-            {
-                {"attn_input", 3, {BS_Q, BS_K, BS_V}, 0, -1, BS_MODULE_ATTENTION},
-                {"o_input", 1, {BS_O}, -1, BS_V, BS_MODULE_LINEAR},
-                {"mlp_input", 2, {BS_GATE, BS_UP}, 1, -1, BS_MODULE_MLP},
-                {"down_input", 1, {BS_DOWN}, -1, BS_UP, BS_MODULE_LINEAR},
-            },
+        LLAMA_NAMES,
+        LLAMA_LINEARS,
+        .norms = {LLAMA_NORMS},
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &llama_config,
+    },
+    {
+        .model_type = "mistral",
+        LLAMA_NAMES,
+        LLAMA_LINEARS,
+        .norms = {LLAMA_NORMS},
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &mistral_config,
+    },
+    {
+        .model_type = "qwen2",
+        LLAMA_NAMES,
+        LLAMA_LINEARS,
+        .norms = {LLAMA_NORMS},
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &qwen2_config,
+    },
+    {
+        .model_type = "qwen3",
+        LLAMA_NAMES,
+        LLAMA_LINEARS,
+        .norms = {LLAMA_NORMS, QK_NORMS},
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &qwen3_config,
+    },
+    {
+        .model_type = "gemma2",
+        LLAMA_NAMES,
+        LLAMA_LINEARS,
+        .norms = {GEMMA_NORMS},
+        .norm_plus_one = true,
+        .embedding_scale = true,
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &gemma2_config,
+    },
+    {
+        .model_type = "gemma3_text",
+        LLAMA_NAMES,
+        LLAMA_LINEARS,
+        .norms = {GEMMA_NORMS, QK_NORMS},
+        .norm_plus_one = true,
+        .embedding_scale = true,
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &gemma3_config,
+    },
+    {
+        .model_type = "phi",
+        .prefix = "model.",
+        .embedding = "embed_tokens",
+        .final_norm = "final_layernorm",
+        .head = "lm_head",
+        .head_bias = true,
+        .block = "layers.%d.",
+        .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
+        .linears = {[BS_Q] = "self_attn.q_proj",
+                    [BS_K] = "self_attn.k_proj",
+                    [BS_V] = "self_attn.v_proj",
+                    [BS_O] = "self_attn.dense",
+                    [BS_UP] = "mlp.fc1",
+                    [BS_DOWN] = "mlp.fc2"},
+        .norm = BS_LAYER_NORM,
+        .wiring = BS_PARALLEL,
+        .attention_module = BS_MODULE_BLOCK,
+        .mlp_module = BS_MODULE_BLOCK,
+        .config = &phi_config,
+    },
+    {
+        .model_type = "opt",
+        .prefix = "model.",
+        .embedding = "decoder.embed_tokens",
+        .positions = "decoder.embed_positions",
+        .project_in = "decoder.project_in",
+        .project_out = "decoder.project_out",
+        .final_norm = "decoder.final_layer_norm",
+        .head = "lm_head",
+        .block = "decoder.layers.%d.",
+        .norms = {[BS_NORM_ATTENTION] = "self_attn_layer_norm", [BS_NORM_MLP] = "final_layer_norm"},
+        .linears = {[BS_Q] = "self_attn.q_proj",
+                    [BS_K] = "self_attn.k_proj",
+                    [BS_V] = "self_attn.v_proj",
+                    [BS_O] = "self_attn.out_proj",
+                    [BS_UP] = "fc1",
+                    [BS_DOWN] = "fc2"},
+        .norm = BS_LAYER_NORM,
+        .positions_kind = BS_LEARNED,
+        .position_offset = 2,
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_LINEAR,
+        .config = &opt_config,
+    },
+    {
+        .model_type = "gpt2",
+        .prefix = "transformer.",
+        .embedding = "wte",
+        .positions = "wpe",
+        .final_norm = "ln_f",
+        .head = "lm_head",
+        .block = "h.%d.",
+        .norms = {[BS_NORM_ATTENTION] = "ln_1", [BS_NORM_MLP] = "ln_2"},
+        .linears = {[BS_Q] = "attn.c_attn.q",
+                    [BS_K] = "attn.c_attn.k",
+                    [BS_V] = "attn.c_attn.v",
+                    [BS_O] = "attn.c_proj",
+                    [BS_UP] = "mlp.c_fc",
+                    [BS_DOWN] = "mlp.c_proj"},
+        .fused_qkv = "attn.c_attn",
+        .fused = BS_FUSED_SECTIONS,
+        .transposed = true,
+        .norm = BS_LAYER_NORM,
+        .positions_kind = BS_LEARNED,
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &gpt2_config,
+    },
+    {
+        .model_type = "gpt_neox",
+        .prefix = "gpt_neox.",
+        .embedding = "embed_in",
+        .final_norm = "final_layer_norm",
+        .head = "embed_out",
+        .block = "layers.%d.",
+        .norms = {LLAMA_NORMS},
+        .linears = {FUSED_LINEARS("attention", "query_key_value")},
+        .fused_qkv = "attention.query_key_value",
+        .fused = BS_FUSED_GROUPS,
+        .norm = BS_LAYER_NORM,
+        .wiring = BS_PARALLEL,
+        .attention_module = BS_MODULE_ATTENTION,
+        .mlp_module = BS_MODULE_MLP,
+        .config = &neox_config,
+    },
+    {
+        .model_type = "bloom",
+        .prefix = "transformer.",
+        .embedding = "word_embeddings",
+        .embedding_norm = "word_embeddings_layernorm",
+        .final_norm = "ln_f",
+        .head = "lm_head",
+        .block = "h.%d.",
+        .norms = {LLAMA_NORMS},
+        .linears = {FUSED_LINEARS("self_attention", "query_key_value")},
+        .fused_qkv = "self_attention.query_key_value",
+        .fused = BS_FUSED_GROUPS,
+        .norm = BS_LAYER_NORM,
+        .positions_kind = BS_ALIBI,
+        .attention_module = BS_MODULE_BLOCK,
+        .mlp_module = BS_MODULE_BLOCK,
+        .config = &bloom_config,
+    },
+    {
+        FALCON_NAMES, /* 7b */
+        .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
+        .config = &falcon_config,
+    },
+    {
+        FALCON_NAMES, /* 40b */
+        .norms = {[BS_NORM_ATTENTION] = "ln_attn", [BS_NORM_MLP] = "ln_mlp"},
+        .config = &falcon_new_config,
     },
 };
 
-enum { NUM_FAMILIES = sizeof families / sizeof families[0] };
-
-/* The model types of the rows above, in their order. */
-const char *const bs_family_names[] = {"llama", NULL};
-
-_Static_assert(sizeof bs_family_names / sizeof bs_family_names[0] == NUM_FAMILIES + 1,
-               "one name for each row");
+const int bs_num_families = sizeof bs_families / sizeof bs_families[0];
 
 const struct bs_family *bs_family_find(const char *model_type)
 {
-    for (int f = 0; f < NUM_FAMILIES; f++)
-        if (!strcmp(families[f].model_type, model_type))
-            return &families[f];
+    for (int f = 0; f < bs_num_families; f++)
+        if (!strcmp(bs_families[f].model_type, model_type))
+            return &bs_families[f];
     return NULL;
 }

@@ -13,58 +13,96 @@ enum {
     LEAST_ROWS = 64, /* that scratch is promised for */
 };
 
-struct bs_rope {
-    int half;
+/* --- rotary positions --- */
+
+struct rope_table {
     float *cos, *sin; /* [tokens][half] */
 };
+
+struct bs_rope {
+    int half;                    /* of the dimensions that are rotated */
+    struct rope_table tables[2]; /* of global and of local layers */
+};
+
+/* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between blended
+ * (transformers, modeling_rope_utils.py). */
+static float llama3_frequency(const struct bs_rope_settings *rope, float frequency)
+{
+    float wavelength = 6.2831853f / frequency;
+    float original = (float)rope->original_positions, factor = (float)rope->factor;
+    float low = (float)rope->low_freq_factor, high = (float)rope->high_freq_factor;
+    if (wavelength < original / high)
+        return frequency;
+    if (wavelength > original / low)
+        return frequency / factor;
+    float smooth = (original / wavelength - low) / (high - low);
+    return (1 - smooth) * frequency / factor + smooth * frequency;
+}
+
+static bool fill_table(struct rope_table *table, const struct bs_rope_settings *rope,
+                       int rotary_dim, int tokens)
+{
+    int half = rotary_dim / 2;
+    size_t count = (size_t)tokens * (size_t)half;
+    table->cos = bs_alloc(count, sizeof(float));
+    table->sin = bs_alloc(count, sizeof(float));
+    if (!table->cos || !table->sin)
+        return false;
+    for (int j = 0; j < half; j++) {
+        /* In float as transformers has it: the rounding of the frequency shows at late positions.
+         */
+        float power = powf((float)rope->theta, (float)(2 * j) / (float)rotary_dim);
+        float frequency = 1.0f / power;
+        if (rope->kind == BS_ROPE_LINEAR)
+            frequency /= (float)rope->factor;
+        if (rope->kind == BS_ROPE_LLAMA3)
+            frequency = llama3_frequency(rope, frequency);
+        for (int t = 0; t < tokens; t++) {
+            size_t at = (size_t)t * (size_t)half + (size_t)j;
+            table->cos[at] = cosf((float)t * frequency);
+            table->sin[at] = sinf((float)t * frequency);
+        }
+    }
+    return true;
+}
 
 struct bs_rope *bs_rope_create(const struct bs_architecture *a, int tokens)
 {
     struct bs_rope *rope = bs_calloc(1, sizeof *rope);
     if (!rope)
         return NULL;
-    rope->half = a->head_dim / 2;
-    size_t count = (size_t)tokens * (size_t)rope->half;
-    rope->cos = bs_alloc(count, sizeof(float));
-    rope->sin = bs_alloc(count, sizeof(float));
-    if (!rope->cos || !rope->sin) {
-        bs_rope_free(rope);
-        return NULL;
-    }
-    for (int j = 0; j < rope->half; j++) {
-        /* In float as transformers has it: the rounding of the frequency shows at late positions.
-         */
-        float power = powf((float)a->rope_theta, (float)(2 * j) / (float)a->head_dim);
-        float frequency = 1.0f / power;
-        for (int t = 0; t < tokens; t++) {
-            size_t at = (size_t)t * (size_t)rope->half + (size_t)j;
-            rope->cos[at] = cosf((float)t * frequency);
-            rope->sin[at] = sinf((float)t * frequency);
-        }
-    }
-    return rope;
+    rope->half = a->rotary_dim / 2;
+    if (fill_table(&rope->tables[0], &a->rope, a->rotary_dim, tokens) &&
+        (!a->sliding_window || fill_table(&rope->tables[1], &a->local_rope, a->rotary_dim, tokens)))
+        return rope;
+    bs_rope_free(rope);
+    return NULL;
 }
 
 void bs_rope_free(struct bs_rope *rope)
 {
     if (!rope)
         return;
-    bs_free(rope->cos);
-    bs_free(rope->sin);
+    for (int k = 0; k < 2; k++) {
+        bs_free(rope->tables[k].cos);
+        bs_free(rope->tables[k].sin);
+    }
     bs_free(rope);
 }
 
-/* Rotates every head of x [tokens][heads][head_dim]; halves are paired as Llama checkpoints are. */
-static void rotate(const struct bs_rope *rope, float *x, int tokens, int heads)
+/* Rotates every head of x, rows of `stride` floats; the first 2 * half dimensions of a head are
+ * rotated, paired by halves as all these families' checkpoints are. */
+static void rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
+                   int head_dim, int stride)
 {
-    int half = rope->half;
+    size_t half = (size_t)rope->half;
     for (int t = 0; t < tokens; t++) {
-        const float *c = rope->cos + (size_t)t * (size_t)half;
-        const float *s = rope->sin + (size_t)t * (size_t)half;
+        const float *c = rope->tables[local].cos + (size_t)t * half;
+        const float *s = rope->tables[local].sin + (size_t)t * half;
         for (int h = 0; h < heads; h++) {
-            float *low = x + ((size_t)t * (size_t)heads + (size_t)h) * 2 * (size_t)half;
+            float *low = x + (size_t)t * (size_t)stride + (size_t)(h * head_dim);
             float *high = low + half;
-            for (int j = 0; j < half; j++) {
+            for (size_t j = 0; j < half; j++) {
                 float a = low[j], b = high[j];
                 low[j] = a * c[j] - b * s[j];
                 high[j] = b * c[j] + a * s[j];
@@ -73,89 +111,194 @@ static void rotate(const struct bs_rope *rope, float *x, int tokens, int heads)
     }
 }
 
-/* Causal softmax of scores [rows][width] whose row r is query first + r, in place. */
-static void causal_softmax(float *scores, int rows, int width, int first)
+/* --- attention --- */
+
+/* What attention sees of a window: rows of q, k and v side by side. */
+struct heads_in {
+    const struct bs_architecture *a;
+    int tokens, width; /* of a row */
+    const float *q, *k, *v;
+    int window; /* keys that a query sees, itself included; tokens where there is no limit */
+};
+
+/* The slope of ALiBi for one head (Press et al. 2022; for a number of heads that is no power of two
+ * the further slopes lie between those of twice the power, as BLOOM's code has it). */
+static float alibi_slope(int head, int num_heads)
+{
+    int power = 1;
+    while (power * 2 <= num_heads)
+        power *= 2;
+    if (head < power)
+        return powf(2.0f, -8.0f * (float)(head + 1) / (float)power);
+    return powf(2.0f, -4.0f * (float)(2 * (head - power) + 1) / (float)power);
+}
+
+/* What is done to scores [rows][width] of one head, whose columns are keys first_key and on. */
+static void shape_scores(const struct bs_architecture *a, int head, float *scores, int rows,
+                         int width, int first_key)
+{
+    if (a->attention_softcap > 0)
+        bs_soft_cap(scores, (size_t)rows * (size_t)width, a->attention_softcap);
+    if (a->family->positions_kind != BS_ALIBI)
+        return;
+    float slope = alibi_slope(head, a->num_heads);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < width; j++)
+            scores[(size_t)r * (size_t)width + (size_t)j] += slope * (float)(first_key + j);
+}
+
+/* Softmax of scores [rows][width] in place, each row over the keys that its query sees. Row r is
+ * query first + r, column j key first_key + j. */
+static void causal_softmax(float *scores, int rows, int width, int first, int first_key, int window)
 {
     for (int r = 0; r < rows; r++) {
         float *row = scores + (size_t)r * (size_t)width;
-        size_t seen = (size_t)(first + r + 1);
+        int from = first + r + 1 - window - first_key, end = first + r + 1 - first_key;
+        from = from > 0 ? from : 0;
         float low, high;
-        bs_min_max(row, seen, &low, &high);
-        float inverse = 1.0f / bs_exp_shifted(row, seen, high);
-        for (size_t j = 0; j < seen; j++)
+        size_t seen = (size_t)(end - from);
+        bs_min_max(row + from, seen, &low, &high);
+        float inverse = 1.0f / bs_exp_shifted(row + from, seen, high);
+        memset(row, 0, (size_t)from * sizeof *row);
+        for (int j = from; j < end; j++)
             row[j] *= inverse;
-        memset(row + seen, 0, ((size_t)width - seen) * sizeof *row);
+        memset(row + end, 0, (size_t)(width - end) * sizeof *row);
     }
 }
 
 /* out [tokens][num_heads * head_dim] = attention of rotated q, k and v. */
-static void attend(const struct bs_architecture *a, const float *q, const float *k, const float *v,
-                   float *out, int tokens, struct bs_scratch *scratch)
+static void attend(const struct heads_in *in, float *out, struct bs_scratch *scratch)
 {
-    int d = a->head_dim, q_width = a->num_heads * d, kv_width = a->num_kv_heads * d;
-    int shared = a->num_heads / a->num_kv_heads;
-    float scale = 1.0f / sqrtf((float)d);
+    const struct bs_architecture *a = in->a;
+    int d = a->head_dim, out_width = a->num_heads * d, shared = a->num_heads / a->num_kv_heads;
     size_t mark = scratch->used;
-    float *scores = bs_scratch_take(scratch, (size_t)QUERY_TILE * (size_t)tokens);
+    float *scores = bs_scratch_take(scratch, (size_t)QUERY_TILE * (size_t)in->tokens);
     for (int h = 0; h < a->num_heads; h++) {
-        const float *keys = k + h / shared * d, *values = v + h / shared * d;
-        for (int first = 0; first < tokens; first += QUERY_TILE) {
-            int rows = tokens - first < QUERY_TILE ? tokens - first : QUERY_TILE;
-            int width = first + rows;
-            size_t at = (size_t)first * (size_t)q_width + (size_t)(h * d);
-            bs_gemm_nt(rows, width, d, scale, q + at, q_width, keys, kv_width, 0, scores, width);
-            causal_softmax(scores, rows, width, first);
-            bs_gemm_nn(rows, d, width, 1, scores, width, values, kv_width, 0, out + at, q_width);
+        const float *keys = in->k + h / shared * d, *values = in->v + h / shared * d;
+        for (int first = 0; first < in->tokens; first += QUERY_TILE) {
+            int left = in->tokens - first, rows = left < QUERY_TILE ? left : QUERY_TILE;
+            int from = first + 1 - in->window > 0 ? first + 1 - in->window : 0;
+            int width = first + rows - from;
+            const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(h * d);
+            const float *k = keys + (size_t)from * (size_t)in->width;
+            const float *v = values + (size_t)from * (size_t)in->width;
+            bs_gemm_nt(rows, width, d, a->attention_scale, q, in->width, k, in->width, 0, scores,
+                       width);
+            shape_scores(a, h, scores, rows, width, from);
+            causal_softmax(scores, rows, width, first, from, in->window);
+            bs_gemm_nn(rows, d, width, 1, scores, width, v, in->width, 0,
+                       out + (size_t)first * (size_t)out_width + (size_t)(h * d), out_width);
         }
     }
     scratch->used = mark;
 }
 
-void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int tokens)
+/* --- linears and norms --- */
+
+void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
+                       int tokens)
 {
     bs_gemm_nt(tokens, linear->out_features, linear->in_features, 1, x, linear->in_features,
-               linear->weight, linear->in_features, 0, y, linear->out_features);
+               linear->weight, linear->in_features, 0, y, stride);
+    for (int t = 0; linear->bias && t < tokens; t++)
+        bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
+}
+
+/* y [tokens][out], close together. */
+static void linear(const struct bs_block *block, enum bs_role role, const float *x, float *y,
+                   int tokens)
+{
+    const struct bs_linear *l = &block->linears[role];
+    bs_linear_forward(l, x, y, l->out_features, tokens);
+}
+
+/* y = norm(x) for rows of norm->width floats; y may be x. */
+static void apply_norm(const struct bs_architecture *a, const struct bs_norm *norm, const float *x,
+                       float *y, int rows)
+{
+    if (a->family->norm == BS_RMS_NORM)
+        bs_rms_norm(x, norm->weight, a->norm_eps, rows, norm->width, y);
+    else
+        bs_layer_norm(x, norm->weight, norm->bias, a->norm_eps, rows, norm->width, y);
 }
 
 void bs_activations_apply(const struct bs_activations *activations, struct bs_params fixed,
-                          float *x, int tokens, int features)
+                          float *x, int tokens, int features, int stride)
 {
     if (activations->bits == BS_BITS_NONE)
         return;
     struct bs_format format = bs_activations_format(activations);
-    bool per_token = activations->granularity == BS_ACT_TOKEN;
-    int rows = per_token ? tokens : 1;
-    size_t count = (size_t)features * (size_t)(per_token ? 1 : tokens);
-    for (int t = 0; t < rows; t++) {
-        float *row = x + (size_t)t * count;
-        struct bs_params params = activations->granularity == BS_ACT_TENSOR_STATIC
-                                      ? fixed
-                                      : bs_format_fit(&format, row, count);
-        bs_format_round(&format, params, row, count);
+    struct bs_params params = fixed;
+    if (activations->granularity == BS_ACT_TENSOR) {
+        float low = x[0], high = x[0];
+        for (int t = 0; t < tokens; t++) {
+            float least, most;
+            bs_min_max(x + (size_t)t * (size_t)stride, (size_t)features, &least, &most);
+            low = least < low ? least : low;
+            high = most > high ? most : high;
+        }
+        params = bs_format_fit_range(&format, low, high);
+    }
+    for (int t = 0; t < tokens; t++) {
+        float *row = x + (size_t)t * (size_t)stride;
+        if (activations->granularity == BS_ACT_TOKEN)
+            params = bs_format_fit(&format, row, (size_t)features);
+        bs_format_round(&format, params, row, (size_t)features);
     }
 }
 
-/* Shows a set's input to the observer, then quantizes it. */
-static void enter_set(const struct bs_block *block, int set, float *x, int tokens,
-                      const struct bs_observer *observer)
+/* --- the block --- */
+
+/* The set that the linear with this role belongs to. */
+static int set_of(const struct bs_architecture *a, enum bs_role role)
 {
-    const struct bs_set *s = &block->architecture->family->sets[set];
-    if (observer && observer->set_input)
-        observer->set_input(observer->context, set, x, tokens);
-    bs_activations_apply(&block->activations, block->set_params[set], x, tokens,
-                         block->linears[s->linears[0]].in_features);
+    for (int s = 0; s < a->num_sets; s++)
+        for (int k = 0; k < a->sets[s].num_linears; k++)
+            if (a->sets[s].linears[k] == role)
+                return s;
+    return -1;
 }
 
-static void project(const struct bs_block *block, enum bs_role role, const float *x, float *y,
-                    int tokens, const struct bs_observer *observer)
+/* Shows the input of the linear with this role to the observer, then quantizes it. */
+static void enter_set(const struct bs_block *block, enum bs_role role, float *x, int tokens,
+                      const struct bs_observer *observer)
 {
-    const struct bs_linear *linear = &block->linears[role];
-    bs_linear_forward(linear, x, y, tokens);
-    if (observer && observer->qkv_output)
-        observer->qkv_output(observer->context, role, y, tokens, linear->out_features);
-    if (block->activations.bmm_input)
-        bs_activations_apply(&block->activations, block->bmm_params[role - BS_Q], y, tokens,
-                             linear->out_features);
+    int set = set_of(block->architecture, role), in = block->linears[role].in_features;
+    if (observer && observer->set_input)
+        observer->set_input(observer->context, set, x, tokens);
+    bs_activations_apply(&block->activations, block->set_params[set], x, tokens, in, in);
+}
+
+/* qkv [tokens] rows of q, k and v side by side. Where one tensor holds all three, they are
+ * quantized as one. */
+static void project(const struct bs_block *block, const float *x, float *qkv, int width, int tokens,
+                    const struct bs_observer *observer)
+{
+    const struct bs_activations *activations = &block->activations;
+    bool fused = block->architecture->family->fused_qkv != NULL;
+    float *at = qkv;
+    for (enum bs_role role = BS_Q; role <= BS_V; role++) {
+        const struct bs_linear *l = &block->linears[role];
+        bs_linear_forward(l, x, at, width, tokens);
+        if (observer && observer->qkv_output)
+            observer->qkv_output(observer->context, role, at, tokens, l->out_features, width);
+        if (activations->bmm_input && !fused)
+            bs_activations_apply(activations, block->bmm_params[role - BS_Q], at, tokens,
+                                 l->out_features, width);
+        at += l->out_features;
+    }
+    if (activations->bmm_input && fused)
+        bs_activations_apply(activations, block->bmm_params[0], qkv, tokens, width, width);
+}
+
+static void norm_heads(const struct bs_block *block, enum bs_norm_place place, float *x, int tokens,
+                       int heads, int stride)
+{
+    const struct bs_norm *norm = &block->norms[place];
+    for (int t = 0; norm->width && t < tokens; t++) {
+        float *row = x + (size_t)t * (size_t)stride;
+        apply_norm(block->architecture, norm, row, row, heads);
+    }
 }
 
 /* heads [tokens][num_heads * head_dim]: everything of attention between its input and o_proj. */
@@ -164,16 +307,25 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
                             const struct bs_observer *observer, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
-    size_t mark = scratch->used, rows = (size_t)tokens, d = (size_t)a->head_dim;
-    float *q = bs_scratch_take(scratch, rows * (size_t)a->num_heads * d);
-    float *k = bs_scratch_take(scratch, rows * (size_t)a->num_kv_heads * d);
-    float *v = bs_scratch_take(scratch, rows * (size_t)a->num_kv_heads * d);
-    project(block, BS_Q, x, q, tokens, observer);
-    project(block, BS_K, x, k, tokens, observer);
-    project(block, BS_V, x, v, tokens, observer);
-    rotate(rope, q, tokens, a->num_heads);
-    rotate(rope, k, tokens, a->num_kv_heads);
-    attend(a, q, k, v, heads, tokens, scratch);
+    int d = a->head_dim, q_width = a->num_heads * d, kv_width = a->num_kv_heads * d;
+    int width = q_width + 2 * kv_width;
+    bool local = bs_is_local(a, block->index);
+    size_t mark = scratch->used;
+    float *qkv = bs_scratch_take(scratch, (size_t)tokens * (size_t)width);
+    float *k = qkv + q_width;
+    project(block, x, qkv, width, tokens, observer);
+    norm_heads(block, BS_NORM_Q, qkv, tokens, a->num_heads, width);
+    norm_heads(block, BS_NORM_K, k, tokens, a->num_kv_heads, width);
+    rotate(rope, local, qkv, tokens, a->num_heads, d, width);
+    rotate(rope, local, k, tokens, a->num_kv_heads, d, width);
+    struct heads_in in = {.a = a,
+                          .tokens = tokens,
+                          .width = width,
+                          .q = qkv,
+                          .k = k,
+                          .v = k + kv_width,
+                          .window = local ? a->sliding_window : tokens};
+    attend(&in, heads, scratch);
     scratch->used = mark;
 }
 
@@ -181,19 +333,41 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
 static void mlp_hidden(const struct bs_block *block, const float *x, float *hidden, int tokens,
                        struct bs_scratch *scratch)
 {
-    size_t mark = scratch->used;
-    size_t count = (size_t)tokens * (size_t)block->architecture->intermediate_size;
-    float *up = bs_scratch_take(scratch, count);
-    bs_linear_forward(&block->linears[BS_GATE], x, hidden, tokens);
-    bs_linear_forward(&block->linears[BS_UP], x, up, tokens);
-    bs_silu_times(hidden, up, count);
+    const struct bs_architecture *a = block->architecture;
+    size_t mark = scratch->used, width = (size_t)a->intermediate_size;
+    size_t count = (size_t)tokens * width;
+    if (a->family->gated) {
+        float *up = bs_scratch_take(scratch, count);
+        linear(block, BS_GATE, x, hidden, tokens);
+        linear(block, BS_UP, x, up, tokens);
+        bs_nonlinearity_times(a->activation, hidden, up, count);
+    } else {
+        linear(block, BS_UP, x, hidden, tokens);
+        bs_nonlinearity_apply(a->activation, hidden, count);
+    }
+    for (size_t t = 0; block->hidden_scale && t < (size_t)tokens; t++)
+        for (size_t j = 0; j < width; j++)
+            hidden[t * width + j] /= block->hidden_scale[j];
     scratch->used = mark;
 }
 
-static void add(const float *x, float *y, size_t count)
+/* x [tokens][hidden] = norm(x) where the block has that norm. */
+static void norm_in_place(const struct bs_block *block, enum bs_norm_place place, float *x,
+                          int tokens)
 {
-    for (size_t i = 0; i < count; i++)
-        y[i] += x[i];
+    if (block->norms[place].width)
+        apply_norm(block->architecture, &block->norms[place], x, x, tokens);
+}
+
+/* in [tokens][hidden] = what attention or MLP reads of the residual stream x. */
+static void branch_input(const struct bs_block *block, enum bs_norm_place place, const float *x,
+                         float *in, int tokens)
+{
+    const struct bs_architecture *a = block->architecture;
+    if (a->wiring == BS_POST_NORM)
+        memcpy(in, x, (size_t)tokens * (size_t)a->hidden_size * sizeof *in);
+    else
+        apply_norm(a, &block->norms[place], x, in, tokens);
 }
 
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
@@ -201,25 +375,35 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
                       struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
+    bool post = a->wiring == BS_POST_NORM, parallel = a->wiring == BS_PARALLEL;
     size_t mark = scratch->used, rows = (size_t)tokens, count = rows * (size_t)a->hidden_size;
-    float *normed = bs_scratch_take(scratch, count);
+    float *in = bs_scratch_take(scratch, count); /* of a branch, then the MLP's output */
     float *middle = bs_scratch_take(scratch, count);
     float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
     float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
 
-    bs_rms_norm(x, block->norms[0], a->norm_eps, tokens, a->hidden_size, normed);
-    enter_set(block, 0, normed, tokens, observer);
-    attention_heads(block, rope, normed, heads, tokens, observer, scratch);
-    enter_set(block, 1, heads, tokens, observer);
-    bs_linear_forward(&block->linears[BS_O], heads, middle, tokens);
-    add(x, middle, count);
+    branch_input(block, BS_NORM_ATTENTION, x, in, tokens);
+    enter_set(block, BS_Q, in, tokens, observer);
+    attention_heads(block, rope, in, heads, tokens, observer, scratch);
+    enter_set(block, BS_O, heads, tokens, observer);
+    linear(block, BS_O, heads, middle, tokens);
+    norm_in_place(block, BS_NORM_ATTENTION_OUT, middle, tokens);
+    bs_add(x, middle, count);
+    if (post)
+        norm_in_place(block, BS_NORM_ATTENTION, middle, tokens);
 
-    bs_rms_norm(middle, block->norms[1], a->norm_eps, tokens, a->hidden_size, normed);
-    enter_set(block, 2, normed, tokens, observer);
-    mlp_hidden(block, normed, hidden, tokens, scratch);
-    enter_set(block, 3, hidden, tokens, observer);
-    bs_linear_forward(&block->linears[BS_DOWN], hidden, y, tokens);
-    add(middle, y, count);
+    if (!parallel || block->norms[BS_NORM_MLP].width) {
+        branch_input(block, BS_NORM_MLP, parallel ? x : middle, in, tokens);
+        enter_set(block, BS_UP, in, tokens, observer);
+    } /* else attention's input serves both */
+    mlp_hidden(block, in, hidden, tokens, scratch);
+    enter_set(block, BS_DOWN, hidden, tokens, observer);
+    linear(block, BS_DOWN, hidden, in, tokens);
+    norm_in_place(block, BS_NORM_MLP_OUT, in, tokens);
+    for (size_t i = 0; i < count; i++)
+        y[i] = middle[i] + in[i];
+    if (post)
+        norm_in_place(block, BS_NORM_MLP, y, tokens);
     scratch->used = mark;
 }
 
@@ -232,11 +416,13 @@ void bs_module_forward(const struct bs_block *block, enum bs_module module,
     if (module == BS_MODULE_ATTENTION) {
         float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
         attention_heads(block, rope, x, heads, tokens, NULL, scratch);
-        bs_linear_forward(&block->linears[BS_O], heads, y, tokens);
+        linear(block, BS_O, heads, y, tokens);
     } else if (module == BS_MODULE_MLP) {
         float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
         mlp_hidden(block, x, hidden, tokens, scratch);
-        bs_linear_forward(&block->linears[BS_DOWN], hidden, y, tokens);
+        linear(block, BS_DOWN, hidden, y, tokens);
+    } else if (module == BS_MODULE_BLOCK) {
+        bs_block_forward(block, rope, x, y, tokens, NULL, scratch);
     }
     scratch->used = mark;
 }
@@ -246,20 +432,43 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
     size_t rows = tokens > LEAST_ROWS ? (size_t)tokens : LEAST_ROWS, d = (size_t)a->head_dim;
     size_t hidden = bs_scratch_floats(rows * (size_t)a->hidden_size);
     size_t heads = bs_scratch_floats(rows * (size_t)a->num_heads * d);
-    size_t kv = bs_scratch_floats(rows * (size_t)a->num_kv_heads * d);
+    size_t qkv = bs_scratch_floats(rows * (size_t)(a->num_heads + 2 * a->num_kv_heads) * d);
     size_t wide = bs_scratch_floats(rows * (size_t)a->intermediate_size);
-    size_t attention = heads + 2 * kv + bs_scratch_floats(QUERY_TILE * rows);
+    size_t attention = qkv + bs_scratch_floats(QUERY_TILE * rows);
     size_t inner = attention > wide ? attention : wide;
     return 3 * hidden + heads + wide + inner;
+}
+
+/* --- the head --- */
+
+size_t bs_head_scratch_floats(const struct bs_architecture *a, int tokens)
+{
+    size_t rows = (size_t)tokens;
+    return bs_scratch_floats(rows * (size_t)a->hidden_size) +
+           bs_scratch_floats(rows * (size_t)a->embedding_size);
 }
 
 void bs_head_forward(const struct bs_head *head, const float *x, int tokens, float *logits,
                      struct bs_scratch *scratch)
 {
+    const struct bs_architecture *a = head->architecture;
+    int hidden = a->hidden_size, width = a->embedding_size, vocab = a->vocab_size;
     size_t mark = scratch->used;
-    float *normed = bs_scratch_take(scratch, (size_t)tokens * (size_t)head->hidden_size);
-    bs_rms_norm(x, head->norm, head->norm_eps, tokens, head->hidden_size, normed);
-    bs_gemm_nt(tokens, head->vocab_size, head->hidden_size, 1, normed, head->hidden_size,
-               head->weight, head->hidden_size, 0, logits, head->vocab_size);
+    float *normed = bs_scratch_take(scratch, (size_t)tokens * (size_t)hidden);
+    if (head->norm.width)
+        apply_norm(a, &head->norm, x, normed, tokens);
+    else
+        memcpy(normed, x, (size_t)tokens * (size_t)hidden * sizeof *normed);
+    if (head->project) {
+        float *projected = bs_scratch_take(scratch, (size_t)tokens * (size_t)width);
+        bs_gemm_nt(tokens, width, hidden, 1, normed, hidden, head->project, hidden, 0, projected,
+                   width);
+        normed = projected;
+    }
+    bs_gemm_nt(tokens, vocab, width, 1, normed, width, head->weight, width, 0, logits, vocab);
+    for (int t = 0; head->bias && t < tokens; t++)
+        bs_add(head->bias, logits + (size_t)t * (size_t)vocab, (size_t)vocab);
+    if (a->logit_softcap > 0)
+        bs_soft_cap(logits, (size_t)tokens * (size_t)vocab, a->logit_softcap);
     scratch->used = mark;
 }

@@ -1,88 +1,261 @@
 /* A model directory opened, and its blocks read into float32. */
 #include "eval/model/model.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
 #include "eval/model/checkpoint.h"
 
-enum { NAME_MAX_BYTES = 256 };
+enum { PLACE_BYTES = 96, NAME_BYTES = 256 };
+
+/* A norm's tensors; weight NULL where there is no norm, bias where it has none. */
+struct norm_tensors {
+    const struct bs_tensor *weight, *bias;
+};
 
 struct bs_model {
     struct bs_architecture architecture;
     struct bs_checkpoint *checkpoint;
-    const struct bs_tensor *embedding, *final_norm, *head;
+    const char *prefix; /* the family's, or "" where the checkpoint is of the bare model */
+    const struct bs_tensor *embedding, *positions, *project_in, *project_out, *head, *head_bias;
+    struct norm_tensors embedding_norm, final_norm;
     struct bs_digest digest;
 };
 
-static void block_tensor_name(const struct bs_family *family, int block, const char *part,
-                              const char *ending, char *out)
+/* --- tensors by name --- */
+
+/* `place` is the name's beginning: a prefix, or a prefix and a block. */
+static enum bs_status require(struct bs_model *model, const char *place, const char *name,
+                              const char *ending, int rank, const int64_t *shape,
+                              const struct bs_tensor **tensor, struct bs_error *err)
 {
-    char prefix[NAME_MAX_BYTES / 2];
+    char whole[NAME_BYTES];
+    snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
+    return bs_checkpoint_require(model->checkpoint, whole, rank, shape, tensor, err);
+}
+
+/* The same where it was required before. */
+static const struct bs_tensor *find(const struct bs_model *model, const char *place,
+                                    const char *name, const char *ending)
+{
+    char whole[NAME_BYTES];
+    snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
+    const struct bs_tensor *tensor = bs_checkpoint_find(model->checkpoint, whole);
+    assert(tensor);
+    return tensor;
+}
+
+static void block_place(const struct bs_model *model, int block, char *out)
+{
+    char within[PLACE_BYTES / 2];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     /* The format is a family's row, a constant of ours. */
-    snprintf(prefix, sizeof prefix, family->block, block);
+    snprintf(within, sizeof within, model->architecture.family->block, block);
 #pragma GCC diagnostic pop
-    snprintf(out, NAME_MAX_BYTES, "%s%s%s", prefix, part, ending);
+    snprintf(out, PLACE_BYTES, "%s%s", model->prefix, within);
 }
 
-static enum bs_status require_linear(const struct bs_model *model, int block, enum bs_role role,
-                                     const struct bs_tensor **tensor, struct bs_error *err)
+static enum bs_status require_norm(struct bs_model *model, const char *place, const char *name,
+                                   int width, struct norm_tensors *norm, struct bs_error *err)
 {
-    const struct bs_architecture *a = &model->architecture;
-    char name[NAME_MAX_BYTES];
-    block_tensor_name(a->family, block, a->family->linears[role], ".weight", name);
-    int64_t shape[] = {bs_out_features(a, role), bs_in_features(a, role)};
-    return bs_checkpoint_require(model->checkpoint, name, 2, shape, tensor, err);
+    int64_t shape[] = {width};
+    *norm = (struct norm_tensors){NULL, NULL};
+    if (require(model, place, name, ".weight", 1, shape, &norm->weight, err))
+        return err->status;
+    if (model->architecture.family->norm == BS_RMS_NORM)
+        return BS_OK;
+    return require(model, place, name, ".bias", 1, shape, &norm->bias, err);
 }
 
-static enum bs_status require_norm(const struct bs_model *model, int block, int norm,
-                                   const struct bs_tensor **tensor, struct bs_error *err)
+static int norm_width(const struct bs_architecture *a, enum bs_norm_place place)
 {
-    const struct bs_architecture *a = &model->architecture;
-    char name[NAME_MAX_BYTES];
-    block_tensor_name(a->family, block, a->family->norms[norm], "", name);
-    return bs_checkpoint_require(model->checkpoint, name, 1, (int64_t[]){a->hidden_size}, tensor,
-                                 err);
+    return place == BS_NORM_Q || place == BS_NORM_K ? a->head_dim : a->hidden_size;
 }
 
-/* Every tensor the walk will ask for, so that a defect is met before the first minute of work. */
-static enum bs_status check_tensors(struct bs_model *model, struct bs_error *err)
+static bool is_fused(const struct bs_architecture *a, enum bs_role role)
+{
+    return a->family->fused_qkv && role <= BS_V;
+}
+
+static int qkv_rows(const struct bs_architecture *a)
+{
+    return bs_out_features(a, BS_Q) + 2 * bs_out_features(a, BS_K);
+}
+
+static bool has_bias(const struct bs_architecture *a, enum bs_role role)
+{
+    return bs_has_role(a, role) && a->biases >> role & 1;
+}
+
+/* What the tensors of the linear's weight and bias are called; those of q, k and v may be one. */
+static const char *linear_tensor(const struct bs_architecture *a, enum bs_role role)
+{
+    return is_fused(a, role) ? a->family->fused_qkv : a->family->linears[role];
+}
+
+static enum bs_status require_linear(struct bs_model *model, const char *place, enum bs_role role,
+                                     struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    const struct bs_checkpoint *checkpoint = model->checkpoint;
-    int64_t matrix[] = {a->vocab_size, a->hidden_size};
-    if (bs_checkpoint_require(checkpoint, a->family->embedding, 2, matrix, &model->embedding,
-                              err) ||
-        bs_checkpoint_require(checkpoint, a->family->final_norm, 1, (int64_t[]){a->hidden_size},
-                              &model->final_norm, err))
+    const char *name = linear_tensor(a, role);
+    int64_t out = is_fused(a, role) ? qkv_rows(a) : bs_out_features(a, role);
+    int64_t in = bs_in_features(a, role);
+    int64_t shape[] = {a->family->transposed ? in : out, a->family->transposed ? out : in};
+    const struct bs_tensor *tensor;
+    if (require(model, place, name, ".weight", 2, shape, &tensor, err))
+        return err->status;
+    return has_bias(a, role) ? require(model, place, name, ".bias", 1, &out, &tensor, err) : BS_OK;
+}
+
+/* --- opening --- */
+
+static enum bs_status require_ends(struct bs_model *model, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    const struct bs_family *f = a->family;
+    const char *place = model->prefix;
+    int64_t matrix[] = {a->vocab_size, a->embedding_size}, vocab[] = {a->vocab_size};
+    int64_t positions[] = {(int64_t)a->max_positions + f->position_offset, a->hidden_size};
+    int64_t in[] = {a->hidden_size, a->embedding_size}, out[] = {a->embedding_size, a->hidden_size};
+    bool projected = a->embedding_size != a->hidden_size;
+    if (require(model, place, f->embedding, ".weight", 2, matrix, &model->embedding, err) ||
+        (f->positions &&
+         require(model, place, f->positions, ".weight", 2, positions, &model->positions, err)) ||
+        (f->embedding_norm && require_norm(model, place, f->embedding_norm, a->embedding_size,
+                                           &model->embedding_norm, err)) ||
+        (projected &&
+         (require(model, place, f->project_in, ".weight", 2, in, &model->project_in, err) ||
+          require(model, place, f->project_out, ".weight", 2, out, &model->project_out, err))) ||
+        (a->final_norm &&
+         require_norm(model, place, f->final_norm, a->hidden_size, &model->final_norm, err)) ||
+        (f->head_bias && require(model, "", f->head, ".bias", 1, vocab, &model->head_bias, err)))
         return err->status;
     model->head = model->embedding;
-    if (!a->tied_head &&
-        bs_checkpoint_require(checkpoint, a->family->head, 2, matrix, &model->head, err))
-        return err->status;
-    const struct bs_tensor *tensor;
-    for (int b = 0; b < a->num_layers; b++) {
-        for (int n = 0; n < BS_NUM_NORMS; n++)
-            if (require_norm(model, b, n, &tensor, err))
-                return err->status;
-        for (int r = 0; r < BS_NUM_ROLES; r++)
-            if (require_linear(model, b, (enum bs_role)r, &tensor, err))
-                return err->status;
-    }
+    if (a->tied_head)
+        return BS_OK;
+    return require(model, "", f->head, ".weight", 2, matrix, &model->head, err);
+}
+
+static enum bs_status require_block(struct bs_model *model, int block, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    char place[PLACE_BYTES];
+    block_place(model, block, place);
+    struct norm_tensors norm;
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (a->family->norms[n] && require_norm(model, place, a->family->norms[n],
+                                                norm_width(a, (enum bs_norm_place)n), &norm, err))
+            return err->status;
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (bs_has_role(a, (enum bs_role)r) && require_linear(model, place, (enum bs_role)r, err))
+            return err->status;
     return BS_OK;
 }
 
-static void digest_architecture(const struct bs_architecture *a, struct bs_digest_state *digest)
+/* Tensors that checkpoints hold and no forward pass reads: masks and frequencies that older code
+ * saved along, and the head of a model whose embedding is used. */
+static bool is_spare(const struct bs_architecture *a, const char *name)
 {
-    char text[512];
-    int length =
-        snprintf(text, sizeof text, "%s %d %d %d %d %d %d %d %.9g %.17g %d", a->family->model_type,
-                 a->hidden_size, a->intermediate_size, a->num_layers, a->num_heads, a->num_kv_heads,
-                 a->head_dim, a->vocab_size, (double)a->norm_eps, a->rope_theta, a->tied_head);
-    bs_digest_add(digest, text, (size_t)length);
+    static const char *const endings[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                                          ".attention.bias", ".attention.masked_bias"};
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t ending = strlen(endings[i]);
+        if (length > ending && !strcmp(name + length - ending, endings[i]))
+            return true;
+    }
+    size_t head = strlen(a->family->head);
+    return a->tied_head && !strncmp(name, a->family->head, head) && !strcmp(name + head, ".weight");
+}
+
+/* Every tensor the walk will ask for, so that a defect is met before the first minute of work; and
+ * none else, since a bias that config.json does not speak of would be left out of every number. */
+static enum bs_status check_tensors(struct bs_model *model, const char *directory,
+                                    struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s%s.weight", a->family->prefix, a->family->embedding);
+    const char *bare = name + strlen(a->family->prefix);
+    bool is_bare =
+        !bs_checkpoint_find(model->checkpoint, name) && bs_checkpoint_find(model->checkpoint, bare);
+    model->prefix = is_bare ? "" : a->family->prefix;
+    if (require_ends(model, err))
+        return err->status;
+    for (int b = 0; b < a->num_layers; b++)
+        if (require_block(model, b, err))
+            return err->status;
+    const char *spare;
+    for (size_t at = 0; (spare = bs_checkpoint_unused(model->checkpoint, &at));)
+        if (!is_spare(a, spare))
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s: tensor '%.200s' has no place in the model that config.json "
+                           "describes (model_type %s)",
+                           directory, spare, a->family->model_type);
+    return BS_OK;
+}
+
+static size_t count_of(const struct bs_tensor *tensor) { return tensor ? tensor->count : 0; }
+
+static size_t count_of_norm(const struct norm_tensors *norm)
+{
+    return count_of(norm->weight) + count_of(norm->bias);
+}
+
+static size_t count_others(const struct bs_model *model)
+{
+    const struct bs_architecture *a = &model->architecture;
+    size_t block = 0, vectors = a->family->norm == BS_RMS_NORM ? 1 : 2;
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (a->family->norms[n])
+            block += vectors * (size_t)norm_width(a, (enum bs_norm_place)n);
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (has_bias(a, (enum bs_role)r))
+            block += (size_t)bs_out_features(a, (enum bs_role)r);
+    return count_of(model->embedding) + count_of(model->positions) + count_of(model->project_in) +
+           count_of(model->project_out) + (a->tied_head ? 0 : count_of(model->head)) +
+           count_of(model->head_bias) + count_of_norm(&model->embedding_norm) +
+           count_of_norm(&model->final_norm) + (size_t)a->num_layers * block;
+}
+
+static void digest_rope(const struct bs_rope_settings *rope, FILE *out)
+{
+    fprintf(out, " %d %.17g %.17g %.17g %.17g %.17g", (int)rope->kind, rope->theta, rope->factor,
+            rope->low_freq_factor, rope->high_freq_factor, rope->original_positions);
+}
+
+/* Everything of the architecture that the forward pass looks at. */
+static enum bs_status digest_architecture(const struct bs_architecture *a,
+                                          struct bs_digest_state *digest, struct bs_error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (!out)
+        return bs_fail_memory(err);
+    fprintf(out, "%s %d %d %d %d %d %d %d %d %.9g %d %d %d %d", a->family->model_type,
+            a->hidden_size, a->intermediate_size, a->num_layers, a->num_heads, a->num_kv_heads,
+            a->head_dim, a->vocab_size, a->embedding_size, (double)a->norm_eps, (int)a->wiring,
+            (int)a->activation, a->rotary_dim, a->sliding_window);
+    digest_rope(&a->rope, out);
+    digest_rope(&a->local_rope, out);
+    for (int l = 0; l < BS_MAX_LAYERS / 64; l++)
+        fprintf(out, " %llx", (unsigned long long)a->local_layers[l]);
+    fprintf(out, " %.9g %.9g %.9g %.9g %d %d %u", (double)a->attention_scale,
+            (double)a->attention_softcap, (double)a->logit_softcap, (double)a->embedding_scale,
+            a->tied_head, a->final_norm, a->biases);
+    if (fclose(out)) {
+        free(text);
+        return bs_fail_memory(err);
+    }
+    bs_digest_add(digest, text, length);
+    free(text);
+    return BS_OK;
 }
 
 enum bs_status bs_model_open(const char *directory, struct bs_model **out, struct bs_error *err)
@@ -96,13 +269,13 @@ enum bs_status bs_model_open(const char *directory, struct bs_model **out, struc
     if (!status)
         status = bs_checkpoint_open(directory, &model->checkpoint, err);
     if (!status)
-        status = check_tensors(model, err);
+        status = check_tensors(model, directory, err);
     if (!status && !(digest = bs_digest_create()))
         status = bs_fail_memory(err);
-    if (!status) {
-        digest_architecture(&model->architecture, digest);
+    if (!status)
+        status = digest_architecture(&model->architecture, digest, err);
+    if (!status)
         status = bs_checkpoint_digest(model->checkpoint, digest, err);
-    }
     if (digest)
         model->digest = bs_digest_finish(digest);
     if (status)
@@ -127,19 +300,117 @@ const struct bs_architecture *bs_model_architecture(const struct bs_model *model
 
 struct bs_digest bs_model_digest(const struct bs_model *model) { return model->digest; }
 
-size_t bs_model_other_parameters(const struct bs_model *model)
+size_t bs_model_other_parameters(const struct bs_model *model) { return count_others(model); }
+
+/* --- norms and embeddings --- */
+
+static void release_norm(struct bs_norm *norm)
 {
-    const struct bs_architecture *a = &model->architecture;
-    size_t hidden = (size_t)a->hidden_size, matrix = (size_t)a->vocab_size * hidden;
-    return matrix * (a->tied_head ? 1 : 2) + hidden + (size_t)a->num_layers * BS_NUM_NORMS * hidden;
+    bs_free(norm->weight);
+    bs_free(norm->bias);
+    *norm = (struct bs_norm){.width = 0};
 }
 
-void bs_model_embed(const struct bs_model *model, const int32_t *ids, int tokens, float *out)
+static enum bs_status allocate_norm(struct bs_norm *norm, int width, bool biased,
+                                    struct bs_error *err)
 {
-    size_t hidden = (size_t)model->architecture.hidden_size;
-    for (int t = 0; t < tokens; t++)
-        bs_tensor_read(model->embedding, (size_t)ids[t] * hidden, hidden, out + (size_t)t * hidden);
+    *norm = (struct bs_norm){.width = width};
+    norm->weight = bs_alloc((size_t)width, sizeof(float));
+    if (biased)
+        norm->bias = bs_alloc((size_t)width, sizeof(float));
+    return norm->weight && (norm->bias || !biased) ? BS_OK : bs_fail_memory(err);
 }
+
+static void read_norm(const struct norm_tensors *tensors, bool plus_one, struct bs_norm *norm)
+{
+    bs_tensor_read(tensors->weight, 0, tensors->weight->count, norm->weight);
+    for (int j = 0; plus_one && j < norm->width; j++)
+        norm->weight[j] += 1;
+    if (norm->bias)
+        bs_tensor_read(tensors->bias, 0, tensors->bias->count, norm->bias);
+}
+
+static enum bs_status load_norm(const struct norm_tensors *tensors, bool plus_one,
+                                struct bs_norm *norm, struct bs_error *err)
+{
+    if (!tensors->weight)
+        return BS_OK;
+    if (allocate_norm(norm, (int)tensors->weight->count, tensors->bias != NULL, err))
+        return err->status;
+    read_norm(tensors, plus_one, norm);
+    return BS_OK;
+}
+
+/* What embedding takes besides the tensors; all may be empty. */
+struct embedding {
+    const struct bs_model *model;
+    struct bs_norm norm;
+    float *project; /* [hidden_size][embedding_size] */
+    float *row;     /* [embedding_size] */
+    float *position;
+};
+
+static enum bs_status open_embedding(const struct bs_model *model, struct embedding *e,
+                                     struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    *e = (struct embedding){.model = model};
+    if (load_norm(&model->embedding_norm, a->family->norm_plus_one, &e->norm, err))
+        return err->status;
+    e->row = bs_alloc((size_t)a->embedding_size, sizeof(float));
+    e->position = bs_alloc((size_t)a->hidden_size, sizeof(float));
+    if (model->project_in)
+        e->project = bs_alloc(model->project_in->count, sizeof(float));
+    if (!e->row || !e->position || (model->project_in && !e->project))
+        return bs_fail_memory(err);
+    if (e->project)
+        bs_tensor_read(model->project_in, 0, model->project_in->count, e->project);
+    return BS_OK;
+}
+
+static void close_embedding(struct embedding *e)
+{
+    release_norm(&e->norm);
+    bs_free(e->row);
+    bs_free(e->position);
+    bs_free(e->project);
+}
+
+/* out [hidden_size] of one token. */
+static void embed_token(const struct embedding *e, int32_t id, int position, float *out)
+{
+    const struct bs_model *model = e->model;
+    const struct bs_architecture *a = &model->architecture;
+    size_t hidden = (size_t)a->hidden_size, width = (size_t)a->embedding_size;
+    float *row = e->project ? e->row : out;
+    bs_tensor_read(model->embedding, (size_t)id * width, width, row);
+    if (e->norm.width) /* only layer norms stand here */
+        bs_layer_norm(row, e->norm.weight, e->norm.bias, a->norm_eps, 1, a->embedding_size, row);
+    if (e->project)
+        bs_gemm_nt(1, a->hidden_size, a->embedding_size, 1, row, a->embedding_size, e->project,
+                   a->embedding_size, 0, out, a->hidden_size);
+    for (size_t j = 0; a->embedding_scale != 1 && j < hidden; j++)
+        out[j] *= a->embedding_scale;
+    if (!model->positions)
+        return;
+    size_t at = (size_t)position + (size_t)a->family->position_offset;
+    bs_tensor_read(model->positions, at * hidden, hidden, e->position);
+    bs_add(e->position, out, hidden);
+}
+
+enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
+                              int tokens, float *out, struct bs_error *err)
+{
+    size_t hidden = (size_t)model->architecture.hidden_size, all = (size_t)windows * (size_t)tokens;
+    struct embedding e;
+    enum bs_status status = open_embedding(model, &e, err);
+    for (size_t t = 0; t < all && !status; t++)
+        embed_token(&e, ids[t], (int)(t % (size_t)tokens), out + t * hidden);
+    close_embedding(&e);
+    return status;
+}
+
+/* --- blocks --- */
 
 static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_architecture *a,
                                       enum bs_role role, struct bs_error *err)
@@ -149,10 +420,14 @@ static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_
                                  .out_features = bs_out_features(a, role),
                                  .in_features = bs_in_features(a, role)};
     size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
+    bool biased = has_bias(a, role);
     linear->weight = bs_alloc(out * in, sizeof(float));
     linear->in_scale = bs_alloc(in, sizeof(float));
     linear->out_scale = bs_alloc(out, sizeof(float));
-    return linear->weight && linear->in_scale && linear->out_scale ? BS_OK : bs_fail_memory(err);
+    if (biased)
+        linear->bias = bs_alloc(out, sizeof(float));
+    bool enough = linear->weight && linear->in_scale && linear->out_scale;
+    return enough && (linear->bias || !biased) ? BS_OK : bs_fail_memory(err);
 }
 
 static enum bs_status allocate_block(struct bs_block *block, const struct bs_architecture *a,
@@ -162,11 +437,12 @@ static enum bs_status allocate_block(struct bs_block *block, const struct bs_arc
     block->activations.bits = BS_BITS_NONE;
     enum bs_status status = BS_OK;
     for (int r = 0; r < BS_NUM_ROLES && !status; r++)
-        status = allocate_linear(&block->linears[r], a, (enum bs_role)r, err);
-    for (int n = 0; n < BS_NUM_NORMS && !status; n++) {
-        block->norms[n] = bs_alloc((size_t)a->hidden_size, sizeof(float));
-        status = block->norms[n] ? BS_OK : bs_fail_memory(err);
-    }
+        if (bs_has_role(a, (enum bs_role)r))
+            status = allocate_linear(&block->linears[r], a, (enum bs_role)r, err);
+    for (int n = 0; n < BS_NUM_NORMS && !status; n++)
+        if (a->family->norms[n])
+            status = allocate_norm(&block->norms[n], norm_width(a, (enum bs_norm_place)n),
+                                   a->family->norm == BS_LAYER_NORM, err);
     if (status)
         bs_block_release(block);
     return status;
@@ -178,43 +454,120 @@ static void fill_ones(float *x, int count)
         x[i] = 1;
 }
 
+/* The first row of a head of q, k or v in the tensor that holds all three. */
+static size_t fused_row(const struct bs_architecture *a, enum bs_role role, int head)
+{
+    int d = a->head_dim, queries = a->num_heads / a->num_kv_heads;
+    if (a->family->fused == BS_FUSED_SECTIONS) {
+        int before = role == BS_Q ? 0 : a->num_heads + (role == BS_V ? a->num_kv_heads : 0);
+        return (size_t)(before + head) * (size_t)d;
+    }
+    int group = role == BS_Q ? head / queries : head;
+    int within = role == BS_Q ? head % queries : queries + (role == BS_V);
+    return (size_t)(group * (queries + 2) + within) * (size_t)d;
+}
+
+/* Rows of `width` floats: a linear's weight, or its bias with a width of 1. */
+static void read_rows(const struct bs_architecture *a, const struct bs_linear *linear,
+                      const struct bs_tensor *tensor, size_t width, float *out)
+{
+    if (!is_fused(a, linear->role)) {
+        bs_tensor_read(tensor, 0, tensor->count, out);
+        return;
+    }
+    size_t run = (size_t)a->head_dim * width;
+    for (int h = 0; h < linear->out_features / a->head_dim; h++)
+        bs_tensor_read(tensor, fused_row(a, linear->role, h) * width, run, out + (size_t)h * run);
+}
+
+/* weight [out][in] of a tensor that holds [in][all outputs]; `line` holds a row of outputs. */
+static void read_transposed(const struct bs_architecture *a, const struct bs_linear *linear,
+                            const struct bs_tensor *tensor, float *line)
+{
+    size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
+    size_t all = tensor->count / in;
+    for (size_t j = 0; j < in; j++) {
+        size_t first = is_fused(a, linear->role) ? fused_row(a, linear->role, 0) : 0;
+        bs_tensor_read(tensor, j * all + first, out, line);
+        for (size_t i = 0; i < out; i++)
+            linear->weight[i * in + j] = line[i];
+    }
+}
+
+static void load_linear(const struct bs_model *model, const char *place, struct bs_linear *linear)
+{
+    const struct bs_architecture *a = &model->architecture;
+    const char *name = linear_tensor(a, linear->role);
+    const struct bs_tensor *weight = find(model, place, name, ".weight");
+    if (a->family->transposed) /* out_scale is not filled yet */
+        read_transposed(a, linear, weight, linear->out_scale);
+    else
+        read_rows(a, linear, weight, (size_t)linear->in_features, linear->weight);
+    if (linear->bias)
+        read_rows(a, linear, find(model, place, name, ".bias"), 1, linear->bias);
+    fill_ones(linear->in_scale, linear->in_features);
+    fill_ones(linear->out_scale, linear->out_features);
+}
+
 enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_block *block,
                              struct bs_error *err)
 {
-    if (allocate_block(block, &model->architecture, err))
+    const struct bs_architecture *a = &model->architecture;
+    if (allocate_block(block, a, err))
         return err->status;
     block->index = index;
-    const struct bs_tensor *tensor;
-    enum bs_status status = BS_OK;
-    for (int r = 0; r < BS_NUM_ROLES && !status; r++) {
-        struct bs_linear *linear = &block->linears[r];
-        status = require_linear(model, index, (enum bs_role)r, &tensor, err);
-        if (!status)
-            bs_tensor_read(tensor, 0, tensor->count, linear->weight);
-        fill_ones(linear->in_scale, linear->in_features);
-        fill_ones(linear->out_scale, linear->out_features);
+    char place[PLACE_BYTES];
+    block_place(model, index, place);
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (block->linears[r].weight)
+            load_linear(model, place, &block->linears[r]);
+    for (int n = 0; n < BS_NUM_NORMS; n++) {
+        struct bs_norm *norm = &block->norms[n];
+        const char *name = a->family->norms[n];
+        struct norm_tensors tensors = {NULL, NULL};
+        if (!norm->width)
+            continue;
+        tensors.weight = find(model, place, name, ".weight");
+        if (norm->bias)
+            tensors.bias = find(model, place, name, ".bias");
+        read_norm(&tensors, a->family->norm_plus_one, norm);
     }
-    for (int n = 0; n < BS_NUM_NORMS && !status; n++) {
-        status = require_norm(model, index, n, &tensor, err);
-        if (!status)
-            bs_tensor_read(tensor, 0, tensor->count, block->norms[n]);
-    }
-    if (status)
-        bs_block_release(block);
-    return status;
+    return BS_OK;
+}
+
+static void copy_floats(float *to, const float *from, int count)
+{
+    if (to)
+        memcpy(to, from, (size_t)count * sizeof *to);
 }
 
 static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
 {
     size_t out = (size_t)from->out_features, in = (size_t)from->in_features;
     memcpy(to->weight, from->weight, out * in * sizeof(float));
-    memcpy(to->in_scale, from->in_scale, in * sizeof(float));
-    memcpy(to->out_scale, from->out_scale, out * sizeof(float));
+    copy_floats(to->bias, from->bias, from->out_features);
+    copy_floats(to->in_scale, from->in_scale, from->in_features);
+    copy_floats(to->out_scale, from->out_scale, from->out_features);
     bs_codes_release(&to->codes);
     to->damping = 0;
     to->dead_columns = 0;
     to->fallback = false;
     to->seconds = 0;
+}
+
+static enum bs_status copy_hidden_scale(struct bs_block *to, const struct bs_block *from,
+                                        struct bs_error *err)
+{
+    bs_free(to->hidden_scale);
+    to->hidden_scale = NULL;
+    if (!from->hidden_scale)
+        return BS_OK;
+    int width = from->architecture->intermediate_size;
+    to->hidden_scale = bs_alloc((size_t)width, sizeof(float));
+    if (!to->hidden_scale)
+        return bs_fail_memory(err);
+    copy_floats(to->hidden_scale, from->hidden_scale, width);
+    return BS_OK;
 }
 
 enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, struct bs_error *err)
@@ -227,24 +580,31 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
     memcpy(to->set_params, from->set_params, sizeof to->set_params);
     memcpy(to->bmm_params, from->bmm_params, sizeof to->bmm_params);
     for (int r = 0; r < BS_NUM_ROLES; r++)
-        copy_linear(&to->linears[r], &from->linears[r]);
-    for (int n = 0; n < BS_NUM_NORMS; n++)
-        memcpy(to->norms[n], from->norms[n], (size_t)a->hidden_size * sizeof(float));
-    return BS_OK;
+        if (from->linears[r].weight)
+            copy_linear(&to->linears[r], &from->linears[r]);
+    for (int n = 0; n < BS_NUM_NORMS; n++) {
+        copy_floats(to->norms[n].weight, from->norms[n].weight, from->norms[n].width);
+        copy_floats(to->norms[n].bias, from->norms[n].bias, from->norms[n].width);
+    }
+    return copy_hidden_scale(to, from, err);
 }
 
 void bs_block_release(struct bs_block *block)
 {
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         bs_free(block->linears[r].weight);
+        bs_free(block->linears[r].bias);
         bs_free(block->linears[r].in_scale);
         bs_free(block->linears[r].out_scale);
         bs_codes_release(&block->linears[r].codes);
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
-        bs_free(block->norms[n]);
+        release_norm(&block->norms[n]);
+    bs_free(block->hidden_scale);
     *block = (struct bs_block){.architecture = NULL};
 }
+
+/* --- folding --- */
 
 static void scale_columns(struct bs_linear *linear, const float *scale)
 {
@@ -256,6 +616,12 @@ static void scale_columns(struct bs_linear *linear, const float *scale)
         linear->in_scale[j] *= scale[j];
 }
 
+static void divide(float *x, const float *scale, int count)
+{
+    for (int i = 0; x && i < count; i++)
+        x[i] /= scale[i];
+}
+
 static void divide_rows(struct bs_linear *linear, const float *scale)
 {
     size_t in = (size_t)linear->in_features;
@@ -264,41 +630,76 @@ static void divide_rows(struct bs_linear *linear, const float *scale)
             linear->weight[i * in + j] /= scale[i];
         linear->out_scale[i] *= scale[i];
     }
+    divide(linear->bias, scale, linear->out_features);
 }
 
-void bs_block_fold(struct bs_block *block, int set, const float *scale)
+static enum bs_status divide_hidden(struct bs_block *block, const float *scale,
+                                    struct bs_error *err)
 {
-    const struct bs_set *s = &block->architecture->family->sets[set];
+    int width = block->architecture->intermediate_size;
+    if (!block->hidden_scale) {
+        block->hidden_scale = bs_alloc((size_t)width, sizeof(float));
+        if (!block->hidden_scale)
+            return bs_fail_memory(err);
+        fill_ones(block->hidden_scale, width);
+    }
+    for (int j = 0; j < width; j++)
+        block->hidden_scale[j] *= scale[j];
+    return BS_OK;
+}
+
+enum bs_status bs_block_fold(struct bs_block *block, int set, const float *scale,
+                             struct bs_error *err)
+{
+    const struct bs_set *s = &block->architecture->sets[set];
+    struct bs_norm *norm = &block->norms[s->norm];
+    assert(s->before != BS_BEFORE_NOTHING);
+    if (s->before == BS_BEFORE_ACTIVATION && divide_hidden(block, scale, err))
+        return err->status;
+    if (s->before == BS_BEFORE_LINEAR)
+        divide_rows(&block->linears[s->previous], scale);
+    if (s->before == BS_BEFORE_NORM) {
+        divide(norm->weight, scale, norm->width);
+        divide(norm->bias, scale, norm->width);
+    }
     for (int k = 0; k < s->num_linears; k++)
         scale_columns(&block->linears[s->linears[k]], scale);
-    if (s->previous >= 0) {
-        divide_rows(&block->linears[s->previous], scale);
-        return;
-    }
-    for (int j = 0; j < block->architecture->hidden_size; j++)
-        block->norms[s->norm][j] /= scale[j];
+    return BS_OK;
 }
+
+/* --- the head --- */
 
 enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                             struct bs_error *err)
 {
-    const struct bs_architecture *a = &model->architecture;
-    *head = (struct bs_head){
-        .hidden_size = a->hidden_size, .vocab_size = a->vocab_size, .norm_eps = a->norm_eps};
-    head->norm = bs_alloc((size_t)a->hidden_size, sizeof(float));
-    head->weight = bs_alloc(model->head->count, sizeof(float));
-    if (!head->norm || !head->weight) {
-        bs_head_release(head);
-        return bs_fail_memory(err);
+    const struct {
+        const struct bs_tensor *tensor;
+        float **to;
+    } parts[] = {{model->project_out, &head->project},
+                 {model->head, &head->weight},
+                 {model->head_bias, &head->bias}};
+    *head = (struct bs_head){.architecture = &model->architecture};
+    enum bs_status status =
+        load_norm(&model->final_norm, model->architecture.family->norm_plus_one, &head->norm, err);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !status; i++) {
+        if (!parts[i].tensor)
+            continue;
+        *parts[i].to = bs_alloc(parts[i].tensor->count, sizeof(float));
+        if (*parts[i].to)
+            bs_tensor_read(parts[i].tensor, 0, parts[i].tensor->count, *parts[i].to);
+        else
+            status = bs_fail_memory(err);
     }
-    bs_tensor_read(model->final_norm, 0, model->final_norm->count, head->norm);
-    bs_tensor_read(model->head, 0, model->head->count, head->weight);
-    return BS_OK;
+    if (status)
+        bs_head_release(head);
+    return status;
 }
 
 void bs_head_release(struct bs_head *head)
 {
-    bs_free(head->norm);
+    release_norm(&head->norm);
+    bs_free(head->project);
     bs_free(head->weight);
-    *head = (struct bs_head){.norm = NULL};
+    bs_free(head->bias);
+    *head = (struct bs_head){.architecture = NULL};
 }

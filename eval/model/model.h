@@ -9,58 +9,147 @@
 #include "eval/base/error.h"
 #include "eval/base/file.h"
 #include "eval/base/parallel.h"
+#include "eval/linalg/vector.h"
 #include "eval/quant/format.h"
 
 /* What a linear does in a block. */
 enum bs_role { BS_Q, BS_K, BS_V, BS_O, BS_GATE, BS_UP, BS_DOWN, BS_NUM_ROLES };
 
-enum { BS_NUM_NORMS = 2, BS_MAX_SET = 3, BS_MAX_SETS = 4 };
+/* Where a block's norms stand. */
+enum bs_norm_place {
+    BS_NORM_ATTENTION,     /* before attention; behind its residual sum where wiring is post-norm */
+    BS_NORM_MLP,           /* the same of the MLP */
+    BS_NORM_ATTENTION_OUT, /* on attention's output, before the residual sum (Gemma 2) */
+    BS_NORM_MLP_OUT,       /* the same of the MLP */
+    BS_NORM_Q,             /* on each head of q, and of k, before rotary positions (Qwen3) */
+    BS_NORM_K,
+    BS_NUM_NORMS
+};
+
+enum { BS_MAX_SET = 5, BS_MAX_SETS = 4, BS_MAX_LAYERS = 512 };
 
 /* The part of a block whose output tells how well a set of linears does (AWQ's inspected module).
  */
-enum bs_module { BS_MODULE_ATTENTION, BS_MODULE_MLP, BS_MODULE_LINEAR };
+enum bs_module { BS_MODULE_ATTENTION, BS_MODULE_MLP, BS_MODULE_LINEAR, BS_MODULE_BLOCK };
 
-/* Linears that read the same input, and what stands right before them: a norm, or a linear whose
- * rows feed this set's columns. A per-channel factor can be folded into either. */
+/* What stands right before a set of linears, so that a per-channel factor can be folded into it. */
+enum bs_before {
+    BS_BEFORE_NOTHING,    /* the residual stream, or what several linears make together */
+    BS_BEFORE_NORM,       /* bs_set.norm */
+    BS_BEFORE_LINEAR,     /* bs_set.previous: its rows feed this set's columns */
+    BS_BEFORE_ACTIVATION, /* an activation through which no factor passes: it is divided behind it
+                             (bs_block.hidden_scale) */
+};
+
+/* Linears that read the same input. */
 struct bs_set {
     const char *name; /* "attn_input" */
     int num_linears;
     enum bs_role linears[BS_MAX_SET];
-    int norm;              /* index into bs_block.norms, or -1 */
-    int previous;          /* enum bs_role of the linear before, or -1 */
+    enum bs_before before;
+    enum bs_norm_place norm;
+    enum bs_role previous;
     enum bs_module module; /* where the error is looked at */
 };
 
-/* A model family: one row of data, read by one generic block. */
-struct bs_family {
-    const char *model_type;                    /* config.json's */
-    const char *embedding, *final_norm, *head; /* tensor names */
-    const char *block;                         /* printf format with one %d */
-    const char *norms[BS_NUM_NORMS];           /* below the block: before attention, before MLP */
-    const char *linears[BS_NUM_ROLES];         /* below the block, without ".weight" */
-    int num_sets;
-    struct bs_set sets[BS_MAX_SETS]; /* in the order of the computation */
+enum bs_norm_kind { BS_RMS_NORM, BS_LAYER_NORM };
+
+/* How attention and MLP hang on the residual stream x, with N their norms:
+ * pre:      m = x + A(N1 x), y = m + M(N2 m)
+ * post:     m = N1(x + A x), y = N2(m + M m)
+ * parallel: y = x + A(N1 x) + M(N2 x), or M(N1 x) where there is no N2. */
+enum bs_wiring { BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL };
+
+enum bs_position_kind { BS_ROTARY, BS_LEARNED, BS_ALIBI };
+
+/* How one tensor holds the rows of q, k and v. */
+enum bs_fused {
+    BS_FUSED_NONE,
+    BS_FUSED_GROUPS,   /* for each key-value head: the rows of its query heads, its k, its v */
+    BS_FUSED_SECTIONS, /* all of q, all of k, all of v */
 };
 
-/* The family of this model_type, or NULL; and all names, NULL-terminated, for messages. */
+struct bs_family_config;
+
+/* A model family: one row of data, read by one generic block. Names that are NULL stand for what
+ * the family does not have. All tensors but the head's may stand behind `prefix`. */
+struct bs_family {
+    const char *model_type; /* config.json's */
+    const char *prefix;     /* "model." */
+    const char *embedding, *embedding_norm, *positions, *project_in;
+    const char *final_norm, *project_out, *head;
+    const char *block;                 /* printf format with one %d */
+    const char *norms[BS_NUM_NORMS];   /* below the block, without ".weight" */
+    const char *linears[BS_NUM_ROLES]; /* below the block, without ".weight"; for reports where
+                                          fused_qkv names the tensor of q, k and v */
+    const char *fused_qkv;
+    enum bs_fused fused;
+    bool transposed; /* linears are stored [in_features][out_features] */
+    enum bs_norm_kind norm;
+    bool norm_plus_one; /* norm weights are stored less 1 */
+    enum bs_wiring wiring;
+    enum bs_position_kind positions_kind;
+    int position_offset;  /* of the first row of learned positions */
+    bool gated;           /* MLP: down(act(gate x) * up x); else down(act(up x)) */
+    bool embedding_scale; /* embeddings are multiplied by sqrt(hidden_size) */
+    bool head_bias;
+    enum bs_module attention_module, mlp_module; /* what AWQ's code inspects */
+    const struct bs_family_config *config;       /* how config.json is read: families.h */
+};
+
+/* All rows, and their number; rows of one model_type differ in a key of config.json. */
+extern const struct bs_family bs_families[];
+extern const int bs_num_families;
+
+/* The first row of this model_type, or NULL. */
 const struct bs_family *bs_family_find(const char *model_type);
-extern const char *const bs_family_names[];
+
+enum bs_rope_kind { BS_ROPE_DEFAULT, BS_ROPE_LINEAR, BS_ROPE_LLAMA3 };
+
+/* Rotary positions; scaled as transformers' modeling_rope_utils.py does. */
+struct bs_rope_settings {
+    enum bs_rope_kind kind;
+    double theta, factor;
+    double low_freq_factor, high_freq_factor, original_positions; /* llama3 */
+};
 
 /* The numbers of config.json that the forward pass uses. */
 struct bs_architecture {
     const struct bs_family *family;
     int hidden_size, intermediate_size, num_layers;
     int num_heads, num_kv_heads, head_dim;
-    int vocab_size, max_positions;
+    int vocab_size, max_positions; /* max_positions: INT_MAX where nothing limits them */
+    int embedding_size;            /* width of the embeddings; hidden_size but for some OPT */
     float norm_eps;
-    double rope_theta;
-    bool tied_head;
+    enum bs_wiring wiring;
+    enum bs_nonlinearity activation;
+    int rotary_dim;                            /* of each head; 0 without rotary */
+    struct bs_rope_settings rope, local_rope;  /* local_rope: of local layers */
+    int sliding_window;                        /* 0 = none */
+    uint64_t local_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has the window */
+    float attention_scale;                     /* of q k^T */
+    float attention_softcap, logit_softcap;    /* 0 = none */
+    float embedding_scale;                     /* 1 = none */
+    bool tied_head, final_norm;
+    unsigned biases; /* bit r: the linear with role r has one */
+    int num_sets;
+    struct bs_set sets[BS_MAX_SETS]; /* in the order of the computation */
 };
 
 /* Reads `directory`/config.json. A key that changes the forward pass in a way bitsweep does not
  * know is BS_EUNSUPPORTED, never ignored; a missing or wrong one BS_EDATA. */
 enum bs_status bs_architecture_read(const char *directory, struct bs_architecture *architecture,
                                     struct bs_error *err);
+
+/* Derives sets from the rest, as bs_architecture_read does. */
+void bs_architecture_derive_sets(struct bs_architecture *architecture);
+
+/* True where the family has a linear with this role; and how many it has. */
+bool bs_has_role(const struct bs_architecture *architecture, enum bs_role role);
+int bs_num_linears(const struct bs_architecture *architecture);
+
+/* True where layer `layer` attends to the sliding window only. */
+bool bs_is_local(const struct bs_architecture *architecture, int layer);
 
 /* Shape of the linear with this role. */
 int bs_out_features(const struct bs_architecture *architecture, enum bs_role role);
@@ -69,7 +158,8 @@ int bs_in_features(const struct bs_architecture *architecture, enum bs_role role
 struct bs_model;
 
 /* Opens a model directory: config.json and the checkpoint, every tensor present with the right
- * shape and finite. Weights stay in the map until a block asks for them. */
+ * shape and finite, and none that the forward pass has no place for. Weights stay in the map until
+ * a block asks for them. */
 enum bs_status bs_model_open(const char *directory, struct bs_model **model, struct bs_error *err);
 void bs_model_free(struct bs_model *model);
 const struct bs_architecture *bs_model_architecture(const struct bs_model *model);
@@ -77,11 +167,14 @@ const struct bs_architecture *bs_model_architecture(const struct bs_model *model
 /* Digest of architecture and weights. */
 struct bs_digest bs_model_digest(const struct bs_model *model);
 
-/* Parameters outside the blocks' linears: embedding, head where it is separate, norms. */
+/* Parameters outside the blocks' linears: embedding, head where it is separate, norms, biases. */
 size_t bs_model_other_parameters(const struct bs_model *model);
 
-/* Embeds `tokens` ids into out [tokens][hidden_size]. Ids were checked against vocab_size. */
-void bs_model_embed(const struct bs_model *model, const int32_t *ids, int tokens, float *out);
+/* Embeds ids [windows][tokens] into out [windows][tokens][hidden_size], with learned positions and
+ * the embedding's norm where the family has them. Ids were checked against vocab_size, tokens
+ * against max_positions. BS_ENOMEM. */
+enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
+                              int tokens, float *out, struct bs_error *err);
 
 /* One weight matrix. `weight` is what the forward pass multiplies by. Where stages of a chain have
  * moved factors in or out, in_scale and out_scale say how it relates to the checkpoint's W:
@@ -91,7 +184,8 @@ struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
     enum bs_role role;
     int out_features, in_features;
-    float *weight;         /* [out][in] */
+    float *weight;         /* [out][in]; NULL where the family has no such linear */
+    float *bias;           /* [out], or NULL */
     float *in_scale;       /* [in] */
     float *out_scale;      /* [out] */
     struct bs_codes codes; /* codes.codes is NULL until quantized */
@@ -102,12 +196,19 @@ struct bs_linear {
     double seconds;
 };
 
+struct bs_norm {
+    int width;     /* 0 where there is none */
+    float *weight; /* [width] */
+    float *bias;   /* [width] of a layer norm, or NULL */
+};
+
 /* One decoder layer, float32. */
 struct bs_block {
     const struct bs_architecture *architecture;
     int index;
     struct bs_linear linears[BS_NUM_ROLES];
-    float *norms[BS_NUM_NORMS]; /* [hidden_size] each */
+    struct bs_norm norms[BS_NUM_NORMS];
+    float *hidden_scale; /* [intermediate_size], what the activation's output is divided by */
     struct bs_activations activations;
     /* Static activation scales: of each set's input, and of the q, k and v outputs. */
     struct bs_params set_params[BS_MAX_SETS], bmm_params[3];
@@ -124,18 +225,20 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
 void bs_block_release(struct bs_block *block);
 
 /* Multiplies the columns of every linear in the set by scale [in] and divides what stands before
- * them, so that the block computes the same function. The set has a norm or a previous linear. For
- * a previous linear with fewer rows than the set has columns the last rows are meant (fused
- * layouts), equal counts here. */
-void bs_block_fold(struct bs_block *block, int set, const float *scale);
+ * them, so that the block computes the same function. Something stands before the set, and a linear
+ * there has as many rows as the set has columns. BS_ENOMEM, and then nothing is changed. */
+enum bs_status bs_block_fold(struct bs_block *block, int set, const float *scale,
+                             struct bs_error *err);
 
 /* What a forward pass shows on the way; members may be NULL. Called from parallel threads. */
 struct bs_observer {
     void *context;
     /* The input of set s: x [tokens][in_features], before activation quantization. */
     void (*set_input)(void *context, int set, const float *x, int tokens);
-    /* The output of q, k or v (role), before quantization and rotary positions. */
-    void (*qkv_output)(void *context, enum bs_role role, const float *x, int tokens, int features);
+    /* The output of q, k or v (role), before quantization, norm and rotary positions: x [tokens]
+     * rows of `features` floats, `stride` floats apart. */
+    void (*qkv_output)(void *context, enum bs_role role, const float *x, int tokens, int features,
+                       int stride);
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Activation
@@ -146,41 +249,45 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
                       struct bs_scratch *scratch);
 
 /* Runs the inspected module of a set on its own input (module ATTENTION: o_proj of attention over
- * x; MLP: the whole MLP), without residual; no activation quantization. */
+ * x; MLP: the whole MLP; both without residual. BLOCK: the whole block, fed what the set is fed, as
+ * AWQ's code does it); no activation quantization. */
 void bs_module_forward(const struct bs_block *block, enum bs_module module,
                        const struct bs_rope *rope, const float *x, float *y, int tokens,
                        struct bs_scratch *scratch);
 
-/* y [tokens][out] = x [tokens][in] * weight^T. */
-void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int tokens);
+/* y [tokens] rows of out floats, `stride` floats apart = x [tokens][in] * weight^T + bias. */
+void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
+                       int tokens);
 
-/* Replaces x [tokens][features] by its quantized values; `fixed` is the static scale, used only
- * where the granularity asks for it. */
+/* Replaces x, [tokens] rows of `features` floats, `stride` floats apart, by its quantized values;
+ * `fixed` is the static scale, used only where the granularity asks for it. */
 void bs_activations_apply(const struct bs_activations *activations, struct bs_params fixed,
-                          float *x, int tokens, int features);
+                          float *x, int tokens, int features, int stride);
 
 /* Floats of scratch that either forward needs for a window of `tokens`, with room for one output of
  * the window besides; always enough for 64 rows of the widest linear, twice. */
 size_t bs_block_scratch_floats(const struct bs_architecture *architecture, int tokens);
 
-/* cos and sin of rotary positions 0 .. tokens - 1. NULL when memory runs out. */
+/* cos and sin of rotary positions 0 .. tokens - 1, for global and local layers; empty for other
+ * positions. NULL when memory runs out. */
 struct bs_rope *bs_rope_create(const struct bs_architecture *architecture, int tokens);
 void bs_rope_free(struct bs_rope *rope);
 
 /* Final norm and output matrix. */
 struct bs_head {
-    int hidden_size, vocab_size;
-    float norm_eps;
-    float *norm;   /* [hidden_size] */
-    float *weight; /* [vocab_size][hidden_size] */
+    const struct bs_architecture *architecture;
+    struct bs_norm norm;
+    float *project; /* [embedding_size][hidden_size], or NULL */
+    float *weight;  /* [vocab_size][embedding_size] */
+    float *bias;    /* [vocab_size], or NULL */
 };
 enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                             struct bs_error *err);
 void bs_head_release(struct bs_head *head);
 
-/* logits [tokens][vocab_size] of x [tokens][hidden_size]; scratch for tokens * hidden_size floats.
- */
+/* logits [tokens][vocab_size] of x [tokens][hidden_size]; scratch for bs_head_scratch_floats. */
 void bs_head_forward(const struct bs_head *head, const float *x, int tokens, float *logits,
                      struct bs_scratch *scratch);
+size_t bs_head_scratch_floats(const struct bs_architecture *architecture, int tokens);
 
 #endif

@@ -22,6 +22,7 @@ struct bs_entry {
     struct bs_tensor tensor; /* beyond BS_MAX_RANK without its shape */
     const char *dtype;       /* as the header spells it */
     bool readable;           /* a dtype of enum bs_dtype, and at most BS_MAX_RANK dimensions */
+    bool used;               /* somebody required it */
     const struct bs_shard *shard;
     size_t begin, end; /* data_offsets */
 };

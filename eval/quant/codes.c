@@ -97,13 +97,20 @@ static enum bs_status round_rows(void *context, int index, int thread, struct bs
     return BS_OK;
 }
 
+void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
+                         const struct bs_params *tensor_params)
+{
+    size_t count = (size_t)codes->out_features * (size_t)codes->in_features;
+    bs_codes_set_params(
+        codes, 0, 0, tensor_params ? *tensor_params : bs_format_fit(&codes->format, weight, count));
+}
+
 enum bs_status bs_codes_round_to_nearest(struct bs_codes *codes, const float *weight,
+                                         const struct bs_params *tensor_params,
                                          struct bs_error *err)
 {
-    if (codes->format.group_size == BS_GROUP_TENSOR) {
-        size_t count = (size_t)codes->out_features * (size_t)codes->in_features;
-        bs_codes_set_params(codes, 0, 0, bs_format_fit(&codes->format, weight, count));
-    }
+    if (codes->format.group_size == BS_GROUP_TENSOR)
+        bs_codes_fit_tensor(codes, weight, tensor_params);
     struct rows_job job = {.codes = codes, .weight = weight};
     return bs_parallel((codes->out_features + ROWS_A_TASK - 1) / ROWS_A_TASK, round_rows, &job,
                        err);

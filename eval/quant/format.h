@@ -100,8 +100,14 @@ size_t bs_codes_num_params(const struct bs_codes *codes);
 void bs_codes_set_params(struct bs_codes *codes, int i, int g, struct bs_params params);
 struct bs_params bs_codes_params(const struct bs_codes *codes, int i, int g);
 
-/* Fits every group of weight [out][in] and rounds to nearest. */
+/* Sets the one scale of a format for the whole tensor: tensor_params where it is given (weight
+ * [out][in] is then part of a larger tensor), else fitted to weight. */
+void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
+                         const struct bs_params *tensor_params);
+
+/* Fits every group of weight [out][in] and rounds to nearest; tensor_params as above. */
 enum bs_status bs_codes_round_to_nearest(struct bs_codes *codes, const float *weight,
+                                         const struct bs_params *tensor_params,
                                          struct bs_error *err);
 
 /* Decodes everything into weight [out][in]. */

@@ -77,7 +77,7 @@ void bs_needs_add(struct bs_needs *to, const struct bs_needs *more)
 
 static int set_width(const struct bs_architecture *a, int set)
 {
-    return bs_in_features(a, a->family->sets[set].linears[0]);
+    return bs_in_features(a, a->sets[set].linears[0]);
 }
 
 /* Every sample_tokens-th part of all tokens, counted from the first (auto_clip.py). */
@@ -136,12 +136,13 @@ static void on_set_input(void *context, int set, const float *x, int tokens)
 }
 
 static void on_qkv_output(void *context, enum bs_role role, const float *x, int tokens,
-                          int features)
+                          int features, int stride)
 {
     struct slot *slot = context;
     int i = (int)(role - BS_Q);
-    widen(&slot->ranges.bmm_low[i], &slot->ranges.bmm_high[i], x,
-          (size_t)tokens * (size_t)features);
+    for (int t = 0; t < tokens; t++)
+        widen(&slot->ranges.bmm_low[i], &slot->ranges.bmm_high[i], x + (size_t)t * (size_t)stride,
+              (size_t)features);
 }
 
 static enum bs_status check_finite(const float *x, int window, int tokens, int width,
@@ -207,7 +208,7 @@ static enum bs_status add_hessian_tile(void *context, int index, int thread, str
 
 static void add_channels(const struct pass *pass, const struct slot *slot)
 {
-    for (int s = 0; s < pass->block->architecture->family->num_sets; s++) {
+    for (int s = 0; s < pass->block->architecture->num_sets; s++) {
         struct bs_set_statistics *to = &pass->statistics->sets[s];
         int width = set_width(pass->block->architecture, s);
         size_t per_token = (size_t)width;
@@ -262,7 +263,7 @@ static enum bs_status run_batch(struct pass *pass, struct bs_error *err)
     if (!pass->needs.hessian)
         return BS_OK;
     int tiles = 0;
-    for (int s = 0; s < a->family->num_sets; s++)
+    for (int s = 0; s < a->num_sets; s++)
         tiles += tiles_of(set_width(a, s));
     return bs_parallel(tiles, add_hessian_tile, pass, err);
 }
@@ -272,7 +273,7 @@ static void finish(struct pass *pass)
 {
     const struct bs_architecture *a = pass->block->architecture;
     float windows = (float)pass->inputs->windows;
-    for (int set = 0; set < a->family->num_sets; set++) {
+    for (int set = 0; set < a->num_sets; set++) {
         struct bs_set_statistics *s = &pass->statistics->sets[set];
         size_t width = (size_t)set_width(a, set);
         for (size_t j = 0; s->absmean && j < width; j++)
@@ -292,7 +293,7 @@ static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *er
     size_t tokens = (size_t)pass->inputs->windows * (size_t)pass->inputs->tokens;
     *pass->statistics = (struct bs_statistics){pass->inputs->windows, pass->inputs->tokens, {{0}}};
     bool enough = true;
-    for (int set = 0; set < a->family->num_sets; set++) {
+    for (int set = 0; set < a->num_sets; set++) {
         struct bs_set_statistics *s = &pass->statistics->sets[set];
         size_t width = (size_t)set_width(a, set);
         if (left_out(needs, set))
@@ -303,7 +304,7 @@ static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *er
             enough &= (s->absmax = bs_calloc(width, sizeof(float))) != NULL;
         if (needs->absmean)
             enough &= (s->absmean = bs_calloc(width, sizeof(float))) != NULL;
-        if (needs->module_inputs && a->family->sets[set].module != BS_MODULE_LINEAR)
+        if (needs->module_inputs && a->sets[set].module != BS_MODULE_LINEAR)
             enough &= (s->inputs = bs_alloc(tokens * width, sizeof(float))) != NULL;
         if (needs->sample_tokens) {
             size_t stride = (size_t)sample_stride(pass->inputs, needs->sample_tokens);
@@ -322,7 +323,7 @@ static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_err
     bool enough = pass->slot != NULL;
     for (int k = 0; k < slots && enough; k++) {
         pass->slot[k].pass = pass;
-        for (int s = 0; s < a->family->num_sets && enough; s++) {
+        for (int s = 0; s < a->num_sets && enough; s++) {
             size_t width = (size_t)set_width(a, s);
             if (left_out(&pass->needs, s))
                 continue;
@@ -402,13 +403,13 @@ double bs_calibrate_bytes(const struct bs_architecture *a, const struct bs_needs
                           int windows, int tokens)
 {
     double floats = 0, all = (double)windows * tokens;
-    for (int s = 0; s < a->family->num_sets; s++) {
+    for (int s = 0; s < a->num_sets; s++) {
         double width = set_width(a, s);
         if (needs->hessian)
             floats += width * width;
         if (needs->hessian || needs->absmax)
             floats += bs_threads() * (double)tokens * width;
-        if (needs->module_inputs && a->family->sets[s].module != BS_MODULE_LINEAR)
+        if (needs->module_inputs && a->sets[s].module != BS_MODULE_LINEAR)
             floats += all * width;
         if (needs->sample_tokens)
             floats += 2.0 * needs->sample_tokens * width;

@@ -11,8 +11,8 @@ enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architectur
                              int tokens, struct bs_error *err)
 {
     *probe = (struct bs_probe){.windows = windows, .tokens = tokens};
-    for (int s = 0; s < a->family->num_sets && windows; s++) {
-        size_t in = (size_t)bs_in_features(a, a->family->sets[s].linears[0]);
+    for (int s = 0; s < a->num_sets && windows; s++) {
+        size_t in = (size_t)bs_in_features(a, a->sets[s].linears[0]);
         probe->inputs[s] = bs_alloc((size_t)windows * (size_t)tokens, in * sizeof(float));
         if (!probe->inputs[s]) {
             bs_probe_release(probe);
@@ -46,7 +46,7 @@ static void keep_input(void *context, int set, const float *x, int tokens)
 {
     const struct filled_window *at = context;
     const struct bs_block *block = at->filling->block;
-    int in = block->linears[block->architecture->family->sets[set].linears[0]].in_features;
+    int in = block->linears[block->architecture->sets[set].linears[0]].in_features;
     size_t count = (size_t)tokens * (size_t)in;
     memcpy(at->filling->probe->inputs[set] + (size_t)at->window * count, x, count * sizeof *x);
 }
@@ -83,15 +83,18 @@ struct part {
 struct measuring {
     const struct bs_block *original, *quantized;
     const struct bs_probe *probe;
+    int num_linears;
+    enum bs_role roles[BS_NUM_ROLES]; /* of the linears that there are */
     int set_of[BS_NUM_ROLES];
-    struct part *parts; /* [role][windows] */
+    struct part *parts; /* [linear][windows] */
 };
 
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread;
     const struct measuring *m = context;
-    int role = index / m->probe->windows, window = index % m->probe->windows;
+    enum bs_role role = m->roles[index / m->probe->windows];
+    int window = index % m->probe->windows;
     int set = m->set_of[role], tokens = m->probe->tokens;
     const struct bs_linear *wanted = &m->original->linears[role];
     const struct bs_linear *got = &m->quantized->linears[role];
@@ -106,9 +109,9 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
         for (size_t j = 0; j < in; j++)
             scaled[t * in + j] = x[t * in + j] / got->in_scale[j];
     bs_activations_apply(&m->quantized->activations, m->quantized->set_params[set], scaled, tokens,
-                         got->in_features);
-    bs_linear_forward(wanted, x, y, tokens);
-    bs_linear_forward(got, scaled, y_hat, tokens);
+                         got->in_features, got->in_features);
+    bs_linear_forward(wanted, x, y, wanted->out_features, tokens);
+    bs_linear_forward(got, scaled, y_hat, wanted->out_features, tokens);
     for (size_t t = 0; t < rows; t++)
         for (size_t i = 0; i < out; i++)
             y_hat[t * out + i] *= got->out_scale[i];
@@ -120,11 +123,11 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     return BS_OK;
 }
 
-static void output_figures(const struct measuring *m, int role, struct bs_layer_row *row)
+static void output_figures(const struct measuring *m, int linear, struct bs_layer_row *row)
 {
     struct part sum = {0};
     for (int w = 0; w < m->probe->windows; w++) {
-        const struct part *part = &m->parts[role * m->probe->windows + w];
+        const struct part *part = &m->parts[linear * m->probe->windows + w];
         sum.difference += part->difference;
         sum.wanted += part->wanted;
         sum.got += part->got;
@@ -154,7 +157,8 @@ static void weight_sums(const struct bs_linear *original, const struct bs_linear
 }
 
 static void describe_linear(const struct bs_block *original, const struct bs_block *quantized,
-                            int role, struct bs_layer_row *row, struct bs_layer_totals *totals)
+                            enum bs_role role, struct bs_layer_row *row,
+                            struct bs_layer_totals *totals)
 {
     const struct bs_linear *w = &original->linears[role], *q = &quantized->linears[role];
     double count = (double)w->out_features * w->in_features, error, weight;
@@ -179,26 +183,34 @@ static void describe_linear(const struct bs_block *original, const struct bs_blo
     totals->squared_weight += weight;
 }
 
+static void list_linears(const struct bs_architecture *a, struct measuring *m)
+{
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (bs_has_role(a, (enum bs_role)r))
+            m->roles[m->num_linears++] = (enum bs_role)r;
+    for (int s = 0; s < a->num_sets; s++)
+        for (int k = 0; k < a->sets[s].num_linears; k++)
+            m->set_of[a->sets[s].linears[k]] = s;
+}
+
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
                                const struct bs_probe *probe, struct bs_layer_row *rows,
                                struct bs_layer_totals *totals, struct bs_error *err)
 {
-    const struct bs_family *family = original->architecture->family;
+    const struct bs_architecture *a = original->architecture;
     struct measuring m = {.original = original, .quantized = quantized, .probe = probe};
-    int tasks = BS_NUM_ROLES * probe->windows;
+    list_linears(a, &m);
+    int tasks = m.num_linears * probe->windows;
     m.parts = bs_calloc((size_t)tasks, sizeof *m.parts);
     if (!m.parts)
         return bs_fail_memory(err);
-    for (int s = 0; s < family->num_sets; s++)
-        for (int k = 0; k < family->sets[s].num_linears; k++)
-            m.set_of[family->sets[s].linears[k]] = s;
     enum bs_status status = bs_parallel(tasks, measure_output, &m, err);
-    for (int role = 0; role < BS_NUM_ROLES && !status; role++) {
-        describe_linear(original, quantized, role, &rows[role], totals);
+    for (int k = 0; k < m.num_linears && !status; k++) {
+        describe_linear(original, quantized, m.roles[k], &rows[k], totals);
         if (probe->windows)
-            output_figures(&m, role, &rows[role]);
-        totals->relative_output_error += rows[role].relative_output_error;
-        totals->cosine += rows[role].cosine;
+            output_figures(&m, k, &rows[k]);
+        totals->relative_output_error += rows[k].relative_output_error;
+        totals->cosine += rows[k].cosine;
         totals->linears++;
     }
     bs_free(m.parts);

@@ -27,7 +27,7 @@ struct bs_layer_totals {
     int linears;
 };
 
-/* Fills rows [BS_NUM_ROLES], in the order of the roles, and adds to the totals. With a probe of no
+/* Fills rows [bs_num_linears], in the order of the roles, and adds to the totals. With a probe of no
  * windows the output figures are NaN. Weight errors are in the checkpoint's basis: factors that
  * stages moved between tensors are taken out first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,

@@ -1,5 +1,10 @@
 #include "eval/run/trial.h"
 
+#include <math.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
 static void stage_needs(const struct bs_stage *stage, struct bs_needs *needs)
 {
     *needs = (struct bs_needs){.hessian = false};
@@ -101,20 +106,50 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_st
     return BS_OK;
 }
 
-static enum bs_status round_set(const struct applying *at, const struct bs_stage *stage, int set,
+/* The one scale that q, k and v share where a checkpoint's tensor holds all three. */
+static enum bs_status fit_fused(const struct applying *at, struct bs_params *params,
                                 struct bs_error *err)
 {
-    const struct bs_set *s = &at->job.block->architecture->family->sets[set];
-    for (int k = 0; k < s->num_linears; k++)
-        if (round_linear(at, stage, set, s->linears[k], err))
-            return err->status;
+    const struct bs_linear *linears = at->job.block->linears;
+    size_t in = (size_t)linears[BS_Q].in_features, count = 0;
+    for (int r = BS_Q; r <= BS_V; r++)
+        count += (size_t)linears[r].out_features * in;
+    float *all = bs_alloc(count, sizeof *all), *to = all;
+    if (!all)
+        return bs_fail_memory(err);
+    for (int r = BS_Q; r <= BS_V; r++) {
+        size_t own = (size_t)linears[r].out_features * in;
+        memcpy(to, linears[r].weight, own * sizeof *to);
+        to += own;
+    }
+    *params = bs_format_fit(at->job.weights, all, count);
+    bs_free(all);
     return BS_OK;
+}
+
+static enum bs_status round_set(struct applying *at, const struct bs_stage *stage, int set,
+                                struct bs_error *err)
+{
+    const struct bs_architecture *a = at->job.block->architecture;
+    const struct bs_set *s = &a->sets[set];
+    struct bs_params params;
+    bool whole = a->family->fused_qkv && at->job.weights->group_size == BS_GROUP_TENSOR &&
+                 s->linears[0] == BS_Q;
+    if (whole && fit_fused(at, &params, err))
+        return err->status;
+    enum bs_status status = BS_OK;
+    for (int k = 0; k < s->num_linears && !status; k++) {
+        at->job.tensor_params = whole && s->linears[k] <= BS_V ? &params : NULL;
+        status = round_linear(at, stage, set, s->linears[k], err);
+    }
+    at->job.tensor_params = NULL;
+    return status;
 }
 
 static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
 {
     const struct bs_stage *stage = &at->recipe->stages[index];
-    int num_sets = at->job.block->architecture->family->num_sets;
+    int num_sets = at->job.block->architecture->num_sets;
     struct bs_needs needs;
     stage_needs(stage, &needs);
     bool each = quantizes_set_by_set(stage);
@@ -132,10 +167,10 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 }
 
 /* A chain without a rounding step rounds to nearest. */
-static enum bs_status round_to_nearest(const struct applying *at, struct bs_error *err)
+static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err)
 {
     const struct bs_stage stage = {.algorithm = bs_algorithm_find("rtn")};
-    for (int s = 0; s < at->job.block->architecture->family->num_sets; s++)
+    for (int s = 0; s < at->job.block->architecture->num_sets; s++)
         if (round_set(at, &stage, s, err))
             return err->status;
     return BS_OK;
@@ -150,7 +185,12 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     if (bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL, NULL, &ranges, NULL,
                      at->inputs->scratch, err))
         return err->status;
-    for (int s = 0; s < block->architecture->family->num_sets; s++)
+    if (block->architecture->family->fused_qkv) /* which is quantized as one */
+        for (int i = 1; i < 3; i++) {
+            ranges.bmm_low[0] = fminf(ranges.bmm_low[0], ranges.bmm_low[i]);
+            ranges.bmm_high[0] = fmaxf(ranges.bmm_high[0], ranges.bmm_high[i]);
+        }
+    for (int s = 0; s < block->architecture->num_sets; s++)
         block->set_params[s] = bs_format_fit_range(&format, ranges.set_low[s], ranges.set_high[s]);
     for (int i = 0; i < 3; i++)
         block->bmm_params[i] = bs_format_fit_range(&format, ranges.bmm_low[i], ranges.bmm_high[i]);

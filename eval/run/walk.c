@@ -82,8 +82,8 @@ static enum bs_status embed(const struct state *s, const struct bs_windows *wind
     int width = s->architecture->hidden_size;
     if (bs_stream_init(stream, windows->windows, windows->tokens, width, err))
         return err->status;
-    bs_model_embed(s->walk->model, windows->ids, windows->windows * windows->tokens, stream->data);
-    return BS_OK;
+    return bs_model_embed(s->walk->model, windows->ids, windows->windows, windows->tokens,
+                          stream->data, err);
 }
 
 static bool anyone(const struct state *s, bool (*question)(const struct bs_recipe *recipe))
@@ -118,7 +118,7 @@ static enum bs_status embed_all(struct state *s, struct bs_error *err)
 
 static enum bs_status allocate_results(struct state *s, struct bs_error *err)
 {
-    size_t layers = (size_t)s->architecture->num_layers * BS_NUM_ROLES;
+    size_t layers = (size_t)s->architecture->num_layers * (size_t)bs_num_linears(s->architecture);
     for (int i = 0; i < s->num_passengers; i++) {
         struct bs_passenger *passenger = &s->passengers[i];
         if (!is_reference(passenger) &&
@@ -203,6 +203,8 @@ static void count_bits(const struct bs_block *block, struct bs_passenger *passen
 {
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         const struct bs_linear *linear = &block->linears[r];
+        if (!linear->weight)
+            continue;
         double weights = (double)linear->out_features * linear->in_features;
         passenger->linear_weights += weights;
         passenger->linear_bits +=
@@ -228,7 +230,7 @@ static void visit(struct state *s, int i, const struct bs_statistics *shared,
         return;
     }
     count_bits(&s->work, passenger);
-    passenger->num_layers += BS_NUM_ROLES;
+    passenger->num_layers += bs_num_linears(s->architecture);
 }
 
 static enum bs_status push_reference(struct state *s, struct bs_error *err)

@@ -21,7 +21,7 @@ size_t bs_walk_scratch_floats(const struct bs_walk *walk)
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     size_t rows = (size_t)bs_walk_logit_rows(a), vocab = (size_t)a->vocab_size;
     size_t block = bs_block_scratch_floats(a, bs_walk_longest_window(walk));
-    size_t head = rows * (size_t)a->hidden_size + 4 * bs_scratch_floats(rows * vocab) + 64;
+    size_t head = bs_head_scratch_floats(a, (int)rows) + 4 * bs_scratch_floats(rows * vocab);
     return block > head ? block : head;
 }
 
@@ -40,7 +40,9 @@ static double block_weights(const struct bs_architecture *a)
 {
     double weights = 0;
     for (int r = 0; r < BS_NUM_ROLES; r++)
-        weights += (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
+        if (bs_has_role(a, (enum bs_role)r))
+            weights +=
+                (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
     return weights;
 }
 
@@ -88,10 +90,12 @@ static double probing_bytes(const struct bs_walk *walk)
     int probes = bs_walk_probe_windows(walk);
     if (!probes)
         return 0;
-    double inputs = 3.0 * a->hidden_size + a->intermediate_size, widest = 0;
+    double inputs = 0, widest = 0;
+    for (int s = 0; s < a->num_sets; s++)
+        inputs += bs_in_features(a, a->sets[s].linears[0]);
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         double row = bs_in_features(a, (enum bs_role)r) + 2.0 * bs_out_features(a, (enum bs_role)r);
-        widest = row > widest ? row : widest;
+        widest = bs_has_role(a, (enum bs_role)r) && row > widest ? row : widest;
     }
     return walk->texts[0].tokens * (probes * inputs + bs_threads() * widest) * sizeof(float);
 }
@@ -102,12 +106,13 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     /* The program, its libraries and the buffers they keep. */
     const double process = 64e6;
     const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double weights = block_weights(a), hidden = a->hidden_size;
+    double weights = block_weights(a);
+    double head = ((double)a->vocab_size + a->hidden_size) * a->embedding_size;
     struct bs_walk_memory memory = {
         .fixed = process + weights * (2 * sizeof(float) + 1) +
                  (double)bs_threads() * (double)bs_walk_scratch_floats(walk) * sizeof(float) +
-                 (double)a->vocab_size * hidden * sizeof(float) +
-                 quantizing_bytes(walk, recipes, num_recipes) + probing_bytes(walk)};
+                 head * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes) +
+                 probing_bytes(walk)};
     bool own = false, reference = false;
     for (int i = 0; i < num_recipes; i++) {
         own |= bs_trial_uses_own(recipes[i]);
@@ -124,7 +129,7 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                 (double)text->windows * text->tokens * (2 * sizeof(float) + 1);
     }
     memory.per_passenger +=
-        (double)a->num_layers * BS_NUM_ROLES * (double)sizeof(struct bs_layer_row);
+        (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     return memory;
 }
 
@@ -142,7 +147,7 @@ double bs_walk_evaluation_flops(const struct bs_walk *walk)
     for (int t = 0; t < walk->num_texts; t++) {
         double tokens = walk->texts[t].tokens;
         flops += walk->texts[t].windows *
-                 (window_flops(a, tokens) + 2 * tokens * a->vocab_size * a->hidden_size);
+                 (window_flops(a, tokens) + 2 * tokens * a->vocab_size * a->embedding_size);
     }
     return flops;
 }

@@ -3,7 +3,8 @@
  * for the unquantized model, 1e-4 for RTN, 1e-3 for SmoothQuant, 3e-3 for GPTQ and AWQ, where one
  * rounding the other way early on changes everything after it; and those two must not lean to one
  * side. For the same reason a row is inside where it is within its bar of any of the runs of that
- * code in spread.json. BITSWEEP_GOLDEN=name runs one algorithm's rows only. */
+ * code in spread.json. BITSWEEP_GOLDEN=name runs one algorithm's rows only. Under the sanitizers,
+ * which look for other things and take their time, one row of each stands for all. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,10 +53,23 @@ static double bar(const char *algorithm)
     return !strcmp(algorithm, "smoothquant") ? 1e-3 : 3e-3;
 }
 
-static bool is_wanted(const char *algorithm)
+static bool is_wanted(const struct golden_row *row)
 {
     const char *only = getenv("BITSWEEP_GOLDEN");
-    return !only || !strcmp(only, algorithm);
+    if (only)
+        return !strcmp(only, row->algorithm);
+#ifdef __SANITIZE_ADDRESS__
+    static const char *const enough[] = {"unquantized", "rtn w3 g128", "gptq w3 g128",
+                                         "awq w3 g128", "smoothquant w8 channel a8 token"};
+    char label[128];
+    bs_recipe_label(&row->recipe, label, sizeof label);
+    for (size_t i = 0; i < sizeof enough / sizeof *enough; i++)
+        if (!strcmp(label, enough[i]))
+            return true;
+    return false;
+#else
+    return true;
+#endif
 }
 
 /* Takes the losses over where the label is one of the compared. */
@@ -142,8 +156,11 @@ static void perplexities_agree_with_the_authors_code(void **state)
     json_array_foreach(json_object_get(golden, "rows"), index, json)
     {
         assert_true(count < MAX_ROWS);
-        if (is_wanted(json_string_value(json_object_get(json, "algorithm"))))
-            read_row(json, &rows[count++]);
+        read_row(json, &rows[count]);
+        if (is_wanted(&rows[count]))
+            count++;
+        else
+            bs_recipe_release(&rows[count].recipe);
     }
     assert_true(count > 0);
     for (int first = 0; first < count; first += RIDERS) {
@@ -153,7 +170,7 @@ static void perplexities_agree_with_the_authors_code(void **state)
     for (int i = 0; i < count; i++)
         bs_recipe_release(&rows[i].recipe);
     assert_int_equal(outside, 0);
-    if (leaning) {
+    if (leaning > 3) { /* else it is the rows' own noise */
         printf("mean difference of the %d gptq and awq rows: %+.2e\n", leaning, lean / leaning);
         assert_close(lean / leaning, 0, 1e-3, 0);
     }

@@ -95,16 +95,25 @@ void random_block_init(struct random_block *random, const struct random_shape *s
                                   .head_dim = shape->head_dim,
                                   .vocab_size = 16,
                                   .max_positions = shape->tokens,
+                                  .embedding_size = shape->hidden,
                                   .norm_eps = 1e-5f,
-                                  .rope_theta = 10000};
+                                  .activation = BS_SILU,
+                                  .rotary_dim = shape->head_dim,
+                                  .rope = {.theta = 10000},
+                                  .attention_scale = 1.0f / sqrtf((float)shape->head_dim),
+                                  .embedding_scale = 1,
+                                  .final_norm = true};
+    bs_architecture_derive_sets(a);
     random->block = (struct bs_block){.architecture = a};
     random->block.activations.bits = BS_BITS_NONE;
     for (int r = 0; r < BS_NUM_ROLES; r++)
         fill_linear(random, (enum bs_role)r, &seed);
-    for (int n = 0; n < BS_NUM_NORMS; n++) {
-        random->block.norms[n] = filled((size_t)a->hidden_size, 0);
+    for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++) {
+        struct bs_norm *norm = &random->block.norms[n];
+        *norm =
+            (struct bs_norm){.width = a->hidden_size, .weight = filled((size_t)a->hidden_size, 0)};
         for (int j = 0; j < a->hidden_size; j++)
-            random->block.norms[n][j] = 0.7f + 0.6f * random_unit(&seed);
+            norm->weight[j] = 0.7f + 0.6f * random_unit(&seed);
     }
     assert_int_equal(
         bs_stream_init(&random->inputs, shape->windows, shape->tokens, shape->hidden, &err), BS_OK);
@@ -192,8 +201,7 @@ struct keeping {
 static size_t set_floats(const struct random_block *random, int set)
 {
     const struct bs_architecture *a = &random->architecture;
-    return (size_t)random->inputs.tokens *
-           (size_t)bs_in_features(a, a->family->sets[set].linears[0]);
+    return (size_t)random->inputs.tokens * (size_t)bs_in_features(a, a->sets[set].linears[0]);
 }
 
 static void keep_set_input(void *context, int set, const float *x, int tokens)
@@ -209,7 +217,7 @@ struct set_inputs random_block_set_inputs(const struct random_block *random)
     struct bs_observer observer = {.context = &keeping, .set_input = keep_set_input};
     const struct bs_stream *inputs = &random->inputs;
     float *y = filled((size_t)inputs->tokens * (size_t)inputs->width, 0);
-    int sets = random->architecture.family->num_sets;
+    int sets = random->architecture.num_sets;
     for (int s = 0; s < sets; s++)
         keeping.all.x[s] = filled((size_t)inputs->windows * set_floats(random, s), 0);
     for (int w = 0; w < inputs->windows; w++) {
@@ -250,7 +258,9 @@ bool same_block(const struct bs_block *a, const struct bs_block *b)
                !memcmp(a->bmm_params, b->bmm_params, sizeof a->bmm_params);
     for (int n = 0; n < BS_NUM_NORMS; n++)
         all = all &&
-              same(a->norms[n], b->norms[n], (size_t)a->architecture->hidden_size * sizeof(float));
+              same(a->norms[n].weight, b->norms[n].weight,
+                   (size_t)a->norms[n].width * sizeof(float)) &&
+              same(a->norms[n].bias, b->norms[n].bias, (size_t)a->norms[n].width * sizeof(float));
     for (int r = 0; r < BS_NUM_ROLES && all; r++) {
         const struct bs_linear *x = &a->linears[r], *y = &b->linears[r];
         size_t out = (size_t)x->out_features, in = (size_t)x->in_features;

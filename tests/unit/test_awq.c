@@ -58,7 +58,7 @@ static struct bs_block prepared(const char *settings, struct bs_format *format)
 
 static int all_tokens(void) { return shape.windows * shape.tokens; }
 
-static const struct bs_set *set_of(int set) { return &random_.architecture.family->sets[set]; }
+static const struct bs_set *set_of(int set) { return &random_.architecture.sets[set]; }
 
 static const float *scale_of(const struct bs_block *of, int set)
 {
@@ -143,8 +143,8 @@ static double module_loss(const struct bs_block *tried, int set)
     for (int w = 0; w < shape.windows; w++) {
         const float *x = shown.x[set] + w * tokens * width;
         if (module == BS_MODULE_LINEAR) {
-            bs_linear_forward(alone, x, y, tokens);
-            bs_linear_forward(&block->linears[alone->role], x, want, tokens);
+            bs_linear_forward(alone, x, y, alone->out_features, tokens);
+            bs_linear_forward(&block->linears[alone->role], x, want, alone->out_features, tokens);
         } else {
             bs_module_forward(tried, module, random_.rope, x, y, tokens, random_.scratch);
             bs_module_forward(block, module, random_.rope, x, want, tokens, random_.scratch);
@@ -229,8 +229,8 @@ static void the_first_candidate_is_no_scaling(void **state)
 static void channels_without_input_have_a_scale(void **state)
 {
     (void)state;
-    float kept = block->norms[0][4];
-    block->norms[0][4] = 0;
+    float kept = block->norms[0].weight[4];
+    block->norms[0].weight[4] = 0;
     struct bs_block scaled = prepared("bits=3 group_size=16 clip=false", NULL);
     assert_int_equal(bs_first_not_finite(scaled.linears[BS_Q].in_scale, 40), 40);
     /* Its scale is the least there is, 1e-4, and does not keep the others from theirs. */
@@ -238,7 +238,7 @@ static void channels_without_input_have_a_scale(void **state)
     assert_true(is_scaled(&scaled, 0));
     assert_true(outputs_apart(&random_, block, &scaled) < 5e-6);
     bs_block_release(&scaled);
-    block->norms[0][4] = kept;
+    block->norms[0].weight[4] = kept;
 }
 
 /* Sum over every n-th token of (sum over the group of x (W^ - W))^2 for W^ = Q(clip(W, -m, m)). */

@@ -52,7 +52,7 @@ static int teardown(void **state)
 static int width_of(int set)
 {
     const struct bs_architecture *a = &random_.architecture;
-    return bs_in_features(a, a->family->sets[set].linears[0]);
+    return bs_in_features(a, a->sets[set].linears[0]);
 }
 
 static void hessian_is_two_over_windows_times_xtx(void **state)
@@ -112,7 +112,7 @@ static void inputs_are_kept_where_a_module_is_looked_at(void **state)
     struct bs_needs needs = {.module_inputs = true};
     struct bs_statistics statistics = random_block_statistics(&random_, &needs);
     for (int s = 0; s < 4; s++)
-        if (random_.architecture.family->sets[s].module == BS_MODULE_LINEAR)
+        if (random_.architecture.sets[s].module == BS_MODULE_LINEAR)
             assert_null(statistics.sets[s].inputs);
         else
             assert_memory_equal(statistics.sets[s].inputs, shown.x[s],
@@ -146,14 +146,16 @@ struct extremes {
 
 static struct extremes qkv[3];
 
-static void widen_qkv(void *context, enum bs_role role, const float *x, int tokens, int features)
+static void widen_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
+                      int stride)
 {
     (void)context;
     struct extremes *e = &qkv[role - BS_Q];
-    for (int i = 0; i < tokens * features; i++) {
-        e->low = fminf(e->low, x[i]);
-        e->high = fmaxf(e->high, x[i]);
-    }
+    for (int t = 0; t < tokens; t++)
+        for (int i = 0; i < features; i++) {
+            e->low = fminf(e->low, x[t * stride + i]);
+            e->high = fmaxf(e->high, x[t * stride + i]);
+        }
 }
 
 static void ranges_are_the_extremes_over_all_windows(void **state)

@@ -41,13 +41,31 @@ static enum bs_status open_close(struct bs_error *err)
     return status;
 }
 
+/* Requires each tensor that can be read. */
+static void require_all(struct bs_checkpoint *checkpoint)
+{
+    size_t cursor = 0;
+    for (const char *name; (name = bs_checkpoint_unused(checkpoint, &cursor));) {
+        struct bs_error err;
+        const struct bs_tensor *found = bs_checkpoint_find(checkpoint, name), *tensor;
+        if (!found)
+            continue;
+        assert_int_equal(
+            bs_checkpoint_require(checkpoint, name, found->rank, found->shape, &tensor, &err),
+            BS_OK);
+        assert_ptr_equal(tensor, found);
+    }
+}
+
 static struct bs_digest digest_of(const char *directory)
 {
     struct bs_error err = {0};
     struct bs_checkpoint *checkpoint;
     struct bs_digest_state *digest = bs_digest_create();
-    if (bs_checkpoint_open(directory, &checkpoint, &err) ||
-        bs_checkpoint_digest(checkpoint, digest, &err))
+    if (bs_checkpoint_open(directory, &checkpoint, &err))
+        fail_msg("%s", err.message);
+    require_all(checkpoint);
+    if (bs_checkpoint_digest(checkpoint, digest, &err))
         fail_msg("%s", err.message);
     bs_checkpoint_free(checkpoint);
     return bs_digest_finish(digest);
@@ -240,6 +258,44 @@ static void test_unreadable(void **state)
     bs_checkpoint_free(checkpoint);
 }
 
+/* What was required is used, what was asked for in vain is not; only the used tensors count. */
+static void test_unused(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "{\"c\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]},"
+        "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]},"
+        "\"mask\":{\"dtype\":\"BOOL\",\"shape\":[4],\"data_offsets\":[12,16]}}";
+    struct bs_error err;
+    struct bs_digest digests[2];
+    for (int i = 0; i < 2; i++) {
+        struct bs_checkpoint *checkpoint;
+        const struct bs_tensor *tensor;
+        write_tensors("model.safetensors", header,
+                      (float[]){1, i ? -INFINITY : 2.0f, 3, i ? NAN : 4.0f}, 16);
+        assert_int_equal(bs_checkpoint_open(folder.path, &checkpoint, &err), BS_OK);
+        assert_int_equal(bs_checkpoint_require(checkpoint, "c", 1, (int64_t[]){1}, &tensor, &err),
+                         BS_OK);
+        assert_int_equal(bs_checkpoint_require(checkpoint, "a", 1, (int64_t[]){1}, &tensor, &err),
+                         BS_OK);
+        assert_int_equal(bs_checkpoint_require(checkpoint, "b", 1, (int64_t[]){2}, &tensor, &err),
+                         BS_EDATA);
+        assert_int_equal(
+            bs_checkpoint_require(checkpoint, "mask", 1, (int64_t[]){4}, &tensor, &err), BS_EDATA);
+        size_t cursor = 0;
+        assert_string_equal(bs_checkpoint_unused(checkpoint, &cursor), "b");
+        assert_string_equal(bs_checkpoint_unused(checkpoint, &cursor), "mask");
+        assert_null(bs_checkpoint_unused(checkpoint, &cursor));
+        assert_null(bs_checkpoint_unused(checkpoint, &cursor));
+        struct bs_digest_state *digest = bs_digest_create();
+        assert_int_equal(bs_checkpoint_digest(checkpoint, digest, &err), BS_OK);
+        digests[i] = bs_digest_finish(digest);
+        bs_checkpoint_free(checkpoint);
+    }
+    assert_string_equal(digests[0].hex, digests[1].hex);
+}
+
 /* float16 by its definition. */
 static double half_value(unsigned bits)
 {
@@ -317,6 +373,8 @@ static void test_not_finite(void **state)
                       data, sizeof data);
         assert_int_equal(bs_checkpoint_open(folder.path, &checkpoint, &err), BS_OK);
         struct bs_digest_state *digest = bs_digest_create();
+        assert_int_equal(bs_checkpoint_digest(checkpoint, digest, &err), BS_OK); /* none required */
+        require_all(checkpoint);
         enum bs_status status = bs_checkpoint_digest(checkpoint, digest, &err);
         bs_digest_finish(digest);
         bs_checkpoint_free(checkpoint);
@@ -455,6 +513,8 @@ static void check_memory(const char *directory)
         struct bs_checkpoint *checkpoint;
         bs_alloc_fail_at(n);
         enum bs_status status = bs_checkpoint_open(directory, &checkpoint, &err);
+        if (!status)
+            require_all(checkpoint);
         struct bs_digest_state *digest = NULL;
         if (!status && !(digest = bs_digest_create()))
             status = BS_ENOMEM;
@@ -489,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_damaged_header),
         cmocka_unit_test_setup(test_damaged_file, renew),
         cmocka_unit_test_setup(test_unreadable, renew),
+        cmocka_unit_test_setup(test_unused, renew),
         cmocka_unit_test(test_conversion),
         cmocka_unit_test_setup(test_not_finite, renew),
         cmocka_unit_test_setup(test_digest, renew),

@@ -109,7 +109,7 @@ static void decoding_gives_what_rounding_the_matrix_gives(void **state)
             for (int k = 0; k < NUM_SIZES; k++) {
                 struct bs_format format = format_of(bits, group_sizes[k], symmetric);
                 struct bs_codes codes = codes_of(&format, OUT, IN);
-                assert_int_equal(bs_codes_round_to_nearest(&codes, weight, &err), BS_OK);
+                assert_int_equal(bs_codes_round_to_nearest(&codes, weight, NULL, &err), BS_OK);
                 bs_codes_decode(&codes, decoded);
                 memcpy(rounded, weight, sizeof rounded);
                 bs_format_round_matrix(&format, rounded, OUT, IN);
@@ -156,7 +156,7 @@ static void threads_do_not_change_a_byte(void **state)
         static const int threads[] = {1, 2, 7};
         for (int t = 0; t < 3; t++) {
             bs_set_threads(threads[t]);
-            assert_int_equal(bs_codes_round_to_nearest(&codes[t > 0], weight, &err), BS_OK);
+            assert_int_equal(bs_codes_round_to_nearest(&codes[t > 0], weight, NULL, &err), BS_OK);
             bs_codes_decode(&codes[t > 0], decoded[t > 0]);
             if (t == 0)
                 continue;

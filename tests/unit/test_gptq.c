@@ -105,7 +105,7 @@ static void round_to_nearest(const struct problem *p, struct bs_codes *codes, fl
 {
     struct bs_error err;
     assert_int_equal(bs_codes_init(codes, &p->recipe.weights, OUT, IN, &err), BS_OK);
-    assert_int_equal(bs_codes_round_to_nearest(codes, p->original, &err), BS_OK);
+    assert_int_equal(bs_codes_round_to_nearest(codes, p->original, NULL, &err), BS_OK);
     bs_codes_decode(codes, decoded);
 }
 

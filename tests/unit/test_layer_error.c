@@ -97,7 +97,7 @@ static void assert_output_figures(int role, const struct bs_layer_row *row)
         float own[WIDEST];
         for (int j = 0; j < in; j++)
             own[j] = x[j] / is->in_scale[j];
-        bs_activations_apply(&changed.activations, (struct bs_params){.scale = 1}, own, 1, in);
+        bs_activations_apply(&changed.activations, (struct bs_params){.scale = 1}, own, 1, in, in);
         for (int i = 0; i < was->out_features; i++) {
             double y = row_times(was, i, x);
             double y_hat = row_times(is, i, own) * (double)is->out_scale[i];

@@ -72,12 +72,12 @@ static void the_chosen_channels_grow_and_the_function_stays(void **state)
             assert_int_equal(channels_of((enum bs_role)r, cases[k].factor),
                              behind_a_norm ? cases[k].channels : 0);
         }
-        for (int n = 0; n < BS_NUM_NORMS; n++)
+        for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++)
             for (int j = 0; j < small_shape.hidden; j++) {
                 /* the same channels in both norms */
                 bool chosen = made.linears[BS_Q].in_scale[j] != 1;
-                assert_true(made.norms[n][j] ==
-                            block->norms[n][j] * (chosen ? cases[k].factor : 1));
+                assert_true(made.norms[n].weight[j] ==
+                            block->norms[n].weight[j] * (chosen ? cases[k].factor : 1));
             }
     }
 }

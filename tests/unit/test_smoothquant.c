@@ -48,7 +48,7 @@ static void prepare(double alpha)
 /* The largest |w| of a column over the linears of a set behind a norm. */
 static double column_maximum(const struct bs_block *of, int set, int column)
 {
-    const struct bs_set *s = &random_.architecture.family->sets[set];
+    const struct bs_set *s = &random_.architecture.sets[set];
     double most = 0;
     for (int k = 0; k < s->num_linears; k++) {
         const struct bs_linear *linear = &of->linears[s->linears[k]];
@@ -79,14 +79,14 @@ static void scales_follow_equation_4(void **state)
         prepare(alphas[k]);
         for (int set = 0; set <= 2; set += 2) {
             const double *most = input_maxima(set);
-            const struct bs_set *s = &random_.architecture.family->sets[set];
+            const struct bs_set *s = &random_.architecture.sets[set];
             for (int j = 0; j < small_shape.hidden; j++) {
                 double want =
                     pow(most[j], alphas[k]) / pow(column_maximum(block, set, j), 1 - alphas[k]);
                 for (int l = 0; l < s->num_linears; l++)
                     assert_close((double)smooth.linears[s->linears[l]].in_scale[j], want, 0, 1e-5);
-                assert_close((double)smooth.norms[s->norm][j],
-                             (double)block->norms[s->norm][j] / want, 0, 1e-5);
+                assert_close((double)smooth.norms[s->norm].weight[j],
+                             (double)block->norms[s->norm].weight[j] / want, 0, 1e-5);
                 /* the set's weights are multiplied by it */
                 const struct bs_linear *first = &smooth.linears[s->linears[0]];
                 assert_close(
@@ -103,7 +103,7 @@ static void only_sets_behind_a_norm_are_smoothed(void **state)
     (void)state;
     prepare(0.5);
     for (int set = 1; set <= 3; set += 2) {
-        enum bs_role role = random_.architecture.family->sets[set].linears[0];
+        enum bs_role role = random_.architecture.sets[set].linears[0];
         const struct bs_linear *got = &smooth.linears[role], *was = &block->linears[role];
         assert_memory_equal(got->weight, was->weight,
                             (size_t)(was->out_features * was->in_features) * sizeof(float));
@@ -150,7 +150,7 @@ static void dead_channels_and_columns_have_a_scale(void **state)
     struct bs_block kept = {.architecture = NULL};
     struct bs_error err;
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
-    block->norms[0][dead] = 0;
+    block->norms[0].weight[dead] = 0;
     for (int r = BS_Q; r <= BS_V; r++)
         for (int i = 0; i < block->linears[r].out_features; i++)
             block->linears[r].weight[i * small_shape.hidden + empty] = 0;
@@ -199,7 +199,7 @@ static void it_helps_where_activations_have_outliers(void **state)
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
     for (int set = 0; set <= 2;
          set += 2) /* two channels become 64 times larger, their columns smaller */
-        bs_block_fold(block, set, scale);
+        assert_int_equal(bs_block_fold(block, set, scale, &err), BS_OK);
     for (int k = 0; k < 3; k++)
         assert_true(error_of("smoothquant", granularities[k]) <
                     0.5 * error_of("rtn", granularities[k]));

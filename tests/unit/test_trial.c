@@ -72,7 +72,7 @@ static void round_set(const struct bs_recipe *recipe, const struct bs_statistics
 {
     struct bs_error err;
     const struct bs_stage *stage = &recipe->stages[recipe->num_stages - 1];
-    const struct bs_set *s = &random_.architecture.family->sets[set];
+    const struct bs_set *s = &random_.architecture.sets[set];
     struct bs_job job = random_block_job(&random_, &want, statistics, &recipe->weights);
     for (int k = 0; k < s->num_linears; k++) {
         struct bs_linear *linear = &want.linears[s->linears[k]];

@@ -199,7 +199,7 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
     float *logits = bs_alloc((size_t)(tokens * vocab), sizeof *logits);
     struct bs_head head;
     assert_int_equal(bs_head_load(whole, &head, &err), BS_OK);
-    bs_model_embed(whole, ids, tokens, x);
+    assert_int_equal(bs_model_embed(whole, ids, 1, tokens, x, &err), BS_OK);
     for (int b = 0; b < a->num_layers; b++) {
         struct bs_block block;
         assert_int_equal(bs_block_load(whole, b, &block, &err), BS_OK);

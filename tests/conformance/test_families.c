@@ -1,0 +1,386 @@
+/* Every model family against transformers: the logits of the tiny models of tests/golden/families
+ * within 1e-4 of their range, and the perplexity by protocol `gptq` within 1e-5
+ * (tests/golden/families.py made both; PROVENANCE.md says with what); the same from checkpoints as
+ * older versions wrote them; and which changes of a config.json are refused, and which accepted.
+ * BITSWEEP_GOLDEN=name compares one model only. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/metrics/statistics.h"
+#include "eval/run/walk.h"
+#include "tests/support/folder.h"
+
+#define FAMILIES "tests/golden/families/"
+
+static const double logits_bar = 1e-4, perplexity_bar = 1e-5;
+
+static json_t *golden;
+
+/* out [windows][tokens][hidden_size]. */
+static void embed(const struct bs_model *model, const struct bs_windows *text, float *out)
+{
+    struct bs_error err;
+    assert_int_equal(bs_model_embed(model, text->ids, text->windows, text->tokens, out, &err),
+                     BS_OK);
+}
+
+static void check(enum bs_status status, const struct bs_error *err)
+{
+    if (status)
+        fail_msg("%s", err->message);
+}
+
+/* The logits [tokens][vocab_size] of the first window; bs_free. */
+static float *logits_of(const struct bs_model *model, const struct bs_windows *text)
+{
+    const struct bs_architecture *a = bs_model_architecture(model);
+    struct bs_error err;
+    struct bs_block block;
+    struct bs_head head;
+    int tokens = text->tokens;
+    size_t head_floats = bs_scratch_floats((size_t)tokens * (size_t)a->hidden_size);
+    float *x = bs_alloc((size_t)(text->windows * tokens) * (size_t)a->hidden_size, sizeof *x);
+    float *logits = bs_alloc((size_t)tokens * (size_t)a->vocab_size, sizeof *logits);
+    struct bs_rope *rope = bs_rope_create(a, tokens);
+    struct bs_scratch *scratch =
+        bs_scratch_create(1, bs_block_scratch_floats(a, tokens) + head_floats);
+    assert_true(x && logits && rope && scratch);
+    embed(model, text, x);
+    for (int b = 0; b < a->num_layers; b++) {
+        check(bs_block_load(model, b, &block, &err), &err);
+        bs_block_forward(&block, rope, x, x, tokens, NULL, scratch);
+        bs_block_release(&block);
+    }
+    check(bs_head_load(model, &head, &err), &err);
+    bs_head_forward(&head, x, tokens, logits, scratch);
+    bs_head_release(&head);
+    bs_scratch_free(scratch, 1);
+    bs_rope_free(rope);
+    bs_free(x);
+    return logits;
+}
+
+/* As the program measures it. */
+static double perplexity_of(const struct bs_model *model, const struct bs_windows *text)
+{
+    struct bs_error err;
+    struct bs_recipe none;
+    bs_recipe_init(&none);
+    struct bs_passenger passenger = {.recipe = &none, .wanted = {true}};
+    struct bs_walk walk = {.model = model, .num_texts = 1, .texts = text};
+    check(bs_walk_run(&walk, &passenger, 1, &err), &err);
+    assert_int_equal(passenger.status, BS_OK);
+    double mean = bs_perplexity_of(passenger.figures[0].nll, text->windows, text->tokens - 1).mean;
+    bs_passenger_release(&passenger);
+    return mean;
+}
+
+/* `count` floats of a family's file; bs_free. */
+static float *read_floats(const char *name, size_t count)
+{
+    struct bs_error err;
+    char path[256], *data;
+    size_t size;
+    snprintf(path, sizeof path, FAMILIES "%s/logits.f32", name);
+    check(bs_file_read(path, &data, &size, &err), &err);
+    assert_int_equal(size, count * sizeof(float));
+    float *out = bs_alloc(count, sizeof *out);
+    assert_non_null(out);
+    memcpy(out, data, size);
+    bs_free(data);
+    return out;
+}
+
+/* The largest difference as a fraction of the golden range; NaN where there is one. */
+static double distance(const float *got, const float *want, size_t count)
+{
+    double low = INFINITY, high = -INFINITY, most = 0;
+    for (size_t i = 0; i < count; i++) {
+        double off = fabs((double)got[i] - (double)want[i]);
+        low = fmin(low, (double)want[i]);
+        high = fmax(high, (double)want[i]);
+        if (isnan(off))
+            return off;
+        most = fmax(most, off);
+    }
+    return most / (high - low);
+}
+
+static int integer(const json_t *row, const char *key)
+{
+    return (int)json_integer_value(json_object_get(row, key));
+}
+
+/* ids freed with bs_free. */
+static struct bs_windows read_windows(const json_t *row)
+{
+    struct bs_windows text = {.windows = integer(row, "windows"), .tokens = integer(row, "tokens")};
+    size_t i;
+    const json_t *id, *ids = json_object_get(row, "ids");
+    text.text_tokens = (size_t)(text.windows * text.tokens);
+    assert_true(text.text_tokens > 0 && json_array_size(ids) == text.text_tokens);
+    text.ids = bs_alloc(text.text_tokens, sizeof *text.ids);
+    assert_non_null(text.ids);
+    json_array_foreach(ids, i, id) text.ids[i] = (int32_t)json_integer_value(id);
+    return text;
+}
+
+/* False where the model in `directory` is outside a bar of its row or does not open. */
+static bool agrees(const json_t *row, const char *directory)
+{
+    const char *name = json_string_value(json_object_get(row, "name"));
+    double want = json_number_value(json_object_get(row, "perplexity"));
+    struct bs_error err;
+    struct bs_model *model;
+    if (bs_model_open(directory, &model, &err)) {
+        printf("%-20s %s\n", name, err.message);
+        return false;
+    }
+    struct bs_windows text = read_windows(row);
+    size_t count = (size_t)text.tokens * (size_t)bs_model_architecture(model)->vocab_size;
+    float *got = logits_of(model, &text), *golden_logits = read_floats(name, count);
+    double logits_off = distance(got, golden_logits, count);
+    double perplexity_off = perplexity_of(model, &text) / want - 1;
+    bool inside = logits_off < logits_bar && fabs(perplexity_off) < perplexity_bar;
+    printf("%-20s logits off %.1e of their range, perplexity off %+.1e%s\n", name, logits_off,
+           perplexity_off, inside ? "" : "  OUTSIDE");
+    bs_free(got);
+    bs_free(golden_logits);
+    bs_free(text.ids);
+    bs_model_free(model);
+    return inside;
+}
+
+/* A safetensors file taken apart: 8 bytes of header size, the header, the data. */
+struct parts {
+    json_t *header;
+    const char *data;
+    size_t data_size;
+    char *file;
+};
+
+static struct parts read_parts(const char *path)
+{
+    struct bs_error err;
+    struct parts parts;
+    uint64_t header;
+    size_t size;
+    check(bs_file_read(path, &parts.file, &size, &err), &err);
+    memcpy(&header, parts.file, sizeof header);
+    parts.header = json_loadb(parts.file + sizeof header, header, 0, NULL);
+    assert_non_null(parts.header);
+    parts.data = parts.file + sizeof header + header;
+    parts.data_size = size - sizeof header - header;
+    return parts;
+}
+
+/* The header with names less `strip` and the tensors of `extra`, whose bytes follow the others;
+ * `end` is the size of all data. */
+static json_t *older_header(const struct parts *parts, const json_t *older, size_t *end)
+{
+    const char *strip = json_string_value(json_object_get(older, "strip")), *name;
+    json_t *header = json_object(), *value, *length;
+    size_t i;
+    *end = parts->data_size;
+    json_object_foreach(parts->header, name, value)
+    {
+        size_t cut = strncmp(name, strip, strlen(strip)) ? 0 : strlen(strip);
+        json_object_set(header, name + cut, value);
+    }
+    json_object_foreach(json_object_get(older, "extra"), name, value)
+    {
+        size_t count = 1;
+        json_array_foreach(value, i, length) count *= (size_t)json_integer_value(length);
+        size_t next = *end + count * sizeof(float);
+        json_object_set_new(header, name,
+                            json_pack("{s:s, s:O, s:[I, I]}", "dtype", "F32", "shape", value,
+                                      "data_offsets", (json_int_t)*end, (json_int_t)next));
+        *end = next;
+    }
+    return header;
+}
+
+/* The checkpoint as the hub has older ones: see `older` in families.py. Written to the temporary
+ * folder, config.json with it. */
+static void write_older(const char *name, const json_t *older)
+{
+    struct bs_error err;
+    char path[256], *config;
+    size_t config_size, end;
+    snprintf(path, sizeof path, FAMILIES "%s/config.json", name);
+    check(bs_file_read(path, &config, &config_size, &err), &err);
+    folder_write(&folder, "config.json", config, config_size);
+    bs_free(config);
+
+    snprintf(path, sizeof path, FAMILIES "%s/model.safetensors", name);
+    struct parts parts = read_parts(path);
+    json_t *header = older_header(&parts, older, &end);
+    char *text = json_dumps(header, JSON_COMPACT);
+    uint64_t length = strlen(text);
+    size_t size = sizeof length + length + end;
+    char *file = bs_calloc(size, 1);
+    assert_non_null(file);
+    memcpy(file, &length, sizeof length);
+    memcpy(file + sizeof length, text, length);
+    memcpy(file + sizeof length + length, parts.data, parts.data_size);
+    folder_write(&folder, "model.safetensors", file, size);
+    bs_free(file);
+    free(text);
+    json_decref(header);
+    json_decref(parts.header);
+    bs_free(parts.file);
+}
+
+static bool family_agrees(const json_t *row)
+{
+    char directory[256];
+    snprintf(directory, sizeof directory, FAMILIES "%s",
+             json_string_value(json_object_get(row, "name")));
+    return agrees(row, directory);
+}
+
+static bool older_agrees(const json_t *row)
+{
+    const json_t *older = json_object_get(row, "older");
+    if (json_is_null(older))
+        return true;
+    write_older(json_string_value(json_object_get(row, "name")), older);
+    return agrees(row, folder.path);
+}
+
+/* All models of the list, or the one that BITSWEEP_GOLDEN names. */
+static void compare(bool is_right(const json_t *row))
+{
+    const char *only = getenv("BITSWEEP_GOLDEN");
+    const json_t *row;
+    size_t i;
+    int compared = 0, outside = 0;
+    json_array_foreach(json_object_get(golden, "families"), i, row)
+    {
+        if (only && strcmp(only, json_string_value(json_object_get(row, "name"))))
+            continue;
+        outside += !is_right(row);
+        compared++;
+    }
+    assert_true(compared > 0);
+    assert_int_equal(outside, 0);
+}
+
+static void families_agree_with_transformers(void **state)
+{
+    (void)state;
+    compare(family_agrees);
+}
+
+static void older_checkpoints_agree_too(void **state)
+{
+    (void)state;
+    compare(older_agrees);
+}
+
+/* BS_OK where config.json of this model with the change is one that bitsweep can compute. */
+static enum bs_status read_changed(const char *name, const json_t *change, struct bs_error *err)
+{
+    struct bs_architecture architecture;
+    char path[256];
+    snprintf(path, sizeof path, FAMILIES "%s/config.json", name);
+    json_t *config = json_load_file(path, 0, NULL);
+    assert_non_null(config);
+    assert_int_equal(json_object_update(config, (json_t *)(uintptr_t)change), 0);
+    assert_int_equal(json_dump_file(config, folder_file(&folder, "config.json"), 0), 0);
+    json_decref(config);
+    return bs_architecture_read(folder.path, &architecture, err);
+}
+
+static bool is_refused(const json_t *row)
+{
+    const char *name = json_string_value(json_object_get(row, "model"));
+    const char *key = json_string_value(json_object_get(row, "names"));
+    const json_t *change = json_object_get(row, "change");
+    struct bs_error err;
+    json_t *none = json_object();
+    bool refused = false;
+    if (read_changed(name, none, &err)) {
+        printf("%-20s %s\n", name, err.message);
+    } else if (!read_changed(name, change, &err)) {
+        printf("%-20s accepted with a change of %s\n", name, key);
+    } else {
+        refused = (err.status == BS_EUNSUPPORTED || err.status == BS_EDATA) &&
+                  strstr(err.message, "config.json") && strstr(err.message, key);
+        if (!refused)
+            printf("%-20s no word of %s: %s\n", name, key, err.message);
+    }
+    json_decref(none);
+    return refused;
+}
+
+static bool is_accepted(const json_t *row)
+{
+    const char *name = json_string_value(json_object_get(row, "model"));
+    struct bs_error err;
+    bool accepted = !read_changed(name, json_object_get(row, "change"), &err);
+    if (!accepted)
+        printf("%-20s %s\n", name, err.message);
+    return accepted;
+}
+
+/* All rows of configs.json under `key` are as they should be. */
+static void check_configs(const char *key, bool is_right(const json_t *row))
+{
+    json_t *configs = json_load_file(FAMILIES "configs.json", 0, NULL);
+    const json_t *row, *rows = json_object_get(configs, key);
+    size_t i;
+    int wrong = 0;
+    json_array_foreach(rows, i, row) wrong += !is_right(row);
+    assert_true(json_array_size(rows) > 0);
+    json_decref(configs);
+    assert_int_equal(wrong, 0);
+}
+
+static void other_forward_passes_are_refused(void **state)
+{
+    (void)state;
+    check_configs("refused", is_refused);
+}
+
+static void harmless_keys_are_accepted(void **state)
+{
+    (void)state;
+    check_configs("accepted", is_accepted);
+}
+
+static int open_golden(void **state)
+{
+    bs_blas_init();
+    folder_setup(state);
+    golden = json_load_file(FAMILIES "families.json", 0, NULL);
+    return golden ? 0 : -1;
+}
+
+static int close_golden(void **state)
+{
+    json_decref(golden);
+    return folder_teardown(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(families_agree_with_transformers),
+        cmocka_unit_test(older_checkpoints_agree_too),
+        cmocka_unit_test(other_forward_passes_are_refused),
+        cmocka_unit_test(harmless_keys_are_accepted),
+    };
+    return cmocka_run_group_tests(tests, open_golden, close_golden);
+}
