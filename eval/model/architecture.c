@@ -439,11 +439,11 @@ static enum bs_status read_rotary(const struct reader *r, struct bs_architecture
     }
     a->rotary_dim = (int)(a->head_dim * share);
     if (a->rotary_dim % 2 || a->rotary_dim == 0)
-        return bs_fail(r->err, BS_EDATA,
-                       "%s: %s %.9g of head_dim %d is %d, expected an even number (rotary positions "
-                       "take pairs)",
-                       r->path, name ? name : "a rotary share of", share, a->head_dim,
-                       a->rotary_dim);
+        return bs_fail(
+            r->err, BS_EDATA,
+            "%s: %s %.9g of head_dim %d is %d, expected an even number (rotary positions "
+            "take pairs)",
+            r->path, name ? name : "a rotary share of", share, a->head_dim, a->rotary_dim);
     return BS_OK;
 }
 

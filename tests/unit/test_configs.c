@@ -8,10 +8,13 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "eval/config/config.h"
 #include "eval/store/chart.h"
+#include "tests/support/golden.h"
 
+/* Fails with the errors of the file. */
 static struct bs_config load(const char *path)
 {
     struct bs_config config;
@@ -66,11 +69,44 @@ static void test_papers(void **state)
     globfree(&found);
 }
 
+/* agreement.yaml has the figures of the authors' code to the digits it prints. */
+static void test_agreement(void **state)
+{
+    (void)state;
+    struct bs_config config = load("configs/agreement.yaml");
+    json_t *golden = json_load_file("tests/golden/reference.json", 0, NULL);
+    assert_non_null(golden);
+    int found = 0;
+    size_t i;
+    const json_t *row;
+    json_array_foreach(json_object_get(golden, "rows"), i, row)
+    {
+        struct bs_recipe recipe;
+        char label[128];
+        golden_recipe(row, &recipe);
+        bs_recipe_label(&recipe, label, sizeof label);
+        bs_recipe_release(&recipe);
+        for (int k = 0; k < config.num_expected; k++)
+            if (strcmp(config.expected[k].label, label) == 0) {
+                char printed[32];
+                snprintf(printed, sizeof printed, "%.5f",
+                         json_number_value(json_object_get(row, "perplexity")));
+                assert_string_equal(config.expected[k].printed, printed);
+                found++;
+            }
+    }
+    assert_int_equal(found, config.num_expected);
+    assert_int_equal(found, config.num_recipes);
+    json_decref(golden);
+    bs_config_release(&config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_papers),
+        cmocka_unit_test(test_agreement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
