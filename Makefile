@@ -8,16 +8,27 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 
 # Debian's names of everything the build, the tests and the charts use.
 PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
-            libjansson-dev libpcre2-dev libxxhash-dev libcmocka-dev gnuplot-nox fonts-dejavu-core
-PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash
+            libjansson-dev libdnnl-dev libpcre2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev \
+            ca-certificates libcmocka-dev gnuplot-nox fonts-dejavu-core
+FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
+PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash libcurl libcrypto
 
 CC ?= gcc
 ARCH ?= native
 PREFIX ?= /usr/local
 SANITIZE ?=
 WERROR ?=
+FUZZ ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
-ifeq ($(SANITIZE),1)
+ifeq ($(FUZZ),1) # what `make fuzz` builds
+CC := clang
+VARIANT := fuzz
+EXTRA := -O1 -fsanitize=fuzzer-no-link,address,undefined,float-divide-by-zero,float-cast-overflow \
+         -fno-sanitize-recover=all -fno-omit-frame-pointer \
+         -Wno-source-uses-openmp -Wno-double-promotion # the latter for NAN, a float to clang
+else ifeq ($(SANITIZE),1)
 VARIANT := sanitize
 EXTRA := -O1 -fsanitize=address,undefined,float-divide-by-zero,float-cast-overflow \
          -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -33,24 +44,32 @@ CFLAGS ?= -g -march=$(ARCH)
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
             -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wcast-qual \
             -Wundef $(if $(WERROR),-Werror)
+# With clang, GCC's OpenMP library, which OpenBLAS uses too: its functions are there, loops run on one thread.
+OPENMP := $(if $(FUZZ),-fopenmp=libgomp,-fopenmp)
 # Floating point as written: no contraction, no reordering.
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(WARNINGS) $(CFLAGS) $(EXTRA) \
-             -ffp-contract=off -fopenmp -DBS_VERSION='"$(VERSION)"' \
+             -ffp-contract=off $(OPENMP) -DBS_VERSION='"$(VERSION)"' \
              $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
 
 LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
-ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c)
+# The hub that the tests of fetching talk to: a program of its own.
+SERVER := $(BUILD)/tests/server/hub_server
+FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
+# The targets without libFuzzer, for the test that feeds them what was found.
+FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SOURCES)))
+ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
+               tests/server/hub_server.c $(FUZZ_SOURCES)
 
 # `make V=1` shows whole commands.
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check setup install clean format lint help
+.PHONY: all quickstart check fuzz setup install clean format lint help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
@@ -65,7 +84,7 @@ setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS)
+tests: all $(TESTS) $(SERVER)
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
@@ -73,6 +92,19 @@ $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+$(SERVER): $(SERVER).o
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
+
+$(BUILD)/tests/unit/test_fuzz: $(FUZZ_OBJECTS)
+
+fuzz: ## fuzz every input file FUZZ_SECONDS each (FUZZ_TARGETS="NAME ...": only those)
+	@.ci/setup $(PACKAGES) $(FUZZ_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) FUZZ=1 build/fuzz/bitsweep-fuzz
+	@tests/fuzz/run build/fuzz/bitsweep-fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+build/fuzz/bitsweep-fuzz: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(LIB_OBJECTS)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS))
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -9,19 +9,22 @@
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
 #include "eval/config/describe.h"
+#include "eval/hub/fetch.h"
 #include "eval/linalg/blas.h"
+#include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
 #include "eval/run/published.h"
 #include "eval/store/chart.h"
 #include "eval/store/table.h"
 
+enum { MOST_OPERANDS = 64 };
 enum { EXIT_DONE = 0, EXIT_TRIAL_FAILED = 1, EXIT_INPUT = 2 };
 
 /* Everything a subcommand may be told. */
 struct arguments {
-    const char *operands[2];
+    const char *operands[MOST_OPERANDS];
     int num_operands;
-    const char *output, *format, *plots;
+    const char *output, *format, *plots, *revision;
     const char *models[BS_MAX_MODELS];
     int num_models;
     double memory; /* bytes */
@@ -49,6 +52,7 @@ static const struct flag {
     {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
     {"plots", "FOLDER", 'p', "where the chart templates are; beside the program's build folder"},
+    {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
     {"markdown", NULL, 'd', "print Markdown"},
     {"quiet", NULL, 'q', "no progress"},
     {"help", NULL, 'h', "print this help"},
@@ -342,6 +346,38 @@ static int command_describe(const struct arguments *args)
                                                                             : EXIT_DONE;
 }
 
+static void print_outcome(const char *name, const struct bs_fetch_outcome *outcome)
+{
+    if (outcome->fetched)
+        printf("%s: %d file%s fetched, %.1f MB: %s\n", name, outcome->fetched,
+               outcome->fetched == 1 ? "" : "s", (double)outcome->bytes / 1e6, outcome->path);
+    else
+        printf("%s: up to date: %s\n", name, outcome->path);
+}
+
+/* Every name is tried, whatever became of those before it. */
+static int command_fetch(const struct arguments *args)
+{
+    int code = EXIT_DONE;
+    for (int i = 0; i < args->num_operands; i++) {
+        struct bs_error err;
+        struct bs_fetch_outcome outcome;
+        struct bs_fetch_display display;
+        const struct bs_fetch_watch watch = {bs_fetch_display_progress, bs_fetch_display_notice,
+                                             &display};
+        bs_fetch_display_start(&display, args->quiet);
+        enum bs_status status =
+            bs_fetch_model(args->operands[i], args->revision, &watch, &outcome, &err);
+        bs_fetch_display_end(&display);
+        if (status)
+            code = fail(&err);
+        else
+            print_outcome(args->operands[i], &outcome);
+        bs_fetch_outcome_release(&outcome);
+    }
+    return code;
+}
+
 static const struct command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
      "olmtpqh", command_run},
@@ -351,6 +387,8 @@ static const struct command commands[] = {
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
      command_diff},
+    {"fetch", "NAME...", "bring models of the hub into the Hugging Face cache", 1, MOST_OPERANDS,
+     "rqh", command_fetch},
     {"describe", "[NAME]", "explain algorithms, formats and config sections", 0, 1, "dh",
      command_describe},
 };
@@ -432,6 +470,9 @@ static int take_flag(const struct command *command, char letter, const char *val
         return EXIT_DONE;
     case 'p':
         args->plots = value;
+        return EXIT_DONE;
+    case 'r':
+        args->revision = value;
         return EXIT_DONE;
     case 'm':
         args->memory = parse_size(value);

@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE         /* madvise */
 #define XXH_STATIC_LINKING_ONLY /* the size of XXH3_state_t, so that bs_alloc can hold one */
 
 #include "eval/base/file.h"
@@ -60,6 +61,22 @@ void bs_map_close(struct bs_map *map)
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->size);
     *map = (struct bs_map){0};
+}
+
+void bs_map_forget(const struct bs_map *map, const void *data, size_t size)
+{
+    /* A touch maps the whole neighbourhood of a page that is in the system's cache, so that many
+     * bytes more are forgotten on either side. */
+    enum { NEIGHBOURHOOD = 64 << 10 };
+    uintptr_t start = (uintptr_t)map->data, end = start + map->size;
+    uintptr_t from = (uintptr_t)data & ~(uintptr_t)(NEIGHBOURHOOD - 1);
+    uintptr_t to = ((uintptr_t)data + size + NEIGHBOURHOOD - 1) & ~(uintptr_t)(NEIGHBOURHOOD - 1);
+    if (from < start)
+        from = start; /* a page's, since a map begins with one */
+    if (to > end)
+        to = end;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED); /* advice: no matter if it is not taken */
 }
 
 /* Reads to the end, whatever fstat said: a pipe tells no size, and a file may grow meanwhile. */

@@ -16,6 +16,10 @@ struct bs_map {
 enum bs_status bs_map_open(const char *path, struct bs_map *map, struct bs_error *err);
 void bs_map_close(struct bs_map *map);
 
+/* Takes bytes that were read off the process's resident memory; they stay valid and, as far as the
+ * system likes, in its cache of the file. */
+void bs_map_forget(const struct bs_map *map, const void *data, size_t size);
+
 /* The file's bytes in new memory with a zero byte behind them (freed with bs_free). */
 enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err);
 

@@ -44,8 +44,8 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_config_keys[] = {
-    {"model", "a folder or hub name, or a list of them",
-     "config.json, tokenizer.json and the weights of each model of the sweep", true},
+    {"model", "a folder or a hub name, or a list of them",
+     "Hugging Face models: each a folder, or org/name[@revision]", true},
     {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
@@ -176,7 +176,7 @@ static enum bs_status read_model(struct load *load, const struct bs_yaml_node *n
 {
     struct bs_config *config = load->config;
     if (node->kind != BS_YAML_SCALAR || bs_yaml_is_null(node) || !*node->text) {
-        report_wrong(load, "model", node, "a folder or hub name");
+        report_wrong(load, "model", node, "a folder or a hub name");
         return BS_OK;
     }
     for (int m = 0; m < config->num_models; m++)

@@ -260,9 +260,6 @@ struct bs_matcher *bs_matcher_create(void)
         bs_matcher_free(matcher);
         return NULL;
     }
-    /* The limit guards against patterns that explode; a long run of blanks may cross the default.
-     */
-    pcre2_set_match_limit(matcher->context, UINT32_MAX);
     if (matcher->stack)
         pcre2_jit_stack_assign(matcher->context, NULL, matcher->stack);
     return matcher;
@@ -278,11 +275,21 @@ void bs_matcher_free(struct bs_matcher *matcher)
     bs_free(matcher);
 }
 
+/* Steps that a match may take: a pattern that cuts words goes over what it looks at a few times, and
+ * that may be a run of blanks as long as the text; one that explodes ends here. */
+static uint32_t match_limit(size_t bytes)
+{
+    enum { LEAST = 1 << 20, STEPS_PER_BYTE = 64 };
+    return bytes < (UINT32_MAX - LEAST) / STEPS_PER_BYTE ? LEAST + STEPS_PER_BYTE * (uint32_t)bytes
+                                                         : UINT32_MAX;
+}
+
 enum bs_status bs_pattern_next(const struct bs_pattern *pattern, struct bs_matcher *matcher,
                                const char *text, size_t size, size_t from, size_t *begin,
                                size_t *end, struct bs_error *err)
 {
     *begin = *end = size;
+    pcre2_set_match_limit(matcher->context, match_limit(size - from));
     int found = pcre2_match(pattern->code, (PCRE2_SPTR)text, size, from, PCRE2_NO_UTF_CHECK,
                             matcher->data, matcher->context);
     if (found == PCRE2_ERROR_NOMATCH)

@@ -1,4 +1,4 @@
-/* Matrix products and factorisations: shape-named calls on OpenBLAS and LAPACKE, single-threaded,
+/* Matrix products by oneDNN and factorisations by LAPACK on OpenBLAS: shape-named, single-threaded,
  * so that a product has the same bits wherever and on however many threads the program runs it.
  * Call them from bs_parallel tasks. Matrices are float32, row-major; ld* are row strides in
  * elements. */
@@ -10,7 +10,7 @@
 /* Once, before any other call. */
 void bs_blas_init(void);
 
-/* What the library calls itself: version, threading, kernel. */
+/* What the libraries call themselves: versions, threading, kernel. Not the caller's to free. */
 const char *bs_blas_name(void);
 
 /* C [m][n] = alpha A [m][k] B [n][k]^T + beta C */

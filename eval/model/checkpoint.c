@@ -1,12 +1,13 @@
-/* The files of a checkpoint as one table of tensors, widening to float32, and the digest. */
+/* The files of a checkpoint as one table of tensors, and the digest. */
 #include "eval/model/checkpoint.h"
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
-#include "eval/model/safetensors.h"
+#include "eval/model/shard.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,16 +18,25 @@
 /* Of a tensor, per step of the digest: stays in the cache. */
 enum { CHUNK_BYTES = 512 << 10 };
 
-static const char single_name[] = "model.safetensors";
-static const char index_name[] = "model.safetensors.index.json";
+/* In the order in which transformers looks for them. */
+static const struct {
+    const char *name;
+    bool index;
+} choices[] = {
+    {"model.safetensors", false},
+    {"model.safetensors.index.json", true},
+    {"pytorch_model.bin", false},
+    {"pytorch_model.bin.index.json", true},
+};
+enum { NUM_CHOICES = sizeof choices / sizeof choices[0] };
 
 struct bs_checkpoint {
     char *directory;
-    json_t *index; /* NULL for a single file */
+    const char *index_name; /* NULL for a single file */
+    json_t *index;
     struct bs_shard *shards;
     size_t num_shards;
-    struct bs_entry *entries; /* by name */
-    size_t num_entries;
+    struct bs_entries entries; /* by name */
 };
 
 static int compare_names(const void *left, const void *right)
@@ -38,9 +48,10 @@ static int compare_names(const void *left, const void *right)
 static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
 {
     struct bs_entry key = {.tensor = {.name = name}};
-    if (!checkpoint->num_entries)
+    if (!checkpoint->entries.count)
         return NULL;
-    return bsearch(&key, checkpoint->entries, checkpoint->num_entries, sizeof key, compare_names);
+    return bsearch(&key, checkpoint->entries.items, checkpoint->entries.count, sizeof key,
+                   compare_names);
 }
 
 /* Keeps the tensors that the index places in the shard they were found in. One that it does not
@@ -49,17 +60,17 @@ static enum bs_status check_placed(struct bs_checkpoint *checkpoint, const json_
                                    struct bs_error *err)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < checkpoint->num_entries; i++) {
-        struct bs_entry *e = &checkpoint->entries[i];
+    for (size_t i = 0; i < checkpoint->entries.count; i++) {
+        struct bs_entry *e = &checkpoint->entries.items[i];
         const char *file = json_string_value(json_object_get(weight_map, e->tensor.name));
         if (!file)
             continue;
         if (strcmp(file, e->shard->name))
             return bs_fail(err, BS_EDATA, "%s: holds tensor '%.200s', which %s places in '%.200s'",
-                           e->shard->path, e->tensor.name, index_name, file);
-        checkpoint->entries[kept++] = *e;
+                           e->shard->path, e->tensor.name, checkpoint->index_name, file);
+        checkpoint->entries.items[kept++] = *e;
     }
-    checkpoint->num_entries = kept;
+    checkpoint->entries.count = kept;
     return BS_OK;
 }
 
@@ -70,7 +81,7 @@ static enum bs_status check_found(const struct bs_checkpoint *checkpoint, json_t
     json_t *file;
     json_object_foreach(weight_map, name, file) if (!find_entry(checkpoint, name)) return bs_fail(
         err, BS_EDATA, "%s/%s: holds no tensor '%.200s', which %s places in it",
-        checkpoint->directory, json_string_value(file), name, index_name);
+        checkpoint->directory, json_string_value(file), name, checkpoint->index_name);
     return BS_OK;
 }
 
@@ -85,74 +96,123 @@ static enum bs_status open_shards(struct bs_checkpoint *checkpoint, json_t *weig
         const char *file = json_string_value(value);
         if (!file || !*file || strchr(file, '/'))
             return bs_fail(err, BS_EDATA, "%s/%s: tensor '%.200s': its shard is no plain file name",
-                           checkpoint->directory, index_name, name);
+                           checkpoint->directory, checkpoint->index_name, name);
         size_t s = 0;
         while (s < checkpoint->num_shards && strcmp(checkpoint->shards[s].name, file))
             s++;
         if (s < checkpoint->num_shards)
             continue;
         if (bs_shard_open(&checkpoint->shards[checkpoint->num_shards++], checkpoint->directory,
-                          file, &checkpoint->entries, &checkpoint->num_entries, err)) {
+                          file, &checkpoint->entries, err)) {
             if (err->status == BS_EIO) /* most often: not there */
                 bs_fail_within(err, "%s/%s names '%.200s' for tensor '%.200s'",
-                               checkpoint->directory, index_name, file, name);
+                               checkpoint->directory, checkpoint->index_name, file, name);
             return err->status;
         }
     }
     return BS_OK;
 }
 
-static enum bs_status open_sharded(struct bs_checkpoint *checkpoint, const char *index_path,
+/* Sorts the entries. JSON cannot name a tensor twice and shards were checked against the index, but a
+ * pickled state dict can. */
+static enum bs_status sort_entries(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    struct bs_entry *items = checkpoint->entries.items;
+    if (checkpoint->entries.count)
+        qsort(items, checkpoint->entries.count, sizeof *items, compare_names);
+    for (size_t i = 1; i < checkpoint->entries.count; i++)
+        if (!strcmp(items[i - 1].tensor.name, items[i].tensor.name))
+            return bs_fail(err, BS_EDATA, "%s: holds tensor '%.200s' twice", items[i].shard->path,
+                           items[i].tensor.name);
+    return BS_OK;
+}
+
+static enum bs_status open_sharded(struct bs_checkpoint *checkpoint, const char *name,
                                    struct bs_error *err)
 {
-    if (bs_json_read(index_path, &checkpoint->index, err))
-        return err->status;
+    checkpoint->index_name = name;
+    char *path = bs_printf("%s/%s", checkpoint->directory, name);
+    if (!path)
+        return bs_fail_memory(err);
+    enum bs_status status = bs_json_read(path, &checkpoint->index, err);
+    bs_free(path);
+    if (status)
+        return status;
     json_t *weight_map = json_object_get(checkpoint->index, "weight_map");
     if (!json_is_object(weight_map) || !json_object_size(weight_map))
-        return bs_fail(err, BS_EDATA, "%s: weight_map is missing or empty", index_path);
+        return bs_fail(err, BS_EDATA, "%s/%s: weight_map is missing or empty",
+                       checkpoint->directory, name);
     /* as many as there are tensors, at most; the entries point to them, so they must not move */
     checkpoint->shards = bs_calloc(json_object_size(weight_map), sizeof *checkpoint->shards);
     if (!checkpoint->shards)
         return bs_fail_memory(err);
-    if (open_shards(checkpoint, weight_map, err) || check_placed(checkpoint, weight_map, err))
+    if (open_shards(checkpoint, weight_map, err) || check_placed(checkpoint, weight_map, err) ||
+        sort_entries(checkpoint, err))
         return err->status;
-    qsort(checkpoint->entries, checkpoint->num_entries, sizeof *checkpoint->entries, compare_names);
     return check_found(checkpoint, weight_map, err);
 }
 
-static enum bs_status open_single(struct bs_checkpoint *checkpoint, struct bs_error *err)
+static enum bs_status open_single(struct bs_checkpoint *checkpoint, const char *name,
+                                  struct bs_error *err)
 {
     checkpoint->shards = bs_calloc(1, sizeof *checkpoint->shards);
     if (!checkpoint->shards)
         return bs_fail_memory(err);
     checkpoint->num_shards = 1;
-    if (bs_shard_open(checkpoint->shards, checkpoint->directory, single_name, &checkpoint->entries,
-                      &checkpoint->num_entries, err))
+    if (bs_shard_open(checkpoint->shards, checkpoint->directory, name, &checkpoint->entries, err))
         return err->status;
-    qsort(checkpoint->entries, checkpoint->num_entries, sizeof *checkpoint->entries, compare_names);
-    return BS_OK;
+    return sort_entries(checkpoint, err);
 }
 
-/* As transformers: the single file, where there is one, before the index. */
-static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)
+/* A name of the directory that ends in .pt, and how many do. BS_OK with NULL where none does. */
+static enum bs_status find_pt(const char *directory, char **name, int *found, struct bs_error *err)
 {
     enum bs_status status = BS_OK;
-    struct stat info;
-    const char *directory = checkpoint->directory;
-    char *single = bs_printf("%s/%s", directory, single_name);
-    char *index = bs_printf("%s/%s", directory, index_name);
-    if (!single || !index)
-        status = bs_fail_memory(err);
-    else if (!stat(single, &info))
-        status = open_single(checkpoint, err);
-    else if (!stat(index, &info))
-        status = open_sharded(checkpoint, index, err);
-    else
-        status = bs_fail(err, BS_EIO, "%s: there is neither %s nor %s", directory, single_name,
-                         index_name);
-    bs_free(single);
-    bs_free(index);
+    *name = NULL;
+    *found = 0;
+    DIR *files = opendir(directory);
+    for (struct dirent *file; files && !status && (file = readdir(files));) {
+        size_t length = strlen(file->d_name);
+        if (length <= 3 || strcmp(file->d_name + length - 3, ".pt") || (*found)++)
+            continue;
+        *name = bs_strdup(file->d_name);
+        status = *name ? BS_OK : bs_fail_memory(err);
+    }
+    if (files)
+        closedir(files);
     return status;
+}
+
+/* For a directory without any of the usual names. */
+static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    char *name;
+    int found;
+    enum bs_status status = find_pt(checkpoint->directory, &name, &found, err);
+    if (!status && found == 1)
+        status = open_single(checkpoint, name, err);
+    else if (!status)
+        status = bs_fail(err, BS_EIO, "%s: there is neither %s nor %s nor an index of either%s",
+                         checkpoint->directory, choices[0].name, choices[2].name,
+                         found ? ", and more than one file ends in .pt" : "");
+    bs_free(name);
+    return status;
+}
+
+static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    for (int i = 0; i < NUM_CHOICES; i++) {
+        struct stat info;
+        char *path = bs_printf("%s/%s", checkpoint->directory, choices[i].name);
+        if (!path)
+            return bs_fail_memory(err);
+        bool there = !stat(path, &info);
+        bs_free(path);
+        if (there)
+            return choices[i].index ? open_sharded(checkpoint, choices[i].name, err)
+                                    : open_single(checkpoint, choices[i].name, err);
+    }
+    return open_pt(checkpoint, err);
 }
 
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,
@@ -179,7 +239,7 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
         bs_shard_close(&checkpoint->shards[s]);
     json_decref(checkpoint->index);
     bs_free(checkpoint->shards);
-    bs_free(checkpoint->entries);
+    bs_free(checkpoint->entries.items);
     bs_free(checkpoint->directory);
     bs_free(checkpoint);
 }
@@ -187,7 +247,7 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
 const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoint, const char *name)
 {
     const struct bs_entry *entry = find_entry(checkpoint, name);
-    return entry && entry->readable ? &entry->tensor : NULL;
+    return entry && !entry->defect ? &entry->tensor : NULL;
 }
 
 /* "[4096, 256]" */
@@ -199,6 +259,35 @@ static void print_shape(int rank, const int64_t *shape, char *out, size_t size)
             (size_t)snprintf(out + used, size - used, "%s%lld", d ? ", " : "", (long long)shape[d]);
     if (used < size)
         snprintf(out + used, size - used, "]");
+}
+
+static enum bs_status fail_defect(const struct bs_entry *entry, const char *expected,
+                                  struct bs_error *err)
+{
+    const struct bs_tensor *t = &entry->tensor;
+    char names[128];
+    size_t used = 0;
+    switch (entry->defect) {
+    case BS_HIGH_RANK:
+        return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has %d dimensions, expected shape %s",
+                       t->file, t->name, t->rank, expected);
+    case BS_FEW_ELEMENTS:
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: tensor '%.200s' repeats the elements of a smaller storage; save it "
+                       "with .contiguous()",
+                       t->file, t->name);
+    case BS_OTHER_DTYPE:
+    case BS_NO_DEFECT:
+        break;
+    }
+    for (const struct bs_dtype_info *i = bs_dtypes; i->dtype >= 0 && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                 !used            ? ""
+                                 : i[1].dtype < 0 ? " or "
+                                                  : ", ",
+                                 i->name);
+    return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has dtype %.40s, expected %s", t->file,
+                   t->name, entry->dtype, names);
 }
 
 enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const char *name, int rank,
@@ -216,13 +305,8 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
                                                    : checkpoint->directory,
                        name, expected);
     const struct bs_tensor *t = &entry->tensor;
-    if (t->rank > BS_MAX_RANK)
-        return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has %d dimensions, expected shape %s",
-                       t->file, name, t->rank, expected);
-    if (!entry->readable)
-        return bs_fail(err, BS_EDATA,
-                       "%s: tensor '%.200s' has dtype %.40s, expected F32, F16 or BF16", t->file,
-                       name, entry->dtype);
+    if (entry->defect)
+        return fail_defect(entry, expected, err);
     bool same = t->rank == rank;
     for (int d = 0; same && d < rank; d++)
         same = t->shape[d] == shape[d];
@@ -238,102 +322,12 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
 
 const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor)
 {
-    while (*cursor < checkpoint->num_entries) {
-        const struct bs_entry *entry = &checkpoint->entries[(*cursor)++];
+    while (*cursor < checkpoint->entries.count) {
+        const struct bs_entry *entry = &checkpoint->entries.items[(*cursor)++];
         if (!entry->used)
             return entry->tensor.name;
     }
     return NULL;
-}
-
-/* The data may stand at any byte, so that elements are fetched with memcpy; compilers turn these
- * loops into vector loads. */
-static void read_bf16(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, data + 2 * i, sizeof half);
-        uint32_t bits = (uint32_t)half << 16;
-        memcpy(out + i, &bits, sizeof bits);
-    }
-}
-
-/* The exponent and mantissa moved to float32's places are the value times 2^-112, subnormals
- * included; multiplying that back is exact. The largest exponent means infinity or NaN in both. */
-static void read_f16(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, data + 2 * i, sizeof half);
-        uint32_t moved = (uint32_t)(half & 0x7fff) << 13;
-        float value;
-        memcpy(&value, &moved, sizeof value);
-        value *= 0x1p112f;
-        uint32_t bits;
-        memcpy(&bits, &value, sizeof bits);
-        bits = moved >= 0x0f800000u ? moved | 0x7f800000u : bits;
-        bits |= (uint32_t)(half & 0x8000) << 16;
-        memcpy(out + i, &bits, sizeof bits);
-    }
-}
-
-void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
-{
-    assert(first <= tensor->count && count <= tensor->count - first);
-    if (!count)
-        return;
-    const unsigned char *data = tensor->data + first * bs_dtype_bytes(tensor->dtype);
-    switch (tensor->dtype) {
-    case BS_F32:
-        memcpy(out, data, count * sizeof *out);
-        break;
-    case BS_F16:
-        read_f16(data, count, out);
-        break;
-    case BS_BF16:
-        read_bf16(data, count, out);
-        break;
-    }
-}
-
-/* True when one of the elements has the exponent of infinity and NaN. No early way out: a loop
- * without one is a vector loop. */
-static bool any_special16(const unsigned char *data, size_t count, uint16_t exponent)
-{
-    unsigned found = 0;
-#pragma omp simd reduction(| : found)
-    for (size_t i = 0; i < count; i++) {
-        uint16_t bits;
-        memcpy(&bits, data + 2 * i, sizeof bits);
-        found |= (bits & exponent) == exponent;
-    }
-    return found;
-}
-
-static bool any_special32(const unsigned char *data, size_t count)
-{
-    unsigned found = 0;
-#pragma omp simd reduction(| : found)
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, data + 4 * i, sizeof bits);
-        found |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return found;
-}
-
-static bool any_special(enum bs_dtype dtype, const unsigned char *data, size_t count)
-{
-    switch (dtype) {
-    case BS_F16:
-        return any_special16(data, count, 0x7c00);
-    case BS_BF16:
-        return any_special16(data, count, 0x7f80);
-    default:
-        return any_special32(data, count);
-    }
 }
 
 static enum bs_status fail_special(const struct bs_tensor *tensor, size_t first, size_t count,
@@ -374,14 +368,19 @@ static enum bs_status digest_chunk(void *context, int index, int thread, struct 
             high = middle;
     }
     const struct bs_tensor *tensor = &work->entries[low]->tensor;
-    size_t element = bs_dtype_bytes(tensor->dtype), per_chunk = CHUNK_BYTES / element;
+    size_t element = bs_dtypes[tensor->dtype].bytes, per_chunk = CHUNK_BYTES / element;
     size_t first = (chunk - work->first_chunk[low]) * per_chunk;
     size_t count = tensor->count - first < per_chunk ? tensor->count - first : per_chunk;
-    const unsigned char *data = tensor->data + first * element;
+    unsigned char *scratch = tensor->strided ? bs_alloc(count, element) : NULL;
+    if (tensor->strided && !scratch)
+        return bs_fail_memory(err);
+    const unsigned char *data = bs_tensor_bytes(tensor, first, count, scratch);
     work->digests[chunk] = bs_digest_of(data, count * element);
-    if (any_special(tensor->dtype, data, count))
-        return fail_special(tensor, first, count, err);
-    return BS_OK;
+    bool special = bs_any_special(tensor->dtype, data, count);
+    if (!tensor->strided)
+        bs_map_forget(&work->entries[low]->shard->map, data, count * element);
+    bs_free(scratch);
+    return special ? fail_special(tensor, first, count, err) : BS_OK;
 }
 
 static void digest_add_all(const struct digest_work *work, struct bs_digest_state *digest)
@@ -405,22 +404,27 @@ enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
     enum bs_status status = BS_OK;
     size_t chunks = 0;
     struct digest_work work = {0};
-    work.entries = bs_alloc(checkpoint->num_entries, sizeof *work.entries);
-    work.first_chunk = bs_alloc(checkpoint->num_entries + 1, sizeof *work.first_chunk);
+    work.entries = bs_alloc(checkpoint->entries.count, sizeof *work.entries);
+    work.first_chunk = bs_alloc(checkpoint->entries.count + 1, sizeof *work.first_chunk);
     if (!work.entries || !work.first_chunk) {
         status = bs_fail_memory(err);
         goto done;
     }
-    for (size_t i = 0; i < checkpoint->num_entries; i++) {
-        const struct bs_entry *e = &checkpoint->entries[i];
+    for (size_t i = 0; i < checkpoint->entries.count; i++) {
+        const struct bs_entry *e = &checkpoint->entries.items[i];
         if (!e->used)
             continue;
         work.first_chunk[work.num_entries] = chunks;
         work.entries[work.num_entries++] = e;
-        chunks += (e->end - e->begin + CHUNK_BYTES - 1) / CHUNK_BYTES;
+        size_t bytes = e->tensor.count * bs_dtypes[e->tensor.dtype].bytes;
+        chunks += (bytes + CHUNK_BYTES - 1) / CHUNK_BYTES;
     }
     work.first_chunk[work.num_entries] = chunks;
-    assert(chunks <= INT_MAX); /* a pebibyte */
+    if (chunks > INT_MAX) {
+        status = bs_fail(err, BS_EUNSUPPORTED, "%s: the tensors take more than a pebibyte",
+                         checkpoint->directory);
+        goto done;
+    }
     work.digests = bs_alloc(chunks, sizeof *work.digests);
     if (!work.digests) {
         status = bs_fail_memory(err);

@@ -1,4 +1,5 @@
-/* The tensors of a Hugging Face model directory: safetensors, single or sharded, memory-mapped. */
+/* The tensors of a Hugging Face model directory, memory-mapped: safetensors or PyTorch's files,
+ * single or sharded. */
 #ifndef BS_EVAL_MODEL_CHECKPOINT_H
 #define BS_EVAL_MODEL_CHECKPOINT_H
 
@@ -7,29 +8,16 @@
 
 #include "eval/base/error.h"
 #include "eval/base/file.h"
-
-enum bs_dtype { BS_F32, BS_F16, BS_BF16 };
-
-enum { BS_MAX_RANK = 4 };
-
-/* One tensor; data points into the map. */
-struct bs_tensor {
-    const char *name;
-    const char *file; /* path of the file that holds it */
-    enum bs_dtype dtype;
-    int rank;
-    int64_t shape[BS_MAX_RANK];
-    size_t count; /* elements */
-    const unsigned char *data;
-};
+#include "eval/model/tensor.h"
 
 struct bs_checkpoint;
 
-/* Opens model.safetensors, or the shards that model.safetensors.index.json names. Every header is
- * checked whole: length, JSON, dtype, shape against data_offsets, offsets inside the file, without
- * overlap or holes, each tensor where the index says. BS_EIO or BS_EDATA naming file and tensor.
- * A tensor of another dtype, or with more than BS_MAX_RANK dimensions, is no error by itself: find
- * and digest pass over it, and require says why it cannot be read. */
+/* Opens the first there is of model.safetensors, model.safetensors.index.json, pytorch_model.bin and
+ * pytorch_model.bin.index.json, as transformers does, or else the one file whose name ends in .pt.
+ * An index names the files that hold the tensors. Every file's table of contents is checked whole
+ * (see safetensors.h and torch_file.h), and each tensor stands where the index says. BS_EIO,
+ * BS_EDATA or BS_EUNSUPPORTED naming file and tensor. A tensor that cannot be read is no error by
+ * itself: find and digest pass over it, and require says why. */
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,
                                   struct bs_error *err);
 void bs_checkpoint_free(struct bs_checkpoint *checkpoint);
@@ -48,9 +36,6 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
 /* The next tensor in order of name, readable or not, that nobody has required; NULL behind the
  * last. *cursor says where to go on, and starts at 0. The name is the checkpoint's. */
 const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor);
-
-/* Widens elements [first, first + count) to float32. */
-void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out);
 
 /* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in order
  * of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor and

@@ -8,31 +8,13 @@
 #include "eval/model/safetensors.h"
 
 #include "eval/base/json.h"
-#include "eval/base/mem.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors are read in place");
-
 enum { LENGTH_BYTES = 8 }; /* of the header's length */
-
-/* Every dtype of the format whose elements are whole bytes. */
-static const struct {
-    const char *name;
-    size_t bytes;
-    int dtype; /* enum bs_dtype, or -1 */
-} dtypes[] = {
-    {"F32", 4, BS_F32}, {"F16", 2, BS_F16}, {"BF16", 2, BS_BF16}, {"F64", 8, -1},
-    {"I64", 8, -1},     {"U64", 8, -1},     {"I32", 4, -1},       {"U32", 4, -1},
-    {"I16", 2, -1},     {"U16", 2, -1},     {"I8", 1, -1},        {"U8", 1, -1},
-    {"BOOL", 1, -1},    {"F8_E4M3", 1, -1}, {"F8_E5M2", 1, -1},
-};
-enum { NUM_DTYPES = sizeof dtypes / sizeof dtypes[0] };
-
-size_t bs_dtype_bytes(enum bs_dtype dtype) { return dtypes[dtype].bytes; }
 
 static enum bs_status fail_tensor(const struct bs_shard *shard, const char *name, const char *what,
                                   struct bs_error *err)
@@ -62,7 +44,7 @@ static enum bs_status parse_shape(const struct bs_shard *shard, const char *name
             tensor->shape[d] = extent;
     }
     if (rank > BS_MAX_RANK)
-        entry->readable = false;
+        entry->defect = BS_HIGH_RANK;
     return BS_OK;
 }
 
@@ -108,7 +90,7 @@ static enum bs_status parse_entry(const struct bs_shard *shard, const char *name
                                   const json_t *value, size_t data_start, struct bs_entry *entry,
                                   struct bs_error *err)
 {
-    *entry = (struct bs_entry){.shard = shard, .readable = true};
+    entry->shard = shard;
     entry->tensor.name = name;
     entry->tensor.file = shard->path;
     if (!json_is_object(value))
@@ -116,21 +98,17 @@ static enum bs_status parse_entry(const struct bs_shard *shard, const char *name
     entry->dtype = json_string_value(json_object_get(value, "dtype"));
     if (!entry->dtype)
         return fail_tensor(shard, name, "dtype is missing or no string", err);
-    size_t bytes = 0; /* a dtype of a later version of the format: only its offsets are checked */
-    int dtype = -1;
-    for (int i = 0; i < NUM_DTYPES; i++) {
-        if (!strcmp(dtypes[i].name, entry->dtype)) {
-            bytes = dtypes[i].bytes;
-            dtype = dtypes[i].dtype;
-        }
-    }
-    if (dtype < 0)
-        entry->readable = false;
+    /* the last row, of a dtype of a later version of the format: only its offsets are checked */
+    const struct bs_dtype_info *info = bs_dtypes;
+    while (info->name && strcmp(info->name, entry->dtype))
+        info++;
+    if (info->name && info->dtype >= 0)
+        entry->tensor.dtype = (enum bs_dtype)info->dtype;
     else
-        entry->tensor.dtype = (enum bs_dtype)dtype;
+        entry->defect = BS_OTHER_DTYPE;
     if (parse_shape(shard, name, json_object_get(value, "shape"), entry, err) ||
         parse_offsets(shard, name, json_object_get(value, "data_offsets"), entry, err) ||
-        check_extent(shard, entry, bytes, shard->map.size - data_start, err))
+        check_extent(shard, entry, info->bytes, shard->map.size - data_start, err))
         return err->status;
     entry->tensor.data = shard->map.data + data_start + entry->begin;
     return BS_OK;
@@ -192,42 +170,26 @@ static enum bs_status shard_read_header(struct bs_shard *shard, size_t *data_sta
                          &shard->header, err);
 }
 
-enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, const char *name,
-                             struct bs_entry **entries, size_t *count, struct bs_error *err)
+enum bs_status bs_safetensors_read(struct bs_shard *shard, struct bs_entries *entries,
+                                   struct bs_error *err)
 {
-    shard->path = bs_printf("%s/%s", directory, name);
-    if (!shard->path)
-        return bs_fail_memory(err);
-    shard->name = shard->path + strlen(shard->path) - strlen(name);
     size_t data_start;
-    if (bs_map_open(shard->path, &shard->map, err) || shard_read_header(shard, &data_start, err))
+    if (shard_read_header(shard, &data_start, err))
         return err->status;
-
-    size_t old = *count;
-    struct bs_entry *grown =
-        bs_realloc(*entries, old, old + json_object_size(shard->header), sizeof *grown);
-    if (!grown)
+    struct bs_entry *first = bs_entries_grow(entries, json_object_size(shard->header));
+    if (!first)
         return bs_fail_memory(err);
-    *entries = grown;
-    struct bs_entry *next = grown + old;
+    size_t count = 0;
     const char *key;
     json_t *value;
     json_object_foreach(shard->header, key, value)
     {
         if (!strcmp(key, "__metadata__"))
             continue;
-        if (parse_entry(shard, key, value, data_start, next, err))
+        if (parse_entry(shard, key, value, data_start, &first[count], err))
             return err->status;
-        next++;
+        count++;
     }
-    *count = (size_t)(next - grown);
-    return check_cover(shard, grown + old, *count - old, shard->map.size - data_start, err);
-}
-
-void bs_shard_close(struct bs_shard *shard)
-{
-    json_decref(shard->header);
-    bs_map_close(&shard->map);
-    bs_free(shard->path);
-    *shard = (struct bs_shard){0};
+    entries->count += count;
+    return check_cover(shard, first, count, shard->map.size - data_start, err);
 }

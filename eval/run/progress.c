@@ -13,7 +13,7 @@ void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units
                                      .total = total_units};
 }
 
-static void format_seconds(double seconds, char *out, size_t size)
+void bs_print_seconds(double seconds, char *out, size_t size)
 {
     int s = (int)(seconds + 0.5);
     if (s < 60)
@@ -40,8 +40,8 @@ void bs_progress_report(void *context, int done, int total)
     progress->shown = now;
     progress->tenths_shown = tenths;
     char gone[32], left[32];
-    format_seconds(spent, gone, sizeof gone);
-    format_seconds(share > 0 ? spent / share - spent : 0, left, sizeof left);
+    bs_print_seconds(spent, gone, sizeof gone);
+    bs_print_seconds(share > 0 ? spent / share - spent : 0, left, sizeof left);
     fprintf(stderr,
             progress->terminal ? "\r%3d %%  %s, about %s left\033[K"
                                : "%3d %%  %s, about %s left\n",

@@ -3,6 +3,7 @@
 #define BS_EVAL_RUN_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct bs_progress {
     bool quiet, terminal;
@@ -16,6 +17,9 @@ void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units
 
 /* Has the signature of bs_walk.progress; `done` counts units of the walk at hand. */
 void bs_progress_report(void *progress, int done, int total);
+
+/* "45 s", "2 min 03 s", "1 h 20 min" */
+void bs_print_seconds(double seconds, char *out, size_t size);
 
 /* Ends the terminal's line. */
 void bs_progress_end(struct bs_progress *progress);

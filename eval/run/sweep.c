@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/hub/hub.h"
 #include "eval/run/walk_cost.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
@@ -121,12 +122,16 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
 {
     *sweep = (struct bs_sweep){.config = config, .model_index = model_index};
     struct bs_tokenizer *tokenizer = NULL;
-    enum bs_status status = bs_model_open(model_name(sweep), &sweep->model, err);
+    char *directory = NULL;
+    enum bs_status status = bs_hub_model(model_name(sweep), &directory, err);
     if (!status)
-        status = bs_tokenizer_open(model_name(sweep), &tokenizer, err);
+        status = bs_model_open(directory, &sweep->model, err);
+    if (!status)
+        status = bs_tokenizer_open(directory, &tokenizer, err);
     if (!status)
         status = load_windows(sweep, tokenizer, err);
     bs_tokenizer_free(tokenizer);
+    bs_free(directory);
     if (!status)
         status = list_trials(sweep, err);
     if (status)

@@ -16,6 +16,7 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
+#include "eval/store/seal.h"
 
 #ifndef BS_VERSION
 #define BS_VERSION "unknown"
@@ -177,7 +178,7 @@ static enum bs_status copy_old(struct commit *commit, int from, struct bs_error 
     enum bs_status status = copy_all(from, to, commit->path, err);
     if (close(to) != 0 && status == BS_OK)
         status = bs_fail(err, BS_EIO, "%s: %s", commit->partial, strerror(errno));
-    return status;
+    return status == BS_OK ? bs_seal_check(commit->partial, commit->path, err) : status;
 }
 
 /* An empty result file, closed again: made first and filled later, since creating truncates and
@@ -190,13 +191,17 @@ static enum bs_status make_empty(struct commit *commit, struct bs_error *err)
     commit->created = true;
     enum bs_status status = BS_OK;
     hid_t access = bs_h5_access();
-    hid_t create = H5Pcreate(H5P_FILE_CREATE);
-    hid_t file = H5I_INVALID_HID;
-    if (H5Pset_obj_track_times(create, false) < 0 ||
+    hid_t create = H5Pcreate(H5P_FILE_CREATE), plain = H5Pcreate(H5P_GROUP_CREATE);
+    hid_t file = H5I_INVALID_HID, trials = H5I_INVALID_HID;
+    if (H5Pset_obj_track_times(create, false) < 0 || H5Pset_userblock(create, BS_SEAL_BYTES) < 0 ||
+        H5Pset_obj_track_times(plain, false) < 0 ||
         (file = H5Fcreate(commit->partial, H5F_ACC_TRUNC, create, access)) < 0 ||
+        (trials = H5Gcreate2(file, "trial", H5P_DEFAULT, plain, H5P_DEFAULT)) < 0 ||
         H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "cannot be made");
+    bs_h5_close(trials);
     bs_h5_close(file);
+    bs_h5_close(plain);
     bs_h5_close(create);
     bs_h5_close(access);
     return status;
@@ -388,10 +393,9 @@ static enum bs_status write_trial(const struct commit *commit, const struct bs_t
     snprintf(place, sizeof place, "trial/%s", record->row.id);
     enum bs_status status = BS_OK;
     hid_t trial = H5I_INVALID_HID;
-    hid_t link = H5Pcreate(H5P_LINK_CREATE), create = H5Pcreate(H5P_GROUP_CREATE);
-    if (H5Pset_create_intermediate_group(link, 1) < 0 ||
-        H5Pset_obj_track_times(create, false) < 0 ||
-        (trial = H5Gcreate2(commit->file, place, link, create, H5P_DEFAULT)) < 0)
+    hid_t create = H5Pcreate(H5P_GROUP_CREATE);
+    if (H5Pset_obj_track_times(create, false) < 0 ||
+        (trial = H5Gcreate2(commit->file, place, H5P_DEFAULT, create, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
     if (status == BS_OK)
         status = set_text(commit, trial, "canonical", record->canonical, err);
@@ -403,7 +407,6 @@ static enum bs_status write_trial(const struct commit *commit, const struct bs_t
         status = write_arrays(commit, trial, record, create, err);
     bs_h5_close(trial);
     bs_h5_close(create);
-    bs_h5_close(link);
     return status;
 }
 
@@ -569,8 +572,10 @@ enum bs_status bs_results_commit(const char *path, const struct bs_trial_record 
         status = fill(&commit, records, num_records, order, num_order, info, err);
     if (status == BS_OK) {
         trim(commit.partial);
-        status = bs_file_commit(commit.partial, path, err);
+        status = bs_seal_write(commit.partial, path, err);
     }
+    if (status == BS_OK)
+        status = bs_file_commit(commit.partial, path, err);
     /* HDF5 still writes as it closes, and keeps the file half open where it cannot. On a full disk
      * an emptied copy makes the room for that. */
     if (commit.file > 0 && truncate(commit.partial, 0) != 0)

@@ -9,8 +9,12 @@
  * /trial/<id>/<text>/kld       float32 [windows][tokens - 1], nats
  * /trial/<id>/<text>/same_top  uint8   [windows][tokens - 1]
  *
- * A commit copies the file aside, adds to the copy, makes it durable and renames it: a reader, or a
- * run that is killed, finds the state before or after, never between. */
+ * In front of it stands a seal of 512 bytes, which HDF5 passes over (seal.h): a file whose bytes are
+ * not those of its last commit is refused before HDF5 sees it, also one that another program has
+ * written to.
+ *
+ * A commit copies the file aside, adds to the copy, seals it, makes it durable and renames it: a
+ * reader, or a run that is killed, finds the state before or after, never between. */
 #ifndef BS_EVAL_STORE_RESULTS_H
 #define BS_EVAL_STORE_RESULTS_H
 
@@ -98,8 +102,8 @@ struct bs_results {
     struct bs_row *rows; /* in the file's order */
 };
 
-/* Reads a result file. BS_EIO where it cannot be opened, BS_EDATA where it is no result file of
- * this schema, naming file and place. */
+/* Reads a result file. BS_EIO where it cannot be opened, BS_EDATA where it is damaged or no result
+ * file of this schema, naming file and place. */
 enum bs_status bs_results_read(const char *path, struct bs_results *results, struct bs_error *err);
 void bs_results_release(struct bs_results *results);
 

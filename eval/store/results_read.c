@@ -2,37 +2,27 @@
  * or not ours gives BS_EDATA with its path, never a crash or a wrong number. */
 #include "eval/store/results.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
+#include "eval/store/seal.h"
 
-/* Opens the file to read. A file that is not there or not allowed is the system's to explain
- * (BS_EIO); one that HDF5 cannot make sense of is damaged (BS_EDATA). */
+/* Opens the file to read, its bytes being those that were written. */
 static enum bs_status open_file(const char *path, hid_t *file, struct bs_error *err)
 {
     bs_h5_begin();
     *file = H5I_INVALID_HID;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char byte;
-    ssize_t got = fd < 0 ? -1 : read(fd, &byte, 1);
-    int reason = errno;
-    if (fd >= 0)
-        close(fd);
-    if (got < 0)
-        return bs_fail(err, BS_EIO, "%s: %s", path, strerror(reason));
-    if (H5Fis_hdf5(path) <= 0)
-        return bs_fail(err, BS_EDATA, "%s: not a result file (no HDF5 file)", path);
+    enum bs_status status = bs_seal_check(path, path, err);
+    if (status != BS_OK)
+        return status;
     hid_t access = bs_h5_access();
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    enum bs_status status =
-        *file < 0 ? bs_h5_fail(err, BS_EDATA, path, "damaged HDF5 file") : BS_OK;
+    if (*file < 0)
+        status = bs_h5_fail(err, BS_EDATA, path, "not a result file, or damaged");
     bs_h5_close(access);
     return status;
 }
@@ -92,22 +82,47 @@ done:
     return status;
 }
 
-/* True where the link `place` ("a/b/c", from `file`) and all on the way to it are there. */
+/* True where the link `place` ("a/b/c", from `file`) and all on the way to it are there, none of
+ * them leading to another place or file. */
 static bool exists(hid_t file, const char *place)
 {
     char part[256];
+    H5L_info_t info;
     for (size_t i = 0; i < sizeof part; i++) {
         part[i] = place[i];
         if (place[i] != '/' && place[i] != '\0')
             continue;
         part[i] = '\0';
-        if (H5Lexists(file, part, H5P_DEFAULT) <= 0)
+        if (H5Lexists(file, part, H5P_DEFAULT) <= 0 ||
+            H5Lget_info(file, part, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD)
             return false;
         if (place[i] == '\0')
             return true;
         part[i] = '/';
     }
     return false;
+}
+
+/* A dataset may claim any size: the memory for it is asked for only where the file holds that much,
+ * be it compressed, and not in another file or, by a detour, in this one again. */
+static enum bs_status check_storage(hid_t dataset, hid_t space, const char *path, const char *place,
+                                    struct bs_error *err)
+{
+    enum { DEFLATE_AT_MOST = 1032 }; /* bytes that one of deflate's can stand for */
+    enum bs_status status = BS_OK;
+    hid_t create = H5Dget_create_plist(dataset), type = H5Dget_type(dataset);
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    if (create < 0 || type < 0 || count < 0)
+        status = bs_h5_fail(err, BS_EDATA, path, place);
+    else if (H5Pget_layout(create) == H5D_VIRTUAL || H5Pget_external_count(create) != 0)
+        status = bs_fail(err, BS_EDATA, "%s: /%s is not kept in this file", path, place);
+    else if ((double)count * (double)H5Tget_size(type) >
+             (double)H5Dget_storage_size(dataset) * DEFLATE_AT_MOST)
+        status = bs_fail(err, BS_EDATA, "%s: /%s has %lld values, more than the file can hold",
+                         path, place, (long long)count);
+    bs_h5_close(type);
+    bs_h5_close(create);
+    return status;
 }
 
 /* Opens dataset `place` and gives its extent; dims of `rank`. */
@@ -126,6 +141,8 @@ static enum bs_status open_dataset(hid_t file, const char *path, const char *pla
              H5Sget_simple_extent_dims(space, dims, NULL) < 0)
         status = bs_fail(err, BS_EDATA, "%s: /%s does not have %d dimension%s", path, place, rank,
                          rank == 1 ? "" : "s");
+    else
+        status = check_storage(*dataset, space, path, place, err);
     bs_h5_close(space);
     return status;
 }

@@ -73,7 +73,7 @@ unknown key
 12s/percdamp/bits/ => 12:5: unknown key 'bits'.*it belongs under weights
 13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected or charts
 wrong type
-1s/model$/[a, [b]]/ => 1:12: model is a list, expected a folder or hub name
+1s/model$/[a, [b]]/ => 1:12: model is a list, expected a folder or a hub name
 2s/windows: 2/windows: two/ => 2:47: windows is 'two', expected a whole number from 1 to
 2s/windows: 2/windows: 2.5/ => 2:47: windows is '2.5', expected a whole number
 2s/windows: 2/windows: [2, 4]/ => 2:47: windows is a list, expected a whole number
@@ -172,7 +172,7 @@ while IFS='|' read -r name edit message; do
     sed -E "$edit" good.yaml >bad.yaml
     check "$name" refused "^bitsweep: $message"
 done <<'EOF'
-a missing model folder|1s/model$/nowhere/|.*'nowhere/config\.json': No such file or directory
+a missing model folder|1s/model$/nowhere/|model 'nowhere' is no folder here, .*config\.json of revision 'main' in '.*/models--nowhere', it is not there; .bitsweep fetch nowhere. brings it
 a model that is a file|1s/model$/short.txt/|.*'short\.txt/config\.json': Not a directory
 a missing text|5s/evaluation/nowhere/|evaluation: .*'nowhere\.txt': No such file or directory
 a text that is a folder|5s/evaluation\.txt/model/|evaluation: .*'model': Is a directory

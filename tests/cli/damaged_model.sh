@@ -4,6 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
+. "$project/tests/cli/support/torch.bash"
 
 weights=model/model.safetensors
 make_texts
@@ -91,7 +92,7 @@ become() {
     esac
 }
 table become <<'EOF'
-no weights | nothing | model: there is neither model\.safetensors nor model\.safetensors\.index\.json
+no weights | nothing | model: there is neither model\.safetensors nor pytorch_model\.bin nor an index of either
 a folder for weights | a folder | .*'model/model\.safetensors': Is a directory
 a text for weights | text | model/model\.safetensors: the header's length is [0-9]+, but only [0-9]+ bytes follow
 zeros for weights | zeros | model/model\.safetensors: the header is not valid JSON
@@ -119,8 +120,8 @@ a shape whose product wraps | s/(layers\.0\.self_attn\.q_proj[^[]*)\[256,256\]/\
 a negative shape | s/\[4096,256\]/[-4096,-256]/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': shape holds something that is no size
 no shape | s/"shape":\[4096,256\],// | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': shape is missing
 no dtype | s/"dtype":"BF16",// | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': dtype is missing
-an unknown dtype | s/BF16/XF16/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight' has dtype XF16, expected F32, F16 or BF16
-whole numbers for weights | s/(layers\.4\.self_attn\.k_proj[^}]*)BF16/\1I16/ | model/model\.safetensors: tensor 'model\.layers\.4\.self_attn\.k_proj\.weight' has dtype I16, expected F32, F16 or BF16
+an unknown dtype | s/BF16/XF16/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight' has dtype XF16, expected F32, F16, BF16, F8_E4M3 or F8_E5M2
+whole numbers for weights | s/(layers\.4\.self_attn\.k_proj[^}]*)BF16/\1I16/ | model/model\.safetensors: tensor 'model\.layers\.4\.self_attn\.k_proj\.weight' has dtype I16, expected F32, F16, BF16, F8_E4M3 or F8_E5M2
 offsets backwards | s/\[0,2097152\]/[2097152,0]/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': data_offsets is no pair
 offsets of three | s/\[0,2097152\]/[0,2097152,4]/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': data_offsets is no pair
 offsets beyond 2^63 | s/\[0,2097152\]/[0,99999999999999999999]/ | model/model\.safetensors: the header is not valid JSON: line 1, column [0-9]+: .*
@@ -282,6 +283,86 @@ an index of nothing | s/"weight_map": .*/"weight_map": {/ | model/model\.safeten
 an index without a map | s/weight_map/weights/ | model/model\.safetensors\.index\.json: weight_map is missing or empty
 an index that leads elsewhere | s/"part/"..\/part/ | model/model\.safetensors\.index\.json: tensor 'model\..*': its shard is no plain file name
 an index that forgets a tensor | s/,"model\.norm\.weight": "part\.safetensors"// | model/part\.safetensors: tensor 'model\.norm\.weight' is missing
+EOF
+
+# ---- PyTorch's files ----
+
+restore
+to_torch $weights sound.bin
+
+# The same model, as torch.save would write it.
+torch() {
+    rm $weights
+    cp sound.bin model/pytorch_model.bin
+}
+torch_model() {
+    restore
+    torch
+    run run --quiet --output one.h5 one.yaml
+    expect_status 0
+    expect_same_bytes one.h5 earlier.h5 # the same tensors: the same trials
+}
+check "the same model from PyTorch" torch_model
+
+# The archive with another pickle, the sound one put through sed.
+torch_pickle() {
+    torch
+    sed -E "$1" sound.bin.pickle >changed.pickle
+    ! cmp -s sound.bin.pickle changed.pickle || problem "expected the pickle to change: $1"
+    torch_zip changed.pickle sound.bin.data >model/pytorch_model.bin
+}
+table torch_pickle <<'EOF'
+a pickle that calls a program | s/ccollections/cos/;s/OrderedDict/system/ | model/pytorch_model\.bin: data\.pkl: byte [0-9]+: asks for 'os\.system', which a dict of tensors does not need \(nothing was executed\)
+a pickle cut short | s/u\.$// | model/pytorch_model\.bin: data\.pkl: the pickle is cut short
+a pickle of nothing | 1s/.*/}./;2,$d | model/pytorch_model\.bin: data\.pkl: no pickle of protocol 2 to 5
+a missing tensor in a pickle | s/layers\.1\.mlp\.up_proj/layers.1.mlp.xx_proj/ | model/pytorch_model\.bin: tensor 'model\.layers\.1\.mlp\.up_proj\.weight' is missing, expected with shape \[768, 256\]
+a tensor twice in a pickle | s/layers\.1\./layers.0./ | model/pytorch_model\.bin: holds tensor 'model\.layers\.0\.[a-z_.]+' twice
+whole numbers in a pickle | s/BFloat16Storage/ShortStorage/ | model/pytorch_model\.bin: tensor 'model\.embed_tokens\.weight' has dtype I16, expected F32
+another size of elements | s/BFloat16Storage/FloatStorage/ | model/pytorch_model\.bin: tensor 'model\.[a-z0-9_.]+': its storage, data/0, takes 11540992 bytes, expected 23081984
+a storage that is not there | s/X(.)\x00\x00\x000X/X\1\x00\x00\x001X/ | model/pytorch_model\.bin: tensor 'model\.[a-z0-9_.]+': its storage is not in the archive
+EOF
+
+torch_file() {
+    torch
+    case $1 in
+    old) printf '\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.' >model/pytorch_model.bin ;;
+    text) echo '<html>not found</html>' >model/pytorch_model.bin ;;
+    compressed) poke model/pytorch_model.bin "$(($(stat -c %s sound.bin) - 22 - 58 + 10))" '\x08' ;;
+    nan) poke model/pytorch_model.bin "$((30 + 14 + $(stat -c %s sound.bin.pickle) + 30 + 12))" '\xc0\x7f' ;;
+    -*) truncate -s "$1" model/pytorch_model.bin ;;
+    esac
+}
+table torch_file <<'EOF'
+a file before PyTorch 1.6 | old | model/pytorch_model\.bin: PyTorch's format before 1\.6; write it anew with: python3 -c
+a page for weights from PyTorch | text | model/pytorch_model\.bin: no PyTorch checkpoint: a zip archive's end is missing
+an archive cut by a byte | -1 | model/pytorch_model\.bin: no PyTorch checkpoint: .*was the file cut short
+an archive cut to its half | -6000000 | model/pytorch_model\.bin: no PyTorch checkpoint: .*was the file cut short
+a compressed archive | compressed | model/pytorch_model\.bin: entry 'model/data/0': it is compressed; torch\.save stores without compressing
+NaN in a storage | nan | model/pytorch_model\.bin: tensor 'model\.embed_tokens\.weight', shape \[4096, 256\]: element 0 is nan
+EOF
+
+torch_shards() {
+    torch
+    mv model/pytorch_model.bin model/part.bin
+    {
+        printf '{"weight_map": {'
+        header "$project/datasets/tiny/model.safetensors" | grep -oE '"model\.[^"]*"' |
+            sed 's/$/: "part.bin"/' | paste -sd,
+        printf '}}\n'
+    } >model/pytorch_model.bin.index.json
+    sed -E -i "$1" model/pytorch_model.bin.index.json
+}
+torch_sharded() {
+    restore
+    torch_shards ''
+    run run --quiet --output one.h5 one.yaml
+    expect_status 0
+    expect_same_bytes one.h5 earlier.h5
+}
+check "PyTorch's file behind an index" torch_sharded
+table torch_shards <<'EOF'
+an index of a file that is not there | s/part\.bin/part.pt/ | model/pytorch_model\.bin\.index\.json names 'part\.pt' for tensor 'model\..*No such file
+an index of a tensor too many | s/\{"model/{"x": "part.bin", "model/ | model/part\.bin: holds no tensor 'x', which pytorch_model\.bin\.index\.json places in it
 EOF
 
 restore

@@ -4,7 +4,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
 
-commands="run plan table plot diff describe"
+commands="run plan table plot diff fetch describe"
 make_model model
 make_texts
 config_one one.yaml
@@ -50,6 +50,7 @@ takes() {
     run) echo output model memory threads plots quiet help ;;
     plan) echo output model memory threads help ;;
     table | diff) echo format help ;;
+    fetch) echo revision quiet help ;;
     plot) echo output plots help ;;
     describe) echo markdown help ;;
     esac
@@ -100,6 +101,9 @@ done <<'EOF'
 ^bitsweep plot: expected 'RESULTS \[CHART\]'                | plot
 ^bitsweep diff: expected 'RESULTS RESULTS'                  | diff
 ^bitsweep diff: expected 'RESULTS RESULTS'                  | diff one.h5
+^bitsweep fetch: expected 'NAME...'                         | fetch
+^bitsweep fetch: unknown option '--output'                  | fetch --output x org/name
+^bitsweep: 'a/b/c' is no name of the hub, expected org/name | fetch a/b/c
 ^bitsweep run: one operand too many: 'other.yaml'           | run one.yaml other.yaml
 ^bitsweep table: one operand too many: 'b.h5'               | table a.h5 b.h5
 ^bitsweep plot: one operand too many: 'layer_error'         | plot a.h5 pareto layer_error
@@ -122,13 +126,13 @@ done <<'EOF'
 ^bitsweep: format 'cvs', expected .*; did you mean 'csv'\?  | table one.h5 --format cvs
 ^bitsweep: format 'html', expected terminal, .* or json$    | table one.h5 --format html
 ^bitsweep: format 'mark', expected .* mean 'markdown'\?     | diff one.h5 one.h5 --format mark
-^bitsweep: nowhere.h5: No such file or directory            | table nowhere.h5
-^bitsweep: nowhere.h5: No such file or directory            | plot nowhere.h5
-^bitsweep: nowhere.h5: No such file or directory            | diff nowhere.h5 nowhere.h5
+^bitsweep: .*'nowhere.h5': No such file or directory        | table nowhere.h5
+^bitsweep: .*'nowhere.h5': No such file or directory        | plot nowhere.h5
+^bitsweep: .*'nowhere.h5': No such file or directory        | diff nowhere.h5 nowhere.h5
 ^bitsweep: .*'nowhere.yaml': No such file or directory      | run nowhere.yaml
 ^bitsweep: .*'nowhere.yaml': No such file or directory      | plan nowhere.yaml
 ^bitsweep: .*'model': Is a directory                        | run model
-^bitsweep: model: Is a directory                            | table model
+^bitsweep: .*'model': Is a directory                        | table model
 ^bitsweep: the smallest walk needs [0-9]+ MB, .* is 1 MB    | run --memory 1M --output one.h5 one.yaml
 ^bitsweep: the smallest walk needs [0-9]+ MB, .* is 1 MB    | plan --memory 1M one.yaml
 ^bitsweep: 'nothing' is nothing to describe, expected rtn,  | describe nothing

@@ -1,0 +1,153 @@
+#include "tests/fuzz/results.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/store/results.h"
+#include "eval/store/table.h"
+#include "tests/fuzz/target.h"
+
+enum { WINDOWS = 2, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1), LAYERS = 2 };
+
+static const struct bs_run_info info = {
+    .config = "model: tiny\n",
+    .host = "host",
+    .cpu = "cpu",
+    .blas = "blas",
+    .started = "2026-01-01T00:00:00Z",
+    .finished = "",
+    .threads = 1,
+};
+
+static const float values[VALUES] = {1.5f, 0.25f, 3, 0, 2, 0.125f, 7, 1};
+static const uint8_t agree[VALUES] = {1, 0, 1, 1, 0, 0, 1, 1};
+static const struct bs_layer_row layers[LAYERS] = {
+    {.block = 0, .name = "self_attn.q_proj", .out_features = 4, .in_features = 4, .sqnr_db = 20},
+    {.block = 1, .name = "mlp.up_proj", .out_features = 8, .in_features = 4, .sqnr_db = 10},
+};
+
+static struct bs_trial_record make_record(const char *id, const char *algorithm, int bits)
+{
+    struct bs_trial_record record = {
+        .row = {.bits = bits, .activation_bits = 16, .windows = WINDOWS, .tokens = TOKENS},
+        .canonical = "recipe\n",
+        .num_layers = bits < 16 ? LAYERS : 0,
+        .layers = layers,
+        .nll = values,
+        .kld = values,
+        .same_top = agree,
+    };
+    struct bs_row *row = &record.row;
+    snprintf(row->id, sizeof row->id, "%s", id);
+    snprintf(row->label, sizeof row->label, "%s", bits < 16 ? algorithm : "unquantized");
+    snprintf(row->algorithm, sizeof row->algorithm, "%s", algorithm);
+    strcpy(row->model, "tiny");
+    strcpy(row->text, "t");
+    strcpy(row->status, "done");
+    row->perplexity = row->bits_per_weight = bits;
+    row->nll_delta_se = 0.5;
+    return record;
+}
+
+void fuzz_make_results(const char *path)
+{
+    struct bs_trial_record records[] = {make_record("a", "rtn", 16), make_record("b", "rtn", 4),
+                                        make_record("c", "gptq", 4)};
+    struct bs_trial_record *failed = &records[2];
+    strcpy(failed->row.status, "failed");
+    strcpy(failed->row.message, "block 1: not finite");
+    failed->layers = NULL;
+    failed->num_layers = 0;
+    failed->nll = failed->kld = NULL;
+    failed->same_top = NULL;
+    struct bs_error err = {0};
+    if (!bs_results_commit(path, records, 3, NULL, 0, &info, &err))
+        return;
+    fprintf(stderr, "%s\n", err.message);
+    abort();
+}
+
+static void read_tokens(const char *path, const struct bs_row *row)
+{
+    struct bs_error err = {0};
+    float *nll, *kld;
+    uint8_t *same_top;
+    enum bs_status status = bs_results_read_tokens(path, row, &nll, &kld, &same_top, &err);
+    fuzz_check(status, &err, path);
+    if (status)
+        return;
+    /* as large as the row says */
+    size_t last = (size_t)row->windows * ((size_t)row->tokens - 1) - 1;
+    volatile float sum = nll[last] + kld[last] + (float)same_top[last];
+    (void)sum;
+    bs_free(nll);
+    bs_free(kld);
+    bs_free(same_top);
+}
+
+static void read_layers(const char *path, const struct bs_row *row)
+{
+    struct bs_error err = {0};
+    struct bs_layer_row *rows;
+    int count;
+    enum bs_status status = bs_results_read_layers(path, row->id, &rows, &count, &err);
+    fuzz_check(status, &err, path);
+    for (int i = 0; !status && i < count; i++)
+        if (strlen(rows[i].name) >= sizeof rows[i].name)
+            abort();
+    bs_free(rows);
+}
+
+static void read_canonical(const char *path, const struct bs_row *row)
+{
+    struct bs_error err = {0};
+    char *canonical;
+    enum bs_status status = bs_results_read_canonical(path, row->id, &canonical, &err);
+    fuzz_check(status, &err, path);
+    bs_free(canonical);
+}
+
+/* The table in every style, or the comparison with itself. */
+static void print(const struct bs_results *results, unsigned what)
+{
+    struct bs_error err = {0};
+    FILE *out = fopen("/dev/null", "w");
+    if (!out)
+        abort();
+    for (int style = 0; what & FUZZ_TABLE && bs_table_styles[style]; style++)
+        fuzz_check(bs_table_print(results, (enum bs_table_style)style, out, &err), &err, NULL);
+    if (what & FUZZ_DIFF)
+        fuzz_check(bs_diff_print(results, results, BS_TABLE_TERMINAL, out, &err), &err, NULL);
+    fclose(out);
+}
+
+void fuzz_read_results(const char *path, unsigned what)
+{
+    struct bs_error err = {0};
+    struct bs_results results;
+    enum bs_status status = bs_results_read(path, &results, &err);
+    fuzz_check(status, &err, path);
+    if (status)
+        return;
+    const struct bs_row *row = results.num_rows ? &results.rows[results.num_rows / 2] : NULL;
+    if (row && what & FUZZ_TOKENS)
+        read_tokens(path, row);
+    if (row && what & FUZZ_LAYERS)
+        read_layers(path, row);
+    if (row && what & FUZZ_CANONICAL)
+        read_canonical(path, row);
+    if (what & (FUZZ_TABLE | FUZZ_DIFF))
+        print(&results, what);
+    bs_results_release(&results);
+}
+
+void fuzz_continue_results(const char *path)
+{
+    static const char *const order[] = {"d", "b", "a"};
+    struct bs_error err = {0};
+    struct bs_trial_record records[] = {make_record("d", "awq", 3), make_record("c", "gptq", 4)};
+    fuzz_check(bs_results_commit(path, records, 2, order, 3, &info, &err), &err, path);
+}
