@@ -8,10 +8,11 @@ COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 
 
 # Debian's names of everything the build, the tests and the charts use.
 PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-dev libfyaml-dev \
-            libjansson-dev libdnnl-dev libpcre2-dev libxxhash-dev libcurl4-openssl-dev libssl-dev \
-            ca-certificates libcmocka-dev gnuplot-nox fonts-dejavu-core
+            libjansson-dev libdnnl-dev libpcre2-dev libutf8proc-dev libxxhash-dev \
+            libcurl4-openssl-dev libssl-dev ca-certificates libcmocka-dev gnuplot-nox \
+            fonts-dejavu-core
 FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
-PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libxxhash libcurl libcrypto
+PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash libcurl libcrypto
 
 CC ?= gcc
 ARCH ?= native

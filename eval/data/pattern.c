@@ -10,16 +10,17 @@
 #include "eval/data/pattern.h"
 
 #include "eval/base/mem.h"
+#include "eval/data/unicode.h"
 
 #include <pcre2.h>
 #include <stdint.h>
 #include <string.h>
 
-/* The inside of a class with the property White_Space. */
-static const char white_space[] = "\\t-\\r\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
-                                  "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-
+/* The limit on the steps of one match guards against patterns that explode; a run of blanks of
+ * megabytes needs a few steps a byte. */
 enum { JIT_STACK_START = 32 << 10, JIT_STACK_MAX = 16 << 20 };
+
+static const char white_space[] = BS_WHITE_SPACE_CLASS;
 
 struct bs_pattern {
     pcre2_code *code;
@@ -47,7 +48,7 @@ static void pattern_release(void *memory, void *context)
 struct translation {
     const char *in;
     char *out;
-    bool in_class;
+    int class_depth; /* 0 outside a class, 1 in one, 2 and more in a class within it */
 };
 
 static void copy(struct translation *t, size_t bytes)
@@ -84,11 +85,11 @@ static size_t category_bytes(const char *escape)
 static bool translate_escape(struct translation *t)
 {
     char letter = t->in[1];
-    if (letter == 's' || (letter == 'S' && !t->in_class)) {
-        if (!t->in_class)
+    if (letter == 's' || (letter == 'S' && !t->class_depth)) {
+        if (!t->class_depth)
             append(t, letter == 's' ? "[" : "[^");
         append(t, white_space);
-        if (!t->in_class)
+        if (!t->class_depth)
             append(t, "]");
         t->in += 2;
         return true;
@@ -129,26 +130,45 @@ static bool refused_outside(const char *in)
     return true;
 }
 
+/* Enters or leaves a class, or steps over a character in one. A class in a class is a union to
+ * Oniguruma, so its brackets are left out; next to a '-' that could make a range. */
+static bool translate_class(struct translation *t)
+{
+    char c = *t->in;
+    bool bracket = c == '[' || c == ']';
+    if (starts_with(t->in, "&&"))
+        return false; /* an intersection */
+    if (!bracket || (c == ']' && t->class_depth == 1)) {
+        t->class_depth -= bracket;
+        copy(t, 1);
+        return true;
+    }
+    if (t->in[-1] == '-' || t->in[1] == '-')
+        return false;
+    if (c == '[' && (!t->in[1] || strchr("^:]", t->in[1])))
+        return false;
+    t->class_depth += c == '[' ? 1 : -1;
+    t->in++;
+    return true;
+}
+
 /* Translates one piece of the pattern; false when it is refused. */
 static bool translate_step(struct translation *t)
 {
     if (*t->in == '\\')
         return translate_escape(t);
-    if (t->in_class) {
-        if (*t->in == '[' || starts_with(t->in, "&&"))
-            return false; /* a class in a class, or an intersection */
-        if (*t->in == ']')
-            t->in_class = false;
-    } else if (*t->in == '[') {
-        t->in_class = true;
+    if (t->class_depth)
+        return translate_class(t);
+    if (*t->in == '[') {
+        t->class_depth = 1;
         size_t bytes = t->in[1] == '^' ? 2 : 1;
         if (t->in[bytes] == ']')
             return false; /* a literal bracket to one, the end to the other */
         copy(t, bytes);
         return true;
-    } else if (refused_outside(t->in)) {
-        return false;
     }
+    if (refused_outside(t->in))
+        return false;
     copy(t, 1);
     return true;
 }
@@ -166,8 +186,8 @@ static enum bs_status pattern_translate(const char *place, const char *text, cha
             bs_free(*translated);
             *translated = NULL;
             return bs_fail(err, BS_EUNSUPPORTED,
-                           "%s: split pattern '%.500s': bitsweep does not know '%.8s' at byte %zu",
-                           place, text, t.in, (size_t)(t.in - text));
+                           "%s: pattern '%.500s': bitsweep does not know '%.8s' at byte %zu", place,
+                           text, t.in, (size_t)(t.in - text));
         }
     }
     *t.out = '\0';
@@ -197,11 +217,11 @@ static enum bs_status pattern_compile(const char *place, const char *text, uint3
     } else if (!pattern->code) {
         PCRE2_UCHAR reason[256] = "unknown reason";
         pcre2_get_error_message(code, reason, sizeof reason);
-        status = bs_fail(err, BS_EDATA, "%s: split pattern '%.500s': %s at byte %zu", place, text,
+        status = bs_fail(err, BS_EDATA, "%s: pattern '%.500s': %s at byte %zu", place, text,
                          (const char *)reason, (size_t)where);
     } else if (!pcre2_pattern_info(pattern->code, PCRE2_INFO_MATCHEMPTY, &matches_empty) &&
                matches_empty) {
-        status = bs_fail(err, BS_EUNSUPPORTED, "%s: split pattern '%.500s' matches an empty string",
+        status = bs_fail(err, BS_EUNSUPPORTED, "%s: pattern '%.500s' matches an empty string",
                          place, text);
     } else if (pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == PCRE2_ERROR_NOMEMORY) {
         status = bs_fail_memory(err); /* other failures mean no JIT here: slower, same matches */
@@ -213,19 +233,21 @@ done:
     return status;
 }
 
-enum bs_status bs_pattern_create(const char *place, const char *text, bool literal,
+enum bs_status bs_pattern_create(const char *place, const char *text, enum bs_syntax syntax,
                                  struct bs_pattern **pattern, struct bs_error *err)
 {
     *pattern = NULL;
     char *translated = NULL;
+    enum bs_status status = BS_OK;
+    uint32_t options =
+        syntax == BS_SYNTAX_LITERAL ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP;
     struct bs_pattern *created = bs_calloc(1, sizeof *created);
     if (!created)
         return bs_fail_memory(err);
-    enum bs_status status = literal ? BS_OK : pattern_translate(place, text, &translated, err);
+    if (syntax == BS_SYNTAX_ONIGURUMA)
+        status = pattern_translate(place, text, &translated, err);
     if (!status)
-        status = pattern_compile(place, literal ? text : translated,
-                                 literal ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP,
-                                 created, err);
+        status = pattern_compile(place, translated ? translated : text, options, created, err);
     bs_free(translated);
     if (status)
         bs_pattern_free(created);

@@ -1,18 +1,23 @@
-/* The regular expressions that cut text into words before byte-level BPE. */
+/* The regular expressions of tokenizers. */
 #ifndef BS_EVAL_DATA_PATTERN_H
 #define BS_EVAL_DATA_PATTERN_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "eval/base/error.h"
 
 struct bs_pattern;
 
-/* Compiles a pattern as tokenizer.json writes it (Oniguruma's syntax), or a literal string. `place`
- * is for messages. BS_EUNSUPPORTED for a construct that the two libraries read differently, and for
- * a pattern that matches the empty string; BS_EDATA for one that does not compile. */
-enum bs_status bs_pattern_create(const char *place, const char *text, bool literal,
+enum bs_syntax {
+    BS_SYNTAX_LITERAL,
+    BS_SYNTAX_ONIGURUMA, /* as tokenizer.json writes patterns */
+    BS_SYNTAX_PCRE2,     /* our own */
+};
+
+/* Compiles a pattern. `place` is for messages. BS_EUNSUPPORTED for a construct that Oniguruma and
+ * PCRE2 read differently, and for a pattern that matches the empty string; BS_EDATA for one that
+ * does not compile. */
+enum bs_status bs_pattern_create(const char *place, const char *text, enum bs_syntax syntax,
                                  struct bs_pattern **pattern, struct bs_error *err);
 void bs_pattern_free(struct bs_pattern *pattern);
 

@@ -85,7 +85,7 @@ enum bs_status bs_windows_load(const struct bs_tokenizer *tokenizer, const char 
     if (status)
         return status;
 
-    status = bs_tokenizer_encode(tokenizer, (const char *)map.data, map.size, &ids,
+    status = bs_tokenizer_encode(tokenizer, (const char *)map.data, map.size, true, &ids,
                                  &out->text_tokens, err);
     if (status) {
         bs_fail_within(err, "%s", path);

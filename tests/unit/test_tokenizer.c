@@ -44,7 +44,7 @@ static void check_ids(const struct bs_tokenizer *tokenizer, const char *name, co
     struct bs_error err;
     int32_t *ids;
     size_t count;
-    if (bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err))
+    if (bs_tokenizer_encode(tokenizer, text, size, true, &ids, &count, &err))
         fail_msg("%s: %s", name, err.message);
     if (count != json_array_size(want))
         fail_msg("%s: %zu ids, expected %zu", name, count, json_array_size(want));
@@ -105,7 +105,8 @@ static void test_golden_texts(void **state)
         size_t size, count;
         snprintf(path, sizeof path, "datasets/commons/%s.txt", texts[t].name);
         assert_int_equal(bs_file_read(path, &text, &size, &err), BS_OK);
-        assert_int_equal(bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err), BS_OK);
+        assert_int_equal(bs_tokenizer_encode(tokenizer, text, size, true, &ids, &count, &err),
+                         BS_OK);
         const json_t *want = json_object_get(json_object_get(golden, "texts"), texts[t].name);
         assert_int_equal(count, json_integer_value(json_object_get(want, "count")));
         for (size_t i = 0; i < 64; i++)
@@ -173,7 +174,7 @@ static void check_small(json_t *root, const char *text, const int *want)
     int32_t *ids;
     size_t count, expected = 0;
     if (open_root(root, &tokenizer, &err) ||
-        bs_tokenizer_encode(tokenizer, text, strlen(text), &ids, &count, &err))
+        bs_tokenizer_encode(tokenizer, text, strlen(text), true, &ids, &count, &err))
         fail_msg("%s", err.message);
     while (want[expected] >= 0)
         expected++;
@@ -317,7 +318,8 @@ static void test_utf8(void **state)
         size_t size = strlen(cases[i].text);
         char *text = malloc(size);
         memcpy(text, cases[i].text, size);
-        enum bs_status status = bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err);
+        enum bs_status status =
+            bs_tokenizer_encode(tokenizer, text, size, true, &ids, &count, &err);
         free(text);
         assert_int_equal(status, cases[i].said ? BS_EDATA : BS_OK);
         assert_true((status == BS_OK) == (ids != NULL));
@@ -340,7 +342,8 @@ static void test_long_words(void **state)
         int32_t *ids;
         size_t count;
         memset(text, *c, SIZE);
-        assert_int_equal(bs_tokenizer_encode(tokenizer, text, SIZE, &ids, &count, &err), BS_OK);
+        assert_int_equal(bs_tokenizer_encode(tokenizer, text, SIZE, true, &ids, &count, &err),
+                         BS_OK);
         assert_true(count > 0 && count <= SIZE);
         bs_free(ids);
     }
@@ -364,23 +367,19 @@ static void test_refused_pre_tokenizers(void **state)
     static const struct {
         const char *pre, *said;
     } cases[] = {
-        {"{\"type\":\"Metaspace\"}", "'Metaspace'"},
+        {"{\"type\":\"BertPreTokenizer\"}", "'BertPreTokenizer'"},
         {"{}", "pre_tokenizer"},
         {"[]", "pre_tokenizer"},
         {SEQUENCE(BYTE_LEVEL("false", "true") "," BYTE_LEVEL("false", "true")), "'ByteLevel'"},
-        {SEQUENCE(SPLIT("Regex", "a")), "'Split'"},
         {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"new_option\":1}", "'new_option'"},
-        {SEQUENCE("{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Removed\","
-                  "\"invert\":false}," BYTE_LEVEL("false", "true")),
-         "'Removed'"},
-        {SEQUENCE("{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Isolated\","
-                  "\"invert\":true}," BYTE_LEVEL("false", "true")),
-         "inverted"},
         /* what PCRE2 and Oniguruma read differently */
         {SEQUENCE(SPLIT("Regex", "\\\\w+") "," BYTE_LEVEL("false", "true")), "'\\w+' at byte 0"},
         {SEQUENCE(SPLIT("Regex", "a\\\\b") "," BYTE_LEVEL("false", "true")), "'\\b' at byte 1"},
         {SEQUENCE(SPLIT("Regex", "\\\\p{Han}") "," BYTE_LEVEL("false", "true")), "\\p{Han}"},
-        {SEQUENCE(SPLIT("Regex", "[a[b]]") "," BYTE_LEVEL("false", "true")), "'[b]]'"},
+        {SEQUENCE(SPLIT("Regex", "[a[^b]]") "," BYTE_LEVEL("false", "true")), "'[^b]]'"},
+        {SEQUENCE(SPLIT("Regex", "[a-[b]]") "," BYTE_LEVEL("false", "true")), "'[b]]'"},
+        {SEQUENCE(SPLIT("Regex", "[a[b-]]") "," BYTE_LEVEL("false", "true")), "']]'"},
+        {SEQUENCE(SPLIT("Regex", "[[:alpha:]]") "," BYTE_LEVEL("false", "true")), "'[:alpha:]' at byte 1"},
         {SEQUENCE(SPLIT("Regex", "[a&&b]") "," BYTE_LEVEL("false", "true")), "'&&b]'"},
         {SEQUENCE(SPLIT("Regex", "[\\\\S]") "," BYTE_LEVEL("false", "true")), "'\\S]'"},
         {SEQUENCE(SPLIT("Regex", "a$") "," BYTE_LEVEL("false", "true")), "'$'"},
@@ -393,7 +392,7 @@ static void test_refused_pre_tokenizers(void **state)
     expect_refusal(
         small_root(SEQUENCE(SPLIT("Regex", "(a") "," BYTE_LEVEL("false", "true")), small_model()),
         BS_EDATA, "'(a'");
-    expect_refusal(small_root(SEQUENCE(""), small_model()), BS_EDATA, "pretokenizers");
+    expect_refusal(small_root("{\"type\":\"Sequence\"}", small_model()), BS_EDATA, "pretokenizers");
 }
 
 static json_t *plain_root(void) { return small_root(BYTE_LEVEL("false", "true"), small_model()); }
@@ -402,8 +401,8 @@ static void test_refused_parts(void **state)
 {
     (void)state;
     json_t *root = plain_root();
-    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
-    expect_refusal(root, BS_EUNSUPPORTED, "normalizer 'NFC'");
+    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "Nmt"));
+    expect_refusal(root, BS_EUNSUPPORTED, "normalizer 'Nmt'");
     root = plain_root();
     json_object_set_new(root, "novelty", json_true());
     expect_refusal(root, BS_EUNSUPPORTED, "'novelty'");
@@ -419,17 +418,6 @@ static void test_refused_parts(void **state)
         json_object_update(json_object_get(root, "model"), more);
         json_decref(more);
         expect_refusal(root, BS_EUNSUPPORTED, said[i]);
-    }
-    root = plain_root();
-    json_object_del(json_object_get(json_object_get(root, "model"), "vocab"), "!");
-    expect_refusal(root, BS_EUNSUPPORTED, "no token '!' for byte 33");
-    for (int i = 0; i < 3; i++) {
-        static const char *const strip[] = {"lstrip", "rstrip", "single_word"};
-        root = plain_root();
-        json_t *token = added("<x>", 300, false);
-        json_object_set_new(token, strip[i], json_true());
-        json_array_append_new(json_object_get(root, "added_tokens"), token);
-        expect_refusal(root, BS_EUNSUPPORTED, strip[i]);
     }
 }
 
@@ -509,7 +497,8 @@ static void test_memory(void **state)
         enum bs_status status = bs_tokenizer_open(folder.path, &tokenizer, &err);
         assert_true((status == BS_OK) == (tokenizer != NULL));
         if (!status)
-            status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, &ids, &count, &err);
+            status =
+                bs_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids, &count, &err);
         long made = bs_alloc_fail_at(0);
         assert_true((status == BS_OK) == (ids != NULL));
         bs_free(ids);

@@ -24,7 +24,7 @@ static int setup(void **state)
     folder_setup(state);
     if (bs_tokenizer_open("datasets/tiny", &tokenizer, &err) ||
         bs_file_read(text_path, &text, &size, &err) ||
-        bs_tokenizer_encode(tokenizer, text, size, &ids, &count, &err)) {
+        bs_tokenizer_encode(tokenizer, text, size, true, &ids, &count, &err)) {
         print_error("%s\n", err.message);
         return 1;
     }
