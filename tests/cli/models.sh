@@ -6,7 +6,8 @@
 
 make_model one
 make_model two
-sed -i 's/"num_hidden_layers": 2/"num_hidden_layers": 1/' two/config.json
+sed -i 's/"rope_theta": 10000/"rope_theta": 20000/' two/config.json
+cmp -s one/config.json two/config.json && exit 1
 make_texts
 
 # sweep FILE MODELS: two grids, the second for one model only.

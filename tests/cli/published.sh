@@ -17,7 +17,7 @@ expected:
   - source: "A paper, table 3"
     text: evaluation
     values:
-      model: {unquantized: 100.00, rtn w4 channel: 1.2e2}
+      model: {unquantized: 10.00, rtn w4 channel: 1.2e1}
 EOF
 } >expected.yaml
 
@@ -35,8 +35,8 @@ added() {
     run run --quiet --output r.h5 expected.yaml
     expect_status 0
     expect_out ' measured   published  difference '
-    expect_out '^unquantized .* 100\.00 +\+[0-9]+\.[0-9]{2} +\+[0-9]+\.[0-9]{2} '
-    expect_out '^rtn w4 channel .* 1\.2e2 +\+[0-9]+ +\+[0-9]+\.[0-9]{2} '
+    expect_out '^unquantized .* 10\.00 +\+[0-9]+\.[0-9]{2} +\+[0-9]+\.[0-9]{2} '
+    expect_out '^rtn w4 channel .* 1\.2e1 +\+[0-9]+ +\+[0-9]+\.[0-9]{2} '
     expect_out '^published: A paper, table 3$'
     run table r.h5
     expect_no_err
@@ -46,16 +46,16 @@ check "figures of a finished sweep are shown when it is run again" added
 
 styles() {
     run table --format markdown r.h5
-    expect_out '^\| unquantized \| 16\.00 \| [0-9.]+ ± [0-9.]+ \| 100\.00 \| \+'
+    expect_out '^\| unquantized \| 16\.00 \| [0-9.]+ ± [0-9.]+ \| 10\.00 \| \+'
     expect_out '^- published: A paper, table 3$'
     run table --format latex r.h5
-    expect_out '& 1\.2e2 & \+[0-9]+ & \+[0-9.]+ &'
+    expect_out '& 1\.2e1 & \+[0-9]+ & \+[0-9.]+ &'
     run table --format csv r.h5
     expect_out ',published,published_difference,published_difference_percent,published_source'
-    expect_out ',100\.00,[0-9.]+,[0-9.]+,"A paper, table 3"'
+    expect_out ',10\.00,[0-9.]+,[0-9.]+,"A paper, table 3"'
     expect_out ',,,,.?$'
     run table --format json r.h5
-    expect_out '"published": 100\.0'
+    expect_out '"published": 10\.0'
     expect_out '"published_source": "A paper, table 3"'
     expect_out '"published": null'
 }
@@ -82,7 +82,7 @@ check "and go when the config no longer has them" gone
 wrong_name() {
     sed 's/rtn w4 channel:/rtn w4 chanel:/' expected.yaml >wrong.yaml
     run plan wrong.yaml
-    expect_refusal "^wrong.yaml:[0-9]+:36: error: 'rtn w4 chanel' is no recipe of 'model', .*\(did you mean 'rtn w4 channel'\?\)"
+    expect_refusal "^wrong.yaml:[0-9]+:35: error: 'rtn w4 chanel' is no recipe of 'model', .*\(did you mean 'rtn w4 channel'\?\)"
 }
 check "a label that is none is refused" wrong_name
 

@@ -688,11 +688,14 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip), TEST(test_append_and_order), TEST(test_order_of_models), TEST(test_failed_is_replaced),
-        TEST(test_attributes), TEST(test_same_bytes),       TEST(test_growth),
-        TEST(test_bad_text),   TEST(test_no_room),          TEST(test_no_place),
-        TEST(test_damaged),    TEST(test_foreign),          TEST(test_elsewhere),
-        TEST(test_lock),       TEST(test_memory),
+        TEST(test_round_trip),      TEST(test_append_and_order),
+        TEST(test_order_of_models), TEST(test_failed_is_replaced),
+        TEST(test_attributes),      TEST(test_same_bytes),
+        TEST(test_growth),          TEST(test_bad_text),
+        TEST(test_no_room),         TEST(test_no_place),
+        TEST(test_damaged),         TEST(test_foreign),
+        TEST(test_elsewhere),       TEST(test_lock),
+        TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
