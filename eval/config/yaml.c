@@ -25,6 +25,7 @@ struct bs_yaml {
 /* One parse. `last` is where the newest token stands: empty values have no token of their own. */
 struct builder {
     const char *path;
+    const char *text; /* of the file */
     struct bs_yaml *yaml;
     int num_items; /* aliases count each time */
     int depth;
@@ -199,9 +200,27 @@ static void note_place(struct builder *builder, struct fy_event *event)
         builder->last.column--;
 }
 
-static enum bs_status add_scalar(struct builder *builder, const struct fy_event *event)
+/* True where a text in single quotes holds two quotes in a row, each written as a pair: libfyaml 0.7
+ * cuts such a text short, and loses memory over a longer row. */
+static bool holds_quotes_in_a_row(const struct builder *builder, struct fy_event *event)
+{
+    static const char two[] = "''''";
+    const struct fy_mark *start = fy_event_start_mark(event), *end = fy_event_end_mark(event);
+    if (!event->scalar.value || !start || !end ||
+        fy_token_scalar_style(event->scalar.value) != FYSS_SINGLE_QUOTED)
+        return false;
+    for (size_t at = start->input_pos; at + sizeof two - 1 <= end->input_pos; at++)
+        if (!memcmp(builder->text + at, two, sizeof two - 1))
+            return true;
+    return false;
+}
+
+static enum bs_status add_scalar(struct builder *builder, struct fy_event *event)
 {
     struct builder_node *made;
+    if (holds_quotes_in_a_row(builder, event))
+        return fail_at(builder, "two quotes in a row within single quotes, expected the text in "
+                                "double quotes");
     enum bs_status status =
         add_node(builder, BS_YAML_SCALAR, event->scalar.anchor, event->scalar.tag, &made);
     if (status != BS_OK)
@@ -317,7 +336,8 @@ enum bs_status bs_yaml_parse(const char *path, const char *text, size_t size, st
                                            FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE |
                                            FYPCF_DISABLE_MMAP_OPT,
                                   .diag = diag};
-    struct builder builder = {.path = path, .err = err, .yaml = bs_calloc(1, sizeof *builder.yaml)};
+    struct builder builder = {
+        .path = path, .text = text, .err = err, .yaml = bs_calloc(1, sizeof *builder.yaml)};
     struct fy_parser *parser = NULL;
     status = bs_fail_memory(err); /* until all of these exist */
     if (!diag || !builder.yaml)

@@ -27,7 +27,7 @@ static void run(const unsigned char *data, size_t size)
         return;
     int32_t *ids;
     size_t count;
-    status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, &ids, &count, &err);
+    status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids, &count, &err);
     fuzz_check(status, &err, NULL);
     for (size_t i = 0; !status && i < count; i++)
         if (ids[i] < 0 || ids[i] >= bs_tokenizer_vocab_size(tokenizer))

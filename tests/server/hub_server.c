@@ -23,6 +23,7 @@
  *     retry:PART:N      such an answer says Retry-After: N
  *     etag:PART:TEXT    what the hub says the checksum is, size:PART:N the size, commit:PART:TEXT
  *     location:PART:URL the hub redirects there
+ *     cached:PART       small files too are elsewhere, at the hub itself, with ETags of their own
  *     renamed:PART:NEW  the hub redirects to the path with NEW instead
  *     token:PART:TEXT   the repository is private, with this token
  *     gated:PART:TEXT   the repository is gated, and this token has access
@@ -420,7 +421,8 @@ static void answer_resolve(struct request *r, char *repository)
     const char *other_etag = fault(r, "etag"), *other_size = fault(r, "size"),
                *other_commit = fault(r, "commit"), *location = fault(r, "location");
     header(r, "X-Repo-Commit: %s", other_commit ? other_commit : commit);
-    if (large || other_size) {
+    const char *cached = fault(r, "cached");
+    if (large || other_size || cached) {
         header(r, "X-Linked-Etag: \"%s\"", other_etag ? other_etag : etag);
         header(r, "X-Linked-Size: %s", other_size ? other_size : "");
         if (!other_size)
@@ -428,9 +430,11 @@ static void answer_resolve(struct request *r, char *repository)
     } else {
         header(r, "ETag: \"%s\"", other_etag ? other_etag : etag);
     }
-    if (location || large) {
+    if (location || large || cached) {
         if (location)
             header(r, "Location: %s", location);
+        else if (cached)
+            header(r, "Location: /store/%s/commits/%s/%s", repository, commit, file);
         else
             header(r, "Location: http://127.0.0.1:%d/store/%s/commits/%s/%s?signature=secret",
                    ports[1], repository, commit, file);
@@ -465,8 +469,8 @@ static void serve(struct request *r)
         refuse(r, atoi(status), NULL, NULL);
     } else if (renamed) {
         redirect_renamed(r, renamed);
-    } else if (r->store || !strncmp(path, "/raw/", 5)) {
-        print_path(file, "%s%s", root, r->store ? path + strlen("/store") : path);
+    } else if (!strncmp(path, "/store/", 7) || !strncmp(path, "/raw/", 5)) {
+        print_path(file, "%s%s", root, path[1] == 's' ? path + strlen("/store") : path);
         answer_file(r, file);
     } else if (!strncmp(path, "/api/", 5)) {
         answer_api(r, path + 5);

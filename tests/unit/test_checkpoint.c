@@ -2,6 +2,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -340,15 +341,56 @@ static void test_conversion(void **state)
     bs_free(out);
 }
 
+/* 8-bit floats by their definition: `mantissa` bits behind the exponent, which is biased. */
+static double small_value(unsigned bits, int mantissa, int bias, bool has_infinity)
+{
+    int exponent = (int)(bits & 0x7f) >> mantissa, largest = 0x7f >> mantissa;
+    int fraction = (int)bits & ((1 << mantissa) - 1);
+    double value;
+    if (has_infinity && exponent == largest)
+        value = fraction ? (double)NAN : (double)INFINITY;
+    else if (!has_infinity && (bits & 0x7f) == 0x7f)
+        value = (double)NAN;
+    else if (exponent == 0)
+        value = ldexp(fraction, 1 - bias - mantissa);
+    else
+        value = ldexp((1 << mantissa) + fraction, exponent - bias - mantissa);
+    return bits & 0x80 ? -value : value;
+}
+
+static void test_conversion8(void **state)
+{
+    (void)state;
+    unsigned char bytes[256];
+    float out[256];
+    for (unsigned i = 0; i < 256; i++)
+        bytes[i] = (unsigned char)i;
+    struct bs_tensor tensor = {.rank = 1, .shape = {256}, .count = 256, .data = bytes};
+    for (int kind = 0; kind < 2; kind++) {
+        tensor.dtype = kind ? BS_F8_E5M2 : BS_F8_E4M3;
+        bs_tensor_read(&tensor, 0, 256, out);
+        for (unsigned i = 0; i < 256; i++) {
+            double got = (double)out[i];
+            double want = kind ? small_value(i, 2, 15, true) : small_value(i, 3, 7, false);
+            assert_true(isnan(want) ? isnan(got) : got == want && !signbit(got) == !signbit(want));
+            assert_int_equal(bs_any_special(tensor.dtype, bytes + i, 1), !isfinite(want));
+        }
+    }
+    assert_true(out[0x7b] == 57344); /* the largest ones, as the formats' paper gives them */
+    tensor.dtype = BS_F8_E4M3;
+    bs_tensor_read(&tensor, 0x7e, 1, out);
+    assert_true(out[0] == 448);
+}
+
 static void test_not_finite(void **state)
 {
     (void)state;
     struct bs_error err;
     struct bs_checkpoint *checkpoint;
     /* a: 3 float32, b: 2 x 2 bfloat16, c: 2 float16; the largest finite values are fine */
-    static const unsigned char fine[] = {0,    0,    0x80, 0x3f, 0xff, 0xff, 0x7f, 0x7f,
-                                         0xff, 0xff, 0x7f, 0xff, 0x7f, 0x7f, 0x7f, 0xff,
-                                         0,    0,    0x80, 0,    0xff, 0x7b, 0xff, 0xfb};
+    static const unsigned char fine[] = {0,    0,    0x80, 0x3f, 0xff, 0xff, 0x7f, 0x7f, 0xff, 0xff,
+                                         0x7f, 0xff, 0x7f, 0x7f, 0x7f, 0xff, 0,    0,    0x80, 0,
+                                         0xff, 0x7b, 0xff, 0xfb, 0x7e, 0xfe, 0x7b, 0xfb};
     static const struct {
         size_t at;
         unsigned char low, high;
@@ -358,6 +400,8 @@ static void test_not_finite(void **state)
         {18, 0x80, 0xff, "tensor 'b', shape [2, 2]: element 3 is -inf"},
         {12, 0xc0, 0x7f, "tensor 'b', shape [2, 2]: element 0 is nan"},
         {22, 0x00, 0x7c, "tensor 'c', shape [2]: element 1 is inf"},
+        {24, 0x7e, 0xff, "tensor 'd', shape [2]: element 1 is -nan"},
+        {26, 0xfc, 0x7b, "tensor 'e', shape [2]: element 0 is -inf"},
         {0, 0, 0, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -370,7 +414,9 @@ static void test_not_finite(void **state)
         write_tensors("model.safetensors",
                       "{\"b\":{\"dtype\":\"BF16\",\"shape\":[2,2],\"data_offsets\":[12,20]},"
                       "\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]},"
-                      "\"c\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[20,24]}}",
+                      "\"c\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[20,24]},"
+                      "\"d\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[24,26]},"
+                      "\"e\":{\"dtype\":\"F8_E5M2\",\"shape\":[2],\"data_offsets\":[26,28]}}",
                       data, sizeof data);
         assert_int_equal(bs_checkpoint_open(folder.path, &checkpoint, &err), BS_OK);
         struct bs_digest_state *digest = bs_digest_create();
@@ -552,6 +598,7 @@ int main(void)
         cmocka_unit_test_setup(test_unreadable, renew),
         cmocka_unit_test_setup(test_unused, renew),
         cmocka_unit_test(test_conversion),
+        cmocka_unit_test(test_conversion8),
         cmocka_unit_test_setup(test_not_finite, renew),
         cmocka_unit_test_setup(test_digest, renew),
         cmocka_unit_test(test_digest_threads),

@@ -38,6 +38,45 @@ static void test_read_and_map(void **state)
     bs_free(data);
 }
 
+/* Pages of this program's memory that are a file's, in KiB. */
+static long resident_file_pages(void)
+{
+    char line[128];
+    long size = -1;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "RssFile: %ld", &size) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return size;
+}
+
+/* What was read and forgotten is no longer resident, and still there. */
+static void test_forget(void **state)
+{
+    (void)state;
+    enum { SIZE = (8 << 20) + 5, STEP = 300000 };
+    struct bs_error err;
+    struct bs_map map;
+    unsigned char *bytes = bs_alloc(SIZE, 1);
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (unsigned char)(i * 2654435761u >> 13);
+    folder_write(&folder, "large", bytes, SIZE);
+    assert_int_equal(bs_map_open(folder_file(&folder, "large"), &map, &err), BS_OK);
+    long before = resident_file_pages();
+    for (size_t at = 0; at < SIZE; at += STEP) {
+        size_t count = SIZE - at < STEP ? SIZE - at : STEP;
+        assert_memory_equal(map.data + at, bytes + at, count);
+        bs_map_forget(&map, map.data + at, count);
+    }
+    if (before >= 0)
+        assert_true(resident_file_pages() - before < 1024);
+    assert_memory_equal(map.data, bytes, SIZE);
+    bs_map_close(&map);
+    bs_free(bytes);
+}
+
 static void test_read_without_size(void **state)
 {
     /* A pipe has no size to ask for, and holds more than the first buffer. */
@@ -166,9 +205,13 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_and_map), cmocka_unit_test(test_read_without_size),
-        cmocka_unit_test(test_missing),      cmocka_unit_test(test_folders),
-        cmocka_unit_test(test_commit),       cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_read_and_map),
+        cmocka_unit_test(test_forget),
+        cmocka_unit_test(test_read_without_size),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_commit),
+        cmocka_unit_test(test_digest),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

@@ -315,6 +315,7 @@ static void test_descriptions(void **state)
         BROKEN(IN_DICT(VIEW("K\0" BIG BIG "\x86K\1K\1\x86")), "the product of its sizes overflows"),
         BROKEN(IN_DICT(VIEW("K\0" BIG "\x85" BIG "\x85")), "the product of its sizes overflows"),
         BROKEN(IN_DICT(VIEW("K\0" BIG "K\3\x86K\2" BIG "\x86")), "overflows"),
+        BROKEN(IN_DICT(VIEW("K\0K\2K\2K\2\x87" BIG BIG BIG "\x87")), "overflows"),
         /* tensors */
         BROKEN(IN_DICT(V2 "(K\1K\0))\x89" ORDERED "tR"), "not described"),
         BROKEN(IN_DICT(V2 "(" FLOATS("K\1") "K\0))\x89tR"), "not described"),

@@ -218,6 +218,46 @@ static void test_damage(void **state)
     }
 }
 
+/* Two floats in a storage of two: what if the pickle says otherwise? */
+static void test_storages(void **state)
+{
+    (void)state;
+    static const struct {
+        char from[8], to[8];
+        size_t length;
+        const char *said; /* NULL where it is sound */
+    } cases[] = {
+        {"QK\0K\2\x85", "QK\0K\1\x85", 6, NULL},
+        {"QK\0K\2\x85", "QK\2K\0\x85", 6, NULL},
+        {"QK\0K\2\x85", "QK\0K\3\x85", 6, "tensor 'a': elements 0 to 3 of a storage of 2"},
+        {"QK\0K\2\x85", "QK\1K\2\x85", 6, "tensor 'a': elements 1 to 3 of a storage of 2"},
+        {"QK\0K\2\x85", "QK\3K\0\x85", 6, "tensor 'a': elements 3 to 3 of a storage of 2"},
+        {"K\1\x85", "K\2\x85", 3, "tensor 'a': elements 0 to 3 of a storage of 2"},
+        {"cpu", "gpu", 3, NULL},
+        {"K\2t", "K\3t", 3, "its storage, data/0, takes 8 bytes, expected 12"},
+        {"Float", "Short", 5, "its storage, data/0, takes 8 bytes, expected 4"},
+        {"\1\0\0\0\x30", "\1\0\0\0\x31", 5, "tensor 'a': its storage is not in the archive"},
+        {"\1\0\0\0\x30", "\1\0\0\0", 5, "tensor 'a': its storage is not in the archive"},
+        {"\1\0\0\0a", "\1\0\0\0", 5, "the name of a tensor holds a zero byte"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bs_error err = {0};
+        char *bytes;
+        size_t size, at = 0;
+        assert_int_equal(bs_file_read(GOLDEN "/packed/pytorch_model.bin", &bytes, &size, &err),
+                         BS_OK);
+        while (at < size && memcmp(bytes + at, cases[i].from, cases[i].length))
+            at++;
+        assert_true(at < size);
+        memcpy(bytes + at, cases[i].to, cases[i].length);
+        write_anew(bytes, size);
+        bs_free(bytes);
+        enum bs_status status = open_close(&err);
+        if (cases[i].said ? status != BS_EDATA || !strstr(err.message, cases[i].said) : status)
+            fail_msg("case %zu: status %d, %s", i, status, err.message);
+    }
+}
+
 static void test_places(void **state)
 {
     (void)state;
@@ -297,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_refused_tensors),
         cmocka_unit_test(test_long_view),
         cmocka_unit_test_setup(test_damage, renew),
+        cmocka_unit_test_setup(test_storages, renew),
         cmocka_unit_test_setup(test_places, renew),
         cmocka_unit_test(test_memory),
     };

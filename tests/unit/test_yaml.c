@@ -102,6 +102,7 @@ static void test_hostile_yaml(void **state)
         {"---\n...\n", 0, ": error: the file is nothing, expected a mapping with model"},
         {"just words\n", 0, ":1:1: error: the file is 'just words', expected a mapping with"},
         {"- a\n", 0, ":1:1: error: the file is a list, expected a mapping with model"},
+        {"m: 'a''b'\nn: 'a''''b'\n", 0, ":2:4: error: two quotes in a row within single quotes"},
         {"model: m\0x\n", 11, ":1:9: error: byte 0x00 is no text, expected YAML in UTF-8"},
         {"model: m\n\nx: \x1b[31m\n", 0, ":3:4: error: byte 0x1b is no text"},
         {"m: \"\xc3\xa9\" \xff\n", 0, ":1:8: error: byte 0xff is no text"},
