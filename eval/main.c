@@ -15,7 +15,8 @@
 #include "eval/hub/hub.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/fetch_progress.h"
-#include "eval/run/sweep.h"
+#include "eval/run/models.h"
+#include "eval/run/published.h"
 #include "eval/store/chart.h"
 #include "eval/store/table.h"
 
@@ -27,6 +28,8 @@ struct arguments {
     const char *operands[MOST_OPERANDS];
     int num_operands;
     const char *output, *format, *plots, *revision;
+    const char *models[BS_MAX_MODELS];
+    int num_models;
     double memory; /* bytes */
     int threads;
     bool quiet, markdown, ids, no_special;
@@ -47,6 +50,7 @@ static const struct flag {
 } flags[] = {
     {"output", "PATH", 'o',
      "where the result goes: the result file (run, plan), the folder (plot)"},
+    {"model", "NAME", 'l', "only this one of the config's models; may be given several times"},
     {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
     {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
@@ -146,7 +150,8 @@ static enum bs_status draw(const struct bs_results *results, char *const *names,
     for (int i = 0; i < num_names && !status; i++) {
         status = bs_chart_draw(results, names[i], plots, folder, err);
         if (!status)
-            fprintf(stderr, "%s/%s.png, .svg, .gp, .tsv\n", folder, names[i]);
+            fprintf(stderr, "%s/%s%s.png, .svg, .gp, .tsv\n", folder, names[i],
+                    bs_results_several_models(results) ? "_*" : "");
     }
     bs_free(plots);
     return status;
@@ -155,35 +160,22 @@ static enum bs_status draw(const struct bs_results *results, char *const *names,
 /* What is open at the start of a run or a plan. */
 struct opened {
     struct bs_config config;
-    struct bs_sweep sweep;
+    struct bs_models models;
     char *path;
 };
 
 static void close_all(struct opened *opened)
 {
-    bs_sweep_close(&opened->sweep);
+    bs_models_close(&opened->models);
     bs_config_release(&opened->config);
     bs_free(opened->path);
 }
 
-/* Looks what an earlier run has done. */
-static int look_back(struct opened *opened)
-{
-    struct bs_error err;
-    struct bs_results results;
-    if (access(opened->path, F_OK))
-        return EXIT_DONE;
-    if (bs_results_read(opened->path, &results, &err))
-        return fail(&err);
-    bs_sweep_mark_done(&opened->sweep, &results);
-    bs_results_release(&results);
-    return EXIT_DONE;
-}
-
-/* Opens config, model and texts. */
+/* Opens config, models and texts. */
 static int open_all(const struct arguments *args, struct opened *opened)
 {
     struct bs_error err;
+    uint64_t wanted;
     memset(opened, 0, sizeof *opened);
     if (bs_config_load(args->operands[0], bs_chart_names, &opened->config, &err))
         return fail_config(&err);
@@ -192,7 +184,27 @@ static int open_all(const struct arguments *args, struct opened *opened)
         bs_fail_memory(&err);
         return fail(&err);
     }
-    return bs_sweep_open(&opened->config, &opened->sweep, &err) ? fail(&err) : EXIT_DONE;
+    if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
+        bs_models_open(&opened->config, wanted, &opened->models, &err))
+        return fail(&err);
+    return EXIT_DONE;
+}
+
+/* Prints the results; a config that cannot be read takes nothing away but what was published. */
+static enum bs_status print_table(const struct bs_results *results, enum bs_table_style style,
+                                  struct bs_error *err)
+{
+    struct bs_published_set set;
+    enum bs_status status = bs_published_read(results, &set, err);
+    if (status == BS_ECONFIG)
+        fprintf(stderr,
+                "bitsweep: nothing published is shown, for the file's config is wrong\n%s\n",
+                err->message);
+    else if (status)
+        return status;
+    status = bs_table_print(results, set.figures, set.count, style, stdout, err);
+    bs_published_release(&set);
+    return status;
 }
 
 static int report_run(const struct arguments *args, const struct opened *opened,
@@ -203,7 +215,7 @@ static int report_run(const struct arguments *args, const struct opened *opened,
     if (bs_results_read(opened->path, &results, &err))
         return fail(&err);
     char *folder = chart_folder(opened->path);
-    enum bs_status status = bs_table_print(&results, BS_TABLE_TERMINAL, stdout, &err);
+    enum bs_status status = print_table(&results, BS_TABLE_TERMINAL, &err);
     if (!status) {
         fflush(stdout);
         fprintf(stderr, "%s\n", opened->path);
@@ -227,13 +239,10 @@ static int run_opened(const struct arguments *args, struct opened *opened)
     struct bs_results_lock *lock;
     if (bs_results_lock_take(opened->path, &lock, &err))
         return fail(&err);
-    /* Under the lock, or a run that ends meanwhile is not seen. */
-    int code = look_back(opened);
-    if (!code &&
-        bs_sweep_run(&opened->sweep, opened->path, args->memory, args->quiet, &outcome, &err))
-        code = fail(&err);
+    enum bs_status status =
+        bs_models_run(&opened->models, opened->path, args->memory, args->quiet, &outcome, &err);
     bs_results_unlock(lock);
-    return code ? code : report_run(args, opened, &outcome);
+    return status ? fail(&err) : report_run(args, opened, &outcome);
 }
 
 static int command_run(const struct arguments *args)
@@ -250,14 +259,9 @@ static int command_plan(const struct arguments *args)
 {
     struct opened opened;
     struct bs_error err;
-    struct bs_sweep_plan plan;
     int code = open_all(args, &opened);
-    if (!code)
-        code = look_back(&opened);
-    if (!code && bs_sweep_plan(&opened.sweep, args->memory, &plan, &err))
+    if (!code && bs_models_plan(&opened.models, opened.path, args->memory, stdout, &err))
         code = fail(&err);
-    else if (!code)
-        bs_sweep_print(&opened.sweep, &plan, stdout);
     close_all(&opened);
     return code;
 }
@@ -288,7 +292,7 @@ static int command_table(const struct arguments *args)
         return EXIT_INPUT;
     if (bs_results_read(args->operands[0], &results, &err))
         return fail(&err);
-    enum bs_status status = bs_table_print(&results, style, stdout, &err);
+    enum bs_status status = print_table(&results, style, &err);
     bs_results_release(&results);
     return status ? fail(&err) : EXIT_DONE;
 }
@@ -408,9 +412,9 @@ static int command_tokenize(const struct arguments *args)
 
 static const struct command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
-     "omtpqh", command_run},
+     "olmtpqh", command_run},
     {"plan", "CONFIG", "print the trials, the memory and the work of a sweep without running it", 1,
-     1, "omth", command_plan},
+     1, "olmth", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
@@ -490,6 +494,11 @@ static int take_flag(const struct command *command, char letter, const char *val
     case 'o':
         args->output = value;
         return *value ? EXIT_DONE : usage_error(command, "--output takes a path, not", value);
+    case 'l':
+        if (args->num_models == BS_MAX_MODELS)
+            return usage_error(command, "one --model too many:", value);
+        args->models[args->num_models++] = value;
+        return EXIT_DONE;
     case 'f':
         args->format = value;
         return EXIT_DONE;

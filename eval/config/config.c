@@ -6,6 +6,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/config/expected.h"
 #include "eval/config/report.h"
 #include "eval/config/sweep.h"
 #include "eval/config/yaml.h"
@@ -63,11 +64,13 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_config_keys[] = {
-    {"model", "a folder or a hub name", "a Hugging Face model: its folder, or org/name[@revision]",
-     true},
+    {"model", "a folder or a hub name, or a list of them",
+     "Hugging Face models: each a folder, or org/name[@revision]", true},
     {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
+    {"expected", "a list of mappings, see expected",
+     "published figures, which `bitsweep table` prints beside the measured ones", false},
     {"charts", "a list of chart names", "what `bitsweep run` draws when it is done", false},
     {.name = NULL},
 };
@@ -89,6 +92,15 @@ const struct bs_config_key bs_text_keys[] = {
     {"text", "a file or a known text, see texts", "what is predicted", true},
     {"field", "a text", "JSON lines: the key of the document (text)", false},
     {"join", "a text", "what comes between documents (\\n\\n)", false},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_expected_keys[] = {
+    {"source", "where the figures were published", "paper and table, or a file and its version",
+     true},
+    {"text", "the name of an evaluation text", "what was predicted", true},
+    {"values", "a mapping from models to figures",
+     "for each model a mapping from labels, as `bitsweep plan` prints them, to perplexities", true},
     {.name = NULL},
 };
 
@@ -190,6 +202,55 @@ static void report_idle(struct load *load, const struct bs_yaml_node *node, cons
     const struct bs_yaml_node *value = bs_yaml_get(node, name);
     if (value && idle)
         bs_report_add(load->report, value->line, value->column, "%s %s", name, why);
+}
+
+/* As many bytes of a model's name as the result file holds: they must tell models apart. */
+enum { MODEL_BYTES = 127 };
+
+static enum bs_status read_model(struct load *load, const struct bs_yaml_node *node)
+{
+    struct bs_config *config = load->config;
+    if (node->kind != BS_YAML_SCALAR || bs_yaml_is_null(node) || !*node->text) {
+        report_wrong(load, "model", node, "a folder or a hub name");
+        return BS_OK;
+    }
+    for (int m = 0; m < config->num_models; m++)
+        if (strncmp(config->models[m], node->text, MODEL_BYTES) == 0) {
+            bs_report_add(load->report, node->line, node->column,
+                          "model '%.*s' a second time, expected it once", MODEL_BYTES, node->text);
+            return BS_OK;
+        }
+    char *copy = bs_strdup(node->text);
+    if (!copy)
+        return bs_fail_memory(load->err);
+    config->models[config->num_models++] = copy;
+    return BS_OK;
+}
+
+/* One model, or a list of them. */
+static enum bs_status read_models(struct load *load, const struct bs_yaml_node *node)
+{
+    bool list = node->kind == BS_YAML_SEQUENCE;
+    int count = list ? node->num_items : 1;
+    if (node->kind == BS_YAML_MAPPING || count == 0) {
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(load->report, node->line, node->column, "model is %s, expected %s",
+                      count == 0 ? "an empty list" : found, bs_config_keys[0].allowed);
+        return BS_OK;
+    }
+    if (count > BS_MAX_MODELS) {
+        bs_report_add(load->report, node->line, node->column, "%d models, expected at most %d",
+                      count, BS_MAX_MODELS);
+        return BS_OK;
+    }
+    load->config->models = bs_calloc((size_t)count, sizeof *load->config->models);
+    if (!load->config->models)
+        return bs_fail_memory(load->err);
+    enum bs_status status = BS_OK;
+    for (int i = 0; status == BS_OK && i < count; i++)
+        status = read_model(load, list ? node->items[i] : node);
+    return status;
 }
 
 static enum bs_status read_calibration(struct load *load, const struct bs_yaml_node *node)
@@ -363,10 +424,10 @@ static enum bs_status read_chart(struct load *load, const struct bs_yaml_node *n
         bs_names_add(&names, load->charts[i]);
         known |= node->text && strcmp(load->charts[i], node->text) == 0;
     }
-    if (!known) {
+    if (load->charts ? !known : !node->text) {
         char list[LIST_TEXT];
         bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
-        report_wrong(load, "chart", node, list);
+        report_wrong(load, "chart", node, load->charts ? list : "a name");
         return BS_OK;
     }
     for (int i = 0; i < config->num_charts; i++)
@@ -402,22 +463,47 @@ static enum bs_status read_charts(struct load *load, const struct bs_yaml_node *
     return status;
 }
 
+/* Figures are checked against models, texts and recipes: where these have errors (`sound` is false),
+ * only the keys are. */
+static enum bs_status read_expected(struct load *load, const struct bs_yaml_node *node, bool sound)
+{
+    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
+        bool empty = node->kind == BS_YAML_SEQUENCE;
+        char found[FOUND_TEXT];
+        bs_yaml_print_found(node, found, sizeof found);
+        bs_report_add(load->report, node->line, node->column,
+                      "expected is %s, expected a list of mappings with source, text and values",
+                      empty ? "an empty list" : found);
+        return BS_OK;
+    }
+    enum bs_status status = BS_OK;
+    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+        if (read_section(load, "an entry of expected", node->items[i], bs_expected_keys, NULL,
+                         NULL) &&
+            sound)
+            status = bs_expected_read(node->items[i], load->report, load->config, load->err);
+    return status;
+}
+
 static enum bs_status read_root(struct load *load, const struct bs_yaml_node *root)
 {
     if (!read_section(load, "the file", root, bs_config_keys, NULL, NULL))
         return BS_OK;
+    const struct bs_yaml_node *model = bs_yaml_get(root, "model");
     const struct bs_yaml_node *calibration = bs_yaml_get(root, "calibration");
     const struct bs_yaml_node *evaluation = bs_yaml_get(root, "evaluation");
     const struct bs_yaml_node *sweep = bs_yaml_get(root, "sweep");
+    const struct bs_yaml_node *expected = bs_yaml_get(root, "expected");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
-    enum bs_status status = read_text(load, root, bs_config_keys, &load->config->model);
+    enum bs_status status = model ? read_models(load, model) : BS_OK;
     if (status == BS_OK && calibration)
         status = read_calibration(load, calibration);
     if (status == BS_OK && evaluation)
         status = read_evaluation(load, evaluation);
     if (status == BS_OK && sweep)
-        status = bs_sweep_expand(sweep, calibration != NULL, load->report, &load->config->recipes,
-                                 &load->config->num_recipes, load->err);
+        status = bs_sweep_expand(sweep, calibration != NULL, load->report, load->config, load->err);
+    if (status == BS_OK && expected)
+        status = read_expected(load, expected, load->report->num_kept == 0);
     if (status == BS_OK && charts)
         status = read_charts(load, charts);
     return status;
@@ -438,21 +524,34 @@ static enum bs_status read_source(const char *path, char **source, size_t *size,
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err)
 {
+    char *text = NULL;
+    size_t size;
+    memset(config, 0, sizeof *config);
+    enum bs_status status = read_source(path, &text, &size, err);
+    if (status == BS_OK)
+        status = bs_config_parse(path, text, size, charts, config, err);
+    bs_free(text);
+    return status;
+}
+
+enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
+                               const char *const *charts, struct bs_config *config,
+                               struct bs_error *err)
+{
     memset(config, 0, sizeof *config);
     bs_options_default(bs_calibration_options, &config->calibration);
     bs_options_default(bs_layer_error_options, &config->layer_error);
     struct bs_yaml *yaml = NULL;
     struct bs_report report;
     bs_report_init(&report, path);
-    size_t size;
-    enum bs_status status = read_source(path, &config->source, &size, err);
-    if (status != BS_OK)
-        goto done;
+    enum bs_status status = BS_OK;
     config->path = bs_strdup(path);
-    if (!config->path) {
+    config->source = bs_calloc(size + 1, 1);
+    if (!config->path || !config->source) {
         status = bs_fail_memory(err);
         goto done;
     }
+    memcpy(config->source, text, size);
     status = bs_yaml_parse(path, config->source, size, &yaml, err);
     if (status != BS_OK)
         goto done;
@@ -473,15 +572,55 @@ void bs_config_release(struct bs_config *config)
 {
     bs_free(config->path);
     bs_free(config->source);
-    bs_free(config->model);
+    for (int m = 0; m < config->num_models; m++)
+        bs_free(config->models[m]);
+    bs_free(config->models);
     bs_free(config->calibration.text);
     bs_free(config->calibration.field);
     bs_free(config->calibration.join);
     for (int i = 0; i < config->num_evaluations; i++)
         release_evaluation(&config->evaluations[i]);
     bs_recipes_free(config->recipes, config->num_recipes);
+    bs_free(config->recipe_models);
+    for (int i = 0; i < config->num_sources; i++)
+        bs_free(config->sources[i]);
+    bs_free(config->sources);
+    for (int i = 0; i < config->num_expected; i++) {
+        bs_free(config->expected[i].label);
+        bs_free(config->expected[i].printed);
+    }
+    bs_free(config->expected);
     for (int i = 0; i < config->num_charts; i++)
         bs_free(config->charts[i]);
     bs_free(config->charts);
     memset(config, 0, sizeof *config);
+}
+
+bool bs_config_wants(const struct bs_config *config, int recipe, int model)
+{
+    return config->recipe_models[recipe] >> model & 1;
+}
+
+enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
+                                int num_names, uint64_t *models, struct bs_error *err)
+{
+    *models = 0;
+    for (int m = 0; m < config->num_models && num_names == 0; m++)
+        *models |= UINT64_C(1) << m;
+    for (int i = 0; i < num_names; i++) {
+        int m = 0;
+        while (m < config->num_models && strcmp(config->models[m], names[i]) != 0)
+            m++;
+        if (m == config->num_models) {
+            struct bs_names known = {0};
+            char list[LIST_TEXT];
+            for (m = 0; m < config->num_models; m++)
+                bs_names_add(&known, config->models[m]);
+            bs_names_print(&known, names[i], list, sizeof list);
+            return bs_fail(err, BS_ECONFIG, "%s has no model '%s', expected %s", config->path,
+                           names[i], list);
+        }
+        *models |= UINT64_C(1) << m;
+    }
+    return BS_OK;
 }

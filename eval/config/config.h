@@ -2,6 +2,8 @@
 #ifndef BS_EVAL_CONFIG_CONFIG_H
 #define BS_EVAL_CONFIG_CONFIG_H
 
+#include <stdint.h>
+
 #include "algorithms/recipe.h"
 #include "eval/data/windows.h"
 
@@ -34,6 +36,14 @@ struct bs_layer_error_config {
     int windows;
 };
 
+/* One figure of `expected:`, which somebody published for a trial of the config. */
+struct bs_expected_config {
+    int source, model, text, recipe; /* indices of the config's sources, models, evaluations, ... */
+    double value;
+    char *label;   /* the recipe's */
+    char *printed; /* the value as the config has it, with the digits that were published */
+};
+
 extern const struct bs_option bs_calibration_options[];
 extern const char *const bs_sampling_names[]; /* by enum bs_sampling, NULL-terminated */
 extern const struct bs_option bs_evaluation_options[];
@@ -46,22 +56,25 @@ struct bs_config_key {
     bool required;
 };
 
-/* Of the file, a grid, `calibration:`, `evaluation:` and an entry of `evaluation: perplexity:`. */
+/* Of the file, a grid, `calibration:`, `evaluation:`, an entry of `evaluation: perplexity:` and one
+ * of `expected:`. */
 extern const struct bs_config_key bs_config_keys[];
 extern const struct bs_config_key bs_sweep_keys[];
 extern const struct bs_config_key bs_calibration_keys[];
 extern const struct bs_config_key bs_evaluation_keys[];
 extern const struct bs_config_key bs_text_keys[];
+extern const struct bs_config_key bs_expected_keys[];
 
 /* `calibrate_on:` of a grid, on struct bs_recipe. */
 extern const struct bs_option bs_calibrate_on_options[];
 
-enum { BS_MAX_TEXTS = 16 };
+enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64 };
 
 struct bs_config {
     char *path;
     char *source; /* the file's whole text */
-    char *model;
+    int num_models;
+    char **models; /* folders or hub names */
     struct bs_calibration_config calibration;
     int num_evaluations;
     struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
@@ -69,6 +82,10 @@ struct bs_config {
     int num_recipes; /* the unquantized model first, then in the order of the file, without repeats
                       */
     struct bs_recipe *recipes;
+    uint64_t *recipe_models; /* of each recipe the models it is for: bit m is models[m] */
+    int num_sources, num_expected;
+    char **sources;
+    struct bs_expected_config *expected;
     int num_charts;
     char **charts;
 };
@@ -78,6 +95,20 @@ struct bs_config {
  * are checked against `charts` (NULL-terminated). */
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err);
+
+/* As bs_config_load, from `size` bytes of text; `path` is for messages. Where `charts` is NULL, any
+ * chart may be named. */
+enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
+                               const char *const *charts, struct bs_config *config,
+                               struct bs_error *err);
 void bs_config_release(struct bs_config *config);
+
+/* True where the sweep has this recipe for this model. */
+bool bs_config_wants(const struct bs_config *config, int recipe, int model);
+
+/* The models called `names`, each once, as bits; all where num_names is 0. BS_ECONFIG for a name
+ * that the config does not have, with the nearest that it has. */
+enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
+                                int num_names, uint64_t *models, struct bs_error *err);
 
 #endif

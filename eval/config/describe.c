@@ -29,6 +29,8 @@ static const struct section sections[] = {
     {"evaluation", "what is measured", bs_evaluation_keys, NULL, "perplexity[].", bs_text_keys,
      bs_evaluation_options},
     {"layer_error", "the error of each linear", NULL, bs_layer_error_options, NULL, NULL, NULL},
+    {"expected", "published figures beside the measured ones: an entry of the list",
+     bs_expected_keys, NULL, NULL, NULL, NULL},
     {.name = NULL},
 };
 

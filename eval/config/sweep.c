@@ -8,7 +8,6 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
-#include "eval/config/config.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 256, FIRST_CAPACITY = 64 };
 
@@ -28,6 +27,8 @@ const struct bs_option bs_calibrate_on_options[] = {
 const struct bs_config_key bs_sweep_keys[] = {
     {"algorithm", "a name, or a list of names and chains",
      "what is done to the weights; a chain is a list within the list", true},
+    {"model", "a name, or a list of names, of the file's models",
+     "the models that this grid is for; without it all of them", false},
     {"weights", "a mapping, see weights", "the weight format", false},
     {"activations", "a mapping, see activations", "the activation format", false},
     {"calibrate_on", "unquantized, quantized or auto",
@@ -55,20 +56,23 @@ struct grid {
     int num_chains, num_axes, axes_capacity;
     struct chain *chains;
     struct axis *axes;
+    uint64_t models;        /* that it is for */
     bool unknown_algorithm; /* its options cannot be told from slips */
     bool broken;            /* an error was found: recipes would be others than meant */
 };
 
-/* Recipes found so far, with the digest of each one's canonical text. */
+/* Recipes found so far, with the models each is for and the digest of its canonical text. */
 struct collection {
     int count, capacity;
     struct bs_recipe *recipes;
+    uint64_t *models;
     struct bs_digest *digests;
 };
 
 /* What every step needs. */
 struct expansion {
     bool has_calibration;
+    const struct bs_config *config;
     struct bs_report *report;
     struct bs_error *err;
     struct collection found;
@@ -170,6 +174,45 @@ static enum bs_status read_chains(struct expansion *all, struct grid *grid)
             return status;
     }
     return BS_OK;
+}
+
+/* ---- model: a part of the file's models ---- */
+
+static void add_model(struct expansion *all, struct grid *grid, const struct bs_yaml_node *node)
+{
+    const struct bs_config *config = all->config;
+    struct bs_names names = {0};
+    for (int m = 0; m < config->num_models; m++) {
+        bs_names_add(&names, config->models[m]);
+        if (node->text && strcmp(config->models[m], node->text) == 0) {
+            grid->models |= UINT64_C(1) << m;
+            return;
+        }
+    }
+    char found[FOUND_TEXT], list[LIST_TEXT];
+    bs_yaml_print_found(node, found, sizeof found);
+    bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
+    if (config->num_models > 0) /* else the file's own key is at fault */
+        bs_report_add(all->report, node->line, node->column, "model is %s, expected %s", found,
+                      list);
+    grid->broken = true;
+}
+
+static void read_models(struct expansion *all, struct grid *grid)
+{
+    const struct bs_yaml_node *node = bs_yaml_get(grid->node, "model");
+    if (!node) {
+        grid->models = ~UINT64_C(0);
+        return;
+    }
+    bool list = node->kind == BS_YAML_SEQUENCE;
+    if (list && node->num_items == 0) {
+        bs_report_add(all->report, node->line, node->column,
+                      "model is an empty list, expected at least one name, or no such key");
+        grid->broken = true;
+    }
+    for (int i = 0; i < (list ? node->num_items : 1); i++)
+        add_model(all, grid, list ? node->items[i] : node);
 }
 
 /* ---- the other keys: axes ---- */
@@ -344,7 +387,7 @@ static enum bs_status read_axes(struct expansion *all, struct grid *grid)
         status = reserve_axes(all, grid, grid->node->num_items / 2);
     for (int i = 0; status == BS_OK && i < grid->node->num_items; i += 2) {
         const struct bs_yaml_node *key = grid->node->items[i], *values = grid->node->items[i + 1];
-        if (!key->text || strcmp(key->text, "algorithm") == 0 ||
+        if (!key->text || strcmp(key->text, "algorithm") == 0 || strcmp(key->text, "model") == 0 ||
             strcmp(key->text, "weights") == 0 || strcmp(key->text, "activations") == 0)
             continue;
         const struct bs_option *option = bs_option_find(bs_calibrate_on_options, key->text);
@@ -434,6 +477,11 @@ static enum bs_status grow(struct collection *found, struct bs_error *err)
     if (!recipes)
         return bs_fail_memory(err);
     found->recipes = recipes;
+    uint64_t *models =
+        bs_realloc(found->models, (size_t)found->count, (size_t)capacity, sizeof *models);
+    if (!models)
+        return bs_fail_memory(err);
+    found->models = models;
     struct bs_digest *digests =
         bs_realloc(found->digests, (size_t)found->count, (size_t)capacity, sizeof *digests);
     if (!digests)
@@ -443,8 +491,9 @@ static enum bs_status grow(struct collection *found, struct bs_error *err)
     return BS_OK;
 }
 
-/* Takes a resolved recipe into the collection, or releases it where one like it is there. */
-static enum bs_status collect(struct expansion *all, struct bs_recipe *recipe)
+/* Takes a resolved recipe for these models into the collection, or releases it where one like it is
+ * there, which is then for these models too. */
+static enum bs_status collect(struct expansion *all, struct bs_recipe *recipe, uint64_t models)
 {
     struct collection *found = &all->found;
     struct bs_digest digest;
@@ -452,13 +501,16 @@ static enum bs_status collect(struct expansion *all, struct bs_recipe *recipe)
     if (status == BS_OK && found->count == found->capacity)
         status = grow(found, all->err);
     bool known = false;
-    for (int i = 0; status == BS_OK && i < found->count && !known; i++)
+    for (int i = 0; status == BS_OK && i < found->count && !known; i++) {
         known = strcmp(found->digests[i].hex, digest.hex) == 0;
+        found->models[i] |= known ? models : 0;
+    }
     if (status != BS_OK || known) {
         bs_recipe_release(recipe);
         return status;
     }
     found->digests[found->count] = digest;
+    found->models[found->count] = models;
     found->recipes[found->count++] = *recipe;
     return BS_OK;
 }
@@ -501,7 +553,7 @@ static enum bs_status add_point(struct expansion *all, const struct grid *grid,
         refuse(all, chain, &recipe,
                "calibration is missing, expected a section calibration: {text: ...}");
     if (status == BS_OK && !grid->broken)
-        return collect(all, &recipe);
+        return collect(all, &recipe, grid->models);
     bs_recipe_release(&recipe);
     return BS_OK;
 }
@@ -532,7 +584,7 @@ static enum bs_status add_unquantized(struct expansion *all)
     struct bs_recipe recipe;
     bs_recipe_init(&recipe);
     enum bs_status status = bs_recipe_resolve(&recipe, all->err);
-    return status == BS_OK ? collect(all, &recipe) : status;
+    return status == BS_OK ? collect(all, &recipe, ~UINT64_C(0)) : status;
 }
 
 static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_node *node)
@@ -545,6 +597,7 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
         return BS_OK;
     }
     struct grid grid = {.node = node};
+    read_models(all, &grid);
     enum bs_status status = read_chains(all, &grid);
     if (status == BS_OK)
         status = read_axes(all, &grid);
@@ -555,12 +608,11 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
 }
 
 enum bs_status bs_sweep_expand(const struct bs_yaml_node *sweep, bool has_calibration,
-                               struct bs_report *report, struct bs_recipe **recipes,
-                               int *num_recipes, struct bs_error *err)
+                               struct bs_report *report, struct bs_config *config,
+                               struct bs_error *err)
 {
-    struct expansion all = {.has_calibration = has_calibration, .report = report, .err = err};
-    *recipes = NULL;
-    *num_recipes = 0;
+    struct expansion all = {
+        .has_calibration = has_calibration, .config = config, .report = report, .err = err};
     if (sweep->kind != BS_YAML_SEQUENCE || sweep->num_items == 0) {
         char found[FOUND_TEXT];
         bs_yaml_print_found(sweep, found, sizeof found);
@@ -574,9 +626,11 @@ enum bs_status bs_sweep_expand(const struct bs_yaml_node *sweep, bool has_calibr
     bs_free(all.found.digests);
     if (status != BS_OK) {
         bs_recipes_free(all.found.recipes, all.found.count);
+        bs_free(all.found.models);
         return status;
     }
-    *recipes = all.found.recipes;
-    *num_recipes = all.found.count;
+    config->recipes = all.found.recipes;
+    config->recipe_models = all.found.models;
+    config->num_recipes = all.found.count;
     return BS_OK;
 }

@@ -2,18 +2,19 @@
 #ifndef BS_EVAL_CONFIG_SWEEP_H
 #define BS_EVAL_CONFIG_SWEEP_H
 
-#include "algorithms/recipe.h"
+#include "eval/config/config.h"
 #include "eval/config/report.h"
 #include "eval/config/yaml.h"
 
 enum { BS_MAX_RECIPES = 10000 };
 
-/* Expands `sweep` into new memory: the unquantized model, then each grid's product in the order of
- * the file, the last axis fastest, recipes that do the same once. What is wrong with the grids goes
- * to the report; the return value is BS_OK or BS_ENOMEM, and then *recipes is NULL. */
+/* Expands `sweep` into the config's recipes: the unquantized model, then each grid's product in the
+ * order of the file, the last axis fastest, recipes that do the same once, for the models of every
+ * grid that has them. The config's models are read. What is wrong with the grids goes to the
+ * report; the return value is BS_OK or BS_ENOMEM, and then the config has no recipes. */
 enum bs_status bs_sweep_expand(const struct bs_yaml_node *sweep, bool has_calibration,
-                               struct bs_report *report, struct bs_recipe **recipes,
-                               int *num_recipes, struct bs_error *err);
+                               struct bs_report *report, struct bs_config *config,
+                               struct bs_error *err);
 void bs_recipes_free(struct bs_recipe *recipes, int num_recipes);
 
 #endif

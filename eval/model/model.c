@@ -157,10 +157,25 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
     return BS_OK;
 }
 
-/* Tensors that checkpoints hold and no forward pass reads: masks and frequencies that older code
- * saved along, and the head of a model whose embedding is used. */
-static bool is_spare(const struct bs_architecture *a, const char *name)
+/* True for a tensor of a block behind those that num_hidden_layers leaves of the model. */
+static bool is_cut_off(const struct bs_model *model, const char *name)
 {
+    size_t prefix = strlen(model->prefix);
+    int block = -1;
+    if (strncmp(name, model->prefix, prefix) != 0)
+        return false;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    return sscanf(name + prefix, model->architecture.family->block, &block) == 1 &&
+           block >= model->architecture.num_layers;
+#pragma GCC diagnostic pop
+}
+
+/* Tensors that checkpoints hold and no forward pass reads: masks and frequencies that older code
+ * saved along, the head of a model whose embedding is used, and blocks that were cut off. */
+static bool is_spare(const struct bs_model *model, const char *name)
+{
+    const struct bs_architecture *a = &model->architecture;
     static const char *const endings[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
                                           ".attention.bias", ".attention.masked_bias"};
     size_t length = strlen(name);
@@ -169,6 +184,8 @@ static bool is_spare(const struct bs_architecture *a, const char *name)
         if (length > ending && !strcmp(name + length - ending, endings[i]))
             return true;
     }
+    if (is_cut_off(model, name))
+        return true;
     size_t head = strlen(a->family->head);
     return a->tied_head && !strncmp(name, a->family->head, head) && !strcmp(name + head, ".weight");
 }
@@ -192,7 +209,7 @@ static enum bs_status check_tensors(struct bs_model *model, const char *director
             return err->status;
     const char *spare;
     for (size_t at = 0; (spare = bs_checkpoint_unused(model->checkpoint, &at));)
-        if (!is_spare(a, spare))
+        if (!is_spare(model, spare))
             return bs_fail(err, BS_EUNSUPPORTED,
                            "%s: tensor '%.200s' has no place in the model that config.json "
                            "describes (model_type %s)",

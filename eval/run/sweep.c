@@ -12,10 +12,17 @@
  * file never mixes the two. */
 enum { NUMERICS_VERSION = 1 };
 
-static bool any_recipe_calibrates(const struct bs_config *config)
+static const char *model_name(const struct bs_sweep *sweep)
 {
+    return sweep->config->models[sweep->model_index];
+}
+
+static bool any_recipe_calibrates(const struct bs_sweep *sweep)
+{
+    const struct bs_config *config = sweep->config;
     for (int i = 0; i < config->num_recipes; i++)
-        if (bs_recipe_needs_calibration(&config->recipes[i]))
+        if (bs_config_wants(config, i, sweep->model_index) &&
+            bs_recipe_needs_calibration(&config->recipes[i]))
             return true;
     return false;
 }
@@ -29,7 +36,7 @@ static enum bs_status check_positions(const struct bs_sweep *sweep, int tokens,
         return BS_OK;
     return bs_fail(err, BS_ECONFIG,
                    "tokens is %d, but '%s' has positions for %d (max_position_embeddings)", tokens,
-                   sweep->config->model, most);
+                   model_name(sweep), most);
 }
 
 static struct bs_calibration_choice calibration_choice(const struct bs_calibration_config *c)
@@ -60,7 +67,7 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
     int vocab = bs_model_architecture(sweep->model)->vocab_size;
     const struct bs_calibration_config *c = &config->calibration;
     struct bs_calibration_choice calibration = calibration_choice(c);
-    if (any_recipe_calibrates(config) &&
+    if (any_recipe_calibrates(sweep) &&
         (check_positions(sweep, c->tokens, err) ||
          bs_windows_calibrate(tokenizer, &calibration, vocab, &sweep->calibration, err)))
         return bs_fail_within(err, "calibration");
@@ -132,6 +139,8 @@ static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
         return bs_fail_memory(err);
     for (int r = 0; r < config->num_recipes; r++)
         for (int t = 0; t < config->num_evaluations; t++) {
+            if (!bs_config_wants(config, r, sweep->model_index))
+                continue;
             struct bs_trial *trial = &sweep->trials[sweep->num_trials++];
             trial->recipe = r;
             trial->text = t;
@@ -141,13 +150,13 @@ static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
     return BS_OK;
 }
 
-enum bs_status bs_sweep_open(const struct bs_config *config, struct bs_sweep *sweep,
-                             struct bs_error *err)
+enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
+                             struct bs_sweep *sweep, struct bs_error *err)
 {
-    *sweep = (struct bs_sweep){.config = config};
+    *sweep = (struct bs_sweep){.config = config, .model_index = model_index};
     struct bs_tokenizer *tokenizer = NULL;
     char *directory = NULL;
-    enum bs_status status = bs_hub_model(config->model, &directory, err);
+    enum bs_status status = bs_hub_model(model_name(sweep), &directory, err);
     if (!status)
         status = bs_model_open(directory, &sweep->model, err);
     if (!status)

@@ -1,4 +1,5 @@
-/* A config's sweep: its trials, what of them is done, how they share walks, and the run. */
+/* A config's sweep of one of its models: its trials, what of them is done, how they share walks, and
+ * the run. */
 #ifndef BS_EVAL_RUN_SWEEP_H
 #define BS_EVAL_RUN_SWEEP_H
 
@@ -8,7 +9,7 @@
 #include "eval/run/walk.h"
 #include "eval/store/results.h"
 
-/* One point of the sweep: recipe x evaluation text, on the config's model. */
+/* One point of the sweep: recipe x evaluation text, on the sweep's model. */
 struct bs_trial {
     char id[17];     /* the first 16 digits of the digest of `canonical` */
     char *canonical; /* every setting and the digests of model and tokens, a line each */
@@ -18,6 +19,7 @@ struct bs_trial {
 
 struct bs_sweep {
     const struct bs_config *config;
+    int model_index; /* of the config's models */
     struct bs_model *model;
     struct bs_windows calibration; /* ids NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
@@ -25,9 +27,9 @@ struct bs_sweep {
     struct bs_trial *trials; /* recipes in the config's order, each with its texts */
 };
 
-/* Opens model, tokenizer and texts and lists the trials. */
-enum bs_status bs_sweep_open(const struct bs_config *config, struct bs_sweep *sweep,
-                             struct bs_error *err);
+/* Opens one of the config's models, its tokenizer and the texts and lists the trials. */
+enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
+                             struct bs_sweep *sweep, struct bs_error *err);
 void bs_sweep_close(struct bs_sweep *sweep);
 
 /* Marks the trials that `results` holds as done; failed ones stay open. */
@@ -60,9 +62,10 @@ struct bs_sweep_outcome {
     int done, failed;
 };
 
-/* Runs the open trials and commits them to `path` walk by walk. An error stops the run; what was
- * committed before stays. Progress goes to stderr unless `quiet`. */
+/* Runs the open trials and commits them to `path` walk by walk, the last of them as the end of the
+ * run where `last`. An error stops the run; what was committed before stays. Counts are added to
+ * the outcome. Progress goes to stderr unless `quiet`. */
 enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double memory, bool quiet,
-                            struct bs_sweep_outcome *outcome, struct bs_error *err);
+                            bool last, struct bs_sweep_outcome *outcome, struct bs_error *err);
 
 #endif

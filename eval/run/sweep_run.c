@@ -63,7 +63,9 @@ static enum bs_status start_running(struct running *run, struct bs_error *err)
                                      .blas = bs_blas_name(),
                                      .started = run->started,
                                      .finished = run->finished,
-                                     .threads = bs_threads()};
+                                     .threads = bs_threads(),
+                                     .num_models = sweep->config->num_models,
+                                     .models = sweep->config->models};
     return BS_OK;
 }
 
@@ -262,7 +264,7 @@ static enum bs_status fill_record(const struct bs_sweep *sweep, const struct bs_
     struct bs_row *row = &record->row;
     *record = (struct bs_trial_record){.canonical = trial->canonical};
     copy_text(row->id, sizeof row->id, trial->id);
-    copy_text(row->model, sizeof row->model, sweep->config->model);
+    copy_text(row->model, sizeof row->model, sweep->config->models[sweep->model_index]);
     copy_text(row->text, sizeof row->text, sweep->config->evaluations[trial->text].name);
     describe_recipe(passenger->recipe, row);
     const struct bs_evaluation_config *evaluation = &sweep->config->evaluations[trial->text];
@@ -359,11 +361,10 @@ static enum bs_status run_walk(struct running *run, const struct bs_walk *walk, 
 }
 
 enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double memory, bool quiet,
-                            struct bs_sweep_outcome *outcome, struct bs_error *err)
+                            bool last, struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
     struct bs_sweep_plan plan;
     struct running run = {.sweep = sweep, .path = path};
-    *outcome = (struct bs_sweep_outcome){0, 0};
     if (bs_sweep_plan(sweep, memory, &plan, err))
         return err->status;
     if (!plan.walks)
@@ -382,8 +383,8 @@ enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double mem
     bs_progress_start(&progress, quiet, (layers + 1) * (plan.recipes + 2 * plan.walks));
     enum bs_status status = BS_OK;
     for (int w = 0; w < plan.walks && !status; w++) {
-        status =
-            run_walk(&run, &walk, &next, plan.recipes_a_walk, w + 1 == plan.walks, outcome, err);
+        status = run_walk(&run, &walk, &next, plan.recipes_a_walk, last && w + 1 == plan.walks,
+                          outcome, err);
         progress.before += (layers + 1) * (plan.recipes_a_walk + 2);
     }
     bs_progress_end(&progress);

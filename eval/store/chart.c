@@ -19,6 +19,9 @@
 
 extern char **environ;
 
+/* More than the names of a chart, a model and a text and a number take. */
+enum { NAME_BYTES = 256 };
+
 typedef enum bs_status plot_function(struct bs_plot *plot, struct bs_error *err);
 
 const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error", NULL};
@@ -182,11 +185,15 @@ static enum bs_status write_files(struct bs_plot *plot, int chart, const char *p
     return status;
 }
 
-/* Removes pictures of an earlier time, so that what is there afterwards is new. */
-static enum bs_status remove_pictures(const char *directory, const char *base, struct bs_error *err)
+/* What a chart consists of, pictures first. */
+static const char *const endings[] = {"png", "svg", "tsv", "gp"};
+enum { NUM_PICTURES = 2, NUM_ENDINGS = sizeof endings / sizeof *endings };
+
+/* Removes the first `count` files of an earlier time, so that what is there afterwards is new. */
+static enum bs_status remove_files(const char *directory, const char *base, int count,
+                                   struct bs_error *err)
 {
-    static const char *const endings[] = {"png", "svg"};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < count; i++) {
         char *path = bs_printf("%s/%s.%s", directory, base, endings[i]);
         if (!path)
             return bs_fail_memory(err);
@@ -205,9 +212,10 @@ static bool same_section(const struct bs_row *a, const struct bs_row *b)
     return strcmp(a->model, b->model) == 0 && bs_rows_comparable(a, b);
 }
 
+/* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none. */
 static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,
                                    const char *directory, const char *base,
-                                   const struct bs_row *first, struct bs_error *err)
+                                   const struct bs_row *first, int *drawn, struct bs_error *err)
 {
     struct bs_plot plot = {.results = results};
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
@@ -222,42 +230,57 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
         else if (isfinite(row->perplexity))
             plot.rows[plot.num_rows++] = row;
     }
-    enum bs_status status;
-    if (plot.num_rows == 0)
-        status = bs_fail(err, BS_EDATA, "%s: no finished trial on '%s' to draw", results->path,
-                         first->text);
-    else
-        status = remove_pictures(directory, base, err);
-    if (status == BS_OK)
-        status = write_files(&plot, chart, plots, directory, base, first, err);
+    enum bs_status status = remove_files(directory, base, NUM_PICTURES, err);
+    if (status != BS_OK || plot.num_rows == 0)
+        goto done;
+    *drawn += 1;
+    status = write_files(&plot, chart, plots, directory, base, first, err);
     if (status == BS_OK) {
-        char script[160];
+        char script[NAME_BYTES + 8];
         snprintf(script, sizeof script, "%s.gp", base);
         status = run_gnuplot(directory, script, err);
     }
+done:
     bs_free(plot.rows);
     return status;
 }
 
-/* "<chart>" for the first section, "<chart>_<text>" for another; a number where a text is there
- * with several models or windows. */
-static void base_name(const struct bs_results *results, int chart, int section, int row, char *out,
-                      size_t size)
+/* The chart's name; behind it the model's (without folders or owner) where the file has several, and
+ * the text's unless it is the file's first. */
+static void plain_name(const struct bs_results *results, int chart, int row, char *out, size_t size)
 {
-    const char *text = results->rows[row].text;
-    if (section == 0) {
-        snprintf(out, size, "%s", bs_chart_names[chart]);
-        return;
+    const struct bs_row *own = &results->rows[row];
+    size_t used = (size_t)snprintf(out, size, "%s", bs_chart_names[chart]);
+    if (bs_results_several_models(results)) {
+        const char *end = own->model + strlen(own->model);
+        while (end > own->model + 1 && end[-1] == '/')
+            end--;
+        const char *begin = end;
+        while (begin > own->model && begin[-1] != '/')
+            begin--;
+        used += (size_t)snprintf(out + used, size - used, "_%.*s", (int)(end - begin), begin);
     }
-    bool again = false;
-    for (int k = 0; k < row && !again; k++)
-        again = strcmp(results->rows[k].text, text) == 0;
-    int used = snprintf(out, size, "%s_%s", bs_chart_names[chart], text);
-    if (again)
-        snprintf(out + used, size - (size_t)used, "_%d", section + 1);
+    if (strcmp(own->text, results->rows[0].text) != 0)
+        snprintf(out + used, size - used, "_%s", own->text);
     for (char *c = out; *c; c++)
         if (*c == '/' || *c == '\'' || (unsigned char)*c <= ' ')
             *c = '_';
+}
+
+/* The plain name, with the section's number where an earlier section has that name. */
+static void base_name(const struct bs_results *results, int chart, int section, int row, char *out,
+                      size_t size)
+{
+    plain_name(results, chart, row, out, size);
+    for (int k = 0; k < row; k++) {
+        char earlier[NAME_BYTES];
+        plain_name(results, chart, k, earlier, sizeof earlier);
+        if (strcmp(earlier, out) == 0 && !same_section(&results->rows[k], &results->rows[row])) {
+            size_t used = strlen(out);
+            snprintf(out + used, size - used, "_%d", section + 1);
+            return;
+        }
+    }
 }
 
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
@@ -272,15 +295,22 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
     if (results->num_rows == 0)
         return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
     enum bs_status status = bs_make_directory(directory, err);
+    /* The name without a model is from a time when the file had one model. */
+    if (status == BS_OK && bs_results_several_models(results))
+        status = remove_files(directory, bs_chart_names[chart], NUM_ENDINGS, err);
+    int drawn = 0;
     for (int i = 0, section = 0; status == BS_OK && i < results->num_rows; i++) {
         bool begun = false;
         for (int k = 0; k < i && !begun; k++)
             begun = same_section(&results->rows[i], &results->rows[k]);
         if (begun)
             continue;
-        char base[128];
+        char base[NAME_BYTES];
         base_name(results, chart, section++, i, base, sizeof base);
-        status = draw_section(results, chart, plots, directory, base, &results->rows[i], err);
+        status =
+            draw_section(results, chart, plots, directory, base, &results->rows[i], &drawn, err);
     }
+    if (status == BS_OK && drawn == 0)
+        status = bs_fail(err, BS_EDATA, "%s: no finished trial to draw", results->path);
     return status;
 }

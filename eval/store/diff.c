@@ -21,6 +21,7 @@ struct pair {
 
 struct diff {
     const struct bs_results *a, *b;
+    bool by_model; /* one of the files has several models; else the two may be of any one each */
     int num_pairs;
     struct pair *pairs;
     int significant, identical;
@@ -28,22 +29,31 @@ struct diff {
 
 static bool is_done(const struct bs_row *row) { return strcmp(row->status, "done") == 0; }
 
+/* Both finished, of the same model and text. */
+static bool same_text(const struct diff *diff, const struct bs_row *row, const struct bs_row *other)
+{
+    return is_done(row) && is_done(other) && strcmp(other->text, row->text) == 0 &&
+           (!diff->by_model || strcmp(other->model, row->model) == 0);
+}
+
 /* The finished trial of `results` that matches, or NULL. */
-static const struct bs_row *match(const struct bs_results *results, const struct bs_row *row)
+static const struct bs_row *match(const struct diff *diff, const struct bs_results *results,
+                                  const struct bs_row *row)
 {
     for (int i = 0; i < results->num_rows; i++) {
         const struct bs_row *other = &results->rows[i];
-        if (is_done(other) && strcmp(other->label, row->label) == 0 &&
+        if (same_text(diff, row, other) && strcmp(other->label, row->label) == 0 &&
             bs_rows_comparable(other, row))
             return other;
     }
     return NULL;
 }
 
-static bool has_comparable(const struct bs_results *results, const struct bs_row *row)
+static bool has_comparable(const struct diff *diff, const struct bs_results *results,
+                           const struct bs_row *row)
 {
     for (int i = 0; i < results->num_rows; i++)
-        if (is_done(&results->rows[i]) && bs_rows_comparable(&results->rows[i], row))
+        if (same_text(diff, row, &results->rows[i]) && bs_rows_comparable(&results->rows[i], row))
             return true;
     return false;
 }
@@ -68,14 +78,14 @@ static enum bs_status fail_apart(const struct bs_results *a, const struct bs_row
 
 /* A text that both files have, but never in the same bytes, cut into the same windows by the same
  * protocol, cannot be paired. */
-static enum bs_status check_protocols(const struct bs_results *a, const struct bs_results *b,
-                                      struct bs_error *err)
+static enum bs_status check_protocols(const struct diff *diff, struct bs_error *err)
 {
+    const struct bs_results *a = diff->a, *b = diff->b;
     for (int i = 0; i < a->num_rows; i++)
         for (int k = 0; k < b->num_rows; k++) {
             const struct bs_row *left = &a->rows[i], *right = &b->rows[k];
-            if (is_done(left) && is_done(right) && strcmp(left->text, right->text) == 0 &&
-                !has_comparable(b, left) && !has_comparable(a, right))
+            if (same_text(diff, left, right) && !has_comparable(diff, b, left) &&
+                !has_comparable(diff, a, right))
                 return fail_apart(a, left, b, right, err);
         }
     return BS_OK;
@@ -107,7 +117,7 @@ static enum bs_status compare(struct diff *diff, struct pair *pair, struct bs_er
 
 static enum bs_status find_pairs(struct diff *diff, struct bs_error *err)
 {
-    enum bs_status status = check_protocols(diff->a, diff->b, err);
+    enum bs_status status = check_protocols(diff, err);
     if (status != BS_OK)
         return status;
     diff->pairs = bs_calloc((size_t)diff->a->num_rows, sizeof *diff->pairs);
@@ -115,7 +125,7 @@ static enum bs_status find_pairs(struct diff *diff, struct bs_error *err)
         return bs_fail_memory(err);
     for (int i = 0; status == BS_OK && i < diff->a->num_rows; i++) {
         const struct bs_row *a = &diff->a->rows[i];
-        const struct bs_row *b = is_done(a) ? match(diff->b, a) : NULL;
+        const struct bs_row *b = match(diff, diff->b, a);
         if (!b)
             continue;
         struct pair *pair = &diff->pairs[diff->num_pairs++];
@@ -130,24 +140,27 @@ static enum bs_status find_pairs(struct diff *diff, struct bs_error *err)
 }
 
 /* Lists the trials of `from` that the other file has not finished. */
-static void note_missing(struct bs_sheet *sheet, const struct bs_results *from,
-                         const struct bs_results *other, const char *name)
+static void note_missing(struct bs_sheet *sheet, const struct diff *diff,
+                         const struct bs_results *from, const struct bs_results *other,
+                         const char *name)
 {
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (is_done(row) && !match(other, row))
-            bs_sheet_note(sheet, "only in %s: %s on %s, perplexity %.4g", name, row->label,
+        if (is_done(row) && !match(diff, other, row))
+            bs_sheet_note(sheet, "only in %s: %s%s%s on %s, perplexity %.4g", name,
+                          diff->by_model ? row->model : "", diff->by_model ? ", " : "", row->label,
                           row->text, row->perplexity);
     }
 }
 
-/* The name of a pair: the text belongs to it where there are several. */
+/* The name of a pair: text and model belong to it where there are several. */
 static void add_name(struct bs_sheet *sheet, const struct diff *diff, const struct bs_row *row)
 {
     bool several = false;
     for (int i = 0; i < diff->num_pairs; i++)
         several = several || strcmp(diff->pairs[i].a->text, diff->pairs[0].a->text) != 0;
-    bs_sheet_text(sheet, several ? "%s, %s" : "%s", row->label, row->text);
+    bs_sheet_text(sheet, "%s%s%s%s%s", diff->by_model ? row->model : "", diff->by_model ? ", " : "",
+                  row->label, several ? ", " : "", several ? row->text : "");
 }
 
 static void add_pair(struct bs_sheet *sheet, const struct pair *pair)
@@ -197,8 +210,8 @@ static enum bs_status print_for_eyes(const struct diff *diff, enum bs_table_styl
         "every token's NLL",
         diff->num_pairs, diff->significant, diff->significant == 1 ? "s" : "", significant_z,
         diff->identical, diff->identical == 1 ? "has" : "have");
-    note_missing(&sheet, diff->a, diff->b, "A");
-    note_missing(&sheet, diff->b, diff->a, "B");
+    note_missing(&sheet, diff, diff->a, diff->b, "A");
+    note_missing(&sheet, diff, diff->b, diff->a, "B");
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
     return status;
@@ -211,6 +224,7 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
     const double nan_value = (double)NAN;
     const struct bs_row *either = a ? a : b;
     bs_sheet_text(sheet, "%s", either->label);
+    bs_sheet_text(sheet, "%s", either->model);
     bs_sheet_text(sheet, "%s", either->text);
     bs_sheet_text(sheet, "%s", either->protocol);
     bs_sheet_int(sheet, either->stride);
@@ -229,12 +243,12 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
     bs_sheet_int(sheet, pair && pair->identical);
 }
 
-static void add_missing(struct bs_sheet *sheet, const struct bs_results *from,
-                        const struct bs_results *other, bool from_a)
+static void add_missing(struct bs_sheet *sheet, const struct diff *diff,
+                        const struct bs_results *from, const struct bs_results *other, bool from_a)
 {
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (is_done(row) && !match(other, row))
+        if (is_done(row) && !match(diff, other, row))
             add_fields(sheet, from_a ? row : NULL, from_a ? NULL : row, NULL);
     }
 }
@@ -244,6 +258,7 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
 {
     static const char *const headings[] = {
         "label",
+        "model",
         "text",
         "protocol",
         "stride",
@@ -268,8 +283,8 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
         bs_sheet_text(&sheet, "%s", headings[j]);
     for (int i = 0; i < diff->num_pairs; i++)
         add_fields(&sheet, diff->pairs[i].a, diff->pairs[i].b, &diff->pairs[i]);
-    add_missing(&sheet, diff->a, diff->b, true);
-    add_missing(&sheet, diff->b, diff->a, false);
+    add_missing(&sheet, diff, diff->a, diff->b, true);
+    add_missing(&sheet, diff, diff->b, diff->a, false);
     enum bs_status status;
     if (style == BS_TABLE_CSV)
         status = bs_sheet_print(&sheet, style, out, err);
@@ -285,7 +300,8 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    struct diff diff = {.a = a, .b = b};
+    struct diff diff = {
+        .a = a, .b = b, .by_model = bs_results_several_models(a) || bs_results_several_models(b)};
     enum bs_status status = find_pairs(&diff, err);
     if (status == BS_OK && (style == BS_TABLE_CSV || style == BS_TABLE_JSON))
         status = print_for_programs(&diff, style, out, err);

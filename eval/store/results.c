@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -288,12 +289,13 @@ static enum bs_status write_attributes(const struct commit *commit, const struct
         {"finished", info->finished},
     };
     enum bs_status status = set_int(commit, "schema_version", BS_SCHEMA_VERSION, err);
-    if (status == BS_OK)
+    if (status == BS_OK && info->threads)
         status = set_int(commit, "threads", info->threads, err);
     for (size_t i = 0; status == BS_OK && i < sizeof texts / sizeof *texts; i++)
-        status = set_text(commit, commit->file, texts[i].name, texts[i].text, err);
+        if (texts[i].text)
+            status = set_text(commit, commit->file, texts[i].name, texts[i].text, err);
     /* A run that continues a file does not change when the file was begun. */
-    if (status == BS_OK && H5Aexists(commit->file, "started") <= 0)
+    if (status == BS_OK && info->started && H5Aexists(commit->file, "started") <= 0)
         status = set_text(commit, commit->file, "started", info->started, err);
     return status;
 }
@@ -440,29 +442,54 @@ static enum bs_status merge_rows(struct commit *commit, const struct bs_trial_re
     return BS_OK;
 }
 
-/* Puts the rows that `order` names first, in its order. */
+/* Where a row belongs: its model's place, its own within `order`, its old one. */
+struct place {
+    int model, ordered;
+    size_t old;
+};
+
+static int by_place(const void *left, const void *right)
+{
+    const struct place *a = left, *b = right;
+    if (a->model != b->model)
+        return a->model < b->model ? -1 : 1;
+    if (a->ordered != b->ordered)
+        return a->ordered < b->ordered ? -1 : 1;
+    return (a->old > b->old) - (a->old < b->old);
+}
+
+/* The index of the row's model among the run's, num_models where it is none of them. The row holds
+ * as much of a name as it has room for. */
+static int model_place(const struct bs_run_info *info, const struct bs_row *row)
+{
+    int m = 0;
+    while (m < info->num_models && strncmp(info->models[m], row->model, sizeof row->model - 1) != 0)
+        m++;
+    return m;
+}
+
+/* Puts the rows in the order of models, and within a model those first that `order` names. */
 static enum bs_status sort_rows(struct commit *commit, const char *const *order, int num_order,
-                                struct bs_error *err)
+                                const struct bs_run_info *info, struct bs_error *err)
 {
     size_t count = (size_t)commit->num_rows;
     struct bs_row *sorted = bs_alloc(count, sizeof *sorted);
-    bool *taken = bs_calloc(count, sizeof *taken);
-    size_t used = 0;
-    if (!sorted || !taken) {
+    struct place *places = bs_alloc(count, sizeof *places);
+    if (!sorted || !places) {
         bs_free(sorted);
-        bs_free(taken);
+        bs_free(places);
         return bs_fail_memory(err);
     }
-    for (int o = 0; o < num_order; o++)
-        for (size_t i = 0; i < count; i++)
-            if (!taken[i] && strcmp(commit->rows[i].id, order[o]) == 0) {
-                sorted[used++] = commit->rows[i];
-                taken[i] = true;
-            }
+    for (size_t i = 0; i < count; i++) {
+        int o = 0;
+        while (o < num_order && strcmp(commit->rows[i].id, order[o]) != 0)
+            o++;
+        places[i] = (struct place){model_place(info, &commit->rows[i]), o, i};
+    }
+    qsort(places, count, sizeof *places, by_place);
     for (size_t i = 0; i < count; i++)
-        if (!taken[i])
-            sorted[used++] = commit->rows[i];
-    bs_free(taken);
+        sorted[i] = commit->rows[places[i].old];
+    bs_free(places);
     bs_free(commit->rows);
     commit->rows = sorted;
     return BS_OK;
@@ -476,7 +503,7 @@ static enum bs_status fill(struct commit *commit, const struct bs_trial_record *
 {
     enum bs_status status = merge_rows(commit, records, num_records, err);
     if (status == BS_OK)
-        status = sort_rows(commit, order, num_order, err);
+        status = sort_rows(commit, order, num_order, info, err);
     if (status == BS_OK && H5Lexists(commit->file, "trials", H5P_DEFAULT) > 0 &&
         H5Ldelete(commit->file, "trials", H5P_DEFAULT) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "trials");

@@ -94,10 +94,13 @@ struct bs_trial_record {
     const uint8_t *same_top;
 };
 
-/* What a run says of itself in the root attributes. */
+/* What a run says of itself in the root attributes; what is NULL (or 0 threads) stays as the file
+ * has it. The rows of `models` stand in their order, those of others behind. */
 struct bs_run_info {
     const char *config, *host, *cpu, *blas, *started, *finished; /* finished: "" while it goes on */
     int threads;
+    int num_models;
+    char *const *models;
 };
 
 /* A result file's /trials and root attributes in memory. */
@@ -125,6 +128,9 @@ void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT]);
 /* The row with this id, or NULL. */
 const struct bs_row *bs_results_find(const struct bs_results *results, const char *id);
 
+/* True where the trials are of more than one model: then a label alone does not tell them apart. */
+bool bs_results_several_models(const struct bs_results *results);
+
 /* The per-token arrays of a trial in new memory (bs_free); any of the three may be NULL = not
  * wanted. windows and tokens are the row's. BS_EDATA where shapes differ from the row's. */
 enum bs_status bs_results_read_tokens(const char *path, const struct bs_row *row, float **nll,
@@ -148,8 +154,8 @@ enum bs_status bs_results_lock_take(const char *path, struct bs_results_lock **l
 void bs_results_unlock(struct bs_results_lock *lock);
 
 /* Adds trials to the file (made where it is not there), replacing a failed trial of the same id;
- * puts the rows in the order of `order` (ids; rows it does not name follow in their old order);
- * sets the root attributes. Space is reserved beforehand. On any failure the old file stays as it
+ * puts the rows in the order of the info's models, and within each in that of `order` (ids; rows it
+ * does not name follow in their old order); sets the root attributes. Space is reserved beforehand. On any failure the old file stays as it
  * was. */
 enum bs_status bs_results_commit(const char *path, const struct bs_trial_record *records,
                                  int num_records, const char *const *order, int num_order,

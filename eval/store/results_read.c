@@ -273,6 +273,14 @@ const struct bs_row *bs_results_find(const struct bs_results *results, const cha
     return NULL;
 }
 
+bool bs_results_several_models(const struct bs_results *results)
+{
+    for (int i = 1; i < results->num_rows; i++)
+        if (strcmp(results->rows[i].model, results->rows[0].model) != 0)
+            return true;
+    return false;
+}
+
 /* One per-token array in new memory, its shape checked against the row. */
 static enum bs_status read_array(hid_t file, const char *path, const struct bs_row *row,
                                  const char *name, hid_t type, size_t size, void **data,

@@ -13,7 +13,7 @@ static const char plus_minus[] = "\xc2\xb1";
 
 void bs_sheet_init(struct bs_sheet *sheet, int num_columns)
 {
-    *sheet = (struct bs_sheet){.num_columns = num_columns};
+    *sheet = (struct bs_sheet){.num_columns = num_columns, .num_names = 1};
 }
 
 void bs_sheet_release(struct bs_sheet *sheet)
@@ -83,6 +83,11 @@ void bs_sheet_double(struct bs_sheet *sheet, double value)
         if (strtod(text, NULL) == value)
             break;
     }
+    add_cell(sheet, BS_CELL_DOUBLE, bs_strdup(text), value);
+}
+
+void bs_sheet_figure(struct bs_sheet *sheet, const char *text, double value)
+{
     add_cell(sheet, BS_CELL_DOUBLE, bs_strdup(text), value);
 }
 
@@ -211,13 +216,15 @@ static const char *heading_line(const char *text, int line, size_t *bytes)
     return start;
 }
 
-static void print_padded(FILE *out, const char *text, size_t bytes, int width, int column)
+static void print_padded(const struct bs_sheet *sheet, FILE *out, const char *text, size_t bytes,
+                         int width, int column)
 {
     int padding = width - width_of(text, bytes);
-    if (column > 0)
-        fprintf(out, "  %*s%.*s", padding > 0 ? padding : 0, "", (int)bytes, text);
+    const char *gap = column > 0 ? "  " : "";
+    if (column >= sheet->num_names)
+        fprintf(out, "%s%*s%.*s", gap, padding > 0 ? padding : 0, "", (int)bytes, text);
     else
-        fprintf(out, "%.*s%*s", (int)bytes, text, padding > 0 ? padding : 0, "");
+        fprintf(out, "%s%.*s%*s", gap, (int)bytes, text, padding > 0 ? padding : 0, "");
 }
 
 static int column_width(const struct bs_sheet *sheet, int column, int num_rows)
@@ -253,7 +260,7 @@ static void print_terminal_headings(const struct bs_sheet *sheet, FILE *out, con
         for (int j = 0; j < shown; j++) {
             size_t bytes;
             const char *text = heading_line(cell(sheet, 0, j), line, &bytes);
-            print_padded(out, text, bytes, width[j], j);
+            print_padded(sheet, out, text, bytes, width[j], j);
         }
         fputc('\n', out);
     }
@@ -282,7 +289,7 @@ static enum bs_status print_terminal(const struct bs_sheet *sheet, FILE *out, st
     print_terminal_headings(sheet, out, width, shown, total);
     for (int i = 1; i < num_rows; i++) {
         for (int j = 0; j < shown; j++)
-            print_padded(out, cell(sheet, i, j), strlen(cell(sheet, i, j)), width[j], j);
+            print_padded(sheet, out, cell(sheet, i, j), strlen(cell(sheet, i, j)), width[j], j);
         fputc('\n', out);
     }
     for (int i = 0; i < sheet->num_notes; i++)
@@ -320,7 +327,7 @@ static void print_markdown(const struct bs_sheet *sheet, FILE *out)
         }
         fputs("|\n", out);
         for (int j = 0; i == 0 && j < sheet->num_columns; j++)
-            fputs(j == 0 ? "|:---" : "|---:", out);
+            fputs(j < sheet->num_names ? "|:---" : "|---:", out);
         fputs(i == 0 ? "|\n" : "", out);
     }
     for (int i = 0; i < sheet->num_notes; i++) {
@@ -405,7 +412,7 @@ static void print_latex(const struct bs_sheet *sheet, FILE *out)
     }
     fputs("\\begin{tabular}{", out);
     for (int j = 0; j < sheet->num_columns; j++)
-        fputc(j == 0 ? 'l' : 'r', out);
+        fputc(j < sheet->num_names ? 'l' : 'r', out);
     fputs("}\n\\toprule\n", out);
     for (int i = 0; i < num_rows; i++) {
         for (int j = 0; j < sheet->num_columns; j++) {

@@ -21,10 +21,10 @@ struct bs_cell {
 };
 
 /* Cells are added row by row; the first row is the header, where '\n' parts a heading in two lines
- * (and is a space in the styles that have no such thing). The first column is a name, aligned left;
- * the others are aligned right. A sheet that ran out of memory says so when it is printed. */
+ * (and is a space in the styles that have no such thing). The first num_names columns are names,
+ * aligned left; the others are aligned right. A sheet that ran out of memory says so when it is printed. */
 struct bs_sheet {
-    int num_columns, num_cells, capacity;
+    int num_columns, num_names, num_cells, capacity;
     struct bs_cell *cells;
     char *title; /* NULL = none */
     int num_notes;
@@ -32,6 +32,7 @@ struct bs_sheet {
     bool out_of_memory;
 };
 
+/* With one column of names. */
 void bs_sheet_init(struct bs_sheet *sheet, int num_columns);
 void bs_sheet_release(struct bs_sheet *sheet);
 
@@ -40,6 +41,9 @@ void bs_sheet_text(struct bs_sheet *sheet, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bs_sheet_int(struct bs_sheet *sheet, int value);
 void bs_sheet_double(struct bs_sheet *sheet, double value);
+
+/* A number that is printed as `text` says it. */
+void bs_sheet_figure(struct bs_sheet *sheet, const char *text, double value);
 
 /* A cell for the eye: "62.36 ± 0.81", both with two digits of the standard error but no more than
  * three behind the point; "62.36 ± n/a" where there is no standard error, an em dash where there is

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -13,15 +14,141 @@ const char *const bs_table_styles[] = {
     [BS_TABLE_LATEX] = "latex",       [BS_TABLE_JSON] = "json",         NULL,
 };
 
-/* What may stand in one table: numbers taken on the same tokens of the same model. */
+/* What may stand in one table: numbers taken on the same text, cut alike. */
 static bool same_section(const struct bs_row *a, const struct bs_row *b)
 {
-    return strcmp(a->model, b->model) == 0 && bs_rows_comparable(a, b);
+    return bs_rows_comparable(a, b);
 }
+
+/* What a table is made from. */
+struct table {
+    const struct bs_results *results;
+    const struct bs_published *published;
+    int num_published;
+};
+
+/* A section of a table on its way to the sheet. */
+struct section {
+    const struct table *table;
+    const struct bs_row *first;
+    int num_models;
+    int num_sources; /* of the figures published for its trials */
+    const char **sources;
+};
+
+static bool is_failed(const struct bs_row *row) { return strcmp(row->status, "failed") == 0; }
 
 static bool is_unquantized(const struct bs_row *row)
 {
     return strcmp(row->algorithm, "unquantized") == 0;
+}
+
+static void add_dashes(struct bs_sheet *sheet, int count)
+{
+    for (int i = 0; i < count; i++)
+        bs_sheet_text(sheet, "\xe2\x80\x94");
+}
+
+/* A field holds as much of a name as it has room for. */
+static bool holds(const char *field, size_t size, const char *name)
+{
+    return strncmp(field, name, size - 1) == 0;
+}
+
+/* What was published for the trial, or NULL. */
+static const struct bs_published *published_for(const struct table *table, const struct bs_row *row)
+{
+    for (int i = 0; i < table->num_published; i++) {
+        const struct bs_published *p = &table->published[i];
+        if (holds(row->model, sizeof row->model, p->model) &&
+            holds(row->text, sizeof row->text, p->text) &&
+            holds(row->label, sizeof row->label, p->label) &&
+            holds(row->protocol, sizeof row->protocol, p->protocol) && row->tokens == p->tokens &&
+            row->stride == p->stride &&
+            (p->windows == 0 || row->windows == p->windows))
+            return p;
+    }
+    return NULL;
+}
+
+/* NaN where the trial has no perplexity, or nothing was published for it. */
+static double difference_to(const struct bs_published *p, const struct bs_row *row)
+{
+    return p && !is_failed(row) ? row->perplexity - p->value : (double)NAN;
+}
+
+static int source_index(const struct section *section, const char *source)
+{
+    int s = 0;
+    while (s < section->num_sources && strcmp(section->sources[s], source) != 0)
+        s++;
+    return s;
+}
+
+/* Lists the sources of what was published for the section's trials. */
+static enum bs_status find_sources(struct section *section, struct bs_error *err)
+{
+    const struct table *table = section->table;
+    section->sources = bs_alloc((size_t)table->num_published, sizeof(const char *));
+    if (!section->sources)
+        return bs_fail_memory(err);
+    for (int i = 0; i < table->results->num_rows; i++) {
+        const struct bs_row *row = &table->results->rows[i];
+        const struct bs_published *p =
+            same_section(row, section->first) ? published_for(table, row) : NULL;
+        if (p && source_index(section, p->source) == section->num_sources)
+            section->sources[section->num_sources++] = p->source;
+    }
+    return BS_OK;
+}
+
+/* Digits behind the point of a printed number: 2 for "27.65", 0 for "1.3e4". */
+static int decimals_of(const char *printed)
+{
+    const char *point = strchr(printed, '.');
+    const char *exponent = strpbrk(printed, "eE");
+    long decimals = point ? (long)strspn(point + 1, "0123456789") : 0;
+    decimals -= exponent ? strtol(exponent + 1, NULL, 10) : 0;
+    return decimals < 0 ? 0 : decimals > 9 ? 9 : (int)decimals;
+}
+
+/* A difference with its sign, which nothing does not have. */
+static void add_signed(struct bs_sheet *sheet, double value, int decimals)
+{
+    bool nothing = fabs(value) < 0.5 * pow(10, -decimals);
+    bs_sheet_text(sheet, nothing ? "%.*f" : "%+.*f", decimals, nothing ? 0.0 : value);
+}
+
+/* Three cells: what was published, by how much the measured differs, and in percent of it; blank
+ * where nothing was. */
+static void add_published(struct bs_sheet *sheet, const struct section *section,
+                          const struct bs_row *row)
+{
+    const struct bs_published *p = published_for(section->table, row);
+    if (!p) {
+        for (int i = 0; i < 3; i++)
+            bs_sheet_text(sheet, "%s", "");
+        return;
+    }
+    if (section->num_sources > 1)
+        bs_sheet_text(sheet, "%s [%d]", p->printed, source_index(section, p->source) + 1);
+    else
+        bs_sheet_text(sheet, "%s", p->printed);
+    double difference = difference_to(p, row);
+    if (isfinite(difference)) {
+        add_signed(sheet, difference, decimals_of(p->printed));
+        add_signed(sheet, 100 * difference / p->value, 2);
+    } else {
+        add_dashes(sheet, 2);
+    }
+}
+
+static void note_sources(struct bs_sheet *sheet, const struct section *section)
+{
+    if (section->num_sources == 1)
+        bs_sheet_note(sheet, "published: %s", section->sources[0]);
+    for (int s = 0; s < section->num_sources && section->num_sources > 1; s++)
+        bs_sheet_note(sheet, "published [%d]: %s", s + 1, section->sources[s]);
 }
 
 /* The columns in the order of their worth: a narrow terminal leaves out the last ones. */
@@ -37,13 +164,12 @@ static const char *const headings[] = {
     "times\nsmaller",
     "time\ns",
 };
-enum { NUM_HEADINGS = sizeof headings / sizeof *headings };
+enum { NUM_HEADINGS = sizeof headings / sizeof *headings, PERPLEXITY = 2 };
 
-static void add_dashes(struct bs_sheet *sheet, int count)
-{
-    for (int i = 0; i < count; i++)
-        bs_sheet_text(sheet, "\xe2\x80\x94");
-}
+/* These follow the perplexity where any was published. */
+static const char *const published_headings[] = {"perplexity\npublished", "difference",
+                                                 "difference\n%"};
+enum { NUM_PUBLISHED = sizeof published_headings / sizeof *published_headings };
 
 /* The model differs from itself by nothing, which says nothing. */
 static void add_differences(struct bs_sheet *sheet, const struct bs_row *row)
@@ -59,61 +185,136 @@ static void add_differences(struct bs_sheet *sheet, const struct bs_row *row)
     bs_sheet_rounded(sheet, 100 * row->relative_output_error);
 }
 
-static void add_row(struct bs_sheet *sheet, const struct bs_row *row)
+static void add_row(struct bs_sheet *sheet, const struct section *section, const struct bs_row *row)
 {
+    bool several = section->num_models > 1;
+    const char *model = several ? row->model : "", *parting = several ? ", " : "";
+    if (several)
+        bs_sheet_text(sheet, "%s", row->model);
     bs_sheet_text(sheet, "%s%s", row->label, row->fallbacks > 0 ? " \xe2\x80\xa0" : "");
-    if (strcmp(row->status, "failed") == 0) {
+    if (is_failed(row)) {
         add_dashes(sheet, 1);
         bs_sheet_text(sheet, "failed");
-        add_dashes(sheet, NUM_HEADINGS - 3);
-        bs_sheet_note(sheet, "failed: %s: %s", row->label, row->message);
+        if (section->num_sources)
+            add_published(sheet, section, row);
+        add_dashes(sheet, NUM_HEADINGS - PERPLEXITY - 1);
+        bs_sheet_note(sheet, "failed: %s%s%s: %s", model, parting, row->label, row->message);
     } else {
         bs_sheet_text(sheet, "%.2f", row->bits_per_weight);
         bs_sheet_perplexity(sheet, row->perplexity, row->perplexity_se);
+        if (section->num_sources)
+            add_published(sheet, section, row);
         add_differences(sheet, row);
         bs_sheet_rounded(sheet, row->compression_ratio);
         double quantize = isnan(row->seconds_quantize) ? 0 : row->seconds_quantize;
         bs_sheet_rounded(sheet, quantize + row->seconds_evaluate);
     }
     if (row->fallbacks > 0)
-        bs_sheet_note(sheet, "\xe2\x80\xa0 %s: the algorithm changed its plan for %d linear%s",
-                      row->label, row->fallbacks, row->fallbacks == 1 ? "" : "s");
+        bs_sheet_note(sheet, "\xe2\x80\xa0 %s%s%s: the algorithm changed its plan for %d linear%s",
+                      model, parting, row->label, row->fallbacks, row->fallbacks == 1 ? "" : "s");
 }
 
-static enum bs_status print_section(const struct bs_results *results, const struct bs_row *first,
-                                    enum bs_table_style style, FILE *out, struct bs_error *err)
+/* True where no earlier row of the section is of this row's model. */
+static bool begins_model(const struct section *section, int row)
 {
-    struct bs_sheet sheet;
-    bs_sheet_init(&sheet, NUM_HEADINGS);
-    char measured[BS_MEASURED_TEXT];
-    bs_row_measured(first, measured);
-    bs_sheet_title(&sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows.",
-                   first->model, first->text, measured);
-    for (int j = 0; j < NUM_HEADINGS; j++)
-        bs_sheet_text(&sheet, "%s", headings[j]);
+    const struct bs_row *rows = section->table->results->rows;
+    for (int k = 0; k < row; k++)
+        if (same_section(&rows[k], section->first) && strcmp(rows[k].model, rows[row].model) == 0)
+            return false;
+    return same_section(&rows[row], section->first);
+}
+
+/* The trials of one model, the unquantized model first. */
+static void add_model(struct bs_sheet *sheet, const struct section *section, const char *model)
+{
+    const struct bs_results *results = section->table->results;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < results->num_rows; i++) {
             const struct bs_row *row = &results->rows[i];
-            if (same_section(row, first) && is_unquantized(row) == (pass == 0))
-                add_row(&sheet, row);
+            if (same_section(row, section->first) && strcmp(row->model, model) == 0 &&
+                is_unquantized(row) == (pass == 0))
+                add_row(sheet, section, row);
         }
+}
+
+static void add_headings(struct bs_sheet *sheet, const struct section *section)
+{
+    if (section->num_models > 1)
+        bs_sheet_text(sheet, "model");
+    for (int j = 0; j < NUM_HEADINGS; j++) {
+        bool measured = section->num_sources && j == PERPLEXITY;
+        bs_sheet_text(sheet, "%s%s", headings[j], measured ? "\nmeasured" : "");
+        for (int k = 0; measured && k < NUM_PUBLISHED; k++)
+            bs_sheet_text(sheet, "%s", published_headings[k]);
+    }
+}
+
+static enum bs_status print_section(const struct table *table, const struct bs_row *first,
+                                    enum bs_table_style style, FILE *out, struct bs_error *err)
+{
+    const struct bs_results *results = table->results;
+    struct section section = {.table = table, .first = first};
+    if (find_sources(&section, err))
+        return err->status;
+    for (int i = 0; i < results->num_rows; i++)
+        section.num_models += begins_model(&section, i);
+    bool several = section.num_models > 1;
+    struct bs_sheet sheet;
+    bs_sheet_init(&sheet, NUM_HEADINGS + several + (section.num_sources ? NUM_PUBLISHED : 0));
+    sheet.num_names += several;
+    char models[32], measured[BS_MEASURED_TEXT];
+    snprintf(models, sizeof models, "%d models", section.num_models);
+    bs_row_measured(first, measured);
+    bs_sheet_title(&sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows.",
+                   several ? models : first->model, first->text, measured);
+    add_headings(&sheet, &section);
+    note_sources(&sheet, &section);
+    for (int i = 0; i < results->num_rows; i++)
+        if (begins_model(&section, i))
+            add_model(&sheet, &section, results->rows[i].model);
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
+    bs_free((void *)section.sources);
     return status;
 }
 
-/* Every field of every row. */
-static enum bs_status print_fields(const struct bs_results *results, enum bs_table_style style,
-                                   FILE *out, struct bs_error *err)
+/* Four fields behind those of a row. */
+static const char *const published_fields[] = {"published", "published_difference",
+                                               "published_difference_percent", "published_source"};
+enum { NUM_PUBLISHED_FIELDS = sizeof published_fields / sizeof *published_fields };
+
+static void add_published_fields(struct bs_sheet *sheet, const struct bs_published *p,
+                                 const struct bs_row *row)
 {
-    int num_fields = 0;
-    while (bs_row_type.fields[num_fields].name)
+    if (p)
+        bs_sheet_figure(sheet, p->printed, p->value);
+    else
+        bs_sheet_double(sheet, (double)NAN);
+    double difference = difference_to(p, row);
+    bs_sheet_double(sheet, difference);
+    bs_sheet_double(sheet, p ? 100 * difference / p->value : (double)NAN);
+    bs_sheet_text(sheet, "%s", p ? p->source : "");
+}
+
+/* Every field of every row. */
+static enum bs_status print_fields(const struct table *table, enum bs_table_style style, FILE *out,
+                                   struct bs_error *err)
+{
+    const struct bs_results *results = table->results;
+    int num_fields = table->num_published ? NUM_PUBLISHED_FIELDS : 0;
+    for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
         num_fields++;
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, num_fields);
     bs_sheet_header(&sheet, &bs_row_type);
-    for (int i = 0; i < results->num_rows; i++)
-        bs_sheet_record(&sheet, &bs_row_type, &results->rows[i]);
+    for (int k = 0; table->num_published && k < NUM_PUBLISHED_FIELDS; k++)
+        bs_sheet_text(&sheet, "%s", published_fields[k]);
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        bs_sheet_record(&sheet, &bs_row_type, row);
+        if (table->num_published)
+            add_published_fields(&sheet, published_for(table, row), row);
+    }
     enum bs_status status;
     if (style == BS_TABLE_CSV) {
         status = bs_sheet_print(&sheet, style, out, err);
@@ -127,11 +328,13 @@ static enum bs_status print_fields(const struct bs_results *results, enum bs_tab
     return status;
 }
 
-enum bs_status bs_table_print(const struct bs_results *results, enum bs_table_style style,
-                              FILE *out, struct bs_error *err)
+enum bs_status bs_table_print(const struct bs_results *results,
+                              const struct bs_published *published, int num_published,
+                              enum bs_table_style style, FILE *out, struct bs_error *err)
 {
+    const struct table table = {results, published, num_published};
     if (style == BS_TABLE_CSV || style == BS_TABLE_JSON)
-        return print_fields(results, style, out, err);
+        return print_fields(&table, style, out, err);
     enum bs_status status = BS_OK;
     for (int i = 0; status == BS_OK && i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
@@ -142,7 +345,7 @@ enum bs_status bs_table_print(const struct bs_results *results, enum bs_table_st
             continue;
         if (i > 0)
             fputc('\n', out);
-        status = print_section(results, row, style, out, err);
+        status = print_section(&table, row, style, out, err);
     }
     return status;
 }

@@ -17,14 +17,29 @@ enum bs_table_style {
 /* "terminal", "markdown", "csv", "latex", "json", NULL. */
 extern const char *const bs_table_styles[];
 
-/* Prints the trials, one section for each model and text, protocol and windows. Terminal, Markdown and
+/* A perplexity that somebody published for a trial. Texts are borrowed. */
+struct bs_published {
+    const char *model, *text, *label; /* the trial's */
+    const char *protocol;             /* by which it was measured, here and there */
+    int windows, tokens, stride;      /* that its text is cut into; 0 windows = all there are */
+    double value;
+    const char *printed, *source; /* with the digits it was published with; where */
+};
+
+/* Prints the trials, one section for each text, protocol and windows (bs_rows_comparable), with a
+ * column for the model where a section has several; each model's trials stand together. Terminal,
+ * Markdown and
  * LaTeX show the columns a reader compares, each mean with its standard error; CSV and JSON hold
  * every field of struct bs_row. Trials that needed a fallback, and failed ones, are marked and
- * explained below the table. */
-enum bs_status bs_table_print(const struct bs_results *results, enum bs_table_style style,
-                              FILE *out, struct bs_error *err);
+ * explained below the table. Beside perplexities for which one was published stand that and the
+ * difference; sections without any have no such columns. */
+enum bs_status bs_table_print(const struct bs_results *results,
+                              const struct bs_published *published, int num_published,
+                              enum bs_table_style style, FILE *out, struct bs_error *err);
 
-/* Prints two result files side by side: trials matched by label, text and protocol (bs_rows_comparable); the
+/* Prints two result files side by side: trials matched by label, text and protocol
+ * (bs_rows_comparable), and by model where one of the files has several (else two models may be
+ * compared by their files); the
  * difference of their perplexities with its paired standard error (from the stored per-token NLLs)
  * and what it is worth in standard errors. Trials in one file only are listed. BS_ECONFIG where
  * the two have nothing to compare, or have a text of one name that differs in its bytes or was never

@@ -231,10 +231,16 @@ grows() {
 check "a config with one bit width more: only that is run" grows
 
 shrinks() {
+    "$program" table --format csv sweep.h5 >before
     cp sweep.h5 before.h5
     run run --quiet --output sweep.h5 sweep.yaml
     expect_status 0
-    expect_same_bytes sweep.h5 before.h5
+    "$program" table --format csv sweep.h5 >after
+    sort before >before_sorted
+    sort after | cmp -s - before_sorted || problem "expected every trial as it was, times included"
+    [ "$(compare before.h5 sweep.h5 | grep -c ',1$')" = $((trials + 2)) ] ||
+        problem "expected every token as it was"
+    ! grep -aq 'grown on purpose' sweep.h5 || problem "expected the config that was run last"
 }
 check "a config with fewer trials: nothing is lost" shrinks
 

@@ -87,15 +87,15 @@ static void the_program_agrees(void **state)
     (void)state;
     struct bs_config config;
     struct bs_sweep sweep;
-    struct bs_sweep_outcome outcome;
+    struct bs_sweep_outcome outcome = {0, 0};
     struct bs_results results;
     struct bs_error err;
     char path[128];
     snprintf(path, sizeof path, "%s/r.h5", folder.path);
     write_config();
     if (bs_config_load(folder_file(&folder, "c.yaml"), NULL, &config, &err) ||
-        bs_sweep_open(&config, &sweep, &err) ||
-        bs_sweep_run(&sweep, path, 1e9, true, &outcome, &err) ||
+        bs_sweep_open(&config, 0, &sweep, &err) ||
+        bs_sweep_run(&sweep, path, 1e9, true, true, &outcome, &err) ||
         bs_results_read(path, &results, &err))
         fail_msg("%s", err.message);
     assert_int_equal(outcome.failed, 0);

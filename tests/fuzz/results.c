@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/run/published.h"
 #include "eval/store/results.h"
 #include "eval/store/table.h"
 #include "tests/fuzz/target.h"
@@ -110,15 +111,20 @@ static void read_canonical(const char *path, const struct bs_row *row)
     bs_free(canonical);
 }
 
-/* The table in every style, or the comparison with itself. */
+/* The table in every style, with what the file's config expects, or the comparison with itself. */
 static void print(const struct bs_results *results, unsigned what)
 {
     struct bs_error err = {0};
+    struct bs_published_set set;
     FILE *out = fopen("/dev/null", "w");
     if (!out)
         abort();
+    fuzz_check(bs_published_read(results, &set, &err), &err, results->path);
     for (int style = 0; what & FUZZ_TABLE && bs_table_styles[style]; style++)
-        fuzz_check(bs_table_print(results, (enum bs_table_style)style, out, &err), &err, NULL);
+        fuzz_check(
+            bs_table_print(results, set.figures, set.count, (enum bs_table_style)style, out, &err),
+            &err, NULL);
+    bs_published_release(&set);
     if (what & FUZZ_DIFF)
         fuzz_check(bs_diff_print(results, results, BS_TABLE_TERMINAL, out, &err), &err, NULL);
     fclose(out);

@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/data/tokenizer.h"
-#include "eval/model/checkpoint.h"
 
 static void write_file(const char *directory, const char *name, const void *data, size_t size)
 {
@@ -22,29 +20,6 @@ static void write_file(const char *directory, const char *name, const void *data
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
-}
-
-/* An index that names the tensors of the first blocks and of what stands around the blocks: the
- * others are then no part of the model. */
-static void write_index(const char *directory, int blocks)
-{
-    struct bs_error err;
-    struct bs_checkpoint *whole;
-    assert_int_equal(bs_checkpoint_open("datasets/tiny", &whole, &err), BS_OK);
-    json_t *map = json_object();
-    const char *name;
-    for (size_t at = 0; (name = bs_checkpoint_unused(whole, &at));) {
-        int block;
-        if (sscanf(name, "model.layers.%d.", &block) != 1 || block < blocks)
-            assert_int_equal(json_object_set_new(map, name, json_string("weights.safetensors")), 0);
-    }
-    json_t *index = json_pack("{s:o}", "weight_map", map);
-    char *text = json_dumps(index, 0);
-    assert_non_null(text);
-    write_file(directory, "model.safetensors.index.json", text, strlen(text));
-    free(text);
-    json_decref(index);
-    bs_checkpoint_free(whole);
 }
 
 struct bs_model *tiny_model_cut(const char *directory, int blocks, void (*change)(char *weights))
@@ -63,8 +38,7 @@ struct bs_model *tiny_model_cut(const char *directory, int blocks, void (*change
     assert_int_equal(bs_file_read("datasets/tiny/model.safetensors", &data, &size, &err), BS_OK);
     if (change)
         change(data);
-    write_file(directory, "weights.safetensors", data, size);
-    write_index(directory, blocks);
+    write_file(directory, "model.safetensors", data, size);
     bs_free(data);
     if (bs_model_open(directory, &model, &err))
         fail_msg("%s", err.message);

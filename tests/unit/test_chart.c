@@ -16,45 +16,27 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/store/chart.h"
+#include "tests/support/folder.h"
 
-static char folder[64], file[80], charts[80];
+static char file[80], charts[80];
 static int num_trials;
+static const char *model; /* of the trials that are added */
 
 static const char *const endings[] = {"png", "svg", "tsv", "gp"};
 
 static int make_folder(void **state)
 {
-    (void)state;
+    folder_setup(state);
     num_trials = 0;
-    strcpy(folder, "/tmp/bitsweep-chart-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(file, sizeof file, "%s/r.h5", folder);
-    snprintf(charts, sizeof charts, "%s/it's charts", folder);
+    model = "it's \"tiny\"";
+    snprintf(file, sizeof file, "%s/r.h5", folder.path);
+    snprintf(charts, sizeof charts, "%s/it's charts", folder.path);
     return 0;
 }
 
 static void path_of(const char *base, const char *ending, char *path, size_t size)
 {
     snprintf(path, size, "%s/%s.%s", charts, base, ending);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char path[160];
-    for (int chart = 0; bs_chart_names[chart]; chart++)
-        for (int i = 0; i < 4; i++) {
-            path_of(bs_chart_names[chart], endings[i], path, sizeof path);
-            unlink(path);
-            char base[64];
-            snprintf(base, sizeof base, "%s_other_text", bs_chart_names[chart]);
-            path_of(base, endings[i], path, sizeof path);
-            unlink(path);
-        }
-    rmdir(charts);
-    unlink(file);
-    return rmdir(folder);
 }
 
 /* Adds one finished trial with three linears in two blocks. */
@@ -78,7 +60,7 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
         snprintf(row.label, sizeof row.label, "%s w%d g128%s", algorithm, bits,
                  activation_bits < 16 ? " a8 token" : "");
     snprintf(row.text, sizeof row.text, "%s", text);
-    strcpy(row.model, "it's \"tiny\"");
+    snprintf(row.model, sizeof row.model, "%s", model);
     strcpy(row.status, "done");
     strcpy(row.granularity, "128");
     struct bs_layer_row layers[6];
@@ -239,6 +221,47 @@ static void test_sections(void **state)
     assert_pictures("layer_error_other_text");
 }
 
+/* Several models have a chart each; what was drawn when there was one goes. */
+static void test_models(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"org/one-1b", "a/folder/two/", "other/two"};
+    struct bs_error err;
+    char path[160];
+    for (int m = 0; m < 3; m++) {
+        model = models[m];
+        add("unquantized", 16, 16, 60, "text");
+        if (m < 2)
+            add("rtn", 3, 16, 70 + m, "text");
+        if (m == 0)
+            assert_int_equal(draw("pareto", "plots", &err), BS_OK);
+        if (m < 2)
+            add("rtn", 3, 16, 70 + m, "more");
+    }
+    path_of("pareto", "png", path, sizeof path);
+    assert_int_equal(access(path, F_OK), 0);
+    if (draw("perplexity_vs_bits", "plots", &err) != BS_OK)
+        fail_msg("%s", err.message);
+    assert_pictures("perplexity_vs_bits_one-1b");
+    assert_pictures("perplexity_vs_bits_one-1b_more");
+    assert_pictures("perplexity_vs_bits_two");
+    /* Each its own trials. */
+    char *data;
+    size_t size;
+    path_of("perplexity_vs_bits_two", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "\t71\t"));
+    assert_null(strstr(data, "\t70\t"));
+    bs_free(data);
+    path_of("perplexity_vs_bits_two_5", "png", path, sizeof path); /* nothing to draw */
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA); /* "more" has no unquantized model */
+    for (int i = 0; i < 4; i++) {
+        path_of("pareto", endings[i], path, sizeof path);
+        assert_int_not_equal(access(path, F_OK), 0);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -253,7 +276,7 @@ static void test_refusals(void **state)
 
     /* gnuplot's own words are in the message */
     char plots[96], path[128];
-    snprintf(plots, sizeof plots, "%s/plots", folder);
+    snprintf(plots, sizeof plots, "%s/plots", folder.path);
     mkdir(plots, 0777);
     static const char *const names[] = {"style", "pareto"};
     for (int i = 0; i < 2; i++) {
@@ -267,7 +290,7 @@ static void test_refusals(void **state)
     assert_non_null(strstr(err.message, "nonsense"));
 
     char *old = bs_strdup(getenv("PATH"));
-    setenv("PATH", folder, 1);
+    setenv("PATH", folder.path, 1);
     assert_int_equal(draw("pareto", plots, &err), BS_EIO);
     assert_non_null(strstr(err.message, "installed"));
     setenv("PATH", old, 1);
@@ -301,13 +324,13 @@ static void test_memory(void **state)
     bs_results_release(&results);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, folder_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all),      TEST(test_data),     TEST(test_little), TEST(test_wide),
-        TEST(test_sections), TEST(test_refusals), TEST(test_memory),
+        TEST(test_all),      TEST(test_data),   TEST(test_little),   TEST(test_wide),
+        TEST(test_sections), TEST(test_models), TEST(test_refusals), TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

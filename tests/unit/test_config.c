@@ -123,7 +123,8 @@ static void test_whole_config(void **state)
     assert_int_equal(load(text, &config, &err), BS_OK);
     assert_string_equal(config.path, path);
     assert_string_equal(config.source, text);
-    assert_string_equal(config.model, "datasets/tiny");
+    assert_int_equal(config.num_models, 1);
+    assert_string_equal(config.models[0], "datasets/tiny");
     assert_string_equal(config.calibration.text, "c.txt");
     assert_int_equal(config.calibration.windows, 64);
     assert_int_equal(config.calibration.tokens, 256);
@@ -216,6 +217,215 @@ static void test_chains(void **state)
                   "gptq w4 channel calibrate_on=unquantized\n");
 }
 
+/* The labels of one model's recipes, a comma behind each. */
+static void expect_recipes(const struct bs_config *config, int model, const char *labels)
+{
+    char got[1024] = "", label[LABEL_TEXT];
+    for (int i = 0; i < config->num_recipes; i++) {
+        bs_recipe_label(&config->recipes[i], label, sizeof label);
+        size_t used = strlen(got);
+        if (bs_config_wants(config, i, model))
+            snprintf(got + used, sizeof got - used, "%s,", label);
+    }
+    assert_string_equal(got, labels);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    assert_int_equal(load("model: [a/b, c, d]\n"
+                          "evaluation: {perplexity: [{text: e.txt}]}\n"
+                          "sweep:\n"
+                          "  - {algorithm: rtn, model: c, weights: {bits: [3, 4]}}\n"
+                          "  - {algorithm: rtn, model: [d, a/b], weights: {bits: [4, 8]}}\n"
+                          "  - {algorithm: rtn, weights: {bits: 5}}\n",
+                          &config, &err),
+                     BS_OK);
+    assert_int_equal(config.num_models, 3);
+    assert_string_equal(config.models[0], "a/b");
+    assert_string_equal(config.models[2], "d");
+    assert_int_equal(config.num_recipes, 5); /* w4, in two grids, once */
+    expect_recipes(&config, 0, "unquantized,rtn w4 channel,rtn w8 channel,rtn w5 channel,");
+    expect_recipes(&config, 1, "unquantized,rtn w3 channel,rtn w4 channel,rtn w5 channel,");
+    expect_recipes(&config, 2, "unquantized,rtn w4 channel,rtn w8 channel,rtn w5 channel,");
+
+    uint64_t wanted;
+    assert_int_equal(bs_config_select(&config, NULL, 0, &wanted, &err), BS_OK);
+    assert_int_equal(wanted, 7);
+    assert_int_equal(
+        bs_config_select(&config, (const char *const[]){"d", "a/b", "d"}, 3, &wanted, &err), BS_OK);
+    assert_int_equal(wanted, 5);
+    assert_int_equal(bs_config_select(&config, (const char *const[]){"a/bb"}, 1, &wanted, &err),
+                     BS_ECONFIG);
+    assert_non_null(strstr(err.message, "sweep.yaml has no model 'a/bb', expected a/b, c or d "
+                                        "(did you mean 'a/b'?)"));
+    bs_config_release(&config);
+}
+
+static void test_errors_of_models(void **state)
+{
+    (void)state;
+    expect_errors("model: [a, b, a, ~, [c], '']\n"
+                  "evaluation: {perplexity: [{text: e.txt}]}\n"
+                  "sweep:\n"
+                  "  - {algorithm: rtn, model: B, weights: {bits: 4}}\n"
+                  "  - {algorithm: rtn, model: [a, ~], weights: {bits: 4}}\n"
+                  "  - {algorithm: rtn, model: [], weights: {bits: 4}}\n",
+                  "1:15: error: model 'a' a second time, expected it once\n"
+                  "1:18: error: model is nothing, expected a folder or a hub name\n"
+                  "1:21: error: model is a list, expected a folder or a hub name\n"
+                  "1:26: error: model is '', expected a folder or a hub name\n"
+                  "4:29: error: model is 'B', expected a or b (did you mean 'b'?)\n"
+                  "5:33: error: model is nothing, expected a or b\n"
+                  "6:29: error: model is an empty list, expected at least one name, or no such "
+                  "key\n");
+    expect_errors(
+        "model: []\n"
+        "evaluation: {perplexity: [{text: e.txt}]}\n"
+        "sweep: [{algorithm: rtn, model: a}]\n",
+        "1:8: error: model is an empty list, expected a folder or a hub name, or a list of "
+        "them\n");
+}
+
+static const char *const expected_frame =
+    "model: [a/b, c]\n"
+    "evaluation: {perplexity: [{text: x/e.txt}, {text: f.txt}]}\n"
+    "sweep:\n"
+    "  - {algorithm: rtn, weights: {bits: [3, 4]}}\n"
+    "  - {algorithm: rtn, model: c, weights: {bits: 8}}\n"
+    "expected:\n";
+
+static void test_expected(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    char *text = bs_printf("%s"
+                           "  - source: \"A paper, table 3\"\n"
+                           "    text: f\n"
+                           "    values:\n"
+                           "      a/b: {unquantized: 27.650, rtn w3 channel: 1.3e3}\n"
+                           "      c: {rtn w8 channel: 12}\n"
+                           "  - source: its README\n"
+                           "    text: e\n"
+                           "    values: {c: {rtn w8 channel: 12.5}}\n",
+                           expected_frame);
+    if (load(text, &config, &err) != BS_OK)
+        fail_msg("%s", err.message);
+    static const struct {
+        int source, model, text, recipe;
+        double value;
+        const char *label, *printed;
+    } wanted[] = {{0, 0, 1, 0, 27.65, "unquantized", "27.650"},
+                  {0, 0, 1, 1, 1300, "rtn w3 channel", "1.3e3"},
+                  {0, 1, 1, 3, 12, "rtn w8 channel", "12"},
+                  {1, 1, 0, 3, 12.5, "rtn w8 channel", "12.5"}};
+    assert_int_equal(config.num_expected, 4);
+    for (int i = 0; i < 4; i++) {
+        const struct bs_expected_config *got = &config.expected[i];
+        assert_int_equal(got->source, wanted[i].source);
+        assert_int_equal(got->model, wanted[i].model);
+        assert_int_equal(got->text, wanted[i].text);
+        assert_int_equal(got->recipe, wanted[i].recipe);
+        assert_true(got->value == wanted[i].value);
+        assert_string_equal(got->label, wanted[i].label);
+        assert_string_equal(got->printed, wanted[i].printed);
+    }
+    assert_string_equal(config.sources[0], "A paper, table 3");
+    assert_string_equal(config.sources[1], "its README");
+    bs_config_release(&config);
+    bs_free(text);
+}
+
+static void test_errors_of_expected(void **state)
+{
+    (void)state;
+    char *text = bs_printf("%s"
+                           "  - {text: e, values: {c: {unquantized: 5}}}\n"
+                           "  - source: s\n"
+                           "    text: evaluation\n"
+                           "    valeus: 1\n"
+                           "    values:\n"
+                           "      a/b: {unquantized: 5}\n"
+                           "  - source:\n"
+                           "    text: e\n"
+                           "    values: []\n"
+                           "  - source: s\n"
+                           "    text: e\n"
+                           "    values:\n"
+                           "      a/c: {unquantized: 5}\n"
+                           "      c: 5\n"
+                           "      a/b:\n"
+                           "        rtn w8 channel: 5\n"
+                           "        rtn w3 chanel: 5\n"
+                           "        unquantized: 0.5\n"
+                           "        rtn w3 channel: five\n"
+                           "        rtn w4 channel: [5]\n"
+                           "  - {source: s, text: e, values: {c: {unquantized: 5}}}\n"
+                           "  - {source: t, text: e, values: {c: {unquantized: 6}}}\n"
+                           "  - 7\n",
+                           expected_frame);
+    expect_errors(
+        text,
+        "7:5: error: source is missing, expected where the figures were published\n"
+        "9:11: error: text is 'evaluation', expected e or f\n"
+        "10:5: error: unknown key 'valeus', expected source, text or values (did you mean "
+        "'values'?)\n"
+        "13:5: error: source is nothing, expected where the figures were published\n"
+        "15:13: error: values is a list, expected a mapping from models to figures\n"
+        "19:7: error: model is 'a/c', expected a/b or c (did you mean 'a/b'?)\n"
+        "20:10: error: a model's entry is '5', expected a mapping from labels of recipes to "
+        "perplexities\n"
+        "22:9: error: 'rtn w8 channel' is no recipe of 'a/b', expected a label as `bitsweep plan` "
+        "prints it (did you mean 'rtn w3 channel'?)\n"
+        "23:9: error: 'rtn w3 chanel' is no recipe of 'a/b', expected a label as `bitsweep plan` "
+        "prints it (did you mean 'rtn w3 channel'?)\n"
+        "24:22: error: a published perplexity is '0.5', expected a number from 1 to 1e+12\n"
+        "25:25: error: a published perplexity is 'five', expected a number from 1 to 1e+12\n"
+        "26:25: error: a published perplexity is a list, expected a number\n"
+        "28:39: error: a second figure for 'unquantized' of 'c' on 'e', expected one\n"
+        "29:5: error: an entry of expected is '7', expected a mapping with source, text or "
+        "values\n");
+    bs_free(text);
+    /* What figures are checked against comes first. */
+    expect_errors("model: a\n"
+                  "evaluation: {perplexity: [{text: e.txt}]}\n"
+                  "sweep: [{algorithm: rnt, weights: {bits: 4}}]\n"
+                  "expected: [{source: s, text: e, values: {b: {x: y}}}, {}]\n",
+                  "3:21: error: algorithm is 'rnt', expected rtn, gptq, awq, smoothquant or "
+                  "outliers (did you mean 'rtn'?)\n"
+                  "4:55: error: source is missing, expected where the figures were published\n"
+                  "4:55: error: text is missing, expected the name of an evaluation text\n"
+                  "4:55: error: values is missing, expected a mapping from models to figures\n");
+    expect_errors(
+        "model: a\n"
+        "evaluation: {perplexity: [{text: e.txt}]}\n"
+        "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n"
+        "expected: []\n",
+        "4:11: error: expected is an empty list, expected a list of mappings with source, "
+        "text and values\n");
+}
+
+static void test_parse(void **state)
+{
+    (void)state;
+    struct bs_config config;
+    struct bs_error err;
+    const char *text = "model: m\nevaluation: {perplexity: [{text: e.txt}]}\n"
+                       "sweep: [{algorithm: rtn, weights: {bits: 4}}]\ncharts: [pie]\n";
+    /* Charts of another version do no harm to a stored config. */
+    assert_int_equal(bs_config_parse("r.h5", text, strlen(text), NULL, &config, &err), BS_OK);
+    assert_string_equal(config.path, "r.h5");
+    assert_string_equal(config.source, text);
+    assert_string_equal(config.charts[0], "pie");
+    bs_config_release(&config);
+    assert_int_equal(bs_config_parse("r.h5", text, strlen(text), charts, &config, &err),
+                     BS_ECONFIG);
+    assert_non_null(strstr(err.message, "r.h5:4:10: error: chart is 'pie'"));
+}
+
 static void test_repeats_are_kept_once(void **state)
 {
     (void)state;
@@ -253,7 +463,7 @@ static void test_yaml_forms(void **state)
                           "sweep:\r\n- algorithm: rtn\r\n  weights:\r\n    bits: 4\r\n",
                           &config, &err),
                      BS_OK);
-    assert_string_equal(config.model, "m");
+    assert_string_equal(config.models[0], "m");
     assert_int_equal(config.num_recipes, 2);
     bs_config_release(&config);
 }
@@ -273,9 +483,10 @@ static void test_errors_of_the_file(void **state)
                   "  layer_error: 8\n"
                   "sweep: []\n"
                   "charts: [pareto, paretto, pareto, [], ~]\n",
-                  "1:1: error: model is missing, expected a folder or a hub name\n"
-                  "1:1: error: unknown key 'modle', expected model, calibration, evaluation, sweep "
-                  "or charts (did you mean 'model'?)\n"
+                  "1:1: error: model is missing, expected a folder or a hub name, or a list of "
+                  "them\n"
+                  "1:1: error: unknown key 'modle', expected model, calibration, evaluation, "
+                  "sweep, expected or charts (did you mean 'model'?)\n"
                   "2:14: error: text is missing, expected a file or a known text, see texts\n"
                   "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
                   "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
@@ -301,14 +512,16 @@ static void test_errors_of_the_file(void **state)
                   "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
                   "layer_error\n");
     expect_errors("a: 1\n",
-                  "1:1: error: model is missing, expected a folder or a hub name\n"
+                  "1:1: error: model is missing, expected a folder or a hub name, or a list of "
+                  "them\n"
                   "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
                   "1:1: error: sweep is missing, expected a list of grids\n"
                   "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
-                  "sweep or charts\n");
-    expect_errors("model: [a]\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
+                  "sweep, expected or charts\n");
+    expect_errors("model: {a: b}\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
                   "charts: []\n",
-                  "1:8: error: model is a list, expected a folder or a hub name\n"
+                  "1:8: error: model is a mapping, expected a folder or a hub name, or a list of "
+                  "them\n"
                   "2:26: error: perplexity is a mapping, expected a list of mappings with text\n"
                   "3:8: error: sweep is a mapping, expected a list of grids\n"
                   "4:9: error: charts is an empty list, expected a list of chart names, or no such "
@@ -409,13 +622,14 @@ static void test_errors_of_grids(void **state)
             ":7:22: error: bits is '1', expected a whole number from 2 to 16",
             ":7:29: error: unknown key 'groupsize', expected bits, group_size, ",
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant or auto",
-            ":8:5: error: unknown key 'bits', expected algorithm, weights, activations, "
+            ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
             "calibrate_on or alpha; it belongs under weights",
-            ":9:5: error: unknown key 'granularity', expected algorithm, weights, activations, "
-            "calibrate_on or alpha; it belongs under activations",
-            ":10:5: error: unknown key 'percdamp', expected algorithm, weights, activations, "
-            "calibrate_on or alpha; it is an option of gptq, which this grid does not name",
-            ":11:5: error: unknown key 'alhpa', expected algorithm, weights, activations, "
+            ":9:5: error: unknown key 'granularity', expected algorithm, model, weights, "
+            "activations, calibrate_on or alpha; it belongs under activations",
+            ":10:5: error: unknown key 'percdamp', expected algorithm, model, weights, "
+            "activations, calibrate_on or alpha; it is an option of gptq, which this grid does not "
+            "name",
+            ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
             "calibrate_on or alpha (did you mean 'alpha'?)",
             ":12:18: error: activations is '8', expected a mapping with bits, ",
             ":13:20: error: calibrate_on is 'quantised', expected unquantized, quantized or auto",
@@ -552,10 +766,15 @@ static void test_memory_runs_out(void **state)
     (void)state;
     char *text = bs_printf("%scharts: [pareto]\n"
                            "sweep:\n"
+                           "  - {algorithm: rtn, model: m, weights: {bits: 4}}\n"
                            "  - algorithm: [&a rtn, [smoothquant, gptq], awq, *a]\n"
                            "    alpha: [0.5, 0.7]\n"
                            "    act_order: [false, true]\n"
-                           "    weights: {bits: [2, 3, 4, 5, 6, 7, 8], group_size: [channel, 8]}\n",
+                           "    weights: {bits: [2, 3, 4, 5, 6, 7, 8], group_size: [channel, 8]}\n"
+                           "expected:\n"
+                           "  - source: s\n"
+                           "    text: e\n"
+                           "    values: {m: {unquantized: 5, rtn w4 channel: 6}}\n",
                            frame);
     expect_no_memory(text, BS_OK);
     bs_free(text);
@@ -572,13 +791,25 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_config),          cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_order_of_the_product),  cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_repeats_are_kept_once), cmocka_unit_test(test_yaml_forms),
-        cmocka_unit_test(test_errors_of_the_file),    cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_errors_of_grids),       cmocka_unit_test(test_refused_recipes),
-        cmocka_unit_test(test_missing_calibration),   cmocka_unit_test(test_too_many_trials),
-        cmocka_unit_test(test_many_errors),           cmocka_unit_test(test_unreadable_files),
+        cmocka_unit_test(test_whole_config),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_order_of_the_product),
+        cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_repeats_are_kept_once),
+        cmocka_unit_test(test_yaml_forms),
+        cmocka_unit_test(test_errors_of_the_file),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_errors_of_grids),
+        cmocka_unit_test(test_refused_recipes),
+        cmocka_unit_test(test_missing_calibration),
+        cmocka_unit_test(test_too_many_trials),
+        cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_errors_of_expected),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_errors_of_models),
+        cmocka_unit_test(test_unreadable_files),
         cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, setup, folder_teardown);

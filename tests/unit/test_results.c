@@ -220,6 +220,33 @@ static void test_append_and_order(void **state)
     bs_results_release(&results);
 }
 
+/* Models stand in the run's order, whichever was run first; one that it does not name is last. */
+static void test_order_of_models(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    char one[] = "org/one", two[] = "two", three[] = "three";
+    char *const models[] = {one, two, three};
+    static const char *const commits[][2] = {{"a", "three"}, {"b", "gone"},  {"c", "org/one"},
+                                             {"d", "two"},   {"e", "three"}, {"f", "org/one"}};
+    for (int i = 0; i < 6; i++) {
+        struct sample s;
+        make_sample(&s, commits[i][0], i);
+        snprintf(s.record.row.model, sizeof s.record.row.model, "%s", commits[i][1]);
+        struct bs_run_info run = info;
+        run.num_models = 3;
+        run.models = models;
+        must(bs_results_commit(file, &s.record, 1, &commits[i][0], 1, &run, &err), &err);
+    }
+    struct bs_results results = read_back();
+    char got[16] = "";
+    for (int i = 0; i < results.num_rows; i++)
+        snprintf(got + i, sizeof got - (size_t)i, "%s", results.rows[i].id);
+    assert_string_equal(got, "fcdeab");
+    assert_true(bs_results_several_models(&results));
+    bs_results_release(&results);
+}
+
 static void test_failed_is_replaced(void **state)
 {
     (void)state;
@@ -291,6 +318,14 @@ static void test_attributes(void **state)
     assert_string_equal(results.config, info.config);
     bs_results_release(&results);
     bs_free(config);
+    /* What is not said stays. */
+    must(bs_results_commit(file, NULL, 0, NULL, 0, &(struct bs_run_info){.config = "new"}, &err),
+         &err);
+    char *host = text_attribute("host"), *text = text_attribute("config");
+    assert_string_equal(host, info.host);
+    assert_string_equal(text, "new");
+    bs_free(host);
+    bs_free(text);
 }
 
 static void test_same_bytes(void **state)
@@ -653,11 +688,14 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip), TEST(test_append_and_order), TEST(test_failed_is_replaced),
-        TEST(test_attributes), TEST(test_same_bytes),       TEST(test_growth),
-        TEST(test_bad_text),   TEST(test_no_room),          TEST(test_no_place),
-        TEST(test_damaged),    TEST(test_foreign),          TEST(test_elsewhere),
-        TEST(test_lock),       TEST(test_memory),
+        TEST(test_round_trip),      TEST(test_append_and_order),
+        TEST(test_order_of_models), TEST(test_failed_is_replaced),
+        TEST(test_attributes),      TEST(test_same_bytes),
+        TEST(test_growth),          TEST(test_bad_text),
+        TEST(test_no_room),         TEST(test_no_place),
+        TEST(test_damaged),         TEST(test_foreign),
+        TEST(test_elsewhere),       TEST(test_lock),
+        TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

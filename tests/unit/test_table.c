@@ -51,6 +51,10 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
     return row;
 }
 
+/* What print() has published. */
+static const struct bs_published *published;
+static int num_published;
+
 enum { ROWS = 4 };
 static struct bs_row rows[ROWS];
 static char path_name[] = "a.h5", config_text[] = "model: x\n";
@@ -59,6 +63,8 @@ static struct bs_results sample;
 static int make_sample(void **state)
 {
     (void)state;
+    published = NULL;
+    num_published = 0;
     rows[0] = make_row("1", "gptq", "gptq w3 g128");
     rows[1] = make_row("2", "unquantized", "unquantized");
     rows[1].perplexity = 60.205;
@@ -83,7 +89,7 @@ static char *print(const struct bs_results *results, enum bs_table_style style)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     struct bs_error err;
-    enum bs_status status = bs_table_print(results, style, out, &err);
+    enum bs_status status = bs_table_print(results, published, num_published, style, out, &err);
     fclose(out);
     if (status != BS_OK)
         fail_msg("%s", err.message);
@@ -158,6 +164,148 @@ static void test_sections(void **state)
     assert_holds(text, "on evaluation, protocol gptq, 3 windows");
     assert_holds(text, "on other, protocol gptq, 3 windows");
     assert_holds(text, "on evaluation, protocol gptq, 7 windows");
+    free(text);
+}
+
+static const char one_source[] = "A paper (2210.17323), table 3", another[] = "its README";
+
+/* Figures for three of the trials; that of another text, model, label, length and part of the text
+ * are for none. */
+static const struct bs_published some_figures[] = {
+    {"datasets/tiny", "evaluation", "gptq w3 g128", "gptq", 0, TOKENS, TOKENS, 62.50, "62.50",
+     one_source},
+    {"datasets/tiny", "evaluation", "unquantized", "gptq", WINDOWS, TOKENS, TOKENS, 60.205,
+     "60.205", one_source},
+    {"datasets/tiny", "evaluation", "awq w3 g128", "gptq", 0, TOKENS, TOKENS, 1300, "1.3e3",
+     one_source},
+    {"datasets/tiny", "other", "gptq w2 g128 act_order", "gptq", 0, TOKENS, TOKENS, 7, "7",
+     another},
+    {"org/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", 0, TOKENS, TOKENS, 7, "7",
+     another},
+    {"datasets/tiny", "evaluation", "gptq w2 g128", "gptq", 0, TOKENS, TOKENS, 7, "7", another},
+    {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", 0, TOKENS + 1, TOKENS, 7, "7",
+     another},
+    {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", WINDOWS + 1, TOKENS, TOKENS, 7,
+     "7", another},
+    {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "sliding", 0, TOKENS, TOKENS, 7, "7",
+     another},
+    {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", 0, TOKENS, 1, 7, "7",
+     another},
+};
+enum { FIGURES = sizeof some_figures / sizeof *some_figures };
+
+static void test_published(void **state)
+{
+    (void)state;
+    published = some_figures;
+    num_published = FIGURES;
+    char *text = print(&sample, BS_TABLE_MARKDOWN);
+    assert_holds(text, "| perplexity measured | perplexity published | difference | difference % | "
+                       "\xce\x94 perplexity |");
+    assert_holds(text,
+                 "| gptq w3 g128 | 3.15 | 62.36 \xc2\xb1 0.81 | 62.50 | -0.14 | -0.22 | +2.16");
+    assert_holds(text, "| 60.20 \xc2\xb1 0.81 | 60.205 | 0.000 | 0.00 | \xe2\x80\x94 |");
+    assert_holds(text, "| 62.36 \xc2\xb1 n/a |  |  |  | +2.16");
+    assert_holds(text, "| failed | 1.3e3 | \xe2\x80\x94 | \xe2\x80\x94 | \xe2\x80\x94 |");
+    assert_holds(text, "\n- published: A paper (2210.17323), table 3\n");
+    assert_null(strstr(text, "README"));
+    free(text);
+
+    text = print(&sample, BS_TABLE_TERMINAL);
+    assert_holds(text, "perplexity");
+    assert_holds(text, " measured   published  difference ");
+    assert_holds(text, "  62.50       -0.14       -0.22  ");
+    assert_holds(text, "\npublished: A paper");
+    free(text);
+
+    text = print(&sample, BS_TABLE_LATEX);
+    assert_holds(text, "\\begin{tabular}{lrrrrrrrrrrrr}\n");
+    assert_holds(text, "& 62.50 & $-$0.14 & $-$0.22 &");
+    assert_holds(text, "\\par\\footnotesize published: A paper (2210.17323), table 3\n");
+    free(text);
+}
+
+static void test_published_fields(void **state)
+{
+    (void)state;
+    published = some_figures;
+    num_published = FIGURES;
+    char *text = print(&sample, BS_TABLE_CSV);
+    assert_holds(text, ",published,published_difference,published_difference_percent,"
+                       "published_source\r\n1,");
+    assert_holds(text, ",62.50,-0.13");
+    assert_holds(text, ",\"A paper (2210.17323), table 3\"\r\n2,");
+    assert_holds(text, ",,,,\r\n4,"); /* nothing for the third */
+    free(text);
+    text = print(&sample, BS_TABLE_JSON);
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    json_t *trials = json_object_get(json, "trials");
+    json_t *first = json_array_get(trials, 0), *third = json_array_get(trials, 2);
+    assert_true(json_real_value(json_object_get(first, "published")) == 62.5);
+    assert_true(json_real_value(json_object_get(first, "published_difference")) == 62.361 - 62.5);
+    assert_string_equal(json_string_value(json_object_get(first, "published_source")), one_source);
+    assert_true(json_is_null(json_object_get(third, "published")));
+    json_decref(json);
+    free(text);
+}
+
+/* Sections have the columns where they have figures; several sources are numbered. */
+static void test_published_sources(void **state)
+{
+    (void)state;
+    published = some_figures;
+    num_published = FIGURES;
+    strcpy(rows[2].text, "other");
+    strcpy(rows[3].text, "third");
+    char *text = print(&sample, BS_TABLE_MARKDOWN);
+    assert_holds(text, "\n- published: its README\n");
+    assert_holds(text, " | 7 | +55 | +790.87 |");
+    const char *third = strstr(text, "tiny on third");
+    assert_non_null(third);
+    assert_holds(third, "| perplexity | \xce\x94 perplexity |");
+    free(text);
+
+    strcpy(rows[2].text, "evaluation");
+    rows[2].tokens++;
+    rows[0].tokens++;
+    struct bs_published figures[2] = {some_figures[0], some_figures[6]};
+    figures[0].tokens++;
+    published = figures;
+    num_published = 2;
+    text = print(&sample, BS_TABLE_TERMINAL);
+    assert_holds(text, " 62.50 [1] ");
+    assert_holds(text, " 7 [2] ");
+    assert_holds(text, "\npublished [1]: A paper");
+    assert_holds(text, "\npublished [2]: its README\n");
+    free(text);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        strcpy(rows[i + 1].model, "org/other"); /* unquantized and act_order */
+    strcpy(rows[3].model, "datasets/tiny");
+    char *text = print(&sample, BS_TABLE_MARKDOWN);
+    assert_holds(text, "2 models on evaluation, protocol gptq, 3 windows");
+    assert_holds(text, "| model | recipe | bits/ weight |");
+    assert_holds(text, "|\n|:---|:---|---:|");
+    /* Each model's trials together, its unquantized trial first. */
+    const char *first = strstr(text, "| datasets/tiny | gptq w3 g128 |");
+    const char *failed = strstr(text, "| datasets/tiny | awq w3 g128 |");
+    const char *unquantized = strstr(text, "| org/other | unquantized |");
+    assert_true(first && first < failed && failed < unquantized);
+    assert_true(unquantized <
+                strstr(text, "| org/other | gptq w2 g128 act\\_order \xe2\x80\xa0 |"));
+    assert_holds(text, "- \xe2\x80\xa0 org/other, gptq w2");
+    assert_holds(text, "- failed: datasets/tiny, awq w3 g128: block 2");
+    free(text);
+    text = print(&sample, BS_TABLE_LATEX);
+    assert_holds(text, "\\begin{tabular}{llrrrrrrrrr}\n");
+    free(text);
+    text = print(&sample, BS_TABLE_TERMINAL);
+    assert_holds(text, "\ndatasets/tiny  gptq w3 g128 ");
     free(text);
 }
 
@@ -259,13 +407,16 @@ static void test_memory(void **state)
 {
     (void)state;
     struct bs_error err;
+    published = some_figures;
+    num_published = FIGURES;
     FILE *out = fopen("/dev/null", "w");
     for (int style = 0; style < 5; style++) {
         long n = 0;
         enum bs_status status;
         do {
             bs_alloc_fail_at(++n);
-            status = bs_table_print(&sample, (enum bs_table_style)style, out, &err);
+            status = bs_table_print(&sample, published, num_published, (enum bs_table_style)style,
+                                    out, &err);
             bs_alloc_fail_at(0);
             assert_true(status == BS_OK || status == BS_ENOMEM);
         } while (status != BS_OK);
@@ -276,6 +427,8 @@ static void test_memory(void **state)
 
 /* Two files of three trials: one the same, one better by a constant, one in each only. */
 static char folder[64], file_a[80], file_b[80];
+
+static const char *model = "datasets/tiny";
 
 static void write_rows(const char *path, const char *const *labels, double shift,
                        const struct bs_row *like)
@@ -291,8 +444,9 @@ static void write_rows(const char *path, const char *const *labels, double shift
                                      .threads = 1};
     for (int i = 0; labels[i]; i++) {
         char id[17];
-        snprintf(id, sizeof id, "%d", i);
+        snprintf(id, sizeof id, "%s%d", model + strlen(model) - 1, i);
         struct bs_trial_record record = {.row = make_row(id, "gptq", labels[i]), .canonical = ""};
+        snprintf(record.row.model, sizeof record.row.model, "%s", model);
         for (int k = 0; k < windows * (TOKENS - 1); k++)
             nll[k] = (float)(2 + 0.1 * (k % 7) + (i > 0 ? shift * (1 + 0.01 * (k % 5)) : 0));
         record.nll = nll;
@@ -389,6 +543,41 @@ static void test_diff(void **state)
     free(text);
 }
 
+/* Two files of one model each are compared whatever their models are called; where a file has
+ * several, trials of one name belong together. */
+static void test_diff_of_models(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"one", NULL};
+    struct bs_error err;
+    char *text;
+    model = "x/a";
+    write_file(file_a, one, 0, WINDOWS);
+    model = "y/b";
+    write_file(file_b, one, 0, WINDOWS);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "1 compared");
+    free(text);
+    write_file(file_a, one, 0, WINDOWS + 1); /* y/b: other windows than in the second file */
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "4 windows \xc3\x97 5 tokens");
+    free(text);
+    model = "x/a";
+    write_file(file_b, one, 0, WINDOWS);
+    unlink(file_a);
+    write_file(file_a, one, 0, WINDOWS);
+    assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "\nx/a, one ");
+    assert_holds(text, "1 compared");
+    assert_holds(text, "only in B: y/b, one on evaluation");
+    free(text);
+    assert_int_equal(diff(BS_TABLE_CSV, &text, &err), BS_OK);
+    assert_holds(text, "label,model,text,");
+    assert_holds(text, "\none,y/b,evaluation,3,5,,,");
+    free(text);
+    model = "datasets/tiny";
+}
+
 static void test_diff_refusals(void **state)
 {
     (void)state;
@@ -451,10 +640,22 @@ static void test_diff_protocols(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TABLE(test_terminal),     TABLE(test_narrow),        TABLE(test_sections),
-        TABLE(test_markdown),     TABLE(test_latex),         TABLE(test_csv),
-        TABLE(test_json),         TABLE(test_memory),        DIFF(test_diff),
-        DIFF(test_diff_refusals), DIFF(test_diff_protocols),
+        TABLE(test_terminal),
+        TABLE(test_models),
+        TABLE(test_published),
+        TABLE(test_published_fields),
+        TABLE(test_published_sources),
+        TABLE(test_narrow),
+        TABLE(test_sections),
+        TABLE(test_markdown),
+        TABLE(test_latex),
+        TABLE(test_csv),
+        TABLE(test_json),
+        TABLE(test_memory),
+        DIFF(test_diff),
+        DIFF(test_diff_of_models),
+        DIFF(test_diff_refusals),
+        DIFF(test_diff_protocols),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,171 @@
+#include "eval/run/models.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/base/mem.h"
+
+static const char *name_of(const struct bs_models *models, int k)
+{
+    return models->config->models[models->models[k].model];
+}
+
+/* Opens the k-th model in place of the one that is open. */
+static enum bs_status switch_to(struct bs_models *models, int k, struct bs_error *err)
+{
+    if (models->at == k)
+        return BS_OK;
+    bs_sweep_close(&models->sweep);
+    models->at = -1;
+    if (bs_sweep_open(models->config, models->models[k].model, &models->sweep, err))
+        return models->num_models > 1 ? bs_fail_within(err, "%s", name_of(models, k)) : err->status;
+    models->at = k;
+    return BS_OK;
+}
+
+static enum bs_status keep_ids(struct bs_models *models, struct bs_error *err)
+{
+    const struct bs_sweep *sweep = &models->sweep;
+    struct bs_model_trials *trials = &models->models[models->at];
+    trials->ids = bs_alloc((size_t)sweep->num_trials, sizeof *trials->ids);
+    if (!trials->ids)
+        return bs_fail_memory(err);
+    trials->num_ids = sweep->num_trials;
+    for (int i = 0; i < sweep->num_trials; i++)
+        memcpy(trials->ids[i], sweep->trials[i].id, sizeof *trials->ids);
+    return BS_OK;
+}
+
+/* Trials are told apart by what is in a model, not by its name. Two of the same contents would
+ * count each other's trials as done. */
+static enum bs_status check_different(const struct bs_models *models, struct bs_error *err)
+{
+    for (int k = 1; k < models->num_models; k++)
+        for (int j = 0; j < k; j++)
+            if (!strcmp(models->models[j].ids[0], models->models[k].ids[0]))
+                return bs_fail(err, BS_ECONFIG,
+                               "'%s' and '%s' hold the same model, expected each once",
+                               name_of(models, j), name_of(models, k));
+    return BS_OK;
+}
+
+/* Puts a failure before those of the models behind, a line each, as many as there is room for. */
+static void add_failure(struct bs_error *failed, const struct bs_error *err)
+{
+    struct bs_error behind = *failed;
+    *failed = *err;
+    size_t used = strlen(failed->message), room = sizeof failed->message - 1 - used;
+    if (!behind.status || room < 2)
+        return;
+    failed->message[used] = '\n';
+    failed->message[used + 1] = '\0';
+    strncat(failed->message, behind.message, room - 1);
+}
+
+/* From the last to the first, which stays open: a single model is opened once. */
+static enum bs_status open_each(struct bs_models *models, struct bs_error *err)
+{
+    struct bs_error failed = {.status = BS_OK};
+    for (int k = models->num_models - 1; k >= 0; k--)
+        if (switch_to(models, k, err) || keep_ids(models, err))
+            add_failure(&failed, err);
+    if (failed.status)
+        *err = failed;
+    return failed.status;
+}
+
+enum bs_status bs_models_open(const struct bs_config *config, uint64_t wanted,
+                              struct bs_models *models, struct bs_error *err)
+{
+    *models = (struct bs_models){.config = config, .at = -1};
+    for (int m = 0; m < config->num_models; m++)
+        if (wanted >> m & 1)
+            models->models[models->num_models++].model = m;
+    enum bs_status status = open_each(models, err);
+    if (!status)
+        status = check_different(models, err);
+    if (status)
+        bs_models_close(models);
+    return status;
+}
+
+void bs_models_close(struct bs_models *models)
+{
+    bs_sweep_close(&models->sweep);
+    for (int k = 0; k < models->num_models; k++)
+        bs_free(models->models[k].ids);
+    *models = (struct bs_models){.at = -1};
+}
+
+/* What earlier runs have left; a file that is not there holds nothing. */
+static enum bs_status look_back(const char *path, struct bs_results *results, struct bs_error *err)
+{
+    *results = (struct bs_results){0};
+    return access(path, F_OK) ? BS_OK : bs_results_read(path, results, err);
+}
+
+enum bs_status bs_models_plan(struct bs_models *models, const char *path, double memory, FILE *out,
+                              struct bs_error *err)
+{
+    struct bs_results results;
+    struct bs_sweep_plan plan;
+    enum bs_status status = look_back(path, &results, err);
+    for (int k = 0; k < models->num_models && !status; k++) {
+        status = switch_to(models, k, err);
+        if (status)
+            break;
+        bs_sweep_mark_done(&models->sweep, &results);
+        status = bs_sweep_plan(&models->sweep, memory, &plan, err);
+        if (status)
+            break;
+        if (models->num_models > 1)
+            fprintf(out, "%s%s\n\n", k ? "\n" : "", name_of(models, k));
+        bs_sweep_print(&models->sweep, &plan, out);
+    }
+    bs_results_release(&results);
+    return status;
+}
+
+static bool any_open(const struct bs_model_trials *trials, const struct bs_results *results)
+{
+    for (int i = 0; i < trials->num_ids; i++) {
+        const struct bs_row *row = bs_results_find(results, trials->ids[i]);
+        if (!row || strcmp(row->status, "done"))
+            return true;
+    }
+    return false;
+}
+
+enum bs_status bs_models_run(struct bs_models *models, const char *path, double memory, bool quiet,
+                             struct bs_sweep_outcome *outcome, struct bs_error *err)
+{
+    const struct bs_config *config = models->config;
+    struct bs_results results;
+    *outcome = (struct bs_sweep_outcome){0, 0};
+    if (look_back(path, &results, err))
+        return err->status;
+    enum bs_status status = BS_OK;
+    int last = models->num_models - 1;
+    while (last >= 0 && !any_open(&models->models[last], &results))
+        last--;
+    for (int k = 0; k <= last && !status; k++) {
+        if (!any_open(&models->models[k], &results))
+            continue;
+        status = switch_to(models, k, err);
+        if (status)
+            break;
+        bs_sweep_mark_done(&models->sweep, &results);
+        if (models->num_models > 1 && !quiet)
+            fprintf(stderr, "model %d of %d: %s\n", k + 1, models->num_models, name_of(models, k));
+        status = bs_sweep_run(&models->sweep, path, memory, quiet, k == last, outcome, err);
+    }
+    bool renewed = last < 0 && strcmp(results.config, config->source) != 0;
+    bs_results_release(&results);
+    if (renewed)
+        status = bs_results_commit(path, NULL, 0, NULL, 0,
+                                   &(struct bs_run_info){.config = config->source,
+                                                         .num_models = config->num_models,
+                                                         .models = config->models},
+                                   err);
+    return status;
+}

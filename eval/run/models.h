@@ -1,0 +1,40 @@
+/* A config's sweep over its models, one after another: only one is open at a time, and all trials
+ * go into one result file. */
+#ifndef BS_EVAL_RUN_MODELS_H
+#define BS_EVAL_RUN_MODELS_H
+
+#include "eval/run/sweep.h"
+
+/* The ids of a model's trials, as they were listed when it was last open. */
+struct bs_model_trials {
+    int model; /* of the config's models */
+    int num_ids;
+    char (*ids)[17];
+};
+
+struct bs_models {
+    const struct bs_config *config;
+    int num_models; /* that are wanted */
+    struct bs_model_trials models[BS_MAX_MODELS];
+    int at; /* whose sweep is open */
+    struct bs_sweep sweep;
+};
+
+/* Opens the wanted models (bit m is the config's models[m]), one after another: what is wrong with
+ * any of them, or with its texts, is met before the first minute of work. The message has a line
+ * for each model that cannot be opened. */
+enum bs_status bs_models_open(const struct bs_config *config, uint64_t wanted,
+                              struct bs_models *models, struct bs_error *err);
+void bs_models_close(struct bs_models *models);
+
+/* Prints what bs_sweep_print does, for each model. `path` is the result file, which need not be
+ * there. */
+enum bs_status bs_models_plan(struct bs_models *models, const char *path, double memory, FILE *out,
+                              struct bs_error *err);
+
+/* Runs the open trials of each model as bs_sweep_run does. Where none is open and the file holds
+ * another text of the config, it gets this one. The caller holds the file's lock. */
+enum bs_status bs_models_run(struct bs_models *models, const char *path, double memory, bool quiet,
+                             struct bs_sweep_outcome *outcome, struct bs_error *err);
+
+#endif

@@ -1,0 +1,89 @@
+#!/bin/bash
+# `expected:` in a config: published figures beside the measured ones, in every style of the table.
+. "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
+. "$project/tests/cli/support/sweep.bash"
+
+make_model model
+make_texts
+config plain.yaml <<'EOF'
+sweep:
+  - algorithm: rtn
+    weights: {bits: [3, 4], group_size: channel}
+EOF
+{
+    cat plain.yaml
+    cat <<'EOF'
+expected:
+  - source: "A paper, table 3"
+    text: evaluation
+    values:
+      model: {unquantized: 10.00, rtn w4 channel: 1.2e1}
+EOF
+} >expected.yaml
+
+without() {
+    run run --quiet --output r.h5 plain.yaml
+    expect_status 0
+    ! grep -q published .out || problem "expected no columns without figures"
+    run table --format csv r.h5
+    ! grep -q published .out || problem "expected no fields without figures"
+}
+check "without figures" without
+
+# The sweep is finished: what is new are the figures.
+added() {
+    run run --quiet --output r.h5 expected.yaml
+    expect_status 0
+    expect_out ' measured   published  difference '
+    expect_out '^unquantized .* 10\.00 +\+[0-9]+\.[0-9]{2} +\+[0-9]+\.[0-9]{2} '
+    expect_out '^rtn w4 channel .* 1\.2e1 +\+[0-9]+ +\+[0-9]+\.[0-9]{2} '
+    expect_out '^published: A paper, table 3$'
+    run table r.h5
+    expect_no_err
+    expect_out '^published: A paper, table 3$'
+}
+check "figures of a finished sweep are shown when it is run again" added
+
+styles() {
+    run table --format markdown r.h5
+    expect_out '^\| unquantized \| 16\.00 \| [0-9.]+ ± [0-9.]+ \| 10\.00 \| \+'
+    expect_out '^- published: A paper, table 3$'
+    run table --format latex r.h5
+    expect_out '& 1\.2e1 & \+[0-9]+ & \+[0-9.]+ &'
+    run table --format csv r.h5
+    expect_out ',published,published_difference,published_difference_percent,published_source'
+    expect_out ',10\.00,[0-9.]+,[0-9.]+,"A paper, table 3"'
+    expect_out ',,,,.?$'
+    run table --format json r.h5
+    expect_out '"published": 10\.0'
+    expect_out '"published_source": "A paper, table 3"'
+    expect_out '"published": null'
+}
+check "in every style" styles
+
+arithmetic() {
+    "$program" table --format json r.h5 |
+        sed -n 's/^ *"\(perplexity\|published\|published_difference\|published_difference_percent\)": \([^,]*\).*/\2/p' |
+        paste -d, - - - - | grep -v null >figures
+    [ "$(wc -l <figures)" = 2 ] || problem "expected two published figures"
+    awk -F, '{ d = $1 - $2 - $3; p = 100 * $3 / $2 - $4
+               if (d * d > 1e-18 || p * p > 1e-18) exit 1 }' figures ||
+        problem "expected measured - published: $(tr '\n' ' ' <figures)"
+}
+check "the difference is measured minus published" arithmetic
+
+gone() {
+    run run --quiet --output r.h5 plain.yaml
+    expect_status 0
+    ! grep -q published .out || problem "expected no columns"
+}
+check "and go when the config no longer has them" gone
+
+wrong_name() {
+    sed 's/rtn w4 channel:/rtn w4 chanel:/' expected.yaml >wrong.yaml
+    run plan wrong.yaml
+    expect_refusal "^wrong.yaml:[0-9]+:35: error: 'rtn w4 chanel' is no recipe of 'model', .*\(did you mean 'rtn w4 channel'\?\)"
+}
+check "a label that is none is refused" wrong_name
+
+finish
