@@ -36,7 +36,7 @@ static const struct rule {
     struct bars same, flipped;
 } rules[] = {
     {"unquantized", {0, 1e-6}, {0, 1e-6}},       {"rtn", {1e-9, 1e-6}, {1e-9, 1e-6}},
-    {"smoothquant", {2e-5, 1e-4}, {2e-5, 1e-3}}, /* its activations are rounded */
+    {"smoothquant", {2e-5, 5e-6}, {2e-5, 1e-3}}, /* its activations are rounded */
     {"gptq", {1e-5, 1e-3}, {0.2, 1e-2}},         {"awq", {1e-5, 1e-3}, {0.2, 1e-2}},
 };
 
