@@ -359,15 +359,14 @@ static void norm_in_place(const struct bs_block *block, enum bs_norm_place place
         apply_norm(block->architecture, &block->norms[place], x, x, tokens);
 }
 
-/* in [tokens][hidden] = what attention or MLP reads of the residual stream x. */
-static void branch_input(const struct bs_block *block, enum bs_norm_place place, const float *x,
-                         float *in, int tokens)
+/* in [tokens][hidden] = what attention reads of the residual stream x. */
+static void attention_input(const struct bs_block *block, const float *x, float *in, int tokens)
 {
     const struct bs_architecture *a = block->architecture;
     if (a->wiring == BS_POST_NORM)
         memcpy(in, x, (size_t)tokens * (size_t)a->hidden_size * sizeof *in);
     else
-        apply_norm(a, &block->norms[place], x, in, tokens);
+        apply_norm(a, &block->norms[BS_NORM_ATTENTION], x, in, tokens);
 }
 
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
@@ -382,21 +381,23 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
     float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
     float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
 
-    branch_input(block, BS_NORM_ATTENTION, x, in, tokens);
+    attention_input(block, x, in, tokens);
     enter_set(block, BS_Q, in, tokens, observer);
     attention_heads(block, rope, in, heads, tokens, observer, scratch);
     enter_set(block, BS_O, heads, tokens, observer);
     linear(block, BS_O, heads, middle, tokens);
     norm_in_place(block, BS_NORM_ATTENTION_OUT, middle, tokens);
-    bs_add(x, middle, count);
+    bs_add(post ? in : x, middle, count);
     if (post)
         norm_in_place(block, BS_NORM_ATTENTION, middle, tokens);
 
+    float *read = post ? middle : in; /* by the MLP */
     if (!parallel || block->norms[BS_NORM_MLP].width) {
-        branch_input(block, BS_NORM_MLP, parallel ? x : middle, in, tokens);
-        enter_set(block, BS_UP, in, tokens, observer);
+        if (!post)
+            apply_norm(a, &block->norms[BS_NORM_MLP], parallel ? x : middle, in, tokens);
+        enter_set(block, BS_UP, read, tokens, observer);
     } /* else attention's input serves both */
-    mlp_hidden(block, in, hidden, tokens, scratch);
+    mlp_hidden(block, read, hidden, tokens, scratch);
     enter_set(block, BS_DOWN, hidden, tokens, observer);
     linear(block, BS_DOWN, hidden, in, tokens);
     norm_in_place(block, BS_NORM_MLP_OUT, in, tokens);

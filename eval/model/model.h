@@ -242,7 +242,9 @@ struct bs_observer {
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Activation
- * quantization as block->activations says. `rope` from bs_rope_create. */
+ * quantization as block->activations says; where wiring is post-norm, what the linears read is the
+ * residual stream, and it is the quantized one that goes on, as in SmoothQuant's code, which
+ * quantizes in place. `rope` from bs_rope_create. */
 struct bs_rope;
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
                       float *y, int tokens, const struct bs_observer *observer,
