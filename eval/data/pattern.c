@@ -13,6 +13,7 @@
 #include "eval/data/unicode.h"
 
 #include <pcre2.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ static const char white_space[] = BS_WHITE_SPACE_CLASS;
 
 struct bs_pattern {
     pcre2_code *code;
+    bool knows_starts; /* `starts` says with which bytes a match can begin */
+    bool starts[256];
 };
 
 struct bs_matcher {
@@ -233,6 +236,20 @@ done:
     return status;
 }
 
+/* Notes with which bytes a match can begin, where PCRE2 can tell: most words hold none of them, and a
+ * look at their bytes is cheaper than a call. */
+static void pattern_note_starts(struct bs_pattern *pattern, const char *literal)
+{
+    const uint8_t *bitmap = NULL;
+    if (literal)
+        pattern->starts[(unsigned char)*literal] = true;
+    else if (pcre2_pattern_info(pattern->code, PCRE2_INFO_FIRSTBITMAP, &bitmap) || !bitmap)
+        return;
+    for (unsigned byte = 0; bitmap && byte < 256; byte++)
+        pattern->starts[byte] = bitmap[byte / 8] >> byte % 8 & 1;
+    pattern->knows_starts = true;
+}
+
 enum bs_status bs_pattern_create(const char *place, const char *text, enum bs_syntax syntax,
                                  struct bs_pattern **pattern, struct bs_error *err)
 {
@@ -249,6 +266,8 @@ enum bs_status bs_pattern_create(const char *place, const char *text, enum bs_sy
     if (!status)
         status = pattern_compile(place, translated ? translated : text, options, created, err);
     bs_free(translated);
+    if (!status)
+        pattern_note_starts(created, syntax == BS_SYNTAX_LITERAL ? text : NULL);
     if (status)
         bs_pattern_free(created);
     else
@@ -311,6 +330,12 @@ enum bs_status bs_pattern_next(const struct bs_pattern *pattern, struct bs_match
                                size_t *end, struct bs_error *err)
 {
     *begin = *end = size;
+    while (
+        pattern->knows_starts && from < size &&
+        (!pattern->starts[(unsigned char)text[from]] || ((unsigned char)text[from] & 0xc0) == 0x80))
+        from++;
+    if (from == size)
+        return BS_OK;
     pcre2_set_match_limit(matcher->context, match_limit(size - from));
     int found = pcre2_match(pattern->code, (PCRE2_SPTR)text, size, from, PCRE2_NO_UTF_CHECK,
                             matcher->data, matcher->context);

@@ -23,14 +23,14 @@ static const char whitespace_pattern[] =
 /* ASCII punctuation with the symbols, and the categories P as they were in Unicode 8: the tokenizers
  * library has its tables from there. Found by asking it for every character. */
 static const char punctuation_pattern[] =
-    "(?!["
+    "[!-/:-@\\[-`{-~]|(?=[^\\x00-\\x7f])(?!["
     "\\x{61d}\\x{9fd}\\x{a76}\\x{c77}\\x{c84}\\x{2e43}-\\x{2e4f}\\x{2e52}-\\x{2e5d}"
     "\\x{10ead}\\x{10f55}-\\x{10f59}\\x{10f86}-\\x{10f89}\\x{1144b}-\\x{1144f}"
     "\\x{1145a}-\\x{1145b}\\x{1145d}\\x{11660}-\\x{1166c}\\x{116b9}\\x{1183b}"
     "\\x{11944}-\\x{11946}\\x{119e2}\\x{11a3f}-\\x{11a46}\\x{11a9a}-\\x{11a9c}"
     "\\x{11a9e}-\\x{11aa2}\\x{11c41}-\\x{11c45}\\x{11c70}-\\x{11c71}\\x{11ef7}-\\x{11ef8}"
     "\\x{11fff}\\x{12ff1}-\\x{12ff2}"
-    "])[!-/:-@\\[-`{-~\\p{P}\\x{166d}\\x{111c9}]";
+    "])[\\p{P}\\x{166d}\\x{111c9}]";
 
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
 static const char *const behaviors[] = {"Removed",        "Isolated",   "MergedWithPrevious",
@@ -58,8 +58,15 @@ struct bs_pre_tokenizer {
     int num_steps;
 };
 
+/* A byte as byte-level vocabularies spell it. */
+struct spelling {
+    char text[2];
+    unsigned char size;
+};
+
 struct bs_pre_tokenizer_work {
     const struct bs_pre_tokenizer *pre_tokenizer;
+    struct spelling spellings[256];
     struct bs_buffer buffers[MAX_STEPS]; /* what a step has written anew */
 };
 
@@ -172,8 +179,10 @@ static enum bs_status read_digits(struct bs_pre_tokenizer *pre, const char *plac
     if (bs_json_check_keys(place, digits, known, err) ||
         read_flag(place, "Digits", digits, "individual_digits", false, &individual, err))
         return err->status;
-    return add_split(pre, place, individual ? "\\p{N}" : "\\p{N}+", BS_SYNTAX_PCRE2, ISOLATED,
-                     false, err);
+    /* written so that PCRE2 can tell what a match begins with */
+    const char *pattern =
+        individual ? "[0-9]|(?=[^\\x00-\\x7f])\\p{N}" : "(?:[0-9]|(?=[^\\x00-\\x7f])\\p{N})\\p{N}*";
+    return add_split(pre, place, pattern, BS_SYNTAX_PCRE2, ISOLATED, false, err);
 }
 
 static enum bs_status read_punctuation(struct bs_pre_tokenizer *pre, const char *place,
@@ -327,8 +336,14 @@ void bs_pre_tokenizer_free(struct bs_pre_tokenizer *pre)
 struct bs_pre_tokenizer_work *bs_pre_tokenizer_work_create(const struct bs_pre_tokenizer *pre)
 {
     struct bs_pre_tokenizer_work *work = bs_calloc(1, sizeof *work);
-    if (work)
-        work->pre_tokenizer = pre;
+    if (!work)
+        return NULL;
+    work->pre_tokenizer = pre;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        struct spelling *spelling = &work->spellings[byte];
+        uint32_t character = bs_byte_character((unsigned char)byte); /* below U+0180 */
+        spelling->size = (unsigned char)bs_utf8_encode(character, spelling->text);
+    }
     return work;
 }
 
@@ -449,7 +464,9 @@ static enum bs_status run_bytes(const struct run *run, int step, const char *tex
     for (size_t i = 0; i < size; i++) {
         if (i == origin)
             kept = used;
-        used += bs_utf8_encode(bs_byte_character((unsigned char)text[i]), buffer->text + used);
+        const struct spelling *spelling = &run->work->spellings[(unsigned char)text[i]];
+        memcpy(buffer->text + used, spelling->text, 2);
+        used += spelling->size;
     }
     buffer->size = used;
     return run_step(run, step + 1, buffer->text, used, origin < size ? kept : used);

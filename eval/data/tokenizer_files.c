@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,10 +63,9 @@ struct files {
 
 static bool file_exists(const char *directory, const char *name)
 {
-    char *path = bs_printf("%s/%s", directory, name);
-    bool exists = path && !access(path, F_OK);
-    bs_free(path);
-    return exists;
+    char path[4096]; /* PATH_MAX of Linux: a longer one names no file */
+    int size = snprintf(path, sizeof path, "%s/%s", directory, name);
+    return size > 0 && (size_t)size < sizeof path && !access(path, F_OK);
 }
 
 /* The object in a file of the directory; *object stays NULL where there is no such file. */

@@ -35,16 +35,19 @@ static size_t count_nodes(const struct bs_trie_key *keys, size_t count)
     return nodes;
 }
 
-/* Fills the nodes breadth first: ranges[n] belongs to node n. */
-static void fill(struct bs_trie *trie, const struct bs_trie_key *keys, struct range *ranges)
+/* Fills the nodes; ranges[n] belongs to node n, and `open` has room for all of them. What is below
+ * one child comes before what is below the next, so that a walk along a word finds the nodes near
+ * each other. */
+static void fill(struct bs_trie *trie, const struct bs_trie_key *keys, struct range *ranges,
+                 uint32_t *open)
 {
-    size_t made = 1;
-    for (size_t n = 0; n < made; n++) {
+    size_t made = 1, num_open = 1;
+    open[0] = 0;
+    while (num_open > 0) {
+        uint32_t n = open[--num_open];
         struct range range = ranges[n];
         struct bs_trie_node *node = &trie->nodes[n];
-        node->value = -1;
-        node->first_child = (uint32_t)made;
-        node->num_children = 0;
+        *node = (struct bs_trie_node){.value = -1, .first_child = (uint32_t)made};
         for (; range.low < range.high && keys[range.low].size == range.depth; range.low++)
             if (node->value < 0 && range.depth > 0)
                 node->value = keys[range.low].value;
@@ -54,13 +57,15 @@ static void fill(struct bs_trie *trie, const struct bs_trie_key *keys, struct ra
             while (range.low < range.high && keys[range.low].text[range.depth] == byte)
                 range.low++;
             ranges[made] = (struct range){low, range.low, range.depth + 1};
-            trie->nodes[made++].byte = (unsigned char)byte;
+            trie->bytes[made++] = (unsigned char)byte;
             node->num_children++;
         }
+        for (uint32_t i = node->num_children; i > 0; i--)
+            open[num_open++] = node->first_child + i - 1;
     }
     const struct bs_trie_node *root = &trie->nodes[0];
     for (uint32_t i = 0; i < root->num_children; i++)
-        trie->by_byte[trie->nodes[root->first_child + i].byte] = root->first_child + i;
+        trie->by_byte[trie->bytes[root->first_child + i]] = root->first_child + i;
 }
 
 struct bs_trie *bs_trie_create(struct bs_trie_key *keys, size_t count)
@@ -71,15 +76,19 @@ struct bs_trie *bs_trie_create(struct bs_trie_key *keys, size_t count)
     if (!trie)
         return NULL;
     struct range *ranges = bs_alloc(nodes, sizeof *ranges);
+    uint32_t *open = bs_alloc(nodes, sizeof *open);
     trie->nodes = bs_alloc(nodes, sizeof *trie->nodes);
-    if (!ranges || !trie->nodes) {
+    trie->bytes = bs_alloc(nodes, 1);
+    if (!ranges || !open || !trie->nodes || !trie->bytes) {
         bs_free(ranges);
+        bs_free(open);
         bs_trie_free(trie);
         return NULL;
     }
     ranges[0] = (struct range){0, count, 0};
-    fill(trie, keys, ranges);
+    fill(trie, keys, ranges, open);
     bs_free(ranges);
+    bs_free(open);
     return trie;
 }
 
@@ -88,5 +97,6 @@ void bs_trie_free(struct bs_trie *trie)
     if (!trie)
         return;
     bs_free(trie->nodes);
+    bs_free(trie->bytes);
     bs_free(trie);
 }

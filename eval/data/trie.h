@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct bs_trie_key {
     const char *text;
@@ -15,12 +16,12 @@ struct bs_trie_key {
 struct bs_trie_node {
     uint32_t first_child;
     int32_t value; /* of the key that ends here, -1 where none does */
-    uint16_t num_children;
-    uint8_t byte;
+    uint32_t num_children;
 };
 
 struct bs_trie {
     struct bs_trie_node *nodes; /* the root is node 0 */
+    unsigned char *bytes;       /* [nodes]: the byte that leads to each */
     uint32_t by_byte[256];      /* the root's children, 0 where there is none */
 };
 
@@ -34,15 +35,10 @@ static inline uint32_t bs_trie_child(const struct bs_trie *trie, uint32_t node, 
 {
     if (node == 0)
         return trie->by_byte[(unsigned char)byte];
-    const struct bs_trie_node *at = &trie->nodes[node];
-    uint32_t low = at->first_child, count = at->num_children;
-    while (count > 1) {
-        uint32_t half = count / 2;
-        if (trie->nodes[low + half].byte <= (unsigned char)byte)
-            low += half;
-        count -= half;
-    }
-    return count && trie->nodes[low].byte == (unsigned char)byte ? low : 0;
+    const struct bs_trie_node *parent = &trie->nodes[node];
+    const unsigned char *first = trie->bytes + parent->first_child;
+    const unsigned char *found = memchr(first, (unsigned char)byte, parent->num_children);
+    return found ? (uint32_t)(found - trie->bytes) : 0;
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* Byte-level BPE against ids of the tokenizers library (tests/golden/tokens.json), the parts of a
- * tokenizer.json one by one, and its damage. */
+/* The embedded tokenizer against ids of the tokenizers library (tests/golden/tokens.json), the parts
+ * of a tokenizer.json one by one, and its damage. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -379,7 +379,8 @@ static void test_refused_pre_tokenizers(void **state)
         {SEQUENCE(SPLIT("Regex", "[a[^b]]") "," BYTE_LEVEL("false", "true")), "'[^b]]'"},
         {SEQUENCE(SPLIT("Regex", "[a-[b]]") "," BYTE_LEVEL("false", "true")), "'[b]]'"},
         {SEQUENCE(SPLIT("Regex", "[a[b-]]") "," BYTE_LEVEL("false", "true")), "']]'"},
-        {SEQUENCE(SPLIT("Regex", "[[:alpha:]]") "," BYTE_LEVEL("false", "true")), "'[:alpha:]' at byte 1"},
+        {SEQUENCE(SPLIT("Regex", "[[:alpha:]]") "," BYTE_LEVEL("false", "true")),
+         "'[:alpha:' at byte 1"},
         {SEQUENCE(SPLIT("Regex", "[a&&b]") "," BYTE_LEVEL("false", "true")), "'&&b]'"},
         {SEQUENCE(SPLIT("Regex", "[\\\\S]") "," BYTE_LEVEL("false", "true")), "'\\S]'"},
         {SEQUENCE(SPLIT("Regex", "a$") "," BYTE_LEVEL("false", "true")), "'$'"},
@@ -419,6 +420,116 @@ static void test_refused_parts(void **state)
         json_decref(more);
         expect_refusal(root, BS_EUNSUPPORTED, said[i]);
     }
+}
+
+/* Replaces one part of a sound file. */
+static json_t *root_with(const char *key, const char *part)
+{
+    json_t *root = plain_root();
+    json_t *value = json_loads(part, JSON_DECODE_ANY, NULL);
+    assert_non_null(value);
+    json_object_set_new(root, key, value);
+    return root;
+}
+
+static void test_refused_further_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *part;
+        enum bs_status status;
+        const char *said;
+    } cases[] = {
+        {"normalizer", "{}", BS_EUNSUPPORTED, "normalizer ''"},
+        {"normalizer", "{\"type\":\"BertNormalizer\"}", BS_EUNSUPPORTED, "'BertNormalizer'"},
+        {"normalizer", "{\"type\":\"NFC\",\"novelty\":1}", BS_EUNSUPPORTED, "'novelty'"},
+        {"normalizer", "{\"type\":\"Prepend\",\"prepend\":1}", BS_EDATA, "prepend"},
+        {"normalizer", "{\"type\":\"Replace\",\"content\":\"a\"}", BS_EDATA, "pattern"},
+        {"normalizer", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}",
+         BS_EDATA, "'('"},
+        {"normalizer", "{\"type\":\"Strip\",\"strip_left\":1,\"strip_right\":true}", BS_EDATA,
+         "strip_left"},
+        {"normalizer", "{\"type\":\"Sequence\"}", BS_EDATA, "normalizers"},
+        {"normalizer", "{\"type\":\"Precompiled\"}", BS_EDATA, "precompiled_charsmap"},
+        {"normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"////////\"}", BS_EDATA,
+         "precompiled_charsmap"},
+        {"normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAAAAD/\"}",
+         BS_EDATA, "UTF-8"},
+        {"pre_tokenizer", "{\"type\":\"Metaspace\"}", BS_EDATA, "replacement"},
+        {"pre_tokenizer", "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", BS_EDATA,
+         "replacement"},
+        {"pre_tokenizer",
+         "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}", BS_EDATA,
+         "'last'"},
+        {"pre_tokenizer",
+         "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false}", BS_EDATA,
+         "add_prefix_space"},
+        {"pre_tokenizer",
+         "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Gone\"}", BS_EDATA,
+         "'Gone'"},
+        {"pre_tokenizer", "{\"type\":\"Digits\",\"individual_digits\":3}", BS_EDATA,
+         "individual_digits"},
+        {"post_processor", "{\"type\":\"Novelty\"}", BS_EUNSUPPORTED, "'Novelty'"},
+        {"post_processor", "{\"type\":\"TemplateProcessing\"}", BS_EDATA, "single"},
+        {"post_processor",
+         "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}", BS_EDATA,
+         "piece 0"},
+        {"post_processor",
+         "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}}],"
+         "\"special_tokens\":{}}",
+         BS_EDATA, "'<s>'"},
+        {"post_processor",
+         "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}}],"
+         "\"special_tokens\":{\"<s>\":{\"ids\":[2147483648]}}}",
+         BS_EDATA, "'<s>' has no valid id"},
+        {"post_processor", "{\"type\":\"BertProcessing\",\"cls\":[\"a\",-1],\"sep\":[\"b\",2]}",
+         BS_EDATA, "'cls'"},
+        {"post_processor", "{\"type\":\"Sequence\"}", BS_EDATA, "processors"},
+        {"model", "{\"type\":\"Unigram\"}", BS_EDATA, "vocab"},
+        {"model", "{\"type\":\"Unigram\",\"vocab\":[[\"a\",\"b\"]]}", BS_EDATA, "entry 0"},
+        {"model", "{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1}", BS_EDATA, "unk_id"},
+        {"added_tokens", "{}", BS_EDATA, "added_tokens"},
+        {"added_tokens", "[{\"id\":264,\"content\":\"x y\",\"lstrip\":1}]", BS_EDATA, "lstrip"},
+        {"added_tokens", "[{\"id\":265,\"content\":\"x y\"}]", BS_EDATA, "264"},
+        {"added_tokens", "[{\"id\":264,\"content\":\"x y\"},{\"id\":264,\"content\":\"x y\"}]",
+         BS_EDATA, "twice"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_refusal(root_with(cases[i].key, cases[i].part), cases[i].status, cases[i].said);
+}
+
+/* Parts that repeat without end: steps, nesting, growth. */
+static void test_excess(void **state)
+{
+    (void)state;
+    struct bs_tokenizer *tokenizer;
+    struct bs_error err;
+    json_t *steps = json_array(), *nested = json_pack("{s:s}", "type", "NFC");
+    for (int i = 0; i < 200; i++)
+        json_array_append_new(steps, json_pack("{s:s}", "type", "WhitespaceSplit"));
+    json_t *root = plain_root();
+    json_object_set_new(root, "pre_tokenizer",
+                        json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", steps));
+    expect_refusal(root, BS_EUNSUPPORTED, "more than 32 steps");
+    for (int i = 0; i < 3000; i++)
+        nested = json_pack("{s:s, s:[o]}", "type", "Sequence", "normalizers", nested);
+    root = plain_root();
+    json_object_set_new(root, "normalizer", nested);
+    assert_int_not_equal(open_root(root, &tokenizer, &err), BS_OK);
+
+    json_t *growth = json_array();
+    for (int i = 0; i < 32; i++)
+        json_array_append_new(growth, json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern",
+                                                "String", "a", "content", "aaaaaaaa"));
+    root = plain_root();
+    json_object_set_new(root, "normalizer",
+                        json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", growth));
+    int32_t *ids;
+    size_t count;
+    assert_int_equal(open_root(root, &tokenizer, &err), BS_OK);
+    assert_int_equal(bs_tokenizer_encode(tokenizer, "a", 1, true, &ids, &count, &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "normalizer"));
+    bs_tokenizer_free(tokenizer);
 }
 
 static void test_damaged(void **state)
@@ -526,6 +637,8 @@ int main(void)
         cmocka_unit_test(test_long_words),
         cmocka_unit_test(test_refused_pre_tokenizers),
         cmocka_unit_test(test_refused_parts),
+        cmocka_unit_test(test_refused_further_parts),
+        cmocka_unit_test(test_excess),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_memory),
     };
