@@ -185,8 +185,8 @@ static const struct bs_published some_figures[] = {
     {"datasets/tiny", "evaluation", "gptq w2 g128", "gptq", 0, TOKENS, TOKENS, 7, "7", another},
     {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", 0, TOKENS + 1, TOKENS, 7, "7",
      another},
-    {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", WINDOWS + 1, TOKENS, TOKENS, 7,
-     "7", another},
+    {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", WINDOWS + 1, TOKENS, TOKENS,
+     7, "7", another},
     {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "sliding", 0, TOKENS, TOKENS, 7, "7",
      another},
     {"datasets/tiny", "evaluation", "gptq w2 g128 act_order", "gptq", 0, TOKENS, 1, 7, "7",
@@ -573,7 +573,7 @@ static void test_diff_of_models(void **state)
     free(text);
     assert_int_equal(diff(BS_TABLE_CSV, &text, &err), BS_OK);
     assert_holds(text, "label,model,text,");
-    assert_holds(text, "\none,y/b,evaluation,3,5,,,");
+    assert_holds(text, "\none,y/b,evaluation,gptq,5,3,5,,,");
     free(text);
     model = "datasets/tiny";
 }
