@@ -361,8 +361,7 @@ static void print_outcome(const char *name, const struct bs_fetch_outcome *outco
 }
 
 /* A model, or one of the files of a known text. */
-static int fetch_one(const struct arguments *args, const char *name,
-                     const struct bs_remote *remote)
+static int fetch_one(const struct arguments *args, const char *name, const struct bs_remote *remote)
 {
     struct bs_error err;
     struct bs_fetch_outcome outcome;
@@ -370,9 +369,8 @@ static int fetch_one(const struct arguments *args, const char *name,
     const struct bs_fetch_watch watch = {bs_fetch_display_progress, bs_fetch_display_notice,
                                          &display};
     bs_fetch_display_start(&display, args->quiet);
-    enum bs_status status = remote
-                                ? bs_fetch_remote(remote, &watch, &outcome, &err)
-                                : bs_fetch_model(name, args->revision, &watch, &outcome, &err);
+    enum bs_status status = remote ? bs_fetch_remote(remote, &watch, &outcome, &err)
+                                   : bs_fetch_model(name, args->revision, &watch, &outcome, &err);
     bs_fetch_display_end(&display);
     if (!status)
         print_outcome(name, &outcome);
@@ -419,8 +417,8 @@ static const struct command commands[] = {
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
      command_diff},
-    {"fetch", "NAME...", "bring models and known texts into the Hugging Face cache", 1, MOST_OPERANDS,
-     "rqh", command_fetch},
+    {"fetch", "NAME...", "bring models and known texts into the Hugging Face cache", 1,
+     MOST_OPERANDS, "rqh", command_fetch},
     {"tokenize", "MODEL [FILE]", "print the token ids of a text, from a file or standard input", 1,
      2, "ish", command_tokenize},
     {"describe", "[NAME]", "explain algorithms, formats and config sections", 0, 1, "dh",

@@ -442,12 +442,16 @@ static enum bs_status read_rotary(const struct reader *r, struct bs_architecture
             return r->err->status;
     }
     a->rotary_dim = (int)(a->head_dim * share);
+    if (share == 1 && a->head_dim % 2)
+        return bs_fail(r->err, BS_EDATA,
+                       "%s: head_dim is %d, expected an even number (rotary positions take pairs)",
+                       r->path, a->head_dim);
     if (a->rotary_dim % 2 || a->rotary_dim == 0)
         return bs_fail(
             r->err, BS_EDATA,
             "%s: %s %.9g of head_dim %d is %d, expected an even number (rotary positions "
             "take pairs)",
-            r->path, name ? name : "a rotary share of", share, a->head_dim, a->rotary_dim);
+            r->path, name, share, a->head_dim, a->rotary_dim);
     return BS_OK;
 }
 

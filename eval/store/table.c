@@ -64,8 +64,7 @@ static const struct bs_published *published_for(const struct table *table, const
             holds(row->text, sizeof row->text, p->text) &&
             holds(row->label, sizeof row->label, p->label) &&
             holds(row->protocol, sizeof row->protocol, p->protocol) && row->tokens == p->tokens &&
-            row->stride == p->stride &&
-            (p->windows == 0 || row->windows == p->windows))
+            row->stride == p->stride && (p->windows == 0 || row->windows == p->windows))
             return p;
     }
     return NULL;

@@ -186,12 +186,12 @@ config.json with a key twice | s/"use_cache": true/"vocab_size": 4096/ | model/c
 model_type unknown | s/"llama"/"mamba"/ | model/config\.json: model_type 'mamba' is not supported; supported: llama
 model_type missing | /model_type/d | model/config\.json: model_type is missing, expected the name of a model family
 model_type a number | s/"llama"/7/ | model/config\.json: model_type is 7, expected the name
-rope_scaling set | s/("rope_scaling": )null/\1{"type": "linear", "factor": 2.0}/ | model/config\.json: rope_scaling is \{"type": ?"linear".*, expected null or an object whose rope_type is "default"
+rope_scaling of another kind | s/("rope_scaling": )null/\1{"type": "yarn", "factor": 2.0}/ | model/config\.json: rope_scaling is \{"type": ?"yarn".*, expected null or an object whose rope_type is default, linear or llama3
 rope_scaling a word | s/("rope_scaling": )null/\1"linear"/ | model/config\.json: rope_scaling is "linear", expected an object or null
 rope_theta zero | s/("rope_theta": )10000.0/\10/ | model/config\.json: rope_theta is 0, expected a positive number
 rope_theta a word | s/("rope_theta": )10000.0/\1"big"/ | model/config\.json: rope_theta is "big", expected a positive number
-another activation | s/"silu"/"gelu"/ | model/config\.json: hidden_act is "gelu", expected "silu"
-biases | s/("attention_bias": )false/\1true/ | model/config\.json: attention_bias is true, expected false
+another activation | s/"silu"/"mish"/ | model/config\.json: hidden_act is "mish", expected silu, 
+biases that are not there | s/("attention_bias": )false/\1true/ | model/model\.safetensors: tensor 'model\.layers\.0\.self_attn\.q_proj\.bias' is missing, expected with shape \[256\]
 a window of attention | s/("use_cache": )true/"sliding_window": 128/ | model/config\.json: sliding_window is 128, expected null
 a quantized checkpoint | s/("use_cache": )true/"quantization_config": {"bits": 4}/ | model/config\.json: quantization_config is .*, expected null
 an unknown key | s/"use_cache"/"logit_softcap"/ | model/config\.json: logit_softcap \(true\) is not known to bitsweep and may change the forward pass
@@ -205,7 +205,7 @@ hidden_size of another model | s/("hidden_size": )256/\1512/ | model/model\.safe
 intermediate_size of another | s/("intermediate_size": )768/\1704/ | model/model\.safetensors: tensor 'model\.layers\.0\.mlp\.gate_proj\.weight' has shape \[768, 256\], expected \[704, 256\]
 vocab_size of another | s/("vocab_size": )4096/\14000/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight' has shape \[4096, 256\], expected \[4000, 256\]
 a layer too many | s/("num_hidden_layers": )6/\17/ | model/model\.safetensors: tensor 'model\.layers\.6\.input_layernorm\.weight' is missing, expected with shape \[256\]
-two billion layers | s/("num_hidden_layers": )6/\12147483647/ | model/model\.safetensors: tensor 'model\.layers\.6\.input_layernorm\.weight' is missing
+two billion layers | s/("num_hidden_layers": )6/\12147483647/ | model/config\.json: 2147483647 layers, expected at most 512
 heads that do not share | s/("num_key_value_heads": )2/\13/ | model/config\.json: num_attention_heads 4 is not a multiple of num_key_value_heads 3
 heads that do not divide | s/("num_attention_heads": )4/\13/;/head_dim/d;/num_key_value/d | model/config\.json: hidden_size 256 is not a multiple of num_attention_heads 3
 an odd head | s/("head_dim": )64/\163/ | model/config\.json: head_dim is 63, expected an even number
@@ -231,13 +231,13 @@ edit_tokenizer() {
     esac
 }
 table edit_tokenizer <<'EOF'
-tokenizer.json missing | missing | .*'model/tokenizer\.json': No such file or directory
+tokenizer.json missing | missing | model/tokenizer\.json cannot be opened, and there is no vocab\.json with a merges\.txt either
 tokenizer.json empty | empty | model/tokenizer\.json is not valid JSON: line 1, column 0
 tokenizer.json cut | cut | model/tokenizer\.json is not valid JSON: line [0-9]+, column
 another kind of tokenizer | s/"type": "BPE"/"type": "WordPiece"/ | model/tokenizer\.json: model.*'WordPiece'
-a normalizer | s/"normalizer": null/"normalizer": {"type": "Lowercase"}/ | model/tokenizer\.json: .*normalizer
-another pre_tokenizer | /"pre_tokenizer"/,/use_regex/s/"ByteLevel"/"Whitespace"/ | model/tokenizer\.json: pre_tokenizer 'Whitespace' is not supported
-no vocabulary | s/"vocab": \{/"words": {/ | model/tokenizer\.json: 'words' is not known to bitsweep
+another normalizer | s/"normalizer": null/"normalizer": {"type": "BertNormalizer"}/ | model/tokenizer\.json: .*BertNormalizer
+another pre_tokenizer | /"pre_tokenizer"/,/use_regex/s/"ByteLevel"/"BertPreTokenizer"/ | model/tokenizer\.json: .*BertPreTokenizer
+no vocabulary | s/"vocab": \{/"words": {/ | model/tokenizer\.json: model: vocab is missing or no object
 an id that is no number | s/^("b": )[0-9]+/\1"x"/ | model/tokenizer\.json: vocab: 'b' has no valid id
 a merge of unknown parts | s/"h ost"/"h qqqq"/ | model/tokenizer\.json: .*qqqq
 a merge of one part | s/"h ost"/"host"/ | model/tokenizer\.json: merges: entry 3819 is no pair of tokens

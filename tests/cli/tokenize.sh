@@ -59,8 +59,10 @@ check "an empty text" empty_text
 
 missing() {
     run tokenize nowhere text
-    expect_refusal 'nowhere/tokenizer.json cannot be opened'
+    expect_refusal "'nowhere'.*bitsweep fetch nowhere"
     mkdir -p folder
+    run tokenize folder text
+    expect_refusal 'folder/tokenizer.json cannot be opened'
     : >folder/tokenizer.model
     run tokenize folder text
     expect_refusal 'tokenizer.model \(SentencePiece\) alone .*save_pretrained'

@@ -43,8 +43,7 @@ struct bs_windows family_windows(const json_t *row)
     size_t i, count = json_array_size(json_object_get(row, "ids"));
     const json_t *id;
     assert_true(count <= MOST);
-    json_array_foreach(json_object_get(row, "ids"), i, id) ids[i] =
-        (int32_t)json_integer_value(id);
+    json_array_foreach(json_object_get(row, "ids"), i, id) ids[i] = (int32_t)json_integer_value(id);
     if (bs_windows_cut(&choice, ids, count, -1, &text, &err))
         fail_msg("%s", err.message);
     assert_int_equal(text.windows, integer(row, "windows"));

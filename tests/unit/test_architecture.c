@@ -130,7 +130,7 @@ static void test_refused(void **state)
         {"\"clip_qkv\": 8", BS_EUNSUPPORTED, "clip_qkv (8) is not known"},
         {"\"num_key_value_heads\": 4", BS_EDATA, "not a multiple of num_key_value_heads 4"},
         {"\"num_key_value_heads\": 0", BS_EDATA, "num_key_value_heads is 0"},
-        {"\"head_dim\": 15", BS_EDATA, "of head_dim 15 is 15"},
+        {"\"head_dim\": 15", BS_EDATA, "head_dim is 15"},
         {"\"head_dim\": 2000000000", BS_EDATA, "too large"},
         {"\"num_hidden_layers\": 5", BS_EDATA, "duplicate"},
         {"\"rope_theta\": 0", BS_EDATA, "rope_theta is 0"},

@@ -50,10 +50,9 @@ static void test_describe(void **state)
             free(one);
         }
     }
-    static const char *const sections[] = {"config",      "sweep",       "weights",
-                                           "activations", "calibration", "evaluation",
-                                           "layer_error", "expected",    "protocols",
-                                           "texts"};
+    static const char *const sections[] = {
+        "config",     "sweep",       "weights",  "activations", "calibration",
+        "evaluation", "layer_error", "expected", "protocols",   "texts"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *one = described(sections[i], false);
         assert_non_null(strstr(all, one)); /* the whole is made of its parts */
