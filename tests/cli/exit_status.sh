@@ -51,6 +51,7 @@ takes() {
     plan) echo output memory threads help ;;
     table | diff) echo format help ;;
     plot) echo output plots help ;;
+    tokenize) echo ids no-special help ;;
     describe) echo markdown help ;;
     esac
 }
@@ -61,7 +62,7 @@ command_help() {
     expect_no_err
     expect_out "^usage: bitsweep $1 \[options\] "
     expected=$(takes "$1" | tr ' ' '\n' | sort | tr '\n' ' ')
-    found=$(sed -n 's/^  --\([a-z]*\).*/\1/p' .out | sort | tr '\n' ' ')
+    found=$(sed -n 's/^  --\([a-z-]*\).*/\1/p' .out | sort | tr '\n' ' ')
     [ "$found" = "$expected" ] || problem "expected the options $expected, found $found"
     run "$1" nowhere --help
     expect_status 0

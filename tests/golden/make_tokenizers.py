@@ -323,6 +323,21 @@ def llama_files(folder):
          "unk_token": "<unk>", "pad_token": "<pad>", "legacy": True, "tokenizer_class": "LlamaTokenizer"}) + "\n")
 
 
+def qwen2_files(folder):
+    """A tokenizer_config.json that adds tokens, and flags to one that is there."""
+    save(qwen2(), folder)
+
+    def token(content, **flags):
+        return {"content": content, "lstrip": False, "normalized": False, "rstrip": False,
+                "single_word": False, "special": True, **flags}
+    (folder / "tokenizer_config.json").write_text(json.dumps(
+        {"added_tokens_decoder": {"420": token("<|endoftext|>"),
+                                  "423": token("<think>", special=False, lstrip=True),
+                                  "430": token("<left>", special=False, rstrip=True)},
+         "additional_special_tokens": ["<right>"], "bos_token": None, "eos_token": "<|im_end|>",
+         "pad_token": "<pad>", "tokenizer_class": "Qwen2Tokenizer"}) + "\n")
+
+
 def save(tokenizer, folder):
     data = json.loads(tokenizer.to_str())
     data["decoder"] = None
@@ -333,7 +348,7 @@ def save(tokenizer, folder):
 KINDS = {"llama1": lambda: llama2(normalized=True), "llama2": llama2, "llama3": llama3, "mistral": mistral,
          "tekken": tekken, "qwen2": qwen2, "gemma": gemma, "phi2": phi2, "gpt2": gpt2, "neox": neox,
          "bloom": bloom, "falcon": falcon, "t5": t5, "unigram_bytes": unigram_bytes, "pieces": pieces}
-FILES = {"opt": opt_files, "llama2_config": llama_files}
+FILES = {"opt": opt_files, "llama2_config": llama_files, "qwen2_config": qwen2_files}
 
 
 def encode_all(folder):
