@@ -555,7 +555,7 @@ static bool has_byte_tokens(const struct bpe *bpe, const char *character, size_t
     return all;
 }
 
-/* What is not in the vocabulary waits as *pending unknown tokens (0 or 1): the library adds them
+/* An unknown token waits while *pending is set: the library adds it
  * before the next character that is, behind any byte tokens that come between. */
 static enum bs_status add_unknown(const struct bpe *bpe, struct bpe_work *work, bool *pending,
                                   struct bs_ids *list, struct bs_error *err)

@@ -15,34 +15,36 @@ struct points {
     size_t count, capacity;
 };
 
-/* Characters newer than Unicode 9 that decompose or are marks to utf8proc. The tokenizers library
- * has the tables of Unicode 9: it leaves them as they are, and takes them for no marks. */
+/* Characters that stay as they are and apart from their neighbours: those newer than Unicode 9 that
+ * decompose or are marks to utf8proc, for the tokenizers library has the tables of Unicode 9 (asked
+ * for every character); and U+11A7, no final consonant of Hangul, which utf8proc 2.8 takes for one
+ * and drops. */
 static const struct {
     utf8proc_int32_t first, last;
-} newer[] = {{0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
-             {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},
-             {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},
-             {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785}, {0x10787, 0x107b0},
-             {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff},
-             {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b},
-             {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11938, 0x11938}, {0x1193d, 0x1193e},
-             {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47},
-             {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97},
-             {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f},
-             {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
-             {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9}};
+} apart[] = {{0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},
+             {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x11a7, 0x11a7},
+             {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0x32ff, 0x32ff},
+             {0xa7f2, 0xa7f4},   {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785},
+             {0x10787, 0x107b0}, {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac},
+             {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070},
+             {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11938, 0x11938},
+             {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34},
+             {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45},
+             {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e030, 0x1e06d},
+             {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
+             {0x1e4ec, 0x1e4ef}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9}};
 
-static bool is_newer(utf8proc_int32_t point)
+static bool is_apart(utf8proc_int32_t point)
 {
-    size_t low = 0, high = sizeof newer / sizeof *newer;
+    size_t low = 0, high = sizeof apart / sizeof *apart;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (newer[middle].last < point)
+        if (apart[middle].last < point)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < sizeof newer / sizeof *newer && newer[low].first <= point;
+    return low < sizeof apart / sizeof *apart && apart[low].first <= point;
 }
 
 enum { LONGEST = 32 }; /* more than any character decomposes to: U+FDFA makes 18 */
@@ -64,7 +66,7 @@ static enum bs_status points_reserve(struct points *points, struct bs_error *err
 static int combining_class(utf8proc_int32_t point)
 {
     int class = utf8proc_get_property(point)->combining_class;
-    return class && is_newer(point) ? 0 : class;
+    return class && is_apart(point) ? 0 : class;
 }
 
 /* Sorts points[0 .. count), all marks, by combining class, equal ones in their order (merge sort).
@@ -115,7 +117,7 @@ static enum bs_status decompose(const char *text, size_t size, bool compatible,
         if (points_reserve(points, err))
             return err->status;
         utf8proc_int32_t point = (utf8proc_int32_t)bs_utf8_decode(text + i);
-        if (is_newer(point)) {
+        if (is_apart(point)) {
             points->points[points->count++] = point;
             continue;
         }
@@ -129,13 +131,13 @@ static enum bs_status decompose(const char *text, size_t size, bool compatible,
     return BS_OK;
 }
 
-/* Composes what lies between newer characters, which stay apart. */
+/* Composes what lies between the characters that stay apart. */
 static void compose_points(struct points *points)
 {
     const utf8proc_option_t options = (utf8proc_option_t)(UTF8PROC_COMPOSE | (int)UTF8PROC_STABLE);
     size_t used = 0;
     for (size_t begin = 0, end; begin < points->count; begin = end) {
-        for (end = begin; end < points->count && !is_newer(points->points[end]); end++)
+        for (end = begin; end < points->count && !is_apart(points->points[end]); end++)
             continue;
         if (end == begin) {
             points->points[used++] = points->points[end++];

@@ -328,18 +328,32 @@ static enum bs_status set_template(const struct files *files, json_t *root, bool
     return status;
 }
 
+/* add_prefix_space counts for a ByteLevel that is the whole pre_tokenizer, whatever it says itself;
+ * BLOOM's class also switches it on in a sequence. False when memory runs out. */
+static bool set_prefix_space(const struct files *files, json_t *pre, bool within)
+{
+    const char *type = json_string_value(json_object_get(pre, "type"));
+    bool prefix = flag(files->config, "add_prefix_space", false);
+    size_t i;
+    json_t *part;
+    if (type && !strcmp(type, "ByteLevel") && (prefix || !within))
+        return !json_object_set_new(pre, "add_prefix_space", json_boolean(prefix));
+    if (within || strcmp(files->family->name, "BloomTokenizer"))
+        return true;
+    bool done = true;
+    json_array_foreach(json_object_get(pre, "pretokenizers"), i, part) done =
+        done && set_prefix_space(files, part, true);
+    return done;
+}
+
 static enum bs_status apply_config(const struct files *files, json_t *root, struct bs_error *err)
 {
     const struct family *family = files->family;
-    json_t *pre = json_object_get(root, "pre_tokenizer");
     if (!files->config)
         return BS_OK;
     if (add_listed(files, root, err) || add_specials(files, root, err))
         return err->status;
-    const char *type = json_string_value(json_object_get(pre, "type"));
-    if (type && !strcmp(type, "ByteLevel") &&
-        json_object_set_new(pre, "add_prefix_space",
-                            json_boolean(flag(files->config, "add_prefix_space", false))))
+    if (!set_prefix_space(files, json_object_get(root, "pre_tokenizer"), false))
         return bs_fail_memory(err);
     if (!family->sets_template)
         return BS_OK;

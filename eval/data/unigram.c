@@ -217,8 +217,8 @@ static enum bs_status find_ways(const struct unigram *unigram, const char *word,
     return BS_OK;
 }
 
-/* Puts the ids of word[start .. end), a token or what is unknown, in front of what is there: the way
- * is walked from its end. */
+/* Appends the ids of a piece that is unknown on the way, the last one first: the way is walked from
+ * its end. Joined, it may be a token after all. */
 static enum bs_status add_piece(const struct unigram *unigram,
                                 const struct bs_vocabulary *vocabulary, const char *piece,
                                 size_t size, struct bs_ids *list, struct bs_error *err)

@@ -53,6 +53,7 @@ takes() {
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
     plot) echo output plots help ;;
+    tokenize) echo ids no-special help ;;
     describe) echo markdown help ;;
     esac
 }

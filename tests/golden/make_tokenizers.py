@@ -30,8 +30,8 @@ TEXTS = {
     "odd blanks": "a\u00a0b\u2003c\u3000d\u2028e\u2029f\u0085g\u1680h\u200bi\ufeffj\u180ek\u202fl\x0bm\x0cn",
     "control": "\x01\x02\x1b[0m\x7f\x80\x9f\u200e\u202eabc\u2066x\u2069\ufffd\ufffe\U0010ffff",
     "digits": "1 12 123 1234 12345 1,000,000 \u0661\u0662\u0663 \u0967\u0968 \u2167 \u00bd\u00b2\u2460 \uff11\uff12 \U0001d7d8\u4e00\u4e8c",
-    "punctuation": "(a)[b]{c}<d>\u00abe\u00bb\u201cf\u201d \u2026\u2014\u2013- !?!? ,.\u3002\u060c\u06d4\u0964 $+=^`|~ \u20ac\u00a7\u2116 #@&*_/\\ a_b __init__ x\u00b7y",
-    "accents": "caf\u00e9 cafe\u0301 \u00c5 A\u030a \u212b \u1e69 s\u0323\u0307 s\u0307\u0323 q\u0307\u0323 \u0130I\u0131 \u00dfSS \ufb01\ufb03 \u01c4\u01c5 \u2460\u00b9 \uac00 \u1100\u1161\u11a8 \u0958 \u2adc \U0001d15e",
+    "punctuation": "(a)[b]{c}<d>\u00abe\u00bb\u201cf\u201d \u2026\u2014\u2013- !?!? ,.\u3002\u060c\u06d4\u0964 $+=^`|~ \u20ac\u00a7\u2116 #@&*_/\\ a_b __init__ x\u00b7y \u2e43\U00016e97",
+    "accents": "caf\u00e9 cafe\u0301 \u00c5 A\u030a \u212b \u1e69 s\u0323\u0307 s\u0307\u0323 q\u0307\u0323 \u0130I\u0131 \u00dfSS \ufb01\ufb03 \u01c4\u01c5 \u2460\u00b9 \uac00 \u1100\u1161\u11a8 \u0958 \u2adc \U0001d15e \uac00\u11a7 e\u1dfa\u0301",
     "emoji": "\U0001f600\U0001f44d\U0001f3fd\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f1eb\U0001f1f7 \u2764\ufe0f 1\ufe0f\u20e3 \U0001f3f4\U000e0067\U000e0062\U000e007f \U0001fae8",
     "east asian": "\u4eca\u65e5\u306f\u826f\u3044\u5929\u6c17\u3002\u30ab\u30bf\u30ab\u30ca \uff76\uff9e \u304b\u3099 \ud55c\uad6d\uc5b4 \u4f60\u597d\uff0c\u4e16\u754c\uff01 \U00020000 \u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22",
     "right to left": "\u0645\u0631\u062d\u0628\u0627\u064b \u0628\u0650\u0633\u0652\u0645\u0650 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd \u200f(\u05d0\u05d1) \u0639\u0664\u0665",
@@ -323,6 +323,21 @@ def llama_files(folder):
          "unk_token": "<unk>", "pad_token": "<pad>", "legacy": True, "tokenizer_class": "LlamaTokenizer"}) + "\n")
 
 
+def qwen2_files(folder):
+    """A tokenizer_config.json that adds tokens, and flags to one that is there."""
+    save(qwen2(), folder)
+
+    def token(content, **flags):
+        return {"content": content, "lstrip": False, "normalized": False, "rstrip": False,
+                "single_word": False, "special": True, **flags}
+    (folder / "tokenizer_config.json").write_text(json.dumps(
+        {"added_tokens_decoder": {"420": token("<|endoftext|>"),
+                                  "423": token("<think>", special=False, lstrip=True),
+                                  "430": token("<left>", special=False, rstrip=True)},
+         "additional_special_tokens": ["<right>"], "bos_token": None, "eos_token": "<|im_end|>",
+         "pad_token": "<pad>", "tokenizer_class": "Qwen2Tokenizer"}) + "\n")
+
+
 def save(tokenizer, folder):
     data = json.loads(tokenizer.to_str())
     data["decoder"] = None
@@ -333,7 +348,7 @@ def save(tokenizer, folder):
 KINDS = {"llama1": lambda: llama2(normalized=True), "llama2": llama2, "llama3": llama3, "mistral": mistral,
          "tekken": tekken, "qwen2": qwen2, "gemma": gemma, "phi2": phi2, "gpt2": gpt2, "neox": neox,
          "bloom": bloom, "falcon": falcon, "t5": t5, "unigram_bytes": unigram_bytes, "pieces": pieces}
-FILES = {"opt": opt_files, "llama2_config": llama_files}
+FILES = {"opt": opt_files, "llama2_config": llama_files, "qwen2_config": qwen2_files}
 
 
 def encode_all(folder):
