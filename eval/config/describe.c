@@ -181,6 +181,24 @@ static void list_algorithms(bool markdown, FILE *out)
     print_table(head, &rows, markdown, out);
 }
 
+static void list_models(bool markdown, FILE *out)
+{
+    static const char *const head[COLUMNS] = {"model_type", "positions", "wiring", "models"};
+    static const char *const positions[] = {
+        [BS_ROTARY] = "rotary", [BS_LEARNED] = "learned", [BS_ALIBI] = "ALiBi"};
+    static const char *const wiring[] = {
+        [BS_PRE_NORM] = "one behind the other", [BS_PARALLEL] = "attention and MLP in parallel"};
+    struct rows rows = {0};
+    for (int f = 0; f < bs_num_families; f++) {
+        const struct bs_family *family = &bs_families[f];
+        struct row *row = new_row(&rows, "", family->model_type, family->models);
+        snprintf(row->initial, sizeof row->initial, "%s", positions[family->positions_kind]);
+        snprintf(row->allowed, sizeof row->allowed, "%s", wiring[family->wiring]);
+    }
+    print_head("models", "the model families, as config.json names them", markdown, out);
+    print_table(head, &rows, markdown, out);
+}
+
 static void list_protocols(bool markdown, FILE *out)
 {
     static const char *const head[COLUMNS] = {"name", "fewest windows", "stride", "scored"};
@@ -223,7 +241,7 @@ static void list_texts(bool markdown, FILE *out)
 static const struct {
     const char *name;
     void (*list)(bool markdown, FILE *out);
-} lists[] = {{"protocols", list_protocols}, {"texts", list_texts}};
+} lists[] = {{"models", list_models}, {"protocols", list_protocols}, {"texts", list_texts}};
 enum { NUM_LISTS = sizeof lists / sizeof *lists };
 
 void bs_describe_all(FILE *out, bool markdown)

@@ -154,6 +154,14 @@ enum bs_status bs_post_processor_read(const char *place, json_t *object,
 
 void bs_post_processor_release(struct bs_post_processor *post) { bs_ids_release(&post->parts); }
 
+int32_t bs_post_processor_last_id(const struct bs_post_processor *post)
+{
+    int32_t last = BS_TEXT;
+    for (size_t i = 0; i < post->parts.count; i++)
+        last = post->parts.ids[i] > last ? post->parts.ids[i] : last;
+    return last;
+}
+
 enum bs_status bs_post_processor_run(const struct bs_post_processor *post, bool add_special_tokens,
                                      const struct bs_ids *text, struct bs_ids *out,
                                      struct bs_error *err)

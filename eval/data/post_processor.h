@@ -23,6 +23,9 @@ enum bs_status bs_post_processor_read(const char *place, json_t *object,
                                       struct bs_post_processor *post, struct bs_error *err);
 void bs_post_processor_release(struct bs_post_processor *post);
 
+/* The largest id it puts around a text, -1 where it puts none. */
+int32_t bs_post_processor_last_id(const struct bs_post_processor *post);
+
 /* Appends what `text` becomes to `out`, without the special tokens unless they are asked for.
  * BS_ENOMEM. */
 enum bs_status bs_post_processor_run(const struct bs_post_processor *post, bool add_special_tokens,

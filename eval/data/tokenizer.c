@@ -116,9 +116,11 @@ void bs_tokenizer_free(struct bs_tokenizer *tokenizer)
 
 int bs_tokenizer_vocab_size(const struct bs_tokenizer *tokenizer)
 {
-    int32_t model = bs_vocabulary_last_id(tokenizer->vocabulary);
+    int32_t last = bs_vocabulary_last_id(tokenizer->vocabulary);
     int32_t added = bs_added_tokens_last_id(tokenizer->added);
-    return (model > added ? model : added) + 1;
+    int32_t around = bs_post_processor_last_id(&tokenizer->post);
+    last = added > last ? added : last;
+    return (around > last ? around : last) + 1;
 }
 
 int32_t bs_tokenizer_bos(const struct bs_tokenizer *tokenizer)

@@ -769,6 +769,17 @@ int bs_num_linears(const struct bs_architecture *architecture)
     return count;
 }
 
+bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role)
+{
+    return bs_has_role(architecture, role) && architecture->biases >> role & 1;
+}
+
+int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place place)
+{
+    bool of_heads = place == BS_NORM_Q || place == BS_NORM_K;
+    return of_heads ? architecture->head_dim : architecture->hidden_size;
+}
+
 bool bs_is_local(const struct bs_architecture *architecture, int layer)
 {
     return architecture->local_layers[layer / 64] >> layer % 64 & 1;

@@ -467,6 +467,7 @@ static const struct bs_family_config falcon_new_config = {
 const struct bs_family bs_families[] = {
     {
         .model_type = "llama",
+        .models = "Llama 1, 2 and 3 and what is built like them",
         LLAMA_NAMES,
         LLAMA_LINEARS,
         .norms = {LLAMA_NORMS},
@@ -476,6 +477,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "mistral",
+        .models = "Mistral",
         LLAMA_NAMES,
         LLAMA_LINEARS,
         .norms = {LLAMA_NORMS},
@@ -485,6 +487,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "qwen2",
+        .models = "Qwen2 and Qwen2.5",
         LLAMA_NAMES,
         LLAMA_LINEARS,
         .norms = {LLAMA_NORMS},
@@ -494,6 +497,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "qwen3",
+        .models = "Qwen3",
         LLAMA_NAMES,
         LLAMA_LINEARS,
         .norms = {LLAMA_NORMS, QK_NORMS},
@@ -503,6 +507,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "gemma2",
+        .models = "Gemma 2",
         LLAMA_NAMES,
         LLAMA_LINEARS,
         .norms = {GEMMA_NORMS},
@@ -514,6 +519,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "gemma3_text",
+        .models = "Gemma 3, the text-only checkpoints",
         LLAMA_NAMES,
         LLAMA_LINEARS,
         .norms = {GEMMA_NORMS, QK_NORMS},
@@ -525,6 +531,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "phi",
+        .models = "Phi-1, 1.5 and 2",
         .prefix = "model.",
         .embedding = "embed_tokens",
         .final_norm = "final_layernorm",
@@ -546,6 +553,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "opt",
+        .models = "OPT, all sizes",
         .prefix = "model.",
         .embedding = "decoder.embed_tokens",
         .positions = "decoder.embed_positions",
@@ -570,6 +578,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "gpt2",
+        .models = "GPT-2",
         .prefix = "transformer.",
         .embedding = "wte",
         .positions = "wpe",
@@ -594,6 +603,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "gpt_neox",
+        .models = "GPT-NeoX and Pythia",
         .prefix = "gpt_neox.",
         .embedding = "embed_in",
         .final_norm = "final_layer_norm",
@@ -611,6 +621,7 @@ const struct bs_family bs_families[] = {
     },
     {
         .model_type = "bloom",
+        .models = "BLOOM",
         .prefix = "transformer.",
         .embedding = "word_embeddings",
         .embedding_norm = "word_embeddings_layernorm",
@@ -628,12 +639,14 @@ const struct bs_family bs_families[] = {
         .config = &bloom_config,
     },
     {
-        FALCON_NAMES, /* 7b */
+        FALCON_NAMES,
+        .models = "Falcon 7b and what is built like it",
         .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
         .config = &falcon_config,
     },
     {
-        FALCON_NAMES, /* 40b */
+        FALCON_NAMES,
+        .models = "Falcon 40b and 180b",
         .norms = {[BS_NORM_ATTENTION] = "ln_attn", [BS_NORM_MLP] = "ln_mlp"},
         .config = &falcon_new_config,
     },

@@ -72,11 +72,6 @@ static enum bs_status require_norm(struct bs_model *model, const char *place, co
     return require(model, place, name, ".bias", 1, shape, &norm->bias, err);
 }
 
-static int norm_width(const struct bs_architecture *a, enum bs_norm_place place)
-{
-    return place == BS_NORM_Q || place == BS_NORM_K ? a->head_dim : a->hidden_size;
-}
-
 static bool is_fused(const struct bs_architecture *a, enum bs_role role)
 {
     return a->family->fused_qkv && role <= BS_V;
@@ -85,11 +80,6 @@ static bool is_fused(const struct bs_architecture *a, enum bs_role role)
 static int qkv_rows(const struct bs_architecture *a)
 {
     return bs_out_features(a, BS_Q) + 2 * bs_out_features(a, BS_K);
-}
-
-static bool has_bias(const struct bs_architecture *a, enum bs_role role)
-{
-    return bs_has_role(a, role) && a->biases >> role & 1;
 }
 
 /* What the tensors of the linear's weight and bias are called; those of q, k and v may be one. */
@@ -109,7 +99,8 @@ static enum bs_status require_linear(struct bs_model *model, const char *place, 
     const struct bs_tensor *tensor;
     if (require(model, place, name, ".weight", 2, shape, &tensor, err))
         return err->status;
-    return has_bias(a, role) ? require(model, place, name, ".bias", 1, &out, &tensor, err) : BS_OK;
+    return bs_has_bias(a, role) ? require(model, place, name, ".bias", 1, &out, &tensor, err)
+                                : BS_OK;
 }
 
 /* --- opening --- */
@@ -148,8 +139,9 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
     block_place(model, block, place);
     struct norm_tensors norm;
     for (int n = 0; n < BS_NUM_NORMS; n++)
-        if (a->family->norms[n] && require_norm(model, place, a->family->norms[n],
-                                                norm_width(a, (enum bs_norm_place)n), &norm, err))
+        if (a->family->norms[n] &&
+            require_norm(model, place, a->family->norms[n], bs_norm_width(a, (enum bs_norm_place)n),
+                         &norm, err))
             return err->status;
     for (int r = 0; r < BS_NUM_ROLES; r++)
         if (bs_has_role(a, (enum bs_role)r) && require_linear(model, place, (enum bs_role)r, err))
@@ -230,9 +222,9 @@ static size_t count_others(const struct bs_model *model)
     size_t block = 0, vectors = a->family->norm == BS_RMS_NORM ? 1 : 2;
     for (int n = 0; n < BS_NUM_NORMS; n++)
         if (a->family->norms[n])
-            block += vectors * (size_t)norm_width(a, (enum bs_norm_place)n);
+            block += vectors * (size_t)bs_norm_width(a, (enum bs_norm_place)n);
     for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (has_bias(a, (enum bs_role)r))
+        if (bs_has_bias(a, (enum bs_role)r))
             block += (size_t)bs_out_features(a, (enum bs_role)r);
     return count_of(model->embedding) + count_of(model->positions) + count_of(model->project_in) +
            count_of(model->project_out) + (a->tied_head ? 0 : count_of(model->head)) +
@@ -321,23 +313,6 @@ size_t bs_model_other_parameters(const struct bs_model *model) { return count_ot
 
 /* --- norms and embeddings --- */
 
-static void release_norm(struct bs_norm *norm)
-{
-    bs_free(norm->weight);
-    bs_free(norm->bias);
-    *norm = (struct bs_norm){.width = 0};
-}
-
-static enum bs_status allocate_norm(struct bs_norm *norm, int width, bool biased,
-                                    struct bs_error *err)
-{
-    *norm = (struct bs_norm){.width = width};
-    norm->weight = bs_alloc((size_t)width, sizeof(float));
-    if (biased)
-        norm->bias = bs_alloc((size_t)width, sizeof(float));
-    return norm->weight && (norm->bias || !biased) ? BS_OK : bs_fail_memory(err);
-}
-
 static void read_norm(const struct norm_tensors *tensors, bool plus_one, struct bs_norm *norm)
 {
     bs_tensor_read(tensors->weight, 0, tensors->weight->count, norm->weight);
@@ -352,7 +327,7 @@ static enum bs_status load_norm(const struct norm_tensors *tensors, bool plus_on
 {
     if (!tensors->weight)
         return BS_OK;
-    if (allocate_norm(norm, (int)tensors->weight->count, tensors->bias != NULL, err))
+    if (bs_norm_init(norm, (int)tensors->weight->count, tensors->bias != NULL, err))
         return err->status;
     read_norm(tensors, plus_one, norm);
     return BS_OK;
@@ -387,7 +362,7 @@ static enum bs_status open_embedding(const struct bs_model *model, struct embedd
 
 static void close_embedding(struct embedding *e)
 {
-    release_norm(&e->norm);
+    bs_norm_release(&e->norm);
     bs_free(e->row);
     bs_free(e->position);
     bs_free(e->project);
@@ -429,48 +404,6 @@ enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, 
 
 /* --- blocks --- */
 
-static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_architecture *a,
-                                      enum bs_role role, struct bs_error *err)
-{
-    *linear = (struct bs_linear){.name = a->family->linears[role],
-                                 .role = role,
-                                 .out_features = bs_out_features(a, role),
-                                 .in_features = bs_in_features(a, role)};
-    size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
-    bool biased = has_bias(a, role);
-    linear->weight = bs_alloc(out * in, sizeof(float));
-    linear->in_scale = bs_alloc(in, sizeof(float));
-    linear->out_scale = bs_alloc(out, sizeof(float));
-    if (biased)
-        linear->bias = bs_alloc(out, sizeof(float));
-    bool enough = linear->weight && linear->in_scale && linear->out_scale;
-    return enough && (linear->bias || !biased) ? BS_OK : bs_fail_memory(err);
-}
-
-static enum bs_status allocate_block(struct bs_block *block, const struct bs_architecture *a,
-                                     struct bs_error *err)
-{
-    *block = (struct bs_block){.architecture = a};
-    block->activations.bits = BS_BITS_NONE;
-    enum bs_status status = BS_OK;
-    for (int r = 0; r < BS_NUM_ROLES && !status; r++)
-        if (bs_has_role(a, (enum bs_role)r))
-            status = allocate_linear(&block->linears[r], a, (enum bs_role)r, err);
-    for (int n = 0; n < BS_NUM_NORMS && !status; n++)
-        if (a->family->norms[n])
-            status = allocate_norm(&block->norms[n], norm_width(a, (enum bs_norm_place)n),
-                                   a->family->norm == BS_LAYER_NORM, err);
-    if (status)
-        bs_block_release(block);
-    return status;
-}
-
-static void fill_ones(float *x, int count)
-{
-    for (int i = 0; i < count; i++)
-        x[i] = 1;
-}
-
 /* The first row of a head of q, k or v in the tensor that holds all three. */
 static size_t fused_row(const struct bs_architecture *a, enum bs_role role, int head)
 {
@@ -497,18 +430,22 @@ static void read_rows(const struct bs_architecture *a, const struct bs_linear *l
         bs_tensor_read(tensor, fused_row(a, linear->role, h) * width, run, out + (size_t)h * run);
 }
 
-/* weight [out][in] of a tensor that holds [in][all outputs]; `line` holds a row of outputs. */
+/* weight [out][in] of a tensor that holds [in][all outputs]. */
 static void read_transposed(const struct bs_architecture *a, const struct bs_linear *linear,
-                            const struct bs_tensor *tensor, float *line)
+                            const struct bs_tensor *tensor)
 {
+    enum { RUN = 64 }; /* outputs read at a time */
     size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
     size_t all = tensor->count / in;
-    for (size_t j = 0; j < in; j++) {
-        size_t first = is_fused(a, linear->role) ? fused_row(a, linear->role, 0) : 0;
-        bs_tensor_read(tensor, j * all + first, out, line);
-        for (size_t i = 0; i < out; i++)
-            linear->weight[i * in + j] = line[i];
-    }
+    size_t first = is_fused(a, linear->role) ? fused_row(a, linear->role, 0) : 0;
+    for (size_t j = 0; j < in; j++)
+        for (size_t i = 0; i < out; i += RUN) {
+            float line[RUN];
+            size_t run = out - i < RUN ? out - i : RUN;
+            bs_tensor_read(tensor, j * all + first + i, run, line);
+            for (size_t k = 0; k < run; k++)
+                linear->weight[(i + k) * in + j] = line[k];
+        }
 }
 
 static void load_linear(const struct bs_model *model, const char *place, struct bs_linear *linear)
@@ -516,21 +453,19 @@ static void load_linear(const struct bs_model *model, const char *place, struct 
     const struct bs_architecture *a = &model->architecture;
     const char *name = linear_tensor(a, linear->role);
     const struct bs_tensor *weight = find(model, place, name, ".weight");
-    if (a->family->transposed) /* out_scale is not filled yet */
-        read_transposed(a, linear, weight, linear->out_scale);
+    if (a->family->transposed)
+        read_transposed(a, linear, weight);
     else
         read_rows(a, linear, weight, (size_t)linear->in_features, linear->weight);
     if (linear->bias)
         read_rows(a, linear, find(model, place, name, ".bias"), 1, linear->bias);
-    fill_ones(linear->in_scale, linear->in_features);
-    fill_ones(linear->out_scale, linear->out_features);
 }
 
 enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_block *block,
                              struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    if (allocate_block(block, a, err))
+    if (bs_block_init(block, a, err))
         return err->status;
     block->index = index;
     char place[PLACE_BYTES];
@@ -549,138 +484,6 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
             tensors.bias = find(model, place, name, ".bias");
         read_norm(&tensors, a->family->norm_plus_one, norm);
     }
-    return BS_OK;
-}
-
-static void copy_floats(float *to, const float *from, int count)
-{
-    if (to)
-        memcpy(to, from, (size_t)count * sizeof *to);
-}
-
-static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
-{
-    size_t out = (size_t)from->out_features, in = (size_t)from->in_features;
-    memcpy(to->weight, from->weight, out * in * sizeof(float));
-    copy_floats(to->bias, from->bias, from->out_features);
-    copy_floats(to->in_scale, from->in_scale, from->in_features);
-    copy_floats(to->out_scale, from->out_scale, from->out_features);
-    bs_codes_release(&to->codes);
-    to->damping = 0;
-    to->dead_columns = 0;
-    to->fallback = false;
-    to->seconds = 0;
-}
-
-static enum bs_status copy_hidden_scale(struct bs_block *to, const struct bs_block *from,
-                                        struct bs_error *err)
-{
-    bs_free(to->hidden_scale);
-    to->hidden_scale = NULL;
-    if (!from->hidden_scale)
-        return BS_OK;
-    int width = from->architecture->intermediate_size;
-    to->hidden_scale = bs_alloc((size_t)width, sizeof(float));
-    if (!to->hidden_scale)
-        return bs_fail_memory(err);
-    copy_floats(to->hidden_scale, from->hidden_scale, width);
-    return BS_OK;
-}
-
-enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, struct bs_error *err)
-{
-    const struct bs_architecture *a = from->architecture;
-    if (!to->architecture && allocate_block(to, a, err))
-        return err->status;
-    to->index = from->index;
-    to->activations = from->activations;
-    memcpy(to->set_params, from->set_params, sizeof to->set_params);
-    memcpy(to->bmm_params, from->bmm_params, sizeof to->bmm_params);
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (from->linears[r].weight)
-            copy_linear(&to->linears[r], &from->linears[r]);
-    for (int n = 0; n < BS_NUM_NORMS; n++) {
-        copy_floats(to->norms[n].weight, from->norms[n].weight, from->norms[n].width);
-        copy_floats(to->norms[n].bias, from->norms[n].bias, from->norms[n].width);
-    }
-    return copy_hidden_scale(to, from, err);
-}
-
-void bs_block_release(struct bs_block *block)
-{
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        bs_free(block->linears[r].weight);
-        bs_free(block->linears[r].bias);
-        bs_free(block->linears[r].in_scale);
-        bs_free(block->linears[r].out_scale);
-        bs_codes_release(&block->linears[r].codes);
-    }
-    for (int n = 0; n < BS_NUM_NORMS; n++)
-        release_norm(&block->norms[n]);
-    bs_free(block->hidden_scale);
-    *block = (struct bs_block){.architecture = NULL};
-}
-
-/* --- folding --- */
-
-static void scale_columns(struct bs_linear *linear, const float *scale)
-{
-    size_t in = (size_t)linear->in_features;
-    for (size_t i = 0; i < (size_t)linear->out_features; i++)
-        for (size_t j = 0; j < in; j++)
-            linear->weight[i * in + j] *= scale[j];
-    for (size_t j = 0; j < in; j++)
-        linear->in_scale[j] *= scale[j];
-}
-
-static void divide(float *x, const float *scale, int count)
-{
-    for (int i = 0; x && i < count; i++)
-        x[i] /= scale[i];
-}
-
-static void divide_rows(struct bs_linear *linear, const float *scale)
-{
-    size_t in = (size_t)linear->in_features;
-    for (size_t i = 0; i < (size_t)linear->out_features; i++) {
-        for (size_t j = 0; j < in; j++)
-            linear->weight[i * in + j] /= scale[i];
-        linear->out_scale[i] *= scale[i];
-    }
-    divide(linear->bias, scale, linear->out_features);
-}
-
-static enum bs_status divide_hidden(struct bs_block *block, const float *scale,
-                                    struct bs_error *err)
-{
-    int width = block->architecture->intermediate_size;
-    if (!block->hidden_scale) {
-        block->hidden_scale = bs_alloc((size_t)width, sizeof(float));
-        if (!block->hidden_scale)
-            return bs_fail_memory(err);
-        fill_ones(block->hidden_scale, width);
-    }
-    for (int j = 0; j < width; j++)
-        block->hidden_scale[j] *= scale[j];
-    return BS_OK;
-}
-
-enum bs_status bs_block_fold(struct bs_block *block, int set, const float *scale,
-                             struct bs_error *err)
-{
-    const struct bs_set *s = &block->architecture->sets[set];
-    struct bs_norm *norm = &block->norms[s->norm];
-    assert(s->before != BS_BEFORE_NOTHING);
-    if (s->before == BS_BEFORE_ACTIVATION && divide_hidden(block, scale, err))
-        return err->status;
-    if (s->before == BS_BEFORE_LINEAR)
-        divide_rows(&block->linears[s->previous], scale);
-    if (s->before == BS_BEFORE_NORM) {
-        divide(norm->weight, scale, norm->width);
-        divide(norm->bias, scale, norm->width);
-    }
-    for (int k = 0; k < s->num_linears; k++)
-        scale_columns(&block->linears[s->linears[k]], scale);
     return BS_OK;
 }
 
@@ -714,7 +517,7 @@ enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
 
 void bs_head_release(struct bs_head *head)
 {
-    release_norm(&head->norm);
+    bs_norm_release(&head->norm);
     bs_free(head->project);
     bs_free(head->weight);
     bs_free(head->bias);

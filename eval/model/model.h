@@ -75,6 +75,7 @@ struct bs_family_config;
  * the family does not have. All tensors but the head's may stand behind `prefix`. */
 struct bs_family {
     const char *model_type; /* config.json's */
+    const char *models;     /* which models are of this family, for people */
     const char *prefix;     /* "model." */
     const char *embedding, *embedding_norm, *positions, *project_in;
     const char *final_norm, *project_out, *head;
@@ -148,6 +149,12 @@ void bs_architecture_derive_sets(struct bs_architecture *architecture);
 bool bs_has_role(const struct bs_architecture *architecture, enum bs_role role);
 int bs_num_linears(const struct bs_architecture *architecture);
 
+/* True where that linear has a bias. */
+bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role);
+
+/* Channels that the norm at this place takes. */
+int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place place);
+
 /* True where layer `layer` attends to the sliding window only. */
 bool bs_is_local(const struct bs_architecture *architecture, int layer);
 
@@ -213,6 +220,14 @@ struct bs_block {
     /* Static activation scales: of each set's input, and of the q, k and v outputs. */
     struct bs_params set_params[BS_MAX_SETS], bmm_params[3];
 };
+
+/* A norm of `width` channels, contents undefined; with a bias where `biased`. BS_ENOMEM. */
+enum bs_status bs_norm_init(struct bs_norm *norm, int width, bool biased, struct bs_error *err);
+void bs_norm_release(struct bs_norm *norm);
+
+/* A block of this architecture, its weights, biases and norms undefined, the scales 1. BS_ENOMEM. */
+enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *architecture,
+                             struct bs_error *err);
 
 /* Reads block `index` as the checkpoint has it. BS_ENOMEM. */
 enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_block *block,

@@ -34,6 +34,8 @@ static void run(const unsigned char *data, size_t size)
             __builtin_trap(); /* an embedding row that is not there */
     if (!status)
         bs_free(ids);
+    if (bs_tokenizer_bos(tokenizer) >= bs_tokenizer_vocab_size(tokenizer))
+        __builtin_trap();
     bs_tokenizer_free(tokenizer);
 }
 

@@ -51,8 +51,8 @@ static void test_describe(void **state)
         }
     }
     static const char *const sections[] = {
-        "config",     "sweep",       "weights",  "activations", "calibration",
-        "evaluation", "layer_error", "expected", "protocols",   "texts"};
+        "config",      "sweep",    "weights", "activations", "calibration", "evaluation",
+        "layer_error", "expected", "models",  "protocols",   "texts"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *one = described(sections[i], false);
         assert_non_null(strstr(all, one)); /* the whole is made of its parts */
@@ -67,8 +67,8 @@ static void test_describe(void **state)
     struct bs_error err;
     assert_int_equal(bs_describe_one("gtpq", stderr, false, &err), BS_ECONFIG);
     assert_memory_equal(err.message, "'gtpq' is nothing to describe, expected rtn, gptq, ", 50);
-    assert_non_null(
-        strstr(err.message, " layer_error, expected, protocols or texts (did you mean 'gptq'?)"));
+    assert_non_null(strstr(
+        err.message, " layer_error, expected, models, protocols or texts (did you mean 'gptq'?)"));
 }
 
 int main(void)
