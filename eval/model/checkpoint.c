@@ -250,6 +250,14 @@ const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoin
     return entry && !entry->defect ? &entry->tensor : NULL;
 }
 
+void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct bs_tensor *tensor)
+{
+    const struct bs_entry *entry = find_entry(checkpoint, tensor->name);
+    size_t bytes = tensor->count * bs_dtypes[tensor->dtype].bytes;
+    if (entry && !tensor->strided) /* else its bytes are not in one place */
+        bs_map_forget(&entry->shard->map, tensor->data, bytes);
+}
+
 /* "[4096, 256]" */
 static void print_shape(int rank, const int64_t *shape, char *out, size_t size)
 {

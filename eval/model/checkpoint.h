@@ -33,6 +33,9 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
                                      const int64_t *shape, const struct bs_tensor **tensor,
                                      struct bs_error *err);
 
+/* Takes a tensor that was read off the process's resident memory: what it holds stays readable. */
+void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct bs_tensor *tensor);
+
 /* The next tensor in order of name, readable or not, that nobody has required; NULL behind the
  * last. *cursor says where to go on, and starts at 0. The name is the checkpoint's. */
 const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor);

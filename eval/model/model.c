@@ -457,6 +457,7 @@ static void load_linear(const struct bs_model *model, const char *place, struct 
         read_transposed(a, linear, weight);
     else
         read_rows(a, linear, weight, (size_t)linear->in_features, linear->weight);
+    bs_checkpoint_forget(model->checkpoint, weight);
     if (linear->bias)
         read_rows(a, linear, find(model, place, name, ".bias"), 1, linear->bias);
 }
@@ -489,6 +490,13 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
 
 /* --- the head --- */
 
+/* Reads a large tensor once. */
+static void read_whole(const struct bs_model *model, const struct bs_tensor *tensor, float *out)
+{
+    bs_tensor_read(tensor, 0, tensor->count, out);
+    bs_checkpoint_forget(model->checkpoint, tensor);
+}
+
 enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                             struct bs_error *err)
 {
@@ -506,7 +514,7 @@ enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
             continue;
         *parts[i].to = bs_alloc(parts[i].tensor->count, sizeof(float));
         if (*parts[i].to)
-            bs_tensor_read(parts[i].tensor, 0, parts[i].tensor->count, *parts[i].to);
+            read_whole(model, parts[i].tensor, *parts[i].to);
         else
             status = bs_fail_memory(err);
     }

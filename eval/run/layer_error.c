@@ -83,6 +83,7 @@ struct part {
 struct measuring {
     const struct bs_block *original, *quantized;
     const struct bs_probe *probe;
+    struct bs_scratch *scratch; /* one a thread */
     int num_linears;
     enum bs_role roles[BS_NUM_ROLES]; /* of the linears that there are */
     int set_of[BS_NUM_ROLES];
@@ -91,8 +92,9 @@ struct measuring {
 
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
 {
-    (void)thread;
+    (void)err;
     const struct measuring *m = context;
+    struct bs_scratch *scratch = &m->scratch[thread];
     enum bs_role role = m->roles[index / m->probe->windows];
     int window = index % m->probe->windows;
     int set = m->set_of[role], tokens = m->probe->tokens;
@@ -101,10 +103,10 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     size_t in = (size_t)wanted->in_features, out = (size_t)wanted->out_features;
     size_t rows = (size_t)tokens;
     const float *x = m->probe->inputs[set] + (size_t)window * rows * in;
-    float *scaled = bs_alloc(rows * (in + 2 * out), sizeof *scaled);
-    if (!scaled)
-        return bs_fail_memory(err);
-    float *y = scaled + rows * in, *y_hat = y + rows * out;
+    size_t mark = scratch->used;
+    float *scaled = bs_scratch_take(scratch, rows * in);
+    float *y = bs_scratch_take(scratch, rows * out);
+    float *y_hat = bs_scratch_take(scratch, rows * out);
     for (size_t t = 0; t < rows; t++)
         for (size_t j = 0; j < in; j++)
             scaled[t * in + j] = x[t * in + j] / got->in_scale[j];
@@ -119,7 +121,7 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
                                     .wanted = bs_sum_squares(y, rows * out),
                                     .got = bs_sum_squares(y_hat, rows * out),
                                     .product = bs_dot(y, y_hat, rows * out)};
-    bs_free(scaled);
+    scratch->used = mark;
     return BS_OK;
 }
 
@@ -193,12 +195,27 @@ static void list_linears(const struct bs_architecture *a, struct measuring *m)
             m->set_of[a->sets[s].linears[k]] = s;
 }
 
+size_t bs_layer_error_floats(const struct bs_architecture *a, int tokens)
+{
+    size_t most = 0, rows = (size_t)tokens;
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        if (!bs_has_role(a, (enum bs_role)r))
+            continue;
+        size_t in = bs_scratch_floats(rows * (size_t)bs_in_features(a, (enum bs_role)r));
+        size_t out = bs_scratch_floats(rows * (size_t)bs_out_features(a, (enum bs_role)r));
+        most = in + 2 * out > most ? in + 2 * out : most;
+    }
+    return most;
+}
+
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
-                               const struct bs_probe *probe, struct bs_layer_row *rows,
-                               struct bs_layer_totals *totals, struct bs_error *err)
+                               const struct bs_probe *probe, struct bs_scratch *scratch,
+                               struct bs_layer_row *rows, struct bs_layer_totals *totals,
+                               struct bs_error *err)
 {
     const struct bs_architecture *a = original->architecture;
-    struct measuring m = {.original = original, .quantized = quantized, .probe = probe};
+    struct measuring m = {
+        .original = original, .quantized = quantized, .probe = probe, .scratch = scratch};
     list_linears(a, &m);
     int tasks = m.num_linears * probe->windows;
     m.parts = bs_calloc((size_t)tasks, sizeof *m.parts);

@@ -31,7 +31,11 @@ struct bs_layer_totals {
  * windows the output figures are NaN. Weight errors are in the checkpoint's basis: factors that
  * stages moved between tensors are taken out first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
-                               const struct bs_probe *probe, struct bs_layer_row *rows,
-                               struct bs_layer_totals *totals, struct bs_error *err);
+                               const struct bs_probe *probe, struct bs_scratch *scratch,
+                               struct bs_layer_row *rows, struct bs_layer_totals *totals,
+                               struct bs_error *err);
+
+/* Floats of scratch that this takes in each thread for windows of `tokens`. */
+size_t bs_layer_error_floats(const struct bs_architecture *architecture, int tokens);
 
 #endif

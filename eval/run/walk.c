@@ -185,7 +185,7 @@ static enum bs_status quantize_block(struct state *s, int i, const struct bs_sta
         bs_trial_quantize_block(passenger->recipe, &s->work, &inputs, err))
         return err->status;
     passenger->seconds_quantize += bs_seconds() - start;
-    return bs_layer_errors(&s->original, &s->work, &s->probe,
+    return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
                            passenger->layers + passenger->num_layers, &carried->totals, err);
 }
 

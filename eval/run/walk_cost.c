@@ -1,11 +1,14 @@
 #include "eval/run/walk_cost.h"
 
+#include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
 
 int bs_walk_logit_rows(const struct bs_architecture *a)
 {
-    int rows = (1 << 18) / a->vocab_size;
-    return rows > 64 ? 64 : rows < 4 ? 4 : rows;
+    /* Enough rows for a product near its full rate, within some 64 MB for two sets of logits and
+     * the reference's probabilities. */
+    int rows = (1 << 22) / a->vocab_size;
+    return rows > 64 ? 64 : rows < 16 ? 16 : rows;
 }
 
 int bs_walk_longest_window(const struct bs_walk *walk)
@@ -22,7 +25,10 @@ size_t bs_walk_scratch_floats(const struct bs_walk *walk)
     size_t rows = (size_t)bs_walk_logit_rows(a), vocab = (size_t)a->vocab_size;
     size_t block = bs_block_scratch_floats(a, bs_walk_longest_window(walk));
     size_t head = bs_head_scratch_floats(a, (int)rows) + 4 * bs_scratch_floats(rows * vocab);
-    return block > head ? block : head;
+    size_t most = block > head ? block : head;
+    size_t probing =
+        bs_walk_probe_windows(walk) ? bs_layer_error_floats(a, walk->texts[0].tokens) : 0;
+    return probing > most ? probing : most;
 }
 
 int bs_walk_probe_windows(const struct bs_walk *walk)
@@ -82,22 +88,17 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     return bytes + (needs.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
 }
 
-/* The inputs that per-linear errors are taken over, and in each thread a linear's scaled input with
- * both its outputs. */
+/* The inputs that per-linear errors are taken over. */
 static double probing_bytes(const struct bs_walk *walk)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     int probes = bs_walk_probe_windows(walk);
     if (!probes)
         return 0;
-    double inputs = 0, widest = 0;
+    double inputs = 0;
     for (int s = 0; s < a->num_sets; s++)
         inputs += bs_in_features(a, a->sets[s].linears[0]);
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        double row = bs_in_features(a, (enum bs_role)r) + 2.0 * bs_out_features(a, (enum bs_role)r);
-        widest = bs_has_role(a, (enum bs_role)r) && row > widest ? row : widest;
-    }
-    return walk->texts[0].tokens * (probes * inputs + bs_threads() * widest) * sizeof(float);
+    return walk->texts[0].tokens * probes * inputs * sizeof(float);
 }
 
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,

@@ -349,7 +349,7 @@ check "no server at all: told at once" unreachable
 
 # A slow hub, and a program that is ended in the middle of the weights.
 interrupt() {
-    restart_hub slow:store/:10
+    restart_hub slow:store/:60
     rm -rf "$HF_HOME"
     # Background jobs of a script ignore SIGINT, unless job control is on.
     set -m

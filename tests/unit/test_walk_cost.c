@@ -172,9 +172,9 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     assert_close(more.fixed - plain.fixed, 4 * mega, 0, 1e-9);
     assert_close(more.per_passenger - plain.per_passenger, 4 * mega + 16 * 256 * 9, 0, 1e-9);
     load.windows = 1;
-    /* Per-linear errors: the inputs, and in each thread up_proj's input and two outputs. */
+    /* Per-linear errors: the inputs; a linear's outputs fit where a block's do. */
     load.probes = 1;
-    double probing = 256 * 4 * ((3 * 256 + 768) + bs_threads() * (256.0 + 2 * 768));
+    double probing = 256 * 4 * (3 * 256 + 768);
     assert_close(memory_of_load(&load).fixed - plain.fixed, probing, 0, 1e-9);
     load.probes = 0;
     /* Calibration: the unquantized model's, and its own for who calibrates on that. */
