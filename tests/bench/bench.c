@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +51,6 @@ struct bench_case {
 
 /* For bench_fail, which can come from anywhere. */
 static struct session *running;
-static volatile sig_atomic_t interrupted;
 
 /* --- scratch --- */
 
@@ -71,23 +69,9 @@ void bench_fail(const char *format, ...)
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "%s\n", interrupted ? " (interrupted)" : "");
+    fprintf(stderr, "\n");
     remove_scratch(running);
     exit(EXIT_BAD);
-}
-
-/* The child, which the signal reaches too, ends, and with it this program, by bench_fail. */
-static void on_interrupt(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-}
-
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 static char *checked(char *text)
@@ -132,6 +116,12 @@ static char *model_directory(struct session *session, const struct bench_model *
 
 static int first_of(int asked, int otherwise) { return asked ? asked : otherwise; }
 
+/* Windows that keep every thread busy where nobody asked for a number. */
+static int windows_of(int asked, int otherwise, int threads)
+{
+    return first_of(asked, otherwise > threads ? otherwise : threads);
+}
+
 static int threads_of(const struct session *session)
 {
     return first_of(session->settings.threads, (int)sysconf(_SC_NPROCESSORS_ONLN));
@@ -152,10 +142,11 @@ static struct bench_job job_of(struct session *session, const struct bench_model
     struct bench_job job = {.threads = threads_of(session), .repeat = s->repeat, .seed = s->seed};
     job.directory = model_directory(session, model, layers_of(session, model, which));
     if (!which->recipe.chain)
-        job.windows = first_of(s->windows, first_of(which->windows, model->windows));
+        job.windows = windows_of(s->windows, first_of(which->windows, model->windows), job.threads);
     job.tokens = first_of(s->tokens, first_of(which->tokens, 2048));
     if (which->calibration_windows)
-        job.calibration_windows = first_of(s->calibration, which->calibration_windows);
+        job.calibration_windows =
+            windows_of(s->calibration, which->calibration_windows, job.threads);
     job.calibration_tokens = first_of(s->calibration_tokens, which->calibration_tokens);
     return job;
 }
@@ -188,13 +179,14 @@ static json_t *add_row(struct session *session, const struct bench_model *model,
     int tokens = evaluates ? job->tokens : job->calibration_tokens;
     double seconds = json_number_value(json_object_get(measured, "seconds"));
     json_t *row = json_copy(measured);
-    json_object_update_new(row, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f}", "model",
-                                          model->name, "case", label, "layers",
-                                          layers_of(session, model, which), "windows", windows,
-                                          "tokens", tokens, "threads", job->threads,
-                                          "seconds_quantize", sum_of(measured, "seconds_quantize"),
-                                          "seconds_evaluate", sum_of(measured, "seconds_evaluate"),
-                                          "tokens_per_second", (double)windows * tokens / seconds));
+    json_object_update_new(row,
+                           json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f}",
+                                     "directory", job->directory, "model", model->name, "case",
+                                     label, "layers", layers_of(session, model, which), "windows",
+                                     windows, "tokens", tokens, "threads", job->threads,
+                                     "seconds_quantize", sum_of(measured, "seconds_quantize"),
+                                     "seconds_evaluate", sum_of(measured, "seconds_evaluate"),
+                                     "tokens_per_second", (double)windows * tokens / seconds));
     json_object_set_new(row, "calibration",
                         json_pack("[i, i]", job->calibration_windows, job->calibration_tokens));
     json_array_append_new(session->rows, row);
@@ -311,8 +303,6 @@ static void run_threads(struct session *session, const struct bench_model *model
     struct bench_job job = job_of(session, model, which);
     int most = threads_of(session), counts[] = {1, most};
     json_t *best[2] = {NULL, NULL};
-    if (!session->settings.windows)
-        job.windows = most;
     add_recipe(&job, "", "");
     for (int i = 0; i < 4 && most > 1; i++) {
         job.threads = counts[i % 2];
@@ -382,6 +372,7 @@ static const struct bench_case cases[] = {
     {.name = "threads",
      .summary = "evaluation on 1 thread against all",
      .further = true,
+     .windows = 1,
      .run = run_threads},
 };
 enum { NUM_CASES = sizeof cases / sizeof *cases };
@@ -446,6 +437,11 @@ static void run_model(struct session *session, const struct bench_model *model)
         json_array_append_new(session->gemm, gemms[i]);
         json_decref(again);
     }
+    if (num_counts == 2) { /* what the scaling of the program can be at most */
+        char name[64];
+        snprintf(name, sizeof name, "product rate on %d threads by 1", counts[0]);
+        add_ratio(session, model, name, bench_best_rate(gemms[0]) / bench_best_rate(gemms[1]));
+    }
     if (!session->settings.keep) { /* the next model needs the room */
         remove_scratch(session);
         struct bs_error err;
@@ -463,9 +459,11 @@ static const struct flag {
 } flags[] = {
     {"model", "NAME,...", 'm', "models to measure (default: the first three)"},
     {"case", "NAME,...", 'c', "cases to measure (default: the first four; on opt-125m all)"},
-    {"windows", "N", 'w', "windows that are evaluated"},
+    {"windows", "N", 'w',
+     "windows that are evaluated (default: the model's, at least one a thread)"},
     {"tokens", "N", 't', "tokens of such a window (default: 2048; trials: 256)"},
-    {"calibration", "N", 'n', "calibration windows (default: 4; w8a8: 2; trials: 8)"},
+    {"calibration", "N", 'n',
+     "calibration windows (default: 4, w8a8 2, trials 8, at least one a thread)"},
     {"calibration-tokens", "N", 'k', "tokens of such a window"},
     {"layers", "N", 'l', "blocks of the models"},
     {"threads", "N", 'j', "threads (default: one a core)"},
@@ -597,7 +595,7 @@ int main(int argc, char **argv)
     session.rows = json_array();
     session.ratios = json_array();
     running = &session;
-    catch_interrupts();
+    bench_catch_interrupts();
     open_scratch(&session);
     /* Taken first: afterwards the load would be our own. */
     json_t *environment = bench_environment(threads_of(&session));

@@ -54,6 +54,9 @@ json_t *bench_write_model(const void *checkpoint);
  * started threads. */
 json_t *bench_in_child(json_t *(*work)(const void *context), const void *context);
 
+/* From now on SIGINT and SIGTERM end the child at work, and then this program by bench_fail. */
+void bench_catch_interrupts(void);
+
 /* --- gemm.c --- */
 
 struct bench_gemm {

@@ -55,7 +55,13 @@ static enum bs_status open_bench(struct bench *bench, struct bs_error *err)
     const struct bench_job *job = bench->job;
     if (bs_model_open(job->directory, &bench->model, err))
         return err->status;
-    int vocab = bs_model_architecture(bench->model)->vocab_size;
+    const struct bs_architecture *a = bs_model_architecture(bench->model);
+    int longest = job->windows ? job->tokens : 0, vocab = a->vocab_size;
+    if (job->calibration_windows && job->calibration_tokens > longest)
+        longest = job->calibration_tokens;
+    if (longest > a->max_positions)
+        return bs_fail(err, BS_ECONFIG, "the model has %d positions, fewer than %d",
+                       a->max_positions, longest);
     if (draw_windows(&bench->text, job->windows, job->tokens, job->seed, vocab, err) ||
         draw_windows(&bench->calibration, job->calibration_windows, job->calibration_tokens,
                      job->seed + 1, vocab, err))

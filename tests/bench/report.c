@@ -136,11 +136,11 @@ static void print_rows(const json_t *rows)
 {
     size_t i;
     json_t *row;
-    printf("\n%-16s %-22s %6s %-12s %7s %9s %10s %10s %9s %9s %9s %7s %8s %8s\n", "model", "case",
-           "blocks", "windows", "threads", "time", "quantizing", "evaluating", "tokens/s", "Gflop",
-           "Gflop/s", "of GEMM", "peak", "private");
-    printf("%-16s %-22s %6s %-12s %7s %9s %10s %10s %9s %9s %9s %7s %8s %8s\n", "", "", "", "", "",
-           "s", "s", "s", "", "", "", "%", "MB", "MB");
+    printf("\n%-16s %-22s %6s %-12s %7s %9s %10s %10s %7s %9s %9s %9s %7s %8s %8s\n", "model",
+           "case", "blocks", "windows", "threads", "time", "quantizing", "evaluating", "head",
+           "tokens/s", "Gflop", "Gflop/s", "of GEMM", "peak", "private");
+    printf("%-16s %-22s %6s %-12s %7s %9s %10s %10s %7s %9s %9s %9s %7s %8s %8s\n", "", "", "", "",
+           "", "s", "s", "s", "s", "", "", "", "%", "MB", "MB");
     json_array_foreach(rows, i, row)
     {
         const json_t *memory = json_object_get(row, "memory");
@@ -151,6 +151,7 @@ static void print_rows(const json_t *rows)
         print_cell(9, 2, number(row, "seconds"));
         print_cell(10, 2, number(row, "seconds_quantize"));
         print_cell(10, 2, number(row, "seconds_evaluate"));
+        print_cell(7, 2, number(row, "seconds_head"));
         print_cell(9, 1, number(row, "tokens_per_second"));
         print_cell(9, 1, number(row, "flops") * 1e-9);
         print_cell(9, 1, number(row, "gflops_per_second"));
