@@ -23,6 +23,7 @@ WERROR ?=
 FUZZ ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+BENCH ?=
 
 ifeq ($(FUZZ),1) # what `make fuzz` builds
 CC := clang
@@ -64,14 +65,15 @@ SERVER := $(BUILD)/tests/server/hub_server
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 # The targets without libFuzzer, for the test that feeds them what was found.
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SOURCES)))
+BENCH_SOURCES := $(wildcard tests/bench/*.c)
 ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
-               tests/server/hub_server.c $(FUZZ_SOURCES)
+               tests/server/hub_server.c $(FUZZ_SOURCES) $(BENCH_SOURCES)
 
 # `make V=1` shows whole commands.
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check fuzz setup install clean format lint help
+.PHONY: all quickstart check bench fuzz setup install clean format lint help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
@@ -108,13 +110,22 @@ fuzz: ## fuzz every input file FUZZ_SECONDS each (FUZZ_TARGETS="NAME ...": only 
 build/fuzz/bitsweep-fuzz: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS))
 
+bench: setup ## measure speed and memory on models of real shapes (BENCH="--help": what can be chosen)
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/tests/bench/bench
+	@$(BUILD)/tests/bench/bench $(BENCH)
+
+$(BUILD)/tests/bench/bench: $(BENCH_SOURCES:%.c=$(BUILD)/%.o) $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
+	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call run,CC $<,$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<)
 
-# The commit is known to two objects only, so that a commit does not rebuild the rest.
-$(BUILD)/eval/main.o $(BUILD)/eval/store/results.o: EXTRA += -DBS_COMMIT='"$(COMMIT)"'
-$(BUILD)/eval/main.o $(BUILD)/eval/store/results.o: $(BUILD)/commit
+# The commit is known to few objects only, so that a commit does not rebuild the rest.
+COMMIT_OBJECTS := $(addprefix $(BUILD)/,eval/main.o eval/store/results.o tests/bench/report.o)
+$(COMMIT_OBJECTS): EXTRA += -DBS_COMMIT='"$(COMMIT)"'
+$(COMMIT_OBJECTS): $(BUILD)/commit
 
 $(BUILD)/commit: FORCE
 	@mkdir -p $(@D)

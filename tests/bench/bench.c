@@ -1,0 +1,613 @@
+/* What bitsweep's arithmetic costs: times and memory of evaluation, GPTQ, AWQ and SmoothQuant on
+ * models of real shapes with random weights, against the product rate of the machine in the same
+ * run. Prints tables and writes a JSON file. tests/bench/compare.py sets the same work beside other
+ * programs. */
+#include "tests/bench/bench.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
+#include "tests/support/folder.h"
+
+enum { MOST_MODELS = 8, MOST_CASES = 8, GEMM_ROUNDS = 3, EXIT_BAD = 2 };
+
+/* What the command line asks for; 0 = as model and case have it. */
+struct settings {
+    bool models[MOST_MODELS], cases[MOST_CASES];
+    bool any_model, any_case;
+    int layers, windows, tokens, calibration, calibration_tokens;
+    int threads, repeat, seed;
+    const char *scratch, *output;
+    bool keep;
+};
+
+/* A run of the program. */
+struct session {
+    struct settings settings;
+    char *folder; /* of the model directories */
+    json_t *gemm, *rows, *ratios;
+    size_t first_row; /* of the model at hand */
+};
+
+/* A way to measure a model. */
+struct bench_case {
+    const char *name, *summary;
+    bool further; /* not part of every model's cases */
+    int layers;   /* 0 = the model's */
+    int windows, tokens;
+    int calibration_windows, calibration_tokens;
+    struct bench_recipe recipe; /* of a case that is one algorithm */
+    void (*run)(struct session *session, const struct bench_model *model,
+                const struct bench_case *which);
+};
+
+/* For bench_fail, which can come from anywhere. */
+static struct session *running;
+
+/* --- scratch --- */
+
+/* Without --keep the folder is the session's own. */
+static void remove_scratch(const struct session *session)
+{
+    if (session && session->folder && !session->settings.keep)
+        folder_remove_path(session->folder);
+}
+
+void bench_fail(const char *format, ...)
+{
+    va_list arguments;
+    fflush(stdout);
+    fprintf(stderr, "bench: ");
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\n");
+    remove_scratch(running);
+    exit(EXIT_BAD);
+}
+
+static char *checked(char *text)
+{
+    if (!text)
+        bench_fail("memory ran out");
+    return text;
+}
+
+static void open_scratch(struct session *session)
+{
+    const char *where = session->settings.scratch ? session->settings.scratch : getenv("TMPDIR");
+    struct bs_error err;
+    where = where && *where ? where : "/tmp";
+    if (bs_make_directory(where, &err))
+        bench_fail("%s", err.message);
+    bool keep = session->settings.keep;
+    char *path = checked(keep ? bs_strdup(where) : bs_printf("%s/bitsweep-bench-XXXXXX", where));
+    if (!keep && !mkdtemp(path))
+        bench_fail("%s: %s", path, strerror(errno));
+    session->folder = path;
+}
+
+/* The model's directory, written where it is not there yet. In new memory. */
+static char *model_directory(struct session *session, const struct bench_model *model, int layers)
+{
+    int seed = session->settings.seed;
+    char *path = checked(bs_printf("%s/%s-%d-seed-%d", session->folder, model->name, layers, seed));
+    if (!access(path, F_OK))
+        return path;
+    char *unfinished = checked(bs_printf("%s.unfinished", path));
+    struct bench_checkpoint checkpoint = {model, layers, seed, unfinished};
+    fprintf(stderr, "%s: writing %d blocks of random weights\n", model->name, layers);
+    json_decref(bench_in_child(bench_write_model, &checkpoint));
+    if (rename(unfinished, path))
+        bench_fail("%s: %s", path, strerror(errno));
+    bs_free(unfinished);
+    return path;
+}
+
+/* --- measuring --- */
+
+static int first_of(int asked, int otherwise) { return asked ? asked : otherwise; }
+
+/* Windows that keep every thread busy where nobody asked for a number. */
+static int windows_of(int asked, int otherwise, int threads)
+{
+    return first_of(asked, otherwise > threads ? otherwise : threads);
+}
+
+static int threads_of(const struct session *session)
+{
+    return first_of(session->settings.threads, (int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+static int layers_of(const struct session *session, const struct bench_model *model,
+                     const struct bench_case *which)
+{
+    int own = which->recipe.chain ? model->quantize_layers : model->layers;
+    return first_of(session->settings.layers, first_of(which->layers, own));
+}
+
+/* The job of a case, still without recipes; its directory is to be freed. */
+static struct bench_job job_of(struct session *session, const struct bench_model *model,
+                               const struct bench_case *which)
+{
+    const struct settings *s = &session->settings;
+    struct bench_job job = {.threads = threads_of(session), .repeat = s->repeat, .seed = s->seed};
+    job.directory = model_directory(session, model, layers_of(session, model, which));
+    if (!which->recipe.chain)
+        job.windows = windows_of(s->windows, first_of(which->windows, model->windows), job.threads);
+    job.tokens = first_of(s->tokens, first_of(which->tokens, 2048));
+    if (which->calibration_windows)
+        job.calibration_windows =
+            windows_of(s->calibration, which->calibration_windows, job.threads);
+    job.calibration_tokens = first_of(s->calibration_tokens, which->calibration_tokens);
+    return job;
+}
+
+static void add_recipe(struct bench_job *job, const char *chain, const char *settings)
+{
+    struct bench_recipe *recipe = &job->recipes[job->num_recipes++];
+    recipe->chain = chain;
+    snprintf(recipe->settings, sizeof recipe->settings, "%s", settings);
+}
+
+/* The sum of one figure over the recipes. */
+static double sum_of(const json_t *measured, const char *key)
+{
+    double sum = 0;
+    size_t i;
+    json_t *recipe;
+    json_array_foreach(json_object_get(measured, "recipes"), i, recipe) sum +=
+        json_number_value(json_object_get(recipe, key));
+    return sum;
+}
+
+/* A row of the table, without what follows from the product rate; `measured` goes into it whole. */
+static json_t *add_row(struct session *session, const struct bench_model *model,
+                       const struct bench_case *which, const struct bench_job *job,
+                       const char *label, json_t *measured)
+{
+    bool evaluates = job->windows > 0;
+    int windows = evaluates ? job->windows : job->calibration_windows;
+    int tokens = evaluates ? job->tokens : job->calibration_tokens;
+    double seconds = json_number_value(json_object_get(measured, "seconds"));
+    json_t *row = json_copy(measured);
+    json_object_update_new(row,
+                           json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f}",
+                                     "directory", job->directory, "model", model->name, "case",
+                                     label, "layers", layers_of(session, model, which), "windows",
+                                     windows, "tokens", tokens, "threads", job->threads,
+                                     "seconds_quantize", sum_of(measured, "seconds_quantize"),
+                                     "seconds_evaluate", sum_of(measured, "seconds_evaluate"),
+                                     "tokens_per_second", (double)windows * tokens / seconds));
+    json_object_set_new(row, "calibration",
+                        json_pack("[i, i]", job->calibration_windows, job->calibration_tokens));
+    json_array_append_new(session->rows, row);
+    return row;
+}
+
+static void add_ratio(struct session *session, const struct bench_model *model, const char *name,
+                      double ratio)
+{
+    json_array_append_new(session->ratios, json_pack("{s:s, s:s, s:f}", "model", model->name,
+                                                     "name", name, "ratio", ratio));
+}
+
+static json_t *measure(const struct bench_model *model, const char *label,
+                       const struct bench_job *job)
+{
+    fprintf(stderr, "%s: %s, threads %d\n", model->name, label, job->threads);
+    return bench_in_child(bench_measure, job);
+}
+
+static double seconds_of(const json_t *measured)
+{
+    return json_number_value(json_object_get(measured, "seconds"));
+}
+
+/* --- the cases --- */
+
+/* One recipe: the unquantized model's, or an algorithm's. */
+static void run_one(struct session *session, const struct bench_model *model,
+                    const struct bench_case *which)
+{
+    const struct bench_recipe *recipe = &which->recipe;
+    struct bench_job job = job_of(session, model, which);
+    add_recipe(&job, recipe->chain ? recipe->chain : "", recipe->settings);
+    json_t *measured = measure(model, which->name, &job);
+    add_row(session, model, which, &job, which->name, measured);
+    json_decref(measured);
+    bs_free(job.directory);
+}
+
+/* Times of evaluating one recipe of a walk that carries two: with the head, and the blocks alone. */
+struct split {
+    double whole, blocks;
+};
+
+static struct split split_of(const json_t *measured, size_t index)
+{
+    const json_t *recipe = json_array_get(json_object_get(measured, "recipes"), index);
+    double head = json_number_value(json_object_get(measured, "seconds_head"));
+    double whole = json_number_value(json_object_get(recipe, "seconds_evaluate"));
+    return (struct split){whole, whole - head / 2};
+}
+
+/* The same smoothed and rounded weights with float32 and with 8-bit activations, in one walk. */
+static void run_w8a8(struct session *session, const struct bench_model *model,
+                     const struct bench_case *which)
+{
+    static const char *const labels[] = {"w8 evaluation", "w8a8 evaluation"};
+    struct bench_job job = job_of(session, model, which);
+    struct split splits[2];
+    add_recipe(&job, "smoothquant", "bits=8");
+    add_recipe(&job, "smoothquant", "bits=8 a.bits=8");
+    json_t *measured = measure(model, which->name, &job);
+    json_t *flops = json_object_get(measured, "evaluation_flops");
+    for (size_t i = 0; i < 2; i++) {
+        splits[i] = split_of(measured, i);
+        json_t *one = json_copy(measured);
+        json_t *recipe = json_array_get(json_object_get(measured, "recipes"), i);
+        json_object_set_new(one, "recipes", json_pack("[O]", recipe));
+        json_object_set_new(one, "seconds", json_real(splits[i].whole));
+        json_object_set(one, "flops", flops);
+        add_row(session, model, which, &job, labels[i], one);
+        json_decref(one);
+    }
+    add_ratio(session, model, "float32 by W8A8 evaluation time, head included",
+              splits[0].whole / splits[1].whole);
+    add_ratio(session, model, "float32 by W8A8 evaluation time, blocks alone",
+              splits[0].blocks / splits[1].blocks);
+    json_decref(measured);
+    bs_free(job.directory);
+}
+
+static void run_trials(struct session *session, const struct bench_model *model,
+                       const struct bench_case *which)
+{
+    static const char *const algorithms[] = {"rtn", "gptq", "awq"};
+    static const char *const groups[] = {"channel", "128", "64", "32"};
+    static const char *const labels[] = {"24 trials in one walk", "24 trials apart"};
+    struct bench_job job = job_of(session, model, which);
+    double seconds[2];
+    for (int a = 0; a < 3; a++)
+        for (int bits = 3; bits <= 4; bits++)
+            for (int g = 0; g < 4; g++) {
+                char settings[64];
+                snprintf(settings, sizeof settings, "bits=%d group_size=%s", bits, groups[g]);
+                add_recipe(&job, algorithms[a], settings);
+            }
+    job.repeat = first_of(job.repeat, 1);
+    for (int apart = 0; apart < 2; apart++) {
+        job.apart = apart;
+        json_t *measured = measure(model, labels[apart], &job);
+        seconds[apart] = seconds_of(measured);
+        add_row(session, model, which, &job, labels[apart], measured);
+        json_decref(measured);
+    }
+    add_ratio(session, model, "time of 24 trials in one walk by 24 walks", seconds[0] / seconds[1]);
+    bs_free(job.directory);
+}
+
+/* The faster of two, in turn with the other number of threads. */
+static void run_threads(struct session *session, const struct bench_model *model,
+                        const struct bench_case *which)
+{
+    struct bench_job job = job_of(session, model, which);
+    int most = threads_of(session), counts[] = {1, most};
+    json_t *best[2] = {NULL, NULL};
+    add_recipe(&job, "", "");
+    for (int i = 0; i < 4 && most > 1; i++) {
+        job.threads = counts[i % 2];
+        json_t *measured = measure(model, which->name, &job);
+        json_t **kept = &best[i % 2];
+        if (!*kept || seconds_of(measured) < seconds_of(*kept)) {
+            json_decref(*kept);
+            *kept = json_incref(measured);
+        }
+        json_decref(measured);
+    }
+    for (int i = 0; i < 2 && most > 1; i++) {
+        char label[64];
+        job.threads = counts[i];
+        snprintf(label, sizeof label, "%d of %d threads", counts[i], most);
+        add_row(session, model, which, &job, label, best[i]);
+    }
+    if (most > 1) {
+        char name[64];
+        snprintf(name, sizeof name, "evaluation time on 1 thread by %d", most);
+        add_ratio(session, model, name, seconds_of(best[0]) / seconds_of(best[1]));
+        add_ratio(session, model, "of these, the same bytes (1 = yes)",
+                  json_equal(json_object_get(best[0], "nll_digest"),
+                             json_object_get(best[1], "nll_digest")));
+    }
+    json_decref(best[0]);
+    json_decref(best[1]);
+    bs_free(job.directory);
+}
+
+static const struct bench_case cases[] = {
+    {.name = "evaluation", .summary = "the unquantized model", .run = run_one},
+    {.name = "gptq",
+     .summary = "quantizing at w4 g128",
+     .calibration_windows = 4,
+     .calibration_tokens = 2048,
+     .recipe = {"gptq", "bits=4 group_size=128"},
+     .run = run_one},
+    {.name = "awq",
+     .summary = "quantizing at w4 g128",
+     .calibration_windows = 4,
+     .calibration_tokens = 512,
+     .recipe = {"awq", "bits=4 group_size=128"},
+     .run = run_one},
+    {.name = "smoothquant",
+     .summary = "quantizing at W8A8",
+     .calibration_windows = 4,
+     .calibration_tokens = 2048,
+     .recipe = {"smoothquant", "bits=8 a.bits=8"},
+     .run = run_one},
+    {.name = "w8a8",
+     .summary = "evaluation with 8-bit activations against float32 ones",
+     .further = true,
+     .windows = 2,
+     .calibration_windows = 2,
+     .calibration_tokens = 512,
+     .run = run_w8a8},
+    {.name = "trials",
+     .summary = "rtn, gptq, awq x 2 bits x 4 groups in one walk against 24 walks",
+     .further = true,
+     .layers = 2,
+     .windows = 8,
+     .tokens = 256,
+     .calibration_windows = 8,
+     .calibration_tokens = 256,
+     .run = run_trials},
+    {.name = "threads",
+     .summary = "evaluation on 1 thread against all",
+     .further = true,
+     .windows = 1,
+     .run = run_threads},
+};
+enum { NUM_CASES = sizeof cases / sizeof *cases };
+
+/* --- a model --- */
+
+static json_t *gemm_of(struct session *session, const struct bench_model *model, int threads)
+{
+    const struct settings *s = &session->settings;
+    int layers = first_of(s->layers, model->layers);
+    char *directory = model_directory(session, model, layers);
+    struct bench_gemm gemm = {directory, first_of(s->tokens, 2048), threads, GEMM_ROUNDS};
+    fprintf(stderr, "%s: product rate, threads %d\n", model->name, threads);
+    json_t *measured = bench_in_child(bench_measure_gemm, &gemm);
+    json_object_update_new(measured,
+                           json_pack("{s:s, s:i}", "model", model->name, "threads", threads));
+    bs_free(directory);
+    return measured;
+}
+
+static bool is_wanted(const struct session *session, const struct bench_model *model, int which)
+{
+    const struct settings *s = &session->settings;
+    return s->any_case ? s->cases[which] : !cases[which].further || model->further;
+}
+
+/* Fills in what follows from the product rate on as many threads. */
+static void fill_shares(const struct session *session, const json_t *gemm)
+{
+    json_t *rows = session->rows;
+    double best = bench_best_rate(gemm);
+    for (size_t i = session->first_row; i < json_array_size(rows); i++) {
+        json_t *row = json_array_get(rows, i), *flops = json_object_get(row, "flops");
+        if (!json_equal(json_object_get(row, "threads"), json_object_get(gemm, "threads")) ||
+            !json_is_number(flops))
+            continue;
+        double rate = json_number_value(flops) / seconds_of(row) * 1e-9;
+        json_object_set_new(row, "gflops_per_second", json_real(rate));
+        json_object_set_new(row, "share_of_gemm", json_real(rate / best));
+    }
+}
+
+static void run_model(struct session *session, const struct bench_model *model)
+{
+    int counts[] = {threads_of(session), 1};
+    bool scaling = false;
+    for (int c = 0; c < NUM_CASES; c++)
+        scaling |= cases[c].run == run_threads && is_wanted(session, model, c);
+    int num_counts = scaling && counts[0] > 1 ? 2 : 1;
+    json_t *gemms[2] = {NULL, NULL};
+    session->first_row = json_array_size(session->rows);
+    /* Once before and once after, since the machine's clock wanders. */
+    for (int i = 0; i < num_counts; i++)
+        gemms[i] = gemm_of(session, model, counts[i]);
+    for (int c = 0; c < NUM_CASES; c++)
+        if (is_wanted(session, model, c))
+            cases[c].run(session, model, &cases[c]);
+    for (int i = 0; i < num_counts; i++) {
+        json_t *again = gemm_of(session, model, counts[i]);
+        bench_raise_rates(gemms[i], again);
+        fill_shares(session, gemms[i]);
+        json_array_append_new(session->gemm, gemms[i]);
+        json_decref(again);
+    }
+    if (num_counts == 2) { /* what the scaling of the program can be at most */
+        char name[64];
+        snprintf(name, sizeof name, "product rate on %d threads by 1", counts[0]);
+        add_ratio(session, model, name, bench_best_rate(gemms[0]) / bench_best_rate(gemms[1]));
+    }
+    if (!session->settings.keep) { /* the next model needs the room */
+        remove_scratch(session);
+        struct bs_error err;
+        if (bs_make_directory(session->folder, &err))
+            bench_fail("%s", err.message);
+    }
+}
+
+/* --- the command line --- */
+
+static const struct flag {
+    const char *name, *argument;
+    char letter;
+    const char *help;
+} flags[] = {
+    {"model", "NAME,...", 'm', "models to measure (default: the first three)"},
+    {"case", "NAME,...", 'c', "cases to measure (default: the first four; on opt-125m all)"},
+    {"windows", "N", 'w',
+     "windows that are evaluated (default: the model's, at least one a thread)"},
+    {"tokens", "N", 't', "tokens of such a window (default: 2048; trials: 256)"},
+    {"calibration", "N", 'n',
+     "calibration windows (default: 4, w8a8 2, trials 8, at least one a thread)"},
+    {"calibration-tokens", "N", 'k', "tokens of such a window"},
+    {"layers", "N", 'l', "blocks of the models"},
+    {"threads", "N", 'j', "threads (default: one a core)"},
+    {"repeat", "N", 'r', "runs of each, of which the median counts (default: 5 where short)"},
+    {"seed", "N", 's', "of weights and tokens (default: 0)"},
+    {"scratch", "FOLDER", 'd', "where the models are written (default: TMPDIR)"},
+    {"keep", NULL, 'K', "leave the models in the scratch folder, and use those that are there"},
+    {"output", "PATH", 'o', "the JSON file (default: build/bench.json)"},
+    {"help", NULL, 'h', "print this help"},
+};
+enum { NUM_FLAGS = sizeof flags / sizeof *flags };
+
+static int print_help(void)
+{
+    printf("usage: bench [option ...]\n\nmodels (float32 arithmetic, random weights):\n");
+    for (int i = 0; i < bench_num_models; i++)
+        printf("  %-16s %s\n", bench_models[i].name, bench_models[i].summary);
+    printf("\ncases:\n");
+    for (int i = 0; i < NUM_CASES; i++)
+        printf("  %-16s %s\n", cases[i].name, cases[i].summary);
+    printf("\noptions:\n");
+    for (int i = 0; i < NUM_FLAGS; i++) {
+        char option[64];
+        snprintf(option, sizeof option, "--%s %s", flags[i].name,
+                 flags[i].argument ? flags[i].argument : "");
+        printf("  %-24s %s\n", option, flags[i].help);
+    }
+    return EXIT_SUCCESS;
+}
+
+static const char *model_name(int i) { return bench_models[i].name; }
+
+static const char *case_name(int i) { return cases[i].name; }
+
+/* Marks what a comma-separated list names. */
+static void choose(const char *list, const char *what, const char *(*name)(int), int count,
+                   bool *chosen, bool *any)
+{
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        int i = 0;
+        while (i < count && (strlen(name(i)) != length || strncmp(name(i), list, length)))
+            i++;
+        if (i == count)
+            bench_fail("no %s is called '%.*s'; --help lists them", what, (int)length, list);
+        chosen[i] = *any = true;
+        list += length + (list[length] == ',');
+    }
+}
+
+static int whole_number(const char *text, const char *name, long least)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (*end || end == text || errno || value < least || value > 1 << 20)
+        bench_fail("--%s is '%s', expected a whole number of at least %ld", name, text, least);
+    return (int)value;
+}
+
+static void set_number(struct settings *s, const struct flag *flag, const char *text)
+{
+    const struct {
+        char letter;
+        int *to;
+    } numbers[] = {{'w', &s->windows},     {'t', &s->tokens},
+                   {'n', &s->calibration}, {'k', &s->calibration_tokens},
+                   {'l', &s->layers},      {'j', &s->threads},
+                   {'r', &s->repeat},      {'s', &s->seed}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].letter == flag->letter) /* a window of one token predicts nothing */
+            *numbers[i].to = whole_number(text, flag->name,
+                                          flag->letter == 's'   ? 0
+                                          : flag->letter == 't' ? 2
+                                                                : 1);
+}
+
+static void set(struct settings *s, const struct flag *flag, const char *text)
+{
+    if (flag->letter == 'm')
+        choose(text, "model", model_name, bench_num_models, s->models, &s->any_model);
+    else if (flag->letter == 'c')
+        choose(text, "case", case_name, NUM_CASES, s->cases, &s->any_case);
+    else if (flag->letter == 'd')
+        s->scratch = text;
+    else if (flag->letter == 'K')
+        s->keep = true;
+    else if (flag->letter == 'o')
+        s->output = text;
+    else
+        set_number(s, flag, text);
+}
+
+static struct settings read_command_line(int argc, char **argv)
+{
+    struct settings s = {.output = "build/bench.json"};
+    struct option options[NUM_FLAGS + 1] = {{0}};
+    int letter, index;
+    for (int i = 0; i < NUM_FLAGS; i++)
+        options[i] =
+            (struct option){flags[i].name, flags[i].argument ? required_argument : no_argument,
+                            NULL, flags[i].letter};
+    while ((letter = getopt_long(argc, argv, "", options, &index)) != -1) {
+        if (letter == 'h')
+            exit(print_help());
+        if (letter == '?')
+            bench_fail("--help lists the options");
+        set(&s, &flags[index], optarg);
+    }
+    if (optind < argc)
+        bench_fail("'%s' is no option; --help lists them", argv[optind]);
+    return s;
+}
+
+static void write_report(const json_t *report, const char *path)
+{
+    struct bs_error err;
+    if (bs_make_parent(path, &err))
+        bench_fail("%s", err.message);
+    if (json_dump_file(report, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)))
+        bench_fail("%s: cannot be written", path);
+    printf("\n%s\n", path);
+}
+
+int main(int argc, char **argv)
+{
+    struct session session = {.settings = read_command_line(argc, argv)};
+    session.gemm = json_array();
+    session.rows = json_array();
+    session.ratios = json_array();
+    running = &session;
+    bench_catch_interrupts();
+    open_scratch(&session);
+    /* Taken first: afterwards the load would be our own. */
+    json_t *environment = bench_environment(threads_of(&session));
+    for (int i = 0; i < bench_num_models; i++)
+        if (session.settings.any_model ? session.settings.models[i] : bench_models[i].usual)
+            run_model(&session, &bench_models[i]);
+    json_t *report = json_pack("{s:o, s:o, s:o, s:o}", "environment", environment, "gemm",
+                               session.gemm, "rows", session.rows, "ratios", session.ratios);
+    bench_print(report);
+    write_report(report, session.settings.output);
+    remove_scratch(&session);
+    bs_free(session.folder);
+    json_decref(report);
+    return EXIT_SUCCESS;
+}

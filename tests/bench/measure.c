@@ -1,0 +1,234 @@
+/* What a walk takes: its time as the clock and as its passengers have it, and its arithmetic. */
+#include "tests/bench/bench.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/data/random.h"
+#include "eval/linalg/blas.h"
+#include "eval/metrics/statistics.h"
+#include "eval/run/walk_cost.h"
+#include "tests/support/recipes.h"
+
+enum { MOST_RUNS = 64, SHORT_RUNS = 5 };
+
+/* A run of less is a warm-up that is repeated, SHORT_RUNS times or until so much time is spent. */
+static const double short_seconds = 5, enough_seconds = 20;
+
+/* What a job works with. */
+struct bench {
+    const struct bench_job *job;
+    struct bs_model *model;
+    struct bs_windows calibration, text;
+    struct bs_recipe recipes[BENCH_MOST_RECIPES];
+};
+
+/* One run of the job. */
+struct run {
+    double seconds, seconds_head;
+    double last_tick, before_last; /* of the walk at hand */
+    json_t *recipes;
+    char digest[33];
+};
+
+/* ids as CPython draws them: random.seed(seed), then random.randint(0, vocab_size - 1) each. */
+static enum bs_status draw_windows(struct bs_windows *windows, int count, int tokens, int seed,
+                                   int vocab_size, struct bs_error *err)
+{
+    size_t all = (size_t)count * (size_t)tokens;
+    *windows = (struct bs_windows){.windows = count, .tokens = tokens, .text_tokens = all};
+    windows->ids = bs_alloc(all, sizeof *windows->ids);
+    if (!windows->ids)
+        return bs_fail_memory(err);
+    struct bs_random random;
+    bs_random_seed(&random, (uint32_t)seed);
+    for (size_t i = 0; i < all; i++)
+        windows->ids[i] = (int32_t)bs_random_int(&random, 0, vocab_size - 1);
+    return BS_OK;
+}
+
+static enum bs_status open_bench(struct bench *bench, struct bs_error *err)
+{
+    const struct bench_job *job = bench->job;
+    if (bs_model_open(job->directory, &bench->model, err))
+        return err->status;
+    const struct bs_architecture *a = bs_model_architecture(bench->model);
+    int longest = job->windows ? job->tokens : 0, vocab = a->vocab_size;
+    if (job->calibration_windows && job->calibration_tokens > longest)
+        longest = job->calibration_tokens;
+    if (longest > a->max_positions)
+        return bs_fail(err, BS_ECONFIG, "the model has %d positions, fewer than %d",
+                       a->max_positions, longest);
+    if (draw_windows(&bench->text, job->windows, job->tokens, job->seed, vocab, err) ||
+        draw_windows(&bench->calibration, job->calibration_windows, job->calibration_tokens,
+                     job->seed + 1, vocab, err))
+        return err->status;
+    for (int i = 0; i < job->num_recipes; i++)
+        recipe_build(&bench->recipes[i], job->recipes[i].chain, job->recipes[i].settings);
+    return BS_OK;
+}
+
+static void close_bench(struct bench *bench)
+{
+    for (int i = 0; i < bench->job->num_recipes; i++)
+        bs_recipe_release(&bench->recipes[i]);
+    bs_windows_release(&bench->text);
+    bs_windows_release(&bench->calibration);
+    bs_model_free(bench->model);
+}
+
+static struct bs_walk walk_of(const struct bench *bench)
+{
+    return (struct bs_walk){.model = bench->model,
+                            .calibration = bench->calibration.windows ? &bench->calibration : NULL,
+                            .num_texts = bench->text.windows > 0,
+                            .texts = &bench->text};
+}
+
+/* The walk's last report comes behind the head, the one before it ahead of the head. */
+static void tick(void *context, int done, int total)
+{
+    (void)done, (void)total;
+    struct run *run = context;
+    run->before_last = run->last_tick;
+    run->last_tick = bs_seconds();
+}
+
+static json_t *figure(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static void keep_passenger(const struct bench *bench, const struct bs_passenger *passenger,
+                           struct run *run, struct bs_digest_state *digest)
+{
+    char label[128];
+    const float *nll = passenger->figures[0].nll;
+    int windows = bench->text.windows, predictions = bench->text.tokens - 1;
+    double mean = NAN;
+    if (nll) {
+        mean = bs_mean_of(nll, windows, predictions).mean;
+        bs_digest_add(digest, nll, (size_t)windows * (size_t)predictions * sizeof *nll);
+    }
+    bs_recipe_label(passenger->recipe, label, sizeof label);
+    json_array_append_new(run->recipes,
+                          json_pack("{s:s, s:f, s:f, s:o, s:o}", "label", label, "seconds_quantize",
+                                    passenger->seconds_quantize, "seconds_evaluate",
+                                    passenger->seconds_evaluate, "mean_nll", figure(mean),
+                                    "sqnr_db", figure(passenger->sqnr_db)));
+}
+
+/* One walk with recipes first .. first + count - 1. */
+static enum bs_status run_walk(const struct bench *bench, int first, int count, struct run *run,
+                               struct bs_digest_state *digest, struct bs_error *err)
+{
+    struct bs_passenger passengers[BENCH_MOST_RECIPES];
+    struct bs_walk walk = walk_of(bench);
+    memset(passengers, 0, sizeof passengers);
+    for (int i = 0; i < count; i++)
+        passengers[i] = (struct bs_passenger){.recipe = &bench->recipes[first + i],
+                                              .wanted = {walk.num_texts > 0}};
+    walk.progress = tick;
+    walk.progress_context = run;
+    double start = bs_seconds();
+    enum bs_status status = bs_walk_run(&walk, passengers, count, err);
+    run->seconds += bs_seconds() - start;
+    run->seconds_head += run->last_tick - run->before_last;
+    for (int i = 0; i < count; i++) {
+        if (!status && passengers[i].status)
+            status = bs_fail(err, passengers[i].status, "%s", passengers[i].message);
+        if (!status)
+            keep_passenger(bench, &passengers[i], run, digest);
+        bs_passenger_release(&passengers[i]);
+    }
+    return status;
+}
+
+static enum bs_status run_once(const struct bench *bench, struct run *run, struct bs_error *err)
+{
+    *run = (struct run){.recipes = json_array()};
+    struct bs_digest_state *digest = bs_digest_create();
+    if (!digest)
+        return bs_fail_memory(err);
+    int all = bench->job->num_recipes, each = bench->job->apart ? 1 : all;
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < all && !status; i += each)
+        status = run_walk(bench, i, each, run, digest, err);
+    struct bs_digest whole = bs_digest_finish(digest);
+    memcpy(run->digest, whole.hex, sizeof run->digest);
+    return status;
+}
+
+/* Runs as often as the job says, a first short run not counted. Returns how many were kept. */
+static enum bs_status run_all(const struct bench *bench, struct run *runs, int *count,
+                              struct bs_error *err)
+{
+    const struct bench_job *job = bench->job;
+    double spent = 0;
+    bool warm = false;
+    *count = 0;
+    for (;;) {
+        struct run *run = &runs[*count];
+        if (run_once(bench, run, err))
+            return err->status;
+        if (!warm && !job->repeat && run->seconds < short_seconds) {
+            warm = true;
+            json_decref(run->recipes);
+            continue;
+        }
+        spent += run->seconds;
+        ++*count;
+        if (job->repeat ? *count == job->repeat || *count == MOST_RUNS
+                        : !warm || *count == SHORT_RUNS || spent > enough_seconds)
+            return BS_OK;
+    }
+}
+
+static int by_seconds(const void *a, const void *b)
+{
+    const struct run *x = a, *y = b;
+    return (x->seconds > y->seconds) - (x->seconds < y->seconds);
+}
+
+/* Of everything the job asks for: stream 0 is evaluated on every walk. */
+static double job_flops(const struct bench *bench)
+{
+    const struct bench_job *job = bench->job;
+    struct bs_walk walk = walk_of(bench);
+    if (job->num_recipes > 1)
+        return NAN;
+    const struct bs_recipe *recipe = &bench->recipes[0];
+    int streams = recipe->num_stages ? 2 : 1;
+    return streams * bs_walk_evaluation_flops(&walk) + bench_quantize_flops(&walk, recipe);
+}
+
+static json_t *report(const struct bench *bench, struct run *runs, int count)
+{
+    struct bs_walk walk = walk_of(bench);
+    json_t *seconds = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(seconds, json_real(runs[i].seconds));
+    qsort(runs, (size_t)count, sizeof *runs, by_seconds);
+    const struct run *median = &runs[(count - 1) / 2];
+    return json_pack("{s:f, s:f, s:o, s:o, s:f, s:O, s:s}", "seconds", median->seconds,
+                     "seconds_head", median->seconds_head, "runs", seconds, "flops",
+                     figure(job_flops(bench)), "evaluation_flops", bs_walk_evaluation_flops(&walk),
+                     "recipes", median->recipes, "nll_digest", median->digest);
+}
+
+json_t *bench_measure(const void *context)
+{
+    struct bs_error err;
+    struct bench bench = {.job = context};
+    struct run runs[MOST_RUNS];
+    int count;
+    bs_set_threads(bench.job->threads);
+    bs_blas_init();
+    if (open_bench(&bench, &err) || run_all(&bench, runs, &count, &err))
+        return json_pack("{s:s}", "error", err.message);
+    json_t *made = report(&bench, runs, count);
+    for (int i = 0; i < count; i++)
+        json_decref(runs[i].recipes);
+    close_bench(&bench);
+    return made;
+}
