@@ -519,6 +519,35 @@ renamed() {
     [ "$(cat "$(cache_of models/old/name)/refs/main")" = $first ] || problem "expected refs/main"
 }
 check "a renamed model is found by its old name" renamed
+# ---- a known text ----
+
+# 60 documents of C4's validation file, as the hub has it.
+publish datasets/allenai/c4 $first
+mkdir -p "$commit_folder/en"
+documents() {
+    local i text
+    for ((i = 0; i < 60; i++)); do
+        text=$(head -c $((300 + 150 * (i % 5))) "$project/datasets/commons/evaluation.txt" | tr '\n"\\' '   ')
+        printf '{"text": "%s", "url": "u"}\n' "$text"
+    done
+}
+documents | gzip >"$commit_folder/en/c4-validation.00000-of-00008.json.gz"
+known_text() {
+    rm -rf "$HF_HOME"
+    restart_hub
+    printf '%s\n' "model: $tiny" \
+        'evaluation: {perplexity: [{text: c4-new, tokens: 64, windows: 2}], layer_error: {windows: 0}}' \
+        'sweep: [{algorithm: rtn, weights: {bits: 4}}]' >known.yaml
+    run run known.yaml
+    expect_refusal "'c4-new': en/c4-validation.*is not in the Hugging Face cache.*bitsweep fetch c4-validation"
+    run fetch --quiet c4-validation
+    expect_status 0
+    expect_out '^c4-validation: 1 file fetched'
+    run run --quiet --output known.h5 known.yaml
+    expect_status 0
+    expect_out 'on c4-new, protocol gptq, 2 windows × 64 tokens'
+}
+check "a known text is asked for, fetched, and measured on" known_text
 stop_hub
 
 finish
