@@ -88,7 +88,7 @@ setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS) $(SERVER)
+tests: all $(TESTS) $(SERVER) $(BUILD)/tests/bench/bench
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))

@@ -5,6 +5,11 @@
 
 #include "eval/linalg/vector.h"
 
+struct bs_distribution bs_distribution_none(void)
+{
+    return (struct bs_distribution){.highest = -INFINITY, .target = NAN};
+}
+
 static int first_largest(const float *x, int count, float largest)
 {
     for (int i = 0; i < count; i++)
@@ -13,34 +18,40 @@ static int first_largest(const float *x, int count, float largest)
     return 0;
 }
 
-static double log_sum_exp(const float *logits, int count, float *largest)
+double bs_distribution_add(struct bs_distribution *d, const float *logits, int first, int count,
+                           int target)
 {
-    float low;
-    bs_min_max(logits, (size_t)count, &low, largest);
-    return (double)*largest + log(bs_sum_exp(logits, (size_t)count, (double)*largest));
+    float low, largest;
+    double factor = 1;
+    bs_min_max(logits, (size_t)count, &low, &largest);
+    if (largest > d->highest) {
+        factor = exp((double)d->highest - (double)largest);
+        d->highest = largest;
+        d->top = first + first_largest(logits, count, largest);
+        d->sum *= factor;
+    }
+    d->sum += bs_sum_exp(logits, (size_t)count, (double)d->highest);
+    if (target >= first && target < first + count)
+        d->target = logits[target - first];
+    return factor;
 }
 
-struct bs_reference bs_reference_of(const float *logits, int vocab_size, double *p)
+void bs_apart_add(double *apart, double factor, const double *p, const float *reference,
+                  const float *logits, int count)
 {
-    struct bs_reference reference = {.logits = logits, .p = p};
-    float largest;
-    reference.log_sum = log_sum_exp(logits, vocab_size, &largest);
-    reference.top = first_largest(logits, vocab_size, largest);
-    bs_exp_to_double(logits, (size_t)vocab_size, reference.log_sum, p);
-    return reference;
+    *apart = *apart * factor + bs_weighted_difference(p, reference, logits, (size_t)count);
 }
 
-struct bs_token bs_token_measure(const struct bs_reference *reference, const float *logits,
-                                 int vocab_size, int target)
+static double log_sum(const struct bs_distribution *d) { return (double)d->highest + log(d->sum); }
+
+struct bs_token bs_token_of(const struct bs_distribution *reference, double apart,
+                            const struct bs_distribution *distribution)
 {
-    float largest;
-    double log_sum = log_sum_exp(logits, vocab_size, &largest);
+    double own = log_sum(distribution);
     /* sum p (log p - log q) with both normalisers taken out of the sum. */
-    double apart =
-        bs_weighted_difference(reference->p, reference->logits, logits, (size_t)vocab_size);
     return (struct bs_token){
-        .nll = (float)(log_sum - (double)logits[target]),
-        .kld = (float)(apart - reference->log_sum + log_sum),
-        .same_top = first_largest(logits, vocab_size, largest) == reference->top,
+        .nll = (float)(own - (double)distribution->target),
+        .kld = (float)(apart / reference->sum - log_sum(reference) + own),
+        .same_top = distribution->top == reference->top,
     };
 }

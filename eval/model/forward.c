@@ -442,34 +442,31 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
 
 /* --- the head --- */
 
-size_t bs_head_scratch_floats(const struct bs_architecture *a, int tokens)
-{
-    size_t rows = (size_t)tokens;
-    return bs_scratch_floats(rows * (size_t)a->hidden_size) +
-           bs_scratch_floats(rows * (size_t)a->embedding_size);
-}
-
-void bs_head_forward(const struct bs_head *head, const float *x, int tokens, float *logits,
-                     struct bs_scratch *scratch)
+void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, float *in,
+                    struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = head->architecture;
-    int hidden = a->hidden_size, width = a->embedding_size, vocab = a->vocab_size;
-    size_t mark = scratch->used;
-    float *normed = bs_scratch_take(scratch, (size_t)tokens * (size_t)hidden);
+    int hidden = a->hidden_size, width = a->embedding_size;
+    size_t mark = scratch->used, count = (size_t)tokens * (size_t)hidden;
+    float *normed = head->project ? bs_scratch_take(scratch, count) : in;
     if (head->norm.width)
         apply_norm(a, &head->norm, x, normed, tokens);
     else
-        memcpy(normed, x, (size_t)tokens * (size_t)hidden * sizeof *normed);
-    if (head->project) {
-        float *projected = bs_scratch_take(scratch, (size_t)tokens * (size_t)width);
-        bs_gemm_nt(tokens, width, hidden, 1, normed, hidden, head->project, hidden, 0, projected,
-                   width);
-        normed = projected;
-    }
-    bs_gemm_nt(tokens, vocab, width, 1, normed, width, head->weight, width, 0, logits, vocab);
-    for (int t = 0; head->bias && t < tokens; t++)
-        bs_add(head->bias, logits + (size_t)t * (size_t)vocab, (size_t)vocab);
-    if (a->logit_softcap > 0)
-        bs_soft_cap(logits, (size_t)tokens * (size_t)vocab, a->logit_softcap);
+        memcpy(normed, x, count * sizeof *normed);
+    if (head->project)
+        bs_gemm_nt(tokens, width, hidden, 1, normed, hidden, head->project, hidden, 0, in, width);
     scratch->used = mark;
+}
+
+void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
+                    float *logits)
+{
+    const struct bs_architecture *a = head->architecture;
+    int width = a->embedding_size;
+    bs_gemm_nt(tokens, count, width, 1, in, width, head->weight + (size_t)first * (size_t)width,
+               width, 0, logits, count);
+    for (int t = 0; head->bias && t < tokens; t++)
+        bs_add(head->bias + first, logits + (size_t)t * (size_t)count, (size_t)count);
+    if (a->logit_softcap > 0)
+        bs_soft_cap(logits, (size_t)tokens * (size_t)count, a->logit_softcap);
 }

@@ -302,9 +302,13 @@ enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                             struct bs_error *err);
 void bs_head_release(struct bs_head *head);
 
-/* logits [tokens][vocab_size] of x [tokens][hidden_size]; scratch for bs_head_scratch_floats. */
-void bs_head_forward(const struct bs_head *head, const float *x, int tokens, float *logits,
-                     struct bs_scratch *scratch);
-size_t bs_head_scratch_floats(const struct bs_architecture *architecture, int tokens);
+/* in [tokens][embedding_size]: what the output matrix is multiplied by, of x [tokens][hidden_size].
+ * Scratch for tokens * hidden_size floats. */
+void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, float *in,
+                    struct bs_scratch *scratch);
+
+/* logits [tokens][count] of the ids from `first` on. */
+void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
+                    float *logits);
 
 #endif

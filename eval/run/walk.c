@@ -285,39 +285,115 @@ struct heading {
     const int32_t *ids;
 };
 
-/* Positions first .. first + rows - 1 of a window. */
-static void measure_rows(const struct heading *h, int window, int first, int rows,
-                         struct bs_scratch *scratch)
+/* One passenger at the rows at hand. */
+struct head_passenger {
+    float *in;                    /* [rows][embedding_size], what the output matrix multiplies */
+    struct bs_distribution *seen; /* [rows] */
+    double *apart;                /* [rows] */
+};
+
+/* Some rows of a window on their way along the vocabulary. */
+struct head_rows {
+    const struct heading *heading;
+    struct bs_scratch *scratch;
+    int window, first, rows;
+    struct head_passenger reference, *passengers; /* in NULL for those that have no part in it */
+    double *factors;                              /* [rows] */
+    float *wanted, *logits;                       /* [rows][ids of a run] */
+    double *p;                                    /* [rows][ids of a run] */
+};
+
+/* `count` doubles; twice the floats. */
+static double *take_doubles(struct bs_scratch *scratch, size_t count)
 {
-    struct state *s = h->state;
-    int vocab = s->architecture->vocab_size, text = h->text;
-    const struct bs_stream *stream = &s->reference.texts[text];
-    size_t at = (size_t)first * (size_t)stream->width, tile = (size_t)rows * (size_t)vocab;
-    size_t out = (size_t)window * (size_t)(stream->tokens - 1) + (size_t)first;
-    const int32_t *targets = h->ids + (size_t)window * (size_t)stream->tokens + first + 1;
-    float *wanted = bs_scratch_take(scratch, tile), *logits = bs_scratch_take(scratch, tile);
-    /* Twice the floats for the same count of doubles. */
-    double *p = (double *)(void *)bs_scratch_take(scratch, 2 * tile);
-    struct bs_reference references[64];
-    bs_head_forward(&s->head, bs_stream_window(stream, window) + at, rows, wanted, scratch);
-    for (int r = 0; r < rows; r++) {
-        size_t row = (size_t)r * (size_t)vocab;
-        references[r] = bs_reference_of(wanted + row, vocab, p + row);
+    return (double *)(void *)bs_scratch_take(scratch, 2 * count);
+}
+
+static void enter_head(const struct head_rows *h, const struct bs_stream *stream,
+                       struct head_passenger *passenger)
+{
+    const struct state *s = h->heading->state;
+    size_t rows = (size_t)h->rows;
+    size_t at = (size_t)h->first * (size_t)stream->width;
+    passenger->in = bs_scratch_take(h->scratch, rows * (size_t)s->architecture->embedding_size);
+    passenger->apart = take_doubles(h->scratch, rows);
+    passenger->seen = (struct bs_distribution *)(void *)bs_scratch_take(
+        h->scratch, rows * sizeof(struct bs_distribution) / sizeof(float));
+    for (size_t r = 0; r < rows; r++) {
+        passenger->seen[r] = bs_distribution_none();
+        passenger->apart[r] = 0;
     }
+    bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, passenger->in,
+                   h->scratch);
+}
+
+static void begin_rows(struct head_rows *h)
+{
+    const struct state *s = h->heading->state;
+    int text = h->heading->text, ids = bs_walk_head_ids(s->architecture);
+    size_t rows = (size_t)h->rows, tile = rows * (size_t)ids;
+    size_t passengers = (size_t)s->num_passengers * sizeof *h->passengers;
+    h->passengers =
+        (struct head_passenger *)(void *)bs_scratch_take(h->scratch, passengers / sizeof(float));
+    h->factors = take_doubles(h->scratch, rows);
+    h->p = take_doubles(h->scratch, tile);
+    h->wanted = bs_scratch_take(h->scratch, tile);
+    h->logits = bs_scratch_take(h->scratch, tile);
+    enter_head(h, &s->reference.texts[text], &h->reference);
+    for (int i = 0; i < s->num_passengers; i++) {
+        const struct bs_passenger *passenger = &s->passengers[i];
+        h->passengers[i].in = NULL;
+        if (!passenger->status && passenger->wanted[text] && !is_reference(passenger))
+            enter_head(h, &s->carried[i].texts[text], &h->passengers[i]);
+    }
+}
+
+static const int32_t *targets_of(const struct head_rows *h)
+{
+    const struct bs_stream *stream = &h->heading->state->reference.texts[h->heading->text];
+    return h->heading->ids + (size_t)h->window * (size_t)stream->tokens + h->first + 1;
+}
+
+/* The ids first .. first + count - 1 of all rows. */
+static void add_ids(const struct head_rows *h, int first, int count)
+{
+    const struct state *s = h->heading->state;
+    const int32_t *targets = targets_of(h);
+    size_t ids = (size_t)count;
+    bs_head_logits(&s->head, h->reference.in, h->rows, first, count, h->wanted);
+    for (size_t r = 0; r < (size_t)h->rows; r++) {
+        struct bs_distribution *seen = &h->reference.seen[r];
+        h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r]);
+        bs_exp_to_double(h->wanted + r * ids, ids, (double)seen->highest, h->p + r * ids);
+    }
+    for (int i = 0; i < s->num_passengers; i++) {
+        const struct head_passenger *passenger = &h->passengers[i];
+        if (!passenger->in)
+            continue;
+        bs_head_logits(&s->head, passenger->in, h->rows, first, count, h->logits);
+        for (size_t r = 0; r < (size_t)h->rows; r++) {
+            const float *logits = h->logits + r * ids;
+            bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r]);
+            bs_apart_add(&passenger->apart[r], h->factors[r], h->p + r * ids, h->wanted + r * ids,
+                         logits, count);
+        }
+    }
+}
+
+static void store_rows(const struct head_rows *h)
+{
+    struct state *s = h->heading->state;
+    int text = h->heading->text, predictions = s->reference.texts[text].tokens - 1;
+    size_t at = (size_t)h->window * (size_t)predictions + (size_t)h->first;
     for (int i = 0; i < s->num_passengers; i++) {
         struct bs_passenger *passenger = &s->passengers[i];
         if (passenger->status || !passenger->wanted[text])
             continue;
-        const float *got = wanted;
-        if (!is_reference(passenger)) {
-            bs_head_forward(&s->head, bs_stream_window(&s->carried[i].texts[text], window) + at,
-                            rows, logits, scratch);
-            got = logits;
-        }
-        for (int r = 0; r < rows; r++)
-            store_token(&passenger->figures[text], out + (size_t)r,
-                        bs_token_measure(&references[r], got + (size_t)r * (size_t)vocab, vocab,
-                                         targets[r]));
+        const struct head_passenger *own =
+            is_reference(passenger) ? &h->reference : &h->passengers[i];
+        for (int r = 0; r < h->rows; r++)
+            store_token(&passenger->figures[text], at + (size_t)r,
+                        bs_token_of(&h->reference.seen[r], own->apart[r], &own->seen[r]));
     }
 }
 
@@ -328,11 +404,20 @@ static enum bs_status measure_window(void *context, int window, int thread, stru
     struct bs_scratch *scratch = &h->state->scratch[thread];
     struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
     int end = scored.first + scored.count;
-    int tile = bs_walk_logit_rows(h->state->architecture);
-    for (int first = scored.first; first < end; first += tile) {
+    int vocab = h->state->architecture->vocab_size;
+    int run = bs_walk_head_ids(h->state->architecture);
+    for (int first = scored.first; first < end; first += BS_HEAD_ROWS) {
         size_t mark = scratch->used;
         int left = end - first;
-        measure_rows(h, window, first, left < tile ? left : tile, scratch);
+        struct head_rows rows = {.heading = h,
+                                 .scratch = scratch,
+                                 .window = window,
+                                 .first = first,
+                                 .rows = left < BS_HEAD_ROWS ? left : BS_HEAD_ROWS};
+        begin_rows(&rows);
+        for (int id = 0; id < vocab; id += run)
+            add_ids(&rows, id, vocab - id < run ? vocab - id : run);
+        store_rows(&rows);
         scratch->used = mark;
     }
     return BS_OK;
@@ -407,7 +492,7 @@ static enum bs_status start_walk(struct state *s, struct bs_error *err)
     int probes = bs_walk_probe_windows(walk);
     s->threads = bs_threads();
     s->rope = bs_rope_create(s->architecture, bs_walk_longest_window(walk));
-    s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk));
+    s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk, s->num_passengers));
     s->carried = bs_calloc((size_t)s->num_passengers + 1, sizeof *s->carried);
     if (!s->rope || !s->scratch || !s->carried)
         return bs_fail_memory(err);

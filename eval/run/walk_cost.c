@@ -1,14 +1,12 @@
 #include "eval/run/walk_cost.h"
 
+#include "eval/metrics/token_metrics.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
 
-int bs_walk_logit_rows(const struct bs_architecture *a)
+int bs_walk_head_ids(const struct bs_architecture *a)
 {
-    /* Enough rows for a product near its full rate, within some 64 MB for two sets of logits and
-     * the reference's probabilities. */
-    int rows = (1 << 22) / a->vocab_size;
-    return rows > 64 ? 64 : rows < 16 ? 16 : rows;
+    return a->vocab_size < BS_HEAD_IDS ? a->vocab_size : BS_HEAD_IDS;
 }
 
 int bs_walk_longest_window(const struct bs_walk *walk)
@@ -19,15 +17,31 @@ int bs_walk_longest_window(const struct bs_walk *walk)
     return tokens;
 }
 
-size_t bs_walk_scratch_floats(const struct bs_walk *walk)
+/* What one version of the model has at the head: its inputs and, a row, a distribution and a sum. */
+static size_t head_passenger_floats(const struct bs_architecture *a)
+{
+    enum { ROW = (sizeof(struct bs_distribution) + sizeof(double)) / sizeof(float) };
+    return bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->embedding_size) +
+           bs_scratch_floats(BS_HEAD_ROWS * (size_t)ROW) + bs_scratch_floats(BS_HEAD_ROWS);
+}
+
+static size_t head_floats(const struct bs_architecture *a, int num_passengers)
+{
+    enum { POINTERS = 6 }; /* of a passenger, in floats */
+    size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), passengers = (size_t)num_passengers;
+    size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
+    return (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) + normed +
+           bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) + bs_scratch_floats(POINTERS * passengers);
+}
+
+size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
-    size_t rows = (size_t)bs_walk_logit_rows(a), vocab = (size_t)a->vocab_size;
-    size_t block = bs_block_scratch_floats(a, bs_walk_longest_window(walk));
-    size_t head = bs_head_scratch_floats(a, (int)rows) + 4 * bs_scratch_floats(rows * vocab);
-    size_t most = block > head ? block : head;
-    size_t probing =
-        bs_walk_probe_windows(walk) ? bs_layer_error_floats(a, walk->texts[0].tokens) : 0;
+    size_t most = bs_block_scratch_floats(a, bs_walk_longest_window(walk));
+    size_t head = head_floats(a, num_passengers), probing = 0;
+    if (bs_walk_probe_windows(walk))
+        probing = bs_layer_error_floats(a, walk->texts[0].tokens);
+    most = head > most ? head : most;
     return probing > most ? probing : most;
 }
 
@@ -111,7 +125,7 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     double head = ((double)a->vocab_size + a->hidden_size) * a->embedding_size;
     struct bs_walk_memory memory = {
         .fixed = process + weights * (2 * sizeof(float) + 1) +
-                 (double)bs_threads() * (double)bs_walk_scratch_floats(walk) * sizeof(float) +
+                 (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float) +
                  head * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes) +
                  probing_bytes(walk)};
     bool own = false, reference = false;
@@ -129,6 +143,7 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
         memory.per_passenger += stream_bytes(text, a->hidden_size) +
                                 (double)text->windows * text->tokens * (2 * sizeof(float) + 1);
     }
+    memory.per_passenger += bs_threads() * (double)head_passenger_floats(a) * (double)sizeof(float);
     memory.per_passenger +=
         (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     return memory;

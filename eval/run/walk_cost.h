@@ -4,9 +4,11 @@
 
 #include "eval/run/walk.h"
 
-/* Rows of logits that exist at a time in a thread: 64 for vocabularies up to 4096, fewer for larger
- * ones. It is a matter of the vocabulary alone, so that it cannot change a result. */
-int bs_walk_logit_rows(const struct bs_architecture *architecture);
+/* Logits exist in a thread for so many rows and ids of the vocabulary at a time: enough for a
+ * product at nearly its full rate, little enough for the cache. They are the same for every walk,
+ * so that they cannot change a result. */
+enum { BS_HEAD_ROWS = 128, BS_HEAD_IDS = 1024 };
+int bs_walk_head_ids(const struct bs_architecture *architecture);
 
 /* Tokens of the longest window, calibration included. */
 int bs_walk_longest_window(const struct bs_walk *walk);
@@ -14,8 +16,9 @@ int bs_walk_longest_window(const struct bs_walk *walk);
 /* Windows of the first text that the per-linear errors are taken over. */
 int bs_walk_probe_windows(const struct bs_walk *walk);
 
-/* Floats of a thread's scratch: for a block, or for the head's tile of logits. */
-size_t bs_walk_scratch_floats(const struct bs_walk *walk);
+/* Floats of a thread's scratch: for a block, the head with these passengers, or the errors of a
+ * linear. */
+size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers);
 
 /* Bytes that a walk needs at most: with no passenger, and for each (its own streams; what only one
  * at a time needs is in the fixed part). */

@@ -39,15 +39,21 @@ static enum bs_status draw_windows(struct bs_windows *windows, int count, int to
                                    int vocab_size, struct bs_error *err)
 {
     size_t all = (size_t)count * (size_t)tokens;
-    *windows = (struct bs_windows){.windows = count, .tokens = tokens, .text_tokens = all};
-    windows->ids = bs_alloc(all, sizeof *windows->ids);
-    if (!windows->ids)
+    struct bs_evaluation_choice choice = {
+        .text = {.text = "drawn"}, .protocol = BS_PROTOCOL_GPTQ, .tokens = tokens};
+    *windows = (struct bs_windows){.tokens = tokens};
+    if (!count)
+        return BS_OK;
+    int32_t *ids = bs_alloc(all, sizeof *ids);
+    if (!ids)
         return bs_fail_memory(err);
     struct bs_random random;
     bs_random_seed(&random, (uint32_t)seed);
     for (size_t i = 0; i < all; i++)
-        windows->ids[i] = (int32_t)bs_random_int(&random, 0, vocab_size - 1);
-    return BS_OK;
+        ids[i] = (int32_t)bs_random_int(&random, 0, vocab_size - 1);
+    enum bs_status status = bs_windows_cut(&choice, ids, all, -1, windows, err);
+    bs_free(ids);
+    return status;
 }
 
 static enum bs_status open_bench(struct bench *bench, struct bs_error *err)
@@ -104,11 +110,11 @@ static void keep_passenger(const struct bench *bench, const struct bs_passenger 
 {
     char label[128];
     const float *nll = passenger->figures[0].nll;
-    int windows = bench->text.windows, predictions = bench->text.tokens - 1;
+    struct bs_layout layout = {bench->text.windows, bench->text.tokens - 1, bench->text.num_scored};
     double mean = NAN;
     if (nll) {
-        mean = bs_mean_of(nll, windows, predictions).mean;
-        bs_digest_add(digest, nll, (size_t)windows * (size_t)predictions * sizeof *nll);
+        mean = bs_mean_of(nll, &layout).mean;
+        bs_digest_add(digest, nll, layout.scored * sizeof *nll); /* all are */
     }
     bs_recipe_label(passenger->recipe, label, sizeof label);
     json_array_append_new(run->recipes,

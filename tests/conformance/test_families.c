@@ -62,7 +62,11 @@ static float *logits_of(const struct bs_model *model, const struct bs_windows *t
         bs_block_release(&block);
     }
     check(bs_head_load(model, &head, &err), &err);
-    bs_head_forward(&head, x, tokens, logits, scratch);
+    float *in = bs_alloc((size_t)tokens * (size_t)a->embedding_size, sizeof *in);
+    assert_non_null(in);
+    bs_head_inputs(&head, x, tokens, in, scratch);
+    bs_head_logits(&head, in, tokens, 0, a->vocab_size, logits);
+    bs_free(in);
     bs_head_release(&head);
     bs_scratch_free(scratch, 1);
     bs_rope_free(rope);

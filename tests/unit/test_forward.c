@@ -258,7 +258,12 @@ static void head_equals_its_twin(void **state)
     twin_norm(x, norm, (double)a.norm_eps, TOKENS, 40, normed);
     struct bs_linear linear = {.out_features = VOCAB, .in_features = 40, .weight = weight};
     twin_linear(&linear, normed, TOKENS, want);
-    bs_head_forward(&head, random_.inputs.data, TOKENS, logits, &random_.scratch[0]);
+    float in[TOKENS * 40], part[TOKENS * 10];
+    bs_head_inputs(&head, random_.inputs.data, TOKENS, in, &random_.scratch[0]);
+    bs_head_logits(&head, in, TOKENS, 0, VOCAB, logits);
+    bs_head_logits(&head, in, TOKENS, 21, 10, part); /* a run of ids */
+    for (int i = 0; i < TOKENS * 10; i++)
+        assert_true(part[i] == logits[i / 10 * VOCAB + 21 + i % 10]);
     assert_all_close(logits, want, TOKENS * VOCAB, 2e-5);
     assert_int_equal(random_.scratch[0].used, 0);
 }

@@ -184,7 +184,8 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
         bs_block_forward(&block, rope, x, x, tokens, NULL, scratch);
         bs_block_release(&block);
     }
-    bs_head_forward(&head, x, tokens, logits, scratch);
+    bs_head_inputs(&head, x, tokens, x, scratch);
+    bs_head_logits(&head, x, tokens, 0, vocab, logits);
     for (int t = 0; t + 1 < tokens; t++) {
         double sum = 0;
         for (int v = 0; v < vocab; v++)
