@@ -351,11 +351,9 @@ check "no server at all: told at once" unreachable
 interrupt() {
     restart_hub slow:store/:60
     rm -rf "$HF_HOME"
-    # Background jobs of a script ignore SIGINT, unless job control is on.
-    set -m
-    "$program" fetch org/tiny >.out 2>.err &
+    # Background jobs of a script ignore SIGINT, and so may the script itself.
+    env --default-signal=INT "$program" fetch org/tiny >.out 2>.err &
     local pid=$! size
-    set +m
     until [ "$(stat -c %s "$blob.incomplete" 2>/dev/null || echo 0)" -gt 50000 ]; do sleep 0.02; done
     kill "-$1" $pid
     wait $pid 2>/dev/null && problem "expected the fetch to end by the signal"
