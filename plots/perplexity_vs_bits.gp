@@ -12,8 +12,15 @@ DOTS_HEIGHT = DOTS > 0 ? 190 + 52 * DOTS : 0
 WIDTH = 1600
 HEIGHT = LINES_HEIGHT + DOTS_HEIGHT
 PANELS = CLOSE_HIGH > 0 ? 2 : 1
-# Lines at the same bits stand side by side.
-shift(s) = (s - (N + 1) / 2.0) * (N > 1 ? 0.3 / (N - 1) : 0)
+# Lines at the same bits stand side by side, close together where they are few.
+APART = N > 4 ? 0.3 / (N - 1) : 0.08
+shift(s) = (s - (N + 1) / 2.0) * APART
+# Room for the numbers beside the axis, of which there are some six, and its label.
+STEP = N > 0 && !LOG_Y ? (Y_HIGH - Y_LOW) / 6 : 1
+DECIMALS = STEP < 1 ? int(ceil(-log10(STEP))) : 0
+DIGITS = N > 0 ? int(floor(log10(Y_HIGH > 1 ? Y_HIGH : 1))) + 1 + DECIMALS + (DECIMALS > 0) : 0
+LEFT = 85 + LETTER * DIGITS
+LEFT = (LEFT > 160 ? LEFT : 160.0) / WIDTH
 
 do for [format in 'png svg'] {
   eval(terminal(format, WIDTH, HEIGHT))
@@ -21,7 +28,7 @@ do for [format in 'png svg'] {
   set output BASE . '.' . format
   set multiplot
   do for [panel = 1 : N > 0 ? PANELS : 0] {
-    set lmargin at screen panel == 1 ? 0.1 : 0.595
+    set lmargin at screen panel == 1 ? LEFT : 0.595
     set rmargin at screen PANELS == 2 && panel == 1 ? 0.505 : 0.985
     set tmargin at screen 1 - (PANELS == 2 ? 115.0 : 60.0) / HEIGHT
     set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
