@@ -102,22 +102,46 @@ size_t bs_first_not_finite(const float *x, size_t count)
     return count;
 }
 
-float bs_exp_shifted(float *x, size_t count, float shift)
+float bs_max(const float *x, size_t count)
 {
-#pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        x[i] = expf(x[i] - shift);
-    float lanes[LANES] = {0};
+    enum { WIDE = 4 * LANES }; /* a comparison waits for the one before it: several chains */
+    float most[WIDE];
+    for (int l = 0; l < WIDE; l++)
+        most[l] = x[0];
     size_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            lanes[l] += x[i + (size_t)l];
+    for (; i + WIDE <= count; i += WIDE)
+        for (int l = 0; l < WIDE; l++)
+            most[l] = x[i + (size_t)l] > most[l] ? x[i + (size_t)l] : most[l];
     for (; i < count; i++)
-        lanes[0] += x[i];
+        most[0] = x[i] > most[0] ? x[i] : most[0];
+    for (int l = 1; l < WIDE; l++)
+        most[0] = most[l] > most[0] ? most[l] : most[0];
+    return most[0];
+}
+
+static float sum_float_lanes(const float *lanes)
+{
     float sum = 0;
     for (int l = 0; l < LANES; l++)
         sum += lanes[l];
     return sum;
+}
+
+float bs_exp_shifted(float *x, size_t count, float shift)
+{
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+#pragma omp simd simdlen(LANES)
+        for (int l = 0; l < LANES; l++) {
+            float e = expf(x[i + (size_t)l] - shift);
+            x[i + (size_t)l] = e;
+            lanes[l] += e;
+        }
+    }
+    for (; i < count; i++)
+        lanes[0] += x[i] = expf(x[i] - shift);
+    return sum_float_lanes(lanes);
 }
 
 double bs_sum_exp(const float *x, size_t count, double shift)
@@ -134,11 +158,21 @@ double bs_sum_exp(const float *x, size_t count, double shift)
     return sum_lanes(lanes);
 }
 
-void bs_exp_to_double(const float *x, size_t count, double shift, double *p)
+double bs_exp_to_double(const float *x, size_t count, double shift, double *p)
 {
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
 #pragma omp simd
-    for (size_t i = 0; i < count; i++)
-        p[i] = exp((double)x[i] - shift);
+        for (int l = 0; l < LANES; l++) {
+            double e = exp((double)x[i + (size_t)l] - shift);
+            p[i + (size_t)l] = e;
+            lanes[l] += e;
+        }
+    }
+    for (; i < count; i++)
+        lanes[0] += p[i] = exp((double)x[i] - shift);
+    return sum_lanes(lanes);
 }
 
 double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count)
@@ -157,7 +191,7 @@ double bs_weighted_difference(const double *p, const float *x, const float *y, s
 
 static void apply_silu(float *x, size_t count)
 {
-#pragma omp simd
+#pragma omp simd simdlen(LANES)
     for (size_t i = 0; i < count; i++)
         x[i] = x[i] / (1.0f + expf(-x[i]));
 }
@@ -165,7 +199,7 @@ static void apply_silu(float *x, size_t count)
 static void apply_gelu(float *x, size_t count)
 {
     const float inverse_root_2 = 0.70710678f;
-#pragma omp simd
+#pragma omp simd simdlen(LANES)
     for (size_t i = 0; i < count; i++)
         x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * inverse_root_2));
 }
@@ -173,7 +207,7 @@ static void apply_gelu(float *x, size_t count)
 static void apply_gelu_tanh(float *x, size_t count)
 {
     const float root_2_over_pi = 0.79788456f;
-#pragma omp simd
+#pragma omp simd simdlen(LANES)
     for (size_t i = 0; i < count; i++) {
         float inner = root_2_over_pi * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
         x[i] = 0.5f * x[i] * (1.0f + tanhf(inner));
@@ -217,7 +251,7 @@ void bs_nonlinearity_times(enum bs_nonlinearity f, float *gate, const float *up,
 
 void bs_soft_cap(float *x, size_t count, float cap)
 {
-#pragma omp simd
+#pragma omp simd simdlen(LANES)
     for (size_t i = 0; i < count; i++)
         x[i] = cap * tanhf(x[i] / cap);
 }
@@ -239,10 +273,7 @@ float bs_sum_power_difference(const float *x, const float *y, size_t count, floa
     }
     for (; i < count; i++)
         lanes[0] += powf(fabsf(x[i] - y[i]), power);
-    float sum = 0;
-    for (int l = 0; l < LANES; l++)
-        sum += lanes[l];
-    return sum;
+    return sum_float_lanes(lanes);
 }
 
 void bs_power(const float *x, size_t count, float power, float *out)
@@ -263,23 +294,30 @@ void bs_rms_norm(const float *x, const float *weight, float eps, int rows, int w
     }
 }
 
+static double sum_of(const float *x, size_t count)
+{
+    double lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lanes[l] += (double)x[i + (size_t)l];
+    for (; i < count; i++)
+        lanes[i % LANES] += (double)x[i];
+    return sum_lanes(lanes);
+}
+
 void bs_layer_norm(const float *x, const float *weight, const float *bias, float eps, int rows,
                    int width, float *y)
 {
     for (int t = 0; t < rows; t++) {
         const float *row = x + (size_t)t * (size_t)width;
         float *out = y + (size_t)t * (size_t)width;
-        double lanes[LANES] = {0};
-        for (int j = 0; j < width; j++)
-            lanes[j % LANES] += (double)row[j];
-        float mean = (float)(sum_lanes(lanes) / width);
+        float mean = (float)(sum_of(row, (size_t)width) / width);
         for (int j = 0; j < width; j++)
             out[j] = row[j] - mean;
         float variance = (float)(bs_sum_squares(out, (size_t)width) / width);
         float factor = 1.0f / sqrtf(variance + eps);
         for (int j = 0; j < width; j++)
-            out[j] = out[j] * factor * weight[j];
-        for (int j = 0; bias && j < width; j++)
-            out[j] += bias[j];
+            out[j] = out[j] * factor * weight[j] + (bias ? bias[j] : 0);
     }
 }

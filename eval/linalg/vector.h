@@ -9,6 +9,9 @@
 /* Smallest and largest of count >= 1 values. */
 void bs_min_max(const float *x, size_t count, float *low, float *high);
 
+/* Largest of count >= 1 values. */
+float bs_max(const float *x, size_t count);
+
 /* Largest |x|; 0 for none. */
 float bs_abs_max(const float *x, size_t count);
 
@@ -26,8 +29,8 @@ float bs_exp_shifted(float *x, size_t count, float shift);
 /* sum of exp(x[i] - shift), in double. */
 double bs_sum_exp(const float *x, size_t count, double shift);
 
-/* p[i] = exp(x[i] - shift), in double. */
-void bs_exp_to_double(const float *x, size_t count, double shift, double *p);
+/* p[i] = exp(x[i] - shift), in double; returns the sum, the same as bs_sum_exp's. */
+double bs_exp_to_double(const float *x, size_t count, double shift, double *p);
 
 /* sum of p[i] * (x[i] - y[i]). */
 double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count);

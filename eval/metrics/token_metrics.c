@@ -19,18 +19,18 @@ static int first_largest(const float *x, int count, float largest)
 }
 
 double bs_distribution_add(struct bs_distribution *d, const float *logits, int first, int count,
-                           int target)
+                           int target, double *p)
 {
-    float low, largest;
+    float largest = bs_max(logits, (size_t)count);
     double factor = 1;
-    bs_min_max(logits, (size_t)count, &low, &largest);
     if (largest > d->highest) {
         factor = exp((double)d->highest - (double)largest);
         d->highest = largest;
         d->top = first + first_largest(logits, count, largest);
         d->sum *= factor;
     }
-    d->sum += bs_sum_exp(logits, (size_t)count, (double)d->highest);
+    d->sum += p ? bs_exp_to_double(logits, (size_t)count, (double)d->highest, p)
+                : bs_sum_exp(logits, (size_t)count, (double)d->highest);
     if (target >= first && target < first + count)
         d->target = logits[target - first];
     return factor;

@@ -18,14 +18,15 @@ struct bs_distribution {
 /* One of which nothing was seen. */
 struct bs_distribution bs_distribution_none(void);
 
-/* Adds the logits [count] of the ids from `first` on. Returns what `sum` was multiplied by before
- * that, because the highest logit grew: sums that others keep relative to it need the same. */
+/* Adds the logits [count] of the ids from `first` on, and leaves exp(logit - highest) in p [count] where
+ * that is not NULL. Returns what `sum` was multiplied by before that,
+ * because the highest logit grew: sums that others keep relative to it need the same. */
 double bs_distribution_add(struct bs_distribution *distribution, const float *logits, int first,
-                           int count, int target);
+                           int count, int target, double *p);
 
 /* apart = sum of exp(l - highest) (l - logit) over the ids so far, l and `highest` the reference's:
- * adds ids whose reference logits [count] were just added to it, with p [count] = exp(l - highest)
- * and `factor` what that returned. */
+ * adds ids whose reference logits [count] were just added to it, with p [count] and `factor` what
+ * that left and returned. */
 void bs_apart_add(double *apart, double factor, const double *p, const float *reference,
                   const float *logits, int count);
 

@@ -9,7 +9,7 @@
 #include "eval/linalg/vector.h"
 
 enum {
-    QUERY_TILE = 64, /* rows of the score matrix that exist at a time */
+    QUERY_TILE = 128, /* rows of a head's scores that exist at a time */
     LEAST_ROWS = 64, /* that scratch is promised for */
 };
 
@@ -147,23 +147,52 @@ static void shape_scores(const struct bs_architecture *a, int head, float *score
             scores[(size_t)r * (size_t)width + (size_t)j] += slope * (float)(first_key + j);
 }
 
-/* Softmax of scores [rows][width] in place, each row over the keys that its query sees. Row r is
- * query first + r, column j key first_key + j. */
-static void causal_softmax(float *scores, int rows, int width, int first, int first_key, int window)
+/* Row r of scores [rows][width] becomes exp(score - its largest) over the keys that its query sees,
+ * 0 elsewhere, and inverse[r] one over the sum. Row r is query first + r, column j key first_key +
+ * j. */
+static void causal_exp(float *scores, int rows, int width, int first, int first_key, int window,
+                       float *inverse)
 {
     for (int r = 0; r < rows; r++) {
         float *row = scores + (size_t)r * (size_t)width;
         int from = first + r + 1 - window - first_key, end = first + r + 1 - first_key;
         from = from > 0 ? from : 0;
-        float low, high;
         size_t seen = (size_t)(end - from);
-        bs_min_max(row + from, seen, &low, &high);
-        float inverse = 1.0f / bs_exp_shifted(row + from, seen, high);
+        float high = bs_max(row + from, seen);
+        inverse[r] = 1.0f / bs_exp_shifted(row + from, seen, high);
         memset(row, 0, (size_t)from * sizeof *row);
-        for (int j = from; j < end; j++)
-            row[j] *= inverse;
         memset(row + end, 0, (size_t)(width - end) * sizeof *row);
     }
+}
+
+/* The keys and values of one head, [tokens][head_dim] each, brought together: the products read
+ * every row many times. */
+static void gather_head(const struct heads_in *in, int kv_head, float *keys, float *values)
+{
+    size_t d = (size_t)in->a->head_dim, at = (size_t)kv_head * d;
+    for (size_t t = 0; t < (size_t)in->tokens; t++) {
+        memcpy(keys + t * d, in->k + t * (size_t)in->width + at, d * sizeof *keys);
+        memcpy(values + t * d, in->v + t * (size_t)in->width + at, d * sizeof *values);
+    }
+}
+
+/* out, rows of `stride` floats: attention of one head's queries first .. first + rows - 1. */
+static void attend_rows(const struct heads_in *in, int head, int first, int rows, const float *keys,
+                        const float *values, float *scores, float *out, int stride)
+{
+    int d = in->a->head_dim;
+    int from = first + 1 - in->window > 0 ? first + 1 - in->window : 0;
+    int width = first + rows - from;
+    float inverse[QUERY_TILE];
+    const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(head * d);
+    bs_gemm_nt(rows, width, d, in->a->attention_scale, q, in->width, keys + (size_t)(from * d), d, 0,
+               scores, width);
+    shape_scores(in->a, head, scores, rows, width, from);
+    causal_exp(scores, rows, width, first, from, in->window, inverse);
+    bs_gemm_nn(rows, d, width, 1, scores, width, values + (size_t)(from * d), d, 0, out, stride);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < d; j++)
+            out[(size_t)r * (size_t)stride + (size_t)j] *= inverse[r];
 }
 
 /* out [tokens][num_heads * head_dim] = attention of rotated q, k and v. */
@@ -171,23 +200,17 @@ static void attend(const struct heads_in *in, float *out, struct bs_scratch *scr
 {
     const struct bs_architecture *a = in->a;
     int d = a->head_dim, out_width = a->num_heads * d, shared = a->num_heads / a->num_kv_heads;
-    size_t mark = scratch->used;
-    float *scores = bs_scratch_take(scratch, (size_t)QUERY_TILE * (size_t)in->tokens);
+    size_t mark = scratch->used, tokens = (size_t)in->tokens;
+    float *scores = bs_scratch_take(scratch, QUERY_TILE * tokens);
+    float *keys = bs_scratch_take(scratch, tokens * (size_t)d);
+    float *values = bs_scratch_take(scratch, tokens * (size_t)d);
     for (int h = 0; h < a->num_heads; h++) {
-        const float *keys = in->k + h / shared * d, *values = in->v + h / shared * d;
+        if (h % shared == 0)
+            gather_head(in, h / shared, keys, values);
         for (int first = 0; first < in->tokens; first += QUERY_TILE) {
             int left = in->tokens - first, rows = left < QUERY_TILE ? left : QUERY_TILE;
-            int from = first + 1 - in->window > 0 ? first + 1 - in->window : 0;
-            int width = first + rows - from;
-            const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(h * d);
-            const float *k = keys + (size_t)from * (size_t)in->width;
-            const float *v = values + (size_t)from * (size_t)in->width;
-            bs_gemm_nt(rows, width, d, a->attention_scale, q, in->width, k, in->width, 0, scores,
-                       width);
-            shape_scores(a, h, scores, rows, width, from);
-            causal_softmax(scores, rows, width, first, from, in->window);
-            bs_gemm_nn(rows, d, width, 1, scores, width, v, in->width, 0,
-                       out + (size_t)first * (size_t)out_width + (size_t)(h * d), out_width);
+            attend_rows(in, h, first, rows, keys, values, scores,
+                        out + (size_t)first * (size_t)out_width + (size_t)(h * d), out_width);
         }
     }
     scratch->used = mark;
@@ -435,7 +458,7 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
     size_t heads = bs_scratch_floats(rows * (size_t)a->num_heads * d);
     size_t qkv = bs_scratch_floats(rows * (size_t)(a->num_heads + 2 * a->num_kv_heads) * d);
     size_t wide = bs_scratch_floats(rows * (size_t)a->intermediate_size);
-    size_t attention = qkv + bs_scratch_floats(QUERY_TILE * rows);
+    size_t attention = qkv + bs_scratch_floats(QUERY_TILE * rows) + 2 * bs_scratch_floats(rows * d);
     size_t inner = attention > wide ? attention : wide;
     return 3 * hidden + heads + wide + inner;
 }

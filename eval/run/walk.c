@@ -363,8 +363,8 @@ static void add_ids(const struct head_rows *h, int first, int count)
     bs_head_logits(&s->head, h->reference.in, h->rows, first, count, h->wanted);
     for (size_t r = 0; r < (size_t)h->rows; r++) {
         struct bs_distribution *seen = &h->reference.seen[r];
-        h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r]);
-        bs_exp_to_double(h->wanted + r * ids, ids, (double)seen->highest, h->p + r * ids);
+        h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
+                                              h->p + r * ids);
     }
     for (int i = 0; i < s->num_passengers; i++) {
         const struct head_passenger *passenger = &h->passengers[i];
@@ -373,7 +373,7 @@ static void add_ids(const struct head_rows *h, int first, int count)
         bs_head_logits(&s->head, passenger->in, h->rows, first, count, h->logits);
         for (size_t r = 0; r < (size_t)h->rows; r++) {
             const float *logits = h->logits + r * ids;
-            bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r]);
+            bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r], NULL);
             bs_apart_add(&passenger->apart[r], h->factors[r], h->p + r * ids, h->wanted + r * ids,
                          logits, count);
         }

@@ -28,9 +28,8 @@ static struct bs_token measure_in(const float *reference, const float *got, int 
     seen = bs_distribution_none();
     for (int first = 0; first < vocab; first += run) {
         int count = vocab - first < run ? vocab - first : run;
-        double factor = bs_distribution_add(&seen, reference + first, first, count, target);
-        bs_exp_to_double(reference + first, (size_t)count, (double)seen.highest, p);
-        bs_distribution_add(&q_seen, got + first, first, count, target);
+        double factor = bs_distribution_add(&seen, reference + first, first, count, target, p);
+        bs_distribution_add(&q_seen, got + first, first, count, target, NULL);
         bs_apart_add(&apart, factor, p, reference + first, got + first, count);
     }
     return bs_token_of(&seen, apart, &q_seen);
