@@ -77,7 +77,9 @@ static void copy_floats(float *to, const float *from, int count)
 static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
 {
     size_t out = (size_t)from->out_features, in = (size_t)from->in_features;
-    memcpy(to->weight, from->weight, out * in * sizeof(float));
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < out; i++)
+        memcpy(to->weight + i * in, from->weight + i * in, in * sizeof(float));
     copy_floats(to->bias, from->bias, from->out_features);
     copy_floats(to->in_scale, from->in_scale, from->in_features);
     copy_floats(to->out_scale, from->out_scale, from->out_features);

@@ -10,7 +10,7 @@
 
 enum {
     QUERY_TILE = 128, /* rows of a head's scores that exist at a time */
-    LEAST_ROWS = 64, /* that scratch is promised for */
+    LEAST_ROWS = 64,  /* that scratch is promised for */
 };
 
 /* --- rotary positions --- */
@@ -185,8 +185,8 @@ static void attend_rows(const struct heads_in *in, int head, int first, int rows
     int width = first + rows - from;
     float inverse[QUERY_TILE];
     const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(head * d);
-    bs_gemm_nt(rows, width, d, in->a->attention_scale, q, in->width, keys + (size_t)(from * d), d, 0,
-               scores, width);
+    bs_gemm_nt(rows, width, d, in->a->attention_scale, q, in->width, keys + (size_t)(from * d), d,
+               0, scores, width);
     shape_scores(in->a, head, scores, rows, width, from);
     causal_exp(scores, rows, width, first, from, in->window, inverse);
     bs_gemm_nn(rows, d, width, 1, scores, width, values + (size_t)(from * d), d, 0, out, stride);

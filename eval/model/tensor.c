@@ -115,15 +115,23 @@ static void widen(enum bs_dtype dtype, const unsigned char *data, size_t count, 
     }
 }
 
-void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
+static void read_run(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
 {
-    assert(first <= tensor->count && count <= tensor->count - first);
     unsigned char scratch[RUN * sizeof *out];
     size_t step = tensor->strided ? RUN : count;
     for (size_t done = 0; done < count; done += step) {
         size_t now = count - done < step ? count - done : step;
         widen(tensor->dtype, bs_tensor_bytes(tensor, first + done, now, scratch), now, out + done);
     }
+}
+
+void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
+{
+    assert(first <= tensor->count && count <= tensor->count - first);
+    enum { PART = 1 << 18 }; /* of a large tensor that one thread reads */
+#pragma omp parallel for schedule(dynamic, 1) if (count > PART)
+    for (size_t at = 0; at < count; at += PART)
+        read_run(tensor, first + at, count - at < PART ? count - at : PART, out + at);
 }
 
 static inline void copy_run(unsigned char *out, const unsigned char *from, ptrdiff_t step,

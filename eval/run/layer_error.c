@@ -80,6 +80,11 @@ struct part {
     double difference, wanted, got, product; /* sums of (Y^-Y)^2, Y^2, Y^2 hat, Y Y^ */
 };
 
+/* Sums of (W - W^)^2 and W^2 over a linear. */
+struct weight_part {
+    double squared_error, squared_weight;
+};
+
 struct measuring {
     const struct bs_block *original, *quantized;
     const struct bs_probe *probe;
@@ -88,6 +93,7 @@ struct measuring {
     enum bs_role roles[BS_NUM_ROLES]; /* of the linears that there are */
     int set_of[BS_NUM_ROLES];
     struct part *parts; /* [linear][windows] */
+    struct weight_part weight_parts[BS_NUM_ROLES];
 };
 
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
@@ -139,34 +145,51 @@ static void output_figures(const struct measuring *m, int linear, struct bs_laye
     row->cosine = sum.product / sqrt(sum.wanted * sum.got);
 }
 
-/* Sums of (W - W^)^2 and W^2 in the checkpoint's basis. */
-static void weight_sums(const struct bs_linear *original, const struct bs_linear *quantized,
-                        double *squared_error, double *squared_weight)
+/* Sum of (W - W^)^2 over row i in the checkpoint's basis. */
+static double row_error(const struct bs_linear *original, const struct bs_linear *quantized,
+                        size_t i)
 {
+    enum { LANES = 8 }; /* sums that need not wait for each other */
     size_t in = (size_t)original->in_features;
-    *squared_error = *squared_weight = 0;
-    for (size_t i = 0; i < (size_t)original->out_features; i++) {
-        const float *w = original->weight + i * in, *q = quantized->weight + i * in;
-        double error = 0;
-        for (size_t j = 0; j < in; j++) {
-            double back = (double)quantized->out_scale[i] / (double)quantized->in_scale[j];
-            double d = (double)q[j] * back - (double)w[j];
-            error += d * d;
-        }
-        *squared_error += error;
-        *squared_weight += bs_sum_squares(w, in);
+    const float *w = original->weight + i * in, *q = quantized->weight + i * in;
+    double out_scale = (double)quantized->out_scale[i], lanes[LANES] = {0}, sum = 0;
+    for (size_t j = 0; j < in; j++) {
+        double d = (double)q[j] * (out_scale / (double)quantized->in_scale[j]) - (double)w[j];
+        lanes[j % LANES] += d * d;
     }
+    for (int l = 0; l < LANES; l++)
+        sum += lanes[l];
+    return sum;
 }
 
-static void describe_linear(const struct bs_block *original, const struct bs_block *quantized,
-                            enum bs_role role, struct bs_layer_row *row,
+/* Adds the sums of (W - W^)^2 and W^2 in the checkpoint's basis, row by row. */
+static enum bs_status measure_weights(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    struct measuring *m = context;
+    enum bs_role role = m->roles[index];
+    const struct bs_linear *original = &m->original->linears[role];
+    const struct bs_linear *quantized = &m->quantized->linears[role];
+    struct weight_part *part = &m->weight_parts[index];
+    for (int i = 0; i < original->out_features; i++) {
+        part->squared_error += row_error(original, quantized, (size_t)i);
+        part->squared_weight +=
+            bs_sum_squares(original->weight + (size_t)i * (size_t)original->in_features,
+                           (size_t)original->in_features);
+    }
+    return BS_OK;
+}
+
+static void describe_linear(const struct measuring *m, int linear, struct bs_layer_row *row,
                             struct bs_layer_totals *totals)
 {
-    const struct bs_linear *w = &original->linears[role], *q = &quantized->linears[role];
-    double count = (double)w->out_features * w->in_features, error, weight;
-    weight_sums(w, q, &error, &weight);
+    const struct bs_linear *w = &m->original->linears[m->roles[linear]];
+    const struct bs_linear *q = &m->quantized->linears[m->roles[linear]];
+    double count = (double)w->out_features * w->in_features;
+    double error = m->weight_parts[linear].squared_error;
+    double weight = m->weight_parts[linear].squared_weight;
     *row = (struct bs_layer_row){
-        .block = original->index,
+        .block = m->original->index,
         .out_features = w->out_features,
         .in_features = w->in_features,
         .weight_mse = error / count,
@@ -222,8 +245,10 @@ enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_
     if (!m.parts)
         return bs_fail_memory(err);
     enum bs_status status = bs_parallel(tasks, measure_output, &m, err);
+    if (!status)
+        status = bs_parallel(m.num_linears, measure_weights, &m, err);
     for (int k = 0; k < m.num_linears && !status; k++) {
-        describe_linear(original, quantized, m.roles[k], &rows[k], totals);
+        describe_linear(&m, k, &rows[k], totals);
         if (probe->windows)
             output_figures(&m, k, &rows[k]);
         totals->relative_output_error += rows[k].relative_output_error;

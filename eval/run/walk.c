@@ -364,7 +364,7 @@ static void add_ids(const struct head_rows *h, int first, int count)
     for (size_t r = 0; r < (size_t)h->rows; r++) {
         struct bs_distribution *seen = &h->reference.seen[r];
         h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
-                                              h->p + r * ids);
+                                            h->p + r * ids);
     }
     for (int i = 0; i < s->num_passengers; i++) {
         const struct head_passenger *passenger = &h->passengers[i];
