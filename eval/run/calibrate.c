@@ -7,7 +7,9 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-enum { TILE = 128 }; /* of the Hessian: the unit of work that one thread adds up, in window order */
+/* Side of the Hessian's tiles, the unit of work that one thread adds up, in window order; and width of
+ * the panels in which inputs are kept for it: a product reads them faster than rows of all columns. */
+enum { TILE = 192 };
 
 /* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs
  * in its slot, and the sums over windows are then taken in window order, whatever the batch. */
@@ -26,8 +28,9 @@ struct pass {
 struct slot {
     struct pass *pass;
     int window;
-    float *set_input[BS_MAX_SETS]; /* [tokens][in] */
-    double *absmean[BS_MAX_SETS];  /* [in], sum of |x| over the window */
+    float *panels[BS_MAX_SETS];   /* set inputs, [panel][tokens][columns of the panel] */
+    double *absmean[BS_MAX_SETS]; /* [in], sum of |x| over the window */
+    float *absmax[BS_MAX_SETS];   /* [in], largest |x| of the window */
     struct bs_ranges ranges;
 };
 
@@ -110,6 +113,27 @@ static void keep_samples(const struct pass *pass, int window, int set, const flo
                x + (size_t)t * (size_t)width, (size_t)width * sizeof *x);
 }
 
+static void keep_panels(float *panels, const float *x, int tokens, int width)
+{
+    size_t rows = (size_t)tokens, in = (size_t)width;
+    for (size_t at = 0; at < in; at += TILE) {
+        size_t columns = in - at < TILE ? in - at : TILE;
+        float *panel = panels + at * rows;
+        for (size_t t = 0; t < rows; t++)
+            memcpy(panel + t * columns, x + t * in + at, columns * sizeof *panel);
+    }
+}
+
+static void find_absmax(float *absmax, const float *x, int tokens, size_t width)
+{
+    memset(absmax, 0, width * sizeof *absmax);
+    for (int t = 0; t < tokens; t++)
+        for (size_t j = 0; j < width; j++) {
+            float size = fabsf(x[(size_t)t * width + j]);
+            absmax[j] = size > absmax[j] ? size : absmax[j];
+        }
+}
+
 static void on_set_input(void *context, int set, const float *x, int tokens)
 {
     struct slot *slot = context;
@@ -118,8 +142,10 @@ static void on_set_input(void *context, int set, const float *x, int tokens)
     size_t count = (size_t)tokens * width;
     if (pass->ranges)
         widen(&slot->ranges.set_low[set], &slot->ranges.set_high[set], x, count);
-    if (slot->set_input[set])
-        memcpy(slot->set_input[set], x, count * sizeof *x);
+    if (slot->panels[set])
+        keep_panels(slot->panels[set], x, tokens, (int)width);
+    if (slot->absmax[set])
+        find_absmax(slot->absmax[set], x, tokens, width);
     if (!pass->statistics)
         return;
     struct bs_set_statistics *s = &pass->statistics->sets[set];
@@ -199,9 +225,11 @@ static enum bs_status add_hessian_tile(void *context, int index, int thread, str
     int i = row * TILE, j = (row + index) * TILE;
     int m = width - i < TILE ? width - i : TILE, n = width - j < TILE ? width - j : TILE;
     float *tile = pass->statistics->sets[set].hessian + (size_t)i * (size_t)width + j;
+    int tokens = pass->inputs->tokens;
     for (int k = 0; k < pass->slots; k++) {
-        const float *x = pass->slot[k].set_input[set];
-        bs_gemm_tn(m, n, pass->inputs->tokens, 1, x + i, width, x + j, width, 1, tile, width);
+        const float *x = pass->slot[k].panels[set];
+        bs_gemm_tn(m, n, tokens, 1, x + (size_t)i * (size_t)tokens, m,
+                   x + (size_t)j * (size_t)tokens, n, 1, tile, width);
     }
     return BS_OK;
 }
@@ -211,15 +239,11 @@ static void add_channels(const struct pass *pass, const struct slot *slot)
     for (int s = 0; s < pass->block->architecture->num_sets; s++) {
         struct bs_set_statistics *to = &pass->statistics->sets[s];
         int width = set_width(pass->block->architecture, s);
-        size_t per_token = (size_t)width;
         /* In float the sum of means: each is a double sum over its window. */
         for (int j = 0; to->absmean && j < width; j++)
             to->absmean[j] += (float)(slot->absmean[s][j] / pass->inputs->tokens);
-        for (size_t t = 0; to->absmax && t < (size_t)pass->inputs->tokens; t++)
-            for (size_t j = 0; j < per_token; j++) {
-                float x = fabsf(slot->set_input[s][t * per_token + j]);
-                to->absmax[j] = x > to->absmax[j] ? x : to->absmax[j];
-            }
+        for (int j = 0; to->absmax && j < width; j++)
+            to->absmax[j] = fmaxf(to->absmax[j], slot->absmax[s][j]);
     }
 }
 
@@ -327,9 +351,11 @@ static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_err
             size_t width = (size_t)set_width(a, s);
             if (left_out(&pass->needs, s))
                 continue;
-            if (pass->needs.hessian || pass->needs.absmax)
-                enough &= (pass->slot[k].set_input[s] = bs_alloc(
-                               (size_t)pass->inputs->tokens * width, sizeof(float))) != NULL;
+            if (pass->needs.hessian)
+                enough &= (pass->slot[k].panels[s] = bs_alloc((size_t)pass->inputs->tokens * width,
+                                                              sizeof(float))) != NULL;
+            if (pass->needs.absmax)
+                enough &= (pass->slot[k].absmax[s] = bs_alloc(width, sizeof(float))) != NULL;
             if (pass->needs.absmean)
                 enough &= (pass->slot[k].absmean[s] = bs_alloc(width, sizeof(double))) != NULL;
         }
@@ -341,7 +367,8 @@ static void free_slots(struct pass *pass, int slots)
 {
     for (int k = 0; pass->slot && k < slots; k++)
         for (int s = 0; s < BS_MAX_SETS; s++) {
-            bs_free(pass->slot[k].set_input[s]);
+            bs_free(pass->slot[k].panels[s]);
+            bs_free(pass->slot[k].absmax[s]);
             bs_free(pass->slot[k].absmean[s]);
         }
     bs_free(pass->slot);
@@ -407,7 +434,7 @@ double bs_calibrate_bytes(const struct bs_architecture *a, const struct bs_needs
         double width = set_width(a, s);
         if (needs->hessian)
             floats += width * width;
-        if (needs->hessian || needs->absmax)
+        if (needs->hessian)
             floats += bs_threads() * (double)tokens * width;
         if (needs->module_inputs && a->sets[s].module != BS_MODULE_LINEAR)
             floats += all * width;
