@@ -149,13 +149,6 @@ static enum bs_status factorise(struct solve *s, const float *hessian, struct bs
     return BS_OK;
 }
 
-static enum bs_status factorise_task(void *context, int index, int thread, struct bs_error *err)
-{
-    (void)index, (void)thread;
-    void **job = context;
-    return factorise(job[0], job[1], err);
-}
-
 /* Group of the i-th processed column, and whether its grid is fitted when it comes up. */
 static int group_of(const struct solve *s, int i)
 {
@@ -266,8 +259,7 @@ static enum bs_status solve_linear(struct solve *s, float *hessian, struct bs_er
     if (choose_order(s, hessian, err) || record_groups(s, err))
         return err->status;
     permute_columns(s);
-    void *job[] = {s, hessian};
-    if (bs_parallel(1, factorise_task, job, err))
+    if (factorise(s, hessian, err))
         return err->status;
     int tasks = (s->linear->out_features + ROWS_A_TASK - 1) / ROWS_A_TASK;
     return bs_parallel(tasks, solve_rows, s, err);
