@@ -57,10 +57,10 @@ void bs_gemm_tn(int m, int n, int k, float alpha, const float *a, int lda, const
 }
 
 /* The factorisation goes tile by tile: with A = R R^T, R upper triangular, U is R^-1. R is found
- * from the last tile of the diagonal to the first; above the diagonal it replaces A and is mirrored
- * below, so that the inverse can replace it there while R is still read. Tiles have one size
- * whatever the number of threads, and each product of tiles is one task's, so that the bits are the
- * same. */
+ * from the last tile of the diagonal to the first; each of these is inverted at once, so that all
+ * else is products. Above the diagonal R replaces A and is mirrored below, so that U can replace it
+ * there while R is still read. Tiles have one size whatever the number of threads, and each product
+ * of tiles is one task's, so that the bits are the same. */
 enum { TILE = 128 };
 
 struct factoring {
@@ -81,8 +81,8 @@ static float *tile_at(const struct factoring *f, int row, int column)
     return f->a + (size_t)row * TILE * (size_t)f->n + (size_t)column * TILE;
 }
 
-/* R of the tile k of the diagonal. LAPACK's factors are L L^T only: of the tile with rows and
- * columns reversed, which reversed again is R. */
+/* U_kk = R_kk^-1 in place of the tile k of the diagonal, zeros below. LAPACK's factors are L L^T
+ * only: of the tile with rows and columns reversed, which reversed again is R. */
 static enum bs_status factor_tile(const struct factoring *f, int k, struct bs_error *err)
 {
     float reversed[TILE * TILE];
@@ -92,11 +92,15 @@ static enum bs_status factor_tile(const struct factoring *f, int k, struct bs_er
         for (int j = 0; j <= i; j++)
             reversed[i * side + j] = tile[(size_t)(side - 1 - i) * (size_t)f->n + side - 1 - j];
     /* LAPACK reads columns: its upper triangle is our lower one. */
-    if (LAPACKE_spotrf(LAPACK_COL_MAJOR, 'U', side, reversed, side))
+    if (LAPACKE_spotrf(LAPACK_COL_MAJOR, 'U', side, reversed, side) ||
+        LAPACKE_strtri(LAPACK_COL_MAJOR, 'U', 'N', side, reversed, side))
         return bs_fail(err, BS_ENUMERIC, "the matrix is not positive definite");
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j <= i; j++)
-            tile[(size_t)(side - 1 - i) * (size_t)f->n + side - 1 - j] = reversed[i * side + j];
+    for (int i = 0; i < side; i++) {
+        float *row = tile + (size_t)i * (size_t)f->n;
+        memset(row, 0, (size_t)i * sizeof *row);
+        for (int j = i; j < side; j++)
+            row[j] = reversed[(side - 1 - i) * side + side - 1 - j];
+    }
     return BS_OK;
 }
 
@@ -112,13 +116,15 @@ static enum bs_status solve_tile(void *context, int i, int thread, struct bs_err
 {
     (void)thread, (void)err;
     const struct factoring *f = context;
+    float solved[TILE * TILE];
     int k = f->step, side = tile_side(f, k), n = f->n;
     float *tile = tile_at(f, i, k), *mirror = tile_at(f, k, i);
-    cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasTrans, CblasNonUnit, TILE, side, 1,
-                tile_at(f, k, k), n, tile, n);
+    bs_gemm_nt(TILE, side, side, 1, tile, n, tile_at(f, k, k), n, 0, solved, side);
     for (int r = 0; r < TILE; r++)
-        for (int c = 0; c < side; c++)
-            mirror[(size_t)c * (size_t)n + r] = tile[(size_t)r * (size_t)n + c];
+        memcpy(tile + (size_t)r * (size_t)n, solved + r * side, (size_t)side * sizeof *tile);
+    for (int c = 0; c < side; c++)
+        for (int r = 0; r < TILE; r++)
+            mirror[(size_t)c * (size_t)n + r] = solved[r * side + c];
     return BS_OK;
 }
 
@@ -134,40 +140,25 @@ static enum bs_status update_row(void *context, int index, int thread, struct bs
     return index ? BS_OK : factor_tile(f, i, err);
 }
 
-/* The inverse of the tile i of the diagonal, in place and with zeros below, as products read it. */
-static void invert_tile(const struct factoring *f, int i)
-{
-    float *tile = tile_at(f, i, i);
-    int side = tile_side(f, i);
-    LAPACKE_strtri(LAPACK_COL_MAJOR, 'L', 'N', side, tile, f->n);
-    for (int r = 1; r < side; r++)
-        memset(tile + (size_t)r * (size_t)f->n, 0, (size_t)r * sizeof *tile);
-}
-
-/* U_ij = -(sum of U_ik R_kj, i <= k < j) R_jj^-1 for the step j, R_kj read where it is mirrored. */
+/* U_ij = -(sum of U_ik R_kj, i <= k < j) U_jj for the step j, R_kj read where it is mirrored. */
 static enum bs_status invert_row(void *context, int i, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
     const struct factoring *f = context;
+    float sum[TILE * TILE];
     int j = f->step, side = tile_side(f, j), n = f->n;
-    float *tile = tile_at(f, i, j);
-    if (i == j - 1)
-        invert_tile(f, i);
-    bs_gemm_nt(TILE, side, (j - i) * TILE, -1, tile_at(f, i, i), n, tile_at(f, j, i), n, 0, tile,
-               n);
-    cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, CblasNoTrans, CblasNonUnit, TILE, side, 1,
-                tile_at(f, j, j), n, tile, n);
+    bs_gemm_nt(TILE, side, (j - i) * TILE, 1, tile_at(f, i, i), n, tile_at(f, j, i), n, 0, sum,
+               side);
+    bs_gemm_nn(TILE, side, side, -1, sum, side, tile_at(f, j, j), n, 0, tile_at(f, i, j), n);
     return BS_OK;
 }
 
-/* Zeroes a row of tiles below the diagonal; the last tile of the diagonal is inverted here. */
+/* Zeroes a row of tiles below the diagonal. */
 static enum bs_status finish_row(void *context, int i, int thread, struct bs_error *err)
 {
     (void)thread;
     const struct factoring *f = context;
     size_t n = (size_t)f->n;
-    if (i == f->tiles - 1)
-        invert_tile(f, i);
     for (int r = 0; r < tile_side(f, i); r++) {
         size_t diagonal = (size_t)i * TILE + (size_t)r;
         float *row = f->a + diagonal * n;
