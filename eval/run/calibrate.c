@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
@@ -72,6 +73,8 @@ void bs_needs_add(struct bs_needs *to, const struct bs_needs *more)
     to->module_inputs |= more->module_inputs;
     if (!to->sample_tokens)
         to->sample_tokens = more->sample_tokens;
+    if (!to->factor.wanted)
+        to->factor = more->factor;
     to->sets_left_out &= more->sets_left_out;
 }
 
@@ -395,6 +398,7 @@ void bs_statistics_release(struct bs_statistics *statistics)
         bs_free(statistics->sets[s].absmean);
         bs_free(statistics->sets[s].inputs);
         bs_free(statistics->sets[s].samples);
+        bs_factors_release(&statistics->sets[s]);
     }
     *statistics = (struct bs_statistics){.windows = 0};
 }
