@@ -7,6 +7,12 @@
 #include "eval/base/option.h"
 #include "eval/model/model.h"
 
+/* How a Hessian is damped and ordered before it is factorised (algorithms/factor.h). */
+struct bs_factor_choice {
+    bool wanted, act_order; /* by decreasing diagonal */
+    double percdamp;        /* share of the mean diagonal that is added */
+};
+
 /* What calibration must collect before a hook runs. */
 struct bs_needs {
     bool hessian;       /* 2/windows * X^T X of every set */
@@ -14,7 +20,8 @@ struct bs_needs {
     bool absmean;       /* mean |x| of every channel */
     bool module_inputs; /* all inputs of the sets that are looked at through attention or MLP */
     int sample_tokens;  /* this many rows of every set's input, at even strides from the first */
-    unsigned sets_left_out; /* bit s: not for set s */
+    unsigned sets_left_out;         /* bit s: not for set s */
+    struct bs_factor_choice factor; /* what is made of the Hessians on the way */
 };
 
 /* Statistics of one set's input over all calibration windows; what nobody needs is NULL. */
@@ -25,6 +32,7 @@ struct bs_set_statistics {
     float *inputs;  /* [windows][tokens][in] */
     float *samples; /* [num_samples][in] */
     int num_samples;
+    struct bs_factor *factors; /* of the Hessian, made when they are asked for */
 };
 
 struct bs_statistics {
@@ -35,9 +43,10 @@ struct bs_statistics {
 /* What a hook works with. All borrowed; block is the hook's to change. */
 struct bs_job {
     struct bs_block *block;
-    const struct bs_statistics *statistics; /* NULL where nothing was needed */
-    const struct bs_format *weights;        /* the format that the weights will have */
-    const struct bs_params *tensor_params;  /* of a format with one scale a tensor, where the linear
+    struct bs_statistics *statistics; /* NULL where nothing was needed; perhaps other trials' too:
+                                         only what is derived from them is added */
+    const struct bs_format *weights;  /* the format that the weights will have */
+    const struct bs_params *tensor_params; /* of a format with one scale a tensor, where the linear
                                                is part of a fused tensor; else NULL */
     const struct bs_rope *rope;
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */

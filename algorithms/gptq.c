@@ -11,10 +11,8 @@
  * - act_order ranks a dead column by the value 1 that replaces its zero in H. Ties keep the order
  * of the columns (the original's sort leaves it open). Where the factorisation fails the damping
  * grows tenfold until it holds, and the linear is marked. */
-#include "algorithms/algorithm.h"
+#include "algorithms/factor.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -48,10 +46,16 @@ static enum bs_status gptq_check(const void *options, const struct bs_format *we
     return BS_OK;
 }
 
+static struct bs_factor_choice factor_choice(const struct gptq *opt)
+{
+    return (struct bs_factor_choice){true, opt->act_order, opt->percdamp};
+}
+
 static void gptq_needs(const void *options, struct bs_needs *needs)
 {
-    (void)options;
+    const struct gptq *opt = options;
     needs->hessian = true;
+    needs->factor = factor_choice(opt);
 }
 
 static bool gptq_set_by_set(const void *options)
@@ -67,93 +71,25 @@ struct solve {
     const struct bs_params *tensor_params;
     struct bs_linear *linear;
     int in, group_columns;
-    float *weight;  /* [out][in], columns in processing order */
-    float *factor;  /* U, [in][in] */
-    int *order;     /* column processed i-th */
-    float *errors;  /* [threads][ROWS_A_TASK][block_size] */
-    float *columns; /* [threads][block_size]: a row's part of the lazy block */
+    const float *hessian;
+    const struct bs_factor *factor;
+    const int *order; /* the factor's: the column processed i-th */
+    float *weight;    /* [threads][ROWS_A_TASK][in], columns in processing order */
+    float *errors;    /* [threads][ROWS_A_TASK][block_size] */
+    float *columns;   /* [threads][block_size]: a row's part of the lazy block */
 };
 
-struct ranked {
-    float value;
-    int column;
-};
-
-static int by_decreasing_value(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-    if (x->value != y->value)
-        return x->value > y->value ? -1 : 1;
-    return x->column - y->column;
-}
-
-static enum bs_status choose_order(struct solve *s, const float *hessian, struct bs_error *err)
-{
-    for (int i = 0; i < s->in; i++)
-        s->order[i] = i;
-    if (!s->opt->act_order)
-        return BS_OK;
-    struct ranked *ranked = bs_alloc((size_t)s->in, sizeof *ranked);
-    if (!ranked)
-        return bs_fail_memory(err);
-    for (int i = 0; i < s->in; i++)
-        ranked[i] = (struct ranked){hessian[(size_t)i * (size_t)s->in + (size_t)i], i};
-    qsort(ranked, (size_t)s->in, sizeof *ranked, by_decreasing_value);
-    for (int i = 0; i < s->in; i++)
-        s->order[i] = ranked[i].column;
-    bs_free(ranked);
-    return BS_OK;
-}
-
-/* Replaces zeros on the diagonal by 1 and zeroes the columns of W that never see an input. */
-static void drop_dead_columns(struct solve *s, float *hessian)
+/* Zeroes the columns of W that never see an input. */
+static void drop_dead_columns(const struct solve *s)
 {
     size_t in = (size_t)s->in;
     for (size_t j = 0; j < in; j++) {
-        if (hessian[j * in + j] != 0)
+        if (s->hessian[j * in + j] != 0)
             continue;
-        hessian[j * in + j] = 1;
         s->linear->dead_columns++;
         for (int i = 0; i < s->linear->out_features; i++)
             s->linear->weight[(size_t)i * in + j] = 0;
     }
-}
-
-/* factor = U of the permuted, damped H; the damping grows until the factorisation holds. */
-static enum bs_status factorise(struct solve *s, const float *hessian, struct bs_error *err)
-{
-    size_t in = (size_t)s->in;
-    double mean = 0;
-    for (size_t i = 0; i < in; i++)
-        mean += (double)hessian[i * in + i] / (double)in;
-    if (!isfinite(mean))
-        return bs_fail(err, BS_ENUMERIC, "the Hessian is not finite");
-    const double least = 1e-6, most = 1e6;
-    double percdamp = s->opt->percdamp;
-    for (;;) {
-        float damp = (float)(percdamp * mean);
-        for (size_t i = 0; i < in; i++) {
-            const float *row = hessian + (size_t)s->order[i] * in;
-            for (size_t j = 0; j < in; j++)
-                s->factor[i * in + j] = row[s->order[j]];
-            s->factor[i * in + i] += damp;
-        }
-        if (bs_cholesky_of_inverse(s->factor, s->in))
-            break;
-        s->linear->fallback = true;
-        percdamp = percdamp > 0 ? 10 * percdamp : least;
-        if (percdamp > most)
-            return bs_fail(err, BS_ENUMERIC, "the Hessian has no Cholesky factor at any damping");
-    }
-    s->linear->damping = percdamp;
-    return BS_OK;
-}
-
-static enum bs_status factorise_task(void *context, int index, int thread, struct bs_error *err)
-{
-    (void)index, (void)thread;
-    void **job = context;
-    return factorise(job[0], job[1], err);
 }
 
 /* Group of the i-th processed column, and whether its grid is fitted when it comes up. */
@@ -167,16 +103,16 @@ static bool fits_here(const struct solve *s, int i)
     return s->format->group_size > 0 && !s->opt->static_groups && i % s->group_columns == 0;
 }
 
-/* Rounds columns [start, end) of one row on `b`, a copy of that part of the row, and leaves each
- * column's scaled error in `error`. */
-static void round_row(const struct solve *s, int row, int start, int end, float *b, float *error)
+/* Rounds columns [start, end) of one row, `weight`, on `b`, a copy of that part of it, and leaves
+ * each column's scaled error in `error`. */
+static void round_row(const struct solve *s, int row, const float *weight, int start, int end,
+                      float *b, float *error)
 {
     struct bs_codes *codes = &s->linear->codes;
-    const float *weight = s->weight + (size_t)row * (size_t)s->in;
     uint8_t *out = codes->codes + (size_t)row * (size_t)s->in;
     memcpy(b, weight + start, (size_t)(end - start) * sizeof *b);
     for (int i = start; i < end; i++) {
-        const float *u = s->factor + (size_t)i * (size_t)s->in;
+        const float *u = s->factor->upper + (size_t)i * (size_t)s->in;
         int g = group_of(s, i);
         if (fits_here(s, i)) {
             int left = s->in - i < s->group_columns ? s->in - i : s->group_columns;
@@ -193,6 +129,13 @@ static void round_row(const struct solve *s, int row, int start, int end, float 
     }
 }
 
+static void take_row(const struct solve *s, int row, float *weight)
+{
+    const float *from = s->linear->weight + (size_t)row * (size_t)s->in;
+    for (int j = 0; j < s->in; j++)
+        weight[j] = from[s->order[j]];
+}
+
 /* Rows are independent of each other once U is known. */
 static enum bs_status solve_rows(void *context, int index, int thread, struct bs_error *err)
 {
@@ -201,26 +144,21 @@ static enum bs_status solve_rows(void *context, int index, int thread, struct bs
     int block = s->opt->block_size, first = index * ROWS_A_TASK;
     int rows = s->linear->out_features - first;
     rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
-    float *errors = s->errors + (size_t)thread * ROWS_A_TASK * (size_t)block;
+    size_t in = (size_t)s->in, own = (size_t)thread * ROWS_A_TASK;
+    float *weight = s->weight + own * in, *errors = s->errors + own * (size_t)block;
     float *b = s->columns + (size_t)thread * (size_t)block;
+    for (int r = 0; r < rows; r++)
+        take_row(s, first + r, weight + (size_t)r * in);
     for (int start = 0; start < s->in; start += block) {
         int end = s->in - start < block ? s->in : start + block;
         for (int r = 0; r < rows; r++)
-            round_row(s, first + r, start, end, b, errors + (size_t)r * (size_t)block);
+            round_row(s, first + r, weight + (size_t)r * in, start, end, b,
+                      errors + (size_t)r * (size_t)block);
         if (end < s->in)
             bs_gemm_nn(rows, s->in - end, end - start, -1, errors, block,
-                       s->factor + (size_t)start * (size_t)s->in + end, s->in, 1,
-                       s->weight + (size_t)first * (size_t)s->in + end, s->in);
+                       s->factor->upper + (size_t)start * in + end, s->in, 1, weight + end, s->in);
     }
     return BS_OK;
-}
-
-static void permute_columns(struct solve *s)
-{
-    size_t in = (size_t)s->in;
-    for (int i = 0; i < s->linear->out_features; i++)
-        for (size_t j = 0; j < in; j++)
-            s->weight[(size_t)i * in + j] = s->linear->weight[(size_t)i * in + s->order[j]];
 }
 
 /* Whole-row and whole-matrix grids from W as it came; static groups once dead columns are zero. */
@@ -257,27 +195,36 @@ static enum bs_status record_groups(struct solve *s, struct bs_error *err)
     return BS_OK;
 }
 
-static enum bs_status solve_linear(struct solve *s, float *hessian, struct bs_error *err)
+static enum bs_status solve_linear(struct solve *s, struct bs_error *err)
 {
     fit_before(s, false);
-    drop_dead_columns(s, hessian);
+    drop_dead_columns(s);
     if (s->opt->static_groups)
         fit_before(s, true);
-    if (choose_order(s, hessian, err) || record_groups(s, err))
-        return err->status;
-    permute_columns(s);
-    void *job[] = {s, hessian};
-    if (bs_parallel(1, factorise_task, job, err))
+    if (record_groups(s, err))
         return err->status;
     int tasks = (s->linear->out_features + ROWS_A_TASK - 1) / ROWS_A_TASK;
     return bs_parallel(tasks, solve_rows, s, err);
+}
+
+/* The factor that the linear's set has, and what it took, for the record. */
+static enum bs_status find_factor(struct solve *s, struct bs_set_statistics *statistics,
+                                  struct bs_error *err)
+{
+    struct bs_factor_choice choice = factor_choice(s->opt);
+    if (bs_factor_of(statistics, s->in, &choice, &s->factor, err))
+        return err->status;
+    s->hessian = statistics->hessian;
+    s->order = s->factor->order;
+    s->linear->damping = s->factor->damping;
+    s->linear->fallback = s->factor->damping != choice.percdamp;
+    return BS_OK;
 }
 
 static enum bs_status gptq_quantize(const void *options, const struct bs_job *job, int set,
                                     enum bs_role role, struct bs_error *err)
 {
     struct bs_linear *linear = &job->block->linears[role];
-    size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
     if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
         return err->status;
     struct solve s = {.opt = options,
@@ -286,26 +233,17 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
                       .linear = linear,
                       .in = linear->in_features,
                       .group_columns = bs_codes_group_columns(&linear->codes)};
+    if (find_factor(&s, &job->statistics->sets[set], err))
+        return err->status;
     size_t threads = (size_t)bs_threads(), block = (size_t)s.opt->block_size;
-    s.weight = bs_alloc(out * in, sizeof(float));
-    s.factor = bs_alloc(in * in, sizeof(float));
-    s.order = bs_alloc(in, sizeof(int));
-    s.errors = bs_alloc(threads * ROWS_A_TASK * block, sizeof(float));
-    s.columns = bs_alloc(threads * block, sizeof(float));
-    float *hessian = bs_alloc(in * in, sizeof(float));
-    enum bs_status status;
-    if (s.weight && s.factor && s.order && s.errors && s.columns && hessian) {
-        memcpy(hessian, job->statistics->sets[set].hessian, in * in * sizeof(float));
-        status = solve_linear(&s, hessian, err);
-    } else {
-        status = bs_fail_memory(err);
-    }
+    s.weight = bs_alloc(threads * ROWS_A_TASK, (size_t)s.in * sizeof(float));
+    s.errors = bs_alloc(threads * ROWS_A_TASK, block * sizeof(float));
+    s.columns = bs_alloc(threads, block * sizeof(float));
+    bool enough = s.weight && s.errors && s.columns;
+    enum bs_status status = enough ? solve_linear(&s, err) : bs_fail_memory(err);
     bs_free(s.weight);
-    bs_free(s.factor);
-    bs_free(s.order);
     bs_free(s.errors);
     bs_free(s.columns);
-    bs_free(hessian);
     return status;
 }
 

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/base/parallel.h"
+#include "eval/linalg/vector.h"
+
 void bs_blas_init(void)
 {
     /* Some builds of the library pass this on to OpenMP, whose setting is ours. */
@@ -53,15 +56,129 @@ void bs_gemm_tn(int m, int n, int k, float alpha, const float *a, int lda, const
     gemm('T', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+/* The factorisation goes tile by tile: with A = R R^T, R upper triangular, U is R^-1. R is found
+ * from the last tile of the diagonal to the first; each of these is inverted at once, so that all
+ * else is products. Above the diagonal R replaces A and is mirrored below, so that U can replace it
+ * there while R is still read. Tiles have one size whatever the number of threads, and each product
+ * of tiles is one task's, so that the bits are the same. */
+enum { TILE = 128 };
+
+struct factoring {
+    float *a;
+    int n, tiles;
+    int step; /* the tile of the diagonal that the tasks at hand belong to */
+};
+
+static int tile_side(const struct factoring *f, int tile)
+{
+    int left = f->n - tile * TILE;
+    return left < TILE ? left : TILE;
+}
+
+/* The first element of a tile. */
+static float *tile_at(const struct factoring *f, int row, int column)
+{
+    return f->a + (size_t)row * TILE * (size_t)f->n + (size_t)column * TILE;
+}
+
+/* U_kk = R_kk^-1 in place of the tile k of the diagonal, zeros below. LAPACK's factors are L L^T
+ * only: of the tile with rows and columns reversed, which reversed again is R. */
+static enum bs_status factor_tile(const struct factoring *f, int k, struct bs_error *err)
+{
+    float reversed[TILE * TILE];
+    int side = tile_side(f, k);
+    float *tile = tile_at(f, k, k);
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j <= i; j++)
+            reversed[i * side + j] = tile[(size_t)(side - 1 - i) * (size_t)f->n + side - 1 - j];
+    /* LAPACK reads columns: its upper triangle is our lower one. */
+    if (LAPACKE_spotrf(LAPACK_COL_MAJOR, 'U', side, reversed, side) ||
+        LAPACKE_strtri(LAPACK_COL_MAJOR, 'U', 'N', side, reversed, side))
+        return bs_fail(err, BS_ENUMERIC, "the matrix is not positive definite");
+    for (int i = 0; i < side; i++) {
+        float *row = tile + (size_t)i * (size_t)f->n;
+        memset(row, 0, (size_t)i * sizeof *row);
+        for (int j = i; j < side; j++)
+            row[j] = reversed[(side - 1 - i) * side + side - 1 - j];
+    }
+    return BS_OK;
+}
+
+static enum bs_status factor_last(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)index, (void)thread;
+    const struct factoring *f = context;
+    return factor_tile(f, f->tiles - 1, err);
+}
+
+/* R_ik = A_ik R_kk^-T, above the diagonal and mirrored below, for the step k. */
+static enum bs_status solve_tile(void *context, int i, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct factoring *f = context;
+    float solved[TILE * TILE];
+    int k = f->step, side = tile_side(f, k), n = f->n;
+    float *tile = tile_at(f, i, k), *mirror = tile_at(f, k, i);
+    bs_gemm_nt(TILE, side, side, 1, tile, n, tile_at(f, k, k), n, 0, solved, side);
+    for (int r = 0; r < TILE; r++)
+        memcpy(tile + (size_t)r * (size_t)n, solved + r * side, (size_t)side * sizeof *tile);
+    for (int c = 0; c < side; c++)
+        for (int r = 0; r < TILE; r++)
+            mirror[(size_t)c * (size_t)n + r] = solved[r * side + c];
+    return BS_OK;
+}
+
+/* A_ij -= R_ik R_jk^T for a row i of tiles left of the step k, j >= i. The last row comes first: it
+ * is the next tile of the diagonal, whose factor the others need not wait for. */
+static enum bs_status update_row(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread;
+    const struct factoring *f = context;
+    int k = f->step, n = f->n, i = index ? index - 1 : k - 1;
+    bs_gemm_nt(TILE, (k - i) * TILE, tile_side(f, k), -1, tile_at(f, i, k), n, tile_at(f, i, k), n,
+               1, tile_at(f, i, i), n);
+    return index ? BS_OK : factor_tile(f, i, err);
+}
+
+/* U_ij = -(sum of U_ik R_kj, i <= k < j) U_jj for the step j, R_kj read where it is mirrored. */
+static enum bs_status invert_row(void *context, int i, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct factoring *f = context;
+    float sum[TILE * TILE];
+    int j = f->step, side = tile_side(f, j), n = f->n;
+    bs_gemm_nt(TILE, side, (j - i) * TILE, 1, tile_at(f, i, i), n, tile_at(f, j, i), n, 0, sum,
+               side);
+    bs_gemm_nn(TILE, side, side, -1, sum, side, tile_at(f, j, j), n, 0, tile_at(f, i, j), n);
+    return BS_OK;
+}
+
+/* Zeroes a row of tiles below the diagonal. */
+static enum bs_status finish_row(void *context, int i, int thread, struct bs_error *err)
+{
+    (void)thread;
+    const struct factoring *f = context;
+    size_t n = (size_t)f->n;
+    for (int r = 0; r < tile_side(f, i); r++) {
+        size_t diagonal = (size_t)i * TILE + (size_t)r;
+        float *row = f->a + diagonal * n;
+        memset(row, 0, diagonal * sizeof *row);
+        if (bs_first_not_finite(row + diagonal, n - diagonal) < n - diagonal)
+            return bs_fail(err, BS_ENUMERIC, "the inverse does not fit into float32");
+    }
+    return BS_OK;
+}
+
 bool bs_cholesky_of_inverse(float *a, int n)
 {
-    /* LAPACK reads columns: its lower triangle is our upper one, and its L with A^-1 = L L^T is our
-     * U^T. Asking for column-major order avoids LAPACKE's transposed copies. */
-    if (LAPACKE_spotrf(LAPACK_COL_MAJOR, 'L', n, a, n) ||
-        LAPACKE_spotri(LAPACK_COL_MAJOR, 'L', n, a, n) ||
-        LAPACKE_spotrf(LAPACK_COL_MAJOR, 'L', n, a, n))
+    struct factoring f = {.a = a, .n = n, .tiles = (n + TILE - 1) / TILE};
+    struct bs_error err;
+    if (bs_parallel(1, factor_last, &f, &err))
         return false;
-    for (int i = 1; i < n; i++)
-        memset(a + (size_t)i * (size_t)n, 0, (size_t)i * sizeof *a);
-    return true;
+    for (f.step = f.tiles - 1; f.step > 0; f.step--)
+        if (bs_parallel(f.step, solve_tile, &f, &err) || bs_parallel(f.step, update_row, &f, &err))
+            return false;
+    for (f.step = 1; f.step < f.tiles; f.step++)
+        bs_parallel(f.step, invert_row, &f, &err);
+    return !bs_parallel(f.tiles, finish_row, &f, &err);
 }

@@ -1,7 +1,7 @@
-/* Matrix products by oneDNN and factorisations by LAPACK on OpenBLAS: shape-named, single-threaded,
- * so that a product has the same bits wherever and on however many threads the program runs it.
- * Call them from bs_parallel tasks. Matrices are float32, row-major; ld* are row strides in
- * elements. */
+/* Matrix products by oneDNN, and a factorisation made of them and of LAPACK's on OpenBLAS. Products
+ * are single-threaded, so that one has the same bits wherever and on however many threads the
+ * program runs it: call them from bs_parallel tasks. Matrices are float32, row-major; ld* are row
+ * strides in elements. */
 #ifndef BS_EVAL_LINALG_BLAS_H
 #define BS_EVAL_LINALG_BLAS_H
 
@@ -25,8 +25,10 @@ void bs_gemm_nn(int m, int n, int k, float alpha, const float *a, int lda, const
 void bs_gemm_tn(int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
                 float beta, float *c, int ldc);
 
-/* Replaces the symmetric A [n][n] by the upper triangular U with A^-1 = U^T U (below the diagonal:
- * zero). False where A is not positive definite; A is then undefined. */
+/* Replaces the symmetric A [n][n], of which the upper triangle is read, by the upper triangular U
+ * with A^-1 = U^T U (below the diagonal: zero). False where A is not positive definite or U not
+ * finite; A is then undefined. On all threads, with the same bits on any number: not to be called
+ * from a bs_parallel task. */
 bool bs_cholesky_of_inverse(float *a, int n);
 
 #endif

@@ -392,13 +392,21 @@ static void attention_input(const struct bs_block *block, const float *x, float 
         apply_norm(a, &block->norms[BS_NORM_ATTENTION], x, in, tokens);
 }
 
-void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
-                      float *y, int tokens, const struct bs_observer *observer,
-                      struct bs_scratch *scratch)
+/* Whether a pass without an output has shown all that it is made for, behind this set. */
+static bool ends_behind(const struct bs_block *block, enum bs_role role, const float *y,
+                        const struct bs_observer *observer)
+{
+    return !y && set_of(block->architecture, role) >= observer->last_set;
+}
+
+/* bs_block_forward, whose caller gives the scratch back. */
+static void pass_block(const struct bs_block *block, const struct bs_rope *rope, const float *x,
+                       float *y, int tokens, const struct bs_observer *observer,
+                       struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
     bool post = a->wiring == BS_POST_NORM, parallel = a->wiring == BS_PARALLEL;
-    size_t mark = scratch->used, rows = (size_t)tokens, count = rows * (size_t)a->hidden_size;
+    size_t rows = (size_t)tokens, count = rows * (size_t)a->hidden_size;
     float *in = bs_scratch_take(scratch, count); /* of a branch, then the MLP's output */
     float *middle = bs_scratch_take(scratch, count);
     float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
@@ -406,8 +414,12 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
 
     attention_input(block, x, in, tokens);
     enter_set(block, BS_Q, in, tokens, observer);
+    if (ends_behind(block, BS_Q, y, observer))
+        return;
     attention_heads(block, rope, in, heads, tokens, observer, scratch);
     enter_set(block, BS_O, heads, tokens, observer);
+    if (ends_behind(block, BS_O, y, observer))
+        return;
     linear(block, BS_O, heads, middle, tokens);
     norm_in_place(block, BS_NORM_ATTENTION_OUT, middle, tokens);
     bs_add(post ? in : x, middle, count);
@@ -419,15 +431,27 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
         if (!post)
             apply_norm(a, &block->norms[BS_NORM_MLP], parallel ? x : middle, in, tokens);
         enter_set(block, BS_UP, read, tokens, observer);
+        if (ends_behind(block, BS_UP, y, observer))
+            return;
     } /* else attention's input serves both */
     mlp_hidden(block, read, hidden, tokens, scratch);
     enter_set(block, BS_DOWN, hidden, tokens, observer);
+    if (!y)
+        return;
     linear(block, BS_DOWN, hidden, in, tokens);
     norm_in_place(block, BS_NORM_MLP_OUT, in, tokens);
     for (size_t i = 0; i < count; i++)
         y[i] = middle[i] + in[i];
     if (post)
         norm_in_place(block, BS_NORM_MLP, y, tokens);
+}
+
+void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
+                      float *y, int tokens, const struct bs_observer *observer,
+                      struct bs_scratch *scratch)
+{
+    size_t mark = scratch->used;
+    pass_block(block, rope, x, y, tokens, observer, scratch);
     scratch->used = mark;
 }
 

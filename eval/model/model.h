@@ -254,9 +254,11 @@ struct bs_observer {
      * rows of `features` floats, `stride` floats apart. */
     void (*qkv_output)(void *context, enum bs_role role, const float *x, int tokens, int features,
                        int stride);
+    int last_set; /* behind the input of which a pass without an output ends */
 };
 
-/* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Activation
+/* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the
+ * pass is for the observer only and goes no further than it says, at most to down_proj. Activation
  * quantization as block->activations says; where wiring is post-norm, what the linears read is the
  * residual stream, and it is the quantized one that goes on, as in SmoothQuant's code, which
  * quantizes in place. `rope` from bs_rope_create. */

@@ -3,13 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-/* Side of the Hessian's tiles, the unit of work that one thread adds up, in window order; and width of
- * the panels in which inputs are kept for it: a product reads them faster than rows of all columns. */
-enum { TILE = 192 };
+/* The tile of the Hessian that one thread adds up, in window order; what a mirrored line holds. */
+enum { TILE_ROWS = 128, TILE_COLUMNS = 512, LINE = 16 };
 
 /* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs
  * in its slot, and the sums over windows are then taken in window order, whatever the batch. */
@@ -21,6 +21,7 @@ struct pass {
     struct bs_statistics *statistics;
     struct bs_ranges *ranges;
     struct bs_scratch *scratch;
+    int last_set;     /* that is looked at */
     int first, slots; /* windows first .. first + slots - 1 are in the slots */
     struct slot *slot;
 };
@@ -28,10 +29,12 @@ struct pass {
 struct slot {
     struct pass *pass;
     int window;
-    float *panels[BS_MAX_SETS];   /* set inputs, [panel][tokens][columns of the panel] */
-    double *absmean[BS_MAX_SETS]; /* [in], sum of |x| over the window */
-    float *absmax[BS_MAX_SETS];   /* [in], largest |x| of the window */
+    float *set_input[BS_MAX_SETS]; /* [tokens][in] */
+    double *absmean[BS_MAX_SETS];  /* [in], sum of |x| over the window */
+    float *absmax[BS_MAX_SETS];    /* [in], largest |x| of the window */
     struct bs_ranges ranges;
+    int bad_set; /* whose input is not finite, or -1 */
+    size_t bad;  /* where */
 };
 
 enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens, int width,
@@ -75,6 +78,8 @@ void bs_needs_add(struct bs_needs *to, const struct bs_needs *more)
     to->module_inputs |= more->module_inputs;
     if (!to->sample_tokens)
         to->sample_tokens = more->sample_tokens;
+    if (!to->factor.wanted)
+        to->factor = more->factor;
     to->sets_left_out &= more->sets_left_out;
 }
 
@@ -113,17 +118,6 @@ static void keep_samples(const struct pass *pass, int window, int set, const flo
                x + (size_t)t * (size_t)width, (size_t)width * sizeof *x);
 }
 
-static void keep_panels(float *panels, const float *x, int tokens, int width)
-{
-    size_t rows = (size_t)tokens, in = (size_t)width;
-    for (size_t at = 0; at < in; at += TILE) {
-        size_t columns = in - at < TILE ? in - at : TILE;
-        float *panel = panels + at * rows;
-        for (size_t t = 0; t < rows; t++)
-            memcpy(panel + t * columns, x + t * in + at, columns * sizeof *panel);
-    }
-}
-
 static void find_absmax(float *absmax, const float *x, int tokens, size_t width)
 {
     memset(absmax, 0, width * sizeof *absmax);
@@ -140,10 +134,14 @@ static void on_set_input(void *context, int set, const float *x, int tokens)
     const struct pass *pass = slot->pass;
     size_t width = (size_t)set_width(pass->block->architecture, set);
     size_t count = (size_t)tokens * width;
+    if (!pass->outputs && slot->bad_set < 0) {
+        slot->bad = bs_first_not_finite(x, count);
+        slot->bad_set = slot->bad < count ? set : -1;
+    }
     if (pass->ranges)
         widen(&slot->ranges.set_low[set], &slot->ranges.set_high[set], x, count);
-    if (slot->panels[set])
-        keep_panels(slot->panels[set], x, tokens, (int)width);
+    if (slot->set_input[set])
+        memcpy(slot->set_input[set], x, count * sizeof *x);
     if (slot->absmax[set])
         find_absmax(slot->absmax[set], x, tokens, width);
     if (!pass->statistics)
@@ -171,41 +169,88 @@ static void on_qkv_output(void *context, enum bs_role role, const float *x, int 
               (size_t)features);
 }
 
-static enum bs_status check_finite(const float *x, int window, int tokens, int width,
+static enum bs_status fail_not_finite(const char *what, int window, size_t at, int width,
+                                      struct bs_error *err)
+{
+    return bs_fail(err, BS_ENUMERIC, "%s is not finite at window %d, token %d, channel %d", what,
+                   window, (int)(at / (size_t)width), (int)(at % (size_t)width));
+}
+
+static enum bs_status check_output(const float *x, int window, int tokens, int width,
                                    struct bs_error *err)
 {
     size_t count = (size_t)tokens * (size_t)width, bad = bs_first_not_finite(x, count);
-    if (bad == count)
-        return BS_OK;
-    return bs_fail(err, BS_ENUMERIC, "the output is not finite at window %d, token %d, channel %d",
-                   window, (int)(bad / (size_t)width), (int)(bad % (size_t)width));
+    return bad == count ? BS_OK : fail_not_finite("the output", window, bad, width, err);
 }
 
 static enum bs_status forward_window(void *context, int index, int thread, struct bs_error *err)
 {
     struct pass *pass = context;
     struct slot *slot = &pass->slot[index];
-    struct bs_scratch *scratch = &pass->scratch[thread];
     const struct bs_stream *in = pass->inputs;
+    const struct bs_architecture *a = pass->block->architecture;
     slot->window = pass->first + index;
+    slot->bad_set = -1;
     struct bs_observer observer = {.context = slot,
                                    .set_input = on_set_input,
-                                   .qkv_output = pass->ranges ? on_qkv_output : NULL};
-    /* The output may replace the input only once the pass is told to; else it goes to the slot. */
+                                   .qkv_output = pass->ranges ? on_qkv_output : NULL,
+                                   .last_set = pass->last_set};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, slot->window) : NULL;
-    size_t mark = scratch->used;
-    if (!y)
-        y = bs_scratch_take(scratch, (size_t)in->tokens * (size_t)in->width);
     bs_block_forward(pass->block, pass->rope, bs_stream_window(in, slot->window), y, in->tokens,
-                     &observer, scratch);
-    scratch->used = mark;
-    return check_finite(y, slot->window, in->tokens, in->width, err);
+                     &observer, &pass->scratch[thread]);
+    if (y)
+        return check_output(y, slot->window, in->tokens, in->width, err);
+    if (slot->bad_set < 0)
+        return BS_OK;
+    return fail_not_finite(a->sets[slot->bad_set].name, slot->window, slot->bad,
+                           set_width(a, slot->bad_set), err);
+}
+
+/* Tiles of a row of tiles, which starts at the diagonal; and of a Hessian. */
+static int tiles_of_row(int width, int row)
+{
+    return (width - row * TILE_ROWS + TILE_COLUMNS - 1) / TILE_COLUMNS;
 }
 
 static int tiles_of(int width)
 {
-    int side = (width + TILE - 1) / TILE;
-    return side * (side + 1) / 2;
+    int tiles = 0;
+    for (int row = 0; row * TILE_ROWS < width; row++)
+        tiles += tiles_of_row(width, row);
+    return tiles;
+}
+
+static int tiles_of_all(const struct bs_architecture *a)
+{
+    int tiles = 0;
+    for (int s = 0; s < a->num_sets; s++)
+        tiles += tiles_of(set_width(a, s));
+    return tiles;
+}
+
+/* Rows i .. i + m - 1 and columns j .. j + n - 1 of a set's Hessian. */
+struct tile {
+    int set, width, i, j, m, n;
+    float *at; /* NULL where the set is left out */
+};
+
+static struct tile find_tile(const struct pass *pass, int index)
+{
+    const struct bs_architecture *a = pass->block->architecture;
+    struct tile tile = {.set = 0};
+    for (; index >= tiles_of(set_width(a, tile.set)); tile.set++)
+        index -= tiles_of(set_width(a, tile.set));
+    int width = tile.width = set_width(a, tile.set), row = 0;
+    for (; index >= tiles_of_row(width, row); row++)
+        index -= tiles_of_row(width, row);
+    tile.i = row * TILE_ROWS;
+    tile.j = tile.i + index * TILE_COLUMNS;
+    tile.m = width - tile.i < TILE_ROWS ? width - tile.i : TILE_ROWS;
+    tile.n = width - tile.j < TILE_COLUMNS ? width - tile.j : TILE_COLUMNS;
+    if (!left_out(&pass->needs, tile.set))
+        tile.at = pass->statistics->sets[tile.set].hessian + (size_t)tile.i * (size_t)width +
+                  (size_t)tile.j;
+    return tile;
 }
 
 /* Adds the slots' X^T X to one tile on or above the diagonal. */
@@ -213,23 +258,34 @@ static enum bs_status add_hessian_tile(void *context, int index, int thread, str
 {
     (void)thread, (void)err;
     const struct pass *pass = context;
-    const struct bs_architecture *a = pass->block->architecture;
-    int set = 0;
-    for (; index >= tiles_of(set_width(a, set)); set++)
-        index -= tiles_of(set_width(a, set));
-    if (left_out(&pass->needs, set))
+    struct tile t = find_tile(pass, index);
+    for (int k = 0; k < pass->slots && t.at; k++) {
+        const float *x = pass->slot[k].set_input[t.set];
+        bs_gemm_tn(t.m, t.n, pass->inputs->tokens, 1, x + t.i, t.width, x + t.j, t.width, 1, t.at,
+                   t.width);
+    }
+    return BS_OK;
+}
+
+/* Takes the mean over windows of one tile, twice, and writes it below the diagonal too. */
+static enum bs_status finish_hessian_tile(void *context, int index, int thread,
+                                          struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct pass *pass = context;
+    struct tile t = find_tile(pass, index);
+    float factor = 2 / (float)pass->inputs->windows;
+    if (!t.at)
         return BS_OK;
-    int width = set_width(a, set), side = (width + TILE - 1) / TILE, row = 0;
-    for (; index >= side - row; row++)
-        index -= side - row;
-    int i = row * TILE, j = (row + index) * TILE;
-    int m = width - i < TILE ? width - i : TILE, n = width - j < TILE ? width - j : TILE;
-    float *tile = pass->statistics->sets[set].hessian + (size_t)i * (size_t)width + j;
-    int tokens = pass->inputs->tokens;
-    for (int k = 0; k < pass->slots; k++) {
-        const float *x = pass->slot[k].panels[set];
-        bs_gemm_tn(m, n, tokens, 1, x + (size_t)i * (size_t)tokens, m,
-                   x + (size_t)j * (size_t)tokens, n, 1, tile, width);
+    float *hessian = pass->statistics->sets[t.set].hessian;
+    size_t width = (size_t)t.width, rows = (size_t)(t.i + t.m), columns = (size_t)(t.j + t.n);
+    for (size_t first = (size_t)t.i; first < rows; first += LINE) {
+        size_t end = first + LINE < rows ? first + LINE : rows;
+        for (size_t j = (size_t)t.j; j < columns; j++)
+            for (size_t i = first; i < end && i <= j; i++) {
+                hessian[i * width + j] *= factor;
+                hessian[j * width + i] = hessian[i * width + j];
+            }
     }
     return BS_OK;
 }
@@ -273,7 +329,6 @@ static void empty_ranges(struct bs_ranges *ranges)
 
 static enum bs_status run_batch(struct pass *pass, struct bs_error *err)
 {
-    const struct bs_architecture *a = pass->block->architecture;
     for (int k = 0; k < pass->slots; k++)
         empty_ranges(&pass->slot[k].ranges);
     if (bs_parallel(pass->slots, forward_window, pass, err))
@@ -286,28 +341,21 @@ static enum bs_status run_batch(struct pass *pass, struct bs_error *err)
     }
     if (!pass->needs.hessian)
         return BS_OK;
-    int tiles = 0;
-    for (int s = 0; s < a->num_sets; s++)
-        tiles += tiles_of(set_width(a, s));
-    return bs_parallel(tiles, add_hessian_tile, pass, err);
+    return bs_parallel(tiles_of_all(pass->block->architecture), add_hessian_tile, pass, err);
 }
 
 /* H = 2/windows X^T X, both triangles; the mean of the windows' means. */
-static void finish(struct pass *pass)
+static enum bs_status finish(struct pass *pass, struct bs_error *err)
 {
     const struct bs_architecture *a = pass->block->architecture;
     float windows = (float)pass->inputs->windows;
     for (int set = 0; set < a->num_sets; set++) {
         struct bs_set_statistics *s = &pass->statistics->sets[set];
-        size_t width = (size_t)set_width(a, set);
-        for (size_t j = 0; s->absmean && j < width; j++)
+        for (int j = 0; s->absmean && j < set_width(a, set); j++)
             s->absmean[j] /= windows;
-        for (size_t i = 0; s->hessian && i < width; i++)
-            for (size_t j = i; j < width; j++) {
-                s->hessian[i * width + j] *= 2 / windows;
-                s->hessian[j * width + i] = s->hessian[i * width + j];
-            }
     }
+    int tiles = pass->needs.hessian ? tiles_of_all(a) : 0;
+    return bs_parallel(tiles, finish_hessian_tile, pass, err);
 }
 
 static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *err)
@@ -352,8 +400,8 @@ static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_err
             if (left_out(&pass->needs, s))
                 continue;
             if (pass->needs.hessian)
-                enough &= (pass->slot[k].panels[s] = bs_alloc((size_t)pass->inputs->tokens * width,
-                                                              sizeof(float))) != NULL;
+                enough &= (pass->slot[k].set_input[s] = bs_alloc(
+                               (size_t)pass->inputs->tokens * width, sizeof(float))) != NULL;
             if (pass->needs.absmax)
                 enough &= (pass->slot[k].absmax[s] = bs_alloc(width, sizeof(float))) != NULL;
             if (pass->needs.absmean)
@@ -367,11 +415,20 @@ static void free_slots(struct pass *pass, int slots)
 {
     for (int k = 0; pass->slot && k < slots; k++)
         for (int s = 0; s < BS_MAX_SETS; s++) {
-            bs_free(pass->slot[k].panels[s]);
+            bs_free(pass->slot[k].set_input[s]);
             bs_free(pass->slot[k].absmax[s]);
             bs_free(pass->slot[k].absmean[s]);
         }
     bs_free(pass->slot);
+}
+
+/* Static scales look at all sets. */
+static int last_wanted(const struct pass *pass)
+{
+    int last = pass->block->architecture->num_sets - 1;
+    while (!pass->ranges && last > 0 && left_out(&pass->needs, last))
+        last--;
+    return last;
 }
 
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
@@ -393,6 +450,7 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
                         .scratch = scratch};
     if (collects)
         pass.needs = *needs;
+    pass.last_set = last_wanted(&pass);
     if (statistics)
         *statistics = (struct bs_statistics){.windows = 0};
     if (ranges)
@@ -408,7 +466,7 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
     }
     free_slots(&pass, threads);
     if (!status && collects)
-        finish(&pass);
+        status = finish(&pass, err);
     if (status && collects)
         bs_statistics_release(statistics);
     return status;
@@ -422,6 +480,7 @@ void bs_statistics_release(struct bs_statistics *statistics)
         bs_free(statistics->sets[s].absmean);
         bs_free(statistics->sets[s].inputs);
         bs_free(statistics->sets[s].samples);
+        bs_factors_release(&statistics->sets[s]);
     }
     *statistics = (struct bs_statistics){.windows = 0};
 }
@@ -457,7 +516,7 @@ static enum bs_status push_window(void *context, int window, int thread, struct 
     const struct bs_stream *stream = push->stream;
     float *x = bs_stream_window(stream, window);
     bs_block_forward(push->block, push->rope, x, x, stream->tokens, NULL, &push->scratch[thread]);
-    return check_finite(x, window, stream->tokens, stream->width, err);
+    return check_output(x, window, stream->tokens, stream->width, err);
 }
 
 enum bs_status bs_stream_push(const struct bs_block *block, const struct bs_rope *rope,

@@ -21,11 +21,12 @@ struct bs_ranges {
     float bmm_low[3], bmm_high[3];
 };
 
-/* One pass of `inputs` through the block, without activation quantization.
+/* One pass of `inputs` through the block, without activation quantization; without outputs it goes
+ * no further than what is collected.
  * needs: what to collect into `statistics` (released by bs_statistics_release); NULL = nothing.
  * ranges: filled where not NULL. outputs: the block's outputs where not NULL; may be `inputs`.
- * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_ENUMERIC naming window and token
- * where an output is not finite. */
+ * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_ENUMERIC naming window, token
+ * and channel where an output is not finite, or without outputs a set's input. */
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
                             const struct bs_stream *inputs, const struct bs_needs *needs,
                             struct bs_statistics *statistics, struct bs_ranges *ranges,

@@ -56,14 +56,12 @@ static enum bs_status fill_window(void *context, int window, int thread, struct 
     (void)err;
     const struct filling *filling = context;
     struct filled_window at = {filling, window};
-    struct bs_observer observer = {.context = &at, .set_input = keep_input};
-    struct bs_scratch *scratch = &filling->scratch[thread];
+    struct bs_observer observer = {.context = &at,
+                                   .set_input = keep_input,
+                                   .last_set = filling->block->architecture->num_sets - 1};
     const struct bs_stream *stream = filling->stream;
-    size_t mark = scratch->used;
-    float *y = bs_scratch_take(scratch, (size_t)stream->tokens * (size_t)stream->width);
-    bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), y,
-                     stream->tokens, &observer, scratch);
-    scratch->used = mark;
+    bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), NULL,
+                     stream->tokens, &observer, &filling->scratch[thread]);
     return BS_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 
 static void stage_needs(const struct bs_stage *stage, struct bs_needs *needs)
@@ -161,6 +162,7 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
             return err->status;
         if (round_set(at, stage, s, err))
             return err->status;
+        bs_factors_release(&at->own.sets[s]); /* nobody else has use for them */
         at->rewritten = true;
     }
     return BS_OK;

@@ -11,7 +11,7 @@ struct bs_inputs {
     const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
     const struct bs_stream *quantized; /* the recipe's own; the same as above in the first block */
     /* Statistics of the original block on stream 0's inputs, and what they hold. */
-    const struct bs_statistics *shared;
+    struct bs_statistics *shared;
     const struct bs_needs *shared_needs;
     struct bs_scratch *scratch;
 };

@@ -166,7 +166,7 @@ static enum bs_status calibrate_reference(struct state *s, struct bs_statistics 
                         goes_on ? &s->next : NULL, s->scratch, err);
 }
 
-static enum bs_status quantize_block(struct state *s, int i, const struct bs_statistics *shared,
+static enum bs_status quantize_block(struct state *s, int i, struct bs_statistics *shared,
                                      const struct bs_needs *needs, struct bs_error *err)
 {
     struct bs_passenger *passenger = &s->passengers[i];
@@ -222,7 +222,7 @@ static void count_bits(const struct bs_block *block, struct bs_passenger *passen
 }
 
 /* Takes one passenger past the block at hand. */
-static void visit(struct state *s, int i, const struct bs_statistics *shared,
+static void visit(struct state *s, int i, struct bs_statistics *shared,
                   const struct bs_needs *needs)
 {
     struct bs_passenger *passenger = &s->passengers[i];

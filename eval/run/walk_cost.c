@@ -1,5 +1,6 @@
 #include "eval/run/walk_cost.h"
 
+#include "algorithms/factor.h"
 #include "eval/metrics/token_metrics.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
@@ -81,6 +82,30 @@ static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
     }
 }
 
+/* The factors of shared Hessians, which stay until the block is done: one for each choice. */
+static double shared_factor_bytes(const struct bs_architecture *a,
+                                  const struct bs_recipe *const *recipes, int num_recipes)
+{
+    double floats = 0;
+    int choices = 0;
+    for (int i = 0; i < num_recipes; i++) {
+        struct bs_needs own = {.hessian = false};
+        bs_trial_shared_needs(recipes[i], true, &own);
+        bool is_new = own.factor.wanted;
+        for (int k = 0; k < i && is_new; k++) {
+            struct bs_needs other = {.hessian = false};
+            bs_trial_shared_needs(recipes[k], true, &other);
+            is_new = !bs_same_factor(&own.factor, &other.factor);
+        }
+        choices += is_new;
+    }
+    for (int s = 0; s < a->num_sets; s++) {
+        double in = bs_in_features(a, a->sets[s].linears[0]);
+        floats += in * in;
+    }
+    return choices * floats * (double)sizeof(float);
+}
+
 /* Statistics and working memory of the most demanding recipe: one is quantized at a time. */
 static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
                                int num_recipes)
@@ -88,7 +113,7 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_needs needs = {.hessian = false};
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
-    double bytes = (3 * widest * a->hidden_size + 2 * widest * widest) * (double)sizeof(float);
+    double bytes = (3 * widest * a->hidden_size + widest * widest) * (double)sizeof(float);
     bool needed = false;
     for (int i = 0; i < num_recipes; i++) {
         add_needs(recipes[i], &needs);
@@ -96,6 +121,7 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     }
     if (!needed)
         return bytes;
+    bytes += shared_factor_bytes(a, recipes, num_recipes);
     /* Once for what is shared, once for a recipe that takes its own. */
     bytes +=
         2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);

@@ -6,13 +6,16 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <lapacke.h>
 
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
 #include "tests/support/close.h"
 #include "tests/support/naive.h"
 #include "tests/support/random_block.h"
 
-enum { M = 9, N = 13, K = 21, LD = 24, SIDE = 40 };
+enum { M = 9, N = 13, K = 21, LD = 24, SIDE = 40, LARGE = 420 };
 
 static int setup(void **state)
 {
@@ -139,6 +142,129 @@ static void what_is_not_positive_definite_is_refused(void **state)
     assert_false(bs_cholesky_of_inverse(a, SIDE));
 }
 
+/* A matrix [n][n] as GPTQ's Hessians are: channels that share a large common part, some of them
+ * thirty times the others, and a hundredth of the mean diagonal added. bs_free. */
+static float *hessian_like(int n)
+{
+    size_t side = (size_t)n, tokens = 2 * side;
+    float *x = bs_alloc(tokens * side, sizeof *x), *a = bs_alloc(side * side, sizeof *a);
+    assert_true(x && a);
+    uint64_t seed = 5;
+    for (size_t t = 0; t < tokens; t++) {
+        float common = 3 * random_normal(&seed);
+        for (size_t j = 0; j < side; j++)
+            x[t * side + j] = (j % 50 == 3 ? 30 : 1) * (random_normal(&seed) + common);
+    }
+    bs_gemm_tn(n, n, (int)tokens, 1, x, n, x, n, 0, a, n);
+    double mean = 0;
+    for (size_t i = 0; i < side; i++)
+        mean += (double)a[i * side + i] / n;
+    for (size_t i = 0; i < side; i++)
+        a[i * side + i] += (float)(0.01 * mean);
+    bs_free(x);
+    return a;
+}
+
+/* How far U is from the exact one, by LAPACK in double, relative to it. */
+static double distance(const float *a, const float *u, int n)
+{
+    size_t count = (size_t)n * (size_t)n;
+    double *exact = bs_alloc(count, sizeof *exact);
+    assert_non_null(exact);
+    for (size_t i = 0; i < count; i++)
+        exact[i] = (double)a[i];
+    assert_int_equal(LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', n, exact, n), 0);
+    assert_int_equal(LAPACKE_dpotri(LAPACK_COL_MAJOR, 'L', n, exact, n), 0);
+    assert_int_equal(LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', n, exact, n), 0);
+    double difference = 0, all = 0;
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (size_t j = i; j < (size_t)n; j++) {
+            double want = exact[i * (size_t)n + j], off = (double)u[i * (size_t)n + j] - want;
+            difference += off * off;
+            all += want * want;
+        }
+    bs_free(exact);
+    return sqrt(difference / all);
+}
+
+/* Sizes on either side of the tiles' edges, in an ill-conditioned matrix: nearer to the exact
+ * factor than the authors' three steps in float32 (Cholesky, inverse, Cholesky). */
+static void an_ill_conditioned_factor_is_nearer_than_by_three_steps(void **state)
+{
+    (void)state;
+    static const int sides[] = {127, 128, 129, 256, LARGE};
+    for (size_t k = 0; k < sizeof sides / sizeof *sides; k++) {
+        int n = sides[k];
+        size_t side = (size_t)n, count = side * side;
+        float *a = hessian_like(n), *got = bs_alloc(count, sizeof *got);
+        float *three = bs_alloc(count, sizeof *three);
+        assert_true(got && three);
+        memcpy(got, a, count * sizeof *a);
+        memcpy(three, a, count * sizeof *a);
+        assert_true(bs_cholesky_of_inverse(got, n));
+        assert_int_equal(LAPACKE_spotrf(LAPACK_COL_MAJOR, 'L', n, three, n), 0);
+        assert_int_equal(LAPACKE_spotri(LAPACK_COL_MAJOR, 'L', n, three, n), 0);
+        assert_int_equal(LAPACKE_spotrf(LAPACK_COL_MAJOR, 'L', n, three, n), 0);
+        double off = distance(a, got, n);
+        assert_true(off < 2e-5 && off < distance(a, three, n));
+        for (size_t i = 0; i < side; i++)
+            for (size_t j = 0; j < i; j++)
+                assert_true(got[i * side + j] == 0);
+        bs_free(a);
+        bs_free(got);
+        bs_free(three);
+    }
+}
+
+static void only_the_upper_triangle_is_read(void **state)
+{
+    (void)state;
+    size_t count = (size_t)LARGE * LARGE;
+    float *whole = hessian_like(LARGE), *upper = bs_alloc(count, sizeof *upper);
+    assert_non_null(upper);
+    for (size_t i = 0; i < LARGE; i++)
+        for (size_t j = 0; j < LARGE; j++)
+            upper[i * LARGE + j] = j < i ? -7 : whole[i * LARGE + j];
+    assert_true(bs_cholesky_of_inverse(whole, LARGE) && bs_cholesky_of_inverse(upper, LARGE));
+    assert_memory_equal(upper, whole, count * sizeof *whole);
+    bs_free(whole);
+    bs_free(upper);
+}
+
+static void the_factor_has_the_same_bytes_on_any_number_of_threads(void **state)
+{
+    (void)state;
+    size_t count = (size_t)LARGE * LARGE;
+    float *a = hessian_like(LARGE), *want = bs_alloc(count, sizeof *a);
+    float *got = bs_alloc(count, sizeof *a);
+    assert_true(want && got);
+    for (int threads = 1; threads <= 5; threads += 2) {
+        float *to = threads == 1 ? want : got;
+        memcpy(to, a, count * sizeof *a);
+        bs_set_threads(threads);
+        assert_true(bs_cholesky_of_inverse(to, LARGE));
+        assert_memory_equal(to, want, count * sizeof *a);
+    }
+    bs_set_threads(0);
+    bs_free(a);
+    bs_free(want);
+    bs_free(got);
+}
+
+static void a_large_matrix_that_is_not_positive_definite_is_refused(void **state)
+{
+    (void)state;
+    static const int places[] = {0, 200, LARGE - 1};
+    static const float values[] = {-1, 0, NAN};
+    for (size_t k = 0; k < sizeof places / sizeof *places; k++)
+        for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+            float *a = hessian_like(LARGE);
+            a[places[k] * (LARGE + 1)] = values[v];
+            assert_false(bs_cholesky_of_inverse(a, LARGE));
+            bs_free(a);
+        }
+}
+
 static void the_library_says_what_it_is(void **state)
 {
     (void)state;
@@ -153,6 +279,10 @@ int main(void)
         cmocka_unit_test(cholesky_of_the_inverse_by_hand),
         cmocka_unit_test(cholesky_of_the_inverse_equals_the_textbook),
         cmocka_unit_test(what_is_not_positive_definite_is_refused),
+        cmocka_unit_test(an_ill_conditioned_factor_is_nearer_than_by_three_steps),
+        cmocka_unit_test(only_the_upper_triangle_is_read),
+        cmocka_unit_test(the_factor_has_the_same_bytes_on_any_number_of_threads),
+        cmocka_unit_test(a_large_matrix_that_is_not_positive_definite_is_refused),
         cmocka_unit_test(the_library_says_what_it_is),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -315,9 +315,14 @@ static void a_value_that_is_not_finite_is_named(void **state)
     assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, &everything, &statistics,
                                   NULL, NULL, random_.scratch, &err),
                      BS_ENUMERIC);
-    assert_non_null(strstr(err.message, "window 3, token "));
+    assert_non_null(strstr(err.message, "attn_input is not finite at window 3, token 8, "));
     assert_int_equal(statistics.windows, 0); /* nothing is left to release */
     assert_null(statistics.sets[0].hessian);
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, &everything, &statistics,
+                                  NULL, &broken, random_.scratch, &err),
+                     BS_ENUMERIC);
+    assert_non_null(strstr(err.message, "the output is not finite at window 3, token "));
+    bs_stream_window(&broken, 3)[0] = NAN;
     assert_int_equal(bs_stream_push(&random_.block, random_.rope, &broken, random_.scratch, &err),
                      BS_ENUMERIC);
     assert_non_null(strstr(err.message, "window 3, token "));

@@ -191,6 +191,41 @@ static void block_equals_its_twin(void **state)
     }
 }
 
+struct counted {
+    int shown[BS_MAX_SETS], qkv;
+};
+
+static void count_set(void *context, int set, const float *x, int tokens)
+{
+    (void)x, (void)tokens;
+    struct counted *counted = context;
+    counted->shown[set]++;
+}
+
+static void count_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
+                      int stride)
+{
+    (void)role, (void)x, (void)tokens, (void)features, (void)stride;
+    struct counted *counted = context;
+    counted->qkv++;
+}
+
+static void a_pass_without_output_ends_where_the_observer_says(void **state)
+{
+    (void)state;
+    for (int last = 0; last < 4; last++) {
+        struct counted counted = {.qkv = 0};
+        struct bs_observer observer = {
+            .context = &counted, .set_input = count_set, .qkv_output = count_qkv, .last_set = last};
+        bs_block_forward(block, random_.rope, random_.inputs.data, NULL, 70, &observer,
+                         &random_.scratch[0]);
+        for (int s = 0; s < 4; s++)
+            assert_int_equal(counted.shown[s], s <= last);
+        assert_int_equal(counted.qkv, last > 0 ? 3 : 0);
+        assert_int_equal(random_.scratch[0].used, 0);
+    }
+}
+
 static void scratch_holds_64_rows_of_the_widest_linear_twice(void **state)
 {
     (void)state;
@@ -474,6 +509,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(block_equals_its_twin),
+        TEST(a_pass_without_output_ends_where_the_observer_says),
         TEST(scratch_holds_64_rows_of_the_widest_linear_twice),
         TEST(modules_equal_their_twins),
         TEST(a_token_does_not_see_later_ones),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
@@ -84,6 +85,7 @@ static void problem_release(struct problem *p)
 {
     bs_codes_release(&p->block.linears[BS_Q].codes);
     bs_recipe_release(&p->recipe);
+    bs_factors_release(&p->statistics.sets[SET]);
 }
 
 /* tr(dW H dW^T) */
@@ -498,6 +500,42 @@ static void threads_do_not_change_a_byte(void **state)
     bs_set_threads(0);
 }
 
+/* A second linear on the same statistics, and a second trial. */
+static void one_factor_serves_all_that_ask_for_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings;
+        int factors; /* made by then */
+    } cases[] = {{"bits=3", 1},
+                 {"bits=2 group_size=8 block_size=16", 1},
+                 {"bits=3 act_order=true", 2},
+                 {"bits=3 percdamp=0.1", 3},
+                 {"bits=4 group_size=8 static_groups=true act_order=true", 3},
+                 {"bits=3", 3}};
+    static struct problem shared, alone;
+    problem_init(&shared, 11);
+    for (int j = 0; j < IN; j++) /* a dead channel */
+        shared.hessian[5 * IN + j] = shared.hessian[j * IN + 5] = 0;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        solve(&shared, cases[k].settings);
+        int factors = 0;
+        for (struct bs_factor *f = shared.statistics.sets[SET].factors; f; f = f->next)
+            factors++;
+        assert_int_equal(factors, cases[k].factors);
+        problem_init(&alone, 11);
+        memcpy(alone.hessian, shared.hessian, sizeof alone.hessian);
+        solve(&alone, cases[k].settings);
+        assert_memory_equal(shared.decoded, alone.decoded, sizeof alone.decoded);
+        assert_int_equal(linear_of(&shared)->dead_columns, 1);
+        assert_true(linear_of(&shared)->damping == linear_of(&alone)->damping);
+        problem_release(&alone);
+        bs_codes_release(&shared.block.linears[BS_Q].codes);
+        bs_recipe_release(&shared.recipe);
+    }
+    bs_factors_release(&shared.statistics.sets[SET]);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -553,6 +591,7 @@ int main(void)
         cmocka_unit_test(damping_grows_until_the_factorisation_holds),
         cmocka_unit_test(a_hessian_that_cannot_be_factorised_is_an_error),
         cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(one_factor_serves_all_that_ask_for_the_same),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(static_groups_need_groups),
     };

@@ -40,7 +40,7 @@ static int teardown(void **state)
 /* `got` is the block under the recipe, where stream 0 is random_'s and the recipe's own is `own`.
  */
 static void quantize(const struct bs_recipe *recipe, const struct bs_stream *own,
-                     const struct bs_statistics *shared, const struct bs_needs *shared_needs)
+                     struct bs_statistics *shared, const struct bs_needs *shared_needs)
 {
     struct bs_error err;
     struct bs_inputs inputs = {.rope = random_.rope,
@@ -67,8 +67,7 @@ static struct bs_statistics statistics_of(const struct bs_block *block,
 }
 
 /* Rounds the linears of a set of `want` by the recipe's last stage, decoded weights in place. */
-static void round_set(const struct bs_recipe *recipe, const struct bs_statistics *statistics,
-                      int set)
+static void round_set(const struct bs_recipe *recipe, struct bs_statistics *statistics, int set)
 {
     struct bs_error err;
     const struct bs_stage *stage = &recipe->stages[recipe->num_stages - 1];

@@ -200,6 +200,33 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     assert_true(memory_of_load(&load).fixed - plain.fixed > 2 * 256 * 256 * 4.0);
 }
 
+/* Factors of shared Hessians: one for each damping and order, whatever the format. */
+static void the_estimate_counts_factors_once(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {"bits=4", "bits=3 group_size=64",
+                                           "bits=4 act_order=true", "bits=4 percdamp=0.1",
+                                           "bits=4 true_sequential=true percdamp=0.2"};
+    static const int choices[] = {1, 1, 2, 3, 3}; /* the last one takes its own */
+    const double factor = 4.0 * (3 * 256 * 256 + 768 * 768);
+    struct loaded loaded;
+    struct load load = {"gptq", "bits=4", 1, 8, 0, 1, 8};
+    load_walk(&loaded, &load);
+    struct bs_recipe recipes[5];
+    const struct bs_recipe *all[5];
+    double before = 0;
+    for (int k = 0; k < 5; k++) {
+        recipe_build(&recipes[k], "gptq", settings[k]);
+        all[k] = &recipes[k];
+        double bytes = bs_walk_memory(&loaded.walk, all, k + 1).fixed - choices[k] * factor;
+        assert_true(k == 0 || bytes == before);
+        before = bytes;
+    }
+    for (int k = 0; k < 5; k++)
+        bs_recipe_release(&recipes[k]);
+    unload_walk(&loaded);
+}
+
 static void the_estimate_covers_what_is_taken(void **state)
 {
     (void)state;
@@ -233,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flops_by_hand),
         cmocka_unit_test(the_estimate_grows_with_what_is_asked),
+        cmocka_unit_test(the_estimate_counts_factors_once),
         cmocka_unit_test(the_estimate_covers_what_is_taken),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
