@@ -64,6 +64,7 @@ static enum bs_status fill_window(void *context, int window, int thread, struct 
     bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), y,
                      stream->tokens, &observer, scratch);
     scratch->used = mark;
+    bs_stream_forget(stream, window);
     return BS_OK;
 }
 
