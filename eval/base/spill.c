@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* O_TMPFILE */
+#define _GNU_SOURCE /* mkostemp */
 
 #include "eval/base/spill.h"
 
@@ -13,34 +13,31 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 
-/* A file under a name, which it loses at once: for file systems that know no other way. */
-static enum bs_status open_named(const char *directory, int *file, struct bs_error *err)
+/* A file that loses its name before there is anything in it; -1 with the error where there is none.
+ */
+static int open_nameless(const char *directory, struct bs_error *err)
 {
     char *path = bs_printf("%s/bitsweep-XXXXXX", directory);
-    if (!path)
-        return bs_fail_memory(err);
-    *file = mkostemp(path, O_CLOEXEC);
-    int reason = *file < 0 ? errno : 0;
-    if (!reason)
+    if (!path) {
+        bs_fail_memory(err);
+        return -1;
+    }
+    int file = mkostemp(path, O_CLOEXEC);
+    if (file < 0)
+        bs_fail(err, BS_EIO, "cannot make a file in the scratch folder '%s': %s", directory,
+                strerror(errno));
+    else
         unlink(path);
     bs_free(path);
-    return reason ? bs_fail(err, BS_EIO, "cannot make a file in the scratch folder '%s': %s",
-                            directory, strerror(reason))
-                  : BS_OK;
-}
-
-static enum bs_status open_nameless(const char *directory, int *file, struct bs_error *err)
-{
-    *file = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    return *file < 0 ? open_named(directory, file, err) : BS_OK;
+    return file;
 }
 
 enum bs_status bs_spill_create(const char *directory, size_t size, struct bs_spill *spill,
                                struct bs_error *err)
 {
-    int file;
     *spill = (struct bs_spill){NULL, 0};
-    if (open_nameless(directory, &file, err))
+    int file = open_nameless(directory, err);
+    if (file < 0)
         return err->status;
     int reason = posix_fallocate(file, 0, (off_t)size);
     void *data = MAP_FAILED;
@@ -72,9 +69,9 @@ void bs_spill_forget(const struct bs_spill *spill, const void *data, size_t size
 
 enum bs_status bs_spill_room(const char *directory, double *bytes, struct bs_error *err)
 {
-    int file;
     struct statvfs info;
-    if (open_nameless(directory, &file, err))
+    int file = open_nameless(directory, err);
+    if (file < 0)
         return err->status;
     int reason = fstatvfs(file, &info) ? errno : 0;
     close(file);
