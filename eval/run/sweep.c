@@ -260,7 +260,7 @@ static enum bs_status plan_walks(const struct bs_sweep *sweep,
                                  struct bs_error *err)
 {
     int count = plan->recipes;
-    double memory = limits->memory, room = INFINITY;
+    double memory = limits->memory, room = (double)INFINITY;
     struct bs_walk walk = bs_sweep_walk(sweep);
     struct sharing best = share_out(&walk, recipes, count, memory, room);
     if (best.walks != 1) {
