@@ -30,7 +30,7 @@ struct arguments {
     const char *output, *format, *plots, *revision;
     const char *models[BS_MAX_MODELS];
     int num_models;
-    double memory; /* bytes */
+    struct bs_limits limits;
     int threads;
     bool quiet, markdown, ids, no_special;
 };
@@ -52,6 +52,7 @@ static const struct flag {
      "where the result goes: the result file (run, plan), the folder (plot)"},
     {"model", "NAME", 'l', "only this one of the config's models; may be given several times"},
     {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
+    {"scratch", "FOLDER", 'c', "where streams go that memory has no room for; TMPDIR, else /tmp"},
     {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
     {"plots", "FOLDER", 'p', "where the chart templates are; beside the program's build folder"},
@@ -240,7 +241,7 @@ static int run_opened(const struct arguments *args, struct opened *opened)
     if (bs_results_lock_take(opened->path, &lock, &err))
         return fail(&err);
     enum bs_status status =
-        bs_models_run(&opened->models, opened->path, args->memory, args->quiet, &outcome, &err);
+        bs_models_run(&opened->models, opened->path, &args->limits, args->quiet, &outcome, &err);
     bs_results_unlock(lock);
     return status ? fail(&err) : report_run(args, opened, &outcome);
 }
@@ -260,7 +261,7 @@ static int command_plan(const struct arguments *args)
     struct opened opened;
     struct bs_error err;
     int code = open_all(args, &opened);
-    if (!code && bs_models_plan(&opened.models, opened.path, args->memory, stdout, &err))
+    if (!code && bs_models_plan(&opened.models, opened.path, &args->limits, stdout, &err))
         code = fail(&err);
     close_all(&opened);
     return code;
@@ -410,9 +411,9 @@ static int command_tokenize(const struct arguments *args)
 
 static const struct command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
-     "olmtpqh", command_run},
+     "olmctpqh", command_run},
     {"plan", "CONFIG", "print the trials, the memory and the work of a sweep without running it", 1,
-     1, "olmth", command_plan},
+     1, "olmcth", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
@@ -507,10 +508,13 @@ static int take_flag(const struct command *command, char letter, const char *val
         args->revision = value;
         return EXIT_DONE;
     case 'm':
-        args->memory = parse_size(value);
-        return args->memory > 0
+        args->limits.memory = parse_size(value);
+        return args->limits.memory > 0
                    ? EXIT_DONE
                    : usage_error(command, "--memory takes a size such as 900M, not", value);
+    case 'c':
+        args->limits.scratch = value;
+        return *value ? EXIT_DONE : usage_error(command, "--scratch takes a folder, not", value);
     case 't':
         args->threads = parse_count(value);
         return args->threads
@@ -621,7 +625,9 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argv[1]);
     if (!command)
         return EXIT_INPUT;
-    struct arguments args = {.memory = free_memory() / 2};
+    const char *scratch = getenv("TMPDIR");
+    struct arguments args = {
+        .limits = {.memory = free_memory() / 2, .scratch = scratch && *scratch ? scratch : "/tmp"}};
     bool help = false;
     if (parse_arguments(command, argc - 1, argv + 1, &args, &help))
         return EXIT_INPUT;

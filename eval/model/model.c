@@ -362,6 +362,10 @@ static enum bs_status open_embedding(const struct bs_model *model, struct embedd
 
 static void close_embedding(struct embedding *e)
 {
+    const struct bs_model *model = e->model;
+    bs_checkpoint_forget(model->checkpoint, model->embedding);
+    if (model->positions)
+        bs_checkpoint_forget(model->checkpoint, model->positions);
     bs_norm_release(&e->norm);
     bs_free(e->row);
     bs_free(e->position);
@@ -490,11 +494,15 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
 
 /* --- the head --- */
 
-/* Reads a large tensor once. */
+/* Reads a large tensor once, by parts that do not stay resident beside what they become. */
 static void read_whole(const struct bs_model *model, const struct bs_tensor *tensor, float *out)
 {
-    bs_tensor_read(tensor, 0, tensor->count, out);
-    bs_checkpoint_forget(model->checkpoint, tensor);
+    const size_t part = 8 << 20; /* elements */
+    for (size_t first = 0; first < tensor->count; first += part) {
+        size_t left = tensor->count - first;
+        bs_tensor_read(tensor, first, left < part ? left : part, out + first);
+        bs_checkpoint_forget(model->checkpoint, tensor);
+    }
 }
 
 enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,

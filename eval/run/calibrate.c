@@ -40,20 +40,43 @@ struct slot {
 enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens, int width,
                               struct bs_error *err)
 {
-    *stream = (struct bs_stream){windows, tokens, width, NULL};
-    stream->data = bs_alloc((size_t)windows * (size_t)tokens, (size_t)width * sizeof *stream->data);
+    return bs_stream_init_in(NULL, stream, windows, tokens, width, err);
+}
+
+enum bs_status bs_stream_init_in(const char *scratch, struct bs_stream *stream, int windows,
+                                 int tokens, int width, struct bs_error *err)
+{
+    size_t rows = (size_t)windows * (size_t)tokens, row = (size_t)width * sizeof *stream->data;
+    *stream = (struct bs_stream){.windows = windows, .tokens = tokens, .width = width};
+    if (scratch) {
+        if (bs_spill_create(scratch, rows * row, &stream->spill, err))
+            return err->status;
+        stream->data = stream->spill.data;
+        return BS_OK;
+    }
+    stream->data = bs_alloc(rows, row);
     return stream->data ? BS_OK : bs_fail_memory(err);
 }
 
 void bs_stream_release(struct bs_stream *stream)
 {
-    bs_free(stream->data);
+    if (stream->spill.data)
+        bs_spill_free(&stream->spill);
+    else
+        bs_free(stream->data);
     *stream = (struct bs_stream){.data = NULL};
 }
 
 float *bs_stream_window(const struct bs_stream *stream, int window)
 {
     return stream->data + (size_t)window * (size_t)stream->tokens * (size_t)stream->width;
+}
+
+void bs_stream_forget(const struct bs_stream *stream, int window)
+{
+    size_t floats = (size_t)stream->tokens * (size_t)stream->width;
+    if (stream->spill.data)
+        bs_spill_forget(&stream->spill, bs_stream_window(stream, window), floats * sizeof(float));
 }
 
 bool bs_needs_any(const struct bs_needs *needs)
@@ -198,10 +221,12 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     float *y = pass->outputs ? bs_stream_window(pass->outputs, slot->window) : NULL;
     bs_block_forward(pass->block, pass->rope, bs_stream_window(in, slot->window), y, in->tokens,
                      &observer, &pass->scratch[thread]);
+    enum bs_status status = y ? check_output(y, slot->window, in->tokens, in->width, err) : BS_OK;
+    bs_stream_forget(in, slot->window);
     if (y)
-        return check_output(y, slot->window, in->tokens, in->width, err);
-    if (slot->bad_set < 0)
-        return BS_OK;
+        bs_stream_forget(pass->outputs, slot->window);
+    if (y || slot->bad_set < 0)
+        return status;
     return fail_not_finite(a->sets[slot->bad_set].name, slot->window, slot->bad,
                            set_width(a, slot->bad_set), err);
 }
@@ -516,7 +541,9 @@ static enum bs_status push_window(void *context, int window, int thread, struct 
     const struct bs_stream *stream = push->stream;
     float *x = bs_stream_window(stream, window);
     bs_block_forward(push->block, push->rope, x, x, stream->tokens, NULL, &push->scratch[thread]);
-    return check_output(x, window, stream->tokens, stream->width, err);
+    enum bs_status status = check_output(x, window, stream->tokens, stream->width, err);
+    bs_stream_forget(stream, window);
+    return status;
 }
 
 enum bs_status bs_stream_push(const struct bs_block *block, const struct bs_rope *rope,

@@ -3,17 +3,29 @@
 #define BS_EVAL_RUN_CALIBRATE_H
 
 #include "algorithms/algorithm.h"
+#include "eval/base/spill.h"
 
 /* The activations of all windows of one text at one depth. */
 struct bs_stream {
     int windows, tokens, width;
-    float *data; /* [windows][tokens][width] */
+    float *data;           /* [windows][tokens][width] */
+    struct bs_spill spill; /* what holds the data where it is not in memory */
 };
 
+/* Contents undefined, and not touched: the thread that first writes to a window is the one that
+ * its memory is near to. BS_ENOMEM. */
 enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens, int width,
                               struct bs_error *err);
+
+/* The same in a file of the scratch directory, or in memory where that is NULL. As
+ * bs_spill_create. */
+enum bs_status bs_stream_init_in(const char *scratch, struct bs_stream *stream, int windows,
+                                 int tokens, int width, struct bs_error *err);
 void bs_stream_release(struct bs_stream *stream);
 float *bs_stream_window(const struct bs_stream *stream, int window);
+
+/* To be called when a window has been worked on: where it is in a file it leaves memory. */
+void bs_stream_forget(const struct bs_stream *stream, int window);
 
 /* The range of each set's input and of the outputs of q, k and v, for static activation scales. */
 struct bs_ranges {

@@ -62,6 +62,7 @@ static enum bs_status fill_window(void *context, int window, int thread, struct 
     const struct bs_stream *stream = filling->stream;
     bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), NULL,
                      stream->tokens, &observer, &filling->scratch[thread]);
+    bs_stream_forget(stream, window);
     return BS_OK;
 }
 

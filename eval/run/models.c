@@ -104,8 +104,8 @@ static enum bs_status look_back(const char *path, struct bs_results *results, st
     return access(path, F_OK) ? BS_OK : bs_results_read(path, results, err);
 }
 
-enum bs_status bs_models_plan(struct bs_models *models, const char *path, double memory, FILE *out,
-                              struct bs_error *err)
+enum bs_status bs_models_plan(struct bs_models *models, const char *path,
+                              const struct bs_limits *limits, FILE *out, struct bs_error *err)
 {
     struct bs_results results;
     struct bs_sweep_plan plan;
@@ -115,7 +115,7 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path, double
         if (status)
             break;
         bs_sweep_mark_done(&models->sweep, &results);
-        status = bs_sweep_plan(&models->sweep, memory, &plan, err);
+        status = bs_sweep_plan(&models->sweep, limits, &plan, err);
         if (status)
             break;
         if (models->num_models > 1)
@@ -136,7 +136,8 @@ static bool any_open(const struct bs_model_trials *trials, const struct bs_resul
     return false;
 }
 
-enum bs_status bs_models_run(struct bs_models *models, const char *path, double memory, bool quiet,
+enum bs_status bs_models_run(struct bs_models *models, const char *path,
+                             const struct bs_limits *limits, bool quiet,
                              struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
     const struct bs_config *config = models->config;
@@ -157,7 +158,7 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path, double 
         bs_sweep_mark_done(&models->sweep, &results);
         if (models->num_models > 1 && !quiet)
             fprintf(stderr, "model %d of %d: %s\n", k + 1, models->num_models, name_of(models, k));
-        status = bs_sweep_run(&models->sweep, path, memory, quiet, k == last, outcome, err);
+        status = bs_sweep_run(&models->sweep, path, limits, quiet, k == last, outcome, err);
     }
     bool renewed = last < 0 && strcmp(results.config, config->source) != 0;
     bs_results_release(&results);

@@ -29,12 +29,13 @@ void bs_models_close(struct bs_models *models);
 
 /* Prints what bs_sweep_print does, for each model. `path` is the result file, which need not be
  * there. */
-enum bs_status bs_models_plan(struct bs_models *models, const char *path, double memory, FILE *out,
-                              struct bs_error *err);
+enum bs_status bs_models_plan(struct bs_models *models, const char *path,
+                              const struct bs_limits *limits, FILE *out, struct bs_error *err);
 
 /* Runs the open trials of each model as bs_sweep_run does. Where none is open and the file holds
  * another text of the config, it gets this one. The caller holds the file's lock. */
-enum bs_status bs_models_run(struct bs_models *models, const char *path, double memory, bool quiet,
+enum bs_status bs_models_run(struct bs_models *models, const char *path,
+                             const struct bs_limits *limits, bool quiet,
                              struct bs_sweep_outcome *outcome, struct bs_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/spill.h"
 #include "eval/hub/hub.h"
 #include "eval/run/walk_cost.h"
 
@@ -209,7 +210,94 @@ struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
                             .layer_error_windows = sweep->config->layer_error.windows};
 }
 
-enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, double memory,
+/* How recipes ride with their streams in memory, or in a scratch directory. */
+struct sharing {
+    struct bs_walk_memory needed;
+    int walks, recipes_a_walk; /* walks 0: not even one recipe fits */
+};
+
+static struct sharing share_out(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                                int count, double memory, double disk)
+{
+    struct sharing sharing = {.needed = bs_walk_memory(walk, recipes, count)};
+    const struct bs_walk_memory *needed = &sharing.needed;
+    bool reference_fits = needed->fixed <= memory && needed->disk_fixed <= disk;
+    double fit = floor((memory - needed->fixed) / needed->per_passenger);
+    if (needed->disk_per_passenger > 0)
+        fit = fmin(fit, floor((disk - needed->disk_fixed) / needed->disk_per_passenger));
+    if (!reference_fits || (count && fit < 1))
+        return sharing;
+    int most = fit < count ? (int)fit : count;
+    sharing.walks = count ? (count + most - 1) / most : 1;
+    sharing.recipes_a_walk = (count + sharing.walks - 1) / sharing.walks;
+    return sharing;
+}
+
+/* A further walk evaluates the unquantized model once more. To write the streams to a file and read
+ * them again, block by block, is counted as a twentieth of their evaluation. */
+static bool worth_spilling(const struct sharing *spilled, const struct sharing *in_memory,
+                           int recipes)
+{
+    if (!spilled->walks || !in_memory->walks)
+        return spilled->walks;
+    return 20 * (in_memory->walks - spilled->walks) > recipes + spilled->walks;
+}
+
+static double least_memory(const struct sharing *sharing, int count)
+{
+    return sharing->needed.fixed + (count ? sharing->needed.per_passenger : 0);
+}
+
+static double least_disk(const struct sharing *sharing, int count)
+{
+    return sharing->needed.disk_fixed + (count ? sharing->needed.disk_per_passenger : 0);
+}
+
+/* Decides where streams are: plan->walks and what follows from it. */
+static enum bs_status plan_walks(const struct bs_sweep *sweep,
+                                 const struct bs_recipe *const *recipes,
+                                 const struct bs_limits *limits, struct bs_sweep_plan *plan,
+                                 struct bs_error *err)
+{
+    int count = plan->recipes;
+    double memory = limits->memory, room = (double)INFINITY;
+    struct bs_walk walk = bs_sweep_walk(sweep);
+    struct sharing best = share_out(&walk, recipes, count, memory, room);
+    if (best.walks != 1) {
+        walk.scratch = limits->scratch;
+        struct sharing spilled = share_out(&walk, recipes, count, memory, room);
+        if (!best.walks && !spilled.walks)
+            return bs_fail(
+                err, BS_ENOMEM,
+                "the smallest walk needs %.0f MB, and the memory allowed is %.0f MB",
+                ceil(fmin(least_memory(&best, count), least_memory(&spilled, count)) / 1e6),
+                memory / 1e6);
+        if (worth_spilling(&spilled, &best, count)) {
+            if (bs_spill_room(limits->scratch, &room, err))
+                return err->status;
+            spilled = share_out(&walk, recipes, count, memory, room);
+            if (!best.walks && !spilled.walks)
+                return bs_fail(err, BS_ENOMEM,
+                               "the smallest walk needs %.0f MB of memory, or %.0f MB in the "
+                               "scratch folder '%s', which has room for %.0f MB",
+                               ceil(least_memory(&best, count) / 1e6),
+                               ceil(least_disk(&spilled, count) / 1e6), limits->scratch,
+                               room / 1e6);
+        }
+        if (worth_spilling(&spilled, &best, count)) {
+            best = spilled;
+            plan->scratch = limits->scratch;
+        }
+    }
+    plan->walks = best.walks;
+    plan->recipes_a_walk = best.recipes_a_walk;
+    plan->bytes = best.needed.fixed + best.recipes_a_walk * best.needed.per_passenger;
+    plan->scratch_bytes =
+        best.needed.disk_fixed + best.recipes_a_walk * best.needed.disk_per_passenger;
+    return BS_OK;
+}
+
+enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              struct bs_sweep_plan *plan, struct bs_error *err)
 {
     const struct bs_config *config = sweep->config;
@@ -226,22 +314,11 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, double memory,
         }
     for (int i = 0; i < sweep->num_trials; i++)
         plan->open_trials += !sweep->trials[i].done;
-    struct bs_walk walk = bs_sweep_walk(sweep);
-    struct bs_walk_memory needed = bs_walk_memory(&walk, open, plan->recipes);
+    enum bs_status status = plan->open_trials ? plan_walks(sweep, open, limits, plan, err) : BS_OK;
     bs_free(open);
-    if (!plan->open_trials)
-        return BS_OK;
-    /* The unquantized model rides every walk. */
-    int least = plan->recipes ? 2 : 1;
-    double room = (memory - needed.fixed) / needed.per_passenger;
-    if (room < least)
-        return bs_fail(err, BS_ENOMEM,
-                       "the smallest walk needs %.0f MB, and the memory allowed is %.0f MB",
-                       ceil((needed.fixed + least * needed.per_passenger) / 1e6), memory / 1e6);
-    int fit = room - 1 < plan->recipes ? (int)room - 1 : plan->recipes;
-    plan->walks = fit ? (plan->recipes + fit - 1) / fit : 1;
-    plan->recipes_a_walk = (plan->recipes + plan->walks - 1) / plan->walks;
-    plan->bytes = needed.fixed + (plan->recipes_a_walk + 1) * needed.per_passenger;
+    if (status || !plan->open_trials)
+        return status;
+    struct bs_walk walk = bs_sweep_walk(sweep);
     plan->evaluation_flops = bs_walk_evaluation_flops(&walk) * (plan->recipes + plan->walks);
     plan->calibration_flops = bs_walk_calibration_flops(&walk) * passes;
     return BS_OK;
@@ -279,6 +356,8 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
     fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
             plan->open_trials, sweep->num_trials, plan->recipes, plan->walks,
             plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);
+    if (plan->scratch)
+        fprintf(out, "streams spilled: %.0f MB in %s\n", plan->scratch_bytes / 1e6, plan->scratch);
     fprintf(out,
             "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to pass calibration windows "
             "(searches come on top)\n",

@@ -41,18 +41,28 @@ bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe);
 /* A walk over the sweep's model and texts; progress is left empty. */
 struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep);
 
+/* What a run may take. */
+struct bs_limits {
+    double memory;       /* bytes of a walk */
+    const char *scratch; /* directory for streams that memory has no room for */
+};
+
 /* How the open trials ride. */
 struct bs_sweep_plan {
     int open_trials;
     int recipes, walks, recipes_a_walk; /* the unquantized model, on every walk, not counted */
     double bytes;                       /* at most, of the fullest walk */
+    const char *scratch;                /* where its streams are; NULL = in memory */
+    double scratch_bytes;               /* that they take there */
     double evaluation_flops;            /* all walks, the unquantized model included */
     double calibration_flops;
 };
 
-/* Shares the open recipes out so that a walk stays within `memory` bytes. BS_ENOMEM naming what the
- * smallest walk needs where not even one recipe fits. */
-enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, double memory,
+/* Shares the open recipes out so that a walk stays within the limits. Streams are spilled to the
+ * scratch directory where a walk with them in memory does not fit, or where that saves more in walks
+ * than it costs. BS_ENOMEM naming what the smallest walk needs where not even one recipe fits;
+ * BS_EIO naming the scratch directory where it is needed and of no use. */
+enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              struct bs_sweep_plan *plan, struct bs_error *err);
 
 /* Prints the trials, memory and work without running anything. */
@@ -65,7 +75,8 @@ struct bs_sweep_outcome {
 /* Runs the open trials and commits them to `path` walk by walk, the last of them as the end of the
  * run where `last`. An error stops the run; what was committed before stays. Counts are added to
  * the outcome. Progress goes to stderr unless `quiet`. */
-enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double memory, bool quiet,
-                            bool last, struct bs_sweep_outcome *outcome, struct bs_error *err);
+enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,
+                            const struct bs_limits *limits, bool quiet, bool last,
+                            struct bs_sweep_outcome *outcome, struct bs_error *err);
 
 #endif

@@ -360,12 +360,23 @@ static enum bs_status run_walk(struct running *run, const struct bs_walk *walk, 
     return status;
 }
 
-enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double memory, bool quiet,
-                            bool last, struct bs_sweep_outcome *outcome, struct bs_error *err)
+static void announce(const struct bs_sweep_plan *plan)
+{
+    fprintf(stderr, "%d trials to run: %d recipes in %d walk%s, at most %.0f MB", plan->open_trials,
+            plan->recipes, plan->walks, plan->walks == 1 ? "" : "s", plan->bytes / 1e6);
+    if (plan->scratch)
+        fprintf(stderr, "; streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,
+                plan->scratch);
+    fputc('\n', stderr);
+}
+
+enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,
+                            const struct bs_limits *limits, bool quiet, bool last,
+                            struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
     struct bs_sweep_plan plan;
     struct running run = {.sweep = sweep, .path = path};
-    if (bs_sweep_plan(sweep, memory, &plan, err))
+    if (bs_sweep_plan(sweep, limits, &plan, err))
         return err->status;
     if (!plan.walks)
         return BS_OK;
@@ -374,12 +385,11 @@ enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path, double mem
     int layers = bs_model_architecture(sweep->model)->num_layers, next = 0;
     struct bs_progress progress;
     struct bs_walk walk = bs_sweep_walk(sweep);
+    walk.scratch = plan.scratch;
     walk.progress = bs_progress_report;
     walk.progress_context = &progress;
     if (!quiet)
-        fprintf(stderr, "%d trials to run: %d recipes in %d walk%s, at most %.0f MB\n",
-                plan.open_trials, plan.recipes, plan.walks, plan.walks == 1 ? "" : "s",
-                plan.bytes / 1e6);
+        announce(&plan);
     bs_progress_start(&progress, quiet, (layers + 1) * (plan.recipes + 2 * plan.walks));
     enum bs_status status = BS_OK;
     for (int w = 0; w < plan.walks && !status; w++) {

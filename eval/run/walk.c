@@ -76,14 +76,31 @@ static void tick(struct state *s, int units)
         s->walk->progress(s->walk->progress_context, s->done, s->total);
 }
 
+struct embedding {
+    const struct bs_model *model;
+    const struct bs_windows *windows;
+    const struct bs_stream *stream;
+};
+
+static enum bs_status embed_window(void *context, int window, int thread, struct bs_error *err)
+{
+    (void)thread;
+    const struct embedding *e = context;
+    const int32_t *ids = e->windows->ids + (size_t)window * (size_t)e->windows->tokens;
+    enum bs_status status = bs_model_embed(e->model, ids, 1, e->windows->tokens,
+                                           bs_stream_window(e->stream, window), err);
+    bs_stream_forget(e->stream, window);
+    return status;
+}
+
 static enum bs_status embed(const struct state *s, const struct bs_windows *windows,
                             struct bs_stream *stream, struct bs_error *err)
 {
-    int width = s->architecture->hidden_size;
-    if (bs_stream_init(stream, windows->windows, windows->tokens, width, err))
+    struct embedding e = {s->walk->model, windows, stream};
+    if (bs_stream_init_in(s->walk->scratch, stream, windows->windows, windows->tokens,
+                          s->architecture->hidden_size, err))
         return err->status;
-    return bs_model_embed(s->walk->model, windows->ids, windows->windows, windows->tokens,
-                          stream->data, err);
+    return bs_parallel(windows->windows, embed_window, &e, err);
 }
 
 static bool anyone(const struct state *s, bool (*question)(const struct bs_recipe *recipe))
@@ -325,6 +342,7 @@ static void enter_head(const struct head_rows *h, const struct bs_stream *stream
     }
     bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, passenger->in,
                    h->scratch);
+    bs_stream_forget(stream, h->window);
 }
 
 static void begin_rows(struct head_rows *h)
@@ -499,11 +517,22 @@ static enum bs_status start_walk(struct state *s, struct bs_error *err)
     if (embed_all(s, err) || allocate_results(s, err))
         return err->status;
     if (anyone(s, bs_trial_uses_unquantized) &&
-        bs_stream_init(&s->next, walk->calibration->windows, walk->calibration->tokens,
-                       s->architecture->hidden_size, err))
+        bs_stream_init_in(walk->scratch, &s->next, walk->calibration->windows,
+                          walk->calibration->tokens, s->architecture->hidden_size, err))
         return err->status;
     return bs_probe_init(&s->probe, s->architecture, probes, probes ? walk->texts[0].tokens : 1,
                          err);
+}
+
+/* What the head has no use for gives its memory back. */
+static void leave_blocks(struct state *s)
+{
+    for (int i = 0; i < s->num_passengers; i++)
+        bs_stream_release(&s->carried[i].calibration);
+    bs_stream_release(&s->reference.calibration);
+    bs_stream_release(&s->next);
+    bs_block_release(&s->work);
+    bs_probe_release(&s->probe);
 }
 
 static void end_walk(struct state *s)
@@ -532,8 +561,10 @@ enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *pass
     enum bs_status status = start_walk(&s, err);
     for (int b = 0; b < s.architecture->num_layers && !status; b++)
         status = walk_block(&s, b, err);
-    if (!status)
+    if (!status) {
+        leave_blocks(&s);
         status = walk_head(&s, err);
+    }
     if (!status)
         total_up(&s);
     end_walk(&s);

@@ -40,6 +40,7 @@ struct bs_walk {
     int num_texts;
     const struct bs_windows *texts; /* [num_texts] */
     int layer_error_windows;        /* of the first text; 0 = no per-linear errors */
+    const char *scratch;            /* directory that holds the streams; NULL = memory does */
     /* Called now and then from the calling thread; may be NULL. */
     void (*progress)(void *context, int done, int total);
     void *progress_context;

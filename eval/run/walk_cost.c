@@ -106,21 +106,39 @@ static double shared_factor_bytes(const struct bs_architecture *a,
     return choices * floats * (double)sizeof(float);
 }
 
-/* Statistics and working memory of the most demanding recipe: one is quantized at a time. */
+/* Codes, scales and zero points of a block, of the recipe that has the most of them. */
+static double codes_bytes(const struct bs_architecture *a, const struct bs_recipe *const *recipes,
+                          int num_recipes)
+{
+    double most = 0;
+    for (int i = 0; i < num_recipes; i++) {
+        int group = recipes[i]->weights.group_size;
+        double each = 1 + (group > 0 ? (sizeof(float) + 1.0) / group : 0);
+        most = each > most ? each : most;
+    }
+    return most * block_weights(a);
+}
+
+/* A block to rewrite, statistics and working memory of the most demanding recipe: one is quantized
+ * at a time. */
 static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
                                int num_recipes)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_needs needs = {.hessian = false};
-    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
-    double bytes = (3 * widest * a->hidden_size + widest * widest) * (double)sizeof(float);
     bool needed = false;
     for (int i = 0; i < num_recipes; i++) {
         add_needs(recipes[i], &needs);
         needed |= bs_recipe_needs_calibration(recipes[i]);
     }
-    if (!needed)
-        return bytes;
+    if (!num_recipes)
+        return 0;
+    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
+    double linears = 3 * widest * a->hidden_size * sizeof(float);
+    double bytes = block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
+    if (!needed) /* all of q, k and v are looked at where they are one tensor */
+        return bytes + (a->family->fused_qkv ? linears : 0);
+    bytes += linears + widest * widest * sizeof(float);
     bytes += shared_factor_bytes(a, recipes, num_recipes);
     /* Once for what is shared, once for a recipe that takes its own. */
     bytes +=
@@ -141,37 +159,71 @@ static double probing_bytes(const struct bs_walk *walk)
     return walk->texts[0].tokens * probes * inputs * sizeof(float);
 }
 
-struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
-                                     const struct bs_recipe *const *recipes, int num_recipes)
+/* Per-token figures of all texts. */
+static double figures_bytes(const struct bs_walk *walk)
 {
-    /* The program, its libraries and the buffers they keep. */
-    const double process = 64e6;
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double weights = block_weights(a);
-    double head = ((double)a->vocab_size + a->hidden_size) * a->embedding_size;
-    struct bs_walk_memory memory = {
-        .fixed = process + weights * (2 * sizeof(float) + 1) +
-                 (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float) +
-                 head * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes) +
-                 probing_bytes(walk)};
+    double bytes = 0;
+    for (int t = 0; t < walk->num_texts; t++)
+        bytes += (double)walk->texts[t].windows * walk->texts[t].tokens * (2 * sizeof(float) + 1);
+    return bytes;
+}
+
+/* While blocks pass, a thread is at work on a window, and at most on one that it becomes; the pages
+ * around them come along. */
+static double resident_windows_bytes(const struct bs_walk *walk)
+{
+    const double around = 256 << 10;
+    int width = bs_model_architecture(walk->model)->hidden_size;
+    double window = (double)bs_walk_longest_window(walk) * width * sizeof(float);
+    return 2 * bs_threads() * (window + around);
+}
+
+/* Streams: of the unquantized model, and of each recipe. */
+static void add_streams(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                        int num_recipes, struct bs_walk_memory *memory)
+{
+    int width = bs_model_architecture(walk->model)->hidden_size;
+    double calibration = walk->calibration ? stream_bytes(walk->calibration, width) : 0, texts = 0;
     bool own = false, reference = false;
     for (int i = 0; i < num_recipes; i++) {
         own |= bs_trial_uses_own(recipes[i]);
         reference |= bs_trial_uses_unquantized(recipes[i]);
     }
-    if (walk->calibration)
-        memory.fixed += (reference ? 2 : 1) * stream_bytes(walk->calibration, a->hidden_size);
-    if (own)
-        memory.per_passenger += stream_bytes(walk->calibration, a->hidden_size);
-    for (int t = 0; t < walk->num_texts; t++) {
-        const struct bs_windows *text = &walk->texts[t];
-        memory.fixed += stream_bytes(text, a->hidden_size);
-        memory.per_passenger += stream_bytes(text, a->hidden_size) +
-                                (double)text->windows * text->tokens * (2 * sizeof(float) + 1);
+    for (int t = 0; t < walk->num_texts; t++)
+        texts += stream_bytes(&walk->texts[t], width);
+    double fixed = texts + (reference ? 2 : 1) * calibration;
+    double per_passenger = texts + (own ? calibration : 0);
+    if (walk->scratch) {
+        memory->fixed += resident_windows_bytes(walk);
+        memory->disk_fixed = fixed;
+        memory->disk_per_passenger = per_passenger;
+        return;
     }
-    memory.per_passenger += bs_threads() * (double)head_passenger_floats(a) * (double)sizeof(float);
-    memory.per_passenger +=
-        (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
+    memory->fixed += fixed;
+    memory->per_passenger += per_passenger;
+}
+
+struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
+                                     const struct bs_recipe *const *recipes, int num_recipes)
+{
+    /* The program, its libraries, the buffers they keep and what has been freed but not returned;
+     * and the part of the checkpoint that is being read. */
+    const double process = 80e6, part = 64e6;
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
+    double tensor = widest * a->hidden_size * (double)sizeof(float); /* of a block, read whole */
+    double blocks = block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
+    double head =
+        ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
+    blocks += probing_bytes(walk) + tensor;
+    head += part < head ? part : head;
+    double rows = bs_threads() * (double)head_passenger_floats(a) * (double)sizeof(float);
+    double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
+    double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);
+    struct bs_walk_memory memory = {.fixed = process + scratch + (blocks > head ? blocks : head) +
+                                             figures_bytes(walk) + rows,
+                                    .per_passenger = figures_bytes(walk) + rows + layers};
+    add_streams(walk, recipes, num_recipes, &memory);
     return memory;
 }
 

@@ -20,10 +20,12 @@ int bs_walk_probe_windows(const struct bs_walk *walk);
  * linear. */
 size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers);
 
-/* Bytes that a walk needs at most: with no passenger, and for each (its own streams; what only one
- * at a time needs is in the fixed part). */
+/* Bytes that a walk needs at most: with the unquantized model alone, and for each recipe besides
+ * (its own streams; what only one at a time needs is in the fixed part). Where the walk has its
+ * streams in a scratch directory, only the windows at work are in memory. */
 struct bs_walk_memory {
     double fixed, per_passenger;
+    double disk_fixed, disk_per_passenger;
 };
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes);

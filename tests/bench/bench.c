@@ -296,6 +296,19 @@ static void run_trials(struct session *session, const struct bench_model *model,
     bs_free(job.directory);
 }
 
+/* What two streams take that are in files; stream 0 rides along. */
+static void run_spilled(struct session *session, const struct bench_model *model,
+                        const struct bench_case *which)
+{
+    struct bench_job job = job_of(session, model, which);
+    job.scratch = session->folder;
+    add_recipe(&job, "rtn", "bits=4 group_size=128");
+    json_t *measured = measure(model, which->name, &job);
+    add_row(session, model, which, &job, which->name, measured);
+    json_decref(measured);
+    bs_free(job.directory);
+}
+
 /* The faster of two, in turn with the other number of threads. */
 static void run_threads(struct session *session, const struct bench_model *model,
                         const struct bench_case *which)
@@ -374,6 +387,10 @@ static const struct bench_case cases[] = {
      .further = true,
      .windows = 1,
      .run = run_threads},
+    {.name = "spilled",
+     .summary = "evaluation of rtn w4 g128 and the unquantized model, their streams in files",
+     .further = true,
+     .run = run_spilled},
 };
 enum { NUM_CASES = sizeof cases / sizeof *cases };
 

@@ -89,7 +89,8 @@ struct bench_job {
     int calibration_windows, calibration_tokens; /* windows 0 = none */
     int num_recipes;
     struct bench_recipe recipes[BENCH_MOST_RECIPES];
-    bool apart; /* each recipe in a walk of its own */
+    bool apart;          /* each recipe in a walk of its own */
+    const char *scratch; /* where streams are spilled to; NULL = in memory */
 };
 
 /* The work of a child. The figures are those of the run with the median time:

@@ -91,7 +91,8 @@ static struct bs_walk walk_of(const struct bench *bench)
     return (struct bs_walk){.model = bench->model,
                             .calibration = bench->calibration.windows ? &bench->calibration : NULL,
                             .num_texts = bench->text.windows > 0,
-                            .texts = &bench->text};
+                            .texts = &bench->text,
+                            .scratch = bench->job->scratch};
 }
 
 /* The walk's last report comes behind the head, the one before it ahead of the head. */

@@ -47,8 +47,8 @@ check "--version" version
 # Each option that a command's help names must be taken, and each that it takes must be named.
 takes() {
     case $1 in
-    run) echo output model memory threads plots quiet help ;;
-    plan) echo output model memory threads help ;;
+    run) echo output model memory scratch threads plots quiet help ;;
+    plan) echo output model memory scratch threads help ;;
     table | diff) echo format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
@@ -120,6 +120,7 @@ done <<'EOF'
 ^bitsweep run: --memory takes .*, not '8X'                  | run --memory 8X one.yaml
 ^bitsweep run: --memory takes .*, not '8GBs'                | run --memory 8GBs one.yaml
 ^bitsweep run: --memory takes .*, not 'nan'                 | run --memory nan one.yaml
+^bitsweep run: --scratch takes a folder, not ''             | run --scratch EMPTY one.yaml
 ^bitsweep run: --threads takes .*, not '0'                  | run --threads 0 one.yaml
 ^bitsweep run: --threads takes .*, not '-2'                 | run --threads -2 one.yaml
 ^bitsweep run: --threads takes .*, not 'two'                | run --threads two one.yaml

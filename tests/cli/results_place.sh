@@ -65,17 +65,7 @@ folder/               folder/: .*
 /proc/none/one.h5     .*'/proc/none': No such file or directory$
 EOF
 
-# A name space of its own, in which this script may mount; empty where the system forbids it.
-own_space=
-for try in "unshare -m" "unshare -rm"; do
-    mkdir -p try
-    if $try mount -t tmpfs tmpfs try 2>/dev/null; then
-        own_space=$try
-        break
-    fi
-done
-
-export program patience
+. "$project/tests/cli/support/space.bash"
 read_only_place() {
     mkdir -p still
     cp before.h5 still/one.h5

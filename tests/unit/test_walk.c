@@ -127,6 +127,43 @@ static void threads_do_not_change_a_byte(void **state)
     bs_set_threads(0);
 }
 
+static void streams_in_files_do_not_change_a_byte(void **state)
+{
+    (void)state;
+    static const int threads[] = {1, 3};
+    static struct ride held, spilled;
+    ride_init(&held, all_riders);
+    run(&held);
+    for (int t = 0; t < 2; t++) {
+        struct bs_error err;
+        struct bs_walk walk = walk_of(model);
+        walk.scratch = folder.path;
+        bs_set_threads(threads[t]);
+        ride_init(&spilled, all_riders);
+        assert_int_equal(bs_walk_run(&walk, spilled.passengers, spilled.count, &err), BS_OK);
+        for (int i = 0; i < held.count; i++) {
+            assert_int_equal(spilled.passengers[i].status, BS_OK);
+            assert_same_passenger(&held.passengers[i], &spilled.passengers[i], texts, TEXTS);
+        }
+        ride_release(&spilled);
+    }
+    ride_release(&held);
+    bs_set_threads(0);
+}
+
+static void a_scratch_folder_of_no_use_stops_the_walk(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    static struct ride ride;
+    struct bs_walk walk = walk_of(model);
+    walk.scratch = folder_file(&folder, "nowhere");
+    ride_init(&ride, all_riders);
+    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_EIO);
+    assert_non_null(strstr(err.message, walk.scratch));
+    ride_release(&ride);
+}
+
 static void who_else_rides_does_not_matter(void **state)
 {
     (void)state;
@@ -407,6 +444,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(streams_in_files_do_not_change_a_byte),
+        cmocka_unit_test(a_scratch_folder_of_no_use_stops_the_walk),
         cmocka_unit_test(who_else_rides_does_not_matter),
         cmocka_unit_test(only_what_is_wanted_is_measured),
         cmocka_unit_test(the_unquantized_model_is_measured_as_it_is),
