@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/model/integer.h"
 
 static void fill_ones(float *x, int count)
 {
@@ -82,6 +83,8 @@ static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
     copy_floats(to->in_scale, from->in_scale, from->in_features);
     copy_floats(to->out_scale, from->out_scale, from->out_features);
     bs_codes_release(&to->codes);
+    bs_integer_weights_free(to->integer);
+    to->integer = NULL;
     to->damping = 0;
     to->dead_columns = 0;
     to->fallback = false;
@@ -130,11 +133,23 @@ void bs_block_release(struct bs_block *block)
         bs_free(block->linears[r].in_scale);
         bs_free(block->linears[r].out_scale);
         bs_codes_release(&block->linears[r].codes);
+        bs_integer_weights_free(block->linears[r].integer);
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
         bs_norm_release(&block->norms[n]);
     bs_free(block->hidden_scale);
     *block = (struct bs_block){.architecture = NULL};
+}
+
+enum bs_status bs_block_quantize_activations(struct bs_block *block,
+                                             const struct bs_activations *activations,
+                                             struct bs_error *err)
+{
+    block->activations = *activations;
+    for (int r = 0; r < BS_NUM_ROLES && activations->bits != BS_BITS_NONE; r++)
+        if (bs_integer_weights_create(&block->linears[r], err))
+            return err->status;
+    return BS_OK;
 }
 
 /* --- folding --- */

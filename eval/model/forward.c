@@ -1,5 +1,5 @@
 /* The forward pass of one generic decoder block over one window, and of the head. */
-#include "eval/model/model.h"
+#include "eval/model/integer.h"
 
 #include <math.h>
 #include <string.h>
@@ -204,12 +204,28 @@ void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y,
         bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
 }
 
+/* What the linears of a set read. */
+struct set_input {
+    const float *x;                    /* [tokens][in] */
+    const struct bs_coded_rows *coded; /* the same for linears with integer weights; else NULL */
+};
+
+/* y [tokens] rows of out floats, `stride` floats apart. */
+static void linear_of(const struct bs_linear *l, const struct set_input *in, float *y, int stride,
+                      int tokens, struct bs_scratch *scratch)
+{
+    if (in->coded && l->integer)
+        bs_integer_forward(l, in->coded, y, stride, scratch);
+    else
+        bs_linear_forward(l, in->x, y, stride, tokens);
+}
+
 /* y [tokens][out], close together. */
-static void linear(const struct bs_block *block, enum bs_role role, const float *x, float *y,
-                   int tokens)
+static void linear(const struct bs_block *block, enum bs_role role, const struct set_input *in,
+                   float *y, int tokens, struct bs_scratch *scratch)
 {
     const struct bs_linear *l = &block->linears[role];
-    bs_linear_forward(l, x, y, l->out_features, tokens);
+    linear_of(l, in, y, l->out_features, tokens, scratch);
 }
 
 /* y = norm(x) for rows of norm->width floats; y may be x. */
@@ -259,27 +275,40 @@ static int set_of(const struct bs_architecture *a, enum bs_role role)
     return -1;
 }
 
-/* Shows the input of the linear with this role to the observer, then quantizes it. */
-static void enter_set(const struct bs_block *block, enum bs_role role, float *x, int tokens,
-                      const struct bs_observer *observer)
+/* Shows the input x [tokens][in] of the linear with this role to the observer, then quantizes it:
+ * to codes for the linears of the set that multiply integers, in place where others read it or
+ * `goes_on`, the residual stream being it. */
+static struct set_input enter_set(const struct bs_block *block, enum bs_role role, float *x,
+                                  int tokens, bool goes_on, const struct bs_observer *observer,
+                                  struct bs_coded_rows *coded)
 {
-    int set = set_of(block->architecture, role), in = block->linears[role].in_features;
+    int number = set_of(block->architecture, role), in = block->linears[role].in_features;
+    const struct bs_set *set = &block->architecture->sets[number];
     if (observer && observer->set_input)
-        observer->set_input(observer->context, set, x, tokens);
-    bs_activations_apply(&block->activations, block->set_params[set], x, tokens, in, in);
+        observer->set_input(observer->context, number, x, tokens);
+    if (block->activations.bits == BS_BITS_NONE)
+        return (struct set_input){.x = x};
+    int integer = 0;
+    for (int k = 0; k < set->num_linears; k++)
+        integer += block->linears[set->linears[k]].integer != NULL;
+    if (integer)
+        bs_coded_rows_encode(&block->activations, block->set_params[number], x, coded);
+    if (goes_on || integer < set->num_linears)
+        bs_activations_apply(&block->activations, block->set_params[number], x, tokens, in, in);
+    return (struct set_input){.x = x, .coded = integer ? coded : NULL};
 }
 
 /* qkv [tokens] rows of q, k and v side by side. Where one tensor holds all three, they are
  * quantized as one. */
-static void project(const struct bs_block *block, const float *x, float *qkv, int width, int tokens,
-                    const struct bs_observer *observer)
+static void project(const struct bs_block *block, const struct set_input *x, float *qkv, int width,
+                    int tokens, const struct bs_observer *observer, struct bs_scratch *scratch)
 {
     const struct bs_activations *activations = &block->activations;
     bool fused = block->architecture->family->fused_qkv != NULL;
     float *at = qkv;
     for (enum bs_role role = BS_Q; role <= BS_V; role++) {
         const struct bs_linear *l = &block->linears[role];
-        bs_linear_forward(l, x, at, width, tokens);
+        linear_of(l, x, at, width, tokens, scratch);
         if (observer && observer->qkv_output)
             observer->qkv_output(observer->context, role, at, tokens, l->out_features, width);
         if (activations->bmm_input && !fused)
@@ -303,7 +332,7 @@ static void norm_heads(const struct bs_block *block, enum bs_norm_place place, f
 
 /* heads [tokens][num_heads * head_dim]: everything of attention between its input and o_proj. */
 static void attention_heads(const struct bs_block *block, const struct bs_rope *rope,
-                            const float *x, float *heads, int tokens,
+                            const struct set_input *x, float *heads, int tokens,
                             const struct bs_observer *observer, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
@@ -313,7 +342,7 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
     size_t mark = scratch->used;
     float *qkv = bs_scratch_take(scratch, (size_t)tokens * (size_t)width);
     float *k = qkv + q_width;
-    project(block, x, qkv, width, tokens, observer);
+    project(block, x, qkv, width, tokens, observer, scratch);
     norm_heads(block, BS_NORM_Q, qkv, tokens, a->num_heads, width);
     norm_heads(block, BS_NORM_K, k, tokens, a->num_kv_heads, width);
     rotate(rope, local, qkv, tokens, a->num_heads, d, width);
@@ -330,19 +359,19 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
 }
 
 /* hidden [tokens][intermediate]: everything of the MLP between its input and down_proj. */
-static void mlp_hidden(const struct bs_block *block, const float *x, float *hidden, int tokens,
-                       struct bs_scratch *scratch)
+static void mlp_hidden(const struct bs_block *block, const struct set_input *x, float *hidden,
+                       int tokens, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
     size_t mark = scratch->used, width = (size_t)a->intermediate_size;
     size_t count = (size_t)tokens * width;
     if (a->family->gated) {
         float *up = bs_scratch_take(scratch, count);
-        linear(block, BS_GATE, x, hidden, tokens);
-        linear(block, BS_UP, x, up, tokens);
+        linear(block, BS_GATE, x, hidden, tokens, scratch);
+        linear(block, BS_UP, x, up, tokens, scratch);
         bs_nonlinearity_times(a->activation, hidden, up, count);
     } else {
-        linear(block, BS_UP, x, hidden, tokens);
+        linear(block, BS_UP, x, hidden, tokens, scratch);
         bs_nonlinearity_apply(a->activation, hidden, count);
     }
     for (size_t t = 0; block->hidden_scale && t < (size_t)tokens; t++)
@@ -380,26 +409,29 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
     float *middle = bs_scratch_take(scratch, count);
     float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
     float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
+    struct bs_coded_rows coded = bs_coded_rows_take(scratch, tokens, a->hidden_size);
+    struct bs_coded_rows coded_heads =
+        bs_coded_rows_take(scratch, tokens, a->num_heads * a->head_dim);
+    struct bs_coded_rows coded_hidden = bs_coded_rows_take(scratch, tokens, a->intermediate_size);
 
     attention_input(block, x, in, tokens);
-    enter_set(block, BS_Q, in, tokens, observer);
-    attention_heads(block, rope, in, heads, tokens, observer, scratch);
-    enter_set(block, BS_O, heads, tokens, observer);
-    linear(block, BS_O, heads, middle, tokens);
+    struct set_input read = enter_set(block, BS_Q, in, tokens, post, observer, &coded);
+    attention_heads(block, rope, &read, heads, tokens, observer, scratch);
+    struct set_input last = enter_set(block, BS_O, heads, tokens, false, observer, &coded_heads);
+    linear(block, BS_O, &last, middle, tokens, scratch);
     norm_in_place(block, BS_NORM_ATTENTION_OUT, middle, tokens);
     bs_add(post ? in : x, middle, count);
     if (post)
         norm_in_place(block, BS_NORM_ATTENTION, middle, tokens);
 
-    float *read = post ? middle : in; /* by the MLP */
     if (!parallel || block->norms[BS_NORM_MLP].width) {
         if (!post)
             apply_norm(a, &block->norms[BS_NORM_MLP], parallel ? x : middle, in, tokens);
-        enter_set(block, BS_UP, read, tokens, observer);
+        read = enter_set(block, BS_UP, post ? middle : in, tokens, post, observer, &coded);
     } /* else attention's input serves both */
-    mlp_hidden(block, read, hidden, tokens, scratch);
-    enter_set(block, BS_DOWN, hidden, tokens, observer);
-    linear(block, BS_DOWN, hidden, in, tokens);
+    mlp_hidden(block, &read, hidden, tokens, scratch);
+    last = enter_set(block, BS_DOWN, hidden, tokens, false, observer, &coded_hidden);
+    linear(block, BS_DOWN, &last, in, tokens, scratch);
     norm_in_place(block, BS_NORM_MLP_OUT, in, tokens);
     for (size_t i = 0; i < count; i++)
         y[i] = middle[i] + in[i];
@@ -414,18 +446,31 @@ void bs_module_forward(const struct bs_block *block, enum bs_module module,
 {
     const struct bs_architecture *a = block->architecture;
     size_t mark = scratch->used, rows = (size_t)tokens;
+    const struct set_input in = {.x = x};
     if (module == BS_MODULE_ATTENTION) {
         float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
-        attention_heads(block, rope, x, heads, tokens, NULL, scratch);
-        linear(block, BS_O, heads, y, tokens);
+        attention_heads(block, rope, &in, heads, tokens, NULL, scratch);
+        linear(block, BS_O, &(struct set_input){.x = heads}, y, tokens, scratch);
     } else if (module == BS_MODULE_MLP) {
         float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
-        mlp_hidden(block, x, hidden, tokens, scratch);
-        linear(block, BS_DOWN, hidden, y, tokens);
+        mlp_hidden(block, &in, hidden, tokens, scratch);
+        linear(block, BS_DOWN, &(struct set_input){.x = hidden}, y, tokens, scratch);
     } else if (module == BS_MODULE_BLOCK) {
         bs_block_forward(block, rope, x, y, tokens, NULL, scratch);
     }
     scratch->used = mark;
+}
+
+/* Of the codes of all sets' inputs, and of one product of them. */
+static size_t integer_floats(const struct bs_architecture *a, int tokens)
+{
+    int widest = 0;
+    for (enum bs_role role = BS_Q; role < BS_NUM_ROLES; role++)
+        if (bs_has_role(a, role) && bs_out_features(a, role) > widest)
+            widest = bs_out_features(a, role);
+    return bs_coded_rows_floats(tokens, a->hidden_size) +
+           bs_coded_rows_floats(tokens, a->num_heads * a->head_dim) +
+           bs_coded_rows_floats(tokens, a->intermediate_size) + bs_integer_forward_floats(widest);
 }
 
 size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
@@ -437,7 +482,7 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
     size_t wide = bs_scratch_floats(rows * (size_t)a->intermediate_size);
     size_t attention = qkv + bs_scratch_floats(QUERY_TILE * rows);
     size_t inner = attention > wide ? attention : wide;
-    return 3 * hidden + heads + wide + inner;
+    return 3 * hidden + heads + wide + inner + integer_floats(a, tokens);
 }
 
 /* --- the head --- */

@@ -128,13 +128,16 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                  (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float) +
                  head * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes) +
                  probing_bytes(walk)};
-    bool own = false, reference = false;
+    bool own = false, reference = false, integers = false;
     for (int i = 0; i < num_recipes; i++) {
+        integers |= recipes[i]->activations.bits != BS_BITS_NONE;
         own |= bs_trial_uses_own(recipes[i]);
         reference |= bs_trial_uses_unquantized(recipes[i]);
     }
     if (walk->calibration)
         memory.fixed += (reference ? 2 : 1) * stream_bytes(walk->calibration, a->hidden_size);
+    if (integers) /* the block's codes once more, as its products want them */
+        memory.fixed += weights;
     if (own)
         memory.per_passenger += stream_bytes(walk->calibration, a->hidden_size);
     for (int t = 0; t < walk->num_texts; t++) {
