@@ -1,11 +1,14 @@
 #include "eval/linalg/packed.h"
 
+#include <math.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <string.h>
 
 #include "eval/base/mem.h"
 
 struct bs_packed {
+    int n, k;
     dnnl_engine_t engine;
     dnnl_primitive_t product;
     dnnl_memory_desc_t a, c, scratchpad;
@@ -116,9 +119,12 @@ static enum bs_status pack(struct bs_packed *p, int n, int k, const struct forma
 static enum bs_status create(int n, int k, const struct formats *formats, const void *b,
                              struct bs_packed **packed, struct bs_error *err)
 {
+    *packed = NULL;
     struct bs_packed *p = bs_calloc(1, sizeof *p);
     if (!p)
         return bs_fail_memory(err);
+    p->n = n;
+    p->k = k;
     int threads = alone();
     enum bs_status status = pack(p, n, k, formats, b, err);
     omp_set_num_threads(threads);
@@ -181,4 +187,55 @@ static bool multiply(const struct bs_packed *b, void *a, void *c, struct bs_scra
 bool bs_gemm_nt_int8(const struct bs_packed *b, uint8_t *a, int32_t *c, struct bs_scratch *scratch)
 {
     return multiply(b, a, c, scratch);
+}
+
+enum bs_status bs_packed_create_bfloat16(int n, int k, const float *b, struct bs_packed **packed,
+                                         struct bs_error *err)
+{
+    static const struct formats formats = {dnnl_bf16, dnnl_f32, dnnl_bf16, dnnl_f32};
+    if (create(n, k, &formats, b, packed, err))
+        return err->status;
+    return *packed ? BS_OK
+                   : bs_fail(err, BS_EUNSUPPORTED,
+                             "this processor has no product in bfloat16 of a matrix of %d x %d, "
+                             "expected AVX-512; compute: float32 needs none",
+                             n, k);
+}
+
+/* The upper halves, rounded to nearest, ties to even. What is no number keeps its upper half, with
+ * a bit that an infinity does not have. */
+static void round_to_bfloat16(const float *x, size_t count, uint16_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+        out[i] = (uint16_t)(x[i] == x[i] ? rounded : (bits >> 16 | 0x40));
+    }
+}
+
+void bs_gemm_nt_bfloat16(int m, const float *a, const struct bs_packed *b, float *c, int ldc,
+                         struct bs_scratch *scratch)
+{
+    size_t mark = scratch->used, n = (size_t)b->n, k = (size_t)b->k;
+    uint16_t *rounded = (uint16_t *)(void *)bs_scratch_take(scratch, BS_PACKED_ROWS * k / 2);
+    float *tile = bs_scratch_take(scratch, BS_PACKED_ROWS * n);
+    for (int first = 0; first < m; first += BS_PACKED_ROWS) {
+        int left = m - first, rows = left < BS_PACKED_ROWS ? left : BS_PACKED_ROWS;
+        float *to = c + (size_t)first * (size_t)ldc;
+        bool direct = rows == BS_PACKED_ROWS && ldc == b->n;
+        round_to_bfloat16(a + (size_t)first * k, (size_t)rows * k, rounded);
+        bool done = multiply(b, rounded, direct ? to : tile, scratch);
+        for (size_t r = 0; r < (size_t)rows && !(direct && done); r++)
+            for (size_t i = 0; i < n; i++)
+                to[r * (size_t)ldc + i] = done ? tile[r * n + i] : NAN;
+    }
+    scratch->used = mark;
+}
+
+size_t bs_gemm_nt_bfloat16_floats(int n, int k)
+{
+    return bs_scratch_floats(BS_PACKED_ROWS * (size_t)k / 2) +
+           bs_scratch_floats(BS_PACKED_ROWS * (size_t)n) +
+           bs_scratch_floats(BS_PACKED_SCRATCH_FLOATS);
 }

@@ -6,6 +6,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 
 enum {
@@ -195,13 +196,18 @@ static void attend(const struct heads_in *in, float *out, struct bs_scratch *scr
 
 /* --- linears and norms --- */
 
+static void add_bias(const struct bs_linear *linear, float *y, int stride, int tokens)
+{
+    for (int t = 0; linear->bias && t < tokens; t++)
+        bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
+}
+
 void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                        int tokens)
 {
     bs_gemm_nt(tokens, linear->out_features, linear->in_features, 1, x, linear->in_features,
                linear->weight, linear->in_features, 0, y, stride);
-    for (int t = 0; linear->bias && t < tokens; t++)
-        bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
+    add_bias(linear, y, stride, tokens);
 }
 
 /* What the linears of a set read. */
@@ -214,10 +220,14 @@ struct set_input {
 static void linear_of(const struct bs_linear *l, const struct set_input *in, float *y, int stride,
                       int tokens, struct bs_scratch *scratch)
 {
-    if (in->coded && l->integer)
+    if (in->coded && l->integer) {
         bs_integer_forward(l, in->coded, y, stride, scratch);
-    else
+    } else if (l->bfloat16) {
+        bs_gemm_nt_bfloat16(tokens, in->x, l->bfloat16, y, stride, scratch);
+        add_bias(l, y, stride, tokens);
+    } else {
         bs_linear_forward(l, in->x, y, stride, tokens);
+    }
 }
 
 /* y [tokens][out], close together. */
@@ -461,16 +471,22 @@ void bs_module_forward(const struct bs_block *block, enum bs_module module,
     scratch->used = mark;
 }
 
-/* Of the codes of all sets' inputs, and of one product of them. */
-static size_t integer_floats(const struct bs_architecture *a, int tokens)
+/* Of the codes of all sets' inputs, and of one product that is not of floats. */
+static size_t packed_floats(const struct bs_architecture *a, int tokens)
 {
-    int widest = 0;
-    for (enum bs_role role = BS_Q; role < BS_NUM_ROLES; role++)
-        if (bs_has_role(a, role) && bs_out_features(a, role) > widest)
-            widest = bs_out_features(a, role);
+    size_t product = 0;
+    for (enum bs_role role = BS_Q; role < BS_NUM_ROLES; role++) {
+        if (!bs_has_role(a, role))
+            continue;
+        int out = bs_out_features(a, role), in = bs_in_features(a, role);
+        size_t integer = bs_integer_forward_floats(out);
+        size_t bfloat16 = bs_gemm_nt_bfloat16_floats(out, in);
+        product = integer > product ? integer : product;
+        product = bfloat16 > product ? bfloat16 : product;
+    }
     return bs_coded_rows_floats(tokens, a->hidden_size) +
            bs_coded_rows_floats(tokens, a->num_heads * a->head_dim) +
-           bs_coded_rows_floats(tokens, a->intermediate_size) + bs_integer_forward_floats(widest);
+           bs_coded_rows_floats(tokens, a->intermediate_size) + product;
 }
 
 size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
@@ -482,7 +498,7 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
     size_t wide = bs_scratch_floats(rows * (size_t)a->intermediate_size);
     size_t attention = qkv + bs_scratch_floats(QUERY_TILE * rows);
     size_t inner = attention > wide ? attention : wide;
-    return 3 * hidden + heads + wide + inner + integer_floats(a, tokens);
+    return 3 * hidden + heads + wide + inner + packed_floats(a, tokens);
 }
 
 /* --- the head --- */
@@ -503,15 +519,52 @@ void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, floa
     scratch->used = mark;
 }
 
+/* What is done to the products of the head: logits [tokens][count] of the ids from `first` on. */
+static void finish_logits(const struct bs_head *head, int tokens, int first, int count,
+                          float *logits)
+{
+    float cap = head->architecture->logit_softcap;
+    for (int t = 0; head->bias && t < tokens; t++)
+        bs_add(head->bias + first, logits + (size_t)t * (size_t)count, (size_t)count);
+    if (cap > 0)
+        bs_soft_cap(logits, (size_t)tokens * (size_t)count, cap);
+}
+
 void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
                     float *logits)
 {
-    const struct bs_architecture *a = head->architecture;
-    int width = a->embedding_size;
+    int width = head->architecture->embedding_size;
     bs_gemm_nt(tokens, count, width, 1, in, width, head->weight + (size_t)first * (size_t)width,
                width, 0, logits, count);
-    for (int t = 0; head->bias && t < tokens; t++)
-        bs_add(head->bias + first, logits + (size_t)t * (size_t)count, (size_t)count);
-    if (a->logit_softcap > 0)
-        bs_soft_cap(logits, (size_t)tokens * (size_t)count, a->logit_softcap);
+    finish_logits(head, tokens, first, count, logits);
+}
+
+/* Ids of the run that begins with `first`. */
+static int run_ids(const struct bs_head *head, int first)
+{
+    int left = head->architecture->vocab_size - first;
+    return left < head->run ? left : head->run;
+}
+
+enum bs_status bs_head_use_bfloat16(struct bs_head *head, int run, struct bs_error *err)
+{
+    int width = head->architecture->embedding_size, vocab = head->architecture->vocab_size;
+    head->run = run;
+    head->bfloat16 = bs_calloc((size_t)((vocab + run - 1) / run), sizeof(struct bs_packed *));
+    if (!head->bfloat16)
+        return bs_fail_memory(err);
+    for (int first = 0; first < vocab; first += run)
+        if (bs_packed_create_bfloat16(run_ids(head, first), width,
+                                      head->weight + (size_t)first * (size_t)width,
+                                      &head->bfloat16[first / run], err))
+            return bs_fail_within(err, "the head");
+    return BS_OK;
+}
+
+void bs_head_logits_bfloat16(const struct bs_head *head, const float *in, int tokens, int first,
+                             float *logits, struct bs_scratch *scratch)
+{
+    int count = run_ids(head, first);
+    bs_gemm_nt_bfloat16(tokens, in, head->bfloat16[first / head->run], logits, count, scratch);
+    finish_logits(head, tokens, first, count, logits);
 }

@@ -1,5 +1,6 @@
 #include "eval/run/walk_cost.h"
 
+#include "eval/linalg/packed.h"
 #include "eval/metrics/token_metrics.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
@@ -30,8 +31,10 @@ static size_t head_floats(const struct bs_architecture *a, int num_passengers)
     enum { POINTERS = 6 }; /* of a passenger, in floats */
     size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), passengers = (size_t)num_passengers;
     size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
-    return (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) + normed +
-           bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) + bs_scratch_floats(POINTERS * passengers);
+    size_t product = bs_gemm_nt_bfloat16_floats(bs_walk_head_ids(a), a->embedding_size);
+    return product + (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) +
+           normed + bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) +
+           bs_scratch_floats(POINTERS * passengers);
 }
 
 size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers)
@@ -128,9 +131,10 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                  (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float) +
                  head * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes) +
                  probing_bytes(walk)};
-    bool own = false, reference = false, integers = false;
+    bool own = false, reference = false, integers = false, bfloat16 = false;
     for (int i = 0; i < num_recipes; i++) {
         integers |= recipes[i]->activations.bits != BS_BITS_NONE;
+        bfloat16 |= recipes[i]->compute == BS_BFLOAT16;
         own |= bs_trial_uses_own(recipes[i]);
         reference |= bs_trial_uses_unquantized(recipes[i]);
     }
@@ -138,6 +142,8 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
         memory.fixed += (reference ? 2 : 1) * stream_bytes(walk->calibration, a->hidden_size);
     if (integers) /* the block's codes once more, as its products want them */
         memory.fixed += weights;
+    if (bfloat16)
+        memory.fixed += sizeof(uint16_t) * (weights + (double)a->vocab_size * a->embedding_size);
     if (own)
         memory.per_passenger += stream_bytes(walk->calibration, a->hidden_size);
     for (int t = 0; t < walk->num_texts; t++) {
