@@ -13,6 +13,11 @@ static const char *const calibrate_on_names[] = {
     [BS_ON_AUTO] = "auto",
 };
 
+static const char *const compute_names[] = {
+    [BS_FLOAT32] = "float32",
+    [BS_BFLOAT16] = "bfloat16",
+};
+
 void bs_recipe_init(struct bs_recipe *recipe)
 {
     memset(recipe, 0, sizeof *recipe);
@@ -95,6 +100,11 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
     enum bs_status status = bs_activations_resolve(&recipe->activations, err);
     if (status != BS_OK)
         return status;
+    if (recipe->compute != BS_FLOAT32 && recipe->activations.bits != BS_BITS_NONE)
+        return bs_fail(err, BS_ECONFIG,
+                       "compute is %s but activations have %d bits, expected compute: float32, or "
+                       "activations of 16 bits",
+                       compute_names[recipe->compute], recipe->activations.bits);
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_algorithm *algorithm = recipe->stages[s].algorithm;
         if (!algorithm->check)
@@ -312,6 +322,8 @@ void bs_recipe_label(const struct bs_recipe *recipe, char *out, size_t size)
     }
     if (calibrate_on_matters(recipe))
         append(out, size, " calibrate_on=%s", calibrate_on_names[recipe->calibrate_on]);
+    if (recipe->compute != BS_FLOAT32)
+        append(out, size, " %s", compute_names[recipe->compute]);
 }
 
 static void print_setting(const char *prefix, const struct bs_option *option, const void *values,
@@ -341,7 +353,7 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
 {
     char name[BS_MAX_STAGES * VALUE_TEXT];
     bs_recipe_algorithm_name(recipe, name, sizeof name);
-    fprintf(out, "algorithm: %s\n", name);
+    fprintf(out, "algorithm: %s\ncompute: %s\n", name, compute_names[recipe->compute]);
     bool quantized = recipe->weights.bits != BS_BITS_NONE;
     print_format("weights", bs_format_options, &recipe->weights, quantized,
                  quantized && recipe->weights.range == BS_RANGE_MSE, out);

@@ -13,12 +13,16 @@ struct bs_stage {
     void *options; /* algorithm->options_size bytes, owned by the recipe */
 };
 
+/* What evaluation multiplies in. */
+enum bs_compute { BS_FLOAT32, BS_BFLOAT16 };
+
 struct bs_recipe {
     int num_stages; /* 0 = the unquantized model */
     struct bs_stage stages[BS_MAX_STAGES];
     struct bs_format weights;
     struct bs_activations activations;
     int calibrate_on; /* enum bs_calibrate_on for every stage; auto = each as its authors do */
+    int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
 };
 
 /* The unquantized model: no stage, 16 bits. */

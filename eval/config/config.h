@@ -65,8 +65,8 @@ extern const struct bs_config_key bs_evaluation_keys[];
 extern const struct bs_config_key bs_text_keys[];
 extern const struct bs_config_key bs_expected_keys[];
 
-/* `calibrate_on:` of a grid, on struct bs_recipe. */
-extern const struct bs_option bs_calibrate_on_options[];
+/* `calibrate_on:` and `compute:` of a grid, on struct bs_recipe. */
+extern const struct bs_option bs_recipe_options[];
 
 enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64 };
 

@@ -18,9 +18,17 @@ static const char *const calibrate_on_words[] = {
     NULL,
 };
 
-const struct bs_option bs_calibrate_on_options[] = {
+static const char *const compute_words[] = {
+    [BS_FLOAT32] = "float32",
+    [BS_BFLOAT16] = "bfloat16",
+    NULL,
+};
+
+const struct bs_option bs_recipe_options[] = {
     BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, calibrate_on_words,
                  "whose inputs calibrate a block; auto = as the algorithm's authors do"),
+    BS_OPT_WORDS(struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 1, compute_words,
+                 "what evaluation multiplies in; bfloat16 is faster and rounds inputs and weights"),
     {.name = NULL},
 };
 
@@ -33,6 +41,10 @@ const struct bs_config_key bs_sweep_keys[] = {
     {"activations", "a mapping, see activations", "the activation format", false},
     {"calibrate_on", "unquantized, quantized or auto",
      "whose inputs calibrate a block; auto = as the algorithm's authors do", false},
+    {"compute", "float32 or bfloat16",
+     "what evaluation multiplies in; bfloat16, for 16-bit activations only, is faster and rounds "
+     "inputs and weights of linears and head",
+     false},
     {.name = NULL},
 };
 
@@ -390,7 +402,7 @@ static enum bs_status read_axes(struct expansion *all, struct grid *grid)
         if (!key->text || strcmp(key->text, "algorithm") == 0 || strcmp(key->text, "model") == 0 ||
             strcmp(key->text, "weights") == 0 || strcmp(key->text, "activations") == 0)
             continue;
-        const struct bs_option *option = bs_option_find(bs_calibrate_on_options, key->text);
+        const struct bs_option *option = bs_option_find(bs_recipe_options, key->text);
         if (option) {
             struct axis axis = {TARGET_RECIPE, option->name, values};
             keep_axis(grid, axis, check_values(all, option, &axis, &room));
@@ -442,7 +454,7 @@ static void apply(const struct axis *axis, const char *text, struct bs_recipe *r
         set_option(bs_activations_options, axis, text, &recipe->activations);
         break;
     case TARGET_RECIPE:
-        set_option(bs_calibrate_on_options, axis, text, recipe);
+        set_option(bs_recipe_options, axis, text, recipe);
         break;
     case TARGET_STAGES:
         for (int s = 0; s < recipe->num_stages; s++)

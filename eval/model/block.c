@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/packed.h"
+#include "eval/model/integer.h"
 
 static void fill_ones(float *x, int count)
 {
@@ -84,6 +86,10 @@ static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
     copy_floats(to->in_scale, from->in_scale, from->in_features);
     copy_floats(to->out_scale, from->out_scale, from->out_features);
     bs_codes_release(&to->codes);
+    bs_integer_weights_free(to->integer);
+    bs_packed_free(to->bfloat16);
+    to->integer = NULL;
+    to->bfloat16 = NULL;
     to->damping = 0;
     to->dead_columns = 0;
     to->fallback = false;
@@ -132,11 +138,36 @@ void bs_block_release(struct bs_block *block)
         bs_free(block->linears[r].in_scale);
         bs_free(block->linears[r].out_scale);
         bs_codes_release(&block->linears[r].codes);
+        bs_integer_weights_free(block->linears[r].integer);
+        bs_packed_free(block->linears[r].bfloat16);
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
         bs_norm_release(&block->norms[n]);
     bs_free(block->hidden_scale);
     *block = (struct bs_block){.architecture = NULL};
+}
+
+enum bs_status bs_block_quantize_activations(struct bs_block *block,
+                                             const struct bs_activations *activations,
+                                             struct bs_error *err)
+{
+    block->activations = *activations;
+    for (int r = 0; r < BS_NUM_ROLES && activations->bits != BS_BITS_NONE; r++)
+        if (bs_integer_weights_create(&block->linears[r], err))
+            return err->status;
+    return BS_OK;
+}
+
+enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err)
+{
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        struct bs_linear *linear = &block->linears[r];
+        if (linear->weight && !linear->bfloat16 &&
+            bs_packed_create_bfloat16(linear->out_features, linear->in_features, linear->weight,
+                                      &linear->bfloat16, err))
+            return bs_fail_within(err, "%s", linear->name);
+    }
+    return BS_OK;
 }
 
 /* --- folding --- */

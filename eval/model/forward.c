@@ -1,11 +1,12 @@
 /* The forward pass of one generic decoder block over one window, and of the head. */
-#include "eval/model/model.h"
+#include "eval/model/integer.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 
 enum {
@@ -218,21 +219,46 @@ static void attend(const struct heads_in *in, float *out, struct bs_scratch *scr
 
 /* --- linears and norms --- */
 
+static void add_bias(const struct bs_linear *linear, float *y, int stride, int tokens)
+{
+    for (int t = 0; linear->bias && t < tokens; t++)
+        bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
+}
+
 void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                        int tokens)
 {
     bs_gemm_nt(tokens, linear->out_features, linear->in_features, 1, x, linear->in_features,
                linear->weight, linear->in_features, 0, y, stride);
-    for (int t = 0; linear->bias && t < tokens; t++)
-        bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
+    add_bias(linear, y, stride, tokens);
+}
+
+/* What the linears of a set read. */
+struct set_input {
+    const float *x;                    /* [tokens][in] */
+    const struct bs_coded_rows *coded; /* the same for linears with integer weights; else NULL */
+};
+
+/* y [tokens] rows of out floats, `stride` floats apart. */
+static void linear_of(const struct bs_linear *l, const struct set_input *in, float *y, int stride,
+                      int tokens, struct bs_scratch *scratch)
+{
+    if (in->coded && l->integer) {
+        bs_integer_forward(l, in->coded, y, stride, scratch);
+    } else if (l->bfloat16) {
+        bs_gemm_nt_bfloat16(tokens, in->x, l->bfloat16, y, stride, scratch);
+        add_bias(l, y, stride, tokens);
+    } else {
+        bs_linear_forward(l, in->x, y, stride, tokens);
+    }
 }
 
 /* y [tokens][out], close together. */
-static void linear(const struct bs_block *block, enum bs_role role, const float *x, float *y,
-                   int tokens)
+static void linear(const struct bs_block *block, enum bs_role role, const struct set_input *in,
+                   float *y, int tokens, struct bs_scratch *scratch)
 {
     const struct bs_linear *l = &block->linears[role];
-    bs_linear_forward(l, x, y, l->out_features, tokens);
+    linear_of(l, in, y, l->out_features, tokens, scratch);
 }
 
 /* y = norm(x) for rows of norm->width floats; y may be x. */
@@ -282,27 +308,40 @@ static int set_of(const struct bs_architecture *a, enum bs_role role)
     return -1;
 }
 
-/* Shows the input of the linear with this role to the observer, then quantizes it. */
-static void enter_set(const struct bs_block *block, enum bs_role role, float *x, int tokens,
-                      const struct bs_observer *observer)
+/* Shows the input x [tokens][in] of the linear with this role to the observer, then quantizes it:
+ * to codes for the linears of the set that multiply integers, in place where others read it or
+ * `goes_on`, the residual stream being it. */
+static struct set_input enter_set(const struct bs_block *block, enum bs_role role, float *x,
+                                  int tokens, bool goes_on, const struct bs_observer *observer,
+                                  struct bs_coded_rows *coded)
 {
-    int set = set_of(block->architecture, role), in = block->linears[role].in_features;
+    int number = set_of(block->architecture, role), in = block->linears[role].in_features;
+    const struct bs_set *set = &block->architecture->sets[number];
     if (observer && observer->set_input)
-        observer->set_input(observer->context, set, x, tokens);
-    bs_activations_apply(&block->activations, block->set_params[set], x, tokens, in, in);
+        observer->set_input(observer->context, number, x, tokens);
+    if (block->activations.bits == BS_BITS_NONE)
+        return (struct set_input){.x = x};
+    int integer = 0;
+    for (int k = 0; k < set->num_linears; k++)
+        integer += block->linears[set->linears[k]].integer != NULL;
+    if (integer)
+        bs_coded_rows_encode(&block->activations, block->set_params[number], x, coded);
+    if (goes_on || integer < set->num_linears)
+        bs_activations_apply(&block->activations, block->set_params[number], x, tokens, in, in);
+    return (struct set_input){.x = x, .coded = integer ? coded : NULL};
 }
 
 /* qkv [tokens] rows of q, k and v side by side. Where one tensor holds all three, they are
  * quantized as one. */
-static void project(const struct bs_block *block, const float *x, float *qkv, int width, int tokens,
-                    const struct bs_observer *observer)
+static void project(const struct bs_block *block, const struct set_input *x, float *qkv, int width,
+                    int tokens, const struct bs_observer *observer, struct bs_scratch *scratch)
 {
     const struct bs_activations *activations = &block->activations;
     bool fused = block->architecture->family->fused_qkv != NULL;
     float *at = qkv;
     for (enum bs_role role = BS_Q; role <= BS_V; role++) {
         const struct bs_linear *l = &block->linears[role];
-        bs_linear_forward(l, x, at, width, tokens);
+        linear_of(l, x, at, width, tokens, scratch);
         if (observer && observer->qkv_output)
             observer->qkv_output(observer->context, role, at, tokens, l->out_features, width);
         if (activations->bmm_input && !fused)
@@ -326,7 +365,7 @@ static void norm_heads(const struct bs_block *block, enum bs_norm_place place, f
 
 /* heads [tokens][num_heads * head_dim]: everything of attention between its input and o_proj. */
 static void attention_heads(const struct bs_block *block, const struct bs_rope *rope,
-                            const float *x, float *heads, int tokens,
+                            const struct set_input *x, float *heads, int tokens,
                             const struct bs_observer *observer, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
@@ -336,7 +375,7 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
     size_t mark = scratch->used;
     float *qkv = bs_scratch_take(scratch, (size_t)tokens * (size_t)width);
     float *k = qkv + q_width;
-    project(block, x, qkv, width, tokens, observer);
+    project(block, x, qkv, width, tokens, observer, scratch);
     norm_heads(block, BS_NORM_Q, qkv, tokens, a->num_heads, width);
     norm_heads(block, BS_NORM_K, k, tokens, a->num_kv_heads, width);
     rotate(rope, local, qkv, tokens, a->num_heads, d, width);
@@ -353,19 +392,19 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
 }
 
 /* hidden [tokens][intermediate]: everything of the MLP between its input and down_proj. */
-static void mlp_hidden(const struct bs_block *block, const float *x, float *hidden, int tokens,
-                       struct bs_scratch *scratch)
+static void mlp_hidden(const struct bs_block *block, const struct set_input *x, float *hidden,
+                       int tokens, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = block->architecture;
     size_t mark = scratch->used, width = (size_t)a->intermediate_size;
     size_t count = (size_t)tokens * width;
     if (a->family->gated) {
         float *up = bs_scratch_take(scratch, count);
-        linear(block, BS_GATE, x, hidden, tokens);
-        linear(block, BS_UP, x, up, tokens);
+        linear(block, BS_GATE, x, hidden, tokens, scratch);
+        linear(block, BS_UP, x, up, tokens, scratch);
         bs_nonlinearity_times(a->activation, hidden, up, count);
     } else {
-        linear(block, BS_UP, x, hidden, tokens);
+        linear(block, BS_UP, x, hidden, tokens, scratch);
         bs_nonlinearity_apply(a->activation, hidden, count);
     }
     for (size_t t = 0; block->hidden_scale && t < (size_t)tokens; t++)
@@ -411,34 +450,37 @@ static void pass_block(const struct bs_block *block, const struct bs_rope *rope,
     float *middle = bs_scratch_take(scratch, count);
     float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
     float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
+    struct bs_coded_rows coded = bs_coded_rows_take(scratch, tokens, a->hidden_size);
+    struct bs_coded_rows coded_heads =
+        bs_coded_rows_take(scratch, tokens, a->num_heads * a->head_dim);
+    struct bs_coded_rows coded_hidden = bs_coded_rows_take(scratch, tokens, a->intermediate_size);
 
     attention_input(block, x, in, tokens);
-    enter_set(block, BS_Q, in, tokens, observer);
+    struct set_input read = enter_set(block, BS_Q, in, tokens, post, observer, &coded);
     if (ends_behind(block, BS_Q, y, observer))
         return;
-    attention_heads(block, rope, in, heads, tokens, observer, scratch);
-    enter_set(block, BS_O, heads, tokens, observer);
+    attention_heads(block, rope, &read, heads, tokens, observer, scratch);
+    struct set_input last = enter_set(block, BS_O, heads, tokens, false, observer, &coded_heads);
     if (ends_behind(block, BS_O, y, observer))
         return;
-    linear(block, BS_O, heads, middle, tokens);
+    linear(block, BS_O, &last, middle, tokens, scratch);
     norm_in_place(block, BS_NORM_ATTENTION_OUT, middle, tokens);
     bs_add(post ? in : x, middle, count);
     if (post)
         norm_in_place(block, BS_NORM_ATTENTION, middle, tokens);
 
-    float *read = post ? middle : in; /* by the MLP */
     if (!parallel || block->norms[BS_NORM_MLP].width) {
         if (!post)
             apply_norm(a, &block->norms[BS_NORM_MLP], parallel ? x : middle, in, tokens);
-        enter_set(block, BS_UP, read, tokens, observer);
+        read = enter_set(block, BS_UP, post ? middle : in, tokens, post, observer, &coded);
         if (ends_behind(block, BS_UP, y, observer))
             return;
     } /* else attention's input serves both */
-    mlp_hidden(block, read, hidden, tokens, scratch);
-    enter_set(block, BS_DOWN, hidden, tokens, observer);
+    mlp_hidden(block, &read, hidden, tokens, scratch);
+    last = enter_set(block, BS_DOWN, hidden, tokens, false, observer, &coded_hidden);
     if (!y)
         return;
-    linear(block, BS_DOWN, hidden, in, tokens);
+    linear(block, BS_DOWN, &last, in, tokens, scratch);
     norm_in_place(block, BS_NORM_MLP_OUT, in, tokens);
     for (size_t i = 0; i < count; i++)
         y[i] = middle[i] + in[i];
@@ -461,18 +503,37 @@ void bs_module_forward(const struct bs_block *block, enum bs_module module,
 {
     const struct bs_architecture *a = block->architecture;
     size_t mark = scratch->used, rows = (size_t)tokens;
+    const struct set_input in = {.x = x};
     if (module == BS_MODULE_ATTENTION) {
         float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
-        attention_heads(block, rope, x, heads, tokens, NULL, scratch);
-        linear(block, BS_O, heads, y, tokens);
+        attention_heads(block, rope, &in, heads, tokens, NULL, scratch);
+        linear(block, BS_O, &(struct set_input){.x = heads}, y, tokens, scratch);
     } else if (module == BS_MODULE_MLP) {
         float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
-        mlp_hidden(block, x, hidden, tokens, scratch);
-        linear(block, BS_DOWN, hidden, y, tokens);
+        mlp_hidden(block, &in, hidden, tokens, scratch);
+        linear(block, BS_DOWN, &(struct set_input){.x = hidden}, y, tokens, scratch);
     } else if (module == BS_MODULE_BLOCK) {
         bs_block_forward(block, rope, x, y, tokens, NULL, scratch);
     }
     scratch->used = mark;
+}
+
+/* Of the codes of all sets' inputs, and of one product that is not of floats. */
+static size_t packed_floats(const struct bs_architecture *a, int tokens)
+{
+    size_t product = 0;
+    for (enum bs_role role = BS_Q; role < BS_NUM_ROLES; role++) {
+        if (!bs_has_role(a, role))
+            continue;
+        int out = bs_out_features(a, role), in = bs_in_features(a, role);
+        size_t integer = bs_integer_forward_floats(out);
+        size_t bfloat16 = bs_gemm_nt_bfloat16_floats(out, in);
+        product = integer > product ? integer : product;
+        product = bfloat16 > product ? bfloat16 : product;
+    }
+    return bs_coded_rows_floats(tokens, a->hidden_size) +
+           bs_coded_rows_floats(tokens, a->num_heads * a->head_dim) +
+           bs_coded_rows_floats(tokens, a->intermediate_size) + product;
 }
 
 size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
@@ -484,7 +545,7 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
     size_t wide = bs_scratch_floats(rows * (size_t)a->intermediate_size);
     size_t attention = qkv + bs_scratch_floats(QUERY_TILE * rows) + 2 * bs_scratch_floats(rows * d);
     size_t inner = attention > wide ? attention : wide;
-    return 3 * hidden + heads + wide + inner;
+    return 3 * hidden + heads + wide + inner + packed_floats(a, tokens);
 }
 
 /* --- the head --- */
@@ -505,15 +566,52 @@ void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, floa
     scratch->used = mark;
 }
 
+/* What is done to the products of the head: logits [tokens][count] of the ids from `first` on. */
+static void finish_logits(const struct bs_head *head, int tokens, int first, int count,
+                          float *logits)
+{
+    float cap = head->architecture->logit_softcap;
+    for (int t = 0; head->bias && t < tokens; t++)
+        bs_add(head->bias + first, logits + (size_t)t * (size_t)count, (size_t)count);
+    if (cap > 0)
+        bs_soft_cap(logits, (size_t)tokens * (size_t)count, cap);
+}
+
 void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
                     float *logits)
 {
-    const struct bs_architecture *a = head->architecture;
-    int width = a->embedding_size;
+    int width = head->architecture->embedding_size;
     bs_gemm_nt(tokens, count, width, 1, in, width, head->weight + (size_t)first * (size_t)width,
                width, 0, logits, count);
-    for (int t = 0; head->bias && t < tokens; t++)
-        bs_add(head->bias + first, logits + (size_t)t * (size_t)count, (size_t)count);
-    if (a->logit_softcap > 0)
-        bs_soft_cap(logits, (size_t)tokens * (size_t)count, a->logit_softcap);
+    finish_logits(head, tokens, first, count, logits);
+}
+
+/* Ids of the run that begins with `first`. */
+static int run_ids(const struct bs_head *head, int first)
+{
+    int left = head->architecture->vocab_size - first;
+    return left < head->run ? left : head->run;
+}
+
+enum bs_status bs_head_use_bfloat16(struct bs_head *head, int run, struct bs_error *err)
+{
+    int width = head->architecture->embedding_size, vocab = head->architecture->vocab_size;
+    head->run = run;
+    head->bfloat16 = bs_calloc((size_t)((vocab + run - 1) / run), sizeof(struct bs_packed *));
+    if (!head->bfloat16)
+        return bs_fail_memory(err);
+    for (int first = 0; first < vocab; first += run)
+        if (bs_packed_create_bfloat16(run_ids(head, first), width,
+                                      head->weight + (size_t)first * (size_t)width,
+                                      &head->bfloat16[first / run], err))
+            return bs_fail_within(err, "the head");
+    return BS_OK;
+}
+
+void bs_head_logits_bfloat16(const struct bs_head *head, const float *in, int tokens, int first,
+                             float *logits, struct bs_scratch *scratch)
+{
+    int count = run_ids(head, first);
+    bs_gemm_nt_bfloat16(tokens, in, head->bfloat16[first / head->run], logits, count, scratch);
+    finish_logits(head, tokens, first, count, logits);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/packed.h"
 #include "eval/linalg/blas.h"
 #include "eval/model/checkpoint.h"
 
@@ -537,5 +538,8 @@ void bs_head_release(struct bs_head *head)
     bs_free(head->project);
     bs_free(head->weight);
     bs_free(head->bias);
+    for (int r = 0; head->bfloat16 && r * head->run < head->architecture->vocab_size; r++)
+        bs_packed_free(head->bfloat16[r]);
+    bs_free(head->bfloat16);
     *head = (struct bs_head){.architecture = NULL};
 }

@@ -183,6 +183,11 @@ size_t bs_model_other_parameters(const struct bs_model *model);
 enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
                               int tokens, float *out, struct bs_error *err);
 
+/* The weights of a linear as integer products want them: integer.h; and as products in bfloat16 do:
+ * linalg/packed.h. */
+struct bs_integer_weights;
+struct bs_packed;
+
 /* One weight matrix. `weight` is what the forward pass multiplies by. Where stages of a chain have
  * moved factors in or out, in_scale and out_scale say how it relates to the checkpoint's W:
  * weight[i][j] stands for W[i][j] * in_scale[j] / out_scale[i], and its input arrives divided by
@@ -191,11 +196,13 @@ struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
     enum bs_role role;
     int out_features, in_features;
-    float *weight;         /* [out][in]; NULL where the family has no such linear */
-    float *bias;           /* [out], or NULL */
-    float *in_scale;       /* [in] */
-    float *out_scale;      /* [out] */
-    struct bs_codes codes; /* codes.codes is NULL until quantized */
+    float *weight;                      /* [out][in]; NULL where the family has no such linear */
+    float *bias;                        /* [out], or NULL */
+    float *in_scale;                    /* [in] */
+    float *out_scale;                   /* [out] */
+    struct bs_codes codes;              /* codes.codes is NULL until quantized */
+    struct bs_integer_weights *integer; /* NULL where the product is one of floats */
+    struct bs_packed *bfloat16;         /* weights of bs_block_use_bfloat16, else NULL */
     /* What quantizing it took, for the record. */
     double damping;   /* percdamp that held, 0 where none is used */
     int dead_columns; /* input channels that never fired */
@@ -234,10 +241,20 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
                              struct bs_error *err);
 
 /* Copies weights, norms and scales of a block into `to`, which is either zero or an earlier copy of
- * the same shape whose memory is used again. Codes are not copied. */
+ * the same shape whose memory is used again. Codes and what products prepare are not copied. */
 enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
                              struct bs_error *err);
 void bs_block_release(struct bs_block *block);
+
+/* From now on the forward pass of the whole block rounds weights and inputs of its linears to
+ * bfloat16 to multiply them. BS_ENOMEM; BS_EUNSUPPORTED where the processor has no such product. */
+enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err);
+
+/* Lets the forward pass quantize activations from now on, and prepares linears whose weights are
+ * quantized too for exact products in integers: their codes do not change any more. BS_ENOMEM. */
+enum bs_status bs_block_quantize_activations(struct bs_block *block,
+                                             const struct bs_activations *activations,
+                                             struct bs_error *err);
 
 /* Multiplies the columns of every linear in the set by scale [in] and divides what stands before
  * them, so that the block computes the same function. Something stands before the set, and a linear
@@ -299,6 +316,9 @@ struct bs_head {
     float *project; /* [embedding_size][hidden_size], or NULL */
     float *weight;  /* [vocab_size][embedding_size] */
     float *bias;    /* [vocab_size], or NULL */
+    /* weight in runs of so many ids each, of bs_head_use_bfloat16, else NULL. */
+    struct bs_packed **bfloat16;
+    int run;
 };
 enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
                             struct bs_error *err);
@@ -312,5 +332,14 @@ void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, floa
 /* logits [tokens][count] of the ids from `first` on. */
 void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
                     float *logits);
+
+/* Prepares bs_head_logits_bfloat16 for runs of `run` ids, the last shorter. BS_ENOMEM,
+ * BS_EUNSUPPORTED. */
+enum bs_status bs_head_use_bfloat16(struct bs_head *head, int run, struct bs_error *err);
+
+/* As bs_head_logits of a whole run, whose first id is `first`, by a product of weights and inputs
+ * rounded to bfloat16. Scratch: bs_gemm_nt_bfloat16_floats(run, embedding_size). */
+void bs_head_logits_bfloat16(const struct bs_head *head, const float *in, int tokens, int first,
+                             float *logits, struct bs_scratch *scratch);
 
 #endif

@@ -212,6 +212,17 @@ void bs_format_round(const struct bs_format *format, struct bs_params params, fl
         x[i] = params.scale * nearest_level(x[i], params.scale, lowest, highest);
 }
 
+void bs_format_encode_all(const struct bs_format *format, struct bs_params params, const float *x,
+                          size_t count, uint8_t *codes)
+{
+    float lowest = (float)-params.zero_point, highest = (float)(maxq(format) - params.zero_point);
+    for (size_t i = 0; i < count; i++) {
+        float level = nearest_level(x[i], params.scale, lowest, highest);
+        level = level >= lowest ? level : lowest; /* which a NaN is not */
+        codes[i] = (uint8_t)((int)level + params.zero_point);
+    }
+}
+
 void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, int columns)
 {
     bool tensor = format->group_size == BS_GROUP_TENSOR;

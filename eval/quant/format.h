@@ -69,7 +69,11 @@ float bs_format_decode(struct bs_params params, int code);
 void bs_format_round(const struct bs_format *format, struct bs_params params, float *x,
                      size_t count);
 
-/* The same for a matrix x [rows][columns], group by group as group_size says; of the tensor
+/* The code of each of count values; of a value that is no number, any. */
+void bs_format_encode_all(const struct bs_format *format, struct bs_params params, const float *x,
+                          size_t count, uint8_t *codes);
+
+/* The same as bs_format_round for a matrix x [rows][columns], group by group as group_size says; of the tensor
  * granularity all rows given are one group. */
 void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, int columns);
 

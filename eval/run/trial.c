@@ -234,7 +234,5 @@ enum bs_status bs_trial_quantize_block(const struct bs_recipe *recipe, struct bs
                                   .scratch = inputs->scratch}};
     enum bs_status status = apply(&at, err);
     bs_statistics_release(&at.own);
-    if (!status)
-        block->activations = recipe->activations;
-    return status;
+    return status ? status : bs_block_quantize_activations(block, &recipe->activations, err);
 }

@@ -206,6 +206,11 @@ static enum bs_status quantize_block(struct state *s, int i, struct bs_statistic
                            passenger->layers + passenger->num_layers, &carried->totals, err);
 }
 
+static bool computes_in_bfloat16(const struct bs_recipe *recipe)
+{
+    return recipe->compute == BS_BFLOAT16;
+}
+
 static enum bs_status push_passenger(struct state *s, int i, struct bs_error *err)
 {
     struct bs_passenger *passenger = &s->passengers[i];
@@ -217,6 +222,8 @@ static enum bs_status push_passenger(struct state *s, int i, struct bs_error *er
         return bs_fail_within(err, "calibration");
     passenger->seconds_quantize += bs_seconds() - start;
     start = bs_seconds();
+    if (computes_in_bfloat16(passenger->recipe) && bs_block_use_bfloat16(&s->work, err))
+        return err->status;
     for (int t = 0; t < s->walk->num_texts; t++)
         if (carried->texts[t].data &&
             bs_stream_push(&s->work, s->rope, &carried->texts[t], s->scratch, err))
@@ -388,7 +395,10 @@ static void add_ids(const struct head_rows *h, int first, int count)
         const struct head_passenger *passenger = &h->passengers[i];
         if (!passenger->in)
             continue;
-        bs_head_logits(&s->head, passenger->in, h->rows, first, count, h->logits);
+        if (computes_in_bfloat16(s->passengers[i].recipe))
+            bs_head_logits_bfloat16(&s->head, passenger->in, h->rows, first, h->logits, h->scratch);
+        else
+            bs_head_logits(&s->head, passenger->in, h->rows, first, count, h->logits);
         for (size_t r = 0; r < (size_t)h->rows; r++) {
             const float *logits = h->logits + r * ids;
             bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r], NULL);
@@ -473,6 +483,9 @@ static enum bs_status walk_head(struct state *s, struct bs_error *err)
     if (bs_head_load(s->walk->model, &s->head, err))
         return err->status;
     double start = bs_seconds();
+    if (anyone(s, computes_in_bfloat16) &&
+        bs_head_use_bfloat16(&s->head, bs_walk_head_ids(s->architecture), err))
+        return err->status;
     for (int t = 0; t < s->walk->num_texts; t++) {
         struct heading heading = {.state = s, .text = t, .ids = s->walk->texts[t].ids};
         if (bs_parallel(s->walk->texts[t].windows, measure_window, &heading, err))

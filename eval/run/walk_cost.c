@@ -1,6 +1,7 @@
 #include "eval/run/walk_cost.h"
 
 #include "algorithms/factor.h"
+#include "eval/linalg/packed.h"
 #include "eval/metrics/token_metrics.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
@@ -31,8 +32,10 @@ static size_t head_floats(const struct bs_architecture *a, int num_passengers)
     enum { POINTERS = 6 }; /* of a passenger, in floats */
     size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), passengers = (size_t)num_passengers;
     size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
-    return (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) + normed +
-           bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) + bs_scratch_floats(POINTERS * passengers);
+    size_t product = bs_gemm_nt_bfloat16_floats(bs_walk_head_ids(a), a->embedding_size);
+    return product + (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) +
+           normed + bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) +
+           bs_scratch_floats(POINTERS * passengers);
 }
 
 size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers)
@@ -203,6 +206,25 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     memory->per_passenger += per_passenger;
 }
 
+/* Weights once more, as the products of codes or of bfloat16 want them. */
+struct packed_bytes {
+    double block, head;
+};
+
+static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
+                                             const struct bs_recipe *const *recipes,
+                                             int num_recipes)
+{
+    bool coded = false, bfloat16 = false;
+    for (int i = 0; i < num_recipes; i++) {
+        bfloat16 |= recipes[i]->compute == BS_BFLOAT16;
+        coded |= recipes[i]->activations.bits != BS_BITS_NONE;
+    }
+    double head = (double)a->vocab_size * a->embedding_size * sizeof(uint16_t);
+    return (struct packed_bytes){block_weights(a) * (bfloat16 ? sizeof(uint16_t) : coded),
+                                 bfloat16 ? head : 0};
+}
+
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes)
 {
@@ -215,8 +237,9 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     double blocks = block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
     double head =
         ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
-    blocks += probing_bytes(walk) + tensor;
-    head += part < head ? part : head;
+    struct packed_bytes packed = most_packed_bytes(a, recipes, num_recipes);
+    blocks += probing_bytes(walk) + tensor + packed.block;
+    head += (part < head ? part : head) + packed.head;
     double rows = bs_threads() * (double)head_passenger_floats(a) * (double)sizeof(float);
     double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);

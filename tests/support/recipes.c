@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "eval/config/config.h"
+
 /* Copies the next word of *text into word and moves on; false at the end. */
 static bool next_word(const char **text, char *word, size_t size)
 {
@@ -41,6 +43,11 @@ static void set(struct bs_recipe *recipe, char *setting)
     option = bs_option_find(bs_format_options, setting);
     if (option) {
         parse(option, value, &recipe->weights);
+        return;
+    }
+    option = bs_option_find(bs_recipe_options, setting);
+    if (option) {
+        parse(option, value, recipe);
         return;
     }
     int taken = 0;

@@ -215,6 +215,9 @@ static void test_chains(void **state)
     expect_labels("  - {algorithm: gptq, weights: {bits: 4}, calibrate_on: [auto, unquantized]}\n",
                   "gptq w4 channel\n"
                   "gptq w4 channel calibrate_on=unquantized\n");
+    expect_labels("  - {algorithm: rtn, weights: {bits: 4}, compute: [bfloat16, float32]}\n",
+                  "rtn w4 channel bfloat16\n"
+                  "rtn w4 channel\n");
 }
 
 /* The labels of one model's recipes, a comma behind each. */
@@ -623,16 +626,26 @@ static void test_errors_of_grids(void **state)
             ":7:29: error: unknown key 'groupsize', expected bits, group_size, ",
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant or auto",
             ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
-            "calibrate_on or alpha; it belongs under weights",
+            "calibrate_on, compute or alpha; it belongs under weights",
             ":9:5: error: unknown key 'granularity', expected algorithm, model, weights, "
-            "activations, calibrate_on or alpha; it belongs under activations",
+            "activations, calibrate_on, compute or alpha; it belongs under activations",
             ":10:5: error: unknown key 'percdamp', expected algorithm, model, weights, "
-            "activations, calibrate_on or alpha; it is an option of gptq, which this grid does not "
-            "name",
+            "activations, calibrate_on, compute or alpha; it is an option of gptq, which this grid "
+            "does not name",
             ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
-            "calibrate_on or alpha (did you mean 'alpha'?)",
+            "calibrate_on, compute or alpha (did you mean 'alpha'?)",
             ":12:18: error: activations is '8', expected a mapping with bits, ",
             ":13:20: error: calibrate_on is 'quantised', expected unquantized, quantized or auto",
+            NULL,
+        });
+    expect_sweep_errors(
+        "  - {algorithm: rtn, weights: {bits: 8}, activations: {bits: [8, 16]}, compute: "
+        "bfloat16}\n"
+        "  - {algorithm: rtn, weights: {bits: 8}, compute: float16}\n",
+        (const char *const[]){
+            ":5:17: error: compute is bfloat16 but activations have 8 bits, expected compute: "
+            "float32, or activations of 16 bits (recipe 'rtn w8 channel a8 token bfloat16')",
+            ":6:51: error: compute is 'float16', expected float32 or bfloat16",
             NULL,
         });
     expect_sweep_errors("  - 7\n"

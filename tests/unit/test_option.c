@@ -241,7 +241,7 @@ static void test_every_table(void **state)
     check_table(bs_calibration_options, sizeof(struct bs_calibration_config));
     check_table(bs_evaluation_options, sizeof(struct bs_evaluation_config));
     check_table(bs_layer_error_options, sizeof(struct bs_layer_error_config));
-    check_table(bs_calibrate_on_options, sizeof(struct bs_recipe));
+    check_table(bs_recipe_options, sizeof(struct bs_recipe));
     for (int a = 0; bs_algorithms[a]; a++)
         check_table(bs_algorithms[a]->options, bs_algorithms[a]->options_size);
 }

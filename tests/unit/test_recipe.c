@@ -28,6 +28,10 @@ static void set(struct bs_recipe *recipe, char *setting)
                                                                : BS_ON_UNQUANTIZED;
         return;
     }
+    if (strcmp(setting, "compute") == 0) {
+        recipe->compute = strcmp(value, "bfloat16") == 0 ? BS_BFLOAT16 : BS_FLOAT32;
+        return;
+    }
     if (strncmp(setting, "a.", 2) == 0) {
         const struct bs_option *option = bs_option_find(bs_activations_options, setting + 2);
         assert_non_null(option);
@@ -123,6 +127,8 @@ static void test_labels(void **state)
          "rtn w8 channel a8 token sym grid=gptq bmm_input"},
         {"rtn", "a.bits=8 a.granularity=tensor_static calibrate_on=quantized",
          "rtn w16 a8 tensor_static"},
+        {"gptq", "bits=3 percdamp=0.1 compute=bfloat16", "gptq w3 channel percdamp=0.1 bfloat16"},
+        {"rtn", "bits=8 compute=float32", "rtn w8 channel"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bs_recipe recipe;
@@ -150,6 +156,7 @@ static void test_print(void **state)
     assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK);
     char *text = printed(&recipe);
     assert_string_equal(text, "algorithm: smoothquant+gptq\n"
+                              "compute: float32\n"
                               "weights.bits: 4\n"
                               "weights.group_size: 128\n"
                               "weights.symmetric: false\n"
@@ -375,8 +382,9 @@ static void test_label_is_unique(void **state)
         "a.bits=8 a.grid=awq",
         "a.bits=8 a.grid=awq a.symmetric=true",
     };
-    static const char *const sources[] = {"", "calibrate_on=quantized", "calibrate_on=unquantized"};
-    enum { C = 11, B = 3, W = 15, A = 9, S = 3, ALL = C * B * W * A * S };
+    static const char *const sources[] = {"", "calibrate_on=quantized", "calibrate_on=unquantized",
+                                          "compute=bfloat16"};
+    enum { C = 11, B = 3, W = 15, A = 9, S = 4, ALL = C * B * W * A * S };
     struct texts *texts = bs_calloc(ALL, sizeof *texts);
     assert_non_null(texts);
     size_t count = 0;

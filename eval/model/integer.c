@@ -1,0 +1,190 @@
+#include "eval/model/integer.h"
+
+#include <math.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/packed.h"
+#include "eval/linalg/vector.h"
+
+enum { MIDDLE = 128 }; /* of the codes of 8 bits: less it, every code is a signed byte */
+
+struct bs_integer_weights {
+    struct bs_packed *packed; /* codes - MIDDLE */
+    float *scale;             /* [out] */
+    uint32_t *shift;          /* [out], MIDDLE - zero point; negative ones modulo 2^32 */
+    uint32_t *sum;            /* [out], of codes - zero point; the same */
+};
+
+static int padded(int rows)
+{
+    return (rows + BS_PACKED_ROWS - 1) / BS_PACKED_ROWS * BS_PACKED_ROWS;
+}
+
+static size_t code_floats(int rows, int features)
+{
+    return ((size_t)padded(rows) * (size_t)features + sizeof(float) - 1) / sizeof(float);
+}
+
+static uint32_t *take_integers(struct bs_scratch *scratch, size_t count)
+{
+    return (uint32_t *)(void *)bs_scratch_take(scratch, count);
+}
+
+struct bs_coded_rows bs_coded_rows_take(struct bs_scratch *scratch, int rows, int features)
+{
+    struct bs_coded_rows coded = {.rows = rows, .features = features};
+    coded.codes = (uint8_t *)bs_scratch_take(scratch, code_floats(rows, features));
+    coded.scale = bs_scratch_take(scratch, (size_t)rows);
+    coded.zero_point = take_integers(scratch, (size_t)rows);
+    coded.sum = take_integers(scratch, (size_t)rows);
+    return coded;
+}
+
+size_t bs_coded_rows_floats(int rows, int features)
+{
+    return bs_scratch_floats(code_floats(rows, features)) + 3 * bs_scratch_floats((size_t)rows);
+}
+
+static uint32_t sum_codes(const uint8_t *codes, size_t count)
+{
+    uint32_t sum = 0;
+    for (size_t j = 0; j < count; j++)
+        sum += codes[j];
+    return sum;
+}
+
+void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_params fixed,
+                          const float *x, struct bs_coded_rows *coded)
+{
+    struct bs_format format = bs_activations_format(activations);
+    size_t features = (size_t)coded->features, rows = (size_t)coded->rows;
+    struct bs_params params = fixed;
+    if (activations->granularity == BS_ACT_TENSOR)
+        params = bs_format_fit(&format, x, rows * features);
+    for (size_t t = 0; t < rows; t++) {
+        const float *row = x + t * features;
+        uint8_t *codes = coded->codes + t * features;
+        if (activations->granularity == BS_ACT_TOKEN)
+            params = bs_format_fit(&format, row, features);
+        bs_format_encode_all(&format, params, row, features, codes);
+        bool finite = bs_first_not_finite(row, features) == features;
+        coded->scale[t] = finite ? params.scale : NAN;
+        coded->zero_point[t] = (uint32_t)params.zero_point;
+        coded->sum[t] = sum_codes(codes, features);
+    }
+}
+
+/* True where the integers are exact and decode to the weights. */
+static bool suits(const struct bs_codes *codes)
+{
+    const int64_t largest = UINT8_MAX * UINT8_MAX; /* of a product of two codes less zero points */
+    return codes->codes && codes->groups == 1 && !codes->group_index &&
+           codes->in_features * largest <= INT32_MAX;
+}
+
+static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_packed **packed,
+                                 struct bs_error *err)
+{
+    size_t count = (size_t)codes->out_features * (size_t)codes->in_features;
+    int8_t *signed_codes = bs_alloc(count, 1);
+    if (!signed_codes)
+        return bs_fail_memory(err);
+    for (size_t i = 0; i < count; i++)
+        signed_codes[i] = (int8_t)(codes->codes[i] - MIDDLE);
+    enum bs_status status =
+        bs_packed_create_int8(codes->out_features, codes->in_features, signed_codes, packed, err);
+    bs_free(signed_codes);
+    return status;
+}
+
+/* What each output's sums are corrected and scaled by. */
+static void describe_outputs(const struct bs_codes *codes, struct bs_integer_weights *integer)
+{
+    size_t in = (size_t)codes->in_features;
+    for (int i = 0; i < codes->out_features; i++) {
+        struct bs_params params = bs_codes_params(codes, i, 0);
+        uint32_t zero_point = (uint32_t)params.zero_point;
+        integer->scale[i] = params.scale;
+        integer->shift[i] = MIDDLE - zero_point;
+        integer->sum[i] = sum_codes(codes->codes + (size_t)i * in, in) - (uint32_t)in * zero_point;
+    }
+}
+
+enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_error *err)
+{
+    const struct bs_codes *codes = &linear->codes;
+    struct bs_packed *packed = NULL;
+    linear->integer = NULL;
+    if (!suits(codes))
+        return BS_OK;
+    if (pack_codes(codes, &packed, err))
+        return err->status;
+    if (!packed)
+        return BS_OK;
+    size_t out = (size_t)codes->out_features;
+    struct bs_integer_weights *integer = bs_calloc(1, sizeof *integer);
+    if (!integer) {
+        bs_packed_free(packed);
+        return bs_fail_memory(err);
+    }
+    integer->packed = packed;
+    integer->scale = bs_alloc(out, sizeof *integer->scale);
+    integer->shift = bs_alloc(out, sizeof *integer->shift);
+    integer->sum = bs_alloc(out, sizeof *integer->sum);
+    if (!integer->scale || !integer->shift || !integer->sum) {
+        bs_integer_weights_free(integer);
+        return bs_fail_memory(err);
+    }
+    describe_outputs(codes, integer);
+    linear->integer = integer;
+    return BS_OK;
+}
+
+void bs_integer_weights_free(struct bs_integer_weights *integer)
+{
+    if (!integer)
+        return;
+    bs_packed_free(integer->packed);
+    bs_free(integer->scale);
+    bs_free(integer->shift);
+    bs_free(integer->sum);
+    bs_free(integer);
+}
+
+/* y [out] of row t, whose sums of products are given; unsigned, so that steps between may wrap. */
+static void finish_row(const struct bs_linear *linear, const struct bs_coded_rows *x, int t,
+                       float scale, const int32_t *products, float *y)
+{
+    const struct bs_integer_weights *w = linear->integer;
+    uint32_t sum = x->sum[t], zero_point = x->zero_point[t];
+    for (int i = 0; i < linear->out_features; i++) {
+        uint32_t exact = (uint32_t)products[i] + sum * w->shift[i] - zero_point * w->sum[i];
+        y[i] = (float)(int32_t)exact * (scale * w->scale[i]);
+    }
+    if (linear->bias)
+        bs_add(linear->bias, y, (size_t)linear->out_features);
+}
+
+void bs_integer_forward(const struct bs_linear *linear, const struct bs_coded_rows *x, float *y,
+                        int stride, struct bs_scratch *scratch)
+{
+    size_t mark = scratch->used, out = (size_t)linear->out_features;
+    int32_t *products = (int32_t *)(void *)bs_scratch_take(scratch, BS_PACKED_ROWS * out);
+    for (int first = 0; first < x->rows; first += BS_PACKED_ROWS) {
+        int left = x->rows - first, rows = left < BS_PACKED_ROWS ? left : BS_PACKED_ROWS;
+        uint8_t *codes = x->codes + (size_t)first * (size_t)x->features;
+        bool done = bs_gemm_nt_int8(linear->integer->packed, codes, products, scratch);
+        for (int r = 0; r < rows; r++) {
+            int t = first + r;
+            finish_row(linear, x, t, done ? x->scale[t] : NAN, products + (size_t)r * out,
+                       y + (size_t)t * (size_t)stride);
+        }
+    }
+    scratch->used = mark;
+}
+
+size_t bs_integer_forward_floats(int out_features)
+{
+    return bs_scratch_floats(BS_PACKED_ROWS * (size_t)out_features) +
+           bs_scratch_floats(BS_PACKED_SCRATCH_FLOATS);
+}

@@ -1,0 +1,40 @@
+/* Linears on quantized inputs, in integers. With codes x of a row (scale s, zero point z) and codes
+ * w of an output (scale r, zero point q),
+ *     sum s (x - z) r (w - q) = s r (sum x (w - 128) + (128 - q) sum x - z sum (w - q)),
+ * where the first sum is a product of unsigned and signed bytes and everything in the brackets is
+ * an integer: the result has the rounding of the outer factors only. */
+#ifndef BS_EVAL_MODEL_INTEGER_H
+#define BS_EVAL_MODEL_INTEGER_H
+
+#include "eval/model/model.h"
+
+/* The input of a set of linears as codes; each row has its own scale and zero point. */
+struct bs_coded_rows {
+    int rows, features;
+    uint8_t *codes;             /* [rows, up to a multiple of BS_PACKED_ROWS][features] */
+    float *scale;               /* [rows]; NaN where the row holds a value that is not finite */
+    uint32_t *zero_point, *sum; /* [rows]; of the row's codes */
+};
+
+/* Room for it in scratch, and the floats that this takes. */
+struct bs_coded_rows bs_coded_rows_take(struct bs_scratch *scratch, int rows, int features);
+size_t bs_coded_rows_floats(int rows, int features);
+
+/* Fills `coded` from x [rows][features]: its codes decode to what bs_activations_apply makes of x.
+ * `fixed` as there. The activations are quantized. */
+void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_params fixed,
+                          const float *x, struct bs_coded_rows *coded);
+
+/* Fills linear->integer from the linear's codes where an output's weights share one scale, the sums
+ * stay within int32, and the processor has an exact product of bytes; else leaves it NULL. BS_ENOMEM. */
+enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_error *err);
+void bs_integer_weights_free(struct bs_integer_weights *integer);
+
+/* y [rows] rows of out floats, `stride` floats apart = decoded x * decoded weight^T + bias, of a
+ * linear with integer weights. Scratch: bs_integer_forward_floats. Where memory runs out in the
+ * library, y is NaN. */
+void bs_integer_forward(const struct bs_linear *linear, const struct bs_coded_rows *x, float *y,
+                        int stride, struct bs_scratch *scratch);
+size_t bs_integer_forward_floats(int out_features);
+
+#endif

@@ -1,0 +1,221 @@
+/* Products in bfloat16: those of the rounded values, of any number of rows; blocks and heads that
+ * use them stay close to float32. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/packed.h"
+#include "tests/support/close.h"
+#include "tests/support/random_block.h"
+
+static struct bs_error err;
+
+/* The nearest number with 8 bits, ties to even. */
+static double rounded(float x)
+{
+    int exponent;
+    double share = frexp((double)x, &exponent);
+    return ldexp(rint(ldexp(share, 8)), exponent - 8);
+}
+
+static struct bs_packed *packed_of(int n, int k, const float *b)
+{
+    struct bs_packed *packed;
+    enum bs_status status = bs_packed_create_bfloat16(n, k, b, &packed, &err);
+    if (status == BS_EUNSUPPORTED)
+        skip(); /* some processors have no such product */
+    assert_int_equal(status, BS_OK);
+    return packed;
+}
+
+static void assert_product(int m, int n, int k, int ldc)
+{
+    size_t mm = (size_t)m, nn = (size_t)n, kk = (size_t)k, stride = (size_t)ldc;
+    float *a = bs_alloc(mm * kk, sizeof *a), *b = bs_alloc(nn * kk, sizeof *b);
+    float *c = bs_calloc(mm * stride, sizeof *c);
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_bfloat16_floats(n, k));
+    assert_true(a && b && c && scratch);
+    random_fill(a, mm * kk, 1, 1);
+    random_fill(b, nn * kk, 1, 2);
+    a[0] = 1 + 1 / 256.0f; /* ties: to 1 and to 1 + 1/64 */
+    a[kk - 1] = 1 + 3 / 256.0f;
+    struct bs_packed *packed = packed_of(n, k, b);
+    bs_gemm_nt_bfloat16(m, a, packed, c, ldc, scratch);
+    assert_int_equal(scratch->used, 0);
+    for (size_t t = 0; t < mm; t++)
+        for (size_t i = 0; i < stride; i++) {
+            double want = 0, size = 0;
+            for (size_t j = 0; j < kk && i < nn; j++) {
+                double term = rounded(a[t * kk + j]) * rounded(b[i * kk + j]);
+                want += term;
+                size += fabs(term);
+            }
+            assert_close((double)c[t * stride + i], want, size * 1e-6, 0);
+        }
+    bs_packed_free(packed);
+    bs_scratch_free(scratch, 1);
+    bs_free(a);
+    bs_free(b);
+    bs_free(c);
+}
+
+static void products_are_those_of_rounded_values(void **state)
+{
+    (void)state;
+    assert_product(1, 1, 1, 1);
+    assert_product(5, 33, 41, 40);
+    assert_product(BS_PACKED_ROWS, 64, 96, 64);
+    assert_product(2 * BS_PACKED_ROWS + 3, 70, 130, 70);
+    assert_product(2 * BS_PACKED_ROWS + 3, 70, 130, 75);
+}
+
+static void what_is_no_number_stays_so(void **state)
+{
+    (void)state;
+    uint32_t bits = 0x7f800001; /* a NaN whose upper half is infinity's */
+    float a[4] = {1, 0, INFINITY, 3e38f}, b[2] = {1, 1}, c[2];
+    memcpy(a + 1, &bits, sizeof bits);
+    struct bs_packed *packed = packed_of(1, 2, b);
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_bfloat16_floats(1, 2));
+    bs_gemm_nt_bfloat16(2, a, packed, c, 1, scratch);
+    assert_true(isnan(c[0]) && isinf(c[1]));
+    bs_scratch_free(scratch, 1);
+    bs_packed_free(packed);
+}
+
+static struct random_block random_;
+
+static int setup(void **state)
+{
+    (void)state;
+    bs_blas_init();
+    random_block_init(&random_, &small_shape);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    random_block_release(&random_);
+    return 0;
+}
+
+static struct bs_block short_block(void)
+{
+    struct bs_block block = {.architecture = NULL};
+    assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK);
+    enum bs_status status = bs_block_use_bfloat16(&block, &err);
+    if (status == BS_EUNSUPPORTED) {
+        bs_block_release(&block);
+        skip();
+    }
+    assert_int_equal(status, BS_OK);
+    return block;
+}
+
+static void blocks_stay_close_to_float32(void **state)
+{
+    (void)state;
+    struct bs_block block = short_block();
+    double apart = outputs_apart(&random_, &random_.block, &block);
+    assert_true(apart > 1e-5 && apart < 1e-2);
+    assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK); /* which forgets it */
+    assert_true(outputs_apart(&random_, &random_.block, &block) == 0);
+    bs_block_release(&block);
+}
+
+static void a_block_is_the_same_on_any_number_of_threads(void **state)
+{
+    (void)state;
+    struct bs_block block = short_block();
+    size_t count = (size_t)(small_shape.windows * small_shape.tokens * small_shape.hidden);
+    float *want = bs_alloc(count, sizeof *want);
+    for (int threads = 1; threads <= MOST_THREADS; threads += 3) {
+        struct bs_stream stream;
+        assert_int_equal(bs_stream_init(&stream, small_shape.windows, small_shape.tokens,
+                                        small_shape.hidden, &err),
+                         BS_OK);
+        memcpy(stream.data, random_.inputs.data, count * sizeof *want);
+        bs_set_threads(threads);
+        assert_int_equal(bs_stream_push(&block, random_.rope, &stream, random_.scratch, &err),
+                         BS_OK);
+        if (threads == 1)
+            memcpy(want, stream.data, count * sizeof *want);
+        assert_memory_equal(stream.data, want, count * sizeof *want);
+        bs_stream_release(&stream);
+    }
+    bs_set_threads(0);
+    bs_free(want);
+    bs_block_release(&block);
+}
+
+/* Logits in runs of 10 of 33 ids, the last shorter, capped and with a bias. */
+static void logits_stay_close_to_float32(void **state)
+{
+    (void)state;
+    enum { VOCAB = 33, TOKENS = 5, WIDTH = 40, RUN = 10 };
+    struct bs_architecture a = random_.architecture;
+    float in[TOKENS * WIDTH], bias[VOCAB], want[TOKENS * RUN], got[TOKENS * RUN];
+    struct bs_head head = {.architecture = &a, .bias = bs_alloc(VOCAB, sizeof(float))};
+    head.weight = bs_alloc(VOCAB * WIDTH, sizeof(float));
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_bfloat16_floats(RUN, WIDTH));
+    a.vocab_size = VOCAB;
+    a.logit_softcap = 30;
+    random_fill(in, TOKENS * WIDTH, 1, 3);
+    random_fill(bias, VOCAB, 5, 5);
+    random_fill(head.weight, VOCAB * WIDTH, 1, 4);
+    memcpy(head.bias, bias, sizeof bias);
+    enum bs_status status = bs_head_use_bfloat16(&head, RUN, &err);
+    bool supported = status != BS_EUNSUPPORTED;
+    for (int first = 0; first < VOCAB && supported; first += RUN) {
+        int count = VOCAB - first < RUN ? VOCAB - first : RUN;
+        assert_int_equal(status, BS_OK);
+        bs_head_logits(&head, in, TOKENS, first, count, want);
+        bs_head_logits_bfloat16(&head, in, TOKENS, first, got, scratch);
+        for (int i = 0; i < TOKENS * count; i++)
+            assert_close((double)got[i], (double)want[i], 20 * 1e-2, 0); /* of logits up to 20 */
+        assert_memory_not_equal(got, want, (size_t)(TOKENS * count) * sizeof *got);
+    }
+    bs_scratch_free(scratch, 1);
+    bs_head_release(&head);
+    if (!supported)
+        skip();
+}
+
+static void no_memory_is_reported(void **state)
+{
+    (void)state;
+    struct bs_block probe = short_block();
+    bs_block_release(&probe);
+    enum bs_status status = BS_ENOMEM;
+    for (long n = 1; status; n++) {
+        struct bs_block block = {.architecture = NULL};
+        assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK);
+        bs_alloc_fail_at(n);
+        status = bs_block_use_bfloat16(&block, &err);
+        bs_alloc_fail_at(0);
+        assert_true(status == BS_OK || status == BS_ENOMEM);
+        assert_true(n > 3 || status == BS_ENOMEM);
+        bs_block_release(&block);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_those_of_rounded_values),
+        cmocka_unit_test(what_is_no_number_stays_so),
+        cmocka_unit_test(blocks_stay_close_to_float32),
+        cmocka_unit_test(a_block_is_the_same_on_any_number_of_threads),
+        cmocka_unit_test(logits_stay_close_to_float32),
+        cmocka_unit_test(no_memory_is_reported),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,393 @@
+/* Products in integers: exact at the ends of their range, and the float product within rounding
+ * whatever the formats of weights and activations. */
+#include <limits.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/packed.h"
+#include "eval/model/integer.h"
+#include "tests/support/close.h"
+#include "tests/support/random_block.h"
+
+static struct bs_error err;
+
+/* Some processors have no exact product of bytes: then there is nothing here to be tested. */
+static bool have_integers(void)
+{
+    struct bs_packed *packed;
+    assert_int_equal(bs_packed_create_int8(1, 1, &(int8_t){1}, &packed, &err), BS_OK);
+    bs_packed_free(packed);
+    return packed != NULL;
+}
+
+/* Codes 0 to 255, or where `ends` their ends only. */
+static uint8_t draw(uint64_t *seed, bool ends)
+{
+    float unit = random_unit(seed);
+    return ends ? (unit < 0.5f ? 0 : 255) : (uint8_t)(unit * 256);
+}
+
+static void assert_exact(int n, int k, bool ends, int all_a, int all_b)
+{
+    uint64_t seed = (uint64_t)(n * 1000 + k);
+    size_t nn = (size_t)n, kk = (size_t)k;
+    uint8_t *a = bs_alloc(BS_PACKED_ROWS, kk);
+    int8_t *b = bs_alloc(nn, kk);
+    int32_t *c = bs_alloc(BS_PACKED_ROWS, nn * sizeof *c);
+    struct bs_scratch *scratch = bs_scratch_create(1, BS_PACKED_SCRATCH_FLOATS);
+    assert_true(a && b && c && scratch);
+    for (size_t i = 0; i < BS_PACKED_ROWS * kk; i++)
+        a[i] = all_a >= 0 ? (uint8_t)all_a : draw(&seed, ends);
+    for (size_t i = 0; i < nn * kk; i++)
+        b[i] = (int8_t)((all_b >= 0 ? all_b : draw(&seed, ends)) - 128);
+    struct bs_packed *packed;
+    assert_int_equal(bs_packed_create_int8(n, k, b, &packed, &err), BS_OK);
+    assert_non_null(packed);
+    assert_true(bs_gemm_nt_int8(packed, a, c, scratch));
+    assert_int_equal(scratch->used, 0);
+    for (size_t r = 0; r < BS_PACKED_ROWS; r++)
+        for (size_t i = 0; i < nn; i++) {
+            int64_t want = 0;
+            for (size_t j = 0; j < kk; j++)
+                want += (int64_t)a[r * kk + j] * b[i * kk + j];
+            assert_int_equal(c[r * nn + i], want);
+        }
+    bs_packed_free(packed);
+    bs_scratch_free(scratch, 1);
+    bs_free(a);
+    bs_free(b);
+    bs_free(c);
+}
+
+static void products_of_bytes_are_exact(void **state)
+{
+    (void)state;
+    if (!have_integers())
+        skip();
+    static const int shapes[][2] = {{1, 1}, {3, 5}, {40, 56}, {65, 130}, {17, 1023}, {128, 768}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        assert_exact(shapes[s][0], shapes[s][1], false, -1, -1);
+        assert_exact(shapes[s][0], shapes[s][1], true, -1, -1);
+        assert_exact(shapes[s][0], shapes[s][1], true, 255, 0);
+        assert_exact(shapes[s][0], shapes[s][1], true, 255, 255);
+    }
+    assert_exact(2, 32960, true, 255, 0); /* about the longest sum that is asked for */
+}
+
+static struct bs_format weights_of(int bits, int group_size, int symmetric, enum bs_grid grid)
+{
+    struct bs_format format = {
+        .bits = bits, .group_size = group_size, .symmetric = symmetric, .grid = grid};
+    assert_int_equal(bs_format_resolve(&format, grid, &err), BS_OK);
+    return format;
+}
+
+static struct bs_activations activations_of(int bits, enum bs_act_granularity granularity,
+                                            bool symmetric)
+{
+    return (struct bs_activations){.bits = bits,
+                                   .granularity = granularity,
+                                   .symmetric = symmetric,
+                                   .grid = symmetric ? BS_GRID_SMOOTHQUANT : BS_GRID_AWQ};
+}
+
+/* A linear of random weights, rounded; bs_linear_release gives it back. */
+static struct bs_linear rounded(int out, int in, const struct bs_format *format)
+{
+    struct bs_linear linear = {.name = "linear", .out_features = out, .in_features = in};
+    size_t count = (size_t)out * (size_t)in;
+    linear.weight = bs_alloc(count, sizeof(float));
+    linear.bias = bs_alloc((size_t)out, sizeof(float));
+    assert_true(linear.weight && linear.bias);
+    random_fill(linear.weight, count, 0.1f, 3);
+    random_fill(linear.bias, (size_t)out, 0.5f, 4);
+    for (size_t i = 0; i < count; i++) /* so that zero points are no middle */
+        linear.weight[i] += 0.05f;
+    assert_int_equal(bs_codes_init(&linear.codes, format, out, in, &err), BS_OK);
+    assert_int_equal(bs_codes_round_to_nearest(&linear.codes, linear.weight, NULL, &err), BS_OK);
+    bs_codes_decode(&linear.codes, linear.weight);
+    return linear;
+}
+
+static void release(struct bs_linear *linear)
+{
+    bs_free(linear->weight);
+    bs_free(linear->bias);
+    bs_codes_release(&linear->codes);
+    bs_integer_weights_free(linear->integer);
+}
+
+/* By integers: y as far from the product in double of the decoded values as its own rounding, four
+ * units at most, and that of the decoded values, a unit of each term, allow. */
+static void assert_linear(const struct bs_format *format, const struct bs_activations *activations)
+{
+    enum { OUT = 37, IN = 90, ROWS = 131, STRIDE = OUT + 3 };
+    static float x[ROWS * IN], y[ROWS * STRIDE];
+    const struct bs_params fixed = {.scale = 0.02f, .zero_point = 1 << (activations->bits - 1)};
+    struct bs_linear linear = rounded(OUT, IN, format);
+    random_fill(x, ROWS * IN, 1, 7);
+    for (int i = 0; i < ROWS * IN; i++)
+        x[i] = (x[i] + 0.4f) * (float)(1 + i / IN % 5);
+    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
+    assert_non_null(linear.integer);
+    struct bs_scratch *scratch =
+        bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(OUT));
+    struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
+    bs_coded_rows_encode(activations, fixed, x, &coded);
+    bs_integer_forward(&linear, &coded, y, STRIDE, scratch);
+    bs_activations_apply(activations, fixed, x, ROWS, IN, IN);
+    for (int t = 0; t < ROWS; t++) {
+        for (int j = 0; j < IN; j++) {
+            struct bs_params params = {.scale = coded.scale[t],
+                                       .zero_point = (int)coded.zero_point[t]};
+            assert_true(bs_format_decode(params, coded.codes[t * IN + j]) == x[t * IN + j]);
+        }
+        for (int i = 0; i < OUT; i++) {
+            double want = (double)linear.bias[i], size = fabs(want);
+            for (int j = 0; j < IN; j++) {
+                double term = (double)x[t * IN + j] * (double)linear.weight[i * IN + j];
+                want += term;
+                size += fabs(term);
+            }
+            assert_close((double)y[t * STRIDE + i], want, 3 * size * 6e-8, 0);
+        }
+    }
+    bs_scratch_free(scratch, 1);
+    release(&linear);
+}
+
+static void a_linear_equals_the_product_of_decoded_values(void **state)
+{
+    (void)state;
+    if (!have_integers())
+        skip();
+    for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++)
+        for (int both = 0; both < 4; both++)
+            for (int bits = 2; bits <= 8; bits += 3) {
+                struct bs_activations activations =
+                    activations_of(bits, (enum bs_act_granularity)granularity, both & 1);
+                struct bs_format channel =
+                    weights_of(bits, BS_GROUP_CHANNEL, both >> 1, BS_GRID_GPTQ);
+                struct bs_format tensor = weights_of(8, BS_GROUP_TENSOR, both >> 1, BS_GRID_AWQ);
+                assert_linear(&channel, &activations);
+                assert_linear(&tensor, &activations);
+            }
+}
+
+static bool has_integers(int in, const struct bs_format *format, bool indexed)
+{
+    struct bs_linear linear = rounded(2, in, format);
+    if (indexed)
+        linear.codes.group_index = bs_calloc((size_t)in, sizeof(int));
+    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
+    bool has = linear.integer != NULL;
+    release(&linear);
+    return has;
+}
+
+static void floats_stay_where_integers_do_not_fit(void **state)
+{
+    (void)state;
+    if (!have_integers())
+        skip();
+    struct bs_format channel = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_format groups = weights_of(8, 32, 1, BS_GRID_SMOOTHQUANT);
+    assert_true(has_integers(64, &channel, false));
+    assert_false(has_integers(64, &channel, true));
+    assert_false(has_integers(64, &groups, false));
+    assert_true(has_integers(32, &groups, false)); /* one group a row */
+    /* 255 * 255 * 33088 exceeds 2^31. */
+    assert_true(has_integers(32960, &channel, false));
+    assert_false(has_integers(33088, &channel, false));
+    struct bs_linear without = {.in_features = 4};
+    assert_int_equal(bs_integer_weights_create(&without, &err), BS_OK);
+    assert_null(without.integer);
+}
+
+static void what_is_not_finite_stays_so(void **state)
+{
+    (void)state;
+    enum { IN = 20, ROWS = 3 };
+    if (!have_integers())
+        skip();
+    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_linear linear = rounded(4, IN, &format);
+    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
+    struct bs_scratch *scratch =
+        bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(4));
+    struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
+    const struct bs_params fixed = {.scale = 0.1f, .zero_point = 128};
+    for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++) {
+        float x[ROWS * IN], y[ROWS * 4];
+        struct bs_activations activations =
+            activations_of(8, (enum bs_act_granularity)granularity, true);
+        random_fill(x, ROWS * IN, 1, 5);
+        x[IN + 7] = NAN;
+        bs_coded_rows_encode(&activations, fixed, x, &coded);
+        bs_integer_forward(&linear, &coded, y, 4, scratch);
+        for (int i = 0; i < 4; i++) {
+            assert_true(isnan(y[4 + i]));
+            assert_true(granularity == BS_ACT_TENSOR || (isfinite(y[i]) && isfinite(y[8 + i])));
+        }
+    }
+    bs_scratch_free(scratch, 1);
+    release(&linear);
+}
+
+static struct random_block random_;
+
+static int setup(void **state)
+{
+    (void)state;
+    bs_blas_init();
+    random_block_init(&random_, &small_shape);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    random_block_release(&random_);
+    return 0;
+}
+
+static void round_all(struct bs_block *block, const struct bs_format *format)
+{
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        struct bs_linear *linear = &block->linears[r];
+        assert_int_equal(
+            bs_codes_init(&linear->codes, format, linear->out_features, linear->in_features, &err),
+            BS_OK);
+        assert_int_equal(bs_codes_round_to_nearest(&linear->codes, linear->weight, NULL, &err),
+                         BS_OK);
+        bs_codes_decode(&linear->codes, linear->weight);
+    }
+}
+
+/* Two copies of the random block that quantize weights and activations to 8 bits; `integers`
+ * multiplies them as such. */
+static void quantize(const struct bs_format *format, const struct bs_activations *activations,
+                     struct bs_block *floats, struct bs_block *integers)
+{
+    *floats = *integers = (struct bs_block){.architecture = NULL};
+    for (int s = 0; s < BS_MAX_SETS; s++)
+        random_.block.set_params[s] =
+            (struct bs_params){.scale = 0.03f + 0.01f * (float)s, .zero_point = 128};
+    assert_int_equal(bs_block_copy(floats, &random_.block, &err), BS_OK);
+    round_all(floats, format);
+    floats->activations = *activations;
+    assert_int_equal(bs_block_copy(integers, &random_.block, &err), BS_OK);
+    round_all(integers, format);
+    assert_int_equal(bs_block_quantize_activations(integers, activations, &err), BS_OK);
+}
+
+static void blocks_equal_those_of_floats(void **state)
+{
+    (void)state;
+    static const enum bs_wiring wirings[] = {BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL, BS_PARALLEL};
+    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    for (int w = 0; w < 4; w++)
+        for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++) {
+            struct bs_activations activations =
+                activations_of(8, (enum bs_act_granularity)granularity, true);
+            struct bs_block floats, integers;
+            int width = random_.block.norms[BS_NORM_MLP].width;
+            random_.architecture.wiring = wirings[w];
+            bs_architecture_derive_sets(&random_.architecture);
+            quantize(&format, &activations, &floats, &integers);
+            if (w == 3) /* attention's input serves the MLP */
+                floats.norms[BS_NORM_MLP].width = integers.norms[BS_NORM_MLP].width = 0;
+            /* A last bit can turn a code of a later set: a step of it, 1/127 of the largest. */
+            assert_true(outputs_apart(&random_, &floats, &integers) < 5e-3);
+            floats.norms[BS_NORM_MLP].width = integers.norms[BS_NORM_MLP].width = width;
+            bs_block_release(&floats);
+            bs_block_release(&integers);
+        }
+    random_.architecture.wiring = BS_PRE_NORM;
+    bs_architecture_derive_sets(&random_.architecture);
+}
+
+static void a_block_is_the_same_on_any_number_of_threads(void **state)
+{
+    (void)state;
+    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
+    struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
+    struct bs_block floats, integers;
+    quantize(&format, &activations, &floats, &integers);
+    size_t count = (size_t)(small_shape.windows * small_shape.tokens * small_shape.hidden);
+    float *want = bs_alloc(count, sizeof *want);
+    for (int threads = 1; threads <= MOST_THREADS; threads += 3) {
+        struct bs_stream stream;
+        assert_int_equal(bs_stream_init(&stream, small_shape.windows, small_shape.tokens,
+                                        small_shape.hidden, &err),
+                         BS_OK);
+        memcpy(stream.data, random_.inputs.data, count * sizeof *want);
+        bs_set_threads(threads);
+        assert_int_equal(bs_stream_push(&integers, random_.rope, &stream, random_.scratch, &err),
+                         BS_OK);
+        if (threads == 1)
+            memcpy(want, stream.data, count * sizeof *want);
+        assert_memory_equal(stream.data, want, count * sizeof *want);
+        bs_stream_release(&stream);
+    }
+    bs_set_threads(0);
+    bs_free(want);
+    bs_block_release(&floats);
+    bs_block_release(&integers);
+}
+
+static void a_copy_forgets_integers(void **state)
+{
+    (void)state;
+    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
+    struct bs_block floats, integers;
+    quantize(&format, &activations, &floats, &integers);
+    assert_true(!have_integers() || integers.linears[BS_DOWN].integer);
+    assert_int_equal(bs_block_copy(&integers, &random_.block, &err), BS_OK);
+    assert_null(integers.linears[BS_DOWN].integer);
+    assert_true(outputs_apart(&random_, &integers, &random_.block) == 0);
+    bs_block_release(&floats);
+    bs_block_release(&integers);
+}
+
+static void no_memory_leaves_floats(void **state)
+{
+    (void)state;
+    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_linear linear = rounded(5, 30, &format);
+    if (!have_integers())
+        skip();
+    enum bs_status status = BS_ENOMEM;
+    for (long n = 1; status; n++) {
+        bs_alloc_fail_at(n);
+        status = bs_integer_weights_create(&linear, &err);
+        bs_alloc_fail_at(0);
+        assert_true(status == BS_OK || (status == BS_ENOMEM && !linear.integer));
+    }
+    assert_non_null(linear.integer);
+    release(&linear);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_of_bytes_are_exact),
+        cmocka_unit_test(a_linear_equals_the_product_of_decoded_values),
+        cmocka_unit_test(floats_stay_where_integers_do_not_fit),
+        cmocka_unit_test(what_is_not_finite_stays_so),
+        cmocka_unit_test(blocks_equal_those_of_floats),
+        cmocka_unit_test(a_block_is_the_same_on_any_number_of_threads),
+        cmocka_unit_test(a_copy_forgets_integers),
+        cmocka_unit_test(no_memory_leaves_floats),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
