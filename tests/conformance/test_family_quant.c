@@ -469,7 +469,8 @@ static struct shown look(const struct subject *s, const struct bs_block *block, 
         shown.low[i] = INFINITY;
         shown.high[i] = -INFINITY;
     }
-    struct bs_observer observer = {&shown, show_set, show_qkv};
+    struct bs_observer observer = {
+        .context = &shown, .set_input = show_set, .qkv_output = show_qkv};
     size_t width = (size_t)s->a->hidden_size;
     float *y = bs_alloc((size_t)tokens * width, sizeof *y);
     assert_non_null(y);

@@ -218,7 +218,7 @@ static void the_estimate_counts_factors_once(void **state)
     static const int choices[] = {1, 1, 2, 3, 3}; /* the last one takes its own */
     const double factor = 4.0 * (3 * 256 * 256 + 768 * 768);
     struct loaded loaded;
-    struct load load = {"gptq", "bits=4", 1, 8, 0, 1, 8};
+    struct load load = {"gptq", "bits=4", 1, 8, 0, 1, 8, false};
     load_walk(&loaded, &load);
     struct bs_recipe recipes[5];
     const struct bs_recipe *all[5];
