@@ -67,11 +67,10 @@ static void awq_needs(const void *options, struct bs_needs *needs)
 struct search {
     const struct bs_job *job;
     const struct bs_set *set;
-    const struct bs_set_statistics *statistics;
+    struct bs_set_statistics *statistics;
     int in;
     const float *scale;             /* [in], the one on trial */
     float *original[BS_MAX_SET];    /* the linears' weights as they came */
-    float *wanted;                  /* [windows][tokens][hidden], the module's output with them */
     double *errors;                 /* per window, or per chunk of rows */
     const struct bs_linear *linear; /* the set's linear that a task works on */
     const float *linear_original;
@@ -110,7 +109,7 @@ static enum bs_status module_output(void *context, int window, int thread, struc
     int tokens = job->statistics->tokens, hidden = job->block->architecture->hidden_size;
     size_t count = (size_t)tokens * (size_t)hidden, at = (size_t)window * count;
     bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at,
-                      s->wanted + at, tokens, &job->scratch[thread]);
+                      s->statistics->outputs + at, tokens, &job->scratch[thread]);
     return BS_OK;
 }
 
@@ -126,7 +125,7 @@ static enum bs_status module_error(void *context, int window, int thread, struct
     float *got = bs_scratch_take(scratch, count);
     bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at, got,
                       tokens, scratch);
-    s->errors[window] = bs_sum_squared_difference(got, s->wanted + at, count);
+    s->errors[window] = bs_sum_squared_difference(got, s->statistics->outputs + at, count);
     scratch->used = mark;
     return BS_OK;
 }
@@ -182,11 +181,25 @@ static void scale_for(const float *absmean, int in, float alpha, float *scale)
         scale[j] /= middle;
 }
 
+/* The module's outputs as the block came, unless another trial has left them with the statistics. */
+static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
+{
+    const struct bs_statistics *all = s->job->statistics;
+    struct bs_set_statistics *statistics = s->statistics;
+    size_t hidden = (size_t)s->job->block->architecture->hidden_size;
+    if (s->set->module == BS_MODULE_LINEAR || statistics->outputs)
+        return BS_OK;
+    statistics->outputs =
+        bs_alloc((size_t)all->windows * (size_t)all->tokens, hidden * sizeof(float));
+    if (!statistics->outputs)
+        return bs_fail_memory(err);
+    return bs_parallel(all->windows, module_output, s, err);
+}
+
 static enum bs_status search_scales(struct search *s, int grid, float *trial, float *best,
                                     struct bs_error *err)
 {
-    if (s->set->module != BS_MODULE_LINEAR &&
-        bs_parallel(s->job->statistics->windows, module_output, s, err))
+    if (provide_outputs(s, err))
         return err->status;
     double least = INFINITY;
     s->scale = trial;
@@ -207,10 +220,7 @@ static enum bs_status search_scales(struct search *s, int grid, float *trial, fl
 
 static enum bs_status allocate_search(struct search *s, float **trial, struct bs_error *err)
 {
-    const struct bs_statistics *all = s->job->statistics;
-    size_t tokens = (size_t)all->windows * (size_t)all->tokens;
-    size_t hidden = (size_t)s->job->block->architecture->hidden_size;
-    int tasks = all->windows;
+    int tasks = s->job->statistics->windows;
     bool enough = true;
     for (int k = 0; k < s->set->num_linears; k++) {
         const struct bs_linear *linear = &s->job->block->linears[s->set->linears[k]];
@@ -222,10 +232,8 @@ static enum bs_status allocate_search(struct search *s, float **trial, struct bs
         tasks = row_tasks(linear) > tasks ? row_tasks(linear) : tasks;
     }
     s->errors = bs_alloc((size_t)tasks, sizeof(double));
-    s->wanted =
-        s->set->module == BS_MODULE_LINEAR ? NULL : bs_alloc(tokens * hidden, sizeof(float));
     *trial = bs_alloc((size_t)s->in, sizeof(float));
-    enough = enough && s->errors && *trial && (s->wanted || s->set->module == BS_MODULE_LINEAR);
+    enough = enough && s->errors && *trial;
     return enough ? BS_OK : bs_fail_memory(err);
 }
 
@@ -249,7 +257,6 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
         bs_free(s.original[k]);
     }
     bs_free(s.errors);
-    bs_free(s.wanted);
     bs_free(trial);
     return status;
 }

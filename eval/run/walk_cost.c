@@ -134,9 +134,8 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
         return bytes;
     bytes += shared_factor_bytes(a, recipes, num_recipes);
     /* Once for what is shared, once for a recipe that takes its own. */
-    bytes +=
-        2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);
-    return bytes + (needs.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
+    return bytes +
+           2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);
 }
 
 /* The inputs that per-linear errors are taken over. */
