@@ -25,7 +25,9 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-enum { ROWS_A_TASK = 16 };
+/* Rows that a task works on; and where it multiplies them by a whole Hessian, which has to be read
+ * from memory for each task: as many as the scratch of a block is sure to hold. */
+enum { ROWS_A_TASK = 16, ROWS_A_PRODUCT = 64 };
 
 struct awq {
     bool scale, clip;
@@ -136,9 +138,9 @@ static enum bs_status linear_error(void *context, int index, int thread, struct 
     (void)err;
     struct search *s = context;
     struct bs_scratch *scratch = &s->job->scratch[thread];
-    int first = index * ROWS_A_TASK, in = s->in;
+    int first = index * ROWS_A_PRODUCT, in = s->in;
     int rows = s->linear->out_features - first;
-    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    rows = rows < ROWS_A_PRODUCT ? rows : ROWS_A_PRODUCT;
     size_t count = (size_t)rows * (size_t)in, at = (size_t)first * (size_t)in, mark = scratch->used;
     float *delta = bs_scratch_take(scratch, count), *product = bs_scratch_take(scratch, count);
     for (size_t i = 0; i < count; i++)
@@ -159,7 +161,8 @@ static enum bs_status try_scale(struct search *s, double *error, struct bs_error
             return err->status;
     }
     bool alone = s->set->module == BS_MODULE_LINEAR;
-    int count = alone ? row_tasks(s->linear) : s->job->statistics->windows;
+    int products = (s->linear->out_features + ROWS_A_PRODUCT - 1) / ROWS_A_PRODUCT;
+    int count = alone ? products : s->job->statistics->windows;
     if (bs_parallel(count, alone ? linear_error : module_error, s, err))
         return err->status;
     *error = 0;
