@@ -30,6 +30,8 @@ struct bs_set_statistics {
     float *absmax;  /* [in] */
     float *absmean; /* [in] */
     float *inputs;  /* [windows][tokens][in] */
+    float
+        *outputs; /* [windows][tokens][hidden], of the set's module on them, made when asked for */
     float *samples; /* [num_samples][in] */
     int num_samples;
     struct bs_factor *factors; /* of the Hessian, made when they are asked for */

@@ -25,7 +25,9 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-enum { ROWS_A_TASK = 16 };
+/* Rows that a task works on; and where it multiplies them by a whole Hessian, which has to be read
+ * from memory for each task: as many as the scratch of a block is sure to hold. */
+enum { ROWS_A_TASK = 16, ROWS_A_PRODUCT = 64 };
 
 struct awq {
     bool scale, clip;
@@ -67,11 +69,10 @@ static void awq_needs(const void *options, struct bs_needs *needs)
 struct search {
     const struct bs_job *job;
     const struct bs_set *set;
-    const struct bs_set_statistics *statistics;
+    struct bs_set_statistics *statistics;
     int in;
     const float *scale;             /* [in], the one on trial */
     float *original[BS_MAX_SET];    /* the linears' weights as they came */
-    float *wanted;                  /* [windows][tokens][hidden], the module's output with them */
     double *errors;                 /* per window, or per chunk of rows */
     const struct bs_linear *linear; /* the set's linear that a task works on */
     const float *linear_original;
@@ -110,7 +111,7 @@ static enum bs_status module_output(void *context, int window, int thread, struc
     int tokens = job->statistics->tokens, hidden = job->block->architecture->hidden_size;
     size_t count = (size_t)tokens * (size_t)hidden, at = (size_t)window * count;
     bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at,
-                      s->wanted + at, tokens, &job->scratch[thread]);
+                      s->statistics->outputs + at, tokens, &job->scratch[thread]);
     return BS_OK;
 }
 
@@ -126,7 +127,7 @@ static enum bs_status module_error(void *context, int window, int thread, struct
     float *got = bs_scratch_take(scratch, count);
     bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at, got,
                       tokens, scratch);
-    s->errors[window] = bs_sum_squared_difference(got, s->wanted + at, count);
+    s->errors[window] = bs_sum_squared_difference(got, s->statistics->outputs + at, count);
     scratch->used = mark;
     return BS_OK;
 }
@@ -137,9 +138,9 @@ static enum bs_status linear_error(void *context, int index, int thread, struct 
     (void)err;
     struct search *s = context;
     struct bs_scratch *scratch = &s->job->scratch[thread];
-    int first = index * ROWS_A_TASK, in = s->in;
+    int first = index * ROWS_A_PRODUCT, in = s->in;
     int rows = s->linear->out_features - first;
-    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    rows = rows < ROWS_A_PRODUCT ? rows : ROWS_A_PRODUCT;
     size_t count = (size_t)rows * (size_t)in, at = (size_t)first * (size_t)in, mark = scratch->used;
     float *delta = bs_scratch_take(scratch, count), *product = bs_scratch_take(scratch, count);
     for (size_t i = 0; i < count; i++)
@@ -160,7 +161,8 @@ static enum bs_status try_scale(struct search *s, double *error, struct bs_error
             return err->status;
     }
     bool alone = s->set->module == BS_MODULE_LINEAR;
-    int count = alone ? row_tasks(s->linear) : s->job->statistics->windows;
+    int products = (s->linear->out_features + ROWS_A_PRODUCT - 1) / ROWS_A_PRODUCT;
+    int count = alone ? products : s->job->statistics->windows;
     if (bs_parallel(count, alone ? linear_error : module_error, s, err))
         return err->status;
     *error = 0;
@@ -182,11 +184,25 @@ static void scale_for(const float *absmean, int in, float alpha, float *scale)
         scale[j] /= middle;
 }
 
+/* The module's outputs as the block came, unless another trial has left them with the statistics. */
+static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
+{
+    const struct bs_statistics *all = s->job->statistics;
+    struct bs_set_statistics *statistics = s->statistics;
+    size_t hidden = (size_t)s->job->block->architecture->hidden_size;
+    if (s->set->module == BS_MODULE_LINEAR || statistics->outputs)
+        return BS_OK;
+    statistics->outputs =
+        bs_alloc((size_t)all->windows * (size_t)all->tokens, hidden * sizeof(float));
+    if (!statistics->outputs)
+        return bs_fail_memory(err);
+    return bs_parallel(all->windows, module_output, s, err);
+}
+
 static enum bs_status search_scales(struct search *s, int grid, float *trial, float *best,
                                     struct bs_error *err)
 {
-    if (s->set->module != BS_MODULE_LINEAR &&
-        bs_parallel(s->job->statistics->windows, module_output, s, err))
+    if (provide_outputs(s, err))
         return err->status;
     double least = INFINITY;
     s->scale = trial;
@@ -207,10 +223,7 @@ static enum bs_status search_scales(struct search *s, int grid, float *trial, fl
 
 static enum bs_status allocate_search(struct search *s, float **trial, struct bs_error *err)
 {
-    const struct bs_statistics *all = s->job->statistics;
-    size_t tokens = (size_t)all->windows * (size_t)all->tokens;
-    size_t hidden = (size_t)s->job->block->architecture->hidden_size;
-    int tasks = all->windows;
+    int tasks = s->job->statistics->windows;
     bool enough = true;
     for (int k = 0; k < s->set->num_linears; k++) {
         const struct bs_linear *linear = &s->job->block->linears[s->set->linears[k]];
@@ -222,10 +235,8 @@ static enum bs_status allocate_search(struct search *s, float **trial, struct bs
         tasks = row_tasks(linear) > tasks ? row_tasks(linear) : tasks;
     }
     s->errors = bs_alloc((size_t)tasks, sizeof(double));
-    s->wanted =
-        s->set->module == BS_MODULE_LINEAR ? NULL : bs_alloc(tokens * hidden, sizeof(float));
     *trial = bs_alloc((size_t)s->in, sizeof(float));
-    enough = enough && s->errors && *trial && (s->wanted || s->set->module == BS_MODULE_LINEAR);
+    enough = enough && s->errors && *trial;
     return enough ? BS_OK : bs_fail_memory(err);
 }
 
@@ -249,7 +260,6 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
         bs_free(s.original[k]);
     }
     bs_free(s.errors);
-    bs_free(s.wanted);
     bs_free(trial);
     return status;
 }

@@ -18,7 +18,7 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 
-enum { ROWS_A_TASK = 32 };
+enum { ROWS_A_TASK = 64 };
 
 struct gptq {
     double percdamp;

@@ -504,6 +504,7 @@ void bs_statistics_release(struct bs_statistics *statistics)
         bs_free(statistics->sets[s].absmax);
         bs_free(statistics->sets[s].absmean);
         bs_free(statistics->sets[s].inputs);
+        bs_free(statistics->sets[s].outputs);
         bs_free(statistics->sets[s].samples);
         bs_factors_release(&statistics->sets[s]);
     }
@@ -521,7 +522,7 @@ double bs_calibrate_bytes(const struct bs_architecture *a, const struct bs_needs
         if (needs->hessian)
             floats += bs_threads() * (double)tokens * width;
         if (needs->module_inputs && a->sets[s].module != BS_MODULE_LINEAR)
-            floats += all * width;
+            floats += all * (width + a->hidden_size); /* the module's outputs too */
         if (needs->sample_tokens)
             floats += 2.0 * needs->sample_tokens * width;
     }

@@ -7,7 +7,6 @@
 #include "eval/base/mem.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
-#include "eval/run/walk_cost.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
  * file never mixes the two. */
@@ -297,6 +296,39 @@ static enum bs_status plan_walks(const struct bs_sweep *sweep,
     return BS_OK;
 }
 
+static void add_common(struct bs_walk_common *to, struct bs_walk_common more)
+{
+    to->evaluations += more.evaluations;
+    to->block_passes += more.block_passes;
+    to->factors += more.factors;
+    to->flops += more.flops;
+}
+
+static void plan_sharing(const struct bs_walk *walk, const struct bs_recipe *const *open,
+                         struct bs_sweep_plan *plan)
+{
+    for (int first = 0; first < plan->recipes; first += plan->recipes_a_walk) {
+        int left = plan->recipes - first;
+        int count = left < plan->recipes_a_walk ? left : plan->recipes_a_walk;
+        add_common(&plan->shared, bs_walk_common(walk, open + first, count));
+    }
+    for (int i = 0; i < plan->recipes; i++)
+        add_common(&plan->alone, bs_walk_common(walk, open + i, 1));
+}
+
+/* What the walks compute. */
+static void plan_work(const struct bs_sweep *sweep, const struct bs_recipe *const *open,
+                      struct bs_sweep_plan *plan)
+{
+    struct bs_walk walk = bs_sweep_walk(sweep);
+    int passes = 0; /* of calibration windows, searches not counted */
+    for (int i = 0; i < plan->recipes; i++)
+        passes += bs_recipe_needs_calibration(open[i]) ? 2 : 0;
+    plan->evaluation_flops = bs_walk_evaluation_flops(&walk) * (plan->recipes + plan->walks);
+    plan->calibration_flops = bs_walk_calibration_flops(&walk) * passes;
+    plan_sharing(&walk, open, plan);
+}
+
 enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              struct bs_sweep_plan *plan, struct bs_error *err)
 {
@@ -306,22 +338,38 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limit
         bs_alloc((size_t)config->num_recipes, sizeof(const struct bs_recipe *));
     if (!open)
         return bs_fail_memory(err);
-    int passes = 0; /* of calibration windows, searches not counted */
     for (int r = 1; r < config->num_recipes; r++)
-        if (bs_sweep_recipe_is_open(sweep, r)) {
+        if (bs_sweep_recipe_is_open(sweep, r))
             open[plan->recipes++] = &config->recipes[r];
-            passes += bs_recipe_needs_calibration(&config->recipes[r]) ? 2 : 0;
-        }
     for (int i = 0; i < sweep->num_trials; i++)
         plan->open_trials += !sweep->trials[i].done;
     enum bs_status status = plan->open_trials ? plan_walks(sweep, open, limits, plan, err) : BS_OK;
+    if (!status && plan->open_trials)
+        plan_work(sweep, open, plan);
     bs_free(open);
-    if (status || !plan->open_trials)
-        return status;
-    struct bs_walk walk = bs_sweep_walk(sweep);
-    plan->evaluation_flops = bs_walk_evaluation_flops(&walk) * (plan->recipes + plan->walks);
-    plan->calibration_flops = bs_walk_calibration_flops(&walk) * passes;
-    return BS_OK;
+    return status;
+}
+
+static void print_instead(const char *before, int shared, int alone, const char *after, FILE *out)
+{
+    if (shared < alone)
+        fprintf(out, "%s%d%s instead of %d", before, shared, after, alone);
+}
+
+/* What walking together saves. */
+static void print_sharing(const struct bs_walk_common *shared, const struct bs_walk_common *alone,
+                          FILE *out)
+{
+    if (shared->evaluations >= alone->evaluations)
+        return;
+    print_instead("shared: ", shared->evaluations, alone->evaluations,
+                  shared->evaluations == 1 ? " evaluation of the unquantized model"
+                                           : " evaluations of the unquantized model",
+                  out);
+    print_instead(", ", shared->block_passes, alone->block_passes,
+                  " passes of its calibration windows through a block", out);
+    print_instead(", ", shared->factors, alone->factors, " factors of their Hessians", out);
+    fprintf(out, ": %.3g Tflop saved\n", (alone->flops - shared->flops) / 1e12);
 }
 
 static void print_evaluation(const struct bs_evaluation_config *e, const struct bs_windows *windows,
@@ -362,4 +410,5 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
             "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to pass calibration windows "
             "(searches come on top)\n",
             plan->evaluation_flops / 1e12, plan->calibration_flops / 1e12);
+    print_sharing(&plan->shared, &plan->alone, out);
 }

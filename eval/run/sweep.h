@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "eval/config/config.h"
-#include "eval/run/walk.h"
+#include "eval/run/walk_cost.h"
 #include "eval/store/results.h"
 
 /* One point of the sweep: recipe x evaluation text, on the sweep's model. */
@@ -56,6 +56,8 @@ struct bs_sweep_plan {
     double scratch_bytes;               /* that they take there */
     double evaluation_flops;            /* all walks, the unquantized model included */
     double calibration_flops;
+    /* What recipes have in common: as it is done, and were each of them to walk alone. */
+    struct bs_walk_common shared, alone;
 };
 
 /* Shares the open recipes out so that a walk stays within the limits. Streams are spilled to the

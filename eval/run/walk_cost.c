@@ -85,23 +85,34 @@ static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
     }
 }
 
+/* What the recipe looks at that others may share, in the first block or a later one. */
+static struct bs_needs shared_needs(const struct bs_recipe *recipe, bool first)
+{
+    struct bs_needs needs = {.hessian = false};
+    bs_trial_shared_needs(recipe, first, &needs);
+    return needs;
+}
+
+/* Whether recipe i wants a factor that none before it does. */
+static bool brings_a_factor(const struct bs_recipe *const *recipes, int i, bool first)
+{
+    struct bs_needs own = shared_needs(recipes[i], first);
+    bool is_new = own.factor.wanted;
+    for (int k = 0; k < i && is_new; k++) {
+        struct bs_needs other = shared_needs(recipes[k], first);
+        is_new = !bs_same_factor(&own.factor, &other.factor);
+    }
+    return is_new;
+}
+
 /* The factors of shared Hessians, which stay until the block is done: one for each choice. */
 static double shared_factor_bytes(const struct bs_architecture *a,
                                   const struct bs_recipe *const *recipes, int num_recipes)
 {
     double floats = 0;
     int choices = 0;
-    for (int i = 0; i < num_recipes; i++) {
-        struct bs_needs own = {.hessian = false};
-        bs_trial_shared_needs(recipes[i], true, &own);
-        bool is_new = own.factor.wanted;
-        for (int k = 0; k < i && is_new; k++) {
-            struct bs_needs other = {.hessian = false};
-            bs_trial_shared_needs(recipes[k], true, &other);
-            is_new = !bs_same_factor(&own.factor, &other.factor);
-        }
-        choices += is_new;
-    }
+    for (int i = 0; i < num_recipes; i++)
+        choices += brings_a_factor(recipes, i, true);
     for (int s = 0; s < a->num_sets; s++) {
         double in = bs_in_features(a, a->sets[s].linears[0]);
         floats += in * in;
@@ -144,9 +155,8 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     bytes += linears + widest * widest * sizeof(float);
     bytes += shared_factor_bytes(a, recipes, num_recipes);
     /* Once for what is shared, once for a recipe that takes its own. */
-    bytes +=
-        2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);
-    return bytes + (needs.module_inputs ? stream_bytes(walk->calibration, a->hidden_size) : 0);
+    return bytes +
+           2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);
 }
 
 /* The inputs that per-linear errors are taken over. */
@@ -275,4 +285,81 @@ double bs_walk_calibration_flops(const struct bs_walk *walk)
         return 0;
     return walk->calibration->windows *
            window_flops(bs_model_architecture(walk->model), walk->calibration->tokens);
+}
+
+/* Of the calibration windows through one block with these statistics taken; without outputs the
+ * pass ends before down_proj. */
+static double pass_flops(const struct bs_walk *walk, const struct bs_needs *needs, bool outputs)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    double tokens = (double)walk->calibration->windows * walk->calibration->tokens;
+    double flops = bs_walk_calibration_flops(walk) / a->num_layers;
+    if (!outputs)
+        flops -= 2 * tokens * bs_in_features(a, BS_DOWN) * bs_out_features(a, BS_DOWN);
+    for (int s = 0; s < a->num_sets && needs->hessian; s++) {
+        double in = bs_in_features(a, a->sets[s].linears[0]);
+        flops += tokens * in * in; /* a triangle of it */
+    }
+    return flops;
+}
+
+/* Adds a block's factors by one choice: a Cholesky factor and its inverse, in^3 / 3 each. */
+static void add_factors(const struct bs_architecture *a, struct bs_walk_common *common)
+{
+    common->factors += a->num_sets;
+    for (int s = 0; s < a->num_sets; s++) {
+        double in = bs_in_features(a, a->sets[s].linears[0]);
+        common->flops += 2 * in * in * in / 3;
+    }
+}
+
+/* What is done at one block, in the order of the walk. */
+static struct bs_walk_common common_of_block(const struct bs_walk *walk,
+                                             const struct bs_recipe *const *recipes,
+                                             int num_recipes, bool first, bool last)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    struct bs_walk_common common = {.flops = 0};
+    struct bs_needs all = {.hessian = false};
+    bool goes_on = false;
+    for (int i = 0; i < num_recipes; i++) {
+        bs_trial_shared_needs(recipes[i], first, &all);
+        goes_on |= bs_trial_uses_unquantized(recipes[i]) && !last;
+    }
+    if (bs_needs_any(&all) || goes_on) {
+        common.block_passes++;
+        common.flops += pass_flops(walk, &all, goes_on);
+    }
+    for (int i = 0; i < num_recipes; i++) {
+        struct bs_needs own = shared_needs(recipes[i], first);
+        if (!bs_needs_within(&own, &all)) { /* other samples: a pass of its own */
+            common.block_passes++;
+            common.flops += pass_flops(walk, &own, false);
+        }
+        if (brings_a_factor(recipes, i, first))
+            add_factors(a, &common);
+    }
+    return common;
+}
+
+static void add_common(struct bs_walk_common *to, struct bs_walk_common block, int times)
+{
+    to->block_passes += times * block.block_passes;
+    to->factors += times * block.factors;
+    to->flops += times * block.flops;
+}
+
+struct bs_walk_common bs_walk_common(const struct bs_walk *walk,
+                                     const struct bs_recipe *const *recipes, int num_recipes)
+{
+    int layers = bs_model_architecture(walk->model)->num_layers;
+    struct bs_walk_common common = {.evaluations = 1, .flops = bs_walk_evaluation_flops(walk)};
+    if (!walk->calibration)
+        return common;
+    add_common(&common, common_of_block(walk, recipes, num_recipes, true, layers == 1), 1);
+    if (layers > 1)
+        add_common(&common, common_of_block(walk, recipes, num_recipes, false, true), 1);
+    if (layers > 2)
+        add_common(&common, common_of_block(walk, recipes, num_recipes, false, false), layers - 2);
+    return common;
 }

@@ -34,4 +34,15 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
 double bs_walk_evaluation_flops(const struct bs_walk *walk);
 double bs_walk_calibration_flops(const struct bs_walk *walk);
 
+/* What a walk does once for all of its recipes, on the unquantized model's streams. Against the sum
+ * over walks of one recipe each it is what sharing saves. */
+struct bs_walk_common {
+    int evaluations;  /* of the texts */
+    int block_passes; /* of the calibration windows, statistics taken on the way */
+    int factors;      /* of their Hessians */
+    double flops;
+};
+struct bs_walk_common bs_walk_common(const struct bs_walk *walk,
+                                     const struct bs_recipe *const *recipes, int num_recipes);
+
 #endif

@@ -52,6 +52,8 @@ plans() {
     expect_out '^one$'
     expect_out '^4 of 4 trials to run: 3 recipes in 1 walk'
     expect_out '^3 of 3 trials to run: 2 recipes in 1 walk'
+    expect_out '^shared: 1 evaluation of the unquantized model instead of 3: [0-9.e-]+ Tflop saved$'
+    expect_out '^shared: 1 evaluation of the unquantized model instead of 2: '
     [ "$(grep -c ' rtn w3 g64$' .out)" = 1 ] || problem "expected the second grid for one model"
     [ "$(grep -n '^two$' .out | cut -d: -f1)" = 1 ] || problem "expected the config's first model first"
     run plan --output none.h5 --model one sweep.yaml

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/trial.h"
@@ -161,7 +162,10 @@ static void shared_statistics_give_what_own_ones_give(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {{"gptq", "bits=3"},
+                                           {"gptq", "bits=4 group_size=16"}, /* by its factors */
                                            {"awq", "bits=3 group_size=16 clip_tokens=50"},
+                                           /* by the outputs of modules that it has left */
+                                           {"awq", "bits=4 group_size=8 clip_tokens=50"},
                                            {"awq", "bits=3 group_size=16 clip_tokens=20"},
                                            {"smoothquant", "bits=8"}};
     struct bs_needs more = {.hessian = true,
@@ -170,7 +174,7 @@ static void shared_statistics_give_what_own_ones_give(void **state)
                             .module_inputs = true,
                             .sample_tokens = 50};
     struct bs_statistics shared = random_block_statistics(&random_, &more);
-    for (int k = 0; k < 4; k++) {
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         struct bs_error err;
         struct bs_recipe recipe;
         recipe_build(&recipe, cases[k][0], cases[k][1]);
@@ -184,6 +188,9 @@ static void shared_statistics_give_what_own_ones_give(void **state)
         }
         bs_recipe_release(&recipe);
     }
+    assert_true(shared.sets[0].outputs && shared.sets[2].outputs);
+    for (int s = 0; s < 4; s++)
+        assert_true(shared.sets[s].factors && !shared.sets[s].factors->next);
     bs_statistics_release(&shared);
 }
 

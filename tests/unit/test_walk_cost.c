@@ -65,6 +65,54 @@ static void flops_by_hand(void **state)
     bs_windows_release(&texts[1]);
 }
 
+/* What recipes alone would do on the unquantized model's streams, and what they do together, at the
+ * one block. */
+static void common_work_by_hand(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chain, *settings;
+        int passes, factors; /* with the recipes before it */
+    } cases[] = {
+        {"rtn", "bits=4", 0, 0},
+        {"gptq", "bits=4", 1, 4},
+        {"gptq", "bits=3 group_size=64", 1, 4},
+        {"gptq", "bits=3 act_order=true", 1, 8},
+        {"gptq", "bits=3 true_sequential=true", 1, 8}, /* takes all for itself */
+        {"awq", "bits=4 group_size=64", 1, 8},
+        {"awq", "bits=4 group_size=64 clip_tokens=7", 2, 8}, /* samples other rows */
+        {"smoothquant", "bits=8", 2, 8},
+    };
+    enum { CASES = sizeof cases / sizeof *cases };
+    struct bs_windows calibration = windows_of(3, 10), text = windows_of(2, 20);
+    struct bs_walk walk = {
+        .model = model, .calibration = &calibration, .num_texts = 1, .texts = &text};
+    const double tokens = 30, evaluation = bs_walk_evaluation_flops(&walk);
+    /* Without outputs no down_proj; half of each X^T X. */
+    const double pass = bs_walk_calibration_flops(&walk) - 2 * tokens * 768 * 256;
+    const double hessians = tokens * (3 * 256 * 256 + 768 * 768);
+    const double factor = (3 * 256.0 * 256 * 256 + 768.0 * 768 * 768) * 2 / 3 / 4;
+    struct bs_recipe recipes[CASES];
+    const struct bs_recipe *all[CASES];
+    for (int k = 0; k < CASES; k++) {
+        recipe_build(&recipes[k], cases[k].chain, cases[k].settings);
+        all[k] = &recipes[k];
+        struct bs_walk_common got = bs_walk_common(&walk, all, k + 1);
+        assert_int_equal(got.evaluations, 1);
+        assert_int_equal(got.block_passes, cases[k].passes);
+        assert_int_equal(got.factors, cases[k].factors);
+        double want = evaluation + cases[k].factors * factor + cases[k].passes * (pass + hessians);
+        assert_close(got.flops, want, 0, 1e-12);
+    }
+    struct bs_walk_common alone = bs_walk_common(&walk, all + CASES - 1, 1);
+    assert_int_equal(alone.block_passes, 1);
+    assert_close(alone.flops, evaluation + pass, 0, 1e-12); /* the largest |x| only */
+    for (int k = 0; k < CASES; k++)
+        bs_recipe_release(&recipes[k]);
+    bs_windows_release(&calibration);
+    bs_windows_release(&text);
+}
+
 /* A line of /proc/self/status in bytes. */
 static double status_bytes(const char *name)
 {
@@ -288,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flops_by_hand),
+        cmocka_unit_test(common_work_by_hand),
         cmocka_unit_test(the_estimate_grows_with_what_is_asked),
         cmocka_unit_test(the_estimate_counts_factors_once),
         cmocka_unit_test(spilled_streams_take_the_disk),
