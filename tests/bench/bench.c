@@ -240,15 +240,20 @@ static struct split split_of(const json_t *measured, size_t index)
     return (struct split){whole, whole - head / 2};
 }
 
-/* The same smoothed and rounded weights with float32 and with 8-bit activations, in one walk. */
-static void run_w8a8(struct session *session, const struct bench_model *model,
-                     const struct bench_case *which)
+/* Evaluation in a faster arithmetic against evaluation in float32, of the same rounded weights in
+ * one walk. */
+struct comparison {
+    const char *chain, *settings[2]; /* float32, the other */
+    const char *labels[2], *whole, *blocks;
+};
+
+static void compare(struct session *session, const struct bench_model *model,
+                    const struct bench_case *which, const struct comparison *comparison)
 {
-    static const char *const labels[] = {"w8 evaluation", "w8a8 evaluation"};
     struct bench_job job = job_of(session, model, which);
     struct split splits[2];
-    add_recipe(&job, "smoothquant", "bits=8");
-    add_recipe(&job, "smoothquant", "bits=8 a.bits=8");
+    for (int i = 0; i < 2; i++)
+        add_recipe(&job, comparison->chain, comparison->settings[i]);
     json_t *measured = measure(model, which->name, &job);
     json_t *flops = json_object_get(measured, "evaluation_flops");
     for (size_t i = 0; i < 2; i++) {
@@ -258,15 +263,37 @@ static void run_w8a8(struct session *session, const struct bench_model *model,
         json_object_set_new(one, "recipes", json_pack("[O]", recipe));
         json_object_set_new(one, "seconds", json_real(splits[i].whole));
         json_object_set(one, "flops", flops);
-        add_row(session, model, which, &job, labels[i], one);
+        add_row(session, model, which, &job, comparison->labels[i], one);
         json_decref(one);
     }
-    add_ratio(session, model, "float32 by W8A8 evaluation time, head included",
-              splits[0].whole / splits[1].whole);
-    add_ratio(session, model, "float32 by W8A8 evaluation time, blocks alone",
-              splits[0].blocks / splits[1].blocks);
+    add_ratio(session, model, comparison->whole, splits[0].whole / splits[1].whole);
+    add_ratio(session, model, comparison->blocks, splits[0].blocks / splits[1].blocks);
     json_decref(measured);
     bs_free(job.directory);
+}
+
+static void run_w8a8(struct session *session, const struct bench_model *model,
+                     const struct bench_case *which)
+{
+    static const struct comparison w8a8 = {
+        .chain = "smoothquant",
+        .settings = {"bits=8", "bits=8 a.bits=8"},
+        .labels = {"w8 evaluation", "w8a8 evaluation"},
+        .whole = "float32 by W8A8 evaluation time, head included",
+        .blocks = "float32 by W8A8 evaluation time, blocks alone"};
+    compare(session, model, which, &w8a8);
+}
+
+static void run_bfloat16(struct session *session, const struct bench_model *model,
+                         const struct bench_case *which)
+{
+    static const struct comparison bfloat16 = {
+        .chain = "rtn",
+        .settings = {"bits=4 group_size=128", "bits=4 group_size=128 compute=bfloat16"},
+        .labels = {"w4 evaluation", "w4 in bfloat16"},
+        .whole = "float32 by bfloat16 evaluation time, head's share equal",
+        .blocks = "float32 by bfloat16 evaluation time, blocks alone"};
+    compare(session, model, which, &bfloat16);
 }
 
 static void run_trials(struct session *session, const struct bench_model *model,
@@ -373,6 +400,11 @@ static const struct bench_case cases[] = {
      .calibration_windows = 2,
      .calibration_tokens = 512,
      .run = run_w8a8},
+    {.name = "bfloat16",
+     .summary = "evaluation in bfloat16 against float32",
+     .further = true,
+     .windows = 2,
+     .run = run_bfloat16},
     {.name = "trials",
      .summary = "rtn, gptq, awq x 2 bits x 4 groups in one walk against 24 walks",
      .further = true,

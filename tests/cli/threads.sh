@@ -12,6 +12,7 @@ config sweep.yaml 5 67 <<'EOF'
 sweep:
   - algorithm: rtn
     weights: {bits: [3, 8], group_size: [channel, tensor, 48], range: [minmax, mse]}
+  - {algorithm: rtn, weights: {bits: 4, group_size: 64}, compute: bfloat16}
   - algorithm: gptq
     weights: {bits: 3, group_size: 64}
     act_order: [false, true]

@@ -32,7 +32,9 @@ static bool have_integers(void)
 static uint8_t draw(uint64_t *seed, bool ends)
 {
     float unit = random_unit(seed);
-    return ends ? (unit < 0.5f ? 0 : 255) : (uint8_t)(unit * 256);
+    if (ends)
+        return unit < 0.5f ? 0 : 255;
+    return (uint8_t)(unit * 256);
 }
 
 static void assert_exact(int n, int k, bool ends, int all_a, int all_b)
