@@ -10,8 +10,9 @@
 #include "eval/linalg/vector.h"
 
 enum {
-    QUERY_TILE = 128, /* rows of a head's scores that exist at a time */
-    LEAST_ROWS = 64,  /* that scratch is promised for */
+    QUERY_TILE = 128,   /* rows of a head's scores that exist at a time */
+    PRODUCT_ROWS = 512, /* of a linear at a time, so that its output is still near for the bias */
+    LEAST_ROWS = 64,    /* that scratch is promised for */
 };
 
 /* --- rotary positions --- */
@@ -228,9 +229,14 @@ static void add_bias(const struct bs_linear *linear, float *y, int stride, int t
 void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                        int tokens)
 {
-    bs_gemm_nt(tokens, linear->out_features, linear->in_features, 1, x, linear->in_features,
-               linear->weight, linear->in_features, 0, y, stride);
-    add_bias(linear, y, stride, tokens);
+    int in = linear->in_features;
+    for (int first = 0; first < tokens; first += PRODUCT_ROWS) {
+        int left = tokens - first, rows = left < PRODUCT_ROWS ? left : PRODUCT_ROWS;
+        float *to = y + (size_t)first * (size_t)stride;
+        bs_gemm_nt(rows, linear->out_features, in, 1, x + (size_t)first * (size_t)in, in,
+                   linear->weight, in, 0, to, stride);
+        add_bias(linear, to, stride, rows);
+    }
 }
 
 /* What the linears of a set read. */

@@ -324,7 +324,7 @@ struct head_rows {
     struct head_passenger reference, *passengers; /* in NULL for those that have no part in it */
     double *factors;                              /* [rows] */
     float *wanted, *logits;                       /* [rows][ids of a run] */
-    double *p;                                    /* [rows][ids of a run] */
+    float *p;                                     /* the same; NULL where nobody is compared */
 };
 
 /* `count` doubles; twice the floats. */
@@ -361,7 +361,7 @@ static void begin_rows(struct head_rows *h)
     h->passengers =
         (struct head_passenger *)(void *)bs_scratch_take(h->scratch, passengers / sizeof(float));
     h->factors = take_doubles(h->scratch, rows);
-    h->p = take_doubles(h->scratch, tile);
+    h->p = NULL;
     h->wanted = bs_scratch_take(h->scratch, tile);
     h->logits = bs_scratch_take(h->scratch, tile);
     enter_head(h, &s->reference.texts[text], &h->reference);
@@ -370,6 +370,8 @@ static void begin_rows(struct head_rows *h)
         h->passengers[i].in = NULL;
         if (!passenger->status && passenger->wanted[text] && !is_reference(passenger))
             enter_head(h, &s->carried[i].texts[text], &h->passengers[i]);
+        if (h->passengers[i].in && !h->p)
+            h->p = bs_scratch_take(h->scratch, tile);
     }
 }
 
@@ -389,7 +391,7 @@ static void add_ids(const struct head_rows *h, int first, int count)
     for (size_t r = 0; r < (size_t)h->rows; r++) {
         struct bs_distribution *seen = &h->reference.seen[r];
         h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
-                                            h->p + r * ids);
+                                            h->p ? h->p + r * ids : NULL);
     }
     for (int i = 0; i < s->num_passengers; i++) {
         const struct head_passenger *passenger = &h->passengers[i];

@@ -7,7 +7,7 @@
 /* Logits exist in a thread for so many rows and ids of the vocabulary at a time: enough for a
  * product at nearly its full rate, little enough for the cache. They are the same for every walk,
  * so that they cannot change a result. */
-enum { BS_HEAD_ROWS = 128, BS_HEAD_IDS = 1024 };
+enum { BS_HEAD_ROWS = 512, BS_HEAD_IDS = 512 };
 int bs_walk_head_ids(const struct bs_architecture *architecture);
 
 /* Tokens of the longest window, calibration included. */

@@ -260,8 +260,8 @@ static void the_estimate_grows_with_what_is_asked(void **state)
 static void the_estimate_counts_factors_once(void **state)
 {
     (void)state;
-    static const char *const settings[] = {"bits=4", "bits=3 group_size=64",
-                                           "bits=4 act_order=true", "bits=4 percdamp=0.1",
+    static const char *const settings[] = {"bits=4", "bits=3", "bits=4 act_order=true",
+                                           "bits=4 percdamp=0.1",
                                            "bits=4 true_sequential=true percdamp=0.2"};
     static const int choices[] = {1, 1, 2, 3, 3}; /* the last one takes its own */
     const double factor = 4.0 * (3 * 256 * 256 + 768 * 768);
