@@ -158,7 +158,7 @@ double bs_sum_exp(const float *x, size_t count, double shift)
     return sum_lanes(lanes);
 }
 
-double bs_exp_to_float(const float *x, size_t count, double shift, float *p)
+double bs_exp_to_double(const float *x, size_t count, double shift, double *p)
 {
     double lanes[LANES] = {0};
     size_t i = 0;
@@ -166,29 +166,26 @@ double bs_exp_to_float(const float *x, size_t count, double shift, float *p)
 #pragma omp simd
         for (int l = 0; l < LANES; l++) {
             double e = exp((double)x[i + (size_t)l] - shift);
-            p[i + (size_t)l] = (float)e;
+            p[i + (size_t)l] = e;
             lanes[l] += e;
         }
     }
-    for (; i < count; i++) {
-        double e = exp((double)x[i] - shift);
-        p[i] = (float)e;
-        lanes[0] += e;
-    }
+    for (; i < count; i++)
+        lanes[0] += p[i] = exp((double)x[i] - shift);
     return sum_lanes(lanes);
 }
 
-double bs_weighted_difference(const float *p, const float *x, const float *y, size_t count)
+double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count)
 {
     double lanes[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= count; i += LANES)
         for (int l = 0; l < LANES; l++) {
             size_t j = i + (size_t)l;
-            lanes[l] += (double)p[j] * ((double)x[j] - (double)y[j]);
+            lanes[l] += p[j] * ((double)x[j] - (double)y[j]);
         }
     for (; i < count; i++)
-        lanes[0] += (double)p[i] * ((double)x[i] - (double)y[i]);
+        lanes[0] += p[i] * ((double)x[i] - (double)y[i]);
     return sum_lanes(lanes);
 }
 

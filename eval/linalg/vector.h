@@ -29,11 +29,11 @@ float bs_exp_shifted(float *x, size_t count, float shift);
 /* sum of exp(x[i] - shift), in double. */
 double bs_sum_exp(const float *x, size_t count, double shift);
 
-/* p[i] = exp(x[i] - shift), rounded; returns the sum before rounding, the same as bs_sum_exp's. */
-double bs_exp_to_float(const float *x, size_t count, double shift, float *p);
+/* p[i] = exp(x[i] - shift), in double; returns the sum, the same as bs_sum_exp's. */
+double bs_exp_to_double(const float *x, size_t count, double shift, double *p);
 
-/* sum of p[i] * (x[i] - y[i]), in double. */
-double bs_weighted_difference(const float *p, const float *x, const float *y, size_t count);
+/* sum of p[i] * (x[i] - y[i]). */
+double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count);
 
 /* silu: x / (1 + e^-x); gelu: x (1 + erf(x / sqrt 2)) / 2; gelu_tanh: GPT-2's form of it,
  * x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2; relu: max(x, 0). */

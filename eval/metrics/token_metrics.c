@@ -19,7 +19,7 @@ static int first_largest(const float *x, int count, float largest)
 }
 
 double bs_distribution_add(struct bs_distribution *d, const float *logits, int first, int count,
-                           int target, float *p)
+                           int target, double *p)
 {
     float largest = bs_max(logits, (size_t)count);
     double factor = 1;
@@ -29,14 +29,14 @@ double bs_distribution_add(struct bs_distribution *d, const float *logits, int f
         d->top = first + first_largest(logits, count, largest);
         d->sum *= factor;
     }
-    d->sum += p ? bs_exp_to_float(logits, (size_t)count, (double)d->highest, p)
+    d->sum += p ? bs_exp_to_double(logits, (size_t)count, (double)d->highest, p)
                 : bs_sum_exp(logits, (size_t)count, (double)d->highest);
     if (target >= first && target < first + count)
         d->target = logits[target - first];
     return factor;
 }
 
-void bs_apart_add(double *apart, double factor, const float *p, const float *reference,
+void bs_apart_add(double *apart, double factor, const double *p, const float *reference,
                   const float *logits, int count)
 {
     *apart = *apart * factor + bs_weighted_difference(p, reference, logits, (size_t)count);

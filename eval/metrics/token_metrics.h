@@ -22,12 +22,12 @@ struct bs_distribution bs_distribution_none(void);
  * that is not NULL. Returns what `sum` was multiplied by before that,
  * because the highest logit grew: sums that others keep relative to it need the same. */
 double bs_distribution_add(struct bs_distribution *distribution, const float *logits, int first,
-                           int count, int target, float *p);
+                           int count, int target, double *p);
 
 /* apart = sum of exp(l - highest) (l - logit) over the ids so far, l and `highest` the reference's:
  * adds ids whose reference logits [count] were just added to it, with p [count] and `factor` what
  * that left and returned. */
-void bs_apart_add(double *apart, double factor, const float *p, const float *reference,
+void bs_apart_add(double *apart, double factor, const double *p, const float *reference,
                   const float *logits, int count);
 
 struct bs_token {

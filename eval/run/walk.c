@@ -324,7 +324,7 @@ struct head_rows {
     struct head_passenger reference, *passengers; /* in NULL for those that have no part in it */
     double *factors;                              /* [rows] */
     float *wanted, *logits;                       /* [rows][ids of a run] */
-    float *p;                                     /* the same; NULL where nobody is compared */
+    double *p;                                    /* the same; NULL where nobody is compared */
 };
 
 /* `count` doubles; twice the floats. */
@@ -371,7 +371,7 @@ static void begin_rows(struct head_rows *h)
         if (!passenger->status && passenger->wanted[text] && !is_reference(passenger))
             enter_head(h, &s->carried[i].texts[text], &h->passengers[i]);
         if (h->passengers[i].in && !h->p)
-            h->p = bs_scratch_take(h->scratch, tile);
+            h->p = take_doubles(h->scratch, tile);
     }
 }
 

@@ -33,7 +33,7 @@ static size_t head_floats(const struct bs_architecture *a, int num_passengers)
     size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), passengers = (size_t)num_passengers;
     size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
     size_t product = bs_gemm_nt_bfloat16_floats(bs_walk_head_ids(a), a->embedding_size);
-    return product + (passengers + 1) * head_passenger_floats(a) + 3 * bs_scratch_floats(tile) +
+    return product + (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) +
            normed + bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) +
            bs_scratch_floats(POINTERS * passengers);
 }

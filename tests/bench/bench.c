@@ -17,7 +17,7 @@
 #include "eval/base/parallel.h"
 #include "tests/support/folder.h"
 
-enum { MOST_MODELS = 8, MOST_CASES = 8, GEMM_ROUNDS = 3, EXIT_BAD = 2 };
+enum { MOST_MODELS = 8, MOST_CASES = 16, GEMM_ROUNDS = 3, EXIT_BAD = 2 };
 
 /* What the command line asks for; 0 = as model and case have it. */
 struct settings {

@@ -14,8 +14,8 @@
 
 enum { VOCAB = 4099 };
 
-static double q[VOCAB];
-static float logits[VOCAB], other[VOCAB], p[VOCAB];
+static double p[VOCAB], q[VOCAB];
+static float logits[VOCAB], other[VOCAB];
 
 static struct bs_distribution seen; /* of the reference, by the last measure */
 
