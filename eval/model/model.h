@@ -232,6 +232,10 @@ struct bs_block {
 enum bs_status bs_norm_init(struct bs_norm *norm, int width, bool biased, struct bs_error *err);
 void bs_norm_release(struct bs_norm *norm);
 
+/* y = norm(x) for x [rows][norm->width], by the architecture's kind of norm; y may be x. */
+void bs_norm_apply(const struct bs_architecture *architecture, const struct bs_norm *norm,
+                   const float *x, float *y, int rows);
+
 /* A block of this architecture, its weights, biases and norms undefined, the scales 1. BS_ENOMEM. */
 enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *architecture,
                              struct bs_error *err);

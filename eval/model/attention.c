@@ -1,0 +1,208 @@
+#include "eval/model/attention.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/linalg/blas.h"
+#include "eval/linalg/vector.h"
+
+enum { QUERY_TILE = 128 }; /* rows of a head's scores that exist at a time */
+
+/* --- rotary positions --- */
+
+struct rope_table {
+    float *cos, *sin; /* [tokens][half] */
+};
+
+struct bs_rope {
+    int half;                    /* of the dimensions that are rotated */
+    struct rope_table tables[2]; /* of global and of local layers */
+};
+
+/* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between blended
+ * (transformers, modeling_rope_utils.py). */
+static float llama3_frequency(const struct bs_rope_settings *rope, float frequency)
+{
+    float wavelength = 6.2831853f / frequency;
+    float original = (float)rope->original_positions, factor = (float)rope->factor;
+    float low = (float)rope->low_freq_factor, high = (float)rope->high_freq_factor;
+    if (wavelength < original / high)
+        return frequency;
+    if (wavelength > original / low)
+        return frequency / factor;
+    float smooth = (original / wavelength - low) / (high - low);
+    return (1 - smooth) * frequency / factor + smooth * frequency;
+}
+
+static bool fill_table(struct rope_table *table, const struct bs_rope_settings *rope,
+                       int rotary_dim, int tokens)
+{
+    int half = rotary_dim / 2;
+    size_t count = (size_t)tokens * (size_t)half;
+    table->cos = bs_alloc(count, sizeof(float));
+    table->sin = bs_alloc(count, sizeof(float));
+    if (!table->cos || !table->sin)
+        return false;
+    for (int j = 0; j < half; j++) {
+        /* In float as transformers has it: the rounding of the frequency shows at late positions.
+         */
+        float power = powf((float)rope->theta, (float)(2 * j) / (float)rotary_dim);
+        float frequency = 1.0f / power;
+        if (rope->kind == BS_ROPE_LINEAR)
+            frequency /= (float)rope->factor;
+        if (rope->kind == BS_ROPE_LLAMA3)
+            frequency = llama3_frequency(rope, frequency);
+        for (int t = 0; t < tokens; t++) {
+            size_t at = (size_t)t * (size_t)half + (size_t)j;
+            table->cos[at] = cosf((float)t * frequency);
+            table->sin[at] = sinf((float)t * frequency);
+        }
+    }
+    return true;
+}
+
+struct bs_rope *bs_rope_create(const struct bs_architecture *a, int tokens)
+{
+    struct bs_rope *rope = bs_calloc(1, sizeof *rope);
+    if (!rope)
+        return NULL;
+    rope->half = a->rotary_dim / 2;
+    if (fill_table(&rope->tables[0], &a->rope, a->rotary_dim, tokens) &&
+        (!a->sliding_window || fill_table(&rope->tables[1], &a->local_rope, a->rotary_dim, tokens)))
+        return rope;
+    bs_rope_free(rope);
+    return NULL;
+}
+
+void bs_rope_free(struct bs_rope *rope)
+{
+    if (!rope)
+        return;
+    for (int k = 0; k < 2; k++) {
+        bs_free(rope->tables[k].cos);
+        bs_free(rope->tables[k].sin);
+    }
+    bs_free(rope);
+}
+
+void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
+               int head_dim, int width)
+{
+    size_t half = (size_t)rope->half;
+    for (int t = 0; t < tokens; t++) {
+        const float *c = rope->tables[local].cos + (size_t)t * half;
+        const float *s = rope->tables[local].sin + (size_t)t * half;
+        for (int h = 0; h < heads; h++) {
+            float *low = x + (size_t)t * (size_t)width + (size_t)(h * head_dim);
+            float *high = low + half;
+            for (size_t j = 0; j < half; j++) {
+                float a = low[j], b = high[j];
+                low[j] = a * c[j] - b * s[j];
+                high[j] = b * c[j] + a * s[j];
+            }
+        }
+    }
+}
+
+/* --- attention --- */
+
+/* The slope of ALiBi for one head (Press et al. 2022; for a number of heads that is no power of two
+ * the further slopes lie between those of twice the power, as BLOOM's code has it). */
+static float alibi_slope(int head, int num_heads)
+{
+    int power = 1;
+    while (power * 2 <= num_heads)
+        power *= 2;
+    if (head < power)
+        return powf(2.0f, -8.0f * (float)(head + 1) / (float)power);
+    return powf(2.0f, -4.0f * (float)(2 * (head - power) + 1) / (float)power);
+}
+
+/* What is done to scores [rows][width] of one head, whose columns are keys first_key and on. */
+static void shape_scores(const struct bs_architecture *a, int head, float *scores, int rows,
+                         int width, int first_key)
+{
+    if (a->attention_softcap > 0)
+        bs_soft_cap(scores, (size_t)rows * (size_t)width, a->attention_softcap);
+    if (a->family->positions_kind != BS_ALIBI)
+        return;
+    float slope = alibi_slope(head, a->num_heads);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < width; j++)
+            scores[(size_t)r * (size_t)width + (size_t)j] += slope * (float)(first_key + j);
+}
+
+/* Row r of scores [rows][width] becomes exp(score - its largest) over the keys that its query sees,
+ * 0 elsewhere, and inverse[r] one over the sum. Row r is query first + r, column j key first_key +
+ * j. */
+static void causal_exp(float *scores, int rows, int width, int first, int first_key, int window,
+                       float *inverse)
+{
+    for (int r = 0; r < rows; r++) {
+        float *row = scores + (size_t)r * (size_t)width;
+        int from = first + r + 1 - window - first_key, end = first + r + 1 - first_key;
+        from = from > 0 ? from : 0;
+        size_t seen = (size_t)(end - from);
+        float high = bs_max(row + from, seen);
+        inverse[r] = 1.0f / bs_exp_shifted(row + from, seen, high);
+        memset(row, 0, (size_t)from * sizeof *row);
+        memset(row + end, 0, (size_t)(width - end) * sizeof *row);
+    }
+}
+
+/* The keys and values of one head, [tokens][head_dim] each, brought together: the products read
+ * every row many times. */
+static void gather_head(const struct bs_heads *in, int kv_head, float *keys, float *values)
+{
+    size_t d = (size_t)in->architecture->head_dim, at = (size_t)kv_head * d;
+    for (size_t t = 0; t < (size_t)in->tokens; t++) {
+        memcpy(keys + t * d, in->k + t * (size_t)in->width + at, d * sizeof *keys);
+        memcpy(values + t * d, in->v + t * (size_t)in->width + at, d * sizeof *values);
+    }
+}
+
+/* out, rows of `stride` floats: attention of one head's queries first .. first + rows - 1. */
+static void attend_rows(const struct bs_heads *in, int head, int first, int rows, const float *keys,
+                        const float *values, float *scores, float *out, int stride)
+{
+    int d = in->architecture->head_dim;
+    int from = first + 1 - in->window > 0 ? first + 1 - in->window : 0;
+    int width = first + rows - from;
+    float inverse[QUERY_TILE];
+    const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(head * d);
+    bs_gemm_nt(rows, width, d, in->architecture->attention_scale, q, in->width,
+               keys + (size_t)(from * d), d, 0, scores, width);
+    shape_scores(in->architecture, head, scores, rows, width, from);
+    causal_exp(scores, rows, width, first, from, in->window, inverse);
+    bs_gemm_nn(rows, d, width, 1, scores, width, values + (size_t)(from * d), d, 0, out, stride);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < d; j++)
+            out[(size_t)r * (size_t)stride + (size_t)j] *= inverse[r];
+}
+
+void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch)
+{
+    const struct bs_architecture *a = in->architecture;
+    int d = a->head_dim, out_width = a->num_heads * d, shared = a->num_heads / a->num_kv_heads;
+    size_t mark = scratch->used, tokens = (size_t)in->tokens;
+    float *scores = bs_scratch_take(scratch, QUERY_TILE * tokens);
+    float *keys = bs_scratch_take(scratch, tokens * (size_t)d);
+    float *values = bs_scratch_take(scratch, tokens * (size_t)d);
+    for (int h = 0; h < a->num_heads; h++) {
+        if (h % shared == 0)
+            gather_head(in, h / shared, keys, values);
+        for (int first = 0; first < in->tokens; first += QUERY_TILE) {
+            int left = in->tokens - first, rows = left < QUERY_TILE ? left : QUERY_TILE;
+            attend_rows(in, h, first, rows, keys, values, scores,
+                        out + (size_t)first * (size_t)out_width + (size_t)(h * d), out_width);
+        }
+    }
+    scratch->used = mark;
+}
+
+size_t bs_attend_floats(const struct bs_architecture *a, int tokens)
+{
+    size_t head = (size_t)tokens * (size_t)a->head_dim;
+    return bs_scratch_floats(QUERY_TILE * (size_t)tokens) + 2 * bs_scratch_floats(head);
+}
