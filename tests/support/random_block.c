@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/parallel.h"
 #include "eval/linalg/vector.h"
 
 const struct random_shape small_shape = {.hidden = 40,
@@ -189,6 +190,29 @@ double outputs_apart(const struct random_block *random, const struct bs_block *a
     }
     bs_free(y);
     return most / size;
+}
+
+void assert_same_on_any_threads(const struct random_block *random, const struct bs_block *block)
+{
+    const struct bs_stream *inputs = &random->inputs;
+    size_t count = (size_t)inputs->windows * (size_t)inputs->tokens * (size_t)inputs->width;
+    float *want = filled(count, 0);
+    struct bs_error err;
+    for (int threads = 1; threads <= MOST_THREADS; threads += 3) {
+        struct bs_stream stream;
+        assert_int_equal(
+            bs_stream_init(&stream, inputs->windows, inputs->tokens, inputs->width, &err), BS_OK);
+        memcpy(stream.data, inputs->data, count * sizeof *want);
+        bs_set_threads(threads);
+        assert_int_equal(bs_stream_push(block, random->rope, &stream, random->scratch, &err),
+                         BS_OK);
+        if (threads == 1)
+            memcpy(want, stream.data, count * sizeof *want);
+        assert_memory_equal(stream.data, want, count * sizeof *want);
+        bs_stream_release(&stream);
+    }
+    bs_set_threads(0);
+    bs_free(want);
 }
 
 /* Which window of which block is on its way. */

@@ -58,6 +58,9 @@ void random_block_prepare(const struct random_block *random, const struct bs_rec
 double outputs_apart(const struct random_block *random, const struct bs_block *a,
                      const struct bs_block *b);
 
+/* Fails where what the block makes of the inputs is not the same bytes on 1, 4 and 7 threads. */
+void assert_same_on_any_threads(const struct random_block *random, const struct bs_block *block);
+
 /* The inputs of every set over all windows, x[set] [windows][tokens][in], as forward passes of one
  * window after the other show them. */
 struct set_inputs {

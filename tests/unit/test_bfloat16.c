@@ -10,10 +10,9 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
 #include "eval/linalg/packed.h"
 #include "tests/support/close.h"
-#include "tests/support/random_block.h"
+#include "tests/support/small_block.h"
 
 static struct bs_error err;
 
@@ -90,23 +89,6 @@ static void what_is_no_number_stays_so(void **state)
     bs_packed_free(packed);
 }
 
-static struct random_block random_;
-
-static int setup(void **state)
-{
-    (void)state;
-    bs_blas_init();
-    random_block_init(&random_, &small_shape);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    random_block_release(&random_);
-    return 0;
-}
-
 static struct bs_block short_block(void)
 {
     struct bs_block block = {.architecture = NULL};
@@ -135,24 +117,7 @@ static void a_block_is_the_same_on_any_number_of_threads(void **state)
 {
     (void)state;
     struct bs_block block = short_block();
-    size_t count = (size_t)(small_shape.windows * small_shape.tokens * small_shape.hidden);
-    float *want = bs_alloc(count, sizeof *want);
-    for (int threads = 1; threads <= MOST_THREADS; threads += 3) {
-        struct bs_stream stream;
-        assert_int_equal(bs_stream_init(&stream, small_shape.windows, small_shape.tokens,
-                                        small_shape.hidden, &err),
-                         BS_OK);
-        memcpy(stream.data, random_.inputs.data, count * sizeof *want);
-        bs_set_threads(threads);
-        assert_int_equal(bs_stream_push(&block, random_.rope, &stream, random_.scratch, &err),
-                         BS_OK);
-        if (threads == 1)
-            memcpy(want, stream.data, count * sizeof *want);
-        assert_memory_equal(stream.data, want, count * sizeof *want);
-        bs_stream_release(&stream);
-    }
-    bs_set_threads(0);
-    bs_free(want);
+    assert_same_on_any_threads(&random_, &block);
     bs_block_release(&block);
 }
 
@@ -217,5 +182,5 @@ int main(void)
         cmocka_unit_test(logits_stay_close_to_float32),
         cmocka_unit_test(no_memory_is_reported),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, small_block_setup, small_block_teardown);
 }

@@ -11,11 +11,10 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
 #include "eval/linalg/packed.h"
 #include "eval/model/integer.h"
 #include "tests/support/close.h"
-#include "tests/support/random_block.h"
+#include "tests/support/small_block.h"
 
 static struct bs_error err;
 
@@ -244,23 +243,6 @@ static void what_is_not_finite_stays_so(void **state)
     release(&linear);
 }
 
-static struct random_block random_;
-
-static int setup(void **state)
-{
-    (void)state;
-    bs_blas_init();
-    random_block_init(&random_, &small_shape);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    random_block_release(&random_);
-    return 0;
-}
-
 static void round_all(struct bs_block *block, const struct bs_format *format)
 {
     for (int r = 0; r < BS_NUM_ROLES; r++) {
@@ -324,24 +306,7 @@ static void a_block_is_the_same_on_any_number_of_threads(void **state)
     struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
     struct bs_block floats, integers;
     quantize(&format, &activations, &floats, &integers);
-    size_t count = (size_t)(small_shape.windows * small_shape.tokens * small_shape.hidden);
-    float *want = bs_alloc(count, sizeof *want);
-    for (int threads = 1; threads <= MOST_THREADS; threads += 3) {
-        struct bs_stream stream;
-        assert_int_equal(bs_stream_init(&stream, small_shape.windows, small_shape.tokens,
-                                        small_shape.hidden, &err),
-                         BS_OK);
-        memcpy(stream.data, random_.inputs.data, count * sizeof *want);
-        bs_set_threads(threads);
-        assert_int_equal(bs_stream_push(&integers, random_.rope, &stream, random_.scratch, &err),
-                         BS_OK);
-        if (threads == 1)
-            memcpy(want, stream.data, count * sizeof *want);
-        assert_memory_equal(stream.data, want, count * sizeof *want);
-        bs_stream_release(&stream);
-    }
-    bs_set_threads(0);
-    bs_free(want);
+    assert_same_on_any_threads(&random_, &integers);
     bs_block_release(&floats);
     bs_block_release(&integers);
 }
@@ -391,5 +356,5 @@ int main(void)
         cmocka_unit_test(a_copy_forgets_integers),
         cmocka_unit_test(no_memory_leaves_floats),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, small_block_setup, small_block_teardown);
 }

@@ -9,35 +9,29 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
-#include "eval/linalg/blas.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
 #include "tests/support/close.h"
-#include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/small_block.h"
 
 enum { PROBES = 3, WIDEST = 64 };
 
-static struct random_block random_;
 static struct set_inputs shown;
 static struct bs_block changed;
 
 static int setup(void **state)
 {
-    (void)state;
-    bs_blas_init();
-    random_block_init(&random_, &small_shape);
+    int status = small_block_setup(state);
     shown = random_block_set_inputs(&random_);
-    return 0;
+    return status;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     set_inputs_release(&shown);
     bs_block_release(&changed);
-    random_block_release(&random_);
-    return 0;
+    return small_block_teardown(state);
 }
 
 static void quantize(const char *chain, const char *settings)

@@ -9,29 +9,17 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
-#include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/small_block.h"
 
-static struct random_block random_;
 static struct bs_block *block = &random_.block;
 static struct bs_block made;
 static struct bs_recipe recipe;
 
-static int setup(void **state)
-{
-    (void)state;
-    bs_blas_init();
-    random_block_init(&random_, &small_shape);
-    return 0;
-}
-
 static int teardown(void **state)
 {
-    (void)state;
     bs_block_release(&made);
-    random_block_release(&random_);
-    return 0;
+    return small_block_teardown(state);
 }
 
 static void prepare(const char *settings)
@@ -167,5 +155,5 @@ int main(void)
         cmocka_unit_test(more_channels_than_there_are_is_an_error),
         cmocka_unit_test(memory_may_run_out),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, small_block_setup, teardown);
 }

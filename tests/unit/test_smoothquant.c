@@ -9,31 +9,19 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
 #include "eval/run/trial.h"
 #include "tests/support/close.h"
-#include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/small_block.h"
 
-static struct random_block random_;
 static struct bs_block *block = &random_.block;
 static struct bs_block smooth;
 static struct bs_recipe recipe;
 
-static int setup(void **state)
-{
-    (void)state;
-    bs_blas_init();
-    random_block_init(&random_, &small_shape);
-    return 0;
-}
-
 static int teardown(void **state)
 {
-    (void)state;
     bs_block_release(&smooth);
-    random_block_release(&random_);
-    return 0;
+    return small_block_teardown(state);
 }
 
 static void prepare(double alpha)
@@ -236,5 +224,5 @@ int main(void)
         cmocka_unit_test(it_helps_where_activations_have_outliers),
         cmocka_unit_test(memory_may_run_out),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, small_block_setup, teardown);
 }

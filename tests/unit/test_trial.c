@@ -9,33 +9,28 @@
 
 #include "algorithms/factor.h"
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
 #include "eval/run/trial.h"
-#include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/small_block.h"
 
-static struct random_block random_, other; /* other: only its inputs are used */
+static struct random_block other; /* only its inputs are used */
 static struct bs_block got, want;
 
 static int setup(void **state)
 {
-    (void)state;
+    int status = small_block_setup(state);
     struct random_shape shape = small_shape;
-    bs_blas_init();
-    random_block_init(&random_, &shape);
     shape.seed = 99;
     random_block_init(&other, &shape);
-    return 0;
+    return status;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     bs_block_release(&got);
     bs_block_release(&want);
-    random_block_release(&random_);
     random_block_release(&other);
-    return 0;
+    return small_block_teardown(state);
 }
 
 /* `got` is the block under the recipe, where stream 0 is random_'s and the recipe's own is `own`.
