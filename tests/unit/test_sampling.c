@@ -14,6 +14,7 @@
 #include "eval/base/mem.h"
 #include "eval/data/random.h"
 #include "eval/data/windows.h"
+#include "tests/support/allocation.h"
 #include "tests/support/folder.h"
 
 enum { VOCABULARY = 4096 };
@@ -321,8 +322,11 @@ static void test_memory(void **state)
     (void)state;
     folder_write_text(&folder, "m.jsonl",
                       "{\"text\": \"one two three\"}\n{\"text\": \"four five\"}\n");
-    for (int awq = 0; awq < 2; awq++)
-        for (long n = 1;; n++) {
+    for (int awq = 0; awq < 2; awq++) {
+        struct bs_error err;
+        enum bs_status status;
+        long n = 0;
+        do {
             struct bs_calibration_choice choice = {
                 .text = {.text = folder_file(&folder, "m.jsonl")},
                 .sampling = awq ? BS_SAMPLING_AWQ : BS_SAMPLING_GPTQ_DOCUMENTS,
@@ -330,20 +334,12 @@ static void test_memory(void **state)
                 .windows = awq ? 0 : 2,
                 .documents = 2};
             struct bs_windows got;
-            struct bs_error err;
-            bs_alloc_fail_at(n);
-            enum bs_status status =
-                bs_windows_calibrate(tokenizers[0], &choice, VOCABULARY, &got, &err);
-            long made = bs_alloc_fail_at(0);
+            bs_alloc_fail_at(++n);
+            status = bs_windows_calibrate(tokenizers[0], &choice, VOCABULARY, &got, &err);
             bs_windows_release(&got);
-            if (made < n) {
-                if (status)
-                    fail_msg("%s", err.message);
-                assert_true(n > 10);
-                break;
-            }
-            assert_int_equal(status, BS_ENOMEM);
-        }
+        } while (allocation_failed(n, status, &err));
+        assert_true(n > 10);
+    }
 }
 
 int main(void)

@@ -12,6 +12,7 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/data/tokenizer.h"
+#include "tests/support/allocation.h"
 #include "tests/support/folder.h"
 
 static json_t *golden;
@@ -599,29 +600,24 @@ static void test_memory(void **state)
         json_loads(SEQUENCE(SPLIT("Regex", "\\\\s+") "," BYTE_LEVEL("true", "true")), 0, NULL));
     assert_int_equal(json_dump_file(root, folder_file(&folder, "tokenizer.json"), 0), 0);
     json_decref(root);
-    for (long n = 1;; n++) {
-        struct bs_error err;
+    struct bs_error err;
+    enum bs_status status;
+    long n = 0;
+    do {
         struct bs_tokenizer *tokenizer;
         int32_t *ids = NULL;
         size_t count;
-        bs_alloc_fail_at(n);
-        enum bs_status status = bs_tokenizer_open(folder.path, &tokenizer, &err);
+        bs_alloc_fail_at(++n);
+        status = bs_tokenizer_open(folder.path, &tokenizer, &err);
         assert_true((status == BS_OK) == (tokenizer != NULL));
         if (!status)
             status =
                 bs_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids, &count, &err);
-        long made = bs_alloc_fail_at(0);
         assert_true((status == BS_OK) == (ids != NULL));
         bs_free(ids);
         bs_tokenizer_free(tokenizer);
-        if (made < n) {
-            assert_int_equal(status, BS_OK);
-            assert_true(n > 20);
-            break;
-        }
-        if (status != BS_ENOMEM)
-            fail_msg("allocation %ld failed: status %d", n, status);
-    }
+    } while (allocation_failed(n, status, &err));
+    assert_true(n > 20);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include "eval/base/mem.h"
 #include "eval/data/random.h"
 #include "eval/data/windows.h"
+#include "tests/support/allocation.h"
 #include "tests/support/folder.h"
 
 static const char text_path[] = "datasets/commons/calibration.txt";
@@ -203,20 +204,16 @@ static void test_memory(void **state)
     (void)state;
     folder_write_text(&folder, "m.txt", "one two three four five six");
     const char *path = folder_file(&folder, "m.txt");
-    for (long n = 1;; n++) {
+    struct bs_error err;
+    enum bs_status status;
+    long n = 0;
+    do {
         struct bs_windows windows;
-        struct bs_error err;
-        bs_alloc_fail_at(n);
-        enum bs_status status = cut(path, BS_SAMPLING_GPTQ, 0, 2, 3, 4096, &windows, &err);
-        long made = bs_alloc_fail_at(0);
+        bs_alloc_fail_at(++n);
+        status = cut(path, BS_SAMPLING_GPTQ, 0, 2, 3, 4096, &windows, &err);
         bs_windows_release(&windows);
-        if (made < n) {
-            assert_int_equal(status, BS_OK);
-            assert_true(n > 3);
-            break;
-        }
-        assert_int_equal(status, BS_ENOMEM);
-    }
+    } while (allocation_failed(n, status, &err));
+    assert_true(n > 3);
 }
 
 int main(void)
