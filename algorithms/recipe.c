@@ -7,15 +7,17 @@
 
 enum { VALUE_TEXT = 64 };
 
-static const char *const calibrate_on_names[] = {
+const char *const bs_calibrate_on_names[] = {
     [BS_ON_UNQUANTIZED] = "unquantized",
     [BS_ON_QUANTIZED] = "quantized",
     [BS_ON_AUTO] = "auto",
+    NULL,
 };
 
-static const char *const compute_names[] = {
+const char *const bs_compute_names[] = {
     [BS_FLOAT32] = "float32",
     [BS_BFLOAT16] = "bfloat16",
+    NULL,
 };
 
 void bs_recipe_init(struct bs_recipe *recipe)
@@ -104,7 +106,7 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
         return bs_fail(err, BS_ECONFIG,
                        "compute is %s but activations have %d bits, expected compute: float32, or "
                        "activations of 16 bits",
-                       compute_names[recipe->compute], recipe->activations.bits);
+                       bs_compute_names[recipe->compute], recipe->activations.bits);
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_algorithm *algorithm = recipe->stages[s].algorithm;
         if (!algorithm->check)
@@ -321,9 +323,9 @@ void bs_recipe_label(const struct bs_recipe *recipe, char *out, size_t size)
         }
     }
     if (calibrate_on_matters(recipe))
-        append(out, size, " calibrate_on=%s", calibrate_on_names[recipe->calibrate_on]);
+        append(out, size, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
     if (recipe->compute != BS_FLOAT32)
-        append(out, size, " %s", compute_names[recipe->compute]);
+        append(out, size, " %s", bs_compute_names[recipe->compute]);
 }
 
 static void print_setting(const char *prefix, const struct bs_option *option, const void *values,
@@ -353,7 +355,7 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
 {
     char name[BS_MAX_STAGES * VALUE_TEXT];
     bs_recipe_algorithm_name(recipe, name, sizeof name);
-    fprintf(out, "algorithm: %s\ncompute: %s\n", name, compute_names[recipe->compute]);
+    fprintf(out, "algorithm: %s\ncompute: %s\n", name, bs_compute_names[recipe->compute]);
     bool quantized = recipe->weights.bits != BS_BITS_NONE;
     print_format("weights", bs_format_options, &recipe->weights, quantized,
                  quantized && recipe->weights.range == BS_RANGE_MSE, out);
@@ -363,7 +365,7 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
         const struct bs_stage *stage = &recipe->stages[s];
         if (stage_needs_calibration(stage))
             fprintf(out, "%s.calibrate_on: %s\n", stage->algorithm->name,
-                    calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
+                    bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
         for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++)
             print_setting(stage->algorithm->name, o, stage->options, out);
     }

@@ -16,6 +16,10 @@ struct bs_stage {
 /* What evaluation multiplies in. */
 enum bs_compute { BS_FLOAT32, BS_BFLOAT16 };
 
+/* The words of a config for enum bs_calibrate_on and enum bs_compute; NULL ends them. */
+extern const char *const bs_calibrate_on_names[];
+extern const char *const bs_compute_names[];
+
 struct bs_recipe {
     int num_stages; /* 0 = the unquantized model */
     struct bs_stage stages[BS_MAX_STAGES];

@@ -11,23 +11,10 @@
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 256, FIRST_CAPACITY = 64 };
 
-static const char *const calibrate_on_words[] = {
-    [BS_ON_UNQUANTIZED] = "unquantized",
-    [BS_ON_QUANTIZED] = "quantized",
-    [BS_ON_AUTO] = "auto",
-    NULL,
-};
-
-static const char *const compute_words[] = {
-    [BS_FLOAT32] = "float32",
-    [BS_BFLOAT16] = "bfloat16",
-    NULL,
-};
-
 const struct bs_option bs_recipe_options[] = {
-    BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, calibrate_on_words,
+    BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, bs_calibrate_on_names,
                  "whose inputs calibrate a block; auto = as the algorithm's authors do"),
-    BS_OPT_WORDS(struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 1, compute_words,
+    BS_OPT_WORDS(struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 1, bs_compute_names,
                  "what evaluation multiplies in; bfloat16 is faster and rounds inputs and weights"),
     {.name = NULL},
 };

@@ -91,8 +91,7 @@ static const char *calibrate_on_text(const struct bs_recipe *recipe)
     const char *text = "none";
     for (int i = 0; i < recipe->num_stages; i++)
         if (recipe->stages[i].algorithm->needs)
-            text =
-                bs_recipe_calibrates_on(recipe, i) == BS_ON_QUANTIZED ? "quantized" : "unquantized";
+            text = bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, i)];
     return text;
 }
 
