@@ -116,6 +116,7 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
                   ? "none"
                   : act_granularity[recipe->activations.granularity]);
     copy_text(row->calibrate_on, sizeof row->calibrate_on, calibrate_on_text(recipe));
+    copy_text(row->compute, sizeof row->compute, bs_compute_names[recipe->compute]);
     row->bits = recipe->weights.bits;
     row->symmetric = weights && recipe->weights.symmetric;
     row->activation_bits = recipe->activations.bits;

@@ -26,7 +26,7 @@
 
 #include "eval/base/error.h"
 
-enum { BS_SCHEMA_VERSION = 2 };
+enum { BS_SCHEMA_VERSION = 3 };
 
 /* One trial's summary. Text fields are zero-terminated UTF-8. NaN stands for "does not exist". */
 struct bs_row {
@@ -41,6 +41,7 @@ struct bs_row {
     char grid[16], range[8], granularity[16]; /* granularity: "channel", "tensor", "128" */
     char activation_granularity[16];
     char calibrate_on[16];
+    char compute[16];     /* what evaluation multiplied in */
     char protocol[16];    /* by which the text was measured */
     char text_digest[33]; /* of the text's exact bytes */
     int bits, symmetric, activation_bits;

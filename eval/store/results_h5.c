@@ -30,6 +30,7 @@ static const struct bs_field row_fields[] = {
     ROW(granularity),
     ROW(activation_granularity),
     ROW(calibrate_on),
+    ROW(compute),
     ROW(protocol),
     ROW(text_digest),
     ROW(bits),

@@ -40,6 +40,13 @@ alone() {
 }
 check "one thread, one walk" alone
 
+computes() {
+    fields one.h5 | sed -n 's/^ *"\(label\|compute\)": "\(.*\)",$/\2/p' | paste -d: - - >computes
+    [ "$(grep -c ' bfloat16:bfloat16$' computes)" = 1 ] || problem "expected one trial in bfloat16"
+    ! grep -v bfloat16 computes | grep -qv ':float32$' || problem "expected the others in float32"
+}
+check "what a trial computed in is a field of its own" computes
+
 alike() {
     local name=$1 wanted=$2 walks
     shift 2

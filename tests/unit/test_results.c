@@ -88,6 +88,7 @@ static void make_sample(struct sample *s, const char *id, double seed)
     snprintf(row->id, sizeof row->id, "%s", id);
     snprintf(row->label, sizeof row->label, "gptq w3 g128 %s", id);
     strcpy(row->text, "evaluation");
+    strcpy(row->compute, "bfloat16");
     strcpy(row->status, "done");
     for (int i = 0; i < 3; i++) {
         s->layers[i] = (struct bs_layer_row){.block = i, .sqnr_db = seed + i, .damping = NAN};

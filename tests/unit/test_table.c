@@ -45,6 +45,7 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
     snprintf(row.label, sizeof row.label, "%s", label);
     strcpy(row.model, "datasets/tiny");
     strcpy(row.text, "evaluation");
+    strcpy(row.compute, "float32");
     strcpy(row.protocol, "gptq");
     strcpy(row.text_digest, "00ff");
     strcpy(row.status, "done");
@@ -66,6 +67,7 @@ static int make_sample(void **state)
     published = NULL;
     num_published = 0;
     rows[0] = make_row("1", "gptq", "gptq w3 g128");
+    strcpy(rows[0].compute, "bfloat16");
     rows[1] = make_row("2", "unquantized", "unquantized");
     rows[1].perplexity = 60.205;
     rows[2] = make_row("3", "gptq", "gptq w2 g128 act_order");
@@ -374,6 +376,8 @@ static void test_csv(void **state)
                 assert_string_equal(values[j], rows[i].label);
             if (strcmp(names[j], "message") == 0)
                 assert_string_equal(values[j], rows[i].message);
+            if (strcmp(names[j], "compute") == 0)
+                assert_string_equal(values[j], i == 0 ? "bfloat16" : "float32");
             if (strcmp(names[j], "windows") == 0)
                 assert_string_equal(values[j], "3");
             if (strcmp(names[j], "bits_per_weight") == 0)
@@ -396,6 +400,7 @@ static void test_json(void **state)
     assert_int_equal(json_array_size(trials), ROWS);
     json_t *trial = json_array_get(trials, 3);
     assert_string_equal(json_string_value(json_object_get(trial, "message")), rows[3].message);
+    assert_string_equal(json_string_value(json_object_get(trial, "compute")), "float32");
     assert_int_equal(json_integer_value(json_object_get(trial, "windows")), WINDOWS);
     assert_true(json_real_value(json_object_get(trial, "kld_mean_se")) == rows[3].kld_mean_se);
     assert_true(json_is_null(json_object_get(trial, "seconds_quantize")));
