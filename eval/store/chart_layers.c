@@ -9,12 +9,14 @@
 
 enum { MOST_KINDS = 16, MOST_LINES = 8 };
 
-/* Formats are compared within: a chart of layers holds trials that differ by algorithm only. */
+/* Formats are compared within: a chart of layers holds trials that differ by algorithm only. What a
+ * trial computed in is no part of its layers' errors: with it, lines would lie on each other. */
 static bool same_format(const struct bs_row *a, const struct bs_row *b)
 {
     return a->bits == b->bits && strcmp(a->granularity, b->granularity) == 0 &&
            a->activation_bits == b->activation_bits &&
-           strcmp(a->activation_granularity, b->activation_granularity) == 0;
+           strcmp(a->activation_granularity, b->activation_granularity) == 0 &&
+           strcmp(a->compute, b->compute) == 0;
 }
 
 /* How near the bits are to 3, where algorithms differ and models still work; smaller is better. */

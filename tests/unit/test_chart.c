@@ -20,7 +20,7 @@
 
 static char file[80], charts[80];
 static int num_trials;
-static const char *model; /* of the trials that are added */
+static const char *model, *compute; /* of the trials that are added */
 
 static const char *const endings[] = {"png", "svg", "tsv", "gp"};
 
@@ -29,6 +29,7 @@ static int make_folder(void **state)
     folder_setup(state);
     num_trials = 0;
     model = "it's \"tiny\"";
+    compute = "float32";
     snprintf(file, sizeof file, "%s/r.h5", folder.path);
     snprintf(charts, sizeof charts, "%s/it's charts", folder.path);
     return 0;
@@ -57,10 +58,12 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
     if (unquantized)
         strcpy(row.label, algorithm);
     else
-        snprintf(row.label, sizeof row.label, "%s w%d g128%s", algorithm, bits,
-                 activation_bits < 16 ? " a8 token" : "");
+        snprintf(row.label, sizeof row.label, "%s w%d g128%s%s", algorithm, bits,
+                 activation_bits < 16 ? " a8 token" : "",
+                 strcmp(compute, "bfloat16") == 0 ? " bfloat16" : "");
     snprintf(row.text, sizeof row.text, "%s", text);
     snprintf(row.model, sizeof row.model, "%s", model);
+    snprintf(row.compute, sizeof row.compute, "%s", compute);
     strcpy(row.status, "done");
     strcpy(row.granularity, "128");
     struct bs_layer_row layers[6];
@@ -175,6 +178,28 @@ static void test_data(void **state)
                               "4\t64\t0.04\trtn w4 g128\n"
                               "\n\n"
                               "1\t61\t0.01\trtn w8 g128 a8 token\n");
+    bs_free(data);
+}
+
+/* Errors of layers do not depend on what evaluation computes in: one line for each algorithm. */
+static void test_layers(void **state)
+{
+    (void)state;
+    static const char *const computes[] = {"float32", "bfloat16"};
+    for (int i = 0; i < 2; i++) {
+        compute = computes[i];
+        add("rtn", 3, 16, 70 + i, "text");
+        add("gptq", 3, 16, 66 + i, "text");
+    }
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    assert_int_equal(draw("layer_error", "plots", &err), BS_OK);
+    path_of("layer_error", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "\trtn w3 g128\n"));
+    assert_non_null(strstr(data, "\tgptq w3 g128\n"));
+    assert_null(strstr(data, "bfloat16"));
     bs_free(data);
 }
 
@@ -329,8 +354,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all),      TEST(test_data),   TEST(test_little),   TEST(test_wide),
-        TEST(test_sections), TEST(test_models), TEST(test_refusals), TEST(test_memory),
+        TEST(test_all),    TEST(test_data),     TEST(test_layers),
+        TEST(test_little), TEST(test_wide),     TEST(test_sections),
+        TEST(test_models), TEST(test_refusals), TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
