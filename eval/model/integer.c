@@ -158,13 +158,13 @@ static void finish_row(const struct bs_linear *linear, const struct bs_coded_row
                        float scale, const int32_t *products, float *y)
 {
     const struct bs_integer_weights *w = linear->integer;
+    const float *bias = linear->bias;
     uint32_t sum = x->sum[t], zero_point = x->zero_point[t];
     for (int i = 0; i < linear->out_features; i++) {
         uint32_t exact = (uint32_t)products[i] + sum * w->shift[i] - zero_point * w->sum[i];
-        y[i] = (float)(int32_t)exact * (scale * w->scale[i]);
+        float value = (float)(int32_t)exact * (scale * w->scale[i]);
+        y[i] = bias ? value + bias[i] : value;
     }
-    if (linear->bias)
-        bs_add(linear->bias, y, (size_t)linear->out_features);
 }
 
 void bs_integer_forward(const struct bs_linear *linear, const struct bs_coded_rows *x, float *y,
