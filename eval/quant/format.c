@@ -242,9 +242,10 @@ static inline void encode_lanes(struct bs_params params, float lowest, float hig
     }
 }
 
-static struct bs_encoded fold(struct gathered *from)
+/* Of the first lanes, a power of two. */
+static struct bs_encoded fold(struct gathered *from, int lanes)
 {
-    for (int half = LANES / 2; half; half /= 2)
+    for (int half = lanes / 2; half; half /= 2)
         for (int l = 0; l < half; l++) {
             int other = l + half;
             from->sum[l] += from->sum[other];
@@ -271,7 +272,7 @@ struct bs_encoded bs_format_encode_all(const struct bs_format *format, struct bs
         encode_lanes(params, lowest, highest, x + i, next + i, LANES, codes + i, &gathered);
     for (; i < count; i++)
         encode_lanes(params, lowest, highest, x + i, next + i, 1, codes + i, &gathered);
-    return fold(&gathered);
+    return fold(&gathered, count < LANES ? 1 : LANES);
 }
 
 void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, int columns)
