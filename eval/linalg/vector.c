@@ -18,27 +18,50 @@ float tanhf(float);
 float erff(float);
 #endif
 
+/* less[l] = the smaller of itself and x[l], itself where x[l] is NaN. */
+static inline void lower_lanes(const float *x, int lanes, float *less)
+{
+    for (int l = 0; l < lanes; l++)
+        less[l] = x[l] < less[l] ? x[l] : less[l];
+}
+
+static inline void raise_lanes(const float *x, int lanes, float *more)
+{
+    for (int l = 0; l < lanes; l++)
+        more[l] = x[l] > more[l] ? x[l] : more[l];
+}
+
+/* bs_min_max of count >= lanes values in a constant number of lanes, a power of two, 2 LANES at most.
+ * A comparison waits for the one before it in its lane: many lanes are several chains. */
+static inline void find_extremes(const float *x, size_t count, int lanes, float *low, float *high)
+{
+    float less[2 * LANES], more[2 * LANES];
+    for (int l = 0; l < lanes; l++)
+        less[l] = more[l] = x[0];
+    size_t i = 0, step = (size_t)lanes;
+    for (; i + step <= count; i += step) {
+        lower_lanes(x + i, lanes, less);
+        raise_lanes(x + i, lanes, more);
+    }
+    lower_lanes(x + count - step, lanes, less); /* the rest, and some again */
+    raise_lanes(x + count - step, lanes, more);
+    for (int half = lanes / 2; half; half /= 2) {
+        lower_lanes(less + half, half, less);
+        raise_lanes(more + half, half, more);
+    }
+    *low = less[0];
+    *high = more[0];
+}
+
 void bs_min_max(const float *x, size_t count, float *low, float *high)
 {
-    float lo[LANES], hi[LANES];
-    for (int l = 0; l < LANES; l++)
-        lo[l] = hi[l] = x[0];
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        for (int l = 0; l < LANES; l++) {
-            lo[l] = x[i + (size_t)l] < lo[l] ? x[i + (size_t)l] : lo[l];
-            hi[l] = x[i + (size_t)l] > hi[l] ? x[i + (size_t)l] : hi[l];
-        }
-    for (; i < count; i++) {
-        lo[0] = x[i] < lo[0] ? x[i] : lo[0];
-        hi[0] = x[i] > hi[0] ? x[i] : hi[0];
-    }
-    for (int l = 1; l < LANES; l++) {
-        lo[0] = lo[l] < lo[0] ? lo[l] : lo[0];
-        hi[0] = hi[l] > hi[0] ? hi[l] : hi[0];
-    }
-    *low = lo[0];
-    *high = hi[0];
+    enum { WIDE = 2 * LANES, NARROW = LANES / 4 };
+    if (count >= WIDE)
+        find_extremes(x, count, WIDE, low, high);
+    else if (count >= NARROW)
+        find_extremes(x, count, NARROW, low, high);
+    else
+        find_extremes(x, count, 1, low, high);
 }
 
 float bs_abs_max(const float *x, size_t count)
@@ -104,19 +127,20 @@ size_t bs_first_not_finite(const float *x, size_t count)
 
 float bs_max(const float *x, size_t count)
 {
-    enum { WIDE = 4 * LANES }; /* a comparison waits for the one before it: several chains */
-    float most[WIDE];
+    enum { WIDE = 4 * LANES };
+    float more[WIDE], low;
+    if (count < WIDE) {
+        bs_min_max(x, count, &low, more);
+        return more[0];
+    }
     for (int l = 0; l < WIDE; l++)
-        most[l] = x[0];
-    size_t i = 0;
-    for (; i + WIDE <= count; i += WIDE)
-        for (int l = 0; l < WIDE; l++)
-            most[l] = x[i + (size_t)l] > most[l] ? x[i + (size_t)l] : most[l];
-    for (; i < count; i++)
-        most[0] = x[i] > most[0] ? x[i] : most[0];
-    for (int l = 1; l < WIDE; l++)
-        most[0] = most[l] > most[0] ? most[l] : most[0];
-    return most[0];
+        more[l] = x[0];
+    for (size_t i = 0; i + WIDE <= count; i += WIDE)
+        raise_lanes(x + i, WIDE, more);
+    raise_lanes(x + count - WIDE, WIDE, more); /* the rest, and some again */
+    for (int half = WIDE / 2; half; half /= 2)
+        raise_lanes(more + half, half, more);
+    return more[0];
 }
 
 static float sum_float_lanes(const float *lanes)

@@ -59,18 +59,20 @@ void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_pa
     struct bs_format format = bs_activations_format(activations);
     size_t features = (size_t)coded->features, rows = (size_t)coded->rows;
     struct bs_params params = fixed;
+    struct bs_encoded last;
     if (activations->granularity == BS_ACT_TENSOR)
         params = bs_format_fit(&format, x, rows * features);
+    else
+        bs_min_max(x, features, &last.next_low, &last.next_high);
     for (size_t t = 0; t < rows; t++) {
-        const float *row = x + t * features;
-        uint8_t *codes = coded->codes + t * features;
+        const float *row = x + t * features, *next = t + 1 < rows ? row + features : row;
         if (activations->granularity == BS_ACT_TOKEN)
-            params = bs_format_fit(&format, row, features);
-        bs_format_encode_all(&format, params, row, features, codes);
-        bool finite = bs_first_not_finite(row, features) == features;
-        coded->scale[t] = finite ? params.scale : NAN;
+            params = bs_format_fit_range(&format, last.next_low, last.next_high);
+        last =
+            bs_format_encode_all(&format, params, row, features, next, coded->codes + t * features);
+        coded->scale[t] = last.finite ? params.scale : NAN;
         coded->zero_point[t] = (uint32_t)params.zero_point;
-        coded->sum[t] = sum_codes(codes, features);
+        coded->sum[t] = last.sum;
     }
 }
 
@@ -156,13 +158,13 @@ static void finish_row(const struct bs_linear *linear, const struct bs_coded_row
                        float scale, const int32_t *products, float *y)
 {
     const struct bs_integer_weights *w = linear->integer;
+    const float *bias = linear->bias;
     uint32_t sum = x->sum[t], zero_point = x->zero_point[t];
     for (int i = 0; i < linear->out_features; i++) {
         uint32_t exact = (uint32_t)products[i] + sum * w->shift[i] - zero_point * w->sum[i];
-        y[i] = (float)(int32_t)exact * (scale * w->scale[i]);
+        float value = (float)(int32_t)exact * (scale * w->scale[i]);
+        y[i] = bias ? value + bias[i] : value;
     }
-    if (linear->bias)
-        bs_add(linear->bias, y, (size_t)linear->out_features);
 }
 
 void bs_integer_forward(const struct bs_linear *linear, const struct bs_coded_rows *x, float *y,

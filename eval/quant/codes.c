@@ -76,8 +76,7 @@ static void round_group(struct bs_codes *codes, const float *x, uint8_t *out, in
     if (codes->format.group_size != BS_GROUP_TENSOR)
         bs_codes_set_params(codes, i, g, bs_format_fit(&codes->format, x, (size_t)n));
     struct bs_params params = bs_codes_params(codes, i, g);
-    for (int j = 0; j < n; j++)
-        out[j] = (uint8_t)bs_format_encode(&codes->format, params, x[j]);
+    bs_format_encode_all(&codes->format, params, x, (size_t)n, x, out);
 }
 
 static enum bs_status round_rows(void *context, int index, int thread, struct bs_error *err)

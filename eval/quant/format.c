@@ -185,10 +185,13 @@ struct bs_params bs_format_fit_range(const struct bs_format *format, float low, 
     return rules[format->grid].params(format, low, high);
 }
 
-/* The code relative to the zero point. */
+/* x in steps of scale, ties to even. */
+static inline float nearest_step(float x, float scale) { return rintf(x / scale); }
+
+/* The code relative to the zero point; lets a NaN through. */
 static inline float nearest_level(float x, float scale, float lowest, float highest)
 {
-    float level = rintf(x / scale);
+    float level = nearest_step(x, scale);
     level = level < lowest ? lowest : level;
     return level > highest ? highest : level;
 }
@@ -212,15 +215,64 @@ void bs_format_round(const struct bs_format *format, struct bs_params params, fl
         x[i] = params.scale * nearest_level(x[i], params.scale, lowest, highest);
 }
 
-void bs_format_encode_all(const struct bs_format *format, struct bs_params params, const float *x,
-                          size_t count, uint8_t *codes)
+enum { LANES = 32 };
+
+/* What encoding gathers, in lanes so that its loops are vector loops. */
+struct gathered {
+    uint32_t sum[LANES];
+    float strange[LANES]; /* NaN behind a value that is not finite, else 0 */
+    float low[LANES], high[LANES];
+};
+
+/* A value for each of lanes. */
+static inline void encode_lanes(struct bs_params params, float lowest, float highest,
+                                const float *x, const float *next, int lanes,
+                                uint8_t *restrict codes, struct gathered *to)
+{
+    for (int l = 0; l < lanes; l++) {
+        float level = nearest_step(x[l], params.scale);
+        level = level > lowest ? level : lowest; /* which a NaN becomes too */
+        level = level < highest ? level : highest;
+        int code = (int)level + params.zero_point;
+        codes[l] = (uint8_t)code;
+        to->sum[l] += (uint32_t)code;
+        to->strange[l] += x[l] - x[l];
+        to->low[l] = next[l] < to->low[l] ? next[l] : to->low[l];
+        to->high[l] = next[l] > to->high[l] ? next[l] : to->high[l];
+    }
+}
+
+/* Of the first lanes, a power of two. */
+static struct bs_encoded fold(struct gathered *from, int lanes)
+{
+    for (int half = lanes / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) {
+            int other = l + half;
+            from->sum[l] += from->sum[other];
+            from->strange[l] += from->strange[other];
+            from->low[l] = from->low[other] < from->low[l] ? from->low[other] : from->low[l];
+            from->high[l] = from->high[other] > from->high[l] ? from->high[other] : from->high[l];
+        }
+    return (struct bs_encoded){.sum = from->sum[0],
+                               .finite = from->strange[0] == 0,
+                               .next_low = from->low[0],
+                               .next_high = from->high[0]};
+}
+
+struct bs_encoded bs_format_encode_all(const struct bs_format *format, struct bs_params params,
+                                       const float *x, size_t count, const float *next,
+                                       uint8_t *codes)
 {
     float lowest = (float)-params.zero_point, highest = (float)(maxq(format) - params.zero_point);
-    for (size_t i = 0; i < count; i++) {
-        float level = nearest_level(x[i], params.scale, lowest, highest);
-        level = level >= lowest ? level : lowest; /* which a NaN is not */
-        codes[i] = (uint8_t)((int)level + params.zero_point);
-    }
+    struct gathered gathered = {.sum = {0}};
+    for (int l = 0; l < LANES; l++)
+        gathered.low[l] = gathered.high[l] = next[0];
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        encode_lanes(params, lowest, highest, x + i, next + i, LANES, codes + i, &gathered);
+    for (; i < count; i++)
+        encode_lanes(params, lowest, highest, x + i, next + i, 1, codes + i, &gathered);
+    return fold(&gathered, count < LANES ? 1 : LANES);
 }
 
 void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, int columns)

@@ -69,9 +69,19 @@ float bs_format_decode(struct bs_params params, int code);
 void bs_format_round(const struct bs_format *format, struct bs_params params, float *x,
                      size_t count);
 
-/* The code of each of count values; of a value that is no number, any. */
-void bs_format_encode_all(const struct bs_format *format, struct bs_params params, const float *x,
-                          size_t count, uint8_t *codes);
+/* What is known of values once they are encoded. */
+struct bs_encoded {
+    uint32_t sum;              /* of the codes */
+    bool finite;               /* every value is */
+    float next_low, next_high; /* the extremes of the values that come next, as of bs_min_max */
+};
+
+/* The code of each of count >= 1 values; of one that is no number, any. The extremes of `next`, count
+ * values too, cost nothing while the processor divides, and are what their scale is fitted to; x
+ * itself where none are wanted. */
+struct bs_encoded bs_format_encode_all(const struct bs_format *format, struct bs_params params,
+                                       const float *x, size_t count, const float *next,
+                                       uint8_t *codes);
 
 /* The same as bs_format_round for a matrix x [rows][columns], group by group as group_size says; of the tensor
  * granularity all rows given are one group. */

@@ -283,6 +283,105 @@ static void every_grid_rounds_to_its_nearest_code(void **state)
                 }
 }
 
+/* encode_all of count values of x against one value at a time. */
+static void assert_encoded(const struct bs_format *format, struct bs_params params, const float *x,
+                           size_t count, const float *next)
+{
+    enum { BEHIND = 0xa5 };
+    uint8_t codes[COUNT + 1];
+    uint32_t sum = 0;
+    float low = next[0], high = next[0];
+    memset(codes, BEHIND, sizeof codes);
+    struct bs_encoded got = bs_format_encode_all(format, params, x, count, next, codes);
+    bool finite = true;
+    for (size_t i = 0; i < count; i++) {
+        finite = finite && isfinite(x[i]);
+        if (!isnan(x[i]))
+            assert_int_equal(codes[i], bs_format_encode(format, params, x[i]));
+        sum += codes[i];
+        low = fminf(low, next[i]);
+        high = fmaxf(high, next[i]);
+    }
+    assert_int_equal(codes[count], BEHIND);
+    assert_int_equal(got.sum, sum);
+    assert_int_equal(got.finite, finite);
+    assert_true(got.next_low == low && got.next_high == high);
+}
+
+static void encoding_all_equals_encoding_each(void **state)
+{
+    (void)state;
+    float next[COUNT];
+    for (int g = BS_GRID_GPTQ; g < BS_GRID_AUTO; g++)
+        for (int bits = 2; bits <= 8; bits += 3)
+            for (int symmetric = g == BS_GRID_SMOOTHQUANT; symmetric < 2; symmetric++)
+                for (int kind = 0; kind < 8; kind++)
+                    for (size_t count = 1; count <= COUNT; count++) {
+                        struct bs_format format = grid((enum bs_grid)g, bits, symmetric);
+                        float x[COUNT];
+                        awkward_group(x, kind, 100 * count + (uint64_t)bits);
+                        awkward_group(next, 7 - kind, count);
+                        struct bs_params params = bs_format_fit(&format, x, count);
+                        assert_encoded(&format, params, x, count, next);
+                        params.scale *= 0.3f; /* codes end at both ends */
+                        assert_encoded(&format, params, x, count, x);
+                    }
+}
+
+static void encoding_all_takes_ties_to_the_even_level(void **state)
+{
+    (void)state;
+    struct bs_format eight = grid(BS_GRID_AWQ, 8, false);
+    for (int zero_point = 0; zero_point <= 255; zero_point += 51) {
+        struct bs_params params = {.scale = 0.5f, .zero_point = zero_point};
+        for (int first = -300; first < 300; first += COUNT) {
+            float x[COUNT];
+            uint8_t codes[COUNT];
+            for (int i = 0; i < COUNT; i++)
+                x[i] = 0.5f * ((float)(first + i) + 0.5f);
+            bs_format_encode_all(&eight, params, x, COUNT, x, codes);
+            for (int i = 0; i < COUNT; i++) {
+                int below = first + i, even = below + (below & 1), code = even + zero_point;
+                assert_int_equal(codes[i], code < 0 ? 0 : code > 255 ? 255 : code);
+            }
+        }
+    }
+}
+
+static void encoding_all_sees_what_is_not_finite(void **state)
+{
+    (void)state;
+    static const float strange[] = {NAN, INFINITY, -INFINITY};
+    struct bs_format eight = grid(BS_GRID_SMOOTHQUANT, 8, true);
+    struct bs_params params = {.scale = 0.01f, .zero_point = 128};
+    float x[COUNT], next[COUNT];
+    random_fill(next, COUNT, 1, 2);
+    for (size_t count = 1; count <= COUNT; count += 19)
+        for (size_t at = 0; at < count; at++)
+            for (int s = 0; s < 3; s++) {
+                random_fill(x, COUNT, 1, 1);
+                x[at] = strange[s];
+                assert_encoded(&eight, params, x, count, next);
+                if (at + 1 < count) /* two that would cancel each other */
+                    x[at + 1] = -strange[s];
+                assert_encoded(&eight, params, x, count, next);
+            }
+    x[0] = FLT_MAX; /* the quotient is not finite, the value is */
+    x[1] = -FLT_MAX;
+    assert_encoded(&eight, params, x, 2, next);
+    /* the extremes of what comes next pass over a NaN, but for the first, as bs_min_max's do */
+    uint8_t codes[COUNT];
+    x[0] = 1;
+    x[COUNT - 1] = NAN;
+    for (size_t i = 1; i + 1 < COUNT; i++)
+        x[i] = -3;
+    struct bs_encoded got = bs_format_encode_all(&eight, params, next, COUNT, x, codes);
+    assert_true(got.finite && got.next_low == -3 && got.next_high == 1);
+    x[0] = NAN;
+    got = bs_format_encode_all(&eight, params, next, COUNT, x, codes);
+    assert_true(got.finite && isnan(got.next_low) && isnan(got.next_high));
+}
+
 static double norm_of_error(const struct bs_format *format, struct bs_params params, const float *x,
                             double norm)
 {
@@ -437,6 +536,9 @@ int main(void)
         cmocka_unit_test(smoothquant),
         cmocka_unit_test(a_range_is_fitted_like_values_that_span_it),
         cmocka_unit_test(every_grid_rounds_to_its_nearest_code),
+        cmocka_unit_test(encoding_all_equals_encoding_each),
+        cmocka_unit_test(encoding_all_takes_ties_to_the_even_level),
+        cmocka_unit_test(encoding_all_sees_what_is_not_finite),
         cmocka_unit_test(mse_range_is_the_best_of_the_shrunk_ones),
         cmocka_unit_test(mse_range_minimises_its_own_norm),
         cmocka_unit_test(a_matrix_is_rounded_group_by_group),

@@ -183,6 +183,52 @@ static void a_linear_equals_the_product_of_decoded_values(void **state)
             }
 }
 
+/* y is the exact sum times both scales, then the bias where there is one, each rounded once. */
+static void assert_finished(int out, bool biased)
+{
+    enum { IN = 45, ROWS = 3, MOST_OUT = 70 };
+    float x[ROWS * IN], y[ROWS * MOST_OUT];
+    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
+    struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, false);
+    struct bs_linear linear = rounded(out, IN, &format);
+    assert_in_range(out, 1, MOST_OUT);
+    if (!biased) {
+        bs_free(linear.bias);
+        linear.bias = NULL;
+    }
+    random_fill(x, ROWS * IN, 1, 9);
+    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
+    struct bs_scratch *scratch =
+        bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(out));
+    struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
+    bs_coded_rows_encode(&activations, (struct bs_params){.scale = 1}, x, &coded);
+    bs_integer_forward(&linear, &coded, y, out, scratch);
+    for (int t = 0; t < ROWS; t++)
+        for (int i = 0; i < out; i++) {
+            struct bs_params params = bs_codes_params(&linear.codes, i, 0);
+            int sum = 0;
+            for (int j = 0; j < IN; j++)
+                sum += (coded.codes[t * IN + j] - (int)coded.zero_point[t]) *
+                       (linear.codes.codes[i * IN + j] - params.zero_point);
+            volatile float scale = coded.scale[t] * params.scale, want = (float)sum * scale;
+            if (biased)
+                want += linear.bias[i];
+            assert_true(y[t * out + i] == want);
+        }
+    bs_scratch_free(scratch, 1);
+    release(&linear);
+}
+
+static void outputs_are_exact_sums_scaled_once(void **state)
+{
+    (void)state;
+    if (!have_integers())
+        skip();
+    for (int out = 1; out <= 70; out += 3)
+        for (int biased = 0; biased < 2; biased++)
+            assert_finished(out, biased);
+}
+
 static bool has_integers(int in, const struct bs_format *format, bool indexed)
 {
     struct bs_linear linear = rounded(2, in, format);
@@ -349,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_bytes_are_exact),
         cmocka_unit_test(a_linear_equals_the_product_of_decoded_values),
+        cmocka_unit_test(outputs_are_exact_sums_scaled_once),
         cmocka_unit_test(floats_stay_where_integers_do_not_fit),
         cmocka_unit_test(what_is_not_finite_stays_so),
         cmocka_unit_test(blocks_equal_those_of_floats),

@@ -50,6 +50,30 @@ static void extremes_are_found_wherever_they_stand(void **state)
     assert_true(low == -3 && high == -2);
 }
 
+static void extremes_pass_over_what_is_no_number(void **state)
+{
+    (void)state;
+    static const float strange[] = {NAN, INFINITY, -INFINITY};
+    for (size_t count = 1; count <= LENGTHS; count++)
+        for (size_t at = 0; at < count; at++)
+            for (int s = 0; s < 3; s++) {
+                float values[LENGTHS], low, high, least = INFINITY, most = -INFINITY;
+                memcpy(values, x, sizeof values);
+                values[at] = strange[s];
+                for (size_t i = 0; i < count; i++) {
+                    least = values[i] < least ? values[i] : least;
+                    most = values[i] > most ? values[i] : most;
+                }
+                bs_min_max(values, count, &low, &high);
+                if (isnan(values[0])) { /* every comparison with it is false */
+                    assert_true(isnan(low) && isnan(high) && isnan(bs_max(values, count)));
+                } else {
+                    assert_true(low == least && high == most);
+                    assert_true(bs_max(values, count) == most);
+                }
+            }
+}
+
 static void sums_equal_plain_sums(void **state)
 {
     (void)state;
@@ -267,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(extremes_are_found_wherever_they_stand),
+        cmocka_unit_test(extremes_pass_over_what_is_no_number),
         cmocka_unit_test(sums_equal_plain_sums),
         cmocka_unit_test(sums_are_taken_in_double),
         cmocka_unit_test(sums_do_not_depend_on_where_the_vector_lies),
