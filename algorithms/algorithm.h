@@ -6,6 +6,7 @@
 
 #include "eval/base/option.h"
 #include "eval/model/model.h"
+#include "eval/model/stream.h"
 
 /* How a Hessian is damped and ordered before it is factorised (algorithms/factor.h). */
 struct bs_factor_choice {
@@ -24,16 +25,17 @@ struct bs_needs {
     struct bs_factor_choice factor; /* what is made of the Hessians on the way */
 };
 
-/* Statistics of one set's input over all calibration windows; what nobody needs is NULL. */
+/* Statistics of one set's input over all calibration windows; what nobody needs is NULL. A stream
+ * may be in a file: who has worked on a window of it calls bs_stream_forget. */
 struct bs_set_statistics {
     float *hessian; /* [in][in], both triangles */
     float *absmax;  /* [in] */
     float *absmean; /* [in] */
-    float *inputs;  /* [windows][tokens][in] */
-    float
-        *outputs; /* [windows][tokens][hidden], of the set's module on them, made when asked for */
     float *samples; /* [num_samples][in] */
     int num_samples;
+    struct bs_stream inputs;   /* [windows][tokens][in] */
+    struct bs_stream outputs;  /* [windows][tokens][hidden], of the set's module on the inputs, made
+                                  when they are asked for */
     struct bs_factor *factors; /* of the Hessian, made when they are asked for */
 };
 

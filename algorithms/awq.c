@@ -108,10 +108,11 @@ static enum bs_status module_output(void *context, int window, int thread, struc
     (void)err;
     const struct search *s = context;
     const struct bs_job *job = s->job;
-    int tokens = job->statistics->tokens, hidden = job->block->architecture->hidden_size;
-    size_t count = (size_t)tokens * (size_t)hidden, at = (size_t)window * count;
-    bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at,
-                      s->statistics->outputs + at, tokens, &job->scratch[thread]);
+    const struct bs_stream *inputs = &s->statistics->inputs, *outputs = &s->statistics->outputs;
+    bs_module_forward(job->block, s->set->module, job->rope, bs_stream_window(inputs, window),
+                      bs_stream_window(outputs, window), inputs->tokens, &job->scratch[thread]);
+    bs_stream_forget(inputs, window);
+    bs_stream_forget(outputs, window);
     return BS_OK;
 }
 
@@ -121,13 +122,14 @@ static enum bs_status module_error(void *context, int window, int thread, struct
     struct search *s = context;
     const struct bs_job *job = s->job;
     struct bs_scratch *scratch = &job->scratch[thread];
-    int tokens = job->statistics->tokens, hidden = job->block->architecture->hidden_size;
-    size_t count = (size_t)tokens * (size_t)hidden, at = (size_t)window * count;
-    size_t mark = scratch->used;
+    const struct bs_stream *inputs = &s->statistics->inputs, *outputs = &s->statistics->outputs;
+    size_t count = (size_t)outputs->tokens * (size_t)outputs->width, mark = scratch->used;
     float *got = bs_scratch_take(scratch, count);
-    bs_module_forward(job->block, s->set->module, job->rope, s->statistics->inputs + at, got,
-                      tokens, scratch);
-    s->errors[window] = bs_sum_squared_difference(got, s->statistics->outputs + at, count);
+    bs_module_forward(job->block, s->set->module, job->rope, bs_stream_window(inputs, window), got,
+                      inputs->tokens, scratch);
+    bs_stream_forget(inputs, window);
+    s->errors[window] = bs_sum_squared_difference(got, bs_stream_window(outputs, window), count);
+    bs_stream_forget(outputs, window);
     scratch->used = mark;
     return BS_OK;
 }
@@ -187,16 +189,13 @@ static void scale_for(const float *absmean, int in, float alpha, float *scale)
 /* The module's outputs as the block came, unless another trial has left them with the statistics. */
 static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
 {
-    const struct bs_statistics *all = s->job->statistics;
     struct bs_set_statistics *statistics = s->statistics;
-    size_t hidden = (size_t)s->job->block->architecture->hidden_size;
-    if (s->set->module == BS_MODULE_LINEAR || statistics->outputs)
+    int hidden = s->job->block->architecture->hidden_size;
+    if (s->set->module == BS_MODULE_LINEAR || statistics->outputs.data)
         return BS_OK;
-    statistics->outputs =
-        bs_alloc((size_t)all->windows * (size_t)all->tokens, hidden * sizeof(float));
-    if (!statistics->outputs)
-        return bs_fail_memory(err);
-    return bs_parallel(all->windows, module_output, s, err);
+    if (bs_stream_init_beside(&statistics->inputs, &statistics->outputs, hidden, err))
+        return err->status;
+    return bs_parallel(statistics->inputs.windows, module_output, s, err);
 }
 
 static enum bs_status search_scales(struct search *s, int grid, float *trial, float *best,

@@ -37,48 +37,6 @@ struct slot {
     size_t bad;  /* where */
 };
 
-enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens, int width,
-                              struct bs_error *err)
-{
-    return bs_stream_init_in(NULL, stream, windows, tokens, width, err);
-}
-
-enum bs_status bs_stream_init_in(const char *scratch, struct bs_stream *stream, int windows,
-                                 int tokens, int width, struct bs_error *err)
-{
-    size_t rows = (size_t)windows * (size_t)tokens, row = (size_t)width * sizeof *stream->data;
-    *stream = (struct bs_stream){.windows = windows, .tokens = tokens, .width = width};
-    if (scratch) {
-        if (bs_spill_create(scratch, rows * row, &stream->spill, err))
-            return err->status;
-        stream->data = stream->spill.data;
-        return BS_OK;
-    }
-    stream->data = bs_alloc(rows, row);
-    return stream->data ? BS_OK : bs_fail_memory(err);
-}
-
-void bs_stream_release(struct bs_stream *stream)
-{
-    if (stream->spill.data)
-        bs_spill_free(&stream->spill);
-    else
-        bs_free(stream->data);
-    *stream = (struct bs_stream){.data = NULL};
-}
-
-float *bs_stream_window(const struct bs_stream *stream, int window)
-{
-    return stream->data + (size_t)window * (size_t)stream->tokens * (size_t)stream->width;
-}
-
-void bs_stream_forget(const struct bs_stream *stream, int window)
-{
-    size_t floats = (size_t)stream->tokens * (size_t)stream->width;
-    if (stream->spill.data)
-        bs_spill_forget(&stream->spill, bs_stream_window(stream, window), floats * sizeof(float));
-}
-
 bool bs_needs_any(const struct bs_needs *needs)
 {
     return needs->hessian || needs->absmax || needs->absmean || needs->module_inputs ||
@@ -170,8 +128,10 @@ static void on_set_input(void *context, int set, const float *x, int tokens)
     if (!pass->statistics)
         return;
     struct bs_set_statistics *s = &pass->statistics->sets[set];
-    if (s->inputs)
-        memcpy(s->inputs + (size_t)slot->window * count, x, count * sizeof *x);
+    if (s->inputs.data) {
+        memcpy(bs_stream_window(&s->inputs, slot->window), x, count * sizeof *x);
+        bs_stream_forget(&s->inputs, slot->window);
+    }
     if (s->samples)
         keep_samples(pass, slot->window, set, x, tokens);
     if (!slot->absmean[set])
@@ -401,8 +361,9 @@ static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *er
             enough &= (s->absmax = bs_calloc(width, sizeof(float))) != NULL;
         if (needs->absmean)
             enough &= (s->absmean = bs_calloc(width, sizeof(float))) != NULL;
-        if (needs->module_inputs && a->sets[set].module != BS_MODULE_LINEAR)
-            enough &= (s->inputs = bs_alloc(tokens * width, sizeof(float))) != NULL;
+        if (needs->module_inputs && a->sets[set].module != BS_MODULE_LINEAR &&
+            bs_stream_init_beside(pass->inputs, &s->inputs, (int)width, err))
+            return err->status;
         if (needs->sample_tokens) {
             size_t stride = (size_t)sample_stride(pass->inputs, needs->sample_tokens);
             s->num_samples = (int)((tokens + stride - 1) / stride);
@@ -503,18 +464,18 @@ void bs_statistics_release(struct bs_statistics *statistics)
         bs_free(statistics->sets[s].hessian);
         bs_free(statistics->sets[s].absmax);
         bs_free(statistics->sets[s].absmean);
-        bs_free(statistics->sets[s].inputs);
-        bs_free(statistics->sets[s].outputs);
+        bs_stream_release(&statistics->sets[s].inputs);
+        bs_stream_release(&statistics->sets[s].outputs);
         bs_free(statistics->sets[s].samples);
         bs_factors_release(&statistics->sets[s]);
     }
     *statistics = (struct bs_statistics){.windows = 0};
 }
 
-double bs_calibrate_bytes(const struct bs_architecture *a, const struct bs_needs *needs,
-                          int windows, int tokens)
+struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_architecture *a,
+                                             const struct bs_needs *needs, int windows, int tokens)
 {
-    double floats = 0, all = (double)windows * tokens;
+    double floats = 0, streams = 0, all = (double)windows * tokens;
     for (int s = 0; s < a->num_sets; s++) {
         double width = set_width(a, s);
         if (needs->hessian)
@@ -522,11 +483,11 @@ double bs_calibrate_bytes(const struct bs_architecture *a, const struct bs_needs
         if (needs->hessian)
             floats += bs_threads() * (double)tokens * width;
         if (needs->module_inputs && a->sets[s].module != BS_MODULE_LINEAR)
-            floats += all * (width + a->hidden_size); /* the module's outputs too */
+            streams += all * (width + a->hidden_size); /* the module's outputs too */
         if (needs->sample_tokens)
             floats += 2.0 * needs->sample_tokens * width;
     }
-    return floats * sizeof(float);
+    return (struct bs_calibrate_bytes){floats * sizeof(float), streams * sizeof(float)};
 }
 
 struct push {

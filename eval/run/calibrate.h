@@ -3,29 +3,7 @@
 #define BS_EVAL_RUN_CALIBRATE_H
 
 #include "algorithms/algorithm.h"
-#include "eval/base/spill.h"
-
-/* The activations of all windows of one text at one depth. */
-struct bs_stream {
-    int windows, tokens, width;
-    float *data;           /* [windows][tokens][width] */
-    struct bs_spill spill; /* what holds the data where it is not in memory */
-};
-
-/* Contents undefined, and not touched: the thread that first writes to a window is the one that
- * its memory is near to. BS_ENOMEM. */
-enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens, int width,
-                              struct bs_error *err);
-
-/* The same in a file of the scratch directory, or in memory where that is NULL. As
- * bs_spill_create. */
-enum bs_status bs_stream_init_in(const char *scratch, struct bs_stream *stream, int windows,
-                                 int tokens, int width, struct bs_error *err);
-void bs_stream_release(struct bs_stream *stream);
-float *bs_stream_window(const struct bs_stream *stream, int window);
-
-/* To be called when a window has been worked on: where it is in a file it leaves memory. */
-void bs_stream_forget(const struct bs_stream *stream, int window);
+#include "eval/model/stream.h"
 
 /* The range of each set's input and of the outputs of q, k and v, for static activation scales. */
 struct bs_ranges {
@@ -36,9 +14,11 @@ struct bs_ranges {
 /* One pass of `inputs` through the block, without activation quantization; without outputs it goes
  * no further than what is collected.
  * needs: what to collect into `statistics` (released by bs_statistics_release); NULL = nothing.
+ * Streams among them are in memory or in files as `inputs` is.
  * ranges: filled where not NULL. outputs: the block's outputs where not NULL; may be `inputs`.
- * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_ENUMERIC naming window, token
- * and channel where an output is not finite, or without outputs a set's input. */
+ * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_EIO as bs_spill_create;
+ * BS_ENUMERIC naming window, token and channel where an output is not finite, or without outputs a
+ * set's input. */
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
                             const struct bs_stream *inputs, const struct bs_needs *needs,
                             struct bs_statistics *statistics, struct bs_ranges *ranges,
@@ -51,9 +31,13 @@ bool bs_needs_any(const struct bs_needs *needs);
 bool bs_needs_within(const struct bs_needs *needs, const struct bs_needs *have);
 void bs_needs_add(struct bs_needs *to, const struct bs_needs *more);
 
-/* Bytes that statistics of this extent hold at most, working buffers included. */
-double bs_calibrate_bytes(const struct bs_architecture *architecture, const struct bs_needs *needs,
-                          int windows, int tokens);
+/* Bytes that statistics of this extent hold at most: in memory, working buffers included, and in
+ * streams, which are where the inputs' stream is. */
+struct bs_calibrate_bytes {
+    double memory, streams;
+};
+struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_architecture *architecture,
+                                             const struct bs_needs *needs, int windows, int tokens);
 
 /* y = block(x) for every window of the stream, in place, with the block's activation quantization.
  * BS_ENUMERIC naming window and token where an output is not finite. */

@@ -133,6 +133,50 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
     return most * block_weights(a);
 }
 
+static int module_stages(const struct bs_recipe *recipe)
+{
+    int stages = 0;
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_stage *stage = &recipe->stages[s];
+        struct bs_needs own = {.hessian = false};
+        if (stage->algorithm->needs)
+            stage->algorithm->needs(stage->options, &own);
+        stages += own.module_inputs;
+    }
+    return stages;
+}
+
+/* How often inputs and outputs of a block's modules are kept at a time: shared, and of a recipe
+ * that takes its own. */
+static int module_copies(const struct bs_recipe *const *recipes, int num_recipes, bool first)
+{
+    struct bs_needs all = {.hessian = false};
+    bool own = false;
+    for (int i = 0; i < num_recipes; i++)
+        bs_trial_shared_needs(recipes[i], first, &all);
+    for (int i = 0; i < num_recipes; i++) {
+        struct bs_needs shared = shared_needs(recipes[i], first);
+        bool served = shared.module_inputs && bs_needs_within(&shared, &all);
+        own |= module_stages(recipes[i]) > served;
+    }
+    return all.module_inputs + own;
+}
+
+/* The streams among the statistics of a block. */
+static double module_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                           int num_recipes)
+{
+    const struct bs_needs modules = {.module_inputs = true};
+    int first = module_copies(recipes, num_recipes, true);
+    int later = module_copies(recipes, num_recipes, false);
+    int copies = first > later ? first : later;
+    if (!copies)
+        return 0;
+    return copies * bs_calibrate_bytes(bs_model_architecture(walk->model), &modules,
+                                       walk->calibration->windows, walk->calibration->tokens)
+                        .streams;
+}
+
 /* A block to rewrite, statistics and working memory of the most demanding recipe: one is quantized
  * at a time. */
 static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
@@ -154,9 +198,12 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
         return bytes + (a->family->fused_qkv ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
     bytes += shared_factor_bytes(a, recipes, num_recipes);
+    if (!walk->scratch)
+        bytes += module_bytes(walk, recipes, num_recipes);
     /* Once for what is shared, once for a recipe that takes its own. */
     return bytes +
-           2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens);
+           2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens)
+                   .memory;
 }
 
 /* The inputs that per-linear errors are taken over. */
@@ -181,17 +228,17 @@ static double figures_bytes(const struct bs_walk *walk)
     return bytes;
 }
 
-/* While blocks pass, a thread is at work on a window, and at most on one that it becomes; the pages
- * around them come along. */
-static double resident_windows_bytes(const struct bs_walk *walk)
+/* While blocks pass, a thread is at work on a window, at most on one that it becomes and, where
+ * `modules` are looked at, on one of theirs; the pages around them come along. */
+static double resident_windows_bytes(const struct bs_walk *walk, bool modules)
 {
     const double around = 256 << 10;
     int width = bs_model_architecture(walk->model)->hidden_size;
     double window = (double)bs_walk_longest_window(walk) * width * sizeof(float);
-    return 2 * bs_threads() * (window + around);
+    return (modules ? 3 : 2) * bs_threads() * (window + around);
 }
 
-/* Streams: of the unquantized model, and of each recipe. */
+/* Streams: of the unquantized model, of each recipe and, on the disk, of a block's statistics. */
 static void add_streams(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
                         int num_recipes, struct bs_walk_memory *memory)
 {
@@ -207,8 +254,9 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     double fixed = texts + (reference ? 2 : 1) * calibration;
     double per_passenger = texts + (own ? calibration : 0);
     if (walk->scratch) {
-        memory->fixed += resident_windows_bytes(walk);
-        memory->disk_fixed = fixed;
+        double modules = module_bytes(walk, recipes, num_recipes);
+        memory->fixed += resident_windows_bytes(walk, modules > 0);
+        memory->disk_fixed = fixed + modules;
         memory->disk_per_passenger = per_passenger;
         return;
     }

@@ -14,8 +14,10 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 #include "tests/support/close.h"
+#include "tests/support/folder.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/resident.h"
 
 enum { SCALES = 20, CLIPS = 10, WIDEST = 64, ROW_STEP = 3 };
 
@@ -26,7 +28,7 @@ static struct set_inputs shown;
 
 static int setup(void **state)
 {
-    (void)state;
+    folder_setup(state);
     bs_blas_init();
     shape = small_shape;
     shape.windows = 3;
@@ -37,10 +39,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     set_inputs_release(&shown);
     random_block_release(&random_);
-    return 0;
+    return folder_teardown(state);
 }
 
 /* The block as AWQ leaves it; the format that it searched for, where asked. */
@@ -400,6 +401,78 @@ static void threads_do_not_change_a_byte(void **state)
     bs_set_threads(0);
 }
 
+/* What awq looks at, with inputs and outputs in a file of the scratch folder. */
+static struct bs_statistics spilled_statistics(const struct bs_stage *stage)
+{
+    struct bs_error err;
+    struct bs_needs needs = {.hessian = false};
+    struct bs_statistics statistics;
+    struct bs_stream inputs, *held = &random_.inputs;
+    assert_int_equal(
+        bs_stream_init_in(folder.path, &inputs, held->windows, held->tokens, held->width, &err),
+        BS_OK);
+    memcpy(inputs.data, held->data, inputs.spill.size);
+    stage->algorithm->needs(stage->options, &needs);
+    assert_int_equal(bs_calibrate(block, random_.rope, &inputs, &needs, &statistics, NULL, NULL,
+                                  random_.scratch, &err),
+                     BS_OK);
+    bs_stream_release(&inputs);
+    return statistics;
+}
+
+static void streams_in_files_do_not_change_a_byte(void **state)
+{
+    (void)state;
+    static const char *const settings = "bits=3 group_size=16";
+    struct bs_error err;
+    struct bs_recipe recipe;
+    struct bs_block held = prepared(settings, NULL), out = {.architecture = NULL};
+    recipe_build(&recipe, "awq", settings);
+    const struct bs_stage *stage = &recipe.stages[0];
+    bs_set_threads(1); /* beside another thread's window pages may come back */
+    struct bs_statistics statistics = spilled_statistics(stage);
+    struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
+    for (int again = 0; again < 2; again++) { /* the outputs are there then */
+        assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
+        assert_int_equal(stage->algorithm->prepare_block(stage->options, &job, &err), BS_OK);
+        assert_true(same_block(&out, &held));
+        for (int s = 0; s < 4; s++) {
+            const struct bs_set_statistics *set = &statistics.sets[s];
+            if (random_.architecture.sets[s].module == BS_MODULE_LINEAR) {
+                assert_true(!set->inputs.data && !set->outputs.data);
+                continue;
+            }
+            assert_int_equal(resident_pages(set->inputs.spill.data), 0);
+            assert_int_equal(resident_pages(set->outputs.spill.data), 0);
+        }
+    }
+    bs_set_threads(0);
+    bs_statistics_release(&statistics);
+    bs_block_release(&out);
+    bs_block_release(&held);
+    bs_recipe_release(&recipe);
+}
+
+static void a_scratch_folder_of_no_use_is_named(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_recipe recipe;
+    struct bs_block out = {.architecture = NULL};
+    recipe_build(&recipe, "awq", "bits=3 group_size=16");
+    const struct bs_stage *stage = &recipe.stages[0];
+    struct bs_statistics statistics = spilled_statistics(stage);
+    struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
+    for (int s = 0; s < 4; s++)
+        statistics.sets[s].inputs.scratch = folder_file(&folder, "nowhere");
+    assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
+    assert_int_equal(stage->algorithm->prepare_block(stage->options, &job, &err), BS_EIO);
+    assert_non_null(strstr(err.message, folder_file(&folder, "nowhere")));
+    bs_statistics_release(&statistics);
+    bs_block_release(&out);
+    bs_recipe_release(&recipe);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -442,6 +515,8 @@ int main(void)
         cmocka_unit_test(only_what_is_looked_at_is_asked_for),
         cmocka_unit_test(formats_that_it_cannot_search_for_are_refused),
         cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(streams_in_files_do_not_change_a_byte),
+        cmocka_unit_test(a_scratch_folder_of_no_use_is_named),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

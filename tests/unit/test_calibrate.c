@@ -12,7 +12,9 @@
 #include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
 #include "tests/support/close.h"
+#include "tests/support/folder.h"
 #include "tests/support/random_block.h"
+#include "tests/support/resident.h"
 
 static struct random_block random_;
 static struct set_inputs shown;
@@ -33,7 +35,7 @@ static const struct bs_needs everything = {
 
 static int setup(void **state)
 {
-    (void)state;
+    folder_setup(state);
     bs_blas_init();
     random_block_init(&random_, &wide_shape);
     shown = random_block_set_inputs(&random_);
@@ -43,10 +45,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     set_inputs_release(&shown);
     random_block_release(&random_);
-    return 0;
+    return folder_teardown(state);
 }
 
 static int width_of(int set)
@@ -78,7 +79,7 @@ static void hessian_is_two_over_windows_times_xtx(void **state)
             }
         assert_null(statistics.sets[s].absmax);
         assert_null(statistics.sets[s].absmean);
-        assert_null(statistics.sets[s].inputs);
+        assert_null(statistics.sets[s].inputs.data);
         assert_null(statistics.sets[s].samples);
     }
     bs_statistics_release(&statistics);
@@ -113,9 +114,9 @@ static void inputs_are_kept_where_a_module_is_looked_at(void **state)
     struct bs_statistics statistics = random_block_statistics(&random_, &needs);
     for (int s = 0; s < 4; s++)
         if (random_.architecture.sets[s].module == BS_MODULE_LINEAR)
-            assert_null(statistics.sets[s].inputs);
+            assert_null(statistics.sets[s].inputs.data);
         else
-            assert_memory_equal(statistics.sets[s].inputs, shown.x[s],
+            assert_memory_equal(statistics.sets[s].inputs.data, shown.x[s],
                                 (size_t)(tokens_in_all * width_of(s)) * sizeof(float));
     bs_statistics_release(&statistics);
 }
@@ -244,6 +245,18 @@ static void activation_quantization_is_for_pushing_only(void **state)
     bs_stream_release(&plain);
 }
 
+/* random_.inputs in a file. */
+static struct bs_stream spilled_inputs(void)
+{
+    struct bs_error err;
+    struct bs_stream copy;
+    const struct bs_stream *in = &random_.inputs;
+    assert_int_equal(
+        bs_stream_init_in(folder.path, &copy, in->windows, in->tokens, in->width, &err), BS_OK);
+    memcpy(copy.data, in->data, (size_t)tokens_in_all * (size_t)in->width * sizeof *copy.data);
+    return copy;
+}
+
 /* Everything that was collected for one set, byte for byte. */
 static void assert_same_set(const struct bs_statistics *a, const struct bs_statistics *b, int set)
 {
@@ -254,9 +267,10 @@ static void assert_same_set(const struct bs_statistics *a, const struct bs_stati
     assert_memory_equal(x->absmean, y->absmean, n * sizeof(float));
     assert_int_equal(x->num_samples, y->num_samples);
     assert_memory_equal(x->samples, y->samples, (size_t)x->num_samples * n * sizeof(float));
-    assert_int_equal(x->inputs != NULL, y->inputs != NULL);
-    if (x->inputs)
-        assert_memory_equal(x->inputs, y->inputs, (size_t)tokens_in_all * n * sizeof(float));
+    assert_int_equal(x->inputs.data != NULL, y->inputs.data != NULL);
+    if (x->inputs.data)
+        assert_memory_equal(x->inputs.data, y->inputs.data,
+                            (size_t)tokens_in_all * n * sizeof(float));
 }
 
 static void threads_do_not_change_a_byte(void **state)
@@ -281,6 +295,49 @@ static void threads_do_not_change_a_byte(void **state)
     bs_set_threads(0);
 }
 
+static void streams_are_where_the_inputs_are(void **state)
+{
+    (void)state;
+    static const int threads[] = {7, 1};
+    struct bs_error err;
+    struct bs_stream inputs = spilled_inputs();
+    struct bs_statistics held = random_block_statistics(&random_, &everything), spilled;
+    for (int t = 0; t < 2; t++) {
+        bs_set_threads(threads[t]);
+        assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, &everything, &spilled,
+                                      NULL, NULL, random_.scratch, &err),
+                         BS_OK);
+        for (int s = 0; s < 4; s++) {
+            const struct bs_stream *stream = &spilled.sets[s].inputs;
+            assert_null(held.sets[s].inputs.spill.data);
+            assert_true(stream->spill.data == stream->data);
+            /* Beside another thread's window pages may have come back. */
+            assert_true(!stream->data || threads[t] > 1 || !resident_pages(stream->data));
+            assert_same_set(&held, &spilled, s);
+        }
+        bs_statistics_release(&spilled);
+    }
+    bs_set_threads(0);
+    bs_statistics_release(&held);
+    bs_stream_release(&inputs);
+}
+
+static void a_scratch_folder_of_no_use_is_named(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_statistics statistics;
+    struct bs_stream inputs = spilled_inputs();
+    inputs.scratch = folder_file(&folder, "nowhere");
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, &everything, &statistics,
+                                  NULL, NULL, random_.scratch, &err),
+                     BS_EIO);
+    assert_non_null(strstr(err.message, inputs.scratch));
+    for (int s = 0; s < 4; s++)
+        assert_true(!statistics.sets[s].hessian && !statistics.sets[s].inputs.data);
+    bs_stream_release(&inputs);
+}
+
 static void sets_left_out_cost_nothing_and_change_nothing(void **state)
 {
     (void)state;
@@ -295,7 +352,7 @@ static void sets_left_out_cost_nothing_and_change_nothing(void **state)
                 continue;
             }
             const struct bs_set_statistics *out = &one.sets[s];
-            assert_true(!out->hessian && !out->absmax && !out->absmean && !out->inputs &&
+            assert_true(!out->hessian && !out->absmax && !out->absmean && !out->inputs.data &&
                         !out->samples);
         }
         bs_statistics_release(&one);
@@ -391,6 +448,8 @@ int main(void)
         cmocka_unit_test(outputs_are_the_blocks_and_may_replace_the_inputs),
         cmocka_unit_test(activation_quantization_is_for_pushing_only),
         cmocka_unit_test(threads_do_not_change_a_byte),
+        cmocka_unit_test(streams_are_where_the_inputs_are),
+        cmocka_unit_test(a_scratch_folder_of_no_use_is_named),
         cmocka_unit_test(sets_left_out_cost_nothing_and_change_nothing),
         cmocka_unit_test(a_value_that_is_not_finite_is_named),
         cmocka_unit_test(every_allocation_may_fail),

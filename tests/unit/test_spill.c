@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/spill.h"
 #include "tests/support/folder.h"
+#include "tests/support/resident.h"
 
 enum { SIZE = 3 << 20 };
 
@@ -29,25 +29,6 @@ static int entries(const char *path)
     return count - 2; /* itself and what is above */
 }
 
-static int resident_pages(const struct bs_spill *spill)
-{
-    /* Of a shared map mincore tells what the system's cache holds, so that /proc it is. */
-    char line[512], start[32];
-    int kilobytes = -1;
-    bool within = false;
-    snprintf(start, sizeof start, "%lx-", (unsigned long)(uintptr_t)spill->data);
-    FILE *file = fopen("/proc/self/smaps", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file)) {
-        if (!strncmp(line, start, strlen(start)))
-            within = true;
-        if (within && kilobytes < 0 && !strncmp(line, "Rss:", 4))
-            kilobytes = (int)strtol(line + 4, NULL, 10);
-    }
-    fclose(file);
-    return kilobytes * 1024 / (int)sysconf(_SC_PAGESIZE);
-}
-
 static void bytes_are_kept_and_leave_memory(void **state)
 {
     (void)state;
@@ -60,13 +41,13 @@ static void bytes_are_kept_and_leave_memory(void **state)
         assert_int_equal(bytes[i], 0);
         bytes[i] = (unsigned char)(i * 7 + (i >> 12));
     }
-    assert_true(resident_pages(&spill) >= SIZE / (int)sysconf(_SC_PAGESIZE));
+    assert_true(resident_pages(bytes) >= SIZE / (int)sysconf(_SC_PAGESIZE));
     /* From within a page to within another, and over both ends. */
     bs_spill_forget(&spill, bytes + 1000001, 1000001);
-    assert_true(resident_pages(&spill) <= (SIZE - 1000001) / (int)sysconf(_SC_PAGESIZE) + 1);
+    assert_true(resident_pages(bytes) <= (SIZE - 1000001) / (int)sysconf(_SC_PAGESIZE) + 1);
     bs_spill_forget(&spill, bytes, 1 << 20);
     bs_spill_forget(&spill, bytes + SIZE - 1500000, 1500000);
-    assert_int_equal(resident_pages(&spill), 0);
+    assert_int_equal(resident_pages(bytes), 0);
     for (size_t i = 0; i < SIZE; i++)
         assert_int_equal(bytes[i], (unsigned char)(i * 7 + (i >> 12)));
     bs_spill_free(&spill);

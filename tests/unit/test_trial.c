@@ -183,7 +183,7 @@ static void shared_statistics_give_what_own_ones_give(void **state)
         }
         bs_recipe_release(&recipe);
     }
-    assert_true(shared.sets[0].outputs && shared.sets[2].outputs);
+    assert_true(shared.sets[0].outputs.data && shared.sets[2].outputs.data);
     for (int s = 0; s < 4; s++)
         assert_true(shared.sets[s].factors && !shared.sets[s].factors->next);
     bs_statistics_release(&shared);
