@@ -70,14 +70,19 @@ static double block_weights(const struct bs_architecture *a)
     return weights;
 }
 
+static struct bs_needs stage_needs(const struct bs_stage *stage)
+{
+    struct bs_needs needs = {.hessian = false};
+    if (stage->algorithm->needs)
+        stage->algorithm->needs(stage->options, &needs);
+    return needs;
+}
+
 /* Adds what every stage of the recipe needs, whether it is shared or taken for the recipe alone. */
 static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
 {
     for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_stage *stage = &recipe->stages[s];
-        struct bs_needs own = {.hessian = false};
-        if (stage->algorithm->needs)
-            stage->algorithm->needs(stage->options, &own);
+        struct bs_needs own = stage_needs(&recipe->stages[s]);
         int most =
             own.sample_tokens > needs->sample_tokens ? own.sample_tokens : needs->sample_tokens;
         bs_needs_add(needs, &own);
@@ -136,13 +141,8 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
 static int module_stages(const struct bs_recipe *recipe)
 {
     int stages = 0;
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_stage *stage = &recipe->stages[s];
-        struct bs_needs own = {.hessian = false};
-        if (stage->algorithm->needs)
-            stage->algorithm->needs(stage->options, &own);
-        stages += own.module_inputs;
-    }
+    for (int s = 0; s < recipe->num_stages; s++)
+        stages += stage_needs(&recipe->stages[s]).module_inputs;
     return stages;
 }
 

@@ -14,6 +14,10 @@ sweep:
     weights: {bits: [3, 4], group_size: 64}
   - algorithm: gptq
     weights: {bits: 4, group_size: channel}
+  - algorithm: awq
+    scale_grid: 2
+    clip_grid: 2
+    weights: {bits: 4, group_size: 64}
   - algorithm: smoothquant
     weights: {bits: 8, group_size: channel}
     activations: {bits: 8, granularity: [token, tensor_static]}

@@ -1,11 +1,14 @@
 /* The walk over the embedded model, for most tests its first two blocks: what a passenger gets
  * depends on its recipe alone. */
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -162,6 +165,51 @@ static void a_scratch_folder_of_no_use_stops_the_walk(void **state)
     ride_init(&ride, all_riders);
     assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_EIO);
     assert_non_null(strstr(err.message, walk.scratch));
+    ride_release(&ride);
+}
+
+/* Allows no file to grow from the second block on. */
+static void end_of_room(void *context, int done, int total)
+{
+    (void)context, (void)total;
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = done < 3 ? limit.rlim_max : 0;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void room_that_goes_away_is_one_message(void **state)
+{
+    (void)state;
+    /* The unquantized model's inputs are everyone's, a recipe's own are the recipe's. */
+    static const char *const shared[][2] = {
+        {"rtn", "bits=4"}, {"awq", "bits=4 scale_grid=1 clip=false"}, {NULL, NULL}};
+    static const char *const own[][2] = {
+        {"rtn", "bits=4"}, {"smoothquant awq", "bits=4 scale_grid=1 clip=false"}, {NULL, NULL}};
+    struct bs_error err;
+    static struct ride ride;
+    char want[512];
+    struct bs_walk walk = walk_of(model);
+    walk.scratch = folder.path;
+    walk.progress = end_of_room;
+    signal(SIGXFSZ, SIG_IGN); /* an error in its place */
+    snprintf(want, sizeof want, "cannot keep 0 MB in the scratch folder '%s': %s", folder.path,
+             strerror(EFBIG));
+    ride_init(&ride, shared);
+    enum bs_status status = bs_walk_run(&walk, ride.passengers, ride.count, &err);
+    end_of_room(NULL, 0, 0);
+    assert_int_equal(status, BS_EIO);
+    assert_string_equal(err.message, want);
+    ride_release(&ride);
+    ride_init(&ride, own);
+    status = bs_walk_run(&walk, ride.passengers, ride.count, &err);
+    end_of_room(NULL, 0, 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(status, BS_OK);
+    assert_int_equal(ride.passengers[0].status, BS_OK);
+    assert_int_equal(ride.passengers[1].status, BS_EIO);
+    assert_non_null(strstr(ride.passengers[1].message, "block 1: awq: "));
+    assert_non_null(strstr(ride.passengers[1].message, want));
     ride_release(&ride);
 }
 
@@ -474,6 +522,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_byte),
         cmocka_unit_test(streams_in_files_do_not_change_a_byte),
         cmocka_unit_test(a_scratch_folder_of_no_use_stops_the_walk),
+        cmocka_unit_test(room_that_goes_away_is_one_message),
         cmocka_unit_test(who_else_rides_does_not_matter),
         cmocka_unit_test(only_what_is_wanted_is_measured),
         cmocka_unit_test(the_unquantized_model_is_measured_as_it_is),

@@ -301,6 +301,53 @@ static void spilled_streams_take_the_disk(void **state)
     assert_close(memory_of_load(&load).fixed, spilled.fixed + 30 * 256 * 9, 0, 1e-9);
 }
 
+/* Inputs and outputs of a block's attention and MLP: once where they are shared, once more for a
+ * recipe that takes its own. */
+static void the_estimate_counts_what_modules_take(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chain, *settings;
+        int streams; /* of calibration windows, for the unquantized model */
+        int copies;  /* with the recipes before it */
+    } cases[] = {
+        {"rtn", "bits=4", 1, 0},
+        {"gptq", "bits=4", 1, 0},
+        {"awq", "bits=4 scale=false", 2, 0},
+        {"awq", "bits=4", 2, 1},
+        {"awq", "bits=3 scale_grid=3", 2, 1},
+        {"awq gptq", "bits=4", 2, 1},
+        {"smoothquant awq", "bits=4", 2, 2},
+        {"awq", "bits=4 clip_tokens=7", 2, 2}, /* samples other rows */
+    };
+    enum { CASES = sizeof cases / sizeof *cases };
+    const double text = 8 * 256 * 4, calibration = 33 * 256 * 256 * 4, modules = 4 * calibration;
+    const struct load load = {"rtn", "bits=4", 1, 8, 0, 33, 256, false};
+    struct loaded loaded;
+    struct bs_recipe recipes[CASES];
+    const struct bs_recipe *all[CASES];
+    double held[CASES];
+    load_walk(&loaded, &load);
+    for (int k = 0; k < CASES; k++) {
+        double streams = text + cases[k].streams * calibration;
+        recipe_build(&recipes[k], cases[k].chain, cases[k].settings);
+        all[k] = &recipes[k];
+        loaded.walk.scratch = NULL;
+        held[k] = bs_walk_memory(&loaded.walk, all, k + 1).fixed;
+        loaded.walk.scratch = folder.path;
+        struct bs_walk_memory alone = bs_walk_memory(&loaded.walk, &all[k], 1);
+        struct bs_walk_memory together = bs_walk_memory(&loaded.walk, all, k + 1);
+        assert_close(alone.disk_fixed, streams + (cases[k].copies > 0) * modules, 0, 1e-12);
+        assert_close(together.disk_fixed, streams + cases[k].copies * modules, 0, 1e-12);
+    }
+    assert_close(held[5], held[4], 0, 1e-12);
+    assert_close(held[6], held[5] + modules, 0, 1e-12);
+    assert_close(held[7], held[6], 0, 1e-12);
+    for (int k = 0; k < CASES; k++)
+        bs_recipe_release(&recipes[k]);
+    unload_walk(&loaded);
+}
+
 static void the_estimate_covers_what_is_taken(void **state)
 {
     (void)state;
@@ -313,6 +360,8 @@ static void the_estimate_covers_what_is_taken(void **state)
         {"rtn", "bits=4", 48, 256, 4, 1, 2, true},
         {"gptq", "bits=4", 1, 8, 0, 48, 256, true},
         {"smoothquant gptq", "bits=4 a.bits=8", 16, 256, 0, 32, 256, true},
+        {"awq", "bits=4 group_size=128 scale_grid=1 clip_grid=1", 1, 8, 0, 24, 256, true},
+        {"smoothquant awq", "bits=4 scale_grid=1 clip=false", 1, 8, 0, 24, 256, true},
     };
     enum { LOADS = sizeof loads / sizeof *loads };
 #ifdef __SANITIZE_ADDRESS__
@@ -332,6 +381,28 @@ static void the_estimate_covers_what_is_taken(void **state)
     bs_set_threads(0);
 }
 
+static void spilled_windows_do_not_stay_in_memory(void **state)
+{
+    (void)state;
+    static const int windows[] = {6, 6, 66}; /* once to warm up */
+    double taken[3];
+#ifdef __SANITIZE_ADDRESS__
+    skip();
+#endif
+    bs_set_threads(2);
+    for (int k = 0; k < 3; k++) {
+        struct loaded loaded;
+        struct load load = {"awq", "bits=4 scale_grid=1 clip=false", 1, 8, 0, windows[k], 256,
+                            true};
+        load_walk(&loaded, &load);
+        taken[k] = growth(&loaded.walk, loaded.recipes, 2);
+        unload_walk(&loaded);
+    }
+    bs_set_threads(0);
+    /* Two streams of the unquantized model, four of the statistics: half of one's growth. */
+    assert_true(taken[2] - taken[1] < (66 - 6) * 256 * 256 * 4 / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,7 +411,9 @@ int main(void)
         cmocka_unit_test(the_estimate_grows_with_what_is_asked),
         cmocka_unit_test(the_estimate_counts_factors_once),
         cmocka_unit_test(spilled_streams_take_the_disk),
+        cmocka_unit_test(the_estimate_counts_what_modules_take),
         cmocka_unit_test(the_estimate_covers_what_is_taken),
+        cmocka_unit_test(spilled_windows_do_not_stay_in_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
