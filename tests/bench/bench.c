@@ -41,6 +41,7 @@ struct session {
 struct bench_case {
     const char *name, *summary;
     bool further; /* not part of every model's cases */
+    bool spilled; /* streams are in files */
     int layers;   /* 0 = the model's */
     int windows, tokens;
     int calibration_windows, calibration_tokens;
@@ -148,6 +149,8 @@ static struct bench_job job_of(struct session *session, const struct bench_model
         job.calibration_windows =
             windows_of(s->calibration, which->calibration_windows, job.threads);
     job.calibration_tokens = first_of(s->calibration_tokens, which->calibration_tokens);
+    if (which->spilled)
+        job.scratch = session->folder;
     return job;
 }
 
@@ -328,7 +331,6 @@ static void run_spilled(struct session *session, const struct bench_model *model
                         const struct bench_case *which)
 {
     struct bench_job job = job_of(session, model, which);
-    job.scratch = session->folder;
     add_recipe(&job, "rtn", "bits=4 group_size=128");
     json_t *measured = measure(model, which->name, &job);
     add_row(session, model, which, &job, which->name, measured);
@@ -422,7 +424,16 @@ static const struct bench_case cases[] = {
     {.name = "spilled",
      .summary = "evaluation of rtn w4 g128 and the unquantized model, their streams in files",
      .further = true,
+     .spilled = true,
      .run = run_spilled},
+    {.name = "awq-spilled",
+     .summary = "quantizing at w4 g128, what the search goes over in files",
+     .further = true,
+     .spilled = true,
+     .calibration_windows = 4,
+     .calibration_tokens = 512,
+     .recipe = {"awq", "bits=4 group_size=128"},
+     .run = run_one},
 };
 enum { NUM_CASES = sizeof cases / sizeof *cases };
 
