@@ -210,11 +210,12 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
     int tokens = texts[text].tokens, vocab = a->vocab_size;
     const int32_t *ids = texts[text].ids + window * tokens;
     struct bs_rope *rope = bs_rope_create(a, tokens);
-    struct bs_scratch *scratch = bs_scratch_create(1, bs_block_scratch_floats(a, tokens));
+    size_t product = bs_gemm_nt_packed_floats(vocab, a->embedding_size);
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_block_scratch_floats(a, tokens) + product);
     float *x = bs_alloc((size_t)(tokens * a->hidden_size), sizeof *x);
     float *logits = bs_alloc((size_t)(tokens * vocab), sizeof *logits);
     struct bs_head head;
-    assert_int_equal(bs_head_load(whole, &head, &err), BS_OK);
+    assert_int_equal(bs_head_load(whole, vocab, false, &head, &err), BS_OK);
     assert_int_equal(bs_model_embed(whole, ids, 1, tokens, x, &err), BS_OK);
     for (int b = 0; b < a->num_layers; b++) {
         struct bs_block block;
@@ -223,7 +224,7 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
         bs_block_release(&block);
     }
     bs_head_inputs(&head, x, tokens, x, scratch);
-    bs_head_logits(&head, x, tokens, 0, vocab, logits);
+    bs_head_logits(&head, BS_FLOAT32, x, tokens, 0, logits, scratch);
     for (int t = 0; t + 1 < tokens; t++) {
         double sum = 0;
         for (int v = 0; v < vocab; v++)
