@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "algorithms/algorithm.h"
+#include "eval/linalg/packed.h"
 
 enum { BS_MAX_STAGES = 4 };
 
@@ -12,9 +13,6 @@ struct bs_stage {
     const struct bs_algorithm *algorithm;
     void *options; /* algorithm->options_size bytes, owned by the recipe */
 };
-
-/* What evaluation multiplies in. */
-enum bs_compute { BS_FLOAT32, BS_BFLOAT16 };
 
 /* The words of a config for enum bs_calibrate_on and enum bs_compute; NULL ends them. */
 extern const char *const bs_calibrate_on_names[];

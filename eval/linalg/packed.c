@@ -7,11 +7,21 @@
 
 #include "eval/base/mem.h"
 
+/* Rows of A and C in a product of floats: of many at a time, and of the rest of them. */
+enum { MANY_ROWS = 512, FEW_ROWS = BS_PACKED_ROWS, MOST_PRODUCTS = 2 };
+
+struct product {
+    int rows;
+    dnnl_primitive_t primitive;
+    dnnl_memory_desc_t a, c, scratchpad;
+};
+
 struct bs_packed {
+    enum bs_compute compute; /* of floats */
     int n, k;
     dnnl_engine_t engine;
-    dnnl_primitive_t product;
-    dnnl_memory_desc_t a, c, scratchpad;
+    struct product products[MOST_PRODUCTS]; /* the largest last */
+    int num_products;
     dnnl_memory_t weights;
     void *data; /* of weights */
 };
@@ -29,25 +39,22 @@ static int alone(void)
     return threads;
 }
 
-static bool describe_rows(dnnl_memory_desc_t *desc, int columns, dnnl_data_type_t type)
+static bool describe_rows(dnnl_memory_desc_t *desc, int rows, int columns, dnnl_data_type_t type)
 {
-    return !dnnl_memory_desc_init_by_tag(desc, 2, (dnnl_dims_t){BS_PACKED_ROWS, columns}, type,
-                                         dnnl_ab);
+    return !dnnl_memory_desc_init_by_tag(desc, 2, (dnnl_dims_t){rows, columns}, type, dnnl_ab);
 }
 
-/* The product's description, which leaves the layout of B to the library; NULL where it has no such
- * product or memory ran out. */
-static dnnl_primitive_desc_t choose_product(struct bs_packed *p, int n, int k,
+/* The product's description; NULL where the library has no such product or memory ran out. */
+static dnnl_primitive_desc_t choose_product(const struct bs_packed *p, struct product *product,
+                                            const dnnl_memory_desc_t *weights,
                                             const struct formats *formats)
 {
-    dnnl_memory_desc_t weights;
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attributes;
     dnnl_primitive_desc_t chosen = NULL;
-    if (!describe_rows(&p->a, k, formats->a) || !describe_rows(&p->c, n, formats->c) ||
-        dnnl_memory_desc_init_by_tag(&weights, 2, (dnnl_dims_t){k, n}, formats->packed,
-                                     dnnl_format_tag_any) ||
-        dnnl_matmul_desc_init(&matmul, &p->a, &weights, NULL, &p->c) ||
+    if (!describe_rows(&product->a, product->rows, p->k, formats->a) ||
+        !describe_rows(&product->c, product->rows, p->n, formats->c) ||
+        dnnl_matmul_desc_init(&matmul, &product->a, weights, NULL, &product->c) ||
         dnnl_primitive_attr_create(&attributes))
         return NULL;
     if (!dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) &&
@@ -58,7 +65,7 @@ static dnnl_primitive_desc_t choose_product(struct bs_packed *p, int n, int k,
 }
 
 /* Lays B out as the product wants it. */
-static bool reorder(struct bs_packed *p, int n, int k, dnnl_data_type_t given, const void *b,
+static bool reorder(struct bs_packed *p, dnnl_data_type_t given, const void *b,
                     const dnnl_memory_desc_t *wanted)
 {
     dnnl_memory_desc_t from;
@@ -71,7 +78,7 @@ static bool reorder(struct bs_packed *p, int n, int k, dnnl_data_type_t given, c
         void *taken;
     } data = {.given = b}; /* which is only read */
     bool done =
-        !dnnl_memory_desc_init_by_tag(&from, 2, (dnnl_dims_t){k, n}, given, dnnl_ba) &&
+        !dnnl_memory_desc_init_by_tag(&from, 2, (dnnl_dims_t){p->k, p->n}, given, dnnl_ba) &&
         !dnnl_memory_create(&source, &from, p->engine, data.taken) &&
         !dnnl_memory_create(&p->weights, wanted, p->engine, p->data) &&
         !dnnl_stream_create(&stream, p->engine, dnnl_stream_default_flags) &&
@@ -88,47 +95,64 @@ static bool reorder(struct bs_packed *p, int n, int k, dnnl_data_type_t given, c
     return done;
 }
 
-static bool fits_scratch(const struct bs_packed *p)
+/* Adds a product of `rows` rows, B being laid out as `weights` says, or where that leaves it open as
+ * the product wants it: then *weights says how. Without one that the scratch is enough for, nothing
+ * is added. */
+static enum bs_status add_product(struct bs_packed *p, int rows, const struct formats *formats,
+                                  dnnl_memory_desc_t *weights, struct bs_error *err)
 {
-    return dnnl_memory_desc_get_size(&p->scratchpad) <= BS_PACKED_SCRATCH_FLOATS * sizeof(float);
-}
-
-/* Fills *p; p->product stays NULL where there is none that can be used. */
-static enum bs_status pack(struct bs_packed *p, int n, int k, const struct formats *formats,
-                           const void *b, struct bs_error *err)
-{
-    dnnl_primitive_desc_t chosen = NULL;
-    if (dnnl_engine_create(&p->engine, dnnl_cpu, 0))
-        return bs_fail_memory(err);
-    if (!(chosen = choose_product(p, n, k, formats)))
+    struct product product = {.rows = rows};
+    dnnl_primitive_desc_t chosen = choose_product(p, &product, weights, formats);
+    if (!chosen)
         return BS_OK;
-    enum bs_status status = BS_OK;
-    p->scratchpad = *dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0);
-    if (fits_scratch(p)) {
-        const dnnl_memory_desc_t *b_desc =
-            dnnl_primitive_desc_query_md(chosen, dnnl_query_weights_md, 0);
-        p->data = bs_alloc(dnnl_memory_desc_get_size(b_desc), 1);
-        if (!p->data || dnnl_primitive_create(&p->product, chosen) ||
-            !reorder(p, n, k, formats->given, b, b_desc))
-            status = bs_fail_memory(err);
+    product.scratchpad = *dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0);
+    bool fits =
+        dnnl_memory_desc_get_size(&product.scratchpad) <= BS_PACKED_SCRATCH_FLOATS * sizeof(float);
+    bool done = !fits || !dnnl_primitive_create(&product.primitive, chosen);
+    if (fits && done) {
+        *weights = *dnnl_primitive_desc_query_md(chosen, dnnl_query_weights_md, 0);
+        p->products[p->num_products++] = product;
     }
     dnnl_primitive_desc_destroy(chosen);
-    return status;
+    return done ? BS_OK : bs_fail_memory(err);
 }
 
-static enum bs_status create(int n, int k, const struct formats *formats, const void *b,
-                             struct bs_packed **packed, struct bs_error *err)
+/* Fills *p; there are no products where there is none that can be used. */
+static enum bs_status pack(struct bs_packed *p, const struct formats *formats, const void *b,
+                           struct bs_error *err)
+{
+    dnnl_memory_desc_t weights;
+    if (dnnl_engine_create(&p->engine, dnnl_cpu, 0) ||
+        dnnl_memory_desc_init_by_tag(&weights, 2, (dnnl_dims_t){p->k, p->n}, formats->packed,
+                                     dnnl_format_tag_any))
+        return bs_fail_memory(err);
+    if (add_product(p, FEW_ROWS, formats, &weights, err))
+        return err->status;
+    if (!p->num_products)
+        return BS_OK;
+    /* In bfloat16 the rounded rows are to stay near. */
+    if (formats->a == dnnl_f32 && add_product(p, MANY_ROWS, formats, &weights, err))
+        return err->status;
+    p->data = bs_alloc(dnnl_memory_desc_get_size(&weights), 1);
+    if (!p->data || !reorder(p, formats->given, b, &weights))
+        return bs_fail_memory(err);
+    return BS_OK;
+}
+
+static enum bs_status create(enum bs_compute compute, int n, int k, const struct formats *formats,
+                             const void *b, struct bs_packed **packed, struct bs_error *err)
 {
     *packed = NULL;
     struct bs_packed *p = bs_calloc(1, sizeof *p);
     if (!p)
         return bs_fail_memory(err);
+    p->compute = compute;
     p->n = n;
     p->k = k;
     int threads = alone();
-    enum bs_status status = pack(p, n, k, formats, b, err);
+    enum bs_status status = pack(p, formats, b, err);
     omp_set_num_threads(threads);
-    if (!status && p->product)
+    if (!status && p->num_products)
         *packed = p;
     else
         bs_packed_free(p);
@@ -140,7 +164,8 @@ void bs_packed_free(struct bs_packed *packed)
     if (!packed)
         return;
     dnnl_memory_destroy(packed->weights);
-    dnnl_primitive_destroy(packed->product);
+    for (int i = 0; i < packed->num_products; i++)
+        dnnl_primitive_destroy(packed->products[i].primitive);
     dnnl_engine_destroy(packed->engine);
     bs_free(packed->data);
     bs_free(packed);
@@ -154,22 +179,27 @@ enum bs_status bs_packed_create_int8(int n, int k, const int8_t *b, struct bs_pa
     *packed = NULL;
     if ((dnnl_get_effective_cpu_isa() & exact) != exact)
         return BS_OK;
-    return create(n, k, &formats, b, packed, err);
+    return create(BS_FLOAT32, n, k, &formats, b, packed, err);
 }
 
 /* The objects that the library wants are the call's own: they hold its addresses. */
-static bool multiply(const struct bs_packed *b, void *a, void *c, struct bs_scratch *scratch)
+static bool multiply(const struct bs_packed *b, const struct product *product, const void *a,
+                     void *c, struct bs_scratch *scratch)
 {
     dnnl_memory_t rows = NULL, out = NULL, pad = NULL;
     dnnl_stream_t stream = NULL;
     size_t mark = scratch->used;
+    union {
+        const void *given;
+        void *taken;
+    } rows_of = {.given = a}; /* which are only read */
     float *working = bs_scratch_take(scratch, BS_PACKED_SCRATCH_FLOATS);
     int threads = alone();
-    bool done = !dnnl_memory_create(&rows, &b->a, b->engine, a) &&
-                !dnnl_memory_create(&out, &b->c, b->engine, c) &&
-                !dnnl_memory_create(&pad, &b->scratchpad, b->engine, working) &&
+    bool done = !dnnl_memory_create(&rows, &product->a, b->engine, rows_of.taken) &&
+                !dnnl_memory_create(&out, &product->c, b->engine, c) &&
+                !dnnl_memory_create(&pad, &product->scratchpad, b->engine, working) &&
                 !dnnl_stream_create(&stream, b->engine, dnnl_stream_default_flags) &&
-                !dnnl_primitive_execute(b->product, stream, 4,
+                !dnnl_primitive_execute(product->primitive, stream, 4,
                                         (dnnl_exec_arg_t[]){{DNNL_ARG_SRC, rows},
                                                             {DNNL_ARG_WEIGHTS, b->weights},
                                                             {DNNL_ARG_DST, out},
@@ -186,20 +216,26 @@ static bool multiply(const struct bs_packed *b, void *a, void *c, struct bs_scra
 
 bool bs_gemm_nt_int8(const struct bs_packed *b, uint8_t *a, int32_t *c, struct bs_scratch *scratch)
 {
-    return multiply(b, a, c, scratch);
+    return multiply(b, &b->products[0], a, c, scratch);
 }
 
-enum bs_status bs_packed_create_bfloat16(int n, int k, const float *b, struct bs_packed **packed,
-                                         struct bs_error *err)
+enum bs_status bs_packed_create(enum bs_compute compute, int n, int k, const float *b,
+                                struct bs_packed **packed, struct bs_error *err)
 {
-    static const struct formats formats = {dnnl_bf16, dnnl_f32, dnnl_bf16, dnnl_f32};
-    if (create(n, k, &formats, b, packed, err))
+    static const struct formats formats[BS_NUM_COMPUTES] = {
+        [BS_FLOAT32] = {dnnl_f32, dnnl_f32, dnnl_f32, dnnl_f32},
+        [BS_BFLOAT16] = {dnnl_bf16, dnnl_f32, dnnl_bf16, dnnl_f32}};
+    if (create(compute, n, k, &formats[compute], b, packed, err))
         return err->status;
-    return *packed ? BS_OK
-                   : bs_fail(err, BS_EUNSUPPORTED,
-                             "this processor has no product in bfloat16 of a matrix of %d x %d, "
-                             "expected AVX-512; compute: float32 needs none",
-                             n, k);
+    if (*packed)
+        return BS_OK;
+    if (compute == BS_FLOAT32)
+        return bs_fail(err, BS_EUNSUPPORTED, "oneDNN has no product with a matrix of %d x %d", n,
+                       k);
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "this processor has no product in bfloat16 of a matrix of %d x %d, "
+                   "expected AVX-512; compute: float32 needs none",
+                   n, k);
 }
 
 /* The upper halves, rounded to nearest, ties to even. What is no number keeps its upper half, with
@@ -214,18 +250,43 @@ static void round_to_bfloat16(const float *x, size_t count, uint16_t *out)
     }
 }
 
-void bs_gemm_nt_bfloat16(int m, const float *a, const struct bs_packed *b, float *c, int ldc,
-                         struct bs_scratch *scratch)
+/* The largest product of no more than this many rows; the smallest where all are of more. */
+static const struct product *product_of(const struct bs_packed *b, int rows)
+{
+    int i = b->num_products - 1;
+    while (i > 0 && b->products[i].rows > rows)
+        i--;
+    return &b->products[i];
+}
+
+/* The next rows of A as the product reads them: in place where they are all there. */
+static const void *enter_rows(const struct bs_packed *b, const float *a, int rows, int wanted,
+                              float *room)
+{
+    size_t count = (size_t)rows * (size_t)b->k;
+    if (b->compute == BS_BFLOAT16)
+        round_to_bfloat16(a, count, (uint16_t *)(void *)room);
+    else if (rows == wanted)
+        return a;
+    else
+        memcpy(room, a, count * sizeof *a);
+    return room;
+}
+
+void bs_gemm_nt_packed(int m, const float *a, const struct bs_packed *b, float *c, int ldc,
+                       struct bs_scratch *scratch)
 {
     size_t mark = scratch->used, n = (size_t)b->n, k = (size_t)b->k;
-    uint16_t *rounded = (uint16_t *)(void *)bs_scratch_take(scratch, BS_PACKED_ROWS * k / 2);
-    float *tile = bs_scratch_take(scratch, BS_PACKED_ROWS * n);
-    for (int first = 0; first < m; first += BS_PACKED_ROWS) {
-        int left = m - first, rows = left < BS_PACKED_ROWS ? left : BS_PACKED_ROWS;
+    float *room = bs_scratch_take(scratch, FEW_ROWS * k);
+    float *tile = bs_scratch_take(scratch, FEW_ROWS * n);
+    for (int first = 0, rows; first < m; first += rows) {
+        int left = m - first;
+        const struct product *product = product_of(b, ldc == b->n ? left : FEW_ROWS);
+        rows = left < product->rows ? left : product->rows;
         float *to = c + (size_t)first * (size_t)ldc;
-        bool direct = rows == BS_PACKED_ROWS && ldc == b->n;
-        round_to_bfloat16(a + (size_t)first * k, (size_t)rows * k, rounded);
-        bool done = multiply(b, rounded, direct ? to : tile, scratch);
+        bool direct = rows == product->rows && ldc == b->n;
+        const void *from = enter_rows(b, a + (size_t)first * k, rows, product->rows, room);
+        bool done = multiply(b, product, from, direct ? to : tile, scratch);
         for (size_t r = 0; r < (size_t)rows && !(direct && done); r++)
             for (size_t i = 0; i < n; i++)
                 to[r * (size_t)ldc + i] = done ? tile[r * n + i] : NAN;
@@ -233,9 +294,8 @@ void bs_gemm_nt_bfloat16(int m, const float *a, const struct bs_packed *b, float
     scratch->used = mark;
 }
 
-size_t bs_gemm_nt_bfloat16_floats(int n, int k)
+size_t bs_gemm_nt_packed_floats(int n, int k)
 {
-    return bs_scratch_floats(BS_PACKED_ROWS * (size_t)k / 2) +
-           bs_scratch_floats(BS_PACKED_ROWS * (size_t)n) +
+    return bs_scratch_floats(FEW_ROWS * (size_t)k) + bs_scratch_floats(FEW_ROWS * (size_t)n) +
            bs_scratch_floats(BS_PACKED_SCRATCH_FLOATS);
 }

@@ -1,4 +1,4 @@
-/* Products with a weight matrix that is laid out once and multiplied many times, in the short
+/* Products with a weight matrix that is laid out once and multiplied many times, also in the short
  * number formats that processors multiply faster than float32: by oneDNN, single-threaded like those
  * of blas.h. */
 #ifndef BS_EVAL_LINALG_PACKED_H
@@ -11,8 +11,12 @@
 #include "eval/base/error.h"
 #include "eval/base/parallel.h"
 
+/* What floats are multiplied in: rounded to bfloat16, ties to even, the upper half of a float32 with
+ * 8 bits of precision, and summed in float32. */
+enum bs_compute { BS_FLOAT32, BS_BFLOAT16, BS_NUM_COMPUTES };
+
 enum {
-    BS_PACKED_ROWS = 128,               /* of A and C in one product */
+    BS_PACKED_ROWS = 128,               /* of A and C in a product of bytes */
     BS_PACKED_SCRATCH_FLOATS = 1 << 17, /* that a product may take */
 };
 
@@ -26,22 +30,20 @@ struct bs_packed;
 enum bs_status bs_packed_create_int8(int n, int k, const int8_t *b, struct bs_packed **packed,
                                      struct bs_error *err);
 
-/* The same of floats, rounded to bfloat16, ties to even: the upper half of a float32, 8 bits of
- * precision. BS_ENOMEM; BS_EUNSUPPORTED where this processor has no such product, which takes
- * AVX-512. */
-enum bs_status bs_packed_create_bfloat16(int n, int k, const float *b, struct bs_packed **packed,
-                                         struct bs_error *err);
+/* The same of floats. BS_ENOMEM; BS_EUNSUPPORTED where this processor has no such product: that of
+ * bfloat16 takes AVX-512. */
+enum bs_status bs_packed_create(enum bs_compute compute, int n, int k, const float *b,
+                                struct bs_packed **packed, struct bs_error *err);
 void bs_packed_free(struct bs_packed *packed);
 
 /* C [BS_PACKED_ROWS][n] = A [BS_PACKED_ROWS][k] B^T, exactly where every sum is within int32. False
  * when the library runs out of memory; C is then undefined. */
 bool bs_gemm_nt_int8(const struct bs_packed *b, uint8_t *a, int32_t *c, struct bs_scratch *scratch);
 
-/* C [m][n] = A [m][k] B^T, where A is rounded to bfloat16 as B was and products are summed in
- * float32; ldc floats from row to row of C. Scratch: bs_gemm_nt_bfloat16_floats. NaN where the
- * library runs out of memory. */
-void bs_gemm_nt_bfloat16(int m, const float *a, const struct bs_packed *b, float *c, int ldc,
-                         struct bs_scratch *scratch);
-size_t bs_gemm_nt_bfloat16_floats(int n, int k);
+/* C [m][n] = A [m][k] B^T, in what B was created for; ldc floats from row to row of C. Scratch:
+ * bs_gemm_nt_packed_floats. NaN where the library runs out of memory. */
+void bs_gemm_nt_packed(int m, const float *a, const struct bs_packed *b, float *c, int ldc,
+                       struct bs_scratch *scratch);
+size_t bs_gemm_nt_packed_floats(int n, int k);
 
 #endif

@@ -163,8 +163,8 @@ enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *er
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         struct bs_linear *linear = &block->linears[r];
         if (linear->weight && !linear->bfloat16 &&
-            bs_packed_create_bfloat16(linear->out_features, linear->in_features, linear->weight,
-                                      &linear->bfloat16, err))
+            bs_packed_create(BS_BFLOAT16, linear->out_features, linear->in_features, linear->weight,
+                             &linear->bfloat16, err))
             return bs_fail_within(err, "%s", linear->name);
     }
     return BS_OK;

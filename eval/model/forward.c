@@ -9,8 +9,8 @@
 #include "eval/linalg/vector.h"
 
 enum {
-    PRODUCT_ROWS = 512, /* of a linear at a time, so that its output is still near for the bias */
-    LEAST_ROWS = 64,    /* that scratch is promised for */
+    PRODUCT_ROWS = 1024, /* of a linear at a time, so that its output is still near for the bias */
+    LEAST_ROWS = 64,     /* that scratch is promised for */
 };
 
 /* --- linears and norms --- */
@@ -47,7 +47,7 @@ static void linear_of(const struct bs_linear *l, const struct set_input *in, flo
     if (in->coded && l->integer) {
         bs_integer_forward(l, in->coded, y, stride, scratch);
     } else if (l->bfloat16) {
-        bs_gemm_nt_bfloat16(tokens, in->x, l->bfloat16, y, stride, scratch);
+        bs_gemm_nt_packed(tokens, in->x, l->bfloat16, y, stride, scratch);
         add_bias(l, y, stride, tokens);
     } else {
         bs_linear_forward(l, in->x, y, stride, tokens);
@@ -327,7 +327,7 @@ static size_t packed_floats(const struct bs_architecture *a, int tokens)
             continue;
         int out = bs_out_features(a, role), in = bs_in_features(a, role);
         size_t integer = bs_integer_forward_floats(out);
-        size_t bfloat16 = bs_gemm_nt_bfloat16_floats(out, in);
+        size_t bfloat16 = bs_gemm_nt_packed_floats(out, in);
         product = integer > product ? integer : product;
         product = bfloat16 > product ? bfloat16 : product;
     }

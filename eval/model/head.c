@@ -5,7 +5,6 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
-#include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 
 void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, float *in,
@@ -24,24 +23,9 @@ void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, floa
     scratch->used = mark;
 }
 
-/* What is done to the products of the head: logits [tokens][count] of the ids from `first` on. */
-static void finish_logits(const struct bs_head *head, int tokens, int first, int count,
-                          float *logits)
+static int num_runs(const struct bs_head *head)
 {
-    float cap = head->architecture->logit_softcap;
-    for (int t = 0; head->bias && t < tokens; t++)
-        bs_add(head->bias + first, logits + (size_t)t * (size_t)count, (size_t)count);
-    if (cap > 0)
-        bs_soft_cap(logits, (size_t)tokens * (size_t)count, cap);
-}
-
-void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
-                    float *logits)
-{
-    int width = head->architecture->embedding_size;
-    bs_gemm_nt(tokens, count, width, 1, in, width, head->weight + (size_t)first * (size_t)width,
-               width, 0, logits, count);
-    finish_logits(head, tokens, first, count, logits);
+    return (head->architecture->vocab_size + head->run - 1) / head->run;
 }
 
 /* Ids of the run that begins with `first`. */
@@ -51,25 +35,63 @@ static int run_ids(const struct bs_head *head, int first)
     return left < head->run ? left : head->run;
 }
 
-enum bs_status bs_head_use_bfloat16(struct bs_head *head, int run, struct bs_error *err)
+/* What packs the output matrix. */
+struct packing {
+    struct bs_head *head;
+    enum bs_compute compute;
+    bs_head_rows *rows;
+    const void *context;
+};
+
+static enum bs_status pack_run(void *context, int index, int thread, struct bs_error *err)
 {
-    int width = head->architecture->embedding_size, vocab = head->architecture->vocab_size;
-    head->run = run;
-    head->bfloat16 = bs_calloc((size_t)((vocab + run - 1) / run), sizeof(struct bs_packed *));
-    if (!head->bfloat16)
+    (void)thread;
+    const struct packing *p = context;
+    const struct bs_head *head = p->head;
+    int first = index * head->run, ids = run_ids(head, first);
+    int width = head->architecture->embedding_size;
+    float *rows = bs_alloc((size_t)ids * (size_t)width, sizeof *rows);
+    if (!rows)
         return bs_fail_memory(err);
-    for (int first = 0; first < vocab; first += run)
-        if (bs_packed_create_bfloat16(run_ids(head, first), width,
-                                      head->weight + (size_t)first * (size_t)width,
-                                      &head->bfloat16[first / run], err))
-            return bs_fail_within(err, "the head");
-    return BS_OK;
+    p->rows(p->context, first, ids, rows);
+    enum bs_status status =
+        bs_packed_create(p->compute, ids, width, rows, &head->runs[p->compute][index], err);
+    bs_free(rows);
+    return status ? bs_fail_within(err, "the head") : BS_OK;
 }
 
-void bs_head_logits_bfloat16(const struct bs_head *head, const float *in, int tokens, int first,
-                             float *logits, struct bs_scratch *scratch)
+enum bs_status bs_head_pack(struct bs_head *head, enum bs_compute compute, bs_head_rows *rows,
+                            const void *context, struct bs_error *err)
 {
-    int count = run_ids(head, first);
-    bs_gemm_nt_bfloat16(tokens, in, head->bfloat16[first / head->run], logits, count, scratch);
-    finish_logits(head, tokens, first, count, logits);
+    struct packing packing = {head, compute, rows, context};
+    head->runs[compute] = bs_calloc((size_t)num_runs(head), sizeof *head->runs[compute]);
+    if (!head->runs[compute])
+        return bs_fail_memory(err);
+    return bs_parallel(num_runs(head), pack_run, &packing, err);
+}
+
+void bs_head_release(struct bs_head *head)
+{
+    bs_norm_release(&head->norm);
+    bs_free(head->project);
+    bs_free(head->bias);
+    for (int c = 0; c < BS_NUM_COMPUTES; c++) {
+        for (int r = 0; head->runs[c] && r < num_runs(head); r++)
+            bs_packed_free(head->runs[c][r]);
+        bs_free(head->runs[c]);
+    }
+    *head = (struct bs_head){.architecture = NULL};
+}
+
+int bs_head_logits(const struct bs_head *head, enum bs_compute compute, const float *in, int tokens,
+                   int first, float *logits, struct bs_scratch *scratch)
+{
+    int ids = run_ids(head, first);
+    float cap = head->architecture->logit_softcap;
+    bs_gemm_nt_packed(tokens, in, head->runs[compute][first / head->run], logits, ids, scratch);
+    for (int t = 0; head->bias && t < tokens; t++)
+        bs_add(head->bias + first, logits + (size_t)t * (size_t)ids, (size_t)ids);
+    if (cap > 0)
+        bs_soft_cap(logits, (size_t)tokens * (size_t)ids, cap);
+    return ids;
 }

@@ -495,27 +495,23 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
 
 /* --- the head --- */
 
-/* Reads a large tensor once, by parts that do not stay resident beside what they become. */
-static void read_whole(const struct bs_model *model, const struct bs_tensor *tensor, float *out)
+/* Rows of the output matrix; pages of it do not stay resident beside what they become. */
+static void read_head_rows(const void *context, int first, int count, float *rows)
 {
-    const size_t part = 8 << 20; /* elements */
-    for (size_t first = 0; first < tensor->count; first += part) {
-        size_t left = tensor->count - first;
-        bs_tensor_read(tensor, first, left < part ? left : part, out + first);
-        bs_checkpoint_forget(model->checkpoint, tensor);
-    }
+    const struct bs_model *model = context;
+    size_t width = (size_t)model->architecture.embedding_size;
+    bs_tensor_read(model->head, (size_t)first * width, (size_t)count * width, rows);
+    bs_checkpoint_forget(model->checkpoint, model->head);
 }
 
-enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
-                            struct bs_error *err)
+enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16,
+                            struct bs_head *head, struct bs_error *err)
 {
     const struct {
         const struct bs_tensor *tensor;
         float **to;
-    } parts[] = {{model->project_out, &head->project},
-                 {model->head, &head->weight},
-                 {model->head_bias, &head->bias}};
-    *head = (struct bs_head){.architecture = &model->architecture};
+    } parts[] = {{model->project_out, &head->project}, {model->head_bias, &head->bias}};
+    *head = (struct bs_head){.architecture = &model->architecture, .run = run};
     enum bs_status status =
         load_norm(&model->final_norm, model->architecture.family->norm_plus_one, &head->norm, err);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !status; i++) {
@@ -523,23 +519,15 @@ enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
             continue;
         *parts[i].to = bs_alloc(parts[i].tensor->count, sizeof(float));
         if (*parts[i].to)
-            read_whole(model, parts[i].tensor, *parts[i].to);
+            bs_tensor_read(parts[i].tensor, 0, parts[i].tensor->count, *parts[i].to);
         else
             status = bs_fail_memory(err);
     }
+    if (!status)
+        status = bs_head_pack(head, BS_FLOAT32, read_head_rows, model, err);
+    if (!status && bfloat16)
+        status = bs_head_pack(head, BS_BFLOAT16, read_head_rows, model, err);
     if (status)
         bs_head_release(head);
     return status;
-}
-
-void bs_head_release(struct bs_head *head)
-{
-    bs_norm_release(&head->norm);
-    bs_free(head->project);
-    bs_free(head->weight);
-    bs_free(head->bias);
-    for (int r = 0; head->bfloat16 && r * head->run < head->architecture->vocab_size; r++)
-        bs_packed_free(head->bfloat16[r]);
-    bs_free(head->bfloat16);
-    *head = (struct bs_head){.architecture = NULL};
 }

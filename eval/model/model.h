@@ -9,6 +9,7 @@
 #include "eval/base/error.h"
 #include "eval/base/file.h"
 #include "eval/base/parallel.h"
+#include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 #include "eval/quant/format.h"
 
@@ -183,10 +184,8 @@ size_t bs_model_other_parameters(const struct bs_model *model);
 enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
                               int tokens, float *out, struct bs_error *err);
 
-/* The weights of a linear as integer products want them: integer.h; and as products in bfloat16 do:
- * linalg/packed.h. */
+/* The weights of a linear as integer products want them: integer.h. */
 struct bs_integer_weights;
-struct bs_packed;
 
 /* One weight matrix. `weight` is what the forward pass multiplies by. Where stages of a chain have
  * moved factors in or out, in_scale and out_scale say how it relates to the checkpoint's W:
@@ -318,32 +317,33 @@ struct bs_head {
     const struct bs_architecture *architecture;
     struct bs_norm norm;
     float *project; /* [embedding_size][hidden_size], or NULL */
-    float *weight;  /* [vocab_size][embedding_size] */
     float *bias;    /* [vocab_size], or NULL */
-    /* weight in runs of so many ids each, of bs_head_use_bfloat16, else NULL. */
-    struct bs_packed **bfloat16;
-    int run;
+    int run;        /* ids that are multiplied by at a time */
+    /* The output matrix [vocab_size][embedding_size] by runs of ids, the last shorter; NULL where it
+     * is not multiplied by in that. */
+    struct bs_packed **runs[BS_NUM_COMPUTES];
 };
-enum bs_status bs_head_load(const struct bs_model *model, struct bs_head *head,
-                            struct bs_error *err);
+
+/* In float32, and where asked for in bfloat16 too. BS_ENOMEM, BS_EUNSUPPORTED. */
+enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16,
+                            struct bs_head *head, struct bs_error *err);
 void bs_head_release(struct bs_head *head);
+
+/* Rows `first` and on, [count][embedding_size], of an output matrix. Called from parallel threads. */
+typedef void bs_head_rows(const void *context, int first, int count, float *rows);
+
+/* Fills head->runs[compute]; architecture and run are set. BS_ENOMEM, BS_EUNSUPPORTED. */
+enum bs_status bs_head_pack(struct bs_head *head, enum bs_compute compute, bs_head_rows *rows,
+                            const void *context, struct bs_error *err);
 
 /* in [tokens][embedding_size]: what the output matrix is multiplied by, of x [tokens][hidden_size].
  * Scratch for tokens * hidden_size floats. */
 void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, float *in,
                     struct bs_scratch *scratch);
 
-/* logits [tokens][count] of the ids from `first` on. */
-void bs_head_logits(const struct bs_head *head, const float *in, int tokens, int first, int count,
-                    float *logits);
-
-/* Prepares bs_head_logits_bfloat16 for runs of `run` ids, the last shorter. BS_ENOMEM,
- * BS_EUNSUPPORTED. */
-enum bs_status bs_head_use_bfloat16(struct bs_head *head, int run, struct bs_error *err);
-
-/* As bs_head_logits of a whole run, whose first id is `first`, by a product of weights and inputs
- * rounded to bfloat16. Scratch: bs_gemm_nt_bfloat16_floats(run, embedding_size). */
-void bs_head_logits_bfloat16(const struct bs_head *head, const float *in, int tokens, int first,
-                             float *logits, struct bs_scratch *scratch);
+/* logits [tokens][count] of the run of ids that begins with `first`; returns count. Scratch:
+ * bs_gemm_nt_packed_floats(run, embedding_size). */
+int bs_head_logits(const struct bs_head *head, enum bs_compute compute, const float *in, int tokens,
+                   int first, float *logits, struct bs_scratch *scratch);
 
 #endif

@@ -381,13 +381,14 @@ static const int32_t *targets_of(const struct head_rows *h)
     return h->heading->ids + (size_t)h->window * (size_t)stream->tokens + h->first + 1;
 }
 
-/* The ids first .. first + count - 1 of all rows. */
-static void add_ids(const struct head_rows *h, int first, int count)
+/* The run of ids that begins with `first`, for all rows. Returns how many ids it has. */
+static int add_ids(const struct head_rows *h, int first)
 {
     const struct state *s = h->heading->state;
     const int32_t *targets = targets_of(h);
+    int count = bs_head_logits(&s->head, BS_FLOAT32, h->reference.in, h->rows, first, h->wanted,
+                               h->scratch);
     size_t ids = (size_t)count;
-    bs_head_logits(&s->head, h->reference.in, h->rows, first, count, h->wanted);
     for (size_t r = 0; r < (size_t)h->rows; r++) {
         struct bs_distribution *seen = &h->reference.seen[r];
         h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
@@ -397,10 +398,8 @@ static void add_ids(const struct head_rows *h, int first, int count)
         const struct head_passenger *passenger = &h->passengers[i];
         if (!passenger->in)
             continue;
-        if (computes_in_bfloat16(s->passengers[i].recipe))
-            bs_head_logits_bfloat16(&s->head, passenger->in, h->rows, first, h->logits, h->scratch);
-        else
-            bs_head_logits(&s->head, passenger->in, h->rows, first, count, h->logits);
+        bs_head_logits(&s->head, (enum bs_compute)s->passengers[i].recipe->compute, passenger->in,
+                       h->rows, first, h->logits, h->scratch);
         for (size_t r = 0; r < (size_t)h->rows; r++) {
             const float *logits = h->logits + r * ids;
             bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r], NULL);
@@ -408,6 +407,7 @@ static void add_ids(const struct head_rows *h, int first, int count)
                          logits, count);
         }
     }
+    return count;
 }
 
 static void store_rows(const struct head_rows *h)
@@ -435,7 +435,6 @@ static enum bs_status measure_window(void *context, int window, int thread, stru
     struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
     int end = scored.first + scored.count;
     int vocab = h->state->architecture->vocab_size;
-    int run = bs_walk_head_ids(h->state->architecture);
     for (int first = scored.first; first < end; first += BS_HEAD_ROWS) {
         size_t mark = scratch->used;
         int left = end - first;
@@ -445,8 +444,8 @@ static enum bs_status measure_window(void *context, int window, int thread, stru
                                  .first = first,
                                  .rows = left < BS_HEAD_ROWS ? left : BS_HEAD_ROWS};
         begin_rows(&rows);
-        for (int id = 0; id < vocab; id += run)
-            add_ids(&rows, id, vocab - id < run ? vocab - id : run);
+        for (int id = 0; id < vocab;)
+            id += add_ids(&rows, id);
         store_rows(&rows);
         scratch->used = mark;
     }
@@ -482,12 +481,10 @@ static void check_figures(struct state *s, int text)
 
 static enum bs_status walk_head(struct state *s, struct bs_error *err)
 {
-    if (bs_head_load(s->walk->model, &s->head, err))
+    if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
+                     anyone(s, computes_in_bfloat16), &s->head, err))
         return err->status;
     double start = bs_seconds();
-    if (anyone(s, computes_in_bfloat16) &&
-        bs_head_use_bfloat16(&s->head, bs_walk_head_ids(s->architecture), err))
-        return err->status;
     for (int t = 0; t < s->walk->num_texts; t++) {
         struct heading heading = {.state = s, .text = t, .ids = s->walk->texts[t].ids};
         if (bs_parallel(s->walk->texts[t].windows, measure_window, &heading, err))

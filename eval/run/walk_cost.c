@@ -32,7 +32,7 @@ static size_t head_floats(const struct bs_architecture *a, int num_passengers)
     enum { POINTERS = 6 }; /* of a passenger, in floats */
     size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), passengers = (size_t)num_passengers;
     size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
-    size_t product = bs_gemm_nt_bfloat16_floats(bs_walk_head_ids(a), a->embedding_size);
+    size_t product = bs_gemm_nt_packed_floats(bs_walk_head_ids(a), a->embedding_size);
     return product + (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) +
            normed + bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) +
            bs_scratch_floats(POINTERS * passengers);
@@ -286,18 +286,18 @@ static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes)
 {
-    /* The program, its libraries, the buffers they keep and what has been freed but not returned;
-     * and the part of the checkpoint that is being read. */
-    const double process = 80e6, part = 64e6;
+    /* The program, its libraries, the buffers they keep and what has been freed but not returned. */
+    const double process = 80e6;
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
     double tensor = widest * a->hidden_size * (double)sizeof(float); /* of a block, read whole */
     double blocks = block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
     double head =
         ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
+    double runs = bs_threads() * (double)bs_walk_head_ids(a) * a->embedding_size * sizeof(float);
     struct packed_bytes packed = most_packed_bytes(a, recipes, num_recipes);
     blocks += probing_bytes(walk) + tensor + packed.block;
-    head += (part < head ? part : head) + packed.head;
+    head += runs + packed.head;
     double rows = bs_threads() * (double)head_passenger_floats(a) * (double)sizeof(float);
     double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);

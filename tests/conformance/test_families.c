@@ -48,7 +48,8 @@ static float *logits_of(const struct bs_model *model, const struct bs_windows *t
     struct bs_block block;
     struct bs_head head;
     int tokens = text->tokens;
-    size_t head_floats = bs_scratch_floats((size_t)tokens * (size_t)a->hidden_size);
+    size_t head_floats = bs_scratch_floats((size_t)tokens * (size_t)a->hidden_size) +
+                         bs_gemm_nt_packed_floats(a->vocab_size, a->embedding_size);
     float *x = bs_alloc((size_t)(text->windows * tokens) * (size_t)a->hidden_size, sizeof *x);
     float *logits = bs_alloc((size_t)tokens * (size_t)a->vocab_size, sizeof *logits);
     struct bs_rope *rope = bs_rope_create(a, tokens);
@@ -61,11 +62,11 @@ static float *logits_of(const struct bs_model *model, const struct bs_windows *t
         bs_block_forward(&block, rope, x, x, tokens, NULL, scratch);
         bs_block_release(&block);
     }
-    check(bs_head_load(model, &head, &err), &err);
+    check(bs_head_load(model, a->vocab_size, false, &head, &err), &err);
     float *in = bs_alloc((size_t)tokens * (size_t)a->embedding_size, sizeof *in);
     assert_non_null(in);
     bs_head_inputs(&head, x, tokens, in, scratch);
-    bs_head_logits(&head, in, tokens, 0, a->vocab_size, logits);
+    bs_head_logits(&head, BS_FLOAT32, in, tokens, 0, logits, scratch);
     bs_free(in);
     bs_head_release(&head);
     bs_scratch_free(scratch, 1);

@@ -1,5 +1,5 @@
-/* Products in bfloat16: those of the rounded values, of any number of rows; blocks and heads that
- * use them stay close to float32. */
+/* Products with packed matrices: of the values in float32, of the rounded ones in bfloat16, of any
+ * number of rows; blocks and heads that use bfloat16 stay close to float32. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,35 +24,40 @@ static double rounded(float x)
     return ldexp(rint(ldexp(share, 8)), exponent - 8);
 }
 
-static struct bs_packed *packed_of(int n, int k, const float *b)
+static struct bs_packed *packed_of(enum bs_compute compute, int n, int k, const float *b)
 {
     struct bs_packed *packed;
-    enum bs_status status = bs_packed_create_bfloat16(n, k, b, &packed, &err);
-    if (status == BS_EUNSUPPORTED)
+    enum bs_status status = bs_packed_create(compute, n, k, b, &packed, &err);
+    if (status == BS_EUNSUPPORTED && compute == BS_BFLOAT16)
         skip(); /* some processors have no such product */
     assert_int_equal(status, BS_OK);
     return packed;
 }
 
-static void assert_product(int m, int n, int k, int ldc)
+static double value_in(enum bs_compute compute, float x)
+{
+    return compute == BS_BFLOAT16 ? rounded(x) : (double)x;
+}
+
+static void assert_product(enum bs_compute compute, int m, int n, int k, int ldc)
 {
     size_t mm = (size_t)m, nn = (size_t)n, kk = (size_t)k, stride = (size_t)ldc;
     float *a = bs_alloc(mm * kk, sizeof *a), *b = bs_alloc(nn * kk, sizeof *b);
     float *c = bs_calloc(mm * stride, sizeof *c);
-    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_bfloat16_floats(n, k));
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_packed_floats(n, k));
     assert_true(a && b && c && scratch);
     random_fill(a, mm * kk, 1, 1);
     random_fill(b, nn * kk, 1, 2);
     a[0] = 1 + 1 / 256.0f; /* ties: to 1 and to 1 + 1/64 */
     a[kk - 1] = 1 + 3 / 256.0f;
-    struct bs_packed *packed = packed_of(n, k, b);
-    bs_gemm_nt_bfloat16(m, a, packed, c, ldc, scratch);
+    struct bs_packed *packed = packed_of(compute, n, k, b);
+    bs_gemm_nt_packed(m, a, packed, c, ldc, scratch);
     assert_int_equal(scratch->used, 0);
     for (size_t t = 0; t < mm; t++)
         for (size_t i = 0; i < stride; i++) {
             double want = 0, size = 0;
             for (size_t j = 0; j < kk && i < nn; j++) {
-                double term = rounded(a[t * kk + j]) * rounded(b[i * kk + j]);
+                double term = value_in(compute, a[t * kk + j]) * value_in(compute, b[i * kk + j]);
                 want += term;
                 size += fabs(term);
             }
@@ -65,14 +70,26 @@ static void assert_product(int m, int n, int k, int ldc)
     bs_free(c);
 }
 
-static void products_are_those_of_rounded_values(void **state)
+static void assert_products(enum bs_compute compute)
+{
+    assert_product(compute, 1, 1, 1, 1);
+    assert_product(compute, 5, 33, 41, 40);
+    assert_product(compute, 128, 64, 96, 64);
+    assert_product(compute, 259, 70, 130, 70);
+    assert_product(compute, 259, 70, 130, 75);
+    assert_product(compute, 512 + 128 + 3, 20, 30, 20); /* many rows at a time, few, the rest */
+}
+
+static void products_are_those_of_the_values(void **state)
 {
     (void)state;
-    assert_product(1, 1, 1, 1);
-    assert_product(5, 33, 41, 40);
-    assert_product(BS_PACKED_ROWS, 64, 96, 64);
-    assert_product(2 * BS_PACKED_ROWS + 3, 70, 130, 70);
-    assert_product(2 * BS_PACKED_ROWS + 3, 70, 130, 75);
+    assert_products(BS_FLOAT32);
+}
+
+static void products_in_bfloat16_are_those_of_rounded_values(void **state)
+{
+    (void)state;
+    assert_products(BS_BFLOAT16);
 }
 
 static void what_is_no_number_stays_so(void **state)
@@ -81,9 +98,9 @@ static void what_is_no_number_stays_so(void **state)
     uint32_t bits = 0x7f800001; /* a NaN whose upper half is infinity's */
     float a[4] = {1, 0, INFINITY, 3e38f}, b[2] = {1, 1}, c[2];
     memcpy(a + 1, &bits, sizeof bits);
-    struct bs_packed *packed = packed_of(1, 2, b);
-    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_bfloat16_floats(1, 2));
-    bs_gemm_nt_bfloat16(2, a, packed, c, 1, scratch);
+    struct bs_packed *packed = packed_of(BS_BFLOAT16, 1, 2, b);
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_packed_floats(1, 2));
+    bs_gemm_nt_packed(2, a, packed, c, 1, scratch);
     assert_true(isnan(c[0]) && isinf(c[1]));
     bs_scratch_free(scratch, 1);
     bs_packed_free(packed);
@@ -121,34 +138,41 @@ static void a_block_is_the_same_on_any_number_of_threads(void **state)
     bs_block_release(&block);
 }
 
+static void rows_of(const void *context, int first, int count, float *rows)
+{
+    const int width = 40;
+    memcpy(rows, (const float *)context + first * width, (size_t)(count * width) * sizeof *rows);
+}
+
 /* Logits in runs of 10 of 33 ids, the last shorter, capped and with a bias. */
 static void logits_stay_close_to_float32(void **state)
 {
     (void)state;
     enum { VOCAB = 33, TOKENS = 5, WIDTH = 40, RUN = 10 };
     struct bs_architecture a = random_.architecture;
-    float in[TOKENS * WIDTH], bias[VOCAB], want[TOKENS * RUN], got[TOKENS * RUN];
-    struct bs_head head = {.architecture = &a, .bias = bs_alloc(VOCAB, sizeof(float))};
-    head.weight = bs_alloc(VOCAB * WIDTH, sizeof(float));
-    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_bfloat16_floats(RUN, WIDTH));
+    static float weight[VOCAB * WIDTH], bias[VOCAB];
+    float in[TOKENS * WIDTH], want[TOKENS * RUN], got[TOKENS * RUN];
+    struct bs_head head = {.architecture = &a, .run = RUN};
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_gemm_nt_packed_floats(RUN, WIDTH));
     a.vocab_size = VOCAB;
     a.logit_softcap = 30;
     random_fill(in, TOKENS * WIDTH, 1, 3);
     random_fill(bias, VOCAB, 5, 5);
-    random_fill(head.weight, VOCAB * WIDTH, 1, 4);
-    memcpy(head.bias, bias, sizeof bias);
-    enum bs_status status = bs_head_use_bfloat16(&head, RUN, &err);
+    random_fill(weight, VOCAB * WIDTH, 1, 4);
+    head.bias = bias;
+    assert_int_equal(bs_head_pack(&head, BS_FLOAT32, rows_of, weight, &err), BS_OK);
+    enum bs_status status = bs_head_pack(&head, BS_BFLOAT16, rows_of, weight, &err);
     bool supported = status != BS_EUNSUPPORTED;
-    for (int first = 0; first < VOCAB && supported; first += RUN) {
-        int count = VOCAB - first < RUN ? VOCAB - first : RUN;
+    for (int first = 0, count; first < VOCAB && supported; first += count) {
         assert_int_equal(status, BS_OK);
-        bs_head_logits(&head, in, TOKENS, first, count, want);
-        bs_head_logits_bfloat16(&head, in, TOKENS, first, got, scratch);
+        count = bs_head_logits(&head, BS_FLOAT32, in, TOKENS, first, want, scratch);
+        bs_head_logits(&head, BS_BFLOAT16, in, TOKENS, first, got, scratch);
         for (int i = 0; i < TOKENS * count; i++)
             assert_close((double)got[i], (double)want[i], 20 * 1e-2, 0); /* of logits up to 20 */
         assert_memory_not_equal(got, want, (size_t)(TOKENS * count) * sizeof *got);
     }
     bs_scratch_free(scratch, 1);
+    head.bias = NULL; /* not the head's own */
     bs_head_release(&head);
     if (!supported)
         skip();
@@ -175,7 +199,8 @@ static void no_memory_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_are_those_of_rounded_values),
+        cmocka_unit_test(products_are_those_of_the_values),
+        cmocka_unit_test(products_in_bfloat16_are_those_of_rounded_values),
         cmocka_unit_test(what_is_no_number_stays_so),
         cmocka_unit_test(blocks_stay_close_to_float32),
         cmocka_unit_test(a_block_is_the_same_on_any_number_of_threads),
