@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "eval/base/mem.h"
 
 #include <stdarg.h>
@@ -7,8 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+/* Large memory begins and ends with a huge page, and asks for them: matrices are read along both
+ * sides, and with small pages their addresses are looked up anew all the time. */
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
 
 /* The only mutable globals of the library: they exist for tests and never change a result. */
 static atomic_long allocations;
@@ -25,10 +29,14 @@ void *bs_alloc(size_t count, size_t size)
     if (told_to_fail())
         return NULL;
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - ALIGNMENT)
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - HUGE_PAGE)
         return NULL;
-    size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    return aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+    size_t alignment = bytes < LARGE ? ALIGNMENT : HUGE_PAGE;
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
+    if (memory && bytes >= LARGE)
+        madvise(memory, rounded, MADV_HUGEPAGE); /* advice: no matter if it is not taken */
+    return memory;
 }
 
 void *bs_calloc(size_t count, size_t size)
