@@ -7,7 +7,8 @@
 #include <stddef.h>
 
 /* count * size bytes, 64-byte aligned, contents undefined; NULL when memory runs out or the product
- * overflows. A size of zero gives a valid pointer. Freed with bs_free. */
+ * overflows. A size of zero gives a valid pointer. 4 MiB and more are aligned to 2 MiB and ask for
+ * huge pages. Freed with bs_free. */
 void *bs_alloc(size_t count, size_t size) __attribute__((warn_unused_result));
 
 /* As bs_alloc, filled with zero. */
