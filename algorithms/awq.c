@@ -25,9 +25,9 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-/* Rows that a task works on; and where it multiplies them by a whole Hessian, which has to be read
- * from memory for each task: as many as the scratch of a block is sure to hold. */
-enum { ROWS_A_TASK = 16, ROWS_A_PRODUCT = 64 };
+/* Rows that a task works on; and the side of the tiles in which differences of weights are
+ * multiplied by a Hessian. */
+enum { ROWS_A_TASK = 16, TILE = 256 };
 
 struct awq {
     bool scale, clip;
@@ -73,12 +73,17 @@ struct search {
     int in;
     const float *scale;             /* [in], the one on trial */
     float *original[BS_MAX_SET];    /* the linears' weights as they came */
-    double *errors;                 /* per window, or per chunk of rows */
+    double *errors;                 /* per window, or per tile */
+    float *products;                /* [threads][TILE][TILE] */
     const struct bs_linear *linear; /* the set's linear that a task works on */
     const float *linear_original;
 };
 
-/* weight = Q(original * s) / s for a chunk of the linear's rows. */
+/* Whether the set's only linear is looked at by itself. */
+static bool is_alone(const struct search *s) { return s->set->module == BS_MODULE_LINEAR; }
+
+/* weight = Q(original * s) / s for a chunk of the linear's rows; of a linear alone the difference
+ * from the original is all that is looked at, and is what weight becomes. */
 static enum bs_status scale_and_round(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
@@ -95,6 +100,8 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] /= s->scale[j];
+    for (size_t i = 0; is_alone(s) && i < (size_t)rows * (size_t)in; i++)
+        to[i] -= from[i];
     return BS_OK;
 }
 
@@ -134,22 +141,34 @@ static enum bs_status module_error(void *context, int window, int thread, struct
     return BS_OK;
 }
 
-/* sum of dW H dW^T over a chunk of rows, dW = weight - original. */
+static int tiles_of(int count) { return (count + TILE - 1) / TILE; }
+
+static int tile_side(int count, int tile)
+{
+    return count - tile * TILE < TILE ? count - tile * TILE : TILE;
+}
+
+/* One tile's part of the sum of dW H dW^T, dW [out][in] being what is in the place of the weight.
+ * H is symmetric, so that twice what is above its diagonal does for what is below. */
 static enum bs_status linear_error(void *context, int index, int thread, struct bs_error *err)
 {
     (void)err;
     struct search *s = context;
-    struct bs_scratch *scratch = &s->job->scratch[thread];
-    int first = index * ROWS_A_PRODUCT, in = s->in;
-    int rows = s->linear->out_features - first;
-    rows = rows < ROWS_A_PRODUCT ? rows : ROWS_A_PRODUCT;
-    size_t count = (size_t)rows * (size_t)in, at = (size_t)first * (size_t)in, mark = scratch->used;
-    float *delta = bs_scratch_take(scratch, count), *product = bs_scratch_take(scratch, count);
-    for (size_t i = 0; i < count; i++)
-        delta[i] = s->linear->weight[at + i] - s->linear_original[at + i];
-    bs_gemm_nn(rows, in, in, 1, delta, in, s->statistics->hessian, in, 0, product, in);
-    s->errors[index] = bs_dot(delta, product, count);
-    scratch->used = mark;
+    int in = s->in, columns = tiles_of(in), out = s->linear->out_features;
+    /* The columns with the longest products come first. */
+    int column = columns - 1 - index % columns, row = index / columns, above = column * TILE;
+    int m = tile_side(out, row), n = tile_side(in, column);
+    const float *delta = s->linear->weight + (size_t)row * TILE * (size_t)in;
+    const float *hessian = s->statistics->hessian + above;
+    float *product = s->products + (size_t)thread * TILE * TILE;
+    if (above)
+        bs_gemm_nn(m, n, above, 2, delta, in, hessian, in, 0, product, n);
+    bs_gemm_nn(m, n, n, 1, delta + above, in, hessian + (size_t)above * (size_t)in, in,
+               above ? 1 : 0, product, n);
+    s->errors[index] = 0;
+    for (int i = 0; i < m; i++)
+        s->errors[index] += bs_dot(delta + (size_t)i * (size_t)in + above,
+                                   product + (size_t)i * (size_t)n, (size_t)n);
     return BS_OK;
 }
 
@@ -162,10 +181,9 @@ static enum bs_status try_scale(struct search *s, double *error, struct bs_error
         if (bs_parallel(row_tasks(s->linear), scale_and_round, s, err))
             return err->status;
     }
-    bool alone = s->set->module == BS_MODULE_LINEAR;
-    int products = (s->linear->out_features + ROWS_A_PRODUCT - 1) / ROWS_A_PRODUCT;
-    int count = alone ? products : s->job->statistics->windows;
-    if (bs_parallel(count, alone ? linear_error : module_error, s, err))
+    int tiles = tiles_of(s->linear->out_features) * tiles_of(s->in);
+    int count = is_alone(s) ? tiles : s->job->statistics->windows;
+    if (bs_parallel(count, is_alone(s) ? linear_error : module_error, s, err))
         return err->status;
     *error = 0;
     for (int i = 0; i < count; i++)
@@ -191,7 +209,7 @@ static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
 {
     struct bs_set_statistics *statistics = s->statistics;
     int hidden = s->job->block->architecture->hidden_size;
-    if (s->set->module == BS_MODULE_LINEAR || statistics->outputs.data)
+    if (is_alone(s) || statistics->outputs.data)
         return BS_OK;
     if (bs_stream_init_beside(&statistics->inputs, &statistics->outputs, hidden, err))
         return err->status;
@@ -222,7 +240,7 @@ static enum bs_status search_scales(struct search *s, int grid, float *trial, fl
 
 static enum bs_status allocate_search(struct search *s, float **trial, struct bs_error *err)
 {
-    int tasks = s->job->statistics->windows;
+    int tasks = s->job->statistics->windows, threads = bs_threads();
     bool enough = true;
     for (int k = 0; k < s->set->num_linears; k++) {
         const struct bs_linear *linear = &s->job->block->linears[s->set->linears[k]];
@@ -231,11 +249,13 @@ static enum bs_status allocate_search(struct search *s, float **trial, struct bs
         enough = enough && s->original[k];
         if (s->original[k])
             memcpy(s->original[k], linear->weight, count * sizeof(float));
-        tasks = row_tasks(linear) > tasks ? row_tasks(linear) : tasks;
+        int tiles = tiles_of(linear->out_features) * tiles_of(s->in);
+        tasks = tiles > tasks ? tiles : tasks;
     }
     s->errors = bs_alloc((size_t)tasks, sizeof(double));
+    s->products = bs_alloc((size_t)threads * TILE, TILE * sizeof(float));
     *trial = bs_alloc((size_t)s->in, sizeof(float));
-    enough = enough && s->errors && *trial;
+    enough = enough && s->errors && s->products && *trial;
     return enough ? BS_OK : bs_fail_memory(err);
 }
 
@@ -259,6 +279,7 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
         bs_free(s.original[k]);
     }
     bs_free(s.errors);
+    bs_free(s.products);
     bs_free(trial);
     return status;
 }

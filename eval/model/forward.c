@@ -8,10 +8,8 @@
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 
-enum {
-    PRODUCT_ROWS = 1024, /* of a linear at a time, so that its output is still near for the bias */
-    LEAST_ROWS = 64,     /* that scratch is promised for */
-};
+/* Of a linear at a time, so that its output is still near for the bias. */
+enum { PRODUCT_ROWS = 1024 };
 
 /* --- linears and norms --- */
 
@@ -338,7 +336,7 @@ static size_t packed_floats(const struct bs_architecture *a, int tokens)
 
 size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
 {
-    size_t rows = tokens > LEAST_ROWS ? (size_t)tokens : LEAST_ROWS, d = (size_t)a->head_dim;
+    size_t rows = (size_t)tokens, d = (size_t)a->head_dim;
     size_t hidden = bs_scratch_floats(rows * (size_t)a->hidden_size);
     size_t heads = bs_scratch_floats(rows * (size_t)a->num_heads * d);
     size_t qkv = bs_scratch_floats(rows * (size_t)(a->num_heads + 2 * a->num_kv_heads) * d);

@@ -304,7 +304,7 @@ void bs_activations_apply(const struct bs_activations *activations, struct bs_pa
                           float *x, int tokens, int features, int stride);
 
 /* Floats of scratch that either forward needs for a window of `tokens`, with room for one output of
- * the window besides; always enough for 64 rows of the widest linear, twice. */
+ * the window besides. */
 size_t bs_block_scratch_floats(const struct bs_architecture *architecture, int tokens);
 
 /* cos and sin of rotary positions 0 .. tokens - 1, for global and local layers; empty for other

@@ -8,8 +8,9 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-/* The tile of the Hessian that one thread adds up, in window order; what a mirrored line holds. */
-enum { TILE_ROWS = 128, TILE_COLUMNS = 512, LINE = 16 };
+/* The side of the tiles of the Hessian that a thread adds up, in window order; of the strips in
+ * which one on the diagonal is made, to waste little below it; what a mirrored line holds. */
+enum { TILE = 384, STRIP = 128, LINE = 16 };
 
 /* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs
  * in its slot, and the sums over windows are then taken in window order, whatever the batch. */
@@ -29,7 +30,7 @@ struct pass {
 struct slot {
     struct pass *pass;
     int window;
-    float *set_input[BS_MAX_SETS]; /* [tokens][in] */
+    float *set_input[BS_MAX_SETS]; /* [in / TILE][tokens][TILE] */
     double *absmean[BS_MAX_SETS];  /* [in], sum of |x| over the window */
     float *absmax[BS_MAX_SETS];    /* [in], largest |x| of the window */
     struct bs_ranges ranges;
@@ -99,6 +100,17 @@ static void keep_samples(const struct pass *pass, int window, int set, const flo
                x + (size_t)t * (size_t)width, (size_t)width * sizeof *x);
 }
 
+/* Columns of a tile are brought together: each is read with every other one. */
+static void keep_input(float *kept, const float *x, int tokens, size_t width)
+{
+    for (int t = 0; t < tokens; t++)
+        for (size_t first = 0; first < width; first += TILE) {
+            size_t columns = width - first < TILE ? width - first : TILE;
+            memcpy(kept + first * (size_t)tokens + (size_t)t * columns,
+                   x + (size_t)t * width + first, columns * sizeof *x);
+        }
+}
+
 static void find_absmax(float *absmax, const float *x, int tokens, size_t width)
 {
     memset(absmax, 0, width * sizeof *absmax);
@@ -122,7 +134,7 @@ static void on_set_input(void *context, int set, const float *x, int tokens)
     if (pass->ranges)
         widen(&slot->ranges.set_low[set], &slot->ranges.set_high[set], x, count);
     if (slot->set_input[set])
-        memcpy(slot->set_input[set], x, count * sizeof *x);
+        keep_input(slot->set_input[set], x, tokens, width);
     if (slot->absmax[set])
         find_absmax(slot->absmax[set], x, tokens, width);
     if (!pass->statistics)
@@ -191,18 +203,11 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
                            set_width(a, slot->bad_set), err);
 }
 
-/* Tiles of a row of tiles, which starts at the diagonal; and of a Hessian. */
-static int tiles_of_row(int width, int row)
-{
-    return (width - row * TILE_ROWS + TILE_COLUMNS - 1) / TILE_COLUMNS;
-}
-
+/* Tiles on and above the diagonal of a Hessian. */
 static int tiles_of(int width)
 {
-    int tiles = 0;
-    for (int row = 0; row * TILE_ROWS < width; row++)
-        tiles += tiles_of_row(width, row);
-    return tiles;
+    int rows = (width + TILE - 1) / TILE;
+    return rows * (rows + 1) / 2;
 }
 
 static int tiles_of_all(const struct bs_architecture *a)
@@ -225,13 +230,13 @@ static struct tile find_tile(const struct pass *pass, int index)
     struct tile tile = {.set = 0};
     for (; index >= tiles_of(set_width(a, tile.set)); tile.set++)
         index -= tiles_of(set_width(a, tile.set));
-    int width = tile.width = set_width(a, tile.set), row = 0;
-    for (; index >= tiles_of_row(width, row); row++)
-        index -= tiles_of_row(width, row);
-    tile.i = row * TILE_ROWS;
-    tile.j = tile.i + index * TILE_COLUMNS;
-    tile.m = width - tile.i < TILE_ROWS ? width - tile.i : TILE_ROWS;
-    tile.n = width - tile.j < TILE_COLUMNS ? width - tile.j : TILE_COLUMNS;
+    int width = tile.width = set_width(a, tile.set), column = 0;
+    for (; index > column; column++)
+        index -= column + 1;
+    tile.i = index * TILE;
+    tile.j = column * TILE;
+    tile.m = width - tile.i < TILE ? width - tile.i : TILE;
+    tile.n = width - tile.j < TILE ? width - tile.j : TILE;
     if (!left_out(&pass->needs, tile.set))
         tile.at = pass->statistics->sets[tile.set].hessian + (size_t)tile.i * (size_t)width +
                   (size_t)tile.j;
@@ -244,10 +249,16 @@ static enum bs_status add_hessian_tile(void *context, int index, int thread, str
     (void)thread, (void)err;
     const struct pass *pass = context;
     struct tile t = find_tile(pass, index);
+    int tokens = pass->inputs->tokens, height = t.i == t.j ? STRIP : TILE;
     for (int k = 0; k < pass->slots && t.at; k++) {
         const float *x = pass->slot[k].set_input[t.set];
-        bs_gemm_tn(t.m, t.n, pass->inputs->tokens, 1, x + t.i, t.width, x + t.j, t.width, 1, t.at,
-                   t.width);
+        const float *left = x + (size_t)t.i * (size_t)tokens;
+        const float *right = x + (size_t)t.j * (size_t)tokens;
+        for (int i = 0; i < t.m; i += height) {
+            int rows = t.m - i < height ? t.m - i : height, below = t.i == t.j ? i : 0;
+            bs_gemm_tn(rows, t.n - below, tokens, 1, left + i, t.m, right + below, t.n, 1,
+                       t.at + (size_t)i * (size_t)t.width + below, t.width);
+        }
     }
     return BS_OK;
 }

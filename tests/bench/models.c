@@ -23,7 +23,7 @@ const struct bench_model bench_models[] = {
                " \"pad_token_id\": 1}",
      .layers = 12,
      .quantize_layers = 12,
-     .windows = 4,
+     .windows = 16,
      .usual = true,
      .further = true},
     {.name = "pythia-410m",

@@ -1,18 +1,19 @@
 /* The arithmetic that a walk asks for, whatever a program does beyond it. T tokens of calibration
  * in windows, L blocks, W [out][in] the linears, a set the linears with one input:
- *   one pass            L (2 T out in over the linears + 2 T tokens heads head_dim for attention,
- *                       which is the lower triangle of q k^T and of p v, each counted once)
+ *   one pass            2 T out in over a block's linears + 2 T tokens heads head_dim for
+ *                       attention, which is the lower triangle of q k^T and of p v, each counted
+ *                       once; without down_proj where only the inputs of linears are wanted
  *   statistics X^T X    T in (in + 1) a set: one triangle
- * smoothquant           one pass
- * gptq                  two passes (the inputs of the block as it is, the outputs of the rounded
- *                       one, but for the last) + X^T X of each set + its factors
- *                       (Cholesky, inverse, Cholesky: 4/3 in^3) + out in^2 a linear, each column's
- *                       error carried to the columns behind it
- * awq                   one pass + for each set that is scaled and looked at through a module,
- *                       grid + 1 passes of T through this module; for each that is looked at on its
- *                       own, X^T X and grid times dW (X^T X) dW^T; + clipping, for each linear but
- *                       q and k, X^T X of the sampled inputs group by group and steps times
- *                       dw (X^T X) dw^T
+ * smoothquant           one pass of each block, of the last for its inputs
+ * gptq                  two passes (for the inputs of the block as it is, for the outputs of the
+ *                       rounded one, but for the last) + X^T X of each set + its factor
+ *                       (Cholesky, inverse: 2/3 in^3) + out in^2 a linear, each column's error
+ *                       carried to the columns behind it
+ * awq                   the passes of smoothquant + for each set that is scaled and looked at
+ *                       through a module, grid + 1 passes of T through this module; for each that
+ *                       is looked at on its own, X^T X and grid times dW (X^T X) dW^T, one triangle
+ *                       of it; + clipping, for each linear but q and k, X^T X of the sampled inputs
+ *                       group by group and steps times dw (X^T X) dw^T
  * Evaluation is counted by bs_walk_evaluation_flops: one pass and the head. */
 #include "tests/bench/bench.h"
 
@@ -65,7 +66,7 @@ static double gptq_flops(const struct counted *c)
     for (int s = 0; s < c->a->num_sets; s++) {
         const struct bs_set *set = &c->a->sets[s];
         double in = bs_in_features(c->a, set->linears[0]);
-        flops += gram_flops(c, in) + in * in * in * 4 / 3;
+        flops += gram_flops(c, in) + in * in * in * 2 / 3;
         for (int k = 0; k < set->num_linears; k++)
             flops += bs_out_features(c->a, set->linears[k]) * in * in;
     }
@@ -100,7 +101,7 @@ static double scale_flops(const struct counted *c, const struct bs_set *set, dou
         return 0;
     if (set->module != BS_MODULE_LINEAR)
         return (grid + 1) * module_flops(c, set->module);
-    return gram_flops(c, in) + grid * 2 * bs_out_features(c->a, set->linears[0]) * in * in;
+    return gram_flops(c, in) + grid * bs_out_features(c->a, set->linears[0]) * in * (in + 1);
 }
 
 static double awq_flops(const struct counted *c, const struct bs_stage *stage,
@@ -132,10 +133,13 @@ double bench_quantize_flops(const struct bs_walk *walk, const struct bs_recipe *
     struct counted c = {
         .a = a, .windows = walk->calibration->windows, .window_tokens = walk->calibration->tokens};
     c.tokens = c.windows * c.window_tokens;
-    double pass = bs_walk_calibration_flops(walk);
+    int layers = a->num_layers;
+    double outputs = bs_walk_calibration_flops(walk) / layers;
+    double inputs = outputs - linear_flops(&c, BS_DOWN);
+    double flops = (layers - 1) * outputs + inputs;
     if (!strcmp(stage->algorithm->name, "gptq"))
-        return pass * (2 * a->num_layers - 1) / a->num_layers + a->num_layers * gptq_flops(&c);
+        flops += layers * gptq_flops(&c) + (layers - 1) * inputs;
     if (!strcmp(stage->algorithm->name, "awq"))
-        return pass + a->num_layers * awq_flops(&c, stage, &recipe->weights);
-    return pass;
+        flops += layers * awq_flops(&c, stage, &recipe->weights);
+    return flops;
 }
