@@ -19,7 +19,7 @@
 #include "tests/support/recipes.h"
 #include "tests/support/resident.h"
 
-enum { SCALES = 20, CLIPS = 10, WIDEST = 64, ROW_STEP = 3 };
+enum { SCALES = 20, CLIPS = 10, WIDEST = 304, ROW_STEP = 3 };
 
 static struct random_shape shape;
 static struct random_block random_;
@@ -32,6 +32,7 @@ static int setup(void **state)
     bs_blas_init();
     shape = small_shape;
     shape.windows = 3;
+    shape.intermediate = WIDEST; /* more than a tile of columns, and no multiple of it */
     random_block_init(&random_, &shape);
     shown = random_block_set_inputs(&random_);
     return 0;
@@ -338,7 +339,7 @@ static void fewer_steps_or_less_shrinking_clip_less(void **state)
     assert_true(same_block(&one, block)); /* its only step is no clipping */
     assert_true(same_block(&none, block));
     double depth[2] = {0, 0}; /* how much of the weights is cut off */
-    for (int i = 0; i < 40 * 56; i++) {
+    for (int i = 0; i < shape.hidden * shape.intermediate; i++) {
         depth[0] += fabs((double)block->linears[BS_DOWN].weight[i]) -
                     fabs((double)plain.linears[BS_DOWN].weight[i]);
         depth[1] += fabs((double)block->linears[BS_DOWN].weight[i]) -

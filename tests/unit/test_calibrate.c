@@ -20,9 +20,10 @@ static struct random_block random_;
 static struct set_inputs shown;
 static int tokens_in_all;
 
-/* Wider than the tile of 128 columns that a Hessian is added up in, and no multiple of it. */
+/* Wider than the tile of 384 columns that a Hessian is added up in, and no multiple of it or of the
+ * 128 rows of a strip. */
 static const struct random_shape wide_shape = {.hidden = 40,
-                                               .intermediate = 150,
+                                               .intermediate = 550,
                                                .heads = 4,
                                                .kv_heads = 2,
                                                .head_dim = 8,
