@@ -32,7 +32,7 @@ sed -i 's/windows: 2, tokens: 64/windows: 3, tokens: 61/' sweep.yaml
 # Products in bfloat16 take AVX-512.
 short=1
 grep -qw avx512bw /proc/cpuinfo || { short=0; sed -i '/bfloat16/d' sweep.yaml; }
-memory=$(least_memory --threads 3 sweep.yaml)
+memory=$(least_memory --threads 4 sweep.yaml)
 
 alone() {
     [ "$(walks --threads 1 --memory 2G sweep.yaml)" = 1 ] || problem "expected one walk in 2G"
@@ -62,7 +62,7 @@ alike() {
     expect_same_results one.h5 "$name.h5"
 }
 check "two threads, one walk" alike two one --threads 2 --memory 2G
-check "three threads, many walks in $memory" alike three many --threads 3 --memory "$memory"
+check "four threads, many walks in $memory" alike four many --threads 4 --memory "$memory"
 if [ -z "$sanitize" ]; then
     check "seven threads, one walk" alike seven one --threads 7 --memory 2G
     check "as many threads as there are cores" alike default one --memory 2G
