@@ -13,6 +13,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/store/results.h"
 #include "tests/fuzz/target.h"
 
 /* In the place of libFuzzer's: changes, adds or removes a byte. */
@@ -90,6 +91,18 @@ static void test_seeds(void **state)
             fail_msg("target %s has no seeds", (*target)->name);
 }
 
+/* One of an earlier schema would go no further than the check of it. */
+static void test_a_sealed_seed_is_read(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_results results;
+    if (bs_results_read("tests/fuzz/seeds/results_bytes/sealed", &results, &err))
+        fail_msg("%s", err.message);
+    assert_true(results.num_rows > 1);
+    bs_results_release(&results);
+}
+
 /* A folder that no target reads would look like tests and be none. */
 static void test_folders(void **state)
 {
@@ -114,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_regressions),
         cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_a_sealed_seed_is_read),
         cmocka_unit_test(test_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
