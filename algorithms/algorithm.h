@@ -44,6 +44,10 @@ struct bs_statistics {
     struct bs_set_statistics sets[BS_MAX_SETS];
 };
 
+/* A hook that tries versions of a set's weights on all windows of its module may hold
+ * bs_side_by_side(windows, BS_MOST_VERSIONS) of them. */
+enum { BS_MOST_VERSIONS = 4 };
+
 /* What a hook works with. All borrowed; block is the hook's to change. */
 struct bs_job {
     struct bs_block *block;

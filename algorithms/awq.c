@@ -65,18 +65,24 @@ static void awq_needs(const void *options, struct bs_needs *needs)
         needs->sample_tokens = opt->clip_tokens;
 }
 
-/* The search for one set. */
+/* The block with the set's weights as an exponent leaves them. */
+struct version {
+    float *scale;          /* [in] */
+    struct bs_block block; /* the job's, but for these weights, which are its own */
+};
+
+/* The search for one set. The job's block stays as it came. */
 struct search {
     const struct bs_job *job;
     const struct bs_set *set;
     struct bs_set_statistics *statistics;
     int in;
-    const float *scale;             /* [in], the one on trial */
-    float *original[BS_MAX_SET];    /* the linears' weights as they came */
-    double *errors;                 /* per window, or per tile */
-    float *products;                /* [threads][TILE][TILE] */
-    const struct bs_linear *linear; /* the set's linear that a task works on */
-    const float *linear_original;
+    struct version versions[BS_MOST_VERSIONS];
+    int num_versions, tried; /* the first of them, side by side */
+    int parts;               /* windows, or tiles, that an error is the sum of */
+    double *errors;          /* [parts][tried] */
+    float *products;         /* [threads][TILE][TILE] */
+    enum bs_role role;       /* the set's linear that tasks work on */
 };
 
 /* Whether the set's only linear is looked at by itself. */
@@ -88,18 +94,21 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
 {
     (void)thread, (void)err;
     const struct search *s = context;
-    int first = index * ROWS_A_TASK, in = s->in;
-    int rows = s->linear->out_features - first;
+    const struct bs_linear *original = &s->job->block->linears[s->role];
+    const struct version *version = &s->versions[index % s->tried];
+    int first = index / s->tried * ROWS_A_TASK, in = s->in;
+    int rows = original->out_features - first;
     rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
-    const float *from = s->linear_original + (size_t)first * (size_t)in;
-    float *to = s->linear->weight + (size_t)first * (size_t)in;
+    size_t at = (size_t)first * (size_t)in;
+    const float *from = original->weight + at;
+    float *to = version->block.linears[s->role].weight + at;
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
-            to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * s->scale[j];
+            to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * version->scale[j];
     bs_format_round_matrix(s->job->weights, to, rows, in);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
-            to[(size_t)i * (size_t)in + j] /= s->scale[j];
+            to[(size_t)i * (size_t)in + j] /= version->scale[j];
     for (size_t i = 0; is_alone(s) && i < (size_t)rows * (size_t)in; i++)
         to[i] -= from[i];
     return BS_OK;
@@ -123,19 +132,21 @@ static enum bs_status module_output(void *context, int window, int thread, struc
     return BS_OK;
 }
 
-static enum bs_status module_error(void *context, int window, int thread, struct bs_error *err)
+static enum bs_status module_error(void *context, int index, int thread, struct bs_error *err)
 {
     (void)err;
     struct search *s = context;
     const struct bs_job *job = s->job;
     struct bs_scratch *scratch = &job->scratch[thread];
     const struct bs_stream *inputs = &s->statistics->inputs, *outputs = &s->statistics->outputs;
+    const struct version *version = &s->versions[index % s->tried];
+    int window = index / s->tried;
     size_t count = (size_t)outputs->tokens * (size_t)outputs->width, mark = scratch->used;
     float *got = bs_scratch_take(scratch, count);
-    bs_module_forward(job->block, s->set->module, job->rope, bs_stream_window(inputs, window), got,
-                      inputs->tokens, scratch);
+    bs_module_forward(&version->block, s->set->module, job->rope, bs_stream_window(inputs, window),
+                      got, inputs->tokens, scratch);
     bs_stream_forget(inputs, window);
-    s->errors[window] = bs_sum_squared_difference(got, bs_stream_window(outputs, window), count);
+    s->errors[index] = bs_sum_squared_difference(got, bs_stream_window(outputs, window), count);
     bs_stream_forget(outputs, window);
     scratch->used = mark;
     return BS_OK;
@@ -154,11 +165,12 @@ static enum bs_status linear_error(void *context, int index, int thread, struct 
 {
     (void)err;
     struct search *s = context;
-    int in = s->in, columns = tiles_of(in), out = s->linear->out_features;
+    const struct bs_linear *linear = &s->versions[index % s->tried].block.linears[s->role];
+    int in = s->in, columns = tiles_of(in), tile = index / s->tried;
     /* The columns with the longest products come first. */
-    int column = columns - 1 - index % columns, row = index / columns, above = column * TILE;
-    int m = tile_side(out, row), n = tile_side(in, column);
-    const float *delta = s->linear->weight + (size_t)row * TILE * (size_t)in;
+    int column = columns - 1 - tile % columns, row = tile / columns, above = column * TILE;
+    int m = tile_side(linear->out_features, row), n = tile_side(in, column);
+    const float *delta = linear->weight + (size_t)row * TILE * (size_t)in;
     const float *hessian = s->statistics->hessian + above;
     float *product = s->products + (size_t)thread * TILE * TILE;
     if (above)
@@ -169,25 +181,6 @@ static enum bs_status linear_error(void *context, int index, int thread, struct 
     for (int i = 0; i < m; i++)
         s->errors[index] += bs_dot(delta + (size_t)i * (size_t)in + above,
                                    product + (size_t)i * (size_t)n, (size_t)n);
-    return BS_OK;
-}
-
-/* The error of the module with the scale on trial. */
-static enum bs_status try_scale(struct search *s, double *error, struct bs_error *err)
-{
-    for (int k = 0; k < s->set->num_linears; k++) {
-        s->linear = &s->job->block->linears[s->set->linears[k]];
-        s->linear_original = s->original[k];
-        if (bs_parallel(row_tasks(s->linear), scale_and_round, s, err))
-            return err->status;
-    }
-    int tiles = tiles_of(s->linear->out_features) * tiles_of(s->in);
-    int count = is_alone(s) ? tiles : s->job->statistics->windows;
-    if (bs_parallel(count, is_alone(s) ? linear_error : module_error, s, err))
-        return err->status;
-    *error = 0;
-    for (int i = 0; i < count; i++)
-        *error += s->errors[i];
     return BS_OK;
 }
 
@@ -216,71 +209,111 @@ static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
     return bs_parallel(statistics->inputs.windows, module_output, s, err);
 }
 
-static enum bs_status search_scales(struct search *s, int grid, float *trial, float *best,
-                                    struct bs_error *err)
+/* Keeps the scale of the least error, the first of equals. */
+static void compare(const struct search *s, double *least, float *best)
+{
+    for (int v = 0; v < s->tried; v++) {
+        double error = 0;
+        for (int i = 0; i < s->parts; i++)
+            error += s->errors[i * s->tried + v];
+        if (error < *least) {
+            *least = error;
+            memcpy(best, s->versions[v].scale, (size_t)s->in * sizeof *best);
+        }
+    }
+}
+
+/* Fills s->errors for the versions' scales. */
+static enum bs_status try_scales(struct search *s, struct bs_error *err)
+{
+    for (int k = 0; k < s->set->num_linears; k++) {
+        s->role = s->set->linears[k];
+        int tasks = row_tasks(&s->job->block->linears[s->role]);
+        if (bs_parallel(tasks * s->tried, scale_and_round, s, err))
+            return err->status;
+    }
+    return bs_parallel(s->parts * s->tried, is_alone(s) ? linear_error : module_error, s, err);
+}
+
+static enum bs_status search_scales(struct search *s, int grid, float *best, struct bs_error *err)
 {
     if (provide_outputs(s, err))
         return err->status;
     double least = INFINITY;
-    s->scale = trial;
-    for (int k = 0; k < grid; k++) {
-        double error = INFINITY;
-        scale_for(s->statistics->absmean, s->in, (float)((double)k / grid), trial);
-        if (try_scale(s, &error, err))
+    for (int first = 0; first < grid; first += s->tried) {
+        s->tried = grid - first < s->num_versions ? grid - first : s->num_versions;
+        for (int v = 0; v < s->tried; v++)
+            scale_for(s->statistics->absmean, s->in, (float)((double)(first + v) / grid),
+                      s->versions[v].scale);
+        if (try_scales(s, err))
             return err->status;
-        if (error < least) {
-            least = error;
-            memcpy(best, trial, (size_t)s->in * sizeof *best);
-        }
+        compare(s, &least, best);
     }
     if (isinf(least))
         return bs_fail(err, BS_ENUMERIC, "%s: no scale gives a finite error", s->set->name);
     return BS_OK;
 }
 
-static enum bs_status allocate_search(struct search *s, float **trial, struct bs_error *err)
+/* A version with weights of its own; without memory for all of them, with what there was. */
+static bool allocate_version(const struct search *s, struct version *version)
 {
-    int tasks = s->job->statistics->windows, threads = bs_threads();
-    bool enough = true;
-    for (int k = 0; k < s->set->num_linears; k++) {
-        const struct bs_linear *linear = &s->job->block->linears[s->set->linears[k]];
-        size_t count = (size_t)linear->out_features * (size_t)linear->in_features;
-        s->original[k] = bs_alloc(count, sizeof(float));
-        enough = enough && s->original[k];
-        if (s->original[k])
-            memcpy(s->original[k], linear->weight, count * sizeof(float));
-        int tiles = tiles_of(linear->out_features) * tiles_of(s->in);
-        tasks = tiles > tasks ? tiles : tasks;
+    version->block = *s->job->block;
+    for (int k = 0; k < s->set->num_linears; k++)
+        version->block.linears[s->set->linears[k]].weight = NULL;
+    version->scale = bs_alloc((size_t)s->in, sizeof *version->scale);
+    bool enough = version->scale != NULL;
+    for (int k = 0; k < s->set->num_linears && enough; k++) {
+        struct bs_linear *linear = &version->block.linears[s->set->linears[k]];
+        linear->weight = bs_alloc((size_t)linear->out_features * (size_t)linear->in_features,
+                                  sizeof *linear->weight);
+        enough = linear->weight != NULL;
     }
-    s->errors = bs_alloc((size_t)tasks, sizeof(double));
-    s->products = bs_alloc((size_t)threads * TILE, TILE * sizeof(float));
-    *trial = bs_alloc((size_t)s->in, sizeof(float));
-    enough = enough && s->errors && s->products && *trial;
-    return enough ? BS_OK : bs_fail_memory(err);
+    return enough;
 }
 
-/* best [in] = the scale of this set; the block's weights are as before afterwards. */
+static void free_version(const struct search *s, struct version *version)
+{
+    for (int k = 0; k < s->set->num_linears; k++)
+        bs_free(version->block.linears[s->set->linears[k]].weight);
+    bs_free(version->scale);
+}
+
+static void free_search(struct search *s)
+{
+    for (int v = 0; v < s->num_versions; v++)
+        free_version(s, &s->versions[v]);
+    bs_free(s->errors);
+    bs_free(s->products);
+}
+
+/* A linear alone has tiles enough for all threads. */
+static enum bs_status allocate_search(struct search *s, int grid, struct bs_error *err)
+{
+    int windows = s->job->statistics->windows;
+    int versions = is_alone(s) ? 1 : bs_side_by_side(windows, BS_MOST_VERSIONS);
+    const struct bs_linear *first = &s->job->block->linears[s->set->linears[0]];
+    s->in = first->in_features;
+    s->parts = is_alone(s) ? tiles_of(first->out_features) * tiles_of(s->in) : windows;
+    versions = versions < grid ? versions : grid;
+    bool enough = true;
+    for (; s->num_versions < versions && enough; s->num_versions++)
+        enough = allocate_version(s, &s->versions[s->num_versions]);
+    s->errors = bs_alloc((size_t)s->parts * (size_t)versions, sizeof *s->errors);
+    s->products = bs_alloc((size_t)bs_threads() * TILE, TILE * sizeof *s->products);
+    return enough && s->errors && s->products ? BS_OK : bs_fail_memory(err);
+}
+
+/* best [in] = the scale of this set. */
 static enum bs_status best_scale(const struct bs_job *job, int set, int grid, float *best,
                                  struct bs_error *err)
 {
     struct search s = {.job = job,
                        .set = &job->block->architecture->sets[set],
                        .statistics = &job->statistics->sets[set]};
-    s.in = job->block->linears[s.set->linears[0]].in_features;
-    float *trial = NULL;
-    enum bs_status status = allocate_search(&s, &trial, err);
+    enum bs_status status = allocate_search(&s, grid, err);
     if (!status)
-        status = search_scales(&s, grid, trial, best, err);
-    for (int k = 0; k < s.set->num_linears; k++) {
-        struct bs_linear *linear = &job->block->linears[s.set->linears[k]];
-        if (s.original[k])
-            memcpy(linear->weight, s.original[k],
-                   (size_t)linear->out_features * (size_t)linear->in_features * sizeof(float));
-        bs_free(s.original[k]);
-    }
-    bs_free(s.errors);
-    bs_free(s.products);
-    bs_free(trial);
+        status = search_scales(&s, grid, best, err);
+    free_search(&s);
     return status;
 }
 

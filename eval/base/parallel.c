@@ -23,6 +23,15 @@ enum bs_status bs_parallel(int count, bs_task *task, void *context, struct bs_er
     return failed < count ? err->status : BS_OK;
 }
 
+int bs_side_by_side(int tasks, int most)
+{
+    enum { MANY = 4 }; /* for each thread */
+    int threads = bs_threads(), jobs = 1;
+    while (jobs < most && jobs * tasks % threads && jobs * tasks < MANY * threads)
+        jobs++;
+    return jobs;
+}
+
 int bs_threads(void) { return omp_get_max_threads(); }
 
 void bs_set_threads(int threads)

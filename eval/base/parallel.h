@@ -14,6 +14,10 @@ typedef enum bs_status bs_task(void *context, int index, int thread, struct bs_e
  * failure of the lowest index is the one reported. */
 enum bs_status bs_parallel(int count, bs_task *task, void *context, struct bs_error *err);
 
+/* How many jobs of `tasks` equal tasks to run side by side, so that threads seldom wait for the
+ * last: 1 where the tasks are many or share out evenly, at most `most`. */
+int bs_side_by_side(int tasks, int most);
+
 /* How many threads bs_parallel uses; bs_set_threads(0) means one per available core. */
 int bs_threads(void);
 void bs_set_threads(int threads);

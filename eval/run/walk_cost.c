@@ -193,6 +193,8 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
         return 0;
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
     double linears = 3 * widest * a->hidden_size * sizeof(float);
+    if (needs.module_inputs)
+        linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
     double bytes = block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
     if (!needed) /* all of q, k and v are looked at where they are one tensor */
         return bytes + (a->family->fused_qkv ? linears : 0);

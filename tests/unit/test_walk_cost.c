@@ -347,6 +347,21 @@ static void the_estimate_counts_what_modules_take(void **state)
     unload_walk(&loaded);
 }
 
+static void versions_of_weights_share_the_threads(void **state)
+{
+    (void)state;
+    static const struct {
+        int threads, windows, side_by_side;
+    } cases[] = {{1, 1, 1}, {1, 3, 1}, {2, 1, 2},  {2, 3, 2},  {2, 4, 1},
+                 {2, 9, 1}, {3, 1, 3}, {16, 4, 4}, {16, 1, 4}, {16, 128, 1}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        bs_set_threads(cases[c].threads);
+        assert_int_equal(bs_side_by_side(cases[c].windows, BS_MOST_VERSIONS),
+                         cases[c].side_by_side);
+    }
+    bs_set_threads(0);
+}
+
 static void the_estimate_covers_what_is_taken(void **state)
 {
     (void)state;
@@ -411,6 +426,7 @@ int main(void)
         cmocka_unit_test(the_estimate_counts_factors_once),
         cmocka_unit_test(spilled_streams_take_the_disk),
         cmocka_unit_test(the_estimate_counts_what_modules_take),
+        cmocka_unit_test(versions_of_weights_share_the_threads),
         cmocka_unit_test(the_estimate_covers_what_is_taken),
         cmocka_unit_test(spilled_windows_do_not_stay_in_memory),
     };
