@@ -100,15 +100,15 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     int rows = original->out_features - first;
     rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
     size_t at = (size_t)first * (size_t)in;
-    const float *from = original->weight + at;
+    const float *from = original->weight + at, *scale = version->scale;
     float *to = version->block.linears[s->role].weight + at;
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
-            to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * version->scale[j];
+            to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
     bs_format_round_matrix(s->job->weights, to, rows, in);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
-            to[(size_t)i * (size_t)in + j] /= version->scale[j];
+            to[(size_t)i * (size_t)in + j] /= scale[j];
     for (size_t i = 0; is_alone(s) && i < (size_t)rows * (size_t)in; i++)
         to[i] -= from[i];
     return BS_OK;
