@@ -1,4 +1,4 @@
-/* How a family's config.json is read. Only families.c and architecture.c use this. */
+/* How a family's config.json is read. Used by families.c and the files that read it. */
 #ifndef BS_EVAL_MODEL_FAMILIES_H
 #define BS_EVAL_MODEL_FAMILIES_H
 

@@ -1,6 +1,7 @@
 /* The forward pass of one generic decoder block over one window. */
 #include "eval/model/attention.h"
 #include "eval/model/integer.h"
+#include "eval/model/rope.h"
 
 #include <string.h>
 

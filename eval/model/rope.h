@@ -1,0 +1,17 @@
+/* Rotary positions: what config.json asks for, and the angles computed from it. */
+#ifndef BS_EVAL_MODEL_ROPE_H
+#define BS_EVAL_MODEL_ROPE_H
+
+#include "eval/model/config_reader.h"
+#include "eval/model/model.h"
+
+/* Fills rotary_dim, rope and local_rope; the family and the sizes are set. Leaves them alone where
+ * positions are not rotary. BS_EDATA, BS_EUNSUPPORTED. */
+enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architecture *a);
+
+/* Rotates every head of x, [tokens] rows of `heads` heads, `width` floats apart: the first
+ * rotary_dim dimensions of a head, paired by halves as all these families' checkpoints are. */
+void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
+               int head_dim, int width);
+
+#endif
