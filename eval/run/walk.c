@@ -5,35 +5,9 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/vector.h"
-#include "eval/metrics/token_metrics.h"
-#include "eval/run/layer_error.h"
 #include "eval/run/trial.h"
 #include "eval/run/walk_cost.h"
-
-/* What one version of the model carries from block to block. */
-struct carried {
-    struct bs_stream calibration; /* data NULL where it is not needed */
-    struct bs_stream texts[BS_WALK_TEXTS];
-    struct bs_layer_totals totals;
-};
-
-struct state {
-    const struct bs_walk *walk;
-    const struct bs_architecture *architecture;
-    struct bs_passenger *passengers;
-    int num_passengers;
-    struct bs_rope *rope;
-    struct bs_scratch *scratch;
-    int threads;
-    struct carried reference; /* stream 0 */
-    struct bs_stream next;    /* stream 0's calibration behind the block at hand */
-    struct carried *carried;  /* one a passenger */
-    struct bs_block original, work;
-    struct bs_probe probe;
-    struct bs_head head;
-    int done, total;
-};
+#include "eval/run/walk_state.h"
 
 void bs_passenger_release(struct bs_passenger *passenger)
 {
@@ -47,20 +21,19 @@ void bs_passenger_release(struct bs_passenger *passenger)
     passenger->layers = NULL;
 }
 
-static void release_carried(struct carried *carried)
+static void release_carried(struct bs_carried *carried)
 {
     bs_stream_release(&carried->calibration);
     for (int t = 0; t < BS_WALK_TEXTS; t++)
         bs_stream_release(&carried->texts[t]);
 }
 
-static bool is_reference(const struct bs_passenger *passenger)
+bool bs_walk_is_reference(const struct bs_passenger *passenger)
 {
     return passenger->recipe->num_stages == 0;
 }
 
-/* A passenger that failed keeps its message and gives its memory back. */
-static void fail_passenger(struct state *s, int i, const struct bs_error *err)
+void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err)
 {
     struct bs_passenger *passenger = &s->passengers[i];
     passenger->status = err->status;
@@ -69,7 +42,7 @@ static void fail_passenger(struct state *s, int i, const struct bs_error *err)
     release_carried(&s->carried[i]);
 }
 
-static void tick(struct state *s, int units)
+void bs_walk_tick(struct bs_walk_state *s, int units)
 {
     s->done += units;
     if (s->walk->progress)
@@ -93,7 +66,7 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
     return status;
 }
 
-static enum bs_status embed(const struct state *s, const struct bs_windows *windows,
+static enum bs_status embed(const struct bs_walk_state *s, const struct bs_windows *windows,
                             struct bs_stream *stream, struct bs_error *err)
 {
     struct embedding e = {s->walk->model, windows, stream};
@@ -103,7 +76,7 @@ static enum bs_status embed(const struct state *s, const struct bs_windows *wind
     return bs_parallel(windows->windows, embed_window, &e, err);
 }
 
-static bool anyone(const struct state *s, bool (*question)(const struct bs_recipe *recipe))
+bool bs_walk_anyone(const struct bs_walk_state *s, bool (*question)(const struct bs_recipe *recipe))
 {
     for (int i = 0; i < s->num_passengers; i++)
         if (!s->passengers[i].status && question(s->passengers[i].recipe))
@@ -111,7 +84,7 @@ static bool anyone(const struct state *s, bool (*question)(const struct bs_recip
     return false;
 }
 
-static enum bs_status embed_all(struct state *s, struct bs_error *err)
+static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
     if (walk->calibration && embed(s, walk->calibration, &s->reference.calibration, err))
@@ -121,7 +94,7 @@ static enum bs_status embed_all(struct state *s, struct bs_error *err)
             return err->status;
     for (int i = 0; i < s->num_passengers; i++) {
         const struct bs_passenger *passenger = &s->passengers[i];
-        if (is_reference(passenger))
+        if (bs_walk_is_reference(passenger))
             continue;
         if (bs_trial_uses_own(passenger->recipe) &&
             embed(s, walk->calibration, &s->carried[i].calibration, err))
@@ -133,19 +106,19 @@ static enum bs_status embed_all(struct state *s, struct bs_error *err)
     return BS_OK;
 }
 
-static void store_token(struct bs_token_figures *figures, size_t at, struct bs_token token)
+void bs_walk_store_token(struct bs_token_figures *figures, size_t at, struct bs_token token)
 {
     figures->nll[at] = token.nll;
     figures->kld[at] = token.kld;
     figures->same_top[at] = token.same_top;
 }
 
-static enum bs_status allocate_results(struct state *s, struct bs_error *err)
+static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error *err)
 {
     size_t layers = (size_t)s->architecture->num_layers * (size_t)bs_num_linears(s->architecture);
     for (int i = 0; i < s->num_passengers; i++) {
         struct bs_passenger *passenger = &s->passengers[i];
-        if (!is_reference(passenger) &&
+        if (!bs_walk_is_reference(passenger) &&
             !(passenger->layers = bs_calloc(layers, sizeof *passenger->layers)))
             return bs_fail_memory(err);
         for (int t = 0; t < s->walk->num_texts; t++) {
@@ -160,14 +133,14 @@ static enum bs_status allocate_results(struct state *s, struct bs_error *err)
             if (!figures->nll || !figures->kld || !figures->same_top)
                 return bs_fail_memory(err);
             for (size_t k = 0; k < count; k++)
-                store_token(figures, k, (struct bs_token){.nll = NAN, .kld = NAN});
+                bs_walk_store_token(figures, k, (struct bs_token){.nll = NAN, .kld = NAN});
         }
     }
     return BS_OK;
 }
 
 /* Statistics on stream 0's inputs that passengers share, and stream 0's calibration moved on. */
-static enum bs_status calibrate_reference(struct state *s, struct bs_statistics *shared,
+static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_statistics *shared,
                                           struct bs_needs *needs, struct bs_error *err)
 {
     *needs = (struct bs_needs){.hessian = false};
@@ -175,19 +148,19 @@ static enum bs_status calibrate_reference(struct state *s, struct bs_statistics 
     for (int i = 0; i < s->num_passengers; i++)
         if (!s->passengers[i].status)
             bs_trial_shared_needs(s->passengers[i].recipe, first, needs);
-    bool goes_on =
-        anyone(s, bs_trial_uses_unquantized) && s->original.index + 1 < s->architecture->num_layers;
+    bool goes_on = bs_walk_anyone(s, bs_trial_uses_unquantized) &&
+                   s->original.index + 1 < s->architecture->num_layers;
     if (!s->reference.calibration.data || (!bs_needs_any(needs) && !goes_on))
         return BS_OK;
     return bs_calibrate(&s->original, s->rope, &s->reference.calibration, needs, shared, NULL,
                         goes_on ? &s->next : NULL, s->scratch, err);
 }
 
-static enum bs_status quantize_block(struct state *s, int i, struct bs_statistics *shared,
+static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_statistics *shared,
                                      const struct bs_needs *needs, struct bs_error *err)
 {
     struct bs_passenger *passenger = &s->passengers[i];
-    struct carried *carried = &s->carried[i];
+    struct bs_carried *carried = &s->carried[i];
     bool first = s->original.index == 0;
     struct bs_inputs inputs = {
         .rope = s->rope,
@@ -206,15 +179,12 @@ static enum bs_status quantize_block(struct state *s, int i, struct bs_statistic
                            passenger->layers + passenger->num_layers, &carried->totals, err);
 }
 
-static bool computes_in_bfloat16(const struct bs_recipe *recipe)
-{
-    return recipe->compute == BS_BFLOAT16;
-}
+bool bs_walk_in_bfloat16(const struct bs_recipe *recipe) { return recipe->compute == BS_BFLOAT16; }
 
-static enum bs_status push_passenger(struct state *s, int i, struct bs_error *err)
+static enum bs_status push_passenger(struct bs_walk_state *s, int i, struct bs_error *err)
 {
     struct bs_passenger *passenger = &s->passengers[i];
-    struct carried *carried = &s->carried[i];
+    struct bs_carried *carried = &s->carried[i];
     bool last = s->original.index + 1 == s->architecture->num_layers;
     double start = bs_seconds();
     if (carried->calibration.data && !last &&
@@ -222,7 +192,7 @@ static enum bs_status push_passenger(struct state *s, int i, struct bs_error *er
         return bs_fail_within(err, "calibration");
     passenger->seconds_quantize += bs_seconds() - start;
     start = bs_seconds();
-    if (computes_in_bfloat16(passenger->recipe) && bs_block_use_bfloat16(&s->work, err))
+    if (bs_walk_in_bfloat16(passenger->recipe) && bs_block_use_bfloat16(&s->work, err))
         return err->status;
     for (int t = 0; t < s->walk->num_texts; t++)
         if (carried->texts[t].data &&
@@ -246,27 +216,27 @@ static void count_bits(const struct bs_block *block, struct bs_passenger *passen
 }
 
 /* Takes one passenger past the block at hand. */
-static void visit(struct state *s, int i, struct bs_statistics *shared,
+static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared,
                   const struct bs_needs *needs)
 {
     struct bs_passenger *passenger = &s->passengers[i];
     struct bs_error err;
     if (passenger->status)
         return;
-    if (is_reference(passenger)) {
+    if (bs_walk_is_reference(passenger)) {
         count_bits(&s->original, passenger);
         return;
     }
     if (quantize_block(s, i, shared, needs, &err) || push_passenger(s, i, &err)) {
         bs_fail_within(&err, "block %d", s->original.index);
-        fail_passenger(s, i, &err);
+        bs_walk_fail_passenger(s, i, &err);
         return;
     }
     count_bits(&s->work, passenger);
     passenger->num_layers += bs_num_linears(s->architecture);
 }
 
-static enum bs_status push_reference(struct state *s, struct bs_error *err)
+static enum bs_status push_reference(struct bs_walk_state *s, struct bs_error *err)
 {
     for (int t = 0; t < s->walk->num_texts; t++)
         if (bs_stream_push(&s->original, s->rope, &s->reference.texts[t], s->scratch, err))
@@ -280,7 +250,7 @@ static enum bs_status push_reference(struct state *s, struct bs_error *err)
     return BS_OK;
 }
 
-static enum bs_status walk_block(struct state *s, int index, struct bs_error *err)
+static enum bs_status walk_block(struct bs_walk_state *s, int index, struct bs_error *err)
 {
     struct bs_statistics shared = {.windows = 0};
     struct bs_needs needs;
@@ -292,214 +262,17 @@ static enum bs_status walk_block(struct state *s, int index, struct bs_error *er
                                err);
     for (int i = 0; i < s->num_passengers && !status; i++) {
         visit(s, i, shared.windows ? &shared : NULL, &needs);
-        tick(s, 1);
+        bs_walk_tick(s, 1);
     }
     if (!status)
         status = push_reference(s, err);
     bs_statistics_release(&shared);
     bs_block_release(&s->original);
-    tick(s, 1);
+    bs_walk_tick(s, 1);
     return status;
 }
 
-/* The head over one window of one text: every passenger against stream 0. */
-struct heading {
-    struct state *state;
-    int text;
-    const int32_t *ids;
-};
-
-/* One passenger at the rows at hand. */
-struct head_passenger {
-    float *in;                    /* [rows][embedding_size], what the output matrix multiplies */
-    struct bs_distribution *seen; /* [rows] */
-    double *apart;                /* [rows] */
-};
-
-/* Some rows of a window on their way along the vocabulary. */
-struct head_rows {
-    const struct heading *heading;
-    struct bs_scratch *scratch;
-    int window, first, rows;
-    struct head_passenger reference, *passengers; /* in NULL for those that have no part in it */
-    double *factors;                              /* [rows] */
-    float *wanted, *logits;                       /* [rows][ids of a run] */
-    double *p;                                    /* the same; NULL where nobody is compared */
-};
-
-/* `count` doubles; twice the floats. */
-static double *take_doubles(struct bs_scratch *scratch, size_t count)
-{
-    return (double *)(void *)bs_scratch_take(scratch, 2 * count);
-}
-
-static void enter_head(const struct head_rows *h, const struct bs_stream *stream,
-                       struct head_passenger *passenger)
-{
-    const struct state *s = h->heading->state;
-    size_t rows = (size_t)h->rows;
-    size_t at = (size_t)h->first * (size_t)stream->width;
-    passenger->in = bs_scratch_take(h->scratch, rows * (size_t)s->architecture->embedding_size);
-    passenger->apart = take_doubles(h->scratch, rows);
-    passenger->seen = (struct bs_distribution *)(void *)bs_scratch_take(
-        h->scratch, rows * sizeof(struct bs_distribution) / sizeof(float));
-    for (size_t r = 0; r < rows; r++) {
-        passenger->seen[r] = bs_distribution_none();
-        passenger->apart[r] = 0;
-    }
-    bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, passenger->in,
-                   h->scratch);
-    bs_stream_forget(stream, h->window);
-}
-
-static void begin_rows(struct head_rows *h)
-{
-    const struct state *s = h->heading->state;
-    int text = h->heading->text, ids = bs_walk_head_ids(s->architecture);
-    size_t rows = (size_t)h->rows, tile = rows * (size_t)ids;
-    size_t passengers = (size_t)s->num_passengers * sizeof *h->passengers;
-    h->passengers =
-        (struct head_passenger *)(void *)bs_scratch_take(h->scratch, passengers / sizeof(float));
-    h->factors = take_doubles(h->scratch, rows);
-    h->p = NULL;
-    h->wanted = bs_scratch_take(h->scratch, tile);
-    h->logits = bs_scratch_take(h->scratch, tile);
-    enter_head(h, &s->reference.texts[text], &h->reference);
-    for (int i = 0; i < s->num_passengers; i++) {
-        const struct bs_passenger *passenger = &s->passengers[i];
-        h->passengers[i].in = NULL;
-        if (!passenger->status && passenger->wanted[text] && !is_reference(passenger))
-            enter_head(h, &s->carried[i].texts[text], &h->passengers[i]);
-        if (h->passengers[i].in && !h->p)
-            h->p = take_doubles(h->scratch, tile);
-    }
-}
-
-static const int32_t *targets_of(const struct head_rows *h)
-{
-    const struct bs_stream *stream = &h->heading->state->reference.texts[h->heading->text];
-    return h->heading->ids + (size_t)h->window * (size_t)stream->tokens + h->first + 1;
-}
-
-/* The run of ids that begins with `first`, for all rows. Returns how many ids it has. */
-static int add_ids(const struct head_rows *h, int first)
-{
-    const struct state *s = h->heading->state;
-    const int32_t *targets = targets_of(h);
-    int count = bs_head_logits(&s->head, BS_FLOAT32, h->reference.in, h->rows, first, h->wanted,
-                               h->scratch);
-    size_t ids = (size_t)count;
-    for (size_t r = 0; r < (size_t)h->rows; r++) {
-        struct bs_distribution *seen = &h->reference.seen[r];
-        h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
-                                            h->p ? h->p + r * ids : NULL);
-    }
-    for (int i = 0; i < s->num_passengers; i++) {
-        const struct head_passenger *passenger = &h->passengers[i];
-        if (!passenger->in)
-            continue;
-        bs_head_logits(&s->head, (enum bs_compute)s->passengers[i].recipe->compute, passenger->in,
-                       h->rows, first, h->logits, h->scratch);
-        for (size_t r = 0; r < (size_t)h->rows; r++) {
-            const float *logits = h->logits + r * ids;
-            bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r], NULL);
-            bs_apart_add(&passenger->apart[r], h->factors[r], h->p + r * ids, h->wanted + r * ids,
-                         logits, count);
-        }
-    }
-    return count;
-}
-
-static void store_rows(const struct head_rows *h)
-{
-    struct state *s = h->heading->state;
-    int text = h->heading->text, predictions = s->reference.texts[text].tokens - 1;
-    size_t at = (size_t)h->window * (size_t)predictions + (size_t)h->first;
-    for (int i = 0; i < s->num_passengers; i++) {
-        struct bs_passenger *passenger = &s->passengers[i];
-        if (passenger->status || !passenger->wanted[text])
-            continue;
-        const struct head_passenger *own =
-            is_reference(passenger) ? &h->reference : &h->passengers[i];
-        for (int r = 0; r < h->rows; r++)
-            store_token(&passenger->figures[text], at + (size_t)r,
-                        bs_token_of(&h->reference.seen[r], own->apart[r], &own->seen[r]));
-    }
-}
-
-static enum bs_status measure_window(void *context, int window, int thread, struct bs_error *err)
-{
-    (void)err;
-    const struct heading *h = context;
-    struct bs_scratch *scratch = &h->state->scratch[thread];
-    struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
-    int end = scored.first + scored.count;
-    int vocab = h->state->architecture->vocab_size;
-    for (int first = scored.first; first < end; first += BS_HEAD_ROWS) {
-        size_t mark = scratch->used;
-        int left = end - first;
-        struct head_rows rows = {.heading = h,
-                                 .scratch = scratch,
-                                 .window = window,
-                                 .first = first,
-                                 .rows = left < BS_HEAD_ROWS ? left : BS_HEAD_ROWS};
-        begin_rows(&rows);
-        for (int id = 0; id < vocab;)
-            id += add_ids(&rows, id);
-        store_rows(&rows);
-        scratch->used = mark;
-    }
-    return BS_OK;
-}
-
-/* A value that is not finite never reaches a mean. */
-static void check_window(struct state *s, int i, int text, int window)
-{
-    const struct bs_windows *windows = &s->walk->texts[text];
-    struct bs_scored scored = windows->scored[window];
-    size_t at = (size_t)window * (size_t)(windows->tokens - 1) + (size_t)scored.first;
-    size_t count = (size_t)scored.count;
-    const struct bs_token_figures *figures = &s->passengers[i].figures[text];
-    size_t nll = bs_first_not_finite(figures->nll + at, count);
-    size_t kld = bs_first_not_finite(figures->kld + at, count);
-    size_t bad = nll < kld ? nll : kld;
-    struct bs_error err;
-    if (bad == count)
-        return;
-    bs_fail(&err, BS_ENUMERIC, "evaluation text %d: the loss is not finite at window %d, token %d",
-            text + 1, window, scored.first + (int)bad);
-    fail_passenger(s, i, &err);
-}
-
-static void check_figures(struct state *s, int text)
-{
-    for (int i = 0; i < s->num_passengers; i++)
-        for (int w = 0; w < s->walk->texts[text].windows; w++)
-            if (!s->passengers[i].status && s->passengers[i].wanted[text])
-                check_window(s, i, text, w);
-}
-
-static enum bs_status walk_head(struct state *s, struct bs_error *err)
-{
-    if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
-                     anyone(s, computes_in_bfloat16), &s->head, err))
-        return err->status;
-    double start = bs_seconds();
-    for (int t = 0; t < s->walk->num_texts; t++) {
-        struct heading heading = {.state = s, .text = t, .ids = s->walk->texts[t].ids};
-        if (bs_parallel(s->walk->texts[t].windows, measure_window, &heading, err))
-            return err->status;
-        check_figures(s, t);
-    }
-    /* The head is one pass for all; each passenger's share of its time is the same. */
-    double share = (bs_seconds() - start) / (s->num_passengers ? s->num_passengers : 1);
-    for (int i = 0; i < s->num_passengers; i++)
-        s->passengers[i].seconds_evaluate += share;
-    tick(s, s->num_passengers + 1);
-    return BS_OK;
-}
-
-static void total_up(const struct state *s)
+static void total_up(const struct bs_walk_state *s)
 {
     for (int i = 0; i < s->num_passengers; i++) {
         struct bs_passenger *passenger = &s->passengers[i];
@@ -516,7 +289,7 @@ static void total_up(const struct state *s)
     }
 }
 
-static enum bs_status start_walk(struct state *s, struct bs_error *err)
+static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
     int probes = bs_walk_probe_windows(walk);
@@ -528,7 +301,7 @@ static enum bs_status start_walk(struct state *s, struct bs_error *err)
         return bs_fail_memory(err);
     if (embed_all(s, err) || allocate_results(s, err))
         return err->status;
-    if (anyone(s, bs_trial_uses_unquantized) &&
+    if (bs_walk_anyone(s, bs_trial_uses_unquantized) &&
         bs_stream_init_in(walk->scratch, &s->next, walk->calibration->windows,
                           walk->calibration->tokens, s->architecture->hidden_size, err))
         return err->status;
@@ -537,7 +310,7 @@ static enum bs_status start_walk(struct state *s, struct bs_error *err)
 }
 
 /* What the head has no use for gives its memory back. */
-static void leave_blocks(struct state *s)
+static void leave_blocks(struct bs_walk_state *s)
 {
     for (int i = 0; i < s->num_passengers; i++)
         bs_stream_release(&s->carried[i].calibration);
@@ -547,7 +320,7 @@ static void leave_blocks(struct state *s)
     bs_probe_release(&s->probe);
 }
 
-static void end_walk(struct state *s)
+static void end_walk(struct bs_walk_state *s)
 {
     for (int i = 0; s->carried && i < s->num_passengers; i++)
         release_carried(&s->carried[i]);
@@ -565,17 +338,17 @@ static void end_walk(struct state *s)
 enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
                            int num_passengers, struct bs_error *err)
 {
-    struct state s = {.walk = walk,
-                      .architecture = bs_model_architecture(walk->model),
-                      .passengers = passengers,
-                      .num_passengers = num_passengers};
+    struct bs_walk_state s = {.walk = walk,
+                              .architecture = bs_model_architecture(walk->model),
+                              .passengers = passengers,
+                              .num_passengers = num_passengers};
     s.total = (s.architecture->num_layers + 1) * (num_passengers + 1);
     enum bs_status status = start_walk(&s, err);
     for (int b = 0; b < s.architecture->num_layers && !status; b++)
         status = walk_block(&s, b, err);
     if (!status) {
         leave_blocks(&s);
-        status = walk_head(&s, err);
+        status = bs_walk_head(&s, err);
     }
     if (!status)
         total_up(&s);

@@ -1,0 +1,202 @@
+/* The end of a walk: final norm, output matrix and the figures of every token. */
+#include "eval/run/walk_state.h"
+
+#include "eval/linalg/vector.h"
+#include "eval/run/walk_cost.h"
+
+/* The head over one window of one text: every passenger against stream 0. */
+struct heading {
+    struct bs_walk_state *state;
+    int text;
+    const int32_t *ids;
+};
+
+/* One passenger at the rows at hand. */
+struct head_passenger {
+    float *in;                    /* [rows][embedding_size], what the output matrix multiplies */
+    struct bs_distribution *seen; /* [rows] */
+    double *apart;                /* [rows] */
+};
+
+/* Some rows of a window on their way along the vocabulary. */
+struct head_rows {
+    const struct heading *heading;
+    struct bs_scratch *scratch;
+    int window, first, rows;
+    struct head_passenger reference, *passengers; /* in NULL for those that have no part in it */
+    double *factors;                              /* [rows] */
+    float *wanted, *logits;                       /* [rows][ids of a run] */
+    double *p;                                    /* the same; NULL where nobody is compared */
+};
+
+/* `count` doubles; twice the floats. */
+static double *take_doubles(struct bs_scratch *scratch, size_t count)
+{
+    return (double *)(void *)bs_scratch_take(scratch, 2 * count);
+}
+
+static void enter_head(const struct head_rows *h, const struct bs_stream *stream,
+                       struct head_passenger *passenger)
+{
+    const struct bs_walk_state *s = h->heading->state;
+    size_t rows = (size_t)h->rows;
+    size_t at = (size_t)h->first * (size_t)stream->width;
+    passenger->in = bs_scratch_take(h->scratch, rows * (size_t)s->architecture->embedding_size);
+    passenger->apart = take_doubles(h->scratch, rows);
+    passenger->seen = (struct bs_distribution *)(void *)bs_scratch_take(
+        h->scratch, rows * sizeof(struct bs_distribution) / sizeof(float));
+    for (size_t r = 0; r < rows; r++) {
+        passenger->seen[r] = bs_distribution_none();
+        passenger->apart[r] = 0;
+    }
+    bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, passenger->in,
+                   h->scratch);
+    bs_stream_forget(stream, h->window);
+}
+
+static void begin_rows(struct head_rows *h)
+{
+    const struct bs_walk_state *s = h->heading->state;
+    int text = h->heading->text, ids = bs_walk_head_ids(s->architecture);
+    size_t rows = (size_t)h->rows, tile = rows * (size_t)ids;
+    size_t passengers = (size_t)s->num_passengers * sizeof *h->passengers;
+    h->passengers =
+        (struct head_passenger *)(void *)bs_scratch_take(h->scratch, passengers / sizeof(float));
+    h->factors = take_doubles(h->scratch, rows);
+    h->p = NULL;
+    h->wanted = bs_scratch_take(h->scratch, tile);
+    h->logits = bs_scratch_take(h->scratch, tile);
+    enter_head(h, &s->reference.texts[text], &h->reference);
+    for (int i = 0; i < s->num_passengers; i++) {
+        const struct bs_passenger *passenger = &s->passengers[i];
+        h->passengers[i].in = NULL;
+        if (!passenger->status && passenger->wanted[text] && !bs_walk_is_reference(passenger))
+            enter_head(h, &s->carried[i].texts[text], &h->passengers[i]);
+        if (h->passengers[i].in && !h->p)
+            h->p = take_doubles(h->scratch, tile);
+    }
+}
+
+static const int32_t *targets_of(const struct head_rows *h)
+{
+    const struct bs_stream *stream = &h->heading->state->reference.texts[h->heading->text];
+    return h->heading->ids + (size_t)h->window * (size_t)stream->tokens + h->first + 1;
+}
+
+/* The run of ids that begins with `first`, for all rows. Returns how many ids it has. */
+static int add_ids(const struct head_rows *h, int first)
+{
+    const struct bs_walk_state *s = h->heading->state;
+    const int32_t *targets = targets_of(h);
+    int count = bs_head_logits(&s->head, BS_FLOAT32, h->reference.in, h->rows, first, h->wanted,
+                               h->scratch);
+    size_t ids = (size_t)count;
+    for (size_t r = 0; r < (size_t)h->rows; r++) {
+        struct bs_distribution *seen = &h->reference.seen[r];
+        h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
+                                            h->p ? h->p + r * ids : NULL);
+    }
+    for (int i = 0; i < s->num_passengers; i++) {
+        const struct head_passenger *passenger = &h->passengers[i];
+        if (!passenger->in)
+            continue;
+        bs_head_logits(&s->head, (enum bs_compute)s->passengers[i].recipe->compute, passenger->in,
+                       h->rows, first, h->logits, h->scratch);
+        for (size_t r = 0; r < (size_t)h->rows; r++) {
+            const float *logits = h->logits + r * ids;
+            bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r], NULL);
+            bs_apart_add(&passenger->apart[r], h->factors[r], h->p + r * ids, h->wanted + r * ids,
+                         logits, count);
+        }
+    }
+    return count;
+}
+
+static void store_rows(const struct head_rows *h)
+{
+    struct bs_walk_state *s = h->heading->state;
+    int text = h->heading->text, predictions = s->reference.texts[text].tokens - 1;
+    size_t at = (size_t)h->window * (size_t)predictions + (size_t)h->first;
+    for (int i = 0; i < s->num_passengers; i++) {
+        struct bs_passenger *passenger = &s->passengers[i];
+        if (passenger->status || !passenger->wanted[text])
+            continue;
+        const struct head_passenger *own =
+            bs_walk_is_reference(passenger) ? &h->reference : &h->passengers[i];
+        for (int r = 0; r < h->rows; r++)
+            bs_walk_store_token(&passenger->figures[text], at + (size_t)r,
+                                bs_token_of(&h->reference.seen[r], own->apart[r], &own->seen[r]));
+    }
+}
+
+static enum bs_status measure_window(void *context, int window, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct heading *h = context;
+    struct bs_scratch *scratch = &h->state->scratch[thread];
+    struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
+    int end = scored.first + scored.count;
+    int vocab = h->state->architecture->vocab_size;
+    for (int first = scored.first; first < end; first += BS_HEAD_ROWS) {
+        size_t mark = scratch->used;
+        int left = end - first;
+        struct head_rows rows = {.heading = h,
+                                 .scratch = scratch,
+                                 .window = window,
+                                 .first = first,
+                                 .rows = left < BS_HEAD_ROWS ? left : BS_HEAD_ROWS};
+        begin_rows(&rows);
+        for (int id = 0; id < vocab;)
+            id += add_ids(&rows, id);
+        store_rows(&rows);
+        scratch->used = mark;
+    }
+    return BS_OK;
+}
+
+/* A value that is not finite never reaches a mean. */
+static void check_window(struct bs_walk_state *s, int i, int text, int window)
+{
+    const struct bs_windows *windows = &s->walk->texts[text];
+    struct bs_scored scored = windows->scored[window];
+    size_t at = (size_t)window * (size_t)(windows->tokens - 1) + (size_t)scored.first;
+    size_t count = (size_t)scored.count;
+    const struct bs_token_figures *figures = &s->passengers[i].figures[text];
+    size_t nll = bs_first_not_finite(figures->nll + at, count);
+    size_t kld = bs_first_not_finite(figures->kld + at, count);
+    size_t bad = nll < kld ? nll : kld;
+    struct bs_error err;
+    if (bad == count)
+        return;
+    bs_fail(&err, BS_ENUMERIC, "evaluation text %d: the loss is not finite at window %d, token %d",
+            text + 1, window, scored.first + (int)bad);
+    bs_walk_fail_passenger(s, i, &err);
+}
+
+static void check_figures(struct bs_walk_state *s, int text)
+{
+    for (int i = 0; i < s->num_passengers; i++)
+        for (int w = 0; w < s->walk->texts[text].windows; w++)
+            if (!s->passengers[i].status && s->passengers[i].wanted[text])
+                check_window(s, i, text, w);
+}
+
+enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
+{
+    if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
+                     bs_walk_anyone(s, bs_walk_in_bfloat16), &s->head, err))
+        return err->status;
+    double start = bs_seconds();
+    for (int t = 0; t < s->walk->num_texts; t++) {
+        struct heading heading = {.state = s, .text = t, .ids = s->walk->texts[t].ids};
+        if (bs_parallel(s->walk->texts[t].windows, measure_window, &heading, err))
+            return err->status;
+        check_figures(s, t);
+    }
+    /* The head is one pass for all; each passenger's share of its time is the same. */
+    double share = (bs_seconds() - start) / (s->num_passengers ? s->num_passengers : 1);
+    for (int i = 0; i < s->num_passengers; i++)
+        s->passengers[i].seconds_evaluate += share;
+    bs_walk_tick(s, s->num_passengers + 1);
+    return BS_OK;
+}

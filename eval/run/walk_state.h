@@ -1,0 +1,53 @@
+/* What a walk holds on its way. For the files of the walk alone. */
+#ifndef BS_EVAL_RUN_WALK_STATE_H
+#define BS_EVAL_RUN_WALK_STATE_H
+
+#include "eval/metrics/token_metrics.h"
+#include "eval/model/model.h"
+#include "eval/run/layer_error.h"
+#include "eval/run/walk.h"
+
+/* What one version of the model carries from block to block. */
+struct bs_carried {
+    struct bs_stream calibration; /* data NULL where it is not needed */
+    struct bs_stream texts[BS_WALK_TEXTS];
+    struct bs_layer_totals totals;
+};
+
+struct bs_walk_state {
+    const struct bs_walk *walk;
+    const struct bs_architecture *architecture;
+    struct bs_passenger *passengers;
+    int num_passengers;
+    struct bs_rope *rope;
+    struct bs_scratch *scratch;
+    int threads;
+    struct bs_carried reference; /* stream 0 */
+    struct bs_stream next;       /* stream 0's calibration behind the block at hand */
+    struct bs_carried *carried;  /* one a passenger */
+    struct bs_block original, work;
+    struct bs_probe probe;
+    struct bs_head head;
+    int done, total;
+};
+
+/* True for the passenger that is stream 0 itself. */
+bool bs_walk_is_reference(const struct bs_passenger *passenger);
+
+/* True where a passenger that has not failed answers yes. */
+bool bs_walk_anyone(const struct bs_walk_state *s,
+                    bool (*question)(const struct bs_recipe *recipe));
+bool bs_walk_in_bfloat16(const struct bs_recipe *recipe);
+
+/* A passenger that failed keeps its message and gives its memory back. */
+void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err);
+
+void bs_walk_store_token(struct bs_token_figures *figures, size_t at, struct bs_token token);
+
+/* Tells of progress. */
+void bs_walk_tick(struct bs_walk_state *s, int units);
+
+/* Takes every passenger from its streams to the figures of its texts. */
+enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err);
+
+#endif
