@@ -6,31 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum bs_status bs_json_parse(const char *place, const char *text, size_t size, json_t **object,
-                             struct bs_error *err)
-{
-    json_error_t error;
-    *object = json_loadb(text ? text : "", size, JSON_REJECT_DUPLICATES, &error);
-    if (!*object) {
-        if (json_error_code(&error) == json_error_out_of_memory)
-            return bs_fail_memory(err);
-        return bs_fail(err, BS_EDATA, "%s is not valid JSON: line %d, column %d: %s", place,
-                       error.line, error.column, error.text);
-    }
-    if (json_is_object(*object))
-        return BS_OK;
-    json_decref(*object);
-    *object = NULL;
-    return bs_fail(err, BS_EDATA, "%s is valid JSON, but no object", place);
-}
-
 enum bs_status bs_json_read(const char *path, json_t **object, struct bs_error *err)
 {
     *object = NULL;
     struct bs_map map;
     enum bs_status status = bs_map_open(path, &map, err);
     if (!status)
-        status = bs_json_parse(path, (const char *)map.data, map.size, object, err);
+        status = bs_json_parse(path, NULL, (const char *)map.data, map.size, object, err);
     bs_map_close(&map);
     return status;
 }
@@ -56,7 +38,8 @@ enum bs_status bs_json_check_keys(const char *place, json_t *object, const char 
                                   struct bs_error *err)
 {
     for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i))
-        if (!bs_word_in(json_object_iter_key(i), known))
+        if (strlen(json_object_iter_key(i)) != json_object_iter_key_len(i) ||
+            !bs_word_in(json_object_iter_key(i), known))
             return bs_fail(err, BS_EUNSUPPORTED,
                            "%s: '%.200s' is not known to bitsweep and may change the result", place,
                            json_object_iter_key(i));

@@ -77,7 +77,7 @@ const struct bs_config_key bs_config_keys[] = {
 
 const struct bs_config_key bs_calibration_keys[] = {
     {"text", "a file or a known text, see texts", "where the windows are cut from", true},
-    {"field", "a text", "JSON lines: the key of the document (text)", false},
+    {"field", "a text", "JSON: the key of the document (text)", false},
     {"join", "a text", "what comes between documents (\\n\\n)", false},
     {.name = NULL},
 };
@@ -90,7 +90,7 @@ const struct bs_config_key bs_evaluation_keys[] = {
 
 const struct bs_config_key bs_text_keys[] = {
     {"text", "a file or a known text, see texts", "what is predicted", true},
-    {"field", "a text", "JSON lines: the key of the document (text)", false},
+    {"field", "a text", "JSON: the key of the document (text)", false},
     {"join", "a text", "what comes between documents (\\n\\n)", false},
     {.name = NULL},
 };

@@ -177,11 +177,11 @@ static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_t
 {
     bool json = is_json(choice->text);
     if (json && choice->lines)
-        return bs_fail(err, BS_ECONFIG, "%s: lines is for plain text; this is read as JSON lines",
+        return bs_fail(err, BS_ECONFIG, "%s: lines is for plain text; this is read as JSON",
                        choice->text);
     if (!json && choice->field)
         return bs_fail(err, BS_ECONFIG,
-                       "%s: field is for JSON lines (.jsonl, .json); this is read as plain text",
+                       "%s: field is for JSON (.jsonl, .json); this is read as plain text",
                        choice->text);
     if (!json && choice->join && !choice->lines)
         return bs_fail(err, BS_ECONFIG,

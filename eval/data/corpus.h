@@ -39,10 +39,10 @@ const struct bs_corpus_files *bs_corpus_files_find(const char *name);
 
 /* What a config says of a text. */
 struct bs_text_choice {
-    const char
-        *text; /* a known text, else a file: .jsonl and .json hold a JSON object a line, others
-                        * plain text; behind them .gz or .zst */
-    const char *field; /* JSON lines: the key of the document; NULL = "text" */
+    /* A known text, else a file: .jsonl and .json hold JSON, others plain text; .gz or .zst may
+     * follow. */
+    const char *text;
+    const char *field; /* JSON: the key of the document; NULL = "text" */
     const char *join;  /* between documents; NULL = "\n\n" */
     bool lines;        /* plain text: each line is a document, else the whole file is one */
 };

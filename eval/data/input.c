@@ -24,11 +24,12 @@ struct bs_input {
     const struct packing *packing;
     const char *path, *member; /* borrowed */
     int fd;
-    gzFile gzip;
+    char *packed; /* what is still to be unpacked */
+    bool within;  /* a gzip member or a zstd frame: the file must not end here */
+    z_stream gzip;
+    bool gzip_ready, padded;
     ZSTD_DStream *zstd;
-    char *packed; /* what zstd still has to unpack */
     ZSTD_inBuffer waiting;
-    bool within_frame; /* zstd: the file must not end here */
     zip_t *archive;
     zip_file_t *file;
 };
@@ -66,39 +67,91 @@ static const struct packing plain = {plain_open, plain_read, plain_close};
 
 static enum bs_status gzip_open(struct bs_input *input, struct bs_error *err)
 {
-    errno = 0;
-    input->gzip = gzopen(input->path, "rbe");
-    if (!input->gzip && errno)
-        return bs_fail(err, BS_EIO, "cannot open '%s': %s", input->path, strerror(errno));
-    if (!input->gzip || gzbuffer(input->gzip, PIECE))
+    if (plain_open(input, err))
+        return err->status;
+    input->packed = bs_alloc(PIECE, 1);
+    input->within = true; /* a file has one member at least */
+    enum { GZIP_ONLY = 16 };
+    if (!input->packed || inflateInit2(&input->gzip, MAX_WBITS + GZIP_ONLY) != Z_OK)
         return bs_fail_memory(err);
+    input->gzip_ready = true;
+    return BS_OK;
+}
+
+/* Fills gzip.next_in; nothing is there when the file has ended. */
+static enum bs_status gzip_fill(struct bs_input *input, struct bs_error *err)
+{
+    size_t got = 0;
+    if (input->gzip.avail_in)
+        return BS_OK;
+    if (plain_read(input, input->packed, PIECE, &got, err))
+        return err->status;
+    input->gzip.next_in = (unsigned char *)input->packed;
+    input->gzip.avail_in = (unsigned)got;
+    return BS_OK;
+}
+
+/* Between two members: true in *more where another one follows. Zero bytes may fill up the end, as
+ * tapes have them. */
+static enum bs_status gzip_next_member(struct bs_input *input, bool *more, struct bs_error *err)
+{
+    z_stream *gzip = &input->gzip;
+    *more = false;
+    for (;;) {
+        if (gzip_fill(input, err))
+            return err->status;
+        if (!gzip->avail_in)
+            return BS_OK;
+        if (*gzip->next_in)
+            break;
+        input->padded = true;
+        gzip->next_in++;
+        gzip->avail_in--;
+    }
+    if (*gzip->next_in != 0x1f || input->padded)
+        return bs_fail(err, BS_EDATA, "%s: something that is not gzip follows the packed text",
+                       input->path);
+    inflateReset(gzip);
+    *more = input->within = true;
     return BS_OK;
 }
 
 static enum bs_status gzip_read(struct bs_input *input, void *bytes, size_t room, size_t *got,
                                 struct bs_error *err)
 {
-    /* zlib hands on what is not packed at all as it is. */
-    if (gzdirect(input->gzip))
-        return bs_fail(err, BS_EDATA, "%s: not a gzip file", input->path);
-    int done = gzread(input->gzip, bytes, (unsigned)room), code;
-    const char *said = gzerror(input->gzip, &code);
-    if (code == Z_ERRNO)
-        return bs_fail(err, BS_EIO, "cannot read '%s': %s", input->path, strerror(errno));
-    if (code == Z_MEM_ERROR)
-        return bs_fail_memory(err);
-    if (code == Z_BUF_ERROR)
-        return bs_fail(err, BS_EDATA, "%s: the gzip file ends early", input->path);
-    if (done < 0)
-        return bs_fail(err, BS_EDATA, "%s: damaged gzip file: %s", input->path, said);
-    *got = (size_t)done;
+    z_stream *gzip = &input->gzip;
+    bool more = true;
+    gzip->next_out = bytes;
+    gzip->avail_out = (unsigned)room;
+    while (gzip->avail_out == room) {
+        if (!input->within && gzip_next_member(input, &more, err))
+            return err->status;
+        if (!more)
+            break;
+        if (gzip_fill(input, err))
+            return err->status;
+        if (!gzip->avail_in)
+            return bs_fail(err, BS_EDATA, "%s: the gzip file ends early", input->path);
+        bool first = !gzip->total_in;
+        int code = inflate(gzip, Z_NO_FLUSH);
+        if (code == Z_MEM_ERROR)
+            return bs_fail_memory(err);
+        if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+            return bs_fail(err, BS_EDATA, "%s: %s: %s", input->path,
+                           first ? "not a gzip file, or damaged" : "damaged gzip file",
+                           gzip->msg ? gzip->msg : zError(code));
+        input->within = code != Z_STREAM_END;
+    }
+    *got = room - gzip->avail_out;
     return BS_OK;
 }
 
 static void gzip_close(struct bs_input *input)
 {
-    if (input->gzip)
-        gzclose_r(input->gzip);
+    if (input->gzip_ready)
+        inflateEnd(&input->gzip);
+    bs_free(input->packed);
+    plain_close(input);
 }
 
 static const struct packing gzip = {gzip_open, gzip_read, gzip_close};
@@ -110,7 +163,7 @@ static enum bs_status zstd_open(struct bs_input *input, struct bs_error *err)
     input->zstd = ZSTD_createDStream();
     input->packed = bs_alloc(PIECE, 1);
     input->waiting.src = input->packed;
-    input->within_frame = true; /* a file has one frame at least */
+    input->within = true; /* a file has one frame at least */
     return input->zstd && input->packed ? BS_OK : bs_fail_memory(err);
 }
 
@@ -123,7 +176,7 @@ static enum bs_status zstd_read(struct bs_input *input, void *bytes, size_t room
             input->waiting.pos = 0;
             if (plain_read(input, input->packed, PIECE, &input->waiting.size, err))
                 return err->status;
-            if (!input->waiting.size && input->within_frame)
+            if (!input->waiting.size && input->within)
                 return bs_fail(err, BS_EDATA, "%s: the zstd file ends early", input->path);
             if (!input->waiting.size)
                 break;
@@ -132,7 +185,7 @@ static enum bs_status zstd_read(struct bs_input *input, void *bytes, size_t room
         if (ZSTD_isError(code))
             return bs_fail(err, BS_EDATA, "%s: not a zstd file, or damaged: %s", input->path,
                            ZSTD_getErrorName(code));
-        input->within_frame = code != 0;
+        input->within = code != 0;
     }
     *got = out.pos;
     return BS_OK;

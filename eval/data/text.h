@@ -1,4 +1,4 @@
-/* Texts in memory: documents read from plain text or JSON lines, joined into one run of bytes. */
+/* Texts in memory: documents read from plain text or JSON, joined into one run of bytes. */
 #ifndef BS_EVAL_DATA_TEXT_H
 #define BS_EVAL_DATA_TEXT_H
 
@@ -13,7 +13,7 @@ enum bs_documents {
     BS_DOCUMENT_LINE,          /* a line without its newline */
     BS_DOCUMENT_LINE_STRIPPED, /* a line without the white space around it */
     BS_DOCUMENT_LINE_WIKITEXT, /* a line with its newline, but nothing of one of white space only */
-    BS_DOCUMENT_JSON,          /* a field of each line's JSON object; blank lines are passed over */
+    BS_DOCUMENT_JSON,          /* JSON, an object a line or one list of them: a field of each */
 };
 
 /* How a file becomes a text. */
@@ -38,9 +38,11 @@ struct bs_text {
     size_t join_size;
 };
 
-/* Reads the file at `path` (.gz and .zst are unpacked on the way). BS_EIO where it cannot be read;
- * BS_EDATA naming file and line where it is damaged, a line is no JSON object with a text at
- * `field`, or the text is too long. */
+/* Reads the file at `path` (.gz and .zst are unpacked on the way). Of JSON a file that begins with
+ * '[' is one list, any other an object a line (blank lines are passed over); a text alone may stand
+ * for an object; what is not read may hold anything that JSON allows. BS_EIO where the file cannot
+ * be read; BS_EDATA naming file and line where it is damaged, a document is no object with a text
+ * at `field`, or the text is too long. */
 enum bs_status bs_text_read(const char *path, const struct bs_text_format *format,
                             struct bs_text *text, struct bs_error *err);
 void bs_text_release(struct bs_text *text);

@@ -149,7 +149,7 @@ enum bs_status bs_repository_list(struct bs_repository *repo, json_t **info, str
     if (!status)
         status = bs_session_check(&repo->session, &subject, &answer, err);
     if (!status)
-        status = bs_json_parse(url, text, size, info, err);
+        status = bs_json_parse(url, NULL, text, size, info, err);
     const char *commit = json_string_value(json_object_get(*info, "sha"));
     if (!status)
         status = take_commit(repo, commit ? commit : "", err);

@@ -166,7 +166,8 @@ static enum bs_status shard_read_header(struct bs_shard *shard, size_t *data_sta
     char place[1024];
     snprintf(place, sizeof place, "%.1000s: the header", shard->path);
     *data_start = LENGTH_BYTES + (size_t)length;
-    return bs_json_parse(place, (const char *)map->data + LENGTH_BYTES, (size_t)length,
+    static const struct bs_json_rules rules = {.strict = true};
+    return bs_json_parse(place, &rules, (const char *)map->data + LENGTH_BYTES, (size_t)length,
                          &shard->header, err);
 }
 

@@ -139,7 +139,7 @@ static void test_refused(void **state)
         {"\"rms_norm_eps\": 1e-60", BS_EDATA, "rms_norm_eps"},
         {"\"tie_word_embeddings\": 1", BS_EDATA, "tie_word_embeddings is 1"},
         {"\"max_position_embeddings\": 2.5", BS_EDATA, "max_position_embeddings is 2.5"},
-        {"\"hidden_size\": 96", BS_EDATA, "duplicate"},
+        {"\"hidden_size\": 97", BS_EDATA, "duplicate"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct bs_architecture a;

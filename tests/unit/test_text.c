@@ -76,12 +76,18 @@ static void write_zip(const char *name, const char *member, const char *text)
     assert_int_equal(zip_close(archive), 0);
 }
 
-static void cut_file(const char *name, const char *shorter, size_t less)
+static char *read_bytes(const char *name, size_t *size)
 {
     char *bytes;
-    size_t size;
     struct bs_error err;
-    assert_int_equal(bs_file_read(folder_file(&folder, name), &bytes, &size, &err), BS_OK);
+    assert_int_equal(bs_file_read(folder_file(&folder, name), &bytes, size, &err), BS_OK);
+    return bytes;
+}
+
+static void cut_file(const char *name, const char *shorter, size_t less)
+{
+    size_t size;
+    char *bytes = read_bytes(name, &size);
     folder_write(&folder, shorter, bytes, size - less);
     bs_free(bytes);
 }
@@ -147,11 +153,58 @@ static void test_json(void **state)
     folder_write_text(&folder, "bad1.jsonl", "{\"text\": \"a\"}\n\n{\"text\": 7}\n");
     assert_refused("bad1.jsonl", json, BS_EDATA, "line 3 has no text at the field 'text'");
     folder_write_text(&folder, "bad2.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"\n");
-    assert_refused("bad2.jsonl", json, BS_EDATA, "line 2 is not valid JSON: column");
-    folder_write_text(&folder, "bad3.jsonl", "[\"text\"]\n");
-    assert_refused("bad3.jsonl", json, BS_EDATA, "line 1 has no field");
+    assert_refused("bad2.jsonl", json, BS_EDATA,
+                   "is not valid JSON: line 2, column 13: expected ',' or '}'");
     folder_write_text(&folder, "bad4.jsonl", "{\"text\": \"\xff\"}\n");
-    assert_refused("bad4.jsonl", json, BS_EDATA, "line 1 is not valid JSON");
+    assert_refused("bad4.jsonl", json, BS_EDATA, "is not valid JSON: line 1, column 11");
+}
+
+/* What is not read does not matter, as long as it is JSON; Python's words for infinity are, too. */
+static void test_json_unread(void **state)
+{
+    (void)state;
+    folder_write_text(
+        &folder, "u.jsonl",
+        "\xef\xbb\xbf{\"id\": 18446744073709551615, \"text\": \"a\", \"x\": 1e999}\n"
+        "{\"text\": \"b\", \"n\": NaN, \"k\\u0000\": [\"\\ud83d\"], \"id\": 1, \"id\": 2}\n"
+        "\"c\"\n");
+    assert_stream("u.jsonl", json, "a|b|c", 3);
+    folder_write_text(&folder, "bad5.jsonl", "{\"text\": \"a\", \"text\": \"b\"}\n");
+    assert_refused("bad5.jsonl", json, BS_EDATA, "line 1, column 15: duplicate key 'text'");
+    folder_write_text(&folder, "bad6.jsonl", "{\"text\": NaN}\n");
+    assert_refused("bad6.jsonl", json, BS_EDATA, "line 1 has no text at the field 'text'");
+    folder_write_text(&folder, "bad7.jsonl", "\n{\"text\": \"\\ud83d\"}\n");
+    assert_refused("bad7.jsonl", json, BS_EDATA, "line 2: the text has half of a surrogate pair");
+}
+
+/* One list over any number of lines, of objects and of texts. */
+static void test_json_list(void **state)
+{
+    (void)state;
+    static const char list[] = "  \n[{\"text\": \"a]},[{\\\"\", \"tags\": [[1], {}]},\n"
+                               "  \"b\\\\\", {\"text\":\n\"\xc3\xa9\"}\n]\n";
+    folder_write_text(&folder, "l.json", list);
+    assert_stream("l.json", json, "a]},[{\"|b\\|\xc3\xa9", 3);
+    write_zstd("l.json.zst", list, sizeof list - 1);
+    assert_stream("l.json.zst", json, "a]},[{\"|b\\|\xc3\xa9", 3);
+    struct bs_text_format two = json;
+    two.most_documents = 2;
+    assert_stream("l.json", two, "a]},[{\"|b\\", 2);
+    folder_write_text(&folder, "l0.json", "\xef\xbb\xbf[ ]");
+    assert_stream("l0.json", json, "", 0);
+    static const char *const bad[][2] = {
+        {"[{\"text\": \"a\"},\n {\"text\": 1}]", "line 2 has no text at the field 'text'"},
+        {"[{\"text\": \"a\"},\n {\"text\" 1}]", "line 2, column 10: expected ':'"},
+        {"[\"a\", 7]", "line 1 has no field 'text'"},
+        {"[\"a\",]", "line 1, column 6: expected a value"},
+        {"[\"a\", \"b\"", "line 1, column 10: the list does not end"},
+        {"[\"a\"]\n[\"b\"]", "line 2, column 1: text after the list"},
+        {"[\"a\"}]", "line 1, column 5: text after the value"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        folder_write_text(&folder, "bad.json", bad[i][0]);
+        assert_refused("bad.json", json, BS_EDATA, bad[i][1]);
+    }
 }
 
 static void test_packed(void **state)
@@ -168,6 +221,77 @@ static void test_packed(void **state)
     assert_stream("p.zip", member, "first|second", 2);
     member.member = "p.raw";
     assert_refused("p.zip", member, BS_EDATA, "member p.raw: No such file");
+}
+
+/* A file of two packed parts, with the second or a later byte changed, cut short, or more behind:
+ * never a shorter text. The bytes of a header that say nothing of the text may change. */
+static void test_every_member(void **state)
+{
+    (void)state;
+    static const char part[] = "the first part, the second part\n",
+                      all[] = "the first part, the second part\nthe first part, the second part\n";
+    size_t gzip_size, size;
+    write_gzip("one.gz", part, sizeof part - 1);
+    char *one = read_bytes("one.gz", &gzip_size), *two = bs_alloc(2 * gzip_size, 1);
+    memcpy(two, one, gzip_size);
+    memcpy(two + gzip_size, one, gzip_size);
+    folder_write(&folder, "two.txt.gz", two, 2 * gzip_size);
+    assert_stream("two.txt.gz", whole, all, 1);
+    for (size_t cut = gzip_size + 1; cut < 2 * gzip_size; cut++) {
+        folder_write(&folder, "cut.txt.gz", two, cut);
+        assert_refused("cut.txt.gz", whole, BS_EDATA, "ends early");
+    }
+    for (size_t at = gzip_size; at < 2 * gzip_size; at++) {
+        if (at >= gzip_size + 4 && at < gzip_size + 10)
+            continue; /* time, level and system */
+        two[at] ^= 4;
+        folder_write(&folder, "flip.txt.gz", two, 2 * gzip_size);
+        two[at] ^= 4;
+        assert_refused("flip.txt.gz", whole, BS_EDATA, "gzip");
+    }
+    static const char *const behind[] = {"\0\0\0\0", "rest", "\0\0\x1f\x8b", "\x1f\x8b\x08\0"};
+    for (size_t i = 0; i < 4; i++) {
+        char *more = bs_alloc(gzip_size + 4, 1);
+        memcpy(more, one, gzip_size);
+        memcpy(more + gzip_size, behind[i], 4);
+        folder_write(&folder, "more.txt.gz", more, gzip_size + 4);
+        if (i == 0)
+            assert_stream("more.txt.gz", whole, part, 1);
+        else
+            assert_refused("more.txt.gz", whole, BS_EDATA, i == 3 ? "ends early" : "not gzip");
+        bs_free(more);
+    }
+    write_zstd("two.txt.zst", all, sizeof all - 1);
+    char *frames = read_bytes("two.txt.zst", &size);
+    char *more = bs_alloc(size + 4, 1);
+    memcpy(more, frames, size);
+    memcpy(more + size, "rest", 4);
+    folder_write(&folder, "more.txt.zst", more, size + 4);
+    assert_refused("more.txt.zst", whole, BS_EDATA, "not a zstd file, or damaged");
+    folder_write(&folder, "cut.txt.zst", frames, size - 1);
+    assert_refused("cut.txt.zst", whole, BS_EDATA, "ends early");
+    bs_free(more);
+    bs_free(frames);
+    bs_free(one);
+    bs_free(two);
+}
+
+/* A bit of a member's packed bytes changed. */
+static void test_damaged_zip(void **state)
+{
+    (void)state;
+    const struct bs_text_format member = {.join = "|", .member = "m.txt"};
+    write_zip("z.zip", "m.txt", "one two three four five six one two three four five six");
+    size_t size;
+    char *bytes = read_bytes("z.zip", &size);
+    enum { HEADER = 30 + 5 }; /* of the member, with its name */
+    for (size_t at = HEADER; at < HEADER + 20; at++) {
+        bytes[at] ^= 16;
+        folder_write(&folder, "flip.zip", bytes, size);
+        bytes[at] ^= 16;
+        assert_refused("flip.zip", member, BS_EDATA, "member m.txt is damaged");
+    }
+    bs_free(bytes);
 }
 
 static void test_damaged(void **state)
@@ -328,7 +452,7 @@ static void test_choice(void **state)
         {{.text = "c.txt", .lines = true}, BS_OK, "{\"text\": \"a\"}\n\nb"},
         {{.text = "c.txt", .lines = true, .join = "+"}, BS_OK, "{\"text\": \"a\"}+b"},
         {{.text = "c.json", .lines = true}, BS_ECONFIG, "lines is for plain text"},
-        {{.text = "c.txt", .field = "x"}, BS_ECONFIG, "field is for JSON lines"},
+        {{.text = "c.txt", .field = "x"}, BS_ECONFIG, "field is for JSON"},
         {{.text = "c.txt", .join = "x"}, BS_ECONFIG, "join is for several documents"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -430,12 +554,14 @@ static void test_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),   cmocka_unit_test(test_documents),
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_spaces),  cmocka_unit_test(test_words),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_known),   cmocka_unit_test(test_table),
+        cmocka_unit_test(test_lines),       cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_json),        cmocka_unit_test(test_json_unread),
+        cmocka_unit_test(test_json_list),   cmocka_unit_test(test_every_member),
+        cmocka_unit_test(test_damaged_zip), cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_long),
+        cmocka_unit_test(test_spaces),      cmocka_unit_test(test_words),
+        cmocka_unit_test(test_memory),      cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_known),       cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
