@@ -1,5 +1,10 @@
+/* Angles of rotary positions, in the arithmetic of transformers' modeling_rope_utils.py (5.24): frequencies
+ * in float32, since their rounding shows at late positions, what is derived from single settings in
+ * double. Sources: linear (kaiokendev), dynamic (bloc97, emozilla), yarn (Peng et al. 2023, section
+ * 3.4), longrope (Ding et al. 2024), llama3 (Llama 3.1's own code). */
 #include "eval/model/rope.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "eval/base/mem.h"
@@ -8,13 +13,28 @@ struct rope_table {
     float *cos, *sin; /* [tokens][half] */
 };
 
-struct bs_rope {
-    int half;                    /* of the dimensions that are rotated */
+/* Tables for windows of up to `tokens`, or of just as many. */
+struct rope_length {
+    int tokens;
     struct rope_table tables[2]; /* of global and of local layers */
 };
 
-/* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between blended
- * (transformers, modeling_rope_utils.py). */
+struct bs_rope {
+    int half;              /* pairs of dimensions that are rotated */
+    bool depends;          /* on the window's length */
+    int num_lengths;       /* rising */
+    struct rope_length *lengths;
+};
+
+/* --- frequencies --- */
+
+/* theta ^ (2 j / dim), j-th of the pairs of `dim` dimensions. */
+static float power_of(float theta, int j, int dim)
+{
+    return powf(theta, (float)(2 * j) / (float)dim);
+}
+
+/* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between blended. */
 static float llama3_frequency(const struct bs_rope_settings *rope, float frequency)
 {
     float wavelength = 6.2831853f / frequency;
@@ -28,41 +48,128 @@ static float llama3_frequency(const struct bs_rope_settings *rope, float frequen
     return (1 - smooth) * frequency / factor + smooth * frequency;
 }
 
-static bool fill_table(struct rope_table *table, const struct bs_rope_settings *rope,
-                       int rotary_dim, int tokens)
+/* The pair that turns `rotations` times over the original positions, as a fraction of a pair. */
+static double yarn_pair(const struct bs_rope_settings *rope, double rotations, int dim)
 {
-    int half = rotary_dim / 2;
+    return dim * log(rope->original_positions / (rotations * 2 * 3.14159265358979323846)) /
+           (2 * log(rope->theta));
+}
+
+/* Pairs that turn often keep their frequency, those that turn less than once are stretched by
+ * `factor`, with a ramp between. */
+static float yarn_frequency(const struct bs_rope_settings *rope, int j, int dim)
+{
+    double low = yarn_pair(rope, rope->beta_fast, dim), high = yarn_pair(rope, rope->beta_slow, dim);
+    if (rope->truncate) {
+        low = floor(low);
+        high = ceil(high);
+    }
+    low = fmax(low, 0);
+    high = fmin(high, dim - 1);
+    if (low == high)
+        high += 0.001; /* as the source has it: no division by 0 */
+    float ramp = ((float)j - (float)low) / (float)(high - low);
+    ramp = fminf(fmaxf(ramp, 0), 1);
+    float power = power_of((float)rope->theta, j, dim), kept = 1 - ramp;
+    return 1.0f / ((float)rope->factor * power) * (1 - kept) + 1.0f / power * kept;
+}
+
+/* Beyond the original positions the base grows with the window. */
+static float dynamic_theta(const struct bs_rope_settings *rope, int tokens, int dim)
+{
+    float original = (float)rope->original_positions, theta = (float)rope->theta;
+    if (tokens <= rope->original_positions)
+        return theta;
+    float stretch = (float)rope->factor * (float)tokens / original - (float)(rope->factor - 1);
+    return theta * powf(stretch, (float)((double)dim / (dim - 2)));
+}
+
+/* Frequency of pair j of `dim` dimensions, in a window of `tokens`. */
+static float frequency_of(const struct bs_rope_settings *rope, int j, int dim, int tokens)
+{
+    float theta = (float)rope->theta;
+    switch (rope->kind) {
+    case BS_ROPE_DEFAULT:
+        break;
+    case BS_ROPE_LINEAR:
+        return 1.0f / power_of(theta, j, dim) / (float)rope->factor;
+    case BS_ROPE_LLAMA3:
+        return llama3_frequency(rope, 1.0f / power_of(theta, j, dim));
+    case BS_ROPE_YARN:
+        return yarn_frequency(rope, j, dim);
+    case BS_ROPE_DYNAMIC:
+        return 1.0f / power_of(dynamic_theta(rope, tokens, dim), j, dim);
+    case BS_ROPE_LONGROPE:
+        return 1.0f / ((tokens > rope->original_positions ? rope->long_factors
+                                                          : rope->short_factors)[j] *
+                       power_of(theta, j, dim));
+    }
+    return 1.0f / power_of(theta, j, dim);
+}
+
+/* --- tables --- */
+
+static bool fill_table(struct rope_table *table, const struct bs_rope_settings *rope, int dim,
+                       int tokens)
+{
+    int half = (dim + 1) / 2;
+    float scale = (float)rope->attention_factor;
     size_t count = (size_t)tokens * (size_t)half;
     table->cos = bs_alloc(count, sizeof(float));
     table->sin = bs_alloc(count, sizeof(float));
     if (!table->cos || !table->sin)
         return false;
     for (int j = 0; j < half; j++) {
-        /* In float as transformers has it: the rounding of the frequency shows at late positions.
-         */
-        float power = powf((float)rope->theta, (float)(2 * j) / (float)rotary_dim);
-        float frequency = 1.0f / power;
-        if (rope->kind == BS_ROPE_LINEAR)
-            frequency /= (float)rope->factor;
-        if (rope->kind == BS_ROPE_LLAMA3)
-            frequency = llama3_frequency(rope, frequency);
+        float frequency = frequency_of(rope, j, dim, tokens);
         for (int t = 0; t < tokens; t++) {
             size_t at = (size_t)t * (size_t)half + (size_t)j;
-            table->cos[at] = cosf((float)t * frequency);
-            table->sin[at] = sinf((float)t * frequency);
+            table->cos[at] = cosf((float)t * frequency) * scale;
+            table->sin[at] = sinf((float)t * frequency) * scale;
         }
     }
     return true;
 }
 
-struct bs_rope *bs_rope_create(const struct bs_architecture *a, int tokens)
+static bool depends_on_length(const struct bs_rope_settings *rope)
+{
+    return rope->kind == BS_ROPE_DYNAMIC || rope->kind == BS_ROPE_LONGROPE;
+}
+
+/* Puts `tokens` into the rising lengths, which have room for it. */
+static void add_length(struct bs_rope *rope, int tokens)
+{
+    int at = rope->num_lengths;
+    while (at > 0 && rope->lengths[at - 1].tokens > tokens)
+        at--;
+    if (at > 0 && rope->lengths[at - 1].tokens == tokens)
+        return;
+    for (int i = rope->num_lengths++; i > at; i--)
+        rope->lengths[i].tokens = rope->lengths[i - 1].tokens;
+    rope->lengths[at].tokens = tokens;
+}
+
+struct bs_rope *bs_rope_create(const struct bs_architecture *a, const int *windows, int count)
 {
     struct bs_rope *rope = bs_calloc(1, sizeof *rope);
     if (!rope)
         return NULL;
-    rope->half = a->rotary_dim / 2;
-    if (fill_table(&rope->tables[0], &a->rope, a->rotary_dim, tokens) &&
-        (!a->sliding_window || fill_table(&rope->tables[1], &a->local_rope, a->rotary_dim, tokens)))
+    rope->half = (a->rotary_dim + 1) / 2;
+    rope->depends = depends_on_length(&a->rope) || depends_on_length(&a->local_rope);
+    rope->lengths = bs_calloc((size_t)count, sizeof *rope->lengths);
+    bool done = rope->lengths;
+    for (int i = 0; done && i < count; i++) {
+        if (!rope->depends && rope->num_lengths && rope->lengths[0].tokens < windows[i])
+            rope->lengths[0].tokens = windows[i];
+        else if (rope->depends || !rope->num_lengths)
+            add_length(rope, windows[i]);
+    }
+    for (int i = 0; done && i < rope->num_lengths; i++) {
+        struct rope_length *l = &rope->lengths[i];
+        done = fill_table(&l->tables[0], &a->rope, a->rotary_dim, l->tokens) &&
+               (!a->sliding_window ||
+                fill_table(&l->tables[1], &a->local_rope, a->rotary_dim, l->tokens));
+    }
+    if (done)
         return rope;
     bs_rope_free(rope);
     return NULL;
@@ -72,20 +179,34 @@ void bs_rope_free(struct bs_rope *rope)
 {
     if (!rope)
         return;
-    for (int k = 0; k < 2; k++) {
-        bs_free(rope->tables[k].cos);
-        bs_free(rope->tables[k].sin);
-    }
+    for (int i = 0; rope->lengths && i < rope->num_lengths; i++)
+        for (int k = 0; k < 2; k++) {
+            bs_free(rope->lengths[i].tables[k].cos);
+            bs_free(rope->lengths[i].tables[k].sin);
+        }
+    bs_free(rope->lengths);
     bs_free(rope);
+}
+
+static const struct rope_table *find_table(const struct bs_rope *rope, bool local, int tokens)
+{
+    int i = 0;
+    while (i < rope->num_lengths - 1 && rope->lengths[i].tokens < tokens)
+        i++;
+    assert(rope->depends ? rope->lengths[i].tokens == tokens : rope->lengths[i].tokens >= tokens);
+    return &rope->lengths[i].tables[local];
 }
 
 void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
                int head_dim, int width)
 {
     size_t half = (size_t)rope->half;
+    if (!half)
+        return;
+    const struct rope_table *table = find_table(rope, local, tokens);
     for (int t = 0; t < tokens; t++) {
-        const float *c = rope->tables[local].cos + (size_t)t * half;
-        const float *s = rope->tables[local].sin + (size_t)t * half;
+        const float *c = table->cos + (size_t)t * half;
+        const float *s = table->sin + (size_t)t * half;
         for (int h = 0; h < heads; h++) {
             float *low = x + (size_t)t * (size_t)width + (size_t)(h * head_dim);
             float *high = low + half;
