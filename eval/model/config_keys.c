@@ -16,6 +16,7 @@ static const char *const keys_harmless[] = {
     "is_llama_config",
     "is_decoder",
     "_commit_hash",
+    "original_max_position_embeddings", /* read by rope_config.c where it counts */
     /* how it runs */
     "use_cache",
     "attn_implementation",
@@ -126,6 +127,19 @@ static bool is_read(const struct bs_family_config *rules, const char *key)
     return !strcmp(key, "model_type");
 }
 
+enum bs_status bs_config_unread(const struct bs_config_reader *r, const char *within,
+                                const char *key, const json_t *value, bool arithmetic)
+{
+    (void)arithmetic;
+    if (json_is_null(value))
+        return BS_OK;
+    char found[BS_CONFIG_PRINTED];
+    bs_json_excerpt(value, found, sizeof found);
+    return bs_fail(r->err, BS_EUNSUPPORTED,
+                   "%s: %s%.200s (%s) is not known to bitsweep and may change the forward pass",
+                   r->path, within, key, found);
+}
+
 static enum bs_status check_key(const struct bs_config_reader *r, const char *key,
                                 const json_t *value)
 {
@@ -140,11 +154,7 @@ static enum bs_status check_key(const struct bs_config_reader *r, const char *ke
         return BS_OK;
     if (neutral)
         return bs_config_fail(r->path, key, value, BS_EUNSUPPORTED, neutral->value, r->err);
-    char found[BS_CONFIG_PRINTED];
-    bs_json_excerpt(value, found, sizeof found);
-    return bs_fail(r->err, BS_EUNSUPPORTED,
-                   "%s: %.200s (%s) is not known to bitsweep and may change the forward pass",
-                   r->path, key, found);
+    return bs_config_unread(r, "", key, value, true);
 }
 
 /* Two names of one number must agree. */

@@ -52,11 +52,12 @@ enum bs_status bs_config_int(const struct bs_config_reader *r, enum bs_key key, 
 enum bs_status bs_config_positive_of(const char *path, const char *name, const json_t *value,
                                      double initial, double *out, struct bs_error *err)
 {
-    *out = value ? json_number_value(value) : initial;
-    if (value && !(json_is_number(value) && *out > 0 && isfinite(*out)))
+    bool said = !bs_config_is_null(value);
+    *out = said ? json_number_value(value) : initial;
+    if (said && !(json_is_number(value) && *out > 0 && isfinite(*out)))
         return bs_config_fail(path, name, value, BS_EDATA, "a positive number", err);
     /* What is computed with it is float32, where it must be neither 0 nor infinite. */
-    if (value && (*out < (double)FLT_MIN || *out > (double)FLT_MAX))
+    if (said && (*out < (double)FLT_MIN || *out > (double)FLT_MAX))
         return bs_config_fail(path, name, value, BS_EDATA, "a positive float32", err);
     return BS_OK;
 }
@@ -87,8 +88,8 @@ enum bs_status bs_config_bool(const struct bs_config_reader *r, enum bs_key key,
 {
     const char *name;
     const json_t *value = bs_config_get(r, key, &name);
-    *out = value ? json_is_true(value) : initial;
-    if (value && !json_is_boolean(value))
+    *out = bs_config_is_null(value) ? initial : json_is_true(value);
+    if (!bs_config_is_null(value) && !json_is_boolean(value))
         return bs_config_fail(r->path, name, value, BS_EDATA, "true or false", r->err);
     return BS_OK;
 }

@@ -34,7 +34,8 @@ bool bs_config_is_null(const json_t *value);
 enum bs_status bs_config_int(const struct bs_config_reader *r, enum bs_key key, int initial,
                              int *out);
 
-/* A positive number that is a finite float32 above 0 too; where value is NULL, `initial`. BS_EDATA. */
+/* A positive number that is a finite float32 above 0 too; where it is absent or null,
+ * `initial`. BS_EDATA. */
 enum bs_status bs_config_positive_of(const char *path, const char *name, const json_t *value,
                                      double initial, double *out, struct bs_error *err);
 
@@ -46,7 +47,7 @@ enum bs_status bs_config_positive(const struct bs_config_reader *r, enum bs_key 
 enum bs_status bs_config_cap(const struct bs_config_reader *r, enum bs_key key, double initial,
                              float *out);
 
-/* True or false; an absent key leaves `initial`. BS_EDATA. */
+/* True or false; a key that is absent or null leaves `initial`. BS_EDATA. */
 enum bs_status bs_config_bool(const struct bs_config_reader *r, enum bs_key key, bool initial,
                               bool *out);
 

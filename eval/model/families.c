@@ -349,6 +349,7 @@ static const struct bs_family_config phi_config = {
     .norm_eps = 1e-5,
     .rope_theta = 10000,
     .rotary_share = 0.5,
+    .even_rotary_dim = true,
     .activation = "gelu_new",
     .biases = ALL_BIASES,
 };

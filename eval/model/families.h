@@ -63,6 +63,11 @@ struct bs_family_config {
     double norm_eps, rope_theta, local_rope_theta, rotary_share;
     double query_pre_attn_scalar, attention_softcap, logit_softcap;
     const char *activation;
+    bool local_rope_plain;  /* local layers have rope_theta without its scaling */
+    bool even_rotary_dim;   /* transformers' code cuts heads where rotation ends, and so fails where
+                              that is odd; else it is rounded up */
+    int original_positions; /* what original_max_position_embeddings is where it is absent; 0 = all
+                               positions there are */
     bool tied, multi_query;
     unsigned biases; /* bit r: the linear with role r */
 };

@@ -235,8 +235,12 @@ static size_t count_others(const struct bs_model *model)
 
 static void digest_rope(const struct bs_rope_settings *rope, FILE *out)
 {
-    fprintf(out, " %d %.17g %.17g %.17g %.17g %.17g", (int)rope->kind, rope->theta, rope->factor,
-            rope->low_freq_factor, rope->high_freq_factor, rope->original_positions);
+    fprintf(out, " %d %.17g %.17g %.17g %.17g %.17g %.17g %.17g %.17g %d", (int)rope->kind,
+            rope->theta, rope->attention_factor, rope->factor, rope->original_positions,
+            rope->low_freq_factor, rope->high_freq_factor, rope->beta_fast, rope->beta_slow,
+            rope->truncate);
+    for (int j = 0; j < rope->num_factors; j++)
+        fprintf(out, " %.9g %.9g", (double)rope->short_factors[j], (double)rope->long_factors[j]);
 }
 
 /* Everything of the architecture that the forward pass looks at. */

@@ -106,13 +106,30 @@ extern const int bs_num_families;
 /* The first row of this model_type, or NULL. */
 const struct bs_family *bs_family_find(const char *model_type);
 
-enum bs_rope_kind { BS_ROPE_DEFAULT, BS_ROPE_LINEAR, BS_ROPE_LLAMA3 };
+/* How the frequencies of rotary positions are scaled: transformers' rope_type. */
+enum bs_rope_kind {
+    BS_ROPE_DEFAULT,
+    BS_ROPE_LINEAR,
+    BS_ROPE_LLAMA3,
+    BS_ROPE_YARN,
+    BS_ROPE_DYNAMIC,
+    BS_ROPE_LONGROPE
+};
 
-/* Rotary positions; scaled as transformers' modeling_rope_utils.py does. */
+enum { BS_MAX_ROPE_PAIRS = 256 }; /* of longrope */
+
+/* Rotary positions; rope.c says what is computed from them. Members of other kinds are 0. */
 struct bs_rope_settings {
     enum bs_rope_kind kind;
-    double theta, factor;
-    double low_freq_factor, high_freq_factor, original_positions; /* llama3 */
+    double theta;
+    double attention_factor; /* of cos and sin; 1 but for yarn and longrope */
+    double factor;
+    double original_positions; /* llama3, yarn, longrope; dynamic: max_position_embeddings */
+    double low_freq_factor, high_freq_factor; /* llama3 */
+    double beta_fast, beta_slow;              /* yarn */
+    bool truncate;                            /* yarn */
+    int num_factors;                          /* longrope: pairs */
+    float short_factors[BS_MAX_ROPE_PAIRS], long_factors[BS_MAX_ROPE_PAIRS];
 };
 
 /* The numbers of config.json that the forward pass uses. */
@@ -125,7 +142,8 @@ struct bs_architecture {
     float norm_eps;
     enum bs_wiring wiring;
     enum bs_nonlinearity activation;
-    int rotary_dim;                            /* of each head; 0 without rotary */
+    int rotary_dim; /* of each head's dimensions, so many are rotated; 0 = none. An odd number sets
+                       the frequencies and is rounded up to pairs */
     struct bs_rope_settings rope, local_rope;  /* local_rope: of local layers */
     int sliding_window;                        /* 0 = none */
     uint64_t local_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has the window */
@@ -307,9 +325,11 @@ void bs_activations_apply(const struct bs_activations *activations, struct bs_pa
  * the window besides. */
 size_t bs_block_scratch_floats(const struct bs_architecture *architecture, int tokens);
 
-/* cos and sin of rotary positions 0 .. tokens - 1, for global and local layers; empty for other
- * positions. NULL when memory runs out. */
-struct bs_rope *bs_rope_create(const struct bs_architecture *architecture, int tokens);
+/* cos and sin of rotary positions, for global and local layers, for windows of `windows[0 .. count)`
+ * tokens: only of these lengths where frequencies depend on the window's (dynamic, longrope), else of
+ * all up to the longest. Empty for other positions. NULL when memory runs out. */
+struct bs_rope *bs_rope_create(const struct bs_architecture *architecture, const int *windows,
+                               int count);
 void bs_rope_free(struct bs_rope *rope);
 
 /* Final norm and output matrix. */

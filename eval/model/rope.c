@@ -20,9 +20,9 @@ struct rope_length {
 };
 
 struct bs_rope {
-    int half;              /* pairs of dimensions that are rotated */
-    bool depends;          /* on the window's length */
-    int num_lengths;       /* rising */
+    int half;        /* pairs of dimensions that are rotated */
+    bool depends;    /* on the window's length */
+    int num_lengths; /* rising */
     struct rope_length *lengths;
 };
 
@@ -59,7 +59,8 @@ static double yarn_pair(const struct bs_rope_settings *rope, double rotations, i
  * `factor`, with a ramp between. */
 static float yarn_frequency(const struct bs_rope_settings *rope, int j, int dim)
 {
-    double low = yarn_pair(rope, rope->beta_fast, dim), high = yarn_pair(rope, rope->beta_slow, dim);
+    double low = yarn_pair(rope, rope->beta_fast, dim),
+           high = yarn_pair(rope, rope->beta_slow, dim);
     if (rope->truncate) {
         low = floor(low);
         high = ceil(high);
@@ -100,9 +101,9 @@ static float frequency_of(const struct bs_rope_settings *rope, int j, int dim, i
     case BS_ROPE_DYNAMIC:
         return 1.0f / power_of(dynamic_theta(rope, tokens, dim), j, dim);
     case BS_ROPE_LONGROPE:
-        return 1.0f / ((tokens > rope->original_positions ? rope->long_factors
-                                                          : rope->short_factors)[j] *
-                       power_of(theta, j, dim));
+        return 1.0f /
+               ((tokens > rope->original_positions ? rope->long_factors : rope->short_factors)[j] *
+                power_of(theta, j, dim));
     }
     return 1.0f / power_of(theta, j, dim);
 }

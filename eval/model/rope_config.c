@@ -1,141 +1,508 @@
-/* The rotary positions that a config.json asks for. */
+/* The rotary positions that a config.json asks for: rope_theta and rope_scaling of transformers up to
+ * 4, rope_parameters from 5 on, flat or by layer type. What is not said has transformers' defaults
+ * (5.24, modeling_rope_utils.py). */
 #include "eval/model/rope.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Keys of a rope_parameters or rope_scaling object: of every kind, then linear's, then llama3's. */
-enum { ROPE_KEYS_DEFAULT = 4, ROPE_KEYS_LINEAR = 5, ROPE_KEYS_LLAMA3 = 8 };
-static const char *const keys_rope[ROPE_KEYS_LLAMA3] = {
-    "rope_type",        "type",
-    "rope_theta",       "partial_rotary_factor",
-    "factor",           "low_freq_factor",
-    "high_freq_factor", "original_max_position_embeddings"};
+#include "eval/model/config_keys.h"
 
-static enum bs_status read_rope_kind(const struct bs_config_reader *r, const char *key,
-                                     const json_t *rope, enum bs_rope_kind *kind)
+static const char original_key[] = "original_max_position_embeddings";
+static const char share_key[] = "partial_rotary_factor";
+static const char full_key[] = "full_attention", sliding_key[] = "sliding_attention";
+
+/* The objects that may tell it, and which of their keys each kind reads. */
+static const char *const object_keys[] = {"rope_scaling", "rope_parameters"};
+enum { NUM_OBJECTS = 2, MOST_KEYS = 12 };
+
+static const char *const common_keys[] = {"rope_type", "type", "rope_theta", share_key, NULL};
+
+static const struct rope_kind {
+    const char *word;
+    enum bs_rope_kind kind;
+    const char *keys[MOST_KEYS];
+} kinds[] = {
+    {"default", BS_ROPE_DEFAULT, {NULL}},
+    {"linear", BS_ROPE_LINEAR, {"factor"}},
+    {"dynamic", BS_ROPE_DYNAMIC, {"factor"}},
+    {"yarn",
+     BS_ROPE_YARN,
+     {"factor", original_key, "attention_factor", "beta_fast", "beta_slow", "mscale",
+      "mscale_all_dim", "truncate"}},
+    {"longrope",
+     BS_ROPE_LONGROPE,
+     {"factor", original_key, "attention_factor", "short_factor", "long_factor"}},
+    {"llama3", BS_ROPE_LLAMA3, {"factor", original_key, "low_freq_factor", "high_freq_factor"}},
+};
+enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
+
+/* One object of a config.json being read. */
+struct part {
+    const struct bs_config_reader *r;
+    json_t *rope;
+    char place[BS_CONFIG_PRINTED]; /* of messages: the file and the object */
+    char within[64];               /* "rope_parameters.full_attention." */
+    bool nested;
+    const struct bs_architecture *a;
+};
+
+static const json_t *part_get(const struct part *p, const char *key)
 {
-    static const char *const words[] = {"default", "linear", "llama3"};
+    const json_t *value = json_object_get(p->rope, key);
+    return bs_config_is_null(value) ? NULL : value;
+}
+
+static enum bs_status part_fail(const struct part *p, const char *key, enum bs_status status,
+                                const char *expected)
+{
+    return bs_config_fail(p->place, key, json_object_get(p->rope, key), status, expected,
+                          p->r->err);
+}
+
+/* A positive number; `initial` where there is none, which is an error where that is 0. */
+static enum bs_status part_number(const struct part *p, const char *key, double initial,
+                                  double *out)
+{
+    const json_t *value = part_get(p, key);
+    if (!value && initial <= 0)
+        return part_fail(p, key, BS_EDATA, "a positive number");
+    return bs_config_positive_of(p->place, key, value, initial, out, p->r->err);
+}
+
+/* The same, where 0 counts as not set. */
+static enum bs_status part_option(const struct part *p, const char *key, double initial,
+                                  double *out)
+{
+    const json_t *value = part_get(p, key);
+    bool unset = !value || (json_is_number(value) && json_number_value(value) == 0);
+    return bs_config_positive_of(p->place, key, unset ? NULL : value, initial, out, p->r->err);
+}
+
+/* --- kinds --- */
+
+static enum bs_status part_kind(const struct part *p, const struct rope_kind **kind)
+{
     static const char *const type_keys[] = {"rope_type", "type"};
     const char *word = NULL;
     for (size_t i = 0; i < 2; i++) {
-        const json_t *type = json_object_get(rope, type_keys[i]);
-        if (!type)
-            continue;
+        const json_t *type = part_get(p, type_keys[i]);
         const char *found = json_string_value(type);
-        if (!found || (word && strcmp(word, found)))
-            return bs_config_fail(r->path, key, rope, BS_EDATA, "one rope_type", r->err);
-        word = found;
+        if (type && (!found || (word && strcmp(word, found))))
+            return part_fail(p, type_keys[i], BS_EDATA, "one rope_type");
+        word = type ? found : word;
     }
-    for (int k = 0; k < 3; k++)
-        if (!word || !strcmp(word, words[k])) {
-            *kind = (enum bs_rope_kind)k;
+    if (!word)
+        word = "default";
+    /* Phi-3's first names of longrope; yarn has no such lists. */
+    if (!strcmp(word, "su") || (!strcmp(word, "yarn") && part_get(p, "short_factor")))
+        word = "longrope";
+    for (*kind = kinds; *kind < kinds + NUM_KINDS; (*kind)++)
+        if (!strcmp(word, (*kind)->word))
             return BS_OK;
-        }
-    return bs_config_fail(r->path, key, rope, BS_EUNSUPPORTED,
-                          "null or an object whose rope_type is default, linear or llama3", r->err);
+    return bs_fail(p->r->err, BS_EUNSUPPORTED,
+                   "%s: rope_type is \"%.40s\", expected default, linear, dynamic, yarn, longrope "
+                   "or llama3",
+                   p->place, word);
 }
 
-/* A required number of a rope object. */
-static enum bs_status read_rope_number(const struct bs_config_reader *r, const char *place,
-                                       const json_t *rope, const char *key, double *out)
+/* Keys that this kind does not read, but another: a setting without effect is a mistake. Others are
+ * judged as those of config.json are. */
+static enum bs_status part_check_keys(const struct part *p, const struct rope_kind *kind)
 {
-    const json_t *value = json_object_get(rope, key);
-    if (!value)
-        return bs_config_fail(place, key, value, BS_EDATA, "a positive number", r->err);
-    return bs_config_positive_of(place, key, value, 0, out, r->err);
+    const char *key;
+    json_t *value;
+    json_object_foreach(p->rope, key, value)
+    {
+        bool read = bs_word_in(key, common_keys) || bs_word_in(key, kind->keys);
+        bool of_another = false;
+        for (int k = 0; k < NUM_KINDS && !read; k++)
+            of_another |= bs_word_in(key, kinds[k].keys);
+        if (!read && bs_config_unread(p->r, p->within, key, value, of_another))
+            return p->r->err->status;
+    }
+    return BS_OK;
 }
 
-static enum bs_status read_scaling(const struct bs_config_reader *r, const char *place,
-                                   const json_t *rope, struct bs_rope_settings *out)
+/* The positions before scaling: of config.json itself, of the object, or all there are. */
+static enum bs_status part_original(const struct part *p, double *out)
 {
-    if (out->kind == BS_ROPE_DEFAULT)
-        return BS_OK;
-    if (read_rope_number(r, place, rope, "factor", &out->factor))
+    const struct bs_config_reader *r = p->r;
+    const json_t *outer = json_object_get(r->config, original_key);
+    const json_t *inner = part_get(p, original_key);
+    double own;
+    if (bs_config_positive_of(r->path, original_key, outer,
+                              r->rules->original_positions ? r->rules->original_positions
+                                                           : p->a->max_positions,
+                              out, r->err) ||
+        bs_config_positive_of(p->place, original_key, inner, *out, &own, r->err))
         return r->err->status;
-    if (out->kind == BS_ROPE_LINEAR)
-        return BS_OK;
-    if (read_rope_number(r, place, rope, "low_freq_factor", &out->low_freq_factor) ||
-        read_rope_number(r, place, rope, "high_freq_factor", &out->high_freq_factor) ||
-        read_rope_number(r, place, rope, "original_max_position_embeddings",
-                         &out->original_positions))
-        return r->err->status;
+    bool said = !bs_config_is_null(outer) || r->rules->original_positions;
+    if (said && own != *out)
+        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, but %s has %.9g", r->path, original_key,
+                       *out, p->within, own);
+    *out = own;
+    return BS_OK;
+}
+
+static double yarn_scale(double factor, double mscale)
+{
+    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+}
+
+static enum bs_status part_yarn(const struct part *p, struct bs_rope_settings *out)
+{
+    const json_t *truncate = part_get(p, "truncate");
+    const json_t *factor = json_object_get(p->rope, "factor"); /* a null has a meaning */
+    double scale, all_dimensions;
+    if (part_original(p, &out->original_positions) ||
+        part_number(p, "factor", factor ? p->a->max_positions / out->original_positions : 0,
+                    &out->factor) ||
+        part_option(p, "beta_fast", 32, &out->beta_fast) ||
+        part_option(p, "beta_slow", 1, &out->beta_slow) || part_option(p, "mscale", 0, &scale) ||
+        part_option(p, "mscale_all_dim", 0, &all_dimensions))
+        return p->r->err->status;
+    if (truncate && !json_is_boolean(truncate))
+        return part_fail(p, "truncate", BS_EDATA, "true or false");
+    out->truncate = !json_is_false(truncate);
+    if (!out->truncate && p->nested)
+        return part_fail(p, "truncate", BS_EUNSUPPORTED,
+                         "true: transformers reads it only where rope_parameters is flat");
+    if (p->a->rotary_dim % 2)
+        return bs_fail(p->r->err, BS_EDATA, "%s: yarn of %d dimensions, expected an even number",
+                       p->place, p->a->rotary_dim);
+    if (out->theta <= 1)
+        return bs_fail(p->r->err, BS_EDATA, "%s: yarn with rope_theta %.9g, expected more than 1",
+                       p->place, out->theta);
+    double inferred = scale > 0 && all_dimensions > 0
+                          ? yarn_scale(out->factor, scale) / yarn_scale(out->factor, all_dimensions)
+                          : yarn_scale(out->factor, 1);
+    return part_number(p, "attention_factor", inferred, &out->attention_factor);
+}
+
+static enum bs_status part_factors(const struct part *p, const char *key, float *out)
+{
+    const json_t *list = part_get(p, key);
+    int pairs = (p->a->rotary_dim + 1) / 2;
+    char expected[64];
+    snprintf(expected, sizeof expected, "a list of %d positive numbers", pairs);
+    if (!json_is_array(list) || json_array_size(list) != (size_t)pairs)
+        return part_fail(p, key, BS_EDATA, expected);
+    for (int j = 0; j < pairs; j++) {
+        double factor;
+        if (bs_config_positive_of(p->place, key, json_array_get(list, (size_t)j), 0, &factor,
+                                  p->r->err))
+            return p->r->err->status;
+        if (factor <= 0)
+            return part_fail(p, key, BS_EDATA, expected);
+        out[j] = (float)factor;
+    }
+    return BS_OK;
+}
+
+static enum bs_status part_longrope(const struct part *p, struct bs_rope_settings *out)
+{
+    out->num_factors = (p->a->rotary_dim + 1) / 2;
+    if (out->num_factors > BS_MAX_ROPE_PAIRS)
+        return bs_fail(p->r->err, BS_EUNSUPPORTED, "%s: longrope of %d dimensions, at most %d",
+                       p->place, p->a->rotary_dim, 2 * BS_MAX_ROPE_PAIRS);
+    if (part_original(p, &out->original_positions) ||
+        part_factors(p, "short_factor", out->short_factors) ||
+        part_factors(p, "long_factor", out->long_factors) ||
+        part_number(p, "factor", p->a->max_positions / out->original_positions, &out->factor))
+        return p->r->err->status;
+    if (out->original_positions <= 1)
+        return part_fail(p, original_key, BS_EDATA, "more than 1");
+    double inferred =
+        out->factor <= 1 ? 1 : sqrt(1 + log(out->factor) / log(out->original_positions));
+    return part_number(p, "attention_factor", inferred, &out->attention_factor);
+}
+
+static enum bs_status part_llama3(const struct part *p, struct bs_rope_settings *out)
+{
+    if (part_number(p, "factor", 0, &out->factor) ||
+        part_number(p, "low_freq_factor", 0, &out->low_freq_factor) ||
+        part_number(p, "high_freq_factor", 0, &out->high_freq_factor) ||
+        part_original(p, &out->original_positions))
+        return p->r->err->status;
     if (out->high_freq_factor <= out->low_freq_factor)
-        return bs_fail(r->err, BS_EDATA,
-                       "%s: high_freq_factor %.9g is not above low_freq_factor %.9g", place,
+        return bs_fail(p->r->err, BS_EDATA,
+                       "%s: high_freq_factor %.9g is not above low_freq_factor %.9g", p->place,
                        out->high_freq_factor, out->low_freq_factor);
     return BS_OK;
 }
 
-/* One of rope_scaling (up to transformers 4) and rope_parameters (from 5 on), which may repeat
- * rope_theta, or be the only one to tell it. */
-static enum bs_status read_rope_object(const struct bs_config_reader *r, const char *key,
-                                       double share, struct bs_rope_settings *out)
+static enum bs_status part_dynamic(const struct part *p, struct bs_rope_settings *out)
 {
-    json_t *rope = json_object_get(r->config, key);
-    if (bs_config_is_null(rope))
-        return BS_OK;
-    if (!json_is_object(rope))
-        return bs_config_fail(r->path, key, rope, BS_EDATA, "an object or null", r->err);
-    char place[BS_CONFIG_PRINTED];
-    snprintf(place, sizeof place, "%.150s: %s", r->path, key);
-    static const int known[] = {ROPE_KEYS_DEFAULT, ROPE_KEYS_LINEAR, ROPE_KEYS_LLAMA3};
-    const char *keys[ROPE_KEYS_LLAMA3 + 1] = {NULL};
-    if (read_rope_kind(r, key, rope, &out->kind))
-        return r->err->status;
-    memcpy(keys, keys_rope, (size_t)known[out->kind] * sizeof *keys);
-    if (bs_json_check_keys(place, rope, keys, r->err) || read_scaling(r, place, rope, out))
-        return r->err->status;
-    const json_t *own_share = json_object_get(rope, "partial_rotary_factor");
-    if (own_share && json_number_value(own_share) != share)
-        return bs_fail(r->err, BS_EUNSUPPORTED, "%s: partial_rotary_factor is %.9g, expected %.9g",
-                       place, json_number_value(own_share), share);
-    const char *name;
-    const json_t *theta = bs_config_get(r, BS_KEY_ROPE_THETA, &name);
-    double own;
-    if (bs_config_positive_of(place, "rope_theta", json_object_get(rope, "rope_theta"), out->theta,
-                              &own, r->err))
-        return r->err->status;
-    if (theta && own != out->theta)
-        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, but %s has %.9g", r->path, name,
-                       out->theta, key, own);
-    out->theta = own;
+    out->original_positions = p->a->max_positions;
+    if (p->a->rotary_dim == 2)
+        return bs_fail(p->r->err, BS_EDATA, "%s: dynamic of 2 dimensions, expected more", p->place);
+    return part_number(p, "factor", 0, &out->factor);
+}
+
+static enum bs_status part_settings(const struct part *p, struct bs_rope_settings *out)
+{
+    switch (out->kind) {
+    case BS_ROPE_DEFAULT:
+        break;
+    case BS_ROPE_LINEAR:
+        return part_number(p, "factor", 0, &out->factor);
+    case BS_ROPE_LLAMA3:
+        return part_llama3(p, out);
+    case BS_ROPE_YARN:
+        return part_yarn(p, out);
+    case BS_ROPE_DYNAMIC:
+        return part_dynamic(p, out);
+    case BS_ROPE_LONGROPE:
+        return part_longrope(p, out);
+    }
     return BS_OK;
+}
+
+/* The theta of config.json's own key, which the object may repeat, or be the only one to tell. */
+static enum bs_status part_theta(const struct part *p, enum bs_key key, double *theta)
+{
+    const char *name;
+    const json_t *outer = bs_config_get(p->r, key, &name);
+    double own;
+    if (part_option(p, "rope_theta", *theta, &own))
+        return p->r->err->status;
+    if (!bs_config_is_null(outer) && own != *theta)
+        return bs_fail(p->r->err, BS_EDATA, "%s: %s is %.9g, but %.*s has %.9g", p->r->path, name,
+                       *theta, (int)strlen(p->within) - 1, p->within, own);
+    *theta = own;
+    return BS_OK;
+}
+
+static enum bs_status read_part(const struct part *p, enum bs_key theta_key,
+                                struct bs_rope_settings *out)
+{
+    const struct rope_kind *kind;
+    if (part_kind(p, &kind) || part_check_keys(p, kind) || part_theta(p, theta_key, &out->theta))
+        return p->r->err->status;
+    out->kind = kind->kind;
+    return part_settings(p, out);
+}
+
+/* --- objects --- */
+
+/* What one object makes of the settings. */
+struct settings {
+    struct bs_rope_settings global, local;
+};
+
+static struct part part_of(const struct bs_config_reader *r, const struct bs_architecture *a,
+                           const char *key, const char *below, json_t *rope)
+{
+    struct part p = {.r = r, .rope = rope, .nested = *below, .a = a};
+    snprintf(p.within, sizeof p.within, "%s%s%s.", key, *below ? "." : "", below);
+    snprintf(p.place, sizeof p.place, "%.130s: %.*s", r->path, (int)strlen(p.within) - 1, p.within);
+    return p;
+}
+
+static bool is_nested(const json_t *rope)
+{
+    return json_object_get(rope, full_key) || json_object_get(rope, sliding_key);
+}
+
+static enum bs_status read_nested(const struct bs_config_reader *r, const struct bs_architecture *a,
+                                  const char *key, json_t *rope, struct settings *out)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(rope, name, value)
+    {
+        bool full = !strcmp(name, full_key), sliding = !strcmp(name, sliding_key);
+        struct part p = part_of(r, a, key, name, value);
+        if (full || sliding) {
+            if (bs_config_is_null(value))
+                continue;
+            if (!json_is_object(value))
+                return bs_config_fail(r->path, p.within, value, BS_EDATA, "an object", r->err);
+            if (read_part(&p, full ? BS_KEY_ROPE_THETA : BS_KEY_LOCAL_ROPE_THETA,
+                          full ? &out->global : &out->local))
+                return r->err->status;
+            continue;
+        }
+        p = part_of(r, a, key, "", rope);
+        if (bs_config_unread(r, p.within, name, value, true))
+            return r->err->status;
+    }
+    return BS_OK;
+}
+
+static bool by_layer_type(const struct bs_config_reader *r)
+{
+    return r->rules->local_rope_theta > 0 || r->rules->local_rope_plain;
+}
+
+static enum bs_status read_object(const struct bs_config_reader *r, const struct bs_architecture *a,
+                                  const char *key, json_t *rope, struct settings *out)
+{
+    if (is_nested(rope)) {
+        if (!by_layer_type(r))
+            return bs_config_fail(r->path, key, rope, BS_EUNSUPPORTED,
+                                  "one object for all layers in this model_type", r->err);
+        return read_nested(r, a, key, rope, out);
+    }
+    /* transformers' own code of such a family looks no further than for the layer types. */
+    if (by_layer_type(r) && !strcmp(key, "rope_parameters"))
+        return bs_config_fail(r->path, key, rope, BS_EUNSUPPORTED,
+                              "objects full_attention and sliding_attention", r->err);
+    struct part p = part_of(r, a, key, "", rope);
+    if (read_part(&p, BS_KEY_ROPE_THETA, &out->global))
+        return r->err->status;
+    if (!by_layer_type(r))
+        out->local = out->global;
+    return BS_OK;
+}
+
+/* The object of this key, or NULL where it is not there, null or empty. */
+static enum bs_status get_object(const struct bs_config_reader *r, const char *key, json_t **rope)
+{
+    *rope = json_object_get(r->config, key);
+    if (!bs_config_is_null(*rope) && !json_is_object(*rope))
+        return bs_config_fail(r->path, key, *rope, BS_EDATA, "an object or null", r->err);
+    if (!json_object_size(*rope))
+        *rope = NULL;
+    return BS_OK;
+}
+
+static bool same_floats(const float *a, const float *b, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+static bool same_rope(const struct bs_rope_settings *a, const struct bs_rope_settings *b)
+{
+    return a->kind == b->kind && a->theta == b->theta &&
+           a->attention_factor == b->attention_factor && a->factor == b->factor &&
+           a->original_positions == b->original_positions &&
+           a->low_freq_factor == b->low_freq_factor && a->high_freq_factor == b->high_freq_factor &&
+           a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
+           a->truncate == b->truncate && a->num_factors == b->num_factors &&
+           same_floats(a->short_factors, b->short_factors, a->num_factors) &&
+           same_floats(a->long_factors, b->long_factors, a->num_factors);
+}
+
+static enum bs_status read_objects(const struct bs_config_reader *r, struct bs_architecture *a,
+                                   const struct settings *initial)
+{
+    struct settings read[NUM_OBJECTS];
+    int found = 0;
+    for (int k = 0; k < NUM_OBJECTS; k++) {
+        json_t *rope;
+        if (get_object(r, object_keys[k], &rope))
+            return r->err->status;
+        if (!rope)
+            continue;
+        read[found] = *initial;
+        if (read_object(r, a, object_keys[k], rope, &read[found++]))
+            return r->err->status;
+    }
+    if (found == NUM_OBJECTS &&
+        !(same_rope(&read[0].global, &read[1].global) && same_rope(&read[0].local, &read[1].local)))
+        return bs_fail(r->err, BS_EDATA, "%s: %s and %s differ; take out the one that is not meant",
+                       r->path, object_keys[0], object_keys[1]);
+    a->rope = found ? read[0].global : initial->global;
+    a->local_rope = found ? read[0].local : initial->local;
+    return BS_OK;
+}
+
+/* --- the share of a head that is rotated --- */
+
+/* A share that an object tells must be that of config.json's own key; or is the one that counts. */
+static enum bs_status join_share(const struct bs_config_reader *r, const char *key,
+                                 const json_t *rope, bool *said, double *share)
+{
+    const json_t *value = json_object_get(rope, share_key);
+    const char *name;
+    if (bs_config_is_null(value))
+        return BS_OK;
+    double own = json_number_value(value);
+    if (!json_is_number(value) || !(own >= 0 && own <= 1))
+        return bs_fail(r->err, BS_EDATA, "%s: %s: %s is %.9g, expected a number from 0 to 1",
+                       r->path, key, share_key, own);
+    bs_config_get(r, BS_KEY_ROTARY_SHARE, &name);
+    if ((*said || !name) && own != *share)
+        return bs_fail(r->err, name ? BS_EDATA : BS_EUNSUPPORTED,
+                       "%s: %s: %s is %.9g, expected %.9g", r->path, key, share_key, own, *share);
+    *said = true;
+    *share = own;
+    return BS_OK;
+}
+
+static enum bs_status read_share(const struct bs_config_reader *r, double *share)
+{
+    const char *name;
+    const json_t *value = bs_config_get(r, BS_KEY_ROTARY_SHARE, &name);
+    bool said = !bs_config_is_null(value);
+    *share = said ? json_number_value(value) : r->rules->rotary_share;
+    if (said && (!json_is_number(value) || !(*share >= 0 && *share <= 1)))
+        return bs_config_fail(r->path, name, value, BS_EDATA, "a number from 0 to 1", r->err);
+    for (int k = 0; k < NUM_OBJECTS; k++) {
+        json_t *rope;
+        if (get_object(r, object_keys[k], &rope) ||
+            join_share(r, object_keys[k], rope, &said, share) ||
+            join_share(r, object_keys[k], json_object_get(rope, full_key), &said, share) ||
+            join_share(r, object_keys[k], json_object_get(rope, sliding_key), &said, share))
+            return r->err->status;
+    }
+    return BS_OK;
+}
+
+/* Rotated dimensions come in pairs. transformers rounds an odd number up, except where its code of the
+ * family cuts the head there: that fails. */
+static enum bs_status read_rotary_dim(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    double share;
+    if (read_share(r, &share))
+        return r->err->status;
+    a->rotary_dim = (int)(a->head_dim * share);
+    if (a->rotary_dim == a->head_dim && a->head_dim % 2)
+        return bs_fail(r->err, BS_EDATA,
+                       "%s: head_dim is %d, expected an even number (rotary positions take pairs)",
+                       r->path, a->head_dim);
+    if (a->rotary_dim % 2 && r->rules->even_rotary_dim)
+        return bs_fail(r->err, BS_EDATA,
+                       "%s: %s %.9g of head_dim %d is %d, expected an even number (transformers' "
+                       "code of this model_type fails too)",
+                       r->path, share_key, share, a->head_dim, a->rotary_dim);
+    return BS_OK;
+}
+
+/* --- the whole --- */
+
+/* Scaled positions reach further than max_position_embeddings says where that was left as it was. */
+static void stretch_positions(struct bs_architecture *a)
+{
+    double reach = a->rope.factor * a->rope.original_positions;
+    if (a->rope.kind == BS_ROPE_DYNAMIC)
+        a->max_positions = INT_MAX;
+    if (a->rope.kind == BS_ROPE_YARN && reach > a->max_positions)
+        a->max_positions = reach < INT_MAX ? (int)reach : INT_MAX;
 }
 
 enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architecture *a)
 {
-    double share;
+    struct settings initial = {.global = {.attention_factor = 1}};
     if (a->family->positions_kind != BS_ROTARY)
         return BS_OK;
-    if (bs_config_positive(r, BS_KEY_ROTARY_SHARE, r->rules->rotary_share, &share) ||
-        bs_config_positive(r, BS_KEY_ROPE_THETA, r->rules->rope_theta, &a->rope.theta))
+    if (read_rotary_dim(r, a) ||
+        bs_config_positive(r, BS_KEY_ROPE_THETA, r->rules->rope_theta, &initial.global.theta))
         return r->err->status;
-    const char *name;
-    bs_config_get(r, BS_KEY_ROTARY_SHARE, &name);
-    if (share > 1)
-        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, expected at most 1", r->path, name,
-                       share);
-    if (read_rope_object(r, "rope_scaling", share, &a->rope) ||
-        read_rope_object(r, "rope_parameters", share, &a->rope))
+    initial.local = initial.global;
+    if (r->rules->local_rope_theta > 0 &&
+        bs_config_positive(r, BS_KEY_LOCAL_ROPE_THETA, r->rules->local_rope_theta,
+                           &initial.local.theta))
         return r->err->status;
-    a->local_rope = a->rope;
-    if (r->rules->local_rope_theta > 0) {
-        a->local_rope = (struct bs_rope_settings){.kind = BS_ROPE_DEFAULT};
-        if (bs_config_positive(r, BS_KEY_LOCAL_ROPE_THETA, r->rules->local_rope_theta,
-                               &a->local_rope.theta))
-            return r->err->status;
-    }
-    a->rotary_dim = (int)(a->head_dim * share);
-    if (share == 1 && a->head_dim % 2)
-        return bs_fail(r->err, BS_EDATA,
-                       "%s: head_dim is %d, expected an even number (rotary positions take pairs)",
-                       r->path, a->head_dim);
-    if (a->rotary_dim % 2 || a->rotary_dim == 0)
-        return bs_fail(
-            r->err, BS_EDATA,
-            "%s: %s %.9g of head_dim %d is %d, expected an even number (rotary positions "
-            "take pairs)",
-            r->path, name, share, a->head_dim, a->rotary_dim);
+    if (read_objects(r, a, &initial))
+        return r->err->status;
+    stretch_positions(a);
     return BS_OK;
 }

@@ -289,12 +289,27 @@ static void total_up(const struct bs_walk_state *s)
     }
 }
 
+/* For the windows of calibration and of every text. */
+static struct bs_rope *create_rope(const struct bs_walk_state *s)
+{
+    int count = 0, *lengths = bs_alloc((size_t)s->walk->num_texts + 1, sizeof *lengths);
+    if (!lengths)
+        return NULL;
+    if (s->walk->calibration)
+        lengths[count++] = s->walk->calibration->tokens;
+    for (int t = 0; t < s->walk->num_texts; t++)
+        lengths[count++] = s->walk->texts[t].tokens;
+    struct bs_rope *rope = bs_rope_create(s->architecture, lengths, count);
+    bs_free(lengths);
+    return rope;
+}
+
 static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
     int probes = bs_walk_probe_windows(walk);
     s->threads = bs_threads();
-    s->rope = bs_rope_create(s->architecture, bs_walk_longest_window(walk));
+    s->rope = create_rope(s);
     s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk, s->num_passengers));
     s->carried = bs_calloc((size_t)s->num_passengers + 1, sizeof *s->carried);
     if (!s->rope || !s->scratch || !s->carried)

@@ -52,7 +52,7 @@ static float *logits_of(const struct bs_model *model, const struct bs_windows *t
                          bs_gemm_nt_packed_floats(a->vocab_size, a->embedding_size);
     float *x = bs_alloc((size_t)(text->windows * tokens) * (size_t)a->hidden_size, sizeof *x);
     float *logits = bs_alloc((size_t)tokens * (size_t)a->vocab_size, sizeof *logits);
-    struct bs_rope *rope = bs_rope_create(a, tokens);
+    struct bs_rope *rope = bs_rope_create(a, &tokens, 1);
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_block_scratch_floats(a, tokens) + head_floats);
     assert_true(x && logits && rope && scratch);

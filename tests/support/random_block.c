@@ -100,7 +100,7 @@ void random_block_init(struct random_block *random, const struct random_shape *s
                                   .norm_eps = 1e-5f,
                                   .activation = BS_SILU,
                                   .rotary_dim = shape->head_dim,
-                                  .rope = {.theta = 10000},
+                                  .rope = {.theta = 10000, .attention_factor = 1},
                                   .attention_scale = 1.0f / sqrtf((float)shape->head_dim),
                                   .embedding_scale = 1,
                                   .final_norm = true};
@@ -119,7 +119,7 @@ void random_block_init(struct random_block *random, const struct random_shape *s
     assert_int_equal(
         bs_stream_init(&random->inputs, shape->windows, shape->tokens, shape->hidden, &err), BS_OK);
     fill_inputs(&random->inputs, &seed);
-    random->rope = bs_rope_create(a, shape->tokens);
+    random->rope = bs_rope_create(a, &shape->tokens, 1);
     random->scratch = bs_scratch_create(MOST_THREADS, bs_block_scratch_floats(a, shape->tokens));
     assert_true(random->rope && random->scratch);
 }

@@ -269,7 +269,7 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
     const struct bs_architecture *a = bs_model_architecture(whole);
     int tokens = texts[text].tokens, vocab = a->vocab_size;
     const int32_t *ids = texts[text].ids + window * tokens;
-    struct bs_rope *rope = bs_rope_create(a, tokens);
+    struct bs_rope *rope = bs_rope_create(a, &tokens, 1);
     size_t product = bs_gemm_nt_packed_floats(vocab, a->embedding_size);
     struct bs_scratch *scratch = bs_scratch_create(1, bs_block_scratch_floats(a, tokens) + product);
     float *x = bs_alloc((size_t)(tokens * a->hidden_size), sizeof *x);
