@@ -1,6 +1,6 @@
 /* Every model family against transformers: the logits of the tiny models of tests/golden/families
- * within 1e-4 of their range, and the perplexity by protocol `gptq` within 1e-5
- * (tests/golden/families.py made both; PROVENANCE.md says with what); the same from checkpoints as
+ * and the perplexity by protocol `gptq`, from the folders that transformers 5 and 4.57 saved
+ * (tests/golden/families.py made them; PROVENANCE.md says with what); the same from checkpoints as
  * older versions wrote them; and which changes of a config.json are refused, and which accepted.
  * BITSWEEP_GOLDEN=name compares one model only. */
 #include <math.h>
@@ -22,7 +22,8 @@
 #include "tests/support/families.h"
 #include "tests/support/folder.h"
 
-static const double logits_bar = 1e-4, perplexity_bar = 1e-5;
+/* Of the logits' range, and relative. */
+static const double logits_bar = 2e-6, perplexity_bar = 1e-6;
 
 static json_t *golden;
 
@@ -91,16 +92,18 @@ static double perplexity_of(const struct bs_model *model, const struct bs_window
     return mean;
 }
 
-/* `count` floats of a family's file; bs_free. */
-static float *read_floats(const char *name, size_t count)
+/* The logits [*tokens][vocab_size] of the last tokens of the first window; bs_free. */
+static float *read_logits(const char *name, int vocab_size, int *tokens)
 {
     struct bs_error err;
     char path[256], *data;
     size_t size;
     snprintf(path, sizeof path, FAMILIES "%s/logits.f32", name);
     check(bs_file_read(path, &data, &size, &err), &err);
-    assert_int_equal(size, count * sizeof(float));
-    float *out = bs_alloc(count, sizeof *out);
+    *tokens = (int)(size / sizeof(float) / (size_t)vocab_size);
+    assert_true(*tokens > 0);
+    assert_int_equal(size, (size_t)*tokens * (size_t)vocab_size * sizeof(float));
+    float *out = bs_alloc(size / sizeof *out, sizeof *out);
     assert_non_null(out);
     memcpy(out, data, size);
     bs_free(data);
@@ -134,15 +137,16 @@ static bool agrees(const json_t *row, const char *directory)
         return false;
     }
     struct bs_windows text = family_windows(row);
-    size_t count = (size_t)text.tokens * (size_t)bs_model_architecture(model)->vocab_size;
-    float *got = logits_of(model, &text), *golden_logits = read_floats(name, count);
-    double logits_off = distance(got, golden_logits, count);
+    int vocab_size = bs_model_architecture(model)->vocab_size, tokens;
+    float *got = logits_of(model, &text), *want_last = read_logits(name, vocab_size, &tokens);
+    const float *last = got + (size_t)(text.tokens - tokens) * (size_t)vocab_size;
+    double logits_off = distance(last, want_last, (size_t)tokens * (size_t)vocab_size);
     double perplexity_off = perplexity_of(model, &text) / want - 1;
     bool inside = logits_off < logits_bar && fabs(perplexity_off) < perplexity_bar;
     printf("%-20s logits off %.1e of their range, perplexity off %+.1e%s\n", name, logits_off,
            perplexity_off, inside ? "" : "  OUTSIDE");
     bs_free(got);
-    bs_free(golden_logits);
+    bs_free(want_last);
     bs_windows_release(&text);
     bs_model_free(model);
     return inside;
@@ -171,30 +175,68 @@ static struct parts read_parts(const char *path)
     return parts;
 }
 
-/* The header with names less `strip` and the tensors of `extra`, whose bytes follow the others;
- * `end` is the size of all data. */
+/* Adds a tensor whose bytes follow all others; *end, the size of all data, grows by them. */
+static void add_tensor(json_t *header, const char *name, const char *dtype, json_t *shape,
+                       size_t size, size_t *end)
+{
+    json_t *value = json_pack("{s:s, s:O, s:[I, I]}", "dtype", dtype, "shape", shape,
+                              "data_offsets", (json_int_t)*end, (json_int_t)(*end + size));
+    assert_non_null(value);
+    json_object_set_new(header, name, value);
+    *end += size;
+}
+
+/* The bytes of a tensor: where they begin, and *size. */
+static size_t offset_of(const json_t *header, const char *name, size_t *size)
+{
+    const json_t *offsets = json_object_get(json_object_get(header, name), "data_offsets");
+    assert_non_null(offsets);
+    size_t begin = (size_t)json_integer_value(json_array_get(offsets, 0));
+    *size = (size_t)json_integer_value(json_array_get(offsets, 1)) - begin;
+    return begin;
+}
+
+/* The header with names less `strip`, and beside them the tensors of `copies` and of `extra`;
+ * *end is the size of all data. */
 static json_t *older_header(const struct parts *parts, const json_t *older, size_t *end)
 {
     const char *strip = json_string_value(json_object_get(older, "strip")), *name;
     json_t *header = json_object(), *value, *length;
-    size_t i;
+    size_t i, size;
     *end = parts->data_size;
     json_object_foreach(parts->header, name, value)
     {
         size_t cut = strncmp(name, strip, strlen(strip)) ? 0 : strlen(strip);
         json_object_set(header, name + cut, value);
     }
+    json_object_foreach(json_object_get(older, "copies"), name, value)
+    {
+        const char *source = json_string_value(value);
+        const json_t *entry = json_object_get(parts->header, source);
+        offset_of(parts->header, source, &size);
+        add_tensor(header, name, json_string_value(json_object_get(entry, "dtype")),
+                   json_object_get(entry, "shape"), size, end);
+    }
     json_object_foreach(json_object_get(older, "extra"), name, value)
     {
-        size_t count = 1;
-        json_array_foreach(value, i, length) count *= (size_t)json_integer_value(length);
-        size_t next = *end + count * sizeof(float);
-        json_object_set_new(header, name,
-                            json_pack("{s:s, s:O, s:[I, I]}", "dtype", "F32", "shape", value,
-                                      "data_offsets", (json_int_t)*end, (json_int_t)next));
-        *end = next;
+        size = sizeof(float);
+        json_array_foreach(value, i, length) size *= (size_t)json_integer_value(length);
+        add_tensor(header, name, "F32", value, size, end);
     }
     return header;
+}
+
+/* `data` has the bytes of parts, then room for the others, all zero. */
+static void fill_copies(const struct parts *parts, const json_t *older, const json_t *header,
+                        char *data)
+{
+    const char *name;
+    json_t *source;
+    json_object_foreach(json_object_get(older, "copies"), name, source)
+    {
+        size_t size, from = offset_of(parts->header, json_string_value(source), &size);
+        memcpy(data + offset_of(header, name, &size), parts->data + from, size);
+    }
 }
 
 /* The checkpoint as the hub has older ones: see `older` in families.py. Written to the temporary
@@ -220,6 +262,7 @@ static void write_older(const char *name, const json_t *older)
     memcpy(file, &length, sizeof length);
     memcpy(file + sizeof length, text, length);
     memcpy(file + sizeof length + length, parts.data, parts.data_size);
+    fill_copies(&parts, older, header, file + sizeof length + length);
     folder_write(&folder, "model.safetensors", file, size);
     bs_free(file);
     free(text);
@@ -234,6 +277,22 @@ static bool family_agrees(const json_t *row)
     snprintf(directory, sizeof directory, FAMILIES "%s",
              json_string_value(json_object_get(row, "name")));
     return agrees(row, directory);
+}
+
+/* The folder that an earlier transformers saved, where its form differs. */
+static bool forms_agree(const json_t *row)
+{
+    const json_t *form, *forms = json_object_get(row, "forms");
+    char directory[256];
+    size_t i;
+    int outside = 0;
+    json_array_foreach(forms, i, form)
+    {
+        snprintf(directory, sizeof directory, FAMILIES "%s/%s",
+                 json_string_value(json_object_get(row, "name")), json_string_value(form));
+        outside += !agrees(row, directory);
+    }
+    return !outside;
 }
 
 static bool older_agrees(const json_t *row)
@@ -267,6 +326,12 @@ static void families_agree_with_transformers(void **state)
 {
     (void)state;
     compare(family_agrees);
+}
+
+static void folders_of_earlier_versions_agree(void **state)
+{
+    (void)state;
+    compare(forms_agree);
 }
 
 static void older_checkpoints_agree_too(void **state)
@@ -364,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_agree_with_transformers),
+        cmocka_unit_test(folders_of_earlier_versions_agree),
         cmocka_unit_test(older_checkpoints_agree_too),
         cmocka_unit_test(other_forward_passes_are_refused),
         cmocka_unit_test(harmless_keys_are_accepted),

@@ -89,7 +89,8 @@ MODELS = [
 
 def load(case):
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        HERE / "families" / case["name"], torch_dtype=torch.float32, attn_implementation="eager")
+        HERE / "families" / case["name"] / "4.57",  # the form that this transformers reads
+        torch_dtype=torch.float32, attn_implementation="eager")
     model.config.use_cache = False
     model.seqlen = TOKENS
     return model.eval()
