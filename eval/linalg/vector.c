@@ -14,8 +14,6 @@ double exp(double);
 float powf(float, float);
 #pragma omp declare simd notinbranch
 float tanhf(float);
-#pragma omp declare simd notinbranch
-float erff(float);
 #endif
 
 /* less[l] = the smaller of itself and x[l], itself where x[l] is NaN. */
@@ -211,66 +209,6 @@ double bs_weighted_difference(const double *p, const float *x, const float *y, s
     for (; i < count; i++)
         lanes[0] += p[i] * ((double)x[i] - (double)y[i]);
     return sum_lanes(lanes);
-}
-
-static void apply_silu(float *x, size_t count)
-{
-#pragma omp simd simdlen(LANES)
-    for (size_t i = 0; i < count; i++)
-        x[i] = x[i] / (1.0f + expf(-x[i]));
-}
-
-static void apply_gelu(float *x, size_t count)
-{
-    const float inverse_root_2 = 0.70710678f;
-#pragma omp simd simdlen(LANES)
-    for (size_t i = 0; i < count; i++)
-        x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * inverse_root_2));
-}
-
-static void apply_gelu_tanh(float *x, size_t count)
-{
-    const float root_2_over_pi = 0.79788456f;
-#pragma omp simd simdlen(LANES)
-    for (size_t i = 0; i < count; i++) {
-        float inner = root_2_over_pi * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
-        x[i] = 0.5f * x[i] * (1.0f + tanhf(inner));
-    }
-}
-
-static void apply_relu(float *x, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        x[i] = x[i] < 0 ? 0 : x[i]; /* lets a NaN through */
-}
-
-void bs_nonlinearity_apply(enum bs_nonlinearity f, float *x, size_t count)
-{
-    switch (f) {
-    case BS_SILU:
-        apply_silu(x, count);
-        break;
-    case BS_GELU:
-        apply_gelu(x, count);
-        break;
-    case BS_GELU_TANH:
-        apply_gelu_tanh(x, count);
-        break;
-    case BS_RELU:
-        apply_relu(x, count);
-        break;
-    }
-}
-
-void bs_nonlinearity_times(enum bs_nonlinearity f, float *gate, const float *up, size_t count)
-{
-    enum { CHUNK = 1024 }; /* what was just written is still in the cache */
-    for (size_t start = 0; start < count; start += CHUNK) {
-        size_t end = start + CHUNK < count ? start + CHUNK : count;
-        bs_nonlinearity_apply(f, gate + start, end - start);
-        for (size_t i = start; i < end; i++)
-            gate[i] *= up[i];
-    }
 }
 
 void bs_soft_cap(float *x, size_t count, float cap)

@@ -35,16 +35,6 @@ double bs_exp_to_double(const float *x, size_t count, double shift, double *p);
 /* sum of p[i] * (x[i] - y[i]). */
 double bs_weighted_difference(const double *p, const float *x, const float *y, size_t count);
 
-/* silu: x / (1 + e^-x); gelu: x (1 + erf(x / sqrt 2)) / 2; gelu_tanh: GPT-2's form of it,
- * x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2; relu: max(x, 0). */
-enum bs_nonlinearity { BS_SILU, BS_GELU, BS_GELU_TANH, BS_RELU };
-
-/* x[i] = f(x[i]). */
-void bs_nonlinearity_apply(enum bs_nonlinearity f, float *x, size_t count);
-
-/* gate[i] = f(gate[i]) * up[i]. */
-void bs_nonlinearity_times(enum bs_nonlinearity f, float *gate, const float *up, size_t count);
-
 /* x[i] = cap * tanh(x[i] / cap). */
 void bs_soft_cap(float *x, size_t count, float cap);
 

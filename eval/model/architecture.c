@@ -1,10 +1,12 @@
-/* config.json, read with the names and defaults of the family's row, and what follows from it. Which
- * keys may be there: config_keys.c; rotary positions: rope_config.c. */
+/* config.json, read with the names and defaults of the family's row. Which keys may be there:
+ * config_keys.c; rotary positions: rope_config.c; what differs from layer to layer: layer_config.c;
+ * what follows from it all: sets.c. */
 #include "eval/model/model.h"
 
 #include "eval/base/mem.h"
 #include "eval/model/config_keys.h"
 #include "eval/model/config_reader.h"
+#include "eval/model/layer_config.h"
 #include "eval/model/rope.h"
 
 #include <limits.h>
@@ -12,103 +14,40 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The names transformers has for the functions of bs_nonlinearity. */
-static const struct {
-    const char *name;
-    enum bs_nonlinearity function;
-} activations[] = {
-    {"silu", BS_SILU},
-    {"swish", BS_SILU},
-    {"gelu", BS_GELU},
-    {"gelu_python", BS_GELU},
-    {"gelu_new", BS_GELU_TANH},
-    {"gelu_pytorch_tanh", BS_GELU_TANH},
-    {"gelu_python_tanh", BS_GELU_TANH},
-    {"gelu_fast", BS_GELU_TANH},
-    {"gelu_accurate", BS_GELU_TANH},
-    {"relu", BS_RELU},
-};
-
 static enum bs_status read_activation(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     const char *name;
     const json_t *value = bs_config_get(r, BS_KEY_ACTIVATION, &name);
-    const char *word = value ? json_string_value(value) : r->rules->activation;
-    char known[BS_CONFIG_PRINTED] = "";
-    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
-        if (word && !strcmp(word, activations[i].name)) {
-            a->activation = activations[i].function;
-            return BS_OK;
-        }
+    const char *word = value ? json_string_value(value) : r->rules->activation, *other;
+    char known[2 * BS_CONFIG_PRINTED] = "";
+    if (bs_nonlinearity_find(word, &a->activation)) {
+        if (r->rules->gelu_is_tanh && a->activation == BS_GELU)
+            a->activation = BS_GELU_TANH;
+        return BS_OK;
+    }
+    for (int i = 0; (other = bs_nonlinearity_name(i)); i++) {
         size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", activations[i].name);
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", other);
     }
     return bs_config_fail(r->path, name, value, BS_EUNSUPPORTED, known, r->err);
 }
 
-/* --- sliding windows --- */
-
-static enum bs_status read_layer_types(const struct bs_config_reader *r, const char *name,
-                                       const json_t *types, struct bs_architecture *a)
-{
-    if (!json_is_array(types) || json_array_size(types) != (size_t)a->num_layers)
-        return bs_config_fail(r->path, name, types, BS_EDATA, "one word for each layer", r->err);
-    for (int l = 0; l < a->num_layers; l++) {
-        const char *word = json_string_value(json_array_get(types, (size_t)l));
-        bool local = word && !strcmp(word, "sliding_attention");
-        if (!local && (!word || strcmp(word, "full_attention")))
-            return bs_config_fail(r->path, name, types, BS_EUNSUPPORTED,
-                                  "full_attention or sliding_attention for each layer", r->err);
-        if (local && !a->sliding_window)
-            return bs_fail(r->err, BS_EDATA, "%s: %s has sliding_attention, but there is no window",
-                           r->path, name);
-        a->local_layers[l / 64] |= (uint64_t)local << l % 64;
-    }
-    return BS_OK;
-}
-
-/* Where no list says it: from a layer on, all but every n-th, or all. */
-static enum bs_status place_windows(const struct bs_config_reader *r, struct bs_architecture *a)
-{
-    int from = 0, pattern = 0;
-    const char *name;
-    const json_t *value = bs_config_get(r, BS_KEY_MAX_WINDOW_LAYERS, &name);
-    if (name) {
-        from = value ? (int)json_integer_value(value) : r->rules->max_window_layers;
-        if (value && (!json_is_integer(value) || from < 0))
-            return bs_config_fail(r->path, name, value, BS_EDATA, "a number of layers", r->err);
-    }
-    if (r->rules->window_pattern &&
-        bs_config_int(r, BS_KEY_WINDOW_PATTERN, r->rules->window_pattern, &pattern))
-        return r->err->status;
-    for (int l = from; l < a->num_layers; l++)
-        if (!pattern || (l + 1) % pattern)
-            a->local_layers[l / 64] |= UINT64_C(1) << l % 64;
-    return BS_OK;
-}
-
-static enum bs_status read_windows(const struct bs_config_reader *r, struct bs_architecture *a)
-{
-    const char *name;
-    const json_t *value = bs_config_get(r, BS_KEY_SLIDING_WINDOW, &name);
-    if (!name)
-        return BS_OK;
-    bool used = true;
-    bs_config_get(r, BS_KEY_USE_SLIDING_WINDOW, &name);
-    if (name && bs_config_bool(r, BS_KEY_USE_SLIDING_WINDOW, false, &used))
-        return r->err->status;
-    if (used && !json_is_null(value) &&
-        bs_config_int(r, BS_KEY_SLIDING_WINDOW, r->rules->sliding_window, &a->sliding_window))
-        return r->err->status;
-    value = bs_config_get(r, BS_KEY_LAYER_TYPES, &name);
-    if (!bs_config_is_null(value))
-        return read_layer_types(r, name, value, a);
-    return a->sliding_window ? place_windows(r, a) : BS_OK;
-}
-
 /* --- the whole --- */
 
-/* The row whose selector, where it has one, fits this file. */
+/* True where the file has all the values that tell the row from others. */
+static bool is_selected(const json_t *config, const struct bs_selector *selector)
+{
+    for (; selector && selector->key; selector++) {
+        const json_t *value = json_object_get(config, selector->key);
+        char found[BS_CONFIG_PRINTED];
+        bs_json_excerpt(value, found, sizeof found);
+        if (bs_config_is_null(value) ? !selector->initial : strcmp(found, selector->value) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The row whose selectors, where it has some, fit this file. */
 static enum bs_status read_family(const char *path, const json_t *config,
                                   const struct bs_family **family, struct bs_error *err)
 {
@@ -116,13 +55,11 @@ static enum bs_status read_family(const char *path, const json_t *config,
     if (!json_is_string(value))
         return bs_config_fail(path, "model_type", value, BS_EDATA, "the name of a model family",
                               err);
-    char names[BS_CONFIG_PRINTED] = "";
+    char names[3 * BS_CONFIG_PRINTED] = "";
     for (int f = 0; f < bs_num_families; f++) {
         const struct bs_family *row = &bs_families[f];
-        const char *selector = row->config->selector;
         if (!strcmp(row->model_type, json_string_value(value)) &&
-            (!selector ||
-             json_is_true(json_object_get(config, selector)) == row->config->selected)) {
+            is_selected(config, row->config->selectors)) {
             *family = row;
             return BS_OK;
         }
@@ -203,15 +140,6 @@ static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_arc
     return check_shape(r->path, a, r->err);
 }
 
-static enum bs_status read_eps(const struct bs_config_reader *r, struct bs_architecture *a)
-{
-    double eps;
-    if (bs_config_positive(r, BS_KEY_NORM_EPS, r->rules->norm_eps, &eps))
-        return r->err->status;
-    a->norm_eps = (float)eps;
-    return BS_OK;
-}
-
 static enum bs_status read_biases(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     static const struct {
@@ -220,6 +148,8 @@ static enum bs_status read_biases(const struct bs_config_reader *r, struct bs_ar
     } groups[] = {
         {BS_KEY_BIAS, ~0u},
         {BS_KEY_ATTENTION_BIAS, 1u << BS_Q | 1u << BS_K | 1u << BS_V | 1u << BS_O},
+        {BS_KEY_QKV_BIAS, 1u << BS_Q | 1u << BS_K | 1u << BS_V},
+        {BS_KEY_O_BIAS, 1u << BS_O},
         {BS_KEY_MLP_BIAS, 1u << BS_GATE | 1u << BS_UP | 1u << BS_DOWN},
     };
     a->biases = r->rules->biases;
@@ -237,32 +167,98 @@ static enum bs_status read_biases(const struct bs_config_reader *r, struct bs_ar
 
 static enum bs_status read_wiring(const struct bs_config_reader *r, struct bs_architecture *a)
 {
-    bool parallel, before, no_final_norm;
+    bool parallel, shared, before, normed, no_final_norm;
     a->wiring = a->family->wiring;
     if (bs_config_bool(r, BS_KEY_PARALLEL, a->wiring == BS_PARALLEL, &parallel) ||
+        bs_config_bool(r, BS_KEY_SHARED_NORM, false, &shared) ||
         bs_config_bool(r, BS_KEY_NORM_BEFORE, true, &before) ||
+        bs_config_bool(r, BS_KEY_NORMED_STREAM, false, &normed) ||
         bs_config_bool(r, BS_KEY_NO_FINAL_NORM, false, &no_final_norm))
         return r->err->status;
     if (a->wiring == BS_PARALLEL && !parallel)
         a->wiring = BS_PRE_NORM;
+    if (shared) {
+        a->wiring = BS_PARALLEL;
+        a->norms &= ~(1u << BS_NORM_MLP);
+    }
+    if (normed)
+        a->wiring = BS_NORMED_RESIDUAL;
     if (!before)
         a->wiring = BS_POST_NORM;
     a->final_norm = before && !no_final_norm;
     return BS_OK;
 }
 
-static enum bs_status read_scales(const struct bs_config_reader *r, struct bs_architecture *a)
+/* Which norms there are, of which kind; before read_wiring. */
+static enum bs_status read_norms(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    double eps;
+    bool affine, has;
+    const char *name;
+    a->norms = bs_family_norms(a->family);
+    bs_config_get(r, BS_KEY_QK_NORM, &name);
+    if (bs_config_bool(r, BS_KEY_NORM_AFFINE, true, &affine) ||
+        bs_config_bool(r, BS_KEY_QK_NORM, !name, &has) ||
+        bs_config_positive(r, BS_KEY_NORM_EPS, r->rules->norm_eps, &eps))
+        return r->err->status;
+    if (!has)
+        a->norms &= ~(1u << BS_NORM_Q | 1u << BS_NORM_K);
+    a->norm = affine ? a->family->norm : BS_LAYER_NORM_PLAIN;
+    a->norm_eps = (float)eps;
+    return BS_OK;
+}
+
+static enum bs_status read_positions(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    bool alibi;
+    double exponent;
+    a->positions = a->family->positions_kind;
+    if (bs_config_bool(r, BS_KEY_ALIBI, a->positions == BS_ALIBI, &alibi) ||
+        bs_config_positive(r, BS_KEY_ALIBI_EXPONENT, 8, &exponent))
+        return r->err->status;
+    if (alibi)
+        a->positions = BS_ALIBI;
+    a->alibi_exponent = (float)exponent;
+    return bs_rope_read(r, a);
+}
+
+static enum bs_status read_attention_scale(const struct bs_config_reader *r,
+                                           struct bs_architecture *a)
 {
     double scalar;
     double initial =
         r->rules->query_pre_attn_scalar > 0 ? r->rules->query_pre_attn_scalar : a->head_dim;
+    float given;
+    bool scaled;
     if (bs_config_positive(r, BS_KEY_QUERY_PRE_ATTN_SCALAR, initial, &scalar) ||
-        bs_config_cap(r, BS_KEY_ATTENTION_SOFTCAP, r->rules->attention_softcap,
-                      &a->attention_softcap) ||
-        bs_config_cap(r, BS_KEY_LOGIT_SOFTCAP, r->rules->logit_softcap, &a->logit_softcap))
+        bs_config_cap(r, BS_KEY_ATTENTION_SCALE, r->rules->attention_scale, &given) ||
+        bs_config_bool(r, BS_KEY_ATTENTION_SCALED, true, &scaled) ||
+        bs_config_bool(r, BS_KEY_ATTENTION_SCALE_BY_LAYER, false, &a->attention_scale_by_layer))
         return r->err->status;
     a->attention_scale = 1.0f / sqrtf((float)scalar);
-    a->embedding_scale = a->family->embedding_scale ? sqrtf((float)a->hidden_size) : 1;
+    if (given > 0)
+        a->attention_scale = given;
+    if (!scaled)
+        a->attention_scale = 1;
+    return BS_OK;
+}
+
+static enum bs_status read_scales(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    double embedding = a->family->embedding_scale ? sqrt((double)a->hidden_size) : 1;
+    double logits = r->rules->logit_scale > 0 ? r->rules->logit_scale : 1, residual, divisor;
+    if (bs_config_cap(r, BS_KEY_ATTENTION_SOFTCAP, r->rules->attention_softcap,
+                      &a->attention_softcap) ||
+        bs_config_cap(r, BS_KEY_QKV_CLIP, 0, &a->qkv_clip) ||
+        bs_config_cap(r, BS_KEY_LOGIT_SOFTCAP, r->rules->logit_softcap, &a->logit_softcap) ||
+        bs_config_positive(r, BS_KEY_EMBEDDING_SCALE, embedding, &embedding) ||
+        bs_config_positive(r, BS_KEY_RESIDUAL_SCALE, 1, &residual) ||
+        bs_config_positive(r, BS_KEY_LOGIT_SCALE, logits, &logits) ||
+        bs_config_positive(r, BS_KEY_LOGIT_DIVISOR, 1, &divisor))
+        return r->err->status;
+    a->embedding_scale = (float)embedding;
+    a->residual_scale = (float)residual;
+    a->logit_scale = (float)(logits / divisor);
     return bs_config_bool(r, BS_KEY_TIED, r->rules->tied, &a->tied_head);
 }
 
@@ -275,9 +271,9 @@ static enum bs_status read_config(const char *path, json_t *config, struct bs_ar
     if (read_family(path, config, &a->family, err))
         return err->status;
     struct bs_config_reader r = {path, config, a->family->config, err};
-    if (bs_config_check_keys(&r) || read_sizes(&r, a) || read_eps(&r, a) ||
-        read_activation(&r, a) || bs_rope_read(&r, a) || read_windows(&r, a) ||
-        read_biases(&r, a) || read_wiring(&r, a) || read_scales(&r, a))
+    if (bs_config_check_keys(&r) || read_sizes(&r, a) || read_activation(&r, a) ||
+        read_positions(&r, a) || bs_layers_read(&r, a) || read_biases(&r, a) || read_norms(&r, a) ||
+        read_wiring(&r, a) || read_attention_scale(&r, a) || read_scales(&r, a))
         return err->status;
     bs_architecture_derive_sets(a);
     return BS_OK;
@@ -297,111 +293,4 @@ enum bs_status bs_architecture_read(const char *directory, struct bs_architectur
     json_decref(config);
     bs_free(path);
     return status;
-}
-
-/* --- what follows from it --- */
-
-static void add_linear(struct bs_set *set, const struct bs_architecture *a, enum bs_role role)
-{
-    if (bs_has_role(a, role))
-        set->linears[set->num_linears++] = role;
-}
-
-/* Factors pass through relu, and through the gated product's other side. */
-static enum bs_before before_down(const struct bs_architecture *a)
-{
-    return a->family->gated || a->activation == BS_RELU ? BS_BEFORE_LINEAR : BS_BEFORE_ACTIVATION;
-}
-
-void bs_architecture_derive_sets(struct bs_architecture *a)
-{
-    const struct bs_family *f = a->family;
-    enum bs_before norm = a->wiring == BS_POST_NORM ? BS_BEFORE_NOTHING : BS_BEFORE_NORM;
-    bool shared = a->wiring == BS_PARALLEL && !f->norms[BS_NORM_MLP];
-    struct bs_set attention = {.name = "attn_input",
-                               .num_linears = 3,
-                               .linears = {BS_Q, BS_K, BS_V},
-                               .before = norm,
-                               .norm = BS_NORM_ATTENTION,
-                               .module = f->attention_module};
-    struct bs_set mlp = {
-        .name = "mlp_input", .before = norm, .norm = BS_NORM_MLP, .module = f->mlp_module};
-    struct bs_set *up = shared ? &attention : &mlp;
-    add_linear(up, a, BS_GATE);
-    add_linear(up, a, BS_UP);
-    a->num_sets = 0;
-    a->sets[a->num_sets++] = attention;
-    /* Out of a fused tensor the authors' codes fold nothing. */
-    a->sets[a->num_sets++] =
-        (struct bs_set){.name = "o_input",
-                        .num_linears = 1,
-                        .linears = {BS_O},
-                        .before = f->fused_qkv ? BS_BEFORE_NOTHING : BS_BEFORE_LINEAR,
-                        .previous = BS_V,
-                        .module = BS_MODULE_LINEAR};
-    if (!shared)
-        a->sets[a->num_sets++] = mlp;
-    a->sets[a->num_sets++] = (struct bs_set){.name = "down_input",
-                                             .num_linears = 1,
-                                             .linears = {BS_DOWN},
-                                             .before = before_down(a),
-                                             .previous = BS_UP,
-                                             .module = BS_MODULE_LINEAR};
-}
-
-bool bs_has_role(const struct bs_architecture *architecture, enum bs_role role)
-{
-    return architecture->family->linears[role] != NULL;
-}
-
-int bs_num_linears(const struct bs_architecture *architecture)
-{
-    int count = 0;
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        count += bs_has_role(architecture, (enum bs_role)r);
-    return count;
-}
-
-bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role)
-{
-    return bs_has_role(architecture, role) && architecture->biases >> role & 1;
-}
-
-int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place place)
-{
-    bool of_heads = place == BS_NORM_Q || place == BS_NORM_K;
-    return of_heads ? architecture->head_dim : architecture->hidden_size;
-}
-
-bool bs_is_local(const struct bs_architecture *architecture, int layer)
-{
-    return architecture->local_layers[layer / 64] >> layer % 64 & 1;
-}
-
-int bs_out_features(const struct bs_architecture *architecture, enum bs_role role)
-{
-    switch (role) {
-    case BS_Q:
-        return architecture->num_heads * architecture->head_dim;
-    case BS_K:
-    case BS_V:
-        return architecture->num_kv_heads * architecture->head_dim;
-    case BS_GATE:
-    case BS_UP:
-        return architecture->intermediate_size;
-    default: /* BS_O, BS_DOWN */
-        return architecture->hidden_size;
-    }
-}
-
-int bs_in_features(const struct bs_architecture *architecture, enum bs_role role)
-{
-    switch (role) {
-    case BS_O:
-        return architecture->num_heads * architecture->head_dim;
-    case BS_DOWN:
-        return architecture->intermediate_size;
-    default:
-        return architecture->hidden_size;
-    }
 }

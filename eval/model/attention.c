@@ -10,14 +10,39 @@ enum { QUERY_TILE = 128 }; /* rows of a head's scores that exist at a time */
 
 /* The slope of ALiBi for one head (Press et al. 2022; for a number of heads that is no power of two
  * the further slopes lie between those of twice the power, as BLOOM's code has it). */
-static float alibi_slope(int head, int num_heads)
+static float alibi_slope(const struct bs_architecture *a, int head)
 {
     int power = 1;
-    while (power * 2 <= num_heads)
+    while (power * 2 <= a->num_heads)
         power *= 2;
-    if (head < power)
-        return powf(2.0f, -8.0f * (float)(head + 1) / (float)power);
-    return powf(2.0f, -4.0f * (float)(2 * (head - power) + 1) / (float)power);
+    bool further = head >= power;
+    int step = further ? 2 * (head - power) + 1 : head + 1;
+    float base = (float)exp2(-(double)a->alibi_exponent / (further ? 2 * power : power));
+    return powf(base, (float)step);
+}
+
+static float to_bfloat16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* What ALiBi adds to the scores of one head, for keys first and on. */
+static void add_alibi(const struct bs_architecture *a, int head, float *scores, int rows, int width,
+                      int first)
+{
+    float slope = alibi_slope(a, head);
+    bool rounded = a->family->alibi_bfloat16;
+    for (int j = 0; j < width; j++) {
+        float position = (float)(first + j), bias = slope * position;
+        if (rounded)
+            bias = to_bfloat16(to_bfloat16(slope) * to_bfloat16(position)) * a->attention_scale;
+        for (int r = 0; r < rows; r++)
+            scores[(size_t)r * (size_t)width + (size_t)j] += bias;
+    }
 }
 
 /* What is done to scores [rows][width] of one head, whose columns are keys first_key and on. */
@@ -26,12 +51,8 @@ static void shape_scores(const struct bs_architecture *a, int head, float *score
 {
     if (a->attention_softcap > 0)
         bs_soft_cap(scores, (size_t)rows * (size_t)width, a->attention_softcap);
-    if (a->family->positions_kind != BS_ALIBI)
-        return;
-    float slope = alibi_slope(head, a->num_heads);
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < width; j++)
-            scores[(size_t)r * (size_t)width + (size_t)j] += slope * (float)(first_key + j);
+    if (a->positions == BS_ALIBI)
+        add_alibi(a, head, scores, rows, width, first_key);
 }
 
 /* Row r of scores [rows][width] becomes exp(score - its largest) over the keys that its query sees,
@@ -72,8 +93,8 @@ static void attend_rows(const struct bs_heads *in, int head, int first, int rows
     int width = first + rows - from;
     float inverse[QUERY_TILE];
     const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(head * d);
-    bs_gemm_nt(rows, width, d, in->architecture->attention_scale, q, in->width,
-               keys + (size_t)(from * d), d, 0, scores, width);
+    bs_gemm_nt(rows, width, d, in->scale, q, in->width, keys + (size_t)(from * d), d, 0, scores,
+               width);
     shape_scores(in->architecture, head, scores, rows, width, from);
     causal_exp(scores, rows, width, first, from, in->window, inverse);
     bs_gemm_nn(rows, d, width, 1, scores, width, values + (size_t)(from * d), d, 0, out, stride);

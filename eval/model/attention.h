@@ -8,6 +8,7 @@
  * and v point into the first. */
 struct bs_heads {
     const struct bs_architecture *architecture;
+    float scale; /* of q k^T */
     int tokens, width;
     const float *q, *k, *v;
     int window; /* keys that a query sees, itself included; tokens where there is no limit */

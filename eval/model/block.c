@@ -21,13 +21,18 @@ void bs_norm_release(struct bs_norm *norm)
     *norm = (struct bs_norm){.width = 0};
 }
 
-enum bs_status bs_norm_init(struct bs_norm *norm, int width, bool biased, struct bs_error *err)
+enum bs_status bs_norm_init(struct bs_norm *norm, enum bs_norm_kind kind, int width,
+                            struct bs_error *err)
 {
-    *norm = (struct bs_norm){.width = width};
+    bool biased = kind == BS_LAYER_NORM;
+    *norm = (struct bs_norm){.kind = kind, .width = width};
     norm->weight = bs_alloc((size_t)width, sizeof(float));
     if (biased)
         norm->bias = bs_alloc((size_t)width, sizeof(float));
-    return norm->weight && (norm->bias || !biased) ? BS_OK : bs_fail_memory(err);
+    if (!norm->weight || (biased && !norm->bias))
+        return bs_fail_memory(err);
+    fill_ones(norm->weight, width);
+    return BS_OK;
 }
 
 static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_architecture *a,
@@ -62,9 +67,9 @@ enum bs_status bs_block_init(struct bs_block *block, const struct bs_architectur
         if (bs_has_role(a, (enum bs_role)r))
             status = allocate_linear(&block->linears[r], a, (enum bs_role)r, err);
     for (int n = 0; n < BS_NUM_NORMS && !status; n++)
-        if (a->family->norms[n])
-            status = bs_norm_init(&block->norms[n], bs_norm_width(a, (enum bs_norm_place)n),
-                                  a->family->norm == BS_LAYER_NORM, err);
+        if (bs_has_norm(a, (enum bs_norm_place)n))
+            status = bs_norm_init(&block->norms[n], bs_norm_kind_at(a, (enum bs_norm_place)n),
+                                  bs_norm_width(a, (enum bs_norm_place)n), err);
     if (status)
         bs_block_release(block);
     return status;

@@ -399,12 +399,21 @@ static const struct bs_family_config bloom_config = {
     .biases = ALL_BIASES,
 };
 
+static const struct bs_selector falcon_old[] = {
+    {"new_decoder_architecture", "false", true},
+    {NULL, NULL, false},
+};
+
+static const struct bs_selector falcon_new[] = {
+    {"new_decoder_architecture", "true", false},
+    {NULL, NULL, false},
+};
+
 static const struct bs_family_config falcon_config = {
     .keys = falcon_keys,
     .neutral = falcon_neutral,
     .harmless = falcon_harmless,
-    .selector = "new_decoder_architecture",
-    .selected = false,
+    .selectors = falcon_old,
     .max_positions = 2048,
     .intermediate_times = 4,
     .norm_eps = 1e-5,
@@ -419,8 +428,7 @@ static const struct bs_family_config falcon_new_config = {
     .keys = falcon_keys,
     .neutral = falcon_new_neutral,
     .harmless = falcon_harmless,
-    .selector = "new_decoder_architecture",
-    .selected = true,
+    .selectors = falcon_new,
     .max_positions = 2048,
     .intermediate_times = 4,
     .norm_eps = 1e-5,
@@ -654,6 +662,15 @@ const struct bs_family bs_families[] = {
 };
 
 const int bs_num_families = sizeof bs_families / sizeof bs_families[0];
+
+unsigned bs_family_norms(const struct bs_family *family)
+{
+    unsigned norms = 0;
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (family->norms[n])
+            norms |= 1u << n;
+    return norms;
+}
 
 const struct bs_family *bs_family_find(const char *model_type)
 {

@@ -24,18 +24,37 @@ enum bs_key {
     BS_KEY_ROTARY_SHARE,
     BS_KEY_SLIDING_WINDOW,
     BS_KEY_USE_SLIDING_WINDOW,
-    BS_KEY_MAX_WINDOW_LAYERS,     /* layers from this one on have the window */
-    BS_KEY_WINDOW_PATTERN,        /* every n-th layer has none */
-    BS_KEY_LAYER_TYPES,           /* a word a layer */
-    BS_KEY_QUERY_PRE_ATTN_SCALAR, /* attention_scale = this ^ -1/2 */
+    BS_KEY_MAX_WINDOW_LAYERS,  /* layers from this one on have the window */
+    BS_KEY_WINDOW_PATTERN,     /* every n-th layer has none */
+    BS_KEY_LAYER_TYPES,        /* a word a layer */
+    BS_KEY_ROTATED_LAYERS,     /* 1 or 0 a layer: has rotary positions, has none */
+    BS_KEY_UNROTATED_INTERVAL, /* every n-th layer has none */
+    BS_KEY_ROTARY_DIM,         /* channels of a head that are rotated */
+    BS_KEY_ALIBI,              /* positions are ALiBi's instead of the row's */
+    BS_KEY_ALIBI_EXPONENT,
+    BS_KEY_QUERY_PRE_ATTN_SCALAR,    /* attention_scale = this ^ -1/2 */
+    BS_KEY_ATTENTION_SCALE,          /* of q k^T */
+    BS_KEY_ATTENTION_SCALED,         /* false: q k^T is taken as it is */
+    BS_KEY_ATTENTION_SCALE_BY_LAYER, /* layer l divides it by l + 1 */
     BS_KEY_ATTENTION_SOFTCAP,
+    BS_KEY_QKV_CLIP,
     BS_KEY_LOGIT_SOFTCAP,
-    BS_KEY_BIAS, /* of all linears */
-    BS_KEY_ATTENTION_BIAS,
+    BS_KEY_LOGIT_SCALE,
+    BS_KEY_LOGIT_DIVISOR,
+    BS_KEY_EMBEDDING_SCALE,
+    BS_KEY_RESIDUAL_SCALE,
+    BS_KEY_BIAS,           /* of all linears */
+    BS_KEY_ATTENTION_BIAS, /* of q, k, v and o */
+    BS_KEY_QKV_BIAS,
+    BS_KEY_O_BIAS,
     BS_KEY_MLP_BIAS,
-    BS_KEY_PARALLEL,    /* parallel residual */
-    BS_KEY_NORM_BEFORE, /* false: post-norm */
+    BS_KEY_PARALLEL,      /* parallel residual */
+    BS_KEY_SHARED_NORM,   /* parallel residual over attention's norm, the MLP has none */
+    BS_KEY_NORM_BEFORE,   /* false: post-norm */
+    BS_KEY_NORMED_STREAM, /* what was normed goes on: BS_NORMED_RESIDUAL */
     BS_KEY_NO_FINAL_NORM,
+    BS_KEY_NORM_AFFINE, /* false: layer norms have no parameters */
+    BS_KEY_QK_NORM,     /* q and k have the row's norms */
     BS_KEY_MULTI_QUERY, /* one key-value head, whatever their number says */
     BS_KEY_SELECTS,     /* tells this row from others of its model_type */
 };
@@ -43,6 +62,21 @@ enum bs_key {
 struct bs_config_key_name {
     const char *name;
     enum bs_key key;
+};
+
+/* Which layers have rotary positions. */
+enum bs_rotated {
+    BS_ROTATED_ALL,
+    BS_ROTATED_BY_KEY,         /* BS_KEY_ROTATED_LAYERS; without layer_types the others have the
+                                  window */
+    BS_ROTATED_WINDOWS,        /* those with a sliding window */
+    BS_ROTATED_WINDOWS_IF_ANY, /* the same, all where sliding_window is null */
+};
+
+/* A key that tells the rows of one model_type apart. */
+struct bs_selector {
+    const char *key, *value; /* as JSON prints it */
+    bool initial;            /* an absent key or a null has this value */
 };
 
 /* A key of a feature that bitsweep does not have, and the only value accepted, as JSON prints it. */
@@ -54,20 +88,22 @@ struct bs_family_config {
     const struct bs_config_key_name *keys; /* ends with a NULL name; an earlier name wins */
     const struct bs_neutral_key *neutral;  /* ends with a NULL name; NULL = none */
     const char *const *harmless;           /* NULL-terminated; beyond those of every family */
-    const char *selector;                  /* this boolean key ... */
-    bool selected;                         /* ... has this value (absent = false); or NULL */
+    const struct bs_selector *selectors;   /* ends with a NULL key; all hold; NULL = none */
     /* What holds where the key is absent; 0 = it must be there, or follows from the others. */
     int max_positions;
     int kv_heads, head_dim, sliding_window, window_pattern, max_window_layers;
     int intermediate_times; /* of hidden_size */
+    int rotary_dim, unrotated_interval;
     double norm_eps, rope_theta, local_rope_theta, rotary_share;
-    double query_pre_attn_scalar, attention_softcap, logit_softcap;
+    double query_pre_attn_scalar, attention_scale, attention_softcap, logit_softcap, logit_scale;
     const char *activation;
+    bool gelu_is_tanh;      /* by "gelu" the class means gelu_pytorch_tanh */
     bool local_rope_plain;  /* local layers have rope_theta without its scaling */
     bool even_rotary_dim;   /* transformers' code cuts heads where rotation ends, and so fails where
                               that is odd; else it is rounded up */
     int original_positions; /* what original_max_position_embeddings is where it is absent; 0 = all
                                positions there are */
+    enum bs_rotated rotated;
     bool tied, multi_query;
     unsigned biases; /* bit r: the linear with role r */
 };

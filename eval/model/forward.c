@@ -3,6 +3,7 @@
 #include "eval/model/integer.h"
 #include "eval/model/rope.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "eval/linalg/blas.h"
@@ -64,7 +65,7 @@ static void linear(const struct bs_block *block, enum bs_role role, const struct
 void bs_norm_apply(const struct bs_architecture *a, const struct bs_norm *norm, const float *x,
                    float *y, int rows)
 {
-    if (a->family->norm == BS_RMS_NORM)
+    if (norm->kind == BS_RMS_NORM)
         bs_rms_norm(x, norm->weight, a->norm_eps, rows, norm->width, y);
     else
         bs_layer_norm(x, norm->weight, norm->bias, a->norm_eps, rows, norm->width, y);
@@ -130,6 +131,12 @@ static struct set_input enter_set(const struct bs_block *block, enum bs_role rol
     return (struct set_input){.x = x, .coded = integer ? coded : NULL};
 }
 
+static void clip(float *x, size_t count, float most)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = x[i] < -most ? -most : x[i] > most ? most : x[i]; /* lets a NaN through */
+}
+
 /* qkv [tokens] rows of q, k and v side by side. Where one tensor holds all three, they are
  * quantized as one. */
 static void project(const struct bs_block *block, const struct set_input *x, float *qkv, int width,
@@ -150,15 +157,39 @@ static void project(const struct bs_block *block, const struct set_input *x, flo
     }
     if (activations->bmm_input && fused)
         bs_activations_apply(activations, block->bmm_params[0], qkv, tokens, width, width);
+    if (block->architecture->qkv_clip > 0)
+        clip(qkv, (size_t)tokens * (size_t)width, block->architecture->qkv_clip);
 }
 
+/* The norm of q or k over x, [tokens] rows of `heads` heads, `stride` floats apart. */
 static void norm_heads(const struct bs_block *block, enum bs_norm_place place, float *x, int tokens,
                        int heads, int stride)
 {
+    const struct bs_architecture *a = block->architecture;
     const struct bs_norm *norm = &block->norms[place];
-    for (int t = 0; norm->width && t < tokens; t++) {
-        float *row = x + (size_t)t * (size_t)stride;
-        bs_norm_apply(block->architecture, norm, row, row, heads);
+    int width = heads * a->head_dim;
+    int span = a->family->qk_norm == BS_QK_NORM_WHOLE ? width : a->head_dim;
+    for (int t = 0; norm->width && t < tokens; t++)
+        for (int at = 0; at < width; at += span) {
+            int first = at % norm->width; /* 0 where all heads share the weights */
+            struct bs_norm part = {.kind = norm->kind,
+                                   .width = span,
+                                   .weight = norm->weight + first,
+                                   .bias = norm->bias ? norm->bias + first : NULL};
+            float *row = x + (size_t)t * (size_t)stride + at;
+            bs_norm_apply(a, &part, row, row, 1);
+        }
+}
+
+/* Multiplies the queries of q, [tokens] rows of `width` floats, `stride` floats apart, by what their
+ * positions ask for. */
+static void scale_queries(const struct bs_query_scaling *scaling, float *q, int tokens, int width,
+                          int stride)
+{
+    for (int t = 0; scaling->beta > 0 && t < tokens; t++) {
+        float factor = 1 + scaling->beta * logf(1 + floorf((float)t / scaling->positions));
+        for (int j = 0; j < width; j++)
+            q[(size_t)t * (size_t)stride + (size_t)j] *= factor;
     }
 }
 
@@ -177,9 +208,14 @@ static void attention_heads(const struct bs_block *block, const struct bs_rope *
     project(block, x, qkv, width, tokens, observer, scratch);
     norm_heads(block, BS_NORM_Q, qkv, tokens, a->num_heads, width);
     norm_heads(block, BS_NORM_K, k, tokens, a->num_kv_heads, width);
-    bs_rotate(rope, local, qkv, tokens, a->num_heads, d, width);
-    bs_rotate(rope, local, k, tokens, a->num_kv_heads, d, width);
+    if (bs_is_rotated(a, block->index)) {
+        bs_rotate(rope, local, qkv, tokens, a->num_heads, d, width);
+        bs_rotate(rope, local, k, tokens, a->num_kv_heads, d, width);
+    }
+    scale_queries(&a->query_scaling, qkv, tokens, q_width, width);
+    int layers = a->attention_scale_by_layer ? block->index + 1 : 1;
     struct bs_heads in = {.architecture = a,
+                          .scale = a->attention_scale / (float)layers,
                           .tokens = tokens,
                           .width = width,
                           .q = qkv,
@@ -220,19 +256,28 @@ static void norm_in_place(const struct bs_block *block, enum bs_norm_place place
         bs_norm_apply(block->architecture, &block->norms[place], x, x, tokens);
 }
 
-/* in [tokens][hidden] = what attention reads of the residual stream x. */
-static void attention_input(const struct bs_block *block, const float *x, float *in, int tokens)
+/* in [tokens][hidden] = what a branch reads of the residual stream x: its norm, where one stands
+ * before it, or x itself. */
+static void read_stream(const struct bs_block *block, enum bs_norm_place place, const float *x,
+                        float *in, int tokens)
 {
     const struct bs_architecture *a = block->architecture;
-    if (a->wiring == BS_POST_NORM)
+    if (a->wiring == BS_POST_NORM || !block->norms[place].width)
         memcpy(in, x, (size_t)tokens * (size_t)a->hidden_size * sizeof *in);
     else
-        bs_norm_apply(a, &block->norms[BS_NORM_ATTENTION], x, in, tokens);
+        bs_norm_apply(a, &block->norms[place], x, in, tokens);
 }
 
-/* Whether a pass without an output has shown all that it is made for, behind this set. */
-static bool ends_behind(const struct bs_block *block, enum bs_role role, const float *y,
-                        const struct bs_observer *observer)
+/* y = x + scale * branch; y may be x or branch. */
+static void add_branch(const float *x, const float *branch, float scale, size_t count, float *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = x[i] + scale * branch[i];
+}
+
+/* Whether a pass without an output has shown all that it is made for, after this set. */
+static bool ends_after(const struct bs_block *block, enum bs_role role, const float *y,
+                       const struct bs_observer *observer)
 {
     return !y && set_of(block->architecture, role) >= observer->last_set;
 }
@@ -244,8 +289,9 @@ static void pass_block(const struct bs_block *block, const struct bs_rope *rope,
 {
     const struct bs_architecture *a = block->architecture;
     bool post = a->wiring == BS_POST_NORM, parallel = a->wiring == BS_PARALLEL;
+    bool normed = a->wiring == BS_NORMED_RESIDUAL, goes_on = post || normed;
     size_t rows = (size_t)tokens, count = rows * (size_t)a->hidden_size;
-    float *in = bs_scratch_take(scratch, count); /* of a branch, then the MLP's output */
+    float *in = bs_scratch_take(scratch, count); /* of a branch */
     float *middle = bs_scratch_take(scratch, count);
     float *heads = bs_scratch_take(scratch, rows * (size_t)(a->num_heads * a->head_dim));
     float *hidden = bs_scratch_take(scratch, rows * (size_t)a->intermediate_size);
@@ -254,35 +300,35 @@ static void pass_block(const struct bs_block *block, const struct bs_rope *rope,
         bs_coded_rows_take(scratch, tokens, a->num_heads * a->head_dim);
     struct bs_coded_rows coded_hidden = bs_coded_rows_take(scratch, tokens, a->intermediate_size);
 
-    attention_input(block, x, in, tokens);
-    struct set_input read = enter_set(block, BS_Q, in, tokens, post, observer, &coded);
-    if (ends_behind(block, BS_Q, y, observer))
+    read_stream(block, BS_NORM_ATTENTION, x, in, tokens);
+    struct set_input read = enter_set(block, BS_Q, in, tokens, goes_on, observer, &coded);
+    if (ends_after(block, BS_Q, y, observer))
         return;
     attention_heads(block, rope, &read, heads, tokens, observer, scratch);
     struct set_input last = enter_set(block, BS_O, heads, tokens, false, observer, &coded_heads);
-    if (ends_behind(block, BS_O, y, observer))
+    if (ends_after(block, BS_O, y, observer))
         return;
     linear(block, BS_O, &last, middle, tokens, scratch);
     norm_in_place(block, BS_NORM_ATTENTION_OUT, middle, tokens);
-    bs_add(post ? in : x, middle, count);
+    add_branch(goes_on ? in : x, middle, a->residual_scale, count, middle);
     if (post)
         norm_in_place(block, BS_NORM_ATTENTION, middle, tokens);
 
     if (!parallel || block->norms[BS_NORM_MLP].width) {
         if (!post)
-            bs_norm_apply(a, &block->norms[BS_NORM_MLP], parallel ? x : middle, in, tokens);
-        read = enter_set(block, BS_UP, post ? middle : in, tokens, post, observer, &coded);
-        if (ends_behind(block, BS_UP, y, observer))
+            read_stream(block, BS_NORM_MLP, parallel ? x : middle, in, tokens);
+        read = enter_set(block, BS_UP, post ? middle : in, tokens, goes_on, observer, &coded);
+        if (ends_after(block, BS_UP, y, observer))
             return;
     } /* else attention's input serves both */
     mlp_hidden(block, &read, hidden, tokens, scratch);
     last = enter_set(block, BS_DOWN, hidden, tokens, false, observer, &coded_hidden);
     if (!y)
         return;
-    linear(block, BS_DOWN, &last, in, tokens, scratch);
-    norm_in_place(block, BS_NORM_MLP_OUT, in, tokens);
-    for (size_t i = 0; i < count; i++)
-        y[i] = middle[i] + in[i];
+    float *stream = normed ? in : middle, *branch = normed ? middle : in;
+    linear(block, BS_DOWN, &last, branch, tokens, scratch);
+    norm_in_place(block, BS_NORM_MLP_OUT, branch, tokens);
+    add_branch(stream, branch, a->residual_scale, count, y);
     if (post)
         norm_in_place(block, BS_NORM_MLP, y, tokens);
 }

@@ -87,10 +87,12 @@ int bs_head_logits(const struct bs_head *head, enum bs_compute compute, const fl
                    int first, float *logits, struct bs_scratch *scratch)
 {
     int ids = run_ids(head, first);
-    float cap = head->architecture->logit_softcap;
+    float cap = head->architecture->logit_softcap, scale = head->architecture->logit_scale;
     bs_gemm_nt_packed(tokens, in, head->runs[compute][first / head->run], logits, ids, scratch);
     for (int t = 0; head->bias && t < tokens; t++)
         bs_add(head->bias + first, logits + (size_t)t * (size_t)ids, (size_t)ids);
+    for (size_t i = 0; scale != 1 && i < (size_t)tokens * (size_t)ids; i++)
+        logits[i] *= scale;
     if (cap > 0)
         bs_soft_cap(logits, (size_t)tokens * (size_t)ids, cap);
     return ids;

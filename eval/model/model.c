@@ -11,7 +11,7 @@
 #include "eval/linalg/blas.h"
 #include "eval/model/checkpoint.h"
 
-enum { PLACE_BYTES = 96, NAME_BYTES = 256 };
+enum { PLACE_BYTES = 96, NORM_NAME_BYTES = 64, NAME_BYTES = 256 };
 
 /* A norm's tensors; weight NULL where there is no norm, bias where it has none. */
 struct norm_tensors {
@@ -65,28 +65,74 @@ static enum bs_status require_norm(struct bs_model *model, const char *place, co
                                    int width, struct norm_tensors *norm, struct bs_error *err)
 {
     int64_t shape[] = {width};
+    int vectors = bs_norm_vectors(model->architecture.norm);
     *norm = (struct norm_tensors){NULL, NULL};
-    if (require(model, place, name, ".weight", 1, shape, &norm->weight, err))
+    if ((vectors > 0 && require(model, place, name, ".weight", 1, shape, &norm->weight, err)) ||
+        (vectors > 1 && require(model, place, name, ".bias", 1, shape, &norm->bias, err)))
         return err->status;
-    if (model->architecture.family->norm == BS_RMS_NORM)
-        return BS_OK;
-    return require(model, place, name, ".bias", 1, shape, &norm->bias, err);
+    return BS_OK;
 }
 
-static bool is_fused(const struct bs_architecture *a, enum bs_role role)
+/* Tensors that the weights of a block's norm stand in. */
+static int norm_parts(const struct bs_architecture *a, enum bs_norm_place place)
 {
-    return a->family->fused_qkv && role <= BS_V;
+    bool of_heads = place == BS_NORM_Q || place == BS_NORM_K;
+    bool parted = of_heads && a->family->qk_norm == BS_QK_NORM_HEAD_TENSORS;
+    return parted ? bs_norm_width(a, place) / a->head_dim : 1;
 }
 
-static int qkv_rows(const struct bs_architecture *a)
+/* What one of them is called. */
+static void norm_name(const struct bs_architecture *a, enum bs_norm_place place, int part,
+                      char *name)
 {
-    return bs_out_features(a, BS_Q) + 2 * bs_out_features(a, BS_K);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-extra-args"
+    /* The format is a family's row, a constant of ours; where there is one part, it is the name. */
+    snprintf(name, NORM_NAME_BYTES, a->family->norms[place], part);
+#pragma GCC diagnostic pop
 }
 
-/* What the tensors of the linear's weight and bias are called; those of q, k and v may be one. */
+static enum bs_status require_block_norm(struct bs_model *model, const char *place,
+                                         enum bs_norm_place at, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    static const char *const endings[] = {".weight", ".bias"};
+    char name[NORM_NAME_BYTES];
+    const struct bs_tensor *tensor;
+    int parts = norm_parts(a, at), width = bs_norm_width(a, at);
+    bool of_heads = at == BS_NORM_Q || at == BS_NORM_K;
+    bool by_head = of_heads && a->family->qk_norm == BS_QK_NORM_EACH_HEAD;
+    int64_t vector[] = {width / parts}, matrix[] = {width / a->head_dim, a->head_dim};
+    for (int p = 0; p < parts; p++) {
+        norm_name(a, at, p, name);
+        for (int v = 0; v < bs_norm_vectors(bs_norm_kind_at(a, at)); v++)
+            if (require(model, place, name, endings[v], by_head ? 2 : 1, by_head ? matrix : vector,
+                        &tensor, err))
+                return err->status;
+    }
+    return BS_OK;
+}
+
+/* What the tensors of the linear's weight and bias are called; those of several may be one. */
 static const char *linear_tensor(const struct bs_architecture *a, enum bs_role role)
 {
-    return is_fused(a, role) ? a->family->fused_qkv : a->family->linears[role];
+    enum bs_role first, last;
+    bs_tensor_roles(a, role, &first, &last);
+    if (first == last)
+        return a->family->linears[role];
+    return first == BS_Q ? a->family->fused_qkv : a->family->fused_gate_up;
+}
+
+/* Rows of that tensor. */
+static int tensor_rows(const struct bs_architecture *a, enum bs_role role)
+{
+    enum bs_role first, last;
+    int rows = 0;
+    bs_tensor_roles(a, role, &first, &last);
+    for (int r = (int)first; r <= (int)last; r++)
+        rows += bs_out_features(a, (enum bs_role)r);
+    return rows;
 }
 
 static enum bs_status require_linear(struct bs_model *model, const char *place, enum bs_role role,
@@ -94,7 +140,7 @@ static enum bs_status require_linear(struct bs_model *model, const char *place, 
 {
     const struct bs_architecture *a = &model->architecture;
     const char *name = linear_tensor(a, role);
-    int64_t out = is_fused(a, role) ? qkv_rows(a) : bs_out_features(a, role);
+    int64_t out = tensor_rows(a, role);
     int64_t in = bs_in_features(a, role);
     int64_t shape[] = {a->family->transposed ? in : out, a->family->transposed ? out : in};
     const struct bs_tensor *tensor;
@@ -138,11 +184,9 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
     const struct bs_architecture *a = &model->architecture;
     char place[PLACE_BYTES];
     block_place(model, block, place);
-    struct norm_tensors norm;
     for (int n = 0; n < BS_NUM_NORMS; n++)
-        if (a->family->norms[n] &&
-            require_norm(model, place, a->family->norms[n], bs_norm_width(a, (enum bs_norm_place)n),
-                         &norm, err))
+        if (bs_has_norm(a, (enum bs_norm_place)n) &&
+            require_block_norm(model, place, (enum bs_norm_place)n, err))
             return err->status;
     for (int r = 0; r < BS_NUM_ROLES; r++)
         if (bs_has_role(a, (enum bs_role)r) && require_linear(model, place, (enum bs_role)r, err))
@@ -220,10 +264,11 @@ static size_t count_of_norm(const struct norm_tensors *norm)
 static size_t count_others(const struct bs_model *model)
 {
     const struct bs_architecture *a = &model->architecture;
-    size_t block = 0, vectors = a->family->norm == BS_RMS_NORM ? 1 : 2;
+    size_t block = 0;
     for (int n = 0; n < BS_NUM_NORMS; n++)
-        if (a->family->norms[n])
-            block += vectors * (size_t)bs_norm_width(a, (enum bs_norm_place)n);
+        if (bs_has_norm(a, (enum bs_norm_place)n))
+            block += (size_t)bs_norm_vectors(bs_norm_kind_at(a, (enum bs_norm_place)n)) *
+                     (size_t)bs_norm_width(a, (enum bs_norm_place)n);
     for (int r = 0; r < BS_NUM_ROLES; r++)
         if (bs_has_bias(a, (enum bs_role)r))
             block += (size_t)bs_out_features(a, (enum bs_role)r);
@@ -259,9 +304,14 @@ static enum bs_status digest_architecture(const struct bs_architecture *a,
     digest_rope(&a->rope, out);
     digest_rope(&a->local_rope, out);
     for (int l = 0; l < BS_MAX_LAYERS / 64; l++)
-        fprintf(out, " %llx", (unsigned long long)a->local_layers[l]);
-    fprintf(out, " %.9g %.9g %.9g %.9g %d %d %u", (double)a->attention_scale,
-            (double)a->attention_softcap, (double)a->logit_softcap, (double)a->embedding_scale,
+        fprintf(out, " %llx %llx", (unsigned long long)a->local_layers[l],
+                (unsigned long long)a->unrotated_layers[l]);
+    fprintf(out, " %d %u %d %.9g %d %.9g %.9g", (int)a->norm, a->norms, (int)a->positions,
+            (double)a->alibi_exponent, a->attention_scale_by_layer, (double)a->query_scaling.beta,
+            (double)a->query_scaling.positions);
+    fprintf(out, " %.9g %.9g %.9g %.9g %.9g %.9g %.9g %d %d %u", (double)a->attention_scale,
+            (double)a->qkv_clip, (double)a->attention_softcap, (double)a->logit_softcap,
+            (double)a->embedding_scale, (double)a->residual_scale, (double)a->logit_scale,
             a->tied_head, a->final_norm, a->biases);
     if (fclose(out)) {
         free(text);
@@ -318,23 +368,26 @@ size_t bs_model_other_parameters(const struct bs_model *model) { return count_ot
 
 /* --- norms and embeddings --- */
 
-static void read_norm(const struct norm_tensors *tensors, bool plus_one, struct bs_norm *norm)
+/* Channels `first` and on of a norm, as many as its tensors have; a kind without weights has 1. */
+static void read_norm(const struct norm_tensors *tensors, bool plus_one, int first,
+                      struct bs_norm *norm)
 {
-    bs_tensor_read(tensors->weight, 0, tensors->weight->count, norm->weight);
-    for (int j = 0; plus_one && j < norm->width; j++)
-        norm->weight[j] += 1;
-    if (norm->bias)
-        bs_tensor_read(tensors->bias, 0, tensors->bias->count, norm->bias);
+    size_t count = tensors->weight ? tensors->weight->count : 0;
+    if (count)
+        bs_tensor_read(tensors->weight, 0, count, norm->weight + first);
+    for (size_t j = 0; plus_one && j < count; j++)
+        norm->weight[(size_t)first + j] += 1;
+    if (tensors->bias)
+        bs_tensor_read(tensors->bias, 0, tensors->bias->count, norm->bias + first);
 }
 
-static enum bs_status load_norm(const struct norm_tensors *tensors, bool plus_one,
-                                struct bs_norm *norm, struct bs_error *err)
+/* A norm outside the blocks. */
+static enum bs_status load_norm(const struct bs_model *model, const struct norm_tensors *tensors,
+                                int width, struct bs_norm *norm, struct bs_error *err)
 {
-    if (!tensors->weight)
-        return BS_OK;
-    if (bs_norm_init(norm, (int)tensors->weight->count, tensors->bias != NULL, err))
+    if (bs_norm_init(norm, model->architecture.norm, width, err))
         return err->status;
-    read_norm(tensors, plus_one, norm);
+    read_norm(tensors, model->architecture.family->norm_plus_one, 0, norm);
     return BS_OK;
 }
 
@@ -352,7 +405,8 @@ static enum bs_status open_embedding(const struct bs_model *model, struct embedd
 {
     const struct bs_architecture *a = &model->architecture;
     *e = (struct embedding){.model = model};
-    if (load_norm(&model->embedding_norm, a->family->norm_plus_one, &e->norm, err))
+    if (a->family->embedding_norm &&
+        load_norm(model, &model->embedding_norm, a->embedding_size, &e->norm, err))
         return err->status;
     e->row = bs_alloc((size_t)a->embedding_size, sizeof(float));
     e->position = bs_alloc((size_t)a->hidden_size, sizeof(float));
@@ -385,8 +439,8 @@ static void embed_token(const struct embedding *e, int32_t id, int position, flo
     size_t hidden = (size_t)a->hidden_size, width = (size_t)a->embedding_size;
     float *row = e->project ? e->row : out;
     bs_tensor_read(model->embedding, (size_t)id * width, width, row);
-    if (e->norm.width) /* only layer norms stand here */
-        bs_layer_norm(row, e->norm.weight, e->norm.bias, a->norm_eps, 1, a->embedding_size, row);
+    if (e->norm.width)
+        bs_norm_apply(a, &e->norm, row, row, 1);
     if (e->project)
         bs_gemm_nt(1, a->hidden_size, a->embedding_size, 1, row, a->embedding_size, e->project,
                    a->embedding_size, 0, out, a->hidden_size);
@@ -413,6 +467,11 @@ enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, 
 
 /* --- blocks --- */
 
+static bool is_fused(const struct bs_architecture *a, enum bs_role role)
+{
+    return a->family->fused_qkv && role <= BS_V;
+}
+
 /* The first row of a head of q, k or v in the tensor that holds all three. */
 static size_t fused_row(const struct bs_architecture *a, enum bs_role role, int head)
 {
@@ -431,7 +490,9 @@ static void read_rows(const struct bs_architecture *a, const struct bs_linear *l
                       const struct bs_tensor *tensor, size_t width, float *out)
 {
     if (!is_fused(a, linear->role)) {
-        bs_tensor_read(tensor, 0, tensor->count, out);
+        bool second = linear->role == BS_UP && a->family->fused_gate_up;
+        size_t count = (size_t)linear->out_features * width;
+        bs_tensor_read(tensor, second ? count : 0, count, out);
         return;
     }
     size_t run = (size_t)a->head_dim * width;
@@ -471,6 +532,23 @@ static void load_linear(const struct bs_model *model, const char *place, struct 
         read_rows(a, linear, find(model, place, name, ".bias"), 1, linear->bias);
 }
 
+static void load_block_norm(const struct bs_model *model, const char *place, enum bs_norm_place at,
+                            struct bs_norm *norm)
+{
+    const struct bs_architecture *a = &model->architecture;
+    char name[NORM_NAME_BYTES];
+    int parts = norm_parts(a, at), vectors = bs_norm_vectors(norm->kind);
+    for (int p = 0; p < parts; p++) {
+        norm_name(a, at, p, name);
+        struct norm_tensors tensors = {NULL, NULL};
+        if (vectors > 0)
+            tensors.weight = find(model, place, name, ".weight");
+        if (vectors > 1)
+            tensors.bias = find(model, place, name, ".bias");
+        read_norm(&tensors, a->family->norm_plus_one, p * (norm->width / parts), norm);
+    }
+}
+
 enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_block *block,
                              struct bs_error *err)
 {
@@ -483,17 +561,9 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
     for (int r = 0; r < BS_NUM_ROLES; r++)
         if (block->linears[r].weight)
             load_linear(model, place, &block->linears[r]);
-    for (int n = 0; n < BS_NUM_NORMS; n++) {
-        struct bs_norm *norm = &block->norms[n];
-        const char *name = a->family->norms[n];
-        struct norm_tensors tensors = {NULL, NULL};
-        if (!norm->width)
-            continue;
-        tensors.weight = find(model, place, name, ".weight");
-        if (norm->bias)
-            tensors.bias = find(model, place, name, ".bias");
-        read_norm(&tensors, a->family->norm_plus_one, norm);
-    }
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (block->norms[n].width)
+            load_block_norm(model, place, (enum bs_norm_place)n, &block->norms[n]);
     return BS_OK;
 }
 
@@ -516,8 +586,10 @@ enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16
         float **to;
     } parts[] = {{model->project_out, &head->project}, {model->head_bias, &head->bias}};
     *head = (struct bs_head){.architecture = &model->architecture, .run = run};
-    enum bs_status status =
-        load_norm(&model->final_norm, model->architecture.family->norm_plus_one, &head->norm, err);
+    const struct bs_architecture *a = &model->architecture;
+    enum bs_status status = BS_OK;
+    if (a->final_norm)
+        status = load_norm(model, &model->final_norm, a->hidden_size, &head->norm, err);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !status; i++) {
         if (!parts[i].tensor)
             continue;

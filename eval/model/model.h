@@ -9,6 +9,7 @@
 #include "eval/base/error.h"
 #include "eval/base/file.h"
 #include "eval/base/parallel.h"
+#include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 #include "eval/quant/format.h"
@@ -18,11 +19,11 @@ enum bs_role { BS_Q, BS_K, BS_V, BS_O, BS_GATE, BS_UP, BS_DOWN, BS_NUM_ROLES };
 
 /* Where a block's norms stand. */
 enum bs_norm_place {
-    BS_NORM_ATTENTION,     /* before attention; behind its residual sum where wiring is post-norm */
+    BS_NORM_ATTENTION,     /* before attention; after its residual sum where wiring is post-norm */
     BS_NORM_MLP,           /* the same of the MLP */
     BS_NORM_ATTENTION_OUT, /* on attention's output, before the residual sum (Gemma 2) */
     BS_NORM_MLP_OUT,       /* the same of the MLP */
-    BS_NORM_Q,             /* on each head of q, and of k, before rotary positions (Qwen3) */
+    BS_NORM_Q,             /* on q, and on k, before rotary positions (Qwen3) */
     BS_NORM_K,
     BS_NUM_NORMS
 };
@@ -53,13 +54,28 @@ struct bs_set {
     enum bs_module module; /* where the error is looked at */
 };
 
-enum bs_norm_kind { BS_RMS_NORM, BS_LAYER_NORM };
+/* What a norm does and which parameters it has: a layer norm has weights and biases, or weights
+ * only, or none. */
+enum bs_norm_kind { BS_RMS_NORM, BS_LAYER_NORM, BS_LAYER_NORM_UNBIASED, BS_LAYER_NORM_PLAIN };
+
+/* Vectors of parameters that a norm of this kind has. */
+int bs_norm_vectors(enum bs_norm_kind kind);
+
+/* Which channels the norms of q and k take together, and how a checkpoint holds their weights. */
+enum bs_qk_norm {
+    BS_QK_NORM_HEAD,         /* each head, with the weights [head_dim] of all */
+    BS_QK_NORM_EACH_HEAD,    /* each head, with its own of a tensor [heads][head_dim] */
+    BS_QK_NORM_HEAD_TENSORS, /* the same, with a tensor [head_dim] for each head; its name is a
+                                printf format with one %d */
+    BS_QK_NORM_WHOLE,        /* all heads together, weights [heads * head_dim] */
+};
 
 /* How attention and MLP hang on the residual stream x, with N their norms:
- * pre:      m = x + A(N1 x), y = m + M(N2 m)
+ * pre:      m = x + A(N1 x), y = m + M(N2 m); without a norm the branch reads what it is added to
  * post:     m = N1(x + A x), y = N2(m + M m)
- * parallel: y = x + A(N1 x) + M(N2 x), or M(N1 x) where there is no N2. */
-enum bs_wiring { BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL };
+ * parallel: y = x + A(N1 x) + M(N2 x), or M(N1 x) where there is no N2
+ * normed:   m = N1 x + A(N1 x), y = N2 m + M(N2 m) */
+enum bs_wiring { BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL, BS_NORMED_RESIDUAL };
 
 enum bs_position_kind { BS_ROTARY, BS_LEARNED, BS_ALIBI };
 
@@ -80,20 +96,27 @@ struct bs_family {
     const char *prefix;     /* "model." */
     const char *embedding, *embedding_norm, *positions, *project_in;
     const char *final_norm, *project_out, *head;
-    const char *block;                 /* printf format with one %d */
-    const char *norms[BS_NUM_NORMS];   /* below the block, without ".weight" */
-    const char *linears[BS_NUM_ROLES]; /* below the block, without ".weight"; for reports where
+    const char *block;                     /* printf format with one %d */
+    const char *norms[BS_NUM_NORMS];       /* below the block, without ".weight" */
+    const char *linears[BS_NUM_ROLES];     /* below the block, without ".weight"; for reports where
                                           fused_qkv names the tensor of q, k and v */
-    const char *fused_qkv;
-    enum bs_fused fused;
-    bool transposed; /* linears are stored [in_features][out_features] */
-    enum bs_norm_kind norm;
+    const char *fused_qkv, *fused_gate_up; /* gate_up: all of gate, all of up */
+    enum bs_fused fused;                   /* how fused_qkv holds its rows */
+    bool fused_v_folds; /* AWQ's code folds the factors of o's columns into v's rows of fused_qkv */
+    bool transposed;    /* linears are stored [in_features][out_features] */
+    enum bs_norm_kind norm, qk_norm_kind;
+    enum bs_qk_norm qk_norm;
     bool norm_plus_one; /* norm weights are stored less 1 */
     enum bs_wiring wiring;
     enum bs_position_kind positions_kind;
-    int position_offset;  /* of the first row of learned positions */
-    bool gated;           /* MLP: down(act(gate x) * up x); else down(act(up x)) */
-    bool embedding_scale; /* embeddings are multiplied by sqrt(hidden_size) */
+    int position_offset; /* of the first row of learned positions */
+    bool
+        rotary_interleaved; /* rotary positions turn channels 2j and 2j + 1 of a head as a pair; else
+                                j and j + rotary_dim / 2 */
+    bool alibi_bfloat16;    /* slopes and their products with positions are rounded to bfloat16, and
+                                scaled as q k^T is (Falcon's code) */
+    bool gated;             /* MLP: down(act(gate x) * up x); else down(act(up x)) */
+    bool embedding_scale;   /* embeddings are multiplied by sqrt(hidden_size) */
     bool head_bias;
     enum bs_module attention_module, mlp_module; /* what AWQ's code inspects */
     const struct bs_family_config *config;       /* how config.json is read: families.h */
@@ -102,6 +125,9 @@ struct bs_family {
 /* All rows, and their number; rows of one model_type differ in a key of config.json. */
 extern const struct bs_family bs_families[];
 extern const int bs_num_families;
+
+/* The norms that the row names; bit n: one at place n. */
+unsigned bs_family_norms(const struct bs_family *family);
 
 /* The first row of this model_type, or NULL. */
 const struct bs_family *bs_family_find(const char *model_type);
@@ -132,6 +158,12 @@ struct bs_rope_settings {
     float short_factors[BS_MAX_ROPE_PAIRS], long_factors[BS_MAX_ROPE_PAIRS];
 };
 
+/* The query at position t is multiplied by 1 + beta * ln(1 + floor(t / positions)); beta 0 = not
+ * (Llama 4, transformers' get_llama_4_attn_scale). */
+struct bs_query_scaling {
+    float beta, positions;
+};
+
 /* The numbers of config.json that the forward pass uses. */
 struct bs_architecture {
     const struct bs_family *family;
@@ -139,17 +171,27 @@ struct bs_architecture {
     int num_heads, num_kv_heads, head_dim;
     int vocab_size, max_positions; /* max_positions: INT_MAX where nothing limits them */
     int embedding_size;            /* width of the embeddings; hidden_size but for some OPT */
+    enum bs_norm_kind norm;        /* of all but those of q and k */
     float norm_eps;
+    unsigned norms; /* bit n: blocks have a norm at place n */
     enum bs_wiring wiring;
     enum bs_nonlinearity activation;
+    enum bs_position_kind positions;
     int rotary_dim; /* of each head's dimensions, so many are rotated; 0 = none. An odd number sets
                        the frequencies and is rounded up to pairs */
-    struct bs_rope_settings rope, local_rope;  /* local_rope: of local layers */
-    int sliding_window;                        /* 0 = none */
+    struct bs_rope_settings rope, local_rope;      /* local_rope: of local layers */
+    uint64_t unrotated_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has no rotary positions */
+    float alibi_exponent; /* the slope of the last head of a power of two is 2 to minus this */
+    int sliding_window;   /* 0 = none */
     uint64_t local_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has the window */
     float attention_scale;                     /* of q k^T */
-    float attention_softcap, logit_softcap;    /* 0 = none */
-    float embedding_scale;                     /* 1 = none */
+    bool attention_scale_by_layer;             /* layer l divides it by l + 1 */
+    struct bs_query_scaling query_scaling;
+    float qkv_clip;                         /* q, k and v are clipped to +- this; 0 = none */
+    float attention_softcap, logit_softcap; /* 0 = none */
+    /* What embeddings, what a branch adds to the residual stream, and logits are multiplied by;
+     * 1 = nothing. */
+    float embedding_scale, residual_scale, logit_scale;
     bool tied_head, final_norm;
     unsigned biases; /* bit r: the linear with role r has one */
     int num_sets;
@@ -171,11 +213,19 @@ int bs_num_linears(const struct bs_architecture *architecture);
 /* True where that linear has a bias. */
 bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role);
 
-/* Channels that the norm at this place takes. */
+/* True where blocks have a norm at this place; its kind; and how many channels it has weights for. */
+bool bs_has_norm(const struct bs_architecture *architecture, enum bs_norm_place place);
+enum bs_norm_kind bs_norm_kind_at(const struct bs_architecture *architecture,
+                                  enum bs_norm_place place);
 int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place place);
 
-/* True where layer `layer` attends to the sliding window only. */
+/* The roles first to last whose rows stand in one tensor of the checkpoint with those of `role`. */
+void bs_tensor_roles(const struct bs_architecture *architecture, enum bs_role role,
+                     enum bs_role *first, enum bs_role *last);
+
+/* True where layer `layer` attends to the sliding window only; where it has rotary positions. */
 bool bs_is_local(const struct bs_architecture *architecture, int layer);
+bool bs_is_rotated(const struct bs_architecture *architecture, int layer);
 
 /* Shape of the linear with this role. */
 int bs_out_features(const struct bs_architecture *architecture, enum bs_role role);
@@ -228,8 +278,9 @@ struct bs_linear {
 };
 
 struct bs_norm {
+    enum bs_norm_kind kind;
     int width;     /* 0 where there is none */
-    float *weight; /* [width] */
+    float *weight; /* [width]; ones where the kind has none */
     float *bias;   /* [width] of a layer norm, or NULL */
 };
 
@@ -245,11 +296,12 @@ struct bs_block {
     struct bs_params set_params[BS_MAX_SETS], bmm_params[3];
 };
 
-/* A norm of `width` channels, contents undefined; with a bias where `biased`. BS_ENOMEM. */
-enum bs_status bs_norm_init(struct bs_norm *norm, int width, bool biased, struct bs_error *err);
+/* A norm of `width` channels, weights 1, biases undefined. BS_ENOMEM. */
+enum bs_status bs_norm_init(struct bs_norm *norm, enum bs_norm_kind kind, int width,
+                            struct bs_error *err);
 void bs_norm_release(struct bs_norm *norm);
 
-/* y = norm(x) for x [rows][norm->width], by the architecture's kind of norm; y may be x. */
+/* y = norm(x) for x [rows][norm->width], with the architecture's eps; y may be x. */
 void bs_norm_apply(const struct bs_architecture *architecture, const struct bs_norm *norm,
                    const float *x, float *y, int rows);
 
@@ -292,7 +344,7 @@ struct bs_observer {
      * rows of `features` floats, `stride` floats apart. */
     void (*qkv_output)(void *context, enum bs_role role, const float *x, int tokens, int features,
                        int stride);
-    int last_set; /* behind the input of which a pass without an output ends */
+    int last_set; /* after the input of which a pass without an output ends */
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the

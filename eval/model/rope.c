@@ -20,7 +20,8 @@ struct rope_length {
 };
 
 struct bs_rope {
-    int half;        /* pairs of dimensions that are rotated */
+    int half; /* pairs of dimensions that are rotated */
+    bool interleaved;
     bool depends;    /* on the window's length */
     int num_lengths; /* rising */
     struct rope_length *lengths;
@@ -155,6 +156,7 @@ struct bs_rope *bs_rope_create(const struct bs_architecture *a, const int *windo
     if (!rope)
         return NULL;
     rope->half = (a->rotary_dim + 1) / 2;
+    rope->interleaved = a->family->rotary_interleaved;
     rope->depends = depends_on_length(&a->rope) || depends_on_length(&a->local_rope);
     rope->lengths = bs_calloc((size_t)count, sizeof *rope->lengths);
     bool done = rope->lengths;
@@ -198,6 +200,17 @@ static const struct rope_table *find_table(const struct bs_rope *rope, bool loca
     return &rope->lengths[i].tables[local];
 }
 
+/* Turns pair j, low[j * step] and high[j * step], by its angle. */
+static inline void turn(float *low, float *high, size_t step, const float *c, const float *s,
+                        size_t pairs)
+{
+    for (size_t j = 0; j < pairs; j++) {
+        float a = low[j * step], b = high[j * step];
+        low[j * step] = a * c[j] - b * s[j];
+        high[j * step] = b * c[j] + a * s[j];
+    }
+}
+
 void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
                int head_dim, int width)
 {
@@ -209,13 +222,11 @@ void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int
         const float *c = table->cos + (size_t)t * half;
         const float *s = table->sin + (size_t)t * half;
         for (int h = 0; h < heads; h++) {
-            float *low = x + (size_t)t * (size_t)width + (size_t)(h * head_dim);
-            float *high = low + half;
-            for (size_t j = 0; j < half; j++) {
-                float a = low[j], b = high[j];
-                low[j] = a * c[j] - b * s[j];
-                high[j] = b * c[j] + a * s[j];
-            }
+            float *head = x + (size_t)t * (size_t)width + (size_t)(h * head_dim);
+            if (rope->interleaved)
+                turn(head, head + 1, 2, c, s, half);
+            else
+                turn(head, head + half, 1, c, s, half);
         }
     }
 }

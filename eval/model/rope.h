@@ -10,7 +10,7 @@
 enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architecture *a);
 
 /* Rotates every head of x, [tokens] rows of `heads` heads, `width` floats apart: the first
- * rotary_dim dimensions of a head, paired by halves as all these families' checkpoints are. */
+ * rotary_dim dimensions of a head, paired by halves or as neighbours, as the family has it. */
 void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
                int head_dim, int width);
 

@@ -491,7 +491,7 @@ static void stretch_positions(struct bs_architecture *a)
 enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     struct settings initial = {.global = {.attention_factor = 1}};
-    if (a->family->positions_kind != BS_ROTARY)
+    if (a->positions != BS_ROTARY)
         return BS_OK;
     if (read_rotary_dim(r, a) ||
         bs_config_positive(r, BS_KEY_ROPE_THETA, r->rules->rope_theta, &initial.global.theta))

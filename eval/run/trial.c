@@ -107,18 +107,18 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_st
     return BS_OK;
 }
 
-/* The one scale that q, k and v share where a checkpoint's tensor holds all three. */
-static enum bs_status fit_fused(const struct applying *at, struct bs_params *params,
-                                struct bs_error *err)
+/* The one scale that the linears first to last share where a checkpoint's tensor holds them all. */
+static enum bs_status fit_fused(const struct applying *at, enum bs_role first, enum bs_role last,
+                                struct bs_params *params, struct bs_error *err)
 {
     const struct bs_linear *linears = at->job.block->linears;
-    size_t in = (size_t)linears[BS_Q].in_features, count = 0;
-    for (int r = BS_Q; r <= BS_V; r++)
+    size_t in = (size_t)linears[first].in_features, count = 0;
+    for (int r = (int)first; r <= (int)last; r++)
         count += (size_t)linears[r].out_features * in;
     float *all = bs_alloc(count, sizeof *all), *to = all;
     if (!all)
         return bs_fail_memory(err);
-    for (int r = BS_Q; r <= BS_V; r++) {
+    for (int r = (int)first; r <= (int)last; r++) {
         size_t own = (size_t)linears[r].out_features * in;
         memcpy(to, linears[r].weight, own * sizeof *to);
         to += own;
@@ -134,14 +134,16 @@ static enum bs_status round_set(struct applying *at, const struct bs_stage *stag
     const struct bs_architecture *a = at->job.block->architecture;
     const struct bs_set *s = &a->sets[set];
     struct bs_params params;
-    bool whole = a->family->fused_qkv && at->job.weights->group_size == BS_GROUP_TENSOR &&
-                 s->linears[0] == BS_Q;
-    if (whole && fit_fused(at, &params, err))
-        return err->status;
     enum bs_status status = BS_OK;
     for (int k = 0; k < s->num_linears && !status; k++) {
-        at->job.tensor_params = whole && s->linears[k] <= BS_V ? &params : NULL;
-        status = round_linear(at, stage, set, s->linears[k], err);
+        enum bs_role role = s->linears[k], first, last;
+        bs_tensor_roles(a, role, &first, &last);
+        bool whole = first != last && at->job.weights->group_size == BS_GROUP_TENSOR;
+        if (whole && role == first)
+            status = fit_fused(at, first, last, &params, err);
+        at->job.tensor_params = whole ? &params : NULL;
+        if (!status)
+            status = round_linear(at, stage, set, role, err);
     }
     at->job.tensor_params = NULL;
     return status;

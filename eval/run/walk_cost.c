@@ -196,8 +196,8 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     if (needs.module_inputs)
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
     double bytes = block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
-    if (!needed) /* all of q, k and v are looked at where they are one tensor */
-        return bytes + (a->family->fused_qkv ? linears : 0);
+    if (!needed) /* linears of one tensor are looked at together */
+        return bytes + (a->family->fused_qkv || a->family->fused_gate_up ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
     bytes += shared_factor_bytes(a, recipes, num_recipes);
     if (!walk->scratch)

@@ -190,7 +190,7 @@ rope_scaling of another kind | s/("rope_scaling": )null/\1{"type": "yarn", "fact
 rope_scaling a word | s/("rope_scaling": )null/\1"linear"/ | model/config\.json: rope_scaling is "linear", expected an object or null
 rope_theta zero | s/("rope_theta": )10000.0/\10/ | model/config\.json: rope_theta is 0, expected a positive number
 rope_theta a word | s/("rope_theta": )10000.0/\1"big"/ | model/config\.json: rope_theta is "big", expected a positive number
-another activation | s/"silu"/"mish"/ | model/config\.json: hidden_act is "mish", expected silu, 
+another activation | s/"silu"/"prelu"/ | model/config\.json: hidden_act is "prelu", expected silu, 
 biases that are not there | s/("attention_bias": )false/\1true/ | model/model\.safetensors: tensor 'model\.layers\.0\.self_attn\.q_proj\.bias' is missing, expected with shape \[256\]
 a window of attention | s/("use_cache": )true/"sliding_window": 128/ | model/config\.json: sliding_window is 128, expected null
 a quantized checkpoint | s/("use_cache": )true/"quantization_config": {"bits": 4}/ | model/config\.json: quantization_config is .*, expected null

@@ -103,7 +103,10 @@ void random_block_init(struct random_block *random, const struct random_shape *s
                                   .rope = {.theta = 10000, .attention_factor = 1},
                                   .attention_scale = 1.0f / sqrtf((float)shape->head_dim),
                                   .embedding_scale = 1,
+                                  .residual_scale = 1,
+                                  .logit_scale = 1,
                                   .final_norm = true};
+    a->norms = bs_family_norms(a->family);
     bs_architecture_derive_sets(a);
     random->block = (struct bs_block){.architecture = a};
     random->block.activations.bits = BS_BITS_NONE;

@@ -123,7 +123,7 @@ static void test_refused(void **state)
         {"\"rope_theta\": 10000, \"rope_parameters\": {\"rope_theta\": 500000}", BS_EDATA,
          "rope_theta is 10000, but rope_parameters has 500000"},
         {"\"attention_bias\": 1", BS_EDATA, "attention_bias is 1, expected true or false"},
-        {"\"hidden_act\": \"quick_gelu\"", BS_EUNSUPPORTED, "hidden_act is \"quick_gelu\""},
+        {"\"hidden_act\": \"prelu\"", BS_EUNSUPPORTED, "hidden_act is \"prelu\""},
         {"\"partial_rotary_factor\": 0.25", BS_EUNSUPPORTED, "partial_rotary_factor is 0.25"},
         {"\"sliding_window\": 4096", BS_EUNSUPPORTED, "sliding_window is 4096"},
         {"\"quantization_config\": {\"bits\": 4}", BS_EUNSUPPORTED, "quantization_config"},
@@ -197,7 +197,10 @@ static void test_families(void **state)
     assert_null(bs_family_find("bert"));
     /* In every row each linear stands in one set, behind what was computed before. */
     for (int f = 0; f < bs_num_families; f++) {
-        struct bs_architecture a = {.family = &bs_families[f], .wiring = bs_families[f].wiring};
+        struct bs_architecture a = {.family = &bs_families[f],
+                                    .norm = bs_families[f].norm,
+                                    .norms = bs_family_norms(&bs_families[f]),
+                                    .wiring = bs_families[f].wiring};
         bs_architecture_derive_sets(&a);
         int seen[BS_NUM_ROLES] = {0};
         for (int s = 0; s < a.num_sets; s++) {

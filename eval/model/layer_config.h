@@ -1,0 +1,12 @@
+/* What differs from layer to layer. */
+#ifndef BS_EVAL_MODEL_LAYER_CONFIG_H
+#define BS_EVAL_MODEL_LAYER_CONFIG_H
+
+#include "eval/model/config_reader.h"
+#include "eval/model/model.h"
+
+/* Fills sliding_window, local_layers and unrotated_layers; the family and the sizes are set.
+ * BS_EDATA, BS_EUNSUPPORTED. */
+enum bs_status bs_layers_read(const struct bs_config_reader *r, struct bs_architecture *a);
+
+#endif
