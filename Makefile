@@ -19,6 +19,7 @@ CC ?= gcc
 ARCH ?= native
 PREFIX ?= /usr/local
 SANITIZE ?=
+ISA ?=
 WERROR ?=
 FUZZ ?=
 FUZZ_SECONDS ?= 60
@@ -40,6 +41,16 @@ VARIANT := release
 EXTRA := -O3
 else
 $(error SANITIZE is 1 or not set, not '$(SANITIZE)')
+endif
+
+# ISA=avx2: built for, and run as on, a processor with nothing newer than AVX2.
+ifeq ($(ISA),avx2)
+VARIANT := $(VARIANT)-avx2
+ARCH := x86-64-v3
+export ONEDNN_MAX_CPU_ISA := AVX2
+export OPENBLAS_CORETYPE := Haswell
+else ifneq ($(ISA),)
+$(error ISA is avx2 or not set, not '$(ISA)')
 endif
 
 BUILD := build/$(VARIANT)
@@ -80,7 +91,7 @@ quickstart: setup ## set up, sweep the embedded model, print the table, draw the
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	$(BUILD)/bitsweep run --memory 330M configs/quickstart.yaml
 
-check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan)
+check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: without AVX-512)
 	@$(MAKE) --no-print-directory -j$$(nproc) tests
 	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS)
 

@@ -19,6 +19,8 @@ struct product {
 struct bs_packed {
     enum bs_compute compute; /* of floats */
     int n, k;
+    int16_t *plain; /* [n][k], B of bytes where the library has no product of them, else NULL */
+    bool widened;   /* what is rounded to bfloat16 is multiplied as the float32 that equals it */
     dnnl_engine_t engine;
     struct product products[MOST_PRODUCTS]; /* the largest last */
     int num_products;
@@ -131,7 +133,8 @@ static enum bs_status pack(struct bs_packed *p, const struct formats *formats, c
     if (!p->num_products)
         return BS_OK;
     /* In bfloat16 the rounded rows are to stay near. */
-    if (formats->a == dnnl_f32 && add_product(p, MANY_ROWS, formats, &weights, err))
+    if (formats->a == dnnl_f32 && p->compute == BS_FLOAT32 &&
+        add_product(p, MANY_ROWS, formats, &weights, err))
         return err->status;
     p->data = bs_alloc(dnnl_memory_desc_get_size(&weights), 1);
     if (!p->data || !reorder(p, formats->given, b, &weights))
@@ -139,10 +142,10 @@ static enum bs_status pack(struct bs_packed *p, const struct formats *formats, c
     return BS_OK;
 }
 
+/* Where the library has no product, *packed has none either. */
 static enum bs_status create(enum bs_compute compute, int n, int k, const struct formats *formats,
                              const void *b, struct bs_packed **packed, struct bs_error *err)
 {
-    *packed = NULL;
     struct bs_packed *p = bs_calloc(1, sizeof *p);
     if (!p)
         return bs_fail_memory(err);
@@ -152,7 +155,7 @@ static enum bs_status create(enum bs_compute compute, int n, int k, const struct
     int threads = alone();
     enum bs_status status = pack(p, formats, b, err);
     omp_set_num_threads(threads);
-    if (!status && p->num_products)
+    if (!status)
         *packed = p;
     else
         bs_packed_free(p);
@@ -168,18 +171,48 @@ void bs_packed_free(struct bs_packed *packed)
         dnnl_primitive_destroy(packed->products[i].primitive);
     dnnl_engine_destroy(packed->engine);
     bs_free(packed->data);
+    bs_free(packed->plain);
     bs_free(packed);
+}
+
+static bool has_isa(unsigned isa) { return (dnnl_get_effective_cpu_isa() & isa) == isa; }
+
+/* AVX-512 VNNI and AMX add up products of bytes exactly; what the library has for others adds pairs
+ * of them in 16 bits, which saturate. */
+static bool library_is_exact(void) { return has_isa(dnnl_cpu_isa_avx512_core_vnni); }
+
+size_t bs_packed_int8_bytes(void) { return library_is_exact() ? 1 : sizeof(int16_t); }
+
+size_t bs_packed_bytes(enum bs_compute compute)
+{
+    bool is_short = compute == BS_BFLOAT16 && has_isa(dnnl_cpu_isa_avx512_core);
+    return is_short ? sizeof(uint16_t) : sizeof(float);
 }
 
 enum bs_status bs_packed_create_int8(int n, int k, const int8_t *b, struct bs_packed **packed,
                                      struct bs_error *err)
 {
     static const struct formats formats = {dnnl_u8, dnnl_s8, dnnl_s8, dnnl_s32};
-    const unsigned exact = dnnl_cpu_isa_avx512_core_vnni;
+    size_t count = (size_t)n * (size_t)k;
     *packed = NULL;
-    if ((dnnl_get_effective_cpu_isa() & exact) != exact)
+    if (library_is_exact() && create(BS_FLOAT32, n, k, &formats, b, packed, err))
+        return err->status;
+    if (*packed && (*packed)->num_products)
         return BS_OK;
-    return create(BS_FLOAT32, n, k, &formats, b, packed, err);
+    bs_packed_free(*packed);
+    *packed = NULL;
+    struct bs_packed *p = bs_calloc(1, sizeof *p);
+    int16_t *plain = bs_alloc(count, sizeof *plain);
+    if (!p || !plain) {
+        bs_free(p);
+        bs_free(plain);
+        return bs_fail_memory(err);
+    }
+    for (size_t i = 0; i < count; i++)
+        plain[i] = b[i];
+    *p = (struct bs_packed){.n = n, .k = k, .plain = plain};
+    *packed = p;
+    return BS_OK;
 }
 
 /* The objects that the library wants are the call's own: they hold its addresses. */
@@ -214,40 +247,113 @@ static bool multiply(const struct bs_packed *b, const struct product *product, c
     return done;
 }
 
+/* The sums of products of `a` with COLUMNS rows of B; compilers make the widening multiply-and-add of
+ * every processor of it. */
+enum { COLUMNS = 4 };
+
+static void multiply_row(const uint8_t *a, const int16_t *b, size_t k, int32_t *sums)
+{
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    _Static_assert(COLUMNS == 4, "one sum for each");
+    for (size_t j = 0; j < k; j++) {
+        int16_t x = a[j];
+        s0 += x * b[j];
+        s1 += x * b[k + j];
+        s2 += x * b[2 * k + j];
+        s3 += x * b[3 * k + j];
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+static void multiply_plain(const struct bs_packed *b, const uint8_t *a, int32_t *c)
+{
+    size_t n = (size_t)b->n, k = (size_t)b->k, whole = n / COLUMNS * COLUMNS;
+    for (size_t i = 0; i < whole; i += COLUMNS)
+        for (size_t r = 0; r < BS_PACKED_ROWS; r++)
+            multiply_row(a + r * k, b->plain + i * k, k, c + r * n + i);
+    for (size_t i = whole; i < n; i++)
+        for (size_t r = 0; r < BS_PACKED_ROWS; r++) {
+            int32_t sum = 0;
+            for (size_t j = 0; j < k; j++)
+                sum += a[r * k + j] * b->plain[i * k + j];
+            c[r * n + i] = sum;
+        }
+}
+
 bool bs_gemm_nt_int8(const struct bs_packed *b, uint8_t *a, int32_t *c, struct bs_scratch *scratch)
 {
-    return multiply(b, &b->products[0], a, c, scratch);
+    if (!b->plain)
+        return multiply(b, &b->products[0], a, c, scratch);
+    multiply_plain(b, a, c);
+    return true;
+}
+
+/* The upper half, rounded to nearest, ties to even. What is no number keeps its upper half, with a
+ * bit that an infinity does not have. */
+static uint16_t to_bfloat16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)(x == x ? rounded : (bits >> 16 | 0x40));
+}
+
+static void round_to_bfloat16(const float *x, size_t count, uint16_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = to_bfloat16(x[i]);
+}
+
+/* The same numbers as floats. */
+static void round_widened(const float *x, size_t count, float *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = (uint32_t)to_bfloat16(x[i]) << 16;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+static const struct formats float_formats = {dnnl_f32, dnnl_f32, dnnl_f32, dnnl_f32};
+
+/* A product of two numbers of 8 bits is exact in float32: that of the rounded matrices in float32
+ * differs from one in bfloat16 by the order of its sums alone. */
+static enum bs_status create_widened(int n, int k, const float *b, struct bs_packed **packed,
+                                     struct bs_error *err)
+{
+    size_t count = (size_t)n * (size_t)k;
+    float *rounded = bs_alloc(count, sizeof *rounded);
+    if (!rounded)
+        return bs_fail_memory(err);
+    round_widened(b, count, rounded);
+    enum bs_status status = create(BS_BFLOAT16, n, k, &float_formats, rounded, packed, err);
+    bs_free(rounded);
+    if (!status)
+        (*packed)->widened = true;
+    return status;
 }
 
 enum bs_status bs_packed_create(enum bs_compute compute, int n, int k, const float *b,
                                 struct bs_packed **packed, struct bs_error *err)
 {
-    static const struct formats formats[BS_NUM_COMPUTES] = {
-        [BS_FLOAT32] = {dnnl_f32, dnnl_f32, dnnl_f32, dnnl_f32},
-        [BS_BFLOAT16] = {dnnl_bf16, dnnl_f32, dnnl_bf16, dnnl_f32}};
-    if (create(compute, n, k, &formats[compute], b, packed, err))
+    static const struct formats short_formats = {dnnl_bf16, dnnl_f32, dnnl_bf16, dnnl_f32};
+    bool is_short = compute == BS_BFLOAT16;
+    *packed = NULL;
+    if (create(compute, n, k, is_short ? &short_formats : &float_formats, b, packed, err))
         return err->status;
-    if (*packed)
-        return BS_OK;
-    if (compute == BS_FLOAT32)
-        return bs_fail(err, BS_EUNSUPPORTED, "oneDNN has no product with a matrix of %d x %d", n,
-                       k);
-    return bs_fail(err, BS_EUNSUPPORTED,
-                   "this processor has no product in bfloat16 of a matrix of %d x %d, "
-                   "expected AVX-512; compute: float32 needs none",
-                   n, k);
-}
-
-/* The upper halves, rounded to nearest, ties to even. What is no number keeps its upper half, with
- * a bit that an infinity does not have. */
-static void round_to_bfloat16(const float *x, size_t count, uint16_t *out)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-        out[i] = (uint16_t)(x[i] == x[i] ? rounded : (bits >> 16 | 0x40));
+    if (is_short && !(*packed)->num_products) {
+        bs_packed_free(*packed);
+        *packed = NULL;
+        if (create_widened(n, k, b, packed, err))
+            return err->status;
     }
+    if ((*packed)->num_products)
+        return BS_OK;
+    bs_packed_free(*packed);
+    *packed = NULL;
+    return bs_fail(err, BS_EUNSUPPORTED, "oneDNN has no product with a matrix of %d x %d", n, k);
 }
 
 /* The largest product of no more than this many rows; the smallest where all are of more. */
@@ -264,7 +370,9 @@ static const void *enter_rows(const struct bs_packed *b, const float *a, int row
                               float *room)
 {
     size_t count = (size_t)rows * (size_t)b->k;
-    if (b->compute == BS_BFLOAT16)
+    if (b->widened)
+        round_widened(a, count, room);
+    else if (b->compute == BS_BFLOAT16)
         round_to_bfloat16(a, count, (uint16_t *)(void *)room);
     else if (rows == wanted)
         return a;

@@ -24,17 +24,21 @@ enum {
  * share it. */
 struct bs_packed;
 
-/* Packs B of signed bytes. *packed stays NULL where this processor has no product of bytes that is
- * exact (AVX-512 VNNI or AMX: others add pairs of products in 16 bits, which saturate), or none
- * that makes do with the scratch. BS_ENOMEM. */
+/* Packs B of signed bytes: for the product of oneDNN where that is exact (AVX-512 VNNI, AMX) and
+ * makes do with the scratch, else for a plain one of our own. BS_ENOMEM. */
 enum bs_status bs_packed_create_int8(int n, int k, const int8_t *b, struct bs_packed **packed,
                                      struct bs_error *err);
 
-/* The same of floats. BS_ENOMEM; BS_EUNSUPPORTED where this processor has no such product: that of
- * bfloat16 takes AVX-512. */
+/* The same of floats. Where oneDNN has no product in bfloat16, which takes AVX-512, the rounded
+ * numbers are multiplied in float32: slower, and the same but for the order of the sums. BS_ENOMEM;
+ * BS_EUNSUPPORTED where oneDNN has no product that makes do with the scratch. */
 enum bs_status bs_packed_create(enum bs_compute compute, int n, int k, const float *b,
                                 struct bs_packed **packed, struct bs_error *err);
 void bs_packed_free(struct bs_packed *packed);
+
+/* Bytes that a number of B takes once it is packed, on this processor. */
+size_t bs_packed_int8_bytes(void);
+size_t bs_packed_bytes(enum bs_compute compute);
 
 /* C [BS_PACKED_ROWS][n] = A [BS_PACKED_ROWS][k] B^T, exactly where every sum is within int32. False
  * when the library runs out of memory; C is then undefined. */

@@ -121,8 +121,6 @@ enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_err
         return BS_OK;
     if (pack_codes(codes, &packed, err))
         return err->status;
-    if (!packed)
-        return BS_OK;
     size_t out = (size_t)codes->out_features;
     struct bs_integer_weights *integer = bs_calloc(1, sizeof *integer);
     if (!integer) {

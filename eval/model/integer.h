@@ -25,8 +25,8 @@ size_t bs_coded_rows_floats(int rows, int features);
 void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_params fixed,
                           const float *x, struct bs_coded_rows *coded);
 
-/* Fills linear->integer from the linear's codes where an output's weights share one scale, the sums
- * stay within int32, and the processor has an exact product of bytes; else leaves it NULL. BS_ENOMEM. */
+/* Fills linear->integer from the linear's codes where an output's weights share one scale and the
+ * sums stay within int32; else leaves it NULL. BS_ENOMEM. */
 enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_error *err);
 void bs_integer_weights_free(struct bs_integer_weights *integer);
 

@@ -320,7 +320,7 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
 void bs_block_release(struct bs_block *block);
 
 /* From now on the forward pass of the whole block rounds weights and inputs of its linears to
- * bfloat16 to multiply them. BS_ENOMEM; BS_EUNSUPPORTED where the processor has no such product. */
+ * bfloat16 to multiply them. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
 enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err);
 
 /* Lets the forward pass quantize activations from now on, and prepares linears whose weights are
@@ -396,7 +396,7 @@ struct bs_head {
     struct bs_packed **runs[BS_NUM_COMPUTES];
 };
 
-/* In float32, and where asked for in bfloat16 too. BS_ENOMEM, BS_EUNSUPPORTED. */
+/* In float32, and where asked for in bfloat16 too. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
 enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16,
                             struct bs_head *head, struct bs_error *err);
 void bs_head_release(struct bs_head *head);

@@ -1,5 +1,7 @@
 #include "eval/run/walk_cost.h"
 
+#include <math.h>
+
 #include "algorithms/factor.h"
 #include "eval/linalg/packed.h"
 #include "eval/metrics/token_metrics.h"
@@ -280,9 +282,10 @@ static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
         bfloat16 |= recipes[i]->compute == BS_BFLOAT16;
         coded |= recipes[i]->activations.bits != BS_BITS_NONE;
     }
-    double head = (double)a->vocab_size * a->embedding_size * sizeof(uint16_t);
-    return (struct packed_bytes){block_weights(a) * (bfloat16 ? sizeof(uint16_t) : coded),
-                                 bfloat16 ? head : 0};
+    double numbers = (double)a->vocab_size * a->embedding_size;
+    double rounded = bfloat16 ? (double)bs_packed_bytes(BS_BFLOAT16) : 0;
+    double codes = coded ? (double)bs_packed_int8_bytes() : 0;
+    return (struct packed_bytes){block_weights(a) * fmax(rounded, codes), numbers * rounded};
 }
 
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,

@@ -18,6 +18,7 @@ and tokenizers; no GPU. PROVENANCE.md names the versions the stored files were m
     oracle.py check  $AUTHORS $DATA --against reference.json [--only awq]
     oracle.py rows   $AUTHORS $DATA --carry reference.json --out new.json
     oracle.py spread $AUTHORS $DATA --orders 1 2 3 --splits 40 88 --out spread.json [--only gptq]
+    oracle.py spread $AUTHORS $DATA --seeds 4 5 --out spread.json [--only gptq]
     oracle.py layers $AUTHORS $DATA --out layers.json
     oracle.py tokens $DATA --out tokens.json
 
@@ -26,7 +27,10 @@ and tokenizers; no GPU. PROVENANCE.md names the versions the stored files were m
 each row under changes that alter nothing but the rounding of float32 sums, and adds the
 perplexities to those in its file: they show how much of a figure is rounding noise. --orders takes
 seeds of shuffles of the calibration windows (0 is no shuffle); --splits takes channel counts n, for
-every linear to be computed as the product over its first n input channels plus that over the rest.
+every linear to be computed as the product over its first n input channels plus that over the rest;
+--seeds takes seeds that draw both. --double computes the forward pass in float64. What the libraries
+read from the environment to choose their kernels (ATEN_CPU_CAPABILITY, MKL_CBWR) makes another
+machine of this one; what a run was is stored beside its figure.
 
 What the authors' modules expect and a plain CPU lacks is supplied around them, never inside:
   - Module.cuda, Tensor.cuda and torch.cuda.synchronize do nothing;
@@ -180,7 +184,8 @@ def windows_of(args, path):
 
 def load_model(args):
     model = transformers.LlamaForCausalLM.from_pretrained(
-        args.model, torch_dtype=torch.float32, attn_implementation="eager")
+        args.model, torch_dtype=torch.float64 if args.double else torch.float32,
+        attn_implementation="eager")
     model.config.use_cache = False
     model.seqlen = SEQ_LEN
     return model.eval()
@@ -374,14 +379,28 @@ def command_check(args):
 
 def command_spread(args):
     authors, calibration, evaluation = prepare(args)
-    for row in (row for row in ROWS if wanted(args, row)):
-        for seed in args.orders:
-            result = measure(args, authors, row, reordered(calibration, seed), evaluation)
-            add_perplexity(args.out, result)
-        for channels in args.splits:
-            with replaced(torch.nn.functional, "linear", split_linear(channels)):
-                result = measure(args, authors, row, calibration, evaluation)
-            add_perplexity(args.out, result)
+    rows = [row for row in ROWS if wanted(args, row)]
+    runs = [(f"order {seed}", seed, None) for seed in args.orders]
+    runs += [(f"split {channels}", 0, channels) for channels in args.splits]
+    runs += [(f"order {seed} split {drawn_split(seed)}", seed, drawn_split(seed))
+             for seed in args.seeds]
+    for name, seed, channels in runs:
+        for row in rows:
+            linear = split_linear(channels) if channels else torch.nn.functional.linear
+            with replaced(torch.nn.functional, "linear", linear):
+                result = measure(args, authors, row, reordered(calibration, seed), evaluation)
+            add_perplexity(args.out, result, " ".join([name] + machine(args)))
+
+
+def drawn_split(seed):
+    return 8 * (1 + seed * 11 % 30)
+
+
+def machine(args):
+    """What else than the order of sums is not as it is by default."""
+    chosen = [f"{name}={os.environ[name]}" for name in ("ATEN_CPU_CAPABILITY", "MKL_CBWR")
+              if name in os.environ]
+    return chosen + ["float64"] * args.double
 
 
 def reordered(windows, seed):
@@ -399,7 +418,7 @@ def split_linear(channels):
     return split
 
 
-def add_perplexity(path, result):
+def add_perplexity(path, result, run):
     """Add one perplexity to those of its row in the file, which need not exist yet."""
     print(json.dumps(result), flush=True)
     spread = {"what": SPREAD_WHAT, "rows": []}
@@ -409,9 +428,10 @@ def add_perplexity(path, result):
     row = settings_of(result)
     found = [one for one in spread["rows"] if one["settings"] == row]
     if not found:
-        found = [{"settings": row, "perplexities": []}]
+        found = [{"settings": row, "perplexities": [], "runs": []}]
         spread["rows"] += found
-    found[0]["perplexities"].append(result["perplexity"])
+    found[0]["perplexities"].append(round(result["perplexity"], 8))
+    found[0]["runs"].append(run)
     write_json(path, spread)
 
 
@@ -684,10 +704,12 @@ def parse_arguments():
                 command.add_argument("--" + project, required=True, help="its source directory")
             command.add_argument("--threads", type=int, default=2)
             command.add_argument("--only", default="", help="only rows whose JSON contains this")
+            command.add_argument("--double", action="store_true", help="forward in float64")
     commands.choices["rows"].add_argument("--carry", required=True)
     commands.choices["check"].add_argument("--against", required=True)
     commands.choices["spread"].add_argument("--orders", type=int, nargs="+", default=[])
     commands.choices["spread"].add_argument("--splits", type=int, nargs="+", default=[])
+    commands.choices["spread"].add_argument("--seeds", type=int, nargs="+", default=[])
     return parser.parse_args()
 
 

@@ -14,18 +14,10 @@
 #include "eval/linalg/packed.h"
 #include "eval/model/integer.h"
 #include "tests/support/close.h"
+#include "tests/support/processors.h"
 #include "tests/support/small_block.h"
 
 static struct bs_error err;
-
-/* Some processors have no exact product of bytes: then there is nothing here to be tested. */
-static bool have_integers(void)
-{
-    struct bs_packed *packed;
-    assert_int_equal(bs_packed_create_int8(1, 1, &(int8_t){1}, &packed, &err), BS_OK);
-    bs_packed_free(packed);
-    return packed != NULL;
-}
 
 /* Codes 0 to 255, or where `ends` their ends only. */
 static uint8_t draw(uint64_t *seed, bool ends)
@@ -71,8 +63,6 @@ static void assert_exact(int n, int k, bool ends, int all_a, int all_b)
 static void products_of_bytes_are_exact(void **state)
 {
     (void)state;
-    if (!have_integers())
-        skip();
     static const int shapes[][2] = {{1, 1}, {3, 5}, {40, 56}, {65, 130}, {17, 1023}, {128, 768}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         assert_exact(shapes[s][0], shapes[s][1], false, -1, -1);
@@ -168,8 +158,6 @@ static void assert_linear(const struct bs_format *format, const struct bs_activa
 static void a_linear_equals_the_product_of_decoded_values(void **state)
 {
     (void)state;
-    if (!have_integers())
-        skip();
     for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++)
         for (int both = 0; both < 4; both++)
             for (int bits = 2; bits <= 8; bits += 3) {
@@ -222,8 +210,6 @@ static void assert_finished(int out, bool biased)
 static void outputs_are_exact_sums_scaled_once(void **state)
 {
     (void)state;
-    if (!have_integers())
-        skip();
     for (int out = 1; out <= 70; out += 3)
         for (int biased = 0; biased < 2; biased++)
             assert_finished(out, biased);
@@ -243,8 +229,6 @@ static bool has_integers(int in, const struct bs_format *format, bool indexed)
 static void floats_stay_where_integers_do_not_fit(void **state)
 {
     (void)state;
-    if (!have_integers())
-        skip();
     struct bs_format channel = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     struct bs_format groups = weights_of(8, 32, 1, BS_GRID_SMOOTHQUANT);
     assert_true(has_integers(64, &channel, false));
@@ -263,8 +247,6 @@ static void what_is_not_finite_stays_so(void **state)
 {
     (void)state;
     enum { IN = 20, ROWS = 3 };
-    if (!have_integers())
-        skip();
     struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     struct bs_linear linear = rounded(4, IN, &format);
     assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
@@ -364,7 +346,7 @@ static void a_copy_forgets_integers(void **state)
     struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
     struct bs_block floats, integers;
     quantize(&format, &activations, &floats, &integers);
-    assert_true(!have_integers() || integers.linears[BS_DOWN].integer);
+    assert_non_null(integers.linears[BS_DOWN].integer);
     assert_int_equal(bs_block_copy(&integers, &random_.block, &err), BS_OK);
     assert_null(integers.linears[BS_DOWN].integer);
     assert_true(outputs_apart(&random_, &integers, &random_.block) == 0);
@@ -377,8 +359,6 @@ static void no_memory_leaves_floats(void **state)
     (void)state;
     struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     struct bs_linear linear = rounded(5, 30, &format);
-    if (!have_integers())
-        skip();
     enum bs_status status = BS_ENOMEM;
     for (long n = 1; status; n++) {
         bs_alloc_fail_at(n);
@@ -390,7 +370,7 @@ static void no_memory_leaves_floats(void **state)
     release(&linear);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_bytes_are_exact),
@@ -403,5 +383,7 @@ int main(void)
         cmocka_unit_test(a_copy_forgets_integers),
         cmocka_unit_test(no_memory_leaves_floats),
     };
-    return cmocka_run_group_tests(tests, small_block_setup, small_block_teardown);
+    (void)argc;
+    int failed = run_again_with_avx2(argv);
+    return cmocka_run_group_tests(tests, small_block_setup, small_block_teardown) || failed;
 }

@@ -211,8 +211,7 @@ static void test_golden(void **state)
 static void test_golden_special(void **state)
 {
     (void)state;
-    if (bs_tokenizer_bos(tokenizers[1]) < 0) /* the tokenizer passes post-processors over */
-        skip();
+    assert_true(bs_tokenizer_bos(tokenizers[1]) >= 0);
     setenv("HF_HUB_CACHE", folder.path, 1);
     compare(true);
     unsetenv("HF_HUB_CACHE");
