@@ -20,7 +20,7 @@
 #include "eval/store/chart.h"
 #include "eval/store/table.h"
 
-enum { MOST_OPERANDS = 64 };
+enum { MOST_OPERANDS = 64, MOST_ACCEPTED = 64 };
 enum { EXIT_DONE = 0, EXIT_TRIAL_FAILED = 1, EXIT_INPUT = 2 };
 
 /* Everything a subcommand may be told. */
@@ -29,7 +29,8 @@ struct arguments {
     int num_operands;
     const char *output, *format, *plots, *revision;
     const char *models[BS_MAX_MODELS];
-    int num_models;
+    const char *accepted[MOST_ACCEPTED];
+    int num_models, num_accepted;
     struct bs_limits limits;
     int threads;
     bool quiet, markdown, ids, no_special;
@@ -51,6 +52,8 @@ static const struct flag {
     {"output", "PATH", 'o',
      "where the result goes: the result file (run, plan), the folder (plot)"},
     {"model", "NAME", 'l', "only this one of the config's models; may be given several times"},
+    {"accept-unknown", "KEY", 'u',
+     "pass over this key of a config.json although it is not understood; several times"},
     {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
     {"scratch", "FOLDER", 'c', "where streams go that memory has no room for; TMPDIR, else /tmp"},
     {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
@@ -185,6 +188,9 @@ static int open_all(const struct arguments *args, struct opened *opened)
         bs_fail_memory(&err);
         return fail(&err);
     }
+    for (int i = 0; i < args->num_accepted; i++)
+        if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
+            return fail(&err);
     if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
         bs_models_open(&opened->config, wanted, &opened->models, &err))
         return fail(&err);
@@ -411,9 +417,9 @@ static int command_tokenize(const struct arguments *args)
 
 static const struct command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
-     "olmctpqh", command_run},
+     "olumctpqh", command_run},
     {"plan", "CONFIG", "print the trials, the memory and the work of a sweep without running it", 1,
-     1, "olmcth", command_plan},
+     1, "olumcth", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
@@ -432,7 +438,7 @@ static void print_flag(const struct flag *flag, FILE *out)
     char left[40];
     snprintf(left, sizeof left, "--%s%s%s", flag->name, flag->argument ? " " : "",
              flag->argument ? flag->argument : "");
-    fprintf(out, "  %-18s %s\n", left, flag->help);
+    fprintf(out, "  %-20s %s\n", left, flag->help);
 }
 
 static void print_help(const struct command *command, FILE *out)
@@ -497,6 +503,11 @@ static int take_flag(const struct command *command, char letter, const char *val
         if (args->num_models == BS_MAX_MODELS)
             return usage_error(command, "one --model too many:", value);
         args->models[args->num_models++] = value;
+        return EXIT_DONE;
+    case 'u':
+        if (args->num_accepted == MOST_ACCEPTED)
+            return usage_error(command, "one --accept-unknown too many:", value);
+        args->accepted[args->num_accepted++] = value;
         return EXIT_DONE;
     case 'f':
         args->format = value;

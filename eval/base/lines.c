@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "eval/base/mem.h"
 
@@ -25,6 +26,14 @@ enum bs_status bs_lines_add(struct bs_lines *lines, struct bs_error *err, const 
     lines->lines = grown;
     lines->lines[lines->count++] = line;
     return BS_OK;
+}
+
+bool bs_lines_have(const struct bs_lines *lines, const char *line)
+{
+    for (int i = 0; lines && i < lines->count; i++)
+        if (!strcmp(lines->lines[i], line))
+            return true;
+    return false;
 }
 
 void bs_lines_release(struct bs_lines *lines)

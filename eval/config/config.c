@@ -72,6 +72,10 @@ const struct bs_config_key bs_config_keys[] = {
     {"expected", "a list of mappings, see expected",
      "published figures, which `bitsweep table` prints beside the measured ones", false},
     {"charts", "a list of chart names", "what `bitsweep run` draws when it is done", false},
+    {"accept_unknown", "a list of keys",
+     "keys of a model's config.json that look like arithmetic, are not understood, and are passed "
+     "over all the same; recorded, and part of what a trial is",
+     false},
     {.name = NULL},
 };
 
@@ -485,6 +489,21 @@ static enum bs_status read_expected(struct load *load, const struct bs_yaml_node
     return status;
 }
 
+static enum bs_status read_accepted(struct load *load, const struct bs_yaml_node *node)
+{
+    enum bs_status status = BS_OK;
+    bool right = node->kind == BS_YAML_SEQUENCE && node->num_items > 0;
+    for (int i = 0; right && i < node->num_items; i++) {
+        const struct bs_yaml_node *key = node->items[i];
+        right = key->kind == BS_YAML_SCALAR && !bs_yaml_is_null(key) && *key->text;
+        if (right && !status)
+            status = bs_lines_add(&load->config->accept_unknown, load->err, "%s", key->text);
+    }
+    if (!right)
+        report_wrong(load, "accept_unknown", node, "a list of keys");
+    return status;
+}
+
 static enum bs_status read_root(struct load *load, const struct bs_yaml_node *root)
 {
     if (!read_section(load, "the file", root, bs_config_keys, NULL, NULL))
@@ -495,6 +514,7 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
     const struct bs_yaml_node *sweep = bs_yaml_get(root, "sweep");
     const struct bs_yaml_node *expected = bs_yaml_get(root, "expected");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
+    const struct bs_yaml_node *accepted = bs_yaml_get(root, "accept_unknown");
     enum bs_status status = model ? read_models(load, model) : BS_OK;
     if (status == BS_OK && calibration)
         status = read_calibration(load, calibration);
@@ -506,6 +526,8 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
         status = read_expected(load, expected, load->report->num_kept == 0);
     if (status == BS_OK && charts)
         status = read_charts(load, charts);
+    if (status == BS_OK && accepted)
+        status = read_accepted(load, accepted);
     return status;
 }
 
@@ -593,6 +615,7 @@ void bs_config_release(struct bs_config *config)
     for (int i = 0; i < config->num_charts; i++)
         bs_free(config->charts[i]);
     bs_free(config->charts);
+    bs_lines_release(&config->accept_unknown);
     memset(config, 0, sizeof *config);
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "algorithms/recipe.h"
+#include "eval/base/lines.h"
 #include "eval/data/windows.h"
 
 /* `calibration:`; the option table is bs_calibration_options. */
@@ -88,6 +89,7 @@ struct bs_config {
     struct bs_expected_config *expected;
     int num_charts;
     char **charts;
+    struct bs_lines accept_unknown; /* keys of the models' config.json */
 };
 
 /* Reads and checks the file and expands its sweep. BS_ECONFIG with every error of the file, one a

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static enum bs_status read_activation(const struct bs_config_reader *r, struct bs_architecture *a)
@@ -262,35 +263,80 @@ static enum bs_status read_scales(const struct bs_config_reader *r, struct bs_ar
     return bs_config_bool(r, BS_KEY_TIED, r->rules->tied, &a->tied_head);
 }
 
-static enum bs_status read_config(const char *path, json_t *config, struct bs_architecture *a,
-                                  struct bs_error *err)
+static enum bs_status read_values(const struct bs_config_reader *r, struct bs_architecture *a)
 {
-    if (!json_is_object(config))
-        return bs_fail(err, BS_EDATA, "%s: expected an object", path);
-    /* The family first: for another one the list of keys would mean nothing. */
-    if (read_family(path, config, &a->family, err))
-        return err->status;
-    struct bs_config_reader r = {path, config, a->family->config, err};
-    if (bs_config_check_keys(&r) || read_sizes(&r, a) || read_activation(&r, a) ||
-        read_positions(&r, a) || bs_layers_read(&r, a) || read_biases(&r, a) || read_norms(&r, a) ||
-        read_wiring(&r, a) || read_attention_scale(&r, a) || read_scales(&r, a))
-        return err->status;
+    if (bs_config_check_names(r) || read_sizes(r, a) || read_activation(r, a) ||
+        read_positions(r, a) || bs_layers_read(r, a) || read_biases(r, a) || read_norms(r, a) ||
+        read_wiring(r, a) || read_attention_scale(r, a) || read_scales(r, a) ||
+        bs_config_check_keys(r, a))
+        return r->err->status;
     bs_architecture_derive_sets(a);
     return BS_OK;
 }
 
-enum bs_status bs_architecture_read(const char *directory, struct bs_architecture *architecture,
-                                    struct bs_error *err)
+/* One line for all keys that were passed over. */
+static enum bs_status note_ignored(const struct bs_config_reader *r)
+{
+    char *list = NULL;
+    size_t size = 0;
+    if (!r->ignored->count)
+        return BS_OK;
+    FILE *out = open_memstream(&list, &size);
+    if (!out)
+        return bs_fail_memory(r->err);
+    for (int i = 0; i < r->ignored->count; i++)
+        fprintf(out, "%s%s", i ? ", " : "", r->ignored->lines[i]);
+    enum bs_status status = fclose(out) ? bs_fail_memory(r->err)
+                                        : bs_lines_add(&r->remarks->notices, r->err,
+                                                       "config.json: notes passed over: %s", list);
+    free(list);
+    return status;
+}
+
+static enum bs_status read_config(const char *path, json_t *config, const struct bs_lines *accept,
+                                  struct bs_architecture *a, struct bs_remarks *remarks,
+                                  struct bs_error *err)
+{
+    struct bs_lines ignored = {0};
+    struct bs_config_reader r = {.path = path,
+                                 .config = config,
+                                 .accept = accept,
+                                 .remarks = remarks,
+                                 .ignored = &ignored,
+                                 .err = err};
+    /* The family first: for another one the list of keys would mean nothing. */
+    if (read_family(path, config, &a->family, err))
+        return err->status;
+    r.rules = a->family->config;
+    enum bs_status status = read_values(&r, a);
+    if (!status)
+        status = note_ignored(&r);
+    bs_lines_release(&ignored);
+    return status;
+}
+
+enum bs_status bs_architecture_read(const char *directory, const struct bs_lines *accept,
+                                    struct bs_architecture *architecture,
+                                    struct bs_remarks *remarks, struct bs_error *err)
 {
     *architecture = (struct bs_architecture){0};
+    struct bs_remarks unwanted = {0};
     json_t *config = NULL;
     char *path = bs_printf("%s/config.json", directory);
     if (!path)
         return bs_fail_memory(err);
     enum bs_status status = bs_json_read(path, &config, err);
     if (!status)
-        status = read_config(path, config, architecture, err);
+        status =
+            read_config(path, config, accept, architecture, remarks ? remarks : &unwanted, err);
+    bs_remarks_release(&unwanted);
     json_decref(config);
     bs_free(path);
     return status;
+}
+
+void bs_remarks_release(struct bs_remarks *remarks)
+{
+    bs_lines_release(&remarks->notices);
+    bs_lines_release(&remarks->accepted);
 }

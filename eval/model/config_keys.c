@@ -2,8 +2,12 @@
 
 #include <string.h>
 
-/* Keys about training, generation, storage, or the Python objects around the model. */
-static const char *const keys_harmless[] = {
+#include "eval/model/config_facts.h"
+#include "eval/model/config_words.h"
+
+/* Keys that transformers itself writes into every config.json, or that say how to train, generate or
+ * store: known to leave the forward pass alone, and not worth a word. */
+static const char *const silent_keys[] = {
     /* what the file is */
     "_name_or_path",
     "name_or_path",
@@ -88,14 +92,16 @@ static const char *const keys_harmless[] = {
     NULL,
 };
 
-/* The same of features that no family here has. */
+/* Features that no family here has, and the value that switches them off. Nobody can let them pass:
+ * transformers computes something else with them. */
 static const struct bs_neutral_key neutral_everywhere[] = {
-    {"quantization_config", "null"},
     {"pruned_heads", "{}"},
     {"is_encoder_decoder", "false"},
     {"add_cross_attention", "false"},
     {"tie_encoder_decoder", "false"},
     {"cross_attention_hidden_size", "null"},
+    {"use_bidirectional_attention", "false"},
+    {"per_layer_config", "{}"},
     {NULL, NULL},
 };
 
@@ -127,25 +133,66 @@ static bool is_read(const struct bs_family_config *rules, const char *key)
     return !strcmp(key, "model_type");
 }
 
+/* What to say where a key is one of arithmetic. */
+static enum bs_status refuse(const struct bs_config_reader *r, const char *within, const char *key,
+                             const json_t *value, const char *why)
+{
+    char found[BS_CONFIG_PRINTED];
+    bs_json_excerpt(value, found, sizeof found);
+    return bs_fail(
+        r->err, BS_EUNSUPPORTED,
+        "%s: %s%.200s is %s, %s; if it does not change what the model computes, pass over "
+        "it with --accept-unknown %s%.200s",
+        r->path, within, key, found, why, within, key);
+}
+
+/* True where the user lets this key pass: that is part of what the numbers are. */
+static bool is_accepted(const struct bs_config_reader *r, const char *within, const char *key)
+{
+    for (int i = 0; r->accept && i < r->accept->count; i++) {
+        const char *name = r->accept->lines[i];
+        size_t length = strlen(within);
+        if (!strcmp(name, key) || (!strncmp(name, within, length) && !strcmp(name + length, key)))
+            return true;
+    }
+    return false;
+}
+
+static enum bs_status accept(const struct bs_config_reader *r, const char *within, const char *key,
+                             const json_t *value)
+{
+    char found[BS_CONFIG_PRINTED];
+    bs_json_excerpt(value, found, sizeof found);
+    return bs_lines_add(&r->remarks->accepted, r->err, "%s%.200s is %s", within, key, found);
+}
+
 enum bs_status bs_config_unread(const struct bs_config_reader *r, const char *within,
                                 const char *key, const json_t *value, bool arithmetic)
 {
-    (void)arithmetic;
     if (json_is_null(value))
         return BS_OK;
-    char found[BS_CONFIG_PRINTED];
-    bs_json_excerpt(value, found, sizeof found);
-    return bs_fail(r->err, BS_EUNSUPPORTED,
-                   "%s: %s%.200s (%s) is not known to bitsweep and may change the forward pass",
-                   r->path, within, key, found);
+    if (!arithmetic && !bs_config_is_arithmetic(key, value))
+        return bs_lines_add(r->ignored, r->err, "%s%.200s", within, key);
+    if (!arithmetic && bs_config_is_off(key, value))
+        return bs_lines_add(r->ignored, r->err, "%s%.200s", within, key);
+    if (is_accepted(r, within, key))
+        return accept(r, within, key, value);
+    return refuse(r, within, key, value, "which is not understood and may change the forward pass");
 }
 
-static enum bs_status check_key(const struct bs_config_reader *r, const char *key,
-                                const json_t *value)
+/* A window beside the word that it is not used, of a family without windows. */
+static bool is_unused_window(const struct bs_config_reader *r, const char *key)
+{
+    return (!strcmp(key, "sliding_window") || !strcmp(key, "sliding_window_size")) &&
+           json_is_false(json_object_get(r->config, "use_sliding_window"));
+}
+
+static enum bs_status check_key(const struct bs_config_reader *r, const struct bs_architecture *a,
+                                const char *key, const json_t *value)
 {
     const struct bs_family_config *rules = r->rules;
-    if (is_read(rules, key) || bs_word_in(key, keys_harmless) ||
-        (rules->harmless && bs_word_in(key, rules->harmless)))
+    if (is_read(rules, key) || bs_word_in(key, silent_keys) || json_is_null(value) ||
+        (rules->harmless && bs_word_in(key, rules->harmless)) || is_unused_window(r, key))
         return BS_OK;
     const struct bs_neutral_key *neutral = find_neutral(rules->neutral, key);
     if (!neutral)
@@ -154,11 +201,21 @@ static enum bs_status check_key(const struct bs_config_reader *r, const char *ke
         return BS_OK;
     if (neutral)
         return bs_config_fail(r->path, key, value, BS_EUNSUPPORTED, neutral->value, r->err);
-    return bs_config_unread(r, "", key, value, true);
+    switch (bs_config_compare_fact(a, key, value)) {
+    case BS_FACT_SAME:
+        return BS_OK;
+    case BS_FACT_OTHER:
+        if (is_accepted(r, "", key))
+            return accept(r, "", key, value);
+        return refuse(r, "", key, value,
+                      "which models of this model_type do not read, and theirs is another");
+    case BS_FACT_UNKNOWN:
+        break;
+    }
+    return bs_config_unread(r, "", key, value, false);
 }
 
-/* Two names of one number must agree. */
-static enum bs_status check_names_agree(const struct bs_config_reader *r)
+enum bs_status bs_config_check_names(const struct bs_config_reader *r)
 {
     for (const struct bs_config_key_name *k = r->rules->keys; k->name; k++) {
         const char *name;
@@ -167,20 +224,21 @@ static enum bs_status check_names_agree(const struct bs_config_reader *r)
         bool same = json_is_number(own) && json_is_number(first)
                         ? json_number_value(own) == json_number_value(first)
                         : json_equal(own, first);
-        if (own && k->key != BS_KEY_ROPE && !same)
+        if (!bs_config_is_null(own) && k->key != BS_KEY_ROPE && !same)
             return bs_fail(r->err, BS_EDATA, "%s: %s and %s differ", r->path, name, k->name);
     }
     return BS_OK;
 }
 
-enum bs_status bs_config_check_keys(const struct bs_config_reader *r)
+enum bs_status bs_config_check_keys(const struct bs_config_reader *r,
+                                    const struct bs_architecture *a)
 {
     const char *key;
     json_t *value;
     json_object_foreach(r->config, key, value)
     {
-        if (check_key(r, key, value))
+        if (check_key(r, a, key, value))
             return r->err->status;
     }
-    return check_names_agree(r);
+    return BS_OK;
 }

@@ -16,17 +16,18 @@ enum bs_status bs_config_fail(const char *path, const char *key, const json_t *v
  * that is there counts. */
 const json_t *bs_config_get(const struct bs_config_reader *r, enum bs_key key, const char **name)
 {
+    const json_t *found = NULL;
     *name = NULL;
     for (const struct bs_config_key_name *k = r->rules->keys; k->name; k++) {
-        if (k->key != key)
-            continue;
-        const json_t *value = json_object_get(r->config, k->name);
-        if (!*name || value)
+        const json_t *value = k->key == key ? json_object_get(r->config, k->name) : NULL;
+        bool first = k->key == key && !*name;
+        bool better = value && (!found || (json_is_null(found) && !json_is_null(value)));
+        if (first || better)
             *name = k->name;
-        if (value)
-            return value;
+        if (better)
+            found = value;
     }
-    return NULL;
+    return found;
 }
 
 bool bs_config_is_null(const json_t *value) { return !value || json_is_null(value); }

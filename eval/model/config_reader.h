@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "eval/base/json.h"
+#include "eval/base/lines.h"
 #include "eval/model/families.h"
 
 /* Bytes of a message that show a value of the file. */
@@ -15,6 +16,9 @@ struct bs_config_reader {
     const char *path;
     json_t *config; /* an object */
     const struct bs_family_config *rules;
+    const struct bs_lines *accept; /* keys to pass over where they are not understood, or NULL */
+    struct bs_remarks *remarks;    /* what there is to say */
+    struct bs_lines *ignored;      /* keys that were passed over as notes */
     struct bs_error *err;
 };
 
@@ -23,7 +27,8 @@ enum bs_status bs_config_fail(const char *path, const char *key, const json_t *v
                               enum bs_status status, const char *expected, struct bs_error *err);
 
 /* The value that tells `key`, or NULL; *name is what the family calls it, NULL where it has no such
- * key. The family's first name that is there counts. */
+ * key. Of the family's names for it the first that is there counts, a null
+ * last. */
 const json_t *bs_config_get(const struct bs_config_reader *r, enum bs_key key, const char **name);
 
 /* True for a value that is absent or null. */

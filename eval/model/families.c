@@ -171,24 +171,9 @@ static const struct bs_config_key_name falcon_keys[] = {
     {.name = NULL},
 };
 
-static const struct bs_neutral_key llama_neutral[] = {
-    {"partial_rotary_factor", "1"},
-    {"rope_interleaved", "false"},
-    {"pretraining_tp", "1"}, /* above 1 the products are summed in slices */
-    {"sliding_window", "null"},
-    {"use_sliding_window", "false"},
-    {NULL, NULL},
-};
-
-static const struct bs_neutral_key mistral_neutral[] = {
-    {"attention_bias", "false"}, {"mlp_bias", "false"}, {NULL, NULL}};
-
-static const struct bs_neutral_key qwen_neutral[] = {
-    {"mlp_bias", "false"}, {"use_mrope", "false"}, {NULL, NULL}};
-
 /* Gemma 3's code reads attn_logit_softcapping, but never applies it. */
 static const struct bs_neutral_key gemma3_neutral[] = {
-    {"use_bidirectional_attention", "false"}, {"attn_logit_softcapping", "null"}, {NULL, NULL}};
+    {"attn_logit_softcapping", "null"}, {NULL, NULL}};
 
 static const struct bs_neutral_key phi_neutral[] = {{"qk_layernorm", "false"}, {NULL, NULL}};
 
@@ -258,7 +243,6 @@ static const char *const falcon_harmless[] = {"auto_map",
 
 static const struct bs_family_config llama_config = {
     .keys = llama_keys,
-    .neutral = llama_neutral,
     .max_positions = 2048,
     .norm_eps = 1e-6,
     .rope_theta = 10000,
@@ -268,7 +252,6 @@ static const struct bs_family_config llama_config = {
 
 static const struct bs_family_config mistral_config = {
     .keys = mistral_keys,
-    .neutral = mistral_neutral,
     .max_positions = 131072,
     .kv_heads = 8,
     .sliding_window = 4096,
@@ -280,7 +263,6 @@ static const struct bs_family_config mistral_config = {
 
 static const struct bs_family_config qwen2_config = {
     .keys = qwen2_keys,
-    .neutral = qwen_neutral,
     .max_positions = 32768,
     .kv_heads = 32,
     .sliding_window = 4096,
@@ -294,7 +276,6 @@ static const struct bs_family_config qwen2_config = {
 
 static const struct bs_family_config qwen3_config = {
     .keys = qwen3_keys,
-    .neutral = qwen_neutral,
     .max_positions = 32768,
     .kv_heads = 32,
     .head_dim = 128,

@@ -25,6 +25,7 @@ struct bs_model {
     const struct bs_tensor *embedding, *positions, *project_in, *project_out, *head, *head_bias;
     struct norm_tensors embedding_norm, final_norm;
     struct bs_digest digest;
+    struct bs_remarks remarks;
 };
 
 /* --- tensors by name --- */
@@ -322,14 +323,16 @@ static enum bs_status digest_architecture(const struct bs_architecture *a,
     return BS_OK;
 }
 
-enum bs_status bs_model_open(const char *directory, struct bs_model **out, struct bs_error *err)
+enum bs_status bs_model_open(const char *directory, const struct bs_lines *accept,
+                             struct bs_model **out, struct bs_error *err)
 {
     *out = NULL;
     struct bs_digest_state *digest = NULL;
     struct bs_model *model = bs_calloc(1, sizeof *model);
     if (!model)
         return bs_fail_memory(err);
-    enum bs_status status = bs_architecture_read(directory, &model->architecture, err);
+    enum bs_status status =
+        bs_architecture_read(directory, accept, &model->architecture, &model->remarks, err);
     if (!status)
         status = bs_checkpoint_open(directory, &model->checkpoint, err);
     if (!status)
@@ -354,6 +357,7 @@ void bs_model_free(struct bs_model *model)
     if (!model)
         return;
     bs_checkpoint_free(model->checkpoint);
+    bs_remarks_release(&model->remarks);
     bs_free(model);
 }
 
@@ -361,6 +365,8 @@ const struct bs_architecture *bs_model_architecture(const struct bs_model *model
 {
     return &model->architecture;
 }
+
+const struct bs_remarks *bs_model_remarks(const struct bs_model *model) { return &model->remarks; }
 
 struct bs_digest bs_model_digest(const struct bs_model *model) { return model->digest; }
 

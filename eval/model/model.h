@@ -8,6 +8,7 @@
 
 #include "eval/base/error.h"
 #include "eval/base/file.h"
+#include "eval/base/lines.h"
 #include "eval/base/parallel.h"
 #include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/packed.h"
@@ -198,10 +199,19 @@ struct bs_architecture {
     struct bs_set sets[BS_MAX_SETS]; /* in the order of the computation */
 };
 
+/* What there is to say of a model beyond its architecture: to print, and to keep with the numbers. */
+struct bs_remarks {
+    struct bs_lines notices;  /* what was passed over, or decided between two readings */
+    struct bs_lines accepted; /* keys of config.json that a user let pass: "clip_qkv is 8" */
+};
+
 /* Reads `directory`/config.json. A key that changes the forward pass in a way bitsweep does not
- * know is BS_EUNSUPPORTED, never ignored; a missing or wrong one BS_EDATA. */
-enum bs_status bs_architecture_read(const char *directory, struct bs_architecture *architecture,
-                                    struct bs_error *err);
+ * know is BS_EUNSUPPORTED, never ignored, unless `accept` (NULL = nothing) holds its name; a missing
+ * or wrong one BS_EDATA. Adds to *remarks, where that is not NULL. */
+enum bs_status bs_architecture_read(const char *directory, const struct bs_lines *accept,
+                                    struct bs_architecture *architecture,
+                                    struct bs_remarks *remarks, struct bs_error *err);
+void bs_remarks_release(struct bs_remarks *remarks);
 
 /* Derives sets from the rest, as bs_architecture_read does. */
 void bs_architecture_derive_sets(struct bs_architecture *architecture);
@@ -233,12 +243,16 @@ int bs_in_features(const struct bs_architecture *architecture, enum bs_role role
 
 struct bs_model;
 
-/* Opens a model directory: config.json and the checkpoint, every tensor present with the right
- * shape and finite, and none that the forward pass has no place for. Weights stay in the map until
- * a block asks for them. */
-enum bs_status bs_model_open(const char *directory, struct bs_model **model, struct bs_error *err);
+/* Opens a model directory: config.json (see bs_architecture_read) and the checkpoint, every tensor
+ * present with the right shape and finite, and none that the forward pass has no place for. Weights
+ * stay in the map until a block asks for them. */
+enum bs_status bs_model_open(const char *directory, const struct bs_lines *accept,
+                             struct bs_model **model, struct bs_error *err);
 void bs_model_free(struct bs_model *model);
 const struct bs_architecture *bs_model_architecture(const struct bs_model *model);
+
+/* What was said of the model as it was opened. */
+const struct bs_remarks *bs_model_remarks(const struct bs_model *model);
 
 /* Digest of architecture and weights. */
 struct bs_digest bs_model_digest(const struct bs_model *model);

@@ -108,7 +108,7 @@ static enum bs_status part_kind(const struct part *p, const struct rope_kind **k
                    p->place, word);
 }
 
-/* Keys that this kind does not read, but another: a setting without effect is a mistake. Others are
+/* A key that another kind reads, or any number: a setting without effect is a mistake. Others are
  * judged as those of config.json are. */
 static enum bs_status part_check_keys(const struct part *p, const struct rope_kind *kind)
 {
@@ -117,10 +117,10 @@ static enum bs_status part_check_keys(const struct part *p, const struct rope_ki
     json_object_foreach(p->rope, key, value)
     {
         bool read = bs_word_in(key, common_keys) || bs_word_in(key, kind->keys);
-        bool of_another = false;
+        bool setting = json_is_number(value) || json_is_array(value);
         for (int k = 0; k < NUM_KINDS && !read; k++)
-            of_another |= bs_word_in(key, kinds[k].keys);
-        if (!read && bs_config_unread(p->r, p->within, key, value, of_another))
+            setting |= bs_word_in(key, kinds[k].keys);
+        if (!read && bs_config_unread(p->r, p->within, key, value, setting))
             return p->r->err->status;
     }
     return BS_OK;

@@ -108,6 +108,9 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     if (!out)
         return bs_fail_memory(err);
     fprintf(out, "numerics: %d\nmodel: %s\n", NUMERICS_VERSION, bs_model_digest(sweep->model).hex);
+    const struct bs_lines *accepted = &bs_model_remarks(sweep->model)->accepted;
+    for (int i = 0; i < accepted->count; i++)
+        fprintf(out, "model.accepted: %s\n", accepted->lines[i]);
     bs_recipe_print(recipe, out);
     if (bs_recipe_needs_calibration(recipe))
         print_windows("calibration", &sweep->calibration, out);
@@ -150,6 +153,27 @@ static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
     return BS_OK;
 }
 
+/* sweep->notices. */
+static enum bs_status print_remarks(struct bs_sweep *sweep, struct bs_error *err)
+{
+    const struct bs_remarks *remarks = bs_model_remarks(sweep->model);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return bs_fail_memory(err);
+    for (int i = 0; i < remarks->notices.count; i++)
+        fprintf(out, "model: %s\n", remarks->notices.lines[i]);
+    for (int i = 0; i < remarks->accepted.count; i++)
+        fprintf(out, "model: config.json: %s: not understood, accepted\n",
+                remarks->accepted.lines[i]);
+    bool written = !ferror(out);
+    if (!fclose(out) && written)
+        sweep->notices = bs_strdup(text);
+    free(text);
+    return sweep->notices ? BS_OK : bs_fail_memory(err);
+}
+
 enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
                              struct bs_sweep *sweep, struct bs_error *err)
 {
@@ -158,7 +182,9 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     char *directory = NULL;
     enum bs_status status = bs_hub_model(model_name(sweep), &directory, err);
     if (!status)
-        status = bs_model_open(directory, &sweep->model, err);
+        status = bs_model_open(directory, &sweep->config->accept_unknown, &sweep->model, err);
+    if (!status)
+        status = print_remarks(sweep, err);
     if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
     if (!status)
@@ -180,6 +206,7 @@ void bs_sweep_close(struct bs_sweep *sweep)
     bs_windows_release(&sweep->calibration);
     for (int t = 0; t < BS_MAX_TEXTS; t++)
         bs_windows_release(&sweep->texts[t]);
+    bs_free(sweep->notices);
     bs_model_free(sweep->model);
     *sweep = (struct bs_sweep){.config = NULL};
 }
@@ -401,6 +428,7 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
         fputc('\n', out);
     for (int t = 0; t < config->num_evaluations; t++)
         print_evaluation(&config->evaluations[t], &sweep->texts[t], out);
+    fputs(sweep->notices, out);
     fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
             plan->open_trials, sweep->num_trials, plan->recipes, plan->walks,
             plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);

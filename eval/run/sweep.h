@@ -21,6 +21,7 @@ struct bs_sweep {
     const struct bs_config *config;
     int model_index; /* of the config's models */
     struct bs_model *model;
+    char *notices; /* what there is to say of the model, a line each; "" = nothing */
     struct bs_windows calibration; /* ids NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
     int num_trials;

@@ -262,7 +262,7 @@ static enum bs_status fill_record(const struct bs_sweep *sweep, const struct bs_
 {
     const struct bs_windows *text = &sweep->texts[trial->text];
     struct bs_row *row = &record->row;
-    *record = (struct bs_trial_record){.canonical = trial->canonical};
+    *record = (struct bs_trial_record){.canonical = trial->canonical, .notices = sweep->notices};
     copy_text(row->id, sizeof row->id, trial->id);
     copy_text(row->model, sizeof row->model, sweep->config->models[sweep->model_index]);
     copy_text(row->text, sizeof row->text, sweep->config->evaluations[trial->text].name);
@@ -388,8 +388,10 @@ enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,
     walk.scratch = plan.scratch;
     walk.progress = bs_progress_report;
     walk.progress_context = &progress;
-    if (!quiet)
+    if (!quiet) {
+        fputs(sweep->notices, stderr);
         announce(&plan);
+    }
     bs_progress_start(&progress, quiet, (layers + 1) * (plan.recipes + 2 * plan.walks));
     enum bs_status status = BS_OK;
     for (int w = 0; w < plan.walks && !status; w++) {

@@ -161,7 +161,8 @@ static off_t most_bytes(const struct bs_trial_record *records, int num_records,
                            (record->same_top ? 1 : 0));
         bytes += (size_t)record->num_layers * sizeof(struct bs_layer_row);
         bytes += sizeof(struct bs_row);
-        bytes += strlen(record->canonical) + ((size_t)1 << 15);
+        bytes += strlen(record->canonical) + (record->notices ? strlen(record->notices) : 0) +
+                 ((size_t)1 << 15);
     }
     return (off_t)(bytes + bytes / 64);
 }
@@ -399,6 +400,8 @@ static enum bs_status write_trial(const struct commit *commit, const struct bs_t
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
     if (status == BS_OK)
         status = set_text(commit, trial, "canonical", record->canonical, err);
+    if (status == BS_OK && record->notices && *record->notices)
+        status = set_text(commit, trial, "notices", record->notices, err);
     bool done = strcmp(record->row.status, "failed") != 0;
     if (status == BS_OK && done) /* no rows for the unquantized model */
         status = write_table(commit, trial, "layers", &bs_layer_type, record->layers,

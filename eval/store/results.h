@@ -3,7 +3,8 @@
  * /                            attributes: schema_version, bitsweep_version, commit, config (the YAML
  *                              text), host, cpu, blas, threads, started, finished (ISO 8601, UTC)
  * /trials                      compound table, one row a trial: struct bs_row, field for field
- * /trial/<id>                  attribute `canonical`: the text the id is a hash of
+ * /trial/<id>                  attributes: `canonical`, the text the id is a hash of; `notices`, what was
+ *                              passed over or decided as the model was opened, a line each
  * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row
  * /trial/<id>/<text>/nll       float32 [windows][tokens - 1], nats
  * /trial/<id>/<text>/kld       float32 [windows][tokens - 1], nats
@@ -89,6 +90,7 @@ struct bs_layer_row {
 struct bs_trial_record {
     struct bs_row row;
     const char *canonical;
+    const char *notices; /* NULL or "" = none */
     int num_layers;
     const struct bs_layer_row *layers;
     const float *nll, *kld;
@@ -142,9 +144,9 @@ enum bs_status bs_results_read_layers(const char *path, const char *id,
                                       struct bs_layer_row **layers, int *num_layers,
                                       struct bs_error *err);
 
-/* The `canonical` text of a trial in new memory. */
-enum bs_status bs_results_read_canonical(const char *path, const char *id, char **canonical,
-                                         struct bs_error *err);
+/* A text of a trial, "canonical" or "notices", in new memory. BS_EDATA where it has none. */
+enum bs_status bs_results_read_text(const char *path, const char *id, const char *name, char **text,
+                                    struct bs_error *err);
 
 /* Takes the file's lock, so that one run writes it at a time, and checks that its folder can be
  * written. BS_EIO where another run holds it or the place cannot be written. The lock goes with the

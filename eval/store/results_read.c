@@ -358,20 +358,20 @@ enum bs_status bs_results_read_layers(const char *path, const char *id,
     return status;
 }
 
-enum bs_status bs_results_read_canonical(const char *path, const char *id, char **canonical,
-                                         struct bs_error *err)
+enum bs_status bs_results_read_text(const char *path, const char *id, const char *name, char **text,
+                                    struct bs_error *err)
 {
     char place[64];
     snprintf(place, sizeof place, "trial/%s", id);
     hid_t file, group = H5I_INVALID_HID;
-    *canonical = NULL;
+    *text = NULL;
     enum bs_status status = open_file(path, &file, err);
     if (status == BS_OK && !exists(file, place))
         status = bs_fail(err, BS_EDATA, "%s: /%s is missing", path, place);
     if (status == BS_OK && (group = H5Gopen2(file, place, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
     if (status == BS_OK)
-        status = bs_h5_read_text(group, path, "canonical", canonical, err);
+        status = bs_h5_read_text(group, path, name, text, err);
     bs_h5_close(group);
     bs_h5_close(file);
     return status;

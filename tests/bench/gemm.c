@@ -142,7 +142,7 @@ json_t *bench_measure_gemm(const void *context)
     struct batch batch = {NULL};
     bs_set_threads(gemm->threads);
     bs_blas_init();
-    if (bs_architecture_read(gemm->directory, &a, &err))
+    if (bs_architecture_read(gemm->directory, NULL, &a, NULL, &err))
         return json_pack("{s:s}", "error", err.message);
     int count = list_shapes(&a, gemm->tokens, shapes);
     if (!allocate(&batch, shapes, count))

@@ -59,7 +59,7 @@ static enum bs_status draw_windows(struct bs_windows *windows, int count, int to
 static enum bs_status open_bench(struct bench *bench, struct bs_error *err)
 {
     const struct bench_job *job = bench->job;
-    if (bs_model_open(job->directory, &bench->model, err))
+    if (bs_model_open(job->directory, NULL, &bench->model, err))
         return err->status;
     const struct bs_architecture *a = bs_model_architecture(bench->model);
     int longest = job->windows ? job->tokens : 0, vocab = a->vocab_size;

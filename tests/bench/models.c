@@ -325,7 +325,7 @@ json_t *bench_write_model(const void *context)
     if (!status)
         status = write_config(w.checkpoint, &err);
     if (!status)
-        status = bs_architecture_read(w.checkpoint->directory, &w.architecture, &err);
+        status = bs_architecture_read(w.checkpoint->directory, NULL, &w.architecture, NULL, &err);
     if (!status)
         status = list_tensors(&w, &err);
     if (!status)

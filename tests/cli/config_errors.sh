@@ -71,7 +71,7 @@ unknown key
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
 12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of smoothquant, which this grid does not name
 12s/percdamp/bits/ => 12:5: unknown key 'bits'.*it belongs under weights
-13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected or charts
+13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts or accept_unknown
 wrong type
 1s/model$/[a, [b]]/ => 1:12: model is a list, expected a folder or a hub name
 2s/windows: 2/windows: two/ => 2:47: windows is 'two', expected a whole number from 1 to

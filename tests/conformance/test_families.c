@@ -132,7 +132,7 @@ static bool agrees(const json_t *row, const char *directory)
     double want = json_number_value(json_object_get(row, "perplexity"));
     struct bs_error err;
     struct bs_model *model;
-    if (bs_model_open(directory, &model, &err)) {
+    if (bs_model_open(directory, NULL, &model, &err)) {
         printf("%-20s %s\n", name, err.message);
         return false;
     }
@@ -351,7 +351,7 @@ static enum bs_status read_changed(const char *name, const json_t *change, struc
     assert_int_equal(json_object_update(config, (json_t *)(uintptr_t)change), 0);
     assert_int_equal(json_dump_file(config, folder_file(&folder, "config.json"), 0), 0);
     json_decref(config);
-    return bs_architecture_read(folder.path, &architecture, err);
+    return bs_architecture_read(folder.path, NULL, &architecture, NULL, err);
 }
 
 static bool is_refused(const json_t *row)

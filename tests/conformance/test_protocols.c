@@ -164,7 +164,7 @@ static void bos_agrees(void **state)
     int compared = 0;
     json_t *row;
     bs_recipe_init(&none);
-    assert_int_equal(bs_model_open("datasets/tiny", &model, &err), BS_OK);
+    assert_int_equal(bs_model_open("datasets/tiny", NULL, &model, &err), BS_OK);
     json_array_foreach(json_object_get(golden, "rows"), i, row)
     {
         if (!json_is_true(json_object_get(row, "bos")))

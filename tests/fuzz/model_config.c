@@ -11,13 +11,13 @@ static void run(const unsigned char *data, size_t size)
     struct bs_error err = {0};
     struct bs_architecture architecture;
     fuzz_put("config.json", data, size);
-    enum bs_status status = bs_architecture_read(fuzz_folder(), &architecture, &err);
+    enum bs_status status = bs_architecture_read(fuzz_folder(), NULL, &architecture, NULL, &err);
     fuzz_check(status, &err, fuzz_folder());
     if (status)
         return;
     fuzz_put("model.safetensors", weights, sizeof weights - 1);
     struct bs_model *model;
-    status = bs_model_open(fuzz_folder(), &model, &err);
+    status = bs_model_open(fuzz_folder(), NULL, &model, &err);
     fuzz_check(status, &err, fuzz_folder());
     if (!status)
         bs_model_free(model);

@@ -106,7 +106,7 @@ static void read_canonical(const char *path, const struct bs_row *row)
 {
     struct bs_error err = {0};
     char *canonical;
-    enum bs_status status = bs_results_read_canonical(path, row->id, &canonical, &err);
+    enum bs_status status = bs_results_read_text(path, row->id, "canonical", &canonical, &err);
     fuzz_check(status, &err, path);
     bs_free(canonical);
 }

@@ -22,7 +22,7 @@ struct bs_model *family_open(const json_t *row)
     char directory[256];
     snprintf(directory, sizeof directory, FAMILIES "%s",
              json_string_value(json_object_get(row, "name")));
-    if (bs_model_open(directory, &model, &err))
+    if (bs_model_open(directory, NULL, &model, &err))
         fail_msg("%s", err.message);
     return model;
 }

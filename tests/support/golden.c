@@ -105,7 +105,7 @@ int golden_open(void **state)
     struct bs_tokenizer *tokenizer = NULL;
     bs_set_threads(0);
     bs_blas_init();
-    enum bs_status status = bs_model_open("datasets/tiny", &model, &err);
+    enum bs_status status = bs_model_open("datasets/tiny", NULL, &model, &err);
     if (!status)
         status = bs_tokenizer_open("datasets/tiny", &tokenizer, &err);
     if (!status)

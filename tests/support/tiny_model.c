@@ -40,7 +40,7 @@ struct bs_model *tiny_model_cut(const char *directory, int blocks, void (*change
         change(data);
     write_file(directory, "model.safetensors", data, size);
     bs_free(data);
-    if (bs_model_open(directory, &model, &err))
+    if (bs_model_open(directory, NULL, &model, &err))
         fail_msg("%s", err.message);
     return model;
 }

@@ -165,6 +165,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.calibration.sampling, BS_SAMPLING_SEQUENTIAL);
     assert_int_equal(config.layer_error.windows, 8);
     assert_int_equal(config.num_charts, 0);
+    assert_int_equal(config.accept_unknown.count, 0);
     bs_config_release(&config);
 }
 
@@ -489,7 +490,7 @@ static void test_errors_of_the_file(void **state)
                   "1:1: error: model is missing, expected a folder or a hub name, or a list of "
                   "them\n"
                   "1:1: error: unknown key 'modle', expected model, calibration, evaluation, "
-                  "sweep, expected or charts (did you mean 'model'?)\n"
+                  "sweep, expected, charts or accept_unknown (did you mean 'model'?)\n"
                   "2:14: error: text is missing, expected a file or a known text, see texts\n"
                   "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
                   "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
@@ -520,7 +521,7 @@ static void test_errors_of_the_file(void **state)
                   "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
                   "1:1: error: sweep is missing, expected a list of grids\n"
                   "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
-                  "sweep, expected or charts\n");
+                  "sweep, expected, charts or accept_unknown\n");
     expect_errors("model: {a: b}\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
                   "charts: []\n",
                   "1:8: error: model is a mapping, expected a folder or a hub name, or a list of "
@@ -777,7 +778,7 @@ static void expect_no_memory(const char *text, enum bs_status wanted)
 static void test_memory_runs_out(void **state)
 {
     (void)state;
-    char *text = bs_printf("%scharts: [pareto]\n"
+    char *text = bs_printf("%scharts: [pareto]\naccept_unknown: [clip_qkv]\n"
                            "sweep:\n"
                            "  - {algorithm: rtn, model: m, weights: {bits: 4}}\n"
                            "  - algorithm: [&a rtn, [smoothquant, gptq], awq, *a]\n"

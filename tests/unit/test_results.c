@@ -100,6 +100,7 @@ static void make_sample(struct sample *s, const char *id, double seed)
         s->same_top[i] = i % 3 == 0;
     }
     s->record.canonical = "recipe: gptq\nbits: 3\n";
+    s->record.notices = "model: block 2 is left out\n";
     s->record.num_layers = 3;
     s->record.layers = s->layers;
     s->record.nll = s->nll;
@@ -174,10 +175,13 @@ static void test_round_trip(void **state)
     assert_true(layers[2].sqnr_db == 3 && isnan(layers[2].damping));
     bs_free(layers);
 
-    char *canonical;
-    must(bs_results_read_canonical(file, row->id, &canonical, &err), &err);
-    assert_string_equal(canonical, s.record.canonical);
-    bs_free(canonical);
+    char *text;
+    must(bs_results_read_text(file, row->id, "canonical", &text, &err), &err);
+    assert_string_equal(text, s.record.canonical);
+    bs_free(text);
+    must(bs_results_read_text(file, row->id, "notices", &text, &err), &err);
+    assert_string_equal(text, s.record.notices);
+    bs_free(text);
 
     struct bs_row other = *row;
     other.windows++;

@@ -291,7 +291,7 @@ static void the_unquantized_model_is_measured_as_it_is(void **state)
     (void)state;
     struct bs_error err;
     struct bs_model *whole;
-    assert_int_equal(bs_model_open("datasets/tiny", &whole, &err), BS_OK);
+    assert_int_equal(bs_model_open("datasets/tiny", NULL, &whole, &err), BS_OK);
     struct bs_walk walk = walk_of(whole);
     static struct ride ride;
     ride_init(&ride, (chains){{"", ""}, {NULL, NULL}});
