@@ -1,0 +1,38 @@
+/* A model as open.c leaves it, and what its tensors are called. Only the files of eval/model that read
+ * tensors use this. */
+#ifndef BS_EVAL_MODEL_MODEL_INTERNAL_H
+#define BS_EVAL_MODEL_MODEL_INTERNAL_H
+
+#include "eval/model/checkpoint.h"
+#include "eval/model/model.h"
+
+enum { BS_PLACE_BYTES = 96, BS_NORM_NAME_BYTES = 64, BS_TENSOR_NAME_BYTES = 256 };
+
+/* A norm's tensors; weight NULL where there is no norm, bias where it has none. */
+struct bs_norm_tensors {
+    const struct bs_tensor *weight, *bias;
+};
+
+struct bs_model {
+    struct bs_architecture architecture;
+    struct bs_checkpoint *checkpoint;
+    /* What the names begin with: of all tensors but the head's, and of the head's. */
+    const char *prefix, *head_prefix;
+    const struct bs_tensor *embedding, *positions, *project_in, *project_out, *head, *head_bias;
+    struct bs_norm_tensors embedding_norm, final_norm;
+    struct bs_digest digest;
+    struct bs_remarks remarks;
+};
+
+/* What the tensors of a block begin with. */
+void bs_block_place(const struct bs_model *model, int block, char out[BS_PLACE_BYTES]);
+
+/* Tensors that the weights of a block's norm stand in, and what one of them is called. */
+int bs_norm_parts(const struct bs_architecture *a, enum bs_norm_place place);
+void bs_norm_name(const struct bs_architecture *a, enum bs_norm_place place, int part,
+                  char name[BS_NORM_NAME_BYTES]);
+
+/* What the tensors of the linear's weight and bias are called; those of several may be one. */
+const char *bs_linear_tensor(const struct bs_architecture *a, enum bs_role role);
+
+#endif

@@ -1,0 +1,301 @@
+/* A model directory opened: every tensor that will be asked for is there, and every other accounted
+ * for. */
+#include "eval/model/model_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+/* `place` is the name's beginning: a prefix, or a prefix and a block. */
+static enum bs_status require(struct bs_model *model, const char *place, const char *name,
+                              const char *ending, int rank, const int64_t *shape,
+                              const struct bs_tensor **tensor, struct bs_error *err)
+{
+    char whole[BS_TENSOR_NAME_BYTES];
+    snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
+    return bs_checkpoint_require(model->checkpoint, whole, rank, shape, tensor, err);
+}
+
+static enum bs_status require_norm(struct bs_model *model, const char *place, const char *name,
+                                   int width, struct bs_norm_tensors *norm, struct bs_error *err)
+{
+    int64_t shape[] = {width};
+    int vectors = bs_norm_vectors(model->architecture.norm);
+    *norm = (struct bs_norm_tensors){NULL, NULL};
+    if ((vectors > 0 && require(model, place, name, ".weight", 1, shape, &norm->weight, err)) ||
+        (vectors > 1 && require(model, place, name, ".bias", 1, shape, &norm->bias, err)))
+        return err->status;
+    return BS_OK;
+}
+
+static enum bs_status require_block_norm(struct bs_model *model, const char *place,
+                                         enum bs_norm_place at, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    static const char *const endings[] = {".weight", ".bias"};
+    char name[BS_NORM_NAME_BYTES];
+    const struct bs_tensor *tensor;
+    int parts = bs_norm_parts(a, at), width = bs_norm_width(a, at);
+    bool of_heads = at == BS_NORM_Q || at == BS_NORM_K;
+    bool by_head = of_heads && a->family->qk_norm == BS_QK_NORM_EACH_HEAD;
+    int64_t vector[] = {width / parts}, matrix[] = {width / a->head_dim, a->head_dim};
+    for (int p = 0; p < parts; p++) {
+        bs_norm_name(a, at, p, name);
+        for (int v = 0; v < bs_norm_vectors(bs_norm_kind_at(a, at)); v++)
+            if (require(model, place, name, endings[v], by_head ? 2 : 1, by_head ? matrix : vector,
+                        &tensor, err))
+                return err->status;
+    }
+    return BS_OK;
+}
+
+/* Rows of that tensor. */
+static int tensor_rows(const struct bs_architecture *a, enum bs_role role)
+{
+    enum bs_role first, last;
+    int rows = 0;
+    bs_tensor_roles(a, role, &first, &last);
+    for (int r = (int)first; r <= (int)last; r++)
+        rows += bs_out_features(a, (enum bs_role)r);
+    return rows;
+}
+
+static enum bs_status require_linear(struct bs_model *model, const char *place, enum bs_role role,
+                                     struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    const char *name = bs_linear_tensor(a, role);
+    int64_t out = tensor_rows(a, role);
+    int64_t in = bs_in_features(a, role);
+    int64_t shape[] = {a->family->transposed ? in : out, a->family->transposed ? out : in};
+    const struct bs_tensor *tensor;
+    if (require(model, place, name, ".weight", 2, shape, &tensor, err))
+        return err->status;
+    return bs_has_bias(a, role) ? require(model, place, name, ".bias", 1, &out, &tensor, err)
+                                : BS_OK;
+}
+
+/* --- all of them --- */
+
+static enum bs_status require_ends(struct bs_model *model, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    const struct bs_family *f = a->family;
+    const char *place = model->prefix;
+    int64_t matrix[] = {a->vocab_size, a->embedding_size}, vocab[] = {a->vocab_size};
+    int64_t positions[] = {(int64_t)a->max_positions + f->position_offset, a->hidden_size};
+    int64_t in[] = {a->hidden_size, a->embedding_size}, out[] = {a->embedding_size, a->hidden_size};
+    bool projected = a->embedding_size != a->hidden_size;
+    if (require(model, place, f->embedding, ".weight", 2, matrix, &model->embedding, err) ||
+        (f->positions &&
+         require(model, place, f->positions, ".weight", 2, positions, &model->positions, err)) ||
+        (f->embedding_norm && require_norm(model, place, f->embedding_norm, a->embedding_size,
+                                           &model->embedding_norm, err)) ||
+        (projected &&
+         (require(model, place, f->project_in, ".weight", 2, in, &model->project_in, err) ||
+          require(model, place, f->project_out, ".weight", 2, out, &model->project_out, err))) ||
+        (a->final_norm &&
+         require_norm(model, place, f->final_norm, a->hidden_size, &model->final_norm, err)) ||
+        (f->head_bias &&
+         require(model, model->head_prefix, f->head, ".bias", 1, vocab, &model->head_bias, err)))
+        return err->status;
+    model->head = model->embedding;
+    if (a->tied_head)
+        return BS_OK;
+    return require(model, model->head_prefix, f->head, ".weight", 2, matrix, &model->head, err);
+}
+
+static enum bs_status require_block(struct bs_model *model, int block, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    char place[BS_PLACE_BYTES];
+    bs_block_place(model, block, place);
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (bs_has_norm(a, (enum bs_norm_place)n) &&
+            require_block_norm(model, place, (enum bs_norm_place)n, err))
+            return err->status;
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (bs_has_role(a, (enum bs_role)r) && require_linear(model, place, (enum bs_role)r, err))
+            return err->status;
+    return BS_OK;
+}
+
+/* True for a tensor of a block behind those that num_hidden_layers leaves of the model. */
+static bool is_cut_off(const struct bs_model *model, const char *name)
+{
+    size_t prefix = strlen(model->prefix);
+    int block = -1;
+    if (strncmp(name, model->prefix, prefix) != 0)
+        return false;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    return sscanf(name + prefix, model->architecture.family->block, &block) == 1 &&
+           block >= model->architecture.num_layers;
+#pragma GCC diagnostic pop
+}
+
+/* Tensors that checkpoints hold and no forward pass reads: masks and frequencies that older code
+ * saved along, the head of a model whose embedding is used, and blocks that were cut off. */
+static bool is_spare(const struct bs_model *model, const char *name)
+{
+    const struct bs_architecture *a = &model->architecture;
+    static const char *const endings[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                                          ".attention.bias", ".attention.masked_bias"};
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t ending = strlen(endings[i]);
+        if (length > ending && !strcmp(name + length - ending, endings[i]))
+            return true;
+    }
+    if (is_cut_off(model, name))
+        return true;
+    size_t head = strlen(a->family->head);
+    return a->tied_head && !strncmp(name, a->family->head, head) && !strcmp(name + head, ".weight");
+}
+
+/* Every tensor the walk will ask for, so that a defect is met before the first minute of work; and
+ * none else, since a bias that config.json does not speak of would be left out of every number. */
+static enum bs_status check_tensors(struct bs_model *model, const char *directory,
+                                    struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    char name[BS_TENSOR_NAME_BYTES];
+    snprintf(name, sizeof name, "%s%s.weight", a->family->prefix, a->family->embedding);
+    const char *bare = name + strlen(a->family->prefix);
+    bool is_bare =
+        !bs_checkpoint_find(model->checkpoint, name) && bs_checkpoint_find(model->checkpoint, bare);
+    model->prefix = is_bare ? "" : a->family->prefix;
+    model->head_prefix = "";
+    if (require_ends(model, err))
+        return err->status;
+    for (int b = 0; b < a->num_layers; b++)
+        if (require_block(model, b, err))
+            return err->status;
+    const char *spare;
+    for (size_t at = 0; (spare = bs_checkpoint_unused(model->checkpoint, &at));)
+        if (!is_spare(model, spare))
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s: tensor '%.200s' has no place in the model that config.json "
+                           "describes (model_type %s)",
+                           directory, spare, a->family->model_type);
+    return BS_OK;
+}
+
+static size_t count_of(const struct bs_tensor *tensor) { return tensor ? tensor->count : 0; }
+
+static size_t count_of_norm(const struct bs_norm_tensors *norm)
+{
+    return count_of(norm->weight) + count_of(norm->bias);
+}
+
+static size_t count_others(const struct bs_model *model)
+{
+    const struct bs_architecture *a = &model->architecture;
+    size_t block = 0;
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (bs_has_norm(a, (enum bs_norm_place)n))
+            block += (size_t)bs_norm_vectors(bs_norm_kind_at(a, (enum bs_norm_place)n)) *
+                     (size_t)bs_norm_width(a, (enum bs_norm_place)n);
+    for (int r = 0; r < BS_NUM_ROLES; r++)
+        if (bs_has_bias(a, (enum bs_role)r))
+            block += (size_t)bs_out_features(a, (enum bs_role)r);
+    return count_of(model->embedding) + count_of(model->positions) + count_of(model->project_in) +
+           count_of(model->project_out) + (a->tied_head ? 0 : count_of(model->head)) +
+           count_of(model->head_bias) + count_of_norm(&model->embedding_norm) +
+           count_of_norm(&model->final_norm) + (size_t)a->num_layers * block;
+}
+
+static void digest_rope(const struct bs_rope_settings *rope, FILE *out)
+{
+    fprintf(out, " %d %.17g %.17g %.17g %.17g %.17g %.17g %.17g %.17g %d", (int)rope->kind,
+            rope->theta, rope->attention_factor, rope->factor, rope->original_positions,
+            rope->low_freq_factor, rope->high_freq_factor, rope->beta_fast, rope->beta_slow,
+            rope->truncate);
+    for (int j = 0; j < rope->num_factors; j++)
+        fprintf(out, " %.9g %.9g", (double)rope->short_factors[j], (double)rope->long_factors[j]);
+}
+
+/* Everything of the architecture that the forward pass looks at. */
+static enum bs_status digest_architecture(const struct bs_architecture *a,
+                                          struct bs_digest_state *digest, struct bs_error *err)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (!out)
+        return bs_fail_memory(err);
+    fprintf(out, "%s %d %d %d %d %d %d %d %d %.9g %d %d %d %d", a->family->model_type,
+            a->hidden_size, a->intermediate_size, a->num_layers, a->num_heads, a->num_kv_heads,
+            a->head_dim, a->vocab_size, a->embedding_size, (double)a->norm_eps, (int)a->wiring,
+            (int)a->activation, a->rotary_dim, a->sliding_window);
+    digest_rope(&a->rope, out);
+    digest_rope(&a->local_rope, out);
+    for (int l = 0; l < BS_MAX_LAYERS / 64; l++)
+        fprintf(out, " %llx %llx", (unsigned long long)a->local_layers[l],
+                (unsigned long long)a->unrotated_layers[l]);
+    fprintf(out, " %d %u %d %.9g %d %.9g %.9g", (int)a->norm, a->norms, (int)a->positions,
+            (double)a->alibi_exponent, a->attention_scale_by_layer, (double)a->query_scaling.beta,
+            (double)a->query_scaling.positions);
+    fprintf(out, " %.9g %.9g %.9g %.9g %.9g %.9g %.9g %d %d %u", (double)a->attention_scale,
+            (double)a->qkv_clip, (double)a->attention_softcap, (double)a->logit_softcap,
+            (double)a->embedding_scale, (double)a->residual_scale, (double)a->logit_scale,
+            a->tied_head, a->final_norm, a->biases);
+    if (fclose(out)) {
+        free(text);
+        return bs_fail_memory(err);
+    }
+    bs_digest_add(digest, text, length);
+    free(text);
+    return BS_OK;
+}
+
+enum bs_status bs_model_open(const char *directory, const struct bs_lines *accept,
+                             struct bs_model **out, struct bs_error *err)
+{
+    *out = NULL;
+    struct bs_digest_state *digest = NULL;
+    struct bs_model *model = bs_calloc(1, sizeof *model);
+    if (!model)
+        return bs_fail_memory(err);
+    enum bs_status status =
+        bs_architecture_read(directory, accept, &model->architecture, &model->remarks, err);
+    if (!status)
+        status = bs_checkpoint_open(directory, &model->checkpoint, err);
+    if (!status)
+        status = check_tensors(model, directory, err);
+    if (!status && !(digest = bs_digest_create()))
+        status = bs_fail_memory(err);
+    if (!status)
+        status = digest_architecture(&model->architecture, digest, err);
+    if (!status)
+        status = bs_checkpoint_digest(model->checkpoint, digest, err);
+    if (digest)
+        model->digest = bs_digest_finish(digest);
+    if (status)
+        bs_model_free(model);
+    else
+        *out = model;
+    return status;
+}
+
+void bs_model_free(struct bs_model *model)
+{
+    if (!model)
+        return;
+    bs_checkpoint_free(model->checkpoint);
+    bs_remarks_release(&model->remarks);
+    bs_free(model);
+}
+
+const struct bs_architecture *bs_model_architecture(const struct bs_model *model)
+{
+    return &model->architecture;
+}
+
+const struct bs_remarks *bs_model_remarks(const struct bs_model *model) { return &model->remarks; }
+
+struct bs_digest bs_model_digest(const struct bs_model *model) { return model->digest; }
+
+size_t bs_model_other_parameters(const struct bs_model *model) { return count_others(model); }
