@@ -408,7 +408,7 @@ static int command_tokenize(const struct arguments *args)
     const char *path = args->num_operands == 2 ? args->operands[1] : "/dev/stdin";
     enum bs_token_style style = args->ids ? BS_TOKENS_IDS : BS_TOKENS_PIECES;
     char *directory = NULL;
-    enum bs_status status = bs_hub_model(args->operands[0], &directory, &err);
+    enum bs_status status = bs_hub_model(args->operands[0], "", &directory, &err);
     if (!status)
         status = bs_tokens_print(directory, path, !args->no_special, style, stdout, &err);
     bs_free(directory);

@@ -131,8 +131,7 @@ enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct 
     return status;
 }
 
-/* The folder part of a path: "" for a bare file name. NULL when memory runs out. */
-static char *parent_of(const char *path)
+char *bs_path_folder(const char *path)
 {
     char *parent = bs_strdup(path);
     if (!parent)
@@ -142,6 +141,14 @@ static char *parent_of(const char *path)
         slash++; /* the root keeps its slash */
     *(slash ? slash : parent) = '\0';
     return parent;
+}
+
+char *bs_path_join(const char *folder, const char *path)
+{
+    if (!folder || !*folder || *path == '/')
+        return bs_strdup(path);
+    bool root = folder[strlen(folder) - 1] == '/';
+    return bs_printf("%s%s%s", folder, root ? "" : "/", path);
 }
 
 /* One level. Whoever made the folder first is fine, as long as it is one. */
@@ -179,7 +186,7 @@ enum bs_status bs_make_directory(const char *path, struct bs_error *err)
 
 enum bs_status bs_make_parent(const char *path, struct bs_error *err)
 {
-    char *parent = parent_of(path);
+    char *parent = bs_path_folder(path);
     if (!parent)
         return bs_fail_memory(err);
     enum bs_status status = *parent ? bs_make_directory(parent, err) : BS_OK;
@@ -202,7 +209,7 @@ static enum bs_status sync_path(const char *path, int flags, struct bs_error *er
 
 enum bs_status bs_file_commit(const char *temporary, const char *path, struct bs_error *err)
 {
-    char *parent = parent_of(path);
+    char *parent = bs_path_folder(path);
     if (!parent)
         return bs_fail_memory(err);
     enum bs_status status = sync_path(temporary, O_RDONLY, err);

@@ -23,6 +23,14 @@ void bs_map_forget(const struct bs_map *map, const void *data, size_t size);
 /* The file's bytes in new memory with a zero byte behind them (freed with bs_free). */
 enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err);
 
+/* The folder part of a path in new memory, without a slash at its end: "" for a bare file name, "/"
+ * for the root. NULL when memory runs out. */
+char *bs_path_folder(const char *path);
+
+/* `path` as seen from `folder`, in new memory: itself where it is absolute or the folder is "" or NULL.
+ * NULL when memory runs out. */
+char *bs_path_join(const char *folder, const char *path);
+
 /* mkdir -p for the folder that will hold `path` (nothing for a bare file name). */
 enum bs_status bs_make_parent(const char *path, struct bs_error *err);
 

@@ -7,6 +7,7 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/config/expected.h"
+#include "eval/config/model_list.h"
 #include "eval/config/report.h"
 #include "eval/config/sweep.h"
 #include "eval/config/yaml.h"
@@ -64,7 +65,7 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_config_keys[] = {
-    {"model", "a folder or a hub name, or a list of them",
+    {"model", "a folder or a hub name, a mapping with path and name, or a list of them",
      "Hugging Face models: each a folder, or org/name[@revision]", true},
     {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
@@ -94,6 +95,7 @@ const struct bs_config_key bs_evaluation_keys[] = {
 
 const struct bs_config_key bs_text_keys[] = {
     {"text", "a file or a known text, see texts", "what is predicted", true},
+    {"name", "a text", "what tables, charts and the result file call it (the file's name)", false},
     {"field", "a text", "JSON: the key of the document (text)", false},
     {"join", "a text", "what comes between documents (\\n\\n)", false},
     {.name = NULL},
@@ -208,55 +210,6 @@ static void report_idle(struct load *load, const struct bs_yaml_node *node, cons
         bs_report_add(load->report, value->line, value->column, "%s %s", name, why);
 }
 
-/* As many bytes of a model's name as the result file holds: they must tell models apart. */
-enum { MODEL_BYTES = 127 };
-
-static enum bs_status read_model(struct load *load, const struct bs_yaml_node *node)
-{
-    struct bs_config *config = load->config;
-    if (node->kind != BS_YAML_SCALAR || bs_yaml_is_null(node) || !*node->text) {
-        report_wrong(load, "model", node, "a folder or a hub name");
-        return BS_OK;
-    }
-    for (int m = 0; m < config->num_models; m++)
-        if (strncmp(config->models[m], node->text, MODEL_BYTES) == 0) {
-            bs_report_add(load->report, node->line, node->column,
-                          "model '%.*s' a second time, expected it once", MODEL_BYTES, node->text);
-            return BS_OK;
-        }
-    char *copy = bs_strdup(node->text);
-    if (!copy)
-        return bs_fail_memory(load->err);
-    config->models[config->num_models++] = copy;
-    return BS_OK;
-}
-
-/* One model, or a list of them. */
-static enum bs_status read_models(struct load *load, const struct bs_yaml_node *node)
-{
-    bool list = node->kind == BS_YAML_SEQUENCE;
-    int count = list ? node->num_items : 1;
-    if (node->kind == BS_YAML_MAPPING || count == 0) {
-        char found[FOUND_TEXT];
-        bs_yaml_print_found(node, found, sizeof found);
-        bs_report_add(load->report, node->line, node->column, "model is %s, expected %s",
-                      count == 0 ? "an empty list" : found, bs_config_keys[0].allowed);
-        return BS_OK;
-    }
-    if (count > BS_MAX_MODELS) {
-        bs_report_add(load->report, node->line, node->column, "%d models, expected at most %d",
-                      count, BS_MAX_MODELS);
-        return BS_OK;
-    }
-    load->config->models = bs_calloc((size_t)count, sizeof *load->config->models);
-    if (!load->config->models)
-        return bs_fail_memory(load->err);
-    enum bs_status status = BS_OK;
-    for (int i = 0; status == BS_OK && i < count; i++)
-        status = read_model(load, list ? node->items[i] : node);
-    return status;
-}
-
 static enum bs_status read_calibration(struct load *load, const struct bs_yaml_node *node)
 {
     struct bs_calibration_config *calibration = &load->config->calibration;
@@ -274,6 +227,9 @@ static enum bs_status read_calibration(struct load *load, const struct bs_yaml_n
         status = read_text(load, node, &bs_calibration_keys[2], &calibration->join);
     return status;
 }
+
+/* As much of a text's name as the result file holds. */
+enum { TEXT_NAME_BYTES = 63 };
 
 /* True for a name that an earlier text has, or that the result file uses beside the texts. */
 static bool name_is_taken(const struct bs_config *config, const char *name)
@@ -314,6 +270,16 @@ static char *name_of_text(const struct bs_config *config, const char *path)
         name = bs_printf("%.*s_%d", length, base, k);
     }
     return name;
+}
+
+/* It is a group's name in the result file, where a slash would part it and dots have a meaning. */
+static void check_text_name(struct load *load, const struct bs_yaml_node *node)
+{
+    const char *name = node->text;
+    if (strlen(name) > TEXT_NAME_BYTES || strchr(name, '/') || strspn(name, ".") == strlen(name))
+        report_wrong(load, "name", node, "a short text without a slash");
+    else if (name_is_taken(load->config, name))
+        report_wrong(load, "name", node, "one that no other text has, and that is not 'layers'");
 }
 
 static void check_stride(struct load *load, const struct bs_yaml_node *node,
@@ -367,15 +333,20 @@ static enum bs_status read_evaluation_text(struct load *load, const struct bs_ya
     check_stride(load, node, &entry);
     enum bs_status status = read_text(load, node, &bs_text_keys[0], &entry.text);
     if (status == BS_OK)
-        status = read_text(load, node, &bs_text_keys[1], &entry.field);
+        status = read_text(load, node, &bs_text_keys[2], &entry.field);
     if (status == BS_OK)
-        status = read_text(load, node, &bs_text_keys[2], &entry.join);
+        status = read_text(load, node, &bs_text_keys[3], &entry.join);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_text_keys[1], &entry.name);
     if (status == BS_OK && entry.text) {
         for (int i = 0; i < config->num_evaluations; i++)
             if (same_evaluation(&config->evaluations[i], &entry))
                 bs_report_add(load->report, node->line, node->column,
                               "the same text and settings a second time, expected them once");
-        entry.name = name_of_text(config, entry.text);
+        if (entry.name)
+            check_text_name(load, bs_yaml_get(node, "name"));
+        else
+            entry.name = name_of_text(config, entry.text);
         status = entry.name ? BS_OK : bs_fail_memory(load->err);
     }
     if (status != BS_OK || !entry.text)
@@ -515,7 +486,8 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
     const struct bs_yaml_node *expected = bs_yaml_get(root, "expected");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
     const struct bs_yaml_node *accepted = bs_yaml_get(root, "accept_unknown");
-    enum bs_status status = model ? read_models(load, model) : BS_OK;
+    enum bs_status status =
+        model ? bs_model_list_read(model, load->report, load->config, load->err) : BS_OK;
     if (status == BS_OK && calibration)
         status = read_calibration(load, calibration);
     if (status == BS_OK && evaluation)
@@ -536,7 +508,7 @@ static enum bs_status read_source(const char *path, char **source, size_t *size,
                                   struct bs_error *err)
 {
     struct stat info;
-    if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > BS_YAML_MAX_BYTES)
+    if (!stat(path, &info) && S_ISREG(info.st_mode) && info.st_size > BS_YAML_MAX_BYTES)
         return bs_fail(err, BS_ECONFIG,
                        "%s:1:1: error: %lld bytes, expected a config of at most %d", path,
                        (long long)info.st_size, BS_YAML_MAX_BYTES);
@@ -549,9 +521,12 @@ enum bs_status bs_config_load(const char *path, const char *const *charts, struc
     char *text = NULL;
     size_t size;
     memset(config, 0, sizeof *config);
+    struct stat info;
     enum bs_status status = read_source(path, &text, &size, err);
     if (status == BS_OK)
         status = bs_config_parse(path, text, size, charts, config, err);
+    if (status == BS_OK && !stat(path, &info) && !S_ISREG(info.st_mode))
+        config->folder[0] = '\0'; /* a pipe has no folder that a path could start from */
     bs_free(text);
     return status;
 }
@@ -568,8 +543,9 @@ enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
     bs_report_init(&report, path);
     enum bs_status status = BS_OK;
     config->path = bs_strdup(path);
+    config->folder = bs_path_folder(path);
     config->source = bs_calloc(size + 1, 1);
-    if (!config->path || !config->source) {
+    if (!config->path || !config->folder || !config->source) {
         status = bs_fail_memory(err);
         goto done;
     }
@@ -593,10 +569,12 @@ done:
 void bs_config_release(struct bs_config *config)
 {
     bs_free(config->path);
+    bs_free(config->folder);
     bs_free(config->source);
     for (int m = 0; m < config->num_models; m++)
-        bs_free(config->models[m]);
+        bs_free(config->models[m]), bs_free(config->model_places[m]);
     bs_free(config->models);
+    bs_free(config->model_places);
     bs_free(config->calibration.text);
     bs_free(config->calibration.field);
     bs_free(config->calibration.join);
@@ -622,28 +600,4 @@ void bs_config_release(struct bs_config *config)
 bool bs_config_wants(const struct bs_config *config, int recipe, int model)
 {
     return config->recipe_models[recipe] >> model & 1;
-}
-
-enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
-                                int num_names, uint64_t *models, struct bs_error *err)
-{
-    *models = 0;
-    for (int m = 0; m < config->num_models && num_names == 0; m++)
-        *models |= UINT64_C(1) << m;
-    for (int i = 0; i < num_names; i++) {
-        int m = 0;
-        while (m < config->num_models && strcmp(config->models[m], names[i]) != 0)
-            m++;
-        if (m == config->num_models) {
-            struct bs_names known = {0};
-            char list[LIST_TEXT];
-            for (m = 0; m < config->num_models; m++)
-                bs_names_add(&known, config->models[m]);
-            bs_names_print(&known, names[i], list, sizeof list);
-            return bs_fail(err, BS_ECONFIG, "%s has no model '%s', expected %s", config->path,
-                           names[i], list);
-        }
-        *models |= UINT64_C(1) << m;
-    }
-    return BS_OK;
 }

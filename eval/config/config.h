@@ -21,7 +21,8 @@ struct bs_calibration_config {
 struct bs_evaluation_config {
     char *text;
     char *field, *join; /* NULL = by default */
-    char *name; /* the file's name without folder and ending: the text's group in the result file */
+    char *name; /* as the config has it, else the file's without folder and ending: the text's group
+                   in the result file */
     bool lines;
     int windows; /* 0 = all */
     int tokens;
@@ -73,9 +74,11 @@ enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64 };
 
 struct bs_config {
     char *path;
+    char *folder; /* that relative paths in it start from: its own; "" = the current one */
     char *source; /* the file's whole text */
     int num_models;
-    char **models; /* folders or hub names */
+    char **models;       /* what each is called: no two alike */
+    char **model_places; /* as the config has it: a folder or a hub name */
     struct bs_calibration_config calibration;
     int num_evaluations;
     struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
@@ -108,7 +111,7 @@ void bs_config_release(struct bs_config *config);
 /* True where the sweep has this recipe for this model. */
 bool bs_config_wants(const struct bs_config *config, int recipe, int model);
 
-/* The models called `names`, each once, as bits; all where num_names is 0. BS_ECONFIG for a name
+/* The models called `names` (or by their places), each once, as bits; all where num_names is 0. BS_ECONFIG for a name
  * that the config does not have, with the nearest that it has. */
 enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
                                 int num_names, uint64_t *models, struct bs_error *err);

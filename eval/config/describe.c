@@ -4,6 +4,7 @@
 
 #include "algorithms/algorithm.h"
 #include "eval/config/config.h"
+#include "eval/config/model_list.h"
 #include "eval/config/report.h"
 
 enum { COLUMNS = 4, MAX_ROWS = 48, NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 800 };
@@ -20,6 +21,7 @@ struct section {
 
 static const struct section sections[] = {
     {"config", "the keys of a config file", bs_config_keys, NULL, NULL, NULL, NULL},
+    {"model", "an entry of model that is a mapping", bs_model_keys, NULL, NULL, NULL, NULL},
     {"sweep", "the keys of a grid, beside the options of the algorithms it names", bs_sweep_keys,
      NULL, NULL, NULL, NULL},
     {"weights", "the weight format", NULL, bs_format_options, NULL, NULL, NULL},

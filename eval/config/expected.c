@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/config/model_list.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 128, LONGEST_QUOTE = 100 };
 
@@ -126,7 +127,9 @@ static enum bs_status read_model(struct reading *reading, const struct bs_yaml_n
     struct bs_names models = {0};
     for (int m = 0; m < config->num_models; m++)
         bs_names_add(&models, config->models[m]);
-    int model = find(reading, key, "model", &models);
+    int model = bs_config_find_model(config, key->text);
+    if (model < 0)
+        model = find(reading, key, "model", &models);
     if (model < 0 || !is_filled_mapping(reading, "a model's entry", figures,
                                         "a mapping from labels of recipes to perplexities"))
         return BS_OK;

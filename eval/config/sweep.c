@@ -8,6 +8,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/config/model_list.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 256, FIRST_CAPACITY = 64 };
 
@@ -180,14 +181,14 @@ static enum bs_status read_chains(struct expansion *all, struct grid *grid)
 static void add_model(struct expansion *all, struct grid *grid, const struct bs_yaml_node *node)
 {
     const struct bs_config *config = all->config;
-    struct bs_names names = {0};
-    for (int m = 0; m < config->num_models; m++) {
-        bs_names_add(&names, config->models[m]);
-        if (node->text && strcmp(config->models[m], node->text) == 0) {
-            grid->models |= UINT64_C(1) << m;
-            return;
-        }
+    int known = node->text ? bs_config_find_model(config, node->text) : -1;
+    if (known >= 0) {
+        grid->models |= UINT64_C(1) << known;
+        return;
     }
+    struct bs_names names = {0};
+    for (int m = 0; m < config->num_models; m++)
+        bs_names_add(&names, config->models[m]);
     char found[FOUND_TEXT], list[LIST_TEXT];
     bs_yaml_print_found(node, found, sizeof found);
     bs_names_print(&names, node->text ? node->text : "", list, sizeof list);

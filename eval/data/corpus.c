@@ -1,5 +1,6 @@
 #include "eval/data/corpus.h"
 
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
 
@@ -160,22 +161,28 @@ static bool is_json(const char *path)
     return false;
 }
 
-/* A word that is no file was perhaps meant as a known text. */
-static enum bs_status fail_missing(const char *path, struct bs_error *err)
+/* A word that is no file was perhaps meant as a known text, or as seen from the current folder. */
+static enum bs_status fail_missing(const struct bs_text_choice *choice, const char *path,
+                                   struct bs_error *err)
 {
     const char *names[sizeof bs_corpora / sizeof *bs_corpora];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         names[i] = bs_corpora[i].name;
-    const char *near = bs_nearest_word(path, names);
+    const char *near = bs_nearest_word(choice->text, names);
+    bool elsewhere =
+        choice->base && *choice->base && *choice->text != '/' && !access(choice->text, F_OK);
     return bs_fail(err, BS_EIO,
-                   "cannot open '%s': No such file or directory, nor a known text%s%s%s", path,
+                   "cannot open '%s': No such file or directory%s, nor a known text%s%s%s", path,
+                   elsewhere ? " (it is in the current folder, but paths in a config start from "
+                               "the config's)"
+                             : "",
                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
-static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_text *text,
-                                struct bs_error *err)
+/* What a choice says must suit the kind of file. */
+static enum bs_status check_choice(const struct bs_text_choice *choice, bool json,
+                                   struct bs_error *err)
 {
-    bool json = is_json(choice->text);
     if (json && choice->lines)
         return bs_fail(err, BS_ECONFIG, "%s: lines is for plain text; this is read as JSON",
                        choice->text);
@@ -187,8 +194,18 @@ static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_t
         return bs_fail(err, BS_ECONFIG,
                        "%s: join is for several documents; this file is one, unless lines is true",
                        choice->text);
-    if (access(choice->text, F_OK))
-        return fail_missing(choice->text, err);
+    return BS_OK;
+}
+
+static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_text *text,
+                                struct bs_error *err)
+{
+    bool json = is_json(choice->text);
+    if (check_choice(choice, json, err))
+        return err->status;
+    char *path = bs_path_join(choice->base, choice->text);
+    if (!path)
+        return bs_fail_memory(err);
     struct bs_text_format format = {
         .documents = json            ? BS_DOCUMENT_JSON
                      : choice->lines ? BS_DOCUMENT_LINE
@@ -196,7 +213,10 @@ static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_t
         .field = choice->field ? choice->field : "text",
         .join = choice->join ? choice->join : "\n\n",
     };
-    return bs_text_read(choice->text, &format, text, err);
+    enum bs_status status = access(path, F_OK) ? fail_missing(choice, path, err)
+                                               : bs_text_read(path, &format, text, err);
+    bs_free(path);
+    return status;
 }
 
 enum bs_status bs_corpus_read(const struct bs_text_choice *choice, enum bs_text_use use,

@@ -42,6 +42,7 @@ struct bs_text_choice {
     /* A known text, else a file: .jsonl and .json hold JSON, others plain text; .gz or .zst may
      * follow. */
     const char *text;
+    const char *base;  /* the folder that a relative path starts from; NULL or "" = the current */
     const char *field; /* JSON: the key of the document; NULL = "text" */
     const char *join;  /* between documents; NULL = "\n\n" */
     bool lines;        /* plain text: each line is a document, else the whole file is one */

@@ -102,18 +102,37 @@ static enum bs_status look_up(const char *folder, const char *revision, const ch
     return status;
 }
 
-static enum bs_status fail_model(const char *name, const char *folder, const char *revision,
-                                 const char *reason, struct bs_error *err)
+/* A name as it was given, and the folder that a path starts from. */
+struct wanted {
+    const char *name, *base;
+};
+
+/* Ends a message about what is no folder: who left the file's own folder out of account is told. */
+static const char *hint_of(const struct wanted *wanted)
 {
-    return bs_fail(err, BS_EIO,
-                   "model '%s' is no folder here, and not in the Hugging Face cache: looked for "
-                   "config.json of revision '%s' in '%s', %s; `bitsweep fetch %s` brings it, if it "
-                   "is a model of the hub",
-                   name, revision, folder, reason, name);
+    return *wanted->base && is_there(wanted->name)
+               ? " (it is one in the current folder, but paths in a config start from the config's)"
+               : "";
 }
 
-static enum bs_status model_in_cache(const char *name, const char *repository, const char *revision,
-                                     char **directory, struct bs_error *err)
+static const char *place_of(const struct wanted *wanted)
+{
+    return *wanted->base ? wanted->base : "the current folder";
+}
+
+static enum bs_status fail_model(const struct wanted *wanted, const char *folder,
+                                 const char *revision, const char *reason, struct bs_error *err)
+{
+    return bs_fail(err, BS_EIO,
+                   "model '%s' is no folder in %s%s, and not in the Hugging Face cache: looked for "
+                   "config.json of revision '%s' in '%s', %s; `bitsweep fetch %s` brings it, if it "
+                   "is a model of the hub",
+                   wanted->name, place_of(wanted), hint_of(wanted), revision, folder, reason,
+                   wanted->name);
+}
+
+static enum bs_status model_in_cache(const struct wanted *wanted, const char *repository,
+                                     const char *revision, char **directory, struct bs_error *err)
 {
     char *folder;
     const char *reason;
@@ -122,33 +141,38 @@ static enum bs_status model_in_cache(const char *name, const char *repository, c
         return status;
     status = look_up(folder, revision, "config.json", directory, &reason, err);
     if (!status && !*directory)
-        status = fail_model(name, folder, revision, reason, err);
+        status = fail_model(wanted, folder, revision, reason, err);
     bs_free(folder);
     return status;
 }
 
 static bool is_path(const char *name)
 {
-    return name[0] == '/' || !strncmp(name, "./", 2) || !strncmp(name, "../", 3) || is_there(name);
+    return name[0] == '/' || !strncmp(name, "./", 2) || !strncmp(name, "../", 3);
 }
 
-enum bs_status bs_hub_model(const char *name, char **directory, struct bs_error *err)
+enum bs_status bs_hub_model(const char *name, const char *base, char **directory,
+                            struct bs_error *err)
 {
+    const struct wanted wanted = {name, base};
+    *directory = bs_path_join(base, name);
+    if (!*directory)
+        return bs_fail_memory(err);
+    if (is_path(name) || is_there(*directory))
+        return BS_OK;
+    bs_free(*directory);
     *directory = NULL;
-    if (is_path(name)) {
-        *directory = bs_strdup(name);
-        return *directory ? BS_OK : bs_fail_memory(err);
-    }
     char *repository, *revision;
     enum bs_status status = bs_hub_split(name, &repository, &revision, err);
     if (status == BS_EIO)
-        return bs_fail(err, BS_EIO,
-                       "model '%s' is no folder here, and no name of the hub, which has the form "
-                       "org/name or org/name@revision",
-                       name);
+        return bs_fail(
+            err, BS_EIO,
+            "model '%s' is no folder in %s%s, and no name of the hub, which has the form "
+            "org/name or org/name@revision",
+            name, place_of(&wanted), hint_of(&wanted));
     if (status)
         return status;
-    status = model_in_cache(name, repository, revision ? revision : bs_hub_main, directory, err);
+    status = model_in_cache(&wanted, repository, revision ? revision : bs_hub_main, directory, err);
     bs_free(repository);
     bs_free(revision);
     return status;

@@ -22,11 +22,12 @@ struct bs_remote {
     const char *sha256;     /* hexadecimal, or NULL where it is not known */
 };
 
-/* The model's folder, in new memory. What exists, is absolute or begins with "./" or "../" is a
- * path and stays as it is. Anything else is a hub name, "org/name[@revision]", and gives the
+/* The model's folder, in new memory. What exists as seen from `base` ("" = the current folder), is
+ * absolute or begins with "./" or "../" is a path from there. Anything else is a hub name, "org/name[@revision]", and gives the
  * snapshot that the cache's ref names, which must hold config.json. BS_EIO saying what was looked
  * for, where, and the command that brings it. */
-enum bs_status bs_hub_model(const char *name, char **directory, struct bs_error *err);
+enum bs_status bs_hub_model(const char *name, const char *base, char **directory,
+                            struct bs_error *err);
 
 /* The cached file's path, in new memory. BS_EIO naming the file and the place where it is missing;
  * the caller adds the command that brings it. */

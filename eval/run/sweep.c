@@ -39,25 +39,33 @@ static enum bs_status check_positions(const struct bs_sweep *sweep, int tokens,
                    model_name(sweep), most);
 }
 
-static struct bs_calibration_choice calibration_choice(const struct bs_calibration_config *c)
+static struct bs_calibration_choice calibration_choice(const struct bs_config *config)
 {
-    return (struct bs_calibration_choice){
-        .text = {.text = c->text, .field = c->field, .join = c->join, .lines = c->lines},
-        .sampling = (enum bs_sampling)c->sampling,
-        .seed = c->seed,
-        .tokens = c->tokens,
-        .windows = c->windows,
-        .documents = c->documents};
+    const struct bs_calibration_config *c = &config->calibration;
+    return (struct bs_calibration_choice){.text = {.text = c->text,
+                                                   .base = config->folder,
+                                                   .field = c->field,
+                                                   .join = c->join,
+                                                   .lines = c->lines},
+                                          .sampling = (enum bs_sampling)c->sampling,
+                                          .seed = c->seed,
+                                          .tokens = c->tokens,
+                                          .windows = c->windows,
+                                          .documents = c->documents};
 }
 
-static struct bs_evaluation_choice evaluation_choice(const struct bs_evaluation_config *e)
+static struct bs_evaluation_choice evaluation_choice(const struct bs_config *config, int t)
 {
-    return (struct bs_evaluation_choice){
-        .text = {.text = e->text, .field = e->field, .join = e->join, .lines = e->lines},
-        .protocol = (enum bs_protocol)e->protocol,
-        .tokens = e->tokens,
-        .stride = bs_evaluation_stride(e),
-        .windows = e->windows};
+    const struct bs_evaluation_config *e = &config->evaluations[t];
+    return (struct bs_evaluation_choice){.text = {.text = e->text,
+                                                  .base = config->folder,
+                                                  .field = e->field,
+                                                  .join = e->join,
+                                                  .lines = e->lines},
+                                         .protocol = (enum bs_protocol)e->protocol,
+                                         .tokens = e->tokens,
+                                         .stride = bs_evaluation_stride(e),
+                                         .windows = e->windows};
 }
 
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
@@ -66,14 +74,14 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
     const struct bs_config *config = sweep->config;
     int vocab = bs_model_architecture(sweep->model)->vocab_size;
     const struct bs_calibration_config *c = &config->calibration;
-    struct bs_calibration_choice calibration = calibration_choice(c);
+    struct bs_calibration_choice calibration = calibration_choice(config);
     if (any_recipe_calibrates(sweep) &&
         (check_positions(sweep, c->tokens, err) ||
          bs_windows_calibrate(tokenizer, &calibration, vocab, &sweep->calibration, err)))
         return bs_fail_within(err, "calibration");
     for (int t = 0; t < config->num_evaluations; t++) {
         const struct bs_evaluation_config *e = &config->evaluations[t];
-        struct bs_evaluation_choice choice = evaluation_choice(e);
+        struct bs_evaluation_choice choice = evaluation_choice(config, t);
         if (check_positions(sweep, e->tokens, err) ||
             bs_windows_evaluate(tokenizer, &choice, vocab, &sweep->texts[t], err))
             return bs_fail_within(err, "evaluation");
@@ -180,7 +188,8 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     *sweep = (struct bs_sweep){.config = config, .model_index = model_index};
     struct bs_tokenizer *tokenizer = NULL;
     char *directory = NULL;
-    enum bs_status status = bs_hub_model(model_name(sweep), &directory, err);
+    enum bs_status status =
+        bs_hub_model(config->model_places[model_index], config->folder, &directory, err);
     if (!status)
         status = bs_model_open(directory, &sweep->config->accept_unknown, &sweep->model, err);
     if (!status)

@@ -172,7 +172,7 @@ while IFS='|' read -r name edit message; do
     sed -E "$edit" good.yaml >bad.yaml
     check "$name" refused "^bitsweep: $message"
 done <<'EOF'
-a missing model folder|1s/model$/nowhere/|model 'nowhere' is no folder here, .*config\.json of revision 'main' in '.*/models--nowhere', it is not there; .bitsweep fetch nowhere. brings it
+a missing model folder|1s/model$/nowhere/|model 'nowhere' is no folder in the current folder, .*config\.json of revision 'main' in '.*/models--nowhere', it is not there; .bitsweep fetch nowhere. brings it
 a model that is a file|1s/model$/short.txt/|.*'short\.txt/config\.json': Not a directory
 a missing text|5s/evaluation/nowhere/|evaluation: .*'nowhere\.txt': No such file or directory
 a text that is a folder|5s/evaluation\.txt/model/|evaluation: .*'model': Is a directory

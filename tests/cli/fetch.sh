@@ -165,7 +165,7 @@ in_a_config() {
     config_one one.yaml
     sed -i 's/^model: .*/model: org\/whole/' one.yaml
     run plan one.yaml
-    expect_refusal "model 'org/whole' is no folder here.*bitsweep fetch org/whole"
+    expect_refusal "model 'org/whole' is no folder in the current folder.*bitsweep fetch org/whole"
     run fetch org/whole
     expect_status 0
     run plan one.yaml

@@ -353,7 +353,7 @@ static void expect_no_part_of_a_model(void)
 {
     struct bs_error err;
     char *found;
-    if (!bs_hub_model("org/model", &found, &err))
+    if (!bs_hub_model("org/model", "", &found, &err))
         assert_int_equal(access(folder_file(&folder, "home/hub/models--org--model/snapshots/" COMMIT
                                                      "/a.safetensors"),
                                 R_OK),

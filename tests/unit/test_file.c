@@ -202,16 +202,34 @@ static void test_memory(void **state)
     bs_alloc_fail_at(0);
 }
 
+static void test_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *path, *joined;
+    } cases[] = {
+        {"a.yaml", "b/c", "b/c"}, {"x/a.yaml", "b/c", "x/b/c"}, {"x/a.yaml", "../b", "x/../b"},
+        {"/a.yaml", "b", "/b"},   {"/x/a.yaml", "/b", "/b"},    {"./a.yaml", "b", "./b"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder_part = bs_path_folder(cases[i].file);
+        char *joined = bs_path_join(folder_part, cases[i].path);
+        assert_string_equal(joined, cases[i].joined);
+        bs_free(joined);
+        bs_free(folder_part);
+    }
+    char *joined = bs_path_join(NULL, "b");
+    assert_string_equal(joined, "b");
+    bs_free(joined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_and_map),
-        cmocka_unit_test(test_forget),
-        cmocka_unit_test(test_read_without_size),
-        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_folders),
-        cmocka_unit_test(test_commit),
-        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_paths),   cmocka_unit_test(test_read_and_map),
+        cmocka_unit_test(test_forget),  cmocka_unit_test(test_read_without_size),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_commit),  cmocka_unit_test(test_digest),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

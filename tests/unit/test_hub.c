@@ -100,7 +100,7 @@ static void expect_model(const char *name, const char *below)
 {
     struct bs_error err = {BS_OK, ""};
     char *directory;
-    if (bs_hub_model(name, &directory, &err))
+    if (bs_hub_model(name, "", &directory, &err))
         fail_msg("%s", err.message);
     assert_string_equal(directory, folder_file(&folder, below));
     bs_free(directory);
@@ -110,7 +110,7 @@ static void expect_no_model(const char *name, const char *first, const char *sec
 {
     struct bs_error err;
     char *directory;
-    assert_int_equal(bs_hub_model(name, &directory, &err), BS_EIO);
+    assert_int_equal(bs_hub_model(name, "", &directory, &err), BS_EIO);
     assert_null(directory);
     if (!strstr(err.message, first) || !strstr(err.message, second))
         fail_msg("expected '%s' and '%s' in: %s", first, second, err.message);
@@ -154,7 +154,7 @@ static void expect_path(const char *name)
 {
     struct bs_error err;
     char *directory;
-    assert_int_equal(bs_hub_model(name, &directory, &err), BS_OK);
+    assert_int_equal(bs_hub_model(name, "", &directory, &err), BS_OK);
     assert_string_equal(directory, name);
     bs_free(directory);
 }
@@ -268,7 +268,7 @@ static void test_memory(void **state)
     assert_true(allocations > 5);
     for (long n = 1; n <= allocations; n++) {
         bs_alloc_fail_at(n);
-        assert_int_equal(bs_hub_model("org/model@main", &path, &err), BS_ENOMEM);
+        assert_int_equal(bs_hub_model("org/model@main", "", &path, &err), BS_ENOMEM);
         assert_null(path);
     }
     bs_alloc_fail_at(0);
