@@ -8,6 +8,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
+#include "eval/base/printable.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
 #include "eval/data/token_list.h"
@@ -154,8 +155,8 @@ static enum bs_status draw(const struct bs_results *results, char *const *names,
     for (int i = 0; i < num_names && !status; i++) {
         status = bs_chart_draw(results, names[i], plots, folder, err);
         if (!status)
-            fprintf(stderr, "%s/%s%s.png, .svg, .gp, .tsv\n", folder, names[i],
-                    bs_results_several_models(results) ? "_*" : "");
+            bs_print_line(stderr, "%s/%s%s.png, .svg, .gp, .tsv", folder, names[i],
+                          bs_results_several_models(results) ? "_*" : "");
     }
     bs_free(plots);
     return status;
@@ -225,7 +226,7 @@ static int report_run(const struct arguments *args, const struct opened *opened,
     enum bs_status status = print_table(&results, BS_TABLE_TERMINAL, &err);
     if (!status) {
         fflush(stdout);
-        fprintf(stderr, "%s\n", opened->path);
+        bs_print_line(stderr, "%s", opened->path);
         status =
             draw(&results, opened->config.charts, opened->config.num_charts, args, folder, &err);
     }
@@ -284,9 +285,9 @@ static int style_of(const struct arguments *args, enum bs_table_style *style)
     if (!args->format)
         return EXIT_DONE;
     const char *near = bs_nearest_word(args->format, bs_table_styles);
-    fprintf(stderr,
-            "bitsweep: format '%s', expected terminal, markdown, csv, latex or json%s%s%s\n",
-            args->format, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    bs_print_line(stderr,
+                  "bitsweep: format '%s', expected terminal, markdown, csv, latex or json%s%s%s",
+                  args->format, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return EXIT_INPUT;
 }
 
@@ -361,10 +362,11 @@ static int command_describe(const struct arguments *args)
 static void print_outcome(const char *name, const struct bs_fetch_outcome *outcome)
 {
     if (outcome->fetched)
-        printf("%s: %d file%s fetched, %.1f MB: %s\n", name, outcome->fetched,
-               outcome->fetched == 1 ? "" : "s", (double)outcome->bytes / 1e6, outcome->path);
+        bs_print_line(stdout, "%s: %d file%s fetched, %.1f MB: %s", name, outcome->fetched,
+                      outcome->fetched == 1 ? "" : "s", (double)outcome->bytes / 1e6,
+                      outcome->path);
     else
-        printf("%s: up to date: %s\n", name, outcome->path);
+        bs_print_line(stdout, "%s: up to date: %s", name, outcome->path);
 }
 
 /* A model, or one of the files of a known text. */
@@ -464,8 +466,8 @@ static void print_help(const struct command *command, FILE *out)
 
 static int usage_error(const struct command *command, const char *what, const char *word)
 {
-    fprintf(stderr, "bitsweep%s%s: %s '%s'; see --help\n", command ? " " : "",
-            command ? command->name : "", what, word);
+    bs_print_line(stderr, "bitsweep%s%s: %s '%s'; see --help", command ? " " : "",
+                  command ? command->name : "", what, word);
     return EXIT_INPUT;
 }
 
@@ -594,8 +596,8 @@ static const struct command *find_command(const char *name)
             return &commands[i];
     }
     const char *near = bs_nearest_word(name, names);
-    fprintf(stderr, "bitsweep: unknown command '%s'%s%s%s; see --help\n", name,
-            near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    bs_print_line(stderr, "bitsweep: unknown command '%s'%s%s%s; see --help", name,
+                  near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
     return NULL;
 }
 

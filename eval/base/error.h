@@ -19,7 +19,8 @@ struct bs_error {
     char message[4096];
 };
 
-/* Sets err and returns status, so that a caller writes `return bs_fail(err, ...)`. */
+/* Sets err and returns status, so that a caller writes `return bs_fail(err, ...)`. The message is
+ * one line: control characters in it are escaped (see printable.h). */
 enum bs_status bs_fail(struct bs_error *err, enum bs_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

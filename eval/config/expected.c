@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/config/model_list.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 128, LONGEST_QUOTE = 100 };
@@ -61,7 +62,8 @@ static enum bs_status find_recipe(struct reading *reading, const struct bs_yaml_
         bs_report_add(reading->report, node->line, node->column,
                       "'%.*s' is no recipe of '%.*s', expected a label as `bitsweep plan` prints "
                       "it%s%s%s",
-                      LONGEST_QUOTE, node->text, LONGEST_QUOTE, config->models[model],
+                      bs_cut(node->text, LONGEST_QUOTE), node->text,
+                      bs_cut(config->models[model], LONGEST_QUOTE), config->models[model],
                       near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     }
     bs_free((void *)own);
@@ -91,7 +93,8 @@ static enum bs_status add_figure(struct reading *reading, const struct bs_yaml_n
         if (other->model == model && other->text == figure.text && other->recipe == recipe) {
             bs_report_add(reading->report, key->line, key->column,
                           "a second figure for '%.*s' of '%.*s' on '%s', expected one",
-                          LONGEST_QUOTE, key->text, LONGEST_QUOTE, config->models[model],
+                          bs_cut(key->text, LONGEST_QUOTE), key->text,
+                          bs_cut(config->models[model], LONGEST_QUOTE), config->models[model],
                           config->evaluations[figure.text].name);
             return BS_OK;
         }

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 
-enum { MESSAGE_TEXT = 1200, LAST_LINE = 48, LIST_TEXT = 800, LONGEST_QUOTE = 60 };
+enum { MESSAGE_TEXT = 1200, LAST_LINE = 48, LIST_TEXT = 800, LONGEST_QUOTE = 60, PATH_TEXT = 1024 };
 
 void bs_report_init(struct bs_report *report, const char *path)
 {
@@ -19,14 +20,6 @@ void bs_report_release(struct bs_report *report)
     for (int i = 0; i < report->num_kept; i++)
         bs_free(report->kept[i].message);
     memset(report, 0, sizeof *report);
-}
-
-/* A quoted YAML text may hold line ends and terminal controls: a message stays one line of text. */
-static void make_printable(char *text)
-{
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
 }
 
 bool bs_report_has(const struct bs_report *report, int line, int column, const char *beginning)
@@ -43,12 +36,12 @@ bool bs_report_has(const struct bs_report *report, int line, int column, const c
 
 void bs_report_add(struct bs_report *report, int line, int column, const char *format, ...)
 {
-    char message[MESSAGE_TEXT];
+    char raw[MESSAGE_TEXT], message[MESSAGE_TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
-    make_printable(message);
+    bs_escape(raw, message, sizeof message); /* it stays one line of text */
     if (bs_report_has(report, line, column, message))
         return;
     if (report->num_kept == BS_REPORT_KEPT) {
@@ -88,13 +81,15 @@ enum bs_status bs_report_finish(struct bs_report *report, struct bs_error *err)
     if (report->num_kept == 0)
         return BS_OK;
     sort_lines(report);
+    char path[PATH_TEXT];
+    bs_escape(report->path, path, sizeof path);
     char *out = err->message;
     size_t used = 0, room = sizeof err->message - LAST_LINE;
     int shown = 0;
     for (; shown < report->num_kept; shown++) {
         const struct bs_report_line *line = &report->kept[shown];
         int length = snprintf(out + used, room - used, "%s%s:%d:%d: error: %s", shown ? "\n" : "",
-                              report->path, line->line, line->column, line->message);
+                              path, line->line, line->column, line->message);
         bool fits = length >= 0 && (size_t)length < room - used;
         if (!fits && shown > 0)
             break;
@@ -146,6 +141,6 @@ void bs_report_unknown_key(struct bs_report *report, int line, int column, const
 {
     char list[LIST_TEXT];
     bs_names_print(names, key, list, sizeof list);
-    bs_report_add(report, line, column, "unknown key '%.*s', expected %s%s", LONGEST_QUOTE, key,
-                  list, hint);
+    bs_report_add(report, line, column, "unknown key '%.*s', expected %s%s",
+                  bs_cut(key, LONGEST_QUOTE), key, list, hint);
 }

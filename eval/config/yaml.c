@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 
 enum { LONGEST_QUOTE = 60 };
 
@@ -57,24 +58,12 @@ static enum bs_status fail_at(const struct builder *builder, const char *message
 }
 
 /* Bytes of the UTF-8 letter at text, or 0 where it is none that YAML allows. */
-static size_t letter_bytes(const unsigned char *text, size_t left)
+static size_t letter_bytes(const char *text, size_t left)
 {
-    if (text[0] < 0x80) {
-        bool control = text[0] < 0x20 && !strchr("\t\n\r", text[0]);
-        return text[0] == 0 || text[0] == 0x7f || control ? 0 : 1;
-    }
-    static const unsigned smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t bytes = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4 || left < bytes)
-        return 0;
-    unsigned code = text[0] & (0x7fu >> bytes);
-    for (size_t i = 1; i < bytes; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (text[i] & 0x3fu);
-    }
-    bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code < smallest[bytes] || surrogate || code > 0x10ffff ? 0 : bytes;
+    uint32_t letter;
+    size_t bytes = bs_utf8_letter(text, left, &letter);
+    bool control = letter < 0x20 ? !letter || !strchr("\t\n\r", (int)letter) : letter == 0x7f;
+    return control ? 0 : bytes;
 }
 
 /* libfyaml 0.7 ends silently at a zero byte or at broken UTF-8, dropping the rest of the file. */
@@ -86,12 +75,12 @@ static enum bs_status check_text(const char *path, const char *text, size_t size
                        path, size, BS_YAML_MAX_BYTES);
     int line = 1, column = 1;
     for (size_t at = 0; at < size;) {
-        const unsigned char *letter = (const unsigned char *)text + at;
+        const char *letter = text + at;
         size_t bytes = letter_bytes(letter, size - at);
         if (bytes == 0)
             return bs_fail(err, BS_ECONFIG,
                            "%s:%d:%d: error: byte 0x%02x is no text, expected YAML in UTF-8", path,
-                           line, column, *letter);
+                           line, column, (unsigned char)*letter);
         column = *letter == '\n' ? 1 : column + 1;
         line += *letter == '\n';
         at += bytes;
@@ -374,7 +363,8 @@ static void check_mapping(const struct bs_yaml_node *node, struct bs_report *rep
                 continue;
             bs_report_add(report, key->line, key->column,
                           "the key '%.*s' a second time, expected it once (first at %d:%d)",
-                          LONGEST_QUOTE, key->text, earlier->line, earlier->column);
+                          bs_cut(key->text, LONGEST_QUOTE), key->text, earlier->line,
+                          earlier->column);
             break;
         }
     }
@@ -411,6 +401,6 @@ void bs_yaml_print_found(const struct bs_yaml_node *node, char *out, size_t size
     else if (bs_yaml_is_null(node))
         snprintf(out, size, "nothing");
     else
-        snprintf(out, size, "'%.*s%s'", LONGEST_QUOTE, node->text,
+        snprintf(out, size, "'%.*s%s'", bs_cut(node->text, LONGEST_QUOTE), node->text,
                  strlen(node->text) > LONGEST_QUOTE ? "..." : "");
 }

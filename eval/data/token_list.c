@@ -1,6 +1,7 @@
 #include "eval/data/token_list.h"
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/data/buffer.h"
 #include "eval/data/tokenizer.h"
 
@@ -31,16 +32,21 @@ static enum bs_status read_all(const char *path, struct bs_buffer *text, struct 
 static void print_piece(const char *piece, size_t size, FILE *out)
 {
     fputc('"', out);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)piece[i];
-        if (byte == '"' || byte == '\\')
-            fprintf(out, "\\%c", byte);
-        else if (byte == '\n')
+    for (size_t i = 0, step; i < size; i += step) {
+        uint32_t letter;
+        size_t bytes = bs_utf8_letter(piece + i, size - i, &letter);
+        step = bytes ? bytes : 1;
+        if (letter == '"' || letter == '\\')
+            fprintf(out, "\\%c", (int)letter);
+        else if (letter == '\n')
             fputs("\\n", out);
-        else if (byte < 0x20 || byte == 0x7f)
-            fprintf(out, "\\u%04x", byte);
+        else if (bytes && bs_is_printable(letter))
+            fwrite(piece + i, 1, bytes, out);
+        else if (!bytes || letter < 0x10000)
+            fprintf(out, "\\u%04x", bytes ? (unsigned)letter : (unsigned char)piece[i]);
         else
-            fputc(byte, out);
+            fprintf(out, "\\u%04x\\u%04x", 0xd800 + ((unsigned)letter - 0x10000) / 0x400,
+                    0xdc00 + ((unsigned)letter - 0x10000) % 0x400);
     }
     fputs("\"\n", out);
 }

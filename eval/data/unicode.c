@@ -1,30 +1,15 @@
 #include "eval/data/unicode.h"
 
-/* Bytes of the UTF-8 character at text[0 .. size), 0 where there is none. */
-static size_t valid_bytes(const unsigned char *text, size_t size)
-{
-    unsigned first = text[0];
-    if (first < 0x80)
-        return 1;
-    size_t bytes = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (first < 0xc2 || first > 0xf4 || size < bytes)
-        return 0;
-    for (size_t i = 1; i < bytes; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool bad = (first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-               (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f);
-    return bad ? 0 : bytes;
-}
+#include "eval/base/printable.h"
 
 enum bs_status bs_utf8_check(const char *text, size_t size, struct bs_error *err)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
+    uint32_t letter;
     for (size_t i = 0, step; i < size; i += step) {
-        step = valid_bytes(bytes + i, size - i);
+        step = bs_utf8_letter(text + i, size - i, &letter);
         if (!step)
             return bs_fail(err, BS_EDATA, "text is not UTF-8: byte offset %zu holds 0x%02x", i,
-                           bytes[i]);
+                           (unsigned char)text[i]);
     }
     return BS_OK;
 }

@@ -3,9 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "eval/base/parallel.h"
+#include "eval/base/printable.h"
+#include "eval/base/terminal.h"
 #include "eval/run/progress.h"
 
 enum { LONGEST_FILE = 32 }; /* characters of a file name on a terminal's line */
@@ -16,7 +17,7 @@ void bs_fetch_display_start(struct bs_fetch_display *display, bool quiet)
 {
     double now = bs_seconds();
     *display = (struct bs_fetch_display){
-        .quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .started = now, .shown = now};
+        .quiet = quiet, .terminal = bs_terminal_takes_codes(stderr), .started = now, .shown = now};
 }
 
 /* Counts what came over the network: not what lay there when a file began. */
@@ -55,8 +56,9 @@ void bs_fetch_display_progress(void *context, const struct bs_fetch_progress *pr
     double now = bs_seconds(), pause = display->terminal ? terminal_pause : plain_pause;
     if (display->quiet || (!whole && now - display->shown < pause))
         return;
-    char rate[96] = "", of[32] = "";
-    size_t length = strlen(progress->file);
+    char rate[96] = "", of[32] = "", file[256];
+    bs_escape(progress->file, file, sizeof file);
+    size_t length = strlen(file);
     bool cut = display->terminal && length > LONGEST_FILE;
     if (progress->size >= 0 && !whole)
         snprintf(of, sizeof of, " of %.1f", (double)progress->size / 1e6);
@@ -64,16 +66,16 @@ void bs_fetch_display_progress(void *context, const struct bs_fetch_progress *pr
         print_rate(display, progress, rate, sizeof rate);
     fprintf(stderr, "%s[%d/%d] %s%s  %.1f%s MB%s%s", display->terminal ? "\r" : "",
             progress->number, progress->count, cut ? "..." : "",
-            progress->file + (cut ? length - LONGEST_FILE : 0), (double)progress->done / 1e6, of,
-            rate, display->terminal ? "\033[K" : "\n");
+            file + (cut ? length - LONGEST_FILE : 0), (double)progress->done / 1e6, of, rate,
+            display->terminal ? "\033[K" : "\n");
     display->shown = now;
 }
 
 void bs_fetch_display_notice(void *context, const char *text)
 {
     const struct bs_fetch_display *display = context;
-    fprintf(stderr, "%s%s%s\n", display->terminal ? "\r" : "", text,
-            display->terminal ? "\033[K" : "");
+    fputs(display->terminal ? "\r\033[K" : "", stderr);
+    bs_print_line(stderr, "%s", text);
 }
 
 void bs_fetch_display_end(struct bs_fetch_display *display)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 
 static const char *name_of(const struct bs_models *models, int k)
 {
@@ -119,7 +120,8 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
         if (status)
             break;
         if (models->num_models > 1)
-            fprintf(out, "%s%s\n\n", k ? "\n" : "", name_of(models, k));
+            fputs(k ? "\n" : "", out), bs_print_line(out, "%s", name_of(models, k)),
+                fputc('\n', out);
         bs_sweep_print(&models->sweep, &plan, out);
     }
     bs_results_release(&results);
@@ -157,7 +159,8 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path,
             break;
         bs_sweep_mark_done(&models->sweep, &results);
         if (models->num_models > 1 && !quiet)
-            fprintf(stderr, "model %d of %d: %s\n", k + 1, models->num_models, name_of(models, k));
+            bs_print_line(stderr, "model %d of %d: %s", k + 1, models->num_models,
+                          name_of(models, k));
         status = bs_sweep_run(&models->sweep, path, limits, quiet, k == last, outcome, err);
     }
     bool renewed = last < 0 && strcmp(results.config, config->source) != 0;

@@ -1,14 +1,14 @@
 #include "eval/run/progress.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "eval/base/parallel.h"
+#include "eval/base/terminal.h"
 
 void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units)
 {
     *progress = (struct bs_progress){.quiet = quiet,
-                                     .terminal = isatty(STDERR_FILENO) == 1,
+                                     .terminal = bs_terminal_takes_codes(stderr),
                                      .started = bs_seconds(),
                                      .total = total_units};
 }

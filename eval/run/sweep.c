@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
 
@@ -411,11 +412,14 @@ static void print_sharing(const struct bs_walk_common *shared, const struct bs_w
 static void print_evaluation(const struct bs_evaluation_config *e, const struct bs_windows *windows,
                              FILE *out)
 {
-    fprintf(out, "evaluation: %s, protocol %s", e->text, bs_protocol_names[e->protocol]);
+    char stride[48] = "";
     if (bs_protocols[e->protocol].slides)
-        fprintf(out, " with stride %d", bs_evaluation_stride(e));
-    fprintf(out, ", %d windows of %d tokens, %zu scored (the text has %zu)\n", windows->windows,
-            windows->tokens, windows->num_scored, windows->text.tokens);
+        snprintf(stride, sizeof stride, " with stride %d", bs_evaluation_stride(e));
+    bs_print_line(out,
+                  "evaluation: %s, protocol %s%s, %d windows of %d tokens, %zu scored (the text "
+                  "has %zu)",
+                  e->text, bs_protocol_names[e->protocol], stride, windows->windows,
+                  windows->tokens, windows->num_scored, windows->text.tokens);
 }
 
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out)
@@ -426,15 +430,14 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
         const struct bs_trial *trial = &sweep->trials[i];
         char label[128];
         bs_recipe_label(&config->recipes[trial->recipe], label, sizeof label);
-        fprintf(out, "%-16s  %-5s  %-16s  %s\n", trial->id, trial->done ? "done" : "open",
-                config->evaluations[trial->text].name, label);
+        bs_print_line(out, "%-16s  %-5s  %-16s  %s", trial->id, trial->done ? "done" : "open",
+                      config->evaluations[trial->text].name, label);
     }
+    fputc('\n', out);
     if (sweep->calibration.ids)
-        fprintf(out, "\ncalibration: %s, sampling %s, %d windows of %d tokens\n",
-                config->calibration.text, bs_sampling_names[config->calibration.sampling],
-                sweep->calibration.windows, sweep->calibration.tokens);
-    else
-        fputc('\n', out);
+        bs_print_line(out, "calibration: %s, sampling %s, %d windows of %d tokens",
+                      config->calibration.text, bs_sampling_names[config->calibration.sampling],
+                      sweep->calibration.windows, sweep->calibration.tokens);
     for (int t = 0; t < config->num_evaluations; t++)
         print_evaluation(&config->evaluations[t], &sweep->texts[t], out);
     fputs(sweep->notices, out);
@@ -442,7 +445,8 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
             plan->open_trials, sweep->num_trials, plan->recipes, plan->walks,
             plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);
     if (plan->scratch)
-        fprintf(out, "streams spilled: %.0f MB in %s\n", plan->scratch_bytes / 1e6, plan->scratch);
+        bs_print_line(out, "streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,
+                      plan->scratch);
     fprintf(out,
             "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to pass calibration windows "
             "(searches come on top)\n",

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/linalg/blas.h"
 #include "eval/metrics/statistics.h"
 #include "eval/run/progress.h"
@@ -362,12 +363,13 @@ static enum bs_status run_walk(struct running *run, const struct bs_walk *walk, 
 
 static void announce(const struct bs_sweep_plan *plan)
 {
-    fprintf(stderr, "%d trials to run: %d recipes in %d walk%s, at most %.0f MB", plan->open_trials,
-            plan->recipes, plan->walks, plan->walks == 1 ? "" : "s", plan->bytes / 1e6);
+    char spilled[64] = "";
     if (plan->scratch)
-        fprintf(stderr, "; streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,
-                plan->scratch);
-    fputc('\n', stderr);
+        snprintf(spilled, sizeof spilled, "; streams spilled: %.0f MB in ",
+                 plan->scratch_bytes / 1e6);
+    bs_print_line(stderr, "%d trials to run: %d recipes in %d walk%s, at most %.0f MB%s%s",
+                  plan->open_trials, plan->recipes, plan->walks, plan->walks == 1 ? "" : "s",
+                  plan->bytes / 1e6, spilled, plan->scratch ? plan->scratch : "");
 }
 
 enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,

@@ -45,6 +45,9 @@ static void collect(int from, char *words, size_t size)
     while (used > 0 && (words[used - 1] == '\n' || words[used - 1] == ' '))
         used--;
     words[used] = '\0';
+    for (char *c = words; *c; c++) /* a message is one line */
+        if (*c == '\n')
+            *c = ' ';
 }
 
 /* Starts gnuplot in `directory` with its stderr to `to`. Returns 0 or the reason why not. */
@@ -94,7 +97,7 @@ static enum bs_status run_gnuplot(const char *directory, const char *script, str
         ;
     if (!WIFEXITED(ended) || WEXITSTATUS(ended) != 0)
         return bs_fail(err, BS_EIO, "%s/%s: gnuplot failed%s%s", directory, script,
-                       *words ? ":\n" : "", words);
+                       *words ? ": " : "", words);
     return BS_OK;
 }
 

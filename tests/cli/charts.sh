@@ -180,7 +180,7 @@ bad_gnuplot() {
     unharmed
 }
 check "gnuplot that fails with words" bad_gnuplot 'echo "line 7: no such terminal" >&2; exit 1' \
-    'gnuplot failed:$' '^line 7: no such terminal$'
+    'gnuplot failed: ' 'line 7: no such terminal$'
 check "gnuplot that fails without words" bad_gnuplot 'exit 3' 'gnuplot failed$' ''
 check "gnuplot that is killed" bad_gnuplot 'kill -9 $$' 'gnuplot failed$' ''
 

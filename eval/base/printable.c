@@ -1,0 +1,136 @@
+#include "eval/base/printable.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+size_t bs_utf8_letter(const char *text, size_t size, uint32_t *letter)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    uint32_t first = bytes[0];
+    *letter = first;
+    if (first < 0x80)
+        return 1;
+    size_t count = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || size < count)
+        return 0;
+    uint32_t code = first & (0x7fu >> count);
+    for (size_t i = 1; i < count; i++) {
+        if ((bytes[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (bytes[i] & 0x3fu);
+    }
+    *letter = code;
+    bool surrogate = code >= 0xd800 && code <= 0xdfff;
+    return code < smallest[count] || surrogate || code > 0x10ffff ? 0 : count;
+}
+
+bool bs_is_printable(uint32_t letter)
+{
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {
+        {0, 0x1f},        {0x7f, 0x9f},     {0x61c, 0x61c},   {0x200e, 0x200f}, {0x2028, 0x202e},
+        {0x2066, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0xe007f},
+    };
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+        if (letter >= hidden[i].first && letter <= hidden[i].last)
+            return false;
+    return true;
+}
+
+enum { ESCAPE_TEXT = 12 };
+
+/* What stands for the letter (of `bytes` bytes at `text`, 0 = no letter). Returns its length, 0 where
+ * it stands for itself. */
+static size_t print_escape(const char *text, size_t bytes, uint32_t letter, char *out)
+{
+    if (bytes && bs_is_printable(letter))
+        return 0;
+    const char *known = bytes && letter == '\n'   ? "\\n"
+                        : bytes && letter == '\t' ? "\\t"
+                        : bytes && letter == '\r' ? "\\r"
+                                                  : NULL;
+    int length;
+    if (known)
+        length = snprintf(out, ESCAPE_TEXT, "%s", known);
+    else if (!bytes || letter < 0x80)
+        length = snprintf(out, ESCAPE_TEXT, "\\x%02x", (unsigned)(unsigned char)*text);
+    else
+        length =
+            snprintf(out, ESCAPE_TEXT, letter > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)letter);
+    return (size_t)length;
+}
+
+size_t bs_escape(const char *text, char *out, size_t size)
+{
+    size_t used = 0, left = strlen(text);
+    bool full = false;
+    if (size > 0)
+        out[0] = '\0';
+    while (left > 0) {
+        char escape[ESCAPE_TEXT];
+        uint32_t letter;
+        size_t bytes = bs_utf8_letter(text, left, &letter);
+        size_t length = print_escape(text, bytes, letter, escape), step = bytes ? bytes : 1;
+        const char *from = length ? escape : text;
+        length = length ? length : step;
+        full |= used + length >= size;
+        if (!full)
+            memcpy(out + used, from, length);
+        if (!full)
+            out[used + length] = '\0';
+        used += length;
+        text += step;
+        left -= step;
+    }
+    return used;
+}
+
+/* Every escape is longer than what it stands for. */
+bool bs_is_plain(const char *text) { return bs_escape(text, NULL, 0) == strlen(text); }
+
+char *bs_escaped(const char *text)
+{
+    size_t size = bs_escape(text, NULL, 0) + 1;
+    char *out = bs_alloc(size, 1);
+    if (out)
+        bs_escape(text, out, size);
+    return out;
+}
+
+void bs_print_line(FILE *out, const char *format, ...)
+{
+    char first[1024], *text = first;
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int length = vsnprintf(first, sizeof first, format, args);
+    if (length >= (int)sizeof first && (text = bs_alloc((size_t)length + 1, 1)))
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    va_end(args);
+    const char *line = text ? text : first; /* without memory: its beginning */
+    char *escaped = bs_escaped(line);
+    /* Without memory for it, nothing that would steer a terminal is printed either. */
+    fprintf(out, "%s\n", escaped ? escaped : "(out of memory)");
+    bs_free(escaped);
+    if (text != first)
+        bs_free(text);
+}
+
+int bs_cut(const char *text, int most)
+{
+    size_t used = 0, left = strlen(text);
+    while (left > 0) {
+        uint32_t letter;
+        size_t bytes = bs_utf8_letter(text + used, left, &letter), step = bytes ? bytes : 1;
+        if (used + step > (size_t)most)
+            break;
+        used += step;
+        left -= step;
+    }
+    return (int)used;
+}

@@ -1,0 +1,36 @@
+/* Text from outside (keys, names, headers, labels of files) on its way to a terminal or a message:
+ * what would steer the terminal, end a line or turn its direction is printed as an escape. */
+#ifndef BS_EVAL_BASE_PRINTABLE_H
+#define BS_EVAL_BASE_PRINTABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Bytes of the UTF-8 letter at text[0 .. size), size > 0, and the letter; 0 where there is none: an
+ * overlong form, a surrogate, anything beyond U+10FFFF, half a letter. */
+size_t bs_utf8_letter(const char *text, size_t size, uint32_t *letter);
+
+/* False for control characters (C0, DEL, C1), line and paragraph separators, marks that turn the
+ * direction of writing, and what is never seen (byte order mark, tags). */
+bool bs_is_printable(uint32_t letter);
+
+/* True where bs_escape would change nothing. */
+bool bs_is_plain(const char *text);
+
+/* Copies `text` with an escape for all that is not printable: \n, \t, \r, \x1b, \u202e, and \xff for
+ * a byte that is no UTF-8. Cut to `size` bytes with the zero byte, never within a letter or escape;
+ * returns the length it would have whole. */
+size_t bs_escape(const char *text, char *out, size_t size);
+
+/* The same in new memory; NULL when memory runs out. */
+char *bs_escaped(const char *text);
+
+/* Prints a line: the formatted text, escaped, and its end. */
+void bs_print_line(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Bytes of `text` that are whole letters within the first `most`: for "%.*s". */
+int bs_cut(const char *text, int most);
+
+#endif
