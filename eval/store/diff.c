@@ -194,6 +194,8 @@ static enum bs_status print_for_eyes(const struct diff *diff, enum bs_table_styl
     enum { COLUMNS = sizeof headings / sizeof *headings };
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, COLUMNS);
+    for (int j = 1; j <= 3; j++) /* both perplexities and the difference */
+        bs_sheet_keep(&sheet, j);
     bs_sheet_title(&sheet,
                    "A: %s, B: %s. \xc2\xb1 is one standard error over windows; "
                    "that of B - A is paired.",

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
+#include "eval/base/terminal.h"
+#include "eval/store/sheet_terminal.h"
 
 static const char em_dash[] = "\xe2\x80\x94";
 static const char plus_minus[] = "\xc2\xb1";
@@ -16,10 +19,12 @@ void bs_sheet_init(struct bs_sheet *sheet, int num_columns)
     *sheet = (struct bs_sheet){.num_columns = num_columns, .num_names = 1};
 }
 
+void bs_sheet_keep(struct bs_sheet *sheet, int column) { sheet->kept |= UINT64_C(1) << column; }
+
 void bs_sheet_release(struct bs_sheet *sheet)
 {
     for (int i = 0; i < sheet->num_cells; i++)
-        bs_free(sheet->cells[i].text);
+        bs_free(sheet->cells[i].text), bs_free(sheet->cells[i].raw);
     for (int i = 0; i < sheet->num_notes; i++)
         bs_free(sheet->notes[i]);
     bs_free(sheet->cells);
@@ -41,24 +46,45 @@ static __attribute__((format(printf, 1, 0))) char *print_text(const char *format
     return text;
 }
 
+/* A title or a note: one line, whatever it quotes. */
+static __attribute__((format(printf, 1, 0))) char *print_escaped(const char *format, va_list args)
+{
+    char *text = print_text(format, args), *escaped = text ? bs_escaped(text) : NULL;
+    bs_free(text);
+    return escaped;
+}
+
+/* Room for one more cell; false when memory runs out. */
+static bool reserve_cell(struct bs_sheet *sheet)
+{
+    if (sheet->num_cells < sheet->capacity)
+        return true;
+    int capacity = sheet->capacity ? 2 * sheet->capacity : 64;
+    struct bs_cell *cells =
+        bs_realloc(sheet->cells, (size_t)sheet->capacity, (size_t)capacity, sizeof *cells);
+    if (!cells)
+        return false;
+    sheet->cells = cells;
+    sheet->capacity = capacity;
+    return true;
+}
+
+/* Takes `text`. What came from outside is escaped; headings are the program's own and part lines. */
 static void add_cell(struct bs_sheet *sheet, enum bs_cell_kind kind, char *text, double number)
 {
-    if (text && sheet->num_cells == sheet->capacity) {
-        int capacity = sheet->capacity ? 2 * sheet->capacity : 64;
-        struct bs_cell *cells =
-            bs_realloc(sheet->cells, (size_t)sheet->capacity, (size_t)capacity, sizeof *cells);
-        if (!cells) {
-            bs_free(text);
-            text = NULL;
-        } else {
-            sheet->cells = cells;
-            sheet->capacity = capacity;
-        }
+    char *raw = NULL;
+    bool heading = sheet->num_cells < sheet->num_columns;
+    if (text && !heading && !bs_is_plain(text)) {
+        raw = text;
+        text = bs_escaped(raw);
     }
-    if (!text)
-        sheet->out_of_memory = true;
-    else
-        sheet->cells[sheet->num_cells++] = (struct bs_cell){kind, text, number};
+    if (text && reserve_cell(sheet)) {
+        sheet->cells[sheet->num_cells++] = (struct bs_cell){kind, text, raw, number};
+        return;
+    }
+    bs_free(text);
+    bs_free(raw);
+    sheet->out_of_memory = true;
 }
 
 void bs_sheet_text(struct bs_sheet *sheet, const char *format, ...)
@@ -164,7 +190,7 @@ void bs_sheet_title(struct bs_sheet *sheet, const char *format, ...)
     va_list args;
     va_start(args, format);
     bs_free(sheet->title);
-    sheet->title = print_text(format, args);
+    sheet->title = print_escaped(format, args);
     va_end(args);
     if (!sheet->title)
         sheet->out_of_memory = true;
@@ -174,7 +200,7 @@ void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *text = print_text(format, args);
+    char *text = print_escaped(format, args);
     va_end(args);
     char **notes = text ? bs_realloc(sheet->notes, (size_t)sheet->num_notes,
                                      (size_t)sheet->num_notes + 1, sizeof *notes)
@@ -188,125 +214,15 @@ void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
     sheet->notes[sheet->num_notes++] = text;
 }
 
-static const char *cell(const struct bs_sheet *sheet, int row, int column)
+const char *bs_sheet_cell(const struct bs_sheet *sheet, int row, int column)
 {
     return sheet->cells[(size_t)row * sheet->num_columns + column].text;
-}
-
-/* Places that a text takes on a terminal: characters, not bytes. (No wide ones are printed here.)
- */
-static int width_of(const char *text, size_t bytes)
-{
-    int width = 0;
-    for (size_t i = 0; i < bytes; i++)
-        width += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return width;
-}
-
-/* Line 0 or 1 of a heading; a heading of one line stands in the lower one. */
-static const char *heading_line(const char *text, int line, size_t *bytes)
-{
-    const char *parting = strchr(text, '\n');
-    if (line == 0) {
-        *bytes = parting ? (size_t)(parting - text) : 0;
-        return text;
-    }
-    const char *start = parting ? parting + 1 : text;
-    *bytes = strlen(start);
-    return start;
-}
-
-static void print_padded(const struct bs_sheet *sheet, FILE *out, const char *text, size_t bytes,
-                         int width, int column)
-{
-    int padding = width - width_of(text, bytes);
-    const char *gap = column > 0 ? "  " : "";
-    if (column >= sheet->num_names)
-        fprintf(out, "%s%*s%.*s", gap, padding > 0 ? padding : 0, "", (int)bytes, text);
-    else
-        fprintf(out, "%s%.*s%*s", gap, (int)bytes, text, padding > 0 ? padding : 0, "");
-}
-
-static int column_width(const struct bs_sheet *sheet, int column, int num_rows)
-{
-    int widest = 0;
-    for (int line = 0; line < 2; line++) {
-        size_t bytes;
-        const char *text = heading_line(cell(sheet, 0, column), line, &bytes);
-        int width = width_of(text, bytes);
-        widest = width > widest ? width : widest;
-    }
-    for (int i = 1; i < num_rows; i++) {
-        int width = width_of(cell(sheet, i, column), strlen(cell(sheet, i, column)));
-        widest = width > widest ? width : widest;
-    }
-    return widest;
-}
-
-/* The name of a column on one line. */
-static void print_heading(FILE *out, const char *text)
-{
-    for (; *text; text++)
-        fputc(*text == '\n' ? ' ' : *text, out);
-}
-
-static void print_terminal_headings(const struct bs_sheet *sheet, FILE *out, const int *width,
-                                    int shown, int total)
-{
-    bool two_lines = false;
-    for (int j = 0; j < shown; j++)
-        two_lines = two_lines || strchr(cell(sheet, 0, j), '\n');
-    for (int line = two_lines ? 0 : 1; line < 2; line++) {
-        for (int j = 0; j < shown; j++) {
-            size_t bytes;
-            const char *text = heading_line(cell(sheet, 0, j), line, &bytes);
-            print_padded(sheet, out, text, bytes, width[j], j);
-        }
-        fputc('\n', out);
-    }
-    for (int i = 0; i < total; i++)
-        fputs("\xe2\x94\x80", out);
-    fputc('\n', out);
-}
-
-static enum bs_status print_terminal(const struct bs_sheet *sheet, FILE *out, struct bs_error *err)
-{
-    int num_rows = sheet->num_cells / sheet->num_columns;
-    int *width = bs_alloc((size_t)sheet->num_columns, sizeof *width);
-    if (!width)
-        return bs_fail_memory(err);
-    int shown = 0, total = 0;
-    for (int j = 0; j < sheet->num_columns; j++) {
-        width[j] = column_width(sheet, j, num_rows);
-        int wider = total + width[j] + (j > 0 ? 2 : 0);
-        if (j > 0 && wider > BS_SHEET_WIDTH)
-            break;
-        total = wider;
-        shown++;
-    }
-    if (sheet->title)
-        fprintf(out, "%s\n\n", sheet->title);
-    print_terminal_headings(sheet, out, width, shown, total);
-    for (int i = 1; i < num_rows; i++) {
-        for (int j = 0; j < shown; j++)
-            print_padded(sheet, out, cell(sheet, i, j), strlen(cell(sheet, i, j)), width[j], j);
-        fputc('\n', out);
-    }
-    for (int i = 0; i < sheet->num_notes; i++)
-        fprintf(out, "%s\n", sheet->notes[i]);
-    for (int j = shown; j < sheet->num_columns; j++) {
-        fputs(j == shown ? "not shown for want of width: " : ", ", out);
-        print_heading(out, cell(sheet, 0, j));
-    }
-    fputs(shown < sheet->num_columns ? "\n" : "", out);
-    bs_free(width);
-    return BS_OK;
 }
 
 static void print_markdown_text(FILE *out, const char *text)
 {
     for (; *text; text++) {
-        if (strchr("|\\`*_<", *text))
+        if (strchr("|\\`*_<>[]~&", *text))
             fputc('\\', out);
         fputc(*text == '\n' ? ' ' : *text, out);
     }
@@ -322,7 +238,7 @@ static void print_markdown(const struct bs_sheet *sheet, FILE *out)
     for (int i = 0; i < num_rows; i++) {
         for (int j = 0; j < sheet->num_columns; j++) {
             fputs("| ", out);
-            print_markdown_text(out, cell(sheet, i, j));
+            print_markdown_text(out, bs_sheet_cell(sheet, i, j));
             fputc(' ', out);
         }
         fputs("|\n", out);
@@ -337,22 +253,42 @@ static void print_markdown(const struct bs_sheet *sheet, FILE *out)
     }
 }
 
+/* True for a text that a spreadsheet would take for a formula: it is none of ours, as its numbers are
+ * cells of numbers. What is wholly a number is harmless. */
+static bool is_formula(const struct bs_cell *cell)
+{
+    static const char *const signs[] = {
+        "=",           "+", "-", "@", "\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d",
+        "\xef\xbc\xa0"}; /* and their full-width forms */
+    char *end;
+    strtod(cell->text, &end);
+    if (cell->kind != BS_CELL_TEXT || !*end)
+        return false;
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (!strncmp(cell->text, signs[i], strlen(signs[i])))
+            return true;
+    return false;
+}
+
+/* RFC 4180. An apostrophe in front is how spreadsheets are told that a cell is text; a semicolon is
+ * what some of them part cells by. */
 static void print_csv(const struct bs_sheet *sheet, FILE *out)
 {
     for (int i = 0; i < sheet->num_cells; i++) {
         const char *text = sheet->cells[i].text;
+        bool formula = is_formula(&sheet->cells[i]);
         if (i % sheet->num_columns > 0)
             fputc(',', out);
-        if (!text[strcspn(text, ",\"\r\n")]) {
+        if (!formula && !text[strcspn(text, ",;\"\r\n")]) {
             fputs(text, out);
         } else {
-            fputc('"', out);
+            fputs(formula ? "\"'" : "\"", out);
             for (; *text; text++)
                 fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
             fputc('"', out);
         }
         if ((i + 1) % sheet->num_columns == 0)
-            fputs("\r\n", out); /* RFC 4180 */
+            fputs("\r\n", out);
     }
 }
 
@@ -417,7 +353,7 @@ static void print_latex(const struct bs_sheet *sheet, FILE *out)
     for (int i = 0; i < num_rows; i++) {
         for (int j = 0; j < sheet->num_columns; j++) {
             fputs(j > 0 ? " & " : "", out);
-            print_latex_text(out, cell(sheet, i, j));
+            print_latex_text(out, bs_sheet_cell(sheet, i, j));
         }
         fputs(i == 0 ? " \\\\\n\\midrule\n" : " \\\\\n", out);
     }
@@ -437,7 +373,7 @@ enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style 
         return bs_fail_memory(err);
     enum bs_status status = BS_OK;
     if (style == BS_TABLE_TERMINAL)
-        status = print_terminal(sheet, out, err);
+        status = bs_sheet_print_terminal(sheet, bs_terminal_width(out), out, err);
     else if (style == BS_TABLE_MARKDOWN)
         print_markdown(sheet, out);
     else if (style == BS_TABLE_CSV)
@@ -452,7 +388,7 @@ enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style 
 static json_t *cell_json(const struct bs_cell *cell)
 {
     if (cell->kind == BS_CELL_TEXT)
-        return json_string(cell->text);
+        return json_string(cell->raw ? cell->raw : cell->text);
     if (cell->kind == BS_CELL_INT)
         return json_integer((json_int_t)cell->number);
     return isfinite(cell->number) ? json_real(cell->number) : json_null();
@@ -479,7 +415,7 @@ enum bs_status bs_json_print(json_t *json, FILE *out, struct bs_error *err)
 {
     if (!json)
         return bs_fail_memory(err);
-    int failed = json_dumpf(json, out, JSON_INDENT(2));
+    int failed = json_dumpf(json, out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     json_decref(json);
     if (failed != 0 || fputc('\n', out) == EOF)
         return bs_fail(err, BS_EIO, "the table cannot be written: %s", strerror(errno));

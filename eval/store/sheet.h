@@ -3,6 +3,7 @@
 #define BS_EVAL_STORE_SHEET_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include <jansson.h>
@@ -10,13 +11,12 @@
 #include "eval/store/results_internal.h"
 #include "eval/store/table.h"
 
-enum { BS_SHEET_WIDTH = 120 }; /* columns of a terminal */
-
 enum bs_cell_kind { BS_CELL_TEXT, BS_CELL_INT, BS_CELL_DOUBLE };
 
 struct bs_cell {
     enum bs_cell_kind kind;
-    char *text; /* as it is printed */
+    char *text; /* as it is printed: control characters escaped */
+    char *raw;  /* as it came, where that is something else; JSON has an escape for everything */
     double number;
 };
 
@@ -26,7 +26,8 @@ struct bs_cell {
 struct bs_sheet {
     int num_columns, num_names, num_cells, capacity;
     struct bs_cell *cells;
-    char *title; /* NULL = none */
+    uint64_t kept; /* columns that are never left out, beside those of names */
+    char *title;   /* NULL = none */
     int num_notes;
     char **notes; /* lines below the table */
     bool out_of_memory;
@@ -35,6 +36,9 @@ struct bs_sheet {
 /* With one column of names. */
 void bs_sheet_init(struct bs_sheet *sheet, int num_columns);
 void bs_sheet_release(struct bs_sheet *sheet);
+
+/* Says that the terminal shows this column (from 0, below 64) however narrow it is. */
+void bs_sheet_keep(struct bs_sheet *sheet, int column);
 
 /* Adds the next cell. A NaN is an empty cell in CSV and null in JSON. */
 void bs_sheet_text(struct bs_sheet *sheet, const char *format, ...)
@@ -66,8 +70,11 @@ void bs_sheet_title(struct bs_sheet *sheet, const char *format, ...)
 void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Prints in any style but JSON. In the terminal, columns that do not fit in BS_SHEET_WIDTH are left
- * out from the right, and a line says which. BS_ENOMEM, BS_EIO. */
+/* The text of a cell; row 0 is the header. */
+const char *bs_sheet_cell(const struct bs_sheet *sheet, int row, int column);
+
+/* Prints in any style but JSON. In the terminal nothing is wider than it (see sheet_terminal.h).
+ * BS_ENOMEM, BS_EIO. */
 enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style style, FILE *out,
                               struct bs_error *err);
 

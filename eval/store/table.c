@@ -163,7 +163,22 @@ static const char *const headings[] = {
     "times\nsmaller",
     "time\ns",
 };
-enum { NUM_HEADINGS = sizeof headings / sizeof *headings, PERPLEXITY = 2 };
+enum {
+    NUM_HEADINGS = sizeof headings / sizeof *headings,
+    BITS = 1,
+    PERPLEXITY = 2,
+    DELTA = 3,
+    DIVERGENCE = 4
+};
+
+/* Bits, perplexity and what it lost, and the divergence: what a table is for. */
+static void keep_essential(struct bs_sheet *sheet, int before, int published)
+{
+    bs_sheet_keep(sheet, before + BITS);
+    bs_sheet_keep(sheet, before + PERPLEXITY);
+    bs_sheet_keep(sheet, before + published + DELTA);
+    bs_sheet_keep(sheet, before + published + DIVERGENCE);
+}
 
 /* These follow the perplexity where any was published. */
 static const char *const published_headings[] = {"perplexity\npublished", "difference",
@@ -261,6 +276,7 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, NUM_HEADINGS + several + (section.num_sources ? NUM_PUBLISHED : 0));
     sheet.num_names += several;
+    keep_essential(&sheet, several, section.num_sources ? NUM_PUBLISHED : 0);
     char models[32], measured[BS_MEASURED_TEXT];
     snprintf(models, sizeof models, "%d models", section.num_models);
     bs_row_measured(first, measured);

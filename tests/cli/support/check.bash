@@ -7,7 +7,7 @@
 set -u
 export LC_ALL=C
 # As in a user's shell: the program itself chooses how its threads wait.
-unset OMP_WAIT_POLICY GOMP_SPINCOUNT
+unset OMP_WAIT_POLICY GOMP_SPINCOUNT COLUMNS TERM NO_COLOR
 # A sanitizer's report is no "a trial failed" (1).
 export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99:print_stacktrace=1
 
