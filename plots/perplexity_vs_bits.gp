@@ -7,8 +7,9 @@ KEY_COLUMNS = N > 0 ? int(1540 / (130 + LETTER * LONGEST_NAME)) : 1
 KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
 KEY_ROWS = int(ceil(1.0 * N / KEY_COLUMNS))
 KEY_HEIGHT = N > 0 ? 44 * KEY_ROWS + 30 : 0
-LINES_HEIGHT = N > 0 ? 900 + KEY_HEIGHT : 0
-DOTS_HEIGHT = DOTS > 0 ? 190 + 52 * DOTS : 0
+LINES_HEIGHT = N > 0 ? 900 + KEY_HEIGHT + TITLE_MORE : 0
+DOTS_TITLE = 65.0 + (N > 0 ? 0 : TITLE_MORE)
+DOTS_HEIGHT = DOTS > 0 ? 125 + DOTS_TITLE + 52 * DOTS : 0
 WIDTH = 1600
 HEIGHT = LINES_HEIGHT + DOTS_HEIGHT
 PANELS = CLOSE_HIGH > 0 ? 2 : 1
@@ -30,7 +31,7 @@ do for [format in 'png svg'] {
   do for [panel = 1 : N > 0 ? PANELS : 0] {
     set lmargin at screen panel == 1 ? LEFT : 0.595
     set rmargin at screen PANELS == 2 && panel == 1 ? 0.505 : 0.985
-    set tmargin at screen 1 - (PANELS == 2 ? 115.0 : 60.0) / HEIGHT
+    set tmargin at screen 1 - (TITLE_MORE + (PANELS == 2 ? 115.0 : 60.0)) / HEIGHT
     set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
     set title (panel == 1 ? (PANELS == 2 ? 'all' : '') : 'close-up') offset 0, -0.5
     set xlabel 'weight bits' offset 0, RAISE
@@ -71,7 +72,7 @@ do for [format in 'png svg'] {
     left = (40 + LETTER * LONGEST_DOT) / WIDTH
     set lmargin at screen left < 0.74 ? left : 0.74
     set rmargin at screen 0.985
-    set tmargin at screen (DOTS_HEIGHT - 65.0) / HEIGHT
+    set tmargin at screen (DOTS_HEIGHT - DOTS_TITLE) / HEIGHT
     set bmargin at screen 115.0 / HEIGHT
     set title (N > 0 ? 'activations quantized too' : SECTION) offset 0, -0.4
     set xlabel 'perplexity ± paired s.e.' offset 0, RAISE
@@ -91,7 +92,7 @@ do for [format in 'png svg'] {
     if (UNQUANTIZED == UNQUANTIZED) {
       set arrow 1 from first UNQUANTIZED, graph 0 to first UNQUANTIZED, graph 1 nohead linestyle 101 back
     }
-    plot DATA index N using 2:1:3:ytic(4) with xerrorbars linecolor rgb colour(1) pointtype 7 pointsize 1.6 * POINT
+    plot DATA index N using 2:1:3:ytic(5) with xerrorbars linecolor rgb colour(1) pointtype 7 pointsize 1.6 * POINT
     unset arrow
     unset logscale
     unset ytics

@@ -134,3 +134,78 @@ int bs_cut(const char *text, int most)
     }
     return (int)used;
 }
+
+int bs_letter_width(uint32_t letter)
+{
+    static const struct {
+        uint32_t first, last;
+        int width;
+    } ranges[] = {
+        {0x300, 0x36f, 0},   {0x200b, 0x200d, 0}, {0xfe00, 0xfe0f, 0},   {0x1100, 0x115f, 2},
+        {0x2e80, 0xa4cf, 2}, {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2},   {0xfe30, 0xfe6f, 2},
+        {0xff00, 0xff60, 2}, {0xffe0, 0xffe6, 2}, {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (letter >= ranges[i].first && letter <= ranges[i].last)
+            return ranges[i].width;
+    return 1;
+}
+
+int bs_text_width(const char *text, size_t bytes)
+{
+    int width = 0;
+    for (size_t i = 0, step; i < bytes; i += step) {
+        uint32_t letter;
+        step = bs_utf8_letter(text + i, bytes - i, &letter);
+        width += step ? bs_letter_width(letter) : 1;
+        step = step ? step : 1;
+    }
+    return width;
+}
+
+size_t bs_line_bytes(const char *text, int width)
+{
+    size_t length = strlen(text), at = 0, blank = 0, sign = 0, step;
+    int used = 0;
+    for (; at < length; at += step) {
+        uint32_t letter;
+        step = bs_utf8_letter(text + at, length - at, &letter);
+        used += step ? bs_letter_width(letter) : 1;
+        step = step ? step : 1;
+        if (text[at] == ' ' && at > 0)
+            blank = at;
+        if (used > width)
+            break;
+        if (strchr("+/-_,", text[at]))
+            sign = at + 1;
+    }
+    if (at >= length)
+        return length;
+    return blank ? blank : sign ? sign : at ? at : step;
+}
+
+size_t bs_shorten(const char *text, int columns, char *out, size_t size)
+{
+    static const char mark[] = "\xe2\x80\xa6";
+    size_t length = strlen(text), head = 0, tail = length, step;
+    uint32_t letter;
+    if (bs_text_width(text, length) <= columns)
+        return (size_t)snprintf(out, size, "%s", text);
+    for (int used = 0; head < length; head += step) {
+        step = bs_utf8_letter(text + head, length - head, &letter);
+        used += step ? bs_letter_width(letter) : 1;
+        step = step ? step : 1;
+        if (used > (columns - 1) / 2)
+            break;
+    }
+    for (int used = bs_text_width(text, head); tail > head;) {
+        size_t before = tail - 1;
+        while (before > head && ((unsigned char)text[before] & 0xc0) == 0x80)
+            before--;
+        used += bs_text_width(text + before, tail - before);
+        if (used > columns - 1)
+            break;
+        tail = before;
+    }
+    return (size_t)snprintf(out, size, "%.*s%s%s", (int)head, text, mark, text + tail);
+}

@@ -30,6 +30,18 @@ char *bs_escaped(const char *text);
 /* Prints a line: the formatted text, escaped, and its end. */
 void bs_print_line(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Places that a letter, or bytes of a text, take on a terminal. */
+int bs_letter_width(uint32_t letter);
+int bs_text_width(const char *text, size_t bytes);
+
+/* Bytes of the first line of `text` folded to `width` places: up to the last blank that fits, else
+ * after the last sign that parts words, else as many letters as fit, one at least. */
+size_t bs_line_bytes(const char *text, int width);
+
+/* Copies `text`, its middle left out ("…") where it takes more than `columns` places. Returns the
+ * length it has whole, as snprintf. */
+size_t bs_shorten(const char *text, int columns, char *out, size_t size);
+
 /* Bytes of `text` that are whole letters within the first `most`: for "%.*s". */
 int bs_cut(const char *text, int most);
 

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/store/chart_internal.h"
 
 extern char **environ;
@@ -77,30 +79,6 @@ static int spawn_gnuplot(const char *directory, const char *script, int to, pid_
     return failed;
 }
 
-static enum bs_status run_gnuplot(const char *directory, const char *script, struct bs_error *err)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return bs_fail(err, BS_EIO, "gnuplot cannot be run: %s", strerror(errno));
-    pid_t child = -1;
-    int failed = spawn_gnuplot(directory, script, ends[1], &child);
-    close(ends[1]);
-    char words[2048] = "";
-    if (!failed)
-        collect(ends[0], words, sizeof words);
-    close(ends[0]);
-    if (failed)
-        return bs_fail(err, BS_EIO, "gnuplot cannot be run: %s%s", strerror(failed),
-                       failed == ENOENT ? " (is it installed?)" : "");
-    int ended = 0;
-    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
-        ;
-    if (!WIFEXITED(ended) || WEXITSTATUS(ended) != 0)
-        return bs_fail(err, BS_EIO, "%s/%s: gnuplot failed%s%s", directory, script,
-                       *words ? ": " : "", words);
-    return BS_OK;
-}
-
 /* Appends the text of a template to the script. */
 static enum bs_status append_template(FILE *script, const char *plots, const char *name,
                                       struct bs_error *err)
@@ -117,22 +95,54 @@ static enum bs_status append_template(FILE *script, const char *plots, const cha
     return status;
 }
 
-static enum bs_status close_file(FILE *file, const char *directory, const char *base,
-                                 const char *ending, struct bs_error *err)
+/* As much of a model's name as a title has room for: of a path its end. */
+static void title_name(const char *model, char *out, size_t size)
 {
-    bool failed = ferror(file) != 0;
-    int reason = failed ? EIO : 0;
-    if (fclose(file) != 0)
-        reason = errno;
-    if (reason)
-        return bs_fail(err, BS_EIO, "%s/%s%s: %s", directory, base, ending, strerror(reason));
-    return BS_OK;
+    enum { COLUMNS = 44 };
+    const char *rest = model, *slash = model;
+    while (bs_chart_columns(rest, COLUMNS) == COLUMNS && (slash = strchr(rest, '/')) && slash[1])
+        rest = slash + 1;
+    char shown[256];
+    bs_shorten(rest, COLUMNS, shown, sizeof shown);
+    snprintf(out, size, "%s%s", rest > model + 1 ? "\xe2\x80\xa6/" : "", shown);
 }
 
-static enum bs_status open_file(const char *directory, const char *base, const char *ending,
-                                FILE **file, struct bs_error *err)
+static void script_head(struct bs_plot *plot, const char *base, const struct bs_row *first)
 {
-    char *path = bs_printf("%s/%s%s", directory, base, ending);
+    fprintf(plot->script, "# Draws %s.png and %s.svg from %s.tsv: gnuplot %s.gp\n", base, base,
+            base, base);
+    /* How C prints what gnuplot calls NaN. */
+    fputs("nan = NaN\ninf = NaN\n", plot->script);
+    bs_script_text(plot->script, "BASE", base);
+    fputs("DATA = BASE . '.tsv'\n", plot->script);
+    char title[640], model[300], measured[BS_MEASURED_TEXT];
+    bs_row_measured(first, measured);
+    title_name(first->model, model, sizeof model);
+    snprintf(title, sizeof title, "%s on %s (%s)", model, first->text, measured);
+    plot->title_lines = bs_script_title(plot->script, "SECTION", title);
+    fprintf(plot->script, "TITLE_MORE = %d\n", 34 * (plot->title_lines - 1));
+    fprintf(plot->script, "UNQUANTIZED = %.10g\n",
+            plot->unquantized ? plot->unquantized->perplexity : (double)NAN);
+}
+
+/* Where a chart is made: aside, in a folder of its own within the one it belongs to, so that what was
+ * there stays until what takes its place is whole. */
+struct drawing {
+    const char *directory, *base;
+    char *aside;
+};
+
+/* The file of this ending, aside or in its place; in new memory. */
+static char *drawn_path(const struct drawing *drawing, bool aside, const char *ending)
+{
+    return bs_printf("%s/%s.%s", aside ? drawing->aside : drawing->directory, drawing->base,
+                     ending);
+}
+
+static enum bs_status open_file(const struct drawing *drawing, const char *ending, FILE **file,
+                                struct bs_error *err)
+{
+    char *path = drawn_path(drawing, true, ending);
     if (!path)
         return bs_fail_memory(err);
     *file = fopen(path, "we");
@@ -141,56 +151,47 @@ static enum bs_status open_file(const char *directory, const char *base, const c
     return status;
 }
 
-static void script_head(const struct bs_plot *plot, const char *base, const struct bs_row *first)
+/* Keeps the error that was there before. */
+static enum bs_status close_file(FILE *file, const struct drawing *drawing, const char *ending,
+                                 enum bs_status before, struct bs_error *err)
 {
-    fprintf(plot->script, "# Draws %s.png and %s.svg from %s.tsv: gnuplot %s.gp\n", base, base,
-            base, base);
-    /* How C prints what gnuplot calls NaN. */
-    fputs("nan = NaN\ninf = NaN\n", plot->script);
-    bs_script_text(plot->script, "BASE", base);
-    fputs("DATA = BASE . '.tsv'\n", plot->script);
-    char title[320], measured[BS_MEASURED_TEXT];
-    bs_row_measured(first, measured);
-    snprintf(title, sizeof title, "%s on %s (%s)", first->model, first->text, measured);
-    bs_script_text(plot->script, "SECTION", title);
-    fprintf(plot->script, "UNQUANTIZED = %.10g\n",
-            plot->unquantized ? plot->unquantized->perplexity : (double)NAN);
+    int reason = ferror(file) ? EIO : 0;
+    if (fclose(file))
+        reason = errno;
+    if (before || !reason)
+        return before;
+    return bs_fail(err, BS_EIO, "%s/%s.%s: %s", drawing->directory, drawing->base, ending,
+                   strerror(reason));
 }
 
-/* Both files of a chart, whole and closed. */
+/* Data and script of a chart, whole and closed. */
 static enum bs_status write_files(struct bs_plot *plot, int chart, const char *plots,
-                                  const char *directory, const char *base,
-                                  const struct bs_row *first, struct bs_error *err)
+                                  const struct drawing *drawing, const struct bs_row *first,
+                                  struct bs_error *err)
 {
-    enum bs_status status = open_file(directory, base, ".tsv", &plot->data, err);
+    enum bs_status status = open_file(drawing, "tsv", &plot->data, err);
     if (status != BS_OK)
         return status;
-    status = open_file(directory, base, ".gp", &plot->script, err);
+    status = open_file(drawing, "gp", &plot->script, err);
     if (status == BS_OK) {
-        script_head(plot, base, first);
+        script_head(plot, drawing->base, first);
         status = plot_functions[chart](plot, err);
         if (status == BS_OK)
             status = append_template(plot->script, plots, "style", err);
         if (status == BS_OK)
             status = append_template(plot->script, plots, bs_chart_names[chart], err);
-        struct bs_error closing;
-        if (close_file(plot->script, directory, base, ".gp", &closing) != BS_OK &&
-            status == BS_OK) {
-            *err = closing;
-            status = closing.status;
-        }
+        status = close_file(plot->script, drawing, "gp", status, err);
     }
-    struct bs_error closing;
-    if (close_file(plot->data, directory, base, ".tsv", &closing) != BS_OK && status == BS_OK) {
-        *err = closing;
-        status = closing.status;
-    }
-    return status;
+    return close_file(plot->data, drawing, "tsv", status, err);
 }
 
-/* What a chart consists of, pictures first. */
+/* What a chart consists of, pictures first, and how whole ones end. */
 static const char *const endings[] = {"png", "svg", "tsv", "gp"};
 enum { NUM_PICTURES = 2, NUM_ENDINGS = sizeof endings / sizeof *endings };
+static const struct {
+    const char *text;
+    size_t size;
+} picture_ends[NUM_PICTURES] = {{"IEND\xae\x42\x60\x82", 8}, {"</svg>", 6}};
 
 /* Removes the first `count` files of an earlier time, so that what is there afterwards is new. */
 static enum bs_status remove_files(const char *directory, const char *base, int count,
@@ -215,7 +216,117 @@ static bool same_section(const struct bs_row *a, const struct bs_row *b)
     return strcmp(a->model, b->model) == 0 && bs_rows_comparable(a, b);
 }
 
-/* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none. */
+/* *ran is false where it could not be started. */
+static enum bs_status run_gnuplot(const struct drawing *drawing, bool *ran, struct bs_error *err)
+{
+    char script[NAME_BYTES + 8];
+    snprintf(script, sizeof script, "%s.gp", drawing->base);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return bs_fail(err, BS_EIO, "gnuplot cannot be run: %s", strerror(errno));
+    pid_t child = -1;
+    int failed = spawn_gnuplot(drawing->aside, script, ends[1], &child);
+    close(ends[1]);
+    char words[2048] = "";
+    if (!failed)
+        collect(ends[0], words, sizeof words);
+    close(ends[0]);
+    if (failed)
+        return bs_fail(err, BS_EIO, "gnuplot cannot be run: %s%s", strerror(failed),
+                       failed == ENOENT ? " (is it installed?)" : "");
+    *ran = true;
+    int ended = 0;
+    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(ended) || WEXITSTATUS(ended) != 0)
+        return bs_fail(err, BS_EIO, "%s/%s: gnuplot failed%s%s", drawing->directory, script,
+                       *words ? ": " : "", words);
+    return BS_OK;
+}
+
+/* gnuplot says nothing of a picture that it could not write whole. */
+static enum bs_status check_picture(const struct drawing *drawing, int picture,
+                                    struct bs_error *err)
+{
+    char *path = drawn_path(drawing, true, endings[picture]), *data = NULL;
+    size_t size = 0, end = picture_ends[picture].size;
+    enum bs_status status = path ? bs_file_read(path, &data, &size, err) : bs_fail_memory(err);
+    while (size > 0 && data[size - 1] == '\n')
+        size--;
+    if (status == BS_EIO ||
+        (!status && (size < end || memcmp(data + size - end, picture_ends[picture].text, end))))
+        status =
+            bs_fail(err, BS_EIO, "%s/%s.%s: gnuplot has not drawn it whole (is the disk full?)%s",
+                    drawing->directory, drawing->base, endings[picture], "; what was there stays");
+    bs_free(data);
+    bs_free(path);
+    return status;
+}
+
+/* Puts a file that is whole in its place. */
+static enum bs_status put_in_place(const struct drawing *drawing, const char *ending,
+                                   struct bs_error *err)
+{
+    char *from = drawn_path(drawing, true, ending), *to = drawn_path(drawing, false, ending);
+    enum bs_status status = from && to ? bs_file_commit(from, to, err) : bs_fail_memory(err);
+    bs_free(from);
+    bs_free(to);
+    return status;
+}
+
+/* Draws, and puts all files in their places once all are whole. Where gnuplot cannot be run, data and
+ * script are what there is to be had. */
+static enum bs_status draw_aside(struct bs_plot *plot, int chart, const char *plots,
+                                 const struct drawing *drawing, const struct bs_row *first,
+                                 struct bs_error *err)
+{
+    if (write_files(plot, chart, plots, drawing, first, err))
+        return err->status;
+    bool ran = false;
+    struct bs_error failed;
+    enum bs_status status = run_gnuplot(drawing, &ran, &failed);
+    for (int i = 0; i < NUM_PICTURES && !status; i++)
+        status = check_picture(drawing, i, &failed);
+    if (status && ran) {
+        *err = failed;
+        return status;
+    }
+    for (int i = status ? NUM_PICTURES : 0; i < NUM_ENDINGS; i++)
+        if (put_in_place(drawing, endings[i], err))
+            return err->status;
+    if (status)
+        *err = failed;
+    return status;
+}
+
+/* Takes away the folder aside, with what a failure left in it. */
+static void clear_aside(const struct drawing *drawing)
+{
+    struct bs_error ignored;
+    remove_files(drawing->aside, drawing->base, NUM_ENDINGS, &ignored);
+    rmdir(drawing->aside);
+}
+
+static enum bs_status draw_one(struct bs_plot *plot, int chart, const char *plots,
+                               const char *directory, const char *base, const struct bs_row *first,
+                               struct bs_error *err)
+{
+    struct drawing drawing = {directory, base, bs_printf("%s/.drawing-XXXXXX", directory)};
+    enum bs_status status = BS_OK;
+    if (!drawing.aside)
+        return bs_fail_memory(err);
+    if (!mkdtemp(drawing.aside)) {
+        status = bs_fail(err, BS_EIO, "%s: %s", directory, strerror(errno));
+    } else {
+        status = draw_aside(plot, chart, plots, &drawing, first, err);
+        clear_aside(&drawing);
+    }
+    bs_free(drawing.aside);
+    return status;
+}
+
+/* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none: what
+ * an earlier file had of it goes. */
 static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,
                                    const char *directory, const char *base,
                                    const struct bs_row *first, int *drawn, struct bs_error *err)
@@ -233,17 +344,10 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
         else if (isfinite(row->perplexity))
             plot.rows[plot.num_rows++] = row;
     }
-    enum bs_status status = remove_files(directory, base, NUM_PICTURES, err);
-    if (status != BS_OK || plot.num_rows == 0)
-        goto done;
-    *drawn += 1;
-    status = write_files(&plot, chart, plots, directory, base, first, err);
-    if (status == BS_OK) {
-        char script[NAME_BYTES + 8];
-        snprintf(script, sizeof script, "%s.gp", base);
-        status = run_gnuplot(directory, script, err);
-    }
-done:
+    *drawn += plot.num_rows > 0;
+    enum bs_status status = plot.num_rows
+                                ? draw_one(&plot, chart, plots, directory, base, first, err)
+                                : remove_files(directory, base, NUM_PICTURES, err);
     bs_free(plot.rows);
     return status;
 }
@@ -266,7 +370,7 @@ static void plain_name(const struct bs_results *results, int chart, int row, cha
     if (strcmp(own->text, results->rows[0].text) != 0)
         snprintf(out + used, size - used, "_%s", own->text);
     for (char *c = out; *c; c++)
-        if (*c == '/' || *c == '\'' || (unsigned char)*c <= ' ')
+        if (strchr("/'\"\\`", *c) || (unsigned char)*c <= ' ' || *c == 0x7f)
             *c = '_';
 }
 
@@ -298,9 +402,6 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
     if (results->num_rows == 0)
         return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
     enum bs_status status = bs_make_directory(directory, err);
-    /* The name without a model is from a time when the file had one model. */
-    if (status == BS_OK && bs_results_several_models(results))
-        status = remove_files(directory, bs_chart_names[chart], NUM_ENDINGS, err);
     int drawn = 0;
     for (int i = 0, section = 0; status == BS_OK && i < results->num_rows; i++) {
         bool begun = false;
@@ -313,6 +414,10 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
         status =
             draw_section(results, chart, plots, directory, base, &results->rows[i], &drawn, err);
     }
+    /* The name without a model is from a time when the file had one model. */
+    struct bs_error ignored;
+    if ((!status || status == BS_EDATA) && bs_results_several_models(results))
+        remove_files(directory, bs_chart_names[chart], NUM_ENDINGS, &ignored);
     if (status == BS_OK && drawn == 0)
         status = bs_fail(err, BS_EDATA, "%s: no finished trial to draw", results->path);
     return status;

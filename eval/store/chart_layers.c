@@ -20,7 +20,10 @@ static bool same_format(const struct bs_row *a, const struct bs_row *b)
 }
 
 /* How near the bits are to 3, where algorithms differ and models still work; smaller is better. */
-static int distance(const struct bs_row *row) { return 2 * abs(row->bits - 3) + (row->bits < 3); }
+static double distance(const struct bs_row *row)
+{
+    return 2 * fabs((double)row->bits - 3) + (row->bits < 3);
+}
 
 /* The format with the most algorithms, of weights alone where there is one; of several the one
  * nearest to 3 bits, then the first of the file. */
@@ -145,10 +148,12 @@ static void print_script(const struct lines *lines, const struct bs_row *format,
         if (bs_is_weight_only(format))
             bs_series_name(lines->rows[s], true, series[s].name, sizeof series[s].name);
     bs_script_series(script, series, num_series);
-    size_t longest = 0;
-    for (int s = 0; s < num_series; s++)
-        longest = strlen(series[s].name) > longest ? strlen(series[s].name) : longest;
-    fprintf(script, "LONGEST_NAME = %zu\n", longest);
+    int longest = 0;
+    for (int s = 0; s < num_series; s++) {
+        int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
+        longest = length > longest ? length : longest;
+    }
+    fprintf(script, "LONGEST_NAME = %d\n", longest);
     fprintf(script, "KINDS = %d\narray KIND[%d]\n", lines->num_kinds, lines->num_kinds);
     for (int kind = 0; kind < lines->num_kinds; kind++) {
         const char *dot = strrchr(lines->kinds[kind], '.');

@@ -148,9 +148,14 @@ static void place_points(struct pareto *pareto, const struct bs_plot *plot)
     }
 }
 
+static double label_width(const struct point *point)
+{
+    return LETTER * bs_chart_columns(point->row->label, BS_POINT_COLUMNS);
+}
+
 static struct box label_box(const struct point *point, double x, double y)
 {
-    double width = LETTER * (double)strlen(point->row->label);
+    double width = label_width(point);
     return (struct box){x, x + width, y - LINE / 2.0, y + LINE / 2.0};
 }
 
@@ -200,7 +205,7 @@ static void place_labels(struct pareto *pareto)
 {
     for (int i = 0; i < pareto->num_points; i++) {
         struct point *point = &pareto->points[i];
-        double width = LETTER * (double)strlen(point->row->label), best = (double)INFINITY;
+        double width = label_width(point), best = (double)INFINITY;
         for (int ring = 0; point->on_front && ring < 14; ring++)
             for (int step = 0; step < 32; step++) {
                 double radius = 26 + 22 * ring, angle = step * 3.14159265358979 / 16;
@@ -244,7 +249,7 @@ static void print_data(const struct pareto *pareto, FILE *data)
         leader_end(point, &x, &y);
         double away = hypot(x - point->x, y - point->y);
         fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
-        bs_print_field(data, point->row->label);
+        bs_print_shortened(data, point->row->label, BS_POINT_COLUMNS);
         fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
                 increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
                 away > 30 ? increase_at(pareto, y) : point->increase);
@@ -273,9 +278,9 @@ static void lay_out(struct pareto *pareto)
     pareto->bottom = BELOW + 30 + 44 * pareto->legend_rows;
 }
 
-static void print_layout(const struct pareto *pareto, FILE *script)
+static void print_layout(const struct pareto *pareto, int title_lines, FILE *script)
 {
-    int height = pareto->bottom + PLOT_HEIGHT + ABOVE;
+    int height = pareto->bottom + PLOT_HEIGHT + ABOVE + LINE * (title_lines - 1);
     bool any_open = false;
     for (int i = 0; i < pareto->num_points; i++)
         any_open = any_open || pareto->points[i].is_open;
@@ -313,7 +318,7 @@ enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
             struct bs_series *series = &pareto.series[pareto.num_series++];
             *series = (struct bs_series){.algorithm = row->algorithm, .colour = s + 1, .dash = 1};
             snprintf(series->name, sizeof series->name, "%s", row->algorithm);
-            int length = (int)strlen(series->name);
+            int length = bs_chart_columns(series->name, BS_NAME_COLUMNS);
             pareto.longest_name = length > pareto.longest_name ? length : pareto.longest_name;
         }
         pareto.points[pareto.num_points++] = (struct point){.row = row, .series = s};
@@ -329,7 +334,7 @@ enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
     place_labels(&pareto);
     print_data(&pareto, plot->data);
     bs_script_series(plot->script, pareto.series, pareto.num_series);
-    print_layout(&pareto, plot->script);
+    print_layout(&pareto, plot->title_lines, plot->script);
 done:
     bs_free(pareto.series);
     bs_free(pareto.points);

@@ -1,30 +1,79 @@
 /* What the charts share, the chart of perplexity against bits, and the one of layers. */
+#include <ctype.h>
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/metrics/statistics.h"
 #include "eval/store/chart_internal.h"
 
 int bs_is_weight_only(const struct bs_row *row) { return row->activation_bits >= 16; }
 
+enum { FIELD_TEXT = 1024 };
+
 void bs_print_field(FILE *out, const char *text)
 {
-    for (; *text; text++)
-        fputc((unsigned char)*text < ' ' || *text == '"' ? ' ' : *text, out);
+    char printable[FIELD_TEXT];
+    bs_escape(text, printable, sizeof printable);
+    for (const char *c = printable; *c; c++)
+        fputc(*c == '"' ? '\'' : *c, out);
+}
+
+void bs_print_shortened(FILE *out, const char *text, int columns)
+{
+    char printable[FIELD_TEXT], shown[FIELD_TEXT];
+    bs_escape(text, printable, sizeof printable);
+    bs_shorten(printable, columns, shown, sizeof shown);
+    bs_print_field(out, shown);
+}
+
+/* Within double quotes every sign that may mean something to gnuplot (a backquote runs a command) has
+ * its number instead. */
+static void put_quoted(FILE *script, const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        bool plain = byte >= 0x80 || isalnum(byte) || strchr(" .,:;()+-=/", byte);
+        fprintf(script, plain ? "%c" : "\\%03o", byte);
+    }
 }
 
 void bs_script_text(FILE *script, const char *name, const char *text)
 {
-    fprintf(script, "%s = '", name);
-    for (; *text; text++) {
-        if (*text == '\'')
-            fputc('\'', script);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, script);
+    char printable[FIELD_TEXT];
+    bs_escape(text, printable, sizeof printable);
+    fprintf(script, "%s = \"", name);
+    put_quoted(script, printable, strlen(printable));
+    fputs("\"\n", script);
+}
+
+int bs_script_title(FILE *script, const char *name, const char *text)
+{
+    char printable[FIELD_TEXT];
+    int lines = 0;
+    bs_escape(text, printable, sizeof printable);
+    fprintf(script, "%s = \"", name);
+    for (const char *line = printable; *line; lines++) {
+        size_t bytes = bs_line_bytes(line, BS_TITLE_COLUMNS);
+        fputs(lines ? "\\n" : "", script);
+        put_quoted(script, line, bytes);
+        line += bytes;
+        line += strspn(line, " ");
     }
-    fputs("'\n", script);
+    fputs("\"\n", script);
+    return lines;
+}
+
+int bs_chart_columns(const char *text, int most)
+{
+    char printable[FIELD_TEXT];
+    bs_escape(text, printable, sizeof printable);
+    int columns = bs_text_width(printable, strlen(printable));
+    return columns < most ? columns : most;
 }
 
 void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size)
@@ -92,7 +141,10 @@ void bs_script_series(FILE *script, const struct bs_series *series, int num_seri
     for (int s = 0; s < num_series; s++) {
         char name[32];
         snprintf(name, sizeof name, "NAMES[%d]", s + 1);
-        bs_script_text(script, name, series[s].name);
+        char printable[FIELD_TEXT], shown[FIELD_TEXT];
+        bs_escape(series[s].name, printable, sizeof printable);
+        bs_shorten(printable, BS_NAME_COLUMNS, shown, sizeof shown);
+        bs_script_text(script, name, shown);
         fprintf(script, "COLOURS[%d] = %d\nDASHES[%d] = %d\n", s + 1, series[s].colour, s + 1,
                 series[s].dash);
     }
@@ -113,11 +165,13 @@ static double se_of(const struct bs_row *row)
     return isfinite(row->perplexity_delta_se) ? row->perplexity_delta_se : 0;
 }
 
-/* A point: x, perplexity, standard error, label. */
+/* A point: x, perplexity, standard error, label, and as much of it as stands beside an axis. */
 static void print_point(FILE *data, double x, const struct bs_row *row)
 {
     fprintf(data, "%g\t%.10g\t%.10g\t", x, row->perplexity, se_of(row));
     bs_print_field(data, row->label);
+    fputc('\t', data);
+    bs_print_shortened(data, row->label, BS_TICK_COLUMNS);
     fputc('\n', data);
 }
 
@@ -163,7 +217,7 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct range li
     size_t count = 0;
     for (int i = 0; i < plot->num_rows; i++)
         if (bs_is_weight_only(plot->rows[i]))
-            values[count++] = (float)plot->rows[i]->perplexity;
+            values[count++] = (float)fmin(plot->rows[i]->perplexity, (double)FLT_MAX);
     bs_sort(values, count);
     double high = lines.low + 1.1 * (bs_quantile(values, count, 0.7) - lines.low);
     double left = (double)INFINITY;
@@ -180,7 +234,7 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct range li
 static void print_perplexity_data(const struct bs_plot *plot, struct bs_series *series,
                                   int num_series, int num_dots)
 {
-    fputs("# bits\tperplexity\tpaired_se\tlabel\n", plot->data);
+    fputs("# bits\tperplexity\tpaired_se\tlabel\tshown\n", plot->data);
     for (int s = 0; s < num_series; s++) {
         for (int i = 0; i < plot->num_rows; i++) {
             const struct bs_row *row = plot->rows[i];
@@ -202,7 +256,7 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
         return bs_fail_memory(err);
     qsort(plot->rows, (size_t)plot->num_rows, sizeof *plot->rows, by_bits);
     int num_series = 0, num_dots = 0;
-    size_t longest_name = 0, longest_dot = 0;
+    int longest_name = 0, longest_dot = 0;
     double level = plot->unquantized ? plot->unquantized->perplexity : (double)NAN;
     struct range lines = {level, level}, dots = {level, level}, bits = {(double)NAN, (double)NAN};
     for (int i = 0; i < plot->num_rows; i++) {
@@ -211,11 +265,12 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
         widen(range, row->perplexity - se_of(row));
         widen(range, row->perplexity + se_of(row));
         if (bs_is_weight_only(row)) {
-            size_t length = strlen(series[bs_series_of(series, &num_series, row)].name);
+            int s = bs_series_of(series, &num_series, row);
+            int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
             longest_name = length > longest_name ? length : longest_name;
             widen(&bits, row->bits);
         } else {
-            size_t length = strlen(row->label);
+            int length = bs_chart_columns(row->label, BS_TICK_COLUMNS);
             longest_dot = length > longest_dot ? length : longest_dot;
             num_dots++;
         }
@@ -223,7 +278,7 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     print_perplexity_data(plot, series, num_series, num_dots);
     bs_script_series(plot->script, series, num_series);
     bs_free(series);
-    fprintf(plot->script, "LONGEST_NAME = %zu\nDOTS = %d\nLONGEST_DOT = %zu\n", longest_name,
+    fprintf(plot->script, "LONGEST_NAME = %d\nDOTS = %d\nLONGEST_DOT = %d\n", longest_name,
             num_dots, longest_dot);
     print_range(plot->script, "Y", lines);
     print_range(plot->script, "DOTS", dots);

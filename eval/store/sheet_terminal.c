@@ -8,58 +8,6 @@
 /* Columns a name is folded to before other columns are left out, and where there is no other way. */
 enum { NAME_WIDTH = 24, LEAST_NAME = 10, GAP = 2, INDENT = 2 };
 
-/* Places that a letter takes on a terminal. */
-static int letter_width(uint32_t letter)
-{
-    static const struct {
-        uint32_t first, last;
-        int width;
-    } ranges[] = {
-        {0x300, 0x36f, 0},   {0x200b, 0x200d, 0}, {0xfe00, 0xfe0f, 0},   {0x1100, 0x115f, 2},
-        {0x2e80, 0xa4cf, 2}, {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2},   {0xfe30, 0xfe6f, 2},
-        {0xff00, 0xff60, 2}, {0xffe0, 0xffe6, 2}, {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (letter >= ranges[i].first && letter <= ranges[i].last)
-            return ranges[i].width;
-    return 1;
-}
-
-static int width_of(const char *text, size_t bytes)
-{
-    int width = 0;
-    for (size_t i = 0, step; i < bytes; i += step) {
-        uint32_t letter;
-        step = bs_utf8_letter(text + i, bytes - i, &letter);
-        width += step ? letter_width(letter) : 1;
-        step = step ? step : 1;
-    }
-    return width;
-}
-
-/* Bytes of the first line of `text` folded to `width`: up to the last blank that fits, else after
- * the last sign that parts words, else as many letters as fit, one at least. */
-static size_t line_bytes(const char *text, int width)
-{
-    size_t length = strlen(text), at = 0, blank = 0, sign = 0, step;
-    int used = 0;
-    for (; at < length; at += step) {
-        uint32_t letter;
-        step = bs_utf8_letter(text + at, length - at, &letter);
-        used += step ? letter_width(letter) : 1;
-        step = step ? step : 1;
-        if (text[at] == ' ' && at > 0)
-            blank = at;
-        if (used > width)
-            break;
-        if (strchr("+/-_,", text[at]))
-            sign = at + 1;
-    }
-    if (at >= length)
-        return length;
-    return blank ? blank : sign ? sign : at ? at : step;
-}
-
 /* The line after those that `text` begins with, in `width` columns; lines after the first are
  * indented. */
 struct line {
@@ -70,14 +18,14 @@ struct line {
 
 static struct line first_line(const char *text, int width)
 {
-    return (struct line){text, line_bytes(text, width), 0};
+    return (struct line){text, bs_line_bytes(text, width), 0};
 }
 
 static struct line next_line(struct line line, int width)
 {
     const char *text = line.text + line.bytes;
     text += strspn(text, " ");
-    return (struct line){text, line_bytes(text, width - INDENT), INDENT};
+    return (struct line){text, bs_line_bytes(text, width - INDENT), INDENT};
 }
 
 /* The widest line of `text` folded to `width`. */
@@ -85,7 +33,7 @@ static int folded_width(const char *text, int width)
 {
     int widest = 0;
     for (struct line line = first_line(text, width); *line.text; line = next_line(line, width)) {
-        int own = line.indent + width_of(line.text, line.bytes);
+        int own = line.indent + bs_text_width(line.text, line.bytes);
         widest = own > widest ? own : widest;
     }
     return widest;
@@ -126,7 +74,7 @@ static int column_width(const struct layout *layout, int column, int most)
     for (int line = 0; line < 2; line++) {
         size_t bytes;
         const char *text = heading_line(bs_sheet_cell(layout->sheet, 0, column), line, &bytes);
-        int width = width_of(text, bytes);
+        int width = bs_text_width(text, bytes);
         widest = width > widest ? width : widest;
     }
     for (int i = 1; i < layout->num_rows; i++) {
@@ -193,7 +141,7 @@ static void lay_out(struct layout *layout, int width)
 static void print_padded(const struct layout *layout, FILE *out, const char *text, size_t bytes,
                          int column)
 {
-    int padding = layout->width[column] - width_of(text, bytes);
+    int padding = layout->width[column] - bs_text_width(text, bytes);
     const char *gap = column > 0 ? "  " : "";
     padding = padding > 0 ? padding : 0;
     if (column >= layout->sheet->num_names)
@@ -241,7 +189,7 @@ static void print_row(const struct layout *layout, int row, FILE *out)
         more = false;
         for (int j = 0; j < sheet->num_names; j++) {
             struct line line = name_line(layout, row, j, number);
-            int used = line.indent + width_of(line.text, line.bytes);
+            int used = line.indent + bs_text_width(line.text, line.bytes);
             more |= *next_line(line, layout->width[j]).text;
             bool last = number > 0 && j + 1 == sheet->num_names;
             fprintf(out, "%s%*s%.*s%*s", j ? "  " : "", line.indent, "", (int)line.bytes, line.text,

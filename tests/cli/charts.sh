@@ -3,6 +3,7 @@
 # again; every style of table; and what happens where gnuplot is not there or fails.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
+. "$project/tests/cli/support/space.bash"
 
 charts="perplexity_vs_bits pareto layer_error"
 make_model model
@@ -138,6 +139,35 @@ check "old pictures are replaced" replaced
 # ---- failures ----
 
 unharmed() { expect_same_bytes sweep.h5 before.h5; }
+
+# A full disk: what was drawn before stays, nothing is left aside, and the message says so.
+full_disk() {
+    cat >full.sh <<'EOF_FULL'
+mount -t tmpfs -o size=4m tmpfs full || exit 77
+cp -r all full/charts
+dd if=/dev/zero of=full/fill bs=1k count=99999 status=none 2>/dev/null
+dd if=/dev/null of=full/fill bs=1k seek=$(($(stat -c %s full/fill) / 1024 - $1)) status=none
+timeout -k 5 "$patience" "$program" plot --output full/charts changed.h5 pareto
+status=$?
+diff -r all full/charts || status="$status, and other files"
+exit "$status"
+EOF_FULL
+    local room
+    for room in 0 4 12 24 40 60; do
+        mkdir -p full
+        status=0
+        $own_space bash full.sh $room >.out 2>.err || status=$?
+        expect_refusal '^bitsweep: full/charts'
+        ! grep -q 'other files' .err || problem "expected the old files with $room KB left"
+    done
+}
+if [ -z "$own_space" ]; then
+    skip "a full disk" "no name space of its own"
+else
+    sed 's/bits: \[3, 4\]/bits: [2, 3, 4, 5]/' sweep.yaml >changed.yaml
+    "$program" run --quiet --output changed.h5 changed.yaml >/dev/null 2>&1
+    check "a full disk leaves the old pictures" full_disk
+fi
 
 # A PATH without gnuplot, but with what the script itself needs.
 without_gnuplot() {
