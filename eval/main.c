@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "eval/base/mem.h"
@@ -323,7 +324,7 @@ static int command_diff(const struct arguments *args)
     return status ? fail(&err) : EXIT_DONE;
 }
 
-/* Every chart, or the one named behind the file. */
+/* Every chart, or the one named after the file. */
 static int command_plot(const struct arguments *args)
 {
     struct bs_error err;
@@ -556,6 +557,34 @@ static const char *unknown_word(int argc, char **argv)
     return argv[within ? optind : optind - 1];
 }
 
+/* Says what was perhaps meant: the nearest of the command's options, or whose option it is. */
+static int unknown_option(const struct command *command, const char *word)
+{
+    char name[64], hint[160] = "";
+    const char *names[NUM_FLAGS + 1] = {NULL};
+    int count = 0;
+    const struct flag *known = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word + strspn(word, "-"), "="),
+             word + strspn(word, "-"));
+    for (int i = 0; i < NUM_FLAGS; i++) {
+        if (strchr(command->options, flags[i].letter))
+            names[count++] = flags[i].name;
+        if (!strcmp(flags[i].name, name))
+            known = &flags[i];
+    }
+    const char *near = bs_nearest_word(name, names);
+    if (known && strchr(command->options, known->letter))
+        snprintf(hint, sizeof hint, ": --%s takes no value", known->name);
+    else if (near)
+        snprintf(hint, sizeof hint, ", did you mean '--%s'?", near);
+    for (int i = 0; known && !*hint && i < NUM_COMMANDS; i++)
+        if (strchr(commands[i].options, known->letter))
+            snprintf(hint, sizeof hint, ": it is one of bitsweep %s", commands[i].name);
+    bs_print_line(stderr, "bitsweep %s: unknown option '%s'%s; see --help", command->name, word,
+                  hint);
+    return EXIT_INPUT;
+}
+
 static int parse_arguments(const struct command *command, int argc, char **argv,
                            struct arguments *args, bool *help)
 {
@@ -569,9 +598,9 @@ static int parse_arguments(const struct command *command, int argc, char **argv,
     opterr = 0;
     while ((letter = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
         if (letter == ':')
-            return usage_error(command, "a value is missing behind", argv[optind - 1]);
+            return usage_error(command, "a value is missing after", argv[optind - 1]);
         if (letter == '?')
-            return usage_error(command, "unknown option", unknown_word(argc, argv));
+            return unknown_option(command, unknown_word(argc, argv));
         if (letter == 'h')
             *help = true;
         else if (take_flag(command, (char)letter, optarg, args))
@@ -627,6 +656,8 @@ static void wait_passively(char **argv)
 int main(int argc, char **argv)
 {
     wait_passively(argv);
+    prctl(PR_SET_NAME,
+          "bitsweep"); /* else ps and top say "exe", as which it started itself again */
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         print_help(NULL, argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_INPUT : finish(EXIT_DONE);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/model_name.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96 };
 
@@ -78,44 +79,6 @@ static bool read_entry(const struct bs_yaml_node *node, struct bs_report *report
     return false;
 }
 
-/* "org/name" in new memory for a folder of the hub's cache, .../models--org--name/snapshots/..., else
- * NULL. */
-static char *hub_name(const char *place)
-{
-    static const char begin[] = "models--", end[] = "/snapshots/";
-    const char *last = strstr(place, end);
-    const char *first = last;
-    while (first && first > place && first[-1] != '/')
-        first--;
-    if (!last || strncmp(first, begin, sizeof begin - 1))
-        return NULL;
-    first += sizeof begin - 1;
-    char *name = bs_printf("%.*s", (int)(last - first), first);
-    char *parting = name ? strstr(name, "--") : NULL;
-    if (parting) {
-        *parting = '/';
-        memmove(parting + 1, parting + 2, strlen(parting + 2) + 1);
-    }
-    return name;
-}
-
-/* What a model without a name of its own is called: its hub name, else its path less the way to it
- * ("./", "../"). In new memory; NULL when memory runs out. */
-static char *short_name(const char *place)
-{
-    char *name = hub_name(place);
-    if (name)
-        return name;
-    const char *rest = place;
-    while (!strncmp(rest, "./", 2) || !strncmp(rest, "../", 3))
-        rest += rest[1] == '/' ? 2 : 3;
-    size_t length = strlen(rest);
-    while (length > 1 && rest[length - 1] == '/')
-        length--;
-    return length && strspn(rest, ".") < length ? bs_printf("%.*s", (int)length, rest)
-                                                : bs_strdup(place);
-}
-
 static bool same_name(const char *a, const char *b) { return !strncmp(a, b, MODEL_BYTES); }
 
 /* A short name that another model has too tells nothing: those are called by their places. */
@@ -159,7 +122,8 @@ static enum bs_status add_model(const struct entry *entry, struct bs_config *con
 {
     int m = config->num_models++;
     config->model_places[m] = bs_strdup(entry->place->text);
-    config->models[m] = entry->name ? bs_strdup(entry->name->text) : short_name(entry->place->text);
+    config->models[m] =
+        entry->name ? bs_strdup(entry->name->text) : bs_model_short_name(entry->place->text);
     return config->models[m] && config->model_places[m] ? BS_OK : bs_fail_memory(err);
 }
 

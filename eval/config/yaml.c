@@ -66,23 +66,56 @@ static size_t letter_bytes(const char *text, size_t left)
     return control ? 0 : bytes;
 }
 
-/* libfyaml 0.7 ends silently at a zero byte or at broken UTF-8, dropping the rest of the file. */
+/* Where a check of the file's text stands. */
+struct place {
+    int line, column;
+    bool has_text;   /* more than blanks on this line so far */
+    int blank_lines; /* in a row before it */
+};
+
+/* True for what may end a line: libfyaml has an eye on those of YAML 1.1 too. */
+static bool ends_line(const char *letter, size_t left)
+{
+    uint32_t code;
+    bs_utf8_letter(letter, left, &code);
+    bool pair = code == '\r' && left > 1 && letter[1] == '\n';
+    return !pair &&
+           (code == '\n' || code == '\r' || code == 0x85 || code == 0x2028 || code == 0x2029);
+}
+
+static void pass_letter(struct place *place, const char *letter, size_t left)
+{
+    if (ends_line(letter, left)) {
+        place->blank_lines = place->has_text ? 0 : place->blank_lines + 1;
+        place->has_text = false;
+    } else if (!strchr(" \t\r", *letter)) {
+        place->has_text = true;
+        place->blank_lines = 0;
+    }
+    place->column = *letter == '\n' ? 1 : place->column + 1;
+    place->line += *letter == '\n';
+}
+
+/* libfyaml 0.7 ends silently at a zero byte or at broken UTF-8, dropping the rest of the file; and
+ * its time grows with the square of the blank lines in a row within a text. */
 static enum bs_status check_text(const char *path, const char *text, size_t size,
                                  struct bs_error *err)
 {
     if (size > BS_YAML_MAX_BYTES)
         return bs_fail(err, BS_ECONFIG, "%s:1:1: error: %zu bytes, expected a config of at most %d",
                        path, size, BS_YAML_MAX_BYTES);
-    int line = 1, column = 1;
+    struct place place = {.line = 1, .column = 1};
     for (size_t at = 0; at < size;) {
-        const char *letter = text + at;
-        size_t bytes = letter_bytes(letter, size - at);
+        size_t bytes = letter_bytes(text + at, size - at);
         if (bytes == 0)
             return bs_fail(err, BS_ECONFIG,
                            "%s:%d:%d: error: byte 0x%02x is no text, expected YAML in UTF-8", path,
-                           line, column, (unsigned char)*letter);
-        column = *letter == '\n' ? 1 : column + 1;
-        line += *letter == '\n';
+                           place.line, place.column, (unsigned char)text[at]);
+        pass_letter(&place, text + at, size - at);
+        if (place.blank_lines > BS_YAML_MAX_BLANK_LINES)
+            return bs_fail(err, BS_ECONFIG,
+                           "%s:%d:1: error: more than %d blank lines in a row, expected fewer",
+                           path, place.line, BS_YAML_MAX_BLANK_LINES);
         at += bytes;
     }
     return BS_OK;

@@ -11,7 +11,12 @@
 enum bs_yaml_kind { BS_YAML_SCALAR, BS_YAML_SEQUENCE, BS_YAML_MAPPING };
 
 /* Limits far above any config, so that a wrong or hostile file is refused soon. */
-enum { BS_YAML_MAX_DEPTH = 32, BS_YAML_MAX_NODES = 10000, BS_YAML_MAX_BYTES = 1 << 20 };
+enum {
+    BS_YAML_MAX_DEPTH = 32,
+    BS_YAML_MAX_NODES = 10000,
+    BS_YAML_MAX_BYTES = 1 << 20,
+    BS_YAML_MAX_BLANK_LINES = 100 /* in a row */
+};
 
 struct bs_yaml_node {
     enum bs_yaml_kind kind;

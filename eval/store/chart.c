@@ -16,6 +16,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/base/model_name.h"
 #include "eval/base/printable.h"
 #include "eval/store/chart_internal.h"
 
@@ -96,33 +97,41 @@ static enum bs_status append_template(FILE *script, const char *plots, const cha
 }
 
 /* As much of a model's name as a title has room for: of a path its end. */
-static void title_name(const char *model, char *out, size_t size)
+static enum bs_status title_name(const char *model, char *out, size_t size, struct bs_error *err)
 {
     enum { COLUMNS = 44 };
-    const char *rest = model, *slash = model;
+    char *name = bs_model_short_name(model), shown[256];
+    if (!name)
+        return bs_fail_memory(err);
+    const char *rest = name, *slash = name;
     while (bs_chart_columns(rest, COLUMNS) == COLUMNS && (slash = strchr(rest, '/')) && slash[1])
         rest = slash + 1;
-    char shown[256];
     bs_shorten(rest, COLUMNS, shown, sizeof shown);
-    snprintf(out, size, "%s%s", rest > model + 1 ? "\xe2\x80\xa6/" : "", shown);
+    snprintf(out, size, "%s%s", rest > name + 1 ? "\xe2\x80\xa6/" : "", shown);
+    bs_free(name);
+    return BS_OK;
 }
 
-static void script_head(struct bs_plot *plot, const char *base, const struct bs_row *first)
+static enum bs_status script_head(struct bs_plot *plot, const char *base,
+                                  const struct bs_row *first, struct bs_error *err)
 {
+    char subject[400], how[BS_MEASURED_TEXT + 2], model[300], measured[BS_MEASURED_TEXT];
+    if (title_name(first->model, model, sizeof model, err))
+        return err->status;
     fprintf(plot->script, "# Draws %s.png and %s.svg from %s.tsv: gnuplot %s.gp\n", base, base,
             base, base);
     /* How C prints what gnuplot calls NaN. */
     fputs("nan = NaN\ninf = NaN\n", plot->script);
     bs_script_text(plot->script, "BASE", base);
     fputs("DATA = BASE . '.tsv'\n", plot->script);
-    char title[640], model[300], measured[BS_MEASURED_TEXT];
     bs_row_measured(first, measured);
-    title_name(first->model, model, sizeof model);
-    snprintf(title, sizeof title, "%s on %s (%s)", model, first->text, measured);
-    plot->title_lines = bs_script_title(plot->script, "SECTION", title);
+    snprintf(subject, sizeof subject, "%s on %s", model, first->text);
+    snprintf(how, sizeof how, "(%s)", measured);
+    plot->title_lines = bs_script_title(plot->script, "SECTION", subject, how);
     fprintf(plot->script, "TITLE_MORE = %d\n", 34 * (plot->title_lines - 1));
     fprintf(plot->script, "UNQUANTIZED = %.10g\n",
             plot->unquantized ? plot->unquantized->perplexity : (double)NAN);
+    return BS_OK;
 }
 
 /* Where a chart is made: aside, in a folder of its own within the one it belongs to, so that what was
@@ -174,8 +183,9 @@ static enum bs_status write_files(struct bs_plot *plot, int chart, const char *p
         return status;
     status = open_file(drawing, "gp", &plot->script, err);
     if (status == BS_OK) {
-        script_head(plot, drawing->base, first);
-        status = plot_functions[chart](plot, err);
+        status = script_head(plot, drawing->base, first, err);
+        if (status == BS_OK)
+            status = plot_functions[chart](plot, err);
         if (status == BS_OK)
             status = append_template(plot->script, plots, "style", err);
         if (status == BS_OK)

@@ -51,19 +51,30 @@ void bs_script_text(FILE *script, const char *name, const char *text)
     fputs("\"\n", script);
 }
 
-int bs_script_title(FILE *script, const char *name, const char *text)
+/* Prints `text` folded; returns the lines. */
+static int put_folded(FILE *script, const char *text, bool first)
 {
-    char printable[FIELD_TEXT];
     int lines = 0;
-    bs_escape(text, printable, sizeof printable);
-    fprintf(script, "%s = \"", name);
-    for (const char *line = printable; *line; lines++) {
+    for (const char *line = text; *line; lines++) {
         size_t bytes = bs_line_bytes(line, BS_TITLE_COLUMNS);
-        fputs(lines ? "\\n" : "", script);
+        fputs(first && !lines ? "" : "\\n", script);
         put_quoted(script, line, bytes);
         line += bytes;
         line += strspn(line, " ");
     }
+    return lines;
+}
+
+int bs_script_title(FILE *script, const char *name, const char *subject, const char *how)
+{
+    char whole[FIELD_TEXT], parts[2][FIELD_TEXT];
+    bs_escape(subject, parts[0], sizeof parts[0]);
+    bs_escape(how, parts[1], sizeof parts[1]);
+    int length = snprintf(whole, sizeof whole, "%s %s", parts[0], parts[1]);
+    bool together = length < FIELD_TEXT && bs_text_width(whole, strlen(whole)) <= BS_TITLE_COLUMNS;
+    fprintf(script, "%s = \"", name);
+    int lines = put_folded(script, together ? whole : parts[0], true);
+    lines += together ? 0 : put_folded(script, parts[1], !lines);
     fputs("\"\n", script);
     return lines;
 }

@@ -122,6 +122,8 @@ enum { MOST_DECIMALS = 3 };
 /* Digits behind the point that show two significant digits of a standard error. */
 static int decimals_of(double se)
 {
+    if (se < 1e-9) /* a denormal has no power of ten to be divided by */
+        return MOST_DECIMALS;
     int exponent = (int)floor(log10(se));
     /* 0.0996 rounds to 0.10, a digit fewer. */
     if (rint(se / pow(10, exponent - 1)) >= 100)

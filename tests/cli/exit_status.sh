@@ -89,14 +89,14 @@ done <<'EOF'
 ^bitsweep: unknown command 'quantize'; see --help           | quantize one.yaml
 ^bitsweep: unknown command '--frobnicate'                   | --frobnicate
 ^bitsweep: unknown command ''                               | EMPTY
-^bitsweep run: unknown option '--outptu'                    | run --outptu one.h5 one.yaml
+^bitsweep run: unknown option '--outptu', did you mean '--output'\?; see --help | run --outptu one.h5 one.yaml
 ^bitsweep run: unknown option '-x'                          | run -x one.yaml
 ^bitsweep run: unknown option '-abc'                        | run -abc one.yaml
-^bitsweep run: unknown option '--format'                    | run --format csv one.yaml
+^bitsweep run: unknown option '--format': it is one of bitsweep table; see  | run --format csv one.yaml
 ^bitsweep table: unknown option '--memory'                  | table --memory 1G one.h5
 ^bitsweep plot: unknown option '--quiet'                    | plot --quiet one.h5
 ^bitsweep describe: unknown option '--threads'              | describe --threads 2
-^bitsweep run: unknown option '--quiet=1'                   | run --quiet=1 one.yaml
+^bitsweep run: unknown option '--quiet=1': --quiet takes no value; see      | run --quiet=1 one.yaml
 ^bitsweep run: expected 'CONFIG'                            | run
 ^bitsweep plan: expected 'CONFIG'                           | plan
 ^bitsweep table: expected 'RESULTS'                         | table
@@ -111,8 +111,8 @@ done <<'EOF'
 ^bitsweep plot: one operand too many: 'layer_error'         | plot a.h5 pareto layer_error
 ^bitsweep diff: one operand too many: 'c.h5'                | diff a.h5 b.h5 c.h5
 ^bitsweep describe: one operand too many: 'awq'             | describe gptq awq
-^bitsweep run: a value is missing behind '--output'         | run one.yaml --output
-^bitsweep table: a value is missing behind '--format'       | table one.h5 --format
+^bitsweep run: a value is missing after '--output'         | run one.yaml --output
+^bitsweep table: a value is missing after '--format'       | table one.h5 --format
 ^bitsweep run: --output takes a path, not ''                | run --output EMPTY one.yaml
 ^bitsweep run: --memory takes a size such as 900M, not '0'  | run --memory 0 one.yaml
 ^bitsweep run: --memory takes .*, not '-1G'                 | run --memory=-1G one.yaml
@@ -317,5 +317,22 @@ if [ -c /dev/full ]; then
 else
     skip "stdout on a full disk" "there is no /dev/full"
 fi
+
+# The program starts itself again; what it is called must not show that.
+process_name() {
+    mkfifo text
+    "$program" tokenize model text >.out 2>.err &
+    local child=$! name= tries
+    exec 7>text # once both have it open, it is past its beginning
+    for tries in $(seq 100); do
+        name=$(cat /proc/$child/comm)
+        [ "$name" = bitsweep ] && break
+        sleep 0.05
+    done
+    exec 7>&-
+    wait "$child" || problem "expected the program to end well"
+    [ "$name" = bitsweep ] || problem "expected ps and top to call it bitsweep, found '$name'"
+}
+check "the process goes by the program's name" process_name
 
 finish

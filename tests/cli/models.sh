@@ -146,7 +146,7 @@ unknown() {
     run run --output x.h5 --model tow sweep.yaml
     expect_refusal "sweep.yaml has no model 'tow', expected two or one \(did you mean 'two'\?\)"
     run plan --model
-    expect_refusal "a value is missing behind"
+    expect_refusal "a value is missing after"
     run table --model two whole.h5
     expect_refusal "unknown option"
 }
