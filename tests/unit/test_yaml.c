@@ -162,7 +162,7 @@ static void test_endless_yaml(void **state)
         {"model: ", "xxxxxxxxxx", 100000, "evaluation is missing"},
         {"model: [", "&a ", 1000, ": error: "},
         /* The parser's time grows with their square: an hour for these. */
-        {"sweep: >\n", "\n", 1000000, ":102:1: error: more than 100 blank lines in a row"},
+        {"sweep: >\n", "\n", 1000000, ":103:1: error: more than 100 blank lines in a row"},
         {"sweep: x\n", " \t\r\n", 250000, "more than 100 blank lines in a row"},
         {"sweep: \"x\n", "\r", 1000000, "more than 100 blank lines in a row"},
         {"sweep: [x\n", "\xc2\x85", 500000, "more than 100 blank lines in a row"},
