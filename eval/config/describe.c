@@ -189,10 +189,10 @@ static void list_models(bool markdown, FILE *out)
     static const char *const positions[] = {
         [BS_ROTARY] = "rotary", [BS_LEARNED] = "learned", [BS_ALIBI] = "ALiBi"};
     static const char *const wiring[] = {
-        [BS_PRE_NORM] = "one behind the other", [BS_PARALLEL] = "attention and MLP in parallel"};
+        [BS_PRE_NORM] = "one after the other", [BS_PARALLEL] = "attention and MLP in parallel"};
     struct rows rows = {0};
-    for (int f = 0; f < bs_num_families; f++) {
-        const struct bs_family *family = &bs_families[f];
+    const struct bs_family *family;
+    for (int f = 0; (family = bs_family_at(f)); f++) {
         struct row *row = new_row(&rows, "", family->model_type, family->models);
         snprintf(row->initial, sizeof row->initial, "%s", positions[family->positions_kind]);
         snprintf(row->allowed, sizeof row->allowed, "%s", wiring[family->wiring]);

@@ -57,15 +57,15 @@ static enum bs_status read_family(const char *path, const json_t *config,
         return bs_config_fail(path, "model_type", value, BS_EDATA, "the name of a model family",
                               err);
     char names[3 * BS_CONFIG_PRINTED] = "";
-    for (int f = 0; f < bs_num_families; f++) {
-        const struct bs_family *row = &bs_families[f];
+    const struct bs_family *row, *before = NULL;
+    for (int f = 0; (row = bs_family_at(f)); before = row, f++) {
         if (!strcmp(row->model_type, json_string_value(value)) &&
             is_selected(config, row->config->selectors)) {
             *family = row;
             return BS_OK;
         }
         size_t used = strlen(names);
-        if (!f || strcmp(row->model_type, bs_families[f - 1].model_type))
+        if (!before || strcmp(row->model_type, before->model_type))
             snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", row->model_type);
     }
     return bs_fail(err, BS_EUNSUPPORTED, "%s: model_type '%.100s' is not supported; supported: %s",

@@ -1,5 +1,6 @@
 #include "eval/model/config_keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "eval/model/config_facts.h"
@@ -130,6 +131,9 @@ static bool is_read(const struct bs_family_config *rules, const char *key)
     for (const struct bs_config_key_name *k = rules->keys; k->name; k++)
         if (!strcmp(k->name, key))
             return true;
+    for (const struct bs_selector *s = rules->selectors; s && s->key; s++)
+        if (!strcmp(s->key, key))
+            return true;
     return !strcmp(key, "model_type");
 }
 
@@ -215,12 +219,31 @@ static enum bs_status check_key(const struct bs_config_reader *r, const struct b
     return bs_config_unread(r, "", key, value, false);
 }
 
+/* The keys of the object that the family's settings stand in too. */
+static enum bs_status check_nested(const struct bs_config_reader *r,
+                                   const struct bs_architecture *a, json_t *object)
+{
+    const char *key;
+    json_t *value;
+    char name[BS_CONFIG_PRINTED];
+    if (!json_is_object(object) && !json_is_null(object))
+        return bs_config_fail(r->path, r->rules->nested, object, BS_EDATA, "an object", r->err);
+    json_object_foreach(object, key, value)
+    {
+        bool general = bs_word_in(key, silent_keys) || find_neutral(neutral_everywhere, key) ||
+                       !strcmp(key, "model_type");
+        snprintf(name, sizeof name, "%s.%s", r->rules->nested, key);
+        if (check_key(r, a, general ? key : name, value))
+            return r->err->status;
+    }
+    return BS_OK;
+}
+
 enum bs_status bs_config_check_names(const struct bs_config_reader *r)
 {
     for (const struct bs_config_key_name *k = r->rules->keys; k->name; k++) {
         const char *name;
-        const json_t *first = bs_config_get(r, k->key, &name),
-                     *own = json_object_get(r->config, k->name);
+        const json_t *first = bs_config_get(r, k->key, &name), *own = bs_config_named(r, k->name);
         bool same = json_is_number(own) && json_is_number(first)
                         ? json_number_value(own) == json_number_value(first)
                         : json_equal(own, first);
@@ -237,7 +260,8 @@ enum bs_status bs_config_check_keys(const struct bs_config_reader *r,
     json_t *value;
     json_object_foreach(r->config, key, value)
     {
-        if (check_key(r, a, key, value))
+        bool nested = r->rules->nested && !strcmp(key, r->rules->nested);
+        if (nested ? check_nested(r, a, value) : check_key(r, a, key, value))
             return r->err->status;
     }
     return BS_OK;

@@ -3,6 +3,7 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 enum bs_status bs_config_fail(const char *path, const char *key, const json_t *value,
                               enum bs_status status, const char *expected, struct bs_error *err)
@@ -12,14 +13,20 @@ enum bs_status bs_config_fail(const char *path, const char *key, const json_t *v
     return bs_fail(err, status, "%s: %s is %s, expected %s", path, key, found, expected);
 }
 
-/* The value that tells `key`, or NULL; *name is what the family calls it. The family's first name
- * that is there counts. */
+const json_t *bs_config_named(const struct bs_config_reader *r, const char *name)
+{
+    const char *dot = strchr(name, '.');
+    if (!dot)
+        return json_object_get(r->config, name);
+    return json_object_get(json_object_getn(r->config, name, (size_t)(dot - name)), dot + 1);
+}
+
 const json_t *bs_config_get(const struct bs_config_reader *r, enum bs_key key, const char **name)
 {
     const json_t *found = NULL;
     *name = NULL;
     for (const struct bs_config_key_name *k = r->rules->keys; k->name; k++) {
-        const json_t *value = k->key == key ? json_object_get(r->config, k->name) : NULL;
+        const json_t *value = k->key == key ? bs_config_named(r, k->name) : NULL;
         bool first = k->key == key && !*name;
         bool better = value && (!found || (json_is_null(found) && !json_is_null(value)));
         if (first || better)

@@ -26,6 +26,9 @@ struct bs_config_reader {
 enum bs_status bs_config_fail(const char *path, const char *key, const json_t *value,
                               enum bs_status status, const char *expected, struct bs_error *err);
 
+/* The value of this name; "a.b" is b of the object a. NULL where there is none. */
+const json_t *bs_config_named(const struct bs_config_reader *r, const char *name);
+
 /* The value that tells `key`, or NULL; *name is what the family calls it, NULL where it has no such
  * key. Of the family's names for it the first that is there counts, a null
  * last. */

@@ -1,48 +1,12 @@
 /* The model families: what their checkpoints call the tensors, and how their config.json is read,
  * with the names and defaults of transformers' configuration classes. A new family with the same
  * kind of block is one row. */
-#include "eval/model/families.h"
+#include "eval/model/family_rows.h"
 
 #include <limits.h>
 #include <string.h>
 
-#define BIT(role) (1u << (role))
-
-enum {
-    QKV_BIASES = BIT(BS_Q) | BIT(BS_K) | BIT(BS_V),
-    ATTENTION_BIASES = QKV_BIASES | BIT(BS_O),
-    PLAIN_MLP_BIASES = BIT(BS_UP) | BIT(BS_DOWN),
-    ALL_BIASES = ATTENTION_BIASES | PLAIN_MLP_BIASES,
-};
-
 /* --- keys --- */
-
-#define SIZE_KEYS                                                                                  \
-    {"hidden_size", BS_KEY_HIDDEN_SIZE}, {"num_hidden_layers", BS_KEY_NUM_LAYERS},                 \
-        {"num_attention_heads", BS_KEY_NUM_HEADS}, {"vocab_size", BS_KEY_VOCAB_SIZE},              \
-    {                                                                                              \
-        "tie_word_embeddings", BS_KEY_TIED                                                         \
-    }
-
-/* Of the families that go by Llama's names. */
-#define LLAMA_LIKE_KEYS                                                                            \
-    SIZE_KEYS, {"intermediate_size", BS_KEY_INTERMEDIATE_SIZE},                                    \
-        {"num_key_value_heads", BS_KEY_NUM_KV_HEADS},                                              \
-        {"max_position_embeddings", BS_KEY_MAX_POSITIONS}, {"rope_theta", BS_KEY_ROPE_THETA},      \
-        {"rope_scaling", BS_KEY_ROPE},                                                             \
-    {                                                                                              \
-        "rope_parameters", BS_KEY_ROPE                                                             \
-    }
-
-#define RMS_KEYS                                                                                   \
-    {"rms_norm_eps", BS_KEY_NORM_EPS}, { "head_dim", BS_KEY_HEAD_DIM }
-
-#define QWEN_WINDOW_KEYS                                                                           \
-    {"use_sliding_window", BS_KEY_USE_SLIDING_WINDOW}, {"sliding_window", BS_KEY_SLIDING_WINDOW},  \
-        {"max_window_layers", BS_KEY_MAX_WINDOW_LAYERS},                                           \
-    {                                                                                              \
-        "layer_types", BS_KEY_LAYER_TYPES                                                          \
-    }
 
 #define GEMMA_KEYS                                                                                 \
     LLAMA_LIKE_KEYS, RMS_KEYS, {"hidden_activation", BS_KEY_ACTIVATION},                           \
@@ -101,6 +65,7 @@ static const struct bs_config_key_name phi_keys[] = {
     {"layer_norm_eps", BS_KEY_NORM_EPS},
     {"hidden_act", BS_KEY_ACTIVATION},
     {"partial_rotary_factor", BS_KEY_ROTARY_SHARE},
+    {"qk_layernorm", BS_KEY_QK_NORM},
     {.name = NULL},
 };
 
@@ -110,6 +75,7 @@ static const struct bs_config_key_name opt_keys[] = {
     {"max_position_embeddings", BS_KEY_MAX_POSITIONS},
     {"word_embed_proj_dim", BS_KEY_EMBEDDING_SIZE},
     {"activation_function", BS_KEY_ACTIVATION},
+    {"layer_norm_elementwise_affine", BS_KEY_NORM_AFFINE},
     {"do_layer_norm_before", BS_KEY_NORM_BEFORE},
     {"_remove_final_layer_norm", BS_KEY_NO_FINAL_NORM},
     {"enable_bias", BS_KEY_BIAS},
@@ -125,6 +91,8 @@ static const struct bs_config_key_name gpt2_keys[] = {
     {"vocab_size", BS_KEY_VOCAB_SIZE},
     {"layer_norm_epsilon", BS_KEY_NORM_EPS},
     {"activation_function", BS_KEY_ACTIVATION},
+    {"scale_attn_weights", BS_KEY_ATTENTION_SCALED},
+    {"scale_attn_by_inverse_layer_idx", BS_KEY_ATTENTION_SCALE_BY_LAYER},
     {"tie_word_embeddings", BS_KEY_TIED},
     {.name = NULL},
 };
@@ -147,11 +115,17 @@ static const struct bs_config_key_name neox_keys[] = {
 };
 
 static const struct bs_config_key_name bloom_keys[] = {
-    {"hidden_size", BS_KEY_HIDDEN_SIZE},  {"n_embed", BS_KEY_HIDDEN_SIZE},
-    {"n_layer", BS_KEY_NUM_LAYERS},       {"num_hidden_layers", BS_KEY_NUM_LAYERS},
-    {"n_head", BS_KEY_NUM_HEADS},         {"num_attention_heads", BS_KEY_NUM_HEADS},
-    {"vocab_size", BS_KEY_VOCAB_SIZE},    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
-    {"tie_word_embeddings", BS_KEY_TIED}, {.name = NULL},
+    {"hidden_size", BS_KEY_HIDDEN_SIZE},
+    {"n_embed", BS_KEY_HIDDEN_SIZE},
+    {"n_layer", BS_KEY_NUM_LAYERS},
+    {"num_hidden_layers", BS_KEY_NUM_LAYERS},
+    {"n_head", BS_KEY_NUM_HEADS},
+    {"num_attention_heads", BS_KEY_NUM_HEADS},
+    {"vocab_size", BS_KEY_VOCAB_SIZE},
+    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
+    {"tie_word_embeddings", BS_KEY_TIED},
+    {"apply_residual_connection_post_layernorm", BS_KEY_NORMED_STREAM},
+    {.name = NULL},
 };
 
 static const struct bs_config_key_name falcon_keys[] = {
@@ -166,8 +140,8 @@ static const struct bs_config_key_name falcon_keys[] = {
     {"rope_scaling", BS_KEY_ROPE},
     {"rope_parameters", BS_KEY_ROPE},
     {"bias", BS_KEY_BIAS},
+    {"alibi", BS_KEY_ALIBI},
     {"multi_query", BS_KEY_MULTI_QUERY},
-    {"new_decoder_architecture", BS_KEY_SELECTS},
     {.name = NULL},
 };
 
@@ -175,28 +149,27 @@ static const struct bs_config_key_name falcon_keys[] = {
 static const struct bs_neutral_key gemma3_neutral[] = {
     {"attn_logit_softcapping", "null"}, {NULL, NULL}};
 
-static const struct bs_neutral_key phi_neutral[] = {{"qk_layernorm", "false"}, {NULL, NULL}};
+/* Galactica's. */
+static const struct bs_neutral_key opt_neutral[] = {
+    {"learned_embeddings", "true"}, {"scale_embeddings", "false"}, {NULL, NULL}};
 
-static const struct bs_neutral_key opt_neutral[] = {{"layer_norm_elementwise_affine", "true"},
-                                                    {NULL, NULL}};
+static const struct bs_neutral_key bloom_neutral[] = {{"n_inner", "null"}, {NULL, NULL}};
 
-static const struct bs_neutral_key gpt2_neutral[] = {
-    {"scale_attn_weights", "true"}, {"scale_attn_by_inverse_layer_idx", "false"}, {NULL, NULL}};
-
-static const struct bs_neutral_key bloom_neutral[] = {
-    {"apply_residual_connection_post_layernorm", "false"}, {"n_inner", "null"}, {NULL, NULL}};
-
+/* Where attention and MLP are in parallel, the class fails with two norms. */
 static const struct bs_neutral_key falcon_neutral[] = {
-    {"alibi", "false"},
     {"parallel_attn", "true"},
-    {"num_ln_in_parallel_attn", "null"},
+    {"num_ln_in_parallel_attn", "1"},
     {NULL, NULL},
 };
 
 static const struct bs_neutral_key falcon_new_neutral[] = {
-    {"alibi", "false"},
     {"parallel_attn", "true"},
     {"num_ln_in_parallel_attn", "2"},
+    {NULL, NULL},
+};
+
+static const struct bs_neutral_key falcon_new_shared_neutral[] = {
+    {"parallel_attn", "true"},
     {NULL, NULL},
 };
 
@@ -238,6 +211,9 @@ static const char *const bloom_harmless[] = {
 /* Falcon's code does not read BLOOM's key. */
 static const char *const falcon_harmless[] = {"auto_map",
                                               "apply_residual_connection_post_layernorm", NULL};
+
+static const char *const falcon_sequential_harmless[] = {
+    "auto_map", "apply_residual_connection_post_layernorm", "num_ln_in_parallel_attn", NULL};
 
 /* --- config.json --- */
 
@@ -325,7 +301,6 @@ static const struct bs_family_config gemma3_config = {
 
 static const struct bs_family_config phi_config = {
     .keys = phi_keys,
-    .neutral = phi_neutral,
     .max_positions = 2048,
     .norm_eps = 1e-5,
     .rope_theta = 10000,
@@ -347,7 +322,6 @@ static const struct bs_family_config opt_config = {
 
 static const struct bs_family_config gpt2_config = {
     .keys = gpt2_keys,
-    .neutral = gpt2_neutral,
     .harmless = gpt2_harmless,
     .max_positions = 1024,
     .intermediate_times = 4,
@@ -380,8 +354,20 @@ static const struct bs_family_config bloom_config = {
     .biases = ALL_BIASES,
 };
 
+static const struct bs_selector falcon_sequential[] = {
+    {"new_decoder_architecture", "false", true},
+    {"parallel_attn", "false", false},
+    {NULL, NULL, false},
+};
+
 static const struct bs_selector falcon_old[] = {
     {"new_decoder_architecture", "false", true},
+    {NULL, NULL, false},
+};
+
+static const struct bs_selector falcon_new_shared[] = {
+    {"new_decoder_architecture", "true", false},
+    {"num_ln_in_parallel_attn", "1", false},
     {NULL, NULL, false},
 };
 
@@ -390,56 +376,37 @@ static const struct bs_selector falcon_new[] = {
     {NULL, NULL, false},
 };
 
-static const struct bs_family_config falcon_config = {
-    .keys = falcon_keys,
-    .neutral = falcon_neutral,
-    .harmless = falcon_harmless,
-    .selectors = falcon_old,
-    .max_positions = 2048,
-    .intermediate_times = 4,
-    .norm_eps = 1e-5,
-    .rope_theta = 10000,
-    .rotary_share = 1,
-    .activation = "gelu",
-    .tied = true,
+#define FALCON_DEFAULTS                                                                            \
+    .keys = falcon_keys, .max_positions = 2048, .intermediate_times = 4, .norm_eps = 1e-5,         \
+    .rope_theta = 10000, .rotary_share = 1, .activation = "gelu", .tied = true
+
+static const struct bs_family_config falcon_sequential_config = {
+    FALCON_DEFAULTS,
+    .harmless = falcon_sequential_harmless,
+    .selectors = falcon_sequential,
     .multi_query = true,
 };
 
-static const struct bs_family_config falcon_new_config = {
-    .keys = falcon_keys,
-    .neutral = falcon_new_neutral,
+static const struct bs_family_config falcon_config = {
+    FALCON_DEFAULTS,         .harmless = falcon_harmless, .neutral = falcon_neutral,
+    .selectors = falcon_old, .multi_query = true,
+};
+
+static const struct bs_family_config falcon_new_shared_config = {
+    FALCON_DEFAULTS,
     .harmless = falcon_harmless,
+    .neutral = falcon_new_shared_neutral,
+    .selectors = falcon_new_shared,
+};
+
+static const struct bs_family_config falcon_new_config = {
+    FALCON_DEFAULTS,
+    .harmless = falcon_harmless,
+    .neutral = falcon_new_neutral,
     .selectors = falcon_new,
-    .max_positions = 2048,
-    .intermediate_times = 4,
-    .norm_eps = 1e-5,
-    .rope_theta = 10000,
-    .rotary_share = 1,
-    .activation = "gelu",
-    .tied = true,
 };
 
 /* --- tensors --- */
-
-#define LLAMA_NAMES                                                                                \
-    .prefix = "model.", .embedding = "embed_tokens", .final_norm = "norm", .head = "lm_head",      \
-    .block = "layers.%d.", .gated = true
-
-#define LLAMA_LINEARS                                                                              \
-    .linears = {                                                                                   \
-        [BS_Q] = "self_attn.q_proj", [BS_K] = "self_attn.k_proj", [BS_V] = "self_attn.v_proj",     \
-        [BS_O] = "self_attn.o_proj", [BS_GATE] = "mlp.gate_proj", [BS_UP] = "mlp.up_proj",         \
-        [BS_DOWN] = "mlp.down_proj",                                                               \
-    }
-
-#define LLAMA_NORMS                                                                                \
-    [BS_NORM_ATTENTION] = "input_layernorm", [BS_NORM_MLP] = "post_attention_layernorm"
-
-#define QK_NORMS [BS_NORM_Q] = "self_attn.q_norm", [BS_NORM_K] = "self_attn.k_norm"
-
-#define GEMMA_NORMS                                                                                \
-    [BS_NORM_ATTENTION] = "input_layernorm", [BS_NORM_ATTENTION_OUT] = "post_attention_layernorm", \
-    [BS_NORM_MLP] = "pre_feedforward_layernorm", [BS_NORM_MLP_OUT] = "post_feedforward_layernorm"
 
 #define FUSED_LINEARS(attention, tensor)                                                           \
     [BS_Q] = attention "." tensor ".q", [BS_K] = attention "." tensor ".k",                        \
@@ -451,10 +418,10 @@ static const struct bs_family_config falcon_new_config = {
     .final_norm = "ln_f", .head = "lm_head", .block = "h.%d.",                                     \
     .linears = {FUSED_LINEARS("self_attention", "query_key_value")},                               \
     .fused_qkv = "self_attention.query_key_value", .fused = BS_FUSED_GROUPS,                       \
-    .norm = BS_LAYER_NORM, .wiring = BS_PARALLEL, .attention_module = BS_MODULE_BLOCK,             \
+    .norm = BS_LAYER_NORM, .alibi_bfloat16 = true, .attention_module = BS_MODULE_BLOCK,            \
     .mlp_module = BS_MODULE_BLOCK
 
-const struct bs_family bs_families[] = {
+static const struct bs_family first_rows[] = {
     {
         .model_type = "llama",
         .models = "Llama 1, 2 and 3 and what is built like them",
@@ -528,7 +495,10 @@ const struct bs_family bs_families[] = {
         .head = "lm_head",
         .head_bias = true,
         .block = "layers.%d.",
-        .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
+        .norms = {[BS_NORM_ATTENTION] = "input_layernorm",
+                  [BS_NORM_Q] = "self_attn.q_layernorm",
+                  [BS_NORM_K] = "self_attn.k_layernorm"},
+        .qk_norm_kind = BS_LAYER_NORM,
         .linears = {[BS_Q] = "self_attn.q_proj",
                     [BS_K] = "self_attn.k_proj",
                     [BS_V] = "self_attn.v_proj",
@@ -630,19 +600,46 @@ const struct bs_family bs_families[] = {
     },
     {
         FALCON_NAMES,
+        .models = "Falcon rw, with ALiBi",
+        .norms = {LLAMA_NORMS},
+        .wiring = BS_PRE_NORM,
+        .config = &falcon_sequential_config,
+    },
+    {
+        FALCON_NAMES,
         .models = "Falcon 7b and what is built like it",
         .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
+        .wiring = BS_PARALLEL,
         .config = &falcon_config,
+    },
+    {
+        FALCON_NAMES,
+        .models = "Falcon 11b",
+        .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
+        .wiring = BS_PARALLEL,
+        .config = &falcon_new_shared_config,
     },
     {
         FALCON_NAMES,
         .models = "Falcon 40b and 180b",
         .norms = {[BS_NORM_ATTENTION] = "ln_attn", [BS_NORM_MLP] = "ln_mlp"},
+        .wiring = BS_PARALLEL,
         .config = &falcon_new_config,
     },
 };
 
-const int bs_num_families = sizeof bs_families / sizeof bs_families[0];
+static const struct bs_family_rows first = {first_rows, sizeof first_rows / sizeof *first_rows};
+
+const struct bs_family *bs_family_at(int index)
+{
+    const struct bs_family_rows *const all[] = {&first, &bs_rows_like_llama, &bs_rows_layer_norm};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (index < all[i]->count)
+            return &all[i]->rows[index];
+        index -= all[i]->count;
+    }
+    return NULL;
+}
 
 unsigned bs_family_norms(const struct bs_family *family)
 {
@@ -655,8 +652,9 @@ unsigned bs_family_norms(const struct bs_family *family)
 
 const struct bs_family *bs_family_find(const char *model_type)
 {
-    for (int f = 0; f < bs_num_families; f++)
-        if (!strcmp(bs_families[f].model_type, model_type))
-            return &bs_families[f];
+    const struct bs_family *row;
+    for (int f = 0; (row = bs_family_at(f)); f++)
+        if (!strcmp(row->model_type, model_type))
+            return row;
     return NULL;
 }

@@ -56,7 +56,6 @@ enum bs_key {
     BS_KEY_NORM_AFFINE, /* false: layer norms have no parameters */
     BS_KEY_QK_NORM,     /* q and k have the row's norms */
     BS_KEY_MULTI_QUERY, /* one key-value head, whatever their number says */
-    BS_KEY_SELECTS,     /* tells this row from others of its model_type */
 };
 
 struct bs_config_key_name {
@@ -88,12 +87,15 @@ struct bs_family_config {
     const struct bs_config_key_name *keys; /* ends with a NULL name; an earlier name wins */
     const struct bs_neutral_key *neutral;  /* ends with a NULL name; NULL = none */
     const char *const *harmless;           /* NULL-terminated; beyond those of every family */
-    const struct bs_selector *selectors;   /* ends with a NULL key; all hold; NULL = none */
+    const char *nested; /* an object whose keys have names with it and a dot before; or NULL */
+    const struct bs_selector *selectors; /* ends with a NULL key; all hold; NULL = none */
     /* What holds where the key is absent; 0 = it must be there, or follows from the others. */
     int max_positions;
     int kv_heads, head_dim, sliding_window, window_pattern, max_window_layers;
     int intermediate_times; /* of hidden_size */
     int rotary_dim, unrotated_interval;
+    const char *initial_rope; /* what rope_parameters is, in JSON; NULL = nothing */
+    bool scales_queries;      /* by keys of rope_parameters: bs_query_scaling */
     double norm_eps, rope_theta, local_rope_theta, rotary_share;
     double query_pre_attn_scalar, attention_scale, attention_softcap, logit_softcap, logit_scale;
     const char *activation;

@@ -123,9 +123,9 @@ struct bs_family {
     const struct bs_family_config *config;       /* how config.json is read: families.h */
 };
 
-/* All rows, and their number; rows of one model_type differ in a key of config.json. */
-extern const struct bs_family bs_families[];
-extern const int bs_num_families;
+/* The rows one by one, NULL after the last; rows of one model_type stand together and differ in keys
+ * of config.json. */
+const struct bs_family *bs_family_at(int index);
 
 /* The norms that the row names; bit n: one at place n. */
 unsigned bs_family_norms(const struct bs_family *family);

@@ -20,6 +20,10 @@ enum { NUM_OBJECTS = 2, MOST_KEYS = 12 };
 
 static const char *const common_keys[] = {"rope_type", "type", "rope_theta", share_key, NULL};
 
+/* Of families that scale queries. The class passes over max_position_embeddings here. */
+static const char beta_key[] = "llama_4_scaling_beta";
+static const char *const query_keys[] = {beta_key, original_key, "max_position_embeddings", NULL};
+
 static const struct rope_kind {
     const char *word;
     enum bs_rope_kind kind;
@@ -116,7 +120,8 @@ static enum bs_status part_check_keys(const struct part *p, const struct rope_ki
     json_t *value;
     json_object_foreach(p->rope, key, value)
     {
-        bool read = bs_word_in(key, common_keys) || bs_word_in(key, kind->keys);
+        bool read = bs_word_in(key, common_keys) || bs_word_in(key, kind->keys) ||
+                    (p->r->rules->scales_queries && bs_word_in(key, query_keys));
         bool setting = json_is_number(value) || json_is_array(value);
         for (int k = 0; k < NUM_KINDS && !read; k++)
             setting |= bs_word_in(key, kinds[k].keys);
@@ -456,11 +461,26 @@ static enum bs_status read_share(const struct bs_config_reader *r, double *share
     return BS_OK;
 }
 
+/* The number itself, in families that tell it (GPT-J). */
+static enum bs_status read_given_dim(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    const char *name;
+    const json_t *value = bs_config_get(r, BS_KEY_ROTARY_DIM, &name);
+    if (bs_config_int(r, BS_KEY_ROTARY_DIM, r->rules->rotary_dim, &a->rotary_dim))
+        return r->err->status;
+    if (a->rotary_dim > a->head_dim || a->rotary_dim % 2)
+        return bs_config_fail(r->path, name, value, BS_EDATA,
+                              "an even number that head_dim is not below", r->err);
+    return BS_OK;
+}
+
 /* Rotated dimensions come in pairs. transformers rounds an odd number up, except where its code of the
  * family cuts the head there: that fails. */
 static enum bs_status read_rotary_dim(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     double share;
+    if (r->rules->rotary_dim)
+        return read_given_dim(r, a);
     if (read_share(r, &share))
         return r->err->status;
     a->rotary_dim = (int)(a->head_dim * share);
@@ -478,6 +498,43 @@ static enum bs_status read_rotary_dim(const struct bs_config_reader *r, struct b
 
 /* --- the whole --- */
 
+/* Where the class has settings of its own for a file without any. */
+static enum bs_status set_initial(const struct bs_config_reader *r)
+{
+    json_t *rope = NULL, *initial;
+    for (int k = 0; k < NUM_OBJECTS && !rope; k++)
+        if (get_object(r, object_keys[k], &rope))
+            return r->err->status;
+    if (rope || !r->rules->initial_rope)
+        return BS_OK;
+    initial = json_loads(r->rules->initial_rope, 0, NULL);
+    if (!initial || json_object_set_new(r->config, "rope_parameters", initial))
+        return bs_fail_memory(r->err);
+    return BS_OK;
+}
+
+/* The factors of queries, from the object that has them; the class fails without. */
+static enum bs_status read_query_scaling(const struct bs_config_reader *r,
+                                         struct bs_architecture *a)
+{
+    json_t *rope = NULL;
+    double beta, positions;
+    int k = 0;
+    for (; k < NUM_OBJECTS && !rope; k++)
+        if (get_object(r, object_keys[k], &rope))
+            return r->err->status;
+    struct part p = part_of(r, a, object_keys[k - 1], "", rope);
+    const json_t *value = json_object_get(rope, beta_key);
+    if (part_number(&p, original_key, 0, &positions))
+        return r->err->status;
+    if (json_is_number(value) && json_number_value(value) == 0)
+        return BS_OK;
+    if (part_number(&p, beta_key, 0, &beta))
+        return r->err->status;
+    a->query_scaling = (struct bs_query_scaling){(float)beta, (float)positions};
+    return BS_OK;
+}
+
 /* Scaled positions reach further than max_position_embeddings says where that was left as it was. */
 static void stretch_positions(struct bs_architecture *a)
 {
@@ -493,7 +550,7 @@ enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architec
     struct settings initial = {.global = {.attention_factor = 1}};
     if (a->positions != BS_ROTARY)
         return BS_OK;
-    if (read_rotary_dim(r, a) ||
+    if (set_initial(r) || read_rotary_dim(r, a) ||
         bs_config_positive(r, BS_KEY_ROPE_THETA, r->rules->rope_theta, &initial.global.theta))
         return r->err->status;
     initial.local = initial.global;
@@ -501,7 +558,7 @@ enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architec
         bs_config_positive(r, BS_KEY_LOCAL_ROPE_THETA, r->rules->local_rope_theta,
                            &initial.local.theta))
         return r->err->status;
-    if (read_objects(r, a, &initial))
+    if (read_objects(r, a, &initial) || (r->rules->scales_queries && read_query_scaling(r, a)))
         return r->err->status;
     stretch_positions(a);
     return BS_OK;
