@@ -130,7 +130,8 @@ static bool parse_number(const struct bs_option *option, const char *text, void 
     }
     double value;
     if (!read_number(text, whole ? "+-0123456789" : "+-.0123456789eE", &value) ||
-        value < option->min || value > option->max)
+        ((value < option->min || value > option->max) &&
+         !(option->also != 0 && value == option->also)))
         return false;
     if (!whole) {
         put_double(option, values, value);
@@ -266,6 +267,11 @@ static void append_bounds(const struct bs_option *option, bool whole, char *out,
     else if (has_high)
         snprintf(bounds, sizeof bounds, " of at most %s", high);
     append(out, size, bounds);
+    if (option->also != 0) {
+        print_number(option->also, low, sizeof low);
+        append(out, size, ", or ");
+        append(out, size, low);
+    }
 }
 
 void bs_option_print_allowed(const struct bs_option *option, char *out, size_t size)

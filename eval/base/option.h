@@ -23,6 +23,7 @@ struct bs_option {
     enum bs_option_type type;
     double initial, min, max;
     const char *const *words; /* NULL-terminated, or NULL */
+    double also;              /* of a number: one value outside [min, max] that is good; 0 = none */
 };
 
 /* Rows: key and type are read off the field. */

@@ -139,13 +139,12 @@ static void report_wrong(struct load *load, const char *what, const struct bs_ya
 static void read_option(struct load *load, const struct bs_option *option,
                         const struct bs_yaml_node *value, void *values)
 {
-    struct bs_error wrong;
     if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value)) {
         char allowed[LIST_TEXT];
         bs_option_print_allowed(option, allowed, sizeof allowed);
         report_wrong(load, option->name, value, allowed);
-    } else if (bs_option_parse(option, value->text, values, &wrong) != BS_OK) {
-        bs_report_add(load->report, value->line, value->column, "%s", wrong.message);
+    } else {
+        bs_report_parse(load->report, value->line, value->column, option, value->text, values);
     }
 }
 

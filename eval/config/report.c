@@ -6,8 +6,16 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
+#include "eval/config/other_tools.h"
 
-enum { MESSAGE_TEXT = 1200, LAST_LINE = 48, LIST_TEXT = 800, LONGEST_QUOTE = 60, PATH_TEXT = 1024 };
+enum {
+    MESSAGE_TEXT = 1200,
+    LAST_LINE = 48,
+    LIST_TEXT = 800,
+    LONGEST_QUOTE = 60,
+    PATH_TEXT = 1024,
+    HINT_TEXT = 128
+};
 
 void bs_report_init(struct bs_report *report, const char *path)
 {
@@ -131,7 +139,8 @@ void bs_names_print(const struct bs_names *names, const char *word, char *out, i
     }
     if (names->count == 0)
         used += (size_t)snprintf(out, room, "nothing");
-    const char *nearest = bs_nearest_word(word, names->names);
+    const char *meant = bs_other_tools_name(word, names);
+    const char *nearest = meant ? meant : bs_nearest_word(word, names->names);
     if (nearest && used < room)
         snprintf(out + used, room - used, " (did you mean '%s'?)", nearest);
 }
@@ -139,8 +148,24 @@ void bs_names_print(const struct bs_names *names, const char *word, char *out, i
 void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,
                            const struct bs_names *names, const char *hint)
 {
-    char list[LIST_TEXT];
+    char list[LIST_TEXT], elsewhere[HINT_TEXT] = "";
     bs_names_print(names, key, list, sizeof list);
+    if (!*hint && !bs_other_tools_name(key, names))
+        bs_other_tools_hint(key, elsewhere, sizeof elsewhere);
     bs_report_add(report, line, column, "unknown key '%.*s', expected %s%s",
-                  bs_cut(key, LONGEST_QUOTE), key, list, hint);
+                  bs_cut(key, LONGEST_QUOTE), key, list, *hint ? hint : elsewhere);
+}
+
+bool bs_report_parse(struct bs_report *report, int line, int column, const struct bs_option *option,
+                     const char *text, void *values)
+{
+    struct bs_error wrong;
+    if (!bs_option_parse(option, text, values, &wrong))
+        return true;
+    const char *meant = bs_other_tools_value(option->name, text);
+    if (!meant)
+        meant = bs_nearest_word(text, option->words);
+    bs_report_add(report, line, column, "%s%s%s%s", wrong.message, meant ? " (did you mean '" : "",
+                  meant ? meant : "", meant ? "'?)" : "");
+    return false;
 }

@@ -47,9 +47,15 @@ struct bs_names {
 void bs_names_add(struct bs_names *names, const char *name);
 void bs_names_add_options(struct bs_names *names, const struct bs_option *options);
 
-/* Adds "unknown key 'bit', expected bits or grid (did you mean 'bits'?)" and a further hint. */
+/* Adds "unknown key 'bit', expected bits or grid (did you mean 'bits'?)" and a further hint, or where a
+ * config has what another tool calls so. */
 void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,
                            const struct bs_names *names, const char *hint);
+
+/* Reads `text` into the option's field below `values`. Where it is wrong, adds what is allowed and
+ * what was perhaps meant, and returns false. */
+bool bs_report_parse(struct bs_report *report, int line, int column, const struct bs_option *option,
+                     const char *text, void *values);
 
 /* Prints "a, b or c", and " (did you mean 'b'?)" where `word` is near one of them. */
 void bs_names_print(const struct bs_names *names, const char *word, char *out, int size);

@@ -231,13 +231,8 @@ static const struct bs_yaml_node *axis_value(const struct axis *axis, int i)
 static bool check_value(struct expansion *all, const struct bs_option *option,
                         const struct bs_yaml_node *value, void *room)
 {
-    struct bs_error wrong;
-    if (value->kind == BS_YAML_SCALAR && !bs_yaml_is_null(value)) {
-        if (bs_option_parse(option, value->text, room, &wrong) == BS_OK)
-            return true;
-        bs_report_add(all->report, value->line, value->column, "%s", wrong.message);
-        return false;
-    }
+    if (value->kind == BS_YAML_SCALAR && !bs_yaml_is_null(value))
+        return bs_report_parse(all->report, value->line, value->column, option, value->text, room);
     char found[FOUND_TEXT], allowed[LIST_TEXT];
     bs_yaml_print_found(value, found, sizeof found);
     bs_option_print_allowed(option, allowed, sizeof allowed);

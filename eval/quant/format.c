@@ -26,8 +26,14 @@ static const char *const range_words[] = {"minmax", "mse", NULL};
 static const char *const group_words[] = {"channel", "tensor", NULL};
 static const char *const granularity_words[] = {"token", "tensor", "tensor_static", NULL};
 
+#define BITS(T)                                                                                    \
+    {                                                                                              \
+        .name = "bits", .help = "bits of a code; 16 = not quantized", .offset = offsetof(T, bits), \
+        .type = BS_INT, .initial = BS_BITS_NONE, .min = 2, .max = 8, .also = BS_BITS_NONE          \
+    }
+
 const struct bs_option bs_format_options[] = {
-    BS_OPT(struct bs_format, bits, BS_BITS_NONE, 2, 16, "bits of a code; 16 = not quantized"),
+    BITS(struct bs_format),
     BS_OPT_WORDS(struct bs_format, group_size, BS_INT, BS_GROUP_CHANNEL, 1, 1 << 24, group_words,
                  "columns that share scale and zero point; channel = a row, tensor = the matrix"),
     BS_OPT_WORDS(struct bs_format, symmetric, BS_CHOICE, BS_SYMMETRIC_AUTO, 0, 2, symmetric_words,
@@ -43,7 +49,7 @@ const struct bs_option bs_format_options[] = {
 };
 
 const struct bs_option bs_activations_options[] = {
-    BS_OPT(struct bs_activations, bits, BS_BITS_NONE, 2, 16, "bits of a code; 16 = not quantized"),
+    BITS(struct bs_activations),
     BS_OPT_WORDS(struct bs_activations, granularity, BS_CHOICE, BS_ACT_TOKEN, 0, 2,
                  granularity_words,
                  "what shares a scale; tensor_static = fixed from the calibration"),

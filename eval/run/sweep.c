@@ -172,10 +172,10 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, struct bs_error *err
     if (!out)
         return bs_fail_memory(err);
     for (int i = 0; i < remarks->notices.count; i++)
-        fprintf(out, "model: %s\n", remarks->notices.lines[i]);
+        bs_print_line(out, "model: %s", remarks->notices.lines[i]);
     for (int i = 0; i < remarks->accepted.count; i++)
-        fprintf(out, "model: config.json: %s: not understood, accepted\n",
-                remarks->accepted.lines[i]);
+        bs_print_line(out, "model: config.json: %s: not understood, accepted",
+                      remarks->accepted.lines[i]);
     bool written = !ferror(out);
     if (!fclose(out) && written)
         sweep->notices = bs_strdup(text);

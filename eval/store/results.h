@@ -79,7 +79,7 @@ struct bs_layer_row {
     double relative_output_error; /* |Y^ - Y| / |Y| (Frobenius) on the unquantized model's inputs */
     double cosine;                /* <Y, Y^> / (|Y| |Y^|) */
     double bits_per_weight;
-    double damping;
+    double damping; /* the percdamp that held; NaN = no Hessian */
     int dead_columns, fallback;
     double seconds;
 };

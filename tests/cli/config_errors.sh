@@ -71,7 +71,25 @@ unknown key
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
 12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of smoothquant, which this grid does not name
 12s/percdamp/bits/ => 12:5: unknown key 'bits'.*it belongs under weights
-13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts or accept_unknown
+13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts or accept_unknown; here it is --threads on the command line$
+words of other tools
+1s/model/model_path/ => 1:1: model is missing && 1:1: unknown key 'model_path'.*\(did you mean 'model'\?\)$
+2s/text/dataset/ => 2:14: text is missing && 2:15: unknown key 'dataset'.*\(did you mean 'text'\?\)$
+2s/windows/nsamples/ => 2:38: unknown key 'nsamples'.*\(did you mean 'windows'\?\)$
+2s/tokens/seqlen/ => 2:50: unknown key 'seqlen'.*\(did you mean 'tokens'\?\)$
+5s/tokens/max-length/ => 5:42: unknown key 'max-length'.*\(did you mean 'tokens'\?\)$
+9s/bits/w_bit/ => 9:15: unknown key 'w_bit'.*\(did you mean 'bits'\?\)$
+9s/bits/wbits/ => 9:15: unknown key 'wbits'.*\(did you mean 'bits'\?\)$
+9s/group_size/q_group_size/ => 9:24: unknown key 'q_group_size'.*\(did you mean 'group_size'\?\)$
+9s/group_size: channel/sym: true/ => 9:24: unknown key 'sym'.*\(did you mean 'symmetric'\?\)$
+9s/group_size: channel/zero_point: true/ => 9:24: unknown key 'zero_point'.*; here it is symmetric \(false where that was true\) under weights$
+9s/channel/-1/ => 9:36: group_size is '-1', expected channel, tensor or .* \(did you mean 'channel'\?\)$
+12s/percdamp/damp_percent/ => 12:5: unknown key 'damp_percent'.*\(did you mean 'percdamp'\?\)$
+12s/percdamp: 0.01/desc_act: true/ => 12:5: unknown key 'desc_act'.*\(did you mean 'act_order'\?\)$
+12s/percdamp: 0.01/bits: 4/ => 12:5: unknown key 'bits'.*; it belongs under weights$
+12s/percdamp: 0.01/nsamples: 4/ => 12:5: unknown key 'nsamples'.*; here it is windows under calibration$
+12s/percdamp: 0.01/compute: bf16/ => 12:14: compute is 'bf16', expected float32 or bfloat16 \(did you mean 'bfloat16'\?\)$
+9s/4/9/ => 9:21: bits is '9', expected a whole number from 2 to 8, or 16$
 wrong type
 1s/model$/[a, [b]]/ => 1:12: model is a list, expected a folder or a hub name
 2s/windows: 2/windows: two/ => 2:47: windows is 'two', expected a whole number from 1 to
@@ -80,7 +98,7 @@ wrong type
 3,6c\evaluation: perplexity => 3:13: evaluation is 'perplexity', expected a mapping with perplexity or layer_error
 5s/- /  / => 5:7: perplexity is a mapping, expected a list of mappings
 8,12d;7s/$/ rtn/ => 7:8: sweep is 'rtn', expected a list of grids
-9s/4/four/ => 9:21: bits is 'four', expected a whole number from 2 to 16
+9s/4/four/ => 9:21: bits is 'four', expected a whole number from 2 to 8, or 16
 9s/4/nan/ => 9:21: bits is 'nan', expected a whole number
 9s/\{.*/4/ => 9:14: weights is '4', expected a mapping with bits, group_size,
 12s/0.01/much/ => 12:15: percdamp is 'much', expected a number from 0 to 1
@@ -90,8 +108,8 @@ out of range
 2s/windows: 2/windows: 0/ => 2:47: windows is '0', expected a whole number from 1 to
 5s/tokens: 16/tokens: 1/ => 5:50: tokens is '1', expected a whole number from 2 to
 5s/tokens: 16/tokens: 99999999999999999999/ => 5:50: tokens is '99999999999999999999', expected
-9s/4/1/ => 9:21: bits is '1', expected a whole number from 2 to 16
-9s/4/17/ => 9:21: bits is '17', expected a whole number from 2 to 16
+9s/4/1/ => 9:21: bits is '1', expected a whole number from 2 to 8, or 16
+9s/4/17/ => 9:21: bits is '17', expected a whole number from 2 to 8, or 16
 11s/64/-1/ => 11:41: group_size is '-1', expected channel, tensor or a whole number from 1
 12s/0.01/[0.01, 1.5]/ => 12:22: percdamp is '1.5', expected a number from 0 to 1
 12s/0.01/-1e-9/ => 12:15: percdamp is '-1e-9', expected a number from 0 to 1
