@@ -26,6 +26,7 @@ struct bs_added_tokens {
     int32_t last_id;
     struct bs_trie *tries[PASSES]; /* values are indices of tokens */
     struct bs_pattern *word;       /* a character of a word; NULL where no token asks */
+    bool split_special;            /* special tokens are not looked for */
 };
 
 /* --- reading --- */
@@ -59,11 +60,12 @@ static enum bs_status read_token(const char *place, json_t *object, struct added
                                         "rstrip", "normalized", "special",     NULL};
     const json_t *value = json_object_get(object, "id");
     json_int_t id = json_integer_value(value);
-    token->text = json_string_value(json_object_get(object, "content"));
+    const json_t *content = json_object_get(object, "content");
+    token->text = json_string_value(content);
     if (!token->text || !json_is_integer(value) || id < 0 || id >= INT32_MAX)
         return bs_fail(err, BS_EDATA, "%s: added_tokens: '%.200s' has no valid id or content",
                        place, token->text ? token->text : "");
-    token->size = strlen(token->text);
+    token->size = json_string_length(content);
     token->id = (int32_t)id;
     if (bs_json_check_keys(place, object, known, err))
         return err->status;
@@ -90,7 +92,8 @@ static enum bs_status check_id(const char *place, const struct bs_vocabulary *vo
 static size_t find_twin(const struct added *tokens, size_t count, const struct added *token)
 {
     size_t i = 0;
-    while (i < count && (tokens[i].id != token->id || strcmp(tokens[i].text, token->text)))
+    while (i < count && (tokens[i].id != token->id || tokens[i].size != token->size ||
+                         memcmp(tokens[i].text, token->text, token->size) != 0))
         i++;
     return i;
 }
@@ -157,7 +160,7 @@ static enum bs_status make_keys(const char *place, const struct bs_added_tokens 
                                 struct bs_trie_key *keys, size_t *count, struct bs_buffer *texts,
                                 struct bs_error *err)
 {
-    struct bs_matcher *matcher = bs_matcher_create();
+    struct bs_matcher *matcher = bs_matcher_create(0);
     enum bs_status status = matcher ? BS_OK : bs_fail_memory(err);
     for (size_t i = 0; i < added->count && !status; i++) {
         size_t before = texts->size;
@@ -224,8 +227,8 @@ static enum bs_status added_fill(const char *place, const json_t *list,
     bool words = false;
     for (size_t i = 0; i < added->count; i++)
         words = words || added->tokens[i].single_word;
-    if (words &&
-        bs_pattern_create(place, "[" BS_WORD_CLASS "]", BS_SYNTAX_PCRE2, &added->word, err))
+    if (words && bs_pattern_create(place, "[" BS_WORD_CLASS "]", sizeof "[" BS_WORD_CLASS "]" - 1,
+                                   BS_SYNTAX_PCRE2, &added->word, err))
         return err->status;
     for (int pass = 0; pass < PASSES; pass++)
         if (build_trie(place, added, pass, normalizer, err))
@@ -235,13 +238,14 @@ static enum bs_status added_fill(const char *place, const json_t *list,
 
 enum bs_status bs_added_tokens_create(const char *place, json_t *list,
                                       const struct bs_vocabulary *vocabulary,
-                                      const struct bs_normalizer *normalizer,
+                                      const struct bs_normalizer *normalizer, bool split_special,
                                       struct bs_added_tokens **added, struct bs_error *err)
 {
     *added = NULL;
     struct bs_added_tokens *created = bs_calloc(1, sizeof *created);
     if (!created)
         return bs_fail_memory(err);
+    created->split_special = split_special;
     if (added_fill(place, list, vocabulary, normalizer, created, err)) {
         bs_added_tokens_free(created);
         return err->status;
@@ -264,11 +268,13 @@ void bs_added_tokens_free(struct bs_added_tokens *added)
 
 int32_t bs_added_tokens_last_id(const struct bs_added_tokens *added) { return added->last_id; }
 
-const char *bs_added_tokens_text(const struct bs_added_tokens *added, int32_t id)
+const char *bs_added_tokens_text(const struct bs_added_tokens *added, int32_t id, size_t *size)
 {
     for (size_t i = 0; i < added->count; i++)
-        if (added->tokens[i].id == id)
+        if (added->tokens[i].id == id) {
+            *size = added->tokens[i].size;
             return added->tokens[i].text;
+        }
     return NULL;
 }
 
@@ -364,6 +370,8 @@ enum bs_status bs_added_tokens_find(const struct bs_added_tokens *added, bool no
         struct bs_added_match found = {.begin = at, .end = end, .id = token->id};
         bool fits = true;
         cursor->search = end;
+        if (added->split_special && token->special)
+            continue;
         if (check_word(added, token, matcher, text, size, &found, &fits, err))
             return err->status;
         if (!fits)

@@ -16,19 +16,20 @@
 struct bs_added_tokens;
 
 /* Reads the list, NULL or null for none. `vocabulary` and `normalizer` are the tokenizer's; `place`
- * is for messages. BS_EDATA naming what is damaged, such as an id that is not the one in the
+ * is for messages. With `split_special` a special token's spelling in a text is text like any other.
+ * BS_EDATA naming what is damaged, such as an id that is not the one in the
  * vocabulary, or not the next free one behind it, which the tokenizers library would give. */
 enum bs_status bs_added_tokens_create(const char *place, json_t *list,
                                       const struct bs_vocabulary *vocabulary,
-                                      const struct bs_normalizer *normalizer,
+                                      const struct bs_normalizer *normalizer, bool split_special,
                                       struct bs_added_tokens **added, struct bs_error *err);
 void bs_added_tokens_free(struct bs_added_tokens *added);
 
 /* The largest id, -1 where there is none. */
 int32_t bs_added_tokens_last_id(const struct bs_added_tokens *added);
 
-/* The spelling of an id, NULL where no added token has it. */
-const char *bs_added_tokens_text(const struct bs_added_tokens *added, int32_t id);
+/* The spelling of an id (not terminated), NULL where no added token has it. */
+const char *bs_added_tokens_text(const struct bs_added_tokens *added, int32_t id, size_t *size);
 
 /* What is found: text[begin .. end) becomes `id`. */
 struct bs_added_match {

@@ -71,6 +71,12 @@ struct bpe_work {
 
 /* --- reading --- */
 
+/* A token as it is spelled; any byte may stand in it. */
+struct name {
+    const char *text;
+    size_t size;
+};
+
 /* Smallest power of two above twice the entries: the tables are at most half full. */
 static size_t table_slots(size_t entries)
 {
@@ -148,26 +154,29 @@ static int32_t symbol_of(const struct bpe *bpe, const struct bs_vocabulary *voca
 
 /* True for a token that a word may begin with though it is no character: one that stands for a
  * byte, or for what is unknown. */
-static bool is_odd_symbol(const struct bpe *bpe, const char *name, int32_t id)
+static bool is_odd_symbol(const struct bpe *bpe, const struct name *name, int32_t id)
 {
-    return (bpe->byte_fallback && !strncmp(name, "<0x", 3)) ||
+    return (bpe->byte_fallback && name->size > 3 && !memcmp(name->text, "<0x", 3)) ||
            (bpe->has_unknown && bpe->unknown == id);
 }
 
 /* Notes which symbols the merge of `left` and `right` may join: the last character of the one and
  * the first of the other, and the tokens themselves where a word may begin with them as they are. */
 static enum bs_status add_joins(struct bpe *bpe, const struct bs_vocabulary *vocabulary,
-                                const char *const names[2], const int32_t ids[2],
+                                const struct name names[2], const int32_t ids[2],
                                 struct bs_error *err)
 {
-    const char *last = names[0] + strlen(names[0]);
-    while (last > names[0] && ((unsigned char)*--last & 0xc0) == 0x80)
+    const struct name *left = &names[0], *right = &names[1];
+    size_t last = left->size;
+    while (last > 0 && ((unsigned char)left->text[--last] & 0xc0) == 0x80)
         continue;
-    int32_t before[2] = {*last ? symbol_of(bpe, vocabulary, last, strlen(last)) : -1, ids[0]};
-    int32_t behind[2] = {
-        *names[1] ? symbol_of(bpe, vocabulary, names[1], bs_utf8_bytes(*names[1])) : -1, ids[1]};
-    int num_before = is_odd_symbol(bpe, names[0], ids[0]) ? 2 : 1;
-    int num_behind = is_odd_symbol(bpe, names[1], ids[1]) ? 2 : 1;
+    int32_t before[2] = {-1, ids[0]}, behind[2] = {-1, ids[1]};
+    if (left->size)
+        before[0] = symbol_of(bpe, vocabulary, left->text + last, left->size - last);
+    if (right->size)
+        behind[0] = symbol_of(bpe, vocabulary, right->text, bs_utf8_bytes(*right->text));
+    int num_before = is_odd_symbol(bpe, left, ids[0]) ? 2 : 1;
+    int num_behind = is_odd_symbol(bpe, right, ids[1]) ? 2 : 1;
     for (int b = 0; b < num_before; b++)
         for (int a = 0; a < num_behind; a++)
             if (before[b] >= 0 && behind[a] >= 0 &&
@@ -182,42 +191,40 @@ struct buffer {
     size_t capacity;
 };
 
-/* Splits a merge, "a b" or ["a", "b"], into the names left, right and joined. */
+/* Splits a merge, "a b" or ["a", "b"], into the names left, right and joined, side by side in
+ * `buffer`. */
 static enum bs_status merge_names(const char *place, const json_t *merge, size_t rank,
-                                  struct buffer *buffer, const char *names[3], struct bs_error *err)
+                                  struct buffer *buffer, struct name names[3], struct bs_error *err)
 {
-    const char *left = json_string_value(merge), *right = NULL;
-    size_t left_size = 0;
-    if (left) {
-        const char *space = strchr(left, ' ');
-        if (space && !strchr(space + 1, ' ')) {
-            left_size = (size_t)(space - left);
-            right = space + 1;
+    struct name left = {NULL, 0}, right = {NULL, 0};
+    if (json_is_string(merge)) {
+        const char *line = json_string_value(merge);
+        size_t size = json_string_length(merge);
+        const char *space = memchr(line, ' ', size), *end = line + size;
+        if (space && !memchr(space + 1, ' ', (size_t)(end - space - 1))) {
+            left = (struct name){line, (size_t)(space - line)};
+            right = (struct name){space + 1, (size_t)(end - space - 1)};
         }
     } else if (json_array_size(merge) == 2) {
-        left = json_string_value(json_array_get(merge, 0));
-        right = json_string_value(json_array_get(merge, 1));
-        left_size = left ? strlen(left) : 0;
+        const json_t *first = json_array_get(merge, 0), *second = json_array_get(merge, 1);
+        left = (struct name){json_string_value(first), json_string_length(first)};
+        right = (struct name){json_string_value(second), json_string_length(second)};
     }
-    if (!left || !right)
+    if (!left.text || !right.text)
         return bs_fail(err, BS_EDATA, "%s: merges: entry %zu is no pair of tokens", place, rank);
 
-    size_t right_size = strlen(right), needed = 2 * (left_size + right_size) + 3;
-    if (needed > buffer->capacity) {
-        char *grown = bs_realloc(buffer->text, 0, 2 * needed, 1);
+    size_t needed = left.size + right.size;
+    if (needed > buffer->capacity || !buffer->text) {
+        char *grown = bs_realloc(buffer->text, 0, 2 * needed + 1, 1);
         if (!grown)
             return bs_fail_memory(err);
-        *buffer = (struct buffer){.text = grown, .capacity = 2 * needed};
+        *buffer = (struct buffer){.text = grown, .capacity = 2 * needed + 1};
     }
-    char *out = buffer->text;
-    names[0] = memcpy(out, left, left_size);
-    out += left_size;
-    *out++ = '\0';
-    names[1] = memcpy(out, right, right_size + 1);
-    out += right_size + 1;
-    names[2] = out;
-    memcpy(out, left, left_size);
-    memcpy(out + left_size, right, right_size + 1);
+    memcpy(buffer->text, left.text, left.size);
+    memcpy(buffer->text + left.size, right.text, right.size);
+    names[0] = (struct name){buffer->text, left.size};
+    names[1] = (struct name){buffer->text + left.size, right.size};
+    names[2] = (struct name){buffer->text, needed};
     return BS_OK;
 }
 
@@ -225,17 +232,18 @@ static enum bs_status read_merge(const char *place, const struct bs_vocabulary *
                                  const json_t *merge, size_t rank, struct buffer *buffer,
                                  struct bpe *bpe, struct bs_error *err)
 {
-    const char *names[3] = {NULL}, *line = json_string_value(merge);
+    struct name names[3] = {{NULL, 0}};
+    const char *line = json_string_value(merge);
     int32_t ids[3];
     if (line && !strncmp(line, "#version", 8))
         return BS_OK; /* a first line that was kept from merges.txt */
     if (merge_names(place, merge, rank, buffer, names, err))
         return err->status;
     for (int i = 0; i < 3; i++) {
-        ids[i] = bs_vocabulary_id(vocabulary, names[i], strlen(names[i]));
+        ids[i] = bs_vocabulary_id(vocabulary, names[i].text, names[i].size);
         if (ids[i] < 0)
-            return bs_fail(err, BS_EDATA, "%s: merges: entry %zu: '%.200s' is not in vocab", place,
-                           rank, names[i]);
+            return bs_fail(err, BS_EDATA, "%s: merges: entry %zu: '%.*s' is not in vocab", place,
+                           rank, (int)(names[i].size < 200 ? names[i].size : 200), names[i].text);
     }
     /* of two merges of one pair the last one counts, as in the tokenizers library */
     uint64_t pair = make_pair(ids[0], ids[1]);
@@ -270,19 +278,19 @@ static enum bs_status read_vocab(const char *place, json_t *vocab,
 {
     const char *token;
     json_t *value;
-    size_t bytes = 0;
-    json_object_foreach(vocab, token, value)
+    size_t size, bytes = 0;
+    json_object_keylen_foreach(vocab, token, size, value)
     {
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value) || id < 0 || id >= INT32_MAX)
             return bs_fail(err, BS_EDATA, "%s: vocab: '%.200s' has no valid id", place, token);
-        bytes += strlen(token);
+        bytes += size;
     }
     *vocabulary = bs_vocabulary_create(json_object_size(vocab), bytes);
     if (!*vocabulary)
         return bs_fail_memory(err);
-    json_object_foreach(vocab, token, value)
-        bs_vocabulary_add(*vocabulary, token, strlen(token), (int32_t)json_integer_value(value));
+    json_object_keylen_foreach(vocab, token, size, value)
+        bs_vocabulary_add(*vocabulary, token, size, (int32_t)json_integer_value(value));
     return bs_vocabulary_finish(*vocabulary, err);
 }
 

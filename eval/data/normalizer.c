@@ -17,8 +17,9 @@ enum kind { NORMAL_FORM, PREPEND, REPLACE, STRIP, LOWERCASE, PRECOMPILED };
 
 struct step {
     enum kind kind;
-    bool compatible, compose;     /* NORMAL_FORM */
-    char *content;                /* PREPEND, REPLACE */
+    bool compatible, compose; /* NORMAL_FORM */
+    char *content;            /* PREPEND, REPLACE */
+    size_t content_size;
     struct bs_pattern *pattern;   /* REPLACE */
     bool left, right;             /* STRIP */
     struct bs_charsmap *charsmap; /* PRECOMPILED */
@@ -48,12 +49,16 @@ static enum bs_status read_form(const char *place, json_t *form, struct step *st
 static enum bs_status read_content(const char *place, const char *type, const json_t *object,
                                    const char *key, struct step *step, struct bs_error *err)
 {
-    const char *content = json_string_value(json_object_get(object, key));
-    if (!content)
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_string(value))
         return bs_fail(err, BS_EDATA, "%s: normalizer %s: %s is missing or no string", place, type,
                        key);
-    step->content = bs_strdup(content);
-    return step->content ? BS_OK : bs_fail_memory(err);
+    step->content_size = json_string_length(value);
+    step->content = bs_alloc(step->content_size, 1);
+    if (!step->content)
+        return bs_fail_memory(err);
+    memcpy(step->content, json_string_value(value), step->content_size);
+    return BS_OK;
 }
 
 static enum bs_status read_prepend(const char *place, json_t *prepend, struct step *step,
@@ -74,13 +79,15 @@ static enum bs_status read_replace(const char *place, json_t *replace, struct st
         read_content(place, "Replace", replace, "content", step, err))
         return err->status;
     const json_t *pattern = json_object_get(replace, "pattern");
-    const char *regex = json_string_value(json_object_get(pattern, "Regex"));
-    const char *string = json_string_value(json_object_get(pattern, "String"));
-    if (!regex && !(string && *string))
+    const json_t *regex = json_object_get(pattern, "Regex");
+    const json_t *string = json_object_get(pattern, "String");
+    const json_t *text = json_is_string(regex) ? regex : string;
+    if (!json_is_string(text) || (text == string && !json_string_length(text)))
         return bs_fail(err, BS_EDATA, "%s: normalizer Replace: pattern is missing", place);
     step->kind = REPLACE;
-    return bs_pattern_create(place, regex ? regex : string,
-                             regex ? BS_SYNTAX_ONIGURUMA : BS_SYNTAX_LITERAL, &step->pattern, err);
+    return bs_pattern_create(place, json_string_value(text), json_string_length(text),
+                             text == regex ? BS_SYNTAX_ONIGURUMA : BS_SYNTAX_LITERAL,
+                             &step->pattern, err);
 }
 
 static enum bs_status read_strip(const char *place, json_t *strip, struct step *step,
@@ -196,7 +203,7 @@ void bs_normalizer_free(struct bs_normalizer *normalizer)
 static enum bs_status run_prepend(const struct step *step, struct bs_normalized *text,
                                   struct bs_buffer *out, struct bs_error *err)
 {
-    size_t size = strlen(step->content);
+    size_t size = step->content_size;
     if (text->size == 0)
         return BS_OK;
     if (bs_buffer_append(out, step->content, size, err))
@@ -209,7 +216,7 @@ static enum bs_status run_replace(const struct step *step, struct bs_matcher *ma
                                   struct bs_normalized *text, struct bs_buffer *out,
                                   struct bs_error *err)
 {
-    size_t content = strlen(step->content);
+    size_t content = step->content_size;
     for (size_t from = 0, begin, end; from < text->size; from = end) {
         if (bs_pattern_next(step->pattern, matcher, text->text, text->size, from, &begin, &end,
                             err) ||

@@ -17,19 +17,25 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The limit on the steps of one match guards against patterns that explode; a run of blanks of
- * megabytes needs a few steps a byte. */
 enum { JIT_STACK_START = 32 << 10, JIT_STACK_MAX = 16 << 20 };
+
+/* A pattern that cuts words looks at what it takes a few times over. One that looks at far more costs
+ * time that grows with the square of the text, or worse. So each match sees only a window of the text
+ * and may take only so many steps; where that does not do, both grow, on account of a budget that is
+ * in proportion to the text. Windows of long words double, so these cost a few times their length. */
+enum { WINDOW = 256, FREE_STEPS = 1024, LEAST_BUDGET = 1 << 22, BUDGET_PER_BYTE = 64 };
 
 static const char white_space[] = BS_WHITE_SPACE_CLASS;
 
 struct bs_pattern {
     pcre2_code *code;
+    char *text;        /* as it was written, for messages */
     bool knows_starts; /* `starts` says with which bytes a match can begin */
     bool starts[256];
 };
 
 struct bs_matcher {
+    uint64_t budget; /* bytes and steps that are left beyond what is free */
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
@@ -49,7 +55,7 @@ static void pattern_release(void *memory, void *context)
 
 /* Where the translation stands. `out` has room for the longest possible result. */
 struct translation {
-    const char *in;
+    const char *in, *end; /* a zero byte follows */
     char *out;
     int class_depth; /* 0 outside a class, 1 in one, 2 and more in a class within it */
 };
@@ -176,15 +182,16 @@ static bool translate_step(struct translation *t)
     return true;
 }
 
-static enum bs_status pattern_translate(const char *place, const char *text, char **translated,
+static enum bs_status pattern_translate(const char *place, const char *text, size_t size,
+                                        char **translated, size_t *translated_size,
                                         struct bs_error *err)
 {
     /* "\s", two bytes, grows the most: to the list in brackets. */
-    *translated = bs_alloc(strlen(text) + 2, sizeof white_space);
+    *translated = bs_alloc(size + 2, sizeof white_space);
     if (!*translated)
         return bs_fail_memory(err);
-    struct translation t = {.in = text, .out = *translated};
-    while (*t.in) {
+    struct translation t = {.in = text, .end = text + size, .out = *translated};
+    while (t.in < t.end) {
         if (!translate_step(&t)) {
             bs_free(*translated);
             *translated = NULL;
@@ -193,12 +200,13 @@ static enum bs_status pattern_translate(const char *place, const char *text, cha
                            text, t.in, (size_t)(t.in - text));
         }
     }
-    *t.out = '\0';
+    *translated_size = (size_t)(t.out - *translated);
     return BS_OK;
 }
 
-static enum bs_status pattern_compile(const char *place, const char *text, uint32_t options,
-                                      struct bs_pattern *pattern, struct bs_error *err)
+static enum bs_status pattern_compile(const char *place, const char *text, size_t length,
+                                      uint32_t options, struct bs_pattern *pattern,
+                                      struct bs_error *err)
 {
     enum bs_status status = BS_OK;
     int code = 0;
@@ -213,20 +221,21 @@ static enum bs_status pattern_compile(const char *place, const char *text, uint3
         status = bs_fail_memory(err);
         goto done;
     }
-    pattern->code =
-        pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &code, &where, compile);
+    pattern->code = pcre2_compile((PCRE2_SPTR)text, length, options, &code, &where, compile);
     if (!pattern->code && code == PCRE2_ERROR_HEAP_FAILED) {
         status = bs_fail_memory(err);
     } else if (!pattern->code) {
         PCRE2_UCHAR reason[256] = "unknown reason";
         pcre2_get_error_message(code, reason, sizeof reason);
-        status = bs_fail(err, BS_EDATA, "%s: pattern '%.500s': %s at byte %zu", place, text,
-                         (const char *)reason, (size_t)where);
+        status =
+            bs_fail(err, BS_EDATA, "%s: pattern '%.*s': %s at byte %zu", place,
+                    (int)(length < 500 ? length : 500), text, (const char *)reason, (size_t)where);
     } else if (!pcre2_pattern_info(pattern->code, PCRE2_INFO_MATCHEMPTY, &matches_empty) &&
                matches_empty) {
-        status = bs_fail(err, BS_EUNSUPPORTED, "%s: pattern '%.500s' matches an empty string",
-                         place, text);
-    } else if (pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == PCRE2_ERROR_NOMEMORY) {
+        status = bs_fail(err, BS_EUNSUPPORTED, "%s: pattern '%.*s' matches an empty string", place,
+                         (int)(length < 500 ? length : 500), text);
+    } else if (pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD) ==
+               PCRE2_ERROR_NOMEMORY) {
         status = bs_fail_memory(err); /* other failures mean no JIT here: slower, same matches */
     }
 
@@ -250,21 +259,24 @@ static void pattern_note_starts(struct bs_pattern *pattern, const char *literal)
     pattern->knows_starts = true;
 }
 
-enum bs_status bs_pattern_create(const char *place, const char *text, enum bs_syntax syntax,
-                                 struct bs_pattern **pattern, struct bs_error *err)
+enum bs_status bs_pattern_create(const char *place, const char *text, size_t size,
+                                 enum bs_syntax syntax, struct bs_pattern **pattern,
+                                 struct bs_error *err)
 {
     *pattern = NULL;
     char *translated = NULL;
+    size_t translated_size = 0;
     enum bs_status status = BS_OK;
     uint32_t options =
         syntax == BS_SYNTAX_LITERAL ? PCRE2_UTF | PCRE2_LITERAL : PCRE2_UTF | PCRE2_UCP;
     struct bs_pattern *created = bs_calloc(1, sizeof *created);
-    if (!created)
-        return bs_fail_memory(err);
-    if (syntax == BS_SYNTAX_ONIGURUMA)
-        status = pattern_translate(place, text, &translated, err);
+    if (!created || !(created->text = bs_strdup(text)))
+        status = bs_fail_memory(err);
+    if (!status && syntax == BS_SYNTAX_ONIGURUMA)
+        status = pattern_translate(place, text, size, &translated, &translated_size, err);
     if (!status)
-        status = pattern_compile(place, translated ? translated : text, options, created, err);
+        status = pattern_compile(place, translated ? translated : text,
+                                 translated ? translated_size : size, options, created, err);
     bs_free(translated);
     if (!status)
         pattern_note_starts(created, syntax == BS_SYNTAX_LITERAL ? text : NULL);
@@ -280,12 +292,15 @@ void bs_pattern_free(struct bs_pattern *pattern)
     if (!pattern)
         return;
     pcre2_code_free(pattern->code);
+    bs_free(pattern->text);
     bs_free(pattern);
 }
 
-struct bs_matcher *bs_matcher_create(void)
+struct bs_matcher *bs_matcher_create(size_t bytes)
 {
     struct bs_matcher *matcher = bs_calloc(1, sizeof *matcher);
+    if (matcher)
+        matcher->budget = LEAST_BUDGET + BUDGET_PER_BYTE * (uint64_t)bytes;
     pcre2_general_context *general =
         pcre2_general_context_create(pattern_alloc, pattern_release, NULL);
     if (matcher && general) {
@@ -316,13 +331,100 @@ void bs_matcher_free(struct bs_matcher *matcher)
     bs_free(matcher);
 }
 
-/* Steps that a match may take: a pattern that cuts words goes over what it looks at a few times, and
- * that may be a run of blanks as long as the text; one that explodes ends here. */
-static uint32_t match_limit(size_t bytes)
+/* One try in text[at .. end): the library's code. `flags` are its own, too. */
+static int try_match(const struct bs_pattern *pattern, struct bs_matcher *matcher, const char *text,
+                     size_t end, size_t at, uint32_t steps, uint32_t flags)
 {
-    enum { LEAST = 1 << 20, STEPS_PER_BYTE = 64 };
-    return bytes < (UINT32_MAX - LEAST) / STEPS_PER_BYTE ? LEAST + STEPS_PER_BYTE * (uint32_t)bytes
-                                                         : UINT32_MAX;
+    pcre2_set_match_limit(matcher->context, steps);
+    return pcre2_match(pattern->code, (PCRE2_SPTR)text, end, at, PCRE2_NO_UTF_CHECK | flags,
+                       matcher->data, matcher->context);
+}
+
+static enum bs_status fail_match(const struct bs_pattern *pattern, int code, struct bs_error *err)
+{
+    PCRE2_UCHAR reason[256] = "unknown reason";
+    pcre2_get_error_message(code, reason, sizeof reason);
+    return bs_fail(err, BS_EDATA, "cannot split the text into words by the pattern '%.500s': %s",
+                   pattern->text, (const char *)reason);
+}
+
+/* Takes `cost` off the budget. */
+static enum bs_status spend(const struct bs_pattern *pattern, struct bs_matcher *matcher,
+                            uint64_t cost, struct bs_error *err)
+{
+    if (cost > matcher->budget)
+        return bs_fail(err, BS_EDATA,
+                       "cannot split the text into words by the tokenizer's pattern '%.500s': it "
+                       "looks at the same text again and again, in time that grows with the square "
+                       "of the text or worse",
+                       pattern->text);
+    matcher->budget -= cost;
+    return BS_OK;
+}
+
+/* Tries, with more steps as long as they do not do. PCRE2_ERROR_MATCHLIMIT stands for the end of the
+ * budget, after bs_fail. */
+static int match_within(const struct bs_pattern *pattern, struct bs_matcher *matcher,
+                        const char *text, size_t end, size_t at, uint32_t flags,
+                        struct bs_error *err)
+{
+    uint32_t steps = FREE_STEPS;
+    int code;
+    while ((code = try_match(pattern, matcher, text, end, at, steps, flags)) ==
+           PCRE2_ERROR_MATCHLIMIT) {
+        if (spend(pattern, matcher, steps, err))
+            break;
+        steps = steps < UINT32_MAX / 8 ? 8 * steps : UINT32_MAX;
+    }
+    return code;
+}
+
+/* The end of a window of so many bytes or a few more, so that no character is cut. */
+static size_t window_end(const char *text, size_t size, size_t at, size_t window)
+{
+    size_t end = size - at > window ? at + window : size;
+    while (end < size && ((unsigned char)text[end] & 0xc0) == 0x80)
+        end++;
+    return end;
+}
+
+/* As bs_pattern_next: *code is a match's, or PCRE2_ERROR_NOMATCH for none in the text, or an error.
+ * A partial match is one that needs to see what comes after the window: the window grows from where
+ * it begins. At the text's end that one place is tried by itself. */
+static enum bs_status find_match(const struct bs_pattern *pattern, struct bs_matcher *matcher,
+                                 const char *text, size_t size, size_t at, int *code,
+                                 struct bs_error *err)
+{
+    const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(matcher->data);
+    size_t window = WINDOW;
+    for (*code = PCRE2_ERROR_NOMATCH; at < size;) {
+        size_t end = window_end(text, size, at, window);
+        bool last = end == size && window == WINDOW;
+        *code = match_within(pattern, matcher, text, end, at, last ? 0 : PCRE2_PARTIAL_HARD, err);
+        if (*code == PCRE2_ERROR_NOMATCH && !last) {
+            at = end;
+            window = WINDOW;
+        } else if (*code == PCRE2_ERROR_PARTIAL) {
+            at = offsets[0];
+            window *= 2;
+            if (spend(pattern, matcher, end - at, err))
+                return err->status;
+            if (end < size)
+                continue;
+            *code = match_within(pattern, matcher, text, size, at, PCRE2_ANCHORED, err);
+            if (*code != PCRE2_ERROR_NOMATCH)
+                break;
+            at += bs_utf8_bytes(text[at]);
+            window = WINDOW;
+        } else {
+            break;
+        }
+    }
+    if (*code == PCRE2_ERROR_MATCHLIMIT)
+        return err->status;
+    if (*code == PCRE2_ERROR_NOMEMORY)
+        return bs_fail_memory(err);
+    return *code < 0 && *code != PCRE2_ERROR_NOMATCH ? fail_match(pattern, *code, err) : BS_OK;
 }
 
 enum bs_status bs_pattern_next(const struct bs_pattern *pattern, struct bs_matcher *matcher,
@@ -336,18 +438,11 @@ enum bs_status bs_pattern_next(const struct bs_pattern *pattern, struct bs_match
         from++;
     if (from == size)
         return BS_OK;
-    pcre2_set_match_limit(matcher->context, match_limit(size - from));
-    int found = pcre2_match(pattern->code, (PCRE2_SPTR)text, size, from, PCRE2_NO_UTF_CHECK,
-                            matcher->data, matcher->context);
-    if (found == PCRE2_ERROR_NOMATCH)
+    int code;
+    if (find_match(pattern, matcher, text, size, from, &code, err))
+        return err->status;
+    if (code < 0)
         return BS_OK;
-    if (found == PCRE2_ERROR_NOMEMORY)
-        return bs_fail_memory(err);
-    if (found < 0) {
-        PCRE2_UCHAR reason[256] = "unknown reason";
-        pcre2_get_error_message(found, reason, sizeof reason);
-        return bs_fail(err, BS_EDATA, "cannot split the text into words: %s", (const char *)reason);
-    }
     const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(matcher->data);
     *begin = offsets[0];
     *end = offsets[1];

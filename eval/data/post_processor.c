@@ -21,8 +21,10 @@ static int32_t read_id(const char *place, const char *what, const json_t *value,
 static enum bs_status add_special(const char *place, const json_t *specials, const json_t *special,
                                   struct bs_post_processor *post, struct bs_error *err)
 {
-    const char *name = json_string_value(json_object_get(special, "id"));
-    const json_t *ids = name ? json_object_get(json_object_get(specials, name), "ids") : NULL;
+    const json_t *id_text = json_object_get(special, "id");
+    const char *name = json_string_value(id_text);
+    const json_t *entry = json_object_getn(specials, name, json_string_length(id_text));
+    const json_t *ids = json_object_get(entry, "ids");
     if (!json_is_array(ids))
         return bs_fail(err, BS_EDATA,
                        "%s: post_processor TemplateProcessing: special_tokens has no ids of "

@@ -93,16 +93,23 @@ static struct step *add_step(struct bs_pre_tokenizer *pre, const char *place, en
     return step;
 }
 
-static enum bs_status add_split(struct bs_pre_tokenizer *pre, const char *place, const char *text,
-                                enum bs_syntax syntax, enum behavior behavior, bool invert,
-                                struct bs_error *err)
+static enum bs_status add_split_sized(struct bs_pre_tokenizer *pre, const char *place,
+                                      const char *text, size_t size, enum bs_syntax syntax,
+                                      enum behavior behavior, bool invert, struct bs_error *err)
 {
     struct step *step = add_step(pre, place, SPLIT, err);
     if (!step)
         return err->status;
     step->behavior = behavior;
     step->invert = invert;
-    return bs_pattern_create(place, text, syntax, &step->pattern, err);
+    return bs_pattern_create(place, text, size, syntax, &step->pattern, err);
+}
+
+static enum bs_status add_split(struct bs_pre_tokenizer *pre, const char *place, const char *text,
+                                enum bs_syntax syntax, enum behavior behavior, bool invert,
+                                struct bs_error *err)
+{
+    return add_split_sized(pre, place, text, strlen(text), syntax, behavior, invert, err);
 }
 
 static enum bs_status add_metaspace(struct bs_pre_tokenizer *pre, const char *place,
@@ -162,13 +169,14 @@ static enum bs_status read_split(struct bs_pre_tokenizer *pre, const char *place
         read_flag(place, "Split", split, "invert", false, &invert, err))
         return err->status;
     const json_t *pattern = json_object_get(split, "pattern");
-    const char *regex = json_string_value(json_object_get(pattern, "Regex"));
-    const char *string = json_string_value(json_object_get(pattern, "String"));
-    if (!regex && !(string && *string))
+    const json_t *regex = json_object_get(pattern, "Regex");
+    const json_t *string = json_object_get(pattern, "String");
+    const json_t *text = json_is_string(regex) ? regex : string;
+    if (!json_is_string(text) || (text == string && !json_string_length(text)))
         return bs_fail(err, BS_EDATA, "%s: pre_tokenizer Split: pattern is missing", place);
-    return add_split(pre, place, regex ? regex : string,
-                     regex ? BS_SYNTAX_ONIGURUMA : BS_SYNTAX_LITERAL, (enum behavior)behavior,
-                     invert, err);
+    return add_split_sized(pre, place, json_string_value(text), json_string_length(text),
+                           text == regex ? BS_SYNTAX_ONIGURUMA : BS_SYNTAX_LITERAL,
+                           (enum behavior)behavior, invert, err);
 }
 
 static enum bs_status read_digits(struct bs_pre_tokenizer *pre, const char *place, json_t *digits,

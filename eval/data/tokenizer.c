@@ -57,9 +57,11 @@ static enum bs_status read_model(struct bs_tokenizer *tokenizer, const char *pla
                    type ? type : "");
 }
 
-static enum bs_status read_tokenizer(struct bs_tokenizer *tokenizer, const char *place,
-                                     json_t *root, struct bs_error *err)
+static enum bs_status read_tokenizer(struct bs_tokenizer *tokenizer,
+                                     const struct bs_tokenizer_files *files, struct bs_error *err)
 {
+    const char *place = files->place;
+    json_t *root = files->root;
     /* truncation and padding are settings of a call that happened to be saved; decoder is for the
      * way back. */
     static const char *const known[] = {
@@ -75,24 +77,22 @@ static enum bs_status read_tokenizer(struct bs_tokenizer *tokenizer, const char 
         read_model(tokenizer, place, json_object_get(root, "model"), err))
         return err->status;
     return bs_added_tokens_create(place, json_object_get(root, "added_tokens"),
-                                  tokenizer->vocabulary, tokenizer->normalizer, &tokenizer->added,
-                                  err);
+                                  tokenizer->vocabulary, tokenizer->normalizer,
+                                  files->split_special_tokens, &tokenizer->added, err);
 }
 
 enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **tokenizer,
                                  struct bs_error *err)
 {
     *tokenizer = NULL;
-    json_t *root = NULL;
-    char *place = NULL;
+    struct bs_tokenizer_files files = {0};
     struct bs_tokenizer *opened = bs_calloc(1, sizeof *opened);
     enum bs_status status = opened ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = bs_tokenizer_files_read(directory, &root, &place, err);
+        status = bs_tokenizer_files_read(directory, &files, err);
     if (!status)
-        status = read_tokenizer(opened, place, root, err);
-    json_decref(root);
-    bs_free(place);
+        status = read_tokenizer(opened, &files, err);
+    bs_tokenizer_files_release(&files);
     if (status)
         bs_tokenizer_free(opened);
     else
@@ -132,9 +132,7 @@ int32_t bs_tokenizer_bos(const struct bs_tokenizer *tokenizer)
 const char *bs_tokenizer_piece(const struct bs_tokenizer *tokenizer, int32_t id, size_t *size)
 {
     const char *piece = bs_vocabulary_token(tokenizer->vocabulary, id, size);
-    if (!piece && (piece = bs_added_tokens_text(tokenizer->added, id)))
-        *size = strlen(piece);
-    return piece;
+    return piece ? piece : bs_added_tokens_text(tokenizer->added, id, size);
 }
 
 /* --- encoding --- */
@@ -199,7 +197,7 @@ static enum bs_status encode_normalized(struct encoder *encoder, const char *tex
 
 static enum bs_status encode_text(struct encoder *encoder, const char *text, size_t size)
 {
-    encoder->matcher = bs_matcher_create();
+    encoder->matcher = bs_matcher_create(size);
     encoder->pre_work = bs_pre_tokenizer_work_create(encoder->tokenizer->pre_tokenizer);
     encoder->model_work = encoder->tokenizer->model->work_create();
     if (!encoder->matcher || !encoder->pre_work || !encoder->model_work)

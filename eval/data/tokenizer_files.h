@@ -2,17 +2,26 @@
 #ifndef BS_EVAL_DATA_TOKENIZER_FILES_H
 #define BS_EVAL_DATA_TOKENIZER_FILES_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 #include "eval/base/error.h"
 
-/* Reads the tokenizer of `directory` as one object of tokenizer.json's form, freed with json_decref;
- * *place names the file for messages, freed with bs_free (also after an error).
- *
- * The object is tokenizer.json, or else what transformers makes from vocab.json and merges.txt.
- * Where there is a tokenizer_config.json it is changed as transformers 4.57 changes it after
- * loading. BS_EIO where there are no such files, with what to do about it. */
-enum bs_status bs_tokenizer_files_read(const char *directory, json_t **object, char **place,
+/* A directory's tokenizer. */
+struct bs_tokenizer_files {
+    json_t *root; /* of tokenizer.json's form */
+    char *place;  /* the file, for messages; also there after an error that comes later */
+    bool split_special_tokens;
+};
+
+/* Reads the tokenizer of `directory` as AutoTokenizer of transformers 5.24 does: tokenizer.json, or
+ * vocab.json and merges.txt, as the class (eval/data/tokenizer_class.h) takes them, with the tokens
+ * that tokenizer_config.json, special_tokens_map.json and added_tokens.json add. BS_EIO where there
+ * are no such files, with what to do about it; BS_EDATA naming what is damaged; BS_EUNSUPPORTED
+ * naming an option that is not honoured. Release it in any case. */
+enum bs_status bs_tokenizer_files_read(const char *directory, struct bs_tokenizer_files *files,
                                        struct bs_error *err);
+void bs_tokenizer_files_release(struct bs_tokenizer_files *files);
 
 #endif

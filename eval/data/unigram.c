@@ -50,13 +50,14 @@ struct unigram_work {
 
 /* --- reading --- */
 
-static enum bs_status read_entry(const char *place, const json_t *entry, size_t id,
-                                 const char **token, double *score, struct bs_error *err)
+static enum bs_status read_entry(const char *place, const json_t *entry, size_t id, size_t *size,
+                                 double *score, struct bs_error *err)
 {
-    const json_t *number = json_array_get(entry, 1);
-    *token = json_string_value(json_array_get(entry, 0));
+    const json_t *number = json_array_get(entry, 1), *token = json_array_get(entry, 0);
+    *size = json_string_length(token);
     *score = json_number_value(number);
-    if (json_array_size(entry) != 2 || !*token || !json_is_number(number) || !isfinite(*score))
+    if (json_array_size(entry) != 2 || !json_is_string(token) || !json_is_number(number) ||
+        !isfinite(*score))
         return bs_fail(err, BS_EDATA, "%s: vocab: entry %zu is no pair of a token and a score",
                        place, id);
     return BS_OK;
@@ -65,8 +66,7 @@ static enum bs_status read_entry(const char *place, const json_t *entry, size_t 
 static enum bs_status read_vocab(const char *place, const json_t *vocab, struct unigram *unigram,
                                  struct bs_vocabulary **vocabulary, struct bs_error *err)
 {
-    const char *token;
-    size_t count = json_array_size(vocab), bytes = 0;
+    size_t count = json_array_size(vocab), bytes = 0, size;
     double least = INFINITY;
     if (count >= INT32_MAX)
         return bs_fail(err, BS_EDATA, "%s: vocab: %zu tokens are too many", place, count);
@@ -75,9 +75,9 @@ static enum bs_status read_vocab(const char *place, const json_t *vocab, struct 
     if (!unigram->scores)
         return bs_fail_memory(err);
     for (size_t i = 0; i < count; i++) {
-        if (read_entry(place, json_array_get(vocab, i), i, &token, &unigram->scores[i], err))
+        if (read_entry(place, json_array_get(vocab, i), i, &size, &unigram->scores[i], err))
             return err->status;
-        bytes += strlen(token);
+        bytes += size;
         least = fmin(least, unigram->scores[i]);
     }
     unigram->unknown_score = least - unknown_penalty;
@@ -85,8 +85,9 @@ static enum bs_status read_vocab(const char *place, const json_t *vocab, struct 
     if (!*vocabulary)
         return bs_fail_memory(err);
     for (size_t i = 0; i < count; i++) {
-        token = json_string_value(json_array_get(json_array_get(vocab, i), 0));
-        bs_vocabulary_add(*vocabulary, token, strlen(token), (int32_t)i);
+        const json_t *token = json_array_get(json_array_get(vocab, i), 0);
+        bs_vocabulary_add(*vocabulary, json_string_value(token), json_string_length(token),
+                          (int32_t)i);
     }
     return bs_vocabulary_finish(*vocabulary, err);
 }

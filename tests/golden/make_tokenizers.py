@@ -5,9 +5,10 @@ Each kind is a published family's pipeline (normalizer, pre_tokenizer, model opt
 flags of its added tokens), trained on the text of datasets/commons to a few hundred tokens, so that
 no family's vocabulary is copied. The texts below are made to be hard.
 
-    make_tokenizers.py OUT   writes OUT/<kind>/... and OUT/expected.json
+    make_tokenizers.py OUT         writes OUT/<kind>/... and OUT/expected.json
+    make_tokenizers.py OUT --ids   only OUT/expected.json, from the folders that are there
 
-Needs Python 3 with tokenizers 0.22.2, transformers 4.57.1 and sentencepiece 0.2 (whose trainer alone
+Needs Python 3 with tokenizers 0.23.3, transformers 5.24.0 and sentencepiece 0.2 (whose trainer alone
 makes the character map of the kind `unigram`). expected.json says, for each kind and each text, the
 ids with special tokens; `around` counts those in front and behind that are not the text's own.
 """
@@ -295,7 +296,7 @@ def pieces():
         pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
         pre_tokenizers.Metaspace(replacement="_", prepend_scheme="never")])
     tokenizer.add_tokens(FLAGGED)
-    tokenizer.post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls=("<s>", 1))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 1))
     return tokenizer
 
 
@@ -316,7 +317,7 @@ def opt_files(folder):
 
 
 def llama_files(folder):
-    """A tokenizer_config.json that overrules the post_processor: </s> behind, no <s> in front."""
+    """A tokenizer_config.json whose options do not overrule the post_processor, but add a token."""
     save(llama2(), folder)
     (folder / "tokenizer_config.json").write_text(json.dumps(
         {"add_bos_token": False, "add_eos_token": True, "bos_token": "<s>", "eos_token": "</s>",
@@ -361,17 +362,22 @@ def encode_all(folder):
     return lambda text, specials: tokenizer.encode(text, add_special_tokens=specials).ids
 
 
+def make(kind, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if kind in KINDS:
+        save(KINDS[kind](), folder)
+    else:
+        FILES[kind](folder)
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     expected = {"texts": TEXTS, "kinds": {}}
     for kind in [*KINDS, *FILES]:
         folder = out / kind
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        if kind in KINDS:
-            save(KINDS[kind](), folder)
-        else:
-            FILES[kind](folder)
+        if "--ids" not in sys.argv:
+            make(kind, folder)
         encode = encode_all(folder)
         nothing = encode("", True)
         front = next((i for i in range(len(nothing) + 1) if
