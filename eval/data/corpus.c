@@ -3,6 +3,7 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
+#include "eval/data/text_kind.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -146,21 +147,6 @@ static enum bs_status read_known(const struct bs_text_choice *choice,
     return status;
 }
 
-/* Whether the file's name, less .gz or .zst, ends in .jsonl or .json. */
-static bool is_json(const char *path)
-{
-    static const char *const packings[] = {".gz", ".zst", ""}, *const kinds[] = {".jsonl", ".json"};
-    size_t length = strlen(path);
-    for (size_t p = 0; p < sizeof packings / sizeof *packings; p++)
-        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-            size_t packing = strlen(packings[p]), kind = strlen(kinds[k]);
-            if (length > packing + kind && !strcmp(path + length - packing, packings[p]) &&
-                !strncmp(path + length - packing - kind, kinds[k], kind))
-                return true;
-        }
-    return false;
-}
-
 /* A word that is no file was perhaps meant as a known text, or as seen from the current folder. */
 static enum bs_status fail_missing(const struct bs_text_choice *choice, const char *path,
                                    struct bs_error *err)
@@ -200,7 +186,7 @@ static enum bs_status check_choice(const struct bs_text_choice *choice, bool jso
 static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_text *text,
                                 struct bs_error *err)
 {
-    bool json = is_json(choice->text);
+    bool json = bs_text_is_json(choice->text);
     if (check_choice(choice, json, err))
         return err->status;
     char *path = bs_path_join(choice->base, choice->text);
@@ -213,8 +199,12 @@ static enum bs_status read_file(const struct bs_text_choice *choice, struct bs_t
         .field = choice->field ? choice->field : "text",
         .join = choice->join ? choice->join : "\n\n",
     };
-    enum bs_status status = access(path, F_OK) ? fail_missing(choice, path, err)
-                                               : bs_text_read(path, &format, text, err);
+    enum bs_status status =
+        access(path, F_OK) ? fail_missing(choice, path, err) : bs_text_check_name(path, err);
+    if (!status)
+        status = bs_text_read(path, &format, text, err);
+    if (!status && !json && (status = bs_text_check_bytes(path, text, err)))
+        bs_text_release(text);
     bs_free(path);
     return status;
 }

@@ -474,6 +474,54 @@ static void test_choice(void **state)
     }
 }
 
+/* Files that are no plain text are refused by their names and by what they hold, not measured. */
+static void test_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        size_t size; /* 0 = all of it */
+        const char *error;
+    } cases[] = {
+        {"t.csv", "text\nwords\n", 0,
+         "t.csv: its name says that it is a table, expected plain text"},
+        {"t.CSV", "text\nwords\n", 0, "its name says that it is a table"},
+        {"t.parquet", "words", 0, "its name says that it is a file of columns"},
+        {"t.arrow", "words", 0, "a file of columns"},
+        {"t.xlsx", "words", 0, "a table"},
+        {"t.pdf", "words", 0, "a document with its layout"},
+        {"t.docx", "words", 0, "a document with its layout"},
+        {"t.bin", "words", 0, "no text"},
+        {"t.zip", "words", 0, "packed, expected it unpacked"},
+        {"t.txt", "PAR1\x15\x04", 0, "begins as what is a file of columns"},
+        {"t.txt", "%PDF-1.4 words", 0, "begins as what is a document"},
+        {"t", "PK\x03\x04words", 0, "begins as what is packed"},
+        {"t.txt", "\x1f\x8b\x08", 0, "begins as what is packed"},
+        {"t.txt", "w\0o\0r\0d\0", 8, "a zero byte at offset 1, expected plain text in UTF-8"},
+        {"t.txt", "words", 0, NULL},
+        {"csv", "a,b\n", 0, NULL},
+        {"t.csv.txt", "a,b\n", 0, NULL},
+        {"t", "PARTS of a whole", 0, NULL},
+        {"t.md", "# words\n", 0, NULL},
+        {"t.ndjson", "{\"text\": \"words\"}\n", 0, NULL},
+        {"t.JSONL", "{\"text\": \"words\"}\n", 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bs_text text;
+        const struct bs_corpus_part *part;
+        struct bs_error err = {.message = ""};
+        folder_write(&folder, cases[i].name, cases[i].text,
+                     cases[i].size ? cases[i].size : strlen(cases[i].text));
+        struct bs_text_choice choice = {.text = cases[i].name, .base = folder.path};
+        enum bs_status status = bs_corpus_read(&choice, BS_FOR_EVALUATION, &text, &part, &err);
+        if (cases[i].error ? !status || !strstr(err.message, cases[i].error) : status != BS_OK)
+            fail_msg("%s: status %d, '%s'", cases[i].name, status, err.message);
+        if (!cases[i].error && strchr(cases[i].text, '{'))
+            assert_memory_equal(text.bytes, "words", 5);
+        bs_text_release(&text);
+    }
+}
+
 static void assert_known_refused(struct bs_text_choice choice, enum bs_text_use use,
                                  enum bs_status status, const char *said)
 {
@@ -561,7 +609,8 @@ int main(void)
         cmocka_unit_test(test_damaged),     cmocka_unit_test(test_long),
         cmocka_unit_test(test_spaces),      cmocka_unit_test(test_words),
         cmocka_unit_test(test_memory),      cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_known),       cmocka_unit_test(test_table),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_known),
+        cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
