@@ -10,6 +10,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
 #include "eval/base/printable.h"
+#include "eval/base/terminal.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
 #include "eval/data/token_list.h"
@@ -52,7 +53,9 @@ static const struct flag {
     const char *help;
 } flags[] = {
     {"output", "PATH", 'o',
-     "where the result goes: the result file (run, plan), the folder (plot)"},
+     "the result file of run and plan, else results/CONFIG.h5; the folder of plot's charts, else "
+     "the "
+     "result file's name without its ending"},
     {"model", "NAME", 'l', "only this one of the config's models; may be given several times"},
     {"accept-unknown", "KEY", 'u',
      "pass over this key of a config.json although it is not understood; several times"},
@@ -60,7 +63,9 @@ static const struct flag {
     {"scratch", "FOLDER", 'c', "where streams go that memory has no room for; TMPDIR, else /tmp"},
     {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
-    {"plots", "FOLDER", 'p', "where the chart templates are; beside the program's build folder"},
+    {"plots", "FOLDER", 'p',
+     "where the chart templates are; ./plots, else those of the project or prefix that the program "
+     "stands in"},
     {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
     {"markdown", NULL, 'd', "print Markdown"},
     {"quiet", NULL, 'q', "no progress"},
@@ -431,38 +436,60 @@ static const struct command commands[] = {
      MOST_OPERANDS, "rqh", command_fetch},
     {"tokenize", "MODEL [FILE]", "print the token ids of a text, from a file or standard input", 1,
      2, "ish", command_tokenize},
-    {"describe", "[NAME]", "explain algorithms, formats and config sections", 0, 1, "dh",
-     command_describe},
+    {"describe", "[NAME]", "explain algorithms, models, texts, protocols and every key of a config",
+     0, 1, "dh", command_describe},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof *commands };
 
-static void print_flag(const struct flag *flag, FILE *out)
+/* Two columns, the second folded where the terminal ends. */
+static void print_pair(const char *left, int width, const char *right, FILE *out)
 {
-    char left[40];
-    snprintf(left, sizeof left, "--%s%s%s", flag->name, flag->argument ? " " : "",
-             flag->argument ? flag->argument : "");
-    fprintf(out, "  %-20s %s\n", left, flag->help);
+    int limit = bs_terminal_limit(out) - width - 3;
+    fprintf(out, "  %-*s ", width, left);
+    for (const char *line = right; *line;) {
+        size_t bytes = limit > 0 ? bs_line_bytes(line, limit) : strlen(line);
+        fprintf(out, "%*s%.*s\n", line > right ? width + 3 : 0, "", (int)bytes, line);
+        line += bytes;
+        line += strspn(line, " ");
+    }
+}
+
+static void print_flags(const struct command *command, FILE *out)
+{
+    for (int i = 0; i < NUM_FLAGS; i++) {
+        char left[40];
+        snprintf(left, sizeof left, "--%s%s%s", flags[i].name, flags[i].argument ? " " : "",
+                 flags[i].argument ? flags[i].argument : "");
+        if (strchr(command->options, flags[i].letter))
+            print_pair(left, 20, flags[i].help, out);
+    }
 }
 
 static void print_help(const struct command *command, FILE *out)
 {
+    int limit = bs_terminal_limit(out);
     if (command) {
-        fprintf(out, "usage: bitsweep %s [options] %s\n\n%s\n\n", command->name, command->operands,
-                command->summary);
-        for (int i = 0; i < NUM_FLAGS; i++)
-            if (strchr(command->options, flags[i].letter))
-                print_flag(&flags[i], out);
+        fprintf(out, "usage: bitsweep %s [options] %s\n\n", command->name, command->operands);
+        bs_print_folded(out, limit, "%s", command->summary);
+        fputc('\n', out);
+        print_flags(command, out);
         return;
     }
     fputs("usage: bitsweep COMMAND [options] ...\n\n"
           "measures what quantization costs a language model\n\n",
           out);
-    for (int i = 0; i < NUM_COMMANDS; i++)
-        fprintf(out, "  %-9s %-16s %s\n", commands[i].name, commands[i].operands,
-                commands[i].summary);
-    fputs("\n`bitsweep COMMAND --help` lists a command's options.\n"
-          "exit status: 0 done, 1 a trial failed (the others ran), 2 the input is wrong\n",
-          out);
+    for (int i = 0; i < NUM_COMMANDS; i++) {
+        char left[40];
+        snprintf(left, sizeof left, "%-9s %s", commands[i].name, commands[i].operands);
+        print_pair(left, 26, commands[i].summary, out);
+    }
+    fputc('\n', out);
+    bs_print_folded(out, limit,
+                    "`bitsweep COMMAND --help` lists a command's options, `bitsweep --version` "
+                    "says which program this is.");
+    bs_print_folded(out, limit,
+                    "exit status: 0 done, 1 a trial failed (the others ran), 2 the input is wrong "
+                    "or the output cannot be written");
 }
 
 static int usage_error(const struct command *command, const char *what, const char *word)

@@ -101,24 +101,49 @@ char *bs_escaped(const char *text)
     return out;
 }
 
+/* The formatted text, escaped, in new memory; NULL when memory runs out. */
+static __attribute__((format(printf, 1, 0))) char *format_escaped(const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = length < 0 ? NULL : bs_alloc((size_t)length + 1, 1);
+    if (!text)
+        return NULL;
+    vsnprintf(text, (size_t)length + 1, format, args);
+    char *escaped = bs_escaped(text);
+    bs_free(text);
+    return escaped;
+}
+
 void bs_print_line(FILE *out, const char *format, ...)
 {
-    char first[1024], *text = first;
-    va_list args, again;
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int length = vsnprintf(first, sizeof first, format, args);
-    if (length >= (int)sizeof first && (text = bs_alloc((size_t)length + 1, 1)))
-        vsnprintf(text, (size_t)length + 1, format, again);
-    va_end(again);
+    char *line = format_escaped(format, args);
     va_end(args);
-    const char *line = text ? text : first; /* without memory: its beginning */
-    char *escaped = bs_escaped(line);
-    /* Without memory for it, nothing that would steer a terminal is printed either. */
-    fprintf(out, "%s\n", escaped ? escaped : "(out of memory)");
-    bs_free(escaped);
-    if (text != first)
-        bs_free(text);
+    fprintf(out, "%s\n", line ? line : "(out of memory)");
+    bs_free(line);
+}
+
+void bs_print_folded(FILE *out, int width, const char *format, ...)
+{
+    enum { INDENT = 2 };
+    va_list args;
+    va_start(args, format);
+    char *text = format_escaped(format, args);
+    va_end(args);
+    if (!text || !*text)
+        fprintf(out, "%s\n", text ? "" : "(out of memory)");
+    int indent = 0;
+    for (const char *line = text; line && *line; indent = INDENT) {
+        size_t bytes = width ? bs_line_bytes(line, width - indent) : strlen(line);
+        fprintf(out, "%*s%.*s\n", indent, "", (int)bytes, line);
+        line += bytes;
+        line += strspn(line, " ");
+    }
+    bs_free(text);
 }
 
 int bs_cut(const char *text, int most)

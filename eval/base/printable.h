@@ -38,6 +38,11 @@ int bs_text_width(const char *text, size_t bytes);
  * after the last sign that parts words, else as many letters as fit, one at least. */
 size_t bs_line_bytes(const char *text, int width);
 
+/* Prints formatted text, escaped, in lines of at most `width` places (0 = no limit), those after the
+ * first indented by two. */
+void bs_print_folded(FILE *out, int width, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Copies `text`, its middle left out ("…") where it takes more than `columns` places. Returns the
  * length it has whole, as snprintf. */
 size_t bs_shorten(const char *text, int columns, char *out, size_t size);

@@ -28,6 +28,11 @@ static long columns_set(void)
     return columns > 0 && !*end ? columns : 0;
 }
 
+int bs_terminal_limit(FILE *stream)
+{
+    return columns_set() || is_terminal(stream) ? bs_terminal_width(stream) : 0;
+}
+
 int bs_terminal_width(FILE *stream)
 {
     struct winsize size;

@@ -14,4 +14,7 @@ bool bs_terminal_takes_codes(FILE *stream);
 
 int bs_terminal_width(FILE *stream);
 
+/* The same, but 0, no limit, for what goes to no terminal while COLUMNS is not set. */
+int bs_terminal_limit(FILE *stream);
+
 #endif

@@ -3,11 +3,20 @@
 #include <string.h>
 
 #include "algorithms/algorithm.h"
+#include "eval/base/printable.h"
+#include "eval/base/terminal.h"
 #include "eval/config/config.h"
 #include "eval/config/model_list.h"
 #include "eval/config/report.h"
 
-enum { COLUMNS = 4, MAX_ROWS = 48, NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 800 };
+enum {
+    COLUMNS = 4,
+    MAX_ROWS = 48,
+    NAME_TEXT = 64,
+    ALLOWED_TEXT = 320,
+    LIST_TEXT = 800,
+    LEAST_COLUMN = 16
+};
 
 /* A part of the config: its own keys, its options, and those of the entries of a list in it. */
 struct section {
@@ -87,31 +96,83 @@ static void print_cell(const char *text, FILE *out)
     fputc(' ', out);
 }
 
-/* Rows of cells with a head; in plain text the columns are aligned, but for the last. */
+/* The cells of a row, of the head for NULL. */
+static void cells_of(const char *const head[COLUMNS], const struct row *row,
+                     const char *cells[COLUMNS])
+{
+    const char *const own[COLUMNS] = {row ? row->name : head[0], row ? row->initial : head[1],
+                                      row ? row->allowed : head[2], row ? row->help : head[3]};
+    memcpy(cells, own, sizeof own);
+}
+
+static void print_markdown_table(const char *const head[COLUMNS], const struct rows *rows,
+                                 FILE *out)
+{
+    const char *cells[COLUMNS];
+    for (int i = -1; i < rows->count; i++) {
+        cells_of(head, i < 0 ? NULL : &rows->rows[i], cells);
+        for (int c = 0; c < COLUMNS; c++)
+            print_cell(cells[c], out);
+        fputs("|\n", out);
+        if (i < 0)
+            fputs("|---|---|---|---|\n", out);
+    }
+}
+
+/* Gives the last two columns what a terminal leaves of its width. */
+static void fit(int width[COLUMNS], int limit)
+{
+    int left = limit - 2 * COLUMNS - width[0] - width[1];
+    if (!limit || left >= width[2] + width[3])
+        return;
+    int third = 2 * left / 5;
+    if (width[2] > third)
+        width[2] = third > LEAST_COLUMN ? third : LEAST_COLUMN;
+    width[3] = left - width[2] > LEAST_COLUMN ? left - width[2] : LEAST_COLUMN;
+}
+
+/* A row, its cells folded to their columns. */
+static void print_row(const char *cells[COLUMNS], const int width[COLUMNS], FILE *out)
+{
+    bool more = true;
+    while (more) {
+        more = false;
+        int behind = 0; /* blanks not printed, as nothing may follow them */
+        for (int c = 0; c < COLUMNS; c++) {
+            size_t bytes = bs_line_bytes(cells[c], width[c]);
+            if (bytes)
+                fprintf(out, "%*s  %.*s", behind, "", (int)bytes, cells[c]);
+            behind = bytes ? 0 : behind + 2;
+            behind += width[c] - bs_text_width(cells[c], bytes);
+            cells[c] += bytes;
+            cells[c] += strspn(cells[c], " ");
+            more |= *cells[c] != '\0';
+        }
+        fputc('\n', out);
+    }
+}
+
+/* Rows of cells with a head; in plain text the columns are aligned, and folded on a terminal. */
 static void print_table(const char *const head[COLUMNS], const struct rows *rows, bool markdown,
                         FILE *out)
 {
+    if (markdown) {
+        print_markdown_table(head, rows, out);
+        return;
+    }
+    const char *cells[COLUMNS];
     int width[COLUMNS] = {0};
     for (int i = -1; i < rows->count; i++) {
-        const struct row *row = i < 0 ? NULL : &rows->rows[i];
-        const char *cells[] = {row ? row->name : head[0], row ? row->initial : head[1],
-                               row ? row->allowed : head[2], row ? row->help : head[3]};
-        for (int c = 0; c < COLUMNS; c++)
-            width[c] = (int)strlen(cells[c]) > width[c] ? (int)strlen(cells[c]) : width[c];
-    }
-    for (int i = -1; i < rows->count; i++) {
-        const struct row *row = i < 0 ? NULL : &rows->rows[i];
-        const char *cells[] = {row ? row->name : head[0], row ? row->initial : head[1],
-                               row ? row->allowed : head[2], row ? row->help : head[3]};
+        cells_of(head, i < 0 ? NULL : &rows->rows[i], cells);
         for (int c = 0; c < COLUMNS; c++) {
-            if (markdown)
-                print_cell(cells[c], out);
-            else
-                fprintf(out, "  %-*s", c + 1 < COLUMNS ? width[c] : 0, cells[c]);
+            int own = bs_text_width(cells[c], strlen(cells[c]));
+            width[c] = own > width[c] ? own : width[c];
         }
-        fputs(markdown ? "|\n" : "\n", out);
-        if (markdown && i < 0)
-            fputs("|---|---|---|---|\n", out);
+    }
+    fit(width, bs_terminal_limit(out));
+    for (int i = -1; i < rows->count; i++) {
+        cells_of(head, i < 0 ? NULL : &rows->rows[i], cells);
+        print_row(cells, width, out);
     }
 }
 
@@ -122,7 +183,7 @@ static void print_head(const char *name, const char *title, bool markdown, FILE 
     if (markdown)
         fprintf(out, "### %s\n\n%s\n\n", name, title);
     else
-        fprintf(out, "%s: %s\n", name, title);
+        bs_print_folded(out, bs_terminal_limit(out), "%s: %s", name, title);
 }
 
 static void describe_section(const struct section *section, bool markdown, FILE *out)
@@ -157,7 +218,8 @@ static void describe_algorithm(const struct bs_algorithm *algorithm, bool markdo
     add_options(&rows, "", algorithm->options);
     const char *item = markdown ? "- " : "  ", *gap = markdown ? "\n" : "";
     print_head(algorithm->name, algorithm->summary, markdown, out);
-    fprintf(out, "%sreference: %s\n", item, algorithm->reference);
+    bs_print_folded(out, markdown ? 0 : bs_terminal_limit(out), "%sreference: %s", item,
+                    algorithm->reference);
     fprintf(out, "%sgrid: %s\n", item, grid_text(algorithm));
     fprintf(out, "%scalibrates on: %s\n%s", item, calibrates_on_text(algorithm), gap);
     if (rows.count == 0) {

@@ -39,13 +39,6 @@ static int folded_width(const char *text, int width)
     return widest;
 }
 
-/* Prints a title or note within `width`. */
-static void print_folded(FILE *out, const char *text, int width)
-{
-    for (struct line line = first_line(text, width); *line.text; line = next_line(line, width))
-        fprintf(out, "%*s%.*s\n", line.indent, "", (int)line.bytes, line.text);
-}
-
 /* How the columns are laid out. */
 struct layout {
     const struct bs_sheet *sheet;
@@ -224,7 +217,7 @@ static enum bs_status print_hidden(const struct layout *layout, int width, FILE 
     for (char *c = list; c && *c; c++)
         *c = *c == '\n' ? ' ' : *c;
     if (list)
-        print_folded(out, list, width);
+        bs_print_folded(out, width, "%s", list);
     bs_free(list);
     return BS_OK;
 }
@@ -239,12 +232,12 @@ enum bs_status bs_sheet_print_terminal(const struct bs_sheet *sheet, int width, 
     if (!status) {
         lay_out(&layout, width);
         if (sheet->title)
-            print_folded(out, sheet->title, width), fputc('\n', out);
+            bs_print_folded(out, width, "%s", sheet->title), fputc('\n', out);
         print_headings(&layout, out);
         for (int i = 1; i < layout.num_rows; i++)
             print_row(&layout, i, out);
         for (int i = 0; i < sheet->num_notes; i++)
-            print_folded(out, sheet->notes[i], width);
+            bs_print_folded(out, width, "%s", sheet->notes[i]);
         status = print_hidden(&layout, width, out, err);
     }
     bs_free(layout.shown);

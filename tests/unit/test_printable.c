@@ -100,6 +100,46 @@ static void test_line(void **state)
     bs_free(name);
 }
 
+static void test_folded(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    bs_print_folded(out, 12, "%s %d", "one two three\nfour", 5);
+    bs_print_folded(out, 0, "%s", "one two three four five six seven");
+    bs_print_folded(out, 10, "%s", "");
+    bs_print_folded(out, 6, "%s", "abcdefghij/klmno");
+    fclose(out);
+    assert_string_equal(text, "one two\n  three\\nfou\n  r 5\none two three four five six seven\n\n"
+                              "abcdef\n  ghij\n  /\n  klmn\n  o\n");
+    free(text);
+}
+
+static void test_shortened(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int columns;
+        const char *shown;
+    } shortened[] = {
+        {"short", 5, "short"},
+        {"longer", 5,
+         "lo\xe2\x80\xa6"
+         "er"},
+        {"abcdefghij", 6, "ab\xe2\x80\xa6hij"},
+        {"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 5, "\xe6\x97\xa5\xe2\x80\xa6\xe8\xaa\x9e"},
+        {"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 6, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"},
+    };
+    for (size_t i = 0; i < sizeof shortened / sizeof *shortened; i++) {
+        char out[64];
+        bs_shorten(shortened[i].text, shortened[i].columns, out, sizeof out);
+        assert_string_equal(out, shortened[i].shown);
+        assert_true(bs_text_width(out, strlen(out)) <= shortened[i].columns);
+    }
+}
+
 /* Messages are one line whatever they quote, and their own text again is left as it is. */
 static void test_messages(void **state)
 {
@@ -125,8 +165,10 @@ static void test_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape), cmocka_unit_test(test_room),     cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_line),   cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_escape),    cmocka_unit_test(test_room),
+        cmocka_unit_test(test_cut),       cmocka_unit_test(test_line),
+        cmocka_unit_test(test_messages),  cmocka_unit_test(test_folded),
+        cmocka_unit_test(test_shortened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
