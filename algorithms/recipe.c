@@ -1,6 +1,6 @@
 #include "algorithms/recipe.h"
 
-#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -165,28 +165,12 @@ bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)
     return static_activations(recipe);
 }
 
-/* Appends to a terminated text, cutting what does not fit. */
-__attribute__((format(printf, 3, 4))) static void append(char *out, size_t size, const char *format,
-                                                         ...)
+void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out)
 {
-    size_t used = size ? strlen(out) : 0;
-    if (used + 1 >= size)
-        return;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(out + used, size - used, format, args);
-    va_end(args);
-}
-
-void bs_recipe_algorithm_name(const struct bs_recipe *recipe, char *out, size_t size)
-{
-    if (size == 0)
-        return;
-    out[0] = '\0';
     for (int s = 0; s < recipe->num_stages; s++)
-        append(out, size, "%s%s", s ? "+" : "", recipe->stages[s].algorithm->name);
+        fprintf(out, "%s%s", s ? "+" : "", recipe->stages[s].algorithm->name);
     if (recipe->num_stages == 0)
-        append(out, size, "unquantized");
+        fputs("unquantized", out);
 }
 
 /* "alpha", or "awq.scale" where two algorithms of the chain have an option of that name. */
@@ -202,11 +186,9 @@ static void option_name(const struct bs_recipe *recipe, int stage, const char *n
         snprintf(out, size, "%s", name);
 }
 
-void bs_recipe_options_text(const struct bs_recipe *recipe, char *out, size_t size)
+void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out)
 {
-    if (size == 0)
-        return;
-    out[0] = '\0';
+    const char *parting = "";
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_stage *stage = &recipe->stages[s];
         for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++) {
@@ -215,7 +197,8 @@ void bs_recipe_options_text(const struct bs_recipe *recipe, char *out, size_t si
             char name[2 * VALUE_TEXT], value[VALUE_TEXT];
             option_name(recipe, s, o->name, name, sizeof name);
             bs_option_print(o, stage->options, value, sizeof value);
-            append(out, size, "%s%s=%s", out[0] ? " " : "", name, value);
+            fprintf(out, "%s%s=%s", parting, name, value);
+            parting = " ";
         }
     }
 }
@@ -223,31 +206,31 @@ void bs_recipe_options_text(const struct bs_recipe *recipe, char *out, size_t si
 /* A setting that differs from its default, as short as it can be said: " act_order", " no_clip",
  * " alpha=0.7". */
 static void append_option(const struct bs_option *option, const char *name, const void *values,
-                          char *out, size_t size)
+                          FILE *out)
 {
     char value[VALUE_TEXT];
     bs_option_print(option, values, value, sizeof value);
     if (option->type == BS_BOOL)
-        append(out, size, " %s%s", strcmp(value, "true") == 0 ? "" : "no_", name);
+        fprintf(out, " %s%s", strcmp(value, "true") == 0 ? "" : "no_", name);
     else
-        append(out, size, " %s=%s", name, value);
+        fprintf(out, " %s=%s", name, value);
 }
 
 /* " sym" or " asym" where the authors of the grid do the other. */
-static void append_symmetry(const struct bs_format *format, char *out, size_t size)
+static void append_symmetry(const struct bs_format *format, FILE *out)
 {
     struct bs_format natural = *format;
     struct bs_error ignored;
     natural.symmetric = BS_SYMMETRIC_AUTO;
     if (bs_format_resolve(&natural, (enum bs_grid)format->grid, &ignored) != BS_OK ||
         natural.symmetric != format->symmetric)
-        append(out, size, format->symmetric == BS_SYMMETRIC ? " sym" : " asym");
+        fputs(format->symmetric == BS_SYMMETRIC ? " sym" : " asym", out);
 }
 
-static void append_grid(int grid, enum bs_grid preferred, char *out, size_t size)
+static void append_grid(int grid, enum bs_grid preferred, FILE *out)
 {
     if (grid != (int)preferred)
-        append(out, size, " grid=%s", bs_grid_name((enum bs_grid)grid));
+        fprintf(out, " grid=%s", bs_grid_name((enum bs_grid)grid));
 }
 
 /* Options that only the mse range looks at. */
@@ -256,29 +239,29 @@ static bool is_range_detail(const struct bs_option *option)
     return strncmp(option->name, "range_", strlen("range_")) == 0;
 }
 
-static void append_weights(const struct bs_recipe *recipe, char *out, size_t size)
+static void append_weights(const struct bs_recipe *recipe, FILE *out)
 {
     struct bs_format format = recipe->weights;
     struct bs_error ignored;
     enum bs_grid preferred = preferred_grid(recipe);
-    append(out, size, " w%d", format.bits);
+    fprintf(out, " w%d", format.bits);
     if (format.bits == BS_BITS_NONE || bs_format_resolve(&format, preferred, &ignored) != BS_OK)
         return;
     if (format.group_size > 0)
-        append(out, size, " g%d", format.group_size);
+        fprintf(out, " g%d", format.group_size);
     else
-        append(out, size, format.group_size == BS_GROUP_TENSOR ? " tensor" : " channel");
-    append_symmetry(&format, out, size);
-    append_grid(format.grid, preferred, out, size);
+        fputs(format.group_size == BS_GROUP_TENSOR ? " tensor" : " channel", out);
+    append_symmetry(&format, out);
+    append_grid(format.grid, preferred, out);
     if (format.range != BS_RANGE_MSE)
         return;
-    append(out, size, " mse");
+    fputs(" mse", out);
     for (const struct bs_option *o = bs_format_options; o->name; o++)
         if (is_range_detail(o) && !bs_option_is_default(o, &format))
-            append_option(o, o->name, &format, out, size);
+            append_option(o, o->name, &format, out);
 }
 
-static void append_activations(const struct bs_recipe *recipe, char *out, size_t size)
+static void append_activations(const struct bs_recipe *recipe, FILE *out)
 {
     struct bs_activations activations = recipe->activations;
     struct bs_error ignored;
@@ -287,12 +270,12 @@ static void append_activations(const struct bs_recipe *recipe, char *out, size_t
     char granularity[VALUE_TEXT];
     bs_option_print(bs_option_find(bs_activations_options, "granularity"), &activations,
                     granularity, sizeof granularity);
-    append(out, size, " a%d %s", activations.bits, granularity);
+    fprintf(out, " a%d %s", activations.bits, granularity);
     struct bs_format format = bs_activations_format(&activations);
-    append_symmetry(&format, out, size);
-    append_grid(activations.grid, BS_GRID_SMOOTHQUANT, out, size);
+    append_symmetry(&format, out);
+    append_grid(activations.grid, BS_GRID_SMOOTHQUANT, out);
     if (activations.bmm_input)
-        append(out, size, " bmm_input");
+        fputs(" bmm_input", out);
 }
 
 /* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the stages:
@@ -306,26 +289,42 @@ static bool calibrate_on_matters(const struct bs_recipe *recipe)
     return matters;
 }
 
-void bs_recipe_label(const struct bs_recipe *recipe, char *out, size_t size)
+void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
 {
-    bs_recipe_algorithm_name(recipe, out, size);
+    bs_recipe_print_algorithm(recipe, out);
     if (recipe->num_stages == 0)
         return;
-    append_weights(recipe, out, size);
-    append_activations(recipe, out, size);
+    append_weights(recipe, out);
+    append_activations(recipe, out);
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_stage *stage = &recipe->stages[s];
         for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++) {
             char name[2 * VALUE_TEXT];
             option_name(recipe, s, o->name, name, sizeof name);
             if (!bs_option_is_default(o, stage->options))
-                append_option(o, name, stage->options, out, size);
+                append_option(o, name, stage->options, out);
         }
     }
     if (calibrate_on_matters(recipe))
-        append(out, size, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
+        fprintf(out, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
     if (recipe->compute != BS_FLOAT32)
-        append(out, size, " %s", bs_compute_names[recipe->compute]);
+        fprintf(out, " %s", bs_compute_names[recipe->compute]);
+}
+
+char *bs_recipe_text(const struct bs_recipe *recipe,
+                     void (*print)(const struct bs_recipe *recipe, FILE *out))
+{
+    char *text = NULL, *copy = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    print(recipe, out);
+    bool whole = !ferror(out);
+    if (!fclose(out) && whole)
+        copy = bs_strdup(text);
+    free(text); /* open_memstream's own */
+    return copy;
 }
 
 static void print_setting(const char *prefix, const struct bs_option *option, const void *values,
@@ -353,9 +352,9 @@ static void print_format(const char *prefix, const struct bs_option *options, co
 
 void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
 {
-    char name[BS_MAX_STAGES * VALUE_TEXT];
-    bs_recipe_algorithm_name(recipe, name, sizeof name);
-    fprintf(out, "algorithm: %s\ncompute: %s\n", name, bs_compute_names[recipe->compute]);
+    fputs("algorithm: ", out);
+    bs_recipe_print_algorithm(recipe, out);
+    fprintf(out, "\ncompute: %s\n", bs_compute_names[recipe->compute]);
     bool quantized = recipe->weights.bits != BS_BITS_NONE;
     print_format("weights", bs_format_options, &recipe->weights, quantized,
                  quantized && recipe->weights.range == BS_RANGE_MSE, out);

@@ -53,15 +53,19 @@ const struct bs_stage *bs_recipe_rounder(const struct bs_recipe *recipe);
 /* True where any stage needs statistics, or static activation scales do. */
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
 
-/* "smoothquant+gptq"; "unquantized" for none. Truncated to size. */
-void bs_recipe_algorithm_name(const struct bs_recipe *recipe, char *out, size_t size);
+/* "smoothquant+gptq"; "unquantized" for none. */
+void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out);
 
 /* The options that are not at their default: "act_order=true percdamp=0.1", or "". */
-void bs_recipe_options_text(const struct bs_recipe *recipe, char *out, size_t size);
+void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out);
 
 /* A short name that tells the recipe from every other in a table or legend:
  * "gptq w3 g128 act_order", "smoothquant w8 channel a8 token alpha=0.7". */
-void bs_recipe_label(const struct bs_recipe *recipe, char *out, size_t size);
+void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out);
+
+/* What one of these prints, of whatever length, in new memory; NULL where memory has run out. */
+char *bs_recipe_text(const struct bs_recipe *recipe,
+                     void (*print)(const struct bs_recipe *recipe, FILE *out));
 
 /* Every setting, defaults included, one "key: value" a line: what a trial's id is a hash of. What
  * is not looked at is printed alike ("none" for the format of 16 bits), so that resolved recipes

@@ -47,7 +47,11 @@ const struct bs_option bs_calibration_options[] = {
 const struct bs_option bs_evaluation_options[] = {
     BS_OPT(struct bs_evaluation_config, tokens, 2048, 2, MOST_TOKENS, "tokens of a window"),
     BS_OPT(struct bs_evaluation_config, windows, 0, 0, MOST_WINDOWS,
-           "windows from the start of the text; 0 = all"),
+           "windows of the text; 0 = all"),
+    BS_OPT_WORDS(struct bs_evaluation_config, pick, BS_CHOICE, BS_PICK_AUTO, 0, 2, bs_pick_names,
+                 "which, where not all: even = one of each of as many parts of the text, first = "
+                 "from its start; auto = first for protocol llama.cpp and the c4 texts, as their "
+                 "own tools do, else even"),
     BS_OPT_WORDS(struct bs_evaluation_config, protocol, BS_CHOICE, BS_PROTOCOL_GPTQ, 0,
                  BS_NUM_PROTOCOLS - 1, bs_protocol_names,
                  "which predictions are scored, see protocols"),
@@ -310,7 +314,8 @@ static bool same_evaluation(const struct bs_evaluation_config *a,
 {
     return same_text(a->text, b->text) && same_text(a->field, b->field) &&
            same_text(a->join, b->join) && a->lines == b->lines && a->windows == b->windows &&
-           a->tokens == b->tokens && a->protocol == b->protocol && a->stride == b->stride;
+           a->pick == b->pick && a->tokens == b->tokens && a->protocol == b->protocol &&
+           a->stride == b->stride;
 }
 
 static void release_evaluation(struct bs_evaluation_config *evaluation)

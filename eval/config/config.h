@@ -25,6 +25,7 @@ struct bs_evaluation_config {
                    in the result file */
     bool lines;
     int windows; /* 0 = all */
+    int pick;    /* enum bs_pick */
     int tokens;
     int protocol; /* enum bs_protocol */
     int stride;   /* 0 = half of tokens */

@@ -6,7 +6,7 @@
 #include "eval/base/printable.h"
 #include "eval/config/model_list.h"
 
-enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 128, LONGEST_QUOTE = 100 };
+enum { LIST_TEXT = 800, FOUND_TEXT = 96, LONGEST_QUOTE = 100 };
 
 /* A perplexity is the inverse of a mean probability. */
 static const struct bs_option figure_option = {.name = "a published perplexity",
@@ -21,8 +21,8 @@ struct reading {
     struct bs_report *report;
     struct bs_config *config;
     struct bs_error *err;
-    char (*labels)[LABEL_TEXT]; /* of the config's recipes */
-    int source, text;           /* of the config */
+    char **labels;    /* of the config's recipes */
+    int source, text; /* of the config */
 };
 
 /* The index of the name, or -1 after an error with those there are. */
@@ -152,15 +152,18 @@ static enum bs_status read_model(struct reading *reading, const struct bs_yaml_n
 static enum bs_status read_values(struct reading *reading, const struct bs_yaml_node *values)
 {
     struct bs_config *config = reading->config;
-    reading->labels = bs_alloc((size_t)config->num_recipes, sizeof *reading->labels);
+    reading->labels = bs_calloc((size_t)config->num_recipes, sizeof *reading->labels);
     if (!reading->labels)
         return bs_fail_memory(reading->err);
-    for (int r = 0; r < config->num_recipes; r++)
-        bs_recipe_label(&config->recipes[r], reading->labels[r], sizeof *reading->labels);
     enum bs_status status = BS_OK;
+    for (int r = 0; status == BS_OK && r < config->num_recipes; r++)
+        if (!(reading->labels[r] = bs_recipe_text(&config->recipes[r], bs_recipe_print_label)))
+            status = bs_fail_memory(reading->err);
     for (int i = 0; status == BS_OK && i < values->num_items; i += 2)
         if (values->items[i]->text)
             status = read_model(reading, values->items[i], values->items[i + 1]);
+    for (int r = 0; r < config->num_recipes; r++)
+        bs_free(reading->labels[r]);
     bs_free(reading->labels);
     return status;
 }

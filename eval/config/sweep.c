@@ -10,7 +10,7 @@
 #include "eval/base/mem.h"
 #include "eval/config/model_list.h"
 
-enum { LIST_TEXT = 800, FOUND_TEXT = 96, LABEL_TEXT = 256, FIRST_CAPACITY = 64 };
+enum { LIST_TEXT = 800, FOUND_TEXT = 96, FIRST_CAPACITY = 64 };
 
 const struct bs_option bs_recipe_options[] = {
     BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, bs_calibrate_on_names,
@@ -516,10 +516,10 @@ static void refuse(struct expansion *all, const struct chain *chain, const struc
 {
     if (bs_report_has(all->report, chain->node->line, chain->node->column, reason))
         return;
-    char label[LABEL_TEXT];
-    bs_recipe_label(recipe, label, sizeof label);
+    char *label = bs_recipe_text(recipe, bs_recipe_print_label);
     bs_report_add(all->report, chain->node->line, chain->node->column, "%s (recipe '%s')", reason,
-                  label);
+                  label ? label : "");
+    bs_free(label);
 }
 
 /* One point: the chain's recipe with the values of each axis, the last axis the fastest. */

@@ -14,6 +14,7 @@ const struct bs_protocol_rules bs_protocols[BS_NUM_PROTOCOLS] = {
                                .drops_newline = true,
                                .begins_with_bos = true,
                                .second_half = true,
+                               .takes_first = true,
                                .least_windows = 2},
     [BS_PROTOCOL_SLIDING] = {.summary = "a window every stride tokens, what none before has scored "
                                         "is scored, to the end of the text",

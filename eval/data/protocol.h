@@ -17,6 +17,8 @@ struct bs_protocol_rules {
     bool
         slides; /* a window every `stride` tokens, up to the text's end; what no window before it has
                   * scored is scored */
+    bool
+        takes_first; /* its own tool measures the first windows of a text where it is asked for few */
     int least_windows; /* a text with fewer is refused */
 };
 

@@ -4,7 +4,11 @@
 #include "eval/data/random.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
+
+const char *const bs_pick_names[] = {
+    [BS_PICK_FIRST] = "first", [BS_PICK_EVEN] = "even", [BS_PICK_AUTO] = "auto", NULL};
 
 static enum bs_status check_ids(const char *name, const int32_t *ids, size_t count, int vocab_size,
                                 struct bs_error *err)
@@ -165,12 +169,22 @@ enum bs_status bs_windows_calibrate(const struct bs_tokenizer *tokenizer,
     return status;
 }
 
+size_t bs_pick_even(size_t all, size_t windows, size_t i)
+{
+    assert(i < windows && windows <= all);
+    static const double golden = 0.6180339887498949;
+    size_t begin = i * all / windows, end = (i + 1) * all / windows;
+    double place = (double)(i + 1) * golden;
+    return begin + (size_t)((place - floor(place)) * (double)(end - begin));
+}
+
+/* Cuts window `window` of the text, the i-th that is taken. */
 static void cut_window(const struct bs_evaluation_choice *choice, const int32_t *ids, size_t count,
-                       int32_t bos, size_t window, struct bs_windows *out)
+                       int32_t bos, size_t window, size_t i, struct bs_windows *out)
 {
     const struct bs_protocol_rules *rules = &bs_protocols[choice->protocol];
     size_t tokens = (size_t)out->tokens;
-    int32_t *to = out->ids + window * tokens;
+    int32_t *to = out->ids + i * tokens;
     size_t begin = bs_protocol_begin(choice->protocol, window, out->tokens, choice->stride);
     size_t left = count - begin < tokens ? count - begin : tokens;
     memcpy(to, ids + begin, left * sizeof *ids);
@@ -178,9 +192,9 @@ static void cut_window(const struct bs_evaluation_choice *choice, const int32_t 
         to[t] = to[left - 1];
     if (rules->begins_with_bos && bos >= 0)
         to[0] = bos;
-    out->scored[window] =
+    out->scored[i] =
         bs_protocol_scored(choice->protocol, window, count, out->tokens, choice->stride);
-    out->num_scored += (size_t)out->scored[window].count;
+    out->num_scored += (size_t)out->scored[i].count;
 }
 
 enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
@@ -206,8 +220,16 @@ enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const i
     out->scored = bs_alloc((size_t)windows, sizeof *out->scored);
     if (!out->scored)
         return bs_fail_memory(err);
-    for (size_t w = 0; w < (size_t)windows; w++)
-        cut_window(choice, ids, count, bos, w, out);
+    out->all = found > INT32_MAX ? INT32_MAX : (int)found;
+    out->pick = choice->pick == BS_PICK_AUTO && rules->takes_first ? BS_PICK_FIRST : choice->pick;
+    if (out->pick == BS_PICK_AUTO)
+        out->pick = BS_PICK_EVEN;
+    if (windows == out->all)
+        out->pick = BS_PICK_FIRST;
+    for (size_t i = 0, all = (size_t)out->all; i < (size_t)windows; i++) {
+        size_t window = out->pick == BS_PICK_EVEN ? bs_pick_even(all, (size_t)windows, i) : i;
+        cut_window(choice, ids, count, bos, window, i, out);
+    }
     return take_digest(out, err);
 }
 
@@ -258,8 +280,11 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
         status = evaluation_ids(tokenizer, choice, &text, part, out, &ids, &count, err);
     if (!status)
         status = check_ids(choice->text.text, ids, count, vocab_size, err);
+    struct bs_evaluation_choice cut = *choice;
+    if (cut.pick == BS_PICK_AUTO && part && part->most_windows) /* datautils.py takes the first */
+        cut.pick = BS_PICK_FIRST;
     if (!status)
-        status = bs_windows_cut(choice, ids, count, bs_tokenizer_bos(tokenizer), out, err);
+        status = bs_windows_cut(&cut, ids, count, bs_tokenizer_bos(tokenizer), out, err);
     if (!status)
         out->text_digest = bs_text_digest(&text);
     bs_free(ids);

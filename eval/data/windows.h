@@ -19,8 +19,26 @@ enum bs_sampling {
     BS_SAMPLING_AWQ,            /* bs_sample_blocks */
 };
 
+/* Which of a text's windows are taken where not all are. */
+enum bs_pick {
+    BS_PICK_FIRST, /* from the start of the text */
+    BS_PICK_EVEN,  /* bs_pick_even */
+    BS_PICK_AUTO,  /* as the protocol's or the known text's own tool does, else even */
+};
+
+/* Their names, NULL-terminated: the words of an option. */
+extern const char *const bs_pick_names[];
+
+/* The i-th of `windows` picked from `all`: one of each of as many equal parts of the text, part i being
+ * windows floor(i all / windows) up to floor((i + 1) all / windows), at the share frac((i + 1) 0.618...)
+ * of its own part. Steps of one length would fall in with a text whose pieces take turns (the embedded
+ * one's do, every 18 windows of 256 tokens); those of the golden ratio fall in with no period. */
+size_t bs_pick_even(size_t all, size_t windows, size_t i);
+
 struct bs_windows {
     int windows, tokens;
+    int all;                      /* windows that the text holds; calibration: 0 */
+    enum bs_pick pick;            /* which of them these are; FIRST where all */
     int32_t *ids;                 /* [windows][tokens] */
     struct bs_scored *scored;     /* [windows]; NULL for calibration */
     size_t num_scored;            /* in all windows */
@@ -44,7 +62,8 @@ struct bs_evaluation_choice {
     enum bs_protocol protocol;
     int tokens;
     int stride;  /* of a protocol that slides, from 1 to tokens */
-    int windows; /* from the start of the text; 0 = all that the protocol finds */
+    int windows; /* 0 = all that the protocol finds */
+    enum bs_pick pick;
 };
 
 /* Reads and tokenizes the text and cuts the windows. What bs_corpus_read returns, and BS_ECONFIG
@@ -57,10 +76,10 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
                                    const struct bs_evaluation_choice *choice, int vocab_size,
                                    struct bs_windows *out, struct bs_error *err);
 
-/* Cuts a text's ids as the protocol says; `bos` is -1 where the tokenizer has none. Behind the
+/* Cuts a text's ids as the protocol says and takes the windows that are asked for; `bos` is -1 where the tokenizer has none. Behind the
  * shorter last window of a protocol that slides its last id is repeated; that is never scored (where
  * activations are quantized with one scale a window it has its part in that). Fills
- * windows, tokens, ids, scored, num_scored and digest of `out`. `name` is the text's in messages. */
+ * windows, tokens, all, pick (AUTO: as the protocol does), ids, scored, num_scored and digest of `out`. `name` is the text's in messages. */
 enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
                               size_t count, int32_t bos, struct bs_windows *out,
                               struct bs_error *err);

@@ -66,7 +66,8 @@ static struct bs_evaluation_choice evaluation_choice(const struct bs_config *con
                                          .protocol = (enum bs_protocol)e->protocol,
                                          .tokens = e->tokens,
                                          .stride = bs_evaluation_stride(e),
-                                         .windows = e->windows};
+                                         .windows = e->windows,
+                                         .pick = (enum bs_pick)e->pick};
 }
 
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
@@ -104,6 +105,8 @@ static void print_protocol(const struct bs_evaluation_config *e, const struct bs
     fprintf(out, "evaluation.protocol: %s\n", bs_protocol_names[e->protocol]);
     if (bs_protocols[e->protocol].slides)
         fprintf(out, "evaluation.stride: %d\n", bs_evaluation_stride(e));
+    if (windows->windows < windows->all)
+        fprintf(out, "evaluation.pick: %s of %d\n", bs_pick_names[windows->pick], windows->all);
     fprintf(out, "evaluation.scored: %zu\n", windows->num_scored);
 }
 
@@ -137,9 +140,13 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         return bs_fail_memory(err);
     }
     trial->canonical = bs_strdup(text);
+    trial->label = bs_recipe_text(recipe, bs_recipe_print_label);
+    trial->algorithm = bs_recipe_text(recipe, bs_recipe_print_algorithm);
+    trial->options = bs_recipe_text(recipe, bs_recipe_print_options);
     snprintf(trial->id, sizeof trial->id, "%.16s", bs_digest_of(text, size).hex);
     free(text);
-    return trial->canonical ? BS_OK : bs_fail_memory(err);
+    bool whole = trial->canonical && trial->label && trial->algorithm && trial->options;
+    return whole ? BS_OK : bs_fail_memory(err);
 }
 
 static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
@@ -210,8 +217,12 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
 
 void bs_sweep_close(struct bs_sweep *sweep)
 {
-    for (int i = 0; i < sweep->num_trials; i++)
+    for (int i = 0; i < sweep->num_trials; i++) {
         bs_free(sweep->trials[i].canonical);
+        bs_free(sweep->trials[i].label);
+        bs_free(sweep->trials[i].algorithm);
+        bs_free(sweep->trials[i].options);
+    }
     bs_free(sweep->trials);
     bs_windows_release(&sweep->calibration);
     for (int t = 0; t < BS_MAX_TEXTS; t++)
@@ -415,11 +426,15 @@ static void print_evaluation(const struct bs_evaluation_config *e, const struct 
     char stride[48] = "";
     if (bs_protocols[e->protocol].slides)
         snprintf(stride, sizeof stride, " with stride %d", bs_evaluation_stride(e));
+    char picked[64] = "";
+    if (windows->windows < windows->all)
+        snprintf(picked, sizeof picked, ", pick %s of %d", bs_pick_names[windows->pick],
+                 windows->all);
     bs_print_line(out,
-                  "evaluation: %s, protocol %s%s, %d windows of %d tokens, %zu scored (the text "
+                  "evaluation: %s, protocol %s%s, %d windows of %d tokens%s, %zu scored (the text "
                   "has %zu)",
                   e->text, bs_protocol_names[e->protocol], stride, windows->windows,
-                  windows->tokens, windows->num_scored, windows->text.tokens);
+                  windows->tokens, picked, windows->num_scored, windows->text.tokens);
 }
 
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out)
@@ -428,10 +443,8 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
     fprintf(out, "%-16s  %-5s  %-16s  %s\n", "trial", "state", "text", "recipe");
     for (int i = 0; i < sweep->num_trials; i++) {
         const struct bs_trial *trial = &sweep->trials[i];
-        char label[128];
-        bs_recipe_label(&config->recipes[trial->recipe], label, sizeof label);
         bs_print_line(out, "%-16s  %-5s  %-16s  %s", trial->id, trial->done ? "done" : "open",
-                      config->evaluations[trial->text].name, label);
+                      config->evaluations[trial->text].name, trial->label);
     }
     fputc('\n', out);
     if (sweep->calibration.ids)

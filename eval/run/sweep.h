@@ -13,6 +13,7 @@
 struct bs_trial {
     char id[17];     /* the first 16 digits of the digest of `canonical` */
     char *canonical; /* every setting and the digests of model and tokens, a line each */
+    char *label, *algorithm, *options; /* of the recipe, as bs_recipe_text has them */
     int recipe, text;
     bool done;
 };

@@ -103,10 +103,10 @@ static enum bs_status compare(struct diff *diff, struct pair *pair, struct bs_er
                                    .scored = (size_t)pair->a->scored};
         size_t values = (size_t)layout.windows * (size_t)layout.per_window;
         pair->identical = memcmp(a, b, values * sizeof *a) == 0;
+        struct bs_test test = bs_test_difference(b, a, &layout);
         pair->difference = bs_perplexity_difference(b, a, &layout);
-        double se = pair->difference.se;
-        pair->z = se > 0 ? pair->difference.mean / se : (double)NAN;
-        pair->p = bs_p_value(pair->z);
+        pair->z = test.t;
+        pair->p = test.p;
         diff->identical += pair->identical;
         diff->significant += fabs(pair->z) > significant_z;
     }

@@ -150,9 +150,15 @@ static enum bs_status copy_all(int from, int to, const char *path, struct bs_err
 /* Bytes that the new data can need at most. Deflate may add a little to what it cannot compress;
  * groups, headers and indices take a few kilobytes each; the old /trials gives its space to the new
  * one. */
-static off_t most_bytes(const struct bs_trial_record *records, int num_records,
-                        const struct bs_run_info *info)
+static off_t most_bytes(const struct commit *commit, const struct bs_trial_record *records,
+                        int num_records, const struct bs_run_info *info)
 {
+    /* The new /trials is written before the old one's space is known to be enough for it. A label
+     * may grow by what tells a calibration and a model apart. */
+    enum { LABEL_MORE = 512 };
+    struct bs_packing packing;
+    bs_packing_of(&bs_row_type, commit->rows, (size_t)commit->num_rows, &packing);
+    size_t row = packing.size + LABEL_MORE;
     size_t bytes = ((size_t)1 << 17) + strlen(info->config);
     for (int i = 0; i < num_records; i++) {
         const struct bs_trial_record *record = &records[i];
@@ -160,10 +166,12 @@ static off_t most_bytes(const struct bs_trial_record *records, int num_records,
         bytes += values * ((record->nll ? sizeof(float) : 0) + (record->kld ? sizeof(float) : 0) +
                            (record->same_top ? 1 : 0));
         bytes += (size_t)record->num_layers * sizeof(struct bs_layer_row);
-        bytes += sizeof(struct bs_row);
+        bs_packing_of(&bs_row_type, &record->row, 1, &packing);
+        row = packing.size + LABEL_MORE > row ? packing.size + LABEL_MORE : row;
         bytes += strlen(record->canonical) + (record->notices ? strlen(record->notices) : 0) +
                  ((size_t)1 << 15);
     }
+    bytes += 2 * row * (size_t)(commit->num_rows + num_records);
     return (off_t)(bytes + bytes / 64);
 }
 
@@ -232,10 +240,10 @@ static enum bs_status reserve(const struct commit *commit, off_t bytes, struct b
                    (long long)bytes, strerror(reason));
 }
 
-static enum bs_status open_partial(struct commit *commit, struct bs_error *err)
+static enum bs_status open_partial(struct commit *commit, unsigned mode, struct bs_error *err)
 {
     hid_t access = bs_h5_access();
-    commit->file = H5Fopen(commit->partial, H5F_ACC_RDWR, access);
+    commit->file = H5Fopen(commit->partial, mode, access);
     enum bs_status status =
         commit->file < 0 ? bs_h5_fail(err, BS_EDATA, commit->path, "not a result file, or damaged")
                          : BS_OK;
@@ -335,16 +343,26 @@ static enum bs_status write_table(const struct commit *commit, hid_t parent, con
                                   const struct bs_record_type *record, const void *rows,
                                   int num_rows, bool deflate, struct bs_error *err)
 {
-    hid_t file_type = bs_h5_file_type(record), memory_type = bs_h5_memory_type(record);
+    struct bs_packing packing;
+    bs_packing_of(record, rows, (size_t)num_rows, &packing);
+    hid_t file_type = bs_h5_type(record, &packing, true);
+    hid_t memory_type = bs_h5_type(record, &packing, false);
     hsize_t count = (hsize_t)num_rows;
+    char *data = bs_alloc((size_t)num_rows, packing.size);
     hsize_t chunk = deflate ? CHUNK_LAYERS : CHUNK_TRIALS;
     if (chunk > count)
         chunk = count;
-    enum bs_status status =
-        file_type < 0 || memory_type < 0
-            ? bs_h5_fail(err, BS_EIO, commit->path, place)
-            : write_dataset(commit, parent, place, 1, &count, count > 0 ? &chunk : NULL, deflate,
-                            file_type, memory_type, rows, err);
+    enum bs_status status = BS_OK;
+    if (!data)
+        status = bs_fail_memory(err);
+    else if (file_type < 0 || memory_type < 0)
+        status = bs_h5_fail(err, BS_EIO, commit->path, place);
+    if (status == BS_OK) {
+        bs_pack(record, &packing, rows, (size_t)num_rows, data);
+        status = write_dataset(commit, parent, place, 1, &count, count > 0 ? &chunk : NULL, deflate,
+                               file_type, memory_type, data, err);
+    }
+    bs_free(data);
     bs_h5_close(memory_type);
     bs_h5_close(file_type);
     return status;
@@ -370,7 +388,7 @@ static enum bs_status write_arrays(const struct commit *commit, hid_t trial,
                                    struct bs_error *err)
 {
     const struct bs_row *row = &record->row;
-    assert(row->windows > 0 && row->tokens > 1 && !strchr(row->text, '/'));
+    assert(row->windows > 0 && row->tokens > 1 && row->text && !strchr(row->text, '/'));
     hid_t group = H5Gcreate2(trial, row->text, H5P_DEFAULT, create, H5P_DEFAULT);
     if (group < 0)
         return bs_h5_fail(err, BS_EIO, commit->path, row->text);
@@ -438,9 +456,13 @@ static enum bs_status merge_rows(struct commit *commit, const struct bs_trial_re
             snprintf(place, sizeof place, "trial/%s", id);
             if (H5Ldelete(commit->file, place, H5P_DEFAULT) < 0)
                 return bs_h5_fail(err, BS_EDATA, commit->path, place);
+            bs_record_release(&bs_row_type, &rows[i]);
         }
         rows[i] = records[r].row;
-        bs_record_tidy(&bs_row_type, &rows[i]);
+        if (!rows[i].commit)
+            rows[i].commit = BS_COMMIT;
+        if (bs_record_take(&bs_row_type, &rows[i], err))
+            return err->status;
     }
     return BS_OK;
 }
@@ -461,12 +483,11 @@ static int by_place(const void *left, const void *right)
     return (a->old > b->old) - (a->old < b->old);
 }
 
-/* The index of the row's model among the run's, num_models where it is none of them. The row holds
- * as much of a name as it has room for. */
+/* The index of the row's model among the run's, num_models where it is none of them. */
 static int model_place(const struct bs_run_info *info, const struct bs_row *row)
 {
     int m = 0;
-    while (m < info->num_models && strncmp(info->models[m], row->model, sizeof row->model - 1) != 0)
+    while (m < info->num_models && strcmp(info->models[m], row->model) != 0)
         m++;
     return m;
 }
@@ -507,6 +528,8 @@ static enum bs_status fill(struct commit *commit, const struct bs_trial_record *
     enum bs_status status = merge_rows(commit, records, num_records, err);
     if (status == BS_OK)
         status = sort_rows(commit, order, num_order, info, err);
+    if (status == BS_OK)
+        status = bs_rows_label(commit->rows, commit->num_rows, err);
     if (status == BS_OK && H5Lexists(commit->file, "trials", H5P_DEFAULT) > 0 &&
         H5Ldelete(commit->file, "trials", H5P_DEFAULT) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "trials");
@@ -539,6 +562,19 @@ static void trim(const char *partial)
         close(fd);
 }
 
+/* The rows of the copy, which is closed again. */
+static enum bs_status read_old(struct commit *commit, struct bs_error *err)
+{
+    enum bs_status status = open_partial(commit, H5F_ACC_RDONLY, err);
+    if (status == BS_OK)
+        status = bs_h5_check_schema(commit->file, commit->path, err);
+    if (status == BS_OK)
+        status = bs_h5_read_rows(commit->file, commit->path, &commit->rows, &commit->num_rows, err);
+    bs_h5_close(commit->file);
+    commit->file = H5I_INVALID_HID;
+    return status;
+}
+
 /* The copy of an old file, or an empty one; open, with room for what comes. */
 static enum bs_status begin(struct commit *commit, const struct bs_trial_record *records,
                             int num_records, const struct bs_run_info *info, struct bs_error *err)
@@ -550,14 +586,12 @@ static enum bs_status begin(struct commit *commit, const struct bs_trial_record 
     enum bs_status status = is_new ? make_empty(commit, err) : copy_old(commit, from, err);
     if (!is_new)
         close(from);
-    if (status == BS_OK)
-        status = reserve(commit, most_bytes(records, num_records, info), err);
-    if (status == BS_OK)
-        status = open_partial(commit, err);
     if (status == BS_OK && !is_new)
-        status = bs_h5_check_schema(commit->file, commit->path, err);
-    if (status == BS_OK && !is_new)
-        status = bs_h5_read_rows(commit->file, commit->path, &commit->rows, &commit->num_rows, err);
+        status = read_old(commit, err);
+    if (status == BS_OK)
+        status = reserve(commit, most_bytes(commit, records, num_records, info), err);
+    if (status == BS_OK)
+        status = open_partial(commit, H5F_ACC_RDWR, err);
     return status;
 }
 
@@ -586,7 +620,7 @@ enum bs_status bs_results_commit(const char *path, const struct bs_trial_record 
     bs_h5_close(commit.file);
     if (status != BS_OK && commit.created)
         unlink(commit.partial);
-    bs_free(commit.rows);
+    bs_rows_free(commit.rows, commit.num_rows);
     bs_free(commit.partial);
     return status;
 }

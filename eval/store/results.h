@@ -1,7 +1,8 @@
 /* The result file: HDF5, one a sweep, whole at any moment.
  *
  * /                            attributes: schema_version, bitsweep_version, commit, config (the YAML
- *                              text), host, cpu, blas, threads, started, finished (ISO 8601, UTC)
+ *                              text), host, cpu, blas, threads, started, finished (ISO 8601, UTC),
+ *                              of the last run
  * /trials                      compound table, one row a trial: struct bs_row, field for field
  * /trial/<id>                  attributes: `canonical`, the text the id is a hash of; `notices`, what was
  *                              passed over or decided as the model was opened, a line each
@@ -27,38 +28,52 @@
 
 #include "eval/base/error.h"
 
-enum { BS_SCHEMA_VERSION = 3 };
+enum { BS_SCHEMA_VERSION = 4 };
 
-/* One trial's summary. Text fields are zero-terminated UTF-8. NaN stands for "does not exist". */
+/* One trial's summary. Text fields are zero-terminated UTF-8; pointers are to texts of any length,
+ * NULL = "". NaN stands for "does not exist". */
 struct bs_row {
     char id[17];
-    char label[128];                          /* bs_recipe_label */
-    char algorithm[64];                       /* "smoothquant+gptq" */
-    char options[256];                        /* not at their default */
-    char model[128];                          /* as the config names it */
-    char text[64];                            /* the evaluation text's name */
-    char status[8];                           /* "done", "failed" */
-    char message[512];                        /* why it failed */
+    const char *label;     /* tells the trial from every other of its file: see bs_rows_label */
+    const char *recipe;    /* bs_recipe_label */
+    const char *algorithm; /* "smoothquant+gptq" */
+    const char *options;   /* not at their default */
+    const char *model;     /* as the config names it */
+    const char *text;      /* the evaluation text's name */
+    char status[8];        /* "done", "failed" */
+    const char *message;   /* why it failed */
+    char model_digest[33]; /* of config.json and every weight */
     char grid[16], range[8], granularity[16]; /* granularity: "channel", "tensor", "128" */
     char activation_granularity[16];
     char calibrate_on[16];
-    char compute[16];     /* what evaluation multiplied in */
-    char protocol[16];    /* by which the text was measured */
-    char text_digest[33]; /* of the text's exact bytes */
+    /* What the algorithms looked at; "" and 0 where they looked at nothing. */
+    const char *calibration_text; /* as the config names it */
+    char calibration_sampling[16];
+    char calibration_text_digest[33]; /* of the text's exact bytes */
+    char calibration_digest[33];      /* of the windows' ids */
+    int calibration_windows, calibration_tokens;
+    int calibration_documents; /* of sampling awq; else 0 */
+    int calibration_seed;      /* -1 where the sampling draws nothing */
+    char compute[16];          /* what evaluation multiplied in */
+    char protocol[16];         /* by which the text was measured */
+    char pick[8];              /* which of the text's windows: "all", "even", "first" */
+    char text_digest[33];      /* of the text's exact bytes */
     int bits, symmetric, activation_bits;
     int windows, tokens; /* of the evaluation */
+    int text_windows;    /* that the text holds */
     int stride;          /* tokens from the start of a window to that of the next */
     int scored;          /* predictions, in all windows */
     int fallbacks;       /* linears for which the algorithm had to change its plan */
     int dead_columns;    /* over all linears */
     double perplexity, perplexity_se;
     double nll, nll_se; /* mean, nats a token */
+    double nll_df;      /* degrees of freedom of nll_se and perplexity_se */
     /* The mean over other units of the text: exp(nll * T / N) with T tokens (special ones that the
      * tokenizer adds not counted) and N words or bytes of the whole text, however much of it the
      * windows cover. Words as lm-evaluation-harness counts them: len(re.split(r"\s+", text)). */
     double word_perplexity, byte_perplexity, bits_per_byte;
     double perplexity_delta, perplexity_delta_se; /* to the unquantized model, paired */
-    double nll_delta, nll_delta_se;
+    double nll_delta, nll_delta_se, nll_delta_df;
     double kld_mean, kld_mean_se, kld_median, kld_p90, kld_p95, kld_p99, kld_p999, kld_max;
     double same_top,
         same_top_se; /* share of tokens where both models' likeliest next token agree */
@@ -66,7 +81,18 @@ struct bs_row {
     double bits_per_weight;   /* of the quantized linears, scales and zero points included */
     double bytes;             /* of the whole model, what is not quantized at 16 bits */
     double compression_ratio; /* 16-bit bytes over bytes */
+    /* Of the trials that differ from this one in nothing but the seed of their calibration, itself
+     * counted (bs_rows_group): how many are done, and the standard deviation of their figures, NaN
+     * for fewer than two. 0 where nothing was drawn. */
+    int calibrations;
+    double perplexity_calibration_sd, nll_calibration_sd, kld_calibration_sd,
+        same_top_calibration_sd;
     double seconds_quantize, seconds_evaluate;
+    /* By which program and machine, when. */
+    const char *commit; /* NULL in a record: this program's */
+    const char *cpu, *blas;
+    int threads;
+    char started[24]; /* of the run; ISO 8601, UTC */
 };
 
 /* One linear of one trial. */
@@ -124,8 +150,24 @@ void bs_results_release(struct bs_results *results);
  * stand in one table and be paired. */
 bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
 
-/* How a row was measured, for captions: "protocol sliding with stride 64, 9 windows x 128 tokens". */
-enum { BS_MEASURED_TEXT = 112 };
+/* Sets `label` of every row, in new memory that replaces the old, to its recipe and what else tells
+ * it from the others: where the file has calibrations that differ, of a trial that looked at one the
+ * parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where models of one name
+ * differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of trials
+ * of one model and text measured alike, the beginning of their ids. And sets `calibrations` and what
+ * follows it. BS_ENOMEM. */
+enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err);
+
+/* Whether two trials differ in nothing but the seed of their calibration: of one model, text,
+ * protocol and recipe, calibrated on windows drawn alike. */
+bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
+
+/* Gives back what the rows own, and the rows. */
+void bs_rows_free(struct bs_row *rows, int num_rows);
+
+/* How a row was measured, for captions: "protocol sliding with stride 64, 9 windows x 128 tokens",
+ * "protocol gptq, 24 of 205 windows spread evenly x 256 tokens". */
+enum { BS_MEASURED_TEXT = 160 };
 void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT]);
 
 /* The row with this id, or NULL. */

@@ -1,16 +1,19 @@
 #include "eval/store/results_internal.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "eval/base/mem.h"
 
 /* Name, offset, kind and size are read off the struct, so none of them can drift from it. */
 #define FIELD(T, member)                                                                                \
     {                                                                                                   \
         .name = #member,                                                                              \
      .offset = offsetof(T, member),                                                                \
-     .kind = _Generic(((T *)0)->member, char *: BS_FIELD_TEXT, int: BS_FIELD_INT,                  \
-                      double: BS_FIELD_DOUBLE),                                                    \
+     .kind = _Generic(((T *)0)->member, char *: BS_FIELD_TEXT, const char *: BS_FIELD_STRING,        \
+                      int: BS_FIELD_INT, double: BS_FIELD_DOUBLE),                                                    \
      .size = sizeof(((T *)0)->member) \
     }
 #define ROW(member) FIELD(struct bs_row, member)
@@ -19,25 +22,37 @@
 static const struct bs_field row_fields[] = {
     ROW(id),
     ROW(label),
+    ROW(recipe),
     ROW(algorithm),
     ROW(options),
     ROW(model),
     ROW(text),
     ROW(status),
     ROW(message),
+    ROW(model_digest),
     ROW(grid),
     ROW(range),
     ROW(granularity),
     ROW(activation_granularity),
     ROW(calibrate_on),
+    ROW(calibration_text),
+    ROW(calibration_sampling),
+    ROW(calibration_text_digest),
+    ROW(calibration_digest),
+    ROW(calibration_windows),
+    ROW(calibration_tokens),
+    ROW(calibration_documents),
+    ROW(calibration_seed),
     ROW(compute),
     ROW(protocol),
+    ROW(pick),
     ROW(text_digest),
     ROW(bits),
     ROW(symmetric),
     ROW(activation_bits),
     ROW(windows),
     ROW(tokens),
+    ROW(text_windows),
     ROW(stride),
     ROW(scored),
     ROW(fallbacks),
@@ -46,6 +61,7 @@ static const struct bs_field row_fields[] = {
     ROW(perplexity_se),
     ROW(nll),
     ROW(nll_se),
+    ROW(nll_df),
     ROW(word_perplexity),
     ROW(byte_perplexity),
     ROW(bits_per_byte),
@@ -53,6 +69,7 @@ static const struct bs_field row_fields[] = {
     ROW(perplexity_delta_se),
     ROW(nll_delta),
     ROW(nll_delta_se),
+    ROW(nll_delta_df),
     ROW(kld_mean),
     ROW(kld_mean_se),
     ROW(kld_median),
@@ -70,8 +87,18 @@ static const struct bs_field row_fields[] = {
     ROW(bits_per_weight),
     ROW(bytes),
     ROW(compression_ratio),
+    ROW(calibrations),
+    ROW(perplexity_calibration_sd),
+    ROW(nll_calibration_sd),
+    ROW(kld_calibration_sd),
+    ROW(same_top_calibration_sd),
     ROW(seconds_quantize),
     ROW(seconds_evaluate),
+    ROW(commit),
+    ROW(cpu),
+    ROW(blas),
+    ROW(threads),
+    ROW(started),
     {0},
 };
 
@@ -97,7 +124,10 @@ const struct bs_record_type bs_layer_type = {layer_fields, sizeof(struct bs_laye
 
 const char *bs_field_text(const struct bs_field *field, const void *record)
 {
-    return (const char *)record + field->offset;
+    const char *text = (const char *)record + field->offset;
+    if (field->kind == BS_FIELD_STRING)
+        memcpy(&text, (const char *)record + field->offset, sizeof text);
+    return text ? text : "";
 }
 
 int bs_field_int(const struct bs_field *field, const void *record)
@@ -131,22 +161,74 @@ static size_t utf8_length(const unsigned char *text)
     return overlong || outside ? 0 : length;
 }
 
-void bs_record_tidy(const struct bs_record_type *type, void *record)
+static void make_valid(unsigned char *text, size_t used)
 {
+    for (size_t i = 0; i < used;) {
+        size_t length = utf8_length(text + i);
+        if (length == 0)
+            text[i] = '?';
+        i += length ? length : 1;
+    }
+}
+
+/* A text in the record, which may have been cut to its field's size. */
+static void tidy(const struct bs_field *field, void *record)
+{
+    unsigned char *text = (unsigned char *)record + field->offset;
+    text[field->size - 1] = '\0';
+    size_t used = strlen((const char *)text);
+    memset(text + used, 0, field->size - used);
+    make_valid(text, used);
+}
+
+/* A valid copy of text[0 .. size) as the record's own, whatever was there before. */
+static enum bs_status set_string(const struct bs_field *field, void *record, const char *text,
+                                 size_t size, struct bs_error *err)
+{
+    char *copy = bs_calloc(size + 1, 1);
+    if (copy) {
+        memcpy(copy, text, size);
+        make_valid((unsigned char *)copy, size);
+    }
+    memcpy((char *)record + field->offset, &copy, sizeof copy);
+    return copy ? BS_OK : bs_fail_memory(err);
+}
+
+enum bs_status bs_record_take(const struct bs_record_type *type, void *record, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
     for (const struct bs_field *field = type->fields; field->name; field++) {
-        if (field->kind != BS_FIELD_TEXT)
-            continue;
-        unsigned char *text = (unsigned char *)record + field->offset;
-        text[field->size - 1] = '\0';
-        size_t used = strlen((const char *)text);
-        memset(text + used, 0, field->size - used);
-        for (size_t i = 0; i < used;) {
-            size_t length = utf8_length(text + i);
-            if (length == 0)
-                text[i] = '?';
-            i += length ? length : 1;
+        if (field->kind == BS_FIELD_TEXT) {
+            tidy(field, record);
+        } else if (field->kind == BS_FIELD_STRING) {
+            const char *text = status ? "" : bs_field_text(field, record), *none = NULL;
+            if (!status)
+                status = set_string(field, record, text, strlen(text), err);
+            else /* nothing borrowed stays */
+                memcpy((char *)record + field->offset, &none, sizeof none);
         }
     }
+    return status;
+}
+
+void bs_record_release(const struct bs_record_type *type, void *record)
+{
+    for (const struct bs_field *field = type->fields; field->name; field++) {
+        if (field->kind != BS_FIELD_STRING)
+            continue;
+        char *text;
+        memcpy(&text, (char *)record + field->offset, sizeof text);
+        bs_free(text);
+        text = NULL;
+        memcpy((char *)record + field->offset, &text, sizeof text);
+    }
+}
+
+void bs_rows_free(struct bs_row *rows, int num_rows)
+{
+    for (int i = 0; rows && i < num_rows; i++)
+        bs_record_release(&bs_row_type, &rows[i]);
+    bs_free(rows);
 }
 
 void bs_h5_begin(void)
@@ -155,47 +237,119 @@ void bs_h5_begin(void)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-static hid_t member_type(const struct bs_field *field, bool stored)
+static void add_sizes(const struct bs_record_type *type, struct bs_packing *packing)
+{
+    packing->size = 0;
+    for (int f = 0; type->fields[f].name; f++)
+        packing->size += packing->sizes[f];
+}
+
+void bs_packing_of(const struct bs_record_type *type, const void *rows, size_t num_rows,
+                   struct bs_packing *packing)
+{
+    enum { STEP = 16 }; /* rows of nearly the same texts make chunks of the same size */
+    for (int f = 0; type->fields[f].name; f++) {
+        const struct bs_field *field = &type->fields[f];
+        assert(f < BS_MOST_FIELDS);
+        packing->sizes[f] = field->size;
+        if (field->kind != BS_FIELD_STRING)
+            continue;
+        size_t longest = 0;
+        for (size_t i = 0; i < num_rows; i++) {
+            size_t length = strlen(bs_field_text(field, (const char *)rows + i * type->size));
+            longest = length > longest ? length : longest;
+        }
+        packing->sizes[f] = (longest / STEP + 1) * STEP;
+    }
+    add_sizes(type, packing);
+}
+
+void bs_packing_in(const struct bs_record_type *type, hid_t stored, struct bs_packing *packing)
+{
+    for (int f = 0; type->fields[f].name; f++) {
+        const struct bs_field *field = &type->fields[f];
+        packing->sizes[f] = field->size;
+        if (field->kind != BS_FIELD_STRING)
+            continue;
+        int index = H5Tget_member_index(stored, field->name);
+        hid_t member = index < 0 ? index : H5Tget_member_type(stored, (unsigned)index);
+        packing->sizes[f] = member < 0 ? 1 : H5Tget_size(member);
+        bs_h5_close(member);
+    }
+    add_sizes(type, packing);
+}
+
+void bs_pack(const struct bs_record_type *type, const struct bs_packing *packing, const void *rows,
+             size_t num_rows, char *data)
+{
+    memset(data, 0, num_rows * packing->size);
+    for (size_t i = 0; i < num_rows; i++) {
+        const char *record = (const char *)rows + i * type->size;
+        for (int f = 0; type->fields[f].name; f++) {
+            const struct bs_field *field = &type->fields[f];
+            if (field->kind == BS_FIELD_STRING) {
+                const char *text = bs_field_text(field, record);
+                memcpy(data, text, strlen(text));
+            } else {
+                memcpy(data, record + field->offset, field->size);
+            }
+            data += packing->sizes[f];
+        }
+    }
+}
+
+enum bs_status bs_unpack(const struct bs_record_type *type, const struct bs_packing *packing,
+                         const char *data, size_t num_rows, void *rows, struct bs_error *err)
+{
+    for (size_t i = 0; i < num_rows; i++) {
+        char *record = (char *)rows + i * type->size;
+        for (int f = 0; type->fields[f].name; f++) {
+            const struct bs_field *field = &type->fields[f];
+            if (field->kind != BS_FIELD_STRING) {
+                memcpy(record + field->offset, data, field->size);
+            } else if (set_string(field, record, data, strnlen(data, packing->sizes[f]), err)) {
+                return err->status;
+            }
+            if (field->kind == BS_FIELD_TEXT)
+                tidy(field, record);
+            data += packing->sizes[f];
+        }
+    }
+    return BS_OK;
+}
+
+static hid_t member_type(const struct bs_field *field, size_t size, bool stored)
 {
     if (field->kind == BS_FIELD_INT)
         return H5Tcopy(stored ? H5T_STD_I32LE : H5T_NATIVE_INT);
     if (field->kind == BS_FIELD_DOUBLE)
         return H5Tcopy(stored ? H5T_IEEE_F64LE : H5T_NATIVE_DOUBLE);
     hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 && H5Tset_size(type, field->size) >= 0 &&
-        H5Tset_strpad(type, H5T_STR_NULLTERM) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
+    /* In memory a text may fill its place without an end. */
+    if (type >= 0 && H5Tset_size(type, size) >= 0 &&
+        H5Tset_strpad(type, stored ? H5T_STR_NULLTERM : H5T_STR_NULLPAD) >= 0 &&
+        H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
         return type;
     bs_h5_close(type);
     return H5I_INVALID_HID;
 }
 
-static hid_t compound_type(const struct bs_record_type *type, bool stored)
+hid_t bs_h5_type(const struct bs_record_type *type, const struct bs_packing *packing, bool stored)
 {
-    size_t size = type->size;
-    if (stored) {
-        size = 0;
-        for (const struct bs_field *field = type->fields; field->name; field++)
-            size += field->size;
-    }
-    hid_t compound = H5Tcreate(H5T_COMPOUND, size);
-    size_t packed = 0;
-    for (const struct bs_field *field = type->fields; compound >= 0 && field->name; field++) {
-        hid_t member = member_type(field, stored);
-        size_t offset = stored ? packed : field->offset;
-        herr_t done = member < 0 ? -1 : H5Tinsert(compound, field->name, offset, member);
+    hid_t compound = H5Tcreate(H5T_COMPOUND, packing->size);
+    size_t offset = 0;
+    for (int f = 0; compound >= 0 && type->fields[f].name; f++) {
+        hid_t member = member_type(&type->fields[f], packing->sizes[f], stored);
+        herr_t done = member < 0 ? -1 : H5Tinsert(compound, type->fields[f].name, offset, member);
         bs_h5_close(member);
         if (done < 0) {
             bs_h5_close(compound);
             return H5I_INVALID_HID;
         }
-        packed += field->size;
+        offset += packing->sizes[f];
     }
     return compound;
 }
-
-hid_t bs_h5_memory_type(const struct bs_record_type *type) { return compound_type(type, false); }
-
-hid_t bs_h5_file_type(const struct bs_record_type *type) { return compound_type(type, true); }
 
 /* The 1.10 format checksums its metadata, so damage is noticed. HDF5's own file locks are off: a
  * file here is written under a name that nobody else opens, and some network disks refuse them. */

@@ -3,21 +3,25 @@
 #ifndef BS_EVAL_STORE_RESULTS_INTERNAL_H
 #define BS_EVAL_STORE_RESULTS_INTERNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <hdf5.h>
 
 #include "eval/store/results.h"
 
-enum bs_field_kind { BS_FIELD_TEXT, BS_FIELD_INT, BS_FIELD_DOUBLE };
+/* TEXT is an array in the record, STRING a pointer to a text of any length. */
+enum bs_field_kind { BS_FIELD_TEXT, BS_FIELD_STRING, BS_FIELD_INT, BS_FIELD_DOUBLE };
 
 /* One member of a compound row; the name is the same in C, HDF5, CSV and JSON. */
 struct bs_field {
     const char *name;
     size_t offset;
     enum bs_field_kind kind;
-    size_t size; /* bytes, the final zero of a text included */
+    size_t size; /* bytes in the record, the final zero of a text included */
 };
+
+enum { BS_MOST_FIELDS = 96 };
 
 /* A struct as a table of its fields; `fields` ends with a NULL name. */
 struct bs_record_type {
@@ -28,23 +32,44 @@ struct bs_record_type {
 extern const struct bs_record_type bs_row_type;   /* struct bs_row */
 extern const struct bs_record_type bs_layer_type; /* struct bs_layer_row */
 
-/* The fields of `record`. */
+/* The fields of `record`; a text of either kind. */
 const char *bs_field_text(const struct bs_field *field, const void *record);
 int bs_field_int(const struct bs_field *field, const void *record);
 double bs_field_double(const struct bs_field *field, const void *record);
 
-/* Makes every text of a record end within its field, valid UTF-8 ('?' for a byte that is not), and
- * zero behind its end: the same content is then the same bytes, and any style can print it. */
-void bs_record_tidy(const struct bs_record_type *type, void *record);
+/* Makes every text of a record valid UTF-8 ('?' for a byte that is not), those in the record also end
+ * within their field and zero after their end: the same content is then the same bytes, and any style
+ * can print it. Texts of any length are replaced by copies that the record owns. BS_ENOMEM. */
+enum bs_status bs_record_take(const struct bs_record_type *type, void *record,
+                              struct bs_error *err);
+/* Gives those copies back. */
+void bs_record_release(const struct bs_record_type *type, void *record);
 
 /* Call before anything else of HDF5: switches off its printing and its work at exit, which after a
  * failed write would try again. */
 void bs_h5_begin(void);
 
-/* The compound type of a record: as the struct lies in memory, or packed and little-endian as it is
- * stored. Negative on failure. Closed with H5Tclose. */
-hid_t bs_h5_memory_type(const struct bs_record_type *type);
-hid_t bs_h5_file_type(const struct bs_record_type *type);
+/* Records packed as a dataset holds them: member after member, a text of any length in as many bytes
+ * as the longest of the column takes, rounded up. */
+struct bs_packing {
+    size_t sizes[BS_MOST_FIELDS]; /* of each field */
+    size_t size;                  /* of a record */
+};
+/* That the rows need; and that a dataset's type has, of which every member must be there. */
+void bs_packing_of(const struct bs_record_type *type, const void *rows, size_t num_rows,
+                   struct bs_packing *packing);
+void bs_packing_in(const struct bs_record_type *type, hid_t stored, struct bs_packing *packing);
+
+/* rows to data [num_rows * packing->size] and back; unpacked records own their texts (bs_record_release
+ * each, and zeroed beforehand). BS_ENOMEM. */
+void bs_pack(const struct bs_record_type *type, const struct bs_packing *packing, const void *rows,
+             size_t num_rows, char *data);
+enum bs_status bs_unpack(const struct bs_record_type *type, const struct bs_packing *packing,
+                         const char *data, size_t num_rows, void *rows, struct bs_error *err);
+
+/* The compound type of packed records: with numbers as this machine has them, or little-endian as
+ * they are stored. Negative on failure. Closed with H5Tclose. */
+hid_t bs_h5_type(const struct bs_record_type *type, const struct bs_packing *packing, bool stored);
 
 /* A file access list for our files; negative on failure. */
 hid_t bs_h5_access(void);

@@ -82,25 +82,26 @@ done:
     return status;
 }
 
-/* True where the link `place` ("a/b/c", from `file`) and all on the way to it are there, none of
+/* BS_OK where the link `place` ("a/b/c", from `file`) and all on the way to it are there, none of
  * them leading to another place or file. */
-static bool exists(hid_t file, const char *place)
+static enum bs_status check_exists(hid_t file, const char *path, const char *place,
+                                   struct bs_error *err)
 {
-    char part[256];
+    size_t length = strlen(place);
+    char *part = bs_strdup(place);
     H5L_info_t info;
-    for (size_t i = 0; i < sizeof part; i++) {
-        part[i] = place[i];
+    bool found = part != NULL;
+    for (size_t i = 0; found && i <= length; i++) {
         if (place[i] != '/' && place[i] != '\0')
             continue;
         part[i] = '\0';
-        if (H5Lexists(file, part, H5P_DEFAULT) <= 0 ||
-            H5Lget_info(file, part, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD)
-            return false;
-        if (place[i] == '\0')
-            return true;
-        part[i] = '/';
+        found = H5Lexists(file, part, H5P_DEFAULT) > 0 &&
+                H5Lget_info(file, part, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_HARD;
+        part[i] = place[i];
     }
-    return false;
+    enum bs_status status = part ? BS_OK : bs_fail_memory(err);
+    bs_free(part);
+    return status || found ? status : bs_fail(err, BS_EDATA, "%s: /%s is missing", path, place);
 }
 
 /* A dataset may claim any size: the memory for it is asked for only where the file holds that much,
@@ -130,8 +131,8 @@ static enum bs_status open_dataset(hid_t file, const char *path, const char *pla
                                    hid_t *dataset, hsize_t *dims, struct bs_error *err)
 {
     *dataset = H5I_INVALID_HID;
-    if (!exists(file, place))
-        return bs_fail(err, BS_EDATA, "%s: /%s is missing", path, place);
+    if (check_exists(file, path, place, err))
+        return err->status;
     *dataset = H5Dopen2(file, place, H5P_DEFAULT);
     hid_t space = *dataset < 0 ? *dataset : H5Dget_space(*dataset);
     enum bs_status status = BS_OK;
@@ -153,6 +154,7 @@ static enum bs_status check_members(hid_t dataset, const struct bs_record_type *
 {
     static const H5T_class_t classes[] = {
         [BS_FIELD_TEXT] = H5T_STRING,
+        [BS_FIELD_STRING] = H5T_STRING,
         [BS_FIELD_INT] = H5T_INTEGER,
         [BS_FIELD_DOUBLE] = H5T_FLOAT,
     };
@@ -177,9 +179,10 @@ static enum bs_status read_table(hid_t file, const char *path, const char *place
                                  const struct bs_record_type *record, void **rows, int *num_rows,
                                  struct bs_error *err)
 {
-    hid_t dataset = H5I_INVALID_HID, type = H5I_INVALID_HID;
+    hid_t dataset = H5I_INVALID_HID, stored = H5I_INVALID_HID, type = H5I_INVALID_HID;
     hsize_t count = 0;
-    char *data = NULL;
+    char *data = NULL, *packed = NULL;
+    struct bs_packing packing;
     *rows = NULL;
     *num_rows = 0;
     enum bs_status status = open_dataset(file, path, place, 1, &dataset, &count, err);
@@ -191,24 +194,32 @@ static enum bs_status read_table(hid_t file, const char *path, const char *place
         status = bs_fail(err, BS_EDATA, "%s: /%s has too many rows", path, place);
         goto done;
     }
-    type = bs_h5_memory_type(record);
+    stored = H5Dget_type(dataset);
+    bs_packing_in(record, stored, &packing);
+    type = bs_h5_type(record, &packing, false);
     data = bs_calloc((size_t)count, record->size);
-    if (type < 0 || !data) {
+    packed = bs_alloc((size_t)count, packing.size);
+    if (type < 0 || !data || !packed) {
         status = bs_fail_memory(err);
         goto done;
     }
-    if (count > 0 && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+    if (count > 0 && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed) < 0) {
         status = bs_h5_fail(err, BS_EDATA, path, place);
         goto done;
     }
-    for (size_t i = 0; i < count; i++)
-        bs_record_tidy(record, data + i * record->size);
+    status = bs_unpack(record, &packing, packed, (size_t)count, data, err);
+    for (size_t i = 0; status != BS_OK && i < count; i++)
+        bs_record_release(record, data + i * record->size);
+    if (status != BS_OK)
+        goto done;
     *rows = data;
     *num_rows = (int)count;
     data = NULL;
 done:
+    bs_free(packed);
     bs_free(data);
     bs_h5_close(type);
+    bs_h5_close(stored);
     bs_h5_close(dataset);
     return status;
 }
@@ -245,14 +256,15 @@ void bs_results_release(struct bs_results *results)
 {
     bs_free(results->path);
     bs_free(results->config);
-    bs_free(results->rows);
+    bs_rows_free(results->rows, results->num_rows);
     *results = (struct bs_results){0};
 }
 
 bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b)
 {
     return strcmp(a->text, b->text) == 0 && strcmp(a->text_digest, b->text_digest) == 0 &&
-           strcmp(a->protocol, b->protocol) == 0 && a->stride == b->stride &&
+           strcmp(a->protocol, b->protocol) == 0 && strcmp(a->pick, b->pick) == 0 &&
+           a->text_windows == b->text_windows && a->stride == b->stride &&
            a->windows == b->windows && a->tokens == b->tokens && a->scored == b->scored;
 }
 
@@ -261,8 +273,14 @@ void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT])
     char stride[32] = "";
     if (row->stride != row->tokens)
         snprintf(stride, sizeof stride, " with stride %d", row->stride);
-    snprintf(out, BS_MEASURED_TEXT, "protocol %s%s, %d windows \xc3\x97 %d tokens", row->protocol,
-             stride, row->windows, row->tokens);
+    if (row->text_windows > row->windows)
+        snprintf(out, BS_MEASURED_TEXT, "protocol %s%s, %s%d of %d windows%s \xc3\x97 %d tokens",
+                 row->protocol, stride, strcmp(row->pick, "first") == 0 ? "the first " : "",
+                 row->windows, row->text_windows,
+                 strcmp(row->pick, "even") == 0 ? " spread evenly" : "", row->tokens);
+    else
+        snprintf(out, BS_MEASURED_TEXT, "protocol %s%s, %d windows \xc3\x97 %d tokens",
+                 row->protocol, stride, row->windows, row->tokens);
 }
 
 const struct bs_row *bs_results_find(const struct bs_results *results, const char *id)
@@ -286,12 +304,12 @@ static enum bs_status read_array(hid_t file, const char *path, const struct bs_r
                                  const char *name, hid_t type, size_t size, void **data,
                                  struct bs_error *err)
 {
-    char place[160];
-    snprintf(place, sizeof place, "trial/%s/%s/%s", row->id, row->text, name);
-    hid_t dataset;
+    char *place = bs_printf("trial/%s/%s/%s", row->id, row->text, name);
+    hid_t dataset = H5I_INVALID_HID;
     hsize_t dims[2] = {0, 0};
     *data = NULL;
-    enum bs_status status = open_dataset(file, path, place, 2, &dataset, dims, err);
+    enum bs_status status =
+        place ? open_dataset(file, path, place, 2, &dataset, dims, err) : bs_fail_memory(err);
     if (status == BS_OK &&
         (row->windows < 1 || row->tokens < 2 || dims[0] != (hsize_t)row->windows ||
          dims[1] != (hsize_t)row->tokens - 1))
@@ -304,6 +322,7 @@ static enum bs_status read_array(hid_t file, const char *path, const struct bs_r
     if (status == BS_OK && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *data) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
     bs_h5_close(dataset);
+    bs_free(place);
     if (status != BS_OK) {
         bs_free(*data);
         *data = NULL;
@@ -366,8 +385,8 @@ enum bs_status bs_results_read_text(const char *path, const char *id, const char
     hid_t file, group = H5I_INVALID_HID;
     *text = NULL;
     enum bs_status status = open_file(path, &file, err);
-    if (status == BS_OK && !exists(file, place))
-        status = bs_fail(err, BS_EDATA, "%s: /%s is missing", path, place);
+    if (status == BS_OK)
+        status = check_exists(file, path, place, err);
     if (status == BS_OK && (group = H5Gopen2(file, place, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
     if (status == BS_OK)

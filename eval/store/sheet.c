@@ -178,7 +178,7 @@ void bs_sheet_header(struct bs_sheet *sheet, const struct bs_record_type *type)
 void bs_sheet_record(struct bs_sheet *sheet, const struct bs_record_type *type, const void *record)
 {
     for (const struct bs_field *field = type->fields; field->name; field++) {
-        if (field->kind == BS_FIELD_TEXT)
+        if (field->kind == BS_FIELD_TEXT || field->kind == BS_FIELD_STRING)
             bs_sheet_text(sheet, "%s", bs_field_text(field, record));
         else if (field->kind == BS_FIELD_INT)
             bs_sheet_int(sheet, bs_field_int(field, record));

@@ -49,22 +49,15 @@ static void add_dashes(struct bs_sheet *sheet, int count)
         bs_sheet_text(sheet, "\xe2\x80\x94");
 }
 
-/* A field holds as much of a name as it has room for. */
-static bool holds(const char *field, size_t size, const char *name)
-{
-    return strncmp(field, name, size - 1) == 0;
-}
-
 /* What was published for the trial, or NULL. */
 static const struct bs_published *published_for(const struct table *table, const struct bs_row *row)
 {
     for (int i = 0; i < table->num_published; i++) {
         const struct bs_published *p = &table->published[i];
-        if (holds(row->model, sizeof row->model, p->model) &&
-            holds(row->text, sizeof row->text, p->text) &&
-            holds(row->label, sizeof row->label, p->label) &&
-            holds(row->protocol, sizeof row->protocol, p->protocol) && row->tokens == p->tokens &&
-            row->stride == p->stride && (p->windows == 0 || row->windows == p->windows))
+        if (!strcmp(row->model, p->model) && !strcmp(row->text, p->text) &&
+            !strcmp(row->recipe, p->label) && !strcmp(row->protocol, p->protocol) &&
+            row->tokens == p->tokens && row->stride == p->stride &&
+            (p->windows == 0 || row->windows == p->windows))
             return p;
     }
     return NULL;

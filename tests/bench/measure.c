@@ -117,7 +117,7 @@ static void keep_passenger(const struct bench *bench, const struct bs_passenger 
         mean = bs_mean_of(nll, &layout).mean;
         bs_digest_add(digest, nll, layout.scored * sizeof *nll); /* all are */
     }
-    bs_recipe_label(passenger->recipe, label, sizeof label);
+    recipe_label(passenger->recipe, label, sizeof label);
     json_array_append_new(run->recipes,
                           json_pack("{s:s, s:f, s:f, s:o, s:o}", "label", label, "seconds_quantize",
                                     passenger->seconds_quantize, "seconds_evaluate",

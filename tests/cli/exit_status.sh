@@ -189,7 +189,7 @@ table_one() {
     run table results/one.h5
     expect_status 0
     expect_no_err
-    expect_out '^model on evaluation, protocol gptq, 1 windows'
+    expect_out '^model on evaluation, protocol gptq, 1 of 363 windows'
     expect_out '^rtn w4 channel '
 }
 check "table: to stdout, nothing on stderr" table_one
@@ -211,18 +211,18 @@ sweep:
     weights: {bits: 4, group_size: channel}
 EOF
 diff_protocols() {
-    local measured='in results/one.h5 by protocol gptq, 1 windows .* 16 tokens, in other_way.h5 by protocol'
+    local measured='in results/one.h5 by protocol gptq, 1 of 363 windows .* 16 tokens, in other_way.h5 by protocol'
     run run --quiet --output other_way.h5 two_windows.yaml
     expect_status 0
     run diff results/one.h5 other_way.h5
-    expect_refusal "$measured gptq, 2 windows .*cannot be compared"
+    expect_refusal "$measured gptq, 2 of 363 windows .*cannot be compared"
     sed 's/windows: 2, tokens: 16/windows: 1, tokens: 16, protocol: llama.cpp/' two_windows.yaml >llama.yaml
     rm other_way.h5
     run run --quiet --output other_way.h5 llama.yaml
     expect_status 0
-    expect_out '^model on evaluation, protocol llama.cpp, 1 windows'
+    expect_out '^model on evaluation, protocol llama.cpp, the first 1 of 363 windows'
     run diff results/one.h5 other_way.h5
-    expect_refusal "$measured llama.cpp, 1 windows .*cannot be compared"
+    expect_refusal "$measured llama.cpp, the first 1 of 363 windows .*cannot be compared"
 }
 check "diff refuses two protocols" diff_protocols
 

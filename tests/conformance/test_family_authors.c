@@ -19,6 +19,7 @@
 #include "eval/run/walk.h"
 #include "tests/support/families.h"
 #include "tests/support/golden.h"
+#include "tests/support/recipes.h"
 
 enum { MOST_ROWS = 32 };
 
@@ -130,7 +131,7 @@ static void judge(const json_t *model, const json_t *row, const struct bs_passen
     tally->rows++;
     tally->flipped += !same;
     tally->outside += !inside;
-    bs_recipe_label(passenger->recipe, label, sizeof label);
+    recipe_label(passenger->recipe, label, sizeof label);
     printf("%-15s %-42s mse off %.1e (%d %s), nll off %+.1e%s\n",
            json_string_value(json_object_get(model, "name")), label, mse, (int)(worst / count),
            json_string_value(json_array_get(names, worst % count)), nll,

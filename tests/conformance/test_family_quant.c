@@ -313,7 +313,7 @@ static void assert_sound(const struct subject *s, const struct ride *ride, int i
 {
     char label[128];
     const struct bs_passenger *passenger = &ride->passengers[i];
-    bs_recipe_label(passenger->recipe, label, sizeof label);
+    recipe_label(passenger->recipe, label, sizeof label);
     if (passenger->status)
         fail_msg("%s, %s: %s", s->name, label, passenger->message);
     assert_int_equal(passenger->num_layers, s->a->num_layers * bs_num_linears(s->a));

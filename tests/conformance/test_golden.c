@@ -21,6 +21,7 @@
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
 #include "tests/support/golden.h"
+#include "tests/support/recipes.h"
 
 enum { RIDERS = 8, MAX_ROWS = 100 };
 
@@ -62,7 +63,7 @@ static bool is_wanted(const struct golden_row *row)
     static const char *const enough[] = {"unquantized", "rtn w3 g128", "gptq w3 g128",
                                          "awq w3 g128", "smoothquant w8 channel a8 token"};
     char label[128];
-    bs_recipe_label(&row->recipe, label, sizeof label);
+    recipe_label(&row->recipe, label, sizeof label);
     for (size_t i = 0; i < sizeof enough / sizeof *enough; i++)
         if (!strcmp(label, enough[i]))
             return true;
@@ -128,7 +129,7 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
     int outside = 0;
     for (int i = 0; i < count; i++) {
         char label[128];
-        bs_recipe_label(&rows[i].recipe, label, sizeof label);
+        recipe_label(&rows[i].recipe, label, sizeof label);
         if (passengers[i + 1].status)
             fail_msg("%s: %s", label, passengers[i + 1].message);
         double want = json_number_value(json_object_get(rows[i].json, "perplexity"));

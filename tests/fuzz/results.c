@@ -43,10 +43,10 @@ static struct bs_trial_record make_record(const char *id, const char *algorithm,
     };
     struct bs_row *row = &record.row;
     snprintf(row->id, sizeof row->id, "%s", id);
-    snprintf(row->label, sizeof row->label, "%s", bits < 16 ? algorithm : "unquantized");
-    snprintf(row->algorithm, sizeof row->algorithm, "%s", algorithm);
-    strcpy(row->model, "tiny");
-    strcpy(row->text, "t");
+    row->recipe = bits < 16 ? algorithm : "unquantized";
+    row->algorithm = algorithm;
+    row->model = "tiny";
+    row->text = "t";
     strcpy(row->status, "done");
     row->perplexity = row->bits_per_weight = bits;
     row->nll_delta_se = 0.5;
@@ -59,7 +59,7 @@ void fuzz_make_results(const char *path)
                                         make_record("c", "gptq", 4)};
     struct bs_trial_record *failed = &records[2];
     strcpy(failed->row.status, "failed");
-    strcpy(failed->row.message, "block 1: not finite");
+    failed->row.message = "block 1: not finite";
     failed->layers = NULL;
     failed->num_layers = 0;
     failed->nll = failed->kld = NULL;

@@ -115,8 +115,10 @@ static hid_t take_table_type(struct input *input)
             continue;
         if (number == odd && what % 4 == 1)
             type = take_simple_type(input);
-        else if (field->kind == BS_FIELD_TEXT)
-            type = text_type(number == odd ? 1 + take(input) : field->size);
+        else if (field->kind == BS_FIELD_TEXT || field->kind == BS_FIELD_STRING)
+            type = text_type(number == odd                    ? 1 + take(input)
+                             : field->kind == BS_FIELD_STRING ? 32
+                                                              : field->size);
         else
             type = H5Tcopy(field->kind == BS_FIELD_INT ? H5T_NATIVE_INT : H5T_NATIVE_DOUBLE);
         H5Tinsert(compound, number == odd && what % 4 == 2 ? "renamed" : field->name, offset, type);
@@ -245,22 +247,33 @@ static void replace_attribute(hid_t file, struct input *input)
 /* Overwrites one field of one row, a text without its end and all. */
 static void change_field(hid_t file, struct input *input)
 {
-    struct bs_row rows[3];
-    hid_t dataset = H5Dopen2(file, "trials", H5P_DEFAULT), type = bs_h5_memory_type(&bs_row_type);
+    struct bs_packing packing;
+    hid_t dataset = H5Dopen2(file, "trials", H5P_DEFAULT);
+    hid_t stored = dataset < 0 ? dataset : H5Dget_type(dataset);
     hid_t space = dataset < 0 ? dataset : H5Dget_space(dataset);
-    unsigned row = take(input) % 3, number = take(input) % 64;
-    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 3 &&
-        H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0) {
-        const struct bs_field *field = bs_row_type.fields;
-        while (number-- && field[1].name)
-            field++;
-        take_bytes(input, (char *)&rows[row] + field->offset,
-                   field->kind == BS_FIELD_TEXT && take(input) % 2 ? take(input) % field->size
-                                                                   : field->size);
-        H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows);
+    unsigned row = take(input) % 3, number = take(input) % BS_MOST_FIELDS;
+    if (stored >= 0 && H5Tget_class(stored) == H5T_COMPOUND && space >= 0 &&
+        H5Sget_simple_extent_npoints(space) == 3) {
+        bs_packing_in(&bs_row_type, stored, &packing);
+        hid_t type = bs_h5_type(&bs_row_type, &packing, false);
+        char *rows = bs_calloc(3, packing.size);
+        if (!rows)
+            abort();
+        if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0) {
+            size_t at = row * packing.size, f = 0;
+            for (; number-- && bs_row_type.fields[f + 1].name; f++)
+                at += packing.sizes[f];
+            bool text = bs_row_type.fields[f].kind == BS_FIELD_TEXT ||
+                        bs_row_type.fields[f].kind == BS_FIELD_STRING;
+            size_t size = packing.sizes[f];
+            take_bytes(input, rows + at, text && take(input) % 2 ? take(input) % size : size);
+            H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows);
+        }
+        bs_free(rows);
+        bs_h5_close(type);
     }
     bs_h5_close(space);
-    bs_h5_close(type);
+    bs_h5_close(stored);
     bs_h5_close(dataset);
 }
 

@@ -1,5 +1,7 @@
 #include "tests/support/recipes.h"
 
+#include "eval/base/mem.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -81,4 +83,17 @@ void recipe_build(struct bs_recipe *recipe, const char *chain, const char *setti
     recipe_build_unresolved(recipe, chain, settings);
     if (bs_recipe_resolve(recipe, &err))
         fail_msg("%s", err.message);
+}
+
+void recipe_text(const struct bs_recipe *recipe,
+                 void (*print)(const struct bs_recipe *recipe, FILE *out), char *text, size_t size)
+{
+    char *whole = bs_recipe_text(recipe, print);
+    snprintf(text, size, "%s", whole ? whole : "");
+    bs_free(whole);
+}
+
+void recipe_label(const struct bs_recipe *recipe, char *label, size_t size)
+{
+    recipe_text(recipe, bs_recipe_print_label, label, size);
 }

@@ -12,4 +12,9 @@ void recipe_build(struct bs_recipe *recipe, const char *chain, const char *setti
 /* The same, without resolving: for what resolving is to refuse. */
 void recipe_build_unresolved(struct bs_recipe *recipe, const char *chain, const char *settings);
 
+/* What one of the recipe's print functions prints, cut to size; and the label. */
+void recipe_text(const struct bs_recipe *recipe,
+                 void (*print)(const struct bs_recipe *recipe, FILE *out), char *text, size_t size);
+void recipe_label(const struct bs_recipe *recipe, char *label, size_t size);
+
 #endif

@@ -52,17 +52,17 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
                          .perplexity_delta = perplexity - 60,
                          .perplexity_delta_se = 0.01 * (perplexity - 60),
                          .bits_per_weight = bits + 0.1};
+    char label[64] = "unquantized";
     bool unquantized = strcmp(algorithm, "unquantized") == 0;
     snprintf(row.id, sizeof row.id, "%d", num_trials++);
-    snprintf(row.algorithm, sizeof row.algorithm, "%s", algorithm);
-    if (unquantized)
-        strcpy(row.label, algorithm);
-    else
-        snprintf(row.label, sizeof row.label, "%s w%d g128%s%s", algorithm, bits,
+    row.algorithm = algorithm;
+    row.recipe = label;
+    if (!unquantized)
+        snprintf(label, sizeof label, "%s w%d g128%s%s", algorithm, bits,
                  activation_bits < 16 ? " a8 token" : "",
                  strcmp(compute, "bfloat16") == 0 ? " bfloat16" : "");
-    snprintf(row.text, sizeof row.text, "%s", text);
-    snprintf(row.model, sizeof row.model, "%s", model);
+    row.text = text;
+    row.model = model;
     snprintf(row.compute, sizeof row.compute, "%s", compute);
     strcpy(row.status, "done");
     strcpy(row.granularity, "128");

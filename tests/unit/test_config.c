@@ -12,6 +12,7 @@
 #include "eval/base/mem.h"
 #include "eval/config/config.h"
 #include "tests/support/folder.h"
+#include "tests/support/recipes.h"
 
 enum { LABEL_TEXT = 256 };
 
@@ -48,7 +49,7 @@ static void expect_labels(const char *sweep, const char *labels)
     bs_free(text);
     char got[8192] = "", label[LABEL_TEXT];
     for (int i = 0; i < config.num_recipes; i++) {
-        bs_recipe_label(&config.recipes[i], label, sizeof label);
+        recipe_label(&config.recipes[i], label, sizeof label);
         size_t used = strlen(got);
         snprintf(got + used, sizeof got - used, "%s\n", label);
     }
@@ -226,7 +227,7 @@ static void expect_recipes(const struct bs_config *config, int model, const char
 {
     char got[1024] = "", label[LABEL_TEXT];
     for (int i = 0; i < config->num_recipes; i++) {
-        bs_recipe_label(&config->recipes[i], label, sizeof label);
+        recipe_label(&config->recipes[i], label, sizeof label);
         size_t used = strlen(got);
         if (bs_config_wants(config, i, model))
             snprintf(got + used, sizeof got - used, "%s,", label);
@@ -505,9 +506,9 @@ static void test_errors_of_the_file(void **state)
         "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
         "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
         "5:32: error: unknown key 'window', expected text, name, field, join, tokens, windows, "
-        "protocol, stride or lines (did you mean 'windows'?)\n"
+        "pick, protocol, stride or lines (did you mean 'windows'?)\n"
         "6:7: error: an entry of perplexity is '3', expected a mapping with text, name, field, "
-        "join, tokens, windows, protocol, stride or lines\n"
+        "join, tokens, windows, pick, protocol, stride or lines\n"
         "7:7: error: text is nothing, expected a file or a known text, see texts\n"
         "9:7: error: the same text and settings a second time, expected them once\n"
         "10:16: error: layer_error is '8', expected a mapping with windows\n"

@@ -13,6 +13,7 @@
 #include "eval/config/config.h"
 #include "eval/store/chart.h"
 #include "tests/support/golden.h"
+#include "tests/support/recipes.h"
 
 /* Fails with the errors of the file. */
 static struct bs_config load(const char *path)
@@ -60,7 +61,7 @@ static void test_papers(void **state)
             for (int r = 0; r < config.num_recipes; r++)
                 if (figures_of(&config, m, r) != bs_config_wants(&config, r, m)) {
                     char label[128];
-                    bs_recipe_label(&config.recipes[r], label, sizeof label);
+                    recipe_label(&config.recipes[r], label, sizeof label);
                     fail_msg("%s: no figure for '%s' of '%s'", found.gl_pathv[i], label,
                              config.models[m]);
                 }
@@ -84,7 +85,7 @@ static void test_agreement(void **state)
         struct bs_recipe recipe;
         char label[128];
         golden_recipe(row, &recipe);
-        bs_recipe_label(&recipe, label, sizeof label);
+        recipe_label(&recipe, label, sizeof label);
         bs_recipe_release(&recipe);
         for (int k = 0; k < config.num_expected; k++)
             if (strcmp(config.expected[k].label, label) == 0) {

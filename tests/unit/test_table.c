@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "eval/base/mem.h"
+#include "eval/store/results_internal.h"
 #include "eval/store/table.h"
 
 enum { WINDOWS = 3, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1) };
@@ -41,10 +42,10 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
                          .seconds_quantize = (double)NAN,
                          .seconds_evaluate = 2.5};
     snprintf(row.id, sizeof row.id, "%s", id);
-    snprintf(row.algorithm, sizeof row.algorithm, "%s", algorithm);
-    snprintf(row.label, sizeof row.label, "%s", label);
-    strcpy(row.model, "datasets/tiny");
-    strcpy(row.text, "evaluation");
+    row.algorithm = algorithm;
+    row.label = row.recipe = label;
+    row.model = "datasets/tiny";
+    row.text = "evaluation";
     strcpy(row.compute, "float32");
     strcpy(row.protocol, "gptq");
     strcpy(row.text_digest, "00ff");
@@ -76,7 +77,7 @@ static int make_sample(void **state)
     rows[2].perplexity_se = (double)NAN;
     rows[3] = make_row("4", "awq", "awq w3 g128");
     strcpy(rows[3].status, "failed");
-    strcpy(rows[3].message, "block 2: \"q_proj\", not finite");
+    rows[3].message = "block 2: \"q_proj\", not finite";
     sample = (struct bs_results){.path = path_name,
                                  .config = config_text,
                                  .schema_version = 1,
@@ -146,7 +147,7 @@ static void test_terminal(void **state)
 static void test_sections(void **state)
 {
     (void)state;
-    strcpy(rows[2].text, "other");
+    rows[2].text = "other";
     rows[3].windows = 7;
     char *text = print(&sample, BS_TABLE_TERMINAL);
     assert_holds(text, "on evaluation, protocol gptq, 3 windows");
@@ -244,8 +245,8 @@ static void test_published_sources(void **state)
     (void)state;
     published = some_figures;
     num_published = FIGURES;
-    strcpy(rows[2].text, "other");
-    strcpy(rows[3].text, "third");
+    rows[2].text = "other";
+    rows[3].text = "third";
     char *text = print(&sample, BS_TABLE_MARKDOWN);
     assert_holds(text, "\n- published: its README\n");
     assert_holds(text, " | 7 | +55 | +790.87 |");
@@ -254,7 +255,7 @@ static void test_published_sources(void **state)
     assert_holds(third, "| perplexity | \xce\x94 perplexity |");
     free(text);
 
-    strcpy(rows[2].text, "evaluation");
+    rows[2].text = "evaluation";
     rows[2].tokens++;
     rows[0].tokens++;
     struct bs_published figures[2] = {some_figures[0], some_figures[6]};
@@ -273,8 +274,8 @@ static void test_models(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++)
-        strcpy(rows[i + 1].model, "org/other"); /* unquantized and act_order */
-    strcpy(rows[3].model, "datasets/tiny");
+        rows[i + 1].model = "org/other"; /* unquantized and act_order */
+    rows[3].model = "datasets/tiny";
     char *text = print(&sample, BS_TABLE_MARKDOWN);
     assert_holds(text, "2 models on evaluation, protocol gptq, 3 windows");
     assert_holds(text, "| model | recipe | bits/ weight |");
@@ -300,7 +301,7 @@ static void test_models(void **state)
 static void test_markdown(void **state)
 {
     (void)state;
-    strcpy(rows[0].label, "a|b");
+    rows[0].label = "a|b";
     char *text = print(&sample, BS_TABLE_MARKDOWN);
     assert_holds(text, "| recipe | bits/ weight | perplexity |");
     assert_holds(text, "|\n|:---|---:|");
@@ -312,7 +313,7 @@ static void test_markdown(void **state)
 static void test_latex(void **state)
 {
     (void)state;
-    strcpy(rows[0].label, "50% of_a & b");
+    rows[0].label = "50% of_a & b";
     rows[0].perplexity_delta = -0.5;
     char *text = print(&sample, BS_TABLE_LATEX);
     assert_holds(text, "\\begin{tabular}{lrrrrrrrrr}\n\\toprule\n");
@@ -351,7 +352,7 @@ static void test_csv(void **state)
 {
     (void)state;
     char *text = print(&sample, BS_TABLE_CSV);
-    char *names[64], *values[64];
+    char *names[BS_MOST_FIELDS], *values[BS_MOST_FIELDS];
     int num_names, num_values;
     char *next = split_csv(text, names, &num_names);
     for (int i = 0; i < ROWS; i++) {
@@ -361,7 +362,7 @@ static void test_csv(void **state)
             if (strcmp(names[j], "label") == 0)
                 assert_string_equal(values[j], rows[i].label);
             if (strcmp(names[j], "message") == 0)
-                assert_string_equal(values[j], rows[i].message);
+                assert_string_equal(values[j], rows[i].message ? rows[i].message : "");
             if (strcmp(names[j], "compute") == 0)
                 assert_string_equal(values[j], i == 0 ? "bfloat16" : "float32");
             if (strcmp(names[j], "windows") == 0)
@@ -437,7 +438,7 @@ static void write_rows(const char *path, const char *const *labels, double shift
         char id[17];
         snprintf(id, sizeof id, "%s%d", model + strlen(model) - 1, i);
         struct bs_trial_record record = {.row = make_row(id, "gptq", labels[i]), .canonical = ""};
-        snprintf(record.row.model, sizeof record.row.model, "%s", model);
+        record.row.model = model;
         for (int k = 0; k < windows * (TOKENS - 1); k++)
             nll[k] = (float)(2 + 0.1 * (k % 7) + (i > 0 ? shift * (1 + 0.01 * (k % 5)) : 0));
         record.nll = nll;

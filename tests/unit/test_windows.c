@@ -199,6 +199,53 @@ static void test_evaluation(void **state)
     bs_windows_release(&llama);
 }
 
+/* One of each equal part, none twice, in the text's order; all of them where all are asked for. */
+static void test_pick_even(void **state)
+{
+    (void)state;
+    for (size_t all = 1; all <= 60; all++)
+        for (size_t windows = 1; windows <= all; windows++)
+            for (size_t i = 0; i < windows; i++) {
+                size_t at = bs_pick_even(all, windows, i);
+                assert_true(at >= i * all / windows && at < (i + 1) * all / windows);
+                assert_true(windows < all || at == i);
+            }
+    /* Shares 0.618, 0.236, 0.854, 0.472 of parts of 51, 51, 51 and 52 windows. */
+    static const size_t want[] = {31, 51 + 12, 102 + 43, 153 + 24};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(bs_pick_even(205, 4, i), want[i]);
+}
+
+static void test_pick(void **state)
+{
+    (void)state;
+    struct bs_evaluation_choice choice = {.text = {.text = text_path}, .tokens = 64, .windows = 5};
+    static const struct {
+        enum bs_protocol protocol;
+        enum bs_pick asked, got;
+    } cases[] = {
+        {BS_PROTOCOL_GPTQ, BS_PICK_AUTO, BS_PICK_EVEN},
+        {BS_PROTOCOL_GPTQ, BS_PICK_FIRST, BS_PICK_FIRST},
+        {BS_PROTOCOL_LLAMA_CPP, BS_PICK_AUTO, BS_PICK_FIRST},
+        {BS_PROTOCOL_LLAMA_CPP, BS_PICK_EVEN, BS_PICK_EVEN},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct bs_windows windows;
+        struct bs_error err;
+        choice.protocol = cases[c].protocol;
+        choice.pick = cases[c].asked;
+        assert_int_equal(bs_windows_evaluate(tokenizer, &choice, 4096, &windows, &err), BS_OK);
+        assert_int_equal(windows.pick, cases[c].got);
+        assert_int_equal(windows.windows, 5);
+        assert_int_equal(windows.all, count / 64);
+        for (size_t i = 0; i < 5; i++) {
+            size_t at = cases[c].got == BS_PICK_EVEN ? bs_pick_even(count / 64, 5, i) : i;
+            assert_memory_equal(windows.ids + i * 64 + 1, ids + at * 64 + 1, 63 * sizeof *ids);
+        }
+        bs_windows_release(&windows);
+    }
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -225,6 +272,8 @@ int main(void)
         cmocka_unit_test(test_digest_counts_shape),
         cmocka_unit_test(test_short_and_damaged),
         cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_pick_even),
+        cmocka_unit_test(test_pick),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -51,9 +51,9 @@ walks() {
     "$program" plan "$@" | sed -n 's/.* in \([0-9]*\) walks\{0,1\} of .*/\1/p'
 }
 
-# Every field of every trial but the times, a line each, in the file's order.
+# Every field of every trial but times and threads, a line each, in the file's order.
 fields() {
-    "$program" table --format json "$1" | grep -v '"seconds_'
+    "$program" table --format json "$1" | grep -v '"seconds_\|"started"\|"threads"'
 }
 
 labels() {

@@ -1,0 +1,16 @@
+/* A trial's row of the result file, from what a walk measured. */
+#ifndef BS_EVAL_RUN_SUMMARY_H
+#define BS_EVAL_RUN_SUMMARY_H
+
+#include "eval/run/sweep.h"
+#include "eval/run/walk.h"
+
+/* Fills the record of one of the sweep's trials, whose recipe `passenger` carried along; `reference`
+ * is the walk's unquantized model. The record borrows from all of them. BS_ENOMEM. */
+enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
+                                  const struct bs_trial *trial,
+                                  const struct bs_passenger *passenger,
+                                  const struct bs_passenger *reference,
+                                  struct bs_trial_record *record, struct bs_error *err);
+
+#endif

@@ -1,0 +1,219 @@
+/* What the rows of a result file are called, and which of them belong together. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/store/results.h"
+
+static const char *text_of(const char *text) { return text ? text : ""; }
+
+static bool same(const char *a, const char *b) { return !strcmp(text_of(a), text_of(b)); }
+
+static bool is_calibrated(const struct bs_row *row) { return row->calibration_windows > 0; }
+
+/* Measured alike on one model, by its name and digest. */
+static bool same_subject(const struct bs_row *a, const struct bs_row *b)
+{
+    return same(a->model, b->model) && same(a->model_digest, b->model_digest) &&
+           bs_rows_comparable(a, b);
+}
+
+static bool drawn_alike(const struct bs_row *a, const struct bs_row *b)
+{
+    return same(a->calibration_text_digest, b->calibration_text_digest) &&
+           same(a->calibration_sampling, b->calibration_sampling) &&
+           a->calibration_windows == b->calibration_windows &&
+           a->calibration_tokens == b->calibration_tokens &&
+           a->calibration_documents == b->calibration_documents;
+}
+
+bool bs_rows_group(const struct bs_row *a, const struct bs_row *b)
+{
+    return is_calibrated(a) && is_calibrated(b) && a->calibration_seed >= 0 &&
+           b->calibration_seed >= 0 && same(a->recipe, b->recipe) && drawn_alike(a, b) &&
+           same_subject(a, b);
+}
+
+/* ---- labels ---- */
+
+/* In what the calibrations of a file differ. */
+struct differences {
+    bool text, bytes, sampling, extent, documents, seed;
+};
+
+static struct differences find_differences(const struct bs_row *rows, int num_rows)
+{
+    struct differences d = {false};
+    const struct bs_row *first = NULL;
+    for (int i = 0; i < num_rows; i++) {
+        const struct bs_row *row = &rows[i];
+        if (!is_calibrated(row))
+            continue;
+        first = first ? first : row;
+        d.text |= !same(first->calibration_text, row->calibration_text);
+        d.bytes |= !same(first->calibration_text_digest, row->calibration_text_digest);
+        d.sampling |= !same(first->calibration_sampling, row->calibration_sampling);
+        d.extent |= first->calibration_windows != row->calibration_windows ||
+                    first->calibration_tokens != row->calibration_tokens;
+        d.documents |= first->calibration_documents != row->calibration_documents;
+        d.seed |= first->calibration_seed != row->calibration_seed;
+    }
+    return d;
+}
+
+/* A text's file without folders, which are long. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void print_calibration(const struct differences *d, const struct bs_row *row, FILE *out)
+{
+    if (!is_calibrated(row))
+        return;
+    if (d->text || d->bytes)
+        fprintf(out, " cal=%s", base_name(text_of(row->calibration_text)));
+    if (d->bytes)
+        fprintf(out, "@%.8s", row->calibration_text_digest);
+    if (d->sampling)
+        fprintf(out, " %s", row->calibration_sampling);
+    if (d->extent)
+        fprintf(out, "%s%dx%d", d->text || d->bytes ? " " : " cal=", row->calibration_windows,
+                row->calibration_tokens);
+    if (d->documents && row->calibration_documents)
+        fprintf(out, " documents=%d", row->calibration_documents);
+    if (d->seed && row->calibration_seed >= 0)
+        fprintf(out, " seed=%d", row->calibration_seed);
+}
+
+static bool name_is_shared(const struct bs_row *rows, int num_rows, const struct bs_row *row)
+{
+    for (int i = 0; i < num_rows; i++)
+        if (same(rows[i].model, row->model) && !same(rows[i].model_digest, row->model_digest))
+            return true;
+    return false;
+}
+
+/* Replaces the label, which is the row's own; NULL = memory has run out. */
+static enum bs_status set_label(struct bs_row *row, char *label, struct bs_error *err)
+{
+    char *old;
+    memcpy(&old, &row->label, sizeof old);
+    bs_free(old);
+    row->label = label;
+    return label ? BS_OK : bs_fail_memory(err);
+}
+
+static enum bs_status label_row(struct bs_row *row, const struct differences *d, bool shared,
+                                struct bs_error *err)
+{
+    char *more = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&more, &size);
+    if (!out)
+        return bs_fail_memory(err);
+    fputs(text_of(row->recipe), out);
+    print_calibration(d, row, out);
+    if (shared)
+        fprintf(out, " model=%.8s", row->model_digest);
+    bool whole = !ferror(out);
+    whole = !fclose(out) && whole;
+    char *label = whole ? bs_strdup(more) : NULL;
+    free(more); /* open_memstream's own */
+    return set_label(row, label, err);
+}
+
+static int by_label(const void *left, const void *right)
+{
+    const struct bs_row *a = *(struct bs_row *const *)left, *b = *(struct bs_row *const *)right;
+    int order = strcmp(text_of(a->label), text_of(b->label));
+    return order ? order : strcmp(text_of(a->model), text_of(b->model));
+}
+
+/* Rows that nothing above tells apart, as after a change of the program: by their ids. */
+static enum bs_status part_equals(struct bs_row **sorted, int count, struct bs_error *err)
+{
+    for (int first = 0, end; first < count; first = end) {
+        end = first + 1;
+        while (end < count && !by_label(&sorted[first], &sorted[end]))
+            end++;
+        for (int i = first; i < end; i++) {
+            bool twice = false;
+            for (int k = first; k < end; k++)
+                twice |= k != i && same_subject(sorted[i], sorted[k]);
+            if (twice &&
+                set_label(sorted[i],
+                          bs_printf("%s id=%.8s", text_of(sorted[i]->label), sorted[i]->id), err))
+                return err->status;
+        }
+    }
+    return BS_OK;
+}
+
+/* ---- spread over calibrations ---- */
+
+static double deviation(const struct bs_row *const *rows, int count,
+                        double (*figure)(const struct bs_row *row))
+{
+    double mean = 0, squares = 0;
+    for (int i = 0; i < count; i++)
+        mean += figure(rows[i]) / count;
+    for (int i = 0; i < count; i++)
+        squares += (figure(rows[i]) - mean) * (figure(rows[i]) - mean);
+    return count > 1 ? sqrt(squares / (count - 1)) : (double)NAN;
+}
+
+static double perplexity(const struct bs_row *row) { return row->perplexity; }
+static double nll(const struct bs_row *row) { return row->nll; }
+static double kld(const struct bs_row *row) { return row->kld_mean; }
+static double same_top(const struct bs_row *row) { return row->same_top; }
+
+/* Over the trials of the row's group, one a seed. */
+static void measure_spread(const struct bs_row *rows, int num_rows, struct bs_row *row,
+                           const struct bs_row **members)
+{
+    int count = 0;
+    for (int i = 0; i < num_rows && row->calibration_seed >= 0; i++) {
+        bool belongs = !strcmp(rows[i].status, "done") && bs_rows_group(&rows[i], row);
+        for (int k = 0; k < count && belongs; k++)
+            belongs = members[k]->calibration_seed != rows[i].calibration_seed;
+        if (belongs)
+            members[count++] = &rows[i];
+    }
+    row->calibrations = count;
+    row->perplexity_calibration_sd = deviation(members, count, perplexity);
+    row->nll_calibration_sd = deviation(members, count, nll);
+    row->kld_calibration_sd = deviation(members, count, kld);
+    row->same_top_calibration_sd = deviation(members, count, same_top);
+}
+
+enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err)
+{
+    struct differences d = find_differences(rows, num_rows);
+    enum bs_status status = BS_OK;
+    bool shared = false;
+    for (int i = 0; i < num_rows && !status; i++) {
+        bool other = i == 0 || !same(rows[i].model, rows[i - 1].model);
+        if (other) /* rows stand by model */
+            shared = name_is_shared(rows, num_rows, &rows[i]);
+        status = label_row(&rows[i], &d, shared, err);
+    }
+    struct bs_row **sorted = bs_alloc((size_t)num_rows, sizeof(struct bs_row *));
+    const struct bs_row **members = bs_alloc((size_t)num_rows, sizeof(const struct bs_row *));
+    if (!status && (!sorted || !members))
+        status = bs_fail_memory(err);
+    for (int i = 0; i < num_rows && !status; i++) {
+        sorted[i] = &rows[i];
+        measure_spread(rows, num_rows, &rows[i], members);
+    }
+    if (!status) {
+        qsort(sorted, (size_t)num_rows, sizeof(struct bs_row *), by_label);
+        status = part_equals(sorted, num_rows, err);
+    }
+    bs_free(members);
+    bs_free(sorted);
+    return status;
+}
