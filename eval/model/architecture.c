@@ -6,8 +6,10 @@
 #include "eval/base/mem.h"
 #include "eval/model/config_keys.h"
 #include "eval/model/config_reader.h"
+#include "eval/model/foreign.h"
 #include "eval/model/layer_config.h"
 #include "eval/model/rope.h"
+#include "eval/model/wrappers.h"
 
 #include <limits.h>
 #include <math.h>
@@ -49,18 +51,13 @@ static bool is_selected(const json_t *config, const struct bs_selector *selector
 }
 
 /* The row whose selectors, where it has some, fit this file. */
-static enum bs_status read_family(const char *path, const json_t *config,
+static enum bs_status read_family(const char *path, const json_t *config, const char *model_type,
                                   const struct bs_family **family, struct bs_error *err)
 {
-    const json_t *value = json_object_get(config, "model_type");
-    if (!json_is_string(value))
-        return bs_config_fail(path, "model_type", value, BS_EDATA, "the name of a model family",
-                              err);
     char names[3 * BS_CONFIG_PRINTED] = "";
     const struct bs_family *row, *before = NULL;
     for (int f = 0; (row = bs_family_at(f)); before = row, f++) {
-        if (!strcmp(row->model_type, json_string_value(value)) &&
-            is_selected(config, row->config->selectors)) {
+        if (!strcmp(row->model_type, model_type) && is_selected(config, row->config->selectors)) {
             *family = row;
             return BS_OK;
         }
@@ -68,8 +65,10 @@ static enum bs_status read_family(const char *path, const json_t *config,
         if (!before || strcmp(row->model_type, before->model_type))
             snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", row->model_type);
     }
-    return bs_fail(err, BS_EUNSUPPORTED, "%s: model_type '%.100s' is not supported; supported: %s",
-                   path, json_string_value(value), names);
+    const char *kind = bs_foreign_kind(model_type);
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "%s: model_type '%.100s' is not supported%s%s%s; supported: %s", path,
+                   model_type, kind ? " (" : "", kind ? kind : "", kind ? ")" : "", names);
 }
 
 /* Numbers that are right one by one, but not together. */
@@ -124,17 +123,20 @@ static enum bs_status read_head_dim(const struct bs_config_reader *r, struct bs_
 
 static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_architecture *a)
 {
-    if (bs_config_int(r, BS_KEY_HIDDEN_SIZE, 0, &a->hidden_size))
+    /* A text part says what differs from its class's defaults; a config.json of its own says all. */
+    const struct bs_class_sizes none = {0}, *initial = r->wrapped ? &r->rules->class_sizes : &none;
+    if (bs_config_int(r, BS_KEY_HIDDEN_SIZE, initial->hidden_size, &a->hidden_size))
         return r->err->status;
     int times = r->rules->intermediate_times;
     if (times && a->hidden_size > INT_MAX / times)
         return bs_fail(r->err, BS_EDATA, "%s: a hidden size of %d is too large", r->path,
                        a->hidden_size);
-    if (bs_config_int(r, BS_KEY_INTERMEDIATE_SIZE, times * a->hidden_size, &a->intermediate_size) ||
+    int intermediate = times ? times * a->hidden_size : initial->intermediate_size;
+    if (bs_config_int(r, BS_KEY_INTERMEDIATE_SIZE, intermediate, &a->intermediate_size) ||
         bs_config_int(r, BS_KEY_EMBEDDING_SIZE, a->hidden_size, &a->embedding_size) ||
-        bs_config_int(r, BS_KEY_NUM_LAYERS, 0, &a->num_layers) ||
-        bs_config_int(r, BS_KEY_NUM_HEADS, 0, &a->num_heads) ||
-        bs_config_int(r, BS_KEY_VOCAB_SIZE, 0, &a->vocab_size) ||
+        bs_config_int(r, BS_KEY_NUM_LAYERS, initial->num_layers, &a->num_layers) ||
+        bs_config_int(r, BS_KEY_NUM_HEADS, initial->num_heads, &a->num_heads) ||
+        bs_config_int(r, BS_KEY_VOCAB_SIZE, initial->vocab_size, &a->vocab_size) ||
         bs_config_int(r, BS_KEY_MAX_POSITIONS, r->rules->max_positions, &a->max_positions) ||
         read_kv_heads(r, a) || read_head_dim(r, a))
         return r->err->status;
@@ -293,26 +295,68 @@ static enum bs_status note_ignored(const struct bs_config_reader *r)
     return status;
 }
 
+/* A config.json, or its text part, of this model_type. */
+static enum bs_status read_part(struct bs_config_reader *r, const char *model_type,
+                                struct bs_architecture *a)
+{
+    struct bs_lines ignored = {0};
+    r->ignored = &ignored;
+    /* The family first: for another one the list of keys would mean nothing. */
+    if (bs_foreign_quantization(r->path, r->config, r->err) ||
+        read_family(r->path, r->config, model_type, &a->family, r->err))
+        return r->err->status;
+    r->rules = a->family->config;
+    enum bs_status status = read_values(r, a);
+    if (!status)
+        status = note_ignored(r);
+    bs_lines_release(&ignored);
+    return status;
+}
+
+/* The text part of a model of text and more. What the head is is said outside; that it is the
+ * embedding, where nothing is said. */
+static enum bs_status read_wrapped(const struct bs_config_reader *outer,
+                                   const struct bs_wrapper *wrapper, struct bs_architecture *a)
+{
+    json_t *text = json_object_get(outer->config, "text_config");
+    const json_t *tied = json_object_get(outer->config, "tie_word_embeddings");
+    const char *model_type = json_string_value(json_object_get(text, "model_type"));
+    if (!json_is_object(text))
+        return bs_config_fail(outer->path, "text_config", text, BS_EDATA, "an object", outer->err);
+    char *path = bs_printf("%s: text_config", outer->path);
+    if (!path)
+        return bs_fail_memory(outer->err);
+    struct bs_config_reader r = *outer;
+    r.path = path;
+    r.config = text;
+    r.wrapped = true;
+    model_type = model_type ? model_type : wrapper->text;
+    enum bs_status status = bs_foreign_quantization(outer->path, outer->config, outer->err);
+    if (!status)
+        status = read_part(&r, model_type, a);
+    bs_free(path);
+    if (status)
+        return status;
+    if (json_is_boolean(tied) || bs_config_is_null(json_object_get(text, "tie_word_embeddings")))
+        a->tied_head = !json_is_false(tied);
+    a->wrapper = wrapper->model_type;
+    return bs_lines_add(&outer->remarks->notices, outer->err,
+                        "model_type %s: opened by its text part (%s) alone", wrapper->model_type,
+                        a->family->model_type);
+}
+
 static enum bs_status read_config(const char *path, json_t *config, const struct bs_lines *accept,
                                   struct bs_architecture *a, struct bs_remarks *remarks,
                                   struct bs_error *err)
 {
-    struct bs_lines ignored = {0};
-    struct bs_config_reader r = {.path = path,
-                                 .config = config,
-                                 .accept = accept,
-                                 .remarks = remarks,
-                                 .ignored = &ignored,
-                                 .err = err};
-    /* The family first: for another one the list of keys would mean nothing. */
-    if (read_family(path, config, &a->family, err))
-        return err->status;
-    r.rules = a->family->config;
-    enum bs_status status = read_values(&r, a);
-    if (!status)
-        status = note_ignored(&r);
-    bs_lines_release(&ignored);
-    return status;
+    struct bs_config_reader r = {
+        .path = path, .config = config, .accept = accept, .remarks = remarks, .err = err};
+    const json_t *value = json_object_get(config, "model_type");
+    if (!json_is_string(value))
+        return bs_config_fail(path, "model_type", value, BS_EDATA, "the name of a model family",
+                              err);
+    const struct bs_wrapper *wrapper = bs_wrapper_find(json_string_value(value));
+    return wrapper ? read_wrapped(&r, wrapper, a) : read_part(&r, json_string_value(value), a);
 }
 
 enum bs_status bs_architecture_read(const char *directory, const struct bs_lines *accept,
@@ -322,6 +366,8 @@ enum bs_status bs_architecture_read(const char *directory, const struct bs_lines
     *architecture = (struct bs_architecture){0};
     struct bs_remarks unwanted = {0};
     json_t *config = NULL;
+    if (bs_foreign_path(directory, err))
+        return err->status;
     char *path = bs_printf("%s/config.json", directory);
     if (!path)
         return bs_fail_memory(err);

@@ -4,6 +4,7 @@
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
+#include "eval/model/foreign.h"
 #include "eval/model/shard.h"
 
 #include <assert.h>
@@ -37,6 +38,7 @@ struct bs_checkpoint {
     struct bs_shard *shards;
     size_t num_shards;
     struct bs_entries entries; /* by name */
+    size_t unnamed;            /* that the index does not name */
 };
 
 static int compare_names(const void *left, const void *right)
@@ -70,6 +72,7 @@ static enum bs_status check_placed(struct bs_checkpoint *checkpoint, const json_
                            e->shard->path, e->tensor.name, checkpoint->index_name, file);
         checkpoint->entries.items[kept++] = *e;
     }
+    checkpoint->unnamed = checkpoint->entries.count - kept;
     checkpoint->entries.count = kept;
     return BS_OK;
 }
@@ -192,9 +195,13 @@ static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error 
     if (!status && found == 1)
         status = open_single(checkpoint, name, err);
     else if (!status)
-        status = bs_fail(err, BS_EIO, "%s: there is neither %s nor %s nor an index of either%s",
-                         checkpoint->directory, choices[0].name, choices[2].name,
-                         found ? ", and more than one file ends in .pt" : "");
+        status =
+            bs_foreign_weights(checkpoint->directory,
+                               found ? "there is neither model.safetensors nor pytorch_model.bin "
+                                       "nor an index of either, and more than one file ends in .pt"
+                                     : "there is neither model.safetensors nor pytorch_model.bin "
+                                       "nor an index of either",
+                               err);
     bs_free(name);
     return status;
 }
@@ -328,15 +335,20 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
     return BS_OK;
 }
 
-const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor)
+const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor,
+                                 const char **dtype)
 {
     while (*cursor < checkpoint->entries.count) {
         const struct bs_entry *entry = &checkpoint->entries.items[(*cursor)++];
+        if (dtype)
+            *dtype = entry->dtype;
         if (!entry->used)
             return entry->tensor.name;
     }
     return NULL;
 }
+
+size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint) { return checkpoint->unnamed; }
 
 static enum bs_status fail_special(const struct bs_tensor *tensor, size_t first, size_t count,
                                    struct bs_error *err)

@@ -36,9 +36,14 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
 /* Takes a tensor that was read off the process's resident memory: what it holds stays readable. */
 void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct bs_tensor *tensor);
 
-/* The next tensor in order of name, readable or not, that nobody has required; NULL behind the
- * last. *cursor says where to go on, and starts at 0. The name is the checkpoint's. */
-const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor);
+/* The next tensor in order of name, readable or not, that nobody has required; NULL after the last.
+ * *cursor says where to go on, and starts at 0. *dtype (NULL = not wanted) is its element type as safetensors spell it.
+ * The texts are the checkpoint's. */
+const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor,
+                                 const char **dtype);
+
+/* How many tensors of its files an index does not name, so that they are no part of the model. */
+size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 
 /* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in order
  * of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor and

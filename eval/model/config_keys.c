@@ -32,6 +32,7 @@ static const char *const silent_keys[] = {
     "use_bfloat16",
     "chunk_size_feed_forward",
     "gradient_checkpointing",
+    "pretraining_tp", /* the same products, summed in slices */
     "tf_legacy_loss",
     "return_dict",
     "output_attentions",

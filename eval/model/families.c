@@ -146,8 +146,8 @@ static const struct bs_config_key_name falcon_keys[] = {
 };
 
 /* Gemma 3's code reads attn_logit_softcapping, but never applies it. */
-static const struct bs_neutral_key gemma3_neutral[] = {
-    {"attn_logit_softcapping", "null"}, {NULL, NULL}};
+static const struct bs_neutral_key gemma3_neutral[] = {{"attn_logit_softcapping", "null"},
+                                                       {NULL, NULL}};
 
 /* Galactica's. */
 static const struct bs_neutral_key opt_neutral[] = {
@@ -218,6 +218,7 @@ static const char *const falcon_sequential_harmless[] = {
 /* --- config.json --- */
 
 static const struct bs_family_config llama_config = {
+    .class_sizes = {4096, 11008, 32, 32, 32000},
     .keys = llama_keys,
     .max_positions = 2048,
     .norm_eps = 1e-6,
@@ -227,6 +228,7 @@ static const struct bs_family_config llama_config = {
 };
 
 static const struct bs_family_config mistral_config = {
+    .class_sizes = {4096, 14336, 32, 32, 32000},
     .keys = mistral_keys,
     .max_positions = 131072,
     .kv_heads = 8,
@@ -238,6 +240,7 @@ static const struct bs_family_config mistral_config = {
 };
 
 static const struct bs_family_config qwen2_config = {
+    .class_sizes = {4096, 22016, 32, 32, 151936},
     .keys = qwen2_keys,
     .max_positions = 32768,
     .kv_heads = 32,
@@ -251,6 +254,7 @@ static const struct bs_family_config qwen2_config = {
 };
 
 static const struct bs_family_config qwen3_config = {
+    .class_sizes = {4096, 22016, 32, 32, 151936},
     .keys = qwen3_keys,
     .max_positions = 32768,
     .kv_heads = 32,
@@ -264,6 +268,7 @@ static const struct bs_family_config qwen3_config = {
 };
 
 static const struct bs_family_config gemma2_config = {
+    .class_sizes = {2304, 9216, 26, 8, 256000},
     .keys = gemma2_keys,
     .harmless = gemma_harmless,
     .max_positions = 8192,
@@ -282,6 +287,7 @@ static const struct bs_family_config gemma2_config = {
 };
 
 static const struct bs_family_config gemma3_config = {
+    .class_sizes = {2304, 9216, 26, 8, 262208},
     .keys = gemma3_keys,
     .neutral = gemma3_neutral,
     .harmless = gemma_harmless,

@@ -83,6 +83,11 @@ struct bs_neutral_key {
     const char *name, *value;
 };
 
+/* Sizes that transformers' configuration class has by itself. */
+struct bs_class_sizes {
+    int hidden_size, intermediate_size, num_layers, num_heads, vocab_size;
+};
+
 struct bs_family_config {
     const struct bs_config_key_name *keys; /* ends with a NULL name; an earlier name wins */
     const struct bs_neutral_key *neutral;  /* ends with a NULL name; NULL = none */
@@ -92,7 +97,8 @@ struct bs_family_config {
     /* What holds where the key is absent; 0 = it must be there, or follows from the others. */
     int max_positions;
     int kv_heads, head_dim, sliding_window, window_pattern, max_window_layers;
-    int intermediate_times; /* of hidden_size */
+    int intermediate_times;            /* of hidden_size */
+    struct bs_class_sizes class_sizes; /* in the text part of a model of more */
     int rotary_dim, unrotated_interval;
     const char *initial_rope; /* what rope_parameters is, in JSON; NULL = nothing */
     bool scales_queries;      /* by keys of rope_parameters: bs_query_scaling */

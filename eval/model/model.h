@@ -168,6 +168,8 @@ struct bs_query_scaling {
 /* The numbers of config.json that the forward pass uses. */
 struct bs_architecture {
     const struct bs_family *family;
+    const char
+        *wrapper; /* model_type of the model of more than text that this is a part of, or NULL */
     int hidden_size, intermediate_size, num_layers;
     int num_heads, num_kv_heads, head_dim;
     int vocab_size, max_positions; /* max_positions: INT_MAX where nothing limits them */

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/model/foreign.h"
+#include "eval/model/wrappers.h"
 
 /* `place` is the name's beginning: a prefix, or a prefix and a block. */
 static enum bs_status require(struct bs_model *model, const char *place, const char *name,
@@ -79,16 +81,80 @@ static enum bs_status require_linear(struct bs_model *model, const char *place, 
 
 /* --- all of them --- */
 
+/* A tensor of this name, required or not, or NULL. */
+static const struct bs_tensor *look_for(const struct bs_model *model, const char *place,
+                                        const char *name, const char *ending)
+{
+    char whole[BS_TENSOR_NAME_BYTES];
+    snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
+    return bs_checkpoint_find(model->checkpoint, whole);
+}
+
+/* True where a tied head that the checkpoint holds all the same is another matrix than the
+ * embedding. */
+static enum bs_status compare_head(struct bs_model *model, const int64_t *matrix, bool *differs,
+                                   struct bs_error *err)
+{
+    const struct bs_family *f = model->architecture.family;
+    const struct bs_tensor *head = look_for(model, model->head_prefix, f->head, ".weight");
+    bool equal = true;
+    *differs = false;
+    if (!head)
+        return BS_OK;
+    bool same_shape = head->rank == 2 && head->shape[0] == matrix[0] && head->shape[1] == matrix[1];
+    if (same_shape && bs_tensor_equal(head, model->embedding, &equal, err))
+        return err->status;
+    *differs = !same_shape || !equal;
+    return BS_OK;
+}
+
+/* The embedding and the head. Where config.json says that they are one, and the checkpoint holds two,
+ * the head counts, as in transformers 5; where it holds only the head, that is the one. */
+static enum bs_status require_embeddings(struct bs_model *model, struct bs_error *err)
+{
+    struct bs_architecture *a = &model->architecture;
+    const struct bs_family *f = a->family;
+    int64_t matrix[] = {a->vocab_size, a->embedding_size};
+    bool differs = false;
+    if (a->tied_head && !look_for(model, model->prefix, f->embedding, ".weight") &&
+        look_for(model, model->head_prefix, f->head, ".weight")) {
+        if (require(model, model->head_prefix, f->head, ".weight", 2, matrix, &model->embedding,
+                    err))
+            return err->status;
+        model->head = model->embedding;
+        return bs_lines_add(
+            &model->remarks.notices, err,
+            "the checkpoint has no embedding: %s.weight, to which config.json ties it "
+            "(tie_word_embeddings), is taken for both",
+            f->head);
+    }
+    if (require(model, model->prefix, f->embedding, ".weight", 2, matrix, &model->embedding, err))
+        return err->status;
+    model->head = model->embedding;
+    if (a->tied_head && compare_head(model, matrix, &differs, err))
+        return err->status;
+    if (differs && bs_lines_add(&model->remarks.notices, err,
+                                "config.json says that the head is the embedding "
+                                "(tie_word_embeddings), but %s.weight differs: it is taken as the "
+                                "head, as transformers 5 does",
+                                f->head))
+        return err->status;
+    a->tied_head = a->tied_head && !differs;
+    if (a->tied_head)
+        return BS_OK;
+    return require(model, model->head_prefix, f->head, ".weight", 2, matrix, &model->head, err);
+}
+
 static enum bs_status require_ends(struct bs_model *model, struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
     const struct bs_family *f = a->family;
     const char *place = model->prefix;
-    int64_t matrix[] = {a->vocab_size, a->embedding_size}, vocab[] = {a->vocab_size};
+    int64_t vocab[] = {a->vocab_size};
     int64_t positions[] = {(int64_t)a->max_positions + f->position_offset, a->hidden_size};
     int64_t in[] = {a->hidden_size, a->embedding_size}, out[] = {a->embedding_size, a->hidden_size};
     bool projected = a->embedding_size != a->hidden_size;
-    if (require(model, place, f->embedding, ".weight", 2, matrix, &model->embedding, err) ||
+    if (require_embeddings(model, err) ||
         (f->positions &&
          require(model, place, f->positions, ".weight", 2, positions, &model->positions, err)) ||
         (f->embedding_norm && require_norm(model, place, f->embedding_norm, a->embedding_size,
@@ -101,10 +167,7 @@ static enum bs_status require_ends(struct bs_model *model, struct bs_error *err)
         (f->head_bias &&
          require(model, model->head_prefix, f->head, ".bias", 1, vocab, &model->head_bias, err)))
         return err->status;
-    model->head = model->embedding;
-    if (a->tied_head)
-        return BS_OK;
-    return require(model, model->head_prefix, f->head, ".weight", 2, matrix, &model->head, err);
+    return BS_OK;
 }
 
 static enum bs_status require_block(struct bs_model *model, int block, struct bs_error *err)
@@ -122,65 +185,189 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
     return BS_OK;
 }
 
-/* True for a tensor of a block behind those that num_hidden_layers leaves of the model. */
-static bool is_cut_off(const struct bs_model *model, const char *name)
+/* The block that a tensor of this name is part of, or -1. */
+static int block_of(const struct bs_model *model, const char *name)
 {
     size_t prefix = strlen(model->prefix);
     int block = -1;
     if (strncmp(name, model->prefix, prefix) != 0)
-        return false;
+        return -1;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    return sscanf(name + prefix, model->architecture.family->block, &block) == 1 &&
-           block >= model->architecture.num_layers;
+    return sscanf(name + prefix, model->architecture.family->block, &block) == 1 ? block : -1;
 #pragma GCC diagnostic pop
 }
 
-/* Tensors that checkpoints hold and no forward pass reads: masks and frequencies that older code
- * saved along, the head of a model whose embedding is used, and blocks that were cut off. */
+/* Tensors that checkpoints hold and no forward pass reads: masks and rotary tables that older code
+ * saved along, and the head of a model whose embedding is used. */
 static bool is_spare(const struct bs_model *model, const char *name)
 {
     const struct bs_architecture *a = &model->architecture;
-    static const char *const endings[] = {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
-                                          ".attention.bias", ".attention.masked_bias"};
+    static const char *const endings[] = {
+        "rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".attn.bias",
+        ".attn.masked_bias",   ".attention.bias",       ".attention.masked_bias"};
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         size_t ending = strlen(endings[i]);
         if (length > ending && !strcmp(name + length - ending, endings[i]))
             return true;
     }
-    if (is_cut_off(model, name))
-        return true;
-    size_t head = strlen(a->family->head);
-    return a->tied_head && !strncmp(name, a->family->head, head) && !strcmp(name + head, ".weight");
+    char head[BS_TENSOR_NAME_BYTES];
+    snprintf(head, sizeof head, "%s%s.weight", model->head_prefix, a->family->head);
+    return a->tied_head && !strcmp(name, head);
+}
+
+/* Whole numbers and truth values are no weights, but masks and counters. */
+static bool is_buffer(const char *dtype)
+{
+    return dtype[0] == 'I' || dtype[0] == 'U' || !strcmp(dtype, "BOOL");
+}
+
+/* What of a checkpoint is left out. */
+struct left_out {
+    int blocks, first_block, last_block; /* tensors, and the blocks they are of */
+    int others;                          /* of the parts of a model that are no text */
+    struct bs_lines parts;               /* what those are called */
+    int buffers;
+    const char *buffer; /* one of them */
+};
+
+/* The part that a tensor outside the text is of: "vision_tower". */
+static enum bs_status leave_other(const char *name, struct left_out *out, struct bs_error *err)
+{
+    char part[BS_TENSOR_NAME_BYTES];
+    if (!strncmp(name, "model.", 6))
+        name += 6;
+    snprintf(part, sizeof part, "%.*s", (int)strcspn(name, "."), name);
+    out->others++;
+    return bs_lines_have(&out->parts, part) ? BS_OK : bs_lines_add(&out->parts, err, "%s", part);
+}
+
+/* Accounts for a tensor that nobody required: left out, or refused. */
+static enum bs_status leave_out(const struct bs_model *model, const char *directory,
+                                const char *name, const char *dtype, struct left_out *out,
+                                struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    int block = block_of(model, name);
+    if (is_spare(model, name))
+        return BS_OK;
+    if (block >= a->num_layers) {
+        out->first_block = !out->blocks || block < out->first_block ? block : out->first_block;
+        out->last_block = block > out->last_block ? block : out->last_block;
+        out->blocks++;
+        return BS_OK;
+    }
+    if (is_buffer(dtype)) {
+        out->buffers++;
+        out->buffer = name;
+        return BS_OK;
+    }
+    if (a->wrapper && strncmp(name, model->prefix, strlen(model->prefix)) != 0 &&
+        strncmp(name, a->family->head, strlen(a->family->head)) != 0)
+        return leave_other(name, out, err);
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "%s: tensor '%.200s' has no place in the model that config.json describes "
+                   "(model_type %s)",
+                   directory, name, a->family->model_type);
+}
+
+/* "vision_tower, multi_modal_projector" */
+static void print_parts(const struct bs_lines *parts, char *out, size_t size)
+{
+    size_t used = 0;
+    *out = 0;
+    for (int i = 0; i < parts->count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", parts->lines[i]);
+}
+
+static enum bs_status note_left_out(struct bs_model *model, const struct left_out *out,
+                                    struct bs_error *err)
+{
+    struct bs_lines *notices = &model->remarks.notices;
+    char parts[512], blocks[64];
+    size_t unnamed = bs_checkpoint_unnamed(model->checkpoint);
+    print_parts(&out->parts, parts, sizeof parts);
+    snprintf(blocks, sizeof blocks,
+             out->first_block < out->last_block ? "blocks %d to %d" : "block %d", out->first_block,
+             out->last_block);
+    if (out->blocks &&
+        bs_lines_add(notices, err,
+                     "%s of the checkpoint (%d tensors) left out: num_hidden_layers is %d", blocks,
+                     out->blocks, model->architecture.num_layers))
+        return err->status;
+    if (out->others &&
+        bs_lines_add(notices, err, "%d tensors of the checkpoint are no text and left out: %s",
+                     out->others, parts))
+        return err->status;
+    if (out->buffers &&
+        bs_lines_add(notices, err, "%d buffers of whole numbers are left out: %s%s", out->buffers,
+                     out->buffer, out->buffers > 1 ? " and others" : ""))
+        return err->status;
+    if (unnamed)
+        return bs_lines_add(notices, err,
+                            "%zu tensors that the checkpoint's index does not name are left out",
+                            unnamed);
+    return BS_OK;
+}
+
+/* Codes and scales in place of weights. */
+static enum bs_status refuse_quantized(const struct bs_model *model, const char *directory,
+                                       struct bs_error *err)
+{
+    const char *name, *scheme;
+    for (size_t at = 0; (name = bs_checkpoint_unused(model->checkpoint, &at, NULL));)
+        if ((scheme = bs_foreign_tensor(name)))
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s: tensor '%.200s' is of a checkpoint that is quantized already (%s); "
+                           "bitsweep starts from weights that are not: take the model that it was "
+                           "made from",
+                           directory, name, scheme);
+    return BS_OK;
+}
+
+/* Where the tensors stand: as the family has them; without its prefix, in a checkpoint of the bare
+ * model; or as the text part of more. The first place that has an embedding, or a final norm. */
+static void choose_place(struct bs_model *model)
+{
+    const struct bs_family *f = model->architecture.family;
+    const struct bs_wrapper_place plain[] = {{f->prefix, ""}, {"", ""}, {NULL, NULL}};
+    const struct bs_wrapper_place *place = model->architecture.wrapper ? bs_wrapper_places : plain;
+    model->prefix = place->prefix;
+    model->head_prefix = place->head_prefix;
+    for (; place->prefix; place++)
+        if (look_for(model, place->prefix, f->embedding, ".weight") ||
+            look_for(model, place->prefix, f->final_norm, ".weight")) {
+            model->prefix = place->prefix;
+            model->head_prefix = place->head_prefix;
+            return;
+        }
 }
 
 /* Every tensor the walk will ask for, so that a defect is met before the first minute of work; and
- * none else, since a bias that config.json does not speak of would be left out of every number. */
+ * every other accounted for: a bias that config.json does not speak of would be missing in every
+ * number. */
 static enum bs_status check_tensors(struct bs_model *model, const char *directory,
                                     struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    char name[BS_TENSOR_NAME_BYTES];
-    snprintf(name, sizeof name, "%s%s.weight", a->family->prefix, a->family->embedding);
-    const char *bare = name + strlen(a->family->prefix);
-    bool is_bare =
-        !bs_checkpoint_find(model->checkpoint, name) && bs_checkpoint_find(model->checkpoint, bare);
-    model->prefix = is_bare ? "" : a->family->prefix;
-    model->head_prefix = "";
+    struct left_out out = {0};
+    const char *name, *dtype;
+    if (refuse_quantized(model, directory, err))
+        return err->status;
+    choose_place(model);
     if (require_ends(model, err))
         return err->status;
     for (int b = 0; b < a->num_layers; b++)
         if (require_block(model, b, err))
             return err->status;
-    const char *spare;
-    for (size_t at = 0; (spare = bs_checkpoint_unused(model->checkpoint, &at));)
-        if (!is_spare(model, spare))
-            return bs_fail(err, BS_EUNSUPPORTED,
-                           "%s: tensor '%.200s' has no place in the model that config.json "
-                           "describes (model_type %s)",
-                           directory, spare, a->family->model_type);
-    return BS_OK;
+    enum bs_status status = BS_OK;
+    for (size_t at = 0; !status && (name = bs_checkpoint_unused(model->checkpoint, &at, &dtype));)
+        status = leave_out(model, directory, name, dtype, &out, err);
+    if (!status)
+        status = note_left_out(model, &out, err);
+    bs_lines_release(&out.parts);
+    return status;
 }
 
 static size_t count_of(const struct bs_tensor *tensor) { return tensor ? tensor->count : 0; }

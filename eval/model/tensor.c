@@ -1,8 +1,10 @@
-/* Element types and their widening, which is exact for each of them. */
+/* Element types and their widening, which is exact for each of them but F64. */
 #include "eval/model/tensor.h"
 
 #include <assert.h>
 #include <string.h>
+
+#include "eval/base/mem.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read in place");
 
@@ -12,10 +14,10 @@ const struct bs_dtype_info bs_dtypes[] = {
     {"BF16", 2, BS_BF16, "bfloat16", "BFloat16Storage"},
     {"F8_E4M3", 1, BS_F8_E4M3, "float8_e4m3fn", NULL},
     {"F8_E5M2", 1, BS_F8_E5M2, "float8_e5m2", NULL},
+    {"F64", 8, BS_F64, "float64", "DoubleStorage"},
     {"F8_E4M3FNUZ", 1, -1, "float8_e4m3fnuz", NULL},
     {"F8_E5M2FNUZ", 1, -1, "float8_e5m2fnuz", NULL},
     {"F8_E8M0", 1, -1, "float8_e8m0fnu", NULL},
-    {"F64", 8, -1, "float64", "DoubleStorage"},
     {"C64", 8, -1, "complex64", "ComplexFloatStorage"},
     {"C128", 16, -1, "complex128", "ComplexDoubleStorage"},
     {"I64", 8, -1, "int64", "LongStorage"},
@@ -94,6 +96,17 @@ static void read_e4m3(const unsigned char *data, size_t count, float *out)
     }
 }
 
+/* To the nearest float32, as torch rounds it. */
+static void read_f64(const unsigned char *data, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, data + 8 * i, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
 static void widen(enum bs_dtype dtype, const unsigned char *data, size_t count, float *out)
 {
     switch (dtype) {
@@ -112,12 +125,15 @@ static void widen(enum bs_dtype dtype, const unsigned char *data, size_t count, 
     case BS_F8_E5M2:
         read_e5m2(data, count, out);
         break;
+    case BS_F64:
+        read_f64(data, count, out);
+        break;
     }
 }
 
 static void read_run(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
 {
-    unsigned char scratch[RUN * sizeof *out];
+    unsigned char scratch[RUN * sizeof(double)];
     size_t step = tensor->strided ? RUN : count;
     for (size_t done = 0; done < count; done += step) {
         size_t now = count - done < step ? count - done : step;
@@ -132,6 +148,28 @@ void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, 
 #pragma omp parallel for schedule(dynamic, 1) if (count > PART)
     for (size_t at = 0; at < count; at += PART)
         read_run(tensor, first + at, count - at < PART ? count - at : PART, out + at);
+}
+
+enum bs_status bs_tensor_equal(const struct bs_tensor *a, const struct bs_tensor *b, bool *equal,
+                               struct bs_error *err)
+{
+    enum { PART = 1 << 20 };
+    *equal = true;
+    if (a->dtype == b->dtype && !a->strided && !b->strided &&
+        (a->data == b->data || !memcmp(a->data, b->data, a->count * bs_dtypes[a->dtype].bytes)))
+        return BS_OK;
+    float *values = bs_alloc(2 * (size_t)PART, sizeof *values);
+    if (!values)
+        return bs_fail_memory(err);
+    for (size_t at = 0; at < a->count && *equal; at += PART) {
+        size_t count = a->count - at < PART ? a->count - at : PART;
+        bs_tensor_read(a, at, count, values);
+        bs_tensor_read(b, at, count, values + PART);
+        for (size_t i = 0; i < count && *equal; i++)
+            *equal = values[i] == values[PART + i];
+    }
+    bs_free(values);
+    return BS_OK;
 }
 
 static inline void copy_run(unsigned char *out, const unsigned char *from, ptrdiff_t step,
@@ -158,7 +196,9 @@ static void gather(const struct bs_tensor *tensor, size_t first, size_t count, s
         for (int d = 0; d <= last; d++)
             from += at[d] * tensor->strides[d] * (int64_t)bytes;
         /* a copy of constant size is one move */
-        if (bytes == 4)
+        if (bytes == 8)
+            copy_run(out, from, step, run, 8);
+        else if (bytes == 4)
             copy_run(out, from, step, run, 4);
         else if (bytes == 2)
             copy_run(out, from, step, run, 2);
@@ -217,6 +257,20 @@ static bool any_special32(const unsigned char *data, size_t count)
     return found;
 }
 
+/* Beyond float32's range an element counts as infinite. */
+static bool any_special64(const unsigned char *data, size_t count)
+{
+    unsigned found = 0;
+#pragma omp simd reduction(| : found)
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, data + 8 * i, sizeof value);
+        float narrow = (float)value;
+        found |= narrow - narrow != 0;
+    }
+    return found;
+}
+
 bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count)
 {
     switch (dtype) {
@@ -228,6 +282,8 @@ bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count
         return any_special8(data, count, 0x7f);
     case BS_F8_E5M2:
         return any_special8(data, count, 0x7c);
+    case BS_F64:
+        return any_special64(data, count);
     case BS_F32:
         break;
     }

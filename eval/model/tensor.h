@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The types that can be read. F8_E4M3 has four bits of exponent, no infinity, and NaN where all
+#include "eval/base/error.h"
+
+/* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no infinity, and NaN where all
  * bits but the sign are one; F8_E5M2 is the upper half of F16. */
-enum bs_dtype { BS_F32, BS_F16, BS_BF16, BS_F8_E4M3, BS_F8_E5M2 };
+enum bs_dtype { BS_F32, BS_F16, BS_BF16, BS_F8_E4M3, BS_F8_E5M2, BS_F64 };
 
 enum { BS_MAX_RANK = 4 };
 
@@ -25,7 +27,7 @@ struct bs_tensor {
     int64_t strides[BS_MAX_RANK]; /* so many elements apart along each dimension */
 };
 
-/* Widens elements [first, first + count) in row-major order to float32. */
+/* Elements [first, first + count) in row-major order as float32, which holds all but F64 exactly. */
 void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out);
 
 /* The bytes of elements [first, first + count) in row-major order: in the map where they stand so,
@@ -33,7 +35,11 @@ void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, 
 const unsigned char *bs_tensor_bytes(const struct bs_tensor *tensor, size_t first, size_t count,
                                      unsigned char *scratch);
 
-/* True when one of the elements at `data` is infinite or NaN. */
+/* True where two tensors of one shape hold the same float32 values. BS_ENOMEM. */
+enum bs_status bs_tensor_equal(const struct bs_tensor *a, const struct bs_tensor *b, bool *equal,
+                               struct bs_error *err);
+
+/* True when one of the elements at `data` is, as float32, infinite or NaN. */
 bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count);
 
 /* What there is to know of an element type, also of those that cannot be read. */

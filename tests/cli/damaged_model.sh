@@ -120,8 +120,8 @@ a shape whose product wraps | s/(layers\.0\.self_attn\.q_proj[^[]*)\[256,256\]/\
 a negative shape | s/\[4096,256\]/[-4096,-256]/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': shape holds something that is no size
 no shape | s/"shape":\[4096,256\],// | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': shape is missing
 no dtype | s/"dtype":"BF16",// | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': dtype is missing
-an unknown dtype | s/BF16/XF16/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight' has dtype XF16, expected F32, F16, BF16, F8_E4M3 or F8_E5M2
-whole numbers for weights | s/(layers\.4\.self_attn\.k_proj[^}]*)BF16/\1I16/ | model/model\.safetensors: tensor 'model\.layers\.4\.self_attn\.k_proj\.weight' has dtype I16, expected F32, F16, BF16, F8_E4M3 or F8_E5M2
+an unknown dtype | s/BF16/XF16/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight' has dtype XF16, expected F32, F16, BF16, F8_E4M3, F8_E5M2 or F64
+whole numbers for weights | s/(layers\.4\.self_attn\.k_proj[^}]*)BF16/\1I16/ | model/model\.safetensors: tensor 'model\.layers\.4\.self_attn\.k_proj\.weight' has dtype I16, expected F32, F16, BF16, F8_E4M3, F8_E5M2 or F64
 offsets backwards | s/\[0,2097152\]/[2097152,0]/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': data_offsets is no pair
 offsets of three | s/\[0,2097152\]/[0,2097152,4]/ | model/model\.safetensors: tensor 'model\.embed_tokens\.weight': data_offsets is no pair
 offsets beyond 2^63 | s/\[0,2097152\]/[0,99999999999999999999]/ | model/model\.safetensors: tensor .*: data_offsets is no pair
@@ -177,24 +177,24 @@ edit_config() {
         problem "expected config.json to change: $1"
 }
 table edit_config <<'EOF'
-config.json missing | missing | .*'model/config\.json': No such file or directory
+config.json missing | missing | model: there is no config\.json, expected a folder of the Hugging Face layout
 config.json empty | empty | model/config\.json is not valid JSON: line 1, column 1
 config.json cut | 5,$d | model/config\.json is not valid JSON: line [45],
 config.json with a comma too many | s/4096$/4096,/ | model/config\.json is not valid JSON: line 2[0-9], column 1
 config.json a list | 2,$d;1s/.*/[]/ | model/config\.json is valid JSON, but no object
 config.json with a key twice | s/"use_cache": true/"vocab_size": 4097/ | model/config\.json is not valid JSON: .*duplicate
-model_type unknown | s/"llama"/"mamba"/ | model/config\.json: model_type 'mamba' is not supported; supported: llama
+model_type unknown | s/"llama"/"mamba"/ | model/config\.json: model_type 'mamba' is not supported \(a state-space or recurrent model.*; supported: llama
 model_type missing | /model_type/d | model/config\.json: model_type is missing, expected the name of a model family
 model_type a number | s/"llama"/7/ | model/config\.json: model_type is 7, expected the name
-rope_scaling of another kind | s/("rope_scaling": )null/\1{"type": "yarn", "factor": 2.0}/ | model/config\.json: rope_scaling is \{"type": ?"yarn".*, expected null or an object whose rope_type is default, linear or llama3
+rope_scaling of another kind | s/("rope_scaling": )null/\1{"type": "mrope", "factor": 2.0}/ | model/config\.json: rope_scaling: rope_type is "mrope", expected default, linear, dynamic, yarn, longrope or llama3
 rope_scaling a word | s/("rope_scaling": )null/\1"linear"/ | model/config\.json: rope_scaling is "linear", expected an object or null
 rope_theta zero | s/("rope_theta": )10000.0/\10/ | model/config\.json: rope_theta is 0, expected a positive number
 rope_theta a word | s/("rope_theta": )10000.0/\1"big"/ | model/config\.json: rope_theta is "big", expected a positive number
 another activation | s/"silu"/"prelu"/ | model/config\.json: hidden_act is "prelu", expected silu, 
 biases that are not there | s/("attention_bias": )false/\1true/ | model/model\.safetensors: tensor 'model\.layers\.0\.self_attn\.q_proj\.bias' is missing, expected with shape \[256\]
-a window of attention | s/("use_cache": )true/"sliding_window": 128/ | model/config\.json: sliding_window is 128, expected null
-a quantized checkpoint | s/("use_cache": )true/"quantization_config": {"bits": 4}/ | model/config\.json: quantization_config is .*, expected null
-an unknown key | s/"use_cache"/"logit_softcap"/ | model/config\.json: logit_softcap \(true\) is not known to bitsweep and may change the forward pass
+a window of attention | s/("use_cache": )true/"sliding_window": 128/ | model/config\.json: sliding_window is 128, which models of this model_type do not read, and theirs is another; .*--accept-unknown sliding_window
+a quantized checkpoint | s/("use_cache": )true/"quantization_config": {"bits": 4}/ | model/config\.json: quantization_config: the weights are quantized already
+an unknown key | s/"use_cache"/"logit_softcap"/ | model/config\.json: logit_softcap is true, which is not understood and may change the forward pass; .*--accept-unknown logit_softcap
 hidden_size missing | /hidden_size/d | model/config\.json: hidden_size is missing, expected a positive whole number
 hidden_size zero | s/("hidden_size": )256/\10/ | model/config\.json: hidden_size is 0, expected a positive whole number
 hidden_size negative | s/("hidden_size": )256/\1-256/ | model/config\.json: hidden_size is -256, expected a positive whole number

@@ -64,9 +64,9 @@ def dtypes():
         "e5m2": values(8, torch.float8_e5m2, 4),
         "scalar": torch.tensor(-0.0),
         "empty": torch.zeros(3, 0, dtype=torch.float16),
+        "f64": torch.ones(2, dtype=torch.float64),
     }
     others = {
-        "f64": torch.ones(2, dtype=torch.float64),
         "i64": torch.arange(3),
         "u16": torch.ones(2, dtype=torch.uint16),
         "u8": torch.ones(2, dtype=torch.uint8),

@@ -47,7 +47,7 @@ static enum bs_status open_close(struct bs_error *err)
 static void require_all(struct bs_checkpoint *checkpoint)
 {
     size_t cursor = 0;
-    for (const char *name; (name = bs_checkpoint_unused(checkpoint, &cursor));) {
+    for (const char *name; (name = bs_checkpoint_unused(checkpoint, &cursor, NULL));) {
         struct bs_error err;
         const struct bs_tensor *found = bs_checkpoint_find(checkpoint, name), *tensor;
         if (!found)
@@ -243,7 +243,7 @@ static void test_unreadable(void **state)
     assert_int_equal(bs_checkpoint_require(checkpoint, "ids", 1, (int64_t[]){1}, &tensor, &err),
                      BS_EDATA);
     assert_non_null(
-        strstr(err.message, "'ids' has dtype I64, expected F32, F16, BF16, F8_E4M3 or F8_E5M2"));
+        strstr(err.message, "'ids' has dtype I64, expected F32, F16, BF16, F8_E4M3, F8_E5M2 or F64"));
     assert_int_equal(bs_checkpoint_require(checkpoint, "odd", 1, (int64_t[]){3}, &tensor, &err),
                      BS_EDATA);
     assert_non_null(strstr(err.message, "F4_NEW"));
@@ -287,10 +287,10 @@ static void test_unused(void **state)
         assert_int_equal(
             bs_checkpoint_require(checkpoint, "mask", 1, (int64_t[]){4}, &tensor, &err), BS_EDATA);
         size_t cursor = 0;
-        assert_string_equal(bs_checkpoint_unused(checkpoint, &cursor), "b");
-        assert_string_equal(bs_checkpoint_unused(checkpoint, &cursor), "mask");
-        assert_null(bs_checkpoint_unused(checkpoint, &cursor));
-        assert_null(bs_checkpoint_unused(checkpoint, &cursor));
+        assert_string_equal(bs_checkpoint_unused(checkpoint, &cursor, NULL), "b");
+        assert_string_equal(bs_checkpoint_unused(checkpoint, &cursor, NULL), "mask");
+        assert_null(bs_checkpoint_unused(checkpoint, &cursor, NULL));
+        assert_null(bs_checkpoint_unused(checkpoint, &cursor, NULL));
         struct bs_digest_state *digest = bs_digest_create();
         assert_int_equal(bs_checkpoint_digest(checkpoint, digest, &err), BS_OK);
         digests[i] = bs_digest_finish(digest);
