@@ -407,9 +407,9 @@ static void assert_tensor_grids(struct subject *s, void *context)
         for (int r = 0; r < BS_NUM_ROLES; r++) {
             if (!block.linears[r].weight)
                 continue;
-            bool part = fused && r <= (int)BS_V;
-            struct bs_params want = grid_over(s, &recipe.weights, part ? BS_Q : (enum bs_role)r,
-                                              part ? BS_V : (enum bs_role)r);
+            enum bs_role first, last;
+            bs_tensor_roles(s->a, (enum bs_role)r, &first, &last);
+            struct bs_params want = grid_over(s, &recipe.weights, first, last);
             if (!same_params(bs_codes_params(&block.linears[r].codes, 0, 0), want))
                 fail_msg("%s, block %d: the grid of %s", s->name, s->block.index,
                          block.linears[r].name);
@@ -505,6 +505,9 @@ static void assert_outputs_quantized(struct subject *s, const char *granularity)
     int d = s->a->head_dim, shared = s->a->num_heads / s->a->num_kv_heads;
     bs_format_round(&format, bs_format_fit_range(&format, low, high), one.v,
                     (size_t)(s->a->num_kv_heads * d));
+    float clip = s->a->qkv_clip > 0 ? s->a->qkv_clip : INFINITY;
+    for (int j = 0; j < s->a->num_kv_heads * d; j++)
+        one.v[j] = fminf(fmaxf(one.v[j], -clip), clip);
     for (int j = 0; j < one.heads_width; j++)
         if (one.heads[j] != one.v[j / d / shared * d + j % d])
             fail_msg("%s, block %d, %s: channel %d of v", s->name, s->block.index, granularity, j);
