@@ -84,14 +84,14 @@ ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/suppo
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check bench fuzz setup install clean format lint help
+.PHONY: all quickstart check bench fuzz setup install clean format help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	$(BUILD)/bitsweep run --memory 330M configs/quickstart.yaml
 
-check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: without AVX-512)
+check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: as without AVX-512)
 	@$(MAKE) --no-print-directory -j$$(nproc) tests
 	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS)
 

@@ -19,6 +19,7 @@ and tokenizers; no GPU. PROVENANCE.md names the versions the stored files were m
     oracle.py rows   $AUTHORS $DATA --carry reference.json --out new.json
     oracle.py spread $AUTHORS $DATA --orders 1 2 3 --splits 40 88 --out spread.json [--only gptq]
     oracle.py spread $AUTHORS $DATA --seeds 4 5 --out spread.json [--only gptq]
+    oracle.py codes  $AUTHORS $DATA --seeds 1 2 3 --out codes.json
     oracle.py layers $AUTHORS $DATA --out layers.json
     oracle.py tokens $DATA --out tokens.json
 
@@ -31,6 +32,10 @@ every linear to be computed as the product over its first n input channels plus 
 --seeds takes seeds that draw both. --double computes the forward pass in float64. What the libraries
 read from the environment to choose their kernels (ATEN_CPU_CAPABILITY, MKL_CBWR) makes another
 machine of this one; what a run was is stored beside its figure.
+
+'codes' lets the authors' solver quantize every linear on the unquantized model's inputs of it, so that
+no rounding decision hangs on an earlier linear, and stores what came of each row of weights as one
+character; under the changes of --seeds it counts the rows that come out differently.
 
 What the authors' modules expect and a plain CPU lacks is supplied around them, never inside:
   - Module.cuda, Tensor.cuda and torch.cuda.synchronize do nothing;
@@ -449,6 +454,108 @@ def prepare(args):
     return load_authors(args), calibration, windows_of(args, args.evaluation)
 
 
+# ---------------------------------------------------------------- codes
+
+ROW_MARKS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+
+
+def command_codes(args):
+    authors, calibration, _evaluation = prepare(args)
+    rows = [row for row in ROWS if row["algorithm"] == "gptq" and "true_sequential" not in row]
+    known = quantize_linears(args, authors, rows, calibration)
+    for row in known:
+        row["rows_apart"], row["scale_apart"] = [], 0
+    for seed in args.seeds:
+        with replaced(torch.nn.functional, "linear", split_linear(drawn_split(seed))):
+            again = quantize_linears(args, authors, rows, reordered(calibration, seed))
+        for row, other in zip(known, again):
+            compare_codes(row, other)
+        write_json(args.out, {"what": CODES_WHAT, "fields": CODES_FIELDS, "versions": versions(),
+                              "seeds": args.seeds, "rows": known})
+
+
+def quantize_linears(args, authors, rows, calibration):
+    """What each recipe makes of each linear on the unquantized model's inputs."""
+    model = load_model(args)
+    linears = block_linears(model)
+    solvers = {name: authors.llama.GPTQ(linear) for name, linear in linears.items()}
+
+    def collector(solver):
+        return lambda _module, inputs, outputs: solver.add_batch(inputs[0].data, outputs.data)
+
+    hooks = [linear.register_forward_hook(collector(solvers[name]))
+             for name, linear in linears.items()]
+    for window in calibration:
+        model.model(window)
+    for hook in hooks:
+        hook.remove()
+    return [{"settings": row, "linears": [quantize_linear(authors, row, solvers[name], name)
+                                          for name in linears]} for row in rows]
+
+
+def quantize_linear(authors, row, solver, name):
+    """Solves for a linear by a copy of its Hessian and gives its weights back as they were."""
+    weight = solver.layer.weight.data
+    solve = authors.llama.GPTQ(solver.layer)
+    solve.H = solver.H.clone()
+    solve.quantizer = authors.quant.Quantizer()
+    solve.quantizer.configure(row["bits"], perchannel=True, sym=row.get("sym", False),
+                              mse=row.get("mse", False))
+    levels, scales, order = [], [], []
+
+    def column(variables):
+        if variables["x"].shape[1] == 1:  # not the search for a range, which sees whole groups
+            levels.append(variables["q"] - variables["zero"])
+            scales.append(variables["scale"])
+
+    def solved(variables):
+        if "perm" in variables:
+            order.append(variables["perm"])
+
+    with watching({("quantize", "return"): column, ("fasterquant", "return"): solved}), silence():
+        solve.fasterquant(percdamp=row.get("percdamp", 0.01), groupsize=row["group"] or -1,
+                          actorder=row.get("act_order", False),
+                          static_groups=row.get("static_groups", False))
+    solver.layer.weight.data = weight
+    levels = torch.cat(levels, dim=1)
+    if order:
+        levels = levels[:, torch.argsort(order[0])]
+    _model, _layers, block, short = name.split(".", 3)
+    return {"block": int(block), "name": short, "marks": marks_of(levels.int().numpy()),
+            "mean_scale": torch.cat(scales, dim=1).double().mean().item()}
+
+
+def marks_of(levels):
+    """One of 64 characters for each row of integers: the upper bits of h = (h ^ level) * 2654435761
+    over its columns, modulo 2^32."""
+    import numpy
+    sums = numpy.zeros(levels.shape[0], dtype=numpy.uint32)
+    for level in levels.T.astype(numpy.uint32):
+        sums = (sums ^ level) * numpy.uint32(2654435761)
+    return "".join(ROW_MARKS[int(mark)] for mark in sums >> 26)
+
+
+def compare_codes(row, other):
+    apart = 0
+    for one, two in zip(row["linears"], other["linears"]):
+        apart += sum(a != b for a, b in zip(one["marks"], two["marks"]))
+        row["scale_apart"] = max(row["scale_apart"], abs(two["mean_scale"] / one["mean_scale"] - 1))
+    row["rows_apart"].append(apart)
+    print(row["rows_apart"], row["scale_apart"], json.dumps(row["settings"]), flush=True)
+
+
+CODES_WHAT = ("What the authors' solver makes of every linear on the unquantized model's inputs of "
+              "it, and how much of that the order of float32 sums decides.")
+CODES_FIELDS = {
+    "marks": "a character for each row of weights: the columns' codes less their zero points, hashed "
+             "as marks_of() of oracle.py says",
+    "mean_scale": "mean over rows and columns of the scale",
+    "rows_apart": "for each of the seeds, the rows of all linears whose marks differ: one code at a "
+                  "near tie moves the rest of its row",
+    "scale_apart": "the largest relative difference of a linear's mean_scale",
+}
+
+
 # ---------------------------------------------------------------- layers
 
 def command_layers(args):
@@ -692,7 +799,7 @@ CASES_HEX = [("null", "a\0b \0 \0\0c")]
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("rows", "check", "spread", "layers", "tokens"):
+    for name in ("rows", "check", "spread", "codes", "layers", "tokens"):
         command = commands.add_parser(name)
         command.add_argument("--model", required=True)
         command.add_argument("--calibration", required=True)
@@ -709,7 +816,8 @@ def parse_arguments():
     commands.choices["check"].add_argument("--against", required=True)
     commands.choices["spread"].add_argument("--orders", type=int, nargs="+", default=[])
     commands.choices["spread"].add_argument("--splits", type=int, nargs="+", default=[])
-    commands.choices["spread"].add_argument("--seeds", type=int, nargs="+", default=[])
+    for name in ("spread", "codes"):
+        commands.choices[name].add_argument("--seeds", type=int, nargs="+", default=[])
     return parser.parse_args()
 
 
@@ -725,7 +833,7 @@ def main():
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
     {"rows": command_rows, "check": command_check, "spread": command_spread,
-     "layers": command_layers}[args.command](args)
+     "codes": command_codes, "layers": command_layers}[args.command](args)
 
 
 if __name__ == "__main__":
