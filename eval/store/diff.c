@@ -4,52 +4,25 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/metrics/statistics.h"
+#include "eval/store/diff_internal.h"
 #include "eval/store/sheet.h"
 #include "eval/store/table.h"
 
-/* Beyond this many standard errors a difference is called significant (p < 0.0455). */
-static const double significant_z = 2;
-
-/* A trial that both files have finished. */
-struct pair {
-    const struct bs_row *a, *b;
-    struct bs_mean difference; /* perplexity of B - perplexity of A */
-    double z, p;               /* NaN where the standard error is zero or not known */
-    bool identical;            /* every NLL has the same bits */
-};
-
-struct diff {
-    const struct bs_results *a, *b;
-    bool by_model; /* one of the files has several models; else the two may be of any one each */
-    int num_pairs;
-    struct pair *pairs;
-    int significant, identical;
-};
+/* A difference whose p, corrected by Holm, is below this is called significant: among all of a table
+ * the chance of one such where nothing differs is no more. */
+static const double level = 0.05;
 
 static bool is_done(const struct bs_row *row) { return strcmp(row->status, "done") == 0; }
 
 /* Both finished, of the same model and text. */
-static bool same_text(const struct diff *diff, const struct bs_row *row, const struct bs_row *other)
+static bool same_text(const struct bs_pairs *pairs, const struct bs_row *row,
+                      const struct bs_row *other)
 {
     return is_done(row) && is_done(other) && strcmp(other->text, row->text) == 0 &&
-           (!diff->by_model || strcmp(other->model, row->model) == 0);
+           (!pairs->by_model || strcmp(other->model, row->model) == 0);
 }
 
-/* The finished trial of `results` that matches, or NULL. */
-static const struct bs_row *match(const struct diff *diff, const struct bs_results *results,
-                                  const struct bs_row *row)
-{
-    for (int i = 0; i < results->num_rows; i++) {
-        const struct bs_row *other = &results->rows[i];
-        if (same_text(diff, row, other) && strcmp(other->label, row->label) == 0 &&
-            bs_rows_comparable(other, row))
-            return other;
-    }
-    return NULL;
-}
-
-static bool has_comparable(const struct diff *diff, const struct bs_results *results,
+static bool has_comparable(const struct bs_pairs *diff, const struct bs_results *results,
                            const struct bs_row *row)
 {
     for (int i = 0; i < results->num_rows; i++)
@@ -78,7 +51,7 @@ static enum bs_status fail_apart(const struct bs_results *a, const struct bs_row
 
 /* A text that both files have, but never in the same bytes, cut into the same windows by the same
  * protocol, cannot be paired. */
-static enum bs_status check_protocols(const struct diff *diff, struct bs_error *err)
+static enum bs_status check_protocols(const struct bs_pairs *diff, struct bs_error *err)
 {
     const struct bs_results *a = diff->a, *b = diff->b;
     for (int i = 0; i < a->num_rows; i++)
@@ -91,103 +64,136 @@ static enum bs_status check_protocols(const struct diff *diff, struct bs_error *
     return BS_OK;
 }
 
-static enum bs_status compare(struct diff *diff, struct pair *pair, struct bs_error *err)
+static enum bs_status find_pairs(struct bs_pairs *pairs, struct bs_error *err)
 {
-    float *a = NULL, *b = NULL;
-    enum bs_status status = bs_results_read_tokens(diff->a->path, pair->a, &a, NULL, NULL, err);
-    if (status == BS_OK)
-        status = bs_results_read_tokens(diff->b->path, pair->b, &b, NULL, NULL, err);
-    if (status == BS_OK) {
-        struct bs_layout layout = {.windows = pair->a->windows,
-                                   .per_window = pair->a->tokens - 1,
-                                   .scored = (size_t)pair->a->scored};
-        size_t values = (size_t)layout.windows * (size_t)layout.per_window;
-        pair->identical = memcmp(a, b, values * sizeof *a) == 0;
-        struct bs_test test = bs_test_difference(b, a, &layout);
-        pair->difference = bs_perplexity_difference(b, a, &layout);
-        pair->z = test.t;
-        pair->p = test.p;
-        diff->identical += pair->identical;
-        diff->significant += fabs(pair->z) > significant_z;
-    }
-    bs_free(a);
-    bs_free(b);
-    return status;
-}
-
-static enum bs_status find_pairs(struct diff *diff, struct bs_error *err)
-{
-    enum bs_status status = check_protocols(diff, err);
-    if (status != BS_OK)
-        return status;
-    diff->pairs = bs_calloc((size_t)diff->a->num_rows, sizeof *diff->pairs);
-    if (!diff->pairs)
-        return bs_fail_memory(err);
-    for (int i = 0; status == BS_OK && i < diff->a->num_rows; i++) {
-        const struct bs_row *a = &diff->a->rows[i];
-        const struct bs_row *b = match(diff, diff->b, a);
-        if (!b)
-            continue;
-        struct pair *pair = &diff->pairs[diff->num_pairs++];
-        *pair = (struct pair){.a = a, .b = b};
-        status = compare(diff, pair, err);
-    }
-    if (status == BS_OK && diff->num_pairs == 0)
+    if (check_protocols(pairs, err) || bs_pairs_find(pairs, err))
+        return err->status;
+    bool any = pairs->num_pairs > 0;
+    for (int i = 0; i < pairs->a->num_rows; i++)
+        any = any || pairs->open_a[i];
+    if (!any)
         return bs_fail(err, BS_ECONFIG,
                        "%s and %s have nothing to compare: no recipe and text is finished in both",
-                       diff->a->path, diff->b->path);
-    return status;
+                       pairs->a->path, pairs->b->path);
+    return bs_pairs_compare(pairs, err);
 }
 
-/* Lists the trials of `from` that the other file has not finished. */
-static void note_missing(struct bs_sheet *sheet, const struct diff *diff,
-                         const struct bs_results *from, const struct bs_results *other,
-                         const char *name)
+static bool is_significant(const struct bs_pair *pair)
 {
+    return !pair->identical && pair->p_holm < level;
+}
+
+struct counts {
+    int significant, identical, grouped, recalibrated;
+};
+
+static struct counts count(const struct bs_pairs *pairs)
+{
+    struct counts counts = {0};
+    for (int i = 0; i < pairs->num_pairs; i++) {
+        const struct bs_pair *pair = &pairs->pairs[i];
+        counts.significant += is_significant(pair);
+        counts.identical += pair->identical;
+        counts.grouped += pair->num_a + pair->num_b > 2;
+        counts.recalibrated += pair->recalibrated;
+    }
+    return counts;
+}
+
+/* Lists the trials of one file that stand in no pair. */
+static void note_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_a)
+{
+    const struct bs_results *from = of_a ? pairs->a : pairs->b;
+    const bool *paired = of_a ? pairs->paired_a : pairs->paired_b;
+    const bool *open = of_a ? pairs->open_a : pairs->open_b;
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (is_done(row) && !match(diff, other, row))
-            bs_sheet_note(sheet, "only in %s: %s%s%s on %s, perplexity %.4g", name,
-                          diff->by_model ? row->model : "", diff->by_model ? ", " : "", row->label,
-                          row->text, row->perplexity);
+        if (is_done(row) && !paired[i])
+            bs_sheet_note(sheet, "%s %s: %s%s%s on %s, perplexity %.4g",
+                          open[i] ? "not paired, having several candidates: in" : "only in",
+                          of_a ? "A" : "B", pairs->by_model ? row->model : "",
+                          pairs->by_model ? ", " : "", row->label, row->text, row->perplexity);
     }
 }
 
 /* The name of a pair: text and model belong to it where there are several. */
-static void add_name(struct bs_sheet *sheet, const struct diff *diff, const struct bs_row *row)
+static void add_name(struct bs_sheet *sheet, const struct bs_pairs *pairs,
+                     const struct bs_pair *pair)
 {
     bool several = false;
-    for (int i = 0; i < diff->num_pairs; i++)
-        several = several || strcmp(diff->pairs[i].a->text, diff->pairs[0].a->text) != 0;
-    bs_sheet_text(sheet, "%s%s%s%s%s", diff->by_model ? row->model : "", diff->by_model ? ", " : "",
-                  row->label, several ? ", " : "", several ? row->text : "");
+    for (int i = 0; i < pairs->num_pairs; i++)
+        several = several || strcmp(pairs->pairs[i].a[0]->text, pairs->pairs[0].a[0]->text) != 0;
+    const struct bs_row *row = pair->a[0];
+    char calibrations[64] = "";
+    bool group = pair->num_a + pair->num_b > 2;
+    if (group)
+        snprintf(calibrations, sizeof calibrations, ", %d and %d calibrations", pair->num_a,
+                 pair->num_b);
+    bs_sheet_text(sheet, "%s%s%s%s%s%s%s", pairs->by_model ? row->model : "",
+                  pairs->by_model ? ", " : "", group ? row->recipe : row->label, calibrations,
+                  pair->recalibrated ? " *" : "", several ? ", " : "", several ? row->text : "");
 }
 
-static void add_pair(struct bs_sheet *sheet, const struct pair *pair)
+static double mean_kld(const struct bs_row *const *rows, int num_rows)
 {
-    const struct bs_row *a = pair->a, *b = pair->b;
-    bs_sheet_perplexity(sheet, a->perplexity, a->perplexity_se);
-    bs_sheet_perplexity(sheet, b->perplexity, b->perplexity_se);
+    double mean = 0;
+    for (int i = 0; i < num_rows; i++)
+        mean += rows[i]->kld_mean / num_rows;
+    return mean;
+}
+
+static void add_pair(struct bs_sheet *sheet, const struct bs_pair *pair)
+{
+    bs_sheet_perplexity(sheet, pair->perplexity_a.mean, pair->perplexity_a.se);
+    bs_sheet_perplexity(sheet, pair->perplexity_b.mean, pair->perplexity_b.se);
     if (pair->identical)
         bs_sheet_text(sheet, "identical");
     else
         bs_sheet_estimate(sheet, pair->difference.mean, pair->difference.se, true);
-    bs_sheet_rounded(sheet, pair->z);
-    bs_sheet_rounded(sheet, pair->p);
-    bs_sheet_estimate(sheet, 1000 * a->kld_mean, 1000 * a->kld_mean_se, false);
-    bs_sheet_estimate(sheet, 1000 * b->kld_mean, 1000 * b->kld_mean_se, false);
+    bs_sheet_rounded(sheet, pair->identical ? (double)NAN : pair->p);
+    bs_sheet_rounded(sheet, pair->identical ? (double)NAN : pair->p_holm);
+    bs_sheet_estimate(sheet, 1000 * mean_kld(pair->a, pair->num_a), 1000 * pair->a[0]->kld_mean_se,
+                      false);
+    bs_sheet_estimate(sheet, 1000 * mean_kld(pair->b, pair->num_b), 1000 * pair->b[0]->kld_mean_se,
+                      false);
 }
 
-static enum bs_status print_for_eyes(const struct diff *diff, enum bs_table_style style, FILE *out,
-                                     struct bs_error *err)
+/* Below the table: what was counted, and how to read p. */
+static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
+{
+    struct counts counts = count(pairs);
+    bs_sheet_note(sheet,
+                  "%d compared: %d differ%s significantly (p corrected below %g), %d %s the same "
+                  "bits in every "
+                  "token's NLL",
+                  pairs->num_pairs, counts.significant, counts.significant == 1 ? "s" : "", level,
+                  counts.identical, counts.identical == 1 ? "has" : "have");
+    if (counts.identical < pairs->num_pairs)
+        bs_sheet_note(sheet,
+                      "p is two-sided, of flipped signs up to %d blocks of windows, of Student's t "
+                      "beyond; corrected is Holm's, over the table",
+                      BS_MOST_FLIPPED);
+    if (counts.grouped)
+        bs_sheet_note(sheet,
+                      "of several calibrations B - A is that of their means, and its \xc2\xb1 "
+                      "and p include what another draw does");
+    if (counts.recalibrated)
+        bs_sheet_note(sheet, "* calibrated on other windows: \xc2\xb1 and p do not include what "
+                             "another draw does, which takes several seeds to know");
+    note_single(sheet, pairs, true);
+    note_single(sheet, pairs, false);
+}
+
+static enum bs_status print_for_eyes(const struct bs_pairs *pairs, enum bs_table_style style,
+                                     FILE *out, struct bs_error *err)
 {
     static const char *const headings[] = {
         "recipe",
         "perplexity\nA",
         "perplexity\nB",
         "B - A",
-        "z",
         "p",
+        "p\ncorrected",
         "KL A\n10\xe2\x81\xbb\xc2\xb3 nats",
         "KL B\n10\xe2\x81\xbb\xc2\xb3 nats",
     };
@@ -199,63 +205,73 @@ static enum bs_status print_for_eyes(const struct diff *diff, enum bs_table_styl
     bs_sheet_title(&sheet,
                    "A: %s, B: %s. \xc2\xb1 is one standard error over windows; "
                    "that of B - A is paired.",
-                   diff->a->path, diff->b->path);
+                   pairs->a->path, pairs->b->path);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
-    for (int i = 0; i < diff->num_pairs; i++) {
-        add_name(&sheet, diff, diff->pairs[i].a);
-        add_pair(&sheet, &diff->pairs[i]);
+    for (int i = 0; i < pairs->num_pairs; i++) {
+        add_name(&sheet, pairs, &pairs->pairs[i]);
+        add_pair(&sheet, &pairs->pairs[i]);
     }
-    bs_sheet_note(
-        &sheet,
-        "%d compared: %d differ%s by more than %g standard errors, %d %s the same bits in "
-        "every token's NLL",
-        diff->num_pairs, diff->significant, diff->significant == 1 ? "s" : "", significant_z,
-        diff->identical, diff->identical == 1 ? "has" : "have");
-    note_missing(&sheet, diff, diff->a, diff->b, "A");
-    note_missing(&sheet, diff, diff->b, diff->a, "B");
+    add_notes(&sheet, pairs);
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
     return status;
 }
 
-/* One row for programs: the trial as A and B have it, NULL where one does not. */
+/* One row for programs: the trials as A and B have them, NULL where one does not. */
 static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const struct bs_row *b,
-                       const struct pair *pair)
+                       const struct bs_pair *pair, const char *pairing)
 {
-    const double nan_value = (double)NAN;
+    const double none = (double)NAN;
     const struct bs_row *either = a ? a : b;
-    bs_sheet_text(sheet, "%s", either->label);
+    bool group = pair && pair->num_a + pair->num_b > 2;
+    bs_sheet_text(sheet, "%s", group ? either->recipe : either->label);
     bs_sheet_text(sheet, "%s", either->model);
     bs_sheet_text(sheet, "%s", either->text);
     bs_sheet_text(sheet, "%s", either->protocol);
+    bs_sheet_text(sheet, "%s", either->pick);
     bs_sheet_int(sheet, either->stride);
     bs_sheet_int(sheet, either->windows);
     bs_sheet_int(sheet, either->tokens);
-    bs_sheet_double(sheet, a ? a->perplexity : nan_value);
-    bs_sheet_double(sheet, a ? a->perplexity_se : nan_value);
-    bs_sheet_double(sheet, b ? b->perplexity : nan_value);
-    bs_sheet_double(sheet, b ? b->perplexity_se : nan_value);
-    bs_sheet_double(sheet, pair ? pair->difference.mean : nan_value);
-    bs_sheet_double(sheet, pair ? pair->difference.se : nan_value);
-    bs_sheet_double(sheet, pair ? pair->z : nan_value);
-    bs_sheet_double(sheet, pair ? pair->p : nan_value);
-    bs_sheet_double(sheet, a ? a->kld_mean : nan_value);
-    bs_sheet_double(sheet, b ? b->kld_mean : nan_value);
+    bs_sheet_text(sheet, "%s", a ? a->id : "");
+    bs_sheet_text(sheet, "%s", b ? b->id : "");
+    bs_sheet_text(sheet, "%s", pairing);
+    bs_sheet_int(sheet, pair ? pair->num_a : a != NULL);
+    bs_sheet_int(sheet, pair ? pair->num_b : b != NULL);
+    bs_sheet_double(sheet, pair ? pair->perplexity_a.mean : a ? a->perplexity : none);
+    bs_sheet_double(sheet, pair ? pair->perplexity_a.se : a ? a->perplexity_se : none);
+    bs_sheet_double(sheet, pair ? pair->perplexity_b.mean : b ? b->perplexity : none);
+    bs_sheet_double(sheet, pair ? pair->perplexity_b.se : b ? b->perplexity_se : none);
+    bs_sheet_double(sheet, pair ? pair->difference.mean : none);
+    bs_sheet_double(sheet, pair ? pair->difference.se : none);
+    bs_sheet_double(sheet, pair ? pair->calibration_se : none);
+    bs_sheet_double(sheet, pair ? pair->t : none);
+    bs_sheet_double(sheet, pair ? pair->df : none);
+    bs_sheet_text(sheet, "%s", !pair ? "" : pair->flipped ? "sign flips" : "t");
+    bs_sheet_int(sheet, pair ? pair->blocks : 0);
+    bs_sheet_double(sheet, pair ? pair->p : none);
+    bs_sheet_double(sheet, pair ? pair->p_holm : none);
+    bs_sheet_double(sheet, pair ? mean_kld(pair->a, pair->num_a) : a ? a->kld_mean : none);
+    bs_sheet_double(sheet, pair ? mean_kld(pair->b, pair->num_b) : b ? b->kld_mean : none);
     bs_sheet_int(sheet, pair && pair->identical);
 }
 
-static void add_missing(struct bs_sheet *sheet, const struct diff *diff,
-                        const struct bs_results *from, const struct bs_results *other, bool from_a)
+static void add_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_a)
 {
+    const struct bs_results *from = of_a ? pairs->a : pairs->b;
+    const bool *paired = of_a ? pairs->paired_a : pairs->paired_b;
+    const bool *open = of_a ? pairs->open_a : pairs->open_b;
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (is_done(row) && !match(diff, other, row))
-            add_fields(sheet, from_a ? row : NULL, from_a ? NULL : row, NULL);
+        if (is_done(row) && !paired[i])
+            add_fields(sheet, of_a ? row : NULL, of_a ? NULL : row, NULL,
+                       open[i] ? "several candidates"
+                       : of_a  ? "only in A"
+                               : "only in B");
     }
 }
 
-static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_style style,
+static enum bs_status print_for_programs(const struct bs_pairs *pairs, enum bs_table_style style,
                                          FILE *out, struct bs_error *err)
 {
     static const char *const headings[] = {
@@ -263,17 +279,28 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
         "model",
         "text",
         "protocol",
+        "pick",
         "stride",
         "windows",
         "tokens",
+        "id_a",
+        "id_b",
+        "pairing",
+        "calibrations_a",
+        "calibrations_b",
         "perplexity_a",
         "perplexity_a_se",
         "perplexity_b",
         "perplexity_b_se",
         "difference",
         "difference_se",
-        "z",
+        "difference_calibration_se",
+        "t",
+        "df",
+        "test",
+        "blocks",
         "p",
+        "p_corrected",
         "kld_mean_a",
         "kld_mean_b",
         "identical",
@@ -283,17 +310,20 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
     bs_sheet_init(&sheet, COLUMNS);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
-    for (int i = 0; i < diff->num_pairs; i++)
-        add_fields(&sheet, diff->pairs[i].a, diff->pairs[i].b, &diff->pairs[i]);
-    add_missing(&sheet, diff, diff->a, diff->b, true);
-    add_missing(&sheet, diff, diff->b, diff->a, false);
+    for (int i = 0; i < pairs->num_pairs; i++) {
+        const struct bs_pair *pair = &pairs->pairs[i];
+        add_fields(&sheet, pair->a[0], pair->b[0], pair, "paired");
+    }
+    add_single(&sheet, pairs, true);
+    add_single(&sheet, pairs, false);
+    struct counts counts = count(pairs);
     enum bs_status status;
     if (style == BS_TABLE_CSV)
         status = bs_sheet_print(&sheet, style, out, err);
     else
-        status = bs_json_print(json_pack("{s:i, s:i, s:i, s:o}", "compared", diff->num_pairs,
-                                         "significant", diff->significant, "identical",
-                                         diff->identical, "trials", bs_sheet_json(&sheet)),
+        status = bs_json_print(json_pack("{s:i, s:i, s:i, s:o}", "compared", pairs->num_pairs,
+                                         "significant", counts.significant, "identical",
+                                         counts.identical, "trials", bs_sheet_json(&sheet)),
                                out, err);
     bs_sheet_release(&sheet);
     return status;
@@ -302,13 +332,13 @@ static enum bs_status print_for_programs(const struct diff *diff, enum bs_table_
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    struct diff diff = {
+    struct bs_pairs pairs = {
         .a = a, .b = b, .by_model = bs_results_several_models(a) || bs_results_several_models(b)};
-    enum bs_status status = find_pairs(&diff, err);
+    enum bs_status status = find_pairs(&pairs, err);
     if (status == BS_OK && (style == BS_TABLE_CSV || style == BS_TABLE_JSON))
-        status = print_for_programs(&diff, style, out, err);
+        status = print_for_programs(&pairs, style, out, err);
     else if (status == BS_OK)
-        status = print_for_eyes(&diff, style, out, err);
-    bs_free(diff.pairs);
+        status = print_for_eyes(&pairs, style, out, err);
+    bs_pairs_release(&pairs);
     return status;
 }

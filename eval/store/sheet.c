@@ -132,30 +132,55 @@ static int decimals_of(double se)
     return decimals < 0 ? 0 : decimals > MOST_DECIMALS ? MOST_DECIMALS : decimals;
 }
 
-/* As bs_sheet_estimate, with at least so many digits behind the point. */
-static void add_estimate(struct bs_sheet *sheet, double mean, double se, bool sign, int least)
+/* The number with so many digits behind the point, a '+' before it where asked; what rounds to
+ * nothing has no sign. */
+static void print_number(char *out, size_t size, double value, int decimals, bool sign)
 {
+    bool nothing = fabs(value) < 0.5 * pow(10, -decimals);
+    snprintf(out, size, sign && !nothing ? "%+.*f" : "%.*f", decimals, nothing ? 0.0 : value);
+}
+
+/* As bs_sheet_estimate, with at least so many digits behind the point; spread NaN = none. */
+static void add_estimate(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,
+                         int least)
+{
+    char text[400], second[64] = "";
     const char *plus = sign && mean > 0 ? "+" : "";
-    if (!isfinite(mean))
+    if (!isfinite(mean)) {
         bs_sheet_text(sheet, "%s", em_dash);
-    else if (!(se > 0) || isinf(se))
-        bs_sheet_text(sheet, "%s%.4g %s %s", plus, mean, plus_minus, se == 0 ? "0" : "n/a");
-    else if (fabs(mean) >= 1e6 || se >= 1e6)
-        bs_sheet_text(sheet, "%s%.3g %s %.2g", plus, mean, plus_minus, se);
-    else {
+        return;
+    }
+    if (!(se > 0) || isinf(se)) {
+        if (isfinite(spread))
+            snprintf(second, sizeof second, " %s %.2g", plus_minus, spread);
+        bs_sheet_text(sheet, "%s%.4g %s %s%s", plus, mean == 0 ? 0.0 : mean, plus_minus,
+                      se == 0 ? "0" : "n/a", second);
+    } else if (fabs(mean) >= 1e6 || se >= 1e6) {
+        if (isfinite(spread))
+            snprintf(second, sizeof second, " %s %.2g", plus_minus, spread);
+        bs_sheet_text(sheet, "%s%.3g %s %.2g%s", plus, mean, plus_minus, se, second);
+    } else {
         int decimals = decimals_of(se) > least ? decimals_of(se) : least;
-        bs_sheet_text(sheet, "%s%.*f %s %.*f", plus, decimals, mean, plus_minus, decimals, se);
+        if (isfinite(spread) && spread < 1e6)
+            snprintf(second, sizeof second, " %s %.*f", plus_minus, decimals, spread);
+        print_number(text, sizeof text, mean, decimals, sign);
+        bs_sheet_text(sheet, "%s %s %.*f%s", text, plus_minus, decimals, se, second);
     }
 }
 
 void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign)
 {
-    add_estimate(sheet, mean, se, sign, 0);
+    add_estimate(sheet, mean, se, (double)NAN, sign, 0);
 }
 
 void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se)
 {
-    add_estimate(sheet, mean, se, false, mean < 1000 ? 2 : 0);
+    add_estimate(sheet, mean, se, (double)NAN, false, mean < 1000 ? 2 : 0);
+}
+
+void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign)
+{
+    add_estimate(sheet, mean, se, spread, sign, 0);
 }
 
 void bs_sheet_rounded(struct bs_sheet *sheet, double value)
@@ -166,7 +191,12 @@ void bs_sheet_rounded(struct bs_sheet *sheet, double value)
     else if (size >= 1e5 || (size > 0 && size < 1e-3))
         bs_sheet_text(sheet, "%.2g", value);
     else
-        bs_sheet_text(sheet, "%.*f", size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3, value);
+        bs_sheet_text(sheet, "%.*f",
+                      size >= 100  ? 0
+                      : size >= 10 ? 1
+                      : size >= 1  ? 2
+                                   : 3,
+                      value == 0 ? 0.0 : value);
 }
 
 void bs_sheet_header(struct bs_sheet *sheet, const struct bs_record_type *type)

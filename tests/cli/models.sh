@@ -165,7 +165,7 @@ check "a finished sweep takes the config's new text" new_text
 compared() {
     run diff whole.h5 missing.h5
     expect_status 0
-    expect_out '^7 compared: 0 differ .* 7 have the same bits'
+    expect_out '^7 compared: 0 differ significantly .* 7 have the same bits'
     expect_out '^two, rtn w3 g64 '
 }
 check "diff pairs trials of the same model" compared
