@@ -7,6 +7,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/run/published.h"
+#include "eval/store/chart.h"
 #include "eval/store/results.h"
 #include "eval/store/table.h"
 #include "tests/fuzz/target.h"
@@ -111,7 +112,7 @@ static void read_canonical(const char *path, const struct bs_row *row)
     bs_free(canonical);
 }
 
-/* The table in every style, with what the file's config expects, or the comparison with itself. */
+/* The table, with what the file's config expects, and the comparison with itself, in every style. */
 static void print(const struct bs_results *results, unsigned what)
 {
     struct bs_error err = {0};
@@ -125,9 +126,24 @@ static void print(const struct bs_results *results, unsigned what)
             bs_table_print(results, set.figures, set.count, (enum bs_table_style)style, out, &err),
             &err, NULL);
     bs_published_release(&set);
-    if (what & FUZZ_DIFF)
-        fuzz_check(bs_diff_print(results, results, BS_TABLE_TERMINAL, out, &err), &err, NULL);
+    for (int style = 0; what & FUZZ_DIFF && bs_table_styles[style]; style++)
+        fuzz_check(bs_diff_print(results, results, (enum bs_table_style)style, out, &err), &err,
+                   NULL);
     fclose(out);
+}
+
+/* Every chart's data and script; gnuplot itself is not run, a folder without it being all of PATH. */
+static void plot(const struct bs_results *results)
+{
+    setenv("PATH", fuzz_folder(), 1);
+    for (int chart = 0; bs_chart_names[chart]; chart++) {
+        struct bs_error err = {0};
+        enum bs_status status =
+            bs_chart_draw(results, bs_chart_names[chart], "plots", fuzz_path("charts"), &err);
+        if (!status)
+            abort(); /* it cannot have been drawn */
+        fuzz_check(status, &err, NULL);
+    }
 }
 
 void fuzz_read_results(const char *path, unsigned what)
@@ -147,6 +163,8 @@ void fuzz_read_results(const char *path, unsigned what)
         read_canonical(path, row);
     if (what & (FUZZ_TABLE | FUZZ_DIFF))
         print(&results, what);
+    if (what & FUZZ_PLOT)
+        plot(&results);
     bs_results_release(&results);
 }
 

@@ -15,10 +15,11 @@ enum {
     FUZZ_TABLE = 8,
     FUZZ_DIFF = 16,
     FUZZ_CONTINUE = 32,
-    FUZZ_EVERYTHING = 63,
+    FUZZ_PLOT = 64,
+    FUZZ_EVERYTHING = 127,
 };
 
-/* Reads the rows and does `what` of those above but the last, which is the next function. */
+/* Reads the rows and does `what` of those above but FUZZ_CONTINUE, which is the next function. */
 void fuzz_read_results(const char *path, unsigned what);
 
 /* Adds a trial to it, as a run that continues the file. */

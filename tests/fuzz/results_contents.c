@@ -3,6 +3,8 @@
  * (results_bytes); this is what another program, or a later version, may have written. */
 #include "tests/fuzz/target.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -277,6 +279,55 @@ static void change_field(hid_t file, struct input *input)
     bs_h5_close(dataset);
 }
 
+static const struct bs_field *number_field(unsigned number)
+{
+    const struct bs_field *field = bs_row_type.fields;
+    for (;;)
+        for (field = bs_row_type.fields; field->name; field++)
+            if (field->kind != BS_FIELD_TEXT && !number--)
+                return field;
+}
+
+/* Gives a number of one row a value at an edge. */
+static void change_number(hid_t file, struct input *input)
+{
+    static const double doubles[] = {0,
+                                     -0.0,
+                                     (double)NAN,
+                                     (double)INFINITY,
+                                     -(double)INFINITY,
+                                     5e-324,
+                                     -5e-324,
+                                     2.3e-308,
+                                     1.7e308,
+                                     -1e308,
+                                     1e-10,
+                                     0.0996,
+                                     1e6,
+                                     -3,
+                                     1,
+                                     1e17};
+    static const int ints[] = {0,   1,     -1,      2,       3,           8,  16, 17,
+                               255, 65536, INT_MAX, INT_MIN, INT_MAX - 1, 31, 32, 1000};
+    struct bs_row rows[3];
+    hid_t dataset = H5Dopen2(file, "trials", H5P_DEFAULT), type = bs_h5_memory_type(&bs_row_type);
+    hid_t space = dataset < 0 ? dataset : H5Dget_space(dataset);
+    unsigned row = take(input) % 3, which = take(input) % 16;
+    const struct bs_field *field = number_field(take(input));
+    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 3 &&
+        H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0) {
+        char *place = (char *)&rows[row] + field->offset;
+        if (field->kind == BS_FIELD_INT)
+            memcpy(place, &ints[which], sizeof *ints);
+        else
+            memcpy(place, &doubles[which], sizeof *doubles);
+        H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows);
+    }
+    bs_h5_close(space);
+    bs_h5_close(type);
+    bs_h5_close(dataset);
+}
+
 static void change_link(hid_t file, struct input *input)
 {
     const char *place = take_place(input), *other = take_place(input);
@@ -320,14 +371,14 @@ static void change_link(hid_t file, struct input *input)
 
 static void edit(const char *path, struct input *input)
 {
-    static void (*const edits[])(hid_t, struct input *) = {replace_dataset, replace_attribute,
-                                                           change_field, change_link};
+    static void (*const edits[])(hid_t, struct input *) = {
+        replace_dataset, replace_attribute, change_field, change_link, change_number};
     bs_h5_begin();
     hid_t access = bs_h5_access(), file = H5Fopen(path, H5F_ACC_RDWR, access);
     if (file < 0)
         abort();
     for (int i = 0; i < MAX_EDITS && input->left; i++)
-        edits[take(input) % 4](file, input);
+        edits[take(input) % (sizeof edits / sizeof *edits)](file, input);
     bs_h5_close(file);
     bs_h5_close(access);
 }
