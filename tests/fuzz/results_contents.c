@@ -246,14 +246,16 @@ static void replace_attribute(hid_t file, struct input *input)
     bs_h5_close(object);
 }
 
-/* Overwrites one field of one row, a text without its end and all. */
-static void change_field(hid_t file, struct input *input)
+/* What is done to the three packed rows of the table of trials. */
+typedef void row_change(struct input *input, char *rows, const struct bs_packing *packing);
+
+/* Reads the rows, where the table still has three, and writes them changed. */
+static void change_rows(hid_t file, struct input *input, row_change *change)
 {
     struct bs_packing packing;
     hid_t dataset = H5Dopen2(file, "trials", H5P_DEFAULT);
     hid_t stored = dataset < 0 ? dataset : H5Dget_type(dataset);
     hid_t space = dataset < 0 ? dataset : H5Dget_space(dataset);
-    unsigned row = take(input) % 3, number = take(input) % BS_MOST_FIELDS;
     if (stored >= 0 && H5Tget_class(stored) == H5T_COMPOUND && space >= 0 &&
         H5Sget_simple_extent_npoints(space) == 3) {
         bs_packing_in(&bs_row_type, stored, &packing);
@@ -262,13 +264,7 @@ static void change_field(hid_t file, struct input *input)
         if (!rows)
             abort();
         if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0) {
-            size_t at = row * packing.size, f = 0;
-            for (; number-- && bs_row_type.fields[f + 1].name; f++)
-                at += packing.sizes[f];
-            bool text = bs_row_type.fields[f].kind == BS_FIELD_TEXT ||
-                        bs_row_type.fields[f].kind == BS_FIELD_STRING;
-            size_t size = packing.sizes[f];
-            take_bytes(input, rows + at, text && take(input) % 2 ? take(input) % size : size);
+            change(input, rows, &packing);
             H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows);
         }
         bs_free(rows);
@@ -279,17 +275,40 @@ static void change_field(hid_t file, struct input *input)
     bs_h5_close(dataset);
 }
 
-static const struct bs_field *number_field(unsigned number)
+static bool is_text(size_t field)
 {
-    const struct bs_field *field = bs_row_type.fields;
-    for (;;)
-        for (field = bs_row_type.fields; field->name; field++)
-            if (field->kind != BS_FIELD_TEXT && !number--)
-                return field;
+    return bs_row_type.fields[field].kind == BS_FIELD_TEXT ||
+           bs_row_type.fields[field].kind == BS_FIELD_STRING;
+}
+
+/* A field of a row by its number, the last one for numbers beyond; *field is its index. */
+static char *field_at(char *rows, const struct bs_packing *packing, unsigned row, unsigned number,
+                      size_t *field)
+{
+    size_t at = row * packing->size, f = 0;
+    for (; number-- && bs_row_type.fields[f + 1].name; f++)
+        at += packing->sizes[f];
+    *field = f;
+    return rows + at;
+}
+
+/* Overwrites one field of one row, a text without its end and all. */
+static void overwrite_field(struct input *input, char *rows, const struct bs_packing *packing)
+{
+    unsigned row = take(input) % 3, number = take(input) % BS_MOST_FIELDS;
+    size_t field;
+    char *place = field_at(rows, packing, row, number, &field);
+    size_t size = packing->sizes[field];
+    take_bytes(input, place, is_text(field) && take(input) % 2 ? take(input) % size : size);
+}
+
+static void change_field(hid_t file, struct input *input)
+{
+    change_rows(file, input, overwrite_field);
 }
 
 /* Gives a number of one row a value at an edge. */
-static void change_number(hid_t file, struct input *input)
+static void give_number(struct input *input, char *rows, const struct bs_packing *packing)
 {
     static const double doubles[] = {0,
                                      -0.0,
@@ -309,23 +328,20 @@ static void change_number(hid_t file, struct input *input)
                                      1e17};
     static const int ints[] = {0,   1,     -1,      2,       3,           8,  16, 17,
                                255, 65536, INT_MAX, INT_MIN, INT_MAX - 1, 31, 32, 1000};
-    struct bs_row rows[3];
-    hid_t dataset = H5Dopen2(file, "trials", H5P_DEFAULT), type = bs_h5_memory_type(&bs_row_type);
-    hid_t space = dataset < 0 ? dataset : H5Dget_space(dataset);
-    unsigned row = take(input) % 3, which = take(input) % 16;
-    const struct bs_field *field = number_field(take(input));
-    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 3 &&
-        H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0) {
-        char *place = (char *)&rows[row] + field->offset;
-        if (field->kind == BS_FIELD_INT)
-            memcpy(place, &ints[which], sizeof *ints);
-        else
-            memcpy(place, &doubles[which], sizeof *doubles);
-        H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows);
-    }
-    bs_h5_close(space);
-    bs_h5_close(type);
-    bs_h5_close(dataset);
+    unsigned row = take(input) % 3, which = take(input) % 16, number = take(input);
+    size_t first = 0, field;
+    while (is_text(first))
+        first++;
+    char *place = field_at(rows, packing, row, (unsigned)first + number, &field);
+    if (bs_row_type.fields[field].kind == BS_FIELD_INT)
+        memcpy(place, &ints[which], sizeof *ints);
+    else if (bs_row_type.fields[field].kind == BS_FIELD_DOUBLE)
+        memcpy(place, &doubles[which], sizeof *doubles);
+}
+
+static void change_number(hid_t file, struct input *input)
+{
+    change_rows(file, input, give_number);
 }
 
 static void change_link(hid_t file, struct input *input)
