@@ -118,8 +118,9 @@ static enum bs_status add_norm(struct writing *w, const char *place, const char 
         return BS_OK;
     if (add(w, f->prefix, place, name, ".weight", 0, width, err))
         return err->status;
-    return a->norm == BS_LAYER_NORM ? add(w, f->prefix, place, name, ".bias", 0, width, err)
-                                    : BS_OK;
+    return w->architecture.norm == BS_LAYER_NORM
+               ? add(w, f->prefix, place, name, ".bias", 0, width, err)
+               : BS_OK;
 }
 
 static enum bs_status add_linear(struct writing *w, const char *place, enum bs_role role,
