@@ -70,6 +70,8 @@ static const struct {
     {"rotary_dim", ROTARY_DIM},
     {"rotary_ndims", ROTARY_DIM},
     {"rotary_pct", ROTARY_SHARE},
+    {"rope_pct", ROTARY_SHARE},
+    {"rope_percent", ROTARY_SHARE},
     {"partial_rotary_factor", ROTARY_SHARE},
     {"rope_theta", ROPE_THETA},
     {"rotary_emb_base", ROPE_THETA},

@@ -163,12 +163,14 @@ static const struct bs_neutral_key falcon_neutral[] = {
 };
 
 static const struct bs_neutral_key falcon_new_neutral[] = {
+    {"ff_factor", "4"},
     {"parallel_attn", "true"},
     {"num_ln_in_parallel_attn", "2"},
     {NULL, NULL},
 };
 
 static const struct bs_neutral_key falcon_new_shared_neutral[] = {
+    {"ff_factor", "4"},
     {"parallel_attn", "true"},
     {NULL, NULL},
 };

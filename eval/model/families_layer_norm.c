@@ -91,7 +91,6 @@ static const struct bs_neutral_key cohere2_neutral[] = {
     {"use_gated_activation", "true"},
     {"use_parallel_block", "true"},
     {"use_embedding_sharing", "true"},
-    {"use_parallel_embedding", "false"},
     {"use_qk_norm", "false"},
     {"position_embedding_type", "\"rope_gptj\""},
     {"order_of_interleaved_layers", "\"local_attn_first\""},
@@ -122,7 +121,7 @@ static const struct bs_neutral_key mpt_neutral[] = {
 };
 
 static const char *const cohere2_harmless[] = {"cache_implementation", "_sliding_window_pattern",
-                                               "layer_switch", NULL};
+                                               "layer_switch", "use_parallel_embedding", NULL};
 
 static const char *const starcoder2_harmless[] = {"embedding_dropout", "residual_dropout",
                                                   "attention_softmax_in_fp32",
