@@ -11,6 +11,7 @@
 #include "eval/config/report.h"
 #include "eval/config/sweep.h"
 #include "eval/config/yaml.h"
+#include "eval/config/yaml_product.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, MOST_WINDOWS = 1 << 20, MOST_TOKENS = 1 << 20 };
 
@@ -19,6 +20,7 @@ const char *const bs_sampling_names[] = {
     [BS_SAMPLING_GPTQ] = "gptq",
     [BS_SAMPLING_GPTQ_DOCUMENTS] = "gptq_documents",
     [BS_SAMPLING_AWQ] = "awq",
+    [BS_SAMPLING_AUTO] = "auto",
     NULL,
 };
 
@@ -33,11 +35,13 @@ const struct bs_option bs_calibration_options[] = {
     BS_OPT(struct bs_calibration_config, seed, 0, 0, 2147483647,
            "of every sampling but sequential; the authors of AWQ take 42"),
     BS_OPT_WORDS(
-        struct bs_calibration_config, sampling, BS_CHOICE, BS_SAMPLING_SEQUENTIAL, 0, 3,
+        struct bs_calibration_config, sampling, BS_CHOICE, BS_SAMPLING_AUTO, 0, 4,
         bs_sampling_names,
         "sequential = consecutive from the start; gptq = random starts as its code draws "
         "them, in drawn documents for c4; gptq_documents = so for any text; awq = shuffled "
-        "documents of at most `tokens` put together and cut"),
+        "documents of at most `tokens` put together and cut; auto = gptq where a seed is given, "
+        "else "
+        "sequential"),
     BS_OPT(struct bs_calibration_config, documents, 128, 1, MOST_WINDOWS,
            "of sampling awq: how many are put together"),
     BS_OPT(struct bs_calibration_config, lines, false, 0, 1, lines_help),
@@ -71,7 +75,11 @@ const struct bs_option bs_layer_error_options[] = {
 const struct bs_config_key bs_config_keys[] = {
     {"model", "a folder or a hub name, a mapping with path and name, or a list of them",
      "Hugging Face models: each a folder, or org/name[@revision]", true},
-    {"calibration", "a mapping, see calibration", "what the algorithms look at", false},
+    {"calibration", "a mapping, see calibration, or a list of them",
+     "what the algorithms look at; a list within it is an axis: `seed: [0, 1, 2]` says how much of "
+     "a "
+     "difference is the draw's",
+     false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
     {"expected", "a list of mappings, see expected",
@@ -213,21 +221,127 @@ static void report_idle(struct load *load, const struct bs_yaml_node *node, cons
         bs_report_add(load->report, value->line, value->column, "%s %s", name, why);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
+static void release_calibration(struct bs_calibration_config *calibration)
+{
+    bs_free(calibration->text);
+    bs_free(calibration->field);
+    bs_free(calibration->join);
+}
+
+int bs_calibration_seed(const struct bs_calibration_config *calibration)
+{
+    return calibration->sampling == BS_SAMPLING_SEQUENTIAL ? -1 : calibration->seed;
+}
+
+/* Whether both cut the same windows. */
+static bool same_calibration(const struct bs_calibration_config *a,
+                             const struct bs_calibration_config *b)
+{
+    bool awq = a->sampling == BS_SAMPLING_AWQ;
+    return same_text(a->text, b->text) && same_text(a->field, b->field) &&
+           same_text(a->join, b->join) && a->lines == b->lines && a->tokens == b->tokens &&
+           a->sampling == b->sampling && bs_calibration_seed(a) == bs_calibration_seed(b) &&
+           (awq ? a->documents == b->documents : a->windows == b->windows);
+}
+
+/* Takes the calibration over, or releases it where one like it is there. */
+static enum bs_status keep_calibration(struct load *load, struct bs_calibration_config *calibration)
+{
+    struct bs_config *config = load->config;
+    bool known = !calibration->text;
+    for (int c = 0; c < config->num_calibrations; c++)
+        known = known || same_calibration(&config->calibrations[c], calibration);
+    if (known) {
+        release_calibration(calibration);
+        return BS_OK;
+    }
+    struct bs_calibration_config *grown =
+        bs_realloc(config->calibrations, (size_t)config->num_calibrations,
+                   (size_t)config->num_calibrations + 1, sizeof *grown);
+    if (!grown) {
+        release_calibration(calibration);
+        return bs_fail_memory(load->err);
+    }
+    config->calibrations = grown;
+    grown[config->num_calibrations++] = *calibration;
+    return BS_OK;
+}
+
+/* One point of a calibration's axes. */
+struct calibration_axes {
+    struct load *load;
+    bool samplings, seeds; /* these are axes: what is idle for one is not for another */
+};
+
+static enum bs_status read_calibration_point(void *context, const struct bs_yaml_node *node)
+{
+    const struct calibration_axes *axes = context;
+    struct load *load = axes->load;
+    struct bs_calibration_config calibration = {.text = NULL};
+    bs_options_default(bs_calibration_options, &calibration);
+    if (!read_section(load, "calibration", node, bs_calibration_keys, bs_calibration_options,
+                      &calibration))
+        return BS_OK;
+    if (calibration.sampling == BS_SAMPLING_AUTO)
+        calibration.sampling =
+            bs_yaml_get(node, "seed") ? BS_SAMPLING_GPTQ : BS_SAMPLING_SEQUENTIAL;
+    bool awq = calibration.sampling == BS_SAMPLING_AWQ;
+    if (!axes->samplings) {
+        report_idle(load, node, "windows", awq,
+                    "is not for sampling awq, which cuts what its documents give, expected "
+                    "documents");
+        report_idle(load, node, "documents", !awq, "is for sampling awq only, expected windows");
+        report_idle(
+            load, node, "seed", axes->seeds && calibration.sampling == BS_SAMPLING_SEQUENTIAL,
+            "is not for sampling sequential, which draws nothing, expected another sampling "
+            "or no list of seeds");
+    }
+    enum bs_status status = read_text(load, node, &bs_calibration_keys[0], &calibration.text);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_calibration_keys[1], &calibration.field);
+    if (status == BS_OK)
+        status = read_text(load, node, &bs_calibration_keys[2], &calibration.join);
+    if (status == BS_OK)
+        return keep_calibration(load, &calibration);
+    release_calibration(&calibration);
+    return status;
+}
+
+static bool is_list(const struct bs_yaml_node *node)
+{
+    return node && node->kind == BS_YAML_SEQUENCE && node->num_items > 1;
+}
+
 static enum bs_status read_calibration(struct load *load, const struct bs_yaml_node *node)
 {
-    struct bs_calibration_config *calibration = &load->config->calibration;
-    if (!read_section(load, "calibration", node, bs_calibration_keys, bs_calibration_options,
-                      calibration))
+    struct calibration_axes axes = {load, is_list(bs_yaml_get(node, "sampling")),
+                                    is_list(bs_yaml_get(node, "seed"))};
+    if (node->kind != BS_YAML_MAPPING) {
+        report_wrong(load, "calibration", node, bs_config_keys[1].allowed);
         return BS_OK;
-    bool awq = calibration->sampling == BS_SAMPLING_AWQ;
-    report_idle(load, node, "windows", awq,
-                "is not for sampling awq, which cuts what its documents give, expected documents");
-    report_idle(load, node, "documents", !awq, "is for sampling awq only, expected windows");
-    enum bs_status status = read_text(load, node, &bs_calibration_keys[0], &calibration->text);
-    if (status == BS_OK)
-        status = read_text(load, node, &bs_calibration_keys[1], &calibration->field);
-    if (status == BS_OK)
-        status = read_text(load, node, &bs_calibration_keys[2], &calibration->join);
+    }
+    if (load->config->num_calibrations + bs_yaml_points(node, BS_MAX_CALIBRATIONS) >
+        BS_MAX_CALIBRATIONS) {
+        bs_report_add(load->report, node->line, node->column,
+                      "more than %d calibrations, expected fewer", BS_MAX_CALIBRATIONS);
+        return BS_OK;
+    }
+    return bs_yaml_each_point(node, read_calibration_point, &axes, load->err);
+}
+
+/* One mapping, or a list of them. */
+static enum bs_status read_calibrations(struct load *load, const struct bs_yaml_node *node)
+{
+    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0)
+        return read_calibration(load, node);
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < node->num_items && status == BS_OK; i++)
+        status = read_calibration(load, node->items[i]);
     return status;
 }
 
@@ -302,11 +416,6 @@ int bs_evaluation_stride(const struct bs_evaluation_config *evaluation)
     if (!bs_protocols[evaluation->protocol].slides)
         return evaluation->tokens;
     return evaluation->stride ? evaluation->stride : evaluation->tokens / 2;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return (!a && !b) || (a && b && strcmp(a, b) == 0);
 }
 
 static bool same_evaluation(const struct bs_evaluation_config *a,
@@ -493,7 +602,7 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
     enum bs_status status =
         model ? bs_model_list_read(model, load->report, load->config, load->err) : BS_OK;
     if (status == BS_OK && calibration)
-        status = read_calibration(load, calibration);
+        status = read_calibrations(load, calibration);
     if (status == BS_OK && evaluation)
         status = read_evaluation(load, evaluation);
     if (status == BS_OK && sweep)
@@ -540,7 +649,6 @@ enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
                                struct bs_error *err)
 {
     memset(config, 0, sizeof *config);
-    bs_options_default(bs_calibration_options, &config->calibration);
     bs_options_default(bs_layer_error_options, &config->layer_error);
     struct bs_yaml *yaml = NULL;
     struct bs_report report;
@@ -579,9 +687,9 @@ void bs_config_release(struct bs_config *config)
         bs_free(config->models[m]), bs_free(config->model_places[m]);
     bs_free(config->models);
     bs_free(config->model_places);
-    bs_free(config->calibration.text);
-    bs_free(config->calibration.field);
-    bs_free(config->calibration.join);
+    for (int c = 0; c < config->num_calibrations; c++)
+        release_calibration(&config->calibrations[c]);
+    bs_free(config->calibrations);
     for (int i = 0; i < config->num_evaluations; i++)
         release_evaluation(&config->evaluations[i]);
     bs_recipes_free(config->recipes, config->num_recipes);

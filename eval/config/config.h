@@ -8,14 +8,17 @@
 #include "eval/base/lines.h"
 #include "eval/data/windows.h"
 
-/* `calibration:`; the option table is bs_calibration_options. */
+/* One of `calibration:`; the option table is bs_calibration_options. */
 struct bs_calibration_config {
-    char *text;         /* NULL where the config has none */
+    char *text;
     char *field, *join; /* NULL = by default */
     bool lines;
     int windows, tokens, seed, documents;
-    int sampling; /* enum bs_sampling */
+    int sampling; /* enum bs_sampling, not AUTO */
 };
+
+/* The seed of its draws; -1 where the sampling draws nothing. */
+int bs_calibration_seed(const struct bs_calibration_config *calibration);
 
 /* One entry of `evaluation: perplexity:`. */
 struct bs_evaluation_config {
@@ -71,16 +74,17 @@ extern const struct bs_config_key bs_expected_keys[];
 /* `calibrate_on:` and `compute:` of a grid, on struct bs_recipe. */
 extern const struct bs_option bs_recipe_options[];
 
-enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64 };
+enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64, BS_MAX_CALIBRATIONS = 64 };
 
 struct bs_config {
     char *path;
     char *folder; /* that relative paths in it start from: its own; "" = the current one */
     char *source; /* the file's whole text */
     int num_models;
-    char **models;       /* what each is called: no two alike */
-    char **model_places; /* as the config has it: a folder or a hub name */
-    struct bs_calibration_config calibration;
+    char **models;                              /* what each is called: no two alike */
+    char **model_places;                        /* as the config has it: a folder or a hub name */
+    int num_calibrations;                       /* 0 where the config has none */
+    struct bs_calibration_config *calibrations; /* in the order of the file, without repeats */
     int num_evaluations;
     struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
     struct bs_layer_error_config layer_error;

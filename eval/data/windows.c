@@ -138,6 +138,7 @@ static enum bs_status calibrate(const struct bs_tokenizer *tokenizer,
             return draw(tokenizer, name, text, choice->seed, choice->windows, out, err);
         break;
     case BS_SAMPLING_SEQUENTIAL:
+    case BS_SAMPLING_AUTO:
         break;
     }
     return calibrate_stream(tokenizer, choice, text, out, err);

@@ -17,6 +17,7 @@ enum bs_sampling {
                                  * known text that is drawn, as GPTQ_DOCUMENTS */
     BS_SAMPLING_GPTQ_DOCUMENTS, /* bs_sample_documents */
     BS_SAMPLING_AWQ,            /* bs_sample_blocks */
+    BS_SAMPLING_AUTO,           /* a config's: GPTQ where a seed is given, else SEQUENTIAL */
 };
 
 /* Which of a text's windows are taken where not all are. */

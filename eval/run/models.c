@@ -28,12 +28,12 @@ static enum bs_status keep_ids(struct bs_models *models, struct bs_error *err)
 {
     const struct bs_sweep *sweep = &models->sweep;
     struct bs_model_trials *trials = &models->models[models->at];
-    trials->ids = bs_alloc((size_t)sweep->num_trials, sizeof *trials->ids);
+    trials->ids = bs_alloc((size_t)sweep->num_all, sizeof *trials->ids);
     if (!trials->ids)
         return bs_fail_memory(err);
-    trials->num_ids = sweep->num_trials;
-    for (int i = 0; i < sweep->num_trials; i++)
-        memcpy(trials->ids[i], sweep->trials[i].id, sizeof *trials->ids);
+    trials->num_ids = sweep->num_all;
+    for (int i = 0; i < sweep->num_all; i++)
+        memcpy(trials->ids[i], sweep->all[i].id, sizeof *trials->ids);
     return BS_OK;
 }
 
@@ -116,7 +116,7 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
         if (status)
             break;
         bs_sweep_mark_done(&models->sweep, &results);
-        status = bs_sweep_plan(&models->sweep, limits, &plan, err);
+        status = bs_sweep_plan_all(&models->sweep, limits, &plan, err);
         if (status)
             break;
         if (models->num_models > 1)
@@ -136,6 +136,24 @@ static bool any_open(const struct bs_model_trials *trials, const struct bs_resul
             return true;
     }
     return false;
+}
+
+/* Runs the sweep that is open, a calibration at a time. */
+static enum bs_status run_parts(struct bs_sweep *sweep, const char *path,
+                                const struct bs_limits *limits, bool quiet, bool last_model,
+                                struct bs_sweep_outcome *outcome, struct bs_error *err)
+{
+    int last = bs_sweep_parts(sweep) - 1;
+    for (bs_sweep_select(sweep, last); last > 0 && !bs_sweep_is_open(sweep);)
+        bs_sweep_select(sweep, --last);
+    enum bs_status status = BS_OK;
+    for (int c = 0; c <= last && !status; c++) {
+        bs_sweep_select(sweep, c);
+        if (bs_sweep_is_open(sweep))
+            status =
+                bs_sweep_run(sweep, path, limits, quiet, last_model && c == last, outcome, err);
+    }
+    return status;
 }
 
 enum bs_status bs_models_run(struct bs_models *models, const char *path,
@@ -161,7 +179,7 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path,
         if (models->num_models > 1 && !quiet)
             bs_print_line(stderr, "model %d of %d: %s", k + 1, models->num_models,
                           name_of(models, k));
-        status = bs_sweep_run(&models->sweep, path, limits, quiet, k == last, outcome, err);
+        status = run_parts(&models->sweep, path, limits, quiet, k == last, outcome, err);
     }
     bool renewed = last < 0 && strcmp(results.config, config->source) != 0;
     bs_results_release(&results);

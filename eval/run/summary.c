@@ -199,14 +199,14 @@ static void summarise_weights(const struct bs_sweep *sweep, const struct bs_pass
 }
 
 /* What the recipe looked at, where it looks at anything. */
-static void describe_calibration(const struct bs_sweep *sweep, const struct bs_recipe *recipe,
+static void describe_calibration(const struct bs_sweep *sweep, const struct bs_trial *trial,
                                  struct bs_row *row)
 {
-    const struct bs_calibration_config *c = &sweep->config->calibration;
-    const struct bs_windows *windows = &sweep->calibration;
     row->calibration_seed = -1;
-    if (!bs_recipe_needs_calibration(recipe))
+    if (!bs_recipe_needs_calibration(&sweep->config->recipes[trial->recipe]))
         return;
+    const struct bs_calibration_config *c = &sweep->config->calibrations[trial->calibration];
+    const struct bs_windows *windows = &sweep->calibrations[trial->calibration];
     row->calibration_text = c->text;
     copy_text(row->calibration_sampling, sizeof row->calibration_sampling,
               bs_sampling_names[c->sampling]);
@@ -217,8 +217,7 @@ static void describe_calibration(const struct bs_sweep *sweep, const struct bs_r
     row->calibration_tokens = windows->tokens;
     if (c->sampling == BS_SAMPLING_AWQ)
         row->calibration_documents = c->documents;
-    if (c->sampling != BS_SAMPLING_SEQUENTIAL)
-        row->calibration_seed = c->seed;
+    row->calibration_seed = bs_calibration_seed(c);
 }
 
 static void describe_evaluation(const struct bs_sweep *sweep, int t, struct bs_row *row)
@@ -237,6 +236,35 @@ static void describe_evaluation(const struct bs_sweep *sweep, int t, struct bs_r
     row->scored = (int)text->num_scored;
 }
 
+/* What a trial is, whatever comes of it. */
+static void describe_trial(const struct bs_sweep *sweep, const struct bs_trial *trial,
+                           struct bs_row *row)
+{
+    copy_text(row->id, sizeof row->id, trial->id);
+    row->recipe = trial->recipe_label;
+    row->algorithm = trial->algorithm;
+    row->options = trial->options;
+    row->model = sweep->config->models[sweep->model_index];
+    copy_text(row->model_digest, sizeof row->model_digest, bs_model_digest(sweep->model).hex);
+    describe_recipe(&sweep->config->recipes[trial->recipe], row);
+    describe_calibration(sweep, trial, row);
+    describe_evaluation(sweep, trial->text, row);
+}
+
+enum bs_status bs_trials_label(struct bs_sweep *sweep, struct bs_error *err)
+{
+    struct bs_row *rows = bs_calloc((size_t)sweep->num_all, sizeof *rows);
+    if (!rows)
+        return bs_fail_memory(err);
+    for (int i = 0; i < sweep->num_all; i++)
+        describe_trial(sweep, &sweep->all[i], &rows[i]);
+    enum bs_status status = bs_rows_label(rows, sweep->num_all, err);
+    for (int i = 0; i < sweep->num_all; i++) /* ours, as all else of the row is the sweep's */
+        memcpy(&sweep->all[i].label, &rows[i].label, sizeof sweep->all[i].label);
+    bs_free(rows);
+    return status;
+}
+
 enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
                                   const struct bs_trial *trial,
                                   const struct bs_passenger *passenger,
@@ -245,15 +273,7 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
 {
     struct bs_row *row = &record->row;
     *record = (struct bs_trial_record){.canonical = trial->canonical, .notices = sweep->notices};
-    copy_text(row->id, sizeof row->id, trial->id);
-    row->recipe = trial->label;
-    row->algorithm = trial->algorithm;
-    row->options = trial->options;
-    row->model = sweep->config->models[sweep->model_index];
-    copy_text(row->model_digest, sizeof row->model_digest, bs_model_digest(sweep->model).hex);
-    describe_recipe(passenger->recipe, row);
-    describe_calibration(sweep, passenger->recipe, row);
-    describe_evaluation(sweep, trial->text, row);
+    describe_trial(sweep, trial, row);
     row->seconds_quantize = passenger->seconds_quantize;
     row->seconds_evaluate = passenger->seconds_evaluate;
     row->cpu = info->cpu;

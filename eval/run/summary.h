@@ -13,4 +13,7 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
                                   const struct bs_passenger *reference,
                                   struct bs_trial_record *record, struct bs_error *err);
 
+/* Sets the label of every trial of the sweep to what the result file would call it, had it no others. BS_ENOMEM. */
+enum bs_status bs_trials_label(struct bs_sweep *sweep, struct bs_error *err);
+
 #endif

@@ -8,6 +8,7 @@
 #include "eval/base/printable.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
+#include "eval/run/summary.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
  * file never mixes the two. */
@@ -40,9 +41,9 @@ static enum bs_status check_positions(const struct bs_sweep *sweep, int tokens,
                    model_name(sweep), most);
 }
 
-static struct bs_calibration_choice calibration_choice(const struct bs_config *config)
+static struct bs_calibration_choice calibration_choice(const struct bs_config *config, int index)
 {
-    const struct bs_calibration_config *c = &config->calibration;
+    const struct bs_calibration_config *c = &config->calibrations[index];
     return (struct bs_calibration_choice){.text = {.text = c->text,
                                                    .base = config->folder,
                                                    .field = c->field,
@@ -70,17 +71,32 @@ static struct bs_evaluation_choice evaluation_choice(const struct bs_config *con
                                          .pick = (enum bs_pick)e->pick};
 }
 
+static enum bs_status load_calibrations(struct bs_sweep *sweep,
+                                        const struct bs_tokenizer *tokenizer, struct bs_error *err)
+{
+    const struct bs_config *config = sweep->config;
+    int vocab = bs_model_architecture(sweep->model)->vocab_size;
+    if (!any_recipe_calibrates(sweep))
+        return BS_OK;
+    sweep->calibrations = bs_calloc((size_t)config->num_calibrations, sizeof *sweep->calibrations);
+    if (!sweep->calibrations)
+        return bs_fail_memory(err);
+    for (int c = 0; c < config->num_calibrations; c++) {
+        struct bs_calibration_choice choice = calibration_choice(config, c);
+        if (check_positions(sweep, choice.tokens, err) ||
+            bs_windows_calibrate(tokenizer, &choice, vocab, &sweep->calibrations[c], err))
+            return bs_fail_within(err, "calibration");
+    }
+    return BS_OK;
+}
+
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
                                    struct bs_error *err)
 {
     const struct bs_config *config = sweep->config;
     int vocab = bs_model_architecture(sweep->model)->vocab_size;
-    const struct bs_calibration_config *c = &config->calibration;
-    struct bs_calibration_choice calibration = calibration_choice(config);
-    if (any_recipe_calibrates(sweep) &&
-        (check_positions(sweep, c->tokens, err) ||
-         bs_windows_calibrate(tokenizer, &calibration, vocab, &sweep->calibration, err)))
-        return bs_fail_within(err, "calibration");
+    if (load_calibrations(sweep, tokenizer, err))
+        return err->status;
     for (int t = 0; t < config->num_evaluations; t++) {
         const struct bs_evaluation_config *e = &config->evaluations[t];
         struct bs_evaluation_choice choice = evaluation_choice(config, t);
@@ -125,7 +141,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         fprintf(out, "model.accepted: %s\n", accepted->lines[i]);
     bs_recipe_print(recipe, out);
     if (bs_recipe_needs_calibration(recipe))
-        print_windows("calibration", &sweep->calibration, out);
+        print_windows("calibration", &sweep->calibrations[trial->calibration], out);
     print_windows("evaluation", &sweep->texts[trial->text], out);
     print_protocol(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     if (recipe->num_stages) {
@@ -140,33 +156,101 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         return bs_fail_memory(err);
     }
     trial->canonical = bs_strdup(text);
-    trial->label = bs_recipe_text(recipe, bs_recipe_print_label);
+    trial->recipe_label = bs_recipe_text(recipe, bs_recipe_print_label);
     trial->algorithm = bs_recipe_text(recipe, bs_recipe_print_algorithm);
     trial->options = bs_recipe_text(recipe, bs_recipe_print_options);
     snprintf(trial->id, sizeof trial->id, "%.16s", bs_digest_of(text, size).hex);
     free(text);
-    bool whole = trial->canonical && trial->label && trial->algorithm && trial->options;
+    bool whole = trial->canonical && trial->recipe_label && trial->algorithm && trial->options;
     return whole ? BS_OK : bs_fail_memory(err);
+}
+
+static void release_trial(struct bs_trial *trial)
+{
+    bs_free(trial->canonical);
+    bs_free(trial->label);
+    bs_free(trial->recipe_label);
+    bs_free(trial->algorithm);
+    bs_free(trial->options);
+}
+
+/* Two draws may be the same windows, of a text that has no others: that is one trial. */
+static bool is_listed(const struct bs_sweep *sweep, const struct bs_trial *trial)
+{
+    for (int i = 0; i < sweep->num_all && trial->calibration > 0; i++)
+        if (!strcmp(sweep->all[i].id, trial->id))
+            return true;
+    return false;
+}
+
+static enum bs_status add_trial(struct bs_sweep *sweep, int recipe, int calibration, int text,
+                                struct bs_error *err)
+{
+    struct bs_trial trial = {.recipe = recipe, .calibration = calibration, .text = text};
+    enum bs_status status = describe_trial(sweep, &trial, err);
+    if (!status && !is_listed(sweep, &trial))
+        sweep->all[sweep->num_all++] = trial;
+    else
+        release_trial(&trial);
+    return status;
 }
 
 static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
 {
     const struct bs_config *config = sweep->config;
-    int count = config->num_recipes * config->num_evaluations;
-    sweep->trials = bs_calloc((size_t)count, sizeof *sweep->trials);
-    if (!sweep->trials)
+    int parts = bs_sweep_parts(sweep);
+    sweep->all = bs_calloc((size_t)parts * (size_t)config->num_recipes,
+                           (size_t)config->num_evaluations * sizeof *sweep->all);
+    if (!sweep->all)
         return bs_fail_memory(err);
-    for (int r = 0; r < config->num_recipes; r++)
-        for (int t = 0; t < config->num_evaluations; t++) {
-            if (!bs_config_wants(config, r, sweep->model_index))
-                continue;
-            struct bs_trial *trial = &sweep->trials[sweep->num_trials++];
-            trial->recipe = r;
-            trial->text = t;
-            if (describe_trial(sweep, trial, err))
-                return err->status;
-        }
-    return BS_OK;
+    for (int c = 0; c < parts; c++)
+        for (int r = 0; r < config->num_recipes; r++)
+            for (int t = 0; t < config->num_evaluations; t++)
+                if (bs_config_wants(config, r, sweep->model_index) &&
+                    (c == 0 || bs_recipe_needs_calibration(&config->recipes[r])) &&
+                    add_trial(sweep, r, c, t, err))
+                    return err->status;
+    bs_sweep_select(sweep, 0);
+    return bs_trials_label(sweep, err);
+}
+
+int bs_sweep_parts(const struct bs_sweep *sweep)
+{
+    return sweep->calibrations ? sweep->config->num_calibrations : 1;
+}
+
+void bs_sweep_select(struct bs_sweep *sweep, int part)
+{
+    int first = 0, end;
+    while (first < sweep->num_all && sweep->all[first].calibration < part)
+        first++;
+    for (end = first; end < sweep->num_all && sweep->all[end].calibration == part;)
+        end++;
+    sweep->trials = sweep->all + first;
+    sweep->num_trials = end - first;
+    sweep->calibration =
+        sweep->calibrations ? sweep->calibrations[part] : (struct bs_windows){.ids = NULL};
+}
+
+bool bs_sweep_is_open(const struct bs_sweep *sweep)
+{
+    for (int i = 0; i < sweep->num_trials; i++)
+        if (!sweep->trials[i].done)
+            return true;
+    return false;
+}
+
+void bs_sweep_order(const struct bs_sweep *sweep, const char **order)
+{
+    int at[BS_MAX_CALIBRATIONS] = {0}, count = 0; /* next of each part */
+    for (int i = sweep->num_all - 1; i >= 0; i--)
+        at[sweep->all[i].calibration] = i;
+    for (int r = 0; r < sweep->config->num_recipes; r++)
+        for (int c = 0; c < bs_sweep_parts(sweep); c++)
+            for (; at[c] < sweep->num_all && sweep->all[at[c]].calibration == c &&
+                   sweep->all[at[c]].recipe == r;
+                 at[c]++)
+                order[count++] = sweep->all[at[c]].id;
 }
 
 /* sweep->notices. */
@@ -217,14 +301,12 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
 
 void bs_sweep_close(struct bs_sweep *sweep)
 {
-    for (int i = 0; i < sweep->num_trials; i++) {
-        bs_free(sweep->trials[i].canonical);
-        bs_free(sweep->trials[i].label);
-        bs_free(sweep->trials[i].algorithm);
-        bs_free(sweep->trials[i].options);
-    }
-    bs_free(sweep->trials);
-    bs_windows_release(&sweep->calibration);
+    for (int i = 0; i < sweep->num_all; i++)
+        release_trial(&sweep->all[i]);
+    bs_free(sweep->all);
+    for (int c = 0; sweep->calibrations && c < sweep->config->num_calibrations; c++)
+        bs_windows_release(&sweep->calibrations[c]);
+    bs_free(sweep->calibrations);
     for (int t = 0; t < BS_MAX_TEXTS; t++)
         bs_windows_release(&sweep->texts[t]);
     bs_free(sweep->notices);
@@ -234,9 +316,9 @@ void bs_sweep_close(struct bs_sweep *sweep)
 
 void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results)
 {
-    for (int i = 0; i < sweep->num_trials; i++) {
-        const struct bs_row *row = bs_results_find(results, sweep->trials[i].id);
-        sweep->trials[i].done = row && !strcmp(row->status, "done");
+    for (int i = 0; i < sweep->num_all; i++) {
+        const struct bs_row *row = bs_results_find(results, sweep->all[i].id);
+        sweep->all[i].done = row && !strcmp(row->status, "done");
     }
 }
 
@@ -398,6 +480,38 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limit
     return status;
 }
 
+enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits *limits,
+                                 struct bs_sweep_plan *plan, struct bs_error *err)
+{
+    const struct bs_sweep selected = *sweep;
+    enum bs_status status = BS_OK;
+    *plan = (struct bs_sweep_plan){.walks = 0};
+    for (int c = 0; c < bs_sweep_parts(sweep) && !status; c++) {
+        struct bs_sweep_plan part;
+        bs_sweep_select(sweep, c);
+        status = bs_sweep_plan(sweep, limits, &part, err);
+        if (status)
+            break;
+        plan->open_trials += part.open_trials;
+        plan->recipes += part.recipes;
+        plan->walks += part.walks;
+        if (part.recipes_a_walk > plan->recipes_a_walk)
+            plan->recipes_a_walk = part.recipes_a_walk;
+        plan->bytes = fmax(plan->bytes, part.bytes);
+        if (part.scratch)
+            plan->scratch = part.scratch;
+        plan->scratch_bytes = fmax(plan->scratch_bytes, part.scratch_bytes);
+        plan->evaluation_flops += part.evaluation_flops;
+        plan->calibration_flops += part.calibration_flops;
+        add_common(&plan->shared, part.shared);
+        add_common(&plan->alone, part.alone);
+    }
+    sweep->calibration = selected.calibration;
+    sweep->trials = selected.trials;
+    sweep->num_trials = selected.num_trials;
+    return status;
+}
+
 static void print_instead(const char *before, int shared, int alone, const char *after, FILE *out)
 {
     if (shared < alone)
@@ -437,25 +551,33 @@ static void print_evaluation(const struct bs_evaluation_config *e, const struct 
                   windows->tokens, picked, windows->num_scored, windows->text.tokens);
 }
 
+static void print_calibration(const struct bs_calibration_config *c,
+                              const struct bs_windows *windows, FILE *out)
+{
+    char seed[32] = "";
+    if (bs_calibration_seed(c) >= 0)
+        snprintf(seed, sizeof seed, " with seed %d", c->seed);
+    bs_print_line(out, "calibration: %s, sampling %s%s, %d windows of %d tokens", c->text,
+                  bs_sampling_names[c->sampling], seed, windows->windows, windows->tokens);
+}
+
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out)
 {
     const struct bs_config *config = sweep->config;
     fprintf(out, "%-16s  %-5s  %-16s  %s\n", "trial", "state", "text", "recipe");
-    for (int i = 0; i < sweep->num_trials; i++) {
-        const struct bs_trial *trial = &sweep->trials[i];
+    for (int i = 0; i < sweep->num_all; i++) {
+        const struct bs_trial *trial = &sweep->all[i];
         bs_print_line(out, "%-16s  %-5s  %-16s  %s", trial->id, trial->done ? "done" : "open",
                       config->evaluations[trial->text].name, trial->label);
     }
     fputc('\n', out);
-    if (sweep->calibration.ids)
-        bs_print_line(out, "calibration: %s, sampling %s, %d windows of %d tokens",
-                      config->calibration.text, bs_sampling_names[config->calibration.sampling],
-                      sweep->calibration.windows, sweep->calibration.tokens);
+    for (int c = 0; sweep->calibrations && c < config->num_calibrations; c++)
+        print_calibration(&config->calibrations[c], &sweep->calibrations[c], out);
     for (int t = 0; t < config->num_evaluations; t++)
         print_evaluation(&config->evaluations[t], &sweep->texts[t], out);
     fputs(sweep->notices, out);
     fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
-            plan->open_trials, sweep->num_trials, plan->recipes, plan->walks,
+            plan->open_trials, sweep->num_all, plan->recipes, plan->walks,
             plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);
     if (plan->scratch)
         bs_print_line(out, "streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,

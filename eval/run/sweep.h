@@ -13,8 +13,10 @@
 struct bs_trial {
     char id[17];     /* the first 16 digits of the digest of `canonical` */
     char *canonical; /* every setting and the digests of model and tokens, a line each */
-    char *label, *algorithm, *options; /* of the recipe, as bs_recipe_text has them */
+    char *label;     /* what the result file would call it, were these its trials */
+    char *recipe_label, *algorithm, *options; /* of the recipe, as bs_recipe_text has them */
     int recipe, text;
+    int calibration; /* of the config's; 0 where the recipe looks at none */
     bool done;
 };
 
@@ -23,16 +25,35 @@ struct bs_sweep {
     int model_index; /* of the config's models */
     struct bs_model *model;
     char *notices; /* what there is to say of the model, a line each; "" = nothing */
-    struct bs_windows calibration; /* ids NULL where no recipe needs any */
+    struct bs_windows
+        *calibrations; /* of the config, [num_calibrations]; NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
+    int num_all;
+    struct bs_trial
+        *all; /* by calibration, then recipes in the config's order, each with its texts */
+    /* What is selected: one calibration, and the trials that look at it. With the first stand those
+     * that look at none. Borrowed from the above. */
+    struct bs_windows calibration; /* ids NULL where there is none */
     int num_trials;
-    struct bs_trial *trials; /* recipes in the config's order, each with its texts */
+    struct bs_trial *trials;
 };
 
 /* Opens one of the config's models, its tokenizer and the texts and lists the trials. */
 enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
                              struct bs_sweep *sweep, struct bs_error *err);
 void bs_sweep_close(struct bs_sweep *sweep);
+
+/* A walk has one calibration: the sweep is planned and run a calibration at a time, from 0 to
+ * bs_sweep_parts - 1 (at least one part). Opening selects the first. */
+int bs_sweep_parts(const struct bs_sweep *sweep);
+void bs_sweep_select(struct bs_sweep *sweep, int part);
+
+/* True where a trial of what is selected is not done. */
+bool bs_sweep_is_open(const struct bs_sweep *sweep);
+
+/* The ids of all trials in the order of the result file's rows: by recipe, then calibration, then
+ * text. order [num_all], borrowed from the sweep. */
+void bs_sweep_order(const struct bs_sweep *sweep, const char **order);
 
 /* Marks the trials that `results` holds as done; failed ones stay open. */
 void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results);
@@ -69,7 +90,11 @@ struct bs_sweep_plan {
 enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              struct bs_sweep_plan *plan, struct bs_error *err);
 
-/* Prints the trials, memory and work without running anything. */
+/* The plan of all parts together; what is selected stays so. */
+enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits *limits,
+                                 struct bs_sweep_plan *plan, struct bs_error *err);
+
+/* Prints the trials, memory and work of all parts without running anything. */
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out);
 
 struct bs_sweep_outcome {

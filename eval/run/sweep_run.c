@@ -48,11 +48,10 @@ static void cpu_text(char *out, size_t size)
 static enum bs_status start_running(struct running *run, struct bs_error *err)
 {
     struct bs_sweep *sweep = run->sweep;
-    run->order = bs_alloc((size_t)sweep->num_trials, sizeof *run->order);
+    run->order = bs_alloc((size_t)sweep->num_all, sizeof *run->order);
     if (!run->order)
         return bs_fail_memory(err);
-    for (int i = 0; i < sweep->num_trials; i++)
-        run->order[i] = sweep->trials[i].id;
+    bs_sweep_order(sweep, run->order);
     if (gethostname(run->host, sizeof run->host - 1))
         snprintf(run->host, sizeof run->host, "unknown");
     cpu_text(run->cpu, sizeof run->cpu);
@@ -94,7 +93,7 @@ static enum bs_status commit_walk(struct running *run, const struct bs_passenger
     if (last)
         time_text(run->finished, sizeof run->finished);
     if (!status)
-        status = bs_results_commit(run->path, records, count, run->order, sweep->num_trials,
+        status = bs_results_commit(run->path, records, count, run->order, sweep->num_all,
                                    &run->info, err);
     bs_free(records);
     return status;

@@ -126,11 +126,11 @@ static void test_whole_config(void **state)
     assert_string_equal(config.source, text);
     assert_int_equal(config.num_models, 1);
     assert_string_equal(config.models[0], "datasets/tiny");
-    assert_string_equal(config.calibration.text, "c.txt");
-    assert_int_equal(config.calibration.windows, 64);
-    assert_int_equal(config.calibration.tokens, 256);
-    assert_int_equal(config.calibration.seed, 7);
-    assert_int_equal(config.calibration.sampling, BS_SAMPLING_GPTQ);
+    assert_string_equal(config.calibrations[0].text, "c.txt");
+    assert_int_equal(config.calibrations[0].windows, 64);
+    assert_int_equal(config.calibrations[0].tokens, 256);
+    assert_int_equal(config.calibrations[0].seed, 7);
+    assert_int_equal(config.calibrations[0].sampling, BS_SAMPLING_GPTQ);
     assert_int_equal(config.num_evaluations, 6);
     assert_string_equal(config.evaluations[0].text, "datasets/commons/evaluation.txt");
     assert_int_equal(config.evaluations[0].tokens, 256);
@@ -160,10 +160,7 @@ static void test_defaults(void **state)
                        "evaluation: {perplexity: [{text: e.txt}]}\n"
                        "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n";
     assert_int_equal(load(text, &config, &err), BS_OK);
-    assert_null(config.calibration.text);
-    assert_int_equal(config.calibration.windows, 128);
-    assert_int_equal(config.calibration.tokens, 2048);
-    assert_int_equal(config.calibration.sampling, BS_SAMPLING_SEQUENTIAL);
+    assert_int_equal(config.num_calibrations, 0);
     assert_int_equal(config.layer_error.windows, 8);
     assert_int_equal(config.num_charts, 0);
     assert_int_equal(config.accept_unknown.count, 0);
@@ -449,6 +446,63 @@ static void test_repeats_are_kept_once(void **state)
                   "gptq w4 channel\n");
 }
 
+/* Lists within `calibration:` are axes, and a list of them adds up; what cuts the same windows is one. */
+static void test_calibrations(void **state)
+{
+    (void)state;
+    static const char tail[] =
+        "evaluation: {perplexity: [{text: e}]}\nsweep: [{algorithm: gptq, weights: {bits: 3}}]\n";
+    static const struct {
+        const char *calibration;
+        int count;
+        struct {
+            const char *text;
+            int windows, sampling, seed;
+        } want[6];
+    } cases[] = {
+        {"{text: c}", 1, {{"c", 128, BS_SAMPLING_SEQUENTIAL, -1}}},
+        {"{text: c, seed: 3}", 1, {{"c", 128, BS_SAMPLING_GPTQ, 3}}},
+        {"{text: c, windows: 8, seed: [0, 1, 2]}",
+         3,
+         {{"c", 8, BS_SAMPLING_GPTQ, 0},
+          {"c", 8, BS_SAMPLING_GPTQ, 1},
+          {"c", 8, BS_SAMPLING_GPTQ, 2}}},
+        {"{text: [c, d], windows: [8, 16], seed: [5]}",
+         4,
+         {{"c", 8, BS_SAMPLING_GPTQ, 5},
+          {"c", 16, BS_SAMPLING_GPTQ, 5},
+          {"d", 8, BS_SAMPLING_GPTQ, 5},
+          {"d", 16, BS_SAMPLING_GPTQ, 5}}},
+        {"{text: c, sampling: [sequential, gptq], windows: 8, seed: [0, 1]}",
+         3,
+         {{"c", 8, BS_SAMPLING_SEQUENTIAL, -1},
+          {"c", 8, BS_SAMPLING_GPTQ, 0},
+          {"c", 8, BS_SAMPLING_GPTQ, 1}}},
+        {"[{text: c, windows: 8}, {text: d, seed: [1, 2]}, {text: c, windows: 8}]",
+         3,
+         {{"c", 8, BS_SAMPLING_SEQUENTIAL, -1},
+          {"d", 128, BS_SAMPLING_GPTQ, 1},
+          {"d", 128, BS_SAMPLING_GPTQ, 2}}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        struct bs_config config;
+        struct bs_error err;
+        snprintf(text, sizeof text, "model: m\ncalibration: %s\n%s", cases[i].calibration, tail);
+        if (bs_config_parse("c.yaml", text, strlen(text), NULL, &config, &err))
+            fail_msg("%s: %s", cases[i].calibration, err.message);
+        assert_int_equal(config.num_calibrations, cases[i].count);
+        for (int c = 0; c < cases[i].count; c++) {
+            const struct bs_calibration_config *got = &config.calibrations[c];
+            assert_string_equal(got->text, cases[i].want[c].text);
+            assert_int_equal(got->windows, cases[i].want[c].windows);
+            assert_int_equal(got->sampling, cases[i].want[c].sampling);
+            assert_int_equal(bs_calibration_seed(got), cases[i].want[c].seed);
+        }
+        bs_config_release(&config);
+    }
+}
+
 static void test_yaml_forms(void **state)
 {
     (void)state;
@@ -501,8 +555,8 @@ static void test_errors_of_the_file(void **state)
         "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
         "2:41: error: unknown key 'seeds', expected text, field, join, windows, tokens, "
         "seed, sampling, documents or lines (did you mean 'seed'?)\n"
-        "2:61: error: sampling is 'x', expected sequential, gptq, gptq_documents or "
-        "awq\n"
+        "2:61: error: sampling is 'x', expected sequential, gptq, gptq_documents, "
+        "awq or auto\n"
         "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
         "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
         "5:32: error: unknown key 'window', expected text, name, field, join, tokens, windows, "
@@ -558,9 +612,9 @@ static void test_texts(void **state)
         "sweep: [{algorithm: rtn, weights: {bits: 4}}]\n";
     if (load(text, &config, &err))
         fail_msg("%s", err.message);
-    assert_int_equal(config.calibration.sampling, BS_SAMPLING_AWQ);
-    assert_int_equal(config.calibration.documents, 64);
-    assert_null(config.calibration.join);
+    assert_int_equal(config.calibrations[0].sampling, BS_SAMPLING_AWQ);
+    assert_int_equal(config.calibrations[0].documents, 64);
+    assert_null(config.calibrations[0].join);
     static const char *const names[] = {"wikitext2", "wikitext2_2", "val", "val_2", "b", ".gz"};
     static const int protocols[] = {BS_PROTOCOL_LLAMA_CPP, BS_PROTOCOL_GPTQ,    BS_PROTOCOL_SLIDING,
                                     BS_PROTOCOL_SLIDING,   BS_PROTOCOL_SLIDING, BS_PROTOCOL_GPTQ};
@@ -812,6 +866,7 @@ int main(void)
         cmocka_unit_test(test_order_of_the_product),
         cmocka_unit_test(test_chains),
         cmocka_unit_test(test_repeats_are_kept_once),
+        cmocka_unit_test(test_calibrations),
         cmocka_unit_test(test_yaml_forms),
         cmocka_unit_test(test_errors_of_the_file),
         cmocka_unit_test(test_texts),
