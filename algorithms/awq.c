@@ -11,8 +11,9 @@
  *
  * As mit-han-lab/llm-awq auto_scale.py and auto_clip.py, in float32: scales are searched on
  * unscaled weights, all of a block before any is applied; q and k are not clipped, nor is a fused
- * query_key_value; o_proj is scaled only where v_proj has its shape, and not behind a fused tensor;
- * behind an activation that no factor passes through, the activation is divided; groups are clamped to +-m in asymmetric formats too. Two sums
+ * query_key_value; o_proj is scaled only where v_proj has its shape, and out of a fused tensor only
+ * for the models that casper-hansen/AutoAWQ does it for; after an activation that no factor passes
+ * through, the activation is divided; groups are clamped to +-m in asymmetric formats too. Two sums
  * are arranged differently and equal in exact arithmetic: for a linear on its own, and for the
  * partial products, the squared error is dW (X^T X) dW^T. Beyond the original, which stops there, a
  * whole row can be the group that is clipped. */

@@ -34,14 +34,15 @@ static float to_bfloat16(float x)
 static void add_alibi(const struct bs_architecture *a, int head, float *scores, int rows, int width,
                       int first)
 {
-    float slope = alibi_slope(a, head);
-    bool rounded = a->family->alibi_bfloat16;
-    for (int j = 0; j < width; j++) {
-        float position = (float)(first + j), bias = slope * position;
-        if (rounded)
-            bias = to_bfloat16(to_bfloat16(slope) * to_bfloat16(position)) * a->attention_scale;
-        for (int r = 0; r < rows; r++)
-            scores[(size_t)r * (size_t)width + (size_t)j] += bias;
+    float slope = alibi_slope(a, head), rounded = to_bfloat16(slope), scale = a->attention_scale;
+    for (int r = 0; r < rows; r++) {
+        float *row = scores + (size_t)r * (size_t)width;
+        if (a->family->alibi_bfloat16)
+            for (int j = 0; j < width; j++)
+                row[j] += to_bfloat16(rounded * to_bfloat16((float)(first + j))) * scale;
+        else
+            for (int j = 0; j < width; j++)
+                row[j] += slope * (float)(first + j);
     }
 }
 
