@@ -269,12 +269,41 @@ static int command_run(const struct arguments *args)
     return code;
 }
 
+/* Prints lines within the terminal's width. */
+static void print_lines(const char *lines, int width)
+{
+    while (*lines) {
+        size_t length = strcspn(lines, "\n");
+        bs_print_folded(stdout, width, "%.*s", (int)length, lines);
+        lines += length + (lines[length] == '\n');
+    }
+}
+
+static enum bs_status print_plan(const struct arguments *args, struct opened *opened,
+                                 struct bs_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return bs_fail_memory(err);
+    enum bs_status status = bs_models_plan(&opened->models, opened->path, &args->limits, out, err);
+    bool written = !ferror(out);
+    written = !fclose(out) && written;
+    if (!status && !written)
+        status = bs_fail_memory(err);
+    if (!status)
+        print_lines(text, bs_terminal_limit(stdout));
+    free(text); /* open_memstream's own */
+    return status;
+}
+
 static int command_plan(const struct arguments *args)
 {
     struct opened opened;
     struct bs_error err;
     int code = open_all(args, &opened);
-    if (!code && bs_models_plan(&opened.models, opened.path, &args->limits, stdout, &err))
+    if (!code && print_plan(args, &opened, &err))
         code = fail(&err);
     close_all(&opened);
     return code;

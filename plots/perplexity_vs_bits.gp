@@ -20,8 +20,8 @@ shift(s) = (s - (N + 1) / 2.0) * APART
 STEP = N > 0 && !LOG_Y ? (Y_HIGH - Y_LOW) / 6 : 1
 DECIMALS = STEP < 1 ? int(ceil(-log10(STEP))) : 0
 DIGITS = N > 0 ? int(floor(log10(Y_HIGH > 1 ? Y_HIGH : 1))) + 1 + DECIMALS + (DECIMALS > 0) : 0
-LEFT = 85 + LETTER * DIGITS
-LEFT = (LEFT > 160 ? LEFT : 160.0) / WIDTH
+LEFT = 100 + LETTER * DIGITS
+LEFT = (LEFT > 175 ? LEFT : 175.0) / WIDTH
 
 do for [format in 'png svg'] {
   eval(terminal(format, WIDTH, HEIGHT))
@@ -45,7 +45,7 @@ do for [format in 'png svg'] {
       set yrange [Y_LOW : Y_HIGH]
       if (LOG_Y) {
         set logscale y
-        eval('set ytics (' . (Y_HIGH < 200 * Y_LOW ? LABELLED : DECADES) . ')')
+        eval('set ytics (' . (Y_HIGH < 8 * Y_LOW ? DENSE : Y_HIGH < 200 * Y_LOW ? LABELLED : DECADES) . ')')
       }
       set label 1 SECTION at screen 0.54, screen 1 - 30.0 / HEIGHT center
       set key at screen 0.54, screen (DOTS_HEIGHT + KEY_HEIGHT - 5.0) / HEIGHT center top vertical \
@@ -84,7 +84,7 @@ do for [format in 'png svg'] {
     set xtics autofreq
     if (LOG_DOTS) {
       set logscale x
-      eval('set xtics (' . (DOTS_HIGH < 200 * DOTS_LOW ? LABELLED : DECADES) . ')')
+      eval('set xtics (' . (DOTS_HIGH < 8 * DOTS_LOW ? DENSE : DOTS_HIGH < 200 * DOTS_LOW ? LABELLED : DECADES) . ')')
     }
     unset ytics
     set ytics scale 0 textcolor rgb '#000000'

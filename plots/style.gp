@@ -30,11 +30,17 @@ scale_for(format) = format eq 'png' ? \
   "POINT = 1.0; SPACING = 1.15; RAISE = 0.3" : \
   "POINT = 0.37; SPACING = 0.9; RAISE = 0.75"
 
-# Ticks of a logarithmic axis at 1, 2 and 5, with their numbers and without; and at decades.
+# Ticks of a logarithmic axis at 1, 2 and 5, with their numbers and without; more where it is short;
+# and at decades.
 DECADES = ''
 LABELLED = ''
+DENSE = ''
 BARE = ''
 do for [e = -7 : 7] {
+  do for [m in '1 1.5 2 3 4 5 7'] {
+    value = sprintf('%g', m * 10.0 ** e)
+    DENSE = DENSE . (strlen(DENSE) ? ', ' : '') . sprintf("'%s' %s", value, value)
+  }
   DECADES = DECADES . (strlen(DECADES) ? ', ' : '') . sprintf("'%g' %g", 10.0 ** e, 10.0 ** e)
   do for [m in '1 2 5'] {
     value = sprintf('%g', m * 10.0 ** e)

@@ -55,6 +55,15 @@ fits() {
     expect_out 'time$'
     on_terminal 80 xterm table sweep.h5
     expect_out '^not shown for want of width: '
+    on_terminal 80 xterm plan --output none.h5 sweep.yaml
+    expect_status 0
+    [ "$(widest)" -le 80 ] || problem "expected a plan in 80 columns, found $(widest)"
+    for word in run plan table plot diff fetch tokenize describe; do
+        on_terminal 80 xterm $word --help
+        [ "$(widest)" -le 80 ] || problem "expected $word --help in 80 columns, found $(widest)"
+    done
+    on_terminal 80 xterm describe
+    [ "$(widest)" -le 80 ] || problem "expected describe in 80 columns, found $(widest)"
     on_terminal 80 xterm diff sweep.h5 sweep.h5
     [ "$(widest)" -le 80 ] || problem "expected diff in 80 columns, found $(widest)"
 }
