@@ -35,7 +35,7 @@ do for [format in 'png svg'] {
     set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
     set title (panel == 1 ? (PANELS == 2 ? 'all' : '') : 'close-up') offset 0, -0.5
     set xlabel 'weight bits' offset 0, RAISE
-    if (panel == 1) { set ylabel 'perplexity ± s.e. of the paired difference' offset 0.6, 0 } else { unset ylabel }
+    if (panel == 1) { set ylabel 'perplexity ± s.e. of the paired difference' offset (LOG_Y ? -0.7 : 0.6), 0 } else { unset ylabel }
     set grid noxtics ytics linestyle 100
     set xtics 1
     set ytics scale 1 autofreq textcolor rgb '#000000'
