@@ -85,6 +85,12 @@ static enum bs_status part_option(const struct part *p, const char *key, double 
     return bs_config_positive_of(p->place, key, unset ? NULL : value, initial, out, p->r->err);
 }
 
+/* True where layers with a window have rotary positions of their own, and an object for them. */
+static bool by_layer_type(const struct bs_config_reader *r)
+{
+    return r->rules->local_rope_theta > 0 || r->rules->local_rope_plain;
+}
+
 /* --- kinds --- */
 
 static enum bs_status part_kind(const struct part *p, const struct rope_kind **kind)
@@ -142,12 +148,13 @@ static enum bs_status part_original(const struct part *p, double *out)
                               r->rules->original_positions ? r->rules->original_positions
                                                            : p->a->max_positions,
                               out, r->err) ||
-        bs_config_positive_of(p->place, original_key, inner, *out, &own, r->err))
+        bs_config_positive_of(p->place, original_key, inner,
+                              by_layer_type(r) ? p->a->max_positions : *out, &own, r->err))
         return r->err->status;
     bool said = !bs_config_is_null(outer) || r->rules->original_positions;
     if (said && own != *out)
-        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, but %s has %.9g", r->path, original_key,
-                       *out, p->within, own);
+        return bs_fail(r->err, BS_EDATA, "%s: %s is %.9g, but %.*s has %.9g", r->path, original_key,
+                       *out, (int)strlen(p->within) - 1, p->within, own);
     *out = own;
     return BS_OK;
 }
@@ -338,11 +345,6 @@ static enum bs_status read_nested(const struct bs_config_reader *r, const struct
     return BS_OK;
 }
 
-static bool by_layer_type(const struct bs_config_reader *r)
-{
-    return r->rules->local_rope_theta > 0 || r->rules->local_rope_plain;
-}
-
 static enum bs_status read_object(const struct bs_config_reader *r, const struct bs_architecture *a,
                                   const char *key, json_t *rope, struct settings *out)
 {
@@ -357,6 +359,10 @@ static enum bs_status read_object(const struct bs_config_reader *r, const struct
         return bs_config_fail(r->path, key, rope, BS_EUNSUPPORTED,
                               "objects full_attention and sliding_attention", r->err);
     struct part p = part_of(r, a, key, "", rope);
+    /* transformers 5 puts it into an object that has a rope_type already. */
+    if (by_layer_type(r) && part_get(&p, "type") && !part_get(&p, "rope_type"))
+        return part_fail(&p, "rope_type", BS_EUNSUPPORTED,
+                         "the word that type has: transformers 5 passes over type here");
     if (read_part(&p, BS_KEY_ROPE_THETA, &out->global))
         return r->err->status;
     if (!by_layer_type(r))
@@ -491,7 +497,7 @@ static enum bs_status read_rotary_dim(const struct bs_config_reader *r, struct b
     if (a->rotary_dim % 2 && r->rules->even_rotary_dim)
         return bs_fail(r->err, BS_EDATA,
                        "%s: %s %.9g of head_dim %d is %d, expected an even number (transformers' "
-                       "code of this model_type fails too)",
+                       "code of this model_type cuts the head there, through a pair)",
                        r->path, share_key, share, a->head_dim, a->rotary_dim);
     return BS_OK;
 }
