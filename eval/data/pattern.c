@@ -1,7 +1,7 @@
 /* The tokenizers library matches with Oniguruma, we with PCRE2. Where the two agree a pattern is
  * passed on as it is. \s is spelled out, because PCRE2 counts U+180E (a space until Unicode 6.3) as
- * one and Oniguruma does not. What else they read differently (\w, \h, nested classes, ^ and $ at
- * line ends, script names, x{1,3}+ ...) is refused, since it would give other tokens in silence.
+ * one and Oniguruma does not; ^ and $ are those of lines, as Oniguruma has them. What else they read
+ * differently (\w, \h, nested classes, script names, x{1,3}+ ...) is refused, since it would give other tokens in silence.
  *
  * One difference remains: a character newer than the library's Unicode tables is no letter to it.
  * PCRE2 10.42 knows Unicode 14. */
@@ -26,6 +26,8 @@ enum { JIT_STACK_START = 32 << 10, JIT_STACK_MAX = 16 << 20 };
 enum { WINDOW = 256, FREE_STEPS = 1024, LEAST_BUDGET = 1 << 22, BUDGET_PER_BYTE = 64 };
 
 static const char white_space[] = BS_WHITE_SPACE_CLASS;
+/* the places that ^ and $ stand for: an empty last line has no beginning */
+static const char line_begin[] = "(?:\\A|(?<=\\n)(?!\\z))", line_end[] = "(?=\\n|\\z)";
 
 struct bs_pattern {
     pcre2_code *code;
@@ -90,6 +92,20 @@ static size_t category_bytes(const char *escape)
     return escape[n] == '}' ? n + 1 : 0;
 }
 
+/* \uHHHH; false where no four digits follow. */
+static bool translate_code_point(struct translation *t)
+{
+    enum { DIGITS = 4 };
+    for (int i = 0; i < DIGITS; i++)
+        if (!t->in[2 + i] || !strchr("0123456789abcdefABCDEF", t->in[2 + i]))
+            return false;
+    append(t, "\\x{");
+    t->in += 2;
+    copy(t, DIGITS);
+    append(t, "}");
+    return true;
+}
+
 /* An escape; false when it is refused. */
 static bool translate_escape(struct translation *t)
 {
@@ -108,6 +124,8 @@ static bool translate_escape(struct translation *t)
         copy(t, bytes);
         return bytes > 0;
     }
+    if (letter == 'u')
+        return translate_code_point(t);
     bool known_letter = letter && strchr("dDnrtfx", letter);
     bool punctuation = letter > ' ' && letter < 0x7f &&
                        !((letter >= '0' && letter <= '9') || (letter >= 'A' && letter <= 'Z') ||
@@ -127,7 +145,7 @@ static bool starts_with(const char *text, const char *start)
 static bool refused_outside(const char *in)
 {
     static const char *const groups[] = {"(?:", "(?i:", "(?=", "(?!", "(?>", "(?<=", "(?<!"};
-    static const char *const differing[] = {"^", "$", "(*", "{,", "}+"};
+    static const char *const differing[] = {"(*", "{,", "}+"};
     for (size_t i = 0; i < sizeof differing / sizeof differing[0]; i++)
         if (starts_with(in, differing[i]))
             return true;
@@ -178,7 +196,12 @@ static bool translate_step(struct translation *t)
     }
     if (refused_outside(t->in))
         return false;
-    copy(t, 1);
+    if (*t->in != '^' && *t->in != '$') {
+        copy(t, 1);
+        return true;
+    }
+    append(t, *t->in == '^' ? line_begin : line_end);
+    t->in++;
     return true;
 }
 
@@ -186,7 +209,8 @@ static enum bs_status pattern_translate(const char *place, const char *text, siz
                                         char **translated, size_t *translated_size,
                                         struct bs_error *err)
 {
-    /* "\s", two bytes, grows the most: to the list in brackets. */
+    /* What grows the most: "\s", two bytes, to the list in brackets, and "^" to its places. */
+    _Static_assert(sizeof line_begin < sizeof white_space, "a byte makes no more than this");
     *translated = bs_alloc(size + 2, sizeof white_space);
     if (!*translated)
         return bs_fail_memory(err);
