@@ -71,7 +71,7 @@ static bool skip(struct parser *parser, const char *word)
 
 static enum bs_status put(struct parser *parser, const char *bytes, size_t size)
 {
-    if (parser->capacity - parser->used < size) {
+    if (!parser->bytes || parser->capacity - parser->used < size) {
         size_t larger = 2 * parser->capacity + size + 64;
         char *grown = bs_realloc(parser->bytes, parser->used, larger, 1);
         if (!grown)
@@ -371,7 +371,7 @@ static enum bs_status parse_value(struct parser *parser, json_t **value)
     if (first == '"') {
         if (parse_string(parser))
             return parser->err->status;
-        *value = json_stringn_nocheck(parser->used ? parser->bytes : "", parser->used);
+        *value = json_stringn_nocheck(parser->bytes, parser->used);
         return *value ? BS_OK : bs_fail_memory(parser->err);
     }
     *value = skip(parser, "true")    ? json_true()

@@ -100,10 +100,13 @@ static enum bs_status find_byte_level(const struct loading *loading, bool *found
     bs_free(path);
     if (status)
         return status;
-    const char *at = (const char *)map.data, *end = at + map.size;
-    while (!*found && at && (size_t)(end - at) >= sizeof word - 1) {
-        *found = !memcmp(at, word, sizeof word - 1);
-        at = memchr(at + 1, '"', (size_t)(end - at) - 1);
+    size_t size = sizeof word - 1;
+    for (size_t at = 0; !*found && map.size >= size && at <= map.size - size; at++) {
+        const unsigned char *quote = memchr(map.data + at, '"', map.size - size + 1 - at);
+        if (!quote)
+            break;
+        at = (size_t)(quote - map.data);
+        *found = !memcmp(quote, word, size);
     }
     bs_map_close(&map);
     return BS_OK;
@@ -134,7 +137,7 @@ static enum bs_status read_merges(const char *path, json_t *merges, struct bs_er
     if (bs_map_open(path, &map, err))
         return err->status;
     enum bs_status status = BS_OK;
-    const char *at = (const char *)map.data, *end = at + map.size;
+    const char *at = map.size ? (const char *)map.data : "", *end = at + map.size;
     for (size_t line = 1; at < end && !status; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         const char *stop = newline ? newline : end;

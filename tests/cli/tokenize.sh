@@ -82,4 +82,28 @@ not_utf8() {
 }
 check "text that is not UTF-8" not_utf8
 
+# A pattern that looks at the whole rest of a line from every place in it.
+backtracking() {
+    mkdir -p slow
+    sed 's/"Regex":"[^"]*"/"Regex":".*\\\\x{1F600}|."/' "$kinds/llama3/tokenizer.json" >slow/tokenizer.json
+    grep -q 1F600 slow/tokenizer.json || problem "expected a pattern to be replaced"
+    head -c 200000 /dev/zero | tr '\0' a >long
+    run tokenize slow long
+    expect_refusal "long: cannot split the text into words by the tokenizer's pattern '\.\*.*x\{1F600\}\|\.'"
+}
+check "a pattern that backtracks without end" backtracking
+
+as_saved() {
+    mkdir -p saved
+    cp "$kinds/gpt2/tokenizer.json" saved
+    printf '{"model_max_length": 1000000000000000019884624838656, "is_local": true}' >saved/tokenizer_config.json
+    run tokenize --ids saved plain
+    expect_status 0
+    [ "$(cat .out)" = "$(expected gpt2)" ] || problem "expected $(expected gpt2)"
+    printf '{"split_special_tokens": true}' >saved/tokenizer_config.json
+    printf '<|endoftext|>' | "$program" tokenize --ids saved >split
+    [ "$(wc -w <split)" -gt 5 ] || problem "expected the token in pieces, found $(cat split)"
+}
+check "tokenizer_config.json as transformers writes it" as_saved
+
 finish

@@ -8,6 +8,8 @@
     X(bin_pickle)                                                                                  \
     X(model_config)                                                                                \
     X(tokenizer)                                                                                   \
+    X(vocab_files)                                                                                 \
+    X(text_files)                                                                                  \
     X(sweep_config)                                                                                \
     X(results_bytes)                                                                               \
     X(results_contents)
