@@ -543,9 +543,22 @@ known_text() {
     expect_out '^c4-validation: 1 file fetched'
     run run --quiet --output known.h5 known.yaml
     expect_status 0
-    expect_out 'on c4-new, protocol gptq, 2 windows × 64 tokens'
+    expect_out 'on c4-new, protocol gptq, the first 2 of [0-9]+ windows × 64 tokens'
 }
 check "a known text is asked for, fetched, and measured on" known_text
+
+server_says() {
+    local code
+    for code in 404 403 418 500; do
+        start_hub status:models/org/tiny:$code retry:models/org/tiny:0 \
+            "says:models/org/tiny:$(printf '\033]0;x\007\033[31mred \302\2331m')"
+        run fetch --quiet org/tiny
+        expect_status 2
+        ! grep -qaP '\x1b|\x07|\xc2\x9b' .err || problem "expected no control characters of the server's"
+        [ $code = 404 ] || expect_err '\\x1b\]0;x\\x07\\x1b\[31mred \\u009b1m'
+    done
+}
+check "what a server says is printed escaped" server_says
 stop_hub
 
 finish

@@ -21,6 +21,7 @@
  *     badrange:PART     Range is answered with other bytes than it asked for
  *     status:PART:CODE  the answer is CODE
  *     retry:PART:N      such an answer says Retry-After: N
+ *     says:PART:TEXT    and X-Error-Message: TEXT
  *     etag:PART:TEXT    what the hub says the checksum is, size:PART:N the size, commit:PART:TEXT
  *     location:PART:URL the hub redirects there
  *     cached:PART       small files too are elsewhere, at the hub itself, with ETags of their own
@@ -466,7 +467,7 @@ static void serve(struct request *r)
     if (status) {
         if (retry)
             header(r, "Retry-After: %s", retry);
-        refuse(r, atoi(status), NULL, NULL);
+        refuse(r, atoi(status), NULL, fault(r, "says"));
     } else if (renamed) {
         redirect_renamed(r, renamed);
     } else if (!strncmp(path, "/store/", 7) || !strncmp(path, "/raw/", 5)) {
