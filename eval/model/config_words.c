@@ -90,9 +90,12 @@ static const char *const limit_words[] = {"cap",    "caps",     "capping", "soft
                                           "sink",   "sinks",    "chunk",   NULL};
 static const char *const factor_words[] = {"scale",  "scales",      "scaling", "multiplier",
                                            "factor", "multipliers", "mscale",  NULL};
-static const char *const strict_words[] = {
-    "rope",    "rotary", "position",  "positions", "theta", "head",    "heads",  "kv", "eps",
-    "epsilon", "attn",   "attention", "query",     "qk",    "softmax", "layers", NULL};
+/* Where 0 and 1 are values like others. */
+static const char *const strict_limits[] = {
+    "rope", "rotary",  "position", "positions", "theta", "head", "heads",  "kv",
+    "eps",  "epsilon", "attn",     "attention", "query", "qk",   "layers", NULL};
+static const char *const strict_factors[] = {"attn", "attention", "query",   "qk",
+                                             "head", "heads",     "softmax", NULL};
 
 /* --- whole names --- */
 
@@ -286,9 +289,7 @@ bool bs_config_is_off(const char *key, const json_t *value)
         return false;
     split(key, &words);
     double number = json_number_value(value);
-    if (any_in(&words, strict_words))
-        return false;
     if (any_in(&words, factor_words))
-        return number == 1;
-    return number == 0 && any_in(&words, limit_words);
+        return number == 1 && !any_in(&words, strict_factors);
+    return number == 0 && any_in(&words, limit_words) && !any_in(&words, strict_limits);
 }

@@ -123,9 +123,12 @@ static const struct bs_neutral_key mpt_neutral[] = {
 static const char *const cohere2_harmless[] = {"cache_implementation", "_sliding_window_pattern",
                                                "layer_switch", "use_parallel_embedding", NULL};
 
-static const char *const starcoder2_harmless[] = {"embedding_dropout", "residual_dropout",
+static const char *const starcoder2_harmless[] = {"activation_function",
+                                                  "embedding_dropout",
+                                                  "residual_dropout",
                                                   "attention_softmax_in_fp32",
-                                                  "scale_attention_softmax_in_fp32", NULL};
+                                                  "scale_attention_softmax_in_fp32",
+                                                  NULL};
 
 static const char *const gptj_harmless[] = {
     "summary_activation",     "summary_first_dropout",  "summary_type", "summary_use_proj",

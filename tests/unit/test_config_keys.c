@@ -43,6 +43,7 @@ static const char *const notes[] = {
     "\"clip_qkv\": null",
     "\"residual_multiplier\": 1.0",
     "\"logit_scale\": 1",
+    "\"rotary_scaling_factor\": 1.0",
     "\"attn_implementation\": \"flash_attention_2\"",
     "\"_attn_implementation_autoset\": true",
     "\"_attn_implementation_internal\": \"sdpa\"",
@@ -116,6 +117,8 @@ static const char *const arithmetic[] = {
     "\"mup_scale\": 0.22",
     "\"hidden_multiplier\": 12",
     "\"attention_multiplier_x\": 1.0",
+    "\"softmax_scale\": 1.0",
+    "\"rope_dim\": 0",
     "\"num_experts\": 8",
     "\"num_experts_per_tok\": 2",
     "\"n_routed_experts\": 64",
@@ -320,6 +323,24 @@ static void test_facts(void **state)
     }
 }
 
+/* The shapes that config.json has in public repositories, from Llama 1 to today's. */
+static void test_public_shapes(void **state)
+{
+    (void)state;
+    const char *name;
+    json_t *config, *configs = json_load_file("tests/golden/public_configs.json", 0, NULL);
+    assert_true(json_object_size(configs) > 40);
+    json_object_foreach(configs, name, config)
+    {
+        struct bs_error err;
+        struct bs_architecture a;
+        assert_int_equal(json_dump_file(config, folder_file(&folder, "config.json"), 0), 0);
+        if (bs_architecture_read(folder.path, NULL, &a, NULL, &err))
+            fail_msg("%s: %s", name, err.message);
+    }
+    json_decref(configs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_notes_are_listed),
         cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_public_shapes),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
