@@ -7,9 +7,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "eval/base/machine.h"
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
+#include "eval/base/parallel.h"
 #include "eval/base/printable.h"
+#include "eval/base/stop.h"
 #include "eval/base/terminal.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
@@ -60,8 +63,14 @@ static const struct flag {
     {"accept-unknown", "KEY", 'u',
      "pass over this key of a config.json although it is not understood; several times"},
     {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
-    {"scratch", "FOLDER", 'c', "where streams go that memory has no room for; TMPDIR, else /tmp"},
-    {"threads", "N", 't', "threads; every available core. Results do not depend on it"},
+    {"scratch", "FOLDER", 'c',
+     "where streams go that memory has no room for (TMPDIR, else /tmp) and checkpoints (beside "
+     "results)"},
+    {"checkpoint", "SECONDS", 'k',
+     "how often a walk is kept, or off; by default so that it takes at most a fortieth of the "
+     "time"},
+    {"threads", "N", 't',
+     "threads; OMP_NUM_THREADS, else every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
     {"plots", "FOLDER", 'p',
      "where the chart templates are; ./plots, else those of the project or prefix that the program "
@@ -88,19 +97,6 @@ static int fail_config(const struct bs_error *err)
         return fail(err);
     fprintf(stderr, "%s\n", err->message);
     return EXIT_INPUT;
-}
-
-static double free_memory(void)
-{
-    char line[256];
-    double kilobytes = 0;
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "MemAvailable:", 13))
-            kilobytes = strtod(line + 13, NULL);
-    if (file)
-        fclose(file);
-    return kilobytes > 0 ? 1024 * kilobytes : 2e9;
 }
 
 /* results/<config's name>.h5 unless told otherwise. In new memory. */
@@ -256,12 +252,18 @@ static int run_opened(const struct arguments *args, struct opened *opened)
     enum bs_status status =
         bs_models_run(&opened->models, opened->path, &args->limits, args->quiet, &outcome, &err);
     bs_results_unlock(lock);
+    if (status == BS_ESTOPPED)
+        bs_stop_now();
+    if (!status)
+        bs_stop_keep("all trials are in %s", opened->path);
     return status ? fail(&err) : report_run(args, opened, &outcome);
 }
 
 static int command_run(const struct arguments *args)
 {
     struct opened opened;
+    bs_stop_keep("nothing was begun");
+    bs_stop_watch();
     int code = open_all(args, &opened);
     if (!code)
         code = run_opened(args, &opened);
@@ -454,9 +456,9 @@ static int command_tokenize(const struct arguments *args)
 
 static const struct command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
-     "olumctpqh", command_run},
+     "olumcktpqh", command_run},
     {"plan", "CONFIG", "print the trials, the memory and the work of a sweep without running it", 1,
-     1, "olumcth", command_plan},
+     1, "olumckth", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
@@ -551,6 +553,19 @@ static int parse_count(const char *text)
     return *end || end == text || value < 1 || value > 4096 ? 0 : (int)value;
 }
 
+/* "off", or seconds. */
+static int take_interval(const struct command *command, const char *text, struct bs_limits *limits)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    limits->no_checkpoints = !strcmp(text, "off");
+    limits->checkpoint_interval = seconds;
+    bool is_number = end != text && !*end && seconds >= 0 && seconds <= 1e9;
+    return limits->no_checkpoints || is_number
+               ? EXIT_DONE
+               : usage_error(command, "--checkpoint takes seconds or off, not", text);
+}
+
 static int take_flag(const struct command *command, char letter, const char *value,
                      struct arguments *args)
 {
@@ -583,8 +598,10 @@ static int take_flag(const struct command *command, char letter, const char *val
                    ? EXIT_DONE
                    : usage_error(command, "--memory takes a size such as 900M, not", value);
     case 'c':
-        args->limits.scratch = value;
+        args->limits.scratch = args->limits.checkpoints = value;
         return *value ? EXIT_DONE : usage_error(command, "--scratch takes a folder, not", value);
+    case 'k':
+        return take_interval(command, value, &args->limits);
     case 't':
         args->threads = parse_count(value);
         return args->threads
@@ -727,7 +744,7 @@ int main(int argc, char **argv)
         return EXIT_INPUT;
     const char *scratch = getenv("TMPDIR");
     struct arguments args = {
-        .limits = {.memory = free_memory() / 2, .scratch = scratch && *scratch ? scratch : "/tmp"}};
+        .limits = {.scratch = scratch && *scratch ? scratch : "/tmp", .checkpoint_interval = -1}};
     bool help = false;
     if (parse_arguments(command, argc - 1, argv + 1, &args, &help))
         return EXIT_INPUT;
@@ -735,7 +752,7 @@ int main(int argc, char **argv)
         print_help(command, stdout);
         return finish(EXIT_DONE);
     }
-    bs_set_threads(args.threads);
+    bs_set_threads(args.threads ? args.threads : bs_default_threads());
     bs_blas_init();
     return finish(command->run(&args));
 }

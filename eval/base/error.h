@@ -10,6 +10,7 @@ enum bs_status {
     BS_EDATA,        /* a model, tokenizer, text or result file is damaged */
     BS_ENUMERIC,     /* a value is not finite, or a factorisation failed */
     BS_EUNSUPPORTED, /* a well-formed input asks for something bitsweep does not do */
+    BS_ESTOPPED,     /* a signal asked to stop */
 };
 
 /* Filled by the function that fails first. The message is one or more lines without a final

@@ -131,6 +131,14 @@ enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct 
     return status;
 }
 
+enum bs_status bs_file_create(const char *path, int *fd, struct bs_error *err)
+{
+    if (unlink(path) && errno != ENOENT)
+        return bs_fail(err, BS_EIO, "%s: cannot be removed: %s", path, strerror(errno));
+    *fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    return *fd < 0 ? bs_fail(err, BS_EIO, "%s: %s", path, strerror(errno)) : BS_OK;
+}
+
 char *bs_path_folder(const char *path)
 {
     char *parent = bs_strdup(path);

@@ -31,6 +31,10 @@ char *bs_path_folder(const char *path);
  * NULL when memory runs out. */
 char *bs_path_join(const char *folder, const char *path);
 
+/* A new, empty file in *fd, open for reading and writing. What has the name is removed first; a link
+ * that somebody puts in its place is not followed. BS_EIO. */
+enum bs_status bs_file_create(const char *path, int *fd, struct bs_error *err);
+
 /* mkdir -p for the folder that will hold `path` (nothing for a bare file name). */
 enum bs_status bs_make_parent(const char *path, struct bs_error *err);
 

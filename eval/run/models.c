@@ -1,8 +1,11 @@
 #include "eval/run/models.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "eval/base/machine.h"
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 
@@ -105,24 +108,78 @@ static enum bs_status look_back(const char *path, struct bs_results *results, st
     return access(path, F_OK) ? BS_OK : bs_results_read(path, results, err);
 }
 
+/* Where no memory is asked for: half of what is free, now that the weights are mapped. */
+static struct bs_limits settle(const struct bs_limits *limits)
+{
+    struct bs_limits settled = *limits;
+    if (!settled.memory)
+        settled.memory = bs_free_memory("") / 2;
+    return settled;
+}
+
+/* Says what of the selected part goes on from a checkpoint. */
+static enum bs_status plan_kept(struct bs_sweep *sweep, const char *path,
+                                const struct bs_limits *limits, char **line, struct bs_error *err)
+{
+    struct bs_keeping keeping;
+    struct bs_kept kept;
+    size_t size;
+    if (!bs_sweep_is_open(sweep))
+        return BS_OK;
+    if (bs_sweep_keeping(sweep, path, limits, &keeping, err))
+        return err->status;
+    FILE *out = open_memstream(line, &size);
+    enum bs_status status =
+        out ? bs_sweep_find_kept(sweep, &keeping, limits, &kept, out, err) : bs_fail_memory(err);
+    if (out && !status) {
+        bs_sweep_print_kept(sweep, &keeping, &kept, out);
+        bs_kept_close(&kept);
+    }
+    if (out)
+        fclose(out);
+    bs_free(keeping.path);
+    return status;
+}
+
+/* The plan of the sweep that is open, with the walk that was kept. */
+static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
+                               const struct bs_limits *limits, FILE *out, struct bs_error *err)
+{
+    struct bs_sweep_plan plan;
+    struct bs_limits settled = settle(limits);
+    char *kept = NULL;
+    enum bs_status status = BS_OK;
+    for (int c = 0; c < bs_sweep_parts(sweep) && !status && !bs_sweep_any_kept(sweep); c++) {
+        free(kept);
+        kept = NULL;
+        bs_sweep_select(sweep, c);
+        status = plan_kept(sweep, path, &settled, &kept, err);
+    }
+    if (!status)
+        status = bs_sweep_plan_all(sweep, &settled, &plan, err);
+    if (!status) {
+        bs_sweep_print(sweep, &plan, out);
+        fputs(kept ? kept : "", bs_sweep_any_kept(sweep) ? out : stderr);
+        status = bs_sweep_print_checkpoint(sweep, path, &settled, &plan, out, err);
+    }
+    free(kept);
+    return status;
+}
+
 enum bs_status bs_models_plan(struct bs_models *models, const char *path,
                               const struct bs_limits *limits, FILE *out, struct bs_error *err)
 {
     struct bs_results results;
-    struct bs_sweep_plan plan;
     enum bs_status status = look_back(path, &results, err);
     for (int k = 0; k < models->num_models && !status; k++) {
         status = switch_to(models, k, err);
         if (status)
             break;
         bs_sweep_mark_done(&models->sweep, &results);
-        status = bs_sweep_plan_all(&models->sweep, limits, &plan, err);
-        if (status)
-            break;
         if (models->num_models > 1)
             fputs(k ? "\n" : "", out), bs_print_line(out, "%s", name_of(models, k)),
                 fputc('\n', out);
-        bs_sweep_print(&models->sweep, &plan, out);
+        status = plan_one(&models->sweep, path, limits, out, err);
     }
     bs_results_release(&results);
     return status;
@@ -179,7 +236,8 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path,
         if (models->num_models > 1 && !quiet)
             bs_print_line(stderr, "model %d of %d: %s", k + 1, models->num_models,
                           name_of(models, k));
-        status = run_parts(&models->sweep, path, limits, quiet, k == last, outcome, err);
+        struct bs_limits settled = settle(limits);
+        status = run_parts(&models->sweep, path, &settled, quiet, k == last, outcome, err);
     }
     bool renewed = last < 0 && strcmp(results.config, config->source) != 0;
     bs_results_release(&results);

@@ -322,10 +322,12 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
     }
 }
 
+static bool is_open(const struct bs_trial *trial) { return !trial->done && !trial->kept; }
+
 bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe)
 {
     for (int i = 0; i < sweep->num_trials; i++)
-        if (sweep->trials[i].recipe == recipe && !sweep->trials[i].done)
+        if (sweep->trials[i].recipe == recipe && is_open(&sweep->trials[i]))
             return true;
     return false;
 }
@@ -421,8 +423,36 @@ static enum bs_status plan_walks(const struct bs_sweep *sweep,
     plan->walks = best.walks;
     plan->recipes_a_walk = best.recipes_a_walk;
     plan->bytes = best.needed.fixed + best.recipes_a_walk * best.needed.per_passenger;
+    plan->checkpoint_bytes =
+        best.needed.kept_fixed + best.recipes_a_walk * best.needed.kept_per_passenger;
     plan->scratch_bytes =
         best.needed.disk_fixed + best.recipes_a_walk * best.needed.disk_per_passenger;
+    return BS_OK;
+}
+
+enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_walk *walk,
+                                      const struct bs_recipe *const *recipes, int count,
+                                      struct bs_error *err)
+{
+    struct bs_walk_memory needed = bs_walk_memory(walk, recipes, count);
+    if (needed.fixed + count * needed.per_passenger <= limits->memory)
+        return BS_OK;
+    double room;
+    walk->scratch = limits->scratch;
+    needed = bs_walk_memory(walk, recipes, count);
+    double memory = needed.fixed + count * needed.per_passenger;
+    double disk = needed.disk_fixed + count * needed.disk_per_passenger;
+    if (memory > limits->memory)
+        return bs_fail(err, BS_ENOMEM,
+                       "the walk that was kept needs %.0f MB, and the memory allowed is %.0f MB",
+                       ceil(memory / 1e6), limits->memory / 1e6);
+    if (bs_spill_room(limits->scratch, &room, err))
+        return err->status;
+    if (disk > room)
+        return bs_fail(err, BS_EIO,
+                       "the walk that was kept needs %.0f MB in the scratch folder '%s', which has "
+                       "room for %.0f MB",
+                       ceil(disk / 1e6), limits->scratch, room / 1e6);
     return BS_OK;
 }
 
@@ -472,7 +502,7 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limit
         if (bs_sweep_recipe_is_open(sweep, r))
             open[plan->recipes++] = &config->recipes[r];
     for (int i = 0; i < sweep->num_trials; i++)
-        plan->open_trials += !sweep->trials[i].done;
+        plan->open_trials += is_open(&sweep->trials[i]);
     enum bs_status status = plan->open_trials ? plan_walks(sweep, open, limits, plan, err) : BS_OK;
     if (!status && plan->open_trials)
         plan_work(sweep, open, plan);
@@ -501,6 +531,7 @@ enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits 
         if (part.scratch)
             plan->scratch = part.scratch;
         plan->scratch_bytes = fmax(plan->scratch_bytes, part.scratch_bytes);
+        plan->checkpoint_bytes = fmax(plan->checkpoint_bytes, part.checkpoint_bytes);
         plan->evaluation_flops += part.evaluation_flops;
         plan->calibration_flops += part.calibration_flops;
         add_common(&plan->shared, part.shared);
@@ -567,7 +598,8 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
     fprintf(out, "%-16s  %-5s  %-16s  %s\n", "trial", "state", "text", "recipe");
     for (int i = 0; i < sweep->num_all; i++) {
         const struct bs_trial *trial = &sweep->all[i];
-        bs_print_line(out, "%-16s  %-5s  %-16s  %s", trial->id, trial->done ? "done" : "open",
+        const char *state = trial->done ? "done" : trial->kept ? "kept" : "open";
+        bs_print_line(out, "%-16s  %-5s  %-16s  %s", trial->id, state,
                       config->evaluations[trial->text].name, trial->label);
     }
     fputc('\n', out);

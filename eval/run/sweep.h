@@ -7,6 +7,7 @@
 
 #include "eval/config/config.h"
 #include "eval/run/walk_cost.h"
+#include "eval/run/walk_keep.h"
 #include "eval/store/results.h"
 
 /* One point of the sweep: recipe x evaluation text, on the sweep's model. */
@@ -18,6 +19,7 @@ struct bs_trial {
     int recipe, text;
     int calibration; /* of the config's; 0 where the recipe looks at none */
     bool done;
+    bool kept; /* it is on its way in a walk that was kept */
 };
 
 struct bs_sweep {
@@ -58,17 +60,50 @@ void bs_sweep_order(const struct bs_sweep *sweep, const char **order);
 /* Marks the trials that `results` holds as done; failed ones stay open. */
 void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results);
 
-/* True where the recipe has a trial that is not done. */
+/* What a run may take. */
+struct bs_limits {
+    double memory;       /* bytes of a walk; to bs_models_run and _plan 0 = half of what is free */
+    const char *scratch; /* directory for streams that memory has no room for */
+    /* How walks are kept: in this directory, NULL = beside the result file; at least so many seconds
+     * apart, below 0 = as bs_keeping chooses; not at all. */
+    const char *checkpoints;
+    double checkpoint_interval;
+    bool no_checkpoints;
+};
+
+/* Opens the checkpoint that the keeping names and marks the trials that go on from it: of those that
+ * it holds as many as the memory allows. No passengers where there is none. One that is of no use is
+ * left where it is and told of in a line to `out`. BS_ENOMEM. */
+enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keeping *keeping,
+                                  const struct bs_limits *limits, struct bs_kept *kept, FILE *out,
+                                  struct bs_error *err);
+
+/* True where a trial of any part goes on from a checkpoint. */
+bool bs_sweep_any_kept(const struct bs_sweep *sweep);
+
+/* The recipes that go on, in the checkpoint's order; returns how many. `recipes` has room for the
+ * checkpoint's passengers. */
+int bs_sweep_kept_recipes(const struct bs_sweep *sweep, const struct bs_kept *kept,
+                          const struct bs_recipe **recipes);
+
+/* A line that says what goes on from where; nothing where no walk was kept. */
+void bs_sweep_print_kept(const struct bs_sweep *sweep, const struct bs_keeping *keeping,
+                         const struct bs_kept *kept, FILE *out);
+
+/* The ids of the recipe's trials that are not done, a text each; NULL for the others. */
+void bs_sweep_open_ids(const struct bs_sweep *sweep, int recipe, const char *ids[BS_WALK_TEXTS]);
+
+/* True where the recipe has a trial that is neither done nor kept. */
 bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe);
 
 /* A walk over the sweep's model and texts; progress is left empty. */
 struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep);
 
-/* What a run may take. */
-struct bs_limits {
-    double memory;       /* bytes of a walk */
-    const char *scratch; /* directory for streams that memory has no room for */
-};
+/* Fills `keeping` for the sweep's walks to the result file `path`; its path is NULL where they are
+ * not kept, else the caller's to free. BS_ENOMEM. */
+enum bs_status bs_sweep_keeping(const struct bs_sweep *sweep, const char *path,
+                                const struct bs_limits *limits, struct bs_keeping *keeping,
+                                struct bs_error *err);
 
 /* How the open trials ride. */
 struct bs_sweep_plan {
@@ -77,6 +112,7 @@ struct bs_sweep_plan {
     double bytes;                       /* at most, of the fullest walk */
     const char *scratch;                /* where its streams are; NULL = in memory */
     double scratch_bytes;               /* that they take there */
+    double checkpoint_bytes;            /* of the fullest walk's checkpoint */
     double evaluation_flops;            /* all walks, the unquantized model included */
     double calibration_flops;
     /* What recipes have in common: as it is done, and were each of them to walk alone. */
@@ -90,12 +126,24 @@ struct bs_sweep_plan {
 enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              struct bs_sweep_plan *plan, struct bs_error *err);
 
+/* Decides where the streams of a walk of these recipes are that was kept: in memory where they fit,
+ * else in the scratch directory. As bs_sweep_plan. */
+enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_walk *walk,
+                                      const struct bs_recipe *const *recipes, int count,
+                                      struct bs_error *err);
+
 /* The plan of all parts together; what is selected stays so. */
 enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits *limits,
                                  struct bs_sweep_plan *plan, struct bs_error *err);
 
 /* Prints the trials, memory and work of all parts without running anything. */
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out);
+
+/* A line on how large a checkpoint becomes and where it is; nothing where walks are not kept. */
+enum bs_status bs_sweep_print_checkpoint(const struct bs_sweep *sweep, const char *path,
+                                         const struct bs_limits *limits,
+                                         const struct bs_sweep_plan *plan, FILE *out,
+                                         struct bs_error *err);
 
 struct bs_sweep_outcome {
     int done, failed;

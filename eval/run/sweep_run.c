@@ -5,8 +5,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "eval/base/machine.h"
 #include "eval/base/mem.h"
+#include "eval/base/parallel.h"
 #include "eval/base/printable.h"
+#include "eval/base/stop.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/progress.h"
 #include "eval/run/summary.h"
@@ -17,6 +20,15 @@ struct running {
     const char *path;
     const char **order;
     struct bs_run_info info;
+    struct bs_keeping keeping;
+    struct bs_sweep_outcome *outcome;
+    struct bs_progress *progress;
+    bool quiet, last; /* last: of the run's sweeps */
+    struct bs_passenger *passengers;
+    int num_passengers;
+    bool is_kept; /* the walk under way, from this place on */
+    struct bs_walk_place kept_at;
+    bool warned; /* that it cannot be */
     char host[256], cpu[128], started[32], finished[32];
 };
 
@@ -28,23 +40,6 @@ static void time_text(char *out, size_t size)
     strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-static void cpu_text(char *out, size_t size)
-{
-    char line[256];
-    snprintf(out, size, "unknown");
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && fgets(line, sizeof line, file)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) || !colon)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(out, size, "%.*s", (int)size - 1, colon + 2);
-        break;
-    }
-    if (file)
-        fclose(file);
-}
-
 static enum bs_status start_running(struct running *run, struct bs_error *err)
 {
     struct bs_sweep *sweep = run->sweep;
@@ -54,7 +49,7 @@ static enum bs_status start_running(struct running *run, struct bs_error *err)
     bs_sweep_order(sweep, run->order);
     if (gethostname(run->host, sizeof run->host - 1))
         snprintf(run->host, sizeof run->host, "unknown");
-    cpu_text(run->cpu, sizeof run->cpu);
+    bs_cpu_name(run->cpu, sizeof run->cpu);
     time_text(run->started, sizeof run->started);
     run->info = (struct bs_run_info){.config = sweep->config->source,
                                      .host = run->host,
@@ -68,71 +63,185 @@ static enum bs_status start_running(struct running *run, struct bs_error *err)
     return BS_OK;
 }
 
-/* Commits what one walk brought: every open trial of its passengers. */
-static enum bs_status commit_walk(struct running *run, const struct bs_passenger *passengers,
-                                  int num_passengers, bool last, struct bs_sweep_outcome *outcome,
-                                  struct bs_error *err)
+/* What a walk brought that is still to be committed. */
+static bool is_measured(const struct bs_passenger *passenger, const struct bs_trial *trial,
+                        int text)
+{
+    return !trial->done && passenger->wanted[trial->text] &&
+           (passenger->status || trial->text == text);
+}
+
+/* Takes the trials of one text, and those that failed, off the walk: they are done. */
+static enum bs_status take_records(struct running *run, int text, struct bs_trial_record *records,
+                                   int *count, struct bs_error *err)
 {
     struct bs_sweep *sweep = run->sweep;
+    for (int i = 0; i < sweep->num_trials; i++) {
+        struct bs_trial *trial = &sweep->trials[i];
+        for (int p = 0; p < run->num_passengers; p++) {
+            const struct bs_passenger *passenger = &run->passengers[p];
+            if (passenger->recipe != &sweep->config->recipes[trial->recipe] ||
+                !is_measured(passenger, trial, text))
+                continue;
+            if (bs_trial_summarise(sweep, &run->info, trial, passenger, run->passengers,
+                                   &records[(*count)++], err))
+                return err->status;
+            trial->done = true;
+            run->outcome->failed += passenger->status != BS_OK;
+            run->outcome->done += passenger->status == BS_OK;
+        }
+    }
+    return BS_OK;
+}
+
+static int count_done(const struct bs_sweep *sweep)
+{
+    int done = 0;
+    for (int i = 0; i < sweep->num_all; i++)
+        done += sweep->all[i].done;
+    return done;
+}
+
+/* What is said should a signal end the run. */
+static void tell_kept(const struct running *run)
+{
+    const struct bs_walk_place *place = &run->kept_at;
+    int layers = bs_model_architecture(run->sweep->model)->num_layers;
+    int done = count_done(run->sweep), all = run->sweep->num_all;
+    char walk[160] = "nothing is kept of the walk under way";
+    if (run->is_kept && place->block < layers)
+        snprintf(walk, sizeof walk, "the walk under way is kept from block %d of %d on",
+                 place->block + 1, layers);
+    else if (run->is_kept)
+        snprintf(walk, sizeof walk, "the walk under way is kept from its last step, the head, on");
+    if (done == all)
+        bs_stop_keep("all trials are in %s", run->path);
+    else
+        bs_stop_keep("%d of %d trials are in %s, %s; the same command goes on from there", done,
+                     all, run->path, walk);
+}
+
+/* Commits what the walk has measured: called when a text is, or when a passenger has failed. */
+static enum bs_status commit_measured(void *context, int text, struct bs_error *err)
+{
+    struct running *run = context;
+    struct bs_sweep *sweep = run->sweep;
+    const struct bs_passenger *reference = &run->passengers[0];
+    if (reference->status)
+        return bs_fail(err, reference->status, "the unquantized model: %.*s", 500,
+                       reference->message);
     struct bs_trial_record *records = bs_alloc((size_t)sweep->num_trials, sizeof *records);
     if (!records)
         return bs_fail_memory(err);
     int count = 0;
-    enum bs_status status = BS_OK;
-    for (int i = 0; i < sweep->num_trials && !status; i++) {
-        struct bs_trial *trial = &sweep->trials[i];
-        for (int p = 0; p < num_passengers && !trial->done && !status; p++)
-            if (passengers[p].recipe == &sweep->config->recipes[trial->recipe]) {
-                status = bs_trial_summarise(sweep, &run->info, trial, &passengers[p],
-                                            &passengers[0], &records[count++], err);
-                trial->done = true;
-                outcome->failed += passengers[p].status != BS_OK;
-                outcome->done += passengers[p].status == BS_OK;
-            }
-    }
-    if (last)
+    enum bs_status status = take_records(run, text, records, &count, err);
+    if (run->last && !bs_sweep_is_open(sweep))
         time_text(run->finished, sizeof run->finished);
-    if (!status)
+    if (!status && count)
         status = bs_results_commit(run->path, records, count, run->order, sweep->num_all,
                                    &run->info, err);
     bs_free(records);
+    if (!status)
+        tell_kept(run);
     return status;
 }
+
+/* After each attempt to keep the walk. */
+static void on_kept(void *context, const struct bs_walk_place *place, const struct bs_error *err)
+{
+    struct running *run = context;
+    if (!err) {
+        run->is_kept = true;
+        run->kept_at = *place;
+        tell_kept(run);
+    } else if (!run->warned) {
+        run->warned = true; /* once is enough: it is tried again, and the run goes on */
+        bs_progress_end(run->progress);
+        bs_print_line(stderr, "bitsweep: the walk cannot be kept, and goes on: %s", err->message);
+    }
+}
+
+/* ---- who rides ---- */
+
+static void add_rider(struct running *run, const struct bs_recipe *recipe)
+{
+    run->passengers[run->num_passengers++] = (struct bs_passenger){.recipe = recipe};
+}
+
+/* Every passenger to the texts of its trials that `wanted` is true of; the unquantized model to
+ * all of theirs. */
+static void want_texts(struct running *run, bool (*wanted)(const struct bs_trial *trial))
+{
+    const struct bs_sweep *sweep = run->sweep;
+    struct bs_passenger *reference = &run->passengers[0];
+    for (int i = 0; i < sweep->num_trials; i++) {
+        const struct bs_trial *trial = &sweep->trials[i];
+        for (int p = 0; p < run->num_passengers; p++) {
+            struct bs_passenger *passenger = &run->passengers[p];
+            if (passenger->recipe != &sweep->config->recipes[trial->recipe])
+                continue;
+            passenger->ids[trial->text] = trial->id;
+            if (wanted(trial))
+                passenger->wanted[trial->text] = reference->wanted[trial->text] = true;
+        }
+    }
+}
+
+static bool not_done(const struct bs_trial *trial) { return !trial->done; }
+static bool not_done_but_kept(const struct bs_trial *trial) { return !trial->done && trial->kept; }
 
 /* The unquantized model first: every difference is to it. Then the next open recipes. */
-static int board(const struct bs_sweep *sweep, int *next, int most, struct bs_passenger *passengers)
+static void board(struct running *run, int *next, int most)
 {
-    const struct bs_config *config = sweep->config;
-    int count = 0;
-    passengers[count++] = (struct bs_passenger){.recipe = &config->recipes[0]};
-    for (; *next < config->num_recipes && count <= most; (*next)++)
-        if (*next > 0 && bs_sweep_recipe_is_open(sweep, *next))
-            passengers[count++] = (struct bs_passenger){.recipe = &config->recipes[*next]};
-    for (int i = 0; i < sweep->num_trials; i++)
-        for (int p = 0; p < count && !sweep->trials[i].done; p++)
-            if (passengers[p].recipe == &config->recipes[sweep->trials[i].recipe])
-                passengers[p].wanted[sweep->trials[i].text] =
-                    passengers[0].wanted[sweep->trials[i].text] = true;
-    return count;
+    const struct bs_recipe *recipes = run->sweep->config->recipes;
+    add_rider(run, &recipes[0]);
+    for (; *next < run->sweep->config->num_recipes && run->num_passengers <= most; (*next)++)
+        if (*next > 0 && bs_sweep_recipe_is_open(run->sweep, *next))
+            add_rider(run, &recipes[*next]);
+    want_texts(run, not_done);
 }
 
-static enum bs_status run_walk(struct running *run, const struct bs_walk *walk, int *next, int most,
-                               bool last, struct bs_sweep_outcome *outcome, struct bs_error *err)
+static enum bs_status make_room(struct running *run, int riders, struct bs_error *err)
 {
-    struct bs_passenger *passengers = bs_calloc((size_t)most + 1, sizeof *passengers);
-    if (!passengers)
-        return bs_fail_memory(err);
-    int count = board(run->sweep, next, most, passengers);
-    enum bs_status status = bs_walk_run(walk, passengers, count, err);
-    if (!status && passengers[0].status)
-        status = bs_fail(err, passengers[0].status, "the unquantized model: %.*s", 500,
-                         passengers[0].message);
-    if (!status)
-        status = commit_walk(run, passengers, count, last, outcome, err);
-    for (int p = 0; p < count; p++)
-        bs_passenger_release(&passengers[p]);
-    bs_free(passengers);
+    run->num_passengers = 0;
+    run->passengers = bs_calloc((size_t)riders + 1, sizeof *run->passengers);
+    return run->passengers ? BS_OK : bs_fail_memory(err);
+}
+
+static void leave(struct running *run)
+{
+    for (int p = 0; p < run->num_passengers; p++)
+        bs_passenger_release(&run->passengers[p]);
+    bs_free(run->passengers);
+    run->passengers = NULL;
+    run->num_passengers = 0;
+}
+
+/* ---- the walks ---- */
+
+/* Runs the walk of those who are on board; its checkpoint goes when it ends. */
+static enum bs_status run_walk(struct running *run, struct bs_walk *walk, struct bs_error *err)
+{
+    tell_kept(run);
+    bs_stop_hold(true);
+    walk->keeping = run->keeping.path ? &run->keeping : NULL;
+    run->keeping.ended = bs_seconds();
+    enum bs_status status = bs_walk_run(walk, run->passengers, run->num_passengers, err);
+    if (!status) {
+        if (run->keeping.path)
+            unlink(run->keeping.path);
+        run->is_kept = false;
+        tell_kept(run);
+        if (bs_stop_asked())
+            status = bs_fail(err, BS_ESTOPPED, "asked to stop");
+    }
+    bs_stop_hold(false);
     return status;
+}
+
+static int units_of(const struct running *run, int recipes)
+{
+    return (bs_model_architecture(run->sweep->model)->num_layers + 1) * (recipes + 2);
 }
 
 static void announce(const struct bs_sweep_plan *plan)
@@ -146,36 +255,108 @@ static void announce(const struct bs_sweep_plan *plan)
                   plan->bytes / 1e6, spilled, plan->scratch ? plan->scratch : "");
 }
 
+/* Goes on with the walk that was kept. */
+static enum bs_status go_on(struct running *run, const struct bs_limits *limits,
+                            const struct bs_kept *kept, struct bs_error *err)
+{
+    struct bs_walk walk = bs_sweep_walk(run->sweep);
+    walk.kept = kept;
+    walk.progress = bs_progress_report;
+    walk.progress_context = run->progress;
+    walk.measured = commit_measured;
+    walk.measured_context = run;
+    if (make_room(run, kept->num_passengers, err))
+        return err->status;
+    const struct bs_recipe **recipes =
+        bs_alloc((size_t)kept->num_passengers, sizeof(const struct bs_recipe *));
+    int count = recipes ? bs_sweep_kept_recipes(run->sweep, kept, recipes) : 0;
+    enum bs_status status = recipes ? BS_OK : bs_fail_memory(err);
+    add_rider(run, run->sweep->config->recipes);
+    for (int i = 0; i < count; i++)
+        add_rider(run, recipes[i]);
+    want_texts(run, not_done_but_kept);
+    if (!status)
+        status = bs_sweep_place_streams(limits, &walk, recipes, count, err);
+    bs_free(recipes);
+    run->is_kept = true;
+    run->kept_at = kept->place;
+    if (!status)
+        status = run_walk(run, &walk, err);
+    run->progress->before += units_of(run, run->num_passengers - 1);
+    leave(run);
+    return status;
+}
+
+static enum bs_status run_planned(struct running *run, const struct bs_sweep_plan *plan,
+                                  struct bs_error *err)
+{
+    struct bs_walk walk = bs_sweep_walk(run->sweep);
+    walk.scratch = plan->scratch;
+    walk.progress = bs_progress_report;
+    walk.progress_context = run->progress;
+    walk.measured = commit_measured;
+    walk.measured_context = run;
+    int next = 0;
+    enum bs_status status = BS_OK;
+    for (int w = 0; w < plan->walks && !status; w++) {
+        if (make_room(run, plan->recipes_a_walk, err))
+            return err->status;
+        board(run, &next, plan->recipes_a_walk);
+        status = run_walk(run, &walk, err);
+        run->progress->before += units_of(run, plan->recipes_a_walk);
+        leave(run);
+    }
+    return status;
+}
+
+/* The walk that was kept, if there is one, then the others. */
+static enum bs_status run_walks(struct running *run, const struct bs_limits *limits,
+                                const struct bs_kept *kept, struct bs_error *err)
+{
+    struct bs_sweep_plan plan;
+    if (bs_sweep_plan(run->sweep, limits, &plan, err))
+        return err->status;
+    bool goes_on = kept->num_passengers > 0;
+    if (!plan.walks && !goes_on)
+        return BS_OK;
+    if (start_running(run, err))
+        return err->status;
+    if (!run->quiet)
+        fputs(run->sweep->notices, stderr);
+    if (!run->quiet)
+        bs_sweep_print_kept(run->sweep, &run->keeping, kept, stderr);
+    if (plan.walks && !run->quiet)
+        announce(&plan);
+    bs_progress_start(run->progress, run->quiet,
+                      (goes_on ? units_of(run, kept->num_passengers - 1) : 0) +
+                          units_of(run, plan.recipes_a_walk) * plan.walks);
+    enum bs_status status = goes_on ? go_on(run, limits, kept, err) : BS_OK;
+    if (!status)
+        status = run_planned(run, &plan, err);
+    bs_progress_end(run->progress);
+    bs_free(run->order);
+    return status;
+}
+
 enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,
                             const struct bs_limits *limits, bool quiet, bool last,
                             struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
-    struct bs_sweep_plan plan;
-    struct running run = {.sweep = sweep, .path = path};
-    if (bs_sweep_plan(sweep, limits, &plan, err))
-        return err->status;
-    if (!plan.walks)
-        return BS_OK;
-    if (start_running(&run, err))
-        return err->status;
-    int layers = bs_model_architecture(sweep->model)->num_layers, next = 0;
     struct bs_progress progress;
-    struct bs_walk walk = bs_sweep_walk(sweep);
-    walk.scratch = plan.scratch;
-    walk.progress = bs_progress_report;
-    walk.progress_context = &progress;
-    if (!quiet) {
-        fputs(sweep->notices, stderr);
-        announce(&plan);
-    }
-    bs_progress_start(&progress, quiet, (layers + 1) * (plan.recipes + 2 * plan.walks));
-    enum bs_status status = BS_OK;
-    for (int w = 0; w < plan.walks && !status; w++) {
-        status = run_walk(&run, &walk, &next, plan.recipes_a_walk, last && w + 1 == plan.walks,
-                          outcome, err);
-        progress.before += (layers + 1) * (plan.recipes_a_walk + 2);
-    }
-    bs_progress_end(&progress);
-    bs_free(run.order);
+    struct bs_kept kept;
+    struct running run = {.sweep = sweep,
+                          .path = path,
+                          .quiet = quiet,
+                          .last = last,
+                          .outcome = outcome,
+                          .progress = &progress};
+    if (bs_sweep_keeping(sweep, path, limits, &run.keeping, err) ||
+        bs_sweep_find_kept(sweep, &run.keeping, limits, &kept, stderr, err))
+        return err->status;
+    run.keeping.kept = on_kept;
+    run.keeping.context = &run;
+    enum bs_status status = run_walks(&run, limits, &kept, err);
+    bs_kept_close(&kept);
+    bs_free(run.keeping.path);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "eval/base/mem.h"
 #include "eval/run/trial.h"
 #include "eval/run/walk_cost.h"
+#include "eval/run/walk_keep.h"
 #include "eval/run/walk_state.h"
 
 void bs_passenger_release(struct bs_passenger *passenger)
@@ -66,12 +67,18 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
     return status;
 }
 
+enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_windows *windows,
+                              struct bs_stream *stream, struct bs_error *err)
+{
+    return bs_stream_init_in(s->walk->scratch, stream, windows->windows, windows->tokens,
+                             s->architecture->hidden_size, err);
+}
+
 static enum bs_status embed(const struct bs_walk_state *s, const struct bs_windows *windows,
                             struct bs_stream *stream, struct bs_error *err)
 {
     struct embedding e = {s->walk->model, windows, stream};
-    if (bs_stream_init_in(s->walk->scratch, stream, windows->windows, windows->tokens,
-                          s->architecture->hidden_size, err))
+    if (bs_walk_stream(s, windows, stream, err))
         return err->status;
     return bs_parallel(windows->windows, embed_window, &e, err);
 }
@@ -236,6 +243,19 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared,
     passenger->num_layers += bs_num_linears(s->architecture);
 }
 
+/* Takes the next passenger past the block at hand. */
+static enum bs_status visit_next(struct bs_walk_state *s, struct bs_statistics *shared,
+                                 const struct bs_needs *needs, struct bs_error *err)
+{
+    const struct bs_passenger *passenger = &s->passengers[s->at.passenger];
+    enum bs_status before = passenger->status;
+    visit(s, s->at.passenger++, shared, needs);
+    bs_walk_tick(s, 1);
+    if (passenger->status != before && bs_walk_measured(s, -1, err))
+        return err->status;
+    return bs_walk_pause(s, err);
+}
+
 static enum bs_status push_reference(struct bs_walk_state *s, struct bs_error *err)
 {
     for (int t = 0; t < s->walk->num_texts; t++)
@@ -260,16 +280,23 @@ static enum bs_status walk_block(struct bs_walk_state *s, int index, struct bs_e
     if (!status && s->probe.windows)
         status = bs_probe_fill(&s->probe, &s->original, s->rope, &s->reference.texts[0], s->scratch,
                                err);
-    for (int i = 0; i < s->num_passengers && !status; i++) {
-        visit(s, i, shared.windows ? &shared : NULL, &needs);
-        bs_walk_tick(s, 1);
-    }
+    while (s->at.passenger < s->num_passengers && !status)
+        status = visit_next(s, shared.windows ? &shared : NULL, &needs, err);
     if (!status)
         status = push_reference(s, err);
     bs_statistics_release(&shared);
     bs_block_release(&s->original);
+    if (status)
+        return status;
     bs_walk_tick(s, 1);
-    return status;
+    s->at = (struct bs_walk_place){.block = index + 1};
+    return bs_walk_pause(s, err);
+}
+
+enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_error *err)
+{
+    const struct bs_walk *walk = s->walk;
+    return walk->measured ? walk->measured(walk->measured_context, text, err) : BS_OK;
 }
 
 static void total_up(const struct bs_walk_state *s)
@@ -314,11 +341,11 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
     s->carried = bs_calloc((size_t)s->num_passengers + 1, sizeof *s->carried);
     if (!s->rope || !s->scratch || !s->carried)
         return bs_fail_memory(err);
-    if (embed_all(s, err) || allocate_results(s, err))
+    if (allocate_results(s, err) ||
+        (walk->kept ? bs_walk_restore(s, walk->kept, err) : embed_all(s, err)))
         return err->status;
-    if (bs_walk_anyone(s, bs_trial_uses_unquantized) &&
-        bs_stream_init_in(walk->scratch, &s->next, walk->calibration->windows,
-                          walk->calibration->tokens, s->architecture->hidden_size, err))
+    if (s->at.block < s->architecture->num_layers && bs_walk_anyone(s, bs_trial_uses_unquantized) &&
+        bs_walk_stream(s, walk->calibration, &s->next, err))
         return err->status;
     return bs_probe_init(&s->probe, s->architecture, probes, probes ? walk->texts[0].tokens : 1,
                          err);
@@ -359,14 +386,15 @@ enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *pass
                               .num_passengers = num_passengers};
     s.total = (s.architecture->num_layers + 1) * (num_passengers + 1);
     enum bs_status status = start_walk(&s, err);
-    for (int b = 0; b < s.architecture->num_layers && !status; b++)
-        status = walk_block(&s, b, err);
+    if (!status && walk->kept)
+        bs_walk_tick(&s, s.at.block * (num_passengers + 1) + s.at.passenger);
+    while (s.at.block < s.architecture->num_layers && !status)
+        status = walk_block(&s, s.at.block, err);
     if (!status) {
         leave_blocks(&s);
+        total_up(&s);
         status = bs_walk_head(&s, err);
     }
-    if (!status)
-        total_up(&s);
     end_walk(&s);
     return status;
 }

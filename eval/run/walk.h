@@ -20,6 +20,8 @@ struct bs_token_figures {
 struct bs_passenger {
     const struct bs_recipe *recipe; /* borrowed; without stages: stream 0 itself */
     bool wanted[BS_WALK_TEXTS];     /* texts to evaluate */
+    const char
+        *ids[BS_WALK_TEXTS]; /* of the trials that these are, borrowed; for a walk that is kept */
     /* Filled by the walk: */
     enum bs_status status; /* a passenger that fails leaves the walk, the others go on */
     char message[512];
@@ -34,6 +36,15 @@ struct bs_passenger {
 
 void bs_passenger_release(struct bs_passenger *passenger);
 
+/* How far a walk is: so many blocks, of the next one so many passengers; behind the last block so
+ * many texts, of the next one so many windows. */
+struct bs_walk_place {
+    int block, passenger, text, window;
+};
+
+struct bs_keeping;
+struct bs_kept;
+
 struct bs_walk {
     const struct bs_model *model;
     const struct bs_windows *calibration; /* NULL where no recipe needs it */
@@ -41,13 +52,20 @@ struct bs_walk {
     const struct bs_windows *texts; /* [num_texts] */
     int layer_error_windows;        /* of the first text; 0 = no per-linear errors */
     const char *scratch;            /* directory that holds the streams; NULL = memory does */
+    struct bs_keeping *keeping;     /* walk_keep.h; NULL = the walk is not kept */
+    const struct bs_kept *kept;     /* where it goes on; NULL = it begins */
+    /* Called when all trials of a text are measured, or (text -1) a passenger has failed; what it
+     * returns ends the walk. May be NULL. */
+    enum bs_status (*measured)(void *context, int text, struct bs_error *err);
+    void *measured_context;
     /* Called now and then from the calling thread; may be NULL. */
     void (*progress)(void *context, int done, int total);
     void *progress_context;
 };
 
-/* Carries the passengers from the embedding to the logits. BS_OK even where passengers failed; an
- * error is one that stops the whole walk. */
+/* Carries the passengers from the embedding, or from where the walk was kept, to the logits. BS_OK
+ * even where passengers failed; an error is one that stops the whole walk, BS_ESTOPPED where a
+ * signal asked to (base/stop.h). */
 enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
                            int num_passengers, struct bs_error *err);
 

@@ -257,6 +257,8 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
         texts += stream_bytes(&walk->texts[t], width);
     double fixed = texts + (reference ? 2 : 1) * calibration;
     double per_passenger = texts + (own ? calibration : 0);
+    memory->kept_fixed = texts + calibration + figures_bytes(walk);
+    memory->kept_per_passenger = per_passenger + figures_bytes(walk);
     if (walk->scratch) {
         double modules = module_bytes(walk, recipes, num_recipes);
         memory->fixed += resident_windows_bytes(walk, modules > 0);

@@ -26,6 +26,7 @@ size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers);
 struct bs_walk_memory {
     double fixed, per_passenger;
     double disk_fixed, disk_per_passenger;
+    double kept_fixed, kept_per_passenger; /* of a checkpoint */
 };
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes);

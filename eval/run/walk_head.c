@@ -3,11 +3,12 @@
 
 #include "eval/linalg/vector.h"
 #include "eval/run/walk_cost.h"
+#include "eval/run/walk_keep.h"
 
 /* The head over one window of one text: every passenger against stream 0. */
 struct heading {
     struct bs_walk_state *state;
-    int text;
+    int text, first_window;
     const int32_t *ids;
 };
 
@@ -129,10 +130,11 @@ static void store_rows(const struct head_rows *h)
     }
 }
 
-static enum bs_status measure_window(void *context, int window, int thread, struct bs_error *err)
+static enum bs_status measure_window(void *context, int index, int thread, struct bs_error *err)
 {
     (void)err;
     const struct heading *h = context;
+    int window = h->first_window + index;
     struct bs_scratch *scratch = &h->state->scratch[thread];
     struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
     int end = scored.first + scored.count;
@@ -181,22 +183,54 @@ static void check_figures(struct bs_walk_state *s, int text)
                 check_window(s, i, text, w);
 }
 
+/* The next windows of the text at hand: few where the walk is kept, so that it can be in between,
+ * yet enough for threads to seldom wait for the last. */
+static enum bs_status measure_some(struct bs_walk_state *s, int *batch, struct bs_error *err)
+{
+    const double enough = 10;
+    int left = s->walk->texts[s->at.text].windows - s->at.window;
+    int count = *batch < left ? *batch : left;
+    struct heading heading = {.state = s,
+                              .text = s->at.text,
+                              .first_window = s->at.window,
+                              .ids = s->walk->texts[s->at.text].ids};
+    double start = bs_seconds();
+    if (bs_parallel(count, measure_window, &heading, err))
+        return err->status;
+    /* The head is one pass for all; each passenger's share of its time is the same. */
+    double seconds = bs_seconds() - start;
+    for (int i = 0; i < s->num_passengers; i++)
+        s->passengers[i].seconds_evaluate += seconds / s->num_passengers;
+    s->at.window += count;
+    if (seconds < enough && s->walk->keeping && s->walk->keeping->interval)
+        *batch *= 2;
+    return bs_walk_pause(s, err);
+}
+
+/* The text at hand, from its next window to its last. */
+static enum bs_status measure_text(struct bs_walk_state *s, struct bs_error *err)
+{
+    int windows = s->walk->texts[s->at.text].windows;
+    int batch = s->walk->keeping ? s->threads : windows;
+    while (s->at.window < windows)
+        if (measure_some(s, &batch, err))
+            return err->status;
+    check_figures(s, s->at.text);
+    if (bs_walk_measured(s, s->at.text, err))
+        return err->status;
+    s->at.text++;
+    s->at.window = 0;
+    return bs_walk_pause(s, err);
+}
+
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
 {
     if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
                      bs_walk_anyone(s, bs_walk_in_bfloat16), &s->head, err))
         return err->status;
-    double start = bs_seconds();
-    for (int t = 0; t < s->walk->num_texts; t++) {
-        struct heading heading = {.state = s, .text = t, .ids = s->walk->texts[t].ids};
-        if (bs_parallel(s->walk->texts[t].windows, measure_window, &heading, err))
+    while (s->at.text < s->walk->num_texts)
+        if (measure_text(s, err))
             return err->status;
-        check_figures(s, t);
-    }
-    /* The head is one pass for all; each passenger's share of its time is the same. */
-    double share = (bs_seconds() - start) / (s->num_passengers ? s->num_passengers : 1);
-    for (int i = 0; i < s->num_passengers; i++)
-        s->passengers[i].seconds_evaluate += share;
     bs_walk_tick(s, s->num_passengers + 1);
     return BS_OK;
 }

@@ -28,8 +28,13 @@ struct bs_walk_state {
     struct bs_block original, work;
     struct bs_probe probe;
     struct bs_head head;
+    struct bs_walk_place at;
     int done, total;
 };
+
+/* A stream for these windows, where the walk has its streams; contents undefined. */
+enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_windows *windows,
+                              struct bs_stream *stream, struct bs_error *err);
 
 /* True for the passenger that is stream 0 itself. */
 bool bs_walk_is_reference(const struct bs_passenger *passenger);
@@ -43,6 +48,9 @@ bool bs_walk_in_bfloat16(const struct bs_recipe *recipe);
 void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err);
 
 void bs_walk_store_token(struct bs_token_figures *figures, size_t at, struct bs_token token);
+
+/* Calls the walk's `measured`. */
+enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_error *err);
 
 /* Tells of progress. */
 void bs_walk_tick(struct bs_walk_state *s, int units);

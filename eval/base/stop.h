@@ -1,0 +1,31 @@
+/* Being asked to stop by a signal: by the terminal (SIGINT, SIGHUP), by another program (SIGTERM),
+ * or because nobody reads what is written (SIGPIPE). */
+#ifndef BS_EVAL_BASE_STOP_H
+#define BS_EVAL_BASE_STOP_H
+
+#include <stdbool.h>
+
+enum { BS_STOP_SECONDS = 10 }; /* that whoever holds on has, once it is asked to stop */
+
+/* From now on these signals end the program with one line on stderr that says what is kept, and by
+ * the signal itself, so that a shell sees the usual status. A signal that was ignored before stays
+ * so. */
+void bs_stop_watch(void);
+
+/* What the line says; "nothing is kept" until it is told. Cut at 500 bytes. */
+void bs_stop_keep(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* While held, the first signal only asks: the holder looks every now and then and returns when it
+ * is asked. A second signal, or BS_STOP_SECONDS, end the program at once. */
+void bs_stop_hold(bool held);
+
+/* The signal that asked, or 0. */
+int bs_stop_asked(void);
+
+/* Asks as a signal would that found the program holding on; 0 takes it back. */
+void bs_stop_ask(int signal);
+
+/* Says the line and ends the program by the signal that asked. */
+void bs_stop_now(void) __attribute__((noreturn));
+
+#endif

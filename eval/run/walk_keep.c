@@ -1,0 +1,462 @@
+#include "eval/run/walk_keep.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/stop.h"
+#include "eval/run/trial.h"
+#include "eval/run/walk_state.h"
+
+static const char first_line[] = "bitsweep checkpoint of a walk\n";
+
+/* What is written of a passenger besides its layers, figures and streams. */
+struct passenger_record {
+    char ids[BS_WALK_TEXTS][17]; /* of the trials that are still to be measured */
+    enum bs_status status;
+    char message[512];
+    int num_layers, has_calibration;
+    double linear_bits, linear_weights, seconds_quantize, seconds_evaluate;
+    struct bs_layer_totals totals;
+};
+
+/* The file on its way out or in: one function goes through all that a walk holds in both
+ * directions. Going in, `data` NULL passes over the bytes. */
+struct transfer {
+    bool out;
+    int fd;
+    struct bs_digest_state *digest;
+    const struct bs_map *map;
+    size_t at;
+    int reason; /* errno of what failed; the rest is left out */
+};
+
+static void transfer_out(struct transfer *t, const char *data, size_t size)
+{
+    bs_digest_add(t->digest, data, size);
+    for (size_t done = 0; done < size && !t->reason;) {
+        ssize_t put = write(t->fd, data + done, size - done);
+        if (put < 0 && errno != EINTR)
+            t->reason = errno;
+        done += put > 0 ? (size_t)put : 0;
+    }
+}
+
+static void transfer(struct transfer *t, void *data, size_t size)
+{
+    if (t->reason || !size)
+        return;
+    if (t->out) {
+        transfer_out(t, data, size);
+    } else if (size > t->map->size - t->at) {
+        t->reason = EBADMSG; /* the digest is right, so that this is a mistake of ours */
+        return;
+    } else if (data) {
+        memcpy(data, t->map->data + t->at, size);
+        bs_map_forget(t->map, t->map->data + t->at, size);
+    }
+    t->at += size;
+}
+
+/* All windows, one after another, so that those in files do not stay in memory. NULL passes over
+ * as many. */
+static void transfer_stream(struct transfer *t, const struct bs_stream *stream,
+                            const struct bs_windows *windows, int width)
+{
+    size_t bytes = (size_t)windows->tokens * (size_t)width * sizeof *stream->data;
+    for (int w = 0; w < windows->windows && !t->reason; w++) {
+        transfer(t, stream ? bs_stream_window(stream, w) : NULL, bytes);
+        if (stream)
+            bs_stream_forget(stream, w);
+    }
+}
+
+static void transfer_figures(struct transfer *t, struct bs_token_figures *figures,
+                             const struct bs_windows *text)
+{
+    size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
+    transfer(t, figures ? figures->nll : NULL, count * sizeof *figures->nll);
+    transfer(t, figures ? figures->kld : NULL, count * sizeof *figures->kld);
+    transfer(t, figures ? figures->same_top : NULL, count);
+}
+
+/* ---- which walk it is ---- */
+
+static void identify_windows(struct bs_keeping *keeping, const char *name,
+                             const struct bs_windows *windows)
+{
+    size_t used = strlen(keeping->identity);
+    snprintf(keeping->identity + used, sizeof keeping->identity - used, "%s %d %d %zu %s\n", name,
+             windows->windows, windows->tokens, windows->num_scored, windows->digest.hex);
+}
+
+void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, const char *machine)
+{
+    snprintf(keeping->identity, sizeof keeping->identity,
+             "records %zu %zu\nmachine %.400s\nmodel %s\nlayer errors %d\n",
+             sizeof(struct passenger_record), sizeof(struct bs_layer_row), machine,
+             bs_model_digest(walk->model).hex, walk->layer_error_windows);
+    if (walk->calibration)
+        identify_windows(keeping, "calibration", walk->calibration);
+    for (int t = 0; t < walk->num_texts; t++)
+        identify_windows(keeping, "text", &walk->texts[t]);
+}
+
+/* ---- out ---- */
+
+static bool in_blocks(const struct bs_walk_state *s)
+{
+    return s->at.block < s->architecture->num_layers;
+}
+
+/* Stream 0's calibration inputs are looked at in the first block, and on where a recipe wants to. */
+static bool has_reference_calibration(const struct bs_walk_state *s)
+{
+    return s->reference.calibration.data && in_blocks(s) &&
+           (!s->at.block || bs_walk_anyone(s, bs_trial_uses_unquantized));
+}
+
+static bool still_wanted(const struct bs_walk_state *s, int i, int text)
+{
+    return s->passengers[i].wanted[text] && text >= s->at.text;
+}
+
+static struct passenger_record record_of(const struct bs_walk_state *s, int i)
+{
+    const struct bs_passenger *passenger = &s->passengers[i];
+    struct passenger_record record;
+    memset(&record, 0, sizeof record);
+    for (int t = 0; t < s->walk->num_texts; t++)
+        if (still_wanted(s, i, t) && passenger->ids[t])
+            snprintf(record.ids[t], sizeof record.ids[t], "%s", passenger->ids[t]);
+    record.status = passenger->status;
+    memcpy(record.message, passenger->message, sizeof record.message);
+    record.num_layers = passenger->num_layers;
+    record.has_calibration = s->carried[i].calibration.data && in_blocks(s);
+    record.linear_bits = passenger->linear_bits;
+    record.linear_weights = passenger->linear_weights;
+    record.seconds_quantize = passenger->seconds_quantize;
+    record.seconds_evaluate = passenger->seconds_evaluate;
+    record.totals = s->carried[i].totals;
+    return record;
+}
+
+static void put_passenger(struct transfer *t, struct bs_walk_state *s, int i)
+{
+    struct bs_passenger *passenger = &s->passengers[i];
+    const struct bs_carried *carried = &s->carried[i];
+    int width = s->architecture->hidden_size;
+    struct passenger_record record = record_of(s, i);
+    transfer(t, passenger->layers, (size_t)passenger->num_layers * sizeof *passenger->layers);
+    if (passenger->status)
+        return;
+    if (record.has_calibration)
+        transfer_stream(t, &carried->calibration, s->walk->calibration, width);
+    for (int text = s->at.text; text < s->walk->num_texts; text++) {
+        if (!*record.ids[text])
+            continue;
+        if (!bs_walk_is_reference(passenger))
+            transfer_stream(t, &carried->texts[text], &s->walk->texts[text], width);
+        if (text == s->at.text && s->at.window)
+            transfer_figures(t, &passenger->figures[text], &s->walk->texts[text]);
+    }
+}
+
+static void put_walk(struct transfer *t, struct bs_walk_state *s)
+{
+    int width = s->architecture->hidden_size, has_calibration = has_reference_calibration(s);
+    transfer(t, &s->at, sizeof s->at);
+    transfer(t, &s->num_passengers, sizeof s->num_passengers);
+    for (int i = 0; i < s->num_passengers; i++) {
+        struct passenger_record record = record_of(s, i);
+        transfer(t, &record, sizeof record);
+    }
+    for (int i = 0; i < s->num_passengers; i++)
+        put_passenger(t, s, i);
+    transfer(t, &has_calibration, sizeof has_calibration);
+    if (has_calibration)
+        transfer_stream(t, &s->reference.calibration, s->walk->calibration, width);
+    for (int text = s->at.text; text < s->walk->num_texts; text++)
+        transfer_stream(t, &s->reference.texts[text], &s->walk->texts[text], width);
+}
+
+static void print_header(char header[BS_KEEP_HEADER], const struct bs_digest *digest)
+{
+    memset(header, 0, BS_KEEP_HEADER);
+    snprintf(header, BS_KEEP_HEADER, "%sxxh3-128 %s\n", first_line, digest->hex);
+}
+
+/* Everything into the open file. Returns errno of what failed, or 0. */
+static int put_all(struct bs_walk_state *s, int fd)
+{
+    const struct bs_keeping *keeping = s->walk->keeping;
+    char header[BS_KEEP_HEADER] = {0}, identity[BS_KEEP_IDENTITY] = {0};
+    struct transfer t = {.out = true, .fd = fd, .digest = bs_digest_create()};
+    if (!t.digest)
+        return ENOMEM;
+    if (write(fd, header, sizeof header) != (ssize_t)sizeof header)
+        t.reason = errno ? errno : EIO;
+    memcpy(identity, keeping->identity, strlen(keeping->identity));
+    transfer(&t, identity, sizeof identity);
+    put_walk(&t, s);
+    struct bs_digest digest = bs_digest_finish(t.digest);
+    print_header(header, &digest);
+    if (!t.reason && pwrite(fd, header, sizeof header, 0) != (ssize_t)sizeof header)
+        t.reason = errno ? errno : EIO;
+    return t.reason;
+}
+
+static enum bs_status write_aside(struct bs_walk_state *s, const char *partial,
+                                  struct bs_error *err)
+{
+    int fd;
+    if (bs_file_create(partial, &fd, err))
+        return err->status;
+    int reason = put_all(s, fd);
+    if (close(fd) && !reason)
+        reason = errno;
+    if (!reason)
+        return bs_file_commit(partial, s->walk->keeping->path, err);
+    return bs_fail(err, BS_EIO, "%s: %s", partial, strerror(reason));
+}
+
+static void keep(struct bs_walk_state *s)
+{
+    struct bs_keeping *keeping = s->walk->keeping;
+    struct bs_error err;
+    double start = bs_seconds();
+    char *partial = bs_printf("%s.partial", keeping->path);
+    enum bs_status status = partial ? write_aside(s, partial, &err) : bs_fail_memory(&err);
+    if (status && partial)
+        unlink(partial);
+    bs_free(partial);
+    keeping->ended = bs_seconds();
+    keeping->cost = keeping->ended - start;
+    keeping->fresh = !status;
+    if (keeping->kept)
+        keeping->kept(keeping->context, &s->at, status ? &err : NULL);
+}
+
+static bool is_due(const struct bs_keeping *keeping)
+{
+    double wait = keeping->interval;
+    if (wait < 0) {
+        wait = BS_KEEP_COST * keeping->cost;
+        wait = wait > BS_KEEP_SECONDS ? wait : BS_KEEP_SECONDS;
+    }
+    return bs_seconds() - keeping->ended >= wait;
+}
+
+enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err)
+{
+    struct bs_keeping *keeping = s->walk->keeping;
+    bool asked = bs_stop_asked(), over = s->at.text == s->walk->num_texts;
+    if (over)
+        return BS_OK;
+    if (keeping) {
+        keeping->fresh = false;
+        if (asked || is_due(keeping))
+            keep(s);
+    }
+    return asked ? bs_fail(err, BS_ESTOPPED, "asked to stop") : BS_OK;
+}
+
+/* ---- in ---- */
+
+static struct passenger_record record_in(const struct bs_kept *kept, int k)
+{
+    struct passenger_record record;
+    memcpy(&record, kept->map.data + kept->records + (size_t)k * sizeof record, sizeof record);
+    return record;
+}
+
+static bool same_ids(const struct passenger_record *record, const char *const ids[BS_WALK_TEXTS])
+{
+    bool any = false;
+    for (int t = 0; t < BS_WALK_TEXTS; t++) {
+        if (!ids[t] || !*ids[t])
+            continue;
+        if (strcmp(ids[t], record->ids[t]))
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+int bs_kept_find(const struct bs_kept *kept, const char *const ids[BS_WALK_TEXTS])
+{
+    for (int k = 0; k < kept->num_passengers; k++) {
+        struct passenger_record record = record_in(kept, k);
+        if (same_ids(&record, ids))
+            return k;
+    }
+    return -1;
+}
+
+/* Passes over what the next passenger holds besides its record, or brings it to passenger i. */
+static enum bs_status take_streams(struct transfer *t, struct bs_walk_state *s, int i,
+                                   const struct passenger_record *record, bool is_reference,
+                                   struct bs_error *err)
+{
+    int width = s->architecture->hidden_size;
+    if (record->status)
+        return BS_OK;
+    struct bs_carried *carried = i < 0 ? NULL : &s->carried[i];
+    if (record->has_calibration) {
+        if (carried && bs_walk_stream(s, s->walk->calibration, &carried->calibration, err))
+            return err->status;
+        transfer_stream(t, carried ? &carried->calibration : NULL, s->walk->calibration, width);
+    }
+    for (int text = s->at.text; text < s->walk->num_texts; text++) {
+        const struct bs_windows *windows = &s->walk->texts[text];
+        if (!*record->ids[text])
+            continue;
+        bool wanted = carried && s->passengers[i].wanted[text];
+        if (wanted && !is_reference && bs_walk_stream(s, windows, &carried->texts[text], err))
+            return err->status;
+        if (!is_reference)
+            transfer_stream(t, wanted ? &carried->texts[text] : NULL, windows, width);
+        if (text == s->at.text && s->at.window)
+            transfer_figures(t, wanted ? &s->passengers[i].figures[text] : NULL, windows);
+    }
+    return BS_OK;
+}
+
+static void take_record(struct bs_walk_state *s, int i, const struct passenger_record *record)
+{
+    struct bs_passenger *passenger = &s->passengers[i];
+    passenger->status = record->status;
+    memcpy(passenger->message, record->message, sizeof passenger->message);
+    passenger->num_layers = record->num_layers;
+    passenger->linear_bits = record->linear_bits;
+    passenger->linear_weights = record->linear_weights;
+    passenger->seconds_quantize = record->seconds_quantize;
+    passenger->seconds_evaluate = record->seconds_evaluate;
+    s->carried[i].totals = record->totals;
+}
+
+/* The passenger that the file's k-th is, or -1. */
+static int passenger_of(const struct bs_walk_state *s, const struct bs_kept *kept, int k)
+{
+    if (!k)
+        return 0; /* the unquantized model comes first, here and there */
+    for (int i = 1; i < s->num_passengers; i++) {
+        const char *ids[BS_WALK_TEXTS] = {NULL};
+        for (int t = 0; t < s->walk->num_texts; t++)
+            ids[t] = s->passengers[i].wanted[t] ? s->passengers[i].ids[t] : NULL;
+        if (bs_kept_find(kept, ids) == k)
+            return i;
+    }
+    return -1;
+}
+
+/* The file's k-th passenger. Counts those of ours that are past the block at hand. */
+static enum bs_status take_passenger(struct transfer *t, struct bs_walk_state *s,
+                                     const struct bs_kept *kept, int k, struct bs_error *err)
+{
+    struct passenger_record record = record_in(kept, k);
+    int i = passenger_of(s, kept, k);
+    if (i >= 0) {
+        take_record(s, i, &record);
+        s->at.passenger += k < kept->place.passenger;
+    }
+    transfer(t, i < 0 ? NULL : s->passengers[i].layers,
+             (size_t)record.num_layers * sizeof *s->passengers->layers);
+    return take_streams(t, s, i, &record, !k, err);
+}
+
+static enum bs_status take_reference(struct transfer *t, struct bs_walk_state *s,
+                                     struct bs_error *err)
+{
+    int width = s->architecture->hidden_size, has_calibration = 0;
+    transfer(t, &has_calibration, sizeof has_calibration);
+    if (has_calibration) {
+        if (bs_walk_stream(s, s->walk->calibration, &s->reference.calibration, err))
+            return err->status;
+        transfer_stream(t, &s->reference.calibration, s->walk->calibration, width);
+    }
+    for (int text = s->at.text; text < s->walk->num_texts; text++) {
+        const struct bs_windows *windows = &s->walk->texts[text];
+        if (bs_walk_stream(s, windows, &s->reference.texts[text], err))
+            return err->status;
+        transfer_stream(t, &s->reference.texts[text], windows, width);
+    }
+    return BS_OK;
+}
+
+enum bs_status bs_walk_restore(struct bs_walk_state *s, const struct bs_kept *kept,
+                               struct bs_error *err)
+{
+    size_t records = (size_t)kept->num_passengers * sizeof(struct passenger_record);
+    struct transfer t = {.map = &kept->map, .at = kept->records + records};
+    s->at = kept->place;
+    s->at.passenger = 0;
+    for (int k = 0; k < kept->num_passengers; k++)
+        if (take_passenger(&t, s, kept, k, err))
+            return err->status;
+    if (take_reference(&t, s, err))
+        return err->status;
+    if (t.reason)
+        return bs_fail(err, BS_EDATA, "%s: %s", s->walk->keeping->path, strerror(t.reason));
+    return BS_OK;
+}
+
+/* ---- found ---- */
+
+static enum bs_status check_contents(const struct bs_keeping *keeping, struct bs_kept *kept,
+                                     struct bs_error *err)
+{
+    const struct bs_map *map = &kept->map;
+    const char *path = keeping->path;
+    char header[BS_KEEP_HEADER], identity[BS_KEEP_IDENTITY];
+    if (map->size < sizeof header + sizeof identity ||
+        memcmp(map->data, first_line, sizeof first_line - 1))
+        return bs_fail(err, BS_EDATA, "%s: no checkpoint of a walk, or cut short", path);
+    struct bs_digest digest = bs_digest_of(map->data + sizeof header, map->size - sizeof header);
+    print_header(header, &digest);
+    if (memcmp(map->data, header, sizeof header))
+        return bs_fail(err, BS_EDATA, "%s: damaged: its bytes do not match its digest", path);
+    memcpy(identity, map->data + sizeof header, sizeof identity);
+    if (strncmp(identity, keeping->identity, sizeof identity))
+        return bs_fail(err, BS_EDATA,
+                       "%s: of another model, of other texts, or by another program or processor",
+                       path);
+    struct transfer t = {.map = map, .at = sizeof header + sizeof identity};
+    transfer(&t, &kept->place, sizeof kept->place);
+    transfer(&t, &kept->num_passengers, sizeof kept->num_passengers);
+    kept->records = t.at;
+    size_t records = (size_t)kept->num_passengers * sizeof(struct passenger_record);
+    transfer(&t, NULL, records);
+    return t.reason ? bs_fail(err, BS_EDATA, "%s: cut short", path) : BS_OK;
+}
+
+enum bs_status bs_kept_open(const struct bs_keeping *keeping, struct bs_kept *kept,
+                            struct bs_error *err)
+{
+    struct stat info;
+    *kept = (struct bs_kept){.num_passengers = 0};
+    if (lstat(keeping->path, &info)) {
+        bs_fail(err, BS_EIO, "%s", "");
+        return errno == ENOENT ? err->status
+                               : bs_fail(err, BS_EIO, "%s: %s", keeping->path, strerror(errno));
+    }
+    if (!S_ISREG(info.st_mode) || info.st_uid != geteuid())
+        return bs_fail(err, BS_EDATA, "%s: no file of this user", keeping->path);
+    enum bs_status status = bs_map_open(keeping->path, &kept->map, err);
+    if (!status)
+        status = check_contents(keeping, kept, err);
+    if (!status)
+        bs_map_forget(&kept->map, kept->map.data, kept->map.size);
+    else
+        bs_kept_close(kept);
+    return status;
+}
+
+void bs_kept_close(struct bs_kept *kept)
+{
+    bs_map_close(&kept->map);
+    *kept = (struct bs_kept){.num_passengers = 0};
+}
