@@ -439,9 +439,11 @@ enum bs_status bs_kept_open(const struct bs_keeping *keeping, struct bs_kept *ke
     struct stat info;
     *kept = (struct bs_kept){.num_passengers = 0};
     if (lstat(keeping->path, &info)) {
+        int reason = errno;
         bs_fail(err, BS_EIO, "%s", "");
-        return errno == ENOENT ? err->status
-                               : bs_fail(err, BS_EIO, "%s: %s", keeping->path, strerror(errno));
+        if (reason == ENOENT || reason == ENOTDIR)
+            return err->status;
+        return bs_fail(err, BS_EIO, "%s: %s", keeping->path, strerror(reason));
     }
     if (!S_ISREG(info.st_mode) || info.st_uid != geteuid())
         return bs_fail(err, BS_EDATA, "%s: no file of this user", keeping->path);
