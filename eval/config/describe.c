@@ -8,6 +8,7 @@
 #include "eval/config/config.h"
 #include "eval/config/model_list.h"
 #include "eval/config/report.h"
+#include "eval/model/wrappers.h"
 
 enum {
     COLUMNS = 4,
@@ -258,6 +259,13 @@ static void list_models(bool markdown, FILE *out)
         struct row *row = new_row(&rows, "", family->model_type, family->models);
         snprintf(row->initial, sizeof row->initial, "%s", positions[family->positions_kind]);
         snprintf(row->allowed, sizeof row->allowed, "%s", wiring[family->wiring]);
+    }
+    const struct bs_wrapper *wrapper;
+    for (int w = 0; (wrapper = bs_wrapper_at(w)); w++) {
+        struct row *row =
+            new_row(&rows, "", wrapper->model_type, "the text part of it (text_config), alone");
+        snprintf(row->initial, sizeof row->initial, "-");
+        snprintf(row->allowed, sizeof row->allowed, "-");
     }
     print_head("models", "the model families, as config.json names them", markdown, out);
     print_table(head, &rows, markdown, out);

@@ -337,6 +337,12 @@ static enum bs_status read_wrapped(const struct bs_config_reader *outer,
     bs_free(path);
     if (status)
         return status;
+    /* The whole model's class takes the head's products as they are. */
+    if (a->logit_softcap > 0 || a->logit_scale != 1)
+        return bs_fail(outer->err, BS_EUNSUPPORTED,
+                       "%s: text_config caps or scales the logits, which transformers' class of "
+                       "model_type '%s' passes over",
+                       outer->path, wrapper->model_type);
     if (json_is_boolean(tied) || bs_config_is_null(json_object_get(text, "tie_word_embeddings")))
         a->tied_head = !json_is_false(tied);
     a->wrapper = wrapper->model_type;

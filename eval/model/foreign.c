@@ -182,7 +182,7 @@ enum bs_status bs_foreign_quantization(const char *path, const json_t *config, s
 const char *bs_foreign_kind(const char *model_type)
 {
     static const struct {
-        const char *what, *types[24];
+        const char *what, *types[28];
     } kinds[] = {
         {"an encoder, which does not predict the next token",
          {"bert",       "roberta",    "distilbert",     "albert",      "electra",
@@ -205,7 +205,8 @@ const char *bs_foreign_kind(const char *model_type)
           "hubert",       "dinov2",   "qwen2_vl", "qwen2_5_vl",      "qwen3_vl",
           "llama4",       "mllama",   "gemma3n",  "phi4_multimodal", "paligemma",
           "chameleon",    "fuyu",     "kosmos-2", "blip-2",          "qwen2_audio",
-          "qwen2_5_omni", "ultravox", "voxtral"}},
+          "qwen2_5_omni", "ultravox", "voxtral",  "aya_vision",      "llava_next_video",
+          "got_ocr2"}},
     };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         if (bs_word_in(model_type, kinds[k].types))

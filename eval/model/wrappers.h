@@ -11,6 +11,9 @@ struct bs_wrapper {
     const char *text; /* model_type of a text part that does not say its own */
 };
 
+/* The rows by index; NULL after the last. */
+const struct bs_wrapper *bs_wrapper_at(int index);
+
 /* The row of this model_type, or NULL. */
 const struct bs_wrapper *bs_wrapper_find(const char *model_type);
 
