@@ -24,12 +24,14 @@ do for [format in 'png svg'] {
     reverse Left samplen 1.5 spacing SPACING noautotitle
   set output BASE . '.' . format
   plot DATA index N + 1 using 1:2 with steps linecolor rgb '#999999' linewidth 1.4 title 'Pareto front', \
-    DATA index N using 1:2:($6 - $1):($7 - $2) with vectors nohead linecolor rgb '#bbbbbb' linewidth 0.7, \
-    for [s = 1 : N] DATA index s - 1 using 1:($3 < $4 ? $2 : NaN):3:4 with yerrorbars \
+    DATA index N using 1:8:($6 - $1):($7 - $8) with vectors nohead linecolor rgb '#bbbbbb' linewidth 0.7, \
+    for [s = 1 : N] DATA index s - 1 using 1:($7 > 0 || $4 <= $3 ? NaN : $2):($3 > Y_LOW ? $3 : Y_LOW):4 with yerrorbars \
       linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
-    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $2) with points \
+    for [s = 1 : N] DATA index s - 1 using 1:($7 > 0 ? $8 : NaN):(0):(Y_LOW * 1.02 - $8) with vectors \
+      size screen 0.008, 25 filled linecolor rgb colour(COLOURS[s]) linewidth 1.2, \
+    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $8) with points \
       linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT, \
-    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? $2 : NaN) with points \
+    for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? $8 : NaN) with points \
       linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 2) pointsize 2 * POINT, \
     for [s = 1 : N] NaN with points \
       linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT title NAMES[s], \

@@ -1,6 +1,7 @@
 # Perplexity against the bits of the weights, a line for each recipe, with a close-up of the better
 # ones; below it the trials whose activations are quantized too. Bars are one standard error of the
-# paired difference to the unquantized model: it is what tells recipes apart, since all of them share
+# paired difference to the unquantized model (thick ones the deviation of one draw of calibration,
+# where there are several): it is what tells recipes apart, since all of them share
 # the noise of the text.
 LETTER = 19.5
 KEY_COLUMNS = N > 0 ? int(1540 / (130 + LETTER * LONGEST_NAME)) : 1
@@ -63,6 +64,8 @@ do for [format in 'png svg'] {
     plot UNQUANTIZED with lines linestyle 101, \
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:3 with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
+      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:6 with yerrorbars \
+        linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
         pointsize 1.6 * POINT title NAMES[s]

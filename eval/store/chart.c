@@ -223,7 +223,8 @@ static enum bs_status remove_files(const char *directory, const char *base, int 
 
 static bool same_section(const struct bs_row *a, const struct bs_row *b)
 {
-    return strcmp(a->model, b->model) == 0 && bs_rows_comparable(a, b);
+    return strcmp(a->model, b->model) == 0 && strcmp(a->model_digest, b->model_digest) == 0 &&
+           bs_rows_comparable(a, b);
 }
 
 /* *ran is false where it could not be started. */
@@ -335,6 +336,33 @@ static enum bs_status draw_one(struct bs_plot *plot, int chart, const char *plot
     return status;
 }
 
+/* The section's finished trials, in `copies` [num_rows], which borrow their texts; with `means`, of
+ * those that differ in the seed of their calibration only, one that has their means. */
+static void choose_rows(struct bs_plot *plot, const struct bs_results *results,
+                        const struct bs_row *first, struct bs_row *copies, bool means)
+{
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        if (!same_section(row, first) || strcmp(row->status, "done") != 0)
+            continue;
+        if (strcmp(row->algorithm, "unquantized") == 0) {
+            plot->unquantized = row;
+            continue;
+        }
+        copies[i] = *row;
+        bool drawn = false;
+        for (int k = 0; k < i && means && row->calibrations > 1 && !drawn; k++)
+            drawn = bs_rows_group(&results->rows[k], row) &&
+                    strcmp(results->rows[k].status, "done") == 0;
+        if (drawn)
+            continue;
+        if (means)
+            bs_rows_mean(results->rows, results->num_rows, row, &copies[i]);
+        if (isfinite(copies[i].perplexity))
+            plot->rows[plot->num_rows++] = &copies[i];
+    }
+}
+
 /* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none: what
  * an earlier file had of it goes. */
 static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,
@@ -343,27 +371,35 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
 {
     struct bs_plot plot = {.results = results};
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
-    if (!plot.rows)
+    struct bs_row *copies = bs_alloc((size_t)results->num_rows, sizeof *copies);
+    if (!plot.rows || !copies) {
+        bs_free(plot.rows);
+        bs_free(copies);
         return bs_fail_memory(err);
-    for (int i = 0; i < results->num_rows; i++) {
-        const struct bs_row *row = &results->rows[i];
-        if (!same_section(row, first) || strcmp(row->status, "done") != 0)
-            continue;
-        if (strcmp(row->algorithm, "unquantized") == 0)
-            plot.unquantized = row;
-        else if (isfinite(row->perplexity))
-            plot.rows[plot.num_rows++] = row;
     }
+    choose_rows(&plot, results, first, copies, plot_functions[chart] != bs_plot_layers);
     *drawn += plot.num_rows > 0;
     enum bs_status status = plot.num_rows
                                 ? draw_one(&plot, chart, plots, directory, base, first, err)
                                 : remove_files(directory, base, NUM_PICTURES, err);
+    bs_free(copies);
     bs_free(plot.rows);
     return status;
 }
 
-/* The chart's name; behind it the model's (without folders or owner) where the file has several, and
- * the text's unless it is the file's first. */
+/* Whether another model of the file goes by this one's name. */
+static bool name_is_shared(const struct bs_results *results, const struct bs_row *row)
+{
+    for (int i = 0; i < results->num_rows; i++)
+        if (strcmp(results->rows[i].model, row->model) == 0 &&
+            strcmp(results->rows[i].model_digest, row->model_digest) != 0)
+            return true;
+    return false;
+}
+
+/* The chart's name; behind it the model's (without folders or owner) where the file has several, the
+ * beginning of its digest where another one has this name, and the text's unless it is the file's
+ * first. */
 static void plain_name(const struct bs_results *results, int chart, int row, char *out, size_t size)
 {
     const struct bs_row *own = &results->rows[row];
@@ -377,6 +413,8 @@ static void plain_name(const struct bs_results *results, int chart, int row, cha
             begin--;
         used += (size_t)snprintf(out + used, size - used, "_%.*s", (int)(end - begin), begin);
     }
+    if (name_is_shared(results, own))
+        used += (size_t)snprintf(out + used, size - used, "_%.8s", own->model_digest);
     if (strcmp(own->text, results->rows[0].text) != 0)
         snprintf(out + used, size - used, "_%s", own->text);
     for (char *c = out; *c; c++)

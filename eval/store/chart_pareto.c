@@ -2,8 +2,9 @@
  * front of the trials that no smaller one beats.
  *
  * The increase is on a logarithmic axis, since it spans three decades between 2 and 8 bits. One
- * that is within two of its own paired standard errors of zero has an open symbol; where it is also
- * smaller than any that is not, or negative, it is drawn on the floor of the chart. */
+ * that is within two of its own paired standard errors of zero, on either side, has an open symbol.
+ * The axis reaches as far down as the smallest increase that is not; what lies below it, or is no
+ * increase at all, stands at the lower edge with an arrow, and the data hold what was measured. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,13 +18,15 @@ enum { WIDTH = 1600, LETTER = 19, LINE = 34, PLOT_LEFT = 185, PLOT_RIGHT = 1565 
 enum { PLOT_HEIGHT = 850, ABOVE = 75, BELOW = 125 };
 
 static const char open_note[] = "open: within 2 s.e. of zero";
+static const char edge_note[] = "arrow: below the axis";
+enum { NOTE_COLUMNS = sizeof open_note + sizeof edge_note, EDGE = 44 /* dots above it */ };
 
 struct point {
     const struct bs_row *row;
     int series;
-    bool is_open, on_front;
+    bool is_open, on_front, off_axis;
     double x, y;             /* dots */
-    double bits, increase;   /* as drawn */
+    double bits, increase;   /* as measured */
     double label_x, label_y; /* left end, middle; dots */
 };
 
@@ -31,7 +34,6 @@ struct pareto {
     int num_points;
     struct point *points;                  /* by bits per weight, ascending */
     double bits_low, bits_high, low, high; /* axes */
-    double floor;                          /* where smaller increases are drawn */
     int num_series;
     struct bs_series *series; /* one for each algorithm */
     int longest_name;
@@ -72,8 +74,7 @@ static double se_of(const struct bs_row *row)
 
 static bool is_significant(const struct bs_plot *plot, const struct bs_row *row)
 {
-    double increase = increase_of(plot, row);
-    return increase > 0 && increase > 2 * se_of(row);
+    return fabs(increase_of(plot, row)) > 2 * se_of(row);
 }
 
 static bool is_drawn(const struct bs_row *row)
@@ -91,7 +92,7 @@ static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
         pareto->bits_low = fmin(pareto->bits_low, row->bits_per_weight);
         pareto->bits_high = fmax(pareto->bits_high, row->bits_per_weight);
         largest = fmax(largest, increase_of(plot, row) + se_of(row));
-        if (is_significant(plot, row))
+        if (is_significant(plot, row) && increase_of(plot, row) > 0)
             smallest = fmin(smallest, increase_of(plot, row));
     }
     if (isinf(smallest)) { /* nothing to be told from the unquantized model */
@@ -99,8 +100,7 @@ static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
         largest = largest > 0 ? largest : 1;
     }
     double room = pow(largest / smallest, 0.06) * 1.1;
-    pareto->floor = smallest / (room * 1.6);
-    pareto->low = pareto->floor / room;
+    pareto->low = smallest / (room * room * 1.6);
     pareto->high = largest * room;
     pareto->bits_low /= 1.12;
     pareto->bits_high *= 1.06;
@@ -130,8 +130,7 @@ static double increase_at(const struct pareto *pareto, double y)
     return pareto->low * pow(pareto->high / pareto->low, share);
 }
 
-/* Points in the order of their size; the front are those lower than all before them, as drawn: on
- * the floor all are equal, so the smallest of those ends the front. */
+/* Points in the order of their size; the front are those lower than all before them. */
 static void place_points(struct pareto *pareto, const struct bs_plot *plot)
 {
     qsort(pareto->points, (size_t)pareto->num_points, sizeof *pareto->points, by_size);
@@ -140,11 +139,12 @@ static void place_points(struct pareto *pareto, const struct bs_plot *plot)
         struct point *point = &pareto->points[i];
         point->is_open = !is_significant(plot, point->row);
         point->bits = point->row->bits_per_weight;
-        point->increase = fmax(increase_of(plot, point->row), pareto->floor);
+        point->increase = increase_of(plot, point->row);
+        point->off_axis = !(point->increase >= pareto->low);
         point->on_front = point->increase < best;
         best = fmin(best, point->increase);
         point->x = dots_x(pareto, point->bits);
-        point->y = dots_y(pareto, point->increase);
+        point->y = point->off_axis ? pareto->bottom + EDGE : dots_y(pareto, point->increase);
     }
 }
 
@@ -168,7 +168,7 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
     if (box.left < PLOT_LEFT + 8 || box.right > PLOT_RIGHT - 8 || box.bottom < pareto->bottom + 8 ||
         box.top > top - 8)
         cost += 1e6;
-    struct box note = {PLOT_LEFT, PLOT_LEFT + LETTER * (double)sizeof open_note, pareto->bottom,
+    struct box note = {PLOT_LEFT, PLOT_LEFT + LETTER * (double)NOTE_COLUMNS, pareto->bottom,
                        pareto->bottom + 60};
     cost += overlap(box, note) > 0 ? 1e5 : 0;
     double front_x = (double)NAN, front_y = top;
@@ -226,21 +226,22 @@ static void place_labels(struct pareto *pareto)
 
 static void print_data(const struct pareto *pareto, FILE *data)
 {
-    fputs("# bits_per_weight\tincrease\tlow\thigh\tis_open\tlabel\n", data);
+    fputs("# bits_per_weight\tincrease\tlow\thigh\tis_open\tlabel\toff_axis\tdrawn_at\n", data);
     for (int s = 0; s < pareto->num_series; s++) {
         for (int i = 0; i < pareto->num_points; i++) {
             const struct point *point = &pareto->points[i];
             if (point->series != s)
                 continue;
-            double se = point->increase > pareto->floor ? se_of(point->row) : 0;
+            double se = se_of(point->row);
             fprintf(data, "%.8g\t%.8g\t%.8g\t%.8g\t%d\t", point->bits, point->increase,
-                    fmax(point->increase - se, pareto->low), point->increase + se, point->is_open);
+                    point->increase - se, point->increase + se, point->is_open);
             bs_print_field(data, point->row->label);
-            fputc('\n', data);
+            fprintf(data, "\t%d\t%.8g\n", point->off_axis, increase_at(pareto, point->y));
         }
         fputs("\n\n", data);
     }
-    fputs("# the front: bits_per_weight\tincrease\tlabel\tits place\tthe line to it\n", data);
+    fputs("# the front: bits_per_weight\tincrease\tlabel\tits place\tthe line to it\tdrawn_at\n",
+          data);
     for (int i = 0; i < pareto->num_points; i++) {
         const struct point *point = &pareto->points[i];
         if (!point->on_front)
@@ -250,12 +251,13 @@ static void print_data(const struct pareto *pareto, FILE *data)
         double away = hypot(x - point->x, y - point->y);
         fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
         bs_print_shortened(data, point->row->label, BS_POINT_COLUMNS);
-        fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
+        double drawn = increase_at(pareto, point->y);
+        fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
                 increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
-                away > 30 ? increase_at(pareto, y) : point->increase);
+                away > 30 ? increase_at(pareto, y) : drawn, drawn);
     }
-    /* the steps, from the top edge to the right one */
-    fputs("\n\n", data);
+    /* where the steps are drawn, from the top edge to the right one */
+    fputs("\n\n# the front's steps: bits_per_weight\tdrawn_at\n", data);
     double lowest = pareto->high;
     for (int i = 0; i < pareto->num_points; i++) {
         const struct point *point = &pareto->points[i];
@@ -263,8 +265,8 @@ static void print_data(const struct pareto *pareto, FILE *data)
             continue;
         if (lowest == pareto->high)
             fprintf(data, "%.8g\t%.8g\n", point->bits, lowest);
-        fprintf(data, "%.8g\t%.8g\n", point->bits, point->increase);
-        lowest = point->increase;
+        lowest = increase_at(pareto, point->y);
+        fprintf(data, "%.8g\t%.8g\n", point->bits, lowest);
     }
     fprintf(data, "%.8g\t%.8g\n", pareto->bits_high, lowest);
 }
@@ -281,9 +283,11 @@ static void lay_out(struct pareto *pareto)
 static void print_layout(const struct pareto *pareto, int title_lines, FILE *script)
 {
     int height = pareto->bottom + PLOT_HEIGHT + ABOVE + LINE * (title_lines - 1);
-    bool any_open = false;
-    for (int i = 0; i < pareto->num_points; i++)
+    bool any_open = false, any_off = false;
+    for (int i = 0; i < pareto->num_points; i++) {
         any_open = any_open || pareto->points[i].is_open;
+        any_off = any_off || pareto->points[i].off_axis;
+    }
     fprintf(script, "X_LOW = %.8g\nX_HIGH = %.8g\nY_LOW = %.8g\nY_HIGH = %.8g\n", pareto->bits_low,
             pareto->bits_high, pareto->low, pareto->high);
     fprintf(script, "WIDTH = %d\nHEIGHT = %d\nKEY_ROWS = %d\n", WIDTH, height, pareto->legend_rows);
@@ -291,7 +295,10 @@ static void print_layout(const struct pareto *pareto, int title_lines, FILE *scr
             (double)PLOT_LEFT / WIDTH, (double)PLOT_RIGHT / WIDTH, (double)pareto->bottom / height,
             (double)(pareto->bottom + PLOT_HEIGHT) / height,
             (double)(pareto->bottom - BELOW) / height);
-    bs_script_text(script, "OPEN_NOTE", any_open ? open_note : "");
+    char note[NOTE_COLUMNS + 4];
+    snprintf(note, sizeof note, "%s%s%s", any_open ? open_note : "",
+             any_open && any_off ? "; " : "", any_off ? edge_note : "");
+    bs_script_text(script, "OPEN_NOTE", note);
 }
 
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)

@@ -176,14 +176,16 @@ static double se_of(const struct bs_row *row)
     return isfinite(row->perplexity_delta_se) ? row->perplexity_delta_se : 0;
 }
 
-/* A point: x, perplexity, standard error, label, and as much of it as stands beside an axis. */
+/* A point: x, perplexity, standard error, label, as much of it as stands beside an axis, and what
+ * another draw of calibration does, nan where that is not known. */
 static void print_point(FILE *data, double x, const struct bs_row *row)
 {
     fprintf(data, "%g\t%.10g\t%.10g\t", x, row->perplexity, se_of(row));
     bs_print_field(data, row->label);
     fputc('\t', data);
     bs_print_shortened(data, row->label, BS_TICK_COLUMNS);
-    fputc('\n', data);
+    fprintf(data, "\t%.10g\n",
+            row->calibrations > 1 ? row->perplexity_calibration_sd : (double)NAN);
 }
 
 struct range {
@@ -245,7 +247,7 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct range li
 static void print_perplexity_data(const struct bs_plot *plot, struct bs_series *series,
                                   int num_series, int num_dots)
 {
-    fputs("# bits\tperplexity\tpaired_se\tlabel\tshown\n", plot->data);
+    fputs("# bits\tperplexity\tpaired_se\tlabel\tshown\tcalibration_sd\n", plot->data);
     for (int s = 0; s < num_series; s++) {
         for (int i = 0; i < plot->num_rows; i++) {
             const struct bs_row *row = plot->rows[i];
@@ -273,8 +275,9 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
         struct range *range = bs_is_weight_only(row) ? &lines : &dots;
-        widen(range, row->perplexity - se_of(row));
-        widen(range, row->perplexity + se_of(row));
+        double bar = fmax(se_of(row), row->calibrations > 1 ? row->perplexity_calibration_sd : 0);
+        widen(range, row->perplexity - bar);
+        widen(range, row->perplexity + bar);
         if (bs_is_weight_only(row)) {
             int s = bs_series_of(series, &num_series, row);
             int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);

@@ -162,6 +162,12 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
  * protocol and recipe, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
 
+/* The means of a row's group, one trial a seed, where it has two at least: `mean` is the row with its
+ * recipe for label, the means for figures, and for standard errors those of one trial, averaged, since
+ * draws of calibration share the text's noise. Borrows the row's texts. False where there are fewer. */
+bool bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
+                  struct bs_row *mean);
+
 /* Gives back what the rows own, and the rows. */
 void bs_rows_free(struct bs_row *rows, int num_rows);
 

@@ -1,5 +1,6 @@
 /* What the rows of a result file are called, and which of them belong together. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,18 +172,26 @@ static double nll(const struct bs_row *row) { return row->nll; }
 static double kld(const struct bs_row *row) { return row->kld_mean; }
 static double same_top(const struct bs_row *row) { return row->same_top; }
 
+/* The first finished trial of the row's group with row i's seed is row i. */
+static bool is_member(const struct bs_row *rows, int i, const struct bs_row *row)
+{
+    if (strcmp(rows[i].status, "done") != 0 || !bs_rows_group(&rows[i], row))
+        return false;
+    for (int k = 0; k < i; k++)
+        if (rows[k].calibration_seed == rows[i].calibration_seed &&
+            !strcmp(rows[k].status, "done") && bs_rows_group(&rows[k], row))
+            return false;
+    return true;
+}
+
 /* Over the trials of the row's group, one a seed. */
 static void measure_spread(const struct bs_row *rows, int num_rows, struct bs_row *row,
                            const struct bs_row **members)
 {
     int count = 0;
-    for (int i = 0; i < num_rows && row->calibration_seed >= 0; i++) {
-        bool belongs = !strcmp(rows[i].status, "done") && bs_rows_group(&rows[i], row);
-        for (int k = 0; k < count && belongs; k++)
-            belongs = members[k]->calibration_seed != rows[i].calibration_seed;
-        if (belongs)
+    for (int i = 0; i < num_rows && row->calibration_seed >= 0; i++)
+        if (is_member(rows, i, row))
             members[count++] = &rows[i];
-    }
     row->calibrations = count;
     row->perplexity_calibration_sd = deviation(members, count, perplexity);
     row->nll_calibration_sd = deviation(members, count, nll);
@@ -216,4 +225,41 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
     bs_free(members);
     bs_free(sorted);
     return status;
+}
+
+bool bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
+                  struct bs_row *mean)
+{
+    if (row->calibrations < 2)
+        return false;
+    static const size_t figures[] = {
+        offsetof(struct bs_row, perplexity),
+        offsetof(struct bs_row, perplexity_se),
+        offsetof(struct bs_row, nll),
+        offsetof(struct bs_row, nll_se),
+        offsetof(struct bs_row, perplexity_delta),
+        offsetof(struct bs_row, perplexity_delta_se),
+        offsetof(struct bs_row, nll_delta),
+        offsetof(struct bs_row, nll_delta_se),
+        offsetof(struct bs_row, kld_mean),
+        offsetof(struct bs_row, kld_mean_se),
+        offsetof(struct bs_row, kld_p999),
+        offsetof(struct bs_row, same_top),
+        offsetof(struct bs_row, same_top_se),
+        offsetof(struct bs_row, relative_output_error),
+        offsetof(struct bs_row, seconds_quantize),
+        offsetof(struct bs_row, seconds_evaluate),
+    };
+    *mean = *row;
+    mean->label = row->recipe;
+    for (size_t f = 0; f < sizeof figures / sizeof *figures; f++) {
+        double sum = 0, value;
+        for (int i = 0; i < num_rows; i++)
+            if (is_member(rows, i, row)) {
+                memcpy(&value, (const char *)&rows[i] + figures[f], sizeof value);
+                sum += value / row->calibrations;
+            }
+        memcpy((char *)mean + figures[f], &sum, sizeof sum);
+    }
+    return true;
 }

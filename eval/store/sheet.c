@@ -178,9 +178,12 @@ void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se)
     add_estimate(sheet, mean, se, (double)NAN, false, mean < 1000 ? 2 : 0);
 }
 
-void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign)
+void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,
+                     int least)
 {
-    add_estimate(sheet, mean, se, spread, sign, 0);
+    /* A spread that is far smaller than the error keeps a digit of its own. */
+    int own = spread > 0 && isfinite(spread) ? decimals_of(spread) - 1 : 0;
+    add_estimate(sheet, mean, se, spread, sign, own > least ? own : least);
 }
 
 void bs_sheet_rounded(struct bs_sheet *sheet, double value)

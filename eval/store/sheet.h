@@ -58,8 +58,10 @@ void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign
  * them, even where the text is too short to make them certain. */
 void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se);
 
-/* The same with a second deviation, where it is a number: "62.36 ± 0.81 ± 0.20". */
-void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign);
+/* The same with a second deviation, where it is a number, "62.36 ± 0.81 ± 0.20", and at least so many
+ * digits behind the point. */
+void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,
+                     int least);
 
 /* A number without a standard error to three digits; an em dash for NaN. */
 void bs_sheet_rounded(struct bs_sheet *sheet, double value);

@@ -25,6 +25,7 @@ struct table {
     const struct bs_results *results;
     const struct bs_published *published;
     int num_published;
+    int num_provenances, *provenances;
 };
 
 /* A section of a table on its way to the sheet. */
@@ -192,13 +193,97 @@ static void add_differences(struct bs_sheet *sheet, const struct bs_row *row)
     bs_sheet_rounded(sheet, 100 * row->relative_output_error);
 }
 
+static void add_costs(struct bs_sheet *sheet, const struct bs_row *row)
+{
+    bs_sheet_rounded(sheet, row->compression_ratio);
+    double quantize = isnan(row->seconds_quantize) ? 0 : row->seconds_quantize;
+    bs_sheet_rounded(sheet, quantize + row->seconds_evaluate);
+}
+
+/* ---- by what program and machine ---- */
+
+static const char *or_unknown(const char *text) { return text && *text ? text : "unknown"; }
+
+static bool same_provenance(const struct bs_row *a, const struct bs_row *b)
+{
+    return !strcmp(or_unknown(a->commit), or_unknown(b->commit)) &&
+           !strcmp(or_unknown(a->cpu), or_unknown(b->cpu)) &&
+           !strcmp(or_unknown(a->blas), or_unknown(b->blas)) && a->threads == b->threads;
+}
+
+/* table->provenances: for each row the index of the file's first row of its program, machine and number
+ * of threads. */
+static enum bs_status find_provenances(struct table *table, struct bs_error *err)
+{
+    const struct bs_results *results = table->results;
+    table->provenances = bs_alloc((size_t)results->num_rows, sizeof *table->provenances);
+    if (!table->provenances)
+        return bs_fail_memory(err);
+    for (int i = 0; i < results->num_rows; i++) {
+        int k = 0;
+        while (k < i && (table->provenances[k] != k ||
+                         !same_provenance(&results->rows[k], &results->rows[i])))
+            k++;
+        table->provenances[i] = k;
+        table->num_provenances += k == i;
+    }
+    return BS_OK;
+}
+
+/* Where the trials of a file are not all of one: which of these, from 1 in the order of the file, the
+ * row is of; 0 where they are. */
+static int provenance_of(const struct table *table, const struct bs_row *row)
+{
+    int first = table->provenances[row - table->results->rows], number = 1;
+    for (int i = 0; i < first; i++)
+        number += table->provenances[i] == i;
+    return table->num_provenances > 1 ? number : 0;
+}
+
+/* "gptq w3 g128", marked where something below the table speaks of it. */
+static void add_label(struct bs_sheet *sheet, const struct section *section,
+                      const struct bs_row *row)
+{
+    char provenance[24] = "";
+    int number = provenance_of(section->table, row);
+    if (number > 1)
+        snprintf(provenance, sizeof provenance, " \xe2\x80\xa1%d", number);
+    bs_sheet_text(sheet, "%s%s%s", row->label, row->fallbacks > 0 ? " \xe2\x80\xa0" : "",
+                  provenance);
+}
+
+/* A line for each program and machine of the section's trials, where the file has several. */
+static void note_provenance(struct bs_sheet *sheet, const struct section *section)
+{
+    const struct table *table = section->table;
+    const struct bs_results *results = table->results;
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        int number = provenance_of(table, row);
+        bool told = number == 0 || !same_section(row, section->first);
+        for (int k = 0; k < i && !told; k++)
+            told = same_section(&results->rows[k], section->first) &&
+                   table->provenances[k] == table->provenances[i];
+        if (told)
+            continue;
+        char mark[24] = "not marked";
+        if (number > 1)
+            snprintf(mark, sizeof mark, "\xe2\x80\xa1%d", number);
+        bs_sheet_note(sheet, "%s: commit %s, processor %s, BLAS %s, %d thread%s, begun %s", mark,
+                      or_unknown(row->commit), or_unknown(row->cpu), or_unknown(row->blas),
+                      row->threads, row->threads == 1 ? "" : "s", row->started);
+    }
+}
+
+/* ---- rows ---- */
+
 static void add_row(struct bs_sheet *sheet, const struct section *section, const struct bs_row *row)
 {
     bool several = section->num_models > 1;
     const char *model = several ? row->model : "", *parting = several ? ", " : "";
     if (several)
         bs_sheet_text(sheet, "%s", row->model);
-    bs_sheet_text(sheet, "%s%s", row->label, row->fallbacks > 0 ? " \xe2\x80\xa0" : "");
+    add_label(sheet, section, row);
     if (is_failed(row)) {
         add_dashes(sheet, 1);
         bs_sheet_text(sheet, "failed");
@@ -212,13 +297,44 @@ static void add_row(struct bs_sheet *sheet, const struct section *section, const
         if (section->num_sources)
             add_published(sheet, section, row);
         add_differences(sheet, row);
-        bs_sheet_rounded(sheet, row->compression_ratio);
-        double quantize = isnan(row->seconds_quantize) ? 0 : row->seconds_quantize;
-        bs_sheet_rounded(sheet, quantize + row->seconds_evaluate);
+        add_costs(sheet, row);
     }
     if (row->fallbacks > 0)
         bs_sheet_note(sheet, "\xe2\x80\xa0 %s%s%s: the algorithm changed its plan for %d linear%s",
                       model, parting, row->label, row->fallbacks, row->fallbacks == 1 ? "" : "s");
+}
+
+/* The means of trials that differ in their calibration's seed only, each with the text's error and
+ * what another draw does. */
+static void add_mean(struct bs_sheet *sheet, const struct section *section,
+                     const struct bs_row *mean)
+{
+    if (section->num_models > 1)
+        bs_sheet_text(sheet, "%s", mean->model);
+    bs_sheet_text(sheet, "%s, mean of %d seeds", mean->recipe, mean->calibrations);
+    bs_sheet_text(sheet, "%.2f", mean->bits_per_weight);
+    bs_sheet_spread(sheet, mean->perplexity, mean->perplexity_se, mean->perplexity_calibration_sd,
+                    false, mean->perplexity < 1000 ? 2 : 0);
+    if (section->num_sources)
+        add_published(sheet, section, mean);
+    bs_sheet_spread(sheet, mean->perplexity_delta, mean->perplexity_delta_se,
+                    mean->perplexity_calibration_sd, true, 0);
+    bs_sheet_spread(sheet, 1000 * mean->kld_mean, 1000 * mean->kld_mean_se,
+                    1000 * mean->kld_calibration_sd, false, 0);
+    bs_sheet_rounded(sheet, 1000 * mean->kld_p999);
+    bs_sheet_spread(sheet, 100 * mean->same_top, 100 * mean->same_top_se,
+                    100 * mean->same_top_calibration_sd, false, 0);
+    bs_sheet_rounded(sheet, 100 * mean->relative_output_error);
+    add_costs(sheet, mean);
+}
+
+/* True where no later row is of this row's group. */
+static bool ends_group(const struct bs_results *results, int row)
+{
+    for (int k = row + 1; k < results->num_rows; k++)
+        if (bs_rows_group(&results->rows[k], &results->rows[row]) && !is_failed(&results->rows[k]))
+            return false;
+    return !is_failed(&results->rows[row]);
 }
 
 /* True where no earlier row of the section is of this row's model. */
@@ -239,8 +355,13 @@ static void add_model(struct bs_sheet *sheet, const struct section *section, con
         for (int i = 0; i < results->num_rows; i++) {
             const struct bs_row *row = &results->rows[i];
             if (same_section(row, section->first) && strcmp(row->model, model) == 0 &&
-                is_unquantized(row) == (pass == 0))
+                is_unquantized(row) == (pass == 0)) {
+                struct bs_row mean;
                 add_row(sheet, section, row);
+                if (ends_group(results, i) &&
+                    bs_rows_mean(results->rows, results->num_rows, row, &mean))
+                    add_mean(sheet, section, &mean);
+            }
         }
 }
 
@@ -254,6 +375,15 @@ static void add_headings(struct bs_sheet *sheet, const struct section *section)
         for (int k = 0; measured && k < NUM_PUBLISHED; k++)
             bs_sheet_text(sheet, "%s", published_headings[k]);
     }
+}
+
+static bool has_means(const struct section *section)
+{
+    const struct bs_results *results = section->table->results;
+    for (int i = 0; i < results->num_rows; i++)
+        if (same_section(&results->rows[i], section->first) && results->rows[i].calibrations > 1)
+            return true;
+    return false;
 }
 
 static enum bs_status print_section(const struct table *table, const struct bs_row *first,
@@ -273,13 +403,17 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
     char models[32], measured[BS_MEASURED_TEXT];
     snprintf(models, sizeof models, "%d models", section.num_models);
     bs_row_measured(first, measured);
-    bs_sheet_title(&sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows.",
-                   several ? models : first->model, first->text, measured);
+    bs_sheet_title(&sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows%s.",
+                   several ? models : first->model, first->text, measured,
+                   has_means(&section)
+                       ? ", a second \xc2\xb1 the standard deviation of one draw of calibration"
+                       : "");
     add_headings(&sheet, &section);
     note_sources(&sheet, &section);
     for (int i = 0; i < results->num_rows; i++)
         if (begins_model(&section, i))
             add_model(&sheet, &section, results->rows[i].model);
+    note_provenance(&sheet, &section);
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
     bs_free((void *)section.sources);
@@ -340,10 +474,10 @@ enum bs_status bs_table_print(const struct bs_results *results,
                               const struct bs_published *published, int num_published,
                               enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    const struct table table = {results, published, num_published};
+    struct table table = {results, published, num_published, 0, NULL};
     if (style == BS_TABLE_CSV || style == BS_TABLE_JSON)
         return print_fields(&table, style, out, err);
-    enum bs_status status = BS_OK;
+    enum bs_status status = find_provenances(&table, err);
     for (int i = 0; status == BS_OK && i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
         bool begun = false;
@@ -355,5 +489,6 @@ enum bs_status bs_table_print(const struct bs_results *results,
             fputc('\n', out);
         status = print_section(&table, row, style, out, err);
     }
+    bs_free(table.provenances);
     return status;
 }

@@ -50,7 +50,7 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
                          .tokens = 2,
                          .perplexity = perplexity,
                          .perplexity_delta = perplexity - 60,
-                         .perplexity_delta_se = 0.01 * (perplexity - 60),
+                         .perplexity_delta_se = 0.01 * fabs(perplexity - 60),
                          .bits_per_weight = bits + 0.1};
     char label[64] = "unquantized";
     bool unquantized = strcmp(algorithm, "unquantized") == 0;
@@ -173,11 +173,36 @@ static void test_data(void **state)
     size_t size;
     path_of("perplexity_vs_bits", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
-    assert_string_equal(data, "# bits\tperplexity\tpaired_se\tlabel\tshown\n"
-                              "3\t70\t0.1\trtn w3 g128\trtn w3 g128\n"
-                              "4\t64\t0.04\trtn w4 g128\trtn w4 g128\n"
+    assert_string_equal(data, "# bits\tperplexity\tpaired_se\tlabel\tshown\tcalibration_sd\n"
+                              "3\t70\t0.1\trtn w3 g128\trtn w3 g128\tnan\n"
+                              "4\t64\t0.04\trtn w4 g128\trtn w4 g128\tnan\n"
                               "\n\n"
-                              "1\t61\t0.01\trtn w8 g128 a8 token\trtn w8 g128 a8 token\n");
+                              "1\t61\t0.01\trtn w8 g128 a8 token\trtn w8 g128 a8 token\tnan\n");
+    bs_free(data);
+}
+
+/* What is below the axis or no increase at all keeps its number, and is open only where it is within
+ * its error of zero. */
+static void test_off_the_axis(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 60, "text");
+    add("rtn", 3, 16, 70, "text");
+    add("rtn", 4, 16, 62, "text");
+    add("gptq", 8, 16, 59.5, "text");
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    if (draw("pareto", "plots", &err))
+        fail_msg("%s", err.message);
+    path_of("pareto", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    /* measured, less and more by the standard error, not open, off the axis; one on it beside it */
+    if (!strstr(data, "\n8.1\t-0.5\t-0.505\t-0.495\t0\tgptq w8 g128\t1\t"))
+        fail_msg("%s", data);
+    if (!strstr(data, "\n4.1\t2\t1.98\t2.02\t0\trtn w4 g128\t0\t2\n"))
+        fail_msg("%s", data);
+    assert_non_null(strstr(data, "\n8.1\t-0.5\tgptq w8 g128\t")); /* which ends the front */
     bs_free(data);
 }
 
@@ -354,9 +379,9 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all),    TEST(test_data),     TEST(test_layers),
-        TEST(test_little), TEST(test_wide),     TEST(test_sections),
-        TEST(test_models), TEST(test_refusals), TEST(test_memory),
+        TEST(test_all),      TEST(test_data),   TEST(test_off_the_axis), TEST(test_layers),
+        TEST(test_little),   TEST(test_wide),   TEST(test_sections),     TEST(test_models),
+        TEST(test_refusals), TEST(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
