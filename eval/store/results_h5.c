@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 
 /* Name, offset, kind and size are read off the struct, so none of them can drift from it. */
 #define FIELD(T, member)                                                                                \
@@ -144,27 +145,12 @@ double bs_field_double(const struct bs_field *field, const void *record)
     return value;
 }
 
-/* Bytes of the UTF-8 character at text[0], or 0 where there is none. A text cut to its field's size
- * may end in half a character, hence the check. */
-static size_t utf8_length(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80                       ? 1
-                    : text[0] >= 0xc2 && text[0] < 0xe0  ? 2
-                    : text[0] >= 0xe0 && text[0] < 0xf0  ? 3
-                    : text[0] >= 0xf0 && text[0] <= 0xf4 ? 4
-                                                         : 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return overlong || outside ? 0 : length;
-}
-
-static void make_valid(unsigned char *text, size_t used)
+/* A text cut to its field's size may end in half a letter. */
+static void make_valid(char *text, size_t used)
 {
     for (size_t i = 0; i < used;) {
-        size_t length = utf8_length(text + i);
+        uint32_t letter;
+        size_t length = bs_utf8_letter(text + i, used - i, &letter);
         if (length == 0)
             text[i] = '?';
         i += length ? length : 1;
@@ -174,9 +160,9 @@ static void make_valid(unsigned char *text, size_t used)
 /* A text in the record, which may have been cut to its field's size. */
 static void tidy(const struct bs_field *field, void *record)
 {
-    unsigned char *text = (unsigned char *)record + field->offset;
+    char *text = (char *)record + field->offset;
     text[field->size - 1] = '\0';
-    size_t used = strlen((const char *)text);
+    size_t used = strlen(text);
     memset(text + used, 0, field->size - used);
     make_valid(text, used);
 }
@@ -188,7 +174,7 @@ static enum bs_status set_string(const struct bs_field *field, void *record, con
     char *copy = bs_calloc(size + 1, 1);
     if (copy) {
         memcpy(copy, text, size);
-        make_valid((unsigned char *)copy, size);
+        make_valid(copy, size);
     }
     memcpy((char *)record + field->offset, &copy, sizeof copy);
     return copy ? BS_OK : bs_fail_memory(err);
