@@ -56,10 +56,10 @@ do for [format in 'png svg'] {
       set yrange [CLOSE_LOW : CLOSE_HIGH]
       unset key
     }
-    # The level has its name where there is most room below the line.
+    # The level has its name at the lower edge, where the range leaves room below all that is drawn.
     if (UNQUANTIZED == UNQUANTIZED && panel == PANELS) {
-      set label 2 sprintf('unquantized %.4g', UNQUANTIZED) at graph 0.02, first UNQUANTIZED \
-        offset 0, -0.62 textcolor rgb '#555555'
+      set label 2 sprintf('╌╌ unquantized %.4g', UNQUANTIZED) at graph 0.02, graph 0.05 \
+        textcolor rgb '#555555'
     }
     plot UNQUANTIZED with lines linestyle 101, \
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:3 with yerrorbars \

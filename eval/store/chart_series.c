@@ -200,7 +200,7 @@ static void widen(struct range *range, double value)
         range->high = value;
 }
 
-/* Room around the values, more below them, where the unquantized level has its name; logarithmic
+/* Room around the values, more below them, where the name of the unquantized level stands; logarithmic
  * where they span more than a factor of three. */
 static void print_range(FILE *script, const char *axis, struct range range)
 {
