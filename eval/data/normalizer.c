@@ -13,7 +13,7 @@
 
 enum { MAX_STEPS = 32, MAX_GROWTH = 64, GROWTH_ALLOWANCE = 1 << 16 };
 
-enum kind { NORMAL_FORM, PREPEND, REPLACE, STRIP, LOWERCASE, PRECOMPILED };
+enum kind { NORMAL_FORM, PREPEND, REPLACE, STRIP, LOWERCASE, NMT, PRECOMPILED };
 
 struct step {
     enum kind kind;
@@ -116,6 +116,14 @@ static enum bs_status read_lowercase(const char *place, json_t *lowercase, struc
     return bs_json_check_keys(place, lowercase, known, err);
 }
 
+static enum bs_status read_nmt(const char *place, json_t *nmt, struct step *step,
+                               struct bs_error *err)
+{
+    static const char *const known[] = {"type", NULL};
+    step->kind = NMT;
+    return bs_json_check_keys(place, nmt, known, err);
+}
+
 static enum bs_status read_precompiled(const char *place, json_t *precompiled, struct step *step,
                                        struct bs_error *err)
 {
@@ -135,6 +143,7 @@ static const struct reader {
     {"NFC", read_form},    {"NFKC", read_form},           {"NFD", read_form},
     {"NFKD", read_form},   {"Prepend", read_prepend},     {"Replace", read_replace},
     {"Strip", read_strip}, {"Lowercase", read_lowercase}, {"Precompiled", read_precompiled},
+    {"Nmt", read_nmt},
 };
 
 static enum bs_status read_part(const char *place, json_t *part, struct bs_normalizer *normalizer,
@@ -268,6 +277,31 @@ static enum bs_status run_lowercase(const struct bs_normalized *text, struct bs_
     return BS_OK;
 }
 
+/* SentencePiece's rules for translation (nmt_nfkc): control characters go, other blanks and marks
+ * without width become a space. */
+static uint32_t nmt_character(uint32_t c)
+{
+    bool gone = (c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f ||
+                c == 0x8f || c == 0x9f;
+    bool space = c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 ||
+                 (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                 c == 0xfeff || c == 0xfffd;
+    return gone ? UINT32_MAX : space ? ' ' : c;
+}
+
+static enum bs_status run_nmt(const struct bs_normalized *text, struct bs_buffer *out,
+                              struct bs_error *err)
+{
+    if (bs_buffer_reserve(out, text->size, err))
+        return err->status;
+    for (size_t i = 0; i < text->size; i += bs_utf8_bytes(text->text[i])) {
+        uint32_t character = nmt_character(bs_utf8_decode(text->text + i));
+        if (character != UINT32_MAX)
+            out->size += bs_utf8_encode(character, out->text + out->size);
+    }
+    return BS_OK;
+}
+
 static enum bs_status run_step(const struct step *step, struct bs_matcher *matcher, size_t limit,
                                struct bs_normalized *text, struct bs_buffer *out,
                                struct bs_error *err)
@@ -283,6 +317,8 @@ static enum bs_status run_step(const struct step *step, struct bs_matcher *match
         return run_strip(step, text, out, err);
     case LOWERCASE:
         return run_lowercase(text, out, err);
+    case NMT:
+        return run_nmt(text, out, err);
     default:
         return bs_charsmap_run(step->charsmap, text->text, text->size, out, err);
     }

@@ -213,6 +213,47 @@ static void test_nul(void **state)
     assert_string_equal(encode("ax\0a", 4), "9 10 1 0 ");
 }
 
+/* The normalizer Nmt makes nothing or a space of some characters; at the ends
+ * of its ranges this is what the tokenizers library gives. */
+static void test_nmt(void **state)
+{
+    (void)state;
+    put("tokenizer.json",
+        "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"},{\"type\":"
+        "\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"x\"}]},\"pre_tokenizer\":null,"
+        "\"post_processor\":null,\"model\":{\"type\":\"BPE\",\"vocab\":" VOCAB ",\"merges\":" MERGES
+        "}}");
+    static const char *const gone[] = {"\x01", "\x08", "\x0b",     "\x0e",
+                                       "\x1f", "\x7f", "\xc2\x8f", "\xc2\x9f"};
+    static const char *const spaces[] = {"\t",
+                                         "\n",
+                                         "\f",
+                                         "\r",
+                                         "\xe1\x9a\x80",
+                                         "\xe2\x80\x8b",
+                                         "\xe2\x80\x8f",
+                                         "\xe2\x80\xa8",
+                                         "\xe2\x80\xa9",
+                                         "\xe2\x96\x81",
+                                         "\xef\xbb\xbf",
+                                         "\xef\xbf\xbd",
+                                         " "};
+    static const char *const kept[] = {"s", "<"};
+    char text[16];
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
+        snprintf(text, sizeof text, "a%sb", gone[i]);
+        assert_ids(NULL, NULL, text, "2 ");
+    }
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+        snprintf(text, sizeof text, "a%sb", spaces[i]);
+        assert_ids(NULL, NULL, text, "0 8 1 ");
+    }
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        snprintf(text, sizeof text, "a%sb", kept[i]);
+        assert_ids(NULL, NULL, text, i ? "0 3 1 " : "0 5 1 ");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_split_special, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_added, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_nul, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_nmt, folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
