@@ -305,9 +305,10 @@ static enum bs_status note_left_out(struct bs_model *model, const struct left_ou
                      out->buffer, out->buffers > 1 ? " and others" : ""))
         return err->status;
     if (unnamed)
-        return bs_lines_add(notices, err,
-                            "%zu tensors that the checkpoint's index does not name are left out",
-                            unnamed);
+        return bs_lines_add(
+            notices, err,
+            "%zu tensors in the files are not named by the checkpoint's index, and left out",
+            unnamed);
     return BS_OK;
 }
 

@@ -309,6 +309,34 @@ static void test_spare_tensors(void **state)
     variant_release(&v);
 }
 
+/* What a file holds beyond its index is no part of the model. */
+static void test_index(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_model *model;
+    struct variant v = variant_load("llama");
+    const char *name;
+    json_t *entry, *map = json_object();
+    json_object_foreach(v.header, name, entry)
+        json_object_set_new(map, name, json_string("part.safetensors"));
+    variant_copy(&v, "spare.weight", "model.norm.weight");
+    variant_write(&v);
+    char part[512];
+    snprintf(part, sizeof part, "%s", folder_file(&folder, "part.safetensors"));
+    assert_int_equal(rename(folder_file(&folder, "model.safetensors"), part), 0);
+    json_t *index = json_pack("{s:o}", "weight_map", map);
+    json_dump_file(index, folder_file(&folder, "model.safetensors.index.json"), 0);
+    json_decref(index);
+    if (bs_model_open(folder.path, NULL, &model, &err))
+        fail_msg("%s", err.message);
+    expect_notice(model, "1 tensors in the files are not named");
+    bs_model_free(model);
+    unlink(part);
+    unlink(folder_file(&folder, "model.safetensors.index.json"));
+    variant_release(&v);
+}
+
 static void test_float64(void **state)
 {
     (void)state;
@@ -446,7 +474,7 @@ int main(void)
         cmocka_unit_test(test_blocks_too_many), cmocka_unit_test(test_spare_tensors),
         cmocka_unit_test(test_float64),         cmocka_unit_test(test_quantized),
         cmocka_unit_test(test_text_part),       cmocka_unit_test(test_class_defaults),
-        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_foreign),         cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
