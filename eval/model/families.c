@@ -126,24 +126,6 @@ static const struct bs_config_key_name bloom_keys[] = {
     {.name = NULL},
 };
 
-static const struct bs_config_key_name falcon_keys[] = {
-    SIZE_KEYS,
-    {"n_embed", BS_KEY_HIDDEN_SIZE},
-    {"num_kv_heads", BS_KEY_NUM_KV_HEADS},
-    {"ffn_hidden_size", BS_KEY_INTERMEDIATE_SIZE},
-    {"max_position_embeddings", BS_KEY_MAX_POSITIONS},
-    {"layer_norm_epsilon", BS_KEY_NORM_EPS},
-    {"activation", BS_KEY_ACTIVATION},
-    {"rope_theta", BS_KEY_ROPE_THETA},
-    {"rope_scaling", BS_KEY_ROPE},
-    {"rope_parameters", BS_KEY_ROPE},
-    {"bias", BS_KEY_BIAS},
-    {"alibi", BS_KEY_ALIBI},
-    {"multi_query", BS_KEY_MULTI_QUERY},
-    {.name = NULL},
-};
-
-/* Gemma 3's code reads attn_logit_softcapping, but never applies it. */
 static const struct bs_neutral_key gemma3_neutral[] = {{"attn_logit_softcapping", "null"},
                                                        {NULL, NULL}};
 
@@ -152,26 +134,6 @@ static const struct bs_neutral_key opt_neutral[] = {
     {"learned_embeddings", "true"}, {"scale_embeddings", "false"}, {NULL, NULL}};
 
 static const struct bs_neutral_key bloom_neutral[] = {{"n_inner", "null"}, {NULL, NULL}};
-
-/* Where attention and MLP are in parallel, the class fails with two norms. */
-static const struct bs_neutral_key falcon_neutral[] = {
-    {"parallel_attn", "true"},
-    {"num_ln_in_parallel_attn", "1"},
-    {NULL, NULL},
-};
-
-static const struct bs_neutral_key falcon_new_neutral[] = {
-    {"ff_factor", "4"},
-    {"parallel_attn", "true"},
-    {"num_ln_in_parallel_attn", "2"},
-    {NULL, NULL},
-};
-
-static const struct bs_neutral_key falcon_new_shared_neutral[] = {
-    {"ff_factor", "4"},
-    {"parallel_attn", "true"},
-    {NULL, NULL},
-};
 
 /* hidden_activation is the one that counts; the pattern with the underscore is only written. */
 static const char *const gemma_harmless[] = {"hidden_act", "cache_implementation",
@@ -207,13 +169,6 @@ static const char *const bloom_harmless[] = {
     "pretraining_pp",
     NULL,
 };
-
-/* Falcon's code does not read BLOOM's key. */
-static const char *const falcon_harmless[] = {"auto_map",
-                                              "apply_residual_connection_post_layernorm", NULL};
-
-static const char *const falcon_sequential_harmless[] = {
-    "auto_map", "apply_residual_connection_post_layernorm", "num_ln_in_parallel_attn", NULL};
 
 /* --- config.json --- */
 
@@ -360,72 +315,7 @@ static const struct bs_family_config bloom_config = {
     .biases = ALL_BIASES,
 };
 
-static const struct bs_selector falcon_sequential[] = {
-    {"new_decoder_architecture", "false", true},
-    {"parallel_attn", "false", false},
-    {NULL, NULL, false},
-};
-
-static const struct bs_selector falcon_old[] = {
-    {"new_decoder_architecture", "false", true},
-    {NULL, NULL, false},
-};
-
-static const struct bs_selector falcon_new_shared[] = {
-    {"new_decoder_architecture", "true", false},
-    {"num_ln_in_parallel_attn", "1", false},
-    {NULL, NULL, false},
-};
-
-static const struct bs_selector falcon_new[] = {
-    {"new_decoder_architecture", "true", false},
-    {NULL, NULL, false},
-};
-
-#define FALCON_DEFAULTS                                                                            \
-    .keys = falcon_keys, .max_positions = 2048, .intermediate_times = 4, .norm_eps = 1e-5,         \
-    .rope_theta = 10000, .rotary_share = 1, .activation = "gelu", .tied = true
-
-static const struct bs_family_config falcon_sequential_config = {
-    FALCON_DEFAULTS,
-    .harmless = falcon_sequential_harmless,
-    .selectors = falcon_sequential,
-    .multi_query = true,
-};
-
-static const struct bs_family_config falcon_config = {
-    FALCON_DEFAULTS,         .harmless = falcon_harmless, .neutral = falcon_neutral,
-    .selectors = falcon_old, .multi_query = true,
-};
-
-static const struct bs_family_config falcon_new_shared_config = {
-    FALCON_DEFAULTS,
-    .harmless = falcon_harmless,
-    .neutral = falcon_new_shared_neutral,
-    .selectors = falcon_new_shared,
-};
-
-static const struct bs_family_config falcon_new_config = {
-    FALCON_DEFAULTS,
-    .harmless = falcon_harmless,
-    .neutral = falcon_new_neutral,
-    .selectors = falcon_new,
-};
-
 /* --- tensors --- */
-
-#define FUSED_LINEARS(attention, tensor)                                                           \
-    [BS_Q] = attention "." tensor ".q", [BS_K] = attention "." tensor ".k",                        \
-    [BS_V] = attention "." tensor ".v", [BS_O] = attention ".dense",                               \
-    [BS_UP] = "mlp.dense_h_to_4h", [BS_DOWN] = "mlp.dense_4h_to_h"
-
-#define FALCON_NAMES                                                                               \
-    .model_type = "falcon", .prefix = "transformer.", .embedding = "word_embeddings",              \
-    .final_norm = "ln_f", .head = "lm_head", .block = "h.%d.",                                     \
-    .linears = {FUSED_LINEARS("self_attention", "query_key_value")},                               \
-    .fused_qkv = "self_attention.query_key_value", .fused = BS_FUSED_GROUPS,                       \
-    .norm = BS_LAYER_NORM, .alibi_bfloat16 = true, .attention_module = BS_MODULE_BLOCK,            \
-    .mlp_module = BS_MODULE_BLOCK
 
 static const struct bs_family first_rows[] = {
     {
@@ -603,34 +493,6 @@ static const struct bs_family first_rows[] = {
         .attention_module = BS_MODULE_BLOCK,
         .mlp_module = BS_MODULE_BLOCK,
         .config = &bloom_config,
-    },
-    {
-        FALCON_NAMES,
-        .models = "Falcon rw, with ALiBi",
-        .norms = {LLAMA_NORMS},
-        .wiring = BS_PRE_NORM,
-        .config = &falcon_sequential_config,
-    },
-    {
-        FALCON_NAMES,
-        .models = "Falcon 7b and what is built like it",
-        .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
-        .wiring = BS_PARALLEL,
-        .config = &falcon_config,
-    },
-    {
-        FALCON_NAMES,
-        .models = "Falcon 11b",
-        .norms = {[BS_NORM_ATTENTION] = "input_layernorm"},
-        .wiring = BS_PARALLEL,
-        .config = &falcon_new_shared_config,
-    },
-    {
-        FALCON_NAMES,
-        .models = "Falcon 40b and 180b",
-        .norms = {[BS_NORM_ATTENTION] = "ln_attn", [BS_NORM_MLP] = "ln_mlp"},
-        .wiring = BS_PARALLEL,
-        .config = &falcon_new_config,
     },
 };
 

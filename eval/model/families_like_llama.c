@@ -1,5 +1,5 @@
-/* Families built like Llama: RMS norms or none with parameters, rotary positions, a gated MLP. Defaults
- * are those of transformers 5.24. */
+/* Families built like Llama: RMS norms, or norms without parameters, rotary positions, a gated MLP.
+ * Defaults are those of transformers 5.24. */
 #include "eval/model/family_rows.h"
 
 /* --- keys --- */

@@ -73,4 +73,10 @@ enum {
     [BS_NORM_ATTENTION] = "input_layernorm", [BS_NORM_ATTENTION_OUT] = "post_attention_layernorm", \
     [BS_NORM_MLP] = "pre_feedforward_layernorm", [BS_NORM_MLP_OUT] = "post_feedforward_layernorm"
 
+/* A tensor of q, k and v, and an MLP that is not gated, by the names of Megatron-LM. */
+#define FUSED_LINEARS(attention, tensor)                                                           \
+    [BS_Q] = attention "." tensor ".q", [BS_K] = attention "." tensor ".k",                        \
+    [BS_V] = attention "." tensor ".v", [BS_O] = attention ".dense",                               \
+    [BS_UP] = "mlp.dense_h_to_4h", [BS_DOWN] = "mlp.dense_4h_to_h"
+
 #endif
