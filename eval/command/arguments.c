@@ -18,12 +18,14 @@ static const struct flag {
 } flags[] = {
     {"output", "PATH", 'o',
      "the result file of run and plan, else results/CONFIG.h5; the folder of plot's charts, else "
-     "the "
-     "result file's name without its ending"},
+     "the result file's name without its ending"},
     {"model", "NAME", 'l', "only this one of the config's models; may be given several times"},
     {"accept-unknown", "KEY", 'u',
      "pass over this key of a config.json although it is not understood; several times"},
-    {"memory", "SIZE", 'm', "memory a walk may use, such as 900M or 8G; half of what is free"},
+    {"memory", "SIZE", 'm',
+     "memory a walk may use, such as 900M or 8G; by default half of what the machine, its cgroup "
+     "and "
+     "limits leave"},
     {"scratch", "FOLDER", 'c',
      "where streams go that memory has no room for (TMPDIR, else /tmp) and checkpoints (beside "
      "results)"},

@@ -47,8 +47,8 @@ check "--version" version
 # Each option that a command's help names must be taken, and each that it takes must be named.
 takes() {
     case $1 in
-    run) echo output model accept-unknown memory scratch threads plots quiet help ;;
-    plan) echo output model accept-unknown memory scratch threads help ;;
+    run) echo output model accept-unknown memory scratch checkpoint threads plots quiet help ;;
+    plan) echo output model accept-unknown memory scratch checkpoint threads help ;;
     table | diff) echo format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
