@@ -56,6 +56,9 @@ do for [format in 'png svg'] {
       set yrange [CLOSE_LOW : CLOSE_HIGH]
       unset key
     }
+    if (SPREADS && panel == 1) {
+      set label 3 'thick: s.d. over seeds of calibration' at graph 0.98, graph 0.96 right textcolor rgb '#555555'
+    }
     # The level has its name at the lower edge, where the range leaves room below all that is drawn.
     if (UNQUANTIZED == UNQUANTIZED && panel == PANELS) {
       set label 2 sprintf('╌╌ unquantized %.4g', UNQUANTIZED) at graph 0.02, graph 0.05 \
@@ -64,7 +67,7 @@ do for [format in 'png svg'] {
     plot UNQUANTIZED with lines linestyle 101, \
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:3 with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
-      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:6 with yerrorbars \
+      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):(strcol(6) eq "none" ? NaN : $2):(strcol(6) eq "none" ? 0 : $6) with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \

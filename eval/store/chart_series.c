@@ -177,15 +177,17 @@ static double se_of(const struct bs_row *row)
 }
 
 /* A point: x, perplexity, standard error, label, as much of it as stands beside an axis, and what
- * another draw of calibration does, nan where that is not known. */
+ * another draw of calibration does, "none" where that is not known. */
 static void print_point(FILE *data, double x, const struct bs_row *row)
 {
     fprintf(data, "%g\t%.10g\t%.10g\t", x, row->perplexity, se_of(row));
     bs_print_field(data, row->label);
     fputc('\t', data);
     bs_print_shortened(data, row->label, BS_TICK_COLUMNS);
-    fprintf(data, "\t%.10g\n",
-            row->calibrations > 1 ? row->perplexity_calibration_sd : (double)NAN);
+    if (row->calibrations > 1)
+        fprintf(data, "\t%.10g\n", row->perplexity_calibration_sd);
+    else
+        fputs("\tnone\n", data);
 }
 
 struct range {
@@ -271,6 +273,7 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     int num_series = 0, num_dots = 0;
     int longest_name = 0, longest_dot = 0;
     double level = plot->unquantized ? plot->unquantized->perplexity : (double)NAN;
+    bool spreads = false;
     struct range lines = {level, level}, dots = {level, level}, bits = {(double)NAN, (double)NAN};
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
@@ -283,6 +286,7 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
             int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
             longest_name = length > longest_name ? length : longest_name;
             widen(&bits, row->bits);
+            spreads = spreads || row->calibrations > 1;
         } else {
             int length = bs_chart_columns(row->label, BS_TICK_COLUMNS);
             longest_dot = length > longest_dot ? length : longest_dot;
@@ -294,6 +298,7 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     bs_free(series);
     fprintf(plot->script, "LONGEST_NAME = %d\nDOTS = %d\nLONGEST_DOT = %d\n", longest_name,
             num_dots, longest_dot);
+    fprintf(plot->script, "SPREADS = %d\n", spreads);
     print_range(plot->script, "Y", lines);
     print_range(plot->script, "DOTS", dots);
     fprintf(plot->script, "X_LOW = %g\nX_HIGH = %g\n", bits.low - 0.4, bits.high + 0.4);

@@ -174,10 +174,10 @@ static void test_data(void **state)
     path_of("perplexity_vs_bits", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_string_equal(data, "# bits\tperplexity\tpaired_se\tlabel\tshown\tcalibration_sd\n"
-                              "3\t70\t0.1\trtn w3 g128\trtn w3 g128\tnan\n"
-                              "4\t64\t0.04\trtn w4 g128\trtn w4 g128\tnan\n"
+                              "3\t70\t0.1\trtn w3 g128\trtn w3 g128\tnone\n"
+                              "4\t64\t0.04\trtn w4 g128\trtn w4 g128\tnone\n"
                               "\n\n"
-                              "1\t61\t0.01\trtn w8 g128 a8 token\trtn w8 g128 a8 token\tnan\n");
+                              "1\t61\t0.01\trtn w8 g128 a8 token\trtn w8 g128 a8 token\tnone\n");
     bs_free(data);
 }
 
