@@ -4,8 +4,8 @@
 
 #include "eval/base/mem.h"
 
-/* "org/name" in new memory for a folder of the hub's cache, .../models--org--name/snapshots/..., else
- * NULL. */
+/* "org/name" in new memory for a folder of the hub's cache, .../models--org--name/snapshots/...,
+ * else NULL. */
 static char *hub_name(const char *place)
 {
     static const char begin[] = "models--", end[] = "/snapshots/";

@@ -43,8 +43,8 @@ bool bs_is_printable(uint32_t letter)
 
 enum { ESCAPE_TEXT = 12 };
 
-/* What stands for the letter (of `bytes` bytes at `text`, 0 = no letter). Returns its length, 0 where
- * it stands for itself. */
+/* What stands for the letter (of `bytes` bytes at `text`, 0 = no letter). Returns its length, 0
+ * where it stands for itself. */
 static size_t print_escape(const char *text, size_t bytes, uint32_t letter, char *out)
 {
     if (bytes && bs_is_printable(letter))

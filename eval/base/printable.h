@@ -19,9 +19,9 @@ bool bs_is_printable(uint32_t letter);
 /* True where bs_escape would change nothing. */
 bool bs_is_plain(const char *text);
 
-/* Copies `text` with an escape for all that is not printable: \n, \t, \r, \x1b, \u202e, and \xff for
- * a byte that is no UTF-8. Cut to `size` bytes with the zero byte, never within a letter or escape;
- * returns the length it would have whole. */
+/* Copies `text` with an escape for all that is not printable: \n, \t, \r, \x1b, \u202e, and \xff
+ * for a byte that is no UTF-8. Cut to `size` bytes with the zero byte, never within a letter or
+ * escape; returns the length it would have whole. */
 size_t bs_escape(const char *text, char *out, size_t size);
 
 /* The same in new memory; NULL when memory runs out. */
@@ -38,8 +38,8 @@ int bs_text_width(const char *text, size_t bytes);
  * after the last sign that parts words, else as many letters as fit, one at least. */
 size_t bs_line_bytes(const char *text, int width);
 
-/* Prints formatted text, escaped, in lines of at most `width` places (0 = no limit), those after the
- * first indented by two. */
+/* Prints formatted text, escaped, in lines of at most `width` places (0 = no limit), those after
+ * the first indented by two. */
 void bs_print_folded(FILE *out, int width, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

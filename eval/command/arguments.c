@@ -198,7 +198,7 @@ static int take_flag(const struct bs_command *command, char letter, const char *
     }
 }
 
-/* The word that getopt has just refused. It goes on to the next one only behind the last letter of
+/* The word that getopt has just refused. It goes on to the next one only after the last letter of
  * a word of single letters ("-abc"). */
 static const char *unknown_word(int argc, char **argv)
 {

@@ -33,8 +33,8 @@ struct bs_command {
     int (*run)(const struct bs_arguments *args);
 };
 
-/* The command called `name`, of a table that ends with a row whose name is NULL. NULL, after a message
- * with the nearest name, where there is none. */
+/* The command called `name`, of a table that ends with a row whose name is NULL. NULL, after a
+ * message with the nearest name, where there is none. */
 const struct bs_command *bs_command_find(const struct bs_command *commands, const char *name);
 
 /* Reads the command's options and operands into args, which has the defaults; *help where --help is

@@ -364,8 +364,8 @@ static int without_ending(const char *name, int length, const char *ending)
                                                                                   : length;
 }
 
-/* The file's name without folder and ending (of packed files both); "_2" and so on where that is taken, as when one text
- * is cut into windows of several lengths. NULL when memory runs out. */
+/* The file's name without folder and ending (of packed files both); "_2" and so on where that is
+ * taken, as when one text is cut into windows of several lengths. NULL when memory runs out. */
 static char *name_of_text(const struct bs_config *config, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -551,8 +551,8 @@ static enum bs_status read_charts(struct load *load, const struct bs_yaml_node *
     return status;
 }
 
-/* Figures are checked against models, texts and recipes: where these have errors (`sound` is false),
- * only the keys are. */
+/* Figures are checked against models, texts and recipes: where these have errors (`sound` is
+ * false), only the keys are. */
 static enum bs_status read_expected(struct load *load, const struct bs_yaml_node *node, bool sound)
 {
     if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {

@@ -116,8 +116,8 @@ void bs_config_release(struct bs_config *config);
 /* True where the sweep has this recipe for this model. */
 bool bs_config_wants(const struct bs_config *config, int recipe, int model);
 
-/* The models called `names` (or by their places), each once, as bits; all where num_names is 0. BS_ECONFIG for a name
- * that the config does not have, with the nearest that it has. */
+/* The models called `names` (or by their places), each once, as bits; all where num_names is 0.
+ * BS_ECONFIG for a name that the config does not have, with the nearest that it has. */
 enum bs_status bs_config_select(const struct bs_config *config, const char *const *names,
                                 int num_names, uint64_t *models, struct bs_error *err);
 

@@ -47,8 +47,8 @@ struct bs_names {
 void bs_names_add(struct bs_names *names, const char *name);
 void bs_names_add_options(struct bs_names *names, const struct bs_option *options);
 
-/* Adds "unknown key 'bit', expected bits or grid (did you mean 'bits'?)" and a further hint, or where a
- * config has what another tool calls so. */
+/* Adds "unknown key 'bit', expected bits or grid (did you mean 'bits'?)" and a further hint, or
+ * where a config has what another tool calls so. */
 void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,
                            const struct bs_names *names, const char *hint);
 

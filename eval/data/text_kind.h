@@ -10,7 +10,8 @@
 /* True where the file's name, less .gz or .zst, ends as JSON's do: .jsonl, .ndjson, .json. */
 bool bs_text_is_json(const char *path);
 
-/* By its name: BS_ECONFIG, with what to do, for tables, documents with layout, archives, weights. */
+/* By its name: BS_ECONFIG, with what to do, for tables, documents with layout, archives,
+ * weights. */
 enum bs_status bs_text_check_name(const char *path, struct bs_error *err);
 
 /* By what it holds, whatever its name: BS_EDATA where the bytes begin as those kinds do, or hold a

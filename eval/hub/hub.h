@@ -23,9 +23,9 @@ struct bs_remote {
 };
 
 /* The model's folder, in new memory. What exists as seen from `base` ("" = the current folder), is
- * absolute or begins with "./" or "../" is a path from there. Anything else is a hub name, "org/name[@revision]", and gives the
- * snapshot that the cache's ref names, which must hold config.json. BS_EIO saying what was looked
- * for, where, and the command that brings it. */
+ * absolute or begins with "./" or "../" is a path from there. Anything else is a hub name,
+ * "org/name[@revision]", and gives the snapshot that the cache's ref names, which must hold
+ * config.json. BS_EIO saying what was looked for, where, and the command that brings it. */
 enum bs_status bs_hub_model(const char *name, const char *base, char **directory,
                             struct bs_error *err);
 

@@ -134,8 +134,8 @@ static enum bs_status script_head(struct bs_plot *plot, const char *base,
     return BS_OK;
 }
 
-/* Where a chart is made: aside, in a folder of its own within the one it belongs to, so that what was
- * there stays until what takes its place is whole. */
+/* Where a chart is made: aside, in a folder of its own within the one it belongs to, so that what
+ * was there stays until what takes its place is whole. */
 struct drawing {
     const char *directory, *base;
     char *aside;
@@ -285,8 +285,8 @@ static enum bs_status put_in_place(const struct drawing *drawing, const char *en
     return status;
 }
 
-/* Draws, and puts all files in their places once all are whole. Where gnuplot cannot be run, data and
- * script are what there is to be had. */
+/* Draws, and puts all files in their places once all are whole. Where gnuplot cannot be run, data
+ * and script are what there is to be had. */
 static enum bs_status draw_aside(struct bs_plot *plot, int chart, const char *plots,
                                  const struct drawing *drawing, const struct bs_row *first,
                                  struct bs_error *err)
@@ -363,8 +363,8 @@ static void choose_rows(struct bs_plot *plot, const struct bs_results *results,
     }
 }
 
-/* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none: what
- * an earlier file had of it goes. */
+/* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none:
+ * what an earlier file had of it goes. */
 static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,
                                    const char *directory, const char *base,
                                    const struct bs_row *first, int *drawn, struct bs_error *err)
@@ -397,9 +397,9 @@ static bool name_is_shared(const struct bs_results *results, const struct bs_row
     return false;
 }
 
-/* The chart's name; behind it the model's (without folders or owner) where the file has several, the
- * beginning of its digest where another one has this name, and the text's unless it is the file's
- * first. */
+/* The chart's name; behind it the model's (without folders or owner) where the file has several,
+ * the beginning of its digest where another one has this name, and the text's unless it is the
+ * file's first. */
 static void plain_name(const struct bs_results *results, int chart, int row, char *out, size_t size)
 {
     const struct bs_row *own = &results->rows[row];

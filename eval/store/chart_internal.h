@@ -44,8 +44,8 @@ int bs_chart_columns(const char *text, int most);
 /* Writes a variable of the script: NAME = "text", all of it letters to gnuplot. */
 void bs_script_text(FILE *script, const char *name, const char *text);
 
-/* The same of what is drawn and how it was measured, in one line where there is room, else folded to
- * BS_TITLE_COLUMNS. Returns the lines. */
+/* The same of what is drawn and how it was measured, in one line where there is room, else folded
+ * to BS_TITLE_COLUMNS. Returns the lines. */
 int bs_script_title(FILE *script, const char *name, const char *subject, const char *how);
 
 /* Writes the arrays NAMES, COLOURS, DASHES and their length N. */

@@ -31,8 +31,8 @@ void bs_print_shortened(FILE *out, const char *text, int columns)
     bs_print_field(out, shown);
 }
 
-/* Within double quotes every sign that may mean something to gnuplot (a backquote runs a command) has
- * its number instead. */
+/* Within double quotes every sign that may mean something to gnuplot (a backquote runs a command)
+ * has its number instead. */
 static void put_quoted(FILE *script, const char *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
@@ -202,8 +202,8 @@ static void widen(struct range *range, double value)
         range->high = value;
 }
 
-/* Room around the values, more below them, where the name of the unquantized level stands; logarithmic
- * where they span more than a factor of three. */
+/* Room around the values, more below them, where the name of the unquantized level stands;
+ * logarithmic where they span more than a factor of three. */
 static void print_range(FILE *script, const char *axis, struct range range)
 {
     bool logarithmic = range.low > 0 && range.high > 3 * range.low;

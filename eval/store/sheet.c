@@ -69,7 +69,8 @@ static bool reserve_cell(struct bs_sheet *sheet)
     return true;
 }
 
-/* Takes `text`. What came from outside is escaped; headings are the program's own and part lines. */
+/* Takes `text`. What came from outside is escaped; headings are the program's own and part
+ * lines. */
 static void add_cell(struct bs_sheet *sheet, enum bs_cell_kind kind, char *text, double number)
 {
     char *raw = NULL;
@@ -288,8 +289,8 @@ static void print_markdown(const struct bs_sheet *sheet, FILE *out)
     }
 }
 
-/* True for a text that a spreadsheet would take for a formula: it is none of ours, as its numbers are
- * cells of numbers. What is wholly a number is harmless. */
+/* True for a text that a spreadsheet would take for a formula: it is none of ours, as its numbers
+ * are cells of numbers. What is wholly a number is harmless. */
 static bool is_formula(const struct bs_cell *cell)
 {
     static const char *const signs[] = {

@@ -22,7 +22,8 @@ struct bs_cell {
 
 /* Cells are added row by row; the first row is the header, where '\n' parts a heading in two lines
  * (and is a space in the styles that have no such thing). The first num_names columns are names,
- * aligned left; the others are aligned right. A sheet that ran out of memory says so when it is printed. */
+ * aligned left; the others are aligned right. A sheet that ran out of memory says so when it is
+ * printed. */
 struct bs_sheet {
     int num_columns, num_names, num_cells, capacity;
     struct bs_cell *cells;
@@ -58,8 +59,8 @@ void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign
  * them, even where the text is too short to make them certain. */
 void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se);
 
-/* The same with a second deviation, where it is a number, "62.36 ± 0.81 ± 0.20", and at least so many
- * digits behind the point. */
+/* The same with a second deviation, where it is a number, "62.36 ± 0.81 ± 0.20", and at least so
+ * many digits behind the point. */
 void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,
                      int least);
 

@@ -5,7 +5,8 @@
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 
-/* Columns a name is folded to before other columns are left out, and where there is no other way. */
+/* Columns a name is folded to before other columns are left out, and where there is no other
+ * way. */
 enum { NAME_WIDTH = 24, LEAST_NAME = 10, GAP = 2, INDENT = 2 };
 
 /* The line after those that `text` begins with, in `width` columns; lines after the first are
