@@ -1,9 +1,11 @@
 /* argv to one subcommand. The only place that exits, and the only one that opens stdout. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "eval/base/machine.h"
@@ -111,13 +113,14 @@ static enum bs_status draw(const struct bs_results *results, char *const *names,
 struct opened {
     struct bs_config config;
     struct bs_models models;
-    char *path;
+    char *named, *path; /* the result file as it is called, and where that leads if it is a link */
 };
 
 static void close_all(struct opened *opened)
 {
     bs_models_close(&opened->models);
     bs_config_release(&opened->config);
+    bs_free(opened->named);
     bs_free(opened->path);
 }
 
@@ -129,11 +132,13 @@ static int open_all(const struct bs_arguments *args, struct opened *opened)
     memset(opened, 0, sizeof *opened);
     if (bs_config_load(args->operands[0], bs_chart_names, &opened->config, &err))
         return fail_config(&err);
-    opened->path = result_path(args);
-    if (!opened->path) {
+    opened->named = result_path(args);
+    if (!opened->named) {
         bs_fail_memory(&err);
         return fail(&err);
     }
+    if (bs_path_target(opened->named, &opened->path, &err))
+        return fail(&err);
     for (int i = 0; i < args->num_accepted; i++)
         if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
             return fail(&err);
@@ -165,13 +170,13 @@ static int report_run(const struct bs_arguments *args, const struct opened *open
 {
     struct bs_error err;
     struct bs_results results;
-    if (bs_results_read(opened->path, &results, &err))
+    if (bs_results_read(opened->named, &results, &err))
         return fail(&err);
-    char *folder = chart_folder(opened->path);
+    char *folder = chart_folder(opened->named);
     enum bs_status status = print_table(&results, BS_TABLE_TERMINAL, &err);
     if (!status) {
         fflush(stdout);
-        bs_print_line(stderr, "%s", opened->path);
+        bs_print_line(stderr, "%s", opened->named);
         status =
             draw(&results, opened->config.charts, opened->config.num_charts, args, folder, &err);
     }
@@ -439,6 +444,50 @@ static void wait_passively(char **argv)
         execv("/proc/self/exe", argv);
 }
 
+/* Bytes of address space that are mapped, from /proc/self/statm; 0 where that cannot be read. */
+static size_t mapped_bytes(void)
+{
+    char text[64] = "";
+    size_t pages = 0;
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    for (const char *c = text; length > 0 && *c >= '0' && *c <= '9'; c++)
+        pages = 10 * pages + (size_t)(*c - '0');
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* OpenBLAS takes two buffers as it is loaded, one more for each thread that calls it, and tries for
+ * ever to get one where the address space is limited (ulimit -v). So its need is held against the
+ * limit: before it is loaded, and before it is called. */
+static void check_address_space(size_t buffers)
+{
+    static const char message[] =
+        "bitsweep: the address space allowed (ulimit -v) is too small for the buffers of OpenBLAS, "
+        "128 MB a thread: allow more, or take fewer --threads\n";
+    const size_t buffer = (size_t)128 << 20, slack = (size_t)16 << 20;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    size_t mapped = mapped_bytes();
+    if (limit.rlim_cur > mapped && limit.rlim_cur - mapped >= buffers * buffer + slack)
+        return;
+    if (write(STDERR_FILENO, message, sizeof message - 1) > 0)
+        _exit(BS_EXIT_INPUT);
+    _exit(BS_EXIT_INPUT);
+}
+
+/* Runs before any library is initialised, so that it may use little of them. */
+static void before_libraries(int argc, char **argv, char **environment)
+{
+    (void)argc, (void)argv, (void)environment;
+    check_address_space(2);
+}
+__attribute__((section(".preinit_array"),
+               used)) static void (*const preinit)(int, char **, char **) = before_libraries;
+
 int main(int argc, char **argv)
 {
     wait_passively(argv);
@@ -466,6 +515,7 @@ int main(int argc, char **argv)
         return finish(BS_EXIT_DONE);
     }
     bs_set_threads(args.threads ? args.threads : bs_default_threads());
+    check_address_space((size_t)bs_threads());
     bs_blas_init();
     return finish(command->run(&args));
 }

@@ -17,19 +17,38 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-/* Opens for reading and takes the size; a directory is refused here, since open allows it. */
+/* What this process has open already, be it a pipe: to open it again waits for nobody. */
+static bool is_open_already(const char *path)
+{
+    static const char *const places[] = {"/dev/stdin", "/dev/fd/", "/proc/self/fd/"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (!strncmp(path, places[i], strlen(places[i])))
+            return true;
+    return false;
+}
+
+enum bs_status bs_file_check(const char *path, struct bs_error *err)
+{
+    struct stat info;
+    if (stat(path, &info) || S_ISREG(info.st_mode) || is_open_already(path))
+        return BS_OK;
+    return bs_fail(err, BS_EIO, "cannot read '%s': %s", path,
+                   S_ISDIR(info.st_mode) ? strerror(EISDIR) : "not a regular file");
+}
+
+/* Opens for reading and takes the size. */
 static enum bs_status file_open(const char *path, int *fd, struct stat *info, struct bs_error *err)
 {
-    int reason = 0;
+    enum bs_status status = bs_file_check(path, err);
+    *fd = -1;
+    if (status)
+        return status;
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
         return bs_fail(err, BS_EIO, "cannot open '%s': %s", path, strerror(errno));
-    if (fstat(*fd, info))
-        reason = errno;
-    else if (S_ISDIR(info->st_mode))
-        reason = EISDIR;
-    if (!reason)
+    if (!fstat(*fd, info))
         return BS_OK;
+    int reason = errno;
     close(*fd);
     return bs_fail(err, BS_EIO, "cannot read '%s': %s", path, strerror(reason));
 }
@@ -129,6 +148,51 @@ enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct 
     status = file_read_all(path, fd, expected, data, size, err);
     close(fd);
     return status;
+}
+
+/* Where one link leads, in new memory; a link in a folder that all may write to is followed only
+ * where its maker is the one who asks, or the folder's owner. */
+static enum bs_status follow_link(const char *path, const struct stat *link, char **target,
+                                  struct bs_error *err)
+{
+    char text[4096];
+    struct stat info;
+    char *folder = bs_path_folder(path);
+    if (!folder)
+        return bs_fail_memory(err);
+    bool strange = link->st_uid != geteuid() && !stat(*folder ? folder : ".", &info) &&
+                   info.st_mode & S_IWOTH && link->st_uid != info.st_uid;
+    ssize_t length = strange ? -1 : readlink(path, text, sizeof text - 1);
+    if (length >= 0) {
+        text[length] = 0;
+        *target = bs_path_join(folder, text);
+        if (!*target)
+            bs_fail_memory(err);
+    } else {
+        *target = NULL;
+        bs_fail(err, BS_EIO, "%s: %s", path,
+                strange ? "a link that another user has made" : strerror(errno));
+    }
+    bs_free(folder);
+    return *target ? BS_OK : err->status;
+}
+
+enum bs_status bs_path_target(const char *path, char **target, struct bs_error *err)
+{
+    enum { MOST_LINKS = 40 };
+    struct stat info;
+    *target = bs_strdup(path);
+    for (int links = 0; *target && !lstat(*target, &info) && S_ISLNK(info.st_mode); links++) {
+        char *next = NULL;
+        enum bs_status status = links < MOST_LINKS
+                                    ? follow_link(*target, &info, &next, err)
+                                    : bs_fail(err, BS_EIO, "%s: %s", path, strerror(ELOOP));
+        bs_free(*target);
+        *target = next;
+        if (status)
+            return status;
+    }
+    return *target ? BS_OK : bs_fail_memory(err);
 }
 
 enum bs_status bs_file_create(const char *path, int *fd, struct bs_error *err)

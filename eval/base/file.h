@@ -20,6 +20,11 @@ void bs_map_close(struct bs_map *map);
  * system likes, in its cache of the file. */
 void bs_map_forget(const struct bs_map *map, const void *data, size_t size);
 
+/* BS_EIO where `path` is there and no regular file: a pipe that nobody writes to would be waited for,
+ * a device has no end. What the process has open already (/dev/stdin, /dev/fd/3) may be anything. All
+ * that reads a file named from outside asks this first. */
+enum bs_status bs_file_check(const char *path, struct bs_error *err);
+
 /* The file's bytes in new memory with a zero byte behind them (freed with bs_free). */
 enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err);
 
@@ -30,6 +35,10 @@ char *bs_path_folder(const char *path);
 /* `path` as seen from `folder`, in new memory: itself where it is absolute or the folder is "" or NULL.
  * NULL when memory runs out. */
 char *bs_path_join(const char *folder, const char *path);
+
+/* Where `path` leads when it is a link, be there a file yet or not, else itself; in new memory. BS_EIO
+ * where links go in a circle, or one is a stranger's. */
+enum bs_status bs_path_target(const char *path, char **target, struct bs_error *err);
 
 /* A new, empty file in *fd, open for reading and writing. What has the name is removed first; a link
  * that somebody puts in its place is not followed. BS_EIO. */

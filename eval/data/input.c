@@ -1,5 +1,6 @@
 #include "eval/data/input.h"
 
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
 
 #include <errno.h>
@@ -251,6 +252,9 @@ static bool ends_with(const char *text, const char *ending)
 enum bs_status bs_input_open(const char *path, const char *member, struct bs_input **input,
                              struct bs_error *err)
 {
+    *input = NULL;
+    if (bs_file_check(path, err))
+        return err->status;
     *input = bs_calloc(1, sizeof **input);
     if (!*input)
         return bs_fail_memory(err);

@@ -2,6 +2,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
+#include "eval/base/file.h"
 #include "eval/data/buffer.h"
 #include "eval/data/tokenizer.h"
 
@@ -12,6 +13,8 @@
 static enum bs_status read_all(const char *path, struct bs_buffer *text, struct bs_error *err)
 {
     enum { CHUNK = 1 << 16 };
+    if (bs_file_check(path, err))
+        return err->status;
     FILE *file = fopen(path, "rb");
     if (!file)
         return bs_fail(err, BS_EIO, "cannot open '%s': %s", path, strerror(errno));

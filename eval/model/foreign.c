@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "eval/base/json.h"
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
 
 enum { NAME_BYTES = 256 };
@@ -23,7 +24,8 @@ static bool ends_in(const char *name, const char *ending)
 static bool is_gguf(const char *path)
 {
     char magic[4];
-    FILE *file = fopen(path, "rb");
+    struct bs_error refused;
+    FILE *file = bs_file_check(path, &refused) ? NULL : fopen(path, "rb");
     bool is = file && fread(magic, 1, sizeof magic, file) == sizeof magic &&
               !memcmp(magic, "GGUF", sizeof magic);
     if (file)

@@ -183,11 +183,28 @@ static bool is_listed(const struct bs_sweep *sweep, const struct bs_trial *trial
     return false;
 }
 
+/* Another entry that measures the same tokens in the same way would be the same trial twice. */
+static enum bs_status check_texts_differ(const struct bs_sweep *sweep, const struct bs_trial *trial,
+                                         struct bs_error *err)
+{
+    const struct bs_evaluation_config *texts = sweep->config->evaluations;
+    for (int i = 0; i < sweep->num_all; i++)
+        if (sweep->all[i].text != trial->text && !strcmp(sweep->all[i].id, trial->id))
+            return bs_fail(err, BS_ECONFIG,
+                           "evaluation: '%s' and '%s' are the same %d windows of the same text, "
+                           "measured in the same way: expected each once",
+                           texts[sweep->all[i].text].text, texts[trial->text].text,
+                           sweep->texts[trial->text].windows);
+    return BS_OK;
+}
+
 static enum bs_status add_trial(struct bs_sweep *sweep, int recipe, int calibration, int text,
                                 struct bs_error *err)
 {
     struct bs_trial trial = {.recipe = recipe, .calibration = calibration, .text = text};
     enum bs_status status = describe_trial(sweep, &trial, err);
+    if (!status)
+        status = check_texts_differ(sweep, &trial, err);
     if (!status && !is_listed(sweep, &trial))
         sweep->all[sweep->num_all++] = trial;
     else

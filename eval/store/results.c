@@ -43,7 +43,7 @@ static enum bs_status lock_open(const char *path, const char *lock_path, int *lo
                                 struct bs_error *err)
 {
     for (;;) {
-        int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
         if (fd < 0) {
             const char *slash = strrchr(path, '/');
             return bs_fail(err, BS_EIO, "%.*s: results cannot be written here: %s",
@@ -180,9 +180,9 @@ static enum bs_status copy_old(struct commit *commit, int from, struct bs_error 
     struct stat old;
     if (fstat(from, &old) != 0 || !S_ISREG(old.st_mode))
         return bs_fail(err, BS_EIO, "%s: not a regular file", commit->path);
-    int to = open(commit->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (to < 0)
-        return bs_fail(err, BS_EIO, "%s: %s", commit->partial, strerror(errno));
+    int to;
+    if (bs_file_create(commit->partial, &to, err))
+        return err->status;
     commit->created = true;
     enum bs_status status = copy_all(from, to, commit->path, err);
     if (close(to) != 0 && status == BS_OK)
@@ -194,10 +194,12 @@ static enum bs_status copy_old(struct commit *commit, int from, struct bs_error 
  * would give reserved space back. */
 static enum bs_status make_empty(struct commit *commit, struct bs_error *err)
 {
-    int to = open(commit->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (to < 0 || close(to) != 0)
-        return bs_fail(err, BS_EIO, "%s: %s", commit->partial, strerror(errno));
+    int to;
+    if (bs_file_create(commit->partial, &to, err))
+        return err->status;
     commit->created = true;
+    if (close(to) != 0)
+        return bs_fail(err, BS_EIO, "%s: %s", commit->partial, strerror(errno));
     enum bs_status status = BS_OK;
     hid_t access = bs_h5_access();
     hid_t create = H5Pcreate(H5P_FILE_CREATE), plain = H5Pcreate(H5P_GROUP_CREATE);

@@ -44,6 +44,43 @@ through_link() {
 }
 check "a link to a folder is followed" through_link
 
+# A result path that is a link writes to what it leads to, whether that is there yet or not.
+is_link() {
+    local name
+    ln -s elsewhere/target.h5 link.h5
+    ln -s ../link.h5 elsewhere/again.h5
+    for name in link.h5 elsewhere/again.h5; do
+        run run --quiet --output "$name" one.yaml
+        expect_status 0
+        [ -L link.h5 ] && [ -L elsewhere/again.h5 ] || problem "expected the links to stay"
+        expect_there elsewhere/target.h5
+    done
+    [ "$(labels elsewhere/target.h5 | wc -l)" = 2 ] || problem "expected one run's trials"
+    expect_absent link.h5.lock link.h5.partial elsewhere/target.h5.lock elsewhere/target.h5.partial
+    ln -s circle.h5 circle.h5
+    run run --quiet --output circle.h5 one.yaml
+    expect_refusal '^bitsweep: circle\.h5: Too many levels of symbolic links$'
+}
+check "a link to a result file" is_link
+
+# Links in the place of the files that a run makes for itself are not followed.
+planted_links() {
+    local name
+    for name in partial lock; do
+        echo precious >victim
+        ln -s victim planted.h5.$name
+        run run --quiet --output planted.h5 one.yaml
+        [ "$(cat victim)" = precious ] || problem "expected the file behind the link to stay"
+        rm -f planted.h5*
+    done
+    ln -s not_there planted.h5.lock
+    run run --quiet --output planted.h5 one.yaml
+    expect_status 2
+    expect_absent not_there
+    rm -f planted.h5*
+}
+check "links where a run makes its own files" planted_links
+
 echo 'a file' >file
 mkdir folder
 refused_place() {
