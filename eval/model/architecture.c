@@ -295,6 +295,24 @@ static enum bs_status note_ignored(const struct bs_config_reader *r)
     return status;
 }
 
+/* A key that a user lets pass, and that nobody had to, is most often misspelt. */
+static enum bs_status note_unused(const struct bs_config_reader *r)
+{
+    for (int i = 0; r->accept && i < r->accept->count; i++) {
+        const char *key = r->accept->lines[i];
+        bool used = false;
+        for (int k = 0; k < r->remarks->accepted.count; k++) {
+            const char *found = strstr(r->remarks->accepted.lines[k], key);
+            used |= found && !strncmp(found + strlen(key), " is ", 4);
+        }
+        if (!used &&
+            bs_lines_add(&r->remarks->notices, r->err,
+                         "accept_unknown: config.json has no key '%.100s' to pass over", key))
+            return r->err->status;
+    }
+    return BS_OK;
+}
+
 /* A config.json, or its text part, of this model_type. */
 static enum bs_status read_part(struct bs_config_reader *r, const char *model_type,
                                 struct bs_architecture *a)
@@ -309,6 +327,8 @@ static enum bs_status read_part(struct bs_config_reader *r, const char *model_ty
     enum bs_status status = read_values(r, a);
     if (!status)
         status = note_ignored(r);
+    if (!status)
+        status = note_unused(r);
     bs_lines_release(&ignored);
     return status;
 }

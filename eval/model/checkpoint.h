@@ -37,8 +37,8 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
 void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct bs_tensor *tensor);
 
 /* The next tensor in order of name, readable or not, that nobody has required; NULL after the last.
- * *cursor says where to go on, and starts at 0. *dtype (NULL = not wanted) is its element type as safetensors spell it.
- * The texts are the checkpoint's. */
+ * *cursor says where to go on, and starts at 0. *dtype (NULL = not wanted) is its element type as
+ * safetensors spell it. The texts are the checkpoint's. */
 const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor,
                                  const char **dtype);
 

@@ -19,7 +19,7 @@ enum bs_status bs_foreign_weights(const char *directory, const char *missing, st
 enum bs_status bs_foreign_quantization(const char *path, const json_t *config,
                                        struct bs_error *err);
 
-/* The kind of model that transformers calls this, where no row of bs_families is like it: "an encoder
+/* The kind of model that transformers calls this, where no family is like it: "an encoder
  * such as BERT"; or NULL. */
 const char *bs_foreign_kind(const char *model_type);
 

@@ -1,5 +1,5 @@
-/* Angles of rotary positions, in the arithmetic of transformers' modeling_rope_utils.py (5.24): frequencies
- * in float32, since their rounding shows at late positions, what is derived from single settings in
+/* Angles of rotary positions, in the arithmetic of transformers' modeling_rope_utils.py (5.24):
+ * frequencies in float32, since their rounding shows at late positions, what is derived from single settings in
  * double. Sources: linear (kaiokendev), dynamic (bloc97, emozilla), yarn (Peng et al. 2023, section
  * 3.4), longrope (Ding et al. 2024), llama3 (Llama 3.1's own code). */
 #include "eval/model/rope.h"

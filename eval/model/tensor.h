@@ -8,8 +8,8 @@
 
 #include "eval/base/error.h"
 
-/* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no infinity, and NaN where all
- * bits but the sign are one; F8_E5M2 is the upper half of F16. */
+/* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no
+ * infinity, and NaN where all bits but the sign are one; F8_E5M2 is the upper half of F16. */
 enum bs_dtype { BS_F32, BS_F16, BS_BF16, BS_F8_E4M3, BS_F8_E5M2, BS_F64 };
 
 enum { BS_MAX_RANK = 4 };

@@ -304,6 +304,7 @@ static void test_accepted(void **state)
             assert_int_equal(status, BS_OK);
             assert_int_equal(remarks.accepted.count, 1);
             assert_string_equal(remarks.accepted.lines[0], cases[i].said);
+            assert_int_equal(remarks.notices.count, 0);
         } else {
             assert_int_equal(status, BS_EUNSUPPORTED);
         }
@@ -311,6 +312,23 @@ static void test_accepted(void **state)
         bs_remarks_release(&remarks);
         json_decref(change);
     }
+}
+
+/* A key that nobody had to let pass is said: it may be misspelt. */
+static void test_accepted_in_vain(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_remarks remarks = {0};
+    struct bs_lines accept = {0};
+    json_t *change = json_object();
+    assert_int_equal(bs_lines_add(&accept, &err, "clip_qkw"), BS_OK);
+    assert_int_equal(read_with("mistral", change, &accept, &remarks, &err), BS_OK);
+    assert_int_equal(remarks.notices.count, 1);
+    assert_non_null(strstr(remarks.notices.lines[0], "clip_qkw"));
+    bs_lines_release(&accept);
+    bs_remarks_release(&remarks);
+    json_decref(change);
 }
 
 /* The same thing by another name is understood where it says the same, and refused where not. */
@@ -372,11 +390,9 @@ static void test_public_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_notes_are_passed_over),
-        cmocka_unit_test(test_arithmetic_is_refused),
-        cmocka_unit_test(test_notes_are_listed),
-        cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_notes_are_passed_over), cmocka_unit_test(test_arithmetic_is_refused),
+        cmocka_unit_test(test_notes_are_listed),      cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_accepted_in_vain),      cmocka_unit_test(test_facts),
         cmocka_unit_test(test_public_shapes),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
