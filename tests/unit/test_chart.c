@@ -1,4 +1,5 @@
 /* Charts: each gives its pictures, its data and a script that draws them again. */
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -374,14 +375,73 @@ static void test_memory(void **state)
     bs_results_release(&results);
 }
 
+/* Whatever labels, models and texts are called, gnuplot draws it as letters and runs none of it; a
+ * title too long for the canvas goes on in a second line. */
+static void test_hostile_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "'begins",
+        "x`touch RAN`",
+        "'.system('touch RAN').'",
+        "$(touch RAN)",
+        "\"a\\nb\"",
+        "@BASE",
+        "{/=9 x}^a_b",
+        "\x1b[31mred\n\x9b",
+        "%s%n%99999d",
+        "#!",
+        "-",
+        "\t",
+        "<touch RAN",
+        "a name of more than any legend has room for, which goes on and on and on until it is cut"};
+    enum { NAMES = sizeof names / sizeof *names };
+    model = "./'`touch RAN`'/models--org--a-model-with-a-long-name/snapshots/0123456789abcdef";
+    static const char text[] = "'`touch RAN` $(x) @BASE {^_} a text with a long name";
+    add("unquantized", 16, 16, 60, text);
+    for (int n = 0; n < NAMES; n++) {
+        add(names[n], 3, 16, 70 + n, text);
+        add(names[n], 4, 16, 64 + n, text);
+        if (n % 4 == 0)
+            add(names[n], 8, 8, 62 + n, text);
+    }
+    draw_all();
+    char path[160], *data;
+    size_t size;
+    struct bs_error err;
+    path_of("perplexity_vs_bits", "gp", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "SECTION = \"org/a-model-with-a-long-name on "));
+    assert_null(strstr(data, "`touch"));
+    assert_null(strstr(data, "TITLE_MORE = 0"));
+    bs_free(data);
+    path_of("perplexity_vs_bits", "svg", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "{/=9 x}^a_b g128"));
+    assert_non_null(strstr(data, "@BASE g128"));
+    bs_free(data);
+    static const char *const places[] = {"RAN", "plots/RAN"};
+    for (int i = 0; i < 2; i++)
+        assert_int_not_equal(access(places[i], F_OK), 0);
+    snprintf(path, sizeof path, "%s/RAN", charts);
+    assert_int_not_equal(access(path, F_OK), 0);
+    /* Nothing of what was drawn aside is left. */
+    DIR *folder_of = opendir(charts);
+    int files = 0;
+    while (readdir(folder_of))
+        files++;
+    closedir(folder_of);
+    assert_int_equal(files, 2 + 12);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, folder_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all),      TEST(test_data),   TEST(test_off_the_axis), TEST(test_layers),
-        TEST(test_little),   TEST(test_wide),   TEST(test_sections),     TEST(test_models),
-        TEST(test_refusals), TEST(test_memory),
+        TEST(test_all),      TEST(test_data),   TEST(test_off_the_axis),  TEST(test_layers),
+        TEST(test_little),   TEST(test_wide),   TEST(test_sections),      TEST(test_models),
+        TEST(test_refusals), TEST(test_memory), TEST(test_hostile_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
