@@ -18,15 +18,15 @@ struct words {
 /* Any of them makes a name one about arithmetic. */
 static const char *const arithmetic_words[] = {
     /* positions */
-    "rope", "mrope", "nope", "norope", "rotary", "yarn", "ntk", "alibi", "xpos", "position",
+    "rope", "mrope", "nope", "norope", "rotary", "yarn", "ntk", "alibi", "rpe", "xpos", "position",
     "positions", "positional", "pos", "theta",
     /* norms */
     "norm", "norms", "prenorm", "postnorm", "layernorm", "layernorms", "rmsnorm", "qknorm", "ln",
     "rms", "normalization", "layerscale", "deepnorm", "eps", "epsilon",
     /* scales and limits */
     "scale", "scales", "scaled", "scaling", "rescale", "rescaling", "multiplier", "multipliers",
-    "factor", "factors", "mscale", "mup", "softmax", "cap", "caps", "capping", "softcap",
-    "softcapping", "clip", "clipping", "clamp", "clamping",
+    "factor", "factors", "mscale", "mup", "softmax", "softmax1", "compression", "cap", "caps",
+    "capping", "softcap", "softcapping", "clip", "clipping", "clamp", "clamping",
     /* attention */
     "attn", "attention", "window", "windows", "windowed", "sliding", "swa", "causal",
     "bidirectional", "head", "heads", "kv", "qk", "qkv", "query", "mha", "mqa", "gqa", "mla",
@@ -37,10 +37,10 @@ static const char *const arithmetic_words[] = {
     "moe", "router", "routers", "routed", "routing",
     /* wiring and the rest */
     "bias", "biases", "residual", "residuals", "resid", "parallel", "tie", "tied", "untie",
-    "untied", "quant", "quantization", "quantize", "quantized", "logit", "logits", "ssm", "mamba",
-    "mamba2", "rwkv", "conv", "convolution", "recurrent", "recurrence", "hybrid", "topk",
-    "fraction", "sinusoidal", "pattern", "types", "ple", "altup", "laurel", "hyena", "retention",
-    NULL};
+    "untied", "tying", "quant", "quantization", "quantize", "quantized", "logit", "logits", "ssm",
+    "mamba", "mamba2", "rwkv", "conv", "shortconv", "convolution", "recurrent", "recurrence",
+    "hybrid", "topk", "fraction", "sinusoidal", "pattern", "types", "ple", "altup", "laurel",
+    "hyena", "retention", NULL};
 
 /* The same where the value is a number or a list: how many, how large. */
 static const char *const counting_words[] = {"num",   "n",      "d",     "dim",   "dims",
@@ -73,11 +73,11 @@ static const char *const note_words[] = {
     "checkpoint", "checkpointing", "checkpoints", "offload", "dtype", "precision", "fp32", "fp16",
     "bf16", "float32", "upcast", "device", "devices", "cuda", "gpu", "gpus", "cpu", "tensor",
     "pipeline", "sequence", "world", "workers", "worker", "nodes", "processes", "shard", "shards",
-    "memory", "speed",
+    "speed",
     /* the file */
     "license", "author", "authors", "url", "date", "timestamp", "revision", "commit", "hash", "sha",
     "path", "paths", "file", "files", "filename", "description", "comment", "comments", "metadata",
-    "tags", "onnx", "gguf", "mlx", "ctx", "context",
+    "tags", "onnx", "gguf", "mlx", "ctx",
     /* inputs that are no text */
     "vision", "visual", "image", "images", "video", "audio", "speech", "mm", "multimodal", "patch",
     "pixel", "pixels", "frames", NULL};
@@ -119,6 +119,10 @@ static const char *const arithmetic_names[] = {"q_lora_rank",
                                                "dt_rank",
                                                "first_k_dense_replace",
                                                "norm_topk_prob",
+                                               "layer_scale_init",
+                                               "layer_scale_init_value",
+                                               "lambda_init",
+                                               "kv_cache_compression",
                                                "layers_block_type",
                                                "block_type",
                                                "layer_type",
@@ -142,6 +146,14 @@ static const char *const arithmetic_names[] = {"q_lora_rank",
 static const char *const note_names[] = {"n_ctx",
                                          "n_positions",
                                          "max_position_embeddings",
+                                         "context_window",
+                                         "make_vocab_size_divisible_by",
+                                         "original_vocab_size",
+                                         "unpadded_vocab_size",
+                                         "num_proc",
+                                         "max_num_seqs",
+                                         "vocab_parallel",
+                                         "use_parallel_embedding",
                                          "max_positions",
                                          "max_seq_len",
                                          "max_window_layers",

@@ -129,7 +129,7 @@ static const struct bs_neutral_key gptj_neutral[] = {
 static const struct bs_neutral_key mpt_neutral[] = {
     {"expansion_ratio", "4"},
     {"no_bias", "true"},
-    {"logit_scale", "null"},
+    {"logit_scale", "1"},
     {"attn_config.alibi", "true"},
     {"attn_config.qk_ln", "false"},
     {"attn_config.prefix_lm", "false"},

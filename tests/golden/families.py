@@ -12,7 +12,7 @@ model out by default (config.json, model.safetensors) with
 and DIR/families.json: the token ids, WINDOWS windows of TOKENS each, and the mean negative
 log-likelihood over them by the protocol `gptq` (windows do not overlap, each starts at position 0,
 every prediction counts). Weights are rounded to the type they are stored in before anything is
-computed; the arithmetic is float32, with eager attention.
+computed; the arithmetic is float32, with eager attention (see attention()).
 
 Run again with transformers 4.57 it adds DIR/<name>/4.57/: the same model as that version saves it,
 where the form differs (it does for most: rope_theta, torch_dtype), after it has found the same
@@ -61,9 +61,14 @@ def model_class(config):
     return transformers.AutoModelForCausalLM
 
 
+def attention(config):
+    """Eager, but where Falcon has ALiBi: there it adds the slopes twice, and the default once."""
+    return "sdpa" if getattr(config, "alibi", False) else "eager"
+
+
 def build(config):
-    """The family's own class, in eval mode, with eager attention."""
-    model = model_class(config).from_config(config, attn_implementation="eager")
+    """The family's own class, in eval mode."""
+    model = model_class(config).from_config(config, attn_implementation=attention(config))
     return model.float().eval()
 
 
@@ -191,7 +196,7 @@ def check(row, model, logits, ids):
 def load(folder, config=None):
     config = config or transformers.AutoConfig.from_pretrained(folder)
     model = model_class(config).from_pretrained(
-        folder, config=config, dtype=torch.float32, attn_implementation="eager")
+        folder, config=config, dtype=torch.float32, attn_implementation=attention(config))
     return model.eval()
 
 

@@ -284,7 +284,7 @@ FAMILIES = [
          same=[{"hidden_act": "gelu"}]),
     dict(name="gemma3", dtype="float16",
          config=dict(model_type="gemma3",
-                     text_config=dict(WITH_HEAD_DIM, model_type="gemma3_text",
+                     text_config=dict(WITH_HEAD_DIM, model_type="gemma3_text", hidden_size=16,
                                       query_pre_attn_scalar=6, sliding_window=12,
                                       rope_theta=500.0, rope_local_base_freq=50.0,
                                       layer_types=[SLIDING, FULL]),
