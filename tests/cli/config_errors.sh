@@ -191,7 +191,7 @@ while IFS='|' read -r name edit message; do
     check "$name" refused "^bitsweep: $message"
 done <<'EOF'
 a missing model folder|1s/model$/nowhere/|model 'nowhere' is no folder in the current folder, .*config\.json of revision 'main' in '.*/models--nowhere', it is not there; .bitsweep fetch nowhere. brings it
-a model that is a file|1s/model$/short.txt/|.*'short\.txt/config\.json': Not a directory
+a model that is a file|1s/model$/short.txt/|short\.txt: a file, expected a folder with config\.json, weights and tokenizer
 a missing text|5s/evaluation/nowhere/|evaluation: .*'nowhere\.txt': No such file or directory
 a text that is a folder|5s/evaluation\.txt/model/|evaluation: .*'model': Is a directory
 a missing calibration text|2s/calibration\.txt/nowhere\.txt/|calibration: .*'nowhere\.txt': No such file
