@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "eval/base/file.h"
 #include "eval/base/machine.h"
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
@@ -515,6 +516,7 @@ int main(int argc, char **argv)
         return finish(BS_EXIT_DONE);
     }
     bs_set_threads(args.threads ? args.threads : bs_default_threads());
+    bs_map_watch();
     check_address_space((size_t)bs_threads());
     bs_blas_init();
     return finish(command->run(&args));

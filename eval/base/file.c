@@ -3,6 +3,7 @@
 
 #include "eval/base/file.h"
 
+#include "eval/base/map_faults.h"
 #include "eval/base/mem.h"
 
 #include <assert.h>
@@ -71,12 +72,33 @@ enum bs_status bs_map_open(const char *path, struct bs_map *map, struct bs_error
             *map = (struct bs_map){.data = data, .size = (size_t)info.st_size};
     }
     close(fd);
+    map->device = info.st_dev;
+    map->inode = info.st_ino;
+    map->seconds = info.st_mtim.tv_sec;
+    map->nanoseconds = info.st_mtim.tv_nsec;
+    if (map->data)
+        bs_map_faults_add(map->data, map->size, path);
     return status;
+}
+
+enum bs_status bs_map_check(const struct bs_map *map, const char *path, struct bs_error *err)
+{
+    struct stat now;
+    if (stat(path, &now))
+        return bs_fail(err, BS_EDATA, "%s: gone since it was opened: %s", path, strerror(errno));
+    if (now.st_dev != map->device || now.st_ino != map->inode)
+        return bs_fail(err, BS_EDATA, "%s: replaced by another file since it was opened", path);
+    if ((size_t)now.st_size != map->size || now.st_mtim.tv_sec != map->seconds ||
+        now.st_mtim.tv_nsec != map->nanoseconds)
+        return bs_fail(err, BS_EDATA, "%s: written to since it was opened", path);
+    return BS_OK;
 }
 
 void bs_map_close(struct bs_map *map)
 {
     /* The one place where the const of a map is dropped: munmap takes a plain pointer. */
+    if (map->data)
+        bs_map_faults_remove(map->data);
     if (map->data)
         munmap((void *)(uintptr_t)map->data, map->size);
     *map = (struct bs_map){0};

@@ -10,11 +10,22 @@
 struct bs_map {
     const unsigned char *data;
     size_t size;
+    /* What the file was when it was mapped. */
+    unsigned long long device, inode;
+    long long seconds, nanoseconds; /* of its last change */
 };
 
 /* BS_EIO naming the file and the system's reason. */
 enum bs_status bs_map_open(const char *path, struct bs_map *map, struct bs_error *err);
 void bs_map_close(struct bs_map *map);
+
+/* BS_EDATA naming the file where it is no longer the one that was mapped: written to, cut short,
+ * replaced or removed. */
+enum bs_status bs_map_check(const struct bs_map *map, const char *path, struct bs_error *err);
+
+/* From now on a map that can no longer be read (its file was cut short, or its disk fails) ends the
+ * program with a message that names the file, and exit status 2. */
+void bs_map_watch(void);
 
 /* Takes bytes that were read off the process's resident memory; they stay valid and, as far as the
  * system likes, in its cache of the file. */

@@ -460,3 +460,11 @@ done:
     bs_free(work.digests);
     return status;
 }
+
+enum bs_status bs_checkpoint_check(const struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    for (size_t s = 0; s < checkpoint->num_shards; s++)
+        if (bs_map_check(&checkpoint->shards[s].map, checkpoint->shards[s].path, err))
+            return err->status;
+    return BS_OK;
+}

@@ -53,4 +53,7 @@ size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
                                     struct bs_digest_state *digest, struct bs_error *err);
 
+/* As bs_map_check, for each file of weights. */
+enum bs_status bs_checkpoint_check(const struct bs_checkpoint *checkpoint, struct bs_error *err);
+
 #endif

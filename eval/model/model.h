@@ -259,6 +259,9 @@ const struct bs_remarks *bs_model_remarks(const struct bs_model *model);
 /* Digest of architecture and weights. */
 struct bs_digest bs_model_digest(const struct bs_model *model);
 
+/* BS_EDATA naming the file where one of the model's weights is not what it was when it was opened. */
+enum bs_status bs_model_check_files(const struct bs_model *model, struct bs_error *err);
+
 /* Parameters outside the blocks' linears: embedding, head where it is separate, norms, biases. */
 size_t bs_model_other_parameters(const struct bs_model *model);
 

@@ -486,4 +486,9 @@ const struct bs_remarks *bs_model_remarks(const struct bs_model *model) { return
 
 struct bs_digest bs_model_digest(const struct bs_model *model) { return model->digest; }
 
+enum bs_status bs_model_check_files(const struct bs_model *model, struct bs_error *err)
+{
+    return bs_checkpoint_check(model->checkpoint, err);
+}
+
 size_t bs_model_other_parameters(const struct bs_model *model) { return count_others(model); }

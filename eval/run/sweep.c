@@ -295,6 +295,8 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
                              struct bs_sweep *sweep, struct bs_error *err)
 {
     *sweep = (struct bs_sweep){.config = config, .model_index = model_index};
+    for (int t = 0; t < BS_MAX_TEXTS; t++)
+        sweep->reference_nll[t] = (double)NAN;
     struct bs_tokenizer *tokenizer = NULL;
     char *directory = NULL;
     enum bs_status status =
@@ -336,6 +338,8 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
     for (int i = 0; i < sweep->num_all; i++) {
         const struct bs_row *row = bs_results_find(results, sweep->all[i].id);
         sweep->all[i].done = row && !strcmp(row->status, "done");
+        if (sweep->all[i].done && !sweep->all[i].recipe)
+            sweep->reference_nll[sweep->all[i].text] = row->nll;
     }
 }
 

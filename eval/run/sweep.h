@@ -30,6 +30,8 @@ struct bs_sweep {
     struct bs_windows
         *calibrations; /* of the config, [num_calibrations]; NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
+    double
+        reference_nll[BS_MAX_TEXTS]; /* the unquantized model's mean, as first measured; or NaN */
     int num_all;
     struct bs_trial
         *all; /* by calibration, then recipes in the config's order, each with its texts */

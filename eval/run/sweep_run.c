@@ -1,6 +1,7 @@
 /* Runs a sweep: walk after walk, each committed before the next begins. */
 #include "eval/run/sweep.h"
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +122,30 @@ static void tell_kept(const struct running *run)
                      all, run->path, walk);
 }
 
+/* Each walk measures the unquantized model: where its figures are not those that the file has, its
+ * files are others, whatever their dates say. Another processor's last digits are no difference. */
+static enum bs_status check_reference(const struct running *run, int text, struct bs_error *err)
+{
+    struct bs_sweep *sweep = run->sweep;
+    const float *nll = run->passengers[0].figures[text].nll;
+    const struct bs_windows *windows = &sweep->texts[text];
+    const double tolerance = 1e-4;
+    double sum = 0, *before = &sweep->reference_nll[text];
+    if (!nll)
+        return BS_OK;
+    for (size_t i = 0; i < (size_t)windows->windows * (size_t)(windows->tokens - 1); i++)
+        sum += isnan(nll[i]) ? 0 : (double)nll[i];
+    double mean = sum / (double)windows->num_scored;
+    if (isnan(*before))
+        *before = mean;
+    if (fabs(mean - *before) <= tolerance * (1 + *before))
+        return BS_OK;
+    return bs_fail(err, BS_EDATA,
+                   "the unquantized model has an NLL of %.6f on '%s' now and had one of %.6f: its "
+                   "files have changed",
+                   mean, sweep->config->evaluations[text].name, *before);
+}
+
 /* Commits what the walk has measured: called when a text is, or when a passenger has failed. */
 static enum bs_status commit_measured(void *context, int text, struct bs_error *err)
 {
@@ -130,6 +155,8 @@ static enum bs_status commit_measured(void *context, int text, struct bs_error *
     if (reference->status)
         return bs_fail(err, reference->status, "the unquantized model: %.*s", 500,
                        reference->message);
+    if (text >= 0 && check_reference(run, text, err))
+        return err->status;
     struct bs_trial_record *records = bs_alloc((size_t)sweep->num_trials, sizeof *records);
     if (!records)
         return bs_fail_memory(err);

@@ -296,6 +296,8 @@ static enum bs_status walk_block(struct bs_walk_state *s, int index, struct bs_e
 enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
+    if (bs_model_check_files(walk->model, err))
+        return err->status;
     return walk->measured ? walk->measured(walk->measured_context, text, err) : BS_OK;
 }
 

@@ -256,6 +256,8 @@ enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err)
     bool asked = bs_stop_asked(), over = s->at.text == s->walk->num_texts;
     if (over)
         return BS_OK;
+    if (bs_model_check_files(s->walk->model, err)) /* what it has done may be of other weights */
+        return err->status;
     if (keeping) {
         keeping->fresh = false;
         if (asked || is_due(keeping))
