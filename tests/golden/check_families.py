@@ -147,7 +147,7 @@ def qwen3(rng):
 
 def gemma(rng):
     return dict(rope(rng, sizes_with_head_dim(rng)), attention_bias=flip(rng),
-                hidden_act=rng.choice(["gelu_pytorch_tanh", "gelu", "relu"]))
+                hidden_act=rng.choice(["gelu_pytorch_tanh", "silu", "relu"]))
 
 
 def gemma2(rng):
@@ -175,7 +175,9 @@ def seen(rng):
 
 
 def gemma3(rng):
-    return dict(text_config=dict(gemma3_text(rng), model_type="gemma3_text"),
+    # The class of text and images passes over a cap of the logits, and bitsweep refuses one.
+    return dict(text_config=dict(gemma3_text(rng), model_type="gemma3_text",
+                                 final_logit_softcapping=None),
                 vision_config=dict(seen(rng), model_type="siglip_vision_model"),
                 mm_tokens_per_image=4, image_token_index=259, boi_token_index=258,
                 eoi_token_index=257)
@@ -273,7 +275,9 @@ def falcon_new(rng):
 
 
 def olmo(rng):
-    return dict(rope(rng, sizes(rng)), clip_qkv=rng.choice([None, 0.5, 2.0]),
+    keys = sizes(rng)
+    keys = rope(rng, keys) if FIVE else dict(keys, rope_theta=500.0)  # 4.57 takes few kinds
+    return dict(keys, clip_qkv=rng.choice([None, 0.5, 2.0]),
                 attention_bias=flip(rng), hidden_act=activation(rng))
 
 
