@@ -275,9 +275,7 @@ def falcon_new(rng):
 
 
 def olmo(rng):
-    keys = sizes(rng)
-    keys = rope(rng, keys) if FIVE else dict(keys, rope_theta=500.0)  # 4.57 takes few kinds
-    return dict(keys, clip_qkv=rng.choice([None, 0.5, 2.0]),
+    return dict(rope(rng, sizes(rng)), clip_qkv=rng.choice([None, 0.5, 2.0]),
                 attention_bias=flip(rng), hidden_act=activation(rng))
 
 
@@ -322,7 +320,7 @@ def stablelm(rng):
     width = keys["hidden_size"] // keys["num_attention_heads"]
     share = 2 * rng.randint(1, width // 2) / width
     return dict(rope(rng, keys, share), partial_rotary_factor=share, use_qkv_bias=flip(rng),
-                qk_layernorm=flip(rng), use_parallel_residual=flip(rng),
+                qk_layernorm=FIVE and flip(rng), use_parallel_residual=flip(rng),
                 hidden_act=activation(rng))
 
 
@@ -450,6 +448,16 @@ def measured(bitsweep, folder):
     return json.loads(table.stdout)["trials"][0]["perplexity"]
 
 
+def configured(keys):
+    """Without a kind of rotary positions that this version does not take for the family."""
+    try:
+        return families.configured(keys)
+    except (ValueError, KeyError):
+        if FIVE or "rope_scaling" not in keys:
+            raise
+        return families.configured({k: v for k, v in keys.items() if k != "rope_scaling"})
+
+
 def draw(name, seed, folder):
     """Saves a model and a text; returns what transformers makes of them, and its noise."""
     rng = random.Random(f"{name} {seed}")
@@ -457,7 +465,7 @@ def draw(name, seed, folder):
     dtype = rng.choice([torch.bfloat16, torch.float16, torch.float32])
     text = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz ,.\n") for _ in range(TOKENS * WINDOWS))
     (folder / "text.txt").write_text(text)
-    model = families.build(families.configured(keys))
+    model = families.build(configured(keys))
     randomize(model, rng, dtype)
     tokenizer = byte_tokenizer()
     copy.deepcopy(model).to(dtype).save_pretrained(folder / "model")
