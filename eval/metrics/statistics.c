@@ -77,7 +77,7 @@ int bs_lag_of(double correlation, int windows)
         return 0;
     rho = fmin(rho, 0.97);
     double alpha = 4 * rho * rho / ((1 - rho * rho) * (1 - rho * rho));
-    double lag = floor(1.5 * 1.1447 * cbrt(alpha * windows));
+    double lag = floor(1.1447 * cbrt(alpha * windows));
     return (int)fmin(fmin(lag, windows / 4), BS_MOST_LAG);
 }
 

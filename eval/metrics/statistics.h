@@ -39,12 +39,12 @@ struct bs_mean {
 /* L for W windows whose lag-1 autocorrelation is r = c_1 / c_0:
  *
  *     rho = r + 2 (1 + 3 r) / W,  0 where that is negative, 0.97 at most
- *     L   = 1.5 * 1.1447 * (4 rho^2 / (1 - rho^2)^2 * W)^(1/3), rounded down, at most W / 4 and BS_MOST_LAG
+ *     L   = 1.1447 (4 rho^2 / (1 - rho^2)^2 W)^(1/3), rounded down, at most W / 4 and BS_MOST_LAG
  *
- * The second line without the 1.5 is Andrews' for Bartlett's weights (Econometrica 59, 1991, 6.2 and
- * 6.4), which makes the error of the variance least; intervals ask for half as much again. r is too small by (1 + 3 rho) / W on average (Kendall,
- * Biometrika 41, 1954); that is added twice, for a lag too short makes a standard error too small, one too long
- * only a less certain one. */
+ * The second line is Andrews' for Bartlett's weights (Econometrica 59, 1991, 6.2 and 6.4). r is too
+ * small by (1 + 3 rho) / W on average (Kendall, Biometrika 41, 1954); that is added twice, for a lag
+ * too short makes a standard error too small, one too long only a less certain one. On the embedded
+ * evaluation text L is 8 for its 205 windows of 256 tokens, whose standard error is 1.4 times that of independent ones. */
 int bs_lag_of(double correlation, int windows);
 
 /* Of the weights w_ij = max(0, 1 - |i - j| / (L + 1)) with the mean taken off (A = M w M, M = I - 11'/W):
