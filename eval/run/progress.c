@@ -11,6 +11,8 @@ void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units
                                      .terminal = bs_terminal_takes_codes(stderr),
                                      .started = bs_seconds(),
                                      .total = total_units};
+    if (!quiet && total_units)
+        fputs(progress->terminal ? "\r  0 %  begins\033[K" : "  0 %  begins\n", stderr);
 }
 
 void bs_print_seconds(double seconds, char *out, size_t size)
@@ -41,7 +43,8 @@ void bs_progress_report(void *context, int done, int total)
     progress->tenths_shown = tenths;
     char gone[32], left[32];
     bs_print_seconds(spent, gone, sizeof gone);
-    bs_print_seconds(share > 0 ? spent / share - spent : 0, left, sizeof left);
+    double own = share - (double)progress->skipped / progress->total;
+    bs_print_seconds(own > 0 ? spent / own * (1 - share) : 0, left, sizeof left);
     fprintf(stderr,
             progress->terminal ? "\r%3d %%  %s, about %s left\033[K"
                                : "%3d %%  %s, about %s left\n",

@@ -9,10 +9,12 @@ struct bs_progress {
     bool quiet, terminal;
     double started, shown;
     int before;       /* units done in earlier walks */
+    int skipped;      /* units that an earlier run has done */
     int total;        /* units of all walks */
     int tenths_shown; /* plain lines come every tenth */
 };
 
+/* Shows a first line at once, before anything is done. */
 void bs_progress_start(struct bs_progress *progress, bool quiet, int total_units);
 
 /* Has the signature of bs_walk.progress; `done` counts units of the walk at hand. */

@@ -307,6 +307,7 @@ static enum bs_status go_on(struct running *run, const struct bs_limits *limits,
     bs_free(recipes);
     run->is_kept = true;
     run->kept_at = kept->place;
+    run->progress->skipped = kept->place.block * run->num_passengers + kept->place.passenger;
     if (!status)
         status = run_walk(run, &walk, err);
     run->progress->before += units_of(run, run->num_passengers - 1);

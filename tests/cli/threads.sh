@@ -64,6 +64,19 @@ if [ -z "$sanitize" ]; then
     check "as many threads as there are cores" alike default one --memory 2G
 fi
 
+# What OpenMP is told counts where --threads says nothing.
+threads_of() { "$program" table --format json "$1" | sed -n 's/^ *"threads": \([0-9]*\),*$/\1/p' | sort -u; }
+told() {
+    config_one told.yaml
+    OMP_NUM_THREADS=1 run run --quiet --output told.h5 told.yaml
+    expect_status 0
+    [ "$(threads_of told.h5)" = 1 ] || problem "expected 1 thread, found $(threads_of told.h5)"
+    rm told.h5
+    OMP_NUM_THREADS=1 run run --quiet --threads 3 --output told.h5 told.yaml
+    [ "$(threads_of told.h5)" = 3 ] || problem "expected 3 threads, found $(threads_of told.h5)"
+}
+check "OMP_NUM_THREADS, unless --threads says else" told
+
 # The comparison sees the last bit of a weight: in a norm, times 1 + 2^-7.
 differs() {
     cp -r model other
