@@ -30,10 +30,11 @@ enum bs_pick {
 /* Their names, NULL-terminated: the words of an option. */
 extern const char *const bs_pick_names[];
 
-/* The i-th of `windows` picked from `all`: one of each of as many equal parts of the text, part i being
- * windows floor(i all / windows) up to floor((i + 1) all / windows), at the share frac((i + 1) 0.618...)
- * of its own part. Steps of one length would fall in with a text whose pieces take turns (the embedded
- * one's do, every 18 windows of 256 tokens); those of the golden ratio fall in with no period. */
+/* The i-th of `windows` picked from `all`: one of each of as many equal parts of the text, part i
+ * being windows floor(i all / windows) up to floor((i + 1) all / windows), at the share frac((i +
+ * 1) 0.618...) of its own part. Steps of one length would fall in with a text whose pieces take
+ * turns (the embedded one's do, every 18 windows of 256 tokens); those of the golden ratio fall in
+ * with no period. */
 size_t bs_pick_even(size_t all, size_t windows, size_t i);
 
 struct bs_windows {
@@ -77,10 +78,11 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
                                    const struct bs_evaluation_choice *choice, int vocab_size,
                                    struct bs_windows *out, struct bs_error *err);
 
-/* Cuts a text's ids as the protocol says and takes the windows that are asked for; `bos` is -1 where the tokenizer has none. Behind the
- * shorter last window of a protocol that slides its last id is repeated; that is never scored (where
- * activations are quantized with one scale a window it has its part in that). Fills
- * windows, tokens, all, pick (AUTO: as the protocol does), ids, scored, num_scored and digest of `out`. `name` is the text's in messages. */
+/* Cuts a text's ids as the protocol says and takes the windows that are asked for; `bos` is -1
+ * where the tokenizer has none. Behind the shorter last window of a protocol that slides its last
+ * id is repeated; that is never scored (where activations are quantized with one scale a window it
+ * has its part in that). Fills windows, tokens, all, pick (AUTO: as the protocol does), ids,
+ * scored, num_scored and digest of `out`. `name` is the text's in messages. */
 enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
                               size_t count, int32_t bos, struct bs_windows *out,
                               struct bs_error *err);

@@ -5,15 +5,16 @@
 #include "eval/run/sweep.h"
 #include "eval/run/walk.h"
 
-/* Fills the record of one of the sweep's trials, whose recipe `passenger` carried along; `reference`
- * is the walk's unquantized model. The record borrows from all of them. BS_ENOMEM. */
+/* Fills the record of one of the sweep's trials, whose recipe `passenger` carried along;
+ * `reference` is the walk's unquantized model. The record borrows from all of them. BS_ENOMEM. */
 enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
                                   const struct bs_trial *trial,
                                   const struct bs_passenger *passenger,
                                   const struct bs_passenger *reference,
                                   struct bs_trial_record *record, struct bs_error *err);
 
-/* Sets the label of every trial of the sweep to what the result file would call it, had it no others. BS_ENOMEM. */
+/* Sets the label of every trial of the sweep to what the result file would call it, had it no
+ * others. BS_ENOMEM. */
 enum bs_status bs_trials_label(struct bs_sweep *sweep, struct bs_error *err);
 
 #endif

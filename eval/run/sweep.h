@@ -1,5 +1,5 @@
-/* A config's sweep of one of its models: its trials, what of them is done, how they share walks, and
- * the run. */
+/* A config's sweep of one of its models: its trials, what of them is done, how they share walks,
+ * and the run. */
 #ifndef BS_EVAL_RUN_SWEEP_H
 #define BS_EVAL_RUN_SWEEP_H
 
@@ -66,16 +66,16 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
 struct bs_limits {
     double memory;       /* bytes of a walk; to bs_models_run and _plan 0 = half of what is free */
     const char *scratch; /* directory for streams that memory has no room for */
-    /* How walks are kept: in this directory, NULL = beside the result file; at least so many seconds
-     * apart, below 0 = as bs_keeping chooses; not at all. */
+    /* How walks are kept: in this directory, NULL = beside the result file; at least so many
+     * seconds apart, below 0 = as bs_keeping chooses; not at all. */
     const char *checkpoints;
     double checkpoint_interval;
     bool no_checkpoints;
 };
 
-/* Opens the checkpoint that the keeping names and marks the trials that go on from it: of those that
- * it holds as many as the memory allows. No passengers where there is none. One that is of no use is
- * left where it is and told of in a line to `out`. BS_ENOMEM. */
+/* Opens the checkpoint that the keeping names and marks the trials that go on from it: of those
+ * that it holds as many as the memory allows. No passengers where there is none. One that is of no
+ * use is left where it is and told of in a line to `out`. BS_ENOMEM. */
 enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keeping *keeping,
                                   const struct bs_limits *limits, struct bs_kept *kept, FILE *out,
                                   struct bs_error *err);
@@ -122,9 +122,9 @@ struct bs_sweep_plan {
 };
 
 /* Shares the open recipes out so that a walk stays within the limits. Streams are spilled to the
- * scratch directory where a walk with them in memory does not fit, or where that saves more in walks
- * than it costs. BS_ENOMEM naming what the smallest walk needs where not even one recipe fits;
- * BS_EIO naming the scratch directory where it is needed and of no use. */
+ * scratch directory where a walk with them in memory does not fit, or where that saves more in
+ * walks than it costs. BS_ENOMEM naming what the smallest walk needs where not even one recipe
+ * fits; BS_EIO naming the scratch directory where it is needed and of no use. */
 enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              struct bs_sweep_plan *plan, struct bs_error *err);
 

@@ -8,8 +8,8 @@
 #include "eval/store/sheet.h"
 #include "eval/store/table.h"
 
-/* A difference whose p, corrected by Holm, is below this is called significant: among all of a table
- * the chance of one such where nothing differs is no more. */
+/* A difference whose p, corrected by Holm, is below this is called significant: among all of a
+ * table the chance of one such where nothing differs is no more. */
 static const double level = 0.05;
 
 static bool is_done(const struct bs_row *row) { return strcmp(row->status, "done") == 0; }

@@ -41,10 +41,10 @@ struct bs_pairs {
  * What has more than one candidate then is not paired: open_a and open_b. */
 enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err);
 
-/* Works out every pair's difference from the stored NLLs, and corrects p. Of several calibrations the
- * NLLs are averaged token by token, and the variance of that mean that comes of the calibrations,
- * s^2 (1 / num_a + 1 / num_b) with s^2 pooled over both files, is added to that which comes of the text; t then has
- * the degrees of freedom of the sum (Welch 1947). */
+/* Works out every pair's difference from the stored NLLs, and corrects p. Of several calibrations
+ * the NLLs are averaged token by token, and the variance of that mean that comes of the
+ * calibrations, s^2 (1 / num_a + 1 / num_b) with s^2 pooled over both files, is added to that which
+ * comes of the text; t then has the degrees of freedom of the sum (Welch 1947). */
 enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err);
 void bs_pairs_release(struct bs_pairs *pairs);
 

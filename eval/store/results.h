@@ -146,25 +146,26 @@ struct bs_results {
 enum bs_status bs_results_read(const char *path, struct bs_results *results, struct bs_error *err);
 void bs_results_release(struct bs_results *results);
 
-/* Whether two rows' per-token figures belong to the same tokens, taken by the same protocol: what may
- * stand in one table and be paired. */
+/* Whether two rows' per-token figures belong to the same tokens, taken by the same protocol: what
+ * may stand in one table and be paired. */
 bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
 
 /* Sets `label` of every row, in new memory that replaces the old, to its recipe and what else tells
- * it from the others: where the file has calibrations that differ, of a trial that looked at one the
- * parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where models of one name
- * differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of trials
- * of one model and text measured alike, the beginning of their ids. And sets `calibrations` and what
- * follows it. BS_ENOMEM. */
+ * it from the others: where the file has calibrations that differ, of a trial that looked at one
+ * the parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where models of one
+ * name differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of
+ * trials of one model and text measured alike, the beginning of their ids. And sets `calibrations`
+ * and what follows it. BS_ENOMEM. */
 enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err);
 
 /* Whether two trials differ in nothing but the seed of their calibration: of one model, text,
  * protocol and recipe, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
 
-/* The means of a row's group, one trial a seed, where it has two at least: `mean` is the row with its
- * recipe for label, the means for figures, and for standard errors those of one trial, averaged, since
- * draws of calibration share the text's noise. Borrows the row's texts. False where there are fewer. */
+/* The means of a row's group, one trial a seed, where it has two at least: `mean` is the row with
+ * its recipe for label, the means for figures, and for standard errors those of one trial,
+ * averaged, since draws of calibration share the text's noise. Borrows the row's texts. False where
+ * there are fewer. */
 bool bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
                   struct bs_row *mean);
 
@@ -206,8 +207,8 @@ void bs_results_unlock(struct bs_results_lock *lock);
 
 /* Adds trials to the file (made where it is not there), replacing a failed trial of the same id;
  * puts the rows in the order of the info's models, and within each in that of `order` (ids; rows it
- * does not name follow in their old order); sets the root attributes. Space is reserved beforehand. On any failure the old file stays as it
- * was. */
+ * does not name follow in their old order); sets the root attributes. Space is reserved beforehand.
+ * On any failure the old file stays as it was. */
 enum bs_status bs_results_commit(const char *path, const struct bs_trial_record *records,
                                  int num_records, const char *const *order, int num_order,
                                  const struct bs_run_info *info, struct bs_error *err);

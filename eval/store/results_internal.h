@@ -37,9 +37,10 @@ const char *bs_field_text(const struct bs_field *field, const void *record);
 int bs_field_int(const struct bs_field *field, const void *record);
 double bs_field_double(const struct bs_field *field, const void *record);
 
-/* Makes every text of a record valid UTF-8 ('?' for a byte that is not), those in the record also end
- * within their field and zero after their end: the same content is then the same bytes, and any style
- * can print it. Texts of any length are replaced by copies that the record owns. BS_ENOMEM. */
+/* Makes every text of a record valid UTF-8 ('?' for a byte that is not), those in the record also
+ * end within their field and zero after their end: the same content is then the same bytes, and any
+ * style can print it. Texts of any length are replaced by copies that the record owns.
+ * BS_ENOMEM. */
 enum bs_status bs_record_take(const struct bs_record_type *type, void *record,
                               struct bs_error *err);
 /* Gives those copies back. */
@@ -49,8 +50,8 @@ void bs_record_release(const struct bs_record_type *type, void *record);
  * failed write would try again. */
 void bs_h5_begin(void);
 
-/* Records packed as a dataset holds them: member after member, a text of any length in as many bytes
- * as the longest of the column takes, rounded up. */
+/* Records packed as a dataset holds them: member after member, a text of any length in as many
+ * bytes as the longest of the column takes, rounded up. */
 struct bs_packing {
     size_t sizes[BS_MOST_FIELDS]; /* of each field */
     size_t size;                  /* of a record */
@@ -60,8 +61,8 @@ void bs_packing_of(const struct bs_record_type *type, const void *rows, size_t n
                    struct bs_packing *packing);
 void bs_packing_in(const struct bs_record_type *type, hid_t stored, struct bs_packing *packing);
 
-/* rows to data [num_rows * packing->size] and back; unpacked records own their texts (bs_record_release
- * each, and zeroed beforehand). BS_ENOMEM. */
+/* rows to data [num_rows * packing->size] and back; unpacked records own their texts
+ * (bs_record_release each, and zeroed beforehand). BS_ENOMEM. */
 void bs_pack(const struct bs_record_type *type, const struct bs_packing *packing, const void *rows,
              size_t num_rows, char *data);
 enum bs_status bs_unpack(const struct bs_record_type *type, const struct bs_packing *packing,

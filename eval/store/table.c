@@ -211,8 +211,8 @@ static bool same_provenance(const struct bs_row *a, const struct bs_row *b)
            !strcmp(or_unknown(a->blas), or_unknown(b->blas)) && a->threads == b->threads;
 }
 
-/* table->provenances: for each row the index of the file's first row of its program, machine and number
- * of threads. */
+/* table->provenances: for each row the index of the file's first row of its program, machine and
+ * number of threads. */
 static enum bs_status find_provenances(struct table *table, struct bs_error *err)
 {
     const struct bs_results *results = table->results;
@@ -230,8 +230,8 @@ static enum bs_status find_provenances(struct table *table, struct bs_error *err
     return BS_OK;
 }
 
-/* Where the trials of a file are not all of one: which of these, from 1 in the order of the file, the
- * row is of; 0 where they are. */
+/* Where the trials of a file are not all of one: which of these, from 1 in the order of the file,
+ * the row is of; 0 where they are. */
 static int provenance_of(const struct table *table, const struct bs_row *row)
 {
     int first = table->provenances[row - table->results->rows], number = 1;

@@ -37,15 +37,15 @@ enum bs_status bs_table_print(const struct bs_results *results,
                               const struct bs_published *published, int num_published,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
-/* Prints two result files side by side: trials matched by id, else by model where one of the files has
- * several (else two models may be compared by their files), text and protocol (bs_rows_comparable),
- * recipe and calibration; what has several candidates is listed, not guessed (bs_pairs_find). The
- * difference of their perplexities with its paired standard error (from the stored per-token NLLs),
- * and p of the mean NLLs' being the same (bs_test_difference), as it is and with Holm's correction
- * over the table. Trials that several seeds of calibration tell apart are compared as groups. Trials
- * in one file only are listed. BS_ECONFIG where
- * the two have nothing to compare, or have a text of one name that differs in its bytes or was never
- * measured by the same protocol, stride, windows and tokens. */
+/* Prints two result files side by side: trials matched by id, else by model where one of the files
+ * has several (else two models may be compared by their files), text and protocol
+ * (bs_rows_comparable), recipe and calibration; what has several candidates is listed, not guessed
+ * (bs_pairs_find). The difference of their perplexities with its paired standard error (from the
+ * stored per-token NLLs), and p of the mean NLLs' being the same (bs_test_difference), as it is and
+ * with Holm's correction over the table. Trials that several seeds of calibration tell apart are
+ * compared as groups. Trials in one file only are listed. BS_ECONFIG where the two have nothing to
+ * compare, or have a text of one name that differs in its bytes or was never measured by the same
+ * protocol, stride, windows and tokens. */
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              enum bs_table_style style, FILE *out, struct bs_error *err);
 

@@ -182,8 +182,8 @@ static void test_data(void **state)
     bs_free(data);
 }
 
-/* What is below the axis or no increase at all keeps its number, and is open only where it is within
- * its error of zero. */
+/* What is below the axis or no increase at all keeps its number, and is open only where it is
+ * within its error of zero. */
 static void test_off_the_axis(void **state)
 {
     (void)state;

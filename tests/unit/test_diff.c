@@ -26,7 +26,8 @@ struct trial {
     const char *commit;
 };
 
-/* NLLs that vary from window to window, alike in all trials but for the shift and a little noise. */
+/* NLLs that vary from window to window, alike in all trials but for the shift and a little
+ * noise. */
 static void make_nll(const struct trial *trial, float *nll)
 {
     for (int k = 0; k < VALUES; k++) {

@@ -36,9 +36,9 @@ static void test_mean(void **state)
     assert_near(mean.df, 3, 1e-15);
 }
 
-/* Residuals -2, -1, 1, 2: c_0 = 10, c_1 = 3, a lag of W / 4 = 1 with weight 1/2. The weights' rows sum
- * to 1.5, 2, 2, 1.5: all 7, squares 12.5; theirs 5.5. T = 4 - 7/4; trace of the square
- * 5.5 - 2 * 12.5 / 4 + 49/16. */
+/* Residuals -2, -1, 1, 2: c_0 = 10, c_1 = 3, a lag of W / 4 = 1 with weight 1/2. The weights' rows
+ * sum to 1.5, 2, 2, 1.5: all 7, squares 12.5; theirs 5.5. T = 4 - 7/4; trace of the square 5.5 - 2
+ * * 12.5 / 4 + 49/16. */
 static void test_neighbours(void **state)
 {
     (void)state;
@@ -263,8 +263,8 @@ static double correlation(const double *x, int count)
     return products / squares;
 }
 
-/* How often the 95 % interval of `windows` picked from the text holds the text's mean, the text begun
- * at each of its windows in turn. */
+/* How often the 95 % interval of `windows` picked from the text holds the text's mean, the text
+ * begun at each of its windows in turn. */
 static double coverage(const double *text, int windows, bool even)
 {
     double mean = mean_over(text, TEXT_WINDOWS);
@@ -330,8 +330,8 @@ static void simulate(double rho, int windows, uint64_t *state, float *x)
     }
 }
 
-/* The whole text under which two systems differ, a stretch of it, which of the two is which drawn anew
- * for every `block` windows. */
+/* The whole text under which two systems differ, a stretch of it, which of the two is which drawn
+ * anew for every `block` windows. */
 static void relabel(const double *difference, int windows, int block, uint64_t *state, float *x)
 {
     int start = (int)(uniform(state) * (TEXT_WINDOWS - windows + 1));
