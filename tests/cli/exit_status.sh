@@ -321,7 +321,7 @@ fi
 # The program starts itself again; what it is called must not show that.
 process_name() {
     mkfifo text
-    "$program" tokenize model text >.out 2>.err &
+    "$program" tokenize model <text >.out 2>.err &
     local child=$! name= tries
     exec 7>text # once both have it open, it is past its beginning
     for tries in $(seq 100); do
