@@ -4,6 +4,7 @@
 #include "eval/base/json.h"
 
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -86,26 +87,6 @@ static enum bs_status put(struct parser *parser, const char *bytes, size_t size)
 
 /* --- strings --- */
 
-/* Bytes of the character at text[0 .. size), 0 where that is not UTF-8 (RFC 3629). */
-static size_t character_bytes(const char *text, size_t size)
-{
-    const unsigned char *byte = (const unsigned char *)text;
-    size_t bytes = byte[0] < 0x80                      ? 1
-                   : byte[0] >= 0xc2 && byte[0] < 0xe0 ? 2
-                   : byte[0] >= 0xe0 && byte[0] < 0xf0 ? 3
-                   : byte[0] >= 0xf0 && byte[0] < 0xf5 ? 4
-                                                       : 0;
-    if (!bytes || bytes > size)
-        return 0;
-    for (size_t i = 1; i < bytes; i++)
-        if ((byte[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (byte[0] == 0xe0 && byte[1] < 0xa0) || (byte[0] == 0xf0 && byte[1] < 0x90);
-    bool surrogate = byte[0] == 0xed && byte[1] >= 0xa0;
-    bool beyond = byte[0] == 0xf4 && byte[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : bytes;
-}
-
 /* The four hexadecimal digits at text[0 .. size), or -1. */
 static long hex4(const char *text, size_t size)
 {
@@ -122,14 +103,8 @@ static long hex4(const char *text, size_t size)
 
 static enum bs_status put_character(struct parser *parser, long character)
 {
-    unsigned long c = (unsigned long)character;
     char out[4];
-    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char marks[] = {0, 0x00, 0xc0, 0xe0, 0xf0};
-    for (size_t i = size; i-- > 1; c >>= 6)
-        out[i] = (char)(0x80 | (c & 0x3f));
-    out[0] = (char)(marks[size] | c);
-    return put(parser, out, size);
+    return put(parser, out, bs_utf8_encode((uint32_t)character, out));
 }
 
 /* What follows "\u". */
@@ -172,9 +147,10 @@ static enum bs_status parse_string(struct parser *parser)
     for (;;) {
         const char *from = parser->at;
         size_t bytes = 1;
+        uint32_t letter;
         while (parser->at < parser->end && *parser->at != '"' && *parser->at != '\\' &&
                (unsigned char)*parser->at >= 0x20 &&
-               (bytes = character_bytes(parser->at, (size_t)(parser->end - parser->at))))
+               (bytes = bs_utf8_letter(parser->at, (size_t)(parser->end - parser->at), &letter)))
             parser->at += bytes;
         if (parser->at == parser->end)
             return fail(parser, "the text ends within a string");

@@ -4,28 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-
-size_t bs_utf8_letter(const char *text, size_t size, uint32_t *letter)
-{
-    const unsigned char *bytes = (const unsigned char *)text;
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint32_t first = bytes[0];
-    *letter = first;
-    if (first < 0x80)
-        return 1;
-    size_t count = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || size < count)
-        return 0;
-    uint32_t code = first & (0x7fu >> count);
-    for (size_t i = 1; i < count; i++) {
-        if ((bytes[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (bytes[i] & 0x3fu);
-    }
-    *letter = code;
-    bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code < smallest[count] || surrogate || code > 0x10ffff ? 0 : count;
-}
+#include "eval/base/utf8.h"
 
 bool bs_is_printable(uint32_t letter)
 {

@@ -8,10 +8,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Bytes of the UTF-8 letter at text[0 .. size), size > 0, and the letter; 0 where there is none: an
- * overlong form, a surrogate, anything beyond U+10FFFF, half a letter. */
-size_t bs_utf8_letter(const char *text, size_t size, uint32_t *letter);
-
 /* False for control characters (C0, DEL, C1), line and paragraph separators, marks that turn the
  * direction of writing, and what is never seen (byte order mark, tags). */
 bool bs_is_printable(uint32_t letter);

@@ -6,6 +6,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
+#include "eval/base/utf8.h"
 
 enum { LONGEST_QUOTE = 60 };
 

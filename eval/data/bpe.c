@@ -9,7 +9,7 @@
  * Llama-2's is, falls into its words, and what is met again is found in a cache. */
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
-#include "eval/data/unicode.h"
+#include "eval/base/utf8.h"
 #include "eval/data/word_model.h"
 
 #include <stdbool.h>

@@ -5,7 +5,7 @@
 #include "eval/data/charsmap.h"
 
 #include "eval/base/mem.h"
-#include "eval/data/unicode.h"
+#include "eval/base/utf8.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #include "eval/data/normal_form.h"
 
 #include "eval/base/mem.h"
-#include "eval/data/unicode.h"
+#include "eval/base/utf8.h"
 
 #include <string.h>
 #include <utf8proc.h>

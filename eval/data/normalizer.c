@@ -3,6 +3,7 @@
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 #include "eval/data/charsmap.h"
 #include "eval/data/normal_form.h"
 #include "eval/data/unicode.h"

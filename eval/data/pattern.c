@@ -10,6 +10,7 @@
 #include "eval/data/pattern.h"
 
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 #include "eval/data/unicode.h"
 
 #include <pcre2.h>

@@ -5,6 +5,7 @@
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 #include "eval/data/buffer.h"
 #include "eval/data/unicode.h"
 

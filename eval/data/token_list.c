@@ -3,6 +3,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 #include "eval/base/file.h"
+#include "eval/base/utf8.h"
 #include "eval/data/buffer.h"
 #include "eval/data/tokenizer.h"
 

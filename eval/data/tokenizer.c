@@ -5,12 +5,12 @@
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 #include "eval/data/added_tokens.h"
 #include "eval/data/normalizer.h"
 #include "eval/data/post_processor.h"
 #include "eval/data/pre_tokenizer.h"
 #include "eval/data/tokenizer_files.h"
-#include "eval/data/unicode.h"
 #include "eval/data/word_model.h"
 
 #include <string.h>

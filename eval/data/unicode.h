@@ -1,25 +1,9 @@
-/* UTF-8, and the characters that tokenizers treat apart. */
+/* The characters that tokenizers treat apart. */
 #ifndef BS_EVAL_DATA_UNICODE_H
 #define BS_EVAL_DATA_UNICODE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-
-#include "eval/base/error.h"
-
-/* BS_EDATA with the byte offset where text[0 .. size) is not UTF-8: an overlong form, a surrogate,
- * anything beyond U+10FFFF. */
-enum bs_status bs_utf8_check(const char *text, size_t size, struct bs_error *err);
-
-/* Bytes of the character that begins with `first`, in valid UTF-8. */
-size_t bs_utf8_bytes(char first);
-
-/* The character at `text`, valid UTF-8. */
-uint32_t bs_utf8_decode(const char *text);
-
-/* Writes the character, up to 4 bytes without an end, and returns how many. */
-size_t bs_utf8_encode(uint32_t character, char *out);
 
 /* The property White_Space. */
 bool bs_is_white_space(uint32_t character);

@@ -4,8 +4,8 @@
  * of their bytes where byte_fallback is set and has them all. */
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 #include "eval/data/trie.h"
-#include "eval/data/unicode.h"
 #include "eval/data/word_model.h"
 
 #include <math.h>

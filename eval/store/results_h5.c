@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/base/printable.h"
+#include "eval/base/utf8.h"
 
 /* Name, offset, kind and size are read off the struct, so none of them can drift from it. */
 #define FIELD(T, member)                                                                                \
