@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/bfloat16.h"
 
 /* Rows of A and C in a product of floats: of many at a time, and of the rest of them. */
 enum { MANY_ROWS = 512, FEW_ROWS = BS_PACKED_ROWS, MOST_PRODUCTS = 2 };
@@ -291,29 +292,17 @@ bool bs_gemm_nt_int8(const struct bs_packed *b, uint8_t *a, int32_t *c, struct b
     return true;
 }
 
-/* The upper half, rounded to nearest, ties to even. What is no number keeps its upper half, with a
- * bit that an infinity does not have. */
-static uint16_t to_bfloat16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return (uint16_t)(x == x ? rounded : (bits >> 16 | 0x40));
-}
-
 static void round_to_bfloat16(const float *x, size_t count, uint16_t *out)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = to_bfloat16(x[i]);
+        out[i] = bs_to_bfloat16(x[i]);
 }
 
 /* The same numbers as floats. */
 static void round_widened(const float *x, size_t count, float *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = (uint32_t)to_bfloat16(x[i]) << 16;
-        memcpy(out + i, &bits, sizeof bits);
-    }
+    for (size_t i = 0; i < count; i++)
+        out[i] = bs_round_to_bfloat16(x[i]);
 }
 
 static const struct formats float_formats = {dnnl_f32, dnnl_f32, dnnl_f32, dnnl_f32};

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/linalg/bfloat16.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
@@ -21,25 +22,18 @@ static float alibi_slope(const struct bs_architecture *a, int head)
     return powf(base, (float)step);
 }
 
-static float to_bfloat16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* What ALiBi adds to the scores of one head, for keys first and on. */
 static void add_alibi(const struct bs_architecture *a, int head, float *scores, int rows, int width,
                       int first)
 {
-    float slope = alibi_slope(a, head), rounded = to_bfloat16(slope), scale = a->attention_scale;
+    float slope = alibi_slope(a, head), rounded = bs_round_to_bfloat16(slope),
+          scale = a->attention_scale;
     for (int r = 0; r < rows; r++) {
         float *row = scores + (size_t)r * (size_t)width;
         if (a->family->alibi_bfloat16)
             for (int j = 0; j < width; j++)
-                row[j] += to_bfloat16(rounded * to_bfloat16((float)(first + j))) * scale;
+                row[j] += bs_round_to_bfloat16(rounded * bs_round_to_bfloat16((float)(first + j))) *
+                          scale;
         else
             for (int j = 0; j < width; j++)
                 row[j] += slope * (float)(first + j);
