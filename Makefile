@@ -164,6 +164,6 @@ format: ## clang-format every source
 	clang-format -i $(ALL_SOURCES) $(shell find algorithms eval tests -name '*.h')
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' Makefile
 
 -include $(ALL_SOURCES:%.c=$(BUILD)/%.d)

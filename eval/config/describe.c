@@ -1,5 +1,6 @@
 #include "eval/config/describe.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "algorithms/algorithm.h"
@@ -12,7 +13,7 @@
 
 enum {
     COLUMNS = 4,
-    MAX_ROWS = 48,
+    MAX_ROWS = 96,
     NAME_TEXT = 64,
     ALLOWED_TEXT = 320,
     LIST_TEXT = 800,
@@ -59,9 +60,8 @@ struct rows {
 static struct row *new_row(struct rows *rows, const char *prefix, const char *name,
                            const char *help)
 {
-    struct row *row = &rows->rows[rows->count];
-    if (rows->count + 1 < MAX_ROWS) /* a table longer than that shows its last row */
-        rows->count++;
+    assert(rows->count < MAX_ROWS);
+    struct row *row = &rows->rows[rows->count++];
     snprintf(row->name, sizeof row->name, "%s%s", prefix, name);
     row->help = help;
     return row;
