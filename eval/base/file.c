@@ -7,9 +7,9 @@
 #include "eval/base/mem.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -235,6 +235,28 @@ char *bs_path_folder(const char *path)
         slash++; /* the root keeps its slash */
     *(slash ? slash : parent) = '\0';
     return parent;
+}
+
+bool bs_ends_in(const char *name, const char *ending)
+{
+    size_t length = strlen(name), tail = strlen(ending);
+    return length > tail && !strcmp(name + length - tail, ending);
+}
+
+int bs_folder_find(const char *folder, const char *ending, char name[BS_NAME_BYTES])
+{
+    int found = 0;
+    *name = '\0';
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry; entries && (entry = readdir(entries));) {
+        if (!bs_ends_in(entry->d_name, ending))
+            continue;
+        if (!found++ || strcmp(entry->d_name, name) < 0)
+            snprintf(name, BS_NAME_BYTES, "%s", entry->d_name);
+    }
+    if (entries)
+        closedir(entries);
+    return found;
 }
 
 char *bs_path_join(const char *folder, const char *path)

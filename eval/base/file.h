@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_BASE_FILE_H
 #define BS_EVAL_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "eval/base/error.h"
@@ -46,6 +47,15 @@ char *bs_path_folder(const char *path);
 /* `path` as seen from `folder`, in new memory: itself where it is absolute or the folder is "" or NULL.
  * NULL when memory runs out. */
 char *bs_path_join(const char *folder, const char *path);
+
+/* True where a name or path ends in `ending` and is longer. */
+bool bs_ends_in(const char *name, const char *ending);
+
+enum { BS_NAME_BYTES = 256 }; /* of a name in a folder, with its end */
+
+/* How many names of a folder end in `ending`, and the first of them by its bytes, "" where there is
+ * none or the folder cannot be read. */
+int bs_folder_find(const char *folder, const char *ending, char name[BS_NAME_BYTES]);
 
 /* Where `path` leads when it is a link, be there a file yet or not, else itself; in new memory. BS_EIO
  * where links go in a circle, or one is a stranger's. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/base/printable.h"
+
 enum { NUMBER_TEXT = 40, ALLOWED_TEXT = 400, LONGEST_WORD = 48, LONGEST_QUOTE = 60 };
 
 /* Options are reached through their offset; memcpy keeps that free of aliasing questions. */
@@ -143,17 +145,6 @@ static bool parse_number(const struct bs_option *option, const char *text, void 
     return true;
 }
 
-/* How many bytes of a text a message quotes: not all of a novel, and no half of a UTF-8 letter. */
-static int quoted_length(const char *text)
-{
-    int length = 0;
-    while (length < LONGEST_QUOTE && text[length])
-        length++;
-    while (length > 0 && (text[length] & 0xc0) == 0x80)
-        length--;
-    return length;
-}
-
 enum bs_status bs_option_parse(const struct bs_option *option, const char *text, void *values,
                                struct bs_error *err)
 {
@@ -174,7 +165,7 @@ enum bs_status bs_option_parse(const struct bs_option *option, const char *text,
         return BS_OK;
     char allowed[ALLOWED_TEXT];
     bs_option_print_allowed(option, allowed, sizeof allowed);
-    int shown = quoted_length(text);
+    int shown = bs_cut(text, LONGEST_QUOTE);
     return bs_fail(err, BS_ECONFIG, "%s is '%.*s%s', expected %s", option->name, shown, text,
                    text[shown] ? "..." : "", allowed);
 }

@@ -243,12 +243,6 @@ static void zip_member_close(struct bs_input *input)
 
 static const struct packing zip_member = {zip_member_open, zip_member_read, zip_member_close};
 
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t length = strlen(text), end = strlen(ending);
-    return length >= end && !strcmp(text + length - end, ending);
-}
-
 enum bs_status bs_input_open(const char *path, const char *member, struct bs_input **input,
                              struct bs_error *err)
 {
@@ -260,8 +254,8 @@ enum bs_status bs_input_open(const char *path, const char *member, struct bs_inp
         return bs_fail_memory(err);
     **input = (struct bs_input){.path = path, .member = member, .fd = -1};
     (*input)->packing = member                    ? &zip_member
-                        : ends_with(path, ".gz")  ? &gzip
-                        : ends_with(path, ".zst") ? &zstd
+                        : bs_ends_in(path, ".gz")  ? &gzip
+                        : bs_ends_in(path, ".zst") ? &zstd
                                                   : &plain;
     enum bs_status status = (*input)->packing->open(*input, err);
     if (status) {

@@ -1,6 +1,7 @@
 /* The files of a checkpoint as one table of tensors, and the digest. */
 #include "eval/model/checkpoint.h"
 
+#include "eval/base/file.h"
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
@@ -8,7 +9,6 @@
 #include "eval/model/shard.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -167,43 +167,19 @@ static enum bs_status open_single(struct bs_checkpoint *checkpoint, const char *
     return sort_entries(checkpoint, err);
 }
 
-/* A name of the directory that ends in .pt, and how many do. BS_OK with NULL where none does. */
-static enum bs_status find_pt(const char *directory, char **name, int *found, struct bs_error *err)
-{
-    enum bs_status status = BS_OK;
-    *name = NULL;
-    *found = 0;
-    DIR *files = opendir(directory);
-    for (struct dirent *file; files && !status && (file = readdir(files));) {
-        size_t length = strlen(file->d_name);
-        if (length <= 3 || strcmp(file->d_name + length - 3, ".pt") || (*found)++)
-            continue;
-        *name = bs_strdup(file->d_name);
-        status = *name ? BS_OK : bs_fail_memory(err);
-    }
-    if (files)
-        closedir(files);
-    return status;
-}
-
 /* For a directory without any of the usual names. */
 static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
-    char *name;
-    int found;
-    enum bs_status status = find_pt(checkpoint->directory, &name, &found, err);
-    if (!status && found == 1)
-        status = open_single(checkpoint, name, err);
-    else if (!status)
-        status =
-            bs_foreign_weights(checkpoint->directory,
-                               found ? "there is neither model.safetensors nor pytorch_model.bin "
-                                       "nor an index of either, and more than one file ends in .pt"
-                                     : "there is neither model.safetensors nor pytorch_model.bin "
-                                       "nor an index of either",
-                               err);
-    bs_free(name);
-    return status;
+    char name[BS_NAME_BYTES];
+    int found = bs_folder_find(checkpoint->directory, ".pt", name);
+    if (found == 1)
+        return open_single(checkpoint, name, err);
+    return bs_foreign_weights(checkpoint->directory,
+                              found ? "there is neither model.safetensors nor pytorch_model.bin "
+                                      "nor an index of either, and more than one file ends in .pt"
+                                    : "there is neither model.safetensors nor pytorch_model.bin "
+                                      "nor an index of either",
+                              err);
 }
 
 static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)

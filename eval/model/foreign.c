@@ -1,6 +1,5 @@
 #include "eval/model/foreign.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,15 +10,7 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 
-enum { NAME_BYTES = 256 };
-
 /* --- files --- */
-
-static bool ends_in(const char *name, const char *ending)
-{
-    size_t length = strlen(name), tail = strlen(ending);
-    return length > tail && !strcmp(name + length - tail, ending);
-}
 
 static bool is_gguf(const char *path)
 {
@@ -30,15 +21,15 @@ static bool is_gguf(const char *path)
               !memcmp(magic, "GGUF", sizeof magic);
     if (file)
         fclose(file);
-    return is || ends_in(path, ".gguf");
+    return is || bs_ends_in(path, ".gguf");
 }
 
 /* The folder that a path lies in, for commands that a user can copy. */
-static void split_path(const char *path, char folder[NAME_BYTES], const char **name)
+static void split_path(const char *path, char folder[BS_NAME_BYTES], const char **name)
 {
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
-    snprintf(folder, NAME_BYTES, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    snprintf(folder, BS_NAME_BYTES, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
 }
 
 static enum bs_status fail_gguf(const char *path, const char *folder, const char *name,
@@ -47,8 +38,7 @@ static enum bs_status fail_gguf(const char *path, const char *folder, const char
     return bs_fail(
         err, BS_EUNSUPPORTED,
         "%s: a GGUF file, which bitsweep does not read; write it out as a folder of the Hugging "
-        "Face "
-        "layout with transformers: AutoModelForCausalLM.from_pretrained('%.200s', "
+        "Face layout with transformers: AutoModelForCausalLM.from_pretrained('%.200s', "
         "gguf_file='%.200s').save_pretrained('OUT') and the same with AutoTokenizer (what was "
         "quantized in the GGUF stays so)",
         path, folder, name);
@@ -56,13 +46,13 @@ static enum bs_status fail_gguf(const char *path, const char *folder, const char
 
 static enum bs_status fail_file(const char *path, struct bs_error *err)
 {
-    char folder[NAME_BYTES];
+    char folder[BS_NAME_BYTES];
     const char *name;
     split_path(path, folder, &name);
     if (is_gguf(path))
         return fail_gguf(path, folder, name, err);
-    if (ends_in(name, ".safetensors") || ends_in(name, ".bin") || ends_in(name, ".pt") ||
-        ends_in(name, ".pth") || ends_in(name, ".json"))
+    if (bs_ends_in(name, ".safetensors") || bs_ends_in(name, ".bin") || bs_ends_in(name, ".pt") ||
+        bs_ends_in(name, ".pth") || bs_ends_in(name, ".json"))
         return bs_fail(
             err, BS_EUNSUPPORTED,
             "%s: one file of a model; name the folder that it lies in (%.200s), which also "
@@ -82,18 +72,6 @@ static bool has(const char *directory, const char *name)
     return !stat(path, &info);
 }
 
-/* A name of the folder that ends so, or "". */
-static void find_ending(const char *directory, const char *ending, char name[NAME_BYTES])
-{
-    *name = 0;
-    DIR *files = opendir(directory);
-    for (struct dirent *file; files && (file = readdir(files));)
-        if (ends_in(file->d_name, ending) && (!*name || strcmp(file->d_name, name) < 0))
-            snprintf(name, NAME_BYTES, "%s", file->d_name);
-    if (files)
-        closedir(files);
-}
-
 /* A LoRA or another adapter of PEFT: a difference to a model that lies elsewhere. */
 static enum bs_status fail_adapter(const char *directory, struct bs_error *err)
 {
@@ -104,8 +82,8 @@ static enum bs_status fail_adapter(const char *directory, struct bs_error *err)
     const char *base = json_string_value(json_object_get(config, "base_model_name_or_path"));
     bs_fail(err, BS_EUNSUPPORTED,
             "%s: an adapter of PEFT (adapter_config.json), which is no model without its base "
-            "'%.200s'; "
-            "merge them: PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('%.200s'), "
+            "'%.200s'; merge them: "
+            "PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('%.200s'), "
             "'%.200s').merge_and_unload().save_pretrained('OUT'), and save the tokenizer there too",
             directory, base ? base : "BASE", base ? base : "BASE", directory);
     json_decref(config);
@@ -132,17 +110,15 @@ static const struct {
 
 enum bs_status bs_foreign_weights(const char *directory, const char *missing, struct bs_error *err)
 {
-    char name[NAME_BYTES];
+    char name[BS_NAME_BYTES];
     if (has(directory, "adapter_config.json"))
         return fail_adapter(directory, err);
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         if (has(directory, layouts[i].file))
             return bs_fail(err, BS_EUNSUPPORTED, "%s: %s", directory, layouts[i].what);
-    find_ending(directory, ".gguf", name);
-    if (*name)
+    if (bs_folder_find(directory, ".gguf", name))
         return fail_gguf(directory, directory, name, err);
-    find_ending(directory, ".onnx", name);
-    if (*name)
+    if (bs_folder_find(directory, ".onnx", name))
         return bs_fail(err, BS_EUNSUPPORTED,
                        "%s: a model of ONNX; take the checkpoint that it was made from", directory);
     return bs_fail(err, BS_EIO, "%s: %s", directory, missing);
@@ -235,7 +211,7 @@ const char *bs_foreign_tensor(const char *name)
         {".weight._data", "Quanto"},
     };
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (ends_in(name, endings[i].ending))
+        if (bs_ends_in(name, endings[i].ending))
             return endings[i].scheme;
     return NULL;
 }

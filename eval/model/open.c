@@ -206,12 +206,9 @@ static bool is_spare(const struct bs_model *model, const char *name)
     static const char *const endings[] = {
         "rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".attn.bias",
         ".attn.masked_bias",   ".attention.bias",       ".attention.masked_bias"};
-    size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t ending = strlen(endings[i]);
-        if (length > ending && !strcmp(name + length - ending, endings[i]))
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (bs_ends_in(name, endings[i]))
             return true;
-    }
     char head[BS_TENSOR_NAME_BYTES];
     snprintf(head, sizeof head, "%s%s.weight", model->head_prefix, a->family->head);
     return a->tied_head && !strcmp(name, head);

@@ -1,16 +1,11 @@
 #include "eval/model/shard.h"
 
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/model/safetensors.h"
 #include "eval/model/torch_file.h"
 
 #include <string.h>
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t length = strlen(text), tail = strlen(ending);
-    return length >= tail && !strcmp(text + length - tail, ending);
-}
 
 /* What git leaves in place of a large file that it did not fetch. */
 static bool is_pointer_file(const struct bs_map *map)
@@ -33,7 +28,7 @@ enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, cons
                        "%s: a Git LFS pointer stands where the file should: run `git lfs pull` in "
                        "its folder",
                        shard->path);
-    if (ends_with(name, ".safetensors"))
+    if (bs_ends_in(name, ".safetensors"))
         return bs_safetensors_read(shard, entries, err);
     return bs_torch_read(shard, entries, err);
 }
