@@ -16,18 +16,17 @@ static const char text[] =
     "<|endoftext|> \xef\xac\x81 \xe2\x84\xab \xef\xbc\xa1 \xe2\x96\x81_ \xef\xbf\xbd"
     " aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0000000000000000000000                    .";
 
-static void run(const unsigned char *data, size_t size)
+void fuzz_tokenize(const char *sample, size_t size)
 {
     struct bs_error err = {0};
     struct bs_tokenizer *tokenizer;
-    fuzz_put("tokenizer.json", data, size);
     enum bs_status status = bs_tokenizer_open(fuzz_folder(), &tokenizer, &err);
     fuzz_check(status, &err, fuzz_folder());
     if (status)
         return;
     int32_t *ids;
     size_t count;
-    status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids, &count, &err);
+    status = bs_tokenizer_encode(tokenizer, sample, size, true, &ids, &count, &err);
     fuzz_check(status, &err, NULL);
     for (size_t i = 0; !status && i < count; i++)
         if (ids[i] < 0 || ids[i] >= bs_tokenizer_vocab_size(tokenizer))
@@ -37,6 +36,12 @@ static void run(const unsigned char *data, size_t size)
     if (bs_tokenizer_bos(tokenizer) >= bs_tokenizer_vocab_size(tokenizer))
         __builtin_trap();
     bs_tokenizer_free(tokenizer);
+}
+
+static void run(const unsigned char *data, size_t size)
+{
+    fuzz_put("tokenizer.json", data, size);
+    fuzz_tokenize(text, sizeof text - 1);
 }
 
 const struct fuzz_target fuzz_tokenizer = {

@@ -5,9 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "eval/base/mem.h"
-#include "eval/data/tokenizer.h"
-
 static const char text[] =
     "Hello,  world's   'LL 12345 \n\n\t x\xc2\xa0 e\xcc\x81 \xe4\xb8\xad\xe6\x96\x87 <s></s>"
     "<|endoftext|> aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0000000000 .";
@@ -32,23 +29,8 @@ static void put_files(const unsigned char *data, size_t size)
 
 static void run(const unsigned char *data, size_t size)
 {
-    struct bs_error err = {0};
-    struct bs_tokenizer *tokenizer;
     put_files(data, size);
-    enum bs_status status = bs_tokenizer_open(fuzz_folder(), &tokenizer, &err);
-    fuzz_check(status, &err, fuzz_folder());
-    if (status)
-        return;
-    int32_t *ids;
-    size_t count;
-    status = bs_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids, &count, &err);
-    fuzz_check(status, &err, NULL);
-    for (size_t i = 0; !status && i < count; i++)
-        if (ids[i] < 0 || ids[i] >= bs_tokenizer_vocab_size(tokenizer))
-            __builtin_trap(); /* an embedding row that is not there */
-    if (!status)
-        bs_free(ids);
-    bs_tokenizer_free(tokenizer);
+    fuzz_tokenize(text, sizeof text - 1);
 }
 
 const struct fuzz_target fuzz_vocab_files = {
