@@ -176,9 +176,7 @@ enum bs_status bs_config_unread(const struct bs_config_reader *r, const char *wi
 {
     if (json_is_null(value))
         return BS_OK;
-    if (!arithmetic && !bs_config_is_arithmetic(key, value))
-        return bs_lines_add(r->ignored, r->err, "%s%.200s", within, key);
-    if (!arithmetic && bs_config_is_off(key, value))
+    if (!arithmetic && (!bs_config_is_arithmetic(key, value) || bs_config_is_off(key, value)))
         return bs_lines_add(r->ignored, r->err, "%s%.200s", within, key);
     if (is_accepted(r, within, key))
         return accept(r, within, key, value);

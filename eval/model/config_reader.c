@@ -39,8 +39,6 @@ const json_t *bs_config_get(const struct bs_config_reader *r, enum bs_key key, c
 
 bool bs_config_is_null(const json_t *value) { return !value || json_is_null(value); }
 
-/* A whole number of at least 1. A key that is absent or null takes `initial`; 0 = it must be there.
- */
 enum bs_status bs_config_int(const struct bs_config_reader *r, enum bs_key key, int initial,
                              int *out)
 {
@@ -78,7 +76,6 @@ enum bs_status bs_config_positive(const struct bs_config_reader *r, enum bs_key 
     return bs_config_positive_of(r->path, name, value, initial, out, r->err);
 }
 
-/* As float; null switches the feature off (0), an absent key leaves `initial`. */
 enum bs_status bs_config_cap(const struct bs_config_reader *r, enum bs_key key, double initial,
                              float *out)
 {

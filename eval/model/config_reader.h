@@ -31,8 +31,7 @@ enum bs_status bs_config_fail(const char *path, const char *key, const json_t *v
 const json_t *bs_config_named(const struct bs_config_reader *r, const char *name);
 
 /* The value that tells `key`, or NULL; *name is what the family calls it, NULL where it has no such
- * key. Of the family's names for it the first that is there counts, a null
- * last. */
+ * key. Of the family's names for it the first that is there counts, a null last. */
 const json_t *bs_config_get(const struct bs_config_reader *r, enum bs_key key, const char **name);
 
 /* True for a value that is absent or null. */
@@ -43,8 +42,8 @@ bool bs_config_is_null(const json_t *value);
 enum bs_status bs_config_int(const struct bs_config_reader *r, enum bs_key key, int initial,
                              int *out);
 
-/* A positive number that is a finite float32 above 0 too; where it is absent or null,
- * `initial`. BS_EDATA. */
+/* A positive number that is a finite float32 above 0 too; where it is absent or null, `initial`.
+ * BS_EDATA. */
 enum bs_status bs_config_positive_of(const char *path, const char *name, const json_t *value,
                                      double initial, double *out, struct bs_error *err);
 

@@ -139,8 +139,6 @@ static const struct bs_neutral_key bloom_neutral[] = {{"n_inner", "null"}, {NULL
 static const char *const gemma_harmless[] = {"hidden_act", "cache_implementation",
                                              "_sliding_window_pattern", NULL};
 
-static const char *const neox_harmless[] = {"classifier_dropout", NULL};
-
 static const char *const gpt2_harmless[] = {
     "n_ctx",
     "n_special",
@@ -157,17 +155,11 @@ static const char *const gpt2_harmless[] = {
 /* pretraining_tp sums the same products in slices, and only where slow_but_exact asks for it;
  * offset_alibi is of code before the release. */
 static const char *const bloom_harmless[] = {
-    "pretraining_tp",
-    "slow_but_exact",
-    "attention_softmax_in_fp32",
-    "bias_dropout_fusion",
-    "skip_bias_add",
-    "skip_bias_add_qkv",
-    "masked_softmax_fusion",
-    "offset_alibi",
-    "seq_length",
-    "pretraining_pp",
-    NULL,
+    "slow_but_exact",      "attention_softmax_in_fp32",
+    "bias_dropout_fusion", "skip_bias_add",
+    "skip_bias_add_qkv",   "masked_softmax_fusion",
+    "offset_alibi",        "seq_length",
+    "pretraining_pp",      NULL,
 };
 
 /* --- config.json --- */
@@ -294,7 +286,6 @@ static const struct bs_family_config gpt2_config = {
 
 static const struct bs_family_config neox_config = {
     .keys = neox_keys,
-    .harmless = neox_harmless,
     .max_positions = 2048,
     .norm_eps = 1e-5,
     .rope_theta = 10000,

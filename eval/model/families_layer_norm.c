@@ -176,8 +176,8 @@ static const char *const starcoder2_harmless[] = {"activation_function",
                                                   NULL};
 
 static const char *const gptj_harmless[] = {
-    "summary_activation",     "summary_first_dropout",  "summary_type", "summary_use_proj",
-    "summary_proj_to_labels", "gradient_checkpointing", NULL,
+    "summary_activation", "summary_first_dropout",  "summary_type",
+    "summary_use_proj",   "summary_proj_to_labels", NULL,
 };
 
 /* learned_pos_emb counts where ALiBi is off; how the norms are computed, where in 16 bits. */

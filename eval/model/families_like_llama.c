@@ -127,9 +127,9 @@ static const struct bs_neutral_key biasless_neutral[] = {
 static const char *const gemma_harmless[] = {"hidden_activation", NULL};
 
 /* Written, and not read by the class. */
-static const char *const smollm3_harmless[] = {"max_window_layers", "pretraining_tp", NULL};
+static const char *const smollm3_harmless[] = {"max_window_layers", NULL};
 
-static const char *const seed_oss_harmless[] = {"pretraining_tp", "residual_dropout", NULL};
+static const char *const seed_oss_harmless[] = {"residual_dropout", NULL};
 
 /* --- config.json --- */
 

@@ -19,8 +19,8 @@ enum bs_status bs_foreign_weights(const char *directory, const char *missing, st
 enum bs_status bs_foreign_quantization(const char *path, const json_t *config,
                                        struct bs_error *err);
 
-/* The kind of model that transformers calls this, where no family is like it: "an encoder
- * such as BERT"; or NULL. */
+/* The kind of model that transformers calls this, where no family is like it ("an encoder such as
+ * BERT"), or NULL. */
 const char *bs_foreign_kind(const char *model_type);
 
 /* The scheme that a tensor of this name is part of, where it holds quantized weights: "GPTQ or AWQ";
