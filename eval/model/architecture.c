@@ -124,7 +124,7 @@ static enum bs_status read_head_dim(const struct bs_config_reader *r, struct bs_
 static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     /* A text part says what differs from its class's defaults; a config.json of its own says all. */
-    const struct bs_class_sizes none = {0}, *initial = r->wrapped ? &r->rules->class_sizes : &none;
+    const struct bs_class_sizes none = {0}, *initial = r->outer ? &r->rules->class_sizes : &none;
     if (bs_config_int(r, BS_KEY_HIDDEN_SIZE, initial->hidden_size, &a->hidden_size))
         return r->err->status;
     int times = r->rules->intermediate_times;
@@ -215,6 +215,7 @@ static enum bs_status read_positions(const struct bs_config_reader *r, struct bs
 {
     bool alibi;
     double exponent;
+    const char *name;
     a->positions = a->family->positions_kind;
     if (bs_config_bool(r, BS_KEY_ALIBI, a->positions == BS_ALIBI, &alibi) ||
         bs_config_positive(r, BS_KEY_ALIBI_EXPONENT, 8, &exponent))
@@ -222,6 +223,12 @@ static enum bs_status read_positions(const struct bs_config_reader *r, struct bs
     if (alibi)
         a->positions = BS_ALIBI;
     a->alibi_exponent = (float)exponent;
+    bs_config_get(r, BS_KEY_ALIBI_EXPONENT, &name);
+    if (exponent != 8 &&
+        bs_lines_add(&r->remarks->notices, r->err,
+                     "config.json: %s is %.9g, and computed with; transformers computes with 8",
+                     name, exponent))
+        return r->err->status;
     return bs_rope_read(r, a);
 }
 
@@ -325,6 +332,8 @@ static enum bs_status read_part(struct bs_config_reader *r, const char *model_ty
         return r->err->status;
     r->rules = a->family->config;
     enum bs_status status = read_values(r, a);
+    if (!status && r->outer)
+        status = bs_config_check_outer(r, a);
     if (!status)
         status = note_ignored(r);
     if (!status)
@@ -349,7 +358,7 @@ static enum bs_status read_wrapped(const struct bs_config_reader *outer,
     struct bs_config_reader r = *outer;
     r.path = path;
     r.config = text;
-    r.wrapped = true;
+    r.outer = outer;
     model_type = model_type ? model_type : wrapper->text;
     enum bs_status status = bs_foreign_quantization(outer->path, outer->config, outer->err);
     if (!status)

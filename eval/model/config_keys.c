@@ -190,20 +190,10 @@ static bool is_unused_window(const struct bs_config_reader *r, const char *key)
            json_is_false(json_object_get(r->config, "use_sliding_window"));
 }
 
-static enum bs_status check_key(const struct bs_config_reader *r, const struct bs_architecture *a,
-                                const char *key, const json_t *value)
+/* A key that nobody reads: it may say what the architecture is anyway. */
+static enum bs_status check_fact(const struct bs_config_reader *r, const struct bs_architecture *a,
+                                 const char *key, const json_t *value)
 {
-    const struct bs_family_config *rules = r->rules;
-    if (is_read(rules, key) || bs_word_in(key, silent_keys) || json_is_null(value) ||
-        (rules->harmless && bs_word_in(key, rules->harmless)) || is_unused_window(r, key))
-        return BS_OK;
-    const struct bs_neutral_key *neutral = find_neutral(rules->neutral, key);
-    if (!neutral)
-        neutral = find_neutral(neutral_everywhere, key);
-    if (neutral && is_neutral(value, neutral->value))
-        return BS_OK;
-    if (neutral)
-        return bs_config_fail(r->path, key, value, BS_EUNSUPPORTED, neutral->value, r->err);
     switch (bs_config_compare_fact(a, key, value)) {
     case BS_FACT_SAME:
         return BS_OK;
@@ -217,6 +207,9 @@ static enum bs_status check_key(const struct bs_config_reader *r, const struct b
     }
     return bs_config_unread(r, "", key, value, false);
 }
+
+static enum bs_status check_key(const struct bs_config_reader *r, const struct bs_architecture *a,
+                                const char *key, const json_t *value);
 
 /* The keys of the object that the family's settings stand in too. */
 static enum bs_status check_nested(const struct bs_config_reader *r,
@@ -236,6 +229,23 @@ static enum bs_status check_nested(const struct bs_config_reader *r,
             return r->err->status;
     }
     return BS_OK;
+}
+
+static enum bs_status check_key(const struct bs_config_reader *r, const struct bs_architecture *a,
+                                const char *key, const json_t *value)
+{
+    const struct bs_family_config *rules = r->rules;
+    if (is_read(rules, key) || bs_word_in(key, silent_keys) || json_is_null(value) ||
+        (rules->harmless && bs_word_in(key, rules->harmless)) || is_unused_window(r, key))
+        return BS_OK;
+    const struct bs_neutral_key *neutral = find_neutral(rules->neutral, key);
+    if (!neutral)
+        neutral = find_neutral(neutral_everywhere, key);
+    if (neutral && is_neutral(value, neutral->value))
+        return BS_OK;
+    if (neutral)
+        return bs_config_fail(r->path, key, value, BS_EUNSUPPORTED, neutral->value, r->err);
+    return check_fact(r, a, key, value);
 }
 
 enum bs_status bs_config_check_names(const struct bs_config_reader *r)
@@ -262,6 +272,44 @@ enum bs_status bs_config_check_keys(const struct bs_config_reader *r,
         bool nested = r->rules->nested && !strcmp(key, r->rules->nested);
         if (nested ? check_nested(r, a, value) : check_key(r, a, key, value))
             return r->err->status;
+    }
+    return BS_OK;
+}
+
+/* A key of the parts that see or hear, or of what joins them to the text: by a word of its name. */
+static bool is_of_other_parts(const char *key)
+{
+    static const char *const words[] = {"vision",     "image",     "video",  "visual", "audio",
+                                        "multimodal", "projector", "pixel",  "patch",  "spatial",
+                                        "mm_",        "perceiver", "speech", NULL};
+    static const char *const names[] = {"scale_factor", "downsample_ratio", NULL};
+    for (int i = 0; words[i]; i++)
+        if (strstr(key, words[i]))
+            return true;
+    return bs_word_in(key, names);
+}
+
+enum bs_status bs_config_check_outer(const struct bs_config_reader *r,
+                                     const struct bs_architecture *a)
+{
+    static const char *const read[] = {"model_type", "text_config", "tie_word_embeddings",
+                                       "quantization_config", NULL};
+    struct bs_config_reader outer = *r->outer;
+    outer.ignored = r->ignored;
+    const char *key;
+    json_t *value;
+    json_object_foreach(outer.config, key, value)
+    {
+        enum bs_status status = BS_OK;
+        if (bs_word_in(key, read) || bs_word_in(key, silent_keys) || json_is_null(value) ||
+            json_equal(value, json_object_get(r->config, key)))
+            continue;
+        if (is_of_other_parts(key))
+            status = bs_lines_add(r->ignored, r->err, "%.200s", key);
+        else
+            status = check_fact(&outer, a, key, value);
+        if (status)
+            return status;
     }
     return BS_OK;
 }

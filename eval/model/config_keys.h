@@ -16,6 +16,11 @@ enum bs_status bs_config_check_names(const struct bs_config_reader *r);
 enum bs_status bs_config_check_keys(const struct bs_config_reader *r,
                                     const struct bs_architecture *a);
 
+/* The same of the keys beside text_config, where r is the text part of a model of more than text: those
+ * of the other parts are notes. */
+enum bs_status bs_config_check_outer(const struct bs_config_reader *r,
+                                     const struct bs_architecture *a);
+
 /* Judges a key that nobody reads, which stands within `within` ("" or "rope_parameters."), by its
  * name; `arithmetic` says that it counts for the forward pass whatever that is. BS_EUNSUPPORTED. */
 enum bs_status bs_config_unread(const struct bs_config_reader *r, const char *within,

@@ -17,9 +17,10 @@ struct bs_config_reader {
     json_t *config; /* an object */
     const struct bs_family_config *rules;
     const struct bs_lines *accept; /* keys to pass over where they are not understood, or NULL */
-    bool wrapped;                  /* the text part of a model of more: sizes may be missing */
-    struct bs_remarks *remarks;    /* what there is to say */
-    struct bs_lines *ignored;      /* keys that were passed over as notes */
+    const struct bs_config_reader *outer; /* of the whole model where this is the text part of one
+                                             of more, which may leave sizes out; or NULL */
+    struct bs_remarks *remarks;           /* what there is to say */
+    struct bs_lines *ignored;             /* keys that were passed over as notes */
     struct bs_error *err;
 };
 

@@ -54,7 +54,8 @@ struct bs_walk {
     const char *scratch;            /* directory that holds the streams; NULL = memory does */
     struct bs_keeping *keeping;     /* walk_keep.h; NULL = the walk is not kept */
     const struct bs_kept *kept;     /* where it goes on; NULL = it begins */
-    /* Called when all trials of a text are measured, or (text -1) a passenger has failed; what it
+    /* Called when all trials of a text are measured, or (text -1) after a block by which a passenger
+     * has failed; what it
      * returns ends the walk. May be NULL. */
     enum bs_status (*measured)(void *context, int text, struct bs_error *err);
     void *measured_context;

@@ -428,6 +428,50 @@ static void test_class_defaults(void **state)
     assert_string_equal(a.wrapper, "gemma3");
 }
 
+/* A gemma3 whose config.json has `keys` beside text_config. */
+static enum bs_status read_beside(const char *keys, struct bs_error *err)
+{
+    struct bs_architecture a;
+    char text[1024];
+    snprintf(text, sizeof text,
+             "{\"model_type\": \"gemma3\", \"text_config\": {\"hidden_size\": 2560, "
+             "\"intermediate_size\": 10240, \"model_type\": \"gemma3_text\", "
+             "\"num_hidden_layers\": 34, \"sliding_window\": 1024}, %s}",
+             keys);
+    folder_write_text(&folder, "config.json", text);
+    return bs_architecture_read(folder.path, NULL, &a, NULL, err);
+}
+
+static void test_keys_beside_the_text_part(void **state)
+{
+    (void)state;
+    static const char *const notes[] = {
+        "\"mm_tokens_per_image\": 256, \"image_token_index\": 262144, \"boi_token_index\": 255999",
+        "\"projector_hidden_act\": \"gelu\", \"multimodal_projector_bias\": true",
+        "\"vision_feature_layer\": -2, \"spatial_merge_size\": 2, \"scale_factor\": 4",
+        "\"hidden_size\": 2560, \"sliding_window\": 1024, \"rope_scaling\": null",
+        "\"initializer_range\": 0.02, \"license\": \"gemma\", \"unsloth_fixed\": true",
+    };
+    static const struct {
+        const char *keys, *said;
+    } arithmetic[] = {
+        {"\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2.0}", "rope_scaling"},
+        {"\"final_logit_softcapping\": 30.0", "final_logit_softcapping"},
+        {"\"hidden_size\": 2048", "hidden_size"},
+        {"\"residual_multiplier\": 0.5", "residual_multiplier"},
+    };
+    struct bs_error err;
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
+        if (read_beside(notes[i], &err))
+            fail_msg("%s", err.message);
+    for (size_t i = 0; i < sizeof arithmetic / sizeof *arithmetic; i++) {
+        if (!read_beside(arithmetic[i].keys, &err))
+            fail_msg("read: %s", arithmetic[i].keys);
+        assert_non_null(strstr(err.message, arithmetic[i].said));
+        assert_null(strstr(err.message, "text_config"));
+    }
+}
+
 /* Paths that are no checkpoint say what they are and what to do. */
 static void test_foreign(void **state)
 {
@@ -470,11 +514,17 @@ static void test_foreign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_to_say),  cmocka_unit_test(test_tied_head),
-        cmocka_unit_test(test_blocks_too_many), cmocka_unit_test(test_spare_tensors),
-        cmocka_unit_test(test_float64),         cmocka_unit_test(test_quantized),
-        cmocka_unit_test(test_text_part),       cmocka_unit_test(test_class_defaults),
-        cmocka_unit_test(test_foreign),         cmocka_unit_test(test_index),
+        cmocka_unit_test(test_nothing_to_say),
+        cmocka_unit_test(test_tied_head),
+        cmocka_unit_test(test_blocks_too_many),
+        cmocka_unit_test(test_spare_tensors),
+        cmocka_unit_test(test_float64),
+        cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_text_part),
+        cmocka_unit_test(test_class_defaults),
+        cmocka_unit_test(test_keys_beside_the_text_part),
+        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_index),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
