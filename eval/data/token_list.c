@@ -16,7 +16,8 @@ static enum bs_status read_all(const char *path, struct bs_buffer *text, struct 
     enum { CHUNK = 1 << 16 };
     if (bs_file_check(path, err))
         return err->status;
-    FILE *file = fopen(path, "rb");
+    /* Standard input is read as it is open: a named pipe, opened again, would be waited for. */
+    FILE *file = strcmp(path, "/dev/stdin") ? fopen(path, "rb") : stdin;
     if (!file)
         return bs_fail(err, BS_EIO, "cannot open '%s': %s", path, strerror(errno));
     enum bs_status status = BS_OK;
@@ -28,7 +29,8 @@ static enum bs_status read_all(const char *path, struct bs_buffer *text, struct 
     }
     if (!status && ferror(file))
         status = bs_fail(err, BS_EIO, "cannot read '%s': %s", path, strerror(errno));
-    fclose(file);
+    if (file != stdin)
+        fclose(file);
     return status;
 }
 
