@@ -1,9 +1,9 @@
 #include "algorithms/recipe.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 
 enum { VALUE_TEXT = 64 };
 
@@ -314,17 +314,11 @@ void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
 char *bs_recipe_text(const struct bs_recipe *recipe,
                      void (*print)(const struct bs_recipe *recipe, FILE *out))
 {
-    char *text = NULL, *copy = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
+    struct bs_print printing;
+    if (!bs_print_begin(&printing))
         return NULL;
-    print(recipe, out);
-    bool whole = !ferror(out);
-    if (!fclose(out) && whole)
-        copy = bs_strdup(text);
-    free(text); /* open_memstream's own */
-    return copy;
+    print(recipe, printing.out);
+    return bs_print_end(&printing);
 }
 
 static void print_setting(const char *prefix, const struct bs_option *option, const void *values,

@@ -13,6 +13,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
 #include "eval/base/parallel.h"
+#include "eval/base/print.h"
 #include "eval/base/printable.h"
 #include "eval/base/stop.h"
 #include "eval/base/terminal.h"
@@ -49,9 +50,7 @@ static char *result_path(const struct bs_arguments *args)
 {
     if (args->output)
         return bs_strdup(args->output);
-    const char *name = strrchr(args->operands[0], '/');
-    name = name ? name + 1 : args->operands[0];
-    const char *dot = strrchr(name, '.');
+    const char *name = bs_path_name(args->operands[0]), *dot = strrchr(name, '.');
     int length = (int)(dot && dot != name ? (size_t)(dot - name) : strlen(name));
     return bs_printf("results/%.*s.h5", length, name);
 }
@@ -59,8 +58,8 @@ static char *result_path(const struct bs_arguments *args)
 /* The result file's path without its ending: the folder of its charts. In new memory. */
 static char *chart_folder(const char *path)
 {
-    const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
-    bool ending = dot && dot > (slash ? slash + 1 : path);
+    const char *dot = strrchr(path, '.');
+    bool ending = dot && dot > bs_path_name(path);
     return bs_printf("%.*s%s", (int)(ending ? (size_t)(dot - path) : strlen(path)), path,
                      ending ? "" : ".charts");
 }
@@ -233,19 +232,17 @@ static void print_lines(const char *lines, int width)
 static enum bs_status print_plan(const struct bs_arguments *args, struct opened *opened,
                                  struct bs_error *err)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
+    struct bs_print printing;
+    if (!bs_print_begin(&printing))
         return bs_fail_memory(err);
-    enum bs_status status = bs_models_plan(&opened->models, opened->path, &args->limits, out, err);
-    bool written = !ferror(out);
-    written = !fclose(out) && written;
-    if (!status && !written)
+    enum bs_status status =
+        bs_models_plan(&opened->models, opened->path, &args->limits, printing.out, err);
+    char *text = bs_print_end(&printing);
+    if (!status && !text)
         status = bs_fail_memory(err);
     if (!status)
         print_lines(text, bs_terminal_limit(stdout));
-    free(text); /* open_memstream's own */
+    bs_free(text);
     return status;
 }
 

@@ -237,6 +237,12 @@ char *bs_path_folder(const char *path)
     return parent;
 }
 
+const char *bs_path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 bool bs_ends_in(const char *name, const char *ending)
 {
     size_t length = strlen(name), tail = strlen(ending);

@@ -40,6 +40,9 @@ enum bs_status bs_file_check(const char *path, struct bs_error *err);
 /* The file's bytes in new memory with a zero byte behind them (freed with bs_free). */
 enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err);
 
+/* What of a path follows its last slash. */
+const char *bs_path_name(const char *path);
+
 /* The folder part of a path in new memory, without a slash at its end: "" for a bare file name, "/"
  * for the root. NULL when memory runs out. */
 char *bs_path_folder(const char *path);

@@ -368,8 +368,7 @@ static int without_ending(const char *name, int length, const char *ending)
  * taken, as when one text is cut into windows of several lengths. NULL when memory runs out. */
 static char *name_of_text(const struct bs_config *config, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
+    const char *base = bs_path_name(path);
     int length = without_ending(base, (int)strlen(base), ".gz");
     length = without_ending(base, length, ".zst");
     for (int at = length - 1; at > 0; at--)

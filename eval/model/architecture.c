@@ -4,6 +4,7 @@
 #include "eval/model/model.h"
 
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/model/config_keys.h"
 #include "eval/model/config_reader.h"
 #include "eval/model/foreign.h"
@@ -14,7 +15,6 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static enum bs_status read_activation(const struct bs_config_reader *r, struct bs_architecture *a)
@@ -286,19 +286,18 @@ static enum bs_status read_values(const struct bs_config_reader *r, struct bs_ar
 /* One line for all keys that were passed over. */
 static enum bs_status note_ignored(const struct bs_config_reader *r)
 {
-    char *list = NULL;
-    size_t size = 0;
+    struct bs_print printing;
     if (!r->ignored->count)
         return BS_OK;
-    FILE *out = open_memstream(&list, &size);
-    if (!out)
+    if (!bs_print_begin(&printing))
         return bs_fail_memory(r->err);
     for (int i = 0; i < r->ignored->count; i++)
-        fprintf(out, "%s%s", i ? ", " : "", r->ignored->lines[i]);
-    enum bs_status status = fclose(out) ? bs_fail_memory(r->err)
-                                        : bs_lines_add(&r->remarks->notices, r->err,
-                                                       "config.json: notes passed over: %s", list);
-    free(list);
+        fprintf(printing.out, "%s%s", i ? ", " : "", r->ignored->lines[i]);
+    char *list = bs_print_end(&printing);
+    enum bs_status status = list ? bs_lines_add(&r->remarks->notices, r->err,
+                                                "config.json: notes passed over: %s", list)
+                                 : bs_fail_memory(r->err);
+    bs_free(list);
     return status;
 }
 

@@ -27,9 +27,9 @@ static bool is_gguf(const char *path)
 /* The folder that a path lies in, for commands that a user can copy. */
 static void split_path(const char *path, char folder[BS_NAME_BYTES], const char **name)
 {
-    const char *slash = strrchr(path, '/');
-    *name = slash ? slash + 1 : path;
-    snprintf(folder, BS_NAME_BYTES, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    *name = bs_path_name(path);
+    int length = (int)(*name - path) - 1;
+    snprintf(folder, BS_NAME_BYTES, "%.*s", length < 0 ? 1 : length, length < 0 ? "." : path);
 }
 
 static enum bs_status fail_gguf(const char *path, const char *folder, const char *name,

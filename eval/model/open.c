@@ -3,10 +3,10 @@
 #include "eval/model/model_internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/model/foreign.h"
 #include "eval/model/wrappers.h"
 
@@ -406,9 +406,8 @@ static void digest_rope(const struct bs_rope_settings *rope, FILE *out)
 static enum bs_status digest_architecture(const struct bs_architecture *a,
                                           struct bs_digest_state *digest, struct bs_error *err)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
     if (!out)
         return bs_fail_memory(err);
     fprintf(out, "%s %d %d %d %d %d %d %d %d %.9g %d %d %d %d", a->family->model_type,
@@ -427,12 +426,11 @@ static enum bs_status digest_architecture(const struct bs_architecture *a,
             (double)a->qkv_clip, (double)a->attention_softcap, (double)a->logit_softcap,
             (double)a->embedding_scale, (double)a->residual_scale, (double)a->logit_scale,
             a->tied_head, a->final_norm, a->biases);
-    if (fclose(out)) {
-        free(text);
+    char *text = bs_print_end(&printing);
+    if (!text)
         return bs_fail_memory(err);
-    }
-    bs_digest_add(digest, text, length);
-    free(text);
+    bs_digest_add(digest, text, strlen(text));
+    bs_free(text);
     return BS_OK;
 }
 
