@@ -133,9 +133,6 @@ const char *bs_grid_name(enum bs_grid grid) { return grid_words[grid]; }
 enum bs_status bs_format_resolve(struct bs_format *format, enum bs_grid preferred,
                                  struct bs_error *err)
 {
-    if (format->bits > 8 && format->bits != BS_BITS_NONE)
-        return bs_fail(err, BS_ECONFIG, "bits is %d, expected 2 to 8, or 16 for not quantized",
-                       format->bits);
     if (format->grid == BS_GRID_AUTO)
         format->grid = preferred == BS_GRID_AUTO ? BS_GRID_GPTQ : preferred;
     const struct grid_rule *rule = &rules[format->grid];

@@ -45,7 +45,7 @@ extern const struct bs_option bs_format_options[];
 const char *bs_grid_name(enum bs_grid grid);
 
 /* Replaces the auto values: grid by `preferred`, symmetric by the grid's own default. BS_ECONFIG
- * where the parts do not fit together (bits 9 to 15, an asymmetric smoothquant grid). */
+ * where the parts do not fit together (an asymmetric smoothquant grid). */
 enum bs_status bs_format_resolve(struct bs_format *format, enum bs_grid preferred,
                                  struct bs_error *err);
 

@@ -502,18 +502,24 @@ static void formats_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
     struct bs_error err;
-    for (int bits = 2; bits <= 16; bits++) {
-        struct bs_format format = grid(BS_GRID_GPTQ, bits, false);
-        assert_int_equal(bs_format_resolve(&format, BS_GRID_AUTO, &err),
-                         bits <= 8 || bits == 16 ? BS_OK : BS_ECONFIG);
-    }
+    const struct bs_option *const options[] = {bs_format_options, bs_activations_options};
+    for (int bits = 0; bits <= 32; bits++)
+        for (int o = 0; o < 2; o++) {
+            union {
+                struct bs_format format;
+                struct bs_activations activations;
+            } values;
+            char text[8];
+            snprintf(text, sizeof text, "%d", bits);
+            assert_int_equal(
+                bs_option_parse(bs_option_find(options[o], "bits"), text, &values, &err),
+                (bits >= 2 && bits <= 8) || bits == 16 ? BS_OK : BS_ECONFIG);
+        }
     struct bs_format asymmetric = grid(BS_GRID_SMOOTHQUANT, 8, false);
     assert_int_equal(bs_format_resolve(&asymmetric, BS_GRID_AUTO, &err), BS_ECONFIG);
     assert_non_null(strstr(err.message, "smoothquant"));
     struct bs_activations activations = {
-        .bits = 9, .symmetric = BS_SYMMETRIC_AUTO, .grid = BS_GRID_AUTO};
-    assert_int_equal(bs_activations_resolve(&activations, &err), BS_ECONFIG);
-    activations.bits = 8;
+        .bits = 8, .symmetric = BS_SYMMETRIC_AUTO, .grid = BS_GRID_AUTO};
     assert_int_equal(bs_activations_resolve(&activations, &err), BS_OK);
     struct bs_format resolved = bs_activations_format(&activations);
     assert_true(resolved.bits == 8 && resolved.grid == BS_GRID_SMOOTHQUANT && resolved.symmetric);

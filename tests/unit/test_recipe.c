@@ -262,7 +262,6 @@ static void test_resolve(void **state)
         bs_recipe_release(&recipe);
     }
     static const char *const refused[][3] = {
-        {"rtn", "bits=9", "weights: bits is 9"},
         {"smoothquant", "bits=8 symmetric=false", "weights: grid smoothquant is symmetric only"},
         {"rtn", "bits=8 a.bits=8 a.symmetric=false", "activations: grid smoothquant"},
         {"gptq", "bits=4 static_groups=true", "static_groups needs a group_size"},
