@@ -24,8 +24,7 @@ static const struct flag {
      "pass over this key of a config.json although it is not understood; several times"},
     {"memory", "SIZE", 'm',
      "memory a walk may use, such as 900M or 8G; by default half of what the machine, its cgroup "
-     "and "
-     "limits leave"},
+     "and limits leave"},
     {"scratch", "FOLDER", 'c',
      "where streams go that memory has no room for (TMPDIR, else /tmp) and checkpoints (beside "
      "results)"},

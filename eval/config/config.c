@@ -40,8 +40,7 @@ const struct bs_option bs_calibration_options[] = {
         "sequential = consecutive from the start; gptq = random starts as its code draws "
         "them, in drawn documents for c4; gptq_documents = so for any text; awq = shuffled "
         "documents of at most `tokens` put together and cut; auto = gptq where a seed is given, "
-        "else "
-        "sequential"),
+        "else sequential"),
     BS_OPT(struct bs_calibration_config, documents, 128, 1, MOST_WINDOWS,
            "of sampling awq: how many are put together"),
     BS_OPT(struct bs_calibration_config, lines, false, 0, 1, lines_help),
@@ -77,8 +76,7 @@ const struct bs_config_key bs_config_keys[] = {
      "Hugging Face models: each a folder, or org/name[@revision]", true},
     {"calibration", "a mapping, see calibration, or a list of them",
      "what the algorithms look at; a list within it is an axis: `seed: [0, 1, 2]` says how much of "
-     "a "
-     "difference is the draw's",
+     "a difference is the draw's",
      false},
     {"evaluation", "a mapping, see evaluation", "what is measured", true},
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
