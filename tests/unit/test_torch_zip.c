@@ -130,7 +130,7 @@ static enum bs_status open_copy(const struct archive *a, size_t size, struct bs_
 {
     unsigned char *copy = malloc(size ? size : 1);
     memcpy(copy, a->bytes, size);
-    struct bs_map map = {copy, size};
+    struct bs_map map = {.data = copy, .size = size};
     struct bs_zip zip;
     enum bs_status status = bs_zip_open("place", &map, &zip, err);
     for (size_t i = 0; !status && i < zip.count; i++) {
@@ -154,7 +154,7 @@ static void test_sound(void **state)
     (void)state;
     for (int zip64 = 0; zip64 < 2; zip64++) {
         struct archive a = make(zip64);
-        struct bs_map map = {a.bytes, a.size};
+        struct bs_map map = {.data = a.bytes, .size = a.size};
         struct bs_zip zip;
         struct bs_error err = {0};
         if (bs_zip_open("place", &map, &zip, &err))
@@ -187,7 +187,7 @@ static void test_folder(void **state)
     struct bs_zip zip;
     struct archive a = make(false);
     a.bytes[a.local[1] + 30] = a.bytes[a.central[1] + 46] = 'g';
-    struct bs_map map = {a.bytes, a.size};
+    struct bs_map map = {.data = a.bytes, .size = a.size};
     assert_int_equal(bs_zip_open("place", &map, &zip, &err), BS_OK);
     assert_int_equal(zip.count, 1);
     assert_non_null(bs_zip_find(&zip, "one"));
