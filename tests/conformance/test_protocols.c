@@ -1,8 +1,10 @@
 /* Perplexities of each protocol against transformers' in float32 (tests/golden/protocols.py). */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -63,9 +65,13 @@ static enum bs_protocol protocol_of(const json_t *row)
 static void write_config(void)
 {
     FILE *out = fopen(folder_file(&folder, "c.yaml"), "w");
+    char here[PATH_MAX];
     size_t i;
     json_t *row;
-    fprintf(out, "model: datasets/tiny\nevaluation:\n  layer_error: {windows: 0}\n  perplexity:\n");
+    assert_non_null(getcwd(here, sizeof here)); /* the config's own folder is another */
+    fprintf(out,
+            "model: %s/datasets/tiny\nevaluation:\n  layer_error: {windows: 0}\n  perplexity:\n",
+            here);
     json_array_foreach(json_object_get(golden, "rows"), i, row)
     {
         enum bs_protocol protocol = protocol_of(row);
