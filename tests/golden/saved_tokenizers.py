@@ -8,8 +8,8 @@
 Each family's pipeline is a published one, trained on datasets/commons (see make_tokenizers.py), and
 goes through the class and the options that the family's repositories name. The .json.gz holds the
 contents of files as they were written, and by version and family which of them make up its folder, and
-for each text of tokenizers/expected.json how
-many ids AutoTokenizer of 5.24.0 gives and their CRC-32 as little-endian 32-bit integers.
+for each text of tokenizers/expected.json how many
+ids AutoTokenizer of 5.24.0 gives and their CRC-32 as little-endian 32-bit integers.
 """
 import gzip
 import json
