@@ -18,6 +18,7 @@
 #include "eval/base/mem.h"
 #include "eval/store/chart.h"
 #include "tests/support/folder.h"
+#include "tests/support/results.h"
 
 static char file[80], charts[80];
 static int num_trials;
@@ -78,16 +79,7 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
                                            .canonical = "",
                                            .layers = unquantized ? NULL : layers,
                                            .num_layers = unquantized ? 0 : 6};
-    const struct bs_run_info info = {.config = "",
-                                     .host = "",
-                                     .cpu = "",
-                                     .blas = "",
-                                     .started = "",
-                                     .finished = "",
-                                     .threads = 1};
-    struct bs_error err;
-    if (bs_results_commit(file, &record, 1, NULL, 0, &info, &err) != BS_OK)
-        fail_msg("%s", err.message);
+    results_add(file, &record);
 }
 
 static enum bs_status draw(const char *name, const char *plots, struct bs_error *err)

@@ -15,6 +15,7 @@
 #include "eval/base/mem.h"
 #include "eval/store/table.h"
 #include "tests/support/folder.h"
+#include "tests/support/results.h"
 
 enum { WINDOWS = 24, TOKENS = 3, VALUES = WINDOWS * (TOKENS - 1) };
 
@@ -75,16 +76,7 @@ static void add(const char *path, const struct trial *trial)
     strcpy(row->calibration_sampling, "gptq");
     strcpy(row->protocol, "gptq");
     strcpy(row->status, "done");
-    const struct bs_run_info info = {.config = "",
-                                     .host = "",
-                                     .cpu = "",
-                                     .blas = "",
-                                     .started = "",
-                                     .finished = "",
-                                     .threads = 1};
-    struct bs_error err;
-    if (bs_results_commit(path, &record, 1, NULL, 0, &info, &err))
-        fail_msg("%s", err.message);
+    results_add(path, &record);
 }
 
 static const char *make(const char *name, const struct trial *trials)
