@@ -7,6 +7,8 @@
 /* What of an architecture a key tells. */
 enum subject {
     HIDDEN_SIZE,
+    EMBEDDING_SIZE,
+    VOCAB_SIZE,
     INTERMEDIATE_SIZE,
     NUM_LAYERS,
     NUM_HEADS,
@@ -33,6 +35,8 @@ enum subject {
     IS_PARALLEL,
     HAS_FINAL_NORM,
     IS_GATED,
+    IS_TIED,
+    IS_UNTIED,
 };
 
 static const struct {
@@ -45,6 +49,11 @@ static const struct {
     {"d_model", HIDDEN_SIZE},
     {"dim", HIDDEN_SIZE},
     {"embed_dim", HIDDEN_SIZE},
+    {"embedding_size", EMBEDDING_SIZE},
+    {"word_embed_proj_dim", EMBEDDING_SIZE},
+    {"n_vocab", VOCAB_SIZE},
+    {"padded_vocab_size", VOCAB_SIZE},
+    {"vocab_size_padded", VOCAB_SIZE},
     {"intermediate_size", INTERMEDIATE_SIZE},
     {"ffn_dim", INTERMEDIATE_SIZE},
     {"ffn_hidden_size", INTERMEDIATE_SIZE},
@@ -72,6 +81,7 @@ static const struct {
     {"rotary_pct", ROTARY_SHARE},
     {"rope_pct", ROTARY_SHARE},
     {"rope_percent", ROTARY_SHARE},
+    {"rotary_percent", ROTARY_SHARE},
     {"partial_rotary_factor", ROTARY_SHARE},
     {"rope_theta", ROPE_THETA},
     {"rotary_emb_base", ROPE_THETA},
@@ -127,6 +137,12 @@ static const struct {
     {"use_swiglu", IS_GATED},
     {"use_glu", IS_GATED},
     {"gated_mlp", IS_GATED},
+    {"tie_embeddings", IS_TIED},
+    {"weight_tying", IS_TIED},
+    {"use_embedding_sharing", IS_TIED},
+    {"shared_input_output_embedding", IS_TIED},
+    {"share_embeddings_and_output_weights", IS_TIED},
+    {"untie_embeddings_and_output_weights", IS_UNTIED},
 };
 
 static enum bs_fact of(bool same) { return same ? BS_FACT_SAME : BS_FACT_OTHER; }
@@ -203,6 +219,10 @@ static enum bs_fact compare(const struct bs_architecture *a, enum subject subjec
     switch (subject) {
     case HIDDEN_SIZE:
         return compare_number(value, a->hidden_size);
+    case EMBEDDING_SIZE:
+        return compare_number(value, a->embedding_size);
+    case VOCAB_SIZE:
+        return compare_number(value, a->vocab_size);
     case INTERMEDIATE_SIZE:
         return compare_number(value, a->intermediate_size);
     case NUM_LAYERS:
@@ -254,6 +274,10 @@ static enum bs_fact compare(const struct bs_architecture *a, enum subject subjec
         return compare_bool(value, a->final_norm);
     case IS_GATED:
         return compare_bool(value, a->family->gated);
+    case IS_TIED:
+        return compare_bool(value, a->tied_head);
+    case IS_UNTIED:
+        return compare_bool(value, !a->tied_head);
     }
     return BS_FACT_UNKNOWN;
 }

@@ -22,7 +22,8 @@ static const char *const arithmetic_words[] = {
     "positions", "positional", "pos", "theta",
     /* norms */
     "norm", "norms", "prenorm", "postnorm", "layernorm", "layernorms", "rmsnorm", "qknorm", "ln",
-    "rms", "normalization", "layerscale", "deepnorm", "eps", "epsilon",
+    "rms", "normalization", "normalize", "normalized", "standardize", "standardization", "centered",
+    "sandwich", "layerscale", "deepnorm", "eps", "epsilon",
     /* scales and limits */
     "scale", "scales", "scaled", "scaling", "rescale", "rescaling", "multiplier", "multipliers",
     "factor", "factors", "mscale", "mup", "softmax", "softmax1", "compression", "cap", "caps",
@@ -30,22 +31,25 @@ static const char *const arithmetic_words[] = {
     /* attention */
     "attn", "attention", "window", "windows", "windowed", "sliding", "swa", "causal",
     "bidirectional", "head", "heads", "kv", "qk", "qkv", "query", "mha", "mqa", "gqa", "mla",
-    "sink", "sinks", "sparse", "sparsity", "latent", "chunk", "chunked", "logn",
+    "sink", "sinks", "sparse", "sparsity", "latent", "chunk", "chunked", "logn", "ssmax", "mask",
+    "masks", "dilation", "dilated", "interleaved", "alternating",
     /* feed-forward */
     "mlp", "mlps", "ffn", "ff", "feedforward", "act", "activation", "activations", "gelu", "relu",
     "silu", "swish", "swiglu", "geglu", "glu", "gate", "gates", "gating", "expert", "experts",
-    "moe", "router", "routers", "routed", "routing",
+    "moe", "router", "routers", "routed", "routing", "mixture", "nonlinearity", "sqrelu",
     /* wiring and the rest */
     "bias", "biases", "residual", "residuals", "resid", "parallel", "tie", "tied", "untie",
-    "untied", "tying", "quant", "quantization", "quantize", "quantized", "logit", "logits", "ssm",
-    "mamba", "mamba2", "rwkv", "conv", "shortconv", "convolution", "recurrent", "recurrence",
-    "hybrid", "topk", "fraction", "sinusoidal", "pattern", "types", "ple", "altup", "laurel",
-    "hyena", "retention", NULL};
+    "untied", "tying", "share", "shared", "sharing", "repeat", "repeated", "loop", "loops", "shift",
+    "rotate", "rotated", "steering", "quant", "quantization", "quantize", "quantized", "bitnet",
+    "ternary", "binary", "logit", "logits", "ssm", "mamba", "mamba2", "rwkv", "conv", "shortconv",
+    "convolution", "recurrent", "recurrence", "hybrid", "topk", "fraction", "sinusoidal", "fourier",
+    "pattern", "types", "ple", "altup", "laurel", "hyena", "retention", NULL};
 
-/* The same where the value is a number or a list: how many, how large. */
-static const char *const counting_words[] = {"num",   "n",      "d",     "dim",   "dims",
-                                             "size",  "sizes",  "width", "depth", "groups",
-                                             "every", "layers", NULL};
+/* The same where the value is a number or a list: how many, how large, and the letters of formulas. */
+static const char *const counting_words[] = {
+    "num",    "n",      "d",     "dim",   "dims",   "size",  "sizes", "width",
+    "depth",  "groups", "every", "layer", "layers", "local", "bit",   "bits",
+    "stride", "alpha",  "beta",  "gamma", "tau",    NULL};
 
 /* Any of them makes a name a note whatever else is in it: training, data, generation, storage, how
  * the machine computes, and inputs that are no text. */
@@ -56,9 +60,10 @@ static const char *const note_words[] = {
     "learning", "scheduler", "warmup", "decay", "epoch", "epochs", "steps", "batch", "batches",
     "train", "training", "validation", "val", "test", "trained", "trainer", "trainable", "pretrain",
     "pretraining", "finetune", "finetuned", "finetuning", "finetuner", "sft", "dpo", "kto", "orpo",
-    "grpo", "ppo", "rlhf", "reward", "rewards", "lora", "qlora", "dora", "peft", "galore",
-    "neftune", "noise", "jitter", "smoothing", "freeze", "frozen", "unfrozen", "merge", "merged",
-    "mergekit", "slerp", "axolotl", "unsloth", "trl", "wandb", "deepspeed", "fsdp", "ddp",
+    "grpo", "ppo", "rlhf", "reward", "rewards", "kl", "kd", "distill", "distillation", "distilled",
+    "teacher", "student", "lora", "qlora", "dora", "peft", "galore", "neftune", "noise", "jitter",
+    "smoothing", "freeze", "frozen", "unfrozen", "merge", "merged", "mergekit", "slerp", "axolotl",
+    "unsloth", "trl", "wandb", "deepspeed", "fsdp", "ddp",
     /* data and evaluation */
     "dataset", "datasets", "data", "corpus", "sample", "samples", "sampling", "examples", "seed",
     "eval", "evaluation", "benchmark", "benchmarks", "metric", "metrics", "document", "documents",
@@ -72,8 +77,8 @@ static const char *const note_words[] = {
     "fuse", "fusion", "impl", "implementation", "backend", "efficient", "cache", "caching",
     "checkpoint", "checkpointing", "checkpoints", "offload", "dtype", "precision", "fp32", "fp16",
     "bf16", "float32", "upcast", "device", "devices", "cuda", "gpu", "gpus", "cpu", "tensor",
-    "pipeline", "sequence", "world", "workers", "worker", "nodes", "processes", "shard", "shards",
-    "speed",
+    "pipeline", "sequence", "tp", "pp", "dp", "world", "workers", "worker", "nodes", "processes",
+    "shard", "shards", "speed",
     /* the file */
     "license", "author", "authors", "url", "date", "timestamp", "revision", "commit", "hash", "sha",
     "path", "paths", "file", "files", "filename", "description", "comment", "comments", "metadata",
@@ -90,6 +95,8 @@ static const char *const limit_words[] = {"cap",    "caps",     "capping", "soft
                                           "sink",   "sinks",    "chunk",   NULL};
 static const char *const factor_words[] = {"scale",  "scales",      "scaling", "multiplier",
                                            "factor", "multipliers", "mscale",  NULL};
+/* Of these -1 is none too. */
+static const char *const window_words[] = {"window", "windows", "sliding", NULL};
 /* Where 0 and 1 are values like others. */
 static const char *const strict_limits[] = {
     "rope", "rotary",  "position", "positions", "theta", "head", "heads",  "kv",
@@ -126,6 +133,18 @@ static const char *const arithmetic_names[] = {"q_lora_rank",
                                                "layers_block_type",
                                                "block_type",
                                                "layer_type",
+                                               "layer_drop_schedule",
+                                               "flash_attention_window",
+                                               "use_stable_embedding",
+                                               "memory_tokens",
+                                               "prefix_tokens",
+                                               "prefix_length",
+                                               "virtual_tokens",
+                                               "soft_prompt",
+                                               "token_type_embeddings",
+                                               "segment_embeddings",
+                                               "layer_skip",
+                                               "weight_bits",
                                                "per_layer_config",
                                                "is_encoder_decoder",
                                                "output_multiplier_scale",
@@ -164,6 +183,8 @@ static const char *const note_names[] = {"n_ctx",
                                          "model_parallel",
                                          "model_parallel_size",
                                          "num_params",
+                                         "num_tokens",
+                                         "local_rank",
                                          "n_params",
                                          "num_parameters",
                                          "n_parameters",
@@ -303,5 +324,7 @@ bool bs_config_is_off(const char *key, const json_t *value)
     double number = json_number_value(value);
     if (any_in(&words, factor_words))
         return number == 1 && !any_in(&words, strict_factors);
+    if (number == -1)
+        return any_in(&words, window_words);
     return number == 0 && any_in(&words, limit_words) && !any_in(&words, strict_limits);
 }

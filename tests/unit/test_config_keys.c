@@ -358,6 +358,13 @@ static void test_facts(void **state)
         {"phi", "\"use_bias\": false", false},
         {"gpt_neox", "\"hidden_activation\": \"gelu\"", true},
         {"gpt_neox", "\"activation\": \"relu\"", false},
+        {"llama", "\"n_vocab\": 43", true},
+        {"llama", "\"padded_vocab_size\": 64", false},
+        {"llama", "\"shared_input_output_embedding\": false", true},
+        {"llama", "\"share_embeddings_and_output_weights\": true", false},
+        {"llama", "\"untie_embeddings_and_output_weights\": true", true},
+        {"gpt2", "\"tie_embeddings\": true", true},
+        {"phi", "\"rotary_percent\": 0.3", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bs_error err = {.message = ""};
