@@ -10,6 +10,7 @@
 #include "eval/data/normalizer.h"
 #include "eval/data/post_processor.h"
 #include "eval/data/pre_tokenizer.h"
+#include "eval/data/token_options.h"
 #include "eval/data/tokenizer_files.h"
 #include "eval/data/word_model.h"
 
@@ -25,6 +26,7 @@ struct bs_tokenizer {
     struct bs_vocabulary *vocabulary;
     struct bs_added_tokens *added;
     struct bs_post_processor post;
+    struct bs_lines notices;
 };
 
 /* What one call of bs_tokenizer_encode works with. */
@@ -74,7 +76,8 @@ static enum bs_status read_tokenizer(struct bs_tokenizer *tokenizer,
                                 &tokenizer->pre_tokenizer, err) ||
         bs_post_processor_read(place, json_object_get(root, "post_processor"), &tokenizer->post,
                                err) ||
-        read_model(tokenizer, place, json_object_get(root, "model"), err))
+        read_model(tokenizer, place, json_object_get(root, "model"), err) ||
+        bs_token_options_note(files->config, root, &tokenizer->post, &tokenizer->notices, err))
         return err->status;
     return bs_added_tokens_create(place, json_object_get(root, "added_tokens"),
                                   tokenizer->vocabulary, tokenizer->normalizer,
@@ -111,7 +114,13 @@ void bs_tokenizer_free(struct bs_tokenizer *tokenizer)
     bs_vocabulary_free(tokenizer->vocabulary);
     bs_added_tokens_free(tokenizer->added);
     bs_post_processor_release(&tokenizer->post);
+    bs_lines_release(&tokenizer->notices);
     bs_free(tokenizer);
+}
+
+const struct bs_lines *bs_tokenizer_notices(const struct bs_tokenizer *tokenizer)
+{
+    return &tokenizer->notices;
 }
 
 int bs_tokenizer_vocab_size(const struct bs_tokenizer *tokenizer)

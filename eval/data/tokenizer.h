@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "eval/base/error.h"
+#include "eval/base/lines.h"
 
 struct bs_tokenizer;
 
@@ -16,6 +17,9 @@ struct bs_tokenizer;
 enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **tokenizer,
                                  struct bs_error *err);
 void bs_tokenizer_free(struct bs_tokenizer *tokenizer);
+
+/* What a user should know: options of the files that do not come true, a line each. */
+const struct bs_lines *bs_tokenizer_notices(const struct bs_tokenizer *tokenizer);
 
 /* One more than the largest id. */
 int bs_tokenizer_vocab_size(const struct bs_tokenizer *tokenizer);

@@ -574,7 +574,7 @@ enum bs_status bs_tokenizer_files_read(const char *directory, struct bs_tokenize
     if (!status)
         status = build(&loading);
     bs_special_tokens_release(&loading.specials);
-    json_decref(loading.config);
+    files->config = loading.config;
     json_decref(loading.model_config);
     return status;
 }
@@ -582,6 +582,7 @@ enum bs_status bs_tokenizer_files_read(const char *directory, struct bs_tokenize
 void bs_tokenizer_files_release(struct bs_tokenizer_files *files)
 {
     json_decref(files->root);
+    json_decref(files->config);
     bs_free(files->place);
     *files = (struct bs_tokenizer_files){0};
 }

@@ -10,8 +10,9 @@
 
 /* A directory's tokenizer. */
 struct bs_tokenizer_files {
-    json_t *root; /* of tokenizer.json's form */
-    char *place;  /* the file, for messages; also there after an error that comes later */
+    json_t *root;   /* of tokenizer.json's form */
+    json_t *config; /* tokenizer_config.json, with older files merged into it */
+    char *place;    /* the file, for messages; also there after an error that comes later */
     bool split_special_tokens;
 };
 

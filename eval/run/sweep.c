@@ -271,9 +271,11 @@ void bs_sweep_order(const struct bs_sweep *sweep, const char **order)
 }
 
 /* sweep->notices. */
-static enum bs_status print_remarks(struct bs_sweep *sweep, struct bs_error *err)
+static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
+                                    struct bs_error *err)
 {
     const struct bs_remarks *remarks = bs_model_remarks(sweep->model);
+    const struct bs_lines *options = bs_tokenizer_notices(tokenizer);
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -284,6 +286,8 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, struct bs_error *err
     for (int i = 0; i < remarks->accepted.count; i++)
         bs_print_line(out, "model: config.json: %s: not understood, accepted",
                       remarks->accepted.lines[i]);
+    for (int i = 0; i < options->count; i++)
+        bs_print_line(out, "tokenizer: %s", options->lines[i]);
     bool written = !ferror(out);
     if (!fclose(out) && written)
         sweep->notices = bs_strdup(text);
@@ -304,9 +308,9 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     if (!status)
         status = bs_model_open(directory, &sweep->config->accept_unknown, &sweep->model, err);
     if (!status)
-        status = print_remarks(sweep, err);
-    if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
+    if (!status)
+        status = print_remarks(sweep, tokenizer, err);
     if (!status)
         status = load_windows(sweep, tokenizer, err);
     bs_tokenizer_free(tokenizer);

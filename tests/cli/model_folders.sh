@@ -26,7 +26,7 @@ with() { sed "0,/{/s//{ $1,/" sound.json >model/config.json; }
 plain() {
     run plan sweep.yaml
     expect_status 0
-    grep -q '^model:' .out && problem "expected nothing to be said of a sound model"
+    grep -qE '^(model|tokenizer):' .out && problem "expected nothing to be said of a sound model"
     grep -oE '^[0-9a-f]{16}' .out >plain.ids
 }
 check "nothing is said of a sound model" plain
@@ -44,6 +44,22 @@ notes() {
     strings -a notes.h5 | grep -q 'notes passed over' || problem "expected the notice in the results"
 }
 check "notes are passed over, and said" notes
+
+options() {
+    cp model/tokenizer_config.json options.json
+    sed -i 's/"add_bos_token": false/"add_bos_token": true, "add_prefix_space": true/' \
+        model/tokenizer_config.json
+    run plan sweep.yaml
+    expect_status 0
+    expect_out '^tokenizer: tokenizer_config\.json: add_bos_token is true, but no token is put'
+    expect_out '^tokenizer: tokenizer_config\.json: add_prefix_space is true, but no blank is put'
+    run run sweep.yaml --output options.h5
+    expect_err '^tokenizer: tokenizer_config\.json: add_bos_token is true'
+    strings -a options.h5 | grep -q 'add_bos_token is true' || problem "expected it in the results"
+    mv options.json model/tokenizer_config.json
+}
+cp sound.json model/config.json
+check "options that do not come true are said" options
 
 unknown() {
     with '"residual_multiplier": 0.22'

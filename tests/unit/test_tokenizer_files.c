@@ -144,6 +144,56 @@ static void test_harmless(void **state)
         NULL, "ab<s>", "2 12 ");
 }
 
+/* `wanted`: the options that are said not to come true, in order, or NULL. */
+static void assert_notices(const char *config, const char *const wanted[3])
+{
+    struct bs_error err = {0};
+    struct bs_tokenizer *tokenizer;
+    int count = 0;
+    put("tokenizer_config.json", config);
+    if (bs_tokenizer_open(folder.path, &tokenizer, &err))
+        fail_msg("%s: %s", config, err.message);
+    const struct bs_lines *notices = bs_tokenizer_notices(tokenizer);
+    for (; count < 3 && wanted[count]; count++)
+        if (count >= notices->count || !strstr(notices->lines[count], wanted[count]))
+            fail_msg("%s: no word of '%s'", config, wanted[count]);
+    if (notices->count != count)
+        fail_msg("%s: %d notices, expected %d", config, notices->count, count);
+    bs_tokenizer_free(tokenizer);
+}
+
+/* An option that the files do not follow is said; one that comes true is not. */
+static void test_notices(void **state)
+{
+    (void)state;
+    static const char *const none[3] = {NULL};
+    static const char *const all[3] = {"add_bos_token is true, but no token",
+                                       "add_eos_token is true, but no token",
+                                       "add_prefix_space is true, but no blank"};
+    static const char *const bos[3] = {"add_bos_token is false, but a token", NULL};
+    static const char *const blank[3] = {"add_prefix_space is false, but a blank", NULL};
+    put("tokenizer.json", TOKENIZER(BYTE_LEVEL(false), "null"));
+    assert_notices("{\"add_bos_token\": true, \"add_eos_token\": true, \"add_prefix_space\": true}",
+                   all);
+    assert_notices("{\"add_bos_token\": false, \"add_eos_token\": null}", none);
+    /* a class that follows it */
+    assert_notices("{\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true}", none);
+    put("tokenizer.json",
+        TOKENIZER("{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL(true) "]}", "null"));
+    assert_notices("{\"add_prefix_space\": false}", blank);
+    assert_notices("{\"add_prefix_space\": true}", none);
+    put("tokenizer.json",
+        TOKENIZER(
+            "{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":"
+            "\"first\",\"split\":false}",
+            "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\","
+            "\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],"
+            "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[12],\"tokens\":[\"<s>\"]}}}"));
+    assert_notices(
+        "{\"add_bos_token\": false, \"add_eos_token\": false, \"add_prefix_space\": true}", bos);
+    assert_notices("{\"add_prefix_space\": false}", blank);
+}
+
 static void test_split_special(void **state)
 {
     (void)state;
@@ -259,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_class, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_harmless, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_notices, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_split_special, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_added, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_nul, folder_setup, folder_teardown),
