@@ -241,7 +241,7 @@ planned() {
     run plan --scratch scratch --output sweep.h5 sweep.yaml
     expect_out "^$most, in scratch/sweep\.h5-[0-9a-f]{8}\.checkpoint\$"
     run plan --checkpoint off --output sweep.h5 sweep.yaml
-    ! grep -q checkpoint .out || problem "expected no word of checkpoints"
+    ! grep -q 'checkpoint of a walk' .out || problem "expected no word of checkpoints"
 }
 check "plan says what they take, and where" planned
 
