@@ -3,7 +3,6 @@
 #include "eval/config/sweep.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/file.h"
@@ -450,18 +449,12 @@ static void apply(const struct axis *axis, const char *text, struct bs_recipe *r
 static enum bs_status digest_recipe(const struct bs_recipe *recipe, struct bs_digest *digest,
                                     struct bs_error *err)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
+    char *text = bs_recipe_text(recipe, bs_recipe_print);
+    if (!text)
         return bs_fail_memory(err);
-    bs_recipe_print(recipe, out);
-    bool whole = !ferror(out);
-    whole = fclose(out) == 0 && whole;
-    if (whole)
-        *digest = bs_digest_of(text, size);
-    free(text); /* open_memstream's own */
-    return whole ? BS_OK : bs_fail_memory(err);
+    *digest = bs_digest_of(text, strlen(text));
+    bs_free(text);
+    return BS_OK;
 }
 
 static enum bs_status grow(struct collection *found, struct bs_error *err)

@@ -1,12 +1,12 @@
 #include "eval/run/models.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "eval/base/machine.h"
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/base/printable.h"
 
 static const char *name_of(const struct bs_models *models, int k)
@@ -123,20 +123,21 @@ static enum bs_status plan_kept(struct bs_sweep *sweep, const char *path,
 {
     struct bs_keeping keeping;
     struct bs_kept kept;
-    size_t size;
+    struct bs_print printing;
     if (!bs_sweep_is_open(sweep))
         return BS_OK;
     if (bs_sweep_keeping(sweep, path, limits, &keeping, err))
         return err->status;
-    FILE *out = open_memstream(line, &size);
+    FILE *out = bs_print_begin(&printing);
     enum bs_status status =
         out ? bs_sweep_find_kept(sweep, &keeping, limits, &kept, out, err) : bs_fail_memory(err);
     if (out && !status) {
         bs_sweep_print_kept(sweep, &keeping, &kept, out);
         bs_kept_close(&kept);
     }
-    if (out)
-        fclose(out);
+    *line = out ? bs_print_end(&printing) : NULL;
+    if (!status && !*line)
+        status = bs_fail_memory(err);
     bs_free(keeping.path);
     return status;
 }
@@ -150,7 +151,7 @@ static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
     char *kept = NULL;
     enum bs_status status = BS_OK;
     for (int c = 0; c < bs_sweep_parts(sweep) && !status && !bs_sweep_any_kept(sweep); c++) {
-        free(kept);
+        bs_free(kept);
         kept = NULL;
         bs_sweep_select(sweep, c);
         status = plan_kept(sweep, path, &settled, &kept, err);
@@ -162,7 +163,7 @@ static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
         fputs(kept ? kept : "", bs_sweep_any_kept(sweep) ? out : stderr);
         status = bs_sweep_print_checkpoint(sweep, path, &settled, &plan, out, err);
     }
-    free(kept);
+    bs_free(kept);
     return status;
 }
 
@@ -176,9 +177,11 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
         if (status)
             break;
         bs_sweep_mark_done(&models->sweep, &results);
-        if (models->num_models > 1)
-            fputs(k ? "\n" : "", out), bs_print_line(out, "%s", name_of(models, k)),
-                fputc('\n', out);
+        if (models->num_models > 1) {
+            fputs(k ? "\n" : "", out);
+            bs_print_line(out, "%s", name_of(models, k));
+            fputc('\n', out);
+        }
         status = plan_one(&models->sweep, path, limits, out, err);
     }
     bs_results_release(&results);
@@ -189,7 +192,7 @@ static bool any_open(const struct bs_model_trials *trials, const struct bs_resul
 {
     for (int i = 0; i < trials->num_ids; i++) {
         const struct bs_row *row = bs_results_find(results, trials->ids[i]);
-        if (!row || strcmp(row->status, "done"))
+        if (!row || !bs_row_is_done(row))
             return true;
     }
     return false;

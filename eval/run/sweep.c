@@ -1,10 +1,10 @@
 #include "eval/run/sweep.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/base/printable.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
@@ -130,9 +130,8 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
                                      struct bs_error *err)
 {
     const struct bs_recipe *recipe = &sweep->config->recipes[trial->recipe];
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
     if (!out)
         return bs_fail_memory(err);
     fprintf(out, "numerics: %d\nmodel: %s\n", NUMERICS_VERSION, bs_model_digest(sweep->model).hex);
@@ -150,18 +149,15 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         if (sweep->config->layer_error.windows)
             fprintf(out, "layer_error.ids: %s\n", sweep->texts[0].digest.hex);
     }
-    bool written = !ferror(out);
-    if (fclose(out) || !written) {
-        free(text);
+    trial->canonical = bs_print_end(&printing);
+    if (!trial->canonical)
         return bs_fail_memory(err);
-    }
-    trial->canonical = bs_strdup(text);
     trial->recipe_label = bs_recipe_text(recipe, bs_recipe_print_label);
     trial->algorithm = bs_recipe_text(recipe, bs_recipe_print_algorithm);
     trial->options = bs_recipe_text(recipe, bs_recipe_print_options);
-    snprintf(trial->id, sizeof trial->id, "%.16s", bs_digest_of(text, size).hex);
-    free(text);
-    bool whole = trial->canonical && trial->recipe_label && trial->algorithm && trial->options;
+    struct bs_digest digest = bs_digest_of(trial->canonical, strlen(trial->canonical));
+    snprintf(trial->id, sizeof trial->id, "%.16s", digest.hex);
+    bool whole = trial->recipe_label && trial->algorithm && trial->options;
     return whole ? BS_OK : bs_fail_memory(err);
 }
 
@@ -276,9 +272,8 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_toke
 {
     const struct bs_remarks *remarks = bs_model_remarks(sweep->model);
     const struct bs_lines *options = bs_tokenizer_notices(tokenizer);
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
     if (!out)
         return bs_fail_memory(err);
     for (int i = 0; i < remarks->notices.count; i++)
@@ -288,10 +283,7 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_toke
                       remarks->accepted.lines[i]);
     for (int i = 0; i < options->count; i++)
         bs_print_line(out, "tokenizer: %s", options->lines[i]);
-    bool written = !ferror(out);
-    if (!fclose(out) && written)
-        sweep->notices = bs_strdup(text);
-    free(text);
+    sweep->notices = bs_print_end(&printing);
     return sweep->notices ? BS_OK : bs_fail_memory(err);
 }
 
@@ -341,7 +333,7 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
 {
     for (int i = 0; i < sweep->num_all; i++) {
         const struct bs_row *row = bs_results_find(results, sweep->all[i].id);
-        sweep->all[i].done = row && !strcmp(row->status, "done");
+        sweep->all[i].done = row && bs_row_is_done(row);
         if (sweep->all[i].done && !sweep->all[i].recipe)
             sweep->reference_nll[sweep->all[i].text] = row->nll;
     }

@@ -10,6 +10,7 @@
 #include "eval/base/stop.h"
 #include "eval/run/trial.h"
 #include "eval/run/walk_state.h"
+#include "eval/store/seal.h"
 
 static const char first_line[] = "bitsweep checkpoint of a walk\n";
 
@@ -183,17 +184,11 @@ static void put_walk(struct transfer *t, struct bs_walk_state *s)
         transfer_stream(t, &s->reference.texts[text], &s->walk->texts[text], width);
 }
 
-static void print_header(char header[BS_KEEP_HEADER], const struct bs_digest *digest)
-{
-    memset(header, 0, BS_KEEP_HEADER);
-    snprintf(header, BS_KEEP_HEADER, "%sxxh3-128 %s\n", first_line, digest->hex);
-}
-
 /* Everything into the open file. Returns errno of what failed, or 0. */
 static int put_all(struct bs_walk_state *s, int fd)
 {
     const struct bs_keeping *keeping = s->walk->keeping;
-    char header[BS_KEEP_HEADER] = {0}, identity[BS_KEEP_IDENTITY] = {0};
+    char header[BS_SEAL_BYTES] = {0}, identity[BS_KEEP_IDENTITY] = {0};
     struct transfer t = {.out = true, .fd = fd, .digest = bs_digest_create()};
     if (!t.digest)
         return ENOMEM;
@@ -203,7 +198,7 @@ static int put_all(struct bs_walk_state *s, int fd)
     transfer(&t, identity, sizeof identity);
     put_walk(&t, s);
     struct bs_digest digest = bs_digest_finish(t.digest);
-    print_header(header, &digest);
+    bs_seal_print(first_line, &digest, header);
     if (!t.reason && pwrite(fd, header, sizeof header, 0) != (ssize_t)sizeof header)
         t.reason = errno ? errno : EIO;
     return t.reason;
@@ -413,12 +408,12 @@ static enum bs_status check_contents(const struct bs_keeping *keeping, struct bs
 {
     const struct bs_map *map = &kept->map;
     const char *path = keeping->path;
-    char header[BS_KEEP_HEADER], identity[BS_KEEP_IDENTITY];
+    char header[BS_SEAL_BYTES], identity[BS_KEEP_IDENTITY];
     if (map->size < sizeof header + sizeof identity ||
         memcmp(map->data, first_line, sizeof first_line - 1))
         return bs_fail(err, BS_EDATA, "%s: no checkpoint of a walk, or cut short", path);
     struct bs_digest digest = bs_digest_of(map->data + sizeof header, map->size - sizeof header);
-    print_header(header, &digest);
+    bs_seal_print(first_line, &digest, header);
     if (memcmp(map->data, header, sizeof header))
         return bs_fail(err, BS_EDATA, "%s: damaged: its bytes do not match its digest", path);
     memcpy(identity, map->data + sizeof header, sizeof identity);

@@ -1,13 +1,9 @@
 /* A walk kept in a file, its checkpoint, so that it goes on from there after any end.
  *
- * The file has a first block of BS_KEEP_HEADER bytes,
- *
- *     bitsweep checkpoint of a walk
- *     xxh3-128 <digest of all that follows>
- *
- * then what the numbers depend on (a text), then where the walk is and what it holds: for every
- * recipe what it has brought so far and its streams, and the unquantized model's. It is written
- * aside and renamed. It is this machine's: numbers stand as they do in memory. */
+ * The file has a seal (eval/store/seal.h) of the first line "bitsweep checkpoint of a walk"; then what
+ * the numbers depend on (a text); then where the walk is and what it holds: for every recipe what it
+ * has brought so far and its streams, and the unquantized model's. It is written aside and renamed. It
+ * is this machine's: numbers stand as they do in memory. */
 #ifndef BS_EVAL_RUN_WALK_KEEP_H
 #define BS_EVAL_RUN_WALK_KEEP_H
 
@@ -15,7 +11,7 @@
 #include "eval/data/windows.h"
 #include "eval/run/walk.h"
 
-enum { BS_KEEP_HEADER = 512, BS_KEEP_SECONDS = 45, BS_KEEP_COST = 40, BS_KEEP_IDENTITY = 2048 };
+enum { BS_KEEP_SECONDS = 45, BS_KEEP_COST = 40, BS_KEEP_IDENTITY = 2048 };
 
 /* When and where a walk is kept. */
 struct bs_keeping {

@@ -221,12 +221,6 @@ static enum bs_status remove_files(const char *directory, const char *base, int 
     return BS_OK;
 }
 
-static bool same_section(const struct bs_row *a, const struct bs_row *b)
-{
-    return strcmp(a->model, b->model) == 0 && strcmp(a->model_digest, b->model_digest) == 0 &&
-           bs_rows_comparable(a, b);
-}
-
 /* *ran is false where it could not be started. */
 static enum bs_status run_gnuplot(const struct drawing *drawing, bool *ran, struct bs_error *err)
 {
@@ -343,7 +337,7 @@ static void choose_rows(struct bs_plot *plot, const struct bs_results *results,
 {
     for (int i = 0; i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
-        if (!same_section(row, first) || strcmp(row->status, "done") != 0)
+        if (!bs_rows_same_subject(row, first) || !bs_row_is_done(row))
             continue;
         if (strcmp(row->algorithm, "unquantized") == 0) {
             plot->unquantized = row;
@@ -352,8 +346,7 @@ static void choose_rows(struct bs_plot *plot, const struct bs_results *results,
         copies[i] = *row;
         bool drawn = false;
         for (int k = 0; k < i && means && row->calibrations > 1 && !drawn; k++)
-            drawn = bs_rows_group(&results->rows[k], row) &&
-                    strcmp(results->rows[k].status, "done") == 0;
+            drawn = bs_rows_group(&results->rows[k], row) && bs_row_is_done(&results->rows[k]);
         if (drawn)
             continue;
         if (means)
@@ -387,16 +380,6 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
     return status;
 }
 
-/* Whether another model of the file goes by this one's name. */
-static bool name_is_shared(const struct bs_results *results, const struct bs_row *row)
-{
-    for (int i = 0; i < results->num_rows; i++)
-        if (strcmp(results->rows[i].model, row->model) == 0 &&
-            strcmp(results->rows[i].model_digest, row->model_digest) != 0)
-            return true;
-    return false;
-}
-
 /* The chart's name; behind it the model's (without folders or owner) where the file has several,
  * the beginning of its digest where another one has this name, and the text's unless it is the
  * file's first. */
@@ -413,7 +396,7 @@ static void plain_name(const struct bs_results *results, int chart, int row, cha
             begin--;
         used += (size_t)snprintf(out + used, size - used, "_%.*s", (int)(end - begin), begin);
     }
-    if (name_is_shared(results, own))
+    if (bs_rows_share_name(results->rows, results->num_rows, own))
         used += (size_t)snprintf(out + used, size - used, "_%.8s", own->model_digest);
     if (strcmp(own->text, results->rows[0].text) != 0)
         snprintf(out + used, size - used, "_%s", own->text);
@@ -430,7 +413,8 @@ static void base_name(const struct bs_results *results, int chart, int section, 
     for (int k = 0; k < row; k++) {
         char earlier[NAME_BYTES];
         plain_name(results, chart, k, earlier, sizeof earlier);
-        if (strcmp(earlier, out) == 0 && !same_section(&results->rows[k], &results->rows[row])) {
+        if (strcmp(earlier, out) == 0 &&
+            !bs_rows_same_subject(&results->rows[k], &results->rows[row])) {
             size_t used = strlen(out);
             snprintf(out + used, size - used, "_%d", section + 1);
             return;
@@ -454,7 +438,7 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
     for (int i = 0, section = 0; status == BS_OK && i < results->num_rows; i++) {
         bool begun = false;
         for (int k = 0; k < i && !begun; k++)
-            begun = same_section(&results->rows[i], &results->rows[k]);
+            begun = bs_rows_same_subject(&results->rows[i], &results->rows[k]);
         if (begun)
             continue;
         char base[NAME_BYTES];

@@ -12,13 +12,11 @@
  * table the chance of one such where nothing differs is no more. */
 static const double level = 0.05;
 
-static bool is_done(const struct bs_row *row) { return strcmp(row->status, "done") == 0; }
-
 /* Both finished, of the same model and text. */
 static bool same_text(const struct bs_pairs *pairs, const struct bs_row *row,
                       const struct bs_row *other)
 {
-    return is_done(row) && is_done(other) && strcmp(other->text, row->text) == 0 &&
+    return bs_row_is_done(row) && bs_row_is_done(other) && strcmp(other->text, row->text) == 0 &&
            (!pairs->by_model || strcmp(other->model, row->model) == 0);
 }
 
@@ -108,7 +106,7 @@ static void note_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bo
     const bool *open = of_a ? pairs->open_a : pairs->open_b;
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (is_done(row) && !paired[i])
+        if (bs_row_is_done(row) && !paired[i])
             bs_sheet_note(sheet, "%s %s: %s%s%s on %s, perplexity %.4g",
                           open[i] ? "not paired, having several candidates: in" : "only in",
                           of_a ? "A" : "B", pairs->by_model ? row->model : "",
@@ -263,7 +261,7 @@ static void add_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, boo
     const bool *open = of_a ? pairs->open_a : pairs->open_b;
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (is_done(row) && !paired[i])
+        if (bs_row_is_done(row) && !paired[i])
             add_fields(sheet, of_a ? row : NULL, of_a ? NULL : row, NULL,
                        open[i] ? "several candidates"
                        : of_a  ? "only in A"

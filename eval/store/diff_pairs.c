@@ -6,8 +6,6 @@
 
 #include "eval/base/mem.h"
 
-static bool is_done(const struct bs_row *row) { return strcmp(row->status, "done") == 0; }
-
 /* ---- who belongs to whom ---- */
 
 /* How alike two trials must be, the strictest first. */
@@ -19,16 +17,6 @@ enum likeness {
     SAME_RECIPE,
     LIKENESSES
 };
-
-static bool drawn_alike(const struct bs_row *a, const struct bs_row *b)
-{
-    return a->calibration_windows > 0 && a->calibration_seed >= 0 && b->calibration_seed >= 0 &&
-           strcmp(a->calibration_text_digest, b->calibration_text_digest) == 0 &&
-           strcmp(a->calibration_sampling, b->calibration_sampling) == 0 &&
-           a->calibration_windows == b->calibration_windows &&
-           a->calibration_tokens == b->calibration_tokens &&
-           a->calibration_documents == b->calibration_documents;
-}
 
 static bool alike(const struct bs_pairs *pairs, enum likeness likeness, const struct bs_row *a,
                   const struct bs_row *b)
@@ -46,7 +34,7 @@ static bool alike(const struct bs_pairs *pairs, enum likeness likeness, const st
     case SAME_WINDOWS:
         return same_windows;
     case SAME_BUT_SEED:
-        return drawn_alike(a, b) && strcmp(a->model_digest, b->model_digest) == 0;
+        return bs_rows_drawn_alike(a, b) && strcmp(a->model_digest, b->model_digest) == 0;
     default:
         return true;
     }
@@ -59,7 +47,7 @@ static int find_like(const struct bs_pairs *pairs, enum likeness likeness, const
 {
     int count = 0;
     for (int i = 0; i < results->num_rows; i++)
-        if (is_done(&results->rows[i]) && !paired[i] &&
+        if (bs_row_is_done(&results->rows[i]) && !paired[i] &&
             alike(pairs, likeness, row, &results->rows[i]))
             found[count++] = &results->rows[i];
     return count;
@@ -97,7 +85,7 @@ static enum bs_status pair_alike(struct bs_pairs *pairs, enum likeness likeness,
 {
     for (int i = 0; i < pairs->a->num_rows; i++) {
         const struct bs_row *row = &pairs->a->rows[i];
-        if (!is_done(row) || pairs->paired_a[i])
+        if (!bs_row_is_done(row) || pairs->paired_a[i])
             continue;
         int num_b = find_like(pairs, likeness, row, pairs->b, pairs->paired_b, b);
         int num_a = num_b ? find_like(pairs, likeness, b[0], pairs->a, pairs->paired_a, a) : 0;

@@ -158,6 +158,19 @@ bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
  * and what follows it. BS_ENOMEM. */
 enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err);
 
+/* Whether the trial is done; else it has failed. */
+bool bs_row_is_done(const struct bs_row *row);
+
+/* Whether two rows are of one model, by name and digest, and comparable: what one chart holds. */
+bool bs_rows_same_subject(const struct bs_row *a, const struct bs_row *b);
+
+/* Whether another model of the rows goes by the name of this row's. */
+bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs_row *row);
+
+/* Whether both trials were calibrated on windows that a seed drew, and differ in them by the seed at
+ * most. */
+bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b);
+
 /* Whether two trials differ in nothing but the seed of their calibration: of one model, text,
  * protocol and recipe, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/store/results.h"
 
 static const char *text_of(const char *text) { return text ? text : ""; }
@@ -14,16 +16,19 @@ static bool same(const char *a, const char *b) { return !strcmp(text_of(a), text
 
 static bool is_calibrated(const struct bs_row *row) { return row->calibration_windows > 0; }
 
-/* Measured alike on one model, by its name and digest. */
-static bool same_subject(const struct bs_row *a, const struct bs_row *b)
+bool bs_row_is_done(const struct bs_row *row) { return !strcmp(row->status, "done"); }
+
+bool bs_rows_same_subject(const struct bs_row *a, const struct bs_row *b)
 {
     return same(a->model, b->model) && same(a->model_digest, b->model_digest) &&
            bs_rows_comparable(a, b);
 }
 
-static bool drawn_alike(const struct bs_row *a, const struct bs_row *b)
+bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b)
 {
-    return same(a->calibration_text_digest, b->calibration_text_digest) &&
+    return is_calibrated(a) && is_calibrated(b) && a->calibration_seed >= 0 &&
+           b->calibration_seed >= 0 &&
+           same(a->calibration_text_digest, b->calibration_text_digest) &&
            same(a->calibration_sampling, b->calibration_sampling) &&
            a->calibration_windows == b->calibration_windows &&
            a->calibration_tokens == b->calibration_tokens &&
@@ -32,9 +37,7 @@ static bool drawn_alike(const struct bs_row *a, const struct bs_row *b)
 
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b)
 {
-    return is_calibrated(a) && is_calibrated(b) && a->calibration_seed >= 0 &&
-           b->calibration_seed >= 0 && same(a->recipe, b->recipe) && drawn_alike(a, b) &&
-           same_subject(a, b);
+    return same(a->recipe, b->recipe) && bs_rows_drawn_alike(a, b) && bs_rows_same_subject(a, b);
 }
 
 /* ---- labels ---- */
@@ -64,19 +67,12 @@ static struct differences find_differences(const struct bs_row *rows, int num_ro
     return d;
 }
 
-/* A text's file without folders, which are long. */
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 static void print_calibration(const struct differences *d, const struct bs_row *row, FILE *out)
 {
     if (!is_calibrated(row))
         return;
     if (d->text || d->bytes)
-        fprintf(out, " cal=%s", base_name(text_of(row->calibration_text)));
+        fprintf(out, " cal=%s", bs_path_name(text_of(row->calibration_text)));
     if (d->bytes)
         fprintf(out, "@%.8s", row->calibration_text_digest);
     if (d->sampling)
@@ -90,7 +86,7 @@ static void print_calibration(const struct differences *d, const struct bs_row *
         fprintf(out, " seed=%d", row->calibration_seed);
 }
 
-static bool name_is_shared(const struct bs_row *rows, int num_rows, const struct bs_row *row)
+bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs_row *row)
 {
     for (int i = 0; i < num_rows; i++)
         if (same(rows[i].model, row->model) && !same(rows[i].model_digest, row->model_digest))
@@ -111,20 +107,15 @@ static enum bs_status set_label(struct bs_row *row, char *label, struct bs_error
 static enum bs_status label_row(struct bs_row *row, const struct differences *d, bool shared,
                                 struct bs_error *err)
 {
-    char *more = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&more, &size);
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
     if (!out)
         return bs_fail_memory(err);
     fputs(text_of(row->recipe), out);
     print_calibration(d, row, out);
     if (shared)
         fprintf(out, " model=%.8s", row->model_digest);
-    bool whole = !ferror(out);
-    whole = !fclose(out) && whole;
-    char *label = whole ? bs_strdup(more) : NULL;
-    free(more); /* open_memstream's own */
-    return set_label(row, label, err);
+    return set_label(row, bs_print_end(&printing), err);
 }
 
 static int by_label(const void *left, const void *right)
@@ -144,7 +135,7 @@ static enum bs_status part_equals(struct bs_row **sorted, int count, struct bs_e
         for (int i = first; i < end; i++) {
             bool twice = false;
             for (int k = first; k < end; k++)
-                twice |= k != i && same_subject(sorted[i], sorted[k]);
+                twice |= k != i && bs_rows_same_subject(sorted[i], sorted[k]);
             if (twice &&
                 set_label(sorted[i],
                           bs_printf("%s id=%.8s", text_of(sorted[i]->label), sorted[i]->id), err))
@@ -175,11 +166,11 @@ static double same_top(const struct bs_row *row) { return row->same_top; }
 /* The first finished trial of the row's group with row i's seed is row i. */
 static bool is_member(const struct bs_row *rows, int i, const struct bs_row *row)
 {
-    if (strcmp(rows[i].status, "done") != 0 || !bs_rows_group(&rows[i], row))
+    if (!bs_row_is_done(&rows[i]) || !bs_rows_group(&rows[i], row))
         return false;
     for (int k = 0; k < i; k++)
-        if (rows[k].calibration_seed == rows[i].calibration_seed &&
-            !strcmp(rows[k].status, "done") && bs_rows_group(&rows[k], row))
+        if (rows[k].calibration_seed == rows[i].calibration_seed && bs_row_is_done(&rows[k]) &&
+            bs_rows_group(&rows[k], row))
             return false;
     return true;
 }
@@ -207,7 +198,7 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
     for (int i = 0; i < num_rows && !status; i++) {
         bool other = i == 0 || !same(rows[i].model, rows[i - 1].model);
         if (other) /* rows stand by model */
-            shared = name_is_shared(rows, num_rows, &rows[i]);
+            shared = bs_rows_share_name(rows, num_rows, &rows[i]);
         status = label_row(&rows[i], &d, shared, err);
     }
     struct bs_row **sorted = bs_alloc((size_t)num_rows, sizeof(struct bs_row *));

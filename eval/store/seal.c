@@ -6,17 +6,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "eval/base/file.h"
-
 static const char first_line[] = "bitsweep result file, HDF5 from byte 512 on\n";
 static const char hdf5_mark[] = "\x89HDF\r\n\x1a\n";
+
+void bs_seal_print(const char *line, const struct bs_digest *digest, char seal[BS_SEAL_BYTES])
+{
+    memset(seal, 0, BS_SEAL_BYTES);
+    snprintf(seal, BS_SEAL_BYTES, "%sxxh3-128 %s\n", line, digest->hex);
+}
 
 /* The seal that the file's bytes ask for; the map is no shorter than a seal. */
 static void seal_print(const struct bs_map *map, char *seal)
 {
     struct bs_digest digest = bs_digest_of(map->data + BS_SEAL_BYTES, map->size - BS_SEAL_BYTES);
-    memset(seal, 0, BS_SEAL_BYTES);
-    snprintf(seal, BS_SEAL_BYTES, "%sxxh3-128 %s\n", first_line, digest.hex);
+    bs_seal_print(first_line, &digest, seal);
 }
 
 static enum bs_status check_map(const struct bs_map *map, const char *name, struct bs_error *err)
