@@ -39,6 +39,7 @@ struct bs_checkpoint {
     size_t num_shards;
     struct bs_entries entries; /* by name */
     size_t unnamed;            /* that the index does not name */
+    int choice;                /* which of `choices` it is; NUM_CHOICES for another */
 };
 
 static int compare_names(const void *left, const void *right)
@@ -182,20 +183,43 @@ static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error 
                               err);
 }
 
+/* Whether the directory has the file of a choice. */
+static enum bs_status look_for(const struct bs_checkpoint *checkpoint, int choice, bool *there,
+                               struct bs_error *err)
+{
+    struct stat info;
+    char *path = bs_printf("%s/%s", checkpoint->directory, choices[choice].name);
+    *there = path && !stat(path, &info);
+    bs_free(path);
+    return path ? BS_OK : bs_fail_memory(err);
+}
+
 static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
-    for (int i = 0; i < NUM_CHOICES; i++) {
-        struct stat info;
-        char *path = bs_printf("%s/%s", checkpoint->directory, choices[i].name);
-        if (!path)
-            return bs_fail_memory(err);
-        bool there = !stat(path, &info);
-        bs_free(path);
+    int *choice = &checkpoint->choice;
+    bool there;
+    for (*choice = 0; *choice < NUM_CHOICES; (*choice)++) {
+        if (look_for(checkpoint, *choice, &there, err))
+            return err->status;
         if (there)
-            return choices[i].index ? open_sharded(checkpoint, choices[i].name, err)
-                                    : open_single(checkpoint, choices[i].name, err);
+            return choices[*choice].index ? open_sharded(checkpoint, choices[*choice].name, err)
+                                          : open_single(checkpoint, choices[*choice].name, err);
     }
     return open_pt(checkpoint, err);
+}
+
+enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
+                                         struct bs_lines *notices, struct bs_error *err)
+{
+    bool there;
+    for (int i = checkpoint->choice + 1; i < NUM_CHOICES; i++)
+        if (look_for(checkpoint, i, &there, err) ||
+            (there && bs_lines_add(notices, err,
+                                   "weights are those of %s; %s, which is there too, "
+                                   "is not read",
+                                   choices[checkpoint->choice].name, choices[i].name)))
+            return err->status;
+    return BS_OK;
 }
 
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,

@@ -8,6 +8,7 @@
 
 #include "eval/base/error.h"
 #include "eval/base/file.h"
+#include "eval/base/lines.h"
 #include "eval/model/tensor.h"
 
 struct bs_checkpoint;
@@ -44,6 +45,11 @@ const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t 
 
 /* How many tensors of its files an index does not name, so that they are no part of the model. */
 size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
+
+/* Adds a line for each further file of weights that could have been opened in place of the one that
+ * was. BS_ENOMEM. */
+enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
+                                         struct bs_lines *notices, struct bs_error *err);
 
 /* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in order
  * of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor and

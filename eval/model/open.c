@@ -301,12 +301,13 @@ static enum bs_status note_left_out(struct bs_model *model, const struct left_ou
         bs_lines_add(notices, err, "%d buffers of whole numbers are left out: %s%s", out->buffers,
                      out->buffer, out->buffers > 1 ? " and others" : ""))
         return err->status;
-    if (unnamed)
-        return bs_lines_add(
+    if (unnamed &&
+        bs_lines_add(
             notices, err,
             "%zu tensors in the files are not named by the checkpoint's index, and left out",
-            unnamed);
-    return BS_OK;
+            unnamed))
+        return err->status;
+    return bs_checkpoint_note_unread(model->checkpoint, notices, err);
 }
 
 /* Codes and scales in place of weights. */

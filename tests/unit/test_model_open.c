@@ -337,6 +337,22 @@ static void test_index(void **state)
     variant_release(&v);
 }
 
+/* Of several files of weights one is read, and the others are named. */
+static void test_other_weights(void **state)
+{
+    (void)state;
+    struct variant v = variant_load("llama");
+    folder_write_text(&folder, "pytorch_model.bin", "not looked at");
+    folder_write_text(&folder, "model.safetensors.index.json", "{}");
+    struct bs_model *model = open_variant(&v);
+    expect_notice(model, "model.safetensors; model.safetensors.index.json, which is there too");
+    expect_notice(model, "model.safetensors; pytorch_model.bin, which is there too");
+    bs_model_free(model);
+    unlink(folder_file(&folder, "pytorch_model.bin"));
+    unlink(folder_file(&folder, "model.safetensors.index.json"));
+    variant_release(&v);
+}
+
 static void test_float64(void **state)
 {
     (void)state;
@@ -525,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_keys_beside_the_text_part),
         cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_index),
+        cmocka_unit_test(test_other_weights),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
