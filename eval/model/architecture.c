@@ -37,14 +37,15 @@ static enum bs_status read_activation(const struct bs_config_reader *r, struct b
 
 /* --- the whole --- */
 
-/* True where the file has all the values that tell the row from others. */
+/* True where the file has all the values that tell the row from others. A null is false, as for the
+ * class, where that tells them apart. */
 static bool is_selected(const json_t *config, const struct bs_selector *selector)
 {
     for (; selector && selector->key; selector++) {
         const json_t *value = json_object_get(config, selector->key);
         char found[BS_CONFIG_PRINTED];
-        bs_json_excerpt(value, found, sizeof found);
-        if (bs_config_is_null(value) ? !selector->initial : strcmp(found, selector->value) != 0)
+        bs_json_excerpt(json_is_null(value) ? json_false() : value, found, sizeof found);
+        if (value ? strcmp(found, selector->value) != 0 : !selector->initial)
             return false;
     }
     return true;

@@ -75,7 +75,7 @@ enum bs_rotated {
 /* A key that tells the rows of one model_type apart. */
 struct bs_selector {
     const char *key, *value; /* as JSON prints it */
-    bool initial;            /* an absent key or a null has this value */
+    bool initial;            /* an absent key has this value */
 };
 
 /* A key of a feature that bitsweep does not have, and the only value accepted, as JSON prints it. */

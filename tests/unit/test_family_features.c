@@ -89,8 +89,8 @@ static void rows_of_falcon_are_told_apart(void **state)
         enum bs_position_kind positions;
     } cases[] = {
         {"", BS_PARALLEL, 1, 1, BS_ROTARY},
-        {", \"parallel_attn\": null, \"new_decoder_architecture\": null", BS_PARALLEL, 1, 1,
-         BS_ROTARY},
+        {", \"new_decoder_architecture\": null", BS_PARALLEL, 1, 1, BS_ROTARY},
+        {", \"parallel_attn\": null", BS_PRE_NORM, 2, 1, BS_ROTARY}, /* a null is false there */
         {", \"parallel_attn\": false, \"multi_query\": false, \"alibi\": true", BS_PRE_NORM, 2, 4,
          BS_ALIBI},
         {", \"parallel_attn\": false, \"num_ln_in_parallel_attn\": 2", BS_PRE_NORM, 2, 1,
