@@ -333,6 +333,19 @@ static int by_label(const void *a, const void *b)
     return order ? order : strcmp(x->print, y->print);
 }
 
+/* Those that print alike have one label, and those of one label print alike. */
+static void check_pairs(struct texts *texts, size_t count)
+{
+    qsort(texts, count, sizeof *texts, by_print);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(texts[i - 1].print, texts[i].print) == 0)
+            assert_string_equal(texts[i - 1].label, texts[i].label);
+    qsort(texts, count, sizeof *texts, by_label);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(texts[i - 1].label, texts[i].label) == 0)
+            assert_string_equal(texts[i - 1].print, texts[i].print);
+}
+
 /* Two recipes have the same label exactly when they do the same. */
 static void test_label_is_unique(void **state)
 {
@@ -406,14 +419,7 @@ static void test_label_is_unique(void **state)
         bs_recipe_release(&recipe);
     }
     assert_true(count > ALL / 2);
-    qsort(texts, count, sizeof *texts, by_print);
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(texts[i - 1].print, texts[i].print) == 0)
-            assert_string_equal(texts[i - 1].label, texts[i].label);
-    qsort(texts, count, sizeof *texts, by_label);
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(texts[i - 1].label, texts[i].label) == 0)
-            assert_string_equal(texts[i - 1].print, texts[i].print);
+    check_pairs(texts, count);
     for (size_t i = 0; i < count; i++) {
         bs_free(texts[i].print);
         bs_free(texts[i].label);
