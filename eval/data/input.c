@@ -253,10 +253,10 @@ enum bs_status bs_input_open(const char *path, const char *member, struct bs_inp
     if (!*input)
         return bs_fail_memory(err);
     **input = (struct bs_input){.path = path, .member = member, .fd = -1};
-    (*input)->packing = member                    ? &zip_member
+    (*input)->packing = member                     ? &zip_member
                         : bs_ends_in(path, ".gz")  ? &gzip
                         : bs_ends_in(path, ".zst") ? &zstd
-                                                  : &plain;
+                                                   : &plain;
     enum bs_status status = (*input)->packing->open(*input, err);
     if (status) {
         bs_input_close(*input);

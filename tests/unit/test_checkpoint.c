@@ -242,8 +242,8 @@ static void test_unreadable(void **state)
     assert_null(bs_checkpoint_find(checkpoint, "ids"));
     assert_int_equal(bs_checkpoint_require(checkpoint, "ids", 1, (int64_t[]){1}, &tensor, &err),
                      BS_EDATA);
-    assert_non_null(
-        strstr(err.message, "'ids' has dtype I64, expected F32, F16, BF16, F8_E4M3, F8_E5M2 or F64"));
+    assert_non_null(strstr(
+        err.message, "'ids' has dtype I64, expected F32, F16, BF16, F8_E4M3, F8_E5M2 or F64"));
     assert_int_equal(bs_checkpoint_require(checkpoint, "odd", 1, (int64_t[]){3}, &tensor, &err),
                      BS_EDATA);
     assert_non_null(strstr(err.message, "F4_NEW"));
