@@ -133,15 +133,6 @@ enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int
     return authors_choice(&recipe->stages[stage]);
 }
 
-const struct bs_stage *bs_recipe_rounder(const struct bs_recipe *recipe)
-{
-    /* bs_recipe_add lets nothing follow a stage that rounds. */
-    if (recipe->num_stages == 0)
-        return NULL;
-    const struct bs_stage *last = &recipe->stages[recipe->num_stages - 1];
-    return last->algorithm->quantize ? last : NULL;
-}
-
 static bool stage_needs_calibration(const struct bs_stage *stage)
 {
     struct bs_needs needs = {0};

@@ -47,9 +47,6 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
 /* Where the stage's calibration inputs come from, auto resolved. */
 enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int stage);
 
-/* The stage that rounds, or NULL where the chain ends in round-to-nearest. */
-const struct bs_stage *bs_recipe_rounder(const struct bs_recipe *recipe);
-
 /* True where any stage needs statistics, or static activation scales do. */
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
 

@@ -66,18 +66,24 @@ char *bs_strdup(const char *text)
     return copy ? memcpy(copy, text, bytes) : NULL;
 }
 
+char *bs_vprintf(const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = length < 0 ? NULL : bs_alloc((size_t)length + 1, 1);
+    if (text)
+        vsnprintf(text, (size_t)length + 1, format, args);
+    return text;
+}
+
 char *bs_printf(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    va_list again;
-    va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    char *text = bs_vprintf(format, args);
     va_end(args);
-    char *text = length < 0 ? NULL : bs_alloc((size_t)length + 1, 1);
-    if (text)
-        vsnprintf(text, (size_t)length + 1, format, again);
-    va_end(again);
     return text;
 }
 

@@ -25,6 +25,10 @@ char *bs_strdup(const char *text) __attribute__((warn_unused_result));
 /* A printed string in new memory, NULL when memory runs out. Freed with bs_free. */
 char *bs_printf(const char *format, ...) __attribute__((format(printf, 1, 2), warn_unused_result));
 
+/* The same from a va_list. */
+char *bs_vprintf(const char *format, va_list args)
+    __attribute__((format(printf, 1, 0), warn_unused_result));
+
 /* Frees what the functions above returned; NULL is fine. */
 void bs_free(void *memory);
 

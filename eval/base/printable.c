@@ -1,6 +1,5 @@
 #include "eval/base/printable.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -80,18 +79,9 @@ char *bs_escaped(const char *text)
     return out;
 }
 
-/* The formatted text, escaped, in new memory; NULL when memory runs out. */
-static __attribute__((format(printf, 1, 0))) char *format_escaped(const char *format, va_list args)
+char *bs_print_escaped(const char *format, va_list args)
 {
-    va_list again;
-    va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, again);
-    va_end(again);
-    char *text = length < 0 ? NULL : bs_alloc((size_t)length + 1, 1);
-    if (!text)
-        return NULL;
-    vsnprintf(text, (size_t)length + 1, format, args);
-    char *escaped = bs_escaped(text);
+    char *text = bs_vprintf(format, args), *escaped = text ? bs_escaped(text) : NULL;
     bs_free(text);
     return escaped;
 }
@@ -100,7 +90,7 @@ void bs_print_line(FILE *out, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *line = format_escaped(format, args);
+    char *line = bs_print_escaped(format, args);
     va_end(args);
     fprintf(out, "%s\n", line ? line : "(out of memory)");
     bs_free(line);
@@ -111,7 +101,7 @@ void bs_print_folded(FILE *out, int width, const char *format, ...)
     enum { INDENT = 2 };
     va_list args;
     va_start(args, format);
-    char *text = format_escaped(format, args);
+    char *text = bs_print_escaped(format, args);
     va_end(args);
     if (!text || !*text)
         fprintf(out, "%s\n", text ? "" : "(out of memory)");

@@ -3,6 +3,7 @@
 #ifndef BS_EVAL_BASE_PRINTABLE_H
 #define BS_EVAL_BASE_PRINTABLE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,9 @@ size_t bs_escape(const char *text, char *out, size_t size);
 
 /* The same in new memory; NULL when memory runs out. */
 char *bs_escaped(const char *text);
+
+/* The formatted text, escaped, in new memory; NULL when memory runs out. */
+char *bs_print_escaped(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* Prints a line: the formatted text, escaped, and its end. */
 void bs_print_line(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,6 @@
 /* The error of each kind of linear, block by block, for trials of one format. */
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"

@@ -33,27 +33,6 @@ void bs_sheet_release(struct bs_sheet *sheet)
     *sheet = (struct bs_sheet){0};
 }
 
-/* As bs_printf, from a va_list. */
-static __attribute__((format(printf, 1, 0))) char *print_text(const char *format, va_list args)
-{
-    va_list again;
-    va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, again);
-    va_end(again);
-    char *text = length < 0 ? NULL : bs_alloc((size_t)length + 1, 1);
-    if (text)
-        vsnprintf(text, (size_t)length + 1, format, args);
-    return text;
-}
-
-/* A title or a note: one line, whatever it quotes. */
-static __attribute__((format(printf, 1, 0))) char *print_escaped(const char *format, va_list args)
-{
-    char *text = print_text(format, args), *escaped = text ? bs_escaped(text) : NULL;
-    bs_free(text);
-    return escaped;
-}
-
 /* Room for one more cell; false when memory runs out. */
 static bool reserve_cell(struct bs_sheet *sheet)
 {
@@ -92,7 +71,7 @@ void bs_sheet_text(struct bs_sheet *sheet, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add_cell(sheet, BS_CELL_TEXT, print_text(format, args), 0);
+    add_cell(sheet, BS_CELL_TEXT, bs_vprintf(format, args), 0);
     va_end(args);
 }
 
@@ -226,7 +205,7 @@ void bs_sheet_title(struct bs_sheet *sheet, const char *format, ...)
     va_list args;
     va_start(args, format);
     bs_free(sheet->title);
-    sheet->title = print_escaped(format, args);
+    sheet->title = bs_print_escaped(format, args);
     va_end(args);
     if (!sheet->title)
         sheet->out_of_memory = true;
@@ -236,7 +215,7 @@ void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *text = print_escaped(format, args);
+    char *text = bs_print_escaped(format, args);
     va_end(args);
     char **notes = text ? bs_realloc(sheet->notes, (size_t)sheet->num_notes,
                                      (size_t)sheet->num_notes + 1, sizeof *notes)
