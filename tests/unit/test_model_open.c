@@ -382,6 +382,9 @@ static void test_quantized(void **state)
     v = variant_load("llama");
     json_object_set_new(v.config, "quantization_config", json_pack("{s:s}", "quant_method", "fp8"));
     expect_refused(&v, "quantization_config: the weights are quantized already (fp8)");
+    json_object_del(v.config, "quantization_config");
+    json_object_set_new(v.config, "quantization", json_pack("{s:i}", "bits", 4));
+    expect_refused(&v, "quantization: the weights are quantized already (MLX)");
     variant_release(&v);
 }
 
