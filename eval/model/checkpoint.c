@@ -183,12 +183,12 @@ static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error 
                               err);
 }
 
-/* Whether the directory has the file of a choice. */
-static enum bs_status look_for(const struct bs_checkpoint *checkpoint, int choice, bool *there,
-                               struct bs_error *err)
+/* Whether the directory has a file of that name. */
+static enum bs_status look_for(const struct bs_checkpoint *checkpoint, const char *name,
+                               bool *there, struct bs_error *err)
 {
     struct stat info;
-    char *path = bs_printf("%s/%s", checkpoint->directory, choices[choice].name);
+    char *path = bs_printf("%s/%s", checkpoint->directory, name);
     *there = path && !stat(path, &info);
     bs_free(path);
     return path ? BS_OK : bs_fail_memory(err);
@@ -199,7 +199,7 @@ static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_err
     int *choice = &checkpoint->choice;
     bool there;
     for (*choice = 0; *choice < NUM_CHOICES; (*choice)++) {
-        if (look_for(checkpoint, *choice, &there, err))
+        if (look_for(checkpoint, choices[*choice].name, &there, err))
             return err->status;
         if (there)
             return choices[*choice].index ? open_sharded(checkpoint, choices[*choice].name, err)
@@ -213,13 +213,18 @@ enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
 {
     bool there;
     for (int i = checkpoint->choice + 1; i < NUM_CHOICES; i++)
-        if (look_for(checkpoint, i, &there, err) ||
+        if (look_for(checkpoint, choices[i].name, &there, err) ||
             (there && bs_lines_add(notices, err,
                                    "weights are those of %s; %s, which is there too, "
                                    "is not read",
                                    choices[checkpoint->choice].name, choices[i].name)))
             return err->status;
-    return BS_OK;
+    if (look_for(checkpoint, "adapter_config.json", &there, err))
+        return err->status;
+    return there ? bs_lines_add(notices, err,
+                                "the adapter of PEFT that lies beside the weights "
+                                "(adapter_config.json) is not applied")
+                 : BS_OK;
 }
 
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,

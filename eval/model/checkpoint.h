@@ -47,7 +47,7 @@ const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t 
 size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 
 /* Adds a line for each further file of weights that could have been opened in place of the one that
- * was. BS_ENOMEM. */
+ * was, and for an adapter beside it. BS_ENOMEM. */
 enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
                                          struct bs_lines *notices, struct bs_error *err);
 

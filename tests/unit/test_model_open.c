@@ -344,10 +344,13 @@ static void test_other_weights(void **state)
     struct variant v = variant_load("llama");
     folder_write_text(&folder, "pytorch_model.bin", "not looked at");
     folder_write_text(&folder, "model.safetensors.index.json", "{}");
+    folder_write_text(&folder, "adapter_config.json", "{}");
     struct bs_model *model = open_variant(&v);
+    expect_notice(model, "(adapter_config.json) is not applied");
     expect_notice(model, "model.safetensors; model.safetensors.index.json, which is there too");
     expect_notice(model, "model.safetensors; pytorch_model.bin, which is there too");
     bs_model_free(model);
+    unlink(folder_file(&folder, "adapter_config.json"));
     unlink(folder_file(&folder, "pytorch_model.bin"));
     unlink(folder_file(&folder, "model.safetensors.index.json"));
     variant_release(&v);
