@@ -210,8 +210,10 @@ static int run_opened(const struct bs_arguments *args, struct opened *opened)
 static int command_run(const struct bs_arguments *args)
 {
     struct opened opened;
+    struct bs_error err;
     bs_stop_keep("nothing was begun");
-    bs_stop_watch();
+    if (bs_stop_watch(&err))
+        return fail(&err);
     int code = open_all(args, &opened);
     if (!code)
         code = run_opened(args, &opened);

@@ -1,23 +1,31 @@
 #include "eval/base/stop.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "eval/base/printable.h"
 
 enum { LINE = 512 };
 
-/* Handlers have no context, so that what they look at is global. Two lines take turns: one is
- * written while a handler may print the other. */
+/* Handlers and the thread that waits have no context, so that what they look at is global. Two lines
+ * take turns: one is written while the other may be printed. */
 static atomic_int asked, holding;
 static char lines[2][LINE] = {"nothing is kept\n", ""};
 static atomic_int line_at;
 
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+/* Those that come from outside. They are blocked in every thread, and one of our own waits for them: a
+ * handler would run on the stack of whichever thread computes, and oneDNN's kernels let the stack
+ * pointer point into their heap memory while they multiply, which the handler's frame would overwrite.
+ * SIGPIPE comes from a write of our own, where a handler does no harm. */
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
+static sigset_t waited;
 
 static void say(int file, const char *text)
 {
@@ -26,7 +34,7 @@ static void say(int file, const char *text)
         return;
 }
 
-/* Only what a handler may do. */
+/* Only what a handler may do: SIGPIPE's is one. */
 static void end_by(int signal_number) __attribute__((noreturn));
 static void end_by(int signal_number)
 {
@@ -45,33 +53,55 @@ static void end_by(int signal_number)
     sigset_t only;
     sigemptyset(&only);
     sigaddset(&only, signal_number);
-    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
     raise(signal_number);
     _exit(128 + signal_number); /* not reached, as the standard action of each of them ends us */
 }
 
-static void on_signal(int signal_number)
+static void on_pipe(int signal_number)
 {
     int none = 0;
-    if (signal_number != SIGALRM && atomic_load(&holding) &&
-        atomic_compare_exchange_strong(&asked, &none, signal_number)) {
-        alarm(BS_STOP_SECONDS);
-        return;
-    }
-    end_by(signal_number == SIGALRM ? atomic_load(&asked) : signal_number);
+    if (!atomic_load(&holding) || !atomic_compare_exchange_strong(&asked, &none, signal_number))
+        end_by(signal_number);
 }
 
-void bs_stop_watch(void)
+static void *wait_for_signals(void *context)
+{
+    const struct timespec left = {.tv_sec = BS_STOP_SECONDS};
+    int none = 0, signal_number = 0;
+    (void)context;
+    while (sigwait(&waited, &signal_number))
+        ;
+    if (!atomic_load(&holding) || !atomic_compare_exchange_strong(&asked, &none, signal_number))
+        end_by(signal_number);
+    while (sigtimedwait(&waited, NULL, &left) < 0 && errno == EINTR)
+        ; /* a debugger's doing: it waits anew */
+    end_by(atomic_load(&asked));
+}
+
+enum bs_status bs_stop_watch(struct bs_error *err)
 {
     struct sigaction action, before;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART; /* reads and writes under way go on */
-    sigemptyset(&action.sa_mask);
+    pthread_t thread;
+    sigemptyset(&waited);
     for (size_t i = 0; i < sizeof watched / sizeof *watched; i++)
         if (!sigaction(watched[i], NULL, &before) && before.sa_handler != SIG_IGN)
-            sigaction(watched[i], &action, NULL);
-    sigaction(SIGALRM, &action, NULL);
+            sigaddset(&waited, watched[i]);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_pipe;
+    action.sa_flags = SA_RESTART; /* reads and writes under way go on */
+    sigemptyset(&action.sa_mask);
+    if (!sigaction(SIGPIPE, NULL, &before) && before.sa_handler != SIG_IGN)
+        sigaction(SIGPIPE, &action, NULL);
+    int failed = pthread_sigmask(SIG_BLOCK, &waited, NULL);
+    if (!failed)
+        failed = pthread_create(&thread, NULL, wait_for_signals, NULL);
+    if (!failed)
+        failed = pthread_detach(thread);
+    if (failed)
+        return bs_fail(err, BS_EIO, "no thread can be had that waits for signals: %s",
+                       strerror(failed));
+    return BS_OK;
 }
 
 void bs_stop_keep(const char *format, ...)

@@ -5,12 +5,15 @@
 
 #include <stdbool.h>
 
+#include "eval/base/error.h"
+
 enum { BS_STOP_SECONDS = 10 }; /* that whoever holds on has, once it is asked to stop */
 
 /* From now on these signals end the program with one line on stderr that says what is kept, and by
  * the signal itself, so that a shell sees the usual status. A signal that was ignored before stays
- * so. */
-void bs_stop_watch(void);
+ * so. To be called before there are other threads: they take over that the signals are blocked, and
+ * a process that is started must be given its own mask. BS_EIO where no thread can be had. */
+enum bs_status bs_stop_watch(struct bs_error *err);
 
 /* What the line says; "nothing is kept" until it is told. Cut at 500 bytes. */
 void bs_stop_keep(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -53,6 +54,26 @@ static void collect(int from, char *words, size_t size)
             *c = ' ';
 }
 
+/* posix_spawnp of a program that no signal is blocked for: those that ask us to stop (stop.h) are
+ * blocked here. */
+static int spawn_unblocked(pid_t *child, const char *program,
+                           const posix_spawn_file_actions_t *actions, char *const *arguments)
+{
+    sigset_t none;
+    posix_spawnattr_t attributes;
+    int failed = posix_spawnattr_init(&attributes);
+    if (failed)
+        return failed;
+    sigemptyset(&none);
+    failed = posix_spawnattr_setsigmask(&attributes, &none);
+    if (!failed)
+        failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    if (!failed)
+        failed = posix_spawnp(child, program, actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    return failed;
+}
+
 /* Starts gnuplot in `directory` with its stderr to `to`. Returns 0 or the reason why not. */
 static int spawn_gnuplot(const char *directory, const char *script, int to, pid_t *child)
 {
@@ -74,7 +95,7 @@ static int spawn_gnuplot(const char *directory, const char *script, int to, pid_
     if (!failed)
         failed = posix_spawn_file_actions_adddup2(&actions, to, STDOUT_FILENO);
     if (!failed)
-        failed = posix_spawnp(child, program, &actions, NULL, arguments, environ);
+        failed = spawn_unblocked(child, program, &actions, arguments);
     posix_spawn_file_actions_destroy(&actions);
     bs_free(name);
     return failed;
