@@ -60,6 +60,20 @@ struct bs_job {
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
 };
 
+/* What the hooks' work is counted from, beside the options. */
+struct bs_extent {
+    const struct bs_architecture *architecture;
+    const struct bs_format *weights;
+    int windows, tokens; /* of calibration; 0 where there is none */
+};
+
+/* What a block takes of the machine. */
+struct bs_cost {
+    double flops; /* multiply-adds times two, of matrix products and what is near to them */
+    double
+        weights; /* that are gone over one by one, each time they are rounded, scaled or compared */
+};
+
 /* How far an algorithm's calibration inputs have come. */
 enum bs_calibrate_on {
     BS_ON_UNQUANTIZED, /* through the unquantized model (AWQ, SmoothQuant) */
@@ -97,6 +111,11 @@ struct bs_algorithm {
      * job->statistics->sets[set]. */
     enum bs_status (*quantize)(const void *options, const struct bs_job *job, int set,
                                enum bs_role role, struct bs_error *err);
+
+    /* Adds what the hooks above compute at one block: what they do once they are given what `needs`
+     * names. The passes that statistics are taken on, the statistics and the factors of Hessians
+     * are not counted: others may share them. NULL = nothing to speak of. */
+    void (*cost)(const void *options, const struct bs_extent *extent, struct bs_cost *cost);
 };
 
 /* NULL-terminated. */

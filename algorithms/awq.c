@@ -319,16 +319,15 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
 }
 
 /* Whether a scale can be folded in front of the set, by the authors' rule. */
-static bool scalable(const struct bs_block *block, const struct bs_set *set)
+static bool scalable(const struct bs_architecture *a, const struct bs_set *set)
 {
     if (set->before != BS_BEFORE_LINEAR)
         return set->before != BS_BEFORE_NOTHING;
-    const struct bs_linear *before = &block->linears[set->previous];
-    const struct bs_linear *after = &block->linears[set->linears[0]];
-    if (after->role == BS_O)
-        return before->out_features == after->out_features &&
-               before->in_features == after->in_features;
-    return before->out_features == after->in_features;
+    enum bs_role before = set->previous, after = set->linears[0];
+    if (after == BS_O)
+        return bs_out_features(a, before) == bs_out_features(a, after) &&
+               bs_in_features(a, before) == bs_in_features(a, after);
+    return bs_out_features(a, before) == bs_in_features(a, after);
 }
 
 /* The clip search for one linear. */
@@ -369,6 +368,11 @@ static void clipped_delta(const struct clipping *c, const float *w, float m, flo
         delta[j] -= w[j];
 }
 
+static int clip_steps(const struct awq *opt)
+{
+    return (int)(opt->clip_max_shrink * opt->clip_grid);
+}
+
 /* best [rows] = the clipping with the least error for each row of weight [rows][n], row stride in.
  */
 static void search_clips(const struct clipping *c, const float *weight, const float *gram, int rows,
@@ -383,7 +387,7 @@ static void search_clips(const struct clipping *c, const float *weight, const fl
         best[r] = largest[r] = bs_abs_max(weight + (size_t)r * in, width);
         least[r] = 1e9;
     }
-    int steps = (int)(c->opt->clip_max_shrink * c->opt->clip_grid);
+    int steps = clip_steps(c->opt);
     for (int k = 0; k < steps; k++) {
         float kept = (float)(1 - (double)k / c->opt->clip_grid);
         for (int r = 0; r < rows; r++)
@@ -490,7 +494,7 @@ static enum bs_status search_block(const struct awq *opt, const struct bs_job *j
     const struct bs_architecture *a = job->block->architecture;
     bool scaled[BS_MAX_SETS] = {false};
     for (int s = 0; s < a->num_sets; s++) {
-        if (!opt->scale || !scalable(job->block, &a->sets[s]))
+        if (!opt->scale || !scalable(a, &a->sets[s]))
             continue;
         scaled[s] = true;
         if (best_scale(job, s, opt->scale_grid, scales[s], err))
@@ -526,6 +530,47 @@ static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
     return status;
 }
 
+/* Each exponent rounds the set's weights and takes them through its module, which is run once more
+ * for what is compared with; or, of a linear alone, takes dW (X^T X) dW^T, a triangle of it. */
+static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent, int set,
+                           struct bs_cost *cost)
+{
+    const struct bs_architecture *a = extent->architecture;
+    const struct bs_set *scaled = &a->sets[set];
+    double in = bs_in_features(a, scaled->linears[0]), weights = bs_set_weights(a, set);
+    cost->weights += (opt->scale_grid + 1) * weights;
+    if (scaled->module == BS_MODULE_LINEAR)
+        cost->flops += opt->scale_grid * weights * (in + 1);
+    else
+        cost->flops += (opt->scale_grid + 1.0) * extent->windows *
+                       bs_module_flops(a, scaled->module, extent->tokens);
+}
+
+/* X^T X of the sampled inputs, group by group, and for each step dw (X^T X) dw^T. */
+static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent, enum bs_role role,
+                          struct bs_cost *cost)
+{
+    double in = bs_in_features(extent->architecture, role), group = extent->weights->group_size;
+    double weights = in * bs_out_features(extent->architecture, role);
+    double columns = group > 0 && group < in ? group : in;
+    double tokens = (double)extent->windows * extent->tokens;
+    double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
+    cost->flops += sampled * in * columns + 2 * clip_steps(opt) * weights * columns;
+    cost->weights += (clip_steps(opt) + 1) * weights;
+}
+
+static void awq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
+{
+    const struct awq *opt = options;
+    const struct bs_architecture *a = extent->architecture;
+    for (int s = 0; s < a->num_sets && opt->scale; s++)
+        if (scalable(a, &a->sets[s]))
+            add_scale_cost(opt, extent, s, cost);
+    for (int r = 0; r < BS_NUM_ROLES && opt->clip; r++)
+        if (bs_has_role(a, (enum bs_role)r) && is_clipped(a->family->linears[r]))
+            add_clip_cost(opt, extent, (enum bs_role)r, cost);
+}
+
 const struct bs_algorithm bs_alg_awq = {
     .name = "awq",
     .summary = "activation-aware scaling of columns and clipping of groups",
@@ -537,4 +582,5 @@ const struct bs_algorithm bs_alg_awq = {
     .check = awq_check,
     .needs = awq_needs,
     .prepare_block = awq_prepare,
+    .cost = awq_cost,
 };

@@ -247,6 +247,16 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
     return status;
 }
 
+/* Each column's error is carried to the columns after it. */
+static void gptq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
+{
+    (void)options;
+    const struct bs_architecture *a = extent->architecture;
+    for (int s = 0; s < a->num_sets; s++)
+        cost->flops += bs_set_weights(a, s) * bs_in_features(a, a->sets[s].linears[0]);
+    cost->weights += bs_block_weights(a);
+}
+
 const struct bs_algorithm bs_alg_gptq = {
     .name = "gptq",
     .summary = "rounds column by column, correcting the rest by second-order information",
@@ -259,4 +269,5 @@ const struct bs_algorithm bs_alg_gptq = {
     .needs = gptq_needs,
     .set_by_set = gptq_set_by_set,
     .quantize = gptq_quantize,
+    .cost = gptq_cost,
 };

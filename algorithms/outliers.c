@@ -72,6 +72,15 @@ static enum bs_status outliers_prepare(const void *options, const struct bs_job 
     return status;
 }
 
+static void outliers_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
+{
+    const struct outliers *opt = options;
+    const struct bs_architecture *a = extent->architecture;
+    for (int s = 0; s < a->num_sets && opt->factor > 1; s++)
+        if (a->sets[s].before == BS_BEFORE_NORM)
+            cost->weights += bs_set_weights(a, s);
+}
+
 const struct bs_algorithm bs_alg_outliers = {
     .name = "outliers",
     .summary = "stress: gives the norms' outputs the outlier channels of large models",
@@ -82,4 +91,5 @@ const struct bs_algorithm bs_alg_outliers = {
     .options = outliers_options,
     .check = outliers_check,
     .prepare_block = outliers_prepare,
+    .cost = outliers_cost,
 };

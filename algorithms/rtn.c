@@ -14,6 +14,12 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
     return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);
 }
 
+static void rtn_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
+{
+    (void)options;
+    cost->weights += bs_block_weights(extent->architecture);
+}
+
 const struct bs_algorithm bs_alg_rtn = {
     .name = "rtn",
     .summary = "round to nearest",
@@ -22,4 +28,5 @@ const struct bs_algorithm bs_alg_rtn = {
     .calibrate_on = BS_ON_UNQUANTIZED,
     .options = rtn_options,
     .quantize = rtn_quantize,
+    .cost = rtn_cost,
 };

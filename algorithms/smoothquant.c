@@ -71,6 +71,17 @@ static enum bs_status smoothquant_prepare(const void *options, const struct bs_j
     return status;
 }
 
+/* Columns are compared, then multiplied. */
+static void smoothquant_cost(const void *options, const struct bs_extent *extent,
+                             struct bs_cost *cost)
+{
+    (void)options;
+    const struct bs_architecture *a = extent->architecture;
+    for (int s = 0; s < a->num_sets; s++)
+        if (a->sets[s].before == BS_BEFORE_NORM)
+            cost->weights += 2 * bs_set_weights(a, s);
+}
+
 const struct bs_algorithm bs_alg_smoothquant = {
     .name = "smoothquant",
     .summary = "per-channel smoothing of activation outliers into the weights",
@@ -81,4 +92,5 @@ const struct bs_algorithm bs_alg_smoothquant = {
     .options = smoothquant_options,
     .needs = smoothquant_needs,
     .prepare_block = smoothquant_prepare,
+    .cost = smoothquant_cost,
 };

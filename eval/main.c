@@ -237,8 +237,8 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct opened 
     struct bs_print printing;
     if (!bs_print_begin(&printing))
         return bs_fail_memory(err);
-    enum bs_status status =
-        bs_models_plan(&opened->models, opened->path, &args->limits, printing.out, err);
+    enum bs_status status = bs_models_plan(&opened->models, opened->path, &args->limits,
+                                           args->quiet, printing.out, err);
     char *text = bs_print_end(&printing);
     if (!status && !text)
         status = bs_fail_memory(err);
@@ -406,8 +406,9 @@ static int command_tokenize(const struct bs_arguments *args)
 static const struct bs_command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
      "olumcktpqh", command_run},
-    {"plan", "CONFIG", "print the trials, the memory and the work of a sweep without running it", 1,
-     1, "olumckth", command_plan},
+    {"plan", "CONFIG",
+     "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
+     "olumcktqh", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",

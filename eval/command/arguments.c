@@ -39,7 +39,7 @@ static const struct flag {
      "stands in"},
     {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
     {"markdown", NULL, 'd', "print Markdown"},
-    {"quiet", NULL, 'q', "no progress"},
+    {"quiet", NULL, 'q', "no progress; of a plan, no time, which takes a second or two to measure"},
     {"ids", NULL, 'i', "print the ids alone, on one line"},
     {"no-special", NULL, 's', "without the special tokens around the text"},
     {"help", NULL, 'h', "print this help"},

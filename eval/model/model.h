@@ -243,6 +243,15 @@ bool bs_is_rotated(const struct bs_architecture *architecture, int layer);
 int bs_out_features(const struct bs_architecture *architecture, enum bs_role role);
 int bs_in_features(const struct bs_architecture *architecture, enum bs_role role);
 
+/* Weights of all linears of a block; of those of a set. */
+double bs_block_weights(const struct bs_architecture *architecture);
+double bs_set_weights(const struct bs_architecture *architecture, int set);
+
+/* Multiply-adds times two of bs_module_forward over one window, for a module of several linears:
+ * those of its linears and, of attention, of half of all pairs of tokens. BLOCK: of bs_block_forward. */
+double bs_module_flops(const struct bs_architecture *architecture, enum bs_module module,
+                       int tokens);
+
 struct bs_model;
 
 /* Opens a model directory: config.json (see bs_architecture_read) and the checkpoint, every tensor

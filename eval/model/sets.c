@@ -169,3 +169,40 @@ int bs_in_features(const struct bs_architecture *architecture, enum bs_role role
         return architecture->hidden_size;
     }
 }
+
+static double linears_weights(const struct bs_architecture *a, enum bs_role first,
+                              enum bs_role last)
+{
+    double weights = 0;
+    for (int r = (int)first; r <= (int)last; r++)
+        if (bs_has_role(a, (enum bs_role)r))
+            weights +=
+                (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
+    return weights;
+}
+
+double bs_block_weights(const struct bs_architecture *architecture)
+{
+    return linears_weights(architecture, BS_Q, BS_DOWN);
+}
+
+double bs_set_weights(const struct bs_architecture *a, int set)
+{
+    double weights = 0;
+    for (int k = 0; k < a->sets[set].num_linears; k++) {
+        enum bs_role role = a->sets[set].linears[k];
+        weights += (double)bs_out_features(a, role) * bs_in_features(a, role);
+    }
+    return weights;
+}
+
+double bs_module_flops(const struct bs_architecture *a, enum bs_module module, int tokens)
+{
+    double pairs = (double)tokens * tokens / 2; /* each in q k^T and in p v */
+    double attention = 2 * 2 * pairs * a->num_heads * a->head_dim, flops = 0;
+    if (module != BS_MODULE_MLP)
+        flops += 2 * (double)tokens * linears_weights(a, BS_Q, BS_O) + attention;
+    if (module != BS_MODULE_ATTENTION)
+        flops += 2 * (double)tokens * linears_weights(a, BS_GATE, BS_DOWN);
+    return flops;
+}

@@ -142,9 +142,28 @@ static enum bs_status plan_kept(struct bs_sweep *sweep, const char *path,
     return status;
 }
 
+/* Adds the time to a plan: only of one that memory allows is a piece measured. */
+static enum bs_status plan_time(struct bs_sweep *sweep, const struct bs_limits *limits,
+                                struct bs_sweep_plan *plan, struct bs_error *err)
+{
+    struct bs_pace pace;
+    if (bs_sweep_pace(sweep, &pace, err))
+        return bs_fail_within(err, "to tell the time");
+    return bs_sweep_plan_all(sweep, limits, &pace, plan, err);
+}
+
+static bool all_done(const struct bs_sweep *sweep)
+{
+    for (int i = 0; i < sweep->num_all; i++)
+        if (!sweep->all[i].done)
+            return false;
+    return true;
+}
+
 /* The plan of the sweep that is open, with the walk that was kept. */
 static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
-                               const struct bs_limits *limits, FILE *out, struct bs_error *err)
+                               const struct bs_limits *limits, bool quiet, FILE *out,
+                               struct bs_error *err)
 {
     struct bs_sweep_plan plan;
     struct bs_limits settled = settle(limits);
@@ -157,7 +176,9 @@ static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
         status = plan_kept(sweep, path, &settled, &kept, err);
     }
     if (!status)
-        status = bs_sweep_plan_all(sweep, &settled, &plan, err);
+        status = bs_sweep_plan_all(sweep, &settled, NULL, &plan, err);
+    if (!status && !quiet && !all_done(sweep))
+        status = plan_time(sweep, &settled, &plan, err);
     if (!status) {
         bs_sweep_print(sweep, &plan, out);
         fputs(kept ? kept : "", bs_sweep_any_kept(sweep) ? out : stderr);
@@ -168,7 +189,8 @@ static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
 }
 
 enum bs_status bs_models_plan(struct bs_models *models, const char *path,
-                              const struct bs_limits *limits, FILE *out, struct bs_error *err)
+                              const struct bs_limits *limits, bool quiet, FILE *out,
+                              struct bs_error *err)
 {
     struct bs_results results;
     enum bs_status status = look_back(path, &results, err);
@@ -182,7 +204,7 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
             bs_print_line(out, "%s", name_of(models, k));
             fputc('\n', out);
         }
-        status = plan_one(&models->sweep, path, limits, out, err);
+        status = plan_one(&models->sweep, path, limits, quiet, out, err);
     }
     bs_results_release(&results);
     return status;

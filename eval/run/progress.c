@@ -26,6 +26,19 @@ void bs_print_seconds(double seconds, char *out, size_t size)
         snprintf(out, size, "%d h %02d min", s / 3600, s / 60 % 60);
 }
 
+void bs_print_about(double seconds, char *out, size_t size)
+{
+    const double minute = 60, hour = 3600;
+    if (seconds < 99.5)
+        snprintf(out, size, "%.0f s", seconds < 1 ? 1 : seconds);
+    else if (seconds < 99.5 * minute)
+        snprintf(out, size, "%.2g min", seconds / minute);
+    else if (seconds < 99.5 * hour)
+        snprintf(out, size, "%.2g h", seconds / hour);
+    else
+        snprintf(out, size, "%.0f h", seconds / hour);
+}
+
 void bs_progress_report(void *context, int done, int total)
 {
     (void)total;

@@ -23,6 +23,9 @@ void bs_progress_report(void *progress, int done, int total);
 /* "45 s", "2 min 03 s", "1 h 20 min" */
 void bs_print_seconds(double seconds, char *out, size_t size);
 
+/* What is told beforehand: "45 s", "12 min", "3.5 h", to two digits. */
+void bs_print_about(double seconds, char *out, size_t size);
+
 /* Ends the terminal's line. */
 void bs_progress_end(struct bs_progress *progress);
 

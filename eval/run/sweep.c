@@ -8,6 +8,7 @@
 #include "eval/base/printable.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
+#include "eval/run/progress.h"
 #include "eval/run/summary.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
@@ -339,12 +340,12 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
     }
 }
 
-static bool is_open(const struct bs_trial *trial) { return !trial->done && !trial->kept; }
+bool bs_trial_is_open(const struct bs_trial *trial) { return !trial->done && !trial->kept; }
 
 bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe)
 {
     for (int i = 0; i < sweep->num_trials; i++)
-        if (sweep->trials[i].recipe == recipe && is_open(&sweep->trials[i]))
+        if (sweep->trials[i].recipe == recipe && bs_trial_is_open(&sweep->trials[i]))
             return true;
     return false;
 }
@@ -356,208 +357,6 @@ struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
                             .num_texts = sweep->config->num_evaluations,
                             .texts = sweep->texts,
                             .layer_error_windows = sweep->config->layer_error.windows};
-}
-
-/* How recipes ride with their streams in memory, or in a scratch directory. */
-struct sharing {
-    struct bs_walk_memory needed;
-    int walks, recipes_a_walk; /* walks 0: not even one recipe fits */
-};
-
-static struct sharing share_out(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
-                                int count, double memory, double disk)
-{
-    struct sharing sharing = {.needed = bs_walk_memory(walk, recipes, count)};
-    const struct bs_walk_memory *needed = &sharing.needed;
-    bool reference_fits = needed->fixed <= memory && needed->disk_fixed <= disk;
-    double fit = floor((memory - needed->fixed) / needed->per_passenger);
-    if (needed->disk_per_passenger > 0)
-        fit = fmin(fit, floor((disk - needed->disk_fixed) / needed->disk_per_passenger));
-    if (!reference_fits || (count && fit < 1))
-        return sharing;
-    int most = fit < count ? (int)fit : count;
-    sharing.walks = count ? (count + most - 1) / most : 1;
-    sharing.recipes_a_walk = (count + sharing.walks - 1) / sharing.walks;
-    return sharing;
-}
-
-/* A further walk evaluates the unquantized model once more. To write the streams to a file and read
- * them again, block by block, is counted as a twentieth of their evaluation. */
-static bool worth_spilling(const struct sharing *spilled, const struct sharing *in_memory,
-                           int recipes)
-{
-    if (!spilled->walks || !in_memory->walks)
-        return spilled->walks;
-    return 20 * (in_memory->walks - spilled->walks) > recipes + spilled->walks;
-}
-
-static double least_memory(const struct sharing *sharing, int count)
-{
-    return sharing->needed.fixed + (count ? sharing->needed.per_passenger : 0);
-}
-
-static double least_disk(const struct sharing *sharing, int count)
-{
-    return sharing->needed.disk_fixed + (count ? sharing->needed.disk_per_passenger : 0);
-}
-
-/* Decides where streams are: plan->walks and what follows from it. */
-static enum bs_status plan_walks(const struct bs_sweep *sweep,
-                                 const struct bs_recipe *const *recipes,
-                                 const struct bs_limits *limits, struct bs_sweep_plan *plan,
-                                 struct bs_error *err)
-{
-    int count = plan->recipes;
-    double memory = limits->memory, room = (double)INFINITY;
-    struct bs_walk walk = bs_sweep_walk(sweep);
-    struct sharing best = share_out(&walk, recipes, count, memory, room);
-    if (best.walks != 1) {
-        walk.scratch = limits->scratch;
-        struct sharing spilled = share_out(&walk, recipes, count, memory, room);
-        if (!best.walks && !spilled.walks)
-            return bs_fail(
-                err, BS_ENOMEM,
-                "the smallest walk needs %.0f MB, and the memory allowed is %.0f MB",
-                ceil(fmin(least_memory(&best, count), least_memory(&spilled, count)) / 1e6),
-                memory / 1e6);
-        if (worth_spilling(&spilled, &best, count)) {
-            if (bs_spill_room(limits->scratch, &room, err))
-                return err->status;
-            spilled = share_out(&walk, recipes, count, memory, room);
-            if (!best.walks && !spilled.walks)
-                return bs_fail(err, BS_ENOMEM,
-                               "the smallest walk needs %.0f MB of memory, or %.0f MB in the "
-                               "scratch folder '%s', which has room for %.0f MB",
-                               ceil(least_memory(&best, count) / 1e6),
-                               ceil(least_disk(&spilled, count) / 1e6), limits->scratch,
-                               room / 1e6);
-        }
-        if (worth_spilling(&spilled, &best, count)) {
-            best = spilled;
-            plan->scratch = limits->scratch;
-        }
-    }
-    plan->walks = best.walks;
-    plan->recipes_a_walk = best.recipes_a_walk;
-    plan->bytes = best.needed.fixed + best.recipes_a_walk * best.needed.per_passenger;
-    plan->checkpoint_bytes =
-        best.needed.kept_fixed + best.recipes_a_walk * best.needed.kept_per_passenger;
-    plan->scratch_bytes =
-        best.needed.disk_fixed + best.recipes_a_walk * best.needed.disk_per_passenger;
-    return BS_OK;
-}
-
-enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_walk *walk,
-                                      const struct bs_recipe *const *recipes, int count,
-                                      struct bs_error *err)
-{
-    struct bs_walk_memory needed = bs_walk_memory(walk, recipes, count);
-    if (needed.fixed + count * needed.per_passenger <= limits->memory)
-        return BS_OK;
-    double room;
-    walk->scratch = limits->scratch;
-    needed = bs_walk_memory(walk, recipes, count);
-    double memory = needed.fixed + count * needed.per_passenger;
-    double disk = needed.disk_fixed + count * needed.disk_per_passenger;
-    if (memory > limits->memory)
-        return bs_fail(err, BS_ENOMEM,
-                       "the walk that was kept needs %.0f MB, and the memory allowed is %.0f MB",
-                       ceil(memory / 1e6), limits->memory / 1e6);
-    if (bs_spill_room(limits->scratch, &room, err))
-        return err->status;
-    if (disk > room)
-        return bs_fail(err, BS_EIO,
-                       "the walk that was kept needs %.0f MB in the scratch folder '%s', which has "
-                       "room for %.0f MB",
-                       ceil(disk / 1e6), limits->scratch, room / 1e6);
-    return BS_OK;
-}
-
-static void add_common(struct bs_walk_common *to, struct bs_walk_common more)
-{
-    to->evaluations += more.evaluations;
-    to->block_passes += more.block_passes;
-    to->factors += more.factors;
-    to->flops += more.flops;
-}
-
-static void plan_sharing(const struct bs_walk *walk, const struct bs_recipe *const *open,
-                         struct bs_sweep_plan *plan)
-{
-    for (int first = 0; first < plan->recipes; first += plan->recipes_a_walk) {
-        int left = plan->recipes - first;
-        int count = left < plan->recipes_a_walk ? left : plan->recipes_a_walk;
-        add_common(&plan->shared, bs_walk_common(walk, open + first, count));
-    }
-    for (int i = 0; i < plan->recipes; i++)
-        add_common(&plan->alone, bs_walk_common(walk, open + i, 1));
-}
-
-/* What the walks compute. */
-static void plan_work(const struct bs_sweep *sweep, const struct bs_recipe *const *open,
-                      struct bs_sweep_plan *plan)
-{
-    struct bs_walk walk = bs_sweep_walk(sweep);
-    int passes = 0; /* of calibration windows, searches not counted */
-    for (int i = 0; i < plan->recipes; i++)
-        passes += bs_recipe_needs_calibration(open[i]) ? 2 : 0;
-    plan->evaluation_flops = bs_walk_evaluation_flops(&walk) * (plan->recipes + plan->walks);
-    plan->calibration_flops = bs_walk_calibration_flops(&walk) * passes;
-    plan_sharing(&walk, open, plan);
-}
-
-enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
-                             struct bs_sweep_plan *plan, struct bs_error *err)
-{
-    const struct bs_config *config = sweep->config;
-    *plan = (struct bs_sweep_plan){.walks = 0};
-    const struct bs_recipe **open =
-        bs_alloc((size_t)config->num_recipes, sizeof(const struct bs_recipe *));
-    if (!open)
-        return bs_fail_memory(err);
-    for (int r = 1; r < config->num_recipes; r++)
-        if (bs_sweep_recipe_is_open(sweep, r))
-            open[plan->recipes++] = &config->recipes[r];
-    for (int i = 0; i < sweep->num_trials; i++)
-        plan->open_trials += is_open(&sweep->trials[i]);
-    enum bs_status status = plan->open_trials ? plan_walks(sweep, open, limits, plan, err) : BS_OK;
-    if (!status && plan->open_trials)
-        plan_work(sweep, open, plan);
-    bs_free(open);
-    return status;
-}
-
-enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits *limits,
-                                 struct bs_sweep_plan *plan, struct bs_error *err)
-{
-    const struct bs_sweep selected = *sweep;
-    enum bs_status status = BS_OK;
-    *plan = (struct bs_sweep_plan){.walks = 0};
-    for (int c = 0; c < bs_sweep_parts(sweep) && !status; c++) {
-        struct bs_sweep_plan part;
-        bs_sweep_select(sweep, c);
-        status = bs_sweep_plan(sweep, limits, &part, err);
-        if (status)
-            break;
-        plan->open_trials += part.open_trials;
-        plan->recipes += part.recipes;
-        plan->walks += part.walks;
-        if (part.recipes_a_walk > plan->recipes_a_walk)
-            plan->recipes_a_walk = part.recipes_a_walk;
-        plan->bytes = fmax(plan->bytes, part.bytes);
-        if (part.scratch)
-            plan->scratch = part.scratch;
-        plan->scratch_bytes = fmax(plan->scratch_bytes, part.scratch_bytes);
-        plan->checkpoint_bytes = fmax(plan->checkpoint_bytes, part.checkpoint_bytes);
-        plan->evaluation_flops += part.evaluation_flops;
-        plan->calibration_flops += part.calibration_flops;
-        add_common(&plan->shared, part.shared);
-        add_common(&plan->alone, part.alone);
-    }
-    sweep->calibration = selected.calibration;
-    sweep->trials = selected.trials;
-    sweep->num_trials = selected.num_trials;
-    return status;
 }
 
 static void print_instead(const char *before, int shared, int alone, const char *after, FILE *out)
@@ -580,6 +379,17 @@ static void print_sharing(const struct bs_walk_common *shared, const struct bs_w
                   " passes of its calibration windows through a block", out);
     print_instead(", ", shared->factors, alone->factors, " factors of their Hessians", out);
     fprintf(out, ": %.3g Tflop saved\n", (alone->flops - shared->flops) / 1e12);
+}
+
+static void print_time(const struct bs_sweep_plan *plan, FILE *out)
+{
+    char about[32];
+    int threads = bs_threads();
+    if (isnan(plan->seconds))
+        return;
+    bs_print_about(plan->seconds, about, sizeof about);
+    fprintf(out, "time: about %s on %d thread%s, by a piece of the work; checkpoints come on top\n",
+            about, threads, threads == 1 ? "" : "s");
 }
 
 static void print_evaluation(const struct bs_evaluation_config *e, const struct bs_windows *windows,
@@ -631,9 +441,8 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
     if (plan->scratch)
         bs_print_line(out, "streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,
                       plan->scratch);
-    fprintf(out,
-            "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to pass calibration windows "
-            "(searches come on top)\n",
-            plan->evaluation_flops / 1e12, plan->calibration_flops / 1e12);
+    fprintf(out, "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to calibrate and to quantize\n",
+            plan->evaluation_flops / 1e12, plan->quantize_flops / 1e12);
     print_sharing(&plan->shared, &plan->alone, out);
+    print_time(plan, out);
 }

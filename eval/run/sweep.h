@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "eval/config/config.h"
+#include "eval/run/pace.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 #include "eval/store/results.h"
@@ -32,6 +33,7 @@ struct bs_sweep {
     struct bs_windows texts[BS_MAX_TEXTS];
     double
         reference_nll[BS_MAX_TEXTS]; /* the unquantized model's mean, as first measured; or NaN */
+    double kept_blocks; /* share of the passage through the blocks that a kept walk has before it */
     int num_all;
     struct bs_trial
         *all; /* by calibration, then recipes in the config's order, each with its texts */
@@ -95,7 +97,8 @@ void bs_sweep_print_kept(const struct bs_sweep *sweep, const struct bs_keeping *
 /* The ids of the recipe's trials that are not done, a text each; NULL for the others. */
 void bs_sweep_open_ids(const struct bs_sweep *sweep, int recipe, const char *ids[BS_WALK_TEXTS]);
 
-/* True where the recipe has a trial that is neither done nor kept. */
+/* True where the trial is neither done nor kept; where the recipe has such a trial. */
+bool bs_trial_is_open(const struct bs_trial *trial);
 bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe);
 
 /* A walk over the sweep's model and texts; progress is left empty. */
@@ -116,17 +119,23 @@ struct bs_sweep_plan {
     double scratch_bytes;               /* that they take there */
     double checkpoint_bytes;            /* of the fullest walk's checkpoint */
     double evaluation_flops;            /* all walks, the unquantized model included */
-    double calibration_flops;
+    double quantize_flops;              /* calibration, statistics, searches */
+    double seconds;                     /* what it will take; NAN where that is not known */
     /* What recipes have in common: as it is done, and were each of them to walk alone. */
     struct bs_walk_common shared, alone;
 };
 
+/* Measures what the time of all trials that are not done is told from. As bs_pace_measure. */
+enum bs_status bs_sweep_pace(const struct bs_sweep *sweep, struct bs_pace *pace,
+                             struct bs_error *err);
+
 /* Shares the open recipes out so that a walk stays within the limits. Streams are spilled to the
  * scratch directory where a walk with them in memory does not fit, or where that saves more in
- * walks than it costs. BS_ENOMEM naming what the smallest walk needs where not even one recipe
+ * walks than it costs. `pace`: what the time is told from, NULL = it is not. BS_ENOMEM naming what the smallest walk needs where not even one recipe
  * fits; BS_EIO naming the scratch directory where it is needed and of no use. */
 enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
-                             struct bs_sweep_plan *plan, struct bs_error *err);
+                             const struct bs_pace *pace, struct bs_sweep_plan *plan,
+                             struct bs_error *err);
 
 /* Decides where the streams of a walk of these recipes are that was kept: in memory where they fit,
  * else in the scratch directory. As bs_sweep_plan. */
@@ -134,9 +143,11 @@ enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_
                                       const struct bs_recipe *const *recipes, int count,
                                       struct bs_error *err);
 
-/* The plan of all parts together; what is selected stays so. */
+/* The plan of all parts together, the time of the walk that was kept included; what is selected
+ * stays so. */
 enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits *limits,
-                                 struct bs_sweep_plan *plan, struct bs_error *err);
+                                 const struct bs_pace *pace, struct bs_sweep_plan *plan,
+                                 struct bs_error *err);
 
 /* Prints the trials, memory and work of all parts without running anything. */
 void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out);

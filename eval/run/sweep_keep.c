@@ -166,6 +166,10 @@ enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keepin
     if (!status && mark_recipes(sweep, limits, kept, &recipes, err))
         return err->status;
     if (!status) {
+        const struct bs_walk_place *at = &kept->place;
+        double layers = bs_model_architecture(sweep->model)->num_layers;
+        sweep->kept_blocks =
+            1 - (at->block + (double)at->passenger / kept->num_passengers) / layers;
         mark_reference(sweep, kept, recipes > 0);
         if (!count_kept(sweep)) {
             bs_kept_close(kept);

@@ -342,7 +342,7 @@ static enum bs_status run_walks(struct running *run, const struct bs_limits *lim
                                 const struct bs_kept *kept, struct bs_error *err)
 {
     struct bs_sweep_plan plan;
-    if (bs_sweep_plan(run->sweep, limits, &plan, err))
+    if (bs_sweep_plan(run->sweep, limits, NULL, &plan, err))
         return err->status;
     bool goes_on = kept->num_passengers > 0;
     if (!plan.walks && !goes_on)

@@ -57,6 +57,31 @@ bool bs_trial_uses_unquantized(const struct bs_recipe *recipe)
 
 bool bs_trial_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
 
+void bs_trial_own_passes(const struct bs_recipe *recipe, int num_sets, bool first_block,
+                         struct bs_own_passes *passes)
+{
+    struct bs_needs shared = {.hessian = false};
+    bool rewritten = false;
+    bs_trial_shared_needs(recipe, first_block, &shared);
+    passes->count = 0;
+    for (int i = 0; i < recipe->num_stages; i++) {
+        const struct bs_stage *stage = &recipe->stages[i];
+        struct bs_needs needs;
+        stage_needs(stage, &needs);
+        bool each = quantizes_set_by_set(stage) && bs_needs_any(&needs);
+        for (int s = 0; s < num_sets && each; s++) {
+            passes->needs[passes->count] = needs;
+            passes->needs[passes->count++].sets_left_out = ~(1u << s);
+        }
+        bool served = !rewritten && bs_needs_any(&shared) && bs_needs_within(&needs, &shared);
+        if (bs_needs_any(&needs) && !each && !served)
+            passes->needs[passes->count++] = needs;
+        rewritten |= stage->algorithm->prepare_block != NULL;
+    }
+    if (static_activations(recipe))
+        passes->needs[passes->count++] = (struct bs_needs){.hessian = false};
+}
+
 /* A recipe being applied to a block. */
 struct applying {
     const struct bs_recipe *recipe;

@@ -27,6 +27,16 @@ enum bs_status bs_trial_quantize_block(const struct bs_recipe *recipe, struct bs
 void bs_trial_shared_needs(const struct bs_recipe *recipe, bool first_block,
                            struct bs_needs *needs);
 
+/* The passes of calibration windows through a block that the recipe takes for itself, beside the
+ * one that bs_trial_shared_needs names, in the order of the work: what is collected on each; nothing
+ * where only the ranges of activations are. */
+struct bs_own_passes {
+    int count;
+    struct bs_needs needs[BS_MAX_STAGES + BS_MAX_SETS + 1];
+};
+void bs_trial_own_passes(const struct bs_recipe *recipe, int num_sets, bool first_block,
+                         struct bs_own_passes *passes);
+
 /* Whether the recipe looks at stream 0's calibration inputs beyond the first block; and at its own.
  */
 bool bs_trial_uses_unquantized(const struct bs_recipe *recipe);

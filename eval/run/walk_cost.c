@@ -62,16 +62,6 @@ static double stream_bytes(const struct bs_windows *windows, int width)
     return (double)windows->windows * windows->tokens * width * (double)sizeof(float);
 }
 
-static double block_weights(const struct bs_architecture *a)
-{
-    double weights = 0;
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (bs_has_role(a, (enum bs_role)r))
-            weights +=
-                (double)bs_out_features(a, (enum bs_role)r) * bs_in_features(a, (enum bs_role)r);
-    return weights;
-}
-
 static struct bs_needs stage_needs(const struct bs_stage *stage)
 {
     struct bs_needs needs = {.hessian = false};
@@ -137,7 +127,7 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
         double each = 1 + (group > 0 ? (sizeof(float) + 1.0) / group : 0);
         most = each > most ? each : most;
     }
-    return most * block_weights(a);
+    return most * bs_block_weights(a);
 }
 
 static int module_stages(const struct bs_recipe *recipe)
@@ -197,7 +187,7 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     double linears = 3 * widest * a->hidden_size * sizeof(float);
     if (needs.module_inputs)
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
-    double bytes = block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
+    double bytes = bs_block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
     if (!needed) /* linears of one tensor are looked at together */
         return bytes + (a->family->fused_qkv || a->family->fused_gate_up ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
@@ -287,7 +277,7 @@ static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
     double numbers = (double)a->vocab_size * a->embedding_size;
     double rounded = bfloat16 ? (double)bs_packed_bytes(BS_BFLOAT16) : 0;
     double codes = coded ? (double)bs_packed_int8_bytes() : 0;
-    return (struct packed_bytes){block_weights(a) * fmax(rounded, codes), numbers * rounded};
+    return (struct packed_bytes){bs_block_weights(a) * fmax(rounded, codes), numbers * rounded};
 }
 
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
@@ -298,7 +288,8 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
     double tensor = widest * a->hidden_size * (double)sizeof(float); /* of a block, read whole */
-    double blocks = block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
+    double blocks =
+        bs_block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
     double head =
         ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
     double runs = bs_threads() * (double)bs_walk_head_ids(a) * a->embedding_size * sizeof(float);
@@ -315,57 +306,86 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     return memory;
 }
 
-/* Of one pass of a window of these tokens through the blocks. */
-static double window_flops(const struct bs_architecture *a, double tokens)
+double bs_walk_text_flops(const struct bs_walk *walk, int text)
 {
-    double attention = 2 * tokens * a->num_heads * a->head_dim; /* causal: half of all pairs */
-    return 2 * tokens * a->num_layers * (block_weights(a) + attention / 2);
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_windows *windows = &walk->texts[text];
+    return (double)windows->windows * a->num_layers *
+           bs_module_flops(a, BS_MODULE_BLOCK, windows->tokens);
+}
+
+double bs_walk_text_logits(const struct bs_walk *walk, int text)
+{
+    return (double)walk->texts[text].num_scored * bs_model_architecture(walk->model)->vocab_size;
 }
 
 double bs_walk_evaluation_flops(const struct bs_walk *walk)
 {
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
     double flops = 0;
-    for (int t = 0; t < walk->num_texts; t++) {
-        const struct bs_windows *text = &walk->texts[t];
-        flops += text->windows * window_flops(a, text->tokens) +
-                 2 * (double)text->num_scored * a->vocab_size * a->embedding_size;
-    }
+    for (int t = 0; t < walk->num_texts; t++)
+        flops +=
+            bs_walk_text_flops(walk, t) +
+            2 * bs_walk_text_logits(walk, t) * bs_model_architecture(walk->model)->embedding_size;
     return flops;
 }
 
 double bs_walk_calibration_flops(const struct bs_walk *walk)
 {
-    if (!walk->calibration)
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_windows *windows = walk->calibration;
+    if (!windows)
         return 0;
-    return walk->calibration->windows *
-           window_flops(bs_model_architecture(walk->model), walk->calibration->tokens);
+    return (double)windows->windows * a->num_layers *
+           bs_module_flops(a, BS_MODULE_BLOCK, windows->tokens);
 }
 
-/* Of the calibration windows through one block with these statistics taken; without outputs the
- * pass ends before down_proj. */
+static bool left_out(const struct bs_needs *needs, int set)
+{
+    return needs->sets_left_out >> set & 1;
+}
+
+/* Of the calibration windows through one block up to the input of the last set that is looked at:
+ * the sets before it and, where that is o_proj or comes after it, attention. */
+static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_needs *needs)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_windows *windows = walk->calibration;
+    int last = a->num_sets - 1;
+    while (last > 0 && left_out(needs, last))
+        last--;
+    double weights = 0, all = 2 * (double)windows->tokens * bs_block_weights(a);
+    double attention = bs_module_flops(a, BS_MODULE_BLOCK, windows->tokens) - all;
+    for (int s = 0; s < last; s++)
+        weights += bs_set_weights(a, s);
+    bool attends = false;
+    for (int s = 0; s <= last; s++)
+        attends |= a->sets[s].linears[0] == BS_O;
+    return windows->windows * (2 * (double)windows->tokens * weights + (attends ? attention : 0));
+}
+
+/* The same with these statistics taken, and to the end of the block where its outputs are wanted. */
 static double pass_flops(const struct bs_walk *walk, const struct bs_needs *needs, bool outputs)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     double tokens = (double)walk->calibration->windows * walk->calibration->tokens;
-    double flops = bs_walk_calibration_flops(walk) / a->num_layers;
-    if (!outputs)
-        flops -= 2 * tokens * bs_in_features(a, BS_DOWN) * bs_out_features(a, BS_DOWN);
+    double flops = outputs ? bs_walk_calibration_flops(walk) / a->num_layers
+                           : pass_to_inputs_flops(walk, needs);
     for (int s = 0; s < a->num_sets && needs->hessian; s++) {
         double in = bs_in_features(a, a->sets[s].linears[0]);
-        flops += tokens * in * in; /* a triangle of it */
+        flops += left_out(needs, s) ? 0 : tokens * in * in; /* a triangle of it */
     }
     return flops;
 }
 
-/* Adds a block's factors by one choice: a Cholesky factor and its inverse, in^3 / 3 each. */
-static void add_factors(const struct bs_architecture *a, struct bs_walk_common *common)
+/* Of a Cholesky factor and its inverse, in^3 / 3 each, of every set that is looked at. */
+static double factors_flops(const struct bs_architecture *a, const struct bs_needs *needs)
 {
-    common->factors += a->num_sets;
-    for (int s = 0; s < a->num_sets; s++) {
+    double flops = 0;
+    for (int s = 0; s < a->num_sets && needs->factor.wanted; s++) {
         double in = bs_in_features(a, a->sets[s].linears[0]);
-        common->flops += 2 * in * in * in / 3;
+        flops += left_out(needs, s) ? 0 : 2 * in * in * in / 3;
     }
+    return flops;
 }
 
 /* What is done at one block, in the order of the walk. */
@@ -391,8 +411,10 @@ static struct bs_walk_common common_of_block(const struct bs_walk *walk,
             common.block_passes++;
             common.flops += pass_flops(walk, &own, false);
         }
-        if (brings_a_factor(recipes, i, first))
-            add_factors(a, &common);
+        if (brings_a_factor(recipes, i, first)) {
+            common.factors += a->num_sets;
+            common.flops += factors_flops(a, &own);
+        }
     }
     return common;
 }
@@ -417,4 +439,56 @@ struct bs_walk_common bs_walk_common(const struct bs_walk *walk,
     if (layers > 2)
         add_common(&common, common_of_block(walk, recipes, num_recipes, false, false), layers - 2);
     return common;
+}
+
+static double own_passes_flops(const struct bs_walk *walk, const struct bs_recipe *recipe,
+                               bool first, bool last)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    struct bs_own_passes passes;
+    bs_trial_own_passes(recipe, a->num_sets, first, &passes);
+    double flops = 0;
+    for (int i = 0; i < passes.count; i++)
+        flops += pass_flops(walk, &passes.needs[i], false) + factors_flops(a, &passes.needs[i]);
+    if (bs_trial_uses_own(recipe) && !last)
+        flops += bs_walk_calibration_flops(walk) / a->num_layers;
+    return flops;
+}
+
+struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_windows *calibration = walk->calibration;
+    struct bs_extent extent = {.architecture = a, .weights = &recipe->weights};
+    struct bs_cost cost = {.flops = 0};
+    bool rounds = false;
+    if (calibration) {
+        extent.windows = calibration->windows;
+        extent.tokens = calibration->tokens;
+    }
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_stage *stage = &recipe->stages[s];
+        rounds |= stage->algorithm->quantize != NULL;
+        if (stage->algorithm->cost)
+            stage->algorithm->cost(stage->options, &extent, &cost);
+    }
+    if (!rounds) /* then it is rounded to nearest */
+        cost.weights += bs_block_weights(a);
+    cost.flops *= a->num_layers;
+    cost.weights *= a->num_layers;
+    for (int l = 0; l < a->num_layers && calibration; l++)
+        cost.flops += own_passes_flops(walk, recipe, l == 0, l + 1 == a->num_layers);
+    return cost;
+}
+
+double bs_walk_probe_flops(const struct bs_walk *walk, bool fill)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    int windows = bs_walk_probe_windows(walk);
+    if (!windows)
+        return 0;
+    double tokens = walk->texts[0].tokens, last = bs_set_weights(a, a->num_sets - 1);
+    double pass = bs_module_flops(a, BS_MODULE_BLOCK, walk->texts[0].tokens) - 2 * tokens * last;
+    double linears = 2 * tokens * bs_block_weights(a);
+    return (double)windows * a->num_layers * (fill ? pass : 2 * linears);
 }

@@ -35,6 +35,20 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
 double bs_walk_evaluation_flops(const struct bs_walk *walk);
 double bs_walk_calibration_flops(const struct bs_walk *walk);
 
+/* What the evaluation of one text is made of: flops of its windows through all blocks, and logits,
+ * each a product of embedding_size terms. */
+double bs_walk_text_flops(const struct bs_walk *walk, int text);
+double bs_walk_text_logits(const struct bs_walk *walk, int text);
+
+/* What a recipe does at all blocks beside its evaluation and what bs_walk_common counts: passes of
+ * calibration windows on its own streams, the statistics taken on them, and the hooks of its
+ * algorithms (algorithms/algorithm.h). */
+struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe);
+
+/* Of the per-linear errors, at all blocks: of one recipe, or, where `fill`, of what they are taken
+ * on, once for all. */
+double bs_walk_probe_flops(const struct bs_walk *walk, bool fill);
+
 /* What a walk does once for all of its recipes, on the unquantized model's streams. Against the sum
  * over walks of one recipe each it is what sharing saves. */
 struct bs_walk_common {

@@ -97,19 +97,13 @@ struct bench_job {
  *   seconds              of the walk, or of all walks
  *   seconds_head         of it, final norm, logits and losses of all recipes
  *   runs                 the seconds of every run
- *   flops                of the evaluation and of what the algorithms do, as work.h counts; null
+ *   flops                of the evaluation and of what the algorithms do, as walk_cost.h counts; null
  *                        where several recipes share
  *   evaluation_flops     of evaluating one recipe
  *   recipes              [{label, seconds_quantize, seconds_evaluate, mean_nll, sqnr_db}], as the
  *                        walk has them; mean_nll null without evaluation
  *   nll_digest           of all losses */
 json_t *bench_measure(const void *job);
-
-/* --- work.c --- */
-
-/* Floating-point operations (a multiply-add is two) that quantizing by the recipe takes on the
- * walk's calibration windows; without evaluation. */
-double bench_quantize_flops(const struct bs_walk *walk, const struct bs_recipe *recipe);
 
 /* --- report.c --- */
 

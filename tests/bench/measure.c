@@ -197,7 +197,8 @@ static int by_seconds(const void *a, const void *b)
     return (x->seconds > y->seconds) - (x->seconds < y->seconds);
 }
 
-/* Of everything the job asks for: stream 0 is evaluated on every walk. */
+/* Of everything the job asks for: what is done once, stream 0's evaluation among it, and what the
+ * recipe does for itself. */
 static double job_flops(const struct bench *bench)
 {
     const struct bench_job *job = bench->job;
@@ -205,8 +206,10 @@ static double job_flops(const struct bench *bench)
     if (job->num_recipes > 1)
         return NAN;
     const struct bs_recipe *recipe = &bench->recipes[0];
-    int streams = recipe->num_stages ? 2 : 1;
-    return streams * bs_walk_evaluation_flops(&walk) + bench_quantize_flops(&walk, recipe);
+    double common = bs_walk_common(&walk, &recipe, 1).flops;
+    if (!recipe->num_stages)
+        return common;
+    return common + bs_walk_evaluation_flops(&walk) + bs_walk_own_cost(&walk, recipe).flops;
 }
 
 static json_t *report(const struct bench *bench, struct run *runs, int count)

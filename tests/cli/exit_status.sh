@@ -48,7 +48,7 @@ check "--version" version
 takes() {
     case $1 in
     run) echo output model accept-unknown memory scratch checkpoint threads plots quiet help ;;
-    plan) echo output model accept-unknown memory scratch checkpoint threads help ;;
+    plan) echo output model accept-unknown memory scratch checkpoint threads quiet help ;;
     table | diff) echo format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
@@ -152,6 +152,12 @@ plan_one() {
     expect_out '^[0-9a-f]{16}  open   evaluation        unquantized$'
     expect_out '^[0-9a-f]{16}  open   evaluation        rtn w4 channel$'
     expect_out '^2 of 2 trials to run: 1 recipes in 1 walk '
+    expect_out '^time: about [0-9.]+ (s|min|h) on [0-9]+ threads?, '
+    run plan --threads 1 one.yaml
+    expect_out '^time: about [0-9.]+ (s|min|h) on 1 thread, '
+    run plan --quiet one.yaml
+    expect_status 0
+    ! grep -q '^time' .out || problem "expected --quiet to measure no time"
     expect_absent results
 }
 check "plan prints the trials and runs nothing" plan_one
@@ -178,6 +184,7 @@ plan_done() {
     expect_out '^[0-9a-f]{16}  done   evaluation        unquantized$'
     expect_out '^[0-9a-f]{16}  done   evaluation        rtn w4 channel$'
     expect_out '^0 of 2 trials to run'
+    ! grep -q '^time' .out || problem "expected no time where nothing is open"
     run plan --output other.h5 one.yaml
     expect_status 0
     expect_out '^[0-9a-f]{16}  done   evaluation        unquantized$'

@@ -113,6 +113,90 @@ static void common_work_by_hand(void **state)
     bs_windows_release(&text);
 }
 
+/* What a recipe does for itself at the one block, beside the first pass, which all share. */
+static void own_work_by_hand(void **state)
+{
+    (void)state;
+    const double attention = 256.0 * (256 + 128 + 128 + 256), mlp = 3 * 768.0 * 256;
+    const double weights = attention + mlp, pairs = 3 * 10 * 10 * 4 * 64 * 2;
+    const double down = 2 * 30 * 768.0 * 256; /* of a pass that ends before down_proj */
+    const double columns = 256.0 * (weights - 768 * 256) + 768.0 * 768 * 256;
+    const double grams = 30.0 * (3 * 256 * 256 + 768 * 768);
+    const double factors = (3 * 256.0 * 256 * 256 + 768.0 * 768 * 768) * 2 / 3;
+    const double whole = 2 * 30 * weights + pairs;
+    /* Of awq: 20 exponents and the original through attention for q, k, v, through the MLP for gate
+     * and up; o_proj and down_proj by themselves (o_proj is not as v_proj is, and is left out); 10
+     * clips of all linears but q and k, in groups of 64. */
+    const double modules = 21 * whole, alone = 20 * 768.0 * 256 * 769;
+    const double clipped = weights - 256 * (256 + 128);
+    const double clips = 30 * 64 * (256.0 + 256 + 2 * 256 + 768) + 2 * 10 * clipped * 64;
+    const double searched = weights - 256 * 256;
+    /* Set by set: to the input of q, k, v, before any linear; of o_proj, of gate and up, of down. */
+    const double true_passes = (2 * 30 * 256.0 * (256 + 128 + 128) + pairs) +
+                               (2 * 30 * attention + pairs) + (whole - down);
+    const struct {
+        const char *chain, *settings;
+        double flops, weights;
+    } cases[] = {
+        {"rtn", "bits=4", 0, weights},
+        {"gptq", "bits=4", columns, weights},
+        {"gptq", "bits=4 true_sequential=true", columns + grams + factors + true_passes, weights},
+        {"smoothquant", "bits=8", 0, weights + 2 * (weights - 256 * 256 - 768 * 256)},
+        {"outliers", "bits=4", 0, weights + weights - 256 * 256 - 768 * 256},
+        {"outliers", "bits=4 factor=1", 0, weights},
+        {"awq", "bits=4 group_size=64 clip=false", modules + alone, 21 * searched + weights},
+        {"awq", "bits=4 group_size=64 scale=false", clips, 11 * clipped + weights},
+        {"smoothquant gptq", "bits=4", columns + grams + factors + whole - down,
+         weights + 2 * (weights - 256 * 256 - 768 * 256)},
+        {"rtn", "bits=8 a.bits=8 a.granularity=tensor_static grid=smoothquant", whole - down,
+         weights},
+    };
+    struct bs_windows calibration = windows_of(3, 10), text = windows_of(2, 20);
+    struct bs_walk walk = {
+        .model = model, .calibration = &calibration, .num_texts = 1, .texts = &text};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct bs_recipe recipe;
+        recipe_build(&recipe, cases[k].chain, cases[k].settings);
+        struct bs_cost cost = bs_walk_own_cost(&walk, &recipe);
+        assert_close(cost.flops, cases[k].flops, 0, 1e-12);
+        assert_close(cost.weights, cases[k].weights, 0, 1e-12);
+        bs_recipe_release(&recipe);
+    }
+    bs_windows_release(&calibration);
+    bs_windows_release(&text);
+}
+
+/* Every registered algorithm: more calibration is no less work, and no calibration none of products. */
+static void own_work_grows_with_calibration(void **state)
+{
+    (void)state;
+    struct bs_windows few = windows_of(2, 16), more = windows_of(5, 16), text = windows_of(2, 20);
+    for (int k = 0; bs_algorithms[k]; k++) {
+        struct bs_walk walk = {.model = model, .num_texts = 1, .texts = &text};
+        struct bs_recipe recipe;
+        recipe_build(&recipe, bs_algorithms[k]->name, "bits=4 group_size=64");
+        bool calibrates = bs_recipe_needs_calibration(&recipe);
+        if (!calibrates) {
+            struct bs_cost none = bs_walk_own_cost(&walk, &recipe);
+            assert_true(none.flops == 0 && none.weights > 0);
+        }
+        walk.calibration = &few;
+        struct bs_cost least = bs_walk_own_cost(&walk, &recipe);
+        const struct bs_recipe *one = &recipe;
+        double common = bs_walk_common(&walk, &one, 1).flops;
+        walk.calibration = &more;
+        struct bs_cost most = bs_walk_own_cost(&walk, &recipe);
+        assert_true(least.weights > 0 && most.weights == least.weights);
+        assert_true(most.flops >= least.flops && (calibrates || most.flops == 0));
+        if (calibrates)
+            assert_true(most.flops + bs_walk_common(&walk, &one, 1).flops > least.flops + common);
+        bs_recipe_release(&recipe);
+    }
+    bs_windows_release(&few);
+    bs_windows_release(&more);
+    bs_windows_release(&text);
+}
+
 /* A line of /proc/self/status in bytes. */
 static double status_bytes(const char *name)
 {
@@ -422,6 +506,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flops_by_hand),
         cmocka_unit_test(common_work_by_hand),
+        cmocka_unit_test(own_work_by_hand),
+        cmocka_unit_test(own_work_grows_with_calibration),
         cmocka_unit_test(the_estimate_grows_with_what_is_asked),
         cmocka_unit_test(the_estimate_counts_factors_once),
         cmocka_unit_test(spilled_streams_take_the_disk),
