@@ -509,7 +509,7 @@ static void formats_that_do_not_exist_are_refused(void **state)
                 struct bs_format format;
                 struct bs_activations activations;
             } values;
-            char text[8];
+            char text[16];
             snprintf(text, sizeof text, "%d", bits);
             assert_int_equal(
                 bs_option_parse(bs_option_find(options[o], "bits"), text, &values, &err),
