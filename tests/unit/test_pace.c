@@ -97,8 +97,12 @@ static void a_walk_is_the_sum_of_its_parts(void **state)
     assert_close(all_texts - first, bs_walk_text_flops(&walk, 1) + bs_walk_text_logits(&walk, 1), 0,
                  1e-12);
     assert_close(none - nobody, 2 * bs_block_weights(bs_model_architecture(model)), 0, 1e-9);
-    /* The head stays where all blocks have been passed, and half a passage takes half. */
+    /* Where all blocks have been passed the head stays, and half a passage takes half. */
+    const struct bs_architecture *a = bs_model_architecture(model);
+    double logits = bs_walk_text_logits(&walk, 0) + bs_walk_text_logits(&walk, 1);
     double whole = seconds_of(0, RECIPES, 3, 1), head = seconds_of(0, RECIPES, 3, 0);
+    assert_close(head, (double)a->vocab_size * a->embedding_size + (RECIPES + 1) * logits, 0,
+                 1e-12);
     assert_close(seconds_of(0, RECIPES, 3, 0.5), (whole + head) / 2, 0, 1e-12);
     /* Recipes share what is common to them. */
     double apart = 0;
