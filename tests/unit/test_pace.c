@@ -79,9 +79,11 @@ static void every_rate_is_measured(void **state)
 /* Seconds of these recipes in one walk at rates of one each. */
 static double seconds_of(int first, int count, unsigned wanted, double blocks)
 {
-    struct bs_pace pace = {.read = 1, .flop = 1, .logit = 1, .num_kinds = 1};
+    struct bs_pace pace = {.read = 1, .flop = 1, .logit = 1, .num_kinds = 2};
     unsigned of[RECIPES] = {wanted, wanted, wanted, wanted};
-    pace.kinds[0] = (struct bs_pace_kind){.like = recipes[0], .weight = 1, .flop = 1, .logit = 1};
+    for (int k = 0; k < 2; k++) /* the last recipe has activations of 8 bits */
+        pace.kinds[k] = (struct bs_pace_kind){
+            .like = recipes[k ? RECIPES - 1 : 0], .weight = 1, .flop = 1, .logit = 1};
     return bs_pace_seconds(&pace, &walk, all + first, of, count, blocks);
 }
 
