@@ -2,7 +2,7 @@
  * and the perplexity by protocol `gptq`, from the folders that transformers 5 and 4.57 saved
  * (tests/golden/families.py made them; PROVENANCE.md says with what); the same from checkpoints as
  * older versions wrote them; and which changes of a config.json are refused, and which accepted.
- * BITSWEEP_GOLDEN=name compares one model only. */
+ * BITSWEEP_FAMILY=name compares one model only. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -304,10 +304,10 @@ static bool older_agrees(const json_t *row)
     return agrees(row, folder.path);
 }
 
-/* All models of the list, or the one that BITSWEEP_GOLDEN names. */
+/* All models of the list, or the one that BITSWEEP_FAMILY names. */
 static void compare(bool is_right(const json_t *row))
 {
-    const char *only = getenv("BITSWEEP_GOLDEN");
+    const char *only = getenv("BITSWEEP_FAMILY");
     const json_t *row;
     size_t i;
     int compared = 0, outside = 0;
