@@ -171,9 +171,9 @@ in_a_config() {
     run plan one.yaml
     expect_status 0
     expect_out '2 of 2 trials to run'
-    run plan --output here.h5 <(sed "s|org/whole|$tiny|" one.yaml)
+    run plan --quiet --output here.h5 <(sed "s|org/whole|$tiny|" one.yaml)
     cp .out by_path
-    run plan one.yaml
+    run plan --quiet --output here.h5 one.yaml
     expect_same_bytes by_path .out
 }
 check "a fetched model works in a config, with the trials of the same folder" in_a_config

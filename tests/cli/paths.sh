@@ -39,9 +39,9 @@ from_anywhere() {
         expect_heading "$1.h5" '^tiny on evaluation, '
         [ "$(labels "$1.h5" | wc -l)" = 3 ] || problem "expected three trials"
     done
-    run plan sets/configs/one.yaml
+    run plan --quiet sets/configs/one.yaml
     expect_status 0
-    (cd sets/configs && "$program" plan one.yaml) >bare
+    (cd sets/configs && "$program" plan --quiet one.yaml) >bare
     expect_same_bytes .out bare
 }
 check "a config means the same from every folder" from_anywhere any
