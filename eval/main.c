@@ -20,15 +20,15 @@
 #include "eval/command/arguments.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
-#include "eval/data/token_list.h"
+#include "eval/tokenizer/token_list.h"
 #include "eval/hub/fetch.h"
 #include "eval/hub/hub.h"
 #include "eval/linalg/blas.h"
 #include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
 #include "eval/run/published.h"
-#include "eval/store/chart.h"
-#include "eval/store/table.h"
+#include "eval/report/chart.h"
+#include "eval/report/table.h"
 
 static int fail(const struct bs_error *err)
 {

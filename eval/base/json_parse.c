@@ -64,7 +64,7 @@ static char peek(const struct parser *parser)
 static bool skip(struct parser *parser, const char *word)
 {
     size_t size = strlen(word);
-    if ((size_t)(parser->end - parser->at) < size || memcmp(parser->at, word, size) != 0)
+    if ((size_t)(parser->end - parser->at) < size || memcmp(parser->at, word, size))
         return false;
     parser->at += size;
     return true;

@@ -61,7 +61,7 @@ void bs_options_default(const struct bs_option *options, void *values)
 const struct bs_option *bs_option_find(const struct bs_option *options, const char *name)
 {
     for (const struct bs_option *option = options; option && option->name; option++)
-        if (strcmp(option->name, name) == 0)
+        if (!strcmp(option->name, name))
             return option;
     return NULL;
 }
@@ -69,9 +69,9 @@ const struct bs_option *bs_option_find(const struct bs_option *options, const ch
 /* YAML 1.2 has three spellings of each truth value; tables know the lower-case one. */
 static const char *plain_truth(const char *text)
 {
-    if (strcmp(text, "True") == 0 || strcmp(text, "TRUE") == 0)
+    if (!strcmp(text, "True") || !strcmp(text, "TRUE"))
         return "true";
-    if (strcmp(text, "False") == 0 || strcmp(text, "FALSE") == 0)
+    if (!strcmp(text, "False") || !strcmp(text, "FALSE"))
         return "false";
     return text;
 }
@@ -80,7 +80,7 @@ static const char *plain_truth(const char *text)
 static int word_index(const char *const *words, const char *text)
 {
     for (int k = 0; words && words[k]; k++)
-        if (strcmp(words[k], text) == 0)
+        if (!strcmp(words[k], text))
             return k;
     return -1;
 }
@@ -106,8 +106,8 @@ static bool read_number(const char *text, const char *characters, double *value)
 static bool parse_bool(const struct bs_option *option, const char *text, void *values)
 {
     const char *word = plain_truth(text);
-    bool value = strcmp(word, "true") == 0;
-    if (!value && strcmp(word, "false") != 0)
+    bool value = !strcmp(word, "true");
+    if (!value && strcmp(word, "false"))
         return false;
     put_bool(option, values, value);
     return true;
@@ -322,7 +322,7 @@ static int edit_distance(const char *a, const char *b)
 static bool abbreviates(const char *word, const char *candidate)
 {
     size_t length = strlen(word);
-    return length >= 3 && strncmp(word, candidate, length) == 0;
+    return length >= 3 && !strncmp(word, candidate, length);
 }
 
 const char *bs_nearest_word(const char *word, const char *const *candidates)

@@ -184,7 +184,7 @@ static bool read_section(struct load *load, const char *what, const struct bs_ya
         const struct bs_option *option = bs_option_find(options, key->text);
         bool known = false;
         for (int k = 0; keys && keys[k].name; k++)
-            known |= strcmp(keys[k].name, key->text) == 0;
+            known |= !strcmp(keys[k].name, key->text);
         if (option)
             read_option(load, option, node->items[i + 1], values);
         else if (!known)
@@ -202,7 +202,7 @@ static enum bs_status read_text(struct load *load, const struct bs_yaml_node *no
     if (!value)
         return BS_OK;
     if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value) ||
-        (!*value->text && strcmp(key->name, "join") != 0)) {
+        (!*value->text && strcmp(key->name, "join"))) {
         report_wrong(load, key->name, value, key->allowed);
         return BS_OK;
     }
@@ -221,7 +221,7 @@ static void report_idle(struct load *load, const struct bs_yaml_node *node, cons
 
 static bool same_text(const char *a, const char *b)
 {
-    return (!a && !b) || (a && b && strcmp(a, b) == 0);
+    return (!a && !b) || (a && b && !strcmp(a, b));
 }
 
 static void release_calibration(struct bs_calibration_config *calibration)
@@ -300,11 +300,11 @@ static enum bs_status read_calibration_point(void *context, const struct bs_yaml
             "or no list of seeds");
     }
     enum bs_status status = read_text(load, node, &bs_calibration_keys[0], &calibration.text);
-    if (status == BS_OK)
+    if (!status)
         status = read_text(load, node, &bs_calibration_keys[1], &calibration.field);
-    if (status == BS_OK)
+    if (!status)
         status = read_text(load, node, &bs_calibration_keys[2], &calibration.join);
-    if (status == BS_OK)
+    if (!status)
         return keep_calibration(load, &calibration);
     release_calibration(&calibration);
     return status;
@@ -338,7 +338,7 @@ static enum bs_status read_calibrations(struct load *load, const struct bs_yaml_
     if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0)
         return read_calibration(load, node);
     enum bs_status status = BS_OK;
-    for (int i = 0; i < node->num_items && status == BS_OK; i++)
+    for (int i = 0; i < node->num_items && !status; i++)
         status = read_calibration(load, node->items[i]);
     return status;
 }
@@ -349,17 +349,17 @@ enum { TEXT_NAME_BYTES = 63 };
 /* True for a name that an earlier text has, or that the result file uses beside the texts. */
 static bool name_is_taken(const struct bs_config *config, const char *name)
 {
-    bool taken = strcmp(name, "layers") == 0;
+    bool taken = !strcmp(name, "layers");
     for (int i = 0; i < config->num_evaluations; i++)
-        taken |= strcmp(config->evaluations[i].name, name) == 0;
+        taken |= !strcmp(config->evaluations[i].name, name);
     return taken;
 }
 
 static int without_ending(const char *name, int length, const char *ending)
 {
     int end = (int)strlen(ending);
-    return length > end && strncmp(name + length - end, ending, (size_t)end) == 0 ? length - end
-                                                                                  : length;
+    return length > end && !strncmp(name + length - end, ending, (size_t)end) ? length - end
+                                                                              : length;
 }
 
 /* The file's name without folder and ending (of packed files both); "_2" and so on where that is
@@ -442,13 +442,13 @@ static enum bs_status read_evaluation_text(struct load *load, const struct bs_ya
         return BS_OK;
     check_stride(load, node, &entry);
     enum bs_status status = read_text(load, node, &bs_text_keys[0], &entry.text);
-    if (status == BS_OK)
+    if (!status)
         status = read_text(load, node, &bs_text_keys[2], &entry.field);
-    if (status == BS_OK)
+    if (!status)
         status = read_text(load, node, &bs_text_keys[3], &entry.join);
-    if (status == BS_OK)
+    if (!status)
         status = read_text(load, node, &bs_text_keys[1], &entry.name);
-    if (status == BS_OK && entry.text) {
+    if (!status && entry.text) {
         for (int i = 0; i < config->num_evaluations; i++)
             if (same_evaluation(&config->evaluations[i], &entry))
                 bs_report_add(load->report, node->line, node->column,
@@ -459,7 +459,7 @@ static enum bs_status read_evaluation_text(struct load *load, const struct bs_ya
             entry.name = name_of_text(config, entry.text);
         status = entry.name ? BS_OK : bs_fail_memory(load->err);
     }
-    if (status != BS_OK || !entry.text)
+    if (status || !entry.text)
         release_evaluation(&entry);
     else
         config->evaluations[config->num_evaluations++] = entry;
@@ -483,7 +483,7 @@ static enum bs_status read_perplexity(struct load *load, const struct bs_yaml_no
         return BS_OK;
     }
     enum bs_status status = BS_OK;
-    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+    for (int i = 0; !status && i < node->num_items; i++)
         status = read_evaluation_text(load, node->items[i]);
     return status;
 }
@@ -507,7 +507,7 @@ static enum bs_status read_chart(struct load *load, const struct bs_yaml_node *n
     bool known = false;
     for (int i = 0; load->charts && load->charts[i]; i++) {
         bs_names_add(&names, load->charts[i]);
-        known |= node->text && strcmp(load->charts[i], node->text) == 0;
+        known |= node->text && !strcmp(load->charts[i], node->text);
     }
     if (load->charts ? !known : !node->text) {
         char list[LIST_TEXT];
@@ -516,7 +516,7 @@ static enum bs_status read_chart(struct load *load, const struct bs_yaml_node *n
         return BS_OK;
     }
     for (int i = 0; i < config->num_charts; i++)
-        if (strcmp(config->charts[i], node->text) == 0) {
+        if (!strcmp(config->charts[i], node->text)) {
             bs_report_add(load->report, node->line, node->column,
                           "chart '%s' a second time, expected it once", node->text);
             return BS_OK;
@@ -543,7 +543,7 @@ static enum bs_status read_charts(struct load *load, const struct bs_yaml_node *
     if (!load->config->charts)
         return bs_fail_memory(load->err);
     enum bs_status status = BS_OK;
-    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+    for (int i = 0; !status && i < node->num_items; i++)
         status = read_chart(load, node->items[i]);
     return status;
 }
@@ -562,7 +562,7 @@ static enum bs_status read_expected(struct load *load, const struct bs_yaml_node
         return BS_OK;
     }
     enum bs_status status = BS_OK;
-    for (int i = 0; status == BS_OK && i < node->num_items; i++)
+    for (int i = 0; !status && i < node->num_items; i++)
         if (read_section(load, "an entry of expected", node->items[i], bs_expected_keys, NULL,
                          NULL) &&
             sound)
@@ -598,17 +598,17 @@ static enum bs_status read_root(struct load *load, const struct bs_yaml_node *ro
     const struct bs_yaml_node *accepted = bs_yaml_get(root, "accept_unknown");
     enum bs_status status =
         model ? bs_model_list_read(model, load->report, load->config, load->err) : BS_OK;
-    if (status == BS_OK && calibration)
+    if (!status && calibration)
         status = read_calibrations(load, calibration);
-    if (status == BS_OK && evaluation)
+    if (!status && evaluation)
         status = read_evaluation(load, evaluation);
-    if (status == BS_OK && sweep)
+    if (!status && sweep)
         status = bs_sweep_expand(sweep, calibration != NULL, load->report, load->config, load->err);
-    if (status == BS_OK && expected)
+    if (!status && expected)
         status = read_expected(load, expected, load->report->num_kept == 0);
-    if (status == BS_OK && charts)
+    if (!status && charts)
         status = read_charts(load, charts);
-    if (status == BS_OK && accepted)
+    if (!status && accepted)
         status = read_accepted(load, accepted);
     return status;
 }
@@ -633,9 +633,9 @@ enum bs_status bs_config_load(const char *path, const char *const *charts, struc
     memset(config, 0, sizeof *config);
     struct stat info;
     enum bs_status status = read_source(path, &text, &size, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_config_parse(path, text, size, charts, config, err);
-    if (status == BS_OK && !stat(path, &info) && !S_ISREG(info.st_mode))
+    if (!status && !stat(path, &info) && !S_ISREG(info.st_mode))
         config->folder[0] = '\0'; /* a pipe has no folder that a path could start from */
     bs_free(text);
     return status;
@@ -660,17 +660,17 @@ enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
     }
     memcpy(config->source, text, size);
     status = bs_yaml_parse(path, config->source, size, &yaml, err);
-    if (status != BS_OK)
+    if (status)
         goto done;
     bs_yaml_check_keys(yaml, &report);
     struct load load = {config, &report, charts, err};
     status = read_root(&load, bs_yaml_root(yaml));
-    if (status == BS_OK)
+    if (!status)
         status = bs_report_finish(&report, err);
 done:
     bs_report_release(&report);
     bs_yaml_free(yaml);
-    if (status != BS_OK)
+    if (status)
         bs_config_release(config);
     return status;
 }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "algorithms/recipe.h"
+#include "eval/recipe/recipe.h"
 #include "eval/base/lines.h"
 #include "eval/data/windows.h"
 

@@ -344,14 +344,14 @@ enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struc
     for (int a = 0; bs_algorithms[a]; a++)
         bs_names_add(&names, bs_algorithms[a]->name);
     for (const struct section *section = sections; section->name; section++) {
-        if (strcmp(section->name, name) == 0) {
+        if (!strcmp(section->name, name)) {
             describe_section(section, markdown, out);
             return BS_OK;
         }
         bs_names_add(&names, section->name);
     }
     for (int l = 0; l < NUM_LISTS; l++) {
-        if (strcmp(lists[l].name, name) == 0) {
+        if (!strcmp(lists[l].name, name)) {
             lists[l].list(markdown, out);
             return BS_OK;
         }

@@ -30,7 +30,7 @@ static int find(struct reading *reading, const struct bs_yaml_node *node, const 
                 const struct bs_names *names)
 {
     for (int i = 0; node->text && i < names->count; i++)
-        if (strcmp(names->names[i], node->text) == 0)
+        if (!strcmp(names->names[i], node->text))
             return i;
     char found[FOUND_TEXT], list[LIST_TEXT];
     bs_yaml_print_found(node, found, sizeof found);
@@ -54,7 +54,7 @@ static enum bs_status find_recipe(struct reading *reading, const struct bs_yaml_
         if (!bs_config_wants(config, r, model))
             continue;
         own[count++] = reading->labels[r];
-        if (strcmp(reading->labels[r], node->text) == 0)
+        if (!strcmp(reading->labels[r], node->text))
             *recipe = r;
     }
     if (*recipe < 0) {
@@ -84,7 +84,7 @@ static enum bs_status add_figure(struct reading *reading, const struct bs_yaml_n
                       figure_option.name, found);
         return BS_OK;
     }
-    if (bs_option_parse(&figure_option, value->text, &figure, &wrong) != BS_OK) {
+    if (bs_option_parse(&figure_option, value->text, &figure, &wrong)) {
         bs_report_add(reading->report, value->line, value->column, "%s", wrong.message);
         return BS_OK;
     }
@@ -137,13 +137,13 @@ static enum bs_status read_model(struct reading *reading, const struct bs_yaml_n
                                         "a mapping from labels of recipes to perplexities"))
         return BS_OK;
     enum bs_status status = BS_OK;
-    for (int i = 0; status == BS_OK && i < figures->num_items; i += 2) {
+    for (int i = 0; !status && i < figures->num_items; i += 2) {
         const struct bs_yaml_node *label = figures->items[i];
         int recipe = -1;
         if (!label->text)
             continue;
         status = find_recipe(reading, label, model, &recipe);
-        if (status == BS_OK && recipe >= 0)
+        if (!status && recipe >= 0)
             status = add_figure(reading, label, figures->items[i + 1], model, recipe);
     }
     return status;
@@ -156,10 +156,10 @@ static enum bs_status read_values(struct reading *reading, const struct bs_yaml_
     if (!reading->labels)
         return bs_fail_memory(reading->err);
     enum bs_status status = BS_OK;
-    for (int r = 0; status == BS_OK && r < config->num_recipes; r++)
+    for (int r = 0; !status && r < config->num_recipes; r++)
         if (!(reading->labels[r] = bs_recipe_text(&config->recipes[r], bs_recipe_print_label)))
             status = bs_fail_memory(reading->err);
-    for (int i = 0; status == BS_OK && i < values->num_items; i += 2)
+    for (int i = 0; !status && i < values->num_items; i += 2)
         if (values->items[i]->text)
             status = read_model(reading, values->items[i], values->items[i + 1]);
     for (int r = 0; r < config->num_recipes; r++)
@@ -209,5 +209,5 @@ enum bs_status bs_expected_read(const struct bs_yaml_node *entry, struct bs_repo
     if (reading.text < 0 || !named || !filled)
         return BS_OK;
     enum bs_status status = add_source(&reading, source->text);
-    return status == BS_OK ? read_values(&reading, values) : status;
+    return !status ? read_values(&reading, values) : status;
 }

@@ -36,7 +36,7 @@ bool bs_report_has(const struct bs_report *report, int line, int column, const c
     for (int i = 0; i < report->num_kept; i++) {
         const struct bs_report_line *kept = &report->kept[i];
         if (kept->line == line && kept->column == column &&
-            strncmp(kept->message, beginning, length) == 0)
+            !strncmp(kept->message, beginning, length))
             return true;
     }
     return false;
@@ -116,7 +116,7 @@ void bs_names_add(struct bs_names *names, const char *name)
 {
     int room = (int)(sizeof names->names / sizeof *names->names) - 1;
     for (int i = 0; i < names->count; i++)
-        if (strcmp(names->names[i], name) == 0)
+        if (!strcmp(names->names[i], name))
             return;
     if (names->count < room)
         names->names[names->count++] = name;

@@ -119,7 +119,7 @@ static enum bs_status add_stage(struct expansion *all, struct grid *grid, struct
     enum bs_status status = bs_recipe_add(recipe, algorithm, all->err);
     if (status == BS_ENOMEM)
         return status;
-    if (status != BS_OK) {
+    if (status) {
         bs_report_add(all->report, node->line, node->column, "%s", all->err->message);
         grid->broken = true;
     }
@@ -142,7 +142,7 @@ static enum bs_status read_chain(struct expansion *all, struct grid *grid,
     }
     for (int i = 0; i < node->num_items; i++) {
         enum bs_status status = add_stage(all, grid, &chain->recipe, node->items[i]);
-        if (status != BS_OK)
+        if (status)
             return status;
     }
     return BS_OK;
@@ -169,7 +169,7 @@ static enum bs_status read_chains(struct expansion *all, struct grid *grid)
         return bs_fail_memory(all->err);
     for (int c = 0; c < count; c++) {
         enum bs_status status = read_chain(all, grid, list ? node->items[c] : node);
-        if (status != BS_OK)
+        if (status)
             return status;
     }
     return BS_OK;
@@ -294,7 +294,7 @@ static enum bs_status read_format(struct expansion *all, struct grid *grid, cons
         return BS_OK;
     }
     enum bs_status status = reserve_axes(all, grid, node->num_items / 2);
-    for (int i = 0; status == BS_OK && i < node->num_items; i += 2) {
+    for (int i = 0; !status && i < node->num_items; i += 2) {
         const struct bs_yaml_node *name = node->items[i];
         if (!name->text)
             continue;
@@ -374,15 +374,15 @@ static enum bs_status read_axes(struct expansion *all, struct grid *grid)
     bs_recipe_init(&room);
     enum bs_status status =
         read_format(all, grid, "weights", TARGET_WEIGHTS, bs_format_options, &room.weights);
-    if (status == BS_OK)
+    if (!status)
         status = read_format(all, grid, "activations", TARGET_ACTIVATIONS, bs_activations_options,
                              &room.activations);
-    if (status == BS_OK)
+    if (!status)
         status = reserve_axes(all, grid, grid->node->num_items / 2);
-    for (int i = 0; status == BS_OK && i < grid->node->num_items; i += 2) {
+    for (int i = 0; !status && i < grid->node->num_items; i += 2) {
         const struct bs_yaml_node *key = grid->node->items[i], *values = grid->node->items[i + 1];
-        if (!key->text || strcmp(key->text, "algorithm") == 0 || strcmp(key->text, "model") == 0 ||
-            strcmp(key->text, "weights") == 0 || strcmp(key->text, "activations") == 0)
+        if (!key->text || !strcmp(key->text, "algorithm") || !strcmp(key->text, "model") ||
+            !strcmp(key->text, "weights") || !strcmp(key->text, "activations"))
             continue;
         const struct bs_option *option = bs_option_find(bs_recipe_options, key->text);
         if (option) {
@@ -486,14 +486,14 @@ static enum bs_status collect(struct expansion *all, struct bs_recipe *recipe, u
     struct collection *found = &all->found;
     struct bs_digest digest;
     enum bs_status status = digest_recipe(recipe, &digest, all->err);
-    if (status == BS_OK && found->count == found->capacity)
+    if (!status && found->count == found->capacity)
         status = grow(found, all->err);
     bool known = false;
-    for (int i = 0; status == BS_OK && i < found->count && !known; i++) {
-        known = strcmp(found->digests[i].hex, digest.hex) == 0;
+    for (int i = 0; !status && i < found->count && !known; i++) {
+        known = !strcmp(found->digests[i].hex, digest.hex);
         found->models[i] |= known ? models : 0;
     }
-    if (status != BS_OK || known) {
+    if (status || known) {
         bs_recipe_release(recipe);
         return status;
     }
@@ -521,7 +521,7 @@ static enum bs_status add_point(struct expansion *all, const struct grid *grid,
 {
     struct bs_recipe recipe;
     enum bs_status status = bs_recipe_copy(&recipe, &chain->recipe, all->err);
-    if (status != BS_OK)
+    if (status)
         return status;
     for (int a = grid->num_axes - 1; a >= 0; a--) {
         const struct axis *axis = &grid->axes[a];
@@ -535,12 +535,12 @@ static enum bs_status add_point(struct expansion *all, const struct grid *grid,
         bs_recipe_release(&recipe);
         return status;
     }
-    if (status != BS_OK && !grid->broken)
+    if (status && !grid->broken)
         refuse(all, chain, &recipe, all->err->message);
     if (bs_recipe_needs_calibration(&recipe) && !all->has_calibration)
         refuse(all, chain, &recipe,
                "calibration is missing, expected a section calibration: {text: ...}");
-    if (status == BS_OK && !grid->broken)
+    if (!status && !grid->broken)
         return collect(all, &recipe, grid->models);
     bs_recipe_release(&recipe);
     return BS_OK;
@@ -560,7 +560,7 @@ static enum bs_status multiply(struct expansion *all, const struct grid *grid)
         }
         for (long point = 0; point < points; point++) {
             enum bs_status status = add_point(all, grid, chain, point);
-            if (status != BS_OK)
+            if (status)
                 return status;
         }
     }
@@ -572,7 +572,7 @@ static enum bs_status add_unquantized(struct expansion *all)
     struct bs_recipe recipe;
     bs_recipe_init(&recipe);
     enum bs_status status = bs_recipe_resolve(&recipe, all->err);
-    return status == BS_OK ? collect(all, &recipe, ~UINT64_C(0)) : status;
+    return !status ? collect(all, &recipe, ~UINT64_C(0)) : status;
 }
 
 static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_node *node)
@@ -587,9 +587,9 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
     struct grid grid = {.node = node};
     read_models(all, &grid);
     enum bs_status status = read_chains(all, &grid);
-    if (status == BS_OK)
+    if (!status)
         status = read_axes(all, &grid);
-    if (status == BS_OK)
+    if (!status)
         status = multiply(all, &grid);
     grid_release(&grid);
     return status;
@@ -609,10 +609,10 @@ enum bs_status bs_sweep_expand(const struct bs_yaml_node *sweep, bool has_calibr
         return BS_OK;
     }
     enum bs_status status = add_unquantized(&all);
-    for (int g = 0; status == BS_OK && g < sweep->num_items; g++)
+    for (int g = 0; !status && g < sweep->num_items; g++)
         status = expand_grid(&all, sweep->items[g]);
     bs_free(all.found.digests);
-    if (status != BS_OK) {
+    if (status) {
         bs_recipes_free(all.found.recipes, all.found.count);
         bs_free(all.found.models);
         return status;

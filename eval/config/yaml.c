@@ -197,7 +197,7 @@ static enum bs_status add_node(struct builder *builder, enum bs_yaml_kind kind,
     *added = made;
     if (anchor) {
         enum bs_status status = copy_text(builder, anchor, &made->anchor);
-        if (status != BS_OK)
+        if (status)
             return status;
     }
     return attach(builder, &made->node);
@@ -246,7 +246,7 @@ static enum bs_status add_scalar(struct builder *builder, struct fy_event *event
                                 "double quotes");
     enum bs_status status =
         add_node(builder, BS_YAML_SCALAR, event->scalar.anchor, event->scalar.tag, &made);
-    if (status != BS_OK)
+    if (status)
         return status;
     struct fy_token *value = event->scalar.value;
     made->node.quoted = is_quoted(event);
@@ -260,7 +260,7 @@ static enum bs_status open_collection(struct builder *builder, enum bs_yaml_kind
         return fail_at(builder, "lists and mappings nested too deeply (32)");
     struct builder_node *made;
     enum bs_status status = add_node(builder, kind, anchor, tag, &made);
-    if (status != BS_OK)
+    if (status)
         return status;
     made->open = true;
     builder->stack[builder->depth++] = made;
@@ -272,12 +272,12 @@ static enum bs_status add_alias(struct builder *builder, struct fy_token *token)
 {
     char *name = NULL;
     enum bs_status status = copy_text(builder, token, &name);
-    if (status != BS_OK)
+    if (status)
         goto done;
     const struct builder_node *found = NULL;
     for (int i = builder->yaml->num_nodes - 1; i >= 0 && !found; i--) {
         const struct builder_node *node = builder->yaml->nodes[i];
-        if (node->anchor && strcmp(node->anchor, name) == 0)
+        if (node->anchor && !strcmp(node->anchor, name))
             found = node;
     }
     if (!found)
@@ -333,13 +333,13 @@ static enum bs_status build(struct builder *builder, struct fy_parser *parser, s
 {
     enum bs_status status = BS_OK;
     struct fy_event *event;
-    while (status == BS_OK && (event = fy_parser_parse(parser))) {
+    while (!status && (event = fy_parser_parse(parser))) {
         status = take_event(builder, event);
         fy_parser_event_free(parser, event);
     }
-    if (status == BS_OK && fy_parser_get_stream_error(parser))
+    if (!status && fy_parser_get_stream_error(parser))
         status = syntax_error(builder, diag);
-    if (status == BS_OK && !builder->yaml->root)
+    if (!status && !builder->yaml->root)
         status =
             bs_fail(builder->err, BS_ECONFIG, "%s:1:1: error: the file is empty", builder->path);
     return status;
@@ -349,7 +349,7 @@ enum bs_status bs_yaml_parse(const char *path, const char *text, size_t size, st
                              struct bs_error *err)
 {
     enum bs_status status = check_text(path, text, size, err);
-    if (status != BS_OK)
+    if (status)
         return status;
     struct fy_diag_cfg quiet;
     fy_diag_cfg_default(&quiet);
@@ -375,7 +375,7 @@ done:
         fy_parser_destroy(parser);
     if (diag)
         fy_diag_destroy(diag);
-    if (status == BS_OK)
+    if (!status)
         *yaml = builder.yaml;
     else
         bs_yaml_free(builder.yaml);
@@ -393,7 +393,7 @@ static void check_mapping(const struct bs_yaml_node *node, struct bs_report *rep
         }
         for (int j = 0; j < i; j += 2) {
             const struct bs_yaml_node *earlier = node->items[j];
-            if (earlier->kind != BS_YAML_SCALAR || strcmp(earlier->text, key->text) != 0)
+            if (earlier->kind != BS_YAML_SCALAR || strcmp(earlier->text, key->text))
                 continue;
             bs_report_add(report, key->line, key->column,
                           "the key '%.*s' a second time, expected it once (first at %d:%d)",
@@ -416,7 +416,7 @@ const struct bs_yaml_node *bs_yaml_get(const struct bs_yaml_node *node, const ch
     if (node->kind != BS_YAML_MAPPING)
         return NULL;
     for (int i = 0; i + 1 < node->num_items; i += 2)
-        if (node->items[i]->kind == BS_YAML_SCALAR && strcmp(node->items[i]->text, key) == 0)
+        if (node->items[i]->kind == BS_YAML_SCALAR && !strcmp(node->items[i]->text, key))
             return node->items[i + 1];
     return NULL;
 }
@@ -425,7 +425,7 @@ bool bs_yaml_is_null(const struct bs_yaml_node *node)
 {
     if (node->kind != BS_YAML_SCALAR || node->quoted)
         return false;
-    return !*node->text || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0;
+    return !*node->text || !strcmp(node->text, "~") || !strcmp(node->text, "null");
 }
 
 void bs_yaml_print_found(const struct bs_yaml_node *node, char *out, size_t size)

@@ -3,7 +3,7 @@
 #define BS_EVAL_DATA_SAMPLING_H
 
 #include "eval/data/text.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 
 /* What windows were cut from: tokens (special ones that the tokenizer adds not counted), words
  * (bs_count_words) and bytes of the texts that were tokenized. */

@@ -9,7 +9,7 @@
 #include "eval/data/corpus.h"
 #include "eval/data/protocol.h"
 #include "eval/data/sampling.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 
 enum bs_sampling {
     BS_SAMPLING_SEQUENTIAL,     /* consecutive windows from the start */

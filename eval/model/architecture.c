@@ -7,7 +7,7 @@
 #include "eval/base/print.h"
 #include "eval/model/config_keys.h"
 #include "eval/model/config_reader.h"
-#include "eval/model/foreign.h"
+#include "eval/checkpoint/foreign.h"
 #include "eval/model/layer_config.h"
 #include "eval/model/rope.h"
 #include "eval/model/wrappers.h"
@@ -45,7 +45,7 @@ static bool is_selected(const json_t *config, const struct bs_selector *selector
         const json_t *value = json_object_get(config, selector->key);
         char found[BS_CONFIG_PRINTED];
         bs_json_excerpt(json_is_null(value) ? json_false() : value, found, sizeof found);
-        if (value ? strcmp(found, selector->value) != 0 : !selector->initial)
+        if (value ? strcmp(found, selector->value) : !selector->initial)
             return false;
     }
     return true;

@@ -3,7 +3,7 @@
 #ifndef BS_EVAL_MODEL_MODEL_INTERNAL_H
 #define BS_EVAL_MODEL_MODEL_INTERNAL_H
 
-#include "eval/model/checkpoint.h"
+#include "eval/checkpoint/checkpoint.h"
 #include "eval/model/model.h"
 
 enum { BS_PLACE_BYTES = 96, BS_NORM_NAME_BYTES = 64, BS_TENSOR_NAME_BYTES = 256 };

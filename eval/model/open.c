@@ -7,7 +7,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
-#include "eval/model/foreign.h"
+#include "eval/checkpoint/foreign.h"
 #include "eval/model/wrappers.h"
 
 /* `place` is the name's beginning: a prefix, or a prefix and a block. */
@@ -190,7 +190,7 @@ static int block_of(const struct bs_model *model, const char *name)
 {
     size_t prefix = strlen(model->prefix);
     int block = -1;
-    if (strncmp(name, model->prefix, prefix) != 0)
+    if (strncmp(name, model->prefix, prefix))
         return -1;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -260,8 +260,8 @@ static enum bs_status leave_out(const struct bs_model *model, const char *direct
         out->buffer = name;
         return BS_OK;
     }
-    if (a->wrapper && strncmp(name, model->prefix, strlen(model->prefix)) != 0 &&
-        strncmp(name, a->family->head, strlen(a->family->head)) != 0)
+    if (a->wrapper && strncmp(name, model->prefix, strlen(model->prefix)) &&
+        strncmp(name, a->family->head, strlen(a->family->head)))
         return leave_other(name, out, err);
     return bs_fail(err, BS_EUNSUPPORTED,
                    "%s: tensor '%.200s' has no place in the model that config.json describes "

@@ -3,7 +3,7 @@
 #define BS_EVAL_RUN_LAYER_ERROR_H
 
 #include "eval/model/model.h"
-#include "eval/run/calibrate.h"
+#include "eval/statistics/calibrate.h"
 #include "eval/store/results.h"
 
 /* The inputs of every set of one block over some windows of stream 0. */

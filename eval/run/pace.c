@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/metrics/token_metrics.h"
+#include "eval/tasks/token_metrics.h"
 #include "eval/run/layer_error.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 
 /* ---- kinds of recipes ---- */
 
@@ -118,7 +118,7 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
     struct bs_layer_row rows[BS_NUM_ROLES];
     struct bs_layer_totals totals = {.linears = 0};
     if (bs_block_copy(&p->work, &p->original, err) ||
-        bs_trial_quantize_block(recipe, &p->work, &inputs, err) ||
+        bs_apply_recipe(recipe, &p->work, &inputs, err) ||
         bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err))
         return err->status;
     return recipe->compute == BS_BFLOAT16 ? bs_block_use_bfloat16(&p->work, err) : BS_OK;

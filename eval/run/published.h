@@ -3,7 +3,7 @@
 #define BS_EVAL_RUN_PUBLISHED_H
 
 #include "eval/config/config.h"
-#include "eval/store/table.h"
+#include "eval/report/table.h"
 
 /* Figures; their texts belong to the config. */
 struct bs_published_set {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/metrics/statistics.h"
+#include "eval/tasks/uncertainty.h"
 
 static void copy_text(char *field, size_t size, const char *text)
 {

@@ -88,8 +88,8 @@ static enum bs_status take_records(struct running *run, int text, struct bs_tria
                                    &records[(*count)++], err))
                 return err->status;
             trial->done = true;
-            run->outcome->failed += passenger->status != BS_OK;
-            run->outcome->done += passenger->status == BS_OK;
+            run->outcome->failed += passenger->status ? 1 : 0;
+            run->outcome->done += !passenger->status;
         }
     }
     return BS_OK;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 #include "eval/run/walk_state.h"
@@ -103,7 +103,7 @@ static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
         const struct bs_passenger *passenger = &s->passengers[i];
         if (bs_walk_is_reference(passenger))
             continue;
-        if (bs_trial_uses_own(passenger->recipe) &&
+        if (bs_apply_uses_own(passenger->recipe) &&
             embed(s, walk->calibration, &s->carried[i].calibration, err))
             return err->status;
         for (int t = 0; t < walk->num_texts; t++)
@@ -154,8 +154,8 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
     bool first = s->original.index == 0;
     for (int i = 0; i < s->num_passengers; i++)
         if (!s->passengers[i].status)
-            bs_trial_shared_needs(s->passengers[i].recipe, first, needs);
-    bool goes_on = bs_walk_anyone(s, bs_trial_uses_unquantized) &&
+            bs_apply_shared_needs(s->passengers[i].recipe, first, needs);
+    bool goes_on = bs_walk_anyone(s, bs_apply_uses_unquantized) &&
                    s->original.index + 1 < s->architecture->num_layers;
     if (!s->reference.calibration.data || (!bs_needs_any(needs) && !goes_on))
         return BS_OK;
@@ -179,7 +179,7 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
     };
     double start = bs_seconds();
     if (bs_block_copy(&s->work, &s->original, err) ||
-        bs_trial_quantize_block(passenger->recipe, &s->work, &inputs, err))
+        bs_apply_recipe(passenger->recipe, &s->work, &inputs, err))
         return err->status;
     passenger->seconds_quantize += bs_seconds() - start;
     return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
@@ -354,7 +354,7 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
     if (allocate_results(s, err) ||
         (walk->kept ? bs_walk_restore(s, walk->kept, err) : embed_all(s, err)))
         return err->status;
-    if (s->at.block < s->architecture->num_layers && bs_walk_anyone(s, bs_trial_uses_unquantized) &&
+    if (s->at.block < s->architecture->num_layers && bs_walk_anyone(s, bs_apply_uses_unquantized) &&
         bs_walk_stream(s, walk->calibration, &s->next, err))
         return err->status;
     return bs_probe_init(&s->probe, s->architecture, probes, probes ? walk->texts[0].tokens : 1,

@@ -3,7 +3,7 @@
 #ifndef BS_EVAL_RUN_WALK_H
 #define BS_EVAL_RUN_WALK_H
 
-#include "algorithms/recipe.h"
+#include "eval/recipe/recipe.h"
 #include "eval/data/windows.h"
 #include "eval/store/results.h"
 

@@ -4,9 +4,9 @@
 
 #include "algorithms/factor.h"
 #include "eval/linalg/packed.h"
-#include "eval/metrics/token_metrics.h"
+#include "eval/tasks/token_metrics.h"
 #include "eval/run/layer_error.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 
 int bs_walk_head_ids(const struct bs_architecture *a)
 {
@@ -86,7 +86,7 @@ static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
 static struct bs_needs shared_needs(const struct bs_recipe *recipe, bool first)
 {
     struct bs_needs needs = {.hessian = false};
-    bs_trial_shared_needs(recipe, first, &needs);
+    bs_apply_shared_needs(recipe, first, &needs);
     return needs;
 }
 
@@ -145,7 +145,7 @@ static int module_copies(const struct bs_recipe *const *recipes, int num_recipes
     struct bs_needs all = {.hessian = false};
     bool own = false;
     for (int i = 0; i < num_recipes; i++)
-        bs_trial_shared_needs(recipes[i], first, &all);
+        bs_apply_shared_needs(recipes[i], first, &all);
     for (int i = 0; i < num_recipes; i++) {
         struct bs_needs shared = shared_needs(recipes[i], first);
         bool served = shared.module_inputs && bs_needs_within(&shared, &all);
@@ -240,8 +240,8 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     double calibration = walk->calibration ? stream_bytes(walk->calibration, width) : 0, texts = 0;
     bool own = false, reference = false;
     for (int i = 0; i < num_recipes; i++) {
-        own |= bs_trial_uses_own(recipes[i]);
-        reference |= bs_trial_uses_unquantized(recipes[i]);
+        own |= bs_apply_uses_own(recipes[i]);
+        reference |= bs_apply_uses_unquantized(recipes[i]);
     }
     for (int t = 0; t < walk->num_texts; t++)
         texts += stream_bytes(&walk->texts[t], width);
@@ -398,8 +398,8 @@ static struct bs_walk_common common_of_block(const struct bs_walk *walk,
     struct bs_needs all = {.hessian = false};
     bool goes_on = false;
     for (int i = 0; i < num_recipes; i++) {
-        bs_trial_shared_needs(recipes[i], first, &all);
-        goes_on |= bs_trial_uses_unquantized(recipes[i]) && !last;
+        bs_apply_shared_needs(recipes[i], first, &all);
+        goes_on |= bs_apply_uses_unquantized(recipes[i]) && !last;
     }
     if (bs_needs_any(&all) || goes_on) {
         common.block_passes++;
@@ -446,11 +446,11 @@ static double own_passes_flops(const struct bs_walk *walk, const struct bs_recip
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_own_passes passes;
-    bs_trial_own_passes(recipe, a->num_sets, first, &passes);
+    bs_apply_own_passes(recipe, a->num_sets, first, &passes);
     double flops = 0;
     for (int i = 0; i < passes.count; i++)
         flops += pass_flops(walk, &passes.needs[i], false) + factors_flops(a, &passes.needs[i]);
-    if (bs_trial_uses_own(recipe) && !last)
+    if (bs_apply_uses_own(recipe) && !last)
         flops += bs_walk_calibration_flops(walk) / a->num_layers;
     return flops;
 }

@@ -8,7 +8,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/stop.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "eval/run/walk_state.h"
 #include "eval/store/seal.h"
 
@@ -117,7 +117,7 @@ static bool in_blocks(const struct bs_walk_state *s)
 static bool has_reference_calibration(const struct bs_walk_state *s)
 {
     return s->reference.calibration.data && in_blocks(s) &&
-           (!s->at.block || bs_walk_anyone(s, bs_trial_uses_unquantized));
+           (!s->at.block || bs_walk_anyone(s, bs_apply_uses_unquantized));
 }
 
 static bool still_wanted(const struct bs_walk_state *s, int i, int text)

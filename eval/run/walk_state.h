@@ -2,7 +2,7 @@
 #ifndef BS_EVAL_RUN_WALK_STATE_H
 #define BS_EVAL_RUN_WALK_STATE_H
 
-#include "eval/metrics/token_metrics.h"
+#include "eval/tasks/token_metrics.h"
 #include "eval/model/model.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/walk.h"

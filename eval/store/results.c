@@ -72,7 +72,7 @@ enum bs_status bs_results_lock_take(const char *path, struct bs_results_lock **l
 {
     *lock = NULL;
     enum bs_status status = bs_make_parent(path, err);
-    if (status != BS_OK)
+    if (status)
         return status;
     struct stat found;
     if (stat(path, &found) == 0 && !S_ISREG(found.st_mode))
@@ -81,7 +81,7 @@ enum bs_status bs_results_lock_take(const char *path, struct bs_results_lock **l
     char *lock_path = bs_printf("%s.lock", path);
     int fd = -1;
     status = taken && lock_path ? lock_open(path, lock_path, &fd, err) : bs_fail_memory(err);
-    if (status != BS_OK) {
+    if (status) {
         bs_free(lock_path);
         bs_free(taken);
         return status;
@@ -119,10 +119,10 @@ static enum bs_status copy_by_hand(int from, int to, const char *path, struct bs
         return bs_fail_memory(err);
     enum bs_status status = BS_OK;
     ssize_t got;
-    while (status == BS_OK && (got = read(from, buffer, BUFFER)) != 0) {
+    while (!status && (got = read(from, buffer, BUFFER)) != 0) {
         if (got < 0 && errno != EINTR)
             status = bs_fail(err, BS_EIO, "%s: %s", path, strerror(errno));
-        for (ssize_t done = 0; status == BS_OK && done < got;) {
+        for (ssize_t done = 0; !status && done < got;) {
             ssize_t put = write(to, buffer + done, (size_t)(got - done));
             if (put < 0 && errno != EINTR)
                 status = bs_fail(err, BS_EIO, "%s: its copy cannot be written: %s", path,
@@ -185,9 +185,9 @@ static enum bs_status copy_old(struct commit *commit, int from, struct bs_error 
         return err->status;
     commit->created = true;
     enum bs_status status = copy_all(from, to, commit->path, err);
-    if (close(to) != 0 && status == BS_OK)
+    if (close(to) != 0 && !status)
         status = bs_fail(err, BS_EIO, "%s: %s", commit->partial, strerror(errno));
-    return status == BS_OK ? bs_seal_check(commit->partial, commit->path, err) : status;
+    return !status ? bs_seal_check(commit->partial, commit->path, err) : status;
 }
 
 /* An empty result file, closed again: made first and filled later, since creating truncates and
@@ -300,13 +300,13 @@ static enum bs_status write_attributes(const struct commit *commit, const struct
         {"finished", info->finished},
     };
     enum bs_status status = set_int(commit, "schema_version", BS_SCHEMA_VERSION, err);
-    if (status == BS_OK && info->threads)
+    if (!status && info->threads)
         status = set_int(commit, "threads", info->threads, err);
-    for (size_t i = 0; status == BS_OK && i < sizeof texts / sizeof *texts; i++)
+    for (size_t i = 0; !status && i < sizeof texts / sizeof *texts; i++)
         if (texts[i].text)
             status = set_text(commit, commit->file, texts[i].name, texts[i].text, err);
     /* A run that continues a file does not change when the file was begun. */
-    if (status == BS_OK && info->started && H5Aexists(commit->file, "started") <= 0)
+    if (!status && info->started && H5Aexists(commit->file, "started") <= 0)
         status = set_text(commit, commit->file, "started", info->started, err);
     return status;
 }
@@ -333,7 +333,7 @@ static enum bs_status write_dataset(const struct commit *commit, hid_t parent, c
             0 ||
         (chunk && H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
-    if (dataset >= 0 && H5Dclose(dataset) < 0 && status == BS_OK)
+    if (dataset >= 0 && H5Dclose(dataset) < 0 && !status)
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
     bs_h5_close(create);
     bs_h5_close(space);
@@ -359,7 +359,7 @@ static enum bs_status write_table(const struct commit *commit, hid_t parent, con
         status = bs_fail_memory(err);
     else if (file_type < 0 || memory_type < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
-    if (status == BS_OK) {
+    if (!status) {
         bs_pack(record, &packing, rows, (size_t)num_rows, data);
         status = write_dataset(commit, parent, place, 1, &count, count > 0 ? &chunk : NULL, deflate,
                                file_type, memory_type, data, err);
@@ -396,10 +396,10 @@ static enum bs_status write_arrays(const struct commit *commit, hid_t trial,
         return bs_h5_fail(err, BS_EIO, commit->path, row->text);
     enum bs_status status =
         write_array(commit, group, row, "nll", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, record->nll, err);
-    if (status == BS_OK)
+    if (!status)
         status = write_array(commit, group, row, "kld", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT,
                              record->kld, err);
-    if (status == BS_OK)
+    if (!status)
         status = write_array(commit, group, row, "same_top", H5T_STD_U8LE, H5T_NATIVE_UINT8,
                              record->same_top, err);
     bs_h5_close(group);
@@ -418,15 +418,15 @@ static enum bs_status write_trial(const struct commit *commit, const struct bs_t
     if (H5Pset_obj_track_times(create, false) < 0 ||
         (trial = H5Gcreate2(commit->file, place, H5P_DEFAULT, create, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, place);
-    if (status == BS_OK)
+    if (!status)
         status = set_text(commit, trial, "canonical", record->canonical, err);
-    if (status == BS_OK && record->notices && *record->notices)
+    if (!status && record->notices && *record->notices)
         status = set_text(commit, trial, "notices", record->notices, err);
-    bool done = strcmp(record->row.status, "failed") != 0;
-    if (status == BS_OK && done) /* no rows for the unquantized model */
+    bool done = strcmp(record->row.status, "failed");
+    if (!status && done) /* no rows for the unquantized model */
         status = write_table(commit, trial, "layers", &bs_layer_type, record->layers,
                              record->num_layers, true, err);
-    if (status == BS_OK && (record->nll || record->kld || record->same_top))
+    if (!status && (record->nll || record->kld || record->same_top))
         status = write_arrays(commit, trial, record, create, err);
     bs_h5_close(trial);
     bs_h5_close(create);
@@ -446,11 +446,11 @@ static enum bs_status merge_rows(struct commit *commit, const struct bs_trial_re
     for (int r = 0; r < num_records; r++) {
         const char *id = records[r].row.id;
         int i = 0;
-        while (i < commit->num_rows && strcmp(rows[i].id, id) != 0)
+        while (i < commit->num_rows && strcmp(rows[i].id, id))
             i++;
         if (i == commit->num_rows) {
             commit->num_rows++;
-        } else if (strcmp(rows[i].status, "failed") != 0) {
+        } else if (strcmp(rows[i].status, "failed")) {
             return bs_fail(err, BS_EDATA, "%s: holds the finished trial %s already", commit->path,
                            id);
         } else {
@@ -489,7 +489,7 @@ static int by_place(const void *left, const void *right)
 static int model_place(const struct bs_run_info *info, const struct bs_row *row)
 {
     int m = 0;
-    while (m < info->num_models && strcmp(info->models[m], row->model) != 0)
+    while (m < info->num_models && strcmp(info->models[m], row->model))
         m++;
     return m;
 }
@@ -508,7 +508,7 @@ static enum bs_status sort_rows(struct commit *commit, const char *const *order,
     }
     for (size_t i = 0; i < count; i++) {
         int o = 0;
-        while (o < num_order && strcmp(commit->rows[i].id, order[o]) != 0)
+        while (o < num_order && strcmp(commit->rows[i].id, order[o]))
             o++;
         places[i] = (struct place){model_place(info, &commit->rows[i]), o, i};
     }
@@ -528,23 +528,23 @@ static enum bs_status fill(struct commit *commit, const struct bs_trial_record *
                            const struct bs_run_info *info, struct bs_error *err)
 {
     enum bs_status status = merge_rows(commit, records, num_records, err);
-    if (status == BS_OK)
+    if (!status)
         status = sort_rows(commit, order, num_order, info, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_rows_label(commit->rows, commit->num_rows, err);
-    if (status == BS_OK && H5Lexists(commit->file, "trials", H5P_DEFAULT) > 0 &&
+    if (!status && H5Lexists(commit->file, "trials", H5P_DEFAULT) > 0 &&
         H5Ldelete(commit->file, "trials", H5P_DEFAULT) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "trials");
-    if (status == BS_OK)
+    if (!status)
         status = write_table(commit, commit->file, "trials", &bs_row_type, commit->rows,
                              commit->num_rows, false, err);
-    for (int r = 0; status == BS_OK && r < num_records; r++)
+    for (int r = 0; !status && r < num_records; r++)
         status = write_trial(commit, &records[r], err);
-    if (status == BS_OK)
+    if (!status)
         status = write_attributes(commit, info, err);
-    if (status == BS_OK && H5Fflush(commit->file, H5F_SCOPE_GLOBAL) < 0)
+    if (!status && H5Fflush(commit->file, H5F_SCOPE_GLOBAL) < 0)
         status = bs_h5_fail(err, BS_EIO, commit->path, "cannot be written");
-    if (status == BS_OK) {
+    if (!status) {
         hid_t file = commit->file;
         commit->file = H5I_INVALID_HID;
         if (H5Fclose(file) < 0)
@@ -568,9 +568,9 @@ static void trim(const char *partial)
 static enum bs_status read_old(struct commit *commit, struct bs_error *err)
 {
     enum bs_status status = open_partial(commit, H5F_ACC_RDONLY, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_h5_check_schema(commit->file, commit->path, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_h5_read_rows(commit->file, commit->path, &commit->rows, &commit->num_rows, err);
     bs_h5_close(commit->file);
     commit->file = H5I_INVALID_HID;
@@ -588,11 +588,11 @@ static enum bs_status begin(struct commit *commit, const struct bs_trial_record 
     enum bs_status status = is_new ? make_empty(commit, err) : copy_old(commit, from, err);
     if (!is_new)
         close(from);
-    if (status == BS_OK && !is_new)
+    if (!status && !is_new)
         status = read_old(commit, err);
-    if (status == BS_OK)
+    if (!status)
         status = reserve(commit, most_bytes(commit, records, num_records, info), err);
-    if (status == BS_OK)
+    if (!status)
         status = open_partial(commit, H5F_ACC_RDWR, err);
     return status;
 }
@@ -607,20 +607,20 @@ enum bs_status bs_results_commit(const char *path, const struct bs_trial_record 
     if (!commit.partial)
         return bs_fail_memory(err);
     enum bs_status status = begin(&commit, records, num_records, info, err);
-    if (status == BS_OK)
+    if (!status)
         status = fill(&commit, records, num_records, order, num_order, info, err);
-    if (status == BS_OK) {
+    if (!status) {
         trim(commit.partial);
         status = bs_seal_write(commit.partial, path, err);
     }
-    if (status == BS_OK)
+    if (!status)
         status = bs_file_commit(commit.partial, path, err);
     /* HDF5 still writes as it closes, and keeps the file half open where it cannot. On a full disk
      * an emptied copy makes the room for that. */
     if (commit.file > 0 && truncate(commit.partial, 0) != 0)
         errno = 0;
     bs_h5_close(commit.file);
-    if (status != BS_OK && commit.created)
+    if (status && commit.created)
         unlink(commit.partial);
     bs_rows_free(commit.rows, commit.num_rows);
     bs_free(commit.partial);

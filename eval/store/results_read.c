@@ -17,7 +17,7 @@ static enum bs_status open_file(const char *path, hid_t *file, struct bs_error *
     bs_h5_begin();
     *file = H5I_INVALID_HID;
     enum bs_status status = bs_seal_check(path, path, err);
-    if (status != BS_OK)
+    if (status)
         return status;
     hid_t access = bs_h5_access();
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
@@ -162,7 +162,7 @@ static enum bs_status check_members(hid_t dataset, const struct bs_record_type *
     hid_t type = H5Dget_type(dataset);
     if (type < 0 || H5Tget_class(type) != H5T_COMPOUND)
         status = bs_fail(err, BS_EDATA, "%s: /%s is no compound table", path, place);
-    for (const struct bs_field *field = record->fields; status == BS_OK && field->name; field++) {
+    for (const struct bs_field *field = record->fields; !status && field->name; field++) {
         int member = H5Tget_member_index(type, field->name);
         if (member < 0)
             status = bs_fail(err, BS_EDATA, "%s: /%s has no member %s", path, place, field->name);
@@ -186,9 +186,9 @@ static enum bs_status read_table(hid_t file, const char *path, const char *place
     *rows = NULL;
     *num_rows = 0;
     enum bs_status status = open_dataset(file, path, place, 1, &dataset, &count, err);
-    if (status == BS_OK)
+    if (!status)
         status = check_members(dataset, record, path, place, err);
-    if (status != BS_OK)
+    if (status)
         goto done;
     if (count > INT_MAX) {
         status = bs_fail(err, BS_EDATA, "%s: /%s has too many rows", path, place);
@@ -208,9 +208,9 @@ static enum bs_status read_table(hid_t file, const char *path, const char *place
         goto done;
     }
     status = bs_unpack(record, &packing, packed, (size_t)count, data, err);
-    for (size_t i = 0; status != BS_OK && i < count; i++)
+    for (size_t i = 0; status && i < count; i++)
         bs_record_release(record, data + i * record->size);
-    if (status != BS_OK)
+    if (status)
         goto done;
     *rows = data;
     *num_rows = (int)count;
@@ -238,16 +238,16 @@ enum bs_status bs_results_read(const char *path, struct bs_results *results, str
     *results = (struct bs_results){.schema_version = BS_SCHEMA_VERSION};
     hid_t file;
     enum bs_status status = open_file(path, &file, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_h5_check_schema(file, path, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_h5_read_text(file, path, "config", &results->config, err);
-    if (status == BS_OK)
+    if (!status)
         status = bs_h5_read_rows(file, path, &results->rows, &results->num_rows, err);
-    if (status == BS_OK && !(results->path = bs_strdup(path)))
+    if (!status && !(results->path = bs_strdup(path)))
         status = bs_fail_memory(err);
     bs_h5_close(file);
-    if (status != BS_OK)
+    if (status)
         bs_results_release(results);
     return status;
 }
@@ -262,8 +262,8 @@ void bs_results_release(struct bs_results *results)
 
 bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b)
 {
-    return strcmp(a->text, b->text) == 0 && strcmp(a->text_digest, b->text_digest) == 0 &&
-           strcmp(a->protocol, b->protocol) == 0 && strcmp(a->pick, b->pick) == 0 &&
+    return !strcmp(a->text, b->text) && !strcmp(a->text_digest, b->text_digest) &&
+           !strcmp(a->protocol, b->protocol) && !strcmp(a->pick, b->pick) &&
            a->text_windows == b->text_windows && a->stride == b->stride &&
            a->windows == b->windows && a->tokens == b->tokens && a->scored == b->scored;
 }
@@ -275,9 +275,9 @@ void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT])
         snprintf(stride, sizeof stride, " with stride %d", row->stride);
     if (row->text_windows > row->windows)
         snprintf(out, BS_MEASURED_TEXT, "protocol %s%s, %s%d of %d windows%s \xc3\x97 %d tokens",
-                 row->protocol, stride, strcmp(row->pick, "first") == 0 ? "the first " : "",
+                 row->protocol, stride, !strcmp(row->pick, "first") ? "the first " : "",
                  row->windows, row->text_windows,
-                 strcmp(row->pick, "even") == 0 ? " spread evenly" : "", row->tokens);
+                 !strcmp(row->pick, "even") ? " spread evenly" : "", row->tokens);
     else
         snprintf(out, BS_MEASURED_TEXT, "protocol %s%s, %d windows \xc3\x97 %d tokens",
                  row->protocol, stride, row->windows, row->tokens);
@@ -286,7 +286,7 @@ void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT])
 const struct bs_row *bs_results_find(const struct bs_results *results, const char *id)
 {
     for (int i = 0; i < results->num_rows; i++)
-        if (strcmp(results->rows[i].id, id) == 0)
+        if (!strcmp(results->rows[i].id, id))
             return &results->rows[i];
     return NULL;
 }
@@ -294,7 +294,7 @@ const struct bs_row *bs_results_find(const struct bs_results *results, const cha
 bool bs_results_several_models(const struct bs_results *results)
 {
     for (int i = 1; i < results->num_rows; i++)
-        if (strcmp(results->rows[i].model, results->rows[0].model) != 0)
+        if (strcmp(results->rows[i].model, results->rows[0].model))
             return true;
     return false;
 }
@@ -310,20 +310,19 @@ static enum bs_status read_array(hid_t file, const char *path, const struct bs_r
     *data = NULL;
     enum bs_status status =
         place ? open_dataset(file, path, place, 2, &dataset, dims, err) : bs_fail_memory(err);
-    if (status == BS_OK &&
-        (row->windows < 1 || row->tokens < 2 || dims[0] != (hsize_t)row->windows ||
-         dims[1] != (hsize_t)row->tokens - 1))
+    if (!status && (row->windows < 1 || row->tokens < 2 || dims[0] != (hsize_t)row->windows ||
+                    dims[1] != (hsize_t)row->tokens - 1))
         status = bs_fail(err, BS_EDATA,
                          "%s: /%s holds %llu x %llu values, its row says %d windows of %d tokens",
                          path, place, (unsigned long long)dims[0], (unsigned long long)dims[1],
                          row->windows, row->tokens);
-    if (status == BS_OK && !(*data = bs_alloc((size_t)dims[0] * (size_t)dims[1], size)))
+    if (!status && !(*data = bs_alloc((size_t)dims[0] * (size_t)dims[1], size)))
         status = bs_fail_memory(err);
-    if (status == BS_OK && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *data) < 0)
+    if (!status && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *data) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
     bs_h5_close(dataset);
     bs_free(place);
-    if (status != BS_OK) {
+    if (status) {
         bs_free(*data);
         *data = NULL;
     }
@@ -336,16 +335,16 @@ enum bs_status bs_results_read_tokens(const char *path, const struct bs_row *row
     hid_t file;
     void *nll_data = NULL, *kld_data = NULL, *top_data = NULL;
     enum bs_status status = open_file(path, &file, err);
-    if (status == BS_OK && nll)
+    if (!status && nll)
         status =
             read_array(file, path, row, "nll", H5T_NATIVE_FLOAT, sizeof(float), &nll_data, err);
-    if (status == BS_OK && kld)
+    if (!status && kld)
         status =
             read_array(file, path, row, "kld", H5T_NATIVE_FLOAT, sizeof(float), &kld_data, err);
-    if (status == BS_OK && same_top)
+    if (!status && same_top)
         status = read_array(file, path, row, "same_top", H5T_NATIVE_UINT8, 1, &top_data, err);
     bs_h5_close(file);
-    if (status != BS_OK) {
+    if (status) {
         bs_free(nll_data);
         bs_free(kld_data);
         bs_free(top_data);
@@ -370,7 +369,7 @@ enum bs_status bs_results_read_layers(const char *path, const char *id,
     void *rows = NULL;
     *num_layers = 0;
     enum bs_status status = open_file(path, &file, err);
-    if (status == BS_OK)
+    if (!status)
         status = read_table(file, path, place, &bs_layer_type, &rows, num_layers, err);
     bs_h5_close(file);
     *layers = rows;
@@ -385,11 +384,11 @@ enum bs_status bs_results_read_text(const char *path, const char *id, const char
     hid_t file, group = H5I_INVALID_HID;
     *text = NULL;
     enum bs_status status = open_file(path, &file, err);
-    if (status == BS_OK)
+    if (!status)
         status = check_exists(file, path, place, err);
-    if (status == BS_OK && (group = H5Gopen2(file, place, H5P_DEFAULT)) < 0)
+    if (!status && (group = H5Gopen2(file, place, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
-    if (status == BS_OK)
+    if (!status)
         status = bs_h5_read_text(group, path, name, text, err);
     bs_h5_close(group);
     bs_h5_close(file);

@@ -9,7 +9,7 @@
 #include "eval/base/mem.h"
 #include "eval/data/random.h"
 #include "eval/linalg/blas.h"
-#include "eval/metrics/statistics.h"
+#include "eval/tasks/uncertainty.h"
 #include "eval/run/walk_cost.h"
 #include "tests/support/recipes.h"
 

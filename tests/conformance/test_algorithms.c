@@ -15,7 +15,7 @@
 #include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
 
@@ -64,7 +64,7 @@ static enum bs_status try_quantize(const struct bs_recipe *recipe, struct bs_blo
                                .scratch = random_.scratch};
     if (bs_block_copy(block, &random_.block, err))
         return err->status;
-    return bs_trial_quantize_block(recipe, block, &inputs, err);
+    return bs_apply_recipe(recipe, block, &inputs, err);
 }
 
 /* The block under one algorithm; zero `block` or one from an earlier call. */

@@ -17,7 +17,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
-#include "eval/metrics/statistics.h"
+#include "eval/tasks/uncertainty.h"
 #include "eval/run/walk.h"
 #include "tests/support/families.h"
 #include "tests/support/folder.h"

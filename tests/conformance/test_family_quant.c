@@ -15,7 +15,7 @@
 #include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
 #include "tests/support/families.h"
@@ -372,7 +372,7 @@ static void quantize(const struct subject *s, const struct bs_recipe *recipe,
     struct bs_inputs inputs = {
         .rope = s->rope, .unquantized = &s->inputs, .quantized = &s->inputs, .scratch = s->scratch};
     check(s, bs_block_copy(block, &s->block, &err), &err);
-    check(s, bs_trial_quantize_block(recipe, block, &inputs, &err), &err);
+    check(s, bs_apply_recipe(recipe, block, &inputs, &err), &err);
 }
 
 static bool same_params(struct bs_params a, struct bs_params b)

@@ -27,7 +27,7 @@
 #include <jansson.h>
 
 #include "eval/base/mem.h"
-#include "eval/metrics/statistics.h"
+#include "eval/tasks/uncertainty.h"
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
 #include "tests/support/golden.h"

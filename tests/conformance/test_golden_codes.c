@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "tests/support/close.h"
 #include "tests/support/golden.h"
 #include "tests/support/recipes.h"
@@ -122,7 +122,7 @@ static void solve_block(struct solved *solved, int count, const struct bs_block 
     struct bs_needs needs = {.hessian = false};
     struct bs_block work = {.architecture = NULL};
     for (int i = 0; i < count; i++)
-        bs_trial_shared_needs(&solved[i].recipe, false, &needs);
+        bs_apply_shared_needs(&solved[i].recipe, false, &needs);
     assert_true(needs.hessian);
     if (bs_calibrate(original, inputs->rope, inputs->unquantized, &needs, &shared, NULL, outputs,
                      inputs->scratch, &err))
@@ -131,7 +131,7 @@ static void solve_block(struct solved *solved, int count, const struct bs_block 
     inputs->shared_needs = &needs;
     for (int i = 0; i < count; i++) {
         if (bs_block_copy(&work, original, &err) ||
-            bs_trial_quantize_block(&solved[i].recipe, &work, inputs, &err))
+            bs_apply_recipe(&solved[i].recipe, &work, inputs, &err))
             fail_msg("%s", err.message);
         compare_block(&solved[i], &work);
     }

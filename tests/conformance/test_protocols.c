@@ -12,7 +12,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
-#include "eval/metrics/statistics.h"
+#include "eval/tasks/uncertainty.h"
 #include "eval/run/sweep.h"
 #include "tests/support/close.h"
 #include "tests/support/folder.h"

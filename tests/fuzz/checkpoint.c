@@ -5,7 +5,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
-#include "eval/model/checkpoint.h"
+#include "eval/checkpoint/checkpoint.h"
 #include "tests/fuzz/target.h"
 
 /* Asks for a tensor as a model does: by name and shape, a row at a time. */

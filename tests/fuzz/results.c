@@ -7,9 +7,9 @@
 
 #include "eval/base/mem.h"
 #include "eval/run/published.h"
-#include "eval/store/chart.h"
+#include "eval/report/chart.h"
 #include "eval/store/results.h"
-#include "eval/store/table.h"
+#include "eval/report/table.h"
 #include "tests/fuzz/target.h"
 
 enum { WINDOWS = 2, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1), LAYERS = 2 };

@@ -2,7 +2,7 @@
 #include "tests/fuzz/target.h"
 
 #include "eval/config/config.h"
-#include "eval/store/chart.h"
+#include "eval/report/chart.h"
 
 static void run(const unsigned char *data, size_t size)
 {

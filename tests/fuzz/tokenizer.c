@@ -2,7 +2,7 @@
 #include "tests/fuzz/target.h"
 
 #include "eval/base/mem.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 
 /* Runs of blanks, digits, contractions, combining marks, CJK, right-to-left, emoji with joiners,
  * control characters, a special token, a long run of one letter. */

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "algorithms/recipe.h"
-#include "eval/run/calibrate.h"
+#include "eval/recipe/recipe.h"
+#include "eval/statistics/calibrate.h"
 
 /* A bell-shaped draw of mean 0 and variance 1, within +-3.5; and one from 0 to below 1. */
 float random_normal(uint64_t *state);

@@ -2,7 +2,7 @@
 #ifndef BS_TESTS_SUPPORT_RECIPES_H
 #define BS_TESTS_SUPPORT_RECIPES_H
 
-#include "algorithms/recipe.h"
+#include "eval/recipe/recipe.h"
 
 /* recipe_build(&recipe, "smoothquant gptq", "bits=4 a.bits=8 percdamp=0.1"): the algorithms of the
  * chain; settings whose name is an option of the weight format, after "a." of the activation

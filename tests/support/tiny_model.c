@@ -10,7 +10,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 
 static void write_file(const char *directory, const char *name, const void *data, size_t size)
 {

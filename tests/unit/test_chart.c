@@ -16,7 +16,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
-#include "eval/store/chart.h"
+#include "eval/report/chart.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
 
@@ -55,14 +55,14 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
                          .perplexity_delta_se = 0.01 * fabs(perplexity - 60),
                          .bits_per_weight = bits + 0.1};
     char label[64] = "unquantized";
-    bool unquantized = strcmp(algorithm, "unquantized") == 0;
+    bool unquantized = !strcmp(algorithm, "unquantized");
     snprintf(row.id, sizeof row.id, "%d", num_trials++);
     row.algorithm = algorithm;
     row.recipe = label;
     if (!unquantized)
         snprintf(label, sizeof label, "%s w%d g128%s%s", algorithm, bits,
                  activation_bits < 16 ? " a8 token" : "",
-                 strcmp(compute, "bfloat16") == 0 ? " bfloat16" : "");
+                 !strcmp(compute, "bfloat16") ? " bfloat16" : "");
     row.text = text;
     row.model = model;
     snprintf(row.compute, sizeof row.compute, "%s", compute);
@@ -85,7 +85,7 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
 static enum bs_status draw(const char *name, const char *plots, struct bs_error *err)
 {
     struct bs_results results;
-    if (bs_results_read(file, &results, err) != BS_OK)
+    if (bs_results_read(file, &results, err))
         fail_msg("%s", err->message);
     enum bs_status status = bs_chart_draw(&results, name, plots, charts, err);
     bs_results_release(&results);
@@ -117,7 +117,7 @@ static void draw_all(void)
 {
     struct bs_error err;
     for (int chart = 0; bs_chart_names[chart]; chart++) {
-        if (draw(bs_chart_names[chart], "plots", &err) != BS_OK)
+        if (draw(bs_chart_names[chart], "plots", &err))
             fail_msg("%s: %s", bs_chart_names[chart], err.message);
         assert_pictures(bs_chart_names[chart]);
     }
@@ -283,7 +283,7 @@ static void test_models(void **state)
     }
     path_of("pareto", "png", path, sizeof path);
     assert_int_equal(access(path, F_OK), 0);
-    if (draw("perplexity_vs_bits", "plots", &err) != BS_OK)
+    if (draw("perplexity_vs_bits", "plots", &err))
         fail_msg("%s", err.message);
     assert_pictures("perplexity_vs_bits_one-1b");
     assert_pictures("perplexity_vs_bits_one-1b_more");
@@ -356,11 +356,11 @@ static void test_memory(void **state)
     assert_int_equal(bs_results_read(file, &results, &err), BS_OK);
     for (int chart = 0; bs_chart_names[chart]; chart++) {
         enum bs_status status = BS_ENOMEM;
-        for (long n = 1; status != BS_OK; n++) {
+        for (long n = 1; status; n++) {
             bs_alloc_fail_at(n);
             status = bs_chart_draw(&results, bs_chart_names[chart], "plots", charts, &err);
             bs_alloc_fail_at(0);
-            if (status != BS_OK && status != BS_ENOMEM && !strstr(err.message, "Cannot allocate"))
+            if (status && status != BS_ENOMEM && !strstr(err.message, "Cannot allocate"))
                 fail_msg("allocation %ld: %s", n, err.message);
         }
     }

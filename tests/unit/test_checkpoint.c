@@ -10,7 +10,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
-#include "eval/model/checkpoint.h"
+#include "eval/checkpoint/checkpoint.h"
 #include "tests/support/allocation.h"
 #include "tests/support/folder.h"
 
@@ -38,7 +38,7 @@ static enum bs_status open_close(struct bs_error *err)
 {
     struct bs_checkpoint *checkpoint;
     enum bs_status status = bs_checkpoint_open(folder.path, &checkpoint, err);
-    assert_true((status == BS_OK) == (checkpoint != NULL));
+    assert_true(!status == (checkpoint != NULL));
     bs_checkpoint_free(checkpoint);
     return status;
 }
@@ -219,7 +219,7 @@ static void test_damaged_file(void **state)
             file[at] ^= change == 1 ? 0x10 : change == 2 ? 0xff : 0;
             folder_write(&folder, "model.safetensors", file, change ? size : at);
             enum bs_status status = open_close(&err);
-            assert_true(status == BS_EDATA || (change && status == BS_OK));
+            assert_true(status == BS_EDATA || (change && !status));
         }
     }
 }

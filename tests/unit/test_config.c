@@ -44,7 +44,7 @@ static void expect_labels(const char *sweep, const char *labels)
     char *text = bs_printf("%ssweep:\n%s", frame, sweep);
     struct bs_config config;
     struct bs_error err;
-    if (load(text, &config, &err) != BS_OK)
+    if (load(text, &config, &err))
         fail_msg("%s", err.message);
     bs_free(text);
     char got[8192] = "", label[LABEL_TEXT];
@@ -71,7 +71,7 @@ static void expect_errors(const char *text, const char *lines)
     size_t used = 0;
     for (const char *line = err.message; *line;) {
         size_t length = strcspn(line, "\n");
-        size_t skipped = strncmp(line, path, strlen(path)) == 0 ? strlen(path) + 1 : 0;
+        size_t skipped = !strncmp(line, path, strlen(path)) ? strlen(path) + 1 : 0;
         used += (size_t)snprintf(got + used, sizeof got - used, "%.*s\n", (int)(length - skipped),
                                  line + skipped);
         line += length + (line[length] == '\n');
@@ -317,7 +317,7 @@ static void test_expected(void **state)
                            "    text: e\n"
                            "    values: {c: {rtn w8 channel: 12.5}}\n",
                            expected_frame);
-    if (load(text, &config, &err) != BS_OK)
+    if (load(text, &config, &err))
         fail_msg("%s", err.message);
     static const struct {
         int source, model, text, recipe;

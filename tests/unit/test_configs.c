@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "eval/config/config.h"
-#include "eval/store/chart.h"
+#include "eval/report/chart.h"
 #include "tests/support/golden.h"
 #include "tests/support/recipes.h"
 
@@ -20,7 +20,7 @@ static struct bs_config load(const char *path)
 {
     struct bs_config config;
     struct bs_error err;
-    if (bs_config_load(path, bs_chart_names, &config, &err) != BS_OK)
+    if (bs_config_load(path, bs_chart_names, &config, &err))
         fail_msg("%s", err.message);
     return config;
 }
@@ -88,7 +88,7 @@ static void test_agreement(void **state)
         recipe_label(&recipe, label, sizeof label);
         bs_recipe_release(&recipe);
         for (int k = 0; k < config.num_expected; k++)
-            if (strcmp(config.expected[k].label, label) == 0) {
+            if (!strcmp(config.expected[k].label, label)) {
                 char printed[32];
                 snprintf(printed, sizeof printed, "%.5f",
                          json_number_value(json_object_get(row, "perplexity")));

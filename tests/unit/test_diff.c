@@ -13,7 +13,7 @@
 #include <jansson.h>
 
 #include "eval/base/mem.h"
-#include "eval/store/table.h"
+#include "eval/report/table.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
 

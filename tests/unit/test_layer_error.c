@@ -10,7 +10,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
 #include "eval/run/layer_error.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "tests/support/close.h"
 #include "tests/support/recipes.h"
 #include "tests/support/small_block.h"
@@ -44,7 +44,7 @@ static void quantize(const char *chain, const char *settings)
                                .scratch = random_.scratch};
     recipe_build(&recipe, chain, settings);
     assert_int_equal(bs_block_copy(&changed, &random_.block, &err), BS_OK);
-    assert_int_equal(bs_trial_quantize_block(&recipe, &changed, &inputs, &err), BS_OK);
+    assert_int_equal(bs_apply_recipe(&recipe, &changed, &inputs, &err), BS_OK);
     bs_recipe_release(&recipe);
 }
 

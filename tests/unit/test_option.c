@@ -74,7 +74,7 @@ static const char *round_trip(const char *name, const char *text)
     memset(&values, 0, sizeof values);
     bs_options_default(sample_options, &values);
     before = values;
-    if (bs_option_parse(sample_option(name), text, &values, &err) != BS_OK) {
+    if (bs_option_parse(sample_option(name), text, &values, &err)) {
         assert_int_equal(err.status, BS_ECONFIG);
         assert_memory_equal(&values, &before, sizeof values);
         return NULL;
@@ -193,7 +193,7 @@ static void test_print_cuts(void **state)
 static void expect(const struct bs_option *option, const char *text, void *values, bool good)
 {
     struct bs_error err;
-    bool taken = bs_option_parse(option, text, values, &err) == BS_OK;
+    bool taken = !bs_option_parse(option, text, values, &err);
     if (taken != good)
         fail_msg("%s %s '%s'", option->name, taken ? "took" : "refused", text);
 }

@@ -12,7 +12,7 @@
 #include <pcre2.h>
 
 #include "eval/base/mem.h"
-#include "eval/data/pattern.h"
+#include "eval/tokenizer/pattern.h"
 
 static struct bs_pattern *compile(const char *text, size_t size)
 {

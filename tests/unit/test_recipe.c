@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "algorithms/recipe.h"
+#include "eval/recipe/recipe.h"
 #include "eval/base/mem.h"
 #include "tests/support/recipes.h"
 
@@ -23,17 +23,17 @@ static void set(struct bs_recipe *recipe, char *setting)
     assert_non_null(value);
     *value++ = '\0';
     int taken = 0;
-    if (strcmp(setting, "calibrate_on") == 0) {
-        recipe->calibrate_on = strcmp(value, "quantized") == 0 ? BS_ON_QUANTIZED
-                               : strcmp(value, "auto") == 0    ? BS_ON_AUTO
-                                                               : BS_ON_UNQUANTIZED;
+    if (!strcmp(setting, "calibrate_on")) {
+        recipe->calibrate_on = !strcmp(value, "quantized") ? BS_ON_QUANTIZED
+                               : !strcmp(value, "auto")    ? BS_ON_AUTO
+                                                           : BS_ON_UNQUANTIZED;
         return;
     }
-    if (strcmp(setting, "compute") == 0) {
-        recipe->compute = strcmp(value, "bfloat16") == 0 ? BS_BFLOAT16 : BS_FLOAT32;
+    if (!strcmp(setting, "compute")) {
+        recipe->compute = !strcmp(value, "bfloat16") ? BS_BFLOAT16 : BS_FLOAT32;
         return;
     }
-    if (strncmp(setting, "a.", 2) == 0) {
+    if (!strncmp(setting, "a.", 2)) {
         const struct bs_option *option = bs_option_find(bs_activations_options, setting + 2);
         assert_non_null(option);
         assert_int_equal(bs_option_parse(option, value, &recipe->activations, &err), BS_OK);
@@ -269,7 +269,7 @@ static void test_resolve(void **state)
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         build(&recipe, refused[i][0], refused[i][1]);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_ECONFIG);
-        if (strncmp(err.message, refused[i][2], strlen(refused[i][2])) != 0)
+        if (strncmp(err.message, refused[i][2], strlen(refused[i][2])))
             fail_msg("message is '%s'", err.message);
         bs_recipe_release(&recipe);
     }
@@ -333,11 +333,11 @@ static void check_pairs(struct texts *texts, size_t count)
 {
     qsort(texts, count, sizeof *texts, by_print);
     for (size_t i = 1; i < count; i++)
-        if (strcmp(texts[i - 1].print, texts[i].print) == 0)
+        if (!strcmp(texts[i - 1].print, texts[i].print))
             assert_string_equal(texts[i - 1].label, texts[i].label);
     qsort(texts, count, sizeof *texts, by_label);
     for (size_t i = 1; i < count; i++)
-        if (strcmp(texts[i - 1].label, texts[i].label) == 0)
+        if (!strcmp(texts[i - 1].label, texts[i].label))
             assert_string_equal(texts[i - 1].print, texts[i].print);
 }
 
@@ -404,7 +404,7 @@ static void test_label_is_unique(void **state)
                  *chain[0] ? bits[i / (W * A * S) % B] : "", weights[i / (A * S) % W],
                  activations[i / S % A], sources[i % S]);
         build(&recipe, chain[0], settings);
-        if (bs_recipe_resolve(&recipe, &err) == BS_OK) {
+        if (!bs_recipe_resolve(&recipe, &err)) {
             recipe_label(&recipe, label, sizeof label);
             texts[count].print = printed(&recipe);
             texts[count].label = bs_strdup(label);
@@ -449,7 +449,7 @@ static void test_memory_runs_out(void **state)
         bs_alloc_fail_at(n);
         enum bs_status status = bs_recipe_copy(&to, &from, &err);
         long made = bs_alloc_fail_at(0);
-        if (status == BS_OK) {
+        if (!status) {
             assert_true(made < n);
             break;
         }

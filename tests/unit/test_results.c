@@ -129,7 +129,7 @@ static enum bs_status commit(struct sample *s, struct bs_error *err)
 
 static void must(enum bs_status status, const struct bs_error *err)
 {
-    if (status != BS_OK)
+    if (status)
         fail_msg("%s", err->message);
 }
 
@@ -455,7 +455,7 @@ static int run_out_of_room(void)
     make_sample(&s, "a", 1);
     char *before, *after;
     size_t size, size_after;
-    if (commit(&s, &err) != BS_OK || bs_file_read(file, &before, &size, &err) != BS_OK)
+    if (commit(&s, &err) || bs_file_read(file, &before, &size, &err))
         return __LINE__;
     int descriptors = open_descriptors(), failures = 0;
     /* A limit at many places: in the copy, and wherever HDF5 happens to write. */
@@ -463,20 +463,20 @@ static int run_out_of_room(void)
         enum bs_status status = commit_limited("b", limit, &err);
         if (open_descriptors() != descriptors)
             return __LINE__;
-        if (status == BS_OK)
+        if (!status)
             break;
         failures += limit > size;
         if (status != BS_EIO || !strstr(err.message, file) ||
             !strstr(err.message, "File too large") || access(partial, F_OK) == 0)
             return __LINE__;
-        if (bs_file_read(file, &after, &size_after, &err) != BS_OK || size != size_after ||
-            memcmp(before, after, size) != 0)
+        if (bs_file_read(file, &after, &size_after, &err) || size != size_after ||
+            memcmp(before, after, size))
             return __LINE__;
         bs_free(after);
     }
     bs_free(before);
     make_sample(&s, "c", 3); /* the process can go on */
-    if (failures < 20 || commit(&s, &err) != BS_OK)
+    if (failures < 20 || commit(&s, &err))
         return __LINE__;
     return 0;
 }
@@ -664,7 +664,7 @@ static void test_lock(void **state)
     /* The lock of a process that was killed does not outlive it. */
     pid_t child = fork();
     if (child == 0) {
-        if (bs_results_lock_take(file, &lock, &err) != BS_OK)
+        if (bs_results_lock_take(file, &lock, &err))
             _exit(1);
         _exit(0);
     }
@@ -688,9 +688,9 @@ static void test_memory(void **state)
         bs_alloc_fail_at(n);
         enum bs_status status = commit(&b, &err);
         long made = bs_alloc_fail_at(0);
-        if (status == BS_OK && made < n)
+        if (!status && made < n)
             break;
-        if (status == BS_OK) /* an allocation one can do without */
+        if (!status) /* an allocation one can do without */
             break;
         assert_int_equal(status, BS_ENOMEM);
         assert_int_equal(access(partial, F_OK), -1);
@@ -700,7 +700,7 @@ static void test_memory(void **state)
         bs_alloc_fail_at(n);
         enum bs_status status = bs_results_read(file, &results, &err);
         bs_alloc_fail_at(0);
-        if (status == BS_OK) {
+        if (!status) {
             bs_results_release(&results);
             break;
         }

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/run/trial.h"
+#include "eval/run/apply.h"
 #include "tests/support/close.h"
 #include "tests/support/recipes.h"
 #include "tests/support/small_block.h"
@@ -169,7 +169,7 @@ static double error_of(const char *chain, const char *granularity)
                                .quantized = &random_.inputs,
                                .scratch = random_.scratch};
     assert_int_equal(bs_block_copy(&smooth, block, &err), BS_OK);
-    assert_int_equal(bs_trial_quantize_block(&recipe, &smooth, &inputs, &err), BS_OK);
+    assert_int_equal(bs_apply_recipe(&recipe, &smooth, &inputs, &err), BS_OK);
     assert_int_equal(smooth.activations.bits, 8);
     bs_recipe_release(&recipe);
     return outputs_apart(&random_, block, &smooth);

@@ -15,7 +15,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
-#include "eval/store/table.h"
+#include "eval/report/table.h"
 #include "tests/support/results.h"
 
 enum { WINDOWS = 3, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1) };
@@ -96,7 +96,7 @@ static char *print(const struct bs_results *results, enum bs_table_style style)
     struct bs_error err;
     enum bs_status status = bs_table_print(results, published, num_published, style, out, &err);
     fclose(out);
-    if (status != BS_OK)
+    if (status)
         fail_msg("%s", err.message);
     return text;
 }
@@ -360,17 +360,17 @@ static void test_csv(void **state)
         next = split_csv(next, values, &num_values);
         assert_int_equal(num_values, num_names);
         for (int j = 0; j < num_names; j++) {
-            if (strcmp(names[j], "label") == 0)
+            if (!strcmp(names[j], "label"))
                 assert_string_equal(values[j], rows[i].label);
-            if (strcmp(names[j], "message") == 0)
+            if (!strcmp(names[j], "message"))
                 assert_string_equal(values[j], rows[i].message ? rows[i].message : "");
-            if (strcmp(names[j], "compute") == 0)
+            if (!strcmp(names[j], "compute"))
                 assert_string_equal(values[j], i == 0 ? "bfloat16" : "float32");
-            if (strcmp(names[j], "windows") == 0)
+            if (!strcmp(names[j], "windows"))
                 assert_string_equal(values[j], "3");
-            if (strcmp(names[j], "bits_per_weight") == 0)
+            if (!strcmp(names[j], "bits_per_weight"))
                 assert_true(strtod(values[j], NULL) == rows[i].bits_per_weight);
-            if (strcmp(names[j], "seconds_quantize") == 0)
+            if (!strcmp(names[j], "seconds_quantize"))
                 assert_string_equal(values[j], "");
         }
     }
@@ -411,8 +411,8 @@ static void test_memory(void **state)
             status = bs_table_print(&sample, published, num_published, (enum bs_table_style)style,
                                     out, &err);
             bs_alloc_fail_at(0);
-            assert_true(status == BS_OK || status == BS_ENOMEM);
-        } while (status != BS_OK);
+            assert_true(!status || status == BS_ENOMEM);
+        } while (status);
         assert_true(n > 10);
     }
     fclose(out);
@@ -478,7 +478,7 @@ static int remove_files(void **state)
 static enum bs_status diff(enum bs_table_style style, char **text, struct bs_error *err)
 {
     struct bs_results a, b;
-    if (bs_results_read(file_a, &a, err) != BS_OK || bs_results_read(file_b, &b, err) != BS_OK)
+    if (bs_results_read(file_a, &a, err) || bs_results_read(file_b, &b, err))
         fail_msg("%s", err->message);
     size_t size = 0;
     FILE *out = open_memstream(text, &size);

@@ -514,7 +514,7 @@ static void test_kinds(void **state)
                      cases[i].size ? cases[i].size : strlen(cases[i].text));
         struct bs_text_choice choice = {.text = cases[i].name, .base = folder.path};
         enum bs_status status = bs_corpus_read(&choice, BS_FOR_EVALUATION, &text, &part, &err);
-        if (cases[i].error ? !status || !strstr(err.message, cases[i].error) : status != BS_OK)
+        if (cases[i].error ? !status || !strstr(err.message, cases[i].error) : status)
             fail_msg("%s: status %d, '%s'", cases[i].name, status, err.message);
         if (!cases[i].error && strchr(cases[i].text, '{'))
             assert_memory_equal(text.bytes, "words", 5);

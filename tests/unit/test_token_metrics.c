@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "eval/linalg/vector.h"
-#include "eval/metrics/token_metrics.h"
+#include "eval/tasks/token_metrics.h"
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
 

@@ -11,7 +11,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 #include "tests/support/allocation.h"
 #include "tests/support/folder.h"
 
@@ -323,7 +323,7 @@ static void test_utf8(void **state)
             bs_tokenizer_encode(tokenizer, text, size, true, &ids, &count, &err);
         free(text);
         assert_int_equal(status, cases[i].said ? BS_EDATA : BS_OK);
-        assert_true((status == BS_OK) == (ids != NULL));
+        assert_true(!status == (ids != NULL));
         if (cases[i].said && !strstr(err.message, cases[i].said))
             fail_msg("case %zu: %s", i, err.message);
         bs_free(ids);
@@ -609,11 +609,11 @@ static void test_memory(void **state)
         size_t count;
         bs_alloc_fail_at(++n);
         status = bs_tokenizer_open(folder.path, &tokenizer, &err);
-        assert_true((status == BS_OK) == (tokenizer != NULL));
+        assert_true(!status == (tokenizer != NULL));
         if (!status)
             status =
                 bs_tokenizer_encode(tokenizer, text, sizeof text - 1, true, &ids, &count, &err);
-        assert_true((status == BS_OK) == (ids != NULL));
+        assert_true(!status == (ids != NULL));
         bs_free(ids);
         bs_tokenizer_free(tokenizer);
     } while (allocation_failed(n, status, &err));

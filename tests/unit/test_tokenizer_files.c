@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 #include "tests/support/folder.h"
 
 /* A BPE of single letters and "ab", with a blank as byte-level spells it (6), and two added tokens. */
@@ -65,7 +65,7 @@ static void assert_ids(const char *config, const char *model_config, const char 
     put("tokenizer_config.json", config);
     put("config.json", model_config);
     const char *got = encode(text, strlen(text));
-    if (strcmp(got, want) != 0)
+    if (strcmp(got, want))
         fail_msg("%s: '%s' gives %s, expected %s", config ? config : "no config", text, got, want);
 }
 

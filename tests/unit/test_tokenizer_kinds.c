@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "eval/base/mem.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 #include "tests/support/allocation.h"
 
 static const char golden_folder[] = "tests/golden/tokenizers";
@@ -118,10 +118,10 @@ static bool fails_cleanly(const char *kind, const char *text, long n)
     size_t count;
     bs_alloc_fail_at(n);
     enum bs_status status = open_kind(kind, &tokenizer, &err);
-    assert_true((status == BS_OK) == (tokenizer != NULL));
+    assert_true(!status == (tokenizer != NULL));
     if (!status)
         status = bs_tokenizer_encode(tokenizer, text, strlen(text), true, &ids, &count, &err);
-    assert_true((status == BS_OK) == (ids != NULL));
+    assert_true(!status == (ids != NULL));
     bs_free(ids);
     bs_tokenizer_free(tokenizer);
     return allocation_failed(n, status, &err);

@@ -12,7 +12,7 @@
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/data/text.h"
-#include "eval/data/tokenizer.h"
+#include "eval/tokenizer/tokenizer.h"
 #include "tests/support/folder.h"
 
 static json_t *golden, *texts;

@@ -174,7 +174,7 @@ static void test_endless_yaml(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *tail = repeated(cases[i].part, cases[i].count);
-        bool list = strncmp(cases[i].part, "*d", 2) == 0;
+        bool list = !strncmp(cases[i].part, "*d", 2);
         char *text = bs_printf("%s%s%s", cases[i].head, tail, list ? "]\n" : "");
         struct bs_config config;
         struct bs_error err = {0};

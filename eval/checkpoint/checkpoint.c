@@ -1,0 +1,475 @@
+/* The files of a checkpoint as one table of tensors, and the digest. */
+#include "eval/checkpoint/checkpoint.h"
+
+#include "eval/base/file.h"
+#include "eval/base/json.h"
+#include "eval/base/mem.h"
+#include "eval/base/parallel.h"
+#include "eval/checkpoint/foreign.h"
+#include "eval/checkpoint/shard.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Of a tensor, per step of the digest: stays in the cache. */
+enum { CHUNK_BYTES = 512 << 10 };
+
+/* In the order in which transformers looks for them. */
+static const struct {
+    const char *name;
+    bool index;
+} choices[] = {
+    {"model.safetensors", false},
+    {"model.safetensors.index.json", true},
+    {"pytorch_model.bin", false},
+    {"pytorch_model.bin.index.json", true},
+};
+enum { NUM_CHOICES = sizeof choices / sizeof choices[0] };
+
+struct bs_checkpoint {
+    char *directory;
+    const char *index_name; /* NULL for a single file */
+    json_t *index;
+    struct bs_shard *shards;
+    size_t num_shards;
+    struct bs_entries entries; /* by name */
+    size_t unnamed;            /* that the index does not name */
+    int choice;                /* which of `choices` it is; NUM_CHOICES for another */
+};
+
+static int compare_names(const void *left, const void *right)
+{
+    const struct bs_entry *a = left, *b = right;
+    return strcmp(a->tensor.name, b->tensor.name);
+}
+
+static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
+{
+    struct bs_entry key = {.tensor = {.name = name}};
+    if (!checkpoint->entries.count)
+        return NULL;
+    return bsearch(&key, checkpoint->entries.items, checkpoint->entries.count, sizeof key,
+                   compare_names);
+}
+
+/* Keeps the tensors that the index places in the shard they were found in. One that it does not
+ * name is no part of the model; one that it places elsewhere is there twice. */
+static enum bs_status check_placed(struct bs_checkpoint *checkpoint, const json_t *weight_map,
+                                   struct bs_error *err)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < checkpoint->entries.count; i++) {
+        struct bs_entry *e = &checkpoint->entries.items[i];
+        const char *file = json_string_value(json_object_get(weight_map, e->tensor.name));
+        if (!file)
+            continue;
+        if (strcmp(file, e->shard->name))
+            return bs_fail(err, BS_EDATA, "%s: holds tensor '%.200s', which %s places in '%.200s'",
+                           e->shard->path, e->tensor.name, checkpoint->index_name, file);
+        checkpoint->entries.items[kept++] = *e;
+    }
+    checkpoint->unnamed = checkpoint->entries.count - kept;
+    checkpoint->entries.count = kept;
+    return BS_OK;
+}
+
+static enum bs_status check_found(const struct bs_checkpoint *checkpoint, json_t *weight_map,
+                                  struct bs_error *err)
+{
+    const char *name;
+    json_t *file;
+    json_object_foreach(weight_map, name, file) if (!find_entry(checkpoint, name)) return bs_fail(
+        err, BS_EDATA, "%s/%s: holds no tensor '%.200s', which %s places in it",
+        checkpoint->directory, json_string_value(file), name, checkpoint->index_name);
+    return BS_OK;
+}
+
+/* Opens each shard that weight_map names, once. */
+static enum bs_status open_shards(struct bs_checkpoint *checkpoint, json_t *weight_map,
+                                  struct bs_error *err)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(weight_map, name, value)
+    {
+        const char *file = json_string_value(value);
+        if (!file || !*file || strchr(file, '/'))
+            return bs_fail(err, BS_EDATA, "%s/%s: tensor '%.200s': its shard is no plain file name",
+                           checkpoint->directory, checkpoint->index_name, name);
+        size_t s = 0;
+        while (s < checkpoint->num_shards && strcmp(checkpoint->shards[s].name, file))
+            s++;
+        if (s < checkpoint->num_shards)
+            continue;
+        if (bs_shard_open(&checkpoint->shards[checkpoint->num_shards++], checkpoint->directory,
+                          file, &checkpoint->entries, err)) {
+            if (err->status == BS_EIO) /* most often: not there */
+                bs_fail_within(err, "%s/%s names '%.200s' for tensor '%.200s'",
+                               checkpoint->directory, checkpoint->index_name, file, name);
+            return err->status;
+        }
+    }
+    return BS_OK;
+}
+
+/* Sorts the entries. JSON cannot name a tensor twice and shards were checked against the index, but a
+ * pickled state dict can. */
+static enum bs_status sort_entries(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    struct bs_entry *items = checkpoint->entries.items;
+    if (checkpoint->entries.count)
+        qsort(items, checkpoint->entries.count, sizeof *items, compare_names);
+    for (size_t i = 1; i < checkpoint->entries.count; i++)
+        if (!strcmp(items[i - 1].tensor.name, items[i].tensor.name))
+            return bs_fail(err, BS_EDATA, "%s: holds tensor '%.200s' twice", items[i].shard->path,
+                           items[i].tensor.name);
+    return BS_OK;
+}
+
+static enum bs_status open_sharded(struct bs_checkpoint *checkpoint, const char *name,
+                                   struct bs_error *err)
+{
+    checkpoint->index_name = name;
+    char *path = bs_printf("%s/%s", checkpoint->directory, name);
+    if (!path)
+        return bs_fail_memory(err);
+    enum bs_status status = bs_json_read(path, &checkpoint->index, err);
+    bs_free(path);
+    if (status)
+        return status;
+    json_t *weight_map = json_object_get(checkpoint->index, "weight_map");
+    if (!json_is_object(weight_map) || !json_object_size(weight_map))
+        return bs_fail(err, BS_EDATA, "%s/%s: weight_map is missing or empty",
+                       checkpoint->directory, name);
+    /* as many as there are tensors, at most; the entries point to them, so they must not move */
+    checkpoint->shards = bs_calloc(json_object_size(weight_map), sizeof *checkpoint->shards);
+    if (!checkpoint->shards)
+        return bs_fail_memory(err);
+    if (open_shards(checkpoint, weight_map, err) || check_placed(checkpoint, weight_map, err) ||
+        sort_entries(checkpoint, err))
+        return err->status;
+    return check_found(checkpoint, weight_map, err);
+}
+
+static enum bs_status open_single(struct bs_checkpoint *checkpoint, const char *name,
+                                  struct bs_error *err)
+{
+    checkpoint->shards = bs_calloc(1, sizeof *checkpoint->shards);
+    if (!checkpoint->shards)
+        return bs_fail_memory(err);
+    checkpoint->num_shards = 1;
+    if (bs_shard_open(checkpoint->shards, checkpoint->directory, name, &checkpoint->entries, err))
+        return err->status;
+    return sort_entries(checkpoint, err);
+}
+
+/* For a directory without any of the usual names. */
+static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    char name[BS_NAME_BYTES];
+    int found = bs_folder_find(checkpoint->directory, ".pt", name);
+    if (found == 1)
+        return open_single(checkpoint, name, err);
+    return bs_foreign_weights(checkpoint->directory,
+                              found ? "there is neither model.safetensors nor pytorch_model.bin "
+                                      "nor an index of either, and more than one file ends in .pt"
+                                    : "there is neither model.safetensors nor pytorch_model.bin "
+                                      "nor an index of either",
+                              err);
+}
+
+/* Whether the directory has a file of that name. */
+static enum bs_status look_for(const struct bs_checkpoint *checkpoint, const char *name,
+                               bool *there, struct bs_error *err)
+{
+    struct stat info;
+    char *path = bs_printf("%s/%s", checkpoint->directory, name);
+    *there = path && !stat(path, &info);
+    bs_free(path);
+    return path ? BS_OK : bs_fail_memory(err);
+}
+
+static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    int *choice = &checkpoint->choice;
+    bool there;
+    for (*choice = 0; *choice < NUM_CHOICES; (*choice)++) {
+        if (look_for(checkpoint, choices[*choice].name, &there, err))
+            return err->status;
+        if (there)
+            return choices[*choice].index ? open_sharded(checkpoint, choices[*choice].name, err)
+                                          : open_single(checkpoint, choices[*choice].name, err);
+    }
+    return open_pt(checkpoint, err);
+}
+
+enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
+                                         struct bs_lines *notices, struct bs_error *err)
+{
+    bool there;
+    for (int i = checkpoint->choice + 1; i < NUM_CHOICES; i++)
+        if (look_for(checkpoint, choices[i].name, &there, err) ||
+            (there && bs_lines_add(notices, err,
+                                   "weights are those of %s; %s, which is there too, "
+                                   "is not read",
+                                   choices[checkpoint->choice].name, choices[i].name)))
+            return err->status;
+    if (look_for(checkpoint, "adapter_config.json", &there, err))
+        return err->status;
+    return there ? bs_lines_add(notices, err,
+                                "the adapter of PEFT that lies beside the weights "
+                                "(adapter_config.json) is not applied")
+                 : BS_OK;
+}
+
+enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,
+                                  struct bs_error *err)
+{
+    *checkpoint = NULL;
+    struct bs_checkpoint *opened = bs_calloc(1, sizeof *opened);
+    if (!opened)
+        return bs_fail_memory(err);
+    opened->directory = bs_strdup(directory);
+    enum bs_status status = opened->directory ? open_files(opened, err) : bs_fail_memory(err);
+    if (status)
+        bs_checkpoint_free(opened);
+    else
+        *checkpoint = opened;
+    return status;
+}
+
+void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
+{
+    if (!checkpoint)
+        return;
+    for (size_t s = 0; s < checkpoint->num_shards; s++)
+        bs_shard_close(&checkpoint->shards[s]);
+    json_decref(checkpoint->index);
+    bs_free(checkpoint->shards);
+    bs_free(checkpoint->entries.items);
+    bs_free(checkpoint->directory);
+    bs_free(checkpoint);
+}
+
+const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoint, const char *name)
+{
+    const struct bs_entry *entry = find_entry(checkpoint, name);
+    return entry && !entry->defect ? &entry->tensor : NULL;
+}
+
+void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct bs_tensor *tensor)
+{
+    const struct bs_entry *entry = find_entry(checkpoint, tensor->name);
+    size_t bytes = tensor->count * bs_dtypes[tensor->dtype].bytes;
+    if (entry && !tensor->strided) /* else its bytes are not in one place */
+        bs_map_forget(&entry->shard->map, tensor->data, bytes);
+}
+
+/* "[4096, 256]" */
+static void print_shape(int rank, const int64_t *shape, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "[");
+    for (int d = 0; d < rank && used < size; d++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%lld", d ? ", " : "", (long long)shape[d]);
+    if (used < size)
+        snprintf(out + used, size - used, "]");
+}
+
+static enum bs_status fail_defect(const struct bs_entry *entry, const char *expected,
+                                  struct bs_error *err)
+{
+    const struct bs_tensor *t = &entry->tensor;
+    char names[128];
+    size_t used = 0;
+    switch (entry->defect) {
+    case BS_HIGH_RANK:
+        return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has %d dimensions, expected shape %s",
+                       t->file, t->name, t->rank, expected);
+    case BS_FEW_ELEMENTS:
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: tensor '%.200s' repeats the elements of a smaller storage; save it "
+                       "with .contiguous()",
+                       t->file, t->name);
+    case BS_OTHER_DTYPE:
+    case BS_NO_DEFECT:
+        break;
+    }
+    for (const struct bs_dtype_info *i = bs_dtypes; i->dtype >= 0 && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                 !used            ? ""
+                                 : i[1].dtype < 0 ? " or "
+                                                  : ", ",
+                                 i->name);
+    return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has dtype %.40s, expected %s", t->file,
+                   t->name, entry->dtype, names);
+}
+
+enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const char *name, int rank,
+                                     const int64_t *shape, const struct bs_tensor **tensor,
+                                     struct bs_error *err)
+{
+    assert(rank >= 0 && rank <= BS_MAX_RANK);
+    *tensor = NULL;
+    struct bs_entry *entry = find_entry(checkpoint, name);
+    char expected[128], found[128];
+    print_shape(rank, shape, expected, sizeof expected);
+    if (!entry)
+        return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' is missing, expected with shape %s",
+                       checkpoint->num_shards == 1 ? checkpoint->shards[0].path
+                                                   : checkpoint->directory,
+                       name, expected);
+    const struct bs_tensor *t = &entry->tensor;
+    if (entry->defect)
+        return fail_defect(entry, expected, err);
+    bool same = t->rank == rank;
+    for (int d = 0; same && d < rank; d++)
+        same = t->shape[d] == shape[d];
+    if (!same) {
+        print_shape(t->rank, t->shape, found, sizeof found);
+        return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has shape %s, expected %s", t->file,
+                       name, found, expected);
+    }
+    entry->used = true;
+    *tensor = t;
+    return BS_OK;
+}
+
+const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor,
+                                 const char **dtype)
+{
+    while (*cursor < checkpoint->entries.count) {
+        const struct bs_entry *entry = &checkpoint->entries.items[(*cursor)++];
+        if (dtype)
+            *dtype = entry->dtype;
+        if (!entry->used)
+            return entry->tensor.name;
+    }
+    return NULL;
+}
+
+size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint) { return checkpoint->unnamed; }
+
+static enum bs_status fail_special(const struct bs_tensor *tensor, size_t first, size_t count,
+                                   struct bs_error *err)
+{
+    size_t i = first;
+    float value = 0;
+    char shape[128];
+    for (; i < first + count; i++) {
+        bs_tensor_read(tensor, i, 1, &value);
+        if (!(value - value == 0))
+            break;
+    }
+    print_shape(tensor->rank, tensor->shape, shape, sizeof shape);
+    return bs_fail(err, BS_EDATA, "%s: tensor '%.200s', shape %s: element %zu is %f", tensor->file,
+                   tensor->name, shape, i, (double)value);
+}
+
+/* The digest takes each tensor in chunks of fixed size, whose own digests are made in parallel and
+ * added in order: the result depends on the contents alone. */
+struct digest_work {
+    const struct bs_entry **entries; /* the used ones */
+    size_t num_entries;
+    size_t *first_chunk; /* [num_entries + 1], index of the first chunk of each tensor */
+    struct bs_digest *digests;
+};
+
+static enum bs_status digest_chunk(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread;
+    struct digest_work *work = context;
+    size_t chunk = (size_t)index, low = 0, high = work->num_entries;
+    while (high - low > 1) { /* first_chunk[low] <= chunk < first_chunk[high] */
+        size_t middle = low + (high - low) / 2;
+        if (work->first_chunk[middle] <= chunk)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct bs_tensor *tensor = &work->entries[low]->tensor;
+    size_t element = bs_dtypes[tensor->dtype].bytes, per_chunk = CHUNK_BYTES / element;
+    size_t first = (chunk - work->first_chunk[low]) * per_chunk;
+    size_t count = tensor->count - first < per_chunk ? tensor->count - first : per_chunk;
+    unsigned char *scratch = tensor->strided ? bs_alloc(count, element) : NULL;
+    if (tensor->strided && !scratch)
+        return bs_fail_memory(err);
+    const unsigned char *data = bs_tensor_bytes(tensor, first, count, scratch);
+    work->digests[chunk] = bs_digest_of(data, count * element);
+    bool special = bs_any_special(tensor->dtype, data, count);
+    if (!tensor->strided)
+        bs_map_forget(&work->entries[low]->shard->map, data, count * element);
+    bs_free(scratch);
+    return special ? fail_special(tensor, first, count, err) : BS_OK;
+}
+
+static void digest_add_all(const struct digest_work *work, struct bs_digest_state *digest)
+{
+    for (size_t i = 0; i < work->num_entries; i++) {
+        const struct bs_entry *e = work->entries[i];
+        char text[160], shape[128];
+        print_shape(e->tensor.rank, e->tensor.shape, shape, sizeof shape);
+        snprintf(text, sizeof text, "%s %s", e->dtype, shape);
+        /* the zero bytes behind both keep one tensor's text apart from the next */
+        bs_digest_add(digest, e->tensor.name, strlen(e->tensor.name) + 1);
+        bs_digest_add(digest, text, strlen(text) + 1);
+        for (size_t c = work->first_chunk[i]; c < work->first_chunk[i + 1]; c++)
+            bs_digest_add(digest, work->digests[c].hex, sizeof work->digests[c].hex);
+    }
+}
+
+enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
+                                    struct bs_digest_state *digest, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    size_t chunks = 0;
+    struct digest_work work = {0};
+    work.entries = bs_alloc(checkpoint->entries.count, sizeof *work.entries);
+    work.first_chunk = bs_alloc(checkpoint->entries.count + 1, sizeof *work.first_chunk);
+    if (!work.entries || !work.first_chunk) {
+        status = bs_fail_memory(err);
+        goto done;
+    }
+    for (size_t i = 0; i < checkpoint->entries.count; i++) {
+        const struct bs_entry *e = &checkpoint->entries.items[i];
+        if (!e->used)
+            continue;
+        work.first_chunk[work.num_entries] = chunks;
+        work.entries[work.num_entries++] = e;
+        size_t bytes = e->tensor.count * bs_dtypes[e->tensor.dtype].bytes;
+        chunks += (bytes + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    }
+    work.first_chunk[work.num_entries] = chunks;
+    if (chunks > INT_MAX) {
+        status = bs_fail(err, BS_EUNSUPPORTED, "%s: the tensors take more than a pebibyte",
+                         checkpoint->directory);
+        goto done;
+    }
+    work.digests = bs_alloc(chunks, sizeof *work.digests);
+    if (!work.digests) {
+        status = bs_fail_memory(err);
+        goto done;
+    }
+    status = bs_parallel((int)chunks, digest_chunk, &work, err);
+    if (!status)
+        digest_add_all(&work, digest);
+
+done:
+    bs_free(work.entries);
+    bs_free(work.first_chunk);
+    bs_free(work.digests);
+    return status;
+}
+
+enum bs_status bs_checkpoint_check(const struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    for (size_t s = 0; s < checkpoint->num_shards; s++)
+        if (bs_map_check(&checkpoint->shards[s].map, checkpoint->shards[s].path, err))
+            return err->status;
+    return BS_OK;
+}

@@ -1,0 +1,223 @@
+#include "eval/checkpoint/foreign.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "eval/base/json.h"
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+
+/* --- files --- */
+
+static bool is_gguf(const char *path)
+{
+    char magic[4];
+    struct bs_error refused;
+    FILE *file = bs_file_check(path, &refused) ? NULL : fopen(path, "rb");
+    bool is = file && fread(magic, 1, sizeof magic, file) == sizeof magic &&
+              !memcmp(magic, "GGUF", sizeof magic);
+    if (file)
+        fclose(file);
+    return is || bs_ends_in(path, ".gguf");
+}
+
+/* The folder that a path lies in, for commands that a user can copy. */
+static void split_path(const char *path, char folder[BS_NAME_BYTES], const char **name)
+{
+    *name = bs_path_name(path);
+    int length = (int)(*name - path) - 1;
+    snprintf(folder, BS_NAME_BYTES, "%.*s", length < 0 ? 1 : length, length < 0 ? "." : path);
+}
+
+static enum bs_status fail_gguf(const char *path, const char *folder, const char *name,
+                                struct bs_error *err)
+{
+    return bs_fail(
+        err, BS_EUNSUPPORTED,
+        "%s: a GGUF file, which bitsweep does not read; write it out as a folder of the Hugging "
+        "Face layout with transformers: AutoModelForCausalLM.from_pretrained('%.200s', "
+        "gguf_file='%.200s').save_pretrained('OUT') and the same with AutoTokenizer (what was "
+        "quantized in the GGUF stays so)",
+        path, folder, name);
+}
+
+static enum bs_status fail_file(const char *path, struct bs_error *err)
+{
+    char folder[BS_NAME_BYTES];
+    const char *name;
+    split_path(path, folder, &name);
+    if (is_gguf(path))
+        return fail_gguf(path, folder, name, err);
+    if (bs_ends_in(name, ".safetensors") || bs_ends_in(name, ".bin") || bs_ends_in(name, ".pt") ||
+        bs_ends_in(name, ".pth") || bs_ends_in(name, ".json"))
+        return bs_fail(
+            err, BS_EUNSUPPORTED,
+            "%s: one file of a model; name the folder that it lies in (%.200s), which also "
+            "holds config.json and the tokenizer",
+            path, folder);
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "%s: a file, expected a folder with config.json, weights and tokenizer", path);
+}
+
+/* --- folders --- */
+
+static bool has(const char *directory, const char *name)
+{
+    struct stat info;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return !stat(path, &info);
+}
+
+/* A LoRA or another adapter of PEFT: a difference to a model that lies elsewhere. */
+static enum bs_status fail_adapter(const char *directory, struct bs_error *err)
+{
+    char *path = bs_printf("%s/adapter_config.json", directory);
+    json_t *config = NULL;
+    if (path && bs_json_read(path, &config, err))
+        config = NULL; /* no matter: it only names the base */
+    const char *base = json_string_value(json_object_get(config, "base_model_name_or_path"));
+    bs_fail(err, BS_EUNSUPPORTED,
+            "%s: an adapter of PEFT (adapter_config.json), which is no model without its base "
+            "'%.200s'; merge them: "
+            "PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('%.200s'), "
+            "'%.200s').merge_and_unload().save_pretrained('OUT'), and save the tokenizer there too",
+            directory, base ? base : "BASE", base ? base : "BASE", directory);
+    json_decref(config);
+    bs_free(path);
+    return err->status;
+}
+
+/* Files by which other layouts are known. */
+static const struct {
+    const char *file, *what;
+} layouts[] = {
+    {"model_index.json", "a diffusion pipeline; bitsweep measures language models"},
+    {"params.json",
+     "weights in their maker's own layout (params.json); convert them with the script "
+     "that transformers has for the model (convert_..._weights_to_hf.py)"},
+    {"tf_model.h5",
+     "weights of TensorFlow; load them with transformers (from_tf=True) and save them"},
+    {"flax_model.msgpack",
+     "weights of Flax; load them with transformers (from_flax=True) and save them"},
+    {"genai_config.json", "a model of ONNX Runtime; take the checkpoint that it was made from"},
+    {"openvino_model.xml", "a model of OpenVINO; take the checkpoint that it was made from"},
+    {"mlc-chat-config.json", "a model of MLC; take the checkpoint that it was made from"},
+};
+
+enum bs_status bs_foreign_weights(const char *directory, const char *missing, struct bs_error *err)
+{
+    char name[BS_NAME_BYTES];
+    if (has(directory, "adapter_config.json"))
+        return fail_adapter(directory, err);
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        if (has(directory, layouts[i].file))
+            return bs_fail(err, BS_EUNSUPPORTED, "%s: %s", directory, layouts[i].what);
+    if (bs_folder_find(directory, ".gguf", name))
+        return fail_gguf(directory, directory, name, err);
+    if (bs_folder_find(directory, ".onnx", name))
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: a model of ONNX; take the checkpoint that it was made from", directory);
+    return bs_fail(err, BS_EIO, "%s: %s", directory, missing);
+}
+
+enum bs_status bs_foreign_path(const char *path, struct bs_error *err)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return bs_fail(err, BS_EIO, "cannot open %s/config.json: %s", path, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return fail_file(path, err);
+    if (has(path, "config.json"))
+        return BS_OK;
+    return bs_foreign_weights(
+        path,
+        "there is no config.json, expected a folder of the Hugging Face layout "
+        "(config.json, model.safetensors, tokenizer.json), as save_pretrained writes it",
+        err);
+}
+
+/* --- config.json --- */
+
+enum bs_status bs_foreign_quantization(const char *path, const json_t *config, struct bs_error *err)
+{
+    /* where it stands, and whose it is where the object does not say */
+    static const struct {
+        const char *key, *method;
+    } places[] = {
+        {"quantization_config", NULL}, {"compression_config", NULL}, {"quantization", "MLX"}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const json_t *settings = json_object_get(config, places[i].key);
+        const char *method = json_string_value(json_object_get(settings, "quant_method"));
+        method = method ? method : places[i].method;
+        if (json_object_size(settings))
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s: %s: the weights are quantized already%s%.40s%s; bitsweep starts "
+                           "from weights that are not: take the model that this one was made from",
+                           path, places[i].key, method ? " (" : "", method ? method : "",
+                           method ? ")" : "");
+    }
+    return BS_OK;
+}
+
+const char *bs_foreign_kind(const char *model_type)
+{
+    static const struct {
+        const char *what, *types[28];
+    } kinds[] = {
+        {"an encoder, which does not predict the next token",
+         {"bert",       "roberta",    "distilbert",     "albert",      "electra",
+          "deberta",    "deberta-v2", "mpnet",          "xlm-roberta", "camembert",
+          "modernbert", "nomic_bert", "nomic_bert_moe", "new",         "eurobert",
+          "xlm",        "longformer", "big_bird",       "layoutlm",    "esm"}},
+        {"an encoder and a decoder; bitsweep measures decoders",
+         {"t5", "mt5", "umt5", "longt5", "bart", "mbart", "pegasus", "marian", "m2m_100", "whisper",
+          "led", "blenderbot", "switch_transformers", "fsmt", "prophetnet", "encoder-decoder",
+          "seamless_m4t", "speech_to_text", "t5gemma"}},
+        {"a mixture of experts, which bitsweep does not compute yet",
+         {"mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v2", "deepseek_v3", "olmoe", "phimoe",
+          "granitemoe", "dbrx", "gpt_oss", "llama4_text", "glm4_moe", "ernie4_5_moe", "jetmoe",
+          "minimax", "hunyuan_v1_moe", "dots1", "deepseek", "granitemoeshared"}},
+        {"a state-space or recurrent model, which bitsweep does not compute",
+         {"mamba", "mamba2", "falcon_mamba", "rwkv", "recurrent_gemma", "zamba", "zamba2", "jamba",
+          "bamba", "xlstm", "granitemoehybrid", "falcon_h1", "nemotron_h", "qwen3_next", "lfm2"}},
+        {"a model of images, sound or both, without a text part that bitsweep opens",
+         {"vit",          "clip",     "siglip",   "siglip2",         "wav2vec2",
+          "hubert",       "dinov2",   "qwen2_vl", "qwen2_5_vl",      "qwen3_vl",
+          "llama4",       "mllama",   "gemma3n",  "phi4_multimodal", "paligemma",
+          "chameleon",    "fuyu",     "kosmos-2", "blip-2",          "qwen2_audio",
+          "qwen2_5_omni", "ultravox", "voxtral",  "aya_vision",      "llava_next_video",
+          "got_ocr2"}},
+    };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        if (bs_word_in(model_type, kinds[k].types))
+            return kinds[k].what;
+    return NULL;
+}
+
+/* --- tensors --- */
+
+const char *bs_foreign_tensor(const char *name)
+{
+    static const struct {
+        const char *ending, *scheme;
+    } endings[] = {
+        {".qweight", "GPTQ or AWQ"},
+        {".qzeros", "GPTQ or AWQ"},
+        {".weight_packed", "compressed-tensors"},
+        {".weight.absmax", "bitsandbytes"},
+        {".weight.quant_map", "bitsandbytes"},
+        {".SCB", "bitsandbytes"},
+        {".weight_scale_inv", "float8 with block scales"},
+        {".weight_scale", "weights with scales of their own"},
+        {".W_q", "HQQ"},
+        {".weight._data", "Quanto"},
+    };
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (bs_ends_in(name, endings[i].ending))
+            return endings[i].scheme;
+    return NULL;
+}

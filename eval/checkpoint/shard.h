@@ -1,0 +1,57 @@
+/* One file of a checkpoint, whatever its format, and the tensors in it. Only the readers of the
+ * formats and checkpoint.c use this. */
+#ifndef BS_EVAL_CHECKPOINT_SHARD_H
+#define BS_EVAL_CHECKPOINT_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "eval/base/error.h"
+#include "eval/base/file.h"
+#include "eval/checkpoint/tensor.h"
+
+struct bs_shard {
+    char *path;
+    const char *name; /* the last part of path */
+    struct bs_map map;
+    json_t *header; /* safetensors: holds the names of the tensors */
+    char *names;    /* PyTorch: the same */
+};
+
+/* Why a tensor cannot be read. */
+enum bs_defect {
+    BS_NO_DEFECT,
+    BS_OTHER_DTYPE,  /* none of enum bs_dtype */
+    BS_HIGH_RANK,    /* more than BS_MAX_RANK dimensions */
+    BS_FEW_ELEMENTS, /* a view of more elements than its storage holds */
+};
+
+/* A tensor, readable or not: one that nobody asks for does no harm. */
+struct bs_entry {
+    struct bs_tensor tensor; /* beyond BS_MAX_RANK without its shape */
+    const char *dtype;       /* as safetensors spell it */
+    enum bs_defect defect;
+    bool used; /* somebody required it */
+    const struct bs_shard *shard;
+    size_t begin, end; /* safetensors: data_offsets */
+};
+
+struct bs_entries {
+    struct bs_entry *items;
+    size_t count;
+};
+
+/* Opens `directory`/`name` into the zeroed shard and appends its tensors: safetensors where the
+ * name ends so, else what torch.save writes. The entries point to the shard: neither may move or
+ * close before them. BS_EIO, BS_EDATA or BS_EUNSUPPORTED; the shard is to be closed either way. */
+enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, const char *name,
+                             struct bs_entries *entries, struct bs_error *err);
+void bs_shard_close(struct bs_shard *shard);
+
+/* Makes room for `more` entries and returns the first of them, zeroed; the caller raises count by as
+ * many as it fills. NULL when memory runs out. */
+struct bs_entry *bs_entries_grow(struct bs_entries *entries, size_t more);
+
+#endif

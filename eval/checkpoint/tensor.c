@@ -1,0 +1,291 @@
+/* Element types and their widening, which is exact for each of them but F64. */
+#include "eval/checkpoint/tensor.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read in place");
+
+const struct bs_dtype_info bs_dtypes[] = {
+    {"F32", 4, BS_F32, "float32", "FloatStorage"},
+    {"F16", 2, BS_F16, "float16", "HalfStorage"},
+    {"BF16", 2, BS_BF16, "bfloat16", "BFloat16Storage"},
+    {"F8_E4M3", 1, BS_F8_E4M3, "float8_e4m3fn", NULL},
+    {"F8_E5M2", 1, BS_F8_E5M2, "float8_e5m2", NULL},
+    {"F64", 8, BS_F64, "float64", "DoubleStorage"},
+    {"F8_E4M3FNUZ", 1, -1, "float8_e4m3fnuz", NULL},
+    {"F8_E5M2FNUZ", 1, -1, "float8_e5m2fnuz", NULL},
+    {"F8_E8M0", 1, -1, "float8_e8m0fnu", NULL},
+    {"C64", 8, -1, "complex64", "ComplexFloatStorage"},
+    {"C128", 16, -1, "complex128", "ComplexDoubleStorage"},
+    {"I64", 8, -1, "int64", "LongStorage"},
+    {"I32", 4, -1, "int32", "IntStorage"},
+    {"I16", 2, -1, "int16", "ShortStorage"},
+    {"I8", 1, -1, "int8", "CharStorage"},
+    {"U64", 8, -1, "uint64", NULL},
+    {"U32", 4, -1, "uint32", NULL},
+    {"U16", 2, -1, "uint16", NULL},
+    {"U8", 1, -1, "uint8", "ByteStorage"},
+    {"BOOL", 1, -1, "bool", "BoolStorage"},
+    {0},
+};
+
+enum { RUN = 1024 }; /* elements that are put in order at a time on the stack */
+
+/* The data may stand at any byte, so that elements are fetched with memcpy; compilers turn these
+ * loops into vector loads. */
+static void read_bf16(const unsigned char *data, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, data + 2 * i, sizeof half);
+        uint32_t bits = (uint32_t)half << 16;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+/* The exponent and mantissa moved to float32's places are the value times 2^-112, subnormals
+ * included; multiplying that back is exact. The largest exponent means infinity or NaN in both. */
+static inline uint32_t widen_f16(uint16_t half)
+{
+    uint32_t moved = (uint32_t)(half & 0x7fff) << 13, bits;
+    float value;
+    memcpy(&value, &moved, sizeof value);
+    value *= 0x1p112f;
+    memcpy(&bits, &value, sizeof bits);
+    bits = moved >= 0x0f800000u ? moved | 0x7f800000u : bits;
+    return bits | (uint32_t)(half & 0x8000) << 16;
+}
+
+static void read_f16(const unsigned char *data, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, data + 2 * i, sizeof half);
+        uint32_t bits = widen_f16(half);
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+static void read_e5m2(const unsigned char *data, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = widen_f16((uint16_t)(data[i] << 8));
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+/* As widen_f16, with a bias of 7 instead of 15; the one NaN has the bits of a finite exponent. */
+static void read_e4m3(const unsigned char *data, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        uint32_t magnitude = data[i] & 0x7f, moved = magnitude << 20, bits;
+        float value;
+        memcpy(&value, &moved, sizeof value);
+        value *= 0x1p120f;
+        memcpy(&bits, &value, sizeof bits);
+        bits = magnitude == 0x7f ? 0x7fc00000u : bits;
+        bits |= (uint32_t)(data[i] & 0x80) << 24;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+/* To the nearest float32, as torch rounds it. */
+static void read_f64(const unsigned char *data, size_t count, float *out)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, data + 8 * i, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
+static void widen(enum bs_dtype dtype, const unsigned char *data, size_t count, float *out)
+{
+    switch (dtype) {
+    case BS_F32:
+        memcpy(out, data, count * sizeof *out);
+        break;
+    case BS_F16:
+        read_f16(data, count, out);
+        break;
+    case BS_BF16:
+        read_bf16(data, count, out);
+        break;
+    case BS_F8_E4M3:
+        read_e4m3(data, count, out);
+        break;
+    case BS_F8_E5M2:
+        read_e5m2(data, count, out);
+        break;
+    case BS_F64:
+        read_f64(data, count, out);
+        break;
+    }
+}
+
+static void read_run(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
+{
+    unsigned char scratch[RUN * sizeof(double)];
+    size_t step = tensor->strided ? RUN : count;
+    for (size_t done = 0; done < count; done += step) {
+        size_t now = count - done < step ? count - done : step;
+        widen(tensor->dtype, bs_tensor_bytes(tensor, first + done, now, scratch), now, out + done);
+    }
+}
+
+void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
+{
+    assert(first <= tensor->count && count <= tensor->count - first);
+    enum { PART = 1 << 18 }; /* of a large tensor that one thread reads */
+#pragma omp parallel for schedule(dynamic, 1) if (count > PART)
+    for (size_t at = 0; at < count; at += PART)
+        read_run(tensor, first + at, count - at < PART ? count - at : PART, out + at);
+}
+
+enum bs_status bs_tensor_equal(const struct bs_tensor *a, const struct bs_tensor *b, bool *equal,
+                               struct bs_error *err)
+{
+    enum { PART = 1 << 20 };
+    *equal = true;
+    if (a->dtype == b->dtype && !a->strided && !b->strided &&
+        (a->data == b->data || !memcmp(a->data, b->data, a->count * bs_dtypes[a->dtype].bytes)))
+        return BS_OK;
+    float *values = bs_alloc(2 * (size_t)PART, sizeof *values);
+    if (!values)
+        return bs_fail_memory(err);
+    for (size_t at = 0; at < a->count && *equal; at += PART) {
+        size_t count = a->count - at < PART ? a->count - at : PART;
+        bs_tensor_read(a, at, count, values);
+        bs_tensor_read(b, at, count, values + PART);
+        for (size_t i = 0; i < count && *equal; i++)
+            *equal = values[i] == values[PART + i];
+    }
+    bs_free(values);
+    return BS_OK;
+}
+
+static inline void copy_run(unsigned char *out, const unsigned char *from, ptrdiff_t step,
+                            size_t count, size_t bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy(out + i * bytes, from + (ptrdiff_t)i * step, bytes);
+}
+
+/* Run by run along the last dimension. */
+static void gather(const struct bs_tensor *tensor, size_t first, size_t count, size_t bytes,
+                   unsigned char *out)
+{
+    int last = tensor->rank - 1;
+    int64_t at[BS_MAX_RANK] = {0};
+    for (int d = last; d >= 0; d--) {
+        at[d] = (int64_t)(first % (size_t)tensor->shape[d]);
+        first /= (size_t)tensor->shape[d];
+    }
+    ptrdiff_t step = (ptrdiff_t)tensor->strides[last] * (ptrdiff_t)bytes;
+    while (count) {
+        size_t left = (size_t)(tensor->shape[last] - at[last]), run = count < left ? count : left;
+        const unsigned char *from = tensor->data;
+        for (int d = 0; d <= last; d++)
+            from += at[d] * tensor->strides[d] * (int64_t)bytes;
+        /* a copy of constant size is one move */
+        if (bytes == 8)
+            copy_run(out, from, step, run, 8);
+        else if (bytes == 4)
+            copy_run(out, from, step, run, 4);
+        else if (bytes == 2)
+            copy_run(out, from, step, run, 2);
+        else
+            copy_run(out, from, step, run, 1);
+        out += run * bytes;
+        count -= run;
+        at[last] = 0;
+        for (int d = last - 1; d >= 0 && ++at[d] == tensor->shape[d]; d--)
+            at[d] = 0;
+    }
+}
+
+const unsigned char *bs_tensor_bytes(const struct bs_tensor *tensor, size_t first, size_t count,
+                                     unsigned char *scratch)
+{
+    assert(first <= tensor->count && count <= tensor->count - first);
+    size_t bytes = bs_dtypes[tensor->dtype].bytes;
+    if (!tensor->strided)
+        return tensor->data + first * bytes;
+    gather(tensor, first, count, bytes, scratch);
+    return scratch;
+}
+
+/* No early way out of these: a loop without one is a vector loop. */
+static bool any_special8(const unsigned char *data, size_t count, unsigned char exponent)
+{
+    unsigned found = 0;
+#pragma omp simd reduction(| : found)
+    for (size_t i = 0; i < count; i++)
+        found |= (data[i] & exponent) == exponent;
+    return found;
+}
+
+static bool any_special16(const unsigned char *data, size_t count, uint16_t exponent)
+{
+    unsigned found = 0;
+#pragma omp simd reduction(| : found)
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, data + 2 * i, sizeof bits);
+        found |= (bits & exponent) == exponent;
+    }
+    return found;
+}
+
+static bool any_special32(const unsigned char *data, size_t count)
+{
+    unsigned found = 0;
+#pragma omp simd reduction(| : found)
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, data + 4 * i, sizeof bits);
+        found |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return found;
+}
+
+/* Beyond float32's range an element counts as infinite. */
+static bool any_special64(const unsigned char *data, size_t count)
+{
+    unsigned found = 0;
+#pragma omp simd reduction(| : found)
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, data + 8 * i, sizeof value);
+        float narrow = (float)value;
+        found |= narrow - narrow != 0;
+    }
+    return found;
+}
+
+bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count)
+{
+    switch (dtype) {
+    case BS_F16:
+        return any_special16(data, count, 0x7c00);
+    case BS_BF16:
+        return any_special16(data, count, 0x7f80);
+    case BS_F8_E4M3:
+        return any_special8(data, count, 0x7f);
+    case BS_F8_E5M2:
+        return any_special8(data, count, 0x7c);
+    case BS_F64:
+        return any_special64(data, count);
+    case BS_F32:
+        break;
+    }
+    return any_special32(data, count);
+}

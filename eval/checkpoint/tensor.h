@@ -1,0 +1,58 @@
+/* A tensor as a checkpoint's file holds it: element types, places, and widening to float32. */
+#ifndef BS_EVAL_CHECKPOINT_TENSOR_H
+#define BS_EVAL_CHECKPOINT_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eval/base/error.h"
+
+/* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no
+ * infinity, and NaN where all bits but the sign are one; F8_E5M2 is the upper half of F16. */
+enum bs_dtype { BS_F32, BS_F16, BS_BF16, BS_F8_E4M3, BS_F8_E5M2, BS_F64 };
+
+enum { BS_MAX_RANK = 4 };
+
+/* One tensor; data points into the map. */
+struct bs_tensor {
+    const char *name;
+    const char *file; /* path of the file that holds it */
+    enum bs_dtype dtype;
+    int rank;
+    int64_t shape[BS_MAX_RANK];
+    size_t count; /* elements */
+    const unsigned char *data;
+    bool strided;                 /* the elements do not stand in row-major order, but */
+    int64_t strides[BS_MAX_RANK]; /* so many elements apart along each dimension */
+};
+
+/* Elements [first, first + count) in row-major order as float32, which holds all but F64 exactly. */
+void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out);
+
+/* The bytes of elements [first, first + count) in row-major order: in the map where they stand so,
+ * else put together in `scratch`, which has room for them. */
+const unsigned char *bs_tensor_bytes(const struct bs_tensor *tensor, size_t first, size_t count,
+                                     unsigned char *scratch);
+
+/* True where two tensors of one shape hold the same float32 values. BS_ENOMEM. */
+enum bs_status bs_tensor_equal(const struct bs_tensor *a, const struct bs_tensor *b, bool *equal,
+                               struct bs_error *err);
+
+/* True when one of the elements at `data` is, as float32, infinite or NaN. */
+bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count);
+
+/* What there is to know of an element type, also of those that cannot be read. */
+struct bs_dtype_info {
+    const char *name;    /* as safetensors spell it, or would */
+    size_t bytes;        /* of an element */
+    int dtype;           /* enum bs_dtype, or -1 */
+    const char *torch;   /* its name in PyTorch */
+    const char *storage; /* PyTorch's class of storages of it; NULL where there is none */
+};
+
+/* Every type that checkpoints hold, those of enum bs_dtype first and in its order; ends with a row
+ * whose name is NULL. */
+extern const struct bs_dtype_info bs_dtypes[];
+
+#endif

@@ -1,0 +1,73 @@
+/* A recipe: what is done to the model. A chain of algorithms with their options, and formats. */
+#ifndef BS_EVAL_RECIPE_RECIPE_H
+#define BS_EVAL_RECIPE_RECIPE_H
+
+#include <stdio.h>
+
+#include "algorithms/algorithm.h"
+#include "eval/linalg/packed.h"
+
+enum { BS_MAX_STAGES = 4 };
+
+struct bs_stage {
+    const struct bs_algorithm *algorithm;
+    void *options; /* algorithm->options_size bytes, owned by the recipe */
+};
+
+/* The words of a config for enum bs_calibrate_on and enum bs_compute; NULL ends them. */
+extern const char *const bs_calibrate_on_names[];
+extern const char *const bs_compute_names[];
+
+struct bs_recipe {
+    int num_stages; /* 0 = the unquantized model */
+    struct bs_stage stages[BS_MAX_STAGES];
+    struct bs_format weights;
+    struct bs_activations activations;
+    int calibrate_on; /* enum bs_calibrate_on for every stage; auto = each as its authors do */
+    int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
+};
+
+/* The unquantized model: no stage, 16 bits. */
+void bs_recipe_init(struct bs_recipe *recipe);
+void bs_recipe_release(struct bs_recipe *recipe);
+
+/* Appends a stage with default options. BS_ECONFIG where the chain is full, the algorithm is there
+ * already, or it follows one that has rounded; BS_ENOMEM. */
+enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm *algorithm,
+                             struct bs_error *err);
+
+/* A copy with its own options. BS_ENOMEM. */
+enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from,
+                              struct bs_error *err);
+
+/* Resolves formats and calls each stage's check: afterwards nothing is `auto` but calibrate_on. The
+ * grid defaults to the last stage that has a preference, else gptq's. BS_ECONFIG. */
+enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err);
+
+/* Where the stage's calibration inputs come from, auto resolved. */
+enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int stage);
+
+/* True where any stage needs statistics, or static activation scales do. */
+bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
+
+/* "smoothquant+gptq"; "unquantized" for none. */
+void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out);
+
+/* The options that are not at their default: "act_order=true percdamp=0.1", or "". */
+void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out);
+
+/* A short name that tells the recipe from every other in a table or legend:
+ * "gptq w3 g128 act_order", "smoothquant w8 channel a8 token alpha=0.7". */
+void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out);
+
+/* What one of these prints, of whatever length, in new memory; NULL where memory has run out. */
+char *bs_recipe_text(const struct bs_recipe *recipe,
+                     void (*print)(const struct bs_recipe *recipe, FILE *out));
+
+/* Every setting, defaults included, one "key: value" a line: what a trial's id is a hash of. What
+ * is not looked at is printed alike ("none" for the format of 16 bits), so that resolved recipes
+ * that differ only there coincide. Two resolved recipes have the same label exactly when they print
+ * the same. */
+void bs_recipe_print(const struct bs_recipe *recipe, FILE *out);
+
+#endif

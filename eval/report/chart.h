@@ -1,0 +1,19 @@
+/* Charts of a result file, by gnuplot. */
+#ifndef BS_EVAL_REPORT_CHART_H
+#define BS_EVAL_REPORT_CHART_H
+
+#include "eval/store/results.h"
+
+/* "perplexity_vs_bits", "pareto", "layer_error", NULL. */
+extern const char *const bs_chart_names[];
+
+/* Draws chart `name` into `directory`: <name>.png, <name>.svg, and beside them <name>.tsv and
+ * <name>.gp, the data and the script, so that `gnuplot <name>.gp` draws it again. Each model and
+ * text has a chart of its own: <name>_<model> where there are several models, and <name>_<text> for
+ * every text but the first. Templates are
+ * read from `plots`. BS_ECONFIG for an unknown name, BS_EDATA where the file has nothing to draw,
+ * BS_EIO where gnuplot is not there or fails (with its words). */
+enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
+                             const char *directory, struct bs_error *err);
+
+#endif

@@ -1,0 +1,63 @@
+/* What a chart is drawn from; chart.c makes the files, the others choose the data. */
+#ifndef BS_EVAL_REPORT_CHART_INTERNAL_H
+#define BS_EVAL_REPORT_CHART_INTERNAL_H
+
+#include <stdio.h>
+
+#include "eval/report/chart.h"
+
+/* One section of a result file (the same model, text and protocol) on its way to gnuplot. */
+struct bs_plot {
+    const struct bs_results *results;
+    const struct bs_row *unquantized; /* NULL where the file has none */
+    int num_rows;
+    const struct bs_row **rows; /* finished trials, without the unquantized model */
+    FILE *data;                 /* tab separated; blocks end with two empty lines */
+    FILE *script;               /* gnuplot's variables, before the template */
+    int title_lines;
+};
+
+/* A line or a group of points: what differs in bits only. Colour and shape tell the algorithm, dash
+ * and filling the rest. All indices from 1, as gnuplot counts. */
+struct bs_series {
+    char name[160];
+    char variant[160]; /* name without the algorithm */
+    const char *algorithm;
+    int colour, dash;
+};
+
+/* Adds the series of `row` where it is new; returns its index from 0. `series` has room. */
+int bs_series_of(struct bs_series *series, int *num_series, const struct bs_row *row);
+
+/* The words of row->label but "w<bits>" and, where asked, the granularity. */
+void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size);
+
+/* Whether activations are as they were: such trials are compared by the bits of their weights. */
+int bs_is_weight_only(const struct bs_row *row);
+
+/* Columns of letters that fit over a chart, into its legend, beside its axis, and to a point. */
+enum { BS_TITLE_COLUMNS = 74, BS_NAME_COLUMNS = 66, BS_TICK_COLUMNS = 56, BS_POINT_COLUMNS = 40 };
+
+/* Columns that a text takes which is shortened to `most`. */
+int bs_chart_columns(const char *text, int most);
+
+/* Writes a variable of the script: NAME = "text", all of it letters to gnuplot. */
+void bs_script_text(FILE *script, const char *name, const char *text);
+
+/* The same of what is drawn and how it was measured, in one line where there is room, else folded
+ * to BS_TITLE_COLUMNS. Returns the lines. */
+int bs_script_title(FILE *script, const char *name, const char *subject, const char *how);
+
+/* Writes the arrays NAMES, COLOURS, DASHES and their length N. */
+void bs_script_series(FILE *script, const struct bs_series *series, int num_series);
+
+/* Prints text without what would part fields or lines; the second shortened to `columns`. */
+void bs_print_field(FILE *out, const char *text);
+void bs_print_shortened(FILE *out, const char *text, int columns);
+
+/* The charts: BS_EDATA where there is nothing to draw. */
+enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err);
+
+#endif

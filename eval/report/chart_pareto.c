@@ -1,0 +1,349 @@
+/* What a bit per weight buys: the increase of perplexity against the bits a file needs, with the
+ * front of the trials that no smaller one beats.
+ *
+ * The increase is on a logarithmic axis, since it spans three decades between 2 and 8 bits. One
+ * that is within two of its own paired standard errors of zero, on either side, has an open symbol.
+ * The axis reaches as far down as the smallest increase that is not; what lies below it, or is no
+ * increase at all, stands at the lower edge with an arrow, and the data hold what was measured. */
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/report/chart_internal.h"
+
+/* The picture in dots, its legend below the axes: where a label goes is worked out here. */
+enum { WIDTH = 1600, LETTER = 19, LINE = 34, PLOT_LEFT = 185, PLOT_RIGHT = 1565 };
+enum { PLOT_HEIGHT = 850, ABOVE = 75, BELOW = 125 };
+
+static const char open_note[] = "open: within 2 s.e. of zero";
+static const char edge_note[] = "arrow: below the axis";
+enum { NOTE_COLUMNS = sizeof open_note + sizeof edge_note, EDGE = 44 /* dots above it */ };
+
+struct point {
+    const struct bs_row *row;
+    int series;
+    bool is_open, on_front, off_axis;
+    double x, y;             /* dots */
+    double bits, increase;   /* as measured */
+    double label_x, label_y; /* left end, middle; dots */
+};
+
+struct pareto {
+    int num_points;
+    struct point *points;                  /* by bits per weight, ascending */
+    double bits_low, bits_high, low, high; /* axes */
+    int num_series;
+    struct bs_series *series; /* one for each algorithm */
+    int longest_name;
+    int legend_rows, bottom; /* the lower axis, dots above the picture's edge */
+};
+
+struct box {
+    double left, right, bottom, top;
+};
+
+static double overlap(struct box a, struct box b)
+{
+    double width = fmin(a.right, b.right) - fmax(a.left, b.left);
+    double height = fmin(a.top, b.top) - fmax(a.bottom, b.bottom);
+    return width > 0 && height > 0 ? width * height : 0;
+}
+
+static int by_size(const void *left, const void *right)
+{
+    const struct bs_row *a = ((const struct point *)left)->row;
+    const struct bs_row *b = ((const struct point *)right)->row;
+    if (a->bits_per_weight != b->bits_per_weight)
+        return a->bits_per_weight < b->bits_per_weight ? -1 : 1;
+    if (a->perplexity != b->perplexity)
+        return a->perplexity < b->perplexity ? -1 : 1;
+    return (a > b) - (a < b);
+}
+
+static double increase_of(const struct bs_plot *plot, const struct bs_row *row)
+{
+    return row->perplexity - plot->unquantized->perplexity;
+}
+
+static double se_of(const struct bs_row *row)
+{
+    return isfinite(row->perplexity_delta_se) ? row->perplexity_delta_se : 0;
+}
+
+static bool is_significant(const struct bs_plot *plot, const struct bs_row *row)
+{
+    return fabs(increase_of(plot, row)) > 2 * se_of(row);
+}
+
+static bool is_drawn(const struct bs_row *row)
+{
+    return bs_is_weight_only(row) && isfinite(row->bits_per_weight) && row->bits_per_weight > 0;
+}
+
+static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
+{
+    double smallest = (double)INFINITY, largest = 0;
+    pareto->bits_low = (double)INFINITY;
+    pareto->bits_high = 0;
+    for (int i = 0; i < pareto->num_points; i++) {
+        const struct bs_row *row = pareto->points[i].row;
+        pareto->bits_low = fmin(pareto->bits_low, row->bits_per_weight);
+        pareto->bits_high = fmax(pareto->bits_high, row->bits_per_weight);
+        largest = fmax(largest, increase_of(plot, row) + se_of(row));
+        if (is_significant(plot, row) && increase_of(plot, row) > 0)
+            smallest = fmin(smallest, increase_of(plot, row));
+    }
+    if (isinf(smallest)) { /* nothing to be told from the unquantized model */
+        smallest = largest > 0 ? largest / 10 : 0.1;
+        largest = largest > 0 ? largest : 1;
+    }
+    double room = pow(largest / smallest, 0.06) * 1.1;
+    pareto->low = smallest / (room * room * 1.6);
+    pareto->high = largest * room;
+    pareto->bits_low /= 1.12;
+    pareto->bits_high *= 1.06;
+}
+
+static double dots_x(const struct pareto *pareto, double bits)
+{
+    double share = log(bits / pareto->bits_low) / log(pareto->bits_high / pareto->bits_low);
+    return PLOT_LEFT + share * (PLOT_RIGHT - PLOT_LEFT);
+}
+
+static double dots_y(const struct pareto *pareto, double increase)
+{
+    double share = log(increase / pareto->low) / log(pareto->high / pareto->low);
+    return pareto->bottom + share * PLOT_HEIGHT;
+}
+
+static double bits_at(const struct pareto *pareto, double x)
+{
+    double share = (x - PLOT_LEFT) / (PLOT_RIGHT - PLOT_LEFT);
+    return pareto->bits_low * pow(pareto->bits_high / pareto->bits_low, share);
+}
+
+static double increase_at(const struct pareto *pareto, double y)
+{
+    double share = (y - pareto->bottom) / PLOT_HEIGHT;
+    return pareto->low * pow(pareto->high / pareto->low, share);
+}
+
+/* Points in the order of their size; the front are those lower than all before them. */
+static void place_points(struct pareto *pareto, const struct bs_plot *plot)
+{
+    qsort(pareto->points, (size_t)pareto->num_points, sizeof *pareto->points, by_size);
+    double best = (double)INFINITY;
+    for (int i = 0; i < pareto->num_points; i++) {
+        struct point *point = &pareto->points[i];
+        point->is_open = !is_significant(plot, point->row);
+        point->bits = point->row->bits_per_weight;
+        point->increase = increase_of(plot, point->row);
+        point->off_axis = !(point->increase >= pareto->low);
+        point->on_front = point->increase < best;
+        best = fmin(best, point->increase);
+        point->x = dots_x(pareto, point->bits);
+        point->y = point->off_axis ? pareto->bottom + EDGE : dots_y(pareto, point->increase);
+    }
+}
+
+static double label_width(const struct point *point)
+{
+    return LETTER * bs_chart_columns(point->row->label, BS_POINT_COLUMNS);
+}
+
+static struct box label_box(const struct point *point, double x, double y)
+{
+    double width = label_width(point);
+    return (struct box){x, x + width, y - LINE / 2.0, y + LINE / 2.0};
+}
+
+/* What a label there would cover: the edges, other labels and points above all, then the front. */
+static double cost_of(const struct pareto *pareto, int index, double x, double y)
+{
+    const struct point *point = &pareto->points[index];
+    struct box box = label_box(point, x, y);
+    double cost = 0, top = pareto->bottom + PLOT_HEIGHT;
+    if (box.left < PLOT_LEFT + 8 || box.right > PLOT_RIGHT - 8 || box.bottom < pareto->bottom + 8 ||
+        box.top > top - 8)
+        cost += 1e6;
+    struct box note = {PLOT_LEFT, PLOT_LEFT + LETTER * (double)NOTE_COLUMNS, pareto->bottom,
+                       pareto->bottom + 60};
+    cost += overlap(box, note) > 0 ? 1e5 : 0;
+    double front_x = (double)NAN, front_y = top;
+    for (int i = 0; i < pareto->num_points; i++) {
+        const struct point *other = &pareto->points[i];
+        struct box mark = {other->x - 14, other->x + 14, other->y - 14, other->y + 14};
+        cost += overlap(box, mark) > 0 ? 4000 : 0;
+        if (!other->on_front)
+            continue;
+        if (i < index)
+            cost += overlap(box, label_box(other, other->label_x, other->label_y)) > 0 ? 2e4 : 0;
+        /* the step to this point: along, then down */
+        struct box along = {isnan(front_x) ? other->x : front_x, other->x, front_y - 5,
+                            front_y + 5};
+        struct box down = {other->x - 5, other->x + 5, other->y, front_y};
+        cost += overlap(box, along) > 0 ? 1500 : 0;
+        cost += overlap(box, down) > 0 ? 1500 : 0;
+        front_x = other->x;
+        front_y = other->y;
+    }
+    return cost;
+}
+
+/* The end of the line from a label to its point: the nearest place on the label's edge. */
+static void leader_end(const struct point *point, double *x, double *y)
+{
+    struct box box = label_box(point, point->label_x, point->label_y);
+    *x = fmin(fmax(point->x, box.left), box.right);
+    *y = fmin(fmax(point->y, box.bottom + 4), box.top - 4);
+}
+
+/* Tries places around each point of the front, near ones first. */
+static void place_labels(struct pareto *pareto)
+{
+    for (int i = 0; i < pareto->num_points; i++) {
+        struct point *point = &pareto->points[i];
+        double width = label_width(point), best = (double)INFINITY;
+        for (int ring = 0; point->on_front && ring < 14; ring++)
+            for (int step = 0; step < 32; step++) {
+                double radius = 26 + 22 * ring, angle = step * 3.14159265358979 / 16;
+                double x = point->x + radius * cos(angle), y = point->y + radius * sin(angle);
+                /* the label hangs on the side of its own that looks to the point */
+                x -= width * (1 - cos(angle)) / 2;
+                /* below and left of the front nothing is drawn, so lines there cross nothing */
+                double uphill = sin(angle) > 0.1 ? 60 : 0;
+                double cost = cost_of(pareto, i, x, y) + radius + uphill;
+                if (cost < best) {
+                    best = cost;
+                    point->label_x = x;
+                    point->label_y = y;
+                }
+            }
+    }
+}
+
+static void print_data(const struct pareto *pareto, FILE *data)
+{
+    fputs("# bits_per_weight\tincrease\tlow\thigh\tis_open\tlabel\toff_axis\tdrawn_at\n", data);
+    for (int s = 0; s < pareto->num_series; s++) {
+        for (int i = 0; i < pareto->num_points; i++) {
+            const struct point *point = &pareto->points[i];
+            if (point->series != s)
+                continue;
+            double se = se_of(point->row);
+            fprintf(data, "%.8g\t%.8g\t%.8g\t%.8g\t%d\t", point->bits, point->increase,
+                    point->increase - se, point->increase + se, point->is_open);
+            bs_print_field(data, point->row->label);
+            fprintf(data, "\t%d\t%.8g\n", point->off_axis, increase_at(pareto, point->y));
+        }
+        fputs("\n\n", data);
+    }
+    fputs("# the front: bits_per_weight\tincrease\tlabel\tits place\tthe line to it\tdrawn_at\n",
+          data);
+    for (int i = 0; i < pareto->num_points; i++) {
+        const struct point *point = &pareto->points[i];
+        if (!point->on_front)
+            continue;
+        double x, y;
+        leader_end(point, &x, &y);
+        double away = hypot(x - point->x, y - point->y);
+        fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
+        bs_print_shortened(data, point->row->label, BS_POINT_COLUMNS);
+        double drawn = increase_at(pareto, point->y);
+        fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
+                increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
+                away > 30 ? increase_at(pareto, y) : drawn, drawn);
+    }
+    /* where the steps are drawn, from the top edge to the right one */
+    fputs("\n\n# the front's steps: bits_per_weight\tdrawn_at\n", data);
+    double lowest = pareto->high;
+    for (int i = 0; i < pareto->num_points; i++) {
+        const struct point *point = &pareto->points[i];
+        if (!point->on_front)
+            continue;
+        if (lowest == pareto->high)
+            fprintf(data, "%.8g\t%.8g\n", point->bits, lowest);
+        lowest = increase_at(pareto, point->y);
+        fprintf(data, "%.8g\t%.8g\n", point->bits, lowest);
+    }
+    fprintf(data, "%.8g\t%.8g\n", pareto->bits_high, lowest);
+}
+
+/* The legend's rows, and with them the height of the picture. */
+static void lay_out(struct pareto *pareto)
+{
+    int columns = 1540 / (130 + LETTER * pareto->longest_name);
+    columns = columns < 1 ? 1 : columns > 5 ? 5 : columns;
+    pareto->legend_rows = (pareto->num_series + 1 + columns - 1) / columns; /* 1: the front */
+    pareto->bottom = BELOW + 30 + 44 * pareto->legend_rows;
+}
+
+static void print_layout(const struct pareto *pareto, int title_lines, FILE *script)
+{
+    int height = pareto->bottom + PLOT_HEIGHT + ABOVE + LINE * (title_lines - 1);
+    bool any_open = false, any_off = false;
+    for (int i = 0; i < pareto->num_points; i++) {
+        any_open = any_open || pareto->points[i].is_open;
+        any_off = any_off || pareto->points[i].off_axis;
+    }
+    fprintf(script, "X_LOW = %.8g\nX_HIGH = %.8g\nY_LOW = %.8g\nY_HIGH = %.8g\n", pareto->bits_low,
+            pareto->bits_high, pareto->low, pareto->high);
+    fprintf(script, "WIDTH = %d\nHEIGHT = %d\nKEY_ROWS = %d\n", WIDTH, height, pareto->legend_rows);
+    fprintf(script, "LEFT = %.8g\nRIGHT = %.8g\nBOTTOM = %.8g\nTOP = %.8g\nKEY_TOP = %.8g\n",
+            (double)PLOT_LEFT / WIDTH, (double)PLOT_RIGHT / WIDTH, (double)pareto->bottom / height,
+            (double)(pareto->bottom + PLOT_HEIGHT) / height,
+            (double)(pareto->bottom - BELOW) / height);
+    char note[NOTE_COLUMNS + 4];
+    snprintf(note, sizeof note, "%s%s%s", any_open ? open_note : "",
+             any_open && any_off ? "; " : "", any_off ? edge_note : "");
+    bs_script_text(script, "OPEN_NOTE", note);
+}
+
+enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
+{
+    if (!plot->unquantized)
+        return bs_fail(err, BS_EDATA, "%s: no unquantized model to compare with",
+                       plot->results->path);
+    struct pareto pareto = {.longest_name = 12};
+    pareto.points = bs_calloc((size_t)plot->num_rows, sizeof *pareto.points);
+    pareto.series = bs_calloc((size_t)plot->num_rows, sizeof *pareto.series);
+    enum bs_status status = BS_OK;
+    if (!pareto.points || !pareto.series) {
+        status = bs_fail_memory(err);
+        goto done;
+    }
+    for (int i = 0; i < plot->num_rows; i++) {
+        const struct bs_row *row = plot->rows[i];
+        if (!is_drawn(row))
+            continue;
+        int s = 0;
+        while (s < pareto.num_series && strcmp(pareto.series[s].algorithm, row->algorithm))
+            s++;
+        if (s == pareto.num_series) {
+            struct bs_series *series = &pareto.series[pareto.num_series++];
+            *series = (struct bs_series){.algorithm = row->algorithm, .colour = s + 1, .dash = 1};
+            snprintf(series->name, sizeof series->name, "%s", row->algorithm);
+            int length = bs_chart_columns(series->name, BS_NAME_COLUMNS);
+            pareto.longest_name = length > pareto.longest_name ? length : pareto.longest_name;
+        }
+        pareto.points[pareto.num_points++] = (struct point){.row = row, .series = s};
+    }
+    if (pareto.num_points == 0) {
+        status =
+            bs_fail(err, BS_EDATA, "%s: no trial of weights alone to draw", plot->results->path);
+        goto done;
+    }
+    choose_ranges(&pareto, plot);
+    lay_out(&pareto);
+    place_points(&pareto, plot);
+    place_labels(&pareto);
+    print_data(&pareto, plot->data);
+    bs_script_series(plot->script, pareto.series, pareto.num_series);
+    print_layout(&pareto, plot->title_lines, plot->script);
+done:
+    bs_free(pareto.series);
+    bs_free(pareto.points);
+    return status;
+}

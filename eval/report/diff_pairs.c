@@ -1,0 +1,246 @@
+#include "eval/report/diff_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+/* ---- who belongs to whom ---- */
+
+/* How alike two trials must be, the strictest first. */
+enum likeness {
+    SAME_ID,
+    SAME_MODEL_AND_WINDOWS,
+    SAME_WINDOWS,
+    SAME_BUT_SEED,
+    SAME_RECIPE,
+    LIKENESSES
+};
+
+static bool alike(const struct bs_pairs *pairs, enum likeness likeness, const struct bs_row *a,
+                  const struct bs_row *b)
+{
+    if (likeness == SAME_ID)
+        return !strcmp(a->id, b->id);
+    if (strcmp(a->recipe, b->recipe) || !bs_rows_comparable(a, b) ||
+        (pairs->by_model && strcmp(a->model, b->model)))
+        return false;
+    bool same_windows = !strcmp(a->calibration_digest, b->calibration_digest);
+    switch (likeness) {
+    case SAME_MODEL_AND_WINDOWS:
+        return same_windows && !strcmp(a->model, b->model) &&
+               !strcmp(a->model_digest, b->model_digest);
+    case SAME_WINDOWS:
+        return same_windows;
+    case SAME_BUT_SEED:
+        return bs_rows_drawn_alike(a, b) && !strcmp(a->model_digest, b->model_digest);
+    default:
+        return true;
+    }
+}
+
+/* The rows of one file that are still to be paired and are like `row`. */
+static int find_like(const struct bs_pairs *pairs, enum likeness likeness, const struct bs_row *row,
+                     const struct bs_results *results, const bool *paired,
+                     const struct bs_row **found)
+{
+    int count = 0;
+    for (int i = 0; i < results->num_rows; i++)
+        if (bs_row_is_done(&results->rows[i]) && !paired[i] &&
+            alike(pairs, likeness, row, &results->rows[i]))
+            found[count++] = &results->rows[i];
+    return count;
+}
+
+/* Makes a pair of the rows found. */
+static enum bs_status add_pair(struct bs_pairs *pairs, const struct bs_row **a, int num_a,
+                               const struct bs_row **b, int num_b, struct bs_error *err)
+{
+    struct bs_pair *pair = &pairs->pairs[pairs->num_pairs];
+    pair->a = bs_alloc((size_t)num_a, sizeof(const struct bs_row *));
+    pair->b = bs_alloc((size_t)num_b, sizeof(const struct bs_row *));
+    pairs->num_pairs++;
+    if (!pair->a || !pair->b)
+        return bs_fail_memory(err);
+    for (int i = 0; i < num_a; i++) {
+        pair->a[i] = a[i];
+        pairs->paired_a[a[i] - pairs->a->rows] = true;
+    }
+    for (int i = 0; i < num_b; i++) {
+        pair->b[i] = b[i];
+        pairs->paired_b[b[i] - pairs->b->rows] = true;
+    }
+    pair->num_a = num_a;
+    pair->num_b = num_b;
+    pair->recalibrated =
+        num_a == 1 && num_b == 1 && strcmp(a[0]->calibration_digest, b[0]->calibration_digest);
+    return BS_OK;
+}
+
+/* Pairs what is this much alike. `a` and `b` have room for the rows of either file. */
+static enum bs_status pair_alike(struct bs_pairs *pairs, enum likeness likeness,
+                                 const struct bs_row **a, const struct bs_row **b,
+                                 struct bs_error *err)
+{
+    for (int i = 0; i < pairs->a->num_rows; i++) {
+        const struct bs_row *row = &pairs->a->rows[i];
+        if (!bs_row_is_done(row) || pairs->paired_a[i])
+            continue;
+        int num_b = find_like(pairs, likeness, row, pairs->b, pairs->paired_b, b);
+        int num_a = num_b ? find_like(pairs, likeness, b[0], pairs->a, pairs->paired_a, a) : 0;
+        bool one_each = num_a == 1 && num_b == 1;
+        bool groups = likeness == SAME_BUT_SEED && num_a + num_b > 2;
+        if (num_b && (one_each ? likeness != SAME_BUT_SEED : groups) &&
+            add_pair(pairs, a, num_a, b, num_b, err))
+            return err->status;
+        if (likeness == SAME_RECIPE && num_b && !one_each) {
+            pairs->open_a[i] = true;
+            for (int k = 0; k < num_b; k++)
+                pairs->open_b[b[k] - pairs->b->rows] = true;
+        }
+    }
+    return BS_OK;
+}
+
+/* In the order of A's rows. */
+static int by_row(const void *left, const void *right)
+{
+    const struct bs_pair *a = left, *b = right;
+    return (a->a[0] > b->a[0]) - (a->a[0] < b->a[0]);
+}
+
+enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err)
+{
+    size_t rows_a = (size_t)pairs->a->num_rows, rows_b = (size_t)pairs->b->num_rows;
+    pairs->pairs = bs_calloc(rows_a, sizeof *pairs->pairs);
+    pairs->paired_a = bs_calloc(rows_a, sizeof *pairs->paired_a);
+    pairs->paired_b = bs_calloc(rows_b, sizeof *pairs->paired_b);
+    pairs->open_a = bs_calloc(rows_a, sizeof *pairs->open_a);
+    pairs->open_b = bs_calloc(rows_b, sizeof *pairs->open_b);
+    const struct bs_row **a = bs_alloc(rows_a, sizeof(const struct bs_row *));
+    const struct bs_row **b = bs_alloc(rows_b, sizeof(const struct bs_row *));
+    bool enough = pairs->pairs && pairs->paired_a && pairs->paired_b && pairs->open_a &&
+                  pairs->open_b && a && b;
+    enum bs_status status = enough ? BS_OK : bs_fail_memory(err);
+    for (int likeness = 0; likeness < LIKENESSES && !status; likeness++)
+        status = pair_alike(pairs, (enum likeness)likeness, a, b, err);
+    if (!status)
+        qsort(pairs->pairs, (size_t)pairs->num_pairs, sizeof *pairs->pairs, by_row);
+    bs_free(b);
+    bs_free(a);
+    return status;
+}
+
+/* ---- how they compare ---- */
+
+/* The mean of the trials' NLLs, token by token. */
+static enum bs_status mean_tokens(const struct bs_results *results,
+                                  const struct bs_row *const *rows, int num_rows, float **mean,
+                                  struct bs_error *err)
+{
+    size_t count = (size_t)rows[0]->windows * ((size_t)rows[0]->tokens - 1);
+    *mean = NULL;
+    for (int r = 0; r < num_rows; r++) {
+        float *nll;
+        if (bs_results_read_tokens(results->path, rows[r], &nll, NULL, NULL, err))
+            return err->status;
+        if (r == 0) {
+            *mean = nll;
+            continue;
+        }
+        for (size_t i = 0; i < count; i++)
+            (*mean)[i] += (nll[i] - (*mean)[i]) / (float)(r + 1);
+        bs_free(nll);
+    }
+    return BS_OK;
+}
+
+/* Sum of squares of the trials' mean NLLs about their own mean. */
+static double squares_of(const struct bs_row *const *rows, int num_rows)
+{
+    double mean = 0, squares = 0;
+    for (int r = 0; r < num_rows; r++)
+        mean += rows[r]->nll / num_rows;
+    for (int r = 0; r < num_rows; r++)
+        squares += (rows[r]->nll - mean) * (rows[r]->nll - mean);
+    return squares;
+}
+
+/* Adds the variance of the calibrations to that of the text. */
+static void add_calibrations(struct bs_pair *pair, const struct bs_mean *nll)
+{
+    double df = pair->num_a + pair->num_b - 2;
+    double pooled = (squares_of(pair->a, pair->num_a) + squares_of(pair->b, pair->num_b)) / df;
+    double calibrations = pooled * (1.0 / pair->num_a + 1.0 / pair->num_b);
+    double text = nll->se * nll->se, all = text + calibrations;
+    pair->flipped = false;
+    pair->t = all > 0 ? nll->mean / sqrt(all) : (double)NAN;
+    pair->df = all * all / (text * text / nll->df + calibrations * calibrations / df);
+    pair->p = all > 0 ? bs_student_p(pair->t, pair->df) : nll->mean == 0;
+    double perplexity = sqrt(pair->perplexity_a.mean * pair->perplexity_b.mean);
+    pair->calibration_se = perplexity * sqrt(calibrations);
+    pair->difference.se = hypot(pair->difference.se, pair->calibration_se);
+}
+
+static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair,
+                              struct bs_error *err)
+{
+    float *a = NULL, *b = NULL;
+    enum bs_status status = mean_tokens(pairs->a, pair->a, pair->num_a, &a, err);
+    if (!status)
+        status = mean_tokens(pairs->b, pair->b, pair->num_b, &b, err);
+    if (!status) {
+        struct bs_layout layout = {.windows = pair->a[0]->windows,
+                                   .per_window = pair->a[0]->tokens - 1,
+                                   .scored = (size_t)pair->a[0]->scored};
+        size_t values = (size_t)layout.windows * (size_t)layout.per_window;
+        struct bs_test test = bs_test_difference(b, a, &layout);
+        pair->identical = !memcmp(a, b, values * sizeof *a);
+        pair->perplexity_a = bs_perplexity_of(a, &layout);
+        pair->perplexity_b = bs_perplexity_of(b, &layout);
+        pair->difference = bs_perplexity_difference(b, a, &layout);
+        pair->t = test.t;
+        pair->df = test.difference.df;
+        pair->p = test.p;
+        pair->flipped = test.flipped;
+        pair->blocks = test.blocks;
+        if (pair->num_a + pair->num_b > 2)
+            add_calibrations(pair, &test.difference);
+        pair->p_holm = pair->p;
+    }
+    bs_free(a);
+    bs_free(b);
+    return status;
+}
+
+enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
+{
+    double **p = bs_alloc((size_t)pairs->num_pairs, sizeof *p);
+    enum bs_status status = p ? BS_OK : bs_fail_memory(err);
+    int count = 0;
+    for (int i = 0; i < pairs->num_pairs && !status; i++) {
+        struct bs_pair *pair = &pairs->pairs[i];
+        status = compare(pairs, pair, err);
+        if (!status && !pair->identical && !isnan(pair->p)) /* identical ones test nothing */
+            p[count++] = &pair->p_holm;
+    }
+    if (!status)
+        bs_holm(p, count);
+    bs_free(p);
+    return status;
+}
+
+void bs_pairs_release(struct bs_pairs *pairs)
+{
+    for (int i = 0; i < pairs->num_pairs; i++) {
+        bs_free((void *)pairs->pairs[i].a);
+        bs_free((void *)pairs->pairs[i].b);
+    }
+    bs_free(pairs->pairs);
+    bs_free(pairs->paired_a);
+    bs_free(pairs->paired_b);
+    bs_free(pairs->open_a);
+    bs_free(pairs->open_b);
+    *pairs = (struct bs_pairs){.num_pairs = 0};
+}

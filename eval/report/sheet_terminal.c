@@ -1,0 +1,247 @@
+#include "eval/report/sheet_terminal.h"
+
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/printable.h"
+
+/* Columns a name is folded to before other columns are left out, and where there is no other
+ * way. */
+enum { NAME_WIDTH = 24, LEAST_NAME = 10, GAP = 2, INDENT = 2 };
+
+/* The line after those that `text` begins with, in `width` columns; lines after the first are
+ * indented. */
+struct line {
+    const char *text; /* ends with "" */
+    size_t bytes;
+    int indent;
+};
+
+static struct line first_line(const char *text, int width)
+{
+    return (struct line){text, bs_line_bytes(text, width), 0};
+}
+
+static struct line next_line(struct line line, int width)
+{
+    const char *text = line.text + line.bytes;
+    text += strspn(text, " ");
+    return (struct line){text, bs_line_bytes(text, width - INDENT), INDENT};
+}
+
+/* The widest line of `text` folded to `width`. */
+static int folded_width(const char *text, int width)
+{
+    int widest = 0;
+    for (struct line line = first_line(text, width); *line.text; line = next_line(line, width)) {
+        int own = line.indent + bs_text_width(line.text, line.bytes);
+        widest = own > widest ? own : widest;
+    }
+    return widest;
+}
+
+/* How the columns are laid out. */
+struct layout {
+    const struct bs_sheet *sheet;
+    int num_rows;
+    int *width;  /* of each column */
+    bool *shown; /* whether it is */
+};
+
+/* Line 0 or 1 of a heading; a heading of one line stands in the lower one. */
+static const char *heading_line(const char *text, int line, size_t *bytes)
+{
+    const char *parting = strchr(text, '\n');
+    if (line == 0) {
+        *bytes = parting ? (size_t)(parting - text) : 0;
+        return text;
+    }
+    const char *start = parting ? parting + 1 : text;
+    *bytes = strlen(start);
+    return start;
+}
+
+/* Of the column with its cells folded to `most`. */
+static int column_width(const struct layout *layout, int column, int most)
+{
+    int widest = 0;
+    for (int line = 0; line < 2; line++) {
+        size_t bytes;
+        const char *text = heading_line(bs_sheet_cell(layout->sheet, 0, column), line, &bytes);
+        int width = bs_text_width(text, bytes);
+        widest = width > widest ? width : widest;
+    }
+    for (int i = 1; i < layout->num_rows; i++) {
+        int width = folded_width(bs_sheet_cell(layout->sheet, i, column), most);
+        widest = width > widest ? width : widest;
+    }
+    return widest;
+}
+
+static int total_width(const struct layout *layout)
+{
+    int total = -GAP;
+    for (int j = 0; j < layout->sheet->num_columns; j++)
+        total += layout->shown[j] ? layout->width[j] + GAP : 0;
+    return total;
+}
+
+/* Takes from the widest name, again and again, until all fits or no name is wider than `least`. */
+static void fold_names(struct layout *layout, int width, int least)
+{
+    for (;;) {
+        int widest = 0;
+        for (int j = 1; j < layout->sheet->num_names; j++)
+            if (layout->width[j] > layout->width[widest])
+                widest = j;
+        int over = total_width(layout) - width, now = layout->width[widest];
+        int less = column_width(layout, widest, now - 1);
+        if (over <= 0 || now <= least || less >= now)
+            return;
+        layout->width[widest] = less;
+    }
+}
+
+static bool drop_last(struct layout *layout)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    for (int j = sheet->num_columns - 1; j >= sheet->num_names; j--)
+        if (layout->shown[j] && !(sheet->kept >> j & 1)) {
+            layout->shown[j] = false;
+            return true;
+        }
+    return false;
+}
+
+/* Folding helps only where a name's lines become shorter: a heading or a word may not. */
+static void lay_out(struct layout *layout, int width)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    for (int j = 0; j < sheet->num_columns; j++) {
+        layout->width[j] = column_width(layout, j, 1 << 20);
+        layout->shown[j] = true;
+    }
+    fold_names(layout, width, NAME_WIDTH);
+    while (total_width(layout) > width && drop_last(layout))
+        continue;
+    fold_names(layout, width, LEAST_NAME);
+    /* What the last column left gives names their room again. */
+    for (int j = 0; j < sheet->num_names; j++) {
+        int spare = width - total_width(layout);
+        layout->width[j] = column_width(layout, j, layout->width[j] + (spare > 0 ? spare : 0));
+    }
+}
+
+static void print_padded(const struct layout *layout, FILE *out, const char *text, size_t bytes,
+                         int column)
+{
+    int padding = layout->width[column] - bs_text_width(text, bytes);
+    const char *gap = column > 0 ? "  " : "";
+    padding = padding > 0 ? padding : 0;
+    if (column >= layout->sheet->num_names)
+        fprintf(out, "%s%*s%.*s", gap, padding, "", (int)bytes, text);
+    else
+        fprintf(out, "%s%.*s%*s", gap, (int)bytes, text, padding, "");
+}
+
+static void print_headings(const struct layout *layout, FILE *out)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    bool two_lines = false;
+    for (int j = 0; j < sheet->num_columns; j++)
+        two_lines |= layout->shown[j] && strchr(bs_sheet_cell(sheet, 0, j), '\n');
+    for (int line = two_lines ? 0 : 1; line < 2; line++) {
+        for (int j = 0; j < sheet->num_columns; j++) {
+            size_t bytes;
+            const char *text = heading_line(bs_sheet_cell(sheet, 0, j), line, &bytes);
+            if (layout->shown[j])
+                print_padded(layout, out, text, bytes, j);
+        }
+        fputc('\n', out);
+    }
+    for (int i = total_width(layout); i > 0; i--)
+        fputs("\xe2\x94\x80", out);
+    fputc('\n', out);
+}
+
+/* Line `number` of a name; its text is "" where the name has no such line. */
+static struct line name_line(const struct layout *layout, int row, int column, int number)
+{
+    int width = layout->width[column];
+    struct line line = first_line(bs_sheet_cell(layout->sheet, row, column), width);
+    while (number-- > 0)
+        line = next_line(line, width);
+    return line;
+}
+
+/* A row, and below it what its folded names go on with. */
+static void print_row(const struct layout *layout, int row, FILE *out)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    bool more = true;
+    for (int number = 0; more; number++) {
+        more = false;
+        for (int j = 0; j < sheet->num_names; j++) {
+            struct line line = name_line(layout, row, j, number);
+            int used = line.indent + bs_text_width(line.text, line.bytes);
+            more |= *next_line(line, layout->width[j]).text;
+            bool last = number > 0 && j + 1 == sheet->num_names;
+            fprintf(out, "%s%*s%.*s%*s", j ? "  " : "", line.indent, "", (int)line.bytes, line.text,
+                    last ? 0 : layout->width[j] - used, "");
+        }
+        for (int j = sheet->num_names; j < sheet->num_columns && number == 0; j++) {
+            const char *text = bs_sheet_cell(sheet, row, j);
+            if (layout->shown[j])
+                print_padded(layout, out, text, strlen(text), j);
+        }
+        fputc('\n', out);
+    }
+}
+
+/* Says which columns are left out, on one line where there is room. */
+static enum bs_status print_hidden(const struct layout *layout, int width, FILE *out,
+                                   struct bs_error *err)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    char *list = NULL;
+    for (int j = 0; j < sheet->num_columns; j++) {
+        if (layout->shown[j])
+            continue;
+        char *longer =
+            list ? bs_printf("%s, %s", list, bs_sheet_cell(sheet, 0, j))
+                 : bs_printf("not shown for want of width: %s", bs_sheet_cell(sheet, 0, j));
+        bs_free(list);
+        list = longer;
+        if (!list)
+            return bs_fail_memory(err);
+    }
+    for (char *c = list; c && *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    if (list)
+        bs_print_folded(out, width, "%s", list);
+    bs_free(list);
+    return BS_OK;
+}
+
+enum bs_status bs_sheet_print_terminal(const struct bs_sheet *sheet, int width, FILE *out,
+                                       struct bs_error *err)
+{
+    struct layout layout = {.sheet = sheet, .num_rows = sheet->num_cells / sheet->num_columns};
+    layout.width = bs_calloc((size_t)sheet->num_columns, sizeof *layout.width);
+    layout.shown = bs_calloc((size_t)sheet->num_columns, sizeof *layout.shown);
+    enum bs_status status = layout.width && layout.shown ? BS_OK : bs_fail_memory(err);
+    if (!status) {
+        lay_out(&layout, width);
+        if (sheet->title)
+            bs_print_folded(out, width, "%s", sheet->title), fputc('\n', out);
+        print_headings(&layout, out);
+        for (int i = 1; i < layout.num_rows; i++)
+            print_row(&layout, i, out);
+        for (int i = 0; i < sheet->num_notes; i++)
+            bs_print_folded(out, width, "%s", sheet->notes[i]);
+        status = print_hidden(&layout, width, out, err);
+    }
+    bs_free(layout.shown);
+    bs_free(layout.width);
+    return status;
+}

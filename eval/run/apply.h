@@ -1,0 +1,45 @@
+/* One recipe at one block: collect, prepare, quantize. */
+#ifndef BS_EVAL_RUN_APPLY_H
+#define BS_EVAL_RUN_APPLY_H
+
+#include "eval/recipe/recipe.h"
+#include "eval/statistics/calibrate.h"
+
+/* Calibration inputs at this block, and statistics that were already taken. */
+struct bs_inputs {
+    const struct bs_rope *rope;
+    const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
+    const struct bs_stream *quantized; /* the recipe's own; the same as above in the first block */
+    /* Statistics of the original block on stream 0's inputs, and what they hold. */
+    struct bs_statistics *shared;
+    const struct bs_needs *shared_needs;
+    struct bs_scratch *scratch;
+};
+
+/* Rewrites `block`, a copy of the original, as the recipe says: afterwards its linears hold codes
+ * and the weights these decode to, and its activations are set. */
+enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
+                               const struct bs_inputs *inputs, struct bs_error *err);
+
+/* What the first stage that looks at statistics needs of the original block on stream 0's inputs
+ * (in the first block the recipe's own inputs are the same); nothing where an earlier stage has
+ * rewritten the block by then. */
+void bs_apply_shared_needs(const struct bs_recipe *recipe, bool first_block,
+                           struct bs_needs *needs);
+
+/* The passes of calibration windows through a block that the recipe takes for itself, beside the
+ * one that bs_apply_shared_needs names, in the order of the work: what is collected on each; nothing
+ * where only the ranges of activations are. */
+struct bs_own_passes {
+    int count;
+    struct bs_needs needs[BS_MAX_STAGES + BS_MAX_SETS + 1];
+};
+void bs_apply_own_passes(const struct bs_recipe *recipe, int num_sets, bool first_block,
+                         struct bs_own_passes *passes);
+
+/* Whether the recipe looks at stream 0's calibration inputs beyond the first block; and at its own.
+ */
+bool bs_apply_uses_unquantized(const struct bs_recipe *recipe);
+bool bs_apply_uses_own(const struct bs_recipe *recipe);
+
+#endif

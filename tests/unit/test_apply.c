@@ -1,0 +1,308 @@
+/* One recipe at one block: which statistics each stage gets, and what is left of the block. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "algorithms/factor.h"
+#include "eval/base/mem.h"
+#include "eval/run/apply.h"
+#include "tests/support/recipes.h"
+#include "tests/support/small_block.h"
+
+static struct random_block other; /* only its inputs are used */
+static struct bs_block got, want;
+
+static int setup(void **state)
+{
+    int status = small_block_setup(state);
+    struct random_shape shape = small_shape;
+    shape.seed = 99;
+    random_block_init(&other, &shape);
+    return status;
+}
+
+static int teardown(void **state)
+{
+    bs_block_release(&got);
+    bs_block_release(&want);
+    random_block_release(&other);
+    return small_block_teardown(state);
+}
+
+/* `got` is the block under the recipe, where stream 0 is random_'s and the recipe's own is `own`.
+ */
+static void quantize(const struct bs_recipe *recipe, const struct bs_stream *own,
+                     struct bs_statistics *shared, const struct bs_needs *shared_needs)
+{
+    struct bs_error err;
+    struct bs_inputs inputs = {.rope = random_.rope,
+                               .unquantized = &random_.inputs,
+                               .quantized = own,
+                               .shared = shared,
+                               .shared_needs = shared_needs,
+                               .scratch = random_.scratch};
+    assert_int_equal(bs_block_copy(&got, &random_.block, &err), BS_OK);
+    if (bs_apply_recipe(recipe, &got, &inputs, &err))
+        fail_msg("%s", err.message);
+}
+
+static struct bs_statistics statistics_of(const struct bs_block *block,
+                                          const struct bs_stream *inputs,
+                                          const struct bs_needs *needs)
+{
+    struct bs_error err;
+    struct bs_statistics statistics;
+    assert_int_equal(bs_calibrate(block, random_.rope, inputs, needs, &statistics, NULL, NULL,
+                                  random_.scratch, &err),
+                     BS_OK);
+    return statistics;
+}
+
+/* Rounds the linears of a set of `want` by the recipe's last stage, decoded weights in place. */
+static void round_set(const struct bs_recipe *recipe, struct bs_statistics *statistics, int set)
+{
+    struct bs_error err;
+    const struct bs_stage *stage = &recipe->stages[recipe->num_stages - 1];
+    const struct bs_set *s = &random_.architecture.sets[set];
+    struct bs_job job = random_block_job(&random_, &want, statistics, &recipe->weights);
+    for (int k = 0; k < s->num_linears; k++) {
+        struct bs_linear *linear = &want.linears[s->linears[k]];
+        assert_int_equal(stage->algorithm->quantize(stage->options, &job, set, s->linears[k], &err),
+                         BS_OK);
+        bs_codes_decode(&linear->codes, linear->weight);
+    }
+}
+
+/* Rounds every set of `want` with one set of statistics of it as it is, on these inputs. */
+static void round_block(const struct bs_recipe *recipe, const struct bs_stream *inputs)
+{
+    struct bs_needs needs = {.hessian = true};
+    struct bs_statistics statistics = statistics_of(&want, inputs, &needs);
+    for (int s = 0; s < 4; s++)
+        round_set(recipe, &statistics, s);
+    bs_statistics_release(&statistics);
+}
+
+static void gptq_calibrates_on_its_own_inputs_unless_told_otherwise(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_recipe own, unquantized;
+    recipe_build(&own, "gptq", "bits=3");
+    recipe_build(&unquantized, "gptq", "bits=3");
+    unquantized.calibrate_on = BS_ON_UNQUANTIZED;
+    quantize(&own, &other.inputs, NULL, NULL);
+    assert_int_equal(bs_block_copy(&want, &random_.block, &err), BS_OK);
+    round_block(&own, &other.inputs);
+    assert_true(same_block(&got, &want));
+    quantize(&unquantized, &other.inputs, NULL, NULL);
+    assert_false(same_block(&got, &want));
+    assert_int_equal(bs_block_copy(&want, &random_.block, &err), BS_OK);
+    round_block(&unquantized, &random_.inputs);
+    assert_true(same_block(&got, &want));
+    assert_true(bs_apply_uses_own(&own) && !bs_apply_uses_unquantized(&own));
+    assert_true(!bs_apply_uses_own(&unquantized) && bs_apply_uses_unquantized(&unquantized));
+    bs_recipe_release(&own);
+    bs_recipe_release(&unquantized);
+}
+
+static void true_sequential_takes_each_hessian_behind_the_sets_before(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_recipe recipe, plain;
+    recipe_build(&recipe, "gptq", "bits=3 true_sequential=true");
+    recipe_build(&plain, "gptq", "bits=3");
+    quantize(&recipe, &random_.inputs, NULL, NULL);
+    assert_int_equal(bs_block_copy(&want, &random_.block, &err), BS_OK);
+    for (int s = 0; s < 4; s++) {
+        /* All statistics anew, of the block as far as it is quantized. */
+        struct bs_needs needs = {.hessian = true};
+        struct bs_statistics statistics = statistics_of(&want, &random_.inputs, &needs);
+        round_set(&plain, &statistics, s);
+        bs_statistics_release(&statistics);
+    }
+    assert_true(same_block(&got, &want));
+    quantize(&plain, &random_.inputs, NULL, NULL);
+    assert_false(same_block(&got, &want));
+    bs_recipe_release(&recipe);
+    bs_recipe_release(&plain);
+}
+
+static void a_stage_sees_the_block_as_the_one_before_left_it(void **state)
+{
+    (void)state;
+    struct bs_recipe chain, smooth;
+    struct bs_needs shared_needs = {.hessian = true, .absmax = true};
+    recipe_build(&chain, "smoothquant gptq", "bits=4");
+    recipe_build(&smooth, "smoothquant", "bits=4");
+    random_block_prepare(&random_, &smooth, &want);
+    round_block(&chain, &random_.inputs);
+    quantize(&chain, &random_.inputs, NULL, NULL);
+    assert_true(same_block(&got, &want));
+    /* Statistics of the original block that others share serve the first stage only. */
+    struct bs_statistics shared = random_block_statistics(&random_, &shared_needs);
+    quantize(&chain, &random_.inputs, &shared, &shared_needs);
+    assert_true(same_block(&got, &want));
+    bs_statistics_release(&shared);
+    bs_recipe_release(&chain);
+    bs_recipe_release(&smooth);
+}
+
+static void shared_statistics_give_what_own_ones_give(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"gptq", "bits=3"},
+                                           {"gptq", "bits=4 group_size=16"}, /* by its factors */
+                                           {"awq", "bits=3 group_size=16 clip_tokens=50"},
+                                           /* by the outputs of modules that it has left */
+                                           {"awq", "bits=4 group_size=8 clip_tokens=50"},
+                                           {"awq", "bits=3 group_size=16 clip_tokens=20"},
+                                           {"smoothquant", "bits=8"}};
+    struct bs_needs more = {.hessian = true,
+                            .absmax = true,
+                            .absmean = true,
+                            .module_inputs = true,
+                            .sample_tokens = 50};
+    struct bs_statistics shared = random_block_statistics(&random_, &more);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct bs_error err;
+        struct bs_recipe recipe;
+        recipe_build(&recipe, cases[k][0], cases[k][1]);
+        quantize(&recipe, &random_.inputs, NULL, NULL);
+        assert_int_equal(bs_block_copy(&want, &got, &err), BS_OK);
+        quantize(&recipe, &random_.inputs, &shared, &more);
+        for (int r = 0; r < BS_NUM_ROLES; r++) {
+            size_t count = (size_t)(got.linears[r].out_features * got.linears[r].in_features);
+            assert_memory_equal(got.linears[r].weight, want.linears[r].weight,
+                                count * sizeof(float));
+        }
+        bs_recipe_release(&recipe);
+    }
+    assert_true(shared.sets[0].outputs.data && shared.sets[2].outputs.data);
+    for (int s = 0; s < 4; s++)
+        assert_true(shared.sets[s].factors && !shared.sets[s].factors->next);
+    bs_statistics_release(&shared);
+}
+
+static void only_statistics_of_the_original_block_are_shared(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chain, *settings;
+        bool first, hessian, absmax;
+    } cases[] = {
+        {"gptq", "bits=4", true, true, false},
+        {"gptq", "bits=4", false, false, false}, /* from its own inputs */
+        {"gptq", "bits=4 true_sequential=true", true, false, false},
+        {"smoothquant gptq", "bits=4", true, false, true}, /* gptq sees a smoothed block */
+        {"smoothquant gptq", "bits=4", false, false, true},
+        {"outliers smoothquant", "bits=4", true, false, false},
+        {"rtn", "bits=4", true, false, false},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct bs_recipe recipe;
+        struct bs_needs needs = {.hessian = false};
+        recipe_build(&recipe, cases[k].chain, cases[k].settings);
+        bs_apply_shared_needs(&recipe, cases[k].first, &needs);
+        assert_int_equal(needs.hessian, cases[k].hessian);
+        assert_int_equal(needs.absmax, cases[k].absmax);
+        bs_recipe_release(&recipe);
+    }
+}
+
+static void a_chain_without_rounding_rounds_to_nearest(void **state)
+{
+    (void)state;
+    struct bs_recipe recipe;
+    recipe_build(&recipe, "outliers", "bits=4 group_size=16");
+    random_block_prepare(&random_, &recipe, &want);
+    quantize(&recipe, &random_.inputs, NULL, NULL);
+    for (int r = 0; r < BS_NUM_ROLES; r++) {
+        struct bs_linear *linear = &want.linears[r];
+        bs_format_round_matrix(&recipe.weights, linear->weight, linear->out_features,
+                               linear->in_features);
+        assert_non_null(got.linears[r].codes.codes);
+        for (int i = 0; i < linear->out_features * linear->in_features; i++)
+            assert_true(got.linears[r].weight[i] == linear->weight[i]);
+    }
+    bs_recipe_release(&recipe);
+}
+
+static bool same_params(struct bs_params a, struct bs_params b)
+{
+    return a.scale == b.scale && a.zero_point == b.zero_point;
+}
+
+static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_recipe recipe;
+    struct bs_ranges ranges;
+    recipe_build(&recipe, "smoothquant",
+                 "bits=4 a.bits=8 a.granularity=tensor_static a.symmetric=false a.grid=gptq");
+    random_block_prepare(&random_, &recipe, &want);
+    assert_int_equal(bs_calibrate(&want, random_.rope, &random_.inputs, NULL, NULL, &ranges, NULL,
+                                  random_.scratch, &err),
+                     BS_OK);
+    quantize(&recipe, &other.inputs, NULL, NULL);
+    struct bs_format format = bs_activations_format(&recipe.activations);
+    for (int s = 0; s < 4; s++)
+        assert_true(same_params(got.set_params[s], bs_format_fit_range(&format, ranges.set_low[s],
+                                                                       ranges.set_high[s])));
+    for (int i = 0; i < 3; i++)
+        assert_true(same_params(got.bmm_params[i], bs_format_fit_range(&format, ranges.bmm_low[i],
+                                                                       ranges.bmm_high[i])));
+    assert_memory_equal(&got.activations, &recipe.activations, sizeof got.activations);
+    assert_true(bs_apply_uses_unquantized(&recipe));
+    bs_recipe_release(&recipe);
+}
+
+static void an_error_says_which_stage_or_linear(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_recipe recipe;
+    struct bs_inputs inputs = {.rope = random_.rope,
+                               .unquantized = &random_.inputs,
+                               .quantized = &random_.inputs,
+                               .scratch = random_.scratch};
+    recipe_build(&recipe, "outliers", "bits=4 channels=41");
+    assert_int_equal(bs_block_copy(&got, &random_.block, &err), BS_OK);
+    assert_int_equal(bs_apply_recipe(&recipe, &got, &inputs, &err), BS_ECONFIG);
+    assert_ptr_equal(strstr(err.message, "outliers: "), err.message);
+    bs_recipe_release(&recipe);
+    /* A Hessian of nothing but negative squares has no factor at any damping. */
+    struct bs_needs needs = {.hessian = true};
+    struct bs_statistics statistics = random_block_statistics(&random_, &needs);
+    for (int i = 0; i < 40 * 40; i++)
+        statistics.sets[2].hessian[i] *= -1;
+    inputs.shared = &statistics;
+    inputs.shared_needs = &needs;
+    recipe_build(&recipe, "gptq", "bits=4");
+    assert_int_equal(bs_block_copy(&got, &random_.block, &err), BS_OK);
+    assert_int_equal(bs_apply_recipe(&recipe, &got, &inputs, &err), BS_ENUMERIC);
+    assert_ptr_equal(strstr(err.message, "mlp.gate_proj: "), err.message);
+    bs_statistics_release(&statistics);
+    bs_recipe_release(&recipe);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gptq_calibrates_on_its_own_inputs_unless_told_otherwise),
+        cmocka_unit_test(true_sequential_takes_each_hessian_behind_the_sets_before),
+        cmocka_unit_test(a_stage_sees_the_block_as_the_one_before_left_it),
+        cmocka_unit_test(shared_statistics_give_what_own_ones_give),
+        cmocka_unit_test(only_statistics_of_the_original_block_are_shared),
+        cmocka_unit_test(a_chain_without_rounding_rounds_to_nearest),
+        cmocka_unit_test(static_scales_span_the_unquantized_inputs_of_the_prepared_block),
+        cmocka_unit_test(an_error_says_which_stage_or_linear),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
