@@ -66,7 +66,7 @@ ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(WARNINGS) $(CFLAGS) $(EXTR
              $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
 
-LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c))
+LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c eval/*/*/*.c))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
