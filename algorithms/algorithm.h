@@ -4,7 +4,7 @@
 #ifndef BS_ALGORITHMS_ALGORITHM_H
 #define BS_ALGORITHMS_ALGORITHM_H
 
-#include "eval/base/option.h"
+#include "eval/base/plugin.h"
 #include "eval/model/model.h"
 #include "eval/model/stream.h"
 
@@ -83,13 +83,9 @@ enum bs_calibrate_on {
 
 /* Hooks are optional and called in this order. */
 struct bs_algorithm {
-    const char *name;      /* "gptq" */
-    const char *summary;   /* a line for `bitsweep describe` */
-    const char *reference; /* paper, and the code that is followed */
-    enum bs_grid grid;     /* the grid of its authors, BS_GRID_AUTO where it has no say */
+    struct bs_plugin plugin;
+    enum bs_grid grid; /* the grid of its authors, BS_GRID_AUTO where it has no say */
     enum bs_calibrate_on calibrate_on;
-    size_t options_size;
-    const struct bs_option *options;
 
     /* Refuses options that cannot work with this format. BS_ECONFIG. */
     enum bs_status (*check)(const void *options, const struct bs_format *weights,
@@ -118,10 +114,13 @@ struct bs_algorithm {
     void (*cost)(const void *options, const struct bs_extent *extent, struct bs_cost *cost);
 };
 
-/* NULL-terminated. */
-extern const struct bs_algorithm *const bs_algorithms[];
+extern const struct bs_registry bs_algorithm_registry;
 
-/* The algorithm called `name`, or NULL. */
+/* The i-th algorithm of the registry, NULL beyond its end; the one called `name`, or NULL. */
+const struct bs_algorithm *bs_algorithm_at(int i);
 const struct bs_algorithm *bs_algorithm_find(const char *name);
+
+/* The algorithm of a choice of one. */
+const struct bs_algorithm *bs_algorithm_of(const struct bs_choice *choice);
 
 #endif

@@ -572,13 +572,16 @@ static void awq_cost(const void *options, const struct bs_extent *extent, struct
 }
 
 const struct bs_algorithm bs_alg_awq = {
-    .name = "awq",
-    .summary = "activation-aware scaling of columns and clipping of groups",
-    .reference = "Lin et al. 2024, arXiv 2306.00978; mit-han-lab/llm-awq",
+    .plugin =
+        {
+            .name = "awq",
+            .summary = "activation-aware scaling of columns and clipping of groups",
+            .reference = "Lin et al. 2024, arXiv 2306.00978; mit-han-lab/llm-awq",
+            .options_size = sizeof(struct awq),
+            .options = awq_options,
+        },
     .grid = BS_GRID_AWQ,
     .calibrate_on = BS_ON_UNQUANTIZED,
-    .options_size = sizeof(struct awq),
-    .options = awq_options,
     .check = awq_check,
     .needs = awq_needs,
     .prepare_block = awq_prepare,

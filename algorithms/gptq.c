@@ -258,13 +258,16 @@ static void gptq_cost(const void *options, const struct bs_extent *extent, struc
 }
 
 const struct bs_algorithm bs_alg_gptq = {
-    .name = "gptq",
-    .summary = "rounds column by column, correcting the rest by second-order information",
-    .reference = "Frantar et al. 2023, arXiv 2210.17323; IST-DASLab/gptq",
+    .plugin =
+        {
+            .name = "gptq",
+            .summary = "rounds column by column, correcting the rest by second-order information",
+            .reference = "Frantar et al. 2023, arXiv 2210.17323; IST-DASLab/gptq",
+            .options_size = sizeof(struct gptq),
+            .options = gptq_options,
+        },
     .grid = BS_GRID_GPTQ,
     .calibrate_on = BS_ON_QUANTIZED,
-    .options_size = sizeof(struct gptq),
-    .options = gptq_options,
     .check = gptq_check,
     .needs = gptq_needs,
     .set_by_set = gptq_set_by_set,

@@ -82,13 +82,16 @@ static void outliers_cost(const void *options, const struct bs_extent *extent, s
 }
 
 const struct bs_algorithm bs_alg_outliers = {
-    .name = "outliers",
-    .summary = "stress: gives the norms' outputs the outlier channels of large models",
-    .reference = "the inverse of SmoothQuant's equation 4, by powers of two",
+    .plugin =
+        {
+            .name = "outliers",
+            .summary = "stress: gives the norms' outputs the outlier channels of large models",
+            .reference = "the inverse of SmoothQuant's equation 4, by powers of two",
+            .options_size = sizeof(struct outliers),
+            .options = outliers_options,
+        },
     .grid = BS_GRID_AUTO,
     .calibrate_on = BS_ON_UNQUANTIZED,
-    .options_size = sizeof(struct outliers),
-    .options = outliers_options,
     .check = outliers_check,
     .prepare_block = outliers_prepare,
     .cost = outliers_cost,

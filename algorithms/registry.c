@@ -1,26 +1,39 @@
 /* Adding an algorithm is its file and one line here. */
 #include "algorithms/algorithm.h"
 
-#include <string.h>
+#ifndef BS_MORE_ALGORITHMS /* of a test: tests/plugins */
+#define BS_MORE_ALGORITHMS(X)
+#endif
 
 #define ALGORITHMS(X)                                                                              \
     X(rtn)                                                                                         \
     X(gptq)                                                                                        \
     X(awq)                                                                                         \
     X(smoothquant)                                                                                 \
-    X(outliers)
+    X(outliers)                                                                                    \
+    BS_MORE_ALGORITHMS(X)
 
 #define DECLARE(a) extern const struct bs_algorithm bs_alg_##a;
-#define ENTRY(a) &bs_alg_##a,
+#define ENTRY(a) &bs_alg_##a.plugin,
 
 ALGORITHMS(DECLARE)
 
-const struct bs_algorithm *const bs_algorithms[] = {ALGORITHMS(ENTRY) NULL};
+static const struct bs_plugin *const rows[] = {ALGORITHMS(ENTRY) NULL};
+
+const struct bs_registry bs_algorithm_registry = {
+    .kind = "algorithm",
+    .summary = "what is done to the weights: a grid's `algorithm`, alone or in a chain",
+    .rows = rows,
+};
+
+const struct bs_algorithm *bs_algorithm_at(int i) { return (const struct bs_algorithm *)rows[i]; }
 
 const struct bs_algorithm *bs_algorithm_find(const char *name)
 {
-    for (int i = 0; bs_algorithms[i]; i++)
-        if (!strcmp(bs_algorithms[i]->name, name))
-            return bs_algorithms[i];
-    return NULL;
+    return (const struct bs_algorithm *)bs_registry_find(&bs_algorithm_registry, name);
+}
+
+const struct bs_algorithm *bs_algorithm_of(const struct bs_choice *choice)
+{
+    return (const struct bs_algorithm *)choice->plugin;
 }

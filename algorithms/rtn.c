@@ -21,12 +21,15 @@ static void rtn_cost(const void *options, const struct bs_extent *extent, struct
 }
 
 const struct bs_algorithm bs_alg_rtn = {
-    .name = "rtn",
-    .summary = "round to nearest",
-    .reference = "the baseline of the GPTQ paper; IST-DASLab/gptq quant.py",
+    .plugin =
+        {
+            .name = "rtn",
+            .summary = "round to nearest",
+            .reference = "the baseline of the GPTQ paper; IST-DASLab/gptq quant.py",
+            .options = rtn_options,
+        },
     .grid = BS_GRID_AUTO,
     .calibrate_on = BS_ON_UNQUANTIZED,
-    .options = rtn_options,
     .quantize = rtn_quantize,
     .cost = rtn_cost,
 };

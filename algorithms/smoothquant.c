@@ -83,13 +83,16 @@ static void smoothquant_cost(const void *options, const struct bs_extent *extent
 }
 
 const struct bs_algorithm bs_alg_smoothquant = {
-    .name = "smoothquant",
-    .summary = "per-channel smoothing of activation outliers into the weights",
-    .reference = "Xiao et al. 2023, arXiv 2211.10438; mit-han-lab/smoothquant",
+    .plugin =
+        {
+            .name = "smoothquant",
+            .summary = "per-channel smoothing of activation outliers into the weights",
+            .reference = "Xiao et al. 2023, arXiv 2211.10438; mit-han-lab/smoothquant",
+            .options_size = sizeof(struct smoothquant),
+            .options = smoothquant_options,
+        },
     .grid = BS_GRID_SMOOTHQUANT,
     .calibrate_on = BS_ON_UNQUANTIZED,
-    .options_size = sizeof(struct smoothquant),
-    .options = smoothquant_options,
     .needs = smoothquant_needs,
     .prepare_block = smoothquant_prepare,
     .cost = smoothquant_cost,

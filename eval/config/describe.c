@@ -216,11 +216,11 @@ static const char *calibrates_on_text(const struct bs_algorithm *algorithm)
 static void describe_algorithm(const struct bs_algorithm *algorithm, bool markdown, FILE *out)
 {
     struct rows rows = {0};
-    add_options(&rows, "", algorithm->options);
+    add_options(&rows, "", algorithm->plugin.options);
     const char *item = markdown ? "- " : "  ", *gap = markdown ? "\n" : "";
-    print_head(algorithm->name, algorithm->summary, markdown, out);
+    print_head(algorithm->plugin.name, algorithm->plugin.summary, markdown, out);
     bs_print_folded(out, markdown ? 0 : bs_terminal_limit(out), "%sreference: %s", item,
-                    algorithm->reference);
+                    algorithm->plugin.reference);
     fprintf(out, "%sgrid: %s\n", item, grid_text(algorithm));
     fprintf(out, "%scalibrates on: %s\n%s", item, calibrates_on_text(algorithm), gap);
     if (rows.count == 0) {
@@ -236,9 +236,9 @@ static void list_algorithms(bool markdown, FILE *out)
 {
     static const char *const head[COLUMNS] = {"name", "grid", "calibrates on", "summary"};
     struct rows rows = {0};
-    for (int a = 0; bs_algorithms[a]; a++) {
-        const struct bs_algorithm *algorithm = bs_algorithms[a];
-        struct row *row = new_row(&rows, "", algorithm->name, algorithm->summary);
+    for (int a = 0; bs_algorithm_at(a); a++) {
+        const struct bs_algorithm *algorithm = bs_algorithm_at(a);
+        struct row *row = new_row(&rows, "", algorithm->plugin.name, algorithm->plugin.summary);
         snprintf(row->initial, sizeof row->initial, "%s", grid_text(algorithm));
         snprintf(row->allowed, sizeof row->allowed, "%s", calibrates_on_text(algorithm));
     }
@@ -319,9 +319,9 @@ enum { NUM_LISTS = sizeof lists / sizeof *lists };
 void bs_describe_all(FILE *out, bool markdown)
 {
     list_algorithms(markdown, out);
-    for (int a = 0; markdown && bs_algorithms[a]; a++) {
+    for (int a = 0; markdown && bs_algorithm_at(a); a++) {
         fputc('\n', out);
-        describe_algorithm(bs_algorithms[a], markdown, out);
+        describe_algorithm(bs_algorithm_at(a), markdown, out);
     }
     for (const struct section *section = sections; section->name; section++) {
         fputc('\n', out);
@@ -341,8 +341,8 @@ enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struc
         return BS_OK;
     }
     struct bs_names names = {0};
-    for (int a = 0; bs_algorithms[a]; a++)
-        bs_names_add(&names, bs_algorithms[a]->name);
+    for (int a = 0; bs_algorithm_at(a); a++)
+        bs_names_add(&names, bs_algorithm_at(a)->plugin.name);
     for (const struct section *section = sections; section->name; section++) {
         if (!strcmp(section->name, name)) {
             describe_section(section, markdown, out);

@@ -98,8 +98,8 @@ static void unknown_algorithm(struct expansion *all, struct grid *grid,
                               const struct bs_yaml_node *node)
 {
     struct bs_names names = {0};
-    for (int a = 0; bs_algorithms[a]; a++)
-        bs_names_add(&names, bs_algorithms[a]->name);
+    for (int a = 0; bs_algorithm_at(a); a++)
+        bs_names_add(&names, bs_algorithm_at(a)->plugin.name);
     char found[FOUND_TEXT], list[LIST_TEXT];
     bs_yaml_print_found(node, found, sizeof found);
     bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
@@ -314,7 +314,7 @@ static bool grid_names(const struct grid *grid, const struct bs_algorithm *algor
 {
     for (int c = 0; c < grid->num_chains; c++)
         for (int s = 0; s < grid->chains[c].recipe.num_stages; s++)
-            if (grid->chains[c].recipe.stages[s].algorithm == algorithm)
+            if (grid->chains[c].recipe.stages[s].plugin == &algorithm->plugin)
                 return true;
     return false;
 }
@@ -331,12 +331,12 @@ static void unknown_grid_key(struct expansion *all, struct grid *grid,
         snprintf(hint, sizeof hint, "; it belongs under weights");
     else if (bs_option_find(bs_activations_options, key->text))
         snprintf(hint, sizeof hint, "; it belongs under activations");
-    for (int a = 0; bs_algorithms[a]; a++) {
-        if (grid->unknown_algorithm || grid_names(grid, bs_algorithms[a]))
-            bs_names_add_options(&names, bs_algorithms[a]->options);
-        else if (!hint[0] && bs_option_find(bs_algorithms[a]->options, key->text))
+    for (int a = 0; bs_algorithm_at(a); a++) {
+        if (grid->unknown_algorithm || grid_names(grid, bs_algorithm_at(a)))
+            bs_names_add_options(&names, bs_algorithm_at(a)->plugin.options);
+        else if (!hint[0] && bs_option_find(bs_algorithm_at(a)->plugin.options, key->text))
             snprintf(hint, sizeof hint, "; it is an option of %s, which this grid does not name",
-                     bs_algorithms[a]->name);
+                     bs_algorithm_at(a)->plugin.name);
     }
     bs_report_unknown_key(all->report, key->line, key->column, key->text, &names, hint);
     grid->broken = true;
@@ -348,12 +348,12 @@ static enum bs_status read_option(struct expansion *all, struct grid *grid,
 {
     struct axis axis = {TARGET_STAGES, NULL, values};
     bool good = true;
-    for (int a = 0; bs_algorithms[a]; a++) {
-        const struct bs_algorithm *algorithm = bs_algorithms[a];
-        const struct bs_option *option = bs_option_find(algorithm->options, key->text);
+    for (int a = 0; bs_algorithm_at(a); a++) {
+        const struct bs_algorithm *algorithm = bs_algorithm_at(a);
+        const struct bs_option *option = bs_option_find(algorithm->plugin.options, key->text);
         if (!option || !(grid->unknown_algorithm || grid_names(grid, algorithm)))
             continue;
-        void *room = bs_calloc(1, algorithm->options_size);
+        void *room = bs_calloc(1, algorithm->plugin.options_size);
         if (!room)
             return bs_fail_memory(all->err);
         axis.name = option->name;
@@ -402,7 +402,7 @@ static bool axis_applies(const struct axis *axis, const struct bs_recipe *recipe
     if (axis->target != TARGET_STAGES)
         return true;
     for (int s = 0; s < recipe->num_stages; s++)
-        if (bs_option_find(recipe->stages[s].algorithm->options, axis->name))
+        if (bs_option_find(recipe->stages[s].plugin->options, axis->name))
             return true;
     return false;
 }
@@ -440,7 +440,7 @@ static void apply(const struct axis *axis, const char *text, struct bs_recipe *r
         break;
     case TARGET_STAGES:
         for (int s = 0; s < recipe->num_stages; s++)
-            set_option(recipe->stages[s].algorithm->options, axis, text, recipe->stages[s].options);
+            set_option(recipe->stages[s].plugin->options, axis, text, recipe->stages[s].options);
         break;
     }
 }

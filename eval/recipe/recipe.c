@@ -31,38 +31,30 @@ void bs_recipe_init(struct bs_recipe *recipe)
 void bs_recipe_release(struct bs_recipe *recipe)
 {
     for (int s = 0; s < recipe->num_stages; s++)
-        bs_free(recipe->stages[s].options);
+        bs_choice_release(&recipe->stages[s]);
     memset(recipe, 0, sizeof *recipe);
-}
-
-static void *options_alloc(const struct bs_algorithm *algorithm)
-{
-    return bs_calloc(1, algorithm->options_size ? algorithm->options_size : 1);
 }
 
 enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm *algorithm,
                              struct bs_error *err)
 {
     for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_algorithm *earlier = recipe->stages[s].algorithm;
+        const struct bs_algorithm *earlier = bs_algorithm_of(&recipe->stages[s]);
         if (earlier == algorithm)
             return bs_fail(err, BS_ECONFIG, "%s stands twice in a chain, expected once",
-                           algorithm->name);
+                           algorithm->plugin.name);
         if (earlier->quantize)
             return bs_fail(err, BS_ECONFIG,
                            "%s follows %s, which has rounded the weights, expected it before",
-                           algorithm->name, earlier->name);
+                           algorithm->plugin.name, earlier->plugin.name);
     }
     if (recipe->num_stages == BS_MAX_STAGES)
         return bs_fail(err, BS_ECONFIG,
                        "%s is one algorithm too many for a chain, expected up to %d",
-                       algorithm->name, BS_MAX_STAGES);
-    void *options = options_alloc(algorithm);
-    if (!options)
-        return bs_fail_memory(err);
-    bs_options_default(algorithm->options, options);
-    recipe->stages[recipe->num_stages++] =
-        (struct bs_stage){.algorithm = algorithm, .options = options};
+                       algorithm->plugin.name, BS_MAX_STAGES);
+    if (bs_choice_init(&recipe->stages[recipe->num_stages], &algorithm->plugin, err))
+        return err->status;
+    recipe->num_stages++;
     return BS_OK;
 }
 
@@ -73,15 +65,11 @@ enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from
     to->num_stages = 0;
     memset(to->stages, 0, sizeof to->stages);
     for (int s = 0; s < from->num_stages; s++) {
-        const struct bs_stage *stage = &from->stages[s];
-        void *options = options_alloc(stage->algorithm);
-        if (!options) {
+        if (bs_choice_copy(&to->stages[s], &from->stages[s], err)) {
             bs_recipe_release(to);
-            return bs_fail_memory(err);
+            return err->status;
         }
-        memcpy(options, stage->options, stage->algorithm->options_size);
-        to->stages[to->num_stages++] =
-            (struct bs_stage){.algorithm = stage->algorithm, .options = options};
+        to->num_stages++;
     }
     return BS_OK;
 }
@@ -90,8 +78,8 @@ enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from
 static enum bs_grid preferred_grid(const struct bs_recipe *recipe)
 {
     for (int s = recipe->num_stages - 1; s >= 0; s--)
-        if (recipe->stages[s].algorithm->grid != BS_GRID_AUTO)
-            return recipe->stages[s].algorithm->grid;
+        if (bs_algorithm_of(&recipe->stages[s])->grid != BS_GRID_AUTO)
+            return bs_algorithm_of(&recipe->stages[s])->grid;
     return BS_GRID_GPTQ;
 }
 
@@ -108,7 +96,7 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
                        "activations of 16 bits",
                        bs_compute_names[recipe->compute], recipe->activations.bits);
     for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_algorithm *algorithm = recipe->stages[s].algorithm;
+        const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->stages[s]);
         if (!algorithm->check)
             continue;
         status = algorithm->check(recipe->stages[s].options, &recipe->weights, err);
@@ -120,9 +108,9 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
 
 /* Where the authors calibrate a stage; an algorithm without a say gets the unquantized model's
  * inputs, which all trials share. */
-static enum bs_calibrate_on authors_choice(const struct bs_stage *stage)
+static enum bs_calibrate_on authors_choice(const struct bs_choice *stage)
 {
-    enum bs_calibrate_on own = stage->algorithm->calibrate_on;
+    enum bs_calibrate_on own = bs_algorithm_of(stage)->calibrate_on;
     return own == BS_ON_AUTO ? BS_ON_UNQUANTIZED : own;
 }
 
@@ -133,11 +121,11 @@ enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int
     return authors_choice(&recipe->stages[stage]);
 }
 
-static bool stage_needs_calibration(const struct bs_stage *stage)
+static bool stage_needs_calibration(const struct bs_choice *stage)
 {
     struct bs_needs needs = {0};
-    if (stage->algorithm->needs)
-        stage->algorithm->needs(stage->options, &needs);
+    if (bs_algorithm_of(stage)->needs)
+        bs_algorithm_of(stage)->needs(stage->options, &needs);
     return needs.hessian || needs.absmax || needs.absmean || needs.module_inputs ||
            needs.sample_tokens > 0;
 }
@@ -159,52 +147,39 @@ bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)
 void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out)
 {
     for (int s = 0; s < recipe->num_stages; s++)
-        fprintf(out, "%s%s", s ? "+" : "", recipe->stages[s].algorithm->name);
+        fprintf(out, "%s%s", s ? "+" : "", recipe->stages[s].plugin->name);
     if (recipe->num_stages == 0)
         fputs("unquantized", out);
 }
 
+/* A stage where it stands. */
+struct position {
+    const struct bs_recipe *recipe;
+    int stage;
+};
+
 /* "alpha", or "awq.scale" where two algorithms of the chain have an option of that name. */
-static void option_name(const struct bs_recipe *recipe, int stage, const char *name, char *out,
-                        size_t size)
+static const char *option_name(const void *context, const struct bs_option *option, char *room,
+                               size_t size)
 {
+    const struct position *at = context;
     bool shared = false;
-    for (int s = 0; s < recipe->num_stages; s++)
-        shared |= s != stage && bs_option_find(recipe->stages[s].algorithm->options, name);
-    if (shared)
-        snprintf(out, size, "%s.%s", recipe->stages[stage].algorithm->name, name);
-    else
-        snprintf(out, size, "%s", name);
+    for (int s = 0; s < at->recipe->num_stages; s++)
+        shared |=
+            s != at->stage && bs_option_find(at->recipe->stages[s].plugin->options, option->name);
+    if (!shared)
+        return option->name;
+    snprintf(room, size, "%s.%s", at->recipe->stages[at->stage].plugin->name, option->name);
+    return room;
 }
 
-void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out)
+/* Each after a space. */
+static void append_options(const struct bs_recipe *recipe, FILE *out)
 {
-    const char *parting = "";
     for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_stage *stage = &recipe->stages[s];
-        for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++) {
-            if (bs_option_is_default(o, stage->options))
-                continue;
-            char name[2 * VALUE_TEXT], value[VALUE_TEXT];
-            option_name(recipe, s, o->name, name, sizeof name);
-            bs_option_print(o, stage->options, value, sizeof value);
-            fprintf(out, "%s%s=%s", parting, name, value);
-            parting = " ";
-        }
+        const struct position at = {recipe, s};
+        bs_choice_print_short(&recipe->stages[s], option_name, &at, out);
     }
-}
-
-/* A setting that differs from its default, as short as it can be said: " act_order", " no_clip",
- * " alpha=0.7". */
-static void append_option(const struct bs_option *option, const char *name, const void *values,
-                          FILE *out)
-{
-    char value[VALUE_TEXT];
-    bs_option_print(option, values, value, sizeof value);
-    if (option->type == BS_BOOL)
-        fprintf(out, " %s%s", !strcmp(value, "true") ? "" : "no_", name);
-    else
-        fprintf(out, " %s=%s", name, value);
 }
 
 /* " sym" or " asym" where the authors of the grid do the other. */
@@ -230,6 +205,13 @@ static bool is_range_detail(const struct bs_option *option)
     return !strncmp(option->name, "range_", strlen("range_"));
 }
 
+static void print_detail(const struct bs_option *option, const void *values, FILE *out)
+{
+    char value[VALUE_TEXT];
+    bs_option_print(option, values, value, sizeof value);
+    fprintf(out, " %s=%s", option->name, value);
+}
+
 static void append_weights(const struct bs_recipe *recipe, FILE *out)
 {
     struct bs_format format = recipe->weights;
@@ -249,7 +231,7 @@ static void append_weights(const struct bs_recipe *recipe, FILE *out)
     fputs(" mse", out);
     for (const struct bs_option *o = bs_format_options; o->name; o++)
         if (is_range_detail(o) && !bs_option_is_default(o, &format))
-            append_option(o, o->name, &format, out);
+            print_detail(o, &format, out);
 }
 
 static void append_activations(const struct bs_recipe *recipe, FILE *out)
@@ -287,15 +269,7 @@ void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
         return;
     append_weights(recipe, out);
     append_activations(recipe, out);
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_stage *stage = &recipe->stages[s];
-        for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++) {
-            char name[2 * VALUE_TEXT];
-            option_name(recipe, s, o->name, name, sizeof name);
-            if (!bs_option_is_default(o, stage->options))
-                append_option(o, name, stage->options, out);
-        }
-    }
+    append_options(recipe, out);
     if (calibrate_on_matters(recipe))
         fprintf(out, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
     if (recipe->compute != BS_FLOAT32)
@@ -310,6 +284,14 @@ char *bs_recipe_text(const struct bs_recipe *recipe,
         return NULL;
     print(recipe, printing.out);
     return bs_print_end(&printing);
+}
+
+void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out)
+{
+    char *text = bs_recipe_text(recipe, append_options);
+    if (text)
+        fputs(text + (*text == ' '), out);
+    bs_free(text);
 }
 
 static void print_setting(const char *prefix, const struct bs_option *option, const void *values,
@@ -346,11 +328,10 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
     print_format("activations", bs_activations_options, &recipe->activations,
                  recipe->activations.bits != BS_BITS_NONE, false, out);
     for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_stage *stage = &recipe->stages[s];
+        const struct bs_choice *stage = &recipe->stages[s];
         if (stage_needs_calibration(stage))
-            fprintf(out, "%s.calibrate_on: %s\n", stage->algorithm->name,
+            fprintf(out, "%s.calibrate_on: %s\n", stage->plugin->name,
                     bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
-        for (const struct bs_option *o = stage->algorithm->options; o && o->name; o++)
-            print_setting(stage->algorithm->name, o, stage->options, out);
+        bs_choice_print_all(stage, stage->plugin->name, out);
     }
 }

@@ -9,18 +9,13 @@
 
 enum { BS_MAX_STAGES = 4 };
 
-struct bs_stage {
-    const struct bs_algorithm *algorithm;
-    void *options; /* algorithm->options_size bytes, owned by the recipe */
-};
-
 /* The words of a config for enum bs_calibrate_on and enum bs_compute; NULL ends them. */
 extern const char *const bs_calibrate_on_names[];
 extern const char *const bs_compute_names[];
 
 struct bs_recipe {
-    int num_stages; /* 0 = the unquantized model */
-    struct bs_stage stages[BS_MAX_STAGES];
+    int num_stages;                         /* 0 = the unquantized model */
+    struct bs_choice stages[BS_MAX_STAGES]; /* algorithms */
     struct bs_format weights;
     struct bs_activations activations;
     int calibrate_on; /* enum bs_calibrate_on for every stage; auto = each as its authors do */
@@ -53,7 +48,7 @@ bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
 /* "smoothquant+gptq"; "unquantized" for none. */
 void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out);
 
-/* The options that are not at their default: "act_order=true percdamp=0.1", or "". */
+/* The options that are not at their default: "act_order percdamp=0.1", or "". */
 void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out);
 
 /* A short name that tells the recipe from every other in a table or legend:

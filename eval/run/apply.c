@@ -6,11 +6,11 @@
 #include "algorithms/factor.h"
 #include "eval/base/mem.h"
 
-static void stage_needs(const struct bs_stage *stage, struct bs_needs *needs)
+static void stage_needs(const struct bs_choice *stage, struct bs_needs *needs)
 {
     *needs = (struct bs_needs){.hessian = false};
-    if (stage->algorithm->needs)
-        stage->algorithm->needs(stage->options, needs);
+    if (bs_algorithm_of(stage)->needs)
+        bs_algorithm_of(stage)->needs(stage->options, needs);
 }
 
 static bool static_activations(const struct bs_recipe *recipe)
@@ -19,9 +19,9 @@ static bool static_activations(const struct bs_recipe *recipe)
            recipe->activations.granularity == BS_ACT_TENSOR_STATIC;
 }
 
-static bool quantizes_set_by_set(const struct bs_stage *stage)
+static bool quantizes_set_by_set(const struct bs_choice *stage)
 {
-    return stage->algorithm->set_by_set && stage->algorithm->set_by_set(stage->options);
+    return bs_algorithm_of(stage)->set_by_set && bs_algorithm_of(stage)->set_by_set(stage->options);
 }
 
 void bs_apply_shared_needs(const struct bs_recipe *recipe, bool first_block, struct bs_needs *needs)
@@ -34,7 +34,7 @@ void bs_apply_shared_needs(const struct bs_recipe *recipe, bool first_block, str
             bs_needs_add(needs, &own);
             return;
         }
-        if (recipe->stages[i].algorithm->prepare_block)
+        if (bs_algorithm_of(&recipe->stages[i])->prepare_block)
             return;
     }
 }
@@ -65,7 +65,7 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, int num_sets, bool firs
     bs_apply_shared_needs(recipe, first_block, &shared);
     passes->count = 0;
     for (int i = 0; i < recipe->num_stages; i++) {
-        const struct bs_stage *stage = &recipe->stages[i];
+        const struct bs_choice *stage = &recipe->stages[i];
         struct bs_needs needs;
         stage_needs(stage, &needs);
         bool each = quantizes_set_by_set(stage) && bs_needs_any(&needs);
@@ -76,7 +76,7 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, int num_sets, bool firs
         bool served = !rewritten && bs_needs_any(&shared) && bs_needs_within(&needs, &shared);
         if (bs_needs_any(&needs) && !each && !served)
             passes->needs[passes->count++] = needs;
-        rewritten |= stage->algorithm->prepare_block != NULL;
+        rewritten |= bs_algorithm_of(stage)->prepare_block != NULL;
     }
     if (static_activations(recipe))
         passes->needs[passes->count++] = (struct bs_needs){.hessian = false};
@@ -120,12 +120,12 @@ static enum bs_status provide_statistics(struct applying *at, int stage,
 }
 
 /* Rounds one linear and puts the decoded weights in place. */
-static enum bs_status round_linear(const struct applying *at, const struct bs_stage *stage, int set,
-                                   enum bs_role role, struct bs_error *err)
+static enum bs_status round_linear(const struct applying *at, const struct bs_choice *stage,
+                                   int set, enum bs_role role, struct bs_error *err)
 {
     struct bs_linear *linear = &at->job.block->linears[role];
     double start = bs_seconds();
-    if (stage->algorithm->quantize(stage->options, &at->job, set, role, err))
+    if (bs_algorithm_of(stage)->quantize(stage->options, &at->job, set, role, err))
         return bs_fail_within(err, "%s", linear->name);
     bs_codes_decode(&linear->codes, linear->weight);
     linear->seconds = bs_seconds() - start;
@@ -153,7 +153,7 @@ static enum bs_status fit_fused(const struct applying *at, enum bs_role first, e
     return BS_OK;
 }
 
-static enum bs_status round_set(struct applying *at, const struct bs_stage *stage, int set,
+static enum bs_status round_set(struct applying *at, const struct bs_choice *stage, int set,
                                 struct bs_error *err)
 {
     const struct bs_architecture *a = at->job.block->architecture;
@@ -176,7 +176,7 @@ static enum bs_status round_set(struct applying *at, const struct bs_stage *stag
 
 static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
 {
-    const struct bs_stage *stage = &at->recipe->stages[index];
+    const struct bs_choice *stage = &at->recipe->stages[index];
     int num_sets = at->job.block->architecture->num_sets;
     struct bs_needs needs;
     stage_needs(stage, &needs);
@@ -198,7 +198,7 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 /* A chain without a rounding step rounds to nearest. */
 static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err)
 {
-    const struct bs_stage stage = {.algorithm = bs_algorithm_find("rtn")};
+    const struct bs_choice stage = {.plugin = &bs_algorithm_find("rtn")->plugin};
     for (int s = 0; s < at->job.block->architecture->num_sets; s++)
         if (round_set(at, &stage, s, err))
             return err->status;
@@ -231,16 +231,16 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
     const struct bs_recipe *recipe = at->recipe;
     int rounder = -1;
     for (int i = 0; i < recipe->num_stages; i++) {
-        const struct bs_stage *stage = &recipe->stages[i];
-        if (stage->algorithm->quantize)
+        const struct bs_choice *stage = &recipe->stages[i];
+        if (bs_algorithm_of(stage)->quantize)
             rounder = i;
-        if (!stage->algorithm->prepare_block)
+        if (!bs_algorithm_of(stage)->prepare_block)
             continue;
         struct bs_needs needs;
         stage_needs(stage, &needs);
         if (provide_statistics(at, i, &needs, err) ||
-            stage->algorithm->prepare_block(stage->options, &at->job, err))
-            return bs_fail_within(err, "%s", stage->algorithm->name);
+            bs_algorithm_of(stage)->prepare_block(stage->options, &at->job, err))
+            return bs_fail_within(err, "%s", stage->plugin->name);
         at->rewritten = true;
     }
     if (static_activations(recipe) && fix_activation_scales(at, err))

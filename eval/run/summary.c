@@ -28,7 +28,7 @@ static const char *calibrate_on_text(const struct bs_recipe *recipe)
 {
     const char *text = "none";
     for (int i = 0; i < recipe->num_stages; i++)
-        if (recipe->stages[i].algorithm->needs)
+        if (bs_algorithm_of(&recipe->stages[i])->needs)
             text = bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, i)];
     return text;
 }

@@ -62,11 +62,11 @@ static double stream_bytes(const struct bs_windows *windows, int width)
     return (double)windows->windows * windows->tokens * width * (double)sizeof(float);
 }
 
-static struct bs_needs stage_needs(const struct bs_stage *stage)
+static struct bs_needs stage_needs(const struct bs_choice *stage)
 {
     struct bs_needs needs = {.hessian = false};
-    if (stage->algorithm->needs)
-        stage->algorithm->needs(stage->options, &needs);
+    if (bs_algorithm_of(stage)->needs)
+        bs_algorithm_of(stage)->needs(stage->options, &needs);
     return needs;
 }
 
@@ -467,10 +467,10 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         extent.tokens = calibration->tokens;
     }
     for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_stage *stage = &recipe->stages[s];
-        rounds |= stage->algorithm->quantize != NULL;
-        if (stage->algorithm->cost)
-            stage->algorithm->cost(stage->options, &extent, &cost);
+        const struct bs_choice *stage = &recipe->stages[s];
+        rounds |= bs_algorithm_of(stage)->quantize != NULL;
+        if (bs_algorithm_of(stage)->cost)
+            bs_algorithm_of(stage)->cost(stage->options, &extent, &cost);
     }
     if (!rounds) /* then it is rounded to nearest */
         cost.weights += bs_block_weights(a);

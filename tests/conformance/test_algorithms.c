@@ -72,7 +72,7 @@ static void quantize(const struct bs_recipe *recipe, struct bs_block *block)
 {
     struct bs_error err;
     if (try_quantize(recipe, block, &err))
-        fail_msg("%s: %s", recipe->stages[0].algorithm->name, err.message);
+        fail_msg("%s: %s", recipe->stages[0].plugin->name, err.message);
 }
 
 /* |Y^ - Y| / |Y - X| over all inputs: the error next to what the block does. */
@@ -89,19 +89,19 @@ static double output_error(const struct bs_block *block)
 static void every_algorithm_describes_itself(void **state)
 {
     (void)state;
-    assert_non_null(bs_algorithms[0]);
-    for (int i = 0; bs_algorithms[i]; i++) {
-        const struct bs_algorithm *a = bs_algorithms[i];
-        assert_true(a->name && *a->name);
-        assert_true(a->summary && *a->summary);
-        assert_true(a->reference && *a->reference);
+    assert_non_null(bs_algorithm_at(0));
+    for (int i = 0; bs_algorithm_at(i); i++) {
+        const struct bs_algorithm *a = bs_algorithm_at(i);
+        assert_true(a->plugin.name && *a->plugin.name);
+        assert_true(a->plugin.summary && *a->plugin.summary);
+        assert_true(a->plugin.reference && *a->plugin.reference);
         assert_true(a->prepare_block || a->quantize);
-        assert_ptr_equal(bs_algorithm_find(a->name), a); /* so no two have one name */
-        for (const struct bs_option *o = a->options; o && o->name; o++) {
+        assert_ptr_equal(bs_algorithm_find(a->plugin.name), a); /* so no two have one name */
+        for (const struct bs_option *o = a->plugin.options; o && o->name; o++) {
             assert_true(o->help && *o->help);
-            assert_ptr_equal(bs_option_find(a->options, o->name), o);
+            assert_ptr_equal(bs_option_find(a->plugin.options, o->name), o);
             assert_null(bs_option_find(bs_format_options, o->name)); /* a config has both */
-            assert_in_range(o->offset, 0, a->options_size - 1);
+            assert_in_range(o->offset, 0, a->plugin.options_size - 1);
         }
     }
     assert_null(bs_algorithm_find("no such algorithm"));
@@ -165,9 +165,9 @@ static void assert_bounds(const char *owner, const struct bs_option *table, size
 static void every_option_is_refused_just_outside_its_range(void **state)
 {
     (void)state;
-    for (int i = 0; bs_algorithms[i]; i++)
-        assert_bounds(bs_algorithms[i]->name, bs_algorithms[i]->options,
-                      bs_algorithms[i]->options_size);
+    for (int i = 0; bs_algorithm_at(i); i++)
+        assert_bounds(bs_algorithm_at(i)->plugin.name, bs_algorithm_at(i)->plugin.options,
+                      bs_algorithm_at(i)->plugin.options_size);
     assert_bounds("weights", bs_format_options, sizeof(struct bs_format));
     assert_bounds("activations", bs_activations_options, sizeof(struct bs_activations));
 }
@@ -210,7 +210,7 @@ static bool recipe_of(struct bs_recipe *recipe, const struct bs_algorithm *algor
     struct bs_error err;
     char settings[64];
     snprintf(settings, sizeof settings, "bits=%d group_size=%s", bits, group_size);
-    recipe_build_unresolved(recipe, algorithm->name, settings);
+    recipe_build_unresolved(recipe, algorithm->plugin.name, settings);
     if (!bs_recipe_resolve(recipe, &err))
         return true;
     assert_int_equal(err.status, BS_ECONFIG);
@@ -223,12 +223,12 @@ static void every_weight_is_finite_and_on_its_grid(void **state)
 {
     (void)state;
     struct bs_block block = {.architecture = NULL};
-    for (int i = 0; bs_algorithms[i]; i++) {
+    for (int i = 0; bs_algorithm_at(i); i++) {
         int formats = 0;
         for (int bits = 2; bits <= 8; bits++)
             for (size_t g = 0; g < sizeof granularities / sizeof *granularities; g++) {
                 struct bs_recipe recipe;
-                if (!recipe_of(&recipe, bs_algorithms[i], bits, granularities[g]))
+                if (!recipe_of(&recipe, bs_algorithm_at(i), bits, granularities[g]))
                     continue;
                 quantize(&recipe, &block);
                 for (int r = 0; r < BS_NUM_ROLES; r++)
@@ -247,13 +247,13 @@ static void every_error_shrinks_with_more_bits(void **state)
 {
     (void)state;
     struct bs_block block = {.architecture = NULL};
-    for (int i = 0; bs_algorithms[i]; i++)
+    for (int i = 0; bs_algorithm_at(i); i++)
         for (int g = 0; g < 2; g++) {
             double error[3];
             static const int bits[] = {2, 4, 8};
             for (int k = 0; k < 3; k++) {
                 struct bs_recipe recipe;
-                assert_true(recipe_of(&recipe, bs_algorithms[i], bits[k], granularities[g]));
+                assert_true(recipe_of(&recipe, bs_algorithm_at(i), bits[k], granularities[g]));
                 quantize(&recipe, &block);
                 error[k] = output_error(&block);
                 bs_recipe_release(&recipe);
@@ -268,10 +268,10 @@ static void every_error_shrinks_with_more_bits(void **state)
 /* True where the algorithm looks at calibration inputs. */
 static bool looks_at_inputs(const struct bs_recipe *recipe)
 {
-    const struct bs_stage *stage = &recipe->stages[0];
+    const struct bs_choice *stage = &recipe->stages[0];
     struct bs_needs needs = {.hessian = false};
-    if (stage->algorithm->needs)
-        stage->algorithm->needs(stage->options, &needs);
+    if (bs_algorithm_of(stage)->needs)
+        bs_algorithm_of(stage)->needs(stage->options, &needs);
     return bs_needs_any(&needs);
 }
 
@@ -280,11 +280,11 @@ static void who_looks_at_inputs_does_no_worse_on_them_than_rtn(void **state)
     (void)state;
     struct bs_block block = {.architecture = NULL};
     int compared = 0;
-    for (int i = 0; bs_algorithms[i]; i++)
+    for (int i = 0; bs_algorithm_at(i); i++)
         for (int bits = 3; bits <= 4; bits++)
             for (int g = 0; g < 2; g++) {
                 struct bs_recipe recipe, nearest;
-                assert_true(recipe_of(&recipe, bs_algorithms[i], bits, granularities[g]));
+                assert_true(recipe_of(&recipe, bs_algorithm_at(i), bits, granularities[g]));
                 recipe_build(&nearest, "rtn", "");
                 nearest.weights = recipe.weights; /* on the same grid */
                 if (looks_at_inputs(&recipe)) {
@@ -306,16 +306,16 @@ static void threads_do_not_change_a_byte(void **state)
 {
     (void)state;
     static const int threads[] = {1, 2, 7};
-    for (int i = 0; bs_algorithms[i]; i++)
+    for (int i = 0; bs_algorithm_at(i); i++)
         for (int g = 0; g < 2; g++) {
             struct bs_recipe recipe;
             struct bs_block blocks[2] = {{.architecture = NULL}, {.architecture = NULL}};
-            assert_true(recipe_of(&recipe, bs_algorithms[i], 3, granularities[g]));
+            assert_true(recipe_of(&recipe, bs_algorithm_at(i), 3, granularities[g]));
             for (int t = 0; t < 3; t++) {
                 bs_set_threads(threads[t]);
                 quantize(&recipe, &blocks[t > 0]);
                 if (t && !same_block(&blocks[0], &blocks[1]))
-                    fail_msg("%s: %d threads", bs_algorithms[i]->name, threads[t]);
+                    fail_msg("%s: %d threads", bs_algorithm_at(i)->plugin.name, threads[t]);
             }
             bs_block_release(&blocks[0]);
             bs_block_release(&blocks[1]);
@@ -330,15 +330,15 @@ static void every_switch_can_be_thrown(void **state)
     (void)state;
     struct bs_error err;
     struct bs_block block = {.architecture = NULL};
-    for (int i = 0; bs_algorithms[i]; i++)
-        for (const struct bs_option *o = bs_algorithms[i]->options; o && o->name; o++) {
+    for (int i = 0; bs_algorithm_at(i); i++)
+        for (const struct bs_option *o = bs_algorithm_at(i)->plugin.options; o && o->name; o++) {
             struct bs_recipe recipe;
             char settings[128];
             if (o->type != BS_BOOL)
                 continue;
             snprintf(settings, sizeof settings, "bits=3 group_size=16 %s=%s", o->name,
                      o->initial != 0 ? "false" : "true");
-            recipe_build_unresolved(&recipe, bs_algorithms[i]->name, settings);
+            recipe_build_unresolved(&recipe, bs_algorithm_at(i)->plugin.name, settings);
             if (!bs_recipe_resolve(&recipe, &err)) {
                 quantize(&recipe, &block);
                 for (int r = 0; r < BS_NUM_ROLES; r++)
@@ -356,10 +356,10 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     struct bs_error err;
     bs_set_threads(1); /* so that the n-th is the same one every time */
-    for (int i = 0; bs_algorithms[i]; i++) {
+    for (int i = 0; bs_algorithm_at(i); i++) {
         struct bs_recipe recipe;
         struct bs_block block = {.architecture = NULL}, whole = {.architecture = NULL};
-        assert_true(recipe_of(&recipe, bs_algorithms[i], 3, "16"));
+        assert_true(recipe_of(&recipe, bs_algorithm_at(i), 3, "16"));
         quantize(&recipe, &whole);
         for (long n = 1;; n++) {
             bs_alloc_fail_at(n);

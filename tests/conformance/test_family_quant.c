@@ -271,11 +271,11 @@ static void add_all(struct ride *ride)
     static const char *const granularities[] = {"token", "tensor", "tensor_static"};
     char settings[128];
     *ride = (struct ride){.count = 0};
-    for (int i = 0; bs_algorithms[i]; i++)
+    for (int i = 0; bs_algorithm_at(i); i++)
         for (int g = 0; g < 2; g++)
             for (int bits = 3; bits <= 4; bits++) {
                 snprintf(settings, sizeof settings, "bits=%d group_size=%s", bits, groups[g]);
-                add(ride, bs_algorithms[i]->name, settings, (double)INFINITY);
+                add(ride, bs_algorithm_at(i)->plugin.name, settings, (double)INFINITY);
             }
     for (size_t i = 0; i < sizeof near / sizeof *near; i++)
         add(ride, near[i], "bits=8", 0.02);

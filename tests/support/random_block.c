@@ -160,16 +160,16 @@ void random_block_prepare(const struct random_block *random, const struct bs_rec
                           struct bs_block *prepared)
 {
     struct bs_error err;
-    const struct bs_stage *stage = &recipe->stages[0];
+    const struct bs_choice *stage = &recipe->stages[0];
     struct bs_needs needs = {.hessian = false};
     struct bs_statistics statistics = {.windows = 0};
-    if (stage->algorithm->needs) {
-        stage->algorithm->needs(stage->options, &needs);
+    if (bs_algorithm_of(stage)->needs) {
+        bs_algorithm_of(stage)->needs(stage->options, &needs);
         statistics = random_block_statistics(random, &needs);
     }
     assert_int_equal(bs_block_copy(prepared, &random->block, &err), BS_OK);
     struct bs_job job = random_block_job(random, prepared, &statistics, &recipe->weights);
-    if (stage->algorithm->prepare_block(stage->options, &job, &err))
+    if (bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err))
         fail_msg("%s", err.message);
     bs_statistics_release(&statistics);
 }

@@ -54,7 +54,7 @@ static void set(struct bs_recipe *recipe, char *setting)
     }
     int taken = 0;
     for (int s = 0; s < recipe->num_stages; s++) {
-        option = bs_option_find(recipe->stages[s].algorithm->options, setting);
+        option = bs_option_find(recipe->stages[s].plugin->options, setting);
         if (option) {
             parse(option, value, recipe->stages[s].options);
             taken++;

@@ -66,13 +66,14 @@ static struct bs_statistics statistics_of(const struct bs_block *block,
 static void round_set(const struct bs_recipe *recipe, struct bs_statistics *statistics, int set)
 {
     struct bs_error err;
-    const struct bs_stage *stage = &recipe->stages[recipe->num_stages - 1];
+    const struct bs_choice *stage = &recipe->stages[recipe->num_stages - 1];
     const struct bs_set *s = &random_.architecture.sets[set];
     struct bs_job job = random_block_job(&random_, &want, statistics, &recipe->weights);
     for (int k = 0; k < s->num_linears; k++) {
         struct bs_linear *linear = &want.linears[s->linears[k]];
-        assert_int_equal(stage->algorithm->quantize(stage->options, &job, set, s->linears[k], &err),
-                         BS_OK);
+        assert_int_equal(
+            bs_algorithm_of(stage)->quantize(stage->options, &job, set, s->linears[k], &err),
+            BS_OK);
         bs_codes_decode(&linear->codes, linear->weight);
     }
 }

@@ -33,14 +33,14 @@ static void test_describe(void **state)
 {
     (void)state;
     char *all = described(NULL, false), *markdown = described(NULL, true);
-    for (int a = 0; bs_algorithms[a]; a++) {
-        const struct bs_algorithm *algorithm = bs_algorithms[a];
-        assert_non_null(strstr(all, algorithm->summary));
-        assert_non_null(strstr(markdown, algorithm->reference));
+    for (int a = 0; bs_algorithm_at(a); a++) {
+        const struct bs_algorithm *algorithm = bs_algorithm_at(a);
+        assert_non_null(strstr(all, algorithm->plugin.summary));
+        assert_non_null(strstr(markdown, algorithm->plugin.reference));
         for (int m = 0; m < 2; m++) {
-            char *one = described(algorithm->name, m == 1);
-            assert_non_null(strstr(one, algorithm->reference));
-            for (const struct bs_option *o = algorithm->options; o && o->name; o++) {
+            char *one = described(algorithm->plugin.name, m == 1);
+            assert_non_null(strstr(one, algorithm->plugin.reference));
+            for (const struct bs_option *o = algorithm->plugin.options; o && o->name; o++) {
                 char allowed[320];
                 bs_option_print_allowed(o, allowed, sizeof allowed);
                 assert_non_null(strstr(one, o->name));

@@ -69,8 +69,8 @@ static enum bs_status try_solve(struct problem *p, const char *settings, struct 
     p->statistics.sets[SET].hessian = p->hessian;
     struct bs_job job = {
         .block = &p->block, .statistics = &p->statistics, .weights = &p->recipe.weights};
-    const struct bs_stage *stage = &p->recipe.stages[0];
-    return stage->algorithm->quantize(stage->options, &job, SET, BS_Q, err);
+    const struct bs_choice *stage = &p->recipe.stages[0];
+    return bs_algorithm_of(stage)->quantize(stage->options, &job, SET, BS_Q, err);
 }
 
 static void solve(struct problem *p, const char *settings)

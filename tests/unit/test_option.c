@@ -242,8 +242,8 @@ static void test_every_table(void **state)
     check_table(bs_evaluation_options, sizeof(struct bs_evaluation_config));
     check_table(bs_layer_error_options, sizeof(struct bs_layer_error_config));
     check_table(bs_recipe_options, sizeof(struct bs_recipe));
-    for (int a = 0; bs_algorithms[a]; a++)
-        check_table(bs_algorithms[a]->options, bs_algorithms[a]->options_size);
+    for (int a = 0; bs_algorithm_at(a); a++)
+        check_table(bs_algorithm_at(a)->plugin.options, bs_algorithm_at(a)->plugin.options_size);
 }
 
 static void test_nearest_word(void **state)

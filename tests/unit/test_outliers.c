@@ -122,7 +122,7 @@ static enum bs_status try_prepare(const char *settings, struct bs_error *err)
     struct bs_job job = random_block_job(&random_, &made, NULL, &recipe.weights);
     bs_alloc_fail_at(1);
     enum bs_status status =
-        recipe.stages[0].algorithm->prepare_block(recipe.stages[0].options, &job, err);
+        bs_algorithm_of(&recipe.stages[0])->prepare_block(recipe.stages[0].options, &job, err);
     bs_alloc_fail_at(0);
     bs_recipe_release(&recipe);
     assert_true(same_block(&made, block));

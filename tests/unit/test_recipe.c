@@ -45,8 +45,8 @@ static void set(struct bs_recipe *recipe, char *setting)
         return;
     }
     for (int s = 0; s < recipe->num_stages; s++) {
-        struct bs_stage *stage = &recipe->stages[s];
-        option = bs_option_find(stage->algorithm->options, setting);
+        struct bs_choice *stage = &recipe->stages[s];
+        option = bs_option_find(stage->plugin->options, setting);
         if (!option)
             continue;
         assert_int_equal(bs_option_parse(option, value, stage->options, &err), BS_OK);
@@ -194,7 +194,7 @@ static void test_options_text(void **state)
     bs_recipe_release(&recipe);
     build(&recipe, "smoothquant gptq", "bits=4 act_order=true percdamp=0.1 alpha=0.75");
     recipe_text(&recipe, bs_recipe_print_options, text, sizeof text);
-    assert_string_equal(text, "alpha=0.75 percdamp=0.1 act_order=true");
+    assert_string_equal(text, "alpha=0.75 percdamp=0.1 act_order");
     recipe_text(&recipe, bs_recipe_print_algorithm, text, sizeof text);
     assert_string_equal(text, "smoothquant+gptq");
     bs_recipe_release(&recipe);
@@ -221,8 +221,11 @@ static void test_refused_chains(void **state)
         bs_recipe_release(&recipe);
     }
     /* Algorithms of our own: there may be fewer in the registry than a chain can hold. */
-    static const struct bs_algorithm many[BS_MAX_STAGES + 1] = {
-        {.name = "a"}, {.name = "b"}, {.name = "c"}, {.name = "d"}, {.name = "e"}};
+    static const struct bs_algorithm many[BS_MAX_STAGES + 1] = {{.plugin = {.name = "a"}},
+                                                                {.plugin = {.name = "b"}},
+                                                                {.plugin = {.name = "c"}},
+                                                                {.plugin = {.name = "d"}},
+                                                                {.plugin = {.name = "e"}}};
     struct bs_recipe recipe;
     struct bs_error err;
     bs_recipe_init(&recipe);

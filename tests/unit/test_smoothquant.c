@@ -206,7 +206,8 @@ static void memory_may_run_out(void **state)
     struct bs_job job = random_block_job(&random_, &smooth, &statistics, &recipe.weights);
     bs_alloc_fail_at(1);
     assert_int_equal(
-        recipe.stages[0].algorithm->prepare_block(recipe.stages[0].options, &job, &err), BS_ENOMEM);
+        bs_algorithm_of(&recipe.stages[0])->prepare_block(recipe.stages[0].options, &job, &err),
+        BS_ENOMEM);
     bs_alloc_fail_at(0);
     assert_true(same_block(&smooth, block));
     bs_recipe_release(&recipe);

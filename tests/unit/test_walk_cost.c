@@ -171,10 +171,10 @@ static void own_work_grows_with_calibration(void **state)
 {
     (void)state;
     struct bs_windows few = windows_of(2, 16), more = windows_of(5, 16), text = windows_of(2, 20);
-    for (int k = 0; bs_algorithms[k]; k++) {
+    for (int k = 0; bs_algorithm_at(k); k++) {
         struct bs_walk walk = {.model = model, .num_texts = 1, .texts = &text};
         struct bs_recipe recipe;
-        recipe_build(&recipe, bs_algorithms[k]->name, "bits=4 group_size=64");
+        recipe_build(&recipe, bs_algorithm_at(k)->plugin.name, "bits=4 group_size=64");
         bool calibrates = bs_recipe_needs_calibration(&recipe);
         if (!calibrates) {
             struct bs_cost none = bs_walk_own_cost(&walk, &recipe);
