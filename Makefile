@@ -73,12 +73,18 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 # The hub that the tests of fetching talk to: a program of its own.
 SERVER := $(BUILD)/tests/server/hub_server
+# The program and the tests of what registries hold once more, with the plug-ins of the tests in them.
+REGISTRIES := $(filter %/registry.c,$(LIB_SOURCES))
+PLUGIN_SOURCES := $(wildcard tests/plugins/*.c)
+PLUGIN_OBJECTS := $(PLUGIN_SOURCES:%.c=$(BUILD)/%.o) $(REGISTRIES:%.c=$(BUILD)/with_plugins/%.o) \
+                  $(filter-out $(REGISTRIES:%.c=$(BUILD)/%.o),$(LIB_OBJECTS))
+PLUGIN_TESTS := $(BUILD)/with_plugins/tests/conformance/test_algorithms
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 # The targets without libFuzzer, for the test that feeds them what was found.
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SOURCES)))
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
-               tests/server/hub_server.c $(FUZZ_SOURCES) $(BENCH_SOURCES)
+               tests/server/hub_server.c $(FUZZ_SOURCES) $(BENCH_SOURCES) $(PLUGIN_SOURCES)
 
 # `make V=1` shows whole commands.
 V ?= 0
@@ -93,18 +99,31 @@ quickstart: setup ## set up, sweep the embedded model, print the table, draw the
 
 check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: as without AVX-512)
 	@$(MAKE) --no-print-directory -j$$(nproc) tests
-	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS)
+	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS) $(PLUGIN_TESTS)
 
 setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS) $(SERVER) $(BUILD)/tests/bench/bench
+tests: all $(TESTS) $(PLUGIN_TESTS) $(BUILD)/with_plugins/bitsweep $(SERVER) $(BUILD)/tests/bench/bench
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
+	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+$(BUILD)/with_plugins/%.o: %.c tests/plugins/lines.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call run,CC $< with plug-ins,$(CC) $(ALL_CFLAGS) -include tests/plugins/lines.h -MMD -MP -c -o $@ $<)
+
+$(BUILD)/with_plugins/bitsweep: $(BUILD)/eval/main.o $(PLUGIN_OBJECTS)
+	@mkdir -p $(@D)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
+
+$(PLUGIN_TESTS): $(BUILD)/with_plugins/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(PLUGIN_OBJECTS)
+	@mkdir -p $(@D)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
 
@@ -166,4 +185,4 @@ format: ## clang-format every source
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' Makefile
 
--include $(ALL_SOURCES:%.c=$(BUILD)/%.d)
+-include $(ALL_SOURCES:%.c=$(BUILD)/%.d) $(REGISTRIES:%.c=$(BUILD)/with_plugins/%.d)

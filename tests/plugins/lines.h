@@ -1,0 +1,6 @@
+/* The line that each plug-in of the tests has in its registry. A test build compiles the registries
+ * with these beside their own rows; the program itself never sees them. */
+#ifndef BS_TESTS_PLUGINS_LINES_H
+#define BS_TESTS_PLUGINS_LINES_H
+
+#endif
