@@ -6,6 +6,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
 #include "eval/checkpoint/foreign.h"
+#include "eval/checkpoint/reader.h"
 #include "eval/checkpoint/shard.h"
 
 #include <assert.h>
@@ -19,18 +20,6 @@
 /* Of a tensor, per step of the digest: stays in the cache. */
 enum { CHUNK_BYTES = 512 << 10 };
 
-/* In the order in which transformers looks for them. */
-static const struct {
-    const char *name;
-    bool index;
-} choices[] = {
-    {"model.safetensors", false},
-    {"model.safetensors.index.json", true},
-    {"pytorch_model.bin", false},
-    {"pytorch_model.bin.index.json", true},
-};
-enum { NUM_CHOICES = sizeof choices / sizeof choices[0] };
-
 struct bs_checkpoint {
     char *directory;
     const char *index_name; /* NULL for a single file */
@@ -39,7 +28,7 @@ struct bs_checkpoint {
     size_t num_shards;
     struct bs_entries entries; /* by name */
     size_t unnamed;            /* that the index does not name */
-    int choice;                /* which of `choices` it is; NUM_CHOICES for another */
+    int choice; /* which of the usual names it has; as many as there are for another */
 };
 
 static int compare_names(const void *left, const void *right)
@@ -169,25 +158,43 @@ static enum bs_status open_single(struct bs_checkpoint *checkpoint, const char *
 }
 
 /* For a directory without any of the usual names. */
-static enum bs_status open_pt(struct bs_checkpoint *checkpoint, struct bs_error *err)
+static enum bs_status open_loose(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
-    char name[BS_NAME_BYTES];
-    int found = bs_folder_find(checkpoint->directory, ".pt", name);
-    if (found == 1)
-        return open_single(checkpoint, name, err);
-    return bs_foreign_weights(checkpoint->directory,
-                              found ? "there is neither model.safetensors nor pytorch_model.bin "
-                                      "nor an index of either, and more than one file ends in .pt"
-                                    : "there is neither model.safetensors nor pytorch_model.bin "
-                                      "nor an index of either",
-                              err);
+    static const char none[] = "there is neither model.safetensors nor pytorch_model.bin nor an "
+                               "index of either";
+    const struct bs_reader *reader;
+    char why[sizeof none + 64];
+    snprintf(why, sizeof why, "%s", none);
+    for (int r = 0; (reader = bs_reader_at(r)); r++) {
+        char name[BS_NAME_BYTES];
+        int found = reader->loose ? bs_folder_find(checkpoint->directory, reader->loose, name) : 0;
+        if (found == 1)
+            return open_single(checkpoint, name, err);
+        if (found)
+            snprintf(why, sizeof why, "%s, and more than one file ends in %.16s", none,
+                     reader->loose);
+    }
+    return bs_foreign_weights(checkpoint->directory, why, err);
 }
 
-/* Whether the directory has a file of that name. */
+/* The i-th of the names that weights usually have, in the order in which they are looked for; NULL
+ * where a reader has no such name. False beyond the last. */
+static bool usual_name(int i, const char **name, bool *index)
+{
+    const struct bs_reader *reader = bs_reader_at(i / 2);
+    *index = i % 2;
+    *name = !reader ? NULL : *index ? reader->index : reader->file;
+    return reader;
+}
+
+/* Whether the directory has a file of that name; none has one of NULL. */
 static enum bs_status look_for(const struct bs_checkpoint *checkpoint, const char *name,
                                bool *there, struct bs_error *err)
 {
     struct stat info;
+    *there = false;
+    if (!name)
+        return BS_OK;
     char *path = bs_printf("%s/%s", checkpoint->directory, name);
     *there = path && !stat(path, &info);
     bs_free(path);
@@ -196,28 +203,29 @@ static enum bs_status look_for(const struct bs_checkpoint *checkpoint, const cha
 
 static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
-    int *choice = &checkpoint->choice;
-    bool there;
-    for (*choice = 0; *choice < NUM_CHOICES; (*choice)++) {
-        if (look_for(checkpoint, choices[*choice].name, &there, err))
+    const char *name;
+    bool index, there;
+    for (int *i = &checkpoint->choice; usual_name(*i, &name, &index); ++*i) {
+        if (look_for(checkpoint, name, &there, err))
             return err->status;
         if (there)
-            return choices[*choice].index ? open_sharded(checkpoint, choices[*choice].name, err)
-                                          : open_single(checkpoint, choices[*choice].name, err);
+            return index ? open_sharded(checkpoint, name, err) : open_single(checkpoint, name, err);
     }
-    return open_pt(checkpoint, err);
+    return open_loose(checkpoint, err);
 }
 
 enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
                                          struct bs_lines *notices, struct bs_error *err)
 {
-    bool there;
-    for (int i = checkpoint->choice + 1; i < NUM_CHOICES; i++)
-        if (look_for(checkpoint, choices[i].name, &there, err) ||
+    const char *own, *other;
+    bool there, index;
+    usual_name(checkpoint->choice, &own, &index);
+    for (int i = checkpoint->choice + 1; usual_name(i, &other, &index); i++)
+        if (look_for(checkpoint, other, &there, err) ||
             (there && bs_lines_add(notices, err,
                                    "weights are those of %s; %s, which is there too, "
                                    "is not read",
-                                   choices[checkpoint->choice].name, choices[i].name)))
+                                   own, other)))
             return err->status;
     if (look_for(checkpoint, "adapter_config.json", &there, err))
         return err->status;

@@ -16,7 +16,7 @@ struct bs_checkpoint;
 /* Opens the first there is of model.safetensors, model.safetensors.index.json, pytorch_model.bin and
  * pytorch_model.bin.index.json, as transformers does, or else the one file whose name ends in .pt.
  * An index names the files that hold the tensors. Every file's table of contents is checked whole
- * (see safetensors.h and torch_file.h), and each tensor stands where the index says. BS_EIO,
+ * (see safetensors.c and torch_file.c), and each tensor stands where the index says. BS_EIO,
  * BS_EDATA or BS_EUNSUPPORTED naming file and tensor. A tensor that cannot be read is no error by
  * itself: find and digest pass over it, and require says why. */
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,

@@ -5,7 +5,7 @@
  *
  * Nothing in a file is trusted: each number is checked against the size of the map before it is
  * used, and no sum or product can wrap. */
-#include "eval/checkpoint/safetensors.h"
+#include "eval/checkpoint/reader.h"
 
 #include "eval/base/json.h"
 
@@ -171,8 +171,8 @@ static enum bs_status shard_read_header(struct bs_shard *shard, size_t *data_sta
                          &shard->header, err);
 }
 
-enum bs_status bs_safetensors_read(struct bs_shard *shard, struct bs_entries *entries,
-                                   struct bs_error *err)
+static enum bs_status read_safetensors(struct bs_shard *shard, struct bs_entries *entries,
+                                       struct bs_error *err)
 {
     size_t data_start;
     if (shard_read_header(shard, &data_start, err))
@@ -194,3 +194,16 @@ enum bs_status bs_safetensors_read(struct bs_shard *shard, struct bs_entries *en
     entries->count += count;
     return check_cover(shard, first, count, shard->map.size - data_start, err);
 }
+
+const struct bs_reader bs_reader_safetensors = {
+    .plugin =
+        {
+            .name = "safetensors",
+            .summary = "a header in JSON and the bytes of the tensors",
+            .reference = "huggingface/safetensors",
+        },
+    .file = "model.safetensors",
+    .index = "model.safetensors.index.json",
+    .endings = (const char *const[]){".safetensors", NULL},
+    .read = read_safetensors,
+};

@@ -2,8 +2,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
-#include "eval/checkpoint/safetensors.h"
-#include "eval/checkpoint/torch_file.h"
+#include "eval/checkpoint/reader.h"
 
 #include <string.h>
 
@@ -28,9 +27,7 @@ enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, cons
                        "%s: a Git LFS pointer stands where the file should: run `git lfs pull` in "
                        "its folder",
                        shard->path);
-    if (bs_ends_in(name, ".safetensors"))
-        return bs_safetensors_read(shard, entries, err);
-    return bs_torch_read(shard, entries, err);
+    return bs_reader_of(name)->read(shard, entries, err);
 }
 
 void bs_shard_close(struct bs_shard *shard)

@@ -43,8 +43,8 @@ struct bs_entries {
     size_t count;
 };
 
-/* Opens `directory`/`name` into the zeroed shard and appends its tensors: safetensors where the
- * name ends so, else what torch.save writes. The entries point to the shard: neither may move or
+/* Opens `directory`/`name` into the zeroed shard and appends its tensors as the reader of such names
+ * has them. The entries point to the shard: neither may move or
  * close before them. BS_EIO, BS_EDATA or BS_EUNSUPPORTED; the shard is to be closed either way. */
 enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, const char *name,
                              struct bs_entries *entries, struct bs_error *err);

@@ -1,6 +1,9 @@
-/* The archive holds, in one folder, data.pkl and a file data/KEY for each storage, and small ones that
- * say how it was written: byteorder, version, and more that does not matter here. */
-#include "eval/checkpoint/torch_file.h"
+/* What torch.save writes: a zip archive of a pickled state dict and its storages. The archive holds,
+ * in one folder, data.pkl and a file data/KEY for each storage, and small ones that say how it was
+ * written: byteorder, version, and more that does not matter here. Checked are the archive, see
+ * torch_zip.h, the pickle, see pickle.h, and for each tensor that its storage is there, has the size
+ * that the pickle says, and holds every element. */
+#include "eval/checkpoint/reader.h"
 
 #include "eval/base/mem.h"
 #include "eval/checkpoint/pickle.h"
@@ -141,8 +144,9 @@ static enum bs_status read_tensors(struct bs_shard *shard, const struct bs_zip *
     return BS_OK;
 }
 
-enum bs_status bs_torch_read(struct bs_shard *shard, struct bs_entries *entries,
-                             struct bs_error *err)
+/* BS_EUNSUPPORTED for the format before PyTorch 1.6, which is no archive. */
+static enum bs_status read_torch(struct bs_shard *shard, struct bs_entries *entries,
+                                 struct bs_error *err)
 {
     struct bs_zip zip = {0};
     struct bs_pickle *pickle = NULL;
@@ -164,3 +168,17 @@ enum bs_status bs_torch_read(struct bs_shard *shard, struct bs_entries *entries,
     bs_free(place);
     return status;
 }
+
+const struct bs_reader bs_reader_torch = {
+    .plugin =
+        {
+            .name = "torch",
+            .summary = "what torch.save writes: a pickled state dict and its storages in a zip",
+            .reference = "pytorch/pytorch torch/serialization.py",
+        },
+    .file = "pytorch_model.bin",
+    .index = "pytorch_model.bin.index.json",
+    .loose = ".pt",
+    .endings = (const char *const[]){".bin", ".pt", ".pth", "", NULL},
+    .read = read_torch,
+};
