@@ -20,10 +20,23 @@ ALGORITHMS(DECLARE)
 
 static const struct bs_plugin *const rows[] = {ALGORITHMS(ENTRY) NULL};
 
+static void print_facts(const struct bs_plugin *plugin, FILE *out)
+{
+    const struct bs_algorithm *algorithm = (const struct bs_algorithm *)plugin;
+    fprintf(out, "grid: %s\n",
+            algorithm->grid == BS_GRID_AUTO ? "that of the chain, else gptq"
+                                            : bs_grid_name(algorithm->grid));
+    fprintf(out, "calibrates on: %s\n",
+            !algorithm->needs                            ? "nothing"
+            : algorithm->calibrate_on == BS_ON_QUANTIZED ? "quantized"
+                                                         : "unquantized");
+}
+
 const struct bs_registry bs_algorithm_registry = {
     .kind = "algorithm",
     .summary = "what is done to the weights: a grid's `algorithm`, alone or in a chain",
     .rows = rows,
+    .print_facts = print_facts,
 };
 
 const struct bs_algorithm *bs_algorithm_at(int i) { return (const struct bs_algorithm *)rows[i]; }

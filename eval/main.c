@@ -336,12 +336,10 @@ static int command_plot(const struct bs_arguments *args)
 static int command_describe(const struct bs_arguments *args)
 {
     struct bs_error err;
-    if (!args->num_operands) {
-        bs_describe_all(stdout, args->markdown);
-        return BS_EXIT_DONE;
-    }
-    return bs_describe_one(args->operands[0], stdout, args->markdown, &err) ? fail(&err)
-                                                                            : BS_EXIT_DONE;
+    enum bs_status status = args->num_operands
+                                ? bs_describe_one(args->operands[0], stdout, args->markdown, &err)
+                                : bs_describe_all(stdout, args->markdown, &err);
+    return status ? fail(&err) : BS_EXIT_DONE;
 }
 
 static void print_outcome(const char *name, const struct bs_fetch_outcome *outcome)

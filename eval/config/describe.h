@@ -7,11 +7,13 @@
 
 #include "eval/base/error.h"
 
-/* The algorithms, and every key a config may have; in Markdown each algorithm's options too. */
-void bs_describe_all(FILE *out, bool markdown);
+/* What there is of each kind of plug-in, and every key a config may have; in Markdown each plug-in's
+ * options too. BS_ENOMEM. */
+enum bs_status bs_describe_all(FILE *out, bool markdown, struct bs_error *err);
 
-/* One algorithm; one part of the config: config, sweep, weights, activations, calibration,
- * evaluation, layer_error; protocols or texts. Another name is BS_ECONFIG with the nearest and all that exist. */
+/* All that is called `name`: a kind of plug-in and those of it; a plug-in; a part of the config
+ * (config, sweep, weights, activations, calibration, evaluation, layer_error, expected); models,
+ * protocols or texts. Another name is BS_ECONFIG with the nearest and all that exist; BS_ENOMEM. */
 enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struct bs_error *err);
 
 #endif

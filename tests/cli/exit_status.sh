@@ -138,7 +138,7 @@ done <<'EOF'
 ^bitsweep: .*'model': Is a directory                        | table model
 ^bitsweep: the smallest walk needs [0-9]+ MB, .* is 1 MB    | run --memory 1M --output one.h5 one.yaml
 ^bitsweep: the smallest walk needs [0-9]+ MB, .* is 1 MB    | plan --memory 1M one.yaml
-^bitsweep: 'nothing' is nothing to describe, expected rtn,  | describe nothing
+^bitsweep: 'nothing' is nothing to describe, expected algorithm, rtn,  | describe nothing
 ^bitsweep: .* \(did you mean 'smoothquant'\?\)              | describe smoothqant
 EOF
 check "refused command lines leave no results" expect_absent results one.h5 one.h5.lock one.h5.partial
@@ -251,7 +251,7 @@ describe_everything() {
     cp .out markdown
     grep -q '^|---' markdown || problem "expected tables in Markdown"
     # The names, once from the Markdown's headings, must all be described one by one.
-    for name in $(sed -n 's/^### //p' markdown | grep -vx algorithms); do
+    for name in $(sed -n 's/^### //p' markdown); do
         run describe "$name"
         expect_status 0
         expect_no_err
@@ -261,7 +261,7 @@ describe_everything() {
         expect_status 0
         expect_out "^### $name$"
     done
-    [ "$(grep -c '^### ' markdown)" -ge 12 ] || problem "expected five algorithms, seven sections"
+    [ "$(grep -c '^### ' markdown)" -ge 12 ] || problem "expected algorithms and sections"
 }
 check "describe: all, and each one" describe_everything
 

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "algorithms/algorithm.h"
 #include "eval/config/describe.h"
+#include "eval/config/registries.h"
 #include "eval/data/corpus.h"
 #include "eval/data/protocol.h"
 
@@ -24,57 +24,99 @@ static char *described(const char *name, bool markdown)
     if (name)
         assert_int_equal(bs_describe_one(name, out, markdown, &err), BS_OK);
     else
-        bs_describe_all(out, markdown);
+        assert_int_equal(bs_describe_all(out, markdown, &err), BS_OK);
     assert_int_equal(fclose(out), 0);
     return text;
 }
 
-static void test_describe(void **state)
+static void assert_holds(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("'%s' is missing in: %s", part, text);
+}
+
+/* Alone, and in the Markdown of everything: summary, reference and each option with what is allowed. */
+static void check_plugin(const struct bs_plugin *plugin, const char *markdown)
+{
+    assert_holds(markdown, plugin->summary);
+    assert_holds(markdown, plugin->reference);
+    for (int m = 0; m < 2; m++) {
+        char *one = described(plugin->name, m == 1);
+        assert_holds(one, plugin->summary);
+        assert_holds(one, plugin->reference);
+        for (const struct bs_option *o = plugin->options; o && o->name; o++) {
+            char allowed[320];
+            bs_option_print_allowed(o, allowed, sizeof allowed);
+            assert_holds(one, o->name);
+            assert_holds(one, allowed);
+            assert_holds(markdown, o->name);
+        }
+        free(one);
+    }
+}
+
+static void test_plugins(void **state)
 {
     (void)state;
     char *all = described(NULL, false), *markdown = described(NULL, true);
-    for (int a = 0; bs_algorithm_at(a); a++) {
-        const struct bs_algorithm *algorithm = bs_algorithm_at(a);
-        assert_non_null(strstr(all, algorithm->plugin.summary));
-        assert_non_null(strstr(markdown, algorithm->plugin.reference));
-        for (int m = 0; m < 2; m++) {
-            char *one = described(algorithm->plugin.name, m == 1);
-            assert_non_null(strstr(one, algorithm->plugin.reference));
-            for (const struct bs_option *o = algorithm->plugin.options; o && o->name; o++) {
-                char allowed[320];
-                bs_option_print_allowed(o, allowed, sizeof allowed);
-                assert_non_null(strstr(one, o->name));
-                assert_non_null(strstr(one, allowed));
-                assert_non_null(strstr(markdown, o->name));
-            }
-            free(one);
+    assert_non_null(bs_registries[0]);
+    for (int r = 0; bs_registries[r]; r++) {
+        const struct bs_registry *registry = bs_registries[r];
+        char *kind = described(registry->kind, false),
+             *kind_markdown = described(registry->kind, true);
+        assert_holds(all, registry->summary);
+        assert_holds(markdown, registry->summary);
+        for (int i = 0; registry->rows[i]; i++) {
+            assert_holds(all, registry->rows[i]->name);
+            assert_holds(kind, registry->rows[i]->summary);
+            check_plugin(registry->rows[i], kind_markdown);
+            check_plugin(registry->rows[i], markdown);
         }
+        free(kind);
+        free(kind_markdown);
     }
-    static const char *const sections[] = {
-        "config",      "sweep",    "weights", "activations", "calibration", "evaluation",
-        "layer_error", "expected", "models",  "protocols",   "texts"};
+    free(all);
+    free(markdown);
+}
+
+static void test_sections(void **state)
+{
+    (void)state;
+    char *all = described(NULL, false), *markdown = described(NULL, true);
+    static const char *const sections[] = {"config",      "model",       "sweep",       "weights",
+                                           "activations", "calibration", "layer_error", "expected",
+                                           "models",      "protocols",   "texts"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         char *one = described(sections[i], false);
-        assert_non_null(strstr(all, one)); /* the whole is made of its parts */
+        assert_holds(all, one); /* the whole is made of its parts */
         free(one);
     }
     for (const struct bs_corpus *corpus = bs_corpora; corpus->name; corpus++)
-        assert_non_null(strstr(markdown, corpus->summary));
+        assert_holds(markdown, corpus->summary);
     for (int p = 0; p < BS_NUM_PROTOCOLS; p++)
-        assert_non_null(strstr(markdown, bs_protocols[p].summary));
+        assert_holds(markdown, bs_protocols[p].summary);
     free(all);
     free(markdown);
+}
+
+static void test_unknown(void **state)
+{
+    (void)state;
     struct bs_error err;
     assert_int_equal(bs_describe_one("gtpq", stderr, false, &err), BS_ECONFIG);
-    assert_memory_equal(err.message, "'gtpq' is nothing to describe, expected rtn, gptq, ", 50);
-    assert_non_null(strstr(
-        err.message, " layer_error, expected, models, protocols or texts (did you mean 'gptq'?)"));
+    assert_holds(err.message, "'gtpq' is nothing to describe, expected algorithm, rtn, gptq, ");
+    for (int r = 0; bs_registries[r]; r++)
+        assert_holds(err.message, bs_registries[r]->kind);
+    assert_holds(err.message,
+                 " layer_error, expected, models, protocols or texts (did you mean 'gptq'?)");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_plugins),
+        cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,11 @@
+/* A new kind of plug-in is its registry and one line here. */
+#include "eval/config/registries.h"
+
+#include "algorithms/algorithm.h"
+#include "eval/checkpoint/reader.h"
+
+const struct bs_registry *const bs_registries[] = {
+    &bs_algorithm_registry,
+    &bs_reader_registry,
+    NULL,
+};
