@@ -1,0 +1,200 @@
+/* `evaluation:`, its texts and what they are called. */
+#include "eval/config/load.h"
+
+#include <string.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+
+enum { MOST_WINDOWS = 1 << 20, MOST_TOKENS = 1 << 20 };
+
+static const char *const stride_words[] = {"half", NULL};
+const struct bs_option bs_evaluation_options[] = {
+    BS_OPT(struct bs_evaluation_config, tokens, 2048, 2, MOST_TOKENS, "tokens of a window"),
+    BS_OPT(struct bs_evaluation_config, windows, 0, 0, MOST_WINDOWS,
+           "windows of the text; 0 = all"),
+    BS_OPT_WORDS(struct bs_evaluation_config, pick, BS_CHOICE, BS_PICK_AUTO, 0, 2, bs_pick_names,
+                 "which, where not all: even = one of each of as many parts of the text, first = "
+                 "from its start; auto = first for protocol llama.cpp and the c4 texts, as their "
+                 "own tools do, else even"),
+    BS_OPT_WORDS(struct bs_evaluation_config, protocol, BS_CHOICE, BS_PROTOCOL_GPTQ, 0,
+                 BS_NUM_PROTOCOLS - 1, bs_protocol_names,
+                 "which predictions are scored, see protocols"),
+    BS_OPT_WORDS(struct bs_evaluation_config, stride, BS_INT, 0, 1, MOST_TOKENS, stride_words,
+                 "of protocol sliding: tokens from the start of a window to that of the next; half "
+                 "= of tokens"),
+    BS_OPT(struct bs_evaluation_config, lines, false, 0, 1, bs_lines_help),
+    {.name = NULL},
+};
+
+const struct bs_option bs_layer_error_options[] = {
+    BS_OPT(struct bs_layer_error_config, windows, 8, 0, MOST_WINDOWS,
+           "windows of the first text over which the error of each linear is taken; 0 = none"),
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_evaluation_keys[] = {
+    {"perplexity", "a list of mappings with text", "texts to predict", true},
+    {"layer_error", "a mapping, see layer_error", "the error of each linear", false},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_text_keys[] = {
+    {"text", "a file or a known text, see texts", "what is predicted", true},
+    {"name", "a text", "what tables, charts and the result file call it (the file's name)", false},
+    {"field", "a text", "JSON: the key of the document (text)", false},
+    {"join", "a text", "what comes between documents (\\n\\n)", false},
+    {.name = NULL},
+};
+
+/* As much of a text's name as the result file holds. */
+enum { TEXT_NAME_BYTES = 63 };
+
+/* True for a name that an earlier text has, or that the result file uses beside the texts. */
+static bool name_is_taken(const struct bs_config *config, const char *name)
+{
+    bool taken = !strcmp(name, "layers");
+    for (int i = 0; i < config->num_evaluations; i++)
+        taken |= !strcmp(config->evaluations[i].name, name);
+    return taken;
+}
+
+static int without_ending(const char *name, int length, const char *ending)
+{
+    int end = (int)strlen(ending);
+    return length > end && !strncmp(name + length - end, ending, (size_t)end) ? length - end
+                                                                              : length;
+}
+
+/* The file's name without folder and ending (of packed files both); "_2" and so on where that is
+ * taken, as when one text is cut into windows of several lengths. NULL when memory runs out. */
+static char *name_of_text(const struct bs_config *config, const char *path)
+{
+    const char *base = bs_path_name(path);
+    int length = without_ending(base, (int)strlen(base), ".gz");
+    length = without_ending(base, length, ".zst");
+    for (int at = length - 1; at > 0; at--)
+        if (base[at] == '.') {
+            length = at;
+            break;
+        }
+    if (length == 0 || strspn(base, ".") == strlen(base)) { /* HDF5 gives dots a meaning */
+        base = "text";
+        length = 4;
+    }
+    char *name = bs_printf("%.*s", length, base);
+    for (int k = 2; name && name_is_taken(config, name); k++) {
+        bs_free(name);
+        name = bs_printf("%.*s_%d", length, base, k);
+    }
+    return name;
+}
+
+/* It is a group's name in the result file, where a slash would part it and dots have a meaning. */
+static void check_text_name(struct bs_load *load, const struct bs_yaml_node *node)
+{
+    const char *name = node->text;
+    if (strlen(name) > TEXT_NAME_BYTES || strchr(name, '/') || strspn(name, ".") == strlen(name))
+        bs_load_wrong(load, "name", node, "a short text without a slash");
+    else if (name_is_taken(load->config, name))
+        bs_load_wrong(load, "name", node, "one that no other text has, and that is not 'layers'");
+}
+
+static void check_stride(struct bs_load *load, const struct bs_yaml_node *node,
+                         const struct bs_evaluation_config *entry)
+{
+    const struct bs_yaml_node *stride = bs_yaml_get(node, "stride");
+    bs_load_idle(load, node, "stride", !bs_protocols[entry->protocol].slides,
+                 "is for protocol sliding only, expected protocol: sliding or no stride");
+    if (stride && entry->stride > entry->tokens)
+        bs_report_add(load->report, stride->line, stride->column,
+                      "stride is %d, expected at most tokens, which is %d", entry->stride,
+                      entry->tokens);
+}
+
+int bs_evaluation_stride(const struct bs_evaluation_config *evaluation)
+{
+    if (!bs_protocols[evaluation->protocol].slides)
+        return evaluation->tokens;
+    return evaluation->stride ? evaluation->stride : evaluation->tokens / 2;
+}
+
+static bool same_evaluation(const struct bs_evaluation_config *a,
+                            const struct bs_evaluation_config *b)
+{
+    return bs_same_text(a->text, b->text) && bs_same_text(a->field, b->field) &&
+           bs_same_text(a->join, b->join) && a->lines == b->lines && a->windows == b->windows &&
+           a->pick == b->pick && a->tokens == b->tokens && a->protocol == b->protocol &&
+           a->stride == b->stride;
+}
+
+void bs_evaluation_release(struct bs_evaluation_config *evaluation)
+{
+    bs_free(evaluation->text);
+    bs_free(evaluation->field);
+    bs_free(evaluation->join);
+    bs_free(evaluation->name);
+}
+
+static enum bs_status read_evaluation_text(struct bs_load *load, const struct bs_yaml_node *node)
+{
+    struct bs_config *config = load->config;
+    struct bs_evaluation_config entry = {0};
+    bs_options_default(bs_evaluation_options, &entry);
+    if (!bs_load_section(load, "an entry of perplexity", node, bs_text_keys, bs_evaluation_options,
+                         &entry))
+        return BS_OK;
+    check_stride(load, node, &entry);
+    enum bs_status status = bs_load_text(load, node, &bs_text_keys[0], &entry.text);
+    if (!status)
+        status = bs_load_text(load, node, &bs_text_keys[2], &entry.field);
+    if (!status)
+        status = bs_load_text(load, node, &bs_text_keys[3], &entry.join);
+    if (!status)
+        status = bs_load_text(load, node, &bs_text_keys[1], &entry.name);
+    if (!status && entry.text) {
+        for (int i = 0; i < config->num_evaluations; i++)
+            if (same_evaluation(&config->evaluations[i], &entry))
+                bs_report_add(load->report, node->line, node->column,
+                              "the same text and settings a second time, expected them once");
+        if (entry.name)
+            check_text_name(load, bs_yaml_get(node, "name"));
+        else
+            entry.name = name_of_text(config, entry.text);
+        status = entry.name ? BS_OK : bs_fail_memory(load->err);
+    }
+    if (status || !entry.text)
+        bs_evaluation_release(&entry);
+    else
+        config->evaluations[config->num_evaluations++] = entry;
+    return status;
+}
+
+static enum bs_status read_perplexity(struct bs_load *load, const struct bs_yaml_node *node)
+{
+    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
+        bs_load_no_list(load, "perplexity", node, "a list of mappings with text");
+        return BS_OK;
+    }
+    if (node->num_items > BS_MAX_TEXTS) {
+        bs_report_add(load->report, node->line, node->column, "%d texts, expected at most %d",
+                      node->num_items, BS_MAX_TEXTS);
+        return BS_OK;
+    }
+    enum bs_status status = BS_OK;
+    for (int i = 0; !status && i < node->num_items; i++)
+        status = read_evaluation_text(load, node->items[i]);
+    return status;
+}
+
+enum bs_status bs_evaluation_read(struct bs_load *load, const struct bs_yaml_node *node)
+{
+    if (!bs_load_section(load, "evaluation", node, bs_evaluation_keys, NULL, NULL))
+        return BS_OK;
+    const struct bs_yaml_node *layer_error = bs_yaml_get(node, "layer_error");
+    if (layer_error)
+        bs_load_section(load, "layer_error", layer_error, NULL, bs_layer_error_options,
+                        &load->config->layer_error);
+    const struct bs_yaml_node *perplexity = bs_yaml_get(node, "perplexity");
+    return perplexity ? read_perplexity(load, perplexity) : BS_OK;
+}
