@@ -11,6 +11,7 @@ PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-de
             libjansson-dev libdnnl-dev libpcre2-dev libutf8proc-dev libxxhash-dev zlib1g-dev \
             libzstd-dev libzip-dev libcurl4-openssl-dev libssl-dev ca-certificates libcmocka-dev \
             gnuplot-nox fonts-dejavu-core
+LINT_PACKAGES := clang-format clang-tidy libomp-dev python3
 FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
 PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash zlib libzstd libzip \
         libcurl libcrypto
@@ -24,6 +25,7 @@ WERROR ?=
 FUZZ ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+LINT ?=
 BENCH ?=
 
 ifeq ($(FUZZ),1) # what `make fuzz` builds
@@ -90,7 +92,7 @@ ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/suppo
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check bench fuzz setup install clean format help
+.PHONY: all quickstart check bench fuzz lint docs setup install clean format help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
@@ -175,6 +177,20 @@ install: all ## install the program and its chart templates under PREFIX
 	install -D $(BUILD)/bitsweep $(DESTDIR)$(PREFIX)/bin/bitsweep
 	install -d $(DESTDIR)$(PREFIX)/share/bitsweep/plots
 	install -m 644 plots/*.gp $(DESTDIR)$(PREFIX)/share/bitsweep/plots
+
+# What clang-tidy compiles with.
+LINT_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. -DBS_VERSION='"$(VERSION)"' \
+              -DBS_COMMIT='"$(COMMIT)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+
+lint: setup ## check sources and documents by the project's rules (LINT="RULE ...": only those)
+	@.ci/setup $(LINT_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@LINT_CFLAGS="$(subst ",\",$(LINT_CFLAGS))" tests/lint/lint.py $(BUILD)/bitsweep $(LINT)
+
+docs: setup ## make the generated parts of the documents anew
+	@.ci/setup $(LINT_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@tests/lint/lint.py --docs $(BUILD)/bitsweep
 
 clean: ## remove what was built
 	rm -rf build

@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_BASE_ERROR_H
 #define BS_EVAL_BASE_ERROR_H
 
+/* What came of a call: BS_OK is 0, so that `if (status)` asks whether it failed. */
 enum bs_status {
     BS_OK = 0,
     BS_ENOMEM,       /* memory ran out, or --memory does not suffice */

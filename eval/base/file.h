@@ -32,12 +32,12 @@ void bs_map_watch(void);
  * system likes, in its cache of the file. */
 void bs_map_forget(const struct bs_map *map, const void *data, size_t size);
 
-/* BS_EIO where `path` is there and no regular file: a pipe that nobody writes to would be waited for,
- * a device has no end. What the process has open already (/dev/stdin, /dev/fd/3) may be anything. All
- * that reads a file named from outside asks this first. */
+/* BS_EIO where `path` is there and no regular file: a pipe that nobody writes to would be waited
+ * for, a device has no end. What the process has open already (/dev/stdin, /dev/fd/3) may be
+ * anything. All that reads a file named from outside asks this first. */
 enum bs_status bs_file_check(const char *path, struct bs_error *err);
 
-/* The file's bytes in new memory with a zero byte behind them (freed with bs_free). */
+/* The file's bytes in new memory with a zero byte after them (freed with bs_free). */
 enum bs_status bs_file_read(const char *path, char **data, size_t *size, struct bs_error *err);
 
 /* What of a path follows its last slash. */
@@ -47,8 +47,8 @@ const char *bs_path_name(const char *path);
  * for the root. NULL when memory runs out. */
 char *bs_path_folder(const char *path);
 
-/* `path` as seen from `folder`, in new memory: itself where it is absolute or the folder is "" or NULL.
- * NULL when memory runs out. */
+/* `path` as seen from `folder`, in new memory: itself where it is absolute or the folder is "" or
+ * NULL. NULL when memory runs out. */
 char *bs_path_join(const char *folder, const char *path);
 
 /* True where a name or path ends in `ending` and is longer. */
@@ -60,12 +60,12 @@ enum { BS_NAME_BYTES = 256 }; /* of a name in a folder, with its end */
  * none or the folder cannot be read. */
 int bs_folder_find(const char *folder, const char *ending, char name[BS_NAME_BYTES]);
 
-/* Where `path` leads when it is a link, be there a file yet or not, else itself; in new memory. BS_EIO
- * where links go in a circle, or one is a stranger's. */
+/* Where `path` leads when it is a link, be there a file yet or not, else itself; in new memory.
+ * BS_EIO where links go in a circle, or one is a stranger's. */
 enum bs_status bs_path_target(const char *path, char **target, struct bs_error *err);
 
-/* A new, empty file in *fd, open for reading and writing. What has the name is removed first; a link
- * that somebody puts in its place is not followed. BS_EIO. */
+/* A new, empty file in *fd, open for reading and writing. What has the name is removed first; a
+ * link that somebody puts in its place is not followed. BS_EIO. */
 enum bs_status bs_file_create(const char *path, int *fd, struct bs_error *err);
 
 /* mkdir -p for the folder that will hold `path` (nothing for a bare file name). */

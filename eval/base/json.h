@@ -24,7 +24,8 @@ struct bs_json_rules {
  * double. Unless `strict`, a byte order mark in front and Python's NaN and Infinity are read too;
  * those, and numbers beyond double, become {"__float__": "Infinity"}, as transformers writes them,
  * so that no reader takes them for a number. A key that stands twice with different values is an
- * error. BS_EDATA with line and column (in characters, from 1); *value is freed with json_decref. */
+ * error. BS_EDATA with line and column (in characters, from 1); *value is freed with
+ * json_decref. */
 enum bs_status bs_json_parse(const char *place, const struct bs_json_rules *rules, const char *text,
                              size_t size, json_t **value, struct bs_error *err);
 

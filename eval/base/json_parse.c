@@ -1,6 +1,6 @@
 /* A parser of JSON (RFC 8259) that builds jansson's values. jansson's own parser stops at what real
- * files hold: NUL in a key, integers beyond 64 bits, numbers beyond double. It also takes what Python
- * writes (a byte order mark, NaN, Infinity), unless it is asked to be strict. */
+ * files hold: NUL in a key, integers beyond 64 bits, numbers beyond double. It also takes what
+ * Python writes (a byte order mark, NaN, Infinity), unless it is asked to be strict. */
 #include "eval/base/json.h"
 
 #include "eval/base/mem.h"
@@ -172,8 +172,8 @@ static enum bs_status parse_string(struct parser *parser)
 
 /* --- numbers --- */
 
-/* What double does not have: an object in transformers' spelling, which no reader takes for a number
- * or a text. */
+/* What double does not have: an object in transformers' spelling, which no reader takes for a
+ * number or a text. */
 static json_t *non_finite(double number)
 {
     return json_pack("{s:s}", "__float__",

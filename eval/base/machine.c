@@ -217,19 +217,22 @@ static double group_memory(const char *root)
     return bytes;
 }
 
+/* The second number of the file's line, as "50000 100000" and "max 100000" have it; 0 for none. */
+static double second_in(const char *folder, const char *name)
+{
+    char line[512];
+    FILE *file = open_in(folder, name);
+    const char *blank = file && fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
+    if (file)
+        fclose(file);
+    return blank ? strtod(blank, NULL) : 0;
+}
+
 static double quota_of(const struct group *group)
 {
     double quota = number_in(group->folder, group->v2 ? "cpu.max" : "cpu.cfs_quota_us", "");
-    double period = 100000; /* what both versions begin with */
-    if (!group->v2) {
-        period = number_in(group->folder, "cpu.cfs_period_us", "");
-    } else {
-        FILE *file = open_in(group->folder, "cpu.max");
-        if (file && fscanf(file, "%*s %lf", &period) != 1)
-            period = 100000;
-        if (file)
-            fclose(file);
-    }
+    double period = group->v2 ? second_in(group->folder, "cpu.max")
+                              : number_in(group->folder, "cpu.cfs_period_us", "");
     return quota > 0 && period > 0 ? quota / period : (double)INFINITY;
 }
 

@@ -17,8 +17,9 @@ double bs_free_memory(const char *root);
 /* Processors that the quotas of the process's control groups come to, rounded up; 0 = no quota. */
 int bs_cpu_quota(const char *root);
 
-/* Threads to use where none are asked for: OMP_NUM_THREADS where it is set, else the processors that
- * the process may run on, no more than its quota. To be called before anything sets threads. */
+/* Threads to use where none are asked for: OMP_NUM_THREADS where it is set, else the processors
+ * that the process may run on, no more than its quota. To be called before anything sets
+ * threads. */
 int bs_default_threads(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* Which file a map is of, for the handler that is called when it cannot be read. For file.c alone. */
+/* Which file a map is of, for the handler that is called when it cannot be read. For file.c
+ * alone. */
 #ifndef BS_EVAL_BASE_MAP_FAULTS_H
 #define BS_EVAL_BASE_MAP_FAULTS_H
 

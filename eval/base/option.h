@@ -8,6 +8,7 @@
 
 #include "eval/base/error.h"
 
+/* What an option's value is, and so the type of its field. */
 enum bs_option_type {
     BS_BOOL,   /* true or false */
     BS_INT,    /* a whole number in [min, max] */

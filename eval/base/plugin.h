@@ -1,6 +1,7 @@
-/* One header for everything that a config can name: algorithm, format, range, statistic, evaluation,
- * reader ... `describe`, the config's checks and axes, the generated documents, a recipe's canonical
- * text, its label and the conformance tests read this and know nothing else of a plug-in. */
+/* One header for everything that a config can name: algorithm, format, range, statistic,
+ * evaluation, reader ... `describe`, the config's checks and axes, the generated documents, a
+ * recipe's canonical text, its label and the conformance tests read this and know nothing else of a
+ * plug-in. */
 #ifndef BS_EVAL_BASE_PLUGIN_H
 #define BS_EVAL_BASE_PLUGIN_H
 
@@ -60,8 +61,8 @@ void bs_choice_print_value(const struct bs_option *option, const void *options, 
 void bs_choice_print_all(const struct bs_choice *choice, const char *prefix, FILE *out);
 
 /* The options that are not at their default, as short as they can be said, each after a space:
- * " act_order", " no_clip", " alpha=0.7". The name that stands for an option is what `name` makes of
- * it (in `room`, `size` bytes), or its own where that is NULL. */
+ * " act_order", " no_clip", " alpha=0.7". The name that stands for an option is what `name` makes
+ * of it (in `room`, `size` bytes), or its own where that is NULL. */
 void bs_choice_print_short(const struct bs_choice *choice,
                            const char *(*name)(const void *context, const struct bs_option *option,
                                                char *room, size_t size),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* A text that is printed to, in memory that grows. */
 struct bs_print {
     FILE *out; /* to print to */
     char *text;

@@ -55,11 +55,12 @@ size_t bs_escape(const char *text, char *out, size_t size)
         size_t length = print_escape(text, bytes, letter, escape), step = bytes ? bytes : 1;
         const char *from = length ? escape : text;
         length = length ? length : step;
-        full |= used + length >= size;
-        if (!full)
+        if (used + length >= size)
+            full = true;
+        if (!full) {
             memcpy(out + used, from, length);
-        if (!full)
             out[used + length] = '\0';
+        }
         used += length;
         text += step;
         left -= step;

@@ -14,16 +14,16 @@
 
 enum { LINE = 512 };
 
-/* Handlers and the thread that waits have no context, so that what they look at is global. Two lines
- * take turns: one is written while the other may be printed. */
+/* Handlers and the thread that waits have no context, so that what they look at is global. Two
+ * lines take turns: one is written while the other may be printed. */
 static atomic_int asked, holding;
 static char lines[2][LINE] = {"nothing is kept\n", ""};
 static atomic_int line_at;
 
-/* Those that come from outside. They are blocked in every thread, and one of our own waits for them: a
- * handler would run on the stack of whichever thread computes, and oneDNN's kernels let the stack
- * pointer point into their heap memory while they multiply, which the handler's frame would overwrite.
- * SIGPIPE comes from a write of our own, where a handler does no harm. */
+/* Those that come from outside. They are blocked in every thread, and one of our own waits for
+ * them: a handler would run on the stack of whichever thread computes, and oneDNN's kernels let the
+ * stack pointer point into their heap memory while they multiply, which the handler's frame would
+ * overwrite. SIGPIPE comes from a write of our own, where a handler does no harm. */
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
 static sigset_t waited;
 
@@ -113,7 +113,8 @@ void bs_stop_keep(const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     bs_escape(text, lines[other], LINE - 1);
-    strcat(lines[other], "\n");
+    size_t length = strlen(lines[other]);
+    snprintf(lines[other] + length, LINE - length, "\n");
     atomic_store(&line_at, other);
 }
 

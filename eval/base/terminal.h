@@ -12,6 +12,7 @@ enum { BS_LEAST_WIDTH = 60, BS_MOST_WIDTH = 300, BS_PLAIN_WIDTH = 120 };
 /* True for a terminal that takes escape codes: one that TERM does not call "dumb". */
 bool bs_terminal_takes_codes(FILE *stream);
 
+/* How many, as said above. */
 int bs_terminal_width(FILE *stream);
 
 /* The same, but 0, no limit, for what goes to no terminal while COLUMNS is not set. */

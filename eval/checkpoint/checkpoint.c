@@ -106,8 +106,8 @@ static enum bs_status open_shards(struct bs_checkpoint *checkpoint, json_t *weig
     return BS_OK;
 }
 
-/* Sorts the entries. JSON cannot name a tensor twice and shards were checked against the index, but a
- * pickled state dict can. */
+/* Sorts the entries. JSON cannot name a tensor twice and shards were checked against the index, but
+ * a pickled state dict can. */
 static enum bs_status sort_entries(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
     struct bs_entry *items = checkpoint->entries.items;
@@ -423,7 +423,7 @@ static void digest_add_all(const struct digest_work *work, struct bs_digest_stat
         char text[160], shape[128];
         print_shape(e->tensor.rank, e->tensor.shape, shape, sizeof shape);
         snprintf(text, sizeof text, "%s %s", e->dtype, shape);
-        /* the zero bytes behind both keep one tensor's text apart from the next */
+        /* the zero bytes after both keep one tensor's text apart from the next */
         bs_digest_add(digest, e->tensor.name, strlen(e->tensor.name) + 1);
         bs_digest_add(digest, text, strlen(text) + 1);
         for (size_t c = work->first_chunk[i]; c < work->first_chunk[i + 1]; c++)

@@ -13,10 +13,10 @@
 
 struct bs_checkpoint;
 
-/* Opens the first there is of model.safetensors, model.safetensors.index.json, pytorch_model.bin and
- * pytorch_model.bin.index.json, as transformers does, or else the one file whose name ends in .pt.
- * An index names the files that hold the tensors. Every file's table of contents is checked whole
- * (see safetensors.c and torch_file.c), and each tensor stands where the index says. BS_EIO,
+/* Opens the first there is of model.safetensors, model.safetensors.index.json, pytorch_model.bin
+ * and pytorch_model.bin.index.json, as transformers does, or else the one file whose name ends in
+ * .pt. An index names the files that hold the tensors. Every file's table of contents is checked
+ * whole (see safetensors.c and torch_file.c), and each tensor stands where the index says. BS_EIO,
  * BS_EDATA or BS_EUNSUPPORTED naming file and tensor. A tensor that cannot be read is no error by
  * itself: find and digest pass over it, and require says why. */
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,
@@ -51,10 +51,10 @@ size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
                                          struct bs_lines *notices, struct bs_error *err);
 
-/* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in order
- * of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor and
- * index of the first. What nobody requires does not count: a buffer of -inf, such as the masks that
- * older checkpoints hold, is no part of the model. Reads each tensor once, on all threads; the
+/* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in
+ * order of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor
+ * and index of the first. What nobody requires does not count: a buffer of -inf, such as the masks
+ * that older checkpoints hold, is no part of the model. Reads each tensor once, on all threads; the
  * digest depends neither on their number nor on the files that the tensors come from. */
 enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
                                     struct bs_digest_state *digest, struct bs_error *err);

@@ -1,33 +1,32 @@
-/* A pickle is a program for a machine with a stack and a memo (Python's Lib/pickletools.py says what
- * each opcode does). Python's own machine calls whatever functions a pickle names; this one knows
- * the few that a state dict needs and calls none: it keeps a tensor as the arguments with which torch
- * would rebuild it (torch/_utils.py), and a storage as its persistent id (torch/serialization.py):
+/* A pickle is a program for a machine with a stack and a memo (Python's Lib/pickletools.py says
+ * what each opcode does). Python's own machine calls whatever functions a pickle names; this one
+ * knows the few that a state dict needs and calls none: it keeps a tensor as the arguments with
+ * which torch would rebuild it (torch/_utils.py), and a storage as its persistent id
+ * (torch/serialization.py):
  *
  *   _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)
  *   _rebuild_tensor_v3(the same, dtype)    for the element types without a storage class
  *   _rebuild_parameter(tensor, requires_grad, hooks)
  *   ('storage', class, key, location, elements)
  *
- * What a state dict does not need (floats, lists, None ...) is one opaque value. Nothing recurses, each
- * opcode takes at least a byte, and an opcode makes at most a value for each value that it takes, so
- * that time and memory are linear in the pickle's size. */
-#include "eval/checkpoint/pickle_internal.h"
-
-#include "eval/base/mem.h"
+ * What a state dict does not need (floats, lists, None ...) is one opaque value. Nothing recurses,
+ * each opcode takes at least a byte, and an opcode makes at most a value for each value that it
+ * takes, so that time and memory are linear in the pickle's size. */
+#include "eval/checkpoint/pickle.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/base/mem.h"
+#include "eval/checkpoint/pickle_internal.h"
+
 enum {
     MAX_PICKLE_BYTES = 16 << 20, /* some 200 are spent on a tensor */
     MAX_STACK = 1 << 20,
-    MAX_RANK = 64, /* torch's */
     LOWEST_PROTOCOL = 2,
     HIGHEST_PROTOCOL = 5,
 };
-
-enum function { ORDERED_DICT, REBUILD_TENSOR_V2, REBUILD_TENSOR_V3, REBUILD_PARAMETER };
 
 /* An opcode's argument. */
 struct argument {
@@ -98,11 +97,6 @@ static enum bs_status pop_to_mark(struct bs_pickle *p, const struct bs_value **v
     *count = p->stack.count - first;
     p->stack.count = first - 1;
     return BS_OK;
-}
-
-static bool text_is(struct bs_text text, const char *word)
-{
-    return text.length == strlen(word) && !memcmp(text.bytes, word, text.length);
 }
 
 /* ---- values without operands ---- */
@@ -360,54 +354,13 @@ static enum bs_status op_build(struct bs_pickle *p, const struct argument *a, st
 
 /* ---- globals ---- */
 
-static bool find_function(struct bs_text module, struct bs_text name, struct bs_value *value)
-{
-    static const struct {
-        const char *module, *name;
-        enum function function;
-    } functions[] = {
-        {"collections", "OrderedDict", ORDERED_DICT},
-        {"torch._utils", "_rebuild_tensor_v2", REBUILD_TENSOR_V2},
-        {"torch._utils", "_rebuild_tensor_v3", REBUILD_TENSOR_V3},
-        {"torch._utils", "_rebuild_parameter", REBUILD_PARAMETER},
-    };
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
-        if (!text_is(module, functions[i].module) || !text_is(name, functions[i].name))
-            continue;
-        *value = (struct bs_value){.kind = BS_FUNCTION, .index = functions[i].function};
-        return true;
-    }
-    return false;
-}
-
-static bool find_type(struct bs_text module, struct bs_text name, struct bs_value *value)
-{
-    bool untyped = text_is(module, "torch.storage") && text_is(name, "UntypedStorage");
-    bool torch = text_is(module, "torch");
-    for (size_t i = 0;; i++) {
-        const struct bs_dtype_info *info = &bs_dtypes[i];
-        if (!info->name) {
-            *value = (struct bs_value){.kind = BS_STORAGE_TYPE, .index = i};
-            return untyped;
-        }
-        bool storage = info->storage && text_is(name, info->storage);
-        if (!torch || (!storage && !text_is(name, info->torch)))
-            continue;
-        *value = (struct bs_value){.kind = storage ? BS_STORAGE_TYPE : BS_DTYPE, .index = i};
-        return true;
-    }
-}
-
 static enum bs_status push_global(struct bs_pickle *p, struct bs_text module, struct bs_text name,
                                   struct bs_error *err)
 {
     struct bs_value value;
-    char shown[2][64];
-    if (find_function(module, name, &value) || find_type(module, name, &value))
-        return push(p, value, err);
-    return bs_fail(err, BS_EUNSUPPORTED,
-                   "asks for '%s.%s', which a dict of tensors does not need (nothing was executed)",
-                   bs_text_printable(module, shown[0]), bs_text_printable(name, shown[1]));
+    if (bs_pickle_global(module, name, &value, err))
+        return err->status;
+    return push(p, value, err);
 }
 
 static enum bs_status op_global(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
@@ -431,71 +384,27 @@ static enum bs_status op_binpersid(struct bs_pickle *p, const struct argument *a
                                    struct bs_error *err)
 {
     (void)a;
-    struct bs_value id;
-    if (pop_kind(p, BS_TUPLE, &id, err))
+    struct bs_value id, storage;
+    if (pop_kind(p, BS_TUPLE, &id, err) || bs_pickle_storage(p, &id, &storage, err))
         return err->status;
-    const struct bs_value *part = id.count == 5 ? p->items.items + id.index : NULL;
-    if (!part || part[0].kind != BS_TEXT || !text_is(bs_value_text(&part[0]), "storage") ||
-        part[1].kind != BS_STORAGE_TYPE || part[2].kind != BS_TEXT || part[4].kind != BS_INTEGER ||
-        part[4].number < 0)
-        return bs_fail(err, BS_EDATA, "a persistent id that is no storage's");
-    id.kind = BS_STORAGE;
-    return push(p, id, err);
-}
-
-/* A tuple of sizes or strides. */
-static bool is_extents(const struct bs_pickle *p, const struct bs_value *value)
-{
-    if (value->kind != BS_TUPLE || value->count > MAX_RANK)
-        return false;
-    for (size_t d = 0; d < value->count; d++) {
-        const struct bs_value *extent = &p->items.items[value->index + d];
-        if (extent->kind != BS_INTEGER || extent->number < 0)
-            return false;
-    }
-    return true;
-}
-
-static enum bs_status push_tensor(struct bs_pickle *p, struct bs_value arguments, bool has_dtype,
-                                  struct bs_error *err)
-{
-    bool complete = arguments.count == (has_dtype ? 7u : 6u);
-    const struct bs_value *part = complete ? p->items.items + arguments.index : NULL;
-    if (!part || part[0].kind != BS_STORAGE || part[1].kind != BS_INTEGER || part[1].number < 0 ||
-        !is_extents(p, &part[2]) || !is_extents(p, &part[3]) || part[2].count != part[3].count)
-        return bs_fail(err, BS_EDATA, "a tensor is not described as torch does it");
-    const struct bs_value *type = &p->items.items[part[0].index + 1];
-    if (has_dtype ? part[6].kind != BS_DTYPE : !bs_dtypes[type->index].name)
-        return bs_fail(err, BS_EDATA, "a tensor of no element type");
-    arguments.kind = BS_TENSOR;
-    return push(p, arguments, err);
+    return push(p, storage, err);
 }
 
 static enum bs_status op_reduce(struct bs_pickle *p, const struct argument *a, struct bs_error *err)
 {
-    struct bs_value arguments, function = {0};
+    struct bs_value arguments, value, function = {0};
     if (pop_kind(p, BS_TUPLE, &arguments, err) || pop_kind(p, BS_FUNCTION, &function, err))
         return err->status;
-    switch ((enum function)function.index) {
-    case REBUILD_TENSOR_V2:
-        return push_tensor(p, arguments, false, err);
-    case REBUILD_TENSOR_V3:
-        return push_tensor(p, arguments, true, err);
-    case REBUILD_PARAMETER:
-        if (arguments.count != 3 || p->items.items[arguments.index].kind != BS_TENSOR)
-            return bs_fail(err, BS_EDATA, "a parameter is not described as torch does it");
-        return push(p, p->items.items[arguments.index], err);
-    case ORDERED_DICT:
-        break;
-    }
-    if (arguments.count)
-        return fail_operand(err);
-    return op_dict(p, a, err);
+    if (function.index == BS_ORDERED_DICT)
+        return arguments.count ? fail_operand(err) : op_dict(p, a, err);
+    if (bs_pickle_rebuild(p, (enum bs_function)function.index, &arguments, &value, err))
+        return err->status;
+    return push(p, value, err);
 }
 
 /* ---- the machine ---- */
 
-/* What follows an opcode: a number of so many bytes, a text behind its length in so many, or two
+/* What follows an opcode: a number of so many bytes, a text after its length in so many, or two
  * lines. */
 enum layout {
     NOTHING = 0,

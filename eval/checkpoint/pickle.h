@@ -27,17 +27,17 @@ struct bs_pickled_tensor {
     int rank;
     int64_t shape[BS_MAX_RANK], strides[BS_MAX_RANK]; /* the first BS_MAX_RANK of them */
     size_t count;
-    size_t extent; /* from the first element to behind the last one in memory */
+    size_t extent; /* from the first element to the end of the last one in memory */
     bool strided;  /* not in row-major order without gaps */
 };
 
-/* Runs the pickle on a machine that knows the opcodes of protocols 2 to 5 that describe a state dict,
- * and of globals OrderedDict, torch's rebuilding of tensors and parameters, and its types of storages
- * and elements. Any other global is an error that names it. The pickle's object must be a dict of
- * tensors, or one with exactly one such dict among its values ({"model": {...}, "epoch": 3}); what is
- * no tensor in it is passed over. The data stay the caller's and must outlive the pickle. It may have
- * 16 MiB at most (some 80 000 tensors), and takes memory in proportion, below a hundred times that. BS_EDATA, BS_EUNSUPPORTED or BS_ENOMEM;
- * `place` begins the message. */
+/* Runs the pickle on a machine that knows the opcodes of protocols 2 to 5 that describe a state
+ * dict, and of globals OrderedDict, torch's rebuilding of tensors and parameters, and its types of
+ * storages and elements. Any other global is an error that names it. The pickle's object must be a
+ * dict of tensors, or one with exactly one such dict among its values ({"model": {...}, "epoch":
+ * 3}); what is no tensor in it is passed over. The data stay the caller's and must outlive the
+ * pickle. It may have 16 MiB at most (some 80 000 tensors), and takes memory in proportion, below a
+ * hundred times that. BS_EDATA, BS_EUNSUPPORTED or BS_ENOMEM; `place` begins the message. */
 enum bs_status bs_pickle_open(const char *place, const unsigned char *data, size_t size,
                               struct bs_pickle **pickle, struct bs_error *err);
 void bs_pickle_free(struct bs_pickle *pickle);

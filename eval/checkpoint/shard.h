@@ -12,6 +12,7 @@
 #include "eval/base/file.h"
 #include "eval/checkpoint/tensor.h"
 
+/* One file of weights, open. */
 struct bs_shard {
     char *path;
     const char *name; /* the last part of path */
@@ -38,20 +39,21 @@ struct bs_entry {
     size_t begin, end; /* safetensors: data_offsets */
 };
 
+/* The tensors of all shards. */
 struct bs_entries {
     struct bs_entry *items;
     size_t count;
 };
 
-/* Opens `directory`/`name` into the zeroed shard and appends its tensors as the reader of such names
- * has them. The entries point to the shard: neither may move or
- * close before them. BS_EIO, BS_EDATA or BS_EUNSUPPORTED; the shard is to be closed either way. */
+/* Opens `directory`/`name` into the zeroed shard and appends its tensors as the reader of such
+ * names has them. The entries point to the shard: neither may move or close before them. BS_EIO,
+ * BS_EDATA or BS_EUNSUPPORTED; the shard is to be closed either way. */
 enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, const char *name,
                              struct bs_entries *entries, struct bs_error *err);
 void bs_shard_close(struct bs_shard *shard);
 
-/* Makes room for `more` entries and returns the first of them, zeroed; the caller raises count by as
- * many as it fills. NULL when memory runs out. */
+/* Makes room for `more` entries and returns the first of them, zeroed; the caller raises count by
+ * as many as it fills. NULL when memory runs out. */
 struct bs_entry *bs_entries_grow(struct bs_entries *entries, size_t more);
 
 #endif

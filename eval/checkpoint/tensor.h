@@ -27,7 +27,8 @@ struct bs_tensor {
     int64_t strides[BS_MAX_RANK]; /* so many elements apart along each dimension */
 };
 
-/* Elements [first, first + count) in row-major order as float32, which holds all but F64 exactly. */
+/* Elements [first, first + count) in row-major order as float32, which holds all but F64
+ * exactly. */
 void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out);
 
 /* The bytes of elements [first, first + count) in row-major order: in the map where they stand so,

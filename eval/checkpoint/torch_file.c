@@ -1,8 +1,8 @@
-/* What torch.save writes: a zip archive of a pickled state dict and its storages. The archive holds,
- * in one folder, data.pkl and a file data/KEY for each storage, and small ones that say how it was
- * written: byteorder, version, and more that does not matter here. Checked are the archive, see
- * torch_zip.h, the pickle, see pickle.h, and for each tensor that its storage is there, has the size
- * that the pickle says, and holds every element. */
+/* What torch.save writes: a zip archive of a pickled state dict and its storages. The archive
+ * holds, in one folder, data.pkl and a file data/KEY for each storage, and small ones that say how
+ * it was written: byteorder, version, and more that does not matter here. Checked are the archive,
+ * see torch_zip.h, the pickle, see pickle.h, and for each tensor that its storage is there, has the
+ * size that the pickle says, and holds every element. */
 #include "eval/checkpoint/reader.h"
 
 #include "eval/base/mem.h"

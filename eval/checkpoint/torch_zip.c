@@ -1,8 +1,8 @@
 /* A zip archive is a row of entries, each a local header and the data; then the central directory,
  * which names the entries once more and says where they stand; then a record that says where the
- * central directory stands. Where a number does not fit its 32 bits it is all ones and a zip64 extra
- * field or record holds it. PKWARE's APPNOTE.TXT, version 6.3, sections 4.3 to 4.5, says it all;
- * torch.save stores without compressing, in one folder, with the data aligned to 64 bytes.
+ * central directory stands. Where a number does not fit its 32 bits it is all ones and a zip64
+ * extra field or record holds it. PKWARE's APPNOTE.TXT, version 6.3, sections 4.3 to 4.5, says it
+ * all; torch.save stores without compressing, in one folder, with the data aligned to 64 bytes.
  *
  * Nothing in a file is trusted: each number is checked against the size of the map before it is
  * used, and no sum can wrap. The CRCs are not looked at: torch.save can be told to write none. */
@@ -72,7 +72,7 @@ static enum bs_status fail_entry(const struct reader *r, const struct bs_zip_ent
                    (const char *)entry->name, what);
 }
 
-/* The end record stands last, behind it only its comment. */
+/* The end record stands last; only its comment follows. */
 static const unsigned char *find_end(const struct bs_map *map)
 {
     if (map->size < END_BYTES)
@@ -192,7 +192,7 @@ static enum bs_status read_local(const struct reader *r, struct bs_zip_entry *en
     return BS_OK;
 }
 
-/* The entry at *at of the central directory; *at moves behind it. */
+/* The entry at *at of the central directory; *at moves to the next. */
 static enum bs_status read_central(const struct reader *r, size_t *at, struct bs_zip_entry *entry,
                                    struct bs_error *err)
 {

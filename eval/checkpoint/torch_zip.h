@@ -16,6 +16,7 @@ struct bs_zip_entry {
     size_t size;
 };
 
+/* An archive's entries. */
 struct bs_zip {
     struct bs_zip_entry *entries; /* by name */
     size_t count;
@@ -24,8 +25,8 @@ struct bs_zip {
 /* Reads and checks the central directory and every local header: entries are stored, not compressed
  * or encrypted, lie inside the file without overlap, are named alike in both places, and no name
  * stands twice. Archives and entries beyond 4 GiB (zip64) are understood. The one folder that holds
- * everything is taken off the names. `path` is for messages. BS_EDATA or BS_EUNSUPPORTED; the zip is
- * to be closed either way. */
+ * everything is taken off the names. `path` is for messages. BS_EDATA or BS_EUNSUPPORTED; the zip
+ * is to be closed either way. */
 enum bs_status bs_zip_open(const char *path, const struct bs_map *map, struct bs_zip *zip,
                            struct bs_error *err);
 void bs_zip_close(struct bs_zip *zip);

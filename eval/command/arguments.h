@@ -26,6 +26,7 @@ struct bs_arguments {
     bool quiet, markdown, ids, no_special;
 };
 
+/* A command: its help, and the function that runs it and gives the exit status. */
 struct bs_command {
     const char *name, *operands, *summary;
     int min_operands, max_operands;

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The original archive of Merity et al. (2016), at a commit of the repository that still serves it. */
+/* The original archive of Merity et al. (2016), at a commit of the repository that still serves
+ * it. */
 static const struct bs_remote wikitext2_zip = {
     BS_REPO_DATASET,
     "ggml-org/ci",

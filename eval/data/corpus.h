@@ -18,12 +18,14 @@ struct bs_corpus_part {
     int most_windows; /* 0 = all */
 };
 
+/* A text that papers measure on, by name. */
 struct bs_corpus {
     const char *name, *summary;
     struct bs_corpus_part calibration, evaluation;
 };
 
-extern const struct bs_corpus bs_corpora[]; /* ends with a row whose name is NULL */
+/* All that are known; the last row's name is NULL. */
+extern const struct bs_corpus bs_corpora[];
 
 /* The row called `name`, or NULL. */
 const struct bs_corpus *bs_corpus_find(const char *name);

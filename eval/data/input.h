@@ -19,6 +19,7 @@ enum bs_status bs_input_open(const char *path, const char *member, struct bs_inp
 enum bs_status bs_input_read(struct bs_input *input, void *bytes, size_t room, size_t *got,
                              struct bs_error *err);
 
+/* Closes the file; NULL is fine. */
 void bs_input_close(struct bs_input *input);
 
 #endif

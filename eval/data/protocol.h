@@ -9,19 +9,19 @@
 /* A row of the tables below. */
 enum bs_protocol { BS_PROTOCOL_GPTQ, BS_PROTOCOL_LLAMA_CPP, BS_PROTOCOL_SLIDING, BS_NUM_PROTOCOLS };
 
+/* What makes a protocol. */
 struct bs_protocol_rules {
     const char *summary;
     bool drops_newline;   /* one newline at the end of the text is dropped */
     bool begins_with_bos; /* each window's first id is overwritten by BOS, where there is one */
     bool second_half;     /* only predictions from position tokens / 2 on are scored */
-    bool
-        slides; /* a window every `stride` tokens, up to the text's end; what no window before it has
-                  * scored is scored */
-    bool
-        takes_first; /* its own tool measures the first windows of a text where it is asked for few */
+    bool slides;          /* a window every `stride` tokens, up to the text's end; scored is what no
+                           * window before it has scored */
+    bool takes_first; /* its own tool measures a text's first windows where not all are asked for */
     int least_windows; /* a text with fewer is refused */
 };
 
+/* The rules of each. */
 extern const struct bs_protocol_rules bs_protocols[BS_NUM_PROTOCOLS];
 
 /* Their names, NULL-terminated: the words of an option. */
@@ -40,6 +40,7 @@ size_t bs_protocol_windows(enum bs_protocol protocol, size_t text_tokens, int to
 /* The first id of window w. */
 size_t bs_protocol_begin(enum bs_protocol protocol, size_t window, int tokens, int stride);
 
+/* What is scored in window w of a text of so many tokens. */
 struct bs_scored bs_protocol_scored(enum bs_protocol protocol, size_t window, size_t text_tokens,
                                     int tokens, int stride);
 

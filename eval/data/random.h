@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+/* Python's generator, the Mersenne twister MT19937. */
 struct bs_random {
     uint32_t state[624];
     int next;
@@ -16,8 +17,8 @@ void bs_random_seed(struct bs_random *random, uint32_t seed);
 /* random.randint(low, high), both ends included, high - low below 2^32 - 1. */
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high);
 
-/* order[0 .. count) = numpy.random.default_rng(seed).permutation(count), for a seed of 0 to 2^32 - 1.
- */
+/* order[0 .. count) = numpy.random.default_rng(seed).permutation(count), for a seed of 0 to 2^32 -
+ * 1. / */
 void bs_permutation(uint32_t seed, uint32_t *order, uint32_t count);
 
 #endif

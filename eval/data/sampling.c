@@ -121,7 +121,7 @@ static enum bs_status pile_document(struct pile *pile, const struct bs_tokenizer
                                     const struct bs_text *text, size_t d, int tokens,
                                     struct bs_text_size *sizes, struct bs_error *err)
 {
-    size_t size, count;
+    size_t size, count = 0;
     const char *document = bs_text_document(text, d, &size);
     document = bs_strip(document, &size);
     struct bs_text_size with = *sizes;

@@ -17,8 +17,8 @@ enum bs_status bs_sample_tokenize(const struct bs_tokenizer *tokenizer, const ch
                                   struct bs_text_size *sizes, struct bs_error *err);
 
 /* Fills ids [windows][tokens] as get_c4 of GPTQ's datautils.py does: a document is drawn with
- * random.randint and tokenized, again and again until one is long enough, then the window's start in
- * it; one stream of numbers for both. (That code stops with an error at a document of exactly
+ * random.randint and tokenized, again and again until one is long enough, then the window's start
+ * in it; one stream of numbers for both. (That code stops with an error at a document of exactly
  * `tokens` tokens; here it counts as too short.) BS_ECONFIG where no document is long enough. */
 enum bs_status bs_sample_documents(const struct bs_tokenizer *tokenizer, const struct bs_text *text,
                                    int seed, int windows, int tokens, int32_t *ids,

@@ -38,7 +38,7 @@ struct reading {
     struct bs_error *err;
 };
 
-/* Room for `more` bytes behind the `used` ones. */
+/* Room for `more` bytes after the `used` ones. */
 static enum bs_status reserve(struct reading *reading, char **bytes, size_t *capacity, size_t used,
                               size_t more)
 {

@@ -30,6 +30,7 @@ struct bs_text_format {
  * that an archive that unpacks to more than memory is refused. */
 #define BS_TEXT_MOST_BYTES ((size_t)4 << 30)
 
+/* A text as it is tokenized. */
 struct bs_text {
     char *bytes; /* the documents with `join` between them: the exact stream */
     size_t size;

@@ -11,6 +11,7 @@
 #include "eval/data/sampling.h"
 #include "eval/tokenizer/tokenizer.h"
 
+/* How calibration windows are cut from a text. */
 enum bs_sampling {
     BS_SAMPLING_SEQUENTIAL,     /* consecutive windows from the start */
     BS_SAMPLING_GPTQ,           /* random starts as datautils.py of IST-DASLab/gptq draws them; of a
@@ -37,6 +38,7 @@ extern const char *const bs_pick_names[];
  * with no period. */
 size_t bs_pick_even(size_t all, size_t windows, size_t i);
 
+/* The windows of a text, and what of them is scored. */
 struct bs_windows {
     int windows, tokens;
     int all;                      /* windows that the text holds; calibration: 0 */
@@ -54,7 +56,7 @@ struct bs_calibration_choice {
     struct bs_text_choice text;
     enum bs_sampling sampling;
     int seed, tokens;
-    int windows; /* sequential: 0 = as many whole ones as the text holds; awq: as many as come out */
+    int windows;   /* sequential: 0 = as many whole ones as the text holds; awq: what comes out */
     int documents; /* awq: how many are put together */
 };
 
@@ -79,7 +81,7 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
                                    struct bs_windows *out, struct bs_error *err);
 
 /* Cuts a text's ids as the protocol says and takes the windows that are asked for; `bos` is -1
- * where the tokenizer has none. Behind the shorter last window of a protocol that slides its last
+ * where the tokenizer has none. After the shorter last window of a protocol that slides its last
  * id is repeated; that is never scored (where activations are quantized with one scale a window it
  * has its part in that). Fills windows, tokens, all, pick (AUTO: as the protocol does), ids,
  * scored, num_scored and digest of `out`. `name` is the text's in messages. */
@@ -87,6 +89,7 @@ enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const i
                               size_t count, int32_t bos, struct bs_windows *out,
                               struct bs_error *err);
 
+/* Gives back what the windows own. */
 void bs_windows_release(struct bs_windows *windows);
 
 #endif

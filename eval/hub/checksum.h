@@ -6,6 +6,7 @@
 
 #include "eval/base/error.h"
 
+/* The two kinds of checksum that the hub gives of a file. */
 enum bs_checksum_kind {
     BS_SHA256,   /* of the content: large files (LFS) and whatever else has one */
     BS_GIT_SHA1, /* of "blob <size>" and a zero byte before the content: git's name of a file */

@@ -221,7 +221,7 @@ static enum bs_status transfer(struct part *part, struct bs_error *err)
     if (part->size >= 0 && part->offset > part->size)
         part->anew = true;
     if (part->size >= 0 && part->offset == part->size && part->size)
-        return BS_OK; /* it was interrupted behind its last byte */
+        return BS_OK; /* it was interrupted after its last byte */
     report(part);
     enum bs_status status =
         bs_http_get(part->session->http, part->download->url, &sink, part, &answer, err);

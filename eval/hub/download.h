@@ -4,6 +4,7 @@
 
 #include "eval/hub/session.h"
 
+/* One file to be fetched. */
 struct bs_download {
     const char *what; /* for messages: "config.json of org/name" */
     const char *url;

@@ -21,6 +21,7 @@ struct bs_fetch_watch {
     void *context;
 };
 
+/* What was fetched. */
 struct bs_fetch_outcome {
     char *path;      /* the model's snapshot, or the file */
     int files;       /* that belong to it */

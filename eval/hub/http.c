@@ -157,7 +157,7 @@ static void strip_etag(const char *raw, char out[BS_HTTP_TEXT])
     snprintf(out, BS_HTTP_TEXT, "%.*s", (int)(quoted ? length - 2 : length), raw + quoted);
 }
 
-/* The whole number at the text's beginning, -1 where there is none; *end is behind it. */
+/* The whole number at the text's beginning, -1 where there is none; *end is after it. */
 static long long parse_number(const char *text, char **end)
 {
     errno = 0;

@@ -35,6 +35,7 @@ struct bs_http_answer {
     char message[BS_HTTP_TEXT]; /* X-Error-Message */
 };
 
+/* What a sink makes of an answer. */
 enum bs_http_verdict {
     BS_HTTP_GO_ON,
     BS_HTTP_AGAIN, /* drop this answer and ask once more */
@@ -60,7 +61,7 @@ struct bs_http_sink {
 enum bs_status bs_http_get(struct bs_http *http, const char *url, const struct bs_http_sink *sink,
                            void *context, struct bs_http_answer *answer, struct bs_error *err);
 
-/* The same into new memory with a zero byte behind; *text is NULL at any status but a 2xx. */
+/* The same into new memory with a zero byte at its end; *text is NULL at any status but a 2xx. */
 enum bs_status bs_http_get_text(struct bs_http *http, const char *url, char **text, size_t *size,
                                 struct bs_http_answer *answer, struct bs_error *err);
 

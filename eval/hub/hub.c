@@ -74,7 +74,7 @@ static bool is_there(const char *path)
     return !stat(path, &info);
 }
 
-/* Why the repository's folder does not give the file: the part of a message behind the place. */
+/* Why the repository's folder does not give the file: the part of a message after the place. */
 static const char *reason_of(const char *folder, const char *snapshot, bool linked)
 {
     if (!is_there(folder))

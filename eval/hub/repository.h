@@ -1,4 +1,5 @@
-/* A repository at one commit, on the hub and in the cache, and the way from the one to the other. */
+/* A repository at one commit, on the hub and in the cache, and the way from the one to the
+ * other. */
 #ifndef BS_EVAL_HUB_REPOSITORY_H
 #define BS_EVAL_HUB_REPOSITORY_H
 

@@ -5,6 +5,7 @@
 #include "eval/hub/fetch.h"
 #include "eval/hub/http.h"
 
+/* What the requests to one hub share. */
 struct bs_session {
     struct bs_http *http;
     char *endpoint;     /* HF_ENDPOINT, else https://huggingface.co; no slash at its end */

@@ -98,9 +98,9 @@ static bool reorder(struct bs_packed *p, dnnl_data_type_t given, const void *b,
     return done;
 }
 
-/* Adds a product of `rows` rows, B being laid out as `weights` says, or where that leaves it open as
- * the product wants it: then *weights says how. Without one that the scratch is enough for, nothing
- * is added. */
+/* Adds a product of `rows` rows, B being laid out as `weights` says, or where that leaves it open
+ * as the product wants it: then *weights says how. Without one that the scratch is enough for,
+ * nothing is added. */
 static enum bs_status add_product(struct bs_packed *p, int rows, const struct formats *formats,
                                   dnnl_memory_desc_t *weights, struct bs_error *err)
 {
@@ -248,8 +248,8 @@ static bool multiply(const struct bs_packed *b, const struct product *product, c
     return done;
 }
 
-/* The sums of products of `a` with COLUMNS rows of B; compilers make the widening multiply-and-add of
- * every processor of it. */
+/* The sums of products of `a` with COLUMNS rows of B; compilers make the widening multiply-and-add
+ * of every processor of it. */
 enum { COLUMNS = 4 };
 
 static void multiply_row(const uint8_t *a, const int16_t *b, size_t k, int32_t *sums)

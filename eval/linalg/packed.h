@@ -1,6 +1,6 @@
 /* Products with a weight matrix that is laid out once and multiplied many times, also in the short
- * number formats that processors multiply faster than float32: by oneDNN, single-threaded like those
- * of blas.h. */
+ * number formats that processors multiply faster than float32: by oneDNN, single-threaded like
+ * those of blas.h. */
 #ifndef BS_EVAL_LINALG_PACKED_H
 #define BS_EVAL_LINALG_PACKED_H
 
@@ -11,10 +11,11 @@
 #include "eval/base/error.h"
 #include "eval/base/parallel.h"
 
-/* What floats are multiplied in: rounded to bfloat16, ties to even, the upper half of a float32 with
- * 8 bits of precision, and summed in float32. */
+/* What floats are multiplied in: rounded to bfloat16, ties to even, the upper half of a float32
+ * with 8 bits of precision, and summed in float32. */
 enum bs_compute { BS_FLOAT32, BS_BFLOAT16, BS_NUM_COMPUTES };
 
+/* Sizes of a product's parts. */
 enum {
     BS_PACKED_ROWS = 128,               /* of A and C in a product of bytes */
     BS_PACKED_SCRATCH_FLOATS = 1 << 17, /* that a product may take */

@@ -29,8 +29,8 @@ static inline void raise_lanes(const float *x, int lanes, float *more)
         more[l] = x[l] > more[l] ? x[l] : more[l];
 }
 
-/* bs_min_max of count >= lanes values in a constant number of lanes, a power of two, 2 LANES at most.
- * A comparison waits for the one before it in its lane: many lanes are several chains. */
+/* bs_min_max of count >= lanes values in a constant number of lanes, a power of two, 2 LANES at
+ * most. A comparison waits for the one before it in its lane: many lanes are several chains. */
 static inline void find_extremes(const float *x, size_t count, int lanes, float *low, float *high)
 {
     float less[2 * LANES], more[2 * LANES];

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Smallest and largest of count >= 1 values: of those that are numbers, or NaN where the first is. */
+/* Smallest and largest of count >= 1 values: of those that are numbers, or NaN where the first
+ * is. */
 void bs_min_max(const float *x, size_t count, float *low, float *high);
 
 /* Largest of count >= 1 values, as there. */

@@ -1,10 +1,12 @@
 /* The model families: what their checkpoints call the tensors, and how their config.json is read,
  * with the names and defaults of transformers' configuration classes. A new family with the same
  * kind of block is one row. */
-#include "eval/model/family_rows.h"
+#include "eval/model/families.h"
 
 #include <limits.h>
 #include <string.h>
+
+#include "eval/model/family_rows.h"
 
 /* --- keys --- */
 

@@ -1,4 +1,4 @@
-/* What stands behind the blocks: the final norm and the output matrix. */
+/* What stands after the blocks: the final norm and the output matrix. */
 #include "eval/model/model.h"
 
 #include <string.h>

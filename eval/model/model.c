@@ -1,13 +1,14 @@
 /* The tensors of an open model read into float32: embeddings, blocks, the head. */
-#include "eval/model/model_internal.h"
+#include "eval/model/model.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/packed.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/packed.h"
+#include "eval/model/model_internal.h"
 
 /* The tensor of this name, which was required as the model was opened. */
 static const struct bs_tensor *find(const struct bs_model *model, const char *place,

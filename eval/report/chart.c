@@ -401,7 +401,7 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
     return status;
 }
 
-/* The chart's name; behind it the model's (without folders or owner) where the file has several,
+/* The chart's name; after it the model's (without folders or owner) where the file has several,
  * the beginning of its digest where another one has this name, and the text's unless it is the
  * file's first. */
 static void plain_name(const struct bs_results *results, int chart, int row, char *out, size_t size)

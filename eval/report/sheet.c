@@ -99,7 +99,7 @@ void bs_sheet_figure(struct bs_sheet *sheet, const char *text, double value)
 
 enum { MOST_DECIMALS = 3 };
 
-/* Digits behind the point that show two significant digits of a standard error. */
+/* Digits after the point that show two significant digits of a standard error. */
 static int decimals_of(double se)
 {
     if (se < 1e-9) /* a denormal has no power of ten to be divided by */
@@ -112,7 +112,7 @@ static int decimals_of(double se)
     return decimals < 0 ? 0 : decimals > MOST_DECIMALS ? MOST_DECIMALS : decimals;
 }
 
-/* The number with so many digits behind the point, a '+' before it where asked; what rounds to
+/* The number with so many digits after the point, a '+' before it where asked; what rounds to
  * nothing has no sign. */
 static void print_number(char *out, size_t size, double value, int decimals, bool sign)
 {
@@ -120,7 +120,7 @@ static void print_number(char *out, size_t size, double value, int decimals, boo
     snprintf(out, size, sign && !nothing ? "%+.*f" : "%.*f", decimals, nothing ? 0.0 : value);
 }
 
-/* As bs_sheet_estimate, with at least so many digits behind the point; spread NaN = none. */
+/* As bs_sheet_estimate, with at least so many digits after the point; spread NaN = none. */
 static void add_estimate(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,
                          int least)
 {

@@ -95,7 +95,7 @@ static enum bs_status find_sources(struct section *section, struct bs_error *err
     return BS_OK;
 }
 
-/* Digits behind the point of a printed number: 2 for "27.65", 0 for "1.3e4". */
+/* Digits after the point of a printed number: 2 for "27.65", 0 for "1.3e4". */
 static int decimals_of(const char *printed)
 {
     const char *point = strchr(printed, '.');
@@ -420,7 +420,7 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
     return status;
 }
 
-/* Four fields behind those of a row. */
+/* Four fields after those of a row. */
 static const char *const published_fields[] = {"published", "published_difference",
                                                "published_difference_percent", "published_source"};
 enum { NUM_PUBLISHED_FIELDS = sizeof published_fields / sizeof *published_fields };

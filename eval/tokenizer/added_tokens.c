@@ -82,7 +82,7 @@ static enum bs_status check_id(const char *place, const struct bs_vocabulary *vo
                        token->text, (int)token->id, (int)id);
     if (id < 0 && token->id != *next_id)
         return bs_fail(err, BS_EDATA,
-                       "%s: added token '%.200s' has id %d, but the next free one behind vocab is "
+                       "%s: added token '%.200s' has id %d, but the next free one after vocab is "
                        "%d",
                        place, token->text, (int)token->id, (int)*next_id);
     *next_id += id < 0;
@@ -304,12 +304,12 @@ static enum bs_status check_word(const struct bs_added_tokens *added, const stru
                                  const struct bs_added_match *match, bool *fits,
                                  struct bs_error *err)
 {
-    bool before = false, behind = false;
+    bool before = false, after = false;
     if (token->single_word &&
         (is_word(added, matcher, text, match->begin, true, &before, err) ||
-         is_word(added, matcher, text + match->end, size - match->end, false, &behind, err)))
+         is_word(added, matcher, text + match->end, size - match->end, false, &after, err)))
         return err->status;
-    *fits = !before && !behind;
+    *fits = !before && !after;
     return BS_OK;
 }
 
@@ -336,7 +336,8 @@ static void take_blanks(const struct added *token, const char *text, size_t size
         match->end += bs_utf8_bytes(text[match->end]);
 }
 
-/* The first place from *at on where a token stands, and the longest there; -1 where there is none. */
+/* The first place from *at on where a token stands, and the longest there; -1 where there is
+ * none. */
 static int32_t find_token(const struct bs_trie *trie, const char *text, size_t size, size_t *at,
                           size_t *end)
 {

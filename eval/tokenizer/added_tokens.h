@@ -16,9 +16,9 @@
 struct bs_added_tokens;
 
 /* Reads the list, NULL or null for none. `vocabulary` and `normalizer` are the tokenizer's; `place`
- * is for messages. With `split_special` a special token's spelling in a text is text like any other.
- * BS_EDATA naming what is damaged, such as an id that is not the one in the
- * vocabulary, or not the next free one behind it, which the tokenizers library would give. */
+ * is for messages. With `split_special` a special token's spelling in a text is text like any
+ * other. BS_EDATA naming what is damaged, such as an id that is not the one in the vocabulary, or
+ * not the next free one after it, which the tokenizers library would give. */
 enum bs_status bs_added_tokens_create(const char *place, json_t *list,
                                       const struct bs_vocabulary *vocabulary,
                                       const struct bs_normalizer *normalizer, bool split_special,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Grows *memory of `size` bytes an element so that `more` fit behind `count`. */
+/* Grows *memory of `size` bytes an element so that `more` fit after `count`. */
 static enum bs_status grow(void **memory, size_t count, size_t *capacity, size_t more, size_t size,
                            struct bs_error *err)
 {

@@ -7,6 +7,7 @@
 
 #include "eval/base/error.h"
 
+/* Bytes that grow in number. */
 struct bs_buffer {
     char *text; /* not terminated */
     size_t size, capacity;
@@ -18,6 +19,7 @@ enum bs_status bs_buffer_append(struct bs_buffer *buffer, const char *text, size
                                 struct bs_error *err);
 void bs_buffer_release(struct bs_buffer *buffer);
 
+/* Ids that grow in number. */
 struct bs_ids {
     int32_t *ids;
     size_t count, capacity;

@@ -1,6 +1,6 @@
 /* The trie's units, from the top bit down (darts-clone): of a node 22 bits of offset, one that
- * multiplies it by 256, one that says a value follows, and the byte that leads here; a value has the
- * top bit set and is a place among the replacements. Every step is checked against the array's
+ * multiplies it by 256, one that says a value follows, and the byte that leads here; a value has
+ * the top bit set and is a place among the replacements. Every step is checked against the array's
  * end. */
 #include "eval/tokenizer/charsmap.h"
 

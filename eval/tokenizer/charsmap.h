@@ -9,8 +9,8 @@
 struct bs_charsmap;
 
 /* Reads the map from base64: the size of a trie in bytes (32 bits, little-endian), the trie (a
- * double array of 32-bit units, as darts-clone makes it), and the replacements, each ended by a zero
- * byte. BS_EDATA for damage; `place` is for messages. */
+ * double array of 32-bit units, as darts-clone makes it), and the replacements, each ended by a
+ * zero byte. BS_EDATA for damage; `place` is for messages. */
 enum bs_status bs_charsmap_create(const char *place, const char *base64,
                                   struct bs_charsmap **charsmap, struct bs_error *err);
 void bs_charsmap_free(struct bs_charsmap *charsmap);

@@ -1,6 +1,6 @@
 /* Only runs of characters beyond ASCII are touched, each with the ASCII character before it, which
- * a combining mark may join. utf8proc decomposes and composes; the marks are ordered here, since its
- * own sorting is quadratic in the length of a run of marks. */
+ * a combining mark may join. utf8proc decomposes and composes; the marks are ordered here, since
+ * its own sorting is quadratic in the length of a run of marks. */
 #include "eval/tokenizer/normal_form.h"
 
 #include "eval/base/mem.h"

@@ -1,4 +1,5 @@
-/* The normalizers of the tokenizers library, one after another, each from one buffer to the next. */
+/* The normalizers of the tokenizers library, one after another, each from one buffer to the
+ * next. */
 #include "eval/tokenizer/normalizer.h"
 
 #include "eval/base/json.h"

@@ -1,7 +1,8 @@
 /* The tokenizers library matches with Oniguruma, we with PCRE2. Where the two agree a pattern is
  * passed on as it is. \s is spelled out, because PCRE2 counts U+180E (a space until Unicode 6.3) as
- * one and Oniguruma does not; ^ and $ are those of lines, as Oniguruma has them. What else they read
- * differently (\w, \h, nested classes, script names, x{1,3}+ ...) is refused, since it would give other tokens in silence.
+ * one and Oniguruma does not; ^ and $ are those of lines, as Oniguruma has them. What else they
+ * read differently (\w, \h, nested classes, script names, x{1,3}+ ...) is refused, since it would
+ * give other tokens in silence.
  *
  * One difference remains: a character newer than the library's Unicode tables is no letter to it.
  * PCRE2 10.42 knows Unicode 14. */
@@ -20,10 +21,11 @@
 
 enum { JIT_STACK_START = 32 << 10, JIT_STACK_MAX = 16 << 20 };
 
-/* A pattern that cuts words looks at what it takes a few times over. One that looks at far more costs
- * time that grows with the square of the text, or worse. So each match sees only a window of the text
- * and may take only so many steps; where that does not do, both grow, on account of a budget that is
- * in proportion to the text. Windows of long words double, so these cost a few times their length. */
+/* A pattern that cuts words looks at what it takes a few times over. One that looks at far more
+ * costs time that grows with the square of the text, or worse. So each match sees only a window of
+ * the text and may take only so many steps; where that does not do, both grow, on account of a
+ * budget that is in proportion to the text. Windows of long words double, so these cost a few times
+ * their length. */
 enum { WINDOW = 256, FREE_STEPS = 1024, LEAST_BUDGET = 1 << 22, BUDGET_PER_BYTE = 64 };
 
 static const char white_space[] = BS_WHITE_SPACE_CLASS;
@@ -270,8 +272,8 @@ done:
     return status;
 }
 
-/* Notes with which bytes a match can begin, where PCRE2 can tell: most words hold none of them, and a
- * look at their bytes is cheaper than a call. */
+/* Notes with which bytes a match can begin, where PCRE2 can tell: most words hold none of them, and
+ * a look at their bytes is cheaper than a call. */
 static void pattern_note_starts(struct bs_pattern *pattern, const char *literal)
 {
     const uint8_t *bitmap = NULL;
@@ -387,8 +389,8 @@ static enum bs_status spend(const struct bs_pattern *pattern, struct bs_matcher 
     return BS_OK;
 }
 
-/* Tries, with more steps as long as they do not do. PCRE2_ERROR_MATCHLIMIT stands for the end of the
- * budget, after bs_fail. */
+/* Tries, with more steps as long as they do not do. PCRE2_ERROR_MATCHLIMIT stands for the end of
+ * the budget, after bs_fail. */
 static int match_within(const struct bs_pattern *pattern, struct bs_matcher *matcher,
                         const char *text, size_t end, size_t at, uint32_t flags,
                         struct bs_error *err)

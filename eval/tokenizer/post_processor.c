@@ -80,7 +80,7 @@ static enum bs_status read_byte_level(const char *place, json_t *object,
     return bs_json_check_keys(place, object, known, err);
 }
 
-/* BERT's and RoBERTa's: `cls` in front, `sep` behind, each a pair of a spelling and an id. */
+/* BERT's and RoBERTa's: `cls` before, `sep` after, each a pair of a spelling and an id. */
 static enum bs_status read_bert(const char *place, json_t *object, struct bs_post_processor *post,
                                 struct bs_error *err)
 {

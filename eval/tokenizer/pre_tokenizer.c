@@ -21,8 +21,8 @@ static const char gpt2_pattern[] =
 static const char whitespace_pattern[] =
     "[" BS_WORD_CLASS "]+|[^" BS_WORD_CLASS BS_WHITE_SPACE_CLASS "]+";
 
-/* ASCII punctuation with the symbols, and the categories P as they were in Unicode 8: the tokenizers
- * library has its tables from there. Found by asking it for every character. */
+/* ASCII punctuation with the symbols, and the categories P as they were in Unicode 8: the
+ * tokenizers library has its tables from there. Found by asking it for every character. */
 static const char punctuation_pattern[] =
     "[!-/:-@\\[-`{-~]|(?=[^\\x00-\\x7f])(?!["
     "\\x{61d}\\x{9fd}\\x{a76}\\x{c77}\\x{c84}\\x{2e43}-\\x{2e4f}\\x{2e52}-\\x{2e5d}"

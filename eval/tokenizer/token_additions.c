@@ -1,6 +1,6 @@
-/* What transformers 5.24 adds (tokenization_utils_tokenizers.py) and what the tokenizers library then
- * makes of it (tokenizer/added_vocabulary.rs): a token that is there gets the new flags, a new one the
- * id that the vocabulary has for it, or the next free one. */
+/* What transformers 5.24 adds (tokenization_utils_tokenizers.py) and what the tokenizers library
+ * then makes of it (tokenizer/added_vocabulary.rs): a token that is there gets the new flags, a new
+ * one the id that the vocabulary has for it, or the next free one. */
 #include "eval/tokenizer/token_additions.h"
 
 #include "eval/base/json.h"
@@ -72,7 +72,7 @@ json_int_t bs_token_id(const json_t *root, const json_t *content)
 static json_int_t next_id(const struct adding *adding)
 {
     const json_t *vocab = json_object_get(json_object_get(adding->root, "model"), "vocab");
-    json_int_t next = (json_int_t)(json_object_size(vocab) + json_array_size(vocab));
+    json_int_t next = (json_int_t)json_object_size(vocab) + (json_int_t)json_array_size(vocab);
     size_t i;
     json_t *token;
     json_array_foreach(adding->list, i, token)

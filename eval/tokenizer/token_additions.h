@@ -15,8 +15,8 @@ struct bs_special_tokens {
 
 /* Adds to root["added_tokens"] what `config` (tokenizer_config.json with the older files' entries
  * merged into it) and the class ask for. `listed` is the list of tokens by id that the files have:
- * [[id, token], ...]. Fills `specials`. `directory` is for messages. BS_EDATA for an entry that is no
- * token. */
+ * [[id, token], ...]. Fills `specials`. `directory` is for messages. BS_EDATA for an entry that is
+ * no token. */
 enum bs_status bs_tokens_add(const char *directory, const struct bs_tokenizer_class *class,
                              json_t *config, json_t *listed, json_t *root,
                              struct bs_special_tokens *specials, struct bs_error *err);

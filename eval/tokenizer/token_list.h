@@ -7,6 +7,7 @@
 
 #include "eval/base/error.h"
 
+/* How tokens are printed. */
 enum bs_token_style {
     BS_TOKENS_PIECES, /* a line a token: its id and, in quotes, how the vocabulary spells it */
     BS_TOKENS_IDS,    /* one line: the ids with a space between */

@@ -1,6 +1,7 @@
 /* The pipeline of the tokenizers library: added tokens are cut out of the text, what is between is
- * normalized, those added tokens are cut out that are looked for in normalized text, the rest is cut
- * into words, each word is encoded on its own, and the post_processor puts special tokens around. */
+ * normalized, those added tokens are cut out that are looked for in normalized text, the rest is
+ * cut into words, each word is encoded on its own, and the post_processor puts special tokens
+ * around. */
 #include "eval/tokenizer/tokenizer.h"
 
 #include "eval/base/json.h"

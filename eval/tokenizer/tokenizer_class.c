@@ -1,5 +1,5 @@
-/* As transformers 5.24 has it (models/auto/tokenization_auto.py, tokenization_utils_tokenizers.py and
- * the classes' own files). Until 4.57 every class took its pipeline from tokenizer.json. */
+/* As transformers 5.24 has it (models/auto/tokenization_auto.py, tokenization_utils_tokenizers.py
+ * and the classes' own files). Until 4.57 every class took its pipeline from tokenizer.json. */
 #include "eval/tokenizer/tokenizer_class.h"
 
 #include "eval/base/json.h"
@@ -119,8 +119,8 @@ static const struct bs_tokenizer_class classes[] = {
 };
 enum { NUM_CLASSES = sizeof classes / sizeof *classes };
 
-/* Classes of transformers that build a pipeline of their own, or none of the tokenizers library, and
- * are not read here; less their ending "Tokenizer". */
+/* Classes of transformers that build a pipeline of their own, or none of the tokenizers library,
+ * and are not read here; less their ending "Tokenizer". */
 static const char *const foreign_classes[] = {"Albert",
                                               "Bart",
                                               "Barthez",
@@ -216,9 +216,9 @@ static const char *const foreign_classes[] = {"Albert",
                                               "XLNet",
                                               NULL};
 
-/* What transformers has registered for a model_type of language models; for others the class that the
- * files name counts, else the file's pipeline. `wrong`: repositories of the type are known to name
- * the wrong class, the registered one counts. */
+/* What transformers has registered for a model_type of language models; for others the class that
+ * the files name counts, else the file's pipeline. `wrong`: repositories of the type are known to
+ * name the wrong class, the registered one counts. */
 static const struct registered {
     const char *model_type, *class;
     bool wrong;

@@ -34,17 +34,17 @@ struct bs_tokenizer_class {
     bool keeps_flags;   /* then: those that a file says; else plain ones */
 };
 
-/* Finds the class as AutoTokenizer does: from tokenizer_config.json, config.json (either may be NULL)
- * and whether tokenizer.json speaks of "ByteLevel". BS_EUNSUPPORTED, naming the file and the class,
- * for one that builds a pipeline that is not known here, and for a repository's own code. */
+/* Finds the class as AutoTokenizer does: from tokenizer_config.json, config.json (either may be
+ * NULL) and whether tokenizer.json speaks of "ByteLevel". BS_EUNSUPPORTED, naming the file and the
+ * class, for one that builds a pipeline that is not known here, and for a repository's own code. */
 enum bs_status bs_tokenizer_class_find(const char *directory, const json_t *config,
                                        const json_t *model_config, bool byte_level,
                                        const struct bs_tokenizer_class **class,
                                        struct bs_error *err);
 
-/* Replaces the pipeline in `root`, an object of tokenizer.json's form, by that of the class, with the
- * options in `config`. Nothing where the class has none of its own. BS_EUNSUPPORTED where the file's
- * model is no BPE. */
+/* Replaces the pipeline in `root`, an object of tokenizer.json's form, by that of the class, with
+ * the options in `config`. Nothing where the class has none of its own. BS_EUNSUPPORTED where the
+ * file's model is no BPE. */
 enum bs_status bs_tokenizer_class_build(const struct bs_tokenizer_class *class, const char *place,
                                         const json_t *config, json_t *root, struct bs_error *err);
 

@@ -55,8 +55,8 @@ static bool flag(const json_t *object, const char *key, bool missing)
 
 /* --- tokenizer_config.json --- */
 
-/* Options that would change ids and are not honoured. The rest of what a file may say is of decoding,
- * padding or chat, or transformers looks past it, too. */
+/* Options that would change ids and are not honoured. The rest of what a file may say is of
+ * decoding, padding or chat, or transformers looks past it, too. */
 static enum bs_status check_options(const struct loading *loading)
 {
     const json_t *config = loading->config;
@@ -456,8 +456,8 @@ static enum bs_status set_template(const struct loading *loading, bool bos, bool
     return status;
 }
 
-/* With a tokenizer.json its post_processor counts and the config's add_bos_token and add_eos_token do
- * not, whatever they say. */
+/* With a tokenizer.json its post_processor counts and the config's add_bos_token and add_eos_token
+ * do not, whatever they say. */
 static enum bs_status apply_template(const struct loading *loading)
 {
     const struct bs_tokenizer_class *class = loading->class;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+/* What the trie finds: a text, and the value it stands for. */
 struct bs_trie_key {
     const char *text;
     size_t size;
@@ -19,6 +20,7 @@ struct bs_trie_node {
     uint32_t num_children;
 };
 
+/* Finds the keys that a text begins with, byte by byte. */
 struct bs_trie {
     struct bs_trie_node *nodes; /* the root is node 0 */
     unsigned char *bytes;       /* [nodes]: the byte that leads to each */

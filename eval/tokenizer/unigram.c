@@ -1,7 +1,7 @@
 /* Unigram as the tokenizers library has it (models/unigram): the way through the word whose tokens'
  * scores have the largest sum (Viterbi), the first found of equal ones. A character without a token
- * of its own costs the least score less ten; neighbours that are unknown become one, then the tokens
- * of their bytes where byte_fallback is set and has them all. */
+ * of its own costs the least score less ten; neighbours that are unknown become one, then the
+ * tokens of their bytes where byte_fallback is set and has them all. */
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/base/utf8.h"

@@ -14,8 +14,8 @@ struct bs_vocabulary;
 struct bs_vocabulary *bs_vocabulary_create(size_t count, size_t bytes);
 void bs_vocabulary_free(struct bs_vocabulary *vocabulary);
 
-/* Adds a token, at most as many and as long as was asked for at first; one of the same spelling gets
- * the new id. */
+/* Adds a token, at most as many and as long as was asked for at first; one of the same spelling
+ * gets the new id. */
 void bs_vocabulary_add(struct bs_vocabulary *vocabulary, const char *token, size_t size,
                        int32_t id);
 
@@ -29,6 +29,7 @@ int32_t bs_vocabulary_id(const struct bs_vocabulary *vocabulary, const char *tok
 /* The spelling of an id (not terminated), NULL where there is none. */
 const char *bs_vocabulary_token(const struct bs_vocabulary *vocabulary, int32_t id, size_t *size);
 
+/* How many tokens it has. */
 size_t bs_vocabulary_count(const struct bs_vocabulary *vocabulary);
 
 /* The largest id, -1 where there is none. */

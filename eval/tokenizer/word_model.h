@@ -11,6 +11,7 @@
 #include "eval/tokenizer/buffer.h"
 #include "eval/tokenizer/vocabulary.h"
 
+/* How a word is cut into tokens: the kinds of `model` in tokenizer.json. */
 struct bs_word_model {
     const char *type;
 
@@ -32,6 +33,7 @@ struct bs_word_model {
                              struct bs_error *err);
 };
 
+/* The two that are known. */
 extern const struct bs_word_model bs_bpe_model, bs_unigram_model;
 
 /* Ids of the tokens "<0x00>" to "<0xFF>", -1 where there is none. */

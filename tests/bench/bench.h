@@ -1,8 +1,8 @@
 /* The parts of `make bench`: models of real shapes with random weights, what is measured on them,
  * and how it is reported. Whatever computes runs in a child process of its own, so that its peak
  * memory is its own. Figures travel as JSON. */
-#ifndef BS_TESTS_BENCH_H
-#define BS_TESTS_BENCH_H
+#ifndef BS_TESTS_BENCH_BENCH_H
+#define BS_TESTS_BENCH_BENCH_H
 
 #include <stdbool.h>
 #include <stddef.h>

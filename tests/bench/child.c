@@ -58,7 +58,7 @@ static void sample(pid_t child, struct peaks *peaks)
         fclose(status);
 }
 
-/* In the child: writes the object, and behind it the peak of resident memory. */
+/* In the child: writes the object, and after it the peak of resident memory. */
 static void __attribute__((noreturn))
 work_and_tell(json_t *(*work)(const void *context), const void *context, int to)
 {

@@ -13,7 +13,7 @@
 static const char *const libraries[] = {"program", "openblas", "onednn"};
 enum { NUM_LIBRARIES = sizeof libraries / sizeof *libraries };
 
-/* The value behind `key` in a file of "key: value" lines; "unknown" where there is none. */
+/* The value of `key` in a file of "key: value" lines; "unknown" where there is none. */
 static void read_value(const char *path, const char *key, char *out, size_t size)
 {
     char line[512];

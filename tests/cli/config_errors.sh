@@ -48,7 +48,7 @@ refused() {
     expect_absent results bad.h5
 }
 
-# An edit of good.yaml (a sed script), and behind the arrow what must be said of it, without the
+# An edit of good.yaml (a sed script), and after the arrow what must be said of it, without the
 # "bad.yaml:" before and with " && " between errors.
 while IFS= read -r line; do
     [[ $line == *' => '* ]] || { echo "$line" >heading; continue; }

@@ -62,9 +62,9 @@ cut_to() { truncate -s "$1" $weights; }
 table cut_to <<'EOF'
 cut to nothing | 0 | model/model\.safetensors: the file is too short: 0 bytes
 cut within the header's length | 7 | model/model\.safetensors: the file is too short: 7 bytes, expected at least 8
-cut behind the header's length | 8 | model/model\.safetensors: the header's length is 6040, but only 0 bytes follow
+cut after the header's length | 8 | model/model\.safetensors: the header's length is 6040, but only 0 bytes follow
 cut within the header | 3000 | model/model\.safetensors: the header's length is 6040, but only 2992 bytes follow
-cut behind the header | 6048 | model/model\.safetensors: tensor 'model\.[a-z0-9_.]+': data_offsets \[[0-9]+, [0-9]+\] reach beyond the 0 bytes of data
+cut after the header | 6048 | model/model\.safetensors: tensor 'model\.[a-z0-9_.]+': data_offsets \[[0-9]+, [0-9]+\] reach beyond the 0 bytes of data
 cut within the weights | 2000000 | model/model\.safetensors: tensor 'model\.[a-z0-9_.]+': data_offsets .* reach beyond the 1993952 bytes
 cut by one byte | 11547039 | model/model\.safetensors: tensor 'model\.norm\.weight': data_offsets .* reach beyond the 11540991 bytes
 longer by a byte | 11547041 | model/model\.safetensors: the last 1 bytes belong to no tensor
@@ -190,7 +190,7 @@ rope_scaling of another kind | s/("rope_scaling": )null/\1{"type": "mrope", "fac
 rope_scaling a word | s/("rope_scaling": )null/\1"linear"/ | model/config\.json: rope_scaling is "linear", expected an object or null
 rope_theta zero | s/("rope_theta": )10000.0/\10/ | model/config\.json: rope_theta is 0, expected a positive number
 rope_theta a word | s/("rope_theta": )10000.0/\1"big"/ | model/config\.json: rope_theta is "big", expected a positive number
-another activation | s/"silu"/"prelu"/ | model/config\.json: hidden_act is "prelu", expected silu, 
+another activation | s/"silu"/"prelu"/ | model/config\.json: hidden_act is "prelu", expected silu,
 biases that are not there | s/("attention_bias": )false/\1true/ | model/model\.safetensors: tensor 'model\.layers\.0\.self_attn\.q_proj\.bias' is missing, expected with shape \[256\]
 a window of attention | s/("use_cache": )true/"sliding_window": 128/ | model/config\.json: sliding_window is 128, which models of this model_type do not read, and theirs is another; .*--accept-unknown sliding_window
 a quantized checkpoint | s/("use_cache": )true/"quantization_config": {"bits": 4}/ | model/config\.json: quantization_config: the weights are quantized already
@@ -247,7 +247,7 @@ EOF
 
 # ---- a checkpoint of several files ----
 
-# model.safetensors under another name, behind an index.
+# model.safetensors under another name, which an index gives.
 shard() {
     mv $weights model/part.safetensors
     {
@@ -264,7 +264,7 @@ sharded() {
     expect_status 0
     expect_same_bytes one.h5 earlier.h5 # the same tensors: the same trials
 }
-check "the same model behind an index" sharded
+check "the same model by way of an index" sharded
 
 damage_shards() {
     shard
@@ -359,7 +359,7 @@ torch_sharded() {
     expect_status 0
     expect_same_bytes one.h5 earlier.h5
 }
-check "PyTorch's file behind an index" torch_sharded
+check "PyTorch's file by way of an index" torch_sharded
 table torch_shards <<'EOF'
 an index of a file that is not there | s/part\.bin/part.pt/ | model/pytorch_model\.bin\.index\.json names 'part\.pt' for tensor 'model\..*No such file
 an index of a tensor too many | s/\{"model/{"x": "part.bin", "model/ | model/part\.bin: holds no tensor 'x', which pytorch_model\.bin\.index\.json places in it

@@ -504,10 +504,10 @@ cached() {
     run fetch org/tiny
     fetched
     [ "$(readlink "$snapshot/config.json")" = "../../blobs/$(git_sha1_of "$tiny/config.json")" ] ||
-        problem "expected the checksum of the repository, not that of the host behind it"
+        problem "expected the checksum of the repository, not that of the host it leads to"
     expect_requests 3 '^hub GET /store/.*json 200$'
 }
-check "small files behind a redirect of the hub keep their checksums" cached
+check "small files to which the hub redirects keep their checksums" cached
 
 start_hub renamed:old/name:org/tiny
 renamed() {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What --memory has no room for goes to --scratch: the numbers stay the same, plan says so, nothing
-# is left behind, and a scratch folder of no use is named before anything is lost.
+# is left over, and a scratch folder of no use is named before anything is lost.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/space.bash"

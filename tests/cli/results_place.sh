@@ -70,7 +70,7 @@ planted_links() {
         echo precious >victim
         ln -s victim planted.h5.$name
         run run --quiet --output planted.h5 one.yaml
-        [ "$(cat victim)" = precious ] || problem "expected the file behind the link to stay"
+        [ "$(cat victim)" = precious ] || problem "expected the file that the link leads to, to stay"
         rm -f planted.h5*
     done
     ln -s not_there planted.h5.lock

@@ -134,7 +134,7 @@ static void the_program_agrees(void **state)
     bs_config_release(&config);
 }
 
-/* The ids of the text behind BOS, in new memory; for llama.cpp less its last newline. */
+/* The ids of the text after BOS, in new memory; for llama.cpp less its last newline. */
 static int32_t *ids_after_bos(const struct bs_protocol_rules *rules, size_t *count)
 {
     struct bs_error err;

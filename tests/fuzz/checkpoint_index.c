@@ -6,7 +6,7 @@
 
 #include "tests/fuzz/checkpoint.h"
 
-/* `header` with its length in front and `values` float32 zeros behind. */
+/* `header` with its length in front and `values` float32 zeros after. */
 static void put_shard(const char *name, const char *header, size_t values)
 {
     unsigned char file[512] = {(unsigned char)strlen(header)};

@@ -1,4 +1,5 @@
-/* libFuzzer's entry points: `--target=NAME` chooses the target; `--list` prints them, one a line. */
+/* libFuzzer's entry points: `--target=NAME` chooses the target; `--list` prints them, one a
+ * line. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

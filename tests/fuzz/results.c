@@ -48,7 +48,7 @@ static struct bs_trial_record make_record(const char *id, const char *algorithm,
     row->algorithm = algorithm;
     row->model = "tiny";
     row->text = "t";
-    strcpy(row->status, "done");
+    snprintf(row->status, sizeof row->status, "done");
     row->perplexity = row->bits_per_weight = bits;
     row->nll_delta_se = 0.5;
     return record;
@@ -59,7 +59,7 @@ void fuzz_make_results(const char *path)
     struct bs_trial_record records[] = {make_record("a", "rtn", 16), make_record("b", "rtn", 4),
                                         make_record("c", "gptq", 4)};
     struct bs_trial_record *failed = &records[2];
-    strcpy(failed->row.status, "failed");
+    snprintf(failed->row.status, sizeof failed->row.status, "failed");
     failed->row.message = "block 1: not finite";
     failed->layers = NULL;
     failed->num_layers = 0;
@@ -112,7 +112,8 @@ static void read_canonical(const char *path, const struct bs_row *row)
     bs_free(canonical);
 }
 
-/* The table, with what the file's config expects, and the comparison with itself, in every style. */
+/* The table, with what the file's config expects, and the comparison with itself, in every
+ * style. */
 static void print(const struct bs_results *results, unsigned what)
 {
     struct bs_error err = {0};
@@ -132,7 +133,8 @@ static void print(const struct bs_results *results, unsigned what)
     fclose(out);
 }
 
-/* Every chart's data and script; gnuplot itself is not run, a folder without it being all of PATH. */
+/* Every chart's data and script; gnuplot itself is not run, a folder without it being all of
+ * PATH. */
 static void plot(const struct bs_results *results)
 {
     setenv("PATH", fuzz_folder(), 1);

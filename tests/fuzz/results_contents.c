@@ -1,6 +1,7 @@
 /* A result file that is sound HDF5 and rightly sealed, with contents that are not: the input says
- * what to do with the file, and holds a list of edits, made through HDF5 to a good file. A damaged file never gets past the seal
- * (results_bytes); this is what another program, or a later version, may have written. */
+ * what to do with the file, and holds a list of edits, made through HDF5 to a good file. A damaged
+ * file never gets past the seal (results_bytes); this is what another program, or a later version,
+ * may have written. */
 #include "tests/fuzz/target.h"
 
 #include <limits.h>
@@ -18,7 +19,7 @@
 
 enum { MAX_EDITS = 8, MAX_BYTES = 512 };
 
-/* What is left of the input; behind its end come zeros. */
+/* What is left of the input; after its end come zeros. */
 struct input {
     const unsigned char *data;
     size_t left;
@@ -32,7 +33,7 @@ static unsigned take(struct input *input)
     return *input->data++;
 }
 
-/* Up to `size` bytes of the input, zeros behind. */
+/* Up to `size` bytes of the input, then zeros. */
 static void take_bytes(struct input *input, void *out, size_t size)
 {
     size_t given = size < input->left ? size : input->left;

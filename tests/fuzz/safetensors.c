@@ -1,4 +1,4 @@
-/* model.safetensors: the header and what it says of the data behind it. */
+/* model.safetensors: the header and what it says of the data that follow. */
 #include "tests/fuzz/target.h"
 
 #include <stdint.h>
@@ -27,19 +27,19 @@ static size_t mutate(unsigned char *data, size_t size, size_t max_size, unsigned
     if (size < LENGTH_BYTES || length > size - LENGTH_BYTES || fuzz_random(&state) % 8 == 0)
         return blind(data, size, max_size);
     size_t rest = size - LENGTH_BYTES - (size_t)length;
-    unsigned char *behind = bs_alloc(rest, 1);
-    if (!behind)
+    unsigned char *values = bs_alloc(rest, 1);
+    if (!values)
         abort();
-    memcpy(behind, data + LENGTH_BYTES + length, rest);
+    memcpy(values, data + LENGTH_BYTES + length, rest);
     size_t room = max_size - LENGTH_BYTES, used = (size_t)length;
     if (fuzz_random(&state) % 8)
         used = fuzz_mutate_json(data + LENGTH_BYTES, used, room, fuzz_random(&state), blind);
     else if (rest)
-        rest = blind(behind, rest, rest);
+        rest = blind(values, rest, rest);
     if (rest > room - used)
         rest = room - used;
-    memcpy(data + LENGTH_BYTES + used, behind, rest);
-    bs_free(behind);
+    memcpy(data + LENGTH_BYTES + used, values, rest);
+    bs_free(values);
     length = used;
     memcpy(data, &length, LENGTH_BYTES);
     return LENGTH_BYTES + used + rest;

@@ -37,8 +37,8 @@ void fuzz_put(const char *name, const void *data, size_t size);
  * not NULL. Aborts where not. */
 void fuzz_check(enum bs_status status, const struct bs_error *err, const char *path);
 
-/* Opens the tokenizer of fuzz_folder() and, where it opens, encodes text[0 .. size): every id must be
- * one of the vocabulary. */
+/* Opens the tokenizer of fuzz_folder() and, where it opens, encodes text[0 .. size): every id must
+ * be one of the vocabulary. */
 void fuzz_tokenize(const char *text, size_t size);
 
 /* A mutator for JSON: replaces, copies, removes and nests values of the tree; falls back on `blind`

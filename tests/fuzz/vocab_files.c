@@ -1,5 +1,5 @@
-/* The small files around a tokenizer: the input is split at bytes 0x1e into the files below; an empty
- * part is a file that is not there. What opens must tokenize a text. */
+/* The small files around a tokenizer: the input is split at bytes 0x1e into the files below; an
+ * empty part is a file that is not there. What opens must tokenize a text. */
 #include "tests/fuzz/target.h"
 
 #include <string.h>

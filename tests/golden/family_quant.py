@@ -165,7 +165,7 @@ def run_gptq(case, authors, model, row, calibration):
 
 
 def solve_block_by_block(case, authors, model, options, calibration):
-    """As the drivers do it: the Hessians of a block, unquantized, behind quantized ones."""
+    """As the drivers do it: the Hessians of a block, unquantized, after quantized ones."""
     for block in model.get_submodule(case["blocks"]):
         solvers = {block.get_submodule(name): None for name in modules_of(case)}
         for linear in solvers:

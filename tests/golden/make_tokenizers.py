@@ -10,7 +10,7 @@ no family's vocabulary is copied. The texts below are made to be hard.
 
 Needs Python 3 with tokenizers 0.23.3, transformers 5.24.0 and sentencepiece 0.2 (whose trainer alone
 makes the character map of the kind `unigram`). expected.json says, for each kind and each text, the
-ids with special tokens; `around` counts those in front and behind that are not the text's own.
+ids with special tokens; `around` counts those before and after that are not the text's own.
 """
 import json
 import pathlib
@@ -77,12 +77,12 @@ FLAGGED = [plain("<left>", lstrip=True, normalized=False), special("<right>", rs
            plain("<both>", lstrip=True, rstrip=True), plain("<word>", single_word=True)]
 
 
-def template(front=(), behind=(), tokenizer=None):
-    names = [*front, "$A", *behind]
-    pair = [*front, "$A", *behind, *(f"{t}:1" for t in front), "$B:1", *(f"{t}:1" for t in behind)]
+def template(front=(), after=(), tokenizer=None):
+    names = [*front, "$A", *after]
+    pair = [*front, "$A", *after, *(f"{t}:1" for t in front), "$B:1", *(f"{t}:1" for t in after)]
     return processors.TemplateProcessing(
         single=" ".join(names), pair=" ".join(pair),
-        special_tokens=[(t, tokenizer.token_to_id(t)) for t in {*front, *behind}])
+        special_tokens=[(t, tokenizer.token_to_id(t)) for t in {*front, *after}])
 
 
 def byte_level(pre, first=(), size=420, normalizer=None, **options):

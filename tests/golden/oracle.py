@@ -4,7 +4,7 @@
 The figures in this directory say what the published code of the three algorithms makes of the
 embedded model, with all arithmetic in float32 on a CPU. This script only drives that code: it
 imports the authors' modules from directories given on the command line, gives them our windows of
-tokens, and measures the model they leave behind. The commits read:
+tokens, and measures the model they leave. The commits read:
 
     IST-DASLab/gptq            2d65066    --gptq DIR         (the directory that holds gptq.py)
     mit-han-lab/llm-awq        d6e797a    --awq DIR          (the directory that holds awq/)
@@ -683,7 +683,7 @@ def forward_figures(model, window):
             "logits_position_10": logits[10, :8].double().tolist()}
 
 
-LAYERS_WHAT = ("Intermediate figures of the runs behind some rows of reference.json, to find the "
+LAYERS_WHAT = ("Intermediate figures of the runs that gave some rows of reference.json, to find the "
                "first layer where another implementation departs from the authors' code.")
 LAYERS_FIELDS = {
     "block_output_mean_squares": "mean of the squares of each block's output (after its second "

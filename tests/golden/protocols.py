@@ -26,7 +26,7 @@ BOS = 0
 
 
 def losses(model, ids, positions):
-    """NLL of the token behind each of these positions of one window."""
+    """NLL of the token after each of these positions of one window."""
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0].double()
     rows = torch.log_softmax(logits, -1)

@@ -15,7 +15,7 @@ done by the library `datasets` itself; without it by numpy, as that library does
 
 The documents: the contexts of datasets/commons/endings.jsonl, then the pieces of calibration.txt and
 evaluation.txt (parted by two empty lines), each piece with a no-break space and a blank before it and
-a newline behind it, so that stripping has something to do. Every case is run with the tokenizer as it
+a newline after it, so that stripping has something to do. Every case is run with the tokenizer as it
 is, which adds nothing, and with one that puts <|endoftext|> before a text ("special").
 """
 import argparse

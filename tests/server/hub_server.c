@@ -14,7 +14,7 @@
  * Each request is a line of LOG: hub or store, method, path, status, then as far as they were sent
  * range=, if-range=, auth=. A fault is KIND:PART[:VALUE[:TIMES]] and concerns requests whose path
  * contains PART, the first TIMES of them or all:
- *     cut:PART:N        the connection ends behind N bytes of content
+ *     cut:PART:N        the connection ends after N bytes of content
  *     cutclean:PART:N   the same, and no Content-Length tells that there should be more
  *     wrong:PART        one byte of the content is another
  *     norange:PART      Range is ignored
@@ -118,7 +118,7 @@ static void add_fault(char *text)
         bool address = !strcmp(f->kind, "location") || !strcmp(f->kind, "commit");
         f->value = address ? text : strsep(&text, ":");
         if (!address && text)
-            f->times = atoi(text);
+            f->times = (int)strtol(text, NULL, 10);
     }
     if (num_faults == MOST_FAULTS || !f->part) {
         fputs("hub_server: a fault is KIND:PART[:VALUE[:TIMES]]\n", stderr);
@@ -164,7 +164,7 @@ static void digest(const struct content *content, bool git, char hex[65])
     EVP_DigestFinal_ex(context, bytes, &length);
     EVP_MD_CTX_free(context);
     for (unsigned i = 0; i < length; i++)
-        sprintf(hex + 2 * i, "%02x", bytes[i]);
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
 }
 
 static bool ends_with(const char *text, const char *ending)
@@ -189,7 +189,8 @@ static void header(struct request *r, const char *format, ...)
     va_start(args, format);
     vsnprintf(r->headers + used, sizeof r->headers - used - 2, format, args);
     va_end(args);
-    strcat(r->headers, "\r\n");
+    used = strlen(r->headers);
+    snprintf(r->headers + used, sizeof r->headers - used, "\r\n");
 }
 
 static bool send_all(int fd, const char *data, size_t size)
@@ -238,7 +239,7 @@ static void answer(struct request *r, int status, const char *data, size_t size)
     }
     for (size_t sent = 0; sent < size;) {
         size_t chunk = slow && size - sent > 4096 ? 4096 : size - sent;
-        struct timespec pause = {0, slow ? atol(slow) * 1000000 : 0};
+        struct timespec pause = {0, slow ? strtol(slow, NULL, 10) * 1000000 : 0};
         nanosleep(&pause, NULL);
         if (!send_all(r->fd, data + sent, chunk))
             return;
@@ -349,10 +350,10 @@ static void list_folder(const char *folder, const char *below, FILE *out, int *c
         char path[LONGEST], inner[LONGEST];
         struct stat info;
         print_path(path, "%s/%s", folder, entries[i]->d_name);
-        print_path(inner, "%s%s", below, entries[i]->d_name);
         if (entries[i]->d_name[0] != '.' && !stat(path, &info)) {
+            print_path(inner, "%s%s%s", below, entries[i]->d_name,
+                       S_ISDIR(info.st_mode) ? "/" : "");
             if (S_ISDIR(info.st_mode)) {
-                strcat(inner, "/");
                 list_folder(path, inner, out, count);
             } else {
                 fprintf(out, "%s{\"rfilename\":\"%s\"}", (*count)++ ? "," : "", inner);
@@ -425,9 +426,9 @@ static void answer_resolve(struct request *r, char *repository)
     const char *cached = fault(r, "cached");
     if (large || other_size || cached) {
         header(r, "X-Linked-Etag: \"%s\"", other_etag ? other_etag : etag);
-        header(r, "X-Linked-Size: %s", other_size ? other_size : "");
-        if (!other_size)
-            sprintf(r->headers + strlen(r->headers) - 2, "%zu\r\n", content.size);
+        char size[24];
+        snprintf(size, sizeof size, "%zu", content.size);
+        header(r, "X-Linked-Size: %s", other_size ? other_size : size);
     } else {
         header(r, "ETag: \"%s\"", other_etag ? other_etag : etag);
     }
@@ -467,7 +468,7 @@ static void serve(struct request *r)
     if (status) {
         if (retry)
             header(r, "Retry-After: %s", retry);
-        refuse(r, atoi(status), NULL, fault(r, "says"));
+        refuse(r, (int)strtol(status, NULL, 10), NULL, fault(r, "says"));
     } else if (renamed) {
         redirect_renamed(r, renamed);
     } else if (!strncmp(path, "/store/", 7) || !strncmp(path, "/raw/", 5)) {

@@ -6,7 +6,7 @@
  *         status = ...
  *     } while (allocation_failed(n, status, &err));
  *
- * Behind the loop n is one more than the allocations there are. */
+ * After the loop n is one more than the allocations there are. */
 #ifndef BS_TESTS_SUPPORT_ALLOCATION_H
 #define BS_TESTS_SUPPORT_ALLOCATION_H
 

@@ -342,7 +342,7 @@ static void test_conversion(void **state)
     bs_free(out);
 }
 
-/* 8-bit floats by their definition: `mantissa` bits behind the exponent, which is biased. */
+/* 8-bit floats by their definition: `mantissa` bits after the exponent, which is biased. */
 static double small_value(unsigned bits, int mantissa, int bias, bool has_infinity)
 {
     int exponent = (int)(bits & 0x7f) >> mantissa, largest = 0x7f >> mantissa;

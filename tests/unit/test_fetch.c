@@ -44,7 +44,8 @@ static void start_hub(const char *fault)
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 64);
     assert_true(length > 0);
     program[length] = 0;
-    strcpy(strstr(program, "/tests/unit/"), "/tests/server/hub_server");
+    char *own = strstr(program, "/tests/unit/");
+    snprintf(own, sizeof program - (size_t)(own - program), "/tests/server/hub_server");
     folder_remove_path(folder_file(&folder, "home"));
     folder_write_text(&folder, "log", "");
     int ends[2];
@@ -63,7 +64,7 @@ static void start_hub(const char *fault)
     if (!fgets(line, sizeof line, ports))
         fail_msg("no hub at %s: make tests", program);
     fclose(ports);
-    snprintf(address, sizeof address, "http://127.0.0.1:%d", atoi(line));
+    snprintf(address, sizeof address, "http://127.0.0.1:%d", (int)strtol(line, NULL, 10));
     setenv("HF_ENDPOINT", address, 1);
 }
 
@@ -273,7 +274,7 @@ static void test_url(void **state)
     remote.path = "ptb/../../test.txt";
     expect_failure(&remote, BS_EIO, "no path below a folder");
     remote = at_url(url, sizeof url);
-    strcat(url, "x");
+    snprintf(url, sizeof url, "%s/raw/ptb.txtx", address);
     expect_failure(&remote, BS_EIO, "answers 404");
 }
 

@@ -20,7 +20,7 @@ static void test_read_and_map(void **state)
     folder_write(&folder, "a", "x\0y", 3);
     assert_int_equal(bs_file_read(folder_file(&folder, "a"), &data, &size, &err), BS_OK);
     assert_int_equal(size, 3);
-    assert_memory_equal(data, "x\0y\0", 4); /* with a zero byte behind */
+    assert_memory_equal(data, "x\0y\0", 4); /* with a zero byte after them */
     bs_free(data);
     assert_int_equal(bs_map_open(folder_file(&folder, "a"), &map, &err), BS_OK);
     assert_int_equal(map.size, 3);

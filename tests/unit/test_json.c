@@ -85,7 +85,7 @@ static void test_extremes(void **state)
     char text[600] = "{\"n\": -";
     size_t used = strlen(text);
     memset(text + used, '7', 400);
-    strcpy(text + used + 400, "}");
+    memcpy(text + used + 400, "}", 2);
     json_t *value = parse(NULL, text, strlen(text));
     assert_true(json_is_object(json_object_get(value, "n")));
     json_decref(value);

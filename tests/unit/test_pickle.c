@@ -191,7 +191,7 @@ static void test_state_dicts(void **state)
         /* scalars, and more dimensions than are kept */
         SOUND(IN_DICT(VIEW("K\0))")), 1),
         SOUND(IN_DICT(VIEW("K\0(K\1K\1K\1K\1K\1K\2t(K\1K\1K\1K\1K\1K\1t")), 1),
-        /* what stands behind the end is not read */
+        /* what stands after the end is not read */
         SOUND(IN_DICT(TENSOR) "\xff", 1),
     };
     CHECK(programs);

@@ -1,4 +1,4 @@
-/* Arrays in a scratch directory: what is kept, what is not left behind, and what is said where
+/* Arrays in a scratch directory: what is kept, what is not left over, and what is said where
  * there is no room. */
 #include <dirent.h>
 #include <errno.h>

@@ -223,7 +223,7 @@ static void test_packed(void **state)
     assert_refused("p.zip", member, BS_EDATA, "member p.raw: No such file");
 }
 
-/* A file of two packed parts, with the second or a later byte changed, cut short, or more behind:
+/* A file of two packed parts, with the second or a later byte changed, cut short, or more after it:
  * never a shorter text. The bytes of a header that say nothing of the text may change. */
 static void test_every_member(void **state)
 {
@@ -249,11 +249,11 @@ static void test_every_member(void **state)
         two[at] ^= 4;
         assert_refused("flip.txt.gz", whole, BS_EDATA, "gzip");
     }
-    static const char *const behind[] = {"\0\0\0\0", "rest", "\0\0\x1f\x8b", "\x1f\x8b\x08\0"};
+    static const char *const after[] = {"\0\0\0\0", "rest", "\0\0\x1f\x8b", "\x1f\x8b\x08\0"};
     for (size_t i = 0; i < 4; i++) {
         char *more = bs_alloc(gzip_size + 4, 1);
         memcpy(more, one, gzip_size);
-        memcpy(more + gzip_size, behind[i], 4);
+        memcpy(more + gzip_size, after[i], 4);
         folder_write(&folder, "more.txt.gz", more, gzip_size + 4);
         if (i == 0)
             assert_stream("more.txt.gz", whole, part, 1);

@@ -39,13 +39,13 @@ static enum bs_status open_kind(const char *kind, struct bs_tokenizer **tokenize
     return bs_tokenizer_open(path, tokenizer, err);
 }
 
-/* Compares with want[front .. its end - behind). */
+/* Compares with want[front .. its end - after). */
 static void check_ids(const struct bs_tokenizer *tokenizer, bool specials, const char *kind,
-                      const char *name, const json_t *want, size_t front, size_t behind)
+                      const char *name, const json_t *want, size_t front, size_t after)
 {
     struct bs_error err;
     const json_t *text = json_object_get(json_object_get(golden, "texts"), name);
-    size_t count, expected = json_array_size(want) - front - behind;
+    size_t count, expected = json_array_size(want) - front - after;
     int32_t *ids;
     if (bs_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), specials,
                             &ids, &count, &err))
@@ -67,14 +67,14 @@ static void check_kind(const char *kind, const json_t *expected)
         fail_msg("%s: %s", kind, err.message);
     const json_t *around = json_object_get(expected, "around");
     size_t front = (size_t)json_integer_value(json_array_get(around, 0));
-    size_t behind = (size_t)json_integer_value(json_array_get(around, 1));
+    size_t after = (size_t)json_integer_value(json_array_get(around, 1));
     const char *name;
     json_t *want, *all = json_object_get(expected, "ids");
     assert_true(json_object_size(all) > 20);
     json_object_foreach(all, name, want)
     {
         check_ids(tokenizer, true, kind, name, want, 0, 0);
-        check_ids(tokenizer, false, kind, name, want, front, behind);
+        check_ids(tokenizer, false, kind, name, want, front, after);
     }
     int32_t first = (int32_t)json_integer_value(json_array_get(json_object_get(all, "empty"), 0));
     assert_int_equal(bs_tokenizer_bos(tokenizer), front ? first : -1);

@@ -147,7 +147,7 @@ static void exponentials_equal_the_library_ones(void **state)
         assert_close((double)got, sum, 0, 2e-6);
         assert_close(bs_sum_exp(x, count, 2.5), sum, 0, 1e-14);
         if (count < LENGTHS)
-            assert_true(shifted[count] == x[count]); /* nothing behind the end is written */
+            assert_true(shifted[count] == x[count]); /* nothing after the end is written */
     }
 }
 
