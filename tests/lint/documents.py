@@ -18,7 +18,12 @@ def readme_size(tree):
 def anchors(text):
     """The anchors of a document's headings, as they are made of their words."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
-    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+    found = []
+    for heading in headings:
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        same = sum(re.fullmatch(re.escape(anchor) + r"(-\d+)?", a) is not None for a in found)
+        found.append(f"{anchor}-{same}" if same else anchor)
+    return set(found)
 
 
 def links(tree):

@@ -72,7 +72,7 @@ FAULTS = {
     "links": {
         "README.md": "[a](a/b.md) [b](a/) [c](https://x.y/z) [d](#a-head-line)\n# A head-line\n![e](c.png)\n"
                      "![f](#other)\n[g](a/b.md#big-b-c)\n![h](a/b.md#small)\n",
-        "a/b.md": "## Big `b`, c\n[x](../README.md)\n!![x](README.md)\n",
+        "a/b.md": "## Big `b`, c\n[x](#big-b-c-1)\n[x](../README.md)\n!![x](README.md)\n### Big b c\n",
     },
     "generated": {
         "README.md": "<!-- bitsweep describe a -->\nabout a\n<!-- end of bitsweep -->\n"
