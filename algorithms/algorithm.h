@@ -16,16 +16,17 @@ struct bs_factor_choice {
 
 /* What calibration must collect before a hook runs. */
 struct bs_needs {
-    bool hessian;       /* 2/windows * X^T X of every set */
-    bool absmax;        /* largest |x| of every channel */
-    bool absmean;       /* mean |x| of every channel */
-    bool module_inputs; /* all inputs of the sets that are looked at through attention or MLP */
-    int sample_tokens;  /* this many rows of every set's input, at even strides from the first */
-    unsigned sets_left_out;         /* bit s: not for set s */
+    bool hessian; /* 2/windows * X^T X of every input of linears */
+    bool absmax;  /* largest |x| of every channel */
+    bool absmean; /* mean |x| of every channel */
+    bool
+        module_inputs; /* all of what is judged through a part of the block: bs_program_inspected */
+    int sample_tokens; /* this many rows of every input, at even strides from the first */
+    uint64_t sets_left_out;         /* bit v: not for value v of the program */
     struct bs_factor_choice factor; /* what is made of the Hessians on the way */
 };
 
-/* Statistics of one set's input over all calibration windows; what nobody needs is NULL. A stream
+/* Statistics of one site over all calibration windows; what nobody needs is NULL. A stream
  * may be in a file: who has worked on a window of it calls bs_stream_forget. */
 struct bs_set_statistics {
     float *hessian; /* [in][in], both triangles */
@@ -34,17 +35,17 @@ struct bs_set_statistics {
     float *samples; /* [num_samples][in] */
     int num_samples;
     struct bs_stream inputs;   /* [windows][tokens][in] */
-    struct bs_stream outputs;  /* [windows][tokens][hidden], of the set's module on the inputs, made
-                                  when they are asked for */
+    struct bs_stream outputs;  /* [windows][tokens][hidden], of the part that is looked at on the
+                                  inputs, made when they are asked for */
     struct bs_factor *factors; /* of the Hessian, made when they are asked for */
 };
 
 struct bs_statistics {
     int windows, tokens;
-    struct bs_set_statistics sets[BS_MAX_SETS];
+    struct bs_set_statistics sets[BS_MAX_VALUES]; /* by values of the program */
 };
 
-/* A hook that tries versions of a set's weights on all windows of its module may hold
+/* A hook that tries versions of the weights that read a site on all its windows may hold
  * bs_side_by_side(windows, BS_MOST_VERSIONS) of them. */
 enum { BS_MOST_VERSIONS = 4 };
 
@@ -94,19 +95,19 @@ struct bs_algorithm {
     /* What prepare_block or quantize will look at. */
     void (*needs)(const void *options, struct bs_needs *needs);
 
-    /* True where the linears of a block are to be quantized set by set, each set's statistics taken
-     * after the sets before it were quantized. NULL = false. */
+    /* True where the linears of a block are to be quantized input by input, the statistics of each
+     * taken after the linears that read the inputs before it were quantized. NULL = false. */
     bool (*set_by_set)(const void *options);
 
     /* Rewrites a block so that it computes the same function, or nearly. */
     enum bs_status (*prepare_block)(const void *options, const struct bs_job *job,
                                     struct bs_error *err);
 
-    /* Chooses the codes of the linear with this role: allocates and fills linear->codes, leaves
-     * linear->weight to the caller, who decodes it. `statistics` of the linear's set is at
-     * job->statistics->sets[set]. */
-    enum bs_status (*quantize)(const void *options, const struct bs_job *job, int set,
-                               enum bs_role role, struct bs_error *err);
+    /* Chooses the codes of the linear in this slot of the program: allocates and fills
+     * linear->codes, leaves linear->weight to the caller, who decodes it. Statistics of its input are
+     * at job->statistics->sets[its slot's input]. */
+    enum bs_status (*quantize)(const void *options, const struct bs_job *job, int slot,
+                               struct bs_error *err);
 
     /* Adds what the hooks above compute at one block: what they do once they are given what `needs`
      * names. The passes that statistics are taken on, the statistics and the factors of Hessians

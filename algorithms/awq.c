@@ -75,7 +75,10 @@ struct version {
 /* The search for one set. The job's block stays as it came. */
 struct search {
     const struct bs_job *job;
-    const struct bs_set *set;
+    int site;
+    int slots[BS_MAX_SLOTS], num_slots; /* that read it */
+    bool alone;                         /* the only one of them is looked at by itself */
+    struct bs_part part;                /* else the part of the block that is */
     struct bs_set_statistics *statistics;
     int in;
     struct version versions[BS_MOST_VERSIONS];
@@ -83,11 +86,8 @@ struct search {
     int parts;               /* windows, or tiles, that an error is the sum of */
     double *errors;          /* [parts][tried] */
     float *products;         /* [threads][TILE][TILE] */
-    enum bs_role role;       /* the set's linear that tasks work on */
+    int slot;                /* whose linear tasks work on */
 };
-
-/* Whether the set's only linear is looked at by itself. */
-static bool is_alone(const struct search *s) { return s->set->module == BS_MODULE_LINEAR; }
 
 /* weight = Q(original * s) / s for a chunk of the linear's rows; of a linear alone the difference
  * from the original is all that is looked at, and is what weight becomes. */
@@ -95,14 +95,14 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
 {
     (void)thread, (void)err;
     const struct search *s = context;
-    const struct bs_linear *original = &s->job->block->linears[s->role];
+    const struct bs_linear *original = &s->job->block->linears[s->slot];
     const struct version *version = &s->versions[index % s->tried];
     int first = index / s->tried * ROWS_A_TASK, in = s->in;
     int rows = original->out_features - first;
     rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
     size_t at = (size_t)first * (size_t)in;
     const float *from = original->weight + at, *scale = version->scale;
-    float *to = version->block.linears[s->role].weight + at;
+    float *to = version->block.linears[s->slot].weight + at;
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
@@ -110,7 +110,7 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] /= scale[j];
-    for (size_t i = 0; is_alone(s) && i < (size_t)rows * (size_t)in; i++)
+    for (size_t i = 0; s->alone && i < (size_t)rows * (size_t)in; i++)
         to[i] -= from[i];
     return BS_OK;
 }
@@ -126,8 +126,8 @@ static enum bs_status module_output(void *context, int window, int thread, struc
     const struct search *s = context;
     const struct bs_job *job = s->job;
     const struct bs_stream *inputs = &s->statistics->inputs, *outputs = &s->statistics->outputs;
-    bs_module_forward(job->block, s->set->module, job->rope, bs_stream_window(inputs, window),
-                      bs_stream_window(outputs, window), inputs->tokens, &job->scratch[thread]);
+    bs_part_forward(job->block, s->part, job->rope, bs_stream_window(inputs, window),
+                    bs_stream_window(outputs, window), inputs->tokens, &job->scratch[thread]);
     bs_stream_forget(inputs, window);
     bs_stream_forget(outputs, window);
     return BS_OK;
@@ -144,8 +144,8 @@ static enum bs_status module_error(void *context, int index, int thread, struct 
     int window = index / s->tried;
     size_t count = (size_t)outputs->tokens * (size_t)outputs->width, mark = scratch->used;
     float *got = bs_scratch_take(scratch, count);
-    bs_module_forward(&version->block, s->set->module, job->rope, bs_stream_window(inputs, window),
-                      got, inputs->tokens, scratch);
+    bs_part_forward(&version->block, s->part, job->rope, bs_stream_window(inputs, window), got,
+                    inputs->tokens, scratch);
     bs_stream_forget(inputs, window);
     s->errors[index] = bs_sum_squared_difference(got, bs_stream_window(outputs, window), count);
     bs_stream_forget(outputs, window);
@@ -166,7 +166,7 @@ static enum bs_status linear_error(void *context, int index, int thread, struct 
 {
     (void)err;
     struct search *s = context;
-    const struct bs_linear *linear = &s->versions[index % s->tried].block.linears[s->role];
+    const struct bs_linear *linear = &s->versions[index % s->tried].block.linears[s->slot];
     int in = s->in, columns = tiles_of(in), tile = index / s->tried;
     /* The columns with the longest products come first. */
     int column = columns - 1 - tile % columns, row = tile / columns, above = column * TILE;
@@ -203,7 +203,7 @@ static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
 {
     struct bs_set_statistics *statistics = s->statistics;
     int hidden = s->job->block->architecture->hidden_size;
-    if (is_alone(s) || statistics->outputs.data)
+    if (s->alone || statistics->outputs.data)
         return BS_OK;
     if (bs_stream_init_beside(&statistics->inputs, &statistics->outputs, hidden, err))
         return err->status;
@@ -227,13 +227,13 @@ static void compare(const struct search *s, double *least, float *best)
 /* Fills s->errors for the versions' scales. */
 static enum bs_status try_scales(struct search *s, struct bs_error *err)
 {
-    for (int k = 0; k < s->set->num_linears; k++) {
-        s->role = s->set->linears[k];
-        int tasks = row_tasks(&s->job->block->linears[s->role]);
+    for (int k = 0; k < s->num_slots; k++) {
+        s->slot = s->slots[k];
+        int tasks = row_tasks(&s->job->block->linears[s->slot]);
         if (bs_parallel(tasks * s->tried, scale_and_round, s, err))
             return err->status;
     }
-    return bs_parallel(s->parts * s->tried, is_alone(s) ? linear_error : module_error, s, err);
+    return bs_parallel(s->parts * s->tried, s->alone ? linear_error : module_error, s, err);
 }
 
 static enum bs_status search_scales(struct search *s, int grid, float *best, struct bs_error *err)
@@ -251,7 +251,8 @@ static enum bs_status search_scales(struct search *s, int grid, float *best, str
         compare(s, &least, best);
     }
     if (isinf(least))
-        return bs_fail(err, BS_ENUMERIC, "%s: no scale gives a finite error", s->set->name);
+        return bs_fail(err, BS_ENUMERIC, "%s: no scale gives a finite error",
+                       s->job->block->architecture->program.values[s->site].name);
     return BS_OK;
 }
 
@@ -259,12 +260,12 @@ static enum bs_status search_scales(struct search *s, int grid, float *best, str
 static bool allocate_version(const struct search *s, struct version *version)
 {
     version->block = *s->job->block;
-    for (int k = 0; k < s->set->num_linears; k++)
-        version->block.linears[s->set->linears[k]].weight = NULL;
+    for (int k = 0; k < s->num_slots; k++)
+        version->block.linears[s->slots[k]].weight = NULL;
     version->scale = bs_alloc((size_t)s->in, sizeof *version->scale);
     bool enough = version->scale != NULL;
-    for (int k = 0; k < s->set->num_linears && enough; k++) {
-        struct bs_linear *linear = &version->block.linears[s->set->linears[k]];
+    for (int k = 0; k < s->num_slots && enough; k++) {
+        struct bs_linear *linear = &version->block.linears[s->slots[k]];
         linear->weight = bs_alloc((size_t)linear->out_features * (size_t)linear->in_features,
                                   sizeof *linear->weight);
         enough = linear->weight != NULL;
@@ -274,8 +275,8 @@ static bool allocate_version(const struct search *s, struct version *version)
 
 static void free_version(const struct search *s, struct version *version)
 {
-    for (int k = 0; k < s->set->num_linears; k++)
-        bs_free(version->block.linears[s->set->linears[k]].weight);
+    for (int k = 0; k < s->num_slots; k++)
+        bs_free(version->block.linears[s->slots[k]].weight);
     bs_free(version->scale);
 }
 
@@ -291,10 +292,10 @@ static void free_search(struct search *s)
 static enum bs_status allocate_search(struct search *s, int grid, struct bs_error *err)
 {
     int windows = s->job->statistics->windows;
-    int versions = is_alone(s) ? 1 : bs_side_by_side(windows, BS_MOST_VERSIONS);
-    const struct bs_linear *first = &s->job->block->linears[s->set->linears[0]];
+    int versions = s->alone ? 1 : bs_side_by_side(windows, BS_MOST_VERSIONS);
+    const struct bs_linear *first = &s->job->block->linears[s->slots[0]];
     s->in = first->in_features;
-    s->parts = is_alone(s) ? tiles_of(first->out_features) * tiles_of(s->in) : windows;
+    s->parts = s->alone ? tiles_of(first->out_features) * tiles_of(s->in) : windows;
     versions = versions < grid ? versions : grid;
     bool enough = true;
     for (; s->num_versions < versions && enough; s->num_versions++)
@@ -304,13 +305,14 @@ static enum bs_status allocate_search(struct search *s, int grid, struct bs_erro
     return enough && s->errors && s->products ? BS_OK : bs_fail_memory(err);
 }
 
-/* best [in] = the scale of this set. */
-static enum bs_status best_scale(const struct bs_job *job, int set, int grid, float *best,
+/* best [in] = the scale of this site. */
+static enum bs_status best_scale(const struct bs_job *job, int site, int grid, float *best,
                                  struct bs_error *err)
 {
-    struct search s = {.job = job,
-                       .set = &job->block->architecture->sets[set],
-                       .statistics = &job->statistics->sets[set]};
+    const struct bs_program *p = &job->block->architecture->program;
+    struct search s = {.job = job, .site = site, .statistics = &job->statistics->sets[site]};
+    s.num_slots = bs_program_readers(p, site, s.slots);
+    s.alone = !bs_program_inspected(p, site, &s.part);
     enum bs_status status = allocate_search(&s, grid, err);
     if (!status)
         status = search_scales(&s, grid, best, err);
@@ -318,16 +320,15 @@ static enum bs_status best_scale(const struct bs_job *job, int set, int grid, fl
     return status;
 }
 
-/* Whether a scale can be folded in front of the set, by the authors' rule. */
-static bool scalable(const struct bs_architecture *a, const struct bs_set *set)
+/* Whether a scale can be folded in front of the site, by the authors' rule: into v where o_proj has
+ * its shape. */
+static bool scalable(const struct bs_program *p, int site)
 {
-    if (set->before != BS_BEFORE_LINEAR)
-        return set->before != BS_BEFORE_NOTHING;
-    enum bs_role before = set->previous, after = set->linears[0];
-    if (after == BS_O)
-        return bs_out_features(a, before) == bs_out_features(a, after) &&
-               bs_in_features(a, before) == bs_in_features(a, after);
-    return bs_out_features(a, before) == bs_in_features(a, after);
+    if (!bs_folds_into(p, site, BS_OP_LINEAR))
+        return p->folds[site].op >= 0;
+    const struct bs_slot *before = &p->slots[p->folds[site].slot];
+    bool square = !bs_is_made_by(p, site, BS_OP_ATTEND) || before->in == p->values[site].width;
+    return square && before->out == p->values[site].width;
 }
 
 /* The clip search for one linear. */
@@ -464,13 +465,14 @@ static bool is_clipped(const char *name)
     return true;
 }
 
-/* Clips the linears of a set; scale is what its input was divided by. */
-static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, int set,
-                               const float *scale, struct bs_error *err)
+/* Clips the linears that read a site; scale is what it was divided by. */
+static enum bs_status clip_site(const struct awq *opt, const struct bs_job *job, int site,
+                                const float *scale, struct bs_error *err)
 {
-    const struct bs_set *clipped = &job->block->architecture->sets[set];
-    const struct bs_set_statistics *statistics = &job->statistics->sets[set];
-    size_t in = (size_t)job->block->linears[clipped->linears[0]].in_features;
+    const struct bs_program *p = &job->block->architecture->program;
+    const struct bs_set_statistics *statistics = &job->statistics->sets[site];
+    int slots[BS_MAX_SLOTS], num_slots = bs_program_readers(p, site, slots);
+    size_t in = (size_t)p->values[site].width;
     size_t rows = (size_t)statistics->num_samples;
     float *samples = bs_alloc(rows * in, sizeof *samples);
     if (!samples)
@@ -479,8 +481,8 @@ static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, 
         for (size_t j = 0; j < in; j++)
             samples[t * in + j] = statistics->samples[t * in + j] / scale[j];
     enum bs_status status = BS_OK;
-    for (int k = 0; k < clipped->num_linears && !status; k++) {
-        struct bs_linear *linear = &job->block->linears[clipped->linears[k]];
+    for (int k = 0; k < num_slots && !status; k++) {
+        struct bs_linear *linear = &job->block->linears[slots[k]];
         if (is_clipped(linear->name))
             status = clip_linear(opt, job, linear, samples, statistics->num_samples, err);
     }
@@ -488,23 +490,24 @@ static enum bs_status clip_set(const struct awq *opt, const struct bs_job *job, 
     return status;
 }
 
+/* scales: of each input of linears. */
 static enum bs_status search_block(const struct awq *opt, const struct bs_job *job,
                                    float *const *scales, struct bs_error *err)
 {
-    const struct bs_architecture *a = job->block->architecture;
-    bool scaled[BS_MAX_SETS] = {false};
-    for (int s = 0; s < a->num_sets; s++) {
-        if (!opt->scale || !scalable(a, &a->sets[s]))
+    const struct bs_program *p = &job->block->architecture->program;
+    bool scaled[BS_MAX_SLOTS] = {false};
+    for (int k = 0; k < p->num_inputs; k++) {
+        if (!opt->scale || !scalable(p, p->inputs[k]))
             continue;
-        scaled[s] = true;
-        if (best_scale(job, s, opt->scale_grid, scales[s], err))
+        scaled[k] = true;
+        if (best_scale(job, p->inputs[k], opt->scale_grid, scales[k], err))
             return err->status;
     }
-    for (int s = 0; s < a->num_sets; s++)
-        if (scaled[s] && bs_block_fold(job->block, s, scales[s], err))
+    for (int k = 0; k < p->num_inputs; k++)
+        if (scaled[k] && bs_block_fold(job->block, p->inputs[k], scales[k], err))
             return err->status;
-    for (int s = 0; s < a->num_sets && opt->clip; s++)
-        if (clip_set(opt, job, s, scales[s], err))
+    for (int k = 0; k < p->num_inputs && opt->clip; k++)
+        if (clip_site(opt, job, p->inputs[k], scales[k], err))
             return err->status;
     return BS_OK;
 }
@@ -512,46 +515,46 @@ static enum bs_status search_block(const struct awq *opt, const struct bs_job *j
 static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
                                   struct bs_error *err)
 {
-    const struct bs_architecture *a = job->block->architecture;
-    float *scales[BS_MAX_SETS] = {NULL};
+    const struct bs_program *p = &job->block->architecture->program;
+    float *scales[BS_MAX_SLOTS] = {NULL};
     enum bs_status status = BS_OK;
-    for (int s = 0; s < a->num_sets && !status; s++) {
-        int in = job->block->linears[a->sets[s].linears[0]].in_features;
-        scales[s] = bs_alloc((size_t)in, sizeof(float));
-        if (!scales[s])
+    for (int k = 0; k < p->num_inputs && !status; k++) {
+        int in = p->values[p->inputs[k]].width;
+        scales[k] = bs_alloc((size_t)in, sizeof(float));
+        if (!scales[k])
             status = bs_fail_memory(err);
-        for (int j = 0; j < in && scales[s]; j++)
-            scales[s][j] = 1;
+        for (int j = 0; j < in && scales[k]; j++)
+            scales[k][j] = 1;
     }
     if (!status)
         status = search_block(options, job, scales, err);
-    for (int s = 0; s < a->num_sets; s++)
-        bs_free(scales[s]);
+    for (int k = 0; k < p->num_inputs; k++)
+        bs_free(scales[k]);
     return status;
 }
 
-/* Each exponent rounds the set's weights and takes them through its module, which is run once more
- * for what is compared with; or, of a linear alone, takes dW (X^T X) dW^T, a triangle of it. */
-static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent, int set,
+/* Each exponent rounds the weights that read the site and takes them through the part of the block
+ * that is looked at, which is run once more for what is compared with; or, of a linear alone, takes
+ * dW (X^T X) dW^T, a triangle of it. */
+static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent, int site,
                            struct bs_cost *cost)
 {
-    const struct bs_architecture *a = extent->architecture;
-    const struct bs_set *scaled = &a->sets[set];
-    double in = bs_in_features(a, scaled->linears[0]), weights = bs_set_weights(a, set);
+    const struct bs_program *p = &extent->architecture->program;
+    double in = p->values[site].width, weights = bs_site_weights(p, site);
+    struct bs_part part;
     cost->weights += (opt->scale_grid + 1) * weights;
-    if (scaled->module == BS_MODULE_LINEAR)
-        cost->flops += opt->scale_grid * weights * (in + 1);
+    if (bs_program_inspected(p, site, &part))
+        cost->flops +=
+            (opt->scale_grid + 1.0) * extent->windows * bs_part_flops(p, part, extent->tokens);
     else
-        cost->flops += (opt->scale_grid + 1.0) * extent->windows *
-                       bs_module_flops(a, scaled->module, extent->tokens);
+        cost->flops += opt->scale_grid * weights * (in + 1);
 }
 
 /* X^T X of the sampled inputs, group by group, and for each step dw (X^T X) dw^T. */
-static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent, enum bs_role role,
-                          struct bs_cost *cost)
+static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent,
+                          const struct bs_slot *slot, struct bs_cost *cost)
 {
-    double in = bs_in_features(extent->architecture, role), group = extent->weights->group_size;
-    double weights = in * bs_out_features(extent->architecture, role);
+    double in = slot->in, group = extent->weights->group_size, weights = in * slot->out;
     double columns = group > 0 && group < in ? group : in;
     double tokens = (double)extent->windows * extent->tokens;
     double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
@@ -562,13 +565,13 @@ static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent,
 static void awq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     const struct awq *opt = options;
-    const struct bs_architecture *a = extent->architecture;
-    for (int s = 0; s < a->num_sets && opt->scale; s++)
-        if (scalable(a, &a->sets[s]))
-            add_scale_cost(opt, extent, s, cost);
-    for (int r = 0; r < BS_NUM_ROLES && opt->clip; r++)
-        if (bs_has_role(a, (enum bs_role)r) && is_clipped(a->family->linears[r]))
-            add_clip_cost(opt, extent, (enum bs_role)r, cost);
+    const struct bs_program *p = &extent->architecture->program;
+    for (int k = 0; k < p->num_inputs && opt->scale; k++)
+        if (scalable(p, p->inputs[k]))
+            add_scale_cost(opt, extent, p->inputs[k], cost);
+    for (int s = 0; s < p->num_slots && opt->clip; s++)
+        if (is_clipped(p->slots[s].name))
+            add_clip_cost(opt, extent, &p->slots[s], cost);
 }
 
 const struct bs_algorithm bs_alg_awq = {

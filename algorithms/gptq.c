@@ -221,10 +221,11 @@ static enum bs_status find_factor(struct solve *s, struct bs_set_statistics *sta
     return BS_OK;
 }
 
-static enum bs_status gptq_quantize(const void *options, const struct bs_job *job, int set,
-                                    enum bs_role role, struct bs_error *err)
+static enum bs_status gptq_quantize(const void *options, const struct bs_job *job, int slot,
+                                    struct bs_error *err)
 {
-    struct bs_linear *linear = &job->block->linears[role];
+    struct bs_linear *linear = &job->block->linears[slot];
+    int site = job->block->architecture->program.slots[slot].input;
     if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
         return err->status;
     struct solve s = {.opt = options,
@@ -233,7 +234,7 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
                       .linear = linear,
                       .in = linear->in_features,
                       .group_columns = bs_codes_group_columns(&linear->codes)};
-    if (find_factor(&s, &job->statistics->sets[set], err))
+    if (find_factor(&s, &job->statistics->sets[site], err))
         return err->status;
     size_t threads = (size_t)bs_threads(), block = (size_t)s.opt->block_size;
     s.weight = bs_alloc(threads * ROWS_A_TASK, (size_t)s.in * sizeof(float));
@@ -251,10 +252,10 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
 static void gptq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     (void)options;
-    const struct bs_architecture *a = extent->architecture;
-    for (int s = 0; s < a->num_sets; s++)
-        cost->flops += bs_set_weights(a, s) * bs_in_features(a, a->sets[s].linears[0]);
-    cost->weights += bs_block_weights(a);
+    const struct bs_program *p = &extent->architecture->program;
+    for (int s = 0; s < p->num_slots; s++)
+        cost->flops += (double)p->slots[s].out * p->slots[s].in * p->slots[s].in;
+    cost->weights += bs_program_weights(p);
 }
 
 const struct bs_algorithm bs_alg_gptq = {

@@ -65,9 +65,9 @@ static enum bs_status outliers_prepare(const void *options, const struct bs_job 
         *at = 1 / (float)opt->factor;
     }
     enum bs_status status = BS_OK;
-    for (int s = 0; s < a->num_sets && !status; s++)
-        if (a->sets[s].before == BS_BEFORE_NORM)
-            status = bs_block_fold(job->block, s, scale, err);
+    for (int k = 0; k < a->program.num_inputs && !status; k++)
+        if (bs_folds_into(&a->program, a->program.inputs[k], BS_OP_NORM))
+            status = bs_block_fold(job->block, a->program.inputs[k], scale, err);
     bs_free(scale);
     return status;
 }
@@ -75,10 +75,10 @@ static enum bs_status outliers_prepare(const void *options, const struct bs_job 
 static void outliers_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     const struct outliers *opt = options;
-    const struct bs_architecture *a = extent->architecture;
-    for (int s = 0; s < a->num_sets && opt->factor > 1; s++)
-        if (a->sets[s].before == BS_BEFORE_NORM)
-            cost->weights += bs_set_weights(a, s);
+    const struct bs_program *p = &extent->architecture->program;
+    for (int k = 0; k < p->num_inputs && opt->factor > 1; k++)
+        if (bs_folds_into(p, p->inputs[k], BS_OP_NORM))
+            cost->weights += bs_site_weights(p, p->inputs[k]);
 }
 
 const struct bs_algorithm bs_alg_outliers = {

@@ -4,11 +4,11 @@
 
 static const struct bs_option rtn_options[] = {{.name = NULL}};
 
-static enum bs_status rtn_quantize(const void *options, const struct bs_job *job, int set,
-                                   enum bs_role role, struct bs_error *err)
+static enum bs_status rtn_quantize(const void *options, const struct bs_job *job, int slot,
+                                   struct bs_error *err)
 {
-    (void)options, (void)set;
-    struct bs_linear *linear = &job->block->linears[role];
+    (void)options;
+    struct bs_linear *linear = &job->block->linears[slot];
     if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
         return err->status;
     return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);

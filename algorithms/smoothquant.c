@@ -29,14 +29,16 @@ static void smoothquant_needs(const void *options, struct bs_needs *needs)
     needs->absmax = true;
 }
 
-/* column_max [in] = largest |weight| of each column over all linears of the set. */
-static void column_maxima(const struct bs_block *block, const struct bs_set *set, float *column_max,
+/* column_max [in] = largest |weight| of each column over all linears that read the site. */
+static void column_maxima(const struct bs_block *block, int site, float *column_max,
                           int in_features)
 {
     for (int j = 0; j < in_features; j++)
         column_max[j] = 1e-5f;
-    for (int k = 0; k < set->num_linears; k++) {
-        const struct bs_linear *linear = &block->linears[set->linears[k]];
+    int slots[BS_MAX_SLOTS];
+    int count = bs_program_readers(&block->architecture->program, site, slots);
+    for (int k = 0; k < count; k++) {
+        const struct bs_linear *linear = &block->linears[slots[k]];
         for (int i = 0; i < linear->out_features; i++) {
             const float *row = linear->weight + (size_t)i * (size_t)in_features;
             for (int j = 0; j < in_features; j++)
@@ -50,22 +52,23 @@ static enum bs_status smoothquant_prepare(const void *options, const struct bs_j
 {
     const struct smoothquant *opt = options;
     const struct bs_architecture *a = job->block->architecture;
+    const struct bs_program *p = &a->program;
     size_t width = (size_t)a->hidden_size;
     float *scale = bs_alloc(2 * width, sizeof *scale);
     if (!scale)
         return bs_fail_memory(err);
     float *weight_max = scale + width;
     enum bs_status status = BS_OK;
-    for (int s = 0; s < a->num_sets && !status; s++) {
-        const struct bs_set *set = &a->sets[s];
-        if (set->before != BS_BEFORE_NORM)
+    for (int k = 0; k < p->num_inputs && !status; k++) {
+        int site = p->inputs[k];
+        if (!bs_folds_into(p, site, BS_OP_NORM))
             continue;
-        column_maxima(job->block, set, weight_max, a->hidden_size);
-        bs_power(job->statistics->sets[s].absmax, width, (float)opt->alpha, scale);
+        column_maxima(job->block, site, weight_max, a->hidden_size);
+        bs_power(job->statistics->sets[site].absmax, width, (float)opt->alpha, scale);
         bs_power(weight_max, width, (float)(1 - opt->alpha), weight_max);
         for (size_t j = 0; j < width; j++)
             scale[j] = fmaxf(scale[j] / weight_max[j], 1e-5f);
-        status = bs_block_fold(job->block, s, scale, err);
+        status = bs_block_fold(job->block, site, scale, err);
     }
     bs_free(scale);
     return status;
@@ -76,10 +79,10 @@ static void smoothquant_cost(const void *options, const struct bs_extent *extent
                              struct bs_cost *cost)
 {
     (void)options;
-    const struct bs_architecture *a = extent->architecture;
-    for (int s = 0; s < a->num_sets; s++)
-        if (a->sets[s].before == BS_BEFORE_NORM)
-            cost->weights += 2 * bs_set_weights(a, s);
+    const struct bs_program *p = &extent->architecture->program;
+    for (int k = 0; k < p->num_inputs; k++)
+        if (bs_folds_into(p, p->inputs[k], BS_OP_NORM))
+            cost->weights += 2 * bs_site_weights(p, p->inputs[k]);
 }
 
 const struct bs_algorithm bs_alg_smoothquant = {

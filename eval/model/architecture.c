@@ -280,8 +280,7 @@ static enum bs_status read_values(const struct bs_config_reader *r, struct bs_ar
         read_wiring(r, a) || read_attention_scale(r, a) || read_scales(r, a) ||
         bs_config_check_keys(r, a))
         return r->err->status;
-    bs_architecture_derive_sets(a);
-    return BS_OK;
+    return bs_program_build(a, &a->program, r->err);
 }
 
 /* One line for all keys that were passed over. */

@@ -118,8 +118,8 @@ void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch
     scratch->used = mark;
 }
 
-size_t bs_attend_floats(const struct bs_architecture *a, int tokens)
+size_t bs_attend_floats(int head_dim, int tokens)
 {
-    size_t head = (size_t)tokens * (size_t)a->head_dim;
+    size_t head = (size_t)tokens * (size_t)head_dim;
     return bs_scratch_floats(QUERY_TILE * (size_t)tokens) + 2 * bs_scratch_floats(head);
 }

@@ -19,6 +19,6 @@ struct bs_heads {
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch);
 
 /* Floats of scratch that bs_attend takes. */
-size_t bs_attend_floats(const struct bs_architecture *architecture, int tokens);
+size_t bs_attend_floats(int head_dim, int tokens);
 
 #endif

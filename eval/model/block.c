@@ -35,15 +35,13 @@ enum bs_status bs_norm_init(struct bs_norm *norm, enum bs_norm_kind kind, int wi
     return BS_OK;
 }
 
-static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_architecture *a,
-                                      enum bs_role role, struct bs_error *err)
+static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_slot *slot,
+                                      struct bs_error *err)
 {
-    *linear = (struct bs_linear){.name = a->family->linears[role],
-                                 .role = role,
-                                 .out_features = bs_out_features(a, role),
-                                 .in_features = bs_in_features(a, role)};
-    size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
-    bool biased = bs_has_bias(a, role);
+    *linear =
+        (struct bs_linear){.name = slot->name, .out_features = slot->out, .in_features = slot->in};
+    size_t out = (size_t)slot->out, in = (size_t)slot->in;
+    bool biased = slot->biased;
     linear->weight = bs_alloc(out * in, sizeof(float));
     linear->in_scale = bs_alloc(in, sizeof(float));
     linear->out_scale = bs_alloc(out, sizeof(float));
@@ -61,11 +59,10 @@ enum bs_status bs_block_init(struct bs_block *block, const struct bs_architectur
                              struct bs_error *err)
 {
     *block = (struct bs_block){.architecture = a};
-    block->activations.bits = BS_BITS_NONE;
+    bs_block_clear_sites(block);
     enum bs_status status = BS_OK;
-    for (int r = 0; r < BS_NUM_ROLES && !status; r++)
-        if (bs_has_role(a, (enum bs_role)r))
-            status = allocate_linear(&block->linears[r], a, (enum bs_role)r, err);
+    for (int s = 0; s < a->program.num_slots && !status; s++)
+        status = allocate_linear(&block->linears[s], &a->program.slots[s], err);
     for (int n = 0; n < BS_NUM_NORMS && !status; n++)
         if (bs_has_norm(a, (enum bs_norm_place)n))
             status = bs_norm_init(&block->norms[n], bs_norm_kind_at(a, (enum bs_norm_place)n),
@@ -122,12 +119,9 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
     if (!to->architecture && bs_block_init(to, a, err))
         return err->status;
     to->index = from->index;
-    to->activations = from->activations;
-    memcpy(to->set_params, from->set_params, sizeof to->set_params);
-    memcpy(to->bmm_params, from->bmm_params, sizeof to->bmm_params);
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (from->linears[r].weight)
-            copy_linear(&to->linears[r], &from->linears[r]);
+    memcpy(to->sites, from->sites, sizeof to->sites);
+    for (int s = 0; s < a->program.num_slots; s++)
+        copy_linear(&to->linears[s], &from->linears[s]);
     for (int n = 0; n < BS_NUM_NORMS; n++) {
         copy_floats(to->norms[n].weight, from->norms[n].weight, from->norms[n].width);
         copy_floats(to->norms[n].bias, from->norms[n].bias, from->norms[n].width);
@@ -137,14 +131,14 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
 
 void bs_block_release(struct bs_block *block)
 {
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        bs_free(block->linears[r].weight);
-        bs_free(block->linears[r].bias);
-        bs_free(block->linears[r].in_scale);
-        bs_free(block->linears[r].out_scale);
-        bs_codes_release(&block->linears[r].codes);
-        bs_integer_weights_free(block->linears[r].integer);
-        bs_packed_free(block->linears[r].bfloat16);
+    for (int s = 0; s < BS_MAX_SLOTS; s++) {
+        bs_free(block->linears[s].weight);
+        bs_free(block->linears[s].bias);
+        bs_free(block->linears[s].in_scale);
+        bs_free(block->linears[s].out_scale);
+        bs_codes_release(&block->linears[s].codes);
+        bs_integer_weights_free(block->linears[s].integer);
+        bs_packed_free(block->linears[s].bfloat16);
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
         bs_norm_release(&block->norms[n]);
@@ -152,22 +146,33 @@ void bs_block_release(struct bs_block *block)
     *block = (struct bs_block){.architecture = NULL};
 }
 
+void bs_block_clear_sites(struct bs_block *block)
+{
+    for (int v = 0; v < BS_MAX_VALUES; v++)
+        block->sites[v].activations = (struct bs_activations){.bits = BS_BITS_NONE};
+}
+
 enum bs_status bs_block_quantize_activations(struct bs_block *block,
                                              const struct bs_activations *activations,
                                              struct bs_error *err)
 {
-    block->activations = *activations;
-    for (int r = 0; r < BS_NUM_ROLES && activations->bits != BS_BITS_NONE; r++)
-        if (bs_integer_weights_create(&block->linears[r], err))
+    const struct bs_program *p = &block->architecture->program;
+    bs_block_clear_sites(block);
+    for (int v = 0; v < p->num_values; v++)
+        if (p->values[v].kind == BS_SITE_INPUT ||
+            (activations->bmm_input && p->values[v].kind == BS_SITE_QKV))
+            block->sites[v].activations = *activations;
+    for (int s = 0; s < p->num_slots && activations->bits != BS_BITS_NONE; s++)
+        if (bs_integer_weights_create(&block->linears[s], err))
             return err->status;
     return BS_OK;
 }
 
 enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err)
 {
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        struct bs_linear *linear = &block->linears[r];
-        if (linear->weight && !linear->bfloat16 &&
+    for (int s = 0; s < block->architecture->program.num_slots; s++) {
+        struct bs_linear *linear = &block->linears[s];
+        if (!linear->bfloat16 &&
             bs_packed_create(BS_BFLOAT16, linear->out_features, linear->in_features, linear->weight,
                              &linear->bfloat16, err))
             return bs_fail_within(err, "%s", linear->name);
@@ -219,21 +224,24 @@ static enum bs_status divide_hidden(struct bs_block *block, const float *scale,
     return BS_OK;
 }
 
-enum bs_status bs_block_fold(struct bs_block *block, int set, const float *scale,
+enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err)
 {
-    const struct bs_set *s = &block->architecture->sets[set];
-    struct bs_norm *norm = &block->norms[s->norm];
-    assert(s->before != BS_BEFORE_NOTHING);
-    if (s->before == BS_BEFORE_ACTIVATION && divide_hidden(block, scale, err))
+    const struct bs_program *p = &block->architecture->program;
+    struct bs_fold fold = p->folds[site];
+    assert(fold.op >= 0);
+    const struct bs_op *op = &p->ops[fold.op];
+    if (op->kind == BS_OP_DIVIDE && divide_hidden(block, scale, err))
         return err->status;
-    if (s->before == BS_BEFORE_LINEAR)
-        divide_rows(&block->linears[s->previous], scale);
-    if (s->before == BS_BEFORE_NORM) {
+    if (op->kind == BS_OP_LINEAR)
+        divide_rows(&block->linears[fold.slot], scale);
+    if (op->kind == BS_OP_NORM) {
+        struct bs_norm *norm = &block->norms[op->detail];
         divide(norm->weight, scale, norm->width);
         divide(norm->bias, scale, norm->width);
     }
-    for (int k = 0; k < s->num_linears; k++)
-        scale_columns(&block->linears[s->linears[k]], scale);
+    for (int s = 0; s < p->num_slots; s++)
+        if (p->slots[s].input == site)
+            scale_columns(&block->linears[s], scale);
     return BS_OK;
 }

@@ -69,7 +69,7 @@ static enum bs_status open_embedding(const struct bs_model *model, struct embedd
         e->project = bs_alloc(model->project_in->count, sizeof(float));
     if (!e->row || !e->position || (model->project_in && !e->project))
         return bs_fail_memory(err);
-    if (model->project_in)
+    if (e->project)
         bs_tensor_read(model->project_in, 0, model->project_in->count, e->project);
     return BS_OK;
 }
@@ -141,50 +141,51 @@ static size_t fused_row(const struct bs_architecture *a, enum bs_role role, int 
 }
 
 /* Rows of `width` floats: a linear's weight, or its bias with a width of 1. */
-static void read_rows(const struct bs_architecture *a, const struct bs_linear *linear,
+static void read_rows(const struct bs_architecture *a, const struct bs_slot *slot,
                       const struct bs_tensor *tensor, size_t width, float *out)
 {
-    if (!is_fused(a, linear->role)) {
-        bool second = linear->role == BS_UP && a->family->fused_gate_up;
-        size_t count = (size_t)linear->out_features * width;
+    if (!is_fused(a, slot->role)) {
+        bool second = slot->role == BS_UP && a->family->fused_gate_up;
+        size_t count = (size_t)slot->out * width;
         bs_tensor_read(tensor, second ? count : 0, count, out);
         return;
     }
     size_t run = (size_t)a->head_dim * width;
-    for (int h = 0; h < linear->out_features / a->head_dim; h++)
-        bs_tensor_read(tensor, fused_row(a, linear->role, h) * width, run, out + (size_t)h * run);
+    for (int h = 0; h < slot->out / a->head_dim; h++)
+        bs_tensor_read(tensor, fused_row(a, slot->role, h) * width, run, out + (size_t)h * run);
 }
 
 /* weight [out][in] of a tensor that holds [in][all outputs]. */
-static void read_transposed(const struct bs_architecture *a, const struct bs_linear *linear,
-                            const struct bs_tensor *tensor)
+static void read_transposed(const struct bs_architecture *a, const struct bs_slot *slot,
+                            const struct bs_tensor *tensor, float *weight)
 {
     enum { RUN = 64 }; /* outputs read at a time */
-    size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
+    size_t out = (size_t)slot->out, in = (size_t)slot->in;
     size_t all = tensor->count / in;
-    size_t first = is_fused(a, linear->role) ? fused_row(a, linear->role, 0) : 0;
+    size_t first = is_fused(a, slot->role) ? fused_row(a, slot->role, 0) : 0;
     for (size_t j = 0; j < in; j++)
         for (size_t i = 0; i < out; i += RUN) {
             float line[RUN];
             size_t run = out - i < RUN ? out - i : RUN;
             bs_tensor_read(tensor, j * all + first + i, run, line);
             for (size_t k = 0; k < run; k++)
-                linear->weight[(i + k) * in + j] = line[k];
+                weight[(i + k) * in + j] = line[k];
         }
 }
 
-static void load_linear(const struct bs_model *model, const char *place, struct bs_linear *linear)
+static void load_linear(const struct bs_model *model, const char *place, const struct bs_slot *slot,
+                        struct bs_linear *linear)
 {
     const struct bs_architecture *a = &model->architecture;
-    const char *name = bs_linear_tensor(a, linear->role);
+    const char *name = bs_linear_tensor(a, slot->role);
     const struct bs_tensor *weight = find(model, place, name, ".weight");
     if (a->family->transposed)
-        read_transposed(a, linear, weight);
+        read_transposed(a, slot, weight, linear->weight);
     else
-        read_rows(a, linear, weight, (size_t)linear->in_features, linear->weight);
+        read_rows(a, slot, weight, (size_t)slot->in, linear->weight);
     bs_checkpoint_forget(model->checkpoint, weight);
     if (linear->bias)
-        read_rows(a, linear, find(model, place, name, ".bias"), 1, linear->bias);
+        read_rows(a, slot, find(model, place, name, ".bias"), 1, linear->bias);
 }
 
 static void load_block_norm(const struct bs_model *model, const char *place, enum bs_norm_place at,
@@ -213,9 +214,8 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
     block->index = index;
     char place[BS_PLACE_BYTES];
     bs_block_place(model, index, place);
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (block->linears[r].weight)
-            load_linear(model, place, &block->linears[r]);
+    for (int s = 0; s < a->program.num_slots; s++)
+        load_linear(model, place, &a->program.slots[s], &block->linears[s]);
     for (int n = 0; n < BS_NUM_NORMS; n++)
         if (block->norms[n].width)
             load_block_norm(model, place, (enum bs_norm_place)n, &block->norms[n]);

@@ -13,47 +13,13 @@
 #include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
+#include "eval/model/program.h"
 #include "eval/quant/format.h"
 
-/* What a linear does in a block. */
-enum bs_role { BS_Q, BS_K, BS_V, BS_O, BS_GATE, BS_UP, BS_DOWN, BS_NUM_ROLES };
+enum { BS_MAX_LAYERS = 512 };
 
-/* Where a block's norms stand. */
-enum bs_norm_place {
-    BS_NORM_ATTENTION,     /* before attention; after its residual sum where wiring is post-norm */
-    BS_NORM_MLP,           /* the same of the MLP */
-    BS_NORM_ATTENTION_OUT, /* on attention's output, before the residual sum (Gemma 2) */
-    BS_NORM_MLP_OUT,       /* the same of the MLP */
-    BS_NORM_Q,             /* on q, and on k, before rotary positions (Qwen3) */
-    BS_NORM_K,
-    BS_NUM_NORMS
-};
-
-enum { BS_MAX_SET = 5, BS_MAX_SETS = 4, BS_MAX_LAYERS = 512 };
-
-/* The part of a block whose output tells how well a set of linears does (AWQ's inspected module).
- */
+/* The part of a block whose output AWQ's code looks at to judge a factor: bs_program_inspected. */
 enum bs_module { BS_MODULE_ATTENTION, BS_MODULE_MLP, BS_MODULE_LINEAR, BS_MODULE_BLOCK };
-
-/* What stands right before a set of linears, so that a per-channel factor can be folded into it. */
-enum bs_before {
-    BS_BEFORE_NOTHING,    /* the residual stream, or what several linears make together */
-    BS_BEFORE_NORM,       /* bs_set.norm */
-    BS_BEFORE_LINEAR,     /* bs_set.previous: its rows feed this set's columns */
-    BS_BEFORE_ACTIVATION, /* an activation through which no factor passes: it is divided behind it
-                             (bs_block.hidden_scale) */
-};
-
-/* Linears that read the same input. */
-struct bs_set {
-    const char *name; /* "attn_input" */
-    int num_linears;
-    enum bs_role linears[BS_MAX_SET];
-    enum bs_before before;
-    enum bs_norm_place norm;
-    enum bs_role previous;
-    enum bs_module module; /* where the error is looked at */
-};
 
 /* What a norm does and which parameters it has: a layer norm has weights and biases, or weights
  * only, or none. */
@@ -196,9 +162,8 @@ struct bs_architecture {
      * 1 = nothing. */
     float embedding_scale, residual_scale, logit_scale;
     bool tied_head, final_norm;
-    unsigned biases; /* bit r: the linear with role r has one */
-    int num_sets;
-    struct bs_set sets[BS_MAX_SETS]; /* in the order of the computation */
+    unsigned biases;           /* bit r: the linear with role r has one */
+    struct bs_program program; /* of a block: bs_program_build */
 };
 
 /* What there is to say of a model beyond its architecture: to print, and to keep with the numbers. */
@@ -215,10 +180,7 @@ enum bs_status bs_architecture_read(const char *directory, const struct bs_lines
                                     struct bs_remarks *remarks, struct bs_error *err);
 void bs_remarks_release(struct bs_remarks *remarks);
 
-/* Derives sets from the rest, as bs_architecture_read does. */
-void bs_architecture_derive_sets(struct bs_architecture *architecture);
-
-/* True where the family has a linear with this role; and how many it has. */
+/* True where the family has a linear with this role; and how many linears a block has. */
 bool bs_has_role(const struct bs_architecture *architecture, enum bs_role role);
 int bs_num_linears(const struct bs_architecture *architecture);
 
@@ -243,14 +205,9 @@ bool bs_is_rotated(const struct bs_architecture *architecture, int layer);
 int bs_out_features(const struct bs_architecture *architecture, enum bs_role role);
 int bs_in_features(const struct bs_architecture *architecture, enum bs_role role);
 
-/* Weights of all linears of a block; of those of a set. */
+/* Weights of all linears of a block; multiply-adds times two of bs_block_forward over one window. */
 double bs_block_weights(const struct bs_architecture *architecture);
-double bs_set_weights(const struct bs_architecture *architecture, int set);
-
-/* Multiply-adds times two of bs_module_forward over one window, for a module of several linears:
- * those of its linears and, of attention, of half of all pairs of tokens. BLOCK: of bs_block_forward. */
-double bs_module_flops(const struct bs_architecture *architecture, enum bs_module module,
-                       int tokens);
+double bs_block_flops(const struct bs_architecture *architecture, int tokens);
 
 struct bs_model;
 
@@ -289,7 +246,6 @@ struct bs_integer_weights;
  * in_scale. */
 struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
-    enum bs_role role;
     int out_features, in_features;
     float *weight;                      /* [out][in]; NULL where the family has no such linear */
     float *bias;                        /* [out], or NULL */
@@ -312,16 +268,20 @@ struct bs_norm {
     float *bias;   /* [width] of a layer norm, or NULL */
 };
 
+/* How the values at a site are quantized. */
+struct bs_site_setting {
+    struct bs_activations activations; /* bits BS_BITS_NONE: not */
+    struct bs_params fixed;            /* the scale of static ones */
+};
+
 /* One decoder layer, float32. */
 struct bs_block {
     const struct bs_architecture *architecture;
     int index;
-    struct bs_linear linears[BS_NUM_ROLES];
+    struct bs_linear linears[BS_MAX_SLOTS]; /* by slots of the program */
     struct bs_norm norms[BS_NUM_NORMS];
     float *hidden_scale; /* [intermediate_size], what the activation's output is divided by */
-    struct bs_activations activations;
-    /* Static activation scales: of each set's input, and of the q, k and v outputs. */
-    struct bs_params set_params[BS_MAX_SETS], bmm_params[3];
+    struct bs_site_setting sites[BS_MAX_VALUES]; /* by values of the program */
 };
 
 /* A norm of `width` channels, weights 1, biases undefined. BS_ENOMEM. */
@@ -351,50 +311,54 @@ void bs_block_release(struct bs_block *block);
  * bfloat16 to multiply them. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
 enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err);
 
-/* Lets the forward pass quantize activations from now on, and prepares linears whose weights are
+/* No site is quantized any more. */
+void bs_block_clear_sites(struct bs_block *block);
+
+/* Lets the forward pass quantize activations from now on, inputs of linears and where it says so the
+ * outputs of q, k and v, and prepares linears whose weights are
  * quantized too for exact products in integers: their codes do not change any more. BS_ENOMEM. */
 enum bs_status bs_block_quantize_activations(struct bs_block *block,
                                              const struct bs_activations *activations,
                                              struct bs_error *err);
 
-/* Multiplies the columns of every linear in the set by scale [in] and divides what stands before
- * them, so that the block computes the same function. Something stands before the set, and a linear
- * there has as many rows as the set has columns. BS_ENOMEM, and then nothing is changed. */
-enum bs_status bs_block_fold(struct bs_block *block, int set, const float *scale,
+/* Multiplies the columns of every linear that reads the site by scale [in] and divides the site's
+ * fold point by it, so that the block computes the same function. There is such a point, and where it
+ * is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
+ * changed. */
+enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err);
 
-/* What a forward pass shows on the way; members may be NULL. Called from parallel threads. */
+/* What a forward pass shows on the way. Called from parallel threads. */
 struct bs_observer {
     void *context;
-    /* The input of set s: x [tokens][in_features], before activation quantization. */
-    void (*set_input)(void *context, int set, const float *x, int tokens);
-    /* The output of q, k or v (role), before quantization, norm and rotary positions: x [tokens]
-     * rows of `features` floats, `stride` floats apart. */
-    void (*qkv_output)(void *context, enum bs_role role, const float *x, int tokens, int features,
-                       int stride);
-    int last_set; /* after the input of which a pass without an output ends */
+    /* A site of the program, before it is quantized: x [tokens] rows of its width, `stride` floats
+     * apart; inputs of linears are close together. NULL = nothing. */
+    void (*site)(void *context, int value, const float *x, int tokens, int stride);
+    int last; /* the site after which a pass without an output ends */
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the
- * pass is for the observer only and goes no further than it says, at most to down_proj. Activation
- * quantization as block->activations says; where wiring is post-norm, what the linears read is the
- * residual stream, and it is the quantized one that goes on, as in SmoothQuant's code, which
- * quantizes in place. `rope` from bs_rope_create. */
+ * pass is for the observer only and goes no further than it says. Sites are quantized as
+ * block->sites says; where wiring is post-norm, what the linears read is the residual stream, and it
+ * is the quantized one that goes on, as in SmoothQuant's code, which quantizes in place. `rope` from
+ * bs_rope_create. */
 struct bs_rope;
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
                       float *y, int tokens, const struct bs_observer *observer,
                       struct bs_scratch *scratch);
 
-/* Runs the inspected module of a set on its own input (module ATTENTION: o_proj of attention over
- * x; MLP: the whole MLP; both without residual. BLOCK: the whole block, fed what the set is fed, as
- * AWQ's code does it); no activation quantization. */
-void bs_module_forward(const struct bs_block *block, enum bs_module module,
-                       const struct bs_rope *rope, const float *x, float *y, int tokens,
-                       struct bs_scratch *scratch);
+/* Runs a part of the block on its own input: y [tokens] rows of the width of part.to, of x the same of
+ * part.from; the part is one that bs_program_range lets pass. No site is quantized. */
+void bs_part_forward(const struct bs_block *block, struct bs_part part, const struct bs_rope *rope,
+                     const float *x, float *y, int tokens, struct bs_scratch *scratch);
 
 /* y [tokens] rows of out floats, `stride` floats apart = x [tokens][in] * weight^T + bias. */
 void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                        int tokens);
+
+/* The same of a linear that bs_block_use_bfloat16 has prepared. Scratch: bs_gemm_nt_packed_floats. */
+void bs_bfloat16_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
+                         int tokens, struct bs_scratch *scratch);
 
 /* Replaces x, [tokens] rows of `features` floats, `stride` floats apart, by its quantized values;
  * `fixed` is the static scale, used only where the granularity asks for it. */

@@ -57,8 +57,10 @@ bool bs_apply_uses_unquantized(const struct bs_recipe *recipe)
 
 bool bs_apply_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
 
-void bs_apply_own_passes(const struct bs_recipe *recipe, int num_sets, bool first_block,
-                         struct bs_own_passes *passes)
+static uint64_t all_but(int site) { return ~((uint64_t)1 << site); }
+
+void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_program *program,
+                         bool first_block, struct bs_own_passes *passes)
 {
     struct bs_needs shared = {.hessian = false};
     bool rewritten = false;
@@ -69,9 +71,9 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, int num_sets, bool firs
         struct bs_needs needs;
         stage_needs(stage, &needs);
         bool each = quantizes_set_by_set(stage) && bs_needs_any(&needs);
-        for (int s = 0; s < num_sets && each; s++) {
+        for (int k = 0; k < program->num_inputs && each; k++) {
             passes->needs[passes->count] = needs;
-            passes->needs[passes->count++].sets_left_out = ~(1u << s);
+            passes->needs[passes->count++].sets_left_out = all_but(program->inputs[k]);
         }
         bool served = !rewritten && bs_needs_any(&shared) && bs_needs_within(&needs, &shared);
         if (bs_needs_any(&needs) && !each && !served)
@@ -121,11 +123,11 @@ static enum bs_status provide_statistics(struct applying *at, int stage,
 
 /* Rounds one linear and puts the decoded weights in place. */
 static enum bs_status round_linear(const struct applying *at, const struct bs_choice *stage,
-                                   int set, enum bs_role role, struct bs_error *err)
+                                   int slot, struct bs_error *err)
 {
-    struct bs_linear *linear = &at->job.block->linears[role];
+    struct bs_linear *linear = &at->job.block->linears[slot];
     double start = bs_seconds();
-    if (bs_algorithm_of(stage)->quantize(stage->options, &at->job, set, role, err))
+    if (bs_algorithm_of(stage)->quantize(stage->options, &at->job, slot, err))
         return bs_fail_within(err, "%s", linear->name);
     bs_codes_decode(&linear->codes, linear->weight);
     linear->seconds = bs_seconds() - start;
@@ -133,19 +135,19 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
 }
 
 /* The one scale that the linears first to last share where a checkpoint's tensor holds them all. */
-static enum bs_status fit_fused(const struct applying *at, enum bs_role first, enum bs_role last,
+static enum bs_status fit_fused(const struct applying *at, int first, int last,
                                 struct bs_params *params, struct bs_error *err)
 {
     const struct bs_linear *linears = at->job.block->linears;
     size_t in = (size_t)linears[first].in_features, count = 0;
-    for (int r = (int)first; r <= (int)last; r++)
-        count += (size_t)linears[r].out_features * in;
+    for (int s = first; s <= last; s++)
+        count += (size_t)linears[s].out_features * in;
     float *all = bs_alloc(count, sizeof *all), *to = all;
     if (!all)
         return bs_fail_memory(err);
-    for (int r = (int)first; r <= (int)last; r++) {
-        size_t own = (size_t)linears[r].out_features * in;
-        memcpy(to, linears[r].weight, own * sizeof *to);
+    for (int s = first; s <= last; s++) {
+        size_t own = (size_t)linears[s].out_features * in;
+        memcpy(to, linears[s].weight, own * sizeof *to);
         to += own;
     }
     *params = bs_format_fit(at->job.weights, all, count);
@@ -153,22 +155,22 @@ static enum bs_status fit_fused(const struct applying *at, enum bs_role first, e
     return BS_OK;
 }
 
-static enum bs_status round_set(struct applying *at, const struct bs_choice *stage, int set,
-                                struct bs_error *err)
+/* Rounds the linears that read a site. */
+static enum bs_status round_readers(struct applying *at, const struct bs_choice *stage, int site,
+                                    struct bs_error *err)
 {
-    const struct bs_architecture *a = at->job.block->architecture;
-    const struct bs_set *s = &a->sets[set];
+    const struct bs_program *p = &at->job.block->architecture->program;
+    int slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
     struct bs_params params;
     enum bs_status status = BS_OK;
-    for (int k = 0; k < s->num_linears && !status; k++) {
-        enum bs_role role = s->linears[k], first, last;
-        bs_tensor_roles(a, role, &first, &last);
-        bool whole = first != last && at->job.weights->group_size == BS_GROUP_TENSOR;
-        if (whole && role == first)
-            status = fit_fused(at, first, last, &params, err);
+    for (int k = 0; k < count && !status; k++) {
+        const struct bs_slot *slot = &p->slots[slots[k]];
+        bool whole = slot->first != slot->last && at->job.weights->group_size == BS_GROUP_TENSOR;
+        if (whole && slots[k] == slot->first)
+            status = fit_fused(at, slot->first, slot->last, &params, err);
         at->job.tensor_params = whole ? &params : NULL;
         if (!status)
-            status = round_linear(at, stage, set, role, err);
+            status = round_linear(at, stage, slots[k], err);
     }
     at->job.tensor_params = NULL;
     return status;
@@ -177,19 +179,19 @@ static enum bs_status round_set(struct applying *at, const struct bs_choice *sta
 static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
 {
     const struct bs_choice *stage = &at->recipe->stages[index];
-    int num_sets = at->job.block->architecture->num_sets;
+    const struct bs_program *p = &at->job.block->architecture->program;
     struct bs_needs needs;
     stage_needs(stage, &needs);
     bool each = quantizes_set_by_set(stage);
     if (!each && provide_statistics(at, index, &needs, err))
         return err->status;
-    for (int s = 0; s < num_sets; s++) {
-        needs.sets_left_out = ~(1u << s);
+    for (int k = 0; k < p->num_inputs; k++) {
+        needs.sets_left_out = all_but(p->inputs[k]);
         if (each && provide_statistics(at, index, &needs, err))
             return err->status;
-        if (round_set(at, stage, s, err))
+        if (round_readers(at, stage, p->inputs[k], err))
             return err->status;
-        bs_factors_release(&at->own.sets[s]); /* nobody else has use for them */
+        bs_factors_release(&at->own.sets[p->inputs[k]]); /* nobody else has use for them */
         at->rewritten = true;
     }
     return BS_OK;
@@ -199,8 +201,9 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err)
 {
     const struct bs_choice stage = {.plugin = &bs_algorithm_find("rtn")->plugin};
-    for (int s = 0; s < at->job.block->architecture->num_sets; s++)
-        if (round_set(at, &stage, s, err))
+    const struct bs_program *p = &at->job.block->architecture->program;
+    for (int k = 0; k < p->num_inputs; k++)
+        if (round_readers(at, &stage, p->inputs[k], err))
             return err->status;
     return BS_OK;
 }
@@ -214,15 +217,10 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     if (bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL, NULL, &ranges, NULL,
                      at->inputs->scratch, err))
         return err->status;
-    if (block->architecture->family->fused_qkv) /* which is quantized as one */
-        for (int i = 1; i < 3; i++) {
-            ranges.bmm_low[0] = fminf(ranges.bmm_low[0], ranges.bmm_low[i]);
-            ranges.bmm_high[0] = fmaxf(ranges.bmm_high[0], ranges.bmm_high[i]);
-        }
-    for (int s = 0; s < block->architecture->num_sets; s++)
-        block->set_params[s] = bs_format_fit_range(&format, ranges.set_low[s], ranges.set_high[s]);
-    for (int i = 0; i < 3; i++)
-        block->bmm_params[i] = bs_format_fit_range(&format, ranges.bmm_low[i], ranges.bmm_high[i]);
+    const struct bs_program *p = &block->architecture->program;
+    for (int v = 0; v < p->num_values; v++)
+        if (p->values[v].name && ranges.low[v] <= ranges.high[v])
+            block->sites[v].fixed = bs_format_fit_range(&format, ranges.low[v], ranges.high[v]);
     return BS_OK;
 }
 

@@ -32,10 +32,10 @@ void bs_apply_shared_needs(const struct bs_recipe *recipe, bool first_block,
  * where only the ranges of activations are. */
 struct bs_own_passes {
     int count;
-    struct bs_needs needs[BS_MAX_STAGES + BS_MAX_SETS + 1];
+    struct bs_needs needs[BS_MAX_STAGES + BS_MAX_SLOTS + 1];
 };
-void bs_apply_own_passes(const struct bs_recipe *recipe, int num_sets, bool first_block,
-                         struct bs_own_passes *passes);
+void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_program *program,
+                         bool first_block, struct bs_own_passes *passes);
 
 /* Whether the recipe looks at stream 0's calibration inputs beyond the first block; and at its own.
  */

@@ -11,8 +11,9 @@ enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architectur
                              int tokens, struct bs_error *err)
 {
     *probe = (struct bs_probe){.windows = windows, .tokens = tokens};
-    for (int s = 0; s < a->num_sets && windows; s++) {
-        size_t in = (size_t)bs_in_features(a, a->sets[s].linears[0]);
+    for (int k = 0; k < a->program.num_inputs && windows; k++) {
+        int s = a->program.inputs[k];
+        size_t in = (size_t)a->program.values[s].width;
         probe->inputs[s] = bs_alloc((size_t)windows * (size_t)tokens, in * sizeof(float));
         if (!probe->inputs[s]) {
             bs_probe_release(probe);
@@ -24,7 +25,7 @@ enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architectur
 
 void bs_probe_release(struct bs_probe *probe)
 {
-    for (int s = 0; s < BS_MAX_SETS; s++)
+    for (int s = 0; s < BS_MAX_VALUES; s++)
         bs_free(probe->inputs[s]);
     *probe = (struct bs_probe){.windows = 0};
 }
@@ -42,13 +43,13 @@ struct filled_window {
     int window;
 };
 
-static void keep_input(void *context, int set, const float *x, int tokens)
+static void keep_input(void *context, int site, const float *x, int tokens, int stride)
 {
     const struct filled_window *at = context;
-    const struct bs_block *block = at->filling->block;
-    int in = block->linears[block->architecture->sets[set].linears[0]].in_features;
-    size_t count = (size_t)tokens * (size_t)in;
-    memcpy(at->filling->probe->inputs[set] + (size_t)at->window * count, x, count * sizeof *x);
+    size_t count = (size_t)tokens * (size_t)stride;
+    if (!at->filling->probe->inputs[site])
+        return;
+    memcpy(at->filling->probe->inputs[site] + (size_t)at->window * count, x, count * sizeof *x);
 }
 
 static enum bs_status fill_window(void *context, int window, int thread, struct bs_error *err)
@@ -56,9 +57,9 @@ static enum bs_status fill_window(void *context, int window, int thread, struct 
     (void)err;
     const struct filling *filling = context;
     struct filled_window at = {filling, window};
-    struct bs_observer observer = {.context = &at,
-                                   .set_input = keep_input,
-                                   .last_set = filling->block->architecture->num_sets - 1};
+    const struct bs_program *p = &filling->block->architecture->program;
+    struct bs_observer observer = {
+        .context = &at, .site = keep_input, .last = p->inputs[p->num_inputs - 1]};
     const struct bs_stream *stream = filling->stream;
     bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), NULL,
                      stream->tokens, &observer, &filling->scratch[thread]);
@@ -89,10 +90,8 @@ struct measuring {
     const struct bs_probe *probe;
     struct bs_scratch *scratch; /* one a thread */
     int num_linears;
-    enum bs_role roles[BS_NUM_ROLES]; /* of the linears that there are */
-    int set_of[BS_NUM_ROLES];
     struct part *parts; /* [linear][windows] */
-    struct weight_part weight_parts[BS_NUM_ROLES];
+    struct weight_part weight_parts[BS_MAX_SLOTS];
 };
 
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
@@ -100,14 +99,13 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     (void)err;
     const struct measuring *m = context;
     struct bs_scratch *scratch = &m->scratch[thread];
-    enum bs_role role = m->roles[index / m->probe->windows];
-    int window = index % m->probe->windows;
-    int set = m->set_of[role], tokens = m->probe->tokens;
-    const struct bs_linear *wanted = &m->original->linears[role];
-    const struct bs_linear *got = &m->quantized->linears[role];
+    int slot = index / m->probe->windows, window = index % m->probe->windows;
+    int site = m->original->architecture->program.slots[slot].input, tokens = m->probe->tokens;
+    const struct bs_linear *wanted = &m->original->linears[slot];
+    const struct bs_linear *got = &m->quantized->linears[slot];
     size_t in = (size_t)wanted->in_features, out = (size_t)wanted->out_features;
     size_t rows = (size_t)tokens;
-    const float *x = m->probe->inputs[set] + (size_t)window * rows * in;
+    const float *x = m->probe->inputs[site] + (size_t)window * rows * in;
     size_t mark = scratch->used;
     float *scaled = bs_scratch_take(scratch, rows * in);
     float *y = bs_scratch_take(scratch, rows * out);
@@ -115,8 +113,8 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     for (size_t t = 0; t < rows; t++)
         for (size_t j = 0; j < in; j++)
             scaled[t * in + j] = x[t * in + j] / got->in_scale[j];
-    bs_activations_apply(&m->quantized->activations, m->quantized->set_params[set], scaled, tokens,
-                         got->in_features, got->in_features);
+    bs_activations_apply(&m->quantized->sites[site].activations, m->quantized->sites[site].fixed,
+                         scaled, tokens, got->in_features, got->in_features);
     bs_linear_forward(wanted, x, y, wanted->out_features, tokens);
     bs_linear_forward(got, scaled, y_hat, wanted->out_features, tokens);
     for (size_t t = 0; t < rows; t++)
@@ -166,9 +164,8 @@ static enum bs_status measure_weights(void *context, int index, int thread, stru
 {
     (void)thread, (void)err;
     struct measuring *m = context;
-    enum bs_role role = m->roles[index];
-    const struct bs_linear *original = &m->original->linears[role];
-    const struct bs_linear *quantized = &m->quantized->linears[role];
+    const struct bs_linear *original = &m->original->linears[index];
+    const struct bs_linear *quantized = &m->quantized->linears[index];
     struct weight_part *part = &m->weight_parts[index];
     for (int i = 0; i < original->out_features; i++) {
         part->squared_error += row_error(original, quantized, (size_t)i);
@@ -182,8 +179,8 @@ static enum bs_status measure_weights(void *context, int index, int thread, stru
 static void describe_linear(const struct measuring *m, int linear, struct bs_layer_row *row,
                             struct bs_layer_totals *totals)
 {
-    const struct bs_linear *w = &m->original->linears[m->roles[linear]];
-    const struct bs_linear *q = &m->quantized->linears[m->roles[linear]];
+    const struct bs_linear *w = &m->original->linears[linear];
+    const struct bs_linear *q = &m->quantized->linears[linear];
     double count = (double)w->out_features * w->in_features;
     double error = m->weight_parts[linear].squared_error;
     double weight = m->weight_parts[linear].squared_weight;
@@ -207,24 +204,12 @@ static void describe_linear(const struct measuring *m, int linear, struct bs_lay
     totals->squared_weight += weight;
 }
 
-static void list_linears(const struct bs_architecture *a, struct measuring *m)
-{
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (bs_has_role(a, (enum bs_role)r))
-            m->roles[m->num_linears++] = (enum bs_role)r;
-    for (int s = 0; s < a->num_sets; s++)
-        for (int k = 0; k < a->sets[s].num_linears; k++)
-            m->set_of[a->sets[s].linears[k]] = s;
-}
-
 size_t bs_layer_error_floats(const struct bs_architecture *a, int tokens)
 {
     size_t most = 0, rows = (size_t)tokens;
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        if (!bs_has_role(a, (enum bs_role)r))
-            continue;
-        size_t in = bs_scratch_floats(rows * (size_t)bs_in_features(a, (enum bs_role)r));
-        size_t out = bs_scratch_floats(rows * (size_t)bs_out_features(a, (enum bs_role)r));
+    for (int s = 0; s < a->program.num_slots; s++) {
+        size_t in = bs_scratch_floats(rows * (size_t)a->program.slots[s].in);
+        size_t out = bs_scratch_floats(rows * (size_t)a->program.slots[s].out);
         most = in + 2 * out > most ? in + 2 * out : most;
     }
     return most;
@@ -235,10 +220,11 @@ enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_
                                struct bs_layer_row *rows, struct bs_layer_totals *totals,
                                struct bs_error *err)
 {
-    const struct bs_architecture *a = original->architecture;
-    struct measuring m = {
-        .original = original, .quantized = quantized, .probe = probe, .scratch = scratch};
-    list_linears(a, &m);
+    struct measuring m = {.original = original,
+                          .quantized = quantized,
+                          .probe = probe,
+                          .scratch = scratch,
+                          .num_linears = original->architecture->program.num_slots};
     int tasks = m.num_linears * probe->windows;
     m.parts = bs_calloc((size_t)tasks, sizeof *m.parts);
     if (!m.parts)

@@ -6,17 +6,17 @@
 #include "eval/statistics/calibrate.h"
 #include "eval/store/results.h"
 
-/* The inputs of every set of one block over some windows of stream 0. */
+/* The inputs of all linears of one block over some windows of stream 0. */
 struct bs_probe {
     int windows, tokens;
-    float *inputs[BS_MAX_SETS]; /* [windows][tokens][in] */
+    float *inputs[BS_MAX_VALUES]; /* [windows][tokens][in], by values of the program */
 };
 
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *architecture,
                              int windows, int tokens, struct bs_error *err);
 void bs_probe_release(struct bs_probe *probe);
 
-/* Runs the first windows of the stream through the original block and keeps the sets' inputs. */
+/* Runs the first windows of the stream through the original block and keeps the inputs of linears. */
 enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *original,
                              const struct bs_rope *rope, const struct bs_stream *stream,
                              struct bs_scratch *scratch, struct bs_error *err);
@@ -27,7 +27,7 @@ struct bs_layer_totals {
     int linears;
 };
 
-/* Fills rows [bs_num_linears], in the order of the roles, and adds to the totals. With a probe of no
+/* Fills rows [bs_num_linears], in the order of the slots, and adds to the totals. With a probe of no
  * windows the output figures are NaN. Weight errors are in the checkpoint's basis: factors that
  * stages moved between tensors are taken out first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,

@@ -115,7 +115,7 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
     const struct bs_recipe *recipe = &p->kind->like;
     const struct bs_inputs inputs = {.rope = p->rope, .scratch = p->scratch};
     const struct bs_probe nothing = {.windows = 0, .tokens = 1};
-    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_row rows[BS_MAX_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
     if (bs_block_copy(&p->work, &p->original, err) ||
         bs_apply_recipe(recipe, &p->work, &inputs, err) ||
@@ -185,7 +185,7 @@ static enum bs_status embed_windows(struct pacing *p, struct bs_error *err)
 static void choose_tokens(struct pacing *p)
 {
     const int least = 16;
-    double flops = p->threads * bs_module_flops(p->a, BS_MODULE_BLOCK, p->walk->texts[0].tokens);
+    double flops = p->threads * bs_block_flops(p->a, p->walk->texts[0].tokens);
     p->tokens = p->walk->texts[0].tokens;
     if (flops > most_flops)
         p->tokens = (int)fmax(fmin(least, p->tokens), p->tokens * most_flops / flops);
@@ -225,7 +225,7 @@ static void close_piece(struct pacing *p)
 
 static double flops_of_piece(const struct pacing *p)
 {
-    return p->threads * bs_module_flops(p->a, BS_MODULE_BLOCK, p->tokens);
+    return p->threads * bs_block_flops(p->a, p->tokens);
 }
 
 static double logits_of_piece(const struct pacing *p)

@@ -211,10 +211,8 @@ static enum bs_status push_passenger(struct bs_walk_state *s, int i, struct bs_e
 
 static void count_bits(const struct bs_block *block, struct bs_passenger *passenger)
 {
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        const struct bs_linear *linear = &block->linears[r];
-        if (!linear->weight)
-            continue;
+    for (int s = 0; s < block->architecture->program.num_slots; s++) {
+        const struct bs_linear *linear = &block->linears[s];
         double weights = (double)linear->out_features * linear->in_features;
         passenger->linear_weights += weights;
         passenger->linear_bits +=

@@ -110,8 +110,8 @@ static double shared_factor_bytes(const struct bs_architecture *a,
     int choices = 0;
     for (int i = 0; i < num_recipes; i++)
         choices += brings_a_factor(recipes, i, true);
-    for (int s = 0; s < a->num_sets; s++) {
-        double in = bs_in_features(a, a->sets[s].linears[0]);
+    for (int k = 0; k < a->program.num_inputs; k++) {
+        double in = a->program.values[a->program.inputs[k]].width;
         floats += in * in;
     }
     return choices * floats * (double)sizeof(float);
@@ -208,8 +208,8 @@ static double probing_bytes(const struct bs_walk *walk)
     if (!probes)
         return 0;
     double inputs = 0;
-    for (int s = 0; s < a->num_sets; s++)
-        inputs += bs_in_features(a, a->sets[s].linears[0]);
+    for (int k = 0; k < a->program.num_inputs; k++)
+        inputs += a->program.values[a->program.inputs[k]].width;
     return walk->texts[0].tokens * probes * inputs * sizeof(float);
 }
 
@@ -310,8 +310,7 @@ double bs_walk_text_flops(const struct bs_walk *walk, int text)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     const struct bs_windows *windows = &walk->texts[text];
-    return (double)windows->windows * a->num_layers *
-           bs_module_flops(a, BS_MODULE_BLOCK, windows->tokens);
+    return (double)windows->windows * a->num_layers * bs_block_flops(a, windows->tokens);
 }
 
 double bs_walk_text_logits(const struct bs_walk *walk, int text)
@@ -335,32 +334,23 @@ double bs_walk_calibration_flops(const struct bs_walk *walk)
     const struct bs_windows *windows = walk->calibration;
     if (!windows)
         return 0;
-    return (double)windows->windows * a->num_layers *
-           bs_module_flops(a, BS_MODULE_BLOCK, windows->tokens);
+    return (double)windows->windows * a->num_layers * bs_block_flops(a, windows->tokens);
 }
 
-static bool left_out(const struct bs_needs *needs, int set)
+static bool left_out(const struct bs_needs *needs, int site)
 {
-    return needs->sets_left_out >> set & 1;
+    return needs->sets_left_out >> site & 1;
 }
 
-/* Of the calibration windows through one block up to the input of the last set that is looked at:
- * the sets before it and, where that is o_proj or comes after it, attention. */
+/* Of the calibration windows through one block up to the last input that is looked at. */
 static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_needs *needs)
 {
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_program *p = &bs_model_architecture(walk->model)->program;
     const struct bs_windows *windows = walk->calibration;
-    int last = a->num_sets - 1;
-    while (last > 0 && left_out(needs, last))
+    int last = p->num_inputs - 1;
+    while (last > 0 && left_out(needs, p->inputs[last]))
         last--;
-    double weights = 0, all = 2 * (double)windows->tokens * bs_block_weights(a);
-    double attention = bs_module_flops(a, BS_MODULE_BLOCK, windows->tokens) - all;
-    for (int s = 0; s < last; s++)
-        weights += bs_set_weights(a, s);
-    bool attends = false;
-    for (int s = 0; s <= last; s++)
-        attends |= a->sets[s].linears[0] == BS_O;
-    return windows->windows * (2 * (double)windows->tokens * weights + (attends ? attention : 0));
+    return windows->windows * bs_flops_until(p, p->inputs[last], windows->tokens);
 }
 
 /* The same with these statistics taken, and to the end of the block where its outputs are wanted. */
@@ -370,9 +360,10 @@ static double pass_flops(const struct bs_walk *walk, const struct bs_needs *need
     double tokens = (double)walk->calibration->windows * walk->calibration->tokens;
     double flops = outputs ? bs_walk_calibration_flops(walk) / a->num_layers
                            : pass_to_inputs_flops(walk, needs);
-    for (int s = 0; s < a->num_sets && needs->hessian; s++) {
-        double in = bs_in_features(a, a->sets[s].linears[0]);
-        flops += left_out(needs, s) ? 0 : tokens * in * in; /* a triangle of it */
+    for (int k = 0; k < a->program.num_inputs && needs->hessian; k++) {
+        double in = a->program.values[a->program.inputs[k]].width;
+        flops +=
+            left_out(needs, a->program.inputs[k]) ? 0 : tokens * in * in; /* a triangle of it */
     }
     return flops;
 }
@@ -381,9 +372,9 @@ static double pass_flops(const struct bs_walk *walk, const struct bs_needs *need
 static double factors_flops(const struct bs_architecture *a, const struct bs_needs *needs)
 {
     double flops = 0;
-    for (int s = 0; s < a->num_sets && needs->factor.wanted; s++) {
-        double in = bs_in_features(a, a->sets[s].linears[0]);
-        flops += left_out(needs, s) ? 0 : 2 * in * in * in / 3;
+    for (int k = 0; k < a->program.num_inputs && needs->factor.wanted; k++) {
+        double in = a->program.values[a->program.inputs[k]].width;
+        flops += left_out(needs, a->program.inputs[k]) ? 0 : 2 * in * in * in / 3;
     }
     return flops;
 }
@@ -412,7 +403,7 @@ static struct bs_walk_common common_of_block(const struct bs_walk *walk,
             common.flops += pass_flops(walk, &own, false);
         }
         if (brings_a_factor(recipes, i, first)) {
-            common.factors += a->num_sets;
+            common.factors += a->program.num_inputs;
             common.flops += factors_flops(a, &own);
         }
     }
@@ -446,7 +437,7 @@ static double own_passes_flops(const struct bs_walk *walk, const struct bs_recip
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_own_passes passes;
-    bs_apply_own_passes(recipe, a->num_sets, first, &passes);
+    bs_apply_own_passes(recipe, &a->program, first, &passes);
     double flops = 0;
     for (int i = 0; i < passes.count; i++)
         flops += pass_flops(walk, &passes.needs[i], false) + factors_flops(a, &passes.needs[i]);
@@ -487,8 +478,9 @@ double bs_walk_probe_flops(const struct bs_walk *walk, bool fill)
     int windows = bs_walk_probe_windows(walk);
     if (!windows)
         return 0;
-    double tokens = walk->texts[0].tokens, last = bs_set_weights(a, a->num_sets - 1);
-    double pass = bs_module_flops(a, BS_MODULE_BLOCK, walk->texts[0].tokens) - 2 * tokens * last;
-    double linears = 2 * tokens * bs_block_weights(a);
+    const struct bs_program *p = &a->program;
+    int tokens = walk->texts[0].tokens;
+    double pass = bs_flops_until(p, p->inputs[p->num_inputs - 1], tokens);
+    double linears = 2.0 * tokens * bs_block_weights(a);
     return (double)windows * a->num_layers * (fill ? pass : 2 * linears);
 }

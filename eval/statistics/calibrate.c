@@ -12,8 +12,8 @@
  * which one on the diagonal is made, to waste little below it; what a mirrored line holds. */
 enum { TILE = 384, STRIP = 128, LINE = 16 };
 
-/* One pass. Windows go through the block in batches of one a thread; each leaves its sets' inputs
- * in its slot, and the sums over windows are then taken in window order, whatever the batch. */
+/* One pass. Windows go through the block in batches of one a thread; each leaves its inputs
+ * of linears in its slot, and the sums over windows are then taken in window order, whatever the batch. */
 struct pass {
     const struct bs_block *block;
     const struct bs_rope *rope;
@@ -22,7 +22,7 @@ struct pass {
     struct bs_statistics *statistics;
     struct bs_ranges *ranges;
     struct bs_scratch *scratch;
-    int last_set;     /* that is looked at */
+    int last;         /* site that is looked at */
     int first, slots; /* windows first .. first + slots - 1 are in the slots */
     struct slot *slot;
 };
@@ -30,12 +30,12 @@ struct pass {
 struct slot {
     struct pass *pass;
     int window;
-    float *set_input[BS_MAX_SETS]; /* [in / TILE][tokens][TILE] */
-    double *absmean[BS_MAX_SETS];  /* [in], sum of |x| over the window */
-    float *absmax[BS_MAX_SETS];    /* [in], largest |x| of the window */
+    float *set_input[BS_MAX_VALUES]; /* [in / TILE][tokens][TILE] */
+    double *absmean[BS_MAX_VALUES];  /* [in], sum of |x| over the window */
+    float *absmax[BS_MAX_VALUES];    /* [in], largest |x| of the window */
     struct bs_ranges ranges;
-    int bad_set; /* whose input is not finite, or -1 */
-    size_t bad;  /* where */
+    int bad_site; /* input of linears that is not finite, or -1 */
+    size_t bad;   /* where */
 };
 
 bool bs_needs_any(const struct bs_needs *needs)
@@ -65,9 +65,9 @@ void bs_needs_add(struct bs_needs *to, const struct bs_needs *more)
     to->sets_left_out &= more->sets_left_out;
 }
 
-static int set_width(const struct bs_architecture *a, int set)
+static int width_of(const struct bs_architecture *a, int site)
 {
-    return bs_in_features(a, a->sets[set].linears[0]);
+    return a->program.values[site].width;
 }
 
 /* Every sample_tokens-th part of all tokens, counted from the first (auto_clip.py). */
@@ -77,9 +77,9 @@ static int sample_stride(const struct bs_stream *inputs, int sample_tokens)
     return tokens / sample_tokens > 1 ? tokens / sample_tokens : 1;
 }
 
-static bool left_out(const struct bs_needs *needs, int set)
+static bool left_out(const struct bs_needs *needs, int site)
 {
-    return needs->sets_left_out >> set & 1;
+    return needs->sets_left_out >> site & 1;
 }
 
 static void widen(float *low, float *high, const float *x, size_t count)
@@ -90,11 +90,11 @@ static void widen(float *low, float *high, const float *x, size_t count)
     *high = most > *high ? most : *high;
 }
 
-static void keep_samples(const struct pass *pass, int window, int set, const float *x, int tokens)
+static void keep_samples(const struct pass *pass, int window, int site, const float *x, int tokens)
 {
-    struct bs_set_statistics *s = &pass->statistics->sets[set];
+    struct bs_set_statistics *s = &pass->statistics->sets[site];
     int stride = sample_stride(pass->inputs, pass->needs.sample_tokens);
-    int width = set_width(pass->block->architecture, set), before = window * tokens;
+    int width = width_of(pass->block->architecture, site), before = window * tokens;
     for (int t = (stride - before % stride) % stride; t < tokens; t += stride)
         memcpy(s->samples + (size_t)((before + t) / stride) * (size_t)width,
                x + (size_t)t * (size_t)width, (size_t)width * sizeof *x);
@@ -121,47 +121,41 @@ static void find_absmax(float *absmax, const float *x, int tokens, size_t width)
         }
 }
 
-static void on_set_input(void *context, int set, const float *x, int tokens)
+static void on_site(void *context, int site, const float *x, int tokens, int stride)
 {
     struct slot *slot = context;
     const struct pass *pass = slot->pass;
-    size_t width = (size_t)set_width(pass->block->architecture, set);
+    const struct bs_program *p = &pass->block->architecture->program;
+    size_t width = (size_t)p->values[site].width;
     size_t count = (size_t)tokens * width;
-    if (!pass->outputs && slot->bad_set < 0) {
+    for (int t = 0; pass->ranges && t < tokens; t++)
+        widen(&slot->ranges.low[site], &slot->ranges.high[site], x + (size_t)t * (size_t)stride,
+              width);
+    if (p->values[site].kind != BS_SITE_INPUT)
+        return;
+    if (!pass->outputs && slot->bad_site < 0) {
         slot->bad = bs_first_not_finite(x, count);
-        slot->bad_set = slot->bad < count ? set : -1;
+        slot->bad_site = slot->bad < count ? site : -1;
     }
-    if (pass->ranges)
-        widen(&slot->ranges.set_low[set], &slot->ranges.set_high[set], x, count);
-    if (slot->set_input[set])
-        keep_input(slot->set_input[set], x, tokens, width);
-    if (slot->absmax[set])
-        find_absmax(slot->absmax[set], x, tokens, width);
+    if (slot->set_input[site])
+        keep_input(slot->set_input[site], x, tokens, width);
+    if (slot->absmax[site])
+        find_absmax(slot->absmax[site], x, tokens, width);
     if (!pass->statistics)
         return;
-    struct bs_set_statistics *s = &pass->statistics->sets[set];
+    struct bs_set_statistics *s = &pass->statistics->sets[site];
     if (s->inputs.data) {
         memcpy(bs_stream_window(&s->inputs, slot->window), x, count * sizeof *x);
         bs_stream_forget(&s->inputs, slot->window);
     }
     if (s->samples)
-        keep_samples(pass, slot->window, set, x, tokens);
-    if (!slot->absmean[set])
+        keep_samples(pass, slot->window, site, x, tokens);
+    if (!slot->absmean[site])
         return;
-    memset(slot->absmean[set], 0, width * sizeof(double));
+    memset(slot->absmean[site], 0, width * sizeof(double));
     for (int t = 0; t < tokens; t++)
         for (size_t j = 0; j < width; j++)
-            slot->absmean[set][j] += fabs((double)x[(size_t)t * width + j]);
-}
-
-static void on_qkv_output(void *context, enum bs_role role, const float *x, int tokens,
-                          int features, int stride)
-{
-    struct slot *slot = context;
-    int i = (int)(role - BS_Q);
-    for (int t = 0; t < tokens; t++)
-        widen(&slot->ranges.bmm_low[i], &slot->ranges.bmm_high[i], x + (size_t)t * (size_t)stride,
-              (size_t)features);
+            slot->absmean[site][j] += fabs((double)x[(size_t)t * width + j]);
 }
 
 static enum bs_status fail_not_finite(const char *what, int window, size_t at, int width,
@@ -185,11 +179,8 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     const struct bs_stream *in = pass->inputs;
     const struct bs_architecture *a = pass->block->architecture;
     slot->window = pass->first + index;
-    slot->bad_set = -1;
-    struct bs_observer observer = {.context = slot,
-                                   .set_input = on_set_input,
-                                   .qkv_output = pass->ranges ? on_qkv_output : NULL,
-                                   .last_set = pass->last_set};
+    slot->bad_site = -1;
+    struct bs_observer observer = {.context = slot, .site = on_site, .last = pass->last};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, slot->window) : NULL;
     bs_block_forward(pass->block, pass->rope, bs_stream_window(in, slot->window), y, in->tokens,
                      &observer, &pass->scratch[thread]);
@@ -197,10 +188,10 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     bs_stream_forget(in, slot->window);
     if (y)
         bs_stream_forget(pass->outputs, slot->window);
-    if (y || slot->bad_set < 0)
+    if (y || slot->bad_site < 0)
         return status;
-    return fail_not_finite(a->sets[slot->bad_set].name, slot->window, slot->bad,
-                           set_width(a, slot->bad_set), err);
+    return fail_not_finite(a->program.values[slot->bad_site].name, slot->window, slot->bad,
+                           width_of(a, slot->bad_site), err);
 }
 
 /* Tiles on and above the diagonal of a Hessian. */
@@ -213,32 +204,33 @@ static int tiles_of(int width)
 static int tiles_of_all(const struct bs_architecture *a)
 {
     int tiles = 0;
-    for (int s = 0; s < a->num_sets; s++)
-        tiles += tiles_of(set_width(a, s));
+    for (int k = 0; k < a->program.num_inputs; k++)
+        tiles += tiles_of(width_of(a, a->program.inputs[k]));
     return tiles;
 }
 
-/* Rows i .. i + m - 1 and columns j .. j + n - 1 of a set's Hessian. */
+/* Rows i .. i + m - 1 and columns j .. j + n - 1 of a site's Hessian. */
 struct tile {
-    int set, width, i, j, m, n;
-    float *at; /* NULL where the set is left out */
+    int site, width, i, j, m, n;
+    float *at; /* NULL where the site is left out */
 };
 
 static struct tile find_tile(const struct pass *pass, int index)
 {
     const struct bs_architecture *a = pass->block->architecture;
-    struct tile tile = {.set = 0};
-    for (; index >= tiles_of(set_width(a, tile.set)); tile.set++)
-        index -= tiles_of(set_width(a, tile.set));
-    int width = tile.width = set_width(a, tile.set), column = 0;
+    const int *input = a->program.inputs;
+    for (; index >= tiles_of(width_of(a, *input)); input++)
+        index -= tiles_of(width_of(a, *input));
+    struct tile tile = {.site = *input};
+    int width = tile.width = width_of(a, tile.site), column = 0;
     for (; index > column; column++)
         index -= column + 1;
     tile.i = index * TILE;
     tile.j = column * TILE;
     tile.m = width - tile.i < TILE ? width - tile.i : TILE;
     tile.n = width - tile.j < TILE ? width - tile.j : TILE;
-    if (!left_out(&pass->needs, tile.set))
-        tile.at = pass->statistics->sets[tile.set].hessian + (size_t)tile.i * (size_t)width +
+    if (!left_out(&pass->needs, tile.site))
+        tile.at = pass->statistics->sets[tile.site].hessian + (size_t)tile.i * (size_t)width +
                   (size_t)tile.j;
     return tile;
 }
@@ -251,7 +243,7 @@ static enum bs_status add_hessian_tile(void *context, int index, int thread, str
     struct tile t = find_tile(pass, index);
     int tokens = pass->inputs->tokens, height = t.i == t.j ? STRIP : TILE;
     for (int k = 0; k < pass->slots && t.at; k++) {
-        const float *x = pass->slot[k].set_input[t.set];
+        const float *x = pass->slot[k].set_input[t.site];
         const float *left = x + (size_t)t.i * (size_t)tokens;
         const float *right = x + (size_t)t.j * (size_t)tokens;
         for (int i = 0; i < t.m; i += height) {
@@ -273,7 +265,7 @@ static enum bs_status finish_hessian_tile(void *context, int index, int thread,
     float factor = 2 / (float)pass->inputs->windows;
     if (!t.at)
         return BS_OK;
-    float *hessian = pass->statistics->sets[t.set].hessian;
+    float *hessian = pass->statistics->sets[t.site].hessian;
     size_t width = (size_t)t.width, rows = (size_t)(t.i + t.m), columns = (size_t)(t.j + t.n);
     for (size_t first = (size_t)t.i; first < rows; first += LINE) {
         size_t end = first + LINE < rows ? first + LINE : rows;
@@ -288,9 +280,11 @@ static enum bs_status finish_hessian_tile(void *context, int index, int thread,
 
 static void add_channels(const struct pass *pass, const struct slot *slot)
 {
-    for (int s = 0; s < pass->block->architecture->num_sets; s++) {
+    const struct bs_program *p = &pass->block->architecture->program;
+    for (int k = 0; k < p->num_inputs; k++) {
+        int s = p->inputs[k];
         struct bs_set_statistics *to = &pass->statistics->sets[s];
-        int width = set_width(pass->block->architecture, s);
+        int width = width_of(pass->block->architecture, s);
         /* In float the sum of means: each is a double sum over its window. */
         for (int j = 0; to->absmean && j < width; j++)
             to->absmean[j] += (float)(slot->absmean[s][j] / pass->inputs->tokens);
@@ -301,25 +295,17 @@ static void add_channels(const struct pass *pass, const struct slot *slot)
 
 static void add_ranges(struct bs_ranges *to, const struct bs_ranges *from)
 {
-    for (int s = 0; s < BS_MAX_SETS; s++) {
-        to->set_low[s] = fminf(to->set_low[s], from->set_low[s]);
-        to->set_high[s] = fmaxf(to->set_high[s], from->set_high[s]);
-    }
-    for (int i = 0; i < 3; i++) {
-        to->bmm_low[i] = fminf(to->bmm_low[i], from->bmm_low[i]);
-        to->bmm_high[i] = fmaxf(to->bmm_high[i], from->bmm_high[i]);
+    for (int v = 0; v < BS_MAX_VALUES; v++) {
+        to->low[v] = fminf(to->low[v], from->low[v]);
+        to->high[v] = fmaxf(to->high[v], from->high[v]);
     }
 }
 
 static void empty_ranges(struct bs_ranges *ranges)
 {
-    for (int s = 0; s < BS_MAX_SETS; s++) {
-        ranges->set_low[s] = INFINITY;
-        ranges->set_high[s] = -INFINITY;
-    }
-    for (int i = 0; i < 3; i++) {
-        ranges->bmm_low[i] = INFINITY;
-        ranges->bmm_high[i] = -INFINITY;
+    for (int v = 0; v < BS_MAX_VALUES; v++) {
+        ranges->low[v] = INFINITY;
+        ranges->high[v] = -INFINITY;
     }
 }
 
@@ -345,9 +331,9 @@ static enum bs_status finish(struct pass *pass, struct bs_error *err)
 {
     const struct bs_architecture *a = pass->block->architecture;
     float windows = (float)pass->inputs->windows;
-    for (int set = 0; set < a->num_sets; set++) {
-        struct bs_set_statistics *s = &pass->statistics->sets[set];
-        for (int j = 0; s->absmean && j < set_width(a, set); j++)
+    for (int k = 0; k < a->program.num_inputs; k++) {
+        struct bs_set_statistics *s = &pass->statistics->sets[a->program.inputs[k]];
+        for (int j = 0; s->absmean && j < width_of(a, a->program.inputs[k]); j++)
             s->absmean[j] /= windows;
     }
     int tiles = pass->needs.hessian ? tiles_of_all(a) : 0;
@@ -361,10 +347,12 @@ static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *er
     size_t tokens = (size_t)pass->inputs->windows * (size_t)pass->inputs->tokens;
     *pass->statistics = (struct bs_statistics){pass->inputs->windows, pass->inputs->tokens, {{0}}};
     bool enough = true;
-    for (int set = 0; set < a->num_sets; set++) {
-        struct bs_set_statistics *s = &pass->statistics->sets[set];
-        size_t width = (size_t)set_width(a, set);
-        if (left_out(needs, set))
+    for (int k = 0; k < a->program.num_inputs; k++) {
+        int site = a->program.inputs[k];
+        struct bs_part part;
+        struct bs_set_statistics *s = &pass->statistics->sets[site];
+        size_t width = (size_t)width_of(a, site);
+        if (left_out(needs, site))
             continue;
         if (needs->hessian)
             enough &= (s->hessian = bs_calloc(width * width, sizeof(float))) != NULL;
@@ -372,7 +360,7 @@ static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *er
             enough &= (s->absmax = bs_calloc(width, sizeof(float))) != NULL;
         if (needs->absmean)
             enough &= (s->absmean = bs_calloc(width, sizeof(float))) != NULL;
-        if (needs->module_inputs && a->sets[set].module != BS_MODULE_LINEAR &&
+        if (needs->module_inputs && bs_program_inspected(&a->program, site, &part) &&
             bs_stream_init_beside(pass->inputs, &s->inputs, (int)width, err))
             return err->status;
         if (needs->sample_tokens) {
@@ -392,8 +380,9 @@ static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_err
     bool enough = pass->slot != NULL;
     for (int k = 0; k < slots && enough; k++) {
         pass->slot[k].pass = pass;
-        for (int s = 0; s < a->num_sets && enough; s++) {
-            size_t width = (size_t)set_width(a, s);
+        for (int i = 0; i < a->program.num_inputs && enough; i++) {
+            int s = a->program.inputs[i];
+            size_t width = (size_t)width_of(a, s);
             if (left_out(&pass->needs, s))
                 continue;
             if (pass->needs.hessian)
@@ -411,7 +400,7 @@ static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_err
 static void free_slots(struct pass *pass, int slots)
 {
     for (int k = 0; pass->slot && k < slots; k++)
-        for (int s = 0; s < BS_MAX_SETS; s++) {
+        for (int s = 0; s < BS_MAX_VALUES; s++) {
             bs_free(pass->slot[k].set_input[s]);
             bs_free(pass->slot[k].absmax[s]);
             bs_free(pass->slot[k].absmean[s]);
@@ -419,13 +408,14 @@ static void free_slots(struct pass *pass, int slots)
     bs_free(pass->slot);
 }
 
-/* Static scales look at all sets. */
+/* Static scales look at all inputs. */
 static int last_wanted(const struct pass *pass)
 {
-    int last = pass->block->architecture->num_sets - 1;
-    while (!pass->ranges && last > 0 && left_out(&pass->needs, last))
+    const struct bs_program *p = &pass->block->architecture->program;
+    int last = p->num_inputs - 1;
+    while (!pass->ranges && last > 0 && left_out(&pass->needs, p->inputs[last]))
         last--;
-    return last;
+    return p->inputs[last];
 }
 
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
@@ -436,7 +426,7 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
 {
     /* A pass over the block as if its activations were not quantized. */
     struct bs_block plain = *block;
-    plain.activations = (struct bs_activations){.bits = BS_BITS_NONE};
+    bs_block_clear_sites(&plain);
     bool collects = needs && bs_needs_any(needs);
     struct pass pass = {.block = &plain,
                         .rope = rope,
@@ -447,7 +437,7 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
                         .scratch = scratch};
     if (collects)
         pass.needs = *needs;
-    pass.last_set = last_wanted(&pass);
+    pass.last = last_wanted(&pass);
     if (statistics)
         *statistics = (struct bs_statistics){.windows = 0};
     if (ranges)
@@ -471,7 +461,7 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
 
 void bs_statistics_release(struct bs_statistics *statistics)
 {
-    for (int s = 0; s < BS_MAX_SETS; s++) {
+    for (int s = 0; s < BS_MAX_VALUES; s++) {
         bs_free(statistics->sets[s].hessian);
         bs_free(statistics->sets[s].absmax);
         bs_free(statistics->sets[s].absmean);
@@ -487,13 +477,14 @@ struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_architecture *a,
                                              const struct bs_needs *needs, int windows, int tokens)
 {
     double floats = 0, streams = 0, all = (double)windows * tokens;
-    for (int s = 0; s < a->num_sets; s++) {
-        double width = set_width(a, s);
+    for (int k = 0; k < a->program.num_inputs; k++) {
+        struct bs_part part;
+        double width = width_of(a, a->program.inputs[k]);
         if (needs->hessian)
             floats += width * width;
         if (needs->hessian)
             floats += bs_threads() * (double)tokens * width;
-        if (needs->module_inputs && a->sets[s].module != BS_MODULE_LINEAR)
+        if (needs->module_inputs && bs_program_inspected(&a->program, a->program.inputs[k], &part))
             streams += all * (width + a->hidden_size); /* the module's outputs too */
         if (needs->sample_tokens)
             floats += 2.0 * needs->sample_tokens * width;

@@ -5,10 +5,9 @@
 #include "algorithms/algorithm.h"
 #include "eval/model/stream.h"
 
-/* The range of each set's input and of the outputs of q, k and v, for static activation scales. */
+/* The range of each site, for static activation scales; by values of the program. */
 struct bs_ranges {
-    float set_low[BS_MAX_SETS], set_high[BS_MAX_SETS];
-    float bmm_low[3], bmm_high[3];
+    float low[BS_MAX_VALUES], high[BS_MAX_VALUES];
 };
 
 /* One pass of `inputs` through the block, without activation quantization; without outputs it goes
@@ -17,8 +16,8 @@ struct bs_ranges {
  * Streams among them are in memory or in files as `inputs` is.
  * ranges: filled where not NULL. outputs: the block's outputs where not NULL; may be `inputs`.
  * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_EIO as bs_spill_create;
- * BS_ENUMERIC naming window, token and channel where an output is not finite, or without outputs a
- * set's input. */
+ * BS_ENUMERIC naming window, token and channel where an output is not finite, or without outputs an
+ * input of linears. */
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
                             const struct bs_stream *inputs, const struct bs_needs *needs,
                             struct bs_statistics *statistics, struct bs_ranges *ranges,

@@ -121,30 +121,30 @@ static void for_every_block(void test(struct subject *s, void *context), void *c
 
 /* --- folding --- */
 
-/* How many sets had each thing before them. */
+/* How many sites folded into ops of each kind; how many into none. */
 struct seen {
-    int before[BS_BEFORE_ACTIVATION + 1];
+    int folds[BS_NUM_OPS], none;
     int norm_biases, linear_biases;
 };
 
-/* True where a factor of the set has a place to go, the row of a linear for each column here. */
-static bool can_fold(const struct bs_architecture *a, const struct bs_set *set)
+/* True where a factor of the site has a place to go, the row of a linear for each channel here. */
+static bool can_fold(const struct bs_program *p, int site)
 {
-    if (set->before == BS_BEFORE_LINEAR)
-        return bs_out_features(a, set->previous) == bs_in_features(a, set->linears[0]);
-    return set->before != BS_BEFORE_NOTHING;
+    if (bs_folds_into(p, site, BS_OP_LINEAR))
+        return p->slots[p->folds[site].slot].out == p->values[site].width;
+    return p->folds[site].op >= 0;
 }
 
 /* Folds powers of two: with these every product is the same bits. */
-static void fold(const struct subject *s, struct bs_block *block, int set, uint64_t *seed)
+static void fold(const struct subject *s, struct bs_block *block, int site, uint64_t *seed)
 {
     struct bs_error err;
     float scale[WIDEST];
-    int in = bs_in_features(s->a, s->a->sets[set].linears[0]);
+    int in = s->a->program.values[site].width;
     assert_in_range(in, 1, WIDEST);
     for (int j = 0; j < in; j++)
         scale[j] = ldexpf(1, (int)(16 * random_unit(seed)) - 8);
-    check(s, bs_block_fold(block, set, scale, &err), &err);
+    check(s, bs_block_fold(block, site, scale, &err), &err);
 }
 
 static void assert_same_function(const struct subject *s, const struct bs_block *folded)
@@ -177,57 +177,62 @@ static void assert_weights_accounted(const struct bs_linear *got, const struct b
     assert_divided(got->bias, original->bias, got->out_scale, got->out_features);
 }
 
-/* What stands before the set was divided by what its columns were multiplied by. */
-static void assert_before_accounted(const struct subject *s, const struct bs_block *folded,
-                                    const struct bs_set *set, struct seen *seen)
+/* What the site's factor folds into was divided by what the columns were multiplied by. */
+static void assert_fold_accounted(const struct subject *s, const struct bs_block *folded, int site,
+                                  struct seen *seen)
 {
-    const struct bs_linear *first = &folded->linears[set->linears[0]];
-    const struct bs_linear *previous = &folded->linears[set->previous];
-    const struct bs_norm *norm = &folded->norms[set->norm], *norm_was = &s->block.norms[set->norm];
+    const struct bs_program *p = &s->a->program;
+    const struct bs_op *op = &p->ops[p->folds[site].op];
+    int slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
+    const struct bs_linear *first = &folded->linears[slots[0]];
     int in = first->in_features;
     size_t size = (size_t)in * sizeof(float);
-    for (int k = 1; k < set->num_linears; k++)
-        assert_memory_equal(folded->linears[set->linears[k]].in_scale, first->in_scale, size);
-    if (set->before == BS_BEFORE_NORM) {
+    for (int k = 1; k < count; k++)
+        assert_memory_equal(folded->linears[slots[k]].in_scale, first->in_scale, size);
+    if (op->kind == BS_OP_NORM) {
+        const struct bs_norm *norm = &folded->norms[op->detail],
+                             *norm_was = &s->block.norms[op->detail];
         assert_int_equal(norm->width, in);
         assert_divided(norm->weight, norm_was->weight, first->in_scale, in);
         assert_divided(norm->bias, norm_was->bias, first->in_scale, in);
         seen->norm_biases += norm->bias != NULL;
-    } else if (set->before == BS_BEFORE_LINEAR) {
-        assert_memory_equal(previous->out_scale, first->in_scale, size);
-        seen->linear_biases += previous->bias != NULL;
+    } else if (op->kind == BS_OP_LINEAR) {
+        const struct bs_linear *before = &folded->linears[p->folds[site].slot];
+        assert_memory_equal(before->out_scale, first->in_scale, size);
+        seen->linear_biases += before->bias != NULL;
     } else {
         assert_non_null(folded->hidden_scale);
         assert_memory_equal(folded->hidden_scale, first->in_scale, size);
     }
-    seen->before[set->before]++;
+    seen->folds[op->kind]++;
 }
 
 static void assert_folds(struct subject *s, void *context)
 {
     struct bs_error err;
     struct seen *seen = context;
+    const struct bs_program *p = &s->a->program;
     struct bs_block folded = {.architecture = NULL}, alone = {.architecture = NULL};
     uint64_t seed = 7;
     int folds = 0;
     check(s, bs_block_copy(&folded, &s->block, &err), &err);
-    for (int set = 0; set < s->a->num_sets; set++) {
-        seen->before[BS_BEFORE_NOTHING] += s->a->sets[set].before == BS_BEFORE_NOTHING;
-        if (!can_fold(s->a, &s->a->sets[set]))
+    for (int k = 0; k < p->num_inputs; k++) {
+        int site = p->inputs[k];
+        seen->none += p->folds[site].op < 0;
+        if (!can_fold(p, site))
             continue;
         check(s, bs_block_copy(&alone, &s->block, &err), &err);
-        fold(s, &alone, set, &seed);
+        fold(s, &alone, site, &seed);
         assert_same_function(s, &alone);
-        assert_before_accounted(s, &alone, &s->a->sets[set], seen);
-        fold(s, &folded, set, &seed);
+        assert_fold_accounted(s, &alone, site, seen);
+        fold(s, &folded, site, &seed);
         folds++;
     }
     assert_true(folds > 0);
     assert_same_function(s, &folded);
     assert_false(same_block(&folded, &s->block));
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (folded.linears[r].weight)
-            assert_weights_accounted(&folded.linears[r], &s->block.linears[r]);
+    for (int i = 0; i < p->num_slots; i++)
+        assert_weights_accounted(&folded.linears[i], &s->block.linears[i]);
     bs_block_release(&folded);
     bs_block_release(&alone);
 }
@@ -237,10 +242,9 @@ static void folding_keeps_the_function_of_every_family(void **state)
     (void)state;
     struct seen seen = {.norm_biases = 0};
     for_every_block(assert_folds, &seen);
-    for (int before = BS_BEFORE_NOTHING; before <= BS_BEFORE_ACTIVATION; before++)
-        assert_true(seen.before[before] > 0);
-    assert_true(seen.norm_biases > 0 && seen.norm_biases < seen.before[BS_BEFORE_NORM]);
-    assert_true(seen.linear_biases > 0 && seen.linear_biases < seen.before[BS_BEFORE_LINEAR]);
+    assert_true(seen.none > 0 && seen.folds[BS_OP_DIVIDE] > 0);
+    assert_true(seen.norm_biases > 0 && seen.norm_biases < seen.folds[BS_OP_NORM]);
+    assert_true(seen.linear_biases > 0 && seen.linear_biases < seen.folds[BS_OP_LINEAR]);
 }
 
 /* --- every algorithm --- */
@@ -380,12 +384,12 @@ static bool same_params(struct bs_params a, struct bs_params b)
     return a.scale == b.scale && a.zero_point == b.zero_point;
 }
 
-/* The grid over the rows of the roles first to last. */
+/* The grid over the rows of the slots first to last. */
 static struct bs_params grid_over(const struct subject *s, const struct bs_format *format,
-                                  enum bs_role first, enum bs_role last)
+                                  int first, int last)
 {
     float low = INFINITY, high = -INFINITY;
-    for (int r = (int)first; r <= (int)last; r++) {
+    for (int r = first; r <= last; r++) {
         const struct bs_linear *l = &s->block.linears[r];
         float least, most;
         bs_min_max(l->weight, (size_t)l->out_features * (size_t)l->in_features, &least, &most);
@@ -404,12 +408,9 @@ static void assert_tensor_grids(struct subject *s, void *context)
         struct bs_recipe recipe;
         recipe_build(&recipe, k ? "gptq" : "rtn", "bits=4 group_size=tensor");
         quantize(s, &recipe, &block);
-        for (int r = 0; r < BS_NUM_ROLES; r++) {
-            if (!block.linears[r].weight)
-                continue;
-            enum bs_role first, last;
-            bs_tensor_roles(s->a, (enum bs_role)r, &first, &last);
-            struct bs_params want = grid_over(s, &recipe.weights, first, last);
+        for (int r = 0; r < s->a->program.num_slots; r++) {
+            const struct bs_slot *slot = &s->a->program.slots[r];
+            struct bs_params want = grid_over(s, &recipe.weights, slot->first, slot->last);
             if (!same_params(bs_codes_params(&block.linears[r].codes, 0, 0), want))
                 fail_msg("%s, block %d: the grid of %s", s->name, s->block.index,
                          block.linears[r].name);
@@ -431,47 +432,35 @@ static void a_fused_tensor_has_one_grid(void **state)
 /* What a forward pass shows: the range of the outputs of q, k and v, and of the first token the
  * output of v and what o_proj reads. */
 struct shown {
-    int o_set, heads_width;
-    float low[3], high[3];
-    float v[WIDEST], heads[WIDEST];
+    const struct bs_program *program;
+    float low[BS_MAX_VALUES], high[BS_MAX_VALUES];
+    float first[BS_MAX_VALUES][2 * WIDEST];
 };
 
-static void show_set(void *context, int set, const float *x, int tokens)
+static void show(void *context, int site, const float *x, int tokens, int stride)
 {
     struct shown *shown = context;
-    (void)tokens;
-    if (set == shown->o_set)
-        memcpy(shown->heads, x, (size_t)shown->heads_width * sizeof *x);
-}
-
-static void show_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
-                     int stride)
-{
-    struct shown *shown = context;
+    int width = shown->program->values[site].width;
     for (int t = 0; t < tokens; t++) {
         float low, high;
-        bs_min_max(x + (size_t)t * (size_t)stride, (size_t)features, &low, &high);
-        shown->low[role] = fminf(shown->low[role], low);
-        shown->high[role] = fmaxf(shown->high[role], high);
+        bs_min_max(x + (size_t)t * (size_t)stride, (size_t)width, &low, &high);
+        shown->low[site] = fminf(shown->low[site], low);
+        shown->high[site] = fmaxf(shown->high[site], high);
     }
-    if (role == BS_V)
-        memcpy(shown->v, x, (size_t)features * sizeof *x);
+    assert_in_range(width, 1, 2 * WIDEST);
+    memcpy(shown->first[site], x, (size_t)width * sizeof *x);
 }
 
 /* The block over these windows of the inputs, this many tokens of each. */
 static struct shown look(const struct subject *s, const struct bs_block *block, int windows,
                          int tokens)
 {
-    struct shown shown = {.heads_width = s->a->num_heads * s->a->head_dim};
-    while (s->a->sets[shown.o_set].linears[0] != BS_O)
-        shown.o_set++;
-    assert_in_range(shown.heads_width, 1, WIDEST);
-    for (int i = 0; i < 3; i++) {
-        shown.low[i] = INFINITY;
-        shown.high[i] = -INFINITY;
+    struct shown shown = {.program = &s->a->program};
+    for (int v = 0; v < BS_MAX_VALUES; v++) {
+        shown.low[v] = INFINITY;
+        shown.high[v] = -INFINITY;
     }
-    struct bs_observer observer = {
-        .context = &shown, .set_input = show_set, .qkv_output = show_qkv};
+    struct bs_observer observer = {.context = &shown, .site = show};
     size_t width = (size_t)s->a->hidden_size;
     float *y = bs_alloc((size_t)tokens * width, sizeof *y);
     assert_non_null(y);
@@ -497,19 +486,20 @@ static void assert_outputs_quantized(struct subject *s, const char *granularity)
     bool fixed = recipe.activations.granularity == BS_ACT_TENSOR_STATIC;
     struct shown ranges = fixed ? look(s, &s->block, s->text.windows, s->text.tokens) : one;
     struct bs_format format = bs_activations_format(&recipe.activations);
-    float low = ranges.low[BS_V], high = ranges.high[BS_V];
-    for (int i = 0; s->a->family->fused_qkv && i < 3; i++) {
-        low = fminf(low, ranges.low[i]);
-        high = fmaxf(high, ranges.high[i]);
-    }
-    int d = s->a->head_dim, shared = s->a->num_heads / s->a->num_kv_heads;
-    bs_format_round(&format, bs_format_fit_range(&format, low, high), one.v,
-                    (size_t)(s->a->num_kv_heads * d));
+    /* Where one linear makes all three, v is the last of their channels. */
+    const struct bs_program *p = &s->a->program;
+    bool fused = s->a->family->fused_qkv != NULL;
+    int made = bs_program_find(p, fused ? "qkv" : "v"), d = s->a->head_dim;
+    int width = s->a->num_kv_heads * d, shared = s->a->num_heads / s->a->num_kv_heads;
+    float *v = one.first[made] + p->values[made].width - width;
+    const float *heads = one.first[bs_program_find(p, "o_input")];
+    bs_format_round(&format, bs_format_fit_range(&format, ranges.low[made], ranges.high[made]), v,
+                    (size_t)width);
     float clip = s->a->qkv_clip > 0 ? s->a->qkv_clip : INFINITY;
-    for (int j = 0; j < s->a->num_kv_heads * d; j++)
-        one.v[j] = fminf(fmaxf(one.v[j], -clip), clip);
-    for (int j = 0; j < one.heads_width; j++)
-        if (one.heads[j] != one.v[j / d / shared * d + j % d])
+    for (int j = 0; j < width; j++)
+        v[j] = fminf(fmaxf(v[j], -clip), clip);
+    for (int j = 0; j < s->a->num_heads * d; j++)
+        if (heads[j] != v[j / d / shared * d + j % d])
             fail_msg("%s, block %d, %s: channel %d of v", s->name, s->block.index, granularity, j);
     bs_block_release(&block);
     bs_recipe_release(&recipe);

@@ -58,7 +58,6 @@ static void fill_linear(struct random_block *random, enum bs_role role, uint64_t
     const struct bs_architecture *a = &random->architecture;
     struct bs_linear *linear = &random->block.linears[role];
     *linear = (struct bs_linear){.name = a->family->linears[role],
-                                 .role = role,
                                  .out_features = bs_out_features(a, role),
                                  .in_features = bs_in_features(a, role)};
     size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
@@ -107,9 +106,9 @@ void random_block_init(struct random_block *random, const struct random_shape *s
                                   .logit_scale = 1,
                                   .final_norm = true};
     a->norms = bs_family_norms(a->family);
-    bs_architecture_derive_sets(a);
+    assert_int_equal(bs_program_build(a, &a->program, &err), BS_OK);
     random->block = (struct bs_block){.architecture = a};
-    random->block.activations.bits = BS_BITS_NONE;
+    bs_block_clear_sites(&random->block);
     for (int r = 0; r < BS_NUM_ROLES; r++)
         fill_linear(random, (enum bs_role)r, &seed);
     for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++) {
@@ -221,34 +220,45 @@ void assert_same_on_any_threads(const struct random_block *random, const struct 
 /* Which window of which block is on its way. */
 struct keeping {
     const struct random_block *random;
-    struct set_inputs all, window;
+    struct site_inputs all, window;
 };
 
-static size_t set_floats(const struct random_block *random, int set)
+int random_block_input(const struct random_block *random, int k)
 {
-    const struct bs_architecture *a = &random->architecture;
-    return (size_t)random->inputs.tokens * (size_t)bs_in_features(a, a->sets[set].linears[0]);
+    return random->architecture.program.inputs[k];
 }
 
-static void keep_set_input(void *context, int set, const float *x, int tokens)
+static size_t site_floats(const struct random_block *random, int site)
+{
+    return (size_t)random->inputs.tokens * (size_t)random->architecture.program.values[site].width;
+}
+
+static void keep_input(void *context, int site, const float *x, int tokens, int stride)
 {
     const struct keeping *keeping = context;
     assert_int_equal(tokens, keeping->random->inputs.tokens);
-    memcpy(keeping->window.x[set], x, set_floats(keeping->random, set) * sizeof *x);
+    if (!keeping->window.x[site])
+        return;
+    assert_int_equal(stride, keeping->random->architecture.program.values[site].width);
+    memcpy(keeping->window.x[site], x, site_floats(keeping->random, site) * sizeof *x);
 }
 
-struct set_inputs random_block_set_inputs(const struct random_block *random)
+struct site_inputs random_block_site_inputs(const struct random_block *random)
 {
     struct keeping keeping = {.random = random};
-    struct bs_observer observer = {.context = &keeping, .set_input = keep_set_input};
+    struct bs_observer observer = {.context = &keeping, .site = keep_input};
     const struct bs_stream *inputs = &random->inputs;
     float *y = filled((size_t)inputs->tokens * (size_t)inputs->width, 0);
-    int sets = random->architecture.num_sets;
-    for (int s = 0; s < sets; s++)
-        keeping.all.x[s] = filled((size_t)inputs->windows * set_floats(random, s), 0);
+    int count = random->architecture.program.num_inputs;
+    for (int k = 0; k < count; k++) {
+        int site = random_block_input(random, k);
+        keeping.all.x[site] = filled((size_t)inputs->windows * site_floats(random, site), 0);
+    }
     for (int w = 0; w < inputs->windows; w++) {
-        for (int s = 0; s < sets; s++)
-            keeping.window.x[s] = keeping.all.x[s] + (size_t)w * set_floats(random, s);
+        for (int k = 0; k < count; k++) {
+            int site = random_block_input(random, k);
+            keeping.window.x[site] = keeping.all.x[site] + (size_t)w * site_floats(random, site);
+        }
         bs_block_forward(&random->block, random->rope, bs_stream_window(inputs, w), y,
                          inputs->tokens, &observer, &random->scratch[0]);
     }
@@ -256,10 +266,10 @@ struct set_inputs random_block_set_inputs(const struct random_block *random)
     return keeping.all;
 }
 
-void set_inputs_release(struct set_inputs *inputs)
+void site_inputs_release(struct site_inputs *inputs)
 {
-    for (int s = 0; s < BS_MAX_SETS; s++)
-        bs_free(inputs->x[s]);
+    for (int v = 0; v < BS_MAX_VALUES; v++)
+        bs_free(inputs->x[v]);
 }
 
 static bool same(const void *a, const void *b, size_t bytes)
@@ -280,8 +290,9 @@ static bool same_codes(const struct bs_codes *a, const struct bs_codes *b)
 
 bool same_block(const struct bs_block *a, const struct bs_block *b)
 {
-    bool all = !memcmp(a->set_params, b->set_params, sizeof a->set_params) &&
-               !memcmp(a->bmm_params, b->bmm_params, sizeof a->bmm_params);
+    bool all = true;
+    for (int v = 0; v < BS_MAX_VALUES; v++)
+        all = all && !memcmp(&a->sites[v].fixed, &b->sites[v].fixed, sizeof a->sites[v].fixed);
     for (int n = 0; n < BS_NUM_NORMS; n++)
         all = all &&
               same(a->norms[n].weight, b->norms[n].weight,

@@ -61,13 +61,16 @@ double outputs_apart(const struct random_block *random, const struct bs_block *a
 /* Fails where what the block makes of the inputs is not the same bytes on 1, 4 and 7 threads. */
 void assert_same_on_any_threads(const struct random_block *random, const struct bs_block *block);
 
-/* The inputs of every set over all windows, x[set] [windows][tokens][in], as forward passes of one
- * window after the other show them. */
-struct set_inputs {
-    float *x[BS_MAX_SETS];
+/* The site that linears read as the k-th: of attn_input, o_input, mlp_input, down_input. */
+int random_block_input(const struct random_block *random, int k);
+
+/* The sites that linears read over all windows, x[site] [windows][tokens][in], as forward passes of
+ * one window after the other show them. */
+struct site_inputs {
+    float *x[BS_MAX_VALUES];
 };
-struct set_inputs random_block_set_inputs(const struct random_block *random);
-void set_inputs_release(struct set_inputs *inputs);
+struct site_inputs random_block_site_inputs(const struct random_block *random);
+void site_inputs_release(struct site_inputs *inputs);
 
 /* True where weights, scales, norms and codes are the same bytes. */
 bool same_block(const struct bs_block *a, const struct bs_block *b);

@@ -62,18 +62,21 @@ static struct bs_statistics statistics_of(const struct bs_block *block,
     return statistics;
 }
 
-/* Rounds the linears of a set of `want` by the recipe's last stage, decoded weights in place. */
-static void round_set(const struct bs_recipe *recipe, struct bs_statistics *statistics, int set)
+static int input(int k) { return random_block_input(&random_, k); }
+
+/* Rounds the linears of `want` that read the k-th input by the recipe's last stage, decoded weights
+ * in place. */
+static void round_set(const struct bs_recipe *recipe, struct bs_statistics *statistics, int k)
 {
     struct bs_error err;
     const struct bs_choice *stage = &recipe->stages[recipe->num_stages - 1];
-    const struct bs_set *s = &random_.architecture.sets[set];
     struct bs_job job = random_block_job(&random_, &want, statistics, &recipe->weights);
-    for (int k = 0; k < s->num_linears; k++) {
-        struct bs_linear *linear = &want.linears[s->linears[k]];
-        assert_int_equal(
-            bs_algorithm_of(stage)->quantize(stage->options, &job, set, s->linears[k], &err),
-            BS_OK);
+    int slots[BS_MAX_SLOTS];
+    int count = bs_program_readers(&random_.architecture.program, input(k), slots);
+    for (int i = 0; i < count; i++) {
+        struct bs_linear *linear = &want.linears[slots[i]];
+        assert_int_equal(bs_algorithm_of(stage)->quantize(stage->options, &job, slots[i], &err),
+                         BS_OK);
         bs_codes_decode(&linear->codes, linear->weight);
     }
 }
@@ -184,9 +187,9 @@ static void shared_statistics_give_what_own_ones_give(void **state)
         }
         bs_recipe_release(&recipe);
     }
-    assert_true(shared.sets[0].outputs.data && shared.sets[2].outputs.data);
+    assert_true(shared.sets[input(0)].outputs.data && shared.sets[input(2)].outputs.data);
     for (int s = 0; s < 4; s++)
-        assert_true(shared.sets[s].factors && !shared.sets[s].factors->next);
+        assert_true(shared.sets[input(s)].factors && !shared.sets[input(s)].factors->next);
     bs_statistics_release(&shared);
 }
 
@@ -253,13 +256,16 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
                      BS_OK);
     quantize(&recipe, &other.inputs, NULL, NULL);
     struct bs_format format = bs_activations_format(&recipe.activations);
-    for (int s = 0; s < 4; s++)
-        assert_true(same_params(got.set_params[s], bs_format_fit_range(&format, ranges.set_low[s],
-                                                                       ranges.set_high[s])));
-    for (int i = 0; i < 3; i++)
-        assert_true(same_params(got.bmm_params[i], bs_format_fit_range(&format, ranges.bmm_low[i],
-                                                                       ranges.bmm_high[i])));
-    assert_memory_equal(&got.activations, &recipe.activations, sizeof got.activations);
+    static const char *const names[] = {"attn_input", "o_input", "mlp_input", "down_input",
+                                        "q",          "k",       "v"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int site = bs_program_find(&random_.architecture.program, names[i]);
+        assert_true(same_params(got.sites[site].fixed,
+                                bs_format_fit_range(&format, ranges.low[site], ranges.high[site])));
+        assert_int_equal(got.sites[site].activations.bits, i < 4 ? 8 : BS_BITS_NONE);
+    }
+    assert_memory_equal(&got.sites[input(0)].activations, &recipe.activations,
+                        sizeof recipe.activations);
     assert_true(bs_apply_uses_unquantized(&recipe));
     bs_recipe_release(&recipe);
 }
@@ -282,7 +288,7 @@ static void an_error_says_which_stage_or_linear(void **state)
     struct bs_needs needs = {.hessian = true};
     struct bs_statistics statistics = random_block_statistics(&random_, &needs);
     for (int i = 0; i < 40 * 40; i++)
-        statistics.sets[2].hessian[i] *= -1;
+        statistics.sets[input(2)].hessian[i] *= -1;
     inputs.shared = &statistics;
     inputs.shared_needs = &needs;
     recipe_build(&recipe, "gptq", "bits=4");

@@ -194,26 +194,28 @@ static void test_families(void **state)
 {
     (void)state;
     assert_null(bs_family_find("bert"));
-    /* In every row each linear stands in one set, behind what was computed before. */
+    /* In every row each linear reads an input that was computed before it. */
     const struct bs_family *family;
     for (int f = 0; (family = bs_family_at(f)); f++) {
         struct bs_architecture a = {.family = family,
                                     .norm = family->norm,
                                     .norms = bs_family_norms(family),
-                                    .wiring = family->wiring};
-        bs_architecture_derive_sets(&a);
-        int seen[BS_NUM_ROLES] = {0};
-        for (int s = 0; s < a.num_sets; s++) {
-            const struct bs_set *set = &a.sets[s];
-            if (set->before == BS_BEFORE_LINEAR) /* in the order of the computation */
-                assert_int_equal(seen[set->previous], 1);
-            if (set->before == BS_BEFORE_NORM)
-                assert_non_null(a.family->norms[set->norm]);
-            for (int l = 0; l < set->num_linears; l++)
-                seen[set->linears[l]]++;
+                                    .wiring = family->wiring,
+                                    .num_heads = 1,
+                                    .num_kv_heads = 1};
+        struct bs_program *p = &a.program;
+        struct bs_error err;
+        assert_int_equal(bs_program_build(&a, p, &err), BS_OK);
+        int seen = 0, slots[BS_MAX_SLOTS];
+        for (int k = 0; k < p->num_inputs; k++) {
+            seen += bs_program_readers(p, p->inputs[k], slots);
+            assert_true(!k ||
+                        p->values[p->inputs[k]].made_by > p->values[p->inputs[k - 1]].made_by);
         }
+        assert_int_equal(seen, p->num_slots);
         for (int r = 0; r < BS_NUM_ROLES; r++)
-            assert_int_equal(seen[r], bs_has_role(&a, (enum bs_role)r));
+            assert_int_equal(bs_program_slot(p, (enum bs_role)r) >= 0,
+                             bs_has_role(&a, (enum bs_role)r));
         assert_int_equal(bs_num_linears(&a), a.family->gated ? 7 : 6);
     }
 }

@@ -24,7 +24,7 @@ enum { SCALES = 20, CLIPS = 10, WIDEST = 560, ROW_STEP = 3 };
 static struct random_shape shape;
 static struct random_block random_;
 static struct bs_block *block = &random_.block;
-static struct set_inputs shown;
+static struct site_inputs shown;
 
 static int setup(void **state)
 {
@@ -34,13 +34,13 @@ static int setup(void **state)
     shape.windows = 3;
     shape.intermediate = WIDEST; /* tiles of columns, and no multiple of one */
     random_block_init(&random_, &shape);
-    shown = random_block_set_inputs(&random_);
+    shown = random_block_site_inputs(&random_);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    set_inputs_release(&shown);
+    site_inputs_release(&shown);
     random_block_release(&random_);
     return folder_teardown(state);
 }
@@ -60,18 +60,28 @@ static struct bs_block prepared(const char *settings, struct bs_format *format)
 
 static int all_tokens(void) { return shape.windows * shape.tokens; }
 
-static const struct bs_set *set_of(int set) { return &random_.architecture.sets[set]; }
+/* The site that linears read as the k-th, and the linears that do. */
+static int input(int k) { return random_block_input(&random_, k); }
 
-static const float *scale_of(const struct bs_block *of, int set)
+static int readers(int k, int slots[BS_MAX_SLOTS])
 {
-    return of->linears[set_of(set)->linears[0]].in_scale;
+    return bs_program_readers(&random_.architecture.program, input(k), slots);
 }
 
-static bool is_scaled(const struct bs_block *of, int set)
+static const struct bs_linear *first_of(const struct bs_block *of, int k)
+{
+    int slots[BS_MAX_SLOTS];
+    readers(k, slots);
+    return &of->linears[slots[0]];
+}
+
+static const float *scale_of(const struct bs_block *of, int k) { return first_of(of, k)->in_scale; }
+
+static bool is_scaled(const struct bs_block *of, int k)
 {
     bool scaled = false;
-    for (int j = 0; j < of->linears[set_of(set)->linears[0]].in_features; j++)
-        scaled |= scale_of(of, set)[j] != 1;
+    for (int j = 0; j < first_of(of, k)->in_features; j++)
+        scaled |= scale_of(of, k)[j] != 1;
     return scaled;
 }
 
@@ -119,12 +129,12 @@ static void o_proj_is_scaled_where_v_proj_has_its_shape(void **state)
 /* s = max(mean|X|^alpha, 1e-4), divided by sqrt(max s * min s). */
 static void candidate(int set, double alpha, double *scale)
 {
-    int width = block->linears[set_of(set)->linears[0]].in_features;
+    int width = first_of(block, set)->in_features;
     double low = (double)INFINITY, high = 0;
     for (int j = 0; j < width; j++) {
         double mean = 0;
         for (int t = 0; t < all_tokens(); t++)
-            mean += fabs((double)shown.x[set][t * width + j]) / all_tokens();
+            mean += fabs((double)shown.x[input(set)][t * width + j]) / all_tokens();
         scale[j] = fmax(pow(mean, alpha), 1e-4);
         low = fmin(low, scale[j]);
         high = fmax(high, scale[j]);
@@ -133,23 +143,24 @@ static void candidate(int set, double alpha, double *scale)
         scale[j] /= sqrt(low * high);
 }
 
-/* Sum of (Y^ - Y)^2 of the inspected module over all inputs of the set. */
+/* Sum of (Y^ - Y)^2 of what is inspected over all inputs of the set. */
 static double module_loss(const struct bs_block *tried, int set)
 {
     enum { FLOATS = 70 * WIDEST };
     static float y[FLOATS], want[FLOATS];
-    enum bs_module module = set_of(set)->module;
-    const struct bs_linear *alone = &tried->linears[set_of(set)->linears[0]];
+    struct bs_part part;
+    bool in_part = bs_program_inspected(&random_.architecture.program, input(set), &part);
+    const struct bs_linear *alone = first_of(tried, set);
     int tokens = shape.tokens, width = alone->in_features;
     double loss = 0;
     for (int w = 0; w < shape.windows; w++) {
-        const float *x = shown.x[set] + w * tokens * width;
-        if (module == BS_MODULE_LINEAR) {
-            bs_linear_forward(alone, x, y, alone->out_features, tokens);
-            bs_linear_forward(&block->linears[alone->role], x, want, alone->out_features, tokens);
+        const float *x = shown.x[input(set)] + w * tokens * width;
+        if (in_part) {
+            bs_part_forward(tried, part, random_.rope, x, y, tokens, random_.scratch);
+            bs_part_forward(block, part, random_.rope, x, want, tokens, random_.scratch);
         } else {
-            bs_module_forward(tried, module, random_.rope, x, y, tokens, random_.scratch);
-            bs_module_forward(block, module, random_.rope, x, want, tokens, random_.scratch);
+            bs_linear_forward(alone, x, y, alone->out_features, tokens);
+            bs_linear_forward(first_of(block, set), x, want, alone->out_features, tokens);
         }
         loss += bs_sum_squared_difference(y, want, (size_t)(tokens * shape.hidden));
     }
@@ -162,13 +173,14 @@ static double loss_of_scale(const struct bs_format *format, int set, const doubl
     struct bs_error err;
     struct bs_block tried = {.architecture = NULL};
     assert_int_equal(bs_block_copy(&tried, block, &err), BS_OK);
-    for (int k = 0; k < set_of(set)->num_linears; k++) {
-        struct bs_linear *linear = &tried.linears[set_of(set)->linears[k]];
-        int in = linear->in_features, count = linear->out_features * in;
-        for (int i = 0; i < count; i++)
+    int slots[BS_MAX_SLOTS], count = readers(set, slots);
+    for (int k = 0; k < count; k++) {
+        struct bs_linear *linear = &tried.linears[slots[k]];
+        int in = linear->in_features, weights = linear->out_features * in;
+        for (int i = 0; i < weights; i++)
             linear->weight[i] *= (float)scale[i % in];
         bs_format_round_matrix(format, linear->weight, linear->out_features, in);
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < weights; i++)
             linear->weight[i] /= (float)scale[i % in];
     }
     double loss = module_loss(&tried, set);
@@ -180,7 +192,7 @@ static double loss_of_scale(const struct bs_format *format, int set, const doubl
 static int chosen_candidate(const struct bs_block *scaled, int set)
 {
     double scale[WIDEST];
-    int width = block->linears[set_of(set)->linears[0]].in_features;
+    int width = first_of(block, set)->in_features;
     for (int k = 0; k < SCALES; k++) {
         double most = 0;
         candidate(set, (double)k / SCALES, scale);
@@ -273,7 +285,7 @@ static int assert_best_clips(const struct bs_format *format, const struct bs_lin
         for (int at = 0; at < in; at += size) {
             int n = in - at < size ? in - at : size;
             const float *w = before->weight + i * in + at, *got = after->weight + i * in + at;
-            const float *x = shown.x[set] + at, *x_scale = before->in_scale + at;
+            const float *x = shown.x[input(set)] + at, *x_scale = before->in_scale + at;
             float largest = bs_abs_max(w, (size_t)n), m = bs_abs_max(got, (size_t)n);
             double chosen = loss_of_clip(format, w, m, n, x, x_scale, stride, in);
             bool among = false;
@@ -311,9 +323,10 @@ static void the_clip_is_the_best_of_its_steps(void **state)
         struct bs_block before = prepared(cases[c].scaled, NULL);
         struct bs_block after = prepared(cases[c].both, &format);
         int clipped = 0;
-        for (int set = 0; set < 4; set++)
-            for (int k = 0; k < set_of(set)->num_linears; k++) {
-                enum bs_role role = set_of(set)->linears[k];
+        for (int set = 0; set < 4; set++) {
+            int slots[BS_MAX_SLOTS], count = readers(set, slots);
+            for (int k = 0; k < count; k++) {
+                int role = slots[k];
                 const struct bs_linear *a = &before.linears[role], *b = &after.linears[role];
                 if (role == BS_Q || role == BS_K)
                     assert_memory_equal(a->weight, b->weight,
@@ -321,6 +334,7 @@ static void the_clip_is_the_best_of_its_steps(void **state)
                 else
                     clipped += assert_best_clips(&format, a, b, set, cases[c].stride);
             }
+        }
         assert_true(clipped > 20);
         bs_block_release(&before);
         bs_block_release(&after);
@@ -438,8 +452,9 @@ static void streams_in_files_do_not_change_a_byte(void **state)
         assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_OK);
         assert_true(same_block(&out, &held));
         for (int s = 0; s < 4; s++) {
-            const struct bs_set_statistics *set = &statistics.sets[s];
-            if (random_.architecture.sets[s].module == BS_MODULE_LINEAR) {
+            const struct bs_set_statistics *set = &statistics.sets[input(s)];
+            struct bs_part part;
+            if (!bs_program_inspected(&random_.architecture.program, input(s), &part)) {
                 assert_true(!set->inputs.data && !set->outputs.data);
                 continue;
             }
@@ -465,7 +480,7 @@ static void a_scratch_folder_of_no_use_is_named(void **state)
     struct bs_statistics statistics = spilled_statistics(stage);
     struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
     for (int s = 0; s < 4; s++)
-        statistics.sets[s].inputs.scratch = folder_file(&folder, "nowhere");
+        statistics.sets[input(s)].inputs.scratch = folder_file(&folder, "nowhere");
     assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
     assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_EIO);
     assert_non_null(strstr(err.message, folder_file(&folder, "nowhere")));

@@ -17,7 +17,7 @@
 #include "tests/support/resident.h"
 
 static struct random_block random_;
-static struct set_inputs shown;
+static struct site_inputs shown;
 static int tokens_in_all;
 
 /* Wider than the tile of 384 columns that a Hessian is added up in, and no multiple of it or of the
@@ -39,23 +39,21 @@ static int setup(void **state)
     folder_setup(state);
     bs_blas_init();
     random_block_init(&random_, &wide_shape);
-    shown = random_block_set_inputs(&random_);
+    shown = random_block_site_inputs(&random_);
     tokens_in_all = wide_shape.windows * wide_shape.tokens;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    set_inputs_release(&shown);
+    site_inputs_release(&shown);
     random_block_release(&random_);
     return folder_teardown(state);
 }
 
-static int width_of(int set)
-{
-    const struct bs_architecture *a = &random_.architecture;
-    return bs_in_features(a, a->sets[set].linears[0]);
-}
+static int width_of(int site) { return random_.architecture.program.values[site].width; }
+
+static int input(int k) { return random_block_input(&random_, k); }
 
 static void hessian_is_two_over_windows_times_xtx(void **state)
 {
@@ -64,7 +62,8 @@ static void hessian_is_two_over_windows_times_xtx(void **state)
     struct bs_statistics statistics = random_block_statistics(&random_, &needs);
     assert_int_equal(statistics.windows, wide_shape.windows);
     assert_int_equal(statistics.tokens, wide_shape.tokens);
-    for (int s = 0; s < 4; s++) {
+    for (int k = 0; k < 4; k++) {
+        int s = input(k);
         int n = width_of(s);
         const float *x = shown.x[s], *h = statistics.sets[s].hessian;
         for (int i = 0; i < n; i++)
@@ -91,7 +90,8 @@ static void channel_figures_are_plain_maxima_and_means(void **state)
     (void)state;
     struct bs_needs needs = {.absmax = true, .absmean = true};
     struct bs_statistics statistics = random_block_statistics(&random_, &needs);
-    for (int s = 0; s < 4; s++) {
+    for (int k = 0; k < 4; k++) {
+        int s = input(k);
         int n = width_of(s);
         for (int j = 0; j < n; j++) {
             float most = 0;
@@ -113,12 +113,15 @@ static void inputs_are_kept_where_a_module_is_looked_at(void **state)
     (void)state;
     struct bs_needs needs = {.module_inputs = true};
     struct bs_statistics statistics = random_block_statistics(&random_, &needs);
-    for (int s = 0; s < 4; s++)
-        if (random_.architecture.sets[s].module == BS_MODULE_LINEAR)
-            assert_null(statistics.sets[s].inputs.data);
-        else
+    for (int k = 0; k < 4; k++) {
+        int s = input(k);
+        struct bs_part part;
+        if (bs_program_inspected(&random_.architecture.program, s, &part))
             assert_memory_equal(statistics.sets[s].inputs.data, shown.x[s],
                                 (size_t)(tokens_in_all * width_of(s)) * sizeof(float));
+        else
+            assert_null(statistics.sets[s].inputs.data);
+    }
     bs_statistics_release(&statistics);
 }
 
@@ -131,7 +134,8 @@ static void samples_are_every_nth_token_of_all_windows(void **state)
         struct bs_needs needs = {.sample_tokens = wanted[k]};
         struct bs_statistics statistics = random_block_statistics(&random_, &needs);
         int rows = (tokens_in_all + stride[k] - 1) / stride[k];
-        for (int s = 0; s < 4; s++) {
+        for (int i = 0; i < 4; i++) {
+            int s = input(i);
             size_t n = (size_t)width_of(s);
             assert_int_equal(statistics.sets[s].num_samples, rows);
             for (int r = 0; r < rows; r++)
@@ -146,15 +150,14 @@ struct extremes {
     float low, high;
 };
 
-static struct extremes qkv[3];
+static struct extremes extremes[BS_MAX_VALUES];
 
-static void widen_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
-                      int stride)
+static void widen_site(void *context, int site, const float *x, int tokens, int stride)
 {
     (void)context;
-    struct extremes *e = &qkv[role - BS_Q];
+    struct extremes *e = &extremes[site];
     for (int t = 0; t < tokens; t++)
-        for (int i = 0; i < features; i++) {
+        for (int i = 0; i < width_of(site); i++) {
             e->low = fminf(e->low, x[t * stride + i]);
             e->high = fmaxf(e->high, x[t * stride + i]);
         }
@@ -163,9 +166,12 @@ static void widen_qkv(void *context, enum bs_role role, const float *x, int toke
 static void ranges_are_the_extremes_over_all_windows(void **state)
 {
     (void)state;
+    static const char *const names[] = {"attn_input",  "q",         "k",         "v",
+                                        "query",       "key",       "value",     "o_input",
+                                        "attn_output", "resid_mid", "mlp_input", "down_input"};
     struct bs_error err;
     struct bs_ranges ranges;
-    struct bs_observer observer = {.qkv_output = widen_qkv};
+    struct bs_observer observer = {.site = widen_site};
     float *y = bs_alloc((size_t)(wide_shape.tokens * wide_shape.hidden), sizeof *y);
     for (int w = 0; w < wide_shape.windows; w++)
         bs_block_forward(&random_.block, random_.rope, bs_stream_window(&random_.inputs, w), y,
@@ -174,16 +180,12 @@ static void ranges_are_the_extremes_over_all_windows(void **state)
     assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, NULL, NULL,
                                   &ranges, NULL, random_.scratch, &err),
                      BS_OK);
-    for (int s = 0; s < 4; s++) {
-        float low = INFINITY, high = -INFINITY;
-        for (int i = 0; i < tokens_in_all * width_of(s); i++) {
-            low = fminf(low, shown.x[s][i]);
-            high = fmaxf(high, shown.x[s][i]);
-        }
-        assert_true(ranges.set_low[s] == low && ranges.set_high[s] == high);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int site = bs_program_find(&random_.architecture.program, names[i]);
+        assert_true(site > 0 && extremes[site].low < extremes[site].high);
+        assert_true(ranges.low[site] == extremes[site].low);
+        assert_true(ranges.high[site] == extremes[site].high);
     }
-    for (int i = 0; i < 3; i++)
-        assert_true(ranges.bmm_low[i] == qkv[i].low && ranges.bmm_high[i] == qkv[i].high);
 }
 
 static struct bs_stream copy_of_inputs(void)
@@ -213,9 +215,9 @@ static void outputs_are_the_blocks_and_may_replace_the_inputs(void **state)
                                   NULL, &in_place, random_.scratch, &err),
                      BS_OK);
     assert_memory_equal(in_place.data, pushed.data, bytes);
-    for (int s = 0; s < 4; s++) /* of the inputs as they were */
-        assert_memory_equal(statistics.sets[s].hessian, plain.sets[s].hessian,
-                            (size_t)(width_of(s) * width_of(s)) * sizeof(float));
+    for (int k = 0; k < 4; k++) /* of the inputs as they were */
+        assert_memory_equal(statistics.sets[input(k)].hessian, plain.sets[input(k)].hessian,
+                            (size_t)(width_of(input(k)) * width_of(input(k))) * sizeof(float));
     bs_statistics_release(&statistics);
     bs_statistics_release(&plain);
     bs_stream_release(&pushed);
@@ -231,16 +233,17 @@ static void activation_quantization_is_for_pushing_only(void **state)
     struct bs_block *block = &random_.block;
     size_t bytes = (size_t)(tokens_in_all * wide_shape.hidden) * sizeof(float);
     assert_int_equal(bs_stream_push(block, random_.rope, &plain, random_.scratch, &err), BS_OK);
-    block->activations = (struct bs_activations){
+    const struct bs_activations activations = {
         .bits = 4, .granularity = BS_ACT_TOKEN, .symmetric = 1, .grid = BS_GRID_SMOOTHQUANT};
+    assert_int_equal(bs_block_quantize_activations(block, &activations, &err), BS_OK);
     assert_int_equal(bs_stream_push(block, random_.rope, &pushed, random_.scratch, &err), BS_OK);
     assert_memory_not_equal(pushed.data, plain.data, bytes);
     assert_int_equal(bs_calibrate(block, random_.rope, &random_.inputs, NULL, NULL, NULL, &out,
                                   random_.scratch, &err),
                      BS_OK);
     assert_memory_equal(out.data, plain.data, bytes);
-    assert_int_equal(block->activations.bits, 4);
-    block->activations.bits = BS_BITS_NONE;
+    assert_int_equal(block->sites[input(0)].activations.bits, 4);
+    bs_block_clear_sites(block);
     bs_stream_release(&pushed);
     bs_stream_release(&out);
     bs_stream_release(&plain);
@@ -286,8 +289,8 @@ static void threads_do_not_change_a_byte(void **state)
         assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, &everything,
                                       t ? &other : &first, &ranges[t], NULL, random_.scratch, &err),
                          BS_OK);
-        for (int s = 0; s < 4 && t; s++)
-            assert_same_set(&first, &other, s);
+        for (int k = 0; k < 4 && t; k++)
+            assert_same_set(&first, &other, input(k));
         assert_memory_equal(&ranges[t], &ranges[0], sizeof ranges[0]);
         if (t)
             bs_statistics_release(&other);
@@ -308,7 +311,8 @@ static void streams_are_where_the_inputs_are(void **state)
         assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, &everything, &spilled,
                                       NULL, NULL, random_.scratch, &err),
                          BS_OK);
-        for (int s = 0; s < 4; s++) {
+        for (int k = 0; k < 4; k++) {
+            int s = input(k);
             const struct bs_stream *stream = &spilled.sets[s].inputs;
             assert_null(held.sets[s].inputs.spill.data);
             assert_true(stream->spill.data == stream->data);
@@ -334,8 +338,8 @@ static void a_scratch_folder_of_no_use_is_named(void **state)
                                   NULL, NULL, random_.scratch, &err),
                      BS_EIO);
     assert_non_null(strstr(err.message, inputs.scratch));
-    for (int s = 0; s < 4; s++)
-        assert_true(!statistics.sets[s].hessian && !statistics.sets[s].inputs.data);
+    for (int k = 0; k < 4; k++)
+        assert_true(!statistics.sets[input(k)].hessian && !statistics.sets[input(k)].inputs.data);
     bs_stream_release(&inputs);
 }
 
@@ -344,12 +348,13 @@ static void sets_left_out_cost_nothing_and_change_nothing(void **state)
     (void)state;
     struct bs_statistics all = random_block_statistics(&random_, &everything);
     struct bs_needs needs = everything;
-    for (unsigned set = 0; set < 4; set++) {
-        needs.sets_left_out = ~(1u << set);
+    for (int kept = 0; kept < 4; kept++) {
+        needs.sets_left_out = ~((uint64_t)1 << input(kept));
         struct bs_statistics one = random_block_statistics(&random_, &needs);
-        for (unsigned s = 0; s < 4; s++) {
-            if (s == set) {
-                assert_same_set(&all, &one, (int)s);
+        for (int k = 0; k < 4; k++) {
+            int s = input(k);
+            if (k == kept) {
+                assert_same_set(&all, &one, s);
                 continue;
             }
             const struct bs_set_statistics *out = &one.sets[s];
@@ -375,7 +380,7 @@ static void a_value_that_is_not_finite_is_named(void **state)
                      BS_ENUMERIC);
     assert_non_null(strstr(err.message, "attn_input is not finite at window 3, token 8, "));
     assert_int_equal(statistics.windows, 0); /* nothing is left to release */
-    assert_null(statistics.sets[0].hessian);
+    assert_null(statistics.sets[input(0)].hessian);
     assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, &everything, &statistics,
                                   NULL, &broken, random_.scratch, &err),
                      BS_ENUMERIC);
@@ -404,8 +409,8 @@ static void every_allocation_may_fail(void **state)
             break;
         }
         assert_int_equal(status, BS_ENOMEM);
-        for (int s = 0; s < 4; s++)
-            assert_null(statistics.sets[s].hessian);
+        for (int k = 0; k < 4; k++)
+            assert_null(statistics.sets[input(k)].hessian);
     }
 }
 

@@ -157,7 +157,7 @@ static int teardown(void **state)
 static int without_activation_quantization(void **state)
 {
     (void)state;
-    block->activations = (struct bs_activations){.bits = BS_BITS_NONE};
+    bs_block_clear_sites(block);
     return 0;
 }
 
@@ -191,37 +191,37 @@ static void block_equals_its_twin(void **state)
     }
 }
 
+/* The site that linears read as the k-th, and one by its name. */
+static int input(int k) { return random_block_input(&random_, k); }
+
+static int site(const char *name) { return bs_program_find(&random_.architecture.program, name); }
+
 struct counted {
-    int shown[BS_MAX_SETS], qkv;
+    int shown[BS_MAX_VALUES];
 };
 
-static void count_set(void *context, int set, const float *x, int tokens)
+static void count_site(void *context, int value, const float *x, int tokens, int stride)
 {
-    (void)x, (void)tokens;
+    (void)x, (void)tokens, (void)stride;
     struct counted *counted = context;
-    counted->shown[set]++;
-}
-
-static void count_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
-                      int stride)
-{
-    (void)role, (void)x, (void)tokens, (void)features, (void)stride;
-    struct counted *counted = context;
-    counted->qkv++;
+    counted->shown[value]++;
 }
 
 static void a_pass_without_output_ends_where_the_observer_says(void **state)
 {
     (void)state;
     for (int last = 0; last < 4; last++) {
-        struct counted counted = {.qkv = 0};
+        struct counted counted = {.shown = {0}};
         struct bs_observer observer = {
-            .context = &counted, .set_input = count_set, .qkv_output = count_qkv, .last_set = last};
+            .context = &counted, .site = count_site, .last = input(last)};
         bs_block_forward(block, random_.rope, random_.inputs.data, NULL, 70, &observer,
                          &random_.scratch[0]);
-        for (int s = 0; s < 4; s++)
-            assert_int_equal(counted.shown[s], s <= last);
-        assert_int_equal(counted.qkv, last > 0 ? 3 : 0);
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(counted.shown[input(k)], k <= last);
+        assert_int_equal(counted.shown[site("q")], last > 0);
+        assert_int_equal(counted.shown[site("value")], last > 0);
+        assert_int_equal(counted.shown[site("resid_mid")], last > 1);
+        assert_int_equal(counted.shown[site("resid_post")], 0);
         assert_int_equal(random_.scratch[0].used, 0);
     }
 }
@@ -229,9 +229,11 @@ static void a_pass_without_output_ends_where_the_observer_says(void **state)
 static void scratch_holds_64_rows_of_the_widest_linear_twice(void **state)
 {
     (void)state;
+    struct bs_error err;
     struct bs_architecture a = random_.architecture;
     assert_true(bs_block_scratch_floats(&a, 1) >= 2 * 64 * 56);
     a.intermediate_size = 8; /* the widest is now hidden_size */
+    assert_int_equal(bs_program_build(&a, &a.program, &err), BS_OK);
     assert_true(bs_block_scratch_floats(&a, 1) >= 2 * 64 * 40);
 }
 
@@ -240,20 +242,27 @@ static void modules_equal_their_twins(void **state)
     (void)state;
     static float y[FLOATS];
     static double x[FLOATS], want[FLOATS];
+    struct bs_error err;
     int width = random_.architecture.hidden_size;
     for (int i = 0; i < MOST_TOKENS * width; i++)
         x[i] = (double)random_.inputs.data[i];
     /* The modules know nothing of activation quantization. */
-    block->activations = (struct bs_activations){
+    const struct bs_activations activations = {
         .bits = 2, .granularity = BS_ACT_TENSOR, .symmetric = 1, .grid = BS_GRID_SMOOTHQUANT};
+    assert_int_equal(bs_block_quantize_activations(block, &activations, &err), BS_OK);
+    struct bs_part attention, mlp;
+    assert_true(bs_program_inspected(&random_.architecture.program, input(0), &attention));
+    assert_true(bs_program_inspected(&random_.architecture.program, input(2), &mlp));
+    assert_int_equal(attention.to, site("attn_output"));
+    assert_int_equal(mlp.to, site("mlp_output"));
     for (int k = 0; k < NUM_LENGTHS; k++) {
         int tokens = lengths[k];
-        bs_module_forward(block, BS_MODULE_ATTENTION, random_.rope, random_.inputs.data, y, tokens,
-                          &random_.scratch[0]);
+        bs_part_forward(block, attention, random_.rope, random_.inputs.data, y, tokens,
+                        &random_.scratch[0]);
         twin_attention_module(block, x, tokens, want);
         assert_all_close(y, want, tokens * width, 2e-5);
-        bs_module_forward(block, BS_MODULE_MLP, random_.rope, random_.inputs.data, y, tokens,
-                          &random_.scratch[0]);
+        bs_part_forward(block, mlp, random_.rope, random_.inputs.data, y, tokens,
+                        &random_.scratch[0]);
         twin_mlp_module(block, x, tokens, want);
         assert_all_close(y, want, tokens * width, 5e-5);
     }
@@ -358,35 +367,26 @@ static void activations_by_hand(void **state)
 
 /* Everything that an observer is shown of one window. */
 struct shown {
-    float set[4][FLOATS], qkv[3][FLOATS];
+    float x[BS_MAX_VALUES][FLOATS];
 };
 
-static void show_set(void *context, int set, const float *x, int tokens)
+static void show(void *context, int value, const float *x, int tokens, int stride)
 {
     struct shown *shown = context;
-    size_t in = (size_t)block->linears[block->architecture->sets[set].linears[0]].in_features;
-    memcpy(shown->set[set], x, (size_t)tokens * in * sizeof *x);
-}
-
-static void show_qkv(void *context, enum bs_role role, const float *x, int tokens, int features,
-                     int stride)
-{
-    struct shown *shown = context;
-    assert_int_equal(features, block->linears[role].out_features);
+    int width = random_.architecture.program.values[value].width;
     for (int t = 0; t < tokens; t++)
-        memcpy(shown->qkv[role - BS_Q] + t * features, x + t * stride,
-               (size_t)features * sizeof *x);
+        memcpy(shown->x[value] + t * width, x + t * stride, (size_t)width * sizeof *x);
 }
 
 /* What the block makes of values that it was seen to have. */
-static void applied(struct bs_params fixed, bool bmm, const float *x, int tokens, int features,
-                    double *out)
+static void applied(const struct shown *shown, int value, int tokens, double *out)
 {
     static float copy[FLOATS];
-    memcpy(copy, x, (size_t)(tokens * features) * sizeof *x);
-    if (!bmm || block->activations.bmm_input)
-        bs_activations_apply(&block->activations, fixed, copy, tokens, features, features);
-    for (int i = 0; i < tokens * features; i++)
+    int width = random_.architecture.program.values[value].width;
+    const struct bs_site_setting *setting = &block->sites[value];
+    memcpy(copy, shown->x[value], (size_t)(tokens * width) * sizeof *copy);
+    bs_activations_apply(&setting->activations, setting->fixed, copy, tokens, width, width);
+    for (int i = 0; i < tokens * width; i++)
         out[i] = (double)copy[i];
 }
 
@@ -394,55 +394,55 @@ static void applied(struct bs_params fixed, bool bmm, const float *x, int tokens
 static void assert_steps(const struct shown *shown, const float *x, const float *y, int tokens)
 {
     static double a[FLOATS], b[FLOATS], want[FLOATS], qkv[3][FLOATS], middle[FLOATS];
+    static const char *const names[3] = {"q", "k", "v"};
     int width = random_.architecture.hidden_size, inner = random_.architecture.intermediate_size;
     double eps = (double)random_.architecture.norm_eps;
     for (int i = 0; i < tokens * width; i++)
         a[i] = (double)x[i];
     twin_norm(a, block->norms[0].weight, eps, tokens, width, want);
-    assert_all_close(shown->set[0], want, tokens * width, 1e-6);
-    applied(block->set_params[0], false, shown->set[0], tokens, width, a);
+    assert_all_close(shown->x[input(0)], want, tokens * width, 1e-6);
+    applied(shown, input(0), tokens, a);
     for (int r = 0; r < 3; r++) {
         const struct bs_linear *linear = &block->linears[BS_Q + r];
         twin_linear(linear, a, tokens, want);
-        assert_all_close(shown->qkv[r], want, tokens * linear->out_features, 1e-5);
-        applied(block->bmm_params[r], true, shown->qkv[r], tokens, linear->out_features, qkv[r]);
+        assert_all_close(shown->x[site(names[r])], want, tokens * linear->out_features, 1e-5);
+        applied(shown, site(names[r]), tokens, qkv[r]);
     }
     twin_attention(&random_.architecture, qkv[0], qkv[1], qkv[2], tokens, want);
-    assert_all_close(shown->set[1], want, tokens * block->linears[BS_O].in_features, 2e-5);
-    applied(block->set_params[1], false, shown->set[1], tokens, block->linears[BS_O].in_features,
-            a);
+    assert_all_close(shown->x[input(1)], want, tokens * block->linears[BS_O].in_features, 2e-5);
+    applied(shown, input(1), tokens, a);
     twin_linear(&block->linears[BS_O], a, tokens, middle);
     for (int i = 0; i < tokens * width; i++)
         middle[i] += (double)x[i];
     twin_norm(middle, block->norms[1].weight, eps, tokens, width, want);
-    assert_all_close(shown->set[2], want, tokens * width, 2e-5);
-    applied(block->set_params[2], false, shown->set[2], tokens, width, a);
+    assert_all_close(shown->x[input(2)], want, tokens * width, 2e-5);
+    applied(shown, input(2), tokens, a);
     twin_hidden(block, a, tokens, want);
-    assert_all_close(shown->set[3], want, tokens * inner, 2e-5);
-    applied(block->set_params[3], false, shown->set[3], tokens, inner, a);
+    assert_all_close(shown->x[input(3)], want, tokens * inner, 2e-5);
+    applied(shown, input(3), tokens, a);
     twin_linear(&block->linears[BS_DOWN], a, tokens, b);
     for (int i = 0; i < tokens * width; i++)
         b[i] += middle[i];
     assert_all_close(y, b, tokens * width, 2e-5);
 }
 
-static void activations_are_quantized_where_they_enter_a_set(void **state)
+static void activations_are_quantized_at_their_sites(void **state)
 {
     (void)state;
     enum { TOKENS = 70 };
     static struct shown shown;
     static float y[FLOATS];
-    struct bs_observer observer = {
-        .context = &shown, .set_input = show_set, .qkv_output = show_qkv};
-    for (int s = 0; s < 4; s++) /* all different, so that none can stand for another */
-        block->set_params[s] =
-            (struct bs_params){.scale = 0.1f + 0.03f * (float)s, .zero_point = 8};
-    for (int i = 0; i < 3; i++)
-        block->bmm_params[i] = (struct bs_params){.scale = 0.3f + 0.1f * (float)i, .zero_point = 8};
+    struct bs_error err;
+    struct bs_observer observer = {.context = &shown, .site = show};
+    for (int v = 0; v < BS_MAX_VALUES; v++) /* all different, so that none can stand for another */
+        block->sites[v].fixed =
+            (struct bs_params){.scale = 0.1f + 0.03f * (float)v, .zero_point = 8};
     for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++)
         for (int bmm = 0; bmm < 2; bmm++) {
-            block->activations = activations_of(4, (enum bs_act_granularity)granularity);
-            block->activations.bmm_input = bmm;
+            struct bs_activations activations =
+                activations_of(4, (enum bs_act_granularity)granularity);
+            activations.bmm_input = bmm;
+            assert_int_equal(bs_block_quantize_activations(block, &activations, &err), BS_OK);
             bs_block_forward(block, random_.rope, random_.inputs.data, y, TOKENS, &observer,
                              &random_.scratch[0]);
             assert_steps(&shown, random_.inputs.data, y, TOKENS);
@@ -479,7 +479,7 @@ static void folding_keeps_the_function(void **state)
                 float draw = random_unit(&seed);
                 scale[j] = exact ? ldexpf(1, (int)(16 * draw) - 8) : 0.2f + 3 * draw;
             }
-            assert_int_equal(bs_block_fold(&folded, sets[k], scale, &err), BS_OK);
+            assert_int_equal(bs_block_fold(&folded, input(sets[k]), scale, &err), BS_OK);
             double difference = outputs_apart(&random_, block, &folded);
             assert_true(exact ? difference == 0 : difference > 0 && difference < 1e-5);
         }
@@ -508,7 +508,7 @@ static void folding_before_o_proj_divides_the_rows_of_v_proj(void **state)
     assert_int_equal(bs_block_copy(&folded, &full.block, &err), BS_OK);
     for (int j = 0; j < 32; j++)
         scale[j] = ldexpf(1, j % 7 - 3);
-    assert_int_equal(bs_block_fold(&folded, 1, scale, &err), BS_OK);
+    assert_int_equal(bs_block_fold(&folded, random_block_input(&full, 1), scale, &err), BS_OK);
     assert_true(folded.linears[BS_V].out_scale[5] == 4 && folded.linears[BS_O].in_scale[5] == 4);
     bs_block_forward(&full.block, full.rope, full.inputs.data, y[0], 70, NULL, full.scratch);
     bs_block_forward(&folded, full.rope, full.inputs.data, y[1], 70, NULL, full.scratch);
@@ -529,7 +529,7 @@ int main(void)
         TEST(a_token_does_not_see_later_ones),
         TEST(head_equals_its_twin),
         TEST(activations_by_hand),
-        TEST(activations_are_quantized_where_they_enter_a_set),
+        TEST(activations_are_quantized_at_their_sites),
         TEST(folding_keeps_the_function),
         TEST(folding_before_o_proj_divides_the_rows_of_v_proj),
     };

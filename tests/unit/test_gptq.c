@@ -23,6 +23,7 @@ enum { OUT = 70, IN = 40, TOKENS = 200, SET = 0 };
 
 /* One linear, in the place of q_proj, and what GPTQ makes of it. */
 struct problem {
+    struct bs_architecture architecture; /* of which only the input of the linear counts */
     float original[OUT * IN], weight[OUT * IN], hessian[IN * IN];
     struct bs_block block;
     struct bs_statistics statistics;
@@ -65,12 +66,14 @@ static enum bs_status try_solve(struct problem *p, const char *settings, struct 
     recipe_build(&p->recipe, "gptq", settings);
     memcpy(p->weight, p->original, sizeof p->weight);
     p->block.linears[BS_Q] = (struct bs_linear){
-        .name = "q", .role = BS_Q, .out_features = OUT, .in_features = IN, .weight = p->weight};
+        .name = "q", .out_features = OUT, .in_features = IN, .weight = p->weight};
+    p->architecture.program.slots[BS_Q].input = SET;
+    p->block.architecture = &p->architecture;
     p->statistics.sets[SET].hessian = p->hessian;
     struct bs_job job = {
         .block = &p->block, .statistics = &p->statistics, .weights = &p->recipe.weights};
     const struct bs_choice *stage = &p->recipe.stages[0];
-    return bs_algorithm_of(stage)->quantize(stage->options, &job, SET, BS_Q, err);
+    return bs_algorithm_of(stage)->quantize(stage->options, &job, BS_Q, err);
 }
 
 static void solve(struct problem *p, const char *settings)

@@ -17,19 +17,19 @@
 
 enum { PROBES = 3, WIDEST = 64 };
 
-static struct set_inputs shown;
+static struct site_inputs shown;
 static struct bs_block changed;
 
 static int setup(void **state)
 {
     int status = small_block_setup(state);
-    shown = random_block_set_inputs(&random_);
+    shown = random_block_site_inputs(&random_);
     return status;
 }
 
 static int teardown(void **state)
 {
-    set_inputs_release(&shown);
+    site_inputs_release(&shown);
     bs_block_release(&changed);
     return small_block_teardown(state);
 }
@@ -66,13 +66,6 @@ static void measure(int probes, struct bs_layer_row *rows, struct bs_layer_total
     bs_probe_release(&probe);
 }
 
-static int set_of(int role)
-{
-    static const int sets[BS_NUM_ROLES] = {
-        [BS_Q] = 0, [BS_K] = 0, [BS_V] = 0, [BS_O] = 1, [BS_GATE] = 2, [BS_UP] = 2, [BS_DOWN] = 3};
-    return sets[role];
-}
-
 static double row_times(const struct bs_linear *linear, int i, const float *x)
 {
     double sum = 0;
@@ -86,14 +79,15 @@ static double row_times(const struct bs_linear *linear, int i, const float *x)
 static void assert_output_figures(int role, const struct bs_layer_row *row)
 {
     const struct bs_linear *was = &random_.block.linears[role], *is = &changed.linears[role];
-    int in = was->in_features;
+    int in = was->in_features, site = random_.architecture.program.slots[role].input;
     double difference = 0, wanted = 0, got = 0, product = 0;
     for (int t = 0; t < PROBES * small_shape.tokens; t++) {
-        const float *x = shown.x[set_of(role)] + t * in;
+        const float *x = shown.x[site] + t * in;
         float own[WIDEST];
         for (int j = 0; j < in; j++)
             own[j] = x[j] / is->in_scale[j];
-        bs_activations_apply(&changed.activations, (struct bs_params){.scale = 1}, own, 1, in, in);
+        bs_activations_apply(&changed.sites[site].activations, (struct bs_params){.scale = 1}, own,
+                             1, in, in);
         for (int i = 0; i < was->out_features; i++) {
             double y = row_times(was, i, x);
             double y_hat = row_times(is, i, own) * (double)is->out_scale[i];

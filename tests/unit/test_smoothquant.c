@@ -33,29 +33,31 @@ static void prepare(double alpha)
     bs_recipe_release(&recipe);
 }
 
-/* The largest |w| of a column over the linears of a set behind a norm. */
-static double column_maximum(const struct bs_block *of, int set, int column)
+static const struct bs_program *program(void) { return &random_.architecture.program; }
+
+/* The largest |w| of a column over the linears that read a norm's output. */
+static double column_maximum(const struct bs_block *of, int site, int column)
 {
-    const struct bs_set *s = &random_.architecture.sets[set];
+    int slots[BS_MAX_SLOTS], count = bs_program_readers(program(), site, slots);
     double most = 0;
-    for (int k = 0; k < s->num_linears; k++) {
-        const struct bs_linear *linear = &of->linears[s->linears[k]];
+    for (int k = 0; k < count; k++) {
+        const struct bs_linear *linear = &of->linears[slots[k]];
         for (int i = 0; i < linear->out_features; i++)
             most = fmax(most, fabs((double)linear->weight[i * linear->in_features + column]));
     }
     return most;
 }
 
-static const double *input_maxima(int set)
+static const double *input_maxima(int site)
 {
     static double most[64];
-    struct set_inputs shown = random_block_set_inputs(&random_);
+    struct site_inputs shown = random_block_site_inputs(&random_);
     int width = small_shape.hidden;
     memset(most, 0, sizeof most);
     for (int t = 0; t < small_shape.windows * small_shape.tokens; t++)
         for (int j = 0; j < width; j++)
-            most[j] = fmax(most[j], fabs((double)shown.x[set][t * width + j]));
-    set_inputs_release(&shown);
+            most[j] = fmax(most[j], fabs((double)shown.x[site][t * width + j]));
+    site_inputs_release(&shown);
     return most;
 }
 
@@ -65,33 +67,33 @@ static void scales_follow_equation_4(void **state)
     static const double alphas[] = {0, 0.3, 0.5, 0.85, 1};
     for (int k = 0; k < 5; k++) {
         prepare(alphas[k]);
-        for (int set = 0; set <= 2; set += 2) {
-            const double *most = input_maxima(set);
-            const struct bs_set *s = &random_.architecture.sets[set];
+        for (int norm = BS_NORM_ATTENTION; norm <= BS_NORM_MLP; norm++) {
+            int site = random_block_input(&random_, norm == BS_NORM_ATTENTION ? 0 : 2);
+            const double *most = input_maxima(site);
+            int slots[BS_MAX_SLOTS], count = bs_program_readers(program(), site, slots);
             for (int j = 0; j < small_shape.hidden; j++) {
                 double want =
-                    pow(most[j], alphas[k]) / pow(column_maximum(block, set, j), 1 - alphas[k]);
-                for (int l = 0; l < s->num_linears; l++)
-                    assert_close((double)smooth.linears[s->linears[l]].in_scale[j], want, 0, 1e-5);
-                assert_close((double)smooth.norms[s->norm].weight[j],
-                             (double)block->norms[s->norm].weight[j] / want, 0, 1e-5);
-                /* the set's weights are multiplied by it */
-                const struct bs_linear *first = &smooth.linears[s->linears[0]];
+                    pow(most[j], alphas[k]) / pow(column_maximum(block, site, j), 1 - alphas[k]);
+                for (int l = 0; l < count; l++)
+                    assert_close((double)smooth.linears[slots[l]].in_scale[j], want, 0, 1e-5);
+                assert_close((double)smooth.norms[norm].weight[j],
+                             (double)block->norms[norm].weight[j] / want, 0, 1e-5);
+                /* the linears' columns are multiplied by it */
+                const struct bs_linear *first = &smooth.linears[slots[0]];
                 assert_close(
                     (double)first->weight[3 * first->in_features + j],
-                    want * (double)block->linears[s->linears[0]].weight[3 * first->in_features + j],
-                    0, 1e-5);
+                    want * (double)block->linears[slots[0]].weight[3 * first->in_features + j], 0,
+                    1e-5);
             }
         }
     }
 }
 
-static void only_sets_behind_a_norm_are_smoothed(void **state)
+static void only_what_a_norm_makes_is_smoothed(void **state)
 {
     (void)state;
     prepare(0.5);
-    for (int set = 1; set <= 3; set += 2) {
-        enum bs_role role = random_.architecture.sets[set].linears[0];
+    for (int role = BS_O; role <= BS_DOWN; role += BS_DOWN - BS_O) {
         const struct bs_linear *got = &smooth.linears[role], *was = &block->linears[role];
         assert_memory_equal(got->weight, was->weight,
                             (size_t)(was->out_features * was->in_features) * sizeof(float));
@@ -119,12 +121,12 @@ static void alpha_says_which_side_becomes_even(void **state)
     (void)state;
     prepare(0); /* the weights: every column's largest is 1 */
     for (int j = 0; j < small_shape.hidden; j++)
-        assert_close(column_maximum(&smooth, 0, j), 1, 0, 1e-5);
+        assert_close(column_maximum(&smooth, random_block_input(&random_, 0), j), 1, 0, 1e-5);
     prepare(1); /* the activations: every channel's largest is 1 */
     struct bs_block original = *block;
     *block = smooth;
-    for (int set = 0; set <= 2; set += 2) {
-        const double *most = input_maxima(set);
+    for (int k = 0; k <= 2; k += 2) {
+        const double *most = input_maxima(random_block_input(&random_, k));
         for (int j = 0; j < small_shape.hidden; j++)
             assert_close(most[j], 1, 0, 1e-4);
     }
@@ -144,7 +146,7 @@ static void dead_channels_and_columns_have_a_scale(void **state)
             block->linears[r].weight[i * small_shape.hidden + empty] = 0;
     for (int k = 0; k < 2; k++) {
         double alpha = k ? 0.5 : 1;
-        double most = input_maxima(0)[empty];
+        double most = input_maxima(random_block_input(&random_, 0))[empty];
         prepare(alpha);
         const float *scale = smooth.linears[BS_K].in_scale;
         /* |X| = 0: the least scale. |W| = 0 counts as 1e-5. */
@@ -170,7 +172,7 @@ static double error_of(const char *chain, const char *granularity)
                                .scratch = random_.scratch};
     assert_int_equal(bs_block_copy(&smooth, block, &err), BS_OK);
     assert_int_equal(bs_apply_recipe(&recipe, &smooth, &inputs, &err), BS_OK);
-    assert_int_equal(smooth.activations.bits, 8);
+    assert_int_equal(smooth.sites[random_block_input(&random_, 0)].activations.bits, 8);
     bs_recipe_release(&recipe);
     return outputs_apart(&random_, block, &smooth);
 }
@@ -185,9 +187,8 @@ static void it_helps_where_activations_have_outliers(void **state)
     for (int j = 0; j < small_shape.hidden; j++)
         scale[j] = j % 20 == 7 ? 1.0f / 64 : 1;
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
-    for (int set = 0; set <= 2;
-         set += 2) /* two channels become 64 times larger, their columns smaller */
-        assert_int_equal(bs_block_fold(block, set, scale, &err), BS_OK);
+    for (int k = 0; k <= 2; k += 2) /* two channels become 64 times larger, their columns smaller */
+        assert_int_equal(bs_block_fold(block, random_block_input(&random_, k), scale, &err), BS_OK);
     for (int k = 0; k < 3; k++)
         assert_true(error_of("smoothquant", granularities[k]) <
                     0.5 * error_of("rtn", granularities[k]));
@@ -218,7 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scales_follow_equation_4),
-        cmocka_unit_test(only_sets_behind_a_norm_are_smoothed),
+        cmocka_unit_test(only_what_a_norm_makes_is_smoothed),
         cmocka_unit_test(the_function_stays),
         cmocka_unit_test(alpha_says_which_side_becomes_even),
         cmocka_unit_test(dead_channels_and_columns_have_a_scale),

@@ -1,0 +1,123 @@
+/* The forward pass: the interpreter of a block's program over one window. */
+#include <assert.h>
+
+#include "eval/model/operations.h"
+
+/* Points the frame's values to a region of scratch. */
+static void lay_out(struct bs_frame *frame)
+{
+    const struct bs_program *p = &frame->block->architecture->program;
+    struct bs_frame_layout layout;
+    bs_program_lay(p, frame->tokens, &layout);
+    float *region = bs_scratch_take(frame->scratch, layout.floats);
+    for (int v = 1; v < p->num_values; v++) {
+        const struct bs_value *value = &p->values[v], *home = &p->values[value->home];
+        struct bs_frame_value *at = &frame->values[v];
+        at->x = region + layout.at[value->home] + value->channel;
+        at->stride = home->width;
+        if (value->kind != BS_SITE_INPUT)
+            continue;
+        struct bs_scratch after = {
+            .data = at->x + bs_scratch_floats((size_t)frame->tokens * (size_t)home->width),
+            .capacity = bs_coded_rows_floats(frame->tokens, value->width)};
+        at->codes = bs_coded_rows_take(&after, frame->tokens, value->width);
+    }
+}
+
+/* Linears that take the codes of a value rather than its floats. */
+static bool all_read_codes(const struct bs_block *block, int value, bool *any)
+{
+    const struct bs_program *p = &block->architecture->program;
+    bool all = true;
+    *any = false;
+    for (int i = 0; i < p->num_ops; i++)
+        for (int k = 0; k < 3; k++) {
+            if (p->ops[i].in[k] != value)
+                continue;
+            all &= p->ops[i].kind == BS_OP_LINEAR;
+            for (int s = 0; s < p->ops[i].num_slots; s++) {
+                bool integer = block->linears[p->ops[i].slot + s].integer != NULL;
+                *any |= integer;
+                all &= integer;
+            }
+        }
+    return all;
+}
+
+/* Quantizes the values at a site: to codes for linears that multiply integers, in place where
+ * others read them. */
+static void quantize_site(struct bs_frame *frame, int value)
+{
+    const struct bs_block *block = frame->block;
+    const struct bs_site_setting *setting = &block->sites[value];
+    struct bs_frame_value *at = &frame->values[value];
+    int width = block->architecture->program.values[value].width;
+    bool all = all_read_codes(block, value, &at->coded);
+    if (at->coded)
+        bs_coded_rows_encode(&setting->activations, setting->fixed, at->x, &at->codes);
+    if (!all || !at->coded)
+        bs_activations_apply(&setting->activations, setting->fixed, at->x, frame->tokens, width,
+                             at->stride);
+}
+
+void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
+                      float *y, int tokens, const struct bs_observer *observer,
+                      struct bs_scratch *scratch)
+{
+    const struct bs_program *p = &block->architecture->program;
+    size_t mark = scratch->used;
+    struct bs_frame frame = {.block = block, .rope = rope, .tokens = tokens, .scratch = scratch};
+    lay_out(&frame);
+    frame.values[0] = (struct bs_frame_value){.x = (float *)(uintptr_t)x, /* which no op writes */
+                                              .stride = p->values[0].width};
+    if (y)
+        frame.values[p->output].x = y;
+    for (int i = 0; i < p->num_ops; i++) {
+        int made = p->ops[i].out;
+        bs_op_types[p->ops[i].kind].forward(&p->ops[i], &frame);
+        if (!p->values[made].name)
+            continue;
+        if (observer && observer->site)
+            observer->site(observer->context, made, frame.values[made].x, tokens,
+                           frame.values[made].stride);
+        if (!y && observer && made == observer->last)
+            break;
+        if (block->sites[made].activations.bits != BS_BITS_NONE)
+            quantize_site(&frame, made);
+    }
+    scratch->used = mark;
+}
+
+void bs_part_forward(const struct bs_block *block, struct bs_part part, const struct bs_rope *rope,
+                     const float *x, float *y, int tokens, struct bs_scratch *scratch)
+{
+    const struct bs_program *p = &block->architecture->program;
+    size_t mark = scratch->used;
+    struct bs_frame frame = {.block = block, .rope = rope, .tokens = tokens, .scratch = scratch};
+    bool ops[BS_MAX_OPS], whole = bs_program_range(p, part, ops);
+    assert(whole), (void)whole;
+    lay_out(&frame);
+    frame.values[part.from].x = (float *)(uintptr_t)x; /* which no op of the part writes */
+    frame.values[part.from].stride = p->values[part.from].width;
+    frame.values[part.to].x = y;
+    frame.values[part.to].stride = p->values[part.to].width;
+    for (int i = 0; i < p->num_ops; i++)
+        if (ops[i])
+            bs_op_types[p->ops[i].kind].forward(&p->ops[i], &frame);
+    scratch->used = mark;
+}
+
+size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
+{
+    const struct bs_program *p = &a->program;
+    struct bs_frame_layout layout;
+    size_t most = 0;
+    bs_program_lay(p, tokens, &layout);
+    for (int i = 0; i < p->num_ops; i++) {
+        const struct bs_op_type *type = &bs_op_types[p->ops[i].kind];
+        size_t extra = type->extra ? type->extra(p, &p->ops[i], tokens) : 0;
+        most = extra > most ? extra : most;
+    }
+    return layout.floats + most +
+           bs_scratch_floats((size_t)tokens * (size_t)p->values[p->output].width);
+}

@@ -1,0 +1,238 @@
+/* The operations of a block, one row each. */
+#include "eval/model/operations.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/linalg/packed.h"
+#include "eval/model/attention.h"
+#include "eval/model/rope.h"
+
+static float *row_of(const struct bs_frame_value *value, int t)
+{
+    return value->x + (size_t)t * (size_t)value->stride;
+}
+
+/* The values that an op changes in place, brought to where they are wanted. */
+static struct bs_frame_value *bring(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *in = &frame->values[op->in[0]];
+    struct bs_frame_value *out = &frame->values[op->out];
+    size_t width = (size_t)frame->block->architecture->program.values[op->out].width;
+    for (int t = 0; in->x != out->x && t < frame->tokens; t++)
+        memcpy(row_of(out, t), row_of(in, t), width * sizeof(float));
+    return out;
+}
+
+static const struct bs_value *value_of(const struct bs_frame *frame, int value)
+{
+    return &frame->block->architecture->program.values[value];
+}
+
+static size_t count_of(const struct bs_frame *frame, int value)
+{
+    return (size_t)frame->tokens * (size_t)value_of(frame, value)->width;
+}
+
+static void copy(const struct bs_op *op, struct bs_frame *frame) { bring(op, frame); }
+
+/* It is where it was made. */
+static void part(const struct bs_op *op, struct bs_frame *frame) { (void)op, (void)frame; }
+
+/* --- norms --- */
+
+/* A norm of q or k, whose rows hold several heads. */
+static void norm_heads(const struct bs_norm *norm, const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_architecture *a = frame->block->architecture;
+    const struct bs_frame_value *x = bring(op, frame);
+    int width = value_of(frame, op->out)->width;
+    int span = a->family->qk_norm == BS_QK_NORM_WHOLE ? width : a->head_dim;
+    for (int t = 0; t < frame->tokens; t++)
+        for (int at = 0; at < width; at += span) {
+            int first = at % norm->width; /* 0 where all heads share the weights */
+            struct bs_norm one = {.kind = norm->kind,
+                                  .width = span,
+                                  .weight = norm->weight + first,
+                                  .bias = norm->bias ? norm->bias + first : NULL};
+            bs_norm_apply(a, &one, row_of(x, t) + at, row_of(x, t) + at, 1);
+        }
+}
+
+static void norm(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_block *block = frame->block;
+    const struct bs_norm *norm = &block->norms[op->detail];
+    if (op->detail == BS_NORM_Q || op->detail == BS_NORM_K)
+        norm_heads(norm, op, frame);
+    else
+        bs_norm_apply(block->architecture, norm, frame->values[op->in[0]].x,
+                      frame->values[op->out].x, frame->tokens);
+}
+
+/* --- linears --- */
+
+static void multiply(const struct bs_linear *linear, const struct bs_frame_value *in,
+                     struct bs_frame *frame, float *y, int stride)
+{
+    if (in->coded && linear->integer)
+        bs_integer_forward(linear, &in->codes, y, stride, frame->scratch);
+    else if (linear->bfloat16)
+        bs_bfloat16_forward(linear, in->x, y, stride, frame->tokens, frame->scratch);
+    else
+        bs_linear_forward(linear, in->x, y, stride, frame->tokens);
+}
+
+static void linears(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *out = &frame->values[op->out];
+    float *y = out->x;
+    for (int k = 0; k < op->num_slots; k++) {
+        const struct bs_linear *linear = &frame->block->linears[op->slot + k];
+        multiply(linear, &frame->values[op->in[0]], frame, y, out->stride);
+        y += linear->out_features;
+    }
+}
+
+static double linears_flops(const struct bs_program *p, const struct bs_op *op, double tokens)
+{
+    double flops = 0;
+    for (int s = op->slot; s < op->slot + op->num_slots; s++)
+        flops += 2 * tokens * p->slots[s].out * p->slots[s].in;
+    return flops;
+}
+
+/* Of one product that is not of floats. */
+static size_t linears_extra(const struct bs_program *p, const struct bs_op *op, int tokens)
+{
+    (void)tokens;
+    size_t most = 0;
+    for (int s = op->slot; s < op->slot + op->num_slots; s++) {
+        size_t integer = bs_integer_forward_floats(p->slots[s].out);
+        size_t bfloat16 = bs_gemm_nt_packed_floats(p->slots[s].out, p->slots[s].in);
+        most = integer > most ? integer : most;
+        most = bfloat16 > most ? bfloat16 : most;
+    }
+    return most;
+}
+
+/* --- attention --- */
+
+static void clip(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *out = bring(op, frame);
+    float most = frame->block->architecture->qkv_clip;
+    for (int t = 0; t < frame->tokens; t++) {
+        float *x = row_of(out, t);
+        for (int i = 0; i < value_of(frame, op->out)->width; i++)
+            x[i] = x[i] < -most ? -most : x[i] > most ? most : x[i]; /* lets a NaN through */
+    }
+}
+
+static void rotary(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_architecture *a = frame->block->architecture;
+    const struct bs_frame_value *x = bring(op, frame);
+    int layer = frame->block->index;
+    if (bs_is_rotated(a, layer))
+        bs_rotate(frame->rope, bs_is_local(a, layer), x->x, frame->tokens,
+                  value_of(frame, op->out)->heads, a->head_dim, x->stride);
+}
+
+static void scale(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_query_scaling *scaling = &frame->block->architecture->query_scaling;
+    const struct bs_frame_value *x = bring(op, frame);
+    for (int t = 0; t < frame->tokens; t++) {
+        float factor = 1 + scaling->beta * logf(1 + floorf((float)t / scaling->positions));
+        for (int j = 0; j < value_of(frame, op->out)->width; j++)
+            row_of(x, t)[j] *= factor;
+    }
+}
+
+static void attend(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_architecture *a = frame->block->architecture;
+    int layer = frame->block->index, layers = a->attention_scale_by_layer ? layer + 1 : 1;
+    struct bs_heads in = {.architecture = a,
+                          .scale = a->attention_scale / (float)layers,
+                          .tokens = frame->tokens,
+                          .width = frame->values[op->in[0]].stride,
+                          .q = frame->values[op->in[0]].x,
+                          .k = frame->values[op->in[1]].x,
+                          .v = frame->values[op->in[2]].x,
+                          .window = bs_is_local(a, layer) ? a->sliding_window : frame->tokens};
+    bs_attend(&in, frame->values[op->out].x, frame->scratch);
+}
+
+static double attend_flops(const struct bs_program *p, const struct bs_op *op, double tokens)
+{
+    double pairs = tokens * tokens / 2; /* each in q k^T and in p v */
+    return 2 * 2 * pairs * p->values[op->out].width;
+}
+
+static size_t attend_extra(const struct bs_program *p, const struct bs_op *op, int tokens)
+{
+    const struct bs_value *key = &p->values[op->in[1]];
+    return bs_attend_floats(key->width / key->heads, tokens);
+}
+
+/* --- the MLP and the residual stream --- */
+
+static void activate(const struct bs_op *op, struct bs_frame *frame)
+{
+    enum bs_nonlinearity activation = frame->block->architecture->activation;
+    float *x = bring(op, frame)->x;
+    size_t count = count_of(frame, op->out);
+    if (op->in[1] >= 0)
+        bs_nonlinearity_times(activation, x, frame->values[op->in[1]].x, count);
+    else
+        bs_nonlinearity_apply(activation, x, count);
+}
+
+static void divide(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *x = bring(op, frame);
+    const float *by = frame->block->hidden_scale;
+    for (int t = 0; by && t < frame->tokens; t++)
+        for (int j = 0; j < value_of(frame, op->out)->width; j++)
+            row_of(x, t)[j] /= by[j];
+}
+
+static void add(const struct bs_op *op, struct bs_frame *frame)
+{
+    const float *x = frame->values[op->in[0]].x, *branch = frame->values[op->in[1]].x;
+    float *y = frame->values[op->out].x, by = frame->block->architecture->residual_scale;
+    size_t count = count_of(frame, op->out);
+    for (size_t i = 0; i < count; i++)
+        y[i] = x[i] + by * branch[i];
+}
+
+enum { FIRST = 1, SECOND = 2 };
+
+const struct bs_op_type bs_op_types[BS_NUM_OPS] = {
+    [BS_OP_COPY] = {"copy", "the same values under another name", 1, 1, FIRST, copy, NULL, NULL},
+    [BS_OP_PART] = {"part", "some of the channels", 1, 1, 0, part, NULL, NULL},
+    [BS_OP_NORM] = {"norm", "RMS norm or layer norm of rows or heads", 1, 1, FIRST, norm, NULL,
+                    NULL},
+    [BS_OP_LINEAR] = {"linear", "products with weight matrices, and their biases", 1, 1, 0, linears,
+                      linears_flops, linears_extra},
+    [BS_OP_CLIP] = {"clip", "q, k and v held within bounds", 1, 1, FIRST, clip, NULL, NULL},
+    [BS_OP_ROTARY] = {"rotary", "rotary positions", 1, 1, FIRST, rotary, NULL, NULL},
+    [BS_OP_SCALE] = {"scale", "queries by what their positions ask for", 1, 1, FIRST, scale, NULL,
+                     NULL},
+    [BS_OP_ATTEND] = {"attend", "softmax(q k^T) v of every head", 3, 3, 0, attend, attend_flops,
+                      attend_extra},
+    [BS_OP_ACTIVATE] = {"activate", "the MLP's nonlinearity, gated or not", 1, 2, FIRST, activate,
+                        NULL, NULL},
+    [BS_OP_DIVIDE] = {"divide", "by factors that the nonlinearity let none of through", 1, 1, FIRST,
+                      divide, NULL, NULL},
+    [BS_OP_ADD] = {"add", "a branch to the residual stream", 2, 2, SECOND, add, NULL, NULL},
+    [BS_OP_TRANSFORM] = {"transform", "by an orthogonal matrix at a site: a rotation online", 1, 1,
+                         0, NULL, NULL, NULL},
+    [BS_OP_ROUTE] = {"route", "which experts a row goes to, and with which weights", 1, 1, 0, NULL,
+                     NULL, NULL},
+    [BS_OP_GATHER] = {"gather", "the rows that go to an expert", 2, 2, 0, NULL, NULL, NULL},
+    [BS_OP_SCATTER] = {"scatter", "an expert's rows, weighted, to where they came from", 2, 3, 0,
+                       NULL, NULL, NULL},
+};

@@ -1,0 +1,39 @@
+/* What each operation of a block's program computes. */
+#ifndef BS_EVAL_MODEL_OPERATIONS_H
+#define BS_EVAL_MODEL_OPERATIONS_H
+
+#include "eval/model/integer.h"
+#include "eval/model/model.h"
+
+/* A value of one window: [tokens] rows of its width, `stride` floats apart. */
+struct bs_frame_value {
+    float *x;
+    int stride;
+    bool coded; /* `codes` hold it too, for linears with integer weights */
+    struct bs_coded_rows codes;
+};
+
+/* One window on its way through a block. */
+struct bs_frame {
+    const struct bs_block *block;
+    const struct bs_rope *rope;
+    int tokens;
+    struct bs_scratch *scratch; /* what is left of it: for what an op needs while it runs */
+    struct bs_frame_value values[BS_MAX_VALUES];
+};
+
+struct bs_op_type {
+    const char *name, *summary;
+    int least_inputs, most_inputs;
+    unsigned overwrites; /* bit i: the result may take the place of in[i] where nothing reads that
+                            any more */
+    /* Makes frame->values[op->out]. NULL: nothing computes it yet. */
+    void (*forward)(const struct bs_op *op, struct bs_frame *frame);
+    /* Multiply-adds times two for a window; NULL: next to none. */
+    double (*flops)(const struct bs_program *program, const struct bs_op *op, double tokens);
+    /* Floats of scratch that forward takes while it runs; NULL: none. */
+    size_t (*extra)(const struct bs_program *program, const struct bs_op *op, int tokens);
+};
+extern const struct bs_op_type bs_op_types[BS_NUM_OPS];
+
+#endif

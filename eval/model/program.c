@@ -1,0 +1,417 @@
+/* How the block of an architecture is wired: the one place where a wiring is spelt out. */
+#include "eval/model/program.h"
+
+#include <string.h>
+
+#include "eval/model/model.h"
+#include "eval/model/operations.h"
+
+struct builder {
+    const struct bs_architecture *a;
+    struct bs_program *p;
+    bool full; /* there was no room for a value or an op */
+};
+
+/* --- values and ops --- */
+
+static int add_value(struct builder *b, int width)
+{
+    struct bs_program *p = b->p;
+    b->full |= p->num_values == BS_MAX_VALUES;
+    int value = b->full ? 0 : p->num_values++;
+    p->values[value] = (struct bs_value){
+        .width = width, .heads = 1, .made_by = p->num_ops, .last_read = p->num_ops, .home = value};
+    return value;
+}
+
+/* A new value of this width, which the op makes. */
+static int emit(struct builder *b, struct bs_op op, int width)
+{
+    struct bs_program *p = b->p;
+    op.out = add_value(b, width);
+    b->full |= p->num_ops == BS_MAX_OPS;
+    if (!b->full)
+        p->ops[p->num_ops++] = op;
+    return op.out;
+}
+
+/* A new value of the same width and heads. */
+static int emit_like(struct builder *b, enum bs_op_kind kind, int in, int detail)
+{
+    const struct bs_op op = {.kind = kind, .in = {in, -1, -1}, .slot = -1, .detail = detail};
+    int value = emit(b, op, b->p->values[in].width);
+    b->p->values[value].heads = b->p->values[in].heads;
+    return value;
+}
+
+/* The value as a site of this name: itself, or a copy where it has a name already. */
+static int as_site(struct builder *b, int value, const char *name, enum bs_site kind)
+{
+    if (value == 0 || b->p->values[value].name)
+        value = emit_like(b, BS_OP_COPY, value, 0);
+    b->p->values[value].name = name;
+    b->p->values[value].kind = kind;
+    return value;
+}
+
+static int add_slot(struct builder *b, enum bs_role role, int input)
+{
+    const struct bs_architecture *a = b->a;
+    struct bs_program *p = b->p;
+    enum bs_role first, last;
+    bs_tensor_roles(a, role, &first, &last);
+    b->full |= p->num_slots == BS_MAX_SLOTS;
+    int slot = b->full ? 0 : p->num_slots++;
+    p->slots[slot] = (struct bs_slot){.name = a->family->linears[role],
+                                      .role = role,
+                                      .out = bs_out_features(a, role),
+                                      .in = bs_in_features(a, role),
+                                      .biased = bs_has_bias(a, role),
+                                      .input = input,
+                                      .first = slot - (int)(role - first),
+                                      .last = slot + (int)(last - role)};
+    return slot;
+}
+
+/* The outputs of the linears of roles first to last, side by side. */
+static int emit_linears(struct builder *b, enum bs_role first, enum bs_role last, int in)
+{
+    struct bs_op op = {.kind = BS_OP_LINEAR, .in = {in, -1, -1}, .slot = b->p->num_slots};
+    int width = 0;
+    for (int r = (int)first; r <= (int)last; r++, op.num_slots++)
+        width += b->p->slots[add_slot(b, (enum bs_role)r, in)].out;
+    return emit(b, op, width);
+}
+
+static int emit_linear(struct builder *b, enum bs_role role, int in)
+{
+    return emit_linears(b, role, role, in);
+}
+
+/* The value after the norm at this place, or itself where blocks have none there. */
+static int normed(struct builder *b, enum bs_norm_place place, int in)
+{
+    return bs_has_norm(b->a, place) ? emit_like(b, BS_OP_NORM, in, (int)place) : in;
+}
+
+static int emit_add(struct builder *b, int stream, int branch)
+{
+    const struct bs_op op = {.kind = BS_OP_ADD, .in = {stream, branch, -1}, .slot = -1};
+    int sum = emit(b, op, b->p->values[stream].width);
+    b->p->values[sum].residual = true;
+    return sum;
+}
+
+/* --- attention and the MLP --- */
+
+/* q, k and v, in this order, as linears make them: rows of all three side by side. Of one tensor they
+ * are one site. */
+static void project(struct builder *b, int in, int qkv[3])
+{
+    static const char *const names[3] = {"q", "k", "v"};
+    const struct bs_architecture *a = b->a;
+    struct bs_program *p = b->p;
+    const int widths[3] = {bs_out_features(a, BS_Q), bs_out_features(a, BS_K),
+                           bs_out_features(a, BS_V)};
+    bool fused = a->family->fused_qkv != NULL, clips = a->qkv_clip > 0;
+    int all = 0, channel = 0;
+    if (fused) {
+        all = as_site(b, emit_linears(b, BS_Q, BS_V, in), "qkv", BS_SITE_QKV);
+        if (clips)
+            all = emit_like(b, BS_OP_CLIP, all, 0);
+    } else {
+        all = add_value(b, widths[0] + widths[1] + widths[2]);
+    }
+    for (int i = 0; i < 3; i++) {
+        const struct bs_op part = {
+            .kind = BS_OP_PART, .in = {all, -1, -1}, .slot = -1, .detail = channel};
+        qkv[i] = fused ? emit(b, part, widths[i]) : emit_linear(b, (enum bs_role)(BS_Q + i), in);
+        struct bs_value *value = &p->values[qkv[i]];
+        value->heads = i ? a->num_kv_heads : a->num_heads;
+        value->home = all;
+        value->channel = channel;
+        channel += widths[i];
+        if (!fused)
+            as_site(b, qkv[i], names[i], BS_SITE_QKV);
+    }
+    for (int i = 0; i < 3 && clips && !fused; i++)
+        qkv[i] = emit_like(b, BS_OP_CLIP, qkv[i], 0);
+}
+
+/* Attention's output of its input. */
+static int attention(struct builder *b, int in)
+{
+    const struct bs_architecture *a = b->a;
+    int qkv[3];
+    project(b, in, qkv);
+    qkv[0] = normed(b, BS_NORM_Q, qkv[0]);
+    qkv[1] = normed(b, BS_NORM_K, qkv[1]);
+    for (int i = 0; i < 2 && a->rotary_dim; i++)
+        qkv[i] = emit_like(b, BS_OP_ROTARY, qkv[i], 0);
+    if (a->query_scaling.beta > 0)
+        qkv[0] = emit_like(b, BS_OP_SCALE, qkv[0], 0);
+    const struct bs_op attend = {.kind = BS_OP_ATTEND,
+                                 .in = {as_site(b, qkv[0], "query", BS_SITE_QUERY),
+                                        as_site(b, qkv[1], "key", BS_SITE_CACHE),
+                                        as_site(b, qkv[2], "value", BS_SITE_CACHE)},
+                                 .slot = -1};
+    int heads = emit(b, attend, bs_in_features(a, BS_O));
+    b->p->values[heads].heads = a->num_heads;
+    heads = as_site(b, heads, "o_input", BS_SITE_INPUT);
+    return as_site(b, emit_linear(b, BS_O, heads), "attn_output", BS_SITE_OUTPUT);
+}
+
+/* The MLP's output of its input. */
+static int mlp(struct builder *b, int in)
+{
+    const struct bs_architecture *a = b->a;
+    struct bs_op act = {.kind = BS_OP_ACTIVATE, .in = {-1, -1, -1}, .slot = -1};
+    act.in[0] = emit_linear(b, a->family->gated ? BS_GATE : BS_UP, in);
+    if (a->family->gated)
+        act.in[1] = emit_linear(b, BS_UP, in);
+    int hidden = emit(b, act, a->intermediate_size);
+    if (!a->family->gated && !bs_nonlinearity_passes_factors(a->activation))
+        hidden = emit_like(b, BS_OP_DIVIDE, hidden, 0);
+    hidden = as_site(b, hidden, "down_input", BS_SITE_INPUT);
+    return as_site(b, emit_linear(b, BS_DOWN, hidden), "mlp_output", BS_SITE_OUTPUT);
+}
+
+/* --- the wirings: each states all of it, of the residual stream x --- */
+
+static int attention_out(struct builder *b, int in)
+{
+    return normed(b, BS_NORM_ATTENTION_OUT, attention(b, in));
+}
+
+static int mlp_out(struct builder *b, int in) { return normed(b, BS_NORM_MLP_OUT, mlp(b, in)); }
+
+/* What attention, or the MLP, reads: the value after the norm before it. */
+static int attention_in(struct builder *b, int x)
+{
+    return as_site(b, normed(b, BS_NORM_ATTENTION, x), "attn_input", BS_SITE_INPUT);
+}
+
+static int mlp_in(struct builder *b, int x)
+{
+    return as_site(b, normed(b, BS_NORM_MLP, x), "mlp_input", BS_SITE_INPUT);
+}
+
+static int residual(struct builder *b, int sum, const char *name)
+{
+    return as_site(b, sum, name, BS_SITE_RESIDUAL);
+}
+
+static int pre_norm(struct builder *b, int x)
+{
+    int middle = residual(b, emit_add(b, x, attention_out(b, attention_in(b, x))), "resid_mid");
+    return emit_add(b, middle, mlp_out(b, mlp_in(b, middle)));
+}
+
+/* What linears read is the residual stream itself, and goes on as they read it. */
+static int post_norm(struct builder *b, int x)
+{
+    int in = as_site(b, x, "attn_input", BS_SITE_INPUT);
+    b->p->values[in].residual = true;
+    int middle = normed(b, BS_NORM_ATTENTION, emit_add(b, in, attention_out(b, in)));
+    middle = as_site(b, middle, "mlp_input", BS_SITE_INPUT);
+    b->p->values[middle].residual = true;
+    return normed(b, BS_NORM_MLP, emit_add(b, middle, mlp_out(b, middle)));
+}
+
+static int parallel(struct builder *b, int x)
+{
+    int in = attention_in(b, x), sum = emit_add(b, x, attention_out(b, in));
+    b->p->values[sum].residual = false; /* half of it */
+    return emit_add(b, sum, mlp_out(b, bs_has_norm(b->a, BS_NORM_MLP) ? mlp_in(b, x) : in));
+}
+
+static int normed_residual(struct builder *b, int x)
+{
+    int in = attention_in(b, x);
+    b->p->values[in].residual = true;
+    int middle = residual(b, emit_add(b, in, attention_out(b, in)), "resid_mid");
+    in = mlp_in(b, middle);
+    b->p->values[in].residual = true;
+    return emit_add(b, in, mlp_out(b, in));
+}
+
+static int (*const wirings[])(struct builder *, int) = {[BS_PRE_NORM] = pre_norm,
+                                                        [BS_POST_NORM] = post_norm,
+                                                        [BS_PARALLEL] = parallel,
+                                                        [BS_NORMED_RESIDUAL] = normed_residual};
+
+/* --- what follows from the ops --- */
+
+static void find_reads(struct bs_program *p)
+{
+    for (int i = 0; i < p->num_ops; i++)
+        for (int k = 0; k < 3; k++)
+            if (p->ops[i].in[k] >= 0)
+                p->values[p->ops[i].in[k]].last_read = i;
+    p->values[p->output].last_read = p->num_ops;
+}
+
+static bool share_memory(const struct bs_value *a, const struct bs_value *b)
+{
+    return a->home == b->home && a->channel < b->channel + b->width &&
+           b->channel < a->channel + a->width;
+}
+
+/* Whether op i may write over a value: it is not the caller's, and nothing reads it any more, nor
+ * what else is made in its memory. */
+static bool may_overwrite(const struct bs_program *p, int value, int i)
+{
+    if (p->values[value].home == 0)
+        return false;
+    for (int v = 0; v < p->num_values; v++) {
+        const struct bs_value *other = &p->values[v];
+        if (other->made_by <= i && other->last_read > i && v != p->ops[i].out &&
+            share_memory(other, &p->values[value]))
+            return false;
+    }
+    return true;
+}
+
+/* Values that take the place of another one, where that ends. The block's output is the caller's. */
+static void find_homes(struct bs_program *p)
+{
+    for (int i = 0; i < p->num_ops; i++) {
+        const struct bs_op *op = &p->ops[i];
+        const struct bs_op_type *type = &bs_op_types[op->kind];
+        struct bs_value *out = &p->values[op->out];
+        if (op->kind == BS_OP_PART) {
+            out->home = p->values[op->in[0]].home;
+            out->channel = p->values[op->in[0]].channel + op->detail;
+        }
+        for (int k = 0; k < 3 && op->out != p->output; k++)
+            if (op->in[k] >= 0 && type->overwrites >> k & 1 && may_overwrite(p, op->in[k], i)) {
+                out->home = p->values[op->in[k]].home;
+                out->channel = p->values[op->in[k]].channel;
+            }
+    }
+}
+
+static void list_inputs(struct bs_program *p)
+{
+    for (int i = 0; i < p->num_ops; i++) {
+        int in = p->ops[i].in[0];
+        bool listed = p->ops[i].kind != BS_OP_LINEAR;
+        for (int k = 0; k < p->num_inputs && !listed; k++)
+            listed = p->inputs[k] == in;
+        if (!listed)
+            p->inputs[p->num_inputs++] = in;
+    }
+}
+
+static bool only_linears_read(const struct bs_program *p, int value)
+{
+    for (int i = 0; i < p->num_ops; i++)
+        for (int k = 0; k < 3; k++)
+            if (p->ops[i].in[k] == value && p->ops[i].kind != BS_OP_LINEAR)
+                return false;
+    return true;
+}
+
+/* Follows a per-channel factor from a site back to where it can be divided out. Factors pass through
+ * the probabilities of attention, through some activations, and through a gated product's other
+ * side. A norm takes one where it has weights and only linears read it; out of a fused tensor the
+ * authors' codes fold nothing, but for some families. */
+static struct bs_fold find_fold(const struct builder *b, int site)
+{
+    const struct bs_program *p = b->p;
+    const struct bs_fold nothing = {-1, -1};
+    if (!only_linears_read(p, site))
+        return nothing;
+    for (int value = site, channel = 0;;) {
+        int i = p->values[value].made_by;
+        if (i < 0)
+            return nothing;
+        const struct bs_op *op = &p->ops[i];
+        switch (op->kind) {
+        case BS_OP_NORM:
+            return bs_norm_vectors(bs_norm_kind_at(b->a, (enum bs_norm_place)op->detail)) > 0
+                       ? (struct bs_fold){i, -1}
+                       : nothing;
+        case BS_OP_DIVIDE:
+            return (struct bs_fold){i, -1};
+        case BS_OP_LINEAR: {
+            int slot = op->slot;
+            for (; channel > 0; slot++)
+                channel -= p->slots[slot].out;
+            return op->num_slots == 1 || b->a->family->fused_v_folds ? (struct bs_fold){i, slot}
+                                                                     : nothing;
+        }
+        case BS_OP_ATTEND:
+            value = op->in[2];
+            break;
+        case BS_OP_PART:
+            channel += op->detail;
+            value = op->in[0];
+            break;
+        case BS_OP_COPY:
+            value = op->in[0];
+            break;
+        case BS_OP_ACTIVATE:
+            value = op->in[1] >= 0 ? op->in[1] : op->in[0]; /* else DIVIDE stands after it */
+            break;
+        default:
+            return nothing;
+        }
+    }
+}
+
+/* What the linear of this role makes. */
+static int output_of(const struct bs_program *p, enum bs_role role)
+{
+    int slot = bs_program_slot(p, role), i = 0;
+    while (p->ops[i].kind != BS_OP_LINEAR || p->ops[i].slot != slot)
+        i++;
+    return p->ops[i].out;
+}
+
+static struct bs_part find_inspected(const struct builder *b, int site)
+{
+    const struct bs_family *f = b->a->family;
+    const struct bs_program *p = b->p;
+    bool attends = site == p->slots[bs_program_slot(p, BS_Q)].input;
+    bool mixes = site == p->slots[bs_program_slot(p, BS_UP)].input;
+    enum bs_module module = attends && mixes ? BS_MODULE_BLOCK
+                            : attends        ? f->attention_module
+                            : mixes          ? f->mlp_module
+                                             : BS_MODULE_LINEAR;
+    switch (module) {
+    case BS_MODULE_ATTENTION:
+        return (struct bs_part){site, output_of(p, BS_O)};
+    case BS_MODULE_MLP:
+        return (struct bs_part){site, output_of(p, BS_DOWN)};
+    case BS_MODULE_BLOCK:
+        return bs_program_whole(p);
+    default:
+        return (struct bs_part){-1, -1};
+    }
+}
+
+enum bs_status bs_program_build(const struct bs_architecture *a, struct bs_program *program,
+                                struct bs_error *err)
+{
+    struct builder b = {.a = a, .p = program};
+    *program = (struct bs_program){.num_ops = 0};
+    int x = add_value(&b, a->hidden_size);
+    program->values[x].residual = true;
+    program->values[x].made_by = -1;
+    program->output = residual(&b, wirings[a->wiring](&b, x), "resid_post");
+    program->values[program->output].residual = true;
+    if (b.full)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: a block of more than %d values, %d linears or %d operations",
+                       a->family->model_type, BS_MAX_VALUES, BS_MAX_SLOTS, BS_MAX_OPS);
+    find_reads(program);
+    find_homes(program);
+    list_inputs(program);
+    for (int k = 0; k < program->num_inputs; k++) {
+        int site = program->inputs[k];
+        program->folds[site] = find_fold(&b, site);
+        program->inspected[site] = find_inspected(&b, site);
+    }
+    return bs_program_check(program, err);
+}

@@ -1,0 +1,178 @@
+/* A decoder block as a short program: operations over named values, built from the family's row and
+ * config.json. How a block is wired is said here once: what linears read together, where a factor
+ * can be folded, which part of a block is looked at by itself, the memory that a window takes and
+ * what it costs follow from the program. */
+#ifndef BS_EVAL_MODEL_PROGRAM_H
+#define BS_EVAL_MODEL_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "eval/base/error.h"
+
+/* The linears that a family's row names. */
+enum bs_role { BS_Q, BS_K, BS_V, BS_O, BS_GATE, BS_UP, BS_DOWN, BS_NUM_ROLES };
+
+/* Where a block's norms stand. */
+enum bs_norm_place {
+    BS_NORM_ATTENTION,     /* before attention; after its residual sum where wiring is post-norm */
+    BS_NORM_MLP,           /* the same of the MLP */
+    BS_NORM_ATTENTION_OUT, /* on attention's output, before the residual sum (Gemma 2) */
+    BS_NORM_MLP_OUT,       /* the same of the MLP */
+    BS_NORM_Q,             /* on q, and on k, before rotary positions (Qwen3) */
+    BS_NORM_K,
+    BS_NUM_NORMS
+};
+
+enum { BS_MAX_VALUES = 40, BS_MAX_SLOTS = 8, BS_MAX_OPS = 40 };
+
+/* What is done at a step; bs_op_types says more of each. */
+enum bs_op_kind {
+    BS_OP_COPY,      /* the same values under another name, or to be changed apart */
+    BS_OP_PART,      /* channels `detail` and on of what several linears made side by side */
+    BS_OP_NORM,      /* detail: enum bs_norm_place */
+    BS_OP_LINEAR,    /* the outputs of num_slots linears, slot and on, side by side */
+    BS_OP_CLIP,      /* to +- qkv_clip */
+    BS_OP_ROTARY,    /* in layers that have rotary positions */
+    BS_OP_SCALE,     /* queries by what their positions ask for: bs_query_scaling */
+    BS_OP_ATTEND,    /* in: query, key, value */
+    BS_OP_ACTIVATE,  /* act(in[0]), times in[1] where there is one */
+    BS_OP_DIVIDE,    /* by bs_block.hidden_scale, where there is one */
+    BS_OP_ADD,       /* in[0] + residual_scale * in[1] */
+    BS_OP_TRANSFORM, /* no program has these yet: see bs_op_types */
+    BS_OP_ROUTE,
+    BS_OP_GATHER,
+    BS_OP_SCATTER,
+    BS_NUM_OPS
+};
+
+/* What a named value is to the model; a word for rules and reports: bs_site_word. */
+enum bs_site {
+    BS_SITE_NONE,  /* no site: on the way from one to the next */
+    BS_SITE_INPUT, /* of linears */
+    BS_SITE_QKV, /* the outputs of q, k and v, before norms and positions; of a checkpoint's tensor
+                      that holds all three they are one */
+    BS_SITE_QUERY,    /* as attention reads it */
+    BS_SITE_CACHE,    /* key and value as attention reads them: what a cache holds */
+    BS_SITE_OUTPUT,   /* of attention and of the MLP: of their last linear */
+    BS_SITE_RESIDUAL, /* the residual stream after a branch was added */
+    BS_NUM_SITES
+};
+const char *bs_site_word(enum bs_site kind);
+
+/* A value on its way through the block, [tokens][width]: a site where it has a name. */
+struct bs_value {
+    const char *name; /* "attn_input"; NULL where it is no site */
+    enum bs_site kind;
+    int width, heads; /* width = heads * head_dim of queries, keys and values; else heads is 1 */
+    bool residual;    /* in the residual stream's basis, added to as it is */
+    int made_by;      /* op; -1: the block's input */
+    int last_read;    /* op; made_by where none reads it */
+    /* The value whose memory it is in, from this channel of each row on; itself at 0 where it has
+     * its own. */
+    int home, channel;
+};
+
+/* A linear of the block. */
+struct bs_slot {
+    const char *name;  /* "self_attn.q_proj" */
+    enum bs_role role; /* what the family's row calls it by */
+    int out, in;
+    bool biased;
+    int input;       /* value */
+    int first, last; /* the slots that stand in one tensor of the checkpoint with it, itself one */
+};
+
+struct bs_op {
+    enum bs_op_kind kind;
+    int in[3], out; /* values; -1 = none */
+    int slot, num_slots;
+    int detail;
+};
+
+/* What a per-channel factor at a site can be divided out of: an op, and of a linear the slot whose
+ * rows feed the site's channels. op -1: nothing. */
+struct bs_fold {
+    int op, slot;
+};
+
+/* The ops that lead from one value to another. */
+struct bs_part {
+    int from, to;
+};
+
+struct bs_program {
+    int num_values, num_slots, num_ops, num_inputs;
+    struct bs_value values[BS_MAX_VALUES];
+    struct bs_slot slots[BS_MAX_SLOTS];      /* in the order of the computation */
+    struct bs_op ops[BS_MAX_OPS];            /* the same */
+    int inputs[BS_MAX_SLOTS];                /* sites that linears read, the same */
+    struct bs_fold folds[BS_MAX_VALUES];     /* of these */
+    struct bs_part inspected[BS_MAX_VALUES]; /* of these: bs_program_inspected */
+    int output;                              /* value; the block's input is value 0 */
+};
+
+struct bs_architecture;
+
+/* The program of every block of this architecture, whose other members are set. Layers differ in
+ * what their ops look up, not in the program. BS_EUNSUPPORTED where there is no room for it. */
+enum bs_status bs_program_build(const struct bs_architecture *architecture,
+                                struct bs_program *program, struct bs_error *err);
+
+/* BS_EDATA naming the op that does not fit: one whose input is made later or is overwritten before
+ * it is read, whose widths do not go together, that makes what is made already, or that no code
+ * computes. */
+enum bs_status bs_program_check(const struct bs_program *program, struct bs_error *err);
+
+/* The value of this name, or -1; the slot of this role, or -1. */
+int bs_program_find(const struct bs_program *program, const char *name);
+int bs_program_slot(const struct bs_program *program, enum bs_role role);
+
+/* The linears that read a value, in the order of the slots; returns how many. */
+int bs_program_readers(const struct bs_program *program, int value, int slots[BS_MAX_SLOTS]);
+
+/* Weights of the linears that read a value; of all. */
+double bs_site_weights(const struct bs_program *program, int value);
+double bs_program_weights(const struct bs_program *program);
+
+/* The op that makes a value is of this kind; so is the one that a factor at a site folds into. */
+bool bs_is_made_by(const struct bs_program *program, int value, enum bs_op_kind kind);
+bool bs_folds_into(const struct bs_program *program, int site, enum bs_op_kind kind);
+
+/* The part of the block whose output AWQ's authors look at to judge a factor at a site that linears
+ * read (the family's row says which); false where it is the linear alone. The whole block is fed what
+ * the site is fed, as their code does it. */
+bool bs_program_inspected(const struct bs_program *program, int value, struct bs_part *part);
+
+/* All of the block. */
+struct bs_part bs_program_whole(const struct bs_program *program);
+
+/* ops[i] = whether op i is of the part; false where something leads to part.to by another way, or
+ * the part's input would be overwritten. */
+bool bs_program_range(const struct bs_program *program, struct bs_part part, bool ops[BS_MAX_OPS]);
+
+/* Multiply-adds times two of the part over one window, as counted: those of its linears and, of
+ * attention, of half of all pairs of tokens. And of all ops until a value is made. */
+double bs_part_flops(const struct bs_program *program, struct bs_part part, int tokens);
+double bs_flops_until(const struct bs_program *program, int value, int tokens);
+
+/* Where the values of a window stand in scratch: floats from the beginning of a region of
+ * `floats`; a value that linears read is followed by room for its codes (eval/model/integer.h). */
+struct bs_frame_layout {
+    size_t at[BS_MAX_VALUES], floats;
+};
+void bs_program_lay(const struct bs_program *program, int tokens, struct bs_frame_layout *layout);
+
+/* A place of the model that a recipe can name: a linear's weight or a site. */
+struct bs_place {
+    const char *name; /* within the layer: "self_attn.q_proj", "attn_input" */
+    const char *kind; /* "weight", or bs_site_word */
+    int out, width;   /* of a weight [out][width]; of a site out is 0 */
+    int index;        /* slot or value */
+};
+enum { BS_MAX_PLACES = BS_MAX_SLOTS + BS_MAX_VALUES };
+
+/* The places of each layer: weights, then sites, in the order of the computation. Returns how many. */
+int bs_program_places(const struct bs_program *program, struct bs_place places[BS_MAX_PLACES]);
+
+#endif

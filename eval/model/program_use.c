@@ -1,0 +1,188 @@
+/* What is asked of a block's program. */
+#include <string.h>
+
+#include "eval/model/operations.h"
+#include "eval/model/program.h"
+
+const char *bs_site_word(enum bs_site kind)
+{
+    static const char *const words[BS_NUM_SITES] = {
+        [BS_SITE_NONE] = "none",        [BS_SITE_INPUT] = "input", [BS_SITE_QKV] = "qkv",
+        [BS_SITE_QUERY] = "query",      [BS_SITE_CACHE] = "cache", [BS_SITE_OUTPUT] = "output",
+        [BS_SITE_RESIDUAL] = "residual"};
+    return words[kind];
+}
+
+int bs_program_find(const struct bs_program *p, const char *name)
+{
+    for (int v = 0; v < p->num_values; v++)
+        if (p->values[v].name && !strcmp(p->values[v].name, name))
+            return v;
+    return -1;
+}
+
+int bs_program_slot(const struct bs_program *p, enum bs_role role)
+{
+    for (int s = 0; s < p->num_slots; s++)
+        if (p->slots[s].role == role)
+            return s;
+    return -1;
+}
+
+int bs_program_readers(const struct bs_program *p, int value, int slots[BS_MAX_SLOTS])
+{
+    int count = 0;
+    for (int s = 0; s < p->num_slots; s++)
+        if (p->slots[s].input == value)
+            slots[count++] = s;
+    return count;
+}
+
+static double slot_weights(const struct bs_slot *slot) { return (double)slot->out * slot->in; }
+
+double bs_site_weights(const struct bs_program *p, int value)
+{
+    double weights = 0;
+    for (int s = 0; s < p->num_slots; s++)
+        weights += p->slots[s].input == value ? slot_weights(&p->slots[s]) : 0;
+    return weights;
+}
+
+double bs_program_weights(const struct bs_program *p)
+{
+    double weights = 0;
+    for (int s = 0; s < p->num_slots; s++)
+        weights += slot_weights(&p->slots[s]);
+    return weights;
+}
+
+bool bs_is_made_by(const struct bs_program *p, int value, enum bs_op_kind kind)
+{
+    int op = p->values[value].made_by;
+    return op >= 0 && p->ops[op].out == value && p->ops[op].kind == kind;
+}
+
+bool bs_folds_into(const struct bs_program *p, int site, enum bs_op_kind kind)
+{
+    int op = p->folds[site].op;
+    return op >= 0 && p->ops[op].kind == kind;
+}
+
+/* --- parts --- */
+
+bool bs_program_inspected(const struct bs_program *p, int value, struct bs_part *part)
+{
+    *part = p->inspected[value];
+    return part->to >= 0;
+}
+
+struct bs_part bs_program_whole(const struct bs_program *p)
+{
+    return (struct bs_part){0, p->output};
+}
+
+bool bs_program_range(const struct bs_program *p, struct bs_part part, bool ops[BS_MAX_OPS])
+{
+    bool needed[BS_MAX_VALUES] = {false}, whole = true;
+    needed[part.to] = true;
+    for (int i = p->num_ops - 1; i >= 0; i--) {
+        const struct bs_op *op = &p->ops[i];
+        ops[i] = needed[op->out] && op->out != part.from;
+        if (!ops[i])
+            continue;
+        for (int k = 0; k < 3; k++)
+            if (op->in[k] >= 0)
+                needed[op->in[k]] = true;
+        whole &= op->kind == BS_OP_PART || p->values[op->out].home != p->values[part.from].home;
+    }
+    return whole && needed[part.from] && (part.from == 0 || !needed[0]);
+}
+
+static double op_flops(const struct bs_program *p, int i, int tokens)
+{
+    const struct bs_op_type *type = &bs_op_types[p->ops[i].kind];
+    return type->flops ? type->flops(p, &p->ops[i], tokens) : 0;
+}
+
+double bs_part_flops(const struct bs_program *p, struct bs_part part, int tokens)
+{
+    bool ops[BS_MAX_OPS];
+    double flops = 0;
+    bs_program_range(p, part, ops);
+    for (int i = 0; i < p->num_ops; i++)
+        flops += ops[i] ? op_flops(p, i, tokens) : 0;
+    return flops;
+}
+
+double bs_flops_until(const struct bs_program *p, int value, int tokens)
+{
+    double flops = 0;
+    for (int i = 0; i <= p->values[value].made_by; i++)
+        flops += op_flops(p, i, tokens);
+    return flops;
+}
+
+/* --- memory --- */
+
+/* Values that have this one as their home: when the first is made, the last read, and what the
+ * largest takes. */
+struct span {
+    int made_by, last_read;
+    size_t floats;
+};
+
+static struct span span_of(const struct bs_program *p, int home, int tokens)
+{
+    struct span span = {.made_by = p->values[home].made_by, .last_read = -1};
+    size_t rows = (size_t)tokens, codes = 0;
+    for (int v = home; v < p->num_values; v++) {
+        const struct bs_value *value = &p->values[v];
+        if (value->home != home)
+            continue;
+        span.last_read = value->last_read > span.last_read ? value->last_read : span.last_read;
+        if (value->kind == BS_SITE_INPUT)
+            codes = bs_coded_rows_floats(tokens, value->width);
+    }
+    span.floats = bs_scratch_floats(rows * (size_t)p->values[home].width) + codes;
+    return span;
+}
+
+void bs_program_lay(const struct bs_program *p, int tokens, struct bs_frame_layout *layout)
+{
+    struct span spans[BS_MAX_VALUES];
+    int homes[BS_MAX_VALUES], num_homes = 0;
+    *layout = (struct bs_frame_layout){.floats = 0};
+    for (int v = 1; v < p->num_values; v++) {
+        if (p->values[v].home != v)
+            continue;
+        spans[v] = span_of(p, v, tokens);
+        size_t at = 0;
+        for (int k = 0; k < num_homes; k++) { /* at the lowest place that is free all the while */
+            const struct span *other = &spans[homes[k]];
+            size_t from = layout->at[homes[k]], to = from + other->floats;
+            if (other->last_read < spans[v].made_by || to <= at || from >= at + spans[v].floats)
+                continue;
+            at = to;
+            k = -1;
+        }
+        layout->at[v] = at;
+        layout->floats =
+            at + spans[v].floats > layout->floats ? at + spans[v].floats : layout->floats;
+        homes[num_homes++] = v;
+    }
+}
+
+/* --- places --- */
+
+int bs_program_places(const struct bs_program *p, struct bs_place places[BS_MAX_PLACES])
+{
+    int count = 0;
+    for (int s = 0; s < p->num_slots; s++)
+        places[count++] =
+            (struct bs_place){p->slots[s].name, "weight", p->slots[s].out, p->slots[s].in, s};
+    for (int v = 0; v < p->num_values; v++)
+        if (p->values[v].name)
+            places[count++] = (struct bs_place){p->values[v].name, bs_site_word(p->values[v].kind),
+                                                0, p->values[v].width, v};
+    return count;
+}
