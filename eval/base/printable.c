@@ -45,7 +45,7 @@ static size_t print_escape(const char *text, size_t bytes, uint32_t letter, char
 size_t bs_escape(const char *text, char *out, size_t size)
 {
     size_t used = 0, left = strlen(text);
-    bool full = false;
+    bool full = size == 0;
     if (size > 0)
         out[0] = '\0';
     while (left > 0) {

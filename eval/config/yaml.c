@@ -1,5 +1,6 @@
 #include "eval/config/yaml.h"
 
+#include <assert.h>
 #include <libfyaml.h>
 #include <stdio.h>
 #include <string.h>
@@ -309,6 +310,7 @@ static enum bs_status take_event(struct builder *builder, struct fy_event *event
                                event->mapping_start.tag);
     case FYET_SEQUENCE_END:
     case FYET_MAPPING_END:
+        assert(builder->depth > 0 && builder->stack[builder->depth - 1]);
         builder->stack[--builder->depth]->open = false;
         return BS_OK;
     case FYET_ALIAS:

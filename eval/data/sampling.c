@@ -125,7 +125,7 @@ static enum bs_status pile_document(struct pile *pile, const struct bs_tokenizer
     const char *document = bs_text_document(text, d, &size);
     document = bs_strip(document, &size);
     struct bs_text_size with = *sizes;
-    int32_t *ids;
+    int32_t *ids = NULL;
     if (bs_sample_tokenize(tokenizer, document, size, &ids, &count, &with, err))
         return bs_fail_within(err, "document %zu", d + 1);
     enum bs_status status = BS_OK;

@@ -69,7 +69,7 @@ static enum bs_status open_embedding(const struct bs_model *model, struct embedd
         e->project = bs_alloc(model->project_in->count, sizeof(float));
     if (!e->row || !e->position || (model->project_in && !e->project))
         return bs_fail_memory(err);
-    if (e->project)
+    if (model->project_in)
         bs_tensor_read(model->project_in, 0, model->project_in->count, e->project);
     return BS_OK;
 }

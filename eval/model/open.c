@@ -2,6 +2,7 @@
  * for. */
 #include "eval/model/model_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,9 +44,11 @@ static enum bs_status require_block_norm(struct bs_model *model, const char *pla
     bool of_heads = at == BS_NORM_Q || at == BS_NORM_K;
     bool by_head = of_heads && a->family->qk_norm == BS_QK_NORM_EACH_HEAD;
     int64_t vector[] = {width / parts}, matrix[] = {width / a->head_dim, a->head_dim};
+    int vectors = bs_norm_vectors(bs_norm_kind_at(a, at));
+    assert(vectors <= 2);
     for (int p = 0; p < parts; p++) {
         bs_norm_name(a, at, p, name);
-        for (int v = 0; v < bs_norm_vectors(bs_norm_kind_at(a, at)); v++)
+        for (int v = 0; v < vectors; v++)
             if (require(model, place, name, endings[v], by_head ? 2 : 1, by_head ? matrix : vector,
                         &tensor, err))
                 return err->status;

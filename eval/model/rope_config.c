@@ -97,6 +97,7 @@ static enum bs_status part_kind(const struct part *p, const struct rope_kind **k
 {
     static const char *const type_keys[] = {"rope_type", "type"};
     const char *word = NULL;
+    *kind = kinds;
     for (size_t i = 0; i < 2; i++) {
         const json_t *type = part_get(p, type_keys[i]);
         const char *found = json_string_value(type);

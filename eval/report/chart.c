@@ -124,7 +124,7 @@ static enum bs_status title_name(const char *model, char *out, size_t size, stru
     char *name = bs_model_short_name(model), shown[256];
     if (!name)
         return bs_fail_memory(err);
-    const char *rest = name, *slash = name;
+    const char *rest = name, *slash;
     while (bs_chart_columns(rest, COLUMNS) == COLUMNS && (slash = strchr(rest, '/')) && slash[1])
         rest = slash + 1;
     bs_shorten(rest, COLUMNS, shown, sizeof shown);

@@ -1,4 +1,5 @@
 /* Two result files side by side, paired token by token. */
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -222,6 +223,7 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
 {
     const double none = (double)NAN;
     const struct bs_row *either = a ? a : b;
+    assert(either);
     bool group = pair && pair->num_a + pair->num_b > 2;
     bs_sheet_text(sheet, "%s", group ? either->recipe : either->label);
     bs_sheet_text(sheet, "%s", either->model);

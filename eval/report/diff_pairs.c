@@ -1,5 +1,6 @@
 #include "eval/report/diff_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,7 @@ static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair
     if (!status)
         status = mean_tokens(pairs->b, pair->b, pair->num_b, &b, err);
     if (!status) {
+        assert(a && b);
         struct bs_layout layout = {.windows = pair->a[0]->windows,
                                    .per_window = pair->a[0]->tokens - 1,
                                    .scored = (size_t)pair->a[0]->scored};

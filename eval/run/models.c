@@ -264,7 +264,7 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path,
         struct bs_limits settled = settle(limits);
         status = run_parts(&models->sweep, path, &settled, quiet, k == last, outcome, err);
     }
-    bool renewed = last < 0 && strcmp(results.config, config->source);
+    bool renewed = last < 0 && results.config && strcmp(results.config, config->source);
     bs_results_release(&results);
     if (renewed)
         status = bs_results_commit(path, NULL, 0, NULL, 0,

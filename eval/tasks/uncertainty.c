@@ -78,7 +78,8 @@ int bs_lag_of(double correlation, int windows)
     rho = fmin(rho, 0.97);
     double alpha = 4 * rho * rho / ((1 - rho * rho) * (1 - rho * rho));
     double lag = floor(1.1447 * cbrt(alpha * windows));
-    return (int)fmin(fmin(lag, windows / 4), BS_MOST_LAG);
+    int most = windows / 4 < BS_MOST_LAG ? windows / 4 : BS_MOST_LAG;
+    return lag < most ? (int)lag : most;
 }
 
 static double weight_at(int lag, int k) { return 1 - k / (lag + 1.0); }
@@ -165,7 +166,7 @@ struct bs_mean bs_perplexity_difference(const float *a, const float *b,
 static void block_sums(const struct combination *c, const struct bs_layout *layout, int windows,
                        int blocks, double *sums)
 {
-    double sum;
+    double sum = 0;
     for (int b = 0; b < blocks; b++)
         sums[b] = 0;
     for (int w = 0, i = 0; next_window(c, layout, 0, &w, &sum); i++)

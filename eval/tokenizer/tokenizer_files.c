@@ -8,6 +8,7 @@
 #include "eval/tokenizer/token_additions.h"
 #include "eval/tokenizer/tokenizer_class.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -160,6 +161,7 @@ static enum bs_status read_parts(struct loading *loading)
 {
     struct bs_error *err = loading->err;
     json_t *vocab;
+    assert(loading->class);
     if (!loading->class->vocab_files)
         return bs_fail(err, BS_EUNSUPPORTED,
                        "%s: vocab.json and merges.txt of a %s are not read; transformers can write "

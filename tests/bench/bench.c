@@ -5,7 +5,6 @@
 #include "tests/bench/bench.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,21 +16,11 @@
 #include "eval/base/parallel.h"
 #include "tests/support/folder.h"
 
-enum { MOST_MODELS = 8, MOST_CASES = 16, GEMM_ROUNDS = 3, EXIT_BAD = 2 };
-
-/* What the command line asks for; 0 = as model and case have it. */
-struct settings {
-    bool models[MOST_MODELS], cases[MOST_CASES];
-    bool any_model, any_case;
-    int layers, windows, tokens, calibration, calibration_tokens;
-    int threads, repeat, seed;
-    const char *scratch, *output;
-    bool keep;
-};
+enum { GEMM_ROUNDS = 3, EXIT_BAD = 2 };
 
 /* A run of the program. */
 struct session {
-    struct settings settings;
+    struct bench_settings settings;
     char *folder; /* of the model directories */
     json_t *gemm, *rows, *ratios;
     size_t first_row; /* of the model at hand */
@@ -139,7 +128,7 @@ static int layers_of(const struct session *session, const struct bench_model *mo
 static struct bench_job job_of(struct session *session, const struct bench_model *model,
                                const struct bench_case *which)
 {
-    const struct settings *s = &session->settings;
+    const struct bench_settings *s = &session->settings;
     struct bench_job job = {.threads = threads_of(session), .repeat = s->repeat, .seed = s->seed};
     job.directory = model_directory(session, model, layers_of(session, model, which));
     if (!which->recipe.chain)
@@ -441,7 +430,7 @@ enum { NUM_CASES = sizeof cases / sizeof *cases };
 
 static json_t *gemm_of(struct session *session, const struct bench_model *model, int threads)
 {
-    const struct settings *s = &session->settings;
+    const struct bench_settings *s = &session->settings;
     int layers = first_of(s->layers, model->layers);
     char *directory = model_directory(session, model, layers);
     struct bench_gemm gemm = {directory, first_of(s->tokens, 2048), threads, GEMM_ROUNDS};
@@ -455,7 +444,7 @@ static json_t *gemm_of(struct session *session, const struct bench_model *model,
 
 static bool is_wanted(const struct session *session, const struct bench_model *model, int which)
 {
-    const struct settings *s = &session->settings;
+    const struct bench_settings *s = &session->settings;
     return s->any_case ? s->cases[which] : !cases[which].further || model->further;
 }
 
@@ -510,134 +499,6 @@ static void run_model(struct session *session, const struct bench_model *model)
     }
 }
 
-/* --- the command line --- */
-
-static const struct flag {
-    const char *name, *argument;
-    char letter;
-    const char *help;
-} flags[] = {
-    {"model", "NAME,...", 'm', "models to measure (default: the first three)"},
-    {"case", "NAME,...", 'c', "cases to measure (default: the first four; on opt-125m all)"},
-    {"windows", "N", 'w',
-     "windows that are evaluated (default: the model's, at least one a thread)"},
-    {"tokens", "N", 't', "tokens of such a window (default: 2048; trials: 256)"},
-    {"calibration", "N", 'n',
-     "calibration windows (default: 4, w8a8 2, trials 8, at least one a thread)"},
-    {"calibration-tokens", "N", 'k', "tokens of such a window"},
-    {"layers", "N", 'l', "blocks of the models"},
-    {"threads", "N", 'j', "threads (default: one a core)"},
-    {"repeat", "N", 'r', "runs of each, of which the median counts (default: 5 where short)"},
-    {"seed", "N", 's', "of weights and tokens (default: 0)"},
-    {"scratch", "FOLDER", 'd', "where the models are written (default: TMPDIR)"},
-    {"keep", NULL, 'K', "leave the models in the scratch folder, and use those that are there"},
-    {"output", "PATH", 'o', "the JSON file (default: build/bench.json)"},
-    {"help", NULL, 'h', "print this help"},
-};
-enum { NUM_FLAGS = sizeof flags / sizeof *flags };
-
-static int print_help(void)
-{
-    printf("usage: bench [option ...]\n\nmodels (float32 arithmetic, random weights):\n");
-    for (int i = 0; i < bench_num_models; i++)
-        printf("  %-16s %s\n", bench_models[i].name, bench_models[i].summary);
-    printf("\ncases:\n");
-    for (int i = 0; i < NUM_CASES; i++)
-        printf("  %-16s %s\n", cases[i].name, cases[i].summary);
-    printf("\noptions:\n");
-    for (int i = 0; i < NUM_FLAGS; i++) {
-        char option[64];
-        snprintf(option, sizeof option, "--%s %s", flags[i].name,
-                 flags[i].argument ? flags[i].argument : "");
-        printf("  %-24s %s\n", option, flags[i].help);
-    }
-    return EXIT_SUCCESS;
-}
-
-static const char *model_name(int i) { return bench_models[i].name; }
-
-static const char *case_name(int i) { return cases[i].name; }
-
-/* Marks what a comma-separated list names. */
-static void choose(const char *list, const char *what, const char *(*name)(int), int count,
-                   bool *chosen, bool *any)
-{
-    while (*list) {
-        size_t length = strcspn(list, ",");
-        int i = 0;
-        while (i < count && (strlen(name(i)) != length || strncmp(name(i), list, length)))
-            i++;
-        if (i == count)
-            bench_fail("no %s is called '%.*s'; --help lists them", what, (int)length, list);
-        chosen[i] = *any = true;
-        list += length + (list[length] == ',');
-    }
-}
-
-static int whole_number(const char *text, const char *name, long least)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (*end || end == text || errno || value < least || value > 1 << 20)
-        bench_fail("--%s is '%s', expected a whole number of at least %ld", name, text, least);
-    return (int)value;
-}
-
-static void set_number(struct settings *s, const struct flag *flag, const char *text)
-{
-    const struct {
-        char letter;
-        int *to;
-    } numbers[] = {{'w', &s->windows},     {'t', &s->tokens},
-                   {'n', &s->calibration}, {'k', &s->calibration_tokens},
-                   {'l', &s->layers},      {'j', &s->threads},
-                   {'r', &s->repeat},      {'s', &s->seed}};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (numbers[i].letter == flag->letter) /* a window of one token predicts nothing */
-            *numbers[i].to = whole_number(text, flag->name,
-                                          flag->letter == 's'   ? 0
-                                          : flag->letter == 't' ? 2
-                                                                : 1);
-}
-
-static void set(struct settings *s, const struct flag *flag, const char *text)
-{
-    if (flag->letter == 'm')
-        choose(text, "model", model_name, bench_num_models, s->models, &s->any_model);
-    else if (flag->letter == 'c')
-        choose(text, "case", case_name, NUM_CASES, s->cases, &s->any_case);
-    else if (flag->letter == 'd')
-        s->scratch = text;
-    else if (flag->letter == 'K')
-        s->keep = true;
-    else if (flag->letter == 'o')
-        s->output = text;
-    else
-        set_number(s, flag, text);
-}
-
-static struct settings read_command_line(int argc, char **argv)
-{
-    struct settings s = {.output = "build/bench.json"};
-    struct option options[NUM_FLAGS + 1] = {{0}};
-    int letter, index;
-    for (int i = 0; i < NUM_FLAGS; i++)
-        options[i] =
-            (struct option){flags[i].name, flags[i].argument ? required_argument : no_argument,
-                            NULL, flags[i].letter};
-    while ((letter = getopt_long(argc, argv, "", options, &index)) != -1) {
-        if (letter == 'h')
-            exit(print_help());
-        if (letter == '?')
-            bench_fail("--help lists the options");
-        set(&s, &flags[index], optarg);
-    }
-    if (optind < argc)
-        bench_fail("'%s' is no option; --help lists them", argv[optind]);
-    return s;
-}
-
 static void write_report(const json_t *report, const char *path)
 {
     struct bs_error err;
@@ -650,7 +511,10 @@ static void write_report(const json_t *report, const char *path)
 
 int main(int argc, char **argv)
 {
-    struct session session = {.settings = read_command_line(argc, argv)};
+    struct bench_named named[NUM_CASES];
+    for (int i = 0; i < NUM_CASES; i++)
+        named[i] = (struct bench_named){cases[i].name, cases[i].summary};
+    struct session session = {.settings = bench_read_command_line(argc, argv, named, NUM_CASES)};
     session.gemm = json_array();
     session.rows = json_array();
     session.ratios = json_array();

@@ -17,6 +17,29 @@
  * which says {"error": ...} instead. */
 void bench_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
+/* --- options.c --- */
+
+enum { BENCH_MOST_MODELS = 8, BENCH_MOST_CASES = 16 };
+
+/* What the command line asks for; 0 = as model and case have it. */
+struct bench_settings {
+    bool models[BENCH_MOST_MODELS], cases[BENCH_MOST_CASES];
+    bool any_model, any_case;
+    int layers, windows, tokens, calibration, calibration_tokens;
+    int threads, repeat, seed;
+    const char *scratch, *output;
+    bool keep;
+};
+
+/* What the command line can choose among. */
+struct bench_named {
+    const char *name, *summary;
+};
+
+/* Reads the command line; ends the program after --help, or by bench_fail. */
+struct bench_settings bench_read_command_line(int argc, char **argv,
+                                              const struct bench_named *cases, int num_cases);
+
 /* --- models.c --- */
 
 /* A model's shape. */

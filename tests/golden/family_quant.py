@@ -33,16 +33,16 @@ import types
 import torch
 import transformers
 
-import oracle
-from oracle import awq, gptq, replaced, rtn, setting, silence, smoothquant
+import authors_code
+from authors_code import awq, gptq, replaced, rtn, setting, silence, smoothquant
 
 HERE = pathlib.Path(__file__).parent
 WINDOWS, TOKENS, CLIP_TOKENS = 6, 40, 80
 
-W8A8 = [smoothquant(0.0, smooth=False), smoothquant(0.0, smooth=False, **oracle.PER_TENSOR)]
+W8A8 = [smoothquant(0.0, smooth=False), smoothquant(0.0, smooth=False, **authors_code.PER_TENSOR)]
 BMM = [smoothquant(0.5, quantize_bmm_input=True),
-       smoothquant(0.5, **oracle.PER_TENSOR, quantize_bmm_input=True)]
-SMOOTH = [smoothquant(0.5), smoothquant(0.8, **oracle.PER_TENSOR)]
+       smoothquant(0.5, **authors_code.PER_TENSOR, quantize_bmm_input=True)]
+SMOOTH = [smoothquant(0.5), smoothquant(0.8, **authors_code.PER_TENSOR)]
 RTN = [setting("unquantized"), rtn(4), rtn(3, 8), rtn(4, sym=True)]
 GPTQ = [gptq(4), gptq(3), gptq(4, 8), gptq(4, percdamp=0.1, sym=True)]
 ORDER = [gptq(4, act_order=True), gptq(4, 8, act_order=True, static_groups=True)]
@@ -141,7 +141,7 @@ def run_rtn(case, authors, model, row, calibration):
     for linear in linears_of(case, model).values():
         weight = weight_of(linear)
         parts = weight.split(row["group"] or weight.shape[1], dim=1)
-        set_weight(linear, torch.cat([oracle.nearest(authors.quant, part, row) for part in parts],
+        set_weight(linear, torch.cat([authors_code.nearest(authors.quant, part, row) for part in parts],
                                      dim=1))
     return {}, {}
 
@@ -205,7 +205,7 @@ def small_models(case, authors, model):
 
 def run_awq(case, authors, model, row, calibration):
     with small_models(case, authors, model):
-        found = oracle.run_awq(authors, model, row, calibration)
+        found = authors_code.run_awq(authors, model, row, calibration)
     columns = {name: scales for _, names, scales in found["scale"] for name in names}
     return columns, {previous: scales for previous, _, scales in found["scale"]}
 
@@ -218,8 +218,8 @@ def run_smoothquant(case, authors, model, row, calibration):
         columns.update({names[linear]: variables["scales"].clone() for linear in variables["fcs"]})
 
     if row.get("smooth", True):
-        maxima = oracle.activation_maxima(authors, model, calibration)
-        with oracle.watching({("smooth_ln_fcs", "return"): smoothed}):
+        maxima = authors_code.activation_maxima(authors, model, calibration)
+        with authors_code.watching({("smooth_ln_fcs", "return"): smoothed}):
             authors.sq_smooth.smooth_lm(model, maxima, row["alpha"])
     options = {"weight_quant": row.get("weight", "per_channel"),
                "act_quant": row.get("act", "per_token")}
@@ -265,7 +265,7 @@ def measure(case, authors, row, calibration, evaluation):
     model = load(case)
     before = {name: weight_of(linear).clone() for name, linear in linears_of(case, model).items()}
     columns, rows = RUN[row["algorithm"]](case, authors, model, row, calibration)
-    result = {**row, "mean_nll": short(oracle.mean_nll(model, evaluation))}
+    result = {**row, "mean_nll": short(authors_code.mean_nll(model, evaluation))}
     if row["algorithm"] != "unquantized":
         result["mse"] = errors_of(case, model, before, columns, rows)
     return result
@@ -293,7 +293,7 @@ def measure_model(case, authors, seed, only):
 
 
 def load_authors(args):
-    authors = oracle.load_authors(args)
+    authors = authors_code.load_authors(args)
     with silence():
         import bloom
         import gptq as solver
@@ -310,13 +310,12 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "family_quant.json")
     parser.add_argument("--only", default="", help="only rows whose JSON contains this")
     args = parser.parse_args()
-    oracle.torch, oracle.transformers = torch, transformers
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     authors = load_authors(args)
     models = [measure_model(case, authors, 1 + seed, args.only) for seed, case in enumerate(MODELS)]
-    oracle.write_json(args.out, {"what": "see family_quant.py", "versions": oracle.versions(),
+    authors_code.write_json(args.out, {"what": "see family_quant.py", "versions": authors_code.versions(),
                                  "models": models})
 
 

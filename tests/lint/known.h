@@ -4,8 +4,8 @@
 
 #include "eval/base/error.h"
 
-#define bs_fail(err, status, ...) ((bs_fail)((err), (status), __VA_ARGS__), (status))
-#define bs_fail_within(err, ...) ((bs_fail_within)((err), __VA_ARGS__), BS_EDATA)
-#define bs_fail_memory(err) ((bs_fail_memory)(err), BS_ENOMEM)
+#define bs_fail(err, code, ...) ((bs_fail)((err), (code), __VA_ARGS__), (err)->status = (code))
+#define bs_fail_within(err, ...) ((bs_fail_within)((err), __VA_ARGS__), (err)->status = BS_EDATA)
+#define bs_fail_memory(err) ((bs_fail_memory)(err), (err)->status = BS_ENOMEM)
 
 #endif
