@@ -54,7 +54,7 @@ struct bs_job {
     struct bs_block *block;
     struct bs_statistics *statistics; /* NULL where nothing was needed; perhaps other trials' too:
                                          only what is derived from them is added */
-    const struct bs_format *weights;  /* the format that the weights will have */
+    const struct bs_setting *weights; /* what the weights are rounded to */
     const struct bs_params *tensor_params; /* of a format with one scale a tensor, where the linear
                                                is part of a fused tensor; else NULL */
     const struct bs_rope *rope;
@@ -64,7 +64,7 @@ struct bs_job {
 /* What the hooks' work is counted from, beside the options. */
 struct bs_extent {
     const struct bs_architecture *architecture;
-    const struct bs_format *weights;
+    const struct bs_setting *weights;
     int windows, tokens; /* of calibration; 0 where there is none */
 };
 
@@ -85,11 +85,11 @@ enum bs_calibrate_on {
 /* Hooks are optional and called in this order. */
 struct bs_algorithm {
     struct bs_plugin plugin;
-    enum bs_grid grid; /* the grid of its authors, BS_GRID_AUTO where it has no say */
+    const struct bs_preference *preferences; /* of its authors, for formats; NULL = none */
     enum bs_calibrate_on calibrate_on;
 
     /* Refuses options that cannot work with this format. BS_ECONFIG. */
-    enum bs_status (*check)(const void *options, const struct bs_format *weights,
+    enum bs_status (*check)(const void *options, const struct bs_setting *weights,
                             struct bs_error *err);
 
     /* What prepare_block or quantize will look at. */

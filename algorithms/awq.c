@@ -46,13 +46,13 @@ static const struct bs_option awq_options[] = {
     {.name = NULL},
 };
 
-static enum bs_status awq_check(const void *options, const struct bs_format *weights,
+static enum bs_status awq_check(const void *options, const struct bs_setting *weights,
                                 struct bs_error *err)
 {
     (void)options;
-    if (weights->bits == BS_BITS_NONE)
+    if (!bs_setting_quantizes(weights))
         return bs_fail(err, BS_ECONFIG, "awq searches for a weight format: bits must be 2 to 8");
-    if (weights->group_size == BS_GROUP_TENSOR)
+    if (bs_flat_of(weights).group_size == BS_GROUP_TENSOR)
         return bs_fail(err, BS_ECONFIG, "awq works on rows: group_size must be columns or channel");
     return BS_OK;
 }
@@ -106,7 +106,8 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
-    bs_format_round_matrix(s->job->weights, to, rows, in);
+    struct bs_flat format = bs_flat_of(s->job->weights);
+    bs_format_round_matrix(&format, to, rows, in);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] /= scale[j];
@@ -334,7 +335,7 @@ static bool scalable(const struct bs_program *p, int site)
 /* The clip search for one linear. */
 struct clipping {
     const struct awq *opt;
-    const struct bs_format *format;
+    struct bs_flat format;
     struct bs_linear *linear;
     const float *samples; /* [num_samples][in], of the scaled input */
     int num_samples, columns, groups;
@@ -364,7 +365,7 @@ static void clipped_delta(const struct clipping *c, const float *w, float m, flo
 {
     for (int j = 0; j < n; j++)
         delta[j] = fminf(fmaxf(w[j], -m), m);
-    bs_format_round(c->format, bs_format_fit(c->format, delta, (size_t)n), delta, (size_t)n);
+    bs_format_round(&c->format, bs_format_fit(&c->format, delta, (size_t)n), delta, (size_t)n);
     for (int j = 0; j < n; j++)
         delta[j] -= w[j];
 }
@@ -433,11 +434,11 @@ static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *jo
                                   struct bs_error *err)
 {
     struct clipping c = {.opt = opt,
-                         .format = job->weights,
+                         .format = bs_flat_of(job->weights),
                          .linear = linear,
                          .samples = samples,
                          .num_samples = num_samples,
-                         .columns = job->weights->group_size};
+                         .columns = bs_flat_of(job->weights).group_size};
     if (c.columns <= 0 || c.columns > linear->in_features)
         c.columns = linear->in_features;
     c.groups = (linear->in_features + c.columns - 1) / c.columns;
@@ -554,7 +555,7 @@ static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent
 static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent,
                           const struct bs_slot *slot, struct bs_cost *cost)
 {
-    double in = slot->in, group = extent->weights->group_size, weights = in * slot->out;
+    double in = slot->in, group = bs_flat_of(extent->weights).group_size, weights = in * slot->out;
     double columns = group > 0 && group < in ? group : in;
     double tokens = (double)extent->windows * extent->tokens;
     double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
@@ -574,6 +575,8 @@ static void awq_cost(const void *options, const struct bs_extent *extent, struct
             add_clip_cost(opt, extent, &p->slots[s], cost);
 }
 
+static const struct bs_preference awq_preferences[] = {{"int", "grid", "awq"}, {.format = NULL}};
+
 const struct bs_algorithm bs_alg_awq = {
     .plugin =
         {
@@ -583,7 +586,7 @@ const struct bs_algorithm bs_alg_awq = {
             .options_size = sizeof(struct awq),
             .options = awq_options,
         },
-    .grid = BS_GRID_AWQ,
+    .preferences = awq_preferences,
     .calibrate_on = BS_ON_UNQUANTIZED,
     .check = awq_check,
     .needs = awq_needs,

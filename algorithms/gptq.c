@@ -36,13 +36,14 @@ static const struct bs_option gptq_options[] = {
     {.name = NULL},
 };
 
-static enum bs_status gptq_check(const void *options, const struct bs_format *weights,
+static enum bs_status gptq_check(const void *options, const struct bs_setting *weights,
                                  struct bs_error *err)
 {
     const struct gptq *opt = options;
-    if (opt->static_groups && weights->group_size <= 0)
+    int group_size = bs_flat_of(weights).group_size;
+    if (opt->static_groups && group_size <= 0)
         return bs_fail(err, BS_ECONFIG, "static_groups needs a group_size in columns, not %s",
-                       weights->group_size == BS_GROUP_CHANNEL ? "channel" : "tensor");
+                       group_size == BS_GROUP_CHANNEL ? "channel" : "tensor");
     return BS_OK;
 }
 
@@ -67,7 +68,7 @@ static bool gptq_set_by_set(const void *options)
 /* One linear on its way. */
 struct solve {
     const struct gptq *opt;
-    const struct bs_format *format;
+    struct bs_flat format;
     const struct bs_params *tensor_params;
     struct bs_linear *linear;
     int in, group_columns;
@@ -100,7 +101,7 @@ static int group_of(const struct solve *s, int i)
 
 static bool fits_here(const struct solve *s, int i)
 {
-    return s->format->group_size > 0 && !s->opt->static_groups && i % s->group_columns == 0;
+    return s->format.group_size > 0 && !s->opt->static_groups && i % s->group_columns == 0;
 }
 
 /* Rounds columns [start, end) of one row, `weight`, on `b`, a copy of that part of it, and leaves
@@ -116,11 +117,11 @@ static void round_row(const struct solve *s, int row, const float *weight, int s
         int g = group_of(s, i);
         if (fits_here(s, i)) {
             int left = s->in - i < s->group_columns ? s->in - i : s->group_columns;
-            bs_codes_set_params(codes, row, g, bs_format_fit(s->format, weight + i, (size_t)left));
+            bs_codes_set_params(codes, row, g, bs_format_fit(&s->format, weight + i, (size_t)left));
         }
         struct bs_params params = bs_codes_params(codes, row, g);
         float w = b[i - start];
-        int code = bs_format_encode(s->format, params, w);
+        int code = bs_format_encode(&s->format, params, w);
         out[s->order[i]] = (uint8_t)code;
         float e = (w - bs_format_decode(params, code)) / u[i];
         for (int j = i; j < end; j++)
@@ -167,9 +168,9 @@ static void fit_before(struct solve *s, bool groups)
     struct bs_codes *codes = &s->linear->codes;
     const float *weight = s->linear->weight;
     size_t in = (size_t)s->in;
-    if (!groups && s->format->group_size == BS_GROUP_TENSOR)
+    if (!groups && s->format.group_size == BS_GROUP_TENSOR)
         bs_codes_fit_tensor(codes, weight, s->tensor_params);
-    if (groups != (s->format->group_size > 0) || s->format->group_size == BS_GROUP_TENSOR)
+    if (groups != (s->format.group_size > 0) || s->format.group_size == BS_GROUP_TENSOR)
         return;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < s->linear->out_features; i++)
@@ -177,14 +178,14 @@ static void fit_before(struct solve *s, bool groups)
             int at = g * s->group_columns;
             int n = s->in - at < s->group_columns ? s->in - at : s->group_columns;
             bs_codes_set_params(codes, i, g,
-                                bs_format_fit(s->format, weight + (size_t)i * in + at, (size_t)n));
+                                bs_format_fit(&s->format, weight + (size_t)i * in + at, (size_t)n));
         }
 }
 
 /* Where groups follow the processing order a file must say which group a column is in. */
 static enum bs_status record_groups(struct solve *s, struct bs_error *err)
 {
-    if (!s->opt->act_order || s->opt->static_groups || s->format->group_size <= 0)
+    if (!s->opt->act_order || s->opt->static_groups || s->format.group_size <= 0)
         return BS_OK;
     int *index = bs_alloc((size_t)s->in, sizeof *index);
     if (!index)
@@ -226,10 +227,11 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
 {
     struct bs_linear *linear = &job->block->linears[slot];
     int site = job->block->architecture->program.slots[slot].input;
-    if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
+    struct bs_flat flat = bs_flat_of(job->weights);
+    if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
         return err->status;
     struct solve s = {.opt = options,
-                      .format = job->weights,
+                      .format = flat,
                       .tensor_params = job->tensor_params,
                       .linear = linear,
                       .in = linear->in_features,
@@ -258,6 +260,8 @@ static void gptq_cost(const void *options, const struct bs_extent *extent, struc
     cost->weights += bs_program_weights(p);
 }
 
+static const struct bs_preference gptq_preferences[] = {{"int", "grid", "gptq"}, {.format = NULL}};
+
 const struct bs_algorithm bs_alg_gptq = {
     .plugin =
         {
@@ -267,7 +271,7 @@ const struct bs_algorithm bs_alg_gptq = {
             .options_size = sizeof(struct gptq),
             .options = gptq_options,
         },
-    .grid = BS_GRID_GPTQ,
+    .preferences = gptq_preferences,
     .calibrate_on = BS_ON_QUANTIZED,
     .check = gptq_check,
     .needs = gptq_needs,

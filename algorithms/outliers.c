@@ -22,7 +22,7 @@ static const struct bs_option outliers_options[] = {
     {.name = NULL},
 };
 
-static enum bs_status outliers_check(const void *options, const struct bs_format *weights,
+static enum bs_status outliers_check(const void *options, const struct bs_setting *weights,
                                      struct bs_error *err)
 {
     (void)weights;
@@ -90,7 +90,6 @@ const struct bs_algorithm bs_alg_outliers = {
             .options_size = sizeof(struct outliers),
             .options = outliers_options,
         },
-    .grid = BS_GRID_AUTO,
     .calibrate_on = BS_ON_UNQUANTIZED,
     .check = outliers_check,
     .prepare_block = outliers_prepare,

@@ -23,9 +23,8 @@ static const struct bs_plugin *const rows[] = {ALGORITHMS(ENTRY) NULL};
 static void print_facts(const struct bs_plugin *plugin, FILE *out)
 {
     const struct bs_algorithm *algorithm = (const struct bs_algorithm *)plugin;
-    fprintf(out, "grid: %s\n",
-            algorithm->grid == BS_GRID_AUTO ? "that of the chain, else gptq"
-                                            : bs_grid_name(algorithm->grid));
+    for (const struct bs_preference *p = algorithm->preferences; p && p->format; p++)
+        fprintf(out, "%s of format %s: %s, where it is auto\n", p->option, p->format, p->word);
     fprintf(out, "calibrates on: %s\n",
             !algorithm->needs                            ? "nothing"
             : algorithm->calibrate_on == BS_ON_QUANTIZED ? "quantized"

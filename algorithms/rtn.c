@@ -9,7 +9,8 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
 {
     (void)options;
     struct bs_linear *linear = &job->block->linears[slot];
-    if (bs_codes_init(&linear->codes, job->weights, linear->out_features, linear->in_features, err))
+    struct bs_flat flat = bs_flat_of(job->weights);
+    if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
         return err->status;
     return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);
 }
@@ -28,7 +29,6 @@ const struct bs_algorithm bs_alg_rtn = {
             .reference = "the baseline of the GPTQ paper; IST-DASLab/gptq quant.py",
             .options = rtn_options,
         },
-    .grid = BS_GRID_AUTO,
     .calibrate_on = BS_ON_UNQUANTIZED,
     .quantize = rtn_quantize,
     .cost = rtn_cost,

@@ -85,6 +85,9 @@ static void smoothquant_cost(const void *options, const struct bs_extent *extent
             cost->weights += 2 * bs_site_weights(p, p->inputs[k]);
 }
 
+static const struct bs_preference smoothquant_preferences[] = {{"int", "grid", "smoothquant"},
+                                                               {.format = NULL}};
+
 const struct bs_algorithm bs_alg_smoothquant = {
     .plugin =
         {
@@ -94,7 +97,7 @@ const struct bs_algorithm bs_alg_smoothquant = {
             .options_size = sizeof(struct smoothquant),
             .options = smoothquant_options,
         },
-    .grid = BS_GRID_SMOOTHQUANT,
+    .preferences = smoothquant_preferences,
     .calibrate_on = BS_ON_UNQUANTIZED,
     .needs = smoothquant_needs,
     .prepare_block = smoothquant_prepare,

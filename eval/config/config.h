@@ -66,6 +66,7 @@ struct bs_config_key {
  * of `expected:`. */
 extern const struct bs_config_key bs_config_keys[];
 extern const struct bs_config_key bs_sweep_keys[];
+extern const struct bs_config_key bs_setting_keys[]; /* of `weights:` and `activations:` */
 extern const struct bs_config_key bs_calibration_keys[];
 extern const struct bs_config_key bs_evaluation_keys[];
 extern const struct bs_config_key bs_text_keys[];

@@ -39,7 +39,8 @@ static const struct {
     {"sym", "symmetric", "under weights"},
     {"zero_point", "symmetric (false where that was true)", "under weights"},
     {"mse", "range: mse", "under weights"},
-    {"act_quant", "granularity", "under activations"},
+    {"act_quant", "sharing", "under activations"},
+    {"granularity", "sharing", "under activations"},
     {"nsamples", "windows", "under calibration"},
     {"n_samples", "windows", "under calibration"},
     {"num_samples", "windows", "under calibration"},
@@ -93,10 +94,10 @@ static const struct {
 static const struct {
     const char *key, *theirs, *ours;
 } values[] = {
-    {"group_size", "-1", "channel"},         {"group_size", "0", "tensor"},
-    {"group_size", "null", "channel"},       {"granularity", "per_token", "token"},
-    {"granularity", "per_tensor", "tensor"}, {"compute", "float", "float32"},
-    {"compute", "bf16", "bfloat16"},         {"compute", "fp32", "float32"},
+    {"group_size", "-1", "channel"},     {"group_size", "0", "tensor"},
+    {"group_size", "null", "channel"},   {"sharing", "per_token", "token"},
+    {"sharing", "per_tensor", "window"}, {"compute", "float", "float32"},
+    {"compute", "bf16", "bfloat16"},     {"compute", "fp32", "float32"},
 };
 
 /* True where `key`, whatever its case and its dashes, is `name`. */

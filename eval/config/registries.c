@@ -3,9 +3,12 @@
 
 #include "algorithms/algorithm.h"
 #include "eval/checkpoint/reader.h"
+#include "eval/quant/setting.h"
 
 const struct bs_registry *const bs_registries[] = {
     &bs_algorithm_registry,
+    &bs_format_registry,
+    &bs_range_registry,
     &bs_reader_registry,
     NULL,
 };

@@ -35,6 +35,13 @@ const struct bs_config_key bs_sweep_keys[] = {
     {.name = NULL},
 };
 
+const struct bs_config_key bs_setting_keys[] = {
+    {"format", "a name, or none", "the number format; without it int, where an option is set",
+     false},
+    {"range", "a name", "what finds the extremes that a scale is fitted to", false},
+    {.name = NULL},
+};
+
 /* Which part of a recipe an axis sets. */
 enum target { TARGET_WEIGHTS, TARGET_ACTIVATIONS, TARGET_RECIPE, TARGET_STAGES };
 
@@ -275,15 +282,109 @@ static void keep_axis(struct grid *grid, struct axis axis, bool good)
         grid->broken = true;
 }
 
+static enum bs_use use_of(enum target target)
+{
+    return target == TARGET_WEIGHTS ? BS_FOR_WEIGHTS : BS_FOR_ACTIVATIONS;
+}
+
+/* The keys of `weights:` or `activations:`. */
+static void add_setting_names(struct bs_names *names, enum target target)
+{
+    for (int k = 0; bs_setting_keys[k].name; k++)
+        bs_names_add(names, bs_setting_keys[k].name);
+    for (int i = 0; bs_format_registry.rows[i]; i++)
+        bs_names_add_options(names, bs_format_registry.rows[i]->options);
+    for (int i = 0; bs_range_registry.rows[i]; i++)
+        bs_names_add_options(names, bs_range_registry.rows[i]->options);
+    bs_names_add_options(names,
+                         target == TARGET_WEIGHTS ? bs_weights_options : bs_activations_options);
+}
+
+/* The first option of this name that anything of a setting has, and the struct for its value. */
+static const struct bs_option *setting_option(const char *name, enum target target,
+                                              struct bs_choice *room, struct bs_error *err)
+{
+    const struct bs_registry *const registries[] = {&bs_format_registry, &bs_range_registry};
+    *room = (struct bs_choice){.plugin = NULL};
+    for (int r = 0; r < 2; r++)
+        for (int i = 0; registries[r]->rows[i]; i++) {
+            const struct bs_plugin *plugin = registries[r]->rows[i];
+            const struct bs_option *option = bs_option_find(plugin->options, name);
+            if (option)
+                return bs_choice_init(room, plugin, err) ? NULL : option;
+        }
+    return bs_option_find(target == TARGET_WEIGHTS ? bs_weights_options : bs_activations_options,
+                          name);
+}
+
+/* Names of formats or of ranges. */
+static enum bs_status check_plugins(struct expansion *all, const struct axis *axis, bool *good)
+{
+    enum bs_status status = BS_OK;
+    *good = num_values(axis) > 0;
+    if (!*good)
+        bs_report_add(all->report, axis->values->line, axis->values->column,
+                      "%s is an empty list, expected at least one value", axis->name);
+    for (int i = 0; i < num_values(axis) && status != BS_ENOMEM; i++) {
+        const struct bs_yaml_node *value = axis_value(axis, i);
+        struct bs_setting room;
+        bs_setting_init(&room);
+        status = bs_setting_set(&room, use_of(axis->target), axis->name,
+                                value->text ? value->text : "", all->err);
+        if (status) {
+            bs_report_add(all->report, value->line, value->column, "%s", all->err->message);
+            *good = false;
+        }
+        bs_setting_release(&room);
+    }
+    return status == BS_ENOMEM ? status : BS_OK;
+}
+
+static bool is_plugin_key(const char *name)
+{
+    return !strcmp(name, "format") || !strcmp(name, "range");
+}
+
+/* One key of `weights:` or `activations:`. */
+static enum bs_status read_setting_key(struct expansion *all, struct grid *grid, enum target target,
+                                       const struct bs_yaml_node *name,
+                                       const struct bs_yaml_node *values,
+                                       const struct bs_names *names)
+{
+    struct axis axis = {target, name->text, values};
+    if (is_plugin_key(name->text)) {
+        bool good;
+        enum bs_status status = check_plugins(all, &axis, &good);
+        keep_axis(grid, axis, good);
+        return status;
+    }
+    struct bs_setting own;
+    struct bs_choice room;
+    bs_setting_init(&own);
+    all->err->status = BS_OK;
+    const struct bs_option *option = setting_option(name->text, target, &room, all->err);
+    if (!option && all->err->status == BS_ENOMEM)
+        return BS_ENOMEM;
+    if (option) {
+        void *values_of = room.plugin ? room.options : &own;
+        keep_axis(grid, axis, check_values(all, option, &axis, values_of));
+    } else {
+        bs_report_unknown_key(all->report, name->line, name->column, name->text, names, "");
+        grid->broken = true;
+    }
+    bs_choice_release(&room);
+    return BS_OK;
+}
+
 /* The axes of `weights:` or `activations:`. */
-static enum bs_status read_format(struct expansion *all, struct grid *grid, const char *key,
-                                  enum target target, const struct bs_option *options, void *room)
+static enum bs_status read_setting(struct expansion *all, struct grid *grid, const char *key,
+                                   enum target target)
 {
     const struct bs_yaml_node *node = bs_yaml_get(grid->node, key);
     if (!node)
         return BS_OK;
     struct bs_names names = {0};
-    bs_names_add_options(&names, options);
+    add_setting_names(&names, target);
     if (node->kind != BS_YAML_MAPPING || node->num_items == 0) {
         char found[FOUND_TEXT], list[LIST_TEXT];
         bs_yaml_print_found(node, found, sizeof found);
@@ -294,19 +395,10 @@ static enum bs_status read_format(struct expansion *all, struct grid *grid, cons
         return BS_OK;
     }
     enum bs_status status = reserve_axes(all, grid, node->num_items / 2);
-    for (int i = 0; !status && i < node->num_items; i += 2) {
-        const struct bs_yaml_node *name = node->items[i];
-        if (!name->text)
-            continue;
-        const struct bs_option *option = bs_option_find(options, name->text);
-        if (!option) {
-            bs_report_unknown_key(all->report, name->line, name->column, name->text, &names, "");
-            grid->broken = true;
-            continue;
-        }
-        struct axis axis = {target, option->name, node->items[i + 1]};
-        keep_axis(grid, axis, check_values(all, option, &axis, room));
-    }
+    for (int i = 0; !status && i < node->num_items; i += 2)
+        if (node->items[i]->text)
+            status =
+                read_setting_key(all, grid, target, node->items[i], node->items[i + 1], &names);
     return status;
 }
 
@@ -327,9 +419,9 @@ static void unknown_grid_key(struct expansion *all, struct grid *grid,
     for (int k = 0; bs_sweep_keys[k].name; k++)
         bs_names_add(&names, bs_sweep_keys[k].name);
     char hint[FOUND_TEXT] = "";
-    if (bs_option_find(bs_format_options, key->text))
+    if (bs_setting_knows(BS_FOR_WEIGHTS, key->text))
         snprintf(hint, sizeof hint, "; it belongs under weights");
-    else if (bs_option_find(bs_activations_options, key->text))
+    else if (bs_setting_knows(BS_FOR_ACTIVATIONS, key->text))
         snprintf(hint, sizeof hint, "; it belongs under activations");
     for (int a = 0; bs_algorithm_at(a); a++) {
         if (grid->unknown_algorithm || grid_names(grid, bs_algorithm_at(a)))
@@ -372,11 +464,9 @@ static enum bs_status read_axes(struct expansion *all, struct grid *grid)
 {
     struct bs_recipe room;
     bs_recipe_init(&room);
-    enum bs_status status =
-        read_format(all, grid, "weights", TARGET_WEIGHTS, bs_format_options, &room.weights);
+    enum bs_status status = read_setting(all, grid, "weights", TARGET_WEIGHTS);
     if (!status)
-        status = read_format(all, grid, "activations", TARGET_ACTIVATIONS, bs_activations_options,
-                             &room.activations);
+        status = read_setting(all, grid, "activations", TARGET_ACTIVATIONS);
     if (!status)
         status = reserve_axes(all, grid, grid->node->num_items / 2);
     for (int i = 0; !status && i < grid->node->num_items; i += 2) {
@@ -426,15 +516,15 @@ static void set_option(const struct bs_option *options, const struct axis *axis,
         bs_option_parse(option, text, values, &ignored);
 }
 
-static void apply(const struct axis *axis, const char *text, struct bs_recipe *recipe)
+/* Every value was checked when its axis was read: only memory may run out. */
+static enum bs_status apply(const struct axis *axis, const char *text, struct bs_recipe *recipe,
+                            struct bs_error *err)
 {
     switch (axis->target) {
     case TARGET_WEIGHTS:
-        set_option(bs_format_options, axis, text, &recipe->weights);
-        break;
+        return bs_setting_set(&recipe->weights, BS_FOR_WEIGHTS, axis->name, text, err);
     case TARGET_ACTIVATIONS:
-        set_option(bs_activations_options, axis, text, &recipe->activations);
-        break;
+        return bs_setting_set(&recipe->activations, BS_FOR_ACTIVATIONS, axis->name, text, err);
     case TARGET_RECIPE:
         set_option(bs_recipe_options, axis, text, recipe);
         break;
@@ -443,6 +533,7 @@ static void apply(const struct axis *axis, const char *text, struct bs_recipe *r
             set_option(recipe->stages[s].plugin->options, axis, text, recipe->stages[s].options);
         break;
     }
+    return BS_OK;
 }
 
 /* The digest of the recipe's canonical text. */
@@ -515,6 +606,24 @@ static void refuse(struct expansion *all, const struct chain *chain, const struc
     bs_free(label);
 }
 
+/* Sets the axes that choose plug-ins, or those of their options. */
+static enum bs_status apply_axes(const struct grid *grid, bool plugins, long point,
+                                 struct bs_recipe *recipe, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    for (int a = grid->num_axes - 1; a >= 0 && !status; a--) {
+        const struct axis *axis = &grid->axes[a];
+        if (!axis_applies(axis, recipe))
+            continue;
+        bool setting = axis->target == TARGET_WEIGHTS || axis->target == TARGET_ACTIVATIONS;
+        if ((setting && is_plugin_key(axis->name)) == plugins)
+            status =
+                apply(axis, axis_value(axis, (int)(point % num_values(axis)))->text, recipe, err);
+        point /= num_values(axis);
+    }
+    return status;
+}
+
 /* One point: the chain's recipe with the values of each axis, the last axis the fastest. */
 static enum bs_status add_point(struct expansion *all, const struct grid *grid,
                                 const struct chain *chain, long point)
@@ -523,14 +632,11 @@ static enum bs_status add_point(struct expansion *all, const struct grid *grid,
     enum bs_status status = bs_recipe_copy(&recipe, &chain->recipe, all->err);
     if (status)
         return status;
-    for (int a = grid->num_axes - 1; a >= 0; a--) {
-        const struct axis *axis = &grid->axes[a];
-        if (!axis_applies(axis, &recipe))
-            continue;
-        apply(axis, axis_value(axis, (int)(point % num_values(axis)))->text, &recipe);
-        point /= num_values(axis);
-    }
-    status = bs_recipe_resolve(&recipe, all->err);
+    status = apply_axes(grid, true, point, &recipe, all->err);
+    if (!status)
+        status = apply_axes(grid, false, point, &recipe, all->err);
+    if (!status)
+        status = bs_recipe_resolve(&recipe, all->err);
     if (status == BS_ENOMEM) {
         bs_recipe_release(&recipe);
         return status;

@@ -48,7 +48,7 @@ void bs_activations_apply(const struct bs_activations *activations, struct bs_pa
 {
     if (activations->bits == BS_BITS_NONE)
         return;
-    struct bs_format format = bs_activations_format(activations);
+    struct bs_flat format = bs_activations_format(activations);
     struct bs_params params = fixed;
     if (activations->granularity == BS_ACT_TENSOR) {
         float low = x[0], high = x[0];

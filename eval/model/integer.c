@@ -56,7 +56,7 @@ static uint32_t sum_codes(const uint8_t *codes, size_t count)
 void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_params fixed,
                           const float *x, struct bs_coded_rows *coded)
 {
-    struct bs_format format = bs_activations_format(activations);
+    struct bs_flat format = bs_activations_format(activations);
     size_t features = (size_t)coded->features, rows = (size_t)coded->rows;
     struct bs_params params = fixed;
     struct bs_encoded last;

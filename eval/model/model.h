@@ -14,7 +14,7 @@
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 #include "eval/model/program.h"
-#include "eval/quant/format.h"
+#include "eval/quant/flat.h"
 
 enum { BS_MAX_LAYERS = 512 };
 

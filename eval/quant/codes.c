@@ -3,12 +3,12 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
-#include "eval/quant/format.h"
+#include "eval/quant/flat.h"
 
 enum { SCALE_BITS = 16, INDEX_BITS = 32, ROWS_A_TASK = 16 };
 
-enum bs_status bs_codes_init(struct bs_codes *codes, const struct bs_format *format,
-                             int out_features, int in_features, struct bs_error *err)
+enum bs_status bs_codes_init(struct bs_codes *codes, const struct bs_flat *format, int out_features,
+                             int in_features, struct bs_error *err)
 {
     *codes = (struct bs_codes){
         .format = *format, .out_features = out_features, .in_features = in_features};

@@ -5,8 +5,6 @@
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
 
-enum { VALUE_TEXT = 64 };
-
 const char *const bs_calibrate_on_names[] = {
     [BS_ON_UNQUANTIZED] = "unquantized",
     [BS_ON_QUANTIZED] = "quantized",
@@ -23,8 +21,8 @@ const char *const bs_compute_names[] = {
 void bs_recipe_init(struct bs_recipe *recipe)
 {
     memset(recipe, 0, sizeof *recipe);
-    bs_options_default(bs_format_options, &recipe->weights);
-    bs_options_default(bs_activations_options, &recipe->activations);
+    bs_setting_init(&recipe->weights);
+    bs_setting_init(&recipe->activations);
     recipe->calibrate_on = BS_ON_AUTO;
 }
 
@@ -32,6 +30,8 @@ void bs_recipe_release(struct bs_recipe *recipe)
 {
     for (int s = 0; s < recipe->num_stages; s++)
         bs_choice_release(&recipe->stages[s]);
+    bs_setting_release(&recipe->weights);
+    bs_setting_release(&recipe->activations);
     memset(recipe, 0, sizeof *recipe);
 }
 
@@ -64,6 +64,12 @@ enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from
     *to = *from;
     to->num_stages = 0;
     memset(to->stages, 0, sizeof to->stages);
+    bs_setting_init(&to->activations);
+    if (bs_setting_copy(&to->weights, &from->weights, err) ||
+        bs_setting_copy(&to->activations, &from->activations, err)) {
+        bs_recipe_release(to);
+        return err->status;
+    }
     for (int s = 0; s < from->num_stages; s++) {
         if (bs_choice_copy(&to->stages[s], &from->stages[s], err)) {
             bs_recipe_release(to);
@@ -74,27 +80,37 @@ enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from
     return BS_OK;
 }
 
-/* The last stage that has a preference decides: it is the one nearest to the rounding. */
-static enum bs_grid preferred_grid(const struct bs_recipe *recipe)
+/* What the algorithms' authors prefer, NULL-terminated. The last of a chain comes first: it is the
+ * one nearest to the rounding. */
+struct preferences {
+    const struct bs_preference *lists[BS_MAX_STAGES + 1];
+};
+
+static struct preferences preferences_of(const struct bs_recipe *recipe)
 {
+    struct preferences all = {.lists = {NULL}};
+    int count = 0;
     for (int s = recipe->num_stages - 1; s >= 0; s--)
-        if (bs_algorithm_of(&recipe->stages[s])->grid != BS_GRID_AUTO)
-            return bs_algorithm_of(&recipe->stages[s])->grid;
-    return BS_GRID_GPTQ;
+        if (bs_algorithm_of(&recipe->stages[s])->preferences)
+            all.lists[count++] = bs_algorithm_of(&recipe->stages[s])->preferences;
+    return all;
 }
 
 enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
 {
-    if (bs_format_resolve(&recipe->weights, preferred_grid(recipe), err))
+    struct preferences preferences = preferences_of(recipe);
+    for (int i = 0; preferences.lists[i]; i++)
+        bs_setting_prefer(&recipe->weights, preferences.lists[i]);
+    if (bs_setting_resolve(&recipe->weights, BS_FOR_WEIGHTS, err))
         return bs_fail_within(err, "weights");
-    enum bs_status status = bs_activations_resolve(&recipe->activations, err);
-    if (status)
-        return status;
-    if (recipe->compute != BS_FLOAT32 && recipe->activations.bits != BS_BITS_NONE)
+    if (bs_setting_resolve(&recipe->activations, BS_FOR_ACTIVATIONS, err))
+        return bs_fail_within(err, "activations");
+    enum bs_status status = BS_OK;
+    if (recipe->compute != BS_FLOAT32 && bs_setting_quantizes(&recipe->activations))
         return bs_fail(err, BS_ECONFIG,
-                       "compute is %s but activations have %d bits, expected compute: float32, or "
-                       "activations of 16 bits",
-                       bs_compute_names[recipe->compute], recipe->activations.bits);
+                       "compute is %s but activations are quantized, expected compute: float32, or "
+                       "no format of activations",
+                       bs_compute_names[recipe->compute]);
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->stages[s]);
         if (!algorithm->check)
@@ -132,8 +148,8 @@ static bool stage_needs_calibration(const struct bs_choice *stage)
 
 static bool static_activations(const struct bs_recipe *recipe)
 {
-    return recipe->activations.bits < BS_BITS_NONE &&
-           recipe->activations.granularity == BS_ACT_TENSOR_STATIC;
+    return bs_setting_quantizes(&recipe->activations) &&
+           recipe->activations.sharing == BS_BY_STATIC;
 }
 
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)
@@ -182,73 +198,20 @@ static void append_options(const struct bs_recipe *recipe, FILE *out)
     }
 }
 
-/* " sym" or " asym" where the authors of the grid do the other. */
-static void append_symmetry(const struct bs_format *format, FILE *out)
+/* " w4 g128 sym a8 token". */
+static void append_settings(const struct bs_recipe *recipe, FILE *out)
 {
-    struct bs_format natural = *format;
-    struct bs_error ignored;
-    natural.symmetric = BS_SYMMETRIC_AUTO;
-    if (bs_format_resolve(&natural, (enum bs_grid)format->grid, &ignored) ||
-        natural.symmetric != format->symmetric)
-        fputs(format->symmetric == BS_SYMMETRIC ? " sym" : " asym", out);
-}
-
-static void append_grid(int grid, enum bs_grid preferred, FILE *out)
-{
-    if (grid != (int)preferred)
-        fprintf(out, " grid=%s", bs_grid_name((enum bs_grid)grid));
-}
-
-/* Options that only the mse range looks at. */
-static bool is_range_detail(const struct bs_option *option)
-{
-    return !strncmp(option->name, "range_", strlen("range_"));
-}
-
-static void print_detail(const struct bs_option *option, const void *values, FILE *out)
-{
-    char value[VALUE_TEXT];
-    bs_option_print(option, values, value, sizeof value);
-    fprintf(out, " %s=%s", option->name, value);
-}
-
-static void append_weights(const struct bs_recipe *recipe, FILE *out)
-{
-    struct bs_format format = recipe->weights;
-    struct bs_error ignored;
-    enum bs_grid preferred = preferred_grid(recipe);
-    fprintf(out, " w%d", format.bits);
-    if (format.bits == BS_BITS_NONE || bs_format_resolve(&format, preferred, &ignored))
+    struct preferences preferences = preferences_of(recipe);
+    if (bs_setting_quantizes(&recipe->weights)) {
+        fputs(" w", out);
+        bs_setting_print_short(&recipe->weights, BS_FOR_WEIGHTS, preferences.lists, out);
+    } else {
+        fputs(" w16", out);
+    }
+    if (!bs_setting_quantizes(&recipe->activations))
         return;
-    if (format.group_size > 0)
-        fprintf(out, " g%d", format.group_size);
-    else
-        fputs(format.group_size == BS_GROUP_TENSOR ? " tensor" : " channel", out);
-    append_symmetry(&format, out);
-    append_grid(format.grid, preferred, out);
-    if (format.range != BS_RANGE_MSE)
-        return;
-    fputs(" mse", out);
-    for (const struct bs_option *o = bs_format_options; o->name; o++)
-        if (is_range_detail(o) && !bs_option_is_default(o, &format))
-            print_detail(o, &format, out);
-}
-
-static void append_activations(const struct bs_recipe *recipe, FILE *out)
-{
-    struct bs_activations activations = recipe->activations;
-    struct bs_error ignored;
-    if (activations.bits == BS_BITS_NONE || bs_activations_resolve(&activations, &ignored))
-        return;
-    char granularity[VALUE_TEXT];
-    bs_option_print(bs_option_find(bs_activations_options, "granularity"), &activations,
-                    granularity, sizeof granularity);
-    fprintf(out, " a%d %s", activations.bits, granularity);
-    struct bs_format format = bs_activations_format(&activations);
-    append_symmetry(&format, out);
-    append_grid(activations.grid, BS_GRID_SMOOTHQUANT, out);
-    if (activations.bmm_input)
-        fputs(" bmm_input", out);
+    fputs(" a", out);
+    bs_setting_print_short(&recipe->activations, BS_FOR_ACTIVATIONS, NULL, out);
 }
 
 /* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the stages:
@@ -267,8 +230,7 @@ void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
     bs_recipe_print_algorithm(recipe, out);
     if (recipe->num_stages == 0)
         return;
-    append_weights(recipe, out);
-    append_activations(recipe, out);
+    append_settings(recipe, out);
     append_options(recipe, out);
     if (calibrate_on_matters(recipe))
         fprintf(out, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
@@ -294,39 +256,13 @@ void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out)
     bs_free(text);
 }
 
-static void print_setting(const char *prefix, const struct bs_option *option, const void *values,
-                          FILE *out)
-{
-    char value[VALUE_TEXT];
-    bs_option_print(option, values, value, sizeof value);
-    fprintf(out, "%s.%s: %s\n", prefix, option->name, value);
-}
-
-/* At 16 bits nothing is quantized and no other setting of the format is looked at: printed alike,
- * recipes that do the same coincide. */
-static void print_format(const char *prefix, const struct bs_option *options, const void *values,
-                         bool quantized, bool range_details, FILE *out)
-{
-    for (const struct bs_option *o = options; o->name; o++) {
-        if (is_range_detail(o) && !range_details)
-            continue;
-        if (quantized || !strcmp(o->name, "bits"))
-            print_setting(prefix, o, values, out);
-        else
-            fprintf(out, "%s.%s: none\n", prefix, o->name);
-    }
-}
-
 void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
 {
     fputs("algorithm: ", out);
     bs_recipe_print_algorithm(recipe, out);
     fprintf(out, "\ncompute: %s\n", bs_compute_names[recipe->compute]);
-    bool quantized = recipe->weights.bits != BS_BITS_NONE;
-    print_format("weights", bs_format_options, &recipe->weights, quantized,
-                 quantized && recipe->weights.range == BS_RANGE_MSE, out);
-    print_format("activations", bs_activations_options, &recipe->activations,
-                 recipe->activations.bits != BS_BITS_NONE, false, out);
+    bs_setting_print(&recipe->weights, "weights", BS_FOR_WEIGHTS, out);
+    bs_setting_print(&recipe->activations, "activations", BS_FOR_ACTIVATIONS, out);
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_choice *stage = &recipe->stages[s];
         if (stage_needs_calibration(stage))

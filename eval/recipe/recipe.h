@@ -16,8 +16,7 @@ extern const char *const bs_compute_names[];
 struct bs_recipe {
     int num_stages;                         /* 0 = the unquantized model */
     struct bs_choice stages[BS_MAX_STAGES]; /* algorithms */
-    struct bs_format weights;
-    struct bs_activations activations;
+    struct bs_setting weights, activations;
     int calibrate_on; /* enum bs_calibrate_on for every stage; auto = each as its authors do */
     int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
 };

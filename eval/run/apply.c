@@ -15,8 +15,8 @@ static void stage_needs(const struct bs_choice *stage, struct bs_needs *needs)
 
 static bool static_activations(const struct bs_recipe *recipe)
 {
-    return recipe->activations.bits != BS_BITS_NONE &&
-           recipe->activations.granularity == BS_ACT_TENSOR_STATIC;
+    return bs_setting_quantizes(&recipe->activations) &&
+           recipe->activations.sharing == BS_BY_STATIC;
 }
 
 static bool quantizes_set_by_set(const struct bs_choice *stage)
@@ -150,7 +150,8 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last,
         memcpy(to, linears[s].weight, own * sizeof *to);
         to += own;
     }
-    *params = bs_format_fit(at->job.weights, all, count);
+    struct bs_flat flat = bs_flat_of(at->job.weights);
+    *params = bs_format_fit(&flat, all, count);
     bs_free(all);
     return BS_OK;
 }
@@ -165,7 +166,7 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
     enum bs_status status = BS_OK;
     for (int k = 0; k < count && !status; k++) {
         const struct bs_slot *slot = &p->slots[slots[k]];
-        bool whole = slot->first != slot->last && at->job.weights->group_size == BS_GROUP_TENSOR;
+        bool whole = slot->first != slot->last && bs_flat_of(at->job.weights).group_size == BS_GROUP_TENSOR;
         if (whole && slots[k] == slot->first)
             status = fit_fused(at, slot->first, slot->last, &params, err);
         at->job.tensor_params = whole ? &params : NULL;
@@ -212,7 +213,8 @@ static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err
 static enum bs_status fix_activation_scales(const struct applying *at, struct bs_error *err)
 {
     struct bs_block *block = at->job.block;
-    struct bs_format format = bs_activations_format(&at->recipe->activations);
+    struct bs_activations activations = bs_activations_of(&at->recipe->activations);
+    struct bs_flat format = bs_activations_format(&activations);
     struct bs_ranges ranges;
     if (bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL, NULL, &ranges, NULL,
                      at->inputs->scratch, err))
@@ -243,7 +245,7 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
     }
     if (static_activations(recipe) && fix_activation_scales(at, err))
         return err->status;
-    if (recipe->weights.bits == BS_BITS_NONE)
+    if (!bs_setting_quantizes(&recipe->weights))
         return BS_OK;
     return rounder < 0 ? round_to_nearest(at, err) : round_block(at, rounder, err);
 }
@@ -259,5 +261,6 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
                                   .scratch = inputs->scratch}};
     enum bs_status status = apply(&at, err);
     bs_statistics_release(&at.own);
-    return status ? status : bs_block_quantize_activations(block, &recipe->activations, err);
+    struct bs_activations activations = bs_activations_of(&recipe->activations);
+    return status ? status : bs_block_quantize_activations(block, &activations, err);
 }

@@ -10,38 +10,30 @@
 
 /* ---- kinds of recipes ---- */
 
-/* The recipe without what its kind does not depend on. */
-static struct bs_recipe like(const struct bs_recipe *recipe)
+/* Scales that are fixed take a pass to fix, which is counted; what is measured is their use. */
+static int shared_by(const struct bs_setting *activations)
 {
-    struct bs_recipe plain = {
-        .weights = recipe->weights, .activations = recipe->activations, .compute = recipe->compute};
-    /* Scales that are fixed take a pass to fix, which is counted; what is measured is their use. */
-    if (plain.activations.granularity == BS_ACT_TENSOR_STATIC)
-        plain.activations.granularity = BS_ACT_TENSOR;
-    return plain;
+    return activations->sharing == BS_BY_STATIC ? BS_BY_WINDOW : activations->sharing;
 }
-
-static bool is_quantized(int bits) { return bits != BS_BITS_NONE; }
 
 /* Whether texts go through its blocks by products other than float32's. */
 static bool multiplies_otherwise(const struct bs_recipe *recipe)
 {
-    return recipe->compute != BS_FLOAT32 || is_quantized(recipe->activations.bits);
+    return recipe->compute != BS_FLOAT32 || bs_setting_quantizes(&recipe->activations);
 }
 
 static bool same_kind(const struct bs_recipe *a, const struct bs_recipe *b)
 {
-    return a->compute == b->compute && a->weights.range == b->weights.range &&
-           is_quantized(a->weights.bits) == is_quantized(b->weights.bits) &&
-           is_quantized(a->activations.bits) == is_quantized(b->activations.bits) &&
-           a->activations.granularity == b->activations.granularity;
+    return a->compute == b->compute && a->weights.range.plugin == b->weights.range.plugin &&
+           a->weights.format.plugin == b->weights.format.plugin &&
+           a->activations.format.plugin == b->activations.format.plugin &&
+           shared_by(&a->activations) == shared_by(&b->activations);
 }
 
 static int kind_of(const struct bs_pace *pace, const struct bs_recipe *recipe)
 {
-    struct bs_recipe plain = like(recipe);
     int k = 0;
-    while (k < pace->num_kinds && !same_kind(&pace->kinds[k].like, &plain))
+    while (k < pace->num_kinds && !same_kind(pace->kinds[k].like, recipe))
         k++;
     return k < BS_PACE_KINDS ? k : BS_PACE_KINDS - 1;
 }
@@ -52,7 +44,7 @@ static void list_kinds(struct bs_pace *pace, const struct bs_recipe *const *reci
     for (int i = 0; i < num_recipes; i++) {
         int k = kind_of(pace, recipes[i]);
         if (k == pace->num_kinds)
-            pace->kinds[pace->num_kinds++] = (struct bs_pace_kind){.like = like(recipes[i])};
+            pace->kinds[pace->num_kinds++] = (struct bs_pace_kind){.like = recipes[i]};
     }
 }
 
@@ -112,13 +104,17 @@ static enum bs_status push_work(struct pacing *p, struct bs_error *err)
 /* What a recipe that rounds to nearest does with a block before texts go through it. */
 static enum bs_status visit(struct pacing *p, struct bs_error *err)
 {
-    const struct bs_recipe *recipe = &p->kind->like;
+    const struct bs_recipe *recipe = p->kind->like;
+    struct bs_recipe plain = {.weights = recipe->weights, /* which stay the recipe's */
+                              .activations = recipe->activations,
+                              .compute = recipe->compute};
+    plain.activations.sharing = shared_by(&plain.activations);
     const struct bs_inputs inputs = {.rope = p->rope, .scratch = p->scratch};
     const struct bs_probe nothing = {.windows = 0, .tokens = 1};
     struct bs_layer_row rows[BS_MAX_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
     if (bs_block_copy(&p->work, &p->original, err) ||
-        bs_apply_recipe(recipe, &p->work, &inputs, err) ||
+        bs_apply_recipe(&plain, &p->work, &inputs, err) ||
         bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err))
         return err->status;
     return recipe->compute == BS_BFLOAT16 ? bs_block_use_bfloat16(&p->work, err) : BS_OK;
@@ -137,7 +133,7 @@ static enum bs_status head_of_thread(void *context, int index, int thread, struc
     float *in = bs_scratch_take(scratch, rows * (size_t)p->a->embedding_size);
     float *logits = bs_scratch_take(scratch, tile);
     double *probabilities = (double *)(void *)bs_scratch_take(scratch, 2 * tile);
-    enum bs_compute compute = p->kind ? (enum bs_compute)p->kind->like.compute : BS_FLOAT32;
+    enum bs_compute compute = p->kind ? (enum bs_compute)p->kind->like->compute : BS_FLOAT32;
     for (size_t i = 0; i < rows * (size_t)p->a->embedding_size; i++)
         in[i] = (float)(i % 7) - 3;
     bs_head_logits(&p->head, compute, in, (int)rows, 0, logits, scratch);
@@ -247,7 +243,7 @@ static void add_meters(struct pacing *p)
         struct bs_pace_kind *kind = &p->pace->kinds[k];
         double weights = bs_block_weights(p->a);
         add_meter(p, (struct meter){visit, kind, little, 0, 0, weights, &kind->weight});
-        if (multiplies_otherwise(&kind->like))
+        if (multiplies_otherwise(kind->like))
             add_meter(p, (struct meter){push_work, kind, little, 0, 0, flops, &kind->flop});
         add_meter(p, (struct meter){head_piece, kind, little, 0, 0, logits, &kind->logit});
     }
@@ -290,7 +286,7 @@ static enum bs_status take_turns(struct pacing *p, struct bs_error *err)
     for (int m = 0; m < p->num_meters; m++)
         *p->meters[m].result = p->meters[m].seconds / p->meters[m].times / p->meters[m].units;
     for (int k = 0; k < p->pace->num_kinds; k++)
-        if (!multiplies_otherwise(&p->pace->kinds[k].like))
+        if (!multiplies_otherwise(p->pace->kinds[k].like))
             p->pace->kinds[k].flop = p->pace->flop;
     return BS_OK;
 }
@@ -306,7 +302,7 @@ enum bs_status bs_pace_measure(const struct bs_walk *walk, const struct bs_recip
     list_kinds(pace, recipes, num_recipes);
     bool bfloat16 = false;
     for (int k = 0; k < pace->num_kinds; k++)
-        bfloat16 |= pace->kinds[k].like.compute == BS_BFLOAT16;
+        bfloat16 |= pace->kinds[k].like->compute == BS_BFLOAT16;
     enum bs_status status = open_piece(&p, bfloat16, err);
     if (!status) {
         add_meters(&p);

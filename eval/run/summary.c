@@ -7,21 +7,11 @@
 #include "eval/base/mem.h"
 #include "eval/tasks/uncertainty.h"
 
+enum { WORD_TEXT = 32 };
+
 static void copy_text(char *field, size_t size, const char *text)
 {
     snprintf(field, size, "%s", text);
-}
-
-static const char *granularity_text(const struct bs_format *format, char *out, size_t size)
-{
-    if (format->bits == BS_BITS_NONE)
-        return "none";
-    if (format->group_size == BS_GROUP_CHANNEL)
-        return "channel";
-    if (format->group_size == BS_GROUP_TENSOR)
-        return "tensor";
-    snprintf(out, size, "%d", format->group_size);
-    return out;
 }
 
 static const char *calibrate_on_text(const struct bs_recipe *recipe)
@@ -33,28 +23,23 @@ static const char *calibrate_on_text(const struct bs_recipe *recipe)
     return text;
 }
 
+/* Of a code; of values that are not quantized those that models are published with. */
+static int bits_of(const struct bs_setting *setting) { return bs_flat_of(setting).bits; }
+
 static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
 {
-    static const char *const act_granularity[] = {"token", "tensor", "tensor_static"};
-    bool weights = recipe->weights.bits != BS_BITS_NONE;
-    char text[16];
-    copy_text(row->grid, sizeof row->grid,
-              weights ? bs_grid_name((enum bs_grid)recipe->weights.grid) : "none");
-    copy_text(row->range, sizeof row->range,
-              !weights                                ? "none"
-              : recipe->weights.range == BS_RANGE_MSE ? "mse"
-                                                      : "minmax");
-    copy_text(row->granularity, sizeof row->granularity,
-              granularity_text(&recipe->weights, text, sizeof text));
-    copy_text(row->activation_granularity, sizeof row->activation_granularity,
-              recipe->activations.bits == BS_BITS_NONE
-                  ? "none"
-                  : act_granularity[recipe->activations.granularity]);
+    const struct bs_setting *weights = &recipe->weights, *activations = &recipe->activations;
+    char text[WORD_TEXT];
+    bs_setting_text(weights, "grid", row->grid, sizeof row->grid);
+    bs_setting_text(weights, "range", row->range, sizeof row->range);
+    bs_setting_text(weights, "group_size", row->granularity, sizeof row->granularity);
+    bs_setting_text(activations, "sharing", row->activation_granularity,
+                    sizeof row->activation_granularity);
     copy_text(row->calibrate_on, sizeof row->calibrate_on, calibrate_on_text(recipe));
     copy_text(row->compute, sizeof row->compute, bs_compute_names[recipe->compute]);
-    row->bits = recipe->weights.bits;
-    row->symmetric = weights && recipe->weights.symmetric;
-    row->activation_bits = recipe->activations.bits;
+    row->bits = bits_of(weights);
+    row->symmetric = !strcmp(bs_setting_text(weights, "symmetric", text, sizeof text), "true");
+    row->activation_bits = bits_of(activations);
 }
 
 static size_t values_of(const struct bs_layout *layout)

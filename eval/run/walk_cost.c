@@ -123,7 +123,7 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
 {
     double most = 0;
     for (int i = 0; i < num_recipes; i++) {
-        int group = recipes[i]->weights.group_size;
+        int group = bs_flat_of(&recipes[i]->weights).group_size;
         double each = 1 + (group > 0 ? (sizeof(float) + 1.0) / group : 0);
         most = each > most ? each : most;
     }
@@ -272,7 +272,7 @@ static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
     bool coded = false, bfloat16 = false;
     for (int i = 0; i < num_recipes; i++) {
         bfloat16 |= recipes[i]->compute == BS_BFLOAT16;
-        coded |= recipes[i]->activations.bits != BS_BITS_NONE;
+        coded |= bs_setting_quantizes(&recipes[i]->activations);
     }
     double numbers = (double)a->vocab_size * a->embedding_size;
     double rounded = bfloat16 ? (double)bs_packed_bytes(BS_BFLOAT16) : 0;

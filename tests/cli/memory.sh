@@ -20,7 +20,7 @@ sweep:
     weights: {bits: 4, group_size: 64}
   - algorithm: smoothquant
     weights: {bits: 8, group_size: channel}
-    activations: {bits: 8, granularity: [token, tensor_static]}
+    activations: {bits: 8, sharing: [token, static]}
 END
     sed -i 's/^calibration: .*/calibration: {text: calibration.txt, windows: 40, tokens: 67}/' "$1"
 }

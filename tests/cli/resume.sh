@@ -18,7 +18,7 @@ sweep:
   - algorithm: smoothquant
     alpha: [0.5, 0.8]
     weights: {bits: 8, group_size: channel}
-    activations: {bits: 8, granularity: [token, tensor_static]}
+    activations: {bits: 8, sharing: [token, static]}
 EOF
 trials=19
 memory=$(least_memory sweep.yaml)

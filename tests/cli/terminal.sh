@@ -10,7 +10,7 @@ config sweep.yaml 2 32 <<'EOF'
 sweep:
   - algorithm: [rtn, [outliers, smoothquant]]
     weights: {bits: 4, group_size: tensor, grid: smoothquant}
-    activations: {bits: 8, granularity: tensor}
+    activations: {bits: 8, sharing: window}
 EOF
 
 # Bytes that begin a code, end a line early or turn the direction of writing.

@@ -23,12 +23,12 @@ sweep:
     calibrate_on: [quantized, unquantized]
   - algorithm: [rtn, smoothquant, [smoothquant, gptq], [outliers, smoothquant]]
     weights: {bits: 8, group_size: channel}
-    activations: {bits: 8, granularity: [token, tensor, tensor_static]}
+    activations: {bits: 8, sharing: [token, window, static]}
 EOF
 sed -i 's/windows: 2, tokens: 64/windows: 3, tokens: 61/' sweep.yaml
 # Half of the axes for the slow program.
 [ -z "$sanitize" ] ||
-    sed -i '/calibrate_on/d; /true_sequential/d; s/, tensor, tensor_static/, tensor_static/; s/tensor, 48/48/' sweep.yaml
+    sed -i '/calibrate_on/d; /true_sequential/d; s/, window, static/, static/; s/tensor, 48/48/' sweep.yaml
 memory=$(least_memory --threads 4 sweep.yaml)
 
 alone() {

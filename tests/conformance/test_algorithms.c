@@ -100,7 +100,7 @@ static void every_algorithm_describes_itself(void **state)
         for (const struct bs_option *o = a->plugin.options; o && o->name; o++) {
             assert_true(o->help && *o->help);
             assert_ptr_equal(bs_option_find(a->plugin.options, o->name), o);
-            assert_null(bs_option_find(bs_format_options, o->name)); /* a config has both */
+            assert_false(bs_setting_knows(BS_FOR_WEIGHTS, o->name)); /* a config has both */
             assert_in_range(o->offset, 0, a->plugin.options_size - 1);
         }
     }
@@ -168,8 +168,14 @@ static void every_option_is_refused_just_outside_its_range(void **state)
     for (int i = 0; bs_algorithm_at(i); i++)
         assert_bounds(bs_algorithm_at(i)->plugin.name, bs_algorithm_at(i)->plugin.options,
                       bs_algorithm_at(i)->plugin.options_size);
-    assert_bounds("weights", bs_format_options, sizeof(struct bs_format));
-    assert_bounds("activations", bs_activations_options, sizeof(struct bs_activations));
+    assert_bounds("weights", bs_weights_options, sizeof(struct bs_setting));
+    for (int i = 0; bs_format_registry.rows[i]; i++)
+        assert_bounds(bs_format_registry.rows[i]->name, bs_format_registry.rows[i]->options,
+                      bs_format_registry.rows[i]->options_size);
+    for (int i = 0; bs_range_registry.rows[i]; i++)
+        assert_bounds(bs_range_registry.rows[i]->name, bs_range_registry.rows[i]->options,
+                      bs_range_registry.rows[i]->options_size);
+    assert_bounds("activations", bs_activations_options, sizeof(struct bs_setting));
 }
 
 /* Every weight is what its code decodes to; a group has no more values than codes. */
@@ -284,9 +290,12 @@ static void who_looks_at_inputs_does_no_worse_on_them_than_rtn(void **state)
         for (int bits = 3; bits <= 4; bits++)
             for (int g = 0; g < 2; g++) {
                 struct bs_recipe recipe, nearest;
+                struct bs_error err;
                 assert_true(recipe_of(&recipe, bs_algorithm_at(i), bits, granularities[g]));
                 recipe_build(&nearest, "rtn", "");
-                nearest.weights = recipe.weights; /* on the same grid */
+                bs_setting_release(&nearest.weights);
+                assert_int_equal(bs_setting_copy(&nearest.weights, &recipe.weights, &err),
+                                 BS_OK); /* on the same grid */
                 if (looks_at_inputs(&recipe)) {
                     quantize(&recipe, &block);
                     double error = output_error(&block);

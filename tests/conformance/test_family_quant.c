@@ -286,7 +286,7 @@ static void add_all(struct ride *ride)
     for (int g = 0; g < 3; g++)
         for (int bmm = 0; bmm < 2; bmm++) {
             snprintf(settings, sizeof settings,
-                     "bits=8 group_size=%s a.bits=8 a.granularity=%s a.bmm_input=%s",
+                     "bits=8 group_size=%s a.bits=8 a.sharing=%s a.bmm_input=%s",
                      bmm ? "tensor" : "channel", granularities[g], bmm ? "true" : "false");
             add(ride, bmm ? "smoothquant" : "smoothquant gptq", settings, 0.1);
         }
@@ -385,7 +385,7 @@ static bool same_params(struct bs_params a, struct bs_params b)
 }
 
 /* The grid over the rows of the slots first to last. */
-static struct bs_params grid_over(const struct subject *s, const struct bs_format *format,
+static struct bs_params grid_over(const struct subject *s, const struct bs_flat *format,
                                   int first, int last)
 {
     float low = INFINITY, high = -INFINITY;
@@ -410,7 +410,8 @@ static void assert_tensor_grids(struct subject *s, void *context)
         quantize(s, &recipe, &block);
         for (int r = 0; r < s->a->program.num_slots; r++) {
             const struct bs_slot *slot = &s->a->program.slots[r];
-            struct bs_params want = grid_over(s, &recipe.weights, slot->first, slot->last);
+            struct bs_flat flat = bs_flat_of(&recipe.weights);
+            struct bs_params want = grid_over(s, &flat, slot->first, slot->last);
             if (!same_params(bs_codes_params(&block.linears[r].codes, 0, 0), want))
                 fail_msg("%s, block %d: the grid of %s", s->name, s->block.index,
                          block.linears[r].name);
@@ -478,14 +479,15 @@ static void assert_outputs_quantized(struct subject *s, const char *granularity)
     char settings[128];
     struct bs_recipe recipe;
     struct bs_block block = {.architecture = NULL};
-    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.bmm_input=true a.granularity=%s",
+    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.bmm_input=true a.sharing=%s",
              granularity);
     recipe_build(&recipe, "rtn", settings);
     quantize(s, &recipe, &block);
     struct shown one = look(s, &block, 1, 1);
-    bool fixed = recipe.activations.granularity == BS_ACT_TENSOR_STATIC;
+    bool fixed = recipe.activations.sharing == BS_BY_STATIC;
     struct shown ranges = fixed ? look(s, &s->block, s->text.windows, s->text.tokens) : one;
-    struct bs_format format = bs_activations_format(&recipe.activations);
+    struct bs_activations activations = bs_activations_of(&recipe.activations);
+    struct bs_flat format = bs_activations_format(&activations);
     /* Where one linear makes all three, v is the last of their channels. */
     const struct bs_program *p = &s->a->program;
     bool fused = s->a->family->fused_qkv != NULL;

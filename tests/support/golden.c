@@ -48,25 +48,40 @@ static void copy_options(struct bs_recipe *recipe, const json_t *row)
     }
 }
 
+static void set(struct bs_setting *setting, enum bs_use use, const char *key, const char *text)
+{
+    struct bs_error err;
+    assert_int_equal(bs_setting_set(setting, use, key, text, &err), BS_OK);
+}
+
+static void set_number(struct bs_setting *setting, const char *key, json_int_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    set(setting, BS_FOR_WEIGHTS, key, text);
+}
+
 static void set_weights(struct bs_recipe *recipe, const json_t *row)
 {
-    recipe->weights.bits = (int)json_integer_value(json_object_get(row, "bits"));
-    recipe->weights.group_size =
-        (int)json_integer_value(json_object_get(row, "group")); /* null reads as 0, channel */
-    recipe->weights.symmetric = flag(row, "sym", false) ? BS_SYMMETRIC : BS_SYMMETRIC_AUTO;
-    recipe->weights.range = flag(row, "mse", false) ? BS_RANGE_MSE : BS_RANGE_MINMAX;
+    set_number(&recipe->weights, "bits", json_integer_value(json_object_get(row, "bits")));
+    if (json_is_integer(json_object_get(row, "group")))
+        set_number(&recipe->weights, "group_size",
+                   json_integer_value(json_object_get(row, "group")));
+    set(&recipe->weights, BS_FOR_WEIGHTS, "symmetric", flag(row, "sym", false) ? "true" : "auto");
+    set(&recipe->weights, BS_FOR_WEIGHTS, "range", flag(row, "mse", false) ? "mse" : "minmax");
 }
 
 static void set_smoothquant(struct bs_recipe *recipe, const json_t *row)
 {
     const char *weight = json_string_value(json_object_get(row, "weight"));
     const char *act = json_string_value(json_object_get(row, "act"));
-    recipe->weights.bits = recipe->activations.bits = 8;
-    recipe->weights.grid = BS_GRID_SMOOTHQUANT;
-    recipe->weights.group_size =
-        weight && !strcmp(weight, "per_tensor") ? BS_GROUP_TENSOR : BS_GROUP_CHANNEL;
-    recipe->activations.granularity =
-        act && !strcmp(act, "per_tensor") ? BS_ACT_TENSOR : BS_ACT_TOKEN;
+    set(&recipe->weights, BS_FOR_WEIGHTS, "bits", "8");
+    set(&recipe->weights, BS_FOR_WEIGHTS, "grid", "smoothquant");
+    set(&recipe->weights, BS_FOR_WEIGHTS, "group_size",
+        weight && !strcmp(weight, "per_tensor") ? "tensor" : "channel");
+    set(&recipe->activations, BS_FOR_ACTIVATIONS, "bits", "8");
+    set(&recipe->activations, BS_FOR_ACTIVATIONS, "sharing",
+        act && !strcmp(act, "per_tensor") ? "window" : "token");
     recipe->activations.bmm_input = flag(row, "quantize_bmm_input", false);
 }
 

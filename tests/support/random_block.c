@@ -135,7 +135,7 @@ void random_block_release(struct random_block *random)
 }
 
 struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
-                               struct bs_statistics *statistics, const struct bs_format *weights)
+                               struct bs_statistics *statistics, const struct bs_setting *weights)
 {
     return (struct bs_job){.block = block,
                            .statistics = statistics,

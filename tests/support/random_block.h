@@ -42,7 +42,7 @@ void random_block_release(struct random_block *random);
 
 /* What a hook is called with. */
 struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
-                               struct bs_statistics *statistics, const struct bs_format *weights);
+                               struct bs_statistics *statistics, const struct bs_setting *weights);
 
 /* The statistics that `needs` asks for, on the random inputs; bs_statistics_release. */
 struct bs_statistics random_block_statistics(const struct random_block *random,

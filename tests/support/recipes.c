@@ -35,19 +35,18 @@ static void set(struct bs_recipe *recipe, char *setting)
     char *value = strchr(setting, '=');
     assert_non_null(value);
     *value++ = '\0';
-    const struct bs_option *option;
+    struct bs_error err;
     if (!strncmp(setting, "a.", 2)) {
-        option = bs_option_find(bs_activations_options, setting + 2);
-        assert_non_null(option);
-        parse(option, value, &recipe->activations);
+        if (bs_setting_set(&recipe->activations, BS_FOR_ACTIVATIONS, setting + 2, value, &err))
+            fail_msg("%s", err.message);
         return;
     }
-    option = bs_option_find(bs_format_options, setting);
-    if (option) {
-        parse(option, value, &recipe->weights);
+    if (bs_setting_knows(BS_FOR_WEIGHTS, setting)) {
+        if (bs_setting_set(&recipe->weights, BS_FOR_WEIGHTS, setting, value, &err))
+            fail_msg("%s", err.message);
         return;
     }
-    option = bs_option_find(bs_recipe_options, setting);
+    const struct bs_option *option = bs_option_find(bs_recipe_options, setting);
     if (option) {
         parse(option, value, recipe);
         return;

@@ -46,14 +46,14 @@ static int teardown(void **state)
 }
 
 /* The block as AWQ leaves it; the format that it searched for, where asked. */
-static struct bs_block prepared(const char *settings, struct bs_format *format)
+static struct bs_block prepared(const char *settings, struct bs_flat *format)
 {
     struct bs_recipe recipe;
     struct bs_block out = {.architecture = NULL};
     recipe_build(&recipe, "awq", settings);
     random_block_prepare(&random_, &recipe, &out);
     if (format)
-        *format = recipe.weights;
+        *format = bs_flat_of(&recipe.weights);
     bs_recipe_release(&recipe);
     return out;
 }
@@ -168,7 +168,7 @@ static double module_loss(const struct bs_block *tried, int set)
 }
 
 /* The loss of the original block but for this set, whose weights are Q(W s) / s. */
-static double loss_of_scale(const struct bs_format *format, int set, const double *scale)
+static double loss_of_scale(const struct bs_flat *format, int set, const double *scale)
 {
     struct bs_error err;
     struct bs_block tried = {.architecture = NULL};
@@ -212,7 +212,7 @@ static void the_scale_is_the_best_of_the_grid(void **state)
                                            "bits=4 group_size=16 symmetric=true clip=false"};
     int moved = 0;
     for (int c = 0; c < 3; c++) {
-        struct bs_format format;
+        struct bs_flat format;
         struct bs_block scaled = prepared(settings[c], &format);
         for (int set = 0; set < 4; set++) {
             double scale[WIDEST], losses[SCALES];
@@ -256,7 +256,7 @@ static void channels_without_input_have_a_scale(void **state)
 }
 
 /* Sum over every n-th token of (sum over the group of x (W^ - W))^2 for W^ = Q(clip(W, -m, m)). */
-static double loss_of_clip(const struct bs_format *format, const float *w, float m, int n,
+static double loss_of_clip(const struct bs_flat *format, const float *w, float m, int n,
                            const float *x, const float *x_scale, int stride, int width)
 {
     float delta[WIDEST];
@@ -276,7 +276,7 @@ static double loss_of_clip(const struct bs_format *format, const float *w, float
 
 /* Group by group of every third row: W is clamped to m, one of the ten steps down from its largest,
  * and no other of them has less loss. Returns how many groups were clipped at all. */
-static int assert_best_clips(const struct bs_format *format, const struct bs_linear *before,
+static int assert_best_clips(const struct bs_flat *format, const struct bs_linear *before,
                              const struct bs_linear *after, int set, int stride)
 {
     int in = before->in_features, clipped = 0;
@@ -319,7 +319,7 @@ static void the_clip_is_the_best_of_its_steps(void **state)
          1},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        struct bs_format format;
+        struct bs_flat format;
         struct bs_block before = prepared(cases[c].scaled, NULL);
         struct bs_block after = prepared(cases[c].both, &format);
         int clipped = 0;

@@ -8,7 +8,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
-#include "eval/quant/format.h"
+#include "eval/quant/flat.h"
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
 
@@ -17,13 +17,13 @@ enum { OUT = 100, IN = 37 };
 static const int group_sizes[] = {BS_GROUP_CHANNEL, BS_GROUP_TENSOR, 1, 8, 37, 64};
 enum { NUM_SIZES = sizeof group_sizes / sizeof *group_sizes };
 
-static struct bs_format format_of(int bits, int group_size, bool symmetric)
+static struct bs_flat format_of(int bits, int group_size, bool symmetric)
 {
-    return (struct bs_format){
+    return (struct bs_flat){
         .bits = bits, .group_size = group_size, .grid = BS_GRID_GPTQ, .symmetric = symmetric};
 }
 
-static struct bs_codes codes_of(const struct bs_format *format, int out, int in)
+static struct bs_codes codes_of(const struct bs_flat *format, int out, int in)
 {
     struct bs_error err;
     struct bs_codes codes;
@@ -34,7 +34,7 @@ static struct bs_codes codes_of(const struct bs_format *format, int out, int in)
 /* The bits of one 3 x 10 matrix. */
 static double bits_of(int bits, int group_size, bool symmetric, bool indexed)
 {
-    struct bs_format format = format_of(bits, group_size, symmetric);
+    struct bs_flat format = format_of(bits, group_size, symmetric);
     struct bs_codes codes = codes_of(&format, 3, 10);
     if (indexed)
         codes.group_index = bs_calloc(10, sizeof *codes.group_index);
@@ -63,7 +63,7 @@ static void groups_of_a_row(void **state)
     static const int columns[NUM_SIZES] = {37, 37, 1, 8, 37, 37};
     static const int groups[NUM_SIZES] = {1, 1, 37, 5, 1, 1};
     for (int k = 0; k < NUM_SIZES; k++) {
-        struct bs_format format = format_of(4, group_sizes[k], false);
+        struct bs_flat format = format_of(4, group_sizes[k], false);
         struct bs_codes codes = codes_of(&format, OUT, IN);
         assert_int_equal(bs_codes_group_columns(&codes), columns[k]);
         assert_int_equal(codes.groups, groups[k]);
@@ -76,7 +76,7 @@ static void groups_of_a_row(void **state)
 static void parameters_come_back_as_they_were_set(void **state)
 {
     (void)state;
-    struct bs_format format = format_of(8, 8, false);
+    struct bs_flat format = format_of(8, 8, false);
     struct bs_codes codes = codes_of(&format, 3, 20);
     for (int i = 0; i < 3; i++)
         for (int g = 0; g < 3; g++)
@@ -107,7 +107,7 @@ static void decoding_gives_what_rounding_the_matrix_gives(void **state)
     for (int bits = 2; bits <= 8; bits++)
         for (int symmetric = 0; symmetric < 2; symmetric++)
             for (int k = 0; k < NUM_SIZES; k++) {
-                struct bs_format format = format_of(bits, group_sizes[k], symmetric);
+                struct bs_flat format = format_of(bits, group_sizes[k], symmetric);
                 struct bs_codes codes = codes_of(&format, OUT, IN);
                 assert_int_equal(bs_codes_round_to_nearest(&codes, weight, NULL, &err), BS_OK);
                 bs_codes_decode(&codes, decoded);
@@ -122,7 +122,7 @@ static void decoding_gives_what_rounding_the_matrix_gives(void **state)
 static void columns_decode_by_their_group_index(void **state)
 {
     (void)state;
-    struct bs_format format = format_of(4, 2, false);
+    struct bs_flat format = format_of(4, 2, false);
     struct bs_codes codes = codes_of(&format, 2, 5); /* groups of 2, 2 and 1 */
     static const int index[] = {2, 0, 1, 0, 1};
     codes.group_index = bs_alloc(5, sizeof *codes.group_index);
@@ -150,7 +150,7 @@ static void threads_do_not_change_a_byte(void **state)
     static float weight[OUT * IN], decoded[2][OUT * IN];
     random_fill(weight, OUT * IN, 1, 4);
     for (int k = 0; k < NUM_SIZES; k++) {
-        struct bs_format format = format_of(4, group_sizes[k], false);
+        struct bs_flat format = format_of(4, group_sizes[k], false);
         struct bs_codes codes[2] = {codes_of(&format, OUT, IN), codes_of(&format, OUT, IN)};
         size_t params = bs_codes_num_params(&codes[0]);
         static const int threads[] = {1, 2, 7};
@@ -175,7 +175,7 @@ static void running_out_of_memory_leaves_nothing(void **state)
 {
     (void)state;
     struct bs_error err;
-    struct bs_format format = format_of(4, 8, false);
+    struct bs_flat format = format_of(4, 8, false);
     struct bs_codes codes;
     for (long n = 1; n <= 3; n++) {
         bs_alloc_fail_at(n);

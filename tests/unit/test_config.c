@@ -144,7 +144,9 @@ static void test_whole_config(void **state)
     assert_int_equal(config.layer_error.windows, 0);
     assert_int_equal(config.num_recipes, 2);
     assert_int_equal(config.recipes[0].num_stages, 0);
-    assert_int_equal(config.recipes[1].weights.bits, 4);
+    char bits[8];
+    bs_setting_text(&config.recipes[1].weights, "bits", bits, sizeof bits);
+    assert_string_equal(bits, "4");
     assert_int_equal(config.num_charts, 2);
     assert_string_equal(config.charts[1], "layer_error");
     bs_config_release(&config);
@@ -677,7 +679,7 @@ static void test_errors_of_grids(void **state)
         "    alpha: []\n"
         "    weights: {bits: [1, 4], groupsize: 128, grid: }\n"
         "    bits: 4\n"
-        "    granularity: token\n"
+        "    sharing: token\n"
         "    percdamp: 0.1\n"
         "    alhpa: 0.5\n"
         "    activations: 8\n"
@@ -685,18 +687,18 @@ static void test_errors_of_grids(void **state)
         (const char *const[]){
             ":6:12: error: alpha is an empty list, expected at least one value",
             ":7:22: error: bits is '1', expected a whole number from 2 to 8, or 16",
-            ":7:29: error: unknown key 'groupsize', expected bits, group_size, ",
+            ":7:29: error: unknown key 'groupsize', expected format, range, bits, group_size, ",
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant or auto",
             ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
             "calibrate_on, compute or alpha; it belongs under weights",
-            ":9:5: error: unknown key 'granularity', expected algorithm, model, weights, "
+            ":9:5: error: unknown key 'sharing', expected algorithm, model, weights, "
             "activations, calibrate_on, compute or alpha; it belongs under activations",
             ":10:5: error: unknown key 'percdamp', expected algorithm, model, weights, "
             "activations, calibrate_on, compute or alpha; it is an option of gptq, which this grid "
             "does not name",
             ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
             "calibrate_on, compute or alpha (did you mean 'alpha'?)",
-            ":12:18: error: activations is '8', expected a mapping with bits, ",
+            ":12:18: error: activations is '8', expected a mapping with format, range, bits, ",
             ":13:20: error: calibrate_on is 'quantised', expected unquantized, quantized or auto",
             NULL,
         });
@@ -705,21 +707,23 @@ static void test_errors_of_grids(void **state)
         "bfloat16}\n"
         "  - {algorithm: rtn, weights: {bits: 8}, compute: float16}\n",
         (const char *const[]){
-            ":5:17: error: compute is bfloat16 but activations have 8 bits, expected compute: "
-            "float32, or activations of 16 bits (recipe 'rtn w8 channel a8 token bfloat16')",
+            ":5:17: error: compute is bfloat16 but activations are quantized, expected "
+            "compute: float32, or no format of activations (recipe 'rtn w8 channel a8 token "
+            "bfloat16')",
             ":6:51: error: compute is 'float16', expected float32 or bfloat16",
             NULL,
         });
-    expect_sweep_errors("  - 7\n"
-                        "  - {weights: {bits: 4}}\n"
-                        "  - {algorithm: [], weights: {}}\n",
-                        (const char *const[]){
-                            ":5:5: error: '7' in sweep, expected a grid",
-                            ":6:5: error: algorithm is missing, expected a name or a list",
-                            ":7:17: error: algorithm is an empty list, expected at least one name",
-                            ":7:30: error: weights is empty, expected a mapping with bits, ",
-                            NULL,
-                        });
+    expect_sweep_errors(
+        "  - 7\n"
+        "  - {weights: {bits: 4}}\n"
+        "  - {algorithm: [], weights: {}}\n",
+        (const char *const[]){
+            ":5:5: error: '7' in sweep, expected a grid",
+            ":6:5: error: algorithm is missing, expected a name or a list",
+            ":7:17: error: algorithm is an empty list, expected at least one name",
+            ":7:30: error: weights is empty, expected a mapping with format, range, bits, ",
+            NULL,
+        });
 }
 
 static void test_refused_recipes(void **state)
@@ -746,13 +750,13 @@ static void test_missing_calibration(void **state)
                   "  - algorithm: [rtn, [outliers, gptq], awq]\n"
                   "    weights: {bits: [3, 4]}\n"
                   "  - algorithm: rtn\n"
-                  "    activations: {bits: 8, granularity: [token, tensor_static]}\n",
+                  "    activations: {bits: 8, sharing: [token, static]}\n",
                   "4:22: error: calibration is missing, expected a section calibration: {text: "
                   "...} (recipe 'outliers+gptq w3 channel')\n"
                   "4:40: error: calibration is missing, expected a section calibration: {text: "
                   "...} (recipe 'awq w3 channel')\n"
                   "6:16: error: calibration is missing, expected a section calibration: {text: "
-                  "...} (recipe 'rtn w16 a8 tensor_static')\n");
+                  "...} (recipe 'rtn w16 a8 static')\n");
 }
 
 static void test_too_many_trials(void **state)

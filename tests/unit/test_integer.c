@@ -73,9 +73,9 @@ static void products_of_bytes_are_exact(void **state)
     assert_exact(2, 32960, true, 255, 0); /* about the longest sum that is asked for */
 }
 
-static struct bs_format weights_of(int bits, int group_size, int symmetric, enum bs_grid grid)
+static struct bs_flat weights_of(int bits, int group_size, int symmetric, enum bs_grid grid)
 {
-    struct bs_format format = {
+    struct bs_flat format = {
         .bits = bits, .group_size = group_size, .symmetric = symmetric, .grid = grid};
     assert_int_equal(bs_format_resolve(&format, grid, &err), BS_OK);
     return format;
@@ -91,7 +91,7 @@ static struct bs_activations activations_of(int bits, enum bs_act_granularity gr
 }
 
 /* A linear of random weights, rounded; bs_linear_release gives it back. */
-static struct bs_linear rounded(int out, int in, const struct bs_format *format)
+static struct bs_linear rounded(int out, int in, const struct bs_flat *format)
 {
     struct bs_linear linear = {.name = "linear", .out_features = out, .in_features = in};
     size_t count = (size_t)out * (size_t)in;
@@ -118,7 +118,7 @@ static void release(struct bs_linear *linear)
 
 /* By integers: y as far from the product in double of the decoded values as its own rounding, four
  * units at most, and that of the decoded values, a unit of each term, allow. */
-static void assert_linear(const struct bs_format *format, const struct bs_activations *activations)
+static void assert_linear(const struct bs_flat *format, const struct bs_activations *activations)
 {
     enum { OUT = 37, IN = 90, ROWS = 131, STRIDE = OUT + 3 };
     static float x[ROWS * IN], y[ROWS * STRIDE];
@@ -163,9 +163,9 @@ static void a_linear_equals_the_product_of_decoded_values(void **state)
             for (int bits = 2; bits <= 8; bits += 3) {
                 struct bs_activations activations =
                     activations_of(bits, (enum bs_act_granularity)granularity, both & 1);
-                struct bs_format channel =
+                struct bs_flat channel =
                     weights_of(bits, BS_GROUP_CHANNEL, both >> 1, BS_GRID_GPTQ);
-                struct bs_format tensor = weights_of(8, BS_GROUP_TENSOR, both >> 1, BS_GRID_AWQ);
+                struct bs_flat tensor = weights_of(8, BS_GROUP_TENSOR, both >> 1, BS_GRID_AWQ);
                 assert_linear(&channel, &activations);
                 assert_linear(&tensor, &activations);
             }
@@ -176,7 +176,7 @@ static void assert_finished(int out, bool biased)
 {
     enum { IN = 45, ROWS = 3, MOST_OUT = 70 };
     float x[ROWS * IN], y[ROWS * MOST_OUT];
-    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
+    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
     struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, false);
     struct bs_linear linear = rounded(out, IN, &format);
     assert_in_range(out, 1, MOST_OUT);
@@ -215,7 +215,7 @@ static void outputs_are_exact_sums_scaled_once(void **state)
             assert_finished(out, biased);
 }
 
-static bool has_integers(int in, const struct bs_format *format, bool indexed)
+static bool has_integers(int in, const struct bs_flat *format, bool indexed)
 {
     struct bs_linear linear = rounded(2, in, format);
     if (indexed)
@@ -229,8 +229,8 @@ static bool has_integers(int in, const struct bs_format *format, bool indexed)
 static void floats_stay_where_integers_do_not_fit(void **state)
 {
     (void)state;
-    struct bs_format channel = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
-    struct bs_format groups = weights_of(8, 32, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_flat channel = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_flat groups = weights_of(8, 32, 1, BS_GRID_SMOOTHQUANT);
     assert_true(has_integers(64, &channel, false));
     assert_false(has_integers(64, &channel, true));
     assert_false(has_integers(64, &groups, false));
@@ -247,7 +247,7 @@ static void what_is_not_finite_stays_so(void **state)
 {
     (void)state;
     enum { IN = 20, ROWS = 3 };
-    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     struct bs_linear linear = rounded(4, IN, &format);
     assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
     struct bs_scratch *scratch =
@@ -271,7 +271,7 @@ static void what_is_not_finite_stays_so(void **state)
     release(&linear);
 }
 
-static void round_all(struct bs_block *block, const struct bs_format *format)
+static void round_all(struct bs_block *block, const struct bs_flat *format)
 {
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         struct bs_linear *linear = &block->linears[r];
@@ -286,7 +286,7 @@ static void round_all(struct bs_block *block, const struct bs_format *format)
 
 /* Two copies of the random block that quantize weights and activations to 8 bits; `integers`
  * multiplies them as such. */
-static void quantize(const struct bs_format *format, const struct bs_activations *activations,
+static void quantize(const struct bs_flat *format, const struct bs_activations *activations,
                      struct bs_block *floats, struct bs_block *integers)
 {
     *floats = *integers = (struct bs_block){.architecture = NULL};
@@ -315,7 +315,7 @@ static void blocks_equal_those_of_floats(void **state)
 {
     (void)state;
     static const enum bs_wiring wirings[] = {BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL, BS_PARALLEL};
-    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     for (int w = 0; w < 4; w++)
         for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++) {
             struct bs_activations activations =
@@ -334,7 +334,7 @@ static void blocks_equal_those_of_floats(void **state)
 static void a_block_is_the_same_on_any_number_of_threads(void **state)
 {
     (void)state;
-    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
+    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
     struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
     struct bs_block floats, integers;
     quantize(&format, &activations, &floats, &integers);
@@ -346,7 +346,7 @@ static void a_block_is_the_same_on_any_number_of_threads(void **state)
 static void a_copy_forgets_integers(void **state)
 {
     (void)state;
-    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
     struct bs_block floats, integers;
     quantize(&format, &activations, &floats, &integers);
@@ -361,7 +361,7 @@ static void a_copy_forgets_integers(void **state)
 static void no_memory_leaves_floats(void **state)
 {
     (void)state;
-    struct bs_format format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
     struct bs_linear linear = rounded(5, 30, &format);
     enum bs_status status = BS_ENOMEM;
     for (long n = 1; status; n++) {

@@ -236,8 +236,12 @@ static void check_table(const struct bs_option *options, size_t size)
 static void test_every_table(void **state)
 {
     (void)state;
-    check_table(bs_format_options, sizeof(struct bs_format));
-    check_table(bs_activations_options, sizeof(struct bs_activations));
+    check_table(bs_weights_options, sizeof(struct bs_setting));
+    check_table(bs_activations_options, sizeof(struct bs_setting));
+    for (int i = 0; bs_format_registry.rows[i]; i++)
+        check_table(bs_format_registry.rows[i]->options, bs_format_registry.rows[i]->options_size);
+    for (int i = 0; bs_range_registry.rows[i]; i++)
+        check_table(bs_range_registry.rows[i]->options, bs_range_registry.rows[i]->options_size);
     check_table(bs_calibration_options, sizeof(struct bs_calibration_config));
     check_table(bs_evaluation_options, sizeof(struct bs_evaluation_config));
     check_table(bs_layer_error_options, sizeof(struct bs_layer_error_config));

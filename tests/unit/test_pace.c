@@ -83,7 +83,7 @@ static double seconds_of(int first, int count, unsigned wanted, double blocks)
     unsigned of[RECIPES] = {wanted, wanted, wanted, wanted};
     for (int k = 0; k < 2; k++) /* the last recipe has activations of 8 bits */
         pace.kinds[k] = (struct bs_pace_kind){
-            .like = recipes[k ? RECIPES - 1 : 0], .weight = 1, .flop = 1, .logit = 1};
+            .like = &recipes[k ? RECIPES - 1 : 0], .weight = 1, .flop = 1, .logit = 1};
     return bs_pace_seconds(&pace, &walk, all + first, of, count, blocks);
 }
 

@@ -33,20 +33,18 @@ static void set(struct bs_recipe *recipe, char *setting)
         recipe->compute = !strcmp(value, "bfloat16") ? BS_BFLOAT16 : BS_FLOAT32;
         return;
     }
-    if (!strncmp(setting, "a.", 2)) {
-        const struct bs_option *option = bs_option_find(bs_activations_options, setting + 2);
-        assert_non_null(option);
-        assert_int_equal(bs_option_parse(option, value, &recipe->activations, &err), BS_OK);
-        return;
-    }
-    const struct bs_option *option = bs_option_find(bs_format_options, setting);
-    if (option) {
-        assert_int_equal(bs_option_parse(option, value, &recipe->weights, &err), BS_OK);
+    bool activations = !strncmp(setting, "a.", 2);
+    if (activations || bs_setting_knows(BS_FOR_WEIGHTS, setting)) {
+        assert_int_equal(
+            activations
+                ? bs_setting_set(&recipe->activations, BS_FOR_ACTIVATIONS, setting + 2, value, &err)
+                : bs_setting_set(&recipe->weights, BS_FOR_WEIGHTS, setting, value, &err),
+            BS_OK);
         return;
     }
     for (int s = 0; s < recipe->num_stages; s++) {
         struct bs_choice *stage = &recipe->stages[s];
-        option = bs_option_find(stage->plugin->options, setting);
+        const struct bs_option *option = bs_option_find(stage->plugin->options, setting);
         if (!option)
             continue;
         assert_int_equal(bs_option_parse(option, value, stage->options, &err), BS_OK);
@@ -120,14 +118,13 @@ static void test_labels(void **state)
         {"awq", "bits=4 grid=awq", "awq w4 channel"},
         {"smoothquant", "bits=8 a.bits=8 alpha=0.7", "smoothquant w8 channel a8 token alpha=0.7"},
         {"smoothquant", "bits=8 symmetric=false grid=gptq", "smoothquant w8 channel grid=gptq"},
-        {"outliers smoothquant", "bits=8 group_size=tensor a.bits=8 a.granularity=tensor",
-         "outliers+smoothquant w8 tensor a8 tensor"},
+        {"outliers smoothquant", "bits=8 group_size=tensor a.bits=8 a.sharing=window",
+         "outliers+smoothquant w8 tensor a8 window"},
         {"rtn", "bits=8 a.bits=8 a.symmetric=false a.grid=gptq",
          "rtn w8 channel a8 token grid=gptq"},
         {"rtn", "bits=8 a.bits=8 a.symmetric=true a.grid=gptq a.bmm_input=true",
          "rtn w8 channel a8 token sym grid=gptq bmm_input"},
-        {"rtn", "a.bits=8 a.granularity=tensor_static calibrate_on=quantized",
-         "rtn w16 a8 tensor_static"},
+        {"rtn", "a.bits=8 a.sharing=static calibrate_on=quantized", "rtn w16 a8 static"},
         {"gptq", "bits=3 percdamp=0.1 compute=bfloat16", "gptq w3 channel percdamp=0.1 bfloat16"},
         {"rtn", "bits=8 compute=float32", "rtn w8 channel"},
     };
@@ -155,15 +152,21 @@ static void test_print(void **state)
     char *text = printed(&recipe);
     assert_string_equal(text, "algorithm: smoothquant+gptq\n"
                               "compute: float32\n"
+                              "weights.format: int\n"
                               "weights.bits: 4\n"
                               "weights.group_size: 128\n"
                               "weights.symmetric: false\n"
                               "weights.grid: gptq\n"
                               "weights.range: minmax\n"
+                              "weights.rounding: nearest\n"
+                              "activations.format: int\n"
                               "activations.bits: 8\n"
-                              "activations.granularity: token\n"
+                              "activations.group_size: channel\n"
                               "activations.symmetric: true\n"
                               "activations.grid: smoothquant\n"
+                              "activations.range: minmax\n"
+                              "activations.sharing: token\n"
+                              "activations.rounding: nearest\n"
                               "activations.bmm_input: false\n"
                               "smoothquant.calibrate_on: unquantized\n"
                               "smoothquant.alpha: 0.5\n"
@@ -178,7 +181,7 @@ static void test_print(void **state)
     build(&recipe, "rtn", "bits=4 range=mse");
     text = printed(&recipe);
     assert_non_null(strstr(text, "weights.range: mse\nweights.range_norm: 2.4\n"));
-    assert_non_null(strstr(text, "activations.bits: 16\nactivations.granularity: none\n"));
+    assert_non_null(strstr(text, "activations.format: none\n"));
     bs_free(text);
     bs_recipe_release(&recipe);
 }
@@ -236,21 +239,27 @@ static void test_refused_chains(void **state)
     bs_recipe_release(&recipe);
 }
 
+static void assert_text(const struct bs_setting *setting, const char *key, const char *want)
+{
+    char text[32];
+    assert_string_equal(bs_setting_text(setting, key, text, sizeof text), want);
+}
+
 static void test_resolve(void **state)
 {
     (void)state;
     static const struct {
         const char *chain, *settings;
-        int grid, symmetric;
+        const char *grid, *symmetric;
     } cases[] = {
-        {"rtn", "bits=4", BS_GRID_GPTQ, BS_ASYMMETRIC},
-        {"gptq", "bits=4", BS_GRID_GPTQ, BS_ASYMMETRIC},
-        {"awq", "bits=4", BS_GRID_AWQ, BS_ASYMMETRIC},
-        {"smoothquant", "bits=4", BS_GRID_SMOOTHQUANT, BS_SYMMETRIC},
-        {"smoothquant gptq", "bits=4", BS_GRID_GPTQ, BS_ASYMMETRIC},
-        {"smoothquant rtn", "bits=4", BS_GRID_SMOOTHQUANT, BS_SYMMETRIC},
-        {"outliers smoothquant", "bits=4", BS_GRID_SMOOTHQUANT, BS_SYMMETRIC},
-        {"smoothquant", "bits=4 grid=awq", BS_GRID_AWQ, BS_ASYMMETRIC},
+        {"rtn", "bits=4 a.bits=8", "gptq", "false"},
+        {"gptq", "bits=4 a.bits=8", "gptq", "false"},
+        {"awq", "bits=4 a.bits=8", "awq", "false"},
+        {"smoothquant", "bits=4 a.bits=8", "smoothquant", "true"},
+        {"smoothquant gptq", "bits=4 a.bits=8", "gptq", "false"},
+        {"smoothquant rtn", "bits=4 a.bits=8", "smoothquant", "true"},
+        {"outliers smoothquant", "bits=4 a.bits=8", "smoothquant", "true"},
+        {"smoothquant", "bits=4 grid=awq a.bits=8", "awq", "false"},
     };
     struct bs_recipe recipe;
     struct bs_error err;
@@ -258,10 +267,10 @@ static void test_resolve(void **state)
         build(&recipe, cases[i].chain, cases[i].settings);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK); /* a second time: no change */
-        assert_int_equal(recipe.weights.grid, cases[i].grid);
-        assert_int_equal(recipe.weights.symmetric, cases[i].symmetric);
-        assert_int_equal(recipe.activations.grid, BS_GRID_SMOOTHQUANT);
-        assert_int_equal(recipe.activations.symmetric, BS_SYMMETRIC);
+        assert_text(&recipe.weights, "grid", cases[i].grid);
+        assert_text(&recipe.weights, "symmetric", cases[i].symmetric);
+        assert_text(&recipe.activations, "grid", "smoothquant");
+        assert_text(&recipe.activations, "symmetric", "true");
         bs_recipe_release(&recipe);
     }
     static const char *const refused[][3] = {
@@ -293,9 +302,9 @@ static void test_calibration(void **state)
         {"smoothquant", "bits=4", true, BS_ON_UNQUANTIZED},
         {"smoothquant", "bits=4 calibrate_on=quantized", true, BS_ON_QUANTIZED},
         {"awq", "bits=4", true, BS_ON_UNQUANTIZED},
-        {"rtn", "a.bits=8 a.granularity=tensor", false, BS_ON_UNQUANTIZED},
-        {"rtn", "a.bits=8 a.granularity=tensor_static", true, BS_ON_UNQUANTIZED},
-        {"rtn", "a.granularity=tensor_static", false, BS_ON_UNQUANTIZED},
+        {"rtn", "a.bits=8 a.sharing=window", false, BS_ON_UNQUANTIZED},
+        {"rtn", "a.bits=8 a.sharing=static", true, BS_ON_UNQUANTIZED},
+        {"rtn", "a.sharing=static", false, BS_ON_UNQUANTIZED},
     };
     struct bs_recipe recipe;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -381,10 +390,10 @@ static void test_label_is_unique(void **state)
     };
     static const char *const activations[] = {
         "",
-        "a.granularity=tensor_static",
+        "a.sharing=static",
         "a.bits=8",
-        "a.bits=8 a.granularity=tensor",
-        "a.bits=8 a.granularity=tensor_static",
+        "a.bits=8 a.sharing=window",
+        "a.bits=8 a.sharing=static",
         "a.bits=8 a.bmm_input=true",
         "a.bits=8 a.symmetric=true",
         "a.bits=8 a.grid=awq",

@@ -163,7 +163,7 @@ static double error_of(const char *chain, const char *granularity)
 {
     struct bs_error err;
     char settings[96];
-    snprintf(settings, sizeof settings, "bits=8 grid=smoothquant a.bits=8 a.granularity=%s",
+    snprintf(settings, sizeof settings, "bits=8 grid=smoothquant a.bits=8 a.sharing=%s",
              granularity);
     recipe_build(&recipe, chain, settings);
     struct bs_inputs inputs = {.rope = random_.rope,
@@ -180,7 +180,7 @@ static double error_of(const char *chain, const char *granularity)
 static void it_helps_where_activations_have_outliers(void **state)
 {
     (void)state;
-    static const char *const granularities[] = {"token", "tensor", "tensor_static"};
+    static const char *const granularities[] = {"token", "window", "static"};
     struct bs_error err;
     struct bs_block kept = {.architecture = NULL};
     float scale[64];

@@ -63,7 +63,7 @@ static const char *const all_riders[][2] = {
     {"gptq", "bits=3 group_size=64 act_order=true"},
     {"awq", "bits=4 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=40"},
     {"awq", "bits=3 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=16"},
-    {"smoothquant", "bits=8 a.bits=8 a.granularity=tensor_static a.bmm_input=true"},
+    {"smoothquant", "bits=8 a.bits=8 a.sharing=static a.bmm_input=true"},
     {"outliers smoothquant gptq", "bits=4 a.bits=8 channels=2"},
     {"gptq", "bits=4 group_size=64 compute=bfloat16"},
     {NULL, NULL},
@@ -233,7 +233,7 @@ static void only_what_is_wanted_is_measured(void **state)
     (void)state;
     static struct ride both, one;
     static const char *const two[][2] = {
-        {"", ""}, {"rtn", "bits=4 a.bits=8 a.granularity=tensor_static"}, {NULL, NULL}};
+        {"", ""}, {"rtn", "bits=4 a.bits=8 a.sharing=static"}, {NULL, NULL}};
     ride_init(&both, two);
     ride_init(&one, two);
     for (int i = 0; i < one.count; i++)
@@ -479,7 +479,7 @@ static void any_allocation_may_fail(void **state)
 {
     (void)state;
     static const char *const few[][2] = {{"smoothquant gptq", "bits=4 a.bits=8"},
-                                         {"rtn", "bits=4 a.bits=8 a.granularity=tensor_static"},
+                                         {"rtn", "bits=4 a.bits=8 a.sharing=static"},
                                          {NULL, NULL}};
     struct bs_error err;
     struct bs_walk walk = walk_of(model);

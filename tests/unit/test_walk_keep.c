@@ -31,7 +31,7 @@ static const char *const riders[][2] = {
     {"rtn", "bits=4 group_size=32"},
     {"gptq", "bits=3 group_size=64 act_order=true"},
     {"awq", "bits=4 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=40"},
-    {"smoothquant gptq", "bits=4 a.bits=8 a.granularity=tensor_static"},
+    {"smoothquant gptq", "bits=4 a.bits=8 a.sharing=static"},
 };
 enum { RIDERS = sizeof riders / sizeof *riders };
 

@@ -12,7 +12,7 @@
  * smoothquant  mit-han-lab/smoothquant fake_quant.py. Symmetric only, the awq scale. The original does
  *              not clip, and need not: its scale is always the group's own. A static activation
  *              scale can be exceeded; then codes clip at the ends. */
-#include "eval/quant/format.h"
+#include "eval/quant/flat.h"
 
 #include <float.h>
 #include <math.h>
@@ -20,54 +20,14 @@
 
 #include "eval/linalg/vector.h"
 
-static const char *const symmetric_words[] = {"false", "true", "auto", NULL};
 static const char *const grid_words[] = {"gptq", "awq", "smoothquant", "auto", NULL};
-static const char *const range_words[] = {"minmax", "mse", NULL};
-static const char *const group_words[] = {"channel", "tensor", NULL};
-static const char *const granularity_words[] = {"token", "tensor", "tensor_static", NULL};
 
-#define BITS(T)                                                                                    \
-    {                                                                                              \
-        .name = "bits", .help = "bits of a code; 16 = not quantized", .offset = offsetof(T, bits), \
-        .type = BS_INT, .initial = BS_BITS_NONE, .min = 2, .max = 8, .also = BS_BITS_NONE          \
-    }
+static int maxq(const struct bs_flat *format) { return (1 << format->bits) - 1; }
 
-const struct bs_option bs_format_options[] = {
-    BITS(struct bs_format),
-    BS_OPT_WORDS(struct bs_format, group_size, BS_INT, BS_GROUP_CHANNEL, 1, 1 << 24, group_words,
-                 "columns that share scale and zero point; channel = a row, tensor = the matrix"),
-    BS_OPT_WORDS(struct bs_format, symmetric, BS_CHOICE, BS_SYMMETRIC_AUTO, 0, 2, symmetric_words,
-                 "no zero point; auto = as the grid's authors have it"),
-    BS_OPT_WORDS(struct bs_format, grid, BS_CHOICE, BS_GRID_AUTO, 0, 3, grid_words,
-                 "whose range rule; auto = that of the algorithm's authors"),
-    BS_OPT_WORDS(struct bs_format, range, BS_CHOICE, BS_RANGE_MINMAX, 0, 1, range_words,
-                 "minmax = the extremes; mse = shrunk to the least error"),
-    BS_OPT(struct bs_format, range_norm, 2.4, 0.1, 10, "mse: power of the error"),
-    BS_OPT(struct bs_format, range_grid, 100, 1, 10000, "mse: steps from full range to none"),
-    BS_OPT(struct bs_format, range_maxshrink, 0.8, 0, 1, "mse: share of the steps that is tried"),
-    {.name = NULL},
-};
-
-const struct bs_option bs_activations_options[] = {
-    BITS(struct bs_activations),
-    BS_OPT_WORDS(struct bs_activations, granularity, BS_CHOICE, BS_ACT_TOKEN, 0, 2,
-                 granularity_words,
-                 "what shares a scale; tensor_static = fixed from the calibration"),
-    BS_OPT_WORDS(struct bs_activations, symmetric, BS_CHOICE, BS_SYMMETRIC_AUTO, 0, 2,
-                 symmetric_words, "no zero point; auto = as the grid's authors have it"),
-    BS_OPT_WORDS(struct bs_activations, grid, BS_CHOICE, BS_GRID_AUTO, 0, 3, grid_words,
-                 "whose range rule; auto = smoothquant"),
-    BS_OPT(struct bs_activations, bmm_input, false, 0, 1,
-           "also the outputs of q, k and v, before rotary positions"),
-    {.name = NULL},
-};
-
-static int maxq(const struct bs_format *format) { return (1 << format->bits) - 1; }
-
-static int middle(const struct bs_format *format) { return 1 << (format->bits - 1); }
+static int middle(const struct bs_flat *format) { return 1 << (format->bits - 1); }
 
 /* The range of a group whose extremes are low and high. */
-static void gptq_range(const struct bs_format *format, float *low, float *high)
+static void gptq_range(const struct bs_flat *format, float *low, float *high)
 {
     *low = *low < 0 ? *low : 0;
     *high = *high > 0 ? *high : 0;
@@ -82,7 +42,7 @@ static void gptq_range(const struct bs_format *format, float *low, float *high)
     }
 }
 
-static struct bs_params gptq_params(const struct bs_format *format, float low, float high)
+static struct bs_params gptq_params(const struct bs_flat *format, float low, float high)
 {
     /* Among subnormal numbers the quotients are coarse: the scale must not become zero, nor the
      * zero point exceed maxq. Elsewhere neither bound is met. */
@@ -94,7 +54,7 @@ static struct bs_params gptq_params(const struct bs_format *format, float low, f
     return params;
 }
 
-static void absmax_range(const struct bs_format *format, float *low, float *high)
+static void absmax_range(const struct bs_flat *format, float *low, float *high)
 {
     if (!format->symmetric)
         return;
@@ -102,7 +62,7 @@ static void absmax_range(const struct bs_format *format, float *low, float *high
     *low = -*high;
 }
 
-static struct bs_params absmax_params(const struct bs_format *format, float low, float high)
+static struct bs_params absmax_params(const struct bs_flat *format, float low, float high)
 {
     const float least = 1e-5f;
     if (format->symmetric)
@@ -120,8 +80,8 @@ static struct bs_params absmax_params(const struct bs_format *format, float low,
 static const struct grid_rule {
     int symmetric_default;
     bool symmetric_only;
-    void (*range)(const struct bs_format *format, float *low, float *high);
-    struct bs_params (*params)(const struct bs_format *format, float low, float high);
+    void (*range)(const struct bs_flat *format, float *low, float *high);
+    struct bs_params (*params)(const struct bs_flat *format, float low, float high);
 } rules[] = {
     [BS_GRID_GPTQ] = {BS_ASYMMETRIC, false, gptq_range, gptq_params},
     [BS_GRID_AWQ] = {BS_ASYMMETRIC, false, absmax_range, absmax_params},
@@ -130,7 +90,7 @@ static const struct grid_rule {
 
 const char *bs_grid_name(enum bs_grid grid) { return grid_words[grid]; }
 
-enum bs_status bs_format_resolve(struct bs_format *format, enum bs_grid preferred,
+enum bs_status bs_format_resolve(struct bs_flat *format, enum bs_grid preferred,
                                  struct bs_error *err)
 {
     if (format->grid == BS_GRID_AUTO)
@@ -145,8 +105,8 @@ enum bs_status bs_format_resolve(struct bs_format *format, enum bs_grid preferre
 }
 
 /* Shrinks the range step by step and keeps the params with the least error (quant.py, mse). */
-static struct bs_params fit_mse(const struct bs_format *format, float low, float high,
-                                const float *x, size_t count)
+static struct bs_params fit_mse(const struct bs_flat *format, float low, float high, const float *x,
+                                size_t count)
 {
     enum { CHUNK = 1024 };
     const struct grid_rule *rule = &rules[format->grid];
@@ -172,7 +132,7 @@ static struct bs_params fit_mse(const struct bs_format *format, float low, float
     return best;
 }
 
-struct bs_params bs_format_fit(const struct bs_format *format, const float *x, size_t count)
+struct bs_params bs_format_fit(const struct bs_flat *format, const float *x, size_t count)
 {
     float low, high;
     bs_min_max(x, count, &low, &high);
@@ -182,7 +142,7 @@ struct bs_params bs_format_fit(const struct bs_format *format, const float *x, s
     return rules[format->grid].params(format, low, high);
 }
 
-struct bs_params bs_format_fit_range(const struct bs_format *format, float low, float high)
+struct bs_params bs_format_fit_range(const struct bs_flat *format, float low, float high)
 {
     rules[format->grid].range(format, &low, &high);
     return rules[format->grid].params(format, low, high);
@@ -199,7 +159,7 @@ static inline float nearest_level(float x, float scale, float lowest, float high
     return level > highest ? highest : level;
 }
 
-int bs_format_encode(const struct bs_format *format, struct bs_params params, float x)
+int bs_format_encode(const struct bs_flat *format, struct bs_params params, float x)
 {
     float lowest = (float)-params.zero_point, highest = (float)(maxq(format) - params.zero_point);
     return (int)nearest_level(x, params.scale, lowest, highest) + params.zero_point;
@@ -210,8 +170,7 @@ float bs_format_decode(struct bs_params params, int code)
     return params.scale * (float)(code - params.zero_point);
 }
 
-void bs_format_round(const struct bs_format *format, struct bs_params params, float *x,
-                     size_t count)
+void bs_format_round(const struct bs_flat *format, struct bs_params params, float *x, size_t count)
 {
     float lowest = (float)-params.zero_point, highest = (float)(maxq(format) - params.zero_point);
     for (size_t i = 0; i < count; i++)
@@ -262,7 +221,7 @@ static struct bs_encoded fold(struct gathered *from, int lanes)
                                .next_high = from->high[0]};
 }
 
-struct bs_encoded bs_format_encode_all(const struct bs_format *format, struct bs_params params,
+struct bs_encoded bs_format_encode_all(const struct bs_flat *format, struct bs_params params,
                                        const float *x, size_t count, const float *next,
                                        uint8_t *codes)
 {
@@ -278,7 +237,7 @@ struct bs_encoded bs_format_encode_all(const struct bs_format *format, struct bs
     return fold(&gathered, count < LANES ? 1 : LANES);
 }
 
-void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, int columns)
+void bs_format_round_matrix(const struct bs_flat *format, float *x, int rows, int columns)
 {
     bool tensor = format->group_size == BS_GROUP_TENSOR;
     size_t row = tensor ? (size_t)rows * (size_t)columns : (size_t)columns;
@@ -291,21 +250,50 @@ void bs_format_round_matrix(const struct bs_format *format, float *x, int rows, 
         }
 }
 
-struct bs_format bs_activations_format(const struct bs_activations *activations)
+struct bs_flat bs_activations_format(const struct bs_activations *activations)
 {
-    return (struct bs_format){.bits = activations->bits,
-                              .group_size = BS_GROUP_TENSOR,
-                              .symmetric = activations->symmetric,
-                              .grid = activations->grid,
-                              .range = BS_RANGE_MINMAX};
+    return (struct bs_flat){.bits = activations->bits,
+                            .group_size = BS_GROUP_TENSOR,
+                            .symmetric = activations->symmetric,
+                            .grid = activations->grid,
+                            .range = BS_RANGE_MINMAX};
 }
 
 enum bs_status bs_activations_resolve(struct bs_activations *activations, struct bs_error *err)
 {
-    struct bs_format format = bs_activations_format(activations);
+    struct bs_flat format = bs_activations_format(activations);
     if (bs_format_resolve(&format, BS_GRID_SMOOTHQUANT, err))
         return bs_fail_within(err, "activations");
     activations->symmetric = format.symmetric;
     activations->grid = format.grid;
     return BS_OK;
+}
+
+struct bs_flat bs_flat_of(const struct bs_setting *setting)
+{
+    if (!setting->format.plugin)
+        return (struct bs_flat){.bits = BS_BITS_NONE, .symmetric = 1};
+    const struct bs_int *of_int = setting->format.options;
+    struct bs_flat flat = {.bits = of_int->bits,
+                           .group_size = of_int->group_size,
+                           .symmetric = of_int->symmetric,
+                           .grid = of_int->grid};
+    if (setting->range.options) {
+        const struct bs_mse *mse = setting->range.options;
+        flat.range = BS_RANGE_MSE;
+        flat.range_norm = mse->range_norm;
+        flat.range_grid = mse->range_grid;
+        flat.range_maxshrink = mse->range_maxshrink;
+    }
+    return flat;
+}
+
+struct bs_activations bs_activations_of(const struct bs_setting *setting)
+{
+    struct bs_flat flat = bs_flat_of(setting);
+    return (struct bs_activations){.bits = flat.bits,
+                                   .granularity = setting->sharing,
+                                   .symmetric = flat.symmetric,
+                                   .grid = flat.grid,
+                                   .bmm_input = setting->bmm_input};
 }

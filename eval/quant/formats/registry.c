@@ -1,0 +1,23 @@
+/* Adding a number format is its file and one line here. */
+#include "eval/quant/format.h"
+
+#ifndef BS_MORE_FORMATS /* a test's plug-ins */
+#define BS_MORE_FORMATS(X)
+#endif
+
+#define FORMATS(X)                                                                                 \
+    X(int)                                                                                         \
+    BS_MORE_FORMATS(X)
+
+#define DECLARE(f) extern const struct bs_format bs_format_##f;
+#define ENTRY(f) &bs_format_##f.plugin,
+
+FORMATS(DECLARE)
+
+static const struct bs_plugin *const rows[] = {FORMATS(ENTRY) NULL};
+
+const struct bs_registry bs_format_registry = {
+    .kind = "format",
+    .summary = "what numbers are rounded to: levels, who shares a scale, how it is fitted",
+    .rows = rows,
+};

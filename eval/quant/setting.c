@@ -1,0 +1,384 @@
+#include "eval/quant/setting.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "eval/quant/format.h"
+
+enum { VALUE_TEXT = 128, ALLOWED_TEXT = 512 };
+
+static const char *const rounding_words[] = {"nearest",  "floor",      "ceil",
+                                             "truncate", "stochastic", NULL};
+static const char *const sharing_words[] = {"token", "window", "static", NULL};
+
+#define ROUNDING                                                                                   \
+    BS_OPT_WORDS(struct bs_setting, rounding, BS_CHOICE, BS_NEAREST, 0, BS_STOCHASTIC,             \
+                 rounding_words, "how a value between two levels is rounded"),                     \
+        BS_OPT(struct bs_setting, rounding_seed, 0, 0, 2147483647,                                 \
+               "stochastic: seed of the draws")
+
+const struct bs_option bs_weights_options[] = {ROUNDING, {.name = NULL}};
+
+const struct bs_option bs_activations_options[] = {
+    BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_STATIC, sharing_words,
+                 "who shares a scale: a token, a window; static = fixed from the calibration"),
+    ROUNDING,
+    BS_OPT(struct bs_setting, bmm_input, false, 0, 1,
+           "also the outputs of q, k and v, before rotary positions"),
+    {.name = NULL},
+};
+
+static const struct bs_option *own_options(enum bs_use use)
+{
+    return use == BS_FOR_WEIGHTS ? bs_weights_options : bs_activations_options;
+}
+
+void bs_setting_init(struct bs_setting *setting)
+{
+    const struct bs_plugin *range = bs_range_registry.rows[0];
+    assert(range->options_size == 0);
+    *setting = (struct bs_setting){.range = {.plugin = range}};
+}
+
+void bs_setting_release(struct bs_setting *setting)
+{
+    bs_choice_release(&setting->format);
+    bs_choice_release(&setting->range);
+}
+
+enum bs_status bs_setting_copy(struct bs_setting *to, const struct bs_setting *from,
+                               struct bs_error *err)
+{
+    *to = *from;
+    to->format = to->range = (struct bs_choice){.plugin = NULL};
+    if (!bs_choice_copy(&to->format, &from->format, err) &&
+        !bs_choice_copy(&to->range, &from->range, err))
+        return BS_OK;
+    bs_setting_release(to);
+    return err->status;
+}
+
+bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
+{
+    return bs_choice_equal(&a->format, &b->format) && bs_choice_equal(&a->range, &b->range) &&
+           a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
+           a->sharing == b->sharing && a->bmm_input == b->bmm_input;
+}
+
+/* ---- choosing ---- */
+
+static enum bs_status choose(struct bs_choice *choice, const struct bs_plugin *plugin,
+                             struct bs_error *err)
+{
+    struct bs_choice chosen;
+    if (bs_choice_init(&chosen, plugin, err))
+        return err->status;
+    bs_choice_release(choice);
+    *choice = chosen;
+    return BS_OK;
+}
+
+enum bs_status bs_setting_choose_format(struct bs_setting *setting, const struct bs_plugin *format,
+                                        struct bs_error *err)
+{
+    return choose(&setting->format, format, err);
+}
+
+enum bs_status bs_setting_choose_range(struct bs_setting *setting, const struct bs_plugin *range,
+                                       struct bs_error *err)
+{
+    return choose(&setting->range, range, err);
+}
+
+/* "int, nf4, none", the nearest to `name` first. */
+static void print_names(const struct bs_registry *registry, const char *name, bool none, char *out,
+                        size_t size)
+{
+    size_t used = 0;
+    const char *near = NULL;
+    out[0] = '\0';
+    for (int i = 0; registry->rows[i]; i++) {
+        const char *candidate = registry->rows[i]->name;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", candidate);
+        used = used < size ? used : size - 1;
+        if (!near)
+            near = bs_nearest_word(name, (const char *const[]){candidate, NULL});
+    }
+    if (none)
+        used += (size_t)snprintf(out + used, size - used, " or none");
+    used = used < size ? used : size - 1;
+    if (near)
+        snprintf(out + used, size - used, "; did you mean %s?", near);
+}
+
+static enum bs_status choose_named(struct bs_choice *choice, const struct bs_registry *registry,
+                                   bool none, const char *name, struct bs_error *err)
+{
+    const struct bs_plugin *plugin = bs_registry_find(registry, name);
+    if (plugin || (none && !strcmp(name, "none")))
+        return choose(choice, plugin, err);
+    char allowed[ALLOWED_TEXT];
+    print_names(registry, name, none, allowed, sizeof allowed);
+    return bs_fail(err, BS_ECONFIG, "%s is '%.60s', expected %s", registry->kind, name, allowed);
+}
+
+/* The option that a key stands for, and the struct that holds it; NULL where there is none. */
+static const struct bs_option *find_option(const struct bs_setting *setting, enum bs_use use,
+                                           const char *key, const void **values)
+{
+    const struct bs_option *option = bs_option_find(own_options(use), key);
+    *values = setting;
+    if (!option && setting->range.plugin) {
+        option = bs_option_find(setting->range.plugin->options, key);
+        *values = setting->range.options;
+    }
+    if (!option && setting->format.plugin) {
+        option = bs_option_find(setting->format.plugin->options, key);
+        *values = setting->format.options;
+    }
+    return option;
+}
+
+/* The first plug-in that has an option of this name, or NULL. */
+static const struct bs_plugin *who_has(const struct bs_registry *registry, const char *name)
+{
+    for (int i = 0; registry->rows[i]; i++)
+        if (bs_option_find(registry->rows[i]->options, name))
+            return registry->rows[i];
+    return NULL;
+}
+
+bool bs_setting_knows(enum bs_use use, const char *key)
+{
+    return !strcmp(key, "format") || !strcmp(key, "range") ||
+           bs_option_find(own_options(use), key) || who_has(&bs_format_registry, key) ||
+           who_has(&bs_range_registry, key);
+}
+
+/* The value of an option that this setting's plug-ins do not have, but others do. */
+static enum bs_status check_value(const struct bs_plugin *plugin, const char *name,
+                                  const char *text, struct bs_error *err)
+{
+    struct bs_choice room;
+    if (bs_choice_init(&room, plugin, err))
+        return err->status;
+    enum bs_status status =
+        bs_option_parse(bs_option_find(plugin->options, name), text, room.options, err);
+    bs_choice_release(&room);
+    return status;
+}
+
+enum bs_status bs_setting_set(struct bs_setting *setting, enum bs_use use, const char *key,
+                              const char *text, struct bs_error *err)
+{
+    if (!strcmp(key, "format"))
+        return choose_named(&setting->format, &bs_format_registry, true, text, err);
+    if (!strcmp(key, "range"))
+        return choose_named(&setting->range, &bs_range_registry, false, text, err);
+    const void *values;
+    const struct bs_plugin *format = who_has(&bs_format_registry, key);
+    if (format && !setting->format.plugin &&
+        bs_setting_choose_format(setting, bs_format_registry.rows[0], err))
+        return err->status;
+    const struct bs_option *option = find_option(setting, use, key, &values);
+    if (option)
+        return bs_option_parse(option, text, (void *)(uintptr_t)values, err);
+    const struct bs_plugin *other = format ? format : who_has(&bs_range_registry, key);
+    if (other)
+        return check_value(other, key, text, err);
+    return bs_fail(err, BS_ECONFIG, "'%.60s' is no option of a format or a range", key);
+}
+
+const char *bs_setting_text(const struct bs_setting *setting, const char *key, char *text,
+                            size_t size)
+{
+    const void *values;
+    const struct bs_option *option = find_option(setting, BS_FOR_ACTIVATIONS, key, &values);
+    const struct bs_plugin *format = setting->format.plugin, *range = setting->range.plugin;
+    if (!strcmp(key, "format"))
+        snprintf(text, size, "%s", format ? format->name : "none");
+    else if (!strcmp(key, "range") && format)
+        snprintf(text, size, "%s", range->name);
+    else if (format && option)
+        bs_option_print(option, values, text, size);
+    else
+        snprintf(text, size, "none");
+    return text;
+}
+
+/* ---- resolving ---- */
+
+static const struct bs_format *format_of(const struct bs_choice *choice)
+{
+    return (const struct bs_format *)(const void *)choice->plugin;
+}
+
+static bool is_auto(const struct bs_option *option, const void *values)
+{
+    char text[VALUE_TEXT];
+    bs_option_print(option, values, text, sizeof text);
+    return !strcmp(text, "auto");
+}
+
+static void prefer(struct bs_choice *choice, const struct bs_preference *preferences)
+{
+    struct bs_error ignored; /* a word that an algorithm states is one of the option's */
+    for (const struct bs_preference *p = preferences; p && p->format && choice->plugin; p++) {
+        if (strcmp(p->format, choice->plugin->name))
+            continue;
+        const struct bs_option *option = bs_option_find(choice->plugin->options, p->option);
+        if (option && is_auto(option, choice->options))
+            bs_option_parse(option, p->word, choice->options, &ignored);
+    }
+}
+
+void bs_setting_prefer(struct bs_setting *setting, const struct bs_preference *preferences)
+{
+    prefer(&setting->format, preferences);
+}
+
+static bool leaves_alone(const struct bs_choice *choice)
+{
+    const struct bs_format *format = format_of(choice);
+    return !format || (format->idle && format->idle(choice->options));
+}
+
+bool bs_setting_quantizes(const struct bs_setting *setting)
+{
+    return !leaves_alone(&setting->format);
+}
+
+enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, struct bs_error *err)
+{
+    if (leaves_alone(&setting->format)) {
+        bs_setting_release(setting);
+        bs_setting_init(setting);
+        return BS_OK;
+    }
+    const struct bs_format *format = format_of(&setting->format);
+    if (format->resolve && format->resolve(setting->format.options, use, err))
+        return err->status;
+    if (setting->rounding != BS_NEAREST)
+        return bs_fail(err, BS_ECONFIG, "rounding is %s, expected nearest",
+                       rounding_words[setting->rounding]);
+    if (setting->rounding != BS_STOCHASTIC)
+        setting->rounding_seed = 0;
+    if (use == BS_FOR_WEIGHTS) {
+        setting->sharing = BS_BY_TOKEN;
+        setting->bmm_input = false;
+    }
+    return BS_OK;
+}
+
+/* ---- printing ---- */
+
+/* Whether the option has an effect in a resolved setting. */
+static bool matters(const struct bs_setting *setting, const struct bs_option *option)
+{
+    return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
+}
+
+void bs_setting_print(const struct bs_setting *setting, const char *prefix, enum bs_use use,
+                      FILE *out)
+{
+    const struct bs_plugin *format = setting->format.plugin;
+    fprintf(out, "%s.format: %s\n", prefix, format ? format->name : "none");
+    if (!format)
+        return;
+    bs_choice_print_all(&setting->format, prefix, out);
+    fprintf(out, "%s.range: %s\n", prefix, setting->range.plugin->name);
+    bs_choice_print_all(&setting->range, prefix, out);
+    for (const struct bs_option *o = own_options(use); o->name; o++) {
+        if (!matters(setting, o))
+            continue;
+        fprintf(out, "%s.%s: ", prefix, o->name);
+        bs_choice_print_value(o, setting, out);
+        fputc('\n', out);
+    }
+}
+
+/* Room for the options of any format, so that printing needs no memory of its own. */
+struct room {
+    struct bs_choice choice;
+    max_align_t options[16];
+};
+
+static void copy_into(struct room *room, const struct bs_choice *choice)
+{
+    assert(choice->plugin->options_size <= sizeof room->options);
+    room->choice = (struct bs_choice){.plugin = choice->plugin, .options = room->options};
+    if (choice->options)
+        memcpy(room->options, choice->options, choice->plugin->options_size);
+}
+
+/* Settles what is `auto`; what is refused is set nevertheless. */
+static void settle(struct bs_choice *choice, enum bs_use use,
+                   const struct bs_preference *const *preferences)
+{
+    const struct bs_format *format = format_of(choice);
+    struct bs_error ignored;
+    for (const struct bs_preference *const *list = preferences; list && *list; list++)
+        prefer(choice, *list);
+    if (format->resolve)
+        (void)format->resolve(choice->options, use, &ignored);
+}
+
+/* What each option would be were it alone left to `auto`; the others at their default. */
+static void natural_options(const struct bs_choice *choice, enum bs_use use,
+                            const struct bs_preference *const *preferences, struct room *natural)
+{
+    copy_into(natural, choice);
+    bs_options_default(choice->plugin->options, natural->options);
+    for (const struct bs_option *o = choice->plugin->options; o && o->name; o++) {
+        struct bs_error ignored;
+        char text[VALUE_TEXT];
+        if (o->type != BS_CHOICE || bs_option_parse(o, "auto", natural->options, &ignored))
+            continue;
+        struct room trial;
+        copy_into(&trial, choice);
+        bs_option_parse(o, "auto", trial.options, &ignored);
+        settle(&trial.choice, use, preferences);
+        bs_option_print(o, trial.options, text, sizeof text);
+        bs_option_parse(o, text, natural->options, &ignored);
+    }
+}
+
+/* Of a format without a way of its own: its name, and the options that are not natural. */
+static void print_plainly(const struct bs_choice *choice, const struct bs_choice *natural,
+                          const char *sharing, FILE *out)
+{
+    fprintf(out, "%s%s%s", choice->plugin->name, sharing ? " " : "", sharing ? sharing : "");
+    for (const struct bs_option *o = choice->plugin->options; o && o->name; o++) {
+        char own[VALUE_TEXT], usual[VALUE_TEXT];
+        bs_option_print(o, choice->options, own, sizeof own);
+        bs_option_print(o, natural->options, usual, sizeof usual);
+        if (strcmp(own, usual))
+            fprintf(out, " %s=%s", o->name, own);
+    }
+}
+
+void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
+                            const struct bs_preference *const *preferences, FILE *out)
+{
+    struct room settled, natural;
+    const struct bs_format *format = format_of(&setting->format);
+    const char *sharing = use == BS_FOR_ACTIVATIONS ? sharing_words[setting->sharing] : NULL;
+    copy_into(&settled, &setting->format);
+    settle(&settled.choice, use, preferences);
+    natural_options(&settled.choice, use, preferences, &natural);
+    if (format->print_short)
+        format->print_short(settled.options, natural.options, sharing, out);
+    else
+        print_plainly(&settled.choice, &natural.choice, sharing, out);
+    if (setting->range.plugin != bs_range_registry.rows[0])
+        fprintf(out, " %s", setting->range.plugin->name);
+    bs_choice_print_short(&setting->range, NULL, NULL, out);
+    if (setting->rounding != BS_NEAREST)
+        fprintf(out, " %s", rounding_words[setting->rounding]);
+    if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)
+        fprintf(out, " rounding_seed=%d", setting->rounding_seed);
+    if (use == BS_FOR_ACTIVATIONS && setting->bmm_input)
+        fputs(" bmm_input", out);
+}

@@ -1,0 +1,106 @@
+/* What happens to the numbers at a place, the weight of a linear or an activation: a number format,
+ * the range that its scales are fitted to, how values are rounded, and who shares a scale. */
+#ifndef BS_EVAL_QUANT_SETTING_H
+#define BS_EVAL_QUANT_SETTING_H
+
+#include "eval/base/plugin.h"
+
+/* How a value between two levels is rounded. Beyond the levels every mode takes the outermost. */
+enum bs_rounding {
+    BS_NEAREST,    /* ties to even, as torch.round */
+    BS_FLOOR,      /* to the level below */
+    BS_CEIL,       /* to the level above */
+    BS_TRUNCATE,   /* to the one of the two that is nearer to zero */
+    BS_STOCHASTIC, /* up with the probability that makes the mean of many draws the value itself */
+};
+
+/* Who shares a scale at an activation; weights are shared as their format says. */
+enum bs_sharing {
+    BS_BY_TOKEN,  /* each token has its own, found as it passes */
+    BS_BY_WINDOW, /* all tokens of a window, found as it passes */
+    BS_BY_STATIC, /* all tokens there are, fixed from the calibration */
+};
+
+struct bs_setting {
+    struct bs_choice format; /* of bs_format_registry; none = not quantized */
+    struct bs_choice range;  /* of bs_range_registry */
+    int rounding;            /* enum bs_rounding */
+    int rounding_seed;       /* of stochastic draws */
+    int sharing;             /* enum bs_sharing, of activations */
+    bool bmm_input;          /* of activations: also the outputs of q, k and v, before rotary */
+};
+
+/* What a setting is for. */
+enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS };
+
+/* The setting's own options, for either use, on struct bs_setting; those of its format and its range
+ * come beside them. */
+extern const struct bs_option bs_weights_options[], bs_activations_options[];
+
+/* All formats and all ranges. The first of each is the one that stands where none is named; the first
+ * range has no options. Those of ranges have names that begin with "range_", as a config has them
+ * beside those of formats. */
+extern const struct bs_registry bs_format_registry, bs_range_registry;
+
+/* What the authors of an algorithm choose where an option of a format is `auto`. */
+struct bs_preference {
+    const char *format, *option, *word; /* "int", "grid", "awq"; a list ends with a NULL format */
+};
+
+/* Not quantized: no format, the first range, rounding to nearest, by token. Owns nothing yet. */
+void bs_setting_init(struct bs_setting *setting);
+void bs_setting_release(struct bs_setting *setting);
+
+/* A copy with its own options; `to` owns nothing before. BS_ENOMEM, and then `to` owns nothing. */
+enum bs_status bs_setting_copy(struct bs_setting *to, const struct bs_setting *from,
+                               struct bs_error *err);
+
+bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b);
+
+/* Whether values are quantized at all. */
+bool bs_setting_quantizes(const struct bs_setting *setting);
+
+/* Chooses a format (NULL = none), or a range, with its default options. BS_ENOMEM. */
+enum bs_status bs_setting_choose_format(struct bs_setting *setting, const struct bs_plugin *format,
+                                        struct bs_error *err);
+enum bs_status bs_setting_choose_range(struct bs_setting *setting, const struct bs_plugin *range,
+                                       struct bs_error *err);
+
+/* Whether bs_setting_set knows the key: an option of any format or range, or of a setting itself. */
+bool bs_setting_knows(enum bs_use use, const char *key);
+
+/* Sets what a config calls `key`: "format" or "range" (the plug-in's name; "none" for no format), an
+ * option of the setting ("rounding"), of its format ("bits"), or of its range ("range_norm"). Where
+ * there is no format yet, an option of a format chooses the first one. A key that only another
+ * format or range has is checked and then left alone: it is not this one's. BS_ECONFIG naming what
+ * is allowed; BS_ENOMEM. */
+enum bs_status bs_setting_set(struct bs_setting *setting, enum bs_use use, const char *key,
+                              const char *text, struct bs_error *err);
+
+/* The text of what a config calls `key`, as bs_setting_set reads it; "none" where the setting has no
+ * such option. Returns `text`. */
+const char *bs_setting_text(const struct bs_setting *setting, const char *key, char *text,
+                            size_t size);
+
+/* Gives options of the format that are still `auto` what the list says of them; NULL is an empty
+ * list. Of several lists the first that knows an option holds. */
+void bs_setting_prefer(struct bs_setting *setting, const struct bs_preference *preferences);
+
+/* Settles what is still `auto`, and what has no effect: settings that do the same are equal
+ * afterwards. Options by which a format leaves values as they are (int of 16 bits) make it none.
+ * BS_ECONFIG where the parts do not fit together; BS_ENOMEM. */
+enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use,
+                                  struct bs_error *err);
+
+/* Every setting that has an effect, one "prefix.key: value" a line: canonical text of a resolved
+ * setting. */
+void bs_setting_print(const struct bs_setting *setting, const char *prefix, enum bs_use use,
+                      FILE *out);
+
+/* Short text that tells settings which quantize apart: "4 g128 sym", "8 token". What the lists of
+ * preferences, which end with NULL, and resolving make of an option that is `auto` is left out; it
+ * is the same before and after resolving. */
+void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
+                            const struct bs_preference *const *preferences, FILE *out);
+
+#endif
