@@ -5,45 +5,7 @@
 #define BS_ALGORITHMS_ALGORITHM_H
 
 #include "eval/base/plugin.h"
-#include "eval/model/model.h"
-#include "eval/model/stream.h"
-
-/* How a Hessian is damped and ordered before it is factorised (algorithms/factor.h). */
-struct bs_factor_choice {
-    bool wanted, act_order; /* by decreasing diagonal */
-    double percdamp;        /* share of the mean diagonal that is added */
-};
-
-/* What calibration must collect before a hook runs. */
-struct bs_needs {
-    bool hessian; /* 2/windows * X^T X of every input of linears */
-    bool absmax;  /* largest |x| of every channel */
-    bool absmean; /* mean |x| of every channel */
-    bool
-        module_inputs; /* all of what is judged through a part of the block: bs_program_inspected */
-    int sample_tokens; /* this many rows of every input, at even strides from the first */
-    uint64_t sets_left_out;         /* bit v: not for value v of the program */
-    struct bs_factor_choice factor; /* what is made of the Hessians on the way */
-};
-
-/* Statistics of one site over all calibration windows; what nobody needs is NULL. A stream
- * may be in a file: who has worked on a window of it calls bs_stream_forget. */
-struct bs_set_statistics {
-    float *hessian; /* [in][in], both triangles */
-    float *absmax;  /* [in] */
-    float *absmean; /* [in] */
-    float *samples; /* [num_samples][in] */
-    int num_samples;
-    struct bs_stream inputs;   /* [windows][tokens][in] */
-    struct bs_stream outputs;  /* [windows][tokens][hidden], of the part that is looked at on the
-                                  inputs, made when they are asked for */
-    struct bs_factor *factors; /* of the Hessian, made when they are asked for */
-};
-
-struct bs_statistics {
-    int windows, tokens;
-    struct bs_set_statistics sets[BS_MAX_VALUES]; /* by values of the program */
-};
+#include "eval/statistics/calibrate.h"
 
 /* A hook that tries versions of the weights that read a site on all its windows may hold
  * bs_side_by_side(windows, BS_MOST_VERSIONS) of them. */
@@ -52,8 +14,8 @@ enum { BS_MOST_VERSIONS = 4 };
 /* What a hook works with. All borrowed; block is the hook's to change. */
 struct bs_job {
     struct bs_block *block;
-    struct bs_statistics *statistics; /* NULL where nothing was needed; perhaps other trials' too:
-                                         only what is derived from them is added */
+    struct bs_statistics *statistics; /* what `needs` asked for, NULL where that is nothing; perhaps
+                                         other trials' too: only what is derived is added */
     const struct bs_setting *weights; /* what the weights are rounded to */
     const struct bs_params *tensor_params; /* of a format with one scale a tensor, where the linear
                                                is part of a fused tensor; else NULL */
@@ -92,8 +54,9 @@ struct bs_algorithm {
     enum bs_status (*check)(const void *options, const struct bs_setting *weights,
                             struct bs_error *err);
 
-    /* What prepare_block or quantize will look at. */
-    void (*needs)(const void *options, struct bs_needs *needs);
+    /* Adds what prepare_block or quantize will look at in the block of wanted->architecture, and what
+     * they make of it. NULL = nothing. */
+    void (*needs)(const void *options, struct bs_wanted *wanted);
 
     /* True where the linears of a block are to be quantized input by input, the statistics of each
      * taken after the linears that read the inputs before it were quantized. NULL = false. */
@@ -104,8 +67,8 @@ struct bs_algorithm {
                                     struct bs_error *err);
 
     /* Chooses the codes of the linear in this slot of the program: allocates and fills
-     * linear->codes, leaves linear->weight to the caller, who decodes it. Statistics of its input are
-     * at job->statistics->sets[its slot's input]. */
+     * linear->codes, leaves linear->weight to the caller, who decodes it. Its input is the site
+     * that the slot names. */
     enum bs_status (*quantize)(const void *options, const struct bs_job *job, int slot,
                                struct bs_error *err);
 

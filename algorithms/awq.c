@@ -57,13 +57,60 @@ static enum bs_status awq_check(const void *options, const struct bs_setting *we
     return BS_OK;
 }
 
-static void awq_needs(const void *options, struct bs_needs *needs)
+/* Whether a scale can be folded in front of the site, by the authors' rule: into v where o_proj has
+ * its shape. */
+static bool scalable(const struct bs_program *p, int site)
+{
+    if (!bs_folds_into(p, site, BS_OP_LINEAR))
+        return p->folds[site].op >= 0;
+    const struct bs_slot *before = &p->slots[p->folds[site].slot];
+    bool square = !bs_is_made_by(p, site, BS_OP_ATTEND) || before->in == p->values[site].width;
+    return square && before->out == p->values[site].width;
+}
+
+/* What the part of the block by which a site is judged makes of its inputs in the block as it came:
+ * what versions of it are compared with. Trials that share the inputs share it. */
+struct part_outputs {
+    struct bs_derived derived;
+    struct bs_stream stream; /* [windows][tokens][hidden] */
+};
+
+static double outputs_bytes(const struct bs_architecture *architecture,
+                            const struct bs_observed *of)
+{
+    return (double)of->windows * of->tokens * architecture->hidden_size * (double)sizeof(float);
+}
+
+static void free_outputs(struct bs_derived *derived)
+{
+    struct part_outputs *outputs = (struct part_outputs *)derived;
+    bs_stream_release(&outputs->stream);
+    bs_free(outputs);
+}
+
+static const struct bs_derivation outputs_of_parts = {
+    .of = &bs_stat_inputs, .in_stream = true, .bytes = outputs_bytes, .free = free_outputs};
+
+static const struct bs_derived_choice one_of_a_kind;
+
+static void awq_needs(const void *options, struct bs_wanted *wanted)
 {
     const struct awq *opt = options;
+    const struct bs_program *p = wanted->architecture ? &wanted->architecture->program : NULL;
+    struct bs_part part;
     if (opt->scale)
-        needs->absmean = needs->module_inputs = needs->hessian = true;
+        bs_want(wanted, &bs_stat_absmean, BS_EVERY_SITE, 0);
+    for (int k = 0; p && k < p->num_inputs && opt->scale; k++) {
+        int site = p->inputs[k];
+        if (!scalable(p, site))
+            continue;
+        if (bs_program_inspected(p, site, &part))
+            bs_want_derived(wanted, &outputs_of_parts, site, 0, one_of_a_kind);
+        else
+            bs_want(wanted, &bs_stat_hessian, site, 0);
+    }
     if (opt->clip)
-        needs->sample_tokens = opt->clip_tokens;
+        bs_want(wanted, &bs_stat_samples, BS_EVERY_SITE, opt->clip_tokens);
 }
 
 /* The block with the set's weights as an exponent leaves them. */
@@ -79,7 +126,10 @@ struct search {
     int slots[BS_MAX_SLOTS], num_slots; /* that read it */
     bool alone;                         /* the only one of them is looked at by itself */
     struct bs_part part;                /* else the part of the block that is */
-    struct bs_set_statistics *statistics;
+    /* What is known of the site: either of inputs and outputs, or the Hessian. */
+    const float *absmean, *hessian;
+    struct bs_collected *inputs;
+    const struct part_outputs *outputs;
     int in;
     struct version versions[BS_MOST_VERSIONS];
     int num_versions, tried; /* the first of them, side by side */
@@ -126,7 +176,7 @@ static enum bs_status module_output(void *context, int window, int thread, struc
     (void)err;
     const struct search *s = context;
     const struct bs_job *job = s->job;
-    const struct bs_stream *inputs = &s->statistics->inputs, *outputs = &s->statistics->outputs;
+    const struct bs_stream *inputs = &s->inputs->stream, *outputs = &s->outputs->stream;
     bs_part_forward(job->block, s->part, job->rope, bs_stream_window(inputs, window),
                     bs_stream_window(outputs, window), inputs->tokens, &job->scratch[thread]);
     bs_stream_forget(inputs, window);
@@ -140,7 +190,7 @@ static enum bs_status module_error(void *context, int index, int thread, struct 
     struct search *s = context;
     const struct bs_job *job = s->job;
     struct bs_scratch *scratch = &job->scratch[thread];
-    const struct bs_stream *inputs = &s->statistics->inputs, *outputs = &s->statistics->outputs;
+    const struct bs_stream *inputs = &s->inputs->stream, *outputs = &s->outputs->stream;
     const struct version *version = &s->versions[index % s->tried];
     int window = index / s->tried;
     size_t count = (size_t)outputs->tokens * (size_t)outputs->width, mark = scratch->used;
@@ -173,7 +223,7 @@ static enum bs_status linear_error(void *context, int index, int thread, struct 
     int column = columns - 1 - tile % columns, row = tile / columns, above = column * TILE;
     int m = tile_side(linear->out_features, row), n = tile_side(in, column);
     const float *delta = linear->weight + (size_t)row * TILE * (size_t)in;
-    const float *hessian = s->statistics->hessian + above;
+    const float *hessian = s->hessian + above;
     float *product = s->products + (size_t)thread * TILE * TILE;
     if (above)
         bs_gemm_nn(m, n, above, 2, delta, in, hessian, in, 0, product, n);
@@ -199,16 +249,47 @@ static void scale_for(const float *absmean, int in, float alpha, float *scale)
         scale[j] /= middle;
 }
 
+static enum bs_status make_outputs(struct search *s, struct part_outputs *outputs,
+                                   struct bs_error *err)
+{
+    const struct bs_stream *inputs = &s->inputs->stream;
+    int hidden = s->job->block->architecture->hidden_size;
+    if (bs_stream_init_beside(inputs, &outputs->stream, hidden, err))
+        return err->status;
+    s->outputs = outputs;
+    return bs_parallel(inputs->windows, module_output, s, err);
+}
+
 /* The module's outputs as the block came, unless another trial has left them with the statistics. */
 static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
 {
-    struct bs_set_statistics *statistics = s->statistics;
-    int hidden = s->job->block->architecture->hidden_size;
-    if (s->alone || statistics->outputs.data)
+    struct bs_derived *known = bs_derived_find(s->inputs, &outputs_of_parts, one_of_a_kind);
+    s->outputs = (const struct part_outputs *)known;
+    if (known)
         return BS_OK;
-    if (bs_stream_init_beside(&statistics->inputs, &statistics->outputs, hidden, err))
+    struct part_outputs *outputs = bs_calloc(1, sizeof *outputs);
+    if (!outputs)
+        return bs_fail_memory(err);
+    outputs->derived.derivation = &outputs_of_parts;
+    if (make_outputs(s, outputs, err)) {
+        free_outputs(&outputs->derived);
         return err->status;
-    return bs_parallel(statistics->inputs.windows, module_output, s, err);
+    }
+    bs_derived_keep(s->inputs, &outputs->derived);
+    return BS_OK;
+}
+
+/* Points the search at what it looks at. */
+static enum bs_status provide(struct search *s, struct bs_error *err)
+{
+    const struct bs_statistics *statistics = s->job->statistics;
+    s->absmean = bs_statistics_of(statistics, &bs_stat_absmean, s->site);
+    if (s->alone) {
+        s->hessian = bs_statistics_of(statistics, &bs_stat_hessian, s->site);
+        return BS_OK;
+    }
+    s->inputs = bs_statistics_at(statistics, &bs_stat_inputs, s->site, 0);
+    return provide_outputs(s, err);
 }
 
 /* Keeps the scale of the least error, the first of equals. */
@@ -239,14 +320,13 @@ static enum bs_status try_scales(struct search *s, struct bs_error *err)
 
 static enum bs_status search_scales(struct search *s, int grid, float *best, struct bs_error *err)
 {
-    if (provide_outputs(s, err))
+    if (provide(s, err))
         return err->status;
     double least = INFINITY;
     for (int first = 0; first < grid; first += s->tried) {
         s->tried = grid - first < s->num_versions ? grid - first : s->num_versions;
         for (int v = 0; v < s->tried; v++)
-            scale_for(s->statistics->absmean, s->in, (float)((double)(first + v) / grid),
-                      s->versions[v].scale);
+            scale_for(s->absmean, s->in, (float)((double)(first + v) / grid), s->versions[v].scale);
         if (try_scales(s, err))
             return err->status;
         compare(s, &least, best);
@@ -311,7 +391,7 @@ static enum bs_status best_scale(const struct bs_job *job, int site, int grid, f
                                  struct bs_error *err)
 {
     const struct bs_program *p = &job->block->architecture->program;
-    struct search s = {.job = job, .site = site, .statistics = &job->statistics->sets[site]};
+    struct search s = {.job = job, .site = site};
     s.num_slots = bs_program_readers(p, site, s.slots);
     s.alone = !bs_program_inspected(p, site, &s.part);
     enum bs_status status = allocate_search(&s, grid, err);
@@ -319,17 +399,6 @@ static enum bs_status best_scale(const struct bs_job *job, int site, int grid, f
         status = search_scales(&s, grid, best, err);
     free_search(&s);
     return status;
-}
-
-/* Whether a scale can be folded in front of the site, by the authors' rule: into v where o_proj has
- * its shape. */
-static bool scalable(const struct bs_program *p, int site)
-{
-    if (!bs_folds_into(p, site, BS_OP_LINEAR))
-        return p->folds[site].op >= 0;
-    const struct bs_slot *before = &p->slots[p->folds[site].slot];
-    bool square = !bs_is_made_by(p, site, BS_OP_ATTEND) || before->in == p->values[site].width;
-    return square && before->out == p->values[site].width;
 }
 
 /* The clip search for one linear. */
@@ -471,21 +540,24 @@ static enum bs_status clip_site(const struct awq *opt, const struct bs_job *job,
                                 const float *scale, struct bs_error *err)
 {
     const struct bs_program *p = &job->block->architecture->program;
-    const struct bs_set_statistics *statistics = &job->statistics->sets[site];
+    const struct bs_collected *sampled =
+        bs_statistics_at(job->statistics, &bs_stat_samples, site, opt->clip_tokens);
+    const float *inputs = sampled->data;
     int slots[BS_MAX_SLOTS], num_slots = bs_program_readers(p, site, slots);
+    int num_samples = bs_sample_rows(&sampled->of);
     size_t in = (size_t)p->values[site].width;
-    size_t rows = (size_t)statistics->num_samples;
+    size_t rows = (size_t)num_samples;
     float *samples = bs_alloc(rows * in, sizeof *samples);
     if (!samples)
         return bs_fail_memory(err);
     for (size_t t = 0; t < rows; t++)
         for (size_t j = 0; j < in; j++)
-            samples[t * in + j] = statistics->samples[t * in + j] / scale[j];
+            samples[t * in + j] = inputs[t * in + j] / scale[j];
     enum bs_status status = BS_OK;
     for (int k = 0; k < num_slots && !status; k++) {
         struct bs_linear *linear = &job->block->linears[slots[k]];
         if (is_clipped(linear->name))
-            status = clip_linear(opt, job, linear, samples, statistics->num_samples, err);
+            status = clip_linear(opt, job, linear, samples, num_samples, err);
     }
     bs_free(samples);
     return status;

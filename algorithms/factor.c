@@ -8,27 +8,37 @@
 
 enum { ROWS_A_TASK = 64 };
 
-bool bs_same_factor(const struct bs_factor_choice *a, const struct bs_factor_choice *b)
+static double factor_bytes(const struct bs_architecture *architecture, const struct bs_observed *of)
 {
-    return a->wanted == b->wanted && a->act_order == b->act_order && a->percdamp == b->percdamp;
+    (void)architecture;
+    return (double)of->width * of->width * (double)sizeof(float);
 }
 
-static void free_factor(struct bs_factor *factor)
+/* Of a Cholesky factor and its inverse, in^3 / 3 each. */
+static double factor_flops(const struct bs_observed *of)
 {
-    if (!factor)
-        return;
+    return 2 * (double)of->width * of->width * of->width / 3;
+}
+
+static void free_factor(struct bs_derived *derived)
+{
+    struct bs_factor *factor = (struct bs_factor *)derived;
     bs_free(factor->order);
     bs_free(factor->upper);
     bs_free(factor);
 }
 
-void bs_factors_release(struct bs_set_statistics *statistics)
+static const struct bs_derivation factors = {
+    .of = &bs_stat_hessian, .bytes = factor_bytes, .flops = factor_flops, .free = free_factor};
+
+static struct bs_derived_choice as_numbers(const struct bs_factor_choice *choice)
 {
-    while (statistics->factors) {
-        struct bs_factor *next = statistics->factors->next;
-        free_factor(statistics->factors);
-        statistics->factors = next;
-    }
+    return (struct bs_derived_choice){{choice->percdamp, choice->act_order}};
+}
+
+void bs_want_factors(struct bs_wanted *wanted, const struct bs_factor_choice *choice)
+{
+    bs_want_derived(wanted, &factors, BS_EVERY_SITE, 0, as_numbers(choice));
 }
 
 /* The Hessian's diagonal as the factor sees it: a channel that never fires counts 1. */
@@ -51,12 +61,12 @@ static int by_decreasing_value(const void *a, const void *b)
     return x->column - y->column;
 }
 
-static enum bs_status choose_order(struct bs_factor *factor, const float *hessian, int in,
-                                   struct bs_error *err)
+static enum bs_status choose_order(struct bs_factor *factor, bool act_order, const float *hessian,
+                                   int in, struct bs_error *err)
 {
     for (int i = 0; i < in; i++)
         factor->order[i] = i;
-    if (!factor->choice.act_order)
+    if (!act_order)
         return BS_OK;
     struct ranked *ranked = bs_alloc((size_t)in, sizeof *ranked);
     if (!ranked)
@@ -94,11 +104,11 @@ static enum bs_status fill_rows(void *context, int index, int thread, struct bs_
     return BS_OK;
 }
 
-static enum bs_status factorise(struct bs_factor *factor, const float *hessian, int in,
-                                struct bs_error *err)
+static enum bs_status factorise(struct bs_factor *factor, double percdamp, const float *hessian,
+                                int in, struct bs_error *err)
 {
     const double least = 1e-6, most = 1e6;
-    double mean = 0, percdamp = factor->choice.percdamp;
+    double mean = 0;
     for (size_t i = 0; i < (size_t)in; i++)
         mean += (double)diagonal(hessian, (size_t)in, i) / (double)in;
     if (!isfinite(mean))
@@ -116,34 +126,36 @@ static enum bs_status factorise(struct bs_factor *factor, const float *hessian, 
     return BS_OK;
 }
 
-static enum bs_status make_factor(struct bs_factor *factor, const float *hessian, int in,
-                                  struct bs_error *err)
+static enum bs_status make_factor(struct bs_factor *factor, const struct bs_factor_choice *choice,
+                                  const float *hessian, int in, struct bs_error *err)
 {
     factor->order = bs_alloc((size_t)in, sizeof *factor->order);
     factor->upper = bs_alloc((size_t)in * (size_t)in, sizeof *factor->upper);
     if (!factor->order || !factor->upper)
         return bs_fail_memory(err);
-    if (choose_order(factor, hessian, in, err))
+    if (choose_order(factor, choice->act_order, hessian, in, err))
         return err->status;
-    return factorise(factor, hessian, in, err);
+    return factorise(factor, choice->percdamp, hessian, in, err);
 }
 
-enum bs_status bs_factor_of(struct bs_set_statistics *statistics, int in,
+enum bs_status bs_factor_of(const struct bs_statistics *statistics, int site,
                             const struct bs_factor_choice *choice, const struct bs_factor **factor,
                             struct bs_error *err)
 {
-    for (*factor = statistics->factors; *factor; *factor = (*factor)->next)
-        if (bs_same_factor(&(*factor)->choice, choice))
-            return BS_OK;
+    struct bs_collected *hessian = bs_statistics_at(statistics, &bs_stat_hessian, site, 0);
+    struct bs_derived_choice numbers = as_numbers(choice);
+    *factor = (const struct bs_factor *)bs_derived_find(hessian, &factors, numbers);
+    if (*factor)
+        return BS_OK;
     struct bs_factor *made = bs_calloc(1, sizeof *made);
     if (!made)
         return bs_fail_memory(err);
-    made->choice = *choice;
-    if (make_factor(made, statistics->hessian, in, err)) {
-        free_factor(made);
+    made->derived = (struct bs_derived){.derivation = &factors, .choice = numbers};
+    if (make_factor(made, choice, hessian->data, hessian->of.width, err)) {
+        free_factor(&made->derived);
         return err->status;
     }
-    made->next = statistics->factors;
-    *factor = statistics->factors = made;
+    bs_derived_keep(hessian, &made->derived);
+    *factor = made;
     return BS_OK;
 }

@@ -5,27 +5,30 @@
 
 #include "algorithms/algorithm.h"
 
+/* How a Hessian is damped and ordered before it is factorised. */
+struct bs_factor_choice {
+    bool act_order;  /* by decreasing diagonal */
+    double percdamp; /* share of the mean diagonal that is added */
+};
+
 /* U [in][in], upper triangular with H'^-1 = U^T U: H' is H with 1 for each zero on its diagonal,
  * rows and columns in `order`, and `damping` times its mean diagonal added. */
 struct bs_factor {
-    struct bs_factor_choice choice; /* what was asked for */
-    double damping;                 /* the percdamp that held */
-    int *order;                     /* [in], the column that comes i-th */
+    struct bs_derived derived;
+    double damping; /* the percdamp that held */
+    int *order;     /* [in], the column that comes i-th */
     float *upper;
-    struct bs_factor *next; /* of the same Hessian */
 };
 
-/* The factor of the set's Hessian [in][in] by this choice, made where it has not been asked for
- * before. Where the factorisation fails the damping grows tenfold until it holds. It is the
- * statistics' own. Not to be called from a bs_parallel task. BS_ENOMEM; BS_ENUMERIC where the Hessian
- * is not finite or has no factor at any damping. */
-enum bs_status bs_factor_of(struct bs_set_statistics *statistics, int in,
+/* Adds the Hessians of every site that linears read and their factors by this choice. */
+void bs_want_factors(struct bs_wanted *wanted, const struct bs_factor_choice *choice);
+
+/* The factor of the site's Hessian by this choice, made where it has not been asked for before.
+ * Where the factorisation fails the damping grows tenfold until it holds. It is the statistics' own.
+ * Not to be called from a bs_parallel task. BS_ENOMEM; BS_ENUMERIC where the Hessian is not finite or
+ * has no factor at any damping. */
+enum bs_status bs_factor_of(const struct bs_statistics *statistics, int site,
                             const struct bs_factor_choice *choice, const struct bs_factor **factor,
                             struct bs_error *err);
-
-/* Lets go of all factors of the set. */
-void bs_factors_release(struct bs_set_statistics *statistics);
-
-bool bs_same_factor(const struct bs_factor_choice *a, const struct bs_factor_choice *b);
 
 #endif

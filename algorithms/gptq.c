@@ -49,14 +49,13 @@ static enum bs_status gptq_check(const void *options, const struct bs_setting *w
 
 static struct bs_factor_choice factor_choice(const struct gptq *opt)
 {
-    return (struct bs_factor_choice){true, opt->act_order, opt->percdamp};
+    return (struct bs_factor_choice){opt->act_order, opt->percdamp};
 }
 
-static void gptq_needs(const void *options, struct bs_needs *needs)
+static void gptq_needs(const void *options, struct bs_wanted *wanted)
 {
-    const struct gptq *opt = options;
-    needs->hessian = true;
-    needs->factor = factor_choice(opt);
+    struct bs_factor_choice choice = factor_choice(options);
+    bs_want_factors(wanted, &choice);
 }
 
 static bool gptq_set_by_set(const void *options)
@@ -208,14 +207,14 @@ static enum bs_status solve_linear(struct solve *s, struct bs_error *err)
     return bs_parallel(tasks, solve_rows, s, err);
 }
 
-/* The factor that the linear's set has, and what it took, for the record. */
-static enum bs_status find_factor(struct solve *s, struct bs_set_statistics *statistics,
+/* The factor that the linear's input has, and what it took, for the record. */
+static enum bs_status find_factor(struct solve *s, const struct bs_statistics *statistics, int site,
                                   struct bs_error *err)
 {
     struct bs_factor_choice choice = factor_choice(s->opt);
-    if (bs_factor_of(statistics, s->in, &choice, &s->factor, err))
+    if (bs_factor_of(statistics, site, &choice, &s->factor, err))
         return err->status;
-    s->hessian = statistics->hessian;
+    s->hessian = bs_statistics_of(statistics, &bs_stat_hessian, site);
     s->order = s->factor->order;
     s->linear->damping = s->factor->damping;
     s->linear->fallback = s->factor->damping != choice.percdamp;
@@ -236,7 +235,7 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
                       .linear = linear,
                       .in = linear->in_features,
                       .group_columns = bs_codes_group_columns(&linear->codes)};
-    if (find_factor(&s, &job->statistics->sets[site], err))
+    if (find_factor(&s, job->statistics, site, err))
         return err->status;
     size_t threads = (size_t)bs_threads(), block = (size_t)s.opt->block_size;
     s.weight = bs_alloc(threads * ROWS_A_TASK, (size_t)s.in * sizeof(float));

@@ -23,10 +23,10 @@ static const struct bs_option smoothquant_options[] = {
     {.name = NULL},
 };
 
-static void smoothquant_needs(const void *options, struct bs_needs *needs)
+static void smoothquant_needs(const void *options, struct bs_wanted *wanted)
 {
     (void)options;
-    needs->absmax = true;
+    bs_want(wanted, &bs_stat_absmax, BS_EVERY_SITE, 0);
 }
 
 /* column_max [in] = largest |weight| of each column over all linears that read the site. */
@@ -64,7 +64,8 @@ static enum bs_status smoothquant_prepare(const void *options, const struct bs_j
         if (!bs_folds_into(p, site, BS_OP_NORM))
             continue;
         column_maxima(job->block, site, weight_max, a->hidden_size);
-        bs_power(job->statistics->sets[site].absmax, width, (float)opt->alpha, scale);
+        bs_power(bs_statistics_of(job->statistics, &bs_stat_absmax, site), width,
+                 (float)opt->alpha, scale);
         bs_power(weight_max, width, (float)(1 - opt->alpha), weight_max);
         for (size_t j = 0; j < width; j++)
             scale[j] = fmaxf(scale[j] / weight_max[j], 1e-5f);

@@ -139,11 +139,12 @@ enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int
 
 static bool stage_needs_calibration(const struct bs_choice *stage)
 {
-    struct bs_needs needs = {0};
+    struct bs_wanted wanted = {.architecture = NULL};
     if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, &needs);
-    return needs.hessian || needs.absmax || needs.absmean || needs.module_inputs ||
-           needs.sample_tokens > 0;
+        bs_algorithm_of(stage)->needs(stage->options, &wanted);
+    bool any = bs_wanted_any(&wanted);
+    bs_wanted_release(&wanted);
+    return any;
 }
 
 static bool static_activations(const struct bs_recipe *recipe)

@@ -3,14 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 
-static void stage_needs(const struct bs_choice *stage, struct bs_needs *needs)
+/* Adds what a stage looks at in the block of wanted->architecture. */
+static void stage_wants(const struct bs_choice *stage, struct bs_wanted *wanted)
 {
-    *needs = (struct bs_needs){.hessian = false};
     if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, needs);
+        bs_algorithm_of(stage)->needs(stage->options, wanted);
 }
 
 static bool static_activations(const struct bs_recipe *recipe)
@@ -19,35 +18,49 @@ static bool static_activations(const struct bs_recipe *recipe)
            recipe->activations.sharing == BS_BY_STATIC;
 }
 
+/* Adds the ranges of the sites that have static settings. */
+static void static_wants(const struct bs_recipe *recipe, struct bs_wanted *wanted)
+{
+    const struct bs_program *p = &wanted->architecture->program;
+    for (int v = 0; v < p->num_values; v++) {
+        enum bs_site kind = p->values[v].kind;
+        if (kind == BS_SITE_INPUT || (kind == BS_SITE_QKV && recipe->activations.bmm_input))
+            bs_want(wanted, &bs_stat_range, v, 0);
+    }
+}
+
 static bool quantizes_set_by_set(const struct bs_choice *stage)
 {
     return bs_algorithm_of(stage)->set_by_set && bs_algorithm_of(stage)->set_by_set(stage->options);
 }
 
-void bs_apply_shared_needs(const struct bs_recipe *recipe, bool first_block, struct bs_needs *needs)
+void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted)
 {
     for (int i = 0; i < recipe->num_stages; i++) {
-        struct bs_needs own;
-        stage_needs(&recipe->stages[i], &own);
+        const struct bs_choice *stage = &recipe->stages[i];
+        struct bs_wanted own = {.architecture = wanted->architecture};
+        stage_wants(stage, &own);
+        bool looks = bs_wanted_any(&own);
         bool same_inputs = first_block || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
-        if (bs_needs_any(&own) && same_inputs && !quantizes_set_by_set(&recipe->stages[i])) {
-            bs_needs_add(needs, &own);
-            return;
-        }
-        if (bs_algorithm_of(&recipe->stages[i])->prepare_block)
+        bool shares = looks && same_inputs && !quantizes_set_by_set(stage);
+        if (shares)
+            bs_wanted_merge(wanted, &own);
+        bs_wanted_release(&own);
+        if (shares || bs_algorithm_of(stage)->prepare_block)
             return;
     }
 }
 
 static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
 {
-    for (int i = 0; i < recipe->num_stages; i++) {
-        struct bs_needs own;
-        stage_needs(&recipe->stages[i], &own);
-        if (bs_needs_any(&own) && bs_recipe_calibrates_on(recipe, i) == on)
-            return true;
+    bool any = false;
+    for (int i = 0; i < recipe->num_stages && !any; i++) {
+        struct bs_wanted own = {.architecture = NULL};
+        stage_wants(&recipe->stages[i], &own);
+        any = bs_wanted_any(&own) && bs_recipe_calibrates_on(recipe, i) == on;
+        bs_wanted_release(&own);
     }
-    return false;
+    return any;
 }
 
 bool bs_apply_uses_unquantized(const struct bs_recipe *recipe)
@@ -57,31 +70,46 @@ bool bs_apply_uses_unquantized(const struct bs_recipe *recipe)
 
 bool bs_apply_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
 
-static uint64_t all_but(int site) { return ~((uint64_t)1 << site); }
+/* The next of the recipe's own passes, with nothing wanted yet. */
+static struct bs_wanted *next_pass(struct bs_own_passes *passes,
+                                   const struct bs_architecture *architecture)
+{
+    struct bs_wanted *wanted = &passes->wanted[passes->count++];
+    *wanted = (struct bs_wanted){.architecture = architecture};
+    return wanted;
+}
 
-void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_program *program,
+void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                          bool first_block, struct bs_own_passes *passes)
 {
-    struct bs_needs shared = {.hessian = false};
+    struct bs_wanted shared = {.architecture = architecture};
     bool rewritten = false;
-    bs_apply_shared_needs(recipe, first_block, &shared);
+    bs_apply_share(recipe, first_block, &shared);
     passes->count = 0;
     for (int i = 0; i < recipe->num_stages; i++) {
         const struct bs_choice *stage = &recipe->stages[i];
-        struct bs_needs needs;
-        stage_needs(stage, &needs);
-        bool each = quantizes_set_by_set(stage) && bs_needs_any(&needs);
-        for (int k = 0; k < program->num_inputs && each; k++) {
-            passes->needs[passes->count] = needs;
-            passes->needs[passes->count++].sets_left_out = all_but(program->inputs[k]);
-        }
-        bool served = !rewritten && bs_needs_any(&shared) && bs_needs_within(&needs, &shared);
-        if (bs_needs_any(&needs) && !each && !served)
-            passes->needs[passes->count++] = needs;
+        struct bs_wanted own = {.architecture = architecture};
+        stage_wants(stage, &own);
+        bool each = quantizes_set_by_set(stage);
+        bool served = !rewritten && bs_wanted_within(&own, &shared);
+        const struct bs_program *p = &architecture->program;
+        for (int k = 0; k < p->num_inputs && each && bs_wanted_any(&own); k++)
+            bs_wanted_merge_site(next_pass(passes, architecture), &own, p->inputs[k]);
+        if (bs_wanted_any(&own) && !each && !served)
+            bs_wanted_merge(next_pass(passes, architecture), &own);
+        bs_wanted_release(&own);
         rewritten |= bs_algorithm_of(stage)->prepare_block != NULL;
     }
+    bs_wanted_release(&shared);
     if (static_activations(recipe))
-        passes->needs[passes->count++] = (struct bs_needs){.hessian = false};
+        static_wants(recipe, next_pass(passes, architecture));
+}
+
+void bs_own_passes_release(struct bs_own_passes *passes)
+{
+    for (int i = 0; i < passes->count; i++)
+        bs_wanted_release(&passes->wanted[i]);
+    passes->count = 0;
 }
 
 /* A recipe being applied to a block. */
@@ -99,26 +127,41 @@ static const struct bs_stream *inputs_of(const struct applying *at, int stage)
                                                                          : at->inputs->unquantized;
 }
 
-/* Points the job at the statistics that `needs` asks for, taking them where nobody has. */
+/* Points the job at the statistics that are wanted, taking them where nobody has. */
 static enum bs_status provide_statistics(struct applying *at, int stage,
-                                         const struct bs_needs *needs, struct bs_error *err)
+                                         const struct bs_wanted *wanted, struct bs_error *err)
 {
     const struct bs_inputs *inputs = at->inputs;
     const struct bs_stream *stream = inputs_of(at, stage);
     bs_statistics_release(&at->own);
     at->job.statistics = NULL;
-    if (!bs_needs_any(needs))
+    if (!bs_wanted_any(wanted))
         return BS_OK;
     if (!at->rewritten && stream == inputs->unquantized && inputs->shared &&
-        bs_needs_within(needs, inputs->shared_needs)) {
+        bs_statistics_hold(inputs->shared, wanted)) {
         at->job.statistics = inputs->shared;
         return BS_OK;
     }
-    if (bs_calibrate(at->job.block, inputs->rope, stream, needs, &at->own, NULL, NULL,
-                     inputs->scratch, err))
+    if (bs_calibrate(at->job.block, inputs->rope, stream, wanted, &at->own, NULL, inputs->scratch,
+                     err))
         return err->status;
     at->job.statistics = &at->own;
     return BS_OK;
+}
+
+/* What the stage looks at: everywhere, or, with a site, there only. */
+static enum bs_status provide_stage(struct applying *at, int stage, int site, struct bs_error *err)
+{
+    const struct bs_architecture *a = at->job.block->architecture;
+    struct bs_wanted all = {.architecture = a}, here = {.architecture = a};
+    stage_wants(&at->recipe->stages[stage], &all);
+    if (site != BS_EVERY_SITE)
+        bs_wanted_merge_site(&here, &all, site);
+    enum bs_status status =
+        provide_statistics(at, stage, site == BS_EVERY_SITE ? &all : &here, err);
+    bs_wanted_release(&all);
+    bs_wanted_release(&here);
+    return status;
 }
 
 /* Rounds one linear and puts the decoded weights in place. */
@@ -181,18 +224,16 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 {
     const struct bs_choice *stage = &at->recipe->stages[index];
     const struct bs_program *p = &at->job.block->architecture->program;
-    struct bs_needs needs;
-    stage_needs(stage, &needs);
     bool each = quantizes_set_by_set(stage);
-    if (!each && provide_statistics(at, index, &needs, err))
+    if (!each && provide_stage(at, index, BS_EVERY_SITE, err))
         return err->status;
     for (int k = 0; k < p->num_inputs; k++) {
-        needs.sets_left_out = all_but(p->inputs[k]);
-        if (each && provide_statistics(at, index, &needs, err))
+        int site = p->inputs[k];
+        if (each && provide_stage(at, index, site, err))
             return err->status;
-        if (round_readers(at, stage, p->inputs[k], err))
+        if (round_readers(at, stage, site, err))
             return err->status;
-        bs_factors_release(&at->own.sets[p->inputs[k]]); /* nobody else has use for them */
+        bs_derived_release(&at->own, site); /* nobody else has use for it */
         at->rewritten = true;
     }
     return BS_OK;
@@ -215,15 +256,19 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     struct bs_block *block = at->job.block;
     struct bs_activations activations = bs_activations_of(&at->recipe->activations);
     struct bs_flat format = bs_activations_format(&activations);
-    struct bs_ranges ranges;
-    if (bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL, NULL, &ranges, NULL,
-                     at->inputs->scratch, err))
-        return err->status;
-    const struct bs_program *p = &block->architecture->program;
-    for (int v = 0; v < p->num_values; v++)
-        if (p->values[v].name && ranges.low[v] <= ranges.high[v])
-            block->sites[v].fixed = bs_format_fit_range(&format, ranges.low[v], ranges.high[v]);
-    return BS_OK;
+    struct bs_statistics ranges;
+    struct bs_wanted wanted = {.architecture = block->architecture};
+    static_wants(at->recipe, &wanted);
+    enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, &wanted,
+                                         &ranges, NULL, at->inputs->scratch, err);
+    bs_wanted_release(&wanted);
+    for (int i = 0; i < ranges.count && !status; i++) {
+        const struct bs_extremes *e = ranges.collected[i].data;
+        block->sites[ranges.collected[i].wish.site].fixed =
+            bs_format_fit_range(&format, e->low, e->high);
+    }
+    bs_statistics_release(&ranges);
+    return status;
 }
 
 static enum bs_status apply(struct applying *at, struct bs_error *err)
@@ -236,9 +281,7 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
             rounder = i;
         if (!bs_algorithm_of(stage)->prepare_block)
             continue;
-        struct bs_needs needs;
-        stage_needs(stage, &needs);
-        if (provide_statistics(at, i, &needs, err) ||
+        if (provide_stage(at, i, BS_EVERY_SITE, err) ||
             bs_algorithm_of(stage)->prepare_block(stage->options, &at->job, err))
             return bs_fail_within(err, "%s", stage->plugin->name);
         at->rewritten = true;

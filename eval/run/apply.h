@@ -10,9 +10,7 @@ struct bs_inputs {
     const struct bs_rope *rope;
     const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
     const struct bs_stream *quantized; /* the recipe's own; the same as above in the first block */
-    /* Statistics of the original block on stream 0's inputs, and what they hold. */
-    struct bs_statistics *shared;
-    const struct bs_needs *shared_needs;
+    struct bs_statistics *shared;      /* of the original block on stream 0's inputs; NULL = none */
     struct bs_scratch *scratch;
 };
 
@@ -21,21 +19,20 @@ struct bs_inputs {
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err);
 
-/* What the first stage that looks at statistics needs of the original block on stream 0's inputs
- * (in the first block the recipe's own inputs are the same); nothing where an earlier stage has
- * rewritten the block by then. */
-void bs_apply_shared_needs(const struct bs_recipe *recipe, bool first_block,
-                           struct bs_needs *needs);
+/* Adds what the first stage that looks at statistics needs of the original block on stream 0's
+ * inputs (in the first block the recipe's own inputs are the same); nothing where an earlier stage
+ * has rewritten the block by then. */
+void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted);
 
-/* The passes of calibration windows through a block that the recipe takes for itself, beside the
- * one that bs_apply_shared_needs names, in the order of the work: what is collected on each; nothing
- * where only the ranges of activations are. */
+/* The passes of calibration windows through a block that the recipe takes for itself, beside the one
+ * that bs_apply_share asks for, in the order of the work: what is collected on each. */
 struct bs_own_passes {
     int count;
-    struct bs_needs needs[BS_MAX_STAGES + BS_MAX_SLOTS + 1];
+    struct bs_wanted wanted[BS_MAX_STAGES + BS_MAX_SLOTS + 1];
 };
-void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_program *program,
+void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                          bool first_block, struct bs_own_passes *passes);
+void bs_own_passes_release(struct bs_own_passes *passes);
 
 /* Whether the recipe looks at stream 0's calibration inputs beyond the first block; and at its own.
  */

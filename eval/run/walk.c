@@ -148,23 +148,25 @@ static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error 
 
 /* Statistics on stream 0's inputs that passengers share, and stream 0's calibration moved on. */
 static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_statistics *shared,
-                                          struct bs_needs *needs, struct bs_error *err)
+                                          struct bs_error *err)
 {
-    *needs = (struct bs_needs){.hessian = false};
+    struct bs_wanted wanted = {.architecture = s->architecture};
     bool first = s->original.index == 0;
     for (int i = 0; i < s->num_passengers; i++)
         if (!s->passengers[i].status)
-            bs_apply_shared_needs(s->passengers[i].recipe, first, needs);
+            bs_apply_share(s->passengers[i].recipe, first, &wanted);
     bool goes_on = bs_walk_anyone(s, bs_apply_uses_unquantized) &&
                    s->original.index + 1 < s->architecture->num_layers;
-    if (!s->reference.calibration.data || (!bs_needs_any(needs) && !goes_on))
-        return BS_OK;
-    return bs_calibrate(&s->original, s->rope, &s->reference.calibration, needs, shared, NULL,
-                        goes_on ? &s->next : NULL, s->scratch, err);
+    enum bs_status status = BS_OK;
+    if (s->reference.calibration.data && (bs_wanted_any(&wanted) || goes_on))
+        status = bs_calibrate(&s->original, s->rope, &s->reference.calibration, &wanted, shared,
+                              goes_on ? &s->next : NULL, s->scratch, err);
+    bs_wanted_release(&wanted);
+    return status;
 }
 
 static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_statistics *shared,
-                                     const struct bs_needs *needs, struct bs_error *err)
+                                     struct bs_error *err)
 {
     struct bs_passenger *passenger = &s->passengers[i];
     struct bs_carried *carried = &s->carried[i];
@@ -174,7 +176,6 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
         .unquantized = &s->reference.calibration,
         .quantized = first ? &s->reference.calibration : &carried->calibration,
         .shared = shared,
-        .shared_needs = needs,
         .scratch = s->scratch,
     };
     double start = bs_seconds();
@@ -221,8 +222,7 @@ static void count_bits(const struct bs_block *block, struct bs_passenger *passen
 }
 
 /* Takes one passenger past the block at hand. */
-static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared,
-                  const struct bs_needs *needs)
+static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared)
 {
     struct bs_passenger *passenger = &s->passengers[i];
     struct bs_error err;
@@ -232,7 +232,7 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared,
         count_bits(&s->original, passenger);
         return;
     }
-    if (quantize_block(s, i, shared, needs, &err) || push_passenger(s, i, &err)) {
+    if (quantize_block(s, i, shared, &err) || push_passenger(s, i, &err)) {
         bs_fail_within(&err, "block %d", s->original.index);
         bs_walk_fail_passenger(s, i, &err);
         return;
@@ -243,9 +243,9 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared,
 
 /* Takes the next passenger past the block at hand. */
 static enum bs_status visit_next(struct bs_walk_state *s, struct bs_statistics *shared,
-                                 const struct bs_needs *needs, struct bs_error *err)
+                                 struct bs_error *err)
 {
-    visit(s, s->at.passenger++, shared, needs);
+    visit(s, s->at.passenger++, shared);
     bs_walk_tick(s, 1);
     return bs_walk_pause(s, err);
 }
@@ -276,15 +276,14 @@ static bool has_failed(const struct bs_walk_state *s)
 static enum bs_status walk_block(struct bs_walk_state *s, int index, struct bs_error *err)
 {
     struct bs_statistics shared = {.windows = 0};
-    struct bs_needs needs;
     enum bs_status status = bs_block_load(s->walk->model, index, &s->original, err);
     if (!status)
-        status = calibrate_reference(s, &shared, &needs, err);
+        status = calibrate_reference(s, &shared, err);
     if (!status && s->probe.windows)
         status = bs_probe_fill(&s->probe, &s->original, s->rope, &s->reference.texts[0], s->scratch,
                                err);
     while (s->at.passenger < s->num_passengers && !status)
-        status = visit_next(s, shared.windows ? &shared : NULL, &needs, err);
+        status = visit_next(s, &shared, err);
     if (!status)
         status = push_reference(s, err);
     /* Not before: what fails in the unquantized model too is no fault of a recipe. */

@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#include "algorithms/factor.h"
 #include "eval/linalg/packed.h"
 #include "eval/tasks/token_metrics.h"
 #include "eval/run/layer_error.h"
@@ -62,59 +61,61 @@ static double stream_bytes(const struct bs_windows *windows, int width)
     return (double)windows->windows * windows->tokens * width * (double)sizeof(float);
 }
 
-static struct bs_needs stage_needs(const struct bs_choice *stage)
+/* What statistics take while recipes pass one block: what they share, once; and what the most
+ * demanding of them collects for itself besides, in one pass. Infinite where memory has no room even
+ * for the list of it. */
+struct statistics_bytes {
+    struct bs_calibrate_bytes shared, own;
+};
+
+static void raise_to(double *most, double to) { *most = to > *most ? to : *most; }
+
+static void raise_bytes(struct bs_calibrate_bytes *most, const struct bs_walk *walk,
+                        const struct bs_wanted *wanted)
 {
-    struct bs_needs needs = {.hessian = false};
-    if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, &needs);
-    return needs;
+    const struct bs_windows *windows = walk->calibration;
+    struct bs_calibrate_bytes bytes = bs_calibrate_bytes(wanted, windows->windows, windows->tokens);
+    raise_to(&most->memory, wanted->failed ? (double)INFINITY : bytes.memory);
+    raise_to(&most->derived, bytes.derived);
+    raise_to(&most->streams, bytes.streams);
 }
 
-/* Adds what every stage of the recipe needs, whether it is shared or taken for the recipe alone. */
-static void add_needs(const struct bs_recipe *recipe, struct bs_needs *needs)
+static struct statistics_bytes bytes_at_block(const struct bs_walk *walk,
+                                              const struct bs_recipe *const *recipes,
+                                              int num_recipes, bool first)
 {
-    for (int s = 0; s < recipe->num_stages; s++) {
-        struct bs_needs own = stage_needs(&recipe->stages[s]);
-        int most =
-            own.sample_tokens > needs->sample_tokens ? own.sample_tokens : needs->sample_tokens;
-        bs_needs_add(needs, &own);
-        needs->sample_tokens = most;
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    struct statistics_bytes bytes = {.shared = {.memory = 0}};
+    struct bs_wanted shared = {.architecture = a};
+    for (int i = 0; i < num_recipes && walk->calibration; i++) {
+        struct bs_own_passes own;
+        bs_apply_share(recipes[i], first, &shared);
+        bs_apply_own_passes(recipes[i], a, first, &own);
+        for (int p = 0; p < own.count; p++)
+            raise_bytes(&bytes.own, walk, &own.wanted[p]);
+        bs_own_passes_release(&own);
     }
+    if (walk->calibration)
+        raise_bytes(&bytes.shared, walk, &shared);
+    bs_wanted_release(&shared);
+    return bytes;
 }
 
-/* What the recipe looks at that others may share, in the first block or a later one. */
-static struct bs_needs shared_needs(const struct bs_recipe *recipe, bool first)
+/* In the block that takes the most of each. */
+static struct statistics_bytes statistics_bytes(const struct bs_walk *walk,
+                                                const struct bs_recipe *const *recipes,
+                                                int num_recipes)
 {
-    struct bs_needs needs = {.hessian = false};
-    bs_apply_shared_needs(recipe, first, &needs);
-    return needs;
-}
-
-/* Whether recipe i wants a factor that none before it does. */
-static bool brings_a_factor(const struct bs_recipe *const *recipes, int i, bool first)
-{
-    struct bs_needs own = shared_needs(recipes[i], first);
-    bool is_new = own.factor.wanted;
-    for (int k = 0; k < i && is_new; k++) {
-        struct bs_needs other = shared_needs(recipes[k], first);
-        is_new = !bs_same_factor(&own.factor, &other.factor);
+    struct statistics_bytes first = bytes_at_block(walk, recipes, num_recipes, true);
+    struct statistics_bytes later = bytes_at_block(walk, recipes, num_recipes, false);
+    raise_to(&first.shared.memory, later.shared.memory);
+    raise_to(&first.shared.derived, later.shared.derived);
+    raise_to(&first.own.memory, later.own.memory);
+    if (later.shared.streams + later.own.streams > first.shared.streams + first.own.streams) {
+        first.shared.streams = later.shared.streams;
+        first.own.streams = later.own.streams;
     }
-    return is_new;
-}
-
-/* The factors of shared Hessians, which stay until the block is done: one for each choice. */
-static double shared_factor_bytes(const struct bs_architecture *a,
-                                  const struct bs_recipe *const *recipes, int num_recipes)
-{
-    double floats = 0;
-    int choices = 0;
-    for (int i = 0; i < num_recipes; i++)
-        choices += brings_a_factor(recipes, i, true);
-    for (int k = 0; k < a->program.num_inputs; k++) {
-        double in = a->program.values[a->program.inputs[k]].width;
-        floats += in * in;
-    }
-    return choices * floats * (double)sizeof(float);
+    return first;
 }
 
 /* Codes, scales and zero points of a block, of the recipe that has the most of them. */
@@ -130,74 +131,29 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
     return most * bs_block_weights(a);
 }
 
-static int module_stages(const struct bs_recipe *recipe)
-{
-    int stages = 0;
-    for (int s = 0; s < recipe->num_stages; s++)
-        stages += stage_needs(&recipe->stages[s]).module_inputs;
-    return stages;
-}
-
-/* How often inputs and outputs of a block's modules are kept at a time: shared, and of a recipe
- * that takes its own. */
-static int module_copies(const struct bs_recipe *const *recipes, int num_recipes, bool first)
-{
-    struct bs_needs all = {.hessian = false};
-    bool own = false;
-    for (int i = 0; i < num_recipes; i++)
-        bs_apply_shared_needs(recipes[i], first, &all);
-    for (int i = 0; i < num_recipes; i++) {
-        struct bs_needs shared = shared_needs(recipes[i], first);
-        bool served = shared.module_inputs && bs_needs_within(&shared, &all);
-        own |= module_stages(recipes[i]) > served;
-    }
-    return all.module_inputs + own;
-}
-
-/* The streams among the statistics of a block. */
-static double module_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
-                           int num_recipes)
-{
-    const struct bs_needs modules = {.module_inputs = true};
-    int first = module_copies(recipes, num_recipes, true);
-    int later = module_copies(recipes, num_recipes, false);
-    int copies = first > later ? first : later;
-    if (!copies)
-        return 0;
-    return copies * bs_calibrate_bytes(bs_model_architecture(walk->model), &modules,
-                                       walk->calibration->windows, walk->calibration->tokens)
-                        .streams;
-}
-
 /* A block to rewrite, statistics and working memory of the most demanding recipe: one is quantized
  * at a time. */
 static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
                                int num_recipes)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
-    struct bs_needs needs = {.hessian = false};
+    struct statistics_bytes statistics = statistics_bytes(walk, recipes, num_recipes);
+    double streams = statistics.shared.streams + statistics.own.streams;
     bool needed = false;
-    for (int i = 0; i < num_recipes; i++) {
-        add_needs(recipes[i], &needs);
+    for (int i = 0; i < num_recipes; i++)
         needed |= bs_recipe_needs_calibration(recipes[i]);
-    }
     if (!num_recipes)
         return 0;
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
     double linears = 3 * widest * a->hidden_size * sizeof(float);
-    if (needs.module_inputs)
+    if (streams > 0)
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
     double bytes = bs_block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
     if (!needed) /* linears of one tensor are looked at together */
         return bytes + (a->family->fused_qkv || a->family->fused_gate_up ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
-    bytes += shared_factor_bytes(a, recipes, num_recipes);
-    if (!walk->scratch)
-        bytes += module_bytes(walk, recipes, num_recipes);
-    /* Once for what is shared, once for a recipe that takes its own. */
-    return bytes +
-           2 * bs_calibrate_bytes(a, &needs, walk->calibration->windows, walk->calibration->tokens)
-                   .memory;
+    bytes += statistics.shared.memory + statistics.shared.derived + statistics.own.memory;
+    return bytes + (walk->scratch ? 0 : streams);
 }
 
 /* The inputs that per-linear errors are taken over. */
@@ -223,13 +179,13 @@ static double figures_bytes(const struct bs_walk *walk)
 }
 
 /* While blocks pass, a thread is at work on a window, at most on one that it becomes and, where
- * `modules` are looked at, on one of theirs; the pages around them come along. */
-static double resident_windows_bytes(const struct bs_walk *walk, bool modules)
+ * `statistics` are in streams, on one of theirs; the pages around them come along. */
+static double resident_windows_bytes(const struct bs_walk *walk, bool statistics)
 {
     const double around = 256 << 10;
     int width = bs_model_architecture(walk->model)->hidden_size;
     double window = (double)bs_walk_longest_window(walk) * width * sizeof(float);
-    return (modules ? 3 : 2) * bs_threads() * (window + around);
+    return (statistics ? 3 : 2) * bs_threads() * (window + around);
 }
 
 /* Streams: of the unquantized model, of each recipe and, on the disk, of a block's statistics. */
@@ -250,9 +206,10 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     memory->kept_fixed = texts + calibration + figures_bytes(walk);
     memory->kept_per_passenger = per_passenger + figures_bytes(walk);
     if (walk->scratch) {
-        double modules = module_bytes(walk, recipes, num_recipes);
-        memory->fixed += resident_windows_bytes(walk, modules > 0);
-        memory->disk_fixed = fixed + modules;
+        struct statistics_bytes bytes = statistics_bytes(walk, recipes, num_recipes);
+        double statistics = bytes.shared.streams + bytes.own.streams;
+        memory->fixed += resident_windows_bytes(walk, statistics > 0);
+        memory->disk_fixed = fixed + statistics;
         memory->disk_per_passenger = per_passenger;
         return;
     }
@@ -337,46 +294,27 @@ double bs_walk_calibration_flops(const struct bs_walk *walk)
     return (double)windows->windows * a->num_layers * bs_block_flops(a, windows->tokens);
 }
 
-static bool left_out(const struct bs_needs *needs, int site)
-{
-    return needs->sets_left_out >> site & 1;
-}
-
-/* Of the calibration windows through one block up to the last input that is looked at. */
-static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_needs *needs)
+/* Of the calibration windows through one block up to the last site that is looked at. */
+static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_wanted *wanted)
 {
     const struct bs_program *p = &bs_model_architecture(walk->model)->program;
     const struct bs_windows *windows = walk->calibration;
-    int last = p->num_inputs - 1;
-    while (last > 0 && left_out(needs, p->inputs[last]))
-        last--;
-    return windows->windows * bs_flops_until(p, p->inputs[last], windows->tokens);
+    return windows->windows * bs_flops_until(p, bs_wanted_last(wanted), windows->tokens);
 }
 
 /* The same with these statistics taken, and to the end of the block where its outputs are wanted. */
-static double pass_flops(const struct bs_walk *walk, const struct bs_needs *needs, bool outputs)
+static double pass_flops(const struct bs_walk *walk, const struct bs_wanted *wanted, bool outputs)
 {
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double tokens = (double)walk->calibration->windows * walk->calibration->tokens;
-    double flops = outputs ? bs_walk_calibration_flops(walk) / a->num_layers
-                           : pass_to_inputs_flops(walk, needs);
-    for (int k = 0; k < a->program.num_inputs && needs->hessian; k++) {
-        double in = a->program.values[a->program.inputs[k]].width;
-        flops +=
-            left_out(needs, a->program.inputs[k]) ? 0 : tokens * in * in; /* a triangle of it */
-    }
-    return flops;
+    const struct bs_windows *windows = walk->calibration;
+    double pass = outputs ? bs_walk_calibration_flops(walk) / wanted->architecture->num_layers
+                          : pass_to_inputs_flops(walk, wanted);
+    return pass + bs_calibrate_flops(wanted, windows->windows, windows->tokens);
 }
 
-/* Of a Cholesky factor and its inverse, in^3 / 3 each, of every set that is looked at. */
-static double factors_flops(const struct bs_architecture *a, const struct bs_needs *needs)
+/* Of what is made of these statistics. */
+static double derived_flops(const struct bs_walk *walk, const struct bs_wanted *wanted)
 {
-    double flops = 0;
-    for (int k = 0; k < a->program.num_inputs && needs->factor.wanted; k++) {
-        double in = a->program.values[a->program.inputs[k]].width;
-        flops += left_out(needs, a->program.inputs[k]) ? 0 : 2 * in * in * in / 3;
-    }
-    return flops;
+    return bs_derived_flops(wanted, walk->calibration->windows, walk->calibration->tokens);
 }
 
 /* What is done at one block, in the order of the walk. */
@@ -384,29 +322,20 @@ static struct bs_walk_common common_of_block(const struct bs_walk *walk,
                                              const struct bs_recipe *const *recipes,
                                              int num_recipes, bool first, bool last)
 {
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_walk_common common = {.flops = 0};
-    struct bs_needs all = {.hessian = false};
+    struct bs_wanted all = {.architecture = bs_model_architecture(walk->model)};
     bool goes_on = false;
     for (int i = 0; i < num_recipes; i++) {
-        bs_apply_shared_needs(recipes[i], first, &all);
+        bs_apply_share(recipes[i], first, &all);
         goes_on |= bs_apply_uses_unquantized(recipes[i]) && !last;
     }
-    if (bs_needs_any(&all) || goes_on) {
+    if (bs_wanted_any(&all) || goes_on) {
         common.block_passes++;
         common.flops += pass_flops(walk, &all, goes_on);
     }
-    for (int i = 0; i < num_recipes; i++) {
-        struct bs_needs own = shared_needs(recipes[i], first);
-        if (!bs_needs_within(&own, &all)) { /* other samples: a pass of its own */
-            common.block_passes++;
-            common.flops += pass_flops(walk, &own, false);
-        }
-        if (brings_a_factor(recipes, i, first)) {
-            common.factors += a->program.num_inputs;
-            common.flops += factors_flops(a, &own);
-        }
-    }
+    common.factors = bs_derived_count(&all);
+    common.flops += all.failed ? (double)INFINITY : derived_flops(walk, &all);
+    bs_wanted_release(&all);
     return common;
 }
 
@@ -437,10 +366,12 @@ static double own_passes_flops(const struct bs_walk *walk, const struct bs_recip
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_own_passes passes;
-    bs_apply_own_passes(recipe, &a->program, first, &passes);
+    bs_apply_own_passes(recipe, a, first, &passes);
     double flops = 0;
     for (int i = 0; i < passes.count; i++)
-        flops += pass_flops(walk, &passes.needs[i], false) + factors_flops(a, &passes.needs[i]);
+        flops +=
+            pass_flops(walk, &passes.wanted[i], false) + derived_flops(walk, &passes.wanted[i]);
+    bs_own_passes_release(&passes);
     if (bs_apply_uses_own(recipe) && !last)
         flops += bs_walk_calibration_flops(walk) / a->num_layers;
     return flops;

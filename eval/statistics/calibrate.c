@@ -1,161 +1,59 @@
 #include "eval/statistics/calibrate.h"
 
-#include <math.h>
+#include <assert.h>
 #include <string.h>
 
-#include "algorithms/factor.h"
 #include "eval/base/mem.h"
-#include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-/* The side of the tiles of the Hessian that a thread adds up, in window order; of the strips in
- * which one on the diagonal is made, to waste little below it; what a mirrored line holds. */
-enum { TILE = 384, STRIP = 128, LINE = 16 };
-
-/* One pass. Windows go through the block in batches of one a thread; each leaves its inputs
- * of linears in its slot, and the sums over windows are then taken in window order, whatever the batch. */
+/* One pass. Windows go through the block in batches of one a thread; each leaves in its slots what
+ * the statistics keep of it, and the slots are then merged in window order, whatever the batch. */
 struct pass {
     const struct bs_block *block;
     const struct bs_rope *rope;
     const struct bs_stream *inputs, *outputs;
-    struct bs_needs needs;
     struct bs_statistics *statistics;
-    struct bs_ranges *ranges;
     struct bs_scratch *scratch;
-    int last;         /* site that is looked at */
-    int first, slots; /* windows first .. first + slots - 1 are in the slots */
-    struct slot *slot;
+    int last;           /* site that is looked at */
+    int first, windows; /* first .. first + windows - 1 are at work, at most `threads` */
+    int threads;
+    void **slots; /* [statistics->count][threads], NULL where a statistic has none */
+    struct window *window;
 };
 
-struct slot {
-    struct pass *pass;
-    int window;
-    float *set_input[BS_MAX_VALUES]; /* [in / TILE][tokens][TILE] */
-    double *absmean[BS_MAX_VALUES];  /* [in], sum of |x| over the window */
-    float *absmax[BS_MAX_VALUES];    /* [in], largest |x| of the window */
-    struct bs_ranges ranges;
-    int bad_site; /* input of linears that is not finite, or -1 */
+/* A window at work. */
+struct window {
+    const struct pass *pass;
+    int index;
+    int bad_site; /* an input of linears that is not finite, or -1 */
     size_t bad;   /* where */
 };
 
-bool bs_needs_any(const struct bs_needs *needs)
+static void **slots_of(const struct pass *pass, int statistic)
 {
-    return needs->hessian || needs->absmax || needs->absmean || needs->module_inputs ||
-           needs->sample_tokens;
+    return pass->slots + (size_t)statistic * (size_t)pass->threads;
 }
 
-bool bs_needs_within(const struct bs_needs *needs, const struct bs_needs *have)
-{
-    return needs->hessian <= have->hessian && needs->absmax <= have->absmax &&
-           needs->absmean <= have->absmean && needs->module_inputs <= have->module_inputs &&
-           (!needs->sample_tokens || needs->sample_tokens == have->sample_tokens) &&
-           !(have->sets_left_out & ~needs->sets_left_out);
-}
-
-void bs_needs_add(struct bs_needs *to, const struct bs_needs *more)
-{
-    to->hessian |= more->hessian;
-    to->absmax |= more->absmax;
-    to->absmean |= more->absmean;
-    to->module_inputs |= more->module_inputs;
-    if (!to->sample_tokens)
-        to->sample_tokens = more->sample_tokens;
-    if (!to->factor.wanted)
-        to->factor = more->factor;
-    to->sets_left_out &= more->sets_left_out;
-}
-
-static int width_of(const struct bs_architecture *a, int site)
-{
-    return a->program.values[site].width;
-}
-
-/* Every sample_tokens-th part of all tokens, counted from the first (auto_clip.py). */
-static int sample_stride(const struct bs_stream *inputs, int sample_tokens)
-{
-    int tokens = inputs->windows * inputs->tokens;
-    return tokens / sample_tokens > 1 ? tokens / sample_tokens : 1;
-}
-
-static bool left_out(const struct bs_needs *needs, int site)
-{
-    return needs->sets_left_out >> site & 1;
-}
-
-static void widen(float *low, float *high, const float *x, size_t count)
-{
-    float least, most;
-    bs_min_max(x, count, &least, &most);
-    *low = least < *low ? least : *low;
-    *high = most > *high ? most : *high;
-}
-
-static void keep_samples(const struct pass *pass, int window, int site, const float *x, int tokens)
-{
-    struct bs_set_statistics *s = &pass->statistics->sets[site];
-    int stride = sample_stride(pass->inputs, pass->needs.sample_tokens);
-    int width = width_of(pass->block->architecture, site), before = window * tokens;
-    for (int t = (stride - before % stride) % stride; t < tokens; t += stride)
-        memcpy(s->samples + (size_t)((before + t) / stride) * (size_t)width,
-               x + (size_t)t * (size_t)width, (size_t)width * sizeof *x);
-}
-
-/* Columns of a tile are brought together: each is read with every other one. */
-static void keep_input(float *kept, const float *x, int tokens, size_t width)
-{
-    for (int t = 0; t < tokens; t++)
-        for (size_t first = 0; first < width; first += TILE) {
-            size_t columns = width - first < TILE ? width - first : TILE;
-            memcpy(kept + first * (size_t)tokens + (size_t)t * columns,
-                   x + (size_t)t * width + first, columns * sizeof *x);
-        }
-}
-
-static void find_absmax(float *absmax, const float *x, int tokens, size_t width)
-{
-    memset(absmax, 0, width * sizeof *absmax);
-    for (int t = 0; t < tokens; t++)
-        for (size_t j = 0; j < width; j++) {
-            float size = fabsf(x[(size_t)t * width + j]);
-            absmax[j] = size > absmax[j] ? size : absmax[j];
-        }
-}
-
+/* Shows what passes at a site to the statistics that are taken there. */
 static void on_site(void *context, int site, const float *x, int tokens, int stride)
 {
-    struct slot *slot = context;
-    const struct pass *pass = slot->pass;
-    const struct bs_program *p = &pass->block->architecture->program;
-    size_t width = (size_t)p->values[site].width;
-    size_t count = (size_t)tokens * width;
-    for (int t = 0; pass->ranges && t < tokens; t++)
-        widen(&slot->ranges.low[site], &slot->ranges.high[site], x + (size_t)t * (size_t)stride,
-              width);
-    if (p->values[site].kind != BS_SITE_INPUT)
-        return;
-    if (!pass->outputs && slot->bad_site < 0) {
-        slot->bad = bs_first_not_finite(x, count);
-        slot->bad_site = slot->bad < count ? site : -1;
+    struct window *window = context;
+    const struct pass *pass = window->pass;
+    const struct bs_value *value = &pass->block->architecture->program.values[site];
+    size_t count = (size_t)tokens * (size_t)value->width;
+    if (!pass->outputs && window->bad_site < 0 && value->kind == BS_SITE_INPUT) {
+        window->bad = bs_first_not_finite(x, count);
+        window->bad_site = window->bad < count ? site : -1;
     }
-    if (slot->set_input[site])
-        keep_input(slot->set_input[site], x, tokens, width);
-    if (slot->absmax[site])
-        find_absmax(slot->absmax[site], x, tokens, width);
-    if (!pass->statistics)
-        return;
-    struct bs_set_statistics *s = &pass->statistics->sets[site];
-    if (s->inputs.data) {
-        memcpy(bs_stream_window(&s->inputs, slot->window), x, count * sizeof *x);
-        bs_stream_forget(&s->inputs, slot->window);
+    for (int i = 0; i < pass->statistics->count; i++) {
+        const struct bs_collected *c = &pass->statistics->collected[i];
+        if (c->wish.site != site)
+            continue;
+        c->wish.statistic->observe(&c->of, window->index, x, stride,
+                                   slots_of(pass, i)[window->index - pass->first], c->data);
+        if (c->stream.data)
+            bs_stream_forget(&c->stream, window->index);
     }
-    if (s->samples)
-        keep_samples(pass, slot->window, site, x, tokens);
-    if (!slot->absmean[site])
-        return;
-    memset(slot->absmean[site], 0, width * sizeof(double));
-    for (int t = 0; t < tokens; t++)
-        for (size_t j = 0; j < width; j++)
-            slot->absmean[site][j] += fabs((double)x[(size_t)t * width + j]);
 }
 
 static enum bs_status fail_not_finite(const char *what, int window, size_t at, int width,
@@ -175,322 +73,328 @@ static enum bs_status check_output(const float *x, int window, int tokens, int w
 static enum bs_status forward_window(void *context, int index, int thread, struct bs_error *err)
 {
     struct pass *pass = context;
-    struct slot *slot = &pass->slot[index];
+    struct window *window = &pass->window[index];
     const struct bs_stream *in = pass->inputs;
     const struct bs_architecture *a = pass->block->architecture;
-    slot->window = pass->first + index;
-    slot->bad_site = -1;
-    struct bs_observer observer = {.context = slot, .site = on_site, .last = pass->last};
-    float *y = pass->outputs ? bs_stream_window(pass->outputs, slot->window) : NULL;
-    bs_block_forward(pass->block, pass->rope, bs_stream_window(in, slot->window), y, in->tokens,
+    *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
+    struct bs_observer observer = {.context = window, .site = on_site, .last = pass->last};
+    float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
+    bs_block_forward(pass->block, pass->rope, bs_stream_window(in, window->index), y, in->tokens,
                      &observer, &pass->scratch[thread]);
-    enum bs_status status = y ? check_output(y, slot->window, in->tokens, in->width, err) : BS_OK;
-    bs_stream_forget(in, slot->window);
+    enum bs_status status = y ? check_output(y, window->index, in->tokens, in->width, err) : BS_OK;
+    bs_stream_forget(in, window->index);
     if (y)
-        bs_stream_forget(pass->outputs, slot->window);
-    if (y || slot->bad_site < 0)
+        bs_stream_forget(pass->outputs, window->index);
+    if (y || window->bad_site < 0)
         return status;
-    return fail_not_finite(a->program.values[slot->bad_site].name, slot->window, slot->bad,
-                           width_of(a, slot->bad_site), err);
+    const struct bs_value *bad = &a->program.values[window->bad_site];
+    return fail_not_finite(bad->name, window->index, window->bad, bad->width, err);
 }
 
-/* Tiles on and above the diagonal of a Hessian. */
-static int tiles_of(int width)
-{
-    int rows = (width + TILE - 1) / TILE;
-    return rows * (rows + 1) / 2;
-}
-
-static int tiles_of_all(const struct bs_architecture *a)
-{
-    int tiles = 0;
-    for (int k = 0; k < a->program.num_inputs; k++)
-        tiles += tiles_of(width_of(a, a->program.inputs[k]));
-    return tiles;
-}
-
-/* Rows i .. i + m - 1 and columns j .. j + n - 1 of a site's Hessian. */
-struct tile {
-    int site, width, i, j, m, n;
-    float *at; /* NULL where the site is left out */
+/* A part of a result. */
+struct part {
+    struct bs_collected *collected;
+    int statistic, part;
 };
 
-static struct tile find_tile(const struct pass *pass, int index)
+static int parts_of(const struct bs_collected *c)
 {
-    const struct bs_architecture *a = pass->block->architecture;
-    const int *input = a->program.inputs;
-    for (; index >= tiles_of(width_of(a, *input)); input++)
-        index -= tiles_of(width_of(a, *input));
-    struct tile tile = {.site = *input};
-    int width = tile.width = width_of(a, tile.site), column = 0;
-    for (; index > column; column++)
-        index -= column + 1;
-    tile.i = index * TILE;
-    tile.j = column * TILE;
-    tile.m = width - tile.i < TILE ? width - tile.i : TILE;
-    tile.n = width - tile.j < TILE ? width - tile.j : TILE;
-    if (!left_out(&pass->needs, tile.site))
-        tile.at = pass->statistics->sets[tile.site].hessian + (size_t)tile.i * (size_t)width +
-                  (size_t)tile.j;
-    return tile;
+    return c->wish.statistic->parts ? c->wish.statistic->parts(&c->of) : 1;
 }
 
-/* Adds the slots' X^T X to one tile on or above the diagonal. */
-static enum bs_status add_hessian_tile(void *context, int index, int thread, struct bs_error *err)
+static int all_parts(const struct bs_statistics *statistics)
+{
+    int parts = 0;
+    for (int i = 0; i < statistics->count; i++)
+        parts += parts_of(&statistics->collected[i]);
+    return parts;
+}
+
+static struct part find_part(const struct pass *pass, int index)
+{
+    struct part at = {.collected = pass->statistics->collected, .part = index};
+    for (; at.part >= parts_of(at.collected); at.collected++, at.statistic++)
+        at.part -= parts_of(at.collected);
+    return at;
+}
+
+static enum bs_status merge_part(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
     const struct pass *pass = context;
-    struct tile t = find_tile(pass, index);
-    int tokens = pass->inputs->tokens, height = t.i == t.j ? STRIP : TILE;
-    for (int k = 0; k < pass->slots && t.at; k++) {
-        const float *x = pass->slot[k].set_input[t.site];
-        const float *left = x + (size_t)t.i * (size_t)tokens;
-        const float *right = x + (size_t)t.j * (size_t)tokens;
-        for (int i = 0; i < t.m; i += height) {
-            int rows = t.m - i < height ? t.m - i : height, below = t.i == t.j ? i : 0;
-            bs_gemm_tn(rows, t.n - below, tokens, 1, left + i, t.m, right + below, t.n, 1,
-                       t.at + (size_t)i * (size_t)t.width + below, t.width);
-        }
-    }
+    struct part at = find_part(pass, index);
+    const struct bs_collected *c = at.collected;
+    if (c->wish.statistic->merge)
+        c->wish.statistic->merge(&c->of, (const void *const *)slots_of(pass, at.statistic),
+                                 pass->windows, at.part, c->data);
     return BS_OK;
 }
 
-/* Takes the mean over windows of one tile, twice, and writes it below the diagonal too. */
-static enum bs_status finish_hessian_tile(void *context, int index, int thread,
-                                          struct bs_error *err)
+static enum bs_status finish_part(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
-    const struct pass *pass = context;
-    struct tile t = find_tile(pass, index);
-    float factor = 2 / (float)pass->inputs->windows;
-    if (!t.at)
-        return BS_OK;
-    float *hessian = pass->statistics->sets[t.site].hessian;
-    size_t width = (size_t)t.width, rows = (size_t)(t.i + t.m), columns = (size_t)(t.j + t.n);
-    for (size_t first = (size_t)t.i; first < rows; first += LINE) {
-        size_t end = first + LINE < rows ? first + LINE : rows;
-        for (size_t j = (size_t)t.j; j < columns; j++)
-            for (size_t i = first; i < end && i <= j; i++) {
-                hessian[i * width + j] *= factor;
-                hessian[j * width + i] = hessian[i * width + j];
-            }
-    }
+    struct part at = find_part(context, index);
+    const struct bs_collected *c = at.collected;
+    if (c->wish.statistic->finish)
+        c->wish.statistic->finish(&c->of, at.part, c->data);
     return BS_OK;
-}
-
-static void add_channels(const struct pass *pass, const struct slot *slot)
-{
-    const struct bs_program *p = &pass->block->architecture->program;
-    for (int k = 0; k < p->num_inputs; k++) {
-        int s = p->inputs[k];
-        struct bs_set_statistics *to = &pass->statistics->sets[s];
-        int width = width_of(pass->block->architecture, s);
-        /* In float the sum of means: each is a double sum over its window. */
-        for (int j = 0; to->absmean && j < width; j++)
-            to->absmean[j] += (float)(slot->absmean[s][j] / pass->inputs->tokens);
-        for (int j = 0; to->absmax && j < width; j++)
-            to->absmax[j] = fmaxf(to->absmax[j], slot->absmax[s][j]);
-    }
-}
-
-static void add_ranges(struct bs_ranges *to, const struct bs_ranges *from)
-{
-    for (int v = 0; v < BS_MAX_VALUES; v++) {
-        to->low[v] = fminf(to->low[v], from->low[v]);
-        to->high[v] = fmaxf(to->high[v], from->high[v]);
-    }
-}
-
-static void empty_ranges(struct bs_ranges *ranges)
-{
-    for (int v = 0; v < BS_MAX_VALUES; v++) {
-        ranges->low[v] = INFINITY;
-        ranges->high[v] = -INFINITY;
-    }
 }
 
 static enum bs_status run_batch(struct pass *pass, struct bs_error *err)
 {
-    for (int k = 0; k < pass->slots; k++)
-        empty_ranges(&pass->slot[k].ranges);
-    if (bs_parallel(pass->slots, forward_window, pass, err))
+    if (bs_parallel(pass->windows, forward_window, pass, err))
         return err->status;
-    for (int k = 0; k < pass->slots; k++) {
-        if (pass->ranges)
-            add_ranges(pass->ranges, &pass->slot[k].ranges);
-        if (pass->statistics)
-            add_channels(pass, &pass->slot[k]);
-    }
-    if (!pass->needs.hessian)
-        return BS_OK;
-    return bs_parallel(tiles_of_all(pass->block->architecture), add_hessian_tile, pass, err);
+    return bs_parallel(all_parts(pass->statistics), merge_part, pass, err);
 }
 
-/* H = 2/windows X^T X, both triangles; the mean of the windows' means. */
-static enum bs_status finish(struct pass *pass, struct bs_error *err)
+static enum bs_status allocate_result(struct bs_collected *c, const struct bs_stream *inputs,
+                                      struct bs_error *err)
 {
-    const struct bs_architecture *a = pass->block->architecture;
-    float windows = (float)pass->inputs->windows;
-    for (int k = 0; k < a->program.num_inputs; k++) {
-        struct bs_set_statistics *s = &pass->statistics->sets[a->program.inputs[k]];
-        for (int j = 0; s->absmean && j < width_of(a, a->program.inputs[k]); j++)
-            s->absmean[j] /= windows;
-    }
-    int tiles = pass->needs.hessian ? tiles_of_all(a) : 0;
-    return bs_parallel(tiles, finish_hessian_tile, pass, err);
-}
-
-static enum bs_status allocate_statistics(struct pass *pass, struct bs_error *err)
-{
-    const struct bs_architecture *a = pass->block->architecture;
-    const struct bs_needs *needs = &pass->needs;
-    size_t tokens = (size_t)pass->inputs->windows * (size_t)pass->inputs->tokens;
-    *pass->statistics = (struct bs_statistics){pass->inputs->windows, pass->inputs->tokens, {{0}}};
-    bool enough = true;
-    for (int k = 0; k < a->program.num_inputs; k++) {
-        int site = a->program.inputs[k];
-        struct bs_part part;
-        struct bs_set_statistics *s = &pass->statistics->sets[site];
-        size_t width = (size_t)width_of(a, site);
-        if (left_out(needs, site))
-            continue;
-        if (needs->hessian)
-            enough &= (s->hessian = bs_calloc(width * width, sizeof(float))) != NULL;
-        if (needs->absmax)
-            enough &= (s->absmax = bs_calloc(width, sizeof(float))) != NULL;
-        if (needs->absmean)
-            enough &= (s->absmean = bs_calloc(width, sizeof(float))) != NULL;
-        if (needs->module_inputs && bs_program_inspected(&a->program, site, &part) &&
-            bs_stream_init_beside(pass->inputs, &s->inputs, (int)width, err))
+    const struct bs_statistic *statistic = c->wish.statistic;
+    if (statistic->in_stream) {
+        if (bs_stream_init_beside(inputs, &c->stream, c->of.width, err))
             return err->status;
-        if (needs->sample_tokens) {
-            size_t stride = (size_t)sample_stride(pass->inputs, needs->sample_tokens);
-            s->num_samples = (int)((tokens + stride - 1) / stride);
-            s->samples = bs_alloc((size_t)s->num_samples * width, sizeof(float));
-            enough &= s->samples != NULL;
-        }
+        c->data = c->stream.data;
+        return BS_OK;
+    }
+    c->data = bs_calloc(statistic->bytes(&c->of), 1);
+    if (!c->data)
+        return bs_fail_memory(err);
+    if (statistic->begin)
+        statistic->begin(&c->of, c->data);
+    return BS_OK;
+}
+
+static enum bs_status allocate_statistics(const struct bs_architecture *a,
+                                          const struct bs_stream *inputs,
+                                          const struct bs_wanted *wanted,
+                                          struct bs_statistics *statistics, struct bs_error *err)
+{
+    *statistics = (struct bs_statistics){.windows = inputs->windows, .tokens = inputs->tokens};
+    if (bs_wanted_check(wanted, err))
+        return err->status;
+    statistics->collected = bs_calloc((size_t)wanted->count, sizeof *statistics->collected);
+    if (!statistics->collected)
+        return bs_fail_memory(err);
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_collected *c = &statistics->collected[statistics->count];
+        if (wish->derivation)
+            continue;
+        *c = (struct bs_collected){.wish = *wish};
+        c->of = bs_observed_at(a, wish, inputs->windows, inputs->tokens);
+        if (allocate_result(c, inputs, err))
+            return err->status;
+        statistics->count++;
+    }
+    return BS_OK;
+}
+
+static enum bs_status allocate_slots(struct pass *pass, struct bs_error *err)
+{
+    size_t threads = (size_t)pass->threads, count = (size_t)pass->statistics->count;
+    pass->window = bs_calloc(threads, sizeof *pass->window);
+    pass->slots = bs_calloc(count * threads, sizeof *pass->slots);
+    bool enough = pass->window && pass->slots;
+    for (size_t i = 0; i < count && enough; i++) {
+        const struct bs_collected *c = &pass->statistics->collected[i];
+        size_t bytes = c->wish.statistic->slot_bytes ? c->wish.statistic->slot_bytes(&c->of) : 0;
+        for (size_t k = 0; k < threads && bytes && enough; k++)
+            enough = (pass->slots[i * threads + k] = bs_alloc(bytes, 1)) != NULL;
     }
     return enough ? BS_OK : bs_fail_memory(err);
 }
 
-static enum bs_status allocate_slots(struct pass *pass, int slots, struct bs_error *err)
+static void free_slots(struct pass *pass)
 {
-    const struct bs_architecture *a = pass->block->architecture;
-    pass->slot = bs_calloc((size_t)slots, sizeof *pass->slot);
-    bool enough = pass->slot != NULL;
-    for (int k = 0; k < slots && enough; k++) {
-        pass->slot[k].pass = pass;
-        for (int i = 0; i < a->program.num_inputs && enough; i++) {
-            int s = a->program.inputs[i];
-            size_t width = (size_t)width_of(a, s);
-            if (left_out(&pass->needs, s))
-                continue;
-            if (pass->needs.hessian)
-                enough &= (pass->slot[k].set_input[s] = bs_alloc(
-                               (size_t)pass->inputs->tokens * width, sizeof(float))) != NULL;
-            if (pass->needs.absmax)
-                enough &= (pass->slot[k].absmax[s] = bs_alloc(width, sizeof(float))) != NULL;
-            if (pass->needs.absmean)
-                enough &= (pass->slot[k].absmean[s] = bs_alloc(width, sizeof(double))) != NULL;
-        }
+    size_t count = (size_t)pass->statistics->count * (size_t)pass->threads;
+    for (size_t i = 0; i < count && pass->slots; i++)
+        bs_free(pass->slots[i]);
+    bs_free(pass->slots);
+    bs_free(pass->window);
+}
+
+static enum bs_status run_pass(struct pass *pass, struct bs_error *err)
+{
+    enum bs_status status = allocate_slots(pass, err);
+    for (; pass->first < pass->inputs->windows && !status; pass->first += pass->threads) {
+        int left = pass->inputs->windows - pass->first;
+        pass->windows = left < pass->threads ? left : pass->threads;
+        status = run_batch(pass, err);
     }
-    return enough ? BS_OK : bs_fail_memory(err);
-}
-
-static void free_slots(struct pass *pass, int slots)
-{
-    for (int k = 0; pass->slot && k < slots; k++)
-        for (int s = 0; s < BS_MAX_VALUES; s++) {
-            bs_free(pass->slot[k].set_input[s]);
-            bs_free(pass->slot[k].absmax[s]);
-            bs_free(pass->slot[k].absmean[s]);
-        }
-    bs_free(pass->slot);
-}
-
-/* Static scales look at all inputs. */
-static int last_wanted(const struct pass *pass)
-{
-    const struct bs_program *p = &pass->block->architecture->program;
-    int last = p->num_inputs - 1;
-    while (!pass->ranges && last > 0 && left_out(&pass->needs, p->inputs[last]))
-        last--;
-    return p->inputs[last];
+    free_slots(pass);
+    return status ? status : bs_parallel(all_parts(pass->statistics), finish_part, pass, err);
 }
 
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
-                            const struct bs_stream *inputs, const struct bs_needs *needs,
-                            struct bs_statistics *statistics, struct bs_ranges *ranges,
-                            const struct bs_stream *outputs, struct bs_scratch *scratch,
-                            struct bs_error *err)
+                            const struct bs_stream *inputs, const struct bs_wanted *wanted,
+                            struct bs_statistics *statistics, const struct bs_stream *outputs,
+                            struct bs_scratch *scratch, struct bs_error *err)
 {
     /* A pass over the block as if its activations were not quantized. */
     struct bs_block plain = *block;
     bs_block_clear_sites(&plain);
-    bool collects = needs && bs_needs_any(needs);
+    struct bs_statistics none = {.windows = 0};
     struct pass pass = {.block = &plain,
                         .rope = rope,
                         .inputs = inputs,
                         .outputs = outputs,
-                        .statistics = collects ? statistics : NULL,
-                        .ranges = ranges,
-                        .scratch = scratch};
-    if (collects)
-        pass.needs = *needs;
-    pass.last = last_wanted(&pass);
-    if (statistics)
-        *statistics = (struct bs_statistics){.windows = 0};
-    if (ranges)
-        empty_ranges(ranges);
-    int threads = bs_threads();
-    enum bs_status status = allocate_slots(&pass, threads, err);
-    if (!status && collects)
-        status = allocate_statistics(&pass, err);
-    for (; pass.first < inputs->windows && !status; pass.first += threads) {
-        int left = inputs->windows - pass.first;
-        pass.slots = left < threads ? left : threads;
-        status = run_batch(&pass, err);
-    }
-    free_slots(&pass, threads);
-    if (!status && collects)
-        status = finish(&pass, err);
-    if (status && collects)
+                        .statistics = wanted ? statistics : &none,
+                        .scratch = scratch,
+                        .threads = bs_threads()};
+    enum bs_status status =
+        wanted ? allocate_statistics(block->architecture, inputs, wanted, statistics, err) : BS_OK;
+    if (wanted)
+        pass.last = bs_wanted_last(wanted);
+    if (!status)
+        status = run_pass(&pass, err);
+    if (status && wanted)
         bs_statistics_release(statistics);
     return status;
 }
 
+/* --- what was collected --- */
+
+static void release_derived(struct bs_collected *c)
+{
+    while (c->derived) {
+        struct bs_derived *next = c->derived->next;
+        c->derived->derivation->free(c->derived);
+        c->derived = next;
+    }
+}
+
 void bs_statistics_release(struct bs_statistics *statistics)
 {
-    for (int s = 0; s < BS_MAX_VALUES; s++) {
-        bs_free(statistics->sets[s].hessian);
-        bs_free(statistics->sets[s].absmax);
-        bs_free(statistics->sets[s].absmean);
-        bs_stream_release(&statistics->sets[s].inputs);
-        bs_stream_release(&statistics->sets[s].outputs);
-        bs_free(statistics->sets[s].samples);
-        bs_factors_release(&statistics->sets[s]);
+    for (int i = 0; i < statistics->count; i++) {
+        struct bs_collected *c = &statistics->collected[i];
+        release_derived(c);
+        if (c->wish.statistic->in_stream)
+            bs_stream_release(&c->stream);
+        else
+            bs_free(c->data);
     }
+    bs_free(statistics->collected);
     *statistics = (struct bs_statistics){.windows = 0};
 }
 
-struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_architecture *a,
-                                             const struct bs_needs *needs, int windows, int tokens)
+struct bs_collected *bs_statistics_find(const struct bs_statistics *statistics,
+                                        const struct bs_statistic *statistic, int site, int detail)
 {
-    double floats = 0, streams = 0, all = (double)windows * tokens;
-    for (int k = 0; k < a->program.num_inputs; k++) {
-        struct bs_part part;
-        double width = width_of(a, a->program.inputs[k]);
-        if (needs->hessian)
-            floats += width * width;
-        if (needs->hessian)
-            floats += bs_threads() * (double)tokens * width;
-        if (needs->module_inputs && bs_program_inspected(&a->program, a->program.inputs[k], &part))
-            streams += all * (width + a->hidden_size); /* the module's outputs too */
-        if (needs->sample_tokens)
-            floats += 2.0 * needs->sample_tokens * width;
+    for (int i = 0; i < statistics->count; i++) {
+        struct bs_collected *c = &statistics->collected[i];
+        if (c->wish.statistic == statistic && c->wish.site == site && c->wish.detail == detail)
+            return c;
     }
-    return (struct bs_calibrate_bytes){floats * sizeof(float), streams * sizeof(float)};
+    return NULL;
 }
+
+struct bs_collected *bs_statistics_at(const struct bs_statistics *statistics,
+                                      const struct bs_statistic *statistic, int site, int detail)
+{
+    struct bs_collected *c = bs_statistics_find(statistics, statistic, site, detail);
+    assert(c);
+    return c;
+}
+
+const void *bs_statistics_of(const struct bs_statistics *statistics,
+                             const struct bs_statistic *statistic, int site)
+{
+    return bs_statistics_at(statistics, statistic, site, 0)->data;
+}
+
+bool bs_statistics_hold(const struct bs_statistics *statistics, const struct bs_wanted *wanted)
+{
+    bool hold = !wanted->failed;
+    for (int i = 0; i < wanted->count && hold; i++) {
+        const struct bs_wish *w = &wanted->wishes[i];
+        hold = bs_statistics_find(statistics, w->statistic, w->site, w->detail) != NULL;
+    }
+    return hold;
+}
+
+struct bs_derived *bs_derived_find(const struct bs_collected *collected,
+                                   const struct bs_derivation *derivation,
+                                   struct bs_derived_choice choice)
+{
+    struct bs_derived *d = collected->derived;
+    while (d && (d->derivation != derivation || !bs_same_choice(d->choice, choice)))
+        d = d->next;
+    return d;
+}
+
+void bs_derived_keep(struct bs_collected *collected, struct bs_derived *derived)
+{
+    derived->next = collected->derived;
+    collected->derived = derived;
+}
+
+void bs_derived_release(struct bs_statistics *statistics, int site)
+{
+    for (int i = 0; i < statistics->count; i++)
+        if (statistics->collected[i].wish.site == site)
+            release_derived(&statistics->collected[i]);
+}
+
+/* --- what they take --- */
+
+static double statistic_bytes(const struct bs_statistic *statistic, const struct bs_observed *of)
+{
+    double bytes = statistic->bytes ? (double)statistic->bytes(of) : 0;
+    return bytes + (statistic->slot_bytes ? bs_threads() * (double)statistic->slot_bytes(of) : 0);
+}
+
+struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
+                                             int tokens)
+{
+    struct bs_calibrate_bytes bytes = {.memory = 0};
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
+        if (wish->derivation)
+            *(wish->derivation->in_stream ? &bytes.streams : &bytes.derived) +=
+                wish->derivation->bytes(wanted->architecture, &of);
+        else if (wish->statistic->in_stream)
+            bytes.streams += (double)windows * tokens * of.width * (double)sizeof(float);
+        else
+            bytes.memory += statistic_bytes(wish->statistic, &of);
+    }
+    return bytes;
+}
+
+double bs_calibrate_flops(const struct bs_wanted *wanted, int windows, int tokens)
+{
+    double flops = 0;
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
+        if (!wish->derivation && wish->statistic->flops)
+            flops += wish->statistic->flops(&of);
+    }
+    return flops;
+}
+
+double bs_derived_flops(const struct bs_wanted *wanted, int windows, int tokens)
+{
+    double flops = 0;
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
+        if (wish->derivation && wish->derivation->flops)
+            flops += wish->derivation->flops(&of);
+    }
+    return flops;
+}
+
+int bs_derived_count(const struct bs_wanted *wanted)
+{
+    int count = 0;
+    for (int i = 0; i < wanted->count; i++)
+        count += wanted->wishes[i].derivation && wanted->wishes[i].derivation->flops;
+    return count;
+}
+
+/* --- streams --- */
 
 struct push {
     const struct bs_block *block;

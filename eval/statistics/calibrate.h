@@ -1,42 +1,79 @@
-/* Statistics of a block's inputs, collected on the way of calibration windows through it. */
+/* Statistics of what passes through a block, collected on the way of calibration windows. */
 #ifndef BS_EVAL_STATISTICS_CALIBRATE_H
 #define BS_EVAL_STATISTICS_CALIBRATE_H
 
-#include "algorithms/algorithm.h"
 #include "eval/model/stream.h"
+#include "eval/statistics/wanted.h"
 
-/* The range of each site, for static activation scales; by values of the program. */
-struct bs_ranges {
-    float low[BS_MAX_VALUES], high[BS_MAX_VALUES];
+/* A statistic at a site. */
+struct bs_collected {
+    struct bs_wish wish;
+    struct bs_observed of;
+    void *data;              /* the result, as its statistic lays it out */
+    struct bs_stream stream; /* that the data is in, of a statistic in_stream. Who has worked on a
+                                window of it calls bs_stream_forget */
+    struct bs_derived *derived; /* what was made of it */
+};
+
+/* All of a pass. */
+struct bs_statistics {
+    int windows, tokens;
+    int count;
+    struct bs_collected *collected; /* [count] */
 };
 
 /* One pass of `inputs` through the block, without activation quantization; without outputs it goes
  * no further than what is collected.
- * needs: what to collect into `statistics` (released by bs_statistics_release); NULL = nothing.
+ * wanted: what to collect into `statistics` (released by bs_statistics_release); NULL = nothing.
  * Streams among them are in memory or in files as `inputs` is.
- * ranges: filled where not NULL. outputs: the block's outputs where not NULL; may be `inputs`.
+ * outputs: the block's outputs where not NULL; may be `inputs`.
  * scratch: one a thread, bs_block_scratch_floats. BS_ENOMEM; BS_EIO as bs_spill_create;
  * BS_ENUMERIC naming window, token and channel where an output is not finite, or without outputs an
  * input of linears. */
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
-                            const struct bs_stream *inputs, const struct bs_needs *needs,
-                            struct bs_statistics *statistics, struct bs_ranges *ranges,
-                            const struct bs_stream *outputs, struct bs_scratch *scratch,
-                            struct bs_error *err);
+                            const struct bs_stream *inputs, const struct bs_wanted *wanted,
+                            struct bs_statistics *statistics, const struct bs_stream *outputs,
+                            struct bs_scratch *scratch, struct bs_error *err);
 void bs_statistics_release(struct bs_statistics *statistics);
 
-/* True where `needs` asks for anything; and for nothing that `have` does not. */
-bool bs_needs_any(const struct bs_needs *needs);
-bool bs_needs_within(const struct bs_needs *needs, const struct bs_needs *have);
-void bs_needs_add(struct bs_needs *to, const struct bs_needs *more);
+/* What was collected of this statistic at this site, with this detail; NULL where it was not. */
+struct bs_collected *bs_statistics_find(const struct bs_statistics *statistics,
+                                        const struct bs_statistic *statistic, int site, int detail);
 
-/* Bytes that statistics of this extent hold at most: in memory, working buffers included, and in
- * streams, which are where the inputs' stream is. */
+/* The same, and its result, for a hook that has asked for it: where it is missing `needs` and the
+ * hook disagree, a mistake of ours that asserts. */
+struct bs_collected *bs_statistics_at(const struct bs_statistics *statistics,
+                                      const struct bs_statistic *statistic, int site, int detail);
+const void *bs_statistics_of(const struct bs_statistics *statistics,
+                             const struct bs_statistic *statistic, int site);
+
+/* True where the statistics hold all that is wanted. */
+bool bs_statistics_hold(const struct bs_statistics *statistics, const struct bs_wanted *wanted);
+
+/* What this derivation made of a statistic by this choice, or NULL. */
+struct bs_derived *bs_derived_find(const struct bs_collected *collected,
+                                   const struct bs_derivation *derivation,
+                                   struct bs_derived_choice choice);
+
+/* Leaves with the statistic what a derivation has made of it; it is given back with the statistic. */
+void bs_derived_keep(struct bs_collected *collected, struct bs_derived *derived);
+
+/* Gives back what was made of the statistics at one site, in memory. */
+void bs_derived_release(struct bs_statistics *statistics, int site);
+
+/* Bytes that statistics of this extent hold at most: in memory, working buffers included; of what is
+ * derived from them, in memory; and in streams, which are where the inputs' stream is. */
 struct bs_calibrate_bytes {
-    double memory, streams;
+    double memory, derived, streams;
 };
-struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_architecture *architecture,
-                                             const struct bs_needs *needs, int windows, int tokens);
+struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
+                                             int tokens);
+
+/* Multiply-adds times two of taking them, the pass itself not counted; of what is derived from them,
+ * and how many that is. */
+double bs_calibrate_flops(const struct bs_wanted *wanted, int windows, int tokens);
+double bs_derived_flops(const struct bs_wanted *wanted, int windows, int tokens);
+int bs_derived_count(const struct bs_wanted *wanted);
 
 /* y = block(x) for every window of the stream, in place, with the block's activation quantization.
  * BS_ENUMERIC naming window and token where an output is not finite. */

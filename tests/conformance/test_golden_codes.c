@@ -119,16 +119,16 @@ static void solve_block(struct solved *solved, int count, const struct bs_block 
 {
     struct bs_error err;
     struct bs_statistics shared = {.windows = 0};
-    struct bs_needs needs = {.hessian = false};
+    struct bs_wanted wanted = {.architecture = original->architecture};
     struct bs_block work = {.architecture = NULL};
     for (int i = 0; i < count; i++)
-        bs_apply_shared_needs(&solved[i].recipe, false, &needs);
-    assert_true(needs.hessian);
-    if (bs_calibrate(original, inputs->rope, inputs->unquantized, &needs, &shared, NULL, outputs,
+        bs_apply_share(&solved[i].recipe, false, &wanted);
+    assert_true(bs_wanted_any(&wanted));
+    if (bs_calibrate(original, inputs->rope, inputs->unquantized, &wanted, &shared, outputs,
                      inputs->scratch, &err))
         fail_msg("%s", err.message);
+    bs_wanted_release(&wanted);
     inputs->shared = &shared;
-    inputs->shared_needs = &needs;
     for (int i = 0; i < count; i++) {
         if (bs_block_copy(&work, original, &err) ||
             bs_apply_recipe(&solved[i].recipe, &work, inputs, &err))

@@ -145,13 +145,24 @@ struct bs_job random_block_job(const struct random_block *random, struct bs_bloc
 }
 
 struct bs_statistics random_block_statistics(const struct random_block *random,
-                                             const struct bs_needs *needs)
+                                             const struct bs_wanted *wanted)
 {
     struct bs_error err;
     struct bs_statistics statistics;
-    assert_int_equal(bs_calibrate(&random->block, random->rope, &random->inputs, needs, &statistics,
-                                  NULL, NULL, random->scratch, &err),
+    assert_int_equal(bs_calibrate(&random->block, random->rope, &random->inputs, wanted,
+                                  &statistics, NULL, random->scratch, &err),
                      BS_OK);
+    return statistics;
+}
+
+struct bs_statistics random_block_stage_statistics(const struct random_block *random,
+                                                   const struct bs_choice *stage)
+{
+    struct bs_wanted wanted = {.architecture = &random->architecture};
+    if (bs_algorithm_of(stage)->needs)
+        bs_algorithm_of(stage)->needs(stage->options, &wanted);
+    struct bs_statistics statistics = random_block_statistics(random, &wanted);
+    bs_wanted_release(&wanted);
     return statistics;
 }
 
@@ -160,12 +171,7 @@ void random_block_prepare(const struct random_block *random, const struct bs_rec
 {
     struct bs_error err;
     const struct bs_choice *stage = &recipe->stages[0];
-    struct bs_needs needs = {.hessian = false};
-    struct bs_statistics statistics = {.windows = 0};
-    if (bs_algorithm_of(stage)->needs) {
-        bs_algorithm_of(stage)->needs(stage->options, &needs);
-        statistics = random_block_statistics(random, &needs);
-    }
+    struct bs_statistics statistics = random_block_stage_statistics(random, stage);
     assert_int_equal(bs_block_copy(prepared, &random->block, &err), BS_OK);
     struct bs_job job = random_block_job(random, prepared, &statistics, &recipe->weights);
     if (bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err))

@@ -44,9 +44,13 @@ void random_block_release(struct random_block *random);
 struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
                                struct bs_statistics *statistics, const struct bs_setting *weights);
 
-/* The statistics that `needs` asks for, on the random inputs; bs_statistics_release. */
+/* The statistics that are wanted, on the random inputs; bs_statistics_release. */
 struct bs_statistics random_block_statistics(const struct random_block *random,
-                                             const struct bs_needs *needs);
+                                             const struct bs_wanted *wanted);
+
+/* Those that the recipe's stage asks for. */
+struct bs_statistics random_block_stage_statistics(const struct random_block *random,
+                                                   const struct bs_choice *stage);
 
 /* prepared = the block after the prepare_block of the recipe's first stage, with the statistics
  * that it needs; `prepared` is zero or an earlier copy. */

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "algorithms/factor.h"
 #include "eval/base/mem.h"
 #include "eval/run/apply.h"
 #include "tests/support/recipes.h"
@@ -36,14 +35,13 @@ static int teardown(void **state)
 /* `got` is the block under the recipe, where stream 0 is random_'s and the recipe's own is `own`.
  */
 static void quantize(const struct bs_recipe *recipe, const struct bs_stream *own,
-                     struct bs_statistics *shared, const struct bs_needs *shared_needs)
+                     struct bs_statistics *shared)
 {
     struct bs_error err;
     struct bs_inputs inputs = {.rope = random_.rope,
                                .unquantized = &random_.inputs,
                                .quantized = own,
                                .shared = shared,
-                               .shared_needs = shared_needs,
                                .scratch = random_.scratch};
     assert_int_equal(bs_block_copy(&got, &random_.block, &err), BS_OK);
     if (bs_apply_recipe(recipe, &got, &inputs, &err))
@@ -52,17 +50,25 @@ static void quantize(const struct bs_recipe *recipe, const struct bs_stream *own
 
 static struct bs_statistics statistics_of(const struct bs_block *block,
                                           const struct bs_stream *inputs,
-                                          const struct bs_needs *needs)
+                                          const struct bs_statistic *statistic)
 {
     struct bs_error err;
     struct bs_statistics statistics;
-    assert_int_equal(bs_calibrate(block, random_.rope, inputs, needs, &statistics, NULL, NULL,
+    struct bs_wanted wanted = {.architecture = &random_.architecture};
+    bs_want(&wanted, statistic, BS_EVERY_SITE, 0);
+    assert_int_equal(bs_calibrate(block, random_.rope, inputs, &wanted, &statistics, NULL,
                                   random_.scratch, &err),
                      BS_OK);
+    bs_wanted_release(&wanted);
     return statistics;
 }
 
 static int input(int k) { return random_block_input(&random_, k); }
+
+static int site_called(const char *name)
+{
+    return bs_program_find(&random_.architecture.program, name);
+}
 
 /* Rounds the linears of `want` that read the k-th input by the recipe's last stage, decoded weights
  * in place. */
@@ -84,8 +90,7 @@ static void round_set(const struct bs_recipe *recipe, struct bs_statistics *stat
 /* Rounds every set of `want` with one set of statistics of it as it is, on these inputs. */
 static void round_block(const struct bs_recipe *recipe, const struct bs_stream *inputs)
 {
-    struct bs_needs needs = {.hessian = true};
-    struct bs_statistics statistics = statistics_of(&want, inputs, &needs);
+    struct bs_statistics statistics = statistics_of(&want, inputs, &bs_stat_hessian);
     for (int s = 0; s < 4; s++)
         round_set(recipe, &statistics, s);
     bs_statistics_release(&statistics);
@@ -99,11 +104,11 @@ static void gptq_calibrates_on_its_own_inputs_unless_told_otherwise(void **state
     recipe_build(&own, "gptq", "bits=3");
     recipe_build(&unquantized, "gptq", "bits=3");
     unquantized.calibrate_on = BS_ON_UNQUANTIZED;
-    quantize(&own, &other.inputs, NULL, NULL);
+    quantize(&own, &other.inputs, NULL);
     assert_int_equal(bs_block_copy(&want, &random_.block, &err), BS_OK);
     round_block(&own, &other.inputs);
     assert_true(same_block(&got, &want));
-    quantize(&unquantized, &other.inputs, NULL, NULL);
+    quantize(&unquantized, &other.inputs, NULL);
     assert_false(same_block(&got, &want));
     assert_int_equal(bs_block_copy(&want, &random_.block, &err), BS_OK);
     round_block(&unquantized, &random_.inputs);
@@ -121,17 +126,16 @@ static void true_sequential_takes_each_hessian_behind_the_sets_before(void **sta
     struct bs_recipe recipe, plain;
     recipe_build(&recipe, "gptq", "bits=3 true_sequential=true");
     recipe_build(&plain, "gptq", "bits=3");
-    quantize(&recipe, &random_.inputs, NULL, NULL);
+    quantize(&recipe, &random_.inputs, NULL);
     assert_int_equal(bs_block_copy(&want, &random_.block, &err), BS_OK);
     for (int s = 0; s < 4; s++) {
         /* All statistics anew, of the block as far as it is quantized. */
-        struct bs_needs needs = {.hessian = true};
-        struct bs_statistics statistics = statistics_of(&want, &random_.inputs, &needs);
+        struct bs_statistics statistics = statistics_of(&want, &random_.inputs, &bs_stat_hessian);
         round_set(&plain, &statistics, s);
         bs_statistics_release(&statistics);
     }
     assert_true(same_block(&got, &want));
-    quantize(&plain, &random_.inputs, NULL, NULL);
+    quantize(&plain, &random_.inputs, NULL);
     assert_false(same_block(&got, &want));
     bs_recipe_release(&recipe);
     bs_recipe_release(&plain);
@@ -141,16 +145,19 @@ static void a_stage_sees_the_block_as_the_one_before_left_it(void **state)
 {
     (void)state;
     struct bs_recipe chain, smooth;
-    struct bs_needs shared_needs = {.hessian = true, .absmax = true};
+    struct bs_wanted wanted = {.architecture = &random_.architecture};
     recipe_build(&chain, "smoothquant gptq", "bits=4");
     recipe_build(&smooth, "smoothquant", "bits=4");
     random_block_prepare(&random_, &smooth, &want);
     round_block(&chain, &random_.inputs);
-    quantize(&chain, &random_.inputs, NULL, NULL);
+    quantize(&chain, &random_.inputs, NULL);
     assert_true(same_block(&got, &want));
     /* Statistics of the original block that others share serve the first stage only. */
-    struct bs_statistics shared = random_block_statistics(&random_, &shared_needs);
-    quantize(&chain, &random_.inputs, &shared, &shared_needs);
+    bs_want(&wanted, &bs_stat_hessian, BS_EVERY_SITE, 0);
+    bs_want(&wanted, &bs_stat_absmax, BS_EVERY_SITE, 0);
+    struct bs_statistics shared = random_block_statistics(&random_, &wanted);
+    bs_wanted_release(&wanted);
+    quantize(&chain, &random_.inputs, &shared);
     assert_true(same_block(&got, &want));
     bs_statistics_release(&shared);
     bs_recipe_release(&chain);
@@ -167,30 +174,43 @@ static void shared_statistics_give_what_own_ones_give(void **state)
                                            {"awq", "bits=4 group_size=8 clip_tokens=50"},
                                            {"awq", "bits=3 group_size=16 clip_tokens=20"},
                                            {"smoothquant", "bits=8"}};
-    struct bs_needs more = {.hessian = true,
-                            .absmax = true,
-                            .absmean = true,
-                            .module_inputs = true,
-                            .sample_tokens = 50};
-    struct bs_statistics shared = random_block_statistics(&random_, &more);
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    enum { CASES = sizeof cases / sizeof *cases };
+    struct bs_recipe recipes[CASES];
+    struct bs_wanted wanted = {.architecture = &random_.architecture};
+    for (size_t k = 0; k < CASES; k++) {
+        recipe_build(&recipes[k], cases[k][0], cases[k][1]);
+        bs_apply_share(&recipes[k], true, &wanted);
+    }
+    struct bs_statistics shared = random_block_statistics(&random_, &wanted);
+    bs_wanted_release(&wanted);
+    for (size_t k = 0; k < CASES; k++) {
         struct bs_error err;
-        struct bs_recipe recipe;
-        recipe_build(&recipe, cases[k][0], cases[k][1]);
-        quantize(&recipe, &random_.inputs, NULL, NULL);
+        quantize(&recipes[k], &random_.inputs, NULL);
         assert_int_equal(bs_block_copy(&want, &got, &err), BS_OK);
-        quantize(&recipe, &random_.inputs, &shared, &more);
+        quantize(&recipes[k], &random_.inputs, &shared);
         for (int r = 0; r < BS_NUM_ROLES; r++) {
             size_t count = (size_t)(got.linears[r].out_features * got.linears[r].in_features);
             assert_memory_equal(got.linears[r].weight, want.linears[r].weight,
                                 count * sizeof(float));
         }
-        bs_recipe_release(&recipe);
+        bs_recipe_release(&recipes[k]);
     }
-    assert_true(shared.sets[input(0)].outputs.data && shared.sets[input(2)].outputs.data);
-    for (int s = 0; s < 4; s++)
-        assert_true(shared.sets[input(s)].factors && !shared.sets[input(s)].factors->next);
+    for (int k = 0; k < 4; k += 2) /* outputs of attention and MLP */
+        assert_non_null(bs_statistics_at(&shared, &bs_stat_inputs, input(k), 0)->derived);
+    for (int k = 0; k < 4; k++) { /* one factor */
+        const struct bs_derived *factor =
+            bs_statistics_at(&shared, &bs_stat_hessian, input(k), 0)->derived;
+        assert_true(factor && !factor->next);
+    }
     bs_statistics_release(&shared);
+}
+
+static bool wants(const struct bs_wanted *wanted, const struct bs_statistic *statistic)
+{
+    bool any = false;
+    for (int i = 0; i < wanted->count; i++)
+        any |= wanted->wishes[i].statistic == statistic;
+    return any;
 }
 
 static void only_statistics_of_the_original_block_are_shared(void **state)
@@ -210,11 +230,12 @@ static void only_statistics_of_the_original_block_are_shared(void **state)
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         struct bs_recipe recipe;
-        struct bs_needs needs = {.hessian = false};
+        struct bs_wanted wanted = {.architecture = &random_.architecture};
         recipe_build(&recipe, cases[k].chain, cases[k].settings);
-        bs_apply_shared_needs(&recipe, cases[k].first, &needs);
-        assert_int_equal(needs.hessian, cases[k].hessian);
-        assert_int_equal(needs.absmax, cases[k].absmax);
+        bs_apply_share(&recipe, cases[k].first, &wanted);
+        assert_int_equal(wants(&wanted, &bs_stat_hessian), cases[k].hessian);
+        assert_int_equal(wants(&wanted, &bs_stat_absmax), cases[k].absmax);
+        bs_wanted_release(&wanted);
         bs_recipe_release(&recipe);
     }
 }
@@ -225,7 +246,7 @@ static void a_chain_without_rounding_rounds_to_nearest(void **state)
     struct bs_recipe recipe;
     recipe_build(&recipe, "outliers", "bits=4 group_size=16");
     random_block_prepare(&random_, &recipe, &want);
-    quantize(&recipe, &random_.inputs, NULL, NULL);
+    quantize(&recipe, &random_.inputs, NULL);
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         struct bs_linear *linear = &want.linears[r];
         struct bs_flat flat = bs_flat_of(&recipe.weights);
@@ -247,24 +268,32 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
     (void)state;
     struct bs_error err;
     struct bs_recipe recipe;
-    struct bs_ranges ranges;
-    recipe_build(&recipe, "smoothquant",
-                 "bits=4 a.bits=8 a.sharing=static a.symmetric=false a.grid=gptq");
-    random_block_prepare(&random_, &recipe, &want);
-    assert_int_equal(bs_calibrate(&want, random_.rope, &random_.inputs, NULL, NULL, &ranges, NULL,
-                                  random_.scratch, &err),
-                     BS_OK);
-    quantize(&recipe, &other.inputs, NULL, NULL);
-    struct bs_activations activations = bs_activations_of(&recipe.activations);
-    struct bs_flat format = bs_activations_format(&activations);
     static const char *const names[] = {"attn_input", "o_input", "mlp_input", "down_input",
                                         "q",          "k",       "v"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        int site = bs_program_find(&random_.architecture.program, names[i]);
+    enum { NAMES = sizeof names / sizeof *names };
+    struct bs_statistics ranges;
+    struct bs_wanted wanted = {.architecture = &random_.architecture};
+    recipe_build(&recipe, "smoothquant",
+                 "bits=4 a.bits=8 a.sharing=static a.symmetric=false a.grid=gptq "
+                 "a.bmm_input=true");
+    random_block_prepare(&random_, &recipe, &want);
+    for (size_t i = 0; i < NAMES; i++)
+        bs_want(&wanted, &bs_stat_range, site_called(names[i]), 0);
+    assert_int_equal(bs_calibrate(&want, random_.rope, &random_.inputs, &wanted, &ranges, NULL,
+                                  random_.scratch, &err),
+                     BS_OK);
+    bs_wanted_release(&wanted);
+    quantize(&recipe, &other.inputs, NULL);
+    struct bs_activations activations = bs_activations_of(&recipe.activations);
+    struct bs_flat format = bs_activations_format(&activations);
+    for (size_t i = 0; i < NAMES; i++) {
+        int site = site_called(names[i]);
+        const struct bs_extremes *e = bs_statistics_of(&ranges, &bs_stat_range, site);
         assert_true(same_params(got.sites[site].fixed,
-                                bs_format_fit_range(&format, ranges.low[site], ranges.high[site])));
-        assert_int_equal(got.sites[site].activations.bits, i < 4 ? 8 : BS_BITS_NONE);
+                                bs_format_fit_range(&format, e->low, e->high)));
+        assert_int_equal(got.sites[site].activations.bits, 8);
     }
+    bs_statistics_release(&ranges);
     assert_true(bs_apply_uses_unquantized(&recipe));
     bs_recipe_release(&recipe);
 }
@@ -284,12 +313,12 @@ static void an_error_says_which_stage_or_linear(void **state)
     assert_ptr_equal(strstr(err.message, "outliers: "), err.message);
     bs_recipe_release(&recipe);
     /* A Hessian of nothing but negative squares has no factor at any damping. */
-    struct bs_needs needs = {.hessian = true};
-    struct bs_statistics statistics = random_block_statistics(&random_, &needs);
+    struct bs_statistics statistics =
+        statistics_of(&random_.block, &random_.inputs, &bs_stat_hessian);
+    float *hessian = bs_statistics_at(&statistics, &bs_stat_hessian, input(2), 0)->data;
     for (int i = 0; i < 40 * 40; i++)
-        statistics.sets[input(2)].hessian[i] *= -1;
+        hessian[i] *= -1;
     inputs.shared = &statistics;
-    inputs.shared_needs = &needs;
     recipe_build(&recipe, "gptq", "bits=4");
     assert_int_equal(bs_block_copy(&got, &random_.block, &err), BS_OK);
     assert_int_equal(bs_apply_recipe(&recipe, &got, &inputs, &err), BS_ENUMERIC);

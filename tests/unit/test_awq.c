@@ -365,6 +365,16 @@ static void fewer_steps_or_less_shrinking_clip_less(void **state)
         bs_block_release(all[k]);
 }
 
+static bool wants(const struct bs_wanted *wanted, const struct bs_statistic *statistic, int site,
+                  int detail)
+{
+    struct bs_wanted one = {.architecture = wanted->architecture};
+    bs_want(&one, statistic, site, detail);
+    bool within = bs_wanted_within(&one, wanted);
+    bs_wanted_release(&one);
+    return within;
+}
+
 static void only_what_is_looked_at_is_asked_for(void **state)
 {
     (void)state;
@@ -372,14 +382,21 @@ static void only_what_is_looked_at_is_asked_for(void **state)
                                            "bits=4 scale=false clip=false"};
     for (int k = 0; k < 4; k++) {
         struct bs_recipe recipe;
-        struct bs_needs needs = {.hessian = false};
+        struct bs_wanted wanted = {.architecture = &random_.architecture};
         bool scale = k < 2, clip = k % 2 == 0;
         recipe_build(&recipe, "awq", settings[k]);
-        bs_algorithm_of(&recipe.stages[0])->needs(recipe.stages[0].options, &needs);
-        assert_int_equal(needs.absmean, scale);
-        assert_int_equal(needs.hessian, scale);
-        assert_int_equal(needs.module_inputs, scale);
-        assert_int_equal(needs.sample_tokens, clip ? 512 : 0);
+        bs_algorithm_of(&recipe.stages[0])->needs(recipe.stages[0].options, &wanted);
+        for (int s = 0; s < 4; s++) {
+            int site = input(s);
+            /* Of attention's and the MLP's inputs all, of down_proj's the Hessian; o_proj is not
+             * scaled, v_proj having another shape. */
+            assert_int_equal(wants(&wanted, &bs_stat_inputs, site, 0), scale && s % 2 == 0);
+            assert_int_equal(wants(&wanted, &bs_stat_hessian, site, 0), scale && s == 3);
+            assert_true(wants(&wanted, &bs_stat_absmean, site, 0) || !scale || s == 1);
+            assert_int_equal(wants(&wanted, &bs_stat_samples, site, 512), clip);
+        }
+        assert_int_equal(bs_wanted_any(&wanted), scale || clip);
+        bs_wanted_release(&wanted);
         bs_recipe_release(&recipe);
     }
 }
@@ -420,17 +437,18 @@ static void threads_do_not_change_a_byte(void **state)
 static struct bs_statistics spilled_statistics(const struct bs_choice *stage)
 {
     struct bs_error err;
-    struct bs_needs needs = {.hessian = false};
+    struct bs_wanted wanted = {.architecture = &random_.architecture};
     struct bs_statistics statistics;
     struct bs_stream inputs, *held = &random_.inputs;
     assert_int_equal(
         bs_stream_init_in(folder.path, &inputs, held->windows, held->tokens, held->width, &err),
         BS_OK);
     memcpy(inputs.data, held->data, inputs.spill.size);
-    bs_algorithm_of(stage)->needs(stage->options, &needs);
-    assert_int_equal(bs_calibrate(block, random_.rope, &inputs, &needs, &statistics, NULL, NULL,
+    bs_algorithm_of(stage)->needs(stage->options, &wanted);
+    assert_int_equal(bs_calibrate(block, random_.rope, &inputs, &wanted, &statistics, NULL,
                                   random_.scratch, &err),
                      BS_OK);
+    bs_wanted_release(&wanted);
     bs_stream_release(&inputs);
     return statistics;
 }
@@ -452,14 +470,12 @@ static void streams_in_files_do_not_change_a_byte(void **state)
         assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_OK);
         assert_true(same_block(&out, &held));
         for (int s = 0; s < 4; s++) {
-            const struct bs_set_statistics *set = &statistics.sets[input(s)];
-            struct bs_part part;
-            if (!bs_program_inspected(&random_.architecture.program, input(s), &part)) {
-                assert_true(!set->inputs.data && !set->outputs.data);
+            const struct bs_collected *c = bs_statistics_find(&statistics, &bs_stat_inputs, input(s), 0);
+            assert_int_equal(c != NULL, s % 2 == 0);
+            if (!c)
                 continue;
-            }
-            assert_int_equal(resident_pages(set->inputs.spill.data), 0);
-            assert_int_equal(resident_pages(set->outputs.spill.data), 0);
+            assert_non_null(c->derived); /* the outputs */
+            assert_int_equal(resident_pages(c->stream.spill.data), 0);
         }
     }
     bs_set_threads(0);
@@ -479,8 +495,9 @@ static void a_scratch_folder_of_no_use_is_named(void **state)
     const struct bs_choice *stage = &recipe.stages[0];
     struct bs_statistics statistics = spilled_statistics(stage);
     struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
-    for (int s = 0; s < 4; s++)
-        statistics.sets[input(s)].inputs.scratch = folder_file(&folder, "nowhere");
+    for (int s = 0; s < 4; s += 2)
+        bs_statistics_at(&statistics, &bs_stat_inputs, input(s), 0)->stream.scratch =
+            folder_file(&folder, "nowhere");
     assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
     assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_EIO);
     assert_non_null(strstr(err.message, folder_file(&folder, "nowhere")));
@@ -495,11 +512,9 @@ static void every_allocation_may_fail(void **state)
     struct bs_error err;
     struct bs_recipe recipe;
     struct bs_block out = {.architecture = NULL};
-    struct bs_needs needs = {.hessian = false};
     recipe_build(&recipe, "awq", "bits=3 group_size=16 scale_grid=2 clip_grid=2");
     const struct bs_choice *stage = &recipe.stages[0];
-    bs_algorithm_of(stage)->needs(stage->options, &needs);
-    struct bs_statistics statistics = random_block_statistics(&random_, &needs);
+    struct bs_statistics statistics = random_block_stage_statistics(&random_, stage);
     struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
     assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
     for (long n = 1;; n++) {

@@ -26,6 +26,7 @@ struct problem {
     struct bs_architecture architecture; /* of which only the input of the linear counts */
     float original[OUT * IN], weight[OUT * IN], hessian[IN * IN];
     struct bs_block block;
+    struct bs_collected collected;
     struct bs_statistics statistics;
     struct bs_recipe recipe;
     float decoded[OUT * IN];
@@ -68,7 +69,11 @@ static enum bs_status try_quantize(struct problem *p, struct bs_error *err)
         .name = "q", .out_features = OUT, .in_features = IN, .weight = p->weight};
     p->architecture.program.slots[BS_Q].input = SET;
     p->block.architecture = &p->architecture;
-    p->statistics.sets[SET].hessian = p->hessian;
+    p->collected.wish = (struct bs_wish){.statistic = &bs_stat_hessian, .site = SET};
+    p->collected.of.width = IN;
+    p->collected.data = p->hessian;
+    p->statistics.count = 1;
+    p->statistics.collected = &p->collected;
     struct bs_job job = {
         .block = &p->block, .statistics = &p->statistics, .weights = &p->recipe.weights};
     const struct bs_choice *stage = &p->recipe.stages[0];
@@ -93,7 +98,7 @@ static void problem_release(struct problem *p)
 {
     bs_codes_release(&p->block.linears[BS_Q].codes);
     bs_recipe_release(&p->recipe);
-    bs_factors_release(&p->statistics.sets[SET]);
+    bs_derived_release(&p->statistics, SET);
 }
 
 /* tr(dW H dW^T) */
@@ -531,7 +536,7 @@ static void one_factor_serves_all_that_ask_for_the_same(void **state)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         solve(&shared, cases[k].settings);
         int factors = 0;
-        for (struct bs_factor *f = shared.statistics.sets[SET].factors; f; f = f->next)
+        for (const struct bs_derived *d = shared.collected.derived; d; d = d->next)
             factors++;
         assert_int_equal(factors, cases[k].factors);
         problem_init(&alone, 11);
@@ -544,7 +549,7 @@ static void one_factor_serves_all_that_ask_for_the_same(void **state)
         bs_codes_release(&shared.block.linears[BS_Q].codes);
         bs_recipe_release(&shared.recipe);
     }
-    bs_factors_release(&shared.statistics.sets[SET]);
+    bs_derived_release(&shared.statistics, SET);
 }
 
 static void every_allocation_may_fail(void **state)

@@ -200,9 +200,8 @@ static void memory_may_run_out(void **state)
 {
     (void)state;
     struct bs_error err;
-    struct bs_needs needs = {.absmax = true};
-    struct bs_statistics statistics = random_block_statistics(&random_, &needs);
     recipe_build(&recipe, "smoothquant", "bits=8");
+    struct bs_statistics statistics = random_block_stage_statistics(&random_, &recipe.stages[0]);
     assert_int_equal(bs_block_copy(&smooth, block, &err), BS_OK);
     struct bs_job job = random_block_job(&random_, &smooth, &statistics, &recipe.weights);
     bs_alloc_fail_at(1);

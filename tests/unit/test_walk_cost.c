@@ -80,8 +80,8 @@ static void common_work_by_hand(void **state)
         {"gptq", "bits=3 act_order=true", 1, 8},
         {"gptq", "bits=3 true_sequential=true", 1, 8}, /* takes all for itself */
         {"awq", "bits=4 group_size=64", 1, 8},
-        {"awq", "bits=4 group_size=64 clip_tokens=7", 2, 8}, /* samples other rows */
-        {"smoothquant", "bits=8", 2, 8},
+        {"awq", "bits=4 group_size=64 clip_tokens=7", 1, 8}, /* samples other rows */
+        {"smoothquant", "bits=8", 1, 8},
     };
     enum { CASES = sizeof cases / sizeof *cases };
     struct bs_windows calibration = windows_of(3, 10), text = windows_of(2, 20);
@@ -332,9 +332,11 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     }
     /* AWQ's inputs of attention and MLP, and samples of all sets. */
     load.chain = "awq";
-    load.settings = "bits=4 scale=false clip_tokens=4096";
-    double samples = 4.0 * 4096 * (3 * 256 + 768);
-    assert_true(memory_of_load(&load).fixed - plain.fixed > samples);
+    load.settings = "bits=4 scale=false clip_tokens=256";
+    struct bs_walk_memory all = memory_of_load(&load);
+    load.settings = "bits=4 scale=false clip_tokens=100"; /* every second of 256 */
+    double samples = 4.0 * 256 * (3 * 256 + 768);
+    assert_close(all.fixed - memory_of_load(&load).fixed, samples / 2, 0, 1e-9);
     load.settings = "bits=4 clip=false";
     assert_true(memory_of_load(&load).fixed - plain.fixed > 2 * 256 * 256 * 4.0);
 }
@@ -424,8 +426,9 @@ static void the_estimate_counts_what_modules_take(void **state)
         assert_close(together.disk_fixed, streams + cases[k].copies * modules, 0, 1e-12);
     }
     assert_close(held[5], held[4], 0, 1e-12);
-    assert_close(held[6], held[5] + modules, 0, 1e-12);
-    assert_close(held[7], held[6], 0, 1e-12);
+    /* With the other statistics that the recipe takes for itself; and eight rows of each site. */
+    assert_true(held[6] > held[5] + modules && held[6] < held[5] + 1.5 * modules);
+    assert_close(held[7], held[6] + 8 * (3 * 256 + 768) * 4, 0, 1e-12);
     for (int k = 0; k < CASES; k++)
         bs_recipe_release(&recipes[k]);
     unload_walk(&loaded);

@@ -1,0 +1,55 @@
+/* The least and the largest value of a site: what static activation scales span. */
+#include "eval/statistics/statistic.h"
+
+#include <math.h>
+
+#include "eval/linalg/vector.h"
+
+static const struct bs_extremes nothing = {INFINITY, -INFINITY};
+
+static size_t range_bytes(const struct bs_observed *of)
+{
+    (void)of;
+    return sizeof(struct bs_extremes);
+}
+
+static void range_begin(const struct bs_observed *of, void *result)
+{
+    (void)of;
+    *(struct bs_extremes *)result = nothing;
+}
+
+static void range_observe(const struct bs_observed *of, int window, const float *x, int stride,
+                          void *slot, void *result)
+{
+    (void)window, (void)result;
+    struct bs_extremes *e = slot;
+    *e = nothing;
+    for (int t = 0; t < of->tokens; t++) {
+        float least, most;
+        bs_min_max(x + (size_t)t * (size_t)stride, (size_t)of->width, &least, &most);
+        e->low = fminf(e->low, least);
+        e->high = fmaxf(e->high, most);
+    }
+}
+
+static void range_merge(const struct bs_observed *of, const void *const *slots, int count, int part,
+                        void *result)
+{
+    (void)of, (void)part;
+    struct bs_extremes *to = result;
+    for (int k = 0; k < count; k++) {
+        const struct bs_extremes *e = slots[k];
+        to->low = fminf(to->low, e->low);
+        to->high = fmaxf(to->high, e->high);
+    }
+}
+
+const struct bs_statistic bs_stat_range = {
+    .plugin = {.name = "range", .summary = "the least and the largest value", .reference = ""},
+    .bytes = range_bytes,
+    .slot_bytes = range_bytes,
+    .begin = range_begin,
+    .observe = range_observe,
+    .merge = range_merge,
+};

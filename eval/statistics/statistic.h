@@ -1,0 +1,68 @@
+/* The interface of a statistic, what calibration collects at a site of a block: a const struct in a
+ * file of its own, and a line in registry.c. */
+#ifndef BS_EVAL_STATISTICS_STATISTIC_H
+#define BS_EVAL_STATISTICS_STATISTIC_H
+
+#include "eval/base/plugin.h"
+
+/* What is looked at: x [windows][tokens][width] at one site. */
+struct bs_observed {
+    int width, windows, tokens;
+    int detail; /* the wish's: what it means is the statistic's affair; 0 where it has none */
+};
+
+/* The result is one piece of memory; windows are observed side by side and merged in their order, so
+ * that the same bits come out on any number of threads. Hooks are optional but for observe. */
+struct bs_statistic {
+    struct bs_plugin plugin;
+
+    /* The result is [windows][tokens][width] floats, kept in a stream that is where the calibration
+     * inputs are: in memory or in a file. Then `bytes` is NULL. */
+    bool in_stream;
+
+    /* Bytes of the result, which begins as zeros unless `begin` fills it; and of the slot that a
+     * window at work has for itself, one a thread, contents undefined. NULL = none. */
+    size_t (*bytes)(const struct bs_observed *of);
+    size_t (*slot_bytes)(const struct bs_observed *of);
+    void (*begin)(const struct bs_observed *of, void *result);
+
+    /* Multiply-adds times two of all windows. NULL = next to the products of a pass, few. */
+    double (*flops)(const struct bs_observed *of);
+
+    /* Shows a window, tokens rows of `width` floats, `stride` floats apart, once. Fills the slot and,
+     * of the result, only what is this window's. Called from parallel threads. */
+    void (*observe)(const struct bs_observed *of, int window, const float *x, int stride,
+                    void *slot, void *result);
+
+    /* Parts of the result that merge and finish work on, from parallel threads. NULL = 1. */
+    int (*parts)(const struct bs_observed *of);
+
+    /* Takes the slots [count] of consecutive windows, in their order, into one part. */
+    void (*merge)(const struct bs_observed *of, const void *const *slots, int count, int part,
+                  void *result);
+
+    /* After the last window. */
+    void (*finish)(const struct bs_observed *of, int part, void *result);
+};
+
+extern const struct bs_registry bs_statistic_registry;
+
+/* Results of the statistics that are known by name, [width] at one site. */
+extern const struct bs_statistic bs_stat_hessian; /* float [width][width], 2/windows X^T X, both
+                                                     triangles */
+extern const struct bs_statistic bs_stat_absmax;  /* float [width], largest |x| of each channel */
+extern const struct bs_statistic bs_stat_absmean; /* float [width], mean |x| of each channel */
+extern const struct bs_statistic bs_stat_samples; /* float [bs_sample_rows][width]; detail: rows */
+extern const struct bs_statistic bs_stat_inputs;  /* a stream: all of x */
+extern const struct bs_statistic bs_stat_range;   /* struct bs_extremes */
+
+/* How many rows are sampled: every n-th of all tokens, counted from the first, where n is the whole
+ * part of tokens / detail, or 1 (llm-awq's auto_clip.py). */
+int bs_sample_rows(const struct bs_observed *of);
+
+/* The least and the largest value of a site. */
+struct bs_extremes {
+    float low, high;
+};
+
+#endif
