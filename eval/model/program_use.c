@@ -147,28 +147,47 @@ static struct span span_of(const struct bs_program *p, int home, int tokens)
     return span;
 }
 
+/* The lowest place where the span is clear of those that stand while it is used. */
+static size_t lowest(const struct span *span, const struct span *spans, const int *homes,
+                     int num_homes, const size_t *at)
+{
+    size_t place = 0;
+    for (int k = 0; k < num_homes; k++) {
+        const struct span *other = &spans[homes[k]];
+        size_t from = at[homes[k]], to = from + other->floats;
+        bool together = other->made_by <= span->last_read && span->made_by <= other->last_read;
+        if (!together || to <= place || from >= place + span->floats)
+            continue;
+        place = to;
+        k = -1;
+    }
+    return place;
+}
+
+/* The largest come first: of few sizes that leaves hardly a gap. */
 void bs_program_lay(const struct bs_program *p, int tokens, struct bs_frame_layout *layout)
 {
     struct span spans[BS_MAX_VALUES];
     int homes[BS_MAX_VALUES], num_homes = 0;
+    bool stands[BS_MAX_VALUES] = {false};
     *layout = (struct bs_frame_layout){.floats = 0};
-    for (int v = 1; v < p->num_values; v++) {
-        if (p->values[v].home != v)
-            continue;
-        spans[v] = span_of(p, v, tokens);
-        size_t at = 0;
-        for (int k = 0; k < num_homes; k++) { /* at the lowest place that is free all the while */
-            const struct span *other = &spans[homes[k]];
-            size_t from = layout->at[homes[k]], to = from + other->floats;
-            if (other->last_read < spans[v].made_by || to <= at || from >= at + spans[v].floats)
-                continue;
-            at = to;
-            k = -1;
-        }
-        layout->at[v] = at;
-        layout->floats =
-            at + spans[v].floats > layout->floats ? at + spans[v].floats : layout->floats;
-        homes[num_homes++] = v;
+    for (int v = 1; v < p->num_values; v++)
+        if (p->values[v].home == v)
+            spans[v] = span_of(p, v, tokens);
+    for (;;) {
+        int next = 0;
+        for (int v = 1; v < p->num_values; v++)
+            if (p->values[v].home == v && !stands[v] &&
+                (!next || spans[v].floats > spans[next].floats))
+                next = v;
+        if (!next)
+            return;
+        size_t at = lowest(&spans[next], spans, homes, num_homes, layout->at);
+        size_t end = at + spans[next].floats;
+        layout->at[next] = at;
+        layout->floats = end > layout->floats ? end : layout->floats;
+        stands[next] = true;
+        homes[num_homes++] = next;
     }
 }
 
