@@ -272,7 +272,7 @@ static void add(struct ride *ride, const char *chain, const char *settings, doub
 static void add_all(struct ride *ride)
 {
     static const char *const near[] = {"rtn", "gptq", "awq", "smoothquant"};
-    static const char *const granularities[] = {"token", "tensor", "tensor_static"};
+    static const char *const sharings[] = {"token", "window", "static"};
     char settings[128];
     *ride = (struct ride){.count = 0};
     for (int i = 0; bs_algorithm_at(i); i++)
@@ -287,7 +287,7 @@ static void add_all(struct ride *ride)
         for (int bmm = 0; bmm < 2; bmm++) {
             snprintf(settings, sizeof settings,
                      "bits=8 group_size=%s a.bits=8 a.sharing=%s a.bmm_input=%s",
-                     bmm ? "tensor" : "channel", granularities[g], bmm ? "true" : "false");
+                     bmm ? "tensor" : "channel", sharings[g], bmm ? "true" : "false");
             add(ride, bmm ? "smoothquant" : "smoothquant gptq", settings, 0.1);
         }
 }
@@ -385,8 +385,8 @@ static bool same_params(struct bs_params a, struct bs_params b)
 }
 
 /* The grid over the rows of the slots first to last. */
-static struct bs_params grid_over(const struct subject *s, const struct bs_flat *format,
-                                  int first, int last)
+static struct bs_params grid_over(const struct subject *s, const struct bs_flat *format, int first,
+                                  int last)
 {
     float low = INFINITY, high = -INFINITY;
     for (int r = first; r <= last; r++) {
@@ -474,13 +474,12 @@ static struct shown look(const struct subject *s, const struct bs_block *block, 
 
 /* One token attends to itself alone, so o_proj reads the output of v as it was quantized: by the
  * range of v, or of q, k and v where these are the output of one linear. */
-static void assert_outputs_quantized(struct subject *s, const char *granularity)
+static void assert_outputs_quantized(struct subject *s, const char *sharing)
 {
     char settings[128];
     struct bs_recipe recipe;
     struct bs_block block = {.architecture = NULL};
-    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.bmm_input=true a.sharing=%s",
-             granularity);
+    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.bmm_input=true a.sharing=%s", sharing);
     recipe_build(&recipe, "rtn", settings);
     quantize(s, &recipe, &block);
     struct shown one = look(s, &block, 1, 1);
@@ -502,23 +501,23 @@ static void assert_outputs_quantized(struct subject *s, const char *granularity)
         v[j] = fminf(fmaxf(v[j], -clip), clip);
     for (int j = 0; j < s->a->num_heads * d; j++)
         if (heads[j] != v[j / d / shared * d + j % d])
-            fail_msg("%s, block %d, %s: channel %d of v", s->name, s->block.index, granularity, j);
+            fail_msg("%s, block %d, %s: channel %d of v", s->name, s->block.index, sharing, j);
     bs_block_release(&block);
     bs_recipe_release(&recipe);
 }
 
-static void assert_all_granularities(struct subject *s, void *context)
+static void assert_all_sharings(struct subject *s, void *context)
 {
     (void)context;
     assert_outputs_quantized(s, "token");
-    assert_outputs_quantized(s, "tensor");
-    assert_outputs_quantized(s, "tensor_static");
+    assert_outputs_quantized(s, "window");
+    assert_outputs_quantized(s, "static");
 }
 
 static void a_fused_output_is_quantized_as_one(void **state)
 {
     (void)state;
-    for_every_block(assert_all_granularities, NULL);
+    for_every_block(assert_all_sharings, NULL);
 }
 
 static int setup(void **state)
