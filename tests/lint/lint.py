@@ -24,7 +24,8 @@ from tree import Tree
 ROOT = Path(__file__).resolve().parents[2]
 RULES = (structure.include_cycle, structure.own_header, structure.include_guard, structure.function_length,
          words.exit_and_output, words.dialect, words.left_over,
-         documents.readme_size, documents.links, documents.generated, documents.described, names.format_name, tools.format)
+         documents.readme_size, documents.links, documents.generated, documents.described,
+         names.format_name, tools.format, tools.tidy)
 
 
 def name_of(rule):
@@ -97,6 +98,10 @@ def main(arguments):
                 print(f"made {path}")
         return 0
     rules = [r for r in RULES if not chosen or name_of(r) in chosen]
+    unknown = set(chosen) - {name_of(r) for r in RULES}
+    if unknown:
+        print(f"no rule is called {', '.join(sorted(unknown))}; there are {', '.join(map(name_of, RULES))}")
+        return 2
     exceptions = read_exceptions(tree.texts["tests/lint/exceptions"])
     passed, failed = run(rules, tree, exceptions, not chosen)
     print(f"{passed} passed, {failed} failed")
