@@ -1,10 +1,10 @@
 /* SmoothQuant (Xiao et al. 2023, arXiv 2211.10438, equation 4): moves the difficulty of activation
- * outliers into the weights. For the inputs c of the linears behind a norm
+ * outliers into the weights. For the inputs c of the linears that read a norm
  *   s_c = max|X_c|^alpha / max|W_c|^(1 - alpha),
  * the norm's output is divided by s and the linears' columns are multiplied by it.
  *
  * As mit-han-lab/smoothquant smooth.py: max|W_c| is taken over the rows of all linears of the set
- * and is at least 1e-5, s is at least 1e-5, and only sets behind a norm are smoothed (never o_proj
+ * and is at least 1e-5, s is at least 1e-5, and only the readers of a norm are smoothed (never o_proj
  * and down_proj). Arithmetic is float32 where the original uses the model's half precision. */
 #include "algorithms/algorithm.h"
 

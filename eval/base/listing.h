@@ -7,6 +7,7 @@
 
 enum { BS_LISTING_COLUMNS = 4 };
 
+/* The rows, and what they are of. */
 struct bs_listing {
     const char *head[BS_LISTING_COLUMNS]; /* NULL after the last column */
     int num_rows;
@@ -17,10 +18,11 @@ struct bs_listing {
 /* Appends a row: a copy of one text a column, "" where there is nothing to say. */
 void bs_listing_add(struct bs_listing *listing, const char *const cells[BS_LISTING_COLUMNS]);
 
-/* Prints head and rows: in Markdown as a table, else in columns, of which the last two are folded to
- * the terminal's width. False where memory has run out. */
+/* Prints head and rows: in Markdown as a table, else in columns, of which the last two are folded
+ * to the terminal's width. False where memory has run out. */
 bool bs_listing_print(const struct bs_listing *listing, bool markdown, FILE *out);
 
+/* Gives the rows back. */
 void bs_listing_release(struct bs_listing *listing);
 
 #endif

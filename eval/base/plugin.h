@@ -26,8 +26,8 @@ struct bs_registry {
     const char *kind;    /* "algorithm": a chapter of describe, a word in messages */
     const char *summary; /* what plug-ins of the kind are */
     const struct bs_plugin *const *rows; /* NULL-terminated */
-    /* What `describe` says of a plug-in of this kind beside its options, a line each: "grid: gptq\n".
-     * NULL = nothing. */
+    /* What `describe` says of a plug-in of this kind beside its options, a line each: "grid:
+     * gptq\n". NULL = nothing. */
     void (*print_facts)(const struct bs_plugin *plugin, FILE *out);
 };
 

@@ -5,6 +5,7 @@
 #include "eval/base/plugin.h"
 #include "eval/checkpoint/shard.h"
 
+/* A kind of weight file. */
 struct bs_reader {
     struct bs_plugin plugin;
     /* What a folder calls its weights: as one file, and the index that says in which of several a
@@ -21,6 +22,7 @@ struct bs_reader {
                            struct bs_error *err);
 };
 
+/* All readers. */
 extern const struct bs_registry bs_reader_registry;
 
 /* The i-th reader in the order in which their names are looked for, NULL beyond the last. */

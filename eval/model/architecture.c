@@ -124,7 +124,8 @@ static enum bs_status read_head_dim(const struct bs_config_reader *r, struct bs_
 
 static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_architecture *a)
 {
-    /* A text part says what differs from its class's defaults; a config.json of its own says all. */
+    /* A text part says what differs from its class's defaults; a config.json of its own says
+     * all. */
     const struct bs_class_sizes none = {0}, *initial = r->outer ? &r->rules->class_sizes : &none;
     if (bs_config_int(r, BS_KEY_HIDDEN_SIZE, initial->hidden_size, &a->hidden_size))
         return r->err->status;

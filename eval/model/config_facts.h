@@ -6,6 +6,7 @@
 
 #include "eval/model/model.h"
 
+/* What a key's value says of the architecture. */
 enum bs_fact {
     BS_FACT_UNKNOWN, /* a key that says nothing of the kind */
     BS_FACT_SAME,    /* it says what the architecture is */

@@ -6,8 +6,8 @@
 #include "eval/model/config_facts.h"
 #include "eval/model/config_words.h"
 
-/* Keys that transformers itself writes into every config.json, or that say how to train, generate or
- * store: known to leave the forward pass alone, and not worth a word. */
+/* Keys that transformers itself writes into every config.json, or that say how to train, generate
+ * or store: known to leave the forward pass alone, and not worth a word. */
 static const char *const silent_keys[] = {
     /* what the file is */
     "_name_or_path",

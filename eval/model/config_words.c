@@ -45,7 +45,8 @@ static const char *const arithmetic_words[] = {
     "convolution", "recurrent", "recurrence", "hybrid", "topk", "fraction", "sinusoidal", "fourier",
     "pattern", "types", "ple", "altup", "laurel", "hyena", "retention", NULL};
 
-/* The same where the value is a number or a list: how many, how large, and the letters of formulas. */
+/* The same where the value is a number or a list: how many, how large, and the letters of
+ * formulas. */
 static const char *const counting_words[] = {
     "num",    "n",      "d",     "dim",   "dims",   "size",  "sizes", "width",
     "depth",  "groups", "every", "layer", "layers", "local", "bit",   "bits",
@@ -160,8 +161,8 @@ static const char *const arithmetic_names[] = {"q_lora_rank",
                                                "embedding_multiplier_scale",
                                                NULL};
 
-/* Notes, though their words sound like arithmetic: lengths, training, generation, what only says what
- * happened to be computed, and settings of tools. */
+/* Notes, though their words sound like arithmetic: lengths, training, generation, what only says
+ * what happened to be computed, and settings of tools. */
 static const char *const note_names[] = {"n_ctx",
                                          "n_positions",
                                          "max_position_embeddings",

@@ -58,6 +58,7 @@ enum bs_key {
     BS_KEY_MULTI_QUERY, /* one key-value head, whatever their number says */
 };
 
+/* What a family calls a key of its config.json. */
 struct bs_config_key_name {
     const char *name;
     enum bs_key key;
@@ -78,7 +79,8 @@ struct bs_selector {
     bool initial;            /* an absent key has this value */
 };
 
-/* A key of a feature that bitsweep does not have, and the only value accepted, as JSON prints it. */
+/* A key of a feature that bitsweep does not have, and the only value accepted, as JSON prints
+ * it. */
 struct bs_neutral_key {
     const char *name, *value;
 };
@@ -88,6 +90,7 @@ struct bs_class_sizes {
     int hidden_size, intermediate_size, num_layers, num_heads, vocab_size;
 };
 
+/* How a family's config.json is read. */
 struct bs_family_config {
     const struct bs_config_key_name *keys; /* ends with a NULL name; an earlier name wins */
     const struct bs_neutral_key *neutral;  /* ends with a NULL name; NULL = none */

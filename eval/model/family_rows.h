@@ -15,6 +15,7 @@ extern const struct bs_family_rows bs_rows_like_llama, bs_rows_layer_norm;
 
 #define BIT(role) (1u << (role))
 
+/* Sets of linears that have biases. */
 enum {
     QKV_BIASES = BIT(BS_Q) | BIT(BS_K) | BIT(BS_V),
     ATTENTION_BIASES = QKV_BIASES | BIT(BS_O),

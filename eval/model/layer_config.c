@@ -1,4 +1,5 @@
-/* What a config.json says layer by layer: which have a sliding window, and which rotary positions. */
+/* What a config.json says layer by layer: which have a sliding window, and which rotary
+ * positions. */
 #include "eval/model/layer_config.h"
 
 #include <string.h>

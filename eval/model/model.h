@@ -56,7 +56,7 @@ enum bs_fused {
 struct bs_family_config;
 
 /* A model family: one row of data, read by one generic block. Names that are NULL stand for what
- * the family does not have. All tensors but the head's may stand behind `prefix`. */
+ * the family does not have. Of all tensors but the head's the names may begin with `prefix`. */
 struct bs_family {
     const char *model_type; /* config.json's */
     const char *models;     /* which models are of this family, for people */
@@ -76,21 +76,20 @@ struct bs_family {
     bool norm_plus_one; /* norm weights are stored less 1 */
     enum bs_wiring wiring;
     enum bs_position_kind positions_kind;
-    int position_offset; /* of the first row of learned positions */
-    bool
-        rotary_interleaved; /* rotary positions turn channels 2j and 2j + 1 of a head as a pair; else
-                                j and j + rotary_dim / 2 */
-    bool alibi_bfloat16;    /* slopes and their products with positions are rounded to bfloat16, and
+    int position_offset;     /* of the first row of learned positions */
+    bool rotary_interleaved; /* rotary positions turn channels 2j and 2j + 1 of a head as a pair;
+                                else j and j + rotary_dim / 2 */
+    bool alibi_bfloat16;  /* slopes and their products with positions are rounded to bfloat16, and
                                 scaled as q k^T is (Falcon's code) */
-    bool gated;             /* MLP: down(act(gate x) * up x); else down(act(up x)) */
-    bool embedding_scale;   /* embeddings are multiplied by sqrt(hidden_size) */
+    bool gated;           /* MLP: down(act(gate x) * up x); else down(act(up x)) */
+    bool embedding_scale; /* embeddings are multiplied by sqrt(hidden_size) */
     bool head_bias;
     enum bs_module attention_module, mlp_module; /* what AWQ's code inspects */
     const struct bs_family_config *config;       /* how config.json is read: families.h */
 };
 
-/* The rows one by one, NULL after the last; rows of one model_type stand together and differ in keys
- * of config.json. */
+/* The rows one by one, NULL after the last; rows of one model_type stand together and differ in
+ * keys of config.json. */
 const struct bs_family *bs_family_at(int index);
 
 /* The norms that the row names; bit n: one at place n. */
@@ -166,15 +165,16 @@ struct bs_architecture {
     struct bs_program program; /* of a block: bs_program_build */
 };
 
-/* What there is to say of a model beyond its architecture: to print, and to keep with the numbers. */
+/* What there is to say of a model beyond its architecture: to print, and to keep with the
+ * numbers. */
 struct bs_remarks {
     struct bs_lines notices;  /* what was passed over, or decided between two readings */
     struct bs_lines accepted; /* keys of config.json that a user let pass: "clip_qkv is 8" */
 };
 
 /* Reads `directory`/config.json. A key that changes the forward pass in a way bitsweep does not
- * know is BS_EUNSUPPORTED, never ignored, unless `accept` (NULL = nothing) holds its name; a missing
- * or wrong one BS_EDATA. Adds to *remarks, where that is not NULL. */
+ * know is BS_EUNSUPPORTED, never ignored, unless `accept` (NULL = nothing) holds its name; a
+ * missing or wrong one BS_EDATA. Adds to *remarks, where that is not NULL. */
 enum bs_status bs_architecture_read(const char *directory, const struct bs_lines *accept,
                                     struct bs_architecture *architecture,
                                     struct bs_remarks *remarks, struct bs_error *err);
@@ -187,7 +187,8 @@ int bs_num_linears(const struct bs_architecture *architecture);
 /* True where that linear has a bias. */
 bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role);
 
-/* True where blocks have a norm at this place; its kind; and how many channels it has weights for. */
+/* True where blocks have a norm at this place; its kind; and how many channels it has weights
+ * for. */
 bool bs_has_norm(const struct bs_architecture *architecture, enum bs_norm_place place);
 enum bs_norm_kind bs_norm_kind_at(const struct bs_architecture *architecture,
                                   enum bs_norm_place place);
@@ -205,7 +206,8 @@ bool bs_is_rotated(const struct bs_architecture *architecture, int layer);
 int bs_out_features(const struct bs_architecture *architecture, enum bs_role role);
 int bs_in_features(const struct bs_architecture *architecture, enum bs_role role);
 
-/* Weights of all linears of a block; multiply-adds times two of bs_block_forward over one window. */
+/* Weights of all linears of a block; multiply-adds times two of bs_block_forward over one
+ * window. */
 double bs_block_weights(const struct bs_architecture *architecture);
 double bs_block_flops(const struct bs_architecture *architecture, int tokens);
 
@@ -225,7 +227,8 @@ const struct bs_remarks *bs_model_remarks(const struct bs_model *model);
 /* Digest of architecture and weights. */
 struct bs_digest bs_model_digest(const struct bs_model *model);
 
-/* BS_EDATA naming the file where one of the model's weights is not what it was when it was opened. */
+/* BS_EDATA naming the file where one of the model's weights is not what it was when it was
+ * opened. */
 enum bs_status bs_model_check_files(const struct bs_model *model, struct bs_error *err);
 
 /* Parameters outside the blocks' linears: embedding, head where it is separate, norms, biases. */
@@ -261,6 +264,7 @@ struct bs_linear {
     double seconds;
 };
 
+/* A norm's parameters. */
 struct bs_norm {
     enum bs_norm_kind kind;
     int width;     /* 0 where there is none */
@@ -293,7 +297,8 @@ void bs_norm_release(struct bs_norm *norm);
 void bs_norm_apply(const struct bs_architecture *architecture, const struct bs_norm *norm,
                    const float *x, float *y, int rows);
 
-/* A block of this architecture, its weights, biases and norms undefined, the scales 1. BS_ENOMEM. */
+/* A block of this architecture, its weights, biases and norms undefined, the scales 1.
+ * BS_ENOMEM. */
 enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *architecture,
                              struct bs_error *err);
 
@@ -314,16 +319,16 @@ enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *er
 /* No site is quantized any more. */
 void bs_block_clear_sites(struct bs_block *block);
 
-/* Lets the forward pass quantize activations from now on, inputs of linears and where it says so the
- * outputs of q, k and v, and prepares linears whose weights are
- * quantized too for exact products in integers: their codes do not change any more. BS_ENOMEM. */
+/* Lets the forward pass quantize activations from now on, inputs of linears and where it says so
+ * the outputs of q, k and v, and prepares linears whose weights are quantized too for exact
+ * products in integers: their codes do not change any more. BS_ENOMEM. */
 enum bs_status bs_block_quantize_activations(struct bs_block *block,
                                              const struct bs_activations *activations,
                                              struct bs_error *err);
 
 /* Multiplies the columns of every linear that reads the site by scale [in] and divides the site's
- * fold point by it, so that the block computes the same function. There is such a point, and where it
- * is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
+ * fold point by it, so that the block computes the same function. There is such a point, and where
+ * it is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
  * changed. */
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err);
@@ -339,16 +344,16 @@ struct bs_observer {
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the
  * pass is for the observer only and goes no further than it says. Sites are quantized as
- * block->sites says; where wiring is post-norm, what the linears read is the residual stream, and it
- * is the quantized one that goes on, as in SmoothQuant's code, which quantizes in place. `rope` from
- * bs_rope_create. */
+ * block->sites says; where wiring is post-norm, what the linears read is the residual stream, and
+ * it is the quantized one that goes on, as in SmoothQuant's code, which quantizes in place. `rope`
+ * from bs_rope_create. */
 struct bs_rope;
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
                       float *y, int tokens, const struct bs_observer *observer,
                       struct bs_scratch *scratch);
 
-/* Runs a part of the block on its own input: y [tokens] rows of the width of part.to, of x the same of
- * part.from; the part is one that bs_program_range lets pass. No site is quantized. */
+/* Runs a part of the block on its own input: y [tokens] rows of the width of part.to, of x the same
+ * of part.from; the part is one that bs_program_range lets pass. No site is quantized. */
 void bs_part_forward(const struct bs_block *block, struct bs_part part, const struct bs_rope *rope,
                      const float *x, float *y, int tokens, struct bs_scratch *scratch);
 
@@ -356,7 +361,8 @@ void bs_part_forward(const struct bs_block *block, struct bs_part part, const st
 void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                        int tokens);
 
-/* The same of a linear that bs_block_use_bfloat16 has prepared. Scratch: bs_gemm_nt_packed_floats. */
+/* The same of a linear that bs_block_use_bfloat16 has prepared. Scratch:
+ * bs_gemm_nt_packed_floats. */
 void bs_bfloat16_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                          int tokens, struct bs_scratch *scratch);
 
@@ -369,9 +375,10 @@ void bs_activations_apply(const struct bs_activations *activations, struct bs_pa
  * the window besides. */
 size_t bs_block_scratch_floats(const struct bs_architecture *architecture, int tokens);
 
-/* cos and sin of rotary positions, for global and local layers, for windows of `windows[0 .. count)`
- * tokens: only of these lengths where frequencies depend on the window's (dynamic, longrope), else of
- * all up to the longest. Empty for other positions. NULL when memory runs out. */
+/* cos and sin of rotary positions, for global and local layers, for windows of `windows[0 ..
+ * count)` tokens: only of these lengths where frequencies depend on the window's (dynamic,
+ * longrope), else of all up to the longest. Empty for other positions. NULL when memory runs
+ * out. */
 struct bs_rope *bs_rope_create(const struct bs_architecture *architecture, const int *windows,
                                int count);
 void bs_rope_free(struct bs_rope *rope);
@@ -383,17 +390,19 @@ struct bs_head {
     float *project; /* [embedding_size][hidden_size], or NULL */
     float *bias;    /* [vocab_size], or NULL */
     int run;        /* ids that are multiplied by at a time */
-    /* The output matrix [vocab_size][embedding_size] by runs of ids, the last shorter; NULL where it
-     * is not multiplied by in that. */
+    /* The output matrix [vocab_size][embedding_size] by runs of ids, the last shorter; NULL where
+     * it is not multiplied by in that. */
     struct bs_packed **runs[BS_NUM_COMPUTES];
 };
 
-/* In float32, and where asked for in bfloat16 too. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
+/* In float32, and where asked for in bfloat16 too. BS_ENOMEM, BS_EUNSUPPORTED as
+ * bs_packed_create. */
 enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16,
                             struct bs_head *head, struct bs_error *err);
 void bs_head_release(struct bs_head *head);
 
-/* Rows `first` and on, [count][embedding_size], of an output matrix. Called from parallel threads. */
+/* Rows `first` and on, [count][embedding_size], of an output matrix. Called from parallel
+ * threads. */
 typedef void bs_head_rows(const void *context, int first, int count, float *rows);
 
 /* Fills head->runs[compute]; architecture and run are set. BS_ENOMEM, BS_EUNSUPPORTED. */

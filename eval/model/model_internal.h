@@ -1,5 +1,5 @@
-/* A model as open.c leaves it, and what its tensors are called. Only the files of eval/model that read
- * tensors use this. */
+/* A model as open.c leaves it, and what its tensors are called. Only the files of eval/model that
+ * read tensors use this. */
 #ifndef BS_EVAL_MODEL_MODEL_INTERNAL_H
 #define BS_EVAL_MODEL_MODEL_INTERNAL_H
 
@@ -13,6 +13,7 @@ struct bs_norm_tensors {
     const struct bs_tensor *weight, *bias;
 };
 
+/* An open model: where its tensors are. */
 struct bs_model {
     struct bs_architecture architecture;
     struct bs_checkpoint *checkpoint;

@@ -111,8 +111,8 @@ static enum bs_status compare_head(struct bs_model *model, const int64_t *matrix
     return BS_OK;
 }
 
-/* The embedding and the head. Where config.json says that they are one, and the checkpoint holds two,
- * the head counts, as in transformers 5; where it holds only the head, that is the one. */
+/* The embedding and the head. Where config.json says that they are one, and the checkpoint holds
+ * two, the head counts, as in transformers 5; where it holds only the head, that is the one. */
 static enum bs_status require_embeddings(struct bs_model *model, struct bs_error *err)
 {
     struct bs_architecture *a = &model->architecture;

@@ -22,6 +22,7 @@ struct bs_frame {
     struct bs_frame_value values[BS_MAX_VALUES];
 };
 
+/* A kind of operation. */
 struct bs_op_type {
     const char *name, *summary;
     int least_inputs, most_inputs;

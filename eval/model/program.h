@@ -83,6 +83,7 @@ struct bs_slot {
     int first, last; /* the slots that stand in one tensor of the checkpoint with it, itself one */
 };
 
+/* One operation of a program. */
 struct bs_op {
     enum bs_op_kind kind;
     int in[3], out; /* values; -1 = none */
@@ -101,6 +102,7 @@ struct bs_part {
     int from, to;
 };
 
+/* What a block computes: values, slots, and the operations in order. */
 struct bs_program {
     int num_values, num_slots, num_ops, num_inputs;
     struct bs_value values[BS_MAX_VALUES];

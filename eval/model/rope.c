@@ -1,7 +1,7 @@
 /* Angles of rotary positions, in the arithmetic of transformers' modeling_rope_utils.py (5.24):
- * frequencies in float32, since their rounding shows at late positions, what is derived from single settings in
- * double. Sources: linear (kaiokendev), dynamic (bloc97, emozilla), yarn (Peng et al. 2023, section
- * 3.4), longrope (Ding et al. 2024), llama3 (Llama 3.1's own code). */
+ * frequencies in float32, since their rounding shows at late positions, what is derived from single
+ * settings in double. Sources: linear (kaiokendev), dynamic (bloc97, emozilla), yarn (Peng et al.
+ * 2023, section 3.4), longrope (Ding et al. 2024), llama3 (Llama 3.1's own code). */
 #include "eval/model/rope.h"
 
 #include <assert.h>
@@ -35,7 +35,8 @@ static float power_of(float theta, int j, int dim)
     return powf(theta, (float)(2 * j) / (float)dim);
 }
 
-/* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between blended. */
+/* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between
+ * blended. */
 static float llama3_frequency(const struct bs_rope_settings *rope, float frequency)
 {
     float wavelength = 6.2831853f / frequency;

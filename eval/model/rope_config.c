@@ -1,6 +1,6 @@
-/* The rotary positions that a config.json asks for: rope_theta and rope_scaling of transformers up to
- * 4, rope_parameters from 5 on, flat or by layer type. What is not said has transformers' defaults
- * (5.24, modeling_rope_utils.py). */
+/* The rotary positions that a config.json asks for: rope_theta and rope_scaling of transformers up
+ * to 4, rope_parameters from 5 on, flat or by layer type. What is not said has transformers'
+ * defaults (5.24, modeling_rope_utils.py). */
 #include "eval/model/rope.h"
 
 #include <limits.h>
@@ -481,8 +481,8 @@ static enum bs_status read_given_dim(const struct bs_config_reader *r, struct bs
     return BS_OK;
 }
 
-/* Rotated dimensions come in pairs. transformers rounds an odd number up, except where its code of the
- * family cuts the head there: that fails. */
+/* Rotated dimensions come in pairs. transformers rounds an odd number up, except where its code of
+ * the family cuts the head there: that fails. */
 static enum bs_status read_rotary_dim(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     double share;
@@ -542,7 +542,8 @@ static enum bs_status read_query_scaling(const struct bs_config_reader *r,
     return BS_OK;
 }
 
-/* Scaled positions reach further than max_position_embeddings says where that was left as it was. */
+/* Scaled positions reach further than max_position_embeddings says where that was left as it
+ * was. */
 static void stretch_positions(struct bs_architecture *a)
 {
     double reach = a->rope.factor * a->rope.original_positions;

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* A model_type whose config.json holds that of the text part in `text_config`. For text, its forward
- * pass is the text part's. */
+/* A model_type whose config.json holds that of the text part in `text_config`. For text, its
+ * forward pass is the text part's. */
 struct bs_wrapper {
     const char *model_type;
     const char *text; /* model_type of a text part that does not say its own */

@@ -23,6 +23,7 @@ struct bs_pair {
     bool recalibrated; /* one of each, calibrated on other windows */
 };
 
+/* The trials of two files that belong together. */
 struct bs_pairs {
     const struct bs_results *a, *b;
     bool by_model; /* one of the files has several models; else the two may be of any one each */

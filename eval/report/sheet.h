@@ -13,6 +13,7 @@
 
 enum bs_cell_kind { BS_CELL_TEXT, BS_CELL_INT, BS_CELL_DOUBLE };
 
+/* A cell. */
 struct bs_cell {
     enum bs_cell_kind kind;
     char *text; /* as it is printed: control characters escaped */
@@ -71,6 +72,7 @@ void bs_sheet_rounded(struct bs_sheet *sheet, double value);
 void bs_sheet_header(struct bs_sheet *sheet, const struct bs_record_type *type);
 void bs_sheet_record(struct bs_sheet *sheet, const struct bs_record_type *type, const void *record);
 
+/* A line above the table, and one below it. */
 void bs_sheet_title(struct bs_sheet *sheet, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)

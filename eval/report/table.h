@@ -6,6 +6,7 @@
 
 #include "eval/store/results.h"
 
+/* What a table is printed as. */
 enum bs_table_style {
     BS_TABLE_TERMINAL,
     BS_TABLE_MARKDOWN,

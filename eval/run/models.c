@@ -53,17 +53,17 @@ static enum bs_status check_different(const struct bs_models *models, struct bs_
     return BS_OK;
 }
 
-/* Puts a failure before those of the models behind, a line each, as many as there is room for. */
+/* Puts a failure before those of the later models, a line each, as many as there is room for. */
 static void add_failure(struct bs_error *failed, const struct bs_error *err)
 {
-    struct bs_error behind = *failed;
+    struct bs_error later = *failed;
     *failed = *err;
     size_t used = strlen(failed->message), room = sizeof failed->message - 1 - used;
-    if (!behind.status || room < 2)
+    if (!later.status || room < 2)
         return;
     failed->message[used] = '\n';
     failed->message[used + 1] = '\0';
-    strncat(failed->message, behind.message, room - 1);
+    strncat(failed->message, later.message, room - 1);
 }
 
 /* From the last to the first, which stays open: a single model is opened once. */

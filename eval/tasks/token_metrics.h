@@ -18,9 +18,9 @@ struct bs_distribution {
 /* One of which nothing was seen. */
 struct bs_distribution bs_distribution_none(void);
 
-/* Adds the logits [count] of the ids from `first` on, and leaves exp(logit - highest) in p [count] where
- * that is not NULL. Returns what `sum` was multiplied by before that,
- * because the highest logit grew: sums that others keep relative to it need the same. */
+/* Adds the logits [count] of the ids from `first` on, and leaves exp(logit - highest) in p [count]
+ * where that is not NULL. Returns what `sum` was multiplied by before that, because the highest
+ * logit grew: sums that others keep relative to it need the same. */
 double bs_distribution_add(struct bs_distribution *distribution, const float *logits, int first,
                            int count, int target, double *p);
 

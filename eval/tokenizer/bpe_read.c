@@ -73,9 +73,9 @@ static enum bs_status add_joins(struct bs_bpe *bpe, const struct bs_vocabulary *
     if (right->size)
         after[0] = bs_bpe_symbol_of(bpe, vocabulary, right->text, bs_utf8_bytes(*right->text));
     int num_before = is_odd_symbol(bpe, left, ids[0]) ? 2 : 1;
-    int num_behind = is_odd_symbol(bpe, right, ids[1]) ? 2 : 1;
+    int num_after = is_odd_symbol(bpe, right, ids[1]) ? 2 : 1;
     for (int b = 0; b < num_before; b++)
-        for (int a = 0; a < num_behind; a++)
+        for (int a = 0; a < num_after; a++)
             if (before[b] >= 0 && after[a] >= 0 &&
                 join_add(&bpe->joins, bs_bpe_pair(before[b], after[a]), err))
                 return err->status;

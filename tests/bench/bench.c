@@ -219,7 +219,8 @@ static void run_one(struct session *session, const struct bench_model *model,
     bs_free(job.directory);
 }
 
-/* Times of evaluating one recipe of a walk that carries two: with the head, and the blocks alone. */
+/* Times of evaluating one recipe of a walk that carries two: with the head, and the blocks
+ * alone. */
 struct split {
     double whole, blocks;
 };

@@ -120,8 +120,8 @@ struct bench_job {
  *   seconds              of the walk, or of all walks
  *   seconds_head         of it, final norm, logits and losses of all recipes
  *   runs                 the seconds of every run
- *   flops                of the evaluation and of what the algorithms do, as walk_cost.h counts; null
- *                        where several recipes share
+ *   flops                of the evaluation and of what the algorithms do, as walk_cost.h counts;
+ *                        null where several recipes share
  *   evaluation_flops     of evaluating one recipe
  *   recipes              [{label, seconds_quantize, seconds_evaluate, mean_nll, sqnr_db}], as the
  *                        walk has them; mean_nll null without evaluation

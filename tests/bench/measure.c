@@ -95,7 +95,7 @@ static struct bs_walk walk_of(const struct bench *bench)
                             .scratch = bench->job->scratch};
 }
 
-/* The walk's last report comes behind the head, the one before it ahead of the head. */
+/* The walk's last report comes after the head, the one before it ahead of the head. */
 static void tick(void *context, int done, int total)
 {
     (void)done, (void)total;

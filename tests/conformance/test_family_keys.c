@@ -80,7 +80,8 @@ static bool is_ignored_as_null(const char *label, const json_t *config, const ch
     return is_accepted(label, config, key, json_null());
 }
 
-/* The keys of one kind, each alone, added to one config.json. Returns how many were judged wrong. */
+/* The keys of one kind, each alone, added to one config.json. Returns how many were judged
+ * wrong. */
 static int try_config(const char *kind,
                       bool is_right(const char *, const json_t *, const char *, json_t *),
                       const char *name, const char *form)

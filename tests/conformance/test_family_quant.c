@@ -81,7 +81,7 @@ static void load(struct subject *s, int index)
     check(s, bs_block_load(s->model, index, &s->block, &err), &err);
 }
 
-/* Moves the inputs behind the block that is loaded. */
+/* Moves the inputs to the far side of the block that is loaded. */
 static void push(struct subject *s)
 {
     struct bs_error err;

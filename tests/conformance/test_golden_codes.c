@@ -1,10 +1,10 @@
-/* GPTQ against the authors' own solver, linear by linear (tests/golden/codes.json): each linear of the
- * embedded model is quantized on the unquantized model's inputs of it, so that no decision hangs on
- * an earlier linear, and every row of its codes is compared. Rows may differ where a code is at a
- * near tie, which the order of float32 sums decides, and which moves the rest of its row. How many
- * such rows there are is known from the authors' solver itself, run with its sums in other orders:
- * twice the most of its runs, and SLACK more, are allowed. A solver with another damping, another
- * order of columns or an error that is not passed on differs in most rows. */
+/* GPTQ against the authors' own solver, linear by linear (tests/golden/codes.json): each linear of
+ * the embedded model is quantized on the unquantized model's inputs of it, so that no decision
+ * hangs on an earlier linear, and every row of its codes is compared. Rows may differ where a code
+ * is at a near tie, which the order of float32 sums decides, and which moves the rest of its row.
+ * How many such rows there are is known from the authors' solver itself, run with its sums in other
+ * orders: twice the most of its runs, and SLACK more, are allowed. A solver with another damping,
+ * another order of columns or an error that is not passed on differs in most rows. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

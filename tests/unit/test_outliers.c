@@ -56,9 +56,9 @@ static void the_chosen_channels_grow_and_the_function_stays(void **state)
         prepare(cases[k].settings);
         assert_true(outputs_apart(&random_, block, &made) == 0);
         for (int r = 0; r < BS_NUM_ROLES; r++) {
-            bool behind_a_norm = r != BS_O && r != BS_DOWN;
+            bool reads_a_norm = r != BS_O && r != BS_DOWN;
             assert_int_equal(channels_of((enum bs_role)r, cases[k].factor),
-                             behind_a_norm ? cases[k].channels : 0);
+                             reads_a_norm ? cases[k].channels : 0);
         }
         for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++)
             for (int j = 0; j < small_shape.hidden; j++) {
