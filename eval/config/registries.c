@@ -7,10 +7,6 @@
 #include "eval/statistics/statistic.h"
 
 const struct bs_registry *const bs_registries[] = {
-    &bs_algorithm_registry,
-    &bs_format_registry,
-    &bs_range_registry,
-    &bs_statistic_registry,
-    &bs_reader_registry,
-    NULL,
+    &bs_algorithm_registry, &bs_format_registry, &bs_range_registry,
+    &bs_statistic_registry, &bs_reader_registry, NULL,
 };

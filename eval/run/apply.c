@@ -209,7 +209,8 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
     enum bs_status status = BS_OK;
     for (int k = 0; k < count && !status; k++) {
         const struct bs_slot *slot = &p->slots[slots[k]];
-        bool whole = slot->first != slot->last && bs_flat_of(at->job.weights).group_size == BS_GROUP_TENSOR;
+        bool whole =
+            slot->first != slot->last && bs_flat_of(at->job.weights).group_size == BS_GROUP_TENSOR;
         if (whole && slots[k] == slot->first)
             status = fit_fused(at, slot->first, slot->last, &params, err);
         at->job.tensor_params = whole ? &params : NULL;

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RULES = (structure.include_cycle, structure.own_header, structure.include_guard, structure.function_length,
          words.exit_and_output, words.dialect, words.left_over,
          documents.readme_size, documents.links, documents.generated, documents.described,
-         names.format_name, tools.format, tools.tidy)
+         names.format_name, tools.format)
 
 
 def name_of(rule):

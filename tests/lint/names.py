@@ -19,16 +19,17 @@ def named(tree, kind):
     registry, home = REGISTRIES[kind]
     names = plugins(tree.texts.get(registry, ""))
     words = [n for n in names if n not in KEYWORDS]
-    in_code = words and re.compile(rf"(?<![A-Za-z0-9])({'|'.join(words)})(?![A-Za-z0-9])", re.I)
-    in_string = names and re.compile(rf"(?<![A-Za-z0-9])({'|'.join(words)})(?![A-Za-z0-9])|^({'|'.join(names)})$")
+    # A word that nothing is where there are no names.
+    part = rf"(?<![A-Za-z0-9])({'|'.join(words) or '(?!)'})(?![A-Za-z0-9])"
+    in_code, in_string = re.compile(part, re.I), re.compile(rf"{part}|^({'|'.join(names) or '(?!)'})$", re.I)
     for path in tree.sources("eval/"):
         if path.startswith(home):
             continue
         for number, line in tree.code_lines(path):
-            if in_code and in_code.search(line):
+            if in_code.search(line):
                 yield path, number, f"names the {kind} {in_code.search(line).group(1)}"
         for number, text in tree.strings(path):
-            if in_string and in_string.search(text):
+            if in_string.search(text):
                 yield path, number, f"names the {kind} {in_string.search(text).group()}"
 
 
