@@ -64,8 +64,8 @@ static enum bs_status smoothquant_prepare(const void *options, const struct bs_j
         if (!bs_folds_into(p, site, BS_OP_NORM))
             continue;
         column_maxima(job->block, site, weight_max, a->hidden_size);
-        bs_power(bs_statistics_of(job->statistics, &bs_stat_absmax, site), width,
-                 (float)opt->alpha, scale);
+        bs_power(bs_statistics_of(job->statistics, &bs_stat_absmax, site), width, (float)opt->alpha,
+                 scale);
         bs_power(weight_max, width, (float)(1 - opt->alpha), weight_max);
         for (size_t j = 0; j < width; j++)
             scale[j] = fmaxf(scale[j] / weight_max[j], 1e-5f);

@@ -289,8 +289,8 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
     for (size_t i = 0; i < NAMES; i++) {
         int site = site_called(names[i]);
         const struct bs_extremes *e = bs_statistics_of(&ranges, &bs_stat_range, site);
-        assert_true(same_params(got.sites[site].fixed,
-                                bs_format_fit_range(&format, e->low, e->high)));
+        assert_true(
+            same_params(got.sites[site].fixed, bs_format_fit_range(&format, e->low, e->high)));
         assert_int_equal(got.sites[site].activations.bits, 8);
     }
     bs_statistics_release(&ranges);

@@ -470,7 +470,8 @@ static void streams_in_files_do_not_change_a_byte(void **state)
         assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_OK);
         assert_true(same_block(&out, &held));
         for (int s = 0; s < 4; s++) {
-            const struct bs_collected *c = bs_statistics_find(&statistics, &bs_stat_inputs, input(s), 0);
+            const struct bs_collected *c =
+                bs_statistics_find(&statistics, &bs_stat_inputs, input(s), 0);
             assert_int_equal(c != NULL, s % 2 == 0);
             if (!c)
                 continue;
