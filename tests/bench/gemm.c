@@ -8,7 +8,7 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 
-enum { MOST_SHAPES = BS_NUM_ROLES + 1, NUM_LIBRARIES = 3 };
+enum { MOST_SHAPES = BS_MAX_SLOTS + 1, NUM_LIBRARIES = 3 };
 
 /* C [m][n] = A [m][k] B [n][k]^T, all rows close together. */
 typedef void product(int m, int n, int k, const float *a, const float *b, float *c);
@@ -81,10 +81,8 @@ static void add_shape(struct shape *shapes, int *count, int m, int n, int k)
 static int list_shapes(const struct bs_architecture *a, int tokens, struct shape *shapes)
 {
     int count = 0, rows = (1 << 23) / a->vocab_size;
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (bs_has_role(a, (enum bs_role)r))
-            add_shape(shapes, &count, tokens, bs_out_features(a, (enum bs_role)r),
-                      bs_in_features(a, (enum bs_role)r));
+    for (int s = 0; s < a->program.num_slots; s++)
+        add_shape(shapes, &count, tokens, a->program.slots[s].out, a->program.slots[s].in);
     add_shape(shapes, &count, rows < tokens ? rows : tokens, a->vocab_size, a->embedding_size);
     return count;
 }
