@@ -24,6 +24,7 @@
 #include "eval/hub/fetch.h"
 #include "eval/hub/hub.h"
 #include "eval/linalg/blas.h"
+#include "eval/store/lock.h"
 #include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
 #include "eval/run/published.h"
@@ -149,8 +150,8 @@ static int open_all(const struct bs_arguments *args, struct opened *opened)
 }
 
 /* Prints the results; a config that cannot be read takes nothing away but what was published. */
-static enum bs_status print_table(const struct bs_results *results, enum bs_table_style style,
-                                  struct bs_error *err)
+static enum bs_status print_table(const struct bs_results *results, const char *columns,
+                                  enum bs_table_style style, struct bs_error *err)
 {
     struct bs_published_set set;
     enum bs_status status = bs_published_read(results, &set, err);
@@ -160,7 +161,7 @@ static enum bs_status print_table(const struct bs_results *results, enum bs_tabl
                 err->message);
     else if (status)
         return status;
-    status = bs_table_print(results, set.figures, set.count, style, stdout, err);
+    status = bs_table_print(results, set.figures, set.count, columns, style, stdout, err);
     bs_published_release(&set);
     return status;
 }
@@ -173,7 +174,7 @@ static int report_run(const struct bs_arguments *args, const struct opened *open
     if (bs_results_read(opened->named, &results, &err))
         return fail(&err);
     char *folder = chart_folder(opened->named);
-    enum bs_status status = print_table(&results, BS_TABLE_TERMINAL, &err);
+    enum bs_status status = print_table(&results, NULL, BS_TABLE_TERMINAL, &err);
     if (!status) {
         fflush(stdout);
         bs_print_line(stderr, "%s", opened->named);
@@ -285,7 +286,7 @@ static int command_table(const struct bs_arguments *args)
         return BS_EXIT_INPUT;
     if (bs_results_read(args->operands[0], &results, &err))
         return fail(&err);
-    enum bs_status status = print_table(&results, style, &err);
+    enum bs_status status = print_table(&results, args->columns, style, &err);
     bs_results_release(&results);
     return status ? fail(&err) : BS_EXIT_DONE;
 }
@@ -301,7 +302,7 @@ static int command_diff(const struct bs_arguments *args)
         return fail(&err);
     enum bs_status status = bs_results_read(args->operands[1], &b, &err);
     if (!status) {
-        status = bs_diff_print(&a, &b, style, stdout, &err);
+        status = bs_diff_print(&a, &b, args->columns, style, stdout, &err);
         bs_results_release(&b);
     }
     bs_results_release(&a);
@@ -407,9 +408,9 @@ static const struct bs_command commands[] = {
     {"plan", "CONFIG",
      "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
      "olumcktqh", command_plan},
-    {"table", "RESULTS", "print a result file", 1, 1, "fh", command_table},
+    {"table", "RESULTS", "print a result file", 1, 1, "fnh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
-    {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fh",
+    {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fnh",
      command_diff},
     {"fetch", "NAME...", "bring models and known texts into the Hugging Face cache", 1,
      BS_MOST_OPERANDS, "rqh", command_fetch},

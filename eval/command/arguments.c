@@ -34,6 +34,8 @@ static const struct flag {
     {"threads", "N", 't',
      "threads; OMP_NUM_THREADS, else every available core. Results do not depend on it"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
+    {"columns", "NAMES", 'n',
+     "values and fields to show, parted by commas, by their names in --format csv"},
     {"plots", "FOLDER", 'p',
      "where the chart templates are; ./plots, else those of the project or prefix that the program "
      "stands in"},
@@ -160,6 +162,9 @@ static int take_flag(const struct bs_command *command, char letter, const char *
         return BS_EXIT_DONE;
     case 'f':
         args->format = value;
+        return BS_EXIT_DONE;
+    case 'n':
+        args->columns = value;
         return BS_EXIT_DONE;
     case 'p':
         args->plots = value;

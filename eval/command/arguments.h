@@ -17,7 +17,7 @@ enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_INPUT = 2 };
 struct bs_arguments {
     const char *operands[BS_MOST_OPERANDS];
     int num_operands;
-    const char *output, *format, *plots, *revision;
+    const char *output, *format, *columns, *plots, *revision;
     const char *models[BS_MAX_MODELS];
     const char *accepted[BS_MOST_ACCEPTED];
     int num_models, num_accepted;

@@ -7,6 +7,7 @@
 #include "eval/recipe/recipe.h"
 #include "eval/base/lines.h"
 #include "eval/data/windows.h"
+#include "eval/tasks/evaluation.h"
 
 /* One of `calibration:`; the option table is bs_calibration_options. */
 struct bs_calibration_config {
@@ -20,7 +21,7 @@ struct bs_calibration_config {
 /* The seed of its draws; -1 where the sampling draws nothing. */
 int bs_calibration_seed(const struct bs_calibration_config *calibration);
 
-/* One entry of `evaluation: perplexity:`. */
+/* One entry of a list under `evaluation:`. */
 struct bs_evaluation_config {
     char *text;
     char *field, *join; /* NULL = by default */
@@ -30,12 +31,8 @@ struct bs_evaluation_config {
     int windows; /* 0 = all */
     int pick;    /* enum bs_pick */
     int tokens;
-    int protocol; /* enum bs_protocol */
-    int stride;   /* 0 = half of tokens */
+    struct bs_choice how; /* the evaluation, with its own options settled */
 };
-
-/* The entry's stride in tokens; that of a protocol that does not slide is its windows' length. */
-int bs_evaluation_stride(const struct bs_evaluation_config *evaluation);
 
 /* Windows of the first evaluation text over which the per-linear errors are taken. */
 struct bs_layer_error_config {
@@ -62,8 +59,8 @@ struct bs_config_key {
     bool required;
 };
 
-/* Of the file, a grid, `calibration:`, `evaluation:`, an entry of `evaluation: perplexity:` and one
- * of `expected:`. */
+/* Of the file, a grid, `calibration:`, `evaluation:` (beside the names of evaluations), an entry of
+ * one of those lists and one of `expected:`. */
 extern const struct bs_config_key bs_config_keys[];
 extern const struct bs_config_key bs_sweep_keys[];
 extern const struct bs_config_key bs_setting_keys[]; /* of `weights:` and `activations:` */

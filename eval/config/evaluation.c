@@ -1,6 +1,7 @@
 /* `evaluation:`, its texts and what they are called. */
 #include "eval/config/load.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "eval/base/file.h"
@@ -8,7 +9,6 @@
 
 enum { MOST_WINDOWS = 1 << 20, MOST_TOKENS = 1 << 20 };
 
-static const char *const stride_words[] = {"half", NULL};
 const struct bs_option bs_evaluation_options[] = {
     BS_OPT(struct bs_evaluation_config, tokens, 2048, 2, MOST_TOKENS, "tokens of a window"),
     BS_OPT(struct bs_evaluation_config, windows, 0, 0, MOST_WINDOWS,
@@ -17,12 +17,6 @@ const struct bs_option bs_evaluation_options[] = {
                  "which, where not all: even = one of each of as many parts of the text, first = "
                  "from its start; auto = first for protocol llama.cpp and the c4 texts, as their "
                  "own tools do, else even"),
-    BS_OPT_WORDS(struct bs_evaluation_config, protocol, BS_CHOICE, BS_PROTOCOL_GPTQ, 0,
-                 BS_NUM_PROTOCOLS - 1, bs_protocol_names,
-                 "which predictions are scored, see protocols"),
-    BS_OPT_WORDS(struct bs_evaluation_config, stride, BS_INT, 0, 1, MOST_TOKENS, stride_words,
-                 "of protocol sliding: tokens from the start of a window to that of the next; half "
-                 "= of tokens"),
     BS_OPT(struct bs_evaluation_config, lines, false, 0, 1, bs_lines_help),
     {.name = NULL},
 };
@@ -34,7 +28,6 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_evaluation_keys[] = {
-    {"perplexity", "a list of mappings with text", "texts to predict", true},
     {"layer_error", "a mapping, see layer_error", "the error of each linear", false},
     {.name = NULL},
 };
@@ -100,32 +93,12 @@ static void check_text_name(struct bs_load *load, const struct bs_yaml_node *nod
         bs_load_wrong(load, "name", node, "one that no other text has, and that is not 'layers'");
 }
 
-static void check_stride(struct bs_load *load, const struct bs_yaml_node *node,
-                         const struct bs_evaluation_config *entry)
-{
-    const struct bs_yaml_node *stride = bs_yaml_get(node, "stride");
-    bs_load_idle(load, node, "stride", !bs_protocols[entry->protocol].slides,
-                 "is for protocol sliding only, expected protocol: sliding or no stride");
-    if (stride && entry->stride > entry->tokens)
-        bs_report_add(load->report, stride->line, stride->column,
-                      "stride is %d, expected at most tokens, which is %d", entry->stride,
-                      entry->tokens);
-}
-
-int bs_evaluation_stride(const struct bs_evaluation_config *evaluation)
-{
-    if (!bs_protocols[evaluation->protocol].slides)
-        return evaluation->tokens;
-    return evaluation->stride ? evaluation->stride : evaluation->tokens / 2;
-}
-
 static bool same_evaluation(const struct bs_evaluation_config *a,
                             const struct bs_evaluation_config *b)
 {
     return bs_same_text(a->text, b->text) && bs_same_text(a->field, b->field) &&
            bs_same_text(a->join, b->join) && a->lines == b->lines && a->windows == b->windows &&
-           a->pick == b->pick && a->tokens == b->tokens && a->protocol == b->protocol &&
-           a->stride == b->stride;
+           a->pick == b->pick && a->tokens == b->tokens && bs_choice_equal(&a->how, &b->how);
 }
 
 void bs_evaluation_release(struct bs_evaluation_config *evaluation)
@@ -134,24 +107,59 @@ void bs_evaluation_release(struct bs_evaluation_config *evaluation)
     bs_free(evaluation->field);
     bs_free(evaluation->join);
     bs_free(evaluation->name);
+    bs_choice_release(&evaluation->how);
 }
 
-static enum bs_status read_evaluation_text(struct bs_load *load, const struct bs_yaml_node *node)
+/* Settles the evaluation's own options. What is wrong stands where the option is that the message
+ * begins with. */
+static void settle(struct bs_load *load, const struct bs_yaml_node *node,
+                   struct bs_evaluation_config *entry)
+{
+    const struct bs_evaluation *evaluation = bs_evaluation_of(&entry->how);
+    struct bs_error wrong;
+    if (!evaluation->settle || !evaluation->settle(entry->how.options, entry->tokens, &wrong))
+        return;
+    const struct bs_yaml_node *place = node;
+    for (int i = 0; i < node->num_items; i += 2) {
+        const char *key = node->items[i]->text;
+        size_t length = key ? strlen(key) : 0;
+        if (length && !strncmp(wrong.message, key, length) && wrong.message[length] == ' ')
+            place = node->items[i + 1];
+    }
+    bs_report_add(load->report, place->line, place->column, "%s", wrong.message);
+}
+
+static enum bs_status read_texts(struct bs_load *load, const struct bs_yaml_node *node,
+                                 struct bs_evaluation_config *entry)
+{
+    enum bs_status status = bs_load_text(load, node, &bs_text_keys[0], &entry->text);
+    if (!status)
+        status = bs_load_text(load, node, &bs_text_keys[2], &entry->field);
+    if (!status)
+        status = bs_load_text(load, node, &bs_text_keys[3], &entry->join);
+    if (!status)
+        status = bs_load_text(load, node, &bs_text_keys[1], &entry->name);
+    return status;
+}
+
+static enum bs_status read_entry(struct bs_load *load, const struct bs_plugin *evaluation,
+                                 const struct bs_yaml_node *node)
 {
     struct bs_config *config = load->config;
     struct bs_evaluation_config entry = {0};
+    char what[128];
+    snprintf(what, sizeof what, "an entry of %s", evaluation->name);
     bs_options_default(bs_evaluation_options, &entry);
-    if (!bs_load_section(load, "an entry of perplexity", node, bs_text_keys, bs_evaluation_options,
-                         &entry))
+    if (bs_choice_init(&entry.how, evaluation, load->err))
+        return load->err->status;
+    const struct bs_load_target targets[] = {{bs_evaluation_options, &entry},
+                                             {evaluation->options, entry.how.options}};
+    if (!bs_load_targets(load, what, node, bs_text_keys, targets, 2)) {
+        bs_evaluation_release(&entry);
         return BS_OK;
-    check_stride(load, node, &entry);
-    enum bs_status status = bs_load_text(load, node, &bs_text_keys[0], &entry.text);
-    if (!status)
-        status = bs_load_text(load, node, &bs_text_keys[2], &entry.field);
-    if (!status)
-        status = bs_load_text(load, node, &bs_text_keys[3], &entry.join);
-    if (!status)
-        status = bs_load_text(load, node, &bs_text_keys[1], &entry.name);
+    }
+    settle(load, node, &entry);
+    enum bs_status status = read_texts(load, node, &entry);
     if (!status && entry.text) {
         for (int i = 0; i < config->num_evaluations; i++)
             if (same_evaluation(&config->evaluations[i], &entry))
@@ -170,31 +178,64 @@ static enum bs_status read_evaluation_text(struct bs_load *load, const struct bs
     return status;
 }
 
-static enum bs_status read_perplexity(struct bs_load *load, const struct bs_yaml_node *node)
+static const char entries_allowed[] = "a list of mappings with text";
+
+/* The list of one evaluation's entries. */
+static enum bs_status read_entries(struct bs_load *load, const struct bs_plugin *evaluation,
+                                   const struct bs_yaml_node *node)
 {
+    int others = load->config->num_evaluations;
     if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
-        bs_load_no_list(load, "perplexity", node, "a list of mappings with text");
+        bs_load_no_list(load, evaluation->name, node, entries_allowed);
         return BS_OK;
     }
-    if (node->num_items > BS_MAX_TEXTS) {
+    if (others + node->num_items > BS_MAX_TEXTS) {
         bs_report_add(load->report, node->line, node->column, "%d texts, expected at most %d",
-                      node->num_items, BS_MAX_TEXTS);
+                      others + node->num_items, BS_MAX_TEXTS);
         return BS_OK;
     }
     enum bs_status status = BS_OK;
     for (int i = 0; !status && i < node->num_items; i++)
-        status = read_evaluation_text(load, node->items[i]);
+        status = read_entry(load, evaluation, node->items[i]);
     return status;
+}
+
+enum { MOST_KEYS = 64 };
+
+/* The keys of `evaluation`: the names of evaluations and its own. */
+static void list_keys(struct bs_config_key keys[MOST_KEYS])
+{
+    int count = 0;
+    for (int e = 0; bs_evaluation_registry.rows[e] && count < MOST_KEYS - 2; e++)
+        keys[count++] = (struct bs_config_key){.name = bs_evaluation_registry.rows[e]->name,
+                                               .allowed = entries_allowed};
+    for (int k = 0; bs_evaluation_keys[k].name && count < MOST_KEYS - 1; k++)
+        keys[count++] = bs_evaluation_keys[k];
+    keys[count] = (struct bs_config_key){.name = NULL};
 }
 
 enum bs_status bs_evaluation_read(struct bs_load *load, const struct bs_yaml_node *node)
 {
-    if (!bs_load_section(load, "evaluation", node, bs_evaluation_keys, NULL, NULL))
+    struct bs_config_key keys[MOST_KEYS];
+    list_keys(keys);
+    if (!bs_load_section(load, "evaluation", node, keys, NULL, NULL))
         return BS_OK;
     const struct bs_yaml_node *layer_error = bs_yaml_get(node, "layer_error");
     if (layer_error)
         bs_load_section(load, "layer_error", layer_error, NULL, bs_layer_error_options,
                         &load->config->layer_error);
-    const struct bs_yaml_node *perplexity = bs_yaml_get(node, "perplexity");
-    return perplexity ? read_perplexity(load, perplexity) : BS_OK;
+    bool any = false;
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < node->num_items && !status; i += 2) {
+        const char *key = node->items[i]->text;
+        const struct bs_plugin *evaluation =
+            key ? bs_registry_find(&bs_evaluation_registry, key) : NULL;
+        if (evaluation)
+            status = read_entries(load, evaluation, node->items[i + 1]);
+        any |= evaluation != NULL;
+    }
+    if (!any)
+        bs_report_add(load->report, node->line, node->column, "%s is missing, expected %s",
+                      keys[0].name, entries_allowed);
+    return status;
 }

@@ -9,14 +9,6 @@ enum { LIST_TEXT = 800, FOUND_TEXT = 96 };
 
 const char bs_lines_help[] = "plain text: each line is a document, else the whole file is one";
 
-static void add_names(struct bs_names *names, const struct bs_config_key *keys,
-                      const struct bs_option *options)
-{
-    for (int k = 0; keys && keys[k].name; k++)
-        bs_names_add(names, keys[k].name);
-    bs_names_add_options(names, options);
-}
-
 void bs_load_wrong(struct bs_load *load, const char *what, const struct bs_yaml_node *node,
                    const char *allowed)
 {
@@ -47,12 +39,30 @@ static void read_option(struct bs_load *load, const struct bs_option *option,
     }
 }
 
-bool bs_load_section(struct bs_load *load, const char *what, const struct bs_yaml_node *node,
-                     const struct bs_config_key *keys, const struct bs_option *options,
-                     void *values)
+/* Reads the value of a key that is an option of one of the targets; false where it is none. */
+static bool read_target(struct bs_load *load, const struct bs_load_target *targets, int num_targets,
+                        const char *key, const struct bs_yaml_node *value)
+{
+    for (int t = 0; t < num_targets; t++) {
+        const struct bs_option *option =
+            targets[t].options ? bs_option_find(targets[t].options, key) : NULL;
+        if (option) {
+            read_option(load, option, value, targets[t].values);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool bs_load_targets(struct bs_load *load, const char *what, const struct bs_yaml_node *node,
+                     const struct bs_config_key *keys, const struct bs_load_target *targets,
+                     int num_targets)
 {
     struct bs_names names = {0};
-    add_names(&names, keys, options);
+    for (int k = 0; keys && keys[k].name; k++)
+        bs_names_add(&names, keys[k].name);
+    for (int t = 0; t < num_targets; t++)
+        bs_names_add_options(&names, targets[t].options);
     if (node->kind != BS_YAML_MAPPING) {
         char list[LIST_TEXT], allowed[LIST_TEXT + 32];
         bs_names_print(&names, "", list, sizeof list);
@@ -68,16 +78,20 @@ bool bs_load_section(struct bs_load *load, const char *what, const struct bs_yam
         const struct bs_yaml_node *key = node->items[i];
         if (!key->text) /* reported by bs_yaml_check_keys */
             continue;
-        const struct bs_option *option = bs_option_find(options, key->text);
         bool known = false;
         for (int k = 0; keys && keys[k].name; k++)
             known |= !strcmp(keys[k].name, key->text);
-        if (option)
-            read_option(load, option, node->items[i + 1], values);
-        else if (!known)
+        if (!known && !read_target(load, targets, num_targets, key->text, node->items[i + 1]))
             bs_report_unknown_key(load->report, key->line, key->column, key->text, &names, "");
     }
     return true;
+}
+
+bool bs_load_section(struct bs_load *load, const char *what, const struct bs_yaml_node *node,
+                     const struct bs_config_key *keys, const struct bs_option *options,
+                     void *values)
+{
+    return bs_load_targets(load, what, node, keys, &(struct bs_load_target){options, values}, 1);
 }
 
 enum bs_status bs_load_text(struct bs_load *load, const struct bs_yaml_node *node,

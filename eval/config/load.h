@@ -35,6 +35,17 @@ bool bs_load_section(struct bs_load *load, const char *what, const struct bs_yam
                      const struct bs_config_key *keys, const struct bs_option *options,
                      void *values);
 
+/* Options and where they are read to. */
+struct bs_load_target {
+    const struct bs_option *options;
+    void *values;
+};
+
+/* The same with several tables of options. */
+bool bs_load_targets(struct bs_load *load, const char *what, const struct bs_yaml_node *node,
+                     const struct bs_config_key *keys, const struct bs_load_target *targets,
+                     int num_targets);
+
 /* Reads the text below `key` where it is there, into new memory; what is missing was reported by
  * bs_load_section. Only a join may be empty. BS_ENOMEM. */
 enum bs_status bs_load_text(struct bs_load *load, const struct bs_yaml_node *node,

@@ -22,14 +22,48 @@ static enum bs_status check_ids(const char *name, const int32_t *ids, size_t cou
     return BS_OK;
 }
 
-static enum bs_status take_digest(struct bs_windows *out, struct bs_error *err)
+int bs_windows_length(const struct bs_windows *windows, int window)
+{
+    return windows->lengths ? windows->lengths[window] : windows->tokens;
+}
+
+size_t bs_windows_total(const struct bs_windows *windows)
+{
+    size_t total = 0;
+    for (int w = 0; windows->lengths && w < windows->windows; w++)
+        total += (size_t)windows->lengths[w];
+    return windows->lengths ? total : (size_t)windows->windows * (size_t)windows->tokens;
+}
+
+const struct bs_span *bs_windows_spans(const struct bs_windows *windows, int window, int *count)
+{
+    int low = 0, high = windows->num_spans;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (windows->spans[middle].window < window)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    int end = low;
+    while (end < windows->num_spans && windows->spans[end].window == window)
+        end++;
+    *count = end - low;
+    return windows->spans + low;
+}
+
+enum bs_status bs_windows_take_digest(struct bs_windows *out, struct bs_error *err)
 {
     struct bs_digest_state *state = bs_digest_create();
     if (!state)
         return bs_fail_memory(err);
     int32_t shape[2] = {out->windows, out->tokens};
     bs_digest_add(state, shape, sizeof shape);
-    bs_digest_add(state, out->ids, (size_t)out->windows * (size_t)out->tokens * sizeof *out->ids);
+    if (out->lengths)
+        bs_digest_add(state, out->lengths, (size_t)out->windows * sizeof *out->lengths);
+    for (int w = 0; w < out->windows; w++)
+        bs_digest_add(state, out->ids + (size_t)w * (size_t)out->tokens,
+                      (size_t)bs_windows_length(out, w) * sizeof *out->ids);
     out->digest = bs_digest_finish(state);
     return BS_OK;
 }
@@ -162,7 +196,7 @@ enum bs_status bs_windows_calibrate(const struct bs_tokenizer *tokenizer,
                            vocab_size, err);
     if (!status) {
         out->text_digest = bs_text_digest(&text);
-        status = take_digest(out, err);
+        status = bs_windows_take_digest(out, err);
     }
     bs_text_release(&text);
     if (status)
@@ -193,9 +227,11 @@ static void cut_window(const struct bs_evaluation_choice *choice, const int32_t 
         to[t] = to[left - 1];
     if (rules->begins_with_bos && bos >= 0)
         to[0] = bos;
-    out->scored[i] =
+    struct bs_scored scored =
         bs_protocol_scored(choice->protocol, window, count, out->tokens, choice->stride);
-    out->num_scored += (size_t)out->scored[i].count;
+    out->spans[i] =
+        (struct bs_span){.window = (int)i, .first = scored.first, .count = scored.count};
+    out->num_scored += (size_t)scored.count;
 }
 
 enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
@@ -218,9 +254,10 @@ enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const i
                        bs_protocol_names[choice->protocol], choice->tokens);
     if (allocate(out, windows, err))
         return err->status;
-    out->scored = bs_alloc((size_t)windows, sizeof *out->scored);
-    if (!out->scored)
+    out->spans = bs_alloc((size_t)windows, sizeof *out->spans);
+    if (!out->spans)
         return bs_fail_memory(err);
+    out->num_spans = windows;
     out->all = found > INT32_MAX ? INT32_MAX : (int)found;
     out->pick = choice->pick == BS_PICK_AUTO && rules->takes_first ? BS_PICK_FIRST : choice->pick;
     if (out->pick == BS_PICK_AUTO)
@@ -231,7 +268,7 @@ enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const i
         size_t window = out->pick == BS_PICK_EVEN ? bs_pick_even(all, (size_t)windows, i) : i;
         cut_window(choice, ids, count, bos, window, i, out);
     }
-    return take_digest(out, err);
+    return bs_windows_take_digest(out, err);
 }
 
 /* The ids of the text that is predicted, in new memory: the whole text's, or those of drawn windows
@@ -298,6 +335,7 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
 void bs_windows_release(struct bs_windows *windows)
 {
     bs_free(windows->ids);
-    bs_free(windows->scored);
+    bs_free(windows->lengths);
+    bs_free(windows->spans);
     *windows = (struct bs_windows){0};
 }

@@ -38,14 +38,24 @@ extern const char *const bs_pick_names[];
  * with no period. */
 size_t bs_pick_even(size_t all, size_t windows, size_t i);
 
-/* The windows of a text, and what of them is scored. */
+/* What is scored of a window: predictions first .. first + count - 1, where prediction p is made at
+ * position p and is of the token at position p + 1. */
+struct bs_span {
+    int window, first, count;
+    int item, choice; /* of an evaluation that has such: which question, and which of its answers */
+};
+
+/* Rows of ids that go through the model and, of an evaluation, what of them is scored: its
+ * requests. */
 struct bs_windows {
-    int windows, tokens;
+    int windows, tokens;          /* tokens: of the longest */
     int all;                      /* windows that the text holds; calibration: 0 */
     enum bs_pick pick;            /* which of them these are; FIRST where all */
-    int32_t *ids;                 /* [windows][tokens] */
-    struct bs_scored *scored;     /* [windows]; NULL for calibration */
-    size_t num_scored;            /* in all windows */
+    int *lengths;                 /* [windows], tokens of each; NULL = all have `tokens` */
+    int32_t *ids;                 /* [windows][tokens]; beyond a window's length undefined */
+    int num_spans;                /* 0 for calibration */
+    struct bs_span *spans;        /* by window, then by first; no two overlap */
+    size_t num_scored;            /* predictions, in all spans */
     struct bs_text_size text;     /* of the whole text, or of the documents drawn */
     struct bs_digest digest;      /* of ids, windows and tokens */
     struct bs_digest text_digest; /* of the exact bytes of the text */
@@ -88,6 +98,18 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
 enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const int32_t *ids,
                               size_t count, int32_t bos, struct bs_windows *out,
                               struct bs_error *err);
+
+/* Tokens of a window. */
+int bs_windows_length(const struct bs_windows *windows, int window);
+
+/* Tokens of all windows. */
+size_t bs_windows_total(const struct bs_windows *windows);
+
+/* The spans of a window, *count of them. */
+const struct bs_span *bs_windows_spans(const struct bs_windows *windows, int window, int *count);
+
+/* Sets the digest from what the windows hold. BS_ENOMEM. */
+enum bs_status bs_windows_take_digest(struct bs_windows *windows, struct bs_error *err);
 
 /* Gives back what the windows own. */
 void bs_windows_release(struct bs_windows *windows);

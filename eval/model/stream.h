@@ -7,8 +7,9 @@
 
 /* data NULL: there is none. */
 struct bs_stream {
-    int windows, tokens, width;
-    float *data;           /* [windows][tokens][width] */
+    int windows, tokens, width; /* tokens: of the longest window */
+    size_t *begins;        /* [windows + 1], tokens before each; NULL = all windows have `tokens` */
+    float *data;           /* [windows][tokens][width], each window with its own number of tokens */
     const char *scratch;   /* the directory of the file, borrowed; NULL = it is in memory */
     struct bs_spill spill; /* what holds the data where it is not in memory */
 };
@@ -22,6 +23,15 @@ enum bs_status bs_stream_init(struct bs_stream *stream, int windows, int tokens,
  * bs_spill_create. */
 enum bs_status bs_stream_init_in(const char *scratch, struct bs_stream *stream, int windows,
                                  int tokens, int width, struct bs_error *err);
+
+/* The same for windows of unequal length, `lengths` [windows] and `tokens` at most; lengths NULL =
+ * all have `tokens`. */
+enum bs_status bs_stream_init_ragged(const char *scratch, struct bs_stream *stream, int windows,
+                                     int tokens, const int *lengths, int width,
+                                     struct bs_error *err);
+
+/* Tokens of a window. */
+int bs_stream_length(const struct bs_stream *stream, int window);
 
 /* The same for as many windows and tokens as `beside` has, in memory or in a file as that is. */
 enum bs_status bs_stream_init_beside(const struct bs_stream *beside, struct bs_stream *stream,

@@ -151,7 +151,8 @@ static enum bs_status script_head(struct bs_plot *plot, const char *base,
     plot->title_lines = bs_script_title(plot->script, "SECTION", subject, how);
     fprintf(plot->script, "TITLE_MORE = %d\n", 34 * (plot->title_lines - 1));
     fprintf(plot->script, "UNQUANTIZED = %.10g\n",
-            plot->unquantized ? plot->unquantized->perplexity : (double)NAN);
+            plot->unquantized && plot->value ? bs_plot_value(plot, plot->unquantized)
+                                             : (double)NAN);
     return BS_OK;
 }
 
@@ -351,11 +352,35 @@ static enum bs_status draw_one(struct bs_plot *plot, int chart, const char *plot
     return status;
 }
 
-/* The section's finished trials, in `copies` [num_rows], which borrow their texts; with `means`, of
- * those that differ in the seed of their calibration only, one that has their means. */
-static void choose_rows(struct bs_plot *plot, const struct bs_results *results,
-                        const struct bs_row *first, struct bs_row *copies, bool means)
+/* What is drawn of an evaluation's trials: their perplexity, else the first of its values; NULL where
+ * this program does not know it. */
+static const struct bs_value_type *value_of(const char *evaluation)
 {
+    const struct bs_value_type *type = bs_value_type_find(evaluation, "perplexity");
+    const char *own;
+    for (int i = 0; !type && bs_value_type_at(i, &own); i++)
+        if (!strcmp(own, evaluation))
+            type = bs_value_type_at(i, &own);
+    return type;
+}
+
+/* True where an earlier row of the results is of this row's group. */
+static bool is_drawn_already(const struct bs_results *results, int i)
+{
+    for (int k = 0; k < i && results->rows[i].calibrations > 1; k++)
+        if (bs_rows_group(&results->rows[k], &results->rows[i]) &&
+            bs_row_is_done(&results->rows[k]))
+            return true;
+    return false;
+}
+
+/* The section's finished trials, in `copies` [num_rows], which borrow what they hold; with `means`,
+ * of those that differ in the seed of their calibration only, one that has their means, and values
+ * of its own. */
+static enum bs_status choose_rows(struct bs_plot *plot, const struct bs_row *first,
+                                  struct bs_row *copies, bool means, struct bs_error *err)
+{
+    const struct bs_results *results = plot->results;
     for (int i = 0; i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
         if (!bs_rows_same_subject(row, first) || !bs_row_is_done(row))
@@ -365,16 +390,15 @@ static void choose_rows(struct bs_plot *plot, const struct bs_results *results,
             continue;
         }
         copies[i] = *row;
-        bool drawn = false;
-        for (int k = 0; k < i && means && row->calibrations > 1 && !drawn; k++)
-            drawn = bs_rows_group(&results->rows[k], row) && bs_row_is_done(&results->rows[k]);
-        if (drawn)
+        if (means && is_drawn_already(results, i))
             continue;
-        if (means)
-            bs_rows_mean(results->rows, results->num_rows, row, &copies[i]);
-        if (isfinite(copies[i].perplexity))
+        if (means && row->calibrations > 1 &&
+            bs_rows_mean(results->rows, results->num_rows, row, &copies[i], err))
+            return err->status;
+        if (!means || (plot->value && isfinite(bs_plot_value(plot, &copies[i]))))
             plot->rows[plot->num_rows++] = &copies[i];
     }
+    return BS_OK;
 }
 
 /* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none:
@@ -383,19 +407,20 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
                                    const char *directory, const char *base,
                                    const struct bs_row *first, int *drawn, struct bs_error *err)
 {
-    struct bs_plot plot = {.results = results};
+    struct bs_plot plot = {.results = results, .value = value_of(first->evaluation)};
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
-    struct bs_row *copies = bs_alloc((size_t)results->num_rows, sizeof *copies);
-    if (!plot.rows || !copies) {
-        bs_free(plot.rows);
-        bs_free(copies);
-        return bs_fail_memory(err);
-    }
-    choose_rows(&plot, results, first, copies, plot_functions[chart] != bs_plot_layers);
+    struct bs_row *copies = bs_calloc((size_t)results->num_rows, sizeof *copies);
+    enum bs_status status = plot.rows && copies ? BS_OK : bs_fail_memory(err);
+    if (!status)
+        status = choose_rows(&plot, first, copies, plot_functions[chart] != bs_plot_layers, err);
     *drawn += plot.num_rows > 0;
-    enum bs_status status = plot.num_rows
-                                ? draw_one(&plot, chart, plots, directory, base, first, err)
-                                : remove_files(directory, base, NUM_PICTURES, err);
+    if (!status && plot.num_rows)
+        status = draw_one(&plot, chart, plots, directory, base, first, err);
+    else if (!status)
+        status = remove_files(directory, base, NUM_PICTURES, err);
+    for (int i = 0; copies && i < results->num_rows; i++)
+        if (copies[i].values != results->rows[i].values)
+            bs_free(copies[i].values);
     bs_free(copies);
     bs_free(plot.rows);
     return status;

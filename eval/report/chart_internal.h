@@ -9,7 +9,8 @@
 /* One section of a result file (the same model, text and protocol) on its way to gnuplot. */
 struct bs_plot {
     const struct bs_results *results;
-    const struct bs_row *unquantized; /* NULL where the file has none */
+    const struct bs_value_type *value; /* what is drawn against bits */
+    const struct bs_row *unquantized;  /* NULL where the file has none */
     int num_rows;
     const struct bs_row **rows; /* finished trials, without the unquantized model */
     FILE *data;                 /* tab separated; blocks end with two empty lines */
@@ -25,6 +26,13 @@ struct bs_series {
     const char *algorithm;
     int colour, dash;
 };
+
+/* What is drawn of a row, as a table shows it; and its standard error: of the paired difference to the
+ * unquantized model where its evaluation has that ("NAME_delta"), else its own, 0 where there is
+ * none. And the deviation of one draw of calibration, 0 for fewer than two. */
+double bs_plot_value(const struct bs_plot *plot, const struct bs_row *row);
+double bs_plot_se(const struct bs_plot *plot, const struct bs_row *row);
+double bs_plot_spread(const struct bs_plot *plot, const struct bs_row *row);
 
 /* Adds the series of `row` where it is new; returns its index from 0. `series` has room. */
 int bs_series_of(struct bs_series *series, int *num_series, const struct bs_row *row);

@@ -3,7 +3,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "eval/base/mem.h"
 #include "eval/report/chart_internal.h"
 
 enum { MOST_KINDS = 16, MOST_LINES = 8 };
@@ -59,23 +58,31 @@ static const struct bs_row *choose_format(const struct bs_plot *plot)
 struct lines {
     int num_lines;
     const struct bs_row *rows[MOST_LINES];
-    struct bs_layer_row *layers[MOST_LINES];
-    int num_layers[MOST_LINES];
+    struct bs_layer_table layers[MOST_LINES];
+    int column[MOST_LINES]; /* of the error */
     int num_kinds;
     const char *kinds[MOST_KINDS]; /* names of linears, in the order of the model */
     double low, high;              /* of the error, positive values only */
 };
 
+static const char error_name[] = "relative_output_error";
+
+static double error_of(const struct lines *lines, int line, int layer)
+{
+    int column = lines->column[line];
+    return column < 0 ? (double)NAN : lines->layers[line].rows[layer].values[column];
+}
+
 static void add_kinds(struct lines *lines, int line)
 {
-    for (int i = 0; i < lines->num_layers[line]; i++) {
-        const struct bs_layer_row *layer = &lines->layers[line][i];
+    for (int i = 0; i < lines->layers[line].num_rows; i++) {
+        const struct bs_layer_row *layer = &lines->layers[line].rows[i];
         int kind = 0;
         while (kind < lines->num_kinds && strcmp(lines->kinds[kind], layer->name))
             kind++;
         if (kind == lines->num_kinds && kind < MOST_KINDS)
             lines->kinds[lines->num_kinds++] = layer->name;
-        double error = layer->relative_output_error;
+        double error = error_of(lines, line, i);
         if (!(error > 0) || !isfinite(error))
             continue;
         if (!(error >= lines->low))
@@ -96,10 +103,9 @@ static enum bs_status load(struct lines *lines, const struct bs_plot *plot,
         if (again || !same_format(row, format))
             continue;
         int line = lines->num_lines;
-        enum bs_status status = bs_results_read_layers(
-            plot->results->path, row->id, &lines->layers[line], &lines->num_layers[line], err);
-        if (status)
-            return status;
+        if (bs_results_read_layers(plot->results->path, row->id, &lines->layers[line], err))
+            return err->status;
+        lines->column[line] = bs_layer_column(&lines->layers[line], error_name);
         lines->rows[line] = row;
         lines->num_lines++;
         add_kinds(lines, line);
@@ -112,16 +118,16 @@ static enum bs_status load(struct lines *lines, const struct bs_plot *plot,
 /* A block of data for each kind and line: block of the model, error. */
 static void print_data(const struct lines *lines, FILE *data)
 {
-    fputs("# block\trelative_output_error\tname\tlabel\n", data);
+    fprintf(data, "# block\t%s\tname\tlabel\n", error_name);
     for (int kind = 0; kind < lines->num_kinds; kind++)
         for (int line = 0; line < lines->num_lines; line++) {
             bool empty = true;
-            for (int i = 0; i < lines->num_layers[line]; i++) {
-                const struct bs_layer_row *layer = &lines->layers[line][i];
+            for (int i = 0; i < lines->layers[line].num_rows; i++) {
+                const struct bs_layer_row *layer = &lines->layers[line].rows[i];
                 if (strcmp(layer->name, lines->kinds[kind]))
                     continue;
                 empty = false;
-                fprintf(data, "%d\t%.8g\t", layer->block, layer->relative_output_error);
+                fprintf(data, "%d\t%.8g\t", layer->block, error_of(lines, line, i));
                 bs_print_field(data, layer->name);
                 fputc('\t', data);
                 bs_print_field(data, lines->rows[line]->label);
@@ -138,9 +144,9 @@ static void print_script(const struct lines *lines, const struct bs_row *format,
     int num_series = 0, blocks = 0;
     for (int line = 0; line < lines->num_lines; line++) {
         bs_series_of(series, &num_series, lines->rows[line]);
-        for (int i = 0; i < lines->num_layers[line]; i++)
-            if (lines->layers[line][i].block > blocks)
-                blocks = lines->layers[line][i].block;
+        for (int i = 0; i < lines->layers[line].num_rows; i++)
+            if (lines->layers[line].rows[i].block > blocks)
+                blocks = lines->layers[line].rows[i].block;
     }
     /* What all lines have in common is in the title and need not be in the legend. */
     for (int s = 0; s < num_series; s++)
@@ -183,6 +189,6 @@ enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err)
         print_script(&lines, format, plot->script);
     }
     for (int line = 0; line < MOST_LINES; line++)
-        bs_free(lines.layers[line]);
+        bs_layer_table_release(&lines.layers[line]);
     return status;
 }

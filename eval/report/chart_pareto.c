@@ -55,31 +55,32 @@ static int by_size(const void *left, const void *right)
 {
     const struct bs_row *a = ((const struct point *)left)->row;
     const struct bs_row *b = ((const struct point *)right)->row;
-    if (a->bits_per_weight != b->bits_per_weight)
-        return a->bits_per_weight < b->bits_per_weight ? -1 : 1;
-    if (a->perplexity != b->perplexity)
-        return a->perplexity < b->perplexity ? -1 : 1;
+    double bits_a = ((const struct point *)left)->bits,
+           bits_b = ((const struct point *)right)->bits;
+    double rise_a = ((const struct point *)left)->increase;
+    double rise_b = ((const struct point *)right)->increase;
+    if (bits_a != bits_b)
+        return bits_a < bits_b ? -1 : 1;
+    if (rise_a != rise_b)
+        return rise_a < rise_b ? -1 : 1;
     return (a > b) - (a < b);
 }
 
+static double bits_of(const struct bs_row *row) { return bs_row_number(row, "bits_per_weight"); }
+
 static double increase_of(const struct bs_plot *plot, const struct bs_row *row)
 {
-    return row->perplexity - plot->unquantized->perplexity;
-}
-
-static double se_of(const struct bs_row *row)
-{
-    return isfinite(row->perplexity_delta_se) ? row->perplexity_delta_se : 0;
+    return bs_plot_value(plot, row) - bs_plot_value(plot, plot->unquantized);
 }
 
 static bool is_significant(const struct bs_plot *plot, const struct bs_row *row)
 {
-    return fabs(increase_of(plot, row)) > 2 * se_of(row);
+    return fabs(increase_of(plot, row)) > 2 * bs_plot_se(plot, row);
 }
 
 static bool is_drawn(const struct bs_row *row)
 {
-    return bs_is_weight_only(row) && isfinite(row->bits_per_weight) && row->bits_per_weight > 0;
+    return bs_is_weight_only(row) && isfinite(bits_of(row)) && bits_of(row) > 0;
 }
 
 static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
@@ -89,9 +90,9 @@ static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
     pareto->bits_high = 0;
     for (int i = 0; i < pareto->num_points; i++) {
         const struct bs_row *row = pareto->points[i].row;
-        pareto->bits_low = fmin(pareto->bits_low, row->bits_per_weight);
-        pareto->bits_high = fmax(pareto->bits_high, row->bits_per_weight);
-        largest = fmax(largest, increase_of(plot, row) + se_of(row));
+        pareto->bits_low = fmin(pareto->bits_low, bits_of(row));
+        pareto->bits_high = fmax(pareto->bits_high, bits_of(row));
+        largest = fmax(largest, increase_of(plot, row) + bs_plot_se(plot, row));
         if (is_significant(plot, row) && increase_of(plot, row) > 0)
             smallest = fmin(smallest, increase_of(plot, row));
     }
@@ -133,13 +134,15 @@ static double increase_at(const struct pareto *pareto, double y)
 /* Points in the order of their size; the front are those lower than all before them. */
 static void place_points(struct pareto *pareto, const struct bs_plot *plot)
 {
+    for (int i = 0; i < pareto->num_points; i++) {
+        pareto->points[i].bits = bits_of(pareto->points[i].row);
+        pareto->points[i].increase = increase_of(plot, pareto->points[i].row);
+    }
     qsort(pareto->points, (size_t)pareto->num_points, sizeof *pareto->points, by_size);
     double best = (double)INFINITY;
     for (int i = 0; i < pareto->num_points; i++) {
         struct point *point = &pareto->points[i];
         point->is_open = !is_significant(plot, point->row);
-        point->bits = point->row->bits_per_weight;
-        point->increase = increase_of(plot, point->row);
         point->off_axis = !(point->increase >= pareto->low);
         point->on_front = point->increase < best;
         best = fmin(best, point->increase);
@@ -224,15 +227,16 @@ static void place_labels(struct pareto *pareto)
     }
 }
 
-static void print_data(const struct pareto *pareto, FILE *data)
+static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
 {
+    FILE *data = plot->data;
     fputs("# bits_per_weight\tincrease\tlow\thigh\tis_open\tlabel\toff_axis\tdrawn_at\n", data);
     for (int s = 0; s < pareto->num_series; s++) {
         for (int i = 0; i < pareto->num_points; i++) {
             const struct point *point = &pareto->points[i];
             if (point->series != s)
                 continue;
-            double se = se_of(point->row);
+            double se = bs_plot_se(plot, point->row);
             fprintf(data, "%.8g\t%.8g\t%.8g\t%.8g\t%d\t", point->bits, point->increase,
                     point->increase - se, point->increase + se, point->is_open);
             bs_print_field(data, point->row->label);
@@ -339,7 +343,7 @@ enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
     lay_out(&pareto);
     place_points(&pareto, plot);
     place_labels(&pareto);
-    print_data(&pareto, plot->data);
+    print_data(&pareto, plot);
     bs_script_series(plot->script, pareto.series, pareto.num_series);
     print_layout(&pareto, plot->title_lines, plot->script);
 done:

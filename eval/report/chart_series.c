@@ -170,22 +170,44 @@ static int by_bits(const void *left, const void *right)
     return (a > b) - (a < b); /* the file's order; both are of one array */
 }
 
-/* The standard error of the paired difference, 0 where there is none. */
-static double se_of(const struct bs_row *row)
+static double scale_of(const struct bs_plot *plot)
 {
-    return isfinite(row->perplexity_delta_se) ? row->perplexity_delta_se : 0;
+    return plot->value->scale > 0 ? plot->value->scale : 1;
 }
 
-/* A point: x, perplexity, standard error, label, as much of it as stands beside an axis, and what
- * another draw of calibration does, "none" where that is not known. */
-static void print_point(FILE *data, double x, const struct bs_row *row)
+double bs_plot_value(const struct bs_plot *plot, const struct bs_row *row)
 {
-    fprintf(data, "%g\t%.10g\t%.10g\t", x, row->perplexity, se_of(row));
+    return scale_of(plot) * bs_row_number(row, plot->value->name);
+}
+
+double bs_plot_se(const struct bs_plot *plot, const struct bs_row *row)
+{
+    char paired[64];
+    snprintf(paired, sizeof paired, "%s_delta", plot->value->name);
+    const struct bs_value_row *value = bs_row_value(row, NULL, paired);
+    if (!value)
+        value = bs_row_value(row, NULL, plot->value->name);
+    return value && isfinite(value->se) ? scale_of(plot) * value->se : 0;
+}
+
+double bs_plot_spread(const struct bs_plot *plot, const struct bs_row *row)
+{
+    const struct bs_value_row *value = bs_row_value(row, NULL, plot->value->name);
+    bool drawn = value && row->calibrations > 1 && isfinite(value->calibration_sd);
+    return drawn ? scale_of(plot) * value->calibration_sd : 0;
+}
+
+/* A point: x, value, standard error, label, as much of it as stands beside an axis, and what
+ * another draw of calibration does, "none" where that is not known. */
+static void print_point(const struct bs_plot *plot, double x, const struct bs_row *row)
+{
+    FILE *data = plot->data;
+    fprintf(data, "%g\t%.10g\t%.10g\t", x, bs_plot_value(plot, row), bs_plot_se(plot, row));
     bs_print_field(data, row->label);
     fputc('\t', data);
     bs_print_shortened(data, row->label, BS_TICK_COLUMNS);
     if (row->calibrations > 1)
-        fprintf(data, "\t%.10g\n", row->perplexity_calibration_sd);
+        fprintf(data, "\t%.10g\n", bs_plot_spread(plot, row));
     else
         fputs("\tnone\n", data);
 }
@@ -232,12 +254,12 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct range li
     size_t count = 0;
     for (int i = 0; i < plot->num_rows; i++)
         if (bs_is_weight_only(plot->rows[i]))
-            values[count++] = (float)fmin(plot->rows[i]->perplexity, (double)FLT_MAX);
+            values[count++] = (float)fmin(bs_plot_value(plot, plot->rows[i]), (double)FLT_MAX);
     bs_sort(values, count);
     double high = lines.low + 1.1 * (bs_quantile(values, count, 0.7) - lines.low);
     double left = (double)INFINITY;
     for (int i = 0; i < plot->num_rows; i++)
-        if (bs_is_weight_only(plot->rows[i]) && plot->rows[i]->perplexity <= high)
+        if (bs_is_weight_only(plot->rows[i]) && bs_plot_value(plot, plot->rows[i]) <= high)
             left = fmin(left, plot->rows[i]->bits);
     bool wanted = count >= 6 && high - lines.low < 0.3 * (lines.high - lines.low);
     fprintf(plot->script, "CLOSE_HIGH = %.10g\nCLOSE_LOW = %.10g\nCLOSE_LEFT = %g\n",
@@ -254,14 +276,14 @@ static void print_perplexity_data(const struct bs_plot *plot, struct bs_series *
         for (int i = 0; i < plot->num_rows; i++) {
             const struct bs_row *row = plot->rows[i];
             if (bs_is_weight_only(row) && bs_series_of(series, &num_series, row) == s)
-                print_point(plot->data, row->bits, row);
+                print_point(plot, row->bits, row);
         }
         fputs("\n\n", plot->data);
     }
     /* The others, a line each, from the top. */
     for (int i = 0, place = num_dots; i < plot->num_rows; i++)
         if (!bs_is_weight_only(plot->rows[i]))
-            print_point(plot->data, place--, plot->rows[i]);
+            print_point(plot, place--, plot->rows[i]);
 }
 
 enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
@@ -272,15 +294,16 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     qsort(plot->rows, (size_t)plot->num_rows, sizeof *plot->rows, by_bits);
     int num_series = 0, num_dots = 0;
     int longest_name = 0, longest_dot = 0;
-    double level = plot->unquantized ? plot->unquantized->perplexity : (double)NAN;
+    double level = plot->unquantized ? bs_plot_value(plot, plot->unquantized) : (double)NAN;
     bool spreads = false;
     struct range lines = {level, level}, dots = {level, level}, bits = {(double)NAN, (double)NAN};
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
         struct range *range = bs_is_weight_only(row) ? &lines : &dots;
-        double bar = fmax(se_of(row), row->calibrations > 1 ? row->perplexity_calibration_sd : 0);
-        widen(range, row->perplexity - bar);
-        widen(range, row->perplexity + bar);
+        double value = bs_plot_value(plot, row);
+        double bar = fmax(bs_plot_se(plot, row), bs_plot_spread(plot, row));
+        widen(range, value - bar);
+        widen(range, value + bar);
         if (bs_is_weight_only(row)) {
             int s = bs_series_of(series, &num_series, row);
             int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/report/columns.h"
 #include "eval/report/diff_internal.h"
 #include "eval/report/sheet.h"
 #include "eval/report/table.h"
@@ -111,7 +112,8 @@ static void note_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bo
             bs_sheet_note(sheet, "%s %s: %s%s%s on %s, perplexity %.4g",
                           open[i] ? "not paired, having several candidates: in" : "only in",
                           of_a ? "A" : "B", pairs->by_model ? row->model : "",
-                          pairs->by_model ? ", " : "", row->label, row->text, row->perplexity);
+                          pairs->by_model ? ", " : "", row->label, row->text,
+                          bs_row_number(row, "perplexity"));
     }
 }
 
@@ -133,28 +135,47 @@ static void add_name(struct bs_sheet *sheet, const struct bs_pairs *pairs,
                   pair->recalibrated ? " *" : "", several ? ", " : "", several ? row->text : "");
 }
 
-static double mean_kld(const struct bs_row *const *rows, int num_rows)
+/* The mean of the trials' values in this column, with the standard error of the first. */
+static struct bs_mean mean_value(const struct bs_column *column, const struct bs_row *const *rows,
+                                 int num_rows)
 {
-    double mean = 0;
+    const struct bs_value_row *first = bs_row_value(rows[0], NULL, column->name);
+    struct bs_mean mean = {.se = first ? first->se : (double)NAN};
     for (int i = 0; i < num_rows; i++)
-        mean += rows[i]->kld_mean / num_rows;
+        mean.mean += bs_column_number(column, rows[i]) / num_rows;
     return mean;
 }
 
-static void add_pair(struct bs_sheet *sheet, const struct bs_pair *pair)
+static void add_value(struct bs_sheet *sheet, const struct bs_column *column,
+                      const struct bs_row *const *rows, int num_rows)
 {
-    bs_sheet_perplexity(sheet, pair->perplexity_a.mean, pair->perplexity_a.se);
-    bs_sheet_perplexity(sheet, pair->perplexity_b.mean, pair->perplexity_b.se);
+    struct bs_mean mean = mean_value(column, rows, num_rows);
+    double scale = column->type && column->type->scale > 0 ? column->type->scale : 1;
+    if (column->type && column->type->uncertain)
+        bs_sheet_estimate(sheet, scale * mean.mean, scale * mean.se, column->type->signed_,
+                          column->type->decimals);
+    else
+        bs_sheet_rounded(sheet, scale * mean.mean);
+}
+
+static int least_decimals(double perplexity) { return perplexity < 1000 ? 2 : 0; }
+
+static void add_pair(struct bs_sheet *sheet, const struct bs_columns *columns,
+                     const struct bs_pair *pair)
+{
+    const struct bs_mean *a = &pair->perplexity_a, *b = &pair->perplexity_b;
+    bs_sheet_estimate(sheet, a->mean, a->se, false, least_decimals(a->mean));
+    bs_sheet_estimate(sheet, b->mean, b->se, false, least_decimals(b->mean));
     if (pair->identical)
         bs_sheet_text(sheet, "identical");
     else
-        bs_sheet_estimate(sheet, pair->difference.mean, pair->difference.se, true);
+        bs_sheet_estimate(sheet, pair->difference.mean, pair->difference.se, true, 0);
     bs_sheet_rounded(sheet, pair->identical ? (double)NAN : pair->p);
     bs_sheet_rounded(sheet, pair->identical ? (double)NAN : pair->p_holm);
-    bs_sheet_estimate(sheet, 1000 * mean_kld(pair->a, pair->num_a), 1000 * pair->a[0]->kld_mean_se,
-                      false);
-    bs_sheet_estimate(sheet, 1000 * mean_kld(pair->b, pair->num_b), 1000 * pair->b[0]->kld_mean_se,
-                      false);
+    for (int c = 0; c < columns->count; c++) {
+        add_value(sheet, &columns->columns[c], pair->a, pair->num_a);
+        add_value(sheet, &columns->columns[c], pair->b, pair->num_b);
+    }
 }
 
 /* Below the table: what was counted, and how to read p. */
@@ -183,22 +204,23 @@ static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
     note_single(sheet, pairs, false);
 }
 
-static enum bs_status print_for_eyes(const struct bs_pairs *pairs, enum bs_table_style style,
-                                     FILE *out, struct bs_error *err)
+/* "KL mean A\n10^-3 nats". */
+static void add_value_heading(struct bs_sheet *sheet, const struct bs_column *column, char side)
+{
+    const char *heading = bs_column_heading(column);
+    int first = (int)strcspn(heading, "\n");
+    bs_sheet_text(sheet, "%.*s %c%s", first, heading, side, heading + first);
+}
+
+static enum bs_status print_for_eyes(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                                     enum bs_table_style style, FILE *out, struct bs_error *err)
 {
     static const char *const headings[] = {
-        "recipe",
-        "perplexity\nA",
-        "perplexity\nB",
-        "B - A",
-        "p",
-        "p\ncorrected",
-        "KL A\n10\xe2\x81\xbb\xc2\xb3 nats",
-        "KL B\n10\xe2\x81\xbb\xc2\xb3 nats",
+        "recipe", "perplexity\nA", "perplexity\nB", "B - A", "p", "p\ncorrected",
     };
     enum { COLUMNS = sizeof headings / sizeof *headings };
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, COLUMNS);
+    bs_sheet_init(&sheet, COLUMNS + 2 * columns->count);
     for (int j = 1; j <= 3; j++) /* both perplexities and the difference */
         bs_sheet_keep(&sheet, j);
     bs_sheet_title(&sheet,
@@ -207,9 +229,13 @@ static enum bs_status print_for_eyes(const struct bs_pairs *pairs, enum bs_table
                    pairs->a->path, pairs->b->path);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
+    for (int c = 0; c < columns->count; c++) {
+        add_value_heading(&sheet, &columns->columns[c], 'A');
+        add_value_heading(&sheet, &columns->columns[c], 'B');
+    }
     for (int i = 0; i < pairs->num_pairs; i++) {
         add_name(&sheet, pairs, &pairs->pairs[i]);
-        add_pair(&sheet, &pairs->pairs[i]);
+        add_pair(&sheet, columns, &pairs->pairs[i]);
     }
     add_notes(&sheet, pairs);
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
@@ -217,9 +243,37 @@ static enum bs_status print_for_eyes(const struct bs_pairs *pairs, enum bs_table
     return status;
 }
 
+/* Every value of both trials, but for the perplexities, which stand before as the tokens give them. */
+static void add_value_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
+                             const struct bs_row *a, const struct bs_row *b,
+                             const struct bs_pair *pair)
+{
+    const double none = (double)NAN;
+    for (int c = 0; c < columns->count; c++) {
+        const struct bs_column *column = &columns->columns[c];
+        bs_sheet_double(sheet, pair ? mean_value(column, pair->a, pair->num_a).mean
+                               : a  ? bs_column_number(column, a)
+                                    : none);
+        bs_sheet_double(sheet, pair ? mean_value(column, pair->b, pair->num_b).mean
+                               : b  ? bs_column_number(column, b)
+                                    : none);
+    }
+}
+
+/* The perplexity of one side: of the pair's tokens, else as the trial has it. */
+static void add_perplexity(struct bs_sheet *sheet, const struct bs_mean *of_pair,
+                           const struct bs_row *row)
+{
+    const struct bs_value_row *own = row ? bs_row_value(row, NULL, "perplexity") : NULL;
+    const double none = (double)NAN;
+    bs_sheet_double(sheet, of_pair ? of_pair->mean : own ? own->value : none);
+    bs_sheet_double(sheet, of_pair ? of_pair->se : own ? own->se : none);
+}
+
 /* One row for programs: the trials as A and B have them, NULL where one does not. */
-static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const struct bs_row *b,
-                       const struct bs_pair *pair, const char *pairing)
+static void add_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
+                       const struct bs_row *a, const struct bs_row *b, const struct bs_pair *pair,
+                       const char *pairing)
 {
     const double none = (double)NAN;
     const struct bs_row *either = a ? a : b;
@@ -228,6 +282,7 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
     bs_sheet_text(sheet, "%s", group ? either->recipe : either->label);
     bs_sheet_text(sheet, "%s", either->model);
     bs_sheet_text(sheet, "%s", either->text);
+    bs_sheet_text(sheet, "%s", either->evaluation);
     bs_sheet_text(sheet, "%s", either->protocol);
     bs_sheet_text(sheet, "%s", either->pick);
     bs_sheet_int(sheet, either->stride);
@@ -238,10 +293,8 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
     bs_sheet_text(sheet, "%s", pairing);
     bs_sheet_int(sheet, pair ? pair->num_a : a != NULL);
     bs_sheet_int(sheet, pair ? pair->num_b : b != NULL);
-    bs_sheet_double(sheet, pair ? pair->perplexity_a.mean : a ? a->perplexity : none);
-    bs_sheet_double(sheet, pair ? pair->perplexity_a.se : a ? a->perplexity_se : none);
-    bs_sheet_double(sheet, pair ? pair->perplexity_b.mean : b ? b->perplexity : none);
-    bs_sheet_double(sheet, pair ? pair->perplexity_b.se : b ? b->perplexity_se : none);
+    add_perplexity(sheet, pair ? &pair->perplexity_a : NULL, a);
+    add_perplexity(sheet, pair ? &pair->perplexity_b : NULL, b);
     bs_sheet_double(sheet, pair ? pair->difference.mean : none);
     bs_sheet_double(sheet, pair ? pair->difference.se : none);
     bs_sheet_double(sheet, pair ? pair->calibration_se : none);
@@ -251,12 +304,12 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_row *a, const str
     bs_sheet_int(sheet, pair ? pair->blocks : 0);
     bs_sheet_double(sheet, pair ? pair->p : none);
     bs_sheet_double(sheet, pair ? pair->p_holm : none);
-    bs_sheet_double(sheet, pair ? mean_kld(pair->a, pair->num_a) : a ? a->kld_mean : none);
-    bs_sheet_double(sheet, pair ? mean_kld(pair->b, pair->num_b) : b ? b->kld_mean : none);
+    add_value_fields(sheet, columns, a, b, pair);
     bs_sheet_int(sheet, pair && pair->identical);
 }
 
-static void add_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_a)
+static void add_single(struct bs_sheet *sheet, const struct bs_columns *columns,
+                       const struct bs_pairs *pairs, bool of_a)
 {
     const struct bs_results *from = of_a ? pairs->a : pairs->b;
     const bool *paired = of_a ? pairs->paired_a : pairs->paired_b;
@@ -264,20 +317,22 @@ static void add_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, boo
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
         if (bs_row_is_done(row) && !paired[i])
-            add_fields(sheet, of_a ? row : NULL, of_a ? NULL : row, NULL,
+            add_fields(sheet, columns, of_a ? row : NULL, of_a ? NULL : row, NULL,
                        open[i] ? "several candidates"
                        : of_a  ? "only in A"
                                : "only in B");
     }
 }
 
-static enum bs_status print_for_programs(const struct bs_pairs *pairs, enum bs_table_style style,
-                                         FILE *out, struct bs_error *err)
+static enum bs_status print_for_programs(const struct bs_pairs *pairs,
+                                         const struct bs_columns *columns,
+                                         enum bs_table_style style, FILE *out, struct bs_error *err)
 {
     static const char *const headings[] = {
         "label",
         "model",
         "text",
+        "evaluation",
         "protocol",
         "pick",
         "stride",
@@ -301,21 +356,23 @@ static enum bs_status print_for_programs(const struct bs_pairs *pairs, enum bs_t
         "blocks",
         "p",
         "p_corrected",
-        "kld_mean_a",
-        "kld_mean_b",
-        "identical",
     };
     enum { COLUMNS = sizeof headings / sizeof *headings };
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, COLUMNS);
+    bs_sheet_init(&sheet, COLUMNS + 2 * columns->count + 1);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
+    for (int c = 0; c < columns->count; c++) {
+        bs_sheet_text(&sheet, "%s_a", columns->columns[c].name);
+        bs_sheet_text(&sheet, "%s_b", columns->columns[c].name);
+    }
+    bs_sheet_text(&sheet, "identical");
     for (int i = 0; i < pairs->num_pairs; i++) {
         const struct bs_pair *pair = &pairs->pairs[i];
-        add_fields(&sheet, pair->a[0], pair->b[0], pair, "paired");
+        add_fields(&sheet, columns, pair->a[0], pair->b[0], pair, "paired");
     }
-    add_single(&sheet, pairs, true);
-    add_single(&sheet, pairs, false);
+    add_single(&sheet, columns, pairs, true);
+    add_single(&sheet, columns, pairs, false);
     struct counts counts = count(pairs);
     enum bs_status status;
     if (style == BS_TABLE_CSV)
@@ -329,16 +386,47 @@ static enum bs_status print_for_programs(const struct bs_pairs *pairs, enum bs_t
     return status;
 }
 
+/* The values of both files that stand beside the comparison: those asked for; else the divergence
+ * for the eye, and for programs all. */
+static enum bs_status choose_columns(const struct bs_pairs *pairs, const char *names,
+                                     bool for_programs, struct bs_columns *columns,
+                                     struct bs_error *err)
+{
+    static const char *const shown[] = {"kld_mean"};
+    columns->count = 0;
+    if (names)
+        return bs_columns_parse(names, pairs->a, columns, err);
+    for (size_t i = 0; !for_programs && i < sizeof shown / sizeof *shown; i++)
+        bs_columns_add_value(columns, pairs->a, shown[i]);
+    for (int side = 0; for_programs && side < 2; side++) {
+        const struct bs_results *results = side ? pairs->b : pairs->a;
+        const char **values;
+        int count;
+        if (bs_columns_values(results, &values, &count, err))
+            return err->status;
+        for (int i = 0; i < count; i++)
+            if (strcmp(values[i], "perplexity"))
+                bs_columns_add_value(columns, results, values[i]);
+        bs_free((void *)values);
+    }
+    return BS_OK;
+}
+
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
-                             enum bs_table_style style, FILE *out, struct bs_error *err)
+                             const char *columns, enum bs_table_style style, FILE *out,
+                             struct bs_error *err)
 {
     struct bs_pairs pairs = {
         .a = a, .b = b, .by_model = bs_results_several_models(a) || bs_results_several_models(b)};
-    enum bs_status status = find_pairs(&pairs, err);
-    if (!status && (style == BS_TABLE_CSV || style == BS_TABLE_JSON))
-        status = print_for_programs(&pairs, style, out, err);
+    struct bs_columns chosen;
+    bool for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON;
+    enum bs_status status = choose_columns(&pairs, columns, for_programs, &chosen, err);
+    if (!status)
+        status = find_pairs(&pairs, err);
+    if (!status && for_programs)
+        status = print_for_programs(&pairs, &chosen, style, out, err);
     else if (!status)
-        status = print_for_eyes(&pairs, style, out, err);
+        status = print_for_eyes(&pairs, &chosen, style, out, err);
     bs_pairs_release(&pairs);
     return status;
 }

@@ -135,17 +135,26 @@ enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err)
 
 /* ---- how they compare ---- */
 
-/* The mean of the trials' NLLs, token by token. */
+static struct bs_layout layout_of(const struct bs_row *row)
+{
+    return (struct bs_layout){
+        .windows = row->windows, .per_window = row->tokens - 1, .scored = (size_t)row->scored};
+}
+
+/* The mean of the trials' NLLs, token by token, and of each trial over its tokens, [num_rows]. */
 static enum bs_status mean_tokens(const struct bs_results *results,
                                   const struct bs_row *const *rows, int num_rows, float **mean,
-                                  struct bs_error *err)
+                                  double *means, struct bs_error *err)
 {
-    size_t count = (size_t)rows[0]->windows * ((size_t)rows[0]->tokens - 1);
+    const struct bs_layout layout = layout_of(rows[0]);
+    size_t count = (size_t)layout.windows * (size_t)layout.per_window;
     *mean = NULL;
     for (int r = 0; r < num_rows; r++) {
-        float *nll;
-        if (bs_results_read_tokens(results->path, rows[r], &nll, NULL, NULL, err))
+        void *array;
+        if (bs_results_read_figure(results->path, rows[r], BS_NLL, &array, err))
             return err->status;
+        float *nll = array;
+        means[r] = bs_mean_of(nll, &layout).mean;
         if (r == 0) {
             *mean = nll;
             continue;
@@ -158,21 +167,22 @@ static enum bs_status mean_tokens(const struct bs_results *results,
 }
 
 /* Sum of squares of the trials' mean NLLs about their own mean. */
-static double squares_of(const struct bs_row *const *rows, int num_rows)
+static double squares_of(const double *nll, int num_rows)
 {
     double mean = 0, squares = 0;
     for (int r = 0; r < num_rows; r++)
-        mean += rows[r]->nll / num_rows;
+        mean += nll[r] / num_rows;
     for (int r = 0; r < num_rows; r++)
-        squares += (rows[r]->nll - mean) * (rows[r]->nll - mean);
+        squares += (nll[r] - mean) * (nll[r] - mean);
     return squares;
 }
 
 /* Adds the variance of the calibrations to that of the text. */
-static void add_calibrations(struct bs_pair *pair, const struct bs_mean *nll)
+static void add_calibrations(struct bs_pair *pair, const double *means_a, const double *means_b,
+                             const struct bs_mean *nll)
 {
     double df = pair->num_a + pair->num_b - 2;
-    double pooled = (squares_of(pair->a, pair->num_a) + squares_of(pair->b, pair->num_b)) / df;
+    double pooled = (squares_of(means_a, pair->num_a) + squares_of(means_b, pair->num_b)) / df;
     double calibrations = pooled * (1.0 / pair->num_a + 1.0 / pair->num_b);
     double text = nll->se * nll->se, all = text + calibrations;
     pair->flipped = false;
@@ -184,18 +194,18 @@ static void add_calibrations(struct bs_pair *pair, const struct bs_mean *nll)
     pair->difference.se = hypot(pair->difference.se, pair->calibration_se);
 }
 
-static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair,
+/* `means` has room for those of A's trials, then B's. */
+static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair, double *means,
                               struct bs_error *err)
 {
     float *a = NULL, *b = NULL;
-    enum bs_status status = mean_tokens(pairs->a, pair->a, pair->num_a, &a, err);
+    double *means_b = means + pair->num_a;
+    enum bs_status status = mean_tokens(pairs->a, pair->a, pair->num_a, &a, means, err);
     if (!status)
-        status = mean_tokens(pairs->b, pair->b, pair->num_b, &b, err);
+        status = mean_tokens(pairs->b, pair->b, pair->num_b, &b, means_b, err);
     if (!status) {
         assert(a && b);
-        struct bs_layout layout = {.windows = pair->a[0]->windows,
-                                   .per_window = pair->a[0]->tokens - 1,
-                                   .scored = (size_t)pair->a[0]->scored};
+        struct bs_layout layout = layout_of(pair->a[0]);
         size_t values = (size_t)layout.windows * (size_t)layout.per_window;
         struct bs_test test = bs_test_difference(b, a, &layout);
         pair->identical = !memcmp(a, b, values * sizeof *a);
@@ -208,7 +218,7 @@ static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair
         pair->flipped = test.flipped;
         pair->blocks = test.blocks;
         if (pair->num_a + pair->num_b > 2)
-            add_calibrations(pair, &test.difference);
+            add_calibrations(pair, means, means_b, &test.difference);
         pair->p_holm = pair->p;
     }
     bs_free(a);
@@ -219,16 +229,19 @@ static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair
 enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
 {
     double **p = bs_alloc((size_t)pairs->num_pairs, sizeof *p);
-    enum bs_status status = p ? BS_OK : bs_fail_memory(err);
+    double *means =
+        bs_alloc((size_t)pairs->a->num_rows + (size_t)pairs->b->num_rows, sizeof *means);
+    enum bs_status status = p && means ? BS_OK : bs_fail_memory(err);
     int count = 0;
     for (int i = 0; i < pairs->num_pairs && !status; i++) {
         struct bs_pair *pair = &pairs->pairs[i];
-        status = compare(pairs, pair, err);
+        status = compare(pairs, pair, means, err);
         if (!status && !pair->identical && !isnan(pair->p)) /* identical ones test nothing */
             p[count++] = &pair->p_holm;
     }
     if (!status)
         bs_holm(p, count);
+    bs_free(means);
     bs_free(p);
     return status;
 }

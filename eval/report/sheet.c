@@ -148,14 +148,9 @@ static void add_estimate(struct bs_sheet *sheet, double mean, double se, double 
     }
 }
 
-void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign)
+void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign, int least)
 {
-    add_estimate(sheet, mean, se, (double)NAN, sign, 0);
-}
-
-void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se)
-{
-    add_estimate(sheet, mean, se, (double)NAN, false, mean < 1000 ? 2 : 0);
+    add_estimate(sheet, mean, se, (double)NAN, sign, least);
 }
 
 void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,

@@ -52,16 +52,12 @@ void bs_sheet_double(struct bs_sheet *sheet, double value);
 void bs_sheet_figure(struct bs_sheet *sheet, const char *text, double value);
 
 /* A cell for the eye: "62.36 ± 0.81", both with two digits of the standard error but no more than
- * three after the point; "62.36 ± n/a" where there is no standard error, an em dash where there is
- * no mean. `sign` puts a '+' before positive ones; what rounds to nothing has no sign. */
-void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign);
+ * three after the point and no fewer than `least`; "62.36 ± n/a" where there is no standard error,
+ * an em dash where there is no mean. `sign` puts a '+' before positive ones; what rounds to nothing
+ * has no sign. */
+void bs_sheet_estimate(struct bs_sheet *sheet, double mean, double se, bool sign, int least);
 
-/* The same for a perplexity: below 1000 with at least two digits after the point, as papers print
- * them, even where the text is too short to make them certain. */
-void bs_sheet_perplexity(struct bs_sheet *sheet, double mean, double se);
-
-/* The same with a second deviation, where it is a number, "62.36 ± 0.81 ± 0.20", and at least so
- * many digits after the point. */
+/* The same with a second deviation, where it is a number, "62.36 ± 0.81 ± 0.20". */
 void bs_sheet_spread(struct bs_sheet *sheet, double mean, double se, double spread, bool sign,
                      int least);
 

@@ -1,12 +1,14 @@
 /* A result file as a table: for the eye, the columns one compares; for programs, every field. */
 #include "eval/report/table.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/report/columns.h"
 #include "eval/report/sheet.h"
 
 const char *const bs_table_styles[] = {
@@ -25,6 +27,7 @@ struct table {
     const struct bs_results *results;
     const struct bs_published *published;
     int num_published;
+    const struct bs_columns *columns; /* NULL = those that every section chooses */
     int num_provenances, *provenances;
 };
 
@@ -33,6 +36,7 @@ struct section {
     const struct table *table;
     const struct bs_row *first;
     int num_models;
+    struct bs_columns columns;
     int num_sources; /* of the figures published for its trials */
     const char **sources;
 };
@@ -44,30 +48,28 @@ static bool is_unquantized(const struct bs_row *row)
     return !strcmp(row->algorithm, "unquantized");
 }
 
-static void add_dashes(struct bs_sheet *sheet, int count)
-{
-    for (int i = 0; i < count; i++)
-        bs_sheet_text(sheet, "\xe2\x80\x94");
-}
+static void add_dash(struct bs_sheet *sheet) { bs_sheet_text(sheet, "\xe2\x80\x94"); }
 
-/* What was published for the trial, or NULL. */
-static const struct bs_published *published_for(const struct table *table, const struct bs_row *row)
+/* What was published for the trial's value of this name, of any where that is NULL; or NULL. */
+static const struct bs_published *published_for(const struct table *table, const struct bs_row *row,
+                                                const char *value)
 {
     for (int i = 0; i < table->num_published; i++) {
         const struct bs_published *p = &table->published[i];
         if (!strcmp(row->model, p->model) && !strcmp(row->text, p->text) &&
             !strcmp(row->recipe, p->label) && !strcmp(row->protocol, p->protocol) &&
             row->tokens == p->tokens && row->stride == p->stride &&
-            (p->windows == 0 || row->windows == p->windows))
+            (p->windows == 0 || row->windows == p->windows) &&
+            (!value || !strcmp(value, p->value_name)))
             return p;
     }
     return NULL;
 }
 
-/* NaN where the trial has no perplexity, or nothing was published for it. */
+/* NaN where the trial has no such value, or nothing was published for it. */
 static double difference_to(const struct bs_published *p, const struct bs_row *row)
 {
-    return p && !is_failed(row) ? row->perplexity - p->value : (double)NAN;
+    return p && !is_failed(row) ? bs_row_number(row, p->value_name) - p->value : (double)NAN;
 }
 
 static int source_index(const struct section *section, const char *source)
@@ -78,7 +80,7 @@ static int source_index(const struct section *section, const char *source)
     return s;
 }
 
-/* Lists the sources of what was published for the section's trials. */
+/* Lists the sources of what was published for the section's trials, of the values it shows. */
 static enum bs_status find_sources(struct section *section, struct bs_error *err)
 {
     const struct table *table = section->table;
@@ -87,12 +89,25 @@ static enum bs_status find_sources(struct section *section, struct bs_error *err
         return bs_fail_memory(err);
     for (int i = 0; i < table->results->num_rows; i++) {
         const struct bs_row *row = &table->results->rows[i];
-        const struct bs_published *p =
-            same_section(row, section->first) ? published_for(table, row) : NULL;
-        if (p && source_index(section, p->source) == section->num_sources)
-            section->sources[section->num_sources++] = p->source;
+        for (int c = 0; c < section->columns.count && same_section(row, section->first); c++) {
+            const struct bs_published *p =
+                published_for(table, row, section->columns.columns[c].name);
+            if (p && source_index(section, p->source) == section->num_sources)
+                section->sources[section->num_sources++] = p->source;
+        }
     }
     return BS_OK;
+}
+
+/* True where something was published for the column, of a trial of the section. */
+static bool is_published(const struct section *section, const struct bs_column *column)
+{
+    const struct bs_results *results = section->table->results;
+    for (int i = 0; i < results->num_rows; i++)
+        if (same_section(&results->rows[i], section->first) &&
+            published_for(section->table, &results->rows[i], column->name))
+            return true;
+    return false;
 }
 
 /* Digits after the point of a printed number: 2 for "27.65", 0 for "1.3e4". */
@@ -115,9 +130,9 @@ static void add_signed(struct bs_sheet *sheet, double value, int decimals)
 /* Three cells: what was published, by how much the measured differs, and in percent of it; blank
  * where nothing was. */
 static void add_published(struct bs_sheet *sheet, const struct section *section,
-                          const struct bs_row *row)
+                          const struct bs_row *row, const struct bs_column *column)
 {
-    const struct bs_published *p = published_for(section->table, row);
+    const struct bs_published *p = published_for(section->table, row, column->name);
     if (!p) {
         for (int i = 0; i < 3; i++)
             bs_sheet_text(sheet, "%s", "");
@@ -132,7 +147,8 @@ static void add_published(struct bs_sheet *sheet, const struct section *section,
         add_signed(sheet, difference, decimals_of(p->printed));
         add_signed(sheet, 100 * difference / p->value, 2);
     } else {
-        add_dashes(sheet, 2);
+        add_dash(sheet);
+        add_dash(sheet);
     }
 }
 
@@ -144,61 +160,9 @@ static void note_sources(struct bs_sheet *sheet, const struct section *section)
         bs_sheet_note(sheet, "published [%d]: %s", s + 1, section->sources[s]);
 }
 
-/* The columns in the order of their worth: a narrow terminal leaves out the last ones. */
-static const char *const headings[] = {
-    "recipe",
-    "bits/\nweight",
-    "perplexity",
-    "\xce\x94\nperplexity",
-    "KL mean\n10\xe2\x81\xbb\xc2\xb3 nats",
-    "KL\np99.9",
-    "top-1\n%",
-    "output\nerror %",
-    "times\nsmaller",
-    "time\ns",
-};
-enum {
-    NUM_HEADINGS = sizeof headings / sizeof *headings,
-    BITS = 1,
-    PERPLEXITY = 2,
-    DELTA = 3,
-    DIVERGENCE = 4
-};
-
-/* Bits, perplexity and what it lost, and the divergence: what a table is for. */
-static void keep_essential(struct bs_sheet *sheet, int before, int published)
-{
-    bs_sheet_keep(sheet, before + BITS);
-    bs_sheet_keep(sheet, before + PERPLEXITY);
-    bs_sheet_keep(sheet, before + published + DELTA);
-    bs_sheet_keep(sheet, before + published + DIVERGENCE);
-}
-
-/* These follow the perplexity where any was published. */
-static const char *const published_headings[] = {"perplexity\npublished", "difference",
-                                                 "difference\n%"};
+/* Three columns follow one for which anything was published. */
+static const char *const published_headings[] = {"published", "difference", "difference\n%"};
 enum { NUM_PUBLISHED = sizeof published_headings / sizeof *published_headings };
-
-/* The model differs from itself by nothing, which says nothing. */
-static void add_differences(struct bs_sheet *sheet, const struct bs_row *row)
-{
-    if (is_unquantized(row)) {
-        add_dashes(sheet, 5);
-        return;
-    }
-    bs_sheet_estimate(sheet, row->perplexity_delta, row->perplexity_delta_se, true);
-    bs_sheet_estimate(sheet, 1000 * row->kld_mean, 1000 * row->kld_mean_se, false);
-    bs_sheet_rounded(sheet, 1000 * row->kld_p999);
-    bs_sheet_estimate(sheet, 100 * row->same_top, 100 * row->same_top_se, false);
-    bs_sheet_rounded(sheet, 100 * row->relative_output_error);
-}
-
-static void add_costs(struct bs_sheet *sheet, const struct bs_row *row)
-{
-    bs_sheet_rounded(sheet, row->compression_ratio);
-    double quantize = isnan(row->seconds_quantize) ? 0 : row->seconds_quantize;
-    bs_sheet_rounded(sheet, quantize + row->seconds_evaluate);
-}
 
 /* ---- by what program and machine ---- */
 
@@ -240,6 +204,13 @@ static int provenance_of(const struct table *table, const struct bs_row *row)
     return table->num_provenances > 1 ? number : 0;
 }
 
+/* Linears for which the algorithm had to change its plan. */
+static int fallbacks_of(const struct bs_row *row)
+{
+    double count = bs_row_number(row, "fallbacks");
+    return count > 0 && count < INT_MAX ? (int)count : 0;
+}
+
 /* "gptq w3 g128", marked where something below the table speaks of it. */
 static void add_label(struct bs_sheet *sheet, const struct section *section,
                       const struct bs_row *row)
@@ -248,7 +219,7 @@ static void add_label(struct bs_sheet *sheet, const struct section *section,
     int number = provenance_of(section->table, row);
     if (number > 1)
         snprintf(provenance, sizeof provenance, " \xe2\x80\xa1%d", number);
-    bs_sheet_text(sheet, "%s%s%s", row->label, row->fallbacks > 0 ? " \xe2\x80\xa0" : "",
+    bs_sheet_text(sheet, "%s%s%s", row->label, fallbacks_of(row) ? " \xe2\x80\xa0" : "",
                   provenance);
 }
 
@@ -277,55 +248,59 @@ static void note_provenance(struct bs_sheet *sheet, const struct section *sectio
 
 /* ---- rows ---- */
 
+/* The section's columns of a row, or of a group's mean. */
+static void add_cells(struct bs_sheet *sheet, const struct section *section,
+                      const struct bs_row *row, bool is_mean)
+{
+    bool failed = is_failed(row), told = false;
+    for (int c = 0; c < section->columns.count; c++) {
+        const struct bs_column *column = &section->columns.columns[c];
+        bool of_text = column->type && bs_value_type_find(row->evaluation, column->name);
+        bool last = c + 1 == section->columns.count;
+        if (!failed || column->field) {
+            bs_column_add(sheet, column, row, is_mean);
+        } else if (!told && (of_text || last)) {
+            bs_sheet_text(sheet, "failed");
+            told = true;
+        } else {
+            add_dash(sheet);
+        }
+        if (is_published(section, column))
+            add_published(sheet, section, row, column);
+    }
+}
+
 static void add_row(struct bs_sheet *sheet, const struct section *section, const struct bs_row *row)
 {
     bool several = section->num_models > 1;
     const char *model = several ? row->model : "", *parting = several ? ", " : "";
+    int fallbacks = fallbacks_of(row);
     if (several)
         bs_sheet_text(sheet, "%s", row->model);
     add_label(sheet, section, row);
-    if (is_failed(row)) {
-        add_dashes(sheet, 1);
-        bs_sheet_text(sheet, "failed");
-        if (section->num_sources)
-            add_published(sheet, section, row);
-        add_dashes(sheet, NUM_HEADINGS - PERPLEXITY - 1);
+    add_cells(sheet, section, row, false);
+    if (is_failed(row))
         bs_sheet_note(sheet, "failed: %s%s%s: %s", model, parting, row->label, row->message);
-    } else {
-        bs_sheet_text(sheet, "%.2f", row->bits_per_weight);
-        bs_sheet_perplexity(sheet, row->perplexity, row->perplexity_se);
-        if (section->num_sources)
-            add_published(sheet, section, row);
-        add_differences(sheet, row);
-        add_costs(sheet, row);
-    }
-    if (row->fallbacks > 0)
+    if (fallbacks)
         bs_sheet_note(sheet, "\xe2\x80\xa0 %s%s%s: the algorithm changed its plan for %d linear%s",
-                      model, parting, row->label, row->fallbacks, row->fallbacks == 1 ? "" : "s");
+                      model, parting, row->label, fallbacks, fallbacks == 1 ? "" : "s");
 }
 
 /* The means of trials that differ in their calibration's seed only, each with the text's error and
  * what another draw does. */
-static void add_mean(struct bs_sheet *sheet, const struct section *section,
-                     const struct bs_row *mean)
+static enum bs_status add_mean(struct bs_sheet *sheet, const struct section *section,
+                               const struct bs_row *row, struct bs_error *err)
 {
+    const struct bs_results *results = section->table->results;
+    struct bs_row mean;
+    if (bs_rows_mean(results->rows, results->num_rows, row, &mean, err))
+        return err->status;
     if (section->num_models > 1)
-        bs_sheet_text(sheet, "%s", mean->model);
-    bs_sheet_text(sheet, "%s, mean of %d seeds", mean->recipe, mean->calibrations);
-    bs_sheet_text(sheet, "%.2f", mean->bits_per_weight);
-    bs_sheet_spread(sheet, mean->perplexity, mean->perplexity_se, mean->perplexity_calibration_sd,
-                    false, mean->perplexity < 1000 ? 2 : 0);
-    if (section->num_sources)
-        add_published(sheet, section, mean);
-    bs_sheet_spread(sheet, mean->perplexity_delta, mean->perplexity_delta_se,
-                    mean->perplexity_calibration_sd, true, 0);
-    bs_sheet_spread(sheet, 1000 * mean->kld_mean, 1000 * mean->kld_mean_se,
-                    1000 * mean->kld_calibration_sd, false, 0);
-    bs_sheet_rounded(sheet, 1000 * mean->kld_p999);
-    bs_sheet_spread(sheet, 100 * mean->same_top, 100 * mean->same_top_se,
-                    100 * mean->same_top_calibration_sd, false, 0);
-    bs_sheet_rounded(sheet, 100 * mean->relative_output_error);
-    add_costs(sheet, mean);
+        bs_sheet_text(sheet, "%s", mean.model);
+    bs_sheet_text(sheet, "%s, mean of %d seeds", mean.recipe, mean.calibrations);
+    add_cells(sheet, section, &mean, true);
+    bs_free(mean.values);
+    return BS_OK;
 }
 
 /* True where no later row is of this row's group. */
@@ -348,32 +323,41 @@ static bool begins_model(const struct section *section, int row)
 }
 
 /* The trials of one model, the unquantized model first. */
-static void add_model(struct bs_sheet *sheet, const struct section *section, const char *model)
+static enum bs_status add_model(struct bs_sheet *sheet, const struct section *section,
+                                const char *model, struct bs_error *err)
 {
     const struct bs_results *results = section->table->results;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < results->num_rows; i++) {
             const struct bs_row *row = &results->rows[i];
-            if (same_section(row, section->first) && !strcmp(row->model, model) &&
-                is_unquantized(row) == (pass == 0)) {
-                struct bs_row mean;
-                add_row(sheet, section, row);
-                if (ends_group(results, i) &&
-                    bs_rows_mean(results->rows, results->num_rows, row, &mean))
-                    add_mean(sheet, section, &mean);
-            }
+            if (!same_section(row, section->first) || strcmp(row->model, model) ||
+                is_unquantized(row) != (pass == 0))
+                continue;
+            add_row(sheet, section, row);
+            if (row->calibrations > 1 && ends_group(results, i) &&
+                add_mean(sheet, section, row, err))
+                return err->status;
         }
+    return BS_OK;
 }
 
+/* The header, and which columns the terminal keeps. */
 static void add_headings(struct bs_sheet *sheet, const struct section *section)
 {
+    int at = sheet->num_names;
     if (section->num_models > 1)
         bs_sheet_text(sheet, "model");
-    for (int j = 0; j < NUM_HEADINGS; j++) {
-        bool measured = section->num_sources && j == PERPLEXITY;
-        bs_sheet_text(sheet, "%s%s", headings[j], measured ? "\nmeasured" : "");
-        for (int k = 0; measured && k < NUM_PUBLISHED; k++)
-            bs_sheet_text(sheet, "%s", published_headings[k]);
+    bs_sheet_text(sheet, "recipe");
+    for (int c = 0; c < section->columns.count; c++) {
+        const struct bs_column *column = &section->columns.columns[c];
+        const char *heading = bs_column_heading(column);
+        bool published = is_published(section, column);
+        if (column->kept)
+            bs_sheet_keep(sheet, at);
+        at += 1 + (published ? NUM_PUBLISHED : 0);
+        bs_sheet_text(sheet, "%s%s", heading, published ? "\nmeasured" : "");
+        for (int k = 0; published && k < NUM_PUBLISHED; k++)
+            bs_sheet_text(sheet, "%s%s%s", k ? "" : heading, k ? "" : "\n", published_headings[k]);
     }
 }
 
@@ -386,44 +370,114 @@ static bool has_means(const struct section *section)
     return false;
 }
 
+/* Chooses the columns and lists the sources. */
+static enum bs_status begin_section(struct section *section, struct bs_error *err)
+{
+    const struct bs_results *results = section->table->results;
+    for (int i = 0; i < results->num_rows; i++)
+        section->num_models += begins_model(section, i);
+    if (section->table->columns)
+        section->columns = *section->table->columns;
+    else
+        bs_columns_default(section->first->evaluation, &section->columns);
+    return find_sources(section, err);
+}
+
+static void add_title(struct bs_sheet *sheet, const struct section *section)
+{
+    char models[32], measured[BS_MEASURED_TEXT];
+    snprintf(models, sizeof models, "%d models", section->num_models);
+    bs_row_measured(section->first, measured);
+    bs_sheet_title(
+        sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows%s.",
+        section->num_models > 1 ? models : section->first->model, section->first->text, measured,
+        has_means(section) ? ", a second \xc2\xb1 the standard deviation of one draw of calibration"
+                           : "");
+}
+
 static enum bs_status print_section(const struct table *table, const struct bs_row *first,
                                     enum bs_table_style style, FILE *out, struct bs_error *err)
 {
     const struct bs_results *results = table->results;
     struct section section = {.table = table, .first = first};
-    if (find_sources(&section, err))
+    if (begin_section(&section, err))
         return err->status;
-    for (int i = 0; i < results->num_rows; i++)
-        section.num_models += begins_model(&section, i);
     bool several = section.num_models > 1;
+    int num_columns = 1 + several + section.columns.count;
+    for (int c = 0; c < section.columns.count; c++)
+        num_columns += is_published(&section, &section.columns.columns[c]) ? NUM_PUBLISHED : 0;
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, NUM_HEADINGS + several + (section.num_sources ? NUM_PUBLISHED : 0));
+    bs_sheet_init(&sheet, num_columns);
     sheet.num_names += several;
-    keep_essential(&sheet, several, section.num_sources ? NUM_PUBLISHED : 0);
-    char models[32], measured[BS_MEASURED_TEXT];
-    snprintf(models, sizeof models, "%d models", section.num_models);
-    bs_row_measured(first, measured);
-    bs_sheet_title(&sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows%s.",
-                   several ? models : first->model, first->text, measured,
-                   has_means(&section)
-                       ? ", a second \xc2\xb1 the standard deviation of one draw of calibration"
-                       : "");
+    add_title(&sheet, &section);
     add_headings(&sheet, &section);
     note_sources(&sheet, &section);
-    for (int i = 0; i < results->num_rows; i++)
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < results->num_rows && !status; i++)
         if (begins_model(&section, i))
-            add_model(&sheet, &section, results->rows[i].model);
+            status = add_model(&sheet, &section, results->rows[i].model, err);
     note_provenance(&sheet, &section);
-    enum bs_status status = bs_sheet_print(&sheet, style, out, err);
+    if (!status)
+        status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
     bs_free((void *)section.sources);
     return status;
 }
 
-/* Four fields after those of a row. */
-static const char *const published_fields[] = {"published", "published_difference",
-                                               "published_difference_percent", "published_source"};
+/* ---- every field ---- */
+
+/* What is printed for programs: the fields of a row, then of every value its number, where its type
+ * is uncertain standard error, degrees of freedom and deviation over calibrations, and where anything
+ * was published for one what that is. */
+struct fields {
+    const struct table *table;
+    int count;
+    const char **names; /* of values */
+};
+
+static bool is_uncertain(const struct fields *fields, const char *name)
+{
+    const struct bs_value_type *type = bs_columns_type(fields->table->results, name);
+    return !type || type->uncertain;
+}
+
+static bool was_published(const struct table *table, const char *name)
+{
+    for (int i = 0; i < table->num_published; i++)
+        if (!strcmp(table->published[i].value_name, name))
+            return true;
+    return false;
+}
+
+static const char *const uncertain_fields[] = {"se", "df", "calibration_sd"};
+enum { NUM_UNCERTAIN = sizeof uncertain_fields / sizeof *uncertain_fields };
+static const char *const published_fields[] = {"published", "difference", "difference_percent",
+                                               "source"};
 enum { NUM_PUBLISHED_FIELDS = sizeof published_fields / sizeof *published_fields };
+
+static int count_fields(const struct fields *fields)
+{
+    int count = 0;
+    for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
+        count++;
+    for (int i = 0; i < fields->count; i++)
+        count += 1 + (is_uncertain(fields, fields->names[i]) ? NUM_UNCERTAIN : 0) +
+                 (was_published(fields->table, fields->names[i]) ? NUM_PUBLISHED_FIELDS : 0);
+    return count;
+}
+
+static void add_field_names(struct bs_sheet *sheet, const struct fields *fields)
+{
+    bs_sheet_header(sheet, &bs_row_type);
+    for (int i = 0; i < fields->count; i++) {
+        const char *name = fields->names[i];
+        bs_sheet_text(sheet, "%s", name);
+        for (int k = 0; is_uncertain(fields, name) && k < NUM_UNCERTAIN; k++)
+            bs_sheet_text(sheet, "%s_%s", name, uncertain_fields[k]);
+        for (int k = 0; was_published(fields->table, name) && k < NUM_PUBLISHED_FIELDS; k++)
+            bs_sheet_text(sheet, "%s%s_%s", name, k ? "_published" : "", published_fields[k]);
+    }
+}
 
 static void add_published_fields(struct bs_sheet *sheet, const struct bs_published *p,
                                  const struct bs_row *row)
@@ -438,25 +492,38 @@ static void add_published_fields(struct bs_sheet *sheet, const struct bs_publish
     bs_sheet_text(sheet, "%s", p ? p->source : "");
 }
 
-/* Every field of every row. */
+static void add_fields(struct bs_sheet *sheet, const struct fields *fields,
+                       const struct bs_row *row)
+{
+    bs_sheet_record(sheet, &bs_row_type, row);
+    for (int i = 0; i < fields->count; i++) {
+        const char *name = fields->names[i];
+        const double none = (double)NAN;
+        const struct bs_value_row *value = bs_row_value(row, NULL, name);
+        bs_sheet_double(sheet, value ? value->value : none);
+        if (is_uncertain(fields, name)) {
+            bs_sheet_double(sheet, value ? value->se : none);
+            bs_sheet_double(sheet, value ? value->df : none);
+            bs_sheet_double(sheet, value ? value->calibration_sd : none);
+        }
+        if (was_published(fields->table, name))
+            add_published_fields(sheet, published_for(fields->table, row, name), row);
+    }
+}
+
+/* Every field and value of every row. */
 static enum bs_status print_fields(const struct table *table, enum bs_table_style style, FILE *out,
                                    struct bs_error *err)
 {
     const struct bs_results *results = table->results;
-    int num_fields = table->num_published ? NUM_PUBLISHED_FIELDS : 0;
-    for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
-        num_fields++;
+    struct fields fields = {.table = table};
+    if (bs_columns_values(results, &fields.names, &fields.count, err))
+        return err->status;
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, num_fields);
-    bs_sheet_header(&sheet, &bs_row_type);
-    for (int k = 0; table->num_published && k < NUM_PUBLISHED_FIELDS; k++)
-        bs_sheet_text(&sheet, "%s", published_fields[k]);
-    for (int i = 0; i < results->num_rows; i++) {
-        const struct bs_row *row = &results->rows[i];
-        bs_sheet_record(&sheet, &bs_row_type, row);
-        if (table->num_published)
-            add_published_fields(&sheet, published_for(table, row), row);
-    }
+    bs_sheet_init(&sheet, count_fields(&fields));
+    add_field_names(&sheet, &fields);
+    for (int i = 0; i < results->num_rows; i++)
+        add_fields(&sheet, &fields, &results->rows[i]);
     enum bs_status status;
     if (style == BS_TABLE_CSV) {
         status = bs_sheet_print(&sheet, style, out, err);
@@ -467,14 +534,22 @@ static enum bs_status print_fields(const struct table *table, enum bs_table_styl
         status = bs_json_print(json, out, err);
     }
     bs_sheet_release(&sheet);
+    bs_free((void *)fields.names);
     return status;
 }
 
 enum bs_status bs_table_print(const struct bs_results *results,
                               const struct bs_published *published, int num_published,
-                              enum bs_table_style style, FILE *out, struct bs_error *err)
+                              const char *columns, enum bs_table_style style, FILE *out,
+                              struct bs_error *err)
 {
-    struct table table = {results, published, num_published, 0, NULL};
+    struct bs_columns chosen;
+    struct table table = {.results = results,
+                          .published = published,
+                          .num_published = num_published,
+                          .columns = columns ? &chosen : NULL};
+    if (columns && bs_columns_parse(columns, results, &chosen, err))
+        return err->status;
     if (style == BS_TABLE_CSV || style == BS_TABLE_JSON)
         return print_fields(&table, style, out, err);
     enum bs_status status = find_provenances(&table, err);

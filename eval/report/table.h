@@ -18,11 +18,12 @@ enum bs_table_style {
 /* "terminal", "markdown", "csv", "latex", "json", NULL. */
 extern const char *const bs_table_styles[];
 
-/* A perplexity that somebody published for a trial. Texts are borrowed. */
+/* A value that somebody published for a trial. Texts are borrowed. */
 struct bs_published {
     const char *model, *text, *label; /* the trial's */
     const char *protocol;             /* by which it was measured, here and there */
     int windows, tokens, stride;      /* that its text is cut into; 0 windows = all there are */
+    const char *value_name;           /* "perplexity" */
     double value;
     const char *printed, *source; /* with the digits it was published with; where */
 };
@@ -30,24 +31,28 @@ struct bs_published {
 /* Prints the trials, one section for each text, protocol and windows (bs_rows_comparable), with a
  * column for the model where a section has several; each model's trials stand together. Terminal,
  * Markdown and
- * LaTeX show the columns a reader compares, each mean with its standard error; CSV and JSON hold
- * every field of struct bs_row. Trials that needed a fallback, and failed ones, are marked and
- * explained below the table. Beside perplexities for which one was published stand that and the
- * difference; sections without any have no such columns. */
+ * LaTeX show the columns a reader compares, each mean with its standard error, or those that
+ * `columns` names, parted by commas (columns.h); CSV and JSON hold every field of struct bs_row and
+ * every value, whatever its name. Trials that needed a fallback, and failed ones, are marked and
+ * explained below the table. Beside values for which one was published stand that and the
+ * difference; sections without any have no such columns. BS_ECONFIG for a column that is not there. */
 enum bs_status bs_table_print(const struct bs_results *results,
                               const struct bs_published *published, int num_published,
-                              enum bs_table_style style, FILE *out, struct bs_error *err);
+                              const char *columns, enum bs_table_style style, FILE *out,
+                              struct bs_error *err);
 
 /* Prints two result files side by side: trials matched by id, else by model where one of the files
  * has several (else two models may be compared by their files), text and protocol
  * (bs_rows_comparable), recipe and calibration; what has several candidates is listed, not guessed
  * (bs_pairs_find). The difference of their perplexities with its paired standard error (from the
  * stored per-token NLLs), and p of the mean NLLs' being the same (bs_test_difference), as it is and
- * with Holm's correction over the table. Trials that several seeds of calibration tell apart are
+ * with Holm's correction over the table. Beside these stand the values of both that `columns` names, NULL =
+ * a few; for programs all of them. Trials that several seeds of calibration tell apart are
  * compared as groups. Trials in one file only are listed. BS_ECONFIG where the two have nothing to
  * compare, or have a text of one name that differs in its bytes or was never measured by the same
  * protocol, stride, windows and tokens. */
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
-                             enum bs_table_style style, FILE *out, struct bs_error *err);
+                             const char *columns, enum bs_table_style style, FILE *out,
+                             struct bs_error *err);
 
 #endif

@@ -1,16 +1,17 @@
 #include "eval/run/layer_error.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/vector.h"
 
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *a, int windows,
                              int tokens, struct bs_error *err)
 {
     *probe = (struct bs_probe){.windows = windows, .tokens = tokens};
+    probe->lengths = bs_calloc((size_t)windows, sizeof *probe->lengths);
+    if (!probe->lengths)
+        return bs_fail_memory(err);
     for (int k = 0; k < a->program.num_inputs && windows; k++) {
         int s = a->program.inputs[k];
         size_t in = (size_t)a->program.values[s].width;
@@ -27,6 +28,7 @@ void bs_probe_release(struct bs_probe *probe)
 {
     for (int s = 0; s < BS_MAX_VALUES; s++)
         bs_free(probe->inputs[s]);
+    bs_free(probe->lengths);
     *probe = (struct bs_probe){.windows = 0};
 }
 
@@ -46,10 +48,10 @@ struct filled_window {
 static void keep_input(void *context, int site, const float *x, int tokens, int stride)
 {
     const struct filled_window *at = context;
-    size_t count = (size_t)tokens * (size_t)stride;
-    if (!at->filling->probe->inputs[site])
-        return;
-    memcpy(at->filling->probe->inputs[site] + (size_t)at->window * count, x, count * sizeof *x);
+    const struct bs_probe *probe = at->filling->probe;
+    size_t begin = (size_t)at->window * (size_t)probe->tokens * (size_t)stride;
+    if (probe->inputs[site])
+        memcpy(probe->inputs[site] + begin, x, (size_t)tokens * (size_t)stride * sizeof *x);
 }
 
 static enum bs_status fill_window(void *context, int window, int thread, struct bs_error *err)
@@ -61,8 +63,10 @@ static enum bs_status fill_window(void *context, int window, int thread, struct 
     struct bs_observer observer = {
         .context = &at, .site = keep_input, .last = p->inputs[p->num_inputs - 1]};
     const struct bs_stream *stream = filling->stream;
-    bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), NULL,
-                     stream->tokens, &observer, &filling->scratch[thread]);
+    int tokens = bs_stream_length(stream, window);
+    filling->probe->lengths[window] = tokens;
+    bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), NULL, tokens,
+                     &observer, &filling->scratch[thread]);
     bs_stream_forget(stream, window);
     return BS_OK;
 }
@@ -75,23 +79,16 @@ enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *orig
     return bs_parallel(probe->windows, fill_window, &filling, err);
 }
 
-/* What one (linear, window) adds. */
-struct part {
-    double difference, wanted, got, product; /* sums of (Y^-Y)^2, Y^2, Y^2 hat, Y Y^ */
-};
-
-/* Sums of (W - W^)^2 and W^2 over a linear. */
-struct weight_part {
-    double squared_error, squared_weight;
-};
-
 struct measuring {
     const struct bs_block *original, *quantized;
     const struct bs_probe *probe;
     struct bs_scratch *scratch; /* one a thread */
     int num_linears;
-    struct part *parts; /* [linear][windows] */
-    struct weight_part weight_parts[BS_MAX_SLOTS];
+    size_t num_sums; /* of all metrics */
+    double *sums;    /* [linear][num_sums], of its weights, then of all */
+    double *parts;   /* [linear][windows][num_sums], of its outputs */
+    double *basis;   /* [linear][widest], a row of W^ in the checkpoint's basis */
+    size_t widest;   /* features of an input */
 };
 
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
@@ -100,12 +97,13 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     const struct measuring *m = context;
     struct bs_scratch *scratch = &m->scratch[thread];
     int slot = index / m->probe->windows, window = index % m->probe->windows;
-    int site = m->original->architecture->program.slots[slot].input, tokens = m->probe->tokens;
+    int site = m->original->architecture->program.slots[slot].input;
+    int tokens = m->probe->lengths[window];
     const struct bs_linear *wanted = &m->original->linears[slot];
     const struct bs_linear *got = &m->quantized->linears[slot];
     size_t in = (size_t)wanted->in_features, out = (size_t)wanted->out_features;
     size_t rows = (size_t)tokens;
-    const float *x = m->probe->inputs[site] + (size_t)window * rows * in;
+    const float *x = m->probe->inputs[site] + (size_t)window * (size_t)m->probe->tokens * in;
     size_t mark = scratch->used;
     float *scaled = bs_scratch_take(scratch, rows * in);
     float *y = bs_scratch_take(scratch, rows * out);
@@ -120,88 +118,54 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     for (size_t t = 0; t < rows; t++)
         for (size_t i = 0; i < out; i++)
             y_hat[t * out + i] *= got->out_scale[i];
-    m->parts[index] = (struct part){.difference = bs_sum_squared_difference(y_hat, y, rows * out),
-                                    .wanted = bs_sum_squares(y, rows * out),
-                                    .got = bs_sum_squares(y_hat, rows * out),
-                                    .product = bs_dot(y, y_hat, rows * out)};
+    bs_metrics_outputs(y, y_hat, rows * out, m->parts + (size_t)index * m->num_sums);
     scratch->used = mark;
     return BS_OK;
 }
 
-static void output_figures(const struct measuring *m, int linear, struct bs_layer_row *row)
-{
-    struct part sum = {0};
-    for (int w = 0; w < m->probe->windows; w++) {
-        const struct part *part = &m->parts[linear * m->probe->windows + w];
-        sum.difference += part->difference;
-        sum.wanted += part->wanted;
-        sum.got += part->got;
-        sum.product += part->product;
-    }
-    row->relative_output_error = sqrt(sum.difference / sum.wanted);
-    row->cosine = sum.product / sqrt(sum.wanted * sum.got);
-}
-
-/* Sum of (W - W^)^2 over row i in the checkpoint's basis. */
-static double row_error(const struct bs_linear *original, const struct bs_linear *quantized,
-                        size_t i)
-{
-    enum { LANES = 8 }; /* sums that need not wait for each other */
-    size_t in = (size_t)original->in_features;
-    const float *w = original->weight + i * in, *q = quantized->weight + i * in;
-    double out_scale = (double)quantized->out_scale[i], lanes[LANES] = {0}, sum = 0;
-    for (size_t j = 0; j < in; j++) {
-        double d = (double)q[j] * (out_scale / (double)quantized->in_scale[j]) - (double)w[j];
-        lanes[j % LANES] += d * d;
-    }
-    for (int l = 0; l < LANES; l++)
-        sum += lanes[l];
-    return sum;
-}
-
-/* Adds the sums of (W - W^)^2 and W^2 in the checkpoint's basis, row by row. */
+/* Shows the metrics the linear's weights, W^ in the checkpoint's basis, row by row. */
 static enum bs_status measure_weights(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
-    struct measuring *m = context;
+    const struct measuring *m = context;
     const struct bs_linear *original = &m->original->linears[index];
     const struct bs_linear *quantized = &m->quantized->linears[index];
-    struct weight_part *part = &m->weight_parts[index];
-    for (int i = 0; i < original->out_features; i++) {
-        part->squared_error += row_error(original, quantized, (size_t)i);
-        part->squared_weight +=
-            bs_sum_squares(original->weight + (size_t)i * (size_t)original->in_features,
-                           (size_t)original->in_features);
+    size_t in = (size_t)original->in_features;
+    double *row = m->basis + (size_t)index * m->widest;
+    for (size_t i = 0; i < (size_t)original->out_features; i++) {
+        double out_scale = (double)quantized->out_scale[i];
+        for (size_t j = 0; j < in; j++)
+            row[j] = (double)quantized->weight[i * in + j] *
+                     (out_scale / (double)quantized->in_scale[j]);
+        bs_metrics_row(original->weight + i * in, row, original->in_features,
+                       m->sums + (size_t)index * m->num_sums);
     }
     return BS_OK;
 }
 
+/* The linear's sums whole, its row, and both added to the totals. */
 static void describe_linear(const struct measuring *m, int linear, struct bs_layer_row *row,
                             struct bs_layer_totals *totals)
 {
     const struct bs_linear *w = &m->original->linears[linear];
     const struct bs_linear *q = &m->quantized->linears[linear];
-    double count = (double)w->out_features * w->in_features;
-    double error = m->weight_parts[linear].squared_error;
-    double weight = m->weight_parts[linear].squared_weight;
-    *row = (struct bs_layer_row){
-        .block = m->original->index,
-        .out_features = w->out_features,
-        .in_features = w->in_features,
-        .weight_mse = error / count,
-        .sqnr_db = error > 0 ? 10 * log10(weight / error) : (double)INFINITY,
-        .relative_output_error = NAN,
-        .cosine = NAN,
-        .bits_per_weight = q->codes.codes ? bs_codes_bits(&q->codes) / count : BS_BITS_NONE,
-        .damping = q->damping,
-        .dead_columns = q->dead_columns,
-        .fallback = q->fallback,
-        .seconds = q->seconds,
-    };
+    const struct bs_metric_linear shown = {w, q, m->probe->windows};
+    double *sums = m->sums + (size_t)linear * m->num_sums;
+    const double *parts = m->parts + (size_t)(linear * m->probe->windows) * m->num_sums;
+    for (size_t i = 0; i < (size_t)m->probe->windows * m->num_sums; i++)
+        sums[i % m->num_sums] += parts[i];
+    *row = (struct bs_layer_row){.block = m->original->index,
+                                 .out_features = w->out_features,
+                                 .in_features = w->in_features,
+                                 .seconds = q->seconds};
     snprintf(row->name, sizeof row->name, "%s", w->name);
-    totals->weights += count;
-    totals->squared_error += error;
-    totals->squared_weight += weight;
+    bs_metrics_linear(&shown, sums, row->values);
+    totals->weights += (double)w->out_features * w->in_features;
+    for (size_t i = 0; i < m->num_sums; i++)
+        totals->sums[i] += sums[i];
+    for (int v = 0; v < bs_metrics_linear_values(); v++)
+        totals->values[v] += row->values[v];
+    totals->linears++;
 }
 
 size_t bs_layer_error_floats(const struct bs_architecture *a, int tokens)
@@ -226,20 +190,23 @@ enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_
                           .scratch = scratch,
                           .num_linears = original->architecture->program.num_slots};
     int tasks = m.num_linears * probe->windows;
-    m.parts = bs_calloc((size_t)tasks, sizeof *m.parts);
-    if (!m.parts)
-        return bs_fail_memory(err);
-    enum bs_status status = bs_parallel(tasks, measure_output, &m, err);
+    m.num_sums = (size_t)bs_metrics_sums();
+    for (int k = 0; k < m.num_linears; k++) {
+        size_t in = (size_t)original->linears[k].in_features;
+        m.widest = in > m.widest ? in : m.widest;
+    }
+    m.parts = bs_calloc((size_t)tasks, m.num_sums * sizeof *m.parts);
+    m.sums = bs_calloc((size_t)m.num_linears, m.num_sums * sizeof *m.sums);
+    m.basis = bs_alloc((size_t)m.num_linears, m.widest * sizeof *m.basis);
+    enum bs_status status = m.parts && m.sums && m.basis ? BS_OK : bs_fail_memory(err);
+    if (!status)
+        status = bs_parallel(tasks, measure_output, &m, err);
     if (!status)
         status = bs_parallel(m.num_linears, measure_weights, &m, err);
-    for (int k = 0; k < m.num_linears && !status; k++) {
+    for (int k = 0; k < m.num_linears && !status; k++)
         describe_linear(&m, k, &rows[k], totals);
-        if (probe->windows)
-            output_figures(&m, k, &rows[k]);
-        totals->relative_output_error += rows[k].relative_output_error;
-        totals->cosine += rows[k].cosine;
-        totals->linears++;
-    }
+    bs_free(m.basis);
+    bs_free(m.sums);
     bs_free(m.parts);
     return status;
 }

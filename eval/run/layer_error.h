@@ -5,10 +5,12 @@
 #include "eval/model/model.h"
 #include "eval/statistics/calibrate.h"
 #include "eval/store/results.h"
+#include "eval/tasks/metric.h"
 
 /* The inputs of all linears of one block over some windows of stream 0. */
 struct bs_probe {
-    int windows, tokens;
+    int windows, tokens;        /* tokens: of the longest */
+    int *lengths;               /* [windows], tokens of each */
     float *inputs[BS_MAX_VALUES]; /* [windows][tokens][in], by values of the program */
 };
 
@@ -21,15 +23,16 @@ enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *orig
                              const struct bs_rope *rope, const struct bs_stream *stream,
                              struct bs_scratch *scratch, struct bs_error *err);
 
-/* Sums from which a trial's overall figures are made. */
+/* What the metrics (tasks/metric.h) added up over a trial's linears. */
 struct bs_layer_totals {
-    double weights, squared_error, squared_weight, relative_output_error, cosine;
+    double weights;
+    double sums[BS_MOST_METRIC_SUMS], values[BS_MOST_LINEAR_VALUES];
     int linears;
 };
 
-/* Fills rows [bs_num_linears], in the order of the slots, and adds to the totals. With a probe of no
- * windows the output figures are NaN. Weight errors are in the checkpoint's basis: factors that
- * stages moved between tensors are taken out first. */
+/* Fills rows [bs_num_linears], in the order of the slots, with every metric's values, and adds to the
+ * totals. With a probe of no windows what metrics make of outputs is NaN. Weights are shown to
+ * them in the checkpoint's basis: factors that stages moved between tensors are taken out first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
                                const struct bs_probe *probe, struct bs_scratch *scratch,
                                struct bs_layer_row *rows, struct bs_layer_totals *totals,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/tasks/uncertainty.h"
+#include "eval/tasks/metric.h"
 
 enum { WORD_TEXT = 32 };
 
@@ -42,147 +42,6 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
     row->activation_bits = bits_of(activations);
 }
 
-static size_t values_of(const struct bs_layout *layout)
-{
-    return (size_t)layout->windows * (size_t)layout->per_window;
-}
-
-static enum bs_status summarise_kld(const float *kld, const struct bs_layout *layout,
-                                    struct bs_row *row, struct bs_error *err)
-{
-    size_t count = layout->scored;
-    struct bs_mean mean = bs_mean_of(kld, layout);
-    row->kld_mean = mean.mean;
-    row->kld_mean_se = mean.se;
-    float *sorted = bs_alloc(values_of(layout), sizeof *sorted);
-    if (!sorted)
-        return bs_fail_memory(err);
-    memcpy(sorted, kld, values_of(layout) * sizeof *sorted);
-    bs_sort(sorted, values_of(layout)); /* what is not scored comes last */
-    row->kld_median = bs_quantile(sorted, count, 0.5);
-    row->kld_p90 = bs_quantile(sorted, count, 0.9);
-    row->kld_p95 = bs_quantile(sorted, count, 0.95);
-    row->kld_p99 = bs_quantile(sorted, count, 0.99);
-    row->kld_p999 = bs_quantile(sorted, count, 0.999);
-    row->kld_max = (double)sorted[count - 1];
-    bs_free(sorted);
-    return BS_OK;
-}
-
-static enum bs_status summarise_same_top(const struct bs_token_figures *figures,
-                                         const struct bs_layout *layout, struct bs_row *row,
-                                         struct bs_error *err)
-{
-    size_t count = values_of(layout);
-    float *share = bs_alloc(count, sizeof *share);
-    if (!share)
-        return bs_fail_memory(err);
-    for (size_t i = 0; i < count; i++)
-        share[i] = isnan(figures->nll[i]) ? NAN : (float)figures->same_top[i];
-    struct bs_mean mean = bs_mean_of(share, layout);
-    row->same_top = mean.mean;
-    row->same_top_se = mean.se;
-    bs_free(share);
-    return BS_OK;
-}
-
-/* The mean NLL of a token, spread over the words and bytes of the text. */
-static void summarise_units(double nll, const struct bs_text_size *text, struct bs_row *row)
-{
-    double all = nll * (double)text->tokens;
-    row->word_perplexity = exp(all / (double)text->words);
-    row->byte_perplexity = exp(all / (double)text->bytes);
-    row->bits_per_byte = all / (double)text->bytes / log(2);
-}
-
-/* Fills the row's figures of one text; `reference` are the unquantized model's, or the same. */
-static enum bs_status summarise(const struct bs_token_figures *figures,
-                                const struct bs_token_figures *reference,
-                                const struct bs_windows *text, struct bs_row *row,
-                                struct bs_error *err)
-{
-    const struct bs_layout layout = {
-        .windows = text->windows, .per_window = text->tokens - 1, .scored = text->num_scored};
-    struct bs_mean perplexity = bs_perplexity_of(figures->nll, &layout);
-    struct bs_mean nll = bs_mean_of(figures->nll, &layout);
-    row->perplexity = perplexity.mean;
-    row->perplexity_se = perplexity.se;
-    row->nll = nll.mean;
-    row->nll_se = nll.se;
-    row->nll_df = nll.df;
-    summarise_units(nll.mean, &text->text, row);
-    if (figures == reference)
-        return BS_OK;
-    struct bs_mean delta = bs_perplexity_difference(figures->nll, reference->nll, &layout);
-    row->perplexity_delta = delta.mean;
-    row->perplexity_delta_se = delta.se;
-    delta = bs_mean_difference(figures->nll, reference->nll, &layout);
-    row->nll_delta = delta.mean;
-    row->nll_delta_se = delta.se;
-    row->nll_delta_df = delta.df;
-    if (summarise_kld(figures->kld, &layout, row, err))
-        return err->status;
-    return summarise_same_top(figures, &layout, row, err);
-}
-
-/* Every mean of a row whose trial failed, or that the unquantized model does not have. */
-static void blank_figures(struct bs_row *row)
-{
-    double *const figures[] = {&row->perplexity,
-                               &row->perplexity_se,
-                               &row->nll,
-                               &row->nll_se,
-                               &row->nll_df,
-                               &row->perplexity_delta,
-                               &row->perplexity_delta_se,
-                               &row->nll_delta,
-                               &row->nll_delta_se,
-                               &row->nll_delta_df,
-                               &row->kld_mean,
-                               &row->kld_mean_se,
-                               &row->kld_median,
-                               &row->kld_p90,
-                               &row->kld_p95,
-                               &row->kld_p99,
-                               &row->kld_p999,
-                               &row->kld_max,
-                               &row->same_top,
-                               &row->same_top_se,
-                               &row->weight_mse,
-                               &row->sqnr_db,
-                               &row->relative_output_error,
-                               &row->cosine,
-                               &row->bits_per_weight,
-                               &row->bytes,
-                               &row->compression_ratio,
-                               &row->word_perplexity,
-                               &row->byte_perplexity,
-                               &row->bits_per_byte,
-                               &row->perplexity_calibration_sd,
-                               &row->nll_calibration_sd,
-                               &row->kld_calibration_sd,
-                               &row->same_top_calibration_sd};
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        *figures[i] = NAN;
-}
-
-static void summarise_weights(const struct bs_sweep *sweep, const struct bs_passenger *passenger,
-                              struct bs_row *row)
-{
-    double other = 2.0 * (double)bs_model_other_parameters(sweep->model);
-    row->weight_mse = passenger->weight_mse;
-    row->sqnr_db = passenger->sqnr_db;
-    row->relative_output_error = passenger->relative_output_error;
-    row->cosine = passenger->cosine;
-    row->bits_per_weight = passenger->linear_bits / passenger->linear_weights;
-    row->bytes = passenger->linear_bits / 8 + other;
-    row->compression_ratio = (2 * passenger->linear_weights + other) / row->bytes;
-    for (int i = 0; i < passenger->num_layers; i++) {
-        row->fallbacks += passenger->layers[i].fallback;
-        row->dead_columns += passenger->layers[i].dead_columns;
-    }
-}
-
 /* What the recipe looked at, where it looks at anything. */
 static void describe_calibration(const struct bs_sweep *sweep, const struct bs_trial *trial,
                                  struct bs_row *row)
@@ -209,15 +68,17 @@ static void describe_evaluation(const struct bs_sweep *sweep, int t, struct bs_r
 {
     const struct bs_evaluation_config *evaluation = &sweep->config->evaluations[t];
     const struct bs_windows *text = &sweep->texts[t];
+    struct bs_protocol_used protocol = bs_evaluation_protocol(&evaluation->how, evaluation->tokens);
     row->text = evaluation->name;
-    copy_text(row->protocol, sizeof row->protocol, bs_protocol_names[evaluation->protocol]);
+    copy_text(row->evaluation, sizeof row->evaluation, evaluation->how.plugin->name);
+    copy_text(row->protocol, sizeof row->protocol, protocol.name);
     copy_text(row->pick, sizeof row->pick,
               text->windows == text->all ? "all" : bs_pick_names[text->pick]);
     copy_text(row->text_digest, sizeof row->text_digest, text->text_digest.hex);
     row->windows = text->windows;
     row->text_windows = text->all;
     row->tokens = text->tokens;
-    row->stride = bs_evaluation_stride(evaluation);
+    row->stride = protocol.stride;
     row->scored = (int)text->num_scored;
 }
 
@@ -250,6 +111,77 @@ enum bs_status bs_trials_label(struct bs_sweep *sweep, struct bs_error *err)
     return status;
 }
 
+/* ---- what was measured ---- */
+
+static void add_values(struct bs_row *row, const char *evaluation,
+                       const struct bs_measured *measured, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct bs_value_row *value = &row->values[row->num_values++];
+        *value = (struct bs_value_row){.value = measured[i].value,
+                                       .se = measured[i].se,
+                                       .df = measured[i].df,
+                                       .calibration_sd = (double)NAN,
+                                       .n = measured[i].n};
+        copy_text(value->evaluation, sizeof value->evaluation, evaluation);
+        copy_text(value->name, sizeof value->name, measured[i].type->name);
+    }
+}
+
+static int measure_model(const struct bs_sweep *sweep, const struct bs_passenger *passenger,
+                         struct bs_measured *out)
+{
+    const struct bs_layer_totals *totals = &passenger->totals;
+    const struct bs_metric_model model = {.linears = totals->linears,
+                                          .weights = totals->weights,
+                                          .linear_bits = passenger->linear_bits,
+                                          .linear_weights = passenger->linear_weights,
+                                          .other_weights =
+                                              (double)bs_model_other_parameters(sweep->model)};
+    int count;
+    bs_metrics_model(&model, totals->sums, totals->values, out, &count);
+    return count;
+}
+
+/* The row's values: those of its evaluation, then those of the model. */
+static enum bs_status measure(const struct bs_sweep *sweep, int text,
+                              const struct bs_passenger *passenger,
+                              const struct bs_passenger *reference, struct bs_row *row,
+                              struct bs_error *err)
+{
+    const struct bs_choice *how = &sweep->config->evaluations[text].how;
+    const struct bs_evaluation *evaluation = bs_evaluation_of(how);
+    const struct bs_scores scores = {.requests = &sweep->texts[text],
+                                     .figures = &passenger->figures[text],
+                                     .reference =
+                                         passenger == reference ? NULL : &reference->figures[text]};
+    int of_text = bs_value_types_count(evaluation->values), count = 0;
+    struct bs_measured *measured =
+        bs_alloc((size_t)(of_text + bs_metrics_values()), sizeof *measured);
+    row->values = bs_alloc((size_t)(of_text + bs_metrics_values()), sizeof *row->values);
+    enum bs_status status = measured && row->values ? BS_OK : bs_fail_memory(err);
+    if (!status)
+        status = evaluation->summarise(how->options, &scores, measured, &count, err);
+    if (!status) {
+        add_values(row, evaluation->plugin.name, measured, count);
+        add_values(row, bs_model_values, measured, measure_model(sweep, passenger, measured));
+    }
+    bs_free(measured);
+    return status;
+}
+
+static enum bs_status name_columns(struct bs_layer_table *layers, struct bs_error *err)
+{
+    layers->num_columns = bs_metrics_linear_values();
+    layers->columns = bs_alloc((size_t)layers->num_columns, sizeof *layers->columns);
+    if (!layers->columns)
+        return bs_fail_memory(err);
+    for (int c = 0; c < layers->num_columns; c++)
+        copy_text(layers->columns[c], sizeof layers->columns[c],
+                  bs_metrics_linear_value_at(c)->name);
+    return BS_OK;
+}
+
 enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
                                   const struct bs_trial *trial,
                                   const struct bs_passenger *passenger,
@@ -264,20 +196,25 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
     row->cpu = info->cpu;
     row->blas = info->blas;
     row->threads = info->threads;
+    row->numerics = bs_numerics_version();
     copy_text(row->started, sizeof row->started, info->started);
-    blank_figures(row);
     copy_text(row->status, sizeof row->status, passenger->status ? "failed" : "done");
     if (passenger->status) {
         row->message = passenger->message;
         return BS_OK;
     }
-    const struct bs_token_figures *figures = &passenger->figures[trial->text];
-    record->num_layers = passenger->num_layers;
-    record->layers = passenger->layers;
-    record->nll = figures->nll;
-    record->kld = figures->kld;
-    record->same_top = figures->same_top;
-    summarise_weights(sweep, passenger, row);
-    return summarise(figures, &reference->figures[trial->text], &sweep->texts[trial->text], row,
-                     err);
+    record->layers.num_rows = passenger->num_layers;
+    record->layers.rows = passenger->layers;
+    record->figures = &passenger->figures[trial->text];
+    if (name_columns(&record->layers, err) ||
+        measure(sweep, trial->text, passenger, reference, row, err))
+        return err->status;
+    return BS_OK;
+}
+
+void bs_trial_record_release(struct bs_trial_record *record)
+{
+    bs_free(record->row.values);
+    bs_free(record->layers.columns);
+    *record = (struct bs_trial_record){.canonical = NULL};
 }

@@ -15,6 +15,8 @@
  * file never mixes the two. */
 enum { NUMERICS_VERSION = 4 };
 
+int bs_numerics_version(void) { return NUMERICS_VERSION; }
+
 static const char *model_name(const struct bs_sweep *sweep)
 {
     return sweep->config->models[sweep->model_index];
@@ -57,17 +59,15 @@ static struct bs_calibration_choice calibration_choice(const struct bs_config *c
                                           .documents = c->documents};
 }
 
-static struct bs_evaluation_choice evaluation_choice(const struct bs_config *config, int t)
+static struct bs_evaluation_source evaluation_source(const struct bs_config *config, int t)
 {
     const struct bs_evaluation_config *e = &config->evaluations[t];
-    return (struct bs_evaluation_choice){.text = {.text = e->text,
+    return (struct bs_evaluation_source){.text = {.text = e->text,
                                                   .base = config->folder,
                                                   .field = e->field,
                                                   .join = e->join,
                                                   .lines = e->lines},
-                                         .protocol = (enum bs_protocol)e->protocol,
                                          .tokens = e->tokens,
-                                         .stride = bs_evaluation_stride(e),
                                          .windows = e->windows,
                                          .pick = (enum bs_pick)e->pick};
 }
@@ -100,10 +100,12 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
         return err->status;
     for (int t = 0; t < config->num_evaluations; t++) {
         const struct bs_evaluation_config *e = &config->evaluations[t];
-        struct bs_evaluation_choice choice = evaluation_choice(config, t);
+        const struct bs_evaluation *evaluation = bs_evaluation_of(&e->how);
+        struct bs_evaluation_source source = evaluation_source(config, t);
         if (check_positions(sweep, e->tokens, err) ||
-            bs_windows_evaluate(tokenizer, &choice, vocab, &sweep->texts[t], err))
+            evaluation->request(e->how.options, &source, tokenizer, vocab, &sweep->texts[t], err))
             return bs_fail_within(err, "evaluation");
+        sweep->figures[t] = evaluation->figures | 1u << BS_NLL;
     }
     return BS_OK;
 }
@@ -116,12 +118,11 @@ static void print_windows(const char *name, const struct bs_windows *windows, FI
 }
 
 /* What tells numbers apart that were taken on the same ids. */
-static void print_protocol(const struct bs_evaluation_config *e, const struct bs_windows *windows,
-                           FILE *out)
+static void print_how(const struct bs_evaluation_config *e, const struct bs_windows *windows,
+                      FILE *out)
 {
-    fprintf(out, "evaluation.protocol: %s\n", bs_protocol_names[e->protocol]);
-    if (bs_protocols[e->protocol].slides)
-        fprintf(out, "evaluation.stride: %d\n", bs_evaluation_stride(e));
+    fprintf(out, "evaluation: %s\n", e->how.plugin->name);
+    bs_choice_print_all(&e->how, "evaluation", out);
     if (windows->windows < windows->all)
         fprintf(out, "evaluation.pick: %s of %d\n", bs_pick_names[windows->pick], windows->all);
     fprintf(out, "evaluation.scored: %zu\n", windows->num_scored);
@@ -143,7 +144,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     if (bs_recipe_needs_calibration(recipe))
         print_windows("calibration", &sweep->calibrations[trial->calibration], out);
     print_windows("evaluation", &sweep->texts[trial->text], out);
-    print_protocol(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
+    print_how(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     if (recipe->num_stages) {
         /* The windows behind the per-linear errors belong to the first text. */
         fprintf(out, "layer_error.windows: %d\n", sweep->config->layer_error.windows);
@@ -336,7 +337,7 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
         const struct bs_row *row = bs_results_find(results, sweep->all[i].id);
         sweep->all[i].done = row && bs_row_is_done(row);
         if (sweep->all[i].done && !sweep->all[i].recipe)
-            sweep->reference_nll[sweep->all[i].text] = row->nll;
+            sweep->reference_nll[sweep->all[i].text] = bs_row_number(row, "nll");
     }
 }
 
@@ -356,6 +357,7 @@ struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
                             .calibration = sweep->calibration.ids ? &sweep->calibration : NULL,
                             .num_texts = sweep->config->num_evaluations,
                             .texts = sweep->texts,
+                            .figures = sweep->figures,
                             .layer_error_windows = sweep->config->layer_error.windows};
 }
 
@@ -395,9 +397,10 @@ static void print_time(const struct bs_sweep_plan *plan, FILE *out)
 static void print_evaluation(const struct bs_evaluation_config *e, const struct bs_windows *windows,
                              FILE *out)
 {
+    struct bs_protocol_used protocol = bs_evaluation_protocol(&e->how, e->tokens);
     char stride[48] = "";
-    if (bs_protocols[e->protocol].slides)
-        snprintf(stride, sizeof stride, " with stride %d", bs_evaluation_stride(e));
+    if (protocol.stride != e->tokens)
+        snprintf(stride, sizeof stride, " with stride %d", protocol.stride);
     char picked[64] = "";
     if (windows->windows < windows->all)
         snprintf(picked, sizeof picked, ", pick %s of %d", bs_pick_names[windows->pick],
@@ -405,8 +408,8 @@ static void print_evaluation(const struct bs_evaluation_config *e, const struct 
     bs_print_line(out,
                   "evaluation: %s, protocol %s%s, %d windows of %d tokens%s, %zu scored (the text "
                   "has %zu)",
-                  e->text, bs_protocol_names[e->protocol], stride, windows->windows,
-                  windows->tokens, picked, windows->num_scored, windows->text.tokens);
+                  e->text, protocol.name, stride, windows->windows, windows->tokens, picked,
+                  windows->num_scored, windows->text.tokens);
 }
 
 static void print_calibration(const struct bs_calibration_config *c,

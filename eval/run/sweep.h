@@ -31,6 +31,7 @@ struct bs_sweep {
     struct bs_windows
         *calibrations; /* of the config, [num_calibrations]; NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
+    unsigned figures[BS_MAX_TEXTS]; /* that are taken of each: struct bs_walk */
     double
         reference_nll[BS_MAX_TEXTS]; /* the unquantized model's mean, as first measured; or NaN */
     double kept_blocks; /* share of the passage through the blocks that a kept walk has before it */
@@ -43,6 +44,9 @@ struct bs_sweep {
     int num_trials;
     struct bs_trial *trials;
 };
+
+/* Part of every trial's id, and of a row: it grows when a change of the program changes results. */
+int bs_numerics_version(void);
 
 /* Opens one of the config's models, its tokenizer and the texts and lists the trials. */
 enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,

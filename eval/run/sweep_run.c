@@ -127,7 +127,7 @@ static void tell_kept(const struct running *run)
 static enum bs_status check_reference(const struct running *run, int text, struct bs_error *err)
 {
     struct bs_sweep *sweep = run->sweep;
-    const float *nll = run->passengers[0].figures[text].nll;
+    const float *nll = bs_figure_floats(&run->passengers[0].figures[text], BS_NLL);
     const struct bs_windows *windows = &sweep->texts[text];
     const double tolerance = 1e-4;
     double sum = 0, *before = &sweep->reference_nll[text];
@@ -157,7 +157,7 @@ static enum bs_status commit_measured(void *context, int text, struct bs_error *
                        reference->message);
     if (text >= 0 && check_reference(run, text, err))
         return err->status;
-    struct bs_trial_record *records = bs_alloc((size_t)sweep->num_trials, sizeof *records);
+    struct bs_trial_record *records = bs_calloc((size_t)sweep->num_trials, sizeof *records);
     if (!records)
         return bs_fail_memory(err);
     int count = 0;
@@ -167,6 +167,8 @@ static enum bs_status commit_measured(void *context, int text, struct bs_error *
     if (!status && count)
         status = bs_results_commit(run->path, records, count, run->order, sweep->num_all,
                                    &run->info, err);
+    for (int r = 0; r < count; r++)
+        bs_trial_record_release(&records[r]);
     bs_free(records);
     if (!status)
         tell_kept(run);

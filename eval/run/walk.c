@@ -1,6 +1,5 @@
 #include "eval/run/walk.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,12 +12,8 @@
 void bs_passenger_release(struct bs_passenger *passenger)
 {
     bs_free(passenger->layers);
-    for (int t = 0; t < BS_WALK_TEXTS; t++) {
-        bs_free(passenger->figures[t].nll);
-        bs_free(passenger->figures[t].kld);
-        bs_free(passenger->figures[t].same_top);
-        passenger->figures[t] = (struct bs_token_figures){NULL, NULL, NULL};
-    }
+    for (int t = 0; t < BS_WALK_TEXTS; t++)
+        bs_figures_release(&passenger->figures[t]);
     passenger->layers = NULL;
 }
 
@@ -61,7 +56,7 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
     (void)thread;
     const struct embedding *e = context;
     const int32_t *ids = e->windows->ids + (size_t)window * (size_t)e->windows->tokens;
-    enum bs_status status = bs_model_embed(e->model, ids, 1, e->windows->tokens,
+    enum bs_status status = bs_model_embed(e->model, ids, 1, bs_windows_length(e->windows, window),
                                            bs_stream_window(e->stream, window), err);
     bs_stream_forget(e->stream, window);
     return status;
@@ -70,8 +65,8 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
 enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_windows *windows,
                               struct bs_stream *stream, struct bs_error *err)
 {
-    return bs_stream_init_in(s->walk->scratch, stream, windows->windows, windows->tokens,
-                             s->architecture->hidden_size, err);
+    return bs_stream_init_ragged(s->walk->scratch, stream, windows->windows, windows->tokens,
+                                 windows->lengths, s->architecture->hidden_size, err);
 }
 
 static enum bs_status embed(const struct bs_walk_state *s, const struct bs_windows *windows,
@@ -113,11 +108,9 @@ static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
     return BS_OK;
 }
 
-void bs_walk_store_token(struct bs_token_figures *figures, size_t at, struct bs_token token)
+unsigned bs_walk_figures(const struct bs_walk *walk, int text)
 {
-    figures->nll[at] = token.nll;
-    figures->kld[at] = token.kld;
-    figures->same_top[at] = token.same_top;
+    return walk->figures ? walk->figures[text] : BS_WALK_FIGURES;
 }
 
 static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error *err)
@@ -131,16 +124,9 @@ static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error 
         for (int t = 0; t < s->walk->num_texts; t++) {
             const struct bs_windows *text = &s->walk->texts[t];
             size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
-            struct bs_token_figures *figures = &passenger->figures[t];
-            if (!passenger->wanted[t])
-                continue;
-            figures->nll = bs_alloc(count, sizeof *figures->nll);
-            figures->kld = bs_alloc(count, sizeof *figures->kld);
-            figures->same_top = bs_alloc(count, 1);
-            if (!figures->nll || !figures->kld || !figures->same_top)
-                return bs_fail_memory(err);
-            for (size_t k = 0; k < count; k++)
-                bs_walk_store_token(figures, k, (struct bs_token){.nll = NAN, .kld = NAN});
+            if (passenger->wanted[t] &&
+                bs_figures_init(&passenger->figures[t], bs_walk_figures(s->walk, t), count, err))
+                return err->status;
         }
     }
     return BS_OK;
@@ -184,7 +170,7 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
         return err->status;
     passenger->seconds_quantize += bs_seconds() - start;
     return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
-                           passenger->layers + passenger->num_layers, &carried->totals, err);
+                           passenger->layers + passenger->num_layers, &passenger->totals, err);
 }
 
 bool bs_walk_in_bfloat16(const struct bs_recipe *recipe) { return recipe->compute == BS_BFLOAT16; }
@@ -306,33 +292,23 @@ enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_err
     return walk->measured ? walk->measured(walk->measured_context, text, err) : BS_OK;
 }
 
-static void total_up(const struct bs_walk_state *s)
-{
-    for (int i = 0; i < s->num_passengers; i++) {
-        struct bs_passenger *passenger = &s->passengers[i];
-        const struct bs_layer_totals *t = &s->carried[i].totals;
-        passenger->weight_mse = passenger->sqnr_db = NAN;
-        passenger->relative_output_error = passenger->cosine = NAN;
-        if (!t->linears)
-            continue;
-        passenger->weight_mse = t->squared_error / t->weights;
-        passenger->sqnr_db = t->squared_error > 0 ? 10 * log10(t->squared_weight / t->squared_error)
-                                                  : (double)INFINITY;
-        passenger->relative_output_error = t->relative_output_error / t->linears;
-        passenger->cosine = t->cosine / t->linears;
-    }
-}
-
 /* For the windows of calibration and of every text. */
 static struct bs_rope *create_rope(const struct bs_walk_state *s)
 {
-    int count = 0, *lengths = bs_alloc((size_t)s->walk->num_texts + 1, sizeof *lengths);
+    size_t most = (size_t)s->walk->num_texts + 1;
+    for (int t = 0; t < s->walk->num_texts; t++)
+        most += s->walk->texts[t].lengths ? (size_t)s->walk->texts[t].windows : 0;
+    int count = 0, *lengths = bs_alloc(most, sizeof *lengths);
     if (!lengths)
         return NULL;
     if (s->walk->calibration)
         lengths[count++] = s->walk->calibration->tokens;
-    for (int t = 0; t < s->walk->num_texts; t++)
-        lengths[count++] = s->walk->texts[t].tokens;
+    for (int t = 0; t < s->walk->num_texts; t++) {
+        const struct bs_windows *text = &s->walk->texts[t];
+        lengths[count++] = text->tokens;
+        for (int w = 0; text->lengths && w < text->windows; w++)
+            lengths[count++] = text->lengths[w];
+    }
     struct bs_rope *rope = bs_rope_create(s->architecture, lengths, count);
     bs_free(lengths);
     return rope;
@@ -399,7 +375,6 @@ enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *pass
         status = walk_block(&s, s.at.block, err);
     if (!status) {
         leave_blocks(&s);
-        total_up(&s);
         status = bs_walk_head(&s, err);
     }
     end_walk(&s);

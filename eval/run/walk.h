@@ -5,16 +5,12 @@
 
 #include "eval/recipe/recipe.h"
 #include "eval/data/windows.h"
+#include "eval/run/layer_error.h"
 #include "eval/store/results.h"
+#include "eval/tasks/figure.h"
 
+/* Texts: what evaluations ask of the model, the requests of one each. */
 enum { BS_WALK_TEXTS = 16 };
-
-/* Per-token figures of one text, [windows][tokens - 1]; where the text's windows do not score a
- * position nll and kld are NaN and same_top is 0. */
-struct bs_token_figures {
-    float *nll, *kld;
-    uint8_t *same_top;
-};
 
 /* One recipe on its way, and what came of it. */
 struct bs_passenger {
@@ -26,11 +22,11 @@ struct bs_passenger {
     enum bs_status status; /* a passenger that fails leaves the walk, the others go on */
     char message[512];
     int num_layers;
-    struct bs_layer_row *layers; /* [num_layers], in the order of the walk */
-    double weight_mse, sqnr_db, relative_output_error, cosine; /* over all linears */
-    double linear_bits; /* that the quantized linears take in a file */
+    struct bs_layer_row *layers;   /* [num_layers], in the order of the walk */
+    struct bs_layer_totals totals; /* over all linears */
+    double linear_bits;            /* that the quantized linears take in a file */
     double linear_weights;
-    struct bs_token_figures figures[BS_WALK_TEXTS];
+    struct bs_figures figures[BS_WALK_TEXTS]; /* [windows][tokens - 1] of the text */
     double seconds_quantize, seconds_evaluate;
 };
 
@@ -45,11 +41,15 @@ struct bs_walk_place {
 struct bs_keeping;
 struct bs_kept;
 
+enum { BS_WALK_FIGURES = 1 << BS_NLL | 1 << BS_KLD | 1 << BS_SAME_TOP };
+
 struct bs_walk {
     const struct bs_model *model;
     const struct bs_windows *calibration; /* NULL where no recipe needs it */
     int num_texts;
     const struct bs_windows *texts; /* [num_texts] */
+    const unsigned *figures;        /* [num_texts], bits 1 << enum bs_figure that are taken; NULL =
+                                     * BS_WALK_FIGURES */
     int layer_error_windows;        /* of the first text; 0 = no per-linear errors */
     const char *scratch;            /* directory that holds the streams; NULL = memory does */
     struct bs_keeping *keeping;     /* walk_keep.h; NULL = the walk is not kept */
@@ -63,6 +63,9 @@ struct bs_walk {
     void (*progress)(void *context, int done, int total);
     void *progress_context;
 };
+
+/* What is taken at the predicted tokens of a text. */
+unsigned bs_walk_figures(const struct bs_walk *walk, int text);
 
 /* Carries the passengers from the embedding, or from where the walk was kept, to the logits. BS_OK
  * even where passengers failed; an error is one that stops the whole walk, BS_ESTOPPED where a

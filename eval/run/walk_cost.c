@@ -58,7 +58,7 @@ int bs_walk_probe_windows(const struct bs_walk *walk)
 
 static double stream_bytes(const struct bs_windows *windows, int width)
 {
-    return (double)windows->windows * windows->tokens * width * (double)sizeof(float);
+    return (double)bs_windows_total(windows) * width * (double)sizeof(float);
 }
 
 /* What statistics take while recipes pass one block: what they share, once; and what the most
@@ -174,7 +174,10 @@ static double figures_bytes(const struct bs_walk *walk)
 {
     double bytes = 0;
     for (int t = 0; t < walk->num_texts; t++)
-        bytes += (double)walk->texts[t].windows * walk->texts[t].tokens * (2 * sizeof(float) + 1);
+        for (int f = 0; f < BS_NUM_FIGURES; f++)
+            if (bs_walk_figures(walk, t) >> f & 1)
+                bytes += (double)walk->texts[t].windows * walk->texts[t].tokens *
+                         (double)bs_figure_bytes((enum bs_figure)f);
     return bytes;
 }
 
@@ -267,7 +270,12 @@ double bs_walk_text_flops(const struct bs_walk *walk, int text)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     const struct bs_windows *windows = &walk->texts[text];
-    return (double)windows->windows * a->num_layers * bs_block_flops(a, windows->tokens);
+    double flops = 0;
+    for (int w = 0; windows->lengths && w < windows->windows; w++)
+        flops += bs_block_flops(a, windows->lengths[w]);
+    if (!windows->lengths)
+        flops = windows->windows * bs_block_flops(a, windows->tokens);
+    return flops * a->num_layers;
 }
 
 double bs_walk_text_logits(const struct bs_walk *walk, int text)

@@ -1,7 +1,6 @@
 /* The end of a walk: final norm, output matrix and the figures of every token. */
 #include "eval/run/walk_state.h"
 
-#include "eval/linalg/vector.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 
@@ -118,33 +117,33 @@ static void store_rows(const struct head_rows *h)
     struct bs_walk_state *s = h->heading->state;
     int text = h->heading->text, predictions = s->reference.texts[text].tokens - 1;
     size_t at = (size_t)h->window * (size_t)predictions + (size_t)h->first;
+    const int32_t *targets = targets_of(h);
     for (int i = 0; i < s->num_passengers; i++) {
         struct bs_passenger *passenger = &s->passengers[i];
         if (passenger->status || !passenger->wanted[text])
             continue;
         const struct head_passenger *own =
             bs_walk_is_reference(passenger) ? &h->reference : &h->passengers[i];
-        for (int r = 0; r < h->rows; r++)
-            bs_walk_store_token(&passenger->figures[text], at + (size_t)r,
-                                bs_token_of(&h->reference.seen[r], own->apart[r], &own->seen[r]));
+        for (int r = 0; r < h->rows; r++) {
+            const struct bs_prediction prediction = {.reference = &h->reference.seen[r],
+                                                     .own = &own->seen[r],
+                                                     .apart = own->apart[r],
+                                                     .target = targets[r]};
+            bs_figures_put(&passenger->figures[text], at + (size_t)r, &prediction);
+        }
     }
 }
 
-static enum bs_status measure_window(void *context, int index, int thread, struct bs_error *err)
+static void measure_span(const struct heading *h, struct bs_scratch *scratch,
+                         const struct bs_span *span)
 {
-    (void)err;
-    const struct heading *h = context;
-    int window = h->first_window + index;
-    struct bs_scratch *scratch = &h->state->scratch[thread];
-    struct bs_scored scored = h->state->walk->texts[h->text].scored[window];
-    int end = scored.first + scored.count;
-    int vocab = h->state->architecture->vocab_size;
-    for (int first = scored.first; first < end; first += BS_HEAD_ROWS) {
+    int end = span->first + span->count, vocab = h->state->architecture->vocab_size;
+    for (int first = span->first; first < end; first += BS_HEAD_ROWS) {
         size_t mark = scratch->used;
         int left = end - first;
         struct head_rows rows = {.heading = h,
                                  .scratch = scratch,
-                                 .window = window,
+                                 .window = span->window,
                                  .first = first,
                                  .rows = left < BS_HEAD_ROWS ? left : BS_HEAD_ROWS};
         begin_rows(&rows);
@@ -153,34 +152,40 @@ static enum bs_status measure_window(void *context, int index, int thread, struc
         store_rows(&rows);
         scratch->used = mark;
     }
+}
+
+static enum bs_status measure_window(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)err;
+    const struct heading *h = context;
+    int count;
+    const struct bs_span *spans =
+        bs_windows_spans(&h->state->walk->texts[h->text], h->first_window + index, &count);
+    for (int k = 0; k < count; k++)
+        measure_span(h, &h->state->scratch[thread], &spans[k]);
     return BS_OK;
 }
 
 /* A value that is not finite never reaches a mean. */
-static void check_window(struct bs_walk_state *s, int i, int text, int window)
+static void check_span(struct bs_walk_state *s, int i, int text, const struct bs_span *span)
 {
-    const struct bs_windows *windows = &s->walk->texts[text];
-    struct bs_scored scored = windows->scored[window];
-    size_t at = (size_t)window * (size_t)(windows->tokens - 1) + (size_t)scored.first;
-    size_t count = (size_t)scored.count;
-    const struct bs_token_figures *figures = &s->passengers[i].figures[text];
-    size_t nll = bs_first_not_finite(figures->nll + at, count);
-    size_t kld = bs_first_not_finite(figures->kld + at, count);
-    size_t bad = nll < kld ? nll : kld;
+    size_t predictions = (size_t)(s->walk->texts[text].tokens - 1), count = (size_t)span->count;
+    size_t at = (size_t)span->window * predictions + (size_t)span->first;
+    size_t bad = bs_figures_not_finite(&s->passengers[i].figures[text], at, count);
     struct bs_error err;
     if (bad == count)
         return;
     bs_fail(&err, BS_ENUMERIC, "evaluation text %d: the loss is not finite at window %d, token %d",
-            text + 1, window, scored.first + (int)bad);
+            text + 1, span->window, span->first + (int)bad);
     bs_walk_fail_passenger(s, i, &err);
 }
 
 static void check_figures(struct bs_walk_state *s, int text)
 {
     for (int i = 0; i < s->num_passengers; i++)
-        for (int w = 0; w < s->walk->texts[text].windows; w++)
+        for (int k = 0; k < s->walk->texts[text].num_spans; k++)
             if (!s->passengers[i].status && s->passengers[i].wanted[text])
-                check_window(s, i, text, w);
+                check_span(s, i, text, &s->walk->texts[text].spans[k]);
 }
 
 /* The next windows of the text at hand: few where the walk is kept, so that it can be in between,

@@ -67,21 +67,25 @@ static void transfer(struct transfer *t, void *data, size_t size)
 static void transfer_stream(struct transfer *t, const struct bs_stream *stream,
                             const struct bs_windows *windows, int width)
 {
-    size_t bytes = (size_t)windows->tokens * (size_t)width * sizeof *stream->data;
     for (int w = 0; w < windows->windows && !t->reason; w++) {
+        size_t tokens = (size_t)bs_windows_length(windows, w);
+        size_t bytes = tokens * (size_t)width * sizeof *stream->data;
         transfer(t, stream ? bs_stream_window(stream, w) : NULL, bytes);
         if (stream)
             bs_stream_forget(stream, w);
     }
 }
 
-static void transfer_figures(struct transfer *t, struct bs_token_figures *figures,
-                             const struct bs_windows *text)
+/* Those that are taken of the text. */
+static void transfer_figures(struct transfer *t, const struct bs_figures *figures,
+                             const struct bs_walk *walk, int text)
 {
-    size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
-    transfer(t, figures ? figures->nll : NULL, count * sizeof *figures->nll);
-    transfer(t, figures ? figures->kld : NULL, count * sizeof *figures->kld);
-    transfer(t, figures ? figures->same_top : NULL, count);
+    const struct bs_windows *windows = &walk->texts[text];
+    size_t count = (size_t)windows->windows * (size_t)(windows->tokens - 1);
+    for (int f = 0; f < BS_NUM_FIGURES; f++)
+        if (bs_walk_figures(walk, text) >> f & 1)
+            transfer(t, figures ? figures->of[f] : NULL,
+                     count * bs_figure_bytes((enum bs_figure)f));
 }
 
 /* ---- which walk it is ---- */
@@ -94,6 +98,12 @@ static void identify_windows(struct bs_keeping *keeping, const char *name,
              windows->windows, windows->tokens, windows->num_scored, windows->digest.hex);
 }
 
+static void identify_figures(struct bs_keeping *keeping, unsigned figures)
+{
+    size_t used = strlen(keeping->identity);
+    snprintf(keeping->identity + used, sizeof keeping->identity - used, "figures %x\n", figures);
+}
+
 void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, const char *machine)
 {
     snprintf(keeping->identity, sizeof keeping->identity,
@@ -102,8 +112,10 @@ void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, co
              bs_model_digest(walk->model).hex, walk->layer_error_windows);
     if (walk->calibration)
         identify_windows(keeping, "calibration", walk->calibration);
-    for (int t = 0; t < walk->num_texts; t++)
+    for (int t = 0; t < walk->num_texts; t++) {
         identify_windows(keeping, "text", &walk->texts[t]);
+        identify_figures(keeping, bs_walk_figures(walk, t));
+    }
 }
 
 /* ---- out ---- */
@@ -141,7 +153,7 @@ static struct passenger_record record_of(const struct bs_walk_state *s, int i)
     record.linear_weights = passenger->linear_weights;
     record.seconds_quantize = passenger->seconds_quantize;
     record.seconds_evaluate = passenger->seconds_evaluate;
-    record.totals = s->carried[i].totals;
+    record.totals = passenger->totals;
     return record;
 }
 
@@ -162,7 +174,7 @@ static void put_passenger(struct transfer *t, struct bs_walk_state *s, int i)
         if (!bs_walk_is_reference(passenger))
             transfer_stream(t, &carried->texts[text], &s->walk->texts[text], width);
         if (text == s->at.text && s->at.window)
-            transfer_figures(t, &passenger->figures[text], &s->walk->texts[text]);
+            transfer_figures(t, &passenger->figures[text], s->walk, text);
     }
 }
 
@@ -317,7 +329,7 @@ static enum bs_status take_streams(struct transfer *t, struct bs_walk_state *s, 
         if (!is_reference)
             transfer_stream(t, wanted ? &carried->texts[text] : NULL, windows, width);
         if (text == s->at.text && s->at.window)
-            transfer_figures(t, wanted ? &s->passengers[i].figures[text] : NULL, windows);
+            transfer_figures(t, wanted ? &s->passengers[i].figures[text] : NULL, s->walk, text);
     }
     return BS_OK;
 }
@@ -332,7 +344,7 @@ static void take_record(struct bs_walk_state *s, int i, const struct passenger_r
     passenger->linear_weights = record->linear_weights;
     passenger->seconds_quantize = record->seconds_quantize;
     passenger->seconds_evaluate = record->seconds_evaluate;
-    s->carried[i].totals = record->totals;
+    passenger->totals = record->totals;
 }
 
 /* The passenger that the file's k-th is, or -1. */

@@ -2,7 +2,6 @@
 #ifndef BS_EVAL_RUN_WALK_STATE_H
 #define BS_EVAL_RUN_WALK_STATE_H
 
-#include "eval/tasks/token_metrics.h"
 #include "eval/model/model.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/walk.h"
@@ -11,7 +10,6 @@
 struct bs_carried {
     struct bs_stream calibration; /* data NULL where it is not needed */
     struct bs_stream texts[BS_WALK_TEXTS];
-    struct bs_layer_totals totals;
 };
 
 struct bs_walk_state {
@@ -46,8 +44,6 @@ bool bs_walk_in_bfloat16(const struct bs_recipe *recipe);
 
 /* A passenger that failed keeps its message and gives its memory back. */
 void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err);
-
-void bs_walk_store_token(struct bs_token_figures *figures, size_t at, struct bs_token token);
 
 /* Calls the walk's `measured`. */
 enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_error *err);

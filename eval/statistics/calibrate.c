@@ -408,8 +408,9 @@ static enum bs_status push_window(void *context, int window, int thread, struct 
     const struct push *push = context;
     const struct bs_stream *stream = push->stream;
     float *x = bs_stream_window(stream, window);
-    bs_block_forward(push->block, push->rope, x, x, stream->tokens, NULL, &push->scratch[thread]);
-    enum bs_status status = check_output(x, window, stream->tokens, stream->width, err);
+    int tokens = bs_stream_length(stream, window);
+    bs_block_forward(push->block, push->rope, x, x, tokens, NULL, &push->scratch[thread]);
+    enum bs_status status = check_output(x, window, tokens, stream->width, err);
     bs_stream_forget(stream, window);
     return status;
 }

@@ -3,15 +3,19 @@
  * /                            attributes: schema_version, bitsweep_version, commit, config (the YAML
  *                              text), host, cpu, blas, threads, started, finished (ISO 8601, UTC),
  *                              of the last run
- * /trials                      compound table, one row a trial: struct bs_row, field for field
+ * /trials                      compound table, one row a trial, what it is and where it comes from:
+ *                              struct bs_row, field for field
+ * /values                      compound table, one row a value that was measured: struct
+ *                              bs_value_row; those of a trial stand together, in the order of /trials
  * /trial/<id>                  attributes: `canonical`, the text the id is a hash of; `notices`, what was
  *                              passed over or decided as the model was opened, a line each
- * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row
- * /trial/<id>/<text>/nll       float32 [windows][tokens - 1], nats
- * /trial/<id>/<text>/kld       float32 [windows][tokens - 1], nats
- * /trial/<id>/<text>/same_top  uint8   [windows][tokens - 1]
+ * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row, its values each in
+ *                              a member of its own name
+ * /trial/<id>/<text>/<figure>  [windows][tokens - 1], a figure of every prediction, by the table
+ *                              of tasks/figure.h, float32 or uint8
  *
- * Where the protocol does not score a position, nll and kld are NaN and same_top is 0.
+ * Where nothing is scored floats are NaN and bytes 0. What the values and figures are called is the
+ * affair of the evaluations and metrics that measure them: nothing here knows a name of theirs.
  *
  * In front of it stands a seal of 512 bytes, which HDF5 passes over (seal.h): a file whose bytes are
  * not those of its last commit is refused before HDF5 sees it, also one that another program has
@@ -27,10 +31,24 @@
 #include <stdint.h>
 
 #include "eval/base/error.h"
+#include "eval/tasks/figure.h"
+#include "eval/tasks/value.h"
 
-enum { BS_SCHEMA_VERSION = 4 };
+enum { BS_SCHEMA_VERSION = 5 };
 
-/* One trial's summary. Text fields are zero-terminated UTF-8; pointers are to texts of any length,
+/* A value of a trial. */
+struct bs_value_row {
+    char trial[17];      /* id */
+    char evaluation[24]; /* what measured it; "model": a metric (tasks/metric.h) */
+    char name[40];       /* of its type (tasks/value.h) */
+    double value;
+    double se, df; /* standard error and its degrees of freedom; NaN = none */
+    double
+        calibration_sd; /* of the trial's group (bs_rows_label); NaN where it has fewer than two */
+    int n;              /* what it is taken over */
+};
+
+/* What a trial is and where it comes from. Text fields are zero-terminated UTF-8; pointers are to texts of any length,
  * NULL = "". NaN stands for "does not exist". */
 struct bs_row {
     char id[17];
@@ -55,7 +73,8 @@ struct bs_row {
     int calibration_documents; /* of sampling awq; else 0 */
     int calibration_seed;      /* -1 where the sampling draws nothing */
     char compute[16];          /* what evaluation multiplied in */
-    char protocol[16];         /* by which the text was measured */
+    char evaluation[24];       /* what was measured */
+    char protocol[24];         /* how */
     char pick[8];              /* which of the text's windows: "all", "even", "first" */
     char text_digest[33];      /* of the text's exact bytes */
     int bits, symmetric, activation_bits;
@@ -63,36 +82,19 @@ struct bs_row {
     int text_windows;    /* that the text holds */
     int stride;          /* tokens from the start of a window to that of the next */
     int scored;          /* predictions, in all windows */
-    int fallbacks;       /* linears for which the algorithm had to change its plan */
-    int dead_columns;    /* over all linears */
-    double perplexity, perplexity_se;
-    double nll, nll_se; /* mean, nats a token */
-    double nll_df;      /* degrees of freedom of nll_se and perplexity_se */
-    /* The mean over other units of the text: exp(nll * T / N) with T tokens (special ones that the
-     * tokenizer adds not counted) and N words or bytes of the whole text, however much of it the
-     * windows cover. Words as lm-evaluation-harness counts them: len(re.split(r"\s+", text)). */
-    double word_perplexity, byte_perplexity, bits_per_byte;
-    double perplexity_delta, perplexity_delta_se; /* to the unquantized model, paired */
-    double nll_delta, nll_delta_se, nll_delta_df;
-    double kld_mean, kld_mean_se, kld_median, kld_p90, kld_p95, kld_p99, kld_p999, kld_max;
-    double same_top,
-        same_top_se; /* share of tokens where both models' likeliest next token agree */
-    double weight_mse, sqnr_db, relative_output_error, cosine; /* over all linears */
-    double bits_per_weight;   /* of the quantized linears, scales and zero points included */
-    double bytes;             /* of the whole model, what is not quantized at 16 bits */
-    double compression_ratio; /* 16-bit bytes over bytes */
-    /* Of the trials that differ from this one in nothing but the seed of their calibration, itself
-     * counted (bs_rows_group): how many are done, and the standard deviation of their figures, NaN
-     * for fewer than two. 0 where nothing was drawn. */
+    /* Trials that differ from this one in nothing but the seed of their calibration and are done,
+     * itself counted (bs_rows_group); 0 where nothing was drawn. */
     int calibrations;
-    double perplexity_calibration_sd, nll_calibration_sd, kld_calibration_sd,
-        same_top_calibration_sd;
     double seconds_quantize, seconds_evaluate;
     /* By which program and machine, when. */
-    const char *commit; /* NULL in a record: this program's */
+    const char *version, *commit; /* NULL in a record: this program's */
     const char *cpu, *blas;
+    int numerics; /* grows when a change of the program changes results */
     int threads;
     char started[24]; /* of the run; ISO 8601, UTC */
+    /* What was measured, owned by rows that were read; no fields of /trials. */
+    int num_values;
+    struct bs_value_row *values;
 };
 
 /* One linear of one trial. */
@@ -100,31 +102,29 @@ struct bs_layer_row {
     int block;
     char name[64]; /* "self_attn.q_proj" */
     int out_features, in_features;
-    double weight_mse;            /* mean (W - W^)^2, in the checkpoint's own basis */
-    double sqnr_db;               /* 10 log10(sum W^2 / sum (W - W^)^2) */
-    double relative_output_error; /* |Y^ - Y| / |Y| (Frobenius) on the unquantized model's inputs */
-    double cosine;                /* <Y, Y^> / (|Y| |Y^|) */
-    double bits_per_weight;
-    double damping; /* the percdamp that held; NaN = no Hessian */
-    int dead_columns, fallback;
     double seconds;
+    double values[BS_MOST_LINEAR_VALUES]; /* by the columns of its table */
 };
 
-/* What a commit adds for one trial. Arrays are [windows][tokens - 1], NULL for what does not exist.
- * A failed trial has no arrays and no layers; the unquantized model has an empty table of layers.
- * All borrowed. */
+/* The linears of a trial. */
+struct bs_layer_table {
+    int num_rows, num_columns;
+    struct bs_layer_row *rows;
+    char (*columns)[40]; /* [num_columns], what the rows' values are called */
+};
+
+/* What a commit adds for one trial. A failed trial has no values, figures and layers; the unquantized
+ * model has an empty table of layers. All borrowed; the rows' values need not name their trial. */
 struct bs_trial_record {
     struct bs_row row;
     const char *canonical;
     const char *notices; /* NULL or "" = none */
-    int num_layers;
-    const struct bs_layer_row *layers;
-    const float *nll, *kld;
-    const uint8_t *same_top;
+    struct bs_layer_table layers;
+    const struct bs_figures *figures; /* [windows][tokens - 1]; NULL = none */
 };
 
 /* What a run says of itself in the root attributes; what is NULL (or 0 threads) stays as the file
- * has it. The rows of `models` stand in their order, those of others behind. */
+ * has it. The rows of `models` stand in their order, those of others after them. */
 struct bs_run_info {
     const char *config, *host, *cpu, *blas, *started, *finished; /* finished: "" while it goes on */
     int threads;
@@ -132,7 +132,7 @@ struct bs_run_info {
     char *const *models;
 };
 
-/* A result file's /trials and root attributes in memory. */
+/* A result file's /trials, /values and root attributes in memory. */
 struct bs_results {
     char *path;
     char *config; /* root attribute */
@@ -155,7 +155,7 @@ bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
  * the parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where models of one
  * name differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of
  * trials of one model and text measured alike, the beginning of their ids. And sets `calibrations`
- * and what follows it. BS_ENOMEM. */
+ * and of every value its deviation over them. BS_ENOMEM. */
 enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err);
 
 /* Whether the trial is done; else it has failed. */
@@ -175,12 +175,18 @@ bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b);
  * protocol and recipe, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
 
-/* The means of a row's group, one trial a seed, where it has two at least: `mean` is the row with
- * its recipe for label, the means for figures, and for standard errors those of one trial,
- * averaged, since draws of calibration share the text's noise. Borrows the row's texts. False where
- * there are fewer. */
-bool bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
-                  struct bs_row *mean);
+/* The means of a row's group, one trial a seed, where that has two at least (`calibrations`): `mean`
+ * is the row with its recipe for label, the means for values and seconds, and for standard errors
+ * those of one trial, averaged, since draws of calibration share the text's noise. Borrows the row's
+ * texts; its values are the caller's to bs_free. BS_ENOMEM. */
+enum bs_status bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
+                            struct bs_row *mean, struct bs_error *err);
+
+/* The row's value of this name, of any evaluation where that is NULL; NULL where it has none. And the
+ * number alone, NaN where it has none. */
+const struct bs_value_row *bs_row_value(const struct bs_row *row, const char *evaluation,
+                                        const char *name);
+double bs_row_number(const struct bs_row *row, const char *name);
 
 /* Gives back what the rows own, and the rows. */
 void bs_rows_free(struct bs_row *rows, int num_rows);
@@ -196,27 +202,22 @@ const struct bs_row *bs_results_find(const struct bs_results *results, const cha
 /* True where the trials are of more than one model: then a label alone does not tell them apart. */
 bool bs_results_several_models(const struct bs_results *results);
 
-/* The per-token arrays of a trial in new memory (bs_free); any of the three may be NULL = not
- * wanted. windows and tokens are the row's. BS_EDATA where shapes differ from the row's. */
-enum bs_status bs_results_read_tokens(const char *path, const struct bs_row *row, float **nll,
-                                      float **kld, uint8_t **same_top, struct bs_error *err);
+/* A figure of every prediction of a trial in new memory (bs_free), [windows][tokens - 1]: windows and
+ * tokens are the row's. BS_EDATA where it is not there, or of another shape. */
+enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row,
+                                      enum bs_figure figure, void **values, struct bs_error *err);
 
-/* The layers table of a trial in new memory. */
+/* The layers of a trial in new memory. */
 enum bs_status bs_results_read_layers(const char *path, const char *id,
-                                      struct bs_layer_row **layers, int *num_layers,
-                                      struct bs_error *err);
+                                      struct bs_layer_table *layers, struct bs_error *err);
+void bs_layer_table_release(struct bs_layer_table *layers);
+
+/* The column of this name, -1 where there is none. */
+int bs_layer_column(const struct bs_layer_table *layers, const char *name);
 
 /* A text of a trial, "canonical" or "notices", in new memory. BS_EDATA where it has none. */
 enum bs_status bs_results_read_text(const char *path, const char *id, const char *name, char **text,
                                     struct bs_error *err);
-
-/* Takes the file's lock, so that one run writes it at a time, and checks that its folder can be
- * written. BS_EIO where another run holds it or the place cannot be written. The lock goes with the
- * process, or with bs_results_unlock. */
-struct bs_results_lock;
-enum bs_status bs_results_lock_take(const char *path, struct bs_results_lock **lock,
-                                    struct bs_error *err);
-void bs_results_unlock(struct bs_results_lock *lock);
 
 /* Adds trials to the file (made where it is not there), replacing a failed trial of the same id;
  * puts the rows in the order of the info's models, and within each in that of `order` (ids; rows it

@@ -29,8 +29,13 @@ struct bs_record_type {
     size_t size; /* of the struct */
 };
 
-extern const struct bs_record_type bs_row_type;   /* struct bs_row */
-extern const struct bs_record_type bs_layer_type; /* struct bs_layer_row */
+extern const struct bs_record_type bs_row_type;       /* struct bs_row, but for its values */
+extern const struct bs_record_type bs_value_row_type; /* struct bs_value_row */
+
+/* The fields of struct bs_layer_row whose values are called `columns`, into `fields`, and their
+ * type. */
+struct bs_record_type bs_layer_type(char (*columns)[40], int num_columns,
+                                    struct bs_field fields[BS_MOST_FIELDS]);
 
 /* The fields of `record`; a text of either kind. */
 const char *bs_field_text(const struct bs_field *field, const void *record);
@@ -43,6 +48,9 @@ double bs_field_double(const struct bs_field *field, const void *record);
  * BS_ENOMEM. */
 enum bs_status bs_record_take(const struct bs_record_type *type, void *record,
                               struct bs_error *err);
+/* As that, of a row with its values, which name their trial then. */
+enum bs_status bs_row_take(struct bs_row *row, struct bs_error *err);
+
 /* Gives those copies back. */
 void bs_record_release(const struct bs_record_type *type, void *record);
 
@@ -83,8 +91,8 @@ enum bs_status bs_h5_fail(struct bs_error *err, enum bs_status status, const cha
 /* Closes an id of whatever kind where it is one (> 0). */
 void bs_h5_close(hid_t id);
 
-/* The rows, and the schema_version, of an open result file, checked. rows in new memory. `path` is
- * for messages only. */
+/* The rows with their values, and the schema_version, of an open result file, checked. rows in new
+ * memory. `path` is for messages only. */
 enum bs_status bs_h5_check_schema(hid_t file, const char *path, struct bs_error *err);
 enum bs_status bs_h5_read_rows(hid_t file, const char *path, struct bs_row **rows, int *num_rows,
                                struct bs_error *err);
@@ -92,5 +100,26 @@ enum bs_status bs_h5_read_rows(hid_t file, const char *path, struct bs_row **row
 /* A text attribute of the root in new memory; BS_EDATA where there is none. */
 enum bs_status bs_h5_read_text(hid_t object, const char *path, const char *name, char **text,
                                struct bs_error *err);
+
+/* A commit under way: the copy that is added to. */
+struct bs_commit {
+    const char *path;
+    char *partial;
+    bool created; /* the partial file is ours to remove */
+    hid_t file;
+    int num_rows;
+    struct bs_row *rows; /* what /trials will hold, with what /values will */
+};
+
+/* Writing into the open copy (results_write.c): /trials and /values in the place of the old ones, all
+ * of one trial below /trial, the root attributes. BS_EIO, BS_ENOMEM. */
+enum bs_status bs_commit_write_rows(const struct bs_commit *commit, struct bs_error *err);
+enum bs_status bs_commit_write_trial(const struct bs_commit *commit,
+                                     const struct bs_trial_record *record, struct bs_error *err);
+enum bs_status bs_commit_write_attributes(const struct bs_commit *commit,
+                                          const struct bs_run_info *info, struct bs_error *err);
+
+/* The program's version and the commit it was built from. */
+extern const char bs_program_version[], bs_program_commit[];
 
 #endif

@@ -224,13 +224,75 @@ done:
     return status;
 }
 
+/* The index of the trial's row, looked for from `from` on; -1 where there is none. */
+static int row_of(const struct bs_row *rows, int num_rows, const char *trial, int from)
+{
+    for (int i = 0; i < num_rows; i++) {
+        int r = (from + i) % num_rows;
+        if (!strcmp(rows[r].id, trial))
+            return r;
+    }
+    return -1;
+}
+
+/* Gives every row its values; `owners` [num_values], the index of the row that each belongs to. */
+static enum bs_status share_out(const struct bs_value_row *values, int num_values,
+                                const int *owners, struct bs_row *rows, int num_rows,
+                                struct bs_error *err)
+{
+    for (int v = 0; v < num_values; v++)
+        rows[owners[v]].num_values++;
+    for (int r = 0; r < num_rows; r++) {
+        rows[r].values = bs_alloc((size_t)rows[r].num_values, sizeof *rows[r].values);
+        if (!rows[r].values)
+            return bs_fail_memory(err);
+        rows[r].num_values = 0;
+    }
+    for (int v = 0; v < num_values; v++) {
+        struct bs_row *row = &rows[owners[v]];
+        row->values[row->num_values++] = values[v];
+    }
+    return BS_OK;
+}
+
+/* Reads /values into the rows. */
+static enum bs_status read_values(hid_t file, const char *path, struct bs_row *rows, int num_rows,
+                                  struct bs_error *err)
+{
+    void *data;
+    int count;
+    if (read_table(file, path, "values", &bs_value_row_type, &data, &count, err))
+        return err->status;
+    const struct bs_value_row *values = data;
+    int *owners = bs_alloc((size_t)count, sizeof *owners);
+    enum bs_status status = owners ? BS_OK : bs_fail_memory(err);
+    for (int v = 0; v < count && !status; v++) {
+        owners[v] = row_of(rows, num_rows, values[v].trial, v ? owners[v - 1] : 0);
+        if (owners[v] < 0)
+            status = bs_fail(err, BS_EDATA, "%s: /values has trial '%s', which /trials has not",
+                             path, values[v].trial);
+    }
+    if (!status)
+        status = share_out(values, count, owners, rows, num_rows, err);
+    bs_free(owners);
+    bs_free(data);
+    return status;
+}
+
 enum bs_status bs_h5_read_rows(hid_t file, const char *path, struct bs_row **rows, int *num_rows,
                                struct bs_error *err)
 {
     void *data;
-    enum bs_status status = read_table(file, path, "trials", &bs_row_type, &data, num_rows, err);
+    *rows = NULL;
+    if (read_table(file, path, "trials", &bs_row_type, &data, num_rows, err))
+        return err->status;
+    if (read_values(file, path, data, *num_rows, err)) {
+        bs_rows_free(data, *num_rows);
+        *num_rows = 0;
+        return err->status;
+    }
     *rows = data;
-    return status;
+    return BS_OK;
 }
 
 enum bs_status bs_results_read(const char *path, struct bs_results *results, struct bs_error *err)
@@ -263,9 +325,10 @@ void bs_results_release(struct bs_results *results)
 bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b)
 {
     return !strcmp(a->text, b->text) && !strcmp(a->text_digest, b->text_digest) &&
-           !strcmp(a->protocol, b->protocol) && !strcmp(a->pick, b->pick) &&
-           a->text_windows == b->text_windows && a->stride == b->stride &&
-           a->windows == b->windows && a->tokens == b->tokens && a->scored == b->scored;
+           !strcmp(a->evaluation, b->evaluation) && !strcmp(a->protocol, b->protocol) &&
+           !strcmp(a->pick, b->pick) && a->text_windows == b->text_windows &&
+           a->stride == b->stride && a->windows == b->windows && a->tokens == b->tokens &&
+           a->scored == b->scored;
 }
 
 void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT])
@@ -299,81 +362,114 @@ bool bs_results_several_models(const struct bs_results *results)
     return false;
 }
 
-/* One per-token array in new memory, its shape checked against the row. */
-static enum bs_status read_array(hid_t file, const char *path, const struct bs_row *row,
-                                 const char *name, hid_t type, size_t size, void **data,
-                                 struct bs_error *err)
+enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row,
+                                      enum bs_figure figure, void **values, struct bs_error *err)
 {
-    char *place = bs_printf("trial/%s/%s/%s", row->id, row->text, name);
-    hid_t dataset = H5I_INVALID_HID;
+    const struct bs_figure_type *type = &bs_figure_types[figure];
+    char *place = bs_printf("trial/%s/%s/%s", row->id, row->text, type->name);
+    hid_t file = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
     hsize_t dims[2] = {0, 0};
-    *data = NULL;
-    enum bs_status status =
-        place ? open_dataset(file, path, place, 2, &dataset, dims, err) : bs_fail_memory(err);
+    *values = NULL;
+    enum bs_status status = place ? open_file(path, &file, err) : bs_fail_memory(err);
+    if (!status)
+        status = open_dataset(file, path, place, 2, &dataset, dims, err);
     if (!status && (row->windows < 1 || row->tokens < 2 || dims[0] != (hsize_t)row->windows ||
                     dims[1] != (hsize_t)row->tokens - 1))
         status = bs_fail(err, BS_EDATA,
                          "%s: /%s holds %llu x %llu values, its row says %d windows of %d tokens",
                          path, place, (unsigned long long)dims[0], (unsigned long long)dims[1],
                          row->windows, row->tokens);
-    if (!status && !(*data = bs_alloc((size_t)dims[0] * (size_t)dims[1], size)))
+    if (!status &&
+        !(*values = bs_alloc((size_t)dims[0] * (size_t)dims[1], bs_figure_bytes(figure))))
         status = bs_fail_memory(err);
-    if (!status && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *data) < 0)
+    if (!status &&
+        H5Dread(dataset, type->kind == BS_FIGURE_FLOAT ? H5T_NATIVE_FLOAT : H5T_NATIVE_UINT8,
+                H5S_ALL, H5S_ALL, H5P_DEFAULT, *values) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
     bs_h5_close(dataset);
+    bs_h5_close(file);
     bs_free(place);
     if (status) {
-        bs_free(*data);
-        *data = NULL;
+        bs_free(*values);
+        *values = NULL;
     }
     return status;
 }
 
-enum bs_status bs_results_read_tokens(const char *path, const struct bs_row *row, float **nll,
-                                      float **kld, uint8_t **same_top, struct bs_error *err)
+/* ---- layers ---- */
+
+/* True for a member of the table that every row has. */
+static bool is_fixed(const struct bs_record_type *fixed, const char *name)
 {
-    hid_t file;
-    void *nll_data = NULL, *kld_data = NULL, *top_data = NULL;
-    enum bs_status status = open_file(path, &file, err);
-    if (!status && nll)
-        status =
-            read_array(file, path, row, "nll", H5T_NATIVE_FLOAT, sizeof(float), &nll_data, err);
-    if (!status && kld)
-        status =
-            read_array(file, path, row, "kld", H5T_NATIVE_FLOAT, sizeof(float), &kld_data, err);
-    if (!status && same_top)
-        status = read_array(file, path, row, "same_top", H5T_NATIVE_UINT8, 1, &top_data, err);
-    bs_h5_close(file);
-    if (status) {
-        bs_free(nll_data);
-        bs_free(kld_data);
-        bs_free(top_data);
-        nll_data = kld_data = top_data = NULL;
+    for (const struct bs_field *field = fixed->fields; field->name; field++)
+        if (!strcmp(field->name, name))
+            return true;
+    return false;
+}
+
+/* The names of the table's other members of floats, as many as there is room for. */
+static enum bs_status read_columns(hid_t file, const char *path, const char *place,
+                                   struct bs_layer_table *layers, struct bs_error *err)
+{
+    struct bs_field fields[BS_MOST_FIELDS];
+    struct bs_record_type fixed = bs_layer_type(NULL, 0, fields);
+    hid_t dataset, type = H5I_INVALID_HID;
+    hsize_t count;
+    layers->columns = bs_calloc(BS_MOST_LINEAR_VALUES, sizeof *layers->columns);
+    if (!layers->columns)
+        return bs_fail_memory(err);
+    enum bs_status status = open_dataset(file, path, place, 1, &dataset, &count, err);
+    if (!status && (type = H5Dget_type(dataset)) < 0)
+        status = bs_h5_fail(err, BS_EDATA, path, place);
+    int members = !status && H5Tget_class(type) == H5T_COMPOUND ? H5Tget_nmembers(type) : 0;
+    for (int m = 0; m < members && layers->num_columns < BS_MOST_LINEAR_VALUES; m++) {
+        char *name = H5Tget_member_name(type, (unsigned)m);
+        if (name && strlen(name) < sizeof *layers->columns && !is_fixed(&fixed, name) &&
+            H5Tget_member_class(type, (unsigned)m) == H5T_FLOAT)
+            strcpy(layers->columns[layers->num_columns++], name);
+        H5free_memory(name);
     }
-    if (nll)
-        *nll = nll_data;
-    if (kld)
-        *kld = kld_data;
-    if (same_top)
-        *same_top = top_data;
+    bs_h5_close(type);
+    bs_h5_close(dataset);
     return status;
 }
 
 enum bs_status bs_results_read_layers(const char *path, const char *id,
-                                      struct bs_layer_row **layers, int *num_layers,
-                                      struct bs_error *err)
+                                      struct bs_layer_table *layers, struct bs_error *err)
 {
     char place[64];
     snprintf(place, sizeof place, "trial/%s/layers", id);
+    struct bs_field fields[BS_MOST_FIELDS];
     hid_t file;
     void *rows = NULL;
-    *num_layers = 0;
+    *layers = (struct bs_layer_table){.num_rows = 0};
     enum bs_status status = open_file(path, &file, err);
     if (!status)
-        status = read_table(file, path, place, &bs_layer_type, &rows, num_layers, err);
+        status = read_columns(file, path, place, layers, err);
+    if (!status) {
+        struct bs_record_type type = bs_layer_type(layers->columns, layers->num_columns, fields);
+        status = read_table(file, path, place, &type, &rows, &layers->num_rows, err);
+        layers->rows = rows;
+    }
     bs_h5_close(file);
-    *layers = rows;
+    if (status)
+        bs_layer_table_release(layers);
     return status;
+}
+
+void bs_layer_table_release(struct bs_layer_table *layers)
+{
+    bs_free(layers->rows);
+    bs_free(layers->columns);
+    *layers = (struct bs_layer_table){.num_rows = 0};
+}
+
+int bs_layer_column(const struct bs_layer_table *layers, const char *name)
+{
+    for (int c = 0; c < layers->num_columns; c++)
+        if (!strcmp(layers->columns[c], name))
+            return c;
+    return -1;
 }
 
 enum bs_status bs_results_read_text(const char *path, const char *id, const char *name, char **text,

@@ -147,21 +147,38 @@ static enum bs_status part_equals(struct bs_row **sorted, int count, struct bs_e
 
 /* ---- spread over calibrations ---- */
 
+/* The deviation of the rows' values of this kind, NaN for fewer than two. */
 static double deviation(const struct bs_row *const *rows, int count,
-                        double (*figure)(const struct bs_row *row))
+                        const struct bs_value_row *kind)
 {
     double mean = 0, squares = 0;
-    for (int i = 0; i < count; i++)
-        mean += figure(rows[i]) / count;
-    for (int i = 0; i < count; i++)
-        squares += (figure(rows[i]) - mean) * (figure(rows[i]) - mean);
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < count; i++) {
+            const struct bs_value_row *own = bs_row_value(rows[i], kind->evaluation, kind->name);
+            double value = own ? own->value : (double)NAN;
+            if (!pass)
+                mean += value / count;
+            else
+                squares += (value - mean) * (value - mean);
+        }
     return count > 1 ? sqrt(squares / (count - 1)) : (double)NAN;
 }
 
-static double perplexity(const struct bs_row *row) { return row->perplexity; }
-static double nll(const struct bs_row *row) { return row->nll; }
-static double kld(const struct bs_row *row) { return row->kld_mean; }
-static double same_top(const struct bs_row *row) { return row->same_top; }
+const struct bs_value_row *bs_row_value(const struct bs_row *row, const char *evaluation,
+                                        const char *name)
+{
+    for (int v = 0; v < row->num_values; v++)
+        if (!strcmp(row->values[v].name, name) &&
+            (!evaluation || !strcmp(row->values[v].evaluation, evaluation)))
+            return &row->values[v];
+    return NULL;
+}
+
+double bs_row_number(const struct bs_row *row, const char *name)
+{
+    const struct bs_value_row *value = bs_row_value(row, NULL, name);
+    return value ? value->value : (double)NAN;
+}
 
 /* The first finished trial of the row's group with row i's seed is row i. */
 static bool is_member(const struct bs_row *rows, int i, const struct bs_row *row)
@@ -184,10 +201,8 @@ static void measure_spread(const struct bs_row *rows, int num_rows, struct bs_ro
         if (is_member(rows, i, row))
             members[count++] = &rows[i];
     row->calibrations = count;
-    row->perplexity_calibration_sd = deviation(members, count, perplexity);
-    row->nll_calibration_sd = deviation(members, count, nll);
-    row->kld_calibration_sd = deviation(members, count, kld);
-    row->same_top_calibration_sd = deviation(members, count, same_top);
+    for (int v = 0; v < row->num_values; v++)
+        row->values[v].calibration_sd = deviation(members, count, &row->values[v]);
 }
 
 enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err)
@@ -218,39 +233,30 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
     return status;
 }
 
-bool bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
-                  struct bs_row *mean)
+enum bs_status bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
+                            struct bs_row *mean, struct bs_error *err)
 {
-    if (row->calibrations < 2)
-        return false;
-    static const size_t figures[] = {
-        offsetof(struct bs_row, perplexity),
-        offsetof(struct bs_row, perplexity_se),
-        offsetof(struct bs_row, nll),
-        offsetof(struct bs_row, nll_se),
-        offsetof(struct bs_row, perplexity_delta),
-        offsetof(struct bs_row, perplexity_delta_se),
-        offsetof(struct bs_row, nll_delta),
-        offsetof(struct bs_row, nll_delta_se),
-        offsetof(struct bs_row, kld_mean),
-        offsetof(struct bs_row, kld_mean_se),
-        offsetof(struct bs_row, kld_p999),
-        offsetof(struct bs_row, same_top),
-        offsetof(struct bs_row, same_top_se),
-        offsetof(struct bs_row, relative_output_error),
-        offsetof(struct bs_row, seconds_quantize),
-        offsetof(struct bs_row, seconds_evaluate),
-    };
     *mean = *row;
     mean->label = row->recipe;
-    for (size_t f = 0; f < sizeof figures / sizeof *figures; f++) {
-        double sum = 0, value;
-        for (int i = 0; i < num_rows; i++)
-            if (is_member(rows, i, row)) {
-                memcpy(&value, (const char *)&rows[i] + figures[f], sizeof value);
-                sum += value / row->calibrations;
-            }
-        memcpy((char *)mean + figures[f], &sum, sizeof sum);
+    mean->values = bs_alloc((size_t)row->num_values, sizeof *mean->values);
+    if (!mean->values)
+        return bs_fail_memory(err);
+    mean->seconds_quantize = mean->seconds_evaluate = 0;
+    for (int v = 0; v < row->num_values; v++) {
+        mean->values[v] = row->values[v];
+        mean->values[v].value = mean->values[v].se = 0;
     }
-    return true;
+    for (int i = 0; i < num_rows; i++) {
+        if (!is_member(rows, i, row))
+            continue;
+        mean->seconds_quantize += rows[i].seconds_quantize / row->calibrations;
+        mean->seconds_evaluate += rows[i].seconds_evaluate / row->calibrations;
+        for (int v = 0; v < row->num_values; v++) {
+            struct bs_value_row *sum = &mean->values[v];
+            const struct bs_value_row *own = bs_row_value(&rows[i], sum->evaluation, sum->name);
+            sum->value += own ? own->value / row->calibrations : (double)NAN;
+            sum->se += own ? own->se / row->calibrations : (double)NAN;
+        }
+    }
+    return BS_OK;
 }

@@ -42,16 +42,7 @@ void bs_apart_add(double *apart, double factor, const double *p, const float *re
     *apart = *apart * factor + bs_weighted_difference(p, reference, logits, (size_t)count);
 }
 
-static double log_sum(const struct bs_distribution *d) { return (double)d->highest + log(d->sum); }
-
-struct bs_token bs_token_of(const struct bs_distribution *reference, double apart,
-                            const struct bs_distribution *distribution)
+double bs_distribution_log_sum(const struct bs_distribution *d)
 {
-    double own = log_sum(distribution);
-    /* sum p (log p - log q) with both normalisers taken out of the sum. */
-    return (struct bs_token){
-        .nll = (float)(own - (double)distribution->target),
-        .kld = (float)(apart / reference->sum - log_sum(reference) + own),
-        .same_top = distribution->top == reference->top,
-    };
+    return (double)d->highest + log(d->sum);
 }

@@ -30,14 +30,14 @@ double bs_distribution_add(struct bs_distribution *distribution, const float *lo
 void bs_apart_add(double *apart, double factor, const double *p, const float *reference,
                   const float *logits, int count);
 
-struct bs_token {
-    float nll;        /* -log q(target) */
-    float kld;        /* sum p (log p - log q) */
-    uint8_t same_top; /* 1 where both models' likeliest token (first of equals) is the same */
-};
+/* log sum of exp(logit), once all were added. */
+double bs_distribution_log_sum(const struct bs_distribution *distribution);
 
-/* The measures of a model q against the reference p, once all logits were added. */
-struct bs_token bs_token_of(const struct bs_distribution *reference, double apart,
-                            const struct bs_distribution *distribution);
+/* A model's distribution at a position beside the unquantized model's, and what comes there. */
+struct bs_prediction {
+    const struct bs_distribution *reference, *own;
+    double apart; /* bs_apart_add over all ids */
+    int target;
+};
 
 #endif

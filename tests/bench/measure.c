@@ -12,6 +12,7 @@
 #include "eval/tasks/uncertainty.h"
 #include "eval/run/walk_cost.h"
 #include "tests/support/recipes.h"
+#include "tests/support/values.h"
 
 enum { MOST_RUNS = 64, SHORT_RUNS = 5 };
 
@@ -110,7 +111,7 @@ static void keep_passenger(const struct bench *bench, const struct bs_passenger 
                            struct run *run, struct bs_digest_state *digest)
 {
     char label[128];
-    const float *nll = passenger->figures[0].nll;
+    const float *nll = bs_figure_floats(&passenger->figures[0], BS_NLL);
     struct bs_layout layout = {bench->text.windows, bench->text.tokens - 1, bench->text.num_scored};
     double mean = NAN;
     if (nll) {
@@ -122,7 +123,7 @@ static void keep_passenger(const struct bench *bench, const struct bs_passenger 
                           json_pack("{s:s, s:f, s:f, s:o, s:o}", "label", label, "seconds_quantize",
                                     passenger->seconds_quantize, "seconds_evaluate",
                                     passenger->seconds_evaluate, "mean_nll", figure(mean),
-                                    "sqnr_db", figure(passenger->sqnr_db)));
+                                    "sqnr_db", figure(passenger_value(passenger, "sqnr_db"))));
 }
 
 /* One walk with recipes first .. first + count - 1. */

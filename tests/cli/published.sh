@@ -51,19 +51,19 @@ styles() {
     run table --format latex r.h5
     expect_out '& 1\.2e1 & \+[0-9]+ & \+[0-9.]+ &'
     run table --format csv r.h5
-    expect_out ',published,published_difference,published_difference_percent,published_source'
+    expect_out ',perplexity_published,perplexity_published_difference,perplexity_published_difference_percent,perplexity_published_source'
     expect_out ',10\.00,[0-9.]+,[0-9.]+,"A paper, table 3"'
-    expect_out ',,,,.?$'
+    expect_out ',,,,,'
     run table --format json r.h5
-    expect_out '"published": 10\.0'
-    expect_out '"published_source": "A paper, table 3"'
-    expect_out '"published": null'
+    expect_out '"perplexity_published": 10\.0'
+    expect_out '"perplexity_published_source": "A paper, table 3"'
+    expect_out '"perplexity_published": null'
 }
 check "in every style" styles
 
 arithmetic() {
     "$program" table --format json r.h5 |
-        sed -n 's/^ *"\(perplexity\|published\|published_difference\|published_difference_percent\)": \([^,]*\).*/\2/p' |
+        sed -n 's/^ *"\(perplexity\|perplexity_published\|perplexity_published_difference\|perplexity_published_difference_percent\)": \([^,]*\).*/\2/p' |
         paste -d, - - - - | grep -v null >figures
     [ "$(wc -l <figures)" = 2 ] || problem "expected two published figures"
     awk -F, '{ d = $1 - $2 - $3; p = 100 * $3 / $2 - $4

@@ -87,7 +87,7 @@ static double perplexity_of(const struct bs_model *model, const struct bs_window
     check(bs_walk_run(&walk, &passenger, 1, &err), &err);
     assert_int_equal(passenger.status, BS_OK);
     struct bs_layout layout = {text->windows, text->tokens - 1, text->num_scored};
-    double mean = bs_perplexity_of(passenger.figures[0].nll, &layout).mean;
+    double mean = bs_perplexity_of(bs_figure_floats(&passenger.figures[0], BS_NLL), &layout).mean;
     bs_passenger_release(&passenger);
     return mean;
 }

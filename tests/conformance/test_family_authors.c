@@ -20,6 +20,7 @@
 #include "tests/support/families.h"
 #include "tests/support/golden.h"
 #include "tests/support/recipes.h"
+#include "tests/support/values.h"
 
 enum { MOST_ROWS = 32 };
 
@@ -71,7 +72,7 @@ static double mean_nll(const struct bs_passenger *passenger, const struct bs_win
     size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
     double sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += (double)passenger->figures[0].nll[i];
+        sum += (double)bs_figure_floats(&passenger->figures[0], BS_NLL)[i];
     return sum / (double)count;
 }
 
@@ -80,7 +81,7 @@ static double mse_of(const struct bs_passenger *passenger, int block, const char
 {
     for (int l = 0; l < passenger->num_layers; l++)
         if (passenger->layers[l].block == block && !strcmp(passenger->layers[l].name, name))
-            return passenger->layers[l].weight_mse;
+            return layer_value(&passenger->layers[l], "weight_mse");
     fail_msg("no linear '%s' in block %d", name, block);
     return NAN;
 }

@@ -22,6 +22,7 @@
 #include "tests/support/passengers.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/values.h"
 
 enum { WIDEST = 64, MOST_RIDERS = 48 };
 
@@ -308,7 +309,7 @@ static double mean_kld(const struct bs_passenger *passenger, const struct bs_win
     size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
     double sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += (double)passenger->figures[0].kld[i];
+        sum += (double)bs_figure_floats(&passenger->figures[0], BS_KLD)[i];
     return sum / (double)count;
 }
 
@@ -323,8 +324,9 @@ static void assert_sound(const struct subject *s, const struct ride *ride, int i
     assert_int_equal(passenger->num_layers, s->a->num_layers * bs_num_linears(s->a));
     for (int l = 0; l < passenger->num_layers; l++) {
         const struct bs_layer_row *row = &passenger->layers[l];
-        if (!(row->weight_mse > 0 && isfinite(row->weight_mse) &&
-              isfinite(row->relative_output_error) && row->cosine > 0.5))
+        double mse = layer_value(row, "weight_mse");
+        if (!(mse > 0 && isfinite(mse) && isfinite(layer_value(row, "relative_output_error")) &&
+              layer_value(row, "cosine") > 0.5))
             fail_msg("%s, %s: block %d, %s", s->name, label, row->block, row->name);
     }
     double kld = mean_kld(passenger, &s->text);

@@ -104,8 +104,8 @@ static void keep_compared(const char *label, struct bs_passenger *passenger)
 {
     for (int i = 0; i < 3; i++)
         if (!strcmp(label, compared[i])) {
-            compared_nll[i] = passenger->figures[0].nll;
-            passenger->figures[0].nll = NULL;
+            compared_nll[i] = passenger->figures[0].of[BS_NLL];
+            passenger->figures[0].of[BS_NLL] = NULL;
         }
 }
 
@@ -194,7 +194,8 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
         if (passengers[i + 1].status)
             fail_msg("%s: %s", label, passengers[i + 1].message);
         struct bs_layout layout = golden_layout();
-        double got = bs_perplexity_of(passengers[i + 1].figures[0].nll, &layout).mean;
+        double got =
+            bs_perplexity_of(bs_figure_floats(&passengers[i + 1].figures[0], BS_NLL), &layout).mean;
         struct interval interval = interval_of(&rows[i], got);
         bool inside = got > interval.low && got < interval.high;
         double off = got / interval.middle - 1;

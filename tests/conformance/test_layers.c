@@ -13,6 +13,7 @@
 
 #include "tests/support/close.h"
 #include "tests/support/golden.h"
+#include "tests/support/values.h"
 
 enum { MAX_TRACES = 12 };
 
@@ -52,7 +53,7 @@ static void compare(const json_t *trace, const struct bs_passenger *passenger)
         const char *name = json_string_value(json_object_get(linear, "name"));
         const struct bs_layer_row *row = &passenger->layers[role_of(passenger, block, name)];
         double want = json_number_value(json_object_get(linear, "mse"));
-        if (!bs_close(row->weight_mse, want, 0, bar(algorithm, block)))
+        if (!bs_close(layer_value(row, "weight_mse"), want, 0, bar(algorithm, block)))
             fail_msg("%s, block %d, %s", algorithm, block, name);
         compared++;
     }

@@ -24,47 +24,74 @@ static const struct bs_run_info info = {
     .threads = 1,
 };
 
-static const float values[VALUES] = {1.5f, 0.25f, 3, 0, 2, 0.125f, 7, 1};
-static const uint8_t agree[VALUES] = {1, 0, 1, 1, 0, 0, 1, 1};
-static const struct bs_layer_row layers[LAYERS] = {
-    {.block = 0, .name = "self_attn.q_proj", .out_features = 4, .in_features = 4, .sqnr_db = 20},
-    {.block = 1, .name = "mlp.up_proj", .out_features = 8, .in_features = 4, .sqnr_db = 10},
+static float per_token[VALUES] = {1.5f, 0.25f, 3, 0, 2, 0.125f, 7, 1};
+static uint8_t agree[VALUES] = {1, 0, 1, 1, 0, 0, 1, 1};
+static const struct bs_figures figures = {
+    .of = {[BS_NLL] = per_token, [BS_KLD] = per_token, [BS_SAME_TOP] = agree}};
+static char columns[2][40] = {"relative_output_error", "sqnr_db"};
+static struct bs_layer_row layers[LAYERS] = {
+    {.block = 0,
+     .name = "self_attn.q_proj",
+     .out_features = 4,
+     .in_features = 4,
+     .values = {0.1, 20}},
+    {.block = 1, .name = "mlp.up_proj", .out_features = 8, .in_features = 4, .values = {0.2, 10}},
 };
 
-static struct bs_trial_record make_record(const char *id, const char *algorithm, int bits)
+/* A value of a trial, be its name known or not. */
+static struct bs_value_row make_value(const char *evaluation, const char *name, double value)
+{
+    struct bs_value_row row = {.value = value, .se = 0.5, .df = 1, .n = VALUES};
+    snprintf(row.evaluation, sizeof row.evaluation, "%s", evaluation);
+    snprintf(row.name, sizeof row.name, "%s", name);
+    return row;
+}
+
+/* `values` has room for 4. */
+static struct bs_trial_record make_record(const char *id, const char *algorithm, int bits,
+                                          struct bs_value_row *values)
 {
     struct bs_trial_record record = {
-        .row = {.bits = bits, .activation_bits = 16, .windows = WINDOWS, .tokens = TOKENS},
+        .row = {.bits = bits,
+                .activation_bits = 16,
+                .windows = WINDOWS,
+                .tokens = TOKENS,
+                .num_values = 4,
+                .values = values},
         .canonical = "recipe\n",
-        .num_layers = bits < 16 ? LAYERS : 0,
-        .layers = layers,
-        .nll = values,
-        .kld = values,
-        .same_top = agree,
+        .layers = {.num_rows = bits < 16 ? LAYERS : 0,
+                   .num_columns = 2,
+                   .rows = layers,
+                   .columns = columns},
+        .figures = &figures,
     };
     struct bs_row *row = &record.row;
+    values[0] = make_value("perplexity", "perplexity", bits);
+    values[1] = make_value("perplexity", "nll_delta", 0.25);
+    values[2] = make_value("model", "bits_per_weight", bits);
+    values[3] = make_value("other", "unheard_of", 1);
     snprintf(row->id, sizeof row->id, "%s", id);
     row->recipe = bits < 16 ? algorithm : "unquantized";
     row->algorithm = algorithm;
     row->model = "tiny";
     row->text = "t";
     snprintf(row->status, sizeof row->status, "done");
-    row->perplexity = row->bits_per_weight = bits;
-    row->nll_delta_se = 0.5;
+    snprintf(row->evaluation, sizeof row->evaluation, "perplexity");
     return record;
 }
 
 void fuzz_make_results(const char *path)
 {
-    struct bs_trial_record records[] = {make_record("a", "rtn", 16), make_record("b", "rtn", 4),
-                                        make_record("c", "gptq", 4)};
+    struct bs_value_row values[3][4];
+    struct bs_trial_record records[] = {make_record("a", "rtn", 16, values[0]),
+                                        make_record("b", "rtn", 4, values[1]),
+                                        make_record("c", "gptq", 4, values[2])};
     struct bs_trial_record *failed = &records[2];
     snprintf(failed->row.status, sizeof failed->row.status, "failed");
     failed->row.message = "block 1: not finite";
-    failed->layers = NULL;
-    failed->num_layers = 0;
-    failed->nll = failed->kld = NULL;
-    failed->same_top = NULL;
+    failed->row.num_values = 0;
+    failed->layers = (struct bs_layer_table){.num_rows = 0};
+    failed->figures = NULL;
     struct bs_error err = {0};
     if (!bs_results_commit(path, records, 3, NULL, 0, &info, &err))
         return;
@@ -72,35 +99,33 @@ void fuzz_make_results(const char *path)
     abort();
 }
 
-static void read_tokens(const char *path, const struct bs_row *row)
+static void read_figures(const char *path, const struct bs_row *row)
 {
-    struct bs_error err = {0};
-    float *nll, *kld;
-    uint8_t *same_top;
-    enum bs_status status = bs_results_read_tokens(path, row, &nll, &kld, &same_top, &err);
-    fuzz_check(status, &err, path);
-    if (status)
-        return;
-    /* as large as the row says */
-    size_t last = (size_t)row->windows * ((size_t)row->tokens - 1) - 1;
-    volatile float sum = nll[last] + kld[last] + (float)same_top[last];
-    (void)sum;
-    bs_free(nll);
-    bs_free(kld);
-    bs_free(same_top);
+    for (int f = 0; f < BS_NUM_FIGURES; f++) {
+        struct bs_error err = {0};
+        void *read;
+        enum bs_status status = bs_results_read_figure(path, row, (enum bs_figure)f, &read, &err);
+        fuzz_check(status, &err, path);
+        if (status)
+            continue;
+        /* as large as the row says */
+        size_t last = (size_t)row->windows * ((size_t)row->tokens - 1) * bs_figure_bytes(f) - 1;
+        volatile char byte = ((const char *)read)[last];
+        (void)byte;
+        bs_free(read);
+    }
 }
 
 static void read_layers(const char *path, const struct bs_row *row)
 {
     struct bs_error err = {0};
-    struct bs_layer_row *rows;
-    int count;
-    enum bs_status status = bs_results_read_layers(path, row->id, &rows, &count, &err);
+    struct bs_layer_table table;
+    enum bs_status status = bs_results_read_layers(path, row->id, &table, &err);
     fuzz_check(status, &err, path);
-    for (int i = 0; !status && i < count; i++)
-        if (strlen(rows[i].name) >= sizeof rows[i].name)
+    for (int i = 0; !status && i < table.num_rows; i++)
+        if (strlen(table.rows[i].name) >= sizeof table.rows[i].name)
             abort();
-    bs_free(rows);
+    bs_layer_table_release(&table);
 }
 
 static void read_canonical(const char *path, const struct bs_row *row)
@@ -123,13 +148,13 @@ static void print(const struct bs_results *results, unsigned what)
         abort();
     fuzz_check(bs_published_read(results, &set, &err), &err, results->path);
     for (int style = 0; what & FUZZ_TABLE && bs_table_styles[style]; style++)
-        fuzz_check(
-            bs_table_print(results, set.figures, set.count, (enum bs_table_style)style, out, &err),
-            &err, NULL);
+        fuzz_check(bs_table_print(results, set.figures, set.count, NULL, (enum bs_table_style)style,
+                                  out, &err),
+                   &err, NULL);
     bs_published_release(&set);
     for (int style = 0; what & FUZZ_DIFF && bs_table_styles[style]; style++)
-        fuzz_check(bs_diff_print(results, results, (enum bs_table_style)style, out, &err), &err,
-                   NULL);
+        fuzz_check(bs_diff_print(results, results, NULL, (enum bs_table_style)style, out, &err),
+                   &err, NULL);
     fclose(out);
 }
 
@@ -158,7 +183,7 @@ void fuzz_read_results(const char *path, unsigned what)
         return;
     const struct bs_row *row = results.num_rows ? &results.rows[results.num_rows / 2] : NULL;
     if (row && what & FUZZ_TOKENS)
-        read_tokens(path, row);
+        read_figures(path, row);
     if (row && what & FUZZ_LAYERS)
         read_layers(path, row);
     if (row && what & FUZZ_CANONICAL)
@@ -174,6 +199,8 @@ void fuzz_continue_results(const char *path)
 {
     static const char *const order[] = {"d", "b", "a"};
     struct bs_error err = {0};
-    struct bs_trial_record records[] = {make_record("d", "awq", 3), make_record("c", "gptq", 4)};
+    struct bs_value_row values[2][4];
+    struct bs_trial_record records[] = {make_record("d", "awq", 3, values[0]),
+                                        make_record("c", "gptq", 4, values[1])};
     fuzz_check(bs_results_commit(path, records, 2, order, 3, &info, &err), &err, path);
 }

@@ -48,6 +48,7 @@ static const char *const places[] = {
     "trial/a/t",     "trial/a/t/nll",  "trial/a/t/kld",  "trial/a/t/same_top",
     "trial/b",       "trial/b/layers", "trial/b/t",      "trial/b/t/nll",
     "trial/b/t/kld", "trial/c",        "trial/c/layers", "trial/d",
+    "values",
 };
 static const char *const attributes[] = {"schema_version", "config", "canonical", "started",
                                          "finished",       "host",   "threads",   "other"};
@@ -107,7 +108,11 @@ static hid_t take_simple_type(struct input *input)
 /* The compound type of our tables, a few of its members missing, renamed or of another type. */
 static hid_t take_table_type(struct input *input)
 {
-    const struct bs_record_type *record = take(input) % 2 ? &bs_layer_type : &bs_row_type;
+    static char columns[2][40] = {"relative_output_error", "sqnr_db"};
+    struct bs_field fields[BS_MOST_FIELDS];
+    const struct bs_record_type layer = bs_layer_type(columns, 2, fields);
+    const struct bs_record_type *const types[] = {&bs_row_type, &layer, &bs_value_row_type};
+    const struct bs_record_type *record = types[take(input) % 3];
     hid_t compound = H5Tcreate(H5T_COMPOUND, 1 << 16);
     size_t offset = 0;
     unsigned odd = take(input) % 64, what = take(input);
@@ -247,25 +252,37 @@ static void replace_attribute(hid_t file, struct input *input)
     bs_h5_close(object);
 }
 
-/* What is done to the three packed rows of the table of trials. */
-typedef void row_change(struct input *input, char *rows, const struct bs_packing *packing);
+/* A table, of so many rows, whose packed rows are changed. */
+struct changed {
+    const char *place;
+    const struct bs_record_type *type;
+    unsigned num_rows;
+};
 
-/* Reads the rows, where the table still has three, and writes them changed. */
-static void change_rows(hid_t file, struct input *input, row_change *change)
+/* Of the three trials two have four values each. */
+static const struct changed trials = {"trials", &bs_row_type, 3};
+static const struct changed all_values = {"values", &bs_value_row_type, 8};
+
+typedef void row_change(struct input *input, const struct changed *table, char *rows,
+                        const struct bs_packing *packing);
+
+/* Reads the rows, where the table still has as many, and writes them changed. */
+static void change_rows(hid_t file, struct input *input, const struct changed *table,
+                        row_change *change)
 {
     struct bs_packing packing;
-    hid_t dataset = H5Dopen2(file, "trials", H5P_DEFAULT);
+    hid_t dataset = H5Dopen2(file, table->place, H5P_DEFAULT);
     hid_t stored = dataset < 0 ? dataset : H5Dget_type(dataset);
     hid_t space = dataset < 0 ? dataset : H5Dget_space(dataset);
     if (stored >= 0 && H5Tget_class(stored) == H5T_COMPOUND && space >= 0 &&
-        H5Sget_simple_extent_npoints(space) == 3) {
-        bs_packing_in(&bs_row_type, stored, &packing);
-        hid_t type = bs_h5_type(&bs_row_type, &packing, false);
-        char *rows = bs_calloc(3, packing.size);
+        H5Sget_simple_extent_npoints(space) == (hssize_t)table->num_rows) {
+        bs_packing_in(table->type, stored, &packing);
+        hid_t type = bs_h5_type(table->type, &packing, false);
+        char *rows = bs_calloc(table->num_rows, packing.size);
         if (!rows)
             abort();
         if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0) {
-            change(input, rows, &packing);
+            change(input, table, rows, &packing);
             H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows);
         }
         bs_free(rows);
@@ -276,40 +293,42 @@ static void change_rows(hid_t file, struct input *input, row_change *change)
     bs_h5_close(dataset);
 }
 
-static bool is_text(size_t field)
+static bool is_text(const struct changed *table, size_t field)
 {
-    return bs_row_type.fields[field].kind == BS_FIELD_TEXT ||
-           bs_row_type.fields[field].kind == BS_FIELD_STRING;
+    return table->type->fields[field].kind == BS_FIELD_TEXT ||
+           table->type->fields[field].kind == BS_FIELD_STRING;
 }
 
 /* A field of a row by its number, the last one for numbers beyond; *field is its index. */
-static char *field_at(char *rows, const struct bs_packing *packing, unsigned row, unsigned number,
-                      size_t *field)
+static char *field_at(const struct changed *table, char *rows, const struct bs_packing *packing,
+                      unsigned row, unsigned number, size_t *field)
 {
     size_t at = row * packing->size, f = 0;
-    for (; number-- && bs_row_type.fields[f + 1].name; f++)
+    for (; number-- && table->type->fields[f + 1].name; f++)
         at += packing->sizes[f];
     *field = f;
     return rows + at;
 }
 
 /* Overwrites one field of one row, a text without its end and all. */
-static void overwrite_field(struct input *input, char *rows, const struct bs_packing *packing)
+static void overwrite_field(struct input *input, const struct changed *table, char *rows,
+                            const struct bs_packing *packing)
 {
-    unsigned row = take(input) % 3, number = take(input) % BS_MOST_FIELDS;
+    unsigned row = take(input) % table->num_rows, number = take(input) % BS_MOST_FIELDS;
     size_t field;
-    char *place = field_at(rows, packing, row, number, &field);
+    char *place = field_at(table, rows, packing, row, number, &field);
     size_t size = packing->sizes[field];
-    take_bytes(input, place, is_text(field) && take(input) % 2 ? take(input) % size : size);
+    take_bytes(input, place, is_text(table, field) && take(input) % 2 ? take(input) % size : size);
 }
 
 static void change_field(hid_t file, struct input *input)
 {
-    change_rows(file, input, overwrite_field);
+    change_rows(file, input, &trials, overwrite_field);
 }
 
 /* Gives a number of one row a value at an edge. */
-static void give_number(struct input *input, char *rows, const struct bs_packing *packing)
+static void give_number(struct input *input, const struct changed *table, char *rows,
+                        const struct bs_packing *packing)
 {
     static const double doubles[] = {0,
                                      -0.0,
@@ -329,20 +348,30 @@ static void give_number(struct input *input, char *rows, const struct bs_packing
                                      1e17};
     static const int ints[] = {0,   1,     -1,      2,       3,           8,  16, 17,
                                255, 65536, INT_MAX, INT_MIN, INT_MAX - 1, 31, 32, 1000};
-    unsigned row = take(input) % 3, which = take(input) % 16, number = take(input);
+    unsigned row = take(input) % table->num_rows, which = take(input) % 16, number = take(input);
     size_t first = 0, field;
-    while (is_text(first))
+    while (is_text(table, first))
         first++;
-    char *place = field_at(rows, packing, row, (unsigned)first + number, &field);
-    if (bs_row_type.fields[field].kind == BS_FIELD_INT)
+    char *place = field_at(table, rows, packing, row, (unsigned)first + number, &field);
+    if (table->type->fields[field].kind == BS_FIELD_INT)
         memcpy(place, &ints[which], sizeof *ints);
-    else if (bs_row_type.fields[field].kind == BS_FIELD_DOUBLE)
+    else if (table->type->fields[field].kind == BS_FIELD_DOUBLE)
         memcpy(place, &doubles[which], sizeof *doubles);
 }
 
 static void change_number(hid_t file, struct input *input)
 {
-    change_rows(file, input, give_number);
+    change_rows(file, input, &trials, give_number);
+}
+
+static void change_value(hid_t file, struct input *input)
+{
+    change_rows(file, input, &all_values, give_number);
+}
+
+static void change_value_field(hid_t file, struct input *input)
+{
+    change_rows(file, input, &all_values, overwrite_field);
 }
 
 static void change_link(hid_t file, struct input *input)
@@ -389,7 +418,8 @@ static void change_link(hid_t file, struct input *input)
 static void edit(const char *path, struct input *input)
 {
     static void (*const edits[])(hid_t, struct input *) = {
-        replace_dataset, replace_attribute, change_field, change_link, change_number};
+        replace_dataset, replace_attribute, change_field,      change_link,
+        change_number,   change_value,      change_value_field};
     bs_h5_begin();
     hid_t access = bs_h5_access(), file = H5Fopen(path, H5F_ACC_RDWR, access);
     if (file < 0)

@@ -19,6 +19,7 @@
 #include "eval/report/chart.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
+#include "tests/support/values.h"
 
 static char file[80], charts[80];
 static int num_trials;
@@ -46,14 +47,16 @@ static void path_of(const char *base, const char *ending, char *path, size_t siz
 static void add(const char *algorithm, int bits, int activation_bits, double perplexity,
                 const char *text)
 {
+    struct bs_value_row values[] = {
+        value_row("perplexity", perplexity, NAN),
+        value_row("perplexity_delta", perplexity - 60, 0.01 * fabs(perplexity - 60)),
+        value_row("bits_per_weight", bits + 0.1, NAN)};
     struct bs_row row = {.bits = bits,
                          .activation_bits = activation_bits,
                          .windows = 2,
                          .tokens = 2,
-                         .perplexity = perplexity,
-                         .perplexity_delta = perplexity - 60,
-                         .perplexity_delta_se = 0.01 * fabs(perplexity - 60),
-                         .bits_per_weight = bits + 0.1};
+                         .num_values = 3,
+                         .values = values};
     char label[64] = "unquantized";
     bool unquantized = !strcmp(algorithm, "unquantized");
     snprintf(row.id, sizeof row.id, "%d", num_trials++);
@@ -67,18 +70,17 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
     row.model = model;
     snprintf(row.compute, sizeof row.compute, "%s", compute);
     strcpy(row.status, "done");
+    strcpy(row.evaluation, "perplexity");
     strcpy(row.granularity, "128");
     struct bs_layer_row layers[6];
     for (int i = 0; i < 6; i++) {
         static const char *const names[] = {"attn.q_proj", "attn.k_proj", "mlp.fc1"};
-        layers[i] =
-            (struct bs_layer_row){.block = i / 3, .relative_output_error = 1.0 / (bits + i)};
+        layers[i] = (struct bs_layer_row){.block = i / 3};
+        set_layer_value(&layers[i], "relative_output_error", 1.0 / (bits + i));
         snprintf(layers[i].name, sizeof layers[i].name, "%s", names[i % 3]);
     }
-    const struct bs_trial_record record = {.row = row,
-                                           .canonical = "",
-                                           .layers = unquantized ? NULL : layers,
-                                           .num_layers = unquantized ? 0 : 6};
+    const struct bs_trial_record record = {
+        .row = row, .canonical = "", .layers = layer_table(layers, unquantized ? 0 : 6)};
     results_add(file, &record);
 }
 

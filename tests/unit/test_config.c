@@ -562,9 +562,9 @@ static void test_errors_of_the_file(void **state)
         "2:64: error: the key 'windows' a second time, expected it once (first at 2:15)\n"
         "5:29: error: tokens is '1', expected a whole number from 2 to 1048576\n"
         "5:32: error: unknown key 'window', expected text, name, field, join, tokens, windows, "
-        "pick, protocol, stride or lines (did you mean 'windows'?)\n"
+        "pick, lines, protocol or stride (did you mean 'windows'?)\n"
         "6:7: error: an entry of perplexity is '3', expected a mapping with text, name, field, "
-        "join, tokens, windows, pick, protocol, stride or lines\n"
+        "join, tokens, windows, pick, lines, protocol or stride\n"
         "7:7: error: text is nothing, expected a file or a known text, see texts\n"
         "9:7: error: the same text and settings a second time, expected them once\n"
         "10:16: error: layer_error is '8', expected a mapping with windows\n"
@@ -624,8 +624,10 @@ static void test_texts(void **state)
     assert_int_equal(config.num_evaluations, 6);
     for (int i = 0; i < 6; i++) {
         assert_string_equal(config.evaluations[i].name, names[i]);
-        assert_int_equal(config.evaluations[i].protocol, protocols[i]);
-        assert_int_equal(bs_evaluation_stride(&config.evaluations[i]), strides[i]);
+        struct bs_protocol_used protocol =
+            bs_evaluation_protocol(&config.evaluations[i].how, config.evaluations[i].tokens);
+        assert_string_equal(protocol.name, bs_protocol_names[protocols[i]]);
+        assert_int_equal(protocol.stride, strides[i]);
     }
     assert_string_equal(config.evaluations[2].field, "body");
     assert_string_equal(config.evaluations[2].join, "");

@@ -16,6 +16,7 @@
 #include "eval/report/table.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
+#include "tests/support/values.h"
 
 enum { WINDOWS = 24, TOKENS = 3, VALUES = WINDOWS * (TOKENS - 1) };
 
@@ -46,6 +47,10 @@ static void add(const char *path, const struct trial *trial)
     make_nll(trial, nll);
     for (int k = 0; k < VALUES; k++)
         sum += (double)nll[k] / VALUES;
+    struct bs_value_row values[] = {value_row("nll", sum, NAN),
+                                    value_row("perplexity", exp(sum), NAN),
+                                    value_row("kld_mean", 0.1, 0.01)};
+    const struct bs_figures figures = {.of = {[BS_NLL] = nll, [BS_KLD] = nll}};
     struct bs_trial_record record = {.row = {.recipe = trial->recipe,
                                              .algorithm = "gptq",
                                              .model = "tiny",
@@ -62,11 +67,10 @@ static void add(const char *path, const struct trial *trial)
                                              .tokens = TOKENS,
                                              .stride = TOKENS,
                                              .scored = VALUES,
-                                             .nll = sum,
-                                             .perplexity = exp(sum)},
+                                             .num_values = 3,
+                                             .values = values},
                                      .canonical = "",
-                                     .nll = nll,
-                                     .kld = nll};
+                                     .figures = &figures};
     struct bs_row *row = &record.row;
     snprintf(row->id, sizeof row->id, "%s", trial->id);
     snprintf(row->model_digest, sizeof row->model_digest, "%s", trial->model_digest);
@@ -74,6 +78,7 @@ static void add(const char *path, const struct trial *trial)
         snprintf(row->calibration_digest, sizeof row->calibration_digest, "%d-%d",
                  trial->calibration_windows, trial->seed);
     strcpy(row->calibration_sampling, "gptq");
+    strcpy(row->evaluation, "perplexity");
     strcpy(row->protocol, "gptq");
     strcpy(row->status, "done");
     results_add(path, &record);
@@ -97,7 +102,7 @@ static char *compare(const char *left, const char *right, enum bs_table_style st
     if (bs_results_read(left, &a, &err) || bs_results_read(right, &b, &err))
         fail_msg("%s", err.message);
     FILE *out = open_memstream(&text, &size);
-    if (bs_diff_print(&a, &b, style, out, &err))
+    if (bs_diff_print(&a, &b, NULL, style, out, &err))
         fail_msg("%s", err.message);
     fclose(out);
     bs_results_release(&a);
@@ -182,12 +187,12 @@ static void test_spread(void **state)
     if (bs_results_read(make("s.h5", draws), &results, &err))
         fail_msg("%s", err.message);
     assert_int_equal(results.rows[0].calibrations, 0);
-    assert_true(isnan(results.rows[0].nll_calibration_sd));
+    assert_true(isnan(value_of(&results.rows[0], "nll")->calibration_sd));
     /* Shifts of 0.1, 0.2 and 0.3, but for a hundredth of noise: a deviation of 0.1. */
     for (int i = 1; i < 4; i++) {
         assert_int_equal(results.rows[i].calibrations, 3);
-        assert_true(fabs(results.rows[i].nll_calibration_sd - 0.1) < 0.005);
-        assert_true(results.rows[i].perplexity_calibration_sd > 0.5);
+        assert_true(fabs(value_of(&results.rows[i], "nll")->calibration_sd - 0.1) < 0.005);
+        assert_true(value_of(&results.rows[i], "perplexity")->calibration_sd > 0.5);
     }
     bs_results_release(&results);
 }

@@ -50,7 +50,8 @@ static struct scores cut(const struct bs_evaluation_choice *choice, int text_tok
     size_t scored = 0;
     for (int w = 0; w < windows.windows; w++) {
         const int32_t *window = windows.ids + (size_t)w * (size_t)windows.tokens;
-        struct bs_scored range = windows.scored[w];
+        const struct bs_span range = windows.spans[w];
+        assert_int_equal(range.window, w);
         assert_true(range.first >= 0 && range.count > 0);
         assert_true(range.first + range.count <= windows.tokens - 1);
         for (int p = range.first; p < range.first + range.count; p++) {

@@ -19,6 +19,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/store/lock.h"
 #include "eval/store/results_internal.h"
 #include "eval/store/seal.h"
 
@@ -66,14 +67,27 @@ static const struct bs_run_info info = {
     .threads = 3,
 };
 
+/* What a plug-in may call its values: the store knows none of them. */
+static char columns[2][40] = {"roundness", "slack"};
+
 /* One trial's record, with storage for what it borrows. */
 struct sample {
     struct bs_trial_record record;
     char label[32];
+    struct bs_value_row values[3];
     struct bs_layer_row layers[3];
     float nll[VALUES], kld[VALUES];
     uint8_t same_top[VALUES];
+    struct bs_figures figures;
 };
+
+static struct bs_value_row make_value(const char *evaluation, const char *name, double value)
+{
+    struct bs_value_row row = {.value = value, .se = NAN, .df = 7, .n = 5};
+    snprintf(row.evaluation, sizeof row.evaluation, "%s", evaluation);
+    snprintf(row.name, sizeof row.name, "%s", name);
+    return row;
+}
 
 static void make_sample(struct sample *s, const char *id, double seed)
 {
@@ -83,10 +97,13 @@ static void make_sample(struct sample *s, const char *id, double seed)
                            .activation_bits = 16,
                            .windows = WINDOWS,
                            .tokens = TOKENS,
-                           .perplexity = 60 + seed,
-                           .perplexity_se = NAN,
                            .calibration_seed = -1,
-                           .seconds_evaluate = seed};
+                           .seconds_evaluate = seed,
+                           .num_values = 3,
+                           .values = s->values};
+    s->values[0] = make_value("guesses", "right", 60 + seed);
+    s->values[1] = make_value("guesses", "certainty", INFINITY);
+    s->values[2] = make_value("model", "right", seed);
     snprintf(row->id, sizeof row->id, "%s", id);
     snprintf(s->label, sizeof s->label, "gptq w3 g128 %s", id);
     row->recipe = s->label;
@@ -94,7 +111,7 @@ static void make_sample(struct sample *s, const char *id, double seed)
     strcpy(row->compute, "bfloat16");
     strcpy(row->status, "done");
     for (int i = 0; i < 3; i++) {
-        s->layers[i] = (struct bs_layer_row){.block = i, .sqnr_db = seed + i, .damping = NAN};
+        s->layers[i] = (struct bs_layer_row){.block = i, .values = {seed + i, NAN}};
         strcpy(s->layers[i].name, "self_attn.q_proj");
     }
     for (int i = 0; i < VALUES; i++) {
@@ -104,11 +121,11 @@ static void make_sample(struct sample *s, const char *id, double seed)
     }
     s->record.canonical = "recipe: gptq\nbits: 3\n";
     s->record.notices = "model: block 2 is left out\n";
-    s->record.num_layers = 3;
-    s->record.layers = s->layers;
-    s->record.nll = s->nll;
-    s->record.kld = s->kld;
-    s->record.same_top = s->same_top;
+    s->record.layers = (struct bs_layer_table){
+        .num_rows = 3, .num_columns = 2, .rows = s->layers, .columns = columns};
+    s->figures = (struct bs_figures){
+        .of = {[BS_NLL] = s->nll, [BS_KLD] = s->kld, [BS_SAME_TOP] = s->same_top}};
+    s->record.figures = &s->figures;
 }
 
 static void make_failed(struct sample *s, const char *id)
@@ -116,10 +133,9 @@ static void make_failed(struct sample *s, const char *id)
     make_sample(s, id, 0);
     strcpy(s->record.row.status, "failed");
     s->record.row.message = "block 2: not finite";
-    s->record.layers = NULL;
-    s->record.num_layers = 0;
-    s->record.nll = s->record.kld = NULL;
-    s->record.same_top = NULL;
+    s->record.row.num_values = 0;
+    s->record.layers = (struct bs_layer_table){.num_rows = 0};
+    s->record.figures = NULL;
 }
 
 static enum bs_status commit(struct sample *s, struct bs_error *err)
@@ -146,7 +162,7 @@ static void assert_same(const struct bs_row *got, const struct bs_row *want)
 {
     for (const struct bs_field *field = bs_row_type.fields; field->name; field++) {
         if (!strcmp(field->name, "label") || !strcmp(field->name, "commit") ||
-            strstr(field->name, "calibration_sd"))
+            !strcmp(field->name, "version"))
             continue;
         if (field->kind == BS_FIELD_STRING)
             assert_string_equal(bs_field_text(field, got), bs_field_text(field, want));
@@ -154,6 +170,22 @@ static void assert_same(const struct bs_row *got, const struct bs_row *want)
             assert_memory_equal((const char *)got + field->offset,
                                 (const char *)want + field->offset, field->size);
     }
+}
+
+/* A figure of a row, which must be there. */
+static void *figure(const struct bs_row *row, enum bs_figure which)
+{
+    struct bs_error err;
+    void *values;
+    must(bs_results_read_figure(file, row, which, &values, &err), &err);
+    return values;
+}
+
+static void assert_figure(const struct bs_row *row, enum bs_figure which, const void *want)
+{
+    void *got = figure(row, which);
+    assert_memory_equal(got, want, VALUES * bs_figure_bytes(which));
+    bs_free(got);
 }
 
 static void test_round_trip(void **state)
@@ -172,28 +204,38 @@ static void test_round_trip(void **state)
     assert_null(bs_results_find(&results, "0"));
     assert_same(row, &s.record.row);
     assert_string_equal(row->label, s.label);
-    assert_true(*row->commit != '\0');
+    assert_true(*row->commit != '\0' && *row->version != '\0');
 
-    float *nll, *kld;
-    uint8_t *same_top;
-    must(bs_results_read_tokens(file, row, &nll, &kld, &same_top, &err), &err);
-    assert_memory_equal(nll, s.nll, sizeof s.nll);
-    assert_memory_equal(kld, s.kld, sizeof s.kld);
-    assert_memory_equal(same_top, s.same_top, sizeof s.same_top);
-    bs_free(nll);
-    bs_free(kld);
-    bs_free(same_top);
-    must(bs_results_read_tokens(file, row, NULL, &kld, NULL, &err), &err);
-    bs_free(kld);
+    assert_int_equal(row->num_values, 3);
+    for (int v = 0; v < 3; v++) {
+        const struct bs_value_row *got = &row->values[v], *want = &s.values[v];
+        assert_string_equal(got->trial, row->id);
+        assert_string_equal(got->evaluation, want->evaluation);
+        assert_string_equal(got->name, want->name);
+        assert_true(got->value == want->value && isnan(got->se) && got->df == 7 && got->n == 5);
+    }
+    assert_true(bs_row_number(row, "right") == 61); /* the first of the name */
+    assert_ptr_equal(bs_row_value(row, "model", "right"), &row->values[2]);
+    assert_null(bs_row_value(row, "guesses", "roundness"));
+    assert_true(isnan(bs_row_number(row, "roundness")));
 
-    struct bs_layer_row *layers;
-    int num_layers;
-    must(bs_results_read_layers(file, row->id, &layers, &num_layers, &err), &err);
-    assert_int_equal(num_layers, 3);
-    assert_int_equal(layers[2].block, 2);
-    assert_string_equal(layers[2].name, "self_attn.q_proj");
-    assert_true(layers[2].sqnr_db == 3 && isnan(layers[2].damping));
-    bs_free(layers);
+    assert_figure(row, BS_NLL, s.nll);
+    assert_figure(row, BS_KLD, s.kld);
+    assert_figure(row, BS_SAME_TOP, s.same_top);
+    void *nothing;
+    assert_int_equal(bs_results_read_figure(file, row, BS_TARGET_IS_TOP, &nothing, &err), BS_EDATA);
+    assert_null(nothing);
+
+    struct bs_layer_table layers;
+    must(bs_results_read_layers(file, row->id, &layers, &err), &err);
+    assert_int_equal(layers.num_rows, 3);
+    assert_int_equal(layers.num_columns, 2);
+    assert_int_equal(layers.rows[2].block, 2);
+    assert_string_equal(layers.rows[2].name, "self_attn.q_proj");
+    assert_int_equal(bs_layer_column(&layers, "slack"), 1);
+    assert_int_equal(bs_layer_column(&layers, "block"), -1);
+    assert_true(layers.rows[2].values[0] == 3 && isnan(layers.rows[2].values[1]));
+    bs_layer_table_release(&layers);
 
     char *text;
     must(bs_results_read_text(file, row->id, "canonical", &text, &err), &err);
@@ -205,12 +247,12 @@ static void test_round_trip(void **state)
 
     struct bs_row other = *row;
     other.windows++;
-    assert_int_equal(bs_results_read_tokens(file, &other, &nll, NULL, NULL, &err), BS_EDATA);
-    assert_null(nll);
+    assert_int_equal(bs_results_read_figure(file, &other, BS_NLL, &nothing, &err), BS_EDATA);
+    assert_null(nothing);
     strcpy(other.id, "beef");
-    assert_int_equal(bs_results_read_tokens(file, &other, &nll, NULL, NULL, &err), BS_EDATA);
+    assert_int_equal(bs_results_read_figure(file, &other, BS_NLL, &nothing, &err), BS_EDATA);
     assert_non_null(strstr(err.message, "beef"));
-    assert_int_equal(bs_results_read_layers(file, "beef", &layers, &num_layers, &err), BS_EDATA);
+    assert_int_equal(bs_results_read_layers(file, "beef", &layers, &err), BS_EDATA);
     bs_results_release(&results);
 }
 
@@ -232,9 +274,8 @@ static void test_append_and_order(void **state)
     assert_string_equal(results.rows[1].id, "a");
     assert_string_equal(results.rows[2].id, "b");
     for (int i = 0; i < 3; i++) {
-        float *nll;
-        must(bs_results_read_tokens(file, &results.rows[i], &nll, NULL, NULL, &err), &err);
-        assert_true((double)nll[0] == results.rows[i].perplexity - 60);
+        float *nll = figure(&results.rows[i], BS_NLL);
+        assert_true((double)nll[0] == bs_row_number(&results.rows[i], "right") - 60);
         bs_free(nll);
     }
     bs_results_release(&results);
@@ -284,16 +325,16 @@ static void test_failed_is_replaced(void **state)
     must(commit(&failed, &err), &err);
     struct bs_results results = read_back();
     assert_string_equal(results.rows[1].message, "block 2: not finite");
-    float *nll;
-    assert_int_equal(bs_results_read_tokens(file, &results.rows[1], &nll, NULL, NULL, &err),
-                     BS_EDATA);
+    assert_int_equal(results.rows[1].num_values, 0);
+    void *nll;
+    assert_int_equal(bs_results_read_figure(file, &results.rows[1], BS_NLL, &nll, &err), BS_EDATA);
     bs_results_release(&results);
     must(commit(&again, &err), &err);
     results = read_back();
     assert_int_equal(results.num_rows, 2);
     assert_string_equal(results.rows[1].status, "done");
-    must(bs_results_read_tokens(file, &results.rows[1], &nll, NULL, NULL, &err), &err);
-    bs_free(nll);
+    assert_int_equal(results.rows[1].num_values, 3);
+    assert_figure(&results.rows[1], BS_NLL, again.nll);
     bs_results_release(&results);
     /* A finished trial is never written over. */
     assert_int_equal(commit(&again, &err), BS_EDATA);
@@ -363,6 +404,7 @@ static void test_same_bytes(void **state)
     for (int i = 0; i < 2; i++) {
         make_sample(&s, "a", 1);
         memset(s.record.row.grid + strlen(s.record.row.grid) + 1, 'x' + i, 5);
+        memset(s.values[0].name + strlen(s.values[0].name) + 1, 'x' + i, 5);
         must(commit(&s, &err), &err);
         must(bs_file_read(file, &data[i], &size[i], &err), &err);
         unlink(file);
@@ -434,9 +476,7 @@ static enum bs_status commit_limited(const char *id, rlim_t limit, struct bs_err
     struct sample s;
     make_sample(&s, id, 2);
     s.record.row.windows = 200 * WINDOWS;
-    s.record.nll = noise;
-    s.record.kld = NULL;
-    s.record.same_top = NULL;
+    s.figures = (struct bs_figures){.of = {[BS_NLL] = noise}};
     struct rlimit old;
     getrlimit(RLIMIT_FSIZE, &old);
     struct rlimit small = {limit, old.rlim_max};
@@ -641,8 +681,8 @@ static void test_elsewhere(void **state)
         H5Sclose(space);
         H5Fclose(h5);
         must(bs_seal_write(file, file, &err), &err);
-        float *nll;
-        assert_int_equal(bs_results_read_tokens(file, &row, &nll, NULL, NULL, &err), BS_EDATA);
+        void *nll;
+        assert_int_equal(bs_results_read_figure(file, &row, BS_NLL, &nll, &err), BS_EDATA);
         assert_null(nll);
         assert_non_null(strstr(err.message, said[kind]));
         unlink(file);

@@ -130,7 +130,7 @@ static void calibrate(const struct bs_tokenizer *tokenizer, const char *text,
     if (bs_windows_calibrate(tokenizer, &choice, VOCABULARY, &got, &err))
         fail_msg("%s", err.message);
     assert_windows(row, &got);
-    assert_null(got.scored);
+    assert_null(got.spans);
     bs_windows_release(&got);
 }
 

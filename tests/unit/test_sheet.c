@@ -48,7 +48,7 @@ static void fill(struct bs_sheet *sheet, int first, int count)
         bs_sheet_text(sheet, "%s", i % 2 ? "org/model" : "org/a-model-with-a-long-name");
         bs_sheet_text(sheet, "%s", labels[(first + i) % LABELS]);
         for (int j = FIRST_NUMBER; j < COLUMNS_MADE; j++)
-            bs_sheet_estimate(sheet, 10.25 * j, 0.125, j == 4);
+            bs_sheet_estimate(sheet, 10.25 * j, 0.125, j == 4, 0);
     }
     bs_sheet_note(sheet,
                   "failed: %s: why it did, in a line that is longer than any terminal that "

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "eval/linalg/vector.h"
-#include "eval/tasks/token_metrics.h"
+#include "eval/tasks/figure.h"
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
 
@@ -19,9 +19,15 @@ static float logits[VOCAB], other[VOCAB];
 
 static struct bs_distribution seen; /* of the reference, by the last measure */
 
+/* Every figure of a token. */
+struct token {
+    float nll, kld;
+    int same_top, target_is_top;
+};
+
 /* In runs of `run` ids. */
-static struct bs_token measure_in(const float *reference, const float *got, int vocab, int target,
-                                  int run)
+static struct token measure_in(const float *reference, const float *got, int vocab, int target,
+                               int run)
 {
     struct bs_distribution q_seen = bs_distribution_none();
     double apart = 0;
@@ -32,16 +38,22 @@ static struct bs_token measure_in(const float *reference, const float *got, int 
         bs_distribution_add(&q_seen, got + first, first, count, target, NULL);
         bs_apart_add(&apart, factor, p, reference + first, got + first, count);
     }
-    return bs_token_of(&seen, apart, &q_seen);
+    const struct bs_prediction prediction = {&seen, &q_seen, apart, target};
+    return (struct token){.nll = (float)bs_figure_types[BS_NLL].value(&prediction),
+                          .kld = (float)bs_figure_types[BS_KLD].value(&prediction),
+                          .same_top = (int)bs_figure_types[BS_SAME_TOP].value(&prediction),
+                          .target_is_top =
+                              (int)bs_figure_types[BS_TARGET_IS_TOP].value(&prediction)};
 }
 
 /* At once, and in runs: the same but for rounding. */
-static struct bs_token measure(const float *reference, const float *got, int vocab, int target)
+static struct token measure(const float *reference, const float *got, int vocab, int target)
 {
-    struct bs_token whole = measure_in(reference, got, vocab, target, vocab);
+    struct token whole = measure_in(reference, got, vocab, target, vocab);
     for (int run = 1; run < vocab && vocab < 100; run++) {
-        struct bs_token token = measure_in(reference, got, vocab, target, run);
+        struct token token = measure_in(reference, got, vocab, target, run);
         assert_int_equal(token.same_top, whole.same_top);
+        assert_int_equal(token.target_is_top, whole.target_is_top);
         if (isfinite(whole.nll))
             assert_close((double)token.nll, (double)whole.nll, 1e-12, 1e-6);
         if (isfinite(whole.kld))
@@ -59,7 +71,7 @@ static void uniform_logits_cost_the_log_of_the_vocabulary(void **state)
         for (int level = -1; level <= 1; level++) {
             for (int i = 0; i < vocab; i++)
                 logits[i] = (float)(1000 * level);
-            struct bs_token token = measure(logits, logits, vocab, vocab / 2);
+            struct token token = measure(logits, logits, vocab, vocab / 2);
             assert_close((double)token.nll, log(vocab), 1e-6, 1e-6);
             assert_true(token.kld == 0 && token.same_top == 1);
             assert_close(seen.sum, vocab, 0, 1e-12);
@@ -72,7 +84,7 @@ static void a_distribution_is_no_distance_from_itself(void **state)
     for (uint64_t seed = 0; seed < 20; seed++) {
         random_fill(logits, VOCAB, 5, seed);
         memcpy(other, logits, sizeof other);
-        struct bs_token token = measure(logits, other, VOCAB, 17);
+        struct token token = measure(logits, other, VOCAB, 17);
         assert_true(token.kld == 0);
         assert_true(token.same_top == 1);
     }
@@ -86,7 +98,7 @@ static void four_tokens_by_hand(void **state)
         logits[i] = (float)log((double[]){0.5, 0.25, 0.125, 0.125}[i]) + 3;
         other[i] = -7;
     }
-    struct bs_token token = measure(logits, other, 4, 0);
+    struct token token = measure(logits, other, 4, 0);
     double l2 = log(2);
     /* 1/2 log 2 + 1/4 log 1 + 1/4 log 1/2 */
     assert_close((double)token.kld, l2 / 4, 0, 1e-6);
@@ -113,10 +125,10 @@ static void random_distributions_equal_the_definition(void **state)
             double pi = exp((double)logits[i]) / sum_p;
             kld += pi * log(pi / (q[i] / sum_q));
         }
-        struct bs_token token = measure(logits, other, VOCAB, (int)seed);
+        struct token token = measure(logits, other, VOCAB, (int)seed);
         assert_close((double)token.kld, kld, 0, 1e-6);
         assert_close((double)token.nll, -log(q[seed] / sum_q), 0, 1e-6);
-        struct bs_token parts = measure_in(logits, other, VOCAB, (int)seed, 1000);
+        struct token parts = measure_in(logits, other, VOCAB, (int)seed, 1000);
         assert_close((double)parts.kld, kld, 0, 1e-6);
         assert_close((double)parts.nll, -log(q[seed] / sum_q), 0, 1e-6);
         assert_int_equal(parts.same_top, token.same_top);
@@ -131,7 +143,7 @@ static void a_small_divergence_is_not_lost_in_rounding(void **state)
     memcpy(other, logits, sizeof other);
     other[5] += 0x1p-12f;
     double d = (double)other[5] - (double)logits[5];
-    struct bs_token token = measure(logits, other, 64, 0);
+    struct token token = measure(logits, other, 64, 0);
     double p5 = exp((double)logits[5] - (double)seen.highest) / seen.sum;
     assert_close((double)token.kld, p5 * (1 - p5) * d * d / 2, 1e-14, 2e-3);
     assert_true(token.kld > 0);
@@ -146,6 +158,8 @@ static void ties_go_to_the_first(void **state)
     assert_int_equal(measure(a, b, 4, 0).same_top, 0); /* 1 against 2 */
     assert_int_equal(measure(a, c, 4, 0).same_top, 0); /* 1 against 0 */
     assert_int_equal(measure(b, c, 4, 0).same_top, 0);
+    assert_int_equal(measure(a, b, 4, 2).target_is_top, 1);
+    assert_int_equal(measure(a, b, 4, 3).target_is_top, 0);
     static const float last[] = {-5, -4, -3, -2};
     measure(last, last, 4, 0);
     assert_int_equal(seen.top, 3);
@@ -155,7 +169,7 @@ static void huge_logits_do_not_overflow(void **state)
 {
     (void)state;
     static const float high[] = {3e38f, 3e38f, -3e38f, 0}, low[] = {-3e38f, -3e38f, -3e38f, -3e38f};
-    struct bs_token token = measure(high, high, 4, 1);
+    struct token token = measure(high, high, 4, 1);
     assert_true(token.kld == 0);
     assert_true(isfinite(token.nll));
     token = measure(low, low, 4, 1);

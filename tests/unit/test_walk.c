@@ -21,6 +21,7 @@
 #include "tests/support/passengers.h"
 #include "tests/support/recipes.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/values.h"
 
 enum { TEXTS = 2, MOST_RIDERS = 9 };
 
@@ -241,9 +242,10 @@ static void only_what_is_wanted_is_measured(void **state)
     run(&both);
     run(&one);
     for (int i = 0; i < one.count; i++) {
-        const struct bs_token_figures *got = one.passengers[i].figures;
-        assert_true(!got[0].nll && !got[0].kld && !got[0].same_top);
-        assert_memory_equal(got[1].nll, both.passengers[i].figures[1].nll,
+        const struct bs_figures *got = one.passengers[i].figures;
+        for (int f = 0; f < BS_NUM_FIGURES; f++)
+            assert_null(got[0].of[f]);
+        assert_memory_equal(got[1].of[BS_NLL], both.passengers[i].figures[1].of[BS_NLL],
                             tokens_of(1) * sizeof(float));
     }
     ride_release(&both);
@@ -304,8 +306,10 @@ static void the_unquantized_model_is_measured_as_it_is(void **state)
             plain_nll(whole, t, w, want);
             for (int i = 0; i + 1 < texts[t].tokens; i++) {
                 size_t at = (size_t)(w * (texts[t].tokens - 1) + i);
-                assert_close((double)got->figures[t].nll[at], want[i], 1e-5, 1e-5);
-                assert_true(got->figures[t].kld[at] == 0 && got->figures[t].same_top[at] == 1);
+                assert_close((double)bs_figure_floats(&got->figures[t], BS_NLL)[at], want[i], 1e-5,
+                             1e-5);
+                assert_true(bs_figure_floats(&got->figures[t], BS_KLD)[at] == 0 &&
+                            bs_figure_flags(&got->figures[t], BS_SAME_TOP)[at] == 1);
                 mean += t ? 0 : want[i] / (double)tokens_of(0);
             }
         }
@@ -333,12 +337,16 @@ static void sixteen_bits_change_nothing(void **state)
         bool exact = i < 4; /* smoothing is the same function up to rounding */
         assert_int_equal(got->status, BS_OK);
         assert_true(got->linear_bits == 16 * got->linear_weights);
-        assert_true(exact ? got->weight_mse == 0 && isinf(got->sqnr_db) : got->weight_mse < 1e-13);
-        assert_close(got->relative_output_error, 0, exact ? 0 : 1e-6, 0);
+        assert_true(exact ? passenger_value(got, "weight_mse") == 0 &&
+                                isinf(passenger_value(got, "sqnr_db"))
+                          : passenger_value(got, "weight_mse") < 1e-13);
+        assert_close(passenger_value(got, "relative_output_error"), 0, exact ? 0 : 1e-6, 0);
         for (size_t k = 0; k < tokens_of(0); k++) {
-            assert_close((double)got->figures[0].kld[k], 0, exact ? 0 : 1e-9, 0);
-            assert_close((double)got->figures[0].nll[k],
-                         (double)ride.passengers[0].figures[0].nll[k], 0, exact ? 0 : 1e-5);
+            assert_close((double)bs_figure_floats(&got->figures[0], BS_KLD)[k], 0, exact ? 0 : 1e-9,
+                         0);
+            assert_close((double)bs_figure_floats(&got->figures[0], BS_NLL)[k],
+                         (double)bs_figure_floats(&ride.passengers[0].figures[0], BS_NLL)[k], 0,
+                         exact ? 0 : 1e-5);
         }
     }
     ride_release(&ride);
@@ -356,15 +364,17 @@ static void bfloat16_is_close_to_float32(void **state)
     run(&ride);
     const struct bs_passenger *want = &ride.passengers[0], *got = &ride.passengers[1];
     assert_int_equal(got->num_layers, want->num_layers);
-    assert_true(got->weight_mse == want->weight_mse);
-    assert_true(got->relative_output_error == want->relative_output_error);
+    assert_true(passenger_value(got, "weight_mse") == passenger_value(want, "weight_mse"));
+    assert_true(passenger_value(got, "relative_output_error") ==
+                passenger_value(want, "relative_output_error"));
     for (int t = 0; t < TEXTS; t++) {
         size_t same = 0;
         for (size_t k = 0; k < tokens_of(t); k++) {
-            double nll = (double)want->figures[t].nll[k];
-            assert_close((double)got->figures[t].nll[k], nll, 0.03, 1e-2);
-            same += (double)got->figures[t].nll[k] == nll;
-            assert_close((double)ride.passengers[2].figures[t].kld[k], 0, 1e-3, 0);
+            double nll = (double)bs_figure_floats(&want->figures[t], BS_NLL)[k];
+            assert_close((double)bs_figure_floats(&got->figures[t], BS_NLL)[k], nll, 0.03, 1e-2);
+            same += (double)bs_figure_floats(&got->figures[t], BS_NLL)[k] == nll;
+            assert_close((double)bs_figure_floats(&ride.passengers[2].figures[t], BS_KLD)[k], 0,
+                         1e-3, 0);
         }
         assert_true(same < tokens_of(t) / 10);
     }
@@ -385,7 +395,7 @@ static void fewer_bits_cost_more(void **state)
     for (int i = 0; i < 3; i++) {
         const struct bs_passenger *got = &ride.passengers[i];
         for (size_t k = 0; k < tokens_of(0); k++)
-            kld[i] += (double)got->figures[0].kld[k] / (double)tokens_of(0);
+            kld[i] += (double)bs_figure_floats(&got->figures[0], BS_KLD)[k] / (double)tokens_of(0);
         assert_close(got->linear_bits / got->linear_weights, bits_a_weight[i], 0, 1e-12);
     }
     assert_true(kld[0] > 5 * kld[1] && kld[1] > 5 * kld[2] && kld[2] > 0);
@@ -504,7 +514,8 @@ static void any_allocation_may_fail(void **state)
             assert_true(!got->status || got->status == BS_ENOMEM);
             failed += got->status ? 1 : 0;
             if (!status && !got->status)
-                assert_memory_equal(got->figures[0].nll, whole.passengers[i].figures[0].nll,
+                assert_memory_equal(bs_figure_floats(&got->figures[0], BS_NLL),
+                                    bs_figure_floats(&whole.passengers[i].figures[0], BS_NLL),
                                     (size_t)texts[1].windows * (size_t)(texts[1].tokens - 1) *
                                         sizeof(float));
         }

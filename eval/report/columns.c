@@ -1,0 +1,269 @@
+#include "eval/report/columns.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/base/option.h"
+
+/* What a table shows, in the order of its worth: a narrow terminal leaves out the last ones. */
+static const struct {
+    const char *name;
+    bool kept;
+} defaults[] = {
+    {"bits_per_weight", true},
+    {"perplexity", true},
+    {"perplexity_delta", true},
+    {"kld_mean", true},
+    {"kld_p999", false},
+    {"same_top", false},
+    {"relative_output_error", false},
+    {"compression_ratio", false},
+    {"time", false},
+};
+enum { NUM_DEFAULTS = sizeof defaults / sizeof *defaults };
+
+static bool is_default(const char *name)
+{
+    for (int d = 0; d < NUM_DEFAULTS; d++)
+        if (!strcmp(defaults[d].name, name))
+            return true;
+    return false;
+}
+
+static void append(struct bs_columns *columns, struct bs_column column)
+{
+    if (columns->count < BS_MOST_COLUMNS)
+        columns->columns[columns->count++] = column;
+}
+
+/* The values of an evaluation, all of them, kept. */
+static void append_all(struct bs_columns *columns, const char *evaluation)
+{
+    const struct bs_value_type *type;
+    const char *own;
+    for (int i = 0; (type = bs_value_type_at(i, &own)); i++)
+        if (!strcmp(own, evaluation))
+            append(columns, (struct bs_column){.name = type->name, .type = type, .kept = true});
+}
+
+/* True where the list above names a value of the evaluation, or none is known of it. */
+static bool is_listed(const char *evaluation)
+{
+    const struct bs_value_type *type;
+    const char *own;
+    bool known = false;
+    for (int i = 0; (type = bs_value_type_at(i, &own)); i++) {
+        if (strcmp(own, evaluation))
+            continue;
+        if (is_default(type->name))
+            return true;
+        known = true;
+    }
+    return !known;
+}
+
+/* The type of a value of this name that the evaluation or a metric has. */
+static const struct bs_value_type *type_of(const char *evaluation, const char *name)
+{
+    const struct bs_value_type *type = bs_value_type_find(evaluation, name);
+    return type ? type : bs_value_type_find(bs_model_values, name);
+}
+
+void bs_columns_default(const char *evaluation, struct bs_columns *columns)
+{
+    bool listed = is_listed(evaluation);
+    columns->count = 0;
+    for (int d = 0; d < NUM_DEFAULTS; d++) {
+        const char *name = defaults[d].name;
+        const struct bs_value_type *type = type_of(evaluation, name);
+        bool is_time = !strcmp(name, "time");
+        if (type || is_time)
+            append(columns,
+                   (struct bs_column){
+                       .name = name, .type = type, .is_time = is_time, .kept = defaults[d].kept});
+        if (d == 0 && !listed)
+            append_all(columns, evaluation);
+    }
+}
+
+/* True where a row of the results is of the evaluation. */
+static bool has_evaluation(const struct bs_results *results, const char *evaluation)
+{
+    bool found = !strcmp(evaluation, bs_model_values);
+    for (int i = 0; i < results->num_rows && !found; i++)
+        found = !strcmp(results->rows[i].evaluation, evaluation);
+    return found;
+}
+
+static bool is_named(const char *const *names, int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (!strcmp(names[i], name))
+            return true;
+    return false;
+}
+
+enum bs_status bs_columns_values(const struct bs_results *results, const char ***names, int *count,
+                                 struct bs_error *err)
+{
+    const struct bs_value_type *type;
+    const char *evaluation;
+    size_t most = 1;
+    for (int i = 0; bs_value_type_at(i, &evaluation); i++)
+        most++;
+    for (int i = 0; i < results->num_rows; i++)
+        for (int v = 0; v < results->rows[i].num_values; v++)
+            most += !bs_value_type_find(results->rows[i].values[v].evaluation,
+                                        results->rows[i].values[v].name);
+    *count = 0;
+    *names = bs_alloc(most, sizeof **names);
+    if (!*names)
+        return bs_fail_memory(err);
+    for (int i = 0; (type = bs_value_type_at(i, &evaluation)); i++)
+        if (has_evaluation(results, evaluation) && !is_named(*names, *count, type->name))
+            (*names)[(*count)++] = type->name;
+    for (int i = 0; i < results->num_rows; i++)
+        for (int v = 0; v < results->rows[i].num_values; v++) {
+            const struct bs_value_row *value = &results->rows[i].values[v];
+            if (!bs_value_type_find(value->evaluation, value->name) &&
+                !is_named(*names, *count, value->name))
+                (*names)[(*count)++] = value->name;
+        }
+    return BS_OK;
+}
+
+const struct bs_value_type *bs_columns_type(const struct bs_results *results, const char *name)
+{
+    const struct bs_value_type *type;
+    const char *evaluation;
+    for (int i = 0; (type = bs_value_type_at(i, &evaluation)); i++)
+        if (!strcmp(type->name, name) && has_evaluation(results, evaluation))
+            return type;
+    return NULL;
+}
+
+void bs_columns_add_value(struct bs_columns *columns, const struct bs_results *results,
+                          const char *name)
+{
+    for (int c = 0; c < columns->count; c++)
+        if (!strcmp(columns->columns[c].name, name))
+            return;
+    append(columns,
+           (struct bs_column){.name = name, .type = bs_columns_type(results, name), .kept = true});
+}
+
+static const struct bs_field *field_of(const char *name)
+{
+    for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
+        if (!strcmp(field->name, name))
+            return field;
+    return NULL;
+}
+
+static enum bs_status fail_unknown(const char *name, const char *const *values, int num_values,
+                                   struct bs_error *err)
+{
+    const char *near = NULL;
+    const char **all = bs_calloc((size_t)num_values + BS_MOST_FIELDS + 2, sizeof *all);
+    int count = 0;
+    for (int i = 0; all && i < num_values; i++)
+        all[count++] = values[i];
+    for (const struct bs_field *field = bs_row_type.fields; all && field->name; field++)
+        all[count++] = field->name;
+    if (all) {
+        all[count++] = "time";
+        near = bs_nearest_word(name, all);
+    }
+    bs_fail(err, BS_ECONFIG, "'%.60s' is no column: expected values or fields of the results%s%s%s",
+            name, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    bs_free((void *)all);
+    return err->status;
+}
+
+enum bs_status bs_columns_parse(const char *list, const struct bs_results *results,
+                                struct bs_columns *columns, struct bs_error *err)
+{
+    const char **values;
+    int num_values;
+    columns->count = 0;
+    if (bs_columns_values(results, &values, &num_values, err))
+        return err->status;
+    enum bs_status status = BS_OK;
+    for (const char *word = list; !status && *word;) {
+        size_t length = strcspn(word, ",");
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), word);
+        word += length + (word[length] == ',');
+        const struct bs_field *field = field_of(name);
+        struct bs_column column = {.kept = true, .is_time = !strcmp(name, "time"), .field = field};
+        column.name = field ? field->name : column.is_time ? "time" : NULL;
+        for (int i = 0; i < num_values && !column.name; i++)
+            column.name = strcmp(values[i], name) ? NULL : values[i];
+        if (!column.name) {
+            status = fail_unknown(name, values, num_values, err);
+            continue;
+        }
+        column.type = bs_columns_type(results, name);
+        append(columns, column);
+    }
+    bs_free((void *)values);
+    return status;
+}
+
+const char *bs_column_heading(const struct bs_column *column)
+{
+    if (column->is_time)
+        return "time\ns";
+    return column->type && column->type->heading ? column->type->heading : column->name;
+}
+
+double bs_column_number(const struct bs_column *column, const struct bs_row *row)
+{
+    if (column->is_time)
+        return (isnan(row->seconds_quantize) ? 0 : row->seconds_quantize) + row->seconds_evaluate;
+    if (!column->field)
+        return bs_row_number(row, column->name);
+    if (column->field->kind == BS_FIELD_INT)
+        return bs_field_int(column->field, row);
+    return column->field->kind == BS_FIELD_DOUBLE ? bs_field_double(column->field, row)
+                                                  : (double)NAN;
+}
+
+/* A value as its type has it. */
+static void add_value(struct bs_sheet *sheet, const struct bs_value_type *type,
+                      const struct bs_value_row *value, bool is_mean)
+{
+    static const struct bs_value_type unknown = {.name = ""};
+    type = type ? type : &unknown;
+    double scale = type->scale > 0 ? type->scale : 1;
+    double number = value ? scale * value->value : (double)NAN;
+    int least = fabs(number) < 1000 ? type->decimals : 0;
+    bool uncertain = type->uncertain || (value && type == &unknown && isfinite(value->se));
+    if (uncertain && is_mean && value)
+        bs_sheet_spread(sheet, number, scale * value->se, scale * value->calibration_sd,
+                        type->signed_, least);
+    else if (uncertain)
+        bs_sheet_estimate(sheet, number, value ? scale * value->se : (double)NAN, type->signed_,
+                          least);
+    else if (type->decimals && isfinite(number))
+        bs_sheet_text(sheet, "%.*f", type->decimals, number);
+    else
+        bs_sheet_rounded(sheet, number);
+}
+
+void bs_column_add(struct bs_sheet *sheet, const struct bs_column *column, const struct bs_row *row,
+                   bool is_mean)
+{
+    const struct bs_field *field = column->field;
+    if (column->is_time)
+        bs_sheet_rounded(sheet, bs_column_number(column, row));
+    else if (!field)
+        add_value(sheet, column->type, bs_row_value(row, NULL, column->name), is_mean);
+    else if (field->kind == BS_FIELD_INT)
+        bs_sheet_int(sheet, bs_field_int(field, row));
+    else if (field->kind == BS_FIELD_DOUBLE)
+        bs_sheet_rounded(sheet, bs_field_double(field, row));
+    else
+        bs_sheet_text(sheet, "%s", bs_field_text(field, row));
+}

@@ -1,0 +1,59 @@
+/* What a quantized model takes in a file. */
+#include "eval/tasks/metric.h"
+
+enum { BITS, BYTES, RATIO };
+
+static const struct bs_value_type linear_types[] = {
+    {.name = "bits_per_weight",
+     .direction = -1,
+     .unit = "bits",
+     .meaning = "scales and zero points counted"},
+    {.name = NULL},
+};
+
+static const struct bs_value_type types[] = {
+    [BITS] = {.name = "bits_per_weight",
+              .direction = -1,
+              .unit = "bits",
+              .meaning = "of the quantized linears, scales and zero points counted",
+              .heading = "bits/\nweight",
+              .decimals = 2},
+    [BYTES] = {.name = "bytes",
+               .direction = -1,
+               .unit = "bytes",
+               .meaning = "of the whole model, what is not quantized at 16 bits"},
+    [RATIO] = {.name = "compression_ratio",
+               .direction = 1,
+               .unit = "",
+               .meaning = "bytes at 16 bits over bytes",
+               .heading = "times\nsmaller"},
+    {.name = NULL},
+};
+
+static void linear(const struct bs_metric_linear *l, const double *sums, double *values)
+{
+    (void)sums;
+    const struct bs_codes *codes = &l->quantized->codes;
+    double count = (double)l->original->out_features * l->original->in_features;
+    values[BITS] = codes->codes ? bs_codes_bits(codes) / count : BS_BITS_NONE;
+}
+
+static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,
+                  double *values)
+{
+    (void)sums, (void)linear_values;
+    double other = 2 * m->other_weights;
+    values[BITS] = m->linear_bits / m->linear_weights;
+    values[BYTES] = m->linear_bits / 8 + other;
+    values[RATIO] = (2 * m->linear_weights + other) / values[BYTES];
+}
+
+const struct bs_metric bs_metric_size = {
+    .plugin = {.name = "size",
+               .summary = "bits a weight, and bytes of the whole model",
+               .reference = ""},
+    .linear_values = linear_types,
+    .values = types,
+    .linear = linear,
+    .model = model,
+};

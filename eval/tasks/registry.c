@@ -1,0 +1,35 @@
+/* The evaluations: one line each. */
+#include "eval/tasks/evaluation.h"
+
+#ifndef BS_MORE_EVALUATIONS /* a test's plug-ins: tests/plugins */
+#define BS_MORE_EVALUATIONS(X)
+#endif
+
+#define EVALUATIONS(X)                                                                             \
+    X(perplexity)                                                                                  \
+    BS_MORE_EVALUATIONS(X)
+
+#define DECLARE(name) extern const struct bs_evaluation bs_evaluation_##name;
+#define ENTRY(name) &bs_evaluation_##name.plugin,
+
+EVALUATIONS(DECLARE)
+
+static const struct bs_plugin *const evaluations[] = {EVALUATIONS(ENTRY) NULL};
+
+const struct bs_registry bs_evaluation_registry = {
+    .kind = "evaluation",
+    .summary = "what is measured of a text: a list under `evaluation`",
+    .rows = evaluations};
+
+const struct bs_evaluation *bs_evaluation_of(const struct bs_choice *choice)
+{
+    return (const struct bs_evaluation *)(const void *)choice->plugin;
+}
+
+struct bs_protocol_used bs_evaluation_protocol(const struct bs_choice *choice, int tokens)
+{
+    const struct bs_evaluation *evaluation = bs_evaluation_of(choice);
+    if (evaluation->protocol)
+        return evaluation->protocol(choice->options, tokens);
+    return (struct bs_protocol_used){evaluation->plugin.name, tokens};
+}
