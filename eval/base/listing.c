@@ -1,5 +1,6 @@
 #include "eval/base/listing.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -102,6 +103,7 @@ static void print_row(const struct bs_listing *listing, int row, const int *widt
         more = false;
         int blanks = 0; /* not printed yet, as nothing may follow them */
         for (int c = 0; c < columns; c++) {
+            assert(rest[c]);
             size_t bytes = bs_line_bytes(rest[c], width[c]);
             if (bytes)
                 fprintf(out, "%*s  %.*s", blanks, "", (int)bytes, rest[c]);

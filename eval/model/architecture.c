@@ -325,12 +325,12 @@ static enum bs_status read_part(struct bs_config_reader *r, const char *model_ty
                                 struct bs_architecture *a)
 {
     struct bs_lines ignored = {0};
-    r->ignored = &ignored;
     /* The family first: for another one the list of keys would mean nothing. */
     if (bs_foreign_quantization(r->path, r->config, r->err) ||
         read_family(r->path, r->config, model_type, &a->family, r->err))
         return r->err->status;
     r->rules = a->family->config;
+    r->ignored = &ignored;
     enum bs_status status = read_values(r, a);
     if (!status && r->outer)
         status = bs_config_check_outer(r, a);
@@ -339,6 +339,7 @@ static enum bs_status read_part(struct bs_config_reader *r, const char *model_ty
     if (!status)
         status = note_unused(r);
     bs_lines_release(&ignored);
+    r->ignored = NULL;
     return status;
 }
 

@@ -1,4 +1,5 @@
 /* Whether a program computes what it says: the rules that every wiring keeps. */
+#include <assert.h>
 #include <string.h>
 
 #include "eval/model/operations.h"
@@ -60,12 +61,14 @@ static bool widths_fit(const struct bs_program *p, const struct bs_op *op)
     const struct bs_value *out = &p->values[op->out], *in[3];
     for (int k = 0; k < 3; k++)
         in[k] = op->in[k] < 0 ? NULL : &p->values[op->in[k]];
+    assert(in[0]); /* as check_op has seen, which asks for the least number of inputs */
     switch (op->kind) {
     case BS_OP_LINEAR:
         return linears_fit(p, op);
     case BS_OP_PART:
         return op->detail >= 0 && op->detail + out->width <= in[0]->width;
     case BS_OP_ATTEND:
+        assert(in[1] && in[2]);
         return in[0]->width == out->width && in[1]->width == in[2]->width &&
                in[1]->heads == in[2]->heads && in[0]->heads % in[1]->heads == 0 &&
                in[0]->width / in[0]->heads == in[1]->width / in[1]->heads;
