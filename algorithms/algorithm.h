@@ -78,6 +78,7 @@ struct bs_algorithm {
     void (*cost)(const void *options, const struct bs_extent *extent, struct bs_cost *cost);
 };
 
+/* All algorithms. */
 extern const struct bs_registry bs_algorithm_registry;
 
 /* The i-th algorithm of the registry, NULL beyond its end; the one called `name`, or NULL. */

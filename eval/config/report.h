@@ -9,6 +9,7 @@
 
 enum { BS_REPORT_KEPT = 64 };
 
+/* A message with its place in the file. */
 struct bs_report_line {
     int line, column; /* from 1 */
     char *message;
@@ -22,6 +23,7 @@ struct bs_report {
     struct bs_report_line kept[BS_REPORT_KEPT];
 };
 
+/* An empty report of the file at `path`. */
 void bs_report_init(struct bs_report *report, const char *path);
 void bs_report_release(struct bs_report *report);
 

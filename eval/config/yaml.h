@@ -18,6 +18,7 @@ enum {
     BS_YAML_MAX_BLANK_LINES = 100 /* in a row */
 };
 
+/* A value of the file, with its place. */
 struct bs_yaml_node {
     enum bs_yaml_kind kind;
     int line, column; /* from 1; an anchored node keeps its place wherever an alias repeats it */

@@ -21,6 +21,7 @@ enum bs_sharing {
     BS_BY_STATIC, /* all tokens there are, fixed from the calibration */
 };
 
+/* How the values of a place are quantized. */
 struct bs_setting {
     struct bs_choice format; /* of bs_format_registry; none = not quantized */
     struct bs_choice range;  /* of bs_range_registry */
@@ -55,6 +56,7 @@ void bs_setting_release(struct bs_setting *setting);
 enum bs_status bs_setting_copy(struct bs_setting *to, const struct bs_setting *from,
                                struct bs_error *err);
 
+/* Whether both say the same. */
 bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b);
 
 /* Whether values are quantized at all. */

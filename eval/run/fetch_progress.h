@@ -6,6 +6,7 @@
 
 #include "eval/hub/fetch.h"
 
+/* What is shown, and how far it was when it was shown last. */
 struct bs_fetch_display {
     bool quiet, terminal;
     double started, shown;
@@ -14,6 +15,7 @@ struct bs_fetch_display {
     long long done;
 };
 
+/* Begins the display; quiet shows notices alone. */
 void bs_fetch_display_start(struct bs_fetch_display *display, bool quiet);
 
 /* Both have the signatures of struct bs_fetch_watch. Notices come even when quiet is asked for: the

@@ -14,6 +14,7 @@ struct bs_probe {
     float *inputs[BS_MAX_VALUES]; /* [windows][tokens][in], by values of the program */
 };
 
+/* Room for the inputs of so many windows. BS_ENOMEM. */
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *architecture,
                              int windows, int tokens, struct bs_error *err);
 void bs_probe_release(struct bs_probe *probe);

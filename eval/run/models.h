@@ -12,6 +12,7 @@ struct bs_model_trials {
     char (*ids)[17];
 };
 
+/* The models of a config, of which one is open at a time. */
 struct bs_models {
     const struct bs_config *config;
     int num_models; /* that are wanted */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What is shown, and how far it was when it was shown last. */
 struct bs_progress {
     bool quiet, terminal;
     double started, shown;

@@ -23,6 +23,7 @@ struct bs_trial {
     bool kept; /* it is on its way in a walk that was kept */
 };
 
+/* A sweep over one model: what is open, and its trials. */
 struct bs_sweep {
     const struct bs_config *config;
     int model_index; /* of the config's models */
@@ -162,6 +163,7 @@ enum bs_status bs_sweep_print_checkpoint(const struct bs_sweep *sweep, const cha
                                          const struct bs_sweep_plan *plan, FILE *out,
                                          struct bs_error *err);
 
+/* How many trials came out, and how many failed. */
 struct bs_sweep_outcome {
     int done, failed;
 };

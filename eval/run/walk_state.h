@@ -12,6 +12,7 @@ struct bs_carried {
     struct bs_stream texts[BS_WALK_TEXTS];
 };
 
+/* A walk while it runs. */
 struct bs_walk_state {
     const struct bs_walk *walk;
     const struct bs_architecture *architecture;

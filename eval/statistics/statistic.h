@@ -45,6 +45,7 @@ struct bs_statistic {
     void (*finish)(const struct bs_observed *of, int part, void *result);
 };
 
+/* All statistics. */
 extern const struct bs_registry bs_statistic_registry;
 
 /* Results of the statistics that are known by name, [width] at one site. */

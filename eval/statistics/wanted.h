@@ -36,6 +36,7 @@ struct bs_derived {
 
 enum { BS_EVERY_SITE = -1 }; /* every site that linears read */
 
+/* One thing that is wanted: a statistic at a site, or what is made of it. */
 struct bs_wish {
     const struct bs_statistic *statistic;
     int site; /* value of the block's program */
@@ -82,6 +83,7 @@ struct bs_observed bs_observed_at(const struct bs_architecture *architecture,
 /* The site at which a pass has shown all that is wanted; the first input of linears where nothing is. */
 int bs_wanted_last(const struct bs_wanted *wanted);
 
+/* Whether both ask for the same derivation. */
 bool bs_same_choice(struct bs_derived_choice a, struct bs_derived_choice b);
 
 #endif

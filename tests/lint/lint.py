@@ -22,7 +22,8 @@ import words
 from tree import Tree
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = (structure.include_cycle, structure.own_header, structure.include_guard, structure.function_length,
+RULES = (structure.folder_order, structure.include_cycle, structure.own_header, structure.include_guard,
+         structure.function_length,
          words.exit_and_output, words.dialect, words.left_over,
          documents.readme_size, documents.links, documents.generated, documents.described,
          names.format_name, tools.format)
