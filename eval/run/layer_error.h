@@ -9,8 +9,8 @@
 
 /* The inputs of all linears of one block over some windows of stream 0. */
 struct bs_probe {
-    int windows, tokens;        /* tokens: of the longest */
-    int *lengths;               /* [windows], tokens of each */
+    int windows, tokens;          /* tokens: of the longest */
+    int *lengths;                 /* [windows], tokens of each */
     float *inputs[BS_MAX_VALUES]; /* [windows][tokens][in], by values of the program */
 };
 
