@@ -98,6 +98,13 @@ FAULTS = {
         "eval/quant/formats/int.c": 'const char *name = "int";\n',
         "eval/a/x.c": '!    f("int");\n!    f("nf4");\n    int x = f("an int");\n!    nf4(x);\n',
     },
+    "figure-name": {
+        "eval/tasks/x.c": '    [KLD] = {.name = "kld_mean",\n             .unit = "nats"},\n    {"nll", 1},\n'
+                          '    [NLL] = {"nll", 1},\n    {.name = "bytes"},\n',
+        "eval/store/x.c": '!    f("kld_mean");\n!    row->nll = 1;\n    f("nats");\n    /* nll */\n    f("%d bytes");\n'
+                          '!    f("bytes");\n    size_t bytes = 1;\n',
+        "eval/report/x.c": '    f("nll");\n',
+    },
     "format": {"eval/a/x.c": "!int   f(void);\nint g(void);\n"},
     "tidy": {
         "eval/a/x.c": "int f(const int *p);\nint f(const int *p)\n{\n    if (!p)\n!        return *p;\n    return 0;\n}\n",

@@ -26,7 +26,7 @@ RULES = (structure.folder_order, structure.include_cycle, structure.own_header, 
          structure.function_length,
          words.exit_and_output, words.dialect, words.left_over,
          documents.readme_size, documents.links, documents.generated, documents.described,
-         names.format_name, tools.format)
+         names.format_name, names.figure_name, tools.format)
 
 
 def name_of(rule):
