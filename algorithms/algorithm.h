@@ -16,7 +16,7 @@ struct bs_job {
     struct bs_block *block;
     struct bs_statistics *statistics; /* what `needs` asked for, NULL where that is nothing; perhaps
                                          other trials' too: only what is derived is added */
-    const struct bs_setting *weights; /* what the weights are rounded to */
+    const struct bs_setting *const *weights; /* what each slot's weight is rounded to */
     const struct bs_params *tensor_params; /* of a format with one scale a tensor, where the linear
                                                is part of a fused tensor; else NULL */
     const struct bs_rope *rope;
@@ -26,8 +26,8 @@ struct bs_job {
 /* What the hooks' work is counted from, beside the options. */
 struct bs_extent {
     const struct bs_architecture *architecture;
-    const struct bs_setting *weights;
-    int windows, tokens; /* of calibration; 0 where there is none */
+    const struct bs_setting *const *weights; /* by slots, of the layer in question */
+    int windows, tokens;                     /* of calibration; 0 where there is none */
 };
 
 /* What a block takes of the machine. */

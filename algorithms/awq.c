@@ -156,7 +156,7 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
-    struct bs_flat format = bs_flat_of(s->job->weights);
+    struct bs_flat format = bs_flat_of(s->job->weights[s->slot]);
     bs_format_round_matrix(&format, to, rows, in);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
@@ -498,16 +498,16 @@ static enum bs_status clip_rows(void *context, int index, int thread, struct bs_
     return BS_OK;
 }
 
-static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *job,
-                                  struct bs_linear *linear, const float *samples, int num_samples,
-                                  struct bs_error *err)
+static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *job, int slot,
+                                  const float *samples, int num_samples, struct bs_error *err)
 {
+    struct bs_linear *linear = &job->block->linears[slot];
     struct clipping c = {.opt = opt,
-                         .format = bs_flat_of(job->weights),
+                         .format = bs_flat_of(job->weights[slot]),
                          .linear = linear,
                          .samples = samples,
                          .num_samples = num_samples,
-                         .columns = bs_flat_of(job->weights).group_size};
+                         .columns = bs_flat_of(job->weights[slot]).group_size};
     if (c.columns <= 0 || c.columns > linear->in_features)
         c.columns = linear->in_features;
     c.groups = (linear->in_features + c.columns - 1) / c.columns;
@@ -555,9 +555,9 @@ static enum bs_status clip_site(const struct awq *opt, const struct bs_job *job,
             samples[t * in + j] = inputs[t * in + j] / scale[j];
     enum bs_status status = BS_OK;
     for (int k = 0; k < num_slots && !status; k++) {
-        struct bs_linear *linear = &job->block->linears[slots[k]];
-        if (is_clipped(linear->name))
-            status = clip_linear(opt, job, linear, samples, num_samples, err);
+        bool rounded = bs_setting_quantizes(job->weights[slots[k]]);
+        if (rounded && is_clipped(job->block->linears[slots[k]].name))
+            status = clip_linear(opt, job, slots[k], samples, num_samples, err);
     }
     bs_free(samples);
     return status;
@@ -624,10 +624,12 @@ static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent
 }
 
 /* X^T X of the sampled inputs, group by group, and for each step dw (X^T X) dw^T. */
-static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent,
-                          const struct bs_slot *slot, struct bs_cost *cost)
+static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent, int index,
+                          struct bs_cost *cost)
 {
-    double in = slot->in, group = bs_flat_of(extent->weights).group_size, weights = in * slot->out;
+    const struct bs_slot *slot = &extent->architecture->program.slots[index];
+    double in = slot->in, group = bs_flat_of(extent->weights[index]).group_size,
+           weights = in * slot->out;
     double columns = group > 0 && group < in ? group : in;
     double tokens = (double)extent->windows * extent->tokens;
     double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
@@ -643,8 +645,8 @@ static void awq_cost(const void *options, const struct bs_extent *extent, struct
         if (scalable(p, p->inputs[k]))
             add_scale_cost(opt, extent, p->inputs[k], cost);
     for (int s = 0; s < p->num_slots && opt->clip; s++)
-        if (is_clipped(p->slots[s].name))
-            add_clip_cost(opt, extent, &p->slots[s], cost);
+        if (is_clipped(p->slots[s].name) && bs_setting_quantizes(extent->weights[s]))
+            add_clip_cost(opt, extent, s, cost);
 }
 
 static const struct bs_preference awq_preferences[] = {{"int", "grid", "awq"}, {.format = NULL}};

@@ -226,7 +226,7 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
 {
     struct bs_linear *linear = &job->block->linears[slot];
     int site = job->block->architecture->program.slots[slot].input;
-    struct bs_flat flat = bs_flat_of(job->weights);
+    struct bs_flat flat = bs_flat_of(job->weights[slot]);
     if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
         return err->status;
     struct solve s = {.opt = options,
@@ -255,8 +255,11 @@ static void gptq_cost(const void *options, const struct bs_extent *extent, struc
     (void)options;
     const struct bs_program *p = &extent->architecture->program;
     for (int s = 0; s < p->num_slots; s++)
-        cost->flops += (double)p->slots[s].out * p->slots[s].in * p->slots[s].in;
-    cost->weights += bs_program_weights(p);
+        if (bs_setting_quantizes(extent->weights[s])) {
+            double weights = (double)p->slots[s].out * p->slots[s].in;
+            cost->flops += weights * p->slots[s].in;
+            cost->weights += weights;
+        }
 }
 
 static const struct bs_preference gptq_preferences[] = {{"int", "grid", "gptq"}, {.format = NULL}};

@@ -9,7 +9,7 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
 {
     (void)options;
     struct bs_linear *linear = &job->block->linears[slot];
-    struct bs_flat flat = bs_flat_of(job->weights);
+    struct bs_flat flat = bs_flat_of(job->weights[slot]);
     if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
         return err->status;
     return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);
@@ -18,7 +18,10 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
 static void rtn_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     (void)options;
-    cost->weights += bs_block_weights(extent->architecture);
+    const struct bs_program *p = &extent->architecture->program;
+    for (int s = 0; s < p->num_slots; s++)
+        if (bs_setting_quantizes(extent->weights[s]))
+            cost->weights += (double)p->slots[s].out * p->slots[s].in;
 }
 
 const struct bs_algorithm bs_alg_rtn = {

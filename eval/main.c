@@ -27,6 +27,7 @@
 #include "eval/store/lock.h"
 #include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
+#include "eval/run/places.h"
 #include "eval/run/published.h"
 #include "eval/report/chart.h"
 #include "eval/report/table.h"
@@ -249,8 +250,26 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct opened 
     return status;
 }
 
+/* Weights and texts are left alone: who has a rule wrong wants to know what is there. */
+static int print_places(const struct bs_arguments *args)
+{
+    struct bs_config config;
+    struct bs_error err;
+    uint64_t wanted;
+    if (bs_config_load(args->operands[0], bs_chart_names, &config, &err))
+        return fail_config(&err);
+    enum bs_status status =
+        bs_config_select(&config, args->models, args->num_models, &wanted, &err);
+    if (!status)
+        status = bs_places_print(&config, wanted, stdout, &err);
+    bs_config_release(&config);
+    return status ? fail(&err) : BS_EXIT_DONE;
+}
+
 static int command_plan(const struct bs_arguments *args)
 {
+    if (args->places)
+        return print_places(args);
     struct opened opened;
     struct bs_error err;
     int code = open_all(args, &opened);
@@ -407,7 +426,7 @@ static const struct bs_command commands[] = {
      "olumcktpqh", command_run},
     {"plan", "CONFIG",
      "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
-     "olumcktqh", command_plan},
+     "olumcktqah", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fnh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fnh",

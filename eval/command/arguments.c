@@ -42,6 +42,7 @@ static const struct flag {
     {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
     {"markdown", NULL, 'd', "print Markdown"},
     {"quiet", NULL, 'q', "no progress; of a plan, no time, which takes a second or two to measure"},
+    {"places", NULL, 'a', "print the places of the models that a config's rules may name"},
     {"ids", NULL, 'i', "print the ids alone, on one line"},
     {"no-special", NULL, 's', "without the special tokens around the text"},
     {"help", NULL, 'h', "print this help"},
@@ -189,6 +190,9 @@ static int take_flag(const struct bs_command *command, char letter, const char *
                    : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
     case 'd':
         args->markdown = true;
+        return BS_EXIT_DONE;
+    case 'a':
+        args->places = true;
         return BS_EXIT_DONE;
     case 'i':
         args->ids = true;

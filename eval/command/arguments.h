@@ -23,7 +23,7 @@ struct bs_arguments {
     int num_models, num_accepted;
     struct bs_limits limits;
     int threads;
-    bool quiet, markdown, ids, no_special;
+    bool quiet, markdown, ids, no_special, places;
 };
 
 /* A command: its help, and the function that runs it and gives the exit status. */

@@ -135,7 +135,7 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
     if (!status && evaluation)
         status = bs_evaluation_read(load, evaluation);
     if (!status && sweep)
-        status = bs_sweep_expand(sweep, calibration != NULL, load->report, load->config, load->err);
+        status = bs_sweep_expand(load, sweep, calibration != NULL);
     if (!status && expected)
         status = read_expected(load, expected, load->report->num_kept == 0);
     if (!status && charts)

@@ -41,6 +41,14 @@ static const struct {
     {"mse", "range: mse", "under weights"},
     {"act_quant", "sharing", "under activations"},
     {"granularity", "sharing", "under activations"},
+    {"bmm_input", "where: [inputs, qkv]", "under activations"},
+    {"quantize_bmm_input", "where: [inputs, qkv]", "under activations"},
+    {"modules_to_not_convert", "except", "in a grid, an entry with weights: none"},
+    {"ignore", "except", "in a grid, an entry with weights: none"},
+    {"module_name", "where", "in an entry of except"},
+    {"targets", "where", "in an entry of except"},
+    {"fmt", "format", "under weights"},
+    {"quant_type", "format", "under weights"},
     {"nsamples", "windows", "under calibration"},
     {"n_samples", "windows", "under calibration"},
     {"num_samples", "windows", "under calibration"},
@@ -94,10 +102,11 @@ static const struct {
 static const struct {
     const char *key, *theirs, *ours;
 } values[] = {
-    {"group_size", "-1", "channel"},     {"group_size", "0", "tensor"},
-    {"group_size", "null", "channel"},   {"sharing", "per_token", "token"},
-    {"sharing", "per_tensor", "window"}, {"compute", "float", "float32"},
-    {"compute", "bf16", "bfloat16"},     {"compute", "fp32", "float32"},
+    {"group_size", "-1", "channel"},        {"group_size", "0", "tensor"},
+    {"group_size", "null", "channel"},      {"sharing", "per_token", "token"},
+    {"sharing", "per_tensor", "window"},    {"sharing", "tensor", "window"},
+    {"sharing", "tensor_static", "static"}, {"compute", "float", "float32"},
+    {"compute", "bf16", "bfloat16"},        {"compute", "fp32", "float32"},
 };
 
 /* True where `key`, whatever its case and its dashes, is `name`. */

@@ -423,6 +423,16 @@ const struct bs_yaml_node *bs_yaml_get(const struct bs_yaml_node *node, const ch
     return NULL;
 }
 
+int bs_yaml_num_values(const struct bs_yaml_node *node)
+{
+    return node->kind == BS_YAML_SEQUENCE ? node->num_items : 1;
+}
+
+const struct bs_yaml_node *bs_yaml_value(const struct bs_yaml_node *node, int i)
+{
+    return node->kind == BS_YAML_SEQUENCE ? node->items[i] : node;
+}
+
 bool bs_yaml_is_null(const struct bs_yaml_node *node)
 {
     if (node->kind != BS_YAML_SCALAR || node->quoted)

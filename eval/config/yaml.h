@@ -45,6 +45,10 @@ void bs_yaml_check_keys(const struct bs_yaml *yaml, struct bs_report *report);
 /* The value of the first such key, or NULL; NULL too where the node is no mapping. */
 const struct bs_yaml_node *bs_yaml_get(const struct bs_yaml_node *node, const char *key);
 
+/* A list's elements; anything else is a list of itself alone. */
+int bs_yaml_num_values(const struct bs_yaml_node *node);
+const struct bs_yaml_node *bs_yaml_value(const struct bs_yaml_node *node, int i);
+
 /* True for no value at all, `null` and `~`. */
 bool bs_yaml_is_null(const struct bs_yaml_node *node);
 

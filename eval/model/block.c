@@ -152,18 +152,15 @@ void bs_block_clear_sites(struct bs_block *block)
         block->sites[v].activations = (struct bs_activations){.bits = BS_BITS_NONE};
 }
 
-enum bs_status bs_block_quantize_activations(struct bs_block *block,
-                                             const struct bs_activations *activations,
-                                             struct bs_error *err)
+enum bs_status bs_block_quantize_sites(struct bs_block *block, const struct bs_activations *sites,
+                                       struct bs_error *err)
 {
     const struct bs_program *p = &block->architecture->program;
-    bs_block_clear_sites(block);
     for (int v = 0; v < p->num_values; v++)
-        if (p->values[v].kind == BS_SITE_INPUT ||
-            (activations->bmm_input && p->values[v].kind == BS_SITE_QKV))
-            block->sites[v].activations = *activations;
-    for (int s = 0; s < p->num_slots && activations->bits != BS_BITS_NONE; s++)
-        if (bs_integer_weights_create(&block->linears[s], err))
+        block->sites[v].activations = sites[v];
+    for (int s = 0; s < p->num_slots; s++)
+        if (sites[p->slots[s].input].bits != BS_BITS_NONE &&
+            bs_integer_weights_create(&block->linears[s], err))
             return err->status;
     return BS_OK;
 }

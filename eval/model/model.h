@@ -319,12 +319,11 @@ enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *er
 /* No site is quantized any more. */
 void bs_block_clear_sites(struct bs_block *block);
 
-/* Lets the forward pass quantize activations from now on, inputs of linears and where it says so
- * the outputs of q, k and v, and prepares linears whose weights are quantized too for exact
- * products in integers: their codes do not change any more. BS_ENOMEM. */
-enum bs_status bs_block_quantize_activations(struct bs_block *block,
-                                             const struct bs_activations *activations,
-                                             struct bs_error *err);
+/* Lets the forward pass quantize values from now on, at each site of the program as `sites` has it,
+ * and prepares linears whose weights are quantized too for exact products in integers: their codes
+ * do not change any more. BS_ENOMEM. */
+enum bs_status bs_block_quantize_sites(struct bs_block *block, const struct bs_activations *sites,
+                                       struct bs_error *err);
 
 /* Multiplies the columns of every linear that reads the site by scale [in] and divides the site's
  * fold point by it, so that the block computes the same function. There is such a point, and where

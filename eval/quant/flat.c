@@ -294,6 +294,5 @@ struct bs_activations bs_activations_of(const struct bs_setting *setting)
     return (struct bs_activations){.bits = flat.bits,
                                    .granularity = setting->sharing,
                                    .symmetric = flat.symmetric,
-                                   .grid = flat.grid,
-                                   .bmm_input = setting->bmm_input};
+                                   .grid = flat.grid};
 }

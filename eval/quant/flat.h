@@ -152,7 +152,6 @@ struct bs_activations {
     int granularity; /* enum bs_act_granularity */
     int symmetric;
     int grid;
-    bool bmm_input; /* also the outputs of q, k and v, before rotary positions */
 };
 
 /* A resolved setting of the integer format as activations. */

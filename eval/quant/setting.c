@@ -25,8 +25,6 @@ const struct bs_option bs_activations_options[] = {
     BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_STATIC, sharing_words,
                  "who shares a scale: a token, a window; static = fixed from the calibration"),
     ROUNDING,
-    BS_OPT(struct bs_setting, bmm_input, false, 0, 1,
-           "also the outputs of q, k and v, before rotary positions"),
     {.name = NULL},
 };
 
@@ -64,7 +62,7 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
 {
     return bs_choice_equal(&a->format, &b->format) && bs_choice_equal(&a->range, &b->range) &&
            a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
-           a->sharing == b->sharing && a->bmm_input == b->bmm_input;
+           a->sharing == b->sharing;
 }
 
 /* ---- choosing ---- */
@@ -139,6 +137,12 @@ static const struct bs_option *find_option(const struct bs_setting *setting, enu
         *values = setting->format.options;
     }
     return option;
+}
+
+bool bs_setting_has(const struct bs_setting *setting, enum bs_use use, const char *name)
+{
+    const void *values;
+    return find_option(setting, use, name, &values) != NULL;
 }
 
 /* The first plug-in that has an option of this name, or NULL. */
@@ -265,10 +269,8 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
                        rounding_words[setting->rounding]);
     if (setting->rounding != BS_STOCHASTIC)
         setting->rounding_seed = 0;
-    if (use == BS_FOR_WEIGHTS) {
+    if (use == BS_FOR_WEIGHTS)
         setting->sharing = BS_BY_TOKEN;
-        setting->bmm_input = false;
-    }
     return BS_OK;
 }
 
@@ -379,6 +381,4 @@ void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
         fprintf(out, " %s", rounding_words[setting->rounding]);
     if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)
         fprintf(out, " rounding_seed=%d", setting->rounding_seed);
-    if (use == BS_FOR_ACTIVATIONS && setting->bmm_input)
-        fputs(" bmm_input", out);
 }

@@ -28,7 +28,6 @@ struct bs_setting {
     int rounding;            /* enum bs_rounding */
     int rounding_seed;       /* of stochastic draws */
     int sharing;             /* enum bs_sharing, of activations */
-    bool bmm_input;          /* of activations: also the outputs of q, k and v, before rotary */
 };
 
 /* What a setting is for. */
@@ -70,6 +69,9 @@ enum bs_status bs_setting_choose_range(struct bs_setting *setting, const struct 
 
 /* Whether bs_setting_set knows the key: an option of any format or range, or of a setting itself. */
 bool bs_setting_knows(enum bs_use use, const char *key);
+
+/* Whether the setting, its format or its range has an option of this name. */
+bool bs_setting_has(const struct bs_setting *setting, enum bs_use use, const char *name);
 
 /* Sets what a config calls `key`: "format" or "range" (the plug-in's name; "none" for no format), an
  * option of the setting ("rounding"), of its format ("bits"), or of its range ("range_norm"). Where

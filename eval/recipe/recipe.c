@@ -1,9 +1,9 @@
 #include "eval/recipe/recipe.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/base/print.h"
 
 const char *const bs_calibrate_on_names[] = {
     [BS_ON_UNQUANTIZED] = "unquantized",
@@ -17,6 +17,8 @@ const char *const bs_compute_names[] = {
     [BS_BFLOAT16] = "bfloat16",
     NULL,
 };
+
+const char bs_usual_where[] = "inputs";
 
 void bs_recipe_init(struct bs_recipe *recipe)
 {
@@ -32,6 +34,12 @@ void bs_recipe_release(struct bs_recipe *recipe)
         bs_choice_release(&recipe->stages[s]);
     bs_setting_release(&recipe->weights);
     bs_setting_release(&recipe->activations);
+    bs_free(recipe->where);
+    for (int r = 0; r < recipe->num_rules; r++) {
+        bs_setting_release(&recipe->rules[r].setting);
+        bs_free(recipe->rules[r].where);
+    }
+    bs_free(recipe->rules);
     memset(recipe, 0, sizeof *recipe);
 }
 
@@ -58,37 +66,126 @@ enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm
     return BS_OK;
 }
 
-enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from,
-                              struct bs_error *err)
+static enum bs_status copy_parts(struct bs_recipe *to, const struct bs_recipe *from,
+                                 struct bs_error *err)
 {
-    *to = *from;
-    to->num_stages = 0;
-    memset(to->stages, 0, sizeof to->stages);
-    bs_setting_init(&to->activations);
     if (bs_setting_copy(&to->weights, &from->weights, err) ||
-        bs_setting_copy(&to->activations, &from->activations, err)) {
-        bs_recipe_release(to);
+        bs_setting_copy(&to->activations, &from->activations, err))
         return err->status;
-    }
+    if (from->where && !(to->where = bs_strdup(from->where)))
+        return bs_fail_memory(err);
     for (int s = 0; s < from->num_stages; s++) {
-        if (bs_choice_copy(&to->stages[s], &from->stages[s], err)) {
-            bs_recipe_release(to);
+        if (bs_choice_copy(&to->stages[s], &from->stages[s], err))
             return err->status;
-        }
         to->num_stages++;
+    }
+    for (int r = 0; r < from->num_rules; r++) {
+        const struct bs_rule *rule = &from->rules[r];
+        struct bs_rule *own;
+        if (bs_recipe_add_rule(to, rule->use, rule->where, &rule->setting, &own, err))
+            return err->status;
+        own->line = rule->line;
+        own->column = rule->column;
     }
     return BS_OK;
 }
 
-/* What the algorithms' authors prefer, NULL-terminated. The last of a chain comes first: it is the
- * one nearest to the rounding. */
-struct preferences {
-    const struct bs_preference *lists[BS_MAX_STAGES + 1];
-};
-
-static struct preferences preferences_of(const struct bs_recipe *recipe)
+enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from,
+                              struct bs_error *err)
 {
-    struct preferences all = {.lists = {NULL}};
+    bs_recipe_init(to);
+    to->calibrate_on = from->calibrate_on;
+    to->compute = from->compute;
+    enum bs_status status = copy_parts(to, from, err);
+    if (status)
+        bs_recipe_release(to);
+    return status;
+}
+
+/* ---- rules ---- */
+
+static int compare_words(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The patterns in the order of the alphabet, each once: who names the same places in another order
+ * means the same. */
+static enum bs_status sort_where(char *where, struct bs_error *err)
+{
+    size_t most = strlen(where) / 2 + 1, count = 0;
+    char **words = bs_calloc(most, sizeof *words), *sorted = bs_calloc(strlen(where) + 1, 1);
+    if (!words || !sorted) {
+        bs_free(words);
+        bs_free(sorted);
+        return bs_fail_memory(err);
+    }
+    char *rest;
+    for (char *word = strtok_r(where, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        words[count++] = word;
+    qsort(words, count, sizeof *words, compare_words);
+    for (size_t i = 0; i < count; i++)
+        if (!i || strcmp(words[i], words[i - 1])) {
+            strcat(sorted, i ? " " : "");
+            strcat(sorted, words[i]);
+        }
+    strcpy(where, sorted);
+    bs_free(words);
+    bs_free(sorted);
+    return BS_OK;
+}
+
+static enum bs_status copy_where(const char *from, char **to, struct bs_error *err)
+{
+    *to = bs_strdup(from);
+    enum bs_status status = *to ? sort_where(*to, err) : bs_fail_memory(err);
+    if (!status)
+        return BS_OK;
+    bs_free(*to);
+    *to = NULL;
+    return status;
+}
+
+enum bs_status bs_recipe_set_where(struct bs_recipe *recipe, const char *where,
+                                   struct bs_error *err)
+{
+    char *sorted;
+    if (copy_where(where, &sorted, err))
+        return err->status;
+    if (!strcmp(sorted, bs_usual_where)) {
+        bs_free(sorted);
+        sorted = NULL;
+    }
+    bs_free(recipe->where);
+    recipe->where = sorted;
+    return BS_OK;
+}
+
+enum bs_status bs_recipe_add_rule(struct bs_recipe *recipe, enum bs_use use, const char *where,
+                                  const struct bs_setting *setting, struct bs_rule **rule,
+                                  struct bs_error *err)
+{
+    size_t count = (size_t)recipe->num_rules;
+    struct bs_rule *grown = bs_realloc(recipe->rules, count, count + 1, sizeof *grown);
+    if (!grown)
+        return bs_fail_memory(err);
+    recipe->rules = grown;
+    struct bs_rule *new = &grown[count];
+    *new = (struct bs_rule){.use = use};
+    if (copy_where(where, &new->where, err))
+        return err->status;
+    if (bs_setting_copy(&new->setting, setting, err)) {
+        bs_free(new->where);
+        return err->status;
+    }
+    recipe->num_rules++;
+    *rule = new;
+    return BS_OK;
+}
+
+struct bs_preferences bs_recipe_preferences(const struct bs_recipe *recipe)
+{
+    struct bs_preferences all = {.lists = {NULL}};
     int count = 0;
     for (int s = recipe->num_stages - 1; s >= 0; s--)
         if (bs_algorithm_of(&recipe->stages[s])->preferences)
@@ -96,37 +193,63 @@ static struct preferences preferences_of(const struct bs_recipe *recipe)
     return all;
 }
 
-enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
+/* Settles the weights of some places, and asks the algorithms that are to round them. */
+static enum bs_status resolve_weights(const struct bs_recipe *recipe, struct bs_setting *weights,
+                                      struct bs_error *err)
 {
-    struct preferences preferences = preferences_of(recipe);
+    struct bs_preferences preferences = bs_recipe_preferences(recipe);
     for (int i = 0; preferences.lists[i]; i++)
-        bs_setting_prefer(&recipe->weights, preferences.lists[i]);
-    if (bs_setting_resolve(&recipe->weights, BS_FOR_WEIGHTS, err))
+        bs_setting_prefer(weights, preferences.lists[i]);
+    if (bs_setting_resolve(weights, BS_FOR_WEIGHTS, err))
         return bs_fail_within(err, "weights");
-    if (bs_setting_resolve(&recipe->activations, BS_FOR_ACTIVATIONS, err))
-        return bs_fail_within(err, "activations");
-    enum bs_status status = BS_OK;
-    if (recipe->compute != BS_FLOAT32 && bs_setting_quantizes(&recipe->activations))
-        return bs_fail(err, BS_ECONFIG,
-                       "compute is %s but activations are quantized, expected compute: float32, or "
-                       "no format of activations",
-                       bs_compute_names[recipe->compute]);
+    if (recipe->num_rules && !bs_setting_quantizes(weights))
+        return BS_OK;
     for (int s = 0; s < recipe->num_stages; s++) {
         const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->stages[s]);
-        if (!algorithm->check)
-            continue;
-        status = algorithm->check(recipe->stages[s].options, &recipe->weights, err);
-        if (status)
-            return status;
+        if (algorithm->check && algorithm->check(recipe->stages[s].options, weights, err))
+            return err->status;
     }
     return BS_OK;
 }
 
-/* Where the authors calibrate a stage; an algorithm without a say gets the unquantized model's
- * inputs, which all trials share. */
-static enum bs_calibrate_on authors_choice(const struct bs_choice *stage)
+static enum bs_status resolve_activations(const struct bs_recipe *recipe,
+                                          struct bs_setting *activations, struct bs_error *err)
 {
-    enum bs_calibrate_on own = bs_algorithm_of(stage)->calibrate_on;
+    if (bs_setting_resolve(activations, BS_FOR_ACTIVATIONS, err))
+        return bs_fail_within(err, "activations");
+    if (recipe->compute == BS_FLOAT32 || !bs_setting_quantizes(activations))
+        return BS_OK;
+    return bs_fail(err, BS_ECONFIG,
+                   "compute is %s but activations are quantized, expected compute: float32, or "
+                   "no format of activations",
+                   bs_compute_names[recipe->compute]);
+}
+
+enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
+{
+    if (resolve_weights(recipe, &recipe->weights, err) ||
+        resolve_activations(recipe, &recipe->activations, err))
+        return err->status;
+    bool quantizes = bs_setting_quantizes(&recipe->activations);
+    for (int r = 0; r < recipe->num_rules; r++) {
+        struct bs_rule *rule = &recipe->rules[r];
+        enum bs_status status = rule->use == BS_FOR_WEIGHTS
+                                    ? resolve_weights(recipe, &rule->setting, err)
+                                    : resolve_activations(recipe, &rule->setting, err);
+        if (status)
+            return bs_fail_within(err, "except %s", rule->where);
+        quantizes |= rule->use == BS_FOR_ACTIVATIONS && bs_setting_quantizes(&rule->setting);
+    }
+    if (!quantizes) { /* and then it does not matter where */
+        bs_free(recipe->where);
+        recipe->where = NULL;
+    }
+    return BS_OK;
+}
+
+enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int stage)
+{
+    enum bs_calibrate_on own = bs_algorithm_of(&recipe->stages[stage])->calibrate_on;
     return own == BS_ON_AUTO ? BS_ON_UNQUANTIZED : own;
 }
 
@@ -134,141 +257,55 @@ enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int
 {
     if (recipe->calibrate_on != BS_ON_AUTO)
         return (enum bs_calibrate_on)recipe->calibrate_on;
-    return authors_choice(&recipe->stages[stage]);
+    return bs_recipe_authors_choice(recipe, stage);
 }
 
-static bool stage_needs_calibration(const struct bs_choice *stage)
+bool bs_recipe_stage_calibrates(const struct bs_recipe *recipe, int stage)
 {
+    const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->stages[stage]);
     struct bs_wanted wanted = {.architecture = NULL};
-    if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, &wanted);
+    if (algorithm->needs)
+        algorithm->needs(recipe->stages[stage].options, &wanted);
     bool any = bs_wanted_any(&wanted);
     bs_wanted_release(&wanted);
     return any;
 }
 
-static bool static_activations(const struct bs_recipe *recipe)
+static bool is_static(const struct bs_setting *activations)
 {
-    return bs_setting_quantizes(&recipe->activations) &&
-           recipe->activations.sharing == BS_BY_STATIC;
+    return bs_setting_quantizes(activations) && activations->sharing == BS_BY_STATIC;
+}
+
+bool bs_recipe_static_activations(const struct bs_recipe *recipe)
+{
+    bool any = is_static(&recipe->activations);
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS && is_static(&recipe->rules[r].setting);
+    return any;
+}
+
+bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe)
+{
+    bool any = bs_setting_quantizes(&recipe->activations);
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS &&
+               bs_setting_quantizes(&recipe->rules[r].setting);
+    return any;
+}
+
+bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe)
+{
+    bool any = bs_setting_quantizes(&recipe->weights);
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_WEIGHTS &&
+               bs_setting_quantizes(&recipe->rules[r].setting);
+    return any;
 }
 
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)
 {
+    bool needs = bs_recipe_static_activations(recipe);
     for (int s = 0; s < recipe->num_stages; s++)
-        if (stage_needs_calibration(&recipe->stages[s]))
-            return true;
-    return static_activations(recipe);
-}
-
-void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out)
-{
-    for (int s = 0; s < recipe->num_stages; s++)
-        fprintf(out, "%s%s", s ? "+" : "", recipe->stages[s].plugin->name);
-    if (recipe->num_stages == 0)
-        fputs("unquantized", out);
-}
-
-/* A stage where it stands. */
-struct position {
-    const struct bs_recipe *recipe;
-    int stage;
-};
-
-/* "alpha", or "awq.scale" where two algorithms of the chain have an option of that name. */
-static const char *option_name(const void *context, const struct bs_option *option, char *room,
-                               size_t size)
-{
-    const struct position *at = context;
-    bool shared = false;
-    for (int s = 0; s < at->recipe->num_stages; s++)
-        shared |=
-            s != at->stage && bs_option_find(at->recipe->stages[s].plugin->options, option->name);
-    if (!shared)
-        return option->name;
-    snprintf(room, size, "%s.%s", at->recipe->stages[at->stage].plugin->name, option->name);
-    return room;
-}
-
-/* Each after a space. */
-static void append_options(const struct bs_recipe *recipe, FILE *out)
-{
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct position at = {recipe, s};
-        bs_choice_print_short(&recipe->stages[s], option_name, &at, out);
-    }
-}
-
-/* " w4 g128 sym a8 token". */
-static void append_settings(const struct bs_recipe *recipe, FILE *out)
-{
-    struct preferences preferences = preferences_of(recipe);
-    if (bs_setting_quantizes(&recipe->weights)) {
-        fputs(" w", out);
-        bs_setting_print_short(&recipe->weights, BS_FOR_WEIGHTS, preferences.lists, out);
-    } else {
-        fputs(" w16", out);
-    }
-    if (!bs_setting_quantizes(&recipe->activations))
-        return;
-    fputs(" a", out);
-    bs_setting_print_short(&recipe->activations, BS_FOR_ACTIVATIONS, NULL, out);
-}
-
-/* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the stages:
- * static activation scales always come from the unquantized model. */
-static bool calibrate_on_matters(const struct bs_recipe *recipe)
-{
-    bool matters = false;
-    for (int s = 0; s < recipe->num_stages; s++)
-        matters |= stage_needs_calibration(&recipe->stages[s]) &&
-                   bs_recipe_calibrates_on(recipe, s) != authors_choice(&recipe->stages[s]);
-    return matters;
-}
-
-void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
-{
-    bs_recipe_print_algorithm(recipe, out);
-    if (recipe->num_stages == 0)
-        return;
-    append_settings(recipe, out);
-    append_options(recipe, out);
-    if (calibrate_on_matters(recipe))
-        fprintf(out, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
-    if (recipe->compute != BS_FLOAT32)
-        fprintf(out, " %s", bs_compute_names[recipe->compute]);
-}
-
-char *bs_recipe_text(const struct bs_recipe *recipe,
-                     void (*print)(const struct bs_recipe *recipe, FILE *out))
-{
-    struct bs_print printing;
-    if (!bs_print_begin(&printing))
-        return NULL;
-    print(recipe, printing.out);
-    return bs_print_end(&printing);
-}
-
-void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out)
-{
-    char *text = bs_recipe_text(recipe, append_options);
-    if (text)
-        fputs(text + (*text == ' '), out);
-    bs_free(text);
-}
-
-void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
-{
-    fputs("algorithm: ", out);
-    bs_recipe_print_algorithm(recipe, out);
-    fprintf(out, "\ncompute: %s\n", bs_compute_names[recipe->compute]);
-    bs_setting_print(&recipe->weights, "weights", BS_FOR_WEIGHTS, out);
-    bs_setting_print(&recipe->activations, "activations", BS_FOR_ACTIVATIONS, out);
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_choice *stage = &recipe->stages[s];
-        if (stage_needs_calibration(stage))
-            fprintf(out, "%s.calibrate_on: %s\n", stage->plugin->name,
-                    bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
-        bs_choice_print_all(stage, stage->plugin->name, out);
-    }
+        needs |= bs_recipe_stage_calibrates(recipe, s);
+    return needs;
 }

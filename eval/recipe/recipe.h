@@ -1,4 +1,5 @@
-/* A recipe: what is done to the model. A chain of algorithms with their options, and formats. */
+/* A recipe: what is done to the model. A chain of algorithms with their options, and rules that say
+ * what becomes of the numbers at each place. */
 #ifndef BS_EVAL_RECIPE_RECIPE_H
 #define BS_EVAL_RECIPE_RECIPE_H
 
@@ -13,10 +14,25 @@ enum { BS_MAX_STAGES = 4 };
 extern const char *const bs_calibrate_on_names[];
 extern const char *const bs_compute_names[];
 
+/* A setting for some of the places. */
+struct bs_rule {
+    enum bs_use use; /* of weights, or of those activations that the recipe's `where` matches */
+    char *where;     /* patterns (eval/recipe/where.h), parted by blanks, sorted */
+    struct bs_setting setting;
+    int line, column; /* where it stands in a config, for messages; 0 = nowhere */
+};
+
+/* The activations that are meant where none are named: inputs of linears. */
+extern const char bs_usual_where[];
+
 struct bs_recipe {
     int num_stages;                         /* 0 = the unquantized model */
     struct bs_choice stages[BS_MAX_STAGES]; /* algorithms */
-    struct bs_setting weights, activations;
+    struct bs_setting weights;              /* of every linear */
+    struct bs_setting activations;          /* of the sites that `where` matches */
+    char *where;                            /* as of a rule; NULL = bs_usual_where */
+    int num_rules; /* exceptions: the last rule that matches a place holds */
+    struct bs_rule *rules;
     int calibrate_on; /* enum bs_calibrate_on for every stage; auto = each as its authors do */
     int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
 };
@@ -34,6 +50,23 @@ enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm
 enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from,
                               struct bs_error *err);
 
+/* Says at which sites activations are quantized: patterns parted by blanks, in any order. BS_ENOMEM. */
+enum bs_status bs_recipe_set_where(struct bs_recipe *recipe, const char *where,
+                                   struct bs_error *err);
+
+/* Appends an exception with a copy of a setting. The rule is lent until the next one is added.
+ * BS_ENOMEM. */
+enum bs_status bs_recipe_add_rule(struct bs_recipe *recipe, enum bs_use use, const char *where,
+                                  const struct bs_setting *setting, struct bs_rule **rule,
+                                  struct bs_error *err);
+
+/* What the algorithms' authors prefer, NULL-terminated. The last of a chain comes first: it is the
+ * one nearest to the rounding. */
+struct bs_preferences {
+    const struct bs_preference *lists[BS_MAX_STAGES + 1];
+};
+struct bs_preferences bs_recipe_preferences(const struct bs_recipe *recipe);
+
 /* Resolves formats and calls each stage's check: afterwards nothing is `auto` but calibrate_on. The
  * grid defaults to the last stage that has a preference, else gptq's. BS_ECONFIG. */
 enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err);
@@ -41,8 +74,18 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
 /* Where the stage's calibration inputs come from, auto resolved. */
 enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int stage);
 
-/* True where any stage needs statistics, or static activation scales do. */
+/* Where its authors calibrate a stage; an algorithm without a say gets the unquantized model's
+ * inputs, which all trials share. */
+enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int stage);
+
+/* True where the stage needs statistics; where any stage does, or static activation scales do. */
+bool bs_recipe_stage_calibrates(const struct bs_recipe *recipe, int stage);
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
+
+/* Whether weights, or activations, of any place may be quantized; activations with fixed scales. */
+bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe);
+bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe);
+bool bs_recipe_static_activations(const struct bs_recipe *recipe);
 
 /* "smoothquant+gptq"; "unquantized" for none. */
 void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/recipe/assign.h"
 
 /* Adds what a stage looks at in the block of wanted->architecture. */
 static void stage_wants(const struct bs_choice *stage, struct bs_wanted *wanted)
@@ -12,21 +13,25 @@ static void stage_wants(const struct bs_choice *stage, struct bs_wanted *wanted)
         bs_algorithm_of(stage)->needs(stage->options, wanted);
 }
 
-static bool static_activations(const struct bs_recipe *recipe)
+static bool is_static(const struct bs_setting *site)
 {
-    return bs_setting_quantizes(&recipe->activations) &&
-           recipe->activations.sharing == BS_BY_STATIC;
+    return bs_setting_quantizes(site) && site->sharing == BS_BY_STATIC;
+}
+
+static bool any_static(const struct bs_assignment *places, const struct bs_architecture *a)
+{
+    bool any = false;
+    for (int v = 0; v < a->program.num_values; v++)
+        any |= is_static(places->sites[v]);
+    return any;
 }
 
 /* Adds the ranges of the sites that have static settings. */
-static void static_wants(const struct bs_recipe *recipe, struct bs_wanted *wanted)
+static void static_wants(const struct bs_assignment *places, struct bs_wanted *wanted)
 {
-    const struct bs_program *p = &wanted->architecture->program;
-    for (int v = 0; v < p->num_values; v++) {
-        enum bs_site kind = p->values[v].kind;
-        if (kind == BS_SITE_INPUT || (kind == BS_SITE_QKV && recipe->activations.bmm_input))
+    for (int v = 0; v < wanted->architecture->program.num_values; v++)
+        if (is_static(places->sites[v]))
             bs_want(wanted, &bs_stat_range, v, 0);
-    }
 }
 
 static bool quantizes_set_by_set(const struct bs_choice *stage)
@@ -65,7 +70,7 @@ static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
 
 bool bs_apply_uses_unquantized(const struct bs_recipe *recipe)
 {
-    return static_activations(recipe) || uses(recipe, BS_ON_UNQUANTIZED);
+    return bs_recipe_static_activations(recipe) || uses(recipe, BS_ON_UNQUANTIZED);
 }
 
 bool bs_apply_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
@@ -80,11 +85,11 @@ static struct bs_wanted *next_pass(struct bs_own_passes *passes,
 }
 
 void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
-                         bool first_block, struct bs_own_passes *passes)
+                         int layer, struct bs_own_passes *passes)
 {
     struct bs_wanted shared = {.architecture = architecture};
     bool rewritten = false;
-    bs_apply_share(recipe, first_block, &shared);
+    bs_apply_share(recipe, layer == 0, &shared);
     passes->count = 0;
     for (int i = 0; i < recipe->num_stages; i++) {
         const struct bs_choice *stage = &recipe->stages[i];
@@ -101,8 +106,10 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
         rewritten |= bs_algorithm_of(stage)->prepare_block != NULL;
     }
     bs_wanted_release(&shared);
-    if (static_activations(recipe))
-        static_wants(recipe, next_pass(passes, architecture));
+    struct bs_assignment places;
+    bs_recipe_assign(recipe, architecture, layer, &places);
+    if (any_static(&places, architecture))
+        static_wants(&places, next_pass(passes, architecture));
 }
 
 void bs_own_passes_release(struct bs_own_passes *passes)
@@ -117,8 +124,9 @@ struct applying {
     const struct bs_recipe *recipe;
     const struct bs_inputs *inputs;
     struct bs_job job;
-    struct bs_statistics own; /* taken for this recipe alone */
-    bool rewritten;           /* the block is no longer the original */
+    struct bs_assignment places; /* of the layer at hand */
+    struct bs_statistics own;    /* taken for this recipe alone */
+    bool rewritten;              /* the block is no longer the original */
 };
 
 static const struct bs_stream *inputs_of(const struct applying *at, int stage)
@@ -193,7 +201,7 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last,
         memcpy(to, linears[s].weight, own * sizeof *to);
         to += own;
     }
-    struct bs_flat flat = bs_flat_of(at->job.weights);
+    struct bs_flat flat = bs_flat_of(at->places.weights[first]);
     *params = bs_format_fit(&flat, all, count);
     bs_free(all);
     return BS_OK;
@@ -209,8 +217,10 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
     enum bs_status status = BS_OK;
     for (int k = 0; k < count && !status; k++) {
         const struct bs_slot *slot = &p->slots[slots[k]];
-        bool whole =
-            slot->first != slot->last && bs_flat_of(at->job.weights).group_size == BS_GROUP_TENSOR;
+        const struct bs_setting *setting = at->places.weights[slots[k]];
+        if (!bs_setting_quantizes(setting))
+            continue;
+        bool whole = slot->first != slot->last && bs_flat_of(setting).group_size == BS_GROUP_TENSOR;
         if (whole && slots[k] == slot->first)
             status = fit_fused(at, slot->first, slot->last, &params, err);
         at->job.tensor_params = whole ? &params : NULL;
@@ -255,18 +265,18 @@ static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err
 static enum bs_status fix_activation_scales(const struct applying *at, struct bs_error *err)
 {
     struct bs_block *block = at->job.block;
-    struct bs_activations activations = bs_activations_of(&at->recipe->activations);
-    struct bs_flat format = bs_activations_format(&activations);
     struct bs_statistics ranges;
     struct bs_wanted wanted = {.architecture = block->architecture};
-    static_wants(at->recipe, &wanted);
+    static_wants(&at->places, &wanted);
     enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, &wanted,
                                          &ranges, NULL, at->inputs->scratch, err);
     bs_wanted_release(&wanted);
     for (int i = 0; i < ranges.count && !status; i++) {
         const struct bs_extremes *e = ranges.collected[i].data;
-        block->sites[ranges.collected[i].wish.site].fixed =
-            bs_format_fit_range(&format, e->low, e->high);
+        int site = ranges.collected[i].wish.site;
+        struct bs_activations activations = bs_activations_of(at->places.sites[site]);
+        struct bs_flat format = bs_activations_format(&activations);
+        block->sites[site].fixed = bs_format_fit_range(&format, e->low, e->high);
     }
     bs_statistics_release(&ranges);
     return status;
@@ -287,9 +297,9 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
             return bs_fail_within(err, "%s", stage->plugin->name);
         at->rewritten = true;
     }
-    if (static_activations(recipe) && fix_activation_scales(at, err))
+    if (any_static(&at->places, at->job.block->architecture) && fix_activation_scales(at, err))
         return err->status;
-    if (!bs_setting_quantizes(&recipe->weights))
+    if (!bs_recipe_quantizes_weights(recipe))
         return BS_OK;
     return rounder < 0 ? round_to_nearest(at, err) : round_block(at, rounder, err);
 }
@@ -297,14 +307,16 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err)
 {
-    struct applying at = {.recipe = recipe,
-                          .inputs = inputs,
-                          .job = {.block = block,
-                                  .weights = &recipe->weights,
-                                  .rope = inputs->rope,
-                                  .scratch = inputs->scratch}};
+    struct applying at = {
+        .recipe = recipe,
+        .inputs = inputs,
+        .job = {.block = block, .rope = inputs->rope, .scratch = inputs->scratch}};
+    bs_recipe_assign(recipe, block->architecture, block->index, &at.places);
+    at.job.weights = at.places.weights;
     enum bs_status status = apply(&at, err);
     bs_statistics_release(&at.own);
-    struct bs_activations activations = bs_activations_of(&recipe->activations);
-    return status ? status : bs_block_quantize_activations(block, &activations, err);
+    struct bs_activations sites[BS_MAX_VALUES];
+    for (int v = 0; v < block->architecture->program.num_values; v++)
+        sites[v] = bs_activations_of(at.places.sites[v]);
+    return status ? status : bs_block_quantize_sites(block, sites, err);
 }

@@ -19,7 +19,7 @@ static int shared_by(const struct bs_setting *activations)
 /* Whether texts go through its blocks by products other than float32's. */
 static bool multiplies_otherwise(const struct bs_recipe *recipe)
 {
-    return recipe->compute != BS_FLOAT32 || bs_setting_quantizes(&recipe->activations);
+    return recipe->compute != BS_FLOAT32 || bs_recipe_quantizes_activations(recipe);
 }
 
 static bool same_kind(const struct bs_recipe *a, const struct bs_recipe *b)
@@ -107,6 +107,7 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
     const struct bs_recipe *recipe = p->kind->like;
     struct bs_recipe plain = {.weights = recipe->weights, /* which stay the recipe's */
                               .activations = recipe->activations,
+                              .where = recipe->where,
                               .compute = recipe->compute};
     plain.activations.sharing = shared_by(&plain.activations);
     const struct bs_inputs inputs = {.rope = p->rope, .scratch = p->scratch};

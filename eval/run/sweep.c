@@ -8,6 +8,7 @@
 #include "eval/base/printable.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
+#include "eval/run/places.h"
 #include "eval/run/progress.h"
 #include "eval/run/summary.h"
 
@@ -301,6 +302,8 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
         bs_hub_model(config->model_places[model_index], config->folder, &directory, err);
     if (!status)
         status = bs_model_open(directory, &sweep->config->accept_unknown, &sweep->model, err);
+    if (!status)
+        status = bs_places_check(config, model_index, bs_model_architecture(sweep->model), err);
     if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
     if (!status)

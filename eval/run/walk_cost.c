@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "eval/linalg/packed.h"
+#include "eval/recipe/assign.h"
 #include "eval/tasks/token_metrics.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/apply.h"
@@ -90,7 +91,7 @@ static struct statistics_bytes bytes_at_block(const struct bs_walk *walk,
     for (int i = 0; i < num_recipes && walk->calibration; i++) {
         struct bs_own_passes own;
         bs_apply_share(recipes[i], first, &shared);
-        bs_apply_own_passes(recipes[i], a, first, &own);
+        bs_apply_own_passes(recipes[i], a, first ? 0 : 1, &own);
         for (int p = 0; p < own.count; p++)
             raise_bytes(&bytes.own, walk, &own.wanted[p]);
         bs_own_passes_release(&own);
@@ -232,7 +233,7 @@ static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
     bool coded = false, bfloat16 = false;
     for (int i = 0; i < num_recipes; i++) {
         bfloat16 |= recipes[i]->compute == BS_BFLOAT16;
-        coded |= bs_setting_quantizes(&recipes[i]->activations);
+        coded |= bs_recipe_quantizes_activations(recipes[i]);
     }
     double numbers = (double)a->vocab_size * a->embedding_size;
     double rounded = bfloat16 ? (double)bs_packed_bytes(BS_BFLOAT16) : 0;
@@ -370,44 +371,57 @@ struct bs_walk_common bs_walk_common(const struct bs_walk *walk,
 }
 
 static double own_passes_flops(const struct bs_walk *walk, const struct bs_recipe *recipe,
-                               bool first, bool last)
+                               int layer)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_own_passes passes;
-    bs_apply_own_passes(recipe, a, first, &passes);
+    bs_apply_own_passes(recipe, a, layer, &passes);
     double flops = 0;
     for (int i = 0; i < passes.count; i++)
         flops +=
             pass_flops(walk, &passes.wanted[i], false) + derived_flops(walk, &passes.wanted[i]);
     bs_own_passes_release(&passes);
-    if (bs_apply_uses_own(recipe) && !last)
+    if (bs_apply_uses_own(recipe) && layer + 1 < a->num_layers)
         flops += bs_walk_calibration_flops(walk) / a->num_layers;
     return flops;
+}
+
+/* Adds what the hooks compute at one layer, so many times. */
+static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *extent, int layer,
+                           int times, struct bs_cost *cost)
+{
+    struct bs_assignment at;
+    struct bs_cost own = {.flops = 0};
+    bool rounds = false;
+    bs_recipe_assign(recipe, extent->architecture, layer, &at);
+    extent->weights = at.weights;
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_choice *stage = &recipe->stages[s];
+        rounds |= bs_algorithm_of(stage)->quantize != NULL;
+        if (bs_algorithm_of(stage)->cost)
+            bs_algorithm_of(stage)->cost(stage->options, extent, &own);
+    }
+    if (!rounds) /* then it is rounded to nearest */
+        own.weights += bs_block_weights(extent->architecture);
+    cost->flops += times * own.flops;
+    cost->weights += times * own.weights;
 }
 
 struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     const struct bs_windows *calibration = walk->calibration;
-    struct bs_extent extent = {.architecture = a, .weights = &recipe->weights};
+    struct bs_extent extent = {.architecture = a};
     struct bs_cost cost = {.flops = 0};
-    bool rounds = false;
     if (calibration) {
         extent.windows = calibration->windows;
         extent.tokens = calibration->tokens;
     }
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_choice *stage = &recipe->stages[s];
-        rounds |= bs_algorithm_of(stage)->quantize != NULL;
-        if (bs_algorithm_of(stage)->cost)
-            bs_algorithm_of(stage)->cost(stage->options, &extent, &cost);
-    }
-    if (!rounds) /* then it is rounded to nearest */
-        cost.weights += bs_block_weights(a);
-    cost.flops *= a->num_layers;
-    cost.weights *= a->num_layers;
+    int unlike = recipe->num_rules ? a->num_layers : 1; /* without exceptions all are alike */
+    for (int l = 0; l < unlike; l++)
+        add_layer_cost(recipe, &extent, l, a->num_layers / unlike, &cost);
     for (int l = 0; l < a->num_layers && calibration; l++)
-        cost.flops += own_passes_flops(walk, recipe, l == 0, l + 1 == a->num_layers);
+        cost.flops += own_passes_flops(walk, recipe, l);
     return cost;
 }
 

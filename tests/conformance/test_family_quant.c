@@ -287,8 +287,8 @@ static void add_all(struct ride *ride)
     for (int g = 0; g < 3; g++)
         for (int bmm = 0; bmm < 2; bmm++) {
             snprintf(settings, sizeof settings,
-                     "bits=8 group_size=%s a.bits=8 a.sharing=%s a.bmm_input=%s",
-                     bmm ? "tensor" : "channel", sharings[g], bmm ? "true" : "false");
+                     "bits=8 group_size=%s a.bits=8 a.sharing=%s a.where=%s",
+                     bmm ? "tensor" : "channel", sharings[g], bmm ? "inputs,qkv" : "inputs");
             add(ride, bmm ? "smoothquant" : "smoothquant gptq", settings, 0.1);
         }
 }
@@ -481,7 +481,7 @@ static void assert_outputs_quantized(struct subject *s, const char *sharing)
     char settings[128];
     struct bs_recipe recipe;
     struct bs_block block = {.architecture = NULL};
-    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.bmm_input=true a.sharing=%s", sharing);
+    snprintf(settings, sizeof settings, "bits=8 a.bits=8 a.where=inputs,qkv a.sharing=%s", sharing);
     recipe_build(&recipe, "rtn", settings);
     quantize(s, &recipe, &block);
     struct shown one = look(s, &block, 1, 1);

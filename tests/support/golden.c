@@ -82,7 +82,9 @@ static void set_smoothquant(struct bs_recipe *recipe, const json_t *row)
     set(&recipe->activations, BS_FOR_ACTIVATIONS, "bits", "8");
     set(&recipe->activations, BS_FOR_ACTIVATIONS, "sharing",
         act && !strcmp(act, "per_tensor") ? "window" : "token");
-    recipe->activations.bmm_input = flag(row, "quantize_bmm_input", false);
+    struct bs_error err;
+    bool outputs = flag(row, "quantize_bmm_input", false);
+    assert_int_equal(bs_recipe_set_where(recipe, outputs ? "inputs qkv" : "inputs", &err), BS_OK);
 }
 
 void golden_recipe(const json_t *row, struct bs_recipe *recipe)

@@ -134,12 +134,33 @@ void random_block_release(struct random_block *random)
     bs_scratch_free(random->scratch, MOST_THREADS);
 }
 
+const struct bs_setting *const *setting_at_slots(const struct bs_setting *weights)
+{
+    static const struct bs_setting *slots[BS_MAX_SLOTS];
+    for (int s = 0; s < BS_MAX_SLOTS; s++)
+        slots[s] = weights;
+    return slots;
+}
+
+void quantize_sites(struct bs_block *block, const struct bs_activations *activations, bool outputs)
+{
+    const struct bs_program *p = &block->architecture->program;
+    struct bs_activations sites[BS_MAX_VALUES];
+    struct bs_error err;
+    for (int v = 0; v < p->num_values; v++) {
+        bool meant =
+            p->values[v].kind == BS_SITE_INPUT || (outputs && p->values[v].kind == BS_SITE_QKV);
+        sites[v] = meant ? *activations : (struct bs_activations){.bits = BS_BITS_NONE};
+    }
+    assert_int_equal(bs_block_quantize_sites(block, sites, &err), BS_OK);
+}
+
 struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
                                struct bs_statistics *statistics, const struct bs_setting *weights)
 {
     return (struct bs_job){.block = block,
                            .statistics = statistics,
-                           .weights = weights,
+                           .weights = setting_at_slots(weights),
                            .rope = random->rope,
                            .scratch = random->scratch};
 }

@@ -40,6 +40,12 @@ struct random_block {
 void random_block_init(struct random_block *random, const struct random_shape *shape);
 void random_block_release(struct random_block *random);
 
+/* One setting for the weights of all slots, as jobs have it: until the next call. */
+const struct bs_setting *const *setting_at_slots(const struct bs_setting *weights);
+
+/* Lets a block quantize the inputs of its linears, with `outputs` those of q, k and v too. */
+void quantize_sites(struct bs_block *block, const struct bs_activations *activations, bool outputs);
+
 /* What a hook is called with. */
 struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,
                                struct bs_statistics *statistics, const struct bs_setting *weights);

@@ -30,20 +30,59 @@ static void parse(const struct bs_option *option, const char *value, void *value
         fail_msg("%s", err.message);
 }
 
+static void set_setting(struct bs_setting *setting, enum bs_use use, const char *key,
+                        const char *value)
+{
+    struct bs_error err;
+    if (bs_setting_set(setting, use, key, value, &err))
+        fail_msg("%s", err.message);
+}
+
+/* "@*.down_proj" or "@a.down_input": an exception, which the words after it are about. */
+static void add_rule(struct bs_recipe *recipe, const char *where)
+{
+    struct bs_error err;
+    struct bs_rule *rule;
+    bool activations = !strncmp(where, "@a.", 3);
+    assert_int_equal(bs_recipe_add_rule(recipe, activations ? BS_FOR_ACTIVATIONS : BS_FOR_WEIGHTS,
+                                        where + (activations ? 3 : 1),
+                                        activations ? &recipe->activations : &recipe->weights,
+                                        &rule, &err),
+                     BS_OK);
+}
+
+static void set_where(struct bs_recipe *recipe, char *where)
+{
+    struct bs_error err;
+    for (char *comma = strchr(where, ','); comma; comma = strchr(comma, ','))
+        *comma = ' ';
+    assert_int_equal(bs_recipe_set_where(recipe, where, &err), BS_OK);
+}
+
 static void set(struct bs_recipe *recipe, char *setting)
 {
+    if (*setting == '@') {
+        add_rule(recipe, setting);
+        return;
+    }
     char *value = strchr(setting, '=');
     assert_non_null(value);
     *value++ = '\0';
-    struct bs_error err;
+    if (recipe->num_rules) {
+        struct bs_rule *rule = &recipe->rules[recipe->num_rules - 1];
+        set_setting(&rule->setting, rule->use, setting, value);
+        return;
+    }
+    if (!strcmp(setting, "a.where")) {
+        set_where(recipe, value);
+        return;
+    }
     if (!strncmp(setting, "a.", 2)) {
-        if (bs_setting_set(&recipe->activations, BS_FOR_ACTIVATIONS, setting + 2, value, &err))
-            fail_msg("%s", err.message);
+        set_setting(&recipe->activations, BS_FOR_ACTIVATIONS, setting + 2, value);
         return;
     }
     if (bs_setting_knows(BS_FOR_WEIGHTS, setting)) {
-        if (bs_setting_set(&recipe->weights, BS_FOR_WEIGHTS, setting, value, &err))
-            fail_msg("%s", err.message);
+        set_setting(&recipe->weights, BS_FOR_WEIGHTS, setting, value);
         return;
     }
     const struct bs_option *option = bs_option_find(bs_recipe_options, setting);

@@ -5,8 +5,9 @@
 #include "eval/recipe/recipe.h"
 
 /* recipe_build(&recipe, "smoothquant gptq", "bits=4 a.bits=8 percdamp=0.1"): the algorithms of the
- * chain; settings whose name is an option of the weight format, after "a." of the activation
- * format, else of a stage; resolved. Fails the test where anything is refused. */
+ * chain; settings whose name is an option of the weights, after "a." of the activations (a.where is
+ * "inputs,qkv"), else of the recipe or of a stage; after "@*.down_proj" or "@a.down_input" those of
+ * an exception. Resolved. Fails the test where anything is refused. */
 void recipe_build(struct bs_recipe *recipe, const char *chain, const char *settings);
 
 /* The same, without resolving: for what resolving is to refuse. */

@@ -275,7 +275,7 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
     struct bs_wanted wanted = {.architecture = &random_.architecture};
     recipe_build(&recipe, "smoothquant",
                  "bits=4 a.bits=8 a.sharing=static a.symmetric=false a.grid=gptq "
-                 "a.bmm_input=true");
+                 "a.where=inputs,qkv");
     random_block_prepare(&random_, &recipe, &want);
     for (size_t i = 0; i < NAMES; i++)
         bs_want(&wanted, &bs_stat_range, site_called(names[i]), 0);

@@ -242,14 +242,13 @@ static void modules_equal_their_twins(void **state)
     (void)state;
     static float y[FLOATS];
     static double x[FLOATS], want[FLOATS];
-    struct bs_error err;
     int width = random_.architecture.hidden_size;
     for (int i = 0; i < MOST_TOKENS * width; i++)
         x[i] = (double)random_.inputs.data[i];
     /* The modules know nothing of activation quantization. */
     const struct bs_activations activations = {
         .bits = 2, .granularity = BS_ACT_TENSOR, .symmetric = 1, .grid = BS_GRID_SMOOTHQUANT};
-    assert_int_equal(bs_block_quantize_activations(block, &activations, &err), BS_OK);
+    quantize_sites(block, &activations, false);
     struct bs_part attention, mlp;
     assert_true(bs_program_inspected(&random_.architecture.program, input(0), &attention));
     assert_true(bs_program_inspected(&random_.architecture.program, input(2), &mlp));
@@ -432,7 +431,6 @@ static void activations_are_quantized_at_their_sites(void **state)
     enum { TOKENS = 70 };
     static struct shown shown;
     static float y[FLOATS];
-    struct bs_error err;
     struct bs_observer observer = {.context = &shown, .site = show};
     for (int v = 0; v < BS_MAX_VALUES; v++) /* all different, so that none can stand for another */
         block->sites[v].fixed =
@@ -441,8 +439,7 @@ static void activations_are_quantized_at_their_sites(void **state)
         for (int bmm = 0; bmm < 2; bmm++) {
             struct bs_activations activations =
                 activations_of(4, (enum bs_act_granularity)granularity);
-            activations.bmm_input = bmm;
-            assert_int_equal(bs_block_quantize_activations(block, &activations, &err), BS_OK);
+            quantize_sites(block, &activations, bmm);
             bs_block_forward(block, random_.rope, random_.inputs.data, y, TOKENS, &observer,
                              &random_.scratch[0]);
             assert_steps(&shown, random_.inputs.data, y, TOKENS);

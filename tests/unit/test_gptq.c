@@ -74,8 +74,9 @@ static enum bs_status try_quantize(struct problem *p, struct bs_error *err)
     p->collected.data = p->hessian;
     p->statistics.count = 1;
     p->statistics.collected = &p->collected;
-    struct bs_job job = {
-        .block = &p->block, .statistics = &p->statistics, .weights = &p->recipe.weights};
+    struct bs_job job = {.block = &p->block,
+                         .statistics = &p->statistics,
+                         .weights = setting_at_slots(&p->recipe.weights)};
     const struct bs_choice *stage = &p->recipe.stages[0];
     return bs_algorithm_of(stage)->quantize(stage->options, &job, BS_Q, err);
 }

@@ -14,72 +14,6 @@
 
 enum { LABEL_TEXT = 256 };
 
-/* A recipe as a test writes it: "smoothquant gptq" and "bits=4 act_order=true ...", where a name is
- * looked up in weights, in activations after an "a.", then in every stage. */
-static void set(struct bs_recipe *recipe, char *setting)
-{
-    struct bs_error err;
-    char *value = strchr(setting, '=');
-    assert_non_null(value);
-    *value++ = '\0';
-    int taken = 0;
-    if (!strcmp(setting, "calibrate_on")) {
-        recipe->calibrate_on = !strcmp(value, "quantized") ? BS_ON_QUANTIZED
-                               : !strcmp(value, "auto")    ? BS_ON_AUTO
-                                                           : BS_ON_UNQUANTIZED;
-        return;
-    }
-    if (!strcmp(setting, "compute")) {
-        recipe->compute = !strcmp(value, "bfloat16") ? BS_BFLOAT16 : BS_FLOAT32;
-        return;
-    }
-    bool activations = !strncmp(setting, "a.", 2);
-    if (activations || bs_setting_knows(BS_FOR_WEIGHTS, setting)) {
-        assert_int_equal(
-            activations
-                ? bs_setting_set(&recipe->activations, BS_FOR_ACTIVATIONS, setting + 2, value, &err)
-                : bs_setting_set(&recipe->weights, BS_FOR_WEIGHTS, setting, value, &err),
-            BS_OK);
-        return;
-    }
-    for (int s = 0; s < recipe->num_stages; s++) {
-        struct bs_choice *stage = &recipe->stages[s];
-        const struct bs_option *option = bs_option_find(stage->plugin->options, setting);
-        if (!option)
-            continue;
-        assert_int_equal(bs_option_parse(option, value, stage->options, &err), BS_OK);
-        taken++;
-    }
-    assert_int_equal(taken, 1);
-}
-
-/* The next word at *rest, which is cut off there; NULL at the end. */
-static char *next_word(char **rest)
-{
-    char *word = *rest + strspn(*rest, " ");
-    char *end = word + strcspn(word, " ");
-    *rest = *end ? end + 1 : end;
-    *end = '\0';
-    return *word ? word : NULL;
-}
-
-static void build(struct bs_recipe *recipe, const char *chain, const char *settings)
-{
-    struct bs_error err;
-    char text[LABEL_TEXT], *rest = text;
-    bs_recipe_init(recipe);
-    snprintf(text, sizeof text, "%s", chain);
-    for (char *word; (word = next_word(&rest));) {
-        const struct bs_algorithm *algorithm = bs_algorithm_find(word);
-        assert_non_null(algorithm);
-        assert_int_equal(bs_recipe_add(recipe, algorithm, &err), BS_OK);
-    }
-    rest = text;
-    snprintf(text, sizeof text, "%s", settings);
-    for (char *word; (word = next_word(&rest));)
-        set(recipe, word);
-}
-
 /* The printed recipe in memory of bs_alloc. */
 static char *printed(const struct bs_recipe *recipe)
 {
@@ -122,8 +56,8 @@ static void test_labels(void **state)
          "outliers+smoothquant w8 tensor a8 window"},
         {"rtn", "bits=8 a.bits=8 a.symmetric=false a.grid=gptq",
          "rtn w8 channel a8 token grid=gptq"},
-        {"rtn", "bits=8 a.bits=8 a.symmetric=true a.grid=gptq a.bmm_input=true",
-         "rtn w8 channel a8 token sym grid=gptq bmm_input"},
+        {"rtn", "bits=8 a.bits=8 a.symmetric=true a.grid=gptq a.where=inputs,qkv",
+         "rtn w8 channel a8 token sym grid=gptq at inputs+qkv"},
         {"rtn", "a.bits=8 a.sharing=static calibrate_on=quantized", "rtn w16 a8 static"},
         {"gptq", "bits=3 percdamp=0.1 compute=bfloat16", "gptq w3 channel percdamp=0.1 bfloat16"},
         {"rtn", "bits=8 compute=float32", "rtn w8 channel"},
@@ -132,7 +66,7 @@ static void test_labels(void **state)
         struct bs_recipe recipe;
         struct bs_error err;
         char label[LABEL_TEXT];
-        build(&recipe, cases[i][0], cases[i][1]);
+        recipe_build_unresolved(&recipe, cases[i][0], cases[i][1]);
         recipe_label(&recipe, label, sizeof label); /* the same before and after */
         assert_string_equal(label, cases[i][2]);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK);
@@ -147,7 +81,8 @@ static void test_print(void **state)
     (void)state;
     struct bs_recipe recipe;
     struct bs_error err;
-    build(&recipe, "smoothquant gptq", "bits=4 group_size=128 a.bits=8 percdamp=0.1");
+    recipe_build_unresolved(&recipe, "smoothquant gptq",
+                            "bits=4 group_size=128 a.bits=8 percdamp=0.1");
     assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK);
     char *text = printed(&recipe);
     assert_string_equal(text, "algorithm: smoothquant+gptq\n"
@@ -167,7 +102,6 @@ static void test_print(void **state)
                               "activations.range: minmax\n"
                               "activations.sharing: token\n"
                               "activations.rounding: nearest\n"
-                              "activations.bmm_input: false\n"
                               "smoothquant.calibrate_on: unquantized\n"
                               "smoothquant.alpha: 0.5\n"
                               "gptq.calibrate_on: quantized\n"
@@ -178,7 +112,7 @@ static void test_print(void **state)
                               "gptq.true_sequential: false\n");
     bs_free(text);
     bs_recipe_release(&recipe);
-    build(&recipe, "rtn", "bits=4 range=mse");
+    recipe_build_unresolved(&recipe, "rtn", "bits=4 range=mse");
     text = printed(&recipe);
     assert_non_null(strstr(text, "weights.range: mse\nweights.range_norm: 2.4\n"));
     assert_non_null(strstr(text, "activations.format: none\n"));
@@ -191,11 +125,12 @@ static void test_options_text(void **state)
     (void)state;
     struct bs_recipe recipe;
     char text[LABEL_TEXT];
-    build(&recipe, "smoothquant gptq", "bits=4");
+    recipe_build_unresolved(&recipe, "smoothquant gptq", "bits=4");
     recipe_text(&recipe, bs_recipe_print_options, text, sizeof text);
     assert_string_equal(text, "");
     bs_recipe_release(&recipe);
-    build(&recipe, "smoothquant gptq", "bits=4 act_order=true percdamp=0.1 alpha=0.75");
+    recipe_build_unresolved(&recipe, "smoothquant gptq",
+                            "bits=4 act_order=true percdamp=0.1 alpha=0.75");
     recipe_text(&recipe, bs_recipe_print_options, text, sizeof text);
     assert_string_equal(text, "alpha=0.75 percdamp=0.1 act_order");
     recipe_text(&recipe, bs_recipe_print_algorithm, text, sizeof text);
@@ -215,7 +150,7 @@ static void test_refused_chains(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bs_recipe recipe;
         struct bs_error err;
-        build(&recipe, cases[i][0], "");
+        recipe_build_unresolved(&recipe, cases[i][0], "");
         int stages = recipe.num_stages;
         const struct bs_algorithm *next = bs_algorithm_find(cases[i][1]);
         assert_int_equal(bs_recipe_add(&recipe, next, &err), BS_ECONFIG);
@@ -264,7 +199,7 @@ static void test_resolve(void **state)
     struct bs_recipe recipe;
     struct bs_error err;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        build(&recipe, cases[i].chain, cases[i].settings);
+        recipe_build_unresolved(&recipe, cases[i].chain, cases[i].settings);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_OK); /* a second time: no change */
         assert_text(&recipe.weights, "grid", cases[i].grid);
@@ -279,7 +214,7 @@ static void test_resolve(void **state)
         {"gptq", "bits=4 static_groups=true", "static_groups needs a group_size"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        build(&recipe, refused[i][0], refused[i][1]);
+        recipe_build_unresolved(&recipe, refused[i][0], refused[i][1]);
         assert_int_equal(bs_recipe_resolve(&recipe, &err), BS_ECONFIG);
         if (strncmp(err.message, refused[i][2], strlen(refused[i][2])))
             fail_msg("message is '%s'", err.message);
@@ -308,15 +243,15 @@ static void test_calibration(void **state)
     };
     struct bs_recipe recipe;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        build(&recipe, cases[i].chain, cases[i].settings);
+        recipe_build_unresolved(&recipe, cases[i].chain, cases[i].settings);
         assert_int_equal(bs_recipe_needs_calibration(&recipe), cases[i].needs);
         assert_int_equal(bs_recipe_calibrates_on(&recipe, 0), cases[i].first);
         bs_recipe_release(&recipe);
     }
-    build(&recipe, "smoothquant gptq", "");
+    recipe_build_unresolved(&recipe, "smoothquant gptq", "");
     assert_int_equal(bs_recipe_calibrates_on(&recipe, 1), BS_ON_QUANTIZED);
     bs_recipe_release(&recipe);
-    build(&recipe, "", "");
+    recipe_build_unresolved(&recipe, "", "");
     assert_false(bs_recipe_needs_calibration(&recipe));
     bs_recipe_release(&recipe);
 }
@@ -394,7 +329,7 @@ static void test_label_is_unique(void **state)
         "a.bits=8",
         "a.bits=8 a.sharing=window",
         "a.bits=8 a.sharing=static",
-        "a.bits=8 a.bmm_input=true",
+        "a.bits=8 a.where=inputs,qkv",
         "a.bits=8 a.symmetric=true",
         "a.bits=8 a.grid=awq",
         "a.bits=8 a.grid=awq a.symmetric=true",
@@ -415,7 +350,7 @@ static void test_label_is_unique(void **state)
         snprintf(settings, sizeof settings, "%s %s %s %s %s", chain[1],
                  *chain[0] ? bits[i / (W * A * S) % B] : "", weights[i / (A * S) % W],
                  activations[i / S % A], sources[i % S]);
-        build(&recipe, chain[0], settings);
+        recipe_build_unresolved(&recipe, chain[0], settings);
         if (!bs_recipe_resolve(&recipe, &err)) {
             recipe_label(&recipe, label, sizeof label);
             texts[count].print = printed(&recipe);
@@ -439,7 +374,7 @@ static void test_copy(void **state)
     (void)state;
     struct bs_recipe from, to;
     struct bs_error err;
-    build(&from, "smoothquant gptq", "bits=4 alpha=0.75 act_order=true");
+    recipe_build_unresolved(&from, "smoothquant gptq", "bits=4 alpha=0.75 act_order=true");
     assert_int_equal(bs_recipe_copy(&to, &from, &err), BS_OK);
     assert_true(to.stages[0].options != from.stages[0].options);
     char *first = printed(&from), *second = printed(&to);
@@ -456,7 +391,7 @@ static void test_memory_runs_out(void **state)
     (void)state;
     struct bs_recipe from, to;
     struct bs_error err;
-    build(&from, "smoothquant gptq", "bits=4");
+    recipe_build_unresolved(&from, "smoothquant gptq", "bits=4");
     for (long n = 1;; n++) {
         bs_alloc_fail_at(n);
         enum bs_status status = bs_recipe_copy(&to, &from, &err);

@@ -64,7 +64,7 @@ static const char *const all_riders[][2] = {
     {"gptq", "bits=3 group_size=64 act_order=true"},
     {"awq", "bits=4 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=40"},
     {"awq", "bits=3 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=16"},
-    {"smoothquant", "bits=8 a.bits=8 a.sharing=static a.bmm_input=true"},
+    {"smoothquant", "bits=8 a.bits=8 a.sharing=static a.where=inputs,qkv"},
     {"outliers smoothquant gptq", "bits=4 a.bits=8 channels=2"},
     {"gptq", "bits=4 group_size=64 compute=bfloat16"},
     {NULL, NULL},

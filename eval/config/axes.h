@@ -1,0 +1,49 @@
+/* The keys of a grid as axes: each sets one thing of a recipe to each of its values. Whatever the
+ * plug-ins that a grid names have as an option is an axis. */
+#ifndef BS_EVAL_CONFIG_AXES_H
+#define BS_EVAL_CONFIG_AXES_H
+
+#include "eval/config/load.h"
+
+struct bs_axis {
+    int scope;   /* of the axes; -1: an option of the recipe or of its algorithms */
+    bool choice; /* it chooses a plug-in, whose options other axes set */
+    const char *name;
+    const struct bs_yaml_node *values; /* one scalar, or a list of them */
+};
+
+/* What a setting is read from: `weights:` or `activations:` of the grid or of an exception. */
+struct bs_axes_scope {
+    enum bs_use use;
+    const struct bs_yaml_node *where; /* of activations and exceptions; NULL = as is usual */
+    bool exception;
+    bool unnamed; /* it sets options without naming a format: the first one is meant */
+    bool unsure;  /* a name in it is wrong: any option may be meant */
+    const struct bs_yaml_node *names[2]; /* of formats and of ranges; NULL = none */
+};
+
+struct bs_axes {
+    int num_scopes, num_axes;
+    struct bs_axes_scope *scopes; /* weights, activations, then exceptions in the file's order */
+    struct bs_axis *axes;         /* settings first, as a reader lists them */
+    bool broken;                  /* an error was reported */
+};
+
+/* Reads all keys of a grid but `algorithm` and `model`; `named` are the algorithms of its chains
+ * (NULL-terminated). Where `sure` is false one of them is unknown, and any option may be its own.
+ * BS_ENOMEM. */
+enum bs_status bs_axes_read(struct bs_load *load, const struct bs_yaml_node *grid,
+                            const struct bs_algorithm *const *named, bool sure,
+                            struct bs_axes *axes);
+void bs_axes_release(struct bs_axes *axes);
+
+/* Points of the product for a recipe of these algorithms, or more than `most` where it exceeds
+ * that. */
+long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, long most);
+
+/* Sets the recipe to one point, the last axis the fastest. *known: another point is the same, as the
+ * value is of an option that nothing here has. BS_ENOMEM. */
+enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_recipe *recipe,
+                             bool *known, struct bs_error *err);
+
+#endif

@@ -1,0 +1,138 @@
+/* A grid's axes, multiplied out. */
+#include "eval/config/axes.h"
+
+#include <string.h>
+
+#include "eval/base/mem.h"
+
+/* An option of the recipe or of one of its algorithms. */
+static bool recipe_has(const struct bs_recipe *recipe, const char *name)
+{
+    bool has = bs_option_find(bs_recipe_options, name);
+    for (int s = 0; s < recipe->num_stages; s++)
+        has |= bs_option_find(recipe->stages[s].plugin->options, name) != NULL;
+    return has;
+}
+
+static int num_points(const struct bs_axis *axis, const struct bs_recipe *recipe)
+{
+    return axis->scope >= 0 || recipe_has(recipe, axis->name) ? bs_yaml_num_values(axis->values)
+                                                              : 1;
+}
+
+long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, long most)
+{
+    long points = 1;
+    for (int a = 0; a < axes->num_axes && points <= most; a++)
+        points *= num_points(&axes->axes[a], recipe);
+    return points;
+}
+
+/* Which value of an axis a point has. */
+static int digit(const struct bs_axes *axes, int axis, long point, const struct bs_recipe *recipe)
+{
+    for (int a = axes->num_axes - 1; a > axis; a--)
+        point /= num_points(&axes->axes[a], recipe);
+    return (int)(point % num_points(&axes->axes[axis], recipe));
+}
+
+/* The values were checked when they were read: what may fail is memory. */
+static void set_option(const struct bs_option *options, const char *name, const char *text,
+                       void *values)
+{
+    struct bs_error ignored;
+    const struct bs_option *option = bs_option_find(options, name);
+    if (option)
+        bs_option_parse(option, text, values, &ignored);
+}
+
+static void set_recipe(const struct bs_axis *axis, const char *text, struct bs_recipe *recipe)
+{
+    set_option(bs_recipe_options, axis->name, text, recipe);
+    for (int s = 0; s < recipe->num_stages; s++)
+        set_option(recipe->stages[s].plugin->options, axis->name, text, recipe->stages[s].options);
+}
+
+/* Patterns parted by blanks, in new memory. */
+static char *join(const struct bs_yaml_node *where)
+{
+    char *text = bs_strdup("");
+    for (int i = 0; text && i < bs_yaml_num_values(where); i++) {
+        char *longer = bs_printf("%s%s%s", text, i ? " " : "", bs_yaml_value(where, i)->text);
+        bs_free(text);
+        text = longer;
+    }
+    return text;
+}
+
+/* The setting that a scope is about, as it is before the scope's axes: of an exception what holds
+ * without it. */
+static enum bs_status begin_scope(const struct bs_axes_scope *scope, struct bs_recipe *recipe,
+                                  struct bs_setting **setting, struct bs_error *err)
+{
+    *setting = scope->use == BS_FOR_WEIGHTS ? &recipe->weights : &recipe->activations;
+    char *where = scope->where ? join(scope->where) : NULL;
+    enum bs_status status = scope->where && !where ? bs_fail_memory(err) : BS_OK;
+    if (!status && scope->exception) {
+        struct bs_rule *rule;
+        status = bs_recipe_add_rule(recipe, scope->use, where, *setting, &rule, err);
+        if (!status) {
+            rule->line = scope->where->line;
+            rule->column = scope->where->column;
+            *setting = &rule->setting;
+        }
+    } else if (!status && where) {
+        status = bs_recipe_set_where(recipe, where, err);
+    }
+    bs_free(where);
+    if (!status && scope->unnamed && !(*setting)->format.plugin)
+        status = bs_setting_choose_format(*setting, bs_format_registry.rows[0], err);
+    return status;
+}
+
+/* Choosing what is chosen already would give its options back their defaults. */
+static bool is_chosen(const struct bs_setting *setting, const struct bs_axis *axis,
+                      const char *text)
+{
+    const struct bs_plugin *plugin = !strcmp(axis->name, bs_format_registry.kind)
+                                         ? setting->format.plugin
+                                         : setting->range.plugin;
+    return plugin && !strcmp(plugin->name, text);
+}
+
+static enum bs_status apply_scope(const struct bs_axes *axes, int index, long point,
+                                  struct bs_recipe *recipe, bool *known, struct bs_error *err)
+{
+    struct bs_setting *setting;
+    enum bs_use use = axes->scopes[index].use;
+    enum bs_status status = begin_scope(&axes->scopes[index], recipe, &setting, err);
+    for (int choice = 1; choice >= 0; choice--)
+        for (int a = 0; a < axes->num_axes && !status; a++) {
+            const struct bs_axis *axis = &axes->axes[a];
+            if (axis->scope != index || axis->choice != choice)
+                continue;
+            int i = digit(axes, a, point, recipe);
+            const char *text = bs_yaml_value(axis->values, i)->text;
+            if (choice ? is_chosen(setting, axis, text) : !bs_setting_has(setting, use, axis->name))
+                *known |= !choice && i > 0;
+            else
+                status = bs_setting_set(setting, use, axis->name, text, err);
+        }
+    return status;
+}
+
+enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_recipe *recipe,
+                             bool *known, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    *known = false;
+    for (int s = 0; s < axes->num_scopes && !status; s++)
+        status = apply_scope(axes, s, point, recipe, known, err);
+    for (int a = 0; a < axes->num_axes && !status; a++) {
+        const struct bs_axis *axis = &axes->axes[a];
+        if (axis->scope < 0)
+            set_recipe(axis, bs_yaml_value(axis->values, digit(axes, a, point, recipe))->text,
+                       recipe);
+    }
+    return status;
+}

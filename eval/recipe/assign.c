@@ -1,0 +1,192 @@
+#include "eval/recipe/assign.h"
+
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/quant/flat.h"
+#include "eval/recipe/where.h"
+
+enum { PATTERN_TEXT = 256, LIST_TEXT = 512 };
+
+/* The next of the patterns that blanks part; false at the end. */
+static bool next_pattern(const char **where, char pattern[PATTERN_TEXT])
+{
+    *where += strspn(*where, " ");
+    size_t length = strcspn(*where, " ");
+    snprintf(pattern, PATTERN_TEXT, "%.*s", (int)length, *where);
+    *where += length;
+    return length > 0;
+}
+
+static bool is_weight(const struct bs_place *place) { return place->out > 0; }
+
+static bool pattern_matches(const char *pattern, const struct bs_architecture *a, int layer,
+                            const struct bs_place *place)
+{
+    return bs_where_matches(pattern,
+                            &(struct bs_where_place){layer, a->num_layers, place->name,
+                                                     is_weight(place) ? NULL : place->kind});
+}
+
+static bool where_matches(const char *where, const struct bs_architecture *a, int layer,
+                          const struct bs_place *place)
+{
+    char pattern[PATTERN_TEXT];
+    while (next_pattern(&where, pattern))
+        if (pattern_matches(pattern, a, layer, place))
+            return true;
+    return false;
+}
+
+/* Whether a rule may be about the place: an exception is one from what the recipe quantizes. */
+static bool is_open_to(const struct bs_recipe *recipe, enum bs_use use,
+                       const struct bs_architecture *a, int layer, const struct bs_place *place)
+{
+    if (use == BS_FOR_WEIGHTS || is_weight(place))
+        return use == BS_FOR_WEIGHTS && is_weight(place);
+    return where_matches(recipe->where ? recipe->where : bs_usual_where, a, layer, place);
+}
+
+static const struct bs_setting none = {.format = {.plugin = NULL}};
+
+/* The setting of the last rule that matches. */
+static const struct bs_setting *setting_at(const struct bs_recipe *recipe,
+                                           const struct bs_architecture *a, int layer,
+                                           const struct bs_place *place)
+{
+    enum bs_use use = is_weight(place) ? BS_FOR_WEIGHTS : BS_FOR_ACTIVATIONS;
+    if (!is_open_to(recipe, use, a, layer, place))
+        return &none;
+    const struct bs_setting *setting =
+        use == BS_FOR_WEIGHTS ? &recipe->weights : &recipe->activations;
+    for (int r = 0; r < recipe->num_rules; r++)
+        if (recipe->rules[r].use == use && where_matches(recipe->rules[r].where, a, layer, place))
+            setting = &recipe->rules[r].setting;
+    return setting;
+}
+
+void bs_recipe_assign(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
+                      int layer, struct bs_assignment *assignment)
+{
+    struct bs_place places[BS_MAX_PLACES];
+    int count = bs_program_places(&architecture->program, places);
+    for (int s = 0; s < BS_MAX_SLOTS; s++)
+        assignment->weights[s] = &none;
+    for (int v = 0; v < BS_MAX_VALUES; v++)
+        assignment->sites[v] = &none;
+    for (int i = 0; i < count; i++) {
+        const struct bs_setting *setting = setting_at(recipe, architecture, layer, &places[i]);
+        if (is_weight(&places[i]))
+            assignment->weights[places[i].index] = setting;
+        else
+            assignment->sites[places[i].index] = setting;
+    }
+}
+
+/* ---- what cannot be ---- */
+
+/* What may stand in `where`: names, nearest first in the message, and of sites their kinds. */
+static enum bs_status fail_no_place(const char *pattern, enum bs_use use,
+                                    const struct bs_architecture *a, const struct bs_place *places,
+                                    int count, struct bs_error *err)
+{
+    const char *names[2 * BS_MAX_PLACES + 1];
+    int num_names = 0;
+    char list[LIST_TEXT] = "";
+    size_t used = 0;
+    for (int i = 0; i < count; i++)
+        if (is_weight(&places[i]) == (use == BS_FOR_WEIGHTS)) {
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
+                                     places[i].name);
+            used = used < sizeof list ? used : sizeof list - 1;
+            names[num_names++] = places[i].name;
+            if (use == BS_FOR_ACTIVATIONS)
+                names[num_names++] = places[i].kind;
+        }
+    names[num_names] = NULL;
+    char *near = bs_where_nearest(pattern, names);
+    bs_fail(
+        err, BS_ECONFIG,
+        "where is '%.80s', which is no place of this model (%s) for %s; there are %s, in layers 0 "
+        "to %d%s%s%s",
+        pattern, a->family->model_type, use == BS_FOR_WEIGHTS ? "weights" : "activations", list,
+        a->num_layers - 1, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    bs_free(near);
+    return err->status;
+}
+
+/* Each pattern of `where` matches a place; of an exception (`within`) one that the recipe is about. */
+static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use use,
+                                  const char *where, bool within, const struct bs_architecture *a,
+                                  struct bs_error *err)
+{
+    struct bs_place places[BS_MAX_PLACES];
+    int count = bs_program_places(&a->program, places);
+    char pattern[PATTERN_TEXT];
+    while (next_pattern(&where, pattern)) {
+        bool any = false, anywhere = false;
+        if (bs_where_check_layers(pattern, a->num_layers, err))
+            return err->status;
+        for (int layer = 0; layer < a->num_layers && !any; layer++)
+            for (int i = 0; i < count && !any; i++) {
+                bool here = is_weight(&places[i]) == (use == BS_FOR_WEIGHTS) &&
+                            pattern_matches(pattern, a, layer, &places[i]);
+                anywhere |= here;
+                any = here && (!within || is_open_to(recipe, use, a, layer, &places[i]));
+            }
+        if (anywhere && !any)
+            return bs_fail(err, BS_ECONFIG,
+                           "where is '%.80s', a place at which activations stay as they are: "
+                           "expected one of those that activations: {where: ...} names (%s)",
+                           pattern, recipe->where ? recipe->where : bs_usual_where);
+        if (!any)
+            return fail_no_place(pattern, use, a, places, count, err);
+    }
+    return BS_OK;
+}
+
+/* One scale for all of a matrix. */
+static bool is_whole(const struct bs_setting *setting)
+{
+    return bs_flat_of(setting).group_size == BS_GROUP_TENSOR;
+}
+
+/* Linears that stand in one tensor of the checkpoint and share a scale for all of it are rounded as
+ * one. */
+static enum bs_status check_fused(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                                  int layer, struct bs_error *err)
+{
+    const struct bs_program *p = &a->program;
+    struct bs_assignment at;
+    bs_recipe_assign(recipe, a, layer, &at);
+    for (int s = 0; s < p->num_slots; s++) {
+        int first = p->slots[s].first;
+        const struct bs_setting *own = at.weights[s], *other = at.weights[first];
+        if (own == other || (!is_whole(own) && !is_whole(other)))
+            continue;
+        return bs_fail(err, BS_ECONFIG,
+                       "%s and %s are one tensor of the checkpoint, which has one scale, and get "
+                       "settings that differ: expected one setting for both, or groups of columns",
+                       p->slots[first].name, p->slots[s].name);
+    }
+    return BS_OK;
+}
+
+enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
+                                      const struct bs_architecture *architecture,
+                                      const struct bs_rule **rule, struct bs_error *err)
+{
+    *rule = NULL;
+    if (recipe->where &&
+        check_where(recipe, BS_FOR_ACTIVATIONS, recipe->where, false, architecture, err))
+        return bs_fail_within(err, "activations");
+    for (int r = 0; r < recipe->num_rules; r++) {
+        *rule = &recipe->rules[r];
+        if (check_where(recipe, (*rule)->use, (*rule)->where, true, architecture, err))
+            return err->status;
+    }
+    for (int layer = 0; recipe->num_rules && layer < architecture->num_layers; layer++)
+        if (check_fused(recipe, architecture, layer, err))
+            return bs_fail_within(err, "layer %d", layer);
+    return BS_OK;
+}

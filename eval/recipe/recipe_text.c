@@ -1,0 +1,149 @@
+/* A recipe in words: its label, and its canonical text. */
+#include "eval/recipe/recipe.h"
+
+#include "eval/base/mem.h"
+#include "eval/base/print.h"
+
+static const char *const use_words[] = {
+    [BS_FOR_WEIGHTS] = "weights", [BS_FOR_ACTIVATIONS] = "activations"};
+
+void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out)
+{
+    for (int s = 0; s < recipe->num_stages; s++)
+        fprintf(out, "%s%s", s ? "+" : "", recipe->stages[s].plugin->name);
+    if (recipe->num_stages == 0)
+        fputs("unquantized", out);
+}
+
+/* A stage where it stands. */
+struct position {
+    const struct bs_recipe *recipe;
+    int stage;
+};
+
+/* "alpha", or "awq.scale" where two algorithms of the chain have an option of that name. */
+static const char *option_name(const void *context, const struct bs_option *option, char *room,
+                               size_t size)
+{
+    const struct position *at = context;
+    bool shared = false;
+    for (int s = 0; s < at->recipe->num_stages; s++)
+        shared |=
+            s != at->stage && bs_option_find(at->recipe->stages[s].plugin->options, option->name);
+    if (!shared)
+        return option->name;
+    snprintf(room, size, "%s.%s", at->recipe->stages[at->stage].plugin->name, option->name);
+    return room;
+}
+
+/* Each after a space. */
+static void append_options(const struct bs_recipe *recipe, FILE *out)
+{
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct position at = {recipe, s};
+        bs_choice_print_short(&recipe->stages[s], option_name, &at, out);
+    }
+}
+
+/* " w4 g128 sym", " a8 token"; 16 bits for what is not quantized. */
+static void append_setting(const struct bs_recipe *recipe, const struct bs_setting *setting,
+                           enum bs_use use, FILE *out)
+{
+    struct bs_preferences preferences = bs_recipe_preferences(recipe);
+    bool weights = use == BS_FOR_WEIGHTS;
+    fputs(weights ? " w" : " a", out);
+    if (bs_setting_quantizes(setting))
+        bs_setting_print_short(setting, use, weights ? preferences.lists : NULL, out);
+    else
+        fputs("16", out);
+}
+
+/* Patterns, a plus in place of the blanks between them. */
+static void print_where(const char *where, FILE *out)
+{
+    for (; *where; where++)
+        fputc(*where == ' ' ? '+' : *where, out);
+}
+
+static void append_rules(const struct bs_recipe *recipe, FILE *out)
+{
+    append_setting(recipe, &recipe->weights, BS_FOR_WEIGHTS, out);
+    if (bs_setting_quantizes(&recipe->activations))
+        append_setting(recipe, &recipe->activations, BS_FOR_ACTIVATIONS, out);
+    if (recipe->where) {
+        fputs(" at ", out);
+        print_where(recipe->where, out);
+    }
+    for (int r = 0; r < recipe->num_rules; r++) {
+        const struct bs_rule *rule = &recipe->rules[r];
+        fputs(" (", out);
+        print_where(rule->where, out);
+        append_setting(recipe, &rule->setting, rule->use, out);
+        fputc(')', out);
+    }
+}
+
+/* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the stages:
+ * static activation scales always come from the unquantized model. */
+static bool calibrate_on_matters(const struct bs_recipe *recipe)
+{
+    bool matters = false;
+    for (int s = 0; s < recipe->num_stages; s++)
+        matters |= bs_recipe_stage_calibrates(recipe, s) &&
+                   bs_recipe_calibrates_on(recipe, s) != bs_recipe_authors_choice(recipe, s);
+    return matters;
+}
+
+void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
+{
+    bs_recipe_print_algorithm(recipe, out);
+    if (recipe->num_stages == 0)
+        return;
+    append_rules(recipe, out);
+    append_options(recipe, out);
+    if (calibrate_on_matters(recipe))
+        fprintf(out, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
+    if (recipe->compute != BS_FLOAT32)
+        fprintf(out, " %s", bs_compute_names[recipe->compute]);
+}
+
+char *bs_recipe_text(const struct bs_recipe *recipe,
+                     void (*print)(const struct bs_recipe *recipe, FILE *out))
+{
+    struct bs_print printing;
+    if (!bs_print_begin(&printing))
+        return NULL;
+    print(recipe, printing.out);
+    return bs_print_end(&printing);
+}
+
+void bs_recipe_print_options(const struct bs_recipe *recipe, FILE *out)
+{
+    char *text = bs_recipe_text(recipe, append_options);
+    if (text)
+        fputs(text + (*text == ' '), out);
+    bs_free(text);
+}
+
+void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
+{
+    fputs("algorithm: ", out);
+    bs_recipe_print_algorithm(recipe, out);
+    fprintf(out, "\ncompute: %s\n", bs_compute_names[recipe->compute]);
+    bs_setting_print(&recipe->weights, use_words[BS_FOR_WEIGHTS], BS_FOR_WEIGHTS, out);
+    bs_setting_print(&recipe->activations, use_words[BS_FOR_ACTIVATIONS], BS_FOR_ACTIVATIONS, out);
+    if (recipe->where)
+        fprintf(out, "activations.where: %s\n", recipe->where);
+    for (int r = 0; r < recipe->num_rules; r++) {
+        const struct bs_rule *rule = &recipe->rules[r];
+        fprintf(out, "except: %s\n", rule->where);
+        bs_setting_print(&rule->setting, use_words[rule->use], rule->use, out);
+    }
+    for (int s = 0; s < recipe->num_stages; s++) {
+        const struct bs_choice *stage = &recipe->stages[s];
+        if (bs_recipe_stage_calibrates(recipe, s))
+            fprintf(out, "%s.calibrate_on: %s\n", stage->plugin->name,
+                    bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
+        bs_choice_print_all(stage, stage->plugin->name, out);
+    }
+}
