@@ -80,7 +80,8 @@ REGISTRIES := $(filter %/registry.c,$(LIB_SOURCES))
 PLUGIN_SOURCES := $(wildcard tests/plugins/*.c)
 PLUGIN_OBJECTS := $(PLUGIN_SOURCES:%.c=$(BUILD)/%.o) $(REGISTRIES:%.c=$(BUILD)/with_plugins/%.o) \
                   $(filter-out $(REGISTRIES:%.c=$(BUILD)/%.o),$(LIB_OBJECTS))
-PLUGIN_TESTS := $(BUILD)/with_plugins/tests/conformance/test_algorithms
+PLUGIN_TESTS := $(patsubst %,$(BUILD)/with_plugins/tests/%,conformance/test_algorithms \
+                  conformance/test_prepare unit/test_calibrate)
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 # The targets without libFuzzer, for the test that feeds them what was found.
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SOURCES)))

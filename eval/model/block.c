@@ -6,7 +6,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/packed.h"
-#include "eval/model/integer.h"
+#include "eval/model/operations.h"
 
 static void fill_ones(float *x, int count)
 {
@@ -43,16 +43,13 @@ static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_
     size_t out = (size_t)slot->out, in = (size_t)slot->in;
     bool biased = slot->biased;
     linear->weight = bs_alloc(out * in, sizeof(float));
-    linear->in_scale = bs_alloc(in, sizeof(float));
-    linear->out_scale = bs_alloc(out, sizeof(float));
     if (biased)
         linear->bias = bs_alloc(out, sizeof(float));
-    bool enough = linear->weight && linear->in_scale && linear->out_scale;
-    if (!enough || (biased && !linear->bias))
+    if (!linear->weight || (biased && !linear->bias))
         return bs_fail_memory(err);
-    fill_ones(linear->in_scale, linear->in_features);
-    fill_ones(linear->out_scale, linear->out_features);
-    return BS_OK;
+    return bs_bases_init(&linear->in, linear->in_features, err)
+               ? err->status
+               : bs_bases_init(&linear->out, linear->out_features, err);
 }
 
 enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *a,
@@ -78,15 +75,14 @@ static void copy_floats(float *to, const float *from, int count)
         memcpy(to, from, (size_t)count * sizeof *to);
 }
 
-static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
+static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *from,
+                                  struct bs_error *err)
 {
     size_t out = (size_t)from->out_features, in = (size_t)from->in_features;
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < out; i++)
         memcpy(to->weight + i * in, from->weight + i * in, in * sizeof(float));
     copy_floats(to->bias, from->bias, from->out_features);
-    copy_floats(to->in_scale, from->in_scale, from->in_features);
-    copy_floats(to->out_scale, from->out_scale, from->out_features);
     bs_codes_release(&to->codes);
     bs_integer_weights_free(to->integer);
     bs_packed_free(to->bfloat16);
@@ -96,6 +92,8 @@ static void copy_linear(struct bs_linear *to, const struct bs_linear *from)
     to->dead_columns = 0;
     to->fallback = false;
     to->seconds = 0;
+    return bs_bases_copy(&to->in, &from->in, err) ? err->status
+                                                  : bs_bases_copy(&to->out, &from->out, err);
 }
 
 static enum bs_status copy_hidden_scale(struct bs_block *to, const struct bs_block *from,
@@ -121,7 +119,8 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
     to->index = from->index;
     memcpy(to->sites, from->sites, sizeof to->sites);
     for (int s = 0; s < a->program.num_slots; s++)
-        copy_linear(&to->linears[s], &from->linears[s]);
+        if (copy_linear(&to->linears[s], &from->linears[s], err))
+            return err->status;
     for (int n = 0; n < BS_NUM_NORMS; n++) {
         copy_floats(to->norms[n].weight, from->norms[n].weight, from->norms[n].width);
         copy_floats(to->norms[n].bias, from->norms[n].bias, from->norms[n].width);
@@ -134,8 +133,8 @@ void bs_block_release(struct bs_block *block)
     for (int s = 0; s < BS_MAX_SLOTS; s++) {
         bs_free(block->linears[s].weight);
         bs_free(block->linears[s].bias);
-        bs_free(block->linears[s].in_scale);
-        bs_free(block->linears[s].out_scale);
+        bs_bases_release(&block->linears[s].in);
+        bs_bases_release(&block->linears[s].out);
         bs_codes_release(&block->linears[s].codes);
         bs_integer_weights_free(block->linears[s].integer);
         bs_packed_free(block->linears[s].bfloat16);
@@ -177,7 +176,28 @@ enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *er
     return BS_OK;
 }
 
-/* --- folding --- */
+/* --- changes of basis --- */
+
+/* Records a change at the linear that makes a site (slot -1: none does) and at those that read it.
+ * They have changed together before, so that none of those taken back is a diagonal. */
+static enum bs_status record(struct bs_block *block, int before, int site,
+                             const struct bs_basis *basis, struct bs_error *err)
+{
+    const struct bs_program *p = &block->architecture->program;
+    int slots[BS_MAX_SLOTS], readers = bs_program_readers(p, site, slots), count = 0;
+    struct bs_bases *all[BS_MAX_SLOTS + 1];
+    if (before >= 0)
+        all[count++] = &block->linears[before].out;
+    for (int k = 0; k < readers; k++)
+        all[count++] = &block->linears[slots[k]].in;
+    for (int k = 0; k < count; k++)
+        if (bs_bases_add(all[k], basis, err)) {
+            while (k-- > 0)
+                bs_bases_drop(all[k]);
+            return err->status;
+        }
+    return BS_OK;
+}
 
 static void scale_columns(struct bs_linear *linear, const float *scale)
 {
@@ -185,8 +205,6 @@ static void scale_columns(struct bs_linear *linear, const float *scale)
     for (size_t i = 0; i < (size_t)linear->out_features; i++)
         for (size_t j = 0; j < in; j++)
             linear->weight[i * in + j] *= scale[j];
-    for (size_t j = 0; j < in; j++)
-        linear->in_scale[j] *= scale[j];
 }
 
 static void divide(float *x, const float *scale, int count)
@@ -198,11 +216,9 @@ static void divide(float *x, const float *scale, int count)
 static void divide_rows(struct bs_linear *linear, const float *scale)
 {
     size_t in = (size_t)linear->in_features;
-    for (size_t i = 0; i < (size_t)linear->out_features; i++) {
+    for (size_t i = 0; i < (size_t)linear->out_features; i++)
         for (size_t j = 0; j < in; j++)
             linear->weight[i * in + j] /= scale[i];
-        linear->out_scale[i] *= scale[i];
-    }
     divide(linear->bias, scale, linear->out_features);
 }
 
@@ -228,6 +244,9 @@ enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scal
     struct bs_fold fold = p->folds[site];
     assert(fold.op >= 0);
     const struct bs_op *op = &p->ops[fold.op];
+    struct bs_basis basis = {BS_DIAGONAL, p->values[site].width, (float *)(uintptr_t)scale};
+    if (record(block, op->kind == BS_OP_LINEAR ? fold.slot : -1, site, &basis, err))
+        return err->status;
     if (op->kind == BS_OP_DIVIDE && divide_hidden(block, scale, err))
         return err->status;
     if (op->kind == BS_OP_LINEAR)
@@ -241,4 +260,57 @@ enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scal
         if (p->slots[s].input == site)
             scale_columns(&block->linears[s], scale);
     return BS_OK;
+}
+
+/* Rows of W, and of the bias. */
+static void turn_rows(struct bs_linear *linear, const struct bs_basis *turn, float *room)
+{
+    size_t in = (size_t)linear->in_features;
+    for (int i = 0; i < linear->out_features; i += turn->width) {
+        bs_basis_turn(turn, false, linear->weight + (size_t)i * in, linear->in_features, room);
+        if (linear->bias)
+            bs_basis_turn(turn, false, linear->bias + i, 1, room);
+    }
+}
+
+/* W T^-1: of each row, T is applied to it. */
+static void turn_columns(struct bs_linear *linear, const struct bs_basis *turn, float *room)
+{
+    size_t in = (size_t)linear->in_features;
+    for (int i = 0; i < linear->out_features; i++)
+        for (int j = 0; j < linear->in_features; j += turn->width)
+            bs_basis_turn(turn, false, linear->weight + (size_t)i * in + (size_t)j, 1, room);
+}
+
+enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_basis *turn,
+                             struct bs_error *err)
+{
+    const struct bs_program *p = &block->architecture->program;
+    const struct bs_value *value = &p->values[site];
+    int between, slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
+    int before = bs_program_source(p, site, &between);
+    assert(turn->kind != BS_DIAGONAL);
+    if (before < 0)
+        return bs_fail(err, BS_EUNSUPPORTED, "%s cannot be turned: %s%s", value->name,
+                       between < 0 ? "not only linears read it" : "what makes it is ",
+                       between < 0 ? "" : bs_op_types[p->ops[between].kind].name);
+    if (bs_is_made_by(p, site, BS_OP_ATTEND))
+        value = &p->values[p->ops[value->made_by].in[2]];
+    int head = value->width / value->heads;
+    if (head % turn->width)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s cannot be turned %d channels at a time: its heads have %d",
+                       p->values[site].name, turn->width, head);
+    size_t widest = (size_t)block->linears[before].in_features;
+    float *room = bs_alloc((size_t)turn->width, widest * sizeof *room);
+    if (!room)
+        return bs_fail_memory(err);
+    enum bs_status status = record(block, before, site, turn, err);
+    if (!status) {
+        turn_rows(&block->linears[before], turn, room);
+        for (int k = 0; k < count; k++)
+            turn_columns(&block->linears[slots[k]], turn, room);
+    }
+    bs_free(room);
+    return status;
 }

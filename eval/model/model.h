@@ -13,6 +13,7 @@
 #include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
+#include "eval/model/basis.h"
 #include "eval/model/program.h"
 #include "eval/quant/flat.h"
 
@@ -244,16 +245,14 @@ enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, 
 struct bs_integer_weights;
 
 /* One weight matrix. `weight` is what the forward pass multiplies by. Where stages of a chain have
- * moved factors in or out, in_scale and out_scale say how it relates to the checkpoint's W:
- * weight[i][j] stands for W[i][j] * in_scale[j] / out_scale[i], and its input arrives divided by
- * in_scale. */
+ * changed bases, `in` says what arrives instead of the checkpoint's input, T_in x, and `out` what
+ * leaves instead of its output, T_out y: weight stands for T_out W T_in^-1, bias for T_out b. */
 struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
     int out_features, in_features;
     float *weight;                      /* [out][in]; NULL where the family has no such linear */
     float *bias;                        /* [out], or NULL */
-    float *in_scale;                    /* [in] */
-    float *out_scale;                   /* [out] */
+    struct bs_bases in, out;            /* of in_features and out_features */
     struct bs_codes codes;              /* codes.codes is NULL until quantized */
     struct bs_integer_weights *integer; /* NULL where the product is one of floats */
     struct bs_packed *bfloat16;         /* weights of bs_block_use_bfloat16, else NULL */
@@ -330,6 +329,14 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block, const struct bs_a
  * it is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
  * changed. */
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
+                             struct bs_error *err);
+
+/* Turns a site: what stands before it makes T x instead of x and each linear that reads it is
+ * multiplied by T^-1, so that the block computes the same function. T is orthogonal, and its width
+ * divides the site's heads. BS_EUNSUPPORTED where the function would change: anything but copies and
+ * attention's sum over values stands between a linear's rows and the site, or something else than
+ * linears reads it. BS_ENOMEM. Then nothing is changed. */
+enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_basis *turn,
                              struct bs_error *err);
 
 /* What a forward pass shows on the way. Called from parallel threads. */

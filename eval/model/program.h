@@ -141,6 +141,12 @@ double bs_program_weights(const struct bs_program *program);
 bool bs_is_made_by(const struct bs_program *program, int value, enum bs_op_kind kind);
 bool bs_folds_into(const struct bs_program *program, int site, enum bs_op_kind kind);
 
+/* The linear each of whose rows makes a channel of the site, as it is or summed over tokens by
+ * attention's probabilities; the rows of no other linear do. Else -1, and `between` is the op that
+ * stands in the way, -1 where the site is the block's input or something else than linears reads
+ * what is on the way. */
+int bs_program_source(const struct bs_program *program, int site, int *between);
+
 /* The part of the block whose output AWQ's authors look at to judge a factor at a site that linears
  * read (the family's row says which); false where it is the linear alone. The whole block is fed what
  * the site is fed, as their code does it. */

@@ -68,6 +68,51 @@ bool bs_folds_into(const struct bs_program *p, int site, enum bs_op_kind kind)
     return op >= 0 && p->ops[op].kind == kind;
 }
 
+static int num_reads(const struct bs_program *p, int value)
+{
+    int reads = 0;
+    for (int i = 0; i < p->num_ops; i++)
+        for (int k = 0; k < 3; k++)
+            reads += p->ops[i].in[k] == value;
+    return reads;
+}
+
+/* The linear that makes `channel` of an op's outputs. */
+static int slot_at(const struct bs_program *p, const struct bs_op *op, int channel)
+{
+    int slot = op->slot;
+    for (; channel >= p->slots[slot].out; slot++)
+        channel -= p->slots[slot].out;
+    return slot;
+}
+
+int bs_program_source(const struct bs_program *p, int site, int *between)
+{
+    int channel = 0;
+    *between = -1;
+    for (int i = 0; i < p->num_ops; i++)
+        for (int k = 0; k < 3; k++)
+            if (p->ops[i].in[k] == site && p->ops[i].kind != BS_OP_LINEAR)
+                return -1;
+    for (int value = site;;) {
+        int i = *between = p->values[value].made_by;
+        if (i < 0)
+            return -1;
+        const struct bs_op *op = &p->ops[i];
+        if (op->kind == BS_OP_LINEAR)
+            return slot_at(p, op, channel);
+        if (op->kind == BS_OP_PART)
+            channel += op->detail;
+        else if (op->kind != BS_OP_ATTEND && op->kind != BS_OP_COPY)
+            return -1;
+        value = op->in[op->kind == BS_OP_ATTEND ? 2 : 0];
+        if (op->kind != BS_OP_PART && num_reads(p, value) > 1) {
+            *between = -1;
+            return -1;
+        }
+    }
+}
+
 /* --- parts --- */
 
 bool bs_program_inspected(const struct bs_program *p, int value, struct bs_part *part)

@@ -105,40 +105,80 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     size_t rows = (size_t)tokens;
     const float *x = m->probe->inputs[site] + (size_t)window * (size_t)m->probe->tokens * in;
     size_t mark = scratch->used;
-    float *scaled = bs_scratch_take(scratch, rows * in);
+    float *changed = bs_scratch_take(scratch, rows * in);
     float *y = bs_scratch_take(scratch, rows * out);
     float *y_hat = bs_scratch_take(scratch, rows * out);
-    for (size_t t = 0; t < rows; t++)
-        for (size_t j = 0; j < in; j++)
-            scaled[t * in + j] = x[t * in + j] / got->in_scale[j];
+    float *room = bs_scratch_take(scratch, in > out ? in : out);
+    memcpy(changed, x, rows * in * sizeof *x);
+    bs_bases_apply(&got->in, changed, tokens, room);
     bs_activations_apply(&m->quantized->sites[site].activations, m->quantized->sites[site].fixed,
-                         scaled, tokens, got->in_features, got->in_features);
+                         changed, tokens, got->in_features, got->in_features);
     bs_linear_forward(wanted, x, y, wanted->out_features, tokens);
-    bs_linear_forward(got, scaled, y_hat, wanted->out_features, tokens);
-    for (size_t t = 0; t < rows; t++)
-        for (size_t i = 0; i < out; i++)
-            y_hat[t * out + i] *= got->out_scale[i];
+    bs_linear_forward(got, changed, y_hat, wanted->out_features, tokens);
+    bs_bases_undo(&got->out, y_hat, tokens, room);
     bs_metrics_outputs(y, y_hat, rows * out, m->parts + (size_t)index * m->num_sums);
     scratch->used = mark;
+    return BS_OK;
+}
+
+/* row [in] = row i of W^ in the checkpoint's basis, where no channel is mixed with another. */
+static void unscaled_row(const struct bs_linear *quantized, size_t i, double *row)
+{
+    size_t in = (size_t)quantized->in_features;
+    const float *in_scale = quantized->in.list[0].values;
+    double out_scale = (double)quantized->out.list[0].values[i];
+    for (size_t j = 0; j < in; j++)
+        row[j] = (double)quantized->weight[i * in + j] * (out_scale / (double)in_scale[j]);
+}
+
+/* w [count][in] = rows `first` and on of W^ in the checkpoint's basis. room: as w. */
+static void turned_rows(const struct bs_linear *quantized, int first, int count, float *w,
+                        float *room)
+{
+    size_t in = (size_t)quantized->in_features;
+    memcpy(w, quantized->weight + (size_t)first * in, (size_t)count * in * sizeof *w);
+    bs_bases_transpose(&quantized->in, w, count, room);
+    bs_bases_undo_rows(&quantized->out, w, first, count, quantized->in_features, room);
+}
+
+/* Shows the metrics the weights of a linear whose channels were mixed. */
+static enum bs_status measure_turned(const struct bs_linear *original,
+                                     const struct bs_linear *quantized, double *row, double *sums,
+                                     struct bs_error *err)
+{
+    int span = bs_bases_span(&quantized->out);
+    size_t in = (size_t)original->in_features, floats = (size_t)span * in;
+    float *w = bs_alloc(2 * floats, sizeof *w);
+    if (!w)
+        return bs_fail_memory(err);
+    for (int first = 0; first < original->out_features; first += span) {
+        turned_rows(quantized, first, span, w, w + floats);
+        for (size_t i = 0; i < (size_t)span; i++) {
+            for (size_t j = 0; j < in; j++)
+                row[j] = (double)w[i * in + j];
+            bs_metrics_row(original->weight + ((size_t)first + i) * in, row, original->in_features,
+                           sums);
+        }
+    }
+    bs_free(w);
     return BS_OK;
 }
 
 /* Shows the metrics the linear's weights, W^ in the checkpoint's basis, row by row. */
 static enum bs_status measure_weights(void *context, int index, int thread, struct bs_error *err)
 {
-    (void)thread, (void)err;
+    (void)thread;
     const struct measuring *m = context;
     const struct bs_linear *original = &m->original->linears[index];
     const struct bs_linear *quantized = &m->quantized->linears[index];
-    size_t in = (size_t)original->in_features;
     double *row = m->basis + (size_t)index * m->widest;
+    double *sums = m->sums + (size_t)index * m->num_sums;
+    if (!bs_bases_diagonal(&quantized->in) || !bs_bases_diagonal(&quantized->out))
+        return measure_turned(original, quantized, row, sums, err);
     for (size_t i = 0; i < (size_t)original->out_features; i++) {
-        double out_scale = (double)quantized->out_scale[i];
-        for (size_t j = 0; j < in; j++)
-            row[j] = (double)quantized->weight[i * in + j] *
-                     (out_scale / (double)quantized->in_scale[j]);
-        bs_metrics_row(original->weight + i * in, row, original->in_features,
-                       m->sums + (size_t)index * m->num_sums);
+        unscaled_row(quantized, i, row);
+        bs_metrics_row(original->weight + i * (size_t)original->in_features, row,
+                       original->in_features, sums);
     }
     return BS_OK;
 }
@@ -172,9 +212,10 @@ size_t bs_layer_error_floats(const struct bs_architecture *a, int tokens)
 {
     size_t most = 0, rows = (size_t)tokens;
     for (int s = 0; s < a->program.num_slots; s++) {
-        size_t in = bs_scratch_floats(rows * (size_t)a->program.slots[s].in);
-        size_t out = bs_scratch_floats(rows * (size_t)a->program.slots[s].out);
-        most = in + 2 * out > most ? in + 2 * out : most;
+        size_t in = (size_t)a->program.slots[s].in, out = (size_t)a->program.slots[s].out;
+        size_t floats = bs_scratch_floats(rows * in) + 2 * bs_scratch_floats(rows * out) +
+                        bs_scratch_floats(in > out ? in : out);
+        most = floats > most ? floats : most;
     }
     return most;
 }

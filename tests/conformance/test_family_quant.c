@@ -172,10 +172,10 @@ static void assert_weights_accounted(const struct bs_linear *got, const struct b
     for (int i = 0; i < got->out_features; i++)
         for (int j = 0; j < got->in_features; j++) {
             int at = i * got->in_features + j;
-            assert_true(got->weight[at] * got->out_scale[i] / got->in_scale[j] ==
+            assert_true(got->weight[at] * got->out.list[0].values[i] / got->in.list[0].values[j] ==
                         original->weight[at]);
         }
-    assert_divided(got->bias, original->bias, got->out_scale, got->out_features);
+    assert_divided(got->bias, original->bias, got->out.list[0].values, got->out_features);
 }
 
 /* What the site's factor folds into was divided by what the columns were multiplied by. */
@@ -189,21 +189,22 @@ static void assert_fold_accounted(const struct subject *s, const struct bs_block
     int in = first->in_features;
     size_t size = (size_t)in * sizeof(float);
     for (int k = 1; k < count; k++)
-        assert_memory_equal(folded->linears[slots[k]].in_scale, first->in_scale, size);
+        assert_memory_equal(folded->linears[slots[k]].in.list[0].values, first->in.list[0].values,
+                            size);
     if (op->kind == BS_OP_NORM) {
         const struct bs_norm *norm = &folded->norms[op->detail],
                              *norm_was = &s->block.norms[op->detail];
         assert_int_equal(norm->width, in);
-        assert_divided(norm->weight, norm_was->weight, first->in_scale, in);
-        assert_divided(norm->bias, norm_was->bias, first->in_scale, in);
+        assert_divided(norm->weight, norm_was->weight, first->in.list[0].values, in);
+        assert_divided(norm->bias, norm_was->bias, first->in.list[0].values, in);
         seen->norm_biases += norm->bias != NULL;
     } else if (op->kind == BS_OP_LINEAR) {
         const struct bs_linear *before = &folded->linears[p->folds[site].slot];
-        assert_memory_equal(before->out_scale, first->in_scale, size);
+        assert_memory_equal(before->out.list[0].values, first->in.list[0].values, size);
         seen->linear_biases += before->bias != NULL;
     } else {
         assert_non_null(folded->hidden_scale);
-        assert_memory_equal(folded->hidden_scale, first->in_scale, size);
+        assert_memory_equal(folded->hidden_scale, first->in.list[0].values, size);
     }
     seen->folds[op->kind]++;
 }

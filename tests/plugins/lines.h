@@ -3,4 +3,7 @@
 #ifndef BS_TESTS_PLUGINS_LINES_H
 #define BS_TESTS_PLUGINS_LINES_H
 
+#define BS_MORE_ALGORITHMS(X) X(spin) X(tails)
+#define BS_MORE_STATISTICS(X) X(kurtosis)
+
 #endif

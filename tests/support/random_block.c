@@ -64,8 +64,9 @@ static void fill_linear(struct random_block *random, enum bs_role role, uint64_t
     linear->weight = filled(out * in, 0);
     for (size_t i = 0; i < out * in; i++)
         linear->weight[i] = 0.15f * random_normal(seed);
-    linear->in_scale = filled(in, 1);
-    linear->out_scale = filled(out, 1);
+    struct bs_error err;
+    assert_int_equal(bs_bases_init(&linear->in, (int)in, &err), BS_OK);
+    assert_int_equal(bs_bases_init(&linear->out, (int)out, &err), BS_OK);
 }
 
 /* Every channel is its own draw and a share of one that the whole token has in common. */
@@ -315,6 +316,18 @@ static bool same_codes(const struct bs_codes *a, const struct bs_codes *b)
            same(a->group_index, b->group_index, (size_t)a->in_features * sizeof *a->group_index);
 }
 
+static bool same_bases(const struct bs_bases *a, const struct bs_bases *b)
+{
+    bool all = a->count == b->count && a->channels == b->channels;
+    for (int k = 0; k < a->count && all; k++) {
+        const struct bs_basis *x = &a->list[k], *y = &b->list[k];
+        size_t values = (size_t)x->width * (x->kind == BS_MATRIX ? (size_t)x->width : 1);
+        all = x->kind == y->kind && x->width == y->width &&
+              same(x->values, y->values, values * sizeof(float));
+    }
+    return all;
+}
+
 bool same_block(const struct bs_block *a, const struct bs_block *b)
 {
     bool all = true;
@@ -328,10 +341,8 @@ bool same_block(const struct bs_block *a, const struct bs_block *b)
     for (int r = 0; r < BS_NUM_ROLES && all; r++) {
         const struct bs_linear *x = &a->linears[r], *y = &b->linears[r];
         size_t out = (size_t)x->out_features, in = (size_t)x->in_features;
-        all = same(x->weight, y->weight, out * in * sizeof(float)) &&
-              same(x->in_scale, y->in_scale, in * sizeof(float)) &&
-              same(x->out_scale, y->out_scale, out * sizeof(float)) &&
-              same_codes(&x->codes, &y->codes);
+        all = same(x->weight, y->weight, out * in * sizeof(float)) && same_bases(&x->in, &y->in) &&
+              same_bases(&x->out, &y->out) && same_codes(&x->codes, &y->codes);
     }
     return all;
 }

@@ -75,7 +75,10 @@ static const struct bs_linear *first_of(const struct bs_block *of, int k)
     return &of->linears[slots[0]];
 }
 
-static const float *scale_of(const struct bs_block *of, int k) { return first_of(of, k)->in_scale; }
+static const float *scale_of(const struct bs_block *of, int k)
+{
+    return first_of(of, k)->in.list[0].values;
+}
 
 static bool is_scaled(const struct bs_block *of, int k)
 {
@@ -94,7 +97,8 @@ static void scaling_alone_keeps_the_function(void **state)
     for (int s = 0; s < 4; s++)
         assert_int_equal(is_scaled(&scaled, s), s != 1); /* o_proj: fewer key heads than queries */
     for (int r = BS_Q; r <= BS_V; r++)                   /* one scale for the linears of a set */
-        assert_memory_equal(scaled.linears[r].in_scale, scaled.linears[BS_Q].in_scale,
+        assert_memory_equal(scaled.linears[r].in.list[0].values,
+                            scaled.linears[BS_Q].in.list[0].values,
                             (size_t)shape.hidden * sizeof(float));
     bs_block_release(&scaled);
 }
@@ -112,8 +116,8 @@ static void o_proj_is_scaled_where_v_proj_has_its_shape(void **state)
     recipe_build(&recipe, "awq", "bits=3 group_size=16 clip=false");
     random_block_prepare(&full, &recipe, &scaled);
     assert_true(is_scaled(&scaled, 1));
-    assert_memory_equal(scaled.linears[BS_O].in_scale, scaled.linears[BS_V].out_scale,
-                        32 * sizeof(float));
+    assert_memory_equal(scaled.linears[BS_O].in.list[0].values,
+                        scaled.linears[BS_V].out.list[0].values, 32 * sizeof(float));
     assert_true(outputs_apart(&full, &full.block, &scaled) < 5e-6);
     bs_block_release(&scaled);
     as_wide.heads = as_wide.kv_heads = 8; /* v_proj has o_proj's inputs as rows, not its shape */
@@ -246,9 +250,9 @@ static void channels_without_input_have_a_scale(void **state)
     float kept = block->norms[0].weight[4];
     block->norms[0].weight[4] = 0;
     struct bs_block scaled = prepared("bits=3 group_size=16 clip=false", NULL);
-    assert_int_equal(bs_first_not_finite(scaled.linears[BS_Q].in_scale, 40), 40);
+    assert_int_equal(bs_first_not_finite(scaled.linears[BS_Q].in.list[0].values, 40), 40);
     /* Its scale is the least there is, 1e-4, and does not keep the others from theirs. */
-    assert_true(scaled.linears[BS_Q].in_scale[4] > 0);
+    assert_true(scaled.linears[BS_Q].in.list[0].values[4] > 0);
     assert_true(is_scaled(&scaled, 0));
     assert_true(outputs_apart(&random_, block, &scaled) < 2e-5);
     bs_block_release(&scaled);
@@ -285,7 +289,7 @@ static int assert_best_clips(const struct bs_flat *format, const struct bs_linea
         for (int at = 0; at < in; at += size) {
             int n = in - at < size ? in - at : size;
             const float *w = before->weight + i * in + at, *got = after->weight + i * in + at;
-            const float *x = shown.x[input(set)] + at, *x_scale = before->in_scale + at;
+            const float *x = shown.x[input(set)] + at, *x_scale = before->in.list[0].values + at;
             float largest = bs_abs_max(w, (size_t)n), m = bs_abs_max(got, (size_t)n);
             double chosen = loss_of_clip(format, w, m, n, x, x_scale, stride, in);
             bool among = false;

@@ -454,8 +454,8 @@ static void assert_accounted(const struct bs_block *folded)
         for (int i = 0; i < got->out_features; i++)
             for (int j = 0; j < got->in_features; j++) {
                 int at = i * got->in_features + j;
-                double want = (double)original->weight[at] * (double)got->in_scale[j] /
-                              (double)got->out_scale[i];
+                double want = (double)original->weight[at] * (double)got->in.list[0].values[j] /
+                              (double)got->out.list[0].values[i];
                 assert_close((double)got->weight[at], want, 0, 1e-6);
             }
     }
@@ -506,7 +506,8 @@ static void folding_before_o_proj_divides_the_rows_of_v_proj(void **state)
     for (int j = 0; j < 32; j++)
         scale[j] = ldexpf(1, j % 7 - 3);
     assert_int_equal(bs_block_fold(&folded, random_block_input(&full, 1), scale, &err), BS_OK);
-    assert_true(folded.linears[BS_V].out_scale[5] == 4 && folded.linears[BS_O].in_scale[5] == 4);
+    assert_true(folded.linears[BS_V].out.list[0].values[5] == 4 &&
+                folded.linears[BS_O].in.list[0].values[5] == 4);
     bs_block_forward(&full.block, full.rope, full.inputs.data, y[0], 70, NULL, full.scratch);
     bs_block_forward(&folded, full.rope, full.inputs.data, y[1], 70, NULL, full.scratch);
     assert_memory_equal(y[0], y[1], sizeof y[0]);

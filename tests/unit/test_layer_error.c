@@ -92,12 +92,12 @@ static void assert_output_figures(int role, const struct bs_layer_row *row)
         const float *x = shown.x[site] + t * in;
         float own[WIDEST];
         for (int j = 0; j < in; j++)
-            own[j] = x[j] / is->in_scale[j];
+            own[j] = x[j] / is->in.list[0].values[j];
         bs_activations_apply(&changed.sites[site].activations, (struct bs_params){.scale = 1}, own,
                              1, in, in);
         for (int i = 0; i < was->out_features; i++) {
             double y = row_times(was, i, x);
-            double y_hat = row_times(is, i, own) * (double)is->out_scale[i];
+            double y_hat = row_times(is, i, own) * (double)is->out.list[0].values[i];
             difference += (y_hat - y) * (y_hat - y);
             wanted += y * y;
             got += y_hat * y_hat;
@@ -116,8 +116,8 @@ static void assert_weight_figures(int role, const struct bs_layer_row *row)
     double error = 0, size = 0;
     for (int k = 0; k < count; k++) {
         double w = (double)was->weight[k];
-        double back =
-            (double)is->weight[k] * (double)is->out_scale[k / in] / (double)is->in_scale[k % in];
+        double back = (double)is->weight[k] * (double)is->out.list[0].values[k / in] /
+                      (double)is->in.list[0].values[k % in];
         error += (back - w) * (back - w);
         size += w * w;
     }

@@ -34,7 +34,7 @@ static int channels_of(enum bs_role role, float factor)
 {
     int count = 0;
     for (int j = 0; j < made.linears[role].in_features; j++) {
-        float scale = made.linears[role].in_scale[j];
+        float scale = made.linears[role].in.list[0].values[j];
         assert_true(scale == 1 || scale == 1 / factor);
         count += scale != 1;
     }
@@ -63,7 +63,7 @@ static void the_chosen_channels_grow_and_the_function_stays(void **state)
         for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++)
             for (int j = 0; j < small_shape.hidden; j++) {
                 /* the same channels in both norms */
-                bool chosen = made.linears[BS_Q].in_scale[j] != 1;
+                bool chosen = made.linears[BS_Q].in.list[0].values[j] != 1;
                 assert_true(made.norms[n].weight[j] ==
                             block->norms[n].weight[j] * (chosen ? cases[k].factor : 1));
             }

@@ -75,7 +75,8 @@ static void scales_follow_equation_4(void **state)
                 double want =
                     pow(most[j], alphas[k]) / pow(column_maximum(block, site, j), 1 - alphas[k]);
                 for (int l = 0; l < count; l++)
-                    assert_close((double)smooth.linears[slots[l]].in_scale[j], want, 0, 1e-5);
+                    assert_close((double)smooth.linears[slots[l]].in.list[0].values[j], want, 0,
+                                 1e-5);
                 assert_close((double)smooth.norms[norm].weight[j],
                              (double)block->norms[norm].weight[j] / want, 0, 1e-5);
                 /* the linears' columns are multiplied by it */
@@ -98,11 +99,11 @@ static void only_what_a_norm_makes_is_smoothed(void **state)
         assert_memory_equal(got->weight, was->weight,
                             (size_t)(was->out_features * was->in_features) * sizeof(float));
         for (int j = 0; j < got->in_features; j++)
-            assert_true(got->in_scale[j] == 1);
+            assert_true(got->in.list[0].values[j] == 1);
     }
     for (int r = 0; r < BS_NUM_ROLES; r++) /* nothing is folded into rows */
         for (int i = 0; i < smooth.linears[r].out_features; i++)
-            assert_true(smooth.linears[r].out_scale[i] == 1);
+            assert_true(smooth.linears[r].out.list[0].values[i] == 1);
 }
 
 static void the_function_stays(void **state)
@@ -148,7 +149,7 @@ static void dead_channels_and_columns_have_a_scale(void **state)
         double alpha = k ? 0.5 : 1;
         double most = input_maxima(random_block_input(&random_, 0))[empty];
         prepare(alpha);
-        const float *scale = smooth.linears[BS_K].in_scale;
+        const float *scale = smooth.linears[BS_K].in.list[0].values;
         /* |X| = 0: the least scale. |W| = 0 counts as 1e-5. */
         assert_close((double)scale[dead], 1e-5, 0, 1e-6);
         assert_close((double)scale[empty], pow(most, alpha) / pow(1e-5, 1 - alpha), 0, 1e-4);
