@@ -47,6 +47,12 @@ static int fail_config(const struct bs_error *err)
     return BS_EXIT_INPUT;
 }
 
+/* The same of what is wrong with the config for one of its models. */
+static int fail_model(const struct bs_config *config, const struct bs_error *err)
+{
+    return strncmp(err->message, config->path, strlen(config->path)) ? fail(err) : fail_config(err);
+}
+
 /* results/<config's name>.h5 unless told otherwise. In new memory. */
 static char *result_path(const struct bs_arguments *args)
 {
@@ -146,7 +152,7 @@ static int open_all(const struct bs_arguments *args, struct opened *opened)
             return fail(&err);
     if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
         bs_models_open(&opened->config, wanted, &opened->models, &err))
-        return fail(&err);
+        return fail_model(&opened->config, &err);
     return BS_EXIT_DONE;
 }
 

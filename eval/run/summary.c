@@ -26,6 +26,18 @@ static const char *calibrate_on_text(const struct bs_recipe *recipe)
 /* Of a code; of values that are not quantized those that models are published with. */
 static int bits_of(const struct bs_setting *setting) { return bs_flat_of(setting).bits; }
 
+/* Of activations at whatever place has the fewest: trials without any are compared by weights alone. */
+static int activation_bits(const struct bs_recipe *recipe)
+{
+    int least = bits_of(&recipe->activations);
+    for (int r = 0; r < recipe->num_rules; r++) {
+        int own =
+            recipe->rules[r].use == BS_FOR_ACTIVATIONS ? bits_of(&recipe->rules[r].setting) : least;
+        least = own < least ? own : least;
+    }
+    return least;
+}
+
 static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
 {
     const struct bs_setting *weights = &recipe->weights, *activations = &recipe->activations;
@@ -39,7 +51,7 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
     copy_text(row->compute, sizeof row->compute, bs_compute_names[recipe->compute]);
     row->bits = bits_of(weights);
     row->symmetric = !strcmp(bs_setting_text(weights, "symmetric", text, sizeof text), "true");
-    row->activation_bits = bits_of(activations);
+    row->activation_bits = activation_bits(recipe);
 }
 
 /* What the recipe looked at, where it looks at anything. */

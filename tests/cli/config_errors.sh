@@ -66,7 +66,7 @@ unknown key
 1s/model/modle/ => 1:1: model is missing && 1:1: unknown key 'modle', expected model, .* \(did you mean 'model'\?\)
 2s/windows/window/ => 2:38: unknown key 'window', expected text, .* \(did you mean 'windows'\?\)
 4s/perplexity/perplexitiy/ => 4:3: perplexity is missing && 4:3: unknown key 'perplexitiy'.*mean 'perplexity'\?\)
-5s/tokens/length/ => 5:42: unknown key 'length', expected text, .* or lines$
+5s/tokens/length/ => 5:42: unknown key 'length', expected text, .* or stride$
 9s/group_size/groupsize/ => 9:24: unknown key 'groupsize'.*\(did you mean 'group_size'\?\)
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
 12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of smoothquant, which this grid does not name
@@ -100,7 +100,7 @@ wrong type
 8,12d;7s/$/ rtn/ => 7:8: sweep is 'rtn', expected a list of grids
 9s/4/four/ => 9:21: bits is 'four', expected a whole number from 2 to 8, or 16
 9s/4/nan/ => 9:21: bits is 'nan', expected a whole number
-9s/\{.*/4/ => 9:14: weights is '4', expected a mapping with bits, group_size,
+9s/\{.*/4/ => 9:14: weights is '4', expected none, or a mapping with format, range, bits, group_size,
 12s/0.01/much/ => 12:15: percdamp is 'much', expected a number from 0 to 1
 12s/0.01// => 12:5: percdamp is nothing, expected a number from 0 to 1
 13s/\[pareto\]/pareto/ => 13:9: charts is 'pareto', expected a list of chart names
@@ -202,6 +202,17 @@ a text that is not UTF-8|5s/evaluation/latin/|evaluation: latin\.txt: text is no
 windows longer than the positions of the model|5s/tokens: 16/tokens: 512/|evaluation: tokens is 512, but .* has positions for 256
 a calibration text too short|2s/calibration\.txt/short.txt/|calibration: short\.txt has [0-9]+ tokens, too short
 random windows of a text too short|2s/calibration\.txt/short.txt, sampling: gptq/|calibration: short\.txt has [0-9]+ tokens, too short for random windows of 64
+EOF
+
+# ---- what no place of the model has: told with the place in the config ----
+
+while IFS='|' read -r name edit message; do
+    sed -E "$edit" good.yaml >bad.yaml
+    check "$name" refused "^bad\.yaml:$message"
+done <<'EOF'
+a place that no layer has|12s/$/\n    except: [{where: "*.dwn_proj", weights: {bits: 8}}]/|13:22: error: where is '\*\.dwn_proj', which is no place of this model \(llama\) for weights; there are self_attn\.q_proj, .*\(did you mean '\*\.down_proj'\?\)$
+a layer that is not there|12s/$/\n    except: [{where: "layer[0,99].*", weights: none}]/|13:22: error: where is 'layer\[0,99\]\.\*', expected layers from 0 to [0-9]+, or -[0-9]+ to -1
+an activation that is not quantized|9s/$/\n    activations: {bits: 8}\n    except: [{where: qkv, activations: none}]/|11:22: error: where is 'qkv', a place at which activations stay as they are
 EOF
 
 finish

@@ -64,6 +64,11 @@ fits() {
     done
     on_terminal 80 xterm describe
     [ "$(widest)" -le 80 ] || problem "expected describe in 80 columns, found $(widest)"
+    on_terminal 80 xterm plan --places sweep.yaml
+    expect_status 0
+    expect_out '^  0-[0-9]+ +mlp.down_proj +weight +[0-9]+ x [0-9]+'
+    expect_out '^  0-[0-9]+ +down_input +input +tokens x [0-9]+'
+    [ "$(widest)" -le 80 ] || problem "expected places in 80 columns, found $(widest)"
     on_terminal 80 xterm diff sweep.h5 sweep.h5
     [ "$(widest)" -le 80 ] || problem "expected diff in 80 columns, found $(widest)"
 }

@@ -298,6 +298,40 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
     bs_recipe_release(&recipe);
 }
 
+/* What places get is all that matters, not which rule says it; what no rule rounds is as it was. */
+static void a_place_gets_what_the_last_rule_says(void **state)
+{
+    (void)state;
+    static const char *const chains[] = {"rtn", "gptq", "awq gptq", "smoothquant"};
+    struct bs_recipe plain, ruled, part;
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        recipe_build(&plain, chains[i], "bits=3 group_size=8");
+        recipe_build(&ruled, chains[i], "bits=8 group_size=8 @* bits=5 @layer.*.*_proj bits=3");
+        recipe_build(&part, chains[i], "bits=3 group_size=8 @*.q_proj bits=16 @*.v_proj bits=6");
+        quantize(&plain, &random_.inputs, NULL);
+        const struct bs_block swapped = want; /* a copy has no codes */
+        want = got;
+        got = swapped;
+        quantize(&ruled, &random_.inputs, NULL);
+        assert_true(same_block(&got, &want));
+        quantize(&part, &random_.inputs, NULL);
+        assert_null(got.linears[0].codes.codes);
+        assert_string_equal(got.linears[2].name, "self_attn.v_proj");
+        assert_int_equal(got.linears[2].codes.format.bits, 6);
+        assert_int_equal(got.linears[3].codes.format.bits, 3);
+        assert_false(same_block(&got, &want));
+        bs_recipe_release(&plain);
+        bs_recipe_release(&ruled);
+        bs_recipe_release(&part);
+    }
+    recipe_build(&part, "rtn", "@*.o_proj bits=4");
+    quantize(&part, &random_.inputs, NULL);
+    for (int s = 0; s < random_.architecture.program.num_slots; s++)
+        assert_int_equal(got.linears[s].codes.codes != NULL,
+                         !strcmp(got.linears[s].name, "self_attn.o_proj"));
+    bs_recipe_release(&part);
+}
+
 static void an_error_says_which_stage_or_linear(void **state)
 {
     (void)state;
@@ -337,6 +371,7 @@ int main(void)
         cmocka_unit_test(only_statistics_of_the_original_block_are_shared),
         cmocka_unit_test(a_chain_without_rounding_rounds_to_nearest),
         cmocka_unit_test(static_scales_span_the_unquantized_inputs_of_the_prepared_block),
+        cmocka_unit_test(a_place_gets_what_the_last_rule_says),
         cmocka_unit_test(an_error_says_which_stage_or_linear),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -67,6 +67,8 @@ static const char *const all_riders[][2] = {
     {"smoothquant", "bits=8 a.bits=8 a.sharing=static a.where=inputs,qkv"},
     {"outliers smoothquant gptq", "bits=4 a.bits=8 channels=2"},
     {"gptq", "bits=4 group_size=64 compute=bfloat16"},
+    {"gptq", "bits=3 group_size=64 a.bits=8 @*.down_proj bits=8 @layer[0,-1].* bits=16 "
+             "@a.down_input bits=16 @a.layer[1].* sharing=static"},
     {NULL, NULL},
 };
 
