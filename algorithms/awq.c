@@ -260,7 +260,8 @@ static enum bs_status make_outputs(struct search *s, struct part_outputs *output
     return bs_parallel(inputs->windows, module_output, s, err);
 }
 
-/* The module's outputs as the block came, unless another trial has left them with the statistics. */
+/* The module's outputs as the block came, unless another trial has left them with the
+ * statistics. */
 static enum bs_status provide_outputs(struct search *s, struct bs_error *err)
 {
     struct bs_derived *known = bs_derived_find(s->inputs, &outputs_of_parts, one_of_a_kind);

@@ -24,9 +24,9 @@ struct bs_factor {
 void bs_want_factors(struct bs_wanted *wanted, const struct bs_factor_choice *choice);
 
 /* The factor of the site's Hessian by this choice, made where it has not been asked for before.
- * Where the factorisation fails the damping grows tenfold until it holds. It is the statistics' own.
- * Not to be called from a bs_parallel task. BS_ENOMEM; BS_ENUMERIC where the Hessian is not finite or
- * has no factor at any damping. */
+ * Where the factorisation fails the damping grows tenfold until it holds. It is the statistics'
+ * own. Not to be called from a bs_parallel task. BS_ENOMEM; BS_ENUMERIC where the Hessian is not
+ * finite or has no factor at any damping. */
 enum bs_status bs_factor_of(const struct bs_statistics *statistics, int site,
                             const struct bs_factor_choice *choice, const struct bs_factor **factor,
                             struct bs_error *err);

@@ -1,7 +1,7 @@
 /* A stress stage, the inverse of smoothing. Models of billions of parameters have a few channels
  * whose activations are far larger than the rest; a small model has none. Here chosen channels of
- * each norm's output are multiplied by a power of two and the columns that read them divided by it, so
- * that the model computes exactly the same function, and yet has the outliers (LLM.int8, arXiv
+ * each norm's output are multiplied by a power of two and the columns that read them divided by it,
+ * so that the model computes exactly the same function, and yet has the outliers (LLM.int8, arXiv
  * 2208.07339, and SmoothQuant, section 3, describe them: the same few channels for all tokens, 10
  * to 100 times the rest). Which channels are chosen comes from the seed, and is the same in every
  * norm, as there. */

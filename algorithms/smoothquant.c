@@ -4,8 +4,9 @@
  * the norm's output is divided by s and the linears' columns are multiplied by it.
  *
  * As mit-han-lab/smoothquant smooth.py: max|W_c| is taken over the rows of all linears of the set
- * and is at least 1e-5, s is at least 1e-5, and only the readers of a norm are smoothed (never o_proj
- * and down_proj). Arithmetic is float32 where the original uses the model's half precision. */
+ * and is at least 1e-5, s is at least 1e-5, and only the readers of a norm are smoothed (never
+ * o_proj and down_proj). Arithmetic is float32 where the original uses the model's half
+ * precision. */
 #include "algorithms/algorithm.h"
 
 #include <math.h>

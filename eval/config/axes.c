@@ -158,8 +158,8 @@ static enum bs_status add_axis(struct reading *all, struct bs_axis axis)
 static const struct bs_registry *const kinds[] = {&bs_format_registry, &bs_range_registry};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Whether a scope names the plug-in: the first of its kind where it names none, any where one of the
- * names is wrong. */
+/* Whether a scope names the plug-in: the first of its kind where it names none, any where one of
+ * the names is wrong. */
 static bool names_plugin(const struct bs_axes_scope *scope, int kind,
                          const struct bs_plugin *plugin)
 {

@@ -5,6 +5,7 @@
 
 #include "eval/config/load.h"
 
+/* A setting of a grid, of one value or of several. */
 struct bs_axis {
     int scope;   /* of the axes; -1: an option of the recipe or of its algorithms */
     bool choice; /* it chooses a plug-in, whose options other axes set */
@@ -22,6 +23,7 @@ struct bs_axes_scope {
     const struct bs_yaml_node *names[2]; /* of formats and of ranges; NULL = none */
 };
 
+/* The axes of a grid, by what they set. */
 struct bs_axes {
     int num_scopes, num_axes;
     struct bs_axes_scope *scopes; /* weights, activations, then exceptions in the file's order */
@@ -41,8 +43,8 @@ void bs_axes_release(struct bs_axes *axes);
  * that. */
 long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, long most);
 
-/* Sets the recipe to one point, the last axis the fastest. *known: another point is the same, as the
- * value is of an option that nothing here has. BS_ENOMEM. */
+/* Sets the recipe to one point, the last axis the fastest. *known: another point is the same, as
+ * the value is of an option that nothing here has. BS_ENOMEM. */
 enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_recipe *recipe,
                              bool *known, struct bs_error *err);
 

@@ -47,6 +47,7 @@ struct bs_expected_config {
     char *printed; /* the value as the config has it, with the digits that were published */
 };
 
+/* The options of each part, and the words of some. */
 extern const struct bs_option bs_calibration_options[];
 extern const char *const bs_sampling_names[]; /* by enum bs_sampling, NULL-terminated */
 extern const struct bs_option bs_evaluation_options[];
@@ -76,6 +77,7 @@ extern const struct bs_option bs_recipe_options[];
 
 enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64, BS_MAX_CALIBRATIONS = 64 };
 
+/* A config as it is read: everything checked, nothing opened. */
 struct bs_config {
     char *path;
     char *folder; /* that relative paths in it start from: its own; "" = the current one */

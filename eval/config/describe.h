@@ -7,8 +7,8 @@
 
 #include "eval/base/error.h"
 
-/* What there is of each kind of plug-in, and every key a config may have; in Markdown each plug-in's
- * options too. BS_ENOMEM. */
+/* What there is of each kind of plug-in, and every key a config may have; in Markdown each
+ * plug-in's options too. BS_ENOMEM. */
 enum bs_status bs_describe_all(FILE *out, bool markdown, struct bs_error *err);
 
 /* All that is called `name`: a kind of plug-in and those of it; a plug-in; a part of the config

@@ -224,8 +224,8 @@ static void note_place(struct builder *builder, struct fy_event *event)
         builder->last.column--;
 }
 
-/* True where a text in single quotes holds two quotes in a row, each written as a pair: libfyaml 0.7
- * cuts such a text short, and loses memory over a longer row. */
+/* True where a text in single quotes holds two quotes in a row, each written as a pair: libfyaml
+ * 0.7 cuts such a text short, and loses memory over a longer row. */
 static bool holds_quotes_in_a_row(const struct builder *builder, struct fy_event *event)
 {
     static const char two[] = "''''";

@@ -104,8 +104,8 @@ static int emit_add(struct builder *b, int stream, int branch)
 
 /* --- attention and the MLP --- */
 
-/* q, k and v, in this order, as linears make them: rows of all three side by side. Of one tensor they
- * are one site. */
+/* q, k and v, in this order, as linears make them: rows of all three side by side. Of one tensor
+ * they are one site. */
 static void project(struct builder *b, int in, int qkv[3])
 {
     static const char *const names[3] = {"q", "k", "v"};
@@ -272,7 +272,8 @@ static bool may_overwrite(const struct bs_program *p, int value, int i)
     return true;
 }
 
-/* Values that take the place of another one, where that ends. The block's output is the caller's. */
+/* Values that take the place of another one, where that ends. The block's output is the
+ * caller's. */
 static void find_homes(struct bs_program *p)
 {
     for (int i = 0; i < p->num_ops; i++) {
@@ -312,10 +313,10 @@ static bool only_linears_read(const struct bs_program *p, int value)
     return true;
 }
 
-/* Follows a per-channel factor from a site back to where it can be divided out. Factors pass through
- * the probabilities of attention, through some activations, and through a gated product's other
- * side. A norm takes one where it has weights and only linears read it; out of a fused tensor the
- * authors' codes fold nothing, but for some families. */
+/* Follows a per-channel factor from a site back to where it can be divided out. Factors pass
+ * through the probabilities of attention, through some activations, and through a gated product's
+ * other side. A norm takes one where it has weights and only linears read it; out of a fused tensor
+ * the authors' codes fold nothing, but for some families. */
 static struct bs_fold find_fold(const struct builder *b, int site)
 {
     const struct bs_program *p = b->p;

@@ -148,8 +148,8 @@ bool bs_folds_into(const struct bs_program *program, int site, enum bs_op_kind k
 int bs_program_source(const struct bs_program *program, int site, int *between);
 
 /* The part of the block whose output AWQ's authors look at to judge a factor at a site that linears
- * read (the family's row says which); false where it is the linear alone. The whole block is fed what
- * the site is fed, as their code does it. */
+ * read (the family's row says which); false where it is the linear alone. The whole block is fed
+ * what the site is fed, as their code does it. */
 bool bs_program_inspected(const struct bs_program *program, int value, struct bs_part *part);
 
 /* All of the block. */
@@ -180,7 +180,8 @@ struct bs_place {
 };
 enum { BS_MAX_PLACES = BS_MAX_SLOTS + BS_MAX_VALUES };
 
-/* The places of each layer: weights, then sites, in the order of the computation. Returns how many. */
+/* The places of each layer: weights, then sites, in the order of the computation. Returns how
+ * many. */
 int bs_program_places(const struct bs_program *program, struct bs_place places[BS_MAX_PLACES]);
 
 #endif

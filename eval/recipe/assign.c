@@ -115,7 +115,8 @@ static enum bs_status fail_no_place(const char *pattern, enum bs_use use,
     return err->status;
 }
 
-/* Each pattern of `where` matches a place; of an exception (`within`) one that the recipe is about. */
+/* Each pattern of `where` matches a place; of an exception (`within`) one that the recipe is
+ * about. */
 static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use use,
                                   const char *where, bool within, const struct bs_architecture *a,
                                   struct bs_error *err)

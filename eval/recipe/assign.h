@@ -4,8 +4,8 @@
 
 #include "eval/recipe/recipe.h"
 
-/* What each place of a layer gets, of slots and values of the program; a setting that quantizes nothing
- * where it is left as it is. Lent by the recipe. */
+/* What each place of a layer gets, of slots and values of the program; a setting that quantizes
+ * nothing where it is left as it is. Lent by the recipe. */
 struct bs_assignment {
     const struct bs_setting *weights[BS_MAX_SLOTS];
     const struct bs_setting *sites[BS_MAX_VALUES];

@@ -124,12 +124,11 @@ static enum bs_status sort_where(char *where, struct bs_error *err)
     for (char *word = strtok_r(where, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
         words[count++] = word;
     qsort(words, count, sizeof *words, compare_words);
+    size_t size = strlen(where) + 1, used = 0;
     for (size_t i = 0; i < count; i++)
-        if (!i || strcmp(words[i], words[i - 1])) {
-            strcat(sorted, i ? " " : "");
-            strcat(sorted, words[i]);
-        }
-    strcpy(where, sorted);
+        if (!i || strcmp(words[i], words[i - 1]))
+            used += (size_t)snprintf(sorted + used, size - used, "%s%s", i ? " " : "", words[i]);
+    memcpy(where, sorted, used + 1);
     bs_free(words);
     bs_free(sorted);
     return BS_OK;

@@ -25,6 +25,7 @@ struct bs_rule {
 /* The activations that are meant where none are named: inputs of linears. */
 extern const char bs_usual_where[];
 
+/* A chain of algorithms, and what the places are rounded to. */
 struct bs_recipe {
     int num_stages;                         /* 0 = the unquantized model */
     struct bs_choice stages[BS_MAX_STAGES]; /* algorithms */
@@ -50,7 +51,8 @@ enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm
 enum bs_status bs_recipe_copy(struct bs_recipe *to, const struct bs_recipe *from,
                               struct bs_error *err);
 
-/* Says at which sites activations are quantized: patterns parted by blanks, in any order. BS_ENOMEM. */
+/* Says at which sites activations are quantized: patterns parted by blanks, in any order.
+ * BS_ENOMEM. */
 enum bs_status bs_recipe_set_where(struct bs_recipe *recipe, const char *where,
                                    struct bs_error *err);
 
@@ -101,10 +103,10 @@ void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out);
 char *bs_recipe_text(const struct bs_recipe *recipe,
                      void (*print)(const struct bs_recipe *recipe, FILE *out));
 
-/* Every setting, defaults included, one "key: value" a line: what a trial's id is a hash of. What
- * is not looked at is printed alike ("none" for the format of 16 bits), so that resolved recipes
- * that differ only there coincide. Two resolved recipes have the same label exactly when they print
- * the same. */
+/* Every setting, defaults included, one "key: value" a line: what a trial's id is a hash of.
+ * Settings that have no effect print the same ("none" for the format of 16 bits), so that resolved
+ * recipes that differ only there coincide. Two resolved recipes have the same label exactly when
+ * they print the same. */
 void bs_recipe_print(const struct bs_recipe *recipe, FILE *out);
 
 #endif

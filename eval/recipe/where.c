@@ -13,7 +13,7 @@ enum { FULL_NAME = 256 };
 
 static const char list_start[] = "layer[";
 
-/* Layers `first` to `last` of a list; negative ones count from behind the last layer. */
+/* Layers `first` to `last` of a list; negative ones count back from the end. */
 struct span {
     int first, last;
 };

@@ -1,5 +1,6 @@
-/* Patterns of places: the `where` of a rule. A place is a linear's weight or a site of a layer; it is
- * called "layer.3.self_attn.q_proj", or by its name in any layer, "self_attn.q_proj", "down_input".
+/* Patterns of places: the `where` of a rule. A place is a linear's weight or a site of a layer; it
+ * is called "layer.3.self_attn.q_proj", or by its name in any layer, "self_attn.q_proj",
+ * "down_input".
  *
  *   self_attn.q_proj, down_input   this place in every layer
  *   inputs, qkv                    every site of a kind
@@ -31,8 +32,9 @@ struct bs_where_place {
 /* Whether a good pattern matches the place. */
 bool bs_where_matches(const char *pattern, const struct bs_where_place *place);
 
-/* What may have been meant by a pattern that matches nothing: itself with the nearest of these names
- * (NULL-terminated) in place of its own, in new memory; NULL where none is near, or without memory. */
+/* What may have been meant by a pattern that matches nothing: itself with the nearest of these
+ * names (NULL-terminated) in place of its own, in new memory; NULL where none is near, or without
+ * memory. */
 char *bs_where_nearest(const char *pattern, const char *const *names);
 
 #endif

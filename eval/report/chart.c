@@ -352,8 +352,8 @@ static enum bs_status draw_one(struct bs_plot *plot, int chart, const char *plot
     return status;
 }
 
-/* What is drawn of an evaluation's trials: their perplexity, else the first of its values; NULL where
- * this program does not know it. */
+/* What is drawn of an evaluation's trials: their perplexity, else the first of its values; NULL
+ * where this program does not know it. */
 static const struct bs_value_type *value_of(const char *evaluation)
 {
     const struct bs_value_type *type = bs_value_type_find(evaluation, "perplexity");

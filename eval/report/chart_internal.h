@@ -27,9 +27,9 @@ struct bs_series {
     int colour, dash;
 };
 
-/* What is drawn of a row, as a table shows it; and its standard error: of the paired difference to the
- * unquantized model where its evaluation has that ("NAME_delta"), else its own, 0 where there is
- * none. And the deviation of one draw of calibration, 0 for fewer than two. */
+/* What is drawn of a row, as a table shows it; and its standard error: of the paired difference to
+ * the unquantized model where its evaluation has that ("NAME_delta"), else its own, 0 where there
+ * is none. And the deviation of one draw of calibration, 0 for fewer than two. */
 double bs_plot_value(const struct bs_plot *plot, const struct bs_row *row);
 double bs_plot_se(const struct bs_plot *plot, const struct bs_row *row);
 double bs_plot_spread(const struct bs_plot *plot, const struct bs_row *row);

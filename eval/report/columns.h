@@ -1,5 +1,5 @@
-/* Columns of tables: values that were measured, fields of /trials, and the time a trial took, each by
- * its name. How a value is shown stands with its type (tasks/value.h). */
+/* Columns of tables: values that were measured, fields of /trials, and the time a trial took, each
+ * by its name. How a value is shown stands with its type (tasks/value.h). */
 #ifndef BS_EVAL_REPORT_COLUMNS_H
 #define BS_EVAL_REPORT_COLUMNS_H
 
@@ -8,6 +8,7 @@
 
 enum { BS_MOST_COLUMNS = 48 };
 
+/* A column of a table. */
 struct bs_column {
     const char *name;                 /* borrowed of the type, the field or the file */
     const struct bs_value_type *type; /* of a value that this program knows; else NULL */
@@ -16,13 +17,14 @@ struct bs_column {
     bool kept;                        /* however narrow the terminal is */
 };
 
+/* The columns of a table, in their order. */
 struct bs_columns {
     int count;
     struct bs_column columns[BS_MOST_COLUMNS];
 };
 
-/* Those a table of an evaluation's trials has unless told otherwise, in the order of their worth: a list
- * of names, of which values that neither the evaluation nor a metric has are left out. Of an
+/* Those a table of an evaluation's trials has unless told otherwise, in the order of their worth: a
+ * list of names, of which values that neither the evaluation nor a metric has are left out. Of an
  * evaluation of which the list names no value all are shown. */
 void bs_columns_default(const char *evaluation, struct bs_columns *columns);
 
@@ -37,8 +39,8 @@ void bs_columns_add_value(struct bs_columns *columns, const struct bs_results *r
                           const char *name);
 
 /* The names of all values in the results, each once: those of evaluations first that this program
- * knows, in the order of their lists, then those it does not. BS_ENOMEM. *names [*count] is the caller's
- * to bs_free; the names are borrowed. */
+ * knows, in the order of their lists, then those it does not. BS_ENOMEM. *names [*count] is the
+ * caller's to bs_free; the names are borrowed. */
 enum bs_status bs_columns_values(const struct bs_results *results, const char ***names, int *count,
                                  struct bs_error *err);
 
@@ -51,7 +53,8 @@ const char *bs_column_heading(const struct bs_column *column);
 /* The number of a row in this column as it is stored, NaN where it has none or it is a text. */
 double bs_column_number(const struct bs_column *column, const struct bs_row *row);
 
-/* Adds the row's cell for the eye; of a group's mean, with what another draw of calibration does. */
+/* Adds the row's cell for the eye; of a group's mean, with what another draw of calibration
+ * does. */
 void bs_column_add(struct bs_sheet *sheet, const struct bs_column *column, const struct bs_row *row,
                    bool is_mean);
 

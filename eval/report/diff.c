@@ -243,7 +243,8 @@ static enum bs_status print_for_eyes(const struct bs_pairs *pairs, const struct 
     return status;
 }
 
-/* Every value of both trials, but for the perplexities, which stand before as the tokens give them. */
+/* Every value of both trials, but for the perplexities, which stand before as the tokens give
+ * them. */
 static void add_value_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
                              const struct bs_row *a, const struct bs_row *b,
                              const struct bs_pair *pair)

@@ -427,8 +427,8 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
 /* ---- every field ---- */
 
 /* What is printed for programs: the fields of a row, then of every value its number, where its type
- * is uncertain standard error, degrees of freedom and deviation over calibrations, and where anything
- * was published for one what that is. */
+ * is uncertain standard error, degrees of freedom and deviation over calibrations, and where
+ * anything was published for one what that is. */
 struct fields {
     const struct table *table;
     int count;

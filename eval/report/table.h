@@ -35,7 +35,8 @@ struct bs_published {
  * `columns` names, parted by commas (columns.h); CSV and JSON hold every field of struct bs_row and
  * every value, whatever its name. Trials that needed a fallback, and failed ones, are marked and
  * explained below the table. Beside values for which one was published stand that and the
- * difference; sections without any have no such columns. BS_ECONFIG for a column that is not there. */
+ * difference; sections without any have no such columns. BS_ECONFIG for a column that is not
+ * there. */
 enum bs_status bs_table_print(const struct bs_results *results,
                               const struct bs_published *published, int num_published,
                               const char *columns, enum bs_table_style style, FILE *out,
@@ -46,11 +47,11 @@ enum bs_status bs_table_print(const struct bs_results *results,
  * (bs_rows_comparable), recipe and calibration; what has several candidates is listed, not guessed
  * (bs_pairs_find). The difference of their perplexities with its paired standard error (from the
  * stored per-token NLLs), and p of the mean NLLs' being the same (bs_test_difference), as it is and
- * with Holm's correction over the table. Beside these stand the values of both that `columns` names, NULL =
- * a few; for programs all of them. Trials that several seeds of calibration tell apart are
- * compared as groups. Trials in one file only are listed. BS_ECONFIG where the two have nothing to
- * compare, or have a text of one name that differs in its bytes or was never measured by the same
- * protocol, stride, windows and tokens. */
+ * with Holm's correction over the table. Beside these stand the values of both that `columns`
+ * names, NULL = a few; for programs all of them. Trials that several seeds of calibration tell
+ * apart are compared as groups. Trials in one file only are listed. BS_ECONFIG where the two have
+ * nothing to compare, or have a text of one name that differs in its bytes or was never measured by
+ * the same protocol, stride, windows and tokens. */
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              const char *columns, enum bs_table_style style, FILE *out,
                              struct bs_error *err);

@@ -24,8 +24,9 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
  * has rewritten the block by then. */
 void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted);
 
-/* The passes of calibration windows through the block of a layer that the recipe takes for itself, beside the one
- * that bs_apply_share asks for, in the order of the work: what is collected on each. */
+/* The passes of calibration windows through the block of a layer that the recipe takes for itself,
+ * beside the one that bs_apply_share asks for, in the order of the work: what is collected on
+ * each. */
 struct bs_own_passes {
     int count;
     struct bs_wanted wanted[BS_MAX_STAGES + BS_MAX_SLOTS + 1];

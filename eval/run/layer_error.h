@@ -19,7 +19,8 @@ enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architectur
                              int windows, int tokens, struct bs_error *err);
 void bs_probe_release(struct bs_probe *probe);
 
-/* Runs the first windows of the stream through the original block and keeps the inputs of linears. */
+/* Runs the first windows of the stream through the original block and keeps the inputs of
+ * linears. */
 enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *original,
                              const struct bs_rope *rope, const struct bs_stream *stream,
                              struct bs_scratch *scratch, struct bs_error *err);
@@ -31,10 +32,10 @@ struct bs_layer_totals {
     int linears;
 };
 
-/* Fills rows [bs_num_linears], in the order of the slots, with every metric's values, and adds to the
- * totals. With a probe of no windows what metrics make of outputs is NaN. Weights and outputs are
- * shown to them in the checkpoint's basis: factors that stages moved between tensors, and turns of
- * their channels, are taken back first. */
+/* Fills rows [bs_num_linears], in the order of the slots, with every metric's values, and adds to
+ * the totals. With a probe of no windows what metrics make of outputs is NaN. Weights and outputs
+ * are shown to them in the checkpoint's basis: factors that stages moved between tensors, and turns
+ * of their channels, are taken back first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
                                const struct bs_probe *probe, struct bs_scratch *scratch,
                                struct bs_layer_row *rows, struct bs_layer_totals *totals,

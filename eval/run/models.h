@@ -28,8 +28,9 @@ enum bs_status bs_models_open(const struct bs_config *config, uint64_t wanted,
                               struct bs_models *models, struct bs_error *err);
 void bs_models_close(struct bs_models *models);
 
-/* Prints what bs_sweep_print does, for each model, with the time unless `quiet`: a piece of the work
- * is measured for it, where there is any. `path` is the result file, which need not be there. */
+/* Prints what bs_sweep_print does, for each model, with the time unless `quiet`: a piece of the
+ * work is measured for it, where there is any. `path` is the result file, which need not be
+ * there. */
 enum bs_status bs_models_plan(struct bs_models *models, const char *path,
                               const struct bs_limits *limits, bool quiet, FILE *out,
                               struct bs_error *err);

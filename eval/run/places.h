@@ -6,8 +6,8 @@
 
 #include "eval/config/config.h"
 
-/* Prints the places of each wanted model (bit m is the config's models[m]) that rules may name; of the
- * models config.json is enough. BS_ENOMEM, or what opening them meets. */
+/* Prints the places of each wanted model (bit m is the config's models[m]) that rules may name; of
+ * the models config.json is enough. BS_ENOMEM, or what opening them meets. */
 enum bs_status bs_places_print(const struct bs_config *config, uint64_t wanted, FILE *out,
                                struct bs_error *err);
 

@@ -147,7 +147,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     print_windows("evaluation", &sweep->texts[trial->text], out);
     print_how(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     if (recipe->num_stages) {
-        /* The windows behind the per-linear errors belong to the first text. */
+        /* The windows of the per-linear errors belong to the first text. */
         fprintf(out, "layer_error.windows: %d\n", sweep->config->layer_error.windows);
         if (sweep->config->layer_error.windows)
             fprintf(out, "layer_error.ids: %s\n", sweep->texts[0].digest.hex);

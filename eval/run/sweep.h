@@ -136,8 +136,9 @@ enum bs_status bs_sweep_pace(const struct bs_sweep *sweep, struct bs_pace *pace,
 
 /* Shares the open recipes out so that a walk stays within the limits. Streams are spilled to the
  * scratch directory where a walk with them in memory does not fit, or where that saves more in
- * walks than it costs. `pace`: what the time is told from, NULL = it is not. BS_ENOMEM naming what the smallest walk needs where not even one recipe
- * fits; BS_EIO naming the scratch directory where it is needed and of no use. */
+ * walks than it costs. `pace`: what the time is told from, NULL = it is not. BS_ENOMEM naming what
+ * the smallest walk needs where not even one recipe fits; BS_EIO naming the scratch directory where
+ * it is needed and of no use. */
 enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limits *limits,
                              const struct bs_pace *pace, struct bs_sweep_plan *plan,
                              struct bs_error *err);

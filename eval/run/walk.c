@@ -243,9 +243,9 @@ static enum bs_status push_reference(struct bs_walk_state *s, struct bs_error *e
             return bs_fail_within(err, "the unquantized model, block %d, evaluation text %d",
                                   s->original.index, t + 1);
     if (s->next.data) {
-        struct bs_stream behind = s->reference.calibration;
+        struct bs_stream before = s->reference.calibration;
         s->reference.calibration = s->next;
-        s->next = behind;
+        s->next = before;
     }
     return BS_OK;
 }

@@ -30,9 +30,10 @@ struct bs_passenger {
     double seconds_quantize, seconds_evaluate;
 };
 
+/* Gives back what the walk filled in. */
 void bs_passenger_release(struct bs_passenger *passenger);
 
-/* How far a walk is: so many blocks, of the next one so many passengers; behind the last block so
+/* How far a walk is: so many blocks, of the next one so many passengers; after the last block so
  * many texts, of the next one so many windows. */
 struct bs_walk_place {
     int block, passenger, text, window;
@@ -43,6 +44,7 @@ struct bs_kept;
 
 enum { BS_WALK_FIGURES = 1 << BS_NLL | 1 << BS_KLD | 1 << BS_SAME_TOP };
 
+/* What a walk is asked for. All borrowed. */
 struct bs_walk {
     const struct bs_model *model;
     const struct bs_windows *calibration; /* NULL where no recipe needs it */
@@ -54,9 +56,8 @@ struct bs_walk {
     const char *scratch;            /* directory that holds the streams; NULL = memory does */
     struct bs_keeping *keeping;     /* walk_keep.h; NULL = the walk is not kept */
     const struct bs_kept *kept;     /* where it goes on; NULL = it begins */
-    /* Called when all trials of a text are measured, or (text -1) after a block by which a passenger
-     * has failed; what it
-     * returns ends the walk. May be NULL. */
+    /* Called when all trials of a text are measured, or (text -1) after a block by which a
+     * passenger has failed; what it returns ends the walk. May be NULL. */
     enum bs_status (*measured)(void *context, int text, struct bs_error *err);
     void *measured_context;
     /* Called now and then from the calling thread; may be NULL. */

@@ -21,7 +21,8 @@ int bs_walk_longest_window(const struct bs_walk *walk)
     return tokens;
 }
 
-/* What one version of the model has at the head: its inputs and, a row, a distribution and a sum. */
+/* What one version of the model has at the head: its inputs and, a row, a distribution and a
+ * sum. */
 static size_t head_passenger_floats(const struct bs_architecture *a)
 {
     enum { ROW = (sizeof(struct bs_distribution) + sizeof(double)) / sizeof(float) };
@@ -63,8 +64,8 @@ static double stream_bytes(const struct bs_windows *windows, int width)
 }
 
 /* What statistics take while recipes pass one block: what they share, once; and what the most
- * demanding of them collects for itself besides, in one pass. Infinite where memory has no room even
- * for the list of it. */
+ * demanding of them collects for itself besides, in one pass. Infinite where memory has no room
+ * even for the list of it. */
 struct statistics_bytes {
     struct bs_calibrate_bytes shared, own;
 };
@@ -244,7 +245,8 @@ static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes)
 {
-    /* The program, its libraries, the buffers they keep and what has been freed but not returned. */
+    /* The program, its libraries, the buffers they keep and what has been freed but not
+     * returned. */
     const double process = 80e6;
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
@@ -311,7 +313,8 @@ static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_w
     return windows->windows * bs_flops_until(p, bs_wanted_last(wanted), windows->tokens);
 }
 
-/* The same with these statistics taken, and to the end of the block where its outputs are wanted. */
+/* The same with these statistics taken, and to the end of the block where its outputs are
+ * wanted. */
 static double pass_flops(const struct bs_walk *walk, const struct bs_wanted *wanted, bool outputs)
 {
     const struct bs_windows *windows = walk->calibration;

@@ -125,7 +125,8 @@ static bool in_blocks(const struct bs_walk_state *s)
     return s->at.block < s->architecture->num_layers;
 }
 
-/* Stream 0's calibration inputs are looked at in the first block, and on where a recipe wants to. */
+/* Stream 0's calibration inputs are looked at in the first block, and on where a recipe wants
+ * to. */
 static bool has_reference_calibration(const struct bs_walk_state *s)
 {
     return s->reference.calibration.data && in_blocks(s) &&

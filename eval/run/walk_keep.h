@@ -1,9 +1,9 @@
 /* A walk kept in a file, its checkpoint, so that it goes on from there after any end.
  *
- * The file has a seal (eval/store/seal.h) of the first line "bitsweep checkpoint of a walk"; then what
- * the numbers depend on (a text); then where the walk is and what it holds: for every recipe what it
- * has brought so far and its streams, and the unquantized model's. It is written aside and renamed. It
- * is this machine's: numbers stand as they do in memory. */
+ * The file has a seal (eval/store/seal.h) of the first line "bitsweep checkpoint of a walk"; then
+ * what the numbers depend on (a text); then where the walk is and what it holds: for every recipe
+ * what it has brought so far and its streams, and the unquantized model's. It is written aside and
+ * renamed. It is this machine's: numbers stand as they do in memory. */
 #ifndef BS_EVAL_RUN_WALK_KEEP_H
 #define BS_EVAL_RUN_WALK_KEEP_H
 

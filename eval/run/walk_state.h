@@ -22,7 +22,7 @@ struct bs_walk_state {
     struct bs_scratch *scratch;
     int threads;
     struct bs_carried reference; /* stream 0 */
-    struct bs_stream next;       /* stream 0's calibration behind the block at hand */
+    struct bs_stream next;       /* stream 0's calibration after the block at hand */
     struct bs_carried *carried;  /* one a passenger */
     struct bs_block original, work;
     struct bs_probe probe;

@@ -1,25 +1,26 @@
 /* The result file: HDF5, one a sweep, whole at any moment.
  *
- * /                            attributes: schema_version, bitsweep_version, commit, config (the YAML
- *                              text), host, cpu, blas, threads, started, finished (ISO 8601, UTC),
- *                              of the last run
+ * /                            attributes: schema_version, bitsweep_version, commit, config (the
+ *                              YAML text), host, cpu, blas, threads, started, finished (ISO 8601,
+ *                              UTC), of the last run
  * /trials                      compound table, one row a trial, what it is and where it comes from:
  *                              struct bs_row, field for field
  * /values                      compound table, one row a value that was measured: struct
- *                              bs_value_row; those of a trial stand together, in the order of /trials
- * /trial/<id>                  attributes: `canonical`, the text the id is a hash of; `notices`, what was
- *                              passed over or decided as the model was opened, a line each
- * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row, its values each in
- *                              a member of its own name
+ *                              bs_value_row; those of a trial stand together, in the order of
+ *                              /trials
+ * /trial/<id>                  attributes: `canonical`, the text the id is a hash of; `notices`,
+ *                              what was passed over or decided as the model was opened, a line each
+ * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row, its values
+ *                              each in a member of its own name
  * /trial/<id>/<text>/<figure>  [windows][tokens - 1], a figure of every prediction, by the table
  *                              of tasks/figure.h, float32 or uint8
  *
  * Where nothing is scored floats are NaN and bytes 0. What the values and figures are called is the
  * affair of the evaluations and metrics that measure them: nothing here knows a name of theirs.
  *
- * In front of it stands a seal of 512 bytes, which HDF5 passes over (seal.h): a file whose bytes are
- * not those of its last commit is refused before HDF5 sees it, also one that another program has
- * written to.
+ * In front of it stands a seal of 512 bytes, which HDF5 passes over (seal.h): a file whose bytes
+ * are not those of its last commit is refused before HDF5 sees it, also one that another program
+ * has written to.
  *
  * A commit copies the file aside, adds to the copy, seals it, makes it durable and renames it: a
  * reader, or a run that is killed, finds the state before or after, never between. */
@@ -48,8 +49,8 @@ struct bs_value_row {
     int n;              /* what it is taken over */
 };
 
-/* What a trial is and where it comes from. Text fields are zero-terminated UTF-8; pointers are to texts of any length,
- * NULL = "". NaN stands for "does not exist". */
+/* What a trial is and where it comes from. Text fields are zero-terminated UTF-8; pointers are to
+ * texts of any length, NULL = "". NaN stands for "does not exist". */
 struct bs_row {
     char id[17];
     const char *label;     /* tells the trial from every other of its file: see bs_rows_label */
@@ -113,8 +114,9 @@ struct bs_layer_table {
     char (*columns)[40]; /* [num_columns], what the rows' values are called */
 };
 
-/* What a commit adds for one trial. A failed trial has no values, figures and layers; the unquantized
- * model has an empty table of layers. All borrowed; the rows' values need not name their trial. */
+/* What a commit adds for one trial. A failed trial has no values, figures and layers; the
+ * unquantized model has an empty table of layers. All borrowed; the rows' values need not name
+ * their trial. */
 struct bs_trial_record {
     struct bs_row row;
     const char *canonical;
@@ -167,23 +169,23 @@ bool bs_rows_same_subject(const struct bs_row *a, const struct bs_row *b);
 /* Whether another model of the rows goes by the name of this row's. */
 bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs_row *row);
 
-/* Whether both trials were calibrated on windows that a seed drew, and differ in them by the seed at
- * most. */
+/* Whether both trials were calibrated on windows that a seed drew, and differ in them by the seed
+ * at most. */
 bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b);
 
 /* Whether two trials differ in nothing but the seed of their calibration: of one model, text,
  * protocol and recipe, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
 
-/* The means of a row's group, one trial a seed, where that has two at least (`calibrations`): `mean`
- * is the row with its recipe for label, the means for values and seconds, and for standard errors
- * those of one trial, averaged, since draws of calibration share the text's noise. Borrows the row's
- * texts; its values are the caller's to bs_free. BS_ENOMEM. */
+/* The means of a row's group, one trial a seed, where that has two at least (`calibrations`):
+ * `mean` is the row with its recipe for label, the means for values and seconds, and for standard
+ * errors those of one trial, averaged, since draws of calibration share the text's noise. Borrows
+ * the row's texts; its values are the caller's to bs_free. BS_ENOMEM. */
 enum bs_status bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
                             struct bs_row *mean, struct bs_error *err);
 
-/* The row's value of this name, of any evaluation where that is NULL; NULL where it has none. And the
- * number alone, NaN where it has none. */
+/* The row's value of this name, of any evaluation where that is NULL; NULL where it has none. And
+ * the number alone, NaN where it has none. */
 const struct bs_value_row *bs_row_value(const struct bs_row *row, const char *evaluation,
                                         const char *name);
 double bs_row_number(const struct bs_row *row, const char *name);
@@ -202,8 +204,8 @@ const struct bs_row *bs_results_find(const struct bs_results *results, const cha
 /* True where the trials are of more than one model: then a label alone does not tell them apart. */
 bool bs_results_several_models(const struct bs_results *results);
 
-/* A figure of every prediction of a trial in new memory (bs_free), [windows][tokens - 1]: windows and
- * tokens are the row's. BS_EDATA where it is not there, or of another shape. */
+/* A figure of every prediction of a trial in new memory (bs_free), [windows][tokens - 1]: windows
+ * and tokens are the row's. BS_EDATA where it is not there, or of another shape. */
 enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row,
                                       enum bs_figure figure, void **values, struct bs_error *err);
 

@@ -29,6 +29,7 @@ struct bs_record_type {
     size_t size; /* of the struct */
 };
 
+/* The fields of the tables' rows. */
 extern const struct bs_record_type bs_row_type;       /* struct bs_row, but for its values */
 extern const struct bs_record_type bs_value_row_type; /* struct bs_value_row */
 
@@ -111,8 +112,8 @@ struct bs_commit {
     struct bs_row *rows; /* what /trials will hold, with what /values will */
 };
 
-/* Writing into the open copy (results_write.c): /trials and /values in the place of the old ones, all
- * of one trial below /trial, the root attributes. BS_EIO, BS_ENOMEM. */
+/* Writing into the open copy (results_write.c): /trials and /values in the place of the old ones,
+ * all of one trial below /trial, the root attributes. BS_EIO, BS_ENOMEM. */
 enum bs_status bs_commit_write_rows(const struct bs_commit *commit, struct bs_error *err);
 enum bs_status bs_commit_write_trial(const struct bs_commit *commit,
                                      const struct bs_trial_record *record, struct bs_error *err);

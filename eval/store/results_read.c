@@ -426,7 +426,7 @@ static enum bs_status read_columns(hid_t file, const char *path, const char *pla
         char *name = H5Tget_member_name(type, (unsigned)m);
         if (name && strlen(name) < sizeof *layers->columns && !is_fixed(&fixed, name) &&
             H5Tget_member_class(type, (unsigned)m) == H5T_FLOAT)
-            strcpy(layers->columns[layers->num_columns++], name);
+            snprintf(layers->columns[layers->num_columns++], sizeof *layers->columns, "%s", name);
         H5free_memory(name);
     }
     bs_h5_close(type);

@@ -73,8 +73,8 @@ enum {
 };
 
 /* Writes a new dataset at `place` below `parent`. Each chunk has a checksum, so damage is noticed;
- * `deflate` for all but /trials and /values, whose chunks keep one size so that the space of the old
- * table is used again by the new one. */
+ * `deflate` for all but /trials and /values, whose chunks keep one size so that the space of the
+ * old table is used again by the new one. */
 static enum bs_status write_dataset(const struct bs_commit *commit, hid_t parent, const char *place,
                                     int rank, const hsize_t *dims, const hsize_t *chunk,
                                     bool deflate, hid_t file_type, hid_t memory_type,

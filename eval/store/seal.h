@@ -20,8 +20,8 @@ enum { BS_SEAL_BYTES = 512 };
 void bs_seal_print(const char *first_line, const struct bs_digest *digest,
                    char seal[BS_SEAL_BYTES]);
 
-/* Checks the seal of a result file, which messages call `name`. BS_EIO where it cannot be read, BS_EDATA
- * where it has no seal or is damaged. */
+/* Checks the seal of a result file, which messages call `name`. BS_EIO where it cannot be read,
+ * BS_EDATA where it has no seal or is damaged. */
 enum bs_status bs_seal_check(const char *file, const char *name, struct bs_error *err);
 
 /* Seals a result file, whose first BS_SEAL_BYTES bytes are free, as it now is. BS_EIO. */

@@ -30,6 +30,7 @@ struct bs_protocol_used {
     int stride;       /* tokens from the start of a window to that of the next */
 };
 
+/* An evaluation: what it asks for, and how it summarises what was scored. */
 struct bs_evaluation {
     struct bs_plugin plugin; /* options: an entry's own, beside those of its text */
     unsigned figures; /* bits 1 << enum bs_figure; BS_NLL is one, by which trials are compared */
@@ -54,11 +55,13 @@ struct bs_evaluation {
                                 struct bs_measured *out, int *count, struct bs_error *err);
 };
 
+/* All evaluations. */
 extern const struct bs_registry bs_evaluation_registry;
 
 /* The evaluation that a choice is of. */
 const struct bs_evaluation *bs_evaluation_of(const struct bs_choice *choice);
 
+/* How the evaluation cuts a text into windows of so many tokens. */
 struct bs_protocol_used bs_evaluation_protocol(const struct bs_choice *choice, int tokens);
 
 #endif

@@ -9,6 +9,7 @@
 #include "eval/base/error.h"
 #include "eval/tasks/token_metrics.h"
 
+/* The figures of a prediction. */
 enum bs_figure {
     BS_NLL,           /* -log q(target), nats */
     BS_KLD,           /* sum p (log p - log q), nats, p being the unquantized model's */
@@ -20,12 +21,14 @@ enum bs_figure {
 /* How a figure lies in memory and in the result file. */
 enum bs_figure_kind { BS_FIGURE_FLOAT, BS_FIGURE_BYTE };
 
+/* A figure: its name, its kind, how it is computed. */
 struct bs_figure_type {
     const char *name; /* of its dataset */
     enum bs_figure_kind kind;
     double (*value)(const struct bs_prediction *prediction);
 };
 
+/* The type of each. */
 extern const struct bs_figure_type bs_figure_types[BS_NUM_FIGURES];
 
 /* Bytes of one value. */

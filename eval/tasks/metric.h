@@ -25,6 +25,7 @@ struct bs_metric_model {
     double other_weights; /* embeddings, norms, head: 16 bits each */
 };
 
+/* A metric: what it measures of each linear, and of the whole model. */
 struct bs_metric {
     struct bs_plugin plugin;
     const struct bs_value_type *linear_values; /* columns of the table of linears; NULL = none */
@@ -45,13 +46,14 @@ struct bs_metric {
                   const double *linear_values, double *values);
 };
 
+/* All metrics. */
 extern const struct bs_registry bs_metric_registry;
 
 /* The i-th metric; NULL after the last. */
 const struct bs_metric *bs_metric_at(int i);
 
-/* Sums and values of a linear of all metrics, one metric's after another's; at most as many as there
- * is room for above. */
+/* Sums and values of a linear of all metrics, one metric's after another's; at most as many as
+ * there is room for above. */
 int bs_metrics_sums(void);
 int bs_metrics_linear_values(void);
 

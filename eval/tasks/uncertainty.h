@@ -57,6 +57,7 @@ struct bs_lag_weights {
 };
 struct bs_lag_weights bs_lag_weights(int windows, int lag);
 
+/* The mean over all scored tokens, and its standard error. */
 struct bs_mean bs_mean_of(const float *x, const struct bs_layout *layout);
 
 /* exp(mean NLL) and its standard error (delta method: perplexity * se of the mean NLL). */

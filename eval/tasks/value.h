@@ -8,6 +8,7 @@
 /* Columns of the table of linears, and values of one metric, at most. */
 enum { BS_MOST_LINEAR_VALUES = 16 };
 
+/* A value that is measured: what it is called, and how it is shown. */
 struct bs_value_type {
     const char *name;    /* "kld_mean": in the result file, of a column, of an axis */
     int direction;       /* 1: higher is better, -1: lower is, 0: neither */
@@ -15,10 +16,10 @@ struct bs_value_type {
     const char *meaning; /* a line for `describe` */
     const char *heading; /* of a table's column; '\n' parts it in two lines; NULL = the name */
     double scale;        /* what a table multiplies it by; 0 = 1 */
-    int decimals; /* least digits after the point below 1000 of a value with a standard error; all of one
-                          * without; 0 = as many as are significant */
-    bool uncertain; /* comes with a standard error and its degrees of freedom */
-    bool signed_;   /* a difference: printed with its sign */
+    int decimals;        /* least digits after the point below 1000 of a value with a standard
+                          * error; all of one without; 0 = as many as are significant */
+    bool uncertain;      /* comes with a standard error and its degrees of freedom */
+    bool signed_;        /* a difference: printed with its sign */
 };
 
 /* What was measured. */

@@ -8,7 +8,8 @@
 extern const char *const config_charts[];
 extern char config_path[80];
 
-/* What every config needs, so that a case shows only what it is about: four lines with a sweep's key. */
+/* What every config needs, so that a case shows only what it is about: four lines with a sweep's
+ * key. */
 extern const char *const config_frame;
 
 /* A folder for the file. */

@@ -15,8 +15,8 @@ double passenger_value(const struct bs_passenger *passenger, const char *name);
 /* What the metrics call the values of a linear, for the table of a record. */
 struct bs_layer_table layer_table(struct bs_layer_row *rows, int num_rows);
 
-/* A value for a row, whose standard error is NaN for none. Its evaluation is that which has the name
- * in this program. */
+/* A value for a row, whose standard error is NaN for none. Its evaluation is that which has the
+ * name in this program. */
 struct bs_value_row value_row(const char *name, double value, double se);
 
 /* The row's value of this name, which it must have; to change it. */

@@ -69,9 +69,9 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
     row.text = text;
     row.model = model;
     snprintf(row.compute, sizeof row.compute, "%s", compute);
-    strcpy(row.status, "done");
-    strcpy(row.evaluation, "perplexity");
-    strcpy(row.granularity, "128");
+    snprintf(row.status, sizeof row.status, "done");
+    snprintf(row.evaluation, sizeof row.evaluation, "perplexity");
+    snprintf(row.granularity, sizeof row.granularity, "128");
     struct bs_layer_row layers[6];
     for (int i = 0; i < 6; i++) {
         static const char *const names[] = {"attn.q_proj", "attn.k_proj", "mlp.fc1"};

@@ -15,7 +15,7 @@
 
 enum { LABEL_TEXT = 256 };
 
-/* The labels of one model's recipes, a comma behind each. */
+/* The labels of one model's recipes, a comma after each. */
 static void expect_recipes(const struct bs_config *config, int model, const char *labels)
 {
     char got[1024] = "", label[LABEL_TEXT];

@@ -12,7 +12,8 @@
 #include "eval/config/config.h"
 #include "tests/support/configs.h"
 
-/* Lists within `calibration:` are axes, and a list of them adds up; what cuts the same windows is one. */
+/* Lists within `calibration:` are axes, and a list of them adds up; what cuts the same windows is
+ * one. */
 static void test_calibrations(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The texts that a config chooses, by a file's name or by a known text's, and the table of these. */
+/* The texts that a config chooses, by a file's name or by a known text's, and the table of
+ * these. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -35,7 +35,8 @@ static void assert_holds(const char *text, const char *part)
         fail_msg("'%s' is missing in: %s", part, text);
 }
 
-/* Alone, and in the Markdown of everything: summary, reference and each option with what is allowed. */
+/* Alone, and in the Markdown of everything: summary, reference and each option with what is
+ * allowed. */
 static void check_plugin(const struct bs_plugin *plugin, const char *markdown)
 {
     assert_holds(markdown, plugin->summary);

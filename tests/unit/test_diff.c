@@ -77,10 +77,10 @@ static void add(const char *path, const struct trial *trial)
     if (trial->calibration_windows)
         snprintf(row->calibration_digest, sizeof row->calibration_digest, "%d-%d",
                  trial->calibration_windows, trial->seed);
-    strcpy(row->calibration_sampling, "gptq");
-    strcpy(row->evaluation, "perplexity");
-    strcpy(row->protocol, "gptq");
-    strcpy(row->status, "done");
+    snprintf(row->calibration_sampling, sizeof row->calibration_sampling, "gptq");
+    snprintf(row->evaluation, sizeof row->evaluation, "perplexity");
+    snprintf(row->protocol, sizeof row->protocol, "gptq");
+    snprintf(row->status, sizeof row->status, "done");
     results_add(path, &record);
 }
 

@@ -32,10 +32,10 @@ static struct bs_row make_row(const char *id, const char *label)
     row.algorithm = "gptq";
     row.label = row.recipe = label;
     row.text = "evaluation";
-    strcpy(row.evaluation, "perplexity");
-    strcpy(row.protocol, "gptq");
-    strcpy(row.text_digest, "00ff");
-    strcpy(row.status, "done");
+    snprintf(row.evaluation, sizeof row.evaluation, "perplexity");
+    snprintf(row.protocol, sizeof row.protocol, "gptq");
+    snprintf(row.text_digest, sizeof row.text_digest, "00ff");
+    snprintf(row.status, sizeof row.status, "done");
     return row;
 }
 
@@ -91,7 +91,7 @@ static void write_file(const char *path, const char *const *labels, double shift
 static int make_files(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/bitsweep-table-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/bitsweep-table-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
     snprintf(file_a, sizeof file_a, "%s/a.h5", folder);
@@ -258,7 +258,7 @@ static void test_diff_protocols(void **state)
     write_file(file_a, one, 0, WINDOWS);
     struct bs_row like = make_row("", "");
     like.scored = WINDOWS * (TOKENS - 2);
-    strcpy(like.protocol, "sliding");
+    snprintf(like.protocol, sizeof like.protocol, "sliding");
     like.stride = 2;
     write_rows(file_b, one, 0, &like);
     assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
@@ -277,7 +277,7 @@ static void test_diff_protocols(void **state)
     json_decref(json);
     free(text);
     unlink(file_a);
-    strcpy(like.text_digest, "00fe");
+    snprintf(like.text_digest, sizeof like.text_digest, "00fe");
     write_rows(file_a, one, 0, &like);
     assert_int_equal(diff(BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
     assert_holds(err.message, "differ in their bytes (digests 00fe and 00ff)");

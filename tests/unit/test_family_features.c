@@ -1,5 +1,6 @@
-/* What a config.json of a family asks for beyond sizes: which row it is, which layers rotate or have a
- * window, scales, norms; by the keys and the defaults of transformers' configuration classes. */
+/* What a config.json of a family asks for beyond sizes: which row it is, which layers rotate or
+ * have a window, scales, norms; by the keys and the defaults of transformers' configuration
+ * classes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -179,8 +179,8 @@ static void test_depth(void **state)
     bs_free(text);
 }
 
-/* A document of random values, written by jansson, is read as jansson reads it; cut short anywhere it
- * is refused. */
+/* A document of random values, written by jansson, is read as jansson reads it; cut short anywhere
+ * it is refused. */
 static json_t *random_value(unsigned *seed, int depth)
 {
     *seed = *seed * 1664525u + 1013904223u;

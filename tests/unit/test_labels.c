@@ -1,5 +1,5 @@
-/* Labels tell recipes apart: over many recipes at random two have one label exactly when they do the
- * same, which is what their canonical text says. */
+/* Labels tell recipes apart: over many recipes at random two have one label exactly when they do
+ * the same, which is what their canonical text says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

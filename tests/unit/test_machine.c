@@ -1,4 +1,5 @@
-/* What containers, batch systems and shells allow, read from folders that look like /proc and /sys. */
+/* What containers, batch systems and shells allow, read from folders that look like /proc and
+ * /sys. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

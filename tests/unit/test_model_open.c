@@ -1,5 +1,6 @@
-/* What is said of a checkpoint that holds more, less or something else than config.json describes; and
- * of paths that are no checkpoint. Variants are made of the small models in tests/golden/families. */
+/* What is said of a checkpoint that holds more, less or something else than config.json describes;
+ * and of paths that are no checkpoint. Variants are made of the small models in
+ * tests/golden/families. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

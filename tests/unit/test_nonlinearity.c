@@ -1,4 +1,5 @@
-/* The functions between matrices against torch, at every length around the lanes, and at the edges. */
+/* The functions between matrices against torch, at every length around the lanes, and at the
+ * edges. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

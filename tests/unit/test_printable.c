@@ -48,7 +48,8 @@ static void test_escape(void **state)
     }
 }
 
-/* Whatever the room, what is there is a beginning of the whole that ends with a letter or escape. */
+/* Whatever the room, what is there is a beginning of the whole that ends with a letter or
+ * escape. */
 static void test_room(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The programs of blocks: each wiring's operations in order, its sites and who reads them, what folds
- * where, and what memory and work follow from it; and programs that are refused. */
+/* The programs of blocks: each wiring's operations in order, its sites and who reads them, what
+ * folds where, and what memory and work follow from it; and programs that are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +35,9 @@ static struct bs_architecture read_sound(const char *model_type, const char *key
 
 static void append(char text[TEXT], const char *part)
 {
-    assert_true(strlen(text) + strlen(part) < TEXT);
-    strcat(text, part);
+    size_t used = strlen(text);
+    assert_true(used + strlen(part) < TEXT);
+    snprintf(text + used, TEXT - used, "%s", part);
 }
 
 /* What is no site goes by a dot; the block's input is x. */

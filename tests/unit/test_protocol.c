@@ -115,8 +115,8 @@ static void test_llama_cpp(void **state)
         }
 }
 
-/* The loop of Hugging Face's page. Labels before the last trg_len are masked, and the first label of
- * a window is never used: its logits come from the position before. */
+/* The loop of Hugging Face's page. Labels before the last trg_len are masked, and the first label
+ * of a window is never used: its logits come from the position before. */
 static struct scores sliding_loop(int text, int max_length, int stride)
 {
     struct scores want = {{0}, {0}};

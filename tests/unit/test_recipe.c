@@ -275,7 +275,7 @@ static int by_label(const void *a, const void *b)
     return order ? order : strcmp(x->print, y->print);
 }
 
-/* Those that print alike have one label, and those of one label print alike. */
+/* Those that print the same have one label, and those of one label print the same. */
 static void check_pairs(struct texts *texts, size_t count)
 {
     qsort(texts, count, sizeof *texts, by_print);

@@ -36,7 +36,7 @@ static char folder[64], file[96], partial[112];
 static int make_folder(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/bitsweep-results-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/bitsweep-results-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
     snprintf(file, sizeof file, "%s/r.h5", folder);
@@ -54,7 +54,7 @@ static int remove_folder(void **state)
     unlink(lock);
     if (H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) != 0)
         return -1;        /* an error path left something of HDF5's open */
-    return rmdir(folder); /* fails where a partial file was left behind */
+    return rmdir(folder); /* fails where a partial file was left */
 }
 
 static const struct bs_run_info info = {
@@ -91,7 +91,7 @@ static struct bs_value_row make_value(const char *evaluation, const char *name, 
 
 static void make_sample(struct sample *s, const char *id, double seed)
 {
-    memset(s, 0xa5, sizeof *s); /* what is behind the end of a text must not matter */
+    memset(s, 0xa5, sizeof *s); /* what is after the end of a text must not matter */
     struct bs_row *row = &s->record.row;
     *row = (struct bs_row){.bits = 3,
                            .activation_bits = 16,
@@ -108,11 +108,11 @@ static void make_sample(struct sample *s, const char *id, double seed)
     snprintf(s->label, sizeof s->label, "gptq w3 g128 %s", id);
     row->recipe = s->label;
     row->text = "evaluation";
-    strcpy(row->compute, "bfloat16");
-    strcpy(row->status, "done");
+    snprintf(row->compute, sizeof row->compute, "bfloat16");
+    snprintf(row->status, sizeof row->status, "done");
     for (int i = 0; i < 3; i++) {
         s->layers[i] = (struct bs_layer_row){.block = i, .values = {seed + i, NAN}};
-        strcpy(s->layers[i].name, "self_attn.q_proj");
+        snprintf(s->layers[i].name, sizeof s->layers[i].name, "self_attn.q_proj");
     }
     for (int i = 0; i < VALUES; i++) {
         s->nll[i] = (float)(seed + i * 0.01);
@@ -131,7 +131,7 @@ static void make_sample(struct sample *s, const char *id, double seed)
 static void make_failed(struct sample *s, const char *id)
 {
     make_sample(s, id, 0);
-    strcpy(s->record.row.status, "failed");
+    snprintf(s->record.row.status, sizeof s->record.row.status, "failed");
     s->record.row.message = "block 2: not finite";
     s->record.row.num_values = 0;
     s->record.layers = (struct bs_layer_table){.num_rows = 0};
@@ -249,7 +249,7 @@ static void test_round_trip(void **state)
     other.windows++;
     assert_int_equal(bs_results_read_figure(file, &other, BS_NLL, &nothing, &err), BS_EDATA);
     assert_null(nothing);
-    strcpy(other.id, "beef");
+    snprintf(other.id, sizeof other.id, "beef");
     assert_int_equal(bs_results_read_figure(file, &other, BS_NLL, &nothing, &err), BS_EDATA);
     assert_non_null(strstr(err.message, "beef"));
     assert_int_equal(bs_results_read_layers(file, "beef", &layers, &err), BS_EDATA);

@@ -54,11 +54,11 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
     row.label = row.recipe = label;
     row.model = "datasets/tiny";
     row.text = "evaluation";
-    strcpy(row.compute, "float32");
-    strcpy(row.evaluation, "perplexity");
-    strcpy(row.protocol, "gptq");
-    strcpy(row.text_digest, "00ff");
-    strcpy(row.status, "done");
+    snprintf(row.compute, sizeof row.compute, "float32");
+    snprintf(row.evaluation, sizeof row.evaluation, "perplexity");
+    snprintf(row.protocol, sizeof row.protocol, "gptq");
+    snprintf(row.text_digest, sizeof row.text_digest, "00ff");
+    snprintf(row.status, sizeof row.status, "done");
     return row;
 }
 
@@ -81,7 +81,7 @@ static int make_sample(void **state)
     num_published = 0;
     columns = NULL;
     rows[0] = make_row("1", "gptq", "gptq w3 g128", values[0]);
-    strcpy(rows[0].compute, "bfloat16");
+    snprintf(rows[0].compute, sizeof rows[0].compute, "bfloat16");
     rows[1] = make_row("2", "unquantized", "unquantized", values[1]);
     value_of(&rows[1], "perplexity")->value = 60.205;
     for (int v = 1; v < 6; v++) /* it has no differences to itself */
@@ -90,7 +90,7 @@ static int make_sample(void **state)
     values[2][rows[2].num_values++] = value_row("fallbacks", 2, NAN);
     value_of(&rows[2], "perplexity")->se = (double)NAN;
     rows[3] = make_row("4", "awq", "awq w3 g128", values[3]);
-    strcpy(rows[3].status, "failed");
+    snprintf(rows[3].status, sizeof rows[3].status, "failed");
     rows[3].num_values = 0;
     rows[3].message = "block 2: \"q_proj\", not finite";
     sample = (struct bs_results){.path = path_name,

@@ -1,5 +1,5 @@
-/* The embedded tokenizer against ids of the tokenizers library (tests/golden/tokens.json), and the parts
- * of a tokenizer.json one by one. */
+/* The embedded tokenizer against ids of the tokenizers library (tests/golden/tokens.json), and the
+ * parts of a tokenizer.json one by one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

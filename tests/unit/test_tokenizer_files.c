@@ -11,7 +11,8 @@
 #include "eval/tokenizer/tokenizer.h"
 #include "tests/support/folder.h"
 
-/* A BPE of single letters and "ab", with a blank as byte-level spells it (6), and two added tokens. */
+/* A BPE of single letters and "ab", with a blank as byte-level spells it (6), and two added
+ * tokens. */
 #define VOCAB                                                                                      \
     "{\"a\":0,\"b\":1,\"ab\":2,\"<\":3,\">\":4,\"s\":5,\"\\u0120\":6,\"\\u0120a\":7,\"x\":8,"      \
     "\"\\u0000\":9,\"a\\u0000\":10,\"\\u2581\":11}"

@@ -1,4 +1,5 @@
-/* What of a tokenizer.json is refused: parts that are not known, damage, what repeats without end. */
+/* What of a tokenizer.json is refused: parts that are not known, damage, what repeats without
+ * end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

@@ -191,8 +191,8 @@ static void write_anew(const char *bytes, size_t size)
     folder_write(&folder, "pytorch_model.bin", bytes, size);
 }
 
-/* Whatever is wrong with a byte or the length, a status: a crash or a hang is what this test is for,
- * under the sanitizers above all. */
+/* Whatever is wrong with a byte or the length, a status: a crash or a hang is what this test is
+ * for, under the sanitizers above all. */
 static void test_damage(void **state)
 {
     (void)state;

@@ -131,7 +131,8 @@ static void own_work_by_hand(void **state)
     const double clipped = weights - 256 * (256 + 128);
     const double clips = 30 * 64 * (256.0 + 256 + 2 * 256 + 768) + 2 * 10 * clipped * 64;
     const double searched = weights - 256 * 256;
-    /* Set by set: to the input of q, k, v, before any linear; of o_proj, of gate and up, of down. */
+    /* Set by set: to the input of q, k, v, before any linear; of o_proj, of gate and up, of
+     * down. */
     const double true_passes = (2 * 30 * 256.0 * (256 + 128 + 128) + pairs) +
                                (2 * 30 * attention + pairs) + (whole - down);
     const struct {
@@ -165,7 +166,8 @@ static void own_work_by_hand(void **state)
     bs_windows_release(&text);
 }
 
-/* Every registered algorithm: more calibration is no less work, and no calibration none of products. */
+/* Every registered algorithm: more calibration is no less work, and no calibration none of
+ * products. */
 static void own_work_grows_with_calibration(void **state)
 {
     (void)state;

@@ -231,7 +231,7 @@ static void a_passenger_that_failed_stays_so(void **state)
     struct stopping stopping;
     board(&stopped, all, both);
     stopped.passengers[1].status = BS_ENUMERIC;
-    strcpy(stopped.passengers[1].message, "what was wrong");
+    snprintf(stopped.passengers[1].message, sizeof stopped.passengers[1].message, "what was wrong");
     assert_int_equal(run_until(RIDERS + 2, &stopped, &stopping, &err), BS_ESTOPPED);
     board(&resumed, all, both);
     go_on(&resumed, NULL);

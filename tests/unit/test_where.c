@@ -24,7 +24,8 @@ static bool matched(const char *pattern, int layer, int place)
     return bs_where_matches(pattern, &of);
 }
 
-/* Layers as a string of marks, one a layer, for each place that is matched in any; "" for others. */
+/* Layers as a string of marks, one a layer, for each place that is matched in any; "" for
+ * others. */
 static void assert_places(const char *pattern, const char *const wanted[PLACES])
 {
     struct bs_error err;
