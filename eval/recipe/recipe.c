@@ -113,8 +113,8 @@ static int compare_words(const void *a, const void *b)
  * means the same. */
 static enum bs_status sort_where(char *where, struct bs_error *err)
 {
-    size_t most = strlen(where) / 2 + 1, count = 0;
-    char **words = bs_calloc(most, sizeof *words), *sorted = bs_calloc(strlen(where) + 1, 1);
+    size_t size = strlen(where) + 1, count = 0, used = 0;
+    char **words = bs_calloc(size / 2 + 1, sizeof *words), *sorted = bs_calloc(size, 1);
     if (!words || !sorted) {
         bs_free(words);
         bs_free(sorted);
@@ -124,7 +124,6 @@ static enum bs_status sort_where(char *where, struct bs_error *err)
     for (char *word = strtok_r(where, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
         words[count++] = word;
     qsort(words, count, sizeof *words, compare_words);
-    size_t size = strlen(where) + 1, used = 0;
     for (size_t i = 0; i < count; i++)
         if (!i || strcmp(words[i], words[i - 1]))
             used += (size_t)snprintf(sorted + used, size - used, "%s%s", i ? " " : "", words[i]);

@@ -11,12 +11,12 @@
 
 /* Name, offset, kind and size are read off the struct, so none of them can drift from it. */
 /* clang-format off: it does not know _Generic */
-#define FIELD(T, member)                                                                             \
-    {                                                                                                \
+#define FIELD(T, member)                                                                           \
+    {                                                                                              \
         .name = #member, .offset = offsetof(T, member), .size = sizeof(((T *)0)->member),          \
         .kind = _Generic(((T *)0)->member, char *: BS_FIELD_TEXT,                                  \
                          const char *: BS_FIELD_STRING, int: BS_FIELD_INT,                         \
-                         double: BS_FIELD_DOUBLE) \
+                         double: BS_FIELD_DOUBLE)                                                  \
     }
 /* clang-format on */
 #define ROW(member) FIELD(struct bs_row, member)
