@@ -10,7 +10,8 @@
 #include "eval/base/utf8.h"
 
 /* Name, offset, kind and size are read off the struct, so none of them can drift from it. */
-/* clang-format off: it does not know _Generic */
+/* clang-format does not know _Generic. */
+/* clang-format off */
 #define FIELD(T, member)                                                                           \
     {                                                                                              \
         .name = #member, .offset = offsetof(T, member), .size = sizeof(((T *)0)->member),          \
