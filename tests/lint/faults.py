@@ -89,7 +89,7 @@ FAULTS = {
     "algorithm-name": {
         "algorithms/registry.c": "#define ALGORITHMS(X)    \\\n    X(rtn)    \\\n    X(gptq)\n",
         "algorithms/gptq.c": 'const char *name = "gptq";\n',
-        "eval/a/x.c": '!    f("rtn");\n!    f("as the gptq paper");\n!    enum grid g = BS_GRID_GPTQ;\n    /* gptq */\n'
+        "eval/a/x.c": '!    f("rtn");\n!    f("as the gptq paper");\n!    f(bs_alg_gptq);\n    f(BS_GRID_GPTQ);\n    f("A/gptq x.py");\n    /* gptq */\n'
                       "    int returned = rtns;\n",
         "tests/x.c": '    f("rtn");\n',
     },

@@ -24,8 +24,9 @@ from tree import Tree
 ROOT = Path(__file__).resolve().parents[2]
 RULES = (structure.folder_order, structure.include_cycle, structure.own_header, structure.include_guard,
          structure.function_length,
-         words.exit_and_output, words.dialect, words.left_over,
+         words.banned_call, words.exit_and_output, words.dialect, words.left_over,
          documents.readme_size, documents.links, documents.generated, documents.described,
+         documents.help_printed,
          names.format_name, names.figure_name, tools.format)
 
 

@@ -7,6 +7,9 @@ REGISTRIES = {
     "format": ("eval/quant/formats/registry.c", "eval/quant/formats/"),
 }
 FIGURES = "eval/tasks/"
+# Published grids, samplings and protocols are called after the code they follow, and a repository
+# is no algorithm.
+ANOTHERS = r"(?<![A-Za-z0-9/])(?<!llm-)(?<!BS_GRID_)(?<!BS_SAMPLING_)(?<!BS_PROTOCOL_)"
 # Names that are words besides: they count where a string is nothing else.
 COMMON = {"int", "float", "double", "size", "bytes"}
 
@@ -24,7 +27,7 @@ def figures(text):
 def named(tree, kind, names, paths):
     """Where one of the names stands in code, whole or as part of a name, or in a string."""
     apart = "|".join(re.escape(n) for n in names if n not in COMMON) or "(?!)"
-    part = rf"(?<![A-Za-z0-9])({apart})(?![A-Za-z0-9])"
+    part = rf"{ANOTHERS}({apart})(?![A-Za-z0-9])"
     in_code = re.compile(part, re.I)
     in_string = re.compile(rf"{part}|^({'|'.join(names) or '(?!)'})$", re.I)
     for path in paths:

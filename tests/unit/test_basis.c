@@ -266,7 +266,7 @@ static void a_turn_of_values_keeps_the_function_and_its_record(void **state)
     struct bs_linear *v = &turned.linears[BS_V];
     double sum = 0, count = (double)v->out_features * v->in_features;
     for (int i = 0; i < v->out_features * v->in_features; i++) {
-        float rounded = roundf(v->weight[i] * 8) / 8;
+        float rounded = rintf(v->weight[i] * 8) / 8;
         /* of the columns, which are scaled by the norm's factor */
         double change = (double)(rounded - v->weight[i]) / (double)scale[i % v->in_features];
         sum += change * change;
