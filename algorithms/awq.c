@@ -52,8 +52,10 @@ static enum bs_status awq_check(const void *options, const struct bs_setting *we
     (void)options;
     if (!bs_setting_quantizes(weights))
         return bs_fail(err, BS_ECONFIG, "awq searches for a weight format: bits must be 2 to 8");
-    if (bs_flat_of(weights).group_size == BS_GROUP_TENSOR)
-        return bs_fail(err, BS_ECONFIG, "awq works on rows: group_size must be columns or channel");
+    if (bs_setting_layout(weights).tensor_bytes)
+        return bs_fail(
+            err, BS_ECONFIG,
+            "awq works on rows, expected a format that shares nothing in all of a tensor");
     return BS_OK;
 }
 
@@ -116,6 +118,7 @@ static void awq_needs(const void *options, struct bs_wanted *wanted)
 /* The block with the set's weights as an exponent leaves them. */
 struct version {
     float *scale;          /* [in] */
+    float *importance;     /* [in], mean squares of the divided inputs: what an error counts */
     struct bs_block block; /* the job's, but for these weights, which are its own */
 };
 
@@ -137,6 +140,8 @@ struct search {
     double *errors;          /* [parts][tried] */
     float *products;         /* [threads][TILE][TILE] */
     int slot;                /* whose linear tasks work on */
+    struct bs_code_layout layout;
+    struct bs_rounder rounder;
 };
 
 /* weight = Q(original * s) / s for a chunk of the linear's rows; of a linear alone the difference
@@ -156,8 +161,9 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
-    struct bs_flat format = bs_flat_of(s->job->weights[s->slot]);
-    bs_format_round_matrix(&format, to, rows, in);
+    if (bs_setting_quantizes(s->job->weights[s->slot]))
+        bs_weights_round(s->job->weights[s->slot], &s->layout, s->rounder, first,
+                         version->importance, to, rows);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] /= scale[j];
@@ -312,11 +318,27 @@ static enum bs_status try_scales(struct search *s, struct bs_error *err)
 {
     for (int k = 0; k < s->num_slots; k++) {
         s->slot = s->slots[k];
-        int tasks = row_tasks(&s->job->block->linears[s->slot]);
+        const struct bs_setting *weights = s->job->weights[s->slot];
+        const struct bs_linear *linear = &s->job->block->linears[s->slot];
+        s->rounder = bs_rounder_of(weights, bs_draw_place(s->job->block->index, false, s->slot));
+        if (bs_setting_quantizes(weights) &&
+            bs_setting_lay(weights, linear->out_features, linear->in_features, &s->layout, err))
+            return bs_fail_within(err, "%s", linear->name);
+        int tasks = row_tasks(linear);
         if (bs_parallel(tasks * s->tried, scale_and_round, s, err))
             return err->status;
     }
     return bs_parallel(s->parts * s->tried, s->alone ? linear_error : module_error, s, err);
+}
+
+/* By the Hessian's diagonal where it is known, else by the mean size of inputs. */
+static void weigh(const struct search *s, const struct version *version)
+{
+    size_t in = (size_t)s->in;
+    for (size_t j = 0; j < in; j++) {
+        float known = s->hessian ? s->hessian[j * in + j] : s->absmean[j] * s->absmean[j];
+        version->importance[j] = known / (version->scale[j] * version->scale[j]);
+    }
 }
 
 static enum bs_status search_scales(struct search *s, int grid, float *best, struct bs_error *err)
@@ -326,8 +348,10 @@ static enum bs_status search_scales(struct search *s, int grid, float *best, str
     double least = INFINITY;
     for (int first = 0; first < grid; first += s->tried) {
         s->tried = grid - first < s->num_versions ? grid - first : s->num_versions;
-        for (int v = 0; v < s->tried; v++)
+        for (int v = 0; v < s->tried; v++) {
             scale_for(s->absmean, s->in, (float)((double)(first + v) / grid), s->versions[v].scale);
+            weigh(s, &s->versions[v]);
+        }
         if (try_scales(s, err))
             return err->status;
         compare(s, &least, best);
@@ -345,7 +369,8 @@ static bool allocate_version(const struct search *s, struct version *version)
     for (int k = 0; k < s->num_slots; k++)
         version->block.linears[s->slots[k]].weight = NULL;
     version->scale = bs_alloc((size_t)s->in, sizeof *version->scale);
-    bool enough = version->scale != NULL;
+    version->importance = bs_alloc((size_t)s->in, sizeof *version->importance);
+    bool enough = version->scale && version->importance;
     for (int k = 0; k < s->num_slots && enough; k++) {
         struct bs_linear *linear = &version->block.linears[s->slots[k]];
         linear->weight = bs_alloc((size_t)linear->out_features * (size_t)linear->in_features,
@@ -360,6 +385,7 @@ static void free_version(const struct search *s, struct version *version)
     for (int k = 0; k < s->num_slots; k++)
         bs_free(version->block.linears[s->slots[k]].weight);
     bs_free(version->scale);
+    bs_free(version->importance);
 }
 
 static void free_search(struct search *s)
@@ -405,12 +431,15 @@ static enum bs_status best_scale(const struct bs_job *job, int site, int grid, f
 /* The clip search for one linear. */
 struct clipping {
     const struct awq *opt;
-    struct bs_flat format;
+    const struct bs_setting *weights;
+    struct bs_code_layout layout;
+    struct bs_rounder rounder;
     struct bs_linear *linear;
-    const float *samples; /* [num_samples][in], of the scaled input */
-    int num_samples, columns, groups;
-    float *grams;               /* per group X_g^T X_g, [columns][columns] */
-    struct bs_scratch *scratch; /* one a thread, ROWS_A_TASK rows twice and their extremes */
+    const float *samples;             /* [num_samples][in], of the scaled input */
+    int num_samples, columns, groups; /* of a span: what is fitted together is clipped together */
+    float *grams;                     /* per group X_g^T X_g, [columns][columns] */
+    float *importance;                /* [in], their diagonals */
+    struct bs_scratch *scratch;       /* one a thread, ROWS_A_TASK rows twice and their extremes */
 };
 
 static int group_columns(const struct clipping *c, int g)
@@ -427,6 +456,9 @@ static enum bs_status group_gram(void *context, int g, int thread, struct bs_err
     const float *x = c->samples + (size_t)g * (size_t)c->columns;
     bs_gemm_tn(n, n, c->num_samples, 1, x, in, x, in, 0,
                c->grams + (size_t)g * (size_t)c->columns * (size_t)c->columns, n);
+    const float *gram = c->grams + (size_t)g * (size_t)c->columns * (size_t)c->columns;
+    for (int j = 0; j < n; j++)
+        c->importance[g * c->columns + j] = gram[(size_t)j * ((size_t)n + 1)];
     return BS_OK;
 }
 
@@ -435,7 +467,9 @@ static void clipped_delta(const struct clipping *c, const float *w, float m, flo
 {
     for (int j = 0; j < n; j++)
         delta[j] = fminf(fmaxf(w[j], -m), m);
-    bs_format_round(&c->format, bs_format_fit(&c->format, delta, (size_t)n), delta, (size_t)n);
+    uint64_t index = (uint64_t)(w - c->linear->weight);
+    bs_span_round(c->weights, &c->layout, c->rounder, index,
+                  c->importance + index % (uint64_t)c->linear->in_features, delta, n);
     for (int j = 0; j < n; j++)
         delta[j] -= w[j];
 }
@@ -503,25 +537,31 @@ static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *jo
                                   const float *samples, int num_samples, struct bs_error *err)
 {
     struct bs_linear *linear = &job->block->linears[slot];
+    const struct bs_setting *weights = job->weights[slot];
     struct clipping c = {.opt = opt,
-                         .format = bs_flat_of(job->weights[slot]),
+                         .weights = weights,
+                         .rounder =
+                             bs_rounder_of(weights, bs_draw_place(job->block->index, false, slot)),
                          .linear = linear,
                          .samples = samples,
-                         .num_samples = num_samples,
-                         .columns = bs_flat_of(job->weights[slot]).group_size};
-    if (c.columns <= 0 || c.columns > linear->in_features)
-        c.columns = linear->in_features;
+                         .num_samples = num_samples};
+    if (bs_setting_lay(weights, linear->out_features, linear->in_features, &c.layout, err))
+        return bs_fail_within(err, "%s", linear->name);
+    c.columns = c.layout.span;
     c.groups = (linear->in_features + c.columns - 1) / c.columns;
     size_t columns = (size_t)c.columns;
     c.grams = bs_alloc((size_t)c.groups * columns, columns * sizeof(float));
     c.scratch = bs_scratch_create(bs_threads(), (2 * columns + 4) * ROWS_A_TASK);
-    enum bs_status status = c.grams && c.scratch ? BS_OK : bs_fail_memory(err);
+    c.importance = bs_alloc((size_t)linear->in_features, sizeof *c.importance);
+    bool enough = c.grams && c.scratch && c.importance;
+    enum bs_status status = enough ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = bs_parallel(c.groups, group_gram, &c, err);
     if (!status)
         status = bs_parallel(c.groups * row_tasks(linear), clip_rows, &c, err);
     bs_scratch_free(c.scratch, bs_threads());
     bs_free(c.grams);
+    bs_free(c.importance);
     return status;
 }
 
@@ -629,9 +669,8 @@ static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent,
                           struct bs_cost *cost)
 {
     const struct bs_slot *slot = &extent->architecture->program.slots[index];
-    double in = slot->in, group = bs_flat_of(extent->weights[index]).group_size,
-           weights = in * slot->out;
-    double columns = group > 0 && group < in ? group : in;
+    double in = slot->in, weights = in * slot->out;
+    double span = bs_setting_layout(extent->weights[index]).span, columns = span < in ? span : in;
     double tokens = (double)extent->windows * extent->tokens;
     double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
     cost->flops += sampled * in * columns + 2 * clip_steps(opt) * weights * columns;

@@ -40,10 +40,11 @@ static enum bs_status gptq_check(const void *options, const struct bs_setting *w
                                  struct bs_error *err)
 {
     const struct gptq *opt = options;
-    int group_size = bs_flat_of(weights).group_size;
-    if (opt->static_groups && group_size <= 0)
-        return bs_fail(err, BS_ECONFIG, "static_groups needs a group_size in columns, not %s",
-                       group_size == BS_GROUP_CHANNEL ? "channel" : "tensor");
+    if (opt->static_groups && bs_setting_quantizes(weights) &&
+        !bs_setting_layout(weights).by_columns)
+        return bs_fail(
+            err, BS_ECONFIG,
+            "static_groups needs a group_size in columns: a row of the format is one group");
     return BS_OK;
 }
 
@@ -67,16 +68,17 @@ static bool gptq_set_by_set(const void *options)
 /* One linear on its way. */
 struct solve {
     const struct gptq *opt;
-    struct bs_flat format;
-    const struct bs_params *tensor_params;
+    const void *tensor;
     struct bs_linear *linear;
-    int in, group_columns;
+    int in;
     const float *hessian;
     const struct bs_factor *factor;
-    const int *order; /* the factor's: the column processed i-th */
-    float *weight;    /* [threads][ROWS_A_TASK][in], columns in processing order */
-    float *errors;    /* [threads][ROWS_A_TASK][block_size] */
-    float *columns;   /* [threads][block_size]: a row's part of the lazy block */
+    const int *order;               /* the factor's: the column processed i-th */
+    float *weight;                  /* [threads][ROWS_A_TASK][in], columns in processing order */
+    float *errors;                  /* [threads][ROWS_A_TASK][block_size] */
+    float *columns;                 /* [threads][block_size]: a row's part of the lazy block */
+    float *own_diagonal, *diagonal; /* [in] of the Hessian; in processing order */
+    struct bs_cell *cells; /* [threads][ROWS_A_TASK][groups], where groups are static; else NULL */
 };
 
 /* Zeroes the columns of W that never see an input. */
@@ -92,41 +94,61 @@ static void drop_dead_columns(const struct solve *s)
     }
 }
 
-/* Group of the i-th processed column, and whether its grid is fitted when it comes up. */
+/* Group of the i-th processed column, and whether its span is fitted when it comes up. */
 static int group_of(const struct solve *s, int i)
 {
-    return (s->opt->static_groups ? s->order[i] : i) / s->group_columns;
+    return (s->opt->static_groups ? s->order[i] : i) / s->linear->codes.layout.group;
 }
 
 static bool fits_here(const struct solve *s, int i)
 {
-    return s->format.group_size > 0 && !s->opt->static_groups && i % s->group_columns == 0;
+    const struct bs_code_layout *layout = &s->linear->codes.layout;
+    return layout->by_columns && !s->opt->static_groups && i % layout->span == 0;
+}
+
+/* Fits the span that begins with the i-th processed column to what is left of the row. */
+static void fit_span(const struct solve *s, int row, const float *weight, int i)
+{
+    struct bs_codes *codes = &s->linear->codes;
+    int span = i / codes->layout.span;
+    struct bs_sample sample = bs_sample_of(weight + i, (size_t)bs_codes_span_columns(codes, span));
+    sample.importance = s->diagonal + i;
+    bs_codes_fit(codes, row, span, &sample);
 }
 
 /* Rounds columns [start, end) of one row, `weight`, on `b`, a copy of that part of it, and leaves
- * each column's scaled error in `error`. */
-static void round_row(const struct solve *s, int row, const float *weight, int start, int end,
-                      float *b, float *error)
+ * each column's scaled error in `error`. `cells` are the row's where groups are static. */
+static void round_row(const struct solve *s, int row, const float *weight,
+                      const struct bs_cell *cells, int start, int end, float *b, float *error)
 {
     struct bs_codes *codes = &s->linear->codes;
-    uint8_t *out = codes->codes + (size_t)row * (size_t)s->in;
+    struct bs_cell cell = {.scale = 1};
+    int held = -1; /* the group whose cell that is */
     memcpy(b, weight + start, (size_t)(end - start) * sizeof *b);
     for (int i = start; i < end; i++) {
         const float *u = s->factor->upper + (size_t)i * (size_t)s->in;
-        int g = group_of(s, i);
-        if (fits_here(s, i)) {
-            int left = s->in - i < s->group_columns ? s->in - i : s->group_columns;
-            bs_codes_set_params(codes, row, g, bs_format_fit(&s->format, weight + i, (size_t)left));
-        }
-        struct bs_params params = bs_codes_params(codes, row, g);
+        int g = group_of(s, i), column = s->order[i];
+        if (fits_here(s, i))
+            fit_span(s, row, weight, i);
+        if (g != held)
+            cell = cells ? cells[g] : bs_codes_cell(codes, row, g);
+        held = g;
         float w = b[i - start];
-        int code = bs_format_encode(&s->format, params, w);
-        out[s->order[i]] = (uint8_t)code;
-        float e = (w - bs_format_decode(params, code)) / u[i];
+        int code = bs_cell_encode(&cell, codes->rounder, bs_codes_index(codes, row, column), w);
+        bs_codes_set(codes, row, column, code);
+        float e = (w - bs_cell_decode(&cell, code)) / u[i];
         for (int j = i; j < end; j++)
             b[j - start] -= e * u[j];
         error[i - start] = e;
     }
+}
+
+/* The row's cells, where they do not change any more and columns take them in any order. */
+static struct bs_cell *take_cells(const struct solve *s, int row, struct bs_cell *cells)
+{
+    for (int g = 0; cells && g < s->linear->codes.groups; g++)
+        cells[g] = bs_codes_cell(&s->linear->codes, row, g);
+    return cells;
 }
 
 static void take_row(const struct solve *s, int row, float *weight)
@@ -147,12 +169,17 @@ static enum bs_status solve_rows(void *context, int index, int thread, struct bs
     size_t in = (size_t)s->in, own = (size_t)thread * ROWS_A_TASK;
     float *weight = s->weight + own * in, *errors = s->errors + own * (size_t)block;
     float *b = s->columns + (size_t)thread * (size_t)block;
-    for (int r = 0; r < rows; r++)
+    struct bs_cell *cells[ROWS_A_TASK];
+    size_t groups = (size_t)s->linear->codes.groups;
+    for (int r = 0; r < rows; r++) {
         take_row(s, first + r, weight + (size_t)r * in);
+        cells[r] =
+            take_cells(s, first + r, s->cells ? s->cells + (own + (size_t)r) * groups : NULL);
+    }
     for (int start = 0; start < s->in; start += block) {
         int end = s->in - start < block ? s->in : start + block;
         for (int r = 0; r < rows; r++)
-            round_row(s, first + r, weight + (size_t)r * in, start, end, b,
+            round_row(s, first + r, weight + (size_t)r * in, cells[r], start, end, b,
                       errors + (size_t)r * (size_t)block);
         if (end < s->in)
             bs_gemm_nn(rows, s->in - end, end - start, -1, errors, block,
@@ -161,30 +188,31 @@ static enum bs_status solve_rows(void *context, int index, int thread, struct bs
     return BS_OK;
 }
 
-/* Whole-row and whole-matrix grids from W as it came; static groups once dead columns are zero. */
+/* Parameters of whole rows and of the whole matrix from W as it came; static groups once dead columns
+ * are zero. */
 static void fit_before(struct solve *s, bool groups)
 {
     struct bs_codes *codes = &s->linear->codes;
-    const float *weight = s->linear->weight;
     size_t in = (size_t)s->in;
-    if (!groups && s->format.group_size == BS_GROUP_TENSOR)
-        bs_codes_fit_tensor(codes, weight, s->tensor_params);
-    if (groups != (s->format.group_size > 0) || s->format.group_size == BS_GROUP_TENSOR)
+    if (!groups)
+        bs_codes_fit_tensor(codes, s->linear->weight, s->tensor);
+    if (groups != codes->layout.by_columns)
         return;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < s->linear->out_features; i++)
-        for (int g = 0; g < codes->groups; g++) {
-            int at = g * s->group_columns;
-            int n = s->in - at < s->group_columns ? s->in - at : s->group_columns;
-            bs_codes_set_params(codes, i, g,
-                                bs_format_fit(&s->format, weight + (size_t)i * in + at, (size_t)n));
+        for (int k = 0; k < codes->spans; k++) {
+            size_t at = (size_t)k * (size_t)codes->layout.span;
+            struct bs_sample sample = bs_sample_of(s->linear->weight + (size_t)i * in + at,
+                                                   (size_t)bs_codes_span_columns(codes, k));
+            sample.importance = s->own_diagonal + at;
+            bs_codes_fit(codes, i, k, &sample);
         }
 }
 
 /* Where groups follow the processing order a file must say which group a column is in. */
 static enum bs_status record_groups(struct solve *s, struct bs_error *err)
 {
-    if (!s->opt->act_order || s->opt->static_groups || s->format.group_size <= 0)
+    if (!s->opt->act_order || s->opt->static_groups || !s->linear->codes.layout.by_columns)
         return BS_OK;
     int *index = bs_alloc((size_t)s->in, sizeof *index);
     if (!index)
@@ -221,31 +249,47 @@ static enum bs_status find_factor(struct solve *s, const struct bs_statistics *s
     return BS_OK;
 }
 
+static enum bs_status allocate(struct solve *s, struct bs_error *err)
+{
+    size_t threads = (size_t)bs_threads(), rows = threads * ROWS_A_TASK, in = (size_t)s->in;
+    size_t block = (size_t)s->opt->block_size, groups = (size_t)s->linear->codes.groups;
+    s->weight = bs_alloc(rows, in * sizeof(float));
+    s->errors = bs_alloc(rows, block * sizeof(float));
+    s->columns = bs_alloc(threads, block * sizeof(float));
+    s->diagonal = bs_alloc(in, sizeof(float));
+    s->own_diagonal = bs_alloc(in, sizeof(float));
+    if (s->opt->static_groups)
+        s->cells = bs_alloc(rows * groups, sizeof *s->cells);
+    if (!s->weight || !s->errors || !s->columns || !s->diagonal || !s->own_diagonal ||
+        (s->opt->static_groups && !s->cells))
+        return bs_fail_memory(err);
+    for (size_t j = 0; j < in; j++)
+        s->own_diagonal[j] = s->hessian[j * in + j];
+    for (size_t j = 0; j < in; j++)
+        s->diagonal[j] = s->own_diagonal[s->order[j]];
+    return BS_OK;
+}
+
 static enum bs_status gptq_quantize(const void *options, const struct bs_job *job, int slot,
                                     struct bs_error *err)
 {
     struct bs_linear *linear = &job->block->linears[slot];
     int site = job->block->architecture->program.slots[slot].input;
-    struct bs_flat flat = bs_flat_of(job->weights[slot]);
-    if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
+    if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    struct solve s = {.opt = options,
-                      .format = flat,
-                      .tensor_params = job->tensor_params,
-                      .linear = linear,
-                      .in = linear->in_features,
-                      .group_columns = bs_codes_group_columns(&linear->codes)};
+    struct solve s = {
+        .opt = options, .tensor = job->tensor, .linear = linear, .in = linear->in_features};
     if (find_factor(&s, job->statistics, site, err))
         return err->status;
-    size_t threads = (size_t)bs_threads(), block = (size_t)s.opt->block_size;
-    s.weight = bs_alloc(threads * ROWS_A_TASK, (size_t)s.in * sizeof(float));
-    s.errors = bs_alloc(threads * ROWS_A_TASK, block * sizeof(float));
-    s.columns = bs_alloc(threads, block * sizeof(float));
-    bool enough = s.weight && s.errors && s.columns;
-    enum bs_status status = enough ? solve_linear(&s, err) : bs_fail_memory(err);
+    enum bs_status status = allocate(&s, err);
+    if (!status)
+        status = solve_linear(&s, err);
     bs_free(s.weight);
     bs_free(s.errors);
     bs_free(s.columns);
+    bs_free(s.diagonal);
+    bs_free(s.own_diagonal);
+    bs_free(s.cells);
     return status;
 }
 

@@ -9,10 +9,9 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
 {
     (void)options;
     struct bs_linear *linear = &job->block->linears[slot];
-    struct bs_flat flat = bs_flat_of(job->weights[slot]);
-    if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
+    if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);
+    return bs_codes_round(&linear->codes, linear->weight, job->tensor, err);
 }
 
 static void rtn_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)

@@ -148,17 +148,44 @@ void bs_block_release(struct bs_block *block)
 void bs_block_clear_sites(struct bs_block *block)
 {
     for (int v = 0; v < BS_MAX_VALUES; v++)
-        block->sites[v].activations = (struct bs_activations){.bits = BS_BITS_NONE};
+        block->sites[v].setting = NULL;
 }
 
-enum bs_status bs_block_quantize_sites(struct bs_block *block, const struct bs_activations *sites,
-                                       struct bs_error *err)
+enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
+                                   const struct bs_setting *weights, struct bs_error *err)
+{
+    struct bs_linear *linear = &block->linears[slot];
+    return bs_codes_init(&linear->codes, weights, bs_draw_place(block->index, false, slot),
+                         linear->out_features, linear->in_features, err);
+}
+
+/* Whether the linears that read the site can multiply codes of its values. */
+static bool makes_integers(const struct bs_block *block, int site)
+{
+    struct bs_code_layout layout;
+    struct bs_error ignored;
+    const struct bs_setting *setting = block->sites[site].setting;
+    return setting &&
+           !bs_setting_lay(setting, 1, block->architecture->program.values[site].width, &layout,
+                           &ignored) &&
+           layout.whole_numbers && layout.group == layout.in && !layout.tensor_bytes;
+}
+
+enum bs_status bs_block_quantize_sites(struct bs_block *block,
+                                       const struct bs_setting *const *sites, struct bs_error *err)
 {
     const struct bs_program *p = &block->architecture->program;
-    for (int v = 0; v < p->num_values; v++)
-        block->sites[v].activations = sites[v];
+    bs_block_clear_sites(block);
+    for (int v = 0; v < p->num_values; v++) {
+        if (!bs_setting_quantizes(sites[v]))
+            continue;
+        if (bs_values_check(sites[v], p->values[v].width, err))
+            return bs_fail_within(err, "%s", p->values[v].name);
+        block->sites[v].setting = sites[v];
+        block->sites[v].rounder = bs_rounder_of(sites[v], bs_draw_place(block->index, true, v));
+    }
     for (int s = 0; s < p->num_slots; s++)
-        if (sites[p->slots[s].input].bits != BS_BITS_NONE &&
+        if (makes_integers(block, p->slots[s].input) &&
             bs_integer_weights_create(&block->linears[s], err))
             return err->status;
     return BS_OK;

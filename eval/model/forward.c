@@ -42,28 +42,3 @@ void bs_norm_apply(const struct bs_architecture *a, const struct bs_norm *norm, 
     else
         bs_layer_norm(x, norm->weight, norm->bias, a->norm_eps, rows, norm->width, y);
 }
-
-void bs_activations_apply(const struct bs_activations *activations, struct bs_params fixed,
-                          float *x, int tokens, int features, int stride)
-{
-    if (activations->bits == BS_BITS_NONE)
-        return;
-    struct bs_flat format = bs_activations_format(activations);
-    struct bs_params params = fixed;
-    if (activations->granularity == BS_ACT_TENSOR) {
-        float low = x[0], high = x[0];
-        for (int t = 0; t < tokens; t++) {
-            float least, most;
-            bs_min_max(x + (size_t)t * (size_t)stride, (size_t)features, &least, &most);
-            low = least < low ? least : low;
-            high = most > high ? most : high;
-        }
-        params = bs_format_fit_range(&format, low, high);
-    }
-    for (int t = 0; t < tokens; t++) {
-        float *row = x + (size_t)t * (size_t)stride;
-        if (activations->granularity == BS_ACT_TOKEN)
-            params = bs_format_fit(&format, row, (size_t)features);
-        bs_format_round(&format, params, row, (size_t)features);
-    }
-}

@@ -54,10 +54,10 @@ static void quantize_site(struct bs_frame *frame, int value)
     int width = block->architecture->program.values[value].width;
     bool all = all_read_codes(block, value, &at->coded);
     if (at->coded)
-        bs_coded_rows_encode(&setting->activations, setting->fixed, at->x, &at->codes);
+        bs_coded_rows_encode(setting, at->x, &at->codes);
     if (!all || !at->coded)
-        bs_activations_apply(&setting->activations, setting->fixed, at->x, frame->tokens, width,
-                             at->stride);
+        bs_values_round(setting->setting, &setting->fixed, setting->rounder, at->x, frame->tokens,
+                        width, at->stride);
 }
 
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
@@ -82,7 +82,7 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
                            frame.values[made].stride);
         if (!y && observer && made == observer->last)
             break;
-        if (block->sites[made].activations.bits != BS_BITS_NONE)
+        if (block->sites[made].setting)
             quantize_site(&frame, made);
     }
     scratch->used = mark;

@@ -53,26 +53,44 @@ static uint32_t sum_codes(const uint8_t *codes, size_t count)
     return sum;
 }
 
-void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_params fixed,
-                          const float *x, struct bs_coded_rows *coded)
+/* The codes of a row in a mode other than to the nearest. */
+static struct bs_encoded encode_row(const struct bs_cell *cell, struct bs_rounder rounder,
+                                    uint64_t index, const float *row, size_t features,
+                                    const float *next, uint8_t *codes)
 {
-    struct bs_flat format = bs_activations_format(activations);
-    size_t features = (size_t)coded->features, rows = (size_t)coded->rows;
-    struct bs_params params = fixed;
-    struct bs_encoded last;
-    if (activations->granularity == BS_ACT_TENSOR)
-        params = bs_format_fit(&format, x, rows * features);
-    else
-        bs_min_max(x, features, &last.next_low, &last.next_high);
-    for (size_t t = 0; t < rows; t++) {
-        const float *row = x + t * features, *next = t + 1 < rows ? row + features : row;
-        if (activations->granularity == BS_ACT_TOKEN)
-            params = bs_format_fit_range(&format, last.next_low, last.next_high);
-        last =
-            bs_format_encode_all(&format, params, row, features, next, coded->codes + t * features);
-        coded->scale[t] = last.finite ? params.scale : NAN;
-        coded->zero_point[t] = (uint32_t)params.zero_point;
-        coded->sum[t] = last.sum;
+    struct bs_encoded encoded = bs_cell_encode_bytes(cell, row, features, next, codes);
+    if (rounder.mode == BS_NEAREST)
+        return encoded;
+    for (size_t j = 0; j < features; j++)
+        codes[j] = (uint8_t)bs_cell_encode(cell, rounder, index + j, row[j]);
+    encoded.sum = sum_codes(codes, features);
+    return encoded;
+}
+
+void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
+                          struct bs_coded_rows *coded)
+{
+    const struct bs_setting *setting = site->setting;
+    int features = coded->features, rows = coded->rows;
+    size_t width = (size_t)features;
+    bool each = setting->sharing == BS_BY_TOKEN;
+    struct bs_cell cell = {.scale = 1};
+    float extremes[2];
+    if (!each)
+        cell = bs_values_cell(setting, &site->fixed, x, rows, features, features, NULL);
+    bs_min_max(x, width, &extremes[0], &extremes[1]);
+    for (int t = 0; t < rows; t++) {
+        size_t at = (size_t)t * width;
+        const float *row = x + at, *next = t + 1 < rows ? row + width : row;
+        if (each)
+            cell = bs_values_cell(setting, NULL, row, 1, features, features, extremes);
+        struct bs_encoded encoded =
+            encode_row(&cell, site->rounder, at, row, width, next, coded->codes + at);
+        extremes[0] = encoded.next_low;
+        extremes[1] = encoded.next_high;
+        coded->scale[t] = encoded.finite ? cell.scale : NAN;
+        coded->zero_point[t] = 0 - (uint32_t)cell.first;
+        coded->sum[t] = encoded.sum;
     }
 }
 
@@ -80,21 +98,22 @@ void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_pa
 static bool suits(const struct bs_codes *codes)
 {
     const int64_t largest = UINT8_MAX * UINT8_MAX; /* of a product of two codes less zero points */
-    return codes->codes && codes->groups == 1 && !codes->group_index &&
-           codes->in_features * largest <= INT32_MAX;
+    return codes->codes && codes->layout.whole_numbers && codes->groups == 1 &&
+           !codes->group_index && codes->layout.in * largest <= INT32_MAX;
 }
 
 static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_packed **packed,
                                  struct bs_error *err)
 {
-    size_t count = (size_t)codes->out_features * (size_t)codes->in_features;
+    size_t count = (size_t)codes->layout.out * (size_t)codes->layout.in;
+    const uint8_t *bytes = codes->codes;
     int8_t *signed_codes = bs_alloc(count, 1);
     if (!signed_codes)
         return bs_fail_memory(err);
     for (size_t i = 0; i < count; i++)
-        signed_codes[i] = (int8_t)(codes->codes[i] - MIDDLE);
+        signed_codes[i] = (int8_t)(bytes[i] - MIDDLE);
     enum bs_status status =
-        bs_packed_create_int8(codes->out_features, codes->in_features, signed_codes, packed, err);
+        bs_packed_create_int8(codes->layout.out, codes->layout.in, signed_codes, packed, err);
     bs_free(signed_codes);
     return status;
 }
@@ -102,13 +121,14 @@ static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_packed 
 /* What each output's sums are corrected and scaled by. */
 static void describe_outputs(const struct bs_codes *codes, struct bs_integer_weights *integer)
 {
-    size_t in = (size_t)codes->in_features;
-    for (int i = 0; i < codes->out_features; i++) {
-        struct bs_params params = bs_codes_params(codes, i, 0);
-        uint32_t zero_point = (uint32_t)params.zero_point;
-        integer->scale[i] = params.scale;
+    size_t in = (size_t)codes->layout.in;
+    const uint8_t *bytes = codes->codes;
+    for (int i = 0; i < codes->layout.out; i++) {
+        struct bs_cell cell = bs_codes_cell(codes, i, 0);
+        uint32_t zero_point = 0 - (uint32_t)cell.first;
+        integer->scale[i] = cell.scale;
         integer->shift[i] = MIDDLE - zero_point;
-        integer->sum[i] = sum_codes(codes->codes + (size_t)i * in, in) - (uint32_t)in * zero_point;
+        integer->sum[i] = sum_codes(bytes + (size_t)i * in, in) - (uint32_t)in * zero_point;
     }
 }
 
@@ -121,7 +141,7 @@ enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_err
         return BS_OK;
     if (pack_codes(codes, &packed, err))
         return err->status;
-    size_t out = (size_t)codes->out_features;
+    size_t out = (size_t)codes->layout.out;
     struct bs_integer_weights *integer = bs_calloc(1, sizeof *integer);
     if (!integer) {
         bs_packed_free(packed);

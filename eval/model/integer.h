@@ -20,10 +20,10 @@ struct bs_coded_rows {
 struct bs_coded_rows bs_coded_rows_take(struct bs_scratch *scratch, int rows, int features);
 size_t bs_coded_rows_floats(int rows, int features);
 
-/* Fills `coded` from x [rows][features]: its codes decode to what bs_activations_apply makes of x.
- * `fixed` as there. The activations are quantized. */
-void bs_coded_rows_encode(const struct bs_activations *activations, struct bs_params fixed,
-                          const float *x, struct bs_coded_rows *coded);
+/* Fills `coded` from x [rows][features]: its codes decode to what bs_values_round makes of x at this
+ * site, whose cells are whole numbers and one a row. */
+void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
+                          struct bs_coded_rows *coded);
 
 /* Fills linear->integer from the linear's codes where an output's weights share one scale and the
  * sums stay within int32; else leaves it NULL. BS_ENOMEM. */

@@ -15,7 +15,8 @@
 #include "eval/linalg/vector.h"
 #include "eval/model/basis.h"
 #include "eval/model/program.h"
-#include "eval/quant/flat.h"
+#include "eval/quant/codes.h"
+#include "eval/quant/values.h"
 
 enum { BS_MAX_LAYERS = 512 };
 
@@ -273,8 +274,9 @@ struct bs_norm {
 
 /* How the values at a site are quantized. */
 struct bs_site_setting {
-    struct bs_activations activations; /* bits BS_BITS_NONE: not */
-    struct bs_params fixed;            /* the scale of static ones */
+    const struct bs_setting *setting; /* borrowed; NULL: not */
+    struct bs_rounder rounder;
+    struct bs_fixed fixed; /* the parameters of static ones */
 };
 
 /* One decoder layer, float32. */
@@ -318,11 +320,16 @@ enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *er
 /* No site is quantized any more. */
 void bs_block_clear_sites(struct bs_block *block);
 
-/* Lets the forward pass quantize values from now on, at each site of the program as `sites` has it,
- * and prepares linears whose weights are quantized too for exact products in integers: their codes
- * do not change any more. BS_ENOMEM. */
-enum bs_status bs_block_quantize_sites(struct bs_block *block, const struct bs_activations *sites,
-                                       struct bs_error *err);
+/* Lets the forward pass quantize values from now on, at each site of the program by the resolved
+ * setting that `sites` has for it and that outlives the block, and prepares linears whose weights are
+ * quantized too for exact products in integers: their codes do not change any more. BS_ECONFIG where a
+ * format cannot take a width; BS_ENOMEM. */
+enum bs_status bs_block_quantize_sites(struct bs_block *block,
+                                       const struct bs_setting *const *sites, struct bs_error *err);
+
+/* Room for the codes of a linear by a setting, which outlives the block: bs_codes_init. */
+enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
+                                   const struct bs_setting *weights, struct bs_error *err);
 
 /* Multiplies the columns of every linear that reads the site by scale [in] and divides the site's
  * fold point by it, so that the block computes the same function. There is such a point, and where
@@ -371,11 +378,6 @@ void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y,
  * bs_gemm_nt_packed_floats. */
 void bs_bfloat16_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                          int tokens, struct bs_scratch *scratch);
-
-/* Replaces x, [tokens] rows of `features` floats, `stride` floats apart, by its quantized values;
- * `fixed` is the static scale, used only where the granularity asks for it. */
-void bs_activations_apply(const struct bs_activations *activations, struct bs_params fixed,
-                          float *x, int tokens, int features, int stride);
 
 /* Floats of scratch that either forward needs for a window of `tokens`, with room for one output of
  * the window besides. */

@@ -1,23 +1,30 @@
-/* A quantized weight matrix: codes, scales and zero points (quant/format.h). */
+#include "eval/quant/codes.h"
+
+#include <assert.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
-#include "eval/quant/flat.h"
 
-enum { SCALE_BITS = 16, INDEX_BITS = 32, ROWS_A_TASK = 16 };
+enum { INDEX_BITS = 32, ROWS_A_TASK = 16, CELLS = 256 };
 
-enum bs_status bs_codes_init(struct bs_codes *codes, const struct bs_flat *format, int out_features,
-                             int in_features, struct bs_error *err)
+enum bs_status bs_codes_init(struct bs_codes *codes, const struct bs_setting *setting,
+                             uint64_t place, int out, int in, struct bs_error *err)
 {
-    *codes = (struct bs_codes){
-        .format = *format, .out_features = out_features, .in_features = in_features};
-    int columns = bs_codes_group_columns(codes);
-    codes->groups = (in_features + columns - 1) / columns;
-    codes->codes = bs_alloc((size_t)out_features, (size_t)in_features);
-    codes->scale = bs_calloc(bs_codes_num_params(codes), sizeof *codes->scale);
-    codes->zero_point = bs_calloc(bs_codes_num_params(codes), 1);
-    if (codes->codes && codes->scale && codes->zero_point)
+    *codes = (struct bs_codes){.setting = setting};
+    if (bs_setting_lay(setting, out, in, &codes->layout, err))
+        return err->status;
+    const struct bs_code_layout *layout = &codes->layout;
+    assert(layout->param_bytes <= BS_MOST_PARAM_BYTES &&
+           layout->tensor_bytes <= BS_MOST_PARAM_BYTES);
+    codes->rounder = bs_rounder_of(setting, place);
+    codes->groups = (in + layout->group - 1) / layout->group;
+    codes->spans = (in + layout->span - 1) / layout->span;
+    size_t spans = (size_t)out * (size_t)codes->spans;
+    codes->codes = bs_alloc((size_t)out * (size_t)in, layout->code_bits <= 8 ? 1 : 2);
+    codes->params = bs_calloc(spans * layout->param_bytes + 1, 1);
+    codes->tensor = bs_calloc(layout->tensor_bytes + 1, 1);
+    if (codes->codes && codes->params && codes->tensor)
         return BS_OK;
     bs_codes_release(codes);
     return bs_fail_memory(err);
@@ -26,57 +33,105 @@ enum bs_status bs_codes_init(struct bs_codes *codes, const struct bs_flat *forma
 void bs_codes_release(struct bs_codes *codes)
 {
     bs_free(codes->codes);
-    bs_free(codes->scale);
-    bs_free(codes->zero_point);
+    bs_free(codes->params);
+    bs_free(codes->tensor);
     bs_free(codes->group_index);
     *codes = (struct bs_codes){.codes = NULL};
 }
 
-int bs_codes_group_columns(const struct bs_codes *codes)
+static int columns_from(const struct bs_codes *codes, int columns, int at)
 {
-    int size = codes->format.group_size;
-    return size > 0 && size < codes->in_features ? size : codes->in_features;
+    int left = codes->layout.in - at * columns;
+    return left < columns ? left : columns;
 }
 
-size_t bs_codes_num_params(const struct bs_codes *codes)
+int bs_codes_group_columns(const struct bs_codes *codes, int g)
 {
-    if (codes->format.group_size == BS_GROUP_TENSOR)
-        return 1;
-    return (size_t)codes->out_features * (size_t)codes->groups;
+    return columns_from(codes, codes->layout.group, g);
 }
 
-static size_t params_index(const struct bs_codes *codes, int i, int g)
+int bs_codes_span_columns(const struct bs_codes *codes, int s)
 {
-    if (codes->format.group_size == BS_GROUP_TENSOR)
-        return 0;
-    return (size_t)i * (size_t)codes->groups + (size_t)g;
+    return columns_from(codes, codes->layout.span, s);
 }
 
-void bs_codes_set_params(struct bs_codes *codes, int i, int g, struct bs_params params)
+static unsigned char *params_of(const struct bs_codes *codes, int i, int span)
 {
-    size_t at = params_index(codes, i, g);
-    codes->scale[at] = params.scale;
-    codes->zero_point[at] = (uint8_t)params.zero_point;
+    size_t at = (size_t)i * (size_t)codes->spans + (size_t)span;
+    return codes->params + at * codes->layout.param_bytes;
 }
 
-struct bs_params bs_codes_params(const struct bs_codes *codes, int i, int g)
+/* What all of the matrix shares; NULL where that is nothing. */
+static const void *tensor_of(const struct bs_codes *codes)
 {
-    size_t at = params_index(codes, i, g);
-    return (struct bs_params){.scale = codes->scale[at], .zero_point = codes->zero_point[at]};
+    return codes->layout.tensor_bytes ? codes->tensor : NULL;
 }
+
+void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight, const void *tensor)
+{
+    const struct bs_code_layout *layout = &codes->layout;
+    if (!layout->tensor_bytes)
+        return;
+    if (tensor) {
+        memcpy(codes->tensor, tensor, layout->tensor_bytes);
+        return;
+    }
+    struct bs_sample all = bs_sample_of(weight, (size_t)layout->out * (size_t)layout->in);
+    bs_format_of(codes->setting)
+        ->fit_tensor(codes->setting->format.options, &codes->setting->range, &all, codes->tensor);
+}
+
+void bs_codes_fit(struct bs_codes *codes, int i, int span, const struct bs_sample *sample)
+{
+    if (codes->layout.param_bytes)
+        bs_format_of(codes->setting)
+            ->fit(codes->setting->format.options, &codes->setting->range, tensor_of(codes), sample,
+                  params_of(codes, i, span));
+}
+
+struct bs_cell bs_codes_cell(const struct bs_codes *codes, int i, int g)
+{
+    int span = codes->spans == codes->groups
+                   ? g
+                   : (int)((int64_t)g * codes->layout.group / codes->layout.span);
+    int within = codes->spans == codes->groups
+                     ? 0
+                     : g - (int)((int64_t)span * codes->layout.span / codes->layout.group);
+    return bs_format_of(codes->setting)
+        ->cell(codes->setting->format.options, tensor_of(codes), params_of(codes, i, span), within);
+}
+
+/* ---- rounding ---- */
 
 struct rows_job {
     struct bs_codes *codes;
     const float *weight;
-    float *decoded;
 };
 
-static void round_group(struct bs_codes *codes, const float *x, uint8_t *out, int i, int g, int n)
+static void round_group(struct bs_codes *codes, const float *x, int i, int g, int n)
 {
-    if (codes->format.group_size != BS_GROUP_TENSOR)
-        bs_codes_set_params(codes, i, g, bs_format_fit(&codes->format, x, (size_t)n));
-    struct bs_params params = bs_codes_params(codes, i, g);
-    bs_format_encode_all(&codes->format, params, x, (size_t)n, x, out);
+    struct bs_cell cell = bs_codes_cell(codes, i, g);
+    int first = g * codes->layout.group;
+    uint64_t index = bs_codes_index(codes, i, first);
+    if (codes->layout.whole_numbers && codes->rounder.mode == BS_NEAREST) {
+        bs_cell_encode_bytes(&cell, x, (size_t)n, x, (uint8_t *)codes->codes + index);
+        return;
+    }
+    for (int j = 0; j < n; j++)
+        bs_codes_set(codes, i, first + j,
+                     bs_cell_encode(&cell, codes->rounder, index + (uint64_t)j, x[j]));
+}
+
+static void round_row(struct bs_codes *codes, const float *row, int i)
+{
+    for (int s = 0; s < codes->spans; s++) {
+        struct bs_sample sample = bs_sample_of(row + (size_t)s * (size_t)codes->layout.span,
+                                               (size_t)bs_codes_span_columns(codes, s));
+        bs_codes_fit(codes, i, s, &sample);
+    }
+    for (int g = 0; g < codes->groups; g++)
+        round_group(codes, row + (size_t)g * (size_t)codes->layout.group, i, g,
+                    bs_codes_group_columns(codes, g));
 }
 
 static enum bs_status round_rows(void *context, int index, int thread, struct bs_error *err)
@@ -84,65 +139,135 @@ static enum bs_status round_rows(void *context, int index, int thread, struct bs
     (void)thread, (void)err;
     const struct rows_job *job = context;
     struct bs_codes *codes = job->codes;
-    int columns = bs_codes_group_columns(codes);
     int end = (index + 1) * ROWS_A_TASK;
-    for (int i = index * ROWS_A_TASK; i < end && i < codes->out_features; i++)
-        for (int g = 0; g < codes->groups; g++) {
-            size_t at = (size_t)i * (size_t)codes->in_features + (size_t)g * (size_t)columns;
-            int left = codes->in_features - g * columns;
-            round_group(codes, job->weight + at, codes->codes + at, i, g,
-                        left < columns ? left : columns);
-        }
+    for (int i = index * ROWS_A_TASK; i < end && i < codes->layout.out; i++)
+        round_row(codes, job->weight + (size_t)i * (size_t)codes->layout.in, i);
     return BS_OK;
 }
 
-void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
-                         const struct bs_params *tensor_params)
+enum bs_status bs_codes_round(struct bs_codes *codes, const float *weight, const void *tensor,
+                              struct bs_error *err)
 {
-    size_t count = (size_t)codes->out_features * (size_t)codes->in_features;
-    bs_codes_set_params(
-        codes, 0, 0, tensor_params ? *tensor_params : bs_format_fit(&codes->format, weight, count));
+    bs_codes_fit_tensor(codes, weight, tensor);
+    struct rows_job job = {.codes = codes, .weight = weight};
+    return bs_parallel((codes->layout.out + ROWS_A_TASK - 1) / ROWS_A_TASK, round_rows, &job, err);
 }
 
-enum bs_status bs_codes_round_to_nearest(struct bs_codes *codes, const float *weight,
-                                         const struct bs_params *tensor_params,
-                                         struct bs_error *err)
+/* ---- decoding ---- */
+
+static void decode_group(const struct bs_codes *codes, int i, int g, float *row)
 {
-    if (codes->format.group_size == BS_GROUP_TENSOR)
-        bs_codes_fit_tensor(codes, weight, tensor_params);
-    struct rows_job job = {.codes = codes, .weight = weight};
-    return bs_parallel((codes->out_features + ROWS_A_TASK - 1) / ROWS_A_TASK, round_rows, &job,
-                       err);
+    struct bs_cell cell = bs_codes_cell(codes, i, g);
+    int first = g * codes->layout.group, n = bs_codes_group_columns(codes, g);
+    size_t at = bs_codes_index(codes, i, first);
+    if (codes->layout.whole_numbers) {
+        const uint8_t *from = (const uint8_t *)codes->codes + at;
+        for (int j = 0; j < n; j++)
+            row[first + j] = cell.scale * (float)(from[j] + cell.first);
+        return;
+    }
+    for (int j = 0; j < n; j++)
+        row[first + j] = bs_cell_decode(&cell, bs_codes_get(codes, i, first + j));
+}
+
+/* Columns whose groups stand in any order; cells of the first groups are held. */
+static void decode_scattered(const struct bs_codes *codes, int i, float *row)
+{
+    struct bs_cell cells[CELLS];
+    for (int g = 0; g < codes->groups && g < CELLS; g++)
+        cells[g] = bs_codes_cell(codes, i, g);
+    for (int j = 0; j < codes->layout.in; j++) {
+        int g = codes->group_index[j];
+        struct bs_cell cell = g < CELLS ? cells[g] : bs_codes_cell(codes, i, g);
+        row[j] = bs_cell_decode(&cell, bs_codes_get(codes, i, j));
+    }
 }
 
 static void decode_row(const struct bs_codes *codes, int i, float *row)
 {
-    const uint8_t *from = codes->codes + (size_t)i * (size_t)codes->in_features;
-    int columns = bs_codes_group_columns(codes);
     if (codes->group_index) {
-        for (int j = 0; j < codes->in_features; j++)
-            row[j] = bs_format_decode(bs_codes_params(codes, i, codes->group_index[j]), from[j]);
+        decode_scattered(codes, i, row);
         return;
     }
-    for (int g = 0; g < codes->groups; g++) {
-        struct bs_params params = bs_codes_params(codes, i, g);
-        int end = (g + 1) * columns < codes->in_features ? (g + 1) * columns : codes->in_features;
-        for (int j = g * columns; j < end; j++)
-            row[j] = bs_format_decode(params, from[j]);
-    }
+    for (int g = 0; g < codes->groups; g++)
+        decode_group(codes, i, g, row);
 }
 
 void bs_codes_decode(const struct bs_codes *codes, float *weight)
 {
 #pragma omp parallel for schedule(static)
-    for (int i = 0; i < codes->out_features; i++)
-        decode_row(codes, i, weight + (size_t)i * (size_t)codes->in_features);
+    for (int i = 0; i < codes->layout.out; i++)
+        decode_row(codes, i, weight + (size_t)i * (size_t)codes->layout.in);
 }
+
+/* ---- files ---- */
 
 double bs_codes_bits(const struct bs_codes *codes)
 {
-    double weights = (double)codes->out_features * codes->in_features;
-    int per_group = SCALE_BITS + (codes->format.symmetric ? 0 : codes->format.bits);
-    double bits = weights * codes->format.bits + (double)bs_codes_num_params(codes) * per_group;
-    return codes->group_index ? bits + (double)INDEX_BITS * codes->in_features : bits;
+    double index = codes->group_index ? (double)INDEX_BITS * codes->layout.in : 0;
+    return codes->layout.bits + index;
+}
+
+/* A span's codes, column by column. */
+static void pack_span(const struct bs_codes *codes, int i, int s, uint16_t *room,
+                      struct bs_bits *to)
+{
+    int first = s * codes->layout.span, n = bs_codes_span_columns(codes, s);
+    for (int j = 0; j < n; j++)
+        room[j] = (uint16_t)bs_codes_get(codes, i, first + j);
+    bs_format_of(codes->setting)
+        ->pack(codes->setting->format.options, params_of(codes, i, s), room, n, to);
+}
+
+static void unpack_span(struct bs_codes *codes, int i, int s, uint16_t *room, struct bs_bits *from)
+{
+    int first = s * codes->layout.span, n = bs_codes_span_columns(codes, s);
+    bs_format_of(codes->setting)
+        ->unpack(codes->setting->format.options, from, params_of(codes, i, s), room, n);
+    for (int j = 0; j < n; j++)
+        bs_codes_set(codes, i, first + j, room[j]);
+}
+
+static void pack_all(const struct bs_codes *codes, uint16_t *room, struct bs_bits *to)
+{
+    const struct bs_format *format = bs_format_of(codes->setting);
+    for (int j = 0; codes->group_index && j < codes->layout.in; j++)
+        bs_bits_put(to, (uint32_t)codes->group_index[j], INDEX_BITS);
+    if (codes->layout.tensor_bytes)
+        format->pack_tensor(codes->setting->format.options, codes->tensor, to);
+    for (int i = 0; i < codes->layout.out; i++)
+        for (int s = 0; s < codes->spans; s++)
+            pack_span(codes, i, s, room, to);
+}
+
+enum bs_status bs_codes_pack(const struct bs_codes *codes, struct bs_bits *to, struct bs_error *err)
+{
+    uint16_t *room = bs_alloc((size_t)codes->layout.span, sizeof *room);
+    if (!room)
+        return bs_fail_memory(err);
+    pack_all(codes, room, to);
+    bs_free(room);
+    return BS_OK;
+}
+
+static void unpack_all(struct bs_codes *codes, uint16_t *room, struct bs_bits *from)
+{
+    const struct bs_format *format = bs_format_of(codes->setting);
+    for (int j = 0; codes->group_index && j < codes->layout.in; j++)
+        codes->group_index[j] = (int)bs_bits_get(from, INDEX_BITS);
+    if (codes->layout.tensor_bytes)
+        format->unpack_tensor(codes->setting->format.options, from, codes->tensor);
+    for (int i = 0; i < codes->layout.out; i++)
+        for (int s = 0; s < codes->spans; s++)
+            unpack_span(codes, i, s, room, from);
+}
+
+enum bs_status bs_codes_unpack(struct bs_codes *codes, struct bs_bits *from, struct bs_error *err)
+{
+    uint16_t *room = bs_alloc((size_t)codes->layout.span, sizeof *room);
+    if (!room)
+        return bs_fail_memory(err);
+    unpack_all(codes, room, from);
+    bs_free(room);
+    return BS_OK;
 }

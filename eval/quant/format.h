@@ -1,10 +1,72 @@
-/* Number formats and ranges as plug-ins. */
+/* Number formats and ranges as plug-ins. A format lays itself over a matrix, fits parameters to spans
+ * of values and gives the cell of each group; algorithms see its cells, and know no format. */
 #ifndef BS_EVAL_QUANT_FORMAT_H
 #define BS_EVAL_QUANT_FORMAT_H
 
+#include "eval/quant/bits.h"
+#include "eval/quant/cell.h"
 #include "eval/quant/setting.h"
 
-/* A number format. Hooks may be NULL where nothing is said of it. */
+/* Values that share parameters, or what is known of them. */
+struct bs_sample {
+    const float *x;          /* rows of `count` values, `stride` apart; NULL: extremes only */
+    const float *importance; /* [count], what an error in each column counts; NULL = 1 each */
+    const float *extremes;   /* the lowest and the highest of x where they are known already */
+    size_t rows, count, stride;
+};
+
+/* Of count >= 1 values that are side by side. */
+static inline struct bs_sample bs_sample_of(const float *x, size_t count)
+{
+    return (struct bs_sample){.x = x, .rows = 1, .count = count, .stride = count};
+}
+
+/* The lowest and the highest value. */
+void bs_sample_extremes(const struct bs_sample *sample, float *low, float *high);
+
+/* What a range asks a format: the error of a sample were its parameters made from these extremes.
+ * The sum of |error|^power, times importance where `weighted`, as bs_cell_error. */
+struct bs_range_trial {
+    double (*error)(const void *context, const struct bs_sample *sample, float low, float high,
+                    double power, bool weighted);
+    const void *context;
+};
+
+/* What finds the extremes that a scale is fitted to. It knows no format, no format knows it. */
+struct bs_range {
+    struct bs_plugin plugin;
+    bool needs_values; /* extremes alone will not do */
+
+    /* Replaces the extremes by those that parameters are made from. NULL: they stay. */
+    void (*find)(const void *options, const struct bs_sample *sample,
+                 const struct bs_range_trial *trial, float *low, float *high);
+};
+
+/* For a format's fit: asks the chosen range for the extremes of a sample whose own are given. */
+void bs_range_find(const struct bs_choice *range, const struct bs_sample *sample,
+                   const struct bs_range_trial *trial, float *low, float *high);
+
+/* For a format's bs_range_trial: the error of a sample that is rounded to the nearest levels of a cell. */
+double bs_cell_error(const struct bs_cell *cell, const struct bs_sample *sample, double power,
+                     bool weighted);
+
+enum { BS_MOST_PARAM_BYTES = 256 };
+
+/* How codes and parameters lie over a matrix [out][in]. */
+struct bs_code_layout {
+    int out, in;
+    int group;           /* columns that have one cell; in where that is a row */
+    int span;            /* columns that are fitted together: groups, or in */
+    bool by_columns;     /* a span is so many columns, though a narrow row has but one */
+    int code_bits;       /* of a code, up to 16 */
+    size_t param_bytes;  /* of a span's parameters in memory, up to BS_MOST_PARAM_BYTES; 0 = none */
+    size_t tensor_bytes; /* of what all of the matrix shares, the same */
+    double bits;         /* of the whole matrix in a file, parameters included */
+    bool whole_numbers; /* cells are whole numbers without a shift, and codes have 8 bits or less */
+};
+
+/* A number format. Hooks may be NULL where the comment says what that means. Parameters are bytes
+ * that only the format reads, aligned for any type. */
 struct bs_format {
     struct bs_plugin plugin;
 
@@ -12,18 +74,50 @@ struct bs_format {
     bool (*idle)(const void *options);
 
     /* Settles what is still `auto` by the format's own rule, then refuses options that do not fit
-     * together. BS_ECONFIG. */
+     * together. BS_ECONFIG. NULL: nothing to settle. */
     enum bs_status (*resolve)(void *options, enum bs_use use, struct bs_error *err);
 
     /* The options as short as they can be said, without those that are as in `natural`. `sharing`,
      * the word for who shares a scale, stands after the format's name; NULL for weights. NULL: the
      * name, and "option=value". */
     void (*print_short)(const void *options, const void *natural, const char *sharing, FILE *out);
+
+    /* Lays the format over a matrix. BS_ECONFIG where it cannot take the shape. */
+    enum bs_status (*lay)(const void *options, int out, int in, struct bs_code_layout *layout,
+                          struct bs_error *err);
+
+    /* Makes what all of the matrix shares from all of its values. NULL where tensor_bytes is 0. */
+    void (*fit_tensor)(const void *options, const struct bs_choice *range,
+                       const struct bs_sample *all, void *tensor);
+
+    /* Makes the parameters of a span of values. NULL where param_bytes is 0. */
+    void (*fit)(const void *options, const struct bs_choice *range, const void *tensor,
+                const struct bs_sample *span, void *params);
+
+    /* The cell of the span's g-th group. */
+    struct bs_cell (*cell)(const void *options, const void *tensor, const void *params, int g);
+
+    /* Puts into a stream what a file holds of `tensor`, and gets it back: what the file rounds stays
+     * rounded. NULL where tensor_bytes is 0. */
+    void (*pack_tensor)(const void *options, const void *tensor, struct bs_bits *to);
+    void (*unpack_tensor)(const void *options, struct bs_bits *from, void *tensor);
+
+    /* The same of a span: its parameters and `count` codes. */
+    void (*pack)(const void *options, const void *params, const uint16_t *codes, int count,
+                 struct bs_bits *to);
+    void (*unpack)(const void *options, struct bs_bits *from, void *params, uint16_t *codes,
+                   int count);
 };
 
-/* What finds the extremes that a scale is fitted to. */
-struct bs_range {
-    struct bs_plugin plugin;
-};
+/* The format of a setting that quantizes. */
+const struct bs_format *bs_format_of(const struct bs_setting *setting);
+
+/* Lays the setting's format over a matrix: bs_format.lay. */
+enum bs_status bs_setting_lay(const struct bs_setting *setting, int out, int in,
+                              struct bs_code_layout *layout, struct bs_error *err);
+
+/* The same over a matrix larger than any group, where the shape is not known yet: what is asked then
+ * is which columns share what. */
+struct bs_code_layout bs_setting_layout(const struct bs_setting *setting);
 
 #endif

@@ -216,7 +216,7 @@ const char *bs_setting_text(const struct bs_setting *setting, const char *key, c
 
 static const struct bs_format *format_of(const struct bs_choice *choice)
 {
-    return (const struct bs_format *)(const void *)choice->plugin;
+    return (const struct bs_format *)choice->plugin;
 }
 
 static bool is_auto(const struct bs_option *option, const void *values)
@@ -254,6 +254,28 @@ bool bs_setting_quantizes(const struct bs_setting *setting)
     return !leaves_alone(&setting->format);
 }
 
+/* Activations come row by row, or are known by their extremes only. */
+static enum bs_status check_activations(const struct bs_setting *setting, struct bs_error *err)
+{
+    const struct bs_range *range = (const struct bs_range *)setting->range.plugin;
+    struct bs_code_layout layout = bs_setting_layout(setting);
+    if (layout.tensor_bytes)
+        return bs_fail(err, BS_ECONFIG,
+                       "the format shares a scale in all of a tensor, expected one for rows, and "
+                       "sharing: window or static");
+    if (setting->sharing != BS_BY_TOKEN && layout.group < layout.in)
+        return bs_fail(err, BS_ECONFIG,
+                       "sharing is %s, but a row has several groups of columns, expected sharing: "
+                       "token, or one group a row",
+                       sharing_words[setting->sharing]);
+    if (setting->sharing == BS_BY_STATIC && range->needs_values)
+        return bs_fail(err, BS_ECONFIG,
+                       "range %s looks at values, but of static activations only the extremes are "
+                       "known, expected range %s",
+                       range->plugin.name, bs_range_registry.rows[0]->name);
+    return BS_OK;
+}
+
 enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, struct bs_error *err)
 {
     if (leaves_alone(&setting->format)) {
@@ -264,9 +286,8 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
     const struct bs_format *format = format_of(&setting->format);
     if (format->resolve && format->resolve(setting->format.options, use, err))
         return err->status;
-    if (setting->rounding != BS_NEAREST)
-        return bs_fail(err, BS_ECONFIG, "rounding is %s, expected nearest",
-                       rounding_words[setting->rounding]);
+    if (use == BS_FOR_ACTIVATIONS && check_activations(setting, err))
+        return err->status;
     if (setting->rounding != BS_STOCHASTIC)
         setting->rounding_seed = 0;
     if (use == BS_FOR_WEIGHTS)

@@ -30,6 +30,9 @@ struct bs_setting {
     int sharing;             /* enum bs_sharing, of activations */
 };
 
+/* Bits of a value that is not quantized, as models are published. */
+enum { BS_UNQUANTIZED_BITS = 16 };
+
 /* What a setting is for. */
 enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS };
 

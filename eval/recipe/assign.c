@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/quant/flat.h"
+#include "eval/quant/format.h"
 #include "eval/recipe/where.h"
 
 enum { PATTERN_TEXT = 256, LIST_TEXT = 512 };
@@ -149,7 +149,7 @@ static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use us
 /* One scale for all of a matrix. */
 static bool is_whole(const struct bs_setting *setting)
 {
-    return bs_flat_of(setting).group_size == BS_GROUP_TENSOR;
+    return bs_setting_quantizes(setting) && bs_setting_layout(setting).tensor_bytes > 0;
 }
 
 /* Linears that stand in one tensor of the checkpoint and share a scale for all of it are rounded as

@@ -185,9 +185,10 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
     return BS_OK;
 }
 
-/* The one scale that the linears first to last share where a checkpoint's tensor holds them all. */
-static enum bs_status fit_fused(const struct applying *at, int first, int last,
-                                struct bs_params *params, struct bs_error *err)
+/* What the linears first to last share where a checkpoint's tensor holds them all and the format has
+ * parameters of a whole tensor. */
+static enum bs_status fit_fused(const struct applying *at, int first, int last, void *tensor,
+                                struct bs_error *err)
 {
     const struct bs_linear *linears = at->job.block->linears;
     size_t in = (size_t)linears[first].in_features, count = 0;
@@ -201,8 +202,9 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last,
         memcpy(to, linears[s].weight, own * sizeof *to);
         to += own;
     }
-    struct bs_flat flat = bs_flat_of(at->places.weights[first]);
-    *params = bs_format_fit(&flat, all, count);
+    const struct bs_setting *weights = at->places.weights[first];
+    struct bs_sample sample = bs_sample_of(all, count);
+    bs_format_of(weights)->fit_tensor(weights->format.options, &weights->range, &sample, tensor);
     bs_free(all);
     return BS_OK;
 }
@@ -213,21 +215,24 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
 {
     const struct bs_program *p = &at->job.block->architecture->program;
     int slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
-    struct bs_params params;
+    union {
+        unsigned char bytes[BS_MOST_PARAM_BYTES];
+        max_align_t align;
+    } tensor;
     enum bs_status status = BS_OK;
     for (int k = 0; k < count && !status; k++) {
         const struct bs_slot *slot = &p->slots[slots[k]];
         const struct bs_setting *setting = at->places.weights[slots[k]];
         if (!bs_setting_quantizes(setting))
             continue;
-        bool whole = slot->first != slot->last && bs_flat_of(setting).group_size == BS_GROUP_TENSOR;
+        bool whole = slot->first != slot->last && bs_setting_layout(setting).tensor_bytes > 0;
         if (whole && slots[k] == slot->first)
-            status = fit_fused(at, slot->first, slot->last, &params, err);
-        at->job.tensor_params = whole ? &params : NULL;
+            status = fit_fused(at, slot->first, slot->last, tensor.bytes, err);
+        at->job.tensor = whole ? tensor.bytes : NULL;
         if (!status)
             status = round_linear(at, stage, slots[k], err);
     }
-    at->job.tensor_params = NULL;
+    at->job.tensor = NULL;
     return status;
 }
 
@@ -274,9 +279,8 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     for (int i = 0; i < ranges.count && !status; i++) {
         const struct bs_extremes *e = ranges.collected[i].data;
         int site = ranges.collected[i].wish.site;
-        struct bs_activations activations = bs_activations_of(at->places.sites[site]);
-        struct bs_flat format = bs_activations_format(&activations);
-        block->sites[site].fixed = bs_format_fit_range(&format, e->low, e->high);
+        bs_values_fix(at->places.sites[site], block->architecture->program.values[site].width,
+                      e->low, e->high, &block->sites[site].fixed);
     }
     bs_statistics_release(&ranges);
     return status;
@@ -315,8 +319,5 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
     at.job.weights = at.places.weights;
     enum bs_status status = apply(&at, err);
     bs_statistics_release(&at.own);
-    struct bs_activations sites[BS_MAX_VALUES];
-    for (int v = 0; v < block->architecture->program.num_values; v++)
-        sites[v] = bs_activations_of(at.places.sites[v]);
-    return status ? status : bs_block_quantize_sites(block, sites, err);
+    return status ? status : bs_block_quantize_sites(block, at.places.sites, err);
 }

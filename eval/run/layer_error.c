@@ -111,8 +111,10 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     float *room = bs_scratch_take(scratch, in > out ? in : out);
     memcpy(changed, x, rows * in * sizeof *x);
     bs_bases_apply(&got->in, changed, tokens, room);
-    bs_activations_apply(&m->quantized->sites[site].activations, m->quantized->sites[site].fixed,
-                         changed, tokens, got->in_features, got->in_features);
+    const struct bs_site_setting *at = &m->quantized->sites[site];
+    if (at->setting)
+        bs_values_round(at->setting, &at->fixed, at->rounder, changed, tokens, got->in_features,
+                        got->in_features);
     bs_linear_forward(wanted, x, y, wanted->out_features, tokens);
     bs_linear_forward(got, changed, y_hat, wanted->out_features, tokens);
     bs_bases_undo(&got->out, y_hat, tokens, room);

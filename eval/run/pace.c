@@ -70,6 +70,7 @@ enum { MOST_METERS = 2 + 3 * BS_PACE_KINDS };
 
 struct pacing {
     const struct bs_walk *walk;
+    struct bs_recipe plain; /* the kind's without its stages, for which `work` was rounded last */
     const struct bs_architecture *a;
     struct bs_pace *pace;
     struct bs_pace_kind *kind; /* that is measured */
@@ -105,17 +106,18 @@ static enum bs_status push_work(struct pacing *p, struct bs_error *err)
 static enum bs_status visit(struct pacing *p, struct bs_error *err)
 {
     const struct bs_recipe *recipe = p->kind->like;
-    struct bs_recipe plain = {.weights = recipe->weights, /* which stay the recipe's */
-                              .activations = recipe->activations,
-                              .where = recipe->where,
-                              .compute = recipe->compute};
-    plain.activations.sharing = shared_by(&plain.activations);
+    struct bs_recipe *plain = &p->plain; /* what it owns stays the recipe's */
+    *plain = (struct bs_recipe){.weights = recipe->weights,
+                                .activations = recipe->activations,
+                                .where = recipe->where,
+                                .compute = recipe->compute};
+    plain->activations.sharing = shared_by(&plain->activations);
     const struct bs_inputs inputs = {.rope = p->rope, .scratch = p->scratch};
     const struct bs_probe nothing = {.windows = 0, .tokens = 1};
     struct bs_layer_row rows[BS_MAX_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
     if (bs_block_copy(&p->work, &p->original, err) ||
-        bs_apply_recipe(&plain, &p->work, &inputs, err) ||
+        bs_apply_recipe(plain, &p->work, &inputs, err) ||
         bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err))
         return err->status;
     return recipe->compute == BS_BFLOAT16 ? bs_block_use_bfloat16(&p->work, err) : BS_OK;

@@ -24,7 +24,11 @@ static const char *calibrate_on_text(const struct bs_recipe *recipe)
 }
 
 /* Of a code; of values that are not quantized those that models are published with. */
-static int bits_of(const struct bs_setting *setting) { return bs_flat_of(setting).bits; }
+static int bits_of(const struct bs_setting *setting)
+{
+    return bs_setting_quantizes(setting) ? bs_setting_layout(setting).code_bits
+                                         : BS_UNQUANTIZED_BITS;
+}
 
 /* Of activations at whatever place has the fewest: trials without any are compared by weights alone. */
 static int activation_bits(const struct bs_recipe *recipe)

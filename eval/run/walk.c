@@ -203,7 +203,7 @@ static void count_bits(const struct bs_block *block, struct bs_passenger *passen
         double weights = (double)linear->out_features * linear->in_features;
         passenger->linear_weights += weights;
         passenger->linear_bits +=
-            linear->codes.codes ? bs_codes_bits(&linear->codes) : BS_BITS_NONE * weights;
+            linear->codes.codes ? bs_codes_bits(&linear->codes) : BS_UNQUANTIZED_BITS * weights;
     }
 }
 

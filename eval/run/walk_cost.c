@@ -126,8 +126,11 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
 {
     double most = 0;
     for (int i = 0; i < num_recipes; i++) {
-        int group = bs_flat_of(&recipes[i]->weights).group_size;
-        double each = 1 + (group > 0 ? (sizeof(float) + 1.0) / group : 0);
+        const struct bs_setting *weights = &recipes[i]->weights;
+        if (!bs_setting_quantizes(weights))
+            continue;
+        struct bs_code_layout layout = bs_setting_layout(weights);
+        double each = (layout.code_bits > 8 ? 2 : 1) + (double)layout.param_bytes / layout.span;
         most = each > most ? each : most;
     }
     return most * bs_block_weights(a);

@@ -18,6 +18,7 @@
 #include "eval/run/apply.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/settings.h"
 
 enum { VALUE_TEXT = 64 };
 
@@ -178,33 +179,37 @@ static void every_option_is_refused_just_outside_its_range(void **state)
     assert_bounds("activations", bs_activations_options, sizeof(struct bs_setting));
 }
 
-/* Every weight is what its code decodes to; a group has no more values than codes. */
-static void assert_on_grid(const struct bs_linear *linear, int bits)
+/* Every weight is what its code decodes to, by the cell of its group. */
+static void assert_decoded(const struct bs_linear *linear)
 {
     const struct bs_codes *codes = &linear->codes;
-    int in = linear->in_features, columns = bs_codes_group_columns(codes);
-    assert_non_null(codes->codes);
-    assert_int_equal(codes->out_features, linear->out_features);
-    assert_int_equal(codes->in_features, in);
-    assert_int_equal(codes->format.bits, bits);
+    int in = linear->in_features;
     for (int i = 0; i < linear->out_features; i++)
-        for (int g = 0; g < codes->groups; g++) {
-            struct bs_params params = bs_codes_params(codes, i, g);
-            int distinct = 0;
-            bool seen[256] = {false};
-            assert_true(isfinite(params.scale) && params.scale > 0);
-            for (int j = 0; j < in; j++) {
-                if ((codes->group_index ? codes->group_index[j] : j / columns) != g)
-                    continue;
-                int code = codes->codes[i * in + j];
-                assert_true(isfinite(linear->weight[i * in + j]));
-                assert_true(linear->weight[i * in + j] == bs_format_decode(params, code));
-                assert_in_range(code, 0, (1 << bits) - 1);
-                distinct += !seen[code];
-                seen[code] = true;
-            }
-            assert_in_range(distinct, 1, 1 << bits);
+        for (int j = 0; j < in; j++) {
+            struct bs_cell cell = bs_codes_cell(codes, i, bs_codes_group(codes, j));
+            int code = bs_codes_get(codes, i, j);
+            assert_true(isfinite(cell.scale) && cell.scale != 0);
+            assert_in_range(code, 0, cell.levels->count - 1);
+            assert_true(isfinite(linear->weight[i * in + j]));
+            assert_true(linear->weight[i * in + j] == bs_cell_decode(&cell, code));
         }
+}
+
+/* The format's layout is what its options ask for, and all weights are on its levels. */
+static void assert_on_grid(const struct bs_linear *linear, const struct bs_setting *setting)
+{
+    struct bs_error err;
+    struct bs_code_layout want;
+    const struct bs_codes *codes = &linear->codes;
+    assert_non_null(codes->codes);
+    assert_int_equal(
+        bs_setting_lay(setting, linear->out_features, linear->in_features, &want, &err), BS_OK);
+    assert_int_equal(codes->layout.out, linear->out_features);
+    assert_int_equal(codes->layout.in, linear->in_features);
+    assert_int_equal(codes->layout.group, want.group);
+    assert_int_equal(codes->layout.code_bits, want.code_bits);
+    assert_true(bs_codes_bits(codes) >= want.bits);
+    assert_decoded(linear);
 }
 
 static const char *const granularities[] = {"channel", "16", "tensor"};
@@ -238,7 +243,7 @@ static void every_weight_is_finite_and_on_its_grid(void **state)
                     continue;
                 quantize(&recipe, &block);
                 for (int r = 0; r < BS_NUM_ROLES; r++)
-                    assert_on_grid(&block.linears[r], bits);
+                    assert_on_grid(&block.linears[r], &recipe.weights);
                 for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++)
                     assert_int_equal(bs_first_not_finite(block.norms[n].weight, 40), 40);
                 formats++;
@@ -353,7 +358,7 @@ static void every_switch_can_be_thrown(void **state)
             if (!bs_recipe_resolve(&recipe, &err)) {
                 quantize(&recipe, &block);
                 for (int r = 0; r < BS_NUM_ROLES; r++)
-                    assert_on_grid(&block.linears[r], 3);
+                    assert_on_grid(&block.linears[r], &recipe.weights);
             } else {
                 assert_int_equal(err.status, BS_ECONFIG);
             }

@@ -17,6 +17,7 @@
 #include "eval/linalg/vector.h"
 #include "eval/run/apply.h"
 #include "eval/run/walk.h"
+#include "tests/support/settings.h"
 #include "tests/support/close.h"
 #include "tests/support/families.h"
 #include "tests/support/passengers.h"
@@ -382,14 +383,9 @@ static void quantize(const struct subject *s, const struct bs_recipe *recipe,
     check(s, bs_apply_recipe(recipe, block, &inputs, &err), &err);
 }
 
-static bool same_params(struct bs_params a, struct bs_params b)
-{
-    return a.scale == b.scale && a.zero_point == b.zero_point;
-}
-
 /* The grid over the rows of the slots first to last. */
-static struct bs_params grid_over(const struct subject *s, const struct bs_flat *format, int first,
-                                  int last)
+static struct bs_cell grid_over(const struct subject *s, const struct bs_setting *setting,
+                                int first, int last)
 {
     float low = INFINITY, high = -INFINITY;
     for (int r = first; r <= last; r++) {
@@ -399,7 +395,7 @@ static struct bs_params grid_over(const struct subject *s, const struct bs_flat 
         low = fminf(low, least);
         high = fmaxf(high, most);
     }
-    return bs_format_fit_range(format, low, high);
+    return cell_between(setting, low, high);
 }
 
 static void assert_tensor_grids(struct subject *s, void *context)
@@ -413,9 +409,8 @@ static void assert_tensor_grids(struct subject *s, void *context)
         quantize(s, &recipe, &block);
         for (int r = 0; r < s->a->program.num_slots; r++) {
             const struct bs_slot *slot = &s->a->program.slots[r];
-            struct bs_flat flat = bs_flat_of(&recipe.weights);
-            struct bs_params want = grid_over(s, &flat, slot->first, slot->last);
-            if (!same_params(bs_codes_params(&block.linears[r].codes, 0, 0), want))
+            struct bs_cell want = grid_over(s, &recipe.weights, slot->first, slot->last);
+            if (!same_cell(bs_codes_cell(&block.linears[r].codes, 0, 0), want))
                 fail_msg("%s, block %d: the grid of %s", s->name, s->block.index,
                          block.linears[r].name);
         }
@@ -488,8 +483,6 @@ static void assert_outputs_quantized(struct subject *s, const char *sharing)
     struct shown one = look(s, &block, 1, 1);
     bool fixed = recipe.activations.sharing == BS_BY_STATIC;
     struct shown ranges = fixed ? look(s, &s->block, s->text.windows, s->text.tokens) : one;
-    struct bs_activations activations = bs_activations_of(&recipe.activations);
-    struct bs_flat format = bs_activations_format(&activations);
     /* Where one linear makes all three, v is the last of their channels. */
     const struct bs_program *p = &s->a->program;
     bool fused = s->a->family->fused_qkv != NULL;
@@ -497,8 +490,8 @@ static void assert_outputs_quantized(struct subject *s, const char *sharing)
     int width = s->a->num_kv_heads * d, shared = s->a->num_heads / s->a->num_kv_heads;
     float *v = one.first[made] + p->values[made].width - width;
     const float *heads = one.first[bs_program_find(p, "o_input")];
-    bs_format_round(&format, bs_format_fit_range(&format, ranges.low[made], ranges.high[made]), v,
-                    (size_t)width);
+    round_one_by_one(cell_between(&recipe.activations, ranges.low[made], ranges.high[made]), v,
+                     (size_t)width);
     float clip = s->a->qkv_clip > 0 ? s->a->qkv_clip : INFINITY;
     for (int j = 0; j < width; j++)
         v[j] = fminf(fmaxf(v[j], -clip), clip);

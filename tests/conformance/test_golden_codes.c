@@ -40,10 +40,9 @@ static char mark_of(const struct bs_codes *c, int row)
 {
     static const char marks[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
     uint32_t sum = 0;
-    for (int j = 0; j < c->in_features; j++) {
-        int group = c->group_index ? c->group_index[j] : j / bs_codes_group_columns(c);
-        int code = c->codes[(size_t)row * (size_t)c->in_features + (size_t)j];
-        sum = (sum ^ (uint32_t)(code - bs_codes_params(c, row, group).zero_point)) * 2654435761u;
+    for (int j = 0; j < c->layout.in; j++) {
+        struct bs_cell cell = bs_codes_cell(c, row, bs_codes_group(c, j));
+        sum = (sum ^ (uint32_t)(bs_codes_get(c, row, j) + cell.first)) * 2654435761u;
     }
     return marks[sum >> 26];
 }
@@ -51,12 +50,10 @@ static char mark_of(const struct bs_codes *c, int row)
 static double mean_scale(const struct bs_codes *c)
 {
     double sum = 0;
-    for (int i = 0; i < c->out_features; i++)
-        for (int j = 0; j < c->in_features; j++) {
-            int group = c->group_index ? c->group_index[j] : j / bs_codes_group_columns(c);
-            sum += (double)bs_codes_params(c, i, group).scale;
-        }
-    return sum / c->out_features / c->in_features;
+    for (int i = 0; i < c->layout.out; i++)
+        for (int j = 0; j < c->layout.in; j++)
+            sum += (double)bs_codes_cell(c, i, bs_codes_group(c, j)).scale;
+    return sum / c->layout.out / c->layout.in;
 }
 
 static void compare_linear(struct solved *solved, const json_t *want,

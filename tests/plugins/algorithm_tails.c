@@ -28,10 +28,9 @@ static enum bs_status tails_quantize(const void *options, const struct bs_job *j
     int site = job->block->architecture->program.slots[slot].input;
     const double *kurtosis = bs_statistics_of(job->statistics, &bs_stat_kurtosis, site);
     linear->fallback = kurtosis[0] > opt->most;
-    struct bs_flat flat = bs_flat_of(job->weights[slot]);
-    if (bs_codes_init(&linear->codes, &flat, linear->out_features, linear->in_features, err))
+    if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    return bs_codes_round_to_nearest(&linear->codes, linear->weight, job->tensor_params, err);
+    return bs_codes_round(&linear->codes, linear->weight, job->tensor, err);
 }
 
 const struct bs_algorithm bs_alg_tails = {

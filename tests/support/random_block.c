@@ -1,4 +1,5 @@
 #include "tests/support/random_block.h"
+#include "tests/support/settings.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -143,15 +144,16 @@ const struct bs_setting *const *setting_at_slots(const struct bs_setting *weight
     return slots;
 }
 
-void quantize_sites(struct bs_block *block, const struct bs_activations *activations, bool outputs)
+void quantize_sites(struct bs_block *block, const struct bs_setting *activations, bool outputs)
 {
     const struct bs_program *p = &block->architecture->program;
-    struct bs_activations sites[BS_MAX_VALUES];
+    static const struct bs_setting none; /* without a format */
+    const struct bs_setting *sites[BS_MAX_VALUES];
     struct bs_error err;
     for (int v = 0; v < p->num_values; v++) {
         bool meant =
             p->values[v].kind == BS_SITE_INPUT || (outputs && p->values[v].kind == BS_SITE_QKV);
-        sites[v] = meant ? *activations : (struct bs_activations){.bits = BS_BITS_NONE};
+        sites[v] = meant ? activations : &none;
     }
     assert_int_equal(bs_block_quantize_sites(block, sites, &err), BS_OK);
 }
@@ -303,17 +305,6 @@ void site_inputs_release(struct site_inputs *inputs)
 static bool same(const void *a, const void *b, size_t bytes)
 {
     return (!a && !b) || (a && b && !memcmp(a, b, bytes));
-}
-
-static bool same_codes(const struct bs_codes *a, const struct bs_codes *b)
-{
-    if (!a->codes && !b->codes)
-        return true;
-    size_t params = bs_codes_num_params(a);
-    return same(a->codes, b->codes, (size_t)a->out_features * (size_t)a->in_features) &&
-           same(a->scale, b->scale, params * sizeof *a->scale) &&
-           same(a->zero_point, b->zero_point, params) &&
-           same(a->group_index, b->group_index, (size_t)a->in_features * sizeof *a->group_index);
 }
 
 static bool same_bases(const struct bs_bases *a, const struct bs_bases *b)

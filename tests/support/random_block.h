@@ -44,7 +44,7 @@ void random_block_release(struct random_block *random);
 const struct bs_setting *const *setting_at_slots(const struct bs_setting *weights);
 
 /* Lets a block quantize the inputs of its linears, with `outputs` those of q, k and v too. */
-void quantize_sites(struct bs_block *block, const struct bs_activations *activations, bool outputs);
+void quantize_sites(struct bs_block *block, const struct bs_setting *activations, bool outputs);
 
 /* What a hook is called with. */
 struct bs_job random_block_job(const struct random_block *random, struct bs_block *block,

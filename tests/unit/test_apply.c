@@ -10,6 +10,7 @@
 #include "eval/base/mem.h"
 #include "eval/run/apply.h"
 #include "tests/support/recipes.h"
+#include "tests/support/settings.h"
 #include "tests/support/small_block.h"
 
 static struct random_block other; /* only its inputs are used */
@@ -249,18 +250,12 @@ static void a_chain_without_rounding_rounds_to_nearest(void **state)
     quantize(&recipe, &random_.inputs, NULL);
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         struct bs_linear *linear = &want.linears[r];
-        struct bs_flat flat = bs_flat_of(&recipe.weights);
-        bs_format_round_matrix(&flat, linear->weight, linear->out_features, linear->in_features);
+        round_matrix(&recipe.weights, linear->weight, linear->out_features, linear->in_features);
         assert_non_null(got.linears[r].codes.codes);
         for (int i = 0; i < linear->out_features * linear->in_features; i++)
             assert_true(got.linears[r].weight[i] == linear->weight[i]);
     }
     bs_recipe_release(&recipe);
-}
-
-static bool same_params(struct bs_params a, struct bs_params b)
-{
-    return a.scale == b.scale && a.zero_point == b.zero_point;
 }
 
 static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void **state)
@@ -284,14 +279,14 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
                      BS_OK);
     bs_wanted_release(&wanted);
     quantize(&recipe, &other.inputs, NULL);
-    struct bs_activations activations = bs_activations_of(&recipe.activations);
-    struct bs_flat format = bs_activations_format(&activations);
     for (size_t i = 0; i < NAMES; i++) {
         int site = site_called(names[i]);
         const struct bs_extremes *e = bs_statistics_of(&ranges, &bs_stat_range, site);
-        assert_true(
-            same_params(got.sites[site].fixed, bs_format_fit_range(&format, e->low, e->high)));
-        assert_int_equal(got.sites[site].activations.bits, 8);
+        struct bs_fixed fixed;
+        memset(&fixed, 0, sizeof fixed);
+        bs_values_fix(&recipe.activations, 40, e->low, e->high, &fixed);
+        assert_memory_equal(&got.sites[site].fixed, &fixed, sizeof fixed);
+        assert_ptr_equal(got.sites[site].setting, &recipe.activations);
     }
     bs_statistics_release(&ranges);
     assert_true(bs_apply_uses_unquantized(&recipe));
@@ -317,8 +312,8 @@ static void a_place_gets_what_the_last_rule_says(void **state)
         quantize(&part, &random_.inputs, NULL);
         assert_null(got.linears[0].codes.codes);
         assert_string_equal(got.linears[2].name, "self_attn.v_proj");
-        assert_int_equal(got.linears[2].codes.format.bits, 6);
-        assert_int_equal(got.linears[3].codes.format.bits, 3);
+        assert_int_equal(got.linears[2].codes.layout.code_bits, 6);
+        assert_int_equal(got.linears[3].codes.layout.code_bits, 3);
         assert_false(same_block(&got, &want));
         bs_recipe_release(&plain);
         bs_recipe_release(&ruled);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "eval/quant/flat.h"
+#include "eval/quant/format.h"
 #include "eval/recipe/assign.h"
 #include "tests/support/folder.h"
 #include "tests/support/recipes.h"
@@ -43,10 +43,11 @@ static void assert_bits(const struct bs_recipe *recipe, const struct bs_architec
     for (int layer = 0; layer < LAYERS; layer++) {
         struct bs_assignment assignment;
         bs_recipe_assign(recipe, a, layer, &assignment);
-        int bits = bs_flat_of(places[at].out ? assignment.weights[places[at].index]
-                                             : assignment.sites[places[at].index])
-                       .bits;
-        found[layer] = (char)(bits == BS_BITS_NONE ? '0' : '0' + bits);
+        const struct bs_setting *setting = places[at].out ? assignment.weights[places[at].index]
+                                                          : assignment.sites[places[at].index];
+        bool quantized = bs_setting_quantizes(setting);
+        int bits = quantized ? bs_setting_layout(setting).code_bits : 0;
+        found[layer] = (char)('0' + bits);
     }
     if (strcmp(found, wanted))
         fail_msg("%s has %s bits, not %s", place, found, wanted);

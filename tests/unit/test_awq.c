@@ -17,6 +17,7 @@
 #include "tests/support/folder.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/settings.h"
 #include "tests/support/resident.h"
 
 enum { SCALES = 20, CLIPS = 10, WIDEST = 560, ROW_STEP = 3 };
@@ -46,14 +47,14 @@ static int teardown(void **state)
 }
 
 /* The block as AWQ leaves it; the format that it searched for, where asked. */
-static struct bs_block prepared(const char *settings, struct bs_flat *format)
+static struct bs_block prepared(const char *settings, const struct bs_setting **format)
 {
     struct bs_recipe recipe;
     struct bs_block out = {.architecture = NULL};
     recipe_build(&recipe, "awq", settings);
     random_block_prepare(&random_, &recipe, &out);
     if (format)
-        *format = bs_flat_of(&recipe.weights);
+        *format = kept_setting(&recipe.weights);
     bs_recipe_release(&recipe);
     return out;
 }
@@ -172,7 +173,7 @@ static double module_loss(const struct bs_block *tried, int set)
 }
 
 /* The loss of the original block but for this set, whose weights are Q(W s) / s. */
-static double loss_of_scale(const struct bs_flat *format, int set, const double *scale)
+static double loss_of_scale(const struct bs_setting *format, int set, const double *scale)
 {
     struct bs_error err;
     struct bs_block tried = {.architecture = NULL};
@@ -183,7 +184,7 @@ static double loss_of_scale(const struct bs_flat *format, int set, const double 
         int in = linear->in_features, weights = linear->out_features * in;
         for (int i = 0; i < weights; i++)
             linear->weight[i] *= (float)scale[i % in];
-        bs_format_round_matrix(format, linear->weight, linear->out_features, in);
+        round_matrix(format, linear->weight, linear->out_features, in);
         for (int i = 0; i < weights; i++)
             linear->weight[i] /= (float)scale[i % in];
     }
@@ -216,7 +217,7 @@ static void the_scale_is_the_best_of_the_grid(void **state)
                                            "bits=4 group_size=16 symmetric=true clip=false"};
     int moved = 0;
     for (int c = 0; c < 3; c++) {
-        struct bs_flat format;
+        const struct bs_setting *format;
         struct bs_block scaled = prepared(settings[c], &format);
         for (int set = 0; set < 4; set++) {
             double scale[WIDEST], losses[SCALES];
@@ -225,7 +226,7 @@ static void the_scale_is_the_best_of_the_grid(void **state)
             int chosen = chosen_candidate(&scaled, set);
             for (int k = 0; k < SCALES; k++) {
                 candidate(set, (double)k / SCALES, scale);
-                losses[k] = loss_of_scale(&format, set, scale);
+                losses[k] = loss_of_scale(format, set, scale);
             }
             for (int k = 0; k < SCALES; k++)
                 assert_true(losses[chosen] <= losses[k] * (1 + 1e-4));
@@ -260,14 +261,14 @@ static void channels_without_input_have_a_scale(void **state)
 }
 
 /* Sum over every n-th token of (sum over the group of x (W^ - W))^2 for W^ = Q(clip(W, -m, m)). */
-static double loss_of_clip(const struct bs_flat *format, const float *w, float m, int n,
+static double loss_of_clip(const struct bs_setting *format, const float *w, float m, int n,
                            const float *x, const float *x_scale, int stride, int width)
 {
     float delta[WIDEST];
     double sum = 0;
     for (int j = 0; j < n; j++)
         delta[j] = w[j] < -m ? -m : w[j] > m ? m : w[j];
-    bs_format_round(format, bs_format_fit(format, delta, (size_t)n), delta, (size_t)n);
+    round_one_by_one(cell_of_values(format, delta, (size_t)n), delta, (size_t)n);
     for (int t = 0; t < all_tokens(); t += stride) {
         double part = 0;
         for (int j = 0; j < n; j++)
@@ -280,11 +281,12 @@ static double loss_of_clip(const struct bs_flat *format, const float *w, float m
 
 /* Group by group of every third row: W is clamped to m, one of the ten steps down from its largest,
  * and no other of them has less loss. Returns how many groups were clipped at all. */
-static int assert_best_clips(const struct bs_flat *format, const struct bs_linear *before,
+static int assert_best_clips(const struct bs_setting *format, const struct bs_linear *before,
                              const struct bs_linear *after, int set, int stride)
 {
     int in = before->in_features, clipped = 0;
-    int size = format->group_size > 0 ? format->group_size : in;
+    struct bs_code_layout layout = bs_setting_layout(format);
+    int size = layout.group < in ? layout.group : in;
     for (int i = 0; i < before->out_features; i += ROW_STEP)
         for (int at = 0; at < in; at += size) {
             int n = in - at < size ? in - at : size;
@@ -323,7 +325,7 @@ static void the_clip_is_the_best_of_its_steps(void **state)
          1},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        struct bs_flat format;
+        const struct bs_setting *format;
         struct bs_block before = prepared(cases[c].scaled, NULL);
         struct bs_block after = prepared(cases[c].both, &format);
         int clipped = 0;
@@ -336,7 +338,7 @@ static void the_clip_is_the_best_of_its_steps(void **state)
                     assert_memory_equal(a->weight, b->weight,
                                         (size_t)(a->out_features * a->in_features) * sizeof(float));
                 else
-                    clipped += assert_best_clips(&format, a, b, set, cases[c].stride);
+                    clipped += assert_best_clips(format, a, b, set, cases[c].stride);
             }
         }
         assert_true(clipped > 20);

@@ -14,6 +14,7 @@
 #include "tests/support/close.h"
 #include "tests/support/folder.h"
 #include "tests/support/random_block.h"
+#include "tests/support/settings.h"
 #include "tests/support/resident.h"
 
 static struct random_block random_;
@@ -276,16 +277,15 @@ static void activation_quantization_is_for_pushing_only(void **state)
     struct bs_block *block = &random_.block;
     size_t bytes = (size_t)(tokens_in_all * wide_shape.hidden) * sizeof(float);
     assert_int_equal(bs_stream_push(block, random_.rope, &plain, random_.scratch, &err), BS_OK);
-    const struct bs_activations activations = {
-        .bits = 4, .granularity = BS_ACT_TOKEN, .symmetric = 1, .grid = BS_GRID_SMOOTHQUANT};
-    quantize_sites(block, &activations, false);
+    const struct bs_setting *activations = activations_setting("bits=4");
+    quantize_sites(block, activations, false);
     assert_int_equal(bs_stream_push(block, random_.rope, &pushed, random_.scratch, &err), BS_OK);
     assert_memory_not_equal(pushed.data, plain.data, bytes);
     assert_int_equal(
         bs_calibrate(block, random_.rope, &random_.inputs, NULL, NULL, &out, random_.scratch, &err),
         BS_OK);
     assert_memory_equal(out.data, plain.data, bytes);
-    assert_int_equal(block->sites[input(0)].activations.bits, 4);
+    assert_ptr_equal(block->sites[input(0)].setting, activations);
     bs_block_clear_sites(block);
     bs_stream_release(&pushed);
     bs_stream_release(&out);

@@ -246,8 +246,9 @@ static void test_exceptions(void **state)
             "you mean 'activations'?)",
             ":13:9: error: an entry of except is '7', expected a mapping with where, weights or",
             ":14:30: error: except is a mapping, expected a list of mappings with where, weights",
-            ":15:17: error: except *.o_proj: static_groups needs a group_size in columns, not "
-            "channel (recipe 'gptq w4 g64 (*.o_proj w4 channel) static_groups')",
+            ":15:17: error: except *.o_proj: static_groups needs a group_size in columns: a "
+            "row of the format is one group (recipe 'gptq w4 g64 (*.o_proj w4 channel) "
+            "static_groups')",
             NULL,
         });
 }
@@ -261,7 +262,8 @@ static void test_refused_recipes(void **state)
         "    weights: {bits: [4, 3], group_size: [channel, 64]}\n"
         "    static_groups: true\n",
         (const char *const[]){
-            ":5:22: error: static_groups needs a group_size in columns, not channel (recipe 'gptq "
+            ":5:22: error: static_groups needs a group_size in columns: a row of the format is "
+            "one group (recipe 'gptq "
             "w4 channel static_groups')",
             NULL,
         });

@@ -12,6 +12,7 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 #include "tests/support/close.h"
+#include "tests/support/settings.h"
 #include "tests/support/random_block.h"
 
 enum { MOST_TOKENS = 130, WIDEST = 64, FLOATS = MOST_TOKENS * WIDEST };
@@ -246,9 +247,8 @@ static void modules_equal_their_twins(void **state)
     for (int i = 0; i < MOST_TOKENS * width; i++)
         x[i] = (double)random_.inputs.data[i];
     /* The modules know nothing of activation quantization. */
-    const struct bs_activations activations = {
-        .bits = 2, .granularity = BS_ACT_TENSOR, .symmetric = 1, .grid = BS_GRID_SMOOTHQUANT};
-    quantize_sites(block, &activations, false);
+    const struct bs_setting *activations = activations_setting("bits=2 sharing=window");
+    quantize_sites(block, activations, false);
     struct bs_part attention, mlp;
     assert_true(bs_program_inspected(&random_.architecture.program, input(0), &attention));
     assert_true(bs_program_inspected(&random_.architecture.program, input(2), &mlp));
@@ -325,17 +325,14 @@ static void head_equals_its_twin(void **state)
     bs_head_release(&head);
 }
 
-static struct bs_activations activations_of(int bits, enum bs_act_granularity granularity)
+/* With what static values between -`most` and `most` are rounded by. */
+static void assert_applied(const char *settings, float most, const float *want)
 {
-    return (struct bs_activations){
-        .bits = bits, .granularity = granularity, .symmetric = 1, .grid = BS_GRID_SMOOTHQUANT};
-}
-
-static void assert_applied(struct bs_activations activations, struct bs_params fixed,
-                           const float *want)
-{
+    const struct bs_setting *setting = activations_setting(settings);
+    struct bs_fixed fixed;
     float x[] = {7, -3.4f, 0.5f, 0.7f, 0.24f, -0.26f};
-    bs_activations_apply(&activations, fixed, x, 2, 3, 3);
+    bs_values_fix(setting, 3, -most, most, &fixed);
+    bs_values_round(setting, &fixed, bs_rounder_of(setting, 0), x, 2, 3, 3);
     for (int i = 0; i < 6; i++)
         assert_close((double)x[i], (double)want[i], 0, 1e-6);
 }
@@ -343,25 +340,19 @@ static void assert_applied(struct bs_activations activations, struct bs_params f
 static void activations_by_hand(void **state)
 {
     (void)state;
-    struct bs_params fixed = {.scale = 2, .zero_point = 8};
     /* 4 bits, symmetric: scale = largest / 7. A scale a token: 1 and 0.1. */
-    assert_applied(activations_of(4, BS_ACT_TOKEN), fixed, (float[]){7, -3, 0, 0.7f, 0.2f, -0.3f});
+    assert_applied("bits=4", 14, (float[]){7, -3, 0, 0.7f, 0.2f, -0.3f});
     /* One scale for all: 1. */
-    assert_applied(activations_of(4, BS_ACT_TENSOR), fixed, (float[]){7, -3, 0, 1, 0, 0});
+    assert_applied("bits=4 sharing=window", 14, (float[]){7, -3, 0, 1, 0, 0});
     /* The scale that was fixed before: 2. */
-    assert_applied(activations_of(4, BS_ACT_TENSOR_STATIC), fixed, (float[]){8, -4, 0, 0, 0, 0});
+    assert_applied("bits=4 sharing=static", 14, (float[]){8, -4, 0, 0, 0, 0});
     /* With scale 0.5 the levels end at -4 and 3.5. */
-    fixed.scale = 0.5f;
-    assert_applied(activations_of(4, BS_ACT_TENSOR_STATIC), fixed,
-                   (float[]){3.5f, -3.5f, 0.5f, 0.5f, 0, -0.5f});
+    assert_applied("bits=4 sharing=static", 3.5f, (float[]){3.5f, -3.5f, 0.5f, 0.5f, 0, -0.5f});
     /* An asymmetric grid: scales (7 + 3.4) / 15 and (0.7 + 0.26) / 15, zero points 5 and 4. */
-    struct bs_activations asymmetric = activations_of(4, BS_ACT_TOKEN);
-    asymmetric.symmetric = 0;
-    asymmetric.grid = BS_GRID_AWQ;
-    assert_applied(asymmetric, fixed,
+    assert_applied("bits=4 symmetric=false grid=awq", 14,
                    (float[]){6.9333333f, -3.4666667f, 0.6933333f, 0.704f, 0.256f, -0.256f});
-    assert_applied(activations_of(BS_BITS_NONE, BS_ACT_TOKEN), fixed,
-                   (float[]){7, -3.4f, 0.5f, 0.7f, 0.24f, -0.26f});
+    /* Groups of two columns of a token: scales 1 and 0.5 / 7, 0.1 and 0.26 / 7. */
+    assert_applied("bits=4 group_size=2", 14, (float[]){7, -3, 0.5f, 0.7f, 0.2f, -0.26f});
 }
 
 /* Everything that an observer is shown of one window. */
@@ -384,7 +375,9 @@ static void applied(const struct shown *shown, int value, int tokens, double *ou
     int width = random_.architecture.program.values[value].width;
     const struct bs_site_setting *setting = &block->sites[value];
     memcpy(copy, shown->x[value], (size_t)(tokens * width) * sizeof *copy);
-    bs_activations_apply(&setting->activations, setting->fixed, copy, tokens, width, width);
+    if (setting->setting)
+        bs_values_round(setting->setting, &setting->fixed, setting->rounder, copy, tokens, width,
+                        width);
     for (int i = 0; i < tokens * width; i++)
         out[i] = (double)copy[i];
 }
@@ -432,18 +425,21 @@ static void activations_are_quantized_at_their_sites(void **state)
     static struct shown shown;
     static float y[FLOATS];
     struct bs_observer observer = {.context = &shown, .site = show};
-    for (int v = 0; v < BS_MAX_VALUES; v++) /* all different, so that none can stand for another */
-        block->sites[v].fixed =
-            (struct bs_params){.scale = 0.1f + 0.03f * (float)v, .zero_point = 8};
-    for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++)
-        for (int bmm = 0; bmm < 2; bmm++) {
-            struct bs_activations activations =
-                activations_of(4, (enum bs_act_granularity)granularity);
-            quantize_sites(block, &activations, bmm);
-            bs_block_forward(block, random_.rope, random_.inputs.data, y, TOKENS, &observer,
-                             &random_.scratch[0]);
-            assert_steps(&shown, random_.inputs.data, y, TOKENS);
+    static const char *const settings[] = {
+        "bits=4", "bits=4 sharing=window", "bits=4 sharing=static",
+        "bits=4 group_size=16 rounding=floor", "bits=4 rounding=stochastic"};
+    for (int k = 0; k < 10; k++) {
+        const struct bs_setting *activations = activations_setting(settings[k / 2]);
+        for (int v = 0; v < BS_MAX_VALUES;
+             v++) { /* different, so that none can stand for another */
+            float most = 0.7f + 0.21f * (float)v;
+            bs_values_fix(activations, 40, -most, most, &block->sites[v].fixed);
         }
+        quantize_sites(block, activations, k % 2);
+        bs_block_forward(block, random_.rope, random_.inputs.data, y, TOKENS, &observer,
+                         &random_.scratch[0]);
+        assert_steps(&shown, random_.inputs.data, y, TOKENS);
+    }
 }
 
 /* weight[i][j] stands for the original's W[i][j] * in_scale[j] / out_scale[i]. */

@@ -18,6 +18,7 @@
 #include "tests/support/naive.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
+#include "tests/support/settings.h"
 
 enum { OUT = 70, IN = 40, TOKENS = 200, SET = 0 };
 
@@ -120,9 +121,8 @@ static double objective(const struct problem *p, const float *decoded)
 static void round_to_nearest(const struct problem *p, struct bs_codes *codes, float *decoded)
 {
     struct bs_error err;
-    struct bs_flat flat = bs_flat_of(&p->recipe.weights);
-    assert_int_equal(bs_codes_init(codes, &flat, OUT, IN, &err), BS_OK);
-    assert_int_equal(bs_codes_round_to_nearest(codes, p->original, NULL, &err), BS_OK);
+    assert_int_equal(bs_codes_init(codes, &p->recipe.weights, 0, OUT, IN, &err), BS_OK);
+    assert_int_equal(bs_codes_round(codes, p->original, NULL, &err), BS_OK);
     bs_codes_decode(codes, decoded);
 }
 
@@ -150,10 +150,7 @@ static void a_diagonal_hessian_leaves_nothing_to_correct(void **state)
         solve(&p, settings[k]);
         round_to_nearest(&p, &codes, nearest);
         const struct bs_codes *got = &linear_of(&p)->codes;
-        size_t params = bs_codes_num_params(&codes);
-        assert_memory_equal(got->codes, codes.codes, OUT * IN);
-        assert_memory_equal(got->scale, codes.scale, params * sizeof(float));
-        assert_memory_equal(got->zero_point, codes.zero_point, params);
+        assert_true(same_codes(got, &codes));
         assert_memory_equal(p.decoded, nearest, sizeof nearest);
         assert_int_equal(linear_of(&p)->dead_columns, 0);
         assert_false(linear_of(&p)->fallback);
@@ -172,7 +169,7 @@ struct twin {
     double hessian[IN * IN], weight[OUT * IN];
     float outer[OUT * IN]; /* the weights as they were when the lazy block began */
     int order[IN];
-    struct bs_params params[OUT][IN]; /* of the column processed i-th */
+    struct bs_cell params[OUT][IN]; /* of the column processed i-th */
     uint8_t codes[OUT * IN];
 };
 
@@ -194,18 +191,18 @@ static void twin_order(struct twin *twin, const struct problem *p)
 }
 
 /* The grid of the columns first .. first + count - 1 in the order, or in their own order. */
-static struct bs_params twin_fit(const struct twin *twin, const struct bs_flat *format,
-                                 const float *row, int first, int count, bool own_order)
+static struct bs_cell twin_fit(const struct twin *twin, const struct bs_setting *format,
+                               const float *row, int first, int count, bool own_order)
 {
     float x[IN];
     for (int j = 0; j < count; j++)
         x[j] = row[own_order ? first + j : twin->order[first + j]];
-    return bs_format_fit(format, x, (size_t)count);
+    return cell_of_values(format, x, (size_t)count);
 }
 
-static struct bs_params twin_params(struct twin *twin, const struct problem *p, int r, int i)
+static struct bs_cell twin_params(struct twin *twin, const struct problem *p, int r, int i)
 {
-    const struct bs_flat flat = bs_flat_of(&p->recipe.weights), *format = &flat;
+    const struct bs_setting *format = &p->recipe.weights;
     int size = twin->group_size;
     if (!size)
         return twin_fit(twin, format, p->original + r * IN, 0, IN, true);
@@ -232,10 +229,9 @@ static void twin_column(struct twin *twin, const struct problem *p, int i)
             twin->outer[k] = (float)twin->weight[k];
     for (int r = 0; r < OUT; r++) {
         int at = r * IN + twin->order[i];
-        struct bs_params params = twin->params[r][i] = twin_params(twin, p, r, i);
-        struct bs_flat flat = bs_flat_of(&p->recipe.weights);
-        int code = bs_format_encode(&flat, params, (float)twin->weight[at]);
-        double error = twin->weight[at] - (double)bs_format_decode(params, code);
+        struct bs_cell cell = twin->params[r][i] = twin_params(twin, p, r, i);
+        int code = bs_cell_nearest(&cell, (float)twin->weight[at]);
+        double error = twin->weight[at] - (double)bs_cell_decode(&cell, code);
         twin->codes[at] = (uint8_t)code;
         for (int j = 0; j < left; j++)
             twin->weight[r * IN + twin->order[i + j]] -= error / inverse[0] * inverse[j];
@@ -246,7 +242,8 @@ static void twin_column(struct twin *twin, const struct problem *p, int i)
 static void assert_like_twin(struct problem *p, struct twin *twin, const char *settings)
 {
     solve(p, settings);
-    twin->group_size = bs_flat_of(&p->recipe.weights).group_size;
+    struct bs_code_layout layout = bs_setting_layout(&p->recipe.weights);
+    twin->group_size = layout.by_columns ? layout.group : 0;
     twin_order(twin, p);
     for (int i = 0; i < OUT * IN; i++)
         twin->weight[i] = (double)p->original[i];
@@ -255,15 +252,13 @@ static void assert_like_twin(struct problem *p, struct twin *twin, const char *s
     const struct bs_codes *got = &linear_of(p)->codes;
     int agree = 0;
     for (int r = 0; r < OUT; r++) {
-        if (memcmp(got->codes + r * IN, twin->codes + r * IN, IN))
+        if (memcmp((const uint8_t *)got->codes + r * IN, twin->codes + r * IN, IN))
             continue;
         agree++;
         for (int i = 0; i < IN; i++) {
             int column = twin->order[i];
-            int g =
-                got->group_index ? got->group_index[column] : column / bs_codes_group_columns(got);
-            assert_close((double)bs_codes_params(got, r, g).scale, (double)twin->params[r][i].scale,
-                         0, 1e-4);
+            assert_close((double)bs_codes_cell(got, r, bs_codes_group(got, column)).scale,
+                         (double)twin->params[r][i].scale, 0, 1e-4);
         }
     }
     assert_in_range(agree, OUT - OUT / 10, OUT);
@@ -318,13 +313,12 @@ static void groups_within_a_block_are_fitted_on_stale_weights(void **state)
     problem_init(&p, 3);
     solve(&p, "bits=3 group_size=8 block_size=8");
     for (int r = 0; r < OUT; r++)
-        fresh[r] = bs_codes_params(&linear_of(&p)->codes, r, 1).scale;
+        fresh[r] = bs_codes_cell(&linear_of(&p)->codes, r, 1).scale;
     problem_release(&p);
     solve(&p, "bits=3 group_size=8 block_size=128");
     for (int r = 0; r < OUT; r++) {
-        stale[r] = bs_codes_params(&linear_of(&p)->codes, r, 1).scale;
-        struct bs_flat flat = bs_flat_of(&p.recipe.weights);
-        plain[r] = bs_format_fit(&flat, p.original + r * IN + 8, 8).scale;
+        stale[r] = bs_codes_cell(&linear_of(&p)->codes, r, 1).scale;
+        plain[r] = cell_of_values(&p.recipe.weights, p.original + r * IN + 8, 8).scale;
     }
     problem_release(&p);
     assert_memory_equal(stale, plain, sizeof stale); /* the block is the whole row */
@@ -372,7 +366,7 @@ static void the_lazy_block_does_not_matter_to_channel_grids(void **state)
         int differ = 0;
         solve(&p, settings[k]);
         for (int i = 0; i < OUT * IN; i++)
-            differ += linear_of(&p)->codes.codes[i] != want[i];
+            differ += bs_codes_get(&linear_of(&p)->codes, i / IN, i % IN) != want[i];
         assert_in_range(differ, 0, OUT * IN / 50);
         assert_close(objective(&p, p.decoded), error, 0, 0.02);
         problem_release(&p);
@@ -406,8 +400,8 @@ static void dead_columns_become_zero_and_are_counted(void **state)
         for (int r = 0; r < OUT; r++) {
             assert_true(p.decoded[r * IN + 5] == 0 && p.decoded[r * IN + 17] == 0);
             /* Channel and tensor grids were fitted before, group grids after. */
-            float scale = bs_codes_params(&linear_of(&p)->codes, r, 0).scale;
-            bool whole = bs_flat_of(&p.recipe.weights).group_size <= 0;
+            float scale = bs_codes_cell(&linear_of(&p)->codes, r, 0).scale;
+            bool whole = !bs_setting_layout(&p.recipe.weights).by_columns;
             assert_true(whole ? scale == 50.0f / 15 : scale < 1);
         }
         problem_release(&p);

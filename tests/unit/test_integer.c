@@ -15,6 +15,7 @@
 #include "eval/model/integer.h"
 #include "tests/support/close.h"
 #include "tests/support/processors.h"
+#include "tests/support/settings.h"
 #include "tests/support/small_block.h"
 
 static struct bs_error err;
@@ -73,25 +74,36 @@ static void products_of_bytes_are_exact(void **state)
     assert_exact(2, 32960, true, 255, 0); /* about the longest sum that is asked for */
 }
 
-static struct bs_flat weights_of(int bits, int group_size, int symmetric, enum bs_grid grid)
+static const struct bs_setting *weights_of(int bits, const char *group_size, bool symmetric,
+                                           const char *grid)
 {
-    struct bs_flat format = {
-        .bits = bits, .group_size = group_size, .symmetric = symmetric, .grid = grid};
-    assert_int_equal(bs_format_resolve(&format, grid, &err), BS_OK);
-    return format;
+    char text[80];
+    snprintf(text, sizeof text, "bits=%d group_size=%s symmetric=%s grid=%s", bits, group_size,
+             symmetric ? "true" : "false", grid);
+    return weights_setting(text);
 }
 
-static struct bs_activations activations_of(int bits, enum bs_act_granularity granularity,
-                                            bool symmetric)
+static const char *const shared_by[] = {"token", "window", "static"};
+
+static const struct bs_setting *activations_of(int bits, int sharing, bool symmetric)
 {
-    return (struct bs_activations){.bits = bits,
-                                   .granularity = granularity,
-                                   .symmetric = symmetric,
-                                   .grid = symmetric ? BS_GRID_SMOOTHQUANT : BS_GRID_AWQ};
+    char text[80];
+    snprintf(text, sizeof text, "bits=%d sharing=%s symmetric=%s grid=%s", bits, shared_by[sharing],
+             symmetric ? "true" : "false", symmetric ? "smoothquant" : "awq");
+    return activations_setting(text);
+}
+
+/* A site of such activations, static ones between -most and most. */
+static struct bs_site_setting site_of(const struct bs_setting *activations, float most)
+{
+    struct bs_site_setting site = {.setting = activations,
+                                   .rounder = bs_rounder_of(activations, 1)};
+    bs_values_fix(activations, 16, -most, most, &site.fixed);
+    return site;
 }
 
 /* A linear of random weights, rounded; bs_linear_release gives it back. */
-static struct bs_linear rounded(int out, int in, const struct bs_flat *format)
+static struct bs_linear rounded(int out, int in, const struct bs_setting *format)
 {
     struct bs_linear linear = {.name = "linear", .out_features = out, .in_features = in};
     size_t count = (size_t)out * (size_t)in;
@@ -102,8 +114,8 @@ static struct bs_linear rounded(int out, int in, const struct bs_flat *format)
     random_fill(linear.bias, (size_t)out, 0.5f, 4);
     for (size_t i = 0; i < count; i++) /* so that zero points are no middle */
         linear.weight[i] += 0.05f;
-    assert_int_equal(bs_codes_init(&linear.codes, format, out, in, &err), BS_OK);
-    assert_int_equal(bs_codes_round_to_nearest(&linear.codes, linear.weight, NULL, &err), BS_OK);
+    assert_int_equal(bs_codes_init(&linear.codes, format, 0, out, in, &err), BS_OK);
+    assert_int_equal(bs_codes_round(&linear.codes, linear.weight, NULL, &err), BS_OK);
     bs_codes_decode(&linear.codes, linear.weight);
     return linear;
 }
@@ -118,11 +130,11 @@ static void release(struct bs_linear *linear)
 
 /* By integers: y as far from the product in double of the decoded values as its own rounding, four
  * units at most, and that of the decoded values, a unit of each term, allow. */
-static void assert_linear(const struct bs_flat *format, const struct bs_activations *activations)
+static void assert_linear(const struct bs_setting *format, const struct bs_setting *activations)
 {
     enum { OUT = 37, IN = 90, ROWS = 131, STRIDE = OUT + 3 };
     static float x[ROWS * IN], y[ROWS * STRIDE];
-    const struct bs_params fixed = {.scale = 0.02f, .zero_point = 1 << (activations->bits - 1)};
+    struct bs_site_setting site = site_of(activations, 2.5f);
     struct bs_linear linear = rounded(OUT, IN, format);
     random_fill(x, ROWS * IN, 1, 7);
     for (int i = 0; i < ROWS * IN; i++)
@@ -132,14 +144,13 @@ static void assert_linear(const struct bs_flat *format, const struct bs_activati
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(OUT));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
-    bs_coded_rows_encode(activations, fixed, x, &coded);
+    bs_coded_rows_encode(&site, x, &coded);
     bs_integer_forward(&linear, &coded, y, STRIDE, scratch);
-    bs_activations_apply(activations, fixed, x, ROWS, IN, IN);
+    bs_values_round(activations, &site.fixed, site.rounder, x, ROWS, IN, IN);
     for (int t = 0; t < ROWS; t++) {
         for (int j = 0; j < IN; j++) {
-            struct bs_params params = {.scale = coded.scale[t],
-                                       .zero_point = (int)coded.zero_point[t]};
-            assert_true(bs_format_decode(params, coded.codes[t * IN + j]) == x[t * IN + j]);
+            int level = coded.codes[t * IN + j] - (int)coded.zero_point[t];
+            assert_true(coded.scale[t] * (float)level == x[t * IN + j]);
         }
         for (int i = 0; i < OUT; i++) {
             double want = (double)linear.bias[i], size = fabs(want);
@@ -158,17 +169,17 @@ static void assert_linear(const struct bs_flat *format, const struct bs_activati
 static void a_linear_equals_the_product_of_decoded_values(void **state)
 {
     (void)state;
-    for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++)
+    for (int sharing = BS_BY_TOKEN; sharing <= BS_BY_STATIC; sharing++)
         for (int both = 0; both < 4; both++)
             for (int bits = 2; bits <= 8; bits += 3) {
-                struct bs_activations activations =
-                    activations_of(bits, (enum bs_act_granularity)granularity, both & 1);
-                struct bs_flat channel =
-                    weights_of(bits, BS_GROUP_CHANNEL, both >> 1, BS_GRID_GPTQ);
-                struct bs_flat tensor = weights_of(8, BS_GROUP_TENSOR, both >> 1, BS_GRID_AWQ);
-                assert_linear(&channel, &activations);
-                assert_linear(&tensor, &activations);
+                const struct bs_setting *activations = activations_of(bits, sharing, both & 1);
+                assert_linear(weights_of(bits, "channel", both >> 1, "gptq"), activations);
+                assert_linear(weights_of(8, "tensor", both >> 1, "awq"), activations);
             }
+    assert_linear(weights_of(4, "channel", true, "gptq"),
+                  activations_setting("bits=6 rounding=floor"));
+    assert_linear(weights_setting("bits=4 rounding=stochastic"),
+                  activations_setting("bits=6 rounding=stochastic symmetric=false grid=gptq"));
 }
 
 /* y is the exact sum times both scales, then the bias where there is one, each rounded once. */
@@ -176,9 +187,8 @@ static void assert_finished(int out, bool biased)
 {
     enum { IN = 45, ROWS = 3, MOST_OUT = 70 };
     float x[ROWS * IN], y[ROWS * MOST_OUT];
-    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
-    struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, false);
-    struct bs_linear linear = rounded(out, IN, &format);
+    struct bs_site_setting site = site_of(activations_of(8, BS_BY_TOKEN, false), 1);
+    struct bs_linear linear = rounded(out, IN, weights_of(8, "channel", false, "gptq"));
     assert_in_range(out, 1, MOST_OUT);
     if (!biased) {
         bs_free(linear.bias);
@@ -189,16 +199,16 @@ static void assert_finished(int out, bool biased)
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(out));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
-    bs_coded_rows_encode(&activations, (struct bs_params){.scale = 1}, x, &coded);
+    bs_coded_rows_encode(&site, x, &coded);
     bs_integer_forward(&linear, &coded, y, out, scratch);
     for (int t = 0; t < ROWS; t++)
         for (int i = 0; i < out; i++) {
-            struct bs_params params = bs_codes_params(&linear.codes, i, 0);
+            struct bs_cell cell = bs_codes_cell(&linear.codes, i, 0);
             int sum = 0;
             for (int j = 0; j < IN; j++)
                 sum += (coded.codes[t * IN + j] - (int)coded.zero_point[t]) *
-                       (linear.codes.codes[i * IN + j] - params.zero_point);
-            volatile float scale = coded.scale[t] * params.scale, want = (float)sum * scale;
+                       (bs_codes_get(&linear.codes, i, j) + cell.first);
+            volatile float scale = coded.scale[t] * cell.scale, want = (float)sum * scale;
             if (biased)
                 want += linear.bias[i];
             assert_true(y[t * out + i] == want);
@@ -215,7 +225,7 @@ static void outputs_are_exact_sums_scaled_once(void **state)
             assert_finished(out, biased);
 }
 
-static bool has_integers(int in, const struct bs_flat *format, bool indexed)
+static bool has_integers(int in, const struct bs_setting *format, bool indexed)
 {
     struct bs_linear linear = rounded(2, in, format);
     if (indexed)
@@ -229,15 +239,15 @@ static bool has_integers(int in, const struct bs_flat *format, bool indexed)
 static void floats_stay_where_integers_do_not_fit(void **state)
 {
     (void)state;
-    struct bs_flat channel = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
-    struct bs_flat groups = weights_of(8, 32, 1, BS_GRID_SMOOTHQUANT);
-    assert_true(has_integers(64, &channel, false));
-    assert_false(has_integers(64, &channel, true));
-    assert_false(has_integers(64, &groups, false));
-    assert_true(has_integers(32, &groups, false)); /* one group a row */
+    const struct bs_setting *channel = weights_of(8, "channel", true, "smoothquant");
+    const struct bs_setting *groups = weights_of(8, "32", true, "smoothquant");
+    assert_true(has_integers(64, channel, false));
+    assert_false(has_integers(64, channel, true));
+    assert_false(has_integers(64, groups, false));
+    assert_true(has_integers(32, groups, false)); /* one group a row */
     /* 255 * 255 * 33088 exceeds 2^31. */
-    assert_true(has_integers(32960, &channel, false));
-    assert_false(has_integers(33088, &channel, false));
+    assert_true(has_integers(32960, channel, false));
+    assert_false(has_integers(33088, channel, false));
     struct bs_linear without = {.in_features = 4};
     assert_int_equal(bs_integer_weights_create(&without, &err), BS_OK);
     assert_null(without.integer);
@@ -247,52 +257,49 @@ static void what_is_not_finite_stays_so(void **state)
 {
     (void)state;
     enum { IN = 20, ROWS = 3 };
-    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
-    struct bs_linear linear = rounded(4, IN, &format);
+    const struct bs_setting *format = weights_of(8, "channel", true, "smoothquant");
+    struct bs_linear linear = rounded(4, IN, format);
     assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(4));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
-    const struct bs_params fixed = {.scale = 0.1f, .zero_point = 128};
-    for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++) {
+    for (int sharing = BS_BY_TOKEN; sharing <= BS_BY_STATIC; sharing++) {
         float x[ROWS * IN], y[ROWS * 4];
-        struct bs_activations activations =
-            activations_of(8, (enum bs_act_granularity)granularity, true);
+        struct bs_site_setting site = site_of(activations_of(8, sharing, true), 12.7f);
         random_fill(x, ROWS * IN, 1, 5);
         x[IN + 7] = NAN;
-        bs_coded_rows_encode(&activations, fixed, x, &coded);
+        bs_coded_rows_encode(&site, x, &coded);
         bs_integer_forward(&linear, &coded, y, 4, scratch);
         for (int i = 0; i < 4; i++) {
             assert_true(isnan(y[4 + i]));
-            assert_true(granularity == BS_ACT_TENSOR || (isfinite(y[i]) && isfinite(y[8 + i])));
+            assert_true(sharing == BS_BY_WINDOW || (isfinite(y[i]) && isfinite(y[8 + i])));
         }
     }
     bs_scratch_free(scratch, 1);
     release(&linear);
 }
 
-static void round_all(struct bs_block *block, const struct bs_flat *format)
+static void round_all(struct bs_block *block, const struct bs_setting *format)
 {
     for (int r = 0; r < BS_NUM_ROLES; r++) {
         struct bs_linear *linear = &block->linears[r];
-        assert_int_equal(
-            bs_codes_init(&linear->codes, format, linear->out_features, linear->in_features, &err),
-            BS_OK);
-        assert_int_equal(bs_codes_round_to_nearest(&linear->codes, linear->weight, NULL, &err),
+        assert_int_equal(bs_codes_init(&linear->codes, format, 0, linear->out_features,
+                                       linear->in_features, &err),
                          BS_OK);
+        assert_int_equal(bs_codes_round(&linear->codes, linear->weight, NULL, &err), BS_OK);
         bs_codes_decode(&linear->codes, linear->weight);
     }
 }
 
 /* Two copies of the random block that quantize weights and activations to 8 bits; `integers`
  * multiplies them as such. */
-static void quantize(const struct bs_flat *format, const struct bs_activations *activations,
+static void quantize(const struct bs_setting *format, const struct bs_setting *activations,
                      struct bs_block *floats, struct bs_block *integers)
 {
     *floats = *integers = (struct bs_block){.architecture = NULL};
     for (int k = 0; k < random_.architecture.program.num_inputs; k++)
         random_.block.sites[random_block_input(&random_, k)].fixed =
-            (struct bs_params){.scale = 0.03f + 0.01f * (float)k, .zero_point = 128};
+            site_of(activations, 3.8f + 1.27f * (float)k).fixed;
     assert_int_equal(bs_block_copy(floats, &random_.block, &err), BS_OK);
     /* Of linears without codes none multiplies integers. */
     quantize_sites(floats, activations, false);
@@ -315,14 +322,13 @@ static void blocks_equal_those_of_floats(void **state)
 {
     (void)state;
     static const enum bs_wiring wirings[] = {BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL, BS_PARALLEL};
-    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
+    const struct bs_setting *format = weights_of(8, "channel", true, "smoothquant");
     for (int w = 0; w < 4; w++)
-        for (int granularity = BS_ACT_TOKEN; granularity <= BS_ACT_TENSOR_STATIC; granularity++) {
-            struct bs_activations activations =
-                activations_of(8, (enum bs_act_granularity)granularity, true);
+        for (int sharing = BS_BY_TOKEN; sharing <= BS_BY_STATIC; sharing++) {
+            const struct bs_setting *activations = activations_of(8, sharing, true);
             struct bs_block floats, integers;
             wire(wirings[w], w < 3);
-            quantize(&format, &activations, &floats, &integers);
+            quantize(format, activations, &floats, &integers);
             /* A last bit can turn a code of a later set: a step of it, 1/127 of the largest. */
             assert_true(outputs_apart(&random_, &floats, &integers) < 5e-3);
             bs_block_release(&floats);
@@ -334,10 +340,10 @@ static void blocks_equal_those_of_floats(void **state)
 static void a_block_is_the_same_on_any_number_of_threads(void **state)
 {
     (void)state;
-    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 0, BS_GRID_GPTQ);
-    struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
+    const struct bs_setting *format = weights_of(8, "channel", false, "gptq");
+    const struct bs_setting *activations = activations_of(8, BS_BY_TOKEN, true);
     struct bs_block floats, integers;
-    quantize(&format, &activations, &floats, &integers);
+    quantize(format, activations, &floats, &integers);
     assert_same_on_any_threads(&random_, &integers);
     bs_block_release(&floats);
     bs_block_release(&integers);
@@ -346,10 +352,10 @@ static void a_block_is_the_same_on_any_number_of_threads(void **state)
 static void a_copy_forgets_integers(void **state)
 {
     (void)state;
-    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
-    struct bs_activations activations = activations_of(8, BS_ACT_TOKEN, true);
+    const struct bs_setting *format = weights_of(8, "channel", true, "smoothquant");
+    const struct bs_setting *activations = activations_of(8, BS_BY_TOKEN, true);
     struct bs_block floats, integers;
-    quantize(&format, &activations, &floats, &integers);
+    quantize(format, activations, &floats, &integers);
     assert_non_null(integers.linears[BS_DOWN].integer);
     assert_int_equal(bs_block_copy(&integers, &random_.block, &err), BS_OK);
     assert_null(integers.linears[BS_DOWN].integer);
@@ -361,8 +367,8 @@ static void a_copy_forgets_integers(void **state)
 static void no_memory_leaves_floats(void **state)
 {
     (void)state;
-    struct bs_flat format = weights_of(8, BS_GROUP_CHANNEL, 1, BS_GRID_SMOOTHQUANT);
-    struct bs_linear linear = rounded(5, 30, &format);
+    const struct bs_setting *format = weights_of(8, "channel", true, "smoothquant");
+    struct bs_linear linear = rounded(5, 30, format);
     enum bs_status status = BS_ENOMEM;
     for (long n = 1; status; n++) {
         bs_alloc_fail_at(n);

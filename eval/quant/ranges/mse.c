@@ -1,18 +1,50 @@
-/* Shrinks the extremes step by step and keeps those whose rounding has the least error. */
-#include "eval/quant/flat.h"
+/* Shrinks the extremes step by step and keeps those whose rounding has the least error: of full range
+ * and of each share of it, 1 - i / range_grid for i below range_maxshrink * range_grid, the first of
+ * the best (IST-DASLab/gptq quant.py, mse). */
+#include <math.h>
+
 #include "eval/quant/format.h"
 
+struct mse {
+    double range_norm, range_maxshrink;
+    int range_grid;
+    bool range_weighted;
+};
+
 static const struct bs_option mse_options[] = {
-    BS_OPT(struct bs_mse, range_norm, 2.4, 0.1, 10, "power of the error"),
-    BS_OPT(struct bs_mse, range_grid, 100, 1, 10000, "steps from full range to none"),
-    BS_OPT(struct bs_mse, range_maxshrink, 0.8, 0, 1, "share of the steps that is tried"),
+    BS_OPT(struct mse, range_norm, 2.4, 0.1, 10, "power of the error"),
+    BS_OPT(struct mse, range_grid, 100, 1, 10000, "steps from full range to none"),
+    BS_OPT(struct mse, range_maxshrink, 0.8, 0, 1, "share of the steps that is tried"),
+    BS_OPT(struct mse, range_weighted, false, 0, 1,
+           "errors count by importance where an algorithm knows it: by diag(H) of their columns"),
     {.name = NULL},
 };
+
+static void mse_find(const void *options, const struct bs_sample *sample,
+                     const struct bs_range_trial *trial, float *low, float *high)
+{
+    const struct mse *opt = options;
+    int steps = (int)(opt->range_maxshrink * opt->range_grid);
+    double least = INFINITY;
+    float full[] = {*low, *high};
+    for (int i = 0; i < steps; i++) {
+        float p = (float)(1 - (double)i / opt->range_grid);
+        double error = trial->error(trial->context, sample, p * full[0], p * full[1],
+                                    opt->range_norm, opt->range_weighted);
+        if (error < least) {
+            least = error;
+            *low = p * full[0];
+            *high = p * full[1];
+        }
+    }
+}
 
 const struct bs_range bs_range_mse = {
     .plugin = {.name = "mse",
                .summary = "shrunk to the least sum of |error|^norm",
                .reference = "IST-DASLab/gptq quant.py",
-               .options_size = sizeof(struct bs_mse),
+               .options_size = sizeof(struct mse),
                .options = mse_options},
+    .needs_values = true,
+    .find = mse_find,
 };

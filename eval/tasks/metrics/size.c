@@ -35,7 +35,7 @@ static void linear(const struct bs_metric_linear *l, const double *sums, double 
     (void)sums;
     const struct bs_codes *codes = &l->quantized->codes;
     double count = (double)l->original->out_features * l->original->in_features;
-    values[BITS] = codes->codes ? bs_codes_bits(codes) / count : BS_BITS_NONE;
+    values[BITS] = codes->codes ? bs_codes_bits(codes) / count : BS_UNQUANTIZED_BITS;
 }
 
 static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,

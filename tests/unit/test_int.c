@@ -1,4 +1,4 @@
-/* The integer grids: each rule worked by hand, then what holds for all of them. */
+/* The integer format: each grid worked by hand, then what holds for all of them. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -8,15 +8,24 @@
 
 #include <cmocka.h>
 
-#include "eval/quant/flat.h"
+#include "eval/quant/codes.h"
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
+#include "tests/support/settings.h"
 
 enum { COUNT = 96 };
 
-static struct bs_flat grid(enum bs_grid name, int bits, bool symmetric)
+static const struct bs_rounder nearest = {.mode = BS_NEAREST};
+
+static const char *const grids[] = {"gptq", "awq", "smoothquant"};
+enum { SMOOTHQUANT = 2, GRIDS };
+
+static const struct bs_setting *grid(const char *name, int bits, bool symmetric)
 {
-    return (struct bs_flat){.bits = bits, .grid = name, .symmetric = symmetric};
+    char text[80];
+    snprintf(text, sizeof text, "bits=%d grid=%s symmetric=%s", bits, name,
+             symmetric ? "true" : "false");
+    return weights_setting(text);
 }
 
 /* A value, the code it gets, and what that decodes to. */
@@ -27,27 +36,27 @@ struct row {
 };
 
 /* Fits the rows' own values and compares scale, zero point and every row. */
-static void assert_grid(const struct bs_flat *format, float scale, int zero_point,
+static void assert_grid(const struct bs_setting *format, float scale, int zero_point,
                         const struct row *rows, size_t count)
 {
     float x[16] = {0};
     assert_in_range(count, 1, 16);
     for (size_t i = 0; i < count; i++)
         x[i] = rows[i].x;
-    struct bs_params params = bs_format_fit(format, x, count);
-    assert_true(params.scale == scale);
-    assert_int_equal(params.zero_point, zero_point);
-    bs_format_round(format, params, x, count);
+    struct bs_cell cell = cell_of_values(format, x, count);
+    assert_true(cell.scale == scale);
+    assert_int_equal(-cell.first, zero_point);
+    bs_cell_round(&cell, nearest, 0, x, count);
     for (size_t i = 0; i < count; i++) {
-        int code = bs_format_encode(format, params, rows[i].x);
+        int code = bs_cell_nearest(&cell, rows[i].x);
         assert_int_equal(code, rows[i].code);
-        assert_true(bs_format_decode(params, code) == rows[i].value);
+        assert_true(bs_cell_decode(&cell, code) == rows[i].value);
         assert_true(x[i] == rows[i].value);
     }
 }
 
 #define ASSERT_GRID(format, scale, zero_point, ...)                                                \
-    assert_grid(&(format), scale, zero_point, (struct row[]){__VA_ARGS__},                         \
+    assert_grid(format, scale, zero_point, (struct row[]){__VA_ARGS__},                            \
                 sizeof((struct row[]){__VA_ARGS__}) / sizeof(struct row))
 
 /* Ranges below are chosen so that scales come out as powers of two. */
@@ -55,7 +64,7 @@ static void assert_grid(const struct bs_flat *format, float scale, int zero_poin
 static void gptq_asymmetric(void **state)
 {
     (void)state;
-    struct bs_flat four = grid(BS_GRID_GPTQ, 4, false);
+    const struct bs_setting *four = grid("gptq", 4, false);
     /* (5 + 2.5) / 15 = 0.5; z = 5; halves of a step go to the even level */
     ASSERT_GRID(four, 0.5f, 5, {-2.5f, 0, -2.5f}, {5, 15, 5}, {0, 5, 0}, {0.25f, 5, 0},
                 {0.75f, 7, 1}, {1.25f, 7, 1}, {-0.25f, 5, 0}, {-0.75f, 3, -1}, {-1.25f, 3, -1},
@@ -65,14 +74,14 @@ static void gptq_asymmetric(void **state)
     ASSERT_GRID(four, 0.5f, 2, {-1.25f, 0, -1}, {6.25f, 14, 6}, {6, 14, 6});
     /* 1.75 / 0.5 = 3.5 goes to 4, which leaves 11 levels above: 5.75 / 0.5 = 11.5 would be 12 */
     ASSERT_GRID(four, 0.5f, 4, {-1.75f, 0, -2}, {5.75f, 15, 5.5f});
-    struct bs_flat two = grid(BS_GRID_GPTQ, 2, false);
+    const struct bs_setting *two = grid("gptq", 2, false);
     ASSERT_GRID(two, 1.0f, 1, {-1, 0, -1}, {2, 3, 2}, {0.5f, 1, 0}, {1.5f, 3, 2});
 }
 
 static void gptq_range_contains_zero(void **state)
 {
     (void)state;
-    struct bs_flat four = grid(BS_GRID_GPTQ, 4, false);
+    const struct bs_setting *four = grid("gptq", 4, false);
     ASSERT_GRID(four, 0.5f, 0, {5, 10, 5}, {7.5f, 15, 7.5f});
     ASSERT_GRID(four, 0.5f, 15, {-5, 5, -5}, {-7.5f, 0, -7.5f});
 }
@@ -80,7 +89,7 @@ static void gptq_range_contains_zero(void **state)
 static void gptq_symmetric_extremes_are_ties(void **state)
 {
     (void)state;
-    struct bs_flat four = grid(BS_GRID_GPTQ, 4, true);
+    const struct bs_setting *four = grid("gptq", 4, true);
     /* scale 15 / 15: +7.5 goes to 8, which is clipped to 7; -7.5 goes to -8, which there is */
     ASSERT_GRID(four, 1.0f, 8, {-7.5f, 0, -8}, {7.5f, 15, 7}, {6.5f, 14, 6}, {-6.5f, 2, -6},
                 {0, 8, 0}, {5.5f, 14, 6});
@@ -95,14 +104,14 @@ static void gptq_symmetric_scale_is_made_in_float(void **state)
     (void)state;
     /* The extremes sit on a tie only where float division says so: 2 * absmax / 15 rounds up or
      * down, and -absmax becomes -8 or -7 steps. Both happen; a scale in double would give one. */
-    struct bs_flat four = grid(BS_GRID_GPTQ, 4, true);
+    const struct bs_setting *four = grid("gptq", 4, true);
     int eight = 0, seven = 0;
     for (int i = 0; i < 1000; i++) {
         float absmax = 1 + (float)i / 1024;
-        struct bs_params params = bs_format_fit(&four, (float[]){-absmax, absmax / 3}, 2);
+        struct bs_cell cell = cell_of_values(four, (float[]){-absmax, absmax / 3}, 2);
         volatile float width = absmax + absmax, scale = width / 15, ratio = absmax / scale;
-        assert_true(params.scale == scale);
-        int code = bs_format_encode(&four, params, -absmax);
+        assert_true(cell.scale == scale);
+        int code = bs_cell_nearest(&cell, -absmax);
         assert_int_equal(code, 8 - (int)rintf(ratio));
         eight += code == 0;
         seven += code == 1;
@@ -114,7 +123,7 @@ static void gptq_symmetric_scale_is_made_in_float(void **state)
 static void gptq_symmetric_without_negatives_wastes_half(void **state)
 {
     (void)state;
-    struct bs_flat four = grid(BS_GRID_GPTQ, 4, true);
+    const struct bs_setting *four = grid("gptq", 4, true);
     /* the range stays [0, 15] but the middle code stands for 0: above 7 steps all is clipped */
     ASSERT_GRID(four, 1.0f, 8, {0, 8, 0}, {3, 11, 3}, {7, 15, 7}, {15, 15, 7});
     ASSERT_GRID(four, 1.0f, 8, {1, 9, 1}, {15, 15, 7});
@@ -123,8 +132,8 @@ static void gptq_symmetric_without_negatives_wastes_half(void **state)
 static void gptq_group_of_zeros(void **state)
 {
     (void)state;
-    struct bs_flat asymmetric = grid(BS_GRID_GPTQ, 4, false);
-    struct bs_flat symmetric = grid(BS_GRID_GPTQ, 4, true);
+    const struct bs_setting *asymmetric = grid("gptq", 4, false);
+    const struct bs_setting *symmetric = grid("gptq", 4, true);
     ASSERT_GRID(symmetric, 2.0f / 15, 8, {0, 8, 0}, {-0.0f, 8, 0});
     /* 1 / (2 / 15) is a tie, but 2 / 15 in float is a little more: 7, not 8 */
     ASSERT_GRID(asymmetric, 2.0f / 15, 7, {0, 7, 0}, {-0.0f, 7, 0});
@@ -138,12 +147,12 @@ static void gptq_group_of_subnormals_has_a_scale(void **state)
     for (int bits = 2; bits <= 8; bits++)
         for (int symmetric = 0; symmetric < 2; symmetric++)
             for (int width = 1; width <= 400; width++) {
-                struct bs_flat format = grid(BS_GRID_GPTQ, bits, symmetric);
+                const struct bs_setting *format = grid("gptq", bits, symmetric);
                 float x[] = {-(float)width * tiny, 0, 0};
-                struct bs_params params = bs_format_fit(&format, x, 3);
-                assert_true(params.scale > 0);
-                assert_in_range(params.zero_point, 0, (1 << bits) - 1);
-                bs_format_round(&format, params, x, 3);
+                struct bs_cell cell = cell_of_values(format, x, 3);
+                assert_true(cell.scale > 0);
+                assert_in_range(-cell.first, 0, (1 << bits) - 1);
+                bs_cell_round(&cell, nearest, 0, x, 3);
                 assert_true(x[0] <= 0 && x[0] >= -2 * (float)width * tiny && x[1] == 0);
             }
 }
@@ -151,7 +160,7 @@ static void gptq_group_of_subnormals_has_a_scale(void **state)
 static void awq_asymmetric_range_need_not_contain_zero(void **state)
 {
     (void)state;
-    struct bs_flat four = grid(BS_GRID_AWQ, 4, false);
+    const struct bs_setting *four = grid("awq", 4, false);
     /* as gptq where it does */
     ASSERT_GRID(four, 0.5f, 5, {-2.5f, 0, -2.5f}, {5, 15, 5}, {0.25f, 5, 0}, {0.75f, 7, 1});
     /* all positive: scale (11.5 - 4) / 15, but z is clipped to 0, so the top is 15 steps = 7.5 */
@@ -165,8 +174,8 @@ static void awq_asymmetric_range_need_not_contain_zero(void **state)
 static void awq_range_has_a_floor(void **state)
 {
     (void)state;
-    struct bs_flat asymmetric = grid(BS_GRID_AWQ, 4, false);
-    struct bs_flat symmetric = grid(BS_GRID_AWQ, 4, true);
+    const struct bs_setting *asymmetric = grid("awq", 4, false);
+    const struct bs_setting *symmetric = grid("awq", 4, true);
     ASSERT_GRID(asymmetric, 1e-5f / 15, 0, {0, 0, 0});
     ASSERT_GRID(asymmetric, 1e-5f / 15, 0, {3, 15, 15 * (1e-5f / 15)}, {3, 15, 15 * (1e-5f / 15)});
     ASSERT_GRID(asymmetric, 1e-5f / 15, 15, {-3, 0, -15 * (1e-5f / 15)});
@@ -178,42 +187,42 @@ static void awq_range_has_a_floor(void **state)
 static void awq_symmetric(void **state)
 {
     (void)state;
-    struct bs_flat four = grid(BS_GRID_AWQ, 4, true);
+    const struct bs_setting *four = grid("awq", 4, true);
     ASSERT_GRID(four, 1.0f, 8, {-7, 1, -7}, {7, 15, 7}, {3.5f, 12, 4}, {2.5f, 10, 2},
                 {-2.5f, 6, -2});
     ASSERT_GRID(four, 1.0f, 8, {7, 15, 7}, {1, 9, 1});    /* no negatives: nothing is wasted */
     ASSERT_GRID(four, 1.0f, 8, {-7, 1, -7}, {-1, 7, -1}); /* code 0 is never reached */
-    struct bs_flat two = grid(BS_GRID_AWQ, 2, true);
+    const struct bs_setting *two = grid("awq", 2, true);
     ASSERT_GRID(two, 3.0f, 2, {3, 3, 3}, {-3, 1, -3}, {1.5f, 2, 0}, {1.75f, 3, 3});
 }
 
 static void smoothquant(void **state)
 {
     (void)state;
-    struct bs_flat eight = grid(BS_GRID_SMOOTHQUANT, 8, true);
+    const struct bs_setting *eight = grid("smoothquant", 8, true);
     ASSERT_GRID(eight, 1.0f, 128, {-127, 1, -127}, {127, 255, 127}, {126.5f, 254, 126},
                 {0.5f, 128, 0}, {1.5f, 130, 2});
     ASSERT_GRID(eight, 1e-5f / 127, 128, {0, 128, 0});
     /* A static scale can be exceeded: codes then end at -128 and 127. */
-    struct bs_params params = bs_format_fit_range(&eight, -100, 127);
-    assert_true(params.scale == 1 && params.zero_point == 128);
-    assert_int_equal(bs_format_encode(&eight, params, 1e6f), 255);
-    assert_int_equal(bs_format_encode(&eight, params, -1e6f), 0);
-    assert_true(bs_format_decode(params, 0) == -128);
+    struct bs_cell cell = cell_between(eight, -100, 127);
+    assert_true(cell.scale == 1 && -cell.first == 128);
+    assert_int_equal(bs_cell_nearest(&cell, 1e6f), 255);
+    assert_int_equal(bs_cell_nearest(&cell, -1e6f), 0);
+    assert_true(bs_cell_decode(&cell, 0) == -128);
 }
 
 static void a_range_is_fitted_like_values_that_span_it(void **state)
 {
     (void)state;
-    for (int g = BS_GRID_GPTQ; g < BS_GRID_AUTO; g++)
-        for (int symmetric = g == BS_GRID_SMOOTHQUANT; symmetric < 2; symmetric++) {
-            struct bs_flat format = grid((enum bs_grid)g, 5, symmetric);
+    for (int g = 0; g < GRIDS; g++)
+        for (int symmetric = g == SMOOTHQUANT; symmetric < 2; symmetric++) {
+            const struct bs_setting *format = grid(grids[g], 5, symmetric);
             static const float ranges[][2] = {
                 {-1.25f, 3.5f}, {-4, 2}, {0.25f, 3}, {-2, -1}, {0, 0}};
             for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
-                struct bs_params one = bs_format_fit(&format, ranges[i], 2);
-                struct bs_params two = bs_format_fit_range(&format, ranges[i][0], ranges[i][1]);
-                assert_true(one.scale == two.scale && one.zero_point == two.zero_point);
+                struct bs_cell one = cell_of_values(format, ranges[i], 2);
+                struct bs_cell two = cell_between(format, ranges[i][0], ranges[i][1]);
+                assert_true(one.scale == two.scale && one.first == two.first);
             }
         }
 }
@@ -241,29 +250,29 @@ static void awkward_group(float *x, int kind, uint64_t seed)
 }
 
 /* What any grid must do with any group. */
-static void assert_sound(const struct bs_flat *format, const float *x)
+static void assert_sound(const struct bs_setting *format, const float *x)
 {
-    int levels = 1 << format->bits, used = 0;
+    int levels = 1 << bs_setting_layout(format).code_bits, used = 0;
     bool seen[256] = {false};
-    struct bs_params params = bs_format_fit(format, x, COUNT);
-    assert_true(params.scale > 0 && isfinite(params.scale));
-    assert_in_range(params.zero_point, 0, levels - 1);
+    struct bs_cell cell = cell_of_values(format, x, COUNT);
+    assert_true(cell.scale > 0 && isfinite(cell.scale));
+    assert_in_range(-cell.first, 0, levels - 1);
     float rounded[COUNT];
     memcpy(rounded, x, sizeof rounded);
-    bs_format_round(format, params, rounded, COUNT);
+    bs_cell_round(&cell, nearest, 0, rounded, COUNT);
     for (int i = 0; i < COUNT; i++) {
-        int code = bs_format_encode(format, params, x[i]);
+        int code = bs_cell_nearest(&cell, x[i]);
         assert_in_range(code, 0, levels - 1);
-        float value = bs_format_decode(params, code);
+        float value = bs_cell_decode(&cell, code);
         assert_true(value == rounded[i]);
-        assert_int_equal(bs_format_encode(format, params, value), code);
+        assert_int_equal(bs_cell_nearest(&cell, value), code);
         used += !seen[code];
         seen[code] = true;
         /* no other code is nearer, but for the rounding of the quotient */
         double distance = fabs((double)value - (double)x[i]);
         for (int other = 0; other < levels; other++) {
-            double apart = fabs((double)bs_format_decode(params, other) - (double)x[i]);
-            assert_true(distance <= apart + 1e-4 * (double)params.scale);
+            double apart = fabs((double)bs_cell_decode(&cell, other) - (double)x[i]);
+            assert_true(distance <= apart + 1e-4 * (double)cell.scale);
         }
     }
     assert_true(used <= levels);
@@ -272,32 +281,31 @@ static void assert_sound(const struct bs_flat *format, const float *x)
 static void every_grid_rounds_to_its_nearest_code(void **state)
 {
     (void)state;
-    for (int g = BS_GRID_GPTQ; g < BS_GRID_AUTO; g++)
+    for (int g = 0; g < GRIDS; g++)
         for (int bits = 2; bits <= 8; bits++)
-            for (int symmetric = g == BS_GRID_SMOOTHQUANT; symmetric < 2; symmetric++)
+            for (int symmetric = g == SMOOTHQUANT; symmetric < 2; symmetric++)
                 for (int kind = 0; kind < 8; kind++) {
-                    struct bs_flat format = grid((enum bs_grid)g, bits, symmetric);
+                    const struct bs_setting *format = grid(grids[g], bits, symmetric);
                     float x[COUNT];
                     awkward_group(x, kind, (uint64_t)(100 * g + 10 * bits + kind));
-                    assert_sound(&format, x);
+                    assert_sound(format, x);
                 }
 }
 
 /* encode_all of count values of x against one value at a time. */
-static void assert_encoded(const struct bs_flat *format, struct bs_params params, const float *x,
-                           size_t count, const float *next)
+static void assert_encoded(struct bs_cell cell, const float *x, size_t count, const float *next)
 {
     enum { BEHIND = 0xa5 };
     uint8_t codes[COUNT + 1];
     uint32_t sum = 0;
     float low = next[0], high = next[0];
     memset(codes, BEHIND, sizeof codes);
-    struct bs_encoded got = bs_format_encode_all(format, params, x, count, next, codes);
+    struct bs_encoded got = bs_cell_encode_bytes(&cell, x, count, next, codes);
     bool finite = true;
     for (size_t i = 0; i < count; i++) {
         finite = finite && isfinite(x[i]);
         if (!isnan(x[i]))
-            assert_int_equal(codes[i], bs_format_encode(format, params, x[i]));
+            assert_int_equal(codes[i], bs_cell_nearest(&cell, x[i]));
         sum += codes[i];
         low = fminf(low, next[i]);
         high = fmaxf(high, next[i]);
@@ -312,34 +320,36 @@ static void encoding_all_equals_encoding_each(void **state)
 {
     (void)state;
     float next[COUNT];
-    for (int g = BS_GRID_GPTQ; g < BS_GRID_AUTO; g++)
+    for (int g = 0; g < GRIDS; g++)
         for (int bits = 2; bits <= 8; bits += 3)
-            for (int symmetric = g == BS_GRID_SMOOTHQUANT; symmetric < 2; symmetric++)
+            for (int symmetric = g == SMOOTHQUANT; symmetric < 2; symmetric++)
                 for (int kind = 0; kind < 8; kind++)
                     for (size_t count = 1; count <= COUNT; count++) {
-                        struct bs_flat format = grid((enum bs_grid)g, bits, symmetric);
+                        const struct bs_setting *format = grid(grids[g], bits, symmetric);
                         float x[COUNT];
                         awkward_group(x, kind, 100 * count + (uint64_t)bits);
                         awkward_group(next, 7 - kind, count);
-                        struct bs_params params = bs_format_fit(&format, x, count);
-                        assert_encoded(&format, params, x, count, next);
-                        params.scale *= 0.3f; /* codes end at both ends */
-                        assert_encoded(&format, params, x, count, x);
+                        struct bs_cell cell = cell_of_values(format, x, count);
+                        assert_encoded(cell, x, count, next);
+                        cell.scale *= 0.3f; /* codes end at both ends */
+                        assert_encoded(cell, x, count, x);
                     }
 }
 
 static void encoding_all_takes_ties_to_the_even_level(void **state)
 {
     (void)state;
-    struct bs_flat eight = grid(BS_GRID_AWQ, 8, false);
+    const struct bs_setting *eight = grid("awq", 8, false);
     for (int zero_point = 0; zero_point <= 255; zero_point += 51) {
-        struct bs_params params = {.scale = 0.5f, .zero_point = zero_point};
+        struct bs_cell cell = cell_of_values(eight, (const float[]){0, 1}, 2);
+        cell.scale = 0.5f;
+        cell.first = -zero_point;
         for (int first = -300; first < 300; first += COUNT) {
             float x[COUNT];
             uint8_t codes[COUNT];
             for (int i = 0; i < COUNT; i++)
                 x[i] = 0.5f * ((float)(first + i) + 0.5f);
-            bs_format_encode_all(&eight, params, x, COUNT, x, codes);
+            bs_cell_encode_bytes(&cell, x, COUNT, x, codes);
             for (int i = 0; i < COUNT; i++) {
                 int below = first + i, even = below + (below & 1), code = even + zero_point;
                 assert_int_equal(codes[i], code < 0 ? 0 : code > 255 ? 255 : code);
@@ -352,8 +362,8 @@ static void encoding_all_sees_what_is_not_finite(void **state)
 {
     (void)state;
     static const float strange[] = {NAN, INFINITY, -INFINITY};
-    struct bs_flat eight = grid(BS_GRID_SMOOTHQUANT, 8, true);
-    struct bs_params params = {.scale = 0.01f, .zero_point = 128};
+    const struct bs_setting *eight = grid("smoothquant", 8, true);
+    struct bs_cell cell = cell_between(eight, -1.27f, 1.27f);
     float x[COUNT], next[COUNT];
     random_fill(next, COUNT, 1, 2);
     for (size_t count = 1; count <= COUNT; count += 19)
@@ -361,36 +371,42 @@ static void encoding_all_sees_what_is_not_finite(void **state)
             for (int s = 0; s < 3; s++) {
                 random_fill(x, COUNT, 1, 1);
                 x[at] = strange[s];
-                assert_encoded(&eight, params, x, count, next);
+                assert_encoded(cell, x, count, next);
                 if (at + 1 < count) /* two that would cancel each other */
                     x[at + 1] = -strange[s];
-                assert_encoded(&eight, params, x, count, next);
+                assert_encoded(cell, x, count, next);
             }
     x[0] = FLT_MAX; /* the quotient is not finite, the value is */
     x[1] = -FLT_MAX;
-    assert_encoded(&eight, params, x, 2, next);
+    assert_encoded(cell, x, 2, next);
     /* the extremes of what comes next pass over a NaN, but for the first, as bs_min_max's do */
     uint8_t codes[COUNT];
     x[0] = 1;
     x[COUNT - 1] = NAN;
     for (size_t i = 1; i + 1 < COUNT; i++)
         x[i] = -3;
-    struct bs_encoded got = bs_format_encode_all(&eight, params, next, COUNT, x, codes);
+    struct bs_encoded got = bs_cell_encode_bytes(&cell, next, COUNT, x, codes);
     assert_true(got.finite && got.next_low == -3 && got.next_high == 1);
     x[0] = NAN;
-    got = bs_format_encode_all(&eight, params, next, COUNT, x, codes);
+    got = bs_cell_encode_bytes(&cell, next, COUNT, x, codes);
     assert_true(got.finite && isnan(got.next_low) && isnan(got.next_high));
 }
 
-static double norm_of_error(const struct bs_flat *format, struct bs_params params, const float *x,
-                            double norm)
+static double norm_of_error(struct bs_cell cell, const float *x, double norm)
 {
     double sum = 0;
     for (int i = 0; i < COUNT; i++) {
-        float value = bs_format_decode(params, bs_format_encode(format, params, x[i]));
+        float value = bs_cell_decode(&cell, bs_cell_nearest(&cell, x[i]));
         sum += pow(fabs((double)value - (double)x[i]), norm);
     }
     return sum;
+}
+
+static const struct bs_setting *shrunk(const char *settings)
+{
+    char text[120];
+    snprintf(text, sizeof text, "grid=gptq range=mse %s", settings);
+    return weights_setting(text);
 }
 
 static void mse_range_is_the_best_of_the_shrunk_ones(void **state)
@@ -400,25 +416,26 @@ static void mse_range_is_the_best_of_the_shrunk_ones(void **state)
     for (int bits = 2; bits <= 5; bits++)
         for (int symmetric = 0; symmetric < 2; symmetric++)
             for (int kind = 0; kind < 8; kind += 7) { /* plain, and with an outlier */
-                struct bs_flat minmax = grid(BS_GRID_GPTQ, bits, symmetric), mse = minmax;
-                mse.range = BS_RANGE_MSE;
-                mse.range_norm = 2.4;
-                mse.range_grid = 50;
-                mse.range_maxshrink = 0.5;
+                const struct bs_setting *minmax = grid("gptq", bits, symmetric);
+                char text[80];
+                snprintf(text, sizeof text,
+                         "bits=%d symmetric=%s range_grid=50 range_maxshrink=0.5", bits,
+                         symmetric ? "true" : "false");
+                const struct bs_setting *mse = shrunk(text);
                 float x[COUNT], low = 0, high = 0;
                 awkward_group(x, kind, (uint64_t)(bits + 10 * kind));
                 for (int i = 0; i < COUNT; i++) {
                     low = fminf(low, x[i]);
                     high = fmaxf(high, x[i]);
                 }
-                double got = norm_of_error(&mse, bs_format_fit(&mse, x, COUNT), x, 2.4);
+                double got = norm_of_error(cell_of_values(mse, x, COUNT), x, 2.4);
                 for (int i = 0; i < 25; i++) {
                     /* both extremes times 1 - i / 50, up to half */
                     float p = (float)(1 - i / 50.0);
-                    struct bs_params tried = bs_format_fit_range(&minmax, p * low, p * high);
-                    assert_true(got <= norm_of_error(&minmax, tried, x, 2.4) * (1 + 1e-5));
+                    struct bs_cell tried = cell_between(minmax, p * low, p * high);
+                    assert_true(got <= norm_of_error(tried, x, 2.4) * (1 + 1e-5));
                 }
-                double full = norm_of_error(&minmax, bs_format_fit(&minmax, x, COUNT), x, 2.4);
+                double full = norm_of_error(cell_of_values(minmax, x, COUNT), x, 2.4);
                 assert_true(got <= full * (1 + 1e-6));
                 better += got < 0.99 * full;
             }
@@ -432,88 +449,127 @@ static void mse_range_minimises_its_own_norm(void **state)
      */
     float x[COUNT];
     awkward_group(x, 7, 5);
-    struct bs_flat low = grid(BS_GRID_GPTQ, 3, false);
-    low.range = BS_RANGE_MSE;
-    low.range_grid = 100;
-    low.range_maxshrink = 0.95;
-    low.range_norm = 0.5;
-    struct bs_flat high = low;
-    high.range_norm = 6;
-    struct bs_params few = bs_format_fit(&low, x, COUNT), most = bs_format_fit(&high, x, COUNT);
+    struct bs_cell few = cell_of_values(
+        shrunk("bits=3 symmetric=false range_maxshrink=0.95 range_norm=0.5"), x, COUNT);
+    struct bs_cell most = cell_of_values(
+        shrunk("bits=3 symmetric=false range_maxshrink=0.95 range_norm=6"), x, COUNT);
     assert_true(few.scale < most.scale);
-    assert_true(norm_of_error(&low, few, x, 0.5) < norm_of_error(&low, most, x, 0.5));
-    assert_true(norm_of_error(&low, most, x, 6) < norm_of_error(&low, few, x, 6));
-    low.range_maxshrink = 0; /* nothing tried: minmax */
-    struct bs_flat minmax = grid(BS_GRID_GPTQ, 3, false);
-    assert_true(bs_format_fit(&low, x, COUNT).scale == bs_format_fit(&minmax, x, COUNT).scale);
+    assert_true(norm_of_error(few, x, 0.5) < norm_of_error(most, x, 0.5));
+    assert_true(norm_of_error(most, x, 6) < norm_of_error(few, x, 6));
+    /* nothing tried: minmax */
+    struct bs_cell none =
+        cell_of_values(shrunk("bits=3 symmetric=false range_maxshrink=0"), x, COUNT);
+    assert_true(same_cell(none, cell_of_values(grid("gptq", 3, false), x, COUNT)));
 }
 
-static void a_matrix_is_rounded_group_by_group(void **state)
+/* Values whose largest one counts for nothing: where importance is looked at, the range is cut to the
+ * rest of them. */
+static void mse_range_counts_by_importance_where_it_is_asked_to(void **state)
 {
     (void)state;
-    enum { ROWS = 3, COLUMNS = 10 };
-    static const int sizes[] = {BS_GROUP_CHANNEL, BS_GROUP_TENSOR, 4, 5, 1, 10, 64};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        struct bs_flat format = grid(BS_GRID_AWQ, 3, false);
-        format.group_size = sizes[k];
-        int columns = sizes[k] > 0 && sizes[k] < COLUMNS ? sizes[k] : COLUMNS;
-        float x[ROWS * COLUMNS], want[ROWS * COLUMNS];
-        random_fill(x, ROWS * COLUMNS, 1, k);
-        memcpy(want, x, sizeof want);
-        if (sizes[k] == BS_GROUP_TENSOR) {
-            bs_format_round(&format, bs_format_fit(&format, want, ROWS * COLUMNS), want,
-                            ROWS * COLUMNS);
-        } else {
-            for (int i = 0; i < ROWS; i++)
-                for (int j = 0; j < COLUMNS; j += columns) {
-                    size_t n = (size_t)(COLUMNS - j < columns ? COLUMNS - j : columns);
-                    float *group = want + i * COLUMNS + j;
-                    bs_format_round(&format, bs_format_fit(&format, group, n), group, n);
-                }
+    float x[COUNT], importance[COUNT];
+    awkward_group(x, 7, 6);
+    for (int i = 0; i < COUNT; i++)
+        importance[i] = i == COUNT / 2 ? 0 : 1;
+    struct bs_sample sample = bs_sample_of(x, COUNT);
+    float scales[2][2];
+    for (int weighted = 0; weighted < 2; weighted++)
+        for (int known = 0; known < 2; known++) {
+            const struct bs_setting *setting =
+                shrunk(weighted ? "bits=3 range_maxshrink=0.98 range_weighted=true"
+                                : "bits=3 range_maxshrink=0.98");
+            union {
+                unsigned char bytes[BS_MOST_PARAM_BYTES];
+                max_align_t align;
+            } params;
+            sample.importance = known ? importance : NULL;
+            const struct bs_format *format = bs_format_of(setting);
+            format->fit(setting->format.options, &setting->range, NULL, &sample, params.bytes);
+            scales[weighted][known] =
+                format->cell(setting->format.options, NULL, params.bytes, 0).scale;
         }
-        bs_format_round_matrix(&format, x, ROWS, COLUMNS);
-        assert_memory_equal(x, want, sizeof x);
-    }
+    assert_true(scales[0][0] == scales[0][1] && scales[0][0] == scales[1][0]);
+    assert_true(scales[1][1] < 0.5f * scales[0][0]);
 }
 
 static void auto_settings_become_the_authors(void **state)
 {
     (void)state;
-    struct bs_error err;
+    static const struct bs_preference authors[] = {
+        {"nothing like it", "grid", "gptq"}, {"int", "grid", "awq"}, {.format = NULL}};
+    static const struct bs_preference others[] = {{"int", "grid", "smoothquant"}, {.format = NULL}};
     static const struct {
-        enum bs_grid preferred, grid;
-        int symmetric;
-    } cases[] = {{BS_GRID_GPTQ, BS_GRID_GPTQ, 0},
-                 {BS_GRID_AWQ, BS_GRID_AWQ, 0},
-                 {BS_GRID_SMOOTHQUANT, BS_GRID_SMOOTHQUANT, 1},
-                 {BS_GRID_AUTO, BS_GRID_GPTQ, 0}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct bs_flat format = {.bits = 4, .grid = BS_GRID_AUTO, .symmetric = BS_SYMMETRIC_AUTO};
-        assert_int_equal(bs_format_resolve(&format, cases[i].preferred, &err), BS_OK);
-        assert_int_equal(format.grid, cases[i].grid);
-        assert_int_equal(format.symmetric, cases[i].symmetric);
+        const char *grid, *symmetric, *got_grid, *got_symmetric;
+    } cases[] = {{"auto", "auto", "awq", "false"},
+                 {"auto", "true", "awq", "true"},
+                 {"gptq", "auto", "gptq", "false"},
+                 {"smoothquant", "auto", "smoothquant", "true"}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct bs_setting setting;
+        struct bs_error err;
+        char text[16];
+        bs_setting_init(&setting);
+        bs_setting_set(&setting, BS_FOR_WEIGHTS, "bits", "4", &err);
+        bs_setting_set(&setting, BS_FOR_WEIGHTS, "grid", cases[k].grid, &err);
+        bs_setting_set(&setting, BS_FOR_WEIGHTS, "symmetric", cases[k].symmetric, &err);
+        bs_setting_prefer(&setting, authors);
+        bs_setting_prefer(&setting, others); /* nothing is left for them */
+        assert_int_equal(bs_setting_resolve(&setting, BS_FOR_WEIGHTS, &err), BS_OK);
+        bs_setting_text(&setting, "grid", text, sizeof text);
+        assert_string_equal(text, cases[k].got_grid);
+        bs_setting_text(&setting, "symmetric", text, sizeof text);
+        assert_string_equal(text, cases[k].got_symmetric);
+        bs_setting_release(&setting);
     }
-    struct bs_flat chosen = grid(BS_GRID_AWQ, 4, true);
-    assert_int_equal(bs_format_resolve(&chosen, BS_GRID_SMOOTHQUANT, &err), BS_OK);
-    assert_true(chosen.grid == BS_GRID_AWQ && chosen.symmetric == BS_SYMMETRIC);
+}
+
+static enum bs_status try_resolve(enum bs_use use, const char *key, const char *value,
+                                  const char *other, const char *other_value, struct bs_error *err)
+{
+    struct bs_setting setting;
+    bs_setting_init(&setting);
+    enum bs_status status = bs_setting_set(&setting, use, "bits", "8", err);
+    if (!status)
+        status = bs_setting_set(&setting, use, key, value, err);
+    if (!status)
+        status = bs_setting_set(&setting, use, other, other_value, err);
+    if (!status)
+        status = bs_setting_resolve(&setting, use, err);
+    bs_setting_release(&setting);
+    return status;
 }
 
 static void formats_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
     struct bs_error err;
-    const struct bs_plugin *format = bs_registry_find(&bs_format_registry, "int");
     for (int bits = 0; bits <= 32; bits++) {
-        struct bs_int values;
         char text[16];
         snprintf(text, sizeof text, "%d", bits);
-        assert_int_equal(
-            bs_option_parse(bs_option_find(format->options, "bits"), text, &values, &err),
-            (bits >= 2 && bits <= 8) || bits == 16 ? BS_OK : BS_ECONFIG);
+        assert_int_equal(try_resolve(BS_FOR_WEIGHTS, "bits", text, "group_size", "8", &err),
+                         (bits >= 2 && bits <= 8) || bits == 16 ? BS_OK : BS_ECONFIG);
     }
-    struct bs_flat asymmetric = grid(BS_GRID_SMOOTHQUANT, 8, false);
-    assert_int_equal(bs_format_resolve(&asymmetric, BS_GRID_AUTO, &err), BS_ECONFIG);
-    assert_non_null(strstr(err.message, "smoothquant"));
+    static const struct {
+        enum bs_use use;
+        const char *key, *value, *other, *other_value, *message;
+    } refused[] = {
+        {BS_FOR_WEIGHTS, "grid", "smoothquant", "symmetric", "false", "smoothquant"},
+        {BS_FOR_ACTIVATIONS, "symmetric", "false", "sharing", "token", "smoothquant"},
+        {BS_FOR_ACTIVATIONS, "group_size", "tensor", "sharing", "token", "tensor"},
+        {BS_FOR_ACTIVATIONS, "group_size", "16", "sharing", "window", "groups"},
+        {BS_FOR_ACTIVATIONS, "group_size", "16", "sharing", "static", "groups"},
+        {BS_FOR_ACTIVATIONS, "range", "mse", "sharing", "static", "mse"},
+        {BS_FOR_WEIGHTS, "format", "intt", "bits", "4", "int"},
+        {BS_FOR_WEIGHTS, "range", "maxmin", "bits", "4", "minmax"},
+        {BS_FOR_WEIGHTS, "rounding", "up", "bits", "4", "nearest"},
+        {BS_FOR_WEIGHTS, "colour", "red", "bits", "4", "colour"},
+    };
+    for (size_t k = 0; k < sizeof refused / sizeof *refused; k++) {
+        if (try_resolve(refused[k].use, refused[k].key, refused[k].value, refused[k].other,
+                        refused[k].other_value, &err) != BS_ECONFIG)
+            fail_msg("%s=%s is taken", refused[k].key, refused[k].value);
+        assert_non_null(strstr(err.message, refused[k].message));
+    }
 }
 
 int main(void)
@@ -537,7 +593,7 @@ int main(void)
         cmocka_unit_test(encoding_all_sees_what_is_not_finite),
         cmocka_unit_test(mse_range_is_the_best_of_the_shrunk_ones),
         cmocka_unit_test(mse_range_minimises_its_own_norm),
-        cmocka_unit_test(a_matrix_is_rounded_group_by_group),
+        cmocka_unit_test(mse_range_counts_by_importance_where_it_is_asked_to),
         cmocka_unit_test(auto_settings_become_the_authors),
         cmocka_unit_test(formats_that_do_not_exist_are_refused),
     };

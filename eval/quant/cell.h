@@ -1,0 +1,94 @@
+/* How one group of values is rounded and decoded: value = scale * level + shift over one ascending
+ * table of levels. All rounding goes through a cell; what a cell is fitted to is a format's affair. */
+#ifndef BS_EVAL_QUANT_CELL_H
+#define BS_EVAL_QUANT_CELL_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eval/quant/setting.h"
+
+/* Ascending levels, no two alike; a code is the place of one. */
+struct bs_levels {
+    int count;           /* 2 to 65536 */
+    const float *values; /* [count]; NULL: whole numbers, and the cell says which is the first */
+};
+
+/* The values of a group. */
+struct bs_cell {
+    const struct bs_levels *levels;
+    int first;          /* of whole numbers: the level of code 0 (minus a zero point) */
+    float scale, shift; /* scale is not 0, and may be negative */
+};
+
+/* How values are rounded: the mode, and what stochastic draws are made from. */
+struct bs_rounder {
+    enum bs_rounding mode;
+    uint64_t key;
+};
+
+/* What the draws at a place are keyed by beside the seed and a value's index: nothing runs on from
+ * draw to draw, so that any order of rounding, and any part of it, gives the same values. A site's
+ * index is that of the value in its window. */
+uint64_t bs_draw_place(int layer, bool site, int index);
+struct bs_rounder bs_rounder_of(const struct bs_setting *setting, uint64_t place);
+
+/* A number in [0, 1), uniform over keys and over indices. */
+float bs_draw(uint64_t key, uint64_t index);
+
+static inline float bs_cell_decode(const struct bs_cell *cell, int code)
+{
+    const float *values = cell->levels->values;
+    float value = cell->scale * (values ? values[code] : (float)(cell->first + code));
+    return cell->shift == 0 ? value : value + cell->shift;
+}
+
+/* The code nearest to x by a table: ties to the even code. Of a NaN, 0. */
+int bs_cell_search(const struct bs_cell *cell, float x);
+
+/* The code nearest to x: of whole numbers, ties to the even level; the outermost beyond the levels. Of
+ * a NaN, 0. */
+static inline int bs_cell_nearest(const struct bs_cell *cell, float x)
+{
+    if (cell->levels->values)
+        return bs_cell_search(cell, x);
+    float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
+    float level = rintf((cell->shift == 0 ? x : x - cell->shift) / cell->scale);
+    level = level > lowest ? level : lowest; /* which a NaN becomes too */
+    level = level < highest ? level : highest;
+    return (int)level - cell->first;
+}
+
+/* The code that another mode makes of the nearest one. */
+int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float x,
+                   int nearest);
+
+/* The code of x, the index-th value of its place. */
+static inline int bs_cell_encode(const struct bs_cell *cell, struct bs_rounder rounder,
+                                 uint64_t index, float x)
+{
+    int code = bs_cell_nearest(cell, x);
+    return rounder.mode == BS_NEAREST ? code : bs_cell_direct(cell, rounder, index, x, code);
+}
+
+/* Replaces each of count values, the index-th and on of their place, by the value its code decodes
+ * to; a NaN stays. */
+void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
+                   size_t count);
+
+/* What is known of values once they are encoded. */
+struct bs_encoded {
+    uint32_t sum;              /* of the codes */
+    bool finite;               /* every value is */
+    float next_low, next_high; /* the extremes of the values that come next, as of bs_min_max */
+};
+
+/* The nearest codes of count >= 1 values by a cell of at most 256 whole numbers without a shift; of a
+ * NaN, any. The extremes of `next`, count values too, cost nothing while the processor divides, and
+ * are what their scale is fitted to; x itself where none are wanted. */
+struct bs_encoded bs_cell_encode_bytes(const struct bs_cell *cell, const float *x, size_t count,
+                                       const float *next, uint8_t *codes);
+
+#endif

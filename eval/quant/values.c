@@ -1,0 +1,109 @@
+#include "eval/quant/values.h"
+
+#include <assert.h>
+
+/* Room for the parameters of a span, aligned for any type. */
+union params {
+    unsigned char bytes[BS_MOST_PARAM_BYTES];
+    max_align_t align;
+};
+
+enum bs_status bs_values_check(const struct bs_setting *setting, int width, struct bs_error *err)
+{
+    struct bs_code_layout layout;
+    if (bs_setting_lay(setting, 1, width, &layout, err))
+        return err->status;
+    if (setting->sharing == BS_BY_STATIC && layout.param_bytes > sizeof(struct bs_fixed))
+        return bs_fail(err, BS_ECONFIG,
+                       "format %s has no room for static parameters, expected "
+                       "sharing: token or window",
+                       setting->format.plugin->name);
+    return BS_OK;
+}
+
+static void fit(const struct bs_setting *setting, const struct bs_sample *sample, void *params)
+{
+    bs_format_of(setting)->fit(setting->format.options, &setting->range, NULL, sample, params);
+}
+
+static struct bs_cell cell_at(const struct bs_setting *setting, const void *params, int g)
+{
+    return bs_format_of(setting)->cell(setting->format.options, NULL, params, g);
+}
+
+void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
+                   struct bs_fixed *fixed)
+{
+    const float extremes[] = {low, high};
+    const struct bs_sample sample = {.extremes = extremes, .rows = 1, .count = (size_t)width};
+    fit(setting, &sample, fixed->bytes);
+}
+
+struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                              const float *x, int rows, int width, int stride,
+                              const float *extremes)
+{
+    union params params;
+    if (setting->sharing == BS_BY_STATIC)
+        return cell_at(setting, fixed->bytes, 0);
+    const struct bs_sample sample = {.x = x,
+                                     .extremes = extremes,
+                                     .rows = (size_t)rows,
+                                     .count = (size_t)width,
+                                     .stride = (size_t)stride};
+    fit(setting, &sample, params.bytes);
+    return cell_at(setting, params.bytes, 0);
+}
+
+void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                   struct bs_rounder rounder, uint64_t index, const float *importance, float *x,
+                   int columns)
+{
+    union params params;
+    struct bs_sample sample = bs_sample_of(x, (size_t)columns);
+    sample.importance = importance;
+    fit(setting, &sample, params.bytes);
+    for (int at = 0, g = 0; at < columns; at += layout->group, g++) {
+        struct bs_cell cell = cell_at(setting, params.bytes, g);
+        int left = columns - at, n = left < layout->group ? left : layout->group;
+        bs_cell_round(&cell, rounder, index + (uint64_t)at, x + at, (size_t)n);
+    }
+}
+
+void bs_weights_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                      struct bs_rounder rounder, int first, const float *importance, float *x,
+                      int rows)
+{
+    assert(!layout->tensor_bytes);
+    for (int i = 0; i < rows; i++)
+        for (int at = 0; at < layout->in; at += layout->span) {
+            int left = layout->in - at;
+            uint64_t index = (uint64_t)(first + i) * (uint64_t)layout->in + (uint64_t)at;
+            bs_span_round(setting, layout, rounder, index, importance ? importance + at : NULL,
+                          x + (size_t)i * (size_t)layout->in + at,
+                          left < layout->span ? left : layout->span);
+        }
+}
+
+void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                     struct bs_rounder rounder, float *x, int rows, int width, int stride)
+{
+    struct bs_code_layout layout;
+    struct bs_cell cell = {.scale = 1};
+    struct bs_error ignored; /* the width was checked when the setting was chosen */
+    bool each = setting->sharing == BS_BY_TOKEN;
+    (void)bs_setting_lay(setting, 1, width, &layout, &ignored);
+    if (!each)
+        cell = bs_values_cell(setting, fixed, x, rows, width, stride, NULL);
+    for (int t = 0; t < rows; t++) {
+        float *row = x + (size_t)t * (size_t)stride;
+        uint64_t index = (uint64_t)t * (uint64_t)width;
+        if (!each)
+            bs_cell_round(&cell, rounder, index, row, (size_t)width);
+        for (int at = 0; each && at < width; at += layout.span) {
+            int left = width - at;
+            bs_span_round(setting, &layout, rounder, index + (uint64_t)at, NULL, row + at,
+                          left < layout.span ? left : layout.span);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+/* Rounding values in place by a setting: activations on their way, and weights that are tried. */
+#ifndef BS_EVAL_QUANT_VALUES_H
+#define BS_EVAL_QUANT_VALUES_H
+
+#include "eval/quant/format.h"
+
+/* Parameters that are fixed from the calibration, of a format that needs as many bytes. */
+struct bs_fixed {
+    max_align_t bytes[2];
+};
+
+/* Whether values of this width can be rounded on their way by a resolved setting of activations.
+ * BS_ECONFIG. */
+enum bs_status bs_values_check(const struct bs_setting *setting, int width, struct bs_error *err);
+
+/* The parameters of values between these extremes. */
+void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
+                   struct bs_fixed *fixed);
+
+/* The one cell of x, `rows` rows of `width` values, `stride` apart, or of `extremes` where they are
+ * known already (else NULL); `fixed` where sharing is static. For a setting with a group a row. */
+struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                              const float *x, int rows, int width, int stride,
+                              const float *extremes);
+
+/* Replaces x, [rows] rows of `width` values, `stride` apart, by their quantized values; index 0 of
+ * the rounder's draws is the first one. `fixed` is looked at where sharing is static. */
+void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                     struct bs_rounder rounder, float *x, int rows, int width, int stride);
+
+/* Replaces the values of one span of a row, `columns` of them, by those that codes of their own would
+ * decode to; the first is the index-th value of its matrix. `importance` [columns] or NULL. For a
+ * layout in which the matrix shares nothing. */
+void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                   struct bs_rounder rounder, uint64_t index, const float *importance, float *x,
+                   int columns);
+
+/* Replaces weights [rows][layout->in], the first-th and later rows of a matrix, by the values that
+ * codes of their own would decode to: each span fitted to what is given, with `importance` [in] or
+ * NULL. For a layout in which the matrix shares nothing. */
+void bs_weights_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                      struct bs_rounder rounder, int first, const float *importance, float *x,
+                      int rows);
+
+#endif
