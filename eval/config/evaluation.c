@@ -28,6 +28,8 @@ const struct bs_option bs_layer_error_options[] = {
 };
 
 const struct bs_config_key bs_evaluation_keys[] = {
+    {"NAME", "a list of mappings with text",
+     "for each evaluation what it is of, with its own options beside those below", false},
     {"layer_error", "a mapping, see layer_error", "the error of each linear", false},
     {.name = NULL},
 };
@@ -202,14 +204,15 @@ static enum bs_status read_entries(struct bs_load *load, const struct bs_plugin 
 
 enum { MOST_KEYS = 64 };
 
-/* The keys of `evaluation`: the names of evaluations and its own. */
+/* The keys of `evaluation`: the names of evaluations, for which the first row stands, and the
+ * others. */
 static void list_keys(struct bs_config_key keys[MOST_KEYS])
 {
     int count = 0;
     for (int e = 0; bs_evaluation_registry.rows[e] && count < MOST_KEYS - 2; e++)
         keys[count++] = (struct bs_config_key){.name = bs_evaluation_registry.rows[e]->name,
                                                .allowed = entries_allowed};
-    for (int k = 0; bs_evaluation_keys[k].name && count < MOST_KEYS - 1; k++)
+    for (int k = 1; bs_evaluation_keys[k].name && count < MOST_KEYS - 1; k++)
         keys[count++] = bs_evaluation_keys[k];
     keys[count] = (struct bs_config_key){.name = NULL};
 }

@@ -236,6 +236,8 @@ static void print_range(FILE *script, const char *axis, struct range range)
         high = range.high * room;
     } else {
         double room = range.high > range.low ? 0.05 * (range.high - range.low) : 0.05 * range.high;
+        if (!(room > 0)) /* all of it nothing */
+            room = 0.05;
         low = range.low - 2 * room;
         high = range.high + room;
     }

@@ -23,44 +23,19 @@ static const struct {
 };
 enum { NUM_DEFAULTS = sizeof defaults / sizeof *defaults };
 
-static bool is_default(const char *name)
-{
-    for (int d = 0; d < NUM_DEFAULTS; d++)
-        if (!strcmp(defaults[d].name, name))
-            return true;
-    return false;
-}
-
 static void append(struct bs_columns *columns, struct bs_column column)
 {
     if (columns->count < BS_MOST_COLUMNS)
         columns->columns[columns->count++] = column;
 }
 
-/* The values of an evaluation, all of them, kept. */
-static void append_all(struct bs_columns *columns, const char *evaluation)
-{
-    const struct bs_value_type *type;
-    const char *own;
-    for (int i = 0; (type = bs_value_type_at(i, &own)); i++)
-        if (!strcmp(own, evaluation))
-            append(columns, (struct bs_column){.name = type->name, .type = type, .kept = true});
-}
-
-/* True where the list above names a value of the evaluation, or none is known of it. */
+/* True where the list above names a value of the evaluation. */
 static bool is_listed(const char *evaluation)
 {
-    const struct bs_value_type *type;
-    const char *own;
-    bool known = false;
-    for (int i = 0; (type = bs_value_type_at(i, &own)); i++) {
-        if (strcmp(own, evaluation))
-            continue;
-        if (is_default(type->name))
+    for (int d = 0; d < NUM_DEFAULTS; d++)
+        if (bs_value_type_find(evaluation, defaults[d].name))
             return true;
-        known = true;
-    }
-    return !known;
+    return false;
 }
 
 /* The type of a value of this name that the evaluation or a metric has. */
@@ -68,23 +43,6 @@ static const struct bs_value_type *type_of(const char *evaluation, const char *n
 {
     const struct bs_value_type *type = bs_value_type_find(evaluation, name);
     return type ? type : bs_value_type_find(bs_model_values, name);
-}
-
-void bs_columns_default(const char *evaluation, struct bs_columns *columns)
-{
-    bool listed = is_listed(evaluation);
-    columns->count = 0;
-    for (int d = 0; d < NUM_DEFAULTS; d++) {
-        const char *name = defaults[d].name;
-        const struct bs_value_type *type = type_of(evaluation, name);
-        bool is_time = !strcmp(name, "time");
-        if (type || is_time)
-            append(columns,
-                   (struct bs_column){
-                       .name = name, .type = type, .is_time = is_time, .kept = defaults[d].kept});
-        if (d == 0 && !listed)
-            append_all(columns, evaluation);
-    }
 }
 
 /* True where a row of the results is of the evaluation. */
@@ -151,6 +109,39 @@ void bs_columns_add_value(struct bs_columns *columns, const struct bs_results *r
             return;
     append(columns,
            (struct bs_column){.name = name, .type = bs_columns_type(results, name), .kept = true});
+}
+
+/* All values of the evaluation's rows: in the order of its list, then those that this program does not
+ * know. */
+static void append_all(struct bs_columns *columns, const struct bs_results *results,
+                       const char *evaluation)
+{
+    const struct bs_value_type *type;
+    const char *own;
+    for (int i = 0; (type = bs_value_type_at(i, &own)); i++)
+        if (!strcmp(own, evaluation))
+            bs_columns_add_value(columns, results, type->name);
+    for (int i = 0; i < results->num_rows; i++)
+        for (int v = 0; v < results->rows[i].num_values; v++)
+            if (!strcmp(results->rows[i].values[v].evaluation, evaluation))
+                bs_columns_add_value(columns, results, results->rows[i].values[v].name);
+}
+
+void bs_columns_default(const struct bs_results *results, const char *evaluation,
+                        struct bs_columns *columns)
+{
+    columns->count = 0;
+    for (int d = 0; d < NUM_DEFAULTS; d++) {
+        const char *name = defaults[d].name;
+        const struct bs_value_type *type = type_of(evaluation, name);
+        bool is_time = !strcmp(name, "time");
+        if (type || is_time)
+            append(columns,
+                   (struct bs_column){
+                       .name = name, .type = type, .is_time = is_time, .kept = defaults[d].kept});
+        if (d == 0 && !is_listed(evaluation))
+            append_all(columns, results, evaluation);
+    }
 }
 
 static const struct bs_field *field_of(const char *name)

@@ -25,8 +25,9 @@ struct bs_columns {
 
 /* Those a table of an evaluation's trials has unless told otherwise, in the order of their worth: a
  * list of names, of which values that neither the evaluation nor a metric has are left out. Of an
- * evaluation of which the list names no value all are shown. */
-void bs_columns_default(const char *evaluation, struct bs_columns *columns);
+ * evaluation of which the list names no value all are shown that the results have. */
+void bs_columns_default(const struct bs_results *results, const char *evaluation,
+                        struct bs_columns *columns);
 
 /* Those named in `names`, parted by commas. BS_ECONFIG for a name that no value of the results and
  * no field has, with the nearest. */

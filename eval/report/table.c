@@ -379,7 +379,7 @@ static enum bs_status begin_section(struct section *section, struct bs_error *er
     if (section->table->columns)
         section->columns = *section->table->columns;
     else
-        bs_columns_default(section->first->evaluation, &section->columns);
+        bs_columns_default(results, section->first->evaluation, &section->columns);
     return find_sources(section, err);
 }
 

@@ -16,10 +16,22 @@ EVALUATIONS(DECLARE)
 
 static const struct bs_plugin *const evaluations[] = {EVALUATIONS(ENTRY) NULL};
 
+static void print_facts(const struct bs_plugin *plugin, FILE *out)
+{
+    const struct bs_evaluation *evaluation = (const void *)plugin;
+    fputs("figures of every token:", out);
+    for (int f = 0; f < BS_NUM_FIGURES; f++)
+        if (evaluation->figures >> f & 1)
+            fprintf(out, " %s", bs_figure_types[f].name);
+    fputc('\n', out);
+    bs_value_types_print(evaluation->values, "value", out);
+}
+
 const struct bs_registry bs_evaluation_registry = {
     .kind = "evaluation",
     .summary = "what is measured of a text: a list under `evaluation`",
-    .rows = evaluations};
+    .rows = evaluations,
+    .print_facts = print_facts};
 
 const struct bs_evaluation *bs_evaluation_of(const struct bs_choice *choice)
 {

@@ -21,6 +21,13 @@ int bs_value_types_count(const struct bs_value_type *types)
     return count;
 }
 
+void bs_value_types_print(const struct bs_value_type *types, const char *word, FILE *out)
+{
+    for (; types && types->name; types++)
+        fprintf(out, "%s %s%s%s%s%s\n", word, types->name, *types->unit ? ", " : "", types->unit,
+                *types->meaning ? ": " : "", types->meaning);
+}
+
 const struct bs_value_type *bs_value_type_at(int i, const char **evaluation)
 {
     for (int e = 0; bs_evaluation_registry.rows[e]; e++) {

@@ -4,6 +4,7 @@
 #define BS_EVAL_TASKS_VALUE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Columns of the table of linears, and values of one metric, at most. */
 enum { BS_MOST_LINEAR_VALUES = 16 };
@@ -21,6 +22,9 @@ struct bs_value_type {
     bool uncertain;      /* comes with a standard error and its degrees of freedom */
     bool signed_;        /* a difference: printed with its sign */
 };
+
+/* Prints "value NAME, UNIT: MEANING", a line each: what `describe` says of the plug-in. */
+void bs_value_types_print(const struct bs_value_type *types, const char *word, FILE *out);
 
 /* What was measured. */
 struct bs_measured {

@@ -5,5 +5,7 @@
 
 #define BS_MORE_ALGORITHMS(X) X(spin) X(tails)
 #define BS_MORE_STATISTICS(X) X(kurtosis)
+#define BS_MORE_EVALUATIONS(X) X(last_word)
+#define BS_MORE_METRICS(X) X(zeros)
 
 #endif

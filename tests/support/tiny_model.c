@@ -76,3 +76,24 @@ struct bs_windows tiny_model_windows(const char *text, int windows, int tokens)
     bs_tokenizer_free(tokenizer);
     return out;
 }
+
+void tiny_model_make_ragged(struct bs_windows *windows)
+{
+    struct bs_error err;
+    size_t count = (size_t)windows->windows;
+    bs_free(windows->spans);
+    windows->lengths = bs_alloc(count, sizeof *windows->lengths);
+    windows->spans = bs_alloc(2 * count, sizeof *windows->spans);
+    windows->num_spans = 2 * windows->windows;
+    windows->num_scored = 0;
+    assert_true(windows->lengths && windows->spans && windows->tokens >= 8);
+    for (int w = 0; w < windows->windows; w++) {
+        int length = windows->tokens - 1 - 3 * (w % 2);
+        windows->lengths[w] = length;
+        windows->spans[2 * w] = (struct bs_span){.window = w, .first = 0, .count = 2};
+        windows->spans[2 * w + 1] =
+            (struct bs_span){.window = w, .first = 3, .count = length - 1 - 3, .item = w};
+        windows->num_scored += (size_t)length - 2;
+    }
+    assert_int_equal(bs_windows_take_digest(windows, &err), BS_OK);
+}

@@ -20,4 +20,8 @@ void tiny_model_set(char *weights, const char *tensor, size_t first, size_t stri
 /* The first `windows` windows of `tokens` of a text; bs_windows_release. */
 struct bs_windows tiny_model_windows(const char *text, int windows, int tokens);
 
+/* Makes windows of 8 tokens at least unequal: each loses one token, every second three more; two
+ * spans of each are scored, with a prediction between them that is not. */
+void tiny_model_make_ragged(struct bs_windows *windows);
+
 #endif

@@ -36,6 +36,7 @@ static int setup(void **state)
     calibration = tiny_model_windows("datasets/commons/calibration.txt", 5, 24);
     texts[0] = tiny_model_windows("datasets/commons/evaluation.txt", 3, 70);
     texts[1] = tiny_model_windows("datasets/commons/calibration.txt", 2, 9);
+    tiny_model_make_ragged(&texts[1]);
     return 0;
 }
 
@@ -259,8 +260,8 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
 {
     struct bs_error err;
     const struct bs_architecture *a = bs_model_architecture(whole);
-    int tokens = texts[text].tokens, vocab = a->vocab_size;
-    const int32_t *ids = texts[text].ids + window * tokens;
+    int tokens = bs_windows_length(&texts[text], window), vocab = a->vocab_size;
+    const int32_t *ids = texts[text].ids + window * texts[text].tokens;
     struct bs_rope *rope = bs_rope_create(a, &tokens, 1);
     size_t product = bs_gemm_nt_packed_floats(vocab, a->embedding_size);
     struct bs_scratch *scratch = bs_scratch_create(1, bs_block_scratch_floats(a, tokens) + product);
@@ -302,25 +303,99 @@ static void the_unquantized_model_is_measured_as_it_is(void **state)
     assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
     const struct bs_passenger *got = &ride.passengers[0];
     double mean = 0;
+    size_t scored[TEXTS] = {0};
     for (int t = 0; t < TEXTS; t++)
-        for (int w = 0; w < texts[t].windows; w++) {
+        for (int k = 0; k < texts[t].num_spans; k++) {
+            const struct bs_span *span = &texts[t].spans[k];
             double want[256];
-            plain_nll(whole, t, w, want);
-            for (int i = 0; i + 1 < texts[t].tokens; i++) {
-                size_t at = (size_t)(w * (texts[t].tokens - 1) + i);
+            plain_nll(whole, t, span->window, want);
+            for (int i = span->first; i < span->first + span->count; i++) {
+                size_t at = (size_t)(span->window * (texts[t].tokens - 1) + i);
                 assert_close((double)bs_figure_floats(&got->figures[t], BS_NLL)[at], want[i], 1e-5,
                              1e-5);
                 assert_true(bs_figure_floats(&got->figures[t], BS_KLD)[at] == 0 &&
                             bs_figure_flags(&got->figures[t], BS_SAME_TOP)[at] == 1);
                 mean += t ? 0 : want[i] / (double)tokens_of(0);
+                scored[t]++;
             }
         }
+    for (int t = 0; t < TEXTS; t++) { /* and nothing else is */
+        const float *nll = bs_figure_floats(&got->figures[t], BS_NLL);
+        size_t numbers = 0;
+        for (size_t k = 0; k < tokens_of(t); k++)
+            numbers += !isnan(nll[k]);
+        assert_int_equal(numbers, scored[t]);
+        assert_int_equal(numbers, texts[t].num_scored);
+    }
     assert_true(mean < 0.6 * log(4096)); /* the model knows something of the text */
     assert_int_equal(got->num_layers, 0);
     assert_true(got->linear_bits == 16 * got->linear_weights);
     assert_true(got->linear_weights == 6.0 * 786432);
     ride_release(&ride);
     bs_model_free(whole);
+}
+
+/* Windows of unequal length, each as it is alone, to the last bit. */
+static void a_window_does_not_know_the_others(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    static const char *const two[][2] = {
+        {"", ""}, {"rtn", "bits=4 a.bits=8 a.sharing=window"}, {NULL, NULL}};
+    static struct ride together, alone;
+    const struct bs_windows *all = &texts[1];
+    struct bs_walk walk = {.model = model, .num_texts = 1, .texts = all};
+    ride_init(&together, two);
+    assert_int_equal(bs_walk_run(&walk, together.passengers, together.count, &err), BS_OK);
+    assert_true(bs_windows_length(all, 0) != bs_windows_length(all, 1));
+    for (int w = 0; w < all->windows; w++) {
+        int count, length = bs_windows_length(all, w);
+        struct bs_span spans[2];
+        memcpy(spans, bs_windows_spans(all, w, &count), sizeof spans);
+        assert_int_equal(count, 2);
+        spans[0].window = spans[1].window = 0;
+        struct bs_windows one = {.windows = 1,
+                                 .tokens = length,
+                                 .ids = all->ids + w * all->tokens,
+                                 .num_spans = 2,
+                                 .spans = spans};
+        walk.texts = &one;
+        ride_init(&alone, two);
+        assert_int_equal(bs_walk_run(&walk, alone.passengers, alone.count, &err), BS_OK);
+        for (int i = 0; i < alone.count; i++)
+            assert_memory_equal(bs_figure_floats(&alone.passengers[i].figures[0], BS_NLL),
+                                bs_figure_floats(&together.passengers[i].figures[0], BS_NLL) +
+                                    (size_t)w * (size_t)(all->tokens - 1),
+                                (size_t)(length - 1) * sizeof(float));
+        ride_release(&alone);
+    }
+    ride_release(&together);
+}
+
+/* What is not asked for is not there. */
+static void figures_are_those_that_are_asked_for(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    static struct ride ride;
+    static const unsigned asked[] = {1u << BS_NLL | 1u << BS_TARGET_IS_TOP, BS_WALK_FIGURES};
+    struct bs_walk walk = walk_of(model);
+    walk.figures = asked;
+    ride_init(&ride, (chains){{"", ""}, {NULL, NULL}});
+    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
+    const struct bs_figures *figures = ride.passengers[0].figures;
+    assert_true(figures[0].of[BS_NLL] && !figures[0].of[BS_KLD] && !figures[0].of[BS_SAME_TOP]);
+    assert_true(figures[1].of[BS_KLD] && !figures[1].of[BS_TARGET_IS_TOP]);
+    /* A token that is more likely than not is the likeliest. */
+    const uint8_t *top = bs_figure_flags(&figures[0], BS_TARGET_IS_TOP);
+    const float *nll = bs_figure_floats(&figures[0], BS_NLL);
+    size_t tops = 0;
+    for (size_t k = 0; k < tokens_of(0); k++) {
+        assert_true(top[k] || (double)nll[k] > log(2));
+        tops += top[k];
+    }
+    assert_true(tops > 0 && tops < tokens_of(0));
+    ride_release(&ride);
 }
 
 static void sixteen_bits_change_nothing(void **state)
@@ -373,6 +448,8 @@ static void bfloat16_is_close_to_float32(void **state)
         size_t same = 0;
         for (size_t k = 0; k < tokens_of(t); k++) {
             double nll = (double)bs_figure_floats(&want->figures[t], BS_NLL)[k];
+            if (isnan(nll))
+                continue;
             assert_close((double)bs_figure_floats(&got->figures[t], BS_NLL)[k], nll, 0.03, 1e-2);
             same += (double)bs_figure_floats(&got->figures[t], BS_NLL)[k] == nll;
             assert_close((double)bs_figure_floats(&ride.passengers[2].figures[t], BS_KLD)[k], 0,
@@ -540,6 +617,8 @@ int main(void)
         cmocka_unit_test(who_else_rides_does_not_matter),
         cmocka_unit_test(only_what_is_wanted_is_measured),
         cmocka_unit_test(the_unquantized_model_is_measured_as_it_is),
+        cmocka_unit_test(a_window_does_not_know_the_others),
+        cmocka_unit_test(figures_are_those_that_are_asked_for),
         cmocka_unit_test(sixteen_bits_change_nothing),
         cmocka_unit_test(bfloat16_is_close_to_float32),
         cmocka_unit_test(fewer_bits_cost_more),

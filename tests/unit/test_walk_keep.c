@@ -50,6 +50,7 @@ static int setup(void **state)
     calibration = tiny_model_windows("datasets/commons/calibration.txt", 5, 24);
     texts[0] = tiny_model_windows("datasets/commons/evaluation.txt", 3, 70);
     texts[1] = tiny_model_windows("datasets/commons/calibration.txt", 2, 9);
+    tiny_model_make_ragged(&texts[1]);
     return 0;
 }
 

@@ -19,7 +19,15 @@ METRICS(DECLARE)
 
 static const struct bs_plugin *const metrics[] = {METRICS(ENTRY) NULL};
 
+static void print_facts(const struct bs_plugin *plugin, FILE *out)
+{
+    const struct bs_metric *metric = (const void *)plugin;
+    bs_value_types_print(metric->values, "value", out);
+    bs_value_types_print(metric->linear_values, "of every linear:", out);
+}
+
 const struct bs_registry bs_metric_registry = {
     .kind = "metric",
     .summary = "what is measured of every quantized linear and of the whole model",
-    .rows = metrics};
+    .rows = metrics,
+    .print_facts = print_facts};
