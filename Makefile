@@ -12,6 +12,8 @@ PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-de
             libzstd-dev libzip-dev libcurl4-openssl-dev libssl-dev ca-certificates libcmocka-dev \
             gnuplot-nox fonts-dejavu-core
 LINT_PACKAGES := clang-format clang-tidy libomp-dev python3
+# What the tests use beside: a reader of result files that is not ours.
+TEST_PACKAGES := python3-h5py python3-pandas
 FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
 PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash zlib libzstd libzip \
         libcurl libcrypto
@@ -101,6 +103,7 @@ quickstart: setup ## set up, sweep the embedded model, print the table, draw the
 	$(BUILD)/bitsweep run --memory 330M configs/quickstart.yaml
 
 check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: as without AVX-512)
+	@.ci/setup $(TEST_PACKAGES)
 	@$(MAKE) --no-print-directory -j$$(nproc) tests
 	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS) $(PLUGIN_TESTS)
 
