@@ -85,6 +85,9 @@ extern const struct bs_registry bs_algorithm_registry;
 const struct bs_algorithm *bs_algorithm_at(int i);
 const struct bs_algorithm *bs_algorithm_find(const char *name);
 
+/* What a chain without a rounding step rounds with: to nearest. */
+const struct bs_algorithm *bs_algorithm_usual(void);
+
 /* The algorithm of a choice of one. */
 const struct bs_algorithm *bs_algorithm_of(const struct bs_choice *choice);
 

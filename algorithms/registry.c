@@ -5,6 +5,7 @@
 #define BS_MORE_ALGORITHMS(X)
 #endif
 
+/* The first is the one that bs_algorithm_usual gives. */
 #define ALGORITHMS(X)                                                                              \
     X(rtn)                                                                                         \
     X(gptq)                                                                                        \
@@ -44,6 +45,8 @@ const struct bs_algorithm *bs_algorithm_find(const char *name)
 {
     return (const struct bs_algorithm *)bs_registry_find(&bs_algorithm_registry, name);
 }
+
+const struct bs_algorithm *bs_algorithm_usual(void) { return bs_algorithm_at(0); }
 
 const struct bs_algorithm *bs_algorithm_of(const struct bs_choice *choice)
 {

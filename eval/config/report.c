@@ -9,6 +9,7 @@
 #include "eval/config/other_tools.h"
 
 enum {
+    LONGEST_HINT = 128,
     MESSAGE_TEXT = 1200,
     LAST_LINE = 48,
     LIST_TEXT = 800,
@@ -131,18 +132,22 @@ void bs_names_add_options(struct bs_names *names, const struct bs_option *option
 
 void bs_names_print(const struct bs_names *names, const char *word, char *out, int size)
 {
-    size_t used = 0, room = (size_t)size;
-    out[0] = '\0';
-    for (int i = 0; i < names->count && used < room; i++) {
-        const char *before = i == 0 ? "" : i + 1 == names->count ? " or " : ", ";
-        used += (size_t)snprintf(out + used, room - used, "%s%s", before, names->names[i]);
-    }
-    if (names->count == 0)
-        used += (size_t)snprintf(out, room, "nothing");
     const char *meant = bs_other_tools_name(word, names);
     const char *nearest = meant ? meant : bs_nearest_word(word, names->names);
-    if (nearest && used < room)
-        snprintf(out + used, room - used, " (did you mean '%s'?)", nearest);
+    char hint[LONGEST_HINT] = "";
+    if (nearest)
+        snprintf(hint, sizeof hint, " (did you mean '%s'?)", nearest);
+    size_t used = 0, room = (size_t)size - strlen(hint) - sizeof ", ...";
+    snprintf(out, (size_t)size, "%s", names->count ? "" : "nothing");
+    for (int i = 0; i < names->count; i++) {
+        const char *before = i == 0 ? "" : i + 1 == names->count ? " or " : ", ";
+        if (used + strlen(before) + strlen(names->names[i]) > room) {
+            strcpy(out + used, used ? ", ..." : "...");
+            break;
+        }
+        used += (size_t)snprintf(out + used, room - used + 1, "%s%s", before, names->names[i]);
+    }
+    strcat(out, hint);
 }
 
 void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,

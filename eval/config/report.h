@@ -41,7 +41,7 @@ enum bs_status bs_report_finish(struct bs_report *report, struct bs_error *err);
 /* A list of names for messages and for finding the nearest; names are borrowed. */
 struct bs_names {
     int count;
-    const char *names[96]; /* NULL-terminated */
+    const char *names[256]; /* NULL-terminated */
 };
 
 /* Adds a name, or those of an option table, that are not there yet. Names beyond the room are
@@ -59,7 +59,8 @@ void bs_report_unknown_key(struct bs_report *report, int line, int column, const
 bool bs_report_parse(struct bs_report *report, int line, int column, const struct bs_option *option,
                      const char *text, void *values);
 
-/* Prints "a, b or c", and " (did you mean 'b'?)" where `word` is near one of them. */
+/* Prints "a, b or c" (as many as there is room for), and " (did you mean 'b'?)" where `word` is near
+ * one of them. `size` is at least 256. */
 void bs_names_print(const struct bs_names *names, const char *word, char *out, int size);
 
 #endif

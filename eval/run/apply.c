@@ -258,7 +258,7 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 /* A chain without a rounding step rounds to nearest. */
 static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err)
 {
-    const struct bs_choice stage = {.plugin = &bs_algorithm_find("rtn")->plugin};
+    const struct bs_choice stage = {.plugin = &bs_algorithm_usual()->plugin};
     const struct bs_program *p = &at->job.block->architecture->program;
     for (int k = 0; k < p->num_inputs; k++)
         if (round_readers(at, &stage, p->inputs[k], err))
