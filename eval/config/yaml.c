@@ -282,7 +282,9 @@ static enum bs_status add_alias(struct builder *builder, struct fy_token *token)
             found = node;
     }
     if (!found)
-        status = fail_at(builder, "an alias ('*...') to no anchor, expected '&...' before it");
+        status =
+            fail_at(builder, "an alias ('*...') to no anchor, expected '&...' before it, or quotes "
+                             "around what begins with a star");
     else if (found->open)
         status = fail_at(builder, "an alias ('*...') to the value it is part of");
     else
