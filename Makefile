@@ -84,12 +84,18 @@ PLUGIN_OBJECTS := $(PLUGIN_SOURCES:%.c=$(BUILD)/%.o) $(REGISTRIES:%.c=$(BUILD)/w
                   $(filter-out $(REGISTRIES:%.c=$(BUILD)/%.o),$(LIB_OBJECTS))
 PLUGIN_TESTS := $(patsubst %,$(BUILD)/with_plugins/tests/%,conformance/test_algorithms \
                   conformance/test_prepare unit/test_calibrate)
+# Faults that the conformance tests must find: the registry that one is planted in, its name, the test.
+FAULTS := algorithms:row_scale:test_algorithms algorithms:four_bits:test_algorithms \
+          algorithms:deaf:test_algorithms algorithms:bend:test_prepare
+fault = $(word $(2),$(subst :, ,$(1)))
+FAULT_PROGRAMS := $(foreach f,$(FAULTS),$(BUILD)/faults/$(call fault,$(f),2))
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c)
 # The targets without libFuzzer, for the test that feeds them what was found.
 FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SOURCES)))
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
-               tests/server/hub_server.c $(FUZZ_SOURCES) $(BENCH_SOURCES) $(PLUGIN_SOURCES)
+               tests/server/hub_server.c $(FUZZ_SOURCES) $(BENCH_SOURCES) $(PLUGIN_SOURCES) \
+               $(wildcard tests/faults/*.c)
 
 # `make V=1` shows whole commands.
 V ?= 0
@@ -111,7 +117,7 @@ setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)
 
 .PHONY: tests
-tests: all $(TESTS) $(PLUGIN_TESTS) $(BUILD)/with_plugins/bitsweep $(SERVER) $(BUILD)/tests/bench/bench
+tests: all $(TESTS) $(PLUGIN_TESTS) $(BUILD)/with_plugins/bitsweep $(FAULT_PROGRAMS) $(SERVER) $(BUILD)/tests/bench/bench
 
 $(BUILD)/bitsweep: $(BUILD)/eval/main.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
@@ -132,6 +138,21 @@ $(PLUGIN_TESTS): $(BUILD)/with_plugins/%: $(BUILD)/%.o $(SUPPORT_OBJECTS) $(PLUG
 	@mkdir -p $(@D)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+# A conformance test whose registry has a fault planted in it.
+define fault_rules
+$(BUILD)/faults/$(2).o: $(1)/registry.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call run,CC $$< with a fault,$(CC) $$(ALL_CFLAGS) \
+	    '-DBS_MORE_$(if $(findstring formats,$(1)),FORMATS,ALGORITHMS)(X)=X($(2))' -c -o $$@ $$<)
+
+$(BUILD)/faults/$(2): $(BUILD)/tests/conformance/$(3).o $(BUILD)/tests/faults/$(2).o \
+                      $(BUILD)/faults/$(2).o $(SUPPORT_OBJECTS) \
+                      $(filter-out $(BUILD)/$(1)/registry.o,$(LIB_OBJECTS))
+	$$(call run,LD $$@,$(CC) $$(ALL_CFLAGS) $(LDFLAGS) -o $$@ $$^ $$(LIBS) \
+	    $$(shell pkg-config --libs cmocka 2>/dev/null))
+endef
+$(foreach f,$(FAULTS),$(eval $(call fault_rules,$(call fault,$(f),1),$(call fault,$(f),2),$(call fault,$(f),3))))
 
 $(SERVER): $(SERVER).o
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
