@@ -188,8 +188,8 @@ static enum bs_status solve_rows(void *context, int index, int thread, struct bs
     return BS_OK;
 }
 
-/* Parameters of whole rows and of the whole matrix from W as it came; static groups once dead columns
- * are zero. */
+/* Parameters of whole rows and of the whole matrix from W as it came; static groups once dead
+ * columns are zero. */
 static void fit_before(struct solve *s, bool groups)
 {
     struct bs_codes *codes = &s->linear->codes;

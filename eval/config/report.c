@@ -142,12 +142,13 @@ void bs_names_print(const struct bs_names *names, const char *word, char *out, i
     for (int i = 0; i < names->count; i++) {
         const char *before = i == 0 ? "" : i + 1 == names->count ? " or " : ", ";
         if (used + strlen(before) + strlen(names->names[i]) > room) {
-            strcpy(out + used, used ? ", ..." : "...");
+            snprintf(out + used, sizeof ", ...", "%s", used ? ", ..." : "...");
             break;
         }
         used += (size_t)snprintf(out + used, room - used + 1, "%s%s", before, names->names[i]);
     }
-    strcat(out, hint);
+    used = strlen(out);
+    snprintf(out + used, (size_t)size - used, "%s", hint);
 }
 
 void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,

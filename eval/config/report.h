@@ -59,8 +59,8 @@ void bs_report_unknown_key(struct bs_report *report, int line, int column, const
 bool bs_report_parse(struct bs_report *report, int line, int column, const struct bs_option *option,
                      const char *text, void *values);
 
-/* Prints "a, b or c" (as many as there is room for), and " (did you mean 'b'?)" where `word` is near
- * one of them. `size` is at least 256. */
+/* Prints "a, b or c" (as many as there is room for), and " (did you mean 'b'?)" where `word` is
+ * near one of them. `size` is at least 256. */
 void bs_names_print(const struct bs_names *names, const char *word, char *out, int size);
 
 #endif

@@ -7,8 +7,8 @@
 /* True where there is a transform of this size: a power of two. */
 bool bs_hadamard_takes(int n);
 
-/* x [n][length] = H x, H [n][n] the Hadamard matrix in Sylvester's order over sqrt(n): symmetric, and
- * its own inverse. In place, n log2(n) additions a column, whose order is always the same. */
+/* x [n][length] = H x, H [n][n] the Hadamard matrix in Sylvester's order over sqrt(n): symmetric,
+ * and its own inverse. In place, n log2(n) additions a column, whose order is always the same. */
 void bs_hadamard(float *x, int n, int length);
 
 #endif

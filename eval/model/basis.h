@@ -7,6 +7,7 @@
 
 #include "eval/base/error.h"
 
+/* What a step of a basis does to the channels. */
 enum bs_basis_kind {
     BS_DIAGONAL, /* values [width]: T divides channel j by values[j] */
     BS_HADAMARD, /* values [width] are signs: T x = H (signs * x), H of eval/linalg/hadamard.h */
@@ -20,8 +21,8 @@ struct bs_basis {
     float *values;
 };
 
-/* Changes one after the other. The first is a diagonal over all channels, of ones until something is
- * folded. */
+/* Changes one after the other. The first is a diagonal over all channels, of ones until something
+ * is folded. */
 struct bs_bases {
     int channels, count;
     struct bs_basis *list;
@@ -35,8 +36,8 @@ void bs_bases_release(struct bs_bases *bases);
 enum bs_status bs_bases_copy(struct bs_bases *to, const struct bs_bases *from,
                              struct bs_error *err);
 
-/* Adds a copy of a change after the others; its width divides the channels, and a diagonal has all of
- * them. Diagonals that follow one another become one. BS_ENOMEM, and then nothing is changed. */
+/* Adds a copy of a change after the others; its width divides the channels, and a diagonal has all
+ * of them. Diagonals that follow one another become one. BS_ENOMEM, and then nothing is changed. */
 enum bs_status bs_bases_add(struct bs_bases *bases, const struct bs_basis *basis,
                             struct bs_error *err);
 

@@ -1,10 +1,12 @@
-/* A stream of bits, the lowest bit of each byte first: how files hold codes and what decodes them. */
+/* A stream of bits, the lowest bit of each byte first: how files hold codes and what decodes
+ * them. */
 #ifndef BS_EVAL_QUANT_BITS_H
 #define BS_EVAL_QUANT_BITS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+/* A row of bits that is filled or read from its beginning. */
 struct bs_bits {
     unsigned char *bytes; /* borrowed; zero where nothing has been put yet */
     size_t at;            /* the bit that comes next */

@@ -1,5 +1,6 @@
 /* How one group of values is rounded and decoded: value = scale * level + shift over one ascending
- * table of levels. All rounding goes through a cell; what a cell is fitted to is a format's affair. */
+ * table of levels. All rounding goes through a cell; what a cell is fitted to is a format's
+ * affair. */
 #ifndef BS_EVAL_QUANT_CELL_H
 #define BS_EVAL_QUANT_CELL_H
 
@@ -38,6 +39,7 @@ struct bs_rounder bs_rounder_of(const struct bs_setting *setting, uint64_t place
 /* A number in [0, 1), uniform over keys and over indices. */
 float bs_draw(uint64_t key, uint64_t index);
 
+/* The value that a code stands for. */
 static inline float bs_cell_decode(const struct bs_cell *cell, int code)
 {
     const float *values = cell->levels->values;
@@ -48,8 +50,8 @@ static inline float bs_cell_decode(const struct bs_cell *cell, int code)
 /* The code nearest to x by a table: ties to the even code. Of a NaN, 0. */
 int bs_cell_search(const struct bs_cell *cell, float x);
 
-/* The code nearest to x: of whole numbers, ties to the even level; the outermost beyond the levels. Of
- * a NaN, 0. */
+/* The code nearest to x: of whole numbers, ties to the even level; the outermost beyond the levels.
+ * Of a NaN, 0. */
 static inline int bs_cell_nearest(const struct bs_cell *cell, float x)
 {
     if (cell->levels->values)
@@ -85,9 +87,9 @@ struct bs_encoded {
     float next_low, next_high; /* the extremes of the values that come next, as of bs_min_max */
 };
 
-/* The nearest codes of count >= 1 values by a cell of at most 256 whole numbers without a shift; of a
- * NaN, any. The extremes of `next`, count values too, cost nothing while the processor divides, and
- * are what their scale is fitted to; x itself where none are wanted. */
+/* The nearest codes of count >= 1 values by a cell of at most 256 whole numbers without a shift; of
+ * a NaN, any. The extremes of `next`, count values too, cost nothing while the processor divides,
+ * and are what their scale is fitted to; x itself where none are wanted. */
 struct bs_encoded bs_cell_encode_bytes(const struct bs_cell *cell, const float *x, size_t count,
                                        const float *next, uint8_t *codes);
 

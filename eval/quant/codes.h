@@ -4,6 +4,7 @@
 
 #include "eval/quant/format.h"
 
+/* A quantized matrix: codes, and what decodes them. */
 struct bs_codes {
     const struct bs_setting *setting; /* borrowed: it outlives the codes */
     struct bs_code_layout layout;
@@ -50,6 +51,7 @@ static inline int bs_codes_get(const struct bs_codes *codes, int i, int j)
                                         : ((const uint16_t *)codes->codes)[at];
 }
 
+/* Sets the code of row i, column j. */
 static inline void bs_codes_set(struct bs_codes *codes, int i, int j, int code)
 {
     size_t at = (size_t)i * (size_t)codes->layout.in + (size_t)j;

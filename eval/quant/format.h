@@ -1,5 +1,6 @@
-/* Number formats and ranges as plug-ins. A format lays itself over a matrix, fits parameters to spans
- * of values and gives the cell of each group; algorithms see its cells, and know no format. */
+/* Number formats and ranges as plug-ins. A format lays itself over a matrix, fits parameters to
+ * spans of values and gives the cell of each group; algorithms see its cells, and know no
+ * format. */
 #ifndef BS_EVAL_QUANT_FORMAT_H
 #define BS_EVAL_QUANT_FORMAT_H
 
@@ -46,7 +47,8 @@ struct bs_range {
 void bs_range_find(const struct bs_choice *range, const struct bs_sample *sample,
                    const struct bs_range_trial *trial, float *low, float *high);
 
-/* For a format's bs_range_trial: the error of a sample that is rounded to the nearest levels of a cell. */
+/* For a format's bs_range_trial: the error of a sample that is rounded to the nearest levels of a
+ * cell. */
 double bs_cell_error(const struct bs_cell *cell, const struct bs_sample *sample, double power,
                      bool weighted);
 
@@ -97,8 +99,8 @@ struct bs_format {
     /* The cell of the span's g-th group. */
     struct bs_cell (*cell)(const void *options, const void *tensor, const void *params, int g);
 
-    /* Puts into a stream what a file holds of `tensor`, and gets it back: what the file rounds stays
-     * rounded. NULL where tensor_bytes is 0. */
+    /* Puts into a stream what a file holds of `tensor`, and gets it back: what the file rounds
+     * stays rounded. NULL where tensor_bytes is 0. */
     void (*pack_tensor)(const void *options, const void *tensor, struct bs_bits *to);
     void (*unpack_tensor)(const void *options, struct bs_bits *from, void *tensor);
 
@@ -116,8 +118,8 @@ const struct bs_format *bs_format_of(const struct bs_setting *setting);
 enum bs_status bs_setting_lay(const struct bs_setting *setting, int out, int in,
                               struct bs_code_layout *layout, struct bs_error *err);
 
-/* The same over a matrix larger than any group, where the shape is not known yet: what is asked then
- * is which columns share what. */
+/* The same over a matrix larger than any group, where the shape is not known yet: what is asked
+ * then is which columns share what. */
 struct bs_code_layout bs_setting_layout(const struct bs_setting *setting);
 
 #endif

@@ -36,13 +36,13 @@ enum { BS_UNQUANTIZED_BITS = 16 };
 /* What a setting is for. */
 enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS };
 
-/* The setting's own options, for either use, on struct bs_setting; those of its format and its range
- * come beside them. */
+/* The setting's own options, for either use, on struct bs_setting; those of its format and its
+ * range come beside them. */
 extern const struct bs_option bs_weights_options[], bs_activations_options[];
 
-/* All formats and all ranges. The first of each is the one that stands where none is named; the first
- * range has no options. Those of ranges have names that begin with "range_", as a config has them
- * beside those of formats. */
+/* All formats and all ranges. The first of each is the one that stands where none is named; the
+ * first range has no options. Those of ranges have names that begin with "range_", as a config has
+ * them beside those of formats. */
 extern const struct bs_registry bs_format_registry, bs_range_registry;
 
 /* What the authors of an algorithm choose where an option of a format is `auto`. */
@@ -70,22 +70,23 @@ enum bs_status bs_setting_choose_format(struct bs_setting *setting, const struct
 enum bs_status bs_setting_choose_range(struct bs_setting *setting, const struct bs_plugin *range,
                                        struct bs_error *err);
 
-/* Whether bs_setting_set knows the key: an option of any format or range, or of a setting itself. */
+/* Whether bs_setting_set knows the key: an option of any format or range, or of a setting
+ * itself. */
 bool bs_setting_knows(enum bs_use use, const char *key);
 
 /* Whether the setting, its format or its range has an option of this name. */
 bool bs_setting_has(const struct bs_setting *setting, enum bs_use use, const char *name);
 
-/* Sets what a config calls `key`: "format" or "range" (the plug-in's name; "none" for no format), an
- * option of the setting ("rounding"), of its format ("bits"), or of its range ("range_norm"). Where
- * there is no format yet, an option of a format chooses the first one. A key that only another
- * format or range has is checked and then left alone: it is not this one's. BS_ECONFIG naming what
- * is allowed; BS_ENOMEM. */
+/* Sets what a config calls `key`: "format" or "range" (the plug-in's name; "none" for no format),
+ * an option of the setting ("rounding"), of its format ("bits"), or of its range ("range_norm").
+ * Where there is no format yet, an option of a format chooses the first one. A key that only
+ * another format or range has is checked and then left alone: it is not this one's. BS_ECONFIG
+ * naming what is allowed; BS_ENOMEM. */
 enum bs_status bs_setting_set(struct bs_setting *setting, enum bs_use use, const char *key,
                               const char *text, struct bs_error *err);
 
-/* The text of what a config calls `key`, as bs_setting_set reads it; "none" where the setting has no
- * such option. Returns `text`. */
+/* The text of what a config calls `key`, as bs_setting_set reads it; "none" where the setting has
+ * no such option. Returns `text`. */
 const char *bs_setting_text(const struct bs_setting *setting, const char *key, char *text,
                             size_t size);
 

@@ -28,9 +28,9 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
 void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
                      struct bs_rounder rounder, float *x, int rows, int width, int stride);
 
-/* Replaces the values of one span of a row, `columns` of them, by those that codes of their own would
- * decode to; the first is the index-th value of its matrix. `importance` [columns] or NULL. For a
- * layout in which the matrix shares nothing. */
+/* Replaces the values of one span of a row, `columns` of them, by those that codes of their own
+ * would decode to; the first is the index-th value of its matrix. `importance` [columns] or NULL.
+ * For a layout in which the matrix shares nothing. */
 void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
                    struct bs_rounder rounder, uint64_t index, const float *importance, float *x,
                    int columns);

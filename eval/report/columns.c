@@ -111,8 +111,8 @@ void bs_columns_add_value(struct bs_columns *columns, const struct bs_results *r
            (struct bs_column){.name = name, .type = bs_columns_type(results, name), .kept = true});
 }
 
-/* All values of the evaluation's rows: in the order of its list, then those that this program does not
- * know. */
+/* All values of the evaluation's rows: in the order of its list, then those that this program does
+ * not know. */
 static void append_all(struct bs_columns *columns, const struct bs_results *results,
                        const char *evaluation)
 {

@@ -185,8 +185,8 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
     return BS_OK;
 }
 
-/* What the linears first to last share where a checkpoint's tensor holds them all and the format has
- * parameters of a whole tensor. */
+/* What the linears first to last share where a checkpoint's tensor holds them all and the format
+ * has parameters of a whole tensor. */
 static enum bs_status fit_fused(const struct applying *at, int first, int last, void *tensor,
                                 struct bs_error *err)
 {

@@ -30,7 +30,8 @@ static int bits_of(const struct bs_setting *setting)
                                          : BS_UNQUANTIZED_BITS;
 }
 
-/* Of activations at whatever place has the fewest: trials without any are compared by weights alone. */
+/* Of activations at whatever place has the fewest: trials without any are compared by weights
+ * alone. */
 static int activation_bits(const struct bs_recipe *recipe)
 {
     int least = bits_of(&recipe->activations);

@@ -55,22 +55,23 @@ struct bs_derived *bs_derived_find(const struct bs_collected *collected,
                                    const struct bs_derivation *derivation,
                                    struct bs_derived_choice choice);
 
-/* Leaves with the statistic what a derivation has made of it; it is given back with the statistic. */
+/* Leaves with the statistic what a derivation has made of it; it is given back with the
+ * statistic. */
 void bs_derived_keep(struct bs_collected *collected, struct bs_derived *derived);
 
 /* Gives back what was made of the statistics at one site, in memory. */
 void bs_derived_release(struct bs_statistics *statistics, int site);
 
-/* Bytes that statistics of this extent hold at most: in memory, working buffers included; of what is
- * derived from them, in memory; and in streams, which are where the inputs' stream is. */
+/* Bytes that statistics of this extent hold at most: in memory, working buffers included; of what
+ * is derived from them, in memory; and in streams, which are where the inputs' stream is. */
 struct bs_calibrate_bytes {
     double memory, derived, streams;
 };
 struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
                                              int tokens);
 
-/* Multiply-adds times two of taking them, the pass itself not counted; of what is derived from them,
- * and how many that is. */
+/* Multiply-adds times two of taking them, the pass itself not counted; of what is derived from
+ * them, and how many that is. */
 double bs_calibrate_flops(const struct bs_wanted *wanted, int windows, int tokens);
 double bs_derived_flops(const struct bs_wanted *wanted, int windows, int tokens);
 int bs_derived_count(const struct bs_wanted *wanted);

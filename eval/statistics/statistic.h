@@ -11,8 +11,8 @@ struct bs_observed {
     int detail; /* the wish's: what it means is the statistic's affair; 0 where it has none */
 };
 
-/* The result is one piece of memory; windows are observed side by side and merged in their order, so
- * that the same bits come out on any number of threads. Hooks are optional but for observe. */
+/* The result is one piece of memory; windows are observed side by side and merged in their order,
+ * so that the same bits come out on any number of threads. Hooks are optional but for observe. */
 struct bs_statistic {
     struct bs_plugin plugin;
 
@@ -29,8 +29,8 @@ struct bs_statistic {
     /* Multiply-adds times two of all windows. NULL = next to the products of a pass, few. */
     double (*flops)(const struct bs_observed *of);
 
-    /* Shows a window, tokens rows of `width` floats, `stride` floats apart, once. Fills the slot and,
-     * of the result, only what is this window's. Called from parallel threads. */
+    /* Shows a window, tokens rows of `width` floats, `stride` floats apart, once. Fills the slot
+     * and, of the result, only what is this window's. Called from parallel threads. */
     void (*observe)(const struct bs_observed *of, int window, const float *x, int stride,
                     void *slot, void *result);
 

@@ -1,5 +1,5 @@
-/* What calibration is to collect: sets of wishes (statistic, site, detail), which merge, contain and
- * compare, so that what several trials share falls out. */
+/* What calibration is to collect: sets of wishes (statistic, site, detail), which merge, contain
+ * and compare, so that what several trials share falls out. */
 #ifndef BS_EVAL_STATISTICS_WANTED_H
 #define BS_EVAL_STATISTICS_WANTED_H
 
@@ -22,7 +22,8 @@ struct bs_derivation {
     void (*free)(struct bs_derived *derived);
 };
 
-/* Numbers that tell what a derivation makes from what it makes else: what they mean is its affair. */
+/* Numbers that tell what a derivation makes from what it makes else: what they mean is its
+ * affair. */
 struct bs_derived_choice {
     double numbers[2];
 };
@@ -80,7 +81,8 @@ enum bs_status bs_wanted_check(const struct bs_wanted *wanted, struct bs_error *
 struct bs_observed bs_observed_at(const struct bs_architecture *architecture,
                                   const struct bs_wish *wish, int windows, int tokens);
 
-/* The site at which a pass has shown all that is wanted; the first input of linears where nothing is. */
+/* The site at which a pass has shown all that is wanted; the first input of linears where nothing
+ * is. */
 int bs_wanted_last(const struct bs_wanted *wanted);
 
 /* Whether both ask for the same derivation. */

@@ -1,6 +1,6 @@
-/* Whatever an algorithm of the registry does to a block before weights are rounded, the block computes
- * the same function, and the record of it leads back to the checkpoint's weights: errors that are
- * taken with nothing rounded are zero within the rounding of float32. */
+/* Whatever an algorithm of the registry does to a block before weights are rounded, the block
+ * computes the same function, and the record of it leads back to the checkpoint's weights: errors
+ * that are taken with nothing rounded are zero within the rounding of float32. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
-/* A rotation: the values of attention are turned within each head, and o_proj's columns back, so that
- * large entries of the weights spread over a head's channels (QuaRot, arXiv 2404.00456, does this to
- * the values, by a Hadamard matrix). The signs come from the seed and are the same in every head. */
+/* A rotation: the values of attention are turned within each head, and o_proj's columns back, so
+ * that large entries of the weights spread over a head's channels (QuaRot, arXiv 2404.00456, does
+ * this to the values, by a Hadamard matrix). The signs come from the seed and are the same in every
+ * head. */
 #include "algorithms/algorithm.h"
 
 #include "eval/base/mem.h"

@@ -1,6 +1,6 @@
-/* Of every document of a text two spans: its beginning, and its last word, whose every token must be
- * the likeliest for it to be right (as in LAMBADA, Paperno et al. 2016). Documents are of whatever
- * length. */
+/* Of every document of a text two spans: its beginning, and its last word, whose every token must
+ * be the likeliest for it to be right (as in LAMBADA, Paperno et al. 2016). Documents are of
+ * whatever length. */
 #include <math.h>
 #include <string.h>
 

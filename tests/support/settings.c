@@ -26,7 +26,7 @@ static const struct bs_setting *made(enum bs_use use, const char *settings)
     struct bs_setting *setting = &all[count].setting;
     char rest[TEXT], *save = NULL;
     bs_setting_init(setting);
-    strcpy(rest, settings);
+    snprintf(rest, sizeof rest, "%s", settings);
     for (char *key = strtok_r(rest, " ", &save); key; key = strtok_r(NULL, " ", &save)) {
         char *value = strchr(key, '=');
         assert_non_null(value);
@@ -37,7 +37,7 @@ static const struct bs_setting *made(enum bs_use use, const char *settings)
     if (bs_setting_resolve(setting, use, &err))
         fail_msg("%s", err.message);
     all[count].use = use;
-    strcpy(all[count].text, settings);
+    snprintf(all[count].text, sizeof all[count].text, "%s", settings);
     count++;
     return setting;
 }

@@ -120,7 +120,7 @@ static void gptq_calibrates_on_its_own_inputs_unless_told_otherwise(void **state
     bs_recipe_release(&unquantized);
 }
 
-static void true_sequential_takes_each_hessian_behind_the_sets_before(void **state)
+static void true_sequential_takes_each_hessian_after_the_sets_before(void **state)
 {
     (void)state;
     struct bs_error err;
@@ -360,7 +360,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gptq_calibrates_on_its_own_inputs_unless_told_otherwise),
-        cmocka_unit_test(true_sequential_takes_each_hessian_behind_the_sets_before),
+        cmocka_unit_test(true_sequential_takes_each_hessian_after_the_sets_before),
         cmocka_unit_test(a_stage_sees_the_block_as_the_one_before_left_it),
         cmocka_unit_test(shared_statistics_give_what_own_ones_give),
         cmocka_unit_test(only_statistics_of_the_original_block_are_shared),

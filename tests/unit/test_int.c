@@ -295,11 +295,11 @@ static void every_grid_rounds_to_its_nearest_code(void **state)
 /* encode_all of count values of x against one value at a time. */
 static void assert_encoded(struct bs_cell cell, const float *x, size_t count, const float *next)
 {
-    enum { BEHIND = 0xa5 };
+    enum { BEYOND = 0xa5 };
     uint8_t codes[COUNT + 1];
     uint32_t sum = 0;
     float low = next[0], high = next[0];
-    memset(codes, BEHIND, sizeof codes);
+    memset(codes, BEYOND, sizeof codes);
     struct bs_encoded got = bs_cell_encode_bytes(&cell, x, count, next, codes);
     bool finite = true;
     for (size_t i = 0; i < count; i++) {
@@ -310,7 +310,7 @@ static void assert_encoded(struct bs_cell cell, const float *x, size_t count, co
         low = fminf(low, next[i]);
         high = fmaxf(high, next[i]);
     }
-    assert_int_equal(codes[count], BEHIND);
+    assert_int_equal(codes[count], BEYOND);
     assert_int_equal(got.sum, sum);
     assert_int_equal(got.finite, finite);
     assert_true(got.next_low == low && got.next_high == high);
@@ -462,8 +462,8 @@ static void mse_range_minimises_its_own_norm(void **state)
     assert_true(same_cell(none, cell_of_values(grid("gptq", 3, false), x, COUNT)));
 }
 
-/* Values whose largest one counts for nothing: where importance is looked at, the range is cut to the
- * rest of them. */
+/* Values whose largest one counts for nothing: where importance is looked at, the range is cut to
+ * the rest of them. */
 static void mse_range_counts_by_importance_where_it_is_asked_to(void **state)
 {
     (void)state;

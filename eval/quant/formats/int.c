@@ -3,14 +3,17 @@
  * maxq = 2^bits - 1 and rte = nearest, ties to even; they differ in the range that scale and
  * zero_point are made from.
  *
- * gptq         IST-DASLab/gptq quant.py. The range always contains 0. Symmetric: hi = max(|lo|, hi),
+ * gptq         IST-DASLab/gptq quant.py. The range always contains 0. Symmetric: hi = max(|lo|,
+ * hi),
  *              lo = -hi only where lo < 0, zero_point = 2^(bits-1): the levels are not symmetric
  *              around 0, and a group without negative values wastes half its range, as there.
  *              scale = (hi - lo) / maxq; an all-zero group has lo, hi = -1, 1.
- * awq          mit-han-lab/llm-awq quantizer.py. The range need not contain 0: zero_point is clipped.
+ * awq          mit-han-lab/llm-awq quantizer.py. The range need not contain 0: zero_point is
+ * clipped.
  *              hi - lo is at least 1e-5. Symmetric (its forks; the original cannot run it):
  *              scale = max(|x|, 1e-5) / (2^(bits-1) - 1).
- * smoothquant  mit-han-lab/smoothquant fake_quant.py. Symmetric only, the awq scale. The original does
+ * smoothquant  mit-han-lab/smoothquant fake_quant.py. Symmetric only, the awq scale. The original
+ * does
  *              not clip, and need not: its scale is always the group's own. A static activation
  *              scale can be exceeded; then codes clip at the ends. */
 #include <float.h>

@@ -1,6 +1,6 @@
-/* Shrinks the extremes step by step and keeps those whose rounding has the least error: of full range
- * and of each share of it, 1 - i / range_grid for i below range_maxshrink * range_grid, the first of
- * the best (IST-DASLab/gptq quant.py, mse). */
+/* Shrinks the extremes step by step and keeps those whose rounding has the least error: of full
+ * range and of each share of it, 1 - i / range_grid for i below range_maxshrink * range_grid, the
+ * first of the best (IST-DASLab/gptq quant.py, mse). */
 #include <math.h>
 
 #include "eval/quant/format.h"
