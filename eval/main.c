@@ -138,7 +138,7 @@ static int open_all(const struct bs_arguments *args, struct opened *opened)
     struct bs_error err;
     uint64_t wanted;
     memset(opened, 0, sizeof *opened);
-    if (bs_config_load(args->operands[0], bs_chart_names, &opened->config, &err))
+    if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
         return fail_config(&err);
     opened->named = result_path(args);
     if (!opened->named) {
@@ -262,7 +262,7 @@ static int print_places(const struct bs_arguments *args)
     struct bs_config config;
     struct bs_error err;
     uint64_t wanted;
-    if (bs_config_load(args->operands[0], bs_chart_names, &config, &err))
+    if (bs_config_load(args->operands[0], bs_chart_patterns, &config, &err))
         return fail_config(&err);
     enum bs_status status =
         bs_config_select(&config, args->models, args->num_models, &wanted, &err);

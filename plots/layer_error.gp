@@ -1,4 +1,4 @@
-# The relative output error of every linear, a panel for each kind, over the blocks of the model.
+# A value of every linear (its relative output error), a panel for each kind, over the blocks of the model.
 COLUMNS = KINDS <= 4 ? KINDS : KINDS <= 6 ? 3 : 4
 ROWS = int(ceil(1.0 * KINDS / COLUMNS))
 WIDTH = 1600
@@ -26,7 +26,7 @@ do for [format in 'png svg'] {
   set output BASE . '.' . format
   set multiplot
   set label 1 FORMAT . "\n" . SECTION at screen (LEFT + RIGHT) / 2, screen 1 - 34.0 / HEIGHT center
-  set label 2 'relative output error' at screen 0.02, screen (TOP + BOTTOM) / 2 center rotate
+  set label 2 LAYER_VALUE at screen 0.02, screen (TOP + BOTTOM) / 2 center rotate
   set label 3 'block' at screen (LEFT + RIGHT) / 2, screen (KEY_HEIGHT + 34.0) / HEIGHT center
   set logscale y
   set xrange [-0.4 : BLOCKS + 0.4]

@@ -1,4 +1,4 @@
-# The increase of perplexity against bits per weight, with the front of the trials that no smaller
+# The increase of perplexity, or of another value what it gets worse by, against bits per weight, with the front of the trials that no smaller
 # one beats. Ranges, margins and the places of labels come with the data, for they depend on each
 # other.
 set lmargin at screen LEFT
@@ -6,7 +6,7 @@ set rmargin at screen RIGHT
 set bmargin at screen BOTTOM
 set tmargin at screen TOP
 set title SECTION offset 0, -0.4
-set ylabel sprintf('increase of perplexity over unquantized (%.4g)', UNQUANTIZED) offset -1.4, 0
+set ylabel (UNQUANTIZED == UNQUANTIZED ? sprintf('%s of %s over unquantized (%.4g)', CHANGE, VALUE, UNQUANTIZED) : VALUE) offset -1.4, 0
 set logscale xy
 set xrange [X_LOW : X_HIGH]
 set yrange [Y_LOW : Y_HIGH]

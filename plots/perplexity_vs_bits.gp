@@ -1,4 +1,4 @@
-# Perplexity against the bits of the weights, a line for each recipe, with a close-up of the better
+# A value (perplexity) against the bits of the weights, a line for each recipe, with a close-up of the better
 # ones; below it the trials whose activations are quantized too. Bars are one standard error of the
 # paired difference to the unquantized model (thick ones the deviation of one draw of calibration,
 # where there are several): it is what tells recipes apart, since all of them share
@@ -36,7 +36,7 @@ do for [format in 'png svg'] {
     set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
     set title (panel == 1 ? (PANELS == 2 ? 'all' : '') : 'close-up') offset 0, -0.5
     set xlabel 'weight bits' offset 0, RAISE
-    if (panel == 1) { set ylabel 'perplexity ± s.e. of the paired difference' offset (LOG_Y ? -0.7 : 0.6), 0 } else { unset ylabel }
+    if (panel == 1) { set ylabel VALUE . (PAIRED ? ' ± s.e. of the paired difference' : ' ± s.e.') offset (LOG_Y ? -0.7 : 0.6), 0 } else { unset ylabel }
     set grid noxtics ytics linestyle 100
     set xtics 1
     set ytics scale 1 autofreq textcolor rgb '#000000'
@@ -81,7 +81,7 @@ do for [format in 'png svg'] {
     set tmargin at screen (DOTS_HEIGHT - DOTS_TITLE) / HEIGHT
     set bmargin at screen 115.0 / HEIGHT
     set title (N > 0 ? 'activations quantized too' : SECTION) offset 0, -0.4
-    set xlabel 'perplexity ± paired s.e.' offset 0, RAISE
+    set xlabel VALUE . (PAIRED ? ' ± paired s.e.' : ' ± s.e.') offset 0, RAISE
     unset ylabel
     unset logscale
     set grid xtics noytics linestyle 100

@@ -10,6 +10,7 @@
 #include "eval/config/model_list.h"
 #include "eval/config/load.h"
 #include "eval/config/sweep.h"
+#include "eval/tasks/metric.h"
 
 enum { LIST_TEXT = 800 };
 
@@ -24,7 +25,11 @@ const struct bs_config_key bs_config_keys[] = {
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
     {"expected", "a list of mappings, see expected",
      "published figures, which `bitsweep table` prints beside the measured ones", false},
-    {"charts", "a list of chart names", "what `bitsweep run` draws when it is done", false},
+    {"charts", "a list of chart names",
+     "what `bitsweep run` draws when it is done: perplexity_vs_bits, pareto, layer_error, and of "
+     "any "
+     "value NAME_vs_bits and pareto_NAME, of one of linears layer_NAME",
+     false},
     {"accept_unknown", "a list of keys",
      "keys of a model's config.json that look like arithmetic, are not understood, and are passed "
      "over all the same; recorded, and part of what a trial is",
@@ -41,6 +46,32 @@ const struct bs_config_key bs_expected_keys[] = {
     {.name = NULL},
 };
 
+/* True for the name of a value of a trial or a linear. */
+static bool is_value(const char *name, size_t length)
+{
+    const struct bs_value_type *type;
+    const char *evaluation;
+    for (int i = 0; (type = bs_value_type_at(i, &evaluation)); i++)
+        if (strlen(type->name) == length && !strncmp(type->name, name, length))
+            return true;
+    for (int c = 0; (type = bs_metrics_linear_value_at(c)); c++)
+        if (strlen(type->name) == length && !strncmp(type->name, name, length))
+            return true;
+    return false;
+}
+
+/* True where `text` is the name; of one with a `*`, where a value's name stands in its place. */
+static bool is_chart(const char *name, const char *text)
+{
+    const char *star = strchr(name, '*');
+    if (!star)
+        return !strcmp(name, text);
+    size_t before = (size_t)(star - name), after = strlen(star + 1), length = strlen(text);
+    return length > before + after && !strncmp(text, name, before) &&
+           !strcmp(text + length - after, star + 1) &&
+           is_value(text + before, length - before - after);
+}
+
 static enum bs_status read_chart(struct bs_load *load, const struct bs_yaml_node *node)
 {
     struct bs_config *config = load->config;
@@ -48,7 +79,7 @@ static enum bs_status read_chart(struct bs_load *load, const struct bs_yaml_node
     bool known = false;
     for (int i = 0; load->charts && load->charts[i]; i++) {
         bs_names_add(&names, load->charts[i]);
-        known |= node->text && !strcmp(load->charts[i], node->text);
+        known |= node->text && is_chart(load->charts[i], node->text);
     }
     if (load->charts ? !known : !node->text) {
         char list[LIST_TEXT];

@@ -104,7 +104,7 @@ struct bs_config {
 
 /* Reads and checks the file and expands its sweep. BS_ECONFIG with every error of the file, one a
  * line: "configs/x.yaml:14:17: error: percdamp is '2', expected a number from 0 to 1". Chart names
- * are checked against `charts` (NULL-terminated). */
+ * are checked against `charts` (NULL-terminated), where a `*` stands for the name of a value. */
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err);
 

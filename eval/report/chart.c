@@ -20,16 +20,57 @@
 #include "eval/base/model_name.h"
 #include "eval/base/printable.h"
 #include "eval/report/chart_internal.h"
+#include "eval/report/columns.h"
 
 extern char **environ;
 
 /* More than the names of a chart, a model and a text and a number take. */
 enum { NAME_BYTES = 256 };
 
-typedef enum bs_status plot_function(struct bs_plot *plot, struct bs_error *err);
+/* A kind of chart: its own name, which is its template's too, and how it is called with a value that
+ * is drawn in the place of its own. */
+static const struct kind {
+    const char *name, *before, *after;
+    enum bs_status (*plot)(struct bs_plot *plot, struct bs_error *err);
+} kinds[] = {
+    {"perplexity_vs_bits", "", "_vs_bits", bs_plot_perplexity},
+    {"pareto", "pareto_", "", bs_plot_pareto},
+    {"layer_error", "layer_", "", bs_plot_layers},
+};
+enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
 
 const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error", NULL};
-static plot_function *const plot_functions[] = {bs_plot_perplexity, bs_plot_pareto, bs_plot_layers};
+const char *const bs_chart_patterns[] = {
+    "perplexity_vs_bits", "pareto", "layer_error", "*_vs_bits", "pareto_*", "layer_*", NULL};
+
+/* A chart that is asked for. */
+struct chart {
+    const struct kind *kind;
+    const char *name; /* as it is asked for, and as its files are called */
+    char value[64];   /* "" = the kind's own */
+};
+
+/* False for a name that no chart has. */
+static bool parse_name(const char *name, struct chart *chart)
+{
+    for (int k = 0; k < NUM_KINDS; k++) {
+        *chart = (struct chart){&kinds[k], name, ""};
+        if (!strcmp(kinds[k].name, name))
+            return true;
+    }
+    for (int k = 0; k < NUM_KINDS; k++) {
+        size_t before = strlen(kinds[k].before), after = strlen(kinds[k].after);
+        size_t length = strlen(name);
+        if (length <= before + after || strncmp(name, kinds[k].before, before) ||
+            strcmp(name + length - after, kinds[k].after))
+            continue;
+        *chart = (struct chart){&kinds[k], name, ""};
+        snprintf(chart->value, sizeof chart->value, "%.*s", (int)(length - before - after),
+                 name + before);
+        return true;
+    }
+    return false;
+}
 
 /* Reads what gnuplot says until it ends; the end of a long speech is dropped. */
 static void collect(int from, char *words, size_t size)
@@ -133,6 +174,20 @@ static enum bs_status title_name(const char *model, char *out, size_t size, stru
     return BS_OK;
 }
 
+/* What the value is called, in one line, and which way is worse. */
+static void print_value(const struct bs_plot *plot)
+{
+    const struct bs_value_type *type = plot->value;
+    char name[96] = "";
+    if (type)
+        snprintf(name, sizeof name, "%s", type->heading ? type->heading : type->name);
+    for (char *c = name; *c; c++)
+        *c = *c == '\n' || *c == '_' ? ' ' : *c;
+    bs_script_text(plot->script, "VALUE", name);
+    fprintf(plot->script, "PAIRED = %d\nCHANGE = '%s'\n", type && bs_plot_is_paired(plot),
+            type && type->direction > 0 ? "decrease" : "increase");
+}
+
 static enum bs_status script_head(struct bs_plot *plot, const char *base,
                                   const struct bs_row *first, struct bs_error *err)
 {
@@ -150,6 +205,7 @@ static enum bs_status script_head(struct bs_plot *plot, const char *base,
     snprintf(how, sizeof how, "(%s)", measured);
     plot->title_lines = bs_script_title(plot->script, "SECTION", subject, how);
     fprintf(plot->script, "TITLE_MORE = %d\n", 34 * (plot->title_lines - 1));
+    print_value(plot);
     fprintf(plot->script, "UNQUANTIZED = %.10g\n",
             plot->unquantized && plot->value ? bs_plot_value(plot, plot->unquantized)
                                              : (double)NAN);
@@ -196,9 +252,9 @@ static enum bs_status close_file(FILE *file, const struct drawing *drawing, cons
 }
 
 /* Data and script of a chart, whole and closed. */
-static enum bs_status write_files(struct bs_plot *plot, int chart, const char *plots,
-                                  const struct drawing *drawing, const struct bs_row *first,
-                                  struct bs_error *err)
+static enum bs_status write_files(struct bs_plot *plot, const struct chart *chart,
+                                  const char *plots, const struct drawing *drawing,
+                                  const struct bs_row *first, struct bs_error *err)
 {
     enum bs_status status = open_file(drawing, "tsv", &plot->data, err);
     if (status)
@@ -207,11 +263,11 @@ static enum bs_status write_files(struct bs_plot *plot, int chart, const char *p
     if (!status) {
         status = script_head(plot, drawing->base, first, err);
         if (!status)
-            status = plot_functions[chart](plot, err);
+            status = chart->kind->plot(plot, err);
         if (!status)
             status = append_template(plot->script, plots, "style", err);
         if (!status)
-            status = append_template(plot->script, plots, bs_chart_names[chart], err);
+            status = append_template(plot->script, plots, chart->kind->name, err);
         status = close_file(plot->script, drawing, "gp", status, err);
     }
     return close_file(plot->data, drawing, "tsv", status, err);
@@ -303,7 +359,7 @@ static enum bs_status put_in_place(const struct drawing *drawing, const char *en
 
 /* Draws, and puts all files in their places once all are whole. Where gnuplot cannot be run, data
  * and script are what there is to be had. */
-static enum bs_status draw_aside(struct bs_plot *plot, int chart, const char *plots,
+static enum bs_status draw_aside(struct bs_plot *plot, const struct chart *chart, const char *plots,
                                  const struct drawing *drawing, const struct bs_row *first,
                                  struct bs_error *err)
 {
@@ -334,7 +390,7 @@ static void clear_aside(const struct drawing *drawing)
     rmdir(drawing->aside);
 }
 
-static enum bs_status draw_one(struct bs_plot *plot, int chart, const char *plots,
+static enum bs_status draw_one(struct bs_plot *plot, const struct chart *chart, const char *plots,
                                const char *directory, const char *base, const struct bs_row *first,
                                struct bs_error *err)
 {
@@ -352,12 +408,16 @@ static enum bs_status draw_one(struct bs_plot *plot, int chart, const char *plot
     return status;
 }
 
-/* What is drawn of an evaluation's trials: their perplexity, else the first of its values; NULL
- * where this program does not know it. */
-static const struct bs_value_type *value_of(const char *evaluation)
+/* What is drawn of an evaluation's trials: the value that is asked for, else their perplexity, else the
+ * first of its values; NULL where there is none that this program knows. */
+static const struct bs_value_type *value_of(const struct bs_results *results, const char *asked,
+                                            const char *evaluation)
 {
-    const struct bs_value_type *type = bs_value_type_find(evaluation, "perplexity");
+    const struct bs_value_type *type;
     const char *own;
+    if (*asked)
+        return bs_columns_type(results, asked);
+    type = bs_value_type_find(evaluation, "perplexity");
     for (int i = 0; !type && bs_value_type_at(i, &own); i++)
         if (!strcmp(own, evaluation))
             type = bs_value_type_at(i, &own);
@@ -403,16 +463,20 @@ static enum bs_status choose_rows(struct bs_plot *plot, const struct bs_row *fir
 
 /* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none:
  * what an earlier file had of it goes. */
-static enum bs_status draw_section(const struct bs_results *results, int chart, const char *plots,
-                                   const char *directory, const char *base,
+static enum bs_status draw_section(const struct bs_results *results, const struct chart *chart,
+                                   const char *plots, const char *directory, const char *base,
                                    const struct bs_row *first, int *drawn, struct bs_error *err)
 {
-    struct bs_plot plot = {.results = results, .value = value_of(first->evaluation)};
+    bool of_layers = chart->kind->plot == bs_plot_layers;
+    struct bs_plot plot = {.results = results,
+                           .value = of_layers ? NULL
+                                              : value_of(results, chart->value, first->evaluation),
+                           .layer_value = *chart->value ? chart->value : "relative_output_error"};
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
     struct bs_row *copies = bs_calloc((size_t)results->num_rows, sizeof *copies);
     enum bs_status status = plot.rows && copies ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = choose_rows(&plot, first, copies, plot_functions[chart] != bs_plot_layers, err);
+        status = choose_rows(&plot, first, copies, !of_layers, err);
     *drawn += plot.num_rows > 0;
     if (!status && plot.num_rows)
         status = draw_one(&plot, chart, plots, directory, base, first, err);
@@ -429,10 +493,11 @@ static enum bs_status draw_section(const struct bs_results *results, int chart, 
 /* The chart's name; after it the model's (without folders or owner) where the file has several,
  * the beginning of its digest where another one has this name, and the text's unless it is the
  * file's first. */
-static void plain_name(const struct bs_results *results, int chart, int row, char *out, size_t size)
+static void plain_name(const struct bs_results *results, const struct chart *chart, int row,
+                       char *out, size_t size)
 {
     const struct bs_row *own = &results->rows[row];
-    size_t used = (size_t)snprintf(out, size, "%s", bs_chart_names[chart]);
+    size_t used = (size_t)snprintf(out, size, "%s", chart->name);
     if (bs_results_several_models(results)) {
         const char *end = own->model + strlen(own->model);
         while (end > own->model + 1 && end[-1] == '/')
@@ -452,8 +517,8 @@ static void plain_name(const struct bs_results *results, int chart, int row, cha
 }
 
 /* The plain name, with the section's number where an earlier section has that name. */
-static void base_name(const struct bs_results *results, int chart, int section, int row, char *out,
-                      size_t size)
+static void base_name(const struct bs_results *results, const struct chart *chart, int section,
+                      int row, char *out, size_t size)
 {
     plain_name(results, chart, row, out, size);
     for (int k = 0; k < row; k++) {
@@ -471,12 +536,12 @@ static void base_name(const struct bs_results *results, int chart, int section, 
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
                              const char *directory, struct bs_error *err)
 {
-    int chart = 0;
-    while (bs_chart_names[chart] && strcmp(bs_chart_names[chart], name))
-        chart++;
-    if (!bs_chart_names[chart])
-        return bs_fail(err, BS_ECONFIG, "no chart is called '%s': there are %s, %s and %s", name,
-                       bs_chart_names[0], bs_chart_names[1], bs_chart_names[2]);
+    struct chart chart;
+    if (!parse_name(name, &chart))
+        return bs_fail(err, BS_ECONFIG,
+                       "no chart is called '%s': there are %s, %s and %s, and of any value "
+                       "NAME_vs_bits, pareto_NAME and layer_NAME",
+                       name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2]);
     if (results->num_rows == 0)
         return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
     enum bs_status status = bs_make_directory(directory, err);
@@ -488,14 +553,14 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
         if (begun)
             continue;
         char base[NAME_BYTES];
-        base_name(results, chart, section++, i, base, sizeof base);
+        base_name(results, &chart, section++, i, base, sizeof base);
         status =
-            draw_section(results, chart, plots, directory, base, &results->rows[i], &drawn, err);
+            draw_section(results, &chart, plots, directory, base, &results->rows[i], &drawn, err);
     }
     /* The name without a model is from a time when the file had one model. */
     struct bs_error ignored;
     if ((!status || status == BS_EDATA) && bs_results_several_models(results))
-        remove_files(directory, bs_chart_names[chart], NUM_ENDINGS, &ignored);
+        remove_files(directory, name, NUM_ENDINGS, &ignored);
     if (!status && drawn == 0)
         status = bs_fail(err, BS_EDATA, "%s: no finished trial to draw", results->path);
     return status;

@@ -7,7 +7,11 @@
 /* "perplexity_vs_bits", "pareto", "layer_error", NULL. */
 extern const char *const bs_chart_names[];
 
-/* Draws chart `name` into `directory`: <name>.png, <name>.svg, and beside them <name>.tsv and
+/* The same and, with a `*` for the name of a value, how the kinds of charts are called that draw it
+ * in the place of their own; ends with NULL. */
+extern const char *const bs_chart_patterns[];
+
+/* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`: <name>.png, <name>.svg, and beside them <name>.tsv and
  * <name>.gp, the data and the script, so that `gnuplot <name>.gp` draws it again. Each model and
  * text has a chart of its own: <name>_<model> where there are several models, and <name>_<text> for
  * every text but the first. Templates are

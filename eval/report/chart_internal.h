@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_REPORT_CHART_INTERNAL_H
 #define BS_EVAL_REPORT_CHART_INTERNAL_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "eval/report/chart.h"
@@ -10,6 +11,7 @@
 struct bs_plot {
     const struct bs_results *results;
     const struct bs_value_type *value; /* what is drawn against bits */
+    const char *layer_value;           /* what is drawn of every linear */
     const struct bs_row *unquantized;  /* NULL where the file has none */
     int num_rows;
     const struct bs_row **rows; /* finished trials, without the unquantized model */
@@ -30,6 +32,7 @@ struct bs_series {
 /* What is drawn of a row, as a table shows it; and its standard error: of the paired difference to
  * the unquantized model where its evaluation has that ("NAME_delta"), else its own, 0 where there
  * is none. And the deviation of one draw of calibration, 0 for fewer than two. */
+bool bs_plot_is_paired(const struct bs_plot *plot);
 double bs_plot_value(const struct bs_plot *plot, const struct bs_row *row);
 double bs_plot_se(const struct bs_plot *plot, const struct bs_row *row);
 double bs_plot_spread(const struct bs_plot *plot, const struct bs_row *row);

@@ -65,8 +65,6 @@ struct lines {
     double low, high;              /* of the error, positive values only */
 };
 
-static const char error_name[] = "relative_output_error";
-
 static double error_of(const struct lines *lines, int line, int layer)
 {
     int column = lines->column[line];
@@ -105,7 +103,7 @@ static enum bs_status load(struct lines *lines, const struct bs_plot *plot,
         int line = lines->num_lines;
         if (bs_results_read_layers(plot->results->path, row->id, &lines->layers[line], err))
             return err->status;
-        lines->column[line] = bs_layer_column(&lines->layers[line], error_name);
+        lines->column[line] = bs_layer_column(&lines->layers[line], plot->layer_value);
         lines->rows[line] = row;
         lines->num_lines++;
         add_kinds(lines, line);
@@ -116,9 +114,9 @@ static enum bs_status load(struct lines *lines, const struct bs_plot *plot,
 }
 
 /* A block of data for each kind and line: block of the model, error. */
-static void print_data(const struct lines *lines, FILE *data)
+static void print_data(const struct lines *lines, const char *name, FILE *data)
 {
-    fprintf(data, "# block\t%s\tname\tlabel\n", error_name);
+    fprintf(data, "# block\t%s\tname\tlabel\n", name);
     for (int kind = 0; kind < lines->num_kinds; kind++)
         for (int line = 0; line < lines->num_lines; line++) {
             bool empty = true;
@@ -179,14 +177,25 @@ static void print_script(const struct lines *lines, const struct bs_row *format,
             lines->high * room * 1.02);
 }
 
+/* "relative output error". */
+static void print_value_name(const struct bs_plot *plot)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s", plot->layer_value);
+    for (char *c = name; *c; c++)
+        *c = *c == '_' ? ' ' : *c;
+    bs_script_text(plot->script, "LAYER_VALUE", name);
+}
+
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err)
 {
     struct lines lines = {.low = (double)NAN, .high = (double)NAN};
     const struct bs_row *format = choose_format(plot);
     enum bs_status status = load(&lines, plot, format, err);
     if (!status) {
-        print_data(&lines, plot->data);
+        print_data(&lines, plot->layer_value, plot->data);
         print_script(&lines, format, plot->script);
+        print_value_name(plot);
     }
     for (int line = 0; line < MOST_LINES; line++)
         bs_layer_table_release(&lines.layers[line]);

@@ -70,7 +70,9 @@ static double bits_of(const struct bs_row *row) { return bs_row_number(row, "bit
 
 static double increase_of(const struct bs_plot *plot, const struct bs_row *row)
 {
-    return bs_plot_value(plot, row) - bs_plot_value(plot, plot->unquantized);
+    double level = bs_plot_value(plot, plot->unquantized); /* NaN of what is itself a difference */
+    double change = bs_plot_value(plot, row) - (isfinite(level) ? level : 0);
+    return plot->value->direction > 0 ? -change : change;
 }
 
 static bool is_significant(const struct bs_plot *plot, const struct bs_row *row)
@@ -310,6 +312,9 @@ enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
     if (!plot->unquantized)
         return bs_fail(err, BS_EDATA, "%s: no unquantized model to compare with",
                        plot->results->path);
+    if (plot->value->direction > 0 && !isfinite(bs_plot_value(plot, plot->unquantized)))
+        return bs_fail(err, BS_EDATA, "%s: no %s of the unquantized model, which is to be lost",
+                       plot->results->path, plot->value->name);
     struct pareto pareto = {.longest_name = 12};
     pareto.points = bs_calloc((size_t)plot->num_rows, sizeof *pareto.points);
     pareto.series = bs_calloc((size_t)plot->num_rows, sizeof *pareto.series);

@@ -180,11 +180,22 @@ double bs_plot_value(const struct bs_plot *plot, const struct bs_row *row)
     return scale_of(plot) * bs_row_number(row, plot->value->name);
 }
 
+/* The value's difference to the unquantized model's, NULL where the row has none. */
+static const struct bs_value_row *paired_value(const struct bs_plot *plot, const struct bs_row *row)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_delta", plot->value->name);
+    return bs_row_value(row, NULL, name);
+}
+
+bool bs_plot_is_paired(const struct bs_plot *plot)
+{
+    return plot->num_rows > 0 && paired_value(plot, plot->rows[0]);
+}
+
 double bs_plot_se(const struct bs_plot *plot, const struct bs_row *row)
 {
-    char paired[64];
-    snprintf(paired, sizeof paired, "%s_delta", plot->value->name);
-    const struct bs_value_row *value = bs_row_value(row, NULL, paired);
+    const struct bs_value_row *value = paired_value(plot, row);
     if (!value)
         value = bs_row_value(row, NULL, plot->value->name);
     return value && isfinite(value->se) ? scale_of(plot) * value->se : 0;

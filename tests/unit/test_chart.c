@@ -50,12 +50,14 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
     struct bs_value_row values[] = {
         value_row("perplexity", perplexity, NAN),
         value_row("perplexity_delta", perplexity - 60, 0.01 * fabs(perplexity - 60)),
-        value_row("bits_per_weight", bits + 0.1, NAN)};
+        value_row("bits_per_weight", bits + 0.1, NAN),
+        value_row("same_top", 1 - 0.01 * fabs(perplexity - 59), 0.001),
+        value_row("kld_mean", 0.002 * (perplexity - 59), 0.0001)};
     struct bs_row row = {.bits = bits,
                          .activation_bits = activation_bits,
                          .windows = 2,
                          .tokens = 2,
-                         .num_values = 3,
+                         .num_values = strcmp(algorithm, "unquantized") ? 5 : 3,
                          .values = values};
     char label[64] = "unquantized";
     bool unquantized = !strcmp(algorithm, "unquantized");
@@ -77,6 +79,7 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
         static const char *const names[] = {"attn.q_proj", "attn.k_proj", "mlp.fc1"};
         layers[i] = (struct bs_layer_row){.block = i / 3};
         set_layer_value(&layers[i], "relative_output_error", 1.0 / (bits + i));
+        set_layer_value(&layers[i], "sqnr_db", 5 * bits + i);
         snprintf(layers[i].name, sizeof layers[i].name, "%s", names[i % 3]);
     }
     const struct bs_trial_record record = {
@@ -221,6 +224,46 @@ static void test_layers(void **state)
     assert_non_null(strstr(data, "\tgptq w3 g128\n"));
     assert_null(strstr(data, "bfloat16"));
     bs_free(data);
+}
+
+/* Any value is an axis: as a table shows it, with its own standard error where there is no paired one,
+ * and what gets worse rises. */
+static void test_values(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 60, "text");
+    add("rtn", 4, 16, 64, "text");
+    add("rtn", 3, 16, 70, "text");
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    static const struct {
+        const char *name, *data, *script;
+    } cases[] = {
+        {"kld_mean_vs_bits", "\n3\t22\t0.1\trtn w3 g128\t", "\nPAIRED = 0\n"},
+        {"pareto_kld_mean", "\n4.1\t10\t9.9\t10.1\t", "\nCHANGE = 'increase'\n"},
+        {"layer_sqnr_db", "\n1\t20\tmlp.fc1\t", "\nLAYER_VALUE = \"sqnr db\"\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (draw(cases[i].name, "plots", &err))
+            fail_msg("%s: %s", cases[i].name, err.message);
+        assert_pictures(cases[i].name);
+        path_of(cases[i].name, "tsv", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        if (!strstr(data, cases[i].data))
+            fail_msg("%s: no '%s' in %s", cases[i].name, cases[i].data, data);
+        bs_free(data);
+        path_of(cases[i].name, "gp", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        if (!strstr(data, cases[i].script))
+            fail_msg("%s: no '%s' in %s", cases[i].name, cases[i].script, data);
+        bs_free(data);
+    }
+    assert_int_equal(draw("nothing_vs_bits", "plots", &err), BS_EDATA);
+    assert_int_equal(draw("pareto_same_top", "plots", &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "same_top of the unquantized model"));
+    assert_int_equal(draw("vs_bits", "plots", &err), BS_ECONFIG);
+    assert_non_null(strstr(err.message, "NAME_vs_bits"));
 }
 
 static void test_little(void **state)
@@ -435,7 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_all),      TEST(test_data),   TEST(test_off_the_axis),  TEST(test_layers),
         TEST(test_little),   TEST(test_wide),   TEST(test_sections),      TEST(test_models),
-        TEST(test_refusals), TEST(test_memory), TEST(test_hostile_names),
+        TEST(test_refusals), TEST(test_memory), TEST(test_hostile_names), TEST(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
