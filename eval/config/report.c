@@ -138,17 +138,16 @@ void bs_names_print(const struct bs_names *names, const char *word, char *out, i
     if (nearest)
         snprintf(hint, sizeof hint, " (did you mean '%s'?)", nearest);
     size_t used = 0, room = (size_t)size - strlen(hint) - sizeof ", ...";
-    snprintf(out, (size_t)size, "%s", names->count ? "" : "nothing");
-    for (int i = 0; i < names->count; i++) {
+    const char *rest = names->count ? "" : "nothing";
+    for (int i = 0; i < names->count && !*rest; i++) {
         const char *before = i == 0 ? "" : i + 1 == names->count ? " or " : ", ";
-        if (used + strlen(before) + strlen(names->names[i]) > room) {
-            snprintf(out + used, sizeof ", ...", "%s", used ? ", ..." : "...");
-            break;
-        }
-        used += (size_t)snprintf(out + used, room - used + 1, "%s%s", before, names->names[i]);
+        if (used + strlen(before) + strlen(names->names[i]) > room)
+            rest = used ? ", ..." : "...";
+        else
+            used +=
+                (size_t)snprintf(out + used, (size_t)size - used, "%s%s", before, names->names[i]);
     }
-    used = strlen(out);
-    snprintf(out + used, (size_t)size - used, "%s", hint);
+    snprintf(out + used, (size_t)size - used, "%s%s", rest, hint);
 }
 
 void bs_report_unknown_key(struct bs_report *report, int line, int column, const char *key,

@@ -10,6 +10,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/config/config.h"
+#include "eval/config/report.h"
 #include "tests/support/configs.h"
 
 static void test_whole_config(void **state)
@@ -190,6 +191,25 @@ static void test_errors_of_the_file(void **state)
         "key\n");
 }
 
+/* A list that is too long is cut; what was perhaps meant stands after it all the same. */
+static void test_long_lists(void **state)
+{
+    (void)state;
+    static char words[200][8];
+    struct bs_names names = {0};
+    char text[256], whole[4096];
+    for (int i = 0; i < 200; i++) {
+        snprintf(words[i], sizeof words[i], "name%03d", i);
+        bs_names_add(&names, words[i]);
+    }
+    bs_names_print(&names, "nam199", text, sizeof text);
+    assert_memory_equal(text, "name000, name001, ", 18);
+    assert_non_null(strstr(text, ", ... (did you mean 'name1"));
+    bs_names_print(&names, "elephant", whole, sizeof whole);
+    assert_non_null(strstr(whole, "name198 or name199"));
+    assert_null(strstr(whole, "did you mean"));
+}
+
 static void test_many_errors(void **state)
 {
     (void)state;
@@ -280,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_yaml_forms),
         cmocka_unit_test(test_errors_of_the_file),
         cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_unreadable_files),
         cmocka_unit_test(test_memory_runs_out),
     };
