@@ -163,7 +163,7 @@ static enum bs_status check_fused(const struct bs_recipe *recipe, const struct b
     for (int s = 0; s < p->num_slots; s++) {
         int first = p->slots[s].first;
         const struct bs_setting *own = at.weights[s], *other = at.weights[first];
-        if (own == other || (!is_whole(own) && !is_whole(other)))
+        if (bs_setting_equal(own, other) || (!is_whole(own) && !is_whole(other)))
             continue;
         return bs_fail(err, BS_ECONFIG,
                        "%s and %s are one tensor of the checkpoint, which has one scale, and get "
