@@ -154,9 +154,11 @@ static void test_fused(void **state)
     recipe_build(&recipe, "rtn", settings);
     assert_int_equal(bs_recipe_check_places(&recipe, &fused, &rule, &err), BS_OK);
     bs_recipe_release(&recipe);
-    recipe_build(&recipe, "rtn",
-                 "bits=8 group_size=tensor @self_attn.*_proj bits=4 "
-                 "@layer[1].* bits=4"); /* the same in other words */
+    int used = snprintf(settings, sizeof settings, "bits=8 group_size=tensor @layer[1].* bits=4");
+    for (int k = first; k <= last; k++) /* the same setting of a rule each */
+        used += snprintf(settings + used, sizeof settings - (size_t)used, " @%s bits=3",
+                         fused.program.slots[k].name);
+    recipe_build(&recipe, "rtn", settings);
     assert_int_equal(bs_recipe_check_places(&recipe, &fused, &rule, &err), BS_OK);
     bs_recipe_release(&recipe);
 }
