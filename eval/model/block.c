@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/packed.h"
+#include "eval/model/kernel.h"
 #include "eval/model/operations.h"
 
 static void fill_ones(float *x, int count)
@@ -75,6 +75,14 @@ static void copy_floats(float *to, const float *from, int count)
         memcpy(to, from, (size_t)count * sizeof *to);
 }
 
+static void drop_kernel(struct bs_linear *linear)
+{
+    if (linear->prepared)
+        linear->kernel->release(linear->prepared);
+    linear->kernel = NULL;
+    linear->prepared = NULL;
+}
+
 static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *from,
                                   struct bs_error *err)
 {
@@ -84,10 +92,7 @@ static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *
         memcpy(to->weight + i * in, from->weight + i * in, in * sizeof(float));
     copy_floats(to->bias, from->bias, from->out_features);
     bs_codes_release(&to->codes);
-    bs_integer_weights_free(to->integer);
-    bs_packed_free(to->bfloat16);
-    to->integer = NULL;
-    to->bfloat16 = NULL;
+    drop_kernel(to);
     to->damping = 0;
     to->dead_columns = 0;
     to->fallback = false;
@@ -136,8 +141,7 @@ void bs_block_release(struct bs_block *block)
         bs_bases_release(&block->linears[s].in);
         bs_bases_release(&block->linears[s].out);
         bs_codes_release(&block->linears[s].codes);
-        bs_integer_weights_free(block->linears[s].integer);
-        bs_packed_free(block->linears[s].bfloat16);
+        drop_kernel(&block->linears[s]);
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
         bs_norm_release(&block->norms[n]);
@@ -159,18 +163,6 @@ enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
                          linear->out_features, linear->in_features, err);
 }
 
-/* Whether the linears that read the site can multiply codes of its values. */
-static bool makes_integers(const struct bs_block *block, int site)
-{
-    struct bs_code_layout layout;
-    struct bs_error ignored;
-    const struct bs_setting *setting = block->sites[site].setting;
-    return setting &&
-           !bs_setting_lay(setting, 1, block->architecture->program.values[site].width, &layout,
-                           &ignored) &&
-           layout.whole_numbers && layout.group == layout.in && !layout.tensor_bytes;
-}
-
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err)
 {
@@ -184,21 +176,33 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
         block->sites[v].setting = sites[v];
         block->sites[v].rounder = bs_rounder_of(sites[v], bs_draw_place(block->index, true, v));
     }
-    for (int s = 0; s < p->num_slots; s++)
-        if (makes_integers(block, p->slots[s].input) &&
-            bs_integer_weights_create(&block->linears[s], err))
-            return err->status;
-    return BS_OK;
+    return bs_block_choose_kernels(block, BS_FLOAT32, err);
 }
 
-enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err)
+static const struct bs_kernel *first_that_suits(const struct bs_block *block, int slot,
+                                                enum bs_compute compute)
+{
+    const struct bs_linear *linear = &block->linears[slot];
+    const struct bs_site_setting *input =
+        &block->sites[block->architecture->program.slots[slot].input];
+    int i = 0;
+    while (!bs_kernel_at(i)->suits(linear, input, compute))
+        i++;
+    return bs_kernel_at(i);
+}
+
+enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
+                                       struct bs_error *err)
 {
     for (int s = 0; s < block->architecture->program.num_slots; s++) {
         struct bs_linear *linear = &block->linears[s];
-        if (!linear->bfloat16 &&
-            bs_packed_create(BS_BFLOAT16, linear->out_features, linear->in_features, linear->weight,
-                             &linear->bfloat16, err))
+        const struct bs_kernel *kernel = first_that_suits(block, s, compute);
+        if (kernel == linear->kernel)
+            continue;
+        drop_kernel(linear);
+        if (kernel->prepare && kernel->prepare(linear, &linear->prepared, err))
             return bs_fail_within(err, "%s", linear->name);
+        linear->kernel = kernel;
     }
     return BS_OK;
 }

@@ -2,13 +2,12 @@
 #include "eval/model/model.h"
 
 #include "eval/linalg/blas.h"
-#include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 
 /* Of a linear at a time, so that its output is still near for the bias. */
 enum { PRODUCT_ROWS = 1024 };
 
-static void add_bias(const struct bs_linear *linear, float *y, int stride, int tokens)
+void bs_linear_add_bias(const struct bs_linear *linear, float *y, int stride, int tokens)
 {
     for (int t = 0; linear->bias && t < tokens; t++)
         bs_add(linear->bias, y + (size_t)t * (size_t)stride, (size_t)linear->out_features);
@@ -23,15 +22,8 @@ void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y,
         float *to = y + (size_t)first * (size_t)stride;
         bs_gemm_nt(rows, linear->out_features, in, 1, x + (size_t)first * (size_t)in, in,
                    linear->weight, in, 0, to, stride);
-        add_bias(linear, to, stride, rows);
+        bs_linear_add_bias(linear, to, stride, rows);
     }
-}
-
-void bs_bfloat16_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
-                         int tokens, struct bs_scratch *scratch)
-{
-    bs_gemm_nt_packed(tokens, x, linear->bfloat16, y, stride, scratch);
-    add_bias(linear, y, stride, tokens);
 }
 
 void bs_norm_apply(const struct bs_architecture *a, const struct bs_norm *norm, const float *x,

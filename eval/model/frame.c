@@ -15,36 +15,50 @@ static void lay_out(struct bs_frame *frame)
         struct bs_frame_value *at = &frame->values[v];
         at->x = region + layout.at[value->home] + value->channel;
         at->stride = home->width;
-        if (value->kind != BS_SITE_INPUT)
-            continue;
-        struct bs_scratch after = {
-            .data = at->x + bs_scratch_floats((size_t)frame->tokens * (size_t)home->width),
-            .capacity = bs_coded_rows_floats(frame->tokens, value->width)};
-        at->codes = bs_coded_rows_take(&after, frame->tokens, value->width);
+        if (value->kind == BS_SITE_INPUT)
+            at->room = at->x + bs_scratch_floats((size_t)frame->tokens * (size_t)home->width);
     }
 }
 
-/* Linears that take the codes of a value rather than its floats. */
-static bool all_read_codes(const struct bs_block *block, int value, bool *any)
+/* What the kernels of the linears that read a value make of it, each kernel once. */
+static void encode_for_kernels(struct bs_frame *frame, int value)
+{
+    const struct bs_block *block = frame->block;
+    const struct bs_program *p = &block->architecture->program;
+    struct bs_frame_value *at = &frame->values[value];
+    int width = p->values[value].width;
+    const struct bs_kernel *kernel;
+    for (int i = 0; (kernel = bs_kernel_at(i)); i++) {
+        bool wanted = false;
+        for (int s = 0; s < p->num_slots && kernel->encode; s++)
+            wanted |= p->slots[s].input == value && block->linears[s].kernel == kernel;
+        if (wanted)
+            kernel->encode(&block->sites[value], at->x, frame->tokens, width,
+                           at->room + bs_kernel_room_at(kernel, frame->tokens, width));
+    }
+    at->coded = true;
+}
+
+/* Whether anything reads the value as it is: ops other than linears, and linears whose kernels do. */
+static bool is_read_itself(const struct bs_block *block, int value)
 {
     const struct bs_program *p = &block->architecture->program;
-    bool all = true;
-    *any = false;
+    bool read = false, itself = false;
     for (int i = 0; i < p->num_ops; i++)
         for (int k = 0; k < 3; k++) {
             if (p->ops[i].in[k] != value)
                 continue;
-            all &= p->ops[i].kind == BS_OP_LINEAR;
-            for (int s = 0; s < p->ops[i].num_slots; s++) {
-                bool integer = block->linears[p->ops[i].slot + s].integer != NULL;
-                *any |= integer;
-                all &= integer;
+            read = true;
+            itself |= p->ops[i].kind != BS_OP_LINEAR;
+            for (int s = p->ops[i].slot; s < p->ops[i].slot + p->ops[i].num_slots; s++) {
+                const struct bs_kernel *kernel = block->linears[s].kernel;
+                itself |= !kernel || !kernel->encode;
             }
         }
-    return all;
+    return itself || !read;
 }
 
-/* Quantizes the values at a site: to codes for linears that multiply integers, in place where
+/* Quantizes the values at a site: to codes for linears whose kernels multiply such, in place where
  * others read them. */
 static void quantize_site(struct bs_frame *frame, int value)
 {
@@ -52,10 +66,9 @@ static void quantize_site(struct bs_frame *frame, int value)
     const struct bs_site_setting *setting = &block->sites[value];
     struct bs_frame_value *at = &frame->values[value];
     int width = block->architecture->program.values[value].width;
-    bool all = all_read_codes(block, value, &at->coded);
-    if (at->coded)
-        bs_coded_rows_encode(setting, at->x, &at->codes);
-    if (!all || !at->coded)
+    if (block->architecture->program.values[value].kind == BS_SITE_INPUT)
+        encode_for_kernels(frame, value);
+    if (is_read_itself(block, value))
         bs_values_round(setting->setting, &setting->fixed, setting->rounder, at->x, frame->tokens,
                         width, at->stride);
 }

@@ -95,8 +95,9 @@ void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
 }
 
 /* True where the integers are exact and decode to the weights. */
-static bool suits(const struct bs_codes *codes)
+bool bs_integer_suits(const struct bs_linear *linear)
 {
+    const struct bs_codes *codes = &linear->codes;
     const int64_t largest = UINT8_MAX * UINT8_MAX; /* of a product of two codes less zero points */
     return codes->codes && codes->layout.whole_numbers && codes->groups == 1 &&
            !codes->group_index && codes->layout.in * largest <= INT32_MAX;
@@ -132,13 +133,11 @@ static void describe_outputs(const struct bs_codes *codes, struct bs_integer_wei
     }
 }
 
-enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_error *err)
+enum bs_status bs_integer_weights_create(const struct bs_linear *linear,
+                                         struct bs_integer_weights **created, struct bs_error *err)
 {
     const struct bs_codes *codes = &linear->codes;
     struct bs_packed *packed = NULL;
-    linear->integer = NULL;
-    if (!suits(codes))
-        return BS_OK;
     if (pack_codes(codes, &packed, err))
         return err->status;
     size_t out = (size_t)codes->layout.out;
@@ -156,7 +155,7 @@ enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_err
         return bs_fail_memory(err);
     }
     describe_outputs(codes, integer);
-    linear->integer = integer;
+    *created = integer;
     return BS_OK;
 }
 
@@ -172,10 +171,10 @@ void bs_integer_weights_free(struct bs_integer_weights *integer)
 }
 
 /* y [out] of row t, whose sums of products are given; unsigned, so that steps between may wrap. */
-static void finish_row(const struct bs_linear *linear, const struct bs_coded_rows *x, int t,
-                       float scale, const int32_t *products, float *y)
+static void finish_row(const struct bs_linear *linear, const struct bs_integer_weights *w,
+                       const struct bs_coded_rows *x, int t, float scale, const int32_t *products,
+                       float *y)
 {
-    const struct bs_integer_weights *w = linear->integer;
     const float *bias = linear->bias;
     uint32_t sum = x->sum[t], zero_point = x->zero_point[t];
     for (int i = 0; i < linear->out_features; i++) {
@@ -185,18 +184,19 @@ static void finish_row(const struct bs_linear *linear, const struct bs_coded_row
     }
 }
 
-void bs_integer_forward(const struct bs_linear *linear, const struct bs_coded_rows *x, float *y,
-                        int stride, struct bs_scratch *scratch)
+void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_weights *integer,
+                        const struct bs_coded_rows *x, float *y, int stride,
+                        struct bs_scratch *scratch)
 {
     size_t mark = scratch->used, out = (size_t)linear->out_features;
     int32_t *products = (int32_t *)(void *)bs_scratch_take(scratch, BS_PACKED_ROWS * out);
     for (int first = 0; first < x->rows; first += BS_PACKED_ROWS) {
         int left = x->rows - first, rows = left < BS_PACKED_ROWS ? left : BS_PACKED_ROWS;
         uint8_t *codes = x->codes + (size_t)first * (size_t)x->features;
-        bool done = bs_gemm_nt_int8(linear->integer->packed, codes, products, scratch);
+        bool done = bs_gemm_nt_int8(integer->packed, codes, products, scratch);
         for (int r = 0; r < rows; r++) {
             int t = first + r;
-            finish_row(linear, x, t, done ? x->scale[t] : NAN, products + (size_t)r * out,
+            finish_row(linear, integer, x, t, done ? x->scale[t] : NAN, products + (size_t)r * out,
                        y + (size_t)t * (size_t)stride);
         }
     }

@@ -25,16 +25,23 @@ size_t bs_coded_rows_floats(int rows, int features);
 void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
                           struct bs_coded_rows *coded);
 
-/* Fills linear->integer from the linear's codes where an output's weights share one scale and the
- * sums stay within int32; else leaves it NULL. BS_ENOMEM. */
-enum bs_status bs_integer_weights_create(struct bs_linear *linear, struct bs_error *err);
+/* The weights of a linear as integer products want them. */
+struct bs_integer_weights;
+
+/* Whether the linear has codes whose outputs each share one scale, and the sums stay within int32. */
+bool bs_integer_suits(const struct bs_linear *linear);
+
+/* Of a linear that suits, in new memory. BS_ENOMEM. */
+enum bs_status bs_integer_weights_create(const struct bs_linear *linear,
+                                         struct bs_integer_weights **integer, struct bs_error *err);
 void bs_integer_weights_free(struct bs_integer_weights *integer);
 
 /* y [rows] rows of out floats, `stride` floats apart = decoded x * decoded weight^T + bias, of a
- * linear with integer weights. Scratch: bs_integer_forward_floats. Where memory runs out in the
+ * linear with these integer weights. Scratch: bs_integer_forward_floats. Where memory runs out in the
  * library, y is NaN. */
-void bs_integer_forward(const struct bs_linear *linear, const struct bs_coded_rows *x, float *y,
-                        int stride, struct bs_scratch *scratch);
+void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_weights *integer,
+                        const struct bs_coded_rows *x, float *y, int stride,
+                        struct bs_scratch *scratch);
 size_t bs_integer_forward_floats(int out_features);
 
 #endif

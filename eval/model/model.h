@@ -242,8 +242,8 @@ size_t bs_model_other_parameters(const struct bs_model *model);
 enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
                               int tokens, float *out, struct bs_error *err);
 
-/* The weights of a linear as integer products want them: integer.h. */
-struct bs_integer_weights;
+/* How a linear is multiplied: kernel.h. */
+struct bs_kernel;
 
 /* One weight matrix. `weight` is what the forward pass multiplies by. Where stages of a chain have
  * changed bases, `in` says what arrives instead of the checkpoint's input, T_in x, and `out` what
@@ -251,12 +251,12 @@ struct bs_integer_weights;
 struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
     int out_features, in_features;
-    float *weight;                      /* [out][in]; NULL where the family has no such linear */
-    float *bias;                        /* [out], or NULL */
-    struct bs_bases in, out;            /* of in_features and out_features */
-    struct bs_codes codes;              /* codes.codes is NULL until quantized */
-    struct bs_integer_weights *integer; /* NULL where the product is one of floats */
-    struct bs_packed *bfloat16;         /* weights of bs_block_use_bfloat16, else NULL */
+    float *weight;                  /* [out][in]; NULL where the family has no such linear */
+    float *bias;                    /* [out], or NULL */
+    struct bs_bases in, out;        /* of in_features and out_features */
+    struct bs_codes codes;          /* codes.codes is NULL until quantized */
+    const struct bs_kernel *kernel; /* by bs_block_choose_kernels; NULL: floats */
+    void *prepared;                 /* what that made of the weights */
     /* What quantizing it took, for the record. */
     double damping;   /* percdamp that held, 0 where none is used */
     int dead_columns; /* input channels that never fired */
@@ -313,9 +313,11 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
                              struct bs_error *err);
 void bs_block_release(struct bs_block *block);
 
-/* From now on the forward pass of the whole block rounds weights and inputs of its linears to
- * bfloat16 to multiply them. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
-enum bs_status bs_block_use_bfloat16(struct bs_block *block, struct bs_error *err);
+/* Chooses how the forward pass multiplies each linear from now on: by the first kernel that suits it
+ * and its input, floats in `compute`. Weights and codes do not change any more. BS_ENOMEM,
+ * BS_EUNSUPPORTED as bs_packed_create. */
+enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
+                                       struct bs_error *err);
 
 /* No site is quantized any more. */
 void bs_block_clear_sites(struct bs_block *block);
@@ -374,10 +376,8 @@ void bs_part_forward(const struct bs_block *block, struct bs_part part, const st
 void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
                        int tokens);
 
-/* The same of a linear that bs_block_use_bfloat16 has prepared. Scratch:
- * bs_gemm_nt_packed_floats. */
-void bs_bfloat16_forward(const struct bs_linear *linear, const float *x, float *y, int stride,
-                         int tokens, struct bs_scratch *scratch);
+/* y [tokens] rows, `stride` floats apart, += the linear's bias, where it has one. */
+void bs_linear_add_bias(const struct bs_linear *linear, float *y, int stride, int tokens);
 
 /* Floats of scratch that either forward needs for a window of `tokens`, with room for one output of
  * the window besides. */

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "eval/linalg/packed.h"
 #include "eval/model/attention.h"
 #include "eval/model/rope.h"
 
@@ -72,15 +71,17 @@ static void norm(const struct bs_op *op, struct bs_frame *frame)
 
 /* --- linears --- */
 
+/* A kernel that multiplies codes has none where the site was not quantized. */
 static void multiply(const struct bs_linear *linear, const struct bs_frame_value *in,
                      struct bs_frame *frame, float *y, int stride)
 {
-    if (in->coded && linear->integer)
-        bs_integer_forward(linear, &in->codes, y, stride, frame->scratch);
-    else if (linear->bfloat16)
-        bs_bfloat16_forward(linear, in->x, y, stride, frame->tokens, frame->scratch);
-    else
-        bs_linear_forward(linear, in->x, y, stride, frame->tokens);
+    const struct bs_kernel *kernel = linear->kernel;
+    const float *x = in->x;
+    if (!kernel || (kernel->encode && !in->coded))
+        kernel = &bs_kernel_float32;
+    if (kernel->encode)
+        x = in->room + bs_kernel_room_at(kernel, frame->tokens, linear->in_features);
+    kernel->multiply(linear, x, frame->tokens, y, stride, frame->scratch);
 }
 
 static void linears(const struct bs_op *op, struct bs_frame *frame)
@@ -102,16 +103,14 @@ static double linears_flops(const struct bs_program *p, const struct bs_op *op, 
     return flops;
 }
 
-/* Of one product that is not of floats. */
+/* Of one product at a time. */
 static size_t linears_extra(const struct bs_program *p, const struct bs_op *op, int tokens)
 {
     (void)tokens;
     size_t most = 0;
     for (int s = op->slot; s < op->slot + op->num_slots; s++) {
-        size_t integer = bs_integer_forward_floats(p->slots[s].out);
-        size_t bfloat16 = bs_gemm_nt_packed_floats(p->slots[s].out, p->slots[s].in);
-        most = integer > most ? integer : most;
-        most = bfloat16 > most ? bfloat16 : most;
+        size_t floats = bs_kernels_extra(p->slots[s].out, p->slots[s].in);
+        most = floats > most ? floats : most;
     }
     return most;
 }

@@ -2,15 +2,15 @@
 #ifndef BS_EVAL_MODEL_OPERATIONS_H
 #define BS_EVAL_MODEL_OPERATIONS_H
 
-#include "eval/model/integer.h"
+#include "eval/model/kernel.h"
 #include "eval/model/model.h"
 
 /* A value of one window: [tokens] rows of its width, `stride` floats apart. */
 struct bs_frame_value {
     float *x;
     int stride;
-    bool coded; /* `codes` hold it too, for linears with integer weights */
-    struct bs_coded_rows codes;
+    float *room; /* of an input of linears: for what kernels make of it */
+    bool coded;  /* kernels of the linears that read it made of it what they multiply */
 };
 
 /* One window on its way through a block. */

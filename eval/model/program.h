@@ -165,7 +165,8 @@ double bs_part_flops(const struct bs_program *program, struct bs_part part, int 
 double bs_flops_until(const struct bs_program *program, int value, int tokens);
 
 /* Where the values of a window stand in scratch: floats from the beginning of a region of
- * `floats`; a value that linears read is followed by room for its codes (eval/model/integer.h). */
+ * `floats`; a value that linears read is followed by room for what
+ * kernels make of it (kernel.h). */
 struct bs_frame_layout {
     size_t at[BS_MAX_VALUES], floats;
 };

@@ -186,7 +186,7 @@ static struct span span_of(const struct bs_program *p, int home, int tokens)
             continue;
         span.last_read = value->last_read > span.last_read ? value->last_read : span.last_read;
         if (value->kind == BS_SITE_INPUT)
-            codes = bs_coded_rows_floats(tokens, value->width);
+            codes = bs_kernels_room_floats(tokens, value->width);
     }
     span.floats = bs_scratch_floats(rows * (size_t)p->values[home].width) + codes;
     return span;

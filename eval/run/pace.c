@@ -120,7 +120,7 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
         bs_apply_recipe(plain, &p->work, &inputs, err) ||
         bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err))
         return err->status;
-    return recipe->compute == BS_BFLOAT16 ? bs_block_use_bfloat16(&p->work, err) : BS_OK;
+    return bs_block_choose_kernels(&p->work, (enum bs_compute)recipe->compute, err);
 }
 
 /* Logits are as many in a thread as a walk has at a time. */

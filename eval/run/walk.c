@@ -186,7 +186,7 @@ static enum bs_status push_passenger(struct bs_walk_state *s, int i, struct bs_e
         return bs_fail_within(err, "calibration");
     passenger->seconds_quantize += bs_seconds() - start;
     start = bs_seconds();
-    if (bs_walk_in_bfloat16(passenger->recipe) && bs_block_use_bfloat16(&s->work, err))
+    if (bs_block_choose_kernels(&s->work, (enum bs_compute)passenger->recipe->compute, err))
         return err->status;
     for (int t = 0; t < s->walk->num_texts; t++)
         if (carried->texts[t].data &&

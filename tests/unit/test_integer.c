@@ -120,12 +120,24 @@ static struct bs_linear rounded(int out, int in, const struct bs_setting *format
     return linear;
 }
 
+/* Leaves linear->prepared NULL where the linear does not suit. */
+static enum bs_status prepare(struct bs_linear *linear)
+{
+    struct bs_integer_weights *integer = NULL;
+    linear->prepared = NULL;
+    if (!bs_integer_suits(linear))
+        return BS_OK;
+    enum bs_status status = bs_integer_weights_create(linear, &integer, &err);
+    linear->prepared = integer;
+    return status;
+}
+
 static void release(struct bs_linear *linear)
 {
     bs_free(linear->weight);
     bs_free(linear->bias);
     bs_codes_release(&linear->codes);
-    bs_integer_weights_free(linear->integer);
+    bs_integer_weights_free(linear->prepared);
 }
 
 /* By integers: y as far from the product in double of the decoded values as its own rounding, four
@@ -139,13 +151,13 @@ static void assert_linear(const struct bs_setting *format, const struct bs_setti
     random_fill(x, ROWS * IN, 1, 7);
     for (int i = 0; i < ROWS * IN; i++)
         x[i] = (x[i] + 0.4f) * (float)(1 + i / IN % 5);
-    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
-    assert_non_null(linear.integer);
+    assert_int_equal(prepare(&linear), BS_OK);
+    assert_non_null(linear.prepared);
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(OUT));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
     bs_coded_rows_encode(&site, x, &coded);
-    bs_integer_forward(&linear, &coded, y, STRIDE, scratch);
+    bs_integer_forward(&linear, linear.prepared, &coded, y, STRIDE, scratch);
     bs_values_round(activations, &site.fixed, site.rounder, x, ROWS, IN, IN);
     for (int t = 0; t < ROWS; t++) {
         for (int j = 0; j < IN; j++) {
@@ -195,12 +207,12 @@ static void assert_finished(int out, bool biased)
         linear.bias = NULL;
     }
     random_fill(x, ROWS * IN, 1, 9);
-    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
+    assert_int_equal(prepare(&linear), BS_OK);
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(out));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
     bs_coded_rows_encode(&site, x, &coded);
-    bs_integer_forward(&linear, &coded, y, out, scratch);
+    bs_integer_forward(&linear, linear.prepared, &coded, y, out, scratch);
     for (int t = 0; t < ROWS; t++)
         for (int i = 0; i < out; i++) {
             struct bs_cell cell = bs_codes_cell(&linear.codes, i, 0);
@@ -230,8 +242,8 @@ static bool has_integers(int in, const struct bs_setting *format, bool indexed)
     struct bs_linear linear = rounded(2, in, format);
     if (indexed)
         linear.codes.group_index = bs_calloc((size_t)in, sizeof(int));
-    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
-    bool has = linear.integer != NULL;
+    assert_int_equal(prepare(&linear), BS_OK);
+    bool has = linear.prepared != NULL;
     release(&linear);
     return has;
 }
@@ -249,8 +261,8 @@ static void floats_stay_where_integers_do_not_fit(void **state)
     assert_true(has_integers(32960, channel, false));
     assert_false(has_integers(33088, channel, false));
     struct bs_linear without = {.in_features = 4};
-    assert_int_equal(bs_integer_weights_create(&without, &err), BS_OK);
-    assert_null(without.integer);
+    assert_int_equal(prepare(&without), BS_OK);
+    assert_null(without.prepared);
 }
 
 static void what_is_not_finite_stays_so(void **state)
@@ -259,7 +271,7 @@ static void what_is_not_finite_stays_so(void **state)
     enum { IN = 20, ROWS = 3 };
     const struct bs_setting *format = weights_of(8, "channel", true, "smoothquant");
     struct bs_linear linear = rounded(4, IN, format);
-    assert_int_equal(bs_integer_weights_create(&linear, &err), BS_OK);
+    assert_int_equal(prepare(&linear), BS_OK);
     struct bs_scratch *scratch =
         bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(4));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
@@ -269,7 +281,7 @@ static void what_is_not_finite_stays_so(void **state)
         random_fill(x, ROWS * IN, 1, 5);
         x[IN + 7] = NAN;
         bs_coded_rows_encode(&site, x, &coded);
-        bs_integer_forward(&linear, &coded, y, 4, scratch);
+        bs_integer_forward(&linear, linear.prepared, &coded, y, 4, scratch);
         for (int i = 0; i < 4; i++) {
             assert_true(isnan(y[4 + i]));
             assert_true(sharing == BS_BY_WINDOW || (isfinite(y[i]) && isfinite(y[8 + i])));
@@ -356,9 +368,9 @@ static void a_copy_forgets_integers(void **state)
     const struct bs_setting *activations = activations_of(8, BS_BY_TOKEN, true);
     struct bs_block floats, integers;
     quantize(format, activations, &floats, &integers);
-    assert_non_null(integers.linears[BS_DOWN].integer);
+    assert_non_null(integers.linears[BS_DOWN].prepared);
     assert_int_equal(bs_block_copy(&integers, &random_.block, &err), BS_OK);
-    assert_null(integers.linears[BS_DOWN].integer);
+    assert_null(integers.linears[BS_DOWN].prepared);
     assert_true(outputs_apart(&random_, &integers, &random_.block) == 0);
     bs_block_release(&floats);
     bs_block_release(&integers);
@@ -372,11 +384,11 @@ static void no_memory_leaves_floats(void **state)
     enum bs_status status = BS_ENOMEM;
     for (long n = 1; status; n++) {
         bs_alloc_fail_at(n);
-        status = bs_integer_weights_create(&linear, &err);
+        status = prepare(&linear);
         bs_alloc_fail_at(0);
-        assert_true(!status || (status == BS_ENOMEM && !linear.integer));
+        assert_true(!status || (status == BS_ENOMEM && !linear.prepared));
     }
-    assert_non_null(linear.integer);
+    assert_non_null(linear.prepared);
     release(&linear);
 }
 

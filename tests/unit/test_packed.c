@@ -108,7 +108,7 @@ static struct bs_block short_block(void)
 {
     struct bs_block block = {.architecture = NULL};
     assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK);
-    assert_int_equal(bs_block_use_bfloat16(&block, &err), BS_OK);
+    assert_int_equal(bs_block_choose_kernels(&block, BS_BFLOAT16, &err), BS_OK);
     return block;
 }
 
@@ -175,7 +175,7 @@ static void no_memory_is_reported(void **state)
         struct bs_block block = {.architecture = NULL};
         assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK);
         bs_alloc_fail_at(n);
-        status = bs_block_use_bfloat16(&block, &err);
+        status = bs_block_choose_kernels(&block, BS_BFLOAT16, &err);
         bs_alloc_fail_at(0);
         assert_true(!status || status == BS_ENOMEM);
         assert_true(n > 3 || status == BS_ENOMEM);

@@ -351,7 +351,7 @@ static void assert_layout(const struct bs_architecture *a)
             if (!used[v])
                 continue;
             size_t floats = bs_scratch_floats((size_t)(TOKENS * p->values[v].width));
-            floats += coded[v] ? bs_coded_rows_floats(TOKENS, p->values[v].width) : 0;
+            floats += coded[v] ? bs_kernels_room_floats(TOKENS, p->values[v].width) : 0;
             sum += floats;
             assert_true(layout.at[v] + floats <= layout.floats);
             for (int w = 1; w < v; w++)
