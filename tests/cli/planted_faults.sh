@@ -14,4 +14,5 @@ check "one scale of a tensor, row by row" found row_scale every_error_shrinks_wi
 check "bits that are not followed" found four_bits every_weight_is_finite_and_on_its_grid
 check "an option that is not followed" found deaf every_option_has_an_effect
 check "a function that is changed" found bend prepared_alone_every_family_has_no_error
+check "bits that its file has not" found short_bits bits_are_those_of_a_file_that_comes_back
 finish

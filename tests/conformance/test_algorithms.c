@@ -335,6 +335,56 @@ static void who_looks_at_inputs_does_no_worse_on_them_than_rtn(void **state)
     bs_block_release(&block);
 }
 
+/* The recipe of an algorithm on a format at its defaults, or of 4 bits where these leave values as
+ * they are; false where it refuses the format. */
+static bool recipe_on(struct bs_recipe *recipe, const struct bs_algorithm *algorithm,
+                      const struct bs_plugin *format, const char *more)
+{
+    struct bs_error err;
+    char settings[96];
+    snprintf(settings, sizeof settings, "format=%s %s", format->name, more);
+    recipe_build_unresolved(recipe, algorithm->plugin.name, settings);
+    if (!bs_setting_quantizes(&recipe->weights))
+        assert_int_equal(bs_setting_set(&recipe->weights, BS_FOR_WEIGHTS, "bits", "4", &err),
+                         BS_OK);
+    if (!bs_recipe_resolve(recipe, &err))
+        return true;
+    assert_int_equal(err.status, BS_ECONFIG);
+    bs_recipe_release(recipe);
+    return false;
+}
+
+/* Rounding algorithms know no format: on each they leave weights on its levels, and who looks at
+ * inputs does no worse on them than rounding to nearest. */
+static void every_format_serves_every_algorithm(void **state)
+{
+    (void)state;
+    static const char *const more[] = {"", "range=mse", "range=mse range_weighted=true",
+                                       "rounding=stochastic"};
+    struct bs_block block = {.architecture = NULL}, plain = {.architecture = NULL};
+    for (int f = 0; bs_format_registry.rows[f]; f++)
+        for (int i = 0; bs_algorithm_at(i); i++)
+            for (int m = 0; m < 4; m++) {
+                struct bs_recipe recipe, nearest;
+                const struct bs_plugin *format = bs_format_registry.rows[f];
+                if (!recipe_on(&recipe, bs_algorithm_at(i), format, more[m]))
+                    continue;
+                assert_true(recipe_on(&nearest, bs_algorithm_find("rtn"), format, more[m]));
+                quantize(&recipe, &block);
+                quantize(&nearest, &plain);
+                for (int r = 0; r < block.architecture->program.num_slots; r++)
+                    assert_on_grid(&block.linears[r], &recipe.weights);
+                if (looks_at_inputs(&recipe) && bs_algorithm_at(i)->quantize &&
+                    output_error(&block) > output_error(&plain))
+                    fail_msg("%s is worse than rtn on %s %s", bs_algorithm_at(i)->plugin.name,
+                             format->name, more[m]);
+                bs_recipe_release(&recipe);
+                bs_recipe_release(&nearest);
+            }
+    bs_block_release(&block);
+    bs_block_release(&plain);
+}
+
 static void threads_do_not_change_a_byte(void **state)
 {
     (void)state;
@@ -509,6 +559,7 @@ int main(void)
         cmocka_unit_test(every_weight_is_finite_and_on_its_grid),
         cmocka_unit_test(every_error_shrinks_with_more_bits),
         cmocka_unit_test(who_looks_at_inputs_does_no_worse_on_them_than_rtn),
+        cmocka_unit_test(every_format_serves_every_algorithm),
         cmocka_unit_test(threads_do_not_change_a_byte),
         cmocka_unit_test(every_switch_can_be_thrown),
         cmocka_unit_test(every_option_has_an_effect),

@@ -37,7 +37,7 @@ static const struct bs_setting *made(enum bs_use use, const char *settings)
     if (bs_setting_resolve(setting, use, &err))
         fail_msg("%s", err.message);
     all[count].use = use;
-    snprintf(all[count].text, sizeof all[count].text, "%s", settings);
+    snprintf(all[count].text, TEXT, "%s", settings);
     count++;
     return setting;
 }
