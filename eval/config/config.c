@@ -41,8 +41,13 @@ const struct bs_config_key bs_expected_keys[] = {
     {"source", "where the figures were published", "paper and table, or a file and its version",
      true},
     {"text", "the name of an evaluation text", "what was predicted", true},
+    {"figure", "the name of a value",
+     "what was published, as `bitsweep describe evaluation` names "
+     "it, in its unit (perplexity, else the first value of the text's evaluation)",
+     false},
     {"values", "a mapping from models to figures",
-     "for each model a mapping from labels, as `bitsweep plan` prints them, to perplexities", true},
+     "for each model a mapping from labels, as `bitsweep plan` prints them, to what was published",
+     true},
     {.name = NULL},
 };
 

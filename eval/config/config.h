@@ -42,6 +42,7 @@ struct bs_layer_error_config {
 /* One figure of `expected:`, which somebody published for a trial of the config. */
 struct bs_expected_config {
     int source, model, text, recipe; /* indices of the config's sources, models, evaluations, ... */
+    const struct bs_value_type *type; /* what was published */
     double value;
     char *label;   /* the recipe's */
     char *printed; /* the value as the config has it, with the digits that were published */

@@ -8,13 +8,19 @@
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LONGEST_QUOTE = 100 };
 
-/* A perplexity is the inverse of a mean probability. */
-static const struct bs_option figure_option = {.name = "a published perplexity",
+/* A perplexity is the inverse of a mean probability; other figures may be anything. */
+static const struct bs_option perplexity_option = {.name = "a published perplexity",
+                                                   .offset =
+                                                       offsetof(struct bs_expected_config, value),
+                                                   .type = BS_DOUBLE,
+                                                   .initial = 1,
+                                                   .min = 1,
+                                                   .max = 1e12};
+static const struct bs_option figure_option = {.name = "a published figure",
                                                .offset = offsetof(struct bs_expected_config, value),
                                                .type = BS_DOUBLE,
-                                               .initial = 1,
-                                               .min = 1,
-                                               .max = 1e12};
+                                               .min = -1e300,
+                                               .max = 1e300};
 
 /* One entry as it is read. */
 struct reading {
@@ -23,6 +29,7 @@ struct reading {
     struct bs_error *err;
     char **labels;    /* of the config's recipes */
     int source, text; /* of the config */
+    const struct bs_value_type *type;
 };
 
 /* The index of the name, or -1 after an error with those there are. */
@@ -74,23 +81,29 @@ static enum bs_status add_figure(struct reading *reading, const struct bs_yaml_n
                                  const struct bs_yaml_node *value, int model, int recipe)
 {
     struct bs_config *config = reading->config;
-    struct bs_expected_config figure = {
-        .source = reading->source, .model = model, .text = reading->text, .recipe = recipe};
+    struct bs_expected_config figure = {.source = reading->source,
+                                        .model = model,
+                                        .text = reading->text,
+                                        .recipe = recipe,
+                                        .type = reading->type};
+    const struct bs_option *option =
+        !strcmp(reading->type->name, "perplexity") ? &perplexity_option : &figure_option;
     struct bs_error wrong;
     if (value->kind != BS_YAML_SCALAR || bs_yaml_is_null(value)) {
         char found[FOUND_TEXT];
         bs_yaml_print_found(value, found, sizeof found);
         bs_report_add(reading->report, value->line, value->column, "%s is %s, expected a number",
-                      figure_option.name, found);
+                      option->name, found);
         return BS_OK;
     }
-    if (bs_option_parse(&figure_option, value->text, &figure, &wrong)) {
+    if (bs_option_parse(option, value->text, &figure, &wrong)) {
         bs_report_add(reading->report, value->line, value->column, "%s", wrong.message);
         return BS_OK;
     }
     for (int i = 0; i < config->num_expected; i++) {
         const struct bs_expected_config *other = &config->expected[i];
-        if (other->model == model && other->text == figure.text && other->recipe == recipe) {
+        if (other->model == model && other->text == figure.text && other->recipe == recipe &&
+            other->type == figure.type) {
             bs_report_add(reading->report, key->line, key->column,
                           "a second figure for '%.*s' of '%.*s' on '%s', expected one",
                           bs_cut(key->text, LONGEST_QUOTE), key->text,
@@ -134,7 +147,7 @@ static enum bs_status read_model(struct reading *reading, const struct bs_yaml_n
     if (model < 0)
         model = find(reading, key, "model", &models);
     if (model < 0 || !is_filled_mapping(reading, "a model's entry", figures,
-                                        "a mapping from labels of recipes to perplexities"))
+                                        "a mapping from labels of recipes to figures"))
         return BS_OK;
     enum bs_status status = BS_OK;
     for (int i = 0; !status && i < figures->num_items; i += 2) {
@@ -166,6 +179,28 @@ static enum bs_status read_values(struct reading *reading, const struct bs_yaml_
         bs_free(reading->labels[r]);
     bs_free(reading->labels);
     return status;
+}
+
+/* What the entry's figures are: `figure`, else the perplexity, else the first value. False after an
+ * error with the names there are. */
+static bool find_type(struct reading *reading, const struct bs_yaml_node *figure)
+{
+    const char *evaluation = reading->config->evaluations[reading->text].how.plugin->name, *own;
+    const struct bs_value_type *type;
+    struct bs_names names = {0};
+    reading->type = NULL;
+    for (int i = 0; (type = bs_value_type_at(i, &own)); i++) {
+        if (strcmp(own, evaluation) && strcmp(own, bs_model_values))
+            continue;
+        bs_names_add(&names, type->name);
+        bool asked = figure ? figure->text && !strcmp(figure->text, type->name)
+                            : !strcmp(type->name, "perplexity");
+        if (asked || (!figure && !reading->type))
+            reading->type = type;
+    }
+    if (!reading->type && figure)
+        find(reading, figure, "figure", &names);
+    return reading->type;
 }
 
 /* Keeps the source of the entry's figures. */
@@ -206,7 +241,7 @@ enum bs_status bs_expected_read(const struct bs_yaml_node *entry, struct bs_repo
                       "source is %s, expected where the figures were published", found);
     }
     bool filled = is_filled_mapping(&reading, "values", values, "a mapping from models to figures");
-    if (reading.text < 0 || !named || !filled)
+    if (reading.text < 0 || !find_type(&reading, bs_yaml_get(entry, "figure")) || !named || !filled)
         return BS_OK;
     enum bs_status status = add_source(&reading, source->text);
     return !status ? read_values(&reading, values) : status;

@@ -138,13 +138,22 @@ static void add_published(struct bs_sheet *sheet, const struct section *section,
             bs_sheet_text(sheet, "%s", "");
         return;
     }
-    if (section->num_sources > 1)
-        bs_sheet_text(sheet, "%s [%d]", p->printed, source_index(section, p->source) + 1);
+    /* As the column has it: what is shown a thousandfold has three digits less after the point. */
+    double scale = column->type && column->type->scale > 0 ? column->type->scale : 1;
+    int decimals = decimals_of(p->printed) - (int)lround(log10(scale));
+    decimals = decimals < 0 ? 0 : decimals;
+    char printed[64];
+    if (scale > 1 || scale < 1)
+        snprintf(printed, sizeof printed, "%.*f", decimals, scale * p->value);
     else
-        bs_sheet_text(sheet, "%s", p->printed);
+        snprintf(printed, sizeof printed, "%s", p->printed);
+    if (section->num_sources > 1)
+        bs_sheet_text(sheet, "%s [%d]", printed, source_index(section, p->source) + 1);
+    else
+        bs_sheet_text(sheet, "%s", printed);
     double difference = difference_to(p, row);
     if (isfinite(difference)) {
-        add_signed(sheet, difference, decimals_of(p->printed));
+        add_signed(sheet, scale * difference, decimals);
         add_signed(sheet, 100 * difference / p->value, 2);
     } else {
         add_dash(sheet);
@@ -160,9 +169,8 @@ static void note_sources(struct bs_sheet *sheet, const struct section *section)
         bs_sheet_note(sheet, "published [%d]: %s", s + 1, section->sources[s]);
 }
 
-/* Three columns follow one for which anything was published. */
-static const char *const published_headings[] = {"published", "difference", "difference\n%"};
-enum { NUM_PUBLISHED = sizeof published_headings / sizeof *published_headings };
+/* Columns that follow one for which anything was published. */
+enum { NUM_PUBLISHED = 3 };
 
 /* ---- by what program and machine ---- */
 
@@ -341,6 +349,19 @@ static enum bs_status add_model(struct bs_sheet *sheet, const struct section *se
     return BS_OK;
 }
 
+/* The headings of a column for which anything was published, two lines each. */
+static void add_published_headings(struct bs_sheet *sheet, const char *heading)
+{
+    char line[96];
+    snprintf(line, sizeof line, "%s", heading);
+    for (char *c = line; *c; c++)
+        *c = *c == '\n' ? ' ' : *c;
+    bs_sheet_text(sheet, "%s\nmeasured", line);
+    bs_sheet_text(sheet, "%s\npublished", line);
+    bs_sheet_text(sheet, "difference");
+    bs_sheet_text(sheet, "difference\n%%");
+}
+
 /* The header, and which columns the terminal keeps. */
 static void add_headings(struct bs_sheet *sheet, const struct section *section)
 {
@@ -350,14 +371,14 @@ static void add_headings(struct bs_sheet *sheet, const struct section *section)
     bs_sheet_text(sheet, "recipe");
     for (int c = 0; c < section->columns.count; c++) {
         const struct bs_column *column = &section->columns.columns[c];
-        const char *heading = bs_column_heading(column);
         bool published = is_published(section, column);
         if (column->kept)
             bs_sheet_keep(sheet, at);
         at += 1 + (published ? NUM_PUBLISHED : 0);
-        bs_sheet_text(sheet, "%s%s", heading, published ? "\nmeasured" : "");
-        for (int k = 0; published && k < NUM_PUBLISHED; k++)
-            bs_sheet_text(sheet, "%s%s%s", k ? "" : heading, k ? "" : "\n", published_headings[k]);
+        if (published)
+            add_published_headings(sheet, bs_column_heading(column));
+        else
+            bs_sheet_text(sheet, "%s", bs_column_heading(column));
     }
 }
 

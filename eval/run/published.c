@@ -28,7 +28,7 @@ enum bs_status bs_published_read(const struct bs_results *results, struct bs_pub
                                   .windows = text->windows,
                                   .stride = protocol.stride,
                                   .tokens = text->tokens,
-                                  .value_name = "perplexity",
+                                  .value_name = expected->type->name,
                                   .value = expected->value,
                                   .printed = expected->printed,
                                   .source = config->sources[expected->source]};

@@ -128,7 +128,6 @@ done <<'EOF'
 ^bitsweep run: --threads takes .*, not '99999999999999'     | run --threads 99999999999999 one.yaml
 ^bitsweep: format 'cvs', expected .*; did you mean 'csv'\?  | table one.h5 --format cvs
 ^bitsweep: format 'html', expected terminal, .* or json$    | table one.h5 --format html
-^bitsweep: 'zeros' is no column: expected values or fields   | table one.h5 --columns zeros
 ^bitsweep: format 'mark', expected .* mean 'markdown'\?     | diff one.h5 one.h5 --format mark
 ^bitsweep: .*'nowhere.h5': No such file or directory        | table nowhere.h5
 ^bitsweep: .*'nowhere.h5': No such file or directory        | plot nowhere.h5

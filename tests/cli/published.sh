@@ -79,6 +79,31 @@ gone() {
 }
 check "and go when the config no longer has them" gone
 
+# Another value, in its own unit; the table shows it as its column does.
+other_value() {
+    cat >>other.yaml <<'EOF'
+  - source: "A paper, table 4"
+    text: evaluation
+    figure: kld_mean
+    values:
+      model: {rtn w4 channel: 0.0123, rtn w3 channel: 1e-2}
+EOF
+    run run --quiet --output r.h5 other.yaml
+    expect_status 0
+    run table --format markdown r.h5
+    expect_out '\| KL mean 10⁻³ nats measured \| KL mean 10⁻³ nats published \| difference \| difference % \|'
+    expect_out '^\| rtn w4 channel .* \| 12\.3 \\\[2\\\] \| -?\+?[0-9.]+ \|'
+    expect_out '^\| rtn w3 channel .* \| 10 \\\[2\\\] \| '
+    run table r.h5
+    run table --format csv r.h5
+    expect_out ',kld_mean_published,kld_mean_published_difference,'
+    sed 's/figure: kld_mean/figure: kld_maen/' other.yaml >wrong.yaml
+    run plan --quiet wrong.yaml
+    expect_refusal "^wrong.yaml:[0-9]+:13: error: figure is 'kld_maen', expected .*\\(did you mean 'kld_mean'\\?\\)"
+}
+cp expected.yaml other.yaml
+check "a value other than the perplexity" other_value
+
 wrong_name() {
     sed 's/rtn w4 channel:/rtn w4 chanel:/' expected.yaml >wrong.yaml
     run plan wrong.yaml
