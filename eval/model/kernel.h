@@ -6,6 +6,7 @@
 #include "eval/base/plugin.h"
 #include "eval/model/model.h"
 
+/* Hooks but `suits` and `multiply` are optional. */
 struct bs_kernel {
     struct bs_plugin plugin;
     bool exact; /* of decoded weights and inputs, but for the rounding of sums */
@@ -37,6 +38,7 @@ struct bs_kernel {
     size_t (*extra)(int out, int in);
 };
 
+/* All kernels, in the order in which they are asked whether they suit. */
 extern const struct bs_registry bs_kernel_registry;
 
 /* What multiplies floats as they are, and wherever a linear has no kernel yet. */
