@@ -62,7 +62,8 @@ struct bs_algorithm {
      * taken after the linears that read the inputs before it were quantized. NULL = false. */
     bool (*set_by_set)(const void *options);
 
-    /* Rewrites a block so that it computes the same function, or nearly. */
+    /* Rewrites a block so that it computes the same function, or nearly. Factors and turns of
+     * channels go through bs_block_fold and bs_block_turn, which keep a record of them. */
     enum bs_status (*prepare_block)(const void *options, const struct bs_job *job,
                                     struct bs_error *err);
 
