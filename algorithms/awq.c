@@ -17,7 +17,7 @@
  * are arranged differently and equal in exact arithmetic: for a linear on its own, and for the
  * partial products, the squared error is dW (X^T X) dW^T. Beyond the original, which stops there, a
  * whole row can be the group that is clipped. */
-#include "algorithms/algorithm.h"
+#include "algorithms/awq.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,23 +26,17 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
 
-/* Rows that a task works on; and the side of the tiles in which differences of weights are
- * multiplied by a Hessian. */
-enum { ROWS_A_TASK = 16, TILE = 256 };
-
-struct awq {
-    bool scale, clip;
-    int scale_grid, clip_grid, clip_tokens;
-    double clip_max_shrink;
-};
+/* The side of the tiles in which differences of weights are multiplied by a Hessian. */
+enum { TILE = 256 };
 
 static const struct bs_option awq_options[] = {
-    BS_OPT(struct awq, scale, true, 0, 1, "search the per-channel scales"),
-    BS_OPT(struct awq, clip, true, 0, 1, "search the clipping of each group"),
-    BS_OPT(struct awq, scale_grid, 20, 1, 1000, "exponents tried: 0, 1/n, ... (n-1)/n"),
-    BS_OPT(struct awq, clip_grid, 20, 1, 1000, "steps from no clipping to zero"),
-    BS_OPT(struct awq, clip_max_shrink, 0.5, 0, 1, "share of those steps that is tried"),
-    BS_OPT(struct awq, clip_tokens, 512, 1, 1 << 20, "calibration tokens the clip search looks at"),
+    BS_OPT(struct bs_awq, scale, true, 0, 1, "search the per-channel scales"),
+    BS_OPT(struct bs_awq, clip, true, 0, 1, "search the clipping of each group"),
+    BS_OPT(struct bs_awq, scale_grid, 20, 1, 1000, "exponents tried: 0, 1/n, ... (n-1)/n"),
+    BS_OPT(struct bs_awq, clip_grid, 20, 1, 1000, "steps from no clipping to zero"),
+    BS_OPT(struct bs_awq, clip_max_shrink, 0.5, 0, 1, "share of those steps that is tried"),
+    BS_OPT(struct bs_awq, clip_tokens, 512, 1, 1 << 20,
+           "calibration tokens the clip search looks at"),
     {.name = NULL},
 };
 
@@ -97,7 +91,7 @@ static const struct bs_derived_choice one_of_a_kind;
 
 static void awq_needs(const void *options, struct bs_wanted *wanted)
 {
-    const struct awq *opt = options;
+    const struct bs_awq *opt = options;
     const struct bs_program *p = wanted->architecture ? &wanted->architecture->program : NULL;
     struct bs_part part;
     if (opt->scale)
@@ -152,9 +146,9 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     const struct search *s = context;
     const struct bs_linear *original = &s->job->block->linears[s->slot];
     const struct version *version = &s->versions[index % s->tried];
-    int first = index / s->tried * ROWS_A_TASK, in = s->in;
+    int first = index / s->tried * BS_AWQ_ROWS, in = s->in;
     int rows = original->out_features - first;
-    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
+    rows = rows < BS_AWQ_ROWS ? rows : BS_AWQ_ROWS;
     size_t at = (size_t)first * (size_t)in;
     const float *from = original->weight + at, *scale = version->scale;
     float *to = version->block.linears[s->slot].weight + at;
@@ -170,11 +164,6 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
     for (size_t i = 0; s->alone && i < (size_t)rows * (size_t)in; i++)
         to[i] -= from[i];
     return BS_OK;
-}
-
-static int row_tasks(const struct bs_linear *linear)
-{
-    return (linear->out_features + ROWS_A_TASK - 1) / ROWS_A_TASK;
 }
 
 static enum bs_status module_output(void *context, int window, int thread, struct bs_error *err)
@@ -324,7 +313,7 @@ static enum bs_status try_scales(struct search *s, struct bs_error *err)
         if (bs_setting_quantizes(weights) &&
             bs_setting_lay(weights, linear->out_features, linear->in_features, &s->layout, err))
             return bs_fail_within(err, "%s", linear->name);
-        int tasks = row_tasks(linear);
+        int tasks = bs_awq_row_tasks(linear);
         if (bs_parallel(tasks * s->tried, scale_and_round, s, err))
             return err->status;
     }
@@ -428,184 +417,8 @@ static enum bs_status best_scale(const struct bs_job *job, int site, int grid, f
     return status;
 }
 
-/* The clip search for one linear. */
-struct clipping {
-    const struct awq *opt;
-    const struct bs_setting *weights;
-    struct bs_code_layout layout;
-    struct bs_rounder rounder;
-    struct bs_linear *linear;
-    const float *samples;             /* [num_samples][in], of the scaled input */
-    int num_samples, columns, groups; /* of a span: what is fitted together is clipped together */
-    float *grams;                     /* per group X_g^T X_g, [columns][columns] */
-    float *importance;                /* [in], their diagonals */
-    struct bs_scratch *scratch;       /* one a thread, ROWS_A_TASK rows twice and their extremes */
-};
-
-static int group_columns(const struct clipping *c, int g)
-{
-    int left = c->linear->in_features - g * c->columns;
-    return left < c->columns ? left : c->columns;
-}
-
-static enum bs_status group_gram(void *context, int g, int thread, struct bs_error *err)
-{
-    (void)thread, (void)err;
-    const struct clipping *c = context;
-    int n = group_columns(c, g), in = c->linear->in_features;
-    const float *x = c->samples + (size_t)g * (size_t)c->columns;
-    bs_gemm_tn(n, n, c->num_samples, 1, x, in, x, in, 0,
-               c->grams + (size_t)g * (size_t)c->columns * (size_t)c->columns, n);
-    const float *gram = c->grams + (size_t)g * (size_t)c->columns * (size_t)c->columns;
-    for (int j = 0; j < n; j++)
-        c->importance[g * c->columns + j] = gram[(size_t)j * ((size_t)n + 1)];
-    return BS_OK;
-}
-
-/* delta [n] = Q(clip(w, -m, m)) - w. */
-static void clipped_delta(const struct clipping *c, const float *w, float m, float *delta, int n)
-{
-    for (int j = 0; j < n; j++)
-        delta[j] = fminf(fmaxf(w[j], -m), m);
-    uint64_t index = (uint64_t)(w - c->linear->weight);
-    bs_span_round(c->weights, &c->layout, c->rounder, index,
-                  c->importance + index % (uint64_t)c->linear->in_features, delta, n);
-    for (int j = 0; j < n; j++)
-        delta[j] -= w[j];
-}
-
-static int clip_steps(const struct awq *opt)
-{
-    return (int)(opt->clip_max_shrink * opt->clip_grid);
-}
-
-/* best [rows] = the clipping with the least error for each row of weight [rows][n], row stride in.
- */
-static void search_clips(const struct clipping *c, const float *weight, const float *gram, int rows,
-                         int n, float *best, struct bs_scratch *scratch)
-{
-    size_t mark = scratch->used, in = (size_t)c->linear->in_features, width = (size_t)n;
-    float *delta = bs_scratch_take(scratch, ROWS_A_TASK * width);
-    float *product = bs_scratch_take(scratch, ROWS_A_TASK * width);
-    float *largest = bs_scratch_take(scratch, ROWS_A_TASK);
-    double least[ROWS_A_TASK];
-    for (int r = 0; r < rows; r++) {
-        best[r] = largest[r] = bs_abs_max(weight + (size_t)r * in, width);
-        least[r] = 1e9;
-    }
-    int steps = clip_steps(c->opt);
-    for (int k = 0; k < steps; k++) {
-        float kept = (float)(1 - (double)k / c->opt->clip_grid);
-        for (int r = 0; r < rows; r++)
-            clipped_delta(c, weight + (size_t)r * in, largest[r] * kept, delta + (size_t)r * width,
-                          n);
-        bs_gemm_nn(rows, n, n, 1, delta, n, gram, n, 0, product, n);
-        for (int r = 0; r < rows; r++) {
-            size_t at = (size_t)r * width;
-            double error = bs_dot(delta + at, product + at, width) / c->num_samples;
-            if (error < least[r]) {
-                least[r] = error;
-                best[r] = largest[r] * kept;
-            }
-        }
-    }
-    scratch->used = mark;
-}
-
-/* Clips a chunk of rows of one group. */
-static enum bs_status clip_rows(void *context, int index, int thread, struct bs_error *err)
-{
-    (void)err;
-    const struct clipping *c = context;
-    size_t in = (size_t)c->linear->in_features, columns = (size_t)c->columns;
-    int g = index % c->groups, first = index / c->groups * ROWS_A_TASK, n = group_columns(c, g);
-    int rows = c->linear->out_features - first;
-    rows = rows < ROWS_A_TASK ? rows : ROWS_A_TASK;
-    float *weight = c->linear->weight + (size_t)first * in + (size_t)g * columns;
-    float best[ROWS_A_TASK];
-    search_clips(c, weight, c->grams + (size_t)g * columns * columns, rows, n, best,
-                 &c->scratch[thread]);
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < n; j++) {
-            float *w = weight + (size_t)r * in + j;
-            *w = fminf(fmaxf(*w, -best[r]), best[r]);
-        }
-    return BS_OK;
-}
-
-static enum bs_status clip_linear(const struct awq *opt, const struct bs_job *job, int slot,
-                                  const float *samples, int num_samples, struct bs_error *err)
-{
-    struct bs_linear *linear = &job->block->linears[slot];
-    const struct bs_setting *weights = job->weights[slot];
-    struct clipping c = {.opt = opt,
-                         .weights = weights,
-                         .rounder =
-                             bs_rounder_of(weights, bs_draw_place(job->block->index, false, slot)),
-                         .linear = linear,
-                         .samples = samples,
-                         .num_samples = num_samples};
-    if (bs_setting_lay(weights, linear->out_features, linear->in_features, &c.layout, err))
-        return bs_fail_within(err, "%s", linear->name);
-    c.columns = c.layout.span;
-    c.groups = (linear->in_features + c.columns - 1) / c.columns;
-    size_t columns = (size_t)c.columns;
-    c.grams = bs_alloc((size_t)c.groups * columns, columns * sizeof(float));
-    c.scratch = bs_scratch_create(bs_threads(), (2 * columns + 4) * ROWS_A_TASK);
-    c.importance = bs_alloc((size_t)linear->in_features, sizeof *c.importance);
-    bool enough = c.grams && c.scratch && c.importance;
-    enum bs_status status = enough ? BS_OK : bs_fail_memory(err);
-    if (!status)
-        status = bs_parallel(c.groups, group_gram, &c, err);
-    if (!status)
-        status = bs_parallel(c.groups * row_tasks(linear), clip_rows, &c, err);
-    bs_scratch_free(c.scratch, bs_threads());
-    bs_free(c.grams);
-    bs_free(c.importance);
-    return status;
-}
-
-/* As auto_clip.py goes by parts of names: queries and keys are left alone, and with them a fused
- * tensor whose name has one of the parts. */
-static bool is_clipped(const char *name)
-{
-    static const char *const left_alone[] = {"q_", "k_", "query", "key", "Wqkv"};
-    for (size_t i = 0; i < sizeof left_alone / sizeof *left_alone; i++)
-        if (strstr(name, left_alone[i]))
-            return false;
-    return true;
-}
-
-/* Clips the linears that read a site; scale is what it was divided by. */
-static enum bs_status clip_site(const struct awq *opt, const struct bs_job *job, int site,
-                                const float *scale, struct bs_error *err)
-{
-    const struct bs_program *p = &job->block->architecture->program;
-    const struct bs_collected *sampled =
-        bs_statistics_at(job->statistics, &bs_stat_samples, site, opt->clip_tokens);
-    const float *inputs = sampled->data;
-    int slots[BS_MAX_SLOTS], num_slots = bs_program_readers(p, site, slots);
-    int num_samples = bs_sample_rows(&sampled->of);
-    size_t in = (size_t)p->values[site].width;
-    size_t rows = (size_t)num_samples;
-    float *samples = bs_alloc(rows * in, sizeof *samples);
-    if (!samples)
-        return bs_fail_memory(err);
-    for (size_t t = 0; t < rows; t++)
-        for (size_t j = 0; j < in; j++)
-            samples[t * in + j] = inputs[t * in + j] / scale[j];
-    enum bs_status status = BS_OK;
-    for (int k = 0; k < num_slots && !status; k++) {
-        bool rounded = bs_setting_quantizes(job->weights[slots[k]]);
-        if (rounded && is_clipped(job->block->linears[slots[k]].name))
-            status = clip_linear(opt, job, slots[k], samples, num_samples, err);
-    }
-    bs_free(samples);
-    return status;
-}
-
 /* scales: of each input of linears. */
-static enum bs_status search_block(const struct awq *opt, const struct bs_job *job,
+static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job *job,
                                    float *const *scales, struct bs_error *err)
 {
     const struct bs_program *p = &job->block->architecture->program;
@@ -621,7 +434,7 @@ static enum bs_status search_block(const struct awq *opt, const struct bs_job *j
         if (scaled[k] && bs_block_fold(job->block, p->inputs[k], scales[k], err))
             return err->status;
     for (int k = 0; k < p->num_inputs && opt->clip; k++)
-        if (clip_site(opt, job, p->inputs[k], scales[k], err))
+        if (bs_awq_clip_site(opt, job, p->inputs[k], scales[k], err))
             return err->status;
     return BS_OK;
 }
@@ -650,7 +463,7 @@ static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
 /* Each exponent rounds the weights that read the site and takes them through the part of the block
  * that is looked at, which is run once more for what is compared with; or, of a linear alone, takes
  * dW (X^T X) dW^T, a triangle of it. */
-static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent, int site,
+static void add_scale_cost(const struct bs_awq *opt, const struct bs_extent *extent, int site,
                            struct bs_cost *cost)
 {
     const struct bs_program *p = &extent->architecture->program;
@@ -664,29 +477,16 @@ static void add_scale_cost(const struct awq *opt, const struct bs_extent *extent
         cost->flops += opt->scale_grid * weights * (in + 1);
 }
 
-/* X^T X of the sampled inputs, group by group, and for each step dw (X^T X) dw^T. */
-static void add_clip_cost(const struct awq *opt, const struct bs_extent *extent, int index,
-                          struct bs_cost *cost)
-{
-    const struct bs_slot *slot = &extent->architecture->program.slots[index];
-    double in = slot->in, weights = in * slot->out;
-    double span = bs_setting_layout(extent->weights[index]).span, columns = span < in ? span : in;
-    double tokens = (double)extent->windows * extent->tokens;
-    double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
-    cost->flops += sampled * in * columns + 2 * clip_steps(opt) * weights * columns;
-    cost->weights += (clip_steps(opt) + 1) * weights;
-}
-
 static void awq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
-    const struct awq *opt = options;
+    const struct bs_awq *opt = options;
     const struct bs_program *p = &extent->architecture->program;
     for (int k = 0; k < p->num_inputs && opt->scale; k++)
         if (scalable(p, p->inputs[k]))
             add_scale_cost(opt, extent, p->inputs[k], cost);
     for (int s = 0; s < p->num_slots && opt->clip; s++)
-        if (is_clipped(p->slots[s].name) && bs_setting_quantizes(extent->weights[s]))
-            add_clip_cost(opt, extent, s, cost);
+        if (bs_setting_quantizes(extent->weights[s]))
+            bs_awq_clip_cost(opt, extent, s, cost);
 }
 
 static const struct bs_preference awq_preferences[] = {{"int", "grid", "awq"}, {.format = NULL}};
@@ -697,7 +497,7 @@ const struct bs_algorithm bs_alg_awq = {
             .name = "awq",
             .summary = "activation-aware scaling of columns and clipping of groups",
             .reference = "Lin et al. 2024, arXiv 2306.00978; mit-han-lab/llm-awq",
-            .options_size = sizeof(struct awq),
+            .options_size = sizeof(struct bs_awq),
             .options = awq_options,
         },
     .preferences = awq_preferences,
