@@ -39,7 +39,8 @@ static void encode_for_kernels(struct bs_frame *frame, int value)
     at->coded = true;
 }
 
-/* Whether anything reads the value as it is: ops other than linears, and linears whose kernels do. */
+/* Whether anything reads the value as it is: ops other than linears, and linears whose kernels
+ * do. */
 static bool is_read_itself(const struct bs_block *block, int value)
 {
     const struct bs_program *p = &block->architecture->program;

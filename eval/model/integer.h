@@ -20,15 +20,16 @@ struct bs_coded_rows {
 struct bs_coded_rows bs_coded_rows_take(struct bs_scratch *scratch, int rows, int features);
 size_t bs_coded_rows_floats(int rows, int features);
 
-/* Fills `coded` from x [rows][features]: its codes decode to what bs_values_round makes of x at this
- * site, whose cells are whole numbers and one a row. */
+/* Fills `coded` from x [rows][features]: its codes decode to what bs_values_round makes of x at
+ * this site, whose cells are whole numbers and one a row. */
 void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
                           struct bs_coded_rows *coded);
 
 /* The weights of a linear as integer products want them. */
 struct bs_integer_weights;
 
-/* Whether the linear has codes whose outputs each share one scale, and the sums stay within int32. */
+/* Whether the linear has codes whose outputs each share one scale, and the sums stay within
+ * int32. */
 bool bs_integer_suits(const struct bs_linear *linear);
 
 /* Of a linear that suits, in new memory. BS_ENOMEM. */
@@ -37,8 +38,8 @@ enum bs_status bs_integer_weights_create(const struct bs_linear *linear,
 void bs_integer_weights_free(struct bs_integer_weights *integer);
 
 /* y [rows] rows of out floats, `stride` floats apart = decoded x * decoded weight^T + bias, of a
- * linear with these integer weights. Scratch: bs_integer_forward_floats. Where memory runs out in the
- * library, y is NaN. */
+ * linear with these integer weights. Scratch: bs_integer_forward_floats. Where memory runs out in
+ * the library, y is NaN. */
 void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_weights *integer,
                         const struct bs_coded_rows *x, float *y, int stride,
                         struct bs_scratch *scratch);

@@ -1,5 +1,5 @@
-/* The interface of a kernel, one way to multiply a linear: a const struct in a file of its own and a
- * line in kernels/registry.c. The first that suits a linear multiplies it; float32 suits all. */
+/* The interface of a kernel, one way to multiply a linear: a const struct in a file of its own and
+ * a line in kernels/registry.c. The first that suits a linear multiplies it; float32 suits all. */
 #ifndef BS_EVAL_MODEL_KERNEL_H
 #define BS_EVAL_MODEL_KERNEL_H
 
@@ -7,12 +7,13 @@
 #include "eval/model/model.h"
 
 /* Hooks but `suits` and `multiply` are optional. */
+/* A way to multiply by the weights of a linear. */
 struct bs_kernel {
     struct bs_plugin plugin;
     bool exact; /* of decoded weights and inputs, but for the rounding of sums */
 
-    /* Whether it can multiply this linear, whose input is quantized as its site says, where floats are
-     * multiplied in `compute`. */
+    /* Whether it can multiply this linear, whose input is quantized as its site says, where floats
+     * are multiplied in `compute`. */
     bool (*suits)(const struct bs_linear *linear, const struct bs_site_setting *input,
                   enum bs_compute compute);
 
@@ -29,8 +30,8 @@ struct bs_kernel {
                    float *room);
     size_t (*room_floats)(int rows, int features);
 
-    /* y [rows] rows of out floats, `stride` floats apart = x [rows][in] * weight^T + bias, where x is
-     * what `encode` made, if there is one. */
+    /* y [rows] rows of out floats, `stride` floats apart = x [rows][in] * weight^T + bias, where x
+     * is what `encode` made, if there is one. */
     void (*multiply)(const struct bs_linear *linear, const float *x, int rows, float *y, int stride,
                      struct bs_scratch *scratch);
 
@@ -39,6 +40,7 @@ struct bs_kernel {
 };
 
 /* All kernels, in the order in which they are asked whether they suit. */
+/* All kernels. */
 extern const struct bs_registry bs_kernel_registry;
 
 /* What multiplies floats as they are, and wherever a linear has no kernel yet. */
@@ -47,7 +49,8 @@ extern const struct bs_kernel bs_kernel_float32;
 /* The i-th kernel of the registry, or NULL. */
 const struct bs_kernel *bs_kernel_at(int i);
 
-/* Floats for what kernels make of one input, all kernels; and where among them the room of one is. */
+/* Floats for what kernels make of one input, all kernels; and where among them the room of one
+ * is. */
 size_t bs_kernels_room_floats(int rows, int features);
 size_t bs_kernel_room_at(const struct bs_kernel *kernel, int rows, int features);
 

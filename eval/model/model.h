@@ -313,8 +313,8 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
                              struct bs_error *err);
 void bs_block_release(struct bs_block *block);
 
-/* Chooses how the forward pass multiplies each linear from now on: by the first kernel that suits it
- * and its input, floats in `compute`. Weights and codes do not change any more. BS_ENOMEM,
+/* Chooses how the forward pass multiplies each linear from now on: by the first kernel that suits
+ * it and its input, floats in `compute`. Weights and codes do not change any more. BS_ENOMEM,
  * BS_EUNSUPPORTED as bs_packed_create. */
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
                                        struct bs_error *err);
@@ -323,9 +323,9 @@ enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute c
 void bs_block_clear_sites(struct bs_block *block);
 
 /* Lets the forward pass quantize values from now on, at each site of the program by the resolved
- * setting that `sites` has for it and that outlives the block, and prepares linears whose weights are
- * quantized too for exact products in integers: their codes do not change any more. BS_ECONFIG where a
- * format cannot take a width; BS_ENOMEM. */
+ * setting that `sites` has for it and that outlives the block, and prepares linears whose weights
+ * are quantized too for exact products in integers: their codes do not change any more. BS_ECONFIG
+ * where a format cannot take a width; BS_ENOMEM. */
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err);
 
@@ -342,9 +342,9 @@ enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scal
 
 /* Turns a site: what stands before it makes T x instead of x and each linear that reads it is
  * multiplied by T^-1, so that the block computes the same function. T is orthogonal, and its width
- * divides the site's heads. BS_EUNSUPPORTED where the function would change: anything but copies and
- * attention's sum over values stands between a linear's rows and the site, or something else than
- * linears reads it. BS_ENOMEM. Then nothing is changed. */
+ * divides the site's heads. BS_EUNSUPPORTED where the function would change: anything but copies
+ * and attention's sum over values stands between a linear's rows and the site, or something else
+ * than linears reads it. BS_ENOMEM. Then nothing is changed. */
 enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_basis *turn,
                              struct bs_error *err);
 
