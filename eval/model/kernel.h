@@ -6,8 +6,7 @@
 #include "eval/base/plugin.h"
 #include "eval/model/model.h"
 
-/* Hooks but `suits` and `multiply` are optional. */
-/* A way to multiply by the weights of a linear. */
+/* A way to multiply by the weights of a linear. Hooks but `suits` and `multiply` are optional. */
 struct bs_kernel {
     struct bs_plugin plugin;
     bool exact; /* of decoded weights and inputs, but for the rounding of sums */

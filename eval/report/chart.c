@@ -27,8 +27,8 @@ extern char **environ;
 /* More than the names of a chart, a model and a text and a number take. */
 enum { NAME_BYTES = 256 };
 
-/* A kind of chart: its own name, which is its template's too, and how it is called with a value that
- * is drawn in the place of its own. */
+/* A kind of chart: its own name, which is its template's too, and how it is called with a value
+ * that is drawn in the place of its own. */
 static const struct kind {
     const char *name, *before, *after;
     enum bs_status (*plot)(struct bs_plot *plot, struct bs_error *err);
@@ -408,8 +408,8 @@ static enum bs_status draw_one(struct bs_plot *plot, const struct chart *chart, 
     return status;
 }
 
-/* What is drawn of an evaluation's trials: the value that is asked for, else their perplexity, else the
- * first of its values; NULL where there is none that this program knows. */
+/* What is drawn of an evaluation's trials: the value that is asked for, else their perplexity, else
+ * the first of its values; NULL where there is none that this program knows. */
 static const struct bs_value_type *value_of(const struct bs_results *results, const char *asked,
                                             const char *evaluation)
 {

@@ -11,12 +11,12 @@ extern const char *const bs_chart_names[];
  * in the place of their own; ends with NULL. */
 extern const char *const bs_chart_patterns[];
 
-/* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`: <name>.png, <name>.svg, and beside them <name>.tsv and
- * <name>.gp, the data and the script, so that `gnuplot <name>.gp` draws it again. Each model and
- * text has a chart of its own: <name>_<model> where there are several models, and <name>_<text> for
- * every text but the first. Templates are
- * read from `plots`. BS_ECONFIG for an unknown name, BS_EDATA where the file has nothing to draw,
- * BS_EIO where gnuplot is not there or fails (with its words). */
+/* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`:
+ * <name>.png, <name>.svg, and beside them <name>.tsv and <name>.gp, the data and the script, so
+ * that `gnuplot <name>.gp` draws it again. Each model and text has a chart of its own:
+ * <name>_<model> where there are several models, and <name>_<text> for every text but the first.
+ * Templates are read from `plots`. BS_ECONFIG for an unknown name, BS_EDATA where the file has
+ * nothing to draw, BS_EIO where gnuplot is not there or fails (with its words). */
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
                              const char *directory, struct bs_error *err);
 

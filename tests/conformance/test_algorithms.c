@@ -407,8 +407,8 @@ static void threads_do_not_change_a_byte(void **state)
     bs_set_threads(0);
 }
 
-/* The k-th of the values that are tried in an option's place: its words, or its bounds and what lies
- * between them. False where there are no more. */
+/* The k-th of the values that are tried in an option's place: its words, or its bounds and what
+ * lies between them. False where there are no more. */
 static bool another_value(const struct bs_option *option, int k, char text[VALUE_TEXT])
 {
     static const double shares[] = {0, 1, 0.5, 0.1, 0.01, 0.001};

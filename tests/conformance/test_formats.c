@@ -1,5 +1,5 @@
-/* Every number format there is, with every value of its options: levels, codes, the bytes of a file,
- * and what is printed of it. A new line in the registry is tested with no new test. */
+/* Every number format there is, with every value of its options: levels, codes, the bytes of a
+ * file, and what is printed of it. A new line in the registry is tested with no new test. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,8 +52,8 @@ static int candidates(const struct bs_option *option, char texts[12][TEXT])
     return count;
 }
 
-/* Settings of a format that quantize this matrix: with options at their defaults where these do, and
- * with each value of each option. */
+/* Settings of a format that quantize this matrix: with options at their defaults where these do,
+ * and with each value of each option. */
 struct variations {
     int count;
     struct bs_setting settings[MOST_SETTINGS];
@@ -205,8 +205,8 @@ static void weights_decode_by_the_cells_of_their_groups(void **state)
     for_every_setting(assert_decoded);
 }
 
-/* What a file holds has as many bits as are counted, and comes back: codes as they were, parameters as
- * the file rounds them, after which nothing changes any more. */
+/* What a file holds has as many bits as are counted, and comes back: codes as they were, parameters
+ * as the file rounds them, after which nothing changes any more. */
 static void assert_packed(const struct bs_setting *setting)
 {
     struct bs_error err;

@@ -1,5 +1,5 @@
-/* Planted: rounds each row by a scale of its own where the whole matrix has one, and so leaves the last
- * row's after for all. */
+/* Planted: rounds each row by a scale of its own where the whole matrix has one, and so leaves the
+ * last row's after for all. */
 #include "algorithms/algorithm.h"
 
 extern const struct bs_algorithm bs_alg_row_scale;

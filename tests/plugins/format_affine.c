@@ -1,5 +1,5 @@
-/* A format whose zero point is a number like its scale, as HQQ has them (Badri & Shaji 2023): value =
- * scale * (code - zero). Both are half-precision numbers in a file. */
+/* A format whose zero point is a number like its scale, as HQQ has them (Badri & Shaji 2023): value
+ * = scale * (code - zero). Both are half-precision numbers in a file. */
 #include <math.h>
 
 #include "eval/quant/format.h"

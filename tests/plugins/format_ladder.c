@@ -1,6 +1,6 @@
 /* A format of levels by a table, denser near zero, of any number of them up to 300, two groups of
- * columns in a span that is fitted together, and one factor for all of the matrix: what no format of
- * the program has. */
+ * columns in a span that is fitted together, and one factor for all of the matrix: what no format
+ * of the program has. */
 #include <math.h>
 #include <stddef.h>
 

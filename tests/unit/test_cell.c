@@ -85,7 +85,8 @@ static void assert_value(const struct bs_cell *cell, float x, uint64_t index)
     }
 }
 
-/* Quarters, so that every quotient is exact and ties are ties, from below the levels to above them. */
+/* Quarters, so that every quotient is exact and ties are ties, from below the levels to above
+ * them. */
 static void assert_cell(const struct bs_cell *cell)
 {
     float x[COUNT], rounded[COUNT];

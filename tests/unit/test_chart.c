@@ -226,8 +226,8 @@ static void test_layers(void **state)
     bs_free(data);
 }
 
-/* Any value is an axis: as a table shows it, with its own standard error where there is no paired one,
- * and what gets worse rises. */
+/* Any value is an axis: as a table shows it, with its own standard error where there is no paired
+ * one, and what gets worse rises. */
 static void test_values(void **state)
 {
     (void)state;
