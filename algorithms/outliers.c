@@ -1,4 +1,4 @@
-/* A stress stage, the inverse of smoothing. Models of billions of parameters have a few channels
+/* A stress step, the inverse of smoothing. Models of billions of parameters have a few channels
  * whose activations are far larger than the rest; a small model has none. Here chosen channels of
  * each norm's output are multiplied by a power of two and the columns that read them divided by it,
  * so that the model computes exactly the same function, and yet has the outliers (LLM.int8, arXiv

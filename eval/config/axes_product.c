@@ -9,8 +9,8 @@
 static bool recipe_has(const struct bs_recipe *recipe, const char *name)
 {
     bool has = bs_option_find(bs_recipe_options, name);
-    for (int s = 0; s < recipe->num_stages; s++)
-        has |= bs_option_find(recipe->stages[s].plugin->options, name) != NULL;
+    for (int s = 0; s < recipe->num_steps; s++)
+        has |= bs_option_find(recipe->steps[s].plugin->options, name) != NULL;
     return has;
 }
 
@@ -49,8 +49,8 @@ static void set_option(const struct bs_option *options, const char *name, const 
 static void set_recipe(const struct bs_axis *axis, const char *text, struct bs_recipe *recipe)
 {
     set_option(bs_recipe_options, axis->name, text, recipe);
-    for (int s = 0; s < recipe->num_stages; s++)
-        set_option(recipe->stages[s].plugin->options, axis->name, text, recipe->stages[s].options);
+    for (int s = 0; s < recipe->num_steps; s++)
+        set_option(recipe->steps[s].plugin->options, axis->name, text, recipe->steps[s].options);
 }
 
 /* Patterns parted by blanks, in new memory. */

@@ -87,8 +87,8 @@ static enum bs_status name_algorithm(struct expansion *all, struct grid *grid,
     return BS_OK;
 }
 
-static enum bs_status add_stage(struct expansion *all, struct grid *grid, struct bs_recipe *recipe,
-                                const struct bs_yaml_node *node)
+static enum bs_status add_step(struct expansion *all, struct grid *grid, struct bs_recipe *recipe,
+                               const struct bs_yaml_node *node)
 {
     const struct bs_algorithm *algorithm = node->text ? bs_algorithm_find(node->text) : NULL;
     if (!algorithm) {
@@ -113,14 +113,14 @@ static enum bs_status read_chain(struct expansion *all, struct grid *grid,
     chain->node = node;
     bs_recipe_init(&chain->recipe);
     if (node->kind != BS_YAML_SEQUENCE)
-        return add_stage(all, grid, &chain->recipe, node);
+        return add_step(all, grid, &chain->recipe, node);
     if (node->num_items == 0) {
         bs_report_add(all->load->report, node->line, node->column,
                       "an empty chain, expected names of algorithms");
         grid->broken = true;
     }
     for (int i = 0; i < node->num_items; i++) {
-        enum bs_status status = add_stage(all, grid, &chain->recipe, node->items[i]);
+        enum bs_status status = add_step(all, grid, &chain->recipe, node->items[i]);
         if (status)
             return status;
     }
@@ -292,7 +292,7 @@ static enum bs_status multiply(struct expansion *all, const struct grid *grid)
 {
     for (int c = 0; c < grid->num_chains; c++) {
         const struct chain *chain = &grid->chains[c];
-        if (chain->recipe.num_stages == 0) /* its names were all unknown */
+        if (chain->recipe.num_steps == 0) /* its names were all unknown */
             continue;
         long points = bs_axes_points(&grid->axes, &chain->recipe, BS_MAX_RECIPES);
         if (points + all->found.count > BS_MAX_RECIPES) {

@@ -245,7 +245,7 @@ enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, 
 /* How a linear is multiplied: kernel.h. */
 struct bs_kernel;
 
-/* One weight matrix. `weight` is what the forward pass multiplies by. Where stages of a chain have
+/* One weight matrix. `weight` is what the forward pass multiplies by. Where steps of a chain have
  * changed bases, `in` says what arrives instead of the checkpoint's input, T_in x, and `out` what
  * leaves instead of its output, T_out y: weight stands for T_out W T_in^-1, bias for T_out b. */
 struct bs_linear {

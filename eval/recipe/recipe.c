@@ -30,8 +30,8 @@ void bs_recipe_init(struct bs_recipe *recipe)
 
 void bs_recipe_release(struct bs_recipe *recipe)
 {
-    for (int s = 0; s < recipe->num_stages; s++)
-        bs_choice_release(&recipe->stages[s]);
+    for (int s = 0; s < recipe->num_steps; s++)
+        bs_choice_release(&recipe->steps[s]);
     bs_setting_release(&recipe->weights);
     bs_setting_release(&recipe->activations);
     bs_free(recipe->where);
@@ -46,8 +46,8 @@ void bs_recipe_release(struct bs_recipe *recipe)
 enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm *algorithm,
                              struct bs_error *err)
 {
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_algorithm *earlier = bs_algorithm_of(&recipe->stages[s]);
+    for (int s = 0; s < recipe->num_steps; s++) {
+        const struct bs_algorithm *earlier = bs_algorithm_of(&recipe->steps[s]);
         if (earlier == algorithm)
             return bs_fail(err, BS_ECONFIG, "%s stands twice in a chain, expected once",
                            algorithm->plugin.name);
@@ -56,13 +56,13 @@ enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm
                            "%s follows %s, which has rounded the weights, expected it before",
                            algorithm->plugin.name, earlier->plugin.name);
     }
-    if (recipe->num_stages == BS_MAX_STAGES)
+    if (recipe->num_steps == BS_MAX_STEPS)
         return bs_fail(err, BS_ECONFIG,
                        "%s is one algorithm too many for a chain, expected up to %d",
-                       algorithm->plugin.name, BS_MAX_STAGES);
-    if (bs_choice_init(&recipe->stages[recipe->num_stages], &algorithm->plugin, err))
+                       algorithm->plugin.name, BS_MAX_STEPS);
+    if (bs_choice_init(&recipe->steps[recipe->num_steps], &algorithm->plugin, err))
         return err->status;
-    recipe->num_stages++;
+    recipe->num_steps++;
     return BS_OK;
 }
 
@@ -74,10 +74,10 @@ static enum bs_status copy_parts(struct bs_recipe *to, const struct bs_recipe *f
         return err->status;
     if (from->where && !(to->where = bs_strdup(from->where)))
         return bs_fail_memory(err);
-    for (int s = 0; s < from->num_stages; s++) {
-        if (bs_choice_copy(&to->stages[s], &from->stages[s], err))
+    for (int s = 0; s < from->num_steps; s++) {
+        if (bs_choice_copy(&to->steps[s], &from->steps[s], err))
             return err->status;
-        to->num_stages++;
+        to->num_steps++;
     }
     for (int r = 0; r < from->num_rules; r++) {
         const struct bs_rule *rule = &from->rules[r];
@@ -185,9 +185,9 @@ struct bs_preferences bs_recipe_preferences(const struct bs_recipe *recipe)
 {
     struct bs_preferences all = {.lists = {NULL}};
     int count = 0;
-    for (int s = recipe->num_stages - 1; s >= 0; s--)
-        if (bs_algorithm_of(&recipe->stages[s])->preferences)
-            all.lists[count++] = bs_algorithm_of(&recipe->stages[s])->preferences;
+    for (int s = recipe->num_steps - 1; s >= 0; s--)
+        if (bs_algorithm_of(&recipe->steps[s])->preferences)
+            all.lists[count++] = bs_algorithm_of(&recipe->steps[s])->preferences;
     return all;
 }
 
@@ -202,9 +202,9 @@ static enum bs_status resolve_weights(const struct bs_recipe *recipe, struct bs_
         return bs_fail_within(err, "weights");
     if (recipe->num_rules && !bs_setting_quantizes(weights))
         return BS_OK;
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->stages[s]);
-        if (algorithm->check && algorithm->check(recipe->stages[s].options, weights, err))
+    for (int s = 0; s < recipe->num_steps; s++) {
+        const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->steps[s]);
+        if (algorithm->check && algorithm->check(recipe->steps[s].options, weights, err))
             return err->status;
     }
     return BS_OK;
@@ -245,25 +245,25 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
     return BS_OK;
 }
 
-enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int stage)
+enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int step)
 {
-    enum bs_calibrate_on own = bs_algorithm_of(&recipe->stages[stage])->calibrate_on;
+    enum bs_calibrate_on own = bs_algorithm_of(&recipe->steps[step])->calibrate_on;
     return own == BS_ON_AUTO ? BS_ON_UNQUANTIZED : own;
 }
 
-enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int stage)
+enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int step)
 {
     if (recipe->calibrate_on != BS_ON_AUTO)
         return (enum bs_calibrate_on)recipe->calibrate_on;
-    return bs_recipe_authors_choice(recipe, stage);
+    return bs_recipe_authors_choice(recipe, step);
 }
 
-bool bs_recipe_stage_calibrates(const struct bs_recipe *recipe, int stage)
+bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step)
 {
-    const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->stages[stage]);
+    const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->steps[step]);
     struct bs_wanted wanted = {.architecture = NULL};
     if (algorithm->needs)
-        algorithm->needs(recipe->stages[stage].options, &wanted);
+        algorithm->needs(recipe->steps[step].options, &wanted);
     bool any = bs_wanted_any(&wanted);
     bs_wanted_release(&wanted);
     return any;
@@ -303,7 +303,7 @@ bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe)
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)
 {
     bool needs = bs_recipe_static_activations(recipe);
-    for (int s = 0; s < recipe->num_stages; s++)
-        needs |= bs_recipe_stage_calibrates(recipe, s);
+    for (int s = 0; s < recipe->num_steps; s++)
+        needs |= bs_recipe_step_calibrates(recipe, s);
     return needs;
 }

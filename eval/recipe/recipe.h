@@ -8,7 +8,7 @@
 #include "algorithms/algorithm.h"
 #include "eval/linalg/packed.h"
 
-enum { BS_MAX_STAGES = 4 };
+enum { BS_MAX_STEPS = 4 };
 
 /* The words of a config for enum bs_calibrate_on and enum bs_compute; NULL ends them. */
 extern const char *const bs_calibrate_on_names[];
@@ -27,22 +27,22 @@ extern const char bs_usual_where[];
 
 /* A chain of algorithms, and what the places are rounded to. */
 struct bs_recipe {
-    int num_stages;                         /* 0 = the unquantized model */
-    struct bs_choice stages[BS_MAX_STAGES]; /* algorithms */
-    struct bs_setting weights;              /* of every linear */
-    struct bs_setting activations;          /* of the sites that `where` matches */
-    char *where;                            /* as of a rule; NULL = bs_usual_where */
-    int num_rules; /* exceptions: the last rule that matches a place holds */
+    int num_steps;                        /* 0 = the unquantized model */
+    struct bs_choice steps[BS_MAX_STEPS]; /* algorithms */
+    struct bs_setting weights;            /* of every linear */
+    struct bs_setting activations;        /* of the sites that `where` matches */
+    char *where;                          /* as of a rule; NULL = bs_usual_where */
+    int num_rules;                        /* exceptions: the last rule that matches a place holds */
     struct bs_rule *rules;
-    int calibrate_on; /* enum bs_calibrate_on for every stage; auto = each as its authors do */
+    int calibrate_on; /* enum bs_calibrate_on for every step; auto = each as its authors do */
     int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
 };
 
-/* The unquantized model: no stage, 16 bits. */
+/* The unquantized model: no step, 16 bits. */
 void bs_recipe_init(struct bs_recipe *recipe);
 void bs_recipe_release(struct bs_recipe *recipe);
 
-/* Appends a stage with default options. BS_ECONFIG where the chain is full, the algorithm is there
+/* Appends a step with default options. BS_ECONFIG where the chain is full, the algorithm is there
  * already, or it follows one that has rounded; BS_ENOMEM. */
 enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm *algorithm,
                              struct bs_error *err);
@@ -65,23 +65,23 @@ enum bs_status bs_recipe_add_rule(struct bs_recipe *recipe, enum bs_use use, con
 /* What the algorithms' authors prefer, NULL-terminated. The last of a chain comes first: it is the
  * one nearest to the rounding. */
 struct bs_preferences {
-    const struct bs_preference *lists[BS_MAX_STAGES + 1];
+    const struct bs_preference *lists[BS_MAX_STEPS + 1];
 };
 struct bs_preferences bs_recipe_preferences(const struct bs_recipe *recipe);
 
-/* Resolves formats and calls each stage's check: afterwards nothing is `auto` but calibrate_on. The
- * grid defaults to the last stage that has a preference, else gptq's. BS_ECONFIG. */
+/* Resolves formats and calls each step's check: afterwards nothing is `auto` but calibrate_on. The
+ * grid defaults to the last step that has a preference, else gptq's. BS_ECONFIG. */
 enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err);
 
-/* Where the stage's calibration inputs come from, auto resolved. */
-enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int stage);
+/* Where the step's calibration inputs come from, auto resolved. */
+enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int step);
 
-/* Where its authors calibrate a stage; an algorithm without a say gets the unquantized model's
+/* Where its authors calibrate a step; an algorithm without a say gets the unquantized model's
  * inputs, which all trials share. */
-enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int stage);
+enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int step);
 
-/* True where the stage needs statistics; where any stage does, or static activation scales do. */
-bool bs_recipe_stage_calibrates(const struct bs_recipe *recipe, int stage);
+/* True where the step needs statistics; where any step does, or static activation scales do. */
+bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step);
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
 
 /* Whether weights, or activations, of any place may be quantized; activations with fixed scales. */

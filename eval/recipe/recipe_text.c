@@ -9,16 +9,16 @@ static const char *const use_words[] = {
 
 void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out)
 {
-    for (int s = 0; s < recipe->num_stages; s++)
-        fprintf(out, "%s%s", s ? "+" : "", recipe->stages[s].plugin->name);
-    if (recipe->num_stages == 0)
+    for (int s = 0; s < recipe->num_steps; s++)
+        fprintf(out, "%s%s", s ? "+" : "", recipe->steps[s].plugin->name);
+    if (recipe->num_steps == 0)
         fputs("unquantized", out);
 }
 
-/* A stage where it stands. */
+/* A step where it stands. */
 struct position {
     const struct bs_recipe *recipe;
-    int stage;
+    int step;
 };
 
 /* "alpha", or "awq.scale" where two algorithms of the chain have an option of that name. */
@@ -27,21 +27,21 @@ static const char *option_name(const void *context, const struct bs_option *opti
 {
     const struct position *at = context;
     bool shared = false;
-    for (int s = 0; s < at->recipe->num_stages; s++)
+    for (int s = 0; s < at->recipe->num_steps; s++)
         shared |=
-            s != at->stage && bs_option_find(at->recipe->stages[s].plugin->options, option->name);
+            s != at->step && bs_option_find(at->recipe->steps[s].plugin->options, option->name);
     if (!shared)
         return option->name;
-    snprintf(room, size, "%s.%s", at->recipe->stages[at->stage].plugin->name, option->name);
+    snprintf(room, size, "%s.%s", at->recipe->steps[at->step].plugin->name, option->name);
     return room;
 }
 
 /* Each after a space. */
 static void append_options(const struct bs_recipe *recipe, FILE *out)
 {
-    for (int s = 0; s < recipe->num_stages; s++) {
+    for (int s = 0; s < recipe->num_steps; s++) {
         const struct position at = {recipe, s};
-        bs_choice_print_short(&recipe->stages[s], option_name, &at, out);
+        bs_choice_print_short(&recipe->steps[s], option_name, &at, out);
     }
 }
 
@@ -83,13 +83,13 @@ static void append_rules(const struct bs_recipe *recipe, FILE *out)
     }
 }
 
-/* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the stages:
+/* True where calibrate_on makes this recipe another one than `auto` would. It speaks of the steps:
  * static activation scales always come from the unquantized model. */
 static bool calibrate_on_matters(const struct bs_recipe *recipe)
 {
     bool matters = false;
-    for (int s = 0; s < recipe->num_stages; s++)
-        matters |= bs_recipe_stage_calibrates(recipe, s) &&
+    for (int s = 0; s < recipe->num_steps; s++)
+        matters |= bs_recipe_step_calibrates(recipe, s) &&
                    bs_recipe_calibrates_on(recipe, s) != bs_recipe_authors_choice(recipe, s);
     return matters;
 }
@@ -97,7 +97,7 @@ static bool calibrate_on_matters(const struct bs_recipe *recipe)
 void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
 {
     bs_recipe_print_algorithm(recipe, out);
-    if (recipe->num_stages == 0)
+    if (recipe->num_steps == 0)
         return;
     append_rules(recipe, out);
     append_options(recipe, out);
@@ -139,11 +139,11 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
         fprintf(out, "except: %s\n", rule->where);
         bs_setting_print(&rule->setting, use_words[rule->use], rule->use, out);
     }
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_choice *stage = &recipe->stages[s];
-        if (bs_recipe_stage_calibrates(recipe, s))
-            fprintf(out, "%s.calibrate_on: %s\n", stage->plugin->name,
+    for (int s = 0; s < recipe->num_steps; s++) {
+        const struct bs_choice *step = &recipe->steps[s];
+        if (bs_recipe_step_calibrates(recipe, s))
+            fprintf(out, "%s.calibrate_on: %s\n", step->plugin->name,
                     bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, s)]);
-        bs_choice_print_all(stage, stage->plugin->name, out);
+        bs_choice_print_all(step, step->plugin->name, out);
     }
 }

@@ -6,11 +6,11 @@
 #include "eval/base/mem.h"
 #include "eval/recipe/assign.h"
 
-/* Adds what a stage looks at in the block of wanted->architecture. */
-static void stage_wants(const struct bs_choice *stage, struct bs_wanted *wanted)
+/* Adds what a step looks at in the block of wanted->architecture. */
+static void step_wants(const struct bs_choice *step, struct bs_wanted *wanted)
 {
-    if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, wanted);
+    if (bs_algorithm_of(step)->needs)
+        bs_algorithm_of(step)->needs(step->options, wanted);
 }
 
 static bool is_static(const struct bs_setting *site)
@@ -34,24 +34,24 @@ static void static_wants(const struct bs_assignment *places, struct bs_wanted *w
             bs_want(wanted, &bs_stat_range, v, 0);
 }
 
-static bool quantizes_set_by_set(const struct bs_choice *stage)
+static bool quantizes_set_by_set(const struct bs_choice *step)
 {
-    return bs_algorithm_of(stage)->set_by_set && bs_algorithm_of(stage)->set_by_set(stage->options);
+    return bs_algorithm_of(step)->set_by_set && bs_algorithm_of(step)->set_by_set(step->options);
 }
 
 void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted)
 {
-    for (int i = 0; i < recipe->num_stages; i++) {
-        const struct bs_choice *stage = &recipe->stages[i];
+    for (int i = 0; i < recipe->num_steps; i++) {
+        const struct bs_choice *step = &recipe->steps[i];
         struct bs_wanted own = {.architecture = wanted->architecture};
-        stage_wants(stage, &own);
+        step_wants(step, &own);
         bool looks = bs_wanted_any(&own);
         bool same_inputs = first_block || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
-        bool shares = looks && same_inputs && !quantizes_set_by_set(stage);
+        bool shares = looks && same_inputs && !quantizes_set_by_set(step);
         if (shares)
             bs_wanted_merge(wanted, &own);
         bs_wanted_release(&own);
-        if (shares || bs_algorithm_of(stage)->prepare_block)
+        if (shares || bs_algorithm_of(step)->prepare_block)
             return;
     }
 }
@@ -59,9 +59,9 @@ void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_
 static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
 {
     bool any = false;
-    for (int i = 0; i < recipe->num_stages && !any; i++) {
+    for (int i = 0; i < recipe->num_steps && !any; i++) {
         struct bs_wanted own = {.architecture = NULL};
-        stage_wants(&recipe->stages[i], &own);
+        step_wants(&recipe->steps[i], &own);
         any = bs_wanted_any(&own) && bs_recipe_calibrates_on(recipe, i) == on;
         bs_wanted_release(&own);
     }
@@ -91,11 +91,11 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
     bool rewritten = false;
     bs_apply_share(recipe, layer == 0, &shared);
     passes->count = 0;
-    for (int i = 0; i < recipe->num_stages; i++) {
-        const struct bs_choice *stage = &recipe->stages[i];
+    for (int i = 0; i < recipe->num_steps; i++) {
+        const struct bs_choice *step = &recipe->steps[i];
         struct bs_wanted own = {.architecture = architecture};
-        stage_wants(stage, &own);
-        bool each = quantizes_set_by_set(stage);
+        step_wants(step, &own);
+        bool each = quantizes_set_by_set(step);
         bool served = !rewritten && bs_wanted_within(&own, &shared);
         const struct bs_program *p = &architecture->program;
         for (int k = 0; k < p->num_inputs && each && bs_wanted_any(&own); k++)
@@ -103,7 +103,7 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
         if (bs_wanted_any(&own) && !each && !served)
             bs_wanted_merge(next_pass(passes, architecture), &own);
         bs_wanted_release(&own);
-        rewritten |= bs_algorithm_of(stage)->prepare_block != NULL;
+        rewritten |= bs_algorithm_of(step)->prepare_block != NULL;
     }
     bs_wanted_release(&shared);
     struct bs_assignment places;
@@ -129,18 +129,18 @@ struct applying {
     bool rewritten;              /* the block is no longer the original */
 };
 
-static const struct bs_stream *inputs_of(const struct applying *at, int stage)
+static const struct bs_stream *inputs_of(const struct applying *at, int step)
 {
-    return bs_recipe_calibrates_on(at->recipe, stage) == BS_ON_QUANTIZED ? at->inputs->quantized
-                                                                         : at->inputs->unquantized;
+    return bs_recipe_calibrates_on(at->recipe, step) == BS_ON_QUANTIZED ? at->inputs->quantized
+                                                                        : at->inputs->unquantized;
 }
 
 /* Points the job at the statistics that are wanted, taking them where nobody has. */
-static enum bs_status provide_statistics(struct applying *at, int stage,
+static enum bs_status provide_statistics(struct applying *at, int step,
                                          const struct bs_wanted *wanted, struct bs_error *err)
 {
     const struct bs_inputs *inputs = at->inputs;
-    const struct bs_stream *stream = inputs_of(at, stage);
+    const struct bs_stream *stream = inputs_of(at, step);
     bs_statistics_release(&at->own);
     at->job.statistics = NULL;
     if (!bs_wanted_any(wanted))
@@ -157,28 +157,27 @@ static enum bs_status provide_statistics(struct applying *at, int stage,
     return BS_OK;
 }
 
-/* What the stage looks at: everywhere, or, with a site, there only. */
-static enum bs_status provide_stage(struct applying *at, int stage, int site, struct bs_error *err)
+/* What the step looks at: everywhere, or, with a site, there only. */
+static enum bs_status provide_step(struct applying *at, int step, int site, struct bs_error *err)
 {
     const struct bs_architecture *a = at->job.block->architecture;
     struct bs_wanted all = {.architecture = a}, here = {.architecture = a};
-    stage_wants(&at->recipe->stages[stage], &all);
+    step_wants(&at->recipe->steps[step], &all);
     if (site != BS_EVERY_SITE)
         bs_wanted_merge_site(&here, &all, site);
-    enum bs_status status =
-        provide_statistics(at, stage, site == BS_EVERY_SITE ? &all : &here, err);
+    enum bs_status status = provide_statistics(at, step, site == BS_EVERY_SITE ? &all : &here, err);
     bs_wanted_release(&all);
     bs_wanted_release(&here);
     return status;
 }
 
 /* Rounds one linear and puts the decoded weights in place. */
-static enum bs_status round_linear(const struct applying *at, const struct bs_choice *stage,
+static enum bs_status round_linear(const struct applying *at, const struct bs_choice *step,
                                    int slot, struct bs_error *err)
 {
     struct bs_linear *linear = &at->job.block->linears[slot];
     double start = bs_seconds();
-    if (bs_algorithm_of(stage)->quantize(stage->options, &at->job, slot, err))
+    if (bs_algorithm_of(step)->quantize(step->options, &at->job, slot, err))
         return bs_fail_within(err, "%s", linear->name);
     bs_codes_decode(&linear->codes, linear->weight);
     linear->seconds = bs_seconds() - start;
@@ -210,7 +209,7 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last, 
 }
 
 /* Rounds the linears that read a site. */
-static enum bs_status round_readers(struct applying *at, const struct bs_choice *stage, int site,
+static enum bs_status round_readers(struct applying *at, const struct bs_choice *step, int site,
                                     struct bs_error *err)
 {
     const struct bs_program *p = &at->job.block->architecture->program;
@@ -230,7 +229,7 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
             status = fit_fused(at, slot->first, slot->last, tensor.bytes, err);
         at->job.tensor = whole ? tensor.bytes : NULL;
         if (!status)
-            status = round_linear(at, stage, slots[k], err);
+            status = round_linear(at, step, slots[k], err);
     }
     at->job.tensor = NULL;
     return status;
@@ -238,16 +237,16 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
 
 static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
 {
-    const struct bs_choice *stage = &at->recipe->stages[index];
+    const struct bs_choice *step = &at->recipe->steps[index];
     const struct bs_program *p = &at->job.block->architecture->program;
-    bool each = quantizes_set_by_set(stage);
-    if (!each && provide_stage(at, index, BS_EVERY_SITE, err))
+    bool each = quantizes_set_by_set(step);
+    if (!each && provide_step(at, index, BS_EVERY_SITE, err))
         return err->status;
     for (int k = 0; k < p->num_inputs; k++) {
         int site = p->inputs[k];
-        if (each && provide_stage(at, index, site, err))
+        if (each && provide_step(at, index, site, err))
             return err->status;
-        if (round_readers(at, stage, site, err))
+        if (round_readers(at, step, site, err))
             return err->status;
         bs_derived_release(&at->own, site); /* nobody else has use for it */
         at->rewritten = true;
@@ -258,10 +257,10 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 /* A chain without a rounding step rounds to nearest. */
 static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err)
 {
-    const struct bs_choice stage = {.plugin = &bs_algorithm_usual()->plugin};
+    const struct bs_choice step = {.plugin = &bs_algorithm_usual()->plugin};
     const struct bs_program *p = &at->job.block->architecture->program;
     for (int k = 0; k < p->num_inputs; k++)
-        if (round_readers(at, &stage, p->inputs[k], err))
+        if (round_readers(at, &step, p->inputs[k], err))
             return err->status;
     return BS_OK;
 }
@@ -290,15 +289,15 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
 {
     const struct bs_recipe *recipe = at->recipe;
     int rounder = -1;
-    for (int i = 0; i < recipe->num_stages; i++) {
-        const struct bs_choice *stage = &recipe->stages[i];
-        if (bs_algorithm_of(stage)->quantize)
+    for (int i = 0; i < recipe->num_steps; i++) {
+        const struct bs_choice *step = &recipe->steps[i];
+        if (bs_algorithm_of(step)->quantize)
             rounder = i;
-        if (!bs_algorithm_of(stage)->prepare_block)
+        if (!bs_algorithm_of(step)->prepare_block)
             continue;
-        if (provide_stage(at, i, BS_EVERY_SITE, err) ||
-            bs_algorithm_of(stage)->prepare_block(stage->options, &at->job, err))
-            return bs_fail_within(err, "%s", stage->plugin->name);
+        if (provide_step(at, i, BS_EVERY_SITE, err) ||
+            bs_algorithm_of(step)->prepare_block(step->options, &at->job, err))
+            return bs_fail_within(err, "%s", step->plugin->name);
         at->rewritten = true;
     }
     if (any_static(&at->places, at->job.block->architecture) && fix_activation_scales(at, err))

@@ -19,8 +19,8 @@ struct bs_inputs {
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err);
 
-/* Adds what the first stage that looks at statistics needs of the original block on stream 0's
- * inputs (in the first block the recipe's own inputs are the same); nothing where an earlier stage
+/* Adds what the first step that looks at statistics needs of the original block on stream 0's
+ * inputs (in the first block the recipe's own inputs are the same); nothing where an earlier step
  * has rewritten the block by then. */
 void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted);
 
@@ -29,7 +29,7 @@ void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_
  * each. */
 struct bs_own_passes {
     int count;
-    struct bs_wanted wanted[BS_MAX_STAGES + BS_MAX_SLOTS + 1];
+    struct bs_wanted wanted[BS_MAX_STEPS + BS_MAX_SLOTS + 1];
 };
 void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                          int layer, struct bs_own_passes *passes);

@@ -70,7 +70,7 @@ enum { MOST_METERS = 2 + 3 * BS_PACE_KINDS };
 
 struct pacing {
     const struct bs_walk *walk;
-    struct bs_recipe plain; /* the kind's without its stages, for which `work` was rounded last */
+    struct bs_recipe plain; /* the kind's without its steps, for which `work` was rounded last */
     const struct bs_architecture *a;
     struct bs_pace *pace;
     struct bs_pace_kind *kind; /* that is measured */

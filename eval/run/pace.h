@@ -7,7 +7,7 @@
 
 /* Recipes whose blocks are rounded, multiplied by and evaluated in the same way. */
 struct bs_pace_kind {
-    const struct bs_recipe *like; /* one of the kind, borrowed; its stages do not matter */
+    const struct bs_recipe *like; /* one of the kind, borrowed; its steps do not matter */
     double weight;                /* seconds for each weight that is gone over */
     double flop;                  /* of a pass of a text through a quantized block */
     double logit;

@@ -17,8 +17,8 @@ static void copy_text(char *field, size_t size, const char *text)
 static const char *calibrate_on_text(const struct bs_recipe *recipe)
 {
     const char *text = "none";
-    for (int i = 0; i < recipe->num_stages; i++)
-        if (bs_algorithm_of(&recipe->stages[i])->needs)
+    for (int i = 0; i < recipe->num_steps; i++)
+        if (bs_algorithm_of(&recipe->steps[i])->needs)
             text = bs_calibrate_on_names[bs_recipe_calibrates_on(recipe, i)];
     return text;
 }

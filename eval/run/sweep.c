@@ -146,7 +146,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         print_windows("calibration", &sweep->calibrations[trial->calibration], out);
     print_windows("evaluation", &sweep->texts[trial->text], out);
     print_how(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
-    if (recipe->num_stages) {
+    if (recipe->num_steps) {
         /* The windows of the per-linear errors belong to the first text. */
         fprintf(out, "layer_error.windows: %d\n", sweep->config->layer_error.windows);
         if (sweep->config->layer_error.windows)

@@ -26,7 +26,7 @@ static void release_carried(struct bs_carried *carried)
 
 bool bs_walk_is_reference(const struct bs_passenger *passenger)
 {
-    return passenger->recipe->num_stages == 0;
+    return passenger->recipe->num_steps == 0;
 }
 
 void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err)

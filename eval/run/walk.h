@@ -14,7 +14,7 @@ enum { BS_WALK_TEXTS = 16 };
 
 /* One recipe on its way, and what came of it. */
 struct bs_passenger {
-    const struct bs_recipe *recipe; /* borrowed; without stages: stream 0 itself */
+    const struct bs_recipe *recipe; /* borrowed; without steps: stream 0 itself */
     bool wanted[BS_WALK_TEXTS];     /* texts to evaluate */
     const char
         *ids[BS_WALK_TEXTS]; /* of the trials that these are, borrowed; for a walk that is kept */

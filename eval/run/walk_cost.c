@@ -401,11 +401,11 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
     bool rounds = false;
     bs_recipe_assign(recipe, extent->architecture, layer, &at);
     extent->weights = at.weights;
-    for (int s = 0; s < recipe->num_stages; s++) {
-        const struct bs_choice *stage = &recipe->stages[s];
-        rounds |= bs_algorithm_of(stage)->quantize != NULL;
-        if (bs_algorithm_of(stage)->cost)
-            bs_algorithm_of(stage)->cost(stage->options, extent, &own);
+    for (int s = 0; s < recipe->num_steps; s++) {
+        const struct bs_choice *step = &recipe->steps[s];
+        rounds |= bs_algorithm_of(step)->quantize != NULL;
+        if (bs_algorithm_of(step)->cost)
+            bs_algorithm_of(step)->cost(step->options, extent, &own);
     }
     if (!rounds) /* then it is rounded to nearest */
         own.weights += bs_block_weights(extent->architecture);

@@ -208,7 +208,7 @@ static double job_flops(const struct bench *bench)
         return NAN;
     const struct bs_recipe *recipe = &bench->recipes[0];
     double common = bs_walk_common(&walk, &recipe, 1).flops;
-    if (!recipe->num_stages)
+    if (!recipe->num_steps)
         return common;
     return common + bs_walk_evaluation_flops(&walk) + bs_walk_own_cost(&walk, recipe).flops;
 }

@@ -73,7 +73,7 @@ static void quantize(const struct bs_recipe *recipe, struct bs_block *block)
 {
     struct bs_error err;
     if (try_quantize(recipe, block, &err))
-        fail_msg("%s: %s", recipe->stages[0].plugin->name, err.message);
+        fail_msg("%s: %s", recipe->steps[0].plugin->name, err.message);
 }
 
 /* |Y^ - Y| / |Y - X| over all inputs: the error next to what the block does. */
@@ -296,10 +296,10 @@ static void every_error_shrinks_with_more_bits(void **state)
 /* True where the algorithm looks at calibration inputs. */
 static bool looks_at_inputs(const struct bs_recipe *recipe)
 {
-    const struct bs_choice *stage = &recipe->stages[0];
+    const struct bs_choice *step = &recipe->steps[0];
     struct bs_wanted wishes = {.architecture = &random_.architecture};
-    if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, &wishes);
+    if (bs_algorithm_of(step)->needs)
+        bs_algorithm_of(step)->needs(step->options, &wishes);
     bool any = bs_wanted_any(&wishes);
     bs_wanted_release(&wishes);
     return any;

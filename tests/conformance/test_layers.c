@@ -84,7 +84,7 @@ static void rounded_weights_agree_with_the_authors_code(void **state)
     for (int i = 0; i < count; i++) {
         if (passengers[i].status)
             fail_msg("%s", passengers[i].message);
-        if (recipes[i].num_stages)
+        if (recipes[i].num_steps)
             compare(json_array_get(json_object_get(layers, "traces"), (size_t)i), &passengers[i]);
         bs_passenger_release(&passengers[i]);
         bs_recipe_release(&recipes[i]);

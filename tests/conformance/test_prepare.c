@@ -69,7 +69,7 @@ static void assert_zero_on(const json_t *row, const struct bs_recipe *recipes, i
         fail_msg("%s", err.message);
     for (int i = 0; i < count; i++) {
         const struct bs_passenger *p = &passengers[i];
-        const char *algorithm = recipes[i].stages[0].plugin->name;
+        const char *algorithm = recipes[i].steps[0].plugin->name;
         const char *name = json_string_value(json_object_get(row, "name"));
         if (p->status)
             fail_msg("%s, %s: %s", name, algorithm, p->message);

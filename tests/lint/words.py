@@ -28,6 +28,7 @@ MEMORY = "eval/base/mem.c"
 # Words that make a sentence be read twice, or that are no term of ours; each with what is said instead.
 WORDS = {
     r"behind": "'after' where one thing follows another in time or order",
+    r"stages?": "'step' of a chain",
     r"print(s|ed)? alike": "'prints the same'",
 }
 # Bits of code in which there is another way that all use.

@@ -23,10 +23,10 @@ static bool flag(const json_t *row, const char *key, bool otherwise)
 static void set_option(struct bs_recipe *recipe, const char *name, const char *value)
 {
     struct bs_error err;
-    struct bs_choice *stage = &recipe->stages[0];
-    const struct bs_option *option = bs_option_find(stage->plugin->options, name);
+    struct bs_choice *step = &recipe->steps[0];
+    const struct bs_option *option = bs_option_find(step->plugin->options, name);
     assert_non_null(option);
-    assert_int_equal(bs_option_parse(option, value, stage->options, &err), BS_OK);
+    assert_int_equal(bs_option_parse(option, value, step->options, &err), BS_OK);
 }
 
 /* Options that a row names by the option's own name. */
@@ -37,8 +37,8 @@ static void copy_options(struct bs_recipe *recipe, const json_t *row)
     json_object_foreach((json_t *)(uintptr_t)row, name, value)
     {
         char text[32];
-        const struct bs_choice *stage = &recipe->stages[0];
-        if (!bs_option_find(stage->plugin->options, name))
+        const struct bs_choice *step = &recipe->steps[0];
+        if (!bs_option_find(step->plugin->options, name))
             continue;
         if (json_is_boolean(value))
             snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");

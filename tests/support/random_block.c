@@ -179,12 +179,12 @@ struct bs_statistics random_block_statistics(const struct random_block *random,
     return statistics;
 }
 
-struct bs_statistics random_block_stage_statistics(const struct random_block *random,
-                                                   const struct bs_choice *stage)
+struct bs_statistics random_block_step_statistics(const struct random_block *random,
+                                                  const struct bs_choice *step)
 {
     struct bs_wanted wanted = {.architecture = &random->architecture};
-    if (bs_algorithm_of(stage)->needs)
-        bs_algorithm_of(stage)->needs(stage->options, &wanted);
+    if (bs_algorithm_of(step)->needs)
+        bs_algorithm_of(step)->needs(step->options, &wanted);
     struct bs_statistics statistics = random_block_statistics(random, &wanted);
     bs_wanted_release(&wanted);
     return statistics;
@@ -194,11 +194,11 @@ void random_block_prepare(const struct random_block *random, const struct bs_rec
                           struct bs_block *prepared)
 {
     struct bs_error err;
-    const struct bs_choice *stage = &recipe->stages[0];
-    struct bs_statistics statistics = random_block_stage_statistics(random, stage);
+    const struct bs_choice *step = &recipe->steps[0];
+    struct bs_statistics statistics = random_block_step_statistics(random, step);
     assert_int_equal(bs_block_copy(prepared, &random->block, &err), BS_OK);
     struct bs_job job = random_block_job(random, prepared, &statistics, &recipe->weights);
-    if (bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err))
+    if (bs_algorithm_of(step)->prepare_block(step->options, &job, &err))
         fail_msg("%s", err.message);
     bs_statistics_release(&statistics);
 }

@@ -91,15 +91,15 @@ static void set(struct bs_recipe *recipe, char *setting)
         return;
     }
     int taken = 0;
-    for (int s = 0; s < recipe->num_stages; s++) {
-        option = bs_option_find(recipe->stages[s].plugin->options, setting);
+    for (int s = 0; s < recipe->num_steps; s++) {
+        option = bs_option_find(recipe->steps[s].plugin->options, setting);
         if (option) {
-            parse(option, value, recipe->stages[s].options);
+            parse(option, value, recipe->steps[s].options);
             taken++;
         }
     }
     if (taken != 1)
-        fail_msg("'%s' is an option of %d stages", setting, taken);
+        fail_msg("'%s' is an option of %d steps", setting, taken);
 }
 
 void recipe_build_unresolved(struct bs_recipe *recipe, const char *chain, const char *settings)

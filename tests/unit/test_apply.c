@@ -1,4 +1,4 @@
-/* One recipe at one block: which statistics each stage gets, and what is left of the block. */
+/* One recipe at one block: which statistics each step gets, and what is left of the block. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,18 +71,18 @@ static int site_called(const char *name)
     return bs_program_find(&random_.architecture.program, name);
 }
 
-/* Rounds the linears of `want` that read the k-th input by the recipe's last stage, decoded weights
+/* Rounds the linears of `want` that read the k-th input by the recipe's last step, decoded weights
  * in place. */
 static void round_set(const struct bs_recipe *recipe, struct bs_statistics *statistics, int k)
 {
     struct bs_error err;
-    const struct bs_choice *stage = &recipe->stages[recipe->num_stages - 1];
+    const struct bs_choice *step = &recipe->steps[recipe->num_steps - 1];
     struct bs_job job = random_block_job(&random_, &want, statistics, &recipe->weights);
     int slots[BS_MAX_SLOTS];
     int count = bs_program_readers(&random_.architecture.program, input(k), slots);
     for (int i = 0; i < count; i++) {
         struct bs_linear *linear = &want.linears[slots[i]];
-        assert_int_equal(bs_algorithm_of(stage)->quantize(stage->options, &job, slots[i], &err),
+        assert_int_equal(bs_algorithm_of(step)->quantize(step->options, &job, slots[i], &err),
                          BS_OK);
         bs_codes_decode(&linear->codes, linear->weight);
     }
@@ -142,7 +142,7 @@ static void true_sequential_takes_each_hessian_after_the_sets_before(void **stat
     bs_recipe_release(&plain);
 }
 
-static void a_stage_sees_the_block_as_the_one_before_left_it(void **state)
+static void a_step_sees_the_block_as_the_one_before_left_it(void **state)
 {
     (void)state;
     struct bs_recipe chain, smooth;
@@ -153,7 +153,7 @@ static void a_stage_sees_the_block_as_the_one_before_left_it(void **state)
     round_block(&chain, &random_.inputs);
     quantize(&chain, &random_.inputs, NULL);
     assert_true(same_block(&got, &want));
-    /* Statistics of the original block that others share serve the first stage only. */
+    /* Statistics of the original block that others share serve the first step only. */
     bs_want(&wanted, &bs_stat_hessian, BS_EVERY_SITE, 0);
     bs_want(&wanted, &bs_stat_absmax, BS_EVERY_SITE, 0);
     struct bs_statistics shared = random_block_statistics(&random_, &wanted);
@@ -327,7 +327,7 @@ static void a_place_gets_what_the_last_rule_says(void **state)
     bs_recipe_release(&part);
 }
 
-static void an_error_says_which_stage_or_linear(void **state)
+static void an_error_says_which_step_or_linear(void **state)
 {
     (void)state;
     struct bs_error err;
@@ -361,13 +361,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gptq_calibrates_on_its_own_inputs_unless_told_otherwise),
         cmocka_unit_test(true_sequential_takes_each_hessian_after_the_sets_before),
-        cmocka_unit_test(a_stage_sees_the_block_as_the_one_before_left_it),
+        cmocka_unit_test(a_step_sees_the_block_as_the_one_before_left_it),
         cmocka_unit_test(shared_statistics_give_what_own_ones_give),
         cmocka_unit_test(only_statistics_of_the_original_block_are_shared),
         cmocka_unit_test(a_chain_without_rounding_rounds_to_nearest),
         cmocka_unit_test(static_scales_span_the_unquantized_inputs_of_the_prepared_block),
         cmocka_unit_test(a_place_gets_what_the_last_rule_says),
-        cmocka_unit_test(an_error_says_which_stage_or_linear),
+        cmocka_unit_test(an_error_says_which_step_or_linear),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -391,7 +391,7 @@ static void only_what_is_looked_at_is_asked_for(void **state)
         struct bs_wanted wanted = {.architecture = &random_.architecture};
         bool scale = k < 2, clip = k % 2 == 0;
         recipe_build(&recipe, "awq", settings[k]);
-        bs_algorithm_of(&recipe.stages[0])->needs(recipe.stages[0].options, &wanted);
+        bs_algorithm_of(&recipe.steps[0])->needs(recipe.steps[0].options, &wanted);
         for (int s = 0; s < 4; s++) {
             int site = input(s);
             /* Of attention's and the MLP's inputs all, of down_proj's the Hessian; o_proj is not
@@ -440,7 +440,7 @@ static void threads_do_not_change_a_byte(void **state)
 }
 
 /* What awq looks at, with inputs and outputs in a file of the scratch folder. */
-static struct bs_statistics spilled_statistics(const struct bs_choice *stage)
+static struct bs_statistics spilled_statistics(const struct bs_choice *step)
 {
     struct bs_error err;
     struct bs_wanted wanted = {.architecture = &random_.architecture};
@@ -450,7 +450,7 @@ static struct bs_statistics spilled_statistics(const struct bs_choice *stage)
         bs_stream_init_in(folder.path, &inputs, held->windows, held->tokens, held->width, &err),
         BS_OK);
     memcpy(inputs.data, held->data, inputs.spill.size);
-    bs_algorithm_of(stage)->needs(stage->options, &wanted);
+    bs_algorithm_of(step)->needs(step->options, &wanted);
     assert_int_equal(bs_calibrate(block, random_.rope, &inputs, &wanted, &statistics, NULL,
                                   random_.scratch, &err),
                      BS_OK);
@@ -467,13 +467,13 @@ static void streams_in_files_do_not_change_a_byte(void **state)
     struct bs_recipe recipe;
     struct bs_block held = prepared(settings, NULL), out = {.architecture = NULL};
     recipe_build(&recipe, "awq", settings);
-    const struct bs_choice *stage = &recipe.stages[0];
+    const struct bs_choice *step = &recipe.steps[0];
     bs_set_threads(1); /* beside another thread's window pages may come back */
-    struct bs_statistics statistics = spilled_statistics(stage);
+    struct bs_statistics statistics = spilled_statistics(step);
     struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
     for (int again = 0; again < 2; again++) { /* the outputs are there then */
         assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
-        assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_OK);
+        assert_int_equal(bs_algorithm_of(step)->prepare_block(step->options, &job, &err), BS_OK);
         assert_true(same_block(&out, &held));
         for (int s = 0; s < 4; s++) {
             const struct bs_collected *c =
@@ -499,14 +499,14 @@ static void a_scratch_folder_of_no_use_is_named(void **state)
     struct bs_recipe recipe;
     struct bs_block out = {.architecture = NULL};
     recipe_build(&recipe, "awq", "bits=3 group_size=16");
-    const struct bs_choice *stage = &recipe.stages[0];
-    struct bs_statistics statistics = spilled_statistics(stage);
+    const struct bs_choice *step = &recipe.steps[0];
+    struct bs_statistics statistics = spilled_statistics(step);
     struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
     for (int s = 0; s < 4; s += 2)
         bs_statistics_at(&statistics, &bs_stat_inputs, input(s), 0)->stream.scratch =
             folder_file(&folder, "nowhere");
     assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
-    assert_int_equal(bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err), BS_EIO);
+    assert_int_equal(bs_algorithm_of(step)->prepare_block(step->options, &job, &err), BS_EIO);
     assert_non_null(strstr(err.message, folder_file(&folder, "nowhere")));
     bs_statistics_release(&statistics);
     bs_block_release(&out);
@@ -520,13 +520,13 @@ static void every_allocation_may_fail(void **state)
     struct bs_recipe recipe;
     struct bs_block out = {.architecture = NULL};
     recipe_build(&recipe, "awq", "bits=3 group_size=16 scale_grid=2 clip_grid=2");
-    const struct bs_choice *stage = &recipe.stages[0];
-    struct bs_statistics statistics = random_block_stage_statistics(&random_, stage);
+    const struct bs_choice *step = &recipe.steps[0];
+    struct bs_statistics statistics = random_block_step_statistics(&random_, step);
     struct bs_job job = random_block_job(&random_, &out, &statistics, &recipe.weights);
     assert_int_equal(bs_block_copy(&out, block, &err), BS_OK);
     for (long n = 1;; n++) {
         bs_alloc_fail_at(n);
-        enum bs_status status = bs_algorithm_of(stage)->prepare_block(stage->options, &job, &err);
+        enum bs_status status = bs_algorithm_of(step)->prepare_block(step->options, &job, &err);
         long made = bs_alloc_fail_at(0);
         if (!status) {
             assert_true(made < n && n > 20);

@@ -56,7 +56,7 @@ static void test_whole_config(void **state)
         assert_string_equal(config.evaluations[i].name, names[i]);
     assert_int_equal(config.layer_error.windows, 0);
     assert_int_equal(config.num_recipes, 2);
-    assert_int_equal(config.recipes[0].num_stages, 0);
+    assert_int_equal(config.recipes[0].num_steps, 0);
     char bits[8];
     bs_setting_text(&config.recipes[1].weights, "bits", bits, sizeof bits);
     assert_string_equal(bits, "4");

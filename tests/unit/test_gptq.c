@@ -78,8 +78,8 @@ static enum bs_status try_quantize(struct problem *p, struct bs_error *err)
     struct bs_job job = {.block = &p->block,
                          .statistics = &p->statistics,
                          .weights = setting_at_slots(&p->recipe.weights)};
-    const struct bs_choice *stage = &p->recipe.stages[0];
-    return bs_algorithm_of(stage)->quantize(stage->options, &job, BS_Q, err);
+    const struct bs_choice *step = &p->recipe.steps[0];
+    return bs_algorithm_of(step)->quantize(step->options, &job, BS_Q, err);
 }
 
 static enum bs_status try_solve(struct problem *p, const char *settings, struct bs_error *err)

@@ -105,15 +105,15 @@ static bool draw_recipe(struct bs_recipe *recipe)
     struct bs_error err;
     char text[VALUE_TEXT];
     bs_recipe_init(recipe);
-    for (int stages = draw(3); stages >= 0; stages--)
+    for (int steps = draw(3); steps >= 0; steps--)
         if (bs_recipe_add(recipe, (const struct bs_algorithm *)draw_plugin(&bs_algorithm_registry),
                           &err))
             break; /* it has rounded, or is there already */
-    for (int s = 0; s < recipe->num_stages; s++)
-        for (const struct bs_option *o = recipe->stages[s].plugin->options; o && o->name; o++)
+    for (int s = 0; s < recipe->num_steps; s++)
+        for (const struct bs_option *o = recipe->steps[s].plugin->options; o && o->name; o++)
             if (!draw(4)) {
                 draw_value(o, text);
-                assert_int_equal(bs_option_parse(o, text, recipe->stages[s].options, &err), BS_OK);
+                assert_int_equal(bs_option_parse(o, text, recipe->steps[s].options, &err), BS_OK);
             }
     for (const struct bs_option *o = bs_recipe_options; o->name; o++)
         if (!draw(4)) {

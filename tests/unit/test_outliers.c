@@ -1,4 +1,4 @@
-/* The stage that makes outlier channels: the function stays, to the bit. */
+/* The step that makes outlier channels: the function stays, to the bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,7 +122,7 @@ static enum bs_status try_prepare(const char *settings, struct bs_error *err)
     struct bs_job job = random_block_job(&random_, &made, NULL, &recipe.weights);
     bs_alloc_fail_at(1);
     enum bs_status status =
-        bs_algorithm_of(&recipe.stages[0])->prepare_block(recipe.stages[0].options, &job, err);
+        bs_algorithm_of(&recipe.steps[0])->prepare_block(recipe.steps[0].options, &job, err);
     bs_alloc_fail_at(0);
     bs_recipe_release(&recipe);
     assert_true(same_block(&made, block));

@@ -151,26 +151,26 @@ static void test_refused_chains(void **state)
         struct bs_recipe recipe;
         struct bs_error err;
         recipe_build_unresolved(&recipe, cases[i][0], "");
-        int stages = recipe.num_stages;
+        int steps = recipe.num_steps;
         const struct bs_algorithm *next = bs_algorithm_find(cases[i][1]);
         assert_int_equal(bs_recipe_add(&recipe, next, &err), BS_ECONFIG);
         assert_non_null(strstr(err.message, cases[i][2]));
-        assert_int_equal(recipe.num_stages, stages);
+        assert_int_equal(recipe.num_steps, steps);
         bs_recipe_release(&recipe);
     }
     /* Algorithms of our own: there may be fewer in the registry than a chain can hold. */
-    static const struct bs_algorithm many[BS_MAX_STAGES + 1] = {{.plugin = {.name = "a"}},
-                                                                {.plugin = {.name = "b"}},
-                                                                {.plugin = {.name = "c"}},
-                                                                {.plugin = {.name = "d"}},
-                                                                {.plugin = {.name = "e"}}};
+    static const struct bs_algorithm many[BS_MAX_STEPS + 1] = {{.plugin = {.name = "a"}},
+                                                               {.plugin = {.name = "b"}},
+                                                               {.plugin = {.name = "c"}},
+                                                               {.plugin = {.name = "d"}},
+                                                               {.plugin = {.name = "e"}}};
     struct bs_recipe recipe;
     struct bs_error err;
     bs_recipe_init(&recipe);
-    for (int s = 0; s < BS_MAX_STAGES; s++)
+    for (int s = 0; s < BS_MAX_STEPS; s++)
         assert_int_equal(bs_recipe_add(&recipe, &many[s], &err), BS_OK);
-    assert_int_equal(bs_recipe_add(&recipe, &many[BS_MAX_STAGES], &err), BS_ECONFIG);
-    assert_int_equal(recipe.num_stages, BS_MAX_STAGES);
+    assert_int_equal(bs_recipe_add(&recipe, &many[BS_MAX_STEPS], &err), BS_ECONFIG);
+    assert_int_equal(recipe.num_steps, BS_MAX_STEPS);
     bs_recipe_release(&recipe);
 }
 
@@ -376,7 +376,7 @@ static void test_copy(void **state)
     struct bs_error err;
     recipe_build_unresolved(&from, "smoothquant gptq", "bits=4 alpha=0.75 act_order=true");
     assert_int_equal(bs_recipe_copy(&to, &from, &err), BS_OK);
-    assert_true(to.stages[0].options != from.stages[0].options);
+    assert_true(to.steps[0].options != from.steps[0].options);
     char *first = printed(&from), *second = printed(&to);
     assert_string_equal(first, second);
     bs_free(first);
@@ -401,7 +401,7 @@ static void test_memory_runs_out(void **state)
             break;
         }
         assert_int_equal(status, BS_ENOMEM);
-        assert_int_equal(to.num_stages, 0);
+        assert_int_equal(to.num_steps, 0);
     }
     bs_recipe_release(&to);
     bs_recipe_release(&from);
@@ -409,7 +409,7 @@ static void test_memory_runs_out(void **state)
     bs_alloc_fail_at(1);
     assert_int_equal(bs_recipe_add(&from, bs_algorithm_find("gptq"), &err), BS_ENOMEM);
     bs_alloc_fail_at(0);
-    assert_int_equal(from.num_stages, 0);
+    assert_int_equal(from.num_steps, 0);
     bs_recipe_release(&from);
 }
 

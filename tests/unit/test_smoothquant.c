@@ -203,12 +203,12 @@ static void memory_may_run_out(void **state)
     (void)state;
     struct bs_error err;
     recipe_build(&recipe, "smoothquant", "bits=8");
-    struct bs_statistics statistics = random_block_stage_statistics(&random_, &recipe.stages[0]);
+    struct bs_statistics statistics = random_block_step_statistics(&random_, &recipe.steps[0]);
     assert_int_equal(bs_block_copy(&smooth, block, &err), BS_OK);
     struct bs_job job = random_block_job(&random_, &smooth, &statistics, &recipe.weights);
     bs_alloc_fail_at(1);
     assert_int_equal(
-        bs_algorithm_of(&recipe.stages[0])->prepare_block(recipe.stages[0].options, &job, &err),
+        bs_algorithm_of(&recipe.steps[0])->prepare_block(recipe.steps[0].options, &job, &err),
         BS_ENOMEM);
     bs_alloc_fail_at(0);
     assert_true(same_block(&smooth, block));
