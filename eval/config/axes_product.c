@@ -1,6 +1,7 @@
 /* A grid's axes, multiplied out. */
 #include "eval/config/axes.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -77,6 +78,7 @@ static enum bs_status begin_scope(const struct bs_axes_scope *scope, struct bs_r
         struct bs_rule *rule;
         status = bs_recipe_add_rule(recipe, scope->use, where, *setting, &rule, err);
         if (!status) {
+            assert(scope->where); /* without it an exception is refused as it is read */
             rule->line = scope->where->line;
             rule->column = scope->where->column;
             *setting = &rule->setting;

@@ -1,5 +1,6 @@
 #include "eval/recipe/recipe.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,9 +82,10 @@ static enum bs_status copy_parts(struct bs_recipe *to, const struct bs_recipe *f
     }
     for (int r = 0; r < from->num_rules; r++) {
         const struct bs_rule *rule = &from->rules[r];
-        struct bs_rule *own;
+        struct bs_rule *own = NULL;
         if (bs_recipe_add_rule(to, rule->use, rule->where, &rule->setting, &own, err))
             return err->status;
+        assert(own);
         own->line = rule->line;
         own->column = rule->column;
     }

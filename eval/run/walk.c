@@ -1,5 +1,6 @@
 #include "eval/run/walk.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,7 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
 enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_windows *windows,
                               struct bs_stream *stream, struct bs_error *err)
 {
+    assert(windows);
     return bs_stream_init_ragged(s->walk->scratch, stream, windows->windows, windows->tokens,
                                  windows->lengths, s->architecture->hidden_size, err);
 }

@@ -411,6 +411,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
         own.weights += bs_block_weights(extent->architecture);
     cost->flops += times * own.flops;
     cost->weights += times * own.weights;
+    extent->weights = NULL;
 }
 
 struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe)

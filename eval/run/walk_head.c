@@ -1,6 +1,8 @@
 /* The end of a walk: final norm, output matrix and the figures of every token. */
 #include "eval/run/walk_state.h"
 
+#include <assert.h>
+
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 
@@ -124,6 +126,7 @@ static void store_rows(const struct head_rows *h)
             continue;
         const struct head_passenger *own =
             bs_walk_is_reference(passenger) ? &h->reference : &h->passengers[i];
+        assert(own->apart);
         for (int r = 0; r < h->rows; r++) {
             const struct bs_prediction prediction = {.reference = &h->reference.seen[r],
                                                      .own = &own->seen[r],

@@ -29,7 +29,7 @@ RULES = (structure.folder_order, structure.include_cycle, structure.own_header, 
          documents.readme_size, documents.links, documents.generated, documents.described,
          documents.help_printed,
          names.algorithm_name, names.format_name, names.figure_name,
-         tools.format)
+         tools.format, tools.tidy)
 
 
 def name_of(rule):
