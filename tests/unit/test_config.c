@@ -195,7 +195,7 @@ static void test_errors_of_the_file(void **state)
 static void test_long_lists(void **state)
 {
     (void)state;
-    static char words[200][8];
+    static char words[200][16];
     struct bs_names names = {0};
     char text[256], whole[4096];
     for (int i = 0; i < 200; i++) {
