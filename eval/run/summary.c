@@ -145,14 +145,14 @@ static void add_values(struct bs_row *row, const char *evaluation,
     }
 }
 
-static int measure_model(const struct bs_sweep *sweep, const struct bs_passenger *passenger,
+static int measure_model(const struct bs_sweep *sweep, const struct bs_variant *variant,
                          struct bs_measured *out)
 {
-    const struct bs_layer_totals *totals = &passenger->totals;
+    const struct bs_layer_totals *totals = &variant->totals;
     const struct bs_metric_model model = {.linears = totals->linears,
                                           .weights = totals->weights,
-                                          .linear_bits = passenger->linear_bits,
-                                          .linear_weights = passenger->linear_weights,
+                                          .linear_bits = variant->linear_bits,
+                                          .linear_weights = variant->linear_weights,
                                           .other_weights =
                                               (double)bs_model_other_parameters(sweep->model)};
     int count;
@@ -162,16 +162,15 @@ static int measure_model(const struct bs_sweep *sweep, const struct bs_passenger
 
 /* The row's values: those of its evaluation, then those of the model. */
 static enum bs_status measure(const struct bs_sweep *sweep, int text,
-                              const struct bs_passenger *passenger,
-                              const struct bs_passenger *reference, struct bs_row *row,
-                              struct bs_error *err)
+                              const struct bs_variant *variant, const struct bs_variant *reference,
+                              struct bs_row *row, struct bs_error *err)
 {
     const struct bs_choice *how = &sweep->config->evaluations[text].how;
     const struct bs_evaluation *evaluation = bs_evaluation_of(how);
     const struct bs_scores scores = {.requests = &sweep->texts[text],
-                                     .figures = &passenger->figures[text],
+                                     .figures = &variant->figures[text],
                                      .reference =
-                                         passenger == reference ? NULL : &reference->figures[text]};
+                                         variant == reference ? NULL : &reference->figures[text]};
     int of_text = bs_value_types_count(evaluation->values), count = 0;
     struct bs_measured *measured =
         bs_alloc((size_t)(of_text + bs_metrics_values()), sizeof *measured);
@@ -181,7 +180,7 @@ static enum bs_status measure(const struct bs_sweep *sweep, int text,
         status = evaluation->summarise(how->options, &scores, measured, &count, err);
     if (!status) {
         add_values(row, evaluation->plugin.name, measured, count);
-        add_values(row, bs_model_values, measured, measure_model(sweep, passenger, measured));
+        add_values(row, bs_model_values, measured, measure_model(sweep, variant, measured));
     }
     bs_free(measured);
     return status;
@@ -200,31 +199,30 @@ static enum bs_status name_columns(struct bs_layer_table *layers, struct bs_erro
 }
 
 enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
-                                  const struct bs_trial *trial,
-                                  const struct bs_passenger *passenger,
-                                  const struct bs_passenger *reference,
+                                  const struct bs_trial *trial, const struct bs_variant *variant,
+                                  const struct bs_variant *reference,
                                   struct bs_trial_record *record, struct bs_error *err)
 {
     struct bs_row *row = &record->row;
     *record = (struct bs_trial_record){.canonical = trial->canonical, .notices = sweep->notices};
     describe_trial(sweep, trial, row);
-    row->seconds_quantize = passenger->seconds_quantize;
-    row->seconds_evaluate = passenger->seconds_evaluate;
+    row->seconds_quantize = variant->seconds_quantize;
+    row->seconds_evaluate = variant->seconds_evaluate;
     row->cpu = info->cpu;
     row->blas = info->blas;
     row->threads = info->threads;
     row->numerics = bs_numerics_version();
     copy_text(row->started, sizeof row->started, info->started);
-    copy_text(row->status, sizeof row->status, passenger->status ? "failed" : "done");
-    if (passenger->status) {
-        row->message = passenger->message;
+    copy_text(row->status, sizeof row->status, variant->status ? "failed" : "done");
+    if (variant->status) {
+        row->message = variant->message;
         return BS_OK;
     }
-    record->layers.num_rows = passenger->num_layers;
-    record->layers.rows = passenger->layers;
-    record->figures = &passenger->figures[trial->text];
+    record->layers.num_rows = variant->num_layers;
+    record->layers.rows = variant->layers;
+    record->figures = &variant->figures[trial->text];
     if (name_columns(&record->layers, err) ||
-        measure(sweep, trial->text, passenger, reference, row, err))
+        measure(sweep, trial->text, variant, reference, row, err))
         return err->status;
     return BS_OK;
 }

@@ -5,14 +5,13 @@
 #include "eval/run/sweep.h"
 #include "eval/run/walk.h"
 
-/* Fills the record of one of the sweep's trials, whose recipe `passenger` carried along;
+/* Fills the record of one of the sweep's trials, whose recipe `variant` carried along;
  * `reference` is the walk's unquantized model. The record borrows from all of them, but for its
  * values and what its layers' columns are called: to be released whatever is returned.
  * BS_ENOMEM. */
 enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
-                                  const struct bs_trial *trial,
-                                  const struct bs_passenger *passenger,
-                                  const struct bs_passenger *reference,
+                                  const struct bs_trial *trial, const struct bs_variant *variant,
+                                  const struct bs_variant *reference,
                                   struct bs_trial_record *record, struct bs_error *err);
 
 /* Gives back what the record owns. */

@@ -81,7 +81,7 @@ struct bs_limits {
 };
 
 /* Opens the checkpoint that the keeping names and marks the trials that go on from it: of those
- * that it holds as many as the memory allows. No passengers where there is none. One that is of no
+ * that it holds as many as the memory allows. No variants where there is none. One that is of no
  * use is left where it is and told of in a line to `out`. BS_ENOMEM. */
 enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keeping *keeping,
                                   const struct bs_limits *limits, struct bs_kept *kept, FILE *out,
@@ -91,7 +91,7 @@ enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keepin
 bool bs_sweep_any_kept(const struct bs_sweep *sweep);
 
 /* The recipes that go on, in the checkpoint's order; returns how many. `recipes` has room for the
- * checkpoint's passengers. */
+ * checkpoint's variants. */
 int bs_sweep_kept_recipes(const struct bs_sweep *sweep, const struct bs_kept *kept,
                           const struct bs_recipe **recipes);
 

@@ -82,7 +82,7 @@ int bs_sweep_kept_recipes(const struct bs_sweep *sweep, const struct bs_kept *ke
                           const struct bs_recipe **recipes)
 {
     int count = 0;
-    for (int k = 1; k < kept->num_passengers; k++)
+    for (int k = 1; k < kept->num_variants; k++)
         for (int i = 0; i < sweep->num_trials; i++) {
             const struct bs_trial *trial = &sweep->trials[i];
             const char *ids[BS_WALK_TEXTS];
@@ -101,7 +101,7 @@ static enum bs_status mark_recipes(struct bs_sweep *sweep, const struct bs_limit
                                    const struct bs_kept *kept, int *count, struct bs_error *err)
 {
     const struct bs_recipe **recipes =
-        bs_alloc((size_t)kept->num_passengers, sizeof(const struct bs_recipe *));
+        bs_alloc((size_t)kept->num_variants, sizeof(const struct bs_recipe *));
     if (!recipes)
         return bs_fail_memory(err);
     for (int r = 1; r < sweep->config->num_recipes; r++) {
@@ -159,7 +159,7 @@ enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keepin
                                   struct bs_error *err)
 {
     int recipes = 0;
-    *kept = (struct bs_kept){.num_passengers = 0};
+    *kept = (struct bs_kept){.num_variants = 0};
     if (!keeping->path)
         return BS_OK;
     enum bs_status status = bs_kept_open(keeping, kept, err);
@@ -168,8 +168,7 @@ enum bs_status bs_sweep_find_kept(struct bs_sweep *sweep, const struct bs_keepin
     if (!status) {
         const struct bs_walk_place *at = &kept->place;
         double layers = bs_model_architecture(sweep->model)->num_layers;
-        sweep->kept_blocks =
-            1 - (at->block + (double)at->passenger / kept->num_passengers) / layers;
+        sweep->kept_blocks = 1 - (at->block + (double)at->variant / kept->num_variants) / layers;
         mark_reference(sweep, kept, recipes > 0);
         if (!count_kept(sweep)) {
             bs_kept_close(kept);
@@ -188,7 +187,7 @@ void bs_sweep_print_kept(const struct bs_sweep *sweep, const struct bs_keeping *
     int layers = bs_model_architecture(sweep->model)->num_layers, trials = count_kept(sweep);
     struct stat info;
     char ago[32] = "";
-    if (!kept->num_passengers)
+    if (!kept->num_variants)
         return;
     if (!stat(keeping->path, &info))
         bs_print_seconds(difftime(time(NULL), info.st_mtime), ago, sizeof ago);

@@ -18,9 +18,9 @@ static struct sharing share_out(const struct bs_walk *walk, const struct bs_reci
     struct sharing sharing = {.needed = bs_walk_memory(walk, recipes, count)};
     const struct bs_walk_memory *needed = &sharing.needed;
     bool reference_fits = needed->fixed <= memory && needed->disk_fixed <= disk;
-    double fit = floor((memory - needed->fixed) / needed->per_passenger);
-    if (needed->disk_per_passenger > 0)
-        fit = fmin(fit, floor((disk - needed->disk_fixed) / needed->disk_per_passenger));
+    double fit = floor((memory - needed->fixed) / needed->per_variant);
+    if (needed->disk_per_variant > 0)
+        fit = fmin(fit, floor((disk - needed->disk_fixed) / needed->disk_per_variant));
     if (!reference_fits || (count && fit < 1))
         return sharing;
     int most = fit < count ? (int)fit : count;
@@ -41,12 +41,12 @@ static bool worth_spilling(const struct sharing *spilled, const struct sharing *
 
 static double least_memory(const struct sharing *sharing, int count)
 {
-    return sharing->needed.fixed + (count ? sharing->needed.per_passenger : 0);
+    return sharing->needed.fixed + (count ? sharing->needed.per_variant : 0);
 }
 
 static double least_disk(const struct sharing *sharing, int count)
 {
-    return sharing->needed.disk_fixed + (count ? sharing->needed.disk_per_passenger : 0);
+    return sharing->needed.disk_fixed + (count ? sharing->needed.disk_per_variant : 0);
 }
 
 /* Decides where streams are: plan->walks and what follows from it. */
@@ -87,11 +87,11 @@ static enum bs_status plan_walks(const struct bs_sweep *sweep,
     }
     plan->walks = best.walks;
     plan->recipes_a_walk = best.recipes_a_walk;
-    plan->bytes = best.needed.fixed + best.recipes_a_walk * best.needed.per_passenger;
+    plan->bytes = best.needed.fixed + best.recipes_a_walk * best.needed.per_variant;
     plan->checkpoint_bytes =
-        best.needed.kept_fixed + best.recipes_a_walk * best.needed.kept_per_passenger;
+        best.needed.kept_fixed + best.recipes_a_walk * best.needed.kept_per_variant;
     plan->scratch_bytes =
-        best.needed.disk_fixed + best.recipes_a_walk * best.needed.disk_per_passenger;
+        best.needed.disk_fixed + best.recipes_a_walk * best.needed.disk_per_variant;
     return BS_OK;
 }
 
@@ -100,13 +100,13 @@ enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_
                                       struct bs_error *err)
 {
     struct bs_walk_memory needed = bs_walk_memory(walk, recipes, count);
-    if (needed.fixed + count * needed.per_passenger <= limits->memory)
+    if (needed.fixed + count * needed.per_variant <= limits->memory)
         return BS_OK;
     double room;
     walk->scratch = limits->scratch;
     needed = bs_walk_memory(walk, recipes, count);
-    double memory = needed.fixed + count * needed.per_passenger;
-    double disk = needed.disk_fixed + count * needed.disk_per_passenger;
+    double memory = needed.fixed + count * needed.per_variant;
+    double disk = needed.disk_fixed + count * needed.disk_per_variant;
     if (memory > limits->memory)
         return bs_fail(err, BS_ENOMEM,
                        "the walk that was kept needs %.0f MB, and the memory allowed is %.0f MB",

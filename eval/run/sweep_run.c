@@ -25,8 +25,8 @@ struct running {
     struct bs_sweep_outcome *outcome;
     struct bs_progress *progress;
     bool quiet, last; /* last: of the run's sweeps */
-    struct bs_passenger *passengers;
-    int num_passengers;
+    struct bs_variant *variants;
+    int num_variants;
     bool is_kept; /* the walk under way, from this place on */
     struct bs_walk_place kept_at;
     bool warned; /* that it cannot be */
@@ -65,11 +65,9 @@ static enum bs_status start_running(struct running *run, struct bs_error *err)
 }
 
 /* What a walk brought that is still to be committed. */
-static bool is_measured(const struct bs_passenger *passenger, const struct bs_trial *trial,
-                        int text)
+static bool is_measured(const struct bs_variant *variant, const struct bs_trial *trial, int text)
 {
-    return !trial->done && passenger->wanted[trial->text] &&
-           (passenger->status || trial->text == text);
+    return !trial->done && variant->wanted[trial->text] && (variant->status || trial->text == text);
 }
 
 /* Takes the trials of one text, and those that failed, off the walk: they are done. */
@@ -79,17 +77,17 @@ static enum bs_status take_records(struct running *run, int text, struct bs_tria
     struct bs_sweep *sweep = run->sweep;
     for (int i = 0; i < sweep->num_trials; i++) {
         struct bs_trial *trial = &sweep->trials[i];
-        for (int p = 0; p < run->num_passengers; p++) {
-            const struct bs_passenger *passenger = &run->passengers[p];
-            if (passenger->recipe != &sweep->config->recipes[trial->recipe] ||
-                !is_measured(passenger, trial, text))
+        for (int p = 0; p < run->num_variants; p++) {
+            const struct bs_variant *variant = &run->variants[p];
+            if (variant->recipe != &sweep->config->recipes[trial->recipe] ||
+                !is_measured(variant, trial, text))
                 continue;
-            if (bs_trial_summarise(sweep, &run->info, trial, passenger, run->passengers,
+            if (bs_trial_summarise(sweep, &run->info, trial, variant, run->variants,
                                    &records[(*count)++], err))
                 return err->status;
             trial->done = true;
-            run->outcome->failed += passenger->status ? 1 : 0;
-            run->outcome->done += !passenger->status;
+            run->outcome->failed += variant->status ? 1 : 0;
+            run->outcome->done += !variant->status;
         }
     }
     return BS_OK;
@@ -127,7 +125,7 @@ static void tell_kept(const struct running *run)
 static enum bs_status check_reference(const struct running *run, int text, struct bs_error *err)
 {
     struct bs_sweep *sweep = run->sweep;
-    const float *nll = bs_figure_floats(&run->passengers[0].figures[text], BS_NLL);
+    const float *nll = bs_figure_floats(&run->variants[0].figures[text], BS_NLL);
     const struct bs_windows *windows = &sweep->texts[text];
     const double tolerance = 1e-4;
     double sum = 0, *before = &sweep->reference_nll[text];
@@ -146,12 +144,12 @@ static enum bs_status check_reference(const struct running *run, int text, struc
                    mean, sweep->config->evaluations[text].name, *before);
 }
 
-/* Commits what the walk has measured: called when a text is, or when a passenger has failed. */
+/* Commits what the walk has measured: called when a text is, or when a variant has failed. */
 static enum bs_status commit_measured(void *context, int text, struct bs_error *err)
 {
     struct running *run = context;
     struct bs_sweep *sweep = run->sweep;
-    const struct bs_passenger *reference = &run->passengers[0];
+    const struct bs_variant *reference = &run->variants[0];
     if (reference->status)
         return bs_fail(err, reference->status, "the unquantized model: %.*s", 500,
                        reference->message);
@@ -194,24 +192,24 @@ static void on_kept(void *context, const struct bs_walk_place *place, const stru
 
 static void add_rider(struct running *run, const struct bs_recipe *recipe)
 {
-    run->passengers[run->num_passengers++] = (struct bs_passenger){.recipe = recipe};
+    run->variants[run->num_variants++] = (struct bs_variant){.recipe = recipe};
 }
 
-/* Every passenger to the texts of its trials that `wanted` is true of; the unquantized model to
+/* Every variant to the texts of its trials that `wanted` is true of; the unquantized model to
  * all of theirs. */
 static void want_texts(struct running *run, bool (*wanted)(const struct bs_trial *trial))
 {
     const struct bs_sweep *sweep = run->sweep;
-    struct bs_passenger *reference = &run->passengers[0];
+    struct bs_variant *reference = &run->variants[0];
     for (int i = 0; i < sweep->num_trials; i++) {
         const struct bs_trial *trial = &sweep->trials[i];
-        for (int p = 0; p < run->num_passengers; p++) {
-            struct bs_passenger *passenger = &run->passengers[p];
-            if (passenger->recipe != &sweep->config->recipes[trial->recipe])
+        for (int p = 0; p < run->num_variants; p++) {
+            struct bs_variant *variant = &run->variants[p];
+            if (variant->recipe != &sweep->config->recipes[trial->recipe])
                 continue;
-            passenger->ids[trial->text] = trial->id;
+            variant->ids[trial->text] = trial->id;
             if (wanted(trial))
-                passenger->wanted[trial->text] = reference->wanted[trial->text] = true;
+                variant->wanted[trial->text] = reference->wanted[trial->text] = true;
         }
     }
 }
@@ -224,7 +222,7 @@ static void board(struct running *run, int *next, int most)
 {
     const struct bs_recipe *recipes = run->sweep->config->recipes;
     add_rider(run, &recipes[0]);
-    for (; *next < run->sweep->config->num_recipes && run->num_passengers <= most; (*next)++)
+    for (; *next < run->sweep->config->num_recipes && run->num_variants <= most; (*next)++)
         if (*next > 0 && bs_sweep_recipe_is_open(run->sweep, *next))
             add_rider(run, &recipes[*next]);
     want_texts(run, not_done);
@@ -232,18 +230,18 @@ static void board(struct running *run, int *next, int most)
 
 static enum bs_status make_room(struct running *run, int riders, struct bs_error *err)
 {
-    run->num_passengers = 0;
-    run->passengers = bs_calloc((size_t)riders + 1, sizeof *run->passengers);
-    return run->passengers ? BS_OK : bs_fail_memory(err);
+    run->num_variants = 0;
+    run->variants = bs_calloc((size_t)riders + 1, sizeof *run->variants);
+    return run->variants ? BS_OK : bs_fail_memory(err);
 }
 
 static void leave(struct running *run)
 {
-    for (int p = 0; p < run->num_passengers; p++)
-        bs_passenger_release(&run->passengers[p]);
-    bs_free(run->passengers);
-    run->passengers = NULL;
-    run->num_passengers = 0;
+    for (int p = 0; p < run->num_variants; p++)
+        bs_variant_release(&run->variants[p]);
+    bs_free(run->variants);
+    run->variants = NULL;
+    run->num_variants = 0;
 }
 
 /* ---- the walks ---- */
@@ -255,7 +253,7 @@ static enum bs_status run_walk(struct running *run, struct bs_walk *walk, struct
     bs_stop_hold(true);
     walk->keeping = run->keeping.path ? &run->keeping : NULL;
     run->keeping.ended = bs_seconds();
-    enum bs_status status = bs_walk_run(walk, run->passengers, run->num_passengers, err);
+    enum bs_status status = bs_walk_run(walk, run->variants, run->num_variants, err);
     if (!status) {
         if (run->keeping.path)
             unlink(run->keeping.path);
@@ -294,10 +292,10 @@ static enum bs_status go_on(struct running *run, const struct bs_limits *limits,
     walk.progress_context = run->progress;
     walk.measured = commit_measured;
     walk.measured_context = run;
-    if (make_room(run, kept->num_passengers, err))
+    if (make_room(run, kept->num_variants, err))
         return err->status;
     const struct bs_recipe **recipes =
-        bs_alloc((size_t)kept->num_passengers, sizeof(const struct bs_recipe *));
+        bs_alloc((size_t)kept->num_variants, sizeof(const struct bs_recipe *));
     int count = recipes ? bs_sweep_kept_recipes(run->sweep, kept, recipes) : 0;
     enum bs_status status = recipes ? BS_OK : bs_fail_memory(err);
     add_rider(run, run->sweep->config->recipes);
@@ -309,10 +307,10 @@ static enum bs_status go_on(struct running *run, const struct bs_limits *limits,
     bs_free(recipes);
     run->is_kept = true;
     run->kept_at = kept->place;
-    run->progress->skipped = kept->place.block * run->num_passengers + kept->place.passenger;
+    run->progress->skipped = kept->place.block * run->num_variants + kept->place.variant;
     if (!status)
         status = run_walk(run, &walk, err);
-    run->progress->before += units_of(run, run->num_passengers - 1);
+    run->progress->before += units_of(run, run->num_variants - 1);
     leave(run);
     return status;
 }
@@ -346,7 +344,7 @@ static enum bs_status run_walks(struct running *run, const struct bs_limits *lim
     struct bs_sweep_plan plan;
     if (bs_sweep_plan(run->sweep, limits, NULL, &plan, err))
         return err->status;
-    bool goes_on = kept->num_passengers > 0;
+    bool goes_on = kept->num_variants > 0;
     if (!plan.walks && !goes_on)
         return BS_OK;
     if (start_running(run, err))
@@ -358,7 +356,7 @@ static enum bs_status run_walks(struct running *run, const struct bs_limits *lim
     if (plan.walks && !run->quiet)
         announce(&plan);
     bs_progress_start(run->progress, run->quiet,
-                      (goes_on ? units_of(run, kept->num_passengers - 1) : 0) +
+                      (goes_on ? units_of(run, kept->num_variants - 1) : 0) +
                           units_of(run, plan.recipes_a_walk) * plan.walks);
     enum bs_status status = goes_on ? go_on(run, limits, kept, err) : BS_OK;
     if (!status)

@@ -10,12 +10,12 @@
 #include "eval/run/walk_keep.h"
 #include "eval/run/walk_state.h"
 
-void bs_passenger_release(struct bs_passenger *passenger)
+void bs_variant_release(struct bs_variant *variant)
 {
-    bs_free(passenger->layers);
+    bs_free(variant->layers);
     for (int t = 0; t < BS_WALK_TEXTS; t++)
-        bs_figures_release(&passenger->figures[t]);
-    passenger->layers = NULL;
+        bs_figures_release(&variant->figures[t]);
+    variant->layers = NULL;
 }
 
 static void release_carried(struct bs_carried *carried)
@@ -25,17 +25,17 @@ static void release_carried(struct bs_carried *carried)
         bs_stream_release(&carried->texts[t]);
 }
 
-bool bs_walk_is_reference(const struct bs_passenger *passenger)
+bool bs_walk_is_reference(const struct bs_variant *variant)
 {
-    return passenger->recipe->num_steps == 0;
+    return variant->recipe->num_steps == 0;
 }
 
-void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err)
+void bs_walk_fail_variant(struct bs_walk_state *s, int i, const struct bs_error *err)
 {
-    struct bs_passenger *passenger = &s->passengers[i];
-    passenger->status = err->status;
-    snprintf(passenger->message, sizeof passenger->message, "%.*s",
-             (int)sizeof passenger->message - 1, err->message);
+    struct bs_variant *variant = &s->variants[i];
+    variant->status = err->status;
+    snprintf(variant->message, sizeof variant->message, "%.*s", (int)sizeof variant->message - 1,
+             err->message);
     release_carried(&s->carried[i]);
 }
 
@@ -82,8 +82,8 @@ static enum bs_status embed(const struct bs_walk_state *s, const struct bs_windo
 
 bool bs_walk_anyone(const struct bs_walk_state *s, bool (*question)(const struct bs_recipe *recipe))
 {
-    for (int i = 0; i < s->num_passengers; i++)
-        if (!s->passengers[i].status && question(s->passengers[i].recipe))
+    for (int i = 0; i < s->num_variants; i++)
+        if (!s->variants[i].status && question(s->variants[i].recipe))
             return true;
     return false;
 }
@@ -96,15 +96,15 @@ static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
     for (int t = 0; t < walk->num_texts; t++)
         if (embed(s, &walk->texts[t], &s->reference.texts[t], err))
             return err->status;
-    for (int i = 0; i < s->num_passengers; i++) {
-        const struct bs_passenger *passenger = &s->passengers[i];
-        if (bs_walk_is_reference(passenger))
+    for (int i = 0; i < s->num_variants; i++) {
+        const struct bs_variant *variant = &s->variants[i];
+        if (bs_walk_is_reference(variant))
             continue;
-        if (bs_apply_uses_own(passenger->recipe) &&
+        if (bs_apply_uses_own(variant->recipe) &&
             embed(s, walk->calibration, &s->carried[i].calibration, err))
             return err->status;
         for (int t = 0; t < walk->num_texts; t++)
-            if (passenger->wanted[t] && embed(s, &walk->texts[t], &s->carried[i].texts[t], err))
+            if (variant->wanted[t] && embed(s, &walk->texts[t], &s->carried[i].texts[t], err))
                 return err->status;
     }
     return BS_OK;
@@ -118,31 +118,31 @@ unsigned bs_walk_figures(const struct bs_walk *walk, int text)
 static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error *err)
 {
     size_t layers = (size_t)s->architecture->num_layers * (size_t)bs_num_linears(s->architecture);
-    for (int i = 0; i < s->num_passengers; i++) {
-        struct bs_passenger *passenger = &s->passengers[i];
-        if (!bs_walk_is_reference(passenger) &&
-            !(passenger->layers = bs_calloc(layers, sizeof *passenger->layers)))
+    for (int i = 0; i < s->num_variants; i++) {
+        struct bs_variant *variant = &s->variants[i];
+        if (!bs_walk_is_reference(variant) &&
+            !(variant->layers = bs_calloc(layers, sizeof *variant->layers)))
             return bs_fail_memory(err);
         for (int t = 0; t < s->walk->num_texts; t++) {
             const struct bs_windows *text = &s->walk->texts[t];
             size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
-            if (passenger->wanted[t] &&
-                bs_figures_init(&passenger->figures[t], bs_walk_figures(s->walk, t), count, err))
+            if (variant->wanted[t] &&
+                bs_figures_init(&variant->figures[t], bs_walk_figures(s->walk, t), count, err))
                 return err->status;
         }
     }
     return BS_OK;
 }
 
-/* Statistics on stream 0's inputs that passengers share, and stream 0's calibration moved on. */
+/* Statistics on stream 0's inputs that variants share, and stream 0's calibration moved on. */
 static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_statistics *shared,
                                           struct bs_error *err)
 {
     struct bs_wanted wanted = {.architecture = s->architecture};
     bool first = s->original.index == 0;
-    for (int i = 0; i < s->num_passengers; i++)
-        if (!s->passengers[i].status)
-            bs_apply_share(s->passengers[i].recipe, first, &wanted);
+    for (int i = 0; i < s->num_variants; i++)
+        if (!s->variants[i].status)
+            bs_apply_share(s->variants[i].recipe, first, &wanted);
     bool goes_on = bs_walk_anyone(s, bs_apply_uses_unquantized) &&
                    s->original.index + 1 < s->architecture->num_layers;
     enum bs_status status = BS_OK;
@@ -156,7 +156,7 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
 static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_statistics *shared,
                                      struct bs_error *err)
 {
-    struct bs_passenger *passenger = &s->passengers[i];
+    struct bs_variant *variant = &s->variants[i];
     struct bs_carried *carried = &s->carried[i];
     bool first = s->original.index == 0;
     struct bs_inputs inputs = {
@@ -168,72 +168,72 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
     };
     double start = bs_seconds();
     if (bs_block_copy(&s->work, &s->original, err) ||
-        bs_apply_recipe(passenger->recipe, &s->work, &inputs, err))
+        bs_apply_recipe(variant->recipe, &s->work, &inputs, err))
         return err->status;
-    passenger->seconds_quantize += bs_seconds() - start;
+    variant->seconds_quantize += bs_seconds() - start;
     return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
-                           passenger->layers + passenger->num_layers, &passenger->totals, err);
+                           variant->layers + variant->num_layers, &variant->totals, err);
 }
 
 bool bs_walk_in_bfloat16(const struct bs_recipe *recipe) { return recipe->compute == BS_BFLOAT16; }
 
-static enum bs_status push_passenger(struct bs_walk_state *s, int i, struct bs_error *err)
+static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_error *err)
 {
-    struct bs_passenger *passenger = &s->passengers[i];
+    struct bs_variant *variant = &s->variants[i];
     struct bs_carried *carried = &s->carried[i];
     bool last = s->original.index + 1 == s->architecture->num_layers;
     double start = bs_seconds();
     if (carried->calibration.data && !last &&
         bs_stream_push(&s->work, s->rope, &carried->calibration, s->scratch, err))
         return bs_fail_within(err, "calibration");
-    passenger->seconds_quantize += bs_seconds() - start;
+    variant->seconds_quantize += bs_seconds() - start;
     start = bs_seconds();
-    if (bs_block_choose_kernels(&s->work, (enum bs_compute)passenger->recipe->compute, err))
+    if (bs_block_choose_kernels(&s->work, (enum bs_compute)variant->recipe->compute, err))
         return err->status;
     for (int t = 0; t < s->walk->num_texts; t++)
         if (carried->texts[t].data &&
             bs_stream_push(&s->work, s->rope, &carried->texts[t], s->scratch, err))
             return bs_fail_within(err, "evaluation text %d", t + 1);
-    passenger->seconds_evaluate += bs_seconds() - start;
+    variant->seconds_evaluate += bs_seconds() - start;
     return BS_OK;
 }
 
-static void count_bits(const struct bs_block *block, struct bs_passenger *passenger)
+static void count_bits(const struct bs_block *block, struct bs_variant *variant)
 {
     for (int s = 0; s < block->architecture->program.num_slots; s++) {
         const struct bs_linear *linear = &block->linears[s];
         double weights = (double)linear->out_features * linear->in_features;
-        passenger->linear_weights += weights;
-        passenger->linear_bits +=
+        variant->linear_weights += weights;
+        variant->linear_bits +=
             linear->codes.codes ? bs_codes_bits(&linear->codes) : BS_UNQUANTIZED_BITS * weights;
     }
 }
 
-/* Takes one passenger past the block at hand. */
+/* Takes one variant past the block at hand. */
 static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared)
 {
-    struct bs_passenger *passenger = &s->passengers[i];
+    struct bs_variant *variant = &s->variants[i];
     struct bs_error err;
-    if (passenger->status)
+    if (variant->status)
         return;
-    if (bs_walk_is_reference(passenger)) {
-        count_bits(&s->original, passenger);
+    if (bs_walk_is_reference(variant)) {
+        count_bits(&s->original, variant);
         return;
     }
-    if (quantize_block(s, i, shared, &err) || push_passenger(s, i, &err)) {
+    if (quantize_block(s, i, shared, &err) || push_variant(s, i, &err)) {
         bs_fail_within(&err, "block %d", s->original.index);
-        bs_walk_fail_passenger(s, i, &err);
+        bs_walk_fail_variant(s, i, &err);
         return;
     }
-    count_bits(&s->work, passenger);
-    passenger->num_layers += bs_num_linears(s->architecture);
+    count_bits(&s->work, variant);
+    variant->num_layers += bs_num_linears(s->architecture);
 }
 
-/* Takes the next passenger past the block at hand. */
+/* Takes the next variant past the block at hand. */
 static enum bs_status visit_next(struct bs_walk_state *s, struct bs_statistics *shared,
                                  struct bs_error *err)
 {
-    visit(s, s->at.passenger++, shared);
+    visit(s, s->at.variant++, shared);
     bs_walk_tick(s, 1);
     return bs_walk_pause(s, err);
 }
@@ -252,11 +252,11 @@ static enum bs_status push_reference(struct bs_walk_state *s, struct bs_error *e
     return BS_OK;
 }
 
-/* True where a passenger has failed, in this block or before. */
+/* True where a variant has failed, in this block or before. */
 static bool has_failed(const struct bs_walk_state *s)
 {
-    for (int i = 0; i < s->num_passengers; i++)
-        if (s->passengers[i].status)
+    for (int i = 0; i < s->num_variants; i++)
+        if (s->variants[i].status)
             return true;
     return false;
 }
@@ -270,7 +270,7 @@ static enum bs_status walk_block(struct bs_walk_state *s, int index, struct bs_e
     if (!status && s->probe.windows)
         status = bs_probe_fill(&s->probe, &s->original, s->rope, &s->reference.texts[0], s->scratch,
                                err);
-    while (s->at.passenger < s->num_passengers && !status)
+    while (s->at.variant < s->num_variants && !status)
         status = visit_next(s, &shared, err);
     if (!status)
         status = push_reference(s, err);
@@ -322,8 +322,8 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
     int probes = bs_walk_probe_windows(walk);
     s->threads = bs_threads();
     s->rope = create_rope(s);
-    s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk, s->num_passengers));
-    s->carried = bs_calloc((size_t)s->num_passengers + 1, sizeof *s->carried);
+    s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk, s->num_variants));
+    s->carried = bs_calloc((size_t)s->num_variants + 1, sizeof *s->carried);
     if (!s->rope || !s->scratch || !s->carried)
         return bs_fail_memory(err);
     if (allocate_results(s, err) ||
@@ -339,7 +339,7 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
 /* What the head has no use for gives its memory back. */
 static void leave_blocks(struct bs_walk_state *s)
 {
-    for (int i = 0; i < s->num_passengers; i++)
+    for (int i = 0; i < s->num_variants; i++)
         bs_stream_release(&s->carried[i].calibration);
     bs_stream_release(&s->reference.calibration);
     bs_stream_release(&s->next);
@@ -349,7 +349,7 @@ static void leave_blocks(struct bs_walk_state *s)
 
 static void end_walk(struct bs_walk_state *s)
 {
-    for (int i = 0; s->carried && i < s->num_passengers; i++)
+    for (int i = 0; s->carried && i < s->num_variants; i++)
         release_carried(&s->carried[i]);
     release_carried(&s->reference);
     bs_stream_release(&s->next);
@@ -362,17 +362,17 @@ static void end_walk(struct bs_walk_state *s)
     bs_scratch_free(s->scratch, s->threads);
 }
 
-enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
-                           int num_passengers, struct bs_error *err)
+enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_variant *variants,
+                           int num_variants, struct bs_error *err)
 {
     struct bs_walk_state s = {.walk = walk,
                               .architecture = bs_model_architecture(walk->model),
-                              .passengers = passengers,
-                              .num_passengers = num_passengers};
-    s.total = (s.architecture->num_layers + 1) * (num_passengers + 1);
+                              .variants = variants,
+                              .num_variants = num_variants};
+    s.total = (s.architecture->num_layers + 1) * (num_variants + 1);
     enum bs_status status = start_walk(&s, err);
     if (!status && walk->kept)
-        bs_walk_tick(&s, s.at.block * (num_passengers + 1) + s.at.passenger);
+        bs_walk_tick(&s, s.at.block * (num_variants + 1) + s.at.variant);
     while (s.at.block < s.architecture->num_layers && !status)
         status = walk_block(&s, s.at.block, err);
     if (!status) {

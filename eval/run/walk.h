@@ -12,14 +12,14 @@
 /* Texts: what evaluations ask of the model, the requests of one each. */
 enum { BS_WALK_TEXTS = 16 };
 
-/* One recipe on its way, and what came of it. */
-struct bs_passenger {
+/* A variant of the model: one recipe on its way, and what came of it. */
+struct bs_variant {
     const struct bs_recipe *recipe; /* borrowed; without steps: stream 0 itself */
     bool wanted[BS_WALK_TEXTS];     /* texts to evaluate */
     const char
         *ids[BS_WALK_TEXTS]; /* of the trials that these are, borrowed; for a walk that is kept */
     /* Filled by the walk: */
-    enum bs_status status; /* a passenger that fails leaves the walk, the others go on */
+    enum bs_status status; /* a variant that fails leaves the walk, the others go on */
     char message[512];
     int num_layers;
     struct bs_layer_row *layers;   /* [num_layers], in the order of the walk */
@@ -31,12 +31,12 @@ struct bs_passenger {
 };
 
 /* Gives back what the walk filled in. */
-void bs_passenger_release(struct bs_passenger *passenger);
+void bs_variant_release(struct bs_variant *variant);
 
-/* How far a walk is: so many blocks, of the next one so many passengers; after the last block so
+/* How far a walk is: so many blocks, of the next one so many variants; after the last block so
  * many texts, of the next one so many windows. */
 struct bs_walk_place {
-    int block, passenger, text, window;
+    int block, variant, text, window;
 };
 
 struct bs_keeping;
@@ -57,7 +57,7 @@ struct bs_walk {
     struct bs_keeping *keeping;     /* walk_keep.h; NULL = the walk is not kept */
     const struct bs_kept *kept;     /* where it goes on; NULL = it begins */
     /* Called when all trials of a text are measured, or (text -1) after a block by which a
-     * passenger has failed; what it returns ends the walk. May be NULL. */
+     * variant has failed; what it returns ends the walk. May be NULL. */
     enum bs_status (*measured)(void *context, int text, struct bs_error *err);
     void *measured_context;
     /* Called now and then from the calling thread; may be NULL. */
@@ -68,10 +68,10 @@ struct bs_walk {
 /* What is taken at the predicted tokens of a text. */
 unsigned bs_walk_figures(const struct bs_walk *walk, int text);
 
-/* Carries the passengers from the embedding, or from where the walk was kept, to the logits. BS_OK
- * even where passengers failed; an error is one that stops the whole walk, BS_ESTOPPED where a
+/* Carries the variants from the embedding, or from where the walk was kept, to the logits. BS_OK
+ * even where variants failed; an error is one that stops the whole walk, BS_ESTOPPED where a
  * signal asked to (base/stop.h). */
-enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_passenger *passengers,
-                           int num_passengers, struct bs_error *err);
+enum bs_status bs_walk_run(const struct bs_walk *walk, struct bs_variant *variants,
+                           int num_variants, struct bs_error *err);
 
 #endif

@@ -23,29 +23,29 @@ int bs_walk_longest_window(const struct bs_walk *walk)
 
 /* What one version of the model has at the head: its inputs and, a row, a distribution and a
  * sum. */
-static size_t head_passenger_floats(const struct bs_architecture *a)
+static size_t head_variant_floats(const struct bs_architecture *a)
 {
     enum { ROW = (sizeof(struct bs_distribution) + sizeof(double)) / sizeof(float) };
     return bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->embedding_size) +
            bs_scratch_floats(BS_HEAD_ROWS * (size_t)ROW) + bs_scratch_floats(BS_HEAD_ROWS);
 }
 
-static size_t head_floats(const struct bs_architecture *a, int num_passengers)
+static size_t head_floats(const struct bs_architecture *a, int num_variants)
 {
-    enum { POINTERS = 6 }; /* of a passenger, in floats */
-    size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), passengers = (size_t)num_passengers;
+    enum { POINTERS = 6 }; /* of a variant, in floats */
+    size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), variants = (size_t)num_variants;
     size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
     size_t product = bs_gemm_nt_packed_floats(bs_walk_head_ids(a), a->embedding_size);
-    return product + (passengers + 1) * head_passenger_floats(a) + 4 * bs_scratch_floats(tile) +
+    return product + (variants + 1) * head_variant_floats(a) + 4 * bs_scratch_floats(tile) +
            normed + bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) +
-           bs_scratch_floats(POINTERS * passengers);
+           bs_scratch_floats(POINTERS * variants);
 }
 
-size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers)
+size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_variants)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     size_t most = bs_block_scratch_floats(a, bs_walk_longest_window(walk));
-    size_t head = head_floats(a, num_passengers), probing = 0;
+    size_t head = head_floats(a, num_variants), probing = 0;
     if (bs_walk_probe_windows(walk))
         probing = bs_layer_error_floats(a, walk->texts[0].tokens);
     most = head > most ? head : most;
@@ -210,19 +210,19 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     for (int t = 0; t < walk->num_texts; t++)
         texts += stream_bytes(&walk->texts[t], width);
     double fixed = texts + (reference ? 2 : 1) * calibration;
-    double per_passenger = texts + (own ? calibration : 0);
+    double per_variant = texts + (own ? calibration : 0);
     memory->kept_fixed = texts + calibration + figures_bytes(walk);
-    memory->kept_per_passenger = per_passenger + figures_bytes(walk);
+    memory->kept_per_variant = per_variant + figures_bytes(walk);
     if (walk->scratch) {
         struct statistics_bytes bytes = statistics_bytes(walk, recipes, num_recipes);
         double statistics = bytes.shared.streams + bytes.own.streams;
         memory->fixed += resident_windows_bytes(walk, statistics > 0);
         memory->disk_fixed = fixed + statistics;
-        memory->disk_per_passenger = per_passenger;
+        memory->disk_per_variant = per_variant;
         return;
     }
     memory->fixed += fixed;
-    memory->per_passenger += per_passenger;
+    memory->per_variant += per_variant;
 }
 
 /* Weights once more, as the products of codes or of bfloat16 want them. */
@@ -262,12 +262,12 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     struct packed_bytes packed = most_packed_bytes(a, recipes, num_recipes);
     blocks += probing_bytes(walk) + tensor + packed.block;
     head += runs + packed.head;
-    double rows = bs_threads() * (double)head_passenger_floats(a) * (double)sizeof(float);
+    double rows = bs_threads() * (double)head_variant_floats(a) * (double)sizeof(float);
     double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);
     struct bs_walk_memory memory = {.fixed = process + scratch + (blocks > head ? blocks : head) +
                                              figures_bytes(walk) + rows,
-                                    .per_passenger = figures_bytes(walk) + rows + layers};
+                                    .per_variant = figures_bytes(walk) + rows + layers};
     add_streams(walk, recipes, num_recipes, &memory);
     return memory;
 }

@@ -16,17 +16,17 @@ int bs_walk_longest_window(const struct bs_walk *walk);
 /* Windows of the first text that the per-linear errors are taken over. */
 int bs_walk_probe_windows(const struct bs_walk *walk);
 
-/* Floats of a thread's scratch: for a block, the head with these passengers, or the errors of a
+/* Floats of a thread's scratch: for a block, the head with these variants, or the errors of a
  * linear. */
-size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_passengers);
+size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_variants);
 
 /* Bytes that a walk needs at most: with the unquantized model alone, and for each recipe besides
  * (its own streams; what only one at a time needs is in the fixed part). Where the walk has its
  * streams in a scratch directory, only the windows at work are in memory. */
 struct bs_walk_memory {
-    double fixed, per_passenger;
-    double disk_fixed, disk_per_passenger;
-    double kept_fixed, kept_per_passenger; /* of a checkpoint */
+    double fixed, per_variant;
+    double disk_fixed, disk_per_variant;
+    double kept_fixed, kept_per_variant; /* of a checkpoint */
 };
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes);

@@ -6,15 +6,15 @@
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 
-/* The head over one window of one text: every passenger against stream 0. */
+/* The head over one window of one text: every variant against stream 0. */
 struct heading {
     struct bs_walk_state *state;
     int text, first_window;
     const int32_t *ids;
 };
 
-/* One passenger at the rows at hand. */
-struct head_passenger {
+/* One variant at the rows at hand. */
+struct head_variant {
     float *in;                    /* [rows][embedding_size], what the output matrix multiplies */
     struct bs_distribution *seen; /* [rows] */
     double *apart;                /* [rows] */
@@ -25,10 +25,10 @@ struct head_rows {
     const struct heading *heading;
     struct bs_scratch *scratch;
     int window, first, rows;
-    struct head_passenger reference, *passengers; /* in NULL for those that have no part in it */
-    double *factors;                              /* [rows] */
-    float *wanted, *logits;                       /* [rows][ids of a run] */
-    double *p;                                    /* the same; NULL where nobody is compared */
+    struct head_variant reference, *variants; /* in NULL for those that have no part in it */
+    double *factors;                          /* [rows] */
+    float *wanted, *logits;                   /* [rows][ids of a run] */
+    double *p;                                /* the same; NULL where nobody is compared */
 };
 
 /* `count` doubles; twice the floats. */
@@ -38,20 +38,20 @@ static double *take_doubles(struct bs_scratch *scratch, size_t count)
 }
 
 static void enter_head(const struct head_rows *h, const struct bs_stream *stream,
-                       struct head_passenger *passenger)
+                       struct head_variant *variant)
 {
     const struct bs_walk_state *s = h->heading->state;
     size_t rows = (size_t)h->rows;
     size_t at = (size_t)h->first * (size_t)stream->width;
-    passenger->in = bs_scratch_take(h->scratch, rows * (size_t)s->architecture->embedding_size);
-    passenger->apart = take_doubles(h->scratch, rows);
-    passenger->seen = (struct bs_distribution *)(void *)bs_scratch_take(
+    variant->in = bs_scratch_take(h->scratch, rows * (size_t)s->architecture->embedding_size);
+    variant->apart = take_doubles(h->scratch, rows);
+    variant->seen = (struct bs_distribution *)(void *)bs_scratch_take(
         h->scratch, rows * sizeof(struct bs_distribution) / sizeof(float));
     for (size_t r = 0; r < rows; r++) {
-        passenger->seen[r] = bs_distribution_none();
-        passenger->apart[r] = 0;
+        variant->seen[r] = bs_distribution_none();
+        variant->apart[r] = 0;
     }
-    bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, passenger->in,
+    bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, variant->in,
                    h->scratch);
     bs_stream_forget(stream, h->window);
 }
@@ -61,20 +61,20 @@ static void begin_rows(struct head_rows *h)
     const struct bs_walk_state *s = h->heading->state;
     int text = h->heading->text, ids = bs_walk_head_ids(s->architecture);
     size_t rows = (size_t)h->rows, tile = rows * (size_t)ids;
-    size_t passengers = (size_t)s->num_passengers * sizeof *h->passengers;
-    h->passengers =
-        (struct head_passenger *)(void *)bs_scratch_take(h->scratch, passengers / sizeof(float));
+    size_t variants = (size_t)s->num_variants * sizeof *h->variants;
+    h->variants =
+        (struct head_variant *)(void *)bs_scratch_take(h->scratch, variants / sizeof(float));
     h->factors = take_doubles(h->scratch, rows);
     h->p = NULL;
     h->wanted = bs_scratch_take(h->scratch, tile);
     h->logits = bs_scratch_take(h->scratch, tile);
     enter_head(h, &s->reference.texts[text], &h->reference);
-    for (int i = 0; i < s->num_passengers; i++) {
-        const struct bs_passenger *passenger = &s->passengers[i];
-        h->passengers[i].in = NULL;
-        if (!passenger->status && passenger->wanted[text] && !bs_walk_is_reference(passenger))
-            enter_head(h, &s->carried[i].texts[text], &h->passengers[i]);
-        if (h->passengers[i].in && !h->p)
+    for (int i = 0; i < s->num_variants; i++) {
+        const struct bs_variant *variant = &s->variants[i];
+        h->variants[i].in = NULL;
+        if (!variant->status && variant->wanted[text] && !bs_walk_is_reference(variant))
+            enter_head(h, &s->carried[i].texts[text], &h->variants[i]);
+        if (h->variants[i].in && !h->p)
             h->p = take_doubles(h->scratch, tile);
     }
 }
@@ -98,16 +98,16 @@ static int add_ids(const struct head_rows *h, int first)
         h->factors[r] = bs_distribution_add(seen, h->wanted + r * ids, first, count, targets[r],
                                             h->p ? h->p + r * ids : NULL);
     }
-    for (int i = 0; i < s->num_passengers; i++) {
-        const struct head_passenger *passenger = &h->passengers[i];
-        if (!passenger->in)
+    for (int i = 0; i < s->num_variants; i++) {
+        const struct head_variant *variant = &h->variants[i];
+        if (!variant->in)
             continue;
-        bs_head_logits(&s->head, (enum bs_compute)s->passengers[i].recipe->compute, passenger->in,
+        bs_head_logits(&s->head, (enum bs_compute)s->variants[i].recipe->compute, variant->in,
                        h->rows, first, h->logits, h->scratch);
         for (size_t r = 0; r < (size_t)h->rows; r++) {
             const float *logits = h->logits + r * ids;
-            bs_distribution_add(&passenger->seen[r], logits, first, count, targets[r], NULL);
-            bs_apart_add(&passenger->apart[r], h->factors[r], h->p + r * ids, h->wanted + r * ids,
+            bs_distribution_add(&variant->seen[r], logits, first, count, targets[r], NULL);
+            bs_apart_add(&variant->apart[r], h->factors[r], h->p + r * ids, h->wanted + r * ids,
                          logits, count);
         }
     }
@@ -120,19 +120,19 @@ static void store_rows(const struct head_rows *h)
     int text = h->heading->text, predictions = s->reference.texts[text].tokens - 1;
     size_t at = (size_t)h->window * (size_t)predictions + (size_t)h->first;
     const int32_t *targets = targets_of(h);
-    for (int i = 0; i < s->num_passengers; i++) {
-        struct bs_passenger *passenger = &s->passengers[i];
-        if (passenger->status || !passenger->wanted[text])
+    for (int i = 0; i < s->num_variants; i++) {
+        struct bs_variant *variant = &s->variants[i];
+        if (variant->status || !variant->wanted[text])
             continue;
-        const struct head_passenger *own =
-            bs_walk_is_reference(passenger) ? &h->reference : &h->passengers[i];
+        const struct head_variant *own =
+            bs_walk_is_reference(variant) ? &h->reference : &h->variants[i];
         assert(own->apart);
         for (int r = 0; r < h->rows; r++) {
             const struct bs_prediction prediction = {.reference = &h->reference.seen[r],
                                                      .own = &own->seen[r],
                                                      .apart = own->apart[r],
                                                      .target = targets[r]};
-            bs_figures_put(&passenger->figures[text], at + (size_t)r, &prediction);
+            bs_figures_put(&variant->figures[text], at + (size_t)r, &prediction);
         }
     }
 }
@@ -174,20 +174,20 @@ static void check_span(struct bs_walk_state *s, int i, int text, const struct bs
 {
     size_t predictions = (size_t)(s->walk->texts[text].tokens - 1), count = (size_t)span->count;
     size_t at = (size_t)span->window * predictions + (size_t)span->first;
-    size_t bad = bs_figures_not_finite(&s->passengers[i].figures[text], at, count);
+    size_t bad = bs_figures_not_finite(&s->variants[i].figures[text], at, count);
     struct bs_error err;
     if (bad == count)
         return;
     bs_fail(&err, BS_ENUMERIC, "evaluation text %d: the loss is not finite at window %d, token %d",
             text + 1, span->window, span->first + (int)bad);
-    bs_walk_fail_passenger(s, i, &err);
+    bs_walk_fail_variant(s, i, &err);
 }
 
 static void check_figures(struct bs_walk_state *s, int text)
 {
-    for (int i = 0; i < s->num_passengers; i++)
+    for (int i = 0; i < s->num_variants; i++)
         for (int k = 0; k < s->walk->texts[text].num_spans; k++)
-            if (!s->passengers[i].status && s->passengers[i].wanted[text])
+            if (!s->variants[i].status && s->variants[i].wanted[text])
                 check_span(s, i, text, &s->walk->texts[text].spans[k]);
 }
 
@@ -205,10 +205,10 @@ static enum bs_status measure_some(struct bs_walk_state *s, int *batch, struct b
     double start = bs_seconds();
     if (bs_parallel(count, measure_window, &heading, err))
         return err->status;
-    /* The head is one pass for all; each passenger's share of its time is the same. */
+    /* The head is one pass for all; each variant's share of its time is the same. */
     double seconds = bs_seconds() - start;
-    for (int i = 0; i < s->num_passengers; i++)
-        s->passengers[i].seconds_evaluate += seconds / s->num_passengers;
+    for (int i = 0; i < s->num_variants; i++)
+        s->variants[i].seconds_evaluate += seconds / s->num_variants;
     s->at.window += count;
     if (seconds < enough && s->walk->keeping && s->walk->keeping->interval)
         *batch *= 2;
@@ -239,6 +239,6 @@ enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
     while (s->at.text < s->walk->num_texts)
         if (measure_text(s, err))
             return err->status;
-    bs_walk_tick(s, s->num_passengers + 1);
+    bs_walk_tick(s, s->num_variants + 1);
     return BS_OK;
 }

@@ -14,8 +14,8 @@
 
 static const char first_line[] = "bitsweep checkpoint of a walk\n";
 
-/* What is written of a passenger besides its layers, figures and streams. */
-struct passenger_record {
+/* What is written of a variant besides its layers, figures and streams. */
+struct variant_record {
     char ids[BS_WALK_TEXTS][17]; /* of the trials that are still to be measured */
     enum bs_status status;
     char message[512];
@@ -108,7 +108,7 @@ void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, co
 {
     snprintf(keeping->identity, sizeof keeping->identity,
              "records %zu %zu\nmachine %.400s\nmodel %s\nlayer errors %d\n",
-             sizeof(struct passenger_record), sizeof(struct bs_layer_row), machine,
+             sizeof(struct variant_record), sizeof(struct bs_layer_row), machine,
              bs_model_digest(walk->model).hex, walk->layer_error_windows);
     if (walk->calibration)
         identify_windows(keeping, "calibration", walk->calibration);
@@ -135,47 +135,47 @@ static bool has_reference_calibration(const struct bs_walk_state *s)
 
 static bool still_wanted(const struct bs_walk_state *s, int i, int text)
 {
-    return s->passengers[i].wanted[text] && text >= s->at.text;
+    return s->variants[i].wanted[text] && text >= s->at.text;
 }
 
-static struct passenger_record record_of(const struct bs_walk_state *s, int i)
+static struct variant_record record_of(const struct bs_walk_state *s, int i)
 {
-    const struct bs_passenger *passenger = &s->passengers[i];
-    struct passenger_record record;
+    const struct bs_variant *variant = &s->variants[i];
+    struct variant_record record;
     memset(&record, 0, sizeof record);
     for (int t = 0; t < s->walk->num_texts; t++)
-        if (still_wanted(s, i, t) && passenger->ids[t])
-            snprintf(record.ids[t], sizeof record.ids[t], "%s", passenger->ids[t]);
-    record.status = passenger->status;
-    memcpy(record.message, passenger->message, sizeof record.message);
-    record.num_layers = passenger->num_layers;
+        if (still_wanted(s, i, t) && variant->ids[t])
+            snprintf(record.ids[t], sizeof record.ids[t], "%s", variant->ids[t]);
+    record.status = variant->status;
+    memcpy(record.message, variant->message, sizeof record.message);
+    record.num_layers = variant->num_layers;
     record.has_calibration = s->carried[i].calibration.data && in_blocks(s);
-    record.linear_bits = passenger->linear_bits;
-    record.linear_weights = passenger->linear_weights;
-    record.seconds_quantize = passenger->seconds_quantize;
-    record.seconds_evaluate = passenger->seconds_evaluate;
-    record.totals = passenger->totals;
+    record.linear_bits = variant->linear_bits;
+    record.linear_weights = variant->linear_weights;
+    record.seconds_quantize = variant->seconds_quantize;
+    record.seconds_evaluate = variant->seconds_evaluate;
+    record.totals = variant->totals;
     return record;
 }
 
-static void put_passenger(struct transfer *t, struct bs_walk_state *s, int i)
+static void put_variant(struct transfer *t, struct bs_walk_state *s, int i)
 {
-    struct bs_passenger *passenger = &s->passengers[i];
+    struct bs_variant *variant = &s->variants[i];
     const struct bs_carried *carried = &s->carried[i];
     int width = s->architecture->hidden_size;
-    struct passenger_record record = record_of(s, i);
-    transfer(t, passenger->layers, (size_t)passenger->num_layers * sizeof *passenger->layers);
-    if (passenger->status)
+    struct variant_record record = record_of(s, i);
+    transfer(t, variant->layers, (size_t)variant->num_layers * sizeof *variant->layers);
+    if (variant->status)
         return;
     if (record.has_calibration)
         transfer_stream(t, &carried->calibration, s->walk->calibration, width);
     for (int text = s->at.text; text < s->walk->num_texts; text++) {
         if (!*record.ids[text])
             continue;
-        if (!bs_walk_is_reference(passenger))
+        if (!bs_walk_is_reference(variant))
             transfer_stream(t, &carried->texts[text], &s->walk->texts[text], width);
         if (text == s->at.text && s->at.window)
-            transfer_figures(t, &passenger->figures[text], s->walk, text);
+            transfer_figures(t, &variant->figures[text], s->walk, text);
     }
 }
 
@@ -183,13 +183,13 @@ static void put_walk(struct transfer *t, struct bs_walk_state *s)
 {
     int width = s->architecture->hidden_size, has_calibration = has_reference_calibration(s);
     transfer(t, &s->at, sizeof s->at);
-    transfer(t, &s->num_passengers, sizeof s->num_passengers);
-    for (int i = 0; i < s->num_passengers; i++) {
-        struct passenger_record record = record_of(s, i);
+    transfer(t, &s->num_variants, sizeof s->num_variants);
+    for (int i = 0; i < s->num_variants; i++) {
+        struct variant_record record = record_of(s, i);
         transfer(t, &record, sizeof record);
     }
-    for (int i = 0; i < s->num_passengers; i++)
-        put_passenger(t, s, i);
+    for (int i = 0; i < s->num_variants; i++)
+        put_variant(t, s, i);
     transfer(t, &has_calibration, sizeof has_calibration);
     if (has_calibration)
         transfer_stream(t, &s->reference.calibration, s->walk->calibration, width);
@@ -276,14 +276,14 @@ enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err)
 
 /* ---- in ---- */
 
-static struct passenger_record record_in(const struct bs_kept *kept, int k)
+static struct variant_record record_in(const struct bs_kept *kept, int k)
 {
-    struct passenger_record record;
+    struct variant_record record;
     memcpy(&record, kept->map.data + kept->records + (size_t)k * sizeof record, sizeof record);
     return record;
 }
 
-static bool same_ids(const struct passenger_record *record, const char *const ids[BS_WALK_TEXTS])
+static bool same_ids(const struct variant_record *record, const char *const ids[BS_WALK_TEXTS])
 {
     bool any = false;
     for (int t = 0; t < BS_WALK_TEXTS; t++) {
@@ -298,17 +298,17 @@ static bool same_ids(const struct passenger_record *record, const char *const id
 
 int bs_kept_find(const struct bs_kept *kept, const char *const ids[BS_WALK_TEXTS])
 {
-    for (int k = 0; k < kept->num_passengers; k++) {
-        struct passenger_record record = record_in(kept, k);
+    for (int k = 0; k < kept->num_variants; k++) {
+        struct variant_record record = record_in(kept, k);
         if (same_ids(&record, ids))
             return k;
     }
     return -1;
 }
 
-/* Passes over what the next passenger holds besides its record, or brings it to passenger i. */
+/* Passes over what the next variant holds besides its record, or brings it to variant i. */
 static enum bs_status take_streams(struct transfer *t, struct bs_walk_state *s, int i,
-                                   const struct passenger_record *record, bool is_reference,
+                                   const struct variant_record *record, bool is_reference,
                                    struct bs_error *err)
 {
     int width = s->architecture->hidden_size;
@@ -324,57 +324,57 @@ static enum bs_status take_streams(struct transfer *t, struct bs_walk_state *s, 
         const struct bs_windows *windows = &s->walk->texts[text];
         if (!*record->ids[text])
             continue;
-        bool wanted = carried && s->passengers[i].wanted[text];
+        bool wanted = carried && s->variants[i].wanted[text];
         if (wanted && !is_reference && bs_walk_stream(s, windows, &carried->texts[text], err))
             return err->status;
         if (!is_reference)
             transfer_stream(t, wanted ? &carried->texts[text] : NULL, windows, width);
         if (text == s->at.text && s->at.window)
-            transfer_figures(t, wanted ? &s->passengers[i].figures[text] : NULL, s->walk, text);
+            transfer_figures(t, wanted ? &s->variants[i].figures[text] : NULL, s->walk, text);
     }
     return BS_OK;
 }
 
-static void take_record(struct bs_walk_state *s, int i, const struct passenger_record *record)
+static void take_record(struct bs_walk_state *s, int i, const struct variant_record *record)
 {
-    struct bs_passenger *passenger = &s->passengers[i];
-    passenger->status = record->status;
-    memcpy(passenger->message, record->message, sizeof passenger->message);
-    passenger->num_layers = record->num_layers;
-    passenger->linear_bits = record->linear_bits;
-    passenger->linear_weights = record->linear_weights;
-    passenger->seconds_quantize = record->seconds_quantize;
-    passenger->seconds_evaluate = record->seconds_evaluate;
-    passenger->totals = record->totals;
+    struct bs_variant *variant = &s->variants[i];
+    variant->status = record->status;
+    memcpy(variant->message, record->message, sizeof variant->message);
+    variant->num_layers = record->num_layers;
+    variant->linear_bits = record->linear_bits;
+    variant->linear_weights = record->linear_weights;
+    variant->seconds_quantize = record->seconds_quantize;
+    variant->seconds_evaluate = record->seconds_evaluate;
+    variant->totals = record->totals;
 }
 
-/* The passenger that the file's k-th is, or -1. */
-static int passenger_of(const struct bs_walk_state *s, const struct bs_kept *kept, int k)
+/* The variant that the file's k-th is, or -1. */
+static int variant_of(const struct bs_walk_state *s, const struct bs_kept *kept, int k)
 {
     if (!k)
         return 0; /* the unquantized model comes first, here and there */
-    for (int i = 1; i < s->num_passengers; i++) {
+    for (int i = 1; i < s->num_variants; i++) {
         const char *ids[BS_WALK_TEXTS] = {NULL};
         for (int t = 0; t < s->walk->num_texts; t++)
-            ids[t] = s->passengers[i].wanted[t] ? s->passengers[i].ids[t] : NULL;
+            ids[t] = s->variants[i].wanted[t] ? s->variants[i].ids[t] : NULL;
         if (bs_kept_find(kept, ids) == k)
             return i;
     }
     return -1;
 }
 
-/* The file's k-th passenger. Counts those of ours that are past the block at hand. */
-static enum bs_status take_passenger(struct transfer *t, struct bs_walk_state *s,
-                                     const struct bs_kept *kept, int k, struct bs_error *err)
+/* The file's k-th variant. Counts those of ours that are past the block at hand. */
+static enum bs_status take_variant(struct transfer *t, struct bs_walk_state *s,
+                                   const struct bs_kept *kept, int k, struct bs_error *err)
 {
-    struct passenger_record record = record_in(kept, k);
-    int i = passenger_of(s, kept, k);
+    struct variant_record record = record_in(kept, k);
+    int i = variant_of(s, kept, k);
     if (i >= 0) {
         take_record(s, i, &record);
-        s->at.passenger += k < kept->place.passenger;
+        s->at.variant += k < kept->place.variant;
     }
-    transfer(t, i < 0 ? NULL : s->passengers[i].layers,
-             (size_t)record.num_layers * sizeof *s->passengers->layers);
+    transfer(t, i < 0 ? NULL : s->variants[i].layers,
+             (size_t)record.num_layers * sizeof *s->variants->layers);
     return take_streams(t, s, i, &record, !k, err);
 }
 
@@ -400,12 +400,12 @@ static enum bs_status take_reference(struct transfer *t, struct bs_walk_state *s
 enum bs_status bs_walk_restore(struct bs_walk_state *s, const struct bs_kept *kept,
                                struct bs_error *err)
 {
-    size_t records = (size_t)kept->num_passengers * sizeof(struct passenger_record);
+    size_t records = (size_t)kept->num_variants * sizeof(struct variant_record);
     struct transfer t = {.map = &kept->map, .at = kept->records + records};
     s->at = kept->place;
-    s->at.passenger = 0;
-    for (int k = 0; k < kept->num_passengers; k++)
-        if (take_passenger(&t, s, kept, k, err))
+    s->at.variant = 0;
+    for (int k = 0; k < kept->num_variants; k++)
+        if (take_variant(&t, s, kept, k, err))
             return err->status;
     if (take_reference(&t, s, err))
         return err->status;
@@ -436,9 +436,9 @@ static enum bs_status check_contents(const struct bs_keeping *keeping, struct bs
                        path);
     struct transfer t = {.map = map, .at = sizeof header + sizeof identity};
     transfer(&t, &kept->place, sizeof kept->place);
-    transfer(&t, &kept->num_passengers, sizeof kept->num_passengers);
+    transfer(&t, &kept->num_variants, sizeof kept->num_variants);
     kept->records = t.at;
-    size_t records = (size_t)kept->num_passengers * sizeof(struct passenger_record);
+    size_t records = (size_t)kept->num_variants * sizeof(struct variant_record);
     transfer(&t, NULL, records);
     return t.reason ? bs_fail(err, BS_EDATA, "%s: cut short", path) : BS_OK;
 }
@@ -447,7 +447,7 @@ enum bs_status bs_kept_open(const struct bs_keeping *keeping, struct bs_kept *ke
                             struct bs_error *err)
 {
     struct stat info;
-    *kept = (struct bs_kept){.num_passengers = 0};
+    *kept = (struct bs_kept){.num_variants = 0};
     if (lstat(keeping->path, &info)) {
         int reason = errno;
         bs_fail(err, BS_EIO, "%s", "");
@@ -470,5 +470,5 @@ enum bs_status bs_kept_open(const struct bs_keeping *keeping, struct bs_kept *ke
 void bs_kept_close(struct bs_kept *kept)
 {
     bs_map_close(&kept->map);
-    *kept = (struct bs_kept){.num_passengers = 0};
+    *kept = (struct bs_kept){.num_variants = 0};
 }

@@ -28,16 +28,16 @@ struct bs_keeping {
     bool fresh;         /* nothing has been done since */
 };
 
-/* What the numbers of a walk depend on besides the trials of its passengers: the windows and the
+/* What the numbers of a walk depend on besides the trials of its variants: the windows and the
  * texts it goes over, and `machine`, which names processor and libraries. */
 void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, const char *machine);
 
 /* A checkpoint that was found whole and is of this identity. */
 struct bs_kept {
     struct bs_map map;
-    size_t records; /* where those of its passengers begin */
+    size_t records; /* where those of its variants begin */
     struct bs_walk_place place;
-    int num_passengers;
+    int num_variants;
 };
 
 /* BS_EIO where there is none (kept->map.data NULL and an empty message) or it cannot be read;
@@ -47,7 +47,7 @@ enum bs_status bs_kept_open(const struct bs_keeping *keeping, struct bs_kept *ke
                             struct bs_error *err);
 void bs_kept_close(struct bs_kept *kept);
 
-/* The passenger that is on its way to all the trials of `ids` (NULL where a text has none), counted
+/* The variant that is on its way to all the trials of `ids` (NULL where a text has none), counted
  * from 0, the unquantized model; -1 where there is none, or no id. */
 int bs_kept_find(const struct bs_kept *kept, const char *const ids[BS_WALK_TEXTS]);
 
@@ -58,7 +58,7 @@ struct bs_walk_state;
 enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err);
 
 /* Brings a walk whose results are allocated to where `kept` has it, streams included. Every
- * passenger but the first is held by it. BS_ENOMEM; BS_EIO as bs_spill_create. */
+ * variant but the first is held by it. BS_ENOMEM; BS_EIO as bs_spill_create. */
 enum bs_status bs_walk_restore(struct bs_walk_state *s, const struct bs_kept *kept,
                                struct bs_error *err);
 

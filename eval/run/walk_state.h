@@ -16,14 +16,14 @@ struct bs_carried {
 struct bs_walk_state {
     const struct bs_walk *walk;
     const struct bs_architecture *architecture;
-    struct bs_passenger *passengers;
-    int num_passengers;
+    struct bs_variant *variants;
+    int num_variants;
     struct bs_rope *rope;
     struct bs_scratch *scratch;
     int threads;
     struct bs_carried reference; /* stream 0 */
     struct bs_stream next;       /* stream 0's calibration after the block at hand */
-    struct bs_carried *carried;  /* one a passenger */
+    struct bs_carried *carried;  /* one a variant */
     struct bs_block original, work;
     struct bs_probe probe;
     struct bs_head head;
@@ -35,16 +35,16 @@ struct bs_walk_state {
 enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_windows *windows,
                               struct bs_stream *stream, struct bs_error *err);
 
-/* True for the passenger that is stream 0 itself. */
-bool bs_walk_is_reference(const struct bs_passenger *passenger);
+/* True for the variant that is stream 0 itself. */
+bool bs_walk_is_reference(const struct bs_variant *variant);
 
-/* True where a passenger that has not failed answers yes. */
+/* True where a variant that has not failed answers yes. */
 bool bs_walk_anyone(const struct bs_walk_state *s,
                     bool (*question)(const struct bs_recipe *recipe));
 bool bs_walk_in_bfloat16(const struct bs_recipe *recipe);
 
-/* A passenger that failed keeps its message and gives its memory back. */
-void bs_walk_fail_passenger(struct bs_walk_state *s, int i, const struct bs_error *err);
+/* A variant that failed keeps its message and gives its memory back. */
+void bs_walk_fail_variant(struct bs_walk_state *s, int i, const struct bs_error *err);
 
 /* Calls the walk's `measured`. */
 enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_error *err);
@@ -52,7 +52,7 @@ enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_err
 /* Tells of progress. */
 void bs_walk_tick(struct bs_walk_state *s, int units);
 
-/* Takes every passenger from its streams to the figures of its texts. */
+/* Takes every variant from its streams to the figures of its texts. */
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a walk takes: its time as the clock and as its passengers have it, and its arithmetic. */
+/* What a walk takes: its time as the clock and as its variants have it, and its arithmetic. */
 #include "tests/bench/bench.h"
 
 #include <math.h>
@@ -107,47 +107,47 @@ static void tick(void *context, int done, int total)
 
 static json_t *figure(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
-static void keep_passenger(const struct bench *bench, const struct bs_passenger *passenger,
-                           struct run *run, struct bs_digest_state *digest)
+static void keep_variant(const struct bench *bench, const struct bs_variant *variant,
+                         struct run *run, struct bs_digest_state *digest)
 {
     char label[128];
-    const float *nll = bs_figure_floats(&passenger->figures[0], BS_NLL);
+    const float *nll = bs_figure_floats(&variant->figures[0], BS_NLL);
     struct bs_layout layout = {bench->text.windows, bench->text.tokens - 1, bench->text.num_scored};
     double mean = NAN;
     if (nll) {
         mean = bs_mean_of(nll, &layout).mean;
         bs_digest_add(digest, nll, layout.scored * sizeof *nll); /* all are */
     }
-    recipe_label(passenger->recipe, label, sizeof label);
+    recipe_label(variant->recipe, label, sizeof label);
     json_array_append_new(run->recipes,
                           json_pack("{s:s, s:f, s:f, s:o, s:o}", "label", label, "seconds_quantize",
-                                    passenger->seconds_quantize, "seconds_evaluate",
-                                    passenger->seconds_evaluate, "mean_nll", figure(mean),
-                                    "sqnr_db", figure(passenger_value(passenger, "sqnr_db"))));
+                                    variant->seconds_quantize, "seconds_evaluate",
+                                    variant->seconds_evaluate, "mean_nll", figure(mean), "sqnr_db",
+                                    figure(variant_value(variant, "sqnr_db"))));
 }
 
 /* One walk with recipes first .. first + count - 1. */
 static enum bs_status run_walk(const struct bench *bench, int first, int count, struct run *run,
                                struct bs_digest_state *digest, struct bs_error *err)
 {
-    struct bs_passenger passengers[BENCH_MOST_RECIPES];
+    struct bs_variant variants[BENCH_MOST_RECIPES];
     struct bs_walk walk = walk_of(bench);
-    memset(passengers, 0, sizeof passengers);
+    memset(variants, 0, sizeof variants);
     for (int i = 0; i < count; i++)
-        passengers[i] = (struct bs_passenger){.recipe = &bench->recipes[first + i],
-                                              .wanted = {walk.num_texts > 0}};
+        variants[i] = (struct bs_variant){.recipe = &bench->recipes[first + i],
+                                          .wanted = {walk.num_texts > 0}};
     walk.progress = tick;
     walk.progress_context = run;
     double start = bs_seconds();
-    enum bs_status status = bs_walk_run(&walk, passengers, count, err);
+    enum bs_status status = bs_walk_run(&walk, variants, count, err);
     run->seconds += bs_seconds() - start;
     run->seconds_head += run->last_tick - run->before_last;
     for (int i = 0; i < count; i++) {
-        if (!status && passengers[i].status)
-            status = bs_fail(err, passengers[i].status, "%s", passengers[i].message);
+        if (!status && variants[i].status)
+            status = bs_fail(err, variants[i].status, "%s", variants[i].message);
         if (!status)
-            keep_passenger(bench, &passengers[i], run, digest);
-        bs_passenger_release(&passengers[i]);
+            keep_variant(bench, &variants[i], run, digest);
+        bs_variant_release(&variants[i]);
     }
     return status;
 }

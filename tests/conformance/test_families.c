@@ -82,13 +82,13 @@ static double perplexity_of(const struct bs_model *model, const struct bs_window
     struct bs_error err;
     struct bs_recipe none;
     bs_recipe_init(&none);
-    struct bs_passenger passenger = {.recipe = &none, .wanted = {true}};
+    struct bs_variant variant = {.recipe = &none, .wanted = {true}};
     struct bs_walk walk = {.model = model, .num_texts = 1, .texts = text};
-    check(bs_walk_run(&walk, &passenger, 1, &err), &err);
-    assert_int_equal(passenger.status, BS_OK);
+    check(bs_walk_run(&walk, &variant, 1, &err), &err);
+    assert_int_equal(variant.status, BS_OK);
     struct bs_layout layout = {text->windows, text->tokens - 1, text->num_scored};
-    double mean = bs_perplexity_of(bs_figure_floats(&passenger.figures[0], BS_NLL), &layout).mean;
-    bs_passenger_release(&passenger);
+    double mean = bs_perplexity_of(bs_figure_floats(&variant.figures[0], BS_NLL), &layout).mean;
+    bs_variant_release(&variant);
     return mean;
 }
 

@@ -67,37 +67,37 @@ static const json_t *family_named(const char *name)
     return NULL;
 }
 
-static double mean_nll(const struct bs_passenger *passenger, const struct bs_windows *text)
+static double mean_nll(const struct bs_variant *variant, const struct bs_windows *text)
 {
     size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
     double sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += (double)bs_figure_floats(&passenger->figures[0], BS_NLL)[i];
+        sum += (double)bs_figure_floats(&variant->figures[0], BS_NLL)[i];
     return sum / (double)count;
 }
 
 /* The figure of the linear called `name` in this block. */
-static double mse_of(const struct bs_passenger *passenger, int block, const char *name)
+static double mse_of(const struct bs_variant *variant, int block, const char *name)
 {
-    for (int l = 0; l < passenger->num_layers; l++)
-        if (passenger->layers[l].block == block && !strcmp(passenger->layers[l].name, name))
-            return layer_value(&passenger->layers[l], "weight_mse");
+    for (int l = 0; l < variant->num_layers; l++)
+        if (variant->layers[l].block == block && !strcmp(variant->layers[l].name, name))
+            return layer_value(&variant->layers[l], "weight_mse");
     fail_msg("no linear '%s' in block %d", name, block);
     return NAN;
 }
 
 /* The largest relative difference of a linear's error, and which it is; NaN where there is one. */
-static double mse_off(const json_t *row, const json_t *names, const struct bs_passenger *passenger,
+static double mse_off(const json_t *row, const json_t *names, const struct bs_variant *variant,
                       size_t *worst)
 {
     const json_t *mse = json_object_get(row, "mse");
     size_t count = json_array_size(names);
     double most = 0;
-    assert_int_equal(json_array_size(mse), passenger->num_layers); /* both 0 if unquantized */
+    assert_int_equal(json_array_size(mse), variant->num_layers); /* both 0 if unquantized */
     for (size_t i = 0; i < json_array_size(mse); i++) {
         const char *name = json_string_value(json_array_get(names, i % count));
         double want = json_number_value(json_array_get(mse, i));
-        double off = fabs(mse_of(passenger, (int)(i / count), name) / want - 1);
+        double off = fabs(mse_of(variant, (int)(i / count), name) / want - 1);
         if (off <= most)
             continue;
         most = off;
@@ -118,7 +118,7 @@ struct tally {
     int rows, flipped, outside;
 };
 
-static void judge(const json_t *model, const json_t *row, const struct bs_passenger *passenger,
+static void judge(const json_t *model, const json_t *row, const struct bs_variant *variant,
                   const struct bs_windows *text, struct tally *tallies)
 {
     const json_t *names = json_object_get(model, "linears");
@@ -127,12 +127,12 @@ static void judge(const json_t *model, const json_t *row, const struct bs_passen
     char label[128];
     size_t worst = 0, count = json_array_size(names);
     double want = json_number_value(json_object_get(row, "mean_nll"));
-    double mse = mse_off(row, names, passenger, &worst), nll = mean_nll(passenger, text) / want - 1;
+    double mse = mse_off(row, names, variant, &worst), nll = mean_nll(variant, text) / want - 1;
     bool same = within(rule->same, mse, nll), inside = within(rule->flipped, mse, nll);
     tally->rows++;
     tally->flipped += !same;
     tally->outside += !inside;
-    recipe_label(passenger->recipe, label, sizeof label);
+    recipe_label(variant->recipe, label, sizeof label);
     printf("%-15s %-42s mse off %.1e (%d %s), nll off %+.1e%s\n",
            json_string_value(json_object_get(model, "name")), label, mse, (int)(worst / count),
            json_string_value(json_array_get(names, worst % count)), nll,
@@ -146,7 +146,7 @@ static int compare_model(const json_t *model)
 {
     struct bs_error err;
     struct bs_recipe recipes[MOST_ROWS];
-    struct bs_passenger passengers[MOST_ROWS];
+    struct bs_variant variants[MOST_ROWS];
     const json_t *family = family_named(json_string_value(json_object_get(model, "name")));
     const json_t *rows = json_object_get(model, "rows"), *row;
     struct bs_model *opened = family_open(family);
@@ -154,23 +154,23 @@ static int compare_model(const json_t *model)
     size_t i;
     struct tally tallies[NUM_RULES] = {{0, 0, 0}};
     int count = 0, bad = 0;
-    memset(passengers, 0, sizeof passengers);
+    memset(variants, 0, sizeof variants);
     json_array_foreach(rows, i, row)
     {
         assert_in_range(count, 0, MOST_ROWS - 1);
         golden_recipe(row, &recipes[count]);
-        passengers[count].recipe = &recipes[count];
-        passengers[count++].wanted[0] = true;
+        variants[count].recipe = &recipes[count];
+        variants[count++].wanted[0] = true;
     }
     struct bs_walk walk = {
         .model = opened, .calibration = &calibration, .num_texts = 1, .texts = &text};
-    if (bs_walk_run(&walk, passengers, count, &err))
+    if (bs_walk_run(&walk, variants, count, &err))
         fail_msg("%s", err.message);
     for (int k = 0; k < count; k++) {
-        if (passengers[k].status)
-            fail_msg("%s", passengers[k].message);
-        judge(model, json_array_get(rows, (size_t)k), &passengers[k], &text, tallies);
-        bs_passenger_release(&passengers[k]);
+        if (variants[k].status)
+            fail_msg("%s", variants[k].message);
+        judge(model, json_array_get(rows, (size_t)k), &variants[k], &text, tallies);
+        bs_variant_release(&variants[k]);
         bs_recipe_release(&recipes[k]);
     }
     bs_windows_release(&text);

@@ -20,7 +20,7 @@
 #include "tests/support/settings.h"
 #include "tests/support/close.h"
 #include "tests/support/families.h"
-#include "tests/support/passengers.h"
+#include "tests/support/variants.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
 #include "tests/support/values.h"
@@ -256,7 +256,7 @@ struct ride {
     int count;
     struct bs_recipe recipes[MOST_RIDERS];
     double bar[MOST_RIDERS]; /* of the mean KL divergence, in nats */
-    struct bs_passenger passengers[MOST_RIDERS];
+    struct bs_variant variants[MOST_RIDERS];
 };
 
 /* Widths end within a group of 8. */
@@ -267,7 +267,7 @@ static void add(struct ride *ride, const char *chain, const char *settings, doub
     assert_in_range(ride->count, 0, MOST_RIDERS - 1);
     struct bs_recipe *recipe = &ride->recipes[ride->count];
     recipe_build(recipe, chain, settings);
-    ride->passengers[ride->count] = (struct bs_passenger){.recipe = recipe, .wanted = {true}};
+    ride->variants[ride->count] = (struct bs_variant){.recipe = recipe, .wanted = {true}};
     ride->bar[ride->count++] = bar;
 }
 
@@ -303,15 +303,15 @@ static void run(const struct subject *s, struct ride *ride)
                            .num_texts = 1,
                            .texts = &s->text,
                            .layer_error_windows = 1};
-    check(s, bs_walk_run(&walk, ride->passengers, ride->count, &err), &err);
+    check(s, bs_walk_run(&walk, ride->variants, ride->count, &err), &err);
 }
 
-static double mean_kld(const struct bs_passenger *passenger, const struct bs_windows *text)
+static double mean_kld(const struct bs_variant *variant, const struct bs_windows *text)
 {
     size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
     double sum = 0;
     for (size_t i = 0; i < count; i++)
-        sum += (double)bs_figure_floats(&passenger->figures[0], BS_KLD)[i];
+        sum += (double)bs_figure_floats(&variant->figures[0], BS_KLD)[i];
     return sum / (double)count;
 }
 
@@ -319,19 +319,19 @@ static double mean_kld(const struct bs_passenger *passenger, const struct bs_win
 static void assert_sound(const struct subject *s, const struct ride *ride, int i)
 {
     char label[128];
-    const struct bs_passenger *passenger = &ride->passengers[i];
-    recipe_label(passenger->recipe, label, sizeof label);
-    if (passenger->status)
-        fail_msg("%s, %s: %s", s->name, label, passenger->message);
-    assert_int_equal(passenger->num_layers, s->a->num_layers * bs_num_linears(s->a));
-    for (int l = 0; l < passenger->num_layers; l++) {
-        const struct bs_layer_row *row = &passenger->layers[l];
+    const struct bs_variant *variant = &ride->variants[i];
+    recipe_label(variant->recipe, label, sizeof label);
+    if (variant->status)
+        fail_msg("%s, %s: %s", s->name, label, variant->message);
+    assert_int_equal(variant->num_layers, s->a->num_layers * bs_num_linears(s->a));
+    for (int l = 0; l < variant->num_layers; l++) {
+        const struct bs_layer_row *row = &variant->layers[l];
         double mse = layer_value(row, "weight_mse");
         if (!(mse > 0 && isfinite(mse) && isfinite(layer_value(row, "relative_output_error")) &&
               layer_value(row, "cosine") > 0.5))
             fail_msg("%s, %s: block %d, %s", s->name, label, row->block, row->name);
     }
-    double kld = mean_kld(passenger, &s->text);
+    double kld = mean_kld(variant, &s->text);
     if (!(kld > 0 && kld < ride->bar[i]))
         fail_msg("%s, %s: mean KL divergence %g", s->name, label, kld);
 }
@@ -339,7 +339,7 @@ static void assert_sound(const struct subject *s, const struct ride *ride, int i
 static void ride_release(struct ride *ride)
 {
     for (int i = 0; i < ride->count; i++) {
-        bs_passenger_release(&ride->passengers[i]);
+        bs_variant_release(&ride->variants[i]);
         bs_recipe_release(&ride->recipes[i]);
     }
 }
@@ -363,7 +363,7 @@ static void every_algorithm_takes_every_family_at_any_thread_count(void **state)
         bs_set_threads(0);
         for (int k = 0; k < one.count; k++) {
             assert_sound(&s, &one, k);
-            assert_same_passenger(&one.passengers[k], &three.passengers[k], &s.text, 1);
+            assert_same_variant(&one.variants[k], &three.variants[k], &s.text, 1);
         }
         ride_release(&one);
         ride_release(&three);

@@ -100,12 +100,12 @@ static bool is_wanted(const struct golden_row *row)
 }
 
 /* Takes the losses over where the label is one of the compared. */
-static void keep_compared(const char *label, struct bs_passenger *passenger)
+static void keep_compared(const char *label, struct bs_variant *variant)
 {
     for (int i = 0; i < 3; i++)
         if (!strcmp(label, compared[i])) {
-            compared_nll[i] = passenger->figures[0].of[BS_NLL];
-            passenger->figures[0].of[BS_NLL] = NULL;
+            compared_nll[i] = variant->figures[0].of[BS_NLL];
+            variant->figures[0].of[BS_NLL] = NULL;
         }
 }
 
@@ -177,25 +177,25 @@ static struct bs_layout golden_layout(void)
 static int measure(struct golden_row *rows, int count, double *lean, int *leaning)
 {
     struct bs_error err;
-    struct bs_passenger passengers[RIDERS + 1];
+    struct bs_variant variants[RIDERS + 1];
     struct bs_recipe none;
     bs_recipe_init(&none);
-    memset(passengers, 0, sizeof passengers);
-    passengers[0] = (struct bs_passenger){.recipe = &none};
+    memset(variants, 0, sizeof variants);
+    variants[0] = (struct bs_variant){.recipe = &none};
     for (int i = 0; i < count; i++)
-        passengers[i + 1] = (struct bs_passenger){.recipe = &rows[i].recipe, .wanted = {true}};
+        variants[i + 1] = (struct bs_variant){.recipe = &rows[i].recipe, .wanted = {true}};
     struct bs_walk walk = golden_walk();
-    if (bs_walk_run(&walk, passengers, count + 1, &err))
+    if (bs_walk_run(&walk, variants, count + 1, &err))
         fail_msg("%s", err.message);
     int outside = 0;
     for (int i = 0; i < count; i++) {
         char label[128];
         recipe_label(&rows[i].recipe, label, sizeof label);
-        if (passengers[i + 1].status)
-            fail_msg("%s: %s", label, passengers[i + 1].message);
+        if (variants[i + 1].status)
+            fail_msg("%s: %s", label, variants[i + 1].message);
         struct bs_layout layout = golden_layout();
         double got =
-            bs_perplexity_of(bs_figure_floats(&passengers[i + 1].figures[0], BS_NLL), &layout).mean;
+            bs_perplexity_of(bs_figure_floats(&variants[i + 1].figures[0], BS_NLL), &layout).mean;
         struct interval interval = interval_of(&rows[i], got);
         bool inside = got > interval.low && got < interval.high;
         double off = got / interval.middle - 1;
@@ -206,10 +206,10 @@ static int measure(struct golden_row *rows, int count, double *lean, int *leanin
         }
         printf("%-44s golden %.5f (%.3f to %.3f)  here %.5f  off %+.2e%s\n", label, interval.middle,
                interval.low, interval.high, got, off, inside ? "" : "  OUTSIDE");
-        keep_compared(label, &passengers[i + 1]);
+        keep_compared(label, &variants[i + 1]);
     }
     for (int i = 0; i <= count; i++)
-        bs_passenger_release(&passengers[i]);
+        bs_variant_release(&variants[i]);
     return outside;
 }
 

@@ -31,16 +31,16 @@ static double bar(const char *algorithm, int block)
     return block == 0 ? 5e-3 : 5e-2;
 }
 
-static int role_of(const struct bs_passenger *passenger, int block, const char *name)
+static int role_of(const struct bs_variant *variant, int block, const char *name)
 {
     for (int i = block * BS_NUM_ROLES; i < (block + 1) * BS_NUM_ROLES; i++)
-        if (!strcmp(passenger->layers[i].name, name))
+        if (!strcmp(variant->layers[i].name, name))
             return i;
     fail_msg("no linear '%s'", name);
     return -1;
 }
 
-static void compare(const json_t *trace, const struct bs_passenger *passenger)
+static void compare(const json_t *trace, const struct bs_variant *variant)
 {
     const json_t *settings = json_object_get(trace, "settings");
     const char *algorithm = json_string_value(json_object_get(settings, "algorithm"));
@@ -51,42 +51,42 @@ static void compare(const json_t *trace, const struct bs_passenger *passenger)
     {
         int block = (int)json_integer_value(json_object_get(linear, "block"));
         const char *name = json_string_value(json_object_get(linear, "name"));
-        const struct bs_layer_row *row = &passenger->layers[role_of(passenger, block, name)];
+        const struct bs_layer_row *row = &variant->layers[role_of(variant, block, name)];
         double want = json_number_value(json_object_get(linear, "mse"));
         if (!bs_close(layer_value(row, "weight_mse"), want, 0, bar(algorithm, block)))
             fail_msg("%s, block %d, %s", algorithm, block, name);
         compared++;
     }
-    assert_int_equal(compared, passenger->num_layers);
+    assert_int_equal(compared, variant->num_layers);
 }
 
 static void rounded_weights_agree_with_the_authors_code(void **state)
 {
     (void)state;
     struct bs_error err;
-    struct bs_passenger passengers[MAX_TRACES];
+    struct bs_variant variants[MAX_TRACES];
     struct bs_recipe recipes[MAX_TRACES];
     json_t *trace;
     size_t index;
     int count = 0;
-    memset(passengers, 0, sizeof passengers);
+    memset(variants, 0, sizeof variants);
     json_array_foreach(json_object_get(layers, "traces"), index, trace)
     {
         assert_true(count < MAX_TRACES);
         golden_recipe(json_object_get(trace, "settings"), &recipes[count]);
-        passengers[count].recipe = &recipes[count];
+        variants[count].recipe = &recipes[count];
         count++;
     }
     assert_true(count > 1);
     struct bs_walk walk = golden_walk();
-    if (bs_walk_run(&walk, passengers, count, &err))
+    if (bs_walk_run(&walk, variants, count, &err))
         fail_msg("%s", err.message);
     for (int i = 0; i < count; i++) {
-        if (passengers[i].status)
-            fail_msg("%s", passengers[i].message);
+        if (variants[i].status)
+            fail_msg("%s", variants[i].message);
         if (recipes[i].num_steps)
-            compare(json_array_get(json_object_get(layers, "traces"), (size_t)i), &passengers[i]);
-        bs_passenger_release(&passengers[i]);
+            compare(json_array_get(json_object_get(layers, "traces"), (size_t)i), &variants[i]);
+        bs_variant_release(&variants[i]);
         bs_recipe_release(&recipes[i]);
     }
 }

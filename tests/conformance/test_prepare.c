@@ -56,19 +56,19 @@ static void assert_zero_on(const json_t *row, const struct bs_recipe *recipes, i
     struct bs_error err;
     struct bs_model *model = family_open(row);
     struct bs_windows text = family_windows(row);
-    struct bs_passenger passengers[MOST];
+    struct bs_variant variants[MOST];
     struct bs_walk walk = {.model = model,
                            .calibration = &text,
                            .num_texts = 1,
                            .texts = &text,
                            .layer_error_windows = 2};
-    memset(passengers, 0, sizeof passengers);
+    memset(variants, 0, sizeof variants);
     for (int i = 0; i < count; i++)
-        passengers[i] = (struct bs_passenger){.recipe = &recipes[i], .wanted = {true}};
-    if (bs_walk_run(&walk, passengers, count, &err))
+        variants[i] = (struct bs_variant){.recipe = &recipes[i], .wanted = {true}};
+    if (bs_walk_run(&walk, variants, count, &err))
         fail_msg("%s", err.message);
     for (int i = 0; i < count; i++) {
-        const struct bs_passenger *p = &passengers[i];
+        const struct bs_variant *p = &variants[i];
         const char *algorithm = recipes[i].steps[0].plugin->name;
         const char *name = json_string_value(json_object_get(row, "name"));
         if (p->status)
@@ -80,7 +80,7 @@ static void assert_zero_on(const json_t *row, const struct bs_recipe *recipes, i
                          p->layers[l].block, p->layers[l].name,
                          layer_value(&p->layers[l], "relative_output_error"),
                          layer_value(&p->layers[l], "sqnr_db"));
-        bs_passenger_release(&passengers[i]);
+        bs_variant_release(&variants[i]);
     }
     bs_windows_release(&text);
     bs_model_free(model);

@@ -167,7 +167,7 @@ static void bos_agrees(void **state)
     struct bs_model *model;
     struct bs_windows windows[6] = {{0}};
     const json_t *rows[6];
-    struct bs_passenger passenger = {.recipe = &none};
+    struct bs_variant variant = {.recipe = &none};
     size_t i;
     int compared = 0;
     json_t *row;
@@ -186,23 +186,22 @@ static void bos_agrees(void **state)
         if (bs_windows_cut(&choice, ids, count, 0, &windows[compared], &err))
             fail_msg("%s", err.message);
         bs_free(ids);
-        passenger.wanted[compared] = true;
+        variant.wanted[compared] = true;
         rows[compared++] = row;
     }
     assert_int_equal(compared, 6);
     struct bs_walk walk = {.model = model, .num_texts = compared, .texts = windows};
-    if (bs_walk_run(&walk, &passenger, 1, &err) || passenger.status)
-        fail_msg("%s", passenger.status ? passenger.message : err.message);
+    if (bs_walk_run(&walk, &variant, 1, &err) || variant.status)
+        fail_msg("%s", variant.status ? variant.message : err.message);
     for (int t = 0; t < compared; t++) {
         struct bs_layout layout = {windows[t].windows, windows[t].tokens - 1,
                                    windows[t].num_scored};
         assert_int_equal(layout.scored, number(rows[t], "scored"));
-        assert_close(
-            bs_perplexity_of(bs_figure_floats(&passenger.figures[t], BS_NLL), &layout).mean,
-            real(rows[t], "perplexity"), 0, bar);
+        assert_close(bs_perplexity_of(bs_figure_floats(&variant.figures[t], BS_NLL), &layout).mean,
+                     real(rows[t], "perplexity"), 0, bar);
         bs_windows_release(&windows[t]);
     }
-    bs_passenger_release(&passenger);
+    bs_variant_release(&variant);
     bs_model_free(model);
 }
 

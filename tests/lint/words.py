@@ -29,6 +29,7 @@ MEMORY = "eval/base/mem.c"
 WORDS = {
     r"behind": "'after' where one thing follows another in time or order",
     r"stages?": "'step' of a chain",
+    r"passengers?": "'variant' of the model in a walk",
     r"print(s|ed)? alike": "'prints the same'",
 }
 # Bits of code in which there is another way that all use.

@@ -31,15 +31,15 @@ void set_layer_value(struct bs_layer_row *row, const char *name, double value)
     row->values[column_of(name)] = value;
 }
 
-double passenger_value(const struct bs_passenger *passenger, const char *name)
+double variant_value(const struct bs_variant *variant, const char *name)
 {
-    const struct bs_metric_model model = {.linears = passenger->totals.linears,
-                                          .weights = passenger->totals.weights,
-                                          .linear_bits = passenger->linear_bits,
-                                          .linear_weights = passenger->linear_weights};
+    const struct bs_metric_model model = {.linears = variant->totals.linears,
+                                          .weights = variant->totals.weights,
+                                          .linear_bits = variant->linear_bits,
+                                          .linear_weights = variant->linear_weights};
     struct bs_measured values[64];
     int count;
-    bs_metrics_model(&model, passenger->totals.sums, passenger->totals.values, values, &count);
+    bs_metrics_model(&model, variant->totals.sums, variant->totals.values, values, &count);
     for (int i = 0; i < count; i++)
         if (!strcmp(values[i].type->name, name))
             return values[i].value;

@@ -9,8 +9,8 @@
 double layer_value(const struct bs_layer_row *row, const char *name);
 void set_layer_value(struct bs_layer_row *row, const char *name, double value);
 
-/* Over all linears of a passenger; NaN where it does not exist. */
-double passenger_value(const struct bs_passenger *passenger, const char *name);
+/* Over all linears of a variant; NaN where it does not exist. */
+double variant_value(const struct bs_variant *variant, const char *name);
 
 /* What the metrics call the values of a linear, for the table of a record. */
 struct bs_layer_table layer_table(struct bs_layer_row *rows, int num_rows);

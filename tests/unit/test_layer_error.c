@@ -69,9 +69,8 @@ static void measure(int probes, struct bs_layer_row *rows, struct bs_layer_total
 
 static double totals_value(const struct bs_layer_totals *totals, const char *name)
 {
-    const struct bs_passenger passenger = {
-        .totals = *totals, .linear_weights = 1, .linear_bits = 16};
-    return passenger_value(&passenger, name);
+    const struct bs_variant variant = {.totals = *totals, .linear_weights = 1, .linear_bits = 16};
+    return variant_value(&variant, name);
 }
 
 static double row_times(const struct bs_linear *linear, int i, const float *x)

@@ -1,4 +1,4 @@
-/* The walk over the embedded model, for most tests its first two blocks: what a passenger gets
+/* The walk over the embedded model, for most tests its first two blocks: what a variant gets
  * depends on its recipe alone. */
 #include <errno.h>
 #include <math.h>
@@ -18,7 +18,7 @@
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
 #include "tests/support/folder.h"
-#include "tests/support/passengers.h"
+#include "tests/support/variants.h"
 #include "tests/support/recipes.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/values.h"
@@ -49,11 +49,11 @@ static int teardown(void **state)
     return folder_teardown(state);
 }
 
-/* A walk's passengers with their recipes. */
+/* A walk's variants with their recipes. */
 struct ride {
     int count;
     struct bs_recipe recipes[MOST_RIDERS];
-    struct bs_passenger passengers[MOST_RIDERS];
+    struct bs_variant variants[MOST_RIDERS];
 };
 
 /* { chain, settings }, "" for the unquantized model; ends with NULL. */
@@ -79,15 +79,15 @@ static void ride_init(struct ride *ride, const char *const (*riders)[2])
     for (; riders[ride->count][0]; ride->count++) {
         int i = ride->count;
         recipe_build(&ride->recipes[i], riders[i][0], riders[i][1]);
-        ride->passengers[i] =
-            (struct bs_passenger){.recipe = &ride->recipes[i], .wanted = {true, true}};
+        ride->variants[i] =
+            (struct bs_variant){.recipe = &ride->recipes[i], .wanted = {true, true}};
     }
 }
 
 static void ride_release(struct ride *ride)
 {
     for (int i = 0; i < ride->count; i++) {
-        bs_passenger_release(&ride->passengers[i]);
+        bs_variant_release(&ride->variants[i]);
         bs_recipe_release(&ride->recipes[i]);
     }
 }
@@ -105,7 +105,7 @@ static void run(struct ride *ride)
 {
     struct bs_error err;
     struct bs_walk walk = walk_of(model);
-    if (bs_walk_run(&walk, ride->passengers, ride->count, &err))
+    if (bs_walk_run(&walk, ride->variants, ride->count, &err))
         fail_msg("%s", err.message);
 }
 
@@ -125,8 +125,8 @@ static void threads_do_not_change_a_byte(void **state)
         ride_init(ride, all_riders);
         run(ride);
         for (int i = 0; i < ride->count; i++) {
-            assert_int_equal(ride->passengers[i].status, BS_OK);
-            assert_same_passenger(&first.passengers[i], &ride->passengers[i], texts, TEXTS);
+            assert_int_equal(ride->variants[i].status, BS_OK);
+            assert_same_variant(&first.variants[i], &ride->variants[i], texts, TEXTS);
         }
         if (t)
             ride_release(ride);
@@ -148,10 +148,10 @@ static void streams_in_files_do_not_change_a_byte(void **state)
         walk.scratch = folder.path;
         bs_set_threads(threads[t]);
         ride_init(&spilled, all_riders);
-        assert_int_equal(bs_walk_run(&walk, spilled.passengers, spilled.count, &err), BS_OK);
+        assert_int_equal(bs_walk_run(&walk, spilled.variants, spilled.count, &err), BS_OK);
         for (int i = 0; i < held.count; i++) {
-            assert_int_equal(spilled.passengers[i].status, BS_OK);
-            assert_same_passenger(&held.passengers[i], &spilled.passengers[i], texts, TEXTS);
+            assert_int_equal(spilled.variants[i].status, BS_OK);
+            assert_same_variant(&held.variants[i], &spilled.variants[i], texts, TEXTS);
         }
         ride_release(&spilled);
     }
@@ -167,7 +167,7 @@ static void a_scratch_folder_of_no_use_stops_the_walk(void **state)
     struct bs_walk walk = walk_of(model);
     walk.scratch = folder_file(&folder, "nowhere");
     ride_init(&ride, all_riders);
-    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_EIO);
+    assert_int_equal(bs_walk_run(&walk, ride.variants, ride.count, &err), BS_EIO);
     assert_non_null(strstr(err.message, walk.scratch));
     ride_release(&ride);
 }
@@ -200,20 +200,20 @@ static void room_that_goes_away_is_one_message(void **state)
     snprintf(want, sizeof want, "cannot keep 0 MB in the scratch folder '%s': %s", folder.path,
              strerror(EFBIG));
     ride_init(&ride, shared);
-    enum bs_status status = bs_walk_run(&walk, ride.passengers, ride.count, &err);
+    enum bs_status status = bs_walk_run(&walk, ride.variants, ride.count, &err);
     end_of_room(NULL, 0, 0);
     assert_int_equal(status, BS_EIO);
     assert_string_equal(err.message, want);
     ride_release(&ride);
     ride_init(&ride, own);
-    status = bs_walk_run(&walk, ride.passengers, ride.count, &err);
+    status = bs_walk_run(&walk, ride.variants, ride.count, &err);
     end_of_room(NULL, 0, 0);
     signal(SIGXFSZ, SIG_DFL);
     assert_int_equal(status, BS_OK);
-    assert_int_equal(ride.passengers[0].status, BS_OK);
-    assert_int_equal(ride.passengers[1].status, BS_EIO);
-    assert_non_null(strstr(ride.passengers[1].message, "block 1: awq: "));
-    assert_non_null(strstr(ride.passengers[1].message, want));
+    assert_int_equal(ride.variants[0].status, BS_OK);
+    assert_int_equal(ride.variants[1].status, BS_EIO);
+    assert_non_null(strstr(ride.variants[1].message, "block 1: awq: "));
+    assert_non_null(strstr(ride.variants[1].message, want));
     ride_release(&ride);
 }
 
@@ -226,7 +226,7 @@ static void who_else_rides_does_not_matter(void **state)
     for (int i = 0; i < together.count; i++) {
         ride_init(&alone, (chains){{all_riders[i][0], all_riders[i][1]}, {NULL, NULL}});
         run(&alone);
-        assert_same_passenger(&together.passengers[i], &alone.passengers[0], texts, TEXTS);
+        assert_same_variant(&together.variants[i], &alone.variants[0], texts, TEXTS);
         ride_release(&alone);
     }
     ride_release(&together);
@@ -241,14 +241,14 @@ static void only_what_is_wanted_is_measured(void **state)
     ride_init(&both, two);
     ride_init(&one, two);
     for (int i = 0; i < one.count; i++)
-        one.passengers[i].wanted[0] = false;
+        one.variants[i].wanted[0] = false;
     run(&both);
     run(&one);
     for (int i = 0; i < one.count; i++) {
-        const struct bs_figures *got = one.passengers[i].figures;
+        const struct bs_figures *got = one.variants[i].figures;
         for (int f = 0; f < BS_NUM_FIGURES; f++)
             assert_null(got[0].of[f]);
-        assert_memory_equal(got[1].of[BS_NLL], both.passengers[i].figures[1].of[BS_NLL],
+        assert_memory_equal(got[1].of[BS_NLL], both.variants[i].figures[1].of[BS_NLL],
                             tokens_of(1) * sizeof(float));
     }
     ride_release(&both);
@@ -300,8 +300,8 @@ static void the_unquantized_model_is_measured_as_it_is(void **state)
     struct bs_walk walk = walk_of(whole);
     static struct ride ride;
     ride_init(&ride, (chains){{"", ""}, {NULL, NULL}});
-    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
-    const struct bs_passenger *got = &ride.passengers[0];
+    assert_int_equal(bs_walk_run(&walk, ride.variants, ride.count, &err), BS_OK);
+    const struct bs_variant *got = &ride.variants[0];
     double mean = 0;
     size_t scored[TEXTS] = {0};
     for (int t = 0; t < TEXTS; t++)
@@ -346,7 +346,7 @@ static void a_window_does_not_know_the_others(void **state)
     const struct bs_windows *all = &texts[1];
     struct bs_walk walk = {.model = model, .num_texts = 1, .texts = all};
     ride_init(&together, two);
-    assert_int_equal(bs_walk_run(&walk, together.passengers, together.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, together.variants, together.count, &err), BS_OK);
     assert_true(bs_windows_length(all, 0) != bs_windows_length(all, 1));
     for (int w = 0; w < all->windows; w++) {
         int count, length = bs_windows_length(all, w);
@@ -361,10 +361,10 @@ static void a_window_does_not_know_the_others(void **state)
                                  .spans = spans};
         walk.texts = &one;
         ride_init(&alone, two);
-        assert_int_equal(bs_walk_run(&walk, alone.passengers, alone.count, &err), BS_OK);
+        assert_int_equal(bs_walk_run(&walk, alone.variants, alone.count, &err), BS_OK);
         for (int i = 0; i < alone.count; i++)
-            assert_memory_equal(bs_figure_floats(&alone.passengers[i].figures[0], BS_NLL),
-                                bs_figure_floats(&together.passengers[i].figures[0], BS_NLL) +
+            assert_memory_equal(bs_figure_floats(&alone.variants[i].figures[0], BS_NLL),
+                                bs_figure_floats(&together.variants[i].figures[0], BS_NLL) +
                                     (size_t)w * (size_t)(all->tokens - 1),
                                 (size_t)(length - 1) * sizeof(float));
         ride_release(&alone);
@@ -382,8 +382,8 @@ static void figures_are_those_that_are_asked_for(void **state)
     struct bs_walk walk = walk_of(model);
     walk.figures = asked;
     ride_init(&ride, (chains){{"", ""}, {NULL, NULL}});
-    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
-    const struct bs_figures *figures = ride.passengers[0].figures;
+    assert_int_equal(bs_walk_run(&walk, ride.variants, ride.count, &err), BS_OK);
+    const struct bs_figures *figures = ride.variants[0].figures;
     assert_true(figures[0].of[BS_NLL] && !figures[0].of[BS_KLD] && !figures[0].of[BS_SAME_TOP]);
     assert_true(figures[1].of[BS_KLD] && !figures[1].of[BS_TARGET_IS_TOP]);
     /* A token that is more likely than not is the likeliest. */
@@ -410,19 +410,19 @@ static void sixteen_bits_change_nothing(void **state)
                               {NULL, NULL}});
     run(&ride);
     for (int i = 1; i < ride.count; i++) {
-        const struct bs_passenger *got = &ride.passengers[i];
+        const struct bs_variant *got = &ride.variants[i];
         bool exact = i < 4; /* smoothing is the same function up to rounding */
         assert_int_equal(got->status, BS_OK);
         assert_true(got->linear_bits == 16 * got->linear_weights);
-        assert_true(exact ? passenger_value(got, "weight_mse") == 0 &&
-                                isinf(passenger_value(got, "sqnr_db"))
-                          : passenger_value(got, "weight_mse") < 1e-13);
-        assert_close(passenger_value(got, "relative_output_error"), 0, exact ? 0 : 1e-6, 0);
+        assert_true(exact ? variant_value(got, "weight_mse") == 0 &&
+                                isinf(variant_value(got, "sqnr_db"))
+                          : variant_value(got, "weight_mse") < 1e-13);
+        assert_close(variant_value(got, "relative_output_error"), 0, exact ? 0 : 1e-6, 0);
         for (size_t k = 0; k < tokens_of(0); k++) {
             assert_close((double)bs_figure_floats(&got->figures[0], BS_KLD)[k], 0, exact ? 0 : 1e-9,
                          0);
             assert_close((double)bs_figure_floats(&got->figures[0], BS_NLL)[k],
-                         (double)bs_figure_floats(&ride.passengers[0].figures[0], BS_NLL)[k], 0,
+                         (double)bs_figure_floats(&ride.variants[0].figures[0], BS_NLL)[k], 0,
                          exact ? 0 : 1e-5);
         }
     }
@@ -439,11 +439,11 @@ static void bfloat16_is_close_to_float32(void **state)
                               {"rtn", "bits=16 compute=bfloat16"},
                               {NULL, NULL}});
     run(&ride);
-    const struct bs_passenger *want = &ride.passengers[0], *got = &ride.passengers[1];
+    const struct bs_variant *want = &ride.variants[0], *got = &ride.variants[1];
     assert_int_equal(got->num_layers, want->num_layers);
-    assert_true(passenger_value(got, "weight_mse") == passenger_value(want, "weight_mse"));
-    assert_true(passenger_value(got, "relative_output_error") ==
-                passenger_value(want, "relative_output_error"));
+    assert_true(variant_value(got, "weight_mse") == variant_value(want, "weight_mse"));
+    assert_true(variant_value(got, "relative_output_error") ==
+                variant_value(want, "relative_output_error"));
     for (int t = 0; t < TEXTS; t++) {
         size_t same = 0;
         for (size_t k = 0; k < tokens_of(t); k++) {
@@ -452,8 +452,8 @@ static void bfloat16_is_close_to_float32(void **state)
                 continue;
             assert_close((double)bs_figure_floats(&got->figures[t], BS_NLL)[k], nll, 0.03, 1e-2);
             same += (double)bs_figure_floats(&got->figures[t], BS_NLL)[k] == nll;
-            assert_close((double)bs_figure_floats(&ride.passengers[2].figures[t], BS_KLD)[k], 0,
-                         1e-3, 0);
+            assert_close((double)bs_figure_floats(&ride.variants[2].figures[t], BS_KLD)[k], 0, 1e-3,
+                         0);
         }
         assert_true(same < tokens_of(t) / 10);
     }
@@ -472,7 +472,7 @@ static void fewer_bits_cost_more(void **state)
                               {NULL, NULL}});
     run(&ride);
     for (int i = 0; i < 3; i++) {
-        const struct bs_passenger *got = &ride.passengers[i];
+        const struct bs_variant *got = &ride.variants[i];
         for (size_t k = 0; k < tokens_of(0); k++)
             kld[i] += (double)bs_figure_floats(&got->figures[0], BS_KLD)[k] / (double)tokens_of(0);
         assert_close(got->linear_bits / got->linear_weights, bits_a_weight[i], 0, 1e-12);
@@ -481,7 +481,7 @@ static void fewer_bits_cost_more(void **state)
     ride_release(&ride);
 }
 
-static void a_passenger_that_fails_leaves_the_others_alone(void **state)
+static void a_variant_that_fails_leaves_the_others_alone(void **state)
 {
     (void)state;
     static struct ride with, without;
@@ -494,11 +494,11 @@ static void a_passenger_that_fails_leaves_the_others_alone(void **state)
                                  {NULL, NULL}});
     run(&with);
     run(&without);
-    assert_same_passenger(&with.passengers[0], &without.passengers[0], texts, TEXTS);
-    assert_same_passenger(&with.passengers[2], &without.passengers[1], texts, TEXTS);
-    assert_int_equal(with.passengers[1].status, BS_ECONFIG);
-    assert_non_null(strstr(with.passengers[1].message, "block 0: outliers: channels is 300"));
-    assert_int_equal(with.passengers[1].num_layers, 0);
+    assert_same_variant(&with.variants[0], &without.variants[0], texts, TEXTS);
+    assert_same_variant(&with.variants[2], &without.variants[1], texts, TEXTS);
+    assert_int_equal(with.variants[1].status, BS_ECONFIG);
+    assert_non_null(strstr(with.variants[1].message, "block 0: outliers: channels is 300"));
+    assert_int_equal(with.variants[1].num_layers, 0);
     ride_release(&with);
     ride_release(&without);
 }
@@ -512,7 +512,7 @@ static void make_overflow(char *weights)
     tiny_model_set(weights, "model.layers.1.self_attn.q_proj.weight", 200, 1, 1, 0xff7f);
 }
 
-static void values_that_are_not_finite_stop_their_passenger_only(void **state)
+static void values_that_are_not_finite_stop_their_variant_only(void **state)
 {
     (void)state;
     struct bs_error err;
@@ -523,15 +523,15 @@ static void values_that_are_not_finite_stop_their_passenger_only(void **state)
     ride_init(&with,
               (chains){{"", ""}, {"rtn", "bits=4"}, {"rtn", "bits=4 group_size=32"}, {NULL, NULL}});
     ride_init(&without, (chains){{"", ""}, {"rtn", "bits=4 group_size=32"}, {NULL, NULL}});
-    assert_int_equal(bs_walk_run(&walk, with.passengers, with.count, &err), BS_OK);
-    assert_int_equal(bs_walk_run(&walk, without.passengers, without.count, &err), BS_OK);
-    assert_int_equal(with.passengers[0].status, BS_OK);
-    assert_same_passenger(&with.passengers[0], &without.passengers[0], texts, TEXTS);
-    assert_int_equal(with.passengers[1].status, BS_ENUMERIC);
-    assert_non_null(strstr(with.passengers[1].message, "block 1: evaluation text 1: "));
-    assert_non_null(strstr(with.passengers[1].message, "not finite"));
-    assert_int_equal(with.passengers[2].status, BS_OK);
-    assert_same_passenger(&with.passengers[2], &without.passengers[1], texts, TEXTS);
+    assert_int_equal(bs_walk_run(&walk, with.variants, with.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, without.variants, without.count, &err), BS_OK);
+    assert_int_equal(with.variants[0].status, BS_OK);
+    assert_same_variant(&with.variants[0], &without.variants[0], texts, TEXTS);
+    assert_int_equal(with.variants[1].status, BS_ENUMERIC);
+    assert_non_null(strstr(with.variants[1].message, "block 1: evaluation text 1: "));
+    assert_non_null(strstr(with.variants[1].message, "not finite"));
+    assert_int_equal(with.variants[2].status, BS_OK);
+    assert_same_variant(&with.variants[2], &without.variants[1], texts, TEXTS);
     ride_release(&with);
     ride_release(&without);
     bs_model_free(broken);
@@ -558,7 +558,7 @@ static void progress_comes_to_its_end(void **state)
     struct bs_walk walk = walk_of(model);
     walk.progress = note_progress;
     walk.progress_context = &reports;
-    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, ride.variants, ride.count, &err), BS_OK);
     assert_true(reports >= 3);
     assert_int_equal(last_done, last_total);
     ride_release(&ride);
@@ -577,28 +577,28 @@ static void any_allocation_may_fail(void **state)
     walk.texts = &texts[1];
     ride_init(&whole, few);
     bs_alloc_fail_at(0);
-    assert_int_equal(bs_walk_run(&walk, whole.passengers, whole.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, whole.variants, whole.count, &err), BS_OK);
     long all = bs_alloc_fail_at(0);
     int stopped = 0, left = 0;
     assert_true(all > 200);
     for (long n = 1; n <= all; n += 1 + n / 5) { /* all at the start, then ever fewer */
         ride_init(&ride, few);
         bs_alloc_fail_at(n);
-        enum bs_status status = bs_walk_run(&walk, ride.passengers, ride.count, &err);
+        enum bs_status status = bs_walk_run(&walk, ride.variants, ride.count, &err);
         bs_alloc_fail_at(0);
         assert_true(!status || status == BS_ENOMEM);
         int failed = 0;
         for (int i = 0; i < ride.count; i++) {
-            const struct bs_passenger *got = &ride.passengers[i];
+            const struct bs_variant *got = &ride.variants[i];
             assert_true(!got->status || got->status == BS_ENOMEM);
             failed += got->status ? 1 : 0;
             if (!status && !got->status)
                 assert_memory_equal(bs_figure_floats(&got->figures[0], BS_NLL),
-                                    bs_figure_floats(&whole.passengers[i].figures[0], BS_NLL),
+                                    bs_figure_floats(&whole.variants[i].figures[0], BS_NLL),
                                     (size_t)texts[1].windows * (size_t)(texts[1].tokens - 1) *
                                         sizeof(float));
         }
-        assert_int_equal(failed, status ? 0 : 1); /* the walk stops, or one passenger leaves it */
+        assert_int_equal(failed, status ? 0 : 1); /* the walk stops, or one variant leaves it */
         stopped += status ? 1 : 0;
         left += failed;
         ride_release(&ride);
@@ -622,8 +622,8 @@ int main(void)
         cmocka_unit_test(sixteen_bits_change_nothing),
         cmocka_unit_test(bfloat16_is_close_to_float32),
         cmocka_unit_test(fewer_bits_cost_more),
-        cmocka_unit_test(a_passenger_that_fails_leaves_the_others_alone),
-        cmocka_unit_test(values_that_are_not_finite_stop_their_passenger_only),
+        cmocka_unit_test(a_variant_that_fails_leaves_the_others_alone),
+        cmocka_unit_test(values_that_are_not_finite_stop_their_variant_only),
         cmocka_unit_test(progress_comes_to_its_end),
         cmocka_unit_test(any_allocation_may_fail),
     };

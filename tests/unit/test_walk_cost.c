@@ -228,20 +228,20 @@ static bool reset_peak(void)
 static double growth(const struct bs_walk *walk, struct bs_recipe *recipes, int count)
 {
     struct bs_error err;
-    struct bs_passenger passengers[4];
+    struct bs_variant variants[4];
     assert_in_range(count, 1, 4);
     malloc_trim(0);
     if (!reset_peak())
         return -1;
     double before = status_bytes("VmRSS:");
-    memset(passengers, 0, sizeof passengers);
+    memset(variants, 0, sizeof variants);
     for (int i = 0; i < count; i++)
-        passengers[i] = (struct bs_passenger){.recipe = &recipes[i], .wanted = {true}};
-    assert_int_equal(bs_walk_run(walk, passengers, count, &err), BS_OK);
+        variants[i] = (struct bs_variant){.recipe = &recipes[i], .wanted = {true}};
+    assert_int_equal(bs_walk_run(walk, variants, count, &err), BS_OK);
     double peak = status_bytes("VmHWM:");
     for (int i = 0; i < count; i++) {
-        assert_int_equal(passengers[i].status, BS_OK);
-        bs_passenger_release(&passengers[i]);
+        assert_int_equal(variants[i].status, BS_OK);
+        bs_variant_release(&variants[i]);
     }
     return peak - before;
 }
@@ -306,8 +306,8 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     struct bs_walk_memory more = memory_of_load(&load);
     double figures = 16 * 256 * 9;
     assert_close(more.fixed - plain.fixed, 4 * mega + figures, 0, 1e-9);
-    assert_close(more.per_passenger - plain.per_passenger, 4 * mega + figures, 0, 1e-9);
-    assert_true(more.disk_fixed == 0 && more.disk_per_passenger == 0);
+    assert_close(more.per_variant - plain.per_variant, 4 * mega + figures, 0, 1e-9);
+    assert_true(more.disk_fixed == 0 && more.disk_per_variant == 0);
     /* Per-linear errors: the inputs; a linear's outputs fit where a block's do. */
     load.probes = 4;
     struct bs_walk_memory few = memory_of_load(&load);
@@ -320,9 +320,9 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     /* Calibration: the unquantized model's, and its own for who calibrates on that. */
     load.calibration_windows = 17;
     assert_close(memory_of_load(&load).fixed - plain.fixed, 4 * mega, 0, 1e-9);
-    assert_true(memory_of_load(&load).per_passenger == plain.per_passenger);
+    assert_true(memory_of_load(&load).per_variant == plain.per_variant);
     load.chain = "gptq";
-    assert_close(memory_of_load(&load).per_passenger - plain.per_passenger, 17 * mega / 4, 0, 1e-9);
+    assert_close(memory_of_load(&load).per_variant - plain.per_variant, 17 * mega / 4, 0, 1e-9);
     load.calibration_windows = 1;
     /* Hessians of all sets, wherever in the chain they are asked for. */
     static const char *const chains[] = {"gptq", "outliers gptq", "smoothquant gptq"};
@@ -378,8 +378,8 @@ static void spilled_streams_take_the_disk(void **state)
     load.spilled = true;
     struct bs_walk_memory spilled = memory_of_load(&load);
     assert_close(spilled.disk_fixed, (17 + 33) * window, 0, 1e-9);
-    assert_close(spilled.disk_per_passenger, (17 + 33) * window, 0, 1e-9);
-    assert_close(held.per_passenger - spilled.per_passenger, (17 + 33) * window, 0, 1e-9);
+    assert_close(spilled.disk_per_variant, (17 + 33) * window, 0, 1e-9);
+    assert_close(held.per_variant - spilled.per_variant, (17 + 33) * window, 0, 1e-9);
     /* In memory: a window at work and what it becomes, on each thread; not how many there are. */
     double resident = spilled.fixed - (held.fixed - (17 + 33) * window);
     assert_true(resident >= 2 * bs_threads() * window);
@@ -474,7 +474,7 @@ static void the_estimate_covers_what_is_taken(void **state)
         struct loaded loaded;
         load_walk(&loaded, &loads[k < 0 ? 2 : k]);
         struct bs_walk_memory memory = memory_of(&loaded);
-        double said = memory.fixed + 2 * memory.per_passenger;
+        double said = memory.fixed + 2 * memory.per_variant;
         double taken = growth(&loaded.walk, loaded.recipes, 2);
         unload_walk(&loaded);
         /* 80e6 are for what has been there before, and for what a product packs on its way. */

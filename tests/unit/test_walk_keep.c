@@ -16,7 +16,7 @@
 #include "eval/linalg/blas.h"
 #include "eval/run/walk_keep.h"
 #include "tests/support/folder.h"
-#include "tests/support/passengers.h"
+#include "tests/support/variants.h"
 #include "tests/support/recipes.h"
 #include "tests/support/tiny_model.h"
 
@@ -38,7 +38,7 @@ enum { RIDERS = sizeof riders / sizeof *riders };
 struct ride {
     int count;
     struct bs_recipe recipes[MOST_RIDERS];
-    struct bs_passenger passengers[MOST_RIDERS];
+    struct bs_variant variants[MOST_RIDERS];
     char ids[MOST_RIDERS][TEXTS][17];
 };
 
@@ -72,11 +72,11 @@ static void board(struct ride *ride, unsigned who, unsigned where)
             continue;
         int i = ride->count++;
         recipe_build(&ride->recipes[i], riders[r][0], riders[r][1]);
-        ride->passengers[i] = (struct bs_passenger){.recipe = &ride->recipes[i]};
+        ride->variants[i] = (struct bs_variant){.recipe = &ride->recipes[i]};
         for (int t = 0; t < TEXTS; t++) {
             snprintf(ride->ids[i][t], sizeof ride->ids[i][t], "%08d%08d", r, t);
-            ride->passengers[i].ids[t] = ride->ids[i][t];
-            ride->passengers[i].wanted[t] = where >> t & 1;
+            ride->variants[i].ids[t] = ride->ids[i][t];
+            ride->variants[i].wanted[t] = where >> t & 1;
         }
     }
 }
@@ -86,7 +86,7 @@ static const unsigned all = (1u << RIDERS) - 1, both = 3;
 static void leave(struct ride *ride)
 {
     for (int i = 0; i < ride->count; i++) {
-        bs_passenger_release(&ride->passengers[i]);
+        bs_variant_release(&ride->variants[i]);
         bs_recipe_release(&ride->recipes[i]);
     }
 }
@@ -134,7 +134,7 @@ static enum bs_status run_until(int stop_at, struct ride *ride, struct stopping 
     *stopping = (struct stopping){.stop_at = stop_at};
     struct bs_keeping keeping = keeping_of(stopping, 0);
     struct bs_walk walk = walk_over(&keeping);
-    enum bs_status status = bs_walk_run(&walk, ride->passengers, ride->count, err);
+    enum bs_status status = bs_walk_run(&walk, ride->variants, ride->count, err);
     bs_stop_ask(0);
     return status;
 }
@@ -151,7 +151,7 @@ static void go_on(struct ride *ride, const char *scratch)
         fail_msg("%s", err.message);
     walk.kept = &kept;
     walk.scratch = scratch;
-    if (bs_walk_run(&walk, ride->passengers, ride->count, &err))
+    if (bs_walk_run(&walk, ride->variants, ride->count, &err))
         fail_msg("%s", err.message);
     bs_kept_close(&kept);
 }
@@ -164,12 +164,12 @@ static void expect_same(const struct ride *whole, const struct ride *ride)
         while (strcmp(whole->ids[w][0], ride->ids[i][0]))
             w++;
         for (int t = 0; t < TEXTS; t++) {
-            struct bs_passenger a = whole->passengers[w], b = ride->passengers[i];
+            struct bs_variant a = whole->variants[w], b = ride->variants[i];
             if (!b.wanted[t])
                 continue;
             a.figures[0] = a.figures[t];
             b.figures[0] = b.figures[t];
-            assert_same_passenger(&a, &b, &texts[t], 1);
+            assert_same_variant(&a, &b, &texts[t], 1);
         }
     }
 }
@@ -183,13 +183,13 @@ static void every_place_goes_on_to_the_same_bytes(void **state)
     board(&whole, all, both);
     assert_int_equal(run_until(-1, &whole, &stopping, &err), BS_OK);
     int places = stopping.saved, in_block = 0, in_head = 0;
-    assert_true(places > LAYERS * (RIDERS + 1)); /* every passenger of every block, and more */
+    assert_true(places > LAYERS * (RIDERS + 1)); /* every variant of every block, and more */
     for (int k = 1; k < places; k++) {
         bs_set_threads(1 + k % 3);
         board(&stopped, all, both);
         assert_int_equal(run_until(k, &stopped, &stopping, &err), BS_ESTOPPED);
         leave(&stopped);
-        in_block += stopping.at.passenger > 0;
+        in_block += stopping.at.variant > 0;
         in_head += stopping.at.window > 0;
         bs_set_threads(1 + (k + 1) % 3);
         board(&resumed, all, stopping.at.text ? 2 : both);
@@ -224,21 +224,21 @@ static void some_of_the_riders_go_on_alone(void **state)
     leave(&whole);
 }
 
-static void a_passenger_that_failed_stays_so(void **state)
+static void a_variant_that_failed_stays_so(void **state)
 {
     (void)state;
     static struct ride stopped, resumed;
     struct bs_error err;
     struct stopping stopping;
     board(&stopped, all, both);
-    stopped.passengers[1].status = BS_ENUMERIC;
-    snprintf(stopped.passengers[1].message, sizeof stopped.passengers[1].message, "what was wrong");
+    stopped.variants[1].status = BS_ENUMERIC;
+    snprintf(stopped.variants[1].message, sizeof stopped.variants[1].message, "what was wrong");
     assert_int_equal(run_until(RIDERS + 2, &stopped, &stopping, &err), BS_ESTOPPED);
     board(&resumed, all, both);
     go_on(&resumed, NULL);
-    assert_int_equal(resumed.passengers[1].status, BS_ENUMERIC);
-    assert_string_equal(resumed.passengers[1].message, "what was wrong");
-    assert_int_equal(resumed.passengers[2].status, BS_OK);
+    assert_int_equal(resumed.variants[1].status, BS_ENUMERIC);
+    assert_string_equal(resumed.variants[1].message, "what was wrong");
+    assert_int_equal(resumed.variants[2].status, BS_OK);
     leave(&stopped);
     leave(&resumed);
 }
@@ -347,7 +347,7 @@ static void that_it_cannot_be_kept_ends_no_walk(void **state)
     struct bs_keeping keeping = {.path = path, .kept = told_of_failure, .context = &failures};
     struct bs_walk walk = walk_over(&keeping);
     board(&ride, 1 | 2, both);
-    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, ride.variants, ride.count, &err), BS_OK);
     assert_true(failures > LAYERS);
     leave(&ride);
 }
@@ -362,7 +362,7 @@ static void an_interval_is_waited_for(void **state)
     keeping.ended = bs_seconds();
     struct bs_walk walk = walk_over(&keeping);
     board(&ride, 1 | 2, both);
-    assert_int_equal(bs_walk_run(&walk, ride.passengers, ride.count, &err), BS_OK);
+    assert_int_equal(bs_walk_run(&walk, ride.variants, ride.count, &err), BS_OK);
     assert_int_equal(stopping.saved, 0);
     leave(&ride);
 }
@@ -372,7 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_place_goes_on_to_the_same_bytes),
         cmocka_unit_test(some_of_the_riders_go_on_alone),
-        cmocka_unit_test(a_passenger_that_failed_stays_so),
+        cmocka_unit_test(a_variant_that_failed_stays_so),
         cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(another_walks_is_not_used),
         cmocka_unit_test(what_is_no_file_is_not_used),

@@ -1,4 +1,4 @@
-#include "tests/support/passengers.h"
+#include "tests/support/variants.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-void assert_same_passenger(const struct bs_passenger *a, const struct bs_passenger *b,
-                           const struct bs_windows *texts, int num_texts)
+void assert_same_variant(const struct bs_variant *a, const struct bs_variant *b,
+                         const struct bs_windows *texts, int num_texts)
 {
     assert_int_equal(a->status, b->status);
     assert_int_equal(a->num_layers, b->num_layers);
