@@ -27,7 +27,7 @@ WERROR ?=
 FUZZ ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
-LINT ?=
+RULES ?=
 BENCH ?=
 
 ifeq ($(FUZZ),1) # what `make fuzz` builds
@@ -209,10 +209,10 @@ install: all ## install the program and its chart templates under PREFIX
 LINT_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. -DBS_VERSION='"$(VERSION)"' \
               -DBS_COMMIT='"$(COMMIT)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
-lint: setup ## check sources and documents by the project's rules (LINT="RULE ...": only those)
+lint: setup ## check sources and documents by the project's rules (RULES="NAME ...": only those)
 	@.ci/setup $(LINT_PACKAGES)
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@LINT_CFLAGS="$(subst ",\",$(LINT_CFLAGS))" tests/lint/lint.py $(BUILD)/bitsweep $(LINT)
+	@LINT_CFLAGS="$(subst ",\",$(LINT_CFLAGS))" tests/lint/lint.py $(BUILD)/bitsweep $(RULES)
 
 docs: setup ## make the generated parts of the documents anew
 	@.ci/setup $(LINT_PACKAGES)
