@@ -135,10 +135,12 @@ enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err)
 
 /* ---- how they compare ---- */
 
+/* A row from a file may hold any numbers; reading its arrays refuses those that do not fit them. */
 static struct bs_layout layout_of(const struct bs_row *row)
 {
-    return (struct bs_layout){
-        .windows = row->windows, .per_window = row->tokens - 1, .scored = (size_t)row->scored};
+    return (struct bs_layout){.windows = row->windows > 0 ? row->windows : 0,
+                              .per_window = row->tokens > 0 ? row->tokens - 1 : 0,
+                              .scored = (size_t)row->scored};
 }
 
 /* The mean of the trials' NLLs, token by token, and of each trial over its tokens, [num_rows]. */

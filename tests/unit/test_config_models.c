@@ -174,13 +174,13 @@ static void test_errors_of_expected(void **state)
         text,
         "7:5: error: source is missing, expected where the figures were published\n"
         "9:11: error: text is 'evaluation', expected e or f\n"
-        "10:5: error: unknown key 'valeus', expected source, text or values (did you mean "
-        "'values'?)\n"
+        "10:5: error: unknown key 'valeus', expected source, text, figure or values (did you "
+        "mean 'values'?)\n"
         "13:5: error: source is nothing, expected where the figures were published\n"
         "15:13: error: values is a list, expected a mapping from models to figures\n"
         "19:7: error: model is 'a/c', expected a/b or c (did you mean 'a/b'?)\n"
         "20:10: error: a model's entry is '5', expected a mapping from labels of recipes to "
-        "perplexities\n"
+        "figures\n"
         "22:9: error: 'rtn w8 channel' is no recipe of 'a/b', expected a label as `bitsweep plan` "
         "prints it (did you mean 'rtn w3 channel'?)\n"
         "23:9: error: 'rtn w3 chanel' is no recipe of 'a/b', expected a label as `bitsweep plan` "
@@ -189,8 +189,8 @@ static void test_errors_of_expected(void **state)
         "25:25: error: a published perplexity is 'five', expected a number from 1 to 1e+12\n"
         "26:25: error: a published perplexity is a list, expected a number\n"
         "28:39: error: a second figure for 'unquantized' of 'c' on 'e', expected one\n"
-        "29:5: error: an entry of expected is '7', expected a mapping with source, text or "
-        "values\n");
+        "29:5: error: an entry of expected is '7', expected a mapping with source, text, "
+        "figure or values\n");
     bs_free(text);
     /* What figures are checked against comes first. */
     config_expect_errors(
