@@ -228,7 +228,8 @@ static enum bs_status measure_text(struct bs_walk_state *s, struct bs_error *err
         return err->status;
     s->at.text++;
     s->at.window = 0;
-    return bs_walk_pause(s, err);
+    /* After the last text nothing is left to be kept. */
+    return s->at.text < s->walk->num_texts ? bs_walk_pause(s, err) : BS_OK;
 }
 
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
