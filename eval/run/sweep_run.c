@@ -144,7 +144,16 @@ static enum bs_status check_reference(const struct running *run, int text, struc
                    mean, sweep->config->evaluations[text].name, *before);
 }
 
-/* Commits what the walk has measured: called when a text is, or when a variant has failed. */
+/* Nothing of the walk is left to do: its checkpoint goes. */
+static void forget_kept(struct running *run)
+{
+    if (run->keeping.path)
+        unlink(run->keeping.path);
+    run->is_kept = false;
+}
+
+/* Commits what the walk has measured: called when a text is, or when a variant has failed. After the
+ * last text its checkpoint goes at once, so that a kill between the two is next to impossible. */
 static enum bs_status commit_measured(void *context, int text, struct bs_error *err)
 {
     struct running *run = context;
@@ -168,6 +177,8 @@ static enum bs_status commit_measured(void *context, int text, struct bs_error *
     for (int r = 0; r < count; r++)
         bs_trial_record_release(&records[r]);
     bs_free(records);
+    if (!status && text + 1 == sweep->config->num_evaluations)
+        forget_kept(run);
     if (!status)
         tell_kept(run);
     return status;
@@ -255,9 +266,7 @@ static enum bs_status run_walk(struct running *run, struct bs_walk *walk, struct
     run->keeping.ended = bs_seconds();
     enum bs_status status = bs_walk_run(walk, run->variants, run->num_variants, err);
     if (!status) {
-        if (run->keeping.path)
-            unlink(run->keeping.path);
-        run->is_kept = false;
+        forget_kept(run);
         tell_kept(run);
         if (bs_stop_asked())
             status = bs_fail(err, BS_ESTOPPED, "asked to stop");

@@ -34,11 +34,14 @@ again=(run --checkpoint 0.02 --output sweep.h5 sweep.yaml)
 seconds() { printf '%d.%06d' $(($1 / 1000000)) $(($1 % 1000000)); }
 below() { echo $(((RANDOM * 32768 + RANDOM) % ($1 + 1))); }
 
-# Where the walk is kept: block * 100 from the plan's line, 0 where it is not.
+# Where the walk is kept by the plan's lines: the block, 3 at the head, 4 where all is done, 0 where it is
+# not kept.
 kept_block() {
     "$program" plan --output sweep.h5 sweep.yaml 2>/dev/null |
         sed -n "s/^$trials trials go on from block \([0-9]*\) of 2, as kept .* ago in sweep\.h5\.checkpoint\$/\1/p
-                s/^$trials trials go on from the head, as kept .* ago in sweep\.h5\.checkpoint\$/3/p"
+                s/^$trials trials go on from the head, as kept .* ago in sweep\.h5\.checkpoint\$/3/p
+                s/^0 of $trials trials to run: .*/4/p
+                \$s/.*/0/p" | sed 1q
 }
 
 # ---- killed at any moment, over and over, until it ends ----
@@ -69,8 +72,8 @@ kill_until_done() {
         kills=$((kills + 1))
         # Nothing that was kept is ever done again.
         found=$(kept_block)
-        [ "${found:-0}" -ge "$place" ] || problem "expected block $place or later, found ${found:-0}"
-        place=${found:-0}
+        [ "$found" -ge "$place" ] || problem "expected block $place or later, found $found"
+        place=$found
     done
     expect_status 0
     expect_same_results reference.h5 sweep.h5
@@ -119,9 +122,22 @@ not_kept() {
 }
 check "without checkpoints nothing is kept, and said so" not_kept
 
+# Reads nothing, and goes once the walk is kept; meanwhile the program stands still, so that it cannot
+# have ended by then.
+leave_early() {
+    local i
+    for ((i = 0; i < 6000; i++)); do
+        [ ! -s sweep.h5.checkpoint ] || break
+        sleep 0.01
+    done
+    kill -STOP "$(cat pid)"
+    exec <&-
+    kill -CONT "$(cat pid)"
+}
 closed_pipe() {
     rm -f sweep.h5*
-    { "$program" run --output sweep.h5 sweep.yaml 2>&1 >/dev/null </dev/null; echo $? >status; } | head -n 1 >.out
+    { sh -c 'echo $$ >pid; exec "$@"' sh "$program" "${again[@]}" 2>&1 >/dev/null </dev/null; echo $? >status; } |
+        leave_early
     status=$(cat status)
     expect_status 141
     expect_there sweep.h5.checkpoint
