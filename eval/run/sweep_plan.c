@@ -65,7 +65,8 @@ static enum bs_status plan_walks(const struct bs_sweep *sweep,
         if (!best.walks && !spilled.walks)
             return bs_fail(
                 err, BS_ENOMEM,
-                "the smallest walk needs %.0f MB, and the memory allowed is %.0f MB",
+                "the smallest walk needs %.0f MB, and --memory, which is half of what is free "
+                "where it is not given, allows %.0f MB",
                 ceil(fmin(least_memory(&best, count), least_memory(&spilled, count)) / 1e6),
                 memory / 1e6);
         if (worth_spilling(&spilled, &best, count)) {

@@ -136,8 +136,8 @@ done <<'EOF'
 ^bitsweep: .*'nowhere.yaml': No such file or directory      | plan nowhere.yaml
 ^bitsweep: .*'model': Is a directory                        | run model
 ^bitsweep: .*'model': Is a directory                        | table model
-^bitsweep: the smallest walk needs [0-9]+ MB, .* is 1 MB    | run --memory 1M --output one.h5 one.yaml
-^bitsweep: the smallest walk needs [0-9]+ MB, .* is 1 MB    | plan --memory 1M one.yaml
+^bitsweep: the smallest walk needs [0-9]+ MB, .* allows 1 MB | run --memory 1M --output one.h5 one.yaml
+^bitsweep: the smallest walk needs [0-9]+ MB, .* allows 1 MB | plan --memory 1M one.yaml
 ^bitsweep: 'nothing' is nothing to describe, expected algorithm, rtn,  | describe nothing
 ^bitsweep: .* \(did you mean 'smoothquant'\?\)              | describe smoothqant
 EOF
