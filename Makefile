@@ -19,7 +19,9 @@ PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash 
         libcurl libcrypto
 
 CC ?= gcc
-ARCH ?= native
+X86 := $(filter x86_64-%,$(shell $(CC) -dumpmachine))
+# The processor that all is compiled for, but the loops of eval/base/isa.h.
+ARCH ?= $(if $(X86),x86-64-v2)
 PREFIX ?= /usr/local
 SANITIZE ?=
 ISA ?=
@@ -47,10 +49,9 @@ else
 $(error SANITIZE is 1 or not set, not '$(SANITIZE)')
 endif
 
-# ISA=avx2: built for, and run as on, a processor with nothing newer than AVX2.
+# ISA=avx2: run as on a processor with nothing newer than AVX2.
 ifeq ($(ISA),avx2)
-VARIANT := $(VARIANT)-avx2
-ARCH := x86-64-v3
+export BITSWEEP_ISA := v3
 export ONEDNN_MAX_CPU_ISA := AVX2
 export OPENBLAS_CORETYPE := Haswell
 else ifneq ($(ISA),)
@@ -58,7 +59,7 @@ $(error ISA is avx2 or not set, not '$(ISA)')
 endif
 
 BUILD := build/$(VARIANT)
-CFLAGS ?= -g -march=$(ARCH)
+CFLAGS ?= -g $(if $(ARCH),-march=$(ARCH))
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wdouble-promotion \
             -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Wcast-qual \
             -Wundef $(if $(WERROR),-Werror)
@@ -71,7 +72,17 @@ ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. $(WARNINGS) $(CFLAGS) $(EXTR
 LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldnnl -lm
 
 LIB_SOURCES := $(sort $(wildcard algorithms/*.c eval/*/*.c eval/*/*/*.c))
-LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/%.o)
+# Loops that are compiled once for each level of eval/base/isa.h. Errno and traps, of which nothing
+# here knows, would keep the compiler from vectors; values stay as they are.
+ISA_SOURCES := $(filter %_isa.c,$(LIB_SOURCES))
+ISA_LEVELS := $(if $(X86),0 1 2 3,0)
+ISA_FLAGS := -fno-math-errno -fno-trapping-math
+ISA_FLAGS_0 := $(if $(X86),-march=x86-64-v2)
+ISA_FLAGS_1 := -march=x86-64-v2 -mfma -mprefer-vector-width=128
+ISA_FLAGS_2 := -march=x86-64-v3 -mprefer-vector-width=256
+ISA_FLAGS_3 := -march=x86-64-v4 -mprefer-vector-width=512
+ISA_OBJECTS := $(foreach level,$(ISA_LEVELS),$(ISA_SOURCES:%.c=$(BUILD)/%.$(level).o))
+LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_SOURCES),$(LIB_SOURCES))) $(ISA_OBJECTS)
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c tests/conformance/*.c))
 TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 SUPPORT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
@@ -181,6 +192,14 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call run,CC $<,$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<)
 
+define isa_rule
+$(BUILD)/%_isa.$(1).o: %_isa.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call run,CC $$< for level $(1),$(CC) $$(ALL_CFLAGS) $(ISA_FLAGS) $(ISA_FLAGS_$(1)) \
+	    -DBS_ISA=$(1) -MMD -MP -c -o $$@ $$<)
+endef
+$(foreach level,$(ISA_LEVELS),$(eval $(call isa_rule,$(level))))
+
 # The commit is known to few objects only, so that a commit does not rebuild the rest.
 COMMIT_OBJECTS := $(addprefix $(BUILD)/,eval/main.o eval/store/results.o tests/bench/report.o)
 $(COMMIT_OBJECTS): EXTRA += -DBS_COMMIT='"$(COMMIT)"'
@@ -194,7 +213,8 @@ $(BUILD)/commit: FORCE
 $(BUILD)/flags: FORCE
 	@pkg-config --exists $(PKGS) || { echo "packages are missing: make setup" >&2; exit 1; }
 	@mkdir -p $(@D)
-	@printf '%s\n' "$$($(CC) --version | head -n 1) $(subst ",\",$(ALL_CFLAGS))" > $@.new
+	@printf '%s\n' "$$($(CC) --version | head -n 1) $(subst ",\",$(ALL_CFLAGS)) $(ISA_FLAGS) \
+	    $(foreach level,$(ISA_LEVELS),$(ISA_FLAGS_$(level)))" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 .PHONY: FORCE
@@ -206,7 +226,7 @@ install: all ## install the program and its chart templates under PREFIX
 	install -m 644 plots/*.gp $(DESTDIR)$(PREFIX)/share/bitsweep/plots
 
 # What clang-tidy compiles with.
-LINT_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -I. -DBS_VERSION='"$(VERSION)"' \
+LINT_CFLAGS = -DBS_ISA=0 -std=c11 -D_POSIX_C_SOURCE=200809L -I. -DBS_VERSION='"$(VERSION)"' \
               -DBS_COMMIT='"$(COMMIT)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 lint: setup ## check sources and documents by the project's rules (RULES="NAME ...": only those)
@@ -228,4 +248,4 @@ format: ## clang-format every source
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s%s\n", $$1, $$2 }' Makefile
 
--include $(ALL_SOURCES:%.c=$(BUILD)/%.d) $(REGISTRIES:%.c=$(BUILD)/with_plugins/%.d)
+-include $(ALL_SOURCES:%.c=$(BUILD)/%.d) $(ISA_OBJECTS:.o=.d) $(REGISTRIES:%.c=$(BUILD)/with_plugins/%.d)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "eval/base/file.h"
+#include "eval/base/isa.h"
 #include "eval/base/machine.h"
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
@@ -539,6 +540,9 @@ int main(int argc, char **argv)
         bs_help_print(commands, command, stdout);
         return finish(BS_EXIT_DONE);
     }
+    struct bs_error err = {0};
+    if (bs_isa_check(&err))
+        return fail(&err);
     bs_set_threads(args.threads ? args.threads : bs_default_threads());
     bs_map_watch();
     check_address_space((size_t)bs_threads());

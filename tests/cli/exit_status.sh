@@ -141,6 +141,14 @@ done <<'EOF'
 ^bitsweep: 'nothing' is nothing to describe, expected algorithm, rtn,  | describe nothing
 ^bitsweep: .* \(did you mean 'smoothquant'\?\)              | describe smoothqant
 EOF
+level_refused() {
+    BITSWEEP_ISA=avx2 run plan one.yaml
+    expect_status 2
+    expect_no_out
+    expect_err "^bitsweep: environment variable BITSWEEP_ISA: 'avx2' .* base, fma, v3 or v4$"
+}
+check "refused: a level of instructions that there is not" level_refused
+
 check "refused command lines leave no results" expect_absent results one.h5 one.h5.lock one.h5.partial
 
 # ---- each command at its work ----
