@@ -149,23 +149,21 @@ static enum bs_status read_biases(const struct bs_config_reader *r, struct bs_ar
 {
     static const struct {
         enum bs_key key;
-        unsigned roles;
+        unsigned linears; /* enum bs_biases */
     } groups[] = {
-        {BS_KEY_BIAS, ~0u},
-        {BS_KEY_ATTENTION_BIAS, 1u << BS_Q | 1u << BS_K | 1u << BS_V | 1u << BS_O},
-        {BS_KEY_QKV_BIAS, 1u << BS_Q | 1u << BS_K | 1u << BS_V},
-        {BS_KEY_O_BIAS, 1u << BS_O},
-        {BS_KEY_MLP_BIAS, 1u << BS_GATE | 1u << BS_UP | 1u << BS_DOWN},
+        {BS_KEY_BIAS, BS_BIASES_ALL},     {BS_KEY_ATTENTION_BIAS, BS_BIASES_QKV | BS_BIASES_O},
+        {BS_KEY_QKV_BIAS, BS_BIASES_QKV}, {BS_KEY_O_BIAS, BS_BIASES_O},
+        {BS_KEY_MLP_BIAS, BS_BIASES_MLP},
     };
     a->biases = r->rules->biases;
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         bool has;
-        if (bs_config_bool(r, groups[i].key, (a->biases & groups[i].roles) != 0, &has))
+        if (bs_config_bool(r, groups[i].key, (a->biases & groups[i].linears) != 0, &has))
             return r->err->status;
-        if (has && !(a->biases & groups[i].roles))
-            a->biases |= groups[i].roles;
+        if (has && !(a->biases & groups[i].linears))
+            a->biases |= groups[i].linears;
         if (!has)
-            a->biases &= ~groups[i].roles;
+            a->biases &= ~groups[i].linears;
     }
     return BS_OK;
 }

@@ -164,17 +164,10 @@ static enum bs_fact compare_bool(const json_t *value, bool truth)
 
 /* True means that all of these linears have biases, false that none has. */
 static enum bs_fact compare_biases(const struct bs_architecture *a, const json_t *value,
-                                   unsigned roles)
+                                   enum bs_biases linears)
 {
-    bool all = true, any = false;
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
-        if (!(roles >> r & 1) || !bs_has_role(a, (enum bs_role)r))
-            continue;
-        bool has = bs_has_bias(a, (enum bs_role)r);
-        all = all && has;
-        any = any || has;
-    }
-    return of(json_is_true(value) ? all : json_is_false(value) && !any);
+    unsigned biased = a->biases & linears;
+    return of(json_is_true(value) ? biased == linears : json_is_false(value) && !biased);
 }
 
 static enum bs_fact compare_layer_types(const struct bs_architecture *a, const json_t *value)
@@ -211,10 +204,6 @@ static enum bs_fact compare_activation(const struct bs_architecture *a, const js
 static enum bs_fact compare(const struct bs_architecture *a, enum subject subject,
                             const json_t *value)
 {
-    enum {
-        QKV = 1u << BS_Q | 1u << BS_K | 1u << BS_V,
-        MLP = 1u << BS_GATE | 1u << BS_UP | 1u << BS_DOWN
-    };
     bool rotary = a->positions == BS_ROTARY;
     switch (subject) {
     case HIDDEN_SIZE:
@@ -245,13 +234,13 @@ static enum bs_fact compare(const struct bs_architecture *a, enum subject subjec
     case SLIDING_WINDOW:
         return compare_number(value, a->sliding_window);
     case ATTENTION_BIASES:
-        return compare_biases(a, value, QKV | 1u << BS_O);
+        return compare_biases(a, value, BS_BIASES_QKV | BS_BIASES_O);
     case QKV_BIASES:
-        return compare_biases(a, value, QKV);
+        return compare_biases(a, value, BS_BIASES_QKV);
     case MLP_BIASES:
-        return compare_biases(a, value, MLP);
+        return compare_biases(a, value, BS_BIASES_MLP);
     case ALL_BIASES:
-        return compare_biases(a, value, ~0u);
+        return compare_biases(a, value, BS_BIASES_ALL);
     case ACTIVATION:
         return compare_activation(a, value);
     case LAYER_TYPES:

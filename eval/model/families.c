@@ -199,7 +199,7 @@ static const struct bs_family_config qwen2_config = {
     .rope_theta = 10000,
     .rotary_share = 1,
     .activation = "silu",
-    .biases = QKV_BIASES,
+    .biases = BS_BIASES_QKV,
 };
 
 static const struct bs_family_config qwen3_config = {
@@ -262,7 +262,7 @@ static const struct bs_family_config phi_config = {
     .rotary_share = 0.5,
     .even_rotary_dim = true,
     .activation = "gelu_new",
-    .biases = ALL_BIASES,
+    .biases = BS_BIASES_ALL,
 };
 
 static const struct bs_family_config opt_config = {
@@ -272,7 +272,7 @@ static const struct bs_family_config opt_config = {
     .norm_eps = 1e-5,
     .activation = "relu",
     .tied = true,
-    .biases = ALL_BIASES,
+    .biases = BS_BIASES_ALL,
 };
 
 static const struct bs_family_config gpt2_config = {
@@ -283,7 +283,7 @@ static const struct bs_family_config gpt2_config = {
     .norm_eps = 1e-5,
     .activation = "gelu_new",
     .tied = true,
-    .biases = ALL_BIASES,
+    .biases = BS_BIASES_ALL,
 };
 
 static const struct bs_family_config neox_config = {
@@ -293,7 +293,7 @@ static const struct bs_family_config neox_config = {
     .rope_theta = 10000,
     .rotary_share = 0.25,
     .activation = "gelu",
-    .biases = ALL_BIASES,
+    .biases = BS_BIASES_ALL,
 };
 
 static const struct bs_family_config bloom_config = {
@@ -305,7 +305,7 @@ static const struct bs_family_config bloom_config = {
     .norm_eps = 1e-5,
     .activation = "gelu_pytorch_tanh", /* which BLOOM's own function is */
     .tied = true,
-    .biases = ALL_BIASES,
+    .biases = BS_BIASES_ALL,
 };
 
 /* --- tensors --- */
@@ -388,12 +388,12 @@ static const struct bs_family first_rows[] = {
                   [BS_NORM_Q] = "self_attn.q_layernorm",
                   [BS_NORM_K] = "self_attn.k_layernorm"},
         .qk_norm_kind = BS_LAYER_NORM,
-        .linears = {[BS_Q] = "self_attn.q_proj",
-                    [BS_K] = "self_attn.k_proj",
-                    [BS_V] = "self_attn.v_proj",
-                    [BS_O] = "self_attn.dense",
-                    [BS_UP] = "mlp.fc1",
-                    [BS_DOWN] = "mlp.fc2"},
+        .linears = {{"q", "self_attn.q_proj"},
+                    {"k", "self_attn.k_proj"},
+                    {"v", "self_attn.v_proj"},
+                    {"o", "self_attn.dense"},
+                    {"up", "mlp.fc1"},
+                    {"down", "mlp.fc2"}},
         .norm = BS_LAYER_NORM,
         .wiring = BS_PARALLEL,
         .attention_module = BS_MODULE_BLOCK,
@@ -412,12 +412,12 @@ static const struct bs_family first_rows[] = {
         .head = "lm_head",
         .block = "decoder.layers.%d.",
         .norms = {[BS_NORM_ATTENTION] = "self_attn_layer_norm", [BS_NORM_MLP] = "final_layer_norm"},
-        .linears = {[BS_Q] = "self_attn.q_proj",
-                    [BS_K] = "self_attn.k_proj",
-                    [BS_V] = "self_attn.v_proj",
-                    [BS_O] = "self_attn.out_proj",
-                    [BS_UP] = "fc1",
-                    [BS_DOWN] = "fc2"},
+        .linears = {{"q", "self_attn.q_proj"},
+                    {"k", "self_attn.k_proj"},
+                    {"v", "self_attn.v_proj"},
+                    {"o", "self_attn.out_proj"},
+                    {"up", "fc1"},
+                    {"down", "fc2"}},
         .norm = BS_LAYER_NORM,
         .positions_kind = BS_LEARNED,
         .position_offset = 2,
@@ -435,12 +435,12 @@ static const struct bs_family first_rows[] = {
         .head = "lm_head",
         .block = "h.%d.",
         .norms = {[BS_NORM_ATTENTION] = "ln_1", [BS_NORM_MLP] = "ln_2"},
-        .linears = {[BS_Q] = "attn.c_attn.q",
-                    [BS_K] = "attn.c_attn.k",
-                    [BS_V] = "attn.c_attn.v",
-                    [BS_O] = "attn.c_proj",
-                    [BS_UP] = "mlp.c_fc",
-                    [BS_DOWN] = "mlp.c_proj"},
+        .linears = {{"q", "attn.c_attn.q"},
+                    {"k", "attn.c_attn.k"},
+                    {"v", "attn.c_attn.v"},
+                    {"o", "attn.c_proj"},
+                    {"up", "mlp.c_fc"},
+                    {"down", "mlp.c_proj"}},
         .fused_qkv = "attn.c_attn",
         .fused = BS_FUSED_SECTIONS,
         .transposed = true,

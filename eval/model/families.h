@@ -116,7 +116,7 @@ struct bs_family_config {
                                positions there are */
     enum bs_rotated rotated;
     bool tied, multi_query;
-    unsigned biases; /* bit r: the linear with role r */
+    unsigned biases; /* enum bs_biases */
 };
 
 #endif

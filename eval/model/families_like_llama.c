@@ -224,7 +224,7 @@ static const struct bs_family_config glm_config = {
     .rope_theta = 10000,
     .rotary_share = 0.5,
     .activation = "silu",
-    .biases = QKV_BIASES,
+    .biases = BS_BIASES_QKV,
 };
 
 static const struct bs_family_config ministral_config = {
@@ -280,14 +280,15 @@ static const struct bs_family_config seed_oss_config = {
     .rope_theta = 10000,
     .rotary_share = 1,
     .activation = "silu",
-    .biases = QKV_BIASES,
+    .biases = BS_BIASES_QKV,
 };
 
 /* --- tensors --- */
 
 #define INSPECTED .attention_module = BS_MODULE_ATTENTION, .mlp_module = BS_MODULE_MLP
 
-#define FUSED_GATE_UP [BS_GATE] = "mlp.gate_up_proj.gate", [BS_UP] = "mlp.gate_up_proj.up"
+#define FUSED_GATE_UP                                                                              \
+    {"gate", "mlp.gate_up_proj.gate"}, { "up", "mlp.gate_up_proj.up" }
 
 /* Norms after attention and MLP only. */
 #define NORMS_AFTER                                                                                \
@@ -295,12 +296,12 @@ static const struct bs_family_config seed_oss_config = {
                                                               "post_feedforward_layernorm"
 
 #define GLM_LINEARS                                                                                \
-    .linears = {[BS_Q] = "self_attn.q_proj",                                                       \
-                [BS_K] = "self_attn.k_proj",                                                       \
-                [BS_V] = "self_attn.v_proj",                                                       \
-                [BS_O] = "self_attn.o_proj",                                                       \
+    .linears = {{"q", "self_attn.q_proj"},                                                         \
+                {"k", "self_attn.k_proj"},                                                         \
+                {"v", "self_attn.v_proj"},                                                         \
+                {"o", "self_attn.o_proj"},                                                         \
                 FUSED_GATE_UP,                                                                     \
-                [BS_DOWN] = "mlp.down_proj"},                                                      \
+                {"down", "mlp.down_proj"}},                                                        \
     .fused_gate_up = "mlp.gate_up_proj"
 
 static const struct bs_family rows[] = {
@@ -319,12 +320,12 @@ static const struct bs_family rows[] = {
         .model_type = "phi3",
         .models = "Phi-3, 3.5 and 4",
         LLAMA_NAMES,
-        .linears = {[BS_Q] = "self_attn.qkv_proj.q",
-                    [BS_K] = "self_attn.qkv_proj.k",
-                    [BS_V] = "self_attn.qkv_proj.v",
-                    [BS_O] = "self_attn.o_proj",
+        .linears = {{"q", "self_attn.qkv_proj.q"},
+                    {"k", "self_attn.qkv_proj.k"},
+                    {"v", "self_attn.qkv_proj.v"},
+                    {"o", "self_attn.o_proj"},
                     FUSED_GATE_UP,
-                    [BS_DOWN] = "mlp.down_proj"},
+                    {"down", "mlp.down_proj"}},
         .fused_qkv = "self_attn.qkv_proj",
         .fused = BS_FUSED_SECTIONS,
         .fused_v_folds = true,

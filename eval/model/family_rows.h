@@ -13,16 +13,6 @@ struct bs_family_rows {
 /* Rotary positions, RMS norms and a gated MLP, as Llama has them; and those with layer norms. */
 extern const struct bs_family_rows bs_rows_like_llama, bs_rows_layer_norm;
 
-#define BIT(role) (1u << (role))
-
-/* Sets of linears that have biases. */
-enum {
-    QKV_BIASES = BIT(BS_Q) | BIT(BS_K) | BIT(BS_V),
-    ATTENTION_BIASES = QKV_BIASES | BIT(BS_O),
-    PLAIN_MLP_BIASES = BIT(BS_UP) | BIT(BS_DOWN),
-    ALL_BIASES = ATTENTION_BIASES | PLAIN_MLP_BIASES,
-};
-
 /* --- keys --- */
 
 #define SIZE_KEYS                                                                                  \
@@ -60,9 +50,9 @@ enum {
 
 #define LLAMA_LINEARS                                                                              \
     .linears = {                                                                                   \
-        [BS_Q] = "self_attn.q_proj", [BS_K] = "self_attn.k_proj", [BS_V] = "self_attn.v_proj",     \
-        [BS_O] = "self_attn.o_proj", [BS_GATE] = "mlp.gate_proj", [BS_UP] = "mlp.up_proj",         \
-        [BS_DOWN] = "mlp.down_proj",                                                               \
+        {"q", "self_attn.q_proj"}, {"k", "self_attn.k_proj"}, {"v", "self_attn.v_proj"},           \
+        {"o", "self_attn.o_proj"}, {"gate", "mlp.gate_proj"}, {"up", "mlp.up_proj"},               \
+        {"down", "mlp.down_proj"},                                                                 \
     }
 
 #define LLAMA_NORMS                                                                                \
@@ -76,8 +66,10 @@ enum {
 
 /* A tensor of q, k and v, and an MLP that is not gated, by the names of Megatron-LM. */
 #define FUSED_LINEARS(attention, tensor)                                                           \
-    [BS_Q] = attention "." tensor ".q", [BS_K] = attention "." tensor ".k",                        \
-    [BS_V] = attention "." tensor ".v", [BS_O] = attention ".dense",                               \
-    [BS_UP] = "mlp.dense_h_to_4h", [BS_DOWN] = "mlp.dense_4h_to_h"
+    {"q", attention "." tensor ".q"}, {"k", attention "." tensor ".k"},                            \
+        {"v", attention "." tensor ".v"}, {"o", attention ".dense"}, {"up", "mlp.dense_h_to_4h"},  \
+    {                                                                                              \
+        "down", "mlp.dense_4h_to_h"                                                                \
+    }
 
 #endif

@@ -122,53 +122,31 @@ enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, 
 
 /* --- blocks --- */
 
-static bool is_fused(const struct bs_architecture *a, enum bs_role role)
-{
-    return a->family->fused_qkv && role <= BS_V;
-}
-
-/* The first row of a head of q, k or v in the tensor that holds all three. */
-static size_t fused_row(const struct bs_architecture *a, enum bs_role role, int head)
-{
-    int d = a->head_dim, queries = a->num_heads / a->num_kv_heads;
-    if (a->family->fused == BS_FUSED_SECTIONS) {
-        int before = role == BS_Q ? 0 : a->num_heads + (role == BS_V ? a->num_kv_heads : 0);
-        return (size_t)(before + head) * (size_t)d;
-    }
-    int group = role == BS_Q ? head / queries : head;
-    int within = role == BS_Q ? head % queries : queries + (role == BS_V);
-    return (size_t)(group * (queries + 2) + within) * (size_t)d;
-}
-
 /* Rows of `width` floats: a linear's weight, or its bias with a width of 1. */
-static void read_rows(const struct bs_architecture *a, const struct bs_slot *slot,
-                      const struct bs_tensor *tensor, size_t width, float *out)
+static void read_rows(const struct bs_slot *slot, const struct bs_tensor *tensor, size_t width,
+                      float *out)
 {
-    if (!is_fused(a, slot->role)) {
-        bool second = slot->role == BS_UP && a->family->fused_gate_up;
-        size_t count = (size_t)slot->out * width;
-        bs_tensor_read(tensor, second ? count : 0, count, out);
-        return;
-    }
-    size_t run = (size_t)a->head_dim * width;
-    for (int h = 0; h < slot->out / a->head_dim; h++)
-        bs_tensor_read(tensor, fused_row(a, slot->role, h) * width, run, out + (size_t)h * run);
+    const struct bs_tensor_rows *rows = &slot->rows;
+    size_t count = (size_t)rows->run * width;
+    for (int i = 0; i < slot->out / rows->run; i++)
+        bs_tensor_read(tensor, (size_t)(rows->first + i * rows->stride) * width, count,
+                       out + (size_t)i * count);
 }
 
 /* weight [out][in] of a tensor that holds [in][all outputs]. */
-static void read_transposed(const struct bs_architecture *a, const struct bs_slot *slot,
-                            const struct bs_tensor *tensor, float *weight)
+static void read_transposed(const struct bs_slot *slot, const struct bs_tensor *tensor,
+                            float *weight)
 {
-    enum { RUN = 64 }; /* outputs read at a time */
-    size_t out = (size_t)slot->out, in = (size_t)slot->in;
-    size_t all = tensor->count / in;
-    size_t first = is_fused(a, slot->role) ? fused_row(a, slot->role, 0) : 0;
+    enum { MOST = 64 }; /* outputs read at a time */
+    size_t in = (size_t)slot->in, all = tensor->count / in, run = (size_t)slot->rows.run;
     for (size_t j = 0; j < in; j++)
-        for (size_t i = 0; i < out; i += RUN) {
-            float line[RUN];
-            size_t run = out - i < RUN ? out - i : RUN;
-            bs_tensor_read(tensor, j * all + first + i, run, line);
-            for (size_t k = 0; k < run; k++)
+        for (size_t i = 0, count; i < (size_t)slot->out; i += count) {
+            float line[MOST];
+            size_t within = i % run, left = run - within;
+            size_t from = (size_t)slot->rows.first + i / run * (size_t)slot->rows.stride + within;
+            count = left < MOST ? left : MOST;
+            bs_tensor_read(tensor, j * all + from, count, line);
+            for (size_t k = 0; k < count; k++)
                 weight[(i + k) * in + j] = line[k];
         }
 }
@@ -176,16 +154,14 @@ static void read_transposed(const struct bs_architecture *a, const struct bs_slo
 static void load_linear(const struct bs_model *model, const char *place, const struct bs_slot *slot,
                         struct bs_linear *linear)
 {
-    const struct bs_architecture *a = &model->architecture;
-    const char *name = bs_linear_tensor(a, slot->role);
-    const struct bs_tensor *weight = find(model, place, name, ".weight");
-    if (a->family->transposed)
-        read_transposed(a, slot, weight, linear->weight);
+    const struct bs_tensor *weight = find(model, place, slot->tensor, ".weight");
+    if (model->architecture.family->transposed)
+        read_transposed(slot, weight, linear->weight);
     else
-        read_rows(a, slot, weight, (size_t)slot->in, linear->weight);
+        read_rows(slot, weight, (size_t)slot->in, linear->weight);
     bs_checkpoint_forget(model->checkpoint, weight);
     if (linear->bias)
-        read_rows(a, slot, find(model, place, name, ".bias"), 1, linear->bias);
+        read_rows(slot, find(model, place, slot->tensor, ".bias"), 1, linear->bias);
 }
 
 static void load_block_norm(const struct bs_model *model, const char *place, enum bs_norm_place at,

@@ -57,6 +57,12 @@ enum bs_fused {
 
 struct bs_family_config;
 
+/* What a family calls a linear of its program: below the block, without ".weight"; for reports
+ * where another name is that of the tensor it stands in. */
+struct bs_linear_name {
+    const char *role, *name; /* "q", "self_attn.q_proj" */
+};
+
 /* A model family: one row of data, read by one generic block. Names that are NULL stand for what
  * the family does not have. Of all tensors but the head's the names may begin with `prefix`. */
 struct bs_family {
@@ -65,12 +71,11 @@ struct bs_family {
     const char *prefix;     /* "model." */
     const char *embedding, *embedding_norm, *positions, *project_in;
     const char *final_norm, *project_out, *head;
-    const char *block;                     /* printf format with one %d */
-    const char *norms[BS_NUM_NORMS];       /* below the block, without ".weight" */
-    const char *linears[BS_NUM_ROLES];     /* below the block, without ".weight"; for reports where
-                                          fused_qkv names the tensor of q, k and v */
-    const char *fused_qkv, *fused_gate_up; /* gate_up: all of gate, all of up */
-    enum bs_fused fused;                   /* how fused_qkv holds its rows */
+    const char *block;                           /* printf format with one %d */
+    const char *norms[BS_NUM_NORMS];             /* below the block, without ".weight" */
+    struct bs_linear_name linears[BS_MAX_SLOTS]; /* in any order; a NULL role after the last */
+    const char *fused_qkv, *fused_gate_up;       /* gate_up: all of gate, all of up */
+    enum bs_fused fused;                         /* how fused_qkv holds its rows */
     bool fused_v_folds; /* AWQ's code folds the factors of o's columns into v's rows of fused_qkv */
     bool transposed;    /* linears are stored [in_features][out_features] */
     enum bs_norm_kind norm, qk_norm_kind;
@@ -163,7 +168,7 @@ struct bs_architecture {
      * 1 = nothing. */
     float embedding_scale, residual_scale, logit_scale;
     bool tied_head, final_norm;
-    unsigned biases;           /* bit r: the linear with role r has one */
+    unsigned biases;           /* enum bs_biases: which linears have them */
     struct bs_program program; /* of a block: bs_program_build */
 };
 
@@ -182,12 +187,8 @@ enum bs_status bs_architecture_read(const char *directory, const struct bs_lines
                                     struct bs_remarks *remarks, struct bs_error *err);
 void bs_remarks_release(struct bs_remarks *remarks);
 
-/* True where the family has a linear with this role; and how many linears a block has. */
-bool bs_has_role(const struct bs_architecture *architecture, enum bs_role role);
+/* How many linears a block has. */
 int bs_num_linears(const struct bs_architecture *architecture);
-
-/* True where that linear has a bias. */
-bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role);
 
 /* True where blocks have a norm at this place; its kind; and how many channels it has weights
  * for. */
@@ -196,17 +197,9 @@ enum bs_norm_kind bs_norm_kind_at(const struct bs_architecture *architecture,
                                   enum bs_norm_place place);
 int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place place);
 
-/* The roles first to last whose rows stand in one tensor of the checkpoint with those of `role`. */
-void bs_tensor_roles(const struct bs_architecture *architecture, enum bs_role role,
-                     enum bs_role *first, enum bs_role *last);
-
 /* True where layer `layer` attends to the sliding window only; where it has rotary positions. */
 bool bs_is_local(const struct bs_architecture *architecture, int layer);
 bool bs_is_rotated(const struct bs_architecture *architecture, int layer);
-
-/* Shape of the linear with this role. */
-int bs_out_features(const struct bs_architecture *architecture, enum bs_role role);
-int bs_in_features(const struct bs_architecture *architecture, enum bs_role role);
 
 /* Weights of all linears of a block; multiply-adds times two of bs_block_forward over one
  * window. */

@@ -33,7 +33,4 @@ int bs_norm_parts(const struct bs_architecture *a, enum bs_norm_place place);
 void bs_norm_name(const struct bs_architecture *a, enum bs_norm_place place, int part,
                   char name[BS_NORM_NAME_BYTES]);
 
-/* What the tensors of the linear's weight and bias are called; those of several may be one. */
-const char *bs_linear_tensor(const struct bs_architecture *a, enum bs_role role);
-
 #endif

@@ -56,30 +56,20 @@ static enum bs_status require_block_norm(struct bs_model *model, const char *pla
     return BS_OK;
 }
 
-/* Rows of that tensor. */
-static int tensor_rows(const struct bs_architecture *a, enum bs_role role)
-{
-    enum bs_role first, last;
-    int rows = 0;
-    bs_tensor_roles(a, role, &first, &last);
-    for (int r = (int)first; r <= (int)last; r++)
-        rows += bs_out_features(a, (enum bs_role)r);
-    return rows;
-}
-
-static enum bs_status require_linear(struct bs_model *model, const char *place, enum bs_role role,
-                                     struct bs_error *err)
+/* The tensors that the linear stands in, by itself or with others. */
+static enum bs_status require_linear(struct bs_model *model, const char *place,
+                                     const struct bs_slot *slot, struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    const char *name = bs_linear_tensor(a, role);
-    int64_t out = tensor_rows(a, role);
-    int64_t in = bs_in_features(a, role);
+    int64_t out = 0, in = slot->in;
+    for (int s = slot->first; s <= slot->last; s++)
+        out += a->program.slots[s].out;
     int64_t shape[] = {a->family->transposed ? in : out, a->family->transposed ? out : in};
     const struct bs_tensor *tensor;
-    if (require(model, place, name, ".weight", 2, shape, &tensor, err))
+    if (require(model, place, slot->tensor, ".weight", 2, shape, &tensor, err))
         return err->status;
-    return bs_has_bias(a, role) ? require(model, place, name, ".bias", 1, &out, &tensor, err)
-                                : BS_OK;
+    return slot->biased ? require(model, place, slot->tensor, ".bias", 1, &out, &tensor, err)
+                        : BS_OK;
 }
 
 /* --- all of them --- */
@@ -182,8 +172,8 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
         if (bs_has_norm(a, (enum bs_norm_place)n) &&
             require_block_norm(model, place, (enum bs_norm_place)n, err))
             return err->status;
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (bs_has_role(a, (enum bs_role)r) && require_linear(model, place, (enum bs_role)r, err))
+    for (int s = 0; s < a->program.num_slots; s++)
+        if (require_linear(model, place, &a->program.slots[s], err))
             return err->status;
     return BS_OK;
 }
@@ -387,9 +377,8 @@ static size_t count_others(const struct bs_model *model)
         if (bs_has_norm(a, (enum bs_norm_place)n))
             block += (size_t)bs_norm_vectors(bs_norm_kind_at(a, (enum bs_norm_place)n)) *
                      (size_t)bs_norm_width(a, (enum bs_norm_place)n);
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (bs_has_bias(a, (enum bs_role)r))
-            block += (size_t)bs_out_features(a, (enum bs_role)r);
+    for (int s = 0; s < a->program.num_slots; s++)
+        block += a->program.slots[s].biased ? (size_t)a->program.slots[s].out : 0;
     return count_of(model->embedding) + count_of(model->positions) + count_of(model->project_in) +
            count_of(model->project_out) + (a->tied_head ? 0 : count_of(model->head)) +
            count_of(model->head_bias) + count_of_norm(&model->embedding_norm) +

@@ -9,7 +9,8 @@
 struct builder {
     const struct bs_architecture *a;
     struct bs_program *p;
-    bool full; /* there was no room for a value or an op */
+    bool full;           /* there was no room for a value or an op */
+    const char *unnamed; /* a role that the family's row has no name for */
 };
 
 /* --- values and ops --- */
@@ -54,38 +55,84 @@ static int as_site(struct builder *b, int value, const char *name, enum bs_site 
     return value;
 }
 
-static int add_slot(struct builder *b, enum bs_role role, int input)
+/* A linear of the program, as it is called for. */
+struct call {
+    const char *role;
+    int out;
+    enum bs_biases biases; /* the set that it has its bias in */
+};
+
+static const char *name_of(struct builder *b, const char *role)
 {
-    const struct bs_architecture *a = b->a;
-    struct bs_program *p = b->p;
-    enum bs_role first, last;
-    bs_tensor_roles(a, role, &first, &last);
-    b->full |= p->num_slots == BS_MAX_SLOTS;
-    int slot = b->full ? 0 : p->num_slots++;
-    p->slots[slot] = (struct bs_slot){.name = a->family->linears[role],
-                                      .role = role,
-                                      .out = bs_out_features(a, role),
-                                      .in = bs_in_features(a, role),
-                                      .biased = bs_has_bias(a, role),
-                                      .input = input,
-                                      .first = slot - (int)(role - first),
-                                      .last = slot + (int)(last - role)};
-    return slot;
+    const struct bs_linear_name *names = b->a->family->linears;
+    for (int i = 0; i < BS_MAX_SLOTS && names[i].role; i++)
+        if (!strcmp(names[i].role, role))
+            return names[i].name;
+    b->unnamed = role;
+    return NULL;
 }
 
-/* The outputs of the linears of roles first to last, side by side. */
-static int emit_linears(struct builder *b, enum bs_role first, enum bs_role last, int in)
+static void add_slot(struct builder *b, const struct call *call, int input)
 {
-    struct bs_op op = {.kind = BS_OP_LINEAR, .in = {in, -1, -1}, .slot = b->p->num_slots};
+    struct bs_program *p = b->p;
+    b->full |= p->num_slots == BS_MAX_SLOTS;
+    int slot = b->full ? 0 : p->num_slots++;
+    const char *name = name_of(b, call->role);
+    p->slots[slot] = (struct bs_slot){.role = call->role,
+                                      .name = name,
+                                      .out = call->out,
+                                      .in = p->values[input].width,
+                                      .biased = (b->a->biases & call->biases) != 0,
+                                      .input = input,
+                                      .first = slot,
+                                      .last = slot,
+                                      .tensor = name,
+                                      .rows = {0, call->out, call->out}};
+}
+
+/* The outputs of these linears side by side. */
+static int emit_linears(struct builder *b, const struct call *calls, int count, int in)
+{
+    const struct bs_op op = {
+        .kind = BS_OP_LINEAR, .in = {in, -1, -1}, .slot = b->p->num_slots, .num_slots = count};
     int width = 0;
-    for (int r = (int)first; r <= (int)last; r++, op.num_slots++)
-        width += b->p->slots[add_slot(b, (enum bs_role)r, in)].out;
+    for (int i = 0; i < count; i++) {
+        add_slot(b, &calls[i], in);
+        width += calls[i].out;
+    }
     return emit(b, op, width);
 }
 
-static int emit_linear(struct builder *b, enum bs_role role, int in)
+static int emit_linear(struct builder *b, struct call call, int in)
 {
-    return emit_linears(b, role, role, in);
+    return emit_linears(b, &call, 1, in);
+}
+
+/* The last `count` linears stand in one tensor: all rows of one, all rows of the next. */
+static void share_tensor(struct builder *b, int count, const char *tensor)
+{
+    struct bs_program *p = b->p;
+    int first = p->num_slots - count, row = 0;
+    for (int s = first; s < p->num_slots && !b->full; s++) {
+        struct bs_slot *slot = &p->slots[s];
+        slot->first = first;
+        slot->last = p->num_slots - 1;
+        slot->tensor = tensor;
+        slot->rows.first = row;
+        row += slot->out;
+    }
+}
+
+/* q, k and v, the last three linears, stand in one tensor: for each key-value head the rows of its
+ * queries, its k, its v. */
+static void interleave_heads(struct builder *b)
+{
+    int d = b->a->head_dim, queries = b->a->num_heads / b->a->num_kv_heads;
+    const struct bs_tensor_rows rows[3] = {{0, queries * d, (queries + 2) * d},
+                                           {queries * d, d, (queries + 2) * d},
+                                           {(queries + 1) * d, d, (queries + 2) * d}};
+    for (int i = 0; i < 3 && !b->full; i++)
+        b->p->slots[b->p->num_slots - 3 + i].rows = rows[i];
 }
 
 /* The value after the norm at this place, or itself where blocks have none there. */
@@ -111,26 +158,30 @@ static void project(struct builder *b, int in, int qkv[3])
     static const char *const names[3] = {"q", "k", "v"};
     const struct bs_architecture *a = b->a;
     struct bs_program *p = b->p;
-    const int widths[3] = {bs_out_features(a, BS_Q), bs_out_features(a, BS_K),
-                           bs_out_features(a, BS_V)};
+    const int queries = a->num_heads * a->head_dim, keys = a->num_kv_heads * a->head_dim;
+    const struct call calls[3] = {
+        {"q", queries, BS_BIASES_QKV}, {"k", keys, BS_BIASES_QKV}, {"v", keys, BS_BIASES_QKV}};
     bool fused = a->family->fused_qkv != NULL, clips = a->qkv_clip > 0;
     int all = 0, channel = 0;
     if (fused) {
-        all = as_site(b, emit_linears(b, BS_Q, BS_V, in), "qkv", BS_SITE_QKV);
+        all = as_site(b, emit_linears(b, calls, 3, in), "qkv", BS_SITE_QKV);
+        share_tensor(b, 3, a->family->fused_qkv);
+        if (a->family->fused == BS_FUSED_GROUPS)
+            interleave_heads(b);
         if (clips)
             all = emit_like(b, BS_OP_CLIP, all, 0);
     } else {
-        all = add_value(b, widths[0] + widths[1] + widths[2]);
+        all = add_value(b, queries + 2 * keys);
     }
     for (int i = 0; i < 3; i++) {
         const struct bs_op part = {
             .kind = BS_OP_PART, .in = {all, -1, -1}, .slot = -1, .detail = channel};
-        qkv[i] = fused ? emit(b, part, widths[i]) : emit_linear(b, (enum bs_role)(BS_Q + i), in);
+        qkv[i] = fused ? emit(b, part, calls[i].out) : emit_linear(b, calls[i], in);
         struct bs_value *value = &p->values[qkv[i]];
         value->heads = i ? a->num_kv_heads : a->num_heads;
         value->home = all;
         value->channel = channel;
-        channel += widths[i];
+        channel += calls[i].out;
         if (!fused)
             as_site(b, qkv[i], names[i], BS_SITE_QKV);
     }
@@ -155,10 +206,11 @@ static int attention(struct builder *b, int in)
                                         as_site(b, qkv[1], "key", BS_SITE_CACHE),
                                         as_site(b, qkv[2], "value", BS_SITE_CACHE)},
                                  .slot = -1};
-    int heads = emit(b, attend, bs_in_features(a, BS_O));
+    int heads = emit(b, attend, a->num_heads * a->head_dim);
     b->p->values[heads].heads = a->num_heads;
     heads = as_site(b, heads, "o_input", BS_SITE_INPUT);
-    return as_site(b, emit_linear(b, BS_O, heads), "attn_output", BS_SITE_OUTPUT);
+    const struct call o = {"o", a->hidden_size, BS_BIASES_O};
+    return as_site(b, emit_linear(b, o, heads), "attn_output", BS_SITE_OUTPUT);
 }
 
 /* The MLP's output of its input. */
@@ -166,14 +218,19 @@ static int mlp(struct builder *b, int in)
 {
     const struct bs_architecture *a = b->a;
     struct bs_op act = {.kind = BS_OP_ACTIVATE, .in = {-1, -1, -1}, .slot = -1};
-    act.in[0] = emit_linear(b, a->family->gated ? BS_GATE : BS_UP, in);
+    const struct call gate = {"gate", a->intermediate_size, BS_BIASES_MLP};
+    const struct call up = {"up", a->intermediate_size, BS_BIASES_MLP};
+    const struct call down = {"down", a->hidden_size, BS_BIASES_MLP};
+    act.in[0] = emit_linear(b, a->family->gated ? gate : up, in);
     if (a->family->gated)
-        act.in[1] = emit_linear(b, BS_UP, in);
+        act.in[1] = emit_linear(b, up, in);
+    if (a->family->fused_gate_up)
+        share_tensor(b, 2, a->family->fused_gate_up);
     int hidden = emit(b, act, a->intermediate_size);
     if (!a->family->gated && !bs_nonlinearity_passes_factors(a->activation))
         hidden = emit_like(b, BS_OP_DIVIDE, hidden, 0);
     hidden = as_site(b, hidden, "down_input", BS_SITE_INPUT);
-    return as_site(b, emit_linear(b, BS_DOWN, hidden), "mlp_output", BS_SITE_OUTPUT);
+    return as_site(b, emit_linear(b, down, hidden), "mlp_output", BS_SITE_OUTPUT);
 }
 
 /* --- the wirings: each states all of it, of the residual stream x --- */
@@ -362,7 +419,7 @@ static struct bs_fold find_fold(const struct builder *b, int site)
 }
 
 /* What the linear of this role makes. */
-static int output_of(const struct bs_program *p, enum bs_role role)
+static int output_of(const struct bs_program *p, const char *role)
 {
     int slot = bs_program_slot(p, role), i = 0;
     while (p->ops[i].kind != BS_OP_LINEAR || p->ops[i].slot != slot)
@@ -370,21 +427,26 @@ static int output_of(const struct bs_program *p, enum bs_role role)
     return p->ops[i].out;
 }
 
+static bool is_read_by(const struct bs_program *p, int value, const char *role)
+{
+    int slot = bs_program_slot(p, role);
+    return slot >= 0 && p->slots[slot].input == value;
+}
+
 static struct bs_part find_inspected(const struct builder *b, int site)
 {
     const struct bs_family *f = b->a->family;
     const struct bs_program *p = b->p;
-    bool attends = site == p->slots[bs_program_slot(p, BS_Q)].input;
-    bool mixes = site == p->slots[bs_program_slot(p, BS_UP)].input;
+    bool attends = is_read_by(p, site, "q"), mixes = is_read_by(p, site, "up");
     enum bs_module module = attends && mixes ? BS_MODULE_BLOCK
                             : attends        ? f->attention_module
                             : mixes          ? f->mlp_module
                                              : BS_MODULE_LINEAR;
     switch (module) {
     case BS_MODULE_ATTENTION:
-        return (struct bs_part){site, output_of(p, BS_O)};
+        return (struct bs_part){site, output_of(p, "o")};
     case BS_MODULE_MLP:
-        return (struct bs_part){site, output_of(p, BS_DOWN)};
+        return (struct bs_part){site, output_of(p, "down")};
     case BS_MODULE_BLOCK:
         return bs_program_whole(p);
     default:
@@ -406,6 +468,9 @@ enum bs_status bs_program_build(const struct bs_architecture *a, struct bs_progr
         return bs_fail(err, BS_EUNSUPPORTED,
                        "%s: a block of more than %d values, %d linears or %d operations",
                        a->family->model_type, BS_MAX_VALUES, BS_MAX_SLOTS, BS_MAX_OPS);
+    if (b.unnamed)
+        return bs_fail(err, BS_EUNSUPPORTED, "%s: the family's row has no name for the linear '%s'",
+                       a->family->model_type, b.unnamed);
     find_reads(program);
     find_homes(program);
     list_inputs(program);

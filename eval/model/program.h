@@ -10,8 +10,13 @@
 
 #include "eval/base/error.h"
 
-/* The linears that a family's row names. */
-enum bs_role { BS_Q, BS_K, BS_V, BS_O, BS_GATE, BS_UP, BS_DOWN, BS_NUM_ROLES };
+/* Sets of linears that have biases together. */
+enum bs_biases {
+    BS_BIASES_QKV = 1, /* what makes query, key and value */
+    BS_BIASES_O = 2,   /* attention's last */
+    BS_BIASES_MLP = 4,
+    BS_BIASES_ALL = 7
+};
 
 /* Where a block's norms stand. */
 enum bs_norm_place {
@@ -73,14 +78,21 @@ struct bs_value {
     int home, channel;
 };
 
+/* Rows of a tensor: `run` of them from row `first` on, as many `stride` rows further, and so on. */
+struct bs_tensor_rows {
+    int first, run, stride;
+};
+
 /* A linear of the block. */
 struct bs_slot {
-    const char *name;  /* "self_attn.q_proj" */
-    enum bs_role role; /* what the family's row calls it by */
+    const char *role; /* what the program calls it by, and the family's row names: "q" */
+    const char *name; /* "self_attn.q_proj" */
     int out, in;
     bool biased;
     int input;       /* value */
     int first, last; /* the slots that stand in one tensor of the checkpoint with it, itself one */
+    const char *tensor;         /* what that is called, without ".weight" or ".bias" */
+    struct bs_tensor_rows rows; /* the linear's, of that tensor */
 };
 
 /* One operation of a program. */
@@ -117,7 +129,8 @@ struct bs_program {
 struct bs_architecture;
 
 /* The program of every block of this architecture, whose other members are set. Layers differ in
- * what their ops look up, not in the program. BS_EUNSUPPORTED where there is no room for it. */
+ * what their ops look up, not in the program. BS_EUNSUPPORTED where there is no room for it, or the
+ * family's row lacks the name of a linear. */
 enum bs_status bs_program_build(const struct bs_architecture *architecture,
                                 struct bs_program *program, struct bs_error *err);
 
@@ -126,9 +139,9 @@ enum bs_status bs_program_build(const struct bs_architecture *architecture,
  * computes. */
 enum bs_status bs_program_check(const struct bs_program *program, struct bs_error *err);
 
-/* The value of this name, or -1; the slot of this role, or -1. */
+/* The value of this name, or -1; the slot of this role ("q"), or -1. */
 int bs_program_find(const struct bs_program *program, const char *name);
-int bs_program_slot(const struct bs_program *program, enum bs_role role);
+int bs_program_slot(const struct bs_program *program, const char *role);
 
 /* The linears that read a value, in the order of the slots; returns how many. */
 int bs_program_readers(const struct bs_program *program, int value, int slots[BS_MAX_SLOTS]);

@@ -21,10 +21,10 @@ int bs_program_find(const struct bs_program *p, const char *name)
     return -1;
 }
 
-int bs_program_slot(const struct bs_program *p, enum bs_role role)
+int bs_program_slot(const struct bs_program *p, const char *role)
 {
     for (int s = 0; s < p->num_slots; s++)
-        if (p->slots[s].role == role)
+        if (!strcmp(p->slots[s].role, role))
             return s;
     return -1;
 }

@@ -1,19 +1,9 @@
 /* What follows from an architecture: which tensors there are, and their shapes. */
 #include "eval/model/model.h"
 
-bool bs_has_role(const struct bs_architecture *architecture, enum bs_role role)
-{
-    return architecture->family->linears[role] != NULL;
-}
-
 int bs_num_linears(const struct bs_architecture *architecture)
 {
     return architecture->program.num_slots;
-}
-
-bool bs_has_bias(const struct bs_architecture *architecture, enum bs_role role)
-{
-    return bs_has_role(architecture, role) && architecture->biases >> role & 1;
 }
 
 int bs_norm_vectors(enum bs_norm_kind kind)
@@ -50,20 +40,8 @@ int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place
         return architecture->hidden_size;
     if (architecture->family->qk_norm == BS_QK_NORM_HEAD)
         return architecture->head_dim;
-    return bs_out_features(architecture, place == BS_NORM_Q ? BS_Q : BS_K);
-}
-
-void bs_tensor_roles(const struct bs_architecture *architecture, enum bs_role role,
-                     enum bs_role *first, enum bs_role *last)
-{
-    *first = *last = role;
-    if (architecture->family->fused_qkv && role <= BS_V) {
-        *first = BS_Q;
-        *last = BS_V;
-    } else if (architecture->family->fused_gate_up && (role == BS_GATE || role == BS_UP)) {
-        *first = BS_GATE;
-        *last = BS_UP;
-    }
+    return architecture->head_dim *
+           (place == BS_NORM_Q ? architecture->num_heads : architecture->num_kv_heads);
 }
 
 bool bs_is_local(const struct bs_architecture *architecture, int layer)
@@ -74,34 +52,6 @@ bool bs_is_local(const struct bs_architecture *architecture, int layer)
 bool bs_is_rotated(const struct bs_architecture *architecture, int layer)
 {
     return !(architecture->unrotated_layers[layer / 64] >> layer % 64 & 1);
-}
-
-int bs_out_features(const struct bs_architecture *architecture, enum bs_role role)
-{
-    switch (role) {
-    case BS_Q:
-        return architecture->num_heads * architecture->head_dim;
-    case BS_K:
-    case BS_V:
-        return architecture->num_kv_heads * architecture->head_dim;
-    case BS_GATE:
-    case BS_UP:
-        return architecture->intermediate_size;
-    default: /* BS_O, BS_DOWN */
-        return architecture->hidden_size;
-    }
-}
-
-int bs_in_features(const struct bs_architecture *architecture, enum bs_role role)
-{
-    switch (role) {
-    case BS_O:
-        return architecture->num_heads * architecture->head_dim;
-    case BS_DOWN:
-        return architecture->intermediate_size;
-    default:
-        return architecture->hidden_size;
-    }
 }
 
 double bs_block_weights(const struct bs_architecture *architecture)

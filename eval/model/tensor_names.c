@@ -30,12 +30,3 @@ void bs_norm_name(const struct bs_architecture *a, enum bs_norm_place place, int
     snprintf(name, BS_NORM_NAME_BYTES, a->family->norms[place], part);
 #pragma GCC diagnostic pop
 }
-
-const char *bs_linear_tensor(const struct bs_architecture *a, enum bs_role role)
-{
-    enum bs_role first, last;
-    bs_tensor_roles(a, role, &first, &last);
-    if (first == last)
-        return a->family->linears[role];
-    return first == BS_Q ? a->family->fused_qkv : a->family->fused_gate_up;
-}

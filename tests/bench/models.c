@@ -123,19 +123,20 @@ static enum bs_status add_norm(struct writing *w, const char *place, const char 
                : BS_OK;
 }
 
-static enum bs_status add_linear(struct writing *w, const char *place, enum bs_role role,
-                                 struct bs_error *err)
+/* The tensors that the linear stands in, once for all that stand in them. */
+static enum bs_status add_linear(struct writing *w, const char *place, int s, struct bs_error *err)
 {
-    const struct bs_architecture *a = &w->architecture;
-    const struct bs_family *f = a->family;
-    bool fused = f->fused_qkv && role <= BS_V;
-    if (!bs_has_role(a, role) || (fused && role != BS_Q))
+    const struct bs_program *p = &w->architecture.program;
+    const struct bs_slot *slot = &p->slots[s];
+    const char *prefix = w->architecture.family->prefix;
+    int out = 0;
+    if (s != slot->first)
         return BS_OK;
-    const char *name = fused ? f->fused_qkv : f->linears[role];
-    int out = bs_out_features(a, role) + (fused ? 2 * bs_out_features(a, BS_K) : 0);
-    if (add(w, f->prefix, place, name, ".weight", out, bs_in_features(a, role), err))
+    for (int i = slot->first; i <= slot->last; i++)
+        out += p->slots[i].out;
+    if (add(w, prefix, place, slot->tensor, ".weight", out, slot->in, err))
         return err->status;
-    return a->biases >> role & 1 ? add(w, f->prefix, place, name, ".bias", 0, out, err) : BS_OK;
+    return slot->biased ? add(w, prefix, place, slot->tensor, ".bias", 0, out, err) : BS_OK;
 }
 
 static enum bs_status add_block(struct writing *w, int block, struct bs_error *err)
@@ -149,8 +150,8 @@ static enum bs_status add_block(struct writing *w, int block, struct bs_error *e
     for (int n = 0; n < BS_NUM_NORMS; n++)
         if (add_norm(w, place, f->norms[n], err))
             return err->status;
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        if (add_linear(w, place, (enum bs_role)r, err))
+    for (int s = 0; s < w->architecture.program.num_slots; s++)
+        if (add_linear(w, place, s, err))
             return err->status;
     return BS_OK;
 }

@@ -242,7 +242,7 @@ static void every_weight_is_finite_and_on_its_grid(void **state)
                 if (!recipe_of(&recipe, bs_algorithm_at(i), bits, granularities[g]))
                     continue;
                 quantize(&recipe, &block);
-                for (int r = 0; r < BS_NUM_ROLES; r++)
+                for (int r = 0; r < NUM_SLOTS; r++)
                     assert_on_grid(&block.linears[r], &recipe.weights);
                 for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++)
                     assert_int_equal(bs_first_not_finite(block.norms[n].weight, 40), 40);
@@ -513,7 +513,7 @@ static void every_switch_can_be_thrown(void **state)
             recipe_build_unresolved(&recipe, bs_algorithm_at(i)->plugin.name, settings);
             if (!bs_recipe_resolve(&recipe, &err)) {
                 quantize(&recipe, &block);
-                for (int r = 0; r < BS_NUM_ROLES; r++)
+                for (int r = 0; r < NUM_SLOTS; r++)
                     assert_on_grid(&block.linears[r], &recipe.weights);
             } else {
                 assert_int_equal(err.status, BS_ECONFIG);
@@ -538,7 +538,7 @@ static void every_allocation_may_fail(void **state)
             enum bs_status status = try_quantize(&recipe, &block, &err);
             long made = bs_alloc_fail_at(0);
             if (!status) {
-                assert_true(made < n && n > BS_NUM_ROLES);
+                assert_true(made < n && n > NUM_SLOTS);
                 break;
             }
             assert_int_equal(status, BS_ENOMEM);

@@ -77,7 +77,7 @@ static void compare_block(struct solved *solved, const struct bs_block *block)
     json_array_foreach(linears, index, want)
     {
         const char *name = json_string_value(json_object_get(want, "name"));
-        for (int r = 0; r < BS_NUM_ROLES; r++) {
+        for (int r = 0; r < bs_num_linears(block->architecture); r++) {
             const struct bs_linear *linear = &block->linears[r];
             bool wanted = json_integer_value(json_object_get(want, "block")) == block->index;
             if (wanted && linear->weight && !strcmp(linear->name, name)) {

@@ -13,6 +13,7 @@
 
 #include "tests/support/close.h"
 #include "tests/support/golden.h"
+#include "tests/support/slots.h"
 #include "tests/support/values.h"
 
 enum { MAX_TRACES = 12 };
@@ -33,7 +34,7 @@ static double bar(const char *algorithm, int block)
 
 static int role_of(const struct bs_variant *variant, int block, const char *name)
 {
-    for (int i = block * BS_NUM_ROLES; i < (block + 1) * BS_NUM_ROLES; i++)
+    for (int i = block * NUM_SLOTS; i < (block + 1) * NUM_SLOTS; i++)
         if (!strcmp(variant->layers[i].name, name))
             return i;
     fail_msg("no linear '%s'", name);

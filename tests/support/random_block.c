@@ -54,13 +54,12 @@ static float *filled(size_t count, float value)
     return x;
 }
 
-static void fill_linear(struct random_block *random, enum bs_role role, uint64_t *seed)
+static void fill_linear(struct random_block *random, int s, uint64_t *seed)
 {
-    const struct bs_architecture *a = &random->architecture;
-    struct bs_linear *linear = &random->block.linears[role];
-    *linear = (struct bs_linear){.name = a->family->linears[role],
-                                 .out_features = bs_out_features(a, role),
-                                 .in_features = bs_in_features(a, role)};
+    const struct bs_slot *slot = &random->architecture.program.slots[s];
+    struct bs_linear *linear = &random->block.linears[s];
+    *linear =
+        (struct bs_linear){.name = slot->name, .out_features = slot->out, .in_features = slot->in};
     size_t out = (size_t)linear->out_features, in = (size_t)linear->in_features;
     linear->weight = filled(out * in, 0);
     for (size_t i = 0; i < out * in; i++)
@@ -111,8 +110,8 @@ void random_block_init(struct random_block *random, const struct random_shape *s
     assert_int_equal(bs_program_build(a, &a->program, &err), BS_OK);
     random->block = (struct bs_block){.architecture = a};
     bs_block_clear_sites(&random->block);
-    for (int r = 0; r < BS_NUM_ROLES; r++)
-        fill_linear(random, (enum bs_role)r, &seed);
+    for (int s = 0; s < NUM_SLOTS; s++)
+        fill_linear(random, s, &seed);
     for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++) {
         struct bs_norm *norm = &random->block.norms[n];
         *norm =
@@ -329,7 +328,7 @@ bool same_block(const struct bs_block *a, const struct bs_block *b)
               same(a->norms[n].weight, b->norms[n].weight,
                    (size_t)a->norms[n].width * sizeof(float)) &&
               same(a->norms[n].bias, b->norms[n].bias, (size_t)a->norms[n].width * sizeof(float));
-    for (int r = 0; r < BS_NUM_ROLES && all; r++) {
+    for (int r = 0; r < NUM_SLOTS && all; r++) {
         const struct bs_linear *x = &a->linears[r], *y = &b->linears[r];
         size_t out = (size_t)x->out_features, in = (size_t)x->in_features;
         all = same(x->weight, y->weight, out * in * sizeof(float)) && same_bases(&x->in, &y->in) &&

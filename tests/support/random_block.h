@@ -9,6 +9,7 @@
 
 #include "eval/recipe/recipe.h"
 #include "eval/statistics/calibrate.h"
+#include "tests/support/slots.h"
 
 /* A bell-shaped draw of mean 0 and variance 1, within +-3.5; and one from 0 to below 1. */
 float random_normal(uint64_t *state);

@@ -189,7 +189,7 @@ static void shared_statistics_give_what_own_ones_give(void **state)
         quantize(&recipes[k], &random_.inputs, NULL);
         assert_int_equal(bs_block_copy(&want, &got, &err), BS_OK);
         quantize(&recipes[k], &random_.inputs, &shared);
-        for (int r = 0; r < BS_NUM_ROLES; r++) {
+        for (int r = 0; r < NUM_SLOTS; r++) {
             size_t count = (size_t)(got.linears[r].out_features * got.linears[r].in_features);
             assert_memory_equal(got.linears[r].weight, want.linears[r].weight,
                                 count * sizeof(float));
@@ -248,7 +248,7 @@ static void a_chain_without_rounding_rounds_to_nearest(void **state)
     recipe_build(&recipe, "outliers", "bits=4 group_size=16");
     random_block_prepare(&random_, &recipe, &want);
     quantize(&recipe, &random_.inputs, NULL);
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
+    for (int r = 0; r < NUM_SLOTS; r++) {
         struct bs_linear *linear = &want.linears[r];
         round_matrix(&recipe.weights, linear->weight, linear->out_features, linear->in_features);
         assert_non_null(got.linears[r].codes.codes);

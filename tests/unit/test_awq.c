@@ -97,9 +97,9 @@ static void scaling_alone_keeps_the_function(void **state)
     assert_true(apart > 0 && apart < 2e-5);
     for (int s = 0; s < 4; s++)
         assert_int_equal(is_scaled(&scaled, s), s != 1); /* o_proj: fewer key heads than queries */
-    for (int r = BS_Q; r <= BS_V; r++)                   /* one scale for the linears of a set */
+    for (int r = SLOT_Q; r <= SLOT_V; r++)               /* one scale for the linears of a set */
         assert_memory_equal(scaled.linears[r].in.list[0].values,
-                            scaled.linears[BS_Q].in.list[0].values,
+                            scaled.linears[SLOT_Q].in.list[0].values,
                             (size_t)shape.hidden * sizeof(float));
     bs_block_release(&scaled);
 }
@@ -117,8 +117,8 @@ static void o_proj_is_scaled_where_v_proj_has_its_shape(void **state)
     recipe_build(&recipe, "awq", "bits=3 group_size=16 clip=false");
     random_block_prepare(&full, &recipe, &scaled);
     assert_true(is_scaled(&scaled, 1));
-    assert_memory_equal(scaled.linears[BS_O].in.list[0].values,
-                        scaled.linears[BS_V].out.list[0].values, 32 * sizeof(float));
+    assert_memory_equal(scaled.linears[SLOT_O].in.list[0].values,
+                        scaled.linears[SLOT_V].out.list[0].values, 32 * sizeof(float));
     assert_true(outputs_apart(&full, &full.block, &scaled) < 5e-6);
     bs_block_release(&scaled);
     as_wide.heads = as_wide.kv_heads = 8; /* v_proj has o_proj's inputs as rows, not its shape */
@@ -251,9 +251,9 @@ static void channels_without_input_have_a_scale(void **state)
     float kept = block->norms[0].weight[4];
     block->norms[0].weight[4] = 0;
     struct bs_block scaled = prepared("bits=3 group_size=16 clip=false", NULL);
-    assert_int_equal(bs_first_not_finite(scaled.linears[BS_Q].in.list[0].values, 40), 40);
+    assert_int_equal(bs_first_not_finite(scaled.linears[SLOT_Q].in.list[0].values, 40), 40);
     /* Its scale is the least there is, 1e-4, and does not keep the others from theirs. */
-    assert_true(scaled.linears[BS_Q].in.list[0].values[4] > 0);
+    assert_true(scaled.linears[SLOT_Q].in.list[0].values[4] > 0);
     assert_true(is_scaled(&scaled, 0));
     assert_true(outputs_apart(&random_, block, &scaled) < 2e-5);
     bs_block_release(&scaled);
@@ -334,7 +334,7 @@ static void the_clip_is_the_best_of_its_steps(void **state)
             for (int k = 0; k < count; k++) {
                 int role = slots[k];
                 const struct bs_linear *a = &before.linears[role], *b = &after.linears[role];
-                if (role == BS_Q || role == BS_K)
+                if (role == SLOT_Q || role == SLOT_K)
                     assert_memory_equal(a->weight, b->weight,
                                         (size_t)(a->out_features * a->in_features) * sizeof(float));
                 else
@@ -360,10 +360,10 @@ static void fewer_steps_or_less_shrinking_clip_less(void **state)
     assert_true(same_block(&none, block));
     double depth[2] = {0, 0}; /* how much of the weights is cut off */
     for (int i = 0; i < shape.hidden * shape.intermediate; i++) {
-        depth[0] += fabs((double)block->linears[BS_DOWN].weight[i]) -
-                    fabs((double)plain.linears[BS_DOWN].weight[i]);
-        depth[1] += fabs((double)block->linears[BS_DOWN].weight[i]) -
-                    fabs((double)deep.linears[BS_DOWN].weight[i]);
+        depth[0] += fabs((double)block->linears[SLOT_DOWN].weight[i]) -
+                    fabs((double)plain.linears[SLOT_DOWN].weight[i]);
+        depth[1] += fabs((double)block->linears[SLOT_DOWN].weight[i]) -
+                    fabs((double)deep.linears[SLOT_DOWN].weight[i]);
     }
     assert_true(0 < depth[0] && depth[0] < depth[1]);
     struct bs_block *all[] = {&off, &one, &none, &deep, &plain};

@@ -248,11 +248,11 @@ static void a_turn_of_values_keeps_the_function_and_its_record(void **state)
                 assert_int_equal(bs_block_turn(&turned, site_called("o_input"), &turns[t], &err),
                                  BS_OK);
         assert_false(same_block(&turned, &random_.block));
-        assert_memory_not_equal(turned.linears[BS_O].weight, random_.block.linears[BS_O].weight,
+        assert_memory_not_equal(turned.linears[SLOT_O].weight, random_.block.linears[SLOT_O].weight,
                                 64);
         assert_true(outputs_apart(&random_, &random_.block, &turned) < 1e-5);
         assert_true(error_of(&turned, NULL, false) < 1e-5 && error_of(&turned, NULL, true) < 1e-6);
-        assert_true(bs_bases_span(&turned.linears[BS_O].in) == (k == 1 ? 4 : 8));
+        assert_true(bs_bases_span(&turned.linears[SLOT_O].in) == (k == 1 ? 4 : 8));
     }
     /* A factor on a norm beside it, and one after it, are of the same record. */
     float scale[64];
@@ -263,7 +263,7 @@ static void a_turn_of_values_keeps_the_function_and_its_record(void **state)
     assert_true(outputs_apart(&random_, &random_.block, &turned) < 1e-5);
     assert_true(error_of(&turned, NULL, false) < 1e-5 && error_of(&turned, NULL, true) < 1e-6);
     /* What then is rounded is an error, of the size that it has in the turned basis. */
-    struct bs_linear *v = &turned.linears[BS_V];
+    struct bs_linear *v = &turned.linears[SLOT_V];
     double sum = 0, count = (double)v->out_features * v->in_features;
     for (int i = 0; i < v->out_features * v->in_features; i++) {
         float rounded = rintf(v->weight[i] * 8) / 8;

@@ -114,6 +114,14 @@ static void rows_of_falcon_are_told_apart(void **state)
     }
 }
 
+static void assert_biased(const struct bs_architecture *a, bool v, bool o, bool up)
+{
+    const struct bs_program *p = &a->program;
+    assert_int_equal(p->slots[bs_program_slot(p, "v")].biased, v);
+    assert_int_equal(p->slots[bs_program_slot(p, "o")].biased, o);
+    assert_int_equal(p->slots[bs_program_slot(p, "up")].biased, up);
+}
+
 static void scales_and_norms_come_from_their_keys(void **state)
 {
     (void)state;
@@ -142,10 +150,10 @@ static void scales_and_norms_come_from_their_keys(void **state)
     assert_int_equal(a.rope.kind, BS_ROPE_YARN);
     assert_true(a.query_scaling.beta == 0.1f && a.query_scaling.positions == 16384);
     a = read_sound("seed_oss", SIZES ", \"num_key_value_heads\": 2");
-    assert_true(bs_has_bias(&a, BS_V) && !bs_has_bias(&a, BS_O) && !bs_has_bias(&a, BS_UP));
+    assert_biased(&a, true, false, false);
     a = read_sound("seed_oss", SIZES ", \"num_key_value_heads\": 2, \"attention_bias\": false, "
                                      "\"attention_out_bias\": true, \"mlp_bias\": true");
-    assert_true(!bs_has_bias(&a, BS_V) && bs_has_bias(&a, BS_O) && bs_has_bias(&a, BS_UP));
+    assert_biased(&a, false, true, true);
 }
 
 #define MPT                                                                                        \

@@ -85,19 +85,19 @@ static void twin_attention_module(const struct bs_block *block, const double *x,
                                   double *y)
 {
     static double q[FLOATS], k[FLOATS], v[FLOATS], heads[FLOATS];
-    twin_linear(&block->linears[BS_Q], x, tokens, q);
-    twin_linear(&block->linears[BS_K], x, tokens, k);
-    twin_linear(&block->linears[BS_V], x, tokens, v);
+    twin_linear(&block->linears[SLOT_Q], x, tokens, q);
+    twin_linear(&block->linears[SLOT_K], x, tokens, k);
+    twin_linear(&block->linears[SLOT_V], x, tokens, v);
     twin_attention(block->architecture, q, k, v, tokens, heads);
-    twin_linear(&block->linears[BS_O], heads, tokens, y);
+    twin_linear(&block->linears[SLOT_O], heads, tokens, y);
 }
 
 static void twin_hidden(const struct bs_block *block, const double *x, int tokens, double *hidden)
 {
     static double up[FLOATS];
     int count = tokens * block->architecture->intermediate_size;
-    twin_linear(&block->linears[BS_GATE], x, tokens, hidden);
-    twin_linear(&block->linears[BS_UP], x, tokens, up);
+    twin_linear(&block->linears[SLOT_GATE], x, tokens, hidden);
+    twin_linear(&block->linears[SLOT_UP], x, tokens, up);
     for (int i = 0; i < count; i++)
         hidden[i] *= up[i] / (1 + exp(-hidden[i]));
 }
@@ -106,7 +106,7 @@ static void twin_mlp_module(const struct bs_block *block, const double *x, int t
 {
     static double hidden[FLOATS];
     twin_hidden(block, x, tokens, hidden);
-    twin_linear(&block->linears[BS_DOWN], hidden, tokens, y);
+    twin_linear(&block->linears[SLOT_DOWN], hidden, tokens, y);
 }
 
 static void twin_block(const struct bs_block *block, const float *x, int tokens, double *y)
@@ -395,15 +395,15 @@ static void assert_steps(const struct shown *shown, const float *x, const float 
     assert_all_close(shown->x[input(0)], want, tokens * width, 1e-6);
     applied(shown, input(0), tokens, a);
     for (int r = 0; r < 3; r++) {
-        const struct bs_linear *linear = &block->linears[BS_Q + r];
+        const struct bs_linear *linear = &block->linears[SLOT_Q + r];
         twin_linear(linear, a, tokens, want);
         assert_all_close(shown->x[site(names[r])], want, tokens * linear->out_features, 1e-5);
         applied(shown, site(names[r]), tokens, qkv[r]);
     }
     twin_attention(&random_.architecture, qkv[0], qkv[1], qkv[2], tokens, want);
-    assert_all_close(shown->x[input(1)], want, tokens * block->linears[BS_O].in_features, 2e-5);
+    assert_all_close(shown->x[input(1)], want, tokens * block->linears[SLOT_O].in_features, 2e-5);
     applied(shown, input(1), tokens, a);
-    twin_linear(&block->linears[BS_O], a, tokens, middle);
+    twin_linear(&block->linears[SLOT_O], a, tokens, middle);
     for (int i = 0; i < tokens * width; i++)
         middle[i] += (double)x[i];
     twin_norm(middle, block->norms[1].weight, eps, tokens, width, want);
@@ -412,7 +412,7 @@ static void assert_steps(const struct shown *shown, const float *x, const float 
     twin_hidden(block, a, tokens, want);
     assert_all_close(shown->x[input(3)], want, tokens * inner, 2e-5);
     applied(shown, input(3), tokens, a);
-    twin_linear(&block->linears[BS_DOWN], a, tokens, b);
+    twin_linear(&block->linears[SLOT_DOWN], a, tokens, b);
     for (int i = 0; i < tokens * width; i++)
         b[i] += middle[i];
     assert_all_close(y, b, tokens * width, 2e-5);
@@ -445,7 +445,7 @@ static void activations_are_quantized_at_their_sites(void **state)
 /* weight[i][j] stands for the original's W[i][j] * in_scale[j] / out_scale[i]. */
 static void assert_accounted(const struct bs_block *folded)
 {
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
+    for (int r = 0; r < NUM_SLOTS; r++) {
         const struct bs_linear *got = &folded->linears[r], *original = &block->linears[r];
         for (int i = 0; i < got->out_features; i++)
             for (int j = 0; j < got->in_features; j++) {
@@ -502,8 +502,8 @@ static void folding_before_o_proj_divides_the_rows_of_v_proj(void **state)
     for (int j = 0; j < 32; j++)
         scale[j] = ldexpf(1, j % 7 - 3);
     assert_int_equal(bs_block_fold(&folded, random_block_input(&full, 1), scale, &err), BS_OK);
-    assert_true(folded.linears[BS_V].out.list[0].values[5] == 4 &&
-                folded.linears[BS_O].in.list[0].values[5] == 4);
+    assert_true(folded.linears[SLOT_V].out.list[0].values[5] == 4 &&
+                folded.linears[SLOT_O].in.list[0].values[5] == 4);
     bs_block_forward(&full.block, full.rope, full.inputs.data, y[0], 70, NULL, full.scratch);
     bs_block_forward(&folded, full.rope, full.inputs.data, y[1], 70, NULL, full.scratch);
     assert_memory_equal(y[0], y[1], sizeof y[0]);

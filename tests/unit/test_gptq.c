@@ -35,7 +35,7 @@ struct problem {
 
 static const struct bs_linear *linear_of(const struct problem *p)
 {
-    return &p->block.linears[BS_Q];
+    return &p->block.linears[SLOT_Q];
 }
 
 /* Channels that correlate and differ in size: H = 2 / 5 X^T X as of five windows. */
@@ -66,9 +66,9 @@ static void problem_init(struct problem *p, uint64_t seed)
 static enum bs_status try_quantize(struct problem *p, struct bs_error *err)
 {
     memcpy(p->weight, p->original, sizeof p->weight);
-    p->block.linears[BS_Q] = (struct bs_linear){
+    p->block.linears[SLOT_Q] = (struct bs_linear){
         .name = "q", .out_features = OUT, .in_features = IN, .weight = p->weight};
-    p->architecture.program.slots[BS_Q].input = SET;
+    p->architecture.program.slots[SLOT_Q].input = SET;
     p->block.architecture = &p->architecture;
     p->collected.wish = (struct bs_wish){.statistic = &bs_stat_hessian, .site = SET};
     p->collected.of.width = IN;
@@ -79,7 +79,7 @@ static enum bs_status try_quantize(struct problem *p, struct bs_error *err)
                          .statistics = &p->statistics,
                          .weights = setting_at_slots(&p->recipe.weights)};
     const struct bs_choice *step = &p->recipe.steps[0];
-    return bs_algorithm_of(step)->quantize(step->options, &job, BS_Q, err);
+    return bs_algorithm_of(step)->quantize(step->options, &job, SLOT_Q, err);
 }
 
 static enum bs_status try_solve(struct problem *p, const char *settings, struct bs_error *err)
@@ -98,7 +98,7 @@ static void solve(struct problem *p, const char *settings)
 
 static void problem_release(struct problem *p)
 {
-    bs_codes_release(&p->block.linears[BS_Q].codes);
+    bs_codes_release(&p->block.linears[SLOT_Q].codes);
     bs_recipe_release(&p->recipe);
     bs_derived_release(&p->statistics, SET);
 }
@@ -541,7 +541,7 @@ static void one_factor_serves_all_that_ask_for_the_same(void **state)
         assert_int_equal(linear_of(&shared)->dead_columns, 1);
         assert_true(linear_of(&shared)->damping == linear_of(&alone)->damping);
         problem_release(&alone);
-        bs_codes_release(&shared.block.linears[BS_Q].codes);
+        bs_codes_release(&shared.block.linears[SLOT_Q].codes);
         bs_recipe_release(&shared.recipe);
     }
     bs_derived_release(&shared.statistics, SET);

@@ -293,7 +293,7 @@ static void what_is_not_finite_stays_so(void **state)
 
 static void round_all(struct bs_block *block, const struct bs_setting *format)
 {
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
+    for (int r = 0; r < NUM_SLOTS; r++) {
         struct bs_linear *linear = &block->linears[r];
         assert_int_equal(bs_codes_init(&linear->codes, format, 0, linear->out_features,
                                        linear->in_features, &err),
@@ -368,9 +368,9 @@ static void a_copy_forgets_integers(void **state)
     const struct bs_setting *activations = activations_of(8, BS_BY_TOKEN, true);
     struct bs_block floats, integers;
     quantize(format, activations, &floats, &integers);
-    assert_non_null(integers.linears[BS_DOWN].prepared);
+    assert_non_null(integers.linears[SLOT_DOWN].prepared);
     assert_int_equal(bs_block_copy(&integers, &random_.block, &err), BS_OK);
-    assert_null(integers.linears[BS_DOWN].prepared);
+    assert_null(integers.linears[SLOT_DOWN].prepared);
     assert_true(outputs_apart(&random_, &integers, &random_.block) == 0);
     bs_block_release(&floats);
     bs_block_release(&integers);

@@ -98,20 +98,20 @@ static void the_choice_stays_until_another_suits(void **state)
     struct bs_recipe recipe;
     struct bs_block block = quantized(&recipe, "bits=8 a.bits=8");
     assert_int_equal(bs_block_choose_kernels(&block, BS_FLOAT32, &err), BS_OK);
-    const void *prepared = block.linears[BS_Q].prepared;
+    const void *prepared = block.linears[SLOT_Q].prepared;
     bs_alloc_fail_at(1);
     assert_int_equal(bs_block_choose_kernels(&block, BS_BFLOAT16, &err), BS_OK);
     bs_alloc_fail_at(0);
-    assert_ptr_equal(block.linears[BS_Q].prepared, prepared);
+    assert_ptr_equal(block.linears[SLOT_Q].prepared, prepared);
     bs_block_clear_sites(&block); /* inputs are floats from now on */
     struct bs_block floats = {.architecture = NULL};
     assert_int_equal(bs_block_copy(&floats, &block, &err), BS_OK);
     assert_true(outputs_apart(&random_, &floats, &block) == 0);
     assert_int_equal(bs_block_choose_kernels(&block, BS_FLOAT32, &err), BS_OK);
-    assert_ptr_equal(block.linears[BS_Q].kernel, &bs_kernel_float32);
-    assert_null(block.linears[BS_Q].prepared);
+    assert_ptr_equal(block.linears[SLOT_Q].kernel, &bs_kernel_float32);
+    assert_null(block.linears[SLOT_Q].prepared);
     assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK); /* which forgets it */
-    assert_null(block.linears[BS_Q].kernel);
+    assert_null(block.linears[SLOT_Q].kernel);
     bs_block_release(&block);
     bs_block_release(&floats);
     bs_recipe_release(&recipe);

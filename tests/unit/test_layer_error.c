@@ -54,7 +54,7 @@ static void measure(int probes, struct bs_layer_row *rows, struct bs_layer_total
 {
     struct bs_error err;
     struct bs_probe probe;
-    memset(rows, 0, BS_NUM_ROLES * sizeof *rows);
+    memset(rows, 0, NUM_SLOTS * sizeof *rows);
     *totals = (struct bs_layer_totals){.linears = 0};
     assert_int_equal(bs_probe_init(&probe, &random_.architecture, probes, small_shape.tokens, &err),
                      BS_OK);
@@ -136,12 +136,12 @@ static void figures_follow_their_definitions(void **state)
         {"gptq", "bits=3"},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        struct bs_layer_row rows[BS_NUM_ROLES];
+        struct bs_layer_row rows[NUM_SLOTS];
         struct bs_layer_totals totals;
         double mean = 0, cosine = 0;
         quantize(cases[c][0], cases[c][1]);
         measure(PROBES, rows, &totals);
-        for (int r = 0; r < BS_NUM_ROLES; r++) {
+        for (int r = 0; r < NUM_SLOTS; r++) {
             assert_string_equal(rows[r].name, random_.block.linears[r].name);
             assert_int_equal(rows[r].out_features, random_.block.linears[r].out_features);
             assert_int_equal(rows[r].in_features, random_.block.linears[r].in_features);
@@ -155,21 +155,21 @@ static void figures_follow_their_definitions(void **state)
             mean += layer_value(&rows[r], "relative_output_error");
             cosine += layer_value(&rows[r], "cosine");
         }
-        assert_int_equal(totals.linears, BS_NUM_ROLES);
-        assert_close(totals_value(&totals, "relative_output_error"), mean / BS_NUM_ROLES, 0, 1e-15);
-        assert_close(totals_value(&totals, "cosine"), cosine / BS_NUM_ROLES, 0, 1e-15);
+        assert_int_equal(totals.linears, NUM_SLOTS);
+        assert_close(totals_value(&totals, "relative_output_error"), mean / NUM_SLOTS, 0, 1e-15);
+        assert_close(totals_value(&totals, "cosine"), cosine / NUM_SLOTS, 0, 1e-15);
     }
 }
 
 static void totals_are_sums_over_weights(void **state)
 {
     (void)state;
-    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_row rows[NUM_SLOTS];
     struct bs_layer_totals totals;
     double weights = 0, error = 0;
     quantize("rtn", "bits=4");
     measure(1, rows, &totals);
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
+    for (int r = 0; r < NUM_SLOTS; r++) {
         double count = (double)rows[r].out_features * rows[r].in_features;
         weights += count;
         error += layer_value(&rows[r], "weight_mse") * count;
@@ -182,11 +182,11 @@ static void totals_are_sums_over_weights(void **state)
 static void the_original_has_no_error(void **state)
 {
     (void)state;
-    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_row rows[NUM_SLOTS];
     struct bs_layer_totals totals;
     quantize("rtn", "bits=16");
     measure(PROBES, rows, &totals);
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
+    for (int r = 0; r < NUM_SLOTS; r++) {
         assert_true(layer_value(&rows[r], "weight_mse") == 0 &&
                     isinf(layer_value(&rows[r], "sqnr_db")));
         assert_true(layer_value(&rows[r], "relative_output_error") == 0 &&
@@ -198,11 +198,11 @@ static void the_original_has_no_error(void **state)
 static void without_windows_there_are_no_output_figures(void **state)
 {
     (void)state;
-    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_row rows[NUM_SLOTS];
     struct bs_layer_totals totals;
     quantize("rtn", "bits=4");
     measure(0, rows, &totals);
-    for (int r = 0; r < BS_NUM_ROLES; r++) {
+    for (int r = 0; r < NUM_SLOTS; r++) {
         assert_true(isnan(layer_value(&rows[r], "relative_output_error")) &&
                     isnan(layer_value(&rows[r], "cosine")));
         assert_true(layer_value(&rows[r], "weight_mse") > 0);
@@ -214,7 +214,7 @@ static void threads_do_not_change_a_byte(void **state)
 {
     (void)state;
     static const int threads[] = {1, 2, 7};
-    static struct bs_layer_row rows[3][BS_NUM_ROLES];
+    static struct bs_layer_row rows[3][NUM_SLOTS];
     struct bs_layer_totals totals[3];
     quantize("awq", "bits=4 group_size=16");
     for (int t = 0; t < 3; t++) {
@@ -231,7 +231,7 @@ static void memory_may_run_out(void **state)
     (void)state;
     struct bs_error err;
     struct bs_probe probe;
-    struct bs_layer_row rows[BS_NUM_ROLES];
+    struct bs_layer_row rows[NUM_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
     for (long n = 1; n <= 4; n++) {
         bs_alloc_fail_at(n);

@@ -30,11 +30,11 @@ static void prepare(const char *settings)
 }
 
 /* How many of a linear's columns were divided by `factor`; no other may have moved. */
-static int channels_of(enum bs_role role, float factor)
+static int channels_of(int slot, float factor)
 {
     int count = 0;
-    for (int j = 0; j < made.linears[role].in_features; j++) {
-        float scale = made.linears[role].in.list[0].values[j];
+    for (int j = 0; j < made.linears[slot].in_features; j++) {
+        float scale = made.linears[slot].in.list[0].values[j];
         assert_true(scale == 1 || scale == 1 / factor);
         count += scale != 1;
     }
@@ -55,15 +55,14 @@ static void the_chosen_channels_grow_and_the_function_stays(void **state)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         prepare(cases[k].settings);
         assert_true(outputs_apart(&random_, block, &made) == 0);
-        for (int r = 0; r < BS_NUM_ROLES; r++) {
-            bool reads_a_norm = r != BS_O && r != BS_DOWN;
-            assert_int_equal(channels_of((enum bs_role)r, cases[k].factor),
-                             reads_a_norm ? cases[k].channels : 0);
+        for (int r = 0; r < NUM_SLOTS; r++) {
+            bool reads_a_norm = r != SLOT_O && r != SLOT_DOWN;
+            assert_int_equal(channels_of(r, cases[k].factor), reads_a_norm ? cases[k].channels : 0);
         }
         for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++)
             for (int j = 0; j < small_shape.hidden; j++) {
                 /* the same channels in both norms */
-                bool chosen = made.linears[BS_Q].in.list[0].values[j] != 1;
+                bool chosen = made.linears[SLOT_Q].in.list[0].values[j] != 1;
                 assert_true(made.norms[n].weight[j] ==
                             block->norms[n].weight[j] * (chosen ? cases[k].factor : 1));
             }

@@ -12,6 +12,7 @@
 #include "eval/base/parallel.h"
 #include "eval/model/operations.h"
 #include "tests/support/folder.h"
+#include "tests/support/slots.h"
 
 enum { TEXT = 2048, HIDDEN = 32, INNER = 20, HEADS = 4 };
 
@@ -241,13 +242,13 @@ static void mpt_clips_what_one_tensor_makes(void **state)
     char text[TEXT];
     print_ops(&a.program, text);
     assert_non_null(strstr(text, ". = clip qkv\nquery = part .\nkey = part .\nvalue = part .\n"));
-    assert_int_equal(a.program.slots[BS_K].first, BS_Q);
-    assert_int_equal(a.program.slots[BS_K].last, BS_V);
+    assert_int_equal(a.program.slots[SLOT_K].first, SLOT_Q);
+    assert_int_equal(a.program.slots[SLOT_K].last, SLOT_V);
     assert_int_equal(a.program.folds[bs_program_find(&a.program, "o_input")].op, -1);
     /* MPT's is among the fused tensors that v folds into; through the clip nothing does. */
     a = read_sound("mpt", "\"d_model\": 32, \"n_layers\": 2, \"n_heads\": 4, \"vocab_size\": 50, "
                           "\"attn_config\": null");
-    assert_int_equal(a.program.folds[bs_program_find(&a.program, "o_input")].slot, BS_V);
+    assert_int_equal(a.program.folds[bs_program_find(&a.program, "o_input")].slot, SLOT_V);
 }
 
 static void without_norms_before_them_branches_read_a_copy(void **state)
@@ -527,6 +528,33 @@ static void a_program_that_computes_something_else_is_refused(void **state)
     }
 }
 
+/* A row names linears by the program's words, in any order and with others between them. */
+static void a_row_names_the_linears_of_its_program(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_family family = *bs_family_find("llama");
+    struct bs_architecture a = {.family = &family,
+                                .norms = bs_family_norms(&family),
+                                .hidden_size = 8,
+                                .intermediate_size = 12,
+                                .num_heads = 2,
+                                .num_kv_heads = 1,
+                                .head_dim = 4};
+    struct bs_linear_name gate = family.linears[SLOT_GATE];
+    assert_string_equal(gate.role, "gate");
+    family.linears[SLOT_GATE] = family.linears[SLOT_Q];
+    family.linears[SLOT_Q] = gate;
+    family.linears[NUM_SLOTS] = (struct bs_linear_name){"third", "mlp.third_proj"};
+    assert_int_equal(bs_program_build(&a, &a.program, &err), BS_OK);
+    assert_string_equal(a.program.slots[SLOT_Q].tensor, "self_attn.q_proj");
+    assert_string_equal(a.program.slots[SLOT_GATE].tensor, "mlp.gate_proj");
+    assert_int_equal(a.program.num_slots, NUM_SLOTS);
+    family.linears[SLOT_Q].role = "gates";
+    assert_int_equal(bs_program_build(&a, &a.program, &err), BS_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "no name for the linear 'gate'"));
+}
+
 static void every_operation_says_what_it_is(void **state)
 {
     (void)state;
@@ -558,6 +586,7 @@ int main(void)
         cmocka_unit_test(places_are_weights_and_sites),
         cmocka_unit_test(a_part_has_one_way_in),
         cmocka_unit_test(a_program_that_computes_something_else_is_refused),
+        cmocka_unit_test(a_row_names_the_linears_of_its_program),
         cmocka_unit_test(every_operation_says_what_it_is),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

@@ -94,14 +94,14 @@ static void only_what_a_norm_makes_is_smoothed(void **state)
 {
     (void)state;
     prepare(0.5);
-    for (int role = BS_O; role <= BS_DOWN; role += BS_DOWN - BS_O) {
+    for (int role = SLOT_O; role <= SLOT_DOWN; role += SLOT_DOWN - SLOT_O) {
         const struct bs_linear *got = &smooth.linears[role], *was = &block->linears[role];
         assert_memory_equal(got->weight, was->weight,
                             (size_t)(was->out_features * was->in_features) * sizeof(float));
         for (int j = 0; j < got->in_features; j++)
             assert_true(got->in.list[0].values[j] == 1);
     }
-    for (int r = 0; r < BS_NUM_ROLES; r++) /* nothing is folded into rows */
+    for (int r = 0; r < NUM_SLOTS; r++) /* nothing is folded into rows */
         for (int i = 0; i < smooth.linears[r].out_features; i++)
             assert_true(smooth.linears[r].out.list[0].values[i] == 1);
 }
@@ -142,14 +142,14 @@ static void dead_channels_and_columns_have_a_scale(void **state)
     struct bs_error err;
     assert_int_equal(bs_block_copy(&kept, block, &err), BS_OK);
     block->norms[0].weight[dead] = 0;
-    for (int r = BS_Q; r <= BS_V; r++)
+    for (int r = SLOT_Q; r <= SLOT_V; r++)
         for (int i = 0; i < block->linears[r].out_features; i++)
             block->linears[r].weight[i * small_shape.hidden + empty] = 0;
     for (int k = 0; k < 2; k++) {
         double alpha = k ? 0.5 : 1;
         double most = input_maxima(random_block_input(&random_, 0))[empty];
         prepare(alpha);
-        const float *scale = smooth.linears[BS_K].in.list[0].values;
+        const float *scale = smooth.linears[SLOT_K].in.list[0].values;
         /* |X| = 0: the least scale. |W| = 0 counts as 1e-5. */
         assert_close((double)scale[dead], 1e-5, 0, 1e-6);
         assert_close((double)scale[empty], pow(most, alpha) / pow(1e-5, 1 - alpha), 0, 1e-4);
