@@ -187,13 +187,17 @@ static enum bs_status check_texts_differ(const struct bs_sweep *sweep, const str
                                          struct bs_error *err)
 {
     const struct bs_evaluation_config *texts = sweep->config->evaluations;
+    int windows = sweep->texts[trial->text].windows;
+    char count[32] = "window";
+    if (windows != 1)
+        snprintf(count, sizeof count, "%d windows", windows);
     for (int i = 0; i < sweep->num_all; i++)
         if (sweep->all[i].text != trial->text && !strcmp(sweep->all[i].id, trial->id))
-            return bs_fail(err, BS_ECONFIG,
-                           "evaluation: '%s' and '%s' are the same %d windows of the same text, "
-                           "measured in the same way: expected each once",
-                           texts[sweep->all[i].text].text, texts[trial->text].text,
-                           sweep->texts[trial->text].windows);
+            return bs_fail(
+                err, BS_ECONFIG,
+                "evaluation: '%s' and '%s' are the same %s of the same text, measured in "
+                "the same way: expected each once",
+                texts[sweep->all[i].text].text, texts[trial->text].text, count);
     return BS_OK;
 }
 

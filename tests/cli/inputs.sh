@@ -12,7 +12,7 @@ gzip -k copy.txt
 head -c 400 evaluation.txt >short.txt
 mkdir -p folder
 
-# $1, $2: two entries of evaluation
+# $1, $2: two entries of evaluation, the same $3
 twice() {
     cat >twice.yaml <<EOF
 model: model
@@ -26,14 +26,15 @@ sweep:
 EOF
     for command in plan run; do
         run $command --output twice.h5 twice.yaml
-        expect_refusal 'evaluation: .* are the same [0-9]+ windows of the same text, measured in the same way: expected each once$'
+        expect_refusal 'evaluation: .* are the same '"$3"' of the same text, measured in the same way: expected each once$'
         expect_absent twice.h5 twice.h5.lock
     done
 }
 same="windows: 2, tokens: 32"
-check "the same text by another path" twice "{text: evaluation.txt, $same}" "{text: ./folder/../evaluation.txt, $same, name: other}"
-check "a copy of a text" twice "{text: evaluation.txt, $same}" "{text: copy.txt, $same}"
-check "a text and itself compressed" twice "{text: evaluation.txt, $same}" "{text: copy.txt.gz, $same}"
+check "the same text by another path" twice "{text: evaluation.txt, $same}" "{text: ./folder/../evaluation.txt, $same, name: other}" "2 windows"
+check "a copy of a text" twice "{text: evaluation.txt, $same}" "{text: copy.txt, $same}" "2 windows"
+check "a text and itself compressed" twice "{text: evaluation.txt, $same}" "{text: copy.txt.gz, $same}" "2 windows"
+check "one window twice" twice "{text: evaluation.txt, windows: 1, tokens: 32}" "{text: copy.txt, windows: 1, tokens: 32}" window
 config_one one.yaml # one text, one recipe
 all_windows() {
     local count
@@ -41,12 +42,12 @@ all_windows() {
     run plan short.yaml
     expect_status 0
     count=$(sed -n 's/^evaluation: .*[, ]\([0-9][0-9]*\) windows of 16 tokens.*/\1/p' .out)
-    twice "{text: short.txt, windows: 0, tokens: 16}" "{text: short.txt, windows: ${count:-1}, tokens: 16}"
+    twice "{text: short.txt, windows: 0, tokens: 16}" "{text: short.txt, windows: ${count:-1}, tokens: 16}" "$count windows"
 }
 check "all windows of a text, and as many as it has" all_windows
 
 different() {
-    twice "{text: evaluation.txt, $same}" "{text: copy.txt, $same}"
+    twice "{text: evaluation.txt, $same}" "{text: copy.txt, $same}" "2 windows"
     sed -i 's/copy.txt, windows: 2/copy.txt, windows: 1/' twice.yaml
     run plan --output different.h5 twice.yaml
     expect_status 0
