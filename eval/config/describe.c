@@ -124,25 +124,32 @@ static void describe_section(struct describing *to, const struct section *sectio
 
 /* ---- plug-ins ---- */
 
+/* Items below the head, a line each; Markdown wants a blank line after the last. */
+static void print_items(struct describing *to, const char *lines)
+{
+    int width = to->markdown ? 0 : bs_terminal_limit(to->out);
+    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1)
+        bs_print_folded(to->out, width, "%s%.*s", to->markdown ? "- " : "  ",
+                        (int)strcspn(line, "\n"), line);
+    if (to->markdown && *lines)
+        fputc('\n', to->out);
+}
+
 static void print_facts(struct describing *to, const struct bs_registry *registry,
                         const struct bs_plugin *plugin)
 {
-    const char *item = to->markdown ? "- " : "  ";
-    int width = to->markdown ? 0 : bs_terminal_limit(to->out);
-    if (*plugin->reference)
-        bs_print_folded(to->out, width, "%sreference: %s", item, plugin->reference);
     struct bs_print facts;
-    if (!registry->print_facts)
-        return;
     if (!bs_print_begin(&facts)) {
         to->failed = true;
         return;
     }
-    registry->print_facts(plugin, facts.out);
+    if (*plugin->reference)
+        fprintf(facts.out, "reference: %s\n", plugin->reference);
+    if (registry->print_facts)
+        registry->print_facts(plugin, facts.out);
     char *text = bs_print_end(&facts);
     to->failed |= !text;
-    for (const char *line = text; line && *line; line += strcspn(line, "\n") + 1)
-        bs_print_folded(to->out, width, "%s%.*s", item, (int)strcspn(line, "\n"), line);
+    print_items(to, text ? text : "");
     bs_free(text);
 }
 
@@ -153,8 +160,6 @@ static void describe_plugin(struct describing *to, const struct bs_registry *reg
     add_options(&listing, "", plugin->options);
     print_head(to, plugin->name, plugin->summary);
     print_facts(to, registry, plugin);
-    if (to->markdown)
-        fputc('\n', to->out);
     if (listing.num_rows) {
         if (!to->markdown)
             fputc('\n', to->out);

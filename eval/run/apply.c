@@ -31,7 +31,7 @@ static void static_wants(const struct bs_assignment *places, struct bs_wanted *w
 {
     for (int v = 0; v < wanted->architecture->program.num_values; v++)
         if (is_static(places->sites[v]))
-            bs_want(wanted, &bs_stat_range, v, 0);
+            bs_want(wanted, &bs_stat_extremes, v, 0);
 }
 
 static bool quantizes_set_by_set(const struct bs_choice *step)

@@ -7,20 +7,20 @@
 
 static const struct bs_extremes nothing = {INFINITY, -INFINITY};
 
-static size_t range_bytes(const struct bs_observed *of)
+static size_t extremes_bytes(const struct bs_observed *of)
 {
     (void)of;
     return sizeof(struct bs_extremes);
 }
 
-static void range_begin(const struct bs_observed *of, void *result)
+static void extremes_begin(const struct bs_observed *of, void *result)
 {
     (void)of;
     *(struct bs_extremes *)result = nothing;
 }
 
-static void range_observe(const struct bs_observed *of, int window, const float *x, int stride,
-                          void *slot, void *result)
+static void extremes_observe(const struct bs_observed *of, int window, const float *x, int stride,
+                             void *slot, void *result)
 {
     (void)window, (void)result;
     struct bs_extremes *e = slot;
@@ -33,8 +33,8 @@ static void range_observe(const struct bs_observed *of, int window, const float 
     }
 }
 
-static void range_merge(const struct bs_observed *of, const void *const *slots, int count, int part,
-                        void *result)
+static void extremes_merge(const struct bs_observed *of, const void *const *slots, int count,
+                           int part, void *result)
 {
     (void)of, (void)part;
     struct bs_extremes *to = result;
@@ -45,11 +45,11 @@ static void range_merge(const struct bs_observed *of, const void *const *slots, 
     }
 }
 
-const struct bs_statistic bs_stat_range = {
-    .plugin = {.name = "range", .summary = "the least and the largest value", .reference = ""},
-    .bytes = range_bytes,
-    .slot_bytes = range_bytes,
-    .begin = range_begin,
-    .observe = range_observe,
-    .merge = range_merge,
+const struct bs_statistic bs_stat_extremes = {
+    .plugin = {.name = "extremes", .summary = "the least and the largest value", .reference = ""},
+    .bytes = extremes_bytes,
+    .slot_bytes = extremes_bytes,
+    .begin = extremes_begin,
+    .observe = extremes_observe,
+    .merge = extremes_merge,
 };

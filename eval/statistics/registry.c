@@ -11,7 +11,7 @@
     X(absmean)                                                                                     \
     X(samples)                                                                                     \
     X(inputs)                                                                                      \
-    X(range)                                                                                       \
+    X(extremes)                                                                                    \
     BS_MORE_STATISTICS(X)
 
 #define DECLARE(s) extern const struct bs_statistic bs_stat_##s;

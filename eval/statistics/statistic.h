@@ -49,13 +49,13 @@ struct bs_statistic {
 extern const struct bs_registry bs_statistic_registry;
 
 /* Results of the statistics that are known by name, [width] at one site. */
-extern const struct bs_statistic bs_stat_hessian; /* float [width][width], 2/windows X^T X, both
+extern const struct bs_statistic bs_stat_hessian;  /* float [width][width], 2/windows X^T X, both
                                                      triangles */
-extern const struct bs_statistic bs_stat_absmax;  /* float [width], largest |x| of each channel */
-extern const struct bs_statistic bs_stat_absmean; /* float [width], mean |x| of each channel */
-extern const struct bs_statistic bs_stat_samples; /* float [bs_sample_rows][width]; detail: rows */
-extern const struct bs_statistic bs_stat_inputs;  /* a stream: all of x */
-extern const struct bs_statistic bs_stat_range;   /* struct bs_extremes */
+extern const struct bs_statistic bs_stat_absmax;   /* float [width], largest |x| of each channel */
+extern const struct bs_statistic bs_stat_absmean;  /* float [width], mean |x| of each channel */
+extern const struct bs_statistic bs_stat_samples;  /* float [bs_sample_rows][width]; detail: rows */
+extern const struct bs_statistic bs_stat_inputs;   /* a stream: all of x */
+extern const struct bs_statistic bs_stat_extremes; /* struct bs_extremes */
 
 /* How many rows are sampled: every n-th of all tokens, counted from the first, where n is the whole
  * part of tokens / detail, or 1 (llm-awq's auto_clip.py). */

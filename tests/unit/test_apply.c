@@ -273,7 +273,7 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
                  "a.where=inputs,qkv");
     random_block_prepare(&random_, &recipe, &want);
     for (size_t i = 0; i < NAMES; i++)
-        bs_want(&wanted, &bs_stat_range, site_called(names[i]), 0);
+        bs_want(&wanted, &bs_stat_extremes, site_called(names[i]), 0);
     assert_int_equal(bs_calibrate(&want, random_.rope, &random_.inputs, &wanted, &ranges, NULL,
                                   random_.scratch, &err),
                      BS_OK);
@@ -281,7 +281,7 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
     quantize(&recipe, &other.inputs, NULL);
     for (size_t i = 0; i < NAMES; i++) {
         int site = site_called(names[i]);
-        const struct bs_extremes *e = bs_statistics_of(&ranges, &bs_stat_range, site);
+        const struct bs_extremes *e = bs_statistics_of(&ranges, &bs_stat_extremes, site);
         struct bs_fixed fixed;
         memset(&fixed, 0, sizeof fixed);
         bs_values_fix(&recipe.activations, 40, e->low, e->high, &fixed);

@@ -212,7 +212,7 @@ static void ranges_are_the_extremes_over_all_windows(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int site = site_called(names[i]);
         assert_true(site > 0 && extremes[site].low < extremes[site].high);
-        const struct bs_extremes *e = bs_statistics_at(&ranges, &bs_stat_range, site, 40)->data;
+        const struct bs_extremes *e = bs_statistics_at(&ranges, &bs_stat_extremes, site, 40)->data;
         assert_true(e->low == extremes[site].low && e->high == extremes[site].high);
     }
     bs_statistics_release(&ranges);
@@ -468,8 +468,8 @@ static void wishes_are_merged_and_compared(void **state)
     bs_wanted_merge_site(&site, &both, input(2));
     assert_true(site.count == 2 && bs_wanted_within(&site, &both));
     assert_true(bs_wanted_last(&site) == input(2) && bs_wanted_last(&one) == input(3));
-    bs_want(&none, &bs_stat_range, site_called("v"), 0);
-    bs_want(&none, &bs_stat_range, site_called("q"), 0);
+    bs_want(&none, &bs_stat_extremes, site_called("v"), 0);
+    bs_want(&none, &bs_stat_extremes, site_called("q"), 0);
     assert_int_equal(bs_wanted_last(&none), site_called("v"));
     /* What is made of a statistic asks for it, and is shared by who asks for the same. */
     bs_want_derived(&derived, &derivation, input(0), 0, choice_of(1));

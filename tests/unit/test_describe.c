@@ -60,6 +60,8 @@ static void test_plugins(void **state)
 {
     (void)state;
     char *all = described(NULL, false), *markdown = described(NULL, true);
+    assert_null(strstr(all, "\n\n\n")); /* no two blank lines */
+    assert_null(strstr(markdown, "\n\n\n"));
     assert_non_null(bs_registries[0]);
     for (int r = 0; bs_registries[r]; r++) {
         const struct bs_registry *registry = bs_registries[r];
@@ -100,6 +102,24 @@ static void test_sections(void **state)
     free(markdown);
 }
 
+/* Who asks for a plug-in is told of it alone: no other plug-in, no kind and no section has its
+ * name. */
+static void test_every_plugin_has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    for (int r = 0; bs_registries[r]; r++)
+        for (int i = 0; bs_registries[r]->rows[i]; i++) {
+            const struct bs_plugin *plugin = bs_registries[r]->rows[i];
+            char head[256], *one = described(plugin->name, false);
+            snprintf(head, sizeof head, "%s: %.20s", plugin->name, plugin->summary);
+            assert_ptr_equal(strstr(one, head), one);
+            snprintf(head, sizeof head, "\n%s: ", plugin->name);
+            if (strstr(one, head))
+                fail_msg("%s is more than one thing: %s", plugin->name, one);
+            free(one);
+        }
+}
+
 static void test_unknown(void **state)
 {
     (void)state;
@@ -117,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plugins),
         cmocka_unit_test(test_sections),
+        cmocka_unit_test(test_every_plugin_has_a_name_of_its_own),
         cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
