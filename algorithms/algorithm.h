@@ -54,8 +54,10 @@ struct bs_algorithm {
     enum bs_status (*check)(const void *options, const struct bs_setting *weights,
                             struct bs_error *err);
 
-    /* Adds what prepare_block or quantize will look at in the block of wanted->architecture, and
-     * what they make of it. NULL = nothing. */
+    /* Adds what prepare_block or quantize will look at in the block of wanted->architecture, whose
+     * weights are rounded as wanted->weights says, and what they make of it. Nothing is asked for
+     * where nothing is done with it: quantize is called only for weights that are rounded. NULL =
+     * nothing. */
     void (*needs)(const void *options, struct bs_wanted *wanted);
 
     /* True where the linears of a block are to be quantized input by input, the statistics of each

@@ -55,13 +55,29 @@ static enum bs_status awq_check(const void *options, const struct bs_setting *we
 
 /* Whether a scale can be folded in front of the site, by the authors' rule: into v where o_proj has
  * its shape. */
-static bool scalable(const struct bs_program *p, int site)
+static bool folds(const struct bs_program *p, int site)
 {
     if (!bs_folds_into(p, site, BS_OP_LINEAR))
         return p->folds[site].op >= 0;
     const struct bs_slot *before = &p->slots[p->folds[site].slot];
     bool square = !bs_is_made_by(p, site, BS_OP_ATTEND) || before->in == p->values[site].width;
     return square && before->out == p->values[site].width;
+}
+
+/* Whether the site's scale is searched: where no weight that reads it is rounded, none is better
+ * than another. */
+static bool is_scaled(const struct bs_program *p, const struct bs_setting *const *weights, int site)
+{
+    return folds(p, site) && bs_rounds_readers(p, weights, site);
+}
+
+static bool is_clipped(const struct bs_program *p, const struct bs_setting *const *weights,
+                       int site)
+{
+    bool any = false;
+    for (int s = 0; s < p->num_slots; s++)
+        any |= p->slots[s].input == site && bs_awq_clips(&p->slots[s], weights[s]);
+    return any;
 }
 
 /* What the part of the block by which a site is judged makes of its inputs in the block as it came:
@@ -89,24 +105,32 @@ static const struct bs_derivation outputs_of_parts = {
 
 static const struct bs_derived_choice one_of_a_kind;
 
+static void scaling_needs(const struct bs_program *p, int site, struct bs_wanted *wanted)
+{
+    struct bs_part part;
+    bs_want(wanted, &bs_stat_absmean, site, 0);
+    if (bs_program_inspected(p, site, &part))
+        bs_want_derived(wanted, &outputs_of_parts, site, 0, one_of_a_kind);
+    else
+        bs_want(wanted, &bs_stat_hessian, site, 0);
+}
+
 static void awq_needs(const void *options, struct bs_wanted *wanted)
 {
     const struct bs_awq *opt = options;
-    const struct bs_program *p = wanted->architecture ? &wanted->architecture->program : NULL;
-    struct bs_part part;
-    if (opt->scale)
-        bs_want(wanted, &bs_stat_absmean, BS_EVERY_SITE, 0);
-    for (int k = 0; p && k < p->num_inputs && opt->scale; k++) {
-        int site = p->inputs[k];
-        if (!scalable(p, site))
-            continue;
-        if (bs_program_inspected(p, site, &part))
-            bs_want_derived(wanted, &outputs_of_parts, site, 0, one_of_a_kind);
-        else
-            bs_want(wanted, &bs_stat_hessian, site, 0);
+    if (!wanted->architecture) {
+        if (opt->scale || opt->clip)
+            bs_want(wanted, &bs_stat_absmean, BS_EVERY_SITE, 0);
+        return;
     }
-    if (opt->clip)
-        bs_want(wanted, &bs_stat_samples, BS_EVERY_SITE, opt->clip_tokens);
+    const struct bs_program *p = &wanted->architecture->program;
+    for (int k = 0; k < p->num_inputs; k++) {
+        int site = p->inputs[k];
+        if (opt->scale && is_scaled(p, wanted->weights, site))
+            scaling_needs(p, site, wanted);
+        if (opt->clip && is_clipped(p, wanted->weights, site))
+            bs_want(wanted, &bs_stat_samples, site, opt->clip_tokens);
+    }
 }
 
 /* The block with the set's weights as an exponent leaves them. */
@@ -424,7 +448,7 @@ static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job
     const struct bs_program *p = &job->block->architecture->program;
     bool scaled[BS_MAX_SLOTS] = {false};
     for (int k = 0; k < p->num_inputs; k++) {
-        if (!opt->scale || !scalable(p, p->inputs[k]))
+        if (!opt->scale || !is_scaled(p, job->weights, p->inputs[k]))
             continue;
         scaled[k] = true;
         if (best_scale(job, p->inputs[k], opt->scale_grid, scales[k], err))
@@ -434,7 +458,8 @@ static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job
         if (scaled[k] && bs_block_fold(job->block, p->inputs[k], scales[k], err))
             return err->status;
     for (int k = 0; k < p->num_inputs && opt->clip; k++)
-        if (bs_awq_clip_site(opt, job, p->inputs[k], scales[k], err))
+        if (is_clipped(p, job->weights, p->inputs[k]) &&
+            bs_awq_clip_site(opt, job, p->inputs[k], scales[k], err))
             return err->status;
     return BS_OK;
 }
@@ -482,10 +507,10 @@ static void awq_cost(const void *options, const struct bs_extent *extent, struct
     const struct bs_awq *opt = options;
     const struct bs_program *p = &extent->architecture->program;
     for (int k = 0; k < p->num_inputs && opt->scale; k++)
-        if (scalable(p, p->inputs[k]))
+        if (is_scaled(p, extent->weights, p->inputs[k]))
             add_scale_cost(opt, extent, p->inputs[k], cost);
     for (int s = 0; s < p->num_slots && opt->clip; s++)
-        if (bs_setting_quantizes(extent->weights[s]))
+        if (bs_awq_clips(&p->slots[s], extent->weights[s]))
             bs_awq_clip_cost(opt, extent, s, cost);
 }
 

@@ -20,12 +20,15 @@ static inline int bs_awq_row_tasks(const struct bs_linear *linear)
     return (linear->out_features + BS_AWQ_ROWS - 1) / BS_AWQ_ROWS;
 }
 
+/* Whether the linear of a slot, whose weights are rounded by `setting`, is clipped. */
+bool bs_awq_clips(const struct bs_slot *slot, const struct bs_setting *setting);
+
 /* Clips the linears that read a site, as far as they are clipped at all; scale is what the site was
  * divided by. BS_ENOMEM. */
 enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *job, int site,
                                 const float *scale, struct bs_error *err);
 
-/* Adds what the search costs for the linear of a slot. */
+/* Adds what the search costs for the linear of a slot that is clipped. */
 void bs_awq_clip_cost(const struct bs_awq *opt, const struct bs_extent *extent, int index,
                       struct bs_cost *cost);
 

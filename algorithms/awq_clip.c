@@ -147,13 +147,13 @@ static enum bs_status clip_linear(const struct bs_awq *opt, const struct bs_job 
 
 /* As auto_clip.py goes by parts of names: queries and keys are left alone, and with them a fused
  * tensor whose name has one of the parts. */
-static bool is_clipped(const char *name)
+bool bs_awq_clips(const struct bs_slot *slot, const struct bs_setting *setting)
 {
     static const char *const left_alone[] = {"q_", "k_", "query", "key", "Wqkv"};
     for (size_t i = 0; i < sizeof left_alone / sizeof *left_alone; i++)
-        if (strstr(name, left_alone[i]))
+        if (strstr(slot->name, left_alone[i]))
             return false;
-    return true;
+    return bs_setting_quantizes(setting);
 }
 
 enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *job, int site,
@@ -174,11 +174,9 @@ enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *j
         for (size_t j = 0; j < in; j++)
             samples[t * in + j] = inputs[t * in + j] / scale[j];
     enum bs_status status = BS_OK;
-    for (int k = 0; k < num_slots && !status; k++) {
-        bool rounded = bs_setting_quantizes(job->weights[slots[k]]);
-        if (rounded && is_clipped(job->block->linears[slots[k]].name))
+    for (int k = 0; k < num_slots && !status; k++)
+        if (bs_awq_clips(&p->slots[slots[k]], job->weights[slots[k]]))
             status = clip_linear(opt, job, slots[k], samples, num_samples, err);
-    }
     bs_free(samples);
     return status;
 }
@@ -187,8 +185,6 @@ enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *j
 void bs_awq_clip_cost(const struct bs_awq *opt, const struct bs_extent *extent, int index,
                       struct bs_cost *cost)
 {
-    if (!is_clipped(extent->architecture->program.slots[index].name))
-        return;
     const struct bs_slot *slot = &extent->architecture->program.slots[index];
     double in = slot->in, weights = in * slot->out;
     double span = bs_setting_layout(extent->weights[index]).span, columns = span < in ? span : in;

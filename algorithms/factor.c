@@ -38,7 +38,7 @@ static struct bs_derived_choice as_numbers(const struct bs_factor_choice *choice
 
 void bs_want_factors(struct bs_wanted *wanted, const struct bs_factor_choice *choice)
 {
-    bs_want_derived(wanted, &factors, BS_EVERY_SITE, 0, as_numbers(choice));
+    bs_want_derived(wanted, &factors, BS_ROUNDED_SITES, 0, as_numbers(choice));
 }
 
 /* The Hessian's diagonal as the factor sees it: a channel that never fires counts 1. */

@@ -27,7 +27,14 @@ static const struct bs_option smoothquant_options[] = {
 static void smoothquant_needs(const void *options, struct bs_wanted *wanted)
 {
     (void)options;
-    bs_want(wanted, &bs_stat_absmax, BS_EVERY_SITE, 0);
+    if (!wanted->architecture) {
+        bs_want(wanted, &bs_stat_absmax, BS_EVERY_SITE, 0);
+        return;
+    }
+    const struct bs_program *p = &wanted->architecture->program;
+    for (int k = 0; k < p->num_inputs; k++)
+        if (bs_folds_into(p, p->inputs[k], BS_OP_NORM))
+            bs_want(wanted, &bs_stat_absmax, p->inputs[k], 0);
 }
 
 /* column_max [in] = largest |weight| of each column over all linears that read the site. */

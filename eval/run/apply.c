@@ -6,7 +6,7 @@
 #include "eval/base/mem.h"
 #include "eval/recipe/assign.h"
 
-/* Adds what a step looks at in the block of wanted->architecture. */
+/* Adds what a step looks at in the block of wanted->architecture, rounded as wanted->weights. */
 static void step_wants(const struct bs_choice *step, struct bs_wanted *wanted)
 {
     if (bs_algorithm_of(step)->needs)
@@ -39,14 +39,16 @@ static bool quantizes_set_by_set(const struct bs_choice *step)
     return bs_algorithm_of(step)->set_by_set && bs_algorithm_of(step)->set_by_set(step->options);
 }
 
-void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted)
+/* bs_apply_share, where the layer's places are known. */
+static void share(const struct bs_recipe *recipe, const struct bs_assignment *places, int layer,
+                  struct bs_wanted *wanted)
 {
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
-        struct bs_wanted own = {.architecture = wanted->architecture};
+        struct bs_wanted own = {.architecture = wanted->architecture, .weights = places->weights};
         step_wants(step, &own);
         bool looks = bs_wanted_any(&own);
-        bool same_inputs = first_block || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
+        bool same_inputs = layer == 0 || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
         bool shares = looks && same_inputs && !quantizes_set_by_set(step);
         if (shares)
             bs_wanted_merge(wanted, &own);
@@ -54,6 +56,13 @@ void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_
         if (shares || bs_algorithm_of(step)->prepare_block)
             return;
     }
+}
+
+void bs_apply_share(const struct bs_recipe *recipe, int layer, struct bs_wanted *wanted)
+{
+    struct bs_assignment places;
+    bs_recipe_assign(recipe, wanted->architecture, layer, &places);
+    share(recipe, &places, layer, wanted);
 }
 
 static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
@@ -84,30 +93,39 @@ static struct bs_wanted *next_pass(struct bs_own_passes *passes,
     return wanted;
 }
 
+/* The pass to one site, where anything is wanted there. */
+static void add_site_pass(struct bs_own_passes *passes, const struct bs_wanted *all, int site)
+{
+    struct bs_wanted *here = next_pass(passes, all->architecture);
+    bs_wanted_merge_site(here, all, site);
+    if (!bs_wanted_any(here) && !here->failed)
+        passes->count--; /* which owns nothing */
+}
+
 void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                          int layer, struct bs_own_passes *passes)
 {
     struct bs_wanted shared = {.architecture = architecture};
+    struct bs_assignment places;
     bool rewritten = false;
-    bs_apply_share(recipe, layer == 0, &shared);
+    bs_recipe_assign(recipe, architecture, layer, &places);
+    share(recipe, &places, layer, &shared);
     passes->count = 0;
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
-        struct bs_wanted own = {.architecture = architecture};
+        struct bs_wanted own = {.architecture = architecture, .weights = places.weights};
         step_wants(step, &own);
         bool each = quantizes_set_by_set(step);
         bool served = !rewritten && bs_wanted_within(&own, &shared);
         const struct bs_program *p = &architecture->program;
         for (int k = 0; k < p->num_inputs && each && bs_wanted_any(&own); k++)
-            bs_wanted_merge_site(next_pass(passes, architecture), &own, p->inputs[k]);
+            add_site_pass(passes, &own, p->inputs[k]);
         if (bs_wanted_any(&own) && !each && !served)
             bs_wanted_merge(next_pass(passes, architecture), &own);
         bs_wanted_release(&own);
         rewritten |= bs_algorithm_of(step)->prepare_block != NULL;
     }
     bs_wanted_release(&shared);
-    struct bs_assignment places;
-    bs_recipe_assign(recipe, architecture, layer, &places);
     if (any_static(&places, architecture))
         static_wants(&places, next_pass(passes, architecture));
 }
@@ -161,7 +179,8 @@ static enum bs_status provide_statistics(struct applying *at, int step,
 static enum bs_status provide_step(struct applying *at, int step, int site, struct bs_error *err)
 {
     const struct bs_architecture *a = at->job.block->architecture;
-    struct bs_wanted all = {.architecture = a}, here = {.architecture = a};
+    struct bs_wanted all = {.architecture = a, .weights = at->places.weights};
+    struct bs_wanted here = {.architecture = a};
     step_wants(&at->recipe->steps[step], &all);
     if (site != BS_EVERY_SITE)
         bs_wanted_merge_site(&here, &all, site);

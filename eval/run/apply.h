@@ -19,10 +19,10 @@ struct bs_inputs {
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err);
 
-/* Adds what the first step that looks at statistics needs of the original block on stream 0's
- * inputs (in the first block the recipe's own inputs are the same); nothing where an earlier step
+/* Adds what the first step that looks at statistics needs of a layer's original block on stream 0's
+ * inputs (in the first layer the recipe's own inputs are the same); nothing where an earlier step
  * has rewritten the block by then. */
-void bs_apply_share(const struct bs_recipe *recipe, bool first_block, struct bs_wanted *wanted);
+void bs_apply_share(const struct bs_recipe *recipe, int layer, struct bs_wanted *wanted);
 
 /* The passes of calibration windows through the block of a layer that the recipe takes for itself,
  * beside the one that bs_apply_share asks for, in the order of the work: what is collected on

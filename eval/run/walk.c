@@ -139,10 +139,9 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
                                           struct bs_error *err)
 {
     struct bs_wanted wanted = {.architecture = s->architecture};
-    bool first = s->original.index == 0;
     for (int i = 0; i < s->num_variants; i++)
         if (!s->variants[i].status)
-            bs_apply_share(s->variants[i].recipe, first, &wanted);
+            bs_apply_share(s->variants[i].recipe, s->original.index, &wanted);
     bool goes_on = bs_walk_anyone(s, bs_apply_uses_unquantized) &&
                    s->original.index + 1 < s->architecture->num_layers;
     enum bs_status status = BS_OK;

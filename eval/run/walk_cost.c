@@ -84,15 +84,15 @@ static void raise_bytes(struct bs_calibrate_bytes *most, const struct bs_walk *w
 
 static struct statistics_bytes bytes_at_block(const struct bs_walk *walk,
                                               const struct bs_recipe *const *recipes,
-                                              int num_recipes, bool first)
+                                              int num_recipes, int layer)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct statistics_bytes bytes = {.shared = {.memory = 0}};
     struct bs_wanted shared = {.architecture = a};
     for (int i = 0; i < num_recipes && walk->calibration; i++) {
         struct bs_own_passes own;
-        bs_apply_share(recipes[i], first, &shared);
-        bs_apply_own_passes(recipes[i], a, first ? 0 : 1, &own);
+        bs_apply_share(recipes[i], layer, &shared);
+        bs_apply_own_passes(recipes[i], a, layer, &own);
         for (int p = 0; p < own.count; p++)
             raise_bytes(&bytes.own, walk, &own.wanted[p]);
         bs_own_passes_release(&own);
@@ -103,21 +103,34 @@ static struct statistics_bytes bytes_at_block(const struct bs_walk *walk,
     return bytes;
 }
 
+/* The layers are alike from this one on: without exceptions the second is as all that follow. */
+static int alike_from(const struct bs_architecture *a, const struct bs_recipe *const *recipes,
+                      int num_recipes)
+{
+    for (int i = 0; i < num_recipes; i++)
+        if (recipes[i]->num_rules)
+            return a->num_layers - 1;
+    return a->num_layers > 1 ? 1 : 0;
+}
+
 /* In the block that takes the most of each. */
 static struct statistics_bytes statistics_bytes(const struct bs_walk *walk,
                                                 const struct bs_recipe *const *recipes,
                                                 int num_recipes)
 {
-    struct statistics_bytes first = bytes_at_block(walk, recipes, num_recipes, true);
-    struct statistics_bytes later = bytes_at_block(walk, recipes, num_recipes, false);
-    raise_to(&first.shared.memory, later.shared.memory);
-    raise_to(&first.shared.derived, later.shared.derived);
-    raise_to(&first.own.memory, later.own.memory);
-    if (later.shared.streams + later.own.streams > first.shared.streams + first.own.streams) {
-        first.shared.streams = later.shared.streams;
-        first.own.streams = later.own.streams;
+    struct statistics_bytes most = {.shared = {.memory = 0}};
+    int last = alike_from(bs_model_architecture(walk->model), recipes, num_recipes);
+    for (int l = 0; l <= last; l++) {
+        struct statistics_bytes here = bytes_at_block(walk, recipes, num_recipes, l);
+        raise_to(&most.shared.memory, here.shared.memory);
+        raise_to(&most.shared.derived, here.shared.derived);
+        raise_to(&most.own.memory, here.own.memory);
+        if (here.shared.streams + here.own.streams > most.shared.streams + most.own.streams) {
+            most.shared.streams = here.shared.streams;
+            most.own.streams = here.own.streams;
+        }
     }
-    return first;
+    return most;
 }
 
 /* Codes, scales and zero points of a block, of the recipe that has the most of them. */
@@ -335,13 +348,13 @@ static double derived_flops(const struct bs_walk *walk, const struct bs_wanted *
 /* What is done at one block, in the order of the walk. */
 static struct bs_walk_common common_of_block(const struct bs_walk *walk,
                                              const struct bs_recipe *const *recipes,
-                                             int num_recipes, bool first, bool last)
+                                             int num_recipes, int layer)
 {
     struct bs_walk_common common = {.flops = 0};
     struct bs_wanted all = {.architecture = bs_model_architecture(walk->model)};
-    bool goes_on = false;
+    bool goes_on = false, last = layer == all.architecture->num_layers - 1;
     for (int i = 0; i < num_recipes; i++) {
-        bs_apply_share(recipes[i], first, &all);
+        bs_apply_share(recipes[i], layer, &all);
         goes_on |= bs_apply_uses_unquantized(recipes[i]) && !last;
     }
     if (bs_wanted_any(&all) || goes_on) {
@@ -364,15 +377,16 @@ static void add_common(struct bs_walk_common *to, struct bs_walk_common block, i
 struct bs_walk_common bs_walk_common(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes)
 {
-    int layers = bs_model_architecture(walk->model)->num_layers;
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    int last = a->num_layers - 1, alike = alike_from(a, recipes, num_recipes);
     struct bs_walk_common common = {.evaluations = 1, .flops = bs_walk_evaluation_flops(walk)};
     if (!walk->calibration)
         return common;
-    add_common(&common, common_of_block(walk, recipes, num_recipes, true, layers == 1), 1);
-    if (layers > 1)
-        add_common(&common, common_of_block(walk, recipes, num_recipes, false, true), 1);
-    if (layers > 2)
-        add_common(&common, common_of_block(walk, recipes, num_recipes, false, false), layers - 2);
+    for (int l = 0; l < alike && l < last; l++)
+        add_common(&common, common_of_block(walk, recipes, num_recipes, l), 1);
+    if (alike < last) /* the last one is not left by calibration windows */
+        add_common(&common, common_of_block(walk, recipes, num_recipes, alike), last - alike);
+    add_common(&common, common_of_block(walk, recipes, num_recipes, last), 1);
     return common;
 }
 

@@ -41,16 +41,28 @@ static void add(struct bs_wanted *wanted, const struct bs_wish *wish)
     wanted->wishes[wanted->count++] = *wish;
 }
 
+bool bs_rounds_readers(const struct bs_program *program, const struct bs_setting *const *weights,
+                       int site)
+{
+    bool any = false;
+    for (int s = 0; s < program->num_slots; s++)
+        any |= program->slots[s].input == site && bs_setting_quantizes(weights[s]);
+    return any;
+}
+
+/* Adds the wish at the site that it names, or at all that it stands for. */
 static void add_everywhere(struct bs_wanted *wanted, struct bs_wish wish)
 {
-    if (wish.site != BS_EVERY_SITE || !wanted->architecture) {
+    int where = wish.site;
+    if (where >= 0 || !wanted->architecture) {
         add(wanted, &wish);
         return;
     }
     const struct bs_program *p = &wanted->architecture->program;
     for (int k = 0; k < p->num_inputs; k++) {
         wish.site = p->inputs[k];
-        add(wanted, &wish);
+        if (where == BS_EVERY_SITE || bs_rounds_readers(p, wanted->weights, wish.site))
+            add(wanted, &wish);
     }
 }
 
@@ -103,7 +115,7 @@ enum bs_status bs_wanted_check(const struct bs_wanted *wanted, struct bs_error *
 void bs_wanted_release(struct bs_wanted *wanted)
 {
     bs_free(wanted->wishes);
-    *wanted = (struct bs_wanted){.architecture = wanted->architecture};
+    *wanted = (struct bs_wanted){.architecture = wanted->architecture, .weights = wanted->weights};
 }
 
 struct bs_observed bs_observed_at(const struct bs_architecture *architecture,

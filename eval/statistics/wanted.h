@@ -35,7 +35,13 @@ struct bs_derived {
     struct bs_derived *next; /* of the same statistic at the same site */
 };
 
-enum { BS_EVERY_SITE = -1 }; /* every site that linears read */
+/* Instead of a site: every one that linears read; every one of them that bs_rounds_readers of. */
+enum { BS_EVERY_SITE = -1, BS_ROUNDED_SITES = -2 };
+
+/* Whether any of the weights that read a site is rounded; weights: what each slot's is rounded
+ * to. */
+bool bs_rounds_readers(const struct bs_program *program, const struct bs_setting *const *weights,
+                       int site);
 
 /* One thing that is wanted: a statistic at a site, or what is made of it. */
 struct bs_wish {
@@ -52,6 +58,9 @@ struct bs_wanted {
     /* Of the block that is looked at. NULL where no model is known yet: then all that is kept is
      * whether anything is wanted. */
     const struct bs_architecture *architecture;
+    /* By slots, what the layer's weights are rounded to: a hook asks where it has work to do.
+     * Borrowed; NULL in a set that no hook is asked to fill. */
+    const struct bs_setting *const *weights;
     bool any;
     int count, room;
     struct bs_wish *wishes; /* no two the same */

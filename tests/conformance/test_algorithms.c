@@ -297,7 +297,8 @@ static void every_error_shrinks_with_more_bits(void **state)
 static bool looks_at_inputs(const struct bs_recipe *recipe)
 {
     const struct bs_choice *step = &recipe->steps[0];
-    struct bs_wanted wishes = {.architecture = &random_.architecture};
+    struct bs_wanted wishes = {.architecture = &random_.architecture,
+                               .weights = setting_at_slots(&recipe->weights)};
     if (bs_algorithm_of(step)->needs)
         bs_algorithm_of(step)->needs(step->options, &wishes);
     bool any = bs_wanted_any(&wishes);

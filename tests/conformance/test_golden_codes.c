@@ -119,7 +119,7 @@ static void solve_block(struct solved *solved, int count, const struct bs_block 
     struct bs_wanted wanted = {.architecture = original->architecture};
     struct bs_block work = {.architecture = NULL};
     for (int i = 0; i < count; i++)
-        bs_apply_share(&solved[i].recipe, false, &wanted);
+        bs_apply_share(&solved[i].recipe, original->index, &wanted);
     assert_true(bs_wanted_any(&wanted));
     if (bs_calibrate(original, inputs->rope, inputs->unquantized, &wanted, &shared, outputs,
                      inputs->scratch, &err))

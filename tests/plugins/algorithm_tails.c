@@ -17,7 +17,7 @@ static const struct bs_option tails_options[] = {
 static void tails_needs(const void *options, struct bs_wanted *wanted)
 {
     (void)options;
-    bs_want(wanted, &bs_stat_kurtosis, BS_EVERY_SITE, 0);
+    bs_want(wanted, &bs_stat_kurtosis, BS_ROUNDED_SITES, 0);
 }
 
 static enum bs_status tails_quantize(const void *options, const struct bs_job *job, int slot,

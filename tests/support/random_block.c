@@ -179,9 +179,11 @@ struct bs_statistics random_block_statistics(const struct random_block *random,
 }
 
 struct bs_statistics random_block_step_statistics(const struct random_block *random,
-                                                  const struct bs_choice *step)
+                                                  const struct bs_recipe *recipe)
 {
-    struct bs_wanted wanted = {.architecture = &random->architecture};
+    const struct bs_choice *step = &recipe->steps[0];
+    struct bs_wanted wanted = {.architecture = &random->architecture,
+                               .weights = setting_at_slots(&recipe->weights)};
     if (bs_algorithm_of(step)->needs)
         bs_algorithm_of(step)->needs(step->options, &wanted);
     struct bs_statistics statistics = random_block_statistics(random, &wanted);
@@ -194,7 +196,7 @@ void random_block_prepare(const struct random_block *random, const struct bs_rec
 {
     struct bs_error err;
     const struct bs_choice *step = &recipe->steps[0];
-    struct bs_statistics statistics = random_block_step_statistics(random, step);
+    struct bs_statistics statistics = random_block_step_statistics(random, recipe);
     assert_int_equal(bs_block_copy(prepared, &random->block, &err), BS_OK);
     struct bs_job job = random_block_job(random, prepared, &statistics, &recipe->weights);
     if (bs_algorithm_of(step)->prepare_block(step->options, &job, &err))

@@ -55,9 +55,9 @@ struct bs_job random_block_job(const struct random_block *random, struct bs_bloc
 struct bs_statistics random_block_statistics(const struct random_block *random,
                                              const struct bs_wanted *wanted);
 
-/* Those that the recipe's step asks for. */
+/* Those that the recipe's first step asks for. */
 struct bs_statistics random_block_step_statistics(const struct random_block *random,
-                                                  const struct bs_choice *step);
+                                                  const struct bs_recipe *recipe);
 
 /* prepared = the block after the prepare_block of the recipe's first step, with the statistics
  * that it needs; `prepared` is zero or an earlier copy. */

@@ -180,7 +180,7 @@ static void shared_statistics_give_what_own_ones_give(void **state)
     struct bs_wanted wanted = {.architecture = &random_.architecture};
     for (size_t k = 0; k < CASES; k++) {
         recipe_build(&recipes[k], cases[k][0], cases[k][1]);
-        bs_apply_share(&recipes[k], true, &wanted);
+        bs_apply_share(&recipes[k], 0, &wanted);
     }
     struct bs_statistics shared = random_block_statistics(&random_, &wanted);
     bs_wanted_release(&wanted);
@@ -233,10 +233,93 @@ static void only_statistics_of_the_original_block_are_shared(void **state)
         struct bs_recipe recipe;
         struct bs_wanted wanted = {.architecture = &random_.architecture};
         recipe_build(&recipe, cases[k].chain, cases[k].settings);
-        bs_apply_share(&recipe, cases[k].first, &wanted);
+        bs_apply_share(&recipe, cases[k].first ? 0 : 1, &wanted);
         assert_int_equal(wants(&wanted, &bs_stat_hessian), cases[k].hessian);
         assert_int_equal(wants(&wanted, &bs_stat_absmax), cases[k].absmax);
         bs_wanted_release(&wanted);
+        bs_recipe_release(&recipe);
+    }
+}
+
+/* Wishes for the statistic itself; with NULL, for what is made of any. */
+static int count_of(const struct bs_wanted *wanted, const struct bs_statistic *statistic)
+{
+    int count = 0;
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        count += statistic ? !wish->derivation && wish->statistic == statistic : !!wish->derivation;
+    }
+    return count;
+}
+
+/* Sites at which nothing is rounded are not looked at, and nothing is worked out there: with no
+ * more than was asked for, hooks find all that they look up. SmoothQuant acts on norms' outputs
+ * whatever becomes of the weights. */
+static void only_where_weights_are_rounded_is_anything_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chain, *settings;
+        int hessian, absmean, samples, inputs, absmax, derived, passes;
+    } cases[] = {
+        {"gptq", "bits=4", 4, 0, 0, 0, 0, 4, 0},
+        {"gptq", "bits=4 @*.q_proj bits=16", 4, 0, 0, 0, 0, 4, 0}, /* k and v are */
+        {"gptq", "bits=4 @*.down_proj bits=16 @*.o_proj bits=16", 2, 0, 0, 0, 0, 2, 0},
+        {"gptq", "bits=4 @* bits=16", 0, 0, 0, 0, 0, 0, 0},
+        {"gptq", "bits=4 @layer.1.* bits=16", 4, 0, 0, 0, 0, 4, 0}, /* this is layer 0 */
+        {"gptq", "bits=4 true_sequential=true", 0, 0, 0, 0, 0, 0, 4},
+        {"gptq", "bits=4 true_sequential=true @*.o_proj bits=16", 0, 0, 0, 0, 0, 0, 3},
+        {"awq", "bits=4", 1, 3, 4, 2, 0, 2, 0},
+        {"awq", "bits=4 @*.down_proj bits=16", 0, 2, 3, 2, 0, 2, 0},
+        {"awq", "bits=4 @*.gate_proj bits=16 @*.up_proj bits=16", 1, 2, 3, 1, 0, 1, 0},
+        {"awq", "bits=4 @*.v_proj bits=16", 1, 3, 3, 2, 0, 2, 0}, /* q, k are not clipped */
+        {"awq", "bits=4 @* bits=16", 0, 0, 0, 0, 0, 0, 0},
+        {"awq gptq", "bits=4 @*.down_proj bits=16", 0, 2, 3, 2, 0, 2, 1},
+        {"smoothquant", "bits=8 a.bits=8", 0, 0, 0, 0, 2, 0, 0},
+        {"smoothquant", "bits=16 a.bits=8", 0, 0, 0, 0, 2, 0, 0},
+        {"smoothquant", "bits=8 a.bits=8 @*.gate_proj bits=16 @*.up_proj bits=16", 0, 0, 0, 0, 2, 0,
+         0},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct bs_recipe recipe;
+        struct bs_own_passes passes;
+        struct bs_wanted wanted = {.architecture = &random_.architecture};
+        recipe_build(&recipe, cases[k].chain, cases[k].settings);
+        bs_apply_share(&recipe, 0, &wanted);
+        assert_int_equal(count_of(&wanted, &bs_stat_hessian), cases[k].hessian);
+        assert_int_equal(count_of(&wanted, &bs_stat_absmean), cases[k].absmean);
+        assert_int_equal(count_of(&wanted, &bs_stat_samples), cases[k].samples);
+        assert_int_equal(count_of(&wanted, &bs_stat_inputs), cases[k].inputs);
+        assert_int_equal(count_of(&wanted, &bs_stat_absmax), cases[k].absmax);
+        assert_int_equal(count_of(&wanted, NULL), cases[k].derived);
+        bs_apply_own_passes(&recipe, &random_.architecture, 0, &passes);
+        assert_int_equal(passes.count, cases[k].passes);
+        for (int i = 0; i < passes.count; i++)
+            assert_true(bs_wanted_any(&passes.wanted[i]));
+        bs_own_passes_release(&passes);
+        struct bs_statistics shared = random_block_statistics(&random_, &wanted);
+        quantize(&recipe, &random_.inputs, &shared);
+        bs_statistics_release(&shared);
+        bs_wanted_release(&wanted);
+        bs_recipe_release(&recipe);
+    }
+}
+
+/* Where a site's weights stay as they are, AWQ leaves the numbers before it as they are too. */
+static void a_site_without_rounding_is_not_scaled(void **state)
+{
+    (void)state;
+    struct bs_recipe recipe;
+    size_t bytes = 0;
+    for (int k = 0; k < 2; k++) {
+        recipe_build(&recipe, "awq",
+                     k ? "bits=4 clip=false"
+                       : "bits=4 clip=false @*_proj bits=16 @*.o_proj bits=4");
+        quantize(&recipe, &random_.inputs, NULL);
+        bytes = (size_t)got.linears[5].out_features * (size_t)got.linears[5].in_features * 4;
+        assert_string_equal(got.linears[5].name, "mlp.up_proj");
+        bool same = !memcmp(got.linears[5].weight, random_.block.linears[5].weight, bytes);
+        assert_int_equal(same, k == 0);
         bs_recipe_release(&recipe);
     }
 }
@@ -364,6 +447,8 @@ int main(void)
         cmocka_unit_test(a_step_sees_the_block_as_the_one_before_left_it),
         cmocka_unit_test(shared_statistics_give_what_own_ones_give),
         cmocka_unit_test(only_statistics_of_the_original_block_are_shared),
+        cmocka_unit_test(only_where_weights_are_rounded_is_anything_asked_for),
+        cmocka_unit_test(a_site_without_rounding_is_not_scaled),
         cmocka_unit_test(a_chain_without_rounding_rounds_to_nearest),
         cmocka_unit_test(static_scales_span_the_unquantized_inputs_of_the_prepared_block),
         cmocka_unit_test(a_place_gets_what_the_last_rule_says),

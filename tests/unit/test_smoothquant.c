@@ -203,7 +203,7 @@ static void memory_may_run_out(void **state)
     (void)state;
     struct bs_error err;
     recipe_build(&recipe, "smoothquant", "bits=8");
-    struct bs_statistics statistics = random_block_step_statistics(&random_, &recipe.steps[0]);
+    struct bs_statistics statistics = random_block_step_statistics(&random_, &recipe);
     assert_int_equal(bs_block_copy(&smooth, block, &err), BS_OK);
     struct bs_job job = random_block_job(&random_, &smooth, &statistics, &recipe.weights);
     bs_alloc_fail_at(1);
