@@ -95,7 +95,7 @@ PLUGIN_OBJECTS := $(PLUGIN_SOURCES:%.c=$(BUILD)/%.o) $(REGISTRIES:%.c=$(BUILD)/w
                   $(filter-out $(REGISTRIES:%.c=$(BUILD)/%.o),$(LIB_OBJECTS))
 PLUGIN_TESTS := $(patsubst %,$(BUILD)/with_plugins/tests/%,conformance/test_algorithms \
                   conformance/test_formats conformance/test_prepare conformance/test_values \
-                  unit/test_calibrate)
+                  unit/test_calibrate unit/test_kernels)
 # Faults that the conformance tests must find: the registry that one is planted in, its name, the test.
 FAULTS := algorithms:row_scale:test_algorithms algorithms:four_bits:test_algorithms \
           algorithms:deaf:test_algorithms algorithms:bend:test_prepare \

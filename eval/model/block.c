@@ -185,10 +185,13 @@ static const struct bs_kernel *first_that_suits(const struct bs_block *block, in
     const struct bs_linear *linear = &block->linears[slot];
     const struct bs_site_setting *input =
         &block->sites[block->architecture->program.slots[slot].input];
-    int i = 0;
-    while (!bs_kernel_at(i)->suits(linear, input, compute))
-        i++;
-    return bs_kernel_at(i);
+    const struct bs_codes *codes = &linear->codes;
+    return bs_kernel_for(&(struct bs_product){.out = linear->out_features,
+                                              .in = linear->in_features,
+                                              .codes = codes->codes ? &codes->layout : NULL,
+                                              .listed = codes->group_index != NULL,
+                                              .input = input->setting,
+                                              .compute = compute});
 }
 
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,

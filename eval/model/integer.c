@@ -95,12 +95,11 @@ void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
 }
 
 /* True where the integers are exact and decode to the weights. */
-bool bs_integer_suits(const struct bs_linear *linear)
+bool bs_integer_suits(const struct bs_code_layout *layout)
 {
-    const struct bs_codes *codes = &linear->codes;
     const int64_t largest = UINT8_MAX * UINT8_MAX; /* of a product of two codes less zero points */
-    return codes->codes && codes->layout.whole_numbers && codes->groups == 1 &&
-           !codes->group_index && codes->layout.in * largest <= INT32_MAX;
+    return layout->whole_numbers && layout->group >= layout->in &&
+           layout->in * largest <= INT32_MAX;
 }
 
 static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_packed **packed,

@@ -28,9 +28,8 @@ void bs_coded_rows_encode(const struct bs_site_setting *site, const float *x,
 /* The weights of a linear as integer products want them. */
 struct bs_integer_weights;
 
-/* Whether the linear has codes whose outputs each share one scale, and the sums stay within
- * int32. */
-bool bs_integer_suits(const struct bs_linear *linear);
+/* Whether outputs of such codes each share one scale, and the sums stay within int32. */
+bool bs_integer_suits(const struct bs_code_layout *layout);
 
 /* Of a linear that suits, in new memory. BS_ENOMEM. */
 enum bs_status bs_integer_weights_create(const struct bs_linear *linear,

@@ -5,6 +5,14 @@ const struct bs_kernel *bs_kernel_at(int i)
     return (const struct bs_kernel *)bs_kernel_registry.rows[i]; /* whose first member it is */
 }
 
+const struct bs_kernel *bs_kernel_for(const struct bs_product *product)
+{
+    int i = 0;
+    while (!bs_kernel_at(i)->suits(product))
+        i++;
+    return bs_kernel_at(i);
+}
+
 size_t bs_kernel_room_at(const struct bs_kernel *kernel, int rows, int features)
 {
     size_t floats = 0;

@@ -6,21 +6,32 @@
 #include "eval/base/plugin.h"
 #include "eval/model/model.h"
 
+/* What a kernel is chosen by. */
+struct bs_product {
+    int out, in;
+    const struct bs_code_layout *codes; /* of the weight; NULL = it has none */
+    bool listed;                        /* which group a column is in, a list says */
+    const struct bs_setting *input;     /* what the input is quantized to; NULL = not */
+    enum bs_compute compute;            /* what floats are multiplied in */
+};
+
 /* A way to multiply by the weights of a linear. Hooks but `suits` and `multiply` are optional. */
 struct bs_kernel {
     struct bs_plugin plugin;
     bool exact; /* of decoded weights and inputs, but for the rounding of sums */
 
-    /* Whether it can multiply this linear, whose input is quantized as its site says, where floats
-     * are multiplied in `compute`. */
-    bool (*suits)(const struct bs_linear *linear, const struct bs_site_setting *input,
-                  enum bs_compute compute);
+    /* Whether it can multiply such a linear. */
+    bool (*suits)(const struct bs_product *product);
 
     /* What it makes of the weights once; they do not change any more. NULL = nothing. BS_ENOMEM,
      * BS_EUNSUPPORTED as bs_packed_create. */
     enum bs_status (*prepare)(const struct bs_linear *linear, void **prepared,
                               struct bs_error *err);
     void (*release)(void *prepared);
+
+    /* Bytes that what is prepared takes for each weight, on this processor: a plan counts them. Of
+     * every kernel that prepares. */
+    size_t (*weight_bytes)(void);
 
     /* Where it multiplies codes of the inputs: what it makes of x [rows][features] at a quantized
      * site, once for all linears that read it, in `room`, and the floats that this takes. NULL = it
@@ -39,7 +50,6 @@ struct bs_kernel {
 };
 
 /* All kernels, in the order in which they are asked whether they suit. */
-/* All kernels. */
 extern const struct bs_registry bs_kernel_registry;
 
 /* What multiplies floats as they are, and wherever a linear has no kernel yet. */
@@ -47,6 +57,9 @@ extern const struct bs_kernel bs_kernel_float32;
 
 /* The i-th kernel of the registry, or NULL. */
 const struct bs_kernel *bs_kernel_at(int i);
+
+/* The first that suits. */
+const struct bs_kernel *bs_kernel_for(const struct bs_product *product);
 
 /* Floats for what kernels make of one input, all kernels; and where among them the room of one
  * is. */

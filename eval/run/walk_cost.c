@@ -3,6 +3,8 @@
 #include <math.h>
 
 #include "eval/linalg/packed.h"
+#include "eval/model/kernel.h"
+#include "eval/quant/format.h"
 #include "eval/recipe/assign.h"
 #include "eval/tasks/token_metrics.h"
 #include "eval/run/layer_error.h"
@@ -238,24 +240,55 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     memory->per_variant += per_variant;
 }
 
-/* Weights once more, as the products of codes or of bfloat16 want them. */
-struct packed_bytes {
-    double block, head;
-};
-
-static struct packed_bytes most_packed_bytes(const struct bs_architecture *a,
-                                             const struct bs_recipe *const *recipes,
-                                             int num_recipes)
+/* Weights of a layer once more, as the kernels want them that will multiply them. */
+static double prepared_bytes(const struct bs_architecture *a, const struct bs_recipe *recipe,
+                             int layer)
 {
-    bool coded = false, bfloat16 = false;
-    for (int i = 0; i < num_recipes; i++) {
-        bfloat16 |= recipes[i]->compute == BS_BFLOAT16;
-        coded |= bs_recipe_quantizes_activations(recipes[i]);
+    const struct bs_program *p = &a->program;
+    struct bs_assignment at;
+    double bytes = 0;
+    bs_recipe_assign(recipe, a, layer, &at);
+    for (int s = 0; s < p->num_slots; s++) {
+        const struct bs_slot *slot = &p->slots[s];
+        const struct bs_setting *input = at.sites[slot->input];
+        struct bs_code_layout layout;
+        struct bs_error ignored; /* where the shape is refused, it is when the recipe is applied */
+        bool coded = bs_setting_quantizes(at.weights[s]) &&
+                     !bs_setting_lay(at.weights[s], slot->out, slot->in, &layout, &ignored);
+        const struct bs_kernel *kernel =
+            bs_kernel_for(&(struct bs_product){.out = slot->out,
+                                               .in = slot->in,
+                                               .codes = coded ? &layout : NULL,
+                                               .input = bs_setting_quantizes(input) ? input : NULL,
+                                               .compute = (enum bs_compute)recipe->compute});
+        double each = kernel->weight_bytes ? (double)kernel->weight_bytes() : 0;
+        bytes += each * slot->out * slot->in;
     }
+    return bytes;
+}
+
+/* Of the layer and the recipe that take most. */
+static double most_prepared_bytes(const struct bs_architecture *a,
+                                  const struct bs_recipe *const *recipes, int num_recipes)
+{
+    double most = 0;
+    for (int i = 0; i < num_recipes; i++) {
+        int layers = recipes[i]->num_rules ? a->num_layers : 1;
+        for (int l = 0; l < layers; l++)
+            raise_to(&most, prepared_bytes(a, recipes[i], l));
+    }
+    return most;
+}
+
+/* The output matrix once more, where a recipe multiplies it in bfloat16. */
+static double rounded_head_bytes(const struct bs_architecture *a,
+                                 const struct bs_recipe *const *recipes, int num_recipes)
+{
+    bool any = false;
+    for (int i = 0; i < num_recipes; i++)
+        any |= recipes[i]->compute == BS_BFLOAT16;
     double numbers = (double)a->vocab_size * a->embedding_size;
-    double rounded = bfloat16 ? (double)bs_packed_bytes(BS_BFLOAT16) : 0;
-    double codes = coded ? (double)bs_packed_int8_bytes() : 0;
-    return (struct packed_bytes){bs_block_weights(a) * fmax(rounded, codes), numbers * rounded};
+    return any ? numbers * (double)bs_packed_bytes(BS_BFLOAT16) : 0;
 }
 
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
@@ -272,9 +305,8 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     double head =
         ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
     double runs = bs_threads() * (double)bs_walk_head_ids(a) * a->embedding_size * sizeof(float);
-    struct packed_bytes packed = most_packed_bytes(a, recipes, num_recipes);
-    blocks += probing_bytes(walk) + tensor + packed.block;
-    head += runs + packed.head;
+    blocks += probing_bytes(walk) + tensor + most_prepared_bytes(a, recipes, num_recipes);
+    head += runs + rounded_head_bytes(a, recipes, num_recipes);
     double rows = bs_threads() * (double)head_variant_floats(a) * (double)sizeof(float);
     double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);

@@ -8,5 +8,6 @@
 #define BS_MORE_STATISTICS(X) X(kurtosis)
 #define BS_MORE_EVALUATIONS(X) X(last_word)
 #define BS_MORE_METRICS(X) X(zeros)
+#define BS_MORE_KERNELS(X) X(doubles)
 
 #endif

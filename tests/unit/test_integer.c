@@ -125,7 +125,8 @@ static enum bs_status prepare(struct bs_linear *linear)
 {
     struct bs_integer_weights *integer = NULL;
     linear->prepared = NULL;
-    if (!bs_integer_suits(linear))
+    const struct bs_codes *codes = &linear->codes;
+    if (!codes->codes || codes->group_index || !bs_integer_suits(&codes->layout))
         return BS_OK;
     enum bs_status status = bs_integer_weights_create(linear, &integer, &err);
     linear->prepared = integer;

@@ -10,9 +10,12 @@
 #include "eval/base/mem.h"
 #include "eval/model/kernel.h"
 #include "eval/run/apply.h"
+#include "eval/run/walk_cost.h"
+#include "tests/support/folder.h"
 #include "tests/support/processors.h"
 #include "tests/support/recipes.h"
 #include "tests/support/small_block.h"
+#include "tests/support/tiny_model.h"
 
 enum { MOST_KERNELS = 16 };
 
@@ -38,6 +41,12 @@ static struct bs_block quantized(struct bs_recipe *recipe, const char *settings)
     return plain;
 }
 
+/* The kernel of that name, or what it would be without the plug-ins of the tests. */
+static const char *if_there(const char *name, const char *otherwise)
+{
+    return bs_registry_find(&bs_kernel_registry, name) ? name : otherwise;
+}
+
 static int number_of(const struct bs_kernel *kernel)
 {
     for (int i = 0; bs_kernel_at(i); i++)
@@ -49,7 +58,7 @@ static int number_of(const struct bs_kernel *kernel)
 static void each_multiplies_what_it_is_chosen_for(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         const char *settings;
         enum bs_compute compute;
         const char *kernel;
@@ -63,6 +72,7 @@ static void each_multiplies_what_it_is_chosen_for(void **state)
         {"bits=8 group_size=16 a.bits=8", BS_BFLOAT16, "bfloat16"},
         {"bits=16 a.bits=8", BS_FLOAT32, "float32"}, /* no codes */
         {"bits=8", BS_FLOAT32, "float32"},           /* nothing to multiply them by */
+        {"bits=5", BS_FLOAT32, if_there("doubles", "float32")},
     };
     bool seen[MOST_KERNELS] = {false};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
@@ -90,6 +100,51 @@ static void each_multiplies_what_it_is_chosen_for(void **state)
     }
     for (int i = 0; bs_kernel_at(i); i++)
         assert_true(seen[i]);
+}
+
+static double memory_of(const struct bs_walk *walk, const char *settings)
+{
+    struct bs_recipe recipe;
+    const struct bs_recipe *one = &recipe;
+    recipe_build(&recipe, "rtn", settings);
+    double bytes = bs_walk_memory(walk, &one, 1).fixed;
+    bs_recipe_release(&recipe);
+    return bytes;
+}
+
+/* What a plan says of memory counts the weights once more as the row of the kernel says that will
+ * multiply them, whichever it is. */
+static void plans_count_what_kernels_prepare(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings, *without; /* the same but that float32 multiplies it */
+        const char *kernel;             /* "" where it is float32 */
+    } cases[] = {
+        {"bits=8 a.bits=8", "bits=8", "int8"},
+        {"bits=8 a.bits=8 @*_proj bits=8", "bits=8", "int8"},
+        {"bits=8 a.bits=8 @* bits=16", "bits=8", ""},
+        {"bits=8 group_size=64 a.bits=8", "bits=8 group_size=64", ""},
+        {"bits=8 compute=bfloat16", "bits=8", "bfloat16"},
+        {"bits=8 compute=bfloat16 group_size=64", "bits=8 group_size=64", "bfloat16"},
+        {"bits=5", "bits=6", "doubles"},
+        {"bits=6", "bits=7", ""},
+    };
+    folder_setup(state);
+    struct bs_model *model = tiny_model_cut(folder.path, 1, NULL);
+    struct bs_windows text = tiny_model_windows("datasets/commons/calibration.txt", 1, 8);
+    const struct bs_walk walk = {.model = model, .num_texts = 1, .texts = &text};
+    double weights = bs_block_weights(bs_model_architecture(model));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const struct bs_plugin *row = bs_registry_find(&bs_kernel_registry, cases[c].kernel);
+        double want = row ? weights * (double)((const struct bs_kernel *)row)->weight_bytes() : 0;
+        double got = memory_of(&walk, cases[c].settings) - memory_of(&walk, cases[c].without);
+        if (got != want)
+            fail_msg("%s: %g more, expected %g", cases[c].settings, got, want);
+    }
+    bs_windows_release(&text);
+    bs_model_free(model);
+    folder_teardown(state);
 }
 
 static void the_choice_stays_until_another_suits(void **state)
@@ -148,6 +203,7 @@ static void rows_are_whole(void **state)
                     kernel->multiply);
         assert_int_equal(kernel->encode != NULL, kernel->room_floats != NULL);
         assert_int_equal(kernel->prepare != NULL, kernel->release != NULL);
+        assert_int_equal(kernel->prepare != NULL, kernel->weight_bytes != NULL);
         assert_int_equal(bs_kernel_room_at(kernel, 3, 40), room);
         room += kernel->room_floats ? kernel->room_floats(3, 40) : 0;
     }
@@ -160,6 +216,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_multiplies_what_it_is_chosen_for),
+        cmocka_unit_test(plans_count_what_kernels_prepare),
         cmocka_unit_test(the_choice_stays_until_another_suits),
         cmocka_unit_test(no_memory_leaves_a_block_that_can_be_released),
         cmocka_unit_test(rows_are_whole),

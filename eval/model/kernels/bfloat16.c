@@ -2,11 +2,9 @@
 #include "eval/linalg/packed.h"
 #include "eval/model/kernel.h"
 
-static bool bfloat16_suits(const struct bs_linear *linear, const struct bs_site_setting *input,
-                           enum bs_compute compute)
+static bool bfloat16_suits(const struct bs_product *product)
 {
-    (void)linear, (void)input;
-    return compute == BS_BFLOAT16;
+    return product->compute == BS_BFLOAT16;
 }
 
 static enum bs_status bfloat16_prepare(const struct bs_linear *linear, void **prepared,
@@ -21,6 +19,8 @@ static enum bs_status bfloat16_prepare(const struct bs_linear *linear, void **pr
 }
 
 static void bfloat16_release(void *prepared) { bs_packed_free(prepared); }
+
+static size_t bfloat16_weight_bytes(void) { return bs_packed_bytes(BS_BFLOAT16); }
 
 static void bfloat16_multiply(const struct bs_linear *linear, const float *x, int rows, float *y,
                               int stride, struct bs_scratch *scratch)
@@ -38,6 +38,7 @@ const struct bs_kernel bs_kernel_bfloat16 = {
     .suits = bfloat16_suits,
     .prepare = bfloat16_prepare,
     .release = bfloat16_release,
+    .weight_bytes = bfloat16_weight_bytes,
     .multiply = bfloat16_multiply,
     .extra = bfloat16_extra,
 };

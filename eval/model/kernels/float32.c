@@ -1,10 +1,9 @@
 /* Products of floats as they are. */
 #include "eval/model/kernel.h"
 
-static bool float32_suits(const struct bs_linear *linear, const struct bs_site_setting *input,
-                          enum bs_compute compute)
+static bool float32_suits(const struct bs_product *product)
 {
-    (void)linear, (void)input, (void)compute;
+    (void)product;
     return true;
 }
 

@@ -1,4 +1,5 @@
 /* Products of codes of weights by codes of inputs, exact in integers. */
+#include "eval/linalg/packed.h"
 #include "eval/model/integer.h"
 #include "eval/model/kernel.h"
 
@@ -11,11 +12,10 @@ static bool makes_integers(const struct bs_setting *setting, int width)
            layout.whole_numbers && layout.group == layout.in && !layout.tensor_bytes;
 }
 
-static bool int8_suits(const struct bs_linear *linear, const struct bs_site_setting *input,
-                       enum bs_compute compute)
+static bool int8_suits(const struct bs_product *product)
 {
-    (void)compute;
-    return makes_integers(input->setting, linear->in_features) && bs_integer_suits(linear);
+    return product->codes && !product->listed && bs_integer_suits(product->codes) &&
+           makes_integers(product->input, product->in);
 }
 
 static enum bs_status int8_prepare(const struct bs_linear *linear, void **prepared,
@@ -66,6 +66,7 @@ const struct bs_kernel bs_kernel_int8 = {
     .suits = int8_suits,
     .prepare = int8_prepare,
     .release = int8_release,
+    .weight_bytes = bs_packed_int8_bytes,
     .encode = int8_encode,
     .room_floats = bs_coded_rows_floats,
     .multiply = int8_multiply,
