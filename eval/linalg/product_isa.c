@@ -1,0 +1,328 @@
+/* Products of product.h for one level: a block of A is packed into panels of a few rows each, then
+ * panel by panel of B, which stays in the first cache, tile after tile of C is added up in
+ * registers. How rows and columns are shared out among tiles changes no bit. */
+#include <math.h>
+#include <string.h>
+
+#include "eval/linalg/product_loops.h"
+#include "eval/linalg/product_vectors.h"
+
+/* Tiles have at most ROWS rows and NV vectors of columns; UNROLLED steps are made at a time. What
+ * already stands as a tile reads it is not packed where it would be read too seldom: A for
+ * FEW_COLUMNS columns of B or fewer, B for FEW_TILES tiles or, where its rows are NEAR each other,
+ * SOME_TILES. Where rows are a multiple of SAME_SET apart their lines have to share one set of the
+ * first cache, of no more than 8: a tile then reads half as many. */
+#if BS_ISA == 3
+enum { ROWS = 14, UNROLLED = 4 };
+#else
+enum { ROWS = 6, UNROLLED = BS_ISA ? 4 : 1 };
+#endif
+enum { NV = 2, FOURS = W / 4, COLUMNS = NV * W, BLOCK = BS_PRODUCT_BLOCK };
+enum { FEW_COLUMNS = 128, FEW_TILES = 3, SOME_TILES = 24, NEAR = 1024, SAME_SET = 1024 };
+_Static_assert((int)COLUMNS <= (int)BS_PRODUCT_MOST_COLUMNS && (int)W <= (int)BS_PRODUCT_BEYOND,
+               "a room is large enough for a level's panels");
+
+/* --- packing --- */
+
+/* to[p * width + i] = x[i][p] for W rows i and 4 * fours steps p. Lines of many rows may be in each
+ * other's way in the first cache: what is wanted of one is read at once. */
+INLINE void turn_steps(const float *const *x, int p, int fours, float *to, size_t width)
+{
+    vec rows[FOURS][4], turned[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+#pragma GCC unroll 4
+        for (int f = 0; f < fours; f++)
+            rows[f][i] = of_rows(x, i, p + 4 * f);
+#pragma GCC unroll 4
+    for (int f = 0; f < fours; f++) {
+        turn_four(rows[f], turned);
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; q++, to += width)
+            store(to, turned[q]);
+    }
+}
+
+/* to[p * width + i] = x[i][p] for W rows i. What is written beyond the width is written again with
+ * the next p. */
+INLINE void turn_rows(const float *const *x, int steps, float *to, size_t width)
+{
+    int p = 0;
+    for (; p + 4 * FOURS <= steps; p += 4 * FOURS)
+        turn_steps(x, p, FOURS, to + (size_t)p * width, width);
+    for (; p + 4 <= steps; p += 4)
+        turn_steps(x, p, 1, to + (size_t)p * width, width);
+    for (; p < steps; p++)
+        for (int i = 0; i < W; i++)
+            to[(size_t)p * width + (size_t)i] = x[i][p];
+}
+
+/* Vectors are written from the last of a panel to the first: what the last one writes beyond the
+ * width is then written again. */
+
+/* A panel whose rows stand apart and whose steps are neighbours: to[p * width + i] =
+ * x[i * row + p], zero for rows first rows and on. */
+static void pack_rows(const float *x, size_t row, int rows, int steps, float *to, int width)
+{
+    static const float zeros[BLOCK];
+    const float *at[W];
+    for (int first = (width - 1) / W * W; first >= 0; first -= W) {
+        for (int i = 0; i < W; i++)
+            at[i] = first + i < rows ? x + (size_t)(first + i) * row : zeros;
+        turn_rows(at, steps, to + first, (size_t)width);
+    }
+}
+
+/* The same where rows are neighbours and steps stand apart: to[p * width + i] = x[p * step + i]. */
+static void pack_steps(const float *x, size_t step, int rows, int steps, float *to, int width)
+{
+    for (int p = 0; p < steps && rows == COLUMNS; p++)
+        for (int j = 0; j < COLUMNS; j += W)
+            store(to + p * COLUMNS + j, load(x + (size_t)p * step + j));
+    for (int first = (width - 1) / W * W; first >= 0 && rows < COLUMNS; first -= W) {
+        part some = part_of(rows - first);
+        for (int p = 0; p < steps; p++)
+            store(to + p * width + first,
+                  rows > first ? load_part(x + (size_t)p * step + first, some) : (vec){0});
+    }
+}
+
+/* The panel of all columns of B from `column` on, or as many as a tile has, of steps first and
+ * on. */
+static void pack_columns(const struct bs_product *product, int column, int first, int steps,
+                         float *to)
+{
+    const float *b =
+        product->b + (size_t)first * product->b_step + (size_t)column * product->b_column;
+    int left = product->n - column, columns = left < COLUMNS ? left : COLUMNS;
+    if (product->b_step == 1)
+        pack_rows(b, product->b_column, columns, steps, to, COLUMNS);
+    else
+        pack_steps(b, product->b_step, columns, steps, to, COLUMNS);
+}
+
+static void pack(const struct bs_product *product, float *panels)
+{
+    for (int first = 0; first < product->k; first += BLOCK) {
+        int left = product->k - first, steps = left < BLOCK ? left : BLOCK;
+        for (int j = 0; j < product->n; j += COLUMNS, panels += COLUMNS * steps)
+            pack_columns(product, j, first, steps, panels);
+    }
+}
+
+/* --- tiles --- */
+
+/* A tile of C and what it is made of: A[i][p] is a[i * a_row + p * a_step], row p of B stands at
+ * b + p * b_step. */
+struct tile {
+    int steps, columns;
+    const float *a;
+    size_t a_row, a_step;
+    const float *b;
+    size_t b_step;
+    float *c;
+    size_t c_row;
+    float alpha, beta;
+};
+
+/* Chains one step further. */
+INLINE void add_step(int rows, const float *a, size_t a_row, const float *b, vec sums[ROWS][NV])
+{
+    vec of_b[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++)
+        of_b[j] = load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+        vec of_a = all(a[(size_t)i * a_row]);
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; j++)
+            sums[i][j] = fused(of_a, of_b[j], sums[i][j]);
+    }
+}
+
+/* Adds a block's sums to C. */
+INLINE void add_block(int rows, const struct tile *t, vec sums[ROWS][NV])
+{
+    vec alpha = all(t->alpha), beta = all(t->beta);
+    float *c = t->c;
+    if (t->beta == 0) {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++, c += t->c_row)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; j++)
+                store(c + j * W, alpha * sums[i][j]);
+    } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++, c += t->c_row)
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; j++)
+                store(c + j * W, fused(alpha, sums[i][j], beta * load(c + j * W)));
+    }
+}
+
+/* The same at the right edge of C. */
+INLINE void add_part(int rows, const struct tile *t, vec sums[ROWS][NV])
+{
+    vec alpha = all(t->alpha), beta = all(t->beta);
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; j++) {
+        part some = part_of(t->columns - j * W);
+        float *c = t->c + j * W;
+        if (t->columns <= j * W)
+            return;
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++, c += t->c_row) {
+            vec sum = alpha * sums[i][j];
+            if (t->beta != 0)
+                sum = fused(alpha, sums[i][j], beta * load_part(c, some));
+            store_part(c, some, sum);
+        }
+    }
+}
+
+/* `rows` is a constant wherever this is compiled into; a_row and a_step are where A is packed. */
+INLINE void make_tile(int rows, const struct tile *t, size_t a_row, size_t a_step)
+{
+    vec sums[ROWS][NV];
+    const float *a = t->a, *b = t->b;
+    int p = 0, steps = t->steps;
+    size_t b_step = t->b_step;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+        __builtin_prefetch(t->c + (size_t)i * t->c_row, 1);
+        __builtin_prefetch(t->c + (size_t)i * t->c_row + COLUMNS - 1, 1);
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; j++)
+            sums[i][j] = (vec){0};
+    }
+    for (; p + UNROLLED <= steps; p += UNROLLED)
+#pragma GCC unroll 4
+        for (int u = 0; u < UNROLLED; u++, a += a_step, b += b_step)
+            add_step(rows, a, a_row, b, sums);
+    for (; p < steps; p++, a += a_step, b += b_step)
+        add_step(rows, a, a_row, b, sums);
+    if (t->columns == COLUMNS)
+        add_block(rows, t, sums);
+    else
+        add_part(rows, t, sums);
+}
+
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) MORE_HEIGHTS(X)
+#if BS_ISA == 3
+#define MORE_HEIGHTS(X) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#else
+#define MORE_HEIGHTS(X)
+#endif
+
+/* Of A packed, and of A as it stands with neighbouring steps. */
+#define TILES(rows)                                                                                \
+    static void packed_##rows(const struct tile *t) { make_tile(rows, t, 1, rows); }               \
+    static void plain_##rows(const struct tile *t) { make_tile(rows, t, t->a_row, 1); }
+EACH_HEIGHT(TILES)
+
+#define PACKED_ENTRY(rows) [rows] = packed_##rows,
+#define PLAIN_ENTRY(rows) [rows] = plain_##rows,
+static void (*const packed_tiles[ROWS + 1])(const struct tile *) = {EACH_HEIGHT(PACKED_ENTRY)};
+static void (*const plain_tiles[ROWS + 1])(const struct tile *) = {EACH_HEIGHT(PLAIN_ENTRY)};
+
+/* --- a product --- */
+
+/* Rows first .. first + rows - 1 of A and C in panels of nearly equal heights, steps of one block
+ * of k. */
+struct strip {
+    const struct bs_product *product;
+    struct bs_product_room *room;
+    int first, rows, panels;
+    int step, steps;
+    bool plain; /* A is read where it stands */
+};
+
+static int panel_start(const struct strip *s, int panel)
+{
+    return (int)((long)s->rows * panel / s->panels);
+}
+
+static const float *a_at(const struct strip *s, int row)
+{
+    const struct bs_product *p = s->product;
+    return p->a + (size_t)(s->first + row) * p->a_row + (size_t)s->step * p->a_step;
+}
+
+static void pack_strip(const struct strip *s)
+{
+    const struct bs_product *product = s->product;
+    for (int q = 0; q < s->panels; q++) {
+        int start = panel_start(s, q), height = panel_start(s, q + 1) - start;
+        float *to = s->room->a + start * s->steps;
+        if (product->a_step == 1)
+            pack_rows(a_at(s, start), product->a_row, height, s->steps, to, height);
+        else
+            pack_steps(a_at(s, start), product->a_step, height, s->steps, to, height);
+    }
+}
+
+/* The panel of B whose first column is `column`: where a tile reads it from. */
+static void enter_panel(const struct strip *s, int column, struct tile *tile)
+{
+    const struct bs_product *p = s->product;
+    int padded = (p->n + COLUMNS - 1) / COLUMNS * COLUMNS;
+    tile->b_step = COLUMNS;
+    if (p->panels) {
+        tile->b = p->panels + (size_t)s->step * (size_t)padded + (size_t)column * (size_t)s->steps;
+    } else if (p->b_column == 1 && tile->columns == COLUMNS &&
+               s->panels <= (p->b_step <= NEAR ? SOME_TILES : FEW_TILES)) {
+        tile->b = p->b + (size_t)s->step * p->b_step + column;
+        tile->b_step = p->b_step;
+    } else {
+        pack_columns(p, column, s->step, s->steps, s->room->b);
+        tile->b = s->room->b;
+    }
+}
+
+static void multiply_strip(const struct strip *s)
+{
+    const struct bs_product *p = s->product;
+    struct tile tile = {.steps = s->steps,
+                        .c_row = p->c_row,
+                        .a_row = p->a_row,
+                        .alpha = p->alpha,
+                        .beta = s->step ? 1 : p->beta};
+    for (int j = 0; j < p->n; j += COLUMNS) {
+        tile.columns = p->n - j < COLUMNS ? p->n - j : COLUMNS;
+        enter_panel(s, j, &tile);
+        for (int q = 0; q < s->panels; q++) {
+            int start = panel_start(s, q), height = panel_start(s, q + 1) - start;
+            tile.c = p->c + (size_t)(s->first + start) * p->c_row + j;
+            tile.a = s->plain ? a_at(s, start) : s->room->a + start * s->steps;
+            (s->plain ? plain_tiles : packed_tiles)[height](&tile);
+        }
+    }
+}
+
+static void multiply(const struct bs_product *product, struct bs_product_room *room)
+{
+    int strips = (product->m + BS_PRODUCT_ROWS - 1) / BS_PRODUCT_ROWS;
+    struct strip s = {.product = product, .room = room};
+    s.plain = product->a_step == 1 && product->n <= FEW_COLUMNS;
+    for (; s.step < product->k; s.step += BLOCK) {
+        int left = product->k - s.step;
+        s.steps = left < BLOCK ? left : BLOCK;
+        for (int i = 0; i < strips; i++) {
+            s.first = (int)((long)product->m * i / strips);
+            s.rows = (int)((long)product->m * (i + 1) / strips) - s.first;
+            int most = s.plain && product->a_row % SAME_SET == 0 && ROWS > 8 ? ROWS / 2 : ROWS;
+            s.panels = (s.rows + most - 1) / most;
+            if (!s.plain)
+                pack_strip(&s);
+            multiply_strip(&s);
+        }
+    }
+}
+
+extern const struct bs_product_loops BS_AT_LEVEL(bs_product_loops);
+const struct bs_product_loops BS_AT_LEVEL(bs_product_loops) = {
+    .columns = COLUMNS,
+    .multiply = multiply,
+    .pack = pack,
+};
