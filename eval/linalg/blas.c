@@ -1,13 +1,13 @@
 #include "eval/linalg/blas.h"
 
 #include <cblas.h>
-#include <lapacke.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "eval/base/parallel.h"
+#include "eval/linalg/numerics.h"
 #include "eval/linalg/vector.h"
 
 void bs_blas_init(void)
@@ -27,33 +27,22 @@ const char *bs_blas_name(void)
     return name;
 }
 
-/* oneDNN is faster than OpenBLAS at every shape here, most at the narrow ones of attention. Outside
- * a parallel region it would take all threads and cut the product up by their number. */
-static void gemm(char transpose_a, char transpose_b, int m, int n, int k, float alpha,
-                 const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc)
-{
-    int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
-    dnnl_sgemm(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    omp_set_num_threads(threads);
-}
-
 void bs_gemm_nt(int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
                 float beta, float *c, int ldc)
 {
-    gemm('N', 'T', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    bs_numerics()->gemm(false, true, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 void bs_gemm_nn(int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
                 float beta, float *c, int ldc)
 {
-    gemm('N', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    bs_numerics()->gemm(false, false, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 void bs_gemm_tn(int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
                 float beta, float *c, int ldc)
 {
-    gemm('T', 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    bs_numerics()->gemm(true, false, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 /* The factorisation goes tile by tile: with A = R R^T, R upper triangular, U is R^-1. R is found
@@ -61,7 +50,7 @@ void bs_gemm_tn(int m, int n, int k, float alpha, const float *a, int lda, const
  * else is products. Above the diagonal R replaces A and is mirrored below, so that U can replace it
  * there while R is still read. Tiles have one size whatever the number of threads, and each product
  * of tiles is one task's, so that the bits are the same. */
-enum { TILE = 128 };
+enum { TILE = BS_FACTOR_TILE };
 
 struct factoring {
     float *a;
@@ -81,26 +70,11 @@ static float *tile_at(const struct factoring *f, int row, int column)
     return f->a + (size_t)row * TILE * (size_t)f->n + (size_t)column * TILE;
 }
 
-/* U_kk = R_kk^-1 in place of the tile k of the diagonal, zeros below. LAPACK's factors are L L^T
- * only: of the tile with rows and columns reversed, which reversed again is R. */
+/* U_kk = R_kk^-1 in place of the tile k of the diagonal, zeros below. */
 static enum bs_status factor_tile(const struct factoring *f, int k, struct bs_error *err)
 {
-    float reversed[TILE * TILE];
-    int side = tile_side(f, k);
-    float *tile = tile_at(f, k, k);
-    for (int i = 0; i < side; i++)
-        for (int j = 0; j <= i; j++)
-            reversed[i * side + j] = tile[(size_t)(side - 1 - i) * (size_t)f->n + side - 1 - j];
-    /* LAPACK reads columns: its upper triangle is our lower one. */
-    if (LAPACKE_spotrf(LAPACK_COL_MAJOR, 'U', side, reversed, side) ||
-        LAPACKE_strtri(LAPACK_COL_MAJOR, 'U', 'N', side, reversed, side))
+    if (!bs_numerics()->factor_tile(tile_at(f, k, k), tile_side(f, k), f->n))
         return bs_fail(err, BS_ENUMERIC, "the matrix is not positive definite");
-    for (int i = 0; i < side; i++) {
-        float *row = tile + (size_t)i * (size_t)f->n;
-        memset(row, 0, (size_t)i * sizeof *row);
-        for (int j = i; j < side; j++)
-            row[j] = reversed[(side - 1 - i) * side + side - 1 - j];
-    }
     return BS_OK;
 }
 

@@ -3,22 +3,19 @@
 #include <math.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/packed.h"
+#include "eval/linalg/bytes.h"
 #include "eval/linalg/vector.h"
 
 enum { MIDDLE = 128 }; /* of the codes of 8 bits: less it, every code is a signed byte */
 
 struct bs_integer_weights {
-    struct bs_packed *packed; /* codes - MIDDLE */
-    float *scale;             /* [out] */
-    uint32_t *shift;          /* [out], MIDDLE - zero point; negative ones modulo 2^32 */
-    uint32_t *sum;            /* [out], of codes - zero point; the same */
+    struct bs_bytes *packed; /* codes - MIDDLE */
+    float *scale;            /* [out] */
+    uint32_t *shift;         /* [out], MIDDLE - zero point; negative ones modulo 2^32 */
+    uint32_t *sum;           /* [out], of codes - zero point; the same */
 };
 
-static int padded(int rows)
-{
-    return (rows + BS_PACKED_ROWS - 1) / BS_PACKED_ROWS * BS_PACKED_ROWS;
-}
+static int padded(int rows) { return (rows + BS_BYTES_ROWS - 1) / BS_BYTES_ROWS * BS_BYTES_ROWS; }
 
 static size_t code_floats(int rows, int features)
 {
@@ -102,7 +99,7 @@ bool bs_integer_suits(const struct bs_code_layout *layout)
            layout->in * largest <= INT32_MAX;
 }
 
-static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_packed **packed,
+static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_bytes **packed,
                                  struct bs_error *err)
 {
     size_t count = (size_t)codes->layout.out * (size_t)codes->layout.in;
@@ -113,7 +110,7 @@ static enum bs_status pack_codes(const struct bs_codes *codes, struct bs_packed 
     for (size_t i = 0; i < count; i++)
         signed_codes[i] = (int8_t)(bytes[i] - MIDDLE);
     enum bs_status status =
-        bs_packed_create_int8(codes->layout.out, codes->layout.in, signed_codes, packed, err);
+        bs_bytes_pack(codes->layout.out, codes->layout.in, signed_codes, packed, err);
     bs_free(signed_codes);
     return status;
 }
@@ -136,13 +133,13 @@ enum bs_status bs_integer_weights_create(const struct bs_linear *linear,
                                          struct bs_integer_weights **created, struct bs_error *err)
 {
     const struct bs_codes *codes = &linear->codes;
-    struct bs_packed *packed = NULL;
+    struct bs_bytes *packed = NULL;
     if (pack_codes(codes, &packed, err))
         return err->status;
     size_t out = (size_t)codes->layout.out;
     struct bs_integer_weights *integer = bs_calloc(1, sizeof *integer);
     if (!integer) {
-        bs_packed_free(packed);
+        bs_bytes_free(packed);
         return bs_fail_memory(err);
     }
     integer->packed = packed;
@@ -162,7 +159,7 @@ void bs_integer_weights_free(struct bs_integer_weights *integer)
 {
     if (!integer)
         return;
-    bs_packed_free(integer->packed);
+    bs_bytes_free(integer->packed);
     bs_free(integer->scale);
     bs_free(integer->shift);
     bs_free(integer->sum);
@@ -188,11 +185,11 @@ void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_
                         struct bs_scratch *scratch)
 {
     size_t mark = scratch->used, out = (size_t)linear->out_features;
-    int32_t *products = (int32_t *)(void *)bs_scratch_take(scratch, BS_PACKED_ROWS * out);
-    for (int first = 0; first < x->rows; first += BS_PACKED_ROWS) {
-        int left = x->rows - first, rows = left < BS_PACKED_ROWS ? left : BS_PACKED_ROWS;
+    int32_t *products = (int32_t *)(void *)bs_scratch_take(scratch, BS_BYTES_ROWS * out);
+    for (int first = 0; first < x->rows; first += BS_BYTES_ROWS) {
+        int left = x->rows - first, rows = left < BS_BYTES_ROWS ? left : BS_BYTES_ROWS;
         uint8_t *codes = x->codes + (size_t)first * (size_t)x->features;
-        bool done = bs_gemm_nt_int8(integer->packed, codes, products, scratch);
+        bool done = bs_bytes_multiply(integer->packed, rows, codes, products, scratch);
         for (int r = 0; r < rows; r++) {
             int t = first + r;
             finish_row(linear, integer, x, t, done ? x->scale[t] : NAN, products + (size_t)r * out,
@@ -204,6 +201,6 @@ void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_
 
 size_t bs_integer_forward_floats(int out_features)
 {
-    return bs_scratch_floats(BS_PACKED_ROWS * (size_t)out_features) +
-           bs_scratch_floats(BS_PACKED_SCRATCH_FLOATS);
+    return bs_scratch_floats(BS_BYTES_ROWS * (size_t)out_features) +
+           bs_scratch_floats(BS_BYTES_SCRATCH_FLOATS);
 }

@@ -11,7 +11,7 @@
 /* The input of a set of linears as codes; each row has its own scale and zero point. */
 struct bs_coded_rows {
     int rows, features;
-    uint8_t *codes;             /* [rows, up to a multiple of BS_PACKED_ROWS][features] */
+    uint8_t *codes;             /* [rows, up to a multiple of BS_BYTES_ROWS][features] */
     float *scale;               /* [rows]; NaN where the row holds a value that is not finite */
     uint32_t *zero_point, *sum; /* [rows]; of the row's codes */
 };

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/packed.h"
+#include "eval/linalg/bytes.h"
 #include "eval/model/integer.h"
 #include "tests/support/close.h"
 #include "tests/support/processors.h"
@@ -33,28 +33,28 @@ static void assert_exact(int n, int k, bool ends, int all_a, int all_b)
 {
     uint64_t seed = (uint64_t)(n * 1000 + k);
     size_t nn = (size_t)n, kk = (size_t)k;
-    uint8_t *a = bs_alloc(BS_PACKED_ROWS, kk);
+    uint8_t *a = bs_alloc(BS_BYTES_ROWS, kk);
     int8_t *b = bs_alloc(nn, kk);
-    int32_t *c = bs_alloc(BS_PACKED_ROWS, nn * sizeof *c);
-    struct bs_scratch *scratch = bs_scratch_create(1, BS_PACKED_SCRATCH_FLOATS);
+    int32_t *c = bs_alloc(BS_BYTES_ROWS, nn * sizeof *c);
+    struct bs_scratch *scratch = bs_scratch_create(1, BS_BYTES_SCRATCH_FLOATS);
     assert_true(a && b && c && scratch);
-    for (size_t i = 0; i < BS_PACKED_ROWS * kk; i++)
+    for (size_t i = 0; i < BS_BYTES_ROWS * kk; i++)
         a[i] = all_a >= 0 ? (uint8_t)all_a : draw(&seed, ends);
     for (size_t i = 0; i < nn * kk; i++)
         b[i] = (int8_t)((all_b >= 0 ? all_b : draw(&seed, ends)) - 128);
-    struct bs_packed *packed;
-    assert_int_equal(bs_packed_create_int8(n, k, b, &packed, &err), BS_OK);
+    struct bs_bytes *packed;
+    assert_int_equal(bs_bytes_pack(n, k, b, &packed, &err), BS_OK);
     assert_non_null(packed);
-    assert_true(bs_gemm_nt_int8(packed, a, c, scratch));
+    assert_true(bs_bytes_multiply(packed, BS_BYTES_ROWS, a, c, scratch));
     assert_int_equal(scratch->used, 0);
-    for (size_t r = 0; r < BS_PACKED_ROWS; r++)
+    for (size_t r = 0; r < BS_BYTES_ROWS; r++)
         for (size_t i = 0; i < nn; i++) {
             int64_t want = 0;
             for (size_t j = 0; j < kk; j++)
                 want += (int64_t)a[r * kk + j] * b[i * kk + j];
             assert_int_equal(c[r * nn + i], want);
         }
-    bs_packed_free(packed);
+    bs_bytes_free(packed);
     bs_scratch_free(scratch, 1);
     bs_free(a);
     bs_free(b);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/bytes.h"
 #include "eval/linalg/packed.h"
 #include "tests/support/close.h"
 #include "tests/support/processors.h"
@@ -190,7 +191,7 @@ static void the_processor_is_the_one_it_is_told_to_be(void **state)
     assert_int_equal(bs_packed_bytes(BS_FLOAT32), 4);
     if (told_avx2()) {
         assert_int_equal(bs_packed_bytes(BS_BFLOAT16), 4);
-        assert_int_equal(bs_packed_int8_bytes(), 2);
+        assert_int_equal(bs_bytes_of_number(), 2);
     }
 }
 

@@ -1,5 +1,6 @@
 /* Products of codes of weights by codes of inputs, exact in integers. */
 #include "eval/linalg/packed.h"
+#include "eval/linalg/bytes.h"
 #include "eval/model/integer.h"
 #include "eval/model/kernel.h"
 
@@ -66,7 +67,7 @@ const struct bs_kernel bs_kernel_int8 = {
     .suits = int8_suits,
     .prepare = int8_prepare,
     .release = int8_release,
-    .weight_bytes = bs_packed_int8_bytes,
+    .weight_bytes = bs_bytes_of_number,
     .encode = int8_encode,
     .room_floats = bs_coded_rows_floats,
     .multiply = int8_multiply,
