@@ -25,6 +25,7 @@
 #include "eval/hub/fetch.h"
 #include "eval/hub/hub.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/numerics.h"
 #include "eval/store/lock.h"
 #include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
@@ -141,6 +142,7 @@ static int open_all(const struct bs_arguments *args, struct opened *opened)
     memset(opened, 0, sizeof *opened);
     if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
         return fail_config(&err);
+    bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
     opened->named = result_path(args);
     if (!opened->named) {
         bs_fail_memory(&err);
@@ -430,10 +432,10 @@ static int command_tokenize(const struct bs_arguments *args)
 
 static const struct bs_command commands[] = {
     {"run", "CONFIG", "run a sweep, or go on with it; print its table, draw its charts", 1, 1,
-     "olumcktpqh", command_run},
+     "olumcktxpqh", command_run},
     {"plan", "CONFIG",
      "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
-     "olumcktqah", command_plan},
+     "olumcktxqah", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fnh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fnh",

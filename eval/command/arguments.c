@@ -7,6 +7,7 @@
 #include "eval/base/option.h"
 #include "eval/base/printable.h"
 #include "eval/base/terminal.h"
+#include "eval/config/report.h"
 
 enum { MOST_COMMANDS = 16 };
 
@@ -33,6 +34,9 @@ static const struct flag {
      "time"},
     {"threads", "N", 't',
      "threads; OMP_NUM_THREADS, else every available core. Results do not depend on it"},
+    {"numerics", "NAME", 'x',
+     "by what matrices are multiplied: portable, native (`describe numerics`); goes before the "
+     "config's key"},
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
     {"columns", "NAMES", 'n',
      "values and fields to show, parted by commas, by their names in --format csv"},
@@ -144,6 +148,21 @@ static int take_interval(const struct bs_command *command, const char *text,
                : usage_error(command, "--checkpoint takes seconds or off, not", text);
 }
 
+static int take_numerics(const struct bs_command *command, const char *name,
+                         struct bs_arguments *args)
+{
+    char what[160], list[96];
+    struct bs_names names = {0};
+    args->numerics = bs_numerics_find(name);
+    if (args->numerics)
+        return BS_EXIT_DONE;
+    for (int i = 0; bs_numerics_registry.rows[i]; i++)
+        bs_names_add(&names, bs_numerics_registry.rows[i]->name);
+    bs_names_print(&names, name, list, sizeof list);
+    snprintf(what, sizeof what, "--numerics takes %s, not", list);
+    return usage_error(command, what, name);
+}
+
 static int take_flag(const struct bs_command *command, char letter, const char *value,
                      struct bs_arguments *args)
 {
@@ -188,6 +207,8 @@ static int take_flag(const struct bs_command *command, char letter, const char *
         return args->threads
                    ? BS_EXIT_DONE
                    : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
+    case 'x':
+        return take_numerics(command, value, args);
     case 'd':
         args->markdown = true;
         return BS_EXIT_DONE;

@@ -22,6 +22,7 @@ struct bs_arguments {
     const char *accepted[BS_MOST_ACCEPTED];
     int num_models, num_accepted;
     struct bs_limits limits;
+    const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
     bool quiet, markdown, ids, no_special, places;
 };

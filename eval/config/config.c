@@ -34,6 +34,8 @@ const struct bs_config_key bs_config_keys[] = {
      "keys of a model's config.json that look like arithmetic, are not understood, and are passed "
      "over all the same; recorded, and part of what a trial is",
      false},
+    {"numerics", "a name, see numerics",
+     "by what matrices are multiplied (portable); --numerics goes before it", false},
     {.name = NULL},
 };
 
@@ -48,6 +50,9 @@ const struct bs_config_key bs_expected_keys[] = {
     {"values", "a mapping from models to figures",
      "for each model a mapping from labels, as `bitsweep plan` prints them, to what was published",
      true},
+    {"numerics", "a name, see numerics",
+     "of figures that bitsweep measured by what: a table says so where a trial's are others",
+     false},
     {.name = NULL},
 };
 
@@ -164,6 +169,7 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
     const struct bs_yaml_node *expected = bs_yaml_get(root, "expected");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
     const struct bs_yaml_node *accepted = bs_yaml_get(root, "accept_unknown");
+    const struct bs_yaml_node *numerics = bs_yaml_get(root, "numerics");
     enum bs_status status =
         model ? bs_model_list_read(model, load->report, load->config, load->err) : BS_OK;
     if (!status && calibration)
@@ -178,6 +184,8 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
         status = read_charts(load, charts);
     if (!status && accepted)
         status = read_accepted(load, accepted);
+    if (numerics)
+        load->config->numerics = bs_load_numerics(load->report, numerics);
     return status;
 }
 

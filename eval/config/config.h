@@ -7,6 +7,7 @@
 #include "eval/recipe/recipe.h"
 #include "eval/base/lines.h"
 #include "eval/data/windows.h"
+#include "eval/linalg/numerics.h"
 #include "eval/tasks/evaluation.h"
 
 /* One of `calibration:`; the option table is bs_calibration_options. */
@@ -46,6 +47,7 @@ struct bs_expected_config {
     double value;
     char *label;   /* the recipe's */
     char *printed; /* the value as the config has it, with the digits that were published */
+    const struct bs_numerics *numerics; /* that the figure came of; NULL = not said */
 };
 
 /* The options of each part, and the words of some. */
@@ -100,7 +102,8 @@ struct bs_config {
     struct bs_expected_config *expected;
     int num_charts;
     char **charts;
-    struct bs_lines accept_unknown; /* keys of the models' config.json */
+    struct bs_lines accept_unknown;     /* keys of the models' config.json */
+    const struct bs_numerics *numerics; /* to compute by; NULL = not said */
 };
 
 /* Reads and checks the file and expands its sweep. BS_ECONFIG with every error of the file, one a

@@ -4,6 +4,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
+#include "eval/config/load.h"
 #include "eval/config/model_list.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, LONGEST_QUOTE = 100 };
@@ -29,6 +30,7 @@ struct reading {
     struct bs_error *err;
     char **labels;    /* of the config's recipes */
     int source, text; /* of the config */
+    const struct bs_numerics *numerics;
     const struct bs_value_type *type;
 };
 
@@ -85,7 +87,8 @@ static enum bs_status add_figure(struct reading *reading, const struct bs_yaml_n
                                         .model = model,
                                         .text = reading->text,
                                         .recipe = recipe,
-                                        .type = reading->type};
+                                        .type = reading->type,
+                                        .numerics = reading->numerics};
     const struct bs_option *option =
         !strcmp(reading->type->name, "perplexity") ? &perplexity_option : &figure_option;
     struct bs_error wrong;
@@ -227,7 +230,10 @@ enum bs_status bs_expected_read(const struct bs_yaml_node *entry, struct bs_repo
     const struct bs_yaml_node *source = bs_yaml_get(entry, "source");
     const struct bs_yaml_node *text = bs_yaml_get(entry, "text");
     const struct bs_yaml_node *values = bs_yaml_get(entry, "values");
+    const struct bs_yaml_node *numerics = bs_yaml_get(entry, "numerics");
     if (!source || !text || !values) /* reported with the keys */
+        return BS_OK;
+    if (numerics && !(reading.numerics = bs_load_numerics(report, numerics)))
         return BS_OK;
     struct bs_names texts = {0};
     for (int t = 0; t < config->num_evaluations; t++)

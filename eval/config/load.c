@@ -27,6 +27,23 @@ void bs_load_no_list(struct bs_load *load, const char *what, const struct bs_yam
                   node->kind == BS_YAML_SEQUENCE ? "an empty list" : found, allowed);
 }
 
+const struct bs_numerics *bs_load_numerics(struct bs_report *report,
+                                           const struct bs_yaml_node *node)
+{
+    bool named = node->kind == BS_YAML_SCALAR && !bs_yaml_is_null(node);
+    const struct bs_numerics *numerics = named ? bs_numerics_find(node->text) : NULL;
+    if (numerics)
+        return numerics;
+    char found[FOUND_TEXT], list[LIST_TEXT];
+    struct bs_names names = {0};
+    for (int i = 0; bs_numerics_registry.rows[i]; i++)
+        bs_names_add(&names, bs_numerics_registry.rows[i]->name);
+    bs_yaml_print_found(node, found, sizeof found);
+    bs_names_print(&names, named ? node->text : "", list, sizeof list);
+    bs_report_add(report, node->line, node->column, "numerics is %s, expected %s", found, list);
+    return NULL;
+}
+
 static void read_option(struct bs_load *load, const struct bs_option *option,
                         const struct bs_yaml_node *value, void *values)
 {

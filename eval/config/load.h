@@ -51,6 +51,10 @@ bool bs_load_targets(struct bs_load *load, const char *what, const struct bs_yam
 enum bs_status bs_load_text(struct bs_load *load, const struct bs_yaml_node *node,
                             const struct bs_config_key *key, char **text);
 
+/* The numerics called what the node says; NULL after a report. */
+const struct bs_numerics *bs_load_numerics(struct bs_report *report,
+                                           const struct bs_yaml_node *node);
+
 /* Whether both are the same text, or none. */
 bool bs_same_text(const char *a, const char *b);
 

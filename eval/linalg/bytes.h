@@ -10,6 +10,7 @@
 #include "eval/base/error.h"
 #include "eval/base/parallel.h"
 
+/* Sizes of a product's parts. */
 enum {
     BS_BYTES_ROWS = 128,              /* of A and C in a product, at most */
     BS_BYTES_SCRATCH_FLOATS = 1 << 17 /* that a product may take */

@@ -10,6 +10,7 @@
 #include "eval/base/plugin.h"
 #include "eval/linalg/packed.h"
 
+/* A way to multiply and to factor floats. */
 struct bs_numerics {
     struct bs_plugin plugin;
     bool same_everywhere; /* the same bits on every processor, whatever its instructions */
@@ -19,8 +20,8 @@ struct bs_numerics {
     void (*gemm)(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,
                  const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
 
-    /* bs_cholesky_of_inverse of a tile [side][side] of a matrix with rows of `stride` floats, on one
-     * thread; side is at most BS_FACTOR_TILE. Whether U is finite is not looked at. */
+    /* bs_cholesky_of_inverse of a tile [side][side] of a matrix with rows of `stride` floats, on
+     * one thread; side is at most BS_FACTOR_TILE. Whether U is finite is not looked at. */
     bool (*factor_tile)(float *tile, int side, int stride);
 
     /* bs_packed_create, whose *packed begins with a struct bs_packed that is filled here, and what
@@ -50,7 +51,7 @@ extern const struct bs_numerics bs_numerics_portable, bs_numerics_native;
 /* The row in use: bs_numerics_use's last, else the registry's first. */
 const struct bs_numerics *bs_numerics(void);
 
-/* From now on. Not while anything computes. */
+/* Uses this row from now on, the first where it is NULL. Not while anything computes. */
 void bs_numerics_use(const struct bs_numerics *numerics);
 
 /* The row called `name`, or NULL. */

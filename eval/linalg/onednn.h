@@ -8,7 +8,7 @@
 #include "eval/base/error.h"
 #include "eval/base/parallel.h"
 
-/* oneDNN's own words for what it may use of the processor, "avx512_core_vnni". Static. */
+/* What oneDNN uses of the processor, which ONEDNN_MAX_CPU_ISA may limit. */
 bool bs_onednn_has_avx512(void);
 bool bs_onednn_has_vnni(void); /* of 512 bits, or AMX: these add up products of bytes exactly */
 
@@ -27,6 +27,7 @@ enum bs_onednn_numbers {
 /* A matrix B [n][k] as oneDNN's product lays it out. Read-only once created. */
 struct bs_onednn_matrix;
 
+/* Sizes of a product's parts. */
 enum {
     BS_ONEDNN_FEW_ROWS = 128,          /* of A and C in a product */
     BS_ONEDNN_MANY_ROWS = 512,         /* that floats also have one of */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/numerics.h"
 #include "eval/report/columns.h"
 #include "eval/report/diff_internal.h"
 #include "eval/report/sheet.h"
@@ -85,7 +86,15 @@ static bool is_significant(const struct bs_pair *pair)
 
 struct counts {
     int significant, identical, grouped, recalibrated;
+    int other_numerics, other_machines; /* the latter of numerics that differ between machines */
 };
+
+/* Whether the numerics of this name give the same bits on every machine. */
+static bool is_same_everywhere(const char *name)
+{
+    const struct bs_numerics *numerics = bs_numerics_find(name);
+    return numerics && numerics->same_everywhere;
+}
 
 static struct counts count(const struct bs_pairs *pairs)
 {
@@ -96,6 +105,11 @@ static struct counts count(const struct bs_pairs *pairs)
         counts.identical += pair->identical;
         counts.grouped += pair->num_a + pair->num_b > 2;
         counts.recalibrated += pair->recalibrated;
+        const struct bs_row *a = pair->a[0], *b = pair->b[0];
+        if (strcmp(a->numerics, b->numerics))
+            counts.other_numerics++;
+        else if (!is_same_everywhere(a->numerics))
+            counts.other_machines += strcmp(a->cpu, b->cpu) || strcmp(a->blas, b->blas);
     }
     return counts;
 }
@@ -200,6 +214,18 @@ static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
     if (counts.recalibrated)
         bs_sheet_note(sheet, "* calibrated on other windows: \xc2\xb1 and p do not include what "
                              "another draw does, which takes several seeds to know");
+    if (counts.other_numerics)
+        bs_sheet_note(sheet,
+                      "%d of %d %s computed by other numerics: products differ in their last bits, "
+                      "and what is near a tie in more",
+                      counts.other_numerics, pairs->num_pairs,
+                      counts.other_numerics == 1 ? "was" : "were");
+    if (counts.other_machines)
+        bs_sheet_note(sheet,
+                      "%d of %d %s computed on other processors or by other versions of the "
+                      "libraries, by numerics whose bits depend on these",
+                      counts.other_machines, pairs->num_pairs,
+                      counts.other_machines == 1 ? "was" : "were");
     note_single(sheet, pairs, true);
     note_single(sheet, pairs, false);
 }
@@ -289,6 +315,8 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
     bs_sheet_int(sheet, either->stride);
     bs_sheet_int(sheet, either->windows);
     bs_sheet_int(sheet, either->tokens);
+    bs_sheet_text(sheet, "%s", a ? a->numerics : "");
+    bs_sheet_text(sheet, "%s", b ? b->numerics : "");
     bs_sheet_text(sheet, "%s", a ? a->id : "");
     bs_sheet_text(sheet, "%s", b ? b->id : "");
     bs_sheet_text(sheet, "%s", pairing);
@@ -339,6 +367,8 @@ static enum bs_status print_for_programs(const struct bs_pairs *pairs,
         "stride",
         "windows",
         "tokens",
+        "numerics_a",
+        "numerics_b",
         "id_a",
         "id_b",
         "pairing",

@@ -12,6 +12,7 @@
 /* How alike two trials must be, the strictest first. */
 enum likeness {
     SAME_ID,
+    SAME_NUMERICS,
     SAME_MODEL_AND_WINDOWS,
     SAME_WINDOWS,
     SAME_BUT_SEED,
@@ -28,10 +29,12 @@ static bool alike(const struct bs_pairs *pairs, enum likeness likeness, const st
         (pairs->by_model && strcmp(a->model, b->model)))
         return false;
     bool same_windows = !strcmp(a->calibration_digest, b->calibration_digest);
+    bool same_model = !strcmp(a->model, b->model) && !strcmp(a->model_digest, b->model_digest);
     switch (likeness) {
+    case SAME_NUMERICS:
+        return same_windows && same_model && !strcmp(a->numerics, b->numerics);
     case SAME_MODEL_AND_WINDOWS:
-        return same_windows && !strcmp(a->model, b->model) &&
-               !strcmp(a->model_digest, b->model_digest);
+        return same_windows && same_model;
     case SAME_WINDOWS:
         return same_windows;
     case SAME_BUT_SEED:

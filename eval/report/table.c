@@ -37,7 +37,8 @@ struct section {
     const struct bs_row *first;
     int num_models;
     struct bs_columns columns;
-    int num_sources; /* of the figures published for its trials */
+    int other_numerics; /* figures published for its trials that came of others than theirs */
+    int num_sources;    /* of the figures published for its trials */
     const char **sources;
 };
 
@@ -92,6 +93,7 @@ static enum bs_status find_sources(struct section *section, struct bs_error *err
         for (int c = 0; c < section->columns.count && same_section(row, section->first); c++) {
             const struct bs_published *p =
                 published_for(table, row, section->columns.columns[c].name);
+            section->other_numerics += p && p->numerics && strcmp(p->numerics, row->numerics);
             if (p && source_index(section, p->source) == section->num_sources)
                 section->sources[section->num_sources++] = p->source;
         }
@@ -163,6 +165,9 @@ static void add_published(struct bs_sheet *sheet, const struct section *section,
 
 static void note_sources(struct bs_sheet *sheet, const struct section *section)
 {
+    if (section->other_numerics)
+        bs_sheet_note(sheet, "%d published: of other numerics than the trials beside them",
+                      section->other_numerics);
     if (section->num_sources == 1)
         bs_sheet_note(sheet, "published: %s", section->sources[0]);
     for (int s = 0; s < section->num_sources && section->num_sources > 1; s++)

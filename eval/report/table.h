@@ -26,6 +26,7 @@ struct bs_published {
     const char *value_name;           /* "perplexity" */
     double value;
     const char *printed, *source; /* with the digits it was published with; where */
+    const char *numerics;         /* that it came of; NULL = not said */
 };
 
 /* Prints the trials, one section for each text, protocol and windows (bs_rows_comparable), with a

@@ -20,18 +20,19 @@ enum bs_status bs_published_read(const struct bs_results *results, struct bs_pub
         const struct bs_expected_config *expected = &config->expected[i];
         const struct bs_evaluation_config *text = &config->evaluations[expected->text];
         struct bs_protocol_used protocol = bs_evaluation_protocol(&text->how, text->tokens);
-        set->figures[set->count++] =
-            (struct bs_published){.model = config->models[expected->model],
-                                  .text = text->name,
-                                  .label = expected->label,
-                                  .protocol = protocol.name,
-                                  .windows = text->windows,
-                                  .stride = protocol.stride,
-                                  .tokens = text->tokens,
-                                  .value_name = expected->type->name,
-                                  .value = expected->value,
-                                  .printed = expected->printed,
-                                  .source = config->sources[expected->source]};
+        set->figures[set->count++] = (struct bs_published){
+            .model = config->models[expected->model],
+            .text = text->name,
+            .label = expected->label,
+            .protocol = protocol.name,
+            .windows = text->windows,
+            .stride = protocol.stride,
+            .tokens = text->tokens,
+            .numerics = expected->numerics ? expected->numerics->plugin.name : NULL,
+            .value_name = expected->type->name,
+            .value = expected->value,
+            .printed = expected->printed,
+            .source = config->sources[expected->source]};
     }
     return BS_OK;
 }

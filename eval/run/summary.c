@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/base/isa.h"
 #include "eval/base/mem.h"
+#include "eval/linalg/numerics.h"
 #include "eval/tasks/metric.h"
 
 enum { WORD_TEXT = 32 };
@@ -211,7 +213,9 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
     row->cpu = info->cpu;
     row->blas = info->blas;
     row->threads = info->threads;
-    row->numerics = bs_numerics_version();
+    row->revision = bs_results_revision();
+    copy_text(row->numerics, sizeof row->numerics, bs_numerics()->plugin.name);
+    copy_text(row->isa, sizeof row->isa, bs_isa_name(bs_isa()));
     copy_text(row->started, sizeof row->started, info->started);
     copy_text(row->status, sizeof row->status, variant->status ? "failed" : "done");
     if (variant->status) {

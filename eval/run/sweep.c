@@ -8,15 +8,16 @@
 #include "eval/base/printable.h"
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
+#include "eval/linalg/numerics.h"
 #include "eval/run/places.h"
 #include "eval/run/progress.h"
 #include "eval/run/summary.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
  * file never mixes the two. */
-enum { NUMERICS_VERSION = 4 };
+enum { REVISION = 5 };
 
-int bs_numerics_version(void) { return NUMERICS_VERSION; }
+int bs_results_revision(void) { return REVISION; }
 
 static const char *model_name(const struct bs_sweep *sweep)
 {
@@ -137,7 +138,8 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     FILE *out = bs_print_begin(&printing);
     if (!out)
         return bs_fail_memory(err);
-    fprintf(out, "numerics: %d\nmodel: %s\n", NUMERICS_VERSION, bs_model_digest(sweep->model).hex);
+    fprintf(out, "revision: %d\nnumerics: %s\nmodel: %s\n", REVISION, bs_numerics()->plugin.name,
+            bs_model_digest(sweep->model).hex);
     const struct bs_lines *accepted = &bs_model_remarks(sweep->model)->accepted;
     for (int i = 0; i < accepted->count; i++)
         fprintf(out, "model.accepted: %s\n", accepted->lines[i]);
@@ -451,8 +453,10 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
     if (plan->scratch)
         bs_print_line(out, "streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,
                       plan->scratch);
-    fprintf(out, "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to calibrate and to quantize\n",
-            plan->evaluation_flops / 1e12, plan->quantize_flops / 1e12);
+    fprintf(out,
+            "arithmetic: %.3g Tflop to evaluate, %.3g Tflop to calibrate and to quantize, by %s "
+            "numerics\n",
+            plan->evaluation_flops / 1e12, plan->quantize_flops / 1e12, bs_numerics()->plugin.name);
     print_sharing(&plan->shared, &plan->alone, out);
     print_time(plan, out);
 }

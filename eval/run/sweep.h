@@ -47,7 +47,7 @@ struct bs_sweep {
 };
 
 /* Part of every trial's id, and of a row: it grows when a change of the program changes results. */
-int bs_numerics_version(void);
+int bs_results_revision(void);
 
 /* Opens one of the config's models, its tokenizer and the texts and lists the trials. */
 enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,

@@ -12,6 +12,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/numerics.h"
 #include "eval/run/progress.h"
 
 /* Beside the result file, or in the folder for checkpoints under a name that tells result files of
@@ -41,7 +42,11 @@ enum bs_status bs_sweep_keeping(const struct bs_sweep *sweep, const char *path,
     if (limits->no_checkpoints)
         return BS_OK;
     bs_cpu_name(cpu, sizeof cpu);
-    snprintf(machine, sizeof machine, "%s, %s", cpu, bs_blas_name());
+    const struct bs_numerics *numerics = bs_numerics();
+    if (numerics->same_everywhere)
+        snprintf(machine, sizeof machine, "any, by %s numerics", numerics->plugin.name);
+    else
+        snprintf(machine, sizeof machine, "%s, %s", cpu, bs_blas_name());
     bs_keep_identify(keeping, &walk, machine);
     keeping->path = checkpoint_path(path, limits);
     return keeping->path ? BS_OK : bs_fail_memory(err);

@@ -29,7 +29,7 @@ struct bs_keeping {
 };
 
 /* What the numbers of a walk depend on besides the trials of its variants: the windows and the
- * texts it goes over, and `machine`, which names processor and libraries. */
+ * texts it goes over, and `machine`, which names all whose numbers are the same. */
 void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, const char *machine);
 
 /* A checkpoint that was found whole and is of this identity. */

@@ -69,6 +69,8 @@ static const struct bs_field row_fields[] = {
     ROW(cpu),
     ROW(blas),
     ROW(numerics),
+    ROW(isa),
+    ROW(revision),
     ROW(threads),
     ROW(started),
     {0},

@@ -35,7 +35,7 @@
 #include "eval/tasks/figure.h"
 #include "eval/tasks/value.h"
 
-enum { BS_SCHEMA_VERSION = 5 };
+enum { BS_SCHEMA_VERSION = 6 };
 
 /* A value of a trial. */
 struct bs_value_row {
@@ -90,7 +90,9 @@ struct bs_row {
     /* By which program and machine, when. */
     const char *version, *commit; /* NULL in a record: this program's */
     const char *cpu, *blas;
-    int numerics; /* grows when a change of the program changes results */
+    char numerics[16]; /* by what matrices were multiplied */
+    char isa[8];       /* level of instructions, eval/base/isa.h */
+    int revision;      /* grows when a change of the program changes results */
     int threads;
     char started[24]; /* of the run; ISO 8601, UTC */
     /* What was measured, owned by rows that were read; no fields of /trials. */
@@ -154,8 +156,9 @@ bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
 
 /* Sets `label` of every row, in new memory that replaces the old, to its recipe and what else tells
  * it from the others: where the file has calibrations that differ, of a trial that looked at one
- * the parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where models of one
- * name differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of
+ * the parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where trials
+ * were computed by different numerics, their name ("... numerics=native"); where models of one name
+ * differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of
  * trials of one model and text measured alike, the beginning of their ids. And sets `calibrations`
  * and of every value its deviation over them. BS_ENOMEM. */
 enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err);
@@ -174,7 +177,7 @@ bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs
 bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b);
 
 /* Whether two trials differ in nothing but the seed of their calibration: of one model, text,
- * protocol and recipe, calibrated on windows drawn alike. */
+ * protocol, recipe and numerics, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
 
 /* The means of a row's group, one trial a seed, where that has two at least (`calibrations`):

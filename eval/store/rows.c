@@ -37,14 +37,16 @@ bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b)
 
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b)
 {
-    return same(a->recipe, b->recipe) && bs_rows_drawn_alike(a, b) && bs_rows_same_subject(a, b);
+    return same(a->recipe, b->recipe) && same(a->numerics, b->numerics) &&
+           bs_rows_drawn_alike(a, b) && bs_rows_same_subject(a, b);
 }
 
 /* ---- labels ---- */
 
-/* In what the calibrations of a file differ. */
+/* In what the calibrations of a file differ, and whether its numerics do. */
 struct differences {
     bool text, bytes, sampling, extent, documents, seed;
+    bool numerics;
 };
 
 static struct differences find_differences(const struct bs_row *rows, int num_rows)
@@ -53,6 +55,7 @@ static struct differences find_differences(const struct bs_row *rows, int num_ro
     const struct bs_row *first = NULL;
     for (int i = 0; i < num_rows; i++) {
         const struct bs_row *row = &rows[i];
+        d.numerics |= !same(rows[0].numerics, row->numerics);
         if (!is_calibrated(row))
             continue;
         first = first ? first : row;
@@ -113,6 +116,8 @@ static enum bs_status label_row(struct bs_row *row, const struct differences *d,
         return bs_fail_memory(err);
     fputs(text_of(row->recipe), out);
     print_calibration(d, row, out);
+    if (d->numerics)
+        fprintf(out, " numerics=%s", row->numerics);
     if (shared)
         fprintf(out, " model=%.8s", row->model_digest);
     return set_label(row, bs_print_end(&printing), err);

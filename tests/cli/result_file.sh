@@ -23,7 +23,7 @@ assert not perplexity.duplicated(["trial", "name"]).any()
 import json
 listed = json.load(open("table.json"))["trials"]
 assert [t["kld_mean"] for t in listed if t["label"] == best.label] == [best.kld_mean]
-assert len(wide) == 5 and (wide.version != "").all() and (wide.numerics > 0).all()
+assert len(wide) == 5 and (wide.version != "").all() and (wide.revision > 0).all()
 unquantized = wide[wide.label == "unquantized"].iloc[0]
 assert math.isnan(unquantized.kld_mean) and unquantized.bits_per_weight == 16
 assert nll.shape == (best.windows, best.tokens - 1)

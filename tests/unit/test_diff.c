@@ -226,7 +226,7 @@ static void test_candidates(void **state)
                                           {"c", "rtn w3", "cc", -1, 0, 0, NULL},
                                           {NULL, NULL, NULL, 0, 0, 0, NULL}};
     char *text = compare(make("a.h5", old), make("b.h5", both), BS_TABLE_CSV);
-    assert_holds(text, ",a,c,paired,1,1,");
+    assert_holds(text, ",,a,c,paired,1,1,");
     assert_holds(text, ",,b,only in B,0,1,");
     free(text);
     text = compare(make("a.h5", old), make("b.h5", others), BS_TABLE_TERMINAL);

@@ -1,5 +1,5 @@
-/* Products by oneDNN, tiles of the factorisation by LAPACK on OpenBLAS: what these libraries have for
- * the processor at hand. */
+/* Products by oneDNN, tiles of the factorisation by LAPACK on OpenBLAS: what these libraries have
+ * for the processor at hand. */
 #include "eval/linalg/numerics.h"
 
 #include <lapacke.h>
