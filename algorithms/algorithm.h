@@ -17,8 +17,8 @@ struct bs_job {
     struct bs_statistics *statistics; /* what `needs` asked for, NULL where that is nothing; perhaps
                                          other trials' too: only what is derived is added */
     const struct bs_setting *const *weights; /* what each slot's weight is rounded to */
-    const void *tensor; /* what all of a checkpoint's tensor shares that this linear is part of:
-                           for bs_codes_fit_tensor. NULL where there is no such thing */
+    const struct bs_shared *shared; /* of a checkpoint's tensor that this linear is part of, for
+                                       bs_codes_fit_tensor; NULL where there is no such thing */
     const struct bs_rope *rope;
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
 };

@@ -180,7 +180,7 @@ static enum bs_status scale_and_round(void *context, int index, int thread, stru
         for (int j = 0; j < in; j++)
             to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
     if (bs_setting_quantizes(s->job->weights[s->slot]))
-        bs_weights_round(s->job->weights[s->slot], &s->layout, s->rounder, first,
+        bs_weights_round(s->job->weights[s->slot], &s->layout, NULL, s->rounder, first,
                          version->importance, to, rows);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < in; j++)

@@ -48,7 +48,7 @@ static void clipped_delta(const struct clipping *c, const float *w, float m, flo
     for (int j = 0; j < n; j++)
         delta[j] = fminf(fmaxf(w[j], -m), m);
     uint64_t index = (uint64_t)(w - c->linear->weight);
-    bs_span_round(c->weights, &c->layout, c->rounder, index,
+    bs_span_round(c->weights, &c->layout, NULL, c->rounder, index,
                   c->importance + index % (uint64_t)c->linear->in_features, delta, n);
     for (int j = 0; j < n; j++)
         delta[j] -= w[j];

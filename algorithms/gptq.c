@@ -68,7 +68,7 @@ static bool gptq_set_by_set(const void *options)
 /* One linear on its way. */
 struct solve {
     const struct gptq *opt;
-    const void *tensor;
+    const struct bs_shared *shared;
     struct bs_linear *linear;
     int in;
     const float *hessian;
@@ -188,14 +188,11 @@ static enum bs_status solve_rows(void *context, int index, int thread, struct bs
     return BS_OK;
 }
 
-/* Parameters of whole rows and of the whole matrix from W as it came; static groups once dead
- * columns are zero. */
+/* Parameters of whole rows from W as it came; static groups once dead columns are zero. */
 static void fit_before(struct solve *s, bool groups)
 {
     struct bs_codes *codes = &s->linear->codes;
     size_t in = (size_t)s->in;
-    if (!groups)
-        bs_codes_fit_tensor(codes, s->linear->weight, s->tensor);
     if (groups != codes->layout.by_columns)
         return;
 #pragma omp parallel for schedule(static)
@@ -225,6 +222,8 @@ static enum bs_status record_groups(struct solve *s, struct bs_error *err)
 
 static enum bs_status solve_linear(struct solve *s, struct bs_error *err)
 {
+    if (bs_codes_fit_tensor(&s->linear->codes, s->linear->weight, s->shared, err))
+        return err->status;
     fit_before(s, false);
     drop_dead_columns(s);
     if (s->opt->static_groups)
@@ -278,7 +277,7 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
     struct solve s = {
-        .opt = options, .tensor = job->tensor, .linear = linear, .in = linear->in_features};
+        .opt = options, .shared = job->shared, .linear = linear, .in = linear->in_features};
     if (find_factor(&s, job->statistics, site, err))
         return err->status;
     enum bs_status status = allocate(&s, err);

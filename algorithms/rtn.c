@@ -11,7 +11,7 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
     struct bs_linear *linear = &job->block->linears[slot];
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    return bs_codes_round(&linear->codes, linear->weight, job->tensor, err);
+    return bs_codes_round(&linear->codes, linear->weight, job->shared, err);
 }
 
 static void rtn_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)

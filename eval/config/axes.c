@@ -30,7 +30,8 @@ const struct bs_config_key bs_sweep_keys[] = {
 
 const struct bs_config_key bs_except_keys[] = {
     {"where", "a place, or a list of them",
-     "as `bitsweep plan --places` lists them: down_input, \"*.down_proj\", \"layer[0,-1].*\"",
+     "as `bitsweep plan --places` lists them: down_input, \"*.down_proj\", \"layer[0,-1].*\"; "
+     "embedding and head, which weights alone leaves as they are",
      true},
     {"weights", "a mapping, see weights, or none",
      "what differs from the grid's own; the last exception that has a place holds", false},

@@ -49,17 +49,19 @@ static enum bs_status load_norm(const struct bs_model *model, const struct bs_no
 /* What embedding takes besides the tensors; all may be empty. */
 struct embedding {
     const struct bs_model *model;
+    const struct bs_outer_rounding *rounding;
     struct bs_norm norm;
     float *project; /* [hidden_size][embedding_size] */
     float *row;     /* [embedding_size] */
     float *position;
 };
 
-static enum bs_status open_embedding(const struct bs_model *model, struct embedding *e,
+static enum bs_status open_embedding(const struct bs_model *model,
+                                     const struct bs_outer_rounding *rounding, struct embedding *e,
                                      struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    *e = (struct embedding){.model = model};
+    *e = (struct embedding){.model = model, .rounding = rounding};
     if (a->family->embedding_norm &&
         load_norm(model, &model->embedding_norm, a->embedding_size, &e->norm, err))
         return err->status;
@@ -94,6 +96,8 @@ static void embed_token(const struct embedding *e, int32_t id, int position, flo
     size_t hidden = (size_t)a->hidden_size, width = (size_t)a->embedding_size;
     float *row = e->project ? e->row : out;
     bs_tensor_read(model->embedding, (size_t)id * width, width, row);
+    if (e->rounding)
+        bs_outer_round(e->rounding, id, 1, row);
     if (e->norm.width)
         bs_norm_apply(a, &e->norm, row, row, 1);
     if (e->project)
@@ -108,12 +112,13 @@ static void embed_token(const struct embedding *e, int32_t id, int position, flo
     bs_add(e->position, out, hidden);
 }
 
-enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
-                              int tokens, float *out, struct bs_error *err)
+enum bs_status bs_model_embed(const struct bs_model *model,
+                              const struct bs_outer_rounding *rounding, const int32_t *ids,
+                              int windows, int tokens, float *out, struct bs_error *err)
 {
     size_t hidden = (size_t)model->architecture.hidden_size, all = (size_t)windows * (size_t)tokens;
     struct embedding e;
-    enum bs_status status = open_embedding(model, &e, err);
+    enum bs_status status = open_embedding(model, rounding, &e, err);
     for (size_t t = 0; t < all && !status; t++)
         embed_token(&e, ids[t], (int)(t % (size_t)tokens), out + t * hidden);
     close_embedding(&e);
@@ -200,22 +205,33 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
 
 /* --- the head --- */
 
+/* The output matrix, and how it is rounded. */
+struct head_source {
+    const struct bs_model *model;
+    const struct bs_outer_rounding *rounding;
+};
+
 /* Rows of the output matrix; pages of it do not stay resident beside what they become. */
 static void read_head_rows(const void *context, int first, int count, float *rows)
 {
-    const struct bs_model *model = context;
+    const struct head_source *from = context;
+    const struct bs_model *model = from->model;
     size_t width = (size_t)model->architecture.embedding_size;
     bs_tensor_read(model->head, (size_t)first * width, (size_t)count * width, rows);
     bs_checkpoint_forget(model->checkpoint, model->head);
+    if (from->rounding)
+        bs_outer_round(from->rounding, first, count, rows);
 }
 
-enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16,
-                            struct bs_head *head, struct bs_error *err)
+enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned computes,
+                            const struct bs_outer_rounding *rounding, struct bs_head *head,
+                            struct bs_error *err)
 {
     const struct {
         const struct bs_tensor *tensor;
         float **to;
     } parts[] = {{model->project_out, &head->project}, {model->head_bias, &head->bias}};
+    const struct head_source source = {model, rounding};
     *head = (struct bs_head){.architecture = &model->architecture, .run = run};
     const struct bs_architecture *a = &model->architecture;
     enum bs_status status = BS_OK;
@@ -230,10 +246,9 @@ enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16
         else
             status = bs_fail_memory(err);
     }
-    if (!status)
-        status = bs_head_pack(head, BS_FLOAT32, read_head_rows, model, err);
-    if (!status && bfloat16)
-        status = bs_head_pack(head, BS_BFLOAT16, read_head_rows, model, err);
+    for (int c = 0; c < BS_NUM_COMPUTES && !status; c++)
+        if (computes >> c & 1)
+            status = bs_head_pack(head, (enum bs_compute)c, read_head_rows, &source, err);
     if (status)
         bs_head_release(head);
     return status;

@@ -229,11 +229,38 @@ enum bs_status bs_model_check_files(const struct bs_model *model, struct bs_erro
 /* Parameters outside the blocks' linears: embedding, head where it is separate, norms, biases. */
 size_t bs_model_other_parameters(const struct bs_model *model);
 
+/* The matrices outside the blocks. Of a model with a tied head both are one tensor. */
+enum bs_outer { BS_EMBEDDING, BS_HEAD, BS_NUM_OUTER };
+
+/* The same as places, under the names "embedding" and "head": [vocab_size][embedding_size]. */
+void bs_outer_places(const struct bs_architecture *architecture,
+                     struct bs_place places[BS_NUM_OUTER]);
+
+/* How such a matrix is rounded: a row at a time, as codes of the whole matrix would decode. */
+struct bs_outer_rounding {
+    const struct bs_setting *setting; /* borrowed; NULL: it is not */
+    struct bs_code_layout layout;
+    struct bs_rounder rounder;
+    void *shared; /* what all of the matrix shares, or NULL */
+};
+
+/* Prepares the rounding by a resolved setting that outlives it; one that quantizes nothing leaves
+ * the values as they are. BS_ECONFIG where the format cannot take the shape; BS_ENOMEM. */
+enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
+                                      const struct bs_setting *setting,
+                                      struct bs_outer_rounding *rounding, struct bs_error *err);
+void bs_outer_rounding_release(struct bs_outer_rounding *rounding);
+
+/* Replaces rows `first` and on, [count][embedding_size], by their quantized values. Called from
+ * parallel threads. */
+void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows);
+
 /* Embeds ids [windows][tokens] into out [windows][tokens][hidden_size], with learned positions and
- * the embedding's norm where the family has them. Ids were checked against vocab_size, tokens
- * against max_positions. BS_ENOMEM. */
-enum bs_status bs_model_embed(const struct bs_model *model, const int32_t *ids, int windows,
-                              int tokens, float *out, struct bs_error *err);
+ * the embedding's norm where the family has them; rows are rounded where `rounding` is not NULL.
+ * Ids were checked against vocab_size, tokens against max_positions. BS_ENOMEM. */
+enum bs_status bs_model_embed(const struct bs_model *model,
+                              const struct bs_outer_rounding *rounding, const int32_t *ids,
+                              int windows, int tokens, float *out, struct bs_error *err);
 
 /* How a linear is multiplied: kernel.h. */
 struct bs_kernel;
@@ -396,10 +423,11 @@ struct bs_head {
     struct bs_packed **runs[BS_NUM_COMPUTES];
 };
 
-/* In float32, and where asked for in bfloat16 too. BS_ENOMEM, BS_EUNSUPPORTED as
- * bs_packed_create. */
-enum bs_status bs_head_load(const struct bs_model *model, int run, bool bfloat16,
-                            struct bs_head *head, struct bs_error *err);
+/* For the products of `computes`, bits 1 << enum bs_compute; its rows are rounded where `rounding`
+ * is not NULL. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
+enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned computes,
+                            const struct bs_outer_rounding *rounding, struct bs_head *head,
+                            struct bs_error *err);
 void bs_head_release(struct bs_head *head);
 
 /* Rows `first` and on, [count][embedding_size], of an output matrix. Called from parallel

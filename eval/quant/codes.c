@@ -15,16 +15,16 @@ enum bs_status bs_codes_init(struct bs_codes *codes, const struct bs_setting *se
     if (bs_setting_lay(setting, out, in, &codes->layout, err))
         return err->status;
     const struct bs_code_layout *layout = &codes->layout;
-    assert(layout->param_bytes <= BS_MOST_PARAM_BYTES &&
-           layout->tensor_bytes <= BS_MOST_PARAM_BYTES);
+    assert(layout->param_bytes <= BS_MOST_PARAM_BYTES);
     codes->rounder = bs_rounder_of(setting, place);
     codes->groups = (in + layout->group - 1) / layout->group;
     codes->spans = (in + layout->span - 1) / layout->span;
     size_t spans = (size_t)out * (size_t)codes->spans;
     codes->codes = bs_alloc((size_t)out * (size_t)in, layout->code_bits <= 8 ? 1 : 2);
     codes->params = bs_calloc(spans * layout->param_bytes + 1, 1);
-    codes->tensor = bs_calloc(layout->tensor_bytes + 1, 1);
-    if (codes->codes && codes->params && codes->tensor)
+    codes->shared = (struct bs_shared){.layout = *layout};
+    codes->shared.bytes = bs_calloc(layout->tensor_bytes + 1, 1);
+    if (codes->codes && codes->params && codes->shared.bytes)
         return BS_OK;
     bs_codes_release(codes);
     return bs_fail_memory(err);
@@ -34,7 +34,7 @@ void bs_codes_release(struct bs_codes *codes)
 {
     bs_free(codes->codes);
     bs_free(codes->params);
-    bs_free(codes->tensor);
+    bs_free(codes->shared.bytes);
     bs_free(codes->group_index);
     *codes = (struct bs_codes){.codes = NULL};
 }
@@ -64,28 +64,45 @@ static unsigned char *params_of(const struct bs_codes *codes, int i, int span)
 /* What all of the matrix shares; NULL where that is nothing. */
 static const void *tensor_of(const struct bs_codes *codes)
 {
-    return codes->layout.tensor_bytes ? codes->tensor : NULL;
+    return codes->layout.tensor_bytes ? codes->shared.bytes : NULL;
 }
 
-void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight, const void *tensor)
+/* The index in the tensor of the first value of a span. */
+static uint64_t index_of(const struct bs_codes *codes, int i, int span)
+{
+    return bs_codes_index(codes, codes->shared.first + i, span * codes->layout.span);
+}
+
+enum bs_status bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
+                                   const struct bs_shared *shared, struct bs_error *err)
 {
     const struct bs_code_layout *layout = &codes->layout;
     if (!layout->tensor_bytes)
-        return;
-    if (tensor) {
-        memcpy(codes->tensor, tensor, layout->tensor_bytes);
-        return;
+        return BS_OK;
+    if (shared) {
+        unsigned char *copy = bs_alloc(shared->layout.tensor_bytes, 1);
+        if (!copy)
+            return bs_fail_memory(err);
+        memcpy(copy, shared->bytes, shared->layout.tensor_bytes);
+        bs_free(codes->shared.bytes);
+        codes->shared = *shared;
+        codes->shared.bytes = copy;
+        return BS_OK;
     }
     struct bs_sample all = bs_sample_of(weight, (size_t)layout->out * (size_t)layout->in);
     bs_format_of(codes->setting)
-        ->fit_tensor(codes->setting->format.options, &codes->setting->range, &all, codes->tensor);
+        ->fit_tensor(codes->setting->format.options, &codes->setting->range, layout, &all,
+                     codes->shared.bytes);
+    return BS_OK;
 }
 
 void bs_codes_fit(struct bs_codes *codes, int i, int span, const struct bs_sample *sample)
 {
+    struct bs_sample own = *sample;
+    own.index = index_of(codes, i, span);
     if (codes->layout.param_bytes)
         bs_format_of(codes->setting)
-            ->fit(codes->setting->format.options, &codes->setting->range, tensor_of(codes), sample,
+            ->fit(codes->setting->format.options, &codes->setting->range, tensor_of(codes), &own,
                   params_of(codes, i, span));
 }
 
@@ -145,10 +162,11 @@ static enum bs_status round_rows(void *context, int index, int thread, struct bs
     return BS_OK;
 }
 
-enum bs_status bs_codes_round(struct bs_codes *codes, const float *weight, const void *tensor,
-                              struct bs_error *err)
+enum bs_status bs_codes_round(struct bs_codes *codes, const float *weight,
+                              const struct bs_shared *shared, struct bs_error *err)
 {
-    bs_codes_fit_tensor(codes, weight, tensor);
+    if (bs_codes_fit_tensor(codes, weight, shared, err))
+        return err->status;
     struct rows_job job = {.codes = codes, .weight = weight};
     return bs_parallel((codes->layout.out + ROWS_A_TASK - 1) / ROWS_A_TASK, round_rows, &job, err);
 }
@@ -223,7 +241,8 @@ static void unpack_span(struct bs_codes *codes, int i, int s, uint16_t *room, st
 {
     int first = s * codes->layout.span, n = bs_codes_span_columns(codes, s);
     bs_format_of(codes->setting)
-        ->unpack(codes->setting->format.options, from, params_of(codes, i, s), room, n);
+        ->unpack(codes->setting->format.options, tensor_of(codes), index_of(codes, i, s), from,
+                 params_of(codes, i, s), room, n);
     for (int j = 0; j < n; j++)
         bs_codes_set(codes, i, first + j, room[j]);
 }
@@ -234,7 +253,8 @@ static void pack_all(const struct bs_codes *codes, uint16_t *room, struct bs_bit
     for (int j = 0; codes->group_index && j < codes->layout.in; j++)
         bs_bits_put(to, (uint32_t)codes->group_index[j], INDEX_BITS);
     if (codes->layout.tensor_bytes)
-        format->pack_tensor(codes->setting->format.options, codes->tensor, to);
+        format->pack_tensor(codes->setting->format.options, &codes->shared.layout,
+                            codes->shared.bytes, to);
     for (int i = 0; i < codes->layout.out; i++)
         for (int s = 0; s < codes->spans; s++)
             pack_span(codes, i, s, room, to);
@@ -256,7 +276,8 @@ static void unpack_all(struct bs_codes *codes, uint16_t *room, struct bs_bits *f
     for (int j = 0; codes->group_index && j < codes->layout.in; j++)
         codes->group_index[j] = (int)bs_bits_get(from, INDEX_BITS);
     if (codes->layout.tensor_bytes)
-        format->unpack_tensor(codes->setting->format.options, from, codes->tensor);
+        format->unpack_tensor(codes->setting->format.options, &codes->shared.layout, from,
+                              codes->shared.bytes);
     for (int i = 0; i < codes->layout.out; i++)
         for (int s = 0; s < codes->spans; s++)
             unpack_span(codes, i, s, room, from);

@@ -4,6 +4,13 @@
 
 #include "eval/quant/format.h"
 
+/* What all of a tensor shares. The matrix is that tensor, or some rows of it. */
+struct bs_shared {
+    struct bs_code_layout layout; /* of the tensor */
+    unsigned char *bytes;         /* [layout.tensor_bytes] */
+    int first;                    /* the tensor's row that is the matrix's first */
+};
+
 /* A quantized matrix: codes, and what decodes them. */
 struct bs_codes {
     const struct bs_setting *setting; /* borrowed: it outlives the codes */
@@ -12,8 +19,8 @@ struct bs_codes {
     int groups, spans;     /* of a row */
     void *codes;           /* [out][in], uint8_t where layout.code_bits is up to 8, else uint16_t */
     unsigned char *params; /* [out][spans][layout.param_bytes] */
-    unsigned char *tensor; /* [layout.tensor_bytes] */
-    int *group_index;      /* [in], group of each column where it is not j / layout.group (GPTQ with
+    struct bs_shared shared; /* its bytes are the codes' own */
+    int *group_index; /* [in], group of each column where it is not j / layout.group (GPTQ with
                             * act_order and groups fitted on the way), else NULL */
 };
 
@@ -27,9 +34,11 @@ void bs_codes_release(struct bs_codes *codes);
 int bs_codes_group_columns(const struct bs_codes *codes, int g);
 int bs_codes_span_columns(const struct bs_codes *codes, int s);
 
-/* Makes what all of the matrix shares: from weight [out][in], or from `tensor`, where the matrix is
- * part of a larger tensor that has it already. Where nothing is shared nothing is done. */
-void bs_codes_fit_tensor(struct bs_codes *codes, const float *weight, const void *tensor);
+/* Makes what all of the matrix shares: from weight [out][in], or as a copy of `shared`, where the
+ * matrix is part of a larger tensor that has it already (else NULL). Where nothing is shared
+ * nothing is done. BS_ENOMEM. */
+enum bs_status bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
+                                   const struct bs_shared *shared, struct bs_error *err);
 
 /* Makes the parameters of a span of row i from its values; nothing where the format has none. */
 void bs_codes_fit(struct bs_codes *codes, int i, int span, const struct bs_sample *sample);
@@ -67,10 +76,10 @@ static inline uint64_t bs_codes_index(const struct bs_codes *codes, int i, int j
     return (uint64_t)i * (uint64_t)codes->layout.in + (uint64_t)j;
 }
 
-/* Fits every span of weight [out][in] on its own values and rounds them, `tensor` as of
- * bs_codes_fit_tensor. */
-enum bs_status bs_codes_round(struct bs_codes *codes, const float *weight, const void *tensor,
-                              struct bs_error *err);
+/* Fits every span of weight [out][in] on its own values and rounds them, `shared` as of
+ * bs_codes_fit_tensor. BS_ENOMEM. */
+enum bs_status bs_codes_round(struct bs_codes *codes, const float *weight,
+                              const struct bs_shared *shared, struct bs_error *err);
 
 /* Decodes everything into weight [out][in]. */
 void bs_codes_decode(const struct bs_codes *codes, float *weight);

@@ -14,6 +14,7 @@ struct bs_sample {
     const float *importance; /* [count], what an error in each column counts; NULL = 1 each */
     const float *extremes;   /* the lowest and the highest of x where they are known already */
     size_t rows, count, stride;
+    uint64_t index; /* of the first value in its matrix, row by row */
 };
 
 /* Of count >= 1 values that are side by side. */
@@ -62,7 +63,7 @@ struct bs_code_layout {
     bool by_columns;     /* a span is so many columns, though a narrow row has but one */
     int code_bits;       /* of a code, up to 16 */
     size_t param_bytes;  /* of a span's parameters in memory, up to BS_MOST_PARAM_BYTES; 0 = none */
-    size_t tensor_bytes; /* of what all of the matrix shares, the same */
+    size_t tensor_bytes; /* of what all of the matrix shares, of any size; 0 = nothing */
     double bits;         /* of the whole matrix in a file, parameters included */
     bool whole_numbers; /* cells are whole numbers without a shift, and codes have 8 bits or less */
 };
@@ -88,9 +89,11 @@ struct bs_format {
     enum bs_status (*lay)(const void *options, int out, int in, struct bs_code_layout *layout,
                           struct bs_error *err);
 
-    /* Makes what all of the matrix shares from all of its values. NULL where tensor_bytes is 0. */
+    /* Makes what all of the matrix shares from all of its values, row after row without a gap.
+     * NULL where tensor_bytes is 0. */
     void (*fit_tensor)(const void *options, const struct bs_choice *range,
-                       const struct bs_sample *all, void *tensor);
+                       const struct bs_code_layout *layout, const struct bs_sample *all,
+                       void *tensor);
 
     /* Makes the parameters of a span of values. NULL where param_bytes is 0. */
     void (*fit)(const void *options, const struct bs_choice *range, const void *tensor,
@@ -101,14 +104,17 @@ struct bs_format {
 
     /* Puts into a stream what a file holds of `tensor`, and gets it back: what the file rounds
      * stays rounded. NULL where tensor_bytes is 0. */
-    void (*pack_tensor)(const void *options, const void *tensor, struct bs_bits *to);
-    void (*unpack_tensor)(const void *options, struct bs_bits *from, void *tensor);
+    void (*pack_tensor)(const void *options, const struct bs_code_layout *layout,
+                        const void *tensor, struct bs_bits *to);
+    void (*unpack_tensor)(const void *options, const struct bs_code_layout *layout,
+                          struct bs_bits *from, void *tensor);
 
-    /* The same of a span: its parameters and `count` codes. */
+    /* The same of a span: its parameters and `count` codes. To get it back there is `tensor`, NULL
+     * where tensor_bytes is 0, and the index of its first value in the matrix. */
     void (*pack)(const void *options, const void *params, const uint16_t *codes, int count,
                  struct bs_bits *to);
-    void (*unpack)(const void *options, struct bs_bits *from, void *params, uint16_t *codes,
-                   int count);
+    void (*unpack)(const void *options, const void *tensor, uint64_t index, struct bs_bits *from,
+                   void *params, uint16_t *codes, int count);
 };
 
 /* The format of a setting that quantizes. */

@@ -21,14 +21,17 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, stru
     return BS_OK;
 }
 
-static void fit(const struct bs_setting *setting, const struct bs_sample *sample, void *params)
+/* `tensor` is NULL where the matrix shares nothing, as rows of activations do. */
+static void fit(const struct bs_setting *setting, const void *tensor,
+                const struct bs_sample *sample, void *params)
 {
-    bs_format_of(setting)->fit(setting->format.options, &setting->range, NULL, sample, params);
+    bs_format_of(setting)->fit(setting->format.options, &setting->range, tensor, sample, params);
 }
 
-static struct bs_cell cell_at(const struct bs_setting *setting, const void *params, int g)
+static struct bs_cell cell_at(const struct bs_setting *setting, const void *tensor,
+                              const void *params, int g)
 {
-    return bs_format_of(setting)->cell(setting->format.options, NULL, params, g);
+    return bs_format_of(setting)->cell(setting->format.options, tensor, params, g);
 }
 
 void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
@@ -36,7 +39,7 @@ void bs_values_fix(const struct bs_setting *setting, int width, float low, float
 {
     const float extremes[] = {low, high};
     const struct bs_sample sample = {.extremes = extremes, .rows = 1, .count = (size_t)width};
-    fit(setting, &sample, fixed->bytes);
+    fit(setting, NULL, &sample, fixed->bytes);
 }
 
 struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
@@ -45,43 +48,45 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
 {
     union params params;
     if (setting->sharing == BS_BY_STATIC)
-        return cell_at(setting, fixed->bytes, 0);
+        return cell_at(setting, NULL, fixed->bytes, 0);
     const struct bs_sample sample = {.x = x,
                                      .extremes = extremes,
                                      .rows = (size_t)rows,
                                      .count = (size_t)width,
                                      .stride = (size_t)stride};
-    fit(setting, &sample, params.bytes);
-    return cell_at(setting, params.bytes, 0);
+    fit(setting, NULL, &sample, params.bytes);
+    return cell_at(setting, NULL, params.bytes, 0);
 }
 
 void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
-                   struct bs_rounder rounder, uint64_t index, const float *importance, float *x,
-                   int columns)
+                   const void *tensor, struct bs_rounder rounder, uint64_t index,
+                   const float *importance, float *x, int columns)
 {
     union params params;
     struct bs_sample sample = bs_sample_of(x, (size_t)columns);
     sample.importance = importance;
-    fit(setting, &sample, params.bytes);
+    sample.index = index;
+    if (layout->param_bytes)
+        fit(setting, tensor, &sample, params.bytes);
     for (int at = 0, g = 0; at < columns; at += layout->group, g++) {
-        struct bs_cell cell = cell_at(setting, params.bytes, g);
+        struct bs_cell cell = cell_at(setting, tensor, params.bytes, g);
         int left = columns - at, n = left < layout->group ? left : layout->group;
         bs_cell_round(&cell, rounder, index + (uint64_t)at, x + at, (size_t)n);
     }
 }
 
 void bs_weights_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
-                      struct bs_rounder rounder, int first, const float *importance, float *x,
-                      int rows)
+                      const void *tensor, struct bs_rounder rounder, int first,
+                      const float *importance, float *x, int rows)
 {
-    assert(!layout->tensor_bytes);
+    assert(!layout->tensor_bytes || tensor);
     for (int i = 0; i < rows; i++)
         for (int at = 0; at < layout->in; at += layout->span) {
             int left = layout->in - at;
             uint64_t index = (uint64_t)(first + i) * (uint64_t)layout->in + (uint64_t)at;
-            bs_span_round(setting, layout, rounder, index, importance ? importance + at : NULL,
-                          x + (size_t)i * (size_t)layout->in + at,
-                          left < layout->span ? left : layout->span);
+            bs_span_round(
+                setting, layout, tensor, rounder, index, importance ? importance + at : NULL,
+                x + (size_t)i * (size_t)layout->in + at, left < layout->span ? left : layout->span);
         }
 }
 
@@ -102,7 +107,7 @@ void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fi
             bs_cell_round(&cell, rounder, index, row, (size_t)width);
         for (int at = 0; each && at < width; at += layout.span) {
             int left = width - at;
-            bs_span_round(setting, &layout, rounder, index + (uint64_t)at, NULL, row + at,
+            bs_span_round(setting, &layout, NULL, rounder, index + (uint64_t)at, NULL, row + at,
                           left < layout.span ? left : layout.span);
         }
     }

@@ -29,17 +29,17 @@ void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fi
                      struct bs_rounder rounder, float *x, int rows, int width, int stride);
 
 /* Replaces the values of one span of a row, `columns` of them, by those that codes of their own
- * would decode to; the first is the index-th value of its matrix. `importance` [columns] or NULL.
- * For a layout in which the matrix shares nothing. */
+ * would decode to; the first is the index-th value of its matrix, `tensor` what that shares (NULL
+ * where that is nothing). `importance` [columns] or NULL. */
 void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
-                   struct bs_rounder rounder, uint64_t index, const float *importance, float *x,
-                   int columns);
+                   const void *tensor, struct bs_rounder rounder, uint64_t index,
+                   const float *importance, float *x, int columns);
 
 /* Replaces weights [rows][layout->in], the first-th and later rows of a matrix, by the values that
  * codes of their own would decode to: each span fitted to what is given, with `importance` [in] or
- * NULL. For a layout in which the matrix shares nothing. */
+ * NULL, and `tensor` as above. */
 void bs_weights_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
-                      struct bs_rounder rounder, int first, const float *importance, float *x,
-                      int rows);
+                      const void *tensor, struct bs_rounder rounder, int first,
+                      const float *importance, float *x, int rows);
 
 #endif

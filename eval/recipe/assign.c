@@ -83,6 +83,66 @@ void bs_recipe_assign(const struct bs_recipe *recipe, const struct bs_architectu
     }
 }
 
+/* ---- outside the blocks ---- */
+
+/* Whether a pattern is the place's name; a star speaks of the blocks. */
+static bool names_outer(const char *where, const struct bs_place *place)
+{
+    char pattern[PATTERN_TEXT];
+    while (next_pattern(&where, pattern))
+        if (!strcmp(pattern, place->name))
+            return true;
+    return false;
+}
+
+/* The setting of the last rule that names one of the places in the set, bits 1 << enum
+ * bs_outer. */
+static const struct bs_setting *outer_setting(const struct bs_recipe *recipe,
+                                              const struct bs_architecture *a, unsigned set)
+{
+    const struct bs_setting *setting = NULL;
+    struct bs_place places[BS_NUM_OUTER];
+    bs_outer_places(a, places);
+    for (int r = 0; r < recipe->num_rules; r++)
+        for (int w = 0; w < BS_NUM_OUTER; w++)
+            if (recipe->rules[r].use == BS_FOR_WEIGHTS && set >> w & 1 &&
+                names_outer(recipe->rules[r].where, &places[w]))
+                setting = &recipe->rules[r].setting;
+    return setting;
+}
+
+void bs_recipe_assign_outer(const struct bs_recipe *recipe,
+                            const struct bs_architecture *architecture,
+                            struct bs_outer_assignment *assignment)
+{
+    const unsigned both = (1u << BS_NUM_OUTER) - 1;
+    for (int w = 0; w < BS_NUM_OUTER; w++) {
+        const struct bs_setting *setting =
+            outer_setting(recipe, architecture, architecture->tied_head ? both : 1u << w);
+        assignment->of[w] = setting ? setting : &none;
+    }
+}
+
+struct bs_outer_size bs_recipe_outer_size(const struct bs_recipe *recipe,
+                                          const struct bs_architecture *architecture)
+{
+    struct bs_outer_assignment at;
+    struct bs_outer_size size = {0, 0};
+    bs_recipe_assign_outer(recipe, architecture, &at);
+    int count = architecture->tied_head ? 1 : BS_NUM_OUTER;
+    for (int w = 0; w < count; w++) {
+        struct bs_code_layout layout = {.bits = 0};
+        struct bs_error ignored; /* that it cannot be laid fails the trial elsewhere */
+        if (!bs_setting_quantizes(at.of[w]))
+            continue;
+        (void)bs_setting_lay(at.of[w], architecture->vocab_size, architecture->embedding_size,
+                             &layout, &ignored);
+        size.weights += (double)architecture->vocab_size * architecture->embedding_size;
+        size.bits += layout.bits;
+    }
+    return size;
+}
+
 /* ---- what cannot be ---- */
 
 /* What may stand in `where`: names, nearest first in the message, and of sites their kinds. */
@@ -90,7 +150,7 @@ static enum bs_status fail_no_place(const char *pattern, enum bs_use use,
                                     const struct bs_architecture *a, const struct bs_place *places,
                                     int count, struct bs_error *err)
 {
-    const char *names[2 * BS_MAX_PLACES + 1];
+    const char *names[2 * BS_MAX_PLACES + BS_NUM_OUTER + 1];
     int num_names = 0;
     char list[LIST_TEXT] = "";
     size_t used = 0;
@@ -103,14 +163,19 @@ static enum bs_status fail_no_place(const char *pattern, enum bs_use use,
             if (use == BS_FOR_ACTIVATIONS)
                 names[num_names++] = places[i].kind;
         }
+    struct bs_place outer[BS_NUM_OUTER];
+    bs_outer_places(a, outer);
+    for (int w = 0; w < BS_NUM_OUTER && use == BS_FOR_WEIGHTS; w++)
+        names[num_names++] = outer[w].name;
     names[num_names] = NULL;
     char *near = bs_where_nearest(pattern, names);
     bs_fail(
         err, BS_ECONFIG,
         "where is '%.80s', which is no place of this model (%s) for %s; there are %s, in layers 0 "
-        "to %d%s%s%s",
+        "to %d%s%s%s%s",
         pattern, a->family->model_type, use == BS_FOR_WEIGHTS ? "weights" : "activations", list,
-        a->num_layers - 1, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+        a->num_layers - 1, use == BS_FOR_WEIGHTS ? ", and embedding, head" : "",
+        near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     bs_free(near);
     return err->status;
 }
@@ -124,8 +189,12 @@ static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use us
     struct bs_place places[BS_MAX_PLACES];
     int count = bs_program_places(&a->program, places);
     char pattern[PATTERN_TEXT];
+    struct bs_place outer[BS_NUM_OUTER];
+    bs_outer_places(a, outer);
     while (next_pattern(&where, pattern)) {
         bool any = false, anywhere = false;
+        for (int w = 0; w < BS_NUM_OUTER && use == BS_FOR_WEIGHTS; w++)
+            any |= names_outer(pattern, &outer[w]);
         if (bs_where_check_layers(pattern, a->num_layers, err))
             return err->status;
         for (int layer = 0; layer < a->num_layers && !any; layer++)
@@ -173,6 +242,45 @@ static enum bs_status check_fused(const struct bs_recipe *recipe, const struct b
     return BS_OK;
 }
 
+/* A tensor with two uses has one setting; and the format can take its shape. */
+static enum bs_status check_outer(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                                  struct bs_error *err)
+{
+    struct bs_place places[BS_NUM_OUTER];
+    struct bs_outer_assignment at;
+    bs_outer_places(a, places);
+    const struct bs_setting *embedding = outer_setting(recipe, a, 1u << BS_EMBEDDING);
+    const struct bs_setting *head = outer_setting(recipe, a, 1u << BS_HEAD);
+    if (a->tied_head && embedding && head && !bs_setting_equal(embedding, head))
+        return bs_fail(err, BS_ECONFIG,
+                       "embedding and head are one tensor of this model (tie_word_embeddings), and "
+                       "get settings that differ: expected one setting for both");
+    bs_recipe_assign_outer(recipe, a, &at);
+    for (int w = 0; w < BS_NUM_OUTER; w++) {
+        struct bs_code_layout layout;
+        if (bs_setting_quantizes(at.of[w]) &&
+            bs_setting_lay(at.of[w], places[w].out, places[w].width, &layout, err))
+            return bs_fail_within(err, "%s", places[w].name);
+    }
+    return BS_OK;
+}
+
+/* Formats can take the shapes of a layer's linears. */
+static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                                   int layer, struct bs_error *err)
+{
+    struct bs_assignment at;
+    bs_recipe_assign(recipe, a, layer, &at);
+    for (int s = 0; s < a->program.num_slots; s++) {
+        const struct bs_slot *slot = &a->program.slots[s];
+        struct bs_code_layout layout;
+        if (bs_setting_quantizes(at.weights[s]) &&
+            bs_setting_lay(at.weights[s], slot->out, slot->in, &layout, err))
+            return bs_fail_within(err, "%s", slot->name);
+    }
+    return BS_OK;
+}
+
 enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
                                       const struct bs_architecture *architecture,
                                       const struct bs_rule **rule, struct bs_error *err)
@@ -186,8 +294,12 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
         if (check_where(recipe, (*rule)->use, (*rule)->where, true, architecture, err))
             return err->status;
     }
-    for (int layer = 0; recipe->num_rules && layer < architecture->num_layers; layer++)
-        if (check_fused(recipe, architecture, layer, err))
+    if (check_outer(recipe, architecture, err))
+        return err->status;
+    int unlike = recipe->num_rules ? architecture->num_layers : 1;
+    for (int layer = 0; layer < unlike; layer++)
+        if (check_fused(recipe, architecture, layer, err) ||
+            check_shapes(recipe, architecture, layer, err))
             return bs_fail_within(err, "layer %d", layer);
     return BS_OK;
 }

@@ -11,8 +11,27 @@ struct bs_assignment {
     const struct bs_setting *sites[BS_MAX_VALUES];
 };
 
+/* What the matrices outside the blocks get: those that an exception names, "embedding" or "head",
+ * for what a recipe says of weights is about linears. Of a model with a tied head both names are
+ * of one tensor, and a rule for either holds for both uses of it. Lent by the recipe. */
+struct bs_outer_assignment {
+    const struct bs_setting *of[BS_NUM_OUTER]; /* by enum bs_outer */
+};
+void bs_recipe_assign_outer(const struct bs_recipe *recipe,
+                            const struct bs_architecture *architecture,
+                            struct bs_outer_assignment *assignment);
+
+/* Weights outside the blocks that the recipe quantizes, a tensor once, and the bits that they take
+ * in a file. */
+struct bs_outer_size {
+    double weights, bits;
+};
+struct bs_outer_size bs_recipe_outer_size(const struct bs_recipe *recipe,
+                                          const struct bs_architecture *architecture);
+
 /* Refuses rules that cannot hold in this model: one that names no place of it, with what was
- * perhaps meant, or that parts linears which share one scale. BS_ECONFIG, and then *rule is the
+ * perhaps meant, that parts linears which share one scale, or embedding and head which are one
+ * tensor; and formats that cannot take a shape. BS_ECONFIG, and then *rule is the
  * exception in question (the last one where several meet), NULL for the recipe's own `where`;
  * BS_ENOMEM. */
 enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,

@@ -39,6 +39,13 @@ static bool quantizes_set_by_set(const struct bs_choice *step)
     return bs_algorithm_of(step)->set_by_set && bs_algorithm_of(step)->set_by_set(step->options);
 }
 
+bool bs_apply_embeds_own(const struct bs_recipe *recipe, const struct bs_architecture *architecture)
+{
+    struct bs_outer_assignment outer;
+    bs_recipe_assign_outer(recipe, architecture, &outer);
+    return bs_setting_quantizes(outer.of[BS_EMBEDDING]);
+}
+
 /* bs_apply_share, where the layer's places are known. */
 static void share(const struct bs_recipe *recipe, const struct bs_assignment *places, int layer,
                   struct bs_wanted *wanted)
@@ -48,7 +55,9 @@ static void share(const struct bs_recipe *recipe, const struct bs_assignment *pl
         struct bs_wanted own = {.architecture = wanted->architecture, .weights = places->weights};
         step_wants(step, &own);
         bool looks = bs_wanted_any(&own);
-        bool same_inputs = layer == 0 || bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
+        bool unquantized = bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
+        bool same_inputs =
+            unquantized || (layer == 0 && !bs_apply_embeds_own(recipe, wanted->architecture));
         bool shares = looks && same_inputs && !quantizes_set_by_set(step);
         if (shares)
             bs_wanted_merge(wanted, &own);
@@ -204,27 +213,55 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
 }
 
 /* What the linears first to last share where a checkpoint's tensor holds them all and the format
- * has parameters of a whole tensor. */
-static enum bs_status fit_fused(const struct applying *at, int first, int last, void *tensor,
-                                struct bs_error *err)
+ * has parameters of a whole tensor. Its bytes are the caller's to free. */
+static enum bs_status fit_fused(const struct applying *at, int first, int last,
+                                struct bs_shared *shared, struct bs_error *err)
 {
     const struct bs_linear *linears = at->job.block->linears;
-    size_t in = (size_t)linears[first].in_features, count = 0;
+    const struct bs_setting *weights = at->places.weights[first];
+    int in = linears[first].in_features, out = 0;
     for (int s = first; s <= last; s++)
-        count += (size_t)linears[s].out_features * in;
+        out += linears[s].out_features;
+    if (bs_setting_lay(weights, out, in, &shared->layout, err))
+        return err->status;
+    size_t count = (size_t)out * (size_t)in;
     float *all = bs_alloc(count, sizeof *all), *to = all;
-    if (!all)
+    shared->bytes = bs_calloc(shared->layout.tensor_bytes, 1);
+    if (!all || !shared->bytes) {
+        bs_free(all);
         return bs_fail_memory(err);
+    }
     for (int s = first; s <= last; s++) {
-        size_t own = (size_t)linears[s].out_features * in;
+        size_t own = (size_t)linears[s].out_features * (size_t)in;
         memcpy(to, linears[s].weight, own * sizeof *to);
         to += own;
     }
-    const struct bs_setting *weights = at->places.weights[first];
     struct bs_sample sample = bs_sample_of(all, count);
-    bs_format_of(weights)->fit_tensor(weights->format.options, &weights->range, &sample, tensor);
+    bs_format_of(weights)->fit_tensor(weights->format.options, &weights->range, &shared->layout,
+                                      &sample, shared->bytes);
     bs_free(all);
     return BS_OK;
+}
+
+/* Rounds one of the linears that read a site; `shared` goes from those of one tensor to the
+ * next. */
+static enum bs_status round_reader(struct applying *at, const struct bs_choice *step, int slot,
+                                   struct bs_shared *shared, struct bs_error *err)
+{
+    const struct bs_slot *own = &at->job.block->architecture->program.slots[slot];
+    const struct bs_setting *setting = at->places.weights[slot];
+    bool whole = own->first != own->last && bs_setting_layout(setting).tensor_bytes > 0;
+    if (whole && slot == own->first) {
+        bs_free(shared->bytes);
+        *shared = (struct bs_shared){.bytes = NULL};
+        if (fit_fused(at, own->first, own->last, shared, err))
+            return err->status;
+    }
+    at->job.shared = whole ? shared : NULL;
+    enum bs_status status = round_linear(at, step, slot, err);
+    at->job.shared = NULL;
+    shared->first += own->out;
+    return status;
 }
 
 /* Rounds the linears that read a site. */
@@ -233,24 +270,12 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
 {
     const struct bs_program *p = &at->job.block->architecture->program;
     int slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
-    union {
-        unsigned char bytes[BS_MOST_PARAM_BYTES];
-        max_align_t align;
-    } tensor;
+    struct bs_shared shared = {.bytes = NULL};
     enum bs_status status = BS_OK;
-    for (int k = 0; k < count && !status; k++) {
-        const struct bs_slot *slot = &p->slots[slots[k]];
-        const struct bs_setting *setting = at->places.weights[slots[k]];
-        if (!bs_setting_quantizes(setting))
-            continue;
-        bool whole = slot->first != slot->last && bs_setting_layout(setting).tensor_bytes > 0;
-        if (whole && slots[k] == slot->first)
-            status = fit_fused(at, slot->first, slot->last, tensor.bytes, err);
-        at->job.tensor = whole ? tensor.bytes : NULL;
-        if (!status)
-            status = round_linear(at, step, slots[k], err);
-    }
-    at->job.tensor = NULL;
+    for (int k = 0; k < count && !status; k++)
+        if (bs_setting_quantizes(at->places.weights[slots[k]]))
+            status = round_reader(at, step, slots[k], &shared, err);
+    bs_free(shared.bytes);
     return status;
 }
 

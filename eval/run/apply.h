@@ -9,8 +9,9 @@
 struct bs_inputs {
     const struct bs_rope *rope;
     const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
-    const struct bs_stream *quantized; /* the recipe's own; the same as above in the first block */
-    struct bs_statistics *shared;      /* of the original block on stream 0's inputs; NULL = none */
+    const struct bs_stream *quantized;   /* the recipe's own; in the first block the same as above,
+                                          unless bs_apply_embeds_own */
+    struct bs_statistics *shared; /* of the original block on stream 0's inputs; NULL = none */
     struct bs_scratch *scratch;
 };
 
@@ -19,9 +20,14 @@ struct bs_inputs {
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err);
 
+/* Whether the recipe's own windows differ from stream 0's already before the first block: the
+ * embedding is quantized. */
+bool bs_apply_embeds_own(const struct bs_recipe *recipe,
+                         const struct bs_architecture *architecture);
+
 /* Adds what the first step that looks at statistics needs of a layer's original block on stream 0's
- * inputs (in the first layer the recipe's own inputs are the same); nothing where an earlier step
- * has rewritten the block by then. */
+ * inputs (in the first layer the recipe's own inputs are the same, unless it has an embedding of
+ * its own); nothing where an earlier step has rewritten the block by then. */
 void bs_apply_share(const struct bs_recipe *recipe, int layer, struct bs_wanted *wanted);
 
 /* The passes of calibration windows through the block of a layer that the recipe takes for itself,

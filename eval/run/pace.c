@@ -175,7 +175,8 @@ static enum bs_status embed_windows(struct pacing *p, struct bs_error *err)
     const struct bs_windows *text = &p->walk->texts[0];
     for (int w = 0; w < p->threads; w++) {
         const int32_t *ids = text->ids + (size_t)(w % text->windows) * (size_t)text->tokens;
-        if (bs_model_embed(p->walk->model, ids, 1, p->tokens, bs_stream_window(&p->start, w), err))
+        if (bs_model_embed(p->walk->model, NULL, ids, 1, p->tokens, bs_stream_window(&p->start, w),
+                           err))
             return err->status;
     }
     return BS_OK;

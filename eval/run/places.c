@@ -25,6 +25,13 @@ static enum bs_status print_model(const char *model, const struct bs_architectur
         bs_listing_add(&listing,
                        (const char *const[]){layers, places[i].name, places[i].kind, shape});
     }
+    struct bs_place outer[BS_NUM_OUTER];
+    bs_outer_places(a, outer);
+    for (int w = 0; w < BS_NUM_OUTER; w++) {
+        snprintf(shape, sizeof shape, "%d x %d", outer[w].out, outer[w].width);
+        bs_listing_add(&listing, (const char *const[]){a->tied_head ? "one tensor" : "-",
+                                                       outer[w].name, outer[w].kind, shape});
+    }
     bs_print_folded(out, bs_terminal_limit(out), "%s (%s)", model, a->family->model_type);
     bool whole = bs_listing_print(&listing, false, out);
     bs_listing_release(&listing);
@@ -53,7 +60,8 @@ enum bs_status bs_places_print(const struct bs_config *config, uint64_t wanted, 
     if (!status)
         bs_print_folded(out, bs_terminal_limit(out),
                         "`where` takes a place (in all layers), layer[0,2-5,-1].PLACE, a kind of "
-                        "site, and * for any letters");
+                        "site, and * for any letters; embedding and head by their names alone, "
+                        "and where they are one tensor a rule for either is for both");
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include "eval/base/isa.h"
 #include "eval/base/mem.h"
 #include "eval/linalg/numerics.h"
+#include "eval/recipe/assign.h"
 #include "eval/tasks/metric.h"
 
 enum { WORD_TEXT = 32 };
@@ -151,12 +152,14 @@ static int measure_model(const struct bs_sweep *sweep, const struct bs_variant *
                          struct bs_measured *out)
 {
     const struct bs_layer_totals *totals = &variant->totals;
+    struct bs_outer_size outer =
+        bs_recipe_outer_size(variant->recipe, bs_model_architecture(sweep->model));
+    double others = (double)bs_model_other_parameters(sweep->model);
     const struct bs_metric_model model = {.linears = totals->linears,
                                           .weights = totals->weights,
-                                          .linear_bits = variant->linear_bits,
-                                          .linear_weights = variant->linear_weights,
-                                          .other_weights =
-                                              (double)bs_model_other_parameters(sweep->model)};
+                                          .matrix_bits = variant->linear_bits + outer.bits,
+                                          .matrix_weights = variant->linear_weights + outer.weights,
+                                          .other_weights = others - outer.weights};
     int count;
     bs_metrics_model(&model, totals->sums, totals->values, out, &count);
     return count;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/recipe/assign.h"
 #include "eval/run/apply.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
@@ -48,6 +49,7 @@ void bs_walk_tick(struct bs_walk_state *s, int units)
 
 struct embedding {
     const struct bs_model *model;
+    const struct bs_outer_rounding *rounding;
     const struct bs_windows *windows;
     const struct bs_stream *stream;
 };
@@ -57,8 +59,9 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
     (void)thread;
     const struct embedding *e = context;
     const int32_t *ids = e->windows->ids + (size_t)window * (size_t)e->windows->tokens;
-    enum bs_status status = bs_model_embed(e->model, ids, 1, bs_windows_length(e->windows, window),
-                                           bs_stream_window(e->stream, window), err);
+    enum bs_status status =
+        bs_model_embed(e->model, e->rounding, ids, 1, bs_windows_length(e->windows, window),
+                       bs_stream_window(e->stream, window), err);
     bs_stream_forget(e->stream, window);
     return status;
 }
@@ -71,10 +74,12 @@ enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_win
                                  windows->lengths, s->architecture->hidden_size, err);
 }
 
-static enum bs_status embed(const struct bs_walk_state *s, const struct bs_windows *windows,
-                            struct bs_stream *stream, struct bs_error *err)
+/* Windows of one version of the model, its embedding rounded where `rounding` is not NULL. */
+static enum bs_status embed(const struct bs_walk_state *s, const struct bs_outer_rounding *rounding,
+                            const struct bs_windows *windows, struct bs_stream *stream,
+                            struct bs_error *err)
 {
-    struct embedding e = {s->walk->model, windows, stream};
+    struct embedding e = {s->walk->model, rounding, windows, stream};
     if (bs_walk_stream(s, windows, stream, err))
         return err->status;
     return bs_parallel(windows->windows, embed_window, &e, err);
@@ -88,25 +93,36 @@ bool bs_walk_anyone(const struct bs_walk_state *s, bool (*question)(const struct
     return false;
 }
 
+static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_error *err)
+{
+    const struct bs_walk *walk = s->walk;
+    const struct bs_variant *variant = &s->variants[i];
+    struct bs_outer_assignment outer;
+    struct bs_outer_rounding rounding;
+    bs_recipe_assign_outer(variant->recipe, s->architecture, &outer);
+    if (bs_outer_rounding_init(walk->model, BS_EMBEDDING, outer.of[BS_EMBEDDING], &rounding, err))
+        return err->status;
+    enum bs_status status = BS_OK;
+    if (bs_apply_uses_own(variant->recipe))
+        status = embed(s, &rounding, walk->calibration, &s->carried[i].calibration, err);
+    for (int t = 0; t < walk->num_texts && !status; t++)
+        if (variant->wanted[t])
+            status = embed(s, &rounding, &walk->texts[t], &s->carried[i].texts[t], err);
+    bs_outer_rounding_release(&rounding);
+    return status;
+}
+
 static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
-    if (walk->calibration && embed(s, walk->calibration, &s->reference.calibration, err))
+    if (walk->calibration && embed(s, NULL, walk->calibration, &s->reference.calibration, err))
         return err->status;
     for (int t = 0; t < walk->num_texts; t++)
-        if (embed(s, &walk->texts[t], &s->reference.texts[t], err))
+        if (embed(s, NULL, &walk->texts[t], &s->reference.texts[t], err))
             return err->status;
-    for (int i = 0; i < s->num_variants; i++) {
-        const struct bs_variant *variant = &s->variants[i];
-        if (bs_walk_is_reference(variant))
-            continue;
-        if (bs_apply_uses_own(variant->recipe) &&
-            embed(s, walk->calibration, &s->carried[i].calibration, err))
+    for (int i = 0; i < s->num_variants; i++)
+        if (!bs_walk_is_reference(&s->variants[i]) && embed_variant(s, i, err))
             return err->status;
-        for (int t = 0; t < walk->num_texts; t++)
-            if (variant->wanted[t] && embed(s, &walk->texts[t], &s->carried[i].texts[t], err))
-                return err->status;
-    }
     return BS_OK;
 }
 
@@ -157,11 +173,11 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
 {
     struct bs_variant *variant = &s->variants[i];
     struct bs_carried *carried = &s->carried[i];
-    bool first = s->original.index == 0;
+    bool same = s->original.index == 0 && !bs_apply_embeds_own(variant->recipe, s->architecture);
     struct bs_inputs inputs = {
         .rope = s->rope,
         .unquantized = &s->reference.calibration,
-        .quantized = first ? &s->reference.calibration : &carried->calibration,
+        .quantized = same ? &s->reference.calibration : &carried->calibration,
         .shared = shared,
         .scratch = s->scratch,
     };
@@ -352,11 +368,11 @@ static void end_walk(struct bs_walk_state *s)
         release_carried(&s->carried[i]);
     release_carried(&s->reference);
     bs_stream_release(&s->next);
+    bs_walk_head_leave(s);
     bs_free(s->carried);
     bs_block_release(&s->original);
     bs_block_release(&s->work);
     bs_probe_release(&s->probe);
-    bs_head_release(&s->head);
     bs_rope_free(s->rope);
     bs_scratch_free(s->scratch, s->threads);
 }

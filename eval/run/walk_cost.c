@@ -291,6 +291,37 @@ static double rounded_head_bytes(const struct bs_architecture *a,
     return any ? numbers * (double)bs_packed_bytes(BS_BFLOAT16) : 0;
 }
 
+/* The output matrix of a recipe that quantizes it. */
+static double own_head_bytes(const struct bs_architecture *a,
+                             const struct bs_recipe *const *recipes, int num_recipes)
+{
+    double most = 0;
+    for (int i = 0; i < num_recipes; i++) {
+        struct bs_outer_assignment outer;
+        bs_recipe_assign_outer(recipes[i], a, &outer);
+        if (bs_setting_quantizes(outer.of[BS_HEAD]))
+            raise_to(&most, recipes[i]->compute == BS_BFLOAT16
+                                ? (double)bs_packed_bytes(BS_BFLOAT16)
+                                : (double)sizeof(float));
+    }
+    return most * a->vocab_size * a->embedding_size;
+}
+
+/* An outer matrix that a format looks at as a whole. */
+static double outer_fit_bytes(const struct bs_architecture *a,
+                              const struct bs_recipe *const *recipes, int num_recipes)
+{
+    bool whole = false;
+    for (int i = 0; i < num_recipes; i++) {
+        struct bs_outer_assignment outer;
+        bs_recipe_assign_outer(recipes[i], a, &outer);
+        for (int w = 0; w < BS_NUM_OUTER; w++)
+            whole |= bs_setting_quantizes(outer.of[w]) &&
+                     bs_setting_layout(outer.of[w]).tensor_bytes > 0;
+    }
+    return whole ? (double)a->vocab_size * a->embedding_size * sizeof(float) : 0;
+}
+
 struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
                                      const struct bs_recipe *const *recipes, int num_recipes)
 {
@@ -306,13 +337,15 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
         ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
     double runs = bs_threads() * (double)bs_walk_head_ids(a) * a->embedding_size * sizeof(float);
     blocks += probing_bytes(walk) + tensor + most_prepared_bytes(a, recipes, num_recipes);
-    head += runs + rounded_head_bytes(a, recipes, num_recipes);
+    head += runs + rounded_head_bytes(a, recipes, num_recipes) +
+            outer_fit_bytes(a, recipes, num_recipes);
     double rows = bs_threads() * (double)head_variant_floats(a) * (double)sizeof(float);
     double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);
-    struct bs_walk_memory memory = {.fixed = process + scratch + (blocks > head ? blocks : head) +
-                                             figures_bytes(walk) + rows,
-                                    .per_variant = figures_bytes(walk) + rows + layers};
+    struct bs_walk_memory memory = {
+        .fixed = process + scratch + (blocks > head ? blocks : head) + figures_bytes(walk) + rows,
+        .per_variant =
+            figures_bytes(walk) + rows + layers + own_head_bytes(a, recipes, num_recipes)};
     add_streams(walk, recipes, num_recipes, &memory);
     return memory;
 }
@@ -475,6 +508,7 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         add_layer_cost(recipe, &extent, l, a->num_layers / unlike, &cost);
     for (int l = 0; l < a->num_layers && calibration; l++)
         cost.flops += own_passes_flops(walk, recipe, l);
+    cost.weights += bs_recipe_outer_size(recipe, a).weights;
     return cost;
 }
 

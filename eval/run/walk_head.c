@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "eval/recipe/assign.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 
@@ -102,8 +103,8 @@ static int add_ids(const struct head_rows *h, int first)
         const struct head_variant *variant = &h->variants[i];
         if (!variant->in)
             continue;
-        bs_head_logits(&s->head, (enum bs_compute)s->variants[i].recipe->compute, variant->in,
-                       h->rows, first, h->logits, h->scratch);
+        bs_head_logits(s->carried[i].head, (enum bs_compute)s->variants[i].recipe->compute,
+                       variant->in, h->rows, first, h->logits, h->scratch);
         for (size_t r = 0; r < (size_t)h->rows; r++) {
             const float *logits = h->logits + r * ids;
             bs_distribution_add(&variant->seen[r], logits, first, count, targets[r], NULL);
@@ -232,11 +233,64 @@ static enum bs_status measure_text(struct bs_walk_state *s, struct bs_error *err
     return s->at.text < s->walk->num_texts ? bs_walk_pause(s, err) : BS_OK;
 }
 
+static const struct bs_setting *head_setting(const struct bs_walk_state *s, int i)
+{
+    struct bs_outer_assignment outer;
+    bs_recipe_assign_outer(s->variants[i].recipe, s->architecture, &outer);
+    return outer.of[BS_HEAD];
+}
+
+/* An earlier variant whose head is this one's too, or -1. */
+static int like_head(const struct bs_walk_state *s, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (s->carried[k].head == &s->carried[k].own_head &&
+            s->variants[k].recipe->compute == s->variants[i].recipe->compute &&
+            bs_setting_equal(head_setting(s, k), head_setting(s, i)))
+            return k;
+    return -1;
+}
+
+/* The head of a variant: the walk's, unless its output matrix is quantized. */
+static enum bs_status load_head(struct bs_walk_state *s, int i, struct bs_error *err)
+{
+    struct bs_carried *carried = &s->carried[i];
+    const struct bs_setting *setting = head_setting(s, i);
+    carried->head = &s->head;
+    if (s->variants[i].status || !bs_setting_quantizes(setting))
+        return BS_OK;
+    int like = like_head(s, i);
+    carried->head = like < 0 ? &carried->own_head : &s->carried[like].own_head;
+    if (like >= 0)
+        return BS_OK;
+    struct bs_outer_rounding rounding;
+    double start = bs_seconds();
+    if (bs_outer_rounding_init(s->walk->model, BS_HEAD, setting, &rounding, err))
+        return err->status;
+    enum bs_status status =
+        bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
+                     1u << s->variants[i].recipe->compute, &rounding, &carried->own_head, err);
+    bs_outer_rounding_release(&rounding);
+    s->variants[i].seconds_quantize += bs_seconds() - start;
+    return status;
+}
+
+void bs_walk_head_leave(struct bs_walk_state *s)
+{
+    for (int i = 0; s->carried && i < s->num_variants; i++)
+        bs_head_release(&s->carried[i].own_head);
+    bs_head_release(&s->head);
+}
+
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
 {
+    bool bfloat16 = bs_walk_anyone(s, bs_walk_in_bfloat16);
     if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
-                     bs_walk_anyone(s, bs_walk_in_bfloat16), &s->head, err))
+                     1u << BS_FLOAT32 | (unsigned)bfloat16 << BS_BFLOAT16, NULL, &s->head, err))
         return err->status;
+    for (int i = 0; i < s->num_variants; i++)
+        if (load_head(s, i, err))
+            return err->status;
     while (s->at.text < s->walk->num_texts)
         if (measure_text(s, err))
             return err->status;

@@ -10,6 +10,9 @@
 struct bs_carried {
     struct bs_stream calibration; /* data NULL where it is not needed */
     struct bs_stream texts[BS_WALK_TEXTS];
+    struct bs_head *head; /* that the logits are of: the walk's, its own, or an earlier one's */
+    struct bs_head
+        own_head; /* where its output matrix is quantized and no earlier one's is alike */
 };
 
 /* A walk while it runs. */
@@ -54,5 +57,8 @@ void bs_walk_tick(struct bs_walk_state *s, int units);
 
 /* Takes every variant from its streams to the figures of its texts. */
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err);
+
+/* Gives back what bs_walk_head has loaded. */
+void bs_walk_head_leave(struct bs_walk_state *s);
 
 #endif

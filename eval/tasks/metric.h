@@ -18,11 +18,12 @@ struct bs_metric_linear {
 
 /* A trial's model. */
 struct bs_metric_model {
-    int linears;        /* quantized ones that were measured; 0 of the unquantized model */
-    double weights;     /* of these */
-    double linear_bits; /* that all the block's linears take in a file */
-    double linear_weights;
-    double other_weights; /* embeddings, norms, head: 16 bits each */
+    int linears;           /* quantized ones that were measured; 0 of the unquantized model */
+    double weights;        /* of these */
+    double matrix_bits;    /* that the linears take in a file, and embedding and head where they are
+                           quantized */
+    double matrix_weights; /* of these */
+    double other_weights;  /* norms, embedding, head: 16 bits each */
 };
 
 /* A metric: what it measures of each linear, and of the whole model. */

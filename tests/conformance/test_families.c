@@ -31,7 +31,7 @@ static json_t *golden;
 static void embed(const struct bs_model *model, const struct bs_windows *text, float *out)
 {
     struct bs_error err;
-    assert_int_equal(bs_model_embed(model, text->ids, text->windows, text->tokens, out, &err),
+    assert_int_equal(bs_model_embed(model, NULL, text->ids, text->windows, text->tokens, out, &err),
                      BS_OK);
 }
 
@@ -63,7 +63,7 @@ static float *logits_of(const struct bs_model *model, const struct bs_windows *t
         bs_block_forward(&block, rope, x, x, tokens, NULL, scratch);
         bs_block_release(&block);
     }
-    check(bs_head_load(model, a->vocab_size, false, &head, &err), &err);
+    check(bs_head_load(model, a->vocab_size, 1 << BS_FLOAT32, NULL, &head, &err), &err);
     float *in = bs_alloc((size_t)tokens * (size_t)a->embedding_size, sizeof *in);
     assert_non_null(in);
     bs_head_inputs(&head, x, tokens, in, scratch);

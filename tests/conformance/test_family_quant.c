@@ -61,8 +61,8 @@ static void subject_open(struct subject *s, const json_t *row)
     check(s, bs_stream_init(&s->inputs, s->text.windows, s->text.tokens, s->a->hidden_size, &err),
           &err);
     check(s,
-          bs_model_embed(s->model, s->text.ids, s->text.windows, s->text.tokens, s->inputs.data,
-                         &err),
+          bs_model_embed(s->model, NULL, s->text.ids, s->text.windows, s->text.tokens,
+                         s->inputs.data, &err),
           &err);
 }
 

@@ -143,8 +143,8 @@ static void embed(const struct bs_walk *walk, struct bs_stream *stream, struct b
     int width = bs_model_architecture(walk->model)->hidden_size;
     assert_int_equal(bs_stream_init(stream, windows->windows, windows->tokens, width, &err), BS_OK);
     assert_int_equal(bs_stream_init(next, windows->windows, windows->tokens, width, &err), BS_OK);
-    assert_int_equal(bs_model_embed(walk->model, windows->ids, windows->windows, windows->tokens,
-                                    stream->data, &err),
+    assert_int_equal(bs_model_embed(walk->model, NULL, windows->ids, windows->windows,
+                                    windows->tokens, stream->data, &err),
                      BS_OK);
 }
 

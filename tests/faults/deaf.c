@@ -19,7 +19,7 @@ static enum bs_status deaf_quantize(const void *options, const struct bs_job *jo
     struct bs_linear *linear = &job->block->linears[slot];
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    return bs_codes_round(&linear->codes, linear->weight, job->tensor, err);
+    return bs_codes_round(&linear->codes, linear->weight, job->shared, err);
 }
 
 const struct bs_algorithm bs_alg_deaf = {

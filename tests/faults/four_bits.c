@@ -16,7 +16,7 @@ static enum bs_status four_bits_quantize(const void *options, const struct bs_jo
     }
     if (bs_block_init_codes(job->block, slot, &four, err))
         return err->status;
-    return bs_codes_round(&linear->codes, linear->weight, job->tensor, err);
+    return bs_codes_round(&linear->codes, linear->weight, job->shared, err);
 }
 
 const struct bs_algorithm bs_alg_four_bits = {

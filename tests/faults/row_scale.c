@@ -4,12 +4,14 @@
 
 extern const struct bs_algorithm bs_alg_row_scale;
 
-static void round_row(struct bs_codes *codes, int i, const float *row)
+static enum bs_status round_row(struct bs_codes *codes, int i, const float *row,
+                                struct bs_error *err)
 {
     int in = codes->layout.in;
     struct bs_codes alone = *codes; /* shares what all of the matrix shares */
     alone.layout.out = 1;
-    bs_codes_fit_tensor(&alone, row, NULL);
+    if (bs_codes_fit_tensor(&alone, row, NULL, err))
+        return err->status;
     for (int s = 0, at = 0; s < codes->spans; at += bs_codes_span_columns(codes, s++)) {
         struct bs_sample span = bs_sample_of(row + at, (size_t)bs_codes_span_columns(codes, s));
         bs_codes_fit(codes, i, s, &span);
@@ -19,6 +21,7 @@ static void round_row(struct bs_codes *codes, int i, const float *row)
         bs_codes_set(codes, i, j,
                      bs_cell_encode(&cell, codes->rounder, bs_codes_index(codes, i, j), row[j]));
     }
+    return BS_OK;
 }
 
 static enum bs_status row_scale_quantize(const void *options, const struct bs_job *job, int slot,
@@ -29,7 +32,9 @@ static enum bs_status row_scale_quantize(const void *options, const struct bs_jo
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
     for (int i = 0; i < linear->out_features; i++)
-        round_row(&linear->codes, i, linear->weight + (size_t)i * (size_t)linear->in_features);
+        if (round_row(&linear->codes, i, linear->weight + (size_t)i * (size_t)linear->in_features,
+                      err))
+            return err->status;
     return BS_OK;
 }
 

@@ -62,9 +62,10 @@ static void short_bits_pack(const void *options, const void *params, const uint1
         bs_bits_put(to, codes[j], opt->bits);
 }
 
-static void short_bits_unpack(const void *options, struct bs_bits *from, void *params,
-                              uint16_t *codes, int count)
+static void short_bits_unpack(const void *options, const void *tensor, uint64_t index,
+                              struct bs_bits *from, void *params, uint16_t *codes, int count)
 {
+    (void)tensor, (void)index;
     const struct short_bits *opt = options;
     float *scale = params;
     *scale = bs_half_value((uint16_t)bs_bits_get(from, HALF));

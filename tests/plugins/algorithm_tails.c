@@ -30,7 +30,7 @@ static enum bs_status tails_quantize(const void *options, const struct bs_job *j
     linear->fallback = kurtosis[0] > opt->most;
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    return bs_codes_round(&linear->codes, linear->weight, job->tensor, err);
+    return bs_codes_round(&linear->codes, linear->weight, job->shared, err);
 }
 
 const struct bs_algorithm bs_alg_tails = {

@@ -94,9 +94,10 @@ static void affine_pack(const void *options, const void *params, const uint16_t 
         bs_bits_put(to, codes[j], opt->bits);
 }
 
-static void affine_unpack(const void *options, struct bs_bits *from, void *params, uint16_t *codes,
-                          int count)
+static void affine_unpack(const void *options, const void *tensor, uint64_t index,
+                          struct bs_bits *from, void *params, uint16_t *codes, int count)
 {
+    (void)tensor, (void)index;
     const struct affine *opt = options;
     struct params *own = params;
     own->scale = bs_half_value((uint16_t)bs_bits_get(from, HALF));

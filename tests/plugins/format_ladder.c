@@ -65,9 +65,10 @@ static enum bs_status ladder_lay(const void *options, int out, int in,
 
 /* The largest value is 1 by this factor, so that scales are between 0 and 1. */
 static void ladder_fit_tensor(const void *options, const struct bs_choice *range,
-                              const struct bs_sample *all, void *tensor)
+                              const struct bs_code_layout *layout, const struct bs_sample *all,
+                              void *tensor)
 {
-    (void)options, (void)range;
+    (void)options, (void)range, (void)layout;
     float low, high, *factor = tensor;
     bs_sample_extremes(all, &low, &high);
     *factor = fmaxf(fmaxf(-low, high), 1e-6f);
@@ -103,16 +104,18 @@ static struct bs_cell ladder_cell(const void *options, const void *tensor, const
     return (struct bs_cell){.levels = &levels[opt->levels], .scale = -own->scale[g] * *factor};
 }
 
-static void ladder_pack_tensor(const void *options, const void *tensor, struct bs_bits *to)
+static void ladder_pack_tensor(const void *options, const struct bs_code_layout *layout,
+                               const void *tensor, struct bs_bits *to)
 {
-    (void)options;
+    (void)options, (void)layout;
     const float *factor = tensor;
     bs_bits_put(to, bs_half_of(*factor), HALF);
 }
 
-static void ladder_unpack_tensor(const void *options, struct bs_bits *from, void *tensor)
+static void ladder_unpack_tensor(const void *options, const struct bs_code_layout *layout,
+                                 struct bs_bits *from, void *tensor)
 {
-    (void)options;
+    (void)options, (void)layout;
     float *factor = tensor;
     *factor = bs_half_value((uint16_t)bs_bits_get(from, HALF));
 }
@@ -128,9 +131,10 @@ static void ladder_pack(const void *options, const void *params, const uint16_t 
         bs_bits_put(to, codes[j], code_bits(opt->levels));
 }
 
-static void ladder_unpack(const void *options, struct bs_bits *from, void *params, uint16_t *codes,
-                          int count)
+static void ladder_unpack(const void *options, const void *tensor, uint64_t index,
+                          struct bs_bits *from, void *params, uint16_t *codes, int count)
 {
+    (void)tensor, (void)index;
     const struct ladder *opt = options;
     struct params *own = params;
     for (int g = 0; g < GROUPS; g++)

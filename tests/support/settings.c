@@ -71,7 +71,8 @@ static struct bs_cell cell_of(const struct bs_setting *setting, const struct bs_
     const struct bs_format *format = bs_format_of(setting);
     const void *options = setting->format.options;
     if (bs_setting_layout(setting).tensor_bytes) {
-        format->fit_tensor(options, &setting->range, sample, params.bytes);
+        struct bs_code_layout layout = bs_setting_layout(setting);
+        format->fit_tensor(options, &setting->range, &layout, sample, params.bytes);
         return format->cell(options, params.bytes, NULL, 0);
     }
     format->fit(options, &setting->range, NULL, sample, params.bytes);
@@ -127,6 +128,6 @@ bool same_codes(const struct bs_codes *a, const struct bs_codes *b)
     return layout->out == b->layout.out && layout->in == b->layout.in && a->spans == b->spans &&
            same_bytes(a->codes, b->codes, out * in * (layout->code_bits <= 8 ? 1 : 2)) &&
            same_bytes(a->params, b->params, out * (size_t)a->spans * layout->param_bytes) &&
-           same_bytes(a->tensor, b->tensor, layout->tensor_bytes) &&
+           same_bytes(a->shared.bytes, b->shared.bytes, layout->tensor_bytes) &&
            same_bytes(a->group_index, b->group_index, in * sizeof *a->group_index);
 }

@@ -35,8 +35,8 @@ double variant_value(const struct bs_variant *variant, const char *name)
 {
     const struct bs_metric_model model = {.linears = variant->totals.linears,
                                           .weights = variant->totals.weights,
-                                          .linear_bits = variant->linear_bits,
-                                          .linear_weights = variant->linear_weights};
+                                          .matrix_bits = variant->linear_bits,
+                                          .matrix_weights = variant->linear_weights};
     struct bs_measured values[64];
     int count;
     bs_metrics_model(&model, variant->totals.sums, variant->totals.values, values, &count);

@@ -133,6 +133,55 @@ static void test_no_place(void **state)
                    "those that activations: {where: ...} names (inputs)");
 }
 
+static int outer_bits(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                      enum bs_outer which)
+{
+    struct bs_outer_assignment at;
+    bs_recipe_assign_outer(recipe, a, &at);
+    return bs_setting_quantizes(at.of[which]) ? bs_setting_layout(at.of[which]).code_bits : 0;
+}
+
+/* Embedding and head are quantized where a rule names them. */
+static void test_outer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings;
+        int embedding, head, tied; /* bits */
+    } cases[] = {
+        {"bits=4", 0, 0, 0},
+        {"bits=4 @* bits=3 @*.* bits=5", 0, 0, 0}, /* stars speak of blocks */
+        {"bits=4 @head bits=6", 0, 6, 6},
+        {"bits=4 @embedding bits=6", 6, 0, 6},
+        {"bits=4 @embedding bits=6 @*.q_proj bits=8 @head bits=6", 6, 6, 6},
+        {"bits=16 @head bits=6 @*.q_proj bits=3 @head bits=5", 0, 5, 5},
+    };
+    struct bs_error err;
+    const struct bs_rule *rule;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct bs_architecture a = read_model("llama");
+        struct bs_recipe recipe;
+        recipe_build(&recipe, "rtn", cases[k].settings);
+        a.tied_head = false;
+        assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+        assert_int_equal(outer_bits(&recipe, &a, BS_EMBEDDING), cases[k].embedding);
+        assert_int_equal(outer_bits(&recipe, &a, BS_HEAD), cases[k].head);
+        a.tied_head = true;
+        assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+        assert_int_equal(outer_bits(&recipe, &a, BS_EMBEDDING), cases[k].tied);
+        assert_int_equal(outer_bits(&recipe, &a, BS_HEAD), cases[k].tied);
+        bs_recipe_release(&recipe);
+    }
+    struct bs_architecture tied = read_model("llama");
+    struct bs_recipe recipe;
+    tied.tied_head = true;
+    recipe_build(&recipe, "rtn", "bits=4 @head bits=6 @embedding bits=5");
+    assert_int_equal(bs_recipe_check_places(&recipe, &tied, &rule, &err), BS_ECONFIG);
+    assert_non_null(strstr(err.message, "embedding and head are one tensor of this model"));
+    bs_recipe_release(&recipe);
+    assert_refused("llama", "bits=4 @embeding bits=8", 0, "(did you mean 'embedding'?)");
+}
+
 /* A scale for all of a tensor of the checkpoint cannot part its linears. */
 static void test_fused(void **state)
 {
@@ -166,9 +215,8 @@ static void test_fused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_sites),
-        cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_weights),  cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_no_place), cmocka_unit_test(test_outer),
         cmocka_unit_test(test_fused),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

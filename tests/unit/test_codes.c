@@ -82,12 +82,13 @@ static void groups_of_a_row(void **state)
 static void parameters_stay_where_they_were_fitted(void **state)
 {
     (void)state;
+    struct bs_error err;
     for (int k = 0; k < NUM_SIZES; k++) {
         const struct bs_setting *setting = setting_of(5, group_sizes[k], false);
         struct bs_codes codes = codes_of(setting, 3, IN);
         float weight[3 * IN];
         random_fill(weight, 3 * IN, 1, 9);
-        bs_codes_fit_tensor(&codes, weight, NULL);
+        assert_int_equal(bs_codes_fit_tensor(&codes, weight, NULL, &err), BS_OK);
         for (int i = 0; i < 3; i++)
             for (int s = 0; s < codes.spans; s++) {
                 struct bs_sample sample = bs_sample_of(weight + i * IN + s * codes.layout.span,
@@ -117,7 +118,7 @@ static void a_part_of_a_larger_tensor_has_its_parameters(void **state)
     whole[2 * OUT * IN - 1] = 30; /* in the second part */
     struct bs_codes all = codes_of(setting, 2 * OUT, IN), part = codes_of(setting, OUT, IN);
     assert_int_equal(bs_codes_round(&all, whole, NULL, &err), BS_OK);
-    assert_int_equal(bs_codes_round(&part, whole, all.tensor, &err), BS_OK);
+    assert_int_equal(bs_codes_round(&part, whole, &all.shared, &err), BS_OK);
     assert_memory_equal(part.codes, all.codes, OUT * IN);
     assert_true(same_cell(bs_codes_cell(&part, 3, 0), bs_codes_cell(&all, 3, 0)));
     bs_codes_release(&all);
@@ -147,7 +148,7 @@ static void decoding_gives_what_rounding_in_place_gives(void **state)
                 if (codes.layout.tensor_bytes)
                     bs_cell_round(&cell, codes.rounder, 0, rounded, OUT * IN);
                 for (int i = 0; !codes.layout.tensor_bytes && i < OUT; i += 7)
-                    bs_weights_round(setting, &codes.layout, codes.rounder, i, NULL,
+                    bs_weights_round(setting, &codes.layout, NULL, codes.rounder, i, NULL,
                                      rounded + i * IN, OUT - i < 7 ? OUT - i : 7);
                 for (int i = 0; i < OUT * IN; i++)
                     assert_true(decoded[i] == rounded[i]);

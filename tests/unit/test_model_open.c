@@ -208,8 +208,8 @@ static void expect_same_weights(const struct bs_model *one, const struct bs_mode
     static const int32_t ids[] = {1, 5, 2, 7};
     float x[4 * 64], y[4 * 64];
     assert_true(a->hidden_size <= 64);
-    assert_int_equal(bs_model_embed(one, ids, 1, 4, x, &err), BS_OK);
-    assert_int_equal(bs_model_embed(two, ids, 1, 4, y, &err), BS_OK);
+    assert_int_equal(bs_model_embed(one, NULL, ids, 1, 4, x, &err), BS_OK);
+    assert_int_equal(bs_model_embed(two, NULL, ids, 1, 4, y, &err), BS_OK);
     same_floats(x, y, 4 * (size_t)a->hidden_size);
     for (int b = 0; b < a->num_layers; b++) {
         struct bs_block left, right;

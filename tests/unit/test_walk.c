@@ -268,8 +268,8 @@ static void plain_nll(const struct bs_model *whole, int text, int window, double
     float *x = bs_alloc((size_t)(tokens * a->hidden_size), sizeof *x);
     float *logits = bs_alloc((size_t)(tokens * vocab), sizeof *logits);
     struct bs_head head;
-    assert_int_equal(bs_head_load(whole, vocab, false, &head, &err), BS_OK);
-    assert_int_equal(bs_model_embed(whole, ids, 1, tokens, x, &err), BS_OK);
+    assert_int_equal(bs_head_load(whole, vocab, 1 << BS_FLOAT32, NULL, &head, &err), BS_OK);
+    assert_int_equal(bs_model_embed(whole, NULL, ids, 1, tokens, x, &err), BS_OK);
     for (int b = 0; b < a->num_layers; b++) {
         struct bs_block block;
         assert_int_equal(bs_block_load(whole, b, &block, &err), BS_OK);

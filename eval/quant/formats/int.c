@@ -241,8 +241,10 @@ static void int_fit(const void *options, const struct bs_choice *range, const vo
 }
 
 static void int_fit_tensor(const void *options, const struct bs_choice *range,
-                           const struct bs_sample *all, void *tensor)
+                           const struct bs_code_layout *layout, const struct bs_sample *all,
+                           void *tensor)
 {
+    (void)layout;
     struct params *own = tensor;
     *own = fit(options, range, all);
 }
@@ -262,13 +264,17 @@ static void get_params(const struct whole *opt, struct bs_bits *from, struct par
         opt->symmetric ? middle(opt) : (int)bs_bits_get(from, zero_point_bits(opt));
 }
 
-static void int_pack_tensor(const void *options, const void *tensor, struct bs_bits *to)
+static void int_pack_tensor(const void *options, const struct bs_code_layout *layout,
+                            const void *tensor, struct bs_bits *to)
 {
+    (void)layout;
     put_params(options, tensor, to);
 }
 
-static void int_unpack_tensor(const void *options, struct bs_bits *from, void *tensor)
+static void int_unpack_tensor(const void *options, const struct bs_code_layout *layout,
+                              struct bs_bits *from, void *tensor)
 {
+    (void)layout;
     get_params(options, from, tensor);
 }
 
@@ -282,9 +288,10 @@ static void int_pack(const void *options, const void *params, const uint16_t *co
         bs_bits_put(to, codes[j], opt->bits);
 }
 
-static void int_unpack(const void *options, struct bs_bits *from, void *params, uint16_t *codes,
-                       int count)
+static void int_unpack(const void *options, const void *tensor, uint64_t index,
+                       struct bs_bits *from, void *params, uint16_t *codes, int count)
 {
+    (void)tensor, (void)index;
     const struct whole *opt = options;
     if (opt->group_size != GROUP_TENSOR)
         get_params(opt, from, params);

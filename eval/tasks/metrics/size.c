@@ -15,7 +15,9 @@ static const struct bs_value_type types[] = {
     [BITS] = {.name = "bits_per_weight",
               .direction = -1,
               .unit = "bits",
-              .meaning = "of the quantized linears, scales and zero points counted",
+              .meaning =
+                  "of the linears, and of embedding and head where they are quantized, scales and "
+                  "zero points counted",
               .heading = "bits/\nweight",
               .decimals = 2},
     [BYTES] = {.name = "bytes",
@@ -43,9 +45,9 @@ static void model(const struct bs_metric_model *m, const double *sums, const dou
 {
     (void)sums, (void)linear_values;
     double other = 2 * m->other_weights;
-    values[BITS] = m->linear_bits / m->linear_weights;
-    values[BYTES] = m->linear_bits / 8 + other;
-    values[RATIO] = (2 * m->linear_weights + other) / values[BYTES];
+    values[BITS] = m->matrix_bits / m->matrix_weights;
+    values[BYTES] = m->matrix_bits / 8 + other;
+    values[RATIO] = (2 * m->matrix_weights + other) / values[BYTES];
 }
 
 const struct bs_metric bs_metric_size = {

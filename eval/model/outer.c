@@ -1,0 +1,73 @@
+/* The matrices outside the blocks, embedding and head, as places that are rounded. */
+#include <assert.h>
+
+#include "eval/base/mem.h"
+#include "eval/model/model_internal.h"
+
+void bs_outer_places(const struct bs_architecture *a, struct bs_place places[BS_NUM_OUTER])
+{
+    static const char *const names[] = {[BS_EMBEDDING] = "embedding", [BS_HEAD] = "head"};
+    for (int w = 0; w < BS_NUM_OUTER; w++)
+        places[w] = (struct bs_place){names[w], "weight", a->vocab_size, a->embedding_size, w};
+}
+
+static const struct bs_tensor *tensor_of(const struct bs_model *model, enum bs_outer which)
+{
+    return which == BS_EMBEDDING ? model->embedding : model->head;
+}
+
+/* What all of the matrix shares, from all of its values. */
+static enum bs_status fit_shared(const struct bs_model *model, const struct bs_tensor *tensor,
+                                 struct bs_outer_rounding *rounding, struct bs_error *err)
+{
+    const struct bs_setting *setting = rounding->setting;
+    float *all = bs_alloc(tensor->count, sizeof *all);
+    rounding->shared = bs_calloc(rounding->layout.tensor_bytes, 1);
+    if (!all || !rounding->shared) {
+        bs_free(all);
+        return bs_fail_memory(err);
+    }
+    bs_tensor_read(tensor, 0, tensor->count, all);
+    bs_checkpoint_forget(model->checkpoint, tensor);
+    struct bs_sample sample = bs_sample_of(all, tensor->count);
+    bs_format_of(setting)->fit_tensor(setting->format.options, &setting->range, &rounding->layout,
+                                      &sample, rounding->shared);
+    bs_free(all);
+    return BS_OK;
+}
+
+enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
+                                      const struct bs_setting *setting,
+                                      struct bs_outer_rounding *rounding, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    struct bs_place places[BS_NUM_OUTER];
+    *rounding = (struct bs_outer_rounding){.setting = NULL};
+    if (!bs_setting_quantizes(setting))
+        return BS_OK;
+    bs_outer_places(a, places);
+    int index = a->tied_head ? BS_EMBEDDING : (int)which; /* one tensor, one set of draws */
+    rounding->setting = setting;
+    rounding->rounder = bs_rounder_of(setting, bs_draw_place(BS_MAX_LAYERS, false, index));
+    enum bs_status status =
+        bs_setting_lay(setting, places[which].out, places[which].width, &rounding->layout, err);
+    if (!status && rounding->layout.tensor_bytes)
+        status = fit_shared(model, tensor_of(model, which), rounding, err);
+    if (!status)
+        return BS_OK;
+    bs_outer_rounding_release(rounding);
+    return bs_fail_within(err, "%s", places[which].name);
+}
+
+void bs_outer_rounding_release(struct bs_outer_rounding *rounding)
+{
+    bs_free(rounding->shared);
+    *rounding = (struct bs_outer_rounding){.setting = NULL};
+}
+
+void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows)
+{
+    if (rounding->setting)
+        bs_weights_round(rounding->setting, &rounding->layout, rounding->shared, rounding->rounder,
+                         first, NULL, rows, count);
+}
