@@ -12,8 +12,8 @@ PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-de
             libzstd-dev libzip-dev libcurl4-openssl-dev libssl-dev ca-certificates libcmocka-dev \
             gnuplot-nox fonts-dejavu-core
 LINT_PACKAGES := clang-format clang-tidy libomp-dev python3
-# What the tests use beside: a reader of result files that is not ours.
-TEST_PACKAGES := python3-h5py python3-pandas
+# What the tests use beside: a reader of result files that is not ours, and exact functions.
+TEST_PACKAGES := python3-h5py python3-pandas libmpfr-dev
 FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
 PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash zlib libzstd libzip \
         libcurl libcrypto
@@ -171,6 +171,7 @@ $(SERVER): $(SERVER).o
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(BUILD)/tests/unit/test_fuzz: $(FUZZ_OBJECTS)
+$(BUILD)/tests/unit/test_elementary: LIBS += -lmpfr
 
 fuzz: ## fuzz every input file FUZZ_SECONDS each (FUZZ_TARGETS="NAME ...": only those)
 	@.ci/setup $(PACKAGES) $(FUZZ_PACKAGES)

@@ -21,8 +21,8 @@ enum bs_isa {
     BS_NUM_ISA
 };
 
-/* The level in use: the best that the processor has, or what the environment variable BITSWEEP_ISA
- * says. To be read by bs_isa and set by bs_isa_use. */
+/* The level in use: the best that the processor has, or what the environment variable
+ * BITSWEEP_ISA says. To be read by bs_isa and set by bs_isa_use. */
 extern enum bs_isa bs_isa_in_use;
 static inline enum bs_isa bs_isa(void) { return bs_isa_in_use; }
 

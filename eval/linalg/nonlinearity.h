@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Formulas: nonlinearity.c. */
+#include "eval/base/isa.h"
+
+/* Formulas: nonlinearity_isa.c. */
 enum bs_nonlinearity {
     BS_SILU,
     BS_GELU,
@@ -25,6 +27,13 @@ enum bs_nonlinearity {
     BS_LINEAR,
     BS_NUM_NONLINEARITIES
 };
+
+/* The loops of a level: x[i] = f(x[i]) for each f, and gate[i] *= up[i]. */
+struct bs_nonlinearity_loops {
+    void (*apply[BS_NUM_NONLINEARITIES])(float *x, size_t count);
+    void (*times)(const float *up, float *gate, size_t count);
+};
+extern const struct bs_nonlinearity_loops *const bs_nonlinearity_loops[BS_NUM_ISA];
 
 /* False where no function has this name ("gelu_new", "relu2"); name may be NULL. */
 bool bs_nonlinearity_find(const char *name, enum bs_nonlinearity *f);

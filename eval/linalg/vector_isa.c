@@ -2,19 +2,9 @@
 
 #include <math.h>
 
-enum { LANES = 16 };
+#include "eval/linalg/elementary.h"
 
-/* glibc has vector forms of these, which the compiler uses in a loop where it is told of them. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#pragma omp declare simd notinbranch
-float expf(float);
-#pragma omp declare simd notinbranch
-double exp(double);
-#pragma omp declare simd notinbranch
-float powf(float, float);
-#pragma omp declare simd notinbranch
-float tanhf(float);
-#endif
+enum { LANES = 16 };
 
 /* less[l] = the smaller of itself and x[l], itself where x[l] is NaN. */
 static inline void lower_lanes(const float *x, int lanes, float *less)
@@ -154,15 +144,14 @@ static float exp_shifted(float *x, size_t count, float shift)
     float lanes[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-#pragma omp simd simdlen(LANES)
         for (int l = 0; l < LANES; l++) {
-            float e = expf(x[i + (size_t)l] - shift);
+            float e = bs_expf(x[i + (size_t)l] - shift);
             x[i + (size_t)l] = e;
             lanes[l] += e;
         }
     }
     for (; i < count; i++)
-        lanes[0] += x[i] = expf(x[i] - shift);
+        lanes[0] += x[i] = bs_expf(x[i] - shift);
     return sum_float_lanes(lanes);
 }
 
@@ -171,12 +160,11 @@ static double sum_exp(const float *x, size_t count, double shift)
     double lanes[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-#pragma omp simd
         for (int l = 0; l < LANES; l++)
-            lanes[l] += exp((double)x[i + (size_t)l] - shift);
+            lanes[l] += bs_exp((double)x[i + (size_t)l] - shift);
     }
     for (; i < count; i++)
-        lanes[0] += exp((double)x[i] - shift);
+        lanes[0] += bs_exp((double)x[i] - shift);
     return sum_lanes(lanes);
 }
 
@@ -185,15 +173,14 @@ static double exp_to_double(const float *x, size_t count, double shift, double *
     double lanes[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-#pragma omp simd
         for (int l = 0; l < LANES; l++) {
-            double e = exp((double)x[i + (size_t)l] - shift);
+            double e = bs_exp((double)x[i + (size_t)l] - shift);
             p[i + (size_t)l] = e;
             lanes[l] += e;
         }
     }
     for (; i < count; i++)
-        lanes[0] += p[i] = exp((double)x[i] - shift);
+        lanes[0] += p[i] = bs_exp((double)x[i] - shift);
     return sum_lanes(lanes);
 }
 
@@ -213,9 +200,8 @@ static double weighted_difference(const double *p, const float *x, const float *
 
 static void soft_cap(float *x, size_t count, float cap)
 {
-#pragma omp simd simdlen(LANES)
     for (size_t i = 0; i < count; i++)
-        x[i] = cap * tanhf(x[i] / cap);
+        x[i] = cap * bs_tanhf(x[i] / cap);
 }
 
 static void add(const float *x, float *y, size_t count)
@@ -229,19 +215,18 @@ static float sum_power_difference(const float *x, const float *y, size_t count, 
     float lanes[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-#pragma omp simd
         for (int l = 0; l < LANES; l++)
-            lanes[l] += powf(fabsf(x[i + (size_t)l] - y[i + (size_t)l]), power);
+            lanes[l] += bs_powf(fabsf(x[i + (size_t)l] - y[i + (size_t)l]), power);
     }
     for (; i < count; i++)
-        lanes[0] += powf(fabsf(x[i] - y[i]), power);
+        lanes[0] += bs_powf(fabsf(x[i] - y[i]), power);
     return sum_float_lanes(lanes);
 }
 
 static void power(const float *x, size_t count, float power, float *out)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = powf(x[i], power);
+        out[i] = bs_powf(x[i], power);
 }
 
 static void rms_norm(const float *x, const float *weight, float eps, int rows, int width, float *y)

@@ -5,6 +5,7 @@
 
 #include "eval/linalg/bfloat16.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/elementary.h"
 #include "eval/linalg/vector.h"
 
 enum { QUERY_TILE = 128 }; /* rows of a head's scores that exist at a time */
@@ -18,8 +19,8 @@ static float alibi_slope(const struct bs_architecture *a, int head)
         power *= 2;
     bool further = head >= power;
     int step = further ? 2 * (head - power) + 1 : head + 1;
-    float base = (float)exp2(-(double)a->alibi_exponent / (further ? 2 * power : power));
-    return powf(base, (float)step);
+    float base = (float)bs_exp2(-(double)a->alibi_exponent / (further ? 2 * power : power));
+    return bs_powf(base, (float)step);
 }
 
 /* What ALiBi adds to the scores of one head, for keys first and on. */

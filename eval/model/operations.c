@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/linalg/elementary.h"
 #include "eval/model/attention.h"
 #include "eval/model/rope.h"
 
@@ -143,7 +144,8 @@ static void scale(const struct bs_op *op, struct bs_frame *frame)
     const struct bs_query_scaling *scaling = &frame->block->architecture->query_scaling;
     const struct bs_frame_value *x = bring(op, frame);
     for (int t = 0; t < frame->tokens; t++) {
-        float factor = 1 + scaling->beta * logf(1 + floorf((float)t / scaling->positions));
+        float factor =
+            1 + scaling->beta * (float)bs_log(1 + (double)floorf((float)t / scaling->positions));
         for (int j = 0; j < value_of(frame, op->out)->width; j++)
             row_of(x, t)[j] *= factor;
     }

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/elementary.h"
 
 struct rope_table {
     float *cos, *sin; /* [tokens][half] */
@@ -32,7 +33,7 @@ struct bs_rope {
 /* theta ^ (2 j / dim), j-th of the pairs of `dim` dimensions. */
 static float power_of(float theta, int j, int dim)
 {
-    return powf(theta, (float)(2 * j) / (float)dim);
+    return bs_powf(theta, (float)(2 * j) / (float)dim);
 }
 
 /* Llama 3: long wavelengths are stretched by `factor`, short ones left alone, those between
@@ -53,8 +54,8 @@ static float llama3_frequency(const struct bs_rope_settings *rope, float frequen
 /* The pair that turns `rotations` times over the original positions, as a fraction of a pair. */
 static double yarn_pair(const struct bs_rope_settings *rope, double rotations, int dim)
 {
-    return dim * log(rope->original_positions / (rotations * 2 * 3.14159265358979323846)) /
-           (2 * log(rope->theta));
+    return dim * bs_log(rope->original_positions / (rotations * 2 * 3.14159265358979323846)) /
+           (2 * bs_log(rope->theta));
 }
 
 /* Pairs that turn often keep their frequency, those that turn less than once are stretched by
@@ -84,7 +85,7 @@ static float dynamic_theta(const struct bs_rope_settings *rope, int tokens, int 
     if (tokens <= rope->original_positions)
         return theta;
     float stretch = (float)rope->factor * (float)tokens / original - (float)(rope->factor - 1);
-    return theta * powf(stretch, (float)((double)dim / (dim - 2)));
+    return theta * bs_powf(stretch, (float)((double)dim / (dim - 2)));
 }
 
 /* Frequency of pair j of `dim` dimensions, in a window of `tokens`. */
@@ -126,8 +127,10 @@ static bool fill_table(struct rope_table *table, const struct bs_rope_settings *
         float frequency = frequency_of(rope, j, dim, tokens);
         for (int t = 0; t < tokens; t++) {
             size_t at = (size_t)t * (size_t)half + (size_t)j;
-            table->cos[at] = cosf((float)t * frequency) * scale;
-            table->sin[at] = sinf((float)t * frequency) * scale;
+            float sine, cosine;
+            bs_sin_cos((float)t * frequency, &sine, &cosine);
+            table->cos[at] = cosine * scale;
+            table->sin[at] = sine * scale;
         }
     }
     return true;

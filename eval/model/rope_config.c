@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/linalg/elementary.h"
 #include "eval/model/config_keys.h"
 
 static const char original_key[] = "original_max_position_embeddings";
@@ -162,7 +163,7 @@ static enum bs_status part_original(const struct part *p, double *out)
 
 static double yarn_scale(double factor, double mscale)
 {
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+    return factor <= 1 ? 1 : 0.1 * mscale * bs_log(factor) + 1;
 }
 
 static enum bs_status part_yarn(const struct part *p, struct bs_rope_settings *out)
@@ -229,7 +230,7 @@ static enum bs_status part_longrope(const struct part *p, struct bs_rope_setting
     if (out->original_positions <= 1)
         return part_fail(p, original_key, BS_EDATA, "more than 1");
     double inferred =
-        out->factor <= 1 ? 1 : sqrt(1 + log(out->factor) / log(out->original_positions));
+        out->factor <= 1 ? 1 : sqrt(1 + bs_log(out->factor) / bs_log(out->original_positions));
     return part_number(p, "attention_factor", inferred, &out->attention_factor);
 }
 

@@ -196,7 +196,8 @@ static void add_calibrations(struct bs_pair *pair, const double *means_a, const 
     pair->p = all > 0 ? bs_student_p(pair->t, pair->df) : nll->mean == 0;
     double perplexity = sqrt(pair->perplexity_a.mean * pair->perplexity_b.mean);
     pair->calibration_se = perplexity * sqrt(calibrations);
-    pair->difference.se = hypot(pair->difference.se, pair->calibration_se);
+    double se = pair->difference.se;
+    pair->difference.se = sqrt(se * se + pair->calibration_se * pair->calibration_se);
 }
 
 /* `means` has room for those of A's trials, then B's. */

@@ -9,6 +9,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 #include "eval/base/terminal.h"
+#include "eval/linalg/elementary.h"
 #include "eval/report/sheet_terminal.h"
 
 static const char em_dash[] = "\xe2\x80\x94";
@@ -102,21 +103,17 @@ enum { MOST_DECIMALS = 3 };
 /* Digits after the point that show two significant digits of a standard error. */
 static int decimals_of(double se)
 {
-    if (se < 1e-9) /* a denormal has no power of ten to be divided by */
-        return MOST_DECIMALS;
-    int exponent = (int)floor(log10(se));
-    /* 0.0996 rounds to 0.10, a digit fewer. */
-    if (rint(se / pow(10, exponent - 1)) >= 100)
-        exponent++;
-    int decimals = 1 - exponent;
-    return decimals < 0 ? 0 : decimals > MOST_DECIMALS ? MOST_DECIMALS : decimals;
+    int decimals = MOST_DECIMALS;
+    while (decimals > 0 && rint(se * bs_power_of_ten(decimals)) >= 100)
+        decimals--;
+    return decimals;
 }
 
 /* The number with so many digits after the point, a '+' before it where asked; what rounds to
  * nothing has no sign. */
 static void print_number(char *out, size_t size, double value, int decimals, bool sign)
 {
-    bool nothing = fabs(value) < 0.5 * pow(10, -decimals);
+    bool nothing = fabs(value) < 0.5 * bs_power_of_ten(-decimals);
     snprintf(out, size, sign && !nothing ? "%+.*f" : "%.*f", decimals, nothing ? 0.0 : value);
 }
 

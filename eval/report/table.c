@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/elementary.h"
 #include "eval/report/columns.h"
 #include "eval/report/sheet.h"
 
@@ -125,7 +126,7 @@ static int decimals_of(const char *printed)
 /* A difference with its sign, which nothing does not have. */
 static void add_signed(struct bs_sheet *sheet, double value, int decimals)
 {
-    bool nothing = fabs(value) < 0.5 * pow(10, -decimals);
+    bool nothing = fabs(value) < 0.5 * bs_power_of_ten(-decimals);
     bs_sheet_text(sheet, nothing ? "%.*f" : "%+.*f", decimals, nothing ? 0.0 : value);
 }
 
@@ -142,7 +143,7 @@ static void add_published(struct bs_sheet *sheet, const struct section *section,
     }
     /* As the column has it: what is shown a thousandfold has three digits less after the point. */
     double scale = column->type && column->type->scale > 0 ? column->type->scale : 1;
-    int decimals = decimals_of(p->printed) - (int)lround(log10(scale));
+    int decimals = decimals_of(p->printed) - (int)lround(bs_log(scale) / bs_log(10));
     decimals = decimals < 0 ? 0 : decimals;
     char printed[64];
     if (scale > 1 || scale < 1)

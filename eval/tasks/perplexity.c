@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/elementary.h"
 #include "eval/tasks/evaluation.h"
 #include "eval/tasks/uncertainty.h"
 
@@ -177,9 +178,9 @@ static void add_mean(const struct summary *s, int type, struct bs_mean mean)
 static void add_units(const struct summary *s, double nll, const struct bs_text_size *text)
 {
     double all = nll * (double)text->tokens;
-    add(s, WORD_PERPLEXITY, exp(all / (double)text->words));
-    add(s, BYTE_PERPLEXITY, exp(all / (double)text->bytes));
-    add(s, BITS_PER_BYTE, all / (double)text->bytes / log(2));
+    add(s, WORD_PERPLEXITY, bs_exp(all / (double)text->words));
+    add(s, BYTE_PERPLEXITY, bs_exp(all / (double)text->bytes));
+    add(s, BITS_PER_BYTE, all / (double)text->bytes / bs_log(2));
 }
 
 static size_t values_of(const struct bs_layout *layout)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "eval/linalg/elementary.h"
 #include "eval/linalg/vector.h"
 
 struct bs_distribution bs_distribution_none(void)
@@ -24,7 +25,7 @@ double bs_distribution_add(struct bs_distribution *d, const float *logits, int f
     float largest = bs_max(logits, (size_t)count);
     double factor = 1;
     if (largest > d->highest) {
-        factor = exp((double)d->highest - (double)largest);
+        factor = bs_exp((double)d->highest - (double)largest);
         d->highest = largest;
         d->top = first + first_largest(logits, count, largest);
         d->sum *= factor;
@@ -44,5 +45,5 @@ void bs_apart_add(double *apart, double factor, const double *p, const float *re
 
 double bs_distribution_log_sum(const struct bs_distribution *d)
 {
-    return (double)d->highest + log(d->sum);
+    return (double)d->highest + bs_log(d->sum);
 }

@@ -9,6 +9,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "eval/linalg/elementary.h"
+
+static const double pi = 0x1.921fb54442d18p1;
+
 /* scale_a * a - scale_b * b for every token; b NULL = a alone. Every mean below is the mean of such
  * a combination, so there is one place where the standard error is worked out. */
 struct combination {
@@ -68,6 +72,8 @@ static int products(const struct combination *c, const struct bs_layout *layout,
     return count;
 }
 
+static double cube(double x) { return x * x * x; }
+
 int bs_lag_of(double correlation, int windows)
 {
     if (windows < 4 || !(correlation > -1))
@@ -77,9 +83,10 @@ int bs_lag_of(double correlation, int windows)
         return 0;
     rho = fmin(rho, 0.97);
     double alpha = 4 * rho * rho / ((1 - rho * rho) * (1 - rho * rho));
-    double lag = floor(1.1447 * cbrt(alpha * windows));
-    int most = windows / 4 < BS_MOST_LAG ? windows / 4 : BS_MOST_LAG;
-    return lag < most ? (int)lag : most;
+    int most = windows / 4 < BS_MOST_LAG ? windows / 4 : BS_MOST_LAG, lag = 0;
+    while (lag < most && cube((lag + 1) / 1.1447) <= alpha * windows)
+        lag++;
+    return lag;
 }
 
 static double weight_at(int lag, int k) { return 1 - k / (lag + 1.0); }
@@ -139,7 +146,7 @@ struct bs_mean bs_mean_of(const float *x, const struct bs_layout *layout)
 struct bs_mean bs_perplexity_of(const float *nll, const struct bs_layout *layout)
 {
     struct bs_mean mean = bs_mean_of(nll, layout);
-    double perplexity = exp(mean.mean);
+    double perplexity = bs_exp(mean.mean);
     mean.mean = perplexity;
     mean.se *= perplexity;
     return mean;
@@ -243,13 +250,44 @@ static double beta_fraction(double x, double a, double b)
     return value;
 }
 
-static double incomplete_beta(double x, double a, double b)
+/* log(Gamma(a + 1/2) / Gamma(a)): Stirling's series for both, for a large enough a. */
+static double log_gamma_step(double a)
 {
+    double ratio = 1;
+    for (; a < 32; a++)
+        ratio *= a / (a + 0.5);
+    double z = 1 / (a * a);
+    double series = (-1 / 8.0 + z * (1 / 192.0 + z * (-1 / 640.0 + z * 17 / 14336.0))) / a;
+    return bs_log(ratio) + 0.5 * bs_log(a) + series;
+}
+
+/* Two-sided p-value of t with df: the incomplete beta function at df / (df + t^2) with df / 2 and
+ * 1/2. */
+static double student_p(double t, double df)
+{
+    double a = df / 2, x = df / (df + t * t), rest = t * t / (df + t * t);
     if (x <= 0 || x >= 1)
         return x <= 0 ? 0 : 1;
-    double front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
-    return x < (a + 1) / (a + b + 2) ? front * beta_fraction(x, a, b) / a
-                                     : 1 - front * beta_fraction(1 - x, b, a) / b;
+    double front = bs_exp(log_gamma_step(a) - a * bs_log1p(t * t / df)) * sqrt(rest / pi);
+    return x < (a + 1) / (a + 2.5) ? front * beta_fraction(x, a, 0.5) / a
+                                   : 1 - 2 * front * beta_fraction(rest, 0.5, a);
+}
+
+/* Two-sided p-value of a normal deviate, erfc(z) with z = |t| / sqrt(2): Abramowitz and Stegun
+ * 7.1.6 for small ones, else 7.1.14, from its far end. */
+static double normal_p(double t)
+{
+    double z = fabs(t) / sqrt(2), front = bs_exp(-z * z) / sqrt(pi);
+    if (z < 1.5) {
+        double term = z, sum = z;
+        for (int n = 1; term > 1e-17 * sum; n++)
+            sum += term *= 2 * z * z / (2 * n + 1);
+        return 1 - 2 * front * sum;
+    }
+    double fraction = z;
+    for (int n = 150; n >= 1; n--)
+        fraction = z + n / 2.0 / fraction;
+    return front / fraction;
 }
 
 double bs_student_p(double t, double df)
@@ -257,8 +295,8 @@ double bs_student_p(double t, double df)
     if (isnan(t) || !(df > 0))
         return NAN;
     if (isinf(df))
-        return erfc(fabs(t) / sqrt(2));
-    return incomplete_beta(df / (df + t * t), df / 2, 0.5);
+        return normal_p(t);
+    return student_p(t, df);
 }
 
 double bs_student_quantile(double p, double df)

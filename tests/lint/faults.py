@@ -46,6 +46,10 @@ FAULTS = {
                       '!    p = malloc(2);\n    f("strcpy(a, b)");\n!    y = rand();\n    bs_malloc(2);\n',
         "eval/base/mem.c": "    p = malloc(2);\n", "tests/x.c": "    p = malloc(2);\n!    strcat(a, b);\n",
     },
+    "elementary-function": {
+        "eval/a/x.c": "!    x = exp(y);\n!    x = powf (y, 2);\n    x = bs_exp(y) + sqrtf(y);\n    /* exp(y) */\n",
+        "tests/x.c": "    x = exp(y);\n",
+    },
     "exit-and-output": {
         "eval/a/x.c": '!    exit(1);\n!    printf("x");\n!    fputs("x", stdout);\n    fprintf(out, "exit(1)");\n',
         "eval/main.c": '    printf("x");\n    exit(1);\n', "tests/x.c": '    printf("x");\n',

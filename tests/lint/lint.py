@@ -24,7 +24,7 @@ from tree import Tree
 ROOT = Path(__file__).resolve().parents[2]
 RULES = (structure.folder_order, structure.include_cycle, structure.own_header, structure.include_guard,
          structure.function_length, structure.file_length, structure.header_comment,
-         words.banned_call, words.exit_and_output, words.dialect, words.line_length,
+         words.banned_call, words.elementary_function, words.exit_and_output, words.dialect, words.line_length,
          words.left_over, words.words,
          documents.readme_size, documents.links, documents.generated, documents.described,
          documents.help_printed,

@@ -25,6 +25,10 @@ CALLS = {
 CALLS_FOR_MEMORY = {"alloca", "malloc", "calloc", "realloc", "strdup"}
 MEMORY = "eval/base/mem.c"
 
+# Functions of the C library whose last bits are not the same on every processor.
+ELEMENTARY = re.compile(r"\b((?:exp|exp2|expm1|log|log2|log10|log1p|pow|sin|cos|tan|sincos|asin|acos|atan|atan2|sinh|cosh"
+                        r"|tanh|cbrt|hypot|erf|erfc|lgamma|tgamma)[fl]?)\s*\(")
+
 # Words that make a sentence be read twice, or that are no term of ours; each with what is said instead.
 WORDS = {
     r"behind": "'after' where one thing follows another in time or order",
@@ -69,6 +73,14 @@ def banned_call(tree):
             for match in pattern.finditer(line):
                 if match.group(1) not in free:
                     yield path, number, f"{match.group(1)}: use {CALLS[match.group(1)]}"
+
+
+def elementary_function(tree):
+    """Figures come from functions with the same bits on every processor: eval/linalg/elementary.h."""
+    for path in tree.sources("algorithms/", "eval/"):
+        for number, line in tree.code_lines(path):
+            for match in ELEMENTARY.finditer(line):
+                yield path, number, f"{match.group(1)}: use eval/linalg/elementary.h"
 
 
 def exit_and_output(tree):

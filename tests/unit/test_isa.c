@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "eval/base/isa.h"
+#include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/vector.h"
 #include "tests/support/random_block.h"
 
@@ -21,7 +22,7 @@ static double doubles[LONG];
 struct made {
     float floats[LONG];
     double doubles[LONG];
-    double sums[4];
+    double sums[6];
 };
 
 static int fill(void **state)
@@ -77,6 +78,40 @@ static void made_layer_norm(size_t count, struct made *made)
         bs_layer_norm(x, positive, y, 1e-5f, 1, (int)count, made->floats);
 }
 
+static void made_exponentials(size_t count, struct made *made)
+{
+    static float some[LONG];
+    for (size_t i = 0; i < LONG; i++)
+        some[i] = i % 7 == 2 ? x[i] : y[i]; /* of which some are far out of range */
+    made->sums[0] = bs_sum_exp(some, count, 1.5);
+    made->sums[1] = bs_exp_to_double(some, count, 1.5, made->doubles);
+    memcpy(made->floats, some, sizeof some);
+    made->sums[2] = (double)bs_exp_shifted(made->floats, count, 1.5f);
+}
+
+static void made_powers(size_t count, struct made *made)
+{
+    made->sums[0] = (double)bs_sum_power_difference(x, y, count, 2.4f);
+    bs_power(positive, count, 0.35f, made->floats);
+}
+
+static void made_soft_cap(size_t count, struct made *made)
+{
+    bs_soft_cap(made->floats, count, 2.5f);
+}
+
+static void made_nonlinearities(size_t count, struct made *made)
+{
+    static float some[LONG];
+    for (int f = 0; f < BS_NUM_NONLINEARITIES; f++) {
+        memcpy(some, x, sizeof some);
+        bs_nonlinearity_apply((enum bs_nonlinearity)f, some, count);
+        for (size_t i = 0; i < LONG; i++) /* every bit of each counts */
+            made->doubles[i] = 3 * made->doubles[i] + (isnan(some[i]) ? 7 : (double)some[i]);
+        bs_nonlinearity_times((enum bs_nonlinearity)f, made->floats, y, count);
+    }
+}
+
 static const struct {
     const char *name;
     void (*make)(size_t count, struct made *made);
@@ -87,6 +122,10 @@ static const struct {
     {"add", made_add},
     {"RMS norm", made_rms_norm},
     {"layer norm", made_layer_norm},
+    {"exponentials", made_exponentials},
+    {"powers", made_powers},
+    {"soft cap", made_soft_cap},
+    {"nonlinearities", made_nonlinearities},
 };
 
 static void make(size_t loop, size_t count, struct made *made)

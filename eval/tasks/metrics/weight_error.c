@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "eval/linalg/vector.h"
+#include "eval/linalg/elementary.h"
 #include "eval/tasks/metric.h"
 
 enum { SQUARED_ERROR, SQUARED_WEIGHT, NUM_SUMS };
@@ -31,10 +32,12 @@ static void row(const float *w, const double *quantized, int in, double *sums)
     sums[SQUARED_WEIGHT] += bs_sum_squares(w, (size_t)in);
 }
 
+static double decibels(double ratio) { return 10 / bs_log(10) * bs_log(ratio); }
+
 static void values_of(const double *sums, double weights, double *values)
 {
     values[MSE] = sums[SQUARED_ERROR] / weights;
-    values[SQNR] = sums[SQUARED_ERROR] > 0 ? 10 * log10(sums[SQUARED_WEIGHT] / sums[SQUARED_ERROR])
+    values[SQNR] = sums[SQUARED_ERROR] > 0 ? decibels(sums[SQUARED_WEIGHT] / sums[SQUARED_ERROR])
                                            : (double)INFINITY;
 }
 
