@@ -33,8 +33,8 @@ const char *bs_isa_name(enum bs_isa level);
  * it. Not while loops run. */
 bool bs_isa_use(enum bs_isa level);
 
-/* BS_EUNSUPPORTED where BITSWEEP_ISA is something other than a level that the processor has; it then
- * counts for nothing. Empty is not set. */
+/* BS_EUNSUPPORTED where BITSWEEP_ISA is something other than a level that the processor has; it
+ * then counts for nothing. Empty is not set. */
 enum bs_status bs_isa_check(struct bs_error *err);
 
 /* In a _isa.c source, where BS_ISA is its level's number: the name of its table of loops. */
