@@ -1,35 +1,61 @@
 #include "eval/linalg/bytes.h"
 
 #include "eval/base/mem.h"
+#include "eval/linalg/bytes_loops.h"
 #include "eval/linalg/onednn.h"
+
+BS_LEVELS(bs_bytes_loops);
 
 _Static_assert((int)BS_BYTES_ROWS == (int)BS_ONEDNN_FEW_ROWS &&
                    (int)BS_BYTES_SCRATCH_FLOATS == (int)BS_ONEDNN_SCRATCH_FLOATS,
                "the rows and the scratch of oneDNN's product");
+_Static_assert(BS_BYTES_ROWS *BS_BYTES_BLOCK * sizeof(int16_t) <=
+                   BS_BYTES_SCRATCH_FLOATS * sizeof(float),
+               "room for the rows of a block");
 
 struct bs_bytes {
     int n, k;
+    const struct bs_bytes_kernel *kernel; /* whose layout it is; NULL = the library's */
+    void *panels;
     struct bs_onednn_matrix *matrix;
-    int16_t *plain; /* [n][k], where that is NULL */
 };
 
-/* What oneDNN has for other processors adds pairs of products in 16 bits, which saturate. */
-static bool library_is_exact(void) { return bs_onednn_has_vnni(); }
+static bool has_vnni(void)
+{
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
 
-size_t bs_bytes_of_number(void) { return library_is_exact() ? 1 : sizeof(int16_t); }
+/* Our kernel for this processor. */
+static const struct bs_bytes_kernel *own_kernel(void)
+{
+    const struct bs_bytes_loops *loops = bs_bytes_loops[bs_isa()];
+    return loops->fours.columns && has_vnni() ? &loops->fours : &loops->pairs;
+}
+
+/* oneDNN is the faster where a processor has tiles (AMX), and exact; what it has for processors
+ * without VNNI adds pairs of products in 16 bits, which saturate. */
+static bool library_is_better(void) { return bs_isa() == BS_ISA_V4 && bs_onednn_has_amx(); }
+
+size_t bs_bytes_of_number(void) { return library_is_better() ? 1 : own_kernel()->number; }
 
 static enum bs_status fill(struct bs_bytes *p, const int8_t *b, struct bs_error *err)
 {
-    size_t count = (size_t)p->n * (size_t)p->k;
-    if (library_is_exact() && bs_onednn_create(BS_ONEDNN_BYTES, p->n, p->k, b, &p->matrix, err))
+    if (library_is_better() && bs_onednn_create(BS_ONEDNN_BYTES, p->n, p->k, b, &p->matrix, err))
         return err->status;
     if (p->matrix)
         return BS_OK;
-    p->plain = bs_alloc(count, sizeof *p->plain);
-    if (!p->plain)
+    p->kernel = own_kernel();
+    size_t columns = (size_t)p->kernel->columns, together = (size_t)p->kernel->together;
+    size_t n = ((size_t)p->n + columns - 1) / columns * columns;
+    size_t k = ((size_t)p->k + together - 1) / together * together;
+    p->panels = bs_alloc(n * k, p->kernel->number);
+    if (!p->panels)
         return bs_fail_memory(err);
-    for (size_t i = 0; i < count; i++)
-        p->plain[i] = b[i];
+    p->kernel->pack(p->n, p->k, b, p->panels);
     return BS_OK;
 }
 
@@ -53,44 +79,8 @@ void bs_bytes_free(struct bs_bytes *packed)
     if (!packed)
         return;
     bs_onednn_free(packed->matrix);
-    bs_free(packed->plain);
+    bs_free(packed->panels);
     bs_free(packed);
-}
-
-/* The sums of products of `a` with COLUMNS rows of B; compilers make the widening multiply-and-add
- * of every processor of it. */
-enum { COLUMNS = 4 };
-
-static void multiply_row(const uint8_t *a, const int16_t *b, size_t k, int32_t *sums)
-{
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    _Static_assert(COLUMNS == 4, "one sum for each");
-    for (size_t j = 0; j < k; j++) {
-        int16_t x = a[j];
-        s0 += x * b[j];
-        s1 += x * b[k + j];
-        s2 += x * b[2 * k + j];
-        s3 += x * b[3 * k + j];
-    }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
-}
-
-static void multiply_plain(const struct bs_bytes *b, int rows, const uint8_t *a, int32_t *c)
-{
-    size_t n = (size_t)b->n, k = (size_t)b->k, whole = n / COLUMNS * COLUMNS;
-    for (size_t i = 0; i < whole; i += COLUMNS)
-        for (size_t r = 0; r < (size_t)rows; r++)
-            multiply_row(a + r * k, b->plain + i * k, k, c + r * n + i);
-    for (size_t i = whole; i < n; i++)
-        for (size_t r = 0; r < (size_t)rows; r++) {
-            int32_t sum = 0;
-            for (size_t j = 0; j < k; j++)
-                sum += a[r * k + j] * b->plain[i * k + j];
-            c[r * n + i] = sum;
-        }
 }
 
 bool bs_bytes_multiply(const struct bs_bytes *b, int rows, const uint8_t *a, int32_t *c,
@@ -98,6 +88,9 @@ bool bs_bytes_multiply(const struct bs_bytes *b, int rows, const uint8_t *a, int
 {
     if (b->matrix)
         return bs_onednn_multiply(b->matrix, BS_BYTES_ROWS, a, c, scratch);
-    multiply_plain(b, rows, a, c);
+    size_t mark = scratch->used;
+    float *room = bs_scratch_take(scratch, BS_BYTES_SCRATCH_FLOATS);
+    b->kernel->multiply(rows, b->n, b->k, a, b->panels, room, c);
+    scratch->used = mark;
     return true;
 }

@@ -37,7 +37,7 @@ static bool has_isa(unsigned isa) { return (dnnl_get_effective_cpu_isa() & isa) 
 
 bool bs_onednn_has_avx512(void) { return has_isa(dnnl_cpu_isa_avx512_core); }
 
-bool bs_onednn_has_vnni(void) { return has_isa(dnnl_cpu_isa_avx512_core_vnni); }
+bool bs_onednn_has_amx(void) { return has_isa(dnnl_cpu_isa_avx512_core_amx); }
 
 /* Outside a parallel region the library would cut its work up by the number of threads. */
 static int alone(void)

@@ -10,7 +10,7 @@
 
 /* What oneDNN uses of the processor, which ONEDNN_MAX_CPU_ISA may limit. */
 bool bs_onednn_has_avx512(void);
-bool bs_onednn_has_vnni(void); /* of 512 bits, or AMX: these add up products of bytes exactly */
+bool bs_onednn_has_amx(void); /* which adds up products of bytes exactly */
 
 /* bs_gemm_nn and its kin, by dnnl_sgemm. */
 void bs_onednn_gemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,

@@ -5,6 +5,9 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/bytes.h"
 #include "eval/linalg/vector.h"
+#include "eval/model/integer_loops.h"
+
+BS_LEVELS(bs_integer_loops);
 
 enum { MIDDLE = 128 }; /* of the codes of 8 bits: less it, every code is a signed byte */
 
@@ -44,10 +47,7 @@ size_t bs_coded_rows_floats(int rows, int features)
 
 static uint32_t sum_codes(const uint8_t *codes, size_t count)
 {
-    uint32_t sum = 0;
-    for (size_t j = 0; j < count; j++)
-        sum += codes[j];
-    return sum;
+    return bs_integer_loops[bs_isa()]->sum_codes(codes, count);
 }
 
 /* The codes of a row in a mode other than to the nearest. */
@@ -166,25 +166,16 @@ void bs_integer_weights_free(struct bs_integer_weights *integer)
     bs_free(integer);
 }
 
-/* y [out] of row t, whose sums of products are given; unsigned, so that steps between may wrap. */
-static void finish_row(const struct bs_linear *linear, const struct bs_integer_weights *w,
-                       const struct bs_coded_rows *x, int t, float scale, const int32_t *products,
-                       float *y)
-{
-    const float *bias = linear->bias;
-    uint32_t sum = x->sum[t], zero_point = x->zero_point[t];
-    for (int i = 0; i < linear->out_features; i++) {
-        uint32_t exact = (uint32_t)products[i] + sum * w->shift[i] - zero_point * w->sum[i];
-        float value = (float)(int32_t)exact * (scale * w->scale[i]);
-        y[i] = bias ? value + bias[i] : value;
-    }
-}
-
 void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_weights *integer,
                         const struct bs_coded_rows *x, float *y, int stride,
                         struct bs_scratch *scratch)
 {
     size_t mark = scratch->used, out = (size_t)linear->out_features;
+    const struct bs_integer_outputs outputs = {.count = out,
+                                               .scale = integer->scale,
+                                               .bias = linear->bias,
+                                               .shift = integer->shift,
+                                               .sum = integer->sum};
     int32_t *products = (int32_t *)(void *)bs_scratch_take(scratch, BS_BYTES_ROWS * out);
     for (int first = 0; first < x->rows; first += BS_BYTES_ROWS) {
         int left = x->rows - first, rows = left < BS_BYTES_ROWS ? left : BS_BYTES_ROWS;
@@ -192,8 +183,9 @@ void bs_integer_forward(const struct bs_linear *linear, const struct bs_integer_
         bool done = bs_bytes_multiply(integer->packed, rows, codes, products, scratch);
         for (int r = 0; r < rows; r++) {
             int t = first + r;
-            finish_row(linear, integer, x, t, done ? x->scale[t] : NAN, products + (size_t)r * out,
-                       y + (size_t)t * (size_t)stride);
+            struct bs_integer_row row = {done ? x->scale[t] : NAN, x->sum[t], x->zero_point[t]};
+            bs_integer_loops[bs_isa()]->finish(&outputs, &row, products + (size_t)r * out,
+                                               y + (size_t)t * (size_t)stride);
         }
     }
     scratch->used = mark;
