@@ -152,8 +152,9 @@ static void forget_kept(struct running *run)
     run->is_kept = false;
 }
 
-/* Commits what the walk has measured: called when a text is, or when a variant has failed. After the
- * last text its checkpoint goes at once, so that a kill between the two is next to impossible. */
+/* Commits what the walk has measured: called when a text is, or when a variant has failed. After
+ * the last text its checkpoint goes at once, so that a kill between the two is next to
+ * impossible. */
 static enum bs_status commit_measured(void *context, int text, struct bs_error *err)
 {
     struct running *run = context;
