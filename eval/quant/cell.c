@@ -34,26 +34,28 @@ float bs_draw(uint64_t key, uint64_t index)
 
 /* --- one value --- */
 
-static float position(const struct bs_cell *cell, float x)
+/* The end of a code's level. */
+static inline float bound_of(const struct bs_levels *levels, int code)
 {
-    return (cell->shift == 0 ? x : x - cell->shift) / cell->scale;
+    return levels->bounds ? levels->bounds[code]
+                          : 0.5f * levels->values[code] + 0.5f * levels->values[code + 1];
 }
 
-/* Whether a value at u belongs above the middle between code and code + 1: a tie goes to the even
- * one. */
-static inline bool is_above(const float *values, int code, float u)
+/* Whether a tie at the end of a code's level goes up. */
+static inline bool goes_up(const struct bs_levels *levels, int code, float bound)
 {
-    float middle = 0.5f * values[code] + 0.5f * values[code + 1];
-    return code % 2 ? u >= middle : u > middle;
+    return levels->ties == BS_TIES_EVEN ? code % 2 : levels->ties == BS_TIES_INWARD && bound < 0;
 }
 
 int bs_cell_search(const struct bs_cell *cell, float x)
 {
-    float u = position(cell, x);
-    int low = 0, high = cell->levels->count - 1;
+    const struct bs_levels *levels = cell->levels;
+    float u = bs_cell_position(cell, x);
+    int low = 0, high = levels->count - 1;
     while (low < high) {
         int middle = (low + high) / 2;
-        if (is_above(cell->levels->values, middle, u))
+        float bound = bound_of(levels, middle);
+        if (goes_up(levels, middle, bound) ? u >= bound : u > bound)
             low = middle + 1;
         else
             high = middle;
@@ -116,13 +118,17 @@ static inline void round_lanes(const struct bs_cell *cell, float *x, int lanes)
 {
     const float *values = cell->levels->values;
     float u[LANES], level[LANES];
-    for (int l = 0; l < lanes; l++) {
-        u[l] = (x[l] - cell->shift) / cell->scale;
+    for (int l = 0; l < lanes; l++)
         level[l] = values[0];
-    }
+    if (cell->inverse != 0)
+        for (int l = 0; l < lanes; l++)
+            u[l] = x[l] * cell->inverse;
+    else
+        for (int l = 0; l < lanes; l++)
+            u[l] = (x[l] - cell->shift) / cell->scale;
     for (int code = 0; code + 1 < cell->levels->count; code++) {
-        float middle = 0.5f * values[code] + 0.5f * values[code + 1], next = values[code + 1];
-        if (code % 2)
+        float middle = bound_of(cell->levels, code), next = values[code + 1];
+        if (goes_up(cell->levels, code, middle))
             for (int l = 0; l < lanes; l++)
                 level[l] = u[l] >= middle ? next : level[l];
         else

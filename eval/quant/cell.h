@@ -11,10 +11,19 @@
 
 #include "eval/quant/setting.h"
 
+/* Where a value goes that is as far from the level below as from the one above. */
+enum bs_ties {
+    BS_TIES_EVEN,   /* to the even code */
+    BS_TIES_DOWN,   /* below */
+    BS_TIES_INWARD, /* to the one nearer to zero */
+};
+
 /* Ascending levels, no two alike; a code is the place of one. */
 struct bs_levels {
     int count;           /* 2 to 65536 */
     const float *values; /* [count]; NULL: whole numbers, and the cell says which is the first */
+    const float *bounds; /* [count - 1] where one level ends and the next begins; NULL: middles */
+    enum bs_ties ties;   /* at a bound, of a table; whole numbers are rounded to even ones */
 };
 
 /* The values of a group. */
@@ -22,6 +31,8 @@ struct bs_cell {
     const struct bs_levels *levels;
     int first;          /* of whole numbers: the level of code 0 (minus a zero point) */
     float scale, shift; /* scale is not 0, and may be negative */
+    float inverse;      /* of tables: what values are multiplied with to be in steps of the scale,
+                         * where the authors do not divide; else 0 */
 };
 
 /* How values are rounded: the mode, and what stochastic draws are made from. */
@@ -47,7 +58,15 @@ static inline float bs_cell_decode(const struct bs_cell *cell, int code)
     return cell->shift == 0 ? value : value + cell->shift;
 }
 
-/* The code nearest to x by a table: ties to the even code. Of a NaN, 0. */
+/* x in steps of the scale. */
+static inline float bs_cell_position(const struct bs_cell *cell, float x)
+{
+    if (cell->inverse != 0)
+        return x * cell->inverse;
+    return (cell->shift == 0 ? x : x - cell->shift) / cell->scale;
+}
+
+/* The code nearest to x by a table, as its ties say. Of a NaN, 0. */
 int bs_cell_search(const struct bs_cell *cell, float x);
 
 /* The code nearest to x: of whole numbers, ties to the even level; the outermost beyond the levels.
@@ -57,7 +76,7 @@ static inline int bs_cell_nearest(const struct bs_cell *cell, float x)
     if (cell->levels->values)
         return bs_cell_search(cell, x);
     float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
-    float level = rintf((cell->shift == 0 ? x : x - cell->shift) / cell->scale);
+    float level = rintf(bs_cell_position(cell, x));
     level = level > lowest ? level : lowest; /* which a NaN becomes too */
     level = level < highest ? level : highest;
     return (int)level - cell->first;

@@ -16,19 +16,19 @@
 #include "tests/support/random_block.h"
 #include "tests/support/settings.h"
 
-enum { OUT = 6, IN = 70, MOST_SETTINGS = 96, TEXT = 64 };
+enum { OUT = 6, NARROW = 70, WIDE = 256, MOST_SETTINGS = 96, TEXT = 64 };
 
-static float weight[OUT * IN];
+static int in; /* the columns of `weight`: an odd number of groups, where a format takes that */
+static float weight[OUT * WIDE];
 
-static int setup(void **state)
+static void fill(int columns)
 {
-    (void)state;
-    random_fill(weight, OUT * IN, 1, 1);
-    for (int j = 0; j < IN; j++) {
-        weight[IN + j] = 0.3f * weight[IN + j] + 2; /* a row that is far from zero */
-        weight[2 * IN + j] *= 1e-3f;
+    in = columns;
+    random_fill(weight, OUT * in, 1, 1);
+    for (int j = 0; j < in; j++) {
+        weight[in + j] = 0.3f * weight[in + j] + 2; /* a row that is far from zero */
+        weight[2 * in + j] *= 1e-3f;
     }
-    return 0;
 }
 
 static const struct bs_format *format_at(int i)
@@ -69,7 +69,7 @@ static void try_variation(struct variations *all, const struct bs_setting *base,
     assert_int_equal(bs_setting_copy(setting, base, &err), BS_OK);
     if (!bs_setting_set(setting, BS_FOR_WEIGHTS, key, value, &err) &&
         !bs_setting_resolve(setting, BS_FOR_WEIGHTS, &err) && bs_setting_quantizes(setting) &&
-        !bs_setting_lay(setting, OUT, IN, &layout, &err)) {
+        !bs_setting_lay(setting, OUT, in, &layout, &err)) {
         all->count++;
         return;
     }
@@ -91,11 +91,24 @@ static void first_setting(const struct bs_format *format, struct bs_setting *bas
     assert_true(bs_setting_quantizes(base));
 }
 
+/* Fills the weight with a width that the format takes. */
+static void fill_for(const struct bs_format *format)
+{
+    struct bs_error err;
+    struct bs_setting setting;
+    struct bs_code_layout layout;
+    first_setting(format, &setting);
+    assert_int_equal(bs_setting_resolve(&setting, BS_FOR_WEIGHTS, &err), BS_OK);
+    fill(bs_setting_lay(&setting, OUT, NARROW, &layout, &err) ? WIDE : NARROW);
+    bs_setting_release(&setting);
+}
+
 static void variations_of(const struct bs_format *format, struct variations *all)
 {
     static const char *const ranges[] = {"minmax", "mse"};
     struct bs_setting base;
     all->count = 0;
+    fill_for(format);
     first_setting(format, &base);
     for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++)
         try_variation(all, &base, "range", ranges[r]);
@@ -131,7 +144,7 @@ static struct bs_codes rounded(const struct bs_setting *setting)
 {
     struct bs_error err;
     struct bs_codes codes;
-    if (bs_codes_init(&codes, setting, 3, OUT, IN, &err) ||
+    if (bs_codes_init(&codes, setting, 3, OUT, in, &err) ||
         bs_codes_round(&codes, weight, NULL, &err))
         fail_msg("%s: %s", setting->format.plugin->name, err.message);
     return codes;
@@ -157,6 +170,12 @@ static void every_format_describes_itself(void **state)
     }
 }
 
+/* Whether a cell finds codes in steps of another scale than it decodes them by. */
+static bool finds_otherwise(const struct bs_cell *cell)
+{
+    return cell->inverse != 0 && fabsf(cell->inverse * cell->scale - 1) > 1e-6f;
+}
+
 static void assert_levels(const struct bs_setting *setting)
 {
     struct bs_codes codes = rounded(setting);
@@ -168,7 +187,8 @@ static void assert_levels(const struct bs_setting *setting)
             for (int c = 0; c < cell.levels->count; c++) {
                 assert_true(!cell.levels->values || c == 0 ||
                             cell.levels->values[c] > cell.levels->values[c - 1]);
-                assert_int_equal(bs_cell_nearest(&cell, bs_cell_decode(&cell, c)), c);
+                if (!finds_otherwise(&cell))
+                    assert_int_equal(bs_cell_nearest(&cell, bs_cell_decode(&cell, c)), c);
             }
             assert_true(!codes.layout.whole_numbers ||
                         (!cell.levels->values && cell.shift == 0 && codes.layout.code_bits <= 8));
@@ -185,16 +205,16 @@ static void levels_ascend_and_are_their_own_codes(void **state)
 static void assert_decoded(const struct bs_setting *setting)
 {
     struct bs_codes codes = rounded(setting);
-    float decoded[OUT * IN];
+    float decoded[OUT * WIDE];
     bs_codes_decode(&codes, decoded);
     for (int i = 0; i < OUT; i++)
-        for (int j = 0; j < IN; j++) {
+        for (int j = 0; j < in; j++) {
             struct bs_cell cell = bs_codes_cell(&codes, i, bs_codes_group(&codes, j));
             int code = bs_codes_get(&codes, i, j);
-            float x = weight[i * IN + j];
+            float x = weight[i * in + j];
             assert_in_range(code, 0, cell.levels->count - 1);
             assert_int_equal(code, bs_cell_nearest(&cell, x));
-            assert_true(decoded[i * IN + j] == bs_cell_decode(&cell, code));
+            assert_true(decoded[i * in + j] == bs_cell_decode(&cell, code));
         }
     bs_codes_release(&codes);
 }
@@ -214,7 +234,7 @@ static void assert_packed(const struct bs_setting *setting)
     size_t bytes = (size_t)(bs_codes_bits(&codes) / 8) + 1024;
     unsigned char *first = bs_calloc(bytes, 1), *second = bs_calloc(bytes, 1);
     struct bs_bits to = {.bytes = first}, from = {.bytes = first}, again = {.bytes = second};
-    assert_int_equal(bs_codes_init(&back, setting, 3, OUT, IN, &err), BS_OK);
+    assert_int_equal(bs_codes_init(&back, setting, 3, OUT, in, &err), BS_OK);
     assert_int_equal(bs_codes_pack(&codes, &to, &err), BS_OK);
     if ((double)to.at != bs_codes_bits(&codes))
         fail_msg("%s: %zu bits in a file, %.0f counted", setting->format.plugin->name, to.at,
@@ -224,7 +244,7 @@ static void assert_packed(const struct bs_setting *setting)
     assert_int_equal(bs_codes_pack(&back, &again, &err), BS_OK);
     assert_memory_equal(first, second, bytes);
     for (int i = 0; i < OUT; i++)
-        for (int j = 0; j < IN; j++) {
+        for (int j = 0; j < in; j++) {
             struct bs_cell was = bs_codes_cell(&codes, i, bs_codes_group(&codes, j));
             struct bs_cell is = bs_codes_cell(&back, i, bs_codes_group(&codes, j));
             assert_int_equal(bs_codes_get(&codes, i, j), bs_codes_get(&back, i, j));
@@ -245,10 +265,10 @@ static void bits_are_those_of_a_file_that_comes_back(void **state)
 static double squared_error(const struct bs_setting *setting)
 {
     struct bs_codes codes = rounded(setting);
-    float decoded[OUT * IN];
+    float decoded[OUT * WIDE];
     double sum = 0;
     bs_codes_decode(&codes, decoded);
-    for (int i = 0; i < OUT * IN; i++)
+    for (int i = 0; i < OUT * in; i++)
         sum += pow((double)decoded[i] - (double)weight[i], 2);
     bs_codes_release(&codes);
     return sum;
@@ -275,27 +295,32 @@ static int errors_of(const struct bs_setting *base, const struct bs_option *opti
     return different;
 }
 
+/* Of the formats that come in several widths; a wider exponent need not help where all values are
+ * large enough. */
 static void more_bits_have_less_error(void **state)
 {
     (void)state;
     for (int i = 0; format_at(i); i++) {
         struct bs_setting base;
+        bool widths = false;
         int compared = 0;
+        fill_for(format_at(i));
         first_setting(format_at(i), &base);
         for (const struct bs_option *o = format_at(i)->plugin.options; o && o->name; o++) {
             double error[17], last = INFINITY;
             if (errors_of(&base, o, error) < 2)
                 continue;
+            widths = true;
             for (int b = 0; b <= 16; b++) {
                 if (isinf(error[b]))
                     continue;
-                if (!isinf(last) && !(error[b] < 0.7 * last))
+                if (!(error[b] <= 1.001 * last))
                     fail_msg("%s: %s of %d bits", format_at(i)->plugin.name, o->name, b);
+                compared += error[b] < 0.7 * last;
                 last = error[b];
-                compared++;
             }
         }
-        assert_true(compared >= 2);
+        assert_true(!widths || compared >= 2);
         bs_setting_release(&base);
     }
 }
@@ -346,13 +371,13 @@ static void assert_modes(const struct bs_setting *plain)
                          BS_OK);
         struct bs_codes codes = rounded(&setting);
         for (int i = 0; i < OUT; i++)
-            for (int j = 0; j < IN; j++) {
+            for (int j = 0; j < in; j++) {
                 struct bs_cell cell = bs_codes_cell(&codes, i, bs_codes_group(&codes, j));
-                float x = weight[i * IN + j];
+                float x = weight[i * in + j];
                 float value = bs_cell_decode(&cell, bs_codes_get(&codes, i, j));
                 float least = bs_cell_decode(&cell, cell.scale > 0 ? 0 : cell.levels->count - 1);
                 float most = bs_cell_decode(&cell, cell.scale > 0 ? cell.levels->count - 1 : 0);
-                bool inside = x >= least && x <= most;
+                bool inside = x >= least && x <= most && !finds_otherwise(&cell);
                 assert_true(!inside || m != 0 || value <= x);
                 assert_true(!inside || m != 1 || value >= x);
                 assert_true(!inside || m != 2 || (x >= 0 ? value <= x : value >= x));
@@ -403,5 +428,5 @@ int main(void)
         cmocka_unit_test(every_mode_rounds_to_its_side),
         cmocka_unit_test(threads_do_not_change_a_byte),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

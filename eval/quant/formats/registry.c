@@ -7,6 +7,8 @@
 
 #define FORMATS(X)                                                                                 \
     X(int)                                                                                         \
+    X(nf4)                                                                                         \
+    X(fp4)                                                                                         \
     BS_MORE_FORMATS(X)
 
 #define DECLARE(f) extern const struct bs_format bs_format_##f;
