@@ -34,8 +34,8 @@
 /* Steps of k in one chain. */
 enum { BS_PRODUCT_BLOCK = 256 };
 
-/* C [m][n] = alpha op(A) op(B) + beta C, where op(A) is A [m][k], or of A [k][m] the transpose where
- * it is told so, and op(B) is B [k][n] or the transpose of B [n][k]. */
+/* C [m][n] = alpha op(A) op(B) + beta C. op(A) is A [m][k], or the transpose of A [k][m] where that
+ * is asked for; op(B) is B [k][n], or the transpose of B [n][k]. */
 void bs_product(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,
                 const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
 

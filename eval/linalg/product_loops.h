@@ -30,6 +30,7 @@ struct bs_product_room {
     float b[BS_PRODUCT_MOST_COLUMNS * BS_PRODUCT_BLOCK] __attribute__((aligned(64)));
 };
 
+/* What a level has. */
 struct bs_product_loops {
     /* Columns of a panel of B. A block of k has its panels one after the other, each of them
      * [steps of the block][columns], the last one filled up with zeros. */
@@ -39,6 +40,7 @@ struct bs_product_loops {
     void (*pack)(const struct bs_product *product, float *panels);
 };
 
+/* By level. */
 extern const struct bs_product_loops *const bs_product_loops[BS_NUM_ISA];
 
 #endif

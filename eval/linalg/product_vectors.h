@@ -23,15 +23,17 @@ enum { W = 8 };
 enum { W = 4 };
 #endif
 
+/* A vector, four floats, and both wherever they stand in memory. */
 typedef float vec __attribute__((vector_size(4 * W)));
 typedef float unaligned_vec __attribute__((vector_size(4 * W), may_alias, aligned(4)));
 typedef float four __attribute__((vector_size(16)));
 typedef float unaligned_four __attribute__((vector_size(16), may_alias, aligned(4)));
 
+/* From memory, to it, four floats from it, one float in all lanes (x - 0 is x, of -0 too). */
 INLINE vec load(const float *x) { return *(const unaligned_vec *)x; }
 INLINE void store(float *x, vec v) { *(unaligned_vec *)x = v; }
 INLINE four load_four(const float *x) { return *(const unaligned_four *)x; }
-INLINE vec all(float x) { return x - (vec){0}; } /* of -0 too */
+INLINE vec all(float x) { return x - (vec){0}; }
 
 /* --- a * b + c, rounded once --- */
 
@@ -44,6 +46,7 @@ INLINE vec fused(vec a, vec b, vec c)
     return c;
 }
 #elif defined(__aarch64__)
+/* The same. */
 INLINE vec fused(vec a, vec b, vec c)
 {
     return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
@@ -65,6 +68,7 @@ INLINE two_doubles sum_to_odd(two_doubles product, two_doubles c)
     return (two_doubles)(bits + (inexact & even & ((away & 1) | ~away)));
 }
 
+/* a * b + c */
 INLINE vec fused(vec a, vec b, vec c)
 {
     two_doubles low = {(double)a[0] * (double)b[0], (double)a[1] * (double)b[1]};
@@ -78,6 +82,7 @@ INLINE vec fused(vec a, vec b, vec c)
 /* --- the first lanes of a vector --- */
 
 #if BS_ISA == 3
+/* The first lanes: how many, what stands there with zeros after it, and only them to memory. */
 typedef __mmask16 part;
 INLINE part part_of(int count)
 {
@@ -86,6 +91,7 @@ INLINE part part_of(int count)
 INLINE vec load_part(const float *x, part lanes) { return (vec)_mm512_maskz_loadu_ps(lanes, x); }
 INLINE void store_part(float *x, part lanes, vec v) { _mm512_mask_storeu_ps(x, lanes, (__m512)v); }
 #elif BS_ISA == 2
+/* The same. */
 typedef __m256i part;
 INLINE part part_of(int count)
 {
