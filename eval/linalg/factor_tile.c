@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /* Row k holds column k of R or of U, down to the diagonal: steps then go along rows. */
-typedef float columns[BS_FACTOR_SIDE][BS_FACTOR_SIDE];
+typedef float columns[BS_FACTOR_TILE][BS_FACTOR_TILE];
 
 /* to[i] -= factor * x[i] */
 static void subtract(float factor, const float *x, int count, float *to)
@@ -34,7 +34,7 @@ static bool factor(columns r, int side)
  * the columns before it, times what R has beside them. */
 static void invert(columns r, int side)
 {
-    float right[BS_FACTOR_SIDE];
+    float right[BS_FACTOR_TILE];
     for (int k = 0; k < side; k++) {
         float inverse = 1 / r[k][k];
         for (int i = 0; i < k; i++) {

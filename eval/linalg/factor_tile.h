@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* The longest side of a tile. */
-enum { BS_FACTOR_SIDE = 128 };
+/* Rows and columns of a tile, but for the last ones. */
+enum { BS_FACTOR_TILE = 128 };
 
 /* Replaces the symmetric A [side][side], rows of `stride` floats, of which the upper triangle is
  * read, by U = R^-1 with A = R R^T, R and U upper triangular (below the diagonal: zero). So

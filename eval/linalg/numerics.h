@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "eval/base/plugin.h"
+#include "eval/linalg/factor_tile.h"
 #include "eval/linalg/packed.h"
 
 /* A way to multiply and to factor floats. */
@@ -35,9 +36,6 @@ struct bs_numerics {
                            struct bs_scratch *scratch);
     size_t (*gemm_nt_packed_floats)(int n, int k);
 };
-
-/* Rows and columns of a tile of the factorisation. */
-enum { BS_FACTOR_TILE = 128 };
 
 /* The head of a packed matrix: whose it is. */
 struct bs_packed {

@@ -11,16 +11,16 @@
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
 
-enum { STRIDE = BS_FACTOR_SIDE + 3 };
+enum { STRIDE = BS_FACTOR_TILE + 3 };
 
-static float a[BS_FACTOR_SIDE * STRIDE], u[BS_FACTOR_SIDE * STRIDE];
+static float a[BS_FACTOR_TILE * STRIDE], u[BS_FACTOR_TILE * STRIDE];
 
 /* A = X X^T / side + 1/10 I above the diagonal, -7 below it and beyond. */
 static void fill(int side, uint64_t seed)
 {
-    static float x[BS_FACTOR_SIDE][BS_FACTOR_SIDE];
-    random_fill(x[0], BS_FACTOR_SIDE * BS_FACTOR_SIDE, 1, seed);
-    for (int i = 0; i < BS_FACTOR_SIDE * STRIDE; i++)
+    static float x[BS_FACTOR_TILE][BS_FACTOR_TILE];
+    random_fill(x[0], BS_FACTOR_TILE * BS_FACTOR_TILE, 1, seed);
+    for (int i = 0; i < BS_FACTOR_TILE * STRIDE; i++)
         a[i] = -7;
     for (int i = 0; i < side; i++)
         for (int j = i; j < side; j++) {
@@ -59,7 +59,7 @@ static void it_is_the_inverse_of_the_factor(void **state)
             for (int j = i; j<side; j += side> 32 ? 7 : 1)
                 assert_close(turned(side, i, j), i == j, 2e-5, 0);
         }
-        for (int i = 0; i < BS_FACTOR_SIDE; i++) /* beyond the tile nothing is written */
+        for (int i = 0; i < BS_FACTOR_TILE; i++) /* beyond the tile nothing is written */
             for (int j = i < side ? side : 0; j < STRIDE; j++)
                 assert_true(u[i * STRIDE + j] == -7);
     }

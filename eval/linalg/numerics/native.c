@@ -164,17 +164,3 @@ const struct bs_numerics bs_numerics_native = {
     .gemm_nt_packed = native_gemm_nt_packed,
     .gemm_nt_packed_floats = native_gemm_nt_packed_floats,
 };
-
-const struct bs_numerics bs_numerics_portable = {
-    .plugin = {.name = "portable",
-               .summary = "products by oneDNN, factors by LAPACK: the libraries' own for this "
-                          "processor",
-               .reference = "oneDNN; LAPACK by OpenBLAS"},
-    .gemm = bs_onednn_gemm,
-    .factor_tile = native_factor_tile,
-    .pack = native_pack,
-    .free_packed = native_free,
-    .packed_bytes = native_packed_bytes,
-    .gemm_nt_packed = native_gemm_nt_packed,
-    .gemm_nt_packed_floats = native_gemm_nt_packed_floats,
-};
