@@ -1,9 +1,15 @@
 #include "eval/quant/bits.h"
 
 #include <math.h>
+#include <string.h>
 
 void bs_bits_put(struct bs_bits *bits, uint32_t value, int count)
 {
+    if (count == 8 && bits->at % 8 == 0) {
+        bits->bytes[bits->at / 8] = (unsigned char)value;
+        bits->at += 8;
+        return;
+    }
     for (int i = 0; i < count; i++, bits->at++)
         if (value >> i & 1)
             bits->bytes[bits->at / 8] |= (unsigned char)(1u << bits->at % 8);
@@ -17,37 +23,43 @@ uint32_t bs_bits_get(struct bs_bits *bits, int count)
     return value;
 }
 
-enum { MANTISSA = 10, LEAST_EXPONENT = -14, BIAS = 15, INFINITE = 0x7c00 };
+/* Of the 23 + 8 bits of a float32, half precision leaves out 13 of the mantissa, and its exponent is
+ * less by 112. */
+enum { DROPPED = 13, INFINITE = 0x7c00, LOWEST_MANTISSA = 0x3ff };
+static const uint32_t rebias = 112u << 23, least_normal = 113u << 23;
 
 uint16_t bs_half_of(float x)
 {
-    const float most = 65520; /* from here on the nearest is infinity */
-    uint16_t sign = signbit(x) ? 0x8000 : 0;
-    float size = fabsf(x);
-    if (isnan(x))
+    const uint32_t infinity = 255u << 23, most = 0x477ff000; /* 65520: the nearest is infinity */
+    const float unit_carrier = 0.5f; /* whose last place is the smallest half-precision number */
+    uint32_t bits, carrier;
+    memcpy(&bits, &x, sizeof bits);
+    uint16_t sign = bits >> 16 & 0x8000;
+    bits &= ~(1u << 31);
+    if (bits > infinity)
         return INFINITE | 1;
-    if (size >= most)
+    if (bits >= most)
         return sign | INFINITE;
-    int exponent = 0;
-    if (size > 0)
-        exponent = ilogbf(size) > LEAST_EXPONENT ? ilogbf(size) : LEAST_EXPONENT;
-    /* In units of the last place; a whole number that carries into the exponent by itself. */
-    uint32_t units = (uint32_t)rintf(ldexpf(size, MANTISSA - exponent));
-    if (units == 0)
-        return sign;
-    if (units < 1u << MANTISSA)
-        return (uint16_t)(sign | units);
-    return (uint16_t)(sign |
-                      (((uint32_t)(exponent + BIAS) << MANTISSA) + units - (1u << MANTISSA)));
+    if (bits >= least_normal) /* ties go up from an odd last place only; may carry into exponent */
+        return (uint16_t)(sign |
+                          (bits - rebias + (1u << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1)) >>
+                              DROPPED);
+    float rounded = fabsf(x) + unit_carrier;
+    memcpy(&bits, &rounded, sizeof bits);
+    memcpy(&carrier, &unit_carrier, sizeof carrier);
+    return (uint16_t)(sign | (bits - carrier));
 }
 
 float bs_half_value(uint16_t half)
 {
-    int exponent = (half & INFINITE) >> MANTISSA;
-    float units = (float)(half & ((1u << MANTISSA) - 1));
-    float size = exponent == 0 ? ldexpf(units, LEAST_EXPONENT - MANTISSA)
-                               : ldexpf(units + (1u << MANTISSA), exponent - BIAS - MANTISSA);
-    if ((half & INFINITE) == INFINITE)
-        size = units > 0 ? NAN : INFINITY;
+    const float least = 0x1p-24f;
+    int exponent = half & INFINITE, mantissa = half & LOWEST_MANTISSA;
+    uint32_t bits = ((uint32_t)(exponent | mantissa) << DROPPED) + rebias;
+    float size;
+    memcpy(&size, &bits, sizeof size);
+    if (exponent == 0)
+        size = (float)mantissa * least;
+    if (exponent == INFINITE)
+        size = mantissa ? NAN : INFINITY;
     return half & 0x8000 ? -size : size;
 }

@@ -101,9 +101,7 @@ void bs_codes_fit(struct bs_codes *codes, int i, int span, const struct bs_sampl
     struct bs_sample own = *sample;
     own.index = index_of(codes, i, span);
     if (codes->layout.param_bytes)
-        bs_format_of(codes->setting)
-            ->fit(codes->setting->format.options, &codes->setting->range, tensor_of(codes), &own,
-                  params_of(codes, i, span));
+        bs_setting_fit(codes->setting, tensor_of(codes), &own, params_of(codes, i, span));
 }
 
 struct bs_cell bs_codes_cell(const struct bs_codes *codes, int i, int g)
@@ -139,11 +137,30 @@ static void round_group(struct bs_codes *codes, const float *x, int i, int g, in
                      bs_cell_encode(&cell, codes->rounder, index + (uint64_t)j, x[j]));
 }
 
+/* By the format's own rule. */
+static void encode_row(struct bs_codes *codes, const float *row, int i)
+{
+    struct bs_sample sample = bs_sample_of(row, (size_t)codes->layout.in);
+    sample.importance = codes->importance;
+    sample.index = index_of(codes, i, 0);
+    size_t width = codes->layout.code_bits <= 8 ? sizeof(uint8_t) : sizeof(uint16_t);
+    bs_format_of(codes->setting)
+        ->encode(codes->setting->format.options, &codes->setting->range, tensor_of(codes), &sample,
+                 params_of(codes, i, 0),
+                 (unsigned char *)codes->codes + bs_codes_index(codes, i, 0) * width);
+}
+
 static void round_row(struct bs_codes *codes, const float *row, int i)
 {
+    if (bs_setting_encodes(codes->setting, codes->rounder.mode)) {
+        encode_row(codes, row, i);
+        return;
+    }
     for (int s = 0; s < codes->spans; s++) {
         struct bs_sample sample = bs_sample_of(row + (size_t)s * (size_t)codes->layout.span,
                                                (size_t)bs_codes_span_columns(codes, s));
+        if (codes->importance)
+            sample.importance = codes->importance + (size_t)s * (size_t)codes->layout.span;
         bs_codes_fit(codes, i, s, &sample);
     }
     for (int g = 0; g < codes->groups; g++)

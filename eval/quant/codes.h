@@ -20,6 +20,8 @@ struct bs_codes {
     void *codes;           /* [out][in], uint8_t where layout.code_bits is up to 8, else uint16_t */
     unsigned char *params; /* [out][spans][layout.param_bytes] */
     struct bs_shared shared; /* its bytes are the codes' own */
+    const float *importance; /* borrowed, [in]: what an error in each column counts where
+                              * bs_codes_round fits; NULL = 1 each */
     int *group_index; /* [in], group of each column where it is not j / layout.group (GPTQ with
                             * act_order and groups fitted on the way), else NULL */
 };

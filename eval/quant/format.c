@@ -75,6 +75,22 @@ const struct bs_format *bs_format_of(const struct bs_setting *setting)
     return (const struct bs_format *)setting->format.plugin;
 }
 
+void bs_setting_fit(const struct bs_setting *setting, const void *tensor,
+                    const struct bs_sample *span, void *params)
+{
+    const struct bs_format *format = bs_format_of(setting);
+    uint16_t codes[BS_MOST_OWN_SPAN];
+    if (format->fit)
+        format->fit(setting->format.options, &setting->range, tensor, span, params);
+    else if (format->encode)
+        format->encode(setting->format.options, &setting->range, tensor, span, params, codes);
+}
+
+bool bs_setting_encodes(const struct bs_setting *setting, enum bs_rounding mode)
+{
+    return bs_format_of(setting)->encode && mode == BS_NEAREST;
+}
+
 enum bs_status bs_setting_lay(const struct bs_setting *setting, int out, int in,
                               struct bs_code_layout *layout, struct bs_error *err)
 {

@@ -53,7 +53,10 @@ void bs_range_find(const struct bs_choice *range, const struct bs_sample *sample
 double bs_cell_error(const struct bs_cell *cell, const struct bs_sample *sample, double power,
                      bool weighted);
 
-enum { BS_MOST_PARAM_BYTES = 256 };
+enum {
+    BS_MOST_PARAM_BYTES = 256,
+    BS_MOST_OWN_SPAN = 256, /* columns of a span of a format that has `encode` and no `fit` */
+};
 
 /* How codes and parameters lie over a matrix [out][in]. */
 struct bs_code_layout {
@@ -95,9 +98,18 @@ struct bs_format {
                        const struct bs_code_layout *layout, const struct bs_sample *all,
                        void *tensor);
 
-    /* Makes the parameters of a span of values. NULL where param_bytes is 0. */
+    /* Makes the parameters of a span of values. NULL where param_bytes is 0, or `encode` is there
+     * and makes them of a row that is one span. */
     void (*fit)(const void *options, const struct bs_choice *range, const void *tensor,
                 const struct bs_sample *span, void *params);
+
+    /* The parameters [spans] and the codes [count], uint8_t where code_bits is up to 8, else
+     * uint16_t, of some whole spans of a row, as the format's own rule finds them where rounding is
+     * to nearest. For authors who choose scales and codes together, or whose nearest code is not
+     * the cell's; an algorithm that goes column by column rounds by cells nevertheless. NULL: each
+     * span is fitted, and the cells round. */
+    void (*encode)(const void *options, const struct bs_choice *range, const void *tensor,
+                   const struct bs_sample *row, void *params, void *codes);
 
     /* The cell of the span's g-th group. */
     struct bs_cell (*cell)(const void *options, const void *tensor, const void *params, int g);
@@ -119,6 +131,14 @@ struct bs_format {
 
 /* The format of a setting that quantizes. */
 const struct bs_format *bs_format_of(const struct bs_setting *setting);
+
+/* Makes the parameters of a span by the setting's format: bs_format.fit, or what its `encode`
+ * finds. Nothing where it has none. */
+void bs_setting_fit(const struct bs_setting *setting, const void *tensor,
+                    const struct bs_sample *span, void *params);
+
+/* Whether codes are found by the format's own `encode` with this rounding. */
+bool bs_setting_encodes(const struct bs_setting *setting, enum bs_rounding mode);
 
 /* Lays the setting's format over a matrix: bs_format.lay. */
 enum bs_status bs_setting_lay(const struct bs_setting *setting, int out, int in,

@@ -21,13 +21,6 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, stru
     return BS_OK;
 }
 
-/* `tensor` is NULL where the matrix shares nothing, as rows of activations do. */
-static void fit(const struct bs_setting *setting, const void *tensor,
-                const struct bs_sample *sample, void *params)
-{
-    bs_format_of(setting)->fit(setting->format.options, &setting->range, tensor, sample, params);
-}
-
 static struct bs_cell cell_at(const struct bs_setting *setting, const void *tensor,
                               const void *params, int g)
 {
@@ -39,7 +32,7 @@ void bs_values_fix(const struct bs_setting *setting, int width, float low, float
 {
     const float extremes[] = {low, high};
     const struct bs_sample sample = {.extremes = extremes, .rows = 1, .count = (size_t)width};
-    fit(setting, NULL, &sample, fixed->bytes);
+    bs_setting_fit(setting, NULL, &sample, fixed->bytes);
 }
 
 struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
@@ -54,20 +47,69 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
                                      .rows = (size_t)rows,
                                      .count = (size_t)width,
                                      .stride = (size_t)stride};
-    fit(setting, NULL, &sample, params.bytes);
+    bs_setting_fit(setting, NULL, &sample, params.bytes);
     return cell_at(setting, NULL, params.bytes, 0);
+}
+
+/* ---- by the format's own rule ---- */
+
+enum { MOST_COLUMNS = 8192, PARAM_ROOM = 1 << 15 };
+
+/* Decodes what was found for x, some spans side by side, in its place. */
+static void decode_spans(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                         const void *tensor, const unsigned char *params, const void *codes,
+                         float *x, int columns)
+{
+    bool narrow = layout->code_bits <= 8;
+    int groups = layout->span / layout->group;
+    for (int at = 0, g = 0; at < columns; at += layout->group, g++) {
+        const unsigned char *own = params + (size_t)(g / groups) * layout->param_bytes;
+        struct bs_cell cell = cell_at(setting, tensor, own, g % groups);
+        for (int j = at; j < at + layout->group && j < columns; j++)
+            x[j] = bs_cell_decode(&cell, narrow ? ((const uint8_t *)codes)[j]
+                                                : ((const uint16_t *)codes)[j]);
+    }
+}
+
+/* Some spans of a row, all at once where that is not too many. A longer span is rounded by its cell:
+ * there is no room for its codes. */
+static void encode_in_place(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                            const void *tensor, uint64_t index, const float *importance, float *x,
+                            int columns)
+{
+    union {
+        unsigned char bytes[PARAM_ROOM];
+        max_align_t align;
+    } params;
+    uint16_t codes[MOST_COLUMNS];
+    size_t spans = PARAM_ROOM / (layout->param_bytes + !layout->param_bytes);
+    int most = MOST_COLUMNS / layout->span;
+    most = (size_t)most < spans ? most : (int)spans;
+    for (int at = 0; at < columns; at += most * layout->span) {
+        int left = columns - at, n = left < most * layout->span ? left : most * layout->span;
+        struct bs_sample row = bs_sample_of(x + at, (size_t)n);
+        row.importance = importance ? importance + at : NULL;
+        row.index = index + (uint64_t)at;
+        bs_format_of(setting)->encode(setting->format.options, &setting->range, tensor, &row,
+                                      params.bytes, codes);
+        decode_spans(setting, layout, tensor, params.bytes, codes, x + at, n);
+    }
 }
 
 void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
                    const void *tensor, struct bs_rounder rounder, uint64_t index,
                    const float *importance, float *x, int columns)
 {
+    if (bs_setting_encodes(setting, rounder.mode) && layout->span <= MOST_COLUMNS) {
+        encode_in_place(setting, layout, tensor, index, importance, x, columns);
+        return;
+    }
     union params params;
     struct bs_sample sample = bs_sample_of(x, (size_t)columns);
     sample.importance = importance;
     sample.index = index;
     if (layout->param_bytes)
-        fit(setting, tensor, &sample, params.bytes);
+        bs_setting_fit(setting, tensor, &sample, params.bytes);
     for (int at = 0, g = 0; at < columns; at += layout->group, g++) {
         struct bs_cell cell = cell_at(setting, tensor, params.bytes, g);
         int left = columns - at, n = left < layout->group ? left : layout->group;
@@ -80,13 +122,15 @@ void bs_weights_round(const struct bs_setting *setting, const struct bs_code_lay
                       const float *importance, float *x, int rows)
 {
     assert(!layout->tensor_bytes || tensor);
+    /* The format's own rule may look at the row as a whole. */
+    int step = bs_setting_encodes(setting, rounder.mode) ? layout->in : layout->span;
     for (int i = 0; i < rows; i++)
-        for (int at = 0; at < layout->in; at += layout->span) {
+        for (int at = 0; at < layout->in; at += step) {
             int left = layout->in - at;
             uint64_t index = (uint64_t)(first + i) * (uint64_t)layout->in + (uint64_t)at;
-            bs_span_round(
-                setting, layout, tensor, rounder, index, importance ? importance + at : NULL,
-                x + (size_t)i * (size_t)layout->in + at, left < layout->span ? left : layout->span);
+            bs_span_round(setting, layout, tensor, rounder, index,
+                          importance ? importance + at : NULL,
+                          x + (size_t)i * (size_t)layout->in + at, left < step ? left : step);
         }
 }
 
