@@ -23,7 +23,7 @@ uint32_t bs_bits_get(struct bs_bits *bits, int count)
     return value;
 }
 
-/* Of the 23 + 8 bits of a float32, half precision leaves out 13 of the mantissa, and its exponent is
+/* Of the 23 + 8 bits of a float32 half precision leaves out 13 of the mantissa; its exponent is
  * less by 112. */
 enum { DROPPED = 13, INFINITE = 0x7c00, LOWEST_MANTISSA = 0x3ff };
 static const uint32_t rebias = 112u << 23, least_normal = 113u << 23;

@@ -53,6 +53,7 @@ void bs_range_find(const struct bs_choice *range, const struct bs_sample *sample
 double bs_cell_error(const struct bs_cell *cell, const struct bs_sample *sample, double power,
                      bool weighted);
 
+/* Bounds of what a format asks for. */
 enum {
     BS_MOST_PARAM_BYTES = 256,
     BS_MOST_OWN_SPAN = 256, /* columns of a span of a format that has `encode` and no `fit` */
@@ -75,6 +76,7 @@ struct bs_code_layout {
  * that only the format reads, aligned for any type. */
 struct bs_format {
     struct bs_plugin plugin;
+    bool own_search; /* it looks for its scales by itself, and asks no range */
 
     /* Whether these options leave values as they are. NULL = never. */
     bool (*idle)(const void *options);

@@ -286,6 +286,8 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
     const struct bs_format *format = format_of(&setting->format);
     if (format->resolve && format->resolve(setting->format.options, use, err))
         return err->status;
+    if (format->own_search && choose(&setting->range, bs_range_registry.rows[0], err))
+        return err->status;
     if (use == BS_FOR_ACTIVATIONS && check_activations(setting, err))
         return err->status;
     if (setting->rounding != BS_STOCHASTIC)

@@ -71,8 +71,8 @@ static void decode_spans(const struct bs_setting *setting, const struct bs_code_
     }
 }
 
-/* Some spans of a row, all at once where that is not too many. A longer span is rounded by its cell:
- * there is no room for its codes. */
+/* Some spans of a row, all at once where that is not too many. A longer span is rounded by its
+ * cell: there is no room for its codes. */
 static void encode_in_place(const struct bs_setting *setting, const struct bs_code_layout *layout,
                             const void *tensor, uint64_t index, const float *importance, float *x,
                             int columns)

@@ -21,6 +21,23 @@ const struct random_shape small_shape = {.hidden = 40,
                                          .tokens = 70,
                                          .seed = 1};
 
+const struct random_shape block_shapes[2] = {{.hidden = 64,
+                                              .intermediate = 128,
+                                              .heads = 2,
+                                              .kv_heads = 1,
+                                              .head_dim = 32,
+                                              .windows = 3,
+                                              .tokens = 40,
+                                              .seed = 3},
+                                             {.hidden = 256,
+                                              .intermediate = 256,
+                                              .heads = 2,
+                                              .kv_heads = 1,
+                                              .head_dim = 128,
+                                              .windows = 3,
+                                              .tokens = 60,
+                                              .seed = 3}};
+
 /* SplitMix64. */
 static uint64_t next_draw(uint64_t *state)
 {

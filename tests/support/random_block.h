@@ -27,6 +27,9 @@ struct random_shape {
 /* Grouped queries, no width equal to another, windows that end within a tile of queries. */
 extern const struct random_shape small_shape;
 
+/* Widths that blocks of 64 columns divide, and of 256. */
+extern const struct random_shape block_shapes[2];
+
 enum { MOST_THREADS = 7 };
 
 /* Must stay where it is: the block points to the architecture. */

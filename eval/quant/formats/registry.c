@@ -9,6 +9,22 @@
     X(int)                                                                                         \
     X(nf4)                                                                                         \
     X(fp4)                                                                                         \
+    X(q4_0)                                                                                        \
+    X(q4_1)                                                                                        \
+    X(q5_0)                                                                                        \
+    X(q5_1)                                                                                        \
+    X(q8_0)                                                                                        \
+    X(q2_k)                                                                                        \
+    X(q3_k)                                                                                        \
+    X(q4_k)                                                                                        \
+    X(q5_k)                                                                                        \
+    X(q6_k)                                                                                        \
+    X(iq4_nl)                                                                                      \
+    X(iq4_xs)                                                                                      \
+    X(tq1_0)                                                                                       \
+    X(tq2_0)                                                                                       \
+    X(gguf_mxfp4)                                                                                  \
+    X(gguf_nvfp4)                                                                                  \
     BS_MORE_FORMATS(X)
 
 #define DECLARE(f) extern const struct bs_format bs_format_##f;
