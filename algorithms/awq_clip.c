@@ -45,8 +45,7 @@ static enum bs_status group_gram(void *context, int g, int thread, struct bs_err
 /* delta [n] = Q(clip(w, -m, m)) - w. */
 static void clipped_delta(const struct clipping *c, const float *w, float m, float *delta, int n)
 {
-    for (int j = 0; j < n; j++)
-        delta[j] = fminf(fmaxf(w[j], -m), m);
+    bs_clip(w, (size_t)n, m, delta);
     uint64_t index = (uint64_t)(w - c->linear->weight);
     bs_span_round(c->weights, &c->layout, NULL, c->rounder, index,
                   c->importance + index % (uint64_t)c->linear->in_features, delta, n);
@@ -106,10 +105,7 @@ static enum bs_status clip_rows(void *context, int index, int thread, struct bs_
     search_clips(c, weight, c->grams + (size_t)g * columns * columns, rows, n, best,
                  &c->scratch[thread]);
     for (int r = 0; r < rows; r++)
-        for (int j = 0; j < n; j++) {
-            float *w = weight + (size_t)r * in + j;
-            *w = fminf(fmaxf(*w, -best[r]), best[r]);
-        }
+        bs_clip(weight + (size_t)r * in, (size_t)n, best[r], weight + (size_t)r * in);
     return BS_OK;
 }
 

@@ -6,6 +6,8 @@
 
 #include "eval/base/mem.h"
 
+BS_LEVELS(bs_tensor_loops);
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read in place");
 
 const struct bs_dtype_info bs_dtypes[] = {
@@ -34,99 +36,27 @@ const struct bs_dtype_info bs_dtypes[] = {
 
 enum { RUN = 1024 }; /* elements that are put in order at a time on the stack */
 
-/* The data may stand at any byte, so that elements are fetched with memcpy; compilers turn these
- * loops into vector loads. */
-static void read_bf16(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, data + 2 * i, sizeof half);
-        uint32_t bits = (uint32_t)half << 16;
-        memcpy(out + i, &bits, sizeof bits);
-    }
-}
-
-/* The exponent and mantissa moved to float32's places are the value times 2^-112, subnormals
- * included; multiplying that back is exact. The largest exponent means infinity or NaN in both. */
-static inline uint32_t widen_f16(uint16_t half)
-{
-    uint32_t moved = (uint32_t)(half & 0x7fff) << 13, bits;
-    float value;
-    memcpy(&value, &moved, sizeof value);
-    value *= 0x1p112f;
-    memcpy(&bits, &value, sizeof bits);
-    bits = moved >= 0x0f800000u ? moved | 0x7f800000u : bits;
-    return bits | (uint32_t)(half & 0x8000) << 16;
-}
-
-static void read_f16(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half;
-        memcpy(&half, data + 2 * i, sizeof half);
-        uint32_t bits = widen_f16(half);
-        memcpy(out + i, &bits, sizeof bits);
-    }
-}
-
-static void read_e5m2(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = widen_f16((uint16_t)(data[i] << 8));
-        memcpy(out + i, &bits, sizeof bits);
-    }
-}
-
-/* As widen_f16, with a bias of 7 instead of 15; the one NaN has the bits of a finite exponent. */
-static void read_e4m3(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        uint32_t magnitude = data[i] & 0x7f, moved = magnitude << 20, bits;
-        float value;
-        memcpy(&value, &moved, sizeof value);
-        value *= 0x1p120f;
-        memcpy(&bits, &value, sizeof bits);
-        bits = magnitude == 0x7f ? 0x7fc00000u : bits;
-        bits |= (uint32_t)(data[i] & 0x80) << 24;
-        memcpy(out + i, &bits, sizeof bits);
-    }
-}
-
-/* To the nearest float32, as torch rounds it. */
-static void read_f64(const unsigned char *data, size_t count, float *out)
-{
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) {
-        double value;
-        memcpy(&value, data + 8 * i, sizeof value);
-        out[i] = (float)value;
-    }
-}
-
 static void widen(enum bs_dtype dtype, const unsigned char *data, size_t count, float *out)
 {
+    const struct bs_tensor_loops *loops = bs_tensor_loops[bs_isa()];
     switch (dtype) {
     case BS_F32:
         memcpy(out, data, count * sizeof *out);
         break;
     case BS_F16:
-        read_f16(data, count, out);
+        loops->read_f16(data, count, out);
         break;
     case BS_BF16:
-        read_bf16(data, count, out);
+        loops->read_bf16(data, count, out);
         break;
     case BS_F8_E4M3:
-        read_e4m3(data, count, out);
+        loops->read_e4m3(data, count, out);
         break;
     case BS_F8_E5M2:
-        read_e5m2(data, count, out);
+        loops->read_e5m2(data, count, out);
         break;
     case BS_F64:
-        read_f64(data, count, out);
+        loops->read_f64(data, count, out);
         break;
     }
 }
@@ -223,69 +153,22 @@ const unsigned char *bs_tensor_bytes(const struct bs_tensor *tensor, size_t firs
     return scratch;
 }
 
-/* No early way out of these: a loop without one is a vector loop. */
-static bool any_special8(const unsigned char *data, size_t count, unsigned char exponent)
-{
-    unsigned found = 0;
-#pragma omp simd reduction(| : found)
-    for (size_t i = 0; i < count; i++)
-        found |= (data[i] & exponent) == exponent;
-    return found;
-}
-
-static bool any_special16(const unsigned char *data, size_t count, uint16_t exponent)
-{
-    unsigned found = 0;
-#pragma omp simd reduction(| : found)
-    for (size_t i = 0; i < count; i++) {
-        uint16_t bits;
-        memcpy(&bits, data + 2 * i, sizeof bits);
-        found |= (bits & exponent) == exponent;
-    }
-    return found;
-}
-
-static bool any_special32(const unsigned char *data, size_t count)
-{
-    unsigned found = 0;
-#pragma omp simd reduction(| : found)
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, data + 4 * i, sizeof bits);
-        found |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return found;
-}
-
-/* Beyond float32's range an element counts as infinite. */
-static bool any_special64(const unsigned char *data, size_t count)
-{
-    unsigned found = 0;
-#pragma omp simd reduction(| : found)
-    for (size_t i = 0; i < count; i++) {
-        double value;
-        memcpy(&value, data + 8 * i, sizeof value);
-        float narrow = (float)value;
-        found |= narrow - narrow != 0;
-    }
-    return found;
-}
-
 bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count)
 {
+    const struct bs_tensor_loops *loops = bs_tensor_loops[bs_isa()];
     switch (dtype) {
     case BS_F16:
-        return any_special16(data, count, 0x7c00);
+        return loops->any_special16(data, count, 0x7c00);
     case BS_BF16:
-        return any_special16(data, count, 0x7f80);
+        return loops->any_special16(data, count, 0x7f80);
     case BS_F8_E4M3:
-        return any_special8(data, count, 0x7f);
+        return loops->any_special8(data, count, 0x7f);
     case BS_F8_E5M2:
-        return any_special8(data, count, 0x7c);
+        return loops->any_special8(data, count, 0x7c);
     case BS_F64:
-        return any_special64(data, count);
+        return loops->any_special64(data, count);
     case BS_F32:
         break;
     }
-    return any_special32(data, count);
+    return loops->any_special32(data, count);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "eval/base/error.h"
+#include "eval/base/isa.h"
 
 /* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no
  * infinity, and NaN where all bits but the sign are one; F8_E5M2 is the upper half of F16. */
@@ -42,6 +43,21 @@ enum bs_status bs_tensor_equal(const struct bs_tensor *a, const struct bs_tensor
 
 /* True when one of the elements at `data` is, as float32, infinite or NaN. */
 bool bs_any_special(enum bs_dtype dtype, const unsigned char *data, size_t count);
+
+/* The loops of a level: count elements of a type, at any byte, as float32; and whether one of them
+ * is infinite or NaN, of types of 8 and 16 bits given which bits of the exponent are then set. */
+struct bs_tensor_loops {
+    void (*read_f16)(const unsigned char *data, size_t count, float *out);
+    void (*read_bf16)(const unsigned char *data, size_t count, float *out);
+    void (*read_e4m3)(const unsigned char *data, size_t count, float *out);
+    void (*read_e5m2)(const unsigned char *data, size_t count, float *out);
+    void (*read_f64)(const unsigned char *data, size_t count, float *out);
+    bool (*any_special8)(const unsigned char *data, size_t count, unsigned char exponent);
+    bool (*any_special16)(const unsigned char *data, size_t count, uint16_t exponent);
+    bool (*any_special32)(const unsigned char *data, size_t count);
+    bool (*any_special64)(const unsigned char *data, size_t count);
+};
+extern const struct bs_tensor_loops *const bs_tensor_loops[BS_NUM_ISA];
 
 /* What there is to know of an element type, also of those that cannot be read. */
 struct bs_dtype_info {

@@ -4,7 +4,12 @@
 #include <assert.h>
 #include <float.h>
 
-const struct bs_exp_range bs_exp_range = {-104, 89, -746, 710};
+const struct bs_limits bs_limits = {.expf_low = -104,
+                                    .expf_high = 89,
+                                    .tanhf_low = -20,
+                                    .erff_high = 3.95f,
+                                    .exp_low = -746,
+                                    .exp_high = 710};
 
 /* ln(2), and what it lacks. */
 static const double ln2 = 0x1.62e42fefa39efp-1, ln2_rest = 0x1.abc9e3b39803fp-56;

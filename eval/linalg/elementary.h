@@ -44,13 +44,13 @@ static inline double bs_double_of_bits(uint64_t bits)
     return x;
 }
 
-/* Where results are infinite and where zero. Not known where these functions are compiled: of a
- * comparison with a constant GCC makes no minimum or maximum instruction. */
-struct bs_exp_range {
-    float low, high;
-    double low_double, high_double;
+/* Beyond which results do not change. Not known where these functions are compiled: of a comparison
+ * with a constant GCC makes no minimum or maximum instruction. */
+struct bs_limits {
+    float expf_low, expf_high, tanhf_low, erff_high;
+    double exp_low, exp_high;
 };
-extern const struct bs_exp_range bs_exp_range;
+extern const struct bs_limits bs_limits;
 
 /* exp(x) = 2^n (1 + e) with e = exp(r) - 1, |r| <= ln(2) / 2. The last bits of `shifted` are
  * n + 254, whatever the sign of n. For |x| < 2^21. */
@@ -78,21 +78,20 @@ static inline float bs_expf_power(float shifted)
 /* e^x. Error: 1 ulp. */
 static inline float bs_expf(float x)
 {
-    float high = bs_exp_range.high, low = bs_exp_range.low;
+    float high = bs_limits.expf_high, low = bs_limits.expf_low;
     x = high < x ? high : x;
     x = low > x ? low : x; /* a NaN passes both */
     struct bs_expf_parts p = bs_expf_reduce(x);
     /* 2^n may be no number where the result is one: it is taken in two halves. */
-    uint32_t n = bs_bits_of_float(p.shifted);
-    float half = bs_float_of_bits(n >> 1 << 23), rest = bs_float_of_bits((n - (n >> 1)) << 23);
-    return (1 + p.e) * half * rest;
+    uint32_t n = bs_bits_of_float(p.shifted), half = n >> 1 << 23, rest = (n << 23) - half;
+    return (1 + p.e) * bs_float_of_bits(half) * bs_float_of_bits(rest);
 }
 
 /* tanh(x). Error: 2.5 ulp. */
 static inline float bs_tanhf(float x)
 {
-    float y = -2 * fabsf(x);
-    y = -20 > y ? -20 : y;
+    float y = -2 * fabsf(x), low = bs_limits.tanhf_low;
+    y = low > y ? low : y;
     struct bs_expf_parts p = bs_expf_reduce(y);
     float power = bs_expf_power(p.shifted);
     float minus_1 = fmaf(power, p.e, power - 1); /* exp(y) - 1 */
@@ -109,13 +108,15 @@ static inline float bs_erff(float x)
     high = fmaf(0x1.6007bcp-14f, z2, high);
     near = fmaf(fmaf(high, z2, fmaf(-0x1.b80eeap-6f, z, 0x1.ce2dfap-4f)), z2, near);
     near = fmaf(near, a, a);
-    float t = 3.95f < a ? 3.95f : a, t2 = t * t; /* log(1 - erf(t)) where t <= 3.95: 2^-29 */
+    float t = bs_limits.erff_high < a ? bs_limits.erff_high : a;
+    float t2 = t * t; /* log(1 - erf(t)) where t <= 3.95: 2^-29 */
     float far = fmaf(-0x1.20b752p0f, t, -0x1.5d1114p-13f);
     high = fmaf(-0x1.91ccc6p-9f, t, 0x1.6d9cc8p-6f);
     high = fmaf(0x1.9fb25ap-13f, t2, high);
     far = fmaf(fmaf(high, t2, fmaf(-0x1.aa731ap-4f, t, -0x1.4621bap-1f)), t2, far);
     struct bs_expf_parts p = bs_expf_reduce(far);
-    far = 1 - (1 + p.e) * bs_expf_power(p.shifted);
+    float power = bs_expf_power(p.shifted);
+    far = fmaf(-power, p.e, 1 - power);
     return copysignf(a < 0.9f ? near : far, x);
 }
 
@@ -123,23 +124,21 @@ static inline float bs_erff(float x)
 static inline double bs_exp(double x)
 {
     const double shift = 0x1.8p52 + 2046;
-    double high = bs_exp_range.high_double, low = bs_exp_range.low_double;
+    double high = bs_limits.exp_high, low = bs_limits.exp_low;
     x = high < x ? high : x;
     x = low > x ? low : x;
     double shifted = fma(x, 0x1.71547652b82fep0, shift);
     double n = shifted - shift;
     double r = fma(n, -0x1.abc9e3b39803fp-56, fma(n, -0x1.62e42fefa39efp-1, x));
-    double r2 = r * r, r4 = r2 * r2; /* error 2^-57 of exp(r) */
+    double r2 = r * r; /* error 2^-57 of exp(r) */
     double q2 = fma(0x1.55555555554fep-3, r, 0x1.000000000000ap-1);
     double q4 = fma(0x1.1111111126b36p-7, r, 0x1.55555555506b9p-5);
     double q6 = fma(0x1.a01a012ff003ep-13, r, 0x1.6c16c1847815bp-10);
     double q8 = fma(0x1.71df18e74a9ap-19, r, 0x1.a019995b5d22fp-16);
     double q10 = fma(0x1.ad92ff4e19a54p-26, r, 0x1.28ae00ae17e66p-22);
-    double q = fma(fma(q10, r4, fma(q8, r2, q6)), r4, fma(q4, r2, q2));
-    uint64_t bits = bs_bits_of_double(shifted);
-    double half = bs_double_of_bits(bits >> 1 << 52);
-    double rest = bs_double_of_bits((bits - (bits >> 1)) << 52);
-    return (1 + fma(q, r2, r)) * half * rest;
+    double q = fma(fma(fma(fma(q10, r2, q8), r2, q6), r2, q4), r2, q2);
+    uint64_t bits = bs_bits_of_double(shifted), half = bits >> 1 << 52, rest = (bits << 52) - half;
+    return (1 + fma(q, r2, r)) * bs_double_of_bits(half) * bs_double_of_bits(rest);
 }
 
 /* log2(x) of a normal positive x to 35 bits: enough for results in float. */

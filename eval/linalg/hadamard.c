@@ -1,23 +1,5 @@
 #include "eval/linalg/hadamard.h"
 
-#include <math.h>
-#include <stddef.h>
+BS_LEVELS(bs_hadamard_loops);
 
 bool bs_hadamard_takes(int n) { return n > 0 && !(n & (n - 1)); }
-
-void bs_hadamard(float *x, int n, int length)
-{
-    size_t all = (size_t)n * (size_t)length;
-    for (size_t half = (size_t)length; half < all; half *= 2)
-        for (size_t first = 0; first < all; first += 2 * half) {
-            float *low = x + first, *high = low + half;
-            for (size_t j = 0; j < half; j++) {
-                float a = low[j], b = high[j];
-                low[j] = a + b;
-                high[j] = a - b;
-            }
-        }
-    float scale = 1 / sqrtf((float)n);
-    for (size_t i = 0; i < all; i++)
-        x[i] *= scale;
-}

@@ -23,6 +23,9 @@ struct bs_vector_loops {
     double (*weighted_difference)(const double *p, const float *x, const float *y, size_t count);
     void (*soft_cap)(float *x, size_t count, float cap);
     void (*add)(const float *x, float *y, size_t count);
+    void (*scale)(float *x, size_t count, float factor);
+    void (*clip)(const float *x, size_t count, float most, float *out);
+    void (*turn)(float *x, float *y, const float *cosine, const float *sine, size_t count);
     float (*sum_power_difference)(const float *x, const float *y, size_t count, float power);
     void (*power)(const float *x, size_t count, float power, float *out);
     void (*rms_norm)(const float *x, const float *weight, float eps, int rows, int width, float *y);
@@ -105,6 +108,24 @@ static inline void bs_soft_cap(float *x, size_t count, float cap)
 static inline void bs_add(const float *x, float *y, size_t count)
 {
     bs_vector_loops[bs_isa()]->add(x, y, count);
+}
+
+/* x[i] *= factor. */
+static inline void bs_scale(float *x, size_t count, float factor)
+{
+    bs_vector_loops[bs_isa()]->scale(x, count, factor);
+}
+
+/* out[i] = x[i], at least -most and at most `most`; out may be x. */
+static inline void bs_clip(const float *x, size_t count, float most, float *out)
+{
+    bs_vector_loops[bs_isa()]->clip(x, count, most, out);
+}
+
+/* Turns (x[i], y[i]) by the angle whose cosine and sine are given. */
+static inline void bs_turn(float *x, float *y, const float *cosine, const float *sine, size_t count)
+{
+    bs_vector_loops[bs_isa()]->turn(x, y, cosine, sine, count);
 }
 
 /* sum of |x[i] - y[i]|^power, in float as the code that it follows has it. */

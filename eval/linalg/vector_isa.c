@@ -210,6 +210,29 @@ static void add(const float *x, float *y, size_t count)
         y[i] += x[i];
 }
 
+static void scale(float *x, size_t count, float factor)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] *= factor;
+}
+
+static void clip(const float *x, size_t count, float most, float *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        float at_least = x[i] > -most ? x[i] : -most;
+        out[i] = at_least < most ? at_least : most;
+    }
+}
+
+static void turn(float *x, float *y, const float *cosine, const float *sine, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        float a = x[i], b = y[i];
+        x[i] = a * cosine[i] - b * sine[i];
+        y[i] = b * cosine[i] + a * sine[i];
+    }
+}
+
 static float sum_power_difference(const float *x, const float *y, size_t count, float power)
 {
     float lanes[LANES] = {0};
@@ -283,6 +306,9 @@ const struct bs_vector_loops BS_AT_LEVEL(bs_vector_loops) = {
     .weighted_difference = weighted_difference,
     .soft_cap = soft_cap,
     .add = add,
+    .scale = scale,
+    .clip = clip,
+    .turn = turn,
     .sum_power_difference = sum_power_difference,
     .power = power,
     .rms_norm = rms_norm,

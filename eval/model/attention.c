@@ -95,8 +95,7 @@ static void attend_rows(const struct bs_heads *in, int head, int first, int rows
     causal_exp(scores, rows, width, first, from, in->window, inverse);
     bs_gemm_nn(rows, d, width, 1, scores, width, values + (size_t)(from * d), d, 0, out, stride);
     for (int r = 0; r < rows; r++)
-        for (int j = 0; j < d; j++)
-            out[(size_t)r * (size_t)stride + (size_t)j] *= inverse[r];
+        bs_scale(out + (size_t)r * (size_t)stride, (size_t)d, inverse[r]);
 }
 
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch)

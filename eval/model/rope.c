@@ -9,6 +9,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/elementary.h"
+#include "eval/linalg/vector.h"
 
 struct rope_table {
     float *cos, *sin; /* [tokens][half] */
@@ -204,14 +205,13 @@ static const struct rope_table *find_table(const struct bs_rope *rope, bool loca
     return &rope->lengths[i].tables[local];
 }
 
-/* Turns pair j, low[j * step] and high[j * step], by its angle. */
-static inline void turn(float *low, float *high, size_t step, const float *c, const float *s,
-                        size_t pairs)
+/* Turns pairs that stand side by side. */
+static void turn_neighbours(float *x, const float *c, const float *s, size_t pairs)
 {
     for (size_t j = 0; j < pairs; j++) {
-        float a = low[j * step], b = high[j * step];
-        low[j * step] = a * c[j] - b * s[j];
-        high[j * step] = b * c[j] + a * s[j];
+        float a = x[2 * j], b = x[2 * j + 1];
+        x[2 * j] = a * c[j] - b * s[j];
+        x[2 * j + 1] = b * c[j] + a * s[j];
     }
 }
 
@@ -228,9 +228,9 @@ void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int
         for (int h = 0; h < heads; h++) {
             float *head = x + (size_t)t * (size_t)width + (size_t)(h * head_dim);
             if (rope->interleaved)
-                turn(head, head + 1, 2, c, s, half);
+                turn_neighbours(head, c, s, half);
             else
-                turn(head, head + half, 1, c, s, half);
+                bs_turn(head, head + half, c, s, half);
         }
     }
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "eval/base/isa.h"
 #include "eval/quant/setting.h"
 
 /* Where a value goes that is as far from the level below as from the one above. */
@@ -25,6 +26,19 @@ struct bs_levels {
     const float *bounds; /* [count - 1] where one level ends and the next begins; NULL: middles */
     enum bs_ties ties;   /* at a bound, of a table; whole numbers are rounded to even ones */
 };
+
+/* The end of a code's level. */
+static inline float bs_levels_bound(const struct bs_levels *levels, int code)
+{
+    return levels->bounds ? levels->bounds[code]
+                          : 0.5f * levels->values[code] + 0.5f * levels->values[code + 1];
+}
+
+/* Whether a tie at the end of a code's level goes up. */
+static inline bool bs_levels_goes_up(const struct bs_levels *levels, int code, float bound)
+{
+    return levels->ties == BS_TIES_EVEN ? code % 2 : levels->ties == BS_TIES_INWARD && bound < 0;
+}
 
 /* The values of a group. */
 struct bs_cell {
@@ -106,10 +120,25 @@ struct bs_encoded {
     float next_low, next_high; /* the extremes of the values that come next, as of bs_min_max */
 };
 
+/* The loops of a level: of cells of whole numbers, and of tables of at most BS_SHORT_TABLE levels
+ * the values that bs_cell_round puts in the place of count; and bs_cell_encode_bytes. */
+enum { BS_SHORT_TABLE = 16 };
+struct bs_cell_loops {
+    void (*round_whole)(const struct bs_cell *cell, float *x, size_t count);
+    void (*round_short_table)(const struct bs_cell *cell, float *x, size_t count);
+    struct bs_encoded (*encode_bytes)(const struct bs_cell *cell, const float *x, size_t count,
+                                      const float *next, uint8_t *codes);
+};
+extern const struct bs_cell_loops *const bs_cell_loops[BS_NUM_ISA];
+
 /* The nearest codes of count >= 1 values by a cell of at most 256 whole numbers without a shift; of
  * a NaN, any. The extremes of `next`, count values too, cost nothing while the processor divides,
  * and are what their scale is fitted to; x itself where none are wanted. */
-struct bs_encoded bs_cell_encode_bytes(const struct bs_cell *cell, const float *x, size_t count,
-                                       const float *next, uint8_t *codes);
+static inline struct bs_encoded bs_cell_encode_bytes(const struct bs_cell *cell, const float *x,
+                                                     size_t count, const float *next,
+                                                     uint8_t *codes)
+{
+    return bs_cell_loops[bs_isa()]->encode_bytes(cell, x, count, next, codes);
+}
 
 #endif

@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include "eval/base/isa.h"
+#include "eval/checkpoint/tensor.h"
+#include "eval/linalg/hadamard.h"
 #include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/vector.h"
+#include "eval/quant/cell.h"
 #include "tests/support/random_block.h"
 
 enum { LONG = 3001, WIDTH = 7 };
@@ -112,6 +115,60 @@ static void made_nonlinearities(size_t count, struct made *made)
     }
 }
 
+static void made_elementwise(size_t count, struct made *made)
+{
+    bs_scale(made->floats, count, 0.37f);
+    bs_clip(made->floats, count, 1.5f, made->floats);
+    if (count)
+        bs_turn(made->floats, made->floats + count / 2, x, positive, count / 2);
+}
+
+static void made_hadamard(size_t count, struct made *made)
+{
+    int n = 1;
+    while (2 * n <= (int)count)
+        n *= 2;
+    bs_hadamard(made->floats, n, 1);
+    bs_hadamard(made->floats, n, (int)(LONG / n));
+}
+
+static void made_roundings(size_t count, struct made *made)
+{
+    static const float values[] = {-1, -0.5f, -0.1f, 0, 0.2f, 0.7f, 1};
+    const struct bs_levels whole = {.count = 16}, table = {.count = 7, .values = values};
+    struct bs_cell cell = {.levels = &whole, .first = -8, .scale = 0.43f};
+    struct bs_rounder rounder = {.mode = BS_NEAREST};
+    uint8_t codes[LONG] = {0};
+    if (count) {
+        struct bs_encoded encoded = bs_cell_encode_bytes(&cell, x, count, y, codes);
+        made->sums[0] = encoded.sum;
+        made->sums[1] = encoded.finite;
+        made->sums[2] = (double)encoded.next_low;
+        made->sums[3] = (double)encoded.next_high;
+    }
+    bs_cell_round(&cell, rounder, 0, made->floats, count / 2);
+    cell.levels = &table;
+    cell.shift = 0.01f;
+    bs_cell_round(&cell, rounder, 0, made->floats + count / 2, count - count / 2);
+    for (size_t i = 0; i < LONG; i++)
+        made->doubles[i] = codes[i];
+}
+
+static void made_elements(size_t count, struct made *made)
+{
+    static const enum bs_dtype types[] = {BS_F16, BS_BF16, BS_F8_E4M3, BS_F8_E5M2, BS_F64};
+    const unsigned char *data = (const unsigned char *)doubles;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        int64_t shape = (int64_t)count;
+        struct bs_tensor tensor = {.dtype = types[t], .rank = 1, .data = data, .count = count};
+        tensor.shape[0] = shape;
+        bs_tensor_read(&tensor, 0, count, made->floats);
+        made->sums[t] = bs_any_special(types[t], data, count);
+        for (size_t i = 0; i < LONG; i++)
+            made->doubles[i] += isfinite(made->floats[i]) ? (double)made->floats[i] : 1;
+    }
+}
+
 static const struct {
     const char *name;
     void (*make)(size_t count, struct made *made);
@@ -126,6 +183,10 @@ static const struct {
     {"powers", made_powers},
     {"soft cap", made_soft_cap},
     {"nonlinearities", made_nonlinearities},
+    {"elementwise", made_elementwise},
+    {"Hadamard", made_hadamard},
+    {"roundings", made_roundings},
+    {"elements of tensors", made_elements},
 };
 
 static void make(size_t loop, size_t count, struct made *made)

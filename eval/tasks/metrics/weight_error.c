@@ -1,8 +1,8 @@
 /* How far quantized weights are from the checkpoint's, in its own basis. */
 #include <math.h>
 
-#include "eval/linalg/vector.h"
 #include "eval/linalg/elementary.h"
+#include "eval/linalg/vector.h"
 #include "eval/tasks/metric.h"
 
 enum { SQUARED_ERROR, SQUARED_WEIGHT, NUM_SUMS };

@@ -1,0 +1,128 @@
+#include "eval/quant/cell.h"
+
+#include <math.h>
+
+enum { LANES = 32 };
+
+/* x in steps of scale, clipped to the levels; lets a NaN through. */
+static inline float nearest_level(float x, float scale, float lowest, float highest)
+{
+    float level = rintf(x / scale);
+    level = level < lowest ? lowest : level;
+    return level > highest ? highest : level;
+}
+
+static void round_whole(const struct bs_cell *cell, float *x, size_t count)
+{
+    float scale = cell->scale, shift = cell->shift;
+    float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
+    if (shift == 0)
+        for (size_t i = 0; i < count; i++)
+            x[i] = scale * nearest_level(x[i], scale, lowest, highest);
+    else
+        for (size_t i = 0; i < count; i++)
+            x[i] = scale * nearest_level(x[i] - shift, scale, lowest, highest) + shift;
+}
+
+/* By a table that is short enough to compare with all of its middles: a value for each of lanes. */
+static inline void round_lanes(const struct bs_cell *cell, float *x, int lanes)
+{
+    const float *values = cell->levels->values;
+    float u[LANES], level[LANES];
+    for (int l = 0; l < lanes; l++)
+        level[l] = values[0];
+    if (cell->inverse != 0)
+        for (int l = 0; l < lanes; l++)
+            u[l] = x[l] * cell->inverse;
+    else
+        for (int l = 0; l < lanes; l++)
+            u[l] = (x[l] - cell->shift) / cell->scale;
+    for (int code = 0; code + 1 < cell->levels->count; code++) {
+        float middle = bs_levels_bound(cell->levels, code), next = values[code + 1];
+        if (bs_levels_goes_up(cell->levels, code, middle))
+            for (int l = 0; l < lanes; l++)
+                level[l] = u[l] >= middle ? next : level[l];
+        else
+            for (int l = 0; l < lanes; l++)
+                level[l] = u[l] > middle ? next : level[l];
+    }
+    for (int l = 0; l < lanes; l++) {
+        float value = cell->scale * level[l];
+        value = cell->shift == 0 ? value : value + cell->shift;
+        x[l] = x[l] != x[l] ? x[l] : value;
+    }
+}
+
+static void round_short_table(const struct bs_cell *cell, float *x, size_t count)
+{
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        round_lanes(cell, x + i, LANES);
+    for (; i < count; i++)
+        round_lanes(cell, x + i, 1);
+}
+
+/* What encoding gathers, in lanes so that its loops are vector loops. */
+struct gathered {
+    uint32_t sum[LANES];
+    float strange[LANES]; /* NaN after a value that is not finite, else 0 */
+    float low[LANES], high[LANES];
+};
+
+/* A value for each of lanes. */
+static inline void encode_lanes(const struct bs_cell *cell, float lowest, float highest,
+                                const float *x, const float *next, int lanes,
+                                uint8_t *restrict codes, struct gathered *to)
+{
+    float scale = cell->scale;
+    int first = cell->first;
+    for (int l = 0; l < lanes; l++) {
+        float level = rintf(x[l] / scale);
+        level = level > lowest ? level : lowest; /* which a NaN becomes too */
+        level = level < highest ? level : highest;
+        int code = (int)level - first;
+        codes[l] = (uint8_t)code;
+        to->sum[l] += (uint32_t)code;
+        to->strange[l] += x[l] - x[l];
+        to->low[l] = next[l] < to->low[l] ? next[l] : to->low[l];
+        to->high[l] = next[l] > to->high[l] ? next[l] : to->high[l];
+    }
+}
+
+/* Of the first lanes, a power of two. */
+static struct bs_encoded fold(struct gathered *from, int lanes)
+{
+    for (int half = lanes / 2; half; half /= 2)
+        for (int l = 0; l < half; l++) {
+            int other = l + half;
+            from->sum[l] += from->sum[other];
+            from->strange[l] += from->strange[other];
+            from->low[l] = from->low[other] < from->low[l] ? from->low[other] : from->low[l];
+            from->high[l] = from->high[other] > from->high[l] ? from->high[other] : from->high[l];
+        }
+    return (struct bs_encoded){.sum = from->sum[0],
+                               .finite = from->strange[0] == 0,
+                               .next_low = from->low[0],
+                               .next_high = from->high[0]};
+}
+
+static struct bs_encoded encode_bytes(const struct bs_cell *cell, const float *x, size_t count,
+                                      const float *next, uint8_t *codes)
+{
+    float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
+    struct gathered gathered = {.sum = {0}};
+    for (int l = 0; l < LANES; l++)
+        gathered.low[l] = gathered.high[l] = next[0];
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        encode_lanes(cell, lowest, highest, x + i, next + i, LANES, codes + i, &gathered);
+    for (; i < count; i++)
+        encode_lanes(cell, lowest, highest, x + i, next + i, 1, codes + i, &gathered);
+    return fold(&gathered, count < LANES ? 1 : LANES);
+}
+
+const struct bs_cell_loops BS_AT_LEVEL(bs_cell_loops) = {
+    .round_whole = round_whole,
+    .round_short_table = round_short_table,
+    .encode_bytes = encode_bytes,
+};
