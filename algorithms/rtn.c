@@ -4,6 +4,20 @@
 
 static const struct bs_option rtn_options[] = {{.name = NULL}};
 
+static void rtn_needs(const void *options, struct bs_wanted *wanted)
+{
+    (void)options;
+    if (!wanted->architecture) {
+        if (wanted->importance)
+            bs_want(wanted, &bs_stat_meansquare, BS_EVERY_SITE, 0);
+        return;
+    }
+    const struct bs_program *p = &wanted->architecture->program;
+    for (int s = 0; s < p->num_slots; s++)
+        if (wanted->weights[s]->importance == BS_MEAN_SQUARE)
+            bs_want(wanted, &bs_stat_meansquare, p->slots[s].input, 0);
+}
+
 static enum bs_status rtn_quantize(const void *options, const struct bs_job *job, int slot,
                                    struct bs_error *err)
 {
@@ -11,7 +25,12 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
     struct bs_linear *linear = &job->block->linears[slot];
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    return bs_codes_round(&linear->codes, linear->weight, job->shared, err);
+    int site = job->block->architecture->program.slots[slot].input;
+    if (job->weights[slot]->importance == BS_MEAN_SQUARE)
+        linear->codes.importance = bs_statistics_of(job->statistics, &bs_stat_meansquare, site);
+    enum bs_status status = bs_codes_round(&linear->codes, linear->weight, job->shared, err);
+    linear->codes.importance = NULL; /* the statistics go, the codes stay */
+    return status;
 }
 
 static void rtn_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
@@ -32,6 +51,7 @@ const struct bs_algorithm bs_alg_rtn = {
             .options = rtn_options,
         },
     .calibrate_on = BS_ON_UNQUANTIZED,
+    .needs = rtn_needs,
     .quantize = rtn_quantize,
     .cost = rtn_cost,
 };

@@ -141,7 +141,7 @@ static void round_group(struct bs_codes *codes, const float *x, int i, int g, in
 static void encode_row(struct bs_codes *codes, const float *row, int i)
 {
     struct bs_sample sample = bs_sample_of(row, (size_t)codes->layout.in);
-    sample.importance = codes->importance;
+    sample.importance = bs_setting_importance(codes->setting, codes->importance);
     sample.index = index_of(codes, i, 0);
     size_t width = codes->layout.code_bits <= 8 ? sizeof(uint8_t) : sizeof(uint16_t);
     bs_format_of(codes->setting)

@@ -80,10 +80,18 @@ void bs_setting_fit(const struct bs_setting *setting, const void *tensor,
 {
     const struct bs_format *format = bs_format_of(setting);
     uint16_t codes[BS_MOST_OWN_SPAN];
+    struct bs_sample own = *span;
+    own.importance = bs_setting_importance(setting, span->importance);
     if (format->fit)
-        format->fit(setting->format.options, &setting->range, tensor, span, params);
+        format->fit(setting->format.options, &setting->range, tensor, &own, params);
     else if (format->encode)
-        format->encode(setting->format.options, &setting->range, tensor, span, params, codes);
+        format->encode(setting->format.options, &setting->range, tensor, &own, params, codes);
+}
+
+const float *bs_setting_importance(const struct bs_setting *setting, const float *known)
+{
+    bool asked = setting->importance != BS_ALIKE || !bs_format_of(setting)->own_search;
+    return asked ? known : NULL;
 }
 
 bool bs_setting_encodes(const struct bs_setting *setting, enum bs_rounding mode)

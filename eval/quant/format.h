@@ -39,6 +39,9 @@ struct bs_range {
     struct bs_plugin plugin;
     bool needs_values; /* extremes alone will not do */
 
+    /* Whether errors count by importance. NULL = never. */
+    bool (*weighs)(const void *options);
+
     /* Replaces the extremes by those that parameters are made from. NULL: they stay. */
     void (*find)(const void *options, const struct bs_sample *sample,
                  const struct bs_range_trial *trial, float *low, float *high);
@@ -77,6 +80,7 @@ struct bs_code_layout {
 struct bs_format {
     struct bs_plugin plugin;
     bool own_search; /* it looks for its scales by itself, and asks no range */
+    bool weighs;     /* and lets errors count by importance, where a setting asks for that */
 
     /* Whether these options leave values as they are. NULL = never. */
     bool (*idle)(const void *options);
@@ -138,6 +142,10 @@ const struct bs_format *bs_format_of(const struct bs_setting *setting);
  * finds. Nothing where it has none. */
 void bs_setting_fit(const struct bs_setting *setting, const void *tensor,
                     const struct bs_sample *span, void *params);
+
+/* The importance that fits by this setting look at: `known`, or NULL where a search of the
+ * format's own was not asked to. */
+const float *bs_setting_importance(const struct bs_setting *setting, const float *known);
 
 /* Whether codes are found by the format's own `encode` with this rounding. */
 bool bs_setting_encodes(const struct bs_setting *setting, enum bs_rounding mode);

@@ -11,6 +11,7 @@ enum { VALUE_TEXT = 128, ALLOWED_TEXT = 512 };
 
 static const char *const rounding_words[] = {"nearest",  "floor",      "ceil",
                                              "truncate", "stochastic", NULL};
+static const char *const importance_words[] = {"none", "imatrix", NULL};
 static const char *const sharing_words[] = {"token", "window", "static", NULL};
 
 #define ROUNDING                                                                                   \
@@ -19,7 +20,14 @@ static const char *const sharing_words[] = {"token", "window", "static", NULL};
         BS_OPT(struct bs_setting, rounding_seed, 0, 0, 2147483647,                                 \
                "stochastic: seed of the draws")
 
-const struct bs_option bs_weights_options[] = {ROUNDING, {.name = NULL}};
+const struct bs_option bs_weights_options[] = {
+    ROUNDING,
+    BS_OPT_WORDS(struct bs_setting, importance, BS_CHOICE, BS_ALIKE, 0, BS_MEAN_SQUARE,
+                 importance_words,
+                 "what errors count where scales are searched for; imatrix = the mean square of "
+                 "their column's inputs in calibration"),
+    {.name = NULL},
+};
 
 const struct bs_option bs_activations_options[] = {
     BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_STATIC, sharing_words,
@@ -62,7 +70,7 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
 {
     return bs_choice_equal(&a->format, &b->format) && bs_choice_equal(&a->range, &b->range) &&
            a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
-           a->sharing == b->sharing;
+           a->importance == b->importance && a->sharing == b->sharing;
 }
 
 /* ---- choosing ---- */
@@ -276,6 +284,16 @@ static enum bs_status check_activations(const struct bs_setting *setting, struct
     return BS_OK;
 }
 
+/* Whether the format, or the range that it asks, looks at importance. */
+static bool weighs(const struct bs_setting *setting)
+{
+    const struct bs_format *format = format_of(&setting->format);
+    const struct bs_range *range = (const struct bs_range *)setting->range.plugin;
+    if (format->own_search)
+        return format->weighs;
+    return range->weighs && range->weighs(setting->range.options);
+}
+
 enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, struct bs_error *err)
 {
     if (leaves_alone(&setting->format)) {
@@ -290,6 +308,8 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
         return err->status;
     if (use == BS_FOR_ACTIVATIONS && check_activations(setting, err))
         return err->status;
+    if (use != BS_FOR_WEIGHTS || !weighs(setting))
+        setting->importance = BS_ALIKE;
     if (setting->rounding != BS_STOCHASTIC)
         setting->rounding_seed = 0;
     if (use == BS_FOR_WEIGHTS)
@@ -302,6 +322,8 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
 /* Whether the option has an effect in a resolved setting. */
 static bool matters(const struct bs_setting *setting, const struct bs_option *option)
 {
+    if (!strcmp(option->name, "importance"))
+        return setting->importance != BS_ALIKE;
     return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
 }
 
@@ -400,6 +422,8 @@ void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
     if (setting->range.plugin != bs_range_registry.rows[0])
         fprintf(out, " %s", setting->range.plugin->name);
     bs_choice_print_short(&setting->range, NULL, NULL, out);
+    if (setting->importance != BS_ALIKE)
+        fprintf(out, " %s", importance_words[setting->importance]);
     if (setting->rounding != BS_NEAREST)
         fprintf(out, " %s", rounding_words[setting->rounding]);
     if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)

@@ -21,12 +21,21 @@ enum bs_sharing {
     BS_BY_STATIC, /* all tokens there are, fixed from the calibration */
 };
 
+/* What an error in each column of a weight counts where its scales are searched for: in formats and
+ * ranges that look at it. */
+enum bs_importance {
+    BS_ALIKE,       /* the same */
+    BS_MEAN_SQUARE, /* the mean square of the column's inputs in calibration, as llama.cpp's
+                       importance matrix; an algorithm that knows its inputs' has them from there */
+};
+
 /* How the values of a place are quantized. */
 struct bs_setting {
     struct bs_choice format; /* of bs_format_registry; none = not quantized */
     struct bs_choice range;  /* of bs_range_registry */
     int rounding;            /* enum bs_rounding */
     int rounding_seed;       /* of stochastic draws */
+    int importance;          /* enum bs_importance, of weights */
     int sharing;             /* enum bs_sharing, of activations */
 };
 

@@ -88,7 +88,7 @@ static void encode_in_place(const struct bs_setting *setting, const struct bs_co
     for (int at = 0; at < columns; at += most * layout->span) {
         int left = columns - at, n = left < most * layout->span ? left : most * layout->span;
         struct bs_sample row = bs_sample_of(x + at, (size_t)n);
-        row.importance = importance ? importance + at : NULL;
+        row.importance = bs_setting_importance(setting, importance ? importance + at : NULL);
         row.index = index + (uint64_t)at;
         bs_format_of(setting)->encode(setting->format.options, &setting->range, tensor, &row,
                                       params.bytes, codes);

@@ -225,6 +225,15 @@ static enum bs_status resolve_activations(const struct bs_recipe *recipe,
                    bs_compute_names[recipe->compute]);
 }
 
+/* Whether a step rounds weights. */
+static bool rounds(const struct bs_recipe *recipe)
+{
+    bool any = false;
+    for (int s = 0; s < recipe->num_steps; s++)
+        any |= bs_algorithm_of(&recipe->steps[s])->quantize != NULL;
+    return any;
+}
+
 enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
 {
     if (resolve_weights(recipe, &recipe->weights, err) ||
@@ -240,6 +249,12 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
             return bs_fail_within(err, "except %s", rule->where);
         quantizes |= rule->use == BS_FOR_ACTIVATIONS && bs_setting_quantizes(&rule->setting);
     }
+    if (bs_recipe_weighs(recipe) && !rounds(recipe))
+        return bs_fail(
+            err, BS_ECONFIG,
+            "importance is asked for, and no algorithm of the chain rounds: expected one "
+            "at its end, %s perhaps",
+            bs_algorithm_usual()->plugin.name);
     if (!quantizes) { /* and then it does not matter where */
         bs_free(recipe->where);
         recipe->where = NULL;
@@ -263,7 +278,7 @@ enum bs_calibrate_on bs_recipe_calibrates_on(const struct bs_recipe *recipe, int
 bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step)
 {
     const struct bs_algorithm *algorithm = bs_algorithm_of(&recipe->steps[step]);
-    struct bs_wanted wanted = {.architecture = NULL};
+    struct bs_wanted wanted = {.architecture = NULL, .importance = bs_recipe_weighs(recipe)};
     if (algorithm->needs)
         algorithm->needs(recipe->steps[step].options, &wanted);
     bool any = bs_wanted_any(&wanted);
@@ -299,6 +314,15 @@ bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe)
     for (int r = 0; r < recipe->num_rules; r++)
         any |= recipe->rules[r].use == BS_FOR_WEIGHTS &&
                bs_setting_quantizes(&recipe->rules[r].setting);
+    return any;
+}
+
+bool bs_recipe_weighs(const struct bs_recipe *recipe)
+{
+    bool any = recipe->weights.importance != BS_ALIKE;
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_WEIGHTS &&
+               recipe->rules[r].setting.importance != BS_ALIKE;
     return any;
 }
 

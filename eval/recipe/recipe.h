@@ -89,6 +89,9 @@ bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe);
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe);
 bool bs_recipe_static_activations(const struct bs_recipe *recipe);
 
+/* Whether weights of any place are rounded by importance. */
+bool bs_recipe_weighs(const struct bs_recipe *recipe);
+
 /* "smoothquant+gptq"; "unquantized" for none. */
 void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out);
 

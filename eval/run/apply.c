@@ -78,7 +78,7 @@ static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
 {
     bool any = false;
     for (int i = 0; i < recipe->num_steps && !any; i++) {
-        struct bs_wanted own = {.architecture = NULL};
+        struct bs_wanted own = {.architecture = NULL, .importance = bs_recipe_weighs(recipe)};
         step_wants(&recipe->steps[i], &own);
         any = bs_wanted_any(&own) && bs_recipe_calibrates_on(recipe, i) == on;
         bs_wanted_release(&own);

@@ -9,6 +9,7 @@
     X(hessian)                                                                                     \
     X(absmax)                                                                                      \
     X(absmean)                                                                                     \
+    X(meansquare)                                                                                  \
     X(samples)                                                                                     \
     X(inputs)                                                                                      \
     X(extremes)                                                                                    \

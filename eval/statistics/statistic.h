@@ -49,10 +49,11 @@ struct bs_statistic {
 extern const struct bs_registry bs_statistic_registry;
 
 /* Results of the statistics that are known by name, [width] at one site. */
-extern const struct bs_statistic bs_stat_hessian;  /* float [width][width], 2/windows X^T X, both
+extern const struct bs_statistic bs_stat_hessian; /* float [width][width], 2/windows X^T X, both
                                                      triangles */
-extern const struct bs_statistic bs_stat_absmax;   /* float [width], largest |x| of each channel */
-extern const struct bs_statistic bs_stat_absmean;  /* float [width], mean |x| of each channel */
+extern const struct bs_statistic bs_stat_absmax;  /* float [width], largest |x| of each channel */
+extern const struct bs_statistic bs_stat_absmean; /* float [width], mean |x| of each channel */
+extern const struct bs_statistic bs_stat_meansquare; /* float [width], mean x^2 of each */
 extern const struct bs_statistic bs_stat_samples;  /* float [bs_sample_rows][width]; detail: rows */
 extern const struct bs_statistic bs_stat_inputs;   /* a stream: all of x */
 extern const struct bs_statistic bs_stat_extremes; /* struct bs_extremes */

@@ -61,6 +61,7 @@ struct bs_wanted {
     /* By slots, what the layer's weights are rounded to: a hook asks where it has work to do.
      * Borrowed; NULL in a set that no hook is asked to fill. */
     const struct bs_setting *const *weights;
+    bool importance; /* where no model is known yet: some weights are to be rounded by importance */
     bool any;
     int count, room;
     struct bs_wish *wishes; /* no two the same */

@@ -401,15 +401,15 @@ static void assert_served(const struct bs_plugin *format, const struct bs_algori
 static void every_format_serves_every_algorithm(void **state)
 {
     (void)state;
-    static const char *const more[] = {"", "range=mse", "range=mse range_weighted=true",
-                                       "rounding=stochastic"};
+    static const char *const more[] = {"", "importance=imatrix", "range=mse",
+                                       "range=mse range_weighted=true", "rounding=stochastic"};
     for (int f = 0; bs_format_registry.rows[f]; f++) {
         const struct bs_plugin *format = bs_format_registry.rows[f];
         const struct random_shape *shape = shape_for(format);
         teardown(NULL);
         use_shape(shape);
         for (int i = 0; bs_algorithm_at(i); i++)
-            for (int m = 0; m < (shape == &small_shape ? 4 : 1); m++)
+            for (int m = 0; m < (shape == &small_shape ? 5 : 2); m++)
                 assert_served(format, bs_algorithm_at(i), more[m]);
     }
     teardown(NULL);

@@ -107,9 +107,9 @@ static void compare(const char *format, const char *tensor, const float *weight,
 {
     struct bs_error err;
     struct bs_codes codes;
-    char text[32];
+    char text[64];
     size_t count = (size_t)out * (size_t)in;
-    snprintf(text, sizeof text, "format=%s", format);
+    snprintf(text, sizeof text, "format=%s importance=%s", format, importance ? "imatrix" : "none");
     float *decoded = bs_alloc(count, sizeof *decoded);
     assert_non_null(decoded);
     assert_int_equal(bs_codes_init(&codes, weights_setting(text), 0, out, in, &err), BS_OK);

@@ -270,8 +270,8 @@ static void affine_unpack(const void *options, const void *tensor, uint64_t inde
 }
 
 #define HOOKS                                                                                      \
-    .own_search = true, .lay = affine_lay, .encode = affine_encode, .cell = affine_cell,           \
-    .pack = affine_pack, .unpack = affine_unpack
+    .own_search = true, .weighs = true, .lay = affine_lay, .encode = affine_encode,                \
+    .cell = affine_cell, .pack = affine_pack, .unpack = affine_unpack
 
 static const struct affine q2_k = {
     .name = "q2_k",

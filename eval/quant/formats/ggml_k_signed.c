@@ -245,8 +245,8 @@ static void signed_unpack(const void *options, const void *tensor, uint64_t inde
 }
 
 #define HOOKS                                                                                      \
-    .own_search = true, .lay = signed_lay, .encode = signed_encode, .cell = signed_cell,           \
-    .pack = signed_pack, .unpack = signed_unpack
+    .own_search = true, .weighs = true, .lay = signed_lay, .encode = signed_encode,                \
+    .cell = signed_cell, .pack = signed_pack, .unpack = signed_unpack
 
 static const struct signed_blocks q3_k = {"q3_k", 3, Q3_MOST, 110, q3_fit, q3_pack, q3_unpack};
 static const struct signed_blocks q6_k = {"q6_k", 6, Q6_MOST, 210, q6_fit, q6_pack, q6_unpack};

@@ -201,8 +201,8 @@ static void q8_0_unpack(const void *options, const void *tensor, uint64_t index,
 
 #define REFERENCE "ggml-org/ggml src/ggml-quants.c"
 #define HOOKS                                                                                      \
-    .own_search = true, .lay = legacy_lay, .encode = legacy_encode, .cell = legacy_cell,           \
-    .pack = legacy_pack, .unpack = legacy_unpack
+    .own_search = true, .weighs = true, .lay = legacy_lay, .encode = legacy_encode,                \
+    .cell = legacy_cell, .pack = legacy_pack, .unpack = legacy_unpack
 
 const struct bs_format bs_format_q4_0 = {
     .plugin = {.name = "q4_0",

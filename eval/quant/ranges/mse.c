@@ -39,6 +39,12 @@ static void mse_find(const void *options, const struct bs_sample *sample,
     }
 }
 
+static bool mse_weighs(const void *options)
+{
+    const struct mse *opt = options;
+    return opt->range_weighted;
+}
+
 const struct bs_range bs_range_mse = {
     .plugin = {.name = "mse",
                .summary = "shrunk to the least sum of |error|^norm",
@@ -46,5 +52,6 @@ const struct bs_range bs_range_mse = {
                .options_size = sizeof(struct mse),
                .options = mse_options},
     .needs_values = true,
+    .weighs = mse_weighs,
     .find = mse_find,
 };
