@@ -45,7 +45,7 @@ static enum bs_status awq_check(const void *options, const struct bs_setting *we
 {
     (void)options;
     if (!bs_setting_quantizes(weights))
-        return bs_fail(err, BS_ECONFIG, "awq searches for a weight format: bits must be 2 to 8");
+        return bs_fail(err, BS_ECONFIG, "awq searches for a weight format: it is none");
     if (bs_setting_layout(weights).tensor_bytes)
         return bs_fail(
             err, BS_ECONFIG,

@@ -1,6 +1,6 @@
 /* How one group of values is rounded and decoded: value = scale * level + shift over one ascending
- * table of levels. All rounding goes through a cell; what a cell is fitted to is a format's
- * affair. */
+ * table of levels, or scale * (level - zero) + shift of whole numbers. All rounding goes through a
+ * cell; what a cell is fitted to is a format's affair. */
 #ifndef BS_EVAL_QUANT_CELL_H
 #define BS_EVAL_QUANT_CELL_H
 
@@ -45,8 +45,9 @@ struct bs_cell {
     const struct bs_levels *levels;
     int first;          /* of whole numbers: the level of code 0 (minus a zero point) */
     float scale, shift; /* scale is not 0, and may be negative */
-    float inverse;      /* of tables: what values are multiplied with to be in steps of the scale,
-                         * where the authors do not divide; else 0 */
+    float zero;    /* of whole numbers: added to x in steps of the scale before it is rounded */
+    float inverse; /* what values are multiplied with to be in steps of the scale, where the
+                         * authors do not divide; else 0 */
 };
 
 /* How values are rounded: the mode, and what stochastic draws are made from. */
@@ -68,7 +69,7 @@ float bs_draw(uint64_t key, uint64_t index);
 static inline float bs_cell_decode(const struct bs_cell *cell, int code)
 {
     const float *values = cell->levels->values;
-    float value = cell->scale * (values ? values[code] : (float)(cell->first + code));
+    float value = cell->scale * (values ? values[code] : (float)(cell->first + code) - cell->zero);
     return cell->shift == 0 ? value : value + cell->shift;
 }
 
@@ -90,7 +91,7 @@ static inline int bs_cell_nearest(const struct bs_cell *cell, float x)
     if (cell->levels->values)
         return bs_cell_search(cell, x);
     float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
-    float level = rintf(bs_cell_position(cell, x));
+    float level = rintf(bs_cell_position(cell, x) + cell->zero);
     level = level > lowest ? level : lowest; /* which a NaN becomes too */
     level = level < highest ? level : highest;
     return (int)level - cell->first;

@@ -16,7 +16,14 @@ static void round_whole(const struct bs_cell *cell, float *x, size_t count)
 {
     float scale = cell->scale, shift = cell->shift;
     float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
-    if (shift == 0)
+    if (cell->zero != 0 || cell->inverse != 0)
+        for (size_t i = 0; i < count; i++) {
+            float level = rintf(bs_cell_position(cell, x[i]) + cell->zero);
+            level = level < lowest ? lowest : level;
+            level = level > highest ? highest : level;
+            x[i] = scale * (level - cell->zero) + shift;
+        }
+    else if (shift == 0)
         for (size_t i = 0; i < count; i++)
             x[i] = scale * nearest_level(x[i], scale, lowest, highest);
     else

@@ -72,7 +72,8 @@ struct bs_code_layout {
     size_t param_bytes;  /* of a span's parameters in memory, up to BS_MOST_PARAM_BYTES; 0 = none */
     size_t tensor_bytes; /* of what all of the matrix shares, of any size; 0 = nothing */
     double bits;         /* of the whole matrix in a file, parameters included */
-    bool whole_numbers; /* cells are whole numbers without a shift, and codes have 8 bits or less */
+    bool whole_numbers;  /* cells are whole numbers times a scale, by division, and codes have 8
+                            bits or less */
 };
 
 /* A number format. Hooks may be NULL where the comment says what that means. Parameters are bytes

@@ -89,7 +89,7 @@ words of other tools
 12s/percdamp: 0.01/bits: 4/ => 12:5: unknown key 'bits'.*; it belongs under weights$
 12s/percdamp: 0.01/nsamples: 4/ => 12:5: unknown key 'nsamples'.*; here it is windows under calibration$
 12s/percdamp: 0.01/compute: bf16/ => 12:14: compute is 'bf16', expected float32 or bfloat16 \(did you mean 'bfloat16'\?\)$
-9s/4/9/ => 9:21: bits is '9', expected a whole number from 2 to 8, or 16$
+9s/4/9/ => 9:21: bits is '9', expected a whole number from 1 to 8, or 16$
 wrong type
 1s/model$/[a, [b]]/ => 1:12: model is a list, expected a folder or a hub name
 2s/windows: 2/windows: two/ => 2:47: windows is 'two', expected a whole number from 1 to
@@ -98,7 +98,7 @@ wrong type
 3,6c\evaluation: perplexity => 3:13: evaluation is 'perplexity', expected a mapping with perplexity or layer_error
 5s/- /  / => 5:7: perplexity is a mapping, expected a list of mappings
 8,12d;7s/$/ rtn/ => 7:8: sweep is 'rtn', expected a list of grids
-9s/4/four/ => 9:21: bits is 'four', expected a whole number from 2 to 8, or 16
+9s/4/four/ => 9:21: bits is 'four', expected a whole number from 1 to 8, or 16
 9s/4/nan/ => 9:21: bits is 'nan', expected a whole number
 9s/\{.*/4/ => 9:14: weights is '4', expected none, or a mapping with format, range, bits, group_size,
 12s/0.01/much/ => 12:15: percdamp is 'much', expected a number from 0 to 1
@@ -108,8 +108,8 @@ out of range
 2s/windows: 2/windows: 0/ => 2:47: windows is '0', expected a whole number from 1 to
 5s/tokens: 16/tokens: 1/ => 5:50: tokens is '1', expected a whole number from 2 to
 5s/tokens: 16/tokens: 99999999999999999999/ => 5:50: tokens is '99999999999999999999', expected
-9s/4/1/ => 9:21: bits is '1', expected a whole number from 2 to 8, or 16
-9s/4/17/ => 9:21: bits is '17', expected a whole number from 2 to 8, or 16
+9s/4/0/ => 9:21: bits is '0', expected a whole number from 1 to 8, or 16
+9s/4/17/ => 9:21: bits is '17', expected a whole number from 1 to 8, or 16
 11s/64/-1/ => 11:41: group_size is '-1', expected channel, tensor or a whole number from 1
 12s/0.01/[0.01, 1.5]/ => 12:22: percdamp is '1.5', expected a number from 0 to 1
 12s/0.01/-1e-9/ => 12:15: percdamp is '-1e-9', expected a number from 0 to 1

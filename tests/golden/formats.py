@@ -109,6 +109,64 @@ def bitsandbytes_4bit(w, kind, block, double):
     return F.dequantize_4bit(q, state)
 
 
+# ---- integer grids ----
+
+def groups(w, size):
+    return w.reshape(-1, size)
+
+
+def compressed_tensors(w, bits, size, symmetric):
+    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+    from compressed_tensors.quantization.utils import calculate_qparams
+    args = QuantizationArgs(num_bits=bits, type="int", symmetric=symmetric, strategy="group", group_size=size)
+    parts = w.reshape(w.shape[0], -1, size)
+    scale, zero = calculate_qparams(parts.amin(-1), parts.amax(-1), args)
+    return fake_quantize(w, scale, zero, args)
+
+
+def auto_round(w, bits, size, symmetric, scales):
+    from auto_round.data_type import int as rules
+    run = rules.quant_tensor_sym if symmetric else rules.quant_tensor_asym
+    return run(groups(w, size), bits=bits, group_size=-1, scale_dtype=scales)[0]
+
+
+def torchao(w, bits, size, mapping):
+    from torchao.quantization.quant_primitives import (MappingType, choose_qparams_affine, dequantize_affine,
+                                                       quantize_affine)
+    low, high = (0, 2**bits - 1) if mapping == "ASYMMETRIC" else (-2**(bits - 1), 2**(bits - 1) - 1)
+    kind = torch.uint8 if mapping == "ASYMMETRIC" else torch.int8
+    block = (1, size)
+    scale, zero = choose_qparams_affine(w, MappingType[mapping], block, kind, low, high)
+    q = quantize_affine(w, block, scale, zero, kind, low, high)
+    return dequantize_affine(q, block, scale, zero, kind, low, high)
+
+
+def hqq(w, bits, size):
+    from hqq.core.quantize import Quantizer
+    q, meta = Quantizer.quantize(w, nbits=bits, group_size=size, axis=1, optimize=False, round_zero=False,
+                                 compute_dtype=torch.float32, device="cpu", bitpack=False)
+    return Quantizer.dequantize(q, meta)
+
+
+def integer_settings():
+    for bits in 2, 3, 4, 8:
+        for size in 32, 256:
+            text = f"format=int bits={bits} group_size={size} grid="
+            for symmetric in True, False:
+                yield (f"{text}compressed_tensors symmetric={str(symmetric).lower()}",
+                       lambda w, b=bits, s=size, y=symmetric: compressed_tensors(w, b, s, y))
+                # float16 has no room for the scales of `extreme`: there its infinity is not followed
+                for name, kind in ("float16", torch.float16), ("bfloat16", torch.bfloat16), ("float32", torch.float32):
+                    yield (f"{text}auto_round symmetric={str(symmetric).lower()} scales={name}",
+                           lambda w, b=bits, s=size, y=symmetric, k=kind: auto_round(w, b, s, y, k))
+            for grid, mapping in (("torchao symmetric=true", "SYMMETRIC"), ("torchao symmetric=false", "ASYMMETRIC"),
+                                  ("torchao_no_clipping", "SYMMETRIC_NO_CLIPPING_ERR")):
+                yield text + grid, lambda w, b=bits, s=size, m=mapping: torchao(w, b, s, m)
+            if bits != 2 or size != 256:
+                yield text + "hqq", lambda w, b=bits, s=size: hqq(w, b, s)
+
+
 def settings():
     for kind in "nf4", "fp4":
         for block in 64, 128:
@@ -119,9 +177,10 @@ def settings():
 
 def main():
     rows = []
-    for text, run in settings():
+    for text, run in [*settings(), *integer_settings()]:
         for name, w in tensors(sys.argv[1]).items():
-            rows.append({"settings": text, "tensor": name, "crc": crc(run(w.clone()))})
+            if name != "extreme" or "float16" not in text.split("scales=")[-1:]:
+                rows.append({"settings": text, "tensor": name, "crc": crc(run(w.clone()))})
     print("[" + ",\n ".join(map(json.dumps, rows)) + "]")
 
 

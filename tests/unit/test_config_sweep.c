@@ -101,7 +101,7 @@ static void test_errors_of_grids(void **state)
     config_expect_sweep_errors(
         "  - algorithm: smoothquant\n"
         "    alpha: []\n"
-        "    weights: {bits: [1, 4], groupsize: 128, grid: }\n"
+        "    weights: {bits: [0, 4], groupsize: 128, grid: }\n"
         "    bits: 4\n"
         "    sharing: token\n"
         "    percdamp: 0.1\n"
@@ -110,9 +110,10 @@ static void test_errors_of_grids(void **state)
         "    calibrate_on: [quantised]\n",
         (const char *const[]){
             ":6:12: error: alpha is an empty list, expected at least one value",
-            ":7:22: error: bits is '1', expected a whole number from 2 to 8, or 16",
+            ":7:22: error: bits is '0', expected a whole number from 1 to 8, or 16",
             ":7:29: error: unknown key 'groupsize', expected format, range, bits, group_size, ",
-            ":7:45: error: grid is nothing, expected gptq, awq, smoothquant or auto",
+            ":7:45: error: grid is nothing, expected gptq, awq, smoothquant, compressed_tensors, "
+            "auto_round, torchao, torchao_no_clipping, hqq or auto",
             ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
             "except, calibrate_on, compute or alpha; it belongs under weights",
             ":9:5: error: unknown key 'sharing', expected algorithm, model, weights, "
@@ -185,7 +186,7 @@ static void test_options_of_plugins(void **state)
             ":6:48: error: range is '3', expected minmax",
             ":6:51: error: range is a list, expected minmax",
             ":6:69: error: range_grid is '1.5', expected a whole number",
-            ":6:80: error: bits is 'four', expected a whole number from 2 to 8, or 16",
+            ":6:80: error: bits is 'four', expected a whole number from 1 to 8, or 16",
             ":7:19: error: unknown key 'range_norm', expected format, range, bits, group_size, ",
             ":7:34: error: unknown key 'granularity', expected format, range, bits, group_size, ",
             ":7:55: error: unknown key 'bmm_input', expected format, range, bits, group_size, ",
@@ -239,7 +240,7 @@ static void test_exceptions(void **state)
             ":9:9: error: where is missing, expected a place, or a list of them",
             ":10:9: error: an entry of except is a mapping, expected weights or activations in it",
             ":11:17: error: where is '*.down proj', expected a place such as *.down_proj",
-            ":12:38: error: bits is '9', expected a whole number from 2 to 8, or 16",
+            ":12:38: error: bits is '9', expected a whole number from 1 to 8, or 16",
             ":12:41: error: unknown key 'where', expected format, range, bits, ",
             ":12:56: error: unknown key 'sharing', expected format, range, bits, ",
             ":12:73: error: unknown key 'activation', expected where, weights or activations (did "

@@ -408,6 +408,34 @@ static enum bs_status try_resolve(enum bs_use use, const char *key, const char *
     return status;
 }
 
+/* Mean size and sign; 0 is +. */
+static void a_code_of_one_bit_is_a_sign(void **state)
+{
+    (void)state;
+    static const float x[] = {1, -3, 0, 0.5f, -0.5f, 1};
+    struct bs_cell cell = cell_of_values(weights_setting("bits=1"), x, 6);
+    for (int j = 0; j < 6; j++)
+        assert_true(bs_cell_decode(&cell, bs_cell_nearest(&cell, x[j])) == (x[j] < 0 ? -1.0f : 1));
+    static const float nothing[3] = {0};
+    cell = cell_of_values(weights_setting("bits=1"), nothing, 3);
+    assert_true(cell.scale > 0 && fabsf(bs_cell_decode(&cell, 1)) < 1e-30f);
+}
+
+/* What a file stores is what is computed with. */
+static void scales_are_those_of_the_file(void **state)
+{
+    (void)state;
+    static const float x[] = {-0.3f, 0.1f, 0.777f};
+    struct bs_cell exact = cell_of_values(weights_setting("bits=4"), x, 3);
+    struct bs_cell half = cell_of_values(weights_setting("bits=4 scales=float16"), x, 3);
+    struct bs_cell brain = cell_of_values(weights_setting("bits=4 scales=bfloat16"), x, 3);
+    assert_true(half.scale == bs_half_value(bs_half_of(exact.scale)) && half.scale != exact.scale);
+    assert_true(brain.scale == ldexpf(rintf(ldexpf(exact.scale, 11)), -11));
+    struct bs_cell any = cell_of_values(weights_setting("bits=4 zero_point=float"), x, 3);
+    assert_true(any.first == 0 && any.zero == 0.3f / exact.scale);
+    assert_true(any.scale == exact.scale);
+}
+
 static void formats_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
@@ -416,7 +444,7 @@ static void formats_that_do_not_exist_are_refused(void **state)
         char text[16];
         snprintf(text, sizeof text, "%d", bits);
         assert_int_equal(try_resolve(BS_FOR_WEIGHTS, "bits", text, "group_size", "8", &err),
-                         (bits >= 2 && bits <= 8) || bits == 16 ? BS_OK : BS_ECONFIG);
+                         (bits >= 1 && bits <= 8) || bits == 16 ? BS_OK : BS_ECONFIG);
     }
     static const struct {
         enum bs_use use;
@@ -461,6 +489,8 @@ int main(void)
         cmocka_unit_test(encoding_all_takes_ties_to_the_even_level),
         cmocka_unit_test(encoding_all_sees_what_is_not_finite),
         cmocka_unit_test(auto_settings_become_the_authors),
+        cmocka_unit_test(a_code_of_one_bit_is_a_sign),
+        cmocka_unit_test(scales_are_those_of_the_file),
         cmocka_unit_test(formats_that_do_not_exist_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
