@@ -174,8 +174,8 @@ static void test_errors_of_expected(void **state)
         text,
         "7:5: error: source is missing, expected where the figures were published\n"
         "9:11: error: text is 'evaluation', expected e or f\n"
-        "10:5: error: unknown key 'valeus', expected source, text, figure or values (did you "
-        "mean 'values'?)\n"
+        "10:5: error: unknown key 'valeus', expected source, text, figure, values or numerics (did "
+        "you mean 'values'?)\n"
         "13:5: error: source is nothing, expected where the figures were published\n"
         "15:13: error: values is a list, expected a mapping from models to figures\n"
         "19:7: error: model is 'a/c', expected a/b or c (did you mean 'a/b'?)\n"
@@ -190,7 +190,7 @@ static void test_errors_of_expected(void **state)
         "26:25: error: a published perplexity is a list, expected a number\n"
         "28:39: error: a second figure for 'unquantized' of 'c' on 'e', expected one\n"
         "29:5: error: an entry of expected is '7', expected a mapping with source, text, "
-        "figure or values\n");
+        "figure, values or numerics\n");
     bs_free(text);
     /* What figures are checked against comes first. */
     config_expect_errors(
