@@ -1,5 +1,5 @@
-/* Products in an order of sums that is fixed (product.h), tiles of the factorisation by steps that are
- * (factor_tile.h). */
+/* Products in an order of sums that is fixed (product.h), tiles of the factorisation by steps that
+ * are (factor_tile.h). */
 #include "eval/base/mem.h"
 #include "eval/linalg/bfloat16.h"
 #include "eval/linalg/numerics.h"

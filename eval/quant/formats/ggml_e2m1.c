@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/linalg/elementary.h"
 #include "eval/linalg/vector.h"
 #include "eval/quant/formats/ggml_block.h"
 #include "eval/quant/formats/ggml_codes.h"
@@ -72,7 +73,7 @@ static uint8_t exponent_of(float largest)
 {
     if (!(largest > 0))
         return 0;
-    float e = floorf((float)log2((double)largest)) - 2 + 127;
+    float e = floorf((float)(bs_log((double)largest) / bs_log(2))) - 2 + 127;
     return (uint8_t)(e > 0 ? e : 0);
 }
 

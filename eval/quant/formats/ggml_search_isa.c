@@ -127,7 +127,7 @@ static void symmetric(int n, int most, const struct bs_ggml_blocks *x,
 
 static float symmetric_one(int n, int most, const float *x, const float *weights, uint8_t *codes)
 {
-    struct bs_ggml_blocks values, own_weights;
+    struct bs_ggml_blocks values = {0}, own_weights = {0};
     struct bs_ggml_codes found;
     float scale;
     for (int i = 0; i < n; i++) {
