@@ -219,6 +219,13 @@ static void run_one(struct session *session, const struct bench_model *model,
     bs_free(job.directory);
 }
 
+/* What is measured of every model is all. */
+static void run_none(struct session *session, const struct bench_model *model,
+                     const struct bench_case *which)
+{
+    (void)session, (void)model, (void)which;
+}
+
 /* Times of evaluating one recipe of a walk that carries two: with the head, and the blocks
  * alone. */
 struct split {
@@ -424,6 +431,7 @@ static const struct bench_case cases[] = {
      .calibration_tokens = 512,
      .recipe = {"awq", "bits=4 group_size=128"},
      .run = run_one},
+    {.name = "products", .summary = "the products above alone", .further = true, .run = run_none},
 };
 enum { NUM_CASES = sizeof cases / sizeof *cases };
 

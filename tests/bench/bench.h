@@ -88,9 +88,10 @@ struct bench_gemm {
     int threads, rounds;
 };
 
-/* The work of a child: the rate of float32 products at the shapes of the model's linears and head,
- * one product a thread on all threads, by each library: {"shapes": [{"m", "n", "k", "program",
- * "openblas", "onednn"}, ...]} in Gflop/s, the best of the rounds. */
+/* The work of a child: the rate of float32 products at the shapes of the model's linears, head and
+ * attention and of the algorithms' own products, one product a thread on all threads, by each
+ * library: {"shapes": [{"use", "form", "m", "n", "k", "program", "openblas", "onednn"}, ...]} in
+ * Gflop/s, the best of the rounds. */
 json_t *bench_measure_gemm(const void *gemm);
 
 /* --- measure.c --- */

@@ -99,26 +99,34 @@ static void print_environment(const json_t *e)
            number(e, "load_average"));
 }
 
+static void print_shape(const json_t *gemm, const json_t *shape)
+{
+    char size[64];
+    double rate[NUM_LIBRARIES];
+    snprintf(size, sizeof size, "%g x %g x %g", number(shape, "m"), number(shape, "n"),
+             number(shape, "k"));
+    printf("%-16s %7g %-8s %-4s %-20s", word(gemm, "model"), number(gemm, "threads"),
+           word(shape, "use"), word(shape, "form"), size);
+    for (int l = 0; l < NUM_LIBRARIES; l++) {
+        rate[l] = number(shape, libraries[l]);
+        printf(" %9.1f", rate[l]);
+    }
+    printf(" %7.2f\n", rate[0] / fmax(rate[1], rate[2]));
+}
+
 static void print_gemm(const json_t *list)
 {
     size_t i, j;
     json_t *gemm, *shape;
-    printf("\nfloat32 products, one a thread, best rate in Gflop/s\n"
-           "%-16s %7s %-20s %9s %9s %9s\n",
-           "model", "threads", "shape m x n x k", "program", "OpenBLAS", "oneDNN");
+    printf("\nfloat32 products, one a thread, best rate in Gflop/s; the program's by the better "
+           "library's\n"
+           "%-16s %7s %-8s %-4s %-20s %9s %9s %9s %7s\n",
+           "model", "threads", "use", "form", "shape m x n x k", "program", "OpenBLAS", "oneDNN",
+           "ratio");
     json_array_foreach(list, i, gemm)
     {
-        json_array_foreach(json_object_get(gemm, "shapes"), j, shape)
-        {
-            char size[64];
-            snprintf(size, sizeof size, "%g x %g x %g", number(shape, "m"), number(shape, "n"),
-                     number(shape, "k"));
-            printf("%-16s %7g %-20s", word(gemm, "model"), number(gemm, "threads"), size);
-            for (int l = 0; l < NUM_LIBRARIES; l++)
-                printf(" %9.1f", number(shape, libraries[l]));
-            printf("\n");
-        }
-        printf("%-16s %7g %-20s %9.1f\n", word(gemm, "model"), number(gemm, "threads"), "best",
+        json_array_foreach(json_object_get(gemm, "shapes"), j, shape) print_shape(gemm, shape);
+        printf("%-16s %7g %-34s %9.1f\n", word(gemm, "model"), number(gemm, "threads"), "best",
                bench_best_rate(gemm));
     }
 }
