@@ -5,20 +5,29 @@
 
 #include "algorithms/algorithm.h"
 
-/* How a Hessian is damped and ordered before it is factorised. */
+/* How a Hessian is damped, ordered and factorised. */
 struct bs_factor_choice {
-    bool act_order;  /* by decreasing diagonal */
+    bool ldl;        /* H' = L D L^T instead of H'^-1 = U^T U */
+    bool act_order;  /* by decreasing diagonal; with ldl, whose last column is rounded first, by
+                        increasing */
     double percdamp; /* share of the mean diagonal that is added */
 };
 
-/* U [in][in], upper triangular with H'^-1 = U^T U: H' is H with 1 for each zero on its diagonal,
- * rows and columns in `order`, and `damping` times its mean diagonal added. */
+/* The triangle [in][in] of H': H with 1 for each zero on its diagonal, rows and columns in `order`,
+ * and `damping` times its mean diagonal added. */
 struct bs_factor {
     struct bs_derived derived;
-    double damping; /* the percdamp that held */
-    int *order;     /* [in], the column that comes i-th */
-    float *upper;
+    double damping;  /* the percdamp that held */
+    int *order;      /* [in], the column that comes i-th */
+    float *triangle; /* U, upper triangular; or L, lower triangular with ones on the diagonal */
 };
+
+/* H' itself [in][in], in the factor's order. Not to be called from a bs_parallel task. */
+void bs_factor_damped(const struct bs_factor *factor, const float *hessian, int in, float *damped);
+
+/* What the factor took, for the linear's record. */
+void bs_factor_record(const struct bs_factor *factor, const struct bs_factor_choice *choice,
+                      struct bs_linear *linear);
 
 /* Adds the Hessians of every site that linears read and their factors by this choice. */
 void bs_want_factors(struct bs_wanted *wanted, const struct bs_factor_choice *choice);

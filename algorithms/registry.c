@@ -9,6 +9,8 @@
 #define ALGORITHMS(X)                                                                              \
     X(rtn)                                                                                         \
     X(gptq)                                                                                        \
+    X(gptaq)                                                                                       \
+    X(ldlq)                                                                                        \
     X(awq)                                                                                         \
     X(smoothquant)                                                                                 \
     X(outliers)                                                                                    \

@@ -72,6 +72,7 @@ struct bs_code_layout {
     size_t param_bytes;  /* of a span's parameters in memory, up to BS_MOST_PARAM_BYTES; 0 = none */
     size_t tensor_bytes; /* of what all of the matrix shares, of any size; 0 = nothing */
     double bits;         /* of the whole matrix in a file, parameters included */
+    bool group_index;    /* a file can say which group a column is in, where it is not its place */
     bool whole_numbers;  /* cells are whole numbers times a scale, by division, and codes have 8
                             bits or less */
 };

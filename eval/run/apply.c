@@ -86,9 +86,31 @@ static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
     return any;
 }
 
+/* Whether any step compares its inputs with the unquantized model's. */
+static bool compares(const struct bs_recipe *recipe)
+{
+    bool any = false;
+    for (int i = 0; i < recipe->num_steps; i++) {
+        struct bs_wanted own = {.architecture = NULL};
+        step_wants(&recipe->steps[i], &own);
+        any |= bs_wanted_compares(&own);
+        bs_wanted_release(&own);
+    }
+    return any;
+}
+
 bool bs_apply_uses_unquantized(const struct bs_recipe *recipe)
 {
-    return bs_recipe_static_activations(recipe) || uses(recipe, BS_ON_UNQUANTIZED);
+    return bs_recipe_static_activations(recipe) || uses(recipe, BS_ON_UNQUANTIZED) ||
+           compares(recipe);
+}
+
+bool bs_apply_keeps_unrounded(const struct bs_recipe *recipe)
+{
+    bool set_by_set = false;
+    for (int i = 0; i < recipe->num_steps; i++)
+        set_by_set |= quantizes_set_by_set(&recipe->steps[i]);
+    return set_by_set && compares(recipe);
 }
 
 bool bs_apply_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_ON_QUANTIZED); }
@@ -153,6 +175,8 @@ struct applying {
     struct bs_job job;
     struct bs_assignment places; /* of the layer at hand */
     struct bs_statistics own;    /* taken for this recipe alone */
+    struct bs_block unrounded;   /* the block before its first linear is rounded, where that is
+                                    still looked at; else empty */
     bool rewritten;              /* the block is no longer the original */
 };
 
@@ -177,8 +201,13 @@ static enum bs_status provide_statistics(struct applying *at, int step,
         at->job.statistics = inputs->shared;
         return BS_OK;
     }
-    if (bs_calibrate(at->job.block, inputs->rope, stream, wanted, &at->own, NULL, inputs->scratch,
-                     err))
+    const struct bs_block *block = at->job.block;
+    const struct bs_block *unrounded = at->unrounded.architecture ? &at->unrounded : block;
+    struct bs_origin origin = {unrounded, inputs->unquantized};
+    bool apart =
+        bs_wanted_compares(wanted) && (unrounded != block || stream != inputs->unquantized);
+    if (bs_calibrate(block, inputs->rope, stream, apart ? &origin : NULL, wanted, &at->own, NULL,
+                     inputs->scratch, err))
         return err->status;
     at->job.statistics = &at->own;
     return BS_OK;
@@ -284,6 +313,8 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
     const struct bs_choice *step = &at->recipe->steps[index];
     const struct bs_program *p = &at->job.block->architecture->program;
     bool each = quantizes_set_by_set(step);
+    if (bs_apply_keeps_unrounded(at->recipe) && bs_block_copy(&at->unrounded, at->job.block, err))
+        return err->status;
     if (!each && provide_step(at, index, BS_EVERY_SITE, err))
         return err->status;
     for (int k = 0; k < p->num_inputs; k++) {
@@ -316,8 +347,8 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     struct bs_statistics ranges;
     struct bs_wanted wanted = {.architecture = block->architecture};
     static_wants(&at->places, &wanted);
-    enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, &wanted,
-                                         &ranges, NULL, at->inputs->scratch, err);
+    enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL,
+                                         &wanted, &ranges, NULL, at->inputs->scratch, err);
     bs_wanted_release(&wanted);
     for (int i = 0; i < ranges.count && !status; i++) {
         const struct bs_extremes *e = ranges.collected[i].data;
@@ -362,5 +393,6 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
     at.job.weights = at.places.weights;
     enum bs_status status = apply(&at, err);
     bs_statistics_release(&at.own);
+    bs_block_release(&at.unrounded);
     return status ? status : bs_block_quantize_sites(block, at.places.sites, err);
 }

@@ -46,4 +46,7 @@ void bs_own_passes_release(struct bs_own_passes *passes);
 bool bs_apply_uses_unquantized(const struct bs_recipe *recipe);
 bool bs_apply_uses_own(const struct bs_recipe *recipe);
 
+/* Whether the block is kept as it is before its first linear is rounded, until the last one is. */
+bool bs_apply_keeps_unrounded(const struct bs_recipe *recipe);
+
 #endif

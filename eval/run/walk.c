@@ -162,8 +162,8 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
                    s->original.index + 1 < s->architecture->num_layers;
     enum bs_status status = BS_OK;
     if (s->reference.calibration.data && (bs_wanted_any(&wanted) || goes_on))
-        status = bs_calibrate(&s->original, s->rope, &s->reference.calibration, &wanted, shared,
-                              goes_on ? &s->next : NULL, s->scratch, err);
+        status = bs_calibrate(&s->original, s->rope, &s->reference.calibration, NULL, &wanted,
+                              shared, goes_on ? &s->next : NULL, s->scratch, err);
     bs_wanted_release(&wanted);
     return status;
 }

@@ -159,16 +159,19 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct statistics_bytes statistics = statistics_bytes(walk, recipes, num_recipes);
     double streams = statistics.shared.streams + statistics.own.streams;
-    bool needed = false;
-    for (int i = 0; i < num_recipes; i++)
+    bool needed = false, twice = false;
+    for (int i = 0; i < num_recipes; i++) {
         needed |= bs_recipe_needs_calibration(recipes[i]);
+        twice |= bs_apply_keeps_unrounded(recipes[i]);
+    }
     if (!num_recipes)
         return 0;
     double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
     double linears = 3 * widest * a->hidden_size * sizeof(float);
     if (streams > 0)
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
-    double bytes = bs_block_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
+    double bytes = (twice ? 2 : 1) * bs_block_weights(a) * sizeof(float) +
+                   codes_bytes(a, recipes, num_recipes);
     if (!needed) /* linears of one tensor are looked at together */
         return bytes + (a->family->fused_qkv || a->family->fused_gate_up ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
@@ -401,6 +404,8 @@ static double pass_flops(const struct bs_walk *walk, const struct bs_wanted *wan
     const struct bs_windows *windows = walk->calibration;
     double pass = outputs ? bs_walk_calibration_flops(walk) / wanted->architecture->num_layers
                           : pass_to_inputs_flops(walk, wanted);
+    if (bs_wanted_compares(wanted) && !outputs) /* which goes through the unquantized model too */
+        pass *= 2;
     return pass + bs_calibrate_flops(wanted, windows->windows, windows->tokens);
 }
 

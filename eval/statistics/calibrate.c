@@ -12,12 +12,16 @@ struct pass {
     const struct bs_block *block;
     const struct bs_rope *rope;
     const struct bs_stream *inputs, *outputs;
+    const struct bs_origin *origin; /* NULL where nothing compares with it */
     struct bs_statistics *statistics;
     struct bs_scratch *scratch;
     int last;           /* site that is looked at */
     int first, windows; /* first .. first + windows - 1 are at work, at most `threads` */
     int threads;
-    void **slots; /* [statistics->count][threads], NULL where a statistic has none */
+    void **slots;       /* [statistics->count][threads], NULL where a statistic has none */
+    float *unquantized; /* [threads][unquantized_floats], a window on its way through the origin */
+    size_t unquantized_floats;
+    size_t compared_at[BS_MAX_VALUES]; /* where in that a site's values are, and 1; 0 = nowhere */
     struct window *window;
 };
 
@@ -32,6 +36,35 @@ struct window {
 static void **slots_of(const struct pass *pass, int statistic)
 {
     return pass->slots + (size_t)statistic * (size_t)pass->threads;
+}
+
+/* A window's values at a site of the origin. */
+static float *unquantized_at(const struct window *window, int site)
+{
+    const struct pass *pass = window->pass;
+    size_t own = (size_t)(window->index - pass->first) * pass->unquantized_floats;
+    return pass->unquantized + own + pass->compared_at[site] - 1;
+}
+
+static void keep_unquantized(void *context, int site, const float *x, int tokens, int stride)
+{
+    const struct window *window = context;
+    size_t width = (size_t)window->pass->block->architecture->program.values[site].width;
+    if (!window->pass->compared_at[site])
+        return;
+    float *to = unquantized_at(window, site);
+    for (size_t t = 0; t < (size_t)tokens; t++)
+        memcpy(to + t * width, x + t * (size_t)stride, width * sizeof *x);
+}
+
+/* Takes a window through the origin to the last site that is looked at. */
+static void pass_origin(const struct pass *pass, struct window *window, struct bs_scratch *scratch)
+{
+    struct bs_observer observer = {.context = window, .site = keep_unquantized, .last = pass->last};
+    const struct bs_stream *in = pass->origin->inputs;
+    bs_block_forward(pass->origin->block, pass->rope, bs_stream_window(in, window->index), NULL,
+                     in->tokens, &observer, scratch);
+    bs_stream_forget(in, window->index);
 }
 
 /* Shows what passes at a site to the statistics that are taken there. */
@@ -49,8 +82,13 @@ static void on_site(void *context, int site, const float *x, int tokens, int str
         const struct bs_collected *c = &pass->statistics->collected[i];
         if (c->wish.site != site)
             continue;
-        c->wish.statistic->observe(&c->of, window->index, x, stride,
-                                   slots_of(pass, i)[window->index - pass->first], c->data);
+        void *slot = slots_of(pass, i)[window->index - pass->first];
+        if (c->wish.statistic->compare)
+            c->wish.statistic->compare(&c->of, window->index, x, stride,
+                                       pass->origin ? unquantized_at(window, site) : x,
+                                       pass->origin ? value->width : stride, slot, c->data);
+        else
+            c->wish.statistic->observe(&c->of, window->index, x, stride, slot, c->data);
         if (c->stream.data)
             bs_stream_forget(&c->stream, window->index);
     }
@@ -79,6 +117,8 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
     struct bs_observer observer = {.context = window, .site = on_site, .last = pass->last};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
+    if (pass->origin)
+        pass_origin(pass, window, &pass->scratch[thread]);
     bs_block_forward(pass->block, pass->rope, bs_stream_window(in, window->index), y, in->tokens,
                      &observer, &pass->scratch[thread]);
     enum bs_status status = y ? check_output(y, window->index, in->tokens, in->width, err) : BS_OK;
@@ -190,6 +230,24 @@ static enum bs_status allocate_statistics(const struct bs_architecture *a,
     return BS_OK;
 }
 
+/* Room for the windows at work on their way through the origin. */
+static enum bs_status allocate_unquantized(struct pass *pass, struct bs_error *err)
+{
+    for (int i = 0; i < pass->statistics->count && pass->origin; i++) {
+        const struct bs_collected *c = &pass->statistics->collected[i];
+        if (!c->wish.statistic->compare || pass->compared_at[c->wish.site])
+            continue;
+        pass->compared_at[c->wish.site] = pass->unquantized_floats + 1;
+        pass->unquantized_floats += (size_t)c->of.tokens * (size_t)c->of.width;
+    }
+    if (!pass->unquantized_floats)
+        pass->origin = NULL;
+    if (!pass->origin)
+        return BS_OK;
+    pass->unquantized = bs_alloc((size_t)pass->threads, pass->unquantized_floats * sizeof(float));
+    return pass->unquantized ? BS_OK : bs_fail_memory(err);
+}
+
 static enum bs_status allocate_slots(struct pass *pass, struct bs_error *err)
 {
     size_t threads = (size_t)pass->threads, count = (size_t)pass->statistics->count;
@@ -211,12 +269,15 @@ static void free_slots(struct pass *pass)
     for (size_t i = 0; i < count && pass->slots; i++)
         bs_free(pass->slots[i]);
     bs_free(pass->slots);
+    bs_free(pass->unquantized);
     bs_free(pass->window);
 }
 
 static enum bs_status run_pass(struct pass *pass, struct bs_error *err)
 {
     enum bs_status status = allocate_slots(pass, err);
+    if (!status)
+        status = allocate_unquantized(pass, err);
     for (; pass->first < pass->inputs->windows && !status; pass->first += pass->threads) {
         int left = pass->inputs->windows - pass->first;
         pass->windows = left < pass->threads ? left : pass->threads;
@@ -227,18 +288,26 @@ static enum bs_status run_pass(struct pass *pass, struct bs_error *err)
 }
 
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
-                            const struct bs_stream *inputs, const struct bs_wanted *wanted,
-                            struct bs_statistics *statistics, const struct bs_stream *outputs,
-                            struct bs_scratch *scratch, struct bs_error *err)
+                            const struct bs_stream *inputs, const struct bs_origin *origin,
+                            const struct bs_wanted *wanted, struct bs_statistics *statistics,
+                            const struct bs_stream *outputs, struct bs_scratch *scratch,
+                            struct bs_error *err)
 {
     /* A pass over the block as if its activations were not quantized. */
-    struct bs_block plain = *block;
+    struct bs_block plain = *block, plain_origin;
+    struct bs_origin unquantized;
     bs_block_clear_sites(&plain);
+    if (origin) {
+        plain_origin = *origin->block;
+        bs_block_clear_sites(&plain_origin);
+        unquantized = (struct bs_origin){&plain_origin, origin->inputs};
+    }
     struct bs_statistics none = {.windows = 0};
     struct pass pass = {.block = &plain,
                         .rope = rope,
                         .inputs = inputs,
                         .outputs = outputs,
+                        .origin = origin ? &unquantized : NULL,
                         .statistics = wanted ? statistics : &none,
                         .scratch = scratch,
                         .threads = bs_threads()};
@@ -341,6 +410,8 @@ void bs_derived_release(struct bs_statistics *statistics, int site)
 static double statistic_bytes(const struct bs_statistic *statistic, const struct bs_observed *of)
 {
     double bytes = statistic->bytes ? (double)statistic->bytes(of) : 0;
+    if (statistic->compare) /* the window in the unquantized model */
+        bytes += bs_threads() * (double)of->tokens * of->width * (double)sizeof(float);
     return bytes + (statistic->slot_bytes ? bs_threads() * (double)statistic->slot_bytes(of) : 0);
 }
 

@@ -22,8 +22,16 @@ struct bs_statistics {
     struct bs_collected *collected; /* [count] */
 };
 
+/* What the windows are in the unquantized model: a block that computes what the original does, and
+ * their inputs to it. */
+struct bs_origin {
+    const struct bs_block *block;
+    const struct bs_stream *inputs;
+};
+
 /* One pass of `inputs` through the block, without activation quantization; without outputs it goes
  * no further than what is collected.
+ * origin: where any of it compares, what with; NULL = with what passes itself.
  * wanted: what to collect into `statistics` (released by bs_statistics_release); NULL = nothing.
  * Streams among them are in memory or in files as `inputs` is.
  * outputs: the block's outputs where not NULL; may be `inputs`.
@@ -31,9 +39,10 @@ struct bs_statistics {
  * BS_ENUMERIC naming window, token and channel where an output is not finite, or without outputs an
  * input of linears. */
 enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *rope,
-                            const struct bs_stream *inputs, const struct bs_wanted *wanted,
-                            struct bs_statistics *statistics, const struct bs_stream *outputs,
-                            struct bs_scratch *scratch, struct bs_error *err);
+                            const struct bs_stream *inputs, const struct bs_origin *origin,
+                            const struct bs_wanted *wanted, struct bs_statistics *statistics,
+                            const struct bs_stream *outputs, struct bs_scratch *scratch,
+                            struct bs_error *err);
 void bs_statistics_release(struct bs_statistics *statistics);
 
 /* What was collected of this statistic at this site, with this detail; NULL where it was not. */

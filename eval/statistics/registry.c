@@ -13,6 +13,7 @@
     X(samples)                                                                                     \
     X(inputs)                                                                                      \
     X(extremes)                                                                                    \
+    X(deviation)                                                                                   \
     BS_MORE_STATISTICS(X)
 
 #define DECLARE(s) extern const struct bs_statistic bs_stat_##s;

@@ -12,7 +12,8 @@ struct bs_observed {
 };
 
 /* The result is one piece of memory; windows are observed side by side and merged in their order,
- * so that the same bits come out on any number of threads. Hooks are optional but for observe. */
+ * so that the same bits come out on any number of threads. Hooks are optional but for one of observe
+ * and compare. */
 struct bs_statistic {
     struct bs_plugin plugin;
 
@@ -33,6 +34,11 @@ struct bs_statistic {
      * and, of the result, only what is this window's. Called from parallel threads. */
     void (*observe)(const struct bs_observed *of, int window, const float *x, int stride,
                     void *slot, void *result);
+
+    /* The same, with what the window is at this site in the unquantized model, rows
+     * `other_stride` floats apart. */
+    void (*compare)(const struct bs_observed *of, int window, const float *x, int stride,
+                    const float *unquantized, int other_stride, void *slot, void *result);
 
     /* Parts of the result that merge and finish work on, from parallel threads. NULL = 1. */
     int (*parts)(const struct bs_observed *of);
@@ -57,6 +63,8 @@ extern const struct bs_statistic bs_stat_meansquare; /* float [width], mean x^2 
 extern const struct bs_statistic bs_stat_samples;  /* float [bs_sample_rows][width]; detail: rows */
 extern const struct bs_statistic bs_stat_inputs;   /* a stream: all of x */
 extern const struct bs_statistic bs_stat_extremes; /* struct bs_extremes */
+extern const struct bs_statistic bs_stat_deviation; /* float [width][width], 2/windows
+                                                       (X~ - X)^T X */
 
 /* How many rows are sampled: every n-th of all tokens, counted from the first, where n is the whole
  * part of tokens / detail, or 1 (llm-awq's auto_clip.py). */

@@ -26,6 +26,7 @@ static bool holds(const struct bs_wanted *wanted, const struct bs_wish *wish)
 static void add(struct bs_wanted *wanted, const struct bs_wish *wish)
 {
     wanted->any = true;
+    wanted->compares |= wish->statistic->compare != NULL;
     if (!wanted->architecture || holds(wanted, wish))
         return;
     if (wanted->count == wanted->room) {
@@ -83,6 +84,7 @@ void bs_wanted_merge(struct bs_wanted *to, const struct bs_wanted *more)
 {
     to->failed |= more->failed;
     to->any |= more->any;
+    to->compares |= more->compares;
     for (int i = 0; i < more->count; i++)
         add(to, &more->wishes[i]);
 }
@@ -96,6 +98,8 @@ void bs_wanted_merge_site(struct bs_wanted *to, const struct bs_wanted *more, in
 }
 
 bool bs_wanted_any(const struct bs_wanted *wanted) { return wanted->any; }
+
+bool bs_wanted_compares(const struct bs_wanted *wanted) { return wanted->compares; }
 
 bool bs_wanted_within(const struct bs_wanted *wanted, const struct bs_wanted *have)
 {

@@ -62,7 +62,7 @@ struct bs_wanted {
      * Borrowed; NULL in a set that no hook is asked to fill. */
     const struct bs_setting *const *weights;
     bool importance; /* where no model is known yet: some weights are to be rounded by importance */
-    bool any;
+    bool any, compares; /* compares: with the unquantized model's values at a site */
     int count, room;
     struct bs_wish *wishes; /* no two the same */
     bool failed;            /* memory ran out, and some wishes are missing */
@@ -80,8 +80,9 @@ void bs_want_derived(struct bs_wanted *wanted, const struct bs_derivation *deriv
 void bs_wanted_merge(struct bs_wanted *to, const struct bs_wanted *more);
 void bs_wanted_merge_site(struct bs_wanted *to, const struct bs_wanted *more, int site);
 
-/* True where anything is wanted; where `have` has every statistic that `wanted` asks for. */
+/* True where anything is wanted; where any statistic of it compares; where `have` has every statistic that `wanted` asks for. */
 bool bs_wanted_any(const struct bs_wanted *wanted);
+bool bs_wanted_compares(const struct bs_wanted *wanted);
 bool bs_wanted_within(const struct bs_wanted *wanted, const struct bs_wanted *have);
 
 /* BS_ENOMEM where the set is not whole. */

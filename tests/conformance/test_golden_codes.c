@@ -121,7 +121,7 @@ static void solve_block(struct solved *solved, int count, const struct bs_block 
     for (int i = 0; i < count; i++)
         bs_apply_share(&solved[i].recipe, original->index, &wanted);
     assert_true(bs_wanted_any(&wanted));
-    if (bs_calibrate(original, inputs->rope, inputs->unquantized, &wanted, &shared, outputs,
+    if (bs_calibrate(original, inputs->rope, inputs->unquantized, NULL, &wanted, &shared, outputs,
                      inputs->scratch, &err))
         fail_msg("%s", err.message);
     bs_wanted_release(&wanted);

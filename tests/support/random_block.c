@@ -189,7 +189,7 @@ struct bs_statistics random_block_statistics(const struct random_block *random,
 {
     struct bs_error err;
     struct bs_statistics statistics;
-    assert_int_equal(bs_calibrate(&random->block, random->rope, &random->inputs, wanted,
+    assert_int_equal(bs_calibrate(&random->block, random->rope, &random->inputs, NULL, wanted,
                                   &statistics, NULL, random->scratch, &err),
                      BS_OK);
     return statistics;

@@ -57,7 +57,7 @@ static struct bs_statistics statistics_of(const struct bs_block *block,
     struct bs_statistics statistics;
     struct bs_wanted wanted = {.architecture = &random_.architecture};
     bs_want(&wanted, statistic, BS_EVERY_SITE, 0);
-    assert_int_equal(bs_calibrate(block, random_.rope, inputs, &wanted, &statistics, NULL,
+    assert_int_equal(bs_calibrate(block, random_.rope, inputs, NULL, &wanted, &statistics, NULL,
                                   random_.scratch, &err),
                      BS_OK);
     bs_wanted_release(&wanted);
@@ -357,8 +357,8 @@ static void static_scales_span_the_unquantized_inputs_of_the_prepared_block(void
     random_block_prepare(&random_, &recipe, &want);
     for (size_t i = 0; i < NAMES; i++)
         bs_want(&wanted, &bs_stat_extremes, site_called(names[i]), 0);
-    assert_int_equal(bs_calibrate(&want, random_.rope, &random_.inputs, &wanted, &ranges, NULL,
-                                  random_.scratch, &err),
+    assert_int_equal(bs_calibrate(&want, random_.rope, &random_.inputs, NULL, &wanted, &ranges,
+                                  NULL, random_.scratch, &err),
                      BS_OK);
     bs_wanted_release(&wanted);
     quantize(&recipe, &other.inputs, NULL);

@@ -454,7 +454,7 @@ static struct bs_statistics spilled_statistics(const struct bs_recipe *recipe)
         BS_OK);
     memcpy(inputs.data, held->data, inputs.spill.size);
     bs_algorithm_of(step)->needs(step->options, &wanted);
-    assert_int_equal(bs_calibrate(block, random_.rope, &inputs, &wanted, &statistics, NULL,
+    assert_int_equal(bs_calibrate(block, random_.rope, &inputs, NULL, &wanted, &statistics, NULL,
                                   random_.scratch, &err),
                      BS_OK);
     bs_wanted_release(&wanted);

@@ -253,12 +253,12 @@ static void outputs_are_the_blocks_and_may_replace_the_inputs(void **state)
     size_t bytes = (size_t)(tokens_in_all * wide_shape.hidden) * sizeof(float);
     assert_int_equal(bs_stream_push(&random_.block, random_.rope, &pushed, random_.scratch, &err),
                      BS_OK);
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, NULL, NULL, &out,
-                                  random_.scratch, &err),
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, NULL, NULL, NULL,
+                                  &out, random_.scratch, &err),
                      BS_OK);
     assert_memory_equal(out.data, pushed.data, bytes);
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &in_place, &everything, &statistics,
-                                  &in_place, random_.scratch, &err),
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &in_place, NULL, &everything,
+                                  &statistics, &in_place, random_.scratch, &err),
                      BS_OK);
     assert_memory_equal(in_place.data, pushed.data, bytes);
     assert_same(&statistics, &plain); /* of the inputs as they were */
@@ -267,6 +267,60 @@ static void outputs_are_the_blocks_and_may_replace_the_inputs(void **state)
     bs_stream_release(&pushed);
     bs_stream_release(&in_place);
     bs_stream_release(&out);
+}
+
+/* D of two runs of all inputs, in double. */
+static double naive_deviation(const struct bs_statistics *of, const struct bs_statistics *beside,
+                              int site, int i, int j)
+{
+    const float *x = bs_statistics_of(of, &bs_stat_inputs, site);
+    const float *other = bs_statistics_of(beside, &bs_stat_inputs, site);
+    int width = random_.architecture.program.values[site].width;
+    double sum = 0;
+    for (int t = 0; t < tokens_in_all; t++)
+        sum += ((double)other[t * width + i] - (double)x[t * width + i]) * (double)x[t * width + j];
+    return 2 * sum / random_.inputs.windows;
+}
+
+/* Other inputs, and a block of other weights. */
+static void deviation_is_from_the_same_tokens_in_the_unquantized_model(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_block other = {.index = 0};
+    struct bs_stream moved = copy_of_inputs();
+    for (int i = 0; i < tokens_in_all * moved.width; i++)
+        moved.data[i] += 0.1f * (float)(i % 11);
+    assert_int_equal(bs_block_copy(&other, &random_.block, &err), BS_OK);
+    for (int i = 0; i < 100; i++)
+        other.linears[SLOT_V].weight[i] *= 2;
+    struct bs_wanted wanted = {.architecture = &random_.architecture};
+    bs_want(&wanted, &bs_stat_deviation, BS_EVERY_SITE, 0);
+    bs_want(&wanted, &bs_stat_inputs, BS_EVERY_SITE, 0);
+    struct bs_statistics here, there;
+    struct bs_origin origin = {&other, &moved};
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, &origin, &wanted,
+                                  &here, NULL, random_.scratch, &err),
+                     BS_OK);
+    assert_int_equal(bs_calibrate(&other, random_.rope, &moved, NULL, &wanted, &there, NULL,
+                                  random_.scratch, &err),
+                     BS_OK);
+    for (int k = 0; k < 4; k++) {
+        int site = input(k), width = random_.architecture.program.values[site].width;
+        const float *d = bs_statistics_of(&here, &bs_stat_deviation, site);
+        const float *none = bs_statistics_of(&there, &bs_stat_deviation, site);
+        double size = fabs(naive_deviation(&here, &there, site, 0, 0)) + 1;
+        for (int n = 0; n < width * width; n += 7) {
+            assert_close((double)d[n], naive_deviation(&here, &there, site, n / width, n % width),
+                         1e-4 * size, 1e-4);
+            assert_true(none[n] == 0);
+        }
+    }
+    bs_statistics_release(&here);
+    bs_statistics_release(&there);
+    bs_wanted_release(&wanted);
+    bs_block_release(&other);
+    bs_stream_release(&moved);
 }
 
 static void activation_quantization_is_for_pushing_only(void **state)
@@ -281,9 +335,9 @@ static void activation_quantization_is_for_pushing_only(void **state)
     quantize_sites(block, activations, false);
     assert_int_equal(bs_stream_push(block, random_.rope, &pushed, random_.scratch, &err), BS_OK);
     assert_memory_not_equal(pushed.data, plain.data, bytes);
-    assert_int_equal(
-        bs_calibrate(block, random_.rope, &random_.inputs, NULL, NULL, &out, random_.scratch, &err),
-        BS_OK);
+    assert_int_equal(bs_calibrate(block, random_.rope, &random_.inputs, NULL, NULL, NULL, &out,
+                                  random_.scratch, &err),
+                     BS_OK);
     assert_memory_equal(out.data, plain.data, bytes);
     assert_ptr_equal(block->sites[input(0)].setting, activations);
     bs_block_clear_sites(block);
@@ -332,8 +386,8 @@ static void streams_are_where_the_inputs_are(void **state)
     struct bs_statistics held = random_block_statistics(&random_, &everything), spilled;
     for (int t = 0; t < 2; t++) {
         bs_set_threads(threads[t]);
-        assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, &everything, &spilled,
-                                      NULL, random_.scratch, &err),
+        assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, NULL, &everything,
+                                      &spilled, NULL, random_.scratch, &err),
                          BS_OK);
         for (int k = 0; k < 4; k++) {
             int s = input(k);
@@ -359,8 +413,8 @@ static void a_scratch_folder_of_no_use_is_named(void **state)
     struct bs_statistics statistics;
     struct bs_stream inputs = spilled_inputs();
     inputs.scratch = folder_file(&folder, "nowhere");
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, &everything, &statistics,
-                                  NULL, random_.scratch, &err),
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &inputs, NULL, &everything,
+                                  &statistics, NULL, random_.scratch, &err),
                      BS_EIO);
     assert_non_null(strstr(err.message, inputs.scratch));
     assert_true(!statistics.count && !statistics.collected); /* nothing is left to release */
@@ -393,13 +447,13 @@ static void a_value_that_is_not_finite_is_named(void **state)
     /* In two windows, of which the earlier one is reported. */
     bs_stream_window(&broken, 6)[3 * wide_shape.hidden + 5] = NAN;
     bs_stream_window(&broken, 3)[8 * wide_shape.hidden + 1] = INFINITY;
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, &everything, &statistics,
-                                  NULL, random_.scratch, &err),
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, NULL, &everything,
+                                  &statistics, NULL, random_.scratch, &err),
                      BS_ENUMERIC);
     assert_non_null(strstr(err.message, "attn_input is not finite at window 3, token 8, "));
     assert_true(!statistics.count && !statistics.collected);
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, &everything, &statistics,
-                                  &broken, random_.scratch, &err),
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &broken, NULL, &everything,
+                                  &statistics, &broken, random_.scratch, &err),
                      BS_ENUMERIC);
     assert_non_null(strstr(err.message, "the output is not finite at window 3, token "));
     bs_stream_window(&broken, 3)[0] = NAN;
@@ -416,7 +470,7 @@ static void every_allocation_may_fail(void **state)
     struct bs_statistics statistics;
     for (long n = 1;; n++) {
         bs_alloc_fail_at(n);
-        enum bs_status status = bs_calibrate(&random_.block, random_.rope, &random_.inputs,
+        enum bs_status status = bs_calibrate(&random_.block, random_.rope, &random_.inputs, NULL,
                                              &everything, &statistics, NULL, random_.scratch, &err);
         long made = bs_alloc_fail_at(0);
         if (!status) {
@@ -497,7 +551,7 @@ static void a_set_that_memory_cut_short_says_so(void **state)
     assert_true(bs_wanted_any(&wanted) && !bs_wanted_within(&wanted, &everything));
     bs_wanted_merge(&other, &wanted);
     assert_int_equal(bs_wanted_check(&other, &err), BS_ENOMEM);
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, &other,
+    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, NULL, &other,
                                   &statistics, NULL, random_.scratch, &err),
                      BS_ENOMEM);
     bs_wanted_release(&wanted);
@@ -514,7 +568,7 @@ static void every_statistic_describes_itself_and_its_bytes(void **state)
         assert_true(plugin->name && *plugin->name && plugin->summary && *plugin->summary);
         assert_non_null(plugin->reference);
         assert_ptr_equal(bs_registry_find(&bs_statistic_registry, plugin->name), plugin);
-        assert_non_null(statistic->observe);
+        assert_true(!statistic->observe != !statistic->compare);
         assert_true(statistic->in_stream != (statistic->bytes != NULL));
         assert_true(!statistic->slot_bytes == !statistic->merge);
         /* What plan counts is what is there: 7 windows of 3 tokens. */
@@ -541,6 +595,7 @@ int main(void)
         cmocka_unit_test(samples_are_every_nth_token_of_all_windows),
         cmocka_unit_test(ranges_are_the_extremes_over_all_windows),
         cmocka_unit_test(outputs_are_the_blocks_and_may_replace_the_inputs),
+        cmocka_unit_test(deviation_is_from_the_same_tokens_in_the_unquantized_model),
         cmocka_unit_test(activation_quantization_is_for_pushing_only),
         cmocka_unit_test(threads_do_not_change_a_byte),
         cmocka_unit_test(streams_are_where_the_inputs_are),

@@ -16,106 +16,17 @@
 #include "eval/linalg/vector.h"
 #include "tests/support/close.h"
 #include "tests/support/naive.h"
+#include "tests/support/one_linear.h"
 #include "tests/support/random_block.h"
 #include "tests/support/recipes.h"
 #include "tests/support/settings.h"
 
-enum { OUT = 70, IN = 40, TOKENS = 200, SET = 0 };
-
-/* One linear, in the place of q_proj, and what GPTQ makes of it. */
-struct problem {
-    struct bs_architecture architecture; /* of which only the input of the linear counts */
-    float original[OUT * IN], weight[OUT * IN], hessian[IN * IN];
-    struct bs_block block;
-    struct bs_collected collected;
-    struct bs_statistics statistics;
-    struct bs_recipe recipe;
-    float decoded[OUT * IN];
-};
-
-static const struct bs_linear *linear_of(const struct problem *p)
-{
-    return &p->block.linears[SLOT_Q];
-}
-
-/* Channels that correlate and differ in size: H = 2 / 5 X^T X as of five windows. */
-static void fill_hessian(float *hessian, uint64_t seed)
-{
-    static double x[TOKENS * IN];
-    for (int t = 0; t < TOKENS; t++) {
-        double common = (double)random_normal(&seed);
-        for (int j = 0; j < IN; j++)
-            x[t * IN + j] = (j % 7 == 2 ? 3 : 1) * ((double)random_normal(&seed) + common);
-    }
-    for (int i = 0; i < IN; i++)
-        for (int j = 0; j < IN; j++) {
-            double sum = 0;
-            for (int t = 0; t < TOKENS; t++)
-                sum += x[t * IN + i] * x[t * IN + j];
-            hessian[i * IN + j] = (float)(0.4 * sum);
-        }
-}
-
-static void problem_init(struct problem *p, uint64_t seed)
-{
-    memset(p, 0, sizeof *p);
-    random_fill(p->original, OUT * IN, 1, seed);
-    fill_hessian(p->hessian, seed + 1000);
-}
-
-static enum bs_status try_quantize(struct problem *p, struct bs_error *err)
-{
-    memcpy(p->weight, p->original, sizeof p->weight);
-    p->block.linears[SLOT_Q] = (struct bs_linear){
-        .name = "q", .out_features = OUT, .in_features = IN, .weight = p->weight};
-    p->architecture.program.slots[SLOT_Q].input = SET;
-    p->block.architecture = &p->architecture;
-    p->collected.wish = (struct bs_wish){.statistic = &bs_stat_hessian, .site = SET};
-    p->collected.of.width = IN;
-    p->collected.data = p->hessian;
-    p->statistics.count = 1;
-    p->statistics.collected = &p->collected;
-    struct bs_job job = {.block = &p->block,
-                         .statistics = &p->statistics,
-                         .weights = setting_at_slots(&p->recipe.weights)};
-    const struct bs_choice *step = &p->recipe.steps[0];
-    return bs_algorithm_of(step)->quantize(step->options, &job, SLOT_Q, err);
-}
+static void solve(struct problem *p, const char *settings) { solve_by(p, "gptq", settings); }
 
 static enum bs_status try_solve(struct problem *p, const char *settings, struct bs_error *err)
 {
     recipe_build(&p->recipe, "gptq", settings);
     return try_quantize(p, err);
-}
-
-static void solve(struct problem *p, const char *settings)
-{
-    struct bs_error err;
-    if (try_solve(p, settings, &err))
-        fail_msg("%s", err.message);
-    bs_codes_decode(&linear_of(p)->codes, p->decoded);
-}
-
-static void problem_release(struct problem *p)
-{
-    bs_codes_release(&p->block.linears[SLOT_Q].codes);
-    bs_recipe_release(&p->recipe);
-    bs_derived_release(&p->statistics, SET);
-}
-
-/* tr(dW H dW^T) */
-static double objective(const struct problem *p, const float *decoded)
-{
-    double sum = 0;
-    for (int r = 0; r < OUT; r++)
-        for (int i = 0; i < IN; i++) {
-            double product = 0;
-            for (int j = 0; j < IN; j++)
-                product += (double)p->hessian[i * IN + j] *
-                           ((double)decoded[r * IN + j] - (double)p->original[r * IN + j]);
-            sum += product * ((double)decoded[r * IN + i] - (double)p->original[r * IN + i]);
-        }
-    return sum;
 }
 
 static void round_to_nearest(const struct problem *p, struct bs_codes *codes, float *decoded)
@@ -531,7 +442,7 @@ static void one_factor_serves_all_that_ask_for_the_same(void **state)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         solve(&shared, cases[k].settings);
         int factors = 0;
-        for (const struct bs_derived *d = shared.collected.derived; d; d = d->next)
+        for (const struct bs_derived *d = shared.collected[0].derived; d; d = d->next)
             factors++;
         assert_int_equal(factors, cases[k].factors);
         problem_init(&alone, 11);

@@ -391,6 +391,7 @@ static enum bs_status int_lay(const void *options, int out, int in, struct bs_co
                                       .tensor_bytes = tensor ? sizeof(struct params) : 0,
                                       .bits = (double)out * in * opt->bits +
                                               groups * (SCALE_BITS + zero_point_bits(opt)),
+                                      .group_index = true,
                                       .whole_numbers = divides};
     return BS_OK;
 }
