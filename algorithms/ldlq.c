@@ -5,7 +5,8 @@
  *
  * As Cornell-RelaxML/QuIP vector_balance.py (round_ldl, with act_order round_sorted_ldlqRG),
  * without incoherence processing. Greedy passes then go over the columns again: q_i moves to where
- * the loss is least with all others as they are. Grids are fitted before any column is rounded. */
+ * the loss is least with all others as they are; it stays on its levels, where the authors bring it
+ * back to them after a pass. Grids are fitted before any column is rounded. */
 #include <string.h>
 
 #include "algorithms/columns.h"

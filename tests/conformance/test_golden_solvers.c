@@ -1,0 +1,139 @@
+/* GPTAQ, LDLQ and HQQ against their authors' code on one matrix (tests/golden/solvers.json): the
+ * sum of every row of the rounded weights. Sums of products in another order decide near ties
+ * otherwise, and a row from there on; LEAST_ROWS must agree. In QuIP's greedy passes a code may leave
+ * its levels until the end of the pass, in ours it may not: there LEAST_GREEDY. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "eval/linalg/blas.h"
+#include "tests/support/one_linear.h"
+
+enum { LEAST_ROWS = OUT - 2, LEAST_GREEDY = OUT * 9 / 10 };
+
+/* Of a row's sum, where codes agree. */
+static const double CLOSE = 2e-4;
+
+/* The draws of solvers.py. */
+static int draw(uint32_t *state, int below)
+{
+    *state = (*state * 1103515245u + 12345u) % 2147483648u;
+    return (int)(*state >> 16) % below;
+}
+
+static void fill_matrix(float *weight)
+{
+    uint32_t state = 1;
+    for (int i = 0; i < OUT * IN; i++) {
+        int sum = 0;
+        for (int k = 0; k < 4; k++)
+            sum += draw(&state, 1024) - 512;
+        weight[i] = (float)sum / 512;
+    }
+}
+
+/* H and D of two windows: whole numbers. */
+static void fill_statistics(float *hessian, float *deviation)
+{
+    static float x[TOKENS][IN], other[TOKENS][IN];
+    uint32_t state = 2;
+    for (int t = 0; t < TOKENS; t++) {
+        int common = draw(&state, 7) - 3;
+        for (int j = 0; j < IN; j++) {
+            int size = j % 7 == 2 ? 3 : 1, own = size * (draw(&state, 7) - 3 + common);
+            x[t][j] = (float)own;
+            other[t][j] = (float)(own + size * (draw(&state, 5) - 2 + (own > 2)));
+        }
+    }
+    for (int i = 0; i < IN; i++)
+        for (int j = 0; j < IN; j++) {
+            hessian[i * IN + j] = deviation[i * IN + j] = 0;
+            for (int t = 0; t < TOKENS; t++) {
+                hessian[i * IN + j] += x[t][i] * x[t][j];
+                deviation[i * IN + j] += (other[t][i] - x[t][i]) * x[t][j];
+            }
+        }
+}
+
+/* "bits=4 act_order=true" of the row's settings. */
+static void print_settings(const json_t *row, char *text, size_t size)
+{
+    bool hqq = !strcmp(json_string_value(json_object_get(row, "algorithm")), "hqq");
+    size_t used = (size_t)snprintf(text, size, hqq ? "zero_point=float" : "symmetric=false");
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(row, "settings"), key, value)
+    {
+        char number[40] = "";
+        if (json_is_number(value))
+            snprintf(number, sizeof number, "%.9g", json_number_value(value));
+        if (json_is_boolean(value))
+            snprintf(number, sizeof number, "%s", json_is_true(value) ? "true" : "false");
+        if (*number)
+            used += (size_t)snprintf(text + used, size - used, " %s=%s",
+                                     strcmp(key, "group") ? key : "group_size", number);
+    }
+}
+
+static int rows_that_agree(const struct problem *p, const json_t *sums)
+{
+    int agree = 0;
+    for (size_t r = 0; r < OUT; r++) {
+        double sum = 0;
+        for (size_t j = 0; j < IN; j++)
+            sum += (double)p->decoded[r * IN + j];
+        agree += fabs(sum - json_number_value(json_array_get(sums, r))) < CLOSE;
+    }
+    return agree;
+}
+
+static void rows_are_those_of_the_authors_code(void **state)
+{
+    (void)state;
+    static struct problem p;
+    json_t *golden = json_load_file("tests/golden/solvers.json", 0, NULL), *row;
+    size_t index;
+    int outside = 0;
+    assert_non_null(golden);
+    json_array_foreach(json_object_get(golden, "rows"), index, row)
+    {
+        char settings[160];
+        const char *algorithm = json_string_value(json_object_get(row, "algorithm"));
+        print_settings(row, settings, sizeof settings);
+        if (!bs_algorithm_find(algorithm))
+            continue;
+        problem_init(&p, 0);
+        fill_matrix(p.original);
+        fill_statistics(p.hessian, p.deviation);
+        solve_by(&p, algorithm, settings);
+        int agree = rows_that_agree(&p, json_object_get(row, "row_sums"));
+        printf("%s %s: %d of %d rows\n", algorithm, settings, agree, OUT);
+        const json_t *passes = json_object_get(json_object_get(row, "settings"), "greedy_passes");
+        outside += agree < (json_integer_value(passes) ? LEAST_GREEDY : LEAST_ROWS);
+        problem_release(&p);
+    }
+    assert_true(index >= 15);
+    assert_int_equal(outside, 0);
+    json_decref(golden);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    bs_blas_init();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_those_of_the_authors_code),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
