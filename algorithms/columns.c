@@ -78,8 +78,8 @@ static void fit_spans(struct bs_linear *linear, const float *importance)
         }
 }
 
-enum bs_status bs_columns_fit(struct bs_linear *linear, const float *hessian, const struct bs_shared *shared,
-                              bool groups, struct bs_error *err)
+enum bs_status bs_columns_fit(struct bs_linear *linear, const float *hessian,
+                              const struct bs_shared *shared, bool groups, struct bs_error *err)
 {
     size_t in = (size_t)linear->in_features;
     float *importance = bs_alloc(in, sizeof *importance);
@@ -228,7 +228,8 @@ static enum bs_status record_groups(struct solve *s, struct bs_error *err)
     return BS_OK;
 }
 
-static enum bs_status solve_linear(struct solve *s, const struct bs_shared *shared, struct bs_error *err)
+static enum bs_status solve_linear(struct solve *s, const struct bs_shared *shared,
+                                   struct bs_error *err)
 {
     if (bs_columns_fit(s->linear, s->hessian, shared, s->how->static_groups, err) ||
         record_groups(s, err))

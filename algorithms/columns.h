@@ -19,8 +19,8 @@ enum bs_status bs_columns_check(const struct bs_columns *how, const struct bs_se
 /* Readies linear->codes: parameters of the whole tensor and of whole rows from W as it came; then
  * columns that never see an input, a zero on the diagonal of H, become zero and are counted; then,
  * with `groups`, parameters of spans of columns. Importance is diag(H). BS_ENOMEM. */
-enum bs_status bs_columns_fit(struct bs_linear *linear, const float *hessian, const struct bs_shared *shared,
-                              bool groups, struct bs_error *err);
+enum bs_status bs_columns_fit(struct bs_linear *linear, const float *hessian,
+                              const struct bs_shared *shared, bool groups, struct bs_error *err);
 
 /* What moves the columns after the i-th beside its error: w_i times row i of this, times
  * `factor`. */

@@ -12,8 +12,8 @@ struct bs_observed {
 };
 
 /* The result is one piece of memory; windows are observed side by side and merged in their order,
- * so that the same bits come out on any number of threads. Hooks are optional but for one of observe
- * and compare. */
+ * so that the same bits come out on any number of threads. Hooks are optional but for one of
+ * observe and compare. */
 struct bs_statistic {
     struct bs_plugin plugin;
 

@@ -80,7 +80,8 @@ void bs_want_derived(struct bs_wanted *wanted, const struct bs_derivation *deriv
 void bs_wanted_merge(struct bs_wanted *to, const struct bs_wanted *more);
 void bs_wanted_merge_site(struct bs_wanted *to, const struct bs_wanted *more, int site);
 
-/* True where anything is wanted; where any statistic of it compares; where `have` has every statistic that `wanted` asks for. */
+/* True where anything is wanted; where any statistic of it compares; where `have` has every
+ * statistic that `wanted` asks for. */
 bool bs_wanted_any(const struct bs_wanted *wanted);
 bool bs_wanted_compares(const struct bs_wanted *wanted);
 bool bs_wanted_within(const struct bs_wanted *wanted, const struct bs_wanted *have);

@@ -1,7 +1,7 @@
 /* GPTAQ, LDLQ and HQQ against their authors' code on one matrix (tests/golden/solvers.json): the
  * sum of every row of the rounded weights. Sums of products in another order decide near ties
- * otherwise, and a row from there on; LEAST_ROWS must agree. In QuIP's greedy passes a code may leave
- * its levels until the end of the pass, in ours it may not: there LEAST_GREEDY. */
+ * otherwise, and a row from there on; LEAST_ROWS must agree. In QuIP's greedy passes a code may
+ * leave its levels until the end of the pass, in ours it may not: there LEAST_GREEDY. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

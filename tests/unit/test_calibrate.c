@@ -269,60 +269,6 @@ static void outputs_are_the_blocks_and_may_replace_the_inputs(void **state)
     bs_stream_release(&out);
 }
 
-/* D of two runs of all inputs, in double. */
-static double naive_deviation(const struct bs_statistics *of, const struct bs_statistics *beside,
-                              int site, int i, int j)
-{
-    const float *x = bs_statistics_of(of, &bs_stat_inputs, site);
-    const float *other = bs_statistics_of(beside, &bs_stat_inputs, site);
-    int width = random_.architecture.program.values[site].width;
-    double sum = 0;
-    for (int t = 0; t < tokens_in_all; t++)
-        sum += ((double)other[t * width + i] - (double)x[t * width + i]) * (double)x[t * width + j];
-    return 2 * sum / random_.inputs.windows;
-}
-
-/* Other inputs, and a block of other weights. */
-static void deviation_is_from_the_same_tokens_in_the_unquantized_model(void **state)
-{
-    (void)state;
-    struct bs_error err;
-    struct bs_block other = {.index = 0};
-    struct bs_stream moved = copy_of_inputs();
-    for (int i = 0; i < tokens_in_all * moved.width; i++)
-        moved.data[i] += 0.1f * (float)(i % 11);
-    assert_int_equal(bs_block_copy(&other, &random_.block, &err), BS_OK);
-    for (int i = 0; i < 100; i++)
-        other.linears[SLOT_V].weight[i] *= 2;
-    struct bs_wanted wanted = {.architecture = &random_.architecture};
-    bs_want(&wanted, &bs_stat_deviation, BS_EVERY_SITE, 0);
-    bs_want(&wanted, &bs_stat_inputs, BS_EVERY_SITE, 0);
-    struct bs_statistics here, there;
-    struct bs_origin origin = {&other, &moved};
-    assert_int_equal(bs_calibrate(&random_.block, random_.rope, &random_.inputs, &origin, &wanted,
-                                  &here, NULL, random_.scratch, &err),
-                     BS_OK);
-    assert_int_equal(bs_calibrate(&other, random_.rope, &moved, NULL, &wanted, &there, NULL,
-                                  random_.scratch, &err),
-                     BS_OK);
-    for (int k = 0; k < 4; k++) {
-        int site = input(k), width = random_.architecture.program.values[site].width;
-        const float *d = bs_statistics_of(&here, &bs_stat_deviation, site);
-        const float *none = bs_statistics_of(&there, &bs_stat_deviation, site);
-        double size = fabs(naive_deviation(&here, &there, site, 0, 0)) + 1;
-        for (int n = 0; n < width * width; n += 7) {
-            assert_close((double)d[n], naive_deviation(&here, &there, site, n / width, n % width),
-                         1e-4 * size, 1e-4);
-            assert_true(none[n] == 0);
-        }
-    }
-    bs_statistics_release(&here);
-    bs_statistics_release(&there);
-    bs_wanted_release(&wanted);
-    bs_block_release(&other);
-    bs_stream_release(&moved);
-}
-
 static void activation_quantization_is_for_pushing_only(void **state)
 {
     (void)state;
@@ -597,7 +543,6 @@ int main(void)
         cmocka_unit_test(samples_are_every_nth_token_of_all_windows),
         cmocka_unit_test(ranges_are_the_extremes_over_all_windows),
         cmocka_unit_test(outputs_are_the_blocks_and_may_replace_the_inputs),
-        cmocka_unit_test(deviation_is_from_the_same_tokens_in_the_unquantized_model),
         cmocka_unit_test(activation_quantization_is_for_pushing_only),
         cmocka_unit_test(threads_do_not_change_a_byte),
         cmocka_unit_test(streams_are_where_the_inputs_are),
