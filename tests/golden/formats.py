@@ -171,7 +171,7 @@ def settings():
     for kind in "nf4", "fp4":
         for block in 64, 128:
             for double in False, True:
-                yield (f"format={kind} block_size={block} double_quant={str(double).lower()}",
+                yield (f"format={kind} group_size={block} double_quant={str(double).lower()}",
                        lambda w, k=kind, b=block, d=double: bitsandbytes_4bit(w, k, b, d))
 
 

@@ -33,12 +33,12 @@ enum {
 };
 
 struct blocks {
-    int block_size;
+    int group_size;
     bool double_quant;
 };
 
 static const struct bs_option options_of_both[] = {
-    BS_OPT(struct blocks, block_size, 64, LEAST_BLOCK, MOST_BLOCK,
+    BS_OPT(struct blocks, group_size, 64, LEAST_BLOCK, MOST_BLOCK,
            "values that share an absmax, a power of two"),
     BS_OPT(struct blocks, double_quant, false, 0, 1, "the absmax of blocks in 8 bits"),
     {.name = NULL},
@@ -152,9 +152,9 @@ static int map_code(float x)
 static enum bs_status blocks_resolve(void *options, enum bs_use use, struct bs_error *err)
 {
     const struct blocks *opt = options;
-    if (opt->block_size & (opt->block_size - 1))
-        return bs_fail(err, BS_ECONFIG, "block_size is %d, expected a power of two from %d to %d",
-                       opt->block_size, LEAST_BLOCK, MOST_BLOCK);
+    if (opt->group_size & (opt->group_size - 1))
+        return bs_fail(err, BS_ECONFIG, "group_size is %d, expected a power of two from %d to %d",
+                       opt->group_size, LEAST_BLOCK, MOST_BLOCK);
     if (use == BS_FOR_ACTIVATIONS && opt->double_quant)
         return bs_fail(err, BS_ECONFIG,
                        "double_quant is of weights: activations have no file to be smaller in");
@@ -168,18 +168,18 @@ static enum bs_status blocks_lay(const void *options, int out, int in,
                                  struct bs_code_layout *layout, struct bs_error *err)
 {
     const struct blocks *opt = options;
-    if (in % opt->block_size)
+    if (in % opt->group_size)
         return bs_fail(
             err, BS_ECONFIG,
-            "blocks of %d do not fit in rows of %d, expected a block_size that divides it",
-            opt->block_size, in);
-    size_t count = (size_t)out * (size_t)(in / opt->block_size);
+            "blocks of %d do not fit in rows of %d, expected a group_size that divides it",
+            opt->group_size, in);
+    size_t count = (size_t)out * (size_t)(in / opt->group_size);
     size_t nested = (count + NESTED - 1) / NESTED;
     *layout = (struct bs_code_layout){
         .out = out,
         .in = in,
-        .group = opt->block_size,
-        .span = opt->block_size,
+        .group = opt->group_size,
+        .span = opt->group_size,
         .by_columns = true,
         .code_bits = CODE_BITS,
         .param_bytes = sizeof(struct params),
@@ -228,7 +228,7 @@ static float absmax_of(const struct bs_levels *levels, const struct bs_choice *r
 
 static size_t block_of(const struct blocks *opt, uint64_t index)
 {
-    return (size_t)(index / (uint64_t)opt->block_size);
+    return (size_t)(index / (uint64_t)opt->group_size);
 }
 
 /* What the block's code stands for: its scale. */
@@ -256,7 +256,7 @@ static void fit_nested(const struct blocks *opt, const struct bs_levels *levels,
                        const struct bs_choice *range, const struct bs_sample *all,
                        struct nested *nested)
 {
-    size_t size = (size_t)opt->block_size, count = all->rows * all->count / size;
+    size_t size = (size_t)opt->group_size, count = all->rows * all->count / size;
     double sum = 0;
     for (size_t b = 0; b < count; b++) {
         struct bs_sample block = bs_sample_of(all->x + b * size, size);
