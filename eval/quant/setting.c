@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "eval/base/mem.h"
 #include "eval/quant/format.h"
+#include "eval/quant/mix.h"
 
 enum { VALUE_TEXT = 128, ALLOWED_TEXT = 512 };
 
@@ -26,6 +28,12 @@ const struct bs_option bs_weights_options[] = {
                  importance_words,
                  "what errors count where scales are searched for; imatrix = the mean square of "
                  "their column's inputs in calibration"),
+    {.name = "mix",
+     .help = "a format for each tensor, as llama-quantize's files of this name have them",
+     .offset = offsetof(struct bs_setting, mix),
+     .type = BS_CHOICE,
+     .max = BS_MIXES,
+     .words = bs_mix_words},
     {.name = NULL},
 };
 
@@ -52,6 +60,44 @@ void bs_setting_release(struct bs_setting *setting)
 {
     bs_choice_release(&setting->format);
     bs_choice_release(&setting->range);
+    for (int f = 0; setting->mixed && bs_mix_formats[f]; f++)
+        bs_setting_release(&setting->mixed[f]);
+    bs_free(setting->mixed);
+    setting->mixed = NULL;
+}
+
+/* What a mix may give: the setting with each of its formats. */
+static enum bs_status make_mixed(struct bs_setting *setting, struct bs_error *err)
+{
+    int count = 0;
+    while (bs_mix_formats[count])
+        count++;
+    struct bs_setting plain = *setting;
+    plain.mix = 0;
+    plain.mixed = NULL;
+    setting->mixed = bs_calloc((size_t)count, sizeof *setting->mixed);
+    if (!setting->mixed)
+        return bs_fail_memory(err);
+    for (int f = 0; f < count; f++)
+        if (bs_setting_copy(&setting->mixed[f], &plain, err) ||
+            bs_setting_choose_format(&setting->mixed[f], bs_mix_formats[f], err) ||
+            bs_setting_resolve(&setting->mixed[f], BS_FOR_WEIGHTS, err))
+            return err->status;
+    return BS_OK;
+}
+
+const struct bs_setting *bs_mix_setting(const struct bs_setting *setting,
+                                        const struct bs_mix_place *place)
+{
+    static const struct bs_setting none = {.format = {.plugin = NULL}};
+    if (!setting->mixed)
+        return setting;
+    const struct bs_plugin *format =
+        bs_mix_format(setting->mix, place, setting->importance != BS_ALIKE);
+    for (int f = 0; bs_mix_formats[f]; f++)
+        if (bs_mix_formats[f] == format)
+            return &setting->mixed[f];
+    return &none;
 }
 
 enum bs_status bs_setting_copy(struct bs_setting *to, const struct bs_setting *from,
@@ -59,8 +105,9 @@ enum bs_status bs_setting_copy(struct bs_setting *to, const struct bs_setting *f
 {
     *to = *from;
     to->format = to->range = (struct bs_choice){.plugin = NULL};
+    to->mixed = NULL;
     if (!bs_choice_copy(&to->format, &from->format, err) &&
-        !bs_choice_copy(&to->range, &from->range, err))
+        !bs_choice_copy(&to->range, &from->range, err) && (!from->mixed || !make_mixed(to, err)))
         return BS_OK;
     bs_setting_release(to);
     return err->status;
@@ -70,7 +117,7 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
 {
     return bs_choice_equal(&a->format, &b->format) && bs_choice_equal(&a->range, &b->range) &&
            a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
-           a->importance == b->importance && a->sharing == b->sharing;
+           a->importance == b->importance && a->mix == b->mix && a->sharing == b->sharing;
 }
 
 /* ---- choosing ---- */
@@ -294,8 +341,25 @@ static bool weighs(const struct bs_setting *setting)
     return range->weighs && range->weighs(setting->range.options);
 }
 
+/* A mix has the formats of its name. */
+static enum bs_status begin_mix(struct bs_setting *setting, struct bs_error *err)
+{
+    const struct bs_plugin *usual = bs_mix_usual(setting->mix), *format = setting->format.plugin;
+    bool other = format != usual && !leaves_alone(&setting->format);
+    if (other)
+        return bs_fail(err, BS_ECONFIG,
+                       "mix %s has formats of its own, expected no format %s beside it",
+                       bs_mix_words[setting->mix], format->name);
+    if (bs_mix_needs_importance(setting->mix) && setting->importance == BS_ALIKE)
+        return bs_fail(err, BS_ECONFIG, "mix %s is made by importance only, expected importance",
+                       bs_mix_words[setting->mix]);
+    return format == usual ? BS_OK : bs_setting_choose_format(setting, usual, err);
+}
+
 enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, struct bs_error *err)
 {
+    if (use == BS_FOR_WEIGHTS && setting->mix && begin_mix(setting, err))
+        return err->status;
     if (leaves_alone(&setting->format)) {
         bs_setting_release(setting);
         bs_setting_init(setting);
@@ -312,9 +376,10 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
         setting->importance = BS_ALIKE;
     if (setting->rounding != BS_STOCHASTIC)
         setting->rounding_seed = 0;
-    if (use == BS_FOR_WEIGHTS)
-        setting->sharing = BS_BY_TOKEN;
-    return BS_OK;
+    if (use != BS_FOR_WEIGHTS)
+        return BS_OK;
+    setting->sharing = BS_BY_TOKEN;
+    return setting->mix && !setting->mixed ? make_mixed(setting, err) : BS_OK;
 }
 
 /* ---- printing ---- */
@@ -322,6 +387,8 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
 /* Whether the option has an effect in a resolved setting. */
 static bool matters(const struct bs_setting *setting, const struct bs_option *option)
 {
+    if (!strcmp(option->name, "mix"))
+        return setting->mix != 0;
     if (!strcmp(option->name, "importance"))
         return setting->importance != BS_ALIKE;
     return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
@@ -406,12 +473,28 @@ static void print_plainly(const struct bs_choice *choice, const struct bs_choice
     }
 }
 
+/* What stands after the format and its range. */
+static void print_rest(const struct bs_setting *setting, FILE *out)
+{
+    if (setting->importance != BS_ALIKE)
+        fprintf(out, " %s", importance_words[setting->importance]);
+    if (setting->rounding != BS_NEAREST)
+        fprintf(out, " %s", rounding_words[setting->rounding]);
+    if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)
+        fprintf(out, " rounding_seed=%d", setting->rounding_seed);
+}
+
 void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
                             const struct bs_preference *const *preferences, FILE *out)
 {
     struct room settled, natural;
     const struct bs_format *format = format_of(&setting->format);
     const char *sharing = use == BS_FOR_ACTIVATIONS ? sharing_words[setting->sharing] : NULL;
+    if (setting->mix) {
+        fprintf(out, "mix %s", bs_mix_words[setting->mix]);
+        print_rest(setting, out);
+        return;
+    }
     copy_into(&settled, &setting->format);
     settle(&settled.choice, use, preferences);
     natural_options(&settled.choice, use, preferences, &natural);
@@ -422,10 +505,5 @@ void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
     if (setting->range.plugin != bs_range_registry.rows[0])
         fprintf(out, " %s", setting->range.plugin->name);
     bs_choice_print_short(&setting->range, NULL, NULL, out);
-    if (setting->importance != BS_ALIKE)
-        fprintf(out, " %s", importance_words[setting->importance]);
-    if (setting->rounding != BS_NEAREST)
-        fprintf(out, " %s", rounding_words[setting->rounding]);
-    if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)
-        fprintf(out, " rounding_seed=%d", setting->rounding_seed);
+    print_rest(setting, out);
 }

@@ -36,7 +36,9 @@ struct bs_setting {
     int rounding;            /* enum bs_rounding */
     int rounding_seed;       /* of stochastic draws */
     int importance;          /* enum bs_importance, of weights */
-    int sharing;             /* enum bs_sharing, of activations */
+    int mix; /* of weights: of bs_mix_words; not 0: each tensor has its own format */
+    struct bs_setting *mixed; /* of a resolved mix: [bs_mix_formats], by format; owned */
+    int sharing;              /* enum bs_sharing, of activations */
 };
 
 /* Bits of a value that is not quantized, as models are published. */

@@ -4,6 +4,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/quant/format.h"
+#include "eval/quant/mix.h"
 #include "eval/recipe/where.h"
 
 enum { PATTERN_TEXT = 256, LIST_TEXT = 512 };
@@ -49,6 +50,31 @@ static bool is_open_to(const struct bs_recipe *recipe, enum bs_use use,
 
 static const struct bs_setting none = {.format = {.plugin = NULL}};
 
+/* What a linear is to a mix. Of queries, keys and values in one tensor all are as values. */
+static enum bs_mix_role role_of(const struct bs_program *p, int slot)
+{
+    const struct bs_slot *own = &p->slots[slot];
+    for (int s = own->first; s <= own->last; s++)
+        if (!strcmp(p->slots[s].role, "v"))
+            return BS_MIX_VALUE;
+    if (!strcmp(own->role, "o"))
+        return BS_MIX_OUTPUT;
+    return strcmp(own->role, "down") ? BS_MIX_OTHER : BS_MIX_DOWN;
+}
+
+static int heads_sharing(const struct bs_architecture *a) { return a->num_heads / a->num_kv_heads; }
+
+static const struct bs_setting *mixed(const struct bs_setting *setting,
+                                      const struct bs_architecture *a, int layer, int slot)
+{
+    const struct bs_mix_place place = {.role = role_of(&a->program, slot),
+                                       .layer = layer,
+                                       .layers = a->num_layers,
+                                       .sharing = heads_sharing(a),
+                                       .in = a->program.slots[slot].in};
+    return bs_mix_setting(setting, &place);
+}
+
 /* The setting of the last rule that matches. */
 static const struct bs_setting *setting_at(const struct bs_recipe *recipe,
                                            const struct bs_architecture *a, int layer,
@@ -62,7 +88,7 @@ static const struct bs_setting *setting_at(const struct bs_recipe *recipe,
     for (int r = 0; r < recipe->num_rules; r++)
         if (recipe->rules[r].use == use && where_matches(recipe->rules[r].where, a, layer, place))
             setting = &recipe->rules[r].setting;
-    return setting;
+    return use == BS_FOR_WEIGHTS ? mixed(setting, a, layer, place->index) : setting;
 }
 
 void bs_recipe_assign(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
@@ -119,7 +145,14 @@ void bs_recipe_assign_outer(const struct bs_recipe *recipe,
     for (int w = 0; w < BS_NUM_OUTER; w++) {
         const struct bs_setting *setting =
             outer_setting(recipe, architecture, architecture->tied_head ? both : 1u << w);
-        assignment->of[w] = setting ? setting : &none;
+        if (!setting && recipe->weights.mix)
+            setting = &recipe->weights;
+        const struct bs_mix_place place = {
+            .role = w == BS_HEAD || architecture->tied_head ? BS_MIX_HEAD : BS_MIX_EMBEDDING,
+            .layers = architecture->num_layers,
+            .sharing = heads_sharing(architecture),
+            .in = architecture->embedding_size};
+        assignment->of[w] = setting ? bs_mix_setting(setting, &place) : &none;
     }
 }
 
@@ -281,6 +314,21 @@ static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct 
     return BS_OK;
 }
 
+/* Mixes have exceptions for one family that are not among their rules here. */
+static enum bs_status check_mixes(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                                  struct bs_error *err)
+{
+    bool any = recipe->weights.mix != 0;
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].setting.mix != 0;
+    if (any && !strcmp(a->family->model_type, "falcon"))
+        return bs_fail(err, BS_ECONFIG,
+                       "mix %s: llama-quantize has rules of its own for this family (%s), which "
+                       "are not known here; expected a format",
+                       bs_mix_words[recipe->weights.mix], a->family->model_type);
+    return BS_OK;
+}
+
 enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
                                       const struct bs_architecture *architecture,
                                       const struct bs_rule **rule, struct bs_error *err)
@@ -294,7 +342,7 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
         if (check_where(recipe, (*rule)->use, (*rule)->where, true, architecture, err))
             return err->status;
     }
-    if (check_outer(recipe, architecture, err))
+    if (check_mixes(recipe, architecture, err) || check_outer(recipe, architecture, err))
         return err->status;
     int unlike = recipe->num_rules ? architecture->num_layers : 1;
     for (int layer = 0; layer < unlike; layer++)

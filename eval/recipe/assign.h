@@ -12,8 +12,9 @@ struct bs_assignment {
 };
 
 /* What the matrices outside the blocks get: those that an exception names, "embedding" or "head",
- * for what a recipe says of weights is about linears. Of a model with a tied head both names are
- * of one tensor, and a rule for either holds for both uses of it. Lent by the recipe. */
+ * for what a recipe says of weights is about linears, but for a mix, which has formats for them. Of
+ * a model with a tied head both names are of one tensor, and a rule for either holds for both uses
+ * of it. Lent by the recipe. */
 struct bs_outer_assignment {
     const struct bs_setting *of[BS_NUM_OUTER]; /* by enum bs_outer */
 };

@@ -7,6 +7,8 @@
 #include "eval/base/printable.h"
 #include "eval/base/terminal.h"
 #include "eval/hub/hub.h"
+#include "eval/quant/format.h"
+#include "eval/quant/mix.h"
 #include "eval/recipe/assign.h"
 
 enum { CELL_TEXT = 64, LINE_TEXT = 1200 };
@@ -38,6 +40,100 @@ static enum bs_status print_model(const char *model, const struct bs_architectur
     return whole ? BS_OK : bs_fail_memory(err);
 }
 
+/* ---- what mixes make of the weights ---- */
+
+static const char *format_name(const struct bs_setting *setting)
+{
+    return bs_setting_quantizes(setting) ? setting->format.plugin->name : "none";
+}
+
+/* "0-2,5": the layers in which a slot has the format that it has in layer `like`; "" where an
+ * earlier layer has it too. */
+static void print_layers(const struct bs_recipe *recipe, const struct bs_architecture *a, int slot,
+                         int like, char *text, size_t size)
+{
+    const char *wanted = NULL;
+    size_t used = 0;
+    int first = -1;
+    struct bs_assignment at;
+    bs_recipe_assign(recipe, a, like, &at);
+    wanted = format_name(at.weights[slot]);
+    text[0] = '\0';
+    for (int layer = 0; layer <= a->num_layers; layer++) {
+        if (layer < a->num_layers)
+            bs_recipe_assign(recipe, a, layer, &at);
+        bool has = layer < a->num_layers && !strcmp(format_name(at.weights[slot]), wanted);
+        if (has && layer < like)
+            return;
+        if (has && first < 0)
+            first = layer;
+        if (has || first < 0)
+            continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "," : "", first);
+        used = used < size ? used : size - 1;
+        if (layer - 1 > first)
+            used += (size_t)snprintf(text + used, size - used, "-%d", layer - 1);
+        used = used < size ? used : size - 1;
+        first = -1;
+    }
+}
+
+/* A row of a mix: a weight [out][in]. */
+static void add_mixed(struct bs_listing *listing, const char *place,
+                      const struct bs_setting *setting, int out, int in, const char *layers)
+{
+    struct bs_code_layout layout = {.bits = 0};
+    struct bs_error ignored; /* the rules were checked */
+    char bits[CELL_TEXT] = "-";
+    if (bs_setting_quantizes(setting) && !bs_setting_lay(setting, out, in, &layout, &ignored))
+        snprintf(bits, sizeof bits, "%.4g", layout.bits / out / in);
+    bs_listing_add(listing, (const char *const[]){place, format_name(setting), bits, layers});
+}
+
+static enum bs_status print_mix(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                                FILE *out, struct bs_error *err)
+{
+    struct bs_listing listing = {.head = {"place", "format", "bits", "layers"}};
+    struct bs_assignment at;
+    struct bs_outer_assignment outer;
+    struct bs_place places[BS_NUM_OUTER];
+    char layers[LINE_TEXT];
+    for (int s = 0; s < a->program.num_slots; s++)
+        for (int layer = 0; layer < a->num_layers; layer++) {
+            const struct bs_slot *slot = &a->program.slots[s];
+            print_layers(recipe, a, s, layer, layers, sizeof layers);
+            bs_recipe_assign(recipe, a, layer, &at);
+            if (layers[0])
+                add_mixed(&listing, slot->name, at.weights[s], slot->out, slot->in, layers);
+        }
+    bs_outer_places(a, places);
+    bs_recipe_assign_outer(recipe, a, &outer);
+    for (int w = 0; w < BS_NUM_OUTER; w++)
+        add_mixed(&listing, places[w].name, outer.of[w], places[w].out, places[w].width,
+                  a->tied_head ? "one tensor" : "-");
+    fprintf(out, "mix %s%s\n", bs_mix_words[recipe->weights.mix],
+            bs_recipe_weighs(recipe) ? ", by importance" : "");
+    bool whole = bs_listing_print(&listing, false, out);
+    bs_listing_release(&listing);
+    return whole ? BS_OK : bs_fail_memory(err);
+}
+
+/* Of every mix that a recipe has, once. */
+static enum bs_status print_mixes(const struct bs_config *config, const struct bs_architecture *a,
+                                  FILE *out, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    for (int r = 0; r < config->num_recipes && !status; r++) {
+        const struct bs_recipe *recipe = &config->recipes[r];
+        bool seen = !recipe->weights.mix;
+        for (int k = 0; k < r; k++)
+            seen |= bs_setting_equal(&config->recipes[k].weights, &recipe->weights);
+        if (!seen)
+            status = print_mix(recipe, a, out, err);
+    }
+    return status;
+}
+
 enum bs_status bs_places_print(const struct bs_config *config, uint64_t wanted, FILE *out,
                                struct bs_error *err)
 {
@@ -54,6 +150,8 @@ enum bs_status bs_places_print(const struct bs_config *config, uint64_t wanted, 
                                           &remarks, err);
         if (!status)
             status = print_model(config->models[m], &architecture, out, err);
+        if (!status)
+            status = print_mixes(config, &architecture, out, err);
         bs_remarks_release(&remarks);
         bs_free(directory);
     }
