@@ -46,10 +46,6 @@ static enum bs_status awq_check(const void *options, const struct bs_setting *we
     (void)options;
     if (!bs_setting_quantizes(weights))
         return bs_fail(err, BS_ECONFIG, "awq searches for a weight format: it is none");
-    if (bs_setting_layout(weights).tensor_bytes)
-        return bs_fail(
-            err, BS_ECONFIG,
-            "awq works on rows, expected a format that shares nothing in all of a tensor");
     return BS_OK;
 }
 
@@ -137,6 +133,7 @@ static void awq_needs(const void *options, struct bs_wanted *wanted)
 struct version {
     float *scale;          /* [in] */
     float *importance;     /* [in], mean squares of the divided inputs: what an error counts */
+    unsigned char *tensor; /* what all of the linear at hand shares; NULL where that is nothing */
     struct bs_block block; /* the job's, but for these weights, which are its own */
 };
 
@@ -162,32 +159,64 @@ struct search {
     struct bs_rounder rounder;
 };
 
-/* weight = Q(original * s) / s for a chunk of the linear's rows; of a linear alone the difference
- * from the original is all that is looked at, and is what weight becomes. */
-static enum bs_status scale_and_round(void *context, int index, int thread, struct bs_error *err)
+/* Some rows of the linear at hand in one of the versions. */
+struct rows {
+    const struct version *version;
+    const float *from;
+    float *to;
+    int first, count;
+};
+
+static struct rows rows_of(const struct search *s, int index)
+{
+    const struct bs_linear *original = &s->job->block->linears[s->slot];
+    const struct version *version = &s->versions[index % s->tried];
+    int first = index / s->tried * BS_AWQ_ROWS, left = original->out_features - first;
+    size_t at = (size_t)first * (size_t)s->in;
+    return (struct rows){.version = version,
+                         .from = original->weight + at,
+                         .to = version->block.linears[s->slot].weight + at,
+                         .first = first,
+                         .count = left < BS_AWQ_ROWS ? left : BS_AWQ_ROWS};
+}
+
+/* weight = original * s */
+static enum bs_status scale_rows(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
     const struct search *s = context;
-    const struct bs_linear *original = &s->job->block->linears[s->slot];
-    const struct version *version = &s->versions[index % s->tried];
-    int first = index / s->tried * BS_AWQ_ROWS, in = s->in;
-    int rows = original->out_features - first;
-    rows = rows < BS_AWQ_ROWS ? rows : BS_AWQ_ROWS;
-    size_t at = (size_t)first * (size_t)in;
-    const float *from = original->weight + at, *scale = version->scale;
-    float *to = version->block.linears[s->slot].weight + at;
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < in; j++)
-            to[(size_t)i * (size_t)in + j] = from[(size_t)i * (size_t)in + j] * scale[j];
-    if (bs_setting_quantizes(s->job->weights[s->slot]))
-        bs_weights_round(s->job->weights[s->slot], &s->layout, NULL, s->rounder, first,
-                         version->importance, to, rows);
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < in; j++)
-            to[(size_t)i * (size_t)in + j] /= scale[j];
-    for (size_t i = 0; s->alone && i < (size_t)rows * (size_t)in; i++)
-        to[i] -= from[i];
+    struct rows rows = rows_of(s, index);
+    size_t in = (size_t)s->in;
+    for (size_t i = 0; i < (size_t)rows.count; i++)
+        for (size_t j = 0; j < in; j++)
+            rows.to[i * in + j] = rows.from[i * in + j] * rows.version->scale[j];
     return BS_OK;
+}
+
+/* weight = Q(weight) / s; of a linear alone the difference from the original is all that is looked
+ * at, and is what weight becomes. */
+static enum bs_status round_rows(void *context, int index, int thread, struct bs_error *err)
+{
+    (void)thread, (void)err;
+    const struct search *s = context;
+    struct rows rows = rows_of(s, index);
+    size_t in = (size_t)s->in;
+    if (bs_setting_quantizes(s->job->weights[s->slot]))
+        bs_weights_round(s->job->weights[s->slot], &s->layout, rows.version->tensor, s->rounder,
+                         rows.first, rows.version->importance, rows.to, rows.count);
+    for (size_t i = 0; i < (size_t)rows.count; i++)
+        for (size_t j = 0; j < in; j++)
+            rows.to[i * in + j] /= rows.version->scale[j];
+    for (size_t i = 0; s->alone && i < (size_t)rows.count * in; i++)
+        rows.to[i] -= rows.from[i];
+    return BS_OK;
+}
+
+/* Both, where nothing is to be known of the whole scaled matrix in between. */
+static enum bs_status scale_and_round(void *context, int index, int thread, struct bs_error *err)
+{
+    enum bs_status status = scale_rows(context, index, thread, err);
+    return status ? status : round_rows(context, index, thread, err);
 }
 
 static enum bs_status module_output(void *context, int window, int thread, struct bs_error *err)
@@ -326,6 +355,23 @@ static void compare(const struct search *s, double *least, float *best)
     }
 }
 
+/* Rounds the linear at hand with each version's scale, where all of a matrix shares something. */
+static enum bs_status try_whole(struct search *s, int tasks, struct bs_error *err)
+{
+    enum bs_status status = bs_parallel(tasks, scale_rows, s, err);
+    for (int v = 0; v < s->tried && !status; v++)
+        status = bs_tensor_fit(s->job->weights[s->slot], &s->layout,
+                               s->versions[v].block.linears[s->slot].weight, &s->versions[v].tensor,
+                               err);
+    if (!status)
+        status = bs_parallel(tasks, round_rows, s, err);
+    for (int v = 0; v < s->tried; v++) {
+        bs_free(s->versions[v].tensor);
+        s->versions[v].tensor = NULL;
+    }
+    return status;
+}
+
 /* Fills s->errors for the versions' scales. */
 static enum bs_status try_scales(struct search *s, struct bs_error *err)
 {
@@ -333,12 +379,14 @@ static enum bs_status try_scales(struct search *s, struct bs_error *err)
         s->slot = s->slots[k];
         const struct bs_setting *weights = s->job->weights[s->slot];
         const struct bs_linear *linear = &s->job->block->linears[s->slot];
+        bool rounds = bs_setting_quantizes(weights);
         s->rounder = bs_rounder_of(weights, bs_draw_place(s->job->block->index, false, s->slot));
-        if (bs_setting_quantizes(weights) &&
+        if (rounds &&
             bs_setting_lay(weights, linear->out_features, linear->in_features, &s->layout, err))
             return bs_fail_within(err, "%s", linear->name);
-        int tasks = bs_awq_row_tasks(linear);
-        if (bs_parallel(tasks * s->tried, scale_and_round, s, err))
+        int tasks = bs_awq_row_tasks(linear) * s->tried;
+        if (rounds && s->layout.tensor_bytes ? try_whole(s, tasks, err)
+                                             : bs_parallel(tasks, scale_and_round, s, err))
             return err->status;
     }
     return bs_parallel(s->parts * s->tried, s->alone ? linear_error : module_error, s, err);

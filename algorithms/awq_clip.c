@@ -19,6 +19,7 @@ struct clipping {
     int num_samples, columns, groups; /* of a span: what is fitted together is clipped together */
     float *grams;                     /* per group X_g^T X_g, [columns][columns] */
     float *importance;                /* [in], their diagonals */
+    unsigned char *tensor;            /* what all of the unclipped matrix shares, or NULL */
     struct bs_scratch *scratch;       /* one a thread, BS_AWQ_ROWS rows twice and their extremes */
 };
 
@@ -47,7 +48,7 @@ static void clipped_delta(const struct clipping *c, const float *w, float m, flo
 {
     bs_clip(w, (size_t)n, m, delta);
     uint64_t index = (uint64_t)(w - c->linear->weight);
-    bs_span_round(c->weights, &c->layout, NULL, c->rounder, index,
+    bs_span_round(c->weights, &c->layout, c->tensor, c->rounder, index,
                   c->importance + index % (uint64_t)c->linear->in_features, delta, n);
     for (int j = 0; j < n; j++)
         delta[j] -= w[j];
@@ -132,12 +133,15 @@ static enum bs_status clip_linear(const struct bs_awq *opt, const struct bs_job 
     bool enough = c.grams && c.scratch && c.importance;
     enum bs_status status = enough ? BS_OK : bs_fail_memory(err);
     if (!status)
+        status = bs_tensor_fit(weights, &c.layout, linear->weight, &c.tensor, err);
+    if (!status)
         status = bs_parallel(c.groups, group_gram, &c, err);
     if (!status)
         status = bs_parallel(c.groups * bs_awq_row_tasks(linear), clip_rows, &c, err);
     bs_scratch_free(c.scratch, bs_threads());
     bs_free(c.grams);
     bs_free(c.importance);
+    bs_free(c.tensor);
     return status;
 }
 

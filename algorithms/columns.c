@@ -101,7 +101,9 @@ enum bs_status bs_columns_fit(struct bs_linear *linear, const float *hessian,
 /* Group of the i-th processed column, and whether its span is fitted when it comes up. */
 static int group_of(const struct solve *s, int i)
 {
-    return (s->how->static_groups ? s->order[i] : i) / s->linear->codes.layout.group;
+    const struct bs_code_layout *layout = &s->linear->codes.layout;
+    bool stays = s->how->static_groups || !layout->by_columns; /* fitted before any column moves */
+    return (stays ? s->order[i] : i) / layout->group;
 }
 
 static bool fits_here(const struct solve *s, int i)

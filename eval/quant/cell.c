@@ -83,6 +83,11 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
                    size_t count)
 {
+    const struct bs_minifloat *minifloat = &cell->levels->minifloat;
+    if (rounder.mode == BS_NEAREST && minifloat->exponent_bits) {
+        bs_minifloat_round(minifloat, cell->scale, cell->inverse, x, count);
+        return;
+    }
     if (rounder.mode == BS_NEAREST && !cell->levels->values) {
         bs_cell_loops[bs_isa()]->round_whole(cell, x, count);
         return;

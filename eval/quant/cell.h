@@ -10,21 +10,19 @@
 #include <stdint.h>
 
 #include "eval/base/isa.h"
+#include "eval/quant/minifloat.h"
 #include "eval/quant/setting.h"
-
-/* Where a value goes that is as far from the level below as from the one above. */
-enum bs_ties {
-    BS_TIES_EVEN,   /* to the even code */
-    BS_TIES_DOWN,   /* below */
-    BS_TIES_INWARD, /* to the one nearer to zero */
-};
 
 /* Ascending levels, no two alike; a code is the place of one. */
 struct bs_levels {
     int count;           /* 2 to 65536 */
-    const float *values; /* [count]; NULL: whole numbers, and the cell says which is the first */
+    const float *values; /* [count]; NULL: by arithmetic */
     const float *bounds; /* [count - 1] where one level ends and the next begins; NULL: middles */
-    enum bs_ties ties;   /* at a bound, of a table; whole numbers are rounded to even ones */
+    enum bs_ties ties;   /* at a bound, of a table */
+
+    /* Without a table all of these numbers; where they have no exponent_bits whole numbers, of
+     * which the cell says which is the first, and ties go to even ones. */
+    struct bs_minifloat minifloat;
 };
 
 /* The end of a code's level. */
@@ -37,14 +35,17 @@ static inline float bs_levels_bound(const struct bs_levels *levels, int code)
 /* Whether a tie at the end of a code's level goes up. */
 static inline bool bs_levels_goes_up(const struct bs_levels *levels, int code, float bound)
 {
-    return levels->ties == BS_TIES_EVEN ? code % 2 : levels->ties == BS_TIES_INWARD && bound < 0;
+    if (levels->ties == BS_TIES_EVEN)
+        return code % 2;
+    return levels->ties == BS_TIES_INWARD ? bound < 0
+                                          : levels->ties == BS_TIES_OUTWARD && bound >= 0;
 }
 
 /* The values of a group. */
 struct bs_cell {
     const struct bs_levels *levels;
     int first;          /* of whole numbers: the level of code 0 (minus a zero point) */
-    float scale, shift; /* scale is not 0, and may be negative */
+    float scale, shift; /* scale is not 0, and may be negative; minifloats have no shift */
     float zero;    /* of whole numbers: added to x in steps of the scale before it is rounded */
     float inverse; /* what values are multiplied with to be in steps of the scale, where the
                          * authors do not divide; else 0 */
@@ -65,11 +66,20 @@ struct bs_rounder bs_rounder_of(const struct bs_setting *setting, uint64_t place
 /* A number in [0, 1), uniform over keys and over indices. */
 float bs_draw(uint64_t key, uint64_t index);
 
+/* The level of a code, less the zero point. */
+static inline float bs_cell_level(const struct bs_cell *cell, int code)
+{
+    const struct bs_levels *levels = cell->levels;
+    if (levels->values)
+        return levels->values[code];
+    return levels->minifloat.exponent_bits ? bs_minifloat_decode(&levels->minifloat, code)
+                                           : (float)(cell->first + code) - cell->zero;
+}
+
 /* The value that a code stands for. */
 static inline float bs_cell_decode(const struct bs_cell *cell, int code)
 {
-    const float *values = cell->levels->values;
-    float value = cell->scale * (values ? values[code] : (float)(cell->first + code) - cell->zero);
+    float value = cell->scale * bs_cell_level(cell, code);
     return cell->shift == 0 ? value : value + cell->shift;
 }
 
@@ -84,12 +94,14 @@ static inline float bs_cell_position(const struct bs_cell *cell, float x)
 /* The code nearest to x by a table, as its ties say. Of a NaN, 0. */
 int bs_cell_search(const struct bs_cell *cell, float x);
 
-/* The code nearest to x: of whole numbers, ties to the even level; the outermost beyond the levels.
- * Of a NaN, 0. */
+/* The code nearest to x: of whole numbers, ties to the even level, of minifloats as they have it;
+ * the outermost beyond the levels. Of a NaN, 0. */
 static inline int bs_cell_nearest(const struct bs_cell *cell, float x)
 {
     if (cell->levels->values)
         return bs_cell_search(cell, x);
+    if (cell->levels->minifloat.exponent_bits)
+        return bs_minifloat_encode(&cell->levels->minifloat, bs_cell_position(cell, x));
     float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
     float level = rintf(bs_cell_position(cell, x) + cell->zero);
     level = level > lowest ? level : lowest; /* which a NaN becomes too */

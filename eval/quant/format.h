@@ -59,6 +59,7 @@ double bs_cell_error(const struct bs_cell *cell, const struct bs_sample *sample,
 /* Bounds of what a format asks for. */
 enum {
     BS_MOST_PARAM_BYTES = 256,
+    BS_FIXED_BYTES = 32,    /* most of what is fixed from a calibration, or activations share */
     BS_MOST_OWN_SPAN = 256, /* columns of a span of a format that has `encode` and no `fit` */
 };
 
@@ -100,8 +101,8 @@ struct bs_format {
     enum bs_status (*lay)(const void *options, int out, int in, struct bs_code_layout *layout,
                           struct bs_error *err);
 
-    /* Makes what all of the matrix shares from all of its values, row after row without a gap.
-     * NULL where tensor_bytes is 0. */
+    /* Makes what all of the matrix shares from all of its values, row after row: without a gap, but
+     * of activations, whose extremes alone may be known. NULL where tensor_bytes is 0. */
     void (*fit_tensor)(const void *options, const struct bs_choice *range,
                        const struct bs_code_layout *layout, const struct bs_sample *all,
                        void *tensor);

@@ -309,16 +309,18 @@ bool bs_setting_quantizes(const struct bs_setting *setting)
     return !leaves_alone(&setting->format);
 }
 
-/* Activations come row by row, or are known by their extremes only. */
+/* Activations come row by row, or are known by their extremes only. What a format shares in all of
+ * a tensor is shared as `sharing` says, if there is room for it and rows have scales beside it. */
 static enum bs_status check_activations(const struct bs_setting *setting, struct bs_error *err)
 {
     const struct bs_range *range = (const struct bs_range *)setting->range.plugin;
     struct bs_code_layout layout = bs_setting_layout(setting);
-    if (layout.tensor_bytes)
-        return bs_fail(err, BS_ECONFIG,
-                       "the format shares a scale in all of a tensor, expected one for rows, and "
-                       "sharing: window or static");
-    if (setting->sharing != BS_BY_TOKEN && layout.group < layout.in)
+    if (layout.tensor_bytes && (!layout.param_bytes || layout.tensor_bytes > BS_FIXED_BYTES))
+        return bs_fail(
+            err, BS_ECONFIG,
+            "the format shares its scales in all of a tensor, expected one for rows, and "
+            "sharing: window or static");
+    if (setting->sharing != BS_BY_TOKEN && layout.group < layout.in && !layout.tensor_bytes)
         return bs_fail(err, BS_ECONFIG,
                        "sharing is %s, but a row has several groups of columns, expected sharing: "
                        "token, or one group a row",

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "eval/base/mem.h"
+
 /* Room for the parameters of a span, aligned for any type. */
 union params {
     unsigned char bytes[BS_MOST_PARAM_BYTES];
@@ -13,7 +15,8 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, stru
     struct bs_code_layout layout;
     if (bs_setting_lay(setting, 1, width, &layout, err))
         return err->status;
-    if (setting->sharing == BS_BY_STATIC && layout.param_bytes > sizeof(struct bs_fixed))
+    if (setting->sharing == BS_BY_STATIC && !layout.tensor_bytes &&
+        layout.param_bytes > sizeof(struct bs_fixed))
         return bs_fail(err, BS_ECONFIG,
                        "format %s has no room for static parameters, expected "
                        "sharing: token or window",
@@ -27,12 +30,45 @@ static struct bs_cell cell_at(const struct bs_setting *setting, const void *tens
     return bs_format_of(setting)->cell(setting->format.options, tensor, params, g);
 }
 
+static struct bs_code_layout layout_of(const struct bs_setting *setting, int width)
+{
+    struct bs_code_layout layout;
+    struct bs_error ignored; /* the width was checked when the setting was chosen */
+    (void)bs_setting_lay(setting, 1, width, &layout, &ignored);
+    return layout;
+}
+
+static void fit_tensor(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                       const struct bs_sample *all, void *tensor)
+{
+    bs_format_of(setting)->fit_tensor(setting->format.options, &setting->range, layout, all,
+                                      tensor);
+}
+
+enum bs_status bs_tensor_fit(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                             const float *weight, unsigned char **tensor, struct bs_error *err)
+{
+    *tensor = NULL;
+    if (!layout->tensor_bytes)
+        return BS_OK;
+    *tensor = bs_alloc(layout->tensor_bytes, 1);
+    if (!*tensor)
+        return bs_fail_memory(err);
+    struct bs_sample all = bs_sample_of(weight, (size_t)layout->out * (size_t)layout->in);
+    fit_tensor(setting, layout, &all, *tensor);
+    return BS_OK;
+}
+
 void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
                    struct bs_fixed *fixed)
 {
     const float extremes[] = {low, high};
     const struct bs_sample sample = {.extremes = extremes, .rows = 1, .count = (size_t)width};
-    bs_setting_fit(setting, NULL, &sample, fixed->bytes);
+    struct bs_code_layout layout = layout_of(setting, width);
+    if (layout.tensor_bytes)
+        fit_tensor(setting, &layout, &sample, fixed->bytes);
+    else
+        bs_setting_fit(setting, NULL, &sample, fixed->bytes);
 }
 
 struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
@@ -134,25 +170,61 @@ void bs_weights_round(const struct bs_setting *setting, const struct bs_code_lay
         }
 }
 
+/* Every span of a row by parameters of its own. */
+static void round_spans(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                        const void *tensor, struct bs_rounder rounder, uint64_t index, float *row)
+{
+    for (int at = 0; at < layout->in; at += layout->span) {
+        int left = layout->in - at;
+        bs_span_round(setting, layout, tensor, rounder, index + (uint64_t)at, NULL, row + at,
+                      left < layout->span ? left : layout->span);
+    }
+}
+
+static struct bs_sample sample_of(const float *x, int rows, int width, int stride)
+{
+    return (struct bs_sample){
+        .x = x, .rows = (size_t)rows, .count = (size_t)width, .stride = (size_t)stride};
+}
+
+/* By a format with parameters of a tensor above those of spans. */
+static void round_under_tensor(const struct bs_setting *setting,
+                               const struct bs_code_layout *layout, const struct bs_fixed *fixed,
+                               struct bs_rounder rounder, float *x, int rows, int width, int stride)
+{
+    struct bs_fixed tensor;
+    struct bs_sample all = sample_of(x, rows, width, stride);
+    if (setting->sharing == BS_BY_STATIC)
+        tensor = *fixed;
+    else if (setting->sharing == BS_BY_WINDOW)
+        fit_tensor(setting, layout, &all, tensor.bytes);
+    for (int t = 0; t < rows; t++) {
+        float *row = x + (size_t)t * (size_t)stride;
+        struct bs_sample own = sample_of(row, 1, width, stride);
+        if (setting->sharing == BS_BY_TOKEN)
+            fit_tensor(setting, layout, &own, tensor.bytes);
+        round_spans(setting, layout, tensor.bytes, rounder, (uint64_t)t * (uint64_t)width, row);
+    }
+}
+
 void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
                      struct bs_rounder rounder, float *x, int rows, int width, int stride)
 {
-    struct bs_code_layout layout;
+    struct bs_code_layout layout = layout_of(setting, width);
     struct bs_cell cell = {.scale = 1};
-    struct bs_error ignored; /* the width was checked when the setting was chosen */
     bool each = setting->sharing == BS_BY_TOKEN;
-    (void)bs_setting_lay(setting, 1, width, &layout, &ignored);
+    if (layout.tensor_bytes) {
+        round_under_tensor(setting, &layout, fixed, rounder, x, rows, width, stride);
+        return;
+    }
     if (!each)
         cell = bs_values_cell(setting, fixed, x, rows, width, stride, NULL);
     for (int t = 0; t < rows; t++) {
         float *row = x + (size_t)t * (size_t)stride;
         uint64_t index = (uint64_t)t * (uint64_t)width;
-        if (!each)
+        if (each)
+            round_spans(setting, &layout, NULL, rounder, index, row);
+        else
             bs_cell_round(&cell, rounder, index, row, (size_t)width);
-        for (int at = 0; each && at < width; at += layout.span) {
-            int left = width - at;
-            bs_span_round(setting, &layout, NULL, rounder, index + (uint64_t)at, NULL, row + at,
-                          left < layout.span ? left : layout.span);
-        }
     }
 }

@@ -4,9 +4,10 @@
 
 #include "eval/quant/format.h"
 
-/* Parameters that are fixed from the calibration, of a format that needs as many bytes. */
+/* Parameters that are fixed from the calibration, of a format that needs as many bytes: those of a
+ * row, or where rows share something, that. */
 struct bs_fixed {
-    max_align_t bytes[2];
+    max_align_t bytes[BS_FIXED_BYTES / sizeof(max_align_t)];
 };
 
 /* Whether values of this width can be rounded on their way by a resolved setting of activations.
@@ -24,9 +25,16 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
                               const float *extremes);
 
 /* Replaces x, [rows] rows of `width` values, `stride` apart, by their quantized values; index 0 of
- * the rounder's draws is the first one. `fixed` is looked at where sharing is static. */
+ * the rounder's draws is the first one. `fixed` is looked at where sharing is static. Where a
+ * format has parameters of a tensor and of its spans, sharing says who shares the former, and spans
+ * have their own. */
 void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
                      struct bs_rounder rounder, float *x, int rows, int width, int stride);
+
+/* Makes what all of a matrix, weight [layout->out][layout->in], shares: bytes for bs_free, or NULL
+ * where that is nothing. BS_ENOMEM. */
+enum bs_status bs_tensor_fit(const struct bs_setting *setting, const struct bs_code_layout *layout,
+                             const float *weight, unsigned char **tensor, struct bs_error *err);
 
 /* Replaces the values of one span of a row, `columns` of them, by those that codes of their own
  * would decode to; the first is the index-th value of its matrix, `tensor` what that shares (NULL

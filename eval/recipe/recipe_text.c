@@ -45,13 +45,15 @@ static void append_options(const struct bs_recipe *recipe, FILE *out)
     }
 }
 
-/* " w4 g128 sym", " a8 token"; 16 bits for what is not quantized. */
+/* " w4 g128 sym", " a8 token", of formats that are named " mxfp4", " a:fp8_e4m3 token"; 16 bits for
+ * what is not quantized. */
 static void append_setting(const struct bs_recipe *recipe, const struct bs_setting *setting,
                            enum bs_use use, FILE *out)
 {
     struct bs_preferences preferences = bs_recipe_preferences(recipe);
     bool weights = use == BS_FOR_WEIGHTS;
-    fputs(weights ? " w" : " a", out);
+    bool named = setting->format.plugin && setting->format.plugin != bs_format_registry.rows[0];
+    fputs(weights ? named ? " " : " w" : named ? " a:" : " a", out);
     if (bs_setting_quantizes(setting))
         bs_setting_print_short(setting, use, weights ? preferences.lists : NULL, out);
     else

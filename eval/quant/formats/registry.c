@@ -25,6 +25,18 @@
     X(tq2_0)                                                                                       \
     X(gguf_mxfp4)                                                                                  \
     X(gguf_nvfp4)                                                                                  \
+    X(fp16)                                                                                        \
+    X(bf16)                                                                                        \
+    X(fp8_e4m3)                                                                                    \
+    X(fp8_e5m2)                                                                                    \
+    X(float)                                                                                       \
+    X(mxfp4)                                                                                       \
+    X(mxfp6_e2m3)                                                                                  \
+    X(mxfp6_e3m2)                                                                                  \
+    X(mxfp8_e4m3)                                                                                  \
+    X(mxfp8_e5m2)                                                                                  \
+    X(mxint8)                                                                                      \
+    X(nvfp4)                                                                                       \
     BS_MORE_FORMATS(X)
 
 #define DECLARE(f) extern const struct bs_format bs_format_##f;

@@ -1,0 +1,98 @@
+#include "eval/quant/minifloat.h"
+
+#include "eval/linalg/elementary.h"
+
+enum { WIDEST = 8, EXPONENT = 255 << BS_FLOAT_MANTISSA, QUIET = 1 << (BS_FLOAT_MANTISSA - 1) };
+
+/* What rounding works with: bits of floats that are not negative, which are in order as integers.
+ * All of it is integers but one sum, so that compilers make vectors of it. */
+struct steps {
+    int32_t least;   /* the least number that is not subnormal */
+    int32_t top;     /* the largest magnitude, as if it were finite */
+    int32_t to_sum;  /* from an exponent to the power of two whose last bit is the step there */
+    int32_t to_half; /* and down to half a step */
+    int32_t dropped; /* bits that a float has beyond the format's, where exponents are as wide */
+};
+
+static inline float of_bits(int32_t bits) { return bs_float_of_bits((uint32_t)bits); }
+
+static inline int32_t bits_of(float value) { return (int32_t)bs_bits_of_float(value); }
+
+static struct steps steps_of(const struct bs_minifloat *f)
+{
+    struct bs_minifloat finite = *f;
+    finite.infinite = false;
+    return (struct steps){.least = (int32_t)(bs_minifloat_least_exponent(f) << BS_FLOAT_MANTISSA),
+                          .top = bits_of(bs_minifloat_value(&finite, (uint32_t)f->top)),
+                          .to_sum =
+                              (BS_FLOAT_MANTISSA - f->mantissa_bits) * (1 << BS_FLOAT_MANTISSA),
+                          .to_half = (f->mantissa_bits + 1) * (1 << BS_FLOAT_MANTISSA),
+                          .dropped = BS_FLOAT_MANTISSA - f->mantissa_bits};
+}
+
+/* A sum with a power of two is rounded to that one's last bit, ties to even; where half a step was
+ * missing to a tie the other way it is taken back. */
+static inline int32_t by_sum(struct steps s, enum bs_ties ties, int32_t size)
+{
+    int32_t exponent = size & EXPONENT;
+    exponent = exponent > s.least ? exponent : s.least;
+    float magnitude = of_bits(size), power = of_bits(exponent + s.to_sum);
+    float rounded = (magnitude + power) - power;
+    if (ties == BS_TIES_EVEN)
+        return bits_of(rounded);
+    float half = of_bits(exponent - s.to_half), moved = rounded - magnitude;
+    float wrong = ties == BS_TIES_INWARD ? half : -half;
+    int32_t tie = bits_of(moved) == bits_of(wrong) ? -1 : 0;
+    return bits_of(rounded - of_bits(tie & bits_of(2 * wrong)));
+}
+
+/* Of as many exponents as a float has: the bits that are kept are the number. */
+static inline int32_t by_bits(struct steps s, enum bs_ties ties, int32_t size)
+{
+    int32_t kept = size >> s.dropped, rest = size - kept * (1 << s.dropped);
+    int32_t half = 1 << (s.dropped - 1);
+    int32_t odd = ties == BS_TIES_EVEN ? kept & 1 : ties == BS_TIES_OUTWARD;
+    return (kept + (rest + odd > half ? 1 : 0)) * (1 << s.dropped);
+}
+
+/* scale * the level nearest to u; a NaN stays one. */
+static inline float rounded_one(struct steps s, bool wide, enum bs_ties ties, bool infinite,
+                                float scale, float u)
+{
+    int32_t bits = bits_of(u), size = bits & INT32_MAX;
+    int32_t strange = size > EXPONENT ? EXPONENT | QUIET : 0;
+    size = size < s.top ? size : s.top;
+    size = wide ? by_bits(s, ties, size) : by_sum(s, ties, size);
+    if (infinite)
+        size = size < s.top ? size : EXPONENT;
+    return of_bits(bits_of(scale * of_bits(size | (bits & INT32_MIN))) | strange);
+}
+
+static inline void round_all(struct steps s, bool wide, enum bs_ties ties, bool infinite,
+                             float scale, float inverse, float *x, size_t count)
+{
+    if (inverse != 0)
+        for (size_t i = 0; i < count; i++)
+            x[i] = rounded_one(s, wide, ties, infinite, scale, x[i] * inverse);
+    else
+        for (size_t i = 0; i < count; i++)
+            x[i] = rounded_one(s, wide, ties, infinite, scale, x[i] / scale);
+}
+
+static void round_values(const struct bs_minifloat *f, float scale, float inverse, float *x,
+                         size_t count)
+{
+    struct steps steps = steps_of(f);
+    bool wide = f->exponent_bits == WIDEST;
+    if (f->mantissa_bits == 0) /* the even code is not the even number of steps */
+        for (size_t i = 0; i < count; i++)
+            x[i] = scale * bs_minifloat_nearest(f, inverse != 0 ? x[i] * inverse : x[i] / scale);
+    else if (!wide && !f->infinite && f->ties == BS_TIES_EVEN)
+        round_all(steps, false, BS_TIES_EVEN, false, scale, inverse, x, count);
+    else if (!wide)
+        round_all(steps, false, f->ties, f->infinite, scale, inverse, x, count);
+    else
+        round_all(steps, true, f->ties, f->infinite, scale, inverse, x, count);
+}
+
+const struct bs_minifloat_loops BS_AT_LEVEL(bs_minifloat_loops) = {.round = round_values};
