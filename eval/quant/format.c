@@ -99,6 +99,11 @@ bool bs_setting_encodes(const struct bs_setting *setting, enum bs_rounding mode)
     return bs_format_of(setting)->encode && mode == BS_NEAREST;
 }
 
+const struct bs_range *bs_setting_range(const struct bs_setting *setting)
+{
+    return (const struct bs_range *)setting->range.plugin;
+}
+
 enum bs_status bs_setting_lay(const struct bs_setting *setting, int out, int in,
                               struct bs_code_layout *layout, struct bs_error *err)
 {

@@ -45,6 +45,13 @@ struct bs_range {
     /* Replaces the extremes by those that parameters are made from. NULL: they stay. */
     void (*find)(const void *options, const struct bs_sample *sample,
                  const struct bs_range_trial *trial, float *low, float *high);
+
+    /* Of static activations, which come batch by batch: bytes of what is kept of so many batches,
+     * zeros at first; looks at the next one; and replaces the extremes of all values by those that
+     * it finds. Then `find` is called without values. NULL: the extremes stay. */
+    size_t (*watch_bytes)(int batches);
+    void (*watch)(void *state, int batches, const struct bs_sample *batch);
+    void (*extremes)(const void *options, const void *state, float *low, float *high);
 };
 
 /* For a format's fit: asks the chosen range for the extremes of a sample whose own are given. */
@@ -138,8 +145,9 @@ struct bs_format {
                    void *params, uint16_t *codes, int count);
 };
 
-/* The format of a setting that quantizes. */
+/* The format of a setting that quantizes; its range. */
 const struct bs_format *bs_format_of(const struct bs_setting *setting);
+const struct bs_range *bs_setting_range(const struct bs_setting *setting);
 
 /* Makes the parameters of a span by the setting's format: bs_format.fit, or what its `encode`
  * finds. Nothing where it has none. */

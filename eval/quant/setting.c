@@ -325,7 +325,7 @@ static enum bs_status check_activations(const struct bs_setting *setting, struct
                        "sharing is %s, but a row has several groups of columns, expected sharing: "
                        "token, or one group a row",
                        sharing_words[setting->sharing]);
-    if (setting->sharing == BS_BY_STATIC && range->needs_values)
+    if (setting->sharing == BS_BY_STATIC && range->needs_values && !range->watch)
         return bs_fail(err, BS_ECONFIG,
                        "range %s looks at values, but of static activations only the extremes are "
                        "known, expected range %s",

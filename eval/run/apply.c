@@ -30,8 +30,12 @@ static bool any_static(const struct bs_assignment *places, const struct bs_archi
 static void static_wants(const struct bs_assignment *places, struct bs_wanted *wanted)
 {
     for (int v = 0; v < wanted->architecture->program.num_values; v++)
-        if (is_static(places->sites[v]))
+        if (is_static(places->sites[v])) {
             bs_want(wanted, &bs_stat_extremes, v, 0);
+            if (bs_setting_range(places->sites[v])->watch)
+                bs_want(wanted, &bs_stat_watched, v,
+                        bs_watched_detail(places->sites[v]->range.plugin));
+        }
 }
 
 static bool quantizes_set_by_set(const struct bs_choice *step)
@@ -340,6 +344,24 @@ static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err
     return BS_OK;
 }
 
+/* The parameters of a site from what was collected there. */
+static void fix_site(const struct applying *at, const struct bs_statistics *ranges, int site)
+{
+    struct bs_block *block = at->job.block;
+    const struct bs_setting *setting = at->places.sites[site];
+    const struct bs_range *range = bs_setting_range(setting);
+    struct bs_extremes e =
+        *(const struct bs_extremes *)bs_statistics_of(ranges, &bs_stat_extremes, site);
+    if (range->watch) {
+        int row = bs_watched_detail(&range->plugin);
+        range->extremes(setting->range.options,
+                        bs_statistics_at(ranges, &bs_stat_watched, site, row)->data, &e.low,
+                        &e.high);
+    }
+    bs_values_fix(setting, block->architecture->program.values[site].width, e.low, e.high,
+                  &block->sites[site].fixed);
+}
+
 /* Static scales come from the unquantized model's inputs, through the block as prepared. */
 static enum bs_status fix_activation_scales(const struct applying *at, struct bs_error *err)
 {
@@ -350,12 +372,9 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL,
                                          &wanted, &ranges, NULL, at->inputs->scratch, err);
     bs_wanted_release(&wanted);
-    for (int i = 0; i < ranges.count && !status; i++) {
-        const struct bs_extremes *e = ranges.collected[i].data;
-        int site = ranges.collected[i].wish.site;
-        bs_values_fix(at->places.sites[site], block->architecture->program.values[site].width,
-                      e->low, e->high, &block->sites[site].fixed);
-    }
+    for (int v = 0; v < block->architecture->program.num_values && !status; v++)
+        if (is_static(at->places.sites[v]))
+            fix_site(at, &ranges, v);
     bs_statistics_release(&ranges);
     return status;
 }

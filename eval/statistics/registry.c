@@ -12,6 +12,7 @@
     X(meansquare)                                                                                  \
     X(samples)                                                                                     \
     X(inputs)                                                                                      \
+    X(watched)                                                                                     \
     X(extremes)                                                                                    \
     X(deviation)                                                                                   \
     BS_MORE_STATISTICS(X)

@@ -13,6 +13,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/model/model.h"
+#include "tests/support/fixed_numbers.h"
 #include "tests/support/settings.h"
 
 enum { ROWS = 16, WIDTH = 256, COUNT = ROWS * WIDTH, LAYER = 2, TEXT = 256 };
@@ -38,21 +39,11 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The script's uniform numbers in [-0.5, 0.5). */
-static void fill_uniform(float *out, int count)
-{
-    uint64_t state = 1;
-    for (int i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        out[i] = (float)((double)(state >> 40) * 0x1p-24 - 0.5);
-    }
-}
-
 /* The script's tensor of this name, [ROWS][WIDTH]. */
 static void fill(const char *name, float *x)
 {
     static float u[4][COUNT];
-    fill_uniform(u[0], 4 * COUNT);
+    fixed_uniform(u[0], 4 * COUNT);
     for (int i = 0; i < COUNT; i++) {
         float bell = u[0][i] + u[1][i] + u[2][i];
         x[i] = bell;

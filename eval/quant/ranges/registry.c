@@ -8,6 +8,10 @@
 #define RANGES(X)                                                                                  \
     X(minmax)                                                                                      \
     X(mse)                                                                                         \
+    X(percentile)                                                                                  \
+    X(entropy)                                                                                     \
+    X(histogram_mse)                                                                               \
+    X(moving_average)                                                                              \
     BS_MORE_RANGES(X)
 
 #define DECLARE(r) extern const struct bs_range bs_range_##r;
