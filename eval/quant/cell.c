@@ -75,6 +75,8 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
         break;
     }
     float low = bs_cell_decode(cell, below), high = bs_cell_decode(cell, above);
+    if (low == high)
+        return nearest;
     return bs_draw(rounder.key, index) < (x - low) / (high - low) ? above : below;
 }
 

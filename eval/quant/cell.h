@@ -45,7 +45,7 @@ static inline bool bs_levels_goes_up(const struct bs_levels *levels, int code, f
 struct bs_cell {
     const struct bs_levels *levels;
     int first;          /* of whole numbers: the level of code 0 (minus a zero point) */
-    float scale, shift; /* scale is not 0, and may be negative; minifloats have no shift */
+    float scale, shift; /* scale may be negative; 0 with an inverse only. No shift of minifloats */
     float zero;    /* of whole numbers: added to x in steps of the scale before it is rounded */
     float inverse; /* what values are multiplied with to be in steps of the scale, where the
                          * authors do not divide; else 0 */

@@ -20,8 +20,7 @@ TYPES = ("Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 
 OWN = {"MXFP4": "gguf_mxfp4", "NVFP4": "gguf_nvfp4"}
 WITHOUT_IMPORTANCE = {"Q8_0", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"}
 LAYERS = (3,)
-LINEARS = ("self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj mlp.gate_proj "
-           "mlp.up_proj mlp.down_proj").split()
+LINEARS = ("self_attn.k_proj self_attn.o_proj mlp.down_proj").split()
 
 
 class Numbers:

@@ -1,5 +1,6 @@
 #include "eval/quant/formats/ggml_block.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "eval/quant/formats/ggml_search.h"
@@ -27,6 +28,13 @@ enum bs_status bs_ggml_lay(const char *name, size_t bytes, int out, int in,
     layout->by_columns = true;
     layout->bits = 8.0 * (double)bytes * out * (in / own.span);
     return BS_OK;
+}
+
+struct bs_cell bs_ggml_cell(struct bs_cell cell)
+{
+    if (cell.scale == 0)
+        cell.inverse = FLT_MIN;
+    return cell;
 }
 
 float bs_ggml_half(float x) { return bs_half_value(bs_half_of(x)); }

@@ -13,6 +13,10 @@ enum bs_status bs_ggml_lay(const char *name, size_t bytes, int out, int in,
                            struct bs_code_layout own, struct bs_code_layout *layout,
                            struct bs_error *err);
 
+/* The cell; where its scale is 0 (a block of zeros, or one beside a much larger one) with an
+ * inverse by which every value is nearest to level 0. */
+struct bs_cell bs_ggml_cell(struct bs_cell cell);
+
 /* The half-precision number nearest to x, as a float. */
 float bs_ggml_half(float x);
 

@@ -102,7 +102,7 @@ static struct bs_cell mx_cell(const void *options, const void *tensor, const voi
 {
     (void)options, (void)tensor, (void)g;
     const uint8_t *e = params;
-    return (struct bs_cell){.levels = &levels, .scale = half_power(*e)};
+    return bs_ggml_cell((struct bs_cell){.levels = &levels, .scale = half_power(*e)});
 }
 
 static void mx_pack(const void *options, const void *params, const uint16_t *codes, int count,
@@ -179,7 +179,7 @@ static struct bs_cell nv_cell(const void *options, const void *tensor, const voi
 {
     (void)options, (void)tensor;
     const uint8_t *scales = params;
-    return (struct bs_cell){.levels = &levels, .scale = half_eight(scales[g])};
+    return bs_ggml_cell((struct bs_cell){.levels = &levels, .scale = half_eight(scales[g])});
 }
 
 static void nv_pack(const void *options, const void *params, const uint16_t *codes, int count,

@@ -68,7 +68,7 @@ static struct bs_cell nl_cell(const void *options, const void *tensor, const voi
 {
     (void)options, (void)tensor, (void)g;
     const float *scale = params;
-    return (struct bs_cell){.levels = &table, .scale = *scale};
+    return bs_ggml_cell((struct bs_cell){.levels = &table, .scale = *scale});
 }
 
 static void nl_pack(const void *options, const void *params, const uint16_t *codes, int count,
@@ -150,7 +150,7 @@ static struct bs_cell xs_cell(const void *options, const void *tensor, const voi
 {
     (void)options, (void)tensor;
     const struct super *p = params;
-    return (struct bs_cell){.levels = &table, .scale = p->d * p->scale[g]};
+    return bs_ggml_cell((struct bs_cell){.levels = &table, .scale = p->d * p->scale[g]});
 }
 
 /* The scale, the two highest bits of the blocks' scales, their low halves of bytes, the codes of

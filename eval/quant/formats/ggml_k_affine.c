@@ -156,9 +156,9 @@ static struct bs_cell affine_cell(const void *options, const void *tensor, const
     (void)tensor;
     const struct affine *own = options;
     const struct params *p = params;
-    return (struct bs_cell){.levels = bs_ggml_whole(own->bits),
-                            .scale = p->d * p->scale[g],
-                            .shift = -(p->m * p->minimum[g])};
+    return bs_ggml_cell((struct bs_cell){.levels = bs_ggml_whole(own->bits),
+                                         .scale = p->d * p->scale[g],
+                                         .shift = -(p->m * p->minimum[g])});
 }
 
 /* --- files --- */

@@ -223,8 +223,8 @@ static struct bs_cell signed_cell(const void *options, const void *tensor, const
     (void)tensor;
     const struct signed_blocks *own = options;
     const struct params *p = params;
-    return (struct bs_cell){
-        .levels = bs_ggml_whole(own->bits), .first = -own->zero, .scale = p->d * p->scale[g]};
+    return bs_ggml_cell((struct bs_cell){
+        .levels = bs_ggml_whole(own->bits), .first = -own->zero, .scale = p->d * p->scale[g]});
 }
 
 static void signed_pack(const void *options, const void *params, const uint16_t *codes, int count,

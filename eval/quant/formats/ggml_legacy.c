@@ -102,10 +102,10 @@ static struct bs_cell legacy_cell(const void *options, const void *tensor, const
     (void)tensor, (void)g;
     const struct legacy *own = options;
     const struct params *p = params;
-    return (struct bs_cell){.levels = bs_ggml_whole(own->bits),
-                            .first = own->affine ? 0 : -(1 << (own->bits - 1)),
-                            .scale = p->scale,
-                            .shift = p->low};
+    return bs_ggml_cell((struct bs_cell){.levels = bs_ggml_whole(own->bits),
+                                         .first = own->affine ? 0 : -(1 << (own->bits - 1)),
+                                         .scale = p->scale,
+                                         .shift = p->low});
 }
 
 /* --- files: scale, minimum, the fifth bits of all codes, the rest in halves of bytes --- */
@@ -176,7 +176,8 @@ static struct bs_cell q8_0_cell(const void *options, const void *tensor, const v
 {
     (void)options, (void)tensor, (void)g;
     const float *scale = params;
-    return (struct bs_cell){.levels = bs_ggml_whole(8), .first = -ZERO, .scale = *scale};
+    return bs_ggml_cell(
+        (struct bs_cell){.levels = bs_ggml_whole(8), .first = -ZERO, .scale = *scale});
 }
 
 static void q8_0_pack(const void *options, const void *params, const uint16_t *codes, int count,

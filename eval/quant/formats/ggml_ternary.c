@@ -77,7 +77,7 @@ static struct bs_cell ternary_cell(const void *options, const void *tensor, cons
     (void)options, (void)tensor, (void)g;
     static const struct bs_levels levels = {.count = 3};
     const float *scale = params;
-    return (struct bs_cell){.levels = &levels, .first = -1, .scale = *scale};
+    return bs_ggml_cell((struct bs_cell){.levels = &levels, .first = -1, .scale = *scale});
 }
 
 /* --- tq1_0: five codes of base 3 as a fraction of 256 --- */
