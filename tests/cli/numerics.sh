@@ -22,6 +22,7 @@ chosen() {
     expect_out 'by portable numerics$'
     run describe numerics
     expect_out '^portable: '
+    expect_out 'the same bits on every processor$'
 }
 check "portable ones are used, unless the config or the command line has others" chosen
 
