@@ -52,6 +52,21 @@ int bs_cell_search(const struct bs_cell *cell, float x)
     return low;
 }
 
+/* A level as values in steps of the scale are compared with: one of whole numbers with its zero. */
+static float compared_level(const struct bs_cell *cell, int code)
+{
+    return cell->zero != 0 ? (float)(cell->first + code) : bs_cell_level(cell, code);
+}
+
+/* Of two codes that are neighbours the nearest, of a tie the one whose level is farther from 0. */
+static int half_away(const struct bs_cell *cell, float x, int nearest, int other)
+{
+    float u = bs_cell_position(cell, x) + cell->zero;
+    float one = compared_level(cell, nearest), two = compared_level(cell, other);
+    bool tie = fabsf(u - one) == fabsf(two - u);
+    return tie && fabsf(two) > fabsf(one) ? other : nearest;
+}
+
 /* By what the codes decode to, so that a value on a level stays there in every mode. */
 int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float x,
                    int nearest)
@@ -65,6 +80,8 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
     switch (rounder.mode) {
     case BS_NEAREST:
         return nearest;
+    case BS_HALF_AWAY:
+        return half_away(cell, x, nearest, other);
     case BS_FLOOR:
         return below;
     case BS_CEIL:

@@ -11,7 +11,7 @@
 
 enum { VALUE_TEXT = 128, ALLOWED_TEXT = 512 };
 
-static const char *const rounding_words[] = {"nearest",  "floor",      "ceil",
+static const char *const rounding_words[] = {"nearest",  "half_away",  "floor", "ceil",
                                              "truncate", "stochastic", NULL};
 static const char *const importance_words[] = {"none", "imatrix", NULL};
 static const char *const sharing_words[] = {"token", "window", "static", NULL};

@@ -5,9 +5,12 @@
 
 #include "eval/base/plugin.h"
 
-/* How a value between two levels is rounded. Beyond the levels every mode takes the outermost. */
+/* How a value between two levels is rounded. Beyond the levels every mode takes the outermost. A
+ * tie is one in steps of the scale: of whole numbers before a zero point is added, unless the grid
+ * adds it before it rounds. The other modes look at what the two levels decode to. */
 enum bs_rounding {
-    BS_NEAREST,    /* ties to even, as torch.round */
+    BS_NEAREST,    /* ties to even, as torch.round, or as the format has them */
+    BS_HALF_AWAY,  /* ties to the level that is farther from zero, as C's round */
     BS_FLOOR,      /* to the level below */
     BS_CEIL,       /* to the level above */
     BS_TRUNCATE,   /* to the one of the two that is nearer to zero */

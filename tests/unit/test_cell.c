@@ -64,6 +64,20 @@ static float naive_side(const struct bs_cell *cell, float x, bool below)
     return best;
 }
 
+/* By the definition: the level with the least distance, of two the one that is farther from 0. */
+static int naive_half_away(const struct bs_cell *cell, float x)
+{
+    float u = (x - cell->shift) / cell->scale, first = cell->zero;
+    int best = 0;
+    for (int c = 1; c < cell->levels->count; c++) {
+        float level = bs_cell_level(cell, c) + first, held = bs_cell_level(cell, best) + first;
+        float own = fabsf(u + first - level), least = fabsf(u + first - held);
+        if (own < least || (own == least && fabsf(level) > fabsf(held)))
+            best = c;
+    }
+    return best;
+}
+
 static void assert_value(const struct bs_cell *cell, float x, uint64_t index)
 {
     static const struct bs_rounder nearest = {.mode = BS_NEAREST};
@@ -71,6 +85,8 @@ static void assert_value(const struct bs_cell *cell, float x, uint64_t index)
     assert_int_equal(code, naive_nearest(cell, x));
     assert_int_equal(bs_cell_encode(cell, nearest, index, x), code);
     float low = naive_side(cell, x, true), high = naive_side(cell, x, false);
+    struct bs_rounder away = rounder_of(BS_HALF_AWAY, 1, 2);
+    assert_int_equal(bs_cell_encode(cell, away, index, x), naive_half_away(cell, x));
     for (int mode = BS_FLOOR; mode <= BS_STOCHASTIC; mode++) {
         struct bs_rounder rounder = rounder_of((enum bs_rounding)mode, 1, 2);
         float value = bs_cell_decode(cell, bs_cell_encode(cell, rounder, index, x));

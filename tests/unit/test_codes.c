@@ -130,11 +130,12 @@ static void decoding_gives_what_rounding_in_place_gives(void **state)
     (void)state;
     struct bs_error err;
     static float weight[OUT * IN], rounded[OUT * IN], decoded[OUT * IN];
-    static const char *const modes[] = {"nearest", "floor", "ceil", "truncate", "stochastic"};
+    static const char *const modes[] = {"nearest", "half_away", "floor",
+                                        "ceil",    "truncate",  "stochastic"};
     random_fill(weight, OUT * IN, 1, 3);
     memset(weight + IN, 0, IN * sizeof *weight); /* a row of zeros */
     for (int bits = 2; bits <= 8; bits++)
-        for (int m = 0; m < 5; m++)
+        for (int m = 0; m < 6; m++)
             for (int k = 0; k < NUM_SIZES; k++) {
                 char text[100];
                 snprintf(text, sizeof text, "bits=%d group_size=%s rounding=%s rounding_seed=5",
