@@ -12,6 +12,7 @@
     X(gptaq)                                                                                       \
     X(ldlq)                                                                                        \
     X(awq)                                                                                         \
+    X(hqq)                                                                                         \
     X(smoothquant)                                                                                 \
     X(outliers)                                                                                    \
     BS_MORE_ALGORITHMS(X)

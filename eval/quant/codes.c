@@ -104,6 +104,12 @@ void bs_codes_fit(struct bs_codes *codes, int i, int span, const struct bs_sampl
         bs_setting_fit(codes->setting, tensor_of(codes), &own, params_of(codes, i, span));
 }
 
+void bs_codes_set_zero(struct bs_codes *codes, int i, int span, float zero)
+{
+    bs_format_of(codes->setting)
+        ->set_zero(codes->setting->format.options, zero, params_of(codes, i, span));
+}
+
 struct bs_cell bs_codes_cell(const struct bs_codes *codes, int i, int g)
 {
     int span = codes->spans == codes->groups

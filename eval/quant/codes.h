@@ -45,6 +45,9 @@ enum bs_status bs_codes_fit_tensor(struct bs_codes *codes, const float *weight,
 /* Makes the parameters of a span of row i from its values; nothing where the format has none. */
 void bs_codes_fit(struct bs_codes *codes, int i, int span, const struct bs_sample *sample);
 
+/* Makes this the zero point of a span of row i, of a layout with free_zero. */
+void bs_codes_set_zero(struct bs_codes *codes, int i, int span, float zero);
+
 /* The cell of group g of row i. */
 struct bs_cell bs_codes_cell(const struct bs_codes *codes, int i, int g);
 

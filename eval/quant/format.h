@@ -81,6 +81,7 @@ struct bs_code_layout {
     size_t tensor_bytes; /* of what all of the matrix shares, of any size; 0 = nothing */
     double bits;         /* of the whole matrix in a file, parameters included */
     bool group_index;    /* a file can say which group a column is in, where it is not its place */
+    bool free_zero;      /* a span's zero point may be any number: bs_format.set_zero */
     bool whole_numbers;  /* cells are whole numbers times a scale, by division, and codes have 8
                             bits or less */
 };
@@ -129,6 +130,10 @@ struct bs_format {
 
     /* The cell of the span's g-th group. */
     struct bs_cell (*cell)(const void *options, const void *tensor, const void *params, int g);
+
+    /* Makes this the zero point (struct bs_cell) of a span, rounded as a file has it. NULL where no
+     * options give a layout with free_zero. */
+    void (*set_zero)(const void *options, float zero, void *params);
 
     /* Puts into a stream what a file holds of `tensor`, and gets it back: what the file rounds
      * stays rounded. NULL where tensor_bytes is 0. */

@@ -501,16 +501,19 @@ static bool has_effect(const struct bs_algorithm *algorithm, const struct bs_opt
     return effect;
 }
 
-/* At the defaults, or with one of the algorithm's switches thrown. */
+/* At the defaults, or with one of the algorithm's switches thrown or another number elsewhere. */
 static bool has_effect_somewhere(const struct bs_algorithm *algorithm,
                                  const struct bs_option *option)
 {
     char base[VALUE_TEXT + 16];
     bool effect = has_effect(algorithm, option, "");
     for (const struct bs_option *o = algorithm->plugin.options; !effect && o->name; o++) {
-        if (o == option || o->type != BS_BOOL)
+        if (o == option || (o->type != BS_BOOL && o->type != BS_DOUBLE))
             continue;
-        snprintf(base, sizeof base, " %s=%s", o->name, o->initial != 0 ? "false" : "true");
+        if (o->type == BS_BOOL)
+            snprintf(base, sizeof base, " %s=%s", o->name, o->initial != 0 ? "false" : "true");
+        else
+            snprintf(base, sizeof base, " %s=%.9g", o->name, o->min + 0.1 * (o->max - o->min));
         effect = has_effect(algorithm, option, base);
     }
     return effect;

@@ -111,7 +111,7 @@ ROWS = (
        for bits, order, passes in ((4, False, 0), (2, False, 0), (3, True, 0), (3, False, 2),
                                    (3, True, 9))]
     + [("hqq", dict(bits=bits, group=group))
-       for bits, group in ((2, 8), (3, 20), (4, 40), (8, 8), (4, 8), (1, 8))])
+       for bits, group in ((2, 8), (3, 20), (4, 40), (8, 8), (4, 8))])
 
 
 def main():

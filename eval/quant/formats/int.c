@@ -381,18 +381,20 @@ static enum bs_status int_lay(const void *options, int out, int in, struct bs_co
     int in_row = (in + group - 1) / group;
     double groups = tensor ? 1 : (double)out * in_row;
     bool divides = opt->bits > 1 && !rules[opt->grid].multiplies && !adds_zero(opt);
-    *layout = (struct bs_code_layout){.out = out,
-                                      .in = in,
-                                      .group = group,
-                                      .span = group,
-                                      .by_columns = opt->group_size > 0,
-                                      .code_bits = opt->bits,
-                                      .param_bytes = tensor ? 0 : sizeof(struct params),
-                                      .tensor_bytes = tensor ? sizeof(struct params) : 0,
-                                      .bits = (double)out * in * opt->bits +
-                                              groups * (SCALE_BITS + zero_point_bits(opt)),
-                                      .group_index = true,
-                                      .whole_numbers = divides};
+    *layout = (struct bs_code_layout){
+        .out = out,
+        .in = in,
+        .group = group,
+        .span = group,
+        .by_columns = opt->group_size > 0,
+        .code_bits = opt->bits,
+        .param_bytes = tensor ? 0 : sizeof(struct params),
+        .tensor_bytes = tensor ? sizeof(struct params) : 0,
+        .bits = (double)out * in * opt->bits + groups * (SCALE_BITS + zero_point_bits(opt)),
+        .group_index = true,
+        .free_zero =
+            opt->bits > 1 && !tensor && has_zero_point(opt) && opt->zero_point == ZERO_FLOAT,
+        .whole_numbers = divides};
     return BS_OK;
 }
 
@@ -472,6 +474,12 @@ static void int_fit(const void *options, const struct bs_choice *range, const vo
     (void)tensor;
     struct params *own = params;
     *own = fit(options, range, span);
+}
+
+static void int_set_zero(const void *options, float zero, void *params)
+{
+    struct params *own = params;
+    own->zero = zero == 0 ? 0 : stored(options, zero);
 }
 
 static void int_fit_tensor(const void *options, const struct bs_choice *range,
@@ -569,6 +577,7 @@ const struct bs_format bs_format_int = {
     .fit_tensor = int_fit_tensor,
     .fit = int_fit,
     .cell = int_cell,
+    .set_zero = int_set_zero,
     .pack_tensor = int_pack_tensor,
     .unpack_tensor = int_unpack_tensor,
     .pack = int_pack,
