@@ -26,6 +26,7 @@
 #include "eval/hub/hub.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/numerics.h"
+#include "eval/linalg/product_choice.h"
 #include "eval/store/lock.h"
 #include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
@@ -549,5 +550,6 @@ int main(int argc, char **argv)
     bs_map_watch();
     check_address_space((size_t)bs_threads());
     bs_blas_init();
+    bs_product_choose();
     return finish(command->run(&args));
 }

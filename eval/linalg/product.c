@@ -1,9 +1,13 @@
 #include "eval/linalg/product.h"
 
 #include "eval/base/mem.h"
+#include "eval/linalg/product_choice.h"
 #include "eval/linalg/product_loops.h"
 
 BS_LEVELS(bs_product_loops);
+
+/* Columns or steps of a narrow product, at most. */
+enum { FEW = 128 };
 
 static _Thread_local struct bs_product_room room;
 
@@ -43,7 +47,8 @@ void bs_product(bool transpose_a, bool transpose_b, int m, int n, int k, float a
         .c = c,
         .c_row = (size_t)ldc,
     };
-    multiply(bs_product_loops[bs_isa()], &product);
+    bool narrow = n <= FEW || k <= FEW;
+    multiply(bs_product_choice(narrow ? BS_PRODUCT_NARROW : BS_PRODUCT_WIDE), &product);
 }
 
 struct bs_panels {
@@ -55,7 +60,7 @@ struct bs_panels {
 enum bs_status bs_panels_create(int n, int k, const float *b, struct bs_panels **panels,
                                 struct bs_error *err)
 {
-    const struct bs_product_loops *loops = bs_product_loops[bs_isa()];
+    const struct bs_product_loops *loops = bs_product_choice(BS_PRODUCT_WIDE);
     size_t columns = (size_t)((n + loops->columns - 1) / loops->columns * loops->columns);
     struct bs_panels *p = bs_calloc(1, sizeof *p);
     float *data = bs_alloc(columns * (size_t)k, sizeof *data);

@@ -188,10 +188,11 @@ INLINE void make_tile(int rows, const struct tile *t, size_t a_row, size_t a_ste
     const float *a = t->a, *b = t->b;
     int p = 0, steps = t->steps;
     size_t b_step = t->b_step;
+    /* Rows of C are often so far apart that they would drive each other out of the first cache. */
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
-        __builtin_prefetch(t->c + (size_t)i * t->c_row, 1);
-        __builtin_prefetch(t->c + (size_t)i * t->c_row + COLUMNS - 1, 1);
+        __builtin_prefetch(t->c + (size_t)i * t->c_row, 0, 2);
+        __builtin_prefetch(t->c + (size_t)i * t->c_row + COLUMNS - 1, 0, 2);
 #pragma GCC unroll 4
         for (int j = 0; j < NV; j++)
             sums[i][j] = (vec){0};

@@ -11,9 +11,11 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/onednn.h"
 #include "eval/linalg/packed.h"
+#include "eval/linalg/product_choice.h"
 
-/* Rows of queries in a product of attention, sides of tiles of a Hessian and of its factor, rows and
- * columns of an update of GPTQ, ids of the head in a packed product: as the program has them. */
+/* Rows of queries in a product of attention, sides of tiles of a Hessian and of its factor, rows
+ * and columns of an update of GPTQ, ids of the head in a packed product: as the program has
+ * them. */
 enum { QUERIES = 128, HESSIAN = 384, FACTOR = 128, GPTQ_ROWS = 64, GPTQ_STEP = 128, IDS = 512 };
 enum { MOST_SHAPES = BS_MAX_SLOTS + 12, NUM_LIBRARIES = 3 };
 
@@ -83,8 +85,9 @@ static const struct library {
 
 /* --- how fast --- */
 
-/* A product that takes long is timed by the work of this thread alone, so that what else the machine
- * does is not counted; a short one by the clock, which is finer: of many, one is not interrupted. */
+/* A product that takes long is timed by the work of this thread alone, so that what else the
+ * machine does is not counted; a short one by the clock, which is finer: of many, one is not
+ * interrupted. */
 static double seconds_of_clock(bool is_long)
 {
     struct timespec now;
@@ -140,8 +143,8 @@ static void add_shape(struct shape *shapes, int *count, struct shape shape)
 
 static int least(int a, int b) { return a < b ? a : b; }
 
-/* Every distinct linear over a window of tokens, as many ids of the head, attention's first and last
- * rows of queries, and what the algorithms multiply at the model's width. */
+/* Every distinct linear over a window of tokens, as many ids of the head, attention's first and
+ * last rows of queries, and what the algorithms multiply at the model's width. */
 static int list_shapes(const struct bs_architecture *a, int tokens, struct shape *shapes)
 {
     int count = 0, hidden = a->hidden_size, d = a->head_dim, width = a->num_heads * d;
@@ -275,6 +278,7 @@ json_t *bench_measure_gemm(const void *context)
     struct batch batch = {NULL};
     bs_set_threads(gemm->threads);
     bs_blas_init();
+    bs_product_choose();
     if (bs_architecture_read(gemm->directory, NULL, &a, NULL, &err))
         return json_pack("{s:s}", "error", err.message);
     int count = list_shapes(&a, gemm->tokens, shapes);

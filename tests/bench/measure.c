@@ -9,6 +9,7 @@
 #include "eval/base/mem.h"
 #include "eval/data/random.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/product_choice.h"
 #include "eval/tasks/uncertainty.h"
 #include "eval/run/walk_cost.h"
 #include "tests/support/recipes.h"
@@ -235,6 +236,7 @@ json_t *bench_measure(const void *context)
     int count;
     bs_set_threads(bench.job->threads);
     bs_blas_init();
+    bs_product_choose();
     if (open_bench(&bench, &err) || run_all(&bench, runs, &count, &err))
         return json_pack("{s:s}", "error", err.message);
     json_t *made = report(&bench, runs, count);
