@@ -65,13 +65,13 @@ extern const struct bs_statistic bs_stat_inputs;   /* a stream: all of x */
 extern const struct bs_statistic bs_stat_extremes; /* struct bs_extremes */
 extern const struct bs_statistic bs_stat_deviation; /* float [width][width], 2/windows
                                                        (X~ - X)^T X */
-extern const struct bs_statistic bs_stat_watched;   /* of a range that watches; detail: its row */
+extern const struct bs_statistic bs_stat_watched;   /* of a range that watches; detail: which */
 
 /* How many rows are sampled: every n-th of all tokens, counted from the first, where n is the whole
  * part of tokens / detail, or 1 (llm-awq's auto_clip.py). */
 int bs_sample_rows(const struct bs_observed *of);
 
-/* The detail of bs_stat_watched for a range of bs_range_registry. */
+/* The detail of bs_stat_watched for a range that watches: its number among these. */
 int bs_watched_detail(const struct bs_plugin *range);
 
 /* The least and the largest value of a site. */

@@ -4,17 +4,28 @@
 #include "eval/quant/format.h"
 #include "eval/statistics/statistic.h"
 
-static const struct bs_range *range_of(const struct bs_observed *of)
+static bool watches(int row)
 {
-    return (const struct bs_range *)bs_range_registry.rows[of->detail];
+    return ((const struct bs_range *)bs_range_registry.rows[row])->watch != NULL;
 }
 
 int bs_watched_detail(const struct bs_plugin *range)
 {
-    int row = 0;
-    while (bs_range_registry.rows[row] != range)
-        row++;
-    return row;
+    int detail = 0;
+    for (int row = 0; bs_range_registry.rows[row] != range; row++)
+        detail += watches(row);
+    return detail;
+}
+
+/* The range of this detail; after the last one comes the first again. */
+static const struct bs_range *range_of(const struct bs_observed *of)
+{
+    int count = 0, left, row = 0;
+    for (int r = 0; bs_range_registry.rows[r]; r++)
+        count += watches(r);
+    for (left = of->detail % count; left > 0 || !watches(row); row++)
+        left -= watches(row);
+    return (const struct bs_range *)bs_range_registry.rows[row];
 }
 
 static size_t watched_bytes(const struct bs_observed *of)
