@@ -22,7 +22,14 @@
 #include "tests/support/settings.h"
 #include "tests/support/tiny_model.h"
 
-enum { ROWS = 8, COLUMNS = 256, KINDS = 6, RIDERS = 6 };
+enum { ROWS = 8, COLUMNS = 256, KINDS = 6 };
+
+/* The sanitizers look for other things and take their time: some of the cases do. */
+#ifdef __SANITIZE_ADDRESS__
+enum { EVERY = 8, RIDERS = 2 };
+#else
+enum { EVERY = 1, RIDERS = 6 };
+#endif
 
 static json_t *golden;
 static struct bs_model *model;
@@ -229,12 +236,14 @@ static void weights_decode_as_the_libraries_have_it(void **state)
     {
         json_array_foreach(json_object_get(entry, "block"), k, want)
         {
+            if (index % EVERY)
+                continue;
             compared++;
             apart += compare_linear(entry, k, json_integer_value(want));
         }
     }
     print_message("%d linears compared, %d differ\n", compared, apart);
-    assert_true(compared > 200);
+    assert_true(compared > 200 / EVERY);
     assert_int_equal(apart, 0);
 }
 
@@ -310,7 +319,7 @@ static void perplexities_are_those_of_the_libraries_weights(void **state)
     struct bs_windows windows =
         tiny_model_windows("datasets/commons/evaluation.txt", count, tokens);
     assert_true(json_array_size(rows) >= 3);
-    for (size_t first = 0; first < json_array_size(rows); first += RIDERS)
+    for (size_t first = 0; first < json_array_size(rows); first += (size_t)RIDERS * EVERY)
         measure(rows, first, &windows);
     bs_windows_release(&windows);
 }

@@ -62,7 +62,7 @@ static enum bs_status nvfp4_lay(const void *options, int out, int in, struct bs_
     return BS_OK;
 }
 
-/* --- the matrix: t, or g of the rules that have it --- */
+/* --- the matrix: t, or g of the rules that have it; PyTorch divides a number by a tensor so --- */
 
 static float magnitude(const struct bs_sample *sample)
 {
@@ -78,14 +78,8 @@ static void nvfp4_fit_tensor(const void *options, const struct bs_choice *range,
     (void)range, (void)layout;
     const struct nvfp4 *opt = options;
     float *scale = tensor, most = magnitude(all), whole = largest * largest_scale;
-    switch (opt->scale_rule) {
-    case COMPRESSED_TENSORS: /* PyTorch divides a number by a tensor so */
-    case AUTO_ROUND:
-        *scale = whole * (1 / most);
-        break;
-    default:
-        *scale = most / whole;
-    }
+    bool inverse = opt->scale_rule == COMPRESSED_TENSORS || opt->scale_rule == AUTO_ROUND;
+    *scale = !inverse ? most / whole : most > 0 ? whole * (1 / most) : 0;
     if (*scale == 0 || !isfinite(*scale))
         *scale = 1;
 }
