@@ -71,7 +71,7 @@ unknown key
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
 12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of smoothquant, which this grid does not name
 12s/percdamp/bits/ => 12:5: unknown key 'bits'.*it belongs under weights
-13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts or accept_unknown; here it is --threads on the command line$
+13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts, accept_unknown or numerics; here it is --threads on the command line$
 words of other tools
 1s/model/model_path/ => 1:1: model is missing && 1:1: unknown key 'model_path'.*\(did you mean 'model'\?\)$
 2s/text/dataset/ => 2:14: text is missing && 2:15: unknown key 'dataset'.*\(did you mean 'text'\?\)$
@@ -82,7 +82,7 @@ words of other tools
 9s/bits/wbits/ => 9:15: unknown key 'wbits'.*\(did you mean 'bits'\?\)$
 9s/group_size/q_group_size/ => 9:24: unknown key 'q_group_size'.*\(did you mean 'group_size'\?\)$
 9s/group_size: channel/sym: true/ => 9:24: unknown key 'sym'.*\(did you mean 'symmetric'\?\)$
-9s/group_size: channel/zero_point: true/ => 9:24: unknown key 'zero_point'.*; here it is symmetric \(false where that was true\) under weights$
+9s/group_size: channel/zero_point: true/ => 9:36: zero_point is 'true', expected integer, float or auto$
 9s/channel/-1/ => 9:36: group_size is '-1', expected channel, tensor or .* \(did you mean 'channel'\?\)$
 12s/percdamp/damp_percent/ => 12:5: unknown key 'damp_percent'.*\(did you mean 'percdamp'\?\)$
 12s/percdamp: 0.01/desc_act: true/ => 12:5: unknown key 'desc_act'.*\(did you mean 'act_order'\?\)$
@@ -122,7 +122,7 @@ duplicate key
 unknown name
 8s/rtn/rnt/ => 8:16: algorithm is 'rnt', expected rtn, gptq, .* \(did you mean 'rtn'\?\)
 10s/awq/awk/ => 10:24: algorithm is 'awk', expected .* \(did you mean 'awq'\?\)
-10s/awq/spqr/ => 10:24: algorithm is 'spqr', expected rtn, gptq, awq, smoothquant or outliers$
+10s/awq/spqr/ => 10:24: algorithm is 'spqr', expected rtn, gptq, gptaq, ldlq, awq, hqq, smoothquant or outliers$
 13s/pareto/paretto/ => 13:10: chart is 'paretto', expected .* \(did you mean 'pareto'\?\)
 9s/channel/row/ => 9:36: group_size is 'row', expected channel, tensor or
 what does not go together
@@ -151,7 +151,7 @@ no YAML
 13s/$/\n---\nmodel: other/ => 14:1: a second document
 1s/model$/!!str model/ => 1:14: a tag
 several errors
-1s/model/modle/;9s/4/1/;11s/64/0/;13s/pareto/paretto/ => 1:1: model is missing && 1:1: unknown key 'modle' && 9:21: bits is '1' && 11:41: group_size is '0' && 13:10: chart is 'paretto'
+1s/model/modle/;9s/4/0/;11s/64/0/;13s/pareto/paretto/ => 1:1: model is missing && 1:1: unknown key 'modle' && 9:21: bits is '0' && 11:41: group_size is '0' && 13:10: chart is 'paretto'
 EOF
 
 # ---- bytes that are no text ----
