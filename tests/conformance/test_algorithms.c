@@ -502,16 +502,13 @@ static bool has_effect(const struct bs_algorithm *algorithm, const struct bs_opt
 static bool has_effect_somewhere(const struct bs_algorithm *algorithm,
                                  const struct bs_option *option)
 {
-    char base[VALUE_TEXT + 16];
+    char base[2 * VALUE_TEXT];
     bool effect = has_effect(algorithm, option, "");
     for (const struct bs_option *o = algorithm->plugin.options; !effect && o->name; o++) {
-        if (o == option || (o->type != BS_BOOL && o->type != BS_DOUBLE))
-            continue;
-        if (o->type == BS_BOOL)
-            snprintf(base, sizeof base, " %s=%s", o->name, o->initial != 0 ? "false" : "true");
-        else
-            snprintf(base, sizeof base, " %s=%.9g", o->name, o->min + 0.1 * (o->max - o->min));
-        effect = has_effect(algorithm, option, base);
+        int k = o->type == BS_INT || o->type == BS_DOUBLE ? 3 : 0;
+        snprintf(base, sizeof base, " %s=", o->name);
+        if (o != option && another_value(o, k, base + strlen(base)))
+            effect = has_effect(algorithm, option, base);
     }
     return effect;
 }
