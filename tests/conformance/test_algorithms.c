@@ -505,9 +505,9 @@ static bool has_effect_somewhere(const struct bs_algorithm *algorithm,
     char base[2 * VALUE_TEXT];
     bool effect = has_effect(algorithm, option, "");
     for (const struct bs_option *o = algorithm->plugin.options; !effect && o->name; o++) {
-        int k = o->type == BS_INT || o->type == BS_DOUBLE ? 3 : 0;
+        bool other = o != option && (o->type == BS_BOOL || o->type == BS_DOUBLE);
         snprintf(base, sizeof base, " %s=", o->name);
-        if (o != option && another_value(o, k, base + strlen(base)))
+        if (other && another_value(o, o->type == BS_BOOL ? 0 : 3, base + strlen(base)))
             effect = has_effect(algorithm, option, base);
     }
     return effect;
