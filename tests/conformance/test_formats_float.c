@@ -123,7 +123,6 @@ static int setup(void **state)
     bs_blas_init();
     golden = json_load_file("tests/golden/formats_float.json", 0, NULL);
     if (!golden || bs_model_open("datasets/tiny", NULL, &model, &err) ||
-        bs_block_init(&block, bs_model_architecture(model), &err) ||
         bs_block_load(model, 0, &block, &err))
         return -1;
     fill_tensors();
