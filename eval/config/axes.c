@@ -6,7 +6,7 @@
 #include "eval/base/mem.h"
 #include "eval/recipe/where.h"
 
-enum { LIST_TEXT = 800, FOUND_TEXT = 96, WHERE_TEXT = 512 };
+enum { LIST_TEXT = 800, FOUND_TEXT = 96, HINT_TEXT = 200, WHERE_TEXT = 512 };
 
 const struct bs_option bs_recipe_options[] = {
     BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, bs_calibrate_on_names,
@@ -202,7 +202,7 @@ static void unknown_setting_key(struct reading *all, const struct bs_axes_scope 
                                 const struct bs_yaml_node *key)
 {
     struct bs_names names = {0};
-    char hint[FOUND_TEXT] = "";
+    char hint[HINT_TEXT] = "";
     add_setting_names(scope, &names);
     for (int k = 0; k < KINDS; k++)
         for (int i = 0; !hint[0] && kinds[k]->rows[i]; i++)
@@ -387,11 +387,19 @@ static bool names_algorithm(const struct reading *all, const struct bs_algorithm
     return named;
 }
 
+/* Adds one more algorithm to the hint whose option a key is. */
+static void add_owner(char hint[HINT_TEXT], const struct bs_algorithm *algorithm)
+{
+    size_t length = strlen(hint);
+    snprintf(hint + length, HINT_TEXT - length, "%s%s", length ? " and " : "; it is an option of ",
+             algorithm->plugin.name);
+}
+
 /* Says what was perhaps meant by a key that no algorithm of the grid knows. */
 static void unknown_grid_key(struct reading *all, const struct bs_yaml_node *key)
 {
     struct bs_names names = {0};
-    char hint[FOUND_TEXT] = "";
+    char hint[HINT_TEXT] = "";
     for (int k = 0; bs_sweep_keys[k].name; k++)
         bs_names_add(&names, bs_sweep_keys[k].name);
     bs_names_add_options(&names, bs_recipe_options);
@@ -399,14 +407,17 @@ static void unknown_grid_key(struct reading *all, const struct bs_yaml_node *key
         snprintf(hint, sizeof hint, "; it belongs under weights");
     else if (bs_setting_knows(BS_FOR_ACTIVATIONS, key->text))
         snprintf(hint, sizeof hint, "; it belongs under activations");
+    bool belongs = hint[0];
     const struct bs_algorithm *algorithm;
     for (int a = 0; (algorithm = bs_algorithm_at(a)); a++) {
         if (names_algorithm(all, algorithm))
             bs_names_add_options(&names, algorithm->plugin.options);
-        else if (!hint[0] && bs_option_find(algorithm->plugin.options, key->text))
-            snprintf(hint, sizeof hint, "; it is an option of %s, which this grid does not name",
-                     algorithm->plugin.name);
+        else if (!belongs && bs_option_find(algorithm->plugin.options, key->text))
+            add_owner(hint, algorithm);
     }
+    size_t length = strlen(hint);
+    if (length && !belongs)
+        snprintf(hint + length, sizeof hint - length, ", which this grid does not name");
     bs_report_unknown_key(all->load->report, key->line, key->column, key->text, &names, hint);
     all->axes->broken = true;
 }

@@ -69,7 +69,7 @@ unknown key
 5s/tokens/length/ => 5:42: unknown key 'length', expected text, .* or stride$
 9s/group_size/groupsize/ => 9:24: unknown key 'groupsize'.*\(did you mean 'group_size'\?\)
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
-12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of smoothquant, which this grid does not name
+12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of gptaq and smoothquant, which this grid does not name
 12s/percdamp/bits/ => 12:5: unknown key 'bits'.*it belongs under weights
 13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts, accept_unknown or numerics; here it is --threads on the command line$
 words of other tools

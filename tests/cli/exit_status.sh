@@ -47,8 +47,8 @@ check "--version" version
 # Each option that a command's help names must be taken, and each that it takes must be named.
 takes() {
     case $1 in
-    run) echo output model accept-unknown memory scratch checkpoint threads plots quiet help ;;
-    plan) echo output model places accept-unknown memory scratch checkpoint threads quiet help ;;
+    run) echo output model accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
+    plan) echo output model places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
     table | diff) echo columns format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;

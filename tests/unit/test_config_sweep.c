@@ -119,8 +119,8 @@ static void test_errors_of_grids(void **state)
             ":9:5: error: unknown key 'sharing', expected algorithm, model, weights, "
             "activations, except, calibrate_on, compute or alpha; it belongs under activations",
             ":10:5: error: unknown key 'percdamp', expected algorithm, model, weights, "
-            "activations, except, calibrate_on, compute or alpha; it is an option of gptq, which "
-            "this grid "
+            "activations, except, calibrate_on, compute or alpha; it is an option of gptq and "
+            "gptaq and ldlq, which this grid "
             "does not name",
             ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
             "except, calibrate_on, compute or alpha (did you mean 'alpha'?)",
