@@ -5,7 +5,7 @@
 
 found() {
     local fault=$1 finder=$2
-    (cd "$project" && "$(dirname "$program")/faults/$fault") >out 2>&1 &&
+    (cd "$project" && BITSWEEP_ONLY="*$finder*" "$(dirname "$program")/faults/$fault") >out 2>&1 &&
         problem "expected $fault to be found"
     grep -qa "^\[  FAILED  \] .*$finder" out || problem "expected it to be found by $finder"
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -593,5 +594,6 @@ int main(void)
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(every_format_serves_every_algorithm), /* of another shape afterwards */
     };
+    cmocka_set_test_filter(getenv("BITSWEEP_ONLY")); /* NULL: every one */
     return cmocka_run_group_tests(tests, setup, teardown);
 }

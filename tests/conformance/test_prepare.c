@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -199,5 +200,6 @@ int main(void)
         cmocka_unit_test(prepared_alone_every_family_has_no_error),
         cmocka_unit_test(some_switches_keep_the_function),
     };
+    cmocka_set_test_filter(getenv("BITSWEEP_ONLY")); /* NULL: every one */
     return cmocka_run_group_tests(tests, setup, teardown);
 }
