@@ -9,9 +9,9 @@
  * and by other kernels, in spread.json. A right program is one draw more. With n runs of mean m and
  * standard deviation s it is inside where it is within t s sqrt(1 + 1/n) of m, t being the quantile
  * of Student's distribution of n - 1 degrees of freedom that all GPTQ rows together leave with a
- * probability of 1e-4. Some rows hardly move in so few runs; nearer than 3e-4 of m is always inside:
- * one code of the last block that rounds the other way has moved such a row by 1.8e-4. What a single
- * code is worth test_golden_codes sees, far more sharply.
+ * probability of 1e-4. Some rows hardly move in so few runs; nearer than 3e-4 of m is always
+ * inside: one code of the last block that rounds the other way has moved one by 1.8e-4. What a
+ * single code is worth test_golden_codes sees, far more sharply.
  *
  * GPTQ and AWQ must not lean to one side. BITSWEEP_GOLDEN=name runs one algorithm's rows only, =few
  * one or two of each, which also stand for all under the sanitizers: those look for other things
