@@ -79,6 +79,7 @@ static enum bs_status embed(const struct bs_walk_state *s, const struct bs_outer
                             const struct bs_windows *windows, struct bs_stream *stream,
                             struct bs_error *err)
 {
+    assert(windows);
     struct embedding e = {s->walk->model, rounding, windows, stream};
     if (bs_walk_stream(s, windows, stream, err))
         return err->status;

@@ -1,4 +1,5 @@
 /* What a range looks at, window after window in their order, a window one batch. */
+#include <assert.h>
 #include <string.h>
 
 #include "eval/quant/format.h"
@@ -23,6 +24,7 @@ static const struct bs_range *range_of(const struct bs_observed *of)
     int count = 0, left, row = 0;
     for (int r = 0; bs_range_registry.rows[r]; r++)
         count += watches(r);
+    assert(count > 0); /* a detail is a range that watches */
     for (left = of->detail % count; left > 0 || !watches(row); row++)
         left -= watches(row);
     return (const struct bs_range *)bs_range_registry.rows[row];

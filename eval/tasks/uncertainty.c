@@ -253,9 +253,12 @@ static double beta_fraction(double x, double a, double b)
 /* log(Gamma(a + 1/2) / Gamma(a)): Stirling's series for both, for a large enough a. */
 static double log_gamma_step(double a)
 {
+    enum { LARGE = 32 };
     double ratio = 1;
-    for (; a < 32; a++)
+    for (int i = 0; i < LARGE && a < LARGE; i++) {
         ratio *= a / (a + 0.5);
+        a += 1;
+    }
     double z = 1 / (a * a);
     double series = (-1 / 8.0 + z * (1 / 192.0 + z * (-1 / 640.0 + z * 17 / 14336.0))) / a;
     return bs_log(ratio) + 0.5 * bs_log(a) + series;

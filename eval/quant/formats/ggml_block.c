@@ -26,7 +26,8 @@ enum bs_status bs_ggml_lay(const char *name, size_t bytes, int out, int in,
     layout->out = out;
     layout->in = in;
     layout->by_columns = true;
-    layout->bits = 8.0 * (double)bytes * out * (in / own.span);
+    int spans = in / own.span;
+    layout->bits = 8.0 * (double)bytes * out * spans;
     return BS_OK;
 }
 

@@ -48,7 +48,8 @@ static enum bs_status nvfp4_lay(const void *options, int out, int in, struct bs_
         return bs_fail(err, BS_ECONFIG,
                        "%d input channels, expected a multiple of the %d that share a scale", in,
                        BLOCK);
-    double blocks = (double)out * (in / BLOCK);
+    int of_row = in / BLOCK;
+    double blocks = (double)out * of_row;
     *layout = (struct bs_code_layout){.out = out,
                                       .in = in,
                                       .group = BLOCK,
