@@ -8,6 +8,7 @@
 
 #include "eval/base/parallel.h"
 #include "eval/linalg/numerics.h"
+#include "eval/linalg/tiles.h"
 #include "eval/linalg/vector.h"
 
 void bs_blas_init(void)
@@ -52,28 +53,10 @@ void bs_gemm_tn(int m, int n, int k, float alpha, const float *a, int lda, const
  * of tiles is one task's, so that the bits are the same. */
 enum { TILE = BS_FACTOR_TILE };
 
-struct factoring {
-    float *a;
-    int n, tiles;
-    int step; /* the tile of the diagonal that the tasks at hand belong to */
-};
-
-static int tile_side(const struct factoring *f, int tile)
-{
-    int left = f->n - tile * TILE;
-    return left < TILE ? left : TILE;
-}
-
-/* The first element of a tile. */
-static float *tile_at(const struct factoring *f, int row, int column)
-{
-    return f->a + (size_t)row * TILE * (size_t)f->n + (size_t)column * TILE;
-}
-
 /* U_kk = R_kk^-1 in place of the tile k of the diagonal, zeros below. */
-static enum bs_status factor_tile(const struct factoring *f, int k, struct bs_error *err)
+static enum bs_status factor_tile(const struct bs_tiles *f, int k, struct bs_error *err)
 {
-    if (!bs_numerics()->factor_tile(tile_at(f, k, k), tile_side(f, k), f->n))
+    if (!bs_numerics()->factor_tile(bs_tile_at(f, k, k), bs_tile_side(f, k), f->n))
         return bs_fail(err, BS_ENUMERIC, "the matrix is not positive definite");
     return BS_OK;
 }
@@ -81,7 +64,7 @@ static enum bs_status factor_tile(const struct factoring *f, int k, struct bs_er
 static enum bs_status factor_last(void *context, int index, int thread, struct bs_error *err)
 {
     (void)index, (void)thread;
-    const struct factoring *f = context;
+    const struct bs_tiles *f = context;
     return factor_tile(f, f->tiles - 1, err);
 }
 
@@ -89,11 +72,11 @@ static enum bs_status factor_last(void *context, int index, int thread, struct b
 static enum bs_status solve_tile(void *context, int i, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
-    const struct factoring *f = context;
+    const struct bs_tiles *f = context;
     float solved[TILE * TILE];
-    int k = f->step, side = tile_side(f, k), n = f->n;
-    float *tile = tile_at(f, i, k), *mirror = tile_at(f, k, i);
-    bs_gemm_nt(TILE, side, side, 1, tile, n, tile_at(f, k, k), n, 0, solved, side);
+    int k = f->step, side = bs_tile_side(f, k), n = f->n;
+    float *tile = bs_tile_at(f, i, k), *mirror = bs_tile_at(f, k, i);
+    bs_gemm_nt(TILE, side, side, 1, tile, n, bs_tile_at(f, k, k), n, 0, solved, side);
     for (int r = 0; r < TILE; r++)
         memcpy(tile + (size_t)r * (size_t)n, solved + r * side, (size_t)side * sizeof *tile);
     for (int c = 0; c < side; c++)
@@ -107,10 +90,10 @@ static enum bs_status solve_tile(void *context, int i, int thread, struct bs_err
 static enum bs_status update_row(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread;
-    const struct factoring *f = context;
+    const struct bs_tiles *f = context;
     int k = f->step, n = f->n, i = index ? index - 1 : k - 1;
-    bs_gemm_nt(TILE, (k - i) * TILE, tile_side(f, k), -1, tile_at(f, i, k), n, tile_at(f, i, k), n,
-               1, tile_at(f, i, i), n);
+    bs_gemm_nt(TILE, (k - i) * TILE, bs_tile_side(f, k), -1, bs_tile_at(f, i, k), n,
+               bs_tile_at(f, i, k), n, 1, bs_tile_at(f, i, i), n);
     return index ? BS_OK : factor_tile(f, i, err);
 }
 
@@ -118,12 +101,12 @@ static enum bs_status update_row(void *context, int index, int thread, struct bs
 static enum bs_status invert_row(void *context, int i, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
-    const struct factoring *f = context;
+    const struct bs_tiles *f = context;
     float sum[TILE * TILE];
-    int j = f->step, side = tile_side(f, j), n = f->n;
-    bs_gemm_nt(TILE, side, (j - i) * TILE, 1, tile_at(f, i, i), n, tile_at(f, j, i), n, 0, sum,
-               side);
-    bs_gemm_nn(TILE, side, side, -1, sum, side, tile_at(f, j, j), n, 0, tile_at(f, i, j), n);
+    int j = f->step, side = bs_tile_side(f, j), n = f->n;
+    bs_gemm_nt(TILE, side, (j - i) * TILE, 1, bs_tile_at(f, i, i), n, bs_tile_at(f, j, i), n, 0,
+               sum, side);
+    bs_gemm_nn(TILE, side, side, -1, sum, side, bs_tile_at(f, j, j), n, 0, bs_tile_at(f, i, j), n);
     return BS_OK;
 }
 
@@ -131,9 +114,9 @@ static enum bs_status invert_row(void *context, int i, int thread, struct bs_err
 static enum bs_status finish_row(void *context, int i, int thread, struct bs_error *err)
 {
     (void)thread;
-    const struct factoring *f = context;
+    const struct bs_tiles *f = context;
     size_t n = (size_t)f->n;
-    for (int r = 0; r < tile_side(f, i); r++) {
+    for (int r = 0; r < bs_tile_side(f, i); r++) {
         size_t diagonal = (size_t)i * TILE + (size_t)r;
         float *row = f->a + diagonal * n;
         memset(row, 0, diagonal * sizeof *row);
@@ -145,7 +128,7 @@ static enum bs_status finish_row(void *context, int i, int thread, struct bs_err
 
 bool bs_cholesky_of_inverse(float *a, int n)
 {
-    struct factoring f = {.a = a, .n = n, .tiles = (n + TILE - 1) / TILE};
+    struct bs_tiles f = bs_tiles_of(a, n);
     struct bs_error err;
     if (bs_parallel(1, factor_last, &f, &err))
         return false;

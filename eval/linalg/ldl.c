@@ -8,26 +8,9 @@
 
 #include "eval/base/parallel.h"
 #include "eval/linalg/blas.h"
+#include "eval/linalg/tiles.h"
 
-enum { TILE = 128 };
-
-struct factoring {
-    float *a;
-    int n, tiles;
-    int step; /* the tile of the diagonal that the tasks at hand belong to */
-};
-
-static int tile_side(const struct factoring *f, int tile)
-{
-    int left = f->n - tile * TILE;
-    return left < TILE ? left : TILE;
-}
-
-/* The first element of a tile. */
-static float *tile_at(const struct factoring *f, int row, int column)
-{
-    return f->a + (size_t)row * TILE * (size_t)f->n + (size_t)column * TILE;
-}
+enum { TILE = BS_FACTOR_TILE };
 
 /* C_ij of one row, left to right, for j up to `count`: (x_j - sum of x_k C_jk, k < j) / C_jj. */
 static void solve_row(const float *tile, size_t n, float *x, int count)
@@ -42,11 +25,11 @@ static void solve_row(const float *tile, size_t n, float *x, int count)
 }
 
 /* C_kk in place of the tile k of the diagonal. False where it has none. */
-static bool factor_tile(const struct factoring *f, int k)
+static bool factor_tile(const struct bs_tiles *f, int k)
 {
-    float *tile = tile_at(f, k, k);
+    float *tile = bs_tile_at(f, k, k);
     size_t n = (size_t)f->n;
-    for (int i = 0; i < tile_side(f, k); i++) {
+    for (int i = 0; i < bs_tile_side(f, k); i++) {
         float *row = tile + (size_t)i * n;
         solve_row(tile, n, row, i);
         double left = (double)row[i];
@@ -63,11 +46,11 @@ static bool factor_tile(const struct factoring *f, int k)
 static enum bs_status solve_tile(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
-    const struct factoring *f = context;
+    const struct bs_tiles *f = context;
     int i = f->step + 1 + index;
-    for (int r = 0; r < tile_side(f, i); r++)
-        solve_row(tile_at(f, f->step, f->step), (size_t)f->n,
-                  tile_at(f, i, f->step) + (size_t)r * (size_t)f->n, tile_side(f, f->step));
+    for (int r = 0; r < bs_tile_side(f, i); r++)
+        solve_row(bs_tile_at(f, f->step, f->step), (size_t)f->n,
+                  bs_tile_at(f, i, f->step) + (size_t)r * (size_t)f->n, bs_tile_side(f, f->step));
     return BS_OK;
 }
 
@@ -75,10 +58,10 @@ static enum bs_status solve_tile(void *context, int index, int thread, struct bs
 static enum bs_status update_row(void *context, int index, int thread, struct bs_error *err)
 {
     (void)thread, (void)err;
-    const struct factoring *f = context;
-    int k = f->step, i = k + 1 + index, n = f->n, columns = index * TILE + tile_side(f, i);
-    bs_gemm_nt(tile_side(f, i), columns, TILE, -1, tile_at(f, i, k), n, tile_at(f, k + 1, k), n, 1,
-               tile_at(f, i, k + 1), n);
+    const struct bs_tiles *f = context;
+    int k = f->step, i = k + 1 + index, n = f->n, columns = index * TILE + bs_tile_side(f, i);
+    bs_gemm_nt(bs_tile_side(f, i), columns, TILE, -1, bs_tile_at(f, i, k), n,
+               bs_tile_at(f, k + 1, k), n, 1, bs_tile_at(f, i, k + 1), n);
     return BS_OK;
 }
 
@@ -97,7 +80,7 @@ static void divide_columns(float *a, size_t n)
 
 bool bs_ldl(float *a, int n)
 {
-    struct factoring f = {.a = a, .n = n, .tiles = (n + TILE - 1) / TILE};
+    struct bs_tiles f = bs_tiles_of(a, n);
     struct bs_error err;
     for (f.step = 0; f.step < f.tiles; f.step++) {
         int below = f.tiles - f.step - 1;

@@ -70,6 +70,20 @@ double bs_cell_error(const struct bs_cell *cell, const struct bs_sample *sample,
     return (double)error;
 }
 
+enum bs_status bs_lay_blocks(int out, int in, double block_bits, struct bs_code_layout *layout,
+                             struct bs_error *err)
+{
+    if (in % layout->span)
+        return bs_fail(err, BS_ECONFIG, "blocks of %d values do not fit in rows of %d",
+                       layout->span, in);
+    layout->out = out;
+    layout->in = in;
+    layout->by_columns = true;
+    int blocks = in / layout->span;
+    layout->bits = block_bits * out * blocks;
+    return BS_OK;
+}
+
 const struct bs_format *bs_format_of(const struct bs_setting *setting)
 {
     return (const struct bs_format *)setting->format.plugin;

@@ -150,6 +150,12 @@ struct bs_format {
                    void *params, uint16_t *codes, int count);
 };
 
+/* For a format's `lay`, of blocks of layout->span columns whatever the matrix is: fills in its
+ * shape and its bits, `block_bits` in a file for each. BS_ECONFIG where a row is no whole number of
+ * blocks. */
+enum bs_status bs_lay_blocks(int out, int in, double block_bits, struct bs_code_layout *layout,
+                             struct bs_error *err);
+
 /* The format of a setting that quantizes; its range. */
 const struct bs_format *bs_format_of(const struct bs_setting *setting);
 const struct bs_range *bs_setting_range(const struct bs_setting *setting);

@@ -18,6 +18,7 @@
 #include "eval/run/walk.h"
 #include "tests/support/close.h"
 #include "tests/support/folder.h"
+#include "tests/support/plain.h"
 #include "tests/support/variants.h"
 #include "tests/support/recipes.h"
 #include "tests/support/tiny_model.h"
@@ -255,42 +256,6 @@ static void only_what_is_wanted_is_measured(void **state)
     ride_release(&one);
 }
 
-/* -log softmax of the next token for one window, by plain calls of the model's parts. */
-static void plain_nll(const struct bs_model *whole, int text, int window, double *nll)
-{
-    struct bs_error err;
-    const struct bs_architecture *a = bs_model_architecture(whole);
-    int tokens = bs_windows_length(&texts[text], window), vocab = a->vocab_size;
-    const int32_t *ids = texts[text].ids + window * texts[text].tokens;
-    struct bs_rope *rope = bs_rope_create(a, &tokens, 1);
-    size_t product = bs_gemm_nt_packed_floats(vocab, a->embedding_size);
-    struct bs_scratch *scratch = bs_scratch_create(1, bs_block_scratch_floats(a, tokens) + product);
-    float *x = bs_alloc((size_t)(tokens * a->hidden_size), sizeof *x);
-    float *logits = bs_alloc((size_t)(tokens * vocab), sizeof *logits);
-    struct bs_head head;
-    assert_int_equal(bs_head_load(whole, vocab, 1 << BS_FLOAT32, NULL, &head, &err), BS_OK);
-    assert_int_equal(bs_model_embed(whole, NULL, ids, 1, tokens, x, &err), BS_OK);
-    for (int b = 0; b < a->num_layers; b++) {
-        struct bs_block block;
-        assert_int_equal(bs_block_load(whole, b, &block, &err), BS_OK);
-        bs_block_forward(&block, rope, x, x, tokens, NULL, scratch);
-        bs_block_release(&block);
-    }
-    bs_head_inputs(&head, x, tokens, x, scratch);
-    bs_head_logits(&head, BS_FLOAT32, x, tokens, 0, logits, scratch);
-    for (int t = 0; t + 1 < tokens; t++) {
-        double sum = 0;
-        for (int v = 0; v < vocab; v++)
-            sum += exp((double)logits[t * vocab + v]);
-        nll[t] = log(sum) - (double)logits[t * vocab + ids[t + 1]];
-    }
-    bs_head_release(&head);
-    bs_free(logits);
-    bs_free(x);
-    bs_scratch_free(scratch, 1);
-    bs_rope_free(rope);
-}
-
 static void the_unquantized_model_is_measured_as_it_is(void **state)
 {
     (void)state;
@@ -308,7 +273,8 @@ static void the_unquantized_model_is_measured_as_it_is(void **state)
         for (int k = 0; k < texts[t].num_spans; k++) {
             const struct bs_span *span = &texts[t].spans[k];
             double want[256];
-            plain_nll(whole, t, span->window, want);
+            plain_nll(whole, NULL, texts[t].ids + span->window * texts[t].tokens,
+                      bs_windows_length(&texts[t], span->window), want);
             for (int i = span->first; i < span->first + span->count; i++) {
                 size_t at = (size_t)(span->window * (texts[t].tokens - 1) + i);
                 assert_close((double)bs_figure_floats(&got->figures[t], BS_NLL)[at], want[i], 1e-5,

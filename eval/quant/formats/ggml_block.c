@@ -13,22 +13,11 @@ const float bs_ggml_table_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10
 const float bs_ggml_table_middles[15] = {-115.5f, -93.5f, -74,   -57,   -42, -28.5f, -16, -4.5f,
                                          7,       19,     31.5f, 45.5f, 61,  79,     101};
 
-enum bs_status bs_ggml_lay(const char *name, size_t bytes, int out, int in,
-                           struct bs_code_layout own, struct bs_code_layout *layout,
-                           struct bs_error *err)
+enum bs_status bs_ggml_lay(size_t bytes, int out, int in, struct bs_code_layout own,
+                           struct bs_code_layout *layout, struct bs_error *err)
 {
-    if (in % own.span)
-        return bs_fail(err, BS_ECONFIG,
-                       "format %s has blocks of %d values, and rows of %d are no whole number of "
-                       "them",
-                       name, own.span, in);
     *layout = own;
-    layout->out = out;
-    layout->in = in;
-    layout->by_columns = true;
-    int spans = in / own.span;
-    layout->bits = 8.0 * (double)bytes * out * spans;
-    return BS_OK;
+    return bs_lay_blocks(out, in, 8.0 * (double)bytes, layout, err);
 }
 
 struct bs_cell bs_ggml_cell(struct bs_cell cell)

@@ -7,11 +7,9 @@
 
 enum { BS_GGML_SUPER = 256 }; /* values of a super-block */
 
-/* Lays blocks of `layout->span` values and `bytes` bytes in a file over a matrix; the rest of
- * `layout` is the format's. BS_ECONFIG where a row is no whole number of blocks. */
-enum bs_status bs_ggml_lay(const char *name, size_t bytes, int out, int in,
-                           struct bs_code_layout own, struct bs_code_layout *layout,
-                           struct bs_error *err);
+/* bs_lay_blocks of `bytes` bytes in a file: `own` is what the format has of the layout. */
+enum bs_status bs_ggml_lay(size_t bytes, int out, int in, struct bs_code_layout own,
+                           struct bs_code_layout *layout, struct bs_error *err);
 
 /* The cell; where its scale is 0 (a block of zeros, or one beside a much larger one) with an
  * inverse by which every value is nearest to level 0. */

@@ -83,7 +83,7 @@ static enum bs_status mx_lay(const void *options, int out, int in, struct bs_cod
     (void)options;
     const struct bs_code_layout block = {
         .group = BLOCK, .span = BLOCK, .code_bits = 4, .param_bytes = sizeof(uint8_t)};
-    return bs_ggml_lay("gguf_mxfp4", 1 + HALVES, out, in, block, layout, err);
+    return bs_ggml_lay(1 + HALVES, out, in, block, layout, err);
 }
 
 static void mx_encode(const void *options, const struct bs_choice *range, const void *tensor,
@@ -159,7 +159,7 @@ static enum bs_status nv_lay(const void *options, int out, int in, struct bs_cod
     (void)options;
     const struct bs_code_layout block = {
         .group = PART, .span = PART * PARTS, .code_bits = 4, .param_bytes = PARTS};
-    return bs_ggml_lay("gguf_nvfp4", PARTS + PARTS * PART / 2, out, in, block, layout, err);
+    return bs_ggml_lay(PARTS + PARTS * PART / 2, out, in, block, layout, err);
 }
 
 static void nv_encode(const void *options, const struct bs_choice *range, const void *tensor,

@@ -43,7 +43,7 @@ static enum bs_status nl_lay(const void *options, int out, int in, struct bs_cod
     (void)options;
     const struct bs_code_layout block = {
         .group = BLOCK, .span = BLOCK, .code_bits = 4, .param_bytes = sizeof(float)};
-    return bs_ggml_lay("iq4_nl", sizeof(uint16_t) + HALVES, out, in, block, layout, err);
+    return bs_ggml_lay(sizeof(uint16_t) + HALVES, out, in, block, layout, err);
 }
 
 static void nl_encode(const void *options, const struct bs_choice *range, const void *tensor,
@@ -111,8 +111,7 @@ static enum bs_status xs_lay(const void *options, int out, int in, struct bs_cod
     const size_t scales = BLOCKS * 6 / 8;
     const struct bs_code_layout block = {
         .group = BLOCK, .span = SUPER, .code_bits = 4, .param_bytes = sizeof(struct super)};
-    return bs_ggml_lay("iq4_xs", sizeof(uint16_t) + scales + SUPER / 2, out, in, block, layout,
-                       err);
+    return bs_ggml_lay(sizeof(uint16_t) + scales + SUPER / 2, out, in, block, layout, err);
 }
 
 static void xs_finish(const float *x, const float *scales, struct super *to, uint8_t *codes)

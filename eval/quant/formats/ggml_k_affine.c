@@ -12,7 +12,6 @@ enum { SUPER = BS_GGML_SUPER, MOST_BLOCKS = 16, LANES = BS_GGML_LANES };
 
 /* A format of the family. */
 struct affine {
-    const char *name;
     int bits, block; /* of a code; values of a block */
     int most;        /* code of a scale and of a minimum */
     size_t bytes;
@@ -147,7 +146,7 @@ static enum bs_status affine_lay(const void *options, int out, int in,
                                          .span = SUPER,
                                          .code_bits = own->bits,
                                          .param_bytes = sizeof(struct params)};
-    return bs_ggml_lay(own->name, own->bytes, out, in, block, layout, err);
+    return bs_ggml_lay(own->bytes, out, in, block, layout, err);
 }
 
 static struct bs_cell affine_cell(const void *options, const void *tensor, const void *params,
@@ -274,7 +273,6 @@ static void affine_unpack(const void *options, const void *tensor, uint64_t inde
     .cell = affine_cell, .pack = affine_pack, .unpack = affine_unpack
 
 static const struct affine q2_k = {
-    .name = "q2_k",
     .bits = 2,
     .block = 16,
     .most = 15,
@@ -284,7 +282,6 @@ static const struct affine q2_k = {
     .sigma = 1};
 
 static const struct affine q4_k = {
-    .name = "q4_k",
     .bits = 4,
     .block = 32,
     .most = 63,
@@ -294,7 +291,6 @@ static const struct affine q4_k = {
     .sigma = 2};
 
 static const struct affine q5_k = {
-    .name = "q5_k",
     .bits = 5,
     .block = 32,
     .most = 63,

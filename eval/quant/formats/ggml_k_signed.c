@@ -18,7 +18,6 @@ struct params {
 
 /* A format of the family. */
 struct signed_blocks {
-    const char *name;
     int bits, zero; /* of a code; the code of level 0 */
     size_t bytes;
 
@@ -214,7 +213,7 @@ static enum bs_status signed_lay(const void *options, int out, int in,
                                          .code_bits = own->bits,
                                          .param_bytes = sizeof(struct params),
                                          .whole_numbers = true};
-    return bs_ggml_lay(own->name, own->bytes, out, in, block, layout, err);
+    return bs_ggml_lay(own->bytes, out, in, block, layout, err);
 }
 
 static struct bs_cell signed_cell(const void *options, const void *tensor, const void *params,
@@ -248,8 +247,8 @@ static void signed_unpack(const void *options, const void *tensor, uint64_t inde
     .own_search = true, .weighs = true, .lay = signed_lay, .encode = signed_encode,                \
     .cell = signed_cell, .pack = signed_pack, .unpack = signed_unpack
 
-static const struct signed_blocks q3_k = {"q3_k", 3, Q3_MOST, 110, q3_fit, q3_pack, q3_unpack};
-static const struct signed_blocks q6_k = {"q6_k", 6, Q6_MOST, 210, q6_fit, q6_pack, q6_unpack};
+static const struct signed_blocks q3_k = {3, Q3_MOST, 110, q3_fit, q3_pack, q3_unpack};
+static const struct signed_blocks q6_k = {6, Q6_MOST, 210, q6_fit, q6_pack, q6_unpack};
 
 const struct bs_format bs_format_q3_k = {
     .plugin = {.name = "q3_k",

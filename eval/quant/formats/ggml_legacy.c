@@ -12,7 +12,6 @@ enum { BLOCK = 32, HALVES = BLOCK / 2, EIGHTHS = BLOCK / 8 };
 
 /* A format of the family. */
 struct legacy {
-    const char *name;
     int bits;
     bool affine; /* with a minimum; else the levels are signed */
     size_t bytes;
@@ -93,7 +92,7 @@ static enum bs_status legacy_lay(const void *options, int out, int in,
                                          .code_bits = own->bits,
                                          .param_bytes = sizeof(struct params),
                                          .whole_numbers = !own->affine};
-    return bs_ggml_lay(own->name, own->bytes, out, in, block, layout, err);
+    return bs_ggml_lay(own->bytes, out, in, block, layout, err);
 }
 
 static struct bs_cell legacy_cell(const void *options, const void *tensor, const void *params,
@@ -151,7 +150,7 @@ static enum bs_status q8_0_lay(const void *options, int out, int in, struct bs_c
                                          .code_bits = 8,
                                          .param_bytes = sizeof(float),
                                          .whole_numbers = true};
-    return bs_ggml_lay("q8_0", sizeof(uint16_t) + BLOCK, out, in, block, layout, err);
+    return bs_ggml_lay(sizeof(uint16_t) + BLOCK, out, in, block, layout, err);
 }
 
 enum { ZERO = 128 }; /* the code of level 0 */
@@ -210,7 +209,7 @@ const struct bs_format bs_format_q4_0 = {
                .summary = "GGUF: 4 bits, a half-precision scale for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){"q4_0", 4, false, 18}},
+               .family = &(const struct legacy){4, false, 18}},
     HOOKS};
 
 const struct bs_format bs_format_q4_1 = {
@@ -218,7 +217,7 @@ const struct bs_format bs_format_q4_1 = {
                .summary = "GGUF: 4 bits, half-precision scale and minimum for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){"q4_1", 4, true, 20}},
+               .family = &(const struct legacy){4, true, 20}},
     HOOKS};
 
 const struct bs_format bs_format_q5_0 = {
@@ -226,7 +225,7 @@ const struct bs_format bs_format_q5_0 = {
                .summary = "GGUF: 5 bits, a half-precision scale for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){"q5_0", 5, false, 22}},
+               .family = &(const struct legacy){5, false, 22}},
     HOOKS};
 
 const struct bs_format bs_format_q5_1 = {
@@ -234,7 +233,7 @@ const struct bs_format bs_format_q5_1 = {
                .summary = "GGUF: 5 bits, half-precision scale and minimum for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){"q5_1", 5, true, 24}},
+               .family = &(const struct legacy){5, true, 24}},
     HOOKS};
 
 const struct bs_format bs_format_q8_0 = {

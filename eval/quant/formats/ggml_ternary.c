@@ -60,15 +60,15 @@ static void ternary_fit(const void *options, const struct bs_choice *range, cons
     }
 }
 
-static enum bs_status lay(const char *name, size_t bytes, int out, int in,
-                          struct bs_code_layout *layout, struct bs_error *err)
+static enum bs_status lay(size_t bytes, int out, int in, struct bs_code_layout *layout,
+                          struct bs_error *err)
 {
     const struct bs_code_layout block = {.group = SUPER,
                                          .span = SUPER,
                                          .code_bits = 2,
                                          .param_bytes = sizeof(float),
                                          .whole_numbers = true};
-    return bs_ggml_lay(name, bytes, out, in, block, layout, err);
+    return bs_ggml_lay(bytes, out, in, block, layout, err);
 }
 
 static struct bs_cell ternary_cell(const void *options, const void *tensor, const void *params,
@@ -94,7 +94,7 @@ static enum bs_status tq1_lay(const void *options, int out, int in, struct bs_co
 {
     (void)options;
     const size_t bytes = 32 + 16 + 4;
-    return lay("tq1_0", bytes + sizeof(uint16_t), out, in, layout, err);
+    return lay(bytes + sizeof(uint16_t), out, in, layout, err);
 }
 
 static void tq1_pack(const void *options, const void *params, const uint16_t *codes, int count,
@@ -134,7 +134,7 @@ static enum bs_status tq2_lay(const void *options, int out, int in, struct bs_co
                               struct bs_error *err)
 {
     (void)options;
-    return lay("tq2_0", SUPER / 4 + sizeof(uint16_t), out, in, layout, err);
+    return lay(SUPER / 4 + sizeof(uint16_t), out, in, layout, err);
 }
 
 static void tq2_pack(const void *options, const void *params, const uint16_t *codes, int count,

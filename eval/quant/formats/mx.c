@@ -71,22 +71,12 @@ static enum bs_status mx_lay(const void *options, int out, int in, struct bs_cod
                              struct bs_error *err)
 {
     const struct mx *opt = options;
-    if (in % BLOCK)
-        return bs_fail(err, BS_ECONFIG,
-                       "%d input channels, expected a multiple of the %d that share a scale", in,
-                       BLOCK);
-    int of_row = in / BLOCK;
-    double blocks = (double)out * of_row;
-    *layout = (struct bs_code_layout){.out = out,
-                                      .in = in,
-                                      .group = BLOCK,
+    *layout = (struct bs_code_layout){.group = BLOCK,
                                       .span = BLOCK,
-                                      .by_columns = true,
                                       .code_bits = opt->element_bits,
                                       .param_bytes = 1,
-                                      .bits = blocks * (BLOCK * opt->element_bits + SCALE_BITS),
                                       .whole_numbers = is_whole(opt)};
-    return BS_OK;
+    return bs_lay_blocks(out, in, BLOCK * opt->element_bits + SCALE_BITS, layout, err);
 }
 
 static struct bs_cell cell_of(const struct mx *opt, int exponent)

@@ -44,23 +44,14 @@ static enum bs_status nvfp4_lay(const void *options, int out, int in, struct bs_
                                 struct bs_error *err)
 {
     const struct nvfp4 *opt = options;
-    if (in % BLOCK)
-        return bs_fail(err, BS_ECONFIG,
-                       "%d input channels, expected a multiple of the %d that share a scale", in,
-                       BLOCK);
-    int of_row = in / BLOCK;
-    double blocks = (double)out * of_row;
-    *layout = (struct bs_code_layout){.out = out,
-                                      .in = in,
-                                      .group = BLOCK,
+    *layout = (struct bs_code_layout){.group = BLOCK,
                                       .span = BLOCK,
-                                      .by_columns = true,
                                       .code_bits = CODE_BITS,
                                       .param_bytes = sizeof(float),
-                                      .tensor_bytes = opt->tensor_scale ? sizeof(float) : 0,
-                                      .bits = blocks * (BLOCK * CODE_BITS + SCALE_BITS) +
-                                              (opt->tensor_scale ? TENSOR_BITS : 0)};
-    return BS_OK;
+                                      .tensor_bytes = opt->tensor_scale ? sizeof(float) : 0};
+    enum bs_status status = bs_lay_blocks(out, in, BLOCK * CODE_BITS + SCALE_BITS, layout, err);
+    layout->bits += opt->tensor_scale ? TENSOR_BITS : 0;
+    return status;
 }
 
 /* --- the matrix: t, or g of the rules that have it; PyTorch divides a number by a tensor so --- */
