@@ -24,6 +24,21 @@ ALGORITHMS(DECLARE)
 
 static const struct bs_plugin *const rows[] = {ALGORITHMS(ENTRY) NULL};
 
+/* Whether an algorithm with its default options has to calibrate. */
+static bool needs_at_defaults(const struct bs_algorithm *algorithm)
+{
+    struct bs_choice choice;
+    struct bs_error ignored;
+    struct bs_wanted wanted = {.architecture = NULL};
+    if (bs_choice_init(&choice, &algorithm->plugin, &ignored))
+        return true;
+    algorithm->needs(choice.options, &wanted);
+    bool any = bs_wanted_any(&wanted);
+    bs_wanted_release(&wanted);
+    bs_choice_release(&choice);
+    return any;
+}
+
 static void print_facts(const struct bs_plugin *plugin, FILE *out)
 {
     const struct bs_algorithm *algorithm = (const struct bs_algorithm *)plugin;
@@ -32,7 +47,8 @@ static void print_facts(const struct bs_plugin *plugin, FILE *out)
     fprintf(out, "calibrates on: %s\n",
             !algorithm->needs                            ? "nothing"
             : algorithm->calibrate_on == BS_ON_QUANTIZED ? "quantized"
-                                                         : "unquantized");
+            : needs_at_defaults(algorithm)               ? "unquantized"
+                                           : "nothing, unless importance is asked for");
 }
 
 const struct bs_registry bs_algorithm_registry = {

@@ -495,7 +495,7 @@ static void check_address_space(size_t buffers)
 {
     static const char message[] =
         "bitsweep: the address space allowed (ulimit -v) is too small for the buffers of OpenBLAS, "
-        "128 MB a thread: allow more, or take fewer --threads\n";
+        "128 MB a thread: allow more, or set OMP_NUM_THREADS to fewer\n";
     const size_t buffer = (size_t)128 << 20, slack = (size_t)16 << 20;
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)

@@ -11,9 +11,10 @@ enum { LIST_TEXT = 800, FOUND_TEXT = 96, HINT_TEXT = 200, WHERE_TEXT = 512 };
 const struct bs_option bs_recipe_options[] = {
     BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, bs_calibrate_on_names,
                  "whose inputs calibrate a block; auto = as the algorithm's authors do"),
-    BS_OPT_WORDS(struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 1, bs_compute_names,
-                 "what evaluation multiplies in; bfloat16, for activations that are not quantized, "
-                 "is faster and rounds inputs and weights of linears and head"),
+    BS_OPT_WORDS(
+        struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 1, bs_compute_names,
+        "what evaluation multiplies in; bfloat16, for activations that are not quantized, "
+        "rounds inputs and weights of linears and head; faster by native numerics with AVX-512"),
     {.name = NULL},
 };
 
@@ -42,7 +43,10 @@ const struct bs_config_key bs_except_keys[] = {
 const struct bs_config_key bs_setting_keys[] = {
     {"format", "a name, see format, or none", "the number format; where only options are set, int",
      false},
-    {"range", "a name, see range", "what finds the extremes that a scale is fitted to", false},
+    {"range", "a name, see range",
+     "what finds the extremes that a scale is fitted to; formats with a search of their own have "
+     "none",
+     false},
     {.name = NULL},
 };
 

@@ -1,4 +1,4 @@
-/* Matrix products by oneDNN, and a factorisation made of them and of LAPACK's on OpenBLAS. Products
+/* Matrix products and a factorisation, by the numerics in use (eval/linalg/numerics.h). Products
  * are single-threaded, so that one has the same bits wherever and on however many threads the
  * program runs it: call them from bs_parallel tasks. Matrices are float32, row-major; ld* are row
  * strides in elements. */

@@ -20,8 +20,8 @@ enum {
  * created: threads share it. */
 struct bs_bytes;
 
-/* Packs B: for the product of oneDNN where that is exact (AVX-512 VNNI, AMX) and makes do with the
- * scratch, else for one of our own. BS_ENOMEM. */
+/* Packs B: for the product of oneDNN where the processor has AMX and it makes do with the scratch,
+ * else for one of our own. BS_ENOMEM. */
 enum bs_status bs_bytes_pack(int n, int k, const int8_t *b, struct bs_bytes **packed,
                              struct bs_error *err);
 void bs_bytes_free(struct bs_bytes *packed);

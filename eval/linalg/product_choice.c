@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#ifdef __x86_64__
-#include <cpuid.h>
-#endif
 
 #include "eval/base/file.h"
+#include "eval/base/machine.h"
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
 
@@ -23,27 +21,11 @@ static enum bs_isa chosen[BS_NUM_PRODUCT_KINDS];
 
 /* --- the file --- */
 
-/* What the processor calls itself. */
-static void name_cpu(char name[CPU_BYTES])
-{
-    memset(name, 0, CPU_BYTES);
-#ifdef __x86_64__
-    for (unsigned i = 0; i < 3; i++) {
-        unsigned words[4] = {0};
-        __get_cpuid(0x80000002u + i, &words[0], &words[1], &words[2], &words[3]);
-        memcpy(name + i * sizeof words, words, sizeof words);
-    }
-#endif
-    for (char *c = name; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
-}
-
 void bs_product_choice_print(const enum bs_isa levels[BS_NUM_PRODUCT_KINDS], char *text,
                              size_t size)
 {
     char cpu[CPU_BYTES];
-    name_cpu(cpu);
+    bs_cpu_name(cpu, sizeof cpu);
     int length =
         snprintf(text, size, "bitsweep %s, the faster products of\n%s\n%s %s\n%s %s\n", BS_VERSION,
                  cpu, kinds[0], bs_isa_name(levels[0]), kinds[1], bs_isa_name(levels[1]));
@@ -66,11 +48,12 @@ bool bs_product_choice_parse(const char *text, enum bs_isa levels[BS_NUM_PRODUCT
     return false;
 }
 
-/* bs_free; NULL where there is no place for it. */
+/* bs_free; NULL where there is no place for it. A relative path is to be ignored (XDG Base Directory
+ * Specification). */
 static char *file_path(void)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (cache && *cache)
+    if (cache && *cache == '/')
         return bs_printf("%s/bitsweep/products", cache);
     return home && *home ? bs_printf("%s/.cache/bitsweep/products", home) : NULL;
 }

@@ -186,12 +186,12 @@ static const struct bs_kernel *first_that_suits(const struct bs_block *block, in
     const struct bs_site_setting *input =
         &block->sites[block->architecture->program.slots[slot].input];
     const struct bs_codes *codes = &linear->codes;
-    return bs_kernel_for(&(struct bs_product){.out = linear->out_features,
-                                              .in = linear->in_features,
-                                              .codes = codes->codes ? &codes->layout : NULL,
-                                              .listed = codes->group_index != NULL,
-                                              .input = input->setting,
-                                              .compute = compute});
+    return bs_kernel_for(&(struct bs_multiplication){.out = linear->out_features,
+                                                     .in = linear->in_features,
+                                                     .codes = codes->codes ? &codes->layout : NULL,
+                                                     .listed = codes->group_index != NULL,
+                                                     .input = input->setting,
+                                                     .compute = compute});
 }
 
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,

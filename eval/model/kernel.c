@@ -5,7 +5,7 @@ const struct bs_kernel *bs_kernel_at(int i)
     return (const struct bs_kernel *)bs_kernel_registry.rows[i]; /* whose first member it is */
 }
 
-const struct bs_kernel *bs_kernel_for(const struct bs_product *product)
+const struct bs_kernel *bs_kernel_for(const struct bs_multiplication *product)
 {
     int i = 0;
     while (!bs_kernel_at(i)->suits(product))

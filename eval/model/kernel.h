@@ -7,7 +7,7 @@
 #include "eval/model/model.h"
 
 /* What a kernel is chosen by. */
-struct bs_product {
+struct bs_multiplication {
     int out, in;
     const struct bs_code_layout *codes; /* of the weight; NULL = it has none */
     bool listed;                        /* which group a column is in, a list says */
@@ -21,7 +21,7 @@ struct bs_kernel {
     bool exact; /* of decoded weights and inputs, but for the rounding of sums */
 
     /* Whether it can multiply such a linear. */
-    bool (*suits)(const struct bs_product *product);
+    bool (*suits)(const struct bs_multiplication *product);
 
     /* What it makes of the weights once; they do not change any more. NULL = nothing. BS_ENOMEM,
      * BS_EUNSUPPORTED as bs_packed_create. */
@@ -59,7 +59,7 @@ extern const struct bs_kernel bs_kernel_float32;
 const struct bs_kernel *bs_kernel_at(int i);
 
 /* The first that suits. */
-const struct bs_kernel *bs_kernel_for(const struct bs_product *product);
+const struct bs_kernel *bs_kernel_for(const struct bs_multiplication *product);
 
 /* Floats for what kernels make of one input, all kernels; and where among them the room of one
  * is. */

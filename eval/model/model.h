@@ -241,7 +241,7 @@ struct bs_outer_rounding {
     const struct bs_setting *setting; /* borrowed; NULL: it is not */
     struct bs_code_layout layout;
     struct bs_rounder rounder;
-    void *shared; /* what all of the matrix shares, or NULL */
+    unsigned char *shared; /* what all of the matrix shares, or NULL */
 };
 
 /* Prepares the rounding by a resolved setting that outlives it; one that quantizes nothing leaves

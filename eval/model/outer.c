@@ -1,6 +1,4 @@
 /* The matrices outside the blocks, embedding and head, as places that are rounded. */
-#include <assert.h>
-
 #include "eval/base/mem.h"
 #include "eval/model/model_internal.h"
 
@@ -20,20 +18,15 @@ static const struct bs_tensor *tensor_of(const struct bs_model *model, enum bs_o
 static enum bs_status fit_shared(const struct bs_model *model, const struct bs_tensor *tensor,
                                  struct bs_outer_rounding *rounding, struct bs_error *err)
 {
-    const struct bs_setting *setting = rounding->setting;
     float *all = bs_alloc(tensor->count, sizeof *all);
-    rounding->shared = bs_calloc(rounding->layout.tensor_bytes, 1);
-    if (!all || !rounding->shared) {
-        bs_free(all);
+    if (!all)
         return bs_fail_memory(err);
-    }
     bs_tensor_read(tensor, 0, tensor->count, all);
     bs_checkpoint_forget(model->checkpoint, tensor);
-    struct bs_sample sample = bs_sample_of(all, tensor->count);
-    bs_format_of(setting)->fit_tensor(setting->format.options, &setting->range, &rounding->layout,
-                                      &sample, rounding->shared);
+    enum bs_status status =
+        bs_tensor_fit(rounding->setting, &rounding->layout, all, &rounding->shared, err);
     bs_free(all);
-    return BS_OK;
+    return status;
 }
 
 enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,

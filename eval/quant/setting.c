@@ -24,10 +24,11 @@ static const char *const sharing_words[] = {"token", "window", "static", NULL};
 
 const struct bs_option bs_weights_options[] = {
     ROUNDING,
-    BS_OPT_WORDS(struct bs_setting, importance, BS_CHOICE, BS_ALIKE, 0, BS_MEAN_SQUARE,
-                 importance_words,
-                 "what errors count where scales are searched for; imatrix = the mean square of "
-                 "their column's inputs in calibration"),
+    BS_OPT_WORDS(
+        struct bs_setting, importance, BS_CHOICE, BS_ALIKE, 0, BS_MEAN_SQUARE, importance_words,
+        "what errors count where a format (those of GGUF files) or a range (mse with "
+        "range_weighted) asks for it; imatrix = the mean square of their column's inputs in "
+        "calibration"),
     {.name = "mix",
      .help = "a format for each tensor, as llama-quantize's files of this name have them",
      .offset = offsetof(struct bs_setting, mix),
@@ -137,12 +138,6 @@ enum bs_status bs_setting_choose_format(struct bs_setting *setting, const struct
                                         struct bs_error *err)
 {
     return choose(&setting->format, format, err);
-}
-
-enum bs_status bs_setting_choose_range(struct bs_setting *setting, const struct bs_plugin *range,
-                                       struct bs_error *err)
-{
-    return choose(&setting->range, range, err);
 }
 
 /* "int, nf4, none", the nearest to `name` first. */

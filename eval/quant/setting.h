@@ -78,11 +78,9 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b);
 /* Whether values are quantized at all. */
 bool bs_setting_quantizes(const struct bs_setting *setting);
 
-/* Chooses a format (NULL = none), or a range, with its default options. BS_ENOMEM. */
+/* Chooses a format (NULL = none) with its default options. BS_ENOMEM. */
 enum bs_status bs_setting_choose_format(struct bs_setting *setting, const struct bs_plugin *format,
                                         struct bs_error *err);
-enum bs_status bs_setting_choose_range(struct bs_setting *setting, const struct bs_plugin *range,
-                                       struct bs_error *err);
 
 /* Whether bs_setting_set knows the key: an option of any format or range, or of a setting
  * itself. */

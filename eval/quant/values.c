@@ -89,7 +89,8 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
 
 /* ---- by the format's own rule ---- */
 
-enum { MOST_COLUMNS = 8192, PARAM_ROOM = 1 << 15 };
+/* Room for the longest rows that models have: a rule that looks at the row as a whole sees it. */
+enum { MOST_COLUMNS = 1 << 16, PARAM_ROOM = 1 << 16 };
 
 /* Decodes what was found for x, some spans side by side, in its place. */
 static void decode_spans(const struct bs_setting *setting, const struct bs_code_layout *layout,
@@ -107,8 +108,7 @@ static void decode_spans(const struct bs_setting *setting, const struct bs_code_
     }
 }
 
-/* Some spans of a row, all at once where that is not too many. A longer span is rounded by its
- * cell: there is no room for its codes. */
+/* A row, all at once but where it is longer than any model's. */
 static void encode_in_place(const struct bs_setting *setting, const struct bs_code_layout *layout,
                             const void *tensor, uint64_t index, const float *importance, float *x,
                             int columns)
@@ -136,7 +136,8 @@ void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout
                    const void *tensor, struct bs_rounder rounder, uint64_t index,
                    const float *importance, float *x, int columns)
 {
-    if (bs_setting_encodes(setting, rounder.mode) && layout->span <= MOST_COLUMNS) {
+    if (bs_setting_encodes(setting, rounder.mode)) {
+        assert(layout->span <= MOST_COLUMNS);
         encode_in_place(setting, layout, tensor, index, importance, x, columns);
         return;
     }

@@ -318,14 +318,15 @@ static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct 
 static enum bs_status check_mixes(const struct bs_recipe *recipe, const struct bs_architecture *a,
                                   struct bs_error *err)
 {
-    bool any = recipe->weights.mix != 0;
+    int mix = recipe->weights.mix;
     for (int r = 0; r < recipe->num_rules; r++)
-        any |= recipe->rules[r].setting.mix != 0;
-    if (any && !strcmp(a->family->model_type, "falcon"))
+        if (recipe->rules[r].setting.mix)
+            mix = recipe->rules[r].setting.mix;
+    if (mix && !strcmp(a->family->model_type, "falcon"))
         return bs_fail(err, BS_ECONFIG,
                        "mix %s: llama-quantize has rules of its own for this family (%s), which "
                        "are not known here; expected a format",
-                       bs_mix_words[recipe->weights.mix], a->family->model_type);
+                       bs_mix_words[mix], a->family->model_type);
     return BS_OK;
 }
 
@@ -344,7 +345,7 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
     }
     if (check_mixes(recipe, architecture, err) || check_outer(recipe, architecture, err))
         return err->status;
-    int unlike = recipe->num_rules ? architecture->num_layers : 1;
+    int unlike = bs_recipe_unlike_layers(recipe, architecture->num_layers);
     for (int layer = 0; layer < unlike; layer++)
         if (check_fused(recipe, architecture, layer, err) ||
             check_shapes(recipe, architecture, layer, err))

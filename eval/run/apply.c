@@ -259,21 +259,16 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last,
         return err->status;
     size_t count = (size_t)out * (size_t)in;
     float *all = bs_alloc(count, sizeof *all), *to = all;
-    shared->bytes = bs_calloc(shared->layout.tensor_bytes, 1);
-    if (!all || !shared->bytes) {
-        bs_free(all);
+    if (!all)
         return bs_fail_memory(err);
-    }
     for (int s = first; s <= last; s++) {
         size_t own = (size_t)linears[s].out_features * (size_t)in;
         memcpy(to, linears[s].weight, own * sizeof *to);
         to += own;
     }
-    struct bs_sample sample = bs_sample_of(all, count);
-    bs_format_of(weights)->fit_tensor(weights->format.options, &weights->range, &shared->layout,
-                                      &sample, shared->bytes);
+    enum bs_status status = bs_tensor_fit(weights, &shared->layout, all, &shared->bytes, err);
     bs_free(all);
-    return BS_OK;
+    return status;
 }
 
 /* Rounds one of the linears that read a site; `shared` goes from those of one tensor to the

@@ -47,34 +47,23 @@ static const char *format_name(const struct bs_setting *setting)
     return bs_setting_quantizes(setting) ? setting->format.plugin->name : "none";
 }
 
-/* "0-2,5": the layers in which a slot has the format that it has in layer `like`; "" where an
- * earlier layer has it too. */
-static void print_layers(const struct bs_recipe *recipe, const struct bs_architecture *a, int slot,
-                         int like, char *text, size_t size)
+/* "0-2,5": the layers whose format is that of layer `like`, the first that has it. */
+static void print_layers(const char *const *formats, int num_layers, int like, char *text,
+                         size_t size)
 {
-    const char *wanted = NULL;
     size_t used = 0;
-    int first = -1;
-    struct bs_assignment at;
-    bs_recipe_assign(recipe, a, like, &at);
-    wanted = format_name(at.weights[slot]);
     text[0] = '\0';
-    for (int layer = 0; layer <= a->num_layers; layer++) {
-        if (layer < a->num_layers)
-            bs_recipe_assign(recipe, a, layer, &at);
-        bool has = layer < a->num_layers && !strcmp(format_name(at.weights[slot]), wanted);
-        if (has && layer < like)
-            return;
-        if (has && first < 0)
-            first = layer;
-        if (has || first < 0)
-            continue;
-        used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "," : "", first);
-        used = used < size ? used : size - 1;
-        if (layer - 1 > first)
-            used += (size_t)snprintf(text + used, size - used, "-%d", layer - 1);
-        used = used < size ? used : size - 1;
-        first = -1;
+    for (int first = like, next; first < num_layers; first = next) {
+        for (next = first; next < num_layers && formats[next] == formats[like]; next++)
+            ;
+        if (next > first) {
+            used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "," : "", first);
+            used = used < size ? used : size - 1;
+            if (next - 1 > first)
+                used += (size_t)snprintf(text + used, size - used, "-%d", next - 1);
+            used = used < size ? used : size - 1;
+        }
+        next += next == first;
     }
 }
 
@@ -90,44 +79,70 @@ static void add_mixed(struct bs_listing *listing, const char *place,
     bs_listing_add(listing, (const char *const[]){place, format_name(setting), bits, layers});
 }
 
+/* The rows of one weight, a row for each format that it has in some layer. */
+static void add_slot(struct bs_listing *listing, const struct bs_recipe *recipe,
+                     const struct bs_architecture *a, int slot)
+{
+    const struct bs_slot *own = &a->program.slots[slot];
+    const char *formats[BS_MAX_LAYERS];
+    const struct bs_setting *settings[BS_MAX_LAYERS];
+    char layers[LINE_TEXT];
+    struct bs_assignment at;
+    for (int l = 0; l < a->num_layers; l++) {
+        bs_recipe_assign(recipe, a, l, &at);
+        settings[l] = at.weights[slot];
+        formats[l] = format_name(settings[l]);
+    }
+    for (int l = 0; l < a->num_layers; l++) {
+        int first = 0;
+        while (formats[first] != formats[l])
+            first++;
+        if (first < l)
+            continue;
+        print_layers(formats, a->num_layers, l, layers, sizeof layers);
+        add_mixed(listing, own->name, settings[l], own->out, own->in, layers);
+    }
+}
+
 static enum bs_status print_mix(const struct bs_recipe *recipe, const struct bs_architecture *a,
                                 FILE *out, struct bs_error *err)
 {
     struct bs_listing listing = {.head = {"place", "format", "bits", "layers"}};
-    struct bs_assignment at;
     struct bs_outer_assignment outer;
     struct bs_place places[BS_NUM_OUTER];
-    char layers[LINE_TEXT];
     for (int s = 0; s < a->program.num_slots; s++)
-        for (int layer = 0; layer < a->num_layers; layer++) {
-            const struct bs_slot *slot = &a->program.slots[s];
-            print_layers(recipe, a, s, layer, layers, sizeof layers);
-            bs_recipe_assign(recipe, a, layer, &at);
-            if (layers[0])
-                add_mixed(&listing, slot->name, at.weights[s], slot->out, slot->in, layers);
-        }
+        add_slot(&listing, recipe, a, s);
     bs_outer_places(a, places);
     bs_recipe_assign_outer(recipe, a, &outer);
     for (int w = 0; w < BS_NUM_OUTER; w++)
         add_mixed(&listing, places[w].name, outer.of[w], places[w].out, places[w].width,
                   a->tied_head ? "one tensor" : "-");
-    fprintf(out, "mix %s%s\n", bs_mix_words[recipe->weights.mix],
-            bs_recipe_weighs(recipe) ? ", by importance" : "");
+    bs_recipe_print_label(recipe, out);
+    fputc('\n', out);
     bool whole = bs_listing_print(&listing, false, out);
     bs_listing_release(&listing);
     return whole ? BS_OK : bs_fail_memory(err);
 }
 
-/* Of every mix that a recipe has, once. */
+static bool has_mix(const struct bs_recipe *recipe)
+{
+    bool any = recipe->weights.mix != 0;
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].setting.mix != 0;
+    return any;
+}
+
+/* Of every recipe with a mix; once of those that say the same of all weights. */
 static enum bs_status print_mixes(const struct bs_config *config, const struct bs_architecture *a,
                                   FILE *out, struct bs_error *err)
 {
     enum bs_status status = BS_OK;
     for (int r = 0; r < config->num_recipes && !status; r++) {
         const struct bs_recipe *recipe = &config->recipes[r];
-        bool seen = !recipe->weights.mix;
-        for (int k = 0; k < r; k++)
-            seen |= bs_setting_equal(&config->recipes[k].weights, &recipe->weights);
+        bool seen = !has_mix(recipe);
+        for (int k = 0; k < r && !recipe->num_rules; k++)
+            seen |= !config->recipes[k].num_rules &&
+                    bs_setting_equal(&config->recipes[k].weights, &recipe->weights);
         if (!seen)
             status = print_mix(recipe, a, out, err);
     }

@@ -105,12 +105,13 @@ static struct statistics_bytes bytes_at_block(const struct bs_walk *walk,
     return bytes;
 }
 
-/* The layers are alike from this one on: without exceptions the second is as all that follow. */
+/* The layers are alike from this one on: where nothing tells them apart the second is as all that
+ * follow. */
 static int alike_from(const struct bs_architecture *a, const struct bs_recipe *const *recipes,
                       int num_recipes)
 {
     for (int i = 0; i < num_recipes; i++)
-        if (recipes[i]->num_rules)
+        if (bs_recipe_unlike_layers(recipes[i], a->num_layers) > 1)
             return a->num_layers - 1;
     return a->num_layers > 1 ? 1 : 0;
 }
@@ -258,12 +259,12 @@ static double prepared_bytes(const struct bs_architecture *a, const struct bs_re
         struct bs_error ignored; /* where the shape is refused, it is when the recipe is applied */
         bool coded = bs_setting_quantizes(at.weights[s]) &&
                      !bs_setting_lay(at.weights[s], slot->out, slot->in, &layout, &ignored);
-        const struct bs_kernel *kernel =
-            bs_kernel_for(&(struct bs_product){.out = slot->out,
-                                               .in = slot->in,
-                                               .codes = coded ? &layout : NULL,
-                                               .input = bs_setting_quantizes(input) ? input : NULL,
-                                               .compute = (enum bs_compute)recipe->compute});
+        const struct bs_kernel *kernel = bs_kernel_for(
+            &(struct bs_multiplication){.out = slot->out,
+                                        .in = slot->in,
+                                        .codes = coded ? &layout : NULL,
+                                        .input = bs_setting_quantizes(input) ? input : NULL,
+                                        .compute = (enum bs_compute)recipe->compute});
         double each = kernel->weight_bytes ? (double)kernel->weight_bytes() : 0;
         bytes += each * slot->out * slot->in;
     }
@@ -276,7 +277,7 @@ static double most_prepared_bytes(const struct bs_architecture *a,
 {
     double most = 0;
     for (int i = 0; i < num_recipes; i++) {
-        int layers = recipes[i]->num_rules ? a->num_layers : 1;
+        int layers = bs_recipe_unlike_layers(recipes[i], a->num_layers);
         for (int l = 0; l < layers; l++)
             raise_to(&most, prepared_bytes(a, recipes[i], l));
     }
@@ -508,7 +509,7 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         extent.windows = calibration->windows;
         extent.tokens = calibration->tokens;
     }
-    int unlike = recipe->num_rules ? a->num_layers : 1; /* without exceptions all are alike */
+    int unlike = bs_recipe_unlike_layers(recipe, a->num_layers);
     for (int l = 0; l < unlike; l++)
         add_layer_cost(recipe, &extent, l, a->num_layers / unlike, &cost);
     for (int l = 0; l < a->num_layers && calibration; l++)

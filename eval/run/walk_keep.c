@@ -432,7 +432,8 @@ static enum bs_status check_contents(const struct bs_keeping *keeping, struct bs
     memcpy(identity, map->data + sizeof header, sizeof identity);
     if (strncmp(identity, keeping->identity, sizeof identity))
         return bs_fail(err, BS_EDATA,
-                       "%s: of another model, of other texts, or by another program or processor",
+                       "%s: of another model, of other texts, or by another program or other "
+                       "numerics",
                        path);
     struct transfer t = {.map = map, .at = sizeof header + sizeof identity};
     transfer(&t, &kept->place, sizeof kept->place);

@@ -4,7 +4,7 @@
 
 extern const struct bs_kernel bs_kernel_doubles;
 
-static bool doubles_suits(const struct bs_product *product)
+static bool doubles_suits(const struct bs_multiplication *product)
 {
     return product->codes && product->codes->code_bits == 5 && !product->input &&
            product->compute == BS_FLOAT32;

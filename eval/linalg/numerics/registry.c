@@ -1,14 +1,9 @@
 /* Adding numerics is their file and one line here. The first are the default. */
 #include "eval/linalg/numerics.h"
 
-#ifndef BS_MORE_NUMERICS /* of a test: tests/plugins */
-#define BS_MORE_NUMERICS(X)
-#endif
-
 #define NUMERICS(X)                                                                                \
     X(portable)                                                                                    \
-    X(native)                                                                                      \
-    BS_MORE_NUMERICS(X)
+    X(native)
 
 #define DECLARE(n) extern const struct bs_numerics bs_numerics_##n;
 #define ENTRY(n) &bs_numerics_##n.plugin,

@@ -2,7 +2,7 @@
 #include "eval/linalg/packed.h"
 #include "eval/model/kernel.h"
 
-static bool bfloat16_suits(const struct bs_product *product)
+static bool bfloat16_suits(const struct bs_multiplication *product)
 {
     return product->compute == BS_BFLOAT16;
 }
@@ -34,7 +34,7 @@ static size_t bfloat16_extra(int out, int in) { return bs_gemm_nt_packed_floats(
 const struct bs_kernel bs_kernel_bfloat16 = {
     .plugin = {.name = "bfloat16",
                .summary = "weights and inputs rounded to bfloat16, summed in float32",
-               .reference = "oneDNN"},
+               .reference = "eval/linalg/numerics.h"},
     .suits = bfloat16_suits,
     .prepare = bfloat16_prepare,
     .release = bfloat16_release,

@@ -1,5 +1,4 @@
 /* Products of codes of weights by codes of inputs, exact in integers. */
-#include "eval/linalg/packed.h"
 #include "eval/linalg/bytes.h"
 #include "eval/model/integer.h"
 #include "eval/model/kernel.h"
@@ -13,7 +12,7 @@ static bool makes_integers(const struct bs_setting *setting, int width)
            layout.whole_numbers && layout.group == layout.in && !layout.tensor_bytes;
 }
 
-static bool int8_suits(const struct bs_product *product)
+static bool int8_suits(const struct bs_multiplication *product)
 {
     return product->codes && !product->listed && bs_integer_suits(product->codes) &&
            makes_integers(product->input, product->in);

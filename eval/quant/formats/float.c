@@ -11,6 +11,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "eval/linalg/bfloat16.h"
 #include "eval/linalg/elementary.h"
 #include "eval/quant/format.h"
 
@@ -206,12 +207,11 @@ static struct bs_cell float_cell(const void *options, const void *tensor, const 
 
 static uint32_t stored(const struct floating *opt, float scale)
 {
-    uint32_t bits = bs_bits_of_float(scale);
     if (opt->scales == SCALES_FLOAT16)
         return bs_half_of(scale);
     if (opt->scales == SCALES_BFLOAT16)
-        return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return bits;
+        return bs_to_bfloat16(scale);
+    return bs_bits_of_float(scale);
 }
 
 static float from_stored(const struct floating *opt, uint32_t bits)

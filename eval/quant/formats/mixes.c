@@ -28,10 +28,6 @@ FORMATS(DECLARE)
 
 const struct bs_plugin *const bs_mix_formats[] = {FORMATS(ENTRY) NULL};
 
-const char *const bs_mix_words[BS_MIXES + 2] = {
-    "none",   "q2_k",   "q2_k_s", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s",
-    "q4_k_m", "q5_k_s", "q5_k_m", "q6_k",   "q8_0",   "q4_0",   "q4_1",
-    "q5_0",   "q5_1",   "iq4_nl", "iq4_xs", "tq1_0",  "tq2_0",  NULL};
 enum {
     NO_MIX,
     Q2_K,
@@ -54,6 +50,15 @@ enum {
     TQ1_0,
     TQ2_0,
 };
+
+const char *const bs_mix_words[BS_MIXES + 2] = {
+    [NO_MIX] = "none",   [Q2_K] = "q2_k",     [Q2_K_S] = "q2_k_s", [Q3_K_S] = "q3_k_s",
+    [Q3_K_M] = "q3_k_m", [Q3_K_L] = "q3_k_l", [Q4_K_S] = "q4_k_s", [Q4_K_M] = "q4_k_m",
+    [Q5_K_S] = "q5_k_s", [Q5_K_M] = "q5_k_m", [Q6_K] = "q6_k",     [Q8_0] = "q8_0",
+    [Q4_0] = "q4_0",     [Q4_1] = "q4_1",     [Q5_0] = "q5_0",     [Q5_1] = "q5_1",
+    [IQ4_NL] = "iq4_nl", [IQ4_XS] = "iq4_xs", [TQ1_0] = "tq1_0",   [TQ2_0] = "tq2_0",
+};
+_Static_assert((int)TQ2_0 == (int)BS_MIXES, "a word for each");
 
 /* Which layers an exception is for. */
 enum layers { NEVER, ALL, FIRST_TWO, FIRST_FOUR, AN_EIGHTH, A_SIXTEENTH, MORE };

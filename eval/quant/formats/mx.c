@@ -154,7 +154,7 @@ static float search(const struct mx *opt, const struct bs_sample *sample, float 
     double least = INFINITY;
     float best = high;
     for (int k = 0; k < 3; k++) {
-        double error = error_of(opt, sample, 0, factors[k] * high, 2, true);
+        double error = error_of(opt, sample, 0, factors[k] * high, 2, false);
         if (error < least) {
             least = error;
             best = factors[k] * high;
