@@ -194,8 +194,8 @@ static enum bs_status ldlq_quantize(const void *options, const struct bs_job *jo
     return status;
 }
 
-/* The first pass goes over a triangle of H; the product by H before greedy passes is twice that, and so
- * is each of them at most. */
+/* The first pass goes over a triangle of H; the product by H before greedy passes is twice that,
+ * and so is each of them at most. */
 static void ldlq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     const struct ldlq *opt = options;

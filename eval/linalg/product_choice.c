@@ -48,8 +48,8 @@ bool bs_product_choice_parse(const char *text, enum bs_isa levels[BS_NUM_PRODUCT
     return false;
 }
 
-/* bs_free; NULL where there is no place for it. A relative path is to be ignored (XDG Base Directory
- * Specification). */
+/* bs_free; NULL where there is no place for it. A relative path is to be ignored (XDG Base
+ * Directory Specification). */
 static char *file_path(void)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

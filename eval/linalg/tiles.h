@@ -14,6 +14,7 @@ struct bs_tiles {
     int step;     /* the tile of the diagonal that the tasks at hand belong to */
 };
 
+/* A [n][n] cut into tiles of BS_FACTOR_TILE; borrows A. */
 static inline struct bs_tiles bs_tiles_of(float *a, int n)
 {
     return (struct bs_tiles){.a = a, .n = n, .tiles = (n + BS_FACTOR_TILE - 1) / BS_FACTOR_TILE};

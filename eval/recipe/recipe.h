@@ -38,8 +38,8 @@ struct bs_recipe {
     int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
 };
 
-/* How many layers of a model there are to look at: all where exceptions or a mix tell them apart, else
- * the first, which all are like. */
+/* How many layers of a model there are to look at: all where exceptions or a mix tell them apart,
+ * else the first, which all are like. */
 static inline int bs_recipe_unlike_layers(const struct bs_recipe *recipe, int num_layers)
 {
     return recipe->num_rules || recipe->weights.mix ? num_layers : 1;
