@@ -32,16 +32,28 @@ enum { NAME_BYTES = 256 };
 static const struct kind {
     const char *name, *before, *after;
     enum bs_status (*plot)(struct bs_plot *plot, struct bs_error *err);
+    const char
+        *lines_of; /* its own value where it has a line for each trial; NULL = it draws values
+                           * of trials, groups of calibrations by their means */
 } kinds[] = {
-    {"perplexity_vs_bits", "", "_vs_bits", bs_plot_perplexity},
-    {"pareto", "pareto_", "", bs_plot_pareto},
-    {"layer_error", "layer_", "", bs_plot_layers},
+    {"perplexity_vs_bits", "", "_vs_bits", bs_plot_perplexity, NULL},
+    {"pareto", "pareto_", "", bs_plot_pareto, NULL},
+    {"layer_error", "layer_", "", bs_plot_layers, "relative_output_error"},
+    {"perplexity_by_position", "", "_by_position", bs_plot_positions, "perplexity"},
 };
 enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
 
-const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error", NULL};
-const char *const bs_chart_patterns[] = {
-    "perplexity_vs_bits", "pareto", "layer_error", "*_vs_bits", "pareto_*", "layer_*", NULL};
+const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error",
+                                      "perplexity_by_position", NULL};
+const char *const bs_chart_patterns[] = {"perplexity_vs_bits",
+                                         "pareto",
+                                         "layer_error",
+                                         "perplexity_by_position",
+                                         "*_vs_bits",
+                                         "pareto_*",
+                                         "layer_*",
+                                         "*_by_position",
+                                         NULL};
 
 /* A chart that is asked for. */
 struct chart {
@@ -467,16 +479,16 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
                                    const char *plots, const char *directory, const char *base,
                                    const struct bs_row *first, int *drawn, struct bs_error *err)
 {
-    bool of_layers = chart->kind->plot == bs_plot_layers;
+    const char *lines_of = chart->kind->lines_of;
     struct bs_plot plot = {.results = results,
-                           .value = of_layers ? NULL
-                                              : value_of(results, chart->value, first->evaluation),
-                           .layer_value = *chart->value ? chart->value : "relative_output_error"};
+                           .value =
+                               lines_of ? NULL : value_of(results, chart->value, first->evaluation),
+                           .asked = *chart->value ? chart->value : lines_of};
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
     struct bs_row *copies = bs_calloc((size_t)results->num_rows, sizeof *copies);
     enum bs_status status = plot.rows && copies ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = choose_rows(&plot, first, copies, !of_layers, err);
+        status = choose_rows(&plot, first, copies, !lines_of, err);
     *drawn += plot.num_rows > 0;
     if (!status && plot.num_rows)
         status = draw_one(&plot, chart, plots, directory, base, first, err);
@@ -539,9 +551,10 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
     struct chart chart;
     if (!parse_name(name, &chart))
         return bs_fail(err, BS_ECONFIG,
-                       "no chart is called '%s': there are %s, %s and %s, and of any value "
-                       "NAME_vs_bits, pareto_NAME and layer_NAME",
-                       name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2]);
+                       "no chart is called '%s': there are %s, %s, %s and %s, and of any value "
+                       "NAME_vs_bits, pareto_NAME, layer_NAME and NAME_by_position",
+                       name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2],
+                       bs_chart_names[3]);
     if (results->num_rows == 0)
         return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
     enum bs_status status = bs_make_directory(directory, err);

@@ -4,7 +4,7 @@
 
 #include "eval/store/results.h"
 
-/* "perplexity_vs_bits", "pareto", "layer_error", NULL. */
+/* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", NULL. */
 extern const char *const bs_chart_names[];
 
 /* The same and, with a `*` for the name of a value, how the kinds of charts are called that draw it

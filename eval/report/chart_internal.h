@@ -11,8 +11,8 @@
 struct bs_plot {
     const struct bs_results *results;
     const struct bs_value_type *value; /* what is drawn against bits */
-    const char *layer_value;           /* what is drawn of every linear */
-    const struct bs_row *unquantized;  /* NULL where the file has none */
+    const char *asked; /* the value that the chart draws of every linear, or by position */
+    const struct bs_row *unquantized; /* NULL where the file has none */
     int num_rows;
     const struct bs_row **rows; /* finished trials, without the unquantized model */
     FILE *data;                 /* tab separated; blocks end with two empty lines */
@@ -62,6 +62,32 @@ int bs_script_title(FILE *script, const char *name, const char *subject, const c
 /* Writes the arrays NAMES, COLOURS, DASHES and their length N. */
 void bs_script_series(FILE *script, const struct bs_series *series, int num_series);
 
+/* The least and the largest of values; NaN for none. */
+struct bs_range {
+    double low, high;
+};
+void bs_range_widen(struct bs_range *range, double value);
+
+/* Writes LOG_<axis>, <axis>_LOW and <axis>_HIGH: room around the values, more below them, where the
+ * name of the unquantized level stands; logarithmic where they span more than a factor of three. */
+void bs_script_range(FILE *script, const char *axis, struct bs_range range);
+
+/* Lines of a chart that has one for each trial: of one format, the one with the most algorithms, of
+ * weights alone where there is one; of several the one nearest to 3 bits. */
+enum { BS_MOST_LINES = 8 };
+struct bs_lines {
+    int count, left_out; /* further trials of the format, for which there is no room */
+    const struct bs_row *rows[BS_MOST_LINES];
+    const struct bs_row *format; /* one of it */
+};
+void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines);
+
+/* Writes the series of the lines, LONGEST_NAME, and what they have in common as FORMAT. */
+void bs_script_lines(FILE *script, const struct bs_lines *lines);
+
+/* Writes a value's name in words, "relative output error". */
+void bs_script_value_name(FILE *script, const char *variable, const char *value);
+
 /* Prints text without what would part fields or lines; the second shortened to `columns`. */
 void bs_print_field(FILE *out, const char *text);
 void bs_print_shortened(FILE *out, const char *text, int columns);
@@ -70,5 +96,6 @@ void bs_print_shortened(FILE *out, const char *text, int columns);
 enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err);
 
 #endif

@@ -223,11 +223,7 @@ static void print_point(const struct bs_plot *plot, double x, const struct bs_ro
         fputs("\tnone\n", data);
 }
 
-struct range {
-    double low, high;
-};
-
-static void widen(struct range *range, double value)
+void bs_range_widen(struct bs_range *range, double value)
 {
     if (!(value >= range->low))
         range->low = value;
@@ -235,9 +231,7 @@ static void widen(struct range *range, double value)
         range->high = value;
 }
 
-/* Room around the values, more below them, where the name of the unquantized level stands;
- * logarithmic where they span more than a factor of three. */
-static void print_range(FILE *script, const char *axis, struct range range)
+void bs_script_range(FILE *script, const char *axis, struct bs_range range)
 {
     bool logarithmic = range.low > 0 && range.high > 3 * range.low;
     double low, high;
@@ -258,7 +252,7 @@ static void print_range(FILE *script, const char *axis, struct range range)
 
 /* Where 2 bits cost tens of times what 4 do, all else lies on one line: a second panel then shows
  * the better 70 % of the trials. CLOSE_HIGH is its upper end, 0 = no such panel. */
-static enum bs_status print_close_up(const struct bs_plot *plot, struct range lines,
+static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_range lines,
                                      struct bs_error *err)
 {
     float *values = bs_alloc((size_t)plot->num_rows, sizeof *values);
@@ -309,19 +303,20 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     int longest_name = 0, longest_dot = 0;
     double level = plot->unquantized ? bs_plot_value(plot, plot->unquantized) : (double)NAN;
     bool spreads = false;
-    struct range lines = {level, level}, dots = {level, level}, bits = {(double)NAN, (double)NAN};
+    struct bs_range lines = {level, level}, dots = {level, level},
+                    bits = {(double)NAN, (double)NAN};
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
-        struct range *range = bs_is_weight_only(row) ? &lines : &dots;
+        struct bs_range *range = bs_is_weight_only(row) ? &lines : &dots;
         double value = bs_plot_value(plot, row);
         double bar = fmax(bs_plot_se(plot, row), bs_plot_spread(plot, row));
-        widen(range, value - bar);
-        widen(range, value + bar);
+        bs_range_widen(range, value - bar);
+        bs_range_widen(range, value + bar);
         if (bs_is_weight_only(row)) {
             int s = bs_series_of(series, &num_series, row);
             int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
             longest_name = length > longest_name ? length : longest_name;
-            widen(&bits, row->bits);
+            bs_range_widen(&bits, row->bits);
             spreads = spreads || row->calibrations > 1;
         } else {
             int length = bs_chart_columns(row->label, BS_TICK_COLUMNS);
@@ -335,8 +330,8 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
     fprintf(plot->script, "LONGEST_NAME = %d\nDOTS = %d\nLONGEST_DOT = %d\n", longest_name,
             num_dots, longest_dot);
     fprintf(plot->script, "SPREADS = %d\n", spreads);
-    print_range(plot->script, "Y", lines);
-    print_range(plot->script, "DOTS", dots);
+    bs_script_range(plot->script, "Y", lines);
+    bs_script_range(plot->script, "DOTS", dots);
     fprintf(plot->script, "X_LOW = %g\nX_HIGH = %g\n", bits.low - 0.4, bits.high + 0.4);
     return print_close_up(plot, lines, err);
 }

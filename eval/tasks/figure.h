@@ -3,6 +3,7 @@
 #ifndef BS_EVAL_TASKS_FIGURE_H
 #define BS_EVAL_TASKS_FIGURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ enum bs_figure_kind { BS_FIGURE_FLOAT, BS_FIGURE_BYTE };
 struct bs_figure_type {
     const char *name; /* of its dataset */
     enum bs_figure_kind kind;
+    bool compares; /* with the unquantized model, of which itself it says nothing */
     double (*value)(const struct bs_prediction *prediction);
 };
 

@@ -5,7 +5,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/space.bash"
 
-charts="perplexity_vs_bits pareto layer_error"
+charts="perplexity_vs_bits pareto layer_error perplexity_by_position"
 make_model model
 make_texts
 config sweep.yaml 2 32 <<'EOF'
@@ -58,7 +58,7 @@ plot_all() {
         expect_chart all $chart
         expect_err "^all/$chart\.png"
     done
-    [ "$(ls -A all | wc -l)" = 12 ] || problem "expected four files a chart: $(ls -A all | tr '\n' ' ')"
+    [ "$(ls -A all | wc -l)" = 16 ] || problem "expected four files a chart: $(ls -A all | tr '\n' ' ')"
 }
 check "plot draws every chart" plot_all
 
@@ -93,7 +93,7 @@ draws_again() {
         expect_chart moved $chart
         expect_same_bytes all/$chart.svg moved/$chart.svg
     done
-    [ "$(ls -A moved | wc -l)" = 12 ] || problem "expected no further files"
+    [ "$(ls -A moved | wc -l)" = 16 ] || problem "expected no further files"
 }
 check "a chart's script draws it again from its folder" draws_again
 

@@ -243,7 +243,7 @@ check "diff refuses two protocols" diff_protocols
 
 plot_unknown() {
     run plot --output charts results/one.h5 paretto
-    expect_refusal "'paretto'.* perplexity_vs_bits, pareto and layer_error"
+    expect_refusal "'paretto'.* perplexity_vs_bits, pareto, layer_error and perplexity_by_position"
     expect_absent charts
 }
 check "plot: an unknown chart is refused before anything is made" plot_unknown

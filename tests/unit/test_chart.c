@@ -57,6 +57,7 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
                          .activation_bits = activation_bits,
                          .windows = 2,
                          .tokens = 2,
+                         .scored = 2,
                          .num_values = strcmp(algorithm, "unquantized") ? 5 : 3,
                          .values = values};
     char label[64] = "unquantized";
@@ -82,8 +83,15 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
         set_layer_value(&layers[i], "sqnr_db", 5 * bits + i);
         snprintf(layers[i].name, sizeof layers[i].name, "%s", names[i % 3]);
     }
-    const struct bs_trial_record record = {
-        .row = row, .canonical = "", .layers = layer_table(layers, unquantized ? 0 : 6)};
+    float nll[] = {(float)log(perplexity) - 0.25f, (float)log(perplexity) + 0.25f};
+    float kld[] = {0.5f, 0.25f};
+    uint8_t same_top[] = {1, 0};
+    const struct bs_figures figures = {
+        .of = {[BS_NLL] = nll, [BS_KLD] = kld, [BS_SAME_TOP] = same_top}};
+    const struct bs_trial_record record = {.row = row,
+                                           .canonical = "",
+                                           .layers = layer_table(layers, unquantized ? 0 : 6),
+                                           .figures = &figures};
     results_add(file, &record);
 }
 
@@ -223,6 +231,54 @@ static void test_layers(void **state)
     assert_non_null(strstr(data, "\trtn w3 g128\n"));
     assert_non_null(strstr(data, "\tgptq w3 g128\n"));
     assert_null(strstr(data, "bfloat16"));
+    bs_free(data);
+}
+
+/* Any figure of predictions by position, one that compares with the unquantized model without a
+ * panel of differences to it. */
+static void test_positions(void **state)
+{
+    (void)state;
+    add("unquantized", 16, 16, 60, "text");
+    add("rtn", 3, 16, 70, "text");
+    add("gptq", 3, 16, 66, "text");
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    static const struct {
+        const char *name, *line;
+        bool changes;
+    } charts_of[] = {{"perplexity_by_position",
+                      "\n1\t1\t1\t69.99999019\t17.49999755\t0.154150486\t0\trtn w3 g128\n", true},
+                     {"kld_by_position", "\n1\t1\t1\t0.375\t0.125\tnan\t0\trtn w3 g128\n", false}};
+    for (int i = 0; i < 2; i++) {
+        if (draw(charts_of[i].name, "plots", &err))
+            fail_msg("%s", err.message);
+        assert_pictures(charts_of[i].name);
+        path_of(charts_of[i].name, "tsv", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        if (!strstr(data, charts_of[i].line))
+            fail_msg("%s", data);
+        assert_int_equal(strstr(data, "\tunquantized\n") != NULL, charts_of[i].changes);
+        bs_free(data);
+        path_of(charts_of[i].name, "gp", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        assert_non_null(strstr(data, charts_of[i].changes ? "\nCHANGES = 1\n" : "\nCHANGES = 0\n"));
+        assert_non_null(strstr(data, "FORMAT = \"3-bit weights, groups of 128\""));
+        bs_free(data);
+    }
+    assert_int_equal(draw("perplexity_delta_by_position", "plots", &err), BS_ECONFIG);
+    assert_non_null(
+        strstr(err.message, "expected perplexity, nll, kld, same_top or target_is_top"));
+    assert_int_equal(draw("target_is_top_by_position", "plots", &err), BS_EDATA);
+    /* More trials than there are lines for are counted in the title. */
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    for (int i = 0; i < 8; i++)
+        add(names[i], 3, 16, 66, "text");
+    assert_int_equal(draw("perplexity_by_position", "plots", &err), BS_OK);
+    path_of("perplexity_by_position", "gp", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "groups of 128; the first 8 of 10 trials\""));
     bs_free(data);
 }
 
@@ -468,7 +524,7 @@ static void test_hostile_names(void **state)
     while (readdir(folder_of))
         files++;
     closedir(folder_of);
-    assert_int_equal(files, 2 + 12);
+    assert_int_equal(files, 2 + 16);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, folder_teardown)
@@ -476,9 +532,11 @@ static void test_hostile_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all),      TEST(test_data),   TEST(test_off_the_axis),  TEST(test_layers),
-        TEST(test_little),   TEST(test_wide),   TEST(test_sections),      TEST(test_models),
-        TEST(test_refusals), TEST(test_memory), TEST(test_hostile_names), TEST(test_values),
+        TEST(test_all),      TEST(test_data),      TEST(test_off_the_axis),
+        TEST(test_layers),   TEST(test_positions), TEST(test_little),
+        TEST(test_wide),     TEST(test_sections),  TEST(test_models),
+        TEST(test_refusals), TEST(test_memory),    TEST(test_hostile_names),
+        TEST(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

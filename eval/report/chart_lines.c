@@ -1,0 +1,115 @@
+/* Which trials a chart holds that has a line for each: of layers, of positions. */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "eval/report/chart_internal.h"
+
+/* Formats are compared within: lines differ by algorithm only. What a trial
+ * computed in is no part of its layers' errors: with it, lines would lie on each other. */
+static bool same_format(const struct bs_row *a, const struct bs_row *b)
+{
+    return a->bits == b->bits && !strcmp(a->granularity, b->granularity) &&
+           a->activation_bits == b->activation_bits &&
+           !strcmp(a->activation_granularity, b->activation_granularity) &&
+           !strcmp(a->compute, b->compute);
+}
+
+/* How near the bits are to 3, where algorithms differ and models still work; smaller is better. */
+static double distance(const struct bs_row *row)
+{
+    return 2 * fabs((double)row->bits - 3) + (row->bits < 3);
+}
+
+/* The format with the most algorithms, of weights alone where there is one; of several the one
+ * nearest to 3 bits, then the first of the file. */
+static const struct bs_row *choose_format(const struct bs_plot *plot)
+{
+    const struct bs_row *best = NULL;
+    int best_algorithms = 0;
+    for (int i = 0; i < plot->num_rows; i++) {
+        const struct bs_row *row = plot->rows[i];
+        int algorithms = 0;
+        for (int k = 0; k < plot->num_rows; k++) {
+            bool new = same_format(plot->rows[k], row);
+            for (int m = 0; m < k && new; m++)
+                new = !same_format(plot->rows[m], row) ||
+                      strcmp(plot->rows[m]->algorithm, plot->rows[k]->algorithm);
+            algorithms += new;
+        }
+        bool better = !best;
+        if (best && bs_is_weight_only(row) != bs_is_weight_only(best))
+            better = bs_is_weight_only(row);
+        else if (best && algorithms != best_algorithms)
+            better = algorithms > best_algorithms;
+        else if (best)
+            better = distance(row) < distance(best);
+        if (better) {
+            best = row;
+            best_algorithms = algorithms;
+        }
+    }
+    return best;
+}
+
+void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines)
+{
+    *lines = (struct bs_lines){.format = choose_format(plot)};
+    for (int i = 0; i < plot->num_rows; i++) {
+        const struct bs_row *row = plot->rows[i];
+        bool again = false; /* a label twice would be one line with two values at each place */
+        for (int k = 0; k < lines->count; k++)
+            again = again || !strcmp(lines->rows[k]->label, row->label);
+        if (again || !same_format(row, lines->format))
+            continue;
+        if (lines->count < BS_MOST_LINES)
+            lines->rows[lines->count++] = row;
+        else
+            lines->left_out++;
+    }
+}
+
+/* "3-bit weights, groups of 64; 8-bit activations, per token; the first 8 of 11 trials". */
+static void print_format(FILE *script, const struct bs_lines *lines)
+{
+    const struct bs_row *format = lines->format;
+    bool is_group = format->granularity[0] >= '0' && format->granularity[0] <= '9';
+    char text[192];
+    int used = snprintf(text, sizeof text, "%d-bit weights, %s%s", format->bits,
+                        is_group ? "groups of " : "one scale per ", format->granularity);
+    if (!bs_is_weight_only(format))
+        used += snprintf(text + used, sizeof text - (size_t)used, "; %d-bit activations, per %s",
+                         format->activation_bits, format->activation_granularity);
+    if (lines->left_out)
+        snprintf(text + used, sizeof text - (size_t)used, "; the first %d of %d trials",
+                 lines->count, lines->count + lines->left_out);
+    bs_script_text(script, "FORMAT", text);
+}
+
+void bs_script_lines(FILE *script, const struct bs_lines *lines)
+{
+    struct bs_series series[BS_MOST_LINES];
+    int num_series = 0, longest = 0;
+    for (int line = 0; line < lines->count; line++)
+        bs_series_of(series, &num_series, lines->rows[line]);
+    /* What all lines have in common is in the title and need not be in the legend. */
+    for (int s = 0; s < num_series; s++)
+        if (bs_is_weight_only(lines->format))
+            bs_series_name(lines->rows[s], true, series[s].name, sizeof series[s].name);
+    bs_script_series(script, series, num_series);
+    for (int s = 0; s < num_series; s++) {
+        int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
+        longest = length > longest ? length : longest;
+    }
+    fprintf(script, "LONGEST_NAME = %d\n", longest);
+    print_format(script, lines);
+}
+
+void bs_script_value_name(FILE *script, const char *variable, const char *value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s", value);
+    for (char *c = name; *c; c++)
+        *c = *c == '_' ? ' ' : *c;
+    bs_script_text(script, variable, name);
+}

@@ -1,0 +1,114 @@
+/* A figure by position in the window, a line for each trial, and below it what quantization adds to
+ * it there. */
+#include <math.h>
+#include <stdbool.h>
+
+#include "eval/base/mem.h"
+#include "eval/report/by_position.h"
+#include "eval/report/chart_internal.h"
+
+/* The chart's curves: the unquantized model's first, then those of the lines. */
+struct curves {
+    struct bs_lines of;
+    const struct bs_row *unquantized; /* NULL = none, or the figure says nothing of it */
+    struct bs_by_position by[1 + BS_MOST_LINES];
+};
+
+static double or_none(double se) { return isfinite(se) ? se : 0; }
+
+/* A block of data for each curve; one of nothing has a line too, for gnuplot to count it. */
+static void print_curve(FILE *data, const struct bs_by_position *by, const char *label)
+{
+    for (int i = 0; i < by->count; i++) {
+        const struct bs_at_position *at = &by->at[i];
+        fprintf(data, "%.6g\t%d\t%d\t%.10g\t%.10g\t%.10g\t%.10g\t",
+                sqrt((double)at->at.first * at->at.last), at->at.first, at->at.last, at->value.mean,
+                or_none(at->value.se), at->change.mean, or_none(at->change.se));
+        bs_print_field(data, label);
+        fputc('\n', data);
+    }
+    fputs(by->count ? "\n\n" : "nan\tnan\tnan\tnan\tnan\tnan\tnan\t\n\n\n", data);
+}
+
+static void widen(struct bs_range *range, const struct bs_mean *mean)
+{
+    if (isnan(mean->mean))
+        return;
+    bs_range_widen(range, mean->mean - or_none(mean->se));
+    bs_range_widen(range, mean->mean + or_none(mean->se));
+}
+
+static void print_script(const struct curves *curves, FILE *script)
+{
+    const double none = (double)NAN;
+    struct bs_range values = {none, none}, changes = {0, 0}, positions = {none, none};
+    bool changed = false;
+    for (int c = 0; c <= curves->of.count; c++)
+        for (int i = 0; i < curves->by[c].count; i++) {
+            const struct bs_at_position *at = &curves->by[c].at[i];
+            widen(&values, &at->value);
+            widen(&changes, &at->change);
+            changed = changed || !isnan(at->change.mean);
+            bs_range_widen(&positions, at->at.first);
+            bs_range_widen(&positions, at->at.last);
+        }
+    bs_script_lines(script, &curves->of);
+    bs_script_range(script, "Y", values);
+    bs_script_range(script, "CHANGE", changes);
+    fprintf(script, "CHANGES = %d\nX_LOW = %g\nX_HIGH = %g\n", changed, positions.low / 1.15,
+            positions.high * 1.15);
+}
+
+static enum bs_status read_curves(const struct bs_plot *plot,
+                                  const struct bs_by_position_what *what, struct curves *curves,
+                                  struct bs_error *err)
+{
+    const char *path = plot->results->path;
+    curves->by[0].count = 0;
+    enum bs_status status = BS_OK;
+    if (curves->unquantized)
+        status = bs_by_position_read(path, curves->unquantized, NULL, what, &curves->by[0], err);
+    for (int line = 0; line < curves->of.count && !status; line++)
+        status = bs_by_position_read(path, curves->of.rows[line], curves->unquantized, what,
+                                     &curves->by[1 + line], err);
+    return status;
+}
+
+static enum bs_status fail_unknown(const char *name, struct bs_error *err)
+{
+    char list[256] = "";
+    size_t used = 0;
+    for (int f = 0; f < BS_NUM_FIGURES; f++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                 f + 1 < BS_NUM_FIGURES ? ", " : " or ", bs_figure_types[f].name);
+    return bs_fail(err, BS_ECONFIG,
+                   "'%.60s' is no figure of a prediction that could be drawn by position, expected "
+                   "perplexity%s",
+                   name, list);
+}
+
+enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err)
+{
+    struct bs_by_position_what what;
+    if (!bs_by_position_find(plot->asked, &what))
+        return fail_unknown(plot->asked, err);
+    struct curves *curves = bs_calloc(1, sizeof *curves);
+    if (!curves)
+        return bs_fail_memory(err);
+    bool compares = bs_figure_types[what.figure].compares;
+    curves->unquantized = compares ? NULL : plot->unquantized;
+    bs_lines_choose(plot, &curves->of);
+    enum bs_status status = read_curves(plot, &what, curves, err);
+    if (!status) {
+        fprintf(plot->data, "# position\tfirst\tlast\t%s\tse\t%s_change\tchange_se\tlabel\n",
+                what.name, bs_figure_types[what.figure].name);
+        print_curve(plot->data, &curves->by[0], "unquantized");
+        for (int line = 0; line < curves->of.count; line++)
+            print_curve(plot->data, &curves->by[1 + line], curves->of.rows[line]->label);
+        print_script(curves, plot->script);
+        bs_script_value_name(plot->script, "POSITION_VALUE", what.name);
+        bs_script_value_name(plot->script, "CHANGE_VALUE", bs_figure_types[what.figure].name);
+    }
+    bs_free(curves);
+    return status;
+}

@@ -1,0 +1,86 @@
+# A figure of predictions (perplexity) over the tokens of their window that they have before them, a
+# line for each trial; below it what is added to the unquantized model's at the same tokens. The noise
+# of the text is common to all upper lines and drawn once, as a band of one standard error around
+# the unquantized model's; lower bars are one standard error of the paired difference.
+LETTER = 19.5
+ALL = N + (CHANGES ? 1 : 0)
+KEY_COLUMNS = int(1540 / (130 + LETTER * (LONGEST_NAME > 11 ? LONGEST_NAME : 11)))
+KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
+KEY_ROWS = int(ceil(1.0 * ALL / KEY_COLUMNS))
+KEY_HEIGHT = 44 * KEY_ROWS + 30
+WIDTH = 1600
+VALUE_HEIGHT = CHANGES ? 560 : 760
+CHANGE_HEIGHT = CHANGES ? 440 : 0
+HEIGHT = 110 + TITLE_MORE + VALUE_HEIGHT + CHANGE_HEIGHT + 120 + KEY_HEIGHT
+LEFT = 200.0 / WIDTH
+RIGHT = 0.985
+# Bars of lines at the same position stand side by side.
+APART = N > 4 ? 0.12 / (N - 1) : 0.03
+shift(s) = 1 + (s - (N + 1) / 2.0) * APART
+# Positions double: ticks at powers of two, fewer where there are many.
+OCTAVES = ceil(log(X_HIGH / X_LOW) / log(2))
+TICK_STEP = int(ceil(OCTAVES / 12.0))
+TICKS = ''
+UNNAMED = ''
+do for [e = 0 : 30 : TICK_STEP] {
+  UNNAMED = UNNAMED . (e ? ', ' : '') . sprintf("'' %d", 2 ** e)
+  TICKS = TICKS . (e ? ', ' : '') . sprintf("'%d' %d", 2 ** e, 2 ** e)
+}
+
+do for [format in 'png svg'] {
+  eval(terminal(format, WIDTH, HEIGHT))
+  eval(scale_for(format))
+  set output BASE . '.' . format
+  set multiplot
+  set lmargin at screen LEFT
+  set rmargin at screen RIGHT
+  set label 1 FORMAT . "\n" . SECTION at screen 0.54, screen 1 - 34.0 / HEIGHT center
+  set logscale x 2
+  set xrange [X_LOW : X_HIGH]
+  set grid xtics ytics linestyle 100
+  set key at screen 0.54, screen (KEY_HEIGHT - 5.0) / HEIGHT center top vertical \
+    maxrows KEY_ROWS reverse Left samplen 2.2 spacing SPACING noautotitle
+
+  set tmargin at screen 1 - (110.0 + TITLE_MORE) / HEIGHT
+  set bmargin at screen 1 - (110.0 + TITLE_MORE + VALUE_HEIGHT) / HEIGHT
+  set yrange [Y_LOW : Y_HIGH]
+  if (LOG_Y) {
+    set logscale y
+    eval('set ytics (' . (Y_HIGH < 8 * Y_LOW ? DENSE : Y_HIGH < 200 * Y_LOW ? LABELLED : DECADES) . ')')
+  } else { set ytics autofreq }
+  set ylabel POSITION_VALUE . (CHANGES ? '' : ' ± s.e.') offset 0, 0
+  AXIS = 'tokens of the window before the predicted one'
+  eval('set xtics (' . (CHANGES ? UNNAMED : TICKS) . ')')
+  if (CHANGES) { unset xlabel } else { set xlabel AXIS offset 0, RAISE }
+  plot DATA index 0 using 1:($4 - $5):($4 + $5) with filledcurves linecolor rgb '#dddddd' fillstyle solid, \
+    DATA index 0 using 1:4 with linespoints linestyle 101 pointtype -1 title CHANGES ? 'unquantized' : '', \
+    for [s = 1 : CHANGES ? 0 : N] DATA index s using ($1 * shift(s)):4:5 with yerrorbars \
+      linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
+    for [s = 1 : N] DATA index s using ($1 * (CHANGES ? 1 : shift(s))):4 with linespoints \
+      linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
+      pointsize 1.3 * POINT title NAMES[s]
+  unset label
+
+  if (CHANGES) {
+    unset key
+    unset logscale y
+    set tmargin at screen 1 - (110.0 + TITLE_MORE + VALUE_HEIGHT + 34) / HEIGHT
+    set bmargin at screen (KEY_HEIGHT + 120.0) / HEIGHT
+    set yrange [CHANGE_LOW : CHANGE_HIGH]
+    set ytics autofreq
+    eval('set xtics (' . TICKS . ')')
+    set xlabel AXIS offset 0, RAISE
+    set ylabel 'Δ ' . CHANGE_VALUE . ' ± paired s.e.' offset 0, 0
+    plot 0 with lines linestyle 101, \
+      for [s = 1 : N] DATA index s using ($1 * shift(s)):6:7 with yerrorbars \
+        linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
+      for [s = 1 : N] DATA index s using ($1 * shift(s)):6 with linespoints \
+        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
+        pointsize 1.3 * POINT
+  }
+  unset multiplot
+  unset output
+  unset logscale
+  unset xlabel
+  unset ylabel
+}
