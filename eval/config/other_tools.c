@@ -102,11 +102,18 @@ static const struct {
 static const struct {
     const char *key, *theirs, *ours;
 } values[] = {
-    {"group_size", "-1", "channel"},        {"group_size", "0", "tensor"},
-    {"group_size", "null", "channel"},      {"sharing", "per_token", "token"},
-    {"sharing", "per_tensor", "window"},    {"sharing", "tensor", "window"},
-    {"sharing", "tensor_static", "static"}, {"compute", "float", "float32"},
-    {"compute", "bf16", "bfloat16"},        {"compute", "fp32", "float32"},
+    {"group_size", "-1", "channel"},
+    {"group_size", "0", "tensor"},
+    {"group_size", "null", "channel"},
+    {"sharing", "per_token", "token"},
+    {"sharing", "per_tensor", "window"},
+    {"sharing", "tensor", "window"},
+    {"sharing", "tensor_static", "static"},
+    {"compute", "float", "float32"},
+    {"compute", "bf16", "bfloat16"},
+    {"compute", "fp32", "float32"},
+    {"zero_point", "true", "symmetric: false"},
+    {"zero_point", "false", "symmetric: true"},
 };
 
 /* True where `key`, whatever its case and its dashes, is `name`. */

@@ -41,6 +41,16 @@ static inline void bs_min_max(const float *x, size_t count, float *low, float *h
     bs_vector_loops[bs_isa()]->min_max(x, count, low, high);
 }
 
+/* The i-th end of equal parts of [low, high], as torch.linspace has it: counted from the nearer end
+ * by a step in float32, and rounded once. */
+static inline float bs_part_end(float low, float high, int parts, int i)
+{
+    float step = (high - low) / (float)parts;
+    if (i < (parts + 1) / 2)
+        return (float)((double)low + (double)step * i);
+    return (float)((double)high - (double)step * (parts - i));
+}
+
 /* Largest of count >= 1 values, as there. */
 static inline float bs_max(const float *x, size_t count)
 {

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/linalg/vector.h"
+
 static int room_of(int batches) { return batches > 1 ? BS_HISTOGRAM_MOST_BINS : BS_HISTOGRAM_BINS; }
 
 size_t bs_histogram_bytes(int batches)
@@ -10,13 +12,9 @@ size_t bs_histogram_bytes(int batches)
     return sizeof(struct bs_histogram) + (size_t)room_of(batches) * sizeof(double);
 }
 
-/* As torch.linspace(0, most, BS_HISTOGRAM_BINS + 1): from the nearer end, rounded once. */
 static float first_edge(float most, int bin)
 {
-    float step = most / BS_HISTOGRAM_BINS;
-    if (bin < (BS_HISTOGRAM_BINS + 1) / 2)
-        return (float)((double)step * bin);
-    return (float)((double)most - (double)step * (BS_HISTOGRAM_BINS - bin));
+    return bs_part_end(0, most, BS_HISTOGRAM_BINS, bin);
 }
 
 static float width_of(const struct bs_histogram *h)

@@ -82,7 +82,7 @@ words of other tools
 9s/bits/wbits/ => 9:15: unknown key 'wbits'.*\(did you mean 'bits'\?\)$
 9s/group_size/q_group_size/ => 9:24: unknown key 'q_group_size'.*\(did you mean 'group_size'\?\)$
 9s/group_size: channel/sym: true/ => 9:24: unknown key 'sym'.*\(did you mean 'symmetric'\?\)$
-9s/group_size: channel/zero_point: true/ => 9:36: zero_point is 'true', expected integer, float or auto$
+9s/group_size: channel/zero_point: true/ => 9:36: zero_point is 'true', expected integer, float or auto \(did you mean 'symmetric: false'\?\)$
 9s/channel/-1/ => 9:36: group_size is '-1', expected channel, tensor or .* \(did you mean 'channel'\?\)$
 12s/percdamp/damp_percent/ => 12:5: unknown key 'damp_percent'.*\(did you mean 'percdamp'\?\)$
 12s/percdamp: 0.01/desc_act: true/ => 12:5: unknown key 'desc_act'.*\(did you mean 'act_order'\?\)$

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import torch
 from modelopt.torch.quantization.calib import HistogramCalibrator, histogram
-from torch.ao.quantization.observer import MovingAverageMinMaxObserver
+from torch.ao.quantization.observer import HistogramObserver, MovingAverageMinMaxObserver
 
 from formats import ROWS, WIDTH, uniform
 
@@ -55,6 +55,14 @@ def main():
                 rows.append({"settings": f"range=moving_average range_constant={constant}", "first": first,
                              "count": count, "low": float(observer.min_val).hex(),
                              "high": float(observer.max_val).hex()})
+            for bits in 8, 4:
+                observer = HistogramObserver()
+                observer.dst_nbins = 2**bits
+                for x in part:
+                    observer(x)
+                low, high = observer._non_linear_param_search()
+                rows.append({"settings": f"range=histogram range_bits={bits}", "first": first, "count": count,
+                             "low": float(low).hex(), "high": float(high).hex()})
     print("[" + ",\n ".join(map(json.dumps, rows)) + "]")
 
 

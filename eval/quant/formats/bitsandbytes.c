@@ -21,6 +21,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/linalg/vector.h"
 #include "eval/quant/format.h"
 
 enum {
@@ -100,24 +101,17 @@ static const struct bs_levels fp4_levels = {
 /* Centres of 2^i equal cells of [0.1, 1] by powers of ten, both signs, with 0 and 1; sorted. */
 static float map_values[MAP];
 
-/* The k-th of the ends of `cells` equal cells of [0.1, 1], as torch.linspace has them in float32:
- * counted from the nearer end, rounded once. */
-static float cell_end(int k, int cells)
-{
-    float first = 0.1f, step = (1 - first) / (float)cells;
-    if (k < (cells + 1) / 2)
-        return (float)((double)first + (double)step * k);
-    return (float)(1 - (double)step * (cells - k));
-}
-
 static void make_map(void)
 {
     static const float tens[] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1};
+    const float first = 0.1f;
     float made[MAP];
     int count = 0;
     for (int i = 0; i < (int)(sizeof tens / sizeof *tens); i++)
         for (int k = 0; k < 1 << i; k++) {
-            float value = tens[i] * ((cell_end(k, 1 << i) + cell_end(k + 1, 1 << i)) / 2);
+            float value =
+                tens[i] *
+                ((bs_part_end(first, 1, 1 << i, k) + bs_part_end(first, 1, 1 << i, k + 1)) / 2);
             made[count++] = value;
             made[count++] = -value;
         }

@@ -10,63 +10,77 @@
 #include "eval/linalg/elementary.h"
 #include "eval/quant/ranges/sizes.h"
 
-enum { FIRST = 128, MOST_LEVELS = 128 }; /* bins of the narrowest range; levels of 8 bits */
+enum { FIRST = 128, MOST_LOGS = 4096 }; /* bins of the narrowest range; logarithms that are kept */
 
 static const struct bs_option entropy_options[] = {BS_SIZES_BITS, {.name = NULL}};
 
-/* counts [bins], level [bins]: what each bin has at the levels, of a range of `kept` bins. */
-static void spread(const double *counts, int kept, int levels, double *level)
+/* What stands below each bin: how often its values are, how many bins are not empty, and the sum
+ * of count * ln(count). Counts are whole numbers, so that sums of them are exact. */
+struct below {
+    double count, filled, entropy;
+};
+
+/* ln of a whole number: few values, many times. */
+static double log_of(double count)
 {
-    double sum[MOST_LEVELS] = {0}, step = (double)kept / levels;
-    int filled[MOST_LEVELS] = {0};
-    for (int pass = 0; pass < 2; pass++)
-        for (int b = 0, l = 0; b < kept; b++) {
-            while (l + 1 < levels && (double)(l + 1) * step <= b)
-                l++;
-            if (pass) {
-                level[b] = counts[b] > 0 ? sum[l] / filled[l] : 0;
-            } else {
-                sum[l] += counts[b];
-                filled[l] += counts[b] > 0;
-            }
-        }
+    static _Thread_local double known[MOST_LOGS];
+    if (!(count < MOST_LOGS))
+        return bs_log(count);
+    double *log = &known[(int)count];
+    if (*log == 0 && count > 1)
+        *log = bs_log(count);
+    return *log;
 }
 
-static double divergence(const double *counts, int kept, double beyond, const double *level)
+static double times_log(double count) { return count > 0 ? count * log_of(count) : 0; }
+
+static void sum_up(const struct bs_histogram *h, struct below *below)
 {
-    double own = beyond, others = 0, sum = 0;
-    for (int b = 0; b < kept; b++) {
-        own += counts[b];
-        others += level[b];
+    below[0] = (struct below){0, 0, 0};
+    for (int b = 0; b < h->bins; b++) {
+        double count = h->counts[b > 0 ? b : 1];
+        below[b + 1] = (struct below){below[b].count + count, below[b].filled + (count > 0),
+                                      below[b].entropy + times_log(count)};
     }
-    for (int b = 0; b < kept; b++) {
-        double p = (counts[b] + (b == kept - 1 ? beyond : 0)) / own, q = level[b] / others;
-        if (p > 0)
-            sum += q > 0 ? p * bs_log(p / q) : (double)INFINITY;
+}
+
+/* With c a bin's count, m its level's mean, N and M the sums of both: sum of c/N ln((c/N)/(m/M)) =
+ * sum of c (ln c - ln m) / N - ln N + ln M. All bins of a level have one m. */
+static double divergence(const struct below *below, int bins, int kept, int levels)
+{
+    double all = below[bins].count, inside = below[kept].count, beyond = all - inside;
+    double last = inside - below[kept - 1].count, mean = 0, sum = below[kept].entropy;
+    if (beyond > 0 && !(last > 0))
+        return (double)INFINITY;
+    double step = (double)kept / levels;
+    for (int l = 0, from = 0; l < levels; l++) {
+        int to = l + 1 < levels ? (int)ceil((l + 1) * step) : kept;
+        double count = below[to].count - below[from].count;
+        double filled = below[to].filled - below[from].filled;
+        from = to;
+        if (!(count > 0))
+            continue;
+        mean = log_of(count) - log_of(filled);
+        sum -= count * mean;
     }
-    return sum;
+    if (beyond > 0)
+        sum += times_log(last + beyond) - times_log(last) - beyond * mean;
+    return sum / all - log_of(all) + log_of(inside);
 }
 
 static float entropy_most(const void *options, const struct bs_histogram *h)
 {
-    static _Thread_local double counts[BS_HISTOGRAM_MOST_BINS], level[BS_HISTOGRAM_MOST_BINS];
+    static _Thread_local struct below below[BS_HISTOGRAM_MOST_BINS + 1];
     const struct bs_sizes_bits *opt = options;
-    double least = (double)INFINITY, beyond = 0;
+    double least = (double)INFINITY;
     int best = h->bins, levels = 1 << (opt->range_bits - 1);
-    for (int b = 0; b < h->bins; b++) {
-        counts[b] = h->counts[b > 0 ? b : 1];
-        beyond += counts[b];
-    }
-    for (int b = 0; b < FIRST; b++)
-        beyond -= counts[b];
+    sum_up(h, below);
     for (int kept = FIRST; kept <= h->bins; kept++) {
-        spread(counts, kept, levels, level);
-        double found = divergence(counts, kept, beyond, level);
+        double found = divergence(below, h->bins, kept, levels);
         if (found <= least) {
             least = found;
             best = kept;
         }
-        beyond -= kept < h->bins ? counts[kept] : 0;
     }
     return bs_histogram_edge(h, best);
 }

@@ -12,6 +12,7 @@
     X(entropy)                                                                                     \
     X(histogram_mse)                                                                               \
     X(moving_average)                                                                              \
+    X(histogram)                                                                                   \
     BS_MORE_RANGES(X)
 
 #define DECLARE(r) extern const struct bs_range bs_range_##r;
