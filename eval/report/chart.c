@@ -19,6 +19,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/model_name.h"
 #include "eval/base/printable.h"
+#include "eval/linalg/numerics.h"
 #include "eval/report/chart_internal.h"
 #include "eval/report/columns.h"
 
@@ -495,16 +496,24 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
     else if (!status)
         status = remove_files(directory, base, NUM_PICTURES, err);
     for (int i = 0; copies && i < results->num_rows; i++)
-        if (copies[i].values != results->rows[i].values)
-            bs_free(copies[i].values);
+        if (copies[i].values != results->rows[i].values) /* a mean; of what was left out, NULL */
+            bs_rows_mean_release(&copies[i]);
     bs_free(copies);
     bs_free(plot.rows);
     return status;
 }
 
+static bool has_other_numerics(const struct bs_results *results, const struct bs_row *row)
+{
+    for (int i = 0; i < results->num_rows; i++)
+        if (strcmp(results->rows[i].numerics, row->numerics))
+            return true;
+    return false;
+}
+
 /* The chart's name; after it the model's (without folders or owner) where the file has several,
- * the beginning of its digest where another one has this name, and the text's unless it is the
- * file's first. */
+ * the beginning of its digest where another one has this name, the text's unless it is the file's
+ * first, and that of its numerics where others are in the file, unless they are the default. */
 static void plain_name(const struct bs_results *results, const struct chart *chart, int row,
                        char *out, size_t size)
 {
@@ -522,7 +531,10 @@ static void plain_name(const struct bs_results *results, const struct chart *cha
     if (bs_rows_share_name(results->rows, results->num_rows, own))
         used += (size_t)snprintf(out + used, size - used, "_%.8s", own->model_digest);
     if (strcmp(own->text, results->rows[0].text))
-        snprintf(out + used, size - used, "_%s", own->text);
+        used += (size_t)snprintf(out + used, size - used, "_%s", own->text);
+    if (has_other_numerics(results, own) &&
+        strcmp(own->numerics, bs_numerics_registry.rows[0]->name))
+        snprintf(out + used, size - used, "_%s", own->numerics);
     for (char *c = out; *c; c++)
         if (strchr("/'\"\\`", *c) || (unsigned char)*c <= ' ' || *c == 0x7f)
             *c = '_';

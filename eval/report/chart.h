@@ -14,7 +14,9 @@ extern const char *const bs_chart_patterns[];
 /* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`:
  * <name>.png, <name>.svg, and beside them <name>.tsv and <name>.gp, the data and the script, so
  * that `gnuplot <name>.gp` draws it again. Each model and text has a chart of its own:
- * <name>_<model> where there are several models, and <name>_<text> for every text but the first.
+ * <name>_<model> where there are several models, and <name>_<text> for every text but the first;
+ * where trials of several numerics are in the file, those of other than the default ones have
+ * charts of their own, <name>_<numerics>.
  * Templates are read from `plots`. BS_ECONFIG for an unknown name, BS_EDATA where the file has
  * nothing to draw, BS_EIO where gnuplot is not there or fails (with its words). */
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,

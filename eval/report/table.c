@@ -311,9 +311,9 @@ static enum bs_status add_mean(struct bs_sheet *sheet, const struct section *sec
         return err->status;
     if (section->num_models > 1)
         bs_sheet_text(sheet, "%s", mean.model);
-    bs_sheet_text(sheet, "%s, mean of %d seeds", mean.recipe, mean.calibrations);
+    bs_sheet_text(sheet, "%s, mean of %d seeds", mean.label, mean.calibrations);
     add_cells(sheet, section, &mean, true);
-    bs_free(mean.values);
+    bs_rows_mean_release(&mean);
     return BS_OK;
 }
 

@@ -166,7 +166,8 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
 /* Whether the trial is done; else it has failed. */
 bool bs_row_is_done(const struct bs_row *row);
 
-/* Whether two rows are of one model, by name and digest, and comparable: what one chart holds. */
+/* Whether two rows are of one model, by name and digest, computed by the same numerics, and
+ * comparable: what one chart holds. */
 bool bs_rows_same_subject(const struct bs_row *a, const struct bs_row *b);
 
 /* Whether another model of the rows goes by the name of this row's. */
@@ -176,16 +177,17 @@ bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs
  * at most. */
 bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b);
 
-/* Whether two trials differ in nothing but the seed of their calibration: of one model, text,
- * protocol, recipe and numerics, calibrated on windows drawn alike. */
+/* Whether two trials differ in nothing but the seed of their calibration: of one subject and
+ * recipe, calibrated on windows drawn alike. */
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b);
 
 /* The means of a row's group, one trial a seed, where that has two at least (`calibrations`):
- * `mean` is the row with its recipe for label, the means for values and seconds, and for standard
- * errors those of one trial, averaged, since draws of calibration share the text's noise. Borrows
- * the row's texts; its values are the caller's to bs_free. BS_ENOMEM. */
+ * `mean` is the row with its label but for the seed, the means for values and seconds, and for
+ * standard errors those of one trial, averaged, since draws of calibration share the text's noise.
+ * Borrows the row's other texts. BS_ENOMEM, which leaves nothing to release. */
 enum bs_status bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
                             struct bs_row *mean, struct bs_error *err);
+void bs_rows_mean_release(struct bs_row *mean);
 
 /* The row's value of this name, of any evaluation where that is NULL; NULL where it has none. And
  * the number alone, NaN where it has none. */

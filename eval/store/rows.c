@@ -21,7 +21,7 @@ bool bs_row_is_done(const struct bs_row *row) { return !strcmp(row->status, "don
 bool bs_rows_same_subject(const struct bs_row *a, const struct bs_row *b)
 {
     return same(a->model, b->model) && same(a->model_digest, b->model_digest) &&
-           bs_rows_comparable(a, b);
+           same(a->numerics, b->numerics) && bs_rows_comparable(a, b);
 }
 
 bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b)
@@ -37,8 +37,7 @@ bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b)
 
 bool bs_rows_group(const struct bs_row *a, const struct bs_row *b)
 {
-    return same(a->recipe, b->recipe) && same(a->numerics, b->numerics) &&
-           bs_rows_drawn_alike(a, b) && bs_rows_same_subject(a, b);
+    return same(a->recipe, b->recipe) && bs_rows_drawn_alike(a, b) && bs_rows_same_subject(a, b);
 }
 
 /* ---- labels ---- */
@@ -97,30 +96,36 @@ bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs
     return false;
 }
 
-/* Replaces the label, which is the row's own; NULL = memory has run out. */
-static enum bs_status set_label(struct bs_row *row, char *label, struct bs_error *err)
+/* Replaces the label, which is the row's own. */
+static void replace_label(struct bs_row *row, char *label)
 {
     char *old;
     memcpy(&old, &row->label, sizeof old);
     bs_free(old);
     row->label = label;
+}
+
+/* The same; NULL = memory has run out. */
+static enum bs_status set_label(struct bs_row *row, char *label, struct bs_error *err)
+{
+    replace_label(row, label);
     return label ? BS_OK : bs_fail_memory(err);
 }
 
-static enum bs_status label_row(struct bs_row *row, const struct differences *d, bool shared,
-                                struct bs_error *err)
+/* In new memory, NULL where it has run out. `shared`: another model has the name of the row's. */
+static char *label_of(const struct bs_row *row, const struct differences *d, bool shared)
 {
     struct bs_print printing;
     FILE *out = bs_print_begin(&printing);
     if (!out)
-        return bs_fail_memory(err);
+        return NULL;
     fputs(text_of(row->recipe), out);
     print_calibration(d, row, out);
     if (d->numerics)
         fprintf(out, " numerics=%s", row->numerics);
     if (shared)
         fprintf(out, " model=%.8s", row->model_digest);
-    return set_label(row, bs_print_end(&printing), err);
+    return bs_print_end(&printing);
 }
 
 static int by_label(const void *left, const void *right)
@@ -219,7 +224,7 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
         bool other = i == 0 || !same(rows[i].model, rows[i - 1].model);
         if (other) /* rows stand by model */
             shared = bs_rows_share_name(rows, num_rows, &rows[i]);
-        status = label_row(&rows[i], &d, shared, err);
+        status = set_label(&rows[i], label_of(&rows[i], &d, shared), err);
     }
     struct bs_row **sorted = bs_alloc((size_t)num_rows, sizeof(struct bs_row *));
     const struct bs_row **members = bs_alloc((size_t)num_rows, sizeof(const struct bs_row *));
@@ -238,14 +243,25 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
     return status;
 }
 
+void bs_rows_mean_release(struct bs_row *mean)
+{
+    bs_free(mean->values);
+    mean->values = NULL;
+    replace_label(mean, NULL);
+}
+
 enum bs_status bs_rows_mean(const struct bs_row *rows, int num_rows, const struct bs_row *row,
                             struct bs_row *mean, struct bs_error *err)
 {
+    struct differences d = find_differences(rows, num_rows);
+    d.seed = false;
     *mean = *row;
-    mean->label = row->recipe;
+    mean->label = label_of(row, &d, bs_rows_share_name(rows, num_rows, row));
     mean->values = bs_alloc((size_t)row->num_values, sizeof *mean->values);
-    if (!mean->values)
+    if (!mean->label || !mean->values) {
+        bs_rows_mean_release(mean);
         return bs_fail_memory(err);
+    }
     mean->seconds_quantize = mean->seconds_evaluate = 0;
     for (int v = 0; v < row->num_values; v++) {
         mean->values[v] = row->values[v];

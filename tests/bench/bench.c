@@ -16,7 +16,7 @@
 #include "eval/base/parallel.h"
 #include "tests/support/folder.h"
 
-enum { GEMM_ROUNDS = 3, EXIT_BAD = 2 };
+enum { GEMM_ROUNDS = 3, TURNS = 2, EXIT_BAD = 2 };
 
 /* A run of the program. */
 struct session {
@@ -129,7 +129,10 @@ static struct bench_job job_of(struct session *session, const struct bench_model
                                const struct bench_case *which)
 {
     const struct bench_settings *s = &session->settings;
-    struct bench_job job = {.threads = threads_of(session), .repeat = s->repeat, .seed = s->seed};
+    struct bench_job job = {.threads = threads_of(session),
+                            .repeat = s->repeat,
+                            .seed = s->seed,
+                            .numerics = s->numerics};
     job.directory = model_directory(session, model, layers_of(session, model, which));
     if (!which->recipe.chain)
         job.windows = windows_of(s->windows, first_of(which->windows, model->windows), job.threads);
@@ -199,10 +202,12 @@ static json_t *measure(const struct bench_model *model, const char *label,
     return bench_in_child(bench_measure, job);
 }
 
-static double seconds_of(const json_t *measured)
+static double number_of(const json_t *measured, const char *key)
 {
-    return json_number_value(json_object_get(measured, "seconds"));
+    return json_number_value(json_object_get(measured, key));
 }
+
+static double seconds_of(const json_t *measured) { return number_of(measured, "seconds"); }
 
 /* --- the cases --- */
 
@@ -335,38 +340,70 @@ static void run_spilled(struct session *session, const struct bench_model *model
     bs_free(job.directory);
 }
 
-/* The faster of two, in turn with the other number of threads. */
-static void run_threads(struct session *session, const struct bench_model *model,
-                        const struct bench_case *which)
+/* Two jobs in turn, of each the fastest run. */
+static void measure_in_turn(const struct bench_model *model, const char *label,
+                            const struct bench_job jobs[2], json_t *best[2])
 {
-    struct bench_job job = job_of(session, model, which);
-    int most = threads_of(session), counts[] = {1, most};
-    json_t *best[2] = {NULL, NULL};
-    add_recipe(&job, "", "");
-    for (int i = 0; i < 4 && most > 1; i++) {
-        job.threads = counts[i % 2];
-        json_t *measured = measure(model, which->name, &job);
-        json_t **kept = &best[i % 2];
+    for (int i = 0; i < 2 * TURNS; i++) {
+        json_t *measured = measure(model, label, &jobs[i % 2]), **kept = &best[i % 2];
         if (!*kept || seconds_of(measured) < seconds_of(*kept)) {
             json_decref(*kept);
             *kept = json_incref(measured);
         }
         json_decref(measured);
     }
-    for (int i = 0; i < 2 && most > 1; i++) {
-        char label[64];
-        job.threads = counts[i];
-        snprintf(label, sizeof label, "%d of %d threads", counts[i], most);
-        add_row(session, model, which, &job, label, best[i]);
-    }
+}
+
+static void run_threads(struct session *session, const struct bench_model *model,
+                        const struct bench_case *which)
+{
+    char name[64];
+    struct bench_job job = job_of(session, model, which);
+    json_t *best[2] = {NULL, NULL};
+    int most = job.threads;
+    add_recipe(&job, "", "");
     if (most > 1) {
-        char name[64];
+        struct bench_job jobs[2] = {job, job};
+        jobs[0].threads = 1;
+        measure_in_turn(model, which->name, jobs, best);
+        for (int i = 0; i < 2; i++) {
+            snprintf(name, sizeof name, "%d of %d threads", jobs[i].threads, most);
+            add_row(session, model, which, &jobs[i], name, best[i]);
+        }
         snprintf(name, sizeof name, "evaluation time on 1 thread by %d", most);
         add_ratio(session, model, name, seconds_of(best[0]) / seconds_of(best[1]));
         add_ratio(session, model, "of these, the same bytes (1 = yes)",
                   json_equal(json_object_get(best[0], "nll_digest"),
                              json_object_get(best[1], "nll_digest")));
     }
+    json_decref(best[0]);
+    json_decref(best[1]);
+    bs_free(job.directory);
+}
+
+/* The libraries' numerics against our own. */
+static void run_numerics(struct session *session, const struct bench_model *model,
+                         const struct bench_case *which)
+{
+    const struct bench_recipe *recipe = &which->recipe;
+    const char *what = recipe->chain ? recipe->chain : "evaluation";
+    char name[64];
+    struct bench_job job = job_of(session, model, which);
+    json_t *best[2] = {NULL, NULL};
+    add_recipe(&job, recipe->chain ? recipe->chain : "", recipe->settings);
+    struct bench_job jobs[2] = {job, job};
+    jobs[0].numerics = &bs_numerics_native;
+    jobs[1].numerics = &bs_numerics_portable;
+    measure_in_turn(model, which->name, jobs, best);
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s, %s", what, jobs[i].numerics->plugin.name);
+        add_row(session, model, which, &jobs[i], name, best[i]);
+    }
+    snprintf(name, sizeof name, "%s time by native numerics by portable", what);
+    add_ratio(session, model, name, seconds_of(best[0]) / seconds_of(best[1]));
+    snprintf(name, sizeof name, "%s processor time by native numerics by portable", what);
+    add_ratio(session, model, name,
+              number_of(best[0], "seconds_processor") / number_of(best[1], "seconds_processor"));
     json_decref(best[0]);
     json_decref(best[1]);
     bs_free(job.directory);
@@ -418,6 +455,18 @@ static const struct bench_case cases[] = {
      .further = true,
      .windows = 1,
      .run = run_threads},
+    {.name = "numerics",
+     .summary = "evaluation by native numerics against portable ones",
+     .further = true,
+     .windows = 4,
+     .run = run_numerics},
+    {.name = "gptq-numerics",
+     .summary = "quantizing at w4 g128 by native numerics against portable ones",
+     .further = true,
+     .calibration_windows = 4,
+     .calibration_tokens = 2048,
+     .recipe = {"gptq", "bits=4 group_size=128"},
+     .run = run_numerics},
     {.name = "spilled",
      .summary = "evaluation of rtn w4 g128 and the unquantized model, their streams in files",
      .further = true,
@@ -442,7 +491,8 @@ static json_t *gemm_of(struct session *session, const struct bench_model *model,
     const struct bench_settings *s = &session->settings;
     int layers = first_of(s->layers, model->layers);
     char *directory = model_directory(session, model, layers);
-    struct bench_gemm gemm = {directory, first_of(s->tokens, 2048), threads, GEMM_ROUNDS};
+    struct bench_gemm gemm = {directory, first_of(s->tokens, 2048), threads, GEMM_ROUNDS,
+                              s->numerics};
     fprintf(stderr, "%s: product rate, threads %d\n", model->name, threads);
     json_t *measured = bench_in_child(bench_measure_gemm, &gemm);
     json_object_update_new(measured,
@@ -531,7 +581,7 @@ int main(int argc, char **argv)
     bench_catch_interrupts();
     open_scratch(&session);
     /* Taken first: afterwards the load would be our own. */
-    json_t *environment = bench_environment(threads_of(&session));
+    json_t *environment = bench_environment(session.settings.numerics, threads_of(&session));
     for (int i = 0; i < bench_num_models; i++)
         if (session.settings.any_model ? session.settings.models[i] : bench_models[i].usual)
             run_model(&session, &bench_models[i]);

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "eval/linalg/numerics.h"
 #include "eval/run/walk.h"
 
 /* --- bench.c --- */
@@ -27,6 +28,7 @@ struct bench_settings {
     bool any_model, any_case;
     int layers, windows, tokens, calibration, calibration_tokens;
     int threads, repeat, seed;
+    const struct bs_numerics *numerics; /* NULL = the default ones */
     const char *scratch, *output;
     bool keep;
 };
@@ -86,6 +88,7 @@ struct bench_gemm {
     const char *directory; /* of a model */
     int tokens;            /* of a window */
     int threads, rounds;
+    const struct bs_numerics *numerics; /* the program's; NULL = the default ones */
 };
 
 /* The work of a child: the rate of float32 products at the shapes of the model's linears, head and
@@ -113,13 +116,15 @@ struct bench_job {
     int calibration_windows, calibration_tokens; /* windows 0 = none */
     int num_recipes;
     struct bench_recipe recipes[BENCH_MOST_RECIPES];
-    bool apart;          /* each recipe in a walk of its own */
-    const char *scratch; /* where streams are spilled to; NULL = in memory */
+    bool apart;                         /* each recipe in a walk of its own */
+    const char *scratch;                /* where streams are spilled to; NULL = in memory */
+    const struct bs_numerics *numerics; /* NULL = the default ones */
 };
 
 /* The work of a child. The figures are those of the run with the median time:
  *   seconds              of the walk, or of all walks
  *   seconds_head         of it, final norm, logits and losses of all recipes
+ *   seconds_processor    of all threads, those that wait for work among them
  *   runs                 the seconds of every run
  *   flops                of the evaluation and of what the algorithms do, as walk_cost.h counts;
  *                        null where several recipes share
@@ -131,8 +136,8 @@ json_t *bench_measure(const void *job);
 
 /* --- report.c --- */
 
-/* Of the program, the libraries and the machine. */
-json_t *bench_environment(int threads);
+/* Of the program, the numerics (NULL = the default ones), the libraries and the machine. */
+json_t *bench_environment(const struct bs_numerics *numerics, int threads);
 
 /* The highest rate in what bench_measure_gemm returned, Gflop/s. */
 double bench_best_rate(const json_t *gemm);

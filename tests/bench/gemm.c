@@ -277,6 +277,7 @@ json_t *bench_measure_gemm(const void *context)
     struct shape shapes[MOST_SHAPES];
     struct batch batch = {NULL};
     bs_set_threads(gemm->threads);
+    bs_numerics_use(gemm->numerics);
     bs_blas_init();
     bs_product_choose();
     if (bs_architecture_read(gemm->directory, NULL, &a, NULL, &err))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "eval/base/mem.h"
 #include "eval/data/random.h"
@@ -30,7 +31,7 @@ struct bench {
 
 /* One run of the job. */
 struct run {
-    double seconds, seconds_head;
+    double seconds, seconds_head, seconds_processor;
     double last_tick, before_last; /* of the walk at hand */
     json_t *recipes;
     char digest[33];
@@ -127,6 +128,14 @@ static void keep_variant(const struct bench *bench, const struct bs_variant *var
                                     figure(variant_value(variant, "sqnr_db"))));
 }
 
+/* Of all threads. */
+static double processor_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* One walk with recipes first .. first + count - 1. */
 static enum bs_status run_walk(const struct bench *bench, int first, int count, struct run *run,
                                struct bs_digest_state *digest, struct bs_error *err)
@@ -139,9 +148,10 @@ static enum bs_status run_walk(const struct bench *bench, int first, int count, 
                                           .wanted = {walk.num_texts > 0}};
     walk.progress = tick;
     walk.progress_context = run;
-    double start = bs_seconds();
+    double start = bs_seconds(), used = processor_seconds();
     enum bs_status status = bs_walk_run(&walk, variants, count, err);
     run->seconds += bs_seconds() - start;
+    run->seconds_processor += processor_seconds() - used;
     run->seconds_head += run->last_tick - run->before_last;
     for (int i = 0; i < count; i++) {
         if (!status && variants[i].status)
@@ -222,10 +232,11 @@ static json_t *report(const struct bench *bench, struct run *runs, int count)
         json_array_append_new(seconds, json_real(runs[i].seconds));
     qsort(runs, (size_t)count, sizeof *runs, by_seconds);
     const struct run *median = &runs[(count - 1) / 2];
-    return json_pack("{s:f, s:f, s:o, s:o, s:f, s:O, s:s}", "seconds", median->seconds,
-                     "seconds_head", median->seconds_head, "runs", seconds, "flops",
-                     figure(job_flops(bench)), "evaluation_flops", bs_walk_evaluation_flops(&walk),
-                     "recipes", median->recipes, "nll_digest", median->digest);
+    return json_pack("{s:f, s:f, s:f, s:o, s:o, s:f, s:O, s:s}", "seconds", median->seconds,
+                     "seconds_head", median->seconds_head, "seconds_processor",
+                     median->seconds_processor, "runs", seconds, "flops", figure(job_flops(bench)),
+                     "evaluation_flops", bs_walk_evaluation_flops(&walk), "recipes",
+                     median->recipes, "nll_digest", median->digest);
 }
 
 json_t *bench_measure(const void *context)
@@ -235,6 +246,7 @@ json_t *bench_measure(const void *context)
     struct run runs[MOST_RUNS];
     int count;
     bs_set_threads(bench.job->threads);
+    bs_numerics_use(bench.job->numerics);
     bs_blas_init();
     bs_product_choose();
     if (open_bench(&bench, &err) || run_all(&bench, runs, &count, &err))

@@ -24,6 +24,8 @@ static const struct flag {
     {"threads", "N", 'j', "threads (default: one a core)"},
     {"repeat", "N", 'r', "runs of each, of which the median counts (default: 5 where short)"},
     {"seed", "N", 's', "of weights and tokens (default: 0)"},
+    {"numerics", "NAME", 'x',
+     "portable or native; the case of this name has both (default: portable)"},
     {"scratch", "FOLDER", 'd', "where the models are written (default: TMPDIR)"},
     {"keep", NULL, 'K', "leave the models in the scratch folder, and use those that are there"},
     {"output", "PATH", 'o', "the JSON file (default: build/bench.json)"},
@@ -101,10 +103,20 @@ static void choose_models(struct bench_settings *s, const char *text)
     choose(text, "model", named, bench_num_models, s->models, &s->any_model);
 }
 
+static const struct bs_numerics *numerics_called(const char *name)
+{
+    const struct bs_numerics *numerics = bs_numerics_find(name);
+    if (!numerics)
+        bench_fail("no numerics are called '%s'; --help lists them", name);
+    return numerics;
+}
+
 static void set(struct bench_settings *s, const struct flag *flag, const char *text)
 {
     if (flag->letter == 'd')
         s->scratch = text;
+    else if (flag->letter == 'x')
+        s->numerics = numerics_called(text);
     else if (flag->letter == 'K')
         s->keep = true;
     else if (flag->letter == 'o')

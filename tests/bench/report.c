@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "eval/base/isa.h"
 #include "eval/linalg/blas.h"
 
 static const char *const libraries[] = {"program", "openblas", "onednn"};
@@ -43,18 +44,20 @@ static double load_average(void)
     return load;
 }
 
-json_t *bench_environment(int threads)
+json_t *bench_environment(const struct bs_numerics *numerics, int threads)
 {
     char cpu[256], memory[64];
     struct utsname system;
     read_value("/proc/cpuinfo", "model name", cpu, sizeof cpu);
     read_value("/proc/meminfo", "MemTotal", memory, sizeof memory);
     uname(&system);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:s, s:f}", "version", BS_VERSION,
-                     "commit", BS_COMMIT, "compiler", __VERSION__, "libraries", bs_blas_name(),
-                     "cpu", cpu, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "threads", threads,
-                     "memory", 1024 * strtod(memory, NULL), "kernel", system.release,
-                     "load_average", load_average());
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:s, s:f}", "version",
+                     BS_VERSION, "commit", BS_COMMIT, "compiler", __VERSION__, "numerics",
+                     (numerics ? numerics : bs_numerics())->plugin.name, "level",
+                     bs_isa_name(bs_isa()), "libraries", bs_blas_name(), "cpu", cpu, "cores",
+                     (int)sysconf(_SC_NPROCESSORS_ONLN), "threads", threads, "memory",
+                     1024 * strtod(memory, NULL), "kernel", system.release, "load_average",
+                     load_average());
 }
 
 static double number(const json_t *object, const char *key)
@@ -93,10 +96,11 @@ void bench_raise_rates(json_t *gemm, const json_t *again)
 
 static void print_environment(const json_t *e)
 {
-    printf("bitsweep %s (%s), gcc %s\n%s\n%s, %g cores, %.1f GB, Linux %s, load average %.2f\n",
-           word(e, "version"), word(e, "commit"), word(e, "compiler"), word(e, "libraries"),
-           word(e, "cpu"), number(e, "cores"), number(e, "memory") * 1e-9, word(e, "kernel"),
-           number(e, "load_average"));
+    printf("bitsweep %s (%s), gcc %s\n%s numerics at %s\n%s\n%s, %g cores, %.1f GB, Linux %s, load "
+           "average %.2f\n",
+           word(e, "version"), word(e, "commit"), word(e, "compiler"), word(e, "numerics"),
+           word(e, "level"), word(e, "libraries"), word(e, "cpu"), number(e, "cores"),
+           number(e, "memory") * 1e-9, word(e, "kernel"), number(e, "load_average"));
 }
 
 static void print_shape(const json_t *gemm, const json_t *shape)

@@ -69,6 +69,32 @@ together() {
 }
 check "trials of both in one file are told apart" together
 
+# Means are of one kind, and a chart is.
+drawn() {
+    config seeds.yaml 2 32 <<'END'
+sweep:
+  - {algorithm: gptq, weights: {bits: 4, group_size: 128}}
+END
+    sed -i 's/windows: 2, tokens: 64}/windows: 2, tokens: 64, seed: [0, 1]}/' seeds.yaml
+    local numerics
+    for numerics in portable native; do
+        run run --quiet --numerics $numerics --output seeds.h5 seeds.yaml
+        expect_status 0
+    done
+    run table seeds.h5
+    expect_out '^gptq w4 g128 numerics=portable, mean of'
+    expect_out '^gptq w4 g128 numerics=native, mean of'
+    run plot seeds.h5 perplexity_vs_bits --output charts
+    expect_status 0
+    [ "$(cd charts && echo *.png)" = "perplexity_vs_bits.png perplexity_vs_bits_native.png" ] ||
+        problem "expected a chart of each kind, found $(ls charts)"
+    grep -q 'gptq w4 g128 numerics=portable' charts/perplexity_vs_bits.tsv ||
+        problem "expected the numerics in the label"
+    ! grep -q native charts/perplexity_vs_bits.tsv || problem "expected one kind in a chart"
+    ! grep -q portable charts/perplexity_vs_bits_native.tsv || problem "expected one kind in a chart"
+}
+check "means and charts are of one of them" drawn
+
 compared() {
     run diff one.h5 two.h5
     expect_status 0
