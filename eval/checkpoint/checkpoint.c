@@ -1,11 +1,11 @@
-/* The files of a checkpoint as one table of tensors, and the digest. */
+/* The files of a checkpoint as one table of tensors. */
 #include "eval/checkpoint/checkpoint.h"
 
 #include "eval/base/file.h"
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
-#include "eval/base/parallel.h"
 #include "eval/checkpoint/foreign.h"
+#include "eval/checkpoint/layout.h"
 #include "eval/checkpoint/reader.h"
 #include "eval/checkpoint/shard.h"
 
@@ -16,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* Of a tensor, per step of the digest: stays in the cache. */
-enum { CHUNK_BYTES = 512 << 10 };
 
 struct bs_checkpoint {
     char *directory;
@@ -31,19 +28,9 @@ struct bs_checkpoint {
     int choice; /* which of the usual names it has; as many as there are for another */
 };
 
-static int compare_names(const void *left, const void *right)
-{
-    const struct bs_entry *a = left, *b = right;
-    return strcmp(a->tensor.name, b->tensor.name);
-}
-
 static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
 {
-    struct bs_entry key = {.tensor = {.name = name}};
-    if (!checkpoint->entries.count)
-        return NULL;
-    return bsearch(&key, checkpoint->entries.items, checkpoint->entries.count, sizeof key,
-                   compare_names);
+    return bs_entries_find(&checkpoint->entries, name);
 }
 
 /* Keeps the tensors that the index places in the shard they were found in. One that it does not
@@ -106,20 +93,6 @@ static enum bs_status open_shards(struct bs_checkpoint *checkpoint, json_t *weig
     return BS_OK;
 }
 
-/* Sorts the entries. JSON cannot name a tensor twice and shards were checked against the index, but
- * a pickled state dict can. */
-static enum bs_status sort_entries(struct bs_checkpoint *checkpoint, struct bs_error *err)
-{
-    struct bs_entry *items = checkpoint->entries.items;
-    if (checkpoint->entries.count)
-        qsort(items, checkpoint->entries.count, sizeof *items, compare_names);
-    for (size_t i = 1; i < checkpoint->entries.count; i++)
-        if (!strcmp(items[i - 1].tensor.name, items[i].tensor.name))
-            return bs_fail(err, BS_EDATA, "%s: holds tensor '%.200s' twice", items[i].shard->path,
-                           items[i].tensor.name);
-    return BS_OK;
-}
-
 static enum bs_status open_sharded(struct bs_checkpoint *checkpoint, const char *name,
                                    struct bs_error *err)
 {
@@ -140,7 +113,7 @@ static enum bs_status open_sharded(struct bs_checkpoint *checkpoint, const char 
     if (!checkpoint->shards)
         return bs_fail_memory(err);
     if (open_shards(checkpoint, weight_map, err) || check_placed(checkpoint, weight_map, err) ||
-        sort_entries(checkpoint, err))
+        bs_entries_sort(&checkpoint->entries, err))
         return err->status;
     return check_found(checkpoint, weight_map, err);
 }
@@ -154,7 +127,7 @@ static enum bs_status open_single(struct bs_checkpoint *checkpoint, const char *
     checkpoint->num_shards = 1;
     if (bs_shard_open(checkpoint->shards, checkpoint->directory, name, &checkpoint->entries, err))
         return err->status;
-    return sort_entries(checkpoint, err);
+    return bs_entries_sort(&checkpoint->entries, err);
 }
 
 /* For a directory without any of the usual names. */
@@ -235,6 +208,18 @@ enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
                  : BS_OK;
 }
 
+/* Makes the tensors of linears that are quantized one matrix each, by the layout that config.json
+ * names; nothing where there is no config.json, or it names none. */
+static enum bs_status assemble(struct bs_checkpoint *checkpoint, struct bs_error *err)
+{
+    struct bs_assembly assembly = {.entries = &checkpoint->entries};
+    if (bs_assembly_open(&assembly, checkpoint->directory, err))
+        return err->status;
+    enum bs_status status = bs_assembly_run(&assembly, err);
+    bs_assembly_close(&assembly);
+    return status;
+}
+
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,
                                   struct bs_error *err)
 {
@@ -244,6 +229,8 @@ enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **
         return bs_fail_memory(err);
     opened->directory = bs_strdup(directory);
     enum bs_status status = opened->directory ? open_files(opened, err) : bs_fail_memory(err);
+    if (!status)
+        status = assemble(opened, err);
     if (status)
         bs_checkpoint_free(opened);
     else
@@ -259,7 +246,7 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
         bs_shard_close(&checkpoint->shards[s]);
     json_decref(checkpoint->index);
     bs_free(checkpoint->shards);
-    bs_free(checkpoint->entries.items);
+    bs_entries_release(&checkpoint->entries);
     bs_free(checkpoint->directory);
     bs_free(checkpoint);
 }
@@ -273,20 +260,15 @@ const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoin
 void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct bs_tensor *tensor)
 {
     const struct bs_entry *entry = find_entry(checkpoint, tensor->name);
+    if (tensor->coded) {
+        for (int p = 0; p < BS_MOST_PARTS && tensor->coded->parts[p].data; p++)
+            bs_map_forget(tensor->coded->parts[p].map, tensor->coded->parts[p].data,
+                          tensor->coded->parts[p].bytes);
+        return;
+    }
     size_t bytes = tensor->count * bs_dtypes[tensor->dtype].bytes;
     if (entry && !tensor->strided) /* else its bytes are not in one place */
         bs_map_forget(&entry->shard->map, tensor->data, bytes);
-}
-
-/* "[4096, 256]" */
-static void print_shape(int rank, const int64_t *shape, char *out, size_t size)
-{
-    size_t used = (size_t)snprintf(out, size, "[");
-    for (int d = 0; d < rank && used < size; d++)
-        used +=
-            (size_t)snprintf(out + used, size - used, "%s%lld", d ? ", " : "", (long long)shape[d]);
-    if (used < size)
-        snprintf(out + used, size - used, "]");
 }
 
 static enum bs_status fail_defect(const struct bs_entry *entry, const char *expected,
@@ -326,7 +308,7 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
     *tensor = NULL;
     struct bs_entry *entry = find_entry(checkpoint, name);
     char expected[128], found[128];
-    print_shape(rank, shape, expected, sizeof expected);
+    bs_shape_print(rank, shape, expected, sizeof expected);
     if (!entry)
         return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' is missing, expected with shape %s",
                        checkpoint->num_shards == 1 ? checkpoint->shards[0].path
@@ -339,7 +321,7 @@ enum bs_status bs_checkpoint_require(struct bs_checkpoint *checkpoint, const cha
     for (int d = 0; same && d < rank; d++)
         same = t->shape[d] == shape[d];
     if (!same) {
-        print_shape(t->rank, t->shape, found, sizeof found);
+        bs_shape_print(t->rank, t->shape, found, sizeof found);
         return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has shape %s, expected %s", t->file,
                        name, found, expected);
     }
@@ -361,117 +343,22 @@ const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t 
     return NULL;
 }
 
+const struct bs_tensor *bs_checkpoint_coded(const struct bs_checkpoint *checkpoint, size_t *cursor)
+{
+    while (*cursor < checkpoint->entries.count) {
+        const struct bs_entry *entry = &checkpoint->entries.items[(*cursor)++];
+        if (entry->used && entry->tensor.coded)
+            return &entry->tensor;
+    }
+    return NULL;
+}
+
 size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint) { return checkpoint->unnamed; }
-
-static enum bs_status fail_special(const struct bs_tensor *tensor, size_t first, size_t count,
-                                   struct bs_error *err)
-{
-    size_t i = first;
-    float value = 0;
-    char shape[128];
-    for (; i < first + count; i++) {
-        bs_tensor_read(tensor, i, 1, &value);
-        if (!(value - value == 0))
-            break;
-    }
-    print_shape(tensor->rank, tensor->shape, shape, sizeof shape);
-    return bs_fail(err, BS_EDATA, "%s: tensor '%.200s', shape %s: element %zu is %f", tensor->file,
-                   tensor->name, shape, i, (double)value);
-}
-
-/* The digest takes each tensor in chunks of fixed size, whose own digests are made in parallel and
- * added in order: the result depends on the contents alone. */
-struct digest_work {
-    const struct bs_entry **entries; /* the used ones */
-    size_t num_entries;
-    size_t *first_chunk; /* [num_entries + 1], index of the first chunk of each tensor */
-    struct bs_digest *digests;
-};
-
-static enum bs_status digest_chunk(void *context, int index, int thread, struct bs_error *err)
-{
-    (void)thread;
-    struct digest_work *work = context;
-    size_t chunk = (size_t)index, low = 0, high = work->num_entries;
-    while (high - low > 1) { /* first_chunk[low] <= chunk < first_chunk[high] */
-        size_t middle = low + (high - low) / 2;
-        if (work->first_chunk[middle] <= chunk)
-            low = middle;
-        else
-            high = middle;
-    }
-    const struct bs_tensor *tensor = &work->entries[low]->tensor;
-    size_t element = bs_dtypes[tensor->dtype].bytes, per_chunk = CHUNK_BYTES / element;
-    size_t first = (chunk - work->first_chunk[low]) * per_chunk;
-    size_t count = tensor->count - first < per_chunk ? tensor->count - first : per_chunk;
-    unsigned char *scratch = tensor->strided ? bs_alloc(count, element) : NULL;
-    if (tensor->strided && !scratch)
-        return bs_fail_memory(err);
-    const unsigned char *data = bs_tensor_bytes(tensor, first, count, scratch);
-    work->digests[chunk] = bs_digest_of(data, count * element);
-    bool special = bs_any_special(tensor->dtype, data, count);
-    if (!tensor->strided)
-        bs_map_forget(&work->entries[low]->shard->map, data, count * element);
-    bs_free(scratch);
-    return special ? fail_special(tensor, first, count, err) : BS_OK;
-}
-
-static void digest_add_all(const struct digest_work *work, struct bs_digest_state *digest)
-{
-    for (size_t i = 0; i < work->num_entries; i++) {
-        const struct bs_entry *e = work->entries[i];
-        char text[160], shape[128];
-        print_shape(e->tensor.rank, e->tensor.shape, shape, sizeof shape);
-        snprintf(text, sizeof text, "%s %s", e->dtype, shape);
-        /* the zero bytes after both keep one tensor's text apart from the next */
-        bs_digest_add(digest, e->tensor.name, strlen(e->tensor.name) + 1);
-        bs_digest_add(digest, text, strlen(text) + 1);
-        for (size_t c = work->first_chunk[i]; c < work->first_chunk[i + 1]; c++)
-            bs_digest_add(digest, work->digests[c].hex, sizeof work->digests[c].hex);
-    }
-}
 
 enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
                                     struct bs_digest_state *digest, struct bs_error *err)
 {
-    enum bs_status status = BS_OK;
-    size_t chunks = 0;
-    struct digest_work work = {0};
-    work.entries = bs_alloc(checkpoint->entries.count, sizeof *work.entries);
-    work.first_chunk = bs_alloc(checkpoint->entries.count + 1, sizeof *work.first_chunk);
-    if (!work.entries || !work.first_chunk) {
-        status = bs_fail_memory(err);
-        goto done;
-    }
-    for (size_t i = 0; i < checkpoint->entries.count; i++) {
-        const struct bs_entry *e = &checkpoint->entries.items[i];
-        if (!e->used)
-            continue;
-        work.first_chunk[work.num_entries] = chunks;
-        work.entries[work.num_entries++] = e;
-        size_t bytes = e->tensor.count * bs_dtypes[e->tensor.dtype].bytes;
-        chunks += (bytes + CHUNK_BYTES - 1) / CHUNK_BYTES;
-    }
-    work.first_chunk[work.num_entries] = chunks;
-    if (chunks > INT_MAX) {
-        status = bs_fail(err, BS_EUNSUPPORTED, "%s: the tensors take more than a pebibyte",
-                         checkpoint->directory);
-        goto done;
-    }
-    work.digests = bs_alloc(chunks, sizeof *work.digests);
-    if (!work.digests) {
-        status = bs_fail_memory(err);
-        goto done;
-    }
-    status = bs_parallel((int)chunks, digest_chunk, &work, err);
-    if (!status)
-        digest_add_all(&work, digest);
-
-done:
-    bs_free(work.entries);
-    bs_free(work.first_chunk);
-    bs_free(work.digests);
-    return status;
+    return bs_entries_digest(&checkpoint->entries, checkpoint->directory, digest, err);
 }
 
 enum bs_status bs_checkpoint_check(const struct bs_checkpoint *checkpoint, struct bs_error *err)

@@ -1,5 +1,5 @@
 /* The tensors of a Hugging Face model directory, memory-mapped: safetensors or PyTorch's files,
- * single or sharded. */
+ * single or sharded, plain or quantized. */
 #ifndef BS_EVAL_CHECKPOINT_CHECKPOINT_H
 #define BS_EVAL_CHECKPOINT_CHECKPOINT_H
 
@@ -18,7 +18,9 @@ struct bs_checkpoint;
  * .pt. An index names the files that hold the tensors. Every file's table of contents is checked
  * whole (see safetensors.c and torch_file.c), and each tensor stands where the index says. BS_EIO,
  * BS_EDATA or BS_EUNSUPPORTED naming file and tensor. A tensor that cannot be read is no error by
- * itself: find and digest pass over it, and require says why. */
+ * itself: find and digest pass over it, and require says why. What config.json says of quantized
+ * weights is followed: codes, scales and zero points of a linear become one coded tensor, called as
+ * the plain one would be (layout.h). */
 enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **checkpoint,
                                   struct bs_error *err);
 void bs_checkpoint_free(struct bs_checkpoint *checkpoint);
@@ -43,6 +45,10 @@ void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct b
 const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor,
                                  const char **dtype);
 
+/* The next tensor in order of name that was required and is coded; *cursor as above. NULL after the
+ * last. */
+const struct bs_tensor *bs_checkpoint_coded(const struct bs_checkpoint *checkpoint, size_t *cursor);
+
 /* How many tensors of its files an index does not name, so that they are no part of the model. */
 size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 
@@ -51,11 +57,12 @@ size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
                                          struct bs_lines *notices, struct bs_error *err);
 
-/* Adds name, dtype, shape and bytes of every tensor that was required so far to the digest, in
- * order of name, and looks for values that are not finite on the way: BS_EDATA naming file, tensor
- * and index of the first. What nobody requires does not count: a buffer of -inf, such as the masks
- * that older checkpoints hold, is no part of the model. Reads each tensor once, on all threads; the
- * digest depends neither on their number nor on the files that the tensors come from. */
+/* Adds name, dtype (of a coded one the scheme), shape and bytes of every tensor that was required
+ * so far to the digest, in order of name, and looks for values that are not finite on the way:
+ * BS_EDATA naming file, tensor and index of the first. What nobody requires does not count: a
+ * buffer of -inf, such as the masks that older checkpoints hold, is no part of the model. Reads
+ * each tensor once, on all threads; the digest depends neither on their number nor on the files
+ * that the tensors come from. */
 enum bs_status bs_checkpoint_digest(const struct bs_checkpoint *checkpoint,
                                     struct bs_digest_state *digest, struct bs_error *err);
 

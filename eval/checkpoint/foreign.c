@@ -142,27 +142,6 @@ enum bs_status bs_foreign_path(const char *path, struct bs_error *err)
 
 /* --- config.json --- */
 
-enum bs_status bs_foreign_quantization(const char *path, const json_t *config, struct bs_error *err)
-{
-    /* where it stands, and whose it is where the object does not say */
-    static const struct {
-        const char *key, *method;
-    } places[] = {
-        {"quantization_config", NULL}, {"compression_config", NULL}, {"quantization", "MLX"}};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const json_t *settings = json_object_get(config, places[i].key);
-        const char *method = json_string_value(json_object_get(settings, "quant_method"));
-        method = method ? method : places[i].method;
-        if (json_object_size(settings))
-            return bs_fail(err, BS_EUNSUPPORTED,
-                           "%s: %s: the weights are quantized already%s%.40s%s; bitsweep starts "
-                           "from weights that are not: take the model that this one was made from",
-                           path, places[i].key, method ? " (" : "", method ? method : "",
-                           method ? ")" : "");
-    }
-    return BS_OK;
-}
-
 const char *bs_foreign_kind(const char *model_type)
 {
     static const struct {

@@ -16,10 +16,6 @@ enum bs_status bs_foreign_path(const char *path, struct bs_error *err);
  * or `missing`. Always fails. */
 enum bs_status bs_foreign_weights(const char *directory, const char *missing, struct bs_error *err);
 
-/* BS_EUNSUPPORTED for a checkpoint whose weights are quantized already. */
-enum bs_status bs_foreign_quantization(const char *path, const json_t *config,
-                                       struct bs_error *err);
-
 /* The kind of model that transformers calls this, where no family is like it ("an encoder such as
  * BERT"), or NULL. */
 const char *bs_foreign_kind(const char *model_type);

@@ -99,9 +99,7 @@ static enum bs_status parse_entry(const struct bs_shard *shard, const char *name
     if (!entry->dtype)
         return fail_tensor(shard, name, "dtype is missing or no string", err);
     /* the last row, of a dtype of a later version of the format: only its offsets are checked */
-    const struct bs_dtype_info *info = bs_dtypes;
-    while (info->name && strcmp(info->name, entry->dtype))
-        info++;
+    const struct bs_dtype_info *info = bs_dtype_find(entry->dtype);
     if (info->name && info->dtype >= 0)
         entry->tensor.dtype = (enum bs_dtype)info->dtype;
     else

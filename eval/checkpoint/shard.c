@@ -4,6 +4,8 @@
 #include "eval/base/mem.h"
 #include "eval/checkpoint/reader.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What git leaves in place of a large file that it did not fetch. */
@@ -48,4 +50,50 @@ struct bs_entry *bs_entries_grow(struct bs_entries *entries, size_t more)
     entries->items = grown;
     memset(grown + entries->count, 0, more * sizeof *grown);
     return grown + entries->count;
+}
+
+void bs_entries_release(struct bs_entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++) {
+        bs_free(entries->items[i].tensor.coded);
+        bs_free(entries->items[i].named);
+    }
+    bs_free(entries->items);
+    *entries = (struct bs_entries){.count = 0};
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    const struct bs_entry *a = left, *b = right;
+    return strcmp(a->tensor.name, b->tensor.name);
+}
+
+enum bs_status bs_entries_sort(struct bs_entries *entries, struct bs_error *err)
+{
+    struct bs_entry *items = entries->items;
+    if (entries->count)
+        qsort(items, entries->count, sizeof *items, compare_names);
+    for (size_t i = 1; i < entries->count; i++)
+        if (!strcmp(items[i - 1].tensor.name, items[i].tensor.name))
+            return bs_fail(err, BS_EDATA, "%s: holds tensor '%.200s' twice", items[i].shard->path,
+                           items[i].tensor.name);
+    return BS_OK;
+}
+
+struct bs_entry *bs_entries_find(const struct bs_entries *entries, const char *name)
+{
+    struct bs_entry key = {.tensor = {.name = name}};
+    if (!entries->count)
+        return NULL;
+    return bsearch(&key, entries->items, entries->count, sizeof key, compare_names);
+}
+
+void bs_shape_print(int rank, const int64_t *shape, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "[");
+    for (int d = 0; d < rank && used < size; d++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%lld", d ? ", " : "", (long long)shape[d]);
+    if (used < size)
+        snprintf(out + used, size - used, "]");
 }

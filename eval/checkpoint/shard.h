@@ -32,9 +32,11 @@ enum bs_defect {
 /* A tensor, readable or not: one that nobody asks for does no harm. */
 struct bs_entry {
     struct bs_tensor tensor; /* beyond BS_MAX_RANK without its shape */
-    const char *dtype;       /* as safetensors spell it */
+    const char *dtype;       /* as safetensors spell it; "coded" of a coded one */
     enum bs_defect defect;
-    bool used; /* somebody required it */
+    bool used;   /* somebody required it */
+    bool spent;  /* it became part of a coded one */
+    char *named; /* the name where it is the entry's own, owned; else NULL */
     const struct bs_shard *shard;
     size_t begin, end; /* safetensors: data_offsets */
 };
@@ -51,6 +53,23 @@ struct bs_entries {
 enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, const char *name,
                              struct bs_entries *entries, struct bs_error *err);
 void bs_shard_close(struct bs_shard *shard);
+
+/* What of them the table owns: the coded ones. */
+void bs_entries_release(struct bs_entries *entries);
+
+/* Sorts the entries by name. JSON cannot name a tensor twice and shards were checked against the
+ * index, but a pickled state dict can: BS_EDATA. */
+enum bs_status bs_entries_sort(struct bs_entries *entries, struct bs_error *err);
+
+/* The entry of this name, of sorted ones, or NULL. */
+struct bs_entry *bs_entries_find(const struct bs_entries *entries, const char *name);
+
+/* bs_checkpoint_digest of the used ones. */
+enum bs_status bs_entries_digest(const struct bs_entries *entries, const char *directory,
+                                 struct bs_digest_state *digest, struct bs_error *err);
+
+/* "[4096, 256]" */
+void bs_shape_print(int rank, const int64_t *shape, char *out, size_t size);
 
 /* Makes room for `more` entries and returns the first of them, zeroed; the caller raises count by
  * as many as it fills. NULL when memory runs out. */

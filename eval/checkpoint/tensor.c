@@ -34,6 +34,14 @@ const struct bs_dtype_info bs_dtypes[] = {
     {0},
 };
 
+const struct bs_dtype_info *bs_dtype_find(const char *name)
+{
+    const struct bs_dtype_info *info = bs_dtypes;
+    while (info->name && strcmp(info->name, name))
+        info++;
+    return info;
+}
+
 enum { RUN = 1024 }; /* elements that are put in order at a time on the stack */
 
 static void widen(enum bs_dtype dtype, const unsigned char *data, size_t count, float *out)
@@ -71,32 +79,53 @@ static void read_run(const struct bs_tensor *tensor, size_t first, size_t count,
     }
 }
 
+static void decode_run(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
+{
+    size_t width = (size_t)tensor->shape[tensor->rank - 1];
+    assert(first % width == 0 && count % width == 0);
+    tensor->coded->decode(tensor->coded, first / width, count / width, out);
+}
+
+/* As many elements as there are in whole rows, at least one, of about so many. */
+static size_t whole_rows(const struct bs_tensor *tensor, size_t about)
+{
+    size_t width = tensor->rank && tensor->count ? (size_t)tensor->shape[tensor->rank - 1] : 1;
+    return about > width ? about / width * width : width;
+}
+
 void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out)
 {
     assert(first <= tensor->count && count <= tensor->count - first);
     enum { PART = 1 << 18 }; /* of a large tensor that one thread reads */
-#pragma omp parallel for schedule(dynamic, 1) if (count > PART)
-    for (size_t at = 0; at < count; at += PART)
-        read_run(tensor, first + at, count - at < PART ? count - at : PART, out + at);
+    size_t part = tensor->coded ? whole_rows(tensor, PART) : PART;
+#pragma omp parallel for schedule(dynamic, 1) if (count > part)
+    for (size_t at = 0; at < count; at += part) {
+        size_t now = count - at < part ? count - at : part;
+        if (tensor->coded)
+            decode_run(tensor, first + at, now, out + at);
+        else
+            read_run(tensor, first + at, now, out + at);
+    }
 }
 
 enum bs_status bs_tensor_equal(const struct bs_tensor *a, const struct bs_tensor *b, bool *equal,
                                struct bs_error *err)
 {
     enum { PART = 1 << 20 };
+    size_t part = whole_rows(a, PART);
     *equal = true;
-    if (a->dtype == b->dtype && !a->strided && !b->strided &&
+    if (a->dtype == b->dtype && !a->strided && !b->strided && !a->coded && !b->coded &&
         (a->data == b->data || !memcmp(a->data, b->data, a->count * bs_dtypes[a->dtype].bytes)))
         return BS_OK;
-    float *values = bs_alloc(2 * (size_t)PART, sizeof *values);
+    float *values = bs_alloc(2 * part, sizeof *values);
     if (!values)
         return bs_fail_memory(err);
-    for (size_t at = 0; at < a->count && *equal; at += PART) {
-        size_t count = a->count - at < PART ? a->count - at : PART;
+    for (size_t at = 0; at < a->count && *equal; at += part) {
+        size_t count = a->count - at < part ? a->count - at : part;
         bs_tensor_read(a, at, count, values);
-        bs_tensor_read(b, at, count, values + PART);
+        bs_tensor_read(b, at, count, values + part);
         for (size_t i = 0; i < count && *equal; i++)
-            *equal = values[i] == values[PART + i];
+            *equal = values[i] == values[part + i];
     }
     bs_free(values);
     return BS_OK;
@@ -145,7 +174,7 @@ static void gather(const struct bs_tensor *tensor, size_t first, size_t count, s
 const unsigned char *bs_tensor_bytes(const struct bs_tensor *tensor, size_t first, size_t count,
                                      unsigned char *scratch)
 {
-    assert(first <= tensor->count && count <= tensor->count - first);
+    assert(!tensor->coded && first <= tensor->count && count <= tensor->count - first);
     size_t bytes = bs_dtypes[tensor->dtype].bytes;
     if (!tensor->strided)
         return tensor->data + first * bytes;

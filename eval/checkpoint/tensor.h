@@ -7,15 +7,38 @@
 #include <stdint.h>
 
 #include "eval/base/error.h"
+#include "eval/base/file.h"
 #include "eval/base/isa.h"
 
 /* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no
  * infinity, and NaN where all bits but the sign are one; F8_E5M2 is the upper half of F16. */
 enum bs_dtype { BS_F32, BS_F16, BS_BF16, BS_F8_E4M3, BS_F8_E5M2, BS_F64 };
 
-enum { BS_MAX_RANK = 4 };
+enum { BS_MAX_RANK = 4, BS_SCHEME_BYTES = 128, BS_MOST_PARTS = 8 };
 
-/* One tensor; data points into the map. */
+/* Bytes of a file, in its map. */
+struct bs_file_part {
+    const struct bs_map *map;
+    const unsigned char *data;
+    size_t bytes;
+};
+
+/* A matrix that stands in the file as codes, with what decodes them: what a reader, or a layout
+ * (layout.h), puts in place of values that follow one another. The first member of a struct of
+ * theirs, made once and read by parallel threads. */
+struct bs_coded {
+    char scheme[BS_SCHEME_BYTES]; /* for people, and for the model's digest: what the codes mean
+                                     beside their bytes. "GPTQ, 4 bits, groups of 128" */
+    double bits;                  /* that the file spends on the matrix, scales and all counted */
+    struct bs_file_part parts[BS_MOST_PARTS]; /* where; data NULL after the last */
+
+    /* Rows [first, first + count) as float32, [count][in]: what the layout's own library decodes
+     * them to, to the bit. */
+    void (*decode)(const struct bs_coded *coded, size_t first, size_t count, float *out);
+};
+
+/* One tensor; data points into the map. A coded one is a matrix [out][in] (or several, [..][out]
+ * [in]) whatever its family's order is; it has neither dtype nor data. */
 struct bs_tensor {
     const char *name;
     const char *file; /* path of the file that holds it */
@@ -26,14 +49,15 @@ struct bs_tensor {
     const unsigned char *data;
     bool strided;                 /* the elements do not stand in row-major order, but */
     int64_t strides[BS_MAX_RANK]; /* so many elements apart along each dimension */
+    struct bs_coded *coded;       /* NULL: plain values. The checkpoint's, bs_free frees it */
 };
 
 /* Elements [first, first + count) in row-major order as float32, which holds all but F64
- * exactly. */
+ * exactly. Of a coded tensor these are whole rows. */
 void bs_tensor_read(const struct bs_tensor *tensor, size_t first, size_t count, float *out);
 
 /* The bytes of elements [first, first + count) in row-major order: in the map where they stand so,
- * else put together in `scratch`, which has room for them. */
+ * else put together in `scratch`, which has room for them. The tensor is not coded. */
 const unsigned char *bs_tensor_bytes(const struct bs_tensor *tensor, size_t first, size_t count,
                                      unsigned char *scratch);
 
@@ -71,5 +95,8 @@ struct bs_dtype_info {
 /* Every type that checkpoints hold, those of enum bs_dtype first and in its order; ends with a row
  * whose name is NULL. */
 extern const struct bs_dtype_info bs_dtypes[];
+
+/* The row of this name, or the last, which has none. */
+const struct bs_dtype_info *bs_dtype_find(const char *name);
 
 #endif

@@ -13,7 +13,7 @@
 #include "eval/config/report.h"
 #include "eval/model/wrappers.h"
 
-enum { NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 800 };
+enum { NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 1600 };
 
 /* A part of the config: its own keys, its options, and those of the entries of a list in it. */
 struct section {

@@ -8,6 +8,7 @@
 #include "eval/model/config_keys.h"
 #include "eval/model/config_reader.h"
 #include "eval/checkpoint/foreign.h"
+#include "eval/checkpoint/layout.h"
 #include "eval/model/layer_config.h"
 #include "eval/model/rope.h"
 #include "eval/model/wrappers.h"
@@ -323,8 +324,9 @@ static enum bs_status read_part(struct bs_config_reader *r, const char *model_ty
                                 struct bs_architecture *a)
 {
     struct bs_lines ignored = {0};
+    struct bs_quantization quantization; /* that it is one that is read */
     /* The family first: for another one the list of keys would mean nothing. */
-    if (bs_foreign_quantization(r->path, r->config, r->err) ||
+    if (bs_quantization_find(r->path, r->config, &quantization, r->err) ||
         read_family(r->path, r->config, model_type, &a->family, r->err))
         return r->err->status;
     r->rules = a->family->config;
@@ -359,7 +361,9 @@ static enum bs_status read_wrapped(const struct bs_config_reader *outer,
     r.config = text;
     r.outer = outer;
     model_type = model_type ? model_type : wrapper->text;
-    enum bs_status status = bs_foreign_quantization(outer->path, outer->config, outer->err);
+    struct bs_quantization quantization;
+    enum bs_status status =
+        bs_quantization_find(outer->path, outer->config, &quantization, outer->err);
     if (!status)
         status = read_part(&r, model_type, a);
     bs_free(path);

@@ -93,6 +93,7 @@ static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *
     copy_floats(to->bias, from->bias, from->out_features);
     bs_codes_release(&to->codes);
     drop_kernel(to);
+    to->file_bits = from->file_bits;
     to->damping = 0;
     to->dead_columns = 0;
     to->fallback = false;
@@ -147,6 +148,14 @@ void bs_block_release(struct bs_block *block)
         bs_norm_release(&block->norms[n]);
     bs_free(block->hidden_scale);
     *block = (struct bs_block){.architecture = NULL};
+}
+
+double bs_linear_bits(const struct bs_linear *linear)
+{
+    if (linear->codes.codes)
+        return bs_codes_bits(&linear->codes);
+    double plain = (double)BS_UNQUANTIZED_BITS * linear->out_features * linear->in_features;
+    return linear->file_bits > 0 ? linear->file_bits : plain;
 }
 
 void bs_block_clear_sites(struct bs_block *block)
@@ -235,6 +244,7 @@ static enum bs_status record(struct bs_block *block, int before, int site,
 
 static void scale_columns(struct bs_linear *linear, const float *scale)
 {
+    linear->file_bits = 0;
     size_t in = (size_t)linear->in_features;
     for (size_t i = 0; i < (size_t)linear->out_features; i++)
         for (size_t j = 0; j < in; j++)
@@ -249,6 +259,7 @@ static void divide(float *x, const float *scale, int count)
 
 static void divide_rows(struct bs_linear *linear, const float *scale)
 {
+    linear->file_bits = 0;
     size_t in = (size_t)linear->in_features;
     for (size_t i = 0; i < (size_t)linear->out_features; i++)
         for (size_t j = 0; j < in; j++)
@@ -299,6 +310,7 @@ enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scal
 /* Rows of W, and of the bias. */
 static void turn_rows(struct bs_linear *linear, const struct bs_basis *turn, float *room)
 {
+    linear->file_bits = 0;
     size_t in = (size_t)linear->in_features;
     for (int i = 0; i < linear->out_features; i += turn->width) {
         bs_basis_turn(turn, false, linear->weight + (size_t)i * in, linear->in_features, room);
@@ -310,6 +322,7 @@ static void turn_rows(struct bs_linear *linear, const struct bs_basis *turn, flo
 /* W T^-1: of each row, T is applied to it. */
 static void turn_columns(struct bs_linear *linear, const struct bs_basis *turn, float *room)
 {
+    linear->file_bits = 0;
     size_t in = (size_t)linear->in_features;
     for (int i = 0; i < linear->out_features; i++)
         for (int j = 0; j < linear->in_features; j += turn->width)

@@ -160,7 +160,10 @@ static void load_linear(const struct bs_model *model, const char *place, const s
                         struct bs_linear *linear)
 {
     const struct bs_tensor *weight = find(model, place, slot->tensor, ".weight");
-    if (model->architecture.family->transposed)
+    if (weight->coded)
+        linear->file_bits =
+            weight->coded->bits * ((double)slot->out * slot->in / (double)weight->count);
+    if (model->architecture.family->transposed && !weight->coded)
         read_transposed(slot, weight, linear->weight);
     else
         read_rows(slot, weight, (size_t)slot->in, linear->weight);

@@ -229,8 +229,15 @@ enum bs_status bs_model_check_files(const struct bs_model *model, struct bs_erro
 /* Parameters outside the blocks' linears: embedding, head where it is separate, norms, biases. */
 size_t bs_model_other_parameters(const struct bs_model *model);
 
+/* Whether any of the weights are quantized in the checkpoint already. */
+bool bs_model_is_quantized(const struct bs_model *model);
+
 /* The matrices outside the blocks. Of a model with a tied head both are one tensor. */
 enum bs_outer { BS_EMBEDDING, BS_HEAD, BS_NUM_OUTER };
+
+/* Bits that the file spends on such a matrix whose weights are quantized already; 0: they are
+ * not. */
+double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which);
 
 /* The same as places, under the names "embedding" and "head": [vocab_size][embedding_size]. */
 void bs_outer_places(const struct bs_architecture *architecture,
@@ -275,6 +282,8 @@ struct bs_linear {
     float *bias;                    /* [out], or NULL */
     struct bs_bases in, out;        /* of in_features and out_features */
     struct bs_codes codes;          /* codes.codes is NULL until quantized */
+    double file_bits;               /* that the checkpoint spends on the codes which the weights are
+                                       decoded from; 0: plain values, or no longer those */
     const struct bs_kernel *kernel; /* by bs_block_choose_kernels; NULL: floats */
     void *prepared;                 /* what that made of the weights */
     /* What quantizing it took, for the record. */
@@ -326,6 +335,10 @@ enum bs_status bs_block_init(struct bs_block *block, const struct bs_architectur
 /* Reads block `index` as the checkpoint has it. BS_ENOMEM. */
 enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_block *block,
                              struct bs_error *err);
+
+/* Bits that a linear takes in a file: of its codes, of the checkpoint's, or of plain weights, as
+ * models are published. */
+double bs_linear_bits(const struct bs_linear *linear);
 
 /* Copies weights, norms and scales of a block into `to`, which is either zero or an earlier copy of
  * the same shape whose memory is used again. Codes and what products prepare are not copied. */

@@ -23,6 +23,7 @@ struct bs_model {
     struct bs_norm_tensors embedding_norm, final_norm;
     struct bs_digest digest;
     struct bs_remarks remarks;
+    bool quantized; /* some of the checkpoint's weights are */
 };
 
 /* What the tensors of a block begin with. */

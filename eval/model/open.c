@@ -21,6 +21,15 @@ static enum bs_status require(struct bs_model *model, const char *place, const c
     return bs_checkpoint_require(model->checkpoint, whole, rank, shape, tensor, err);
 }
 
+/* A tensor of this name, required or not, or NULL. */
+static const struct bs_tensor *look_for(const struct bs_model *model, const char *place,
+                                        const char *name, const char *ending)
+{
+    char whole[BS_TENSOR_NAME_BYTES];
+    snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
+    return bs_checkpoint_find(model->checkpoint, whole);
+}
+
 static enum bs_status require_norm(struct bs_model *model, const char *place, const char *name,
                                    int width, struct bs_norm_tensors *norm, struct bs_error *err)
 {
@@ -64,8 +73,9 @@ static enum bs_status require_linear(struct bs_model *model, const char *place,
     int64_t out = 0, in = slot->in;
     for (int s = slot->first; s <= slot->last; s++)
         out += a->program.slots[s].out;
-    int64_t shape[] = {a->family->transposed ? in : out, a->family->transposed ? out : in};
-    const struct bs_tensor *tensor;
+    const struct bs_tensor *tensor = look_for(model, place, slot->tensor, ".weight");
+    bool transposed = a->family->transposed && !(tensor && tensor->coded);
+    int64_t shape[] = {transposed ? in : out, transposed ? out : in};
     if (require(model, place, slot->tensor, ".weight", 2, shape, &tensor, err))
         return err->status;
     return slot->biased ? require(model, place, slot->tensor, ".bias", 1, &out, &tensor, err)
@@ -73,15 +83,6 @@ static enum bs_status require_linear(struct bs_model *model, const char *place,
 }
 
 /* --- all of them --- */
-
-/* A tensor of this name, required or not, or NULL. */
-static const struct bs_tensor *look_for(const struct bs_model *model, const char *place,
-                                        const char *name, const char *ending)
-{
-    char whole[BS_TENSOR_NAME_BYTES];
-    snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
-    return bs_checkpoint_find(model->checkpoint, whole);
-}
 
 /* True where a tied head that the checkpoint holds all the same is another matrix than the
  * embedding. */
@@ -303,6 +304,31 @@ static enum bs_status note_left_out(struct bs_model *model, const struct left_ou
     return bs_checkpoint_note_unread(model->checkpoint, notices, err);
 }
 
+/* Says which weights are quantized already: "GPTQ, 4 bits, groups of 128 (42 tensors)". */
+static enum bs_status note_quantized(struct bs_model *model, struct bs_error *err)
+{
+    struct bs_lines schemes = {0};
+    int counts[16] = {0}, most = (int)(sizeof counts / sizeof *counts);
+    const struct bs_tensor *tensor;
+    enum bs_status status = BS_OK;
+    for (size_t at = 0; !status && (tensor = bs_checkpoint_coded(model->checkpoint, &at));) {
+        int k = 0;
+        while (k < schemes.count && strcmp(schemes.lines[k], tensor->coded->scheme))
+            k++;
+        if (k == schemes.count && k < most)
+            status = bs_lines_add(&schemes, err, "%s", tensor->coded->scheme);
+        counts[k < most ? k : most - 1]++;
+    }
+    for (int k = 0; k < schemes.count && !status; k++)
+        status = bs_lines_add(&model->remarks.notices, err,
+                              "%d weights are quantized already (%s): measured as the file has "
+                              "them; a recipe quantizes what they decode to",
+                              counts[k], schemes.lines[k]);
+    model->quantized = schemes.count > 0;
+    bs_lines_release(&schemes);
+    return status;
+}
+
 /* Codes and scales in place of weights. */
 static enum bs_status refuse_quantized(const struct bs_model *model, const char *directory,
                                        struct bs_error *err)
@@ -310,11 +336,11 @@ static enum bs_status refuse_quantized(const struct bs_model *model, const char 
     const char *name, *scheme;
     for (size_t at = 0; (name = bs_checkpoint_unused(model->checkpoint, &at, NULL));)
         if ((scheme = bs_foreign_tensor(name)))
-            return bs_fail(err, BS_EUNSUPPORTED,
-                           "%s: tensor '%.200s' is of a checkpoint that is quantized already (%s); "
-                           "bitsweep starts from weights that are not: take the model that it was "
-                           "made from",
-                           directory, name, scheme);
+            return bs_fail(
+                err, BS_EUNSUPPORTED,
+                "%s: tensor '%.200s' is of a checkpoint that is quantized already (%s), but "
+                "config.json does not say how (quantization_config), or not so",
+                directory, name, scheme);
     return BS_OK;
 }
 
@@ -356,6 +382,8 @@ static enum bs_status check_tensors(struct bs_model *model, const char *director
     enum bs_status status = BS_OK;
     for (size_t at = 0; !status && (name = bs_checkpoint_unused(model->checkpoint, &at, &dtype));)
         status = leave_out(model, directory, name, dtype, &out, err);
+    if (!status)
+        status = note_quantized(model, err);
     if (!status)
         status = note_left_out(model, &out, err);
     bs_lines_release(&out.parts);
@@ -480,3 +508,5 @@ enum bs_status bs_model_check_files(const struct bs_model *model, struct bs_erro
 }
 
 size_t bs_model_other_parameters(const struct bs_model *model) { return count_others(model); }
+
+bool bs_model_is_quantized(const struct bs_model *model) { return model->quantized; }

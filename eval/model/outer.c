@@ -14,6 +14,12 @@ static const struct bs_tensor *tensor_of(const struct bs_model *model, enum bs_o
     return which == BS_EMBEDDING ? model->embedding : model->head;
 }
 
+double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which)
+{
+    const struct bs_coded *coded = tensor_of(model, which)->coded;
+    return coded ? coded->bits : 0;
+}
+
 /* What all of the matrix shares, from all of its values. */
 static enum bs_status fit_shared(const struct bs_model *model, const struct bs_tensor *tensor,
                                  struct bs_outer_rounding *rounding, struct bs_error *err)

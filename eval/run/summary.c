@@ -148,12 +148,28 @@ static void add_values(struct bs_row *row, const char *evaluation,
     }
 }
 
+/* Embedding and head where they are quantized: by the recipe, or in the checkpoint. */
+static struct bs_outer_size outer_size(const struct bs_sweep *sweep, const struct bs_recipe *recipe)
+{
+    const struct bs_architecture *a = bs_model_architecture(sweep->model);
+    struct bs_outer_size size = bs_recipe_outer_size(recipe, a);
+    struct bs_outer_assignment at;
+    bs_recipe_assign_outer(recipe, a, &at);
+    for (int w = 0; w < (a->tied_head ? 1 : BS_NUM_OUTER); w++) {
+        double bits = bs_model_outer_bits(sweep->model, (enum bs_outer)w);
+        if (bits <= 0 || bs_setting_quantizes(at.of[w]))
+            continue;
+        size.bits += bits;
+        size.weights += (double)a->vocab_size * a->embedding_size;
+    }
+    return size;
+}
+
 static int measure_model(const struct bs_sweep *sweep, const struct bs_variant *variant,
                          struct bs_measured *out)
 {
     const struct bs_layer_totals *totals = &variant->totals;
-    struct bs_outer_size outer =
-        bs_recipe_outer_size(variant->recipe, bs_model_architecture(sweep->model));
+    struct bs_outer_size outer = outer_size(sweep, variant->recipe);
     double others = (double)bs_model_other_parameters(sweep->model);
     const struct bs_metric_model model = {.linears = totals->linears,
                                           .weights = totals->weights,

@@ -218,10 +218,8 @@ static void count_bits(const struct bs_block *block, struct bs_variant *variant)
 {
     for (int s = 0; s < block->architecture->program.num_slots; s++) {
         const struct bs_linear *linear = &block->linears[s];
-        double weights = (double)linear->out_features * linear->in_features;
-        variant->linear_weights += weights;
-        variant->linear_bits +=
-            linear->codes.codes ? bs_codes_bits(&linear->codes) : BS_UNQUANTIZED_BITS * weights;
+        variant->linear_weights += (double)linear->out_features * linear->in_features;
+        variant->linear_bits += bs_linear_bits(linear);
     }
 }
 

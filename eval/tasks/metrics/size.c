@@ -35,9 +35,8 @@ static const struct bs_value_type types[] = {
 static void linear(const struct bs_metric_linear *l, const double *sums, double *values)
 {
     (void)sums;
-    const struct bs_codes *codes = &l->quantized->codes;
     double count = (double)l->original->out_features * l->original->in_features;
-    values[BITS] = codes->codes ? bs_codes_bits(codes) / count : BS_UNQUANTIZED_BITS;
+    values[BITS] = bs_linear_bits(l->quantized) / count;
 }
 
 static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,
