@@ -3,12 +3,10 @@ COLUMNS = KINDS <= 4 ? KINDS : KINDS <= 6 ? 3 : 4
 ROWS = int(ceil(1.0 * KINDS / COLUMNS))
 WIDTH = 1600
 # The legend goes into an empty cell where there is one it fits, else below.
-LETTER = 19.5
-IN_CELL = KINDS % COLUMNS > 0 && N <= 6 && 110 + LETTER * LONGEST_NAME < 1400.0 / COLUMNS
-KEY_COLUMNS = int(1540 / (130 + LETTER * LONGEST_NAME))
-KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
-KEY_ROWS = IN_CELL ? N : int(ceil(1.0 * N / KEY_COLUMNS))
-KEY_HEIGHT = IN_CELL ? 0 : 44 * KEY_ROWS + 30
+IN_CELL = KINDS % COLUMNS > 0 && KEYS <= 6 && KEY_WIDTH - 20 < 1400.0 / COLUMNS
+KEY_ROWS = IN_CELL ? KEYS : KEY_ROWS
+KEY_COLUMNS = IN_CELL ? 1 : KEY_COLUMNS
+KEY_HEIGHT = IN_CELL ? 0 : ROW_HEIGHT * KEY_ROWS + 30
 HEIGHT = 220 + 390 * ROWS + KEY_HEIGHT + TITLE_MORE
 LEFT = 0.095
 RIGHT = 0.985
@@ -46,25 +44,27 @@ do for [format in 'png svg'] {
     # Only the lowest panel of a column says which block.
     if (k + COLUMNS > KINDS) { set xtics format '%g' } else { set xtics format '' }
     plot for [s = 1 : N] DATA index (k - 1) * N + s - 1 using 1:2 with linespoints \
-      linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) pointsize 1.3 * POINT
+      linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) pointsize 1.3 * POINT
     unset label
   }
   # A plot of nothing that has the legend.
   row = KINDS / COLUMNS
   column = KINDS % COLUMNS
-  if (IN_CELL) {
-    set key at screen LEFT + (column + 0.5) * CELL_X, screen TOP - (row + 0.55) * CELL_Y center center
-  } else {
-    set key at screen (LEFT + RIGHT) / 2, screen (KEY_HEIGHT - 5.0) / HEIGHT center top
+  KEY_X = IN_CELL ? LEFT + (column + 0.5) * CELL_X + 20.0 / WIDTH : (LEFT + RIGHT) / 2
+  KEY_TOP = IN_CELL ? TOP - (row + 0.55) * CELL_Y + 0.5 * (KEYS - 1) * ROW_HEIGHT / HEIGHT : (KEY_HEIGHT - 30.0) / HEIGHT
+  do for [k = 1 : KEYS] {
+    eval(key_arrow(k))
+    eval(key_point(k))
+    eval(key_name(k))
   }
-  set key vertical maxrows KEY_ROWS reverse Left samplen 2.2 spacing SPACING
   unset title
   unset border
   unset tics
   unset grid
   unset logscale
-  plot [0 : 1] [0 : 1] for [s = 1 : N] NaN with linespoints \
-    linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) pointsize 1.6 * POINT title NAMES[s]
+  plot [0 : 1] [0 : 1] NaN
+  unset label
+  unset arrow
   unset multiplot
   set border linestyle 102
   set tics

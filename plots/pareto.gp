@@ -1,6 +1,9 @@
 # The increase of perplexity, or of another value what it gets worse by, against bits per weight, with the front of the trials that no smaller
 # one beats. Ranges, margins and the places of labels come with the data, for they depend on each
 # other.
+KEY_X = (LEFT + RIGHT) / 2
+LINES = 0
+unset key
 set lmargin at screen LEFT
 set rmargin at screen RIGHT
 set bmargin at screen BOTTOM
@@ -15,26 +18,28 @@ eval('set ytics (' . (Y_HIGH < 100 * Y_LOW ? LABELLED : DECADES) . ')')
 set grid xtics ytics linestyle 100
 set label 1 OPEN_NOTE at graph 0.012, graph 0.035 textcolor rgb '#555555'
 
-# Block N of the data is the front with its labels, block N + 1 its steps.
+# Block N of the data is the labels of the front, block N + 1 its steps, block N + 2 the other labels.
 do for [format in 'png svg'] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
   set xlabel 'bits per weight, scales and zero points counted' offset 0, RAISE
-  set key at screen (LEFT + RIGHT) / 2, screen KEY_TOP center top vertical maxrows KEY_ROWS \
-    reverse Left samplen 1.5 spacing SPACING noautotitle
+  do for [k = 1 : KEYS] {
+    eval(key_arrow(k))
+    eval(key_point(k))
+    eval(key_name(k))
+  }
   set output BASE . '.' . format
-  plot DATA index N + 1 using 1:2 with steps linecolor rgb '#999999' linewidth 1.4 title 'Pareto front', \
+  plot DATA index N + 1 using 1:2 with steps linecolor rgb colour(0) linewidth 1.4, \
     DATA index N using 1:8:($6 - $1):($7 - $8) with vectors nohead linecolor rgb '#bbbbbb' linewidth 0.7, \
     for [s = 1 : N] DATA index s - 1 using 1:($7 > 0 || $4 <= $3 ? NaN : $2):($3 > Y_LOW ? $3 : Y_LOW):4 with yerrorbars \
       linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
     for [s = 1 : N] DATA index s - 1 using 1:($7 > 0 ? $8 : NaN):(0):(Y_LOW * 1.02 - $8) with vectors \
       size screen 0.008, 25 filled linecolor rgb colour(COLOURS[s]) linewidth 1.2, \
     for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? NaN : $8) with points \
-      linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT, \
+      linecolor rgb colour(COLOURS[s]) pointtype shape(SHAPES[s], 1) pointsize 2 * POINT, \
     for [s = 1 : N] DATA index s - 1 using 1:($5 > 0 ? $8 : NaN) with points \
-      linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 2) pointsize 2 * POINT, \
-    for [s = 1 : N] NaN with points \
-      linecolor rgb colour(COLOURS[s]) pointtype shape(COLOURS[s], 1) pointsize 2 * POINT title NAMES[s], \
+      linecolor rgb colour(COLOURS[s]) pointtype shape(SHAPES[s], 2) pointsize 2 * POINT, \
+    DATA index N + 2 using 4:5:3 with labels left textcolor rgb '#666666', \
     DATA index N using 4:5:3 with labels left
   unset output
 }

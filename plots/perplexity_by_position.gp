@@ -2,18 +2,15 @@
 # line for each trial; below it what is added to the unquantized model's at the same tokens. The noise
 # of the text is common to all upper lines and drawn once, as a band of one standard error around
 # the unquantized model's; lower bars are one standard error of the paired difference.
-LETTER = 19.5
-ALL = N + (CHANGES ? 1 : 0)
-KEY_COLUMNS = int(1540 / (130 + LETTER * (LONGEST_NAME > 11 ? LONGEST_NAME : 11)))
-KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
-KEY_ROWS = int(ceil(1.0 * ALL / KEY_COLUMNS))
-KEY_HEIGHT = 44 * KEY_ROWS + 30
+KEY_HEIGHT = ROW_HEIGHT * KEY_ROWS + 30
 WIDTH = 1600
 VALUE_HEIGHT = CHANGES ? 560 : 760
 CHANGE_HEIGHT = CHANGES ? 440 : 0
 HEIGHT = 110 + TITLE_MORE + VALUE_HEIGHT + CHANGE_HEIGHT + 120 + KEY_HEIGHT
 LEFT = 200.0 / WIDTH
 RIGHT = 0.985
+KEY_X = 0.54
+KEY_TOP = (KEY_HEIGHT - 30.0) / HEIGHT
 # Bars of lines at the same position stand side by side.
 APART = N > 4 ? 0.12 / (N - 1) : 0.03
 shift(s) = 1 + (s - (N + 1) / 2.0) * APART
@@ -38,8 +35,12 @@ do for [format in 'png svg'] {
   set logscale x 2
   set xrange [X_LOW : X_HIGH]
   set grid xtics ytics linestyle 100
-  set key at screen 0.54, screen (KEY_HEIGHT - 5.0) / HEIGHT center top vertical \
-    maxrows KEY_ROWS reverse Left samplen 2.2 spacing SPACING noautotitle
+  unset key
+  do for [k = 1 : KEYS] {
+    eval(key_arrow(k))
+    eval(key_point(k))
+    eval(key_name(k))
+  }
 
   set tmargin at screen 1 - (110.0 + TITLE_MORE) / HEIGHT
   set bmargin at screen 1 - (110.0 + TITLE_MORE + VALUE_HEIGHT) / HEIGHT
@@ -53,16 +54,16 @@ do for [format in 'png svg'] {
   eval('set xtics (' . (CHANGES ? UNNAMED : TICKS) . ')')
   if (CHANGES) { unset xlabel } else { set xlabel AXIS offset 0, RAISE }
   plot DATA index 0 using 1:($4 - $5):($4 + $5) with filledcurves linecolor rgb '#dddddd' fillstyle solid, \
-    DATA index 0 using 1:4 with linespoints linestyle 101 pointtype -1 title CHANGES ? 'unquantized' : '', \
+    DATA index 0 using 1:4 with linespoints linestyle 101 pointtype -1, \
     for [s = 1 : CHANGES ? 0 : N] DATA index s using ($1 * shift(s)):4:5 with yerrorbars \
       linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
     for [s = 1 : N] DATA index s using ($1 * (CHANGES ? 1 : shift(s))):4 with linespoints \
-      linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
-      pointsize 1.3 * POINT title NAMES[s]
+      linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
+      pointsize 1.3 * POINT
   unset label
+  unset arrow
 
   if (CHANGES) {
-    unset key
     unset logscale y
     set tmargin at screen 1 - (110.0 + TITLE_MORE + VALUE_HEIGHT + 34) / HEIGHT
     set bmargin at screen (KEY_HEIGHT + 120.0) / HEIGHT
@@ -75,7 +76,7 @@ do for [format in 'png svg'] {
       for [s = 1 : N] DATA index s using ($1 * shift(s)):6:7 with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
       for [s = 1 : N] DATA index s using ($1 * shift(s)):6 with linespoints \
-        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
+        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
         pointsize 1.3 * POINT
   }
   unset multiplot

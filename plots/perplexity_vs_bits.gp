@@ -3,19 +3,16 @@
 # paired difference to the unquantized model (thick ones the deviation of one draw of calibration,
 # where there are several): it is what tells recipes apart, since all of them share
 # the noise of the text.
-LETTER = 19.5
-KEY_COLUMNS = N > 0 ? int(1540 / (130 + LETTER * LONGEST_NAME)) : 1
-KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
-KEY_ROWS = int(ceil(1.0 * N / KEY_COLUMNS))
-KEY_HEIGHT = N > 0 ? 44 * KEY_ROWS + 30 : 0
+KEY_HEIGHT = KEYS > 0 ? ROW_HEIGHT * KEY_ROWS + 30 : 0
 LINES_HEIGHT = N > 0 ? 900 + KEY_HEIGHT + TITLE_MORE : 0
 DOTS_TITLE = 65.0 + (N > 0 ? 0 : TITLE_MORE)
 DOTS_HEIGHT = DOTS > 0 ? 125 + DOTS_TITLE + 52 * DOTS : 0
 WIDTH = 1600
 HEIGHT = LINES_HEIGHT + DOTS_HEIGHT
 PANELS = CLOSE_HIGH > 0 ? 2 : 1
-# Lines at the same bits stand side by side, close together where they are few.
-APART = N > 4 ? 0.3 / (N - 1) : 0.08
+# Lines at the same bits stand side by side, close together where they are few; measured bits tell
+# most of them apart.
+APART = MEASURED_BITS ? 0 : N > 4 ? 0.3 / (N - 1) : 0.08
 shift(s) = (s - (N + 1) / 2.0) * APART
 # Room for the numbers beside the axis, of which there are some six, and its label.
 STEP = N > 0 && !LOG_Y ? (Y_HIGH - Y_LOW) / 6 : 1
@@ -23,6 +20,8 @@ DECIMALS = STEP < 1 ? int(ceil(-log10(STEP))) : 0
 DIGITS = N > 0 ? int(floor(log10(Y_HIGH > 1 ? Y_HIGH : 1))) + 1 + DECIMALS + (DECIMALS > 0) : 0
 LEFT = 100 + LETTER * DIGITS
 LEFT = (LEFT > 175 ? LEFT : 175.0) / WIDTH
+KEY_X = 0.54
+KEY_TOP = (DOTS_HEIGHT + KEY_HEIGHT - 30.0) / HEIGHT
 
 do for [format in 'png svg'] {
   eval(terminal(format, WIDTH, HEIGHT))
@@ -35,12 +34,17 @@ do for [format in 'png svg'] {
     set tmargin at screen 1 - (TITLE_MORE + (PANELS == 2 ? 115.0 : 60.0)) / HEIGHT
     set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
     set title (panel == 1 ? (PANELS == 2 ? 'all' : '') : 'close-up') offset 0, -0.5
-    set xlabel 'weight bits' offset 0, RAISE
+    set xlabel (MEASURED_BITS ? 'bits per weight in a file' : 'weight bits') offset 0, RAISE
     if (panel == 1) { set ylabel VALUE . (PAIRED ? ' ± s.e. of the paired difference' : ' ± s.e.') offset (LOG_Y ? -0.7 : 0.6), 0 } else { unset ylabel }
     set grid noxtics ytics linestyle 100
-    set xtics 1
+    unset key
+    set xtics X_HIGH - X_LOW > 10 ? 2 : 1
     set ytics scale 1 autofreq textcolor rgb '#000000'
     unset logscale
+    if (MEASURED_BITS) {
+      set logscale x
+      set xtics (1, 1.5, 2, 3, 4, 5, 6, 8, 12, 16)
+    }
     if (panel == 1) {
       set xrange [X_LOW : X_HIGH]
       set yrange [Y_LOW : Y_HIGH]
@@ -49,12 +53,14 @@ do for [format in 'png svg'] {
         eval('set ytics (' . (Y_HIGH < 8 * Y_LOW ? DENSE : Y_HIGH < 200 * Y_LOW ? LABELLED : DECADES) . ')')
       }
       set label 1 SECTION at screen 0.54, screen 1 - 30.0 / HEIGHT center
-      set key at screen 0.54, screen (DOTS_HEIGHT + KEY_HEIGHT - 5.0) / HEIGHT center top vertical \
-        maxrows KEY_ROWS reverse Left samplen 2.2 spacing SPACING noautotitle
+      do for [k = 1 : KEYS] {
+        eval(key_arrow(k))
+        eval(key_point(k))
+        eval(key_name(k))
+      }
     } else {
       set xrange [CLOSE_LEFT : X_HIGH]
       set yrange [CLOSE_LOW : CLOSE_HIGH]
-      unset key
     }
     if (SPREADS && panel == 1) {
       set label 3 'thick: s.d. over seeds of calibration' at graph 0.98, graph 0.96 right textcolor rgb '#555555'
@@ -70,9 +76,10 @@ do for [format in 'png svg'] {
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):(strcol(6) eq "none" ? NaN : $2):(strcol(6) eq "none" ? 0 : $6) with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
       for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2 with linespoints \
-        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(COLOURS[s], DASHES[s]) \
-        pointsize 1.6 * POINT title NAMES[s]
+        linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
+        pointsize 1.6 * POINT
     unset label
+    unset arrow
   }
   if (DOTS > 0) {
     left = (40 + LETTER * LONGEST_DOT) / WIDTH

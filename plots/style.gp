@@ -5,12 +5,13 @@ set termoption noenhanced
 set datafile separator "\t"
 set datafile missing 'nan'
 
-array PALETTE[8] = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#999999']
+array PALETTE[9] = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#999999', '#8B5A2B']
 array FILLED[8] = [7, 5, 9, 13, 11, 15, 7, 5]
 array OPEN[8] = [6, 4, 8, 12, 10, 14, 6, 4]
 
+# Of number 0, what belongs to no colour.
 wrap(i, n) = (int(i) - 1) % n + 1
-colour(i) = PALETTE[wrap(i, 8)]
+colour(i) = int(i) == 0 ? '#777777' : PALETTE[wrap(i, 9)]
 shape(i, dash) = int(dash) % 2 == 1 ? FILLED[wrap(i, 8)] : OPEN[wrap(i, 8)]
 
 set style line 100 linecolor rgb '#dddddd' linewidth 0.7
@@ -27,8 +28,8 @@ terminal(format, width, height) = format eq 'png' \
 # The svg terminal draws larger points and higher lines of text than pngcairo does: with these,
 # set for each picture, both look the same.
 scale_for(format) = format eq 'png' ? \
-  "POINT = 1.0; SPACING = 1.15; RAISE = 0.3" : \
-  "POINT = 0.37; SPACING = 0.9; RAISE = 0.75"
+  "POINT = 1.0; RAISE = 0.3" : \
+  "POINT = 0.37; RAISE = 0.75"
 
 # Ticks of a logarithmic axis at 1, 2 and 5, with their numbers and without; more where it is short;
 # and at decades.
@@ -48,3 +49,24 @@ do for [e = -7 : 7] {
     BARE = BARE . (strlen(BARE) ? ', ' : '') . sprintf("'' %s", value)
   }
 }
+
+# The legend: KEYS entries in KEY_COLUMNS columns of KEY_ROWS, centred at KEY_X, the first row at
+# KEY_TOP (parts of the picture). Arrows and labels with a point, since gnuplot's own legend has fewer
+# rows than it is given room for. An entry has a line, a point on it, or a patch of its colour.
+LETTER = 19.5
+ROW_HEIGHT = 44.0
+KEY_WIDTH = 130 + LETTER * LONGEST_NAME
+KEY_COLUMNS = int(1540 / KEY_WIDTH)
+KEY_COLUMNS = KEY_COLUMNS < 1 ? 1 : KEY_COLUMNS > 4 ? 4 : KEY_COLUMNS
+KEY_ROWS = KEYS > 0 ? int(ceil(1.0 * KEYS / KEY_COLUMNS)) : 0
+KEY_COLUMNS = KEYS > 0 ? int(ceil(1.0 * KEYS / KEY_ROWS)) : 1
+LINES = 1
+key_left(k) = KEY_X + ((k - 1) / KEY_ROWS - KEY_COLUMNS / 2.0) * KEY_WIDTH / WIDTH
+key_height(k) = KEY_TOP - ((k - 1) % KEY_ROWS) * ROW_HEIGHT / HEIGHT
+key_line(k) = KEY_SHAPES[k] == 0 && KEY_COLOURS[k] > 0 ? 6 : KEY_SHAPES[k] == 0 ? 1.4 : 1
+key_is_lined(k) = LINES || KEY_SHAPES[k] == 0
+key_arrow(k) = sprintf("set arrow %d from screen %.6f, screen %.6f rto screen %.6f, screen 0 nohead linewidth %g linecolor rgb '%s' dashtype %d", \
+  200 + k, key_left(k) + 15.0 / WIDTH, key_height(k), (key_is_lined(k) ? 70.0 : 0) / WIDTH, key_line(k), colour(KEY_COLOURS[k]), KEY_DASHES[k] > 0 ? KEY_DASHES[k] : 1)
+key_point(k) = sprintf("set label %d '' at screen %.6f, screen %.6f point pointtype %d pointsize %g linecolor rgb '%s'", \
+  200 + k, key_left(k) + 50.0 / WIDTH, key_height(k), KEY_SHAPES[k] == 0 ? -1 : shape(KEY_SHAPES[k], KEY_DASHES[k]), 1.8 * POINT, colour(KEY_COLOURS[k]))
+key_name(k) = sprintf('set label %d KEY_NAMES[%d] at screen %.6f, screen %.6f left', 400 + k, k, key_left(k) + 105.0 / WIDTH, key_height(k))

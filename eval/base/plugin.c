@@ -24,8 +24,8 @@ enum bs_status bs_choice_init(struct bs_choice *choice, const struct bs_plugin *
         choice->options = bs_calloc(1, plugin->options_size);
         if (!choice->options)
             return bs_fail_memory(err);
-        if (plugin->family)
-            memcpy(choice->options, plugin->family, plugin->options_size);
+        if (plugin->variant)
+            memcpy(choice->options, plugin->variant, plugin->options_size);
         bs_options_default(plugin->options, choice->options);
     }
     choice->plugin = plugin;

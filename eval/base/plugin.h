@@ -19,7 +19,7 @@ struct bs_plugin {
     const char *reference; /* paper, and the code that is followed; "" where there is none */
     size_t options_size;   /* of the options' struct; 0 = no options */
     const struct bs_option *options; /* ends with a NULL name; NULL = no options */
-    const void *family; /* [options_size] what the struct holds beside the options of the table:
+    const void *variant; /* [options_size] what the struct holds beside the options of the table:
                            what tells apart plug-ins that share their functions. NULL = zeros */
 };
 

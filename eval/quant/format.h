@@ -86,10 +86,26 @@ struct bs_code_layout {
                             bits or less */
 };
 
+/* What formats have in common, as results name it and charts colour it. */
+enum bs_format_family {
+    BS_FAMILY_NONE, /* of what is not quantized */
+    BS_FAMILY_INT,  /* whole numbers */
+    BS_FAMILY_FLOAT,
+    BS_FAMILY_MX,     /* small floats in blocks that have a small scale of their own */
+    BS_FAMILY_LOOKUP, /* levels by a table */
+    BS_FAMILY_GGUF_LEGACY,
+    BS_FAMILY_GGUF_K,
+    BS_FAMILY_GGUF_IQ,
+    BS_FAMILY_GGUF_TERNARY,
+    BS_NUM_FAMILIES
+};
+extern const char *const bs_format_families[BS_NUM_FAMILIES]; /* the first is "" */
+
 /* A number format. Hooks may be NULL where the comment says what that means. Parameters are bytes
  * that only the format reads, aligned for any type. */
 struct bs_format {
     struct bs_plugin plugin;
+    enum bs_format_family family;
     bool own_search; /* it looks for its scales by itself, and asks no range */
     bool weighs;     /* and lets errors count by importance, where a setting asks for that */
 

@@ -20,14 +20,32 @@ struct bs_plot {
     int title_lines;
 };
 
-/* A line or a group of points: what differs in bits only. Colour and shape tell the algorithm, dash
- * and filling the rest. All indices from 1, as gnuplot counts. */
+/* A line or a group of points. All indices from 1, as gnuplot counts. */
 struct bs_series {
     char name[160];
     char variant[160]; /* name without the algorithm */
-    const char *algorithm;
-    int colour, dash;
+    const char *algorithm, *family;
+    int colour, shape, dash;
 };
+
+/* The series of a chart, and what its legend tells of them. */
+struct bs_series_list {
+    struct bs_series *series; /* with room for what is added */
+    int count;
+    bool by_family; /* the chart has formats of several families: colours tell them, the same one a
+                       family in every chart, and shapes the algorithms. Else both do the latter. */
+    bool pooled;    /* a series is an algorithm (and family); else what differs in bits only, where
+                       dash and filling tell the rest */
+};
+
+/* An entry of the legend. */
+struct bs_key {
+    const char *name;
+    int colour, shape, dash; /* shape 0: a patch of the colour alone; of colour 0, a line */
+};
+
+/* More series than these are not named one by one: the legend has the colours and the shapes. */
+enum { BS_MOST_KEYS = 24 };
 
 /* What is drawn of a row, as a table shows it; and its standard error: of the paired difference to
  * the unquantized model where its evaluation has that ("NAME_delta"), else its own, 0 where there
@@ -37,8 +55,16 @@ double bs_plot_value(const struct bs_plot *plot, const struct bs_row *row);
 double bs_plot_se(const struct bs_plot *plot, const struct bs_row *row);
 double bs_plot_spread(const struct bs_plot *plot, const struct bs_row *row);
 
-/* Adds the series of `row` where it is new; returns its index from 0. `series` has room. */
-int bs_series_of(struct bs_series *series, int *num_series, const struct bs_row *row);
+/* Whether trials that are compared by their weights alone are of several families of formats. */
+bool bs_plot_has_families(const struct bs_plot *plot);
+
+/* Adds the series of `row` where it is new; returns its index from 0. */
+int bs_series_of(struct bs_series_list *list, const struct bs_row *row);
+
+/* The entries of the list's legend, into room for list->count + BS_NUM_FAMILIES; how many. And the
+ * rows that plots/style.gp gives them. */
+int bs_series_keys(const struct bs_series_list *list, struct bs_key *keys);
+int bs_key_rows(const struct bs_key *keys, int num_keys);
 
 /* The words of row->label but "w<bits>" and, where asked, the granularity. */
 void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size);
@@ -59,8 +85,10 @@ void bs_script_text(FILE *script, const char *name, const char *text);
  * to BS_TITLE_COLUMNS. Returns the lines. */
 int bs_script_title(FILE *script, const char *name, const char *subject, const char *how);
 
-/* Writes the arrays NAMES, COLOURS, DASHES and their length N. */
-void bs_script_series(FILE *script, const struct bs_series *series, int num_series);
+/* Writes COLOURS, SHAPES and DASHES of N series, and KEY_NAMES, KEY_COLOURS, KEY_SHAPES, KEY_DASHES
+ * of KEYS entries, whose LONGEST_NAME has so many columns. */
+void bs_script_series(FILE *script, const struct bs_series_list *list, const struct bs_key *keys,
+                      int num_keys);
 
 /* The least and the largest of values; NaN for none. */
 struct bs_range {
@@ -83,7 +111,7 @@ struct bs_lines {
 void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines);
 
 /* Writes the series of the lines, LONGEST_NAME, and what they have in common as FORMAT. */
-void bs_script_lines(FILE *script, const struct bs_lines *lines);
+void bs_script_lines(FILE *script, const struct bs_lines *lines, const char *compared_with);
 
 /* Writes a value's name in words, "relative output error". */
 void bs_script_value_name(FILE *script, const char *variable, const char *value);

@@ -86,7 +86,7 @@ static void print_script(const struct lines *lines, FILE *script)
         for (int i = 0; i < lines->layers[line].num_rows; i++)
             if (lines->layers[line].rows[i].block > blocks)
                 blocks = lines->layers[line].rows[i].block;
-    bs_script_lines(script, &lines->of);
+    bs_script_lines(script, &lines->of, NULL);
     fprintf(script, "KINDS = %d\narray KIND[%d]\n", lines->num_kinds, lines->num_kinds);
     for (int kind = 0; kind < lines->num_kinds; kind++) {
         const char *dot = strrchr(lines->kinds[kind], '.');

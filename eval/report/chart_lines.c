@@ -3,14 +3,15 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "eval/quant/format.h"
 #include "eval/report/chart_internal.h"
 
 /* Formats are compared within: lines differ by algorithm only. What a trial
  * computed in is no part of its layers' errors: with it, lines would lie on each other. */
 static bool same_format(const struct bs_row *a, const struct bs_row *b)
 {
-    return a->bits == b->bits && !strcmp(a->granularity, b->granularity) &&
-           a->activation_bits == b->activation_bits &&
+    return a->bits == b->bits && !strcmp(a->format, b->format) &&
+           !strcmp(a->granularity, b->granularity) && a->activation_bits == b->activation_bits &&
            !strcmp(a->activation_granularity, b->activation_granularity) &&
            !strcmp(a->compute, b->compute);
 }
@@ -69,14 +70,19 @@ void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines)
     }
 }
 
-/* "3-bit weights, groups of 64; 8-bit activations, per token; the first 8 of 11 trials". */
+/* "int weights, 3 bits, groups of 64; 8-bit activations, per token; the first 8 of 11 trials". */
 static void print_format(FILE *script, const struct bs_lines *lines)
 {
     const struct bs_row *format = lines->format;
-    bool is_group = format->granularity[0] >= '0' && format->granularity[0] <= '9';
-    char text[192];
-    int used = snprintf(text, sizeof text, "%d-bit weights, %s%s", format->bits,
-                        is_group ? "groups of " : "one scale per ", format->granularity);
+    const char *shared = format->granularity;
+    bool is_group = shared[0] >= '0' && shared[0] <= '9';
+    bool is_open = *shared && strcmp(shared, "none") != 0; /* else it is the format's own */
+    char text[256];
+    int used = snprintf(text, sizeof text, "%s weights, %d bits%s%s", format->format, format->bits,
+                        is_group  ? ", groups of "
+                        : is_open ? ", one scale per "
+                                  : "",
+                        is_open ? shared : "");
     if (!bs_is_weight_only(format))
         used += snprintf(text + used, sizeof text - (size_t)used, "; %d-bit activations, per %s",
                          format->activation_bits, format->activation_granularity);
@@ -86,22 +92,22 @@ static void print_format(FILE *script, const struct bs_lines *lines)
     bs_script_text(script, "FORMAT", text);
 }
 
-void bs_script_lines(FILE *script, const struct bs_lines *lines)
+void bs_script_lines(FILE *script, const struct bs_lines *lines, const char *compared_with)
 {
     struct bs_series series[BS_MOST_LINES];
-    int num_series = 0, longest = 0;
+    struct bs_series_list list = {.series = series};
+    struct bs_key keys[1 + BS_MOST_LINES + BS_NUM_FAMILIES];
     for (int line = 0; line < lines->count; line++)
-        bs_series_of(series, &num_series, lines->rows[line]);
+        bs_series_of(&list, lines->rows[line]);
     /* What all lines have in common is in the title and need not be in the legend. */
-    for (int s = 0; s < num_series; s++)
+    for (int s = 0; s < list.count; s++)
         if (bs_is_weight_only(lines->format))
             bs_series_name(lines->rows[s], true, series[s].name, sizeof series[s].name);
-    bs_script_series(script, series, num_series);
-    for (int s = 0; s < num_series; s++) {
-        int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
-        longest = length > longest ? length : longest;
-    }
-    fprintf(script, "LONGEST_NAME = %d\n", longest);
+    int num_keys = 0;
+    if (compared_with)
+        keys[num_keys++] = (struct bs_key){.name = compared_with, .dash = 2};
+    num_keys += bs_series_keys(&list, keys + num_keys);
+    bs_script_series(script, &list, keys, num_keys);
     print_format(script, lines);
 }
 

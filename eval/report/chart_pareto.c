@@ -11,11 +11,15 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/quant/format.h"
 #include "eval/report/chart_internal.h"
 
 /* The picture in dots, its legend below the axes: where a label goes is worked out here. */
 enum { WIDTH = 1600, LETTER = 19, LINE = 34, PLOT_LEFT = 185, PLOT_RIGHT = 1565 };
 enum { PLOT_HEIGHT = 850, ABOVE = 75, BELOW = 125 };
+
+/* Of the axis; what is less is of no account. */
+enum { MOST_RANGE = 100000 };
 
 static const char open_note[] = "open: within 2 s.e. of zero";
 static const char edge_note[] = "arrow: below the axis";
@@ -24,20 +28,21 @@ enum { NOTE_COLUMNS = sizeof open_note + sizeof edge_note, EDGE = 44 /* dots abo
 struct point {
     const struct bs_row *row;
     int series;
-    bool is_open, on_front, off_axis;
-    double x, y;             /* dots */
-    double bits, increase;   /* as measured */
-    double label_x, label_y; /* left end, middle; dots */
+    bool is_open, on_front, off_axis, has_label;
+    double x, y;              /* dots */
+    double bar_low, bar_high; /* ends of its standard error; dots */
+    double bits, increase;    /* as measured */
+    double label_x, label_y;  /* left end, middle; dots */
 };
 
 struct pareto {
     int num_points;
     struct point *points;                  /* by bits per weight, ascending */
     double bits_low, bits_high, low, high; /* axes */
-    int num_series;
-    struct bs_series *series; /* one for each algorithm */
-    int longest_name;
-    int legend_rows, bottom; /* the lower axis, dots above the picture's edge */
+    struct bs_series_list list;
+    int num_keys;
+    struct bs_key *keys;
+    int bottom; /* the lower axis, dots above the picture's edge */
 };
 
 struct box {
@@ -102,6 +107,7 @@ static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
         smallest = largest > 0 ? largest / 10 : 0.1;
         largest = largest > 0 ? largest : 1;
     }
+    smallest = fmax(smallest, largest / MOST_RANGE);
     double room = pow(largest / smallest, 0.06) * 1.1;
     pareto->low = smallest / (room * room * 1.6);
     pareto->high = largest * room;
@@ -150,6 +156,10 @@ static void place_points(struct pareto *pareto, const struct bs_plot *plot)
         best = fmin(best, point->increase);
         point->x = dots_x(pareto, point->bits);
         point->y = point->off_axis ? pareto->bottom + EDGE : dots_y(pareto, point->increase);
+        double se = bs_plot_se(plot, point->row);
+        double low = fmax(point->increase - se, pareto->low);
+        point->bar_low = point->off_axis ? pareto->bottom : dots_y(pareto, low);
+        point->bar_high = point->off_axis ? point->y : dots_y(pareto, point->increase + se);
     }
 }
 
@@ -181,10 +191,12 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
         const struct point *other = &pareto->points[i];
         struct box mark = {other->x - 14, other->x + 14, other->y - 14, other->y + 14};
         cost += overlap(box, mark) > 0 ? 4000 : 0;
+        struct box bar = {other->x - 3, other->x + 3, other->bar_low, other->bar_high};
+        cost += overlap(box, bar) > 0 ? 300 : 0;
+        if (other->has_label)
+            cost += overlap(box, label_box(other, other->label_x, other->label_y)) > 0 ? 2e4 : 0;
         if (!other->on_front)
             continue;
-        if (i < index)
-            cost += overlap(box, label_box(other, other->label_x, other->label_y)) > 0 ? 2e4 : 0;
         /* the step to this point: along, then down */
         struct box along = {isnan(front_x) ? other->x : front_x, other->x, front_y - 5,
                             front_y + 5};
@@ -205,35 +217,70 @@ static void leader_end(const struct point *point, double *x, double *y)
     *y = fmin(fmax(point->y, box.bottom + 4), box.top - 4);
 }
 
-/* Tries places around each point of the front, near ones first. */
+/* Tries places around a point, near ones first; the least cost. */
+static double place_label(struct pareto *pareto, int index, int rings)
+{
+    struct point *point = &pareto->points[index];
+    double width = label_width(point), best = (double)INFINITY;
+    for (int ring = 0; ring < rings; ring++)
+        for (int step = 0; step < 32; step++) {
+            double radius = 26 + 22 * ring, angle = step * 3.14159265358979 / 16;
+            double x = point->x + radius * cos(angle), y = point->y + radius * sin(angle);
+            /* the label hangs on the side of its own that looks to the point */
+            x -= width * (1 - cos(angle)) / 2;
+            /* below and left of the front nothing is drawn, so lines there cross nothing */
+            double uphill = sin(angle) > 0.1 ? 60 : 0;
+            double cost = cost_of(pareto, index, x, y) + radius + uphill;
+            if (cost < best) {
+                best = cost;
+                point->label_x = x;
+                point->label_y = y;
+            }
+        }
+    return best;
+}
+
+/* Every point of the front has a label; of the others those beside which there is room. */
 static void place_labels(struct pareto *pareto)
 {
+    enum { FAR = 14, NEAR = 1, FREE = 150 };
+    for (int i = 0; i < pareto->num_points; i++)
+        if (pareto->points[i].on_front) {
+            place_label(pareto, i, FAR);
+            pareto->points[i].has_label = true;
+        }
+    for (int i = 0; i < pareto->num_points; i++)
+        if (!pareto->points[i].on_front)
+            pareto->points[i].has_label = place_label(pareto, i, NEAR) < FREE;
+}
+
+static void print_labels(const struct pareto *pareto, bool front, FILE *data)
+{
+    bool any = false;
     for (int i = 0; i < pareto->num_points; i++) {
-        struct point *point = &pareto->points[i];
-        double width = label_width(point), best = (double)INFINITY;
-        for (int ring = 0; point->on_front && ring < 14; ring++)
-            for (int step = 0; step < 32; step++) {
-                double radius = 26 + 22 * ring, angle = step * 3.14159265358979 / 16;
-                double x = point->x + radius * cos(angle), y = point->y + radius * sin(angle);
-                /* the label hangs on the side of its own that looks to the point */
-                x -= width * (1 - cos(angle)) / 2;
-                /* below and left of the front nothing is drawn, so lines there cross nothing */
-                double uphill = sin(angle) > 0.1 ? 60 : 0;
-                double cost = cost_of(pareto, i, x, y) + radius + uphill;
-                if (cost < best) {
-                    best = cost;
-                    point->label_x = x;
-                    point->label_y = y;
-                }
-            }
+        const struct point *point = &pareto->points[i];
+        if (!point->has_label || point->on_front != front)
+            continue;
+        any = true;
+        double x, y;
+        leader_end(point, &x, &y);
+        double away = hypot(x - point->x, y - point->y);
+        fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
+        bs_print_shortened(data, point->row->label, BS_POINT_COLUMNS);
+        double drawn = increase_at(pareto, point->y);
+        fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
+                increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
+                away > 30 ? increase_at(pareto, y) : drawn, drawn);
     }
+    if (!any) /* gnuplot does not count a block without a line */
+        fputs("nan\tnan\t\tnan\tnan\tnan\tnan\tnan\n", data);
 }
 
 static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
 {
     FILE *data = plot->data;
     fputs("# bits_per_weight\tincrease\tlow\thigh\tis_open\tlabel\toff_axis\tdrawn_at\n", data);
-    for (int s = 0; s < pareto->num_series; s++) {
+    for (int s = 0; s < pareto->list.count; s++) {
         for (int i = 0; i < pareto->num_points; i++) {
             const struct point *point = &pareto->points[i];
             if (point->series != s)
@@ -246,22 +293,10 @@ static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
         }
         fputs("\n\n", data);
     }
-    fputs("# the front: bits_per_weight\tincrease\tlabel\tits place\tthe line to it\tdrawn_at\n",
+    fputs("# labels of the front: bits_per_weight\tincrease\tlabel\tits place\tthe line to it\t"
+          "drawn_at\n",
           data);
-    for (int i = 0; i < pareto->num_points; i++) {
-        const struct point *point = &pareto->points[i];
-        if (!point->on_front)
-            continue;
-        double x, y;
-        leader_end(point, &x, &y);
-        double away = hypot(x - point->x, y - point->y);
-        fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
-        bs_print_shortened(data, point->row->label, BS_POINT_COLUMNS);
-        double drawn = increase_at(pareto, point->y);
-        fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
-                increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
-                away > 30 ? increase_at(pareto, y) : drawn, drawn);
-    }
+    print_labels(pareto, true, data);
     /* where the steps are drawn, from the top edge to the right one */
     fputs("\n\n# the front's steps: bits_per_weight\tdrawn_at\n", data);
     double lowest = pareto->high;
@@ -275,15 +310,14 @@ static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
         fprintf(data, "%.8g\t%.8g\n", point->bits, lowest);
     }
     fprintf(data, "%.8g\t%.8g\n", pareto->bits_high, lowest);
+    fputs("\n\n# other labels\n", data);
+    print_labels(pareto, false, data);
 }
 
-/* The legend's rows, and with them the height of the picture. */
+/* The height of the picture, by its legend's. */
 static void lay_out(struct pareto *pareto)
 {
-    int columns = 1540 / (130 + LETTER * pareto->longest_name);
-    columns = columns < 1 ? 1 : columns > 5 ? 5 : columns;
-    pareto->legend_rows = (pareto->num_series + 1 + columns - 1) / columns; /* 1: the front */
-    pareto->bottom = BELOW + 30 + 44 * pareto->legend_rows;
+    pareto->bottom = BELOW + 30 + 44 * bs_key_rows(pareto->keys, pareto->num_keys);
 }
 
 static void print_layout(const struct pareto *pareto, int title_lines, FILE *script)
@@ -296,15 +330,28 @@ static void print_layout(const struct pareto *pareto, int title_lines, FILE *scr
     }
     fprintf(script, "X_LOW = %.8g\nX_HIGH = %.8g\nY_LOW = %.8g\nY_HIGH = %.8g\n", pareto->bits_low,
             pareto->bits_high, pareto->low, pareto->high);
-    fprintf(script, "WIDTH = %d\nHEIGHT = %d\nKEY_ROWS = %d\n", WIDTH, height, pareto->legend_rows);
+    fprintf(script, "WIDTH = %d\nHEIGHT = %d\n", WIDTH, height);
     fprintf(script, "LEFT = %.8g\nRIGHT = %.8g\nBOTTOM = %.8g\nTOP = %.8g\nKEY_TOP = %.8g\n",
             (double)PLOT_LEFT / WIDTH, (double)PLOT_RIGHT / WIDTH, (double)pareto->bottom / height,
             (double)(pareto->bottom + PLOT_HEIGHT) / height,
-            (double)(pareto->bottom - BELOW) / height);
+            (double)(pareto->bottom - BELOW - 25) / height);
     char note[NOTE_COLUMNS + 4];
     snprintf(note, sizeof note, "%s%s%s", any_open ? open_note : "",
              any_open && any_off ? "; " : "", any_off ? edge_note : "");
     bs_script_text(script, "OPEN_NOTE", note);
+}
+
+static void draw(struct pareto *pareto, const struct bs_plot *plot)
+{
+    pareto->keys[0] = (struct bs_key){.name = "Pareto front"};
+    pareto->num_keys = 1 + bs_series_keys(&pareto->list, pareto->keys + 1);
+    choose_ranges(pareto, plot);
+    lay_out(pareto);
+    place_points(pareto, plot);
+    place_labels(pareto);
+    print_data(pareto, plot);
+    bs_script_series(plot->script, &pareto->list, pareto->keys, pareto->num_keys);
+    print_layout(pareto, plot->title_lines, plot->script);
 }
 
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
@@ -315,44 +362,25 @@ enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)
     if (plot->value->direction > 0 && !isfinite(bs_plot_value(plot, plot->unquantized)))
         return bs_fail(err, BS_EDATA, "%s: no %s of the unquantized model, which is to be lost",
                        plot->results->path, plot->value->name);
-    struct pareto pareto = {.longest_name = 12};
-    pareto.points = bs_calloc((size_t)plot->num_rows, sizeof *pareto.points);
-    pareto.series = bs_calloc((size_t)plot->num_rows, sizeof *pareto.series);
+    size_t rows = (size_t)plot->num_rows;
+    struct pareto pareto = {.list = {.pooled = true, .by_family = bs_plot_has_families(plot)}};
+    pareto.points = bs_calloc(rows, sizeof *pareto.points);
+    pareto.list.series = bs_calloc(rows, sizeof *pareto.list.series);
+    pareto.keys = bs_calloc(rows + BS_NUM_FAMILIES + 1, sizeof *pareto.keys);
     enum bs_status status = BS_OK;
-    if (!pareto.points || !pareto.series) {
+    if (!pareto.points || !pareto.list.series || !pareto.keys)
         status = bs_fail_memory(err);
-        goto done;
-    }
-    for (int i = 0; i < plot->num_rows; i++) {
-        const struct bs_row *row = plot->rows[i];
-        if (!is_drawn(row))
-            continue;
-        int s = 0;
-        while (s < pareto.num_series && strcmp(pareto.series[s].algorithm, row->algorithm))
-            s++;
-        if (s == pareto.num_series) {
-            struct bs_series *series = &pareto.series[pareto.num_series++];
-            *series = (struct bs_series){.algorithm = row->algorithm, .colour = s + 1, .dash = 1};
-            snprintf(series->name, sizeof series->name, "%s", row->algorithm);
-            int length = bs_chart_columns(series->name, BS_NAME_COLUMNS);
-            pareto.longest_name = length > pareto.longest_name ? length : pareto.longest_name;
-        }
-        pareto.points[pareto.num_points++] = (struct point){.row = row, .series = s};
-    }
-    if (pareto.num_points == 0) {
+    for (int i = 0; i < plot->num_rows && !status; i++)
+        if (is_drawn(plot->rows[i]))
+            pareto.points[pareto.num_points++] = (struct point){
+                .row = plot->rows[i], .series = bs_series_of(&pareto.list, plot->rows[i])};
+    if (!status && pareto.num_points == 0)
         status =
             bs_fail(err, BS_EDATA, "%s: no trial of weights alone to draw", plot->results->path);
-        goto done;
-    }
-    choose_ranges(&pareto, plot);
-    lay_out(&pareto);
-    place_points(&pareto, plot);
-    place_labels(&pareto);
-    print_data(&pareto, plot);
-    bs_script_series(plot->script, pareto.series, pareto.num_series);
-    print_layout(&pareto, plot->title_lines, plot->script);
-done:
-    bs_free(pareto.series);
+    if (!status)
+        draw(&pareto, plot);
+    bs_free(pareto.keys);
+    bs_free(pareto.list.series);
     bs_free(pareto.points);
     return status;
 }

@@ -52,7 +52,7 @@ static void print_script(const struct curves *curves, FILE *script)
             bs_range_widen(&positions, at->at.first);
             bs_range_widen(&positions, at->at.last);
         }
-    bs_script_lines(script, &curves->of);
+    bs_script_lines(script, &curves->of, changed ? "unquantized" : NULL);
     bs_script_range(script, "Y", values);
     bs_script_range(script, "CHANGE", changes);
     fprintf(script, "CHANGES = %d\nX_LOW = %g\nX_HIGH = %g\n", changed, positions.low / 1.15,

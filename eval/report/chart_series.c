@@ -8,6 +8,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
+#include "eval/quant/format.h"
 #include "eval/tasks/uncertainty.h"
 #include "eval/report/chart_internal.h"
 
@@ -114,50 +115,137 @@ void bs_series_name(const struct bs_row *row, int without_granularity, char *out
     out[used] = '\0';
 }
 
-int bs_series_of(struct bs_series *series, int *num_series, const struct bs_row *row)
+bool bs_plot_has_families(const struct bs_plot *plot)
 {
-    struct bs_series new = {.algorithm = row->algorithm, .colour = 1, .dash = 1};
-    bs_series_name(row, false, new.name, sizeof new.name);
-    const char *space = strchr(new.name, ' ');
-    snprintf(new.variant, sizeof new.variant, "%s", space ? space : "");
-    int most_colours = 0, most_dashes = 0;
-    bool colour_known = false, dash_known = false;
-    for (int i = 0; i < *num_series; i++) {
-        const struct bs_series *old = &series[i];
-        if (!strcmp(old->name, new.name))
-            return i;
-        most_colours = old->colour > most_colours ? old->colour : most_colours;
-        most_dashes = old->dash > most_dashes ? old->dash : most_dashes;
-        if (!strcmp(old->algorithm, new.algorithm)) {
-            new.colour = old->colour;
-            colour_known = true;
-        }
-        if (!strcmp(old->variant, new.variant)) {
-            new.dash = old->dash;
-            dash_known = true;
-        }
+    const char *first = NULL;
+    for (int i = 0; i < plot->num_rows; i++) {
+        const struct bs_row *row = plot->rows[i];
+        if (!bs_is_weight_only(row) || !*row->format_family)
+            continue;
+        if (first && strcmp(first, row->format_family))
+            return true;
+        first = row->format_family;
     }
-    if (!colour_known)
-        new.colour = most_colours + 1;
-    if (!dash_known)
-        new.dash = most_dashes + 1;
-    series[*num_series] = new;
-    return (*num_series)++;
+    return false;
 }
 
-void bs_script_series(FILE *script, const struct bs_series *series, int num_series)
+/* The place of a family among all; of one that this program does not know, after them. */
+static int family_index(const char *family)
 {
-    fprintf(script, "N = %d\narray NAMES[%d]\narray COLOURS[%d]\narray DASHES[%d]\n", num_series,
-            num_series + 1, num_series + 1, num_series + 1);
-    for (int s = 0; s < num_series; s++) {
-        char name[32];
-        snprintf(name, sizeof name, "NAMES[%d]", s + 1);
-        char printable[FIELD_TEXT], shown[FIELD_TEXT];
-        bs_escape(series[s].name, printable, sizeof printable);
+    int i = 1;
+    while (i < BS_NUM_FAMILIES && strcmp(bs_format_families[i], family))
+        i++;
+    return i;
+}
+
+static bool is_same(const struct bs_series_list *list, const struct bs_series *a,
+                    const struct bs_series *b)
+{
+    if (list->pooled)
+        return !strcmp(a->algorithm, b->algorithm) &&
+               (!list->by_family || !strcmp(a->family, b->family));
+    return !strcmp(a->name, b->name);
+}
+
+int bs_series_of(struct bs_series_list *list, const struct bs_row *row)
+{
+    struct bs_series new = {.algorithm = row->algorithm, .family = row->format_family};
+    bs_series_name(row, false, new.name, sizeof new.name);
+    const char *space = strchr(new.name, ' ');
+    snprintf(new.variant, sizeof new.variant, "%s", space && !list->pooled ? space : "");
+    int most_shapes = 0, most_dashes = 0;
+    for (int i = 0; i < list->count; i++) {
+        const struct bs_series *old = &list->series[i];
+        if (is_same(list, old, &new))
+            return i;
+        most_shapes = old->shape > most_shapes ? old->shape : most_shapes;
+        most_dashes = old->dash > most_dashes ? old->dash : most_dashes;
+        if (!strcmp(old->algorithm, new.algorithm))
+            new.shape = old->shape;
+        if (!strcmp(old->variant, new.variant))
+            new.dash = old->dash;
+    }
+    new.shape = new.shape ? new.shape : most_shapes + 1;
+    new.dash = new.dash ? new.dash : most_dashes + 1;
+    new.colour = list->by_family ? family_index(new.family) : new.shape;
+    list->series[list->count] = new;
+    return list->count++;
+}
+
+/* The colours, then the shapes where there are several. */
+static int pooled_keys(const struct bs_series_list *list, struct bs_key *keys)
+{
+    int count = 0, shapes = 0;
+    for (int f = 1; f <= BS_NUM_FAMILIES && list->by_family; f++)
+        for (int s = 0; s < list->count; s++)
+            if (list->series[s].colour == f) {
+                const char *name = f < BS_NUM_FAMILIES ? bs_format_families[f] : "other";
+                keys[count++] = (struct bs_key){.name = name, .colour = f};
+                break;
+            }
+    for (int s = 0; s < list->count; s++) {
+        const struct bs_series *series = &list->series[s];
+        if (series->shape <= shapes) /* they are counted in the order of the series */
+            continue;
+        shapes = series->shape;
+        keys[count++] = (struct bs_key){.name = series->algorithm,
+                                        .colour = list->by_family ? 0 : series->colour,
+                                        .shape = series->shape,
+                                        .dash = 1};
+    }
+    return list->by_family && shapes == 1 ? count - 1 : count;
+}
+
+int bs_series_keys(const struct bs_series_list *list, struct bs_key *keys)
+{
+    if (list->pooled || list->count > BS_MOST_KEYS)
+        return pooled_keys(list, keys);
+    for (int s = 0; s < list->count; s++) {
+        const struct bs_series *series = &list->series[s];
+        keys[s] = (struct bs_key){series->name, series->colour, series->shape, series->dash};
+    }
+    return list->count;
+}
+
+static int longest_key(const struct bs_key *keys, int num_keys)
+{
+    int longest = 0;
+    for (int k = 0; k < num_keys; k++) {
+        int length = bs_chart_columns(keys[k].name, BS_NAME_COLUMNS);
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+int bs_key_rows(const struct bs_key *keys, int num_keys)
+{
+    int columns = (int)(1540 / (130 + 19.5 * longest_key(keys, num_keys)));
+    columns = columns < 1 ? 1 : columns > 4 ? 4 : columns;
+    return (num_keys + columns - 1) / columns;
+}
+
+void bs_script_series(FILE *script, const struct bs_series_list *list, const struct bs_key *keys,
+                      int num_keys)
+{
+    /* an array has one element at least */
+    fprintf(script, "N = %d\narray COLOURS[%d]\narray SHAPES[%d]\narray DASHES[%d]\n", list->count,
+            list->count + 1, list->count + 1, list->count + 1);
+    bool named = list->count <= BS_MOST_KEYS;
+    for (int s = 0; s < list->count; s++)
+        fprintf(script, "COLOURS[%d] = %d\nSHAPES[%d] = %d\nDASHES[%d] = %d\n", s + 1,
+                list->series[s].colour, s + 1, list->series[s].shape, s + 1,
+                named ? list->series[s].dash : 1);
+    fprintf(script, "KEYS = %d\nLONGEST_NAME = %d\n", num_keys, longest_key(keys, num_keys));
+    fprintf(script, "array KEY_NAMES[%d]\narray KEY_COLOURS[%d]\n", num_keys + 1, num_keys + 1);
+    fprintf(script, "array KEY_SHAPES[%d]\narray KEY_DASHES[%d]\n", num_keys + 1, num_keys + 1);
+    for (int k = 0; k < num_keys; k++) {
+        char name[32], printable[FIELD_TEXT], shown[FIELD_TEXT];
+        snprintf(name, sizeof name, "KEY_NAMES[%d]", k + 1);
+        bs_escape(keys[k].name, printable, sizeof printable);
         bs_shorten(printable, BS_NAME_COLUMNS, shown, sizeof shown);
         bs_script_text(script, name, shown);
-        fprintf(script, "COLOURS[%d] = %d\nDASHES[%d] = %d\n", s + 1, series[s].colour, s + 1,
-                series[s].dash);
+        fprintf(script, "KEY_COLOURS[%d] = %d\nKEY_SHAPES[%d] = %d\nKEY_DASHES[%d] = %d\n", k + 1,
+                keys[k].colour, k + 1, keys[k].shape, k + 1, keys[k].dash);
     }
 }
 
@@ -223,6 +311,13 @@ static void print_point(const struct bs_plot *plot, double x, const struct bs_ro
         fputs("\tnone\n", data);
 }
 
+/* Of a code; of many formats what a weight takes in a file, by which those are told apart. */
+static double bits_of(const struct bs_row *row, bool measured)
+{
+    double bits = measured ? bs_row_number(row, "bits_per_weight") : (double)NAN;
+    return isfinite(bits) ? bits : row->bits;
+}
+
 void bs_range_widen(struct bs_range *range, double value)
 {
     if (!(value >= range->low))
@@ -253,7 +348,7 @@ void bs_script_range(FILE *script, const char *axis, struct bs_range range)
 /* Where 2 bits cost tens of times what 4 do, all else lies on one line: a second panel then shows
  * the better 70 % of the trials. CLOSE_HIGH is its upper end, 0 = no such panel. */
 static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_range lines,
-                                     struct bs_error *err)
+                                     bool measured, struct bs_error *err)
 {
     float *values = bs_alloc((size_t)plot->num_rows, sizeof *values);
     if (!values)
@@ -267,23 +362,25 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_range
     double left = (double)INFINITY;
     for (int i = 0; i < plot->num_rows; i++)
         if (bs_is_weight_only(plot->rows[i]) && bs_plot_value(plot, plot->rows[i]) <= high)
-            left = fmin(left, plot->rows[i]->bits);
+            left = fmin(left, bits_of(plot->rows[i], measured));
     bool wanted = count >= 6 && high - lines.low < 0.3 * (lines.high - lines.low);
     fprintf(plot->script, "CLOSE_HIGH = %.10g\nCLOSE_LOW = %.10g\nCLOSE_LEFT = %g\n",
-            wanted ? high : 0, lines.low - 0.1 * (high - lines.low), left - 0.4);
+            wanted ? high : 0, lines.low - 0.1 * (high - lines.low),
+            measured ? left / 1.1 : left - 0.4);
     bs_free(values);
     return BS_OK;
 }
 
-static void print_perplexity_data(const struct bs_plot *plot, struct bs_series *series,
-                                  int num_series, int num_dots)
+static void print_perplexity_data(const struct bs_plot *plot, struct bs_series_list *list,
+                                  int num_dots)
 {
     fputs("# bits\tperplexity\tpaired_se\tlabel\tshown\tcalibration_sd\n", plot->data);
-    for (int s = 0; s < num_series; s++) {
+    bool measured = list->count > BS_MOST_KEYS;
+    for (int s = 0; s < list->count; s++) {
         for (int i = 0; i < plot->num_rows; i++) {
             const struct bs_row *row = plot->rows[i];
-            if (bs_is_weight_only(row) && bs_series_of(series, &num_series, row) == s)
-                print_point(plot, row->bits, row);
+            if (bs_is_weight_only(row) && bs_series_of(list, row) == s)
+                print_point(plot, bits_of(row, measured), row);
         }
         fputs("\n\n", plot->data);
     }
@@ -293,45 +390,73 @@ static void print_perplexity_data(const struct bs_plot *plot, struct bs_series *
             print_point(plot, place--, plot->rows[i]);
 }
 
-enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
+/* What is drawn. */
+struct drawn {
+    struct bs_series_list list;
+    struct bs_range lines, dots, bits;
+    int num_dots, longest_dot;
+    bool spreads;
+};
+
+/* Sorts the rows into lines and dots. */
+static void add_rows(const struct bs_plot *plot, struct drawn *drawn)
 {
-    struct bs_series *series = bs_alloc((size_t)plot->num_rows, sizeof *series);
-    if (!series)
-        return bs_fail_memory(err);
-    qsort(plot->rows, (size_t)plot->num_rows, sizeof *plot->rows, by_bits);
-    int num_series = 0, num_dots = 0;
-    int longest_name = 0, longest_dot = 0;
-    double level = plot->unquantized ? bs_plot_value(plot, plot->unquantized) : (double)NAN;
-    bool spreads = false;
-    struct bs_range lines = {level, level}, dots = {level, level},
-                    bits = {(double)NAN, (double)NAN};
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
-        struct bs_range *range = bs_is_weight_only(row) ? &lines : &dots;
+        struct bs_range *range = bs_is_weight_only(row) ? &drawn->lines : &drawn->dots;
         double value = bs_plot_value(plot, row);
         double bar = fmax(bs_plot_se(plot, row), bs_plot_spread(plot, row));
         bs_range_widen(range, value - bar);
         bs_range_widen(range, value + bar);
         if (bs_is_weight_only(row)) {
-            int s = bs_series_of(series, &num_series, row);
-            int length = bs_chart_columns(series[s].name, BS_NAME_COLUMNS);
-            longest_name = length > longest_name ? length : longest_name;
-            bs_range_widen(&bits, row->bits);
-            spreads = spreads || row->calibrations > 1;
+            bs_series_of(&drawn->list, row);
+            drawn->spreads = drawn->spreads || row->calibrations > 1;
         } else {
             int length = bs_chart_columns(row->label, BS_TICK_COLUMNS);
-            longest_dot = length > longest_dot ? length : longest_dot;
-            num_dots++;
+            drawn->longest_dot = length > drawn->longest_dot ? length : drawn->longest_dot;
+            drawn->num_dots++;
         }
     }
-    print_perplexity_data(plot, series, num_series, num_dots);
-    bs_script_series(plot->script, series, num_series);
-    bs_free(series);
-    fprintf(plot->script, "LONGEST_NAME = %d\nDOTS = %d\nLONGEST_DOT = %d\n", longest_name,
-            num_dots, longest_dot);
-    fprintf(plot->script, "SPREADS = %d\n", spreads);
-    bs_script_range(plot->script, "Y", lines);
-    bs_script_range(plot->script, "DOTS", dots);
-    fprintf(plot->script, "X_LOW = %g\nX_HIGH = %g\n", bits.low - 0.4, bits.high + 0.4);
-    return print_close_up(plot, lines, err);
+    bool measured = drawn->list.count > BS_MOST_KEYS;
+    for (int i = 0; i < plot->num_rows; i++)
+        if (bs_is_weight_only(plot->rows[i]))
+            bs_range_widen(&drawn->bits, bits_of(plot->rows[i], measured));
+}
+
+static enum bs_status print_drawn(const struct bs_plot *plot, struct drawn *drawn,
+                                  struct bs_error *err)
+{
+    struct bs_series_list *list = &drawn->list;
+    struct bs_key *keys = bs_alloc((size_t)list->count + BS_NUM_FAMILIES, sizeof *keys);
+    if (!keys)
+        return bs_fail_memory(err);
+    int num_keys = bs_series_keys(list, keys);
+    print_perplexity_data(plot, list, drawn->num_dots);
+    bs_script_series(plot->script, list, keys, num_keys);
+    fprintf(plot->script, "DOTS = %d\nLONGEST_DOT = %d\n", drawn->num_dots, drawn->longest_dot);
+    bs_free(keys);
+    bool measured = list->count > BS_MOST_KEYS;
+    fprintf(plot->script, "SPREADS = %d\nMEASURED_BITS = %d\n", drawn->spreads, measured);
+    bs_script_range(plot->script, "Y", drawn->lines);
+    bs_script_range(plot->script, "DOTS", drawn->dots);
+    struct bs_range bits = drawn->bits; /* on a logarithmic axis where they are measured */
+    fprintf(plot->script, "X_LOW = %g\nX_HIGH = %g\n", measured ? bits.low / 1.1 : bits.low - 0.4,
+            measured ? bits.high * 1.1 : bits.high + 0.4);
+    return print_close_up(plot, drawn->lines, measured, err);
+}
+
+enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err)
+{
+    double level = plot->unquantized ? bs_plot_value(plot, plot->unquantized) : (double)NAN;
+    struct drawn drawn = {
+        .lines = {level, level}, .dots = {level, level}, .bits = {(double)NAN, (double)NAN}};
+    drawn.list.series = bs_alloc((size_t)plot->num_rows, sizeof *drawn.list.series);
+    if (!drawn.list.series)
+        return bs_fail_memory(err);
+    drawn.list.by_family = bs_plot_has_families(plot);
+    qsort(plot->rows, (size_t)plot->num_rows, sizeof *plot->rows, by_bits);
+    add_rows(plot, &drawn);
+    enum bs_status status = print_drawn(plot, &drawn, err);
+    bs_free(drawn.list.series);
+    return status;
 }

@@ -50,6 +50,10 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
 {
     const struct bs_setting *weights = &recipe->weights, *activations = &recipe->activations;
     char text[WORD_TEXT];
+    bs_setting_text(weights, "format", row->format, sizeof row->format);
+    copy_text(row->format_family, sizeof row->format_family,
+              bs_format_families[bs_setting_quantizes(weights) ? bs_format_of(weights)->family
+                                                               : BS_FAMILY_NONE]);
     bs_setting_text(weights, "grid", row->grid, sizeof row->grid);
     bs_setting_text(weights, "range", row->range, sizeof row->range);
     bs_setting_text(weights, "group_size", row->granularity, sizeof row->granularity);

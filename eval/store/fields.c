@@ -35,6 +35,8 @@ static const struct bs_field row_fields[] = {
     ROW(status),
     ROW(message),
     ROW(model_digest),
+    ROW(format),
+    ROW(format_family),
     ROW(grid),
     ROW(range),
     ROW(granularity),

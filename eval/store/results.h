@@ -35,7 +35,7 @@
 #include "eval/tasks/figure.h"
 #include "eval/tasks/value.h"
 
-enum { BS_SCHEMA_VERSION = 6 };
+enum { BS_SCHEMA_VERSION = 7 };
 
 /* A value of a trial. */
 struct bs_value_row {
@@ -62,6 +62,8 @@ struct bs_row {
     char status[8];        /* "done", "failed" */
     const char *message;   /* why it failed */
     char model_digest[33]; /* of config.json and every weight */
+    /* Of the weights; "none" and "" where they are not quantized. */
+    char format[16], format_family[16];
     char grid[16], range[8], granularity[16]; /* granularity: "channel", "tensor", "128" */
     char activation_granularity[16];
     char calibrate_on[16];

@@ -112,6 +112,7 @@ const struct bs_format bs_format_affine = {
                .reference = "Badri & Shaji 2023; mobiusml/hqq quantize.py",
                .options_size = sizeof(struct affine),
                .options = affine_options},
+    .family = BS_FAMILY_INT,
     .lay = affine_lay,
     .fit = affine_fit,
     .cell = affine_cell,

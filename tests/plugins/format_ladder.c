@@ -149,6 +149,7 @@ const struct bs_format bs_format_ladder = {
                .reference = "a test's own",
                .options_size = sizeof(struct ladder),
                .options = ladder_options},
+    .family = BS_FAMILY_LOOKUP,
     .lay = ladder_lay,
     .fit_tensor = ladder_fit_tensor,
     .fit = ladder_fit,

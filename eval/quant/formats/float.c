@@ -383,8 +383,9 @@ const struct bs_format bs_format_fp16 = {
                .summary = "half precision, without a scale",
                .reference = "IEEE 754 binary16",
                .options_size = sizeof(struct floating),
-               .family = NUMBER(5, 10, IEEE, GROUP_CAST),
+               .variant = NUMBER(5, 10, IEEE, GROUP_CAST),
                .options = cast_options},
+    .family = BS_FAMILY_FLOAT,
     HOOKS,
 };
 
@@ -393,8 +394,9 @@ const struct bs_format bs_format_bf16 = {
                .summary = "the upper half of single precision, without a scale",
                .reference = "pytorch c10/util/BFloat16.h",
                .options_size = sizeof(struct floating),
-               .family = NUMBER(8, 7, IEEE, GROUP_CAST),
+               .variant = NUMBER(8, 7, IEEE, GROUP_CAST),
                .options = cast_options},
+    .family = BS_FAMILY_FLOAT,
     HOOKS,
 };
 
@@ -403,8 +405,9 @@ const struct bs_format bs_format_fp8_e4m3 = {
                .summary = "8 bits, 4 of them the exponent, to 448, with scales or cast",
                .reference = scaled_reference,
                .options_size = sizeof(struct floating),
-               .family = NUMBER(4, 3, FN, GROUP_CHANNEL),
+               .variant = NUMBER(4, 3, FN, GROUP_CHANNEL),
                .options = finite_options},
+    .family = BS_FAMILY_FLOAT,
     .print_short = e4m3_print_short,
     HOOKS,
 };
@@ -414,8 +417,9 @@ const struct bs_format bs_format_fp8_e5m2 = {
                .summary = "8 bits, 5 of them the exponent, to 57344, with scales or cast",
                .reference = scaled_reference,
                .options_size = sizeof(struct floating),
-               .family = NUMBER(5, 2, IEEE, GROUP_CHANNEL),
+               .variant = NUMBER(5, 2, IEEE, GROUP_CHANNEL),
                .options = ieee_options},
+    .family = BS_FAMILY_FLOAT,
     .print_short = e5m2_print_short,
     HOOKS,
 };
@@ -427,6 +431,7 @@ const struct bs_format bs_format_float = {
                             "quantization/utils/helpers.py",
                .options_size = sizeof(struct floating),
                .options = any_options},
+    .family = BS_FAMILY_FLOAT,
     .print_short = float_print_short,
     HOOKS,
 };

@@ -304,7 +304,8 @@ const struct bs_format bs_format_q2_k = {
                .summary = "GGUF: 2 bits, scale and minimum for 16 values, of 4 bits each",
                .reference = "ggml-org/ggml src/ggml-quants.c",
                .options_size = sizeof(struct affine),
-               .family = &q2_k},
+               .variant = &q2_k},
+    .family = BS_FAMILY_GGUF_K,
     HOOKS};
 
 const struct bs_format bs_format_q4_k = {
@@ -312,7 +313,8 @@ const struct bs_format bs_format_q4_k = {
                .summary = "GGUF: 4 bits, scale and minimum for 32 values, of 6 bits each",
                .reference = "ggml-org/ggml src/ggml-quants.c",
                .options_size = sizeof(struct affine),
-               .family = &q4_k},
+               .variant = &q4_k},
+    .family = BS_FAMILY_GGUF_K,
     HOOKS};
 
 const struct bs_format bs_format_q5_k = {
@@ -320,5 +322,6 @@ const struct bs_format bs_format_q5_k = {
                .summary = "GGUF: 5 bits, scale and minimum for 32 values, of 6 bits each",
                .reference = "ggml-org/ggml src/ggml-quants.c",
                .options_size = sizeof(struct affine),
-               .family = &q5_k},
+               .variant = &q5_k},
+    .family = BS_FAMILY_GGUF_K,
     HOOKS};

@@ -255,7 +255,8 @@ const struct bs_format bs_format_q3_k = {
                .summary = "GGUF: 3 bits, a scale of 6 bits for 16 values",
                .reference = "ggml-org/ggml src/ggml-quants.c",
                .options_size = sizeof(struct signed_blocks),
-               .family = &q3_k},
+               .variant = &q3_k},
+    .family = BS_FAMILY_GGUF_K,
     HOOKS};
 
 const struct bs_format bs_format_q6_k = {
@@ -263,5 +264,6 @@ const struct bs_format bs_format_q6_k = {
                .summary = "GGUF: 6 bits, a scale of 8 bits for 16 values",
                .reference = "ggml-org/ggml src/ggml-quants.c",
                .options_size = sizeof(struct signed_blocks),
-               .family = &q6_k},
+               .variant = &q6_k},
+    .family = BS_FAMILY_GGUF_K,
     HOOKS};

@@ -209,7 +209,8 @@ const struct bs_format bs_format_q4_0 = {
                .summary = "GGUF: 4 bits, a half-precision scale for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){4, false, 18}},
+               .variant = &(const struct legacy){4, false, 18}},
+    .family = BS_FAMILY_GGUF_LEGACY,
     HOOKS};
 
 const struct bs_format bs_format_q4_1 = {
@@ -217,7 +218,8 @@ const struct bs_format bs_format_q4_1 = {
                .summary = "GGUF: 4 bits, half-precision scale and minimum for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){4, true, 20}},
+               .variant = &(const struct legacy){4, true, 20}},
+    .family = BS_FAMILY_GGUF_LEGACY,
     HOOKS};
 
 const struct bs_format bs_format_q5_0 = {
@@ -225,7 +227,8 @@ const struct bs_format bs_format_q5_0 = {
                .summary = "GGUF: 5 bits, a half-precision scale for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){5, false, 22}},
+               .variant = &(const struct legacy){5, false, 22}},
+    .family = BS_FAMILY_GGUF_LEGACY,
     HOOKS};
 
 const struct bs_format bs_format_q5_1 = {
@@ -233,13 +236,15 @@ const struct bs_format bs_format_q5_1 = {
                .summary = "GGUF: 5 bits, half-precision scale and minimum for 32 values",
                .reference = REFERENCE,
                .options_size = sizeof(struct legacy),
-               .family = &(const struct legacy){5, true, 24}},
+               .variant = &(const struct legacy){5, true, 24}},
+    .family = BS_FAMILY_GGUF_LEGACY,
     HOOKS};
 
 const struct bs_format bs_format_q8_0 = {
     .plugin = {.name = "q8_0",
                .summary = "GGUF: 8 bits, a half-precision scale for 32 values",
                .reference = REFERENCE},
+    .family = BS_FAMILY_GGUF_LEGACY,
     .own_search = true,
     .lay = q8_0_lay,
     .encode = q8_0_encode,

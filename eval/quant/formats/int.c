@@ -570,6 +570,7 @@ const struct bs_format bs_format_int = {
                             "intel/auto-round; pytorch/ao; mobiusml/hqq",
                .options_size = sizeof(struct whole),
                .options = int_options},
+    .family = BS_FAMILY_INT,
     .idle = int_idle,
     .resolve = int_resolve,
     .print_short = int_print_short,

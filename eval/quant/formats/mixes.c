@@ -179,7 +179,7 @@ static bool takes(const struct bs_plugin *plugin, int in)
     const struct bs_format *format = (const struct bs_format *)plugin;
     struct bs_code_layout layout;
     struct bs_error ignored;
-    return !format->lay(plugin->family, 1, in, &layout, &ignored);
+    return !format->lay(plugin->variant, 1, in, &layout, &ignored);
 }
 
 static const struct bs_plugin *head_format(const struct mix *mix, const struct bs_mix_place *place)

@@ -226,7 +226,7 @@ static void mx_unpack(const void *options, const void *tensor, uint64_t index, s
         .name = called, .summary = "blocks of 32 share a power of two; " says,                     \
         .reference = "OCP Microscaling Formats Specification 1.0; microsoft/microxcaling; "        \
                      "pytorch/ao prototype/mx_formats",                                            \
-        .options_size = sizeof(struct mx), .family = &element, .options = rows                     \
+        .options_size = sizeof(struct mx), .variant = &element, .options = rows                    \
     }
 
 static const struct mx e2m1 = {.element_bits = 4,
@@ -252,14 +252,26 @@ static const struct mx e5m2 = {.element_bits = 8,
 static const struct mx int8 = {.element_bits = 8, .largest_exponent = 0, .largest = 1.984375f};
 
 const struct bs_format bs_format_mxfp4 = {
-    .plugin = PLUGIN("mxfp4", "elements of 4 bits, to 6", e2m1, float_options), HOOKS};
+    .plugin = PLUGIN("mxfp4", "elements of 4 bits, to 6", e2m1, float_options),
+    .family = BS_FAMILY_MX,
+    HOOKS};
 const struct bs_format bs_format_mxfp6_e2m3 = {
-    .plugin = PLUGIN("mxfp6_e2m3", "elements of 6 bits, to 7.5", e2m3, float_options), HOOKS};
+    .plugin = PLUGIN("mxfp6_e2m3", "elements of 6 bits, to 7.5", e2m3, float_options),
+    .family = BS_FAMILY_MX,
+    HOOKS};
 const struct bs_format bs_format_mxfp6_e3m2 = {
-    .plugin = PLUGIN("mxfp6_e3m2", "elements of 6 bits, to 28", e3m2, float_options), HOOKS};
+    .plugin = PLUGIN("mxfp6_e3m2", "elements of 6 bits, to 28", e3m2, float_options),
+    .family = BS_FAMILY_MX,
+    HOOKS};
 const struct bs_format bs_format_mxfp8_e4m3 = {
-    .plugin = PLUGIN("mxfp8_e4m3", "elements of 8 bits, to 448", e4m3, float_options), HOOKS};
+    .plugin = PLUGIN("mxfp8_e4m3", "elements of 8 bits, to 448", e4m3, float_options),
+    .family = BS_FAMILY_MX,
+    HOOKS};
 const struct bs_format bs_format_mxfp8_e5m2 = {
-    .plugin = PLUGIN("mxfp8_e5m2", "elements of 8 bits, to 57344", e5m2, float_options), HOOKS};
+    .plugin = PLUGIN("mxfp8_e5m2", "elements of 8 bits, to 57344", e5m2, float_options),
+    .family = BS_FAMILY_MX,
+    HOOKS};
 const struct bs_format bs_format_mxint8 = {
-    .plugin = PLUGIN("mxint8", "whole numbers of 8 bits, in 64ths", int8, whole_options), HOOKS};
+    .plugin = PLUGIN("mxint8", "whole numbers of 8 bits, in 64ths", int8, whole_options),
+    .family = BS_FAMILY_MX,
+    HOOKS};

@@ -208,6 +208,7 @@ const struct bs_format bs_format_nvfp4 = {
                             "prototype/mx_formats; intel/auto-round data_type/nvfp.py",
                .options_size = sizeof(struct nvfp4),
                .options = nvfp4_options},
+    .family = BS_FAMILY_MX,
     .lay = nvfp4_lay,
     .fit_tensor = nvfp4_fit_tensor,
     .fit = nvfp4_fit,

@@ -46,8 +46,14 @@ FORMATS(DECLARE)
 
 static const struct bs_plugin *const rows[] = {FORMATS(ENTRY) NULL};
 
+static void print_facts(const struct bs_plugin *plugin, FILE *out)
+{
+    fprintf(out, "family: %s\n", bs_format_families[((const struct bs_format *)plugin)->family]);
+}
+
 const struct bs_registry bs_format_registry = {
     .kind = "format",
     .summary = "what numbers are rounded to: levels, who shares a scale, how it is fitted",
     .rows = rows,
+    .print_facts = print_facts,
 };
