@@ -4,18 +4,6 @@
 
 #include "eval/linalg/vector.h"
 
-const char *const bs_format_families[BS_NUM_FAMILIES] = {
-    [BS_FAMILY_NONE] = "",
-    [BS_FAMILY_INT] = "int",
-    [BS_FAMILY_FLOAT] = "float",
-    [BS_FAMILY_MX] = "mx",
-    [BS_FAMILY_LOOKUP] = "lookup",
-    [BS_FAMILY_GGUF_LEGACY] = "gguf legacy",
-    [BS_FAMILY_GGUF_K] = "gguf k",
-    [BS_FAMILY_GGUF_IQ] = "gguf iq",
-    [BS_FAMILY_GGUF_TERNARY] = "gguf ternary",
-};
-
 void bs_sample_extremes(const struct bs_sample *sample, float *low, float *high)
 {
     if (sample->extremes) {

@@ -91,14 +91,14 @@ void bs_script_series(FILE *script, const struct bs_series_list *list, const str
                       int num_keys);
 
 /* The least and the largest of values; NaN for none. */
-struct bs_range {
+struct bs_axis_range {
     double low, high;
 };
-void bs_range_widen(struct bs_range *range, double value);
+void bs_axis_range_widen(struct bs_axis_range *range, double value);
 
 /* Writes LOG_<axis>, <axis>_LOW and <axis>_HIGH: room around the values, more below them, where the
  * name of the unquantized level stands; logarithmic where they span more than a factor of three. */
-void bs_script_range(FILE *script, const char *axis, struct bs_range range);
+void bs_script_range(FILE *script, const char *axis, struct bs_axis_range range);
 
 /* Lines of a chart that has one for each trial: of one format, the one with the most algorithms, of
  * weights alone where there is one; of several the one nearest to 3 bits. */
@@ -110,7 +110,8 @@ struct bs_lines {
 };
 void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines);
 
-/* Writes the series of the lines, LONGEST_NAME, and what they have in common as FORMAT. */
+/* Writes the series of the lines, what they have in common as FORMAT, and the legend, which begins
+ * with what they are `compared_with` where that is not NULL. */
 void bs_script_lines(FILE *script, const struct bs_lines *lines, const char *compared_with);
 
 /* Writes a value's name in words, "relative output error". */

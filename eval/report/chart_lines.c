@@ -76,13 +76,13 @@ static void print_format(FILE *script, const struct bs_lines *lines)
     const struct bs_row *format = lines->format;
     const char *shared = format->granularity;
     bool is_group = shared[0] >= '0' && shared[0] <= '9';
-    bool is_open = *shared && strcmp(shared, "none") != 0; /* else it is the format's own */
+    bool is_own = !*shared || !strcmp(shared, "none"); /* the format's */
     char text[256];
     int used = snprintf(text, sizeof text, "%s weights, %d bits%s%s", format->format, format->bits,
-                        is_group  ? ", groups of "
-                        : is_open ? ", one scale per "
-                                  : "",
-                        is_open ? shared : "");
+                        is_own     ? ""
+                        : is_group ? ", groups of "
+                                   : ", one scale per ",
+                        is_own ? "" : shared);
     if (!bs_is_weight_only(format))
         used += snprintf(text + used, sizeof text - (size_t)used, "; %d-bit activations, per %s",
                          format->activation_bits, format->activation_granularity);

@@ -30,18 +30,18 @@ static void print_curve(FILE *data, const struct bs_by_position *by, const char 
     fputs(by->count ? "\n\n" : "nan\tnan\tnan\tnan\tnan\tnan\tnan\t\n\n\n", data);
 }
 
-static void widen(struct bs_range *range, const struct bs_mean *mean)
+static void widen(struct bs_axis_range *range, const struct bs_mean *mean)
 {
     if (isnan(mean->mean))
         return;
-    bs_range_widen(range, mean->mean - or_none(mean->se));
-    bs_range_widen(range, mean->mean + or_none(mean->se));
+    bs_axis_range_widen(range, mean->mean - or_none(mean->se));
+    bs_axis_range_widen(range, mean->mean + or_none(mean->se));
 }
 
 static void print_script(const struct curves *curves, FILE *script)
 {
     const double none = (double)NAN;
-    struct bs_range values = {none, none}, changes = {0, 0}, positions = {none, none};
+    struct bs_axis_range values = {none, none}, changes = {0, 0}, positions = {none, none};
     bool changed = false;
     for (int c = 0; c <= curves->of.count; c++)
         for (int i = 0; i < curves->by[c].count; i++) {
@@ -49,8 +49,8 @@ static void print_script(const struct curves *curves, FILE *script)
             widen(&values, &at->value);
             widen(&changes, &at->change);
             changed = changed || !isnan(at->change.mean);
-            bs_range_widen(&positions, at->at.first);
-            bs_range_widen(&positions, at->at.last);
+            bs_axis_range_widen(&positions, at->at.first);
+            bs_axis_range_widen(&positions, at->at.last);
         }
     bs_script_lines(script, &curves->of, changed ? "unquantized" : NULL);
     bs_script_range(script, "Y", values);

@@ -318,7 +318,7 @@ static double bits_of(const struct bs_row *row, bool measured)
     return isfinite(bits) ? bits : row->bits;
 }
 
-void bs_range_widen(struct bs_range *range, double value)
+void bs_axis_range_widen(struct bs_axis_range *range, double value)
 {
     if (!(value >= range->low))
         range->low = value;
@@ -326,7 +326,7 @@ void bs_range_widen(struct bs_range *range, double value)
         range->high = value;
 }
 
-void bs_script_range(FILE *script, const char *axis, struct bs_range range)
+void bs_script_range(FILE *script, const char *axis, struct bs_axis_range range)
 {
     bool logarithmic = range.low > 0 && range.high > 3 * range.low;
     double low, high;
@@ -347,7 +347,7 @@ void bs_script_range(FILE *script, const char *axis, struct bs_range range)
 
 /* Where 2 bits cost tens of times what 4 do, all else lies on one line: a second panel then shows
  * the better 70 % of the trials. CLOSE_HIGH is its upper end, 0 = no such panel. */
-static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_range lines,
+static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_axis_range lines,
                                      bool measured, struct bs_error *err)
 {
     float *values = bs_alloc((size_t)plot->num_rows, sizeof *values);
@@ -393,7 +393,7 @@ static void print_perplexity_data(const struct bs_plot *plot, struct bs_series_l
 /* What is drawn. */
 struct drawn {
     struct bs_series_list list;
-    struct bs_range lines, dots, bits;
+    struct bs_axis_range lines, dots, bits;
     int num_dots, longest_dot;
     bool spreads;
 };
@@ -403,11 +403,11 @@ static void add_rows(const struct bs_plot *plot, struct drawn *drawn)
 {
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
-        struct bs_range *range = bs_is_weight_only(row) ? &drawn->lines : &drawn->dots;
+        struct bs_axis_range *range = bs_is_weight_only(row) ? &drawn->lines : &drawn->dots;
         double value = bs_plot_value(plot, row);
         double bar = fmax(bs_plot_se(plot, row), bs_plot_spread(plot, row));
-        bs_range_widen(range, value - bar);
-        bs_range_widen(range, value + bar);
+        bs_axis_range_widen(range, value - bar);
+        bs_axis_range_widen(range, value + bar);
         if (bs_is_weight_only(row)) {
             bs_series_of(&drawn->list, row);
             drawn->spreads = drawn->spreads || row->calibrations > 1;
@@ -420,7 +420,7 @@ static void add_rows(const struct bs_plot *plot, struct drawn *drawn)
     bool measured = drawn->list.count > BS_MOST_KEYS;
     for (int i = 0; i < plot->num_rows; i++)
         if (bs_is_weight_only(plot->rows[i]))
-            bs_range_widen(&drawn->bits, bits_of(plot->rows[i], measured));
+            bs_axis_range_widen(&drawn->bits, bits_of(plot->rows[i], measured));
 }
 
 static enum bs_status print_drawn(const struct bs_plot *plot, struct drawn *drawn,
@@ -439,7 +439,7 @@ static enum bs_status print_drawn(const struct bs_plot *plot, struct drawn *draw
     fprintf(plot->script, "SPREADS = %d\nMEASURED_BITS = %d\n", drawn->spreads, measured);
     bs_script_range(plot->script, "Y", drawn->lines);
     bs_script_range(plot->script, "DOTS", drawn->dots);
-    struct bs_range bits = drawn->bits; /* on a logarithmic axis where they are measured */
+    struct bs_axis_range bits = drawn->bits; /* on a logarithmic axis where they are measured */
     fprintf(plot->script, "X_LOW = %g\nX_HIGH = %g\n", measured ? bits.low / 1.1 : bits.low - 0.4,
             measured ? bits.high * 1.1 : bits.high + 0.4);
     return print_close_up(plot, drawn->lines, measured, err);

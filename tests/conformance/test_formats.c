@@ -160,6 +160,7 @@ static void every_format_describes_itself(void **state)
         assert_true(format->plugin.name && *format->plugin.name);
         assert_true(format->plugin.summary && *format->plugin.summary);
         assert_true(format->plugin.reference && *format->plugin.reference);
+        assert_in_range(format->family, BS_FAMILY_NONE + 1, BS_NUM_FAMILIES - 1);
         assert_true(format->lay && format->cell && format->pack && format->unpack);
         assert_true(format->fit || format->encode);
         assert_ptr_equal(bs_registry_find(&bs_format_registry, format->plugin.name),

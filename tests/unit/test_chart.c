@@ -23,7 +23,7 @@
 
 static char file[80], charts[80];
 static int num_trials;
-static const char *model, *compute; /* of the trials that are added */
+static const char *model, *compute, *format, *family; /* of the trials that are added */
 
 static const char *const endings[] = {"png", "svg", "tsv", "gp"};
 
@@ -33,6 +33,7 @@ static int make_folder(void **state)
     num_trials = 0;
     model = "it's \"tiny\"";
     compute = "float32";
+    format = family = "int";
     snprintf(file, sizeof file, "%s/r.h5", folder.path);
     snprintf(charts, sizeof charts, "%s/it's charts", folder.path);
     return 0;
@@ -66,7 +67,8 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
     row.algorithm = algorithm;
     row.recipe = label;
     if (!unquantized)
-        snprintf(label, sizeof label, "%s w%d g128%s%s", algorithm, bits,
+        snprintf(label, sizeof label, "%s %s%d g128%s%s", algorithm,
+                 !strcmp(format, "int") ? "w" : format, bits,
                  activation_bits < 16 ? " a8 token" : "",
                  !strcmp(compute, "bfloat16") ? " bfloat16" : "");
     row.text = text;
@@ -75,6 +77,8 @@ static void add(const char *algorithm, int bits, int activation_bits, double per
     snprintf(row.status, sizeof row.status, "done");
     snprintf(row.evaluation, sizeof row.evaluation, "perplexity");
     snprintf(row.granularity, sizeof row.granularity, "128");
+    snprintf(row.format, sizeof row.format, "%s", unquantized ? "none" : format);
+    snprintf(row.format_family, sizeof row.format_family, "%s", unquantized ? "" : family);
     struct bs_layer_row layers[6];
     for (int i = 0; i < 6; i++) {
         static const char *const names[] = {"attn.q_proj", "attn.k_proj", "mlp.fc1"};
@@ -264,7 +268,7 @@ static void test_positions(void **state)
         path_of(charts_of[i].name, "gp", path, sizeof path);
         assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
         assert_non_null(strstr(data, charts_of[i].changes ? "\nCHANGES = 1\n" : "\nCHANGES = 0\n"));
-        assert_non_null(strstr(data, "FORMAT = \"3-bit weights, groups of 128\""));
+        assert_non_null(strstr(data, "FORMAT = \"int weights, 3 bits, groups of 128\""));
         bs_free(data);
     }
     assert_int_equal(draw("perplexity_delta_by_position", "plots", &err), BS_ECONFIG);
@@ -468,6 +472,52 @@ static void test_memory(void **state)
     bs_results_release(&results);
 }
 
+static int count_of(const char *text, const char *part)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, part)); at++)
+        count++;
+    return count;
+}
+
+/* Forty lines of several families: the legend has a colour a family, whatever the order of the
+ * trials, and a shape an algorithm; bits are measured ones. */
+static void test_families(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"gguf k", "mx", "int", "of tomorrow"};
+    add("unquantized", 16, 16, 60, "text");
+    for (int f = 0; f < 4; f++)
+        for (int i = 0; i < 10; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "f%d_%d_", f, i);
+            format = name;
+            family = families[f];
+            add(i % 2 ? "gptq" : "rtn", 2 + i % 5, 16, 61 + i + f, "text");
+        }
+    draw_all();
+    static const char *const names[] = {"perplexity_vs_bits", "pareto"};
+    for (int c = 0; c < 2; c++) {
+        struct bs_error err;
+        char path[160], *script, *data;
+        size_t size;
+        path_of(names[c], "gp", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &script, &size, &err), BS_OK);
+        assert_int_equal(count_of(script, "\nKEY_NAMES["), 4 + 2 + c);
+        /* in the order of all families, with the numbers that these have in every chart */
+        assert_true(strstr(script, "= \"int\"\n") < strstr(script, "= \"mx\"\n"));
+        assert_true(strstr(script, "= \"mx\"\n") < strstr(script, "= \"gguf k\"\n"));
+        assert_non_null(strstr(script, c ? "= \"int\"\nKEY_COLOURS[2] = 1\n"
+                                         : "= \"int\"\nKEY_COLOURS[1] = 1\n"));
+        assert_non_null(strstr(script, "= \"other\"\nKEY_COLOURS["));
+        path_of(names[c], "tsv", path, sizeof path);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        assert_non_null(strstr(data, "\n2.1\t"));
+        bs_free(data);
+        bs_free(script);
+    }
+}
+
 /* Whatever labels, models and texts are called, gnuplot draws it as letters and runs none of it; a
  * title too long for the canvas goes on in a second line. */
 static void test_hostile_names(void **state)
@@ -536,7 +586,7 @@ int main(void)
         TEST(test_layers),   TEST(test_positions), TEST(test_little),
         TEST(test_wide),     TEST(test_sections),  TEST(test_models),
         TEST(test_refusals), TEST(test_memory),    TEST(test_hostile_names),
-        TEST(test_values),
+        TEST(test_values),   TEST(test_families),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,18 @@ FORMATS(DECLARE)
 
 static const struct bs_plugin *const rows[] = {FORMATS(ENTRY) NULL};
 
+const char *const bs_format_families[BS_NUM_FAMILIES] = {
+    [BS_FAMILY_NONE] = "",
+    [BS_FAMILY_INT] = "int",
+    [BS_FAMILY_FLOAT] = "float",
+    [BS_FAMILY_MX] = "mx",
+    [BS_FAMILY_LOOKUP] = "lookup",
+    [BS_FAMILY_GGUF_LEGACY] = "gguf legacy",
+    [BS_FAMILY_GGUF_K] = "gguf k",
+    [BS_FAMILY_GGUF_IQ] = "gguf iq",
+    [BS_FAMILY_GGUF_TERNARY] = "gguf ternary",
+};
+
 static void print_facts(const struct bs_plugin *plugin, FILE *out)
 {
     fprintf(out, "family: %s\n", bs_format_families[((const struct bs_format *)plugin)->family]);
