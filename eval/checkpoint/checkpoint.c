@@ -25,6 +25,7 @@ struct bs_checkpoint {
     size_t num_shards;
     struct bs_entries entries; /* by name */
     size_t unnamed;            /* that the index does not name */
+    struct bs_lines notices;   /* what there is to say of quantized weights */
     int choice; /* which of the usual names it has; as many as there are for another */
 };
 
@@ -187,9 +188,12 @@ static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_err
     return open_loose(checkpoint, err);
 }
 
-enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
-                                         struct bs_lines *notices, struct bs_error *err)
+enum bs_status bs_checkpoint_note(const struct bs_checkpoint *checkpoint, struct bs_lines *notices,
+                                  struct bs_error *err)
 {
+    for (int i = 0; i < checkpoint->notices.count; i++)
+        if (bs_lines_add(notices, err, "%s", checkpoint->notices.lines[i]))
+            return err->status;
     const char *own, *other;
     bool there, index;
     usual_name(checkpoint->choice, &own, &index);
@@ -212,7 +216,8 @@ enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
  * names; nothing where there is no config.json, or it names none. */
 static enum bs_status assemble(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
-    struct bs_assembly assembly = {.entries = &checkpoint->entries};
+    struct bs_assembly assembly = {.entries = &checkpoint->entries,
+                                   .notices = &checkpoint->notices};
     if (bs_assembly_open(&assembly, checkpoint->directory, err))
         return err->status;
     enum bs_status status = bs_assembly_run(&assembly, err);
@@ -247,6 +252,7 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
     json_decref(checkpoint->index);
     bs_free(checkpoint->shards);
     bs_entries_release(&checkpoint->entries);
+    bs_lines_release(&checkpoint->notices);
     bs_free(checkpoint->directory);
     bs_free(checkpoint);
 }

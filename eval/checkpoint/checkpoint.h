@@ -52,10 +52,10 @@ const struct bs_tensor *bs_checkpoint_coded(const struct bs_checkpoint *checkpoi
 /* How many tensors of its files an index does not name, so that they are no part of the model. */
 size_t bs_checkpoint_unnamed(const struct bs_checkpoint *checkpoint);
 
-/* Adds a line for each further file of weights that could have been opened in place of the one that
- * was, and for an adapter beside it. BS_ENOMEM. */
-enum bs_status bs_checkpoint_note_unread(const struct bs_checkpoint *checkpoint,
-                                         struct bs_lines *notices, struct bs_error *err);
+/* Adds lines on what is passed over: of quantized weights, each further file of weights that could
+ * have been opened in place of the one that was, and an adapter beside it. BS_ENOMEM. */
+enum bs_status bs_checkpoint_note(const struct bs_checkpoint *checkpoint, struct bs_lines *notices,
+                                  struct bs_error *err);
 
 /* Adds name, dtype (of a coded one the scheme), shape and bytes of every tensor that was required
  * so far to the digest, in order of name, and looks for values that are not finite on the way:

@@ -160,7 +160,7 @@ void bs_assembly_close(struct bs_assembly *assembly)
     json_decref(assembly->config);
     bs_free(assembly->place);
     bs_free(assembly->state);
-    *assembly = (struct bs_assembly){.entries = assembly->entries};
+    *assembly = (struct bs_assembly){.entries = assembly->entries, .notices = assembly->notices};
 }
 
 /* --- parts --- */
@@ -235,15 +235,15 @@ enum bs_status bs_assembly_need(const struct bs_assembly *assembly, const char *
 
 /* --- putting together --- */
 
-enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module, int rank,
-                               const int64_t *shape, struct bs_coded *coded,
+enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module, const char *ending,
+                               int rank, const int64_t *shape, struct bs_coded *coded,
                                const struct bs_entry *const *spent, int num_spent,
                                struct bs_error *err)
 {
     int parts = 0;
     assert(coded->decode && *coded->scheme && num_spent <= BS_MOST_PARTS);
     struct bs_entry *made = bs_entries_grow(&assembly->made, 1);
-    if (!made || !(made->named = bs_printf("%s.weight", module))) {
+    if (!made || !(made->named = bs_printf("%s%s", module, ending))) {
         bs_free(coded);
         return bs_fail_memory(err);
     }
@@ -261,13 +261,29 @@ enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module,
             coded->parts[parts++] =
                 (struct bs_file_part){&spent[i]->shard->map, spent[i]->tensor.data, bytes};
         coded->bits += 8 * (double)bytes;
-        assembly->entries->items[spent[i] - assembly->entries->items].spent = true;
+        bs_assembly_drop(assembly, spent[i]);
     }
     made->tensor.coded = coded;
     made->dtype = "coded";
     made->shard = spent[0]->shard;
     assembly->made.count++;
     return BS_OK;
+}
+
+void bs_assembly_drop(struct bs_assembly *assembly, const struct bs_entry *entry)
+{
+    if (entry)
+        assembly->entries->items[entry - assembly->entries->items].spent = true;
+}
+
+enum bs_status bs_assembly_note_inputs(struct bs_assembly *assembly, const char *how,
+                                       struct bs_error *err)
+{
+    return bs_lines_add(assembly->notices, err,
+                        "where this model is served, inputs of its linears are quantized too (%s); "
+                        "measured is the model with its weights alone: `activations` of a recipe "
+                        "quantizes inputs",
+                        how);
 }
 
 /* Makes what the tensor is the first of, where its name ends as one of the layout's. */

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "eval/base/lines.h"
 #include "eval/base/plugin.h"
 #include "eval/checkpoint/shard.h"
 
@@ -51,8 +52,9 @@ struct bs_assembly {
     const struct bs_layout *layout;
     json_t *config; /* owned */
     const json_t *settings;
-    char *place; /* "DIR/config.json: quantization_config", owned */
-    void *state; /* the layout's, owned */
+    char *place;              /* "DIR/config.json: quantization_config", owned */
+    void *state;              /* the layout's, owned */
+    struct bs_lines *notices; /* what there is to say of it, the caller's */
 };
 
 /* Reads what `directory` says of quantized weights: in config.json, or else in
@@ -77,13 +79,22 @@ enum bs_status bs_assembly_need(const struct bs_assembly *assembly, const char *
                                 const int64_t *shape, const struct bs_entry **entry,
                                 struct bs_error *err);
 
-/* Puts the coded matrix `module`.weight in place of the tensors `spent` (NULL entries are passed
+/* Puts the coded matrix called `module` and `ending` in place of the tensors `spent` (NULL entries are passed
  * over), which are its parts. Takes `coded`, whose decode and scheme are filled in, also where it
  * fails; adds parts and bits. BS_ENOMEM. */
-enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module, int rank,
-                               const int64_t *shape, struct bs_coded *coded,
+enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module, const char *ending,
+                               int rank, const int64_t *shape, struct bs_coded *coded,
                                const struct bs_entry *const *spent, int num_spent,
                                struct bs_error *err);
+
+/* Takes a tensor out of the checkpoint that is no weight, such as the scale of a static activation:
+ * NULL is passed over. What that leaves out is the layout's to say. */
+void bs_assembly_drop(struct bs_assembly *assembly, const struct bs_entry *entry);
+
+/* Adds to the notices that inputs of linears are quantized where such a model is served; `how` says
+ * to what. */
+enum bs_status bs_assembly_note_inputs(struct bs_assembly *assembly, const char *how,
+                                       struct bs_error *err);
 
 /* Of the settings: a whole number between least and most, or `missing` where there is none or null
  * (of `missing` below `least`: BS_EDATA); a text; a truth value. */

@@ -21,6 +21,8 @@ static const char *const silent_keys[] = {
     "is_llama_config",
     "is_decoder",
     "_commit_hash",
+    "quantization_config", /* read as the checkpoint is opened */
+    "compression_config",
     "original_max_position_embeddings", /* read by rope_config.c where it counts */
     /* how it runs */
     "use_cache",
@@ -292,8 +294,7 @@ static bool is_of_other_parts(const char *key)
 enum bs_status bs_config_check_outer(const struct bs_config_reader *r,
                                      const struct bs_architecture *a)
 {
-    static const char *const read[] = {"model_type", "text_config", "tie_word_embeddings",
-                                       "quantization_config", NULL};
+    static const char *const read[] = {"model_type", "text_config", "tie_word_embeddings", NULL};
     struct bs_config_reader outer = *r->outer;
     outer.ignored = r->ignored;
     const char *key;

@@ -301,7 +301,7 @@ static enum bs_status note_left_out(struct bs_model *model, const struct left_ou
             "%zu tensors in the files are not named by the checkpoint's index, and left out",
             unnamed))
         return err->status;
-    return bs_checkpoint_note_unread(model->checkpoint, notices, err);
+    return bs_checkpoint_note(model->checkpoint, notices, err);
 }
 
 /* Says which weights are quantized already: "GPTQ, 4 bits, groups of 128 (42 tensors)". */

@@ -3,6 +3,7 @@
 /* Adding a target is its file, a line here, and a folder of seeds. */
 #define TARGETS(X)                                                                                 \
     X(safetensors)                                                                                 \
+    X(layouts)                                                                                     \
     X(checkpoint_index)                                                                            \
     X(bin_zip)                                                                                     \
     X(bin_pickle)                                                                                  \

@@ -20,6 +20,7 @@ struct settings {
     int bits, group_size; /* group_size 0: a row */
     bool first_version;   /* zero points are stored less 1 */
     bool planar;
+    bool ordered;          /* columns are not in the order of their groups: g_idx must be there */
     const json_t *dynamic; /* patterns of names, and what is other there; NULL = none */
 };
 
@@ -101,6 +102,7 @@ static enum bs_status read_settings(struct bs_assembly *assembly, struct bs_erro
         return err->status;
     said->first_version = !strcmp(format, "gptq");
     said->planar = !strcmp(format, "gptq_p");
+    said->ordered = bs_layout_true(s, "desc_act", false);
     said->dynamic = json_object_get(s, "dynamic");
     if (!said->first_version && !said->planar && strcmp(format, "gptq_v2"))
         return bs_fail(err, BS_EUNSUPPORTED,
@@ -152,6 +154,7 @@ static enum bs_status find_parts(const struct bs_assembly *assembly, const char 
                                  const struct bs_entry *first, struct parts *parts,
                                  struct bs_error *err)
 {
+    const struct settings *said = assembly->state;
     const int64_t any[] = {BS_ANY_EXTENT, BS_ANY_EXTENT};
     *parts = (struct parts){.codes = first};
     if (bs_assembly_need(assembly, module, ".qweight", "I32", 2, any, &parts->codes, err))
@@ -160,7 +163,7 @@ static enum bs_status find_parts(const struct bs_assembly *assembly, const char 
     if (bs_assembly_need(assembly, module, ".scales", "F16 BF16 F32", 2, scales, &parts->scales,
                          err))
         return err->status;
-    if (!bs_assembly_find(assembly, module, ".g_idx"))
+    if (!bs_assembly_find(assembly, module, ".g_idx") && !said->ordered)
         return BS_OK;
     return bs_assembly_need(assembly, module, ".g_idx", "I32", 1, any, &parts->list, err);
 }
@@ -222,7 +225,7 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
         return err->status;
     }
     const struct bs_entry *spent[] = {parts.codes, parts.zeros, parts.scales, parts.list};
-    return bs_assembly_put(assembly, module, 2, shape, &grid->coded, spent, 4, err);
+    return bs_assembly_put(assembly, module, ".weight", 2, shape, &grid->coded, spent, 4, err);
 }
 
 const struct bs_layout bs_layout_autogptq = {

@@ -18,7 +18,7 @@ static float element(const struct bs_table *table, size_t index)
     return value;
 }
 
-static float rounded(enum bs_dtype to, float x)
+float bs_grid_rounded(enum bs_dtype to, float x)
 {
     if (to == BS_F16)
         return bs_half_value(bs_half_of(x));
@@ -51,7 +51,7 @@ static void decode_listed(const struct bs_grid *grid, size_t row, float *w)
             zero = grid->zero ? grid->zero(grid, row, group) : 0;
             held = group;
         }
-        w[j] = rounded(grid->rounded, (w[j] - zero) * scale);
+        w[j] = bs_grid_rounded(grid->rounded, (w[j] - zero) * scale);
     }
 }
 
@@ -66,7 +66,27 @@ static void decode_row(const struct bs_grid *grid, size_t row, float *w)
         float scale = scale_of(grid, row, g), zero = grid->zero ? grid->zero(grid, row, g) : 0;
         size_t left = grid->in - first, count = left < grid->group ? left : grid->group;
         for (size_t j = first; j < first + count; j++)
-            w[j] = rounded(grid->rounded, (w[j] - zero) * scale);
+            w[j] = bs_grid_rounded(grid->rounded, (w[j] - zero) * scale);
+    }
+}
+
+void bs_grid_read_floats(const struct bs_grid *grid, size_t row, float *q)
+{
+    const struct bs_tensor codes = {.dtype = (enum bs_dtype)grid->variant,
+                                    .rank = 1,
+                                    .shape = {(int64_t)grid->in},
+                                    .count = grid->in,
+                                    .data = grid->codes + row * grid->in};
+    bs_tensor_read(&codes, 0, grid->in, q);
+}
+
+void bs_grid_read_e2m1(const struct bs_grid *grid, size_t row, float *q)
+{
+    static const float levels[] = {0, 0.5F, 1, 1.5F, 2, 3, 4, 6};
+    const unsigned char *codes = grid->codes + row * (grid->in / 2);
+    for (size_t j = 0; j < grid->in; j++) {
+        int code = codes[j / 2] >> (j % 2 ? 4 : 0) & 15;
+        q[j] = code & 8 ? -levels[code & 7] : levels[code & 7];
     }
 }
 

@@ -35,6 +35,14 @@ struct bs_grid {
 /* struct bs_coded's decode of a grid. */
 void bs_grid_decode(const struct bs_coded *coded, size_t first, size_t count, float *out);
 
+/* For `read`: float8 codes of the type `variant`; codes of 4 bits, the first of two low, a sign, two
+ * bits of exponent and one of mantissa. */
+void bs_grid_read_floats(const struct bs_grid *grid, size_t row, float *q);
+void bs_grid_read_e2m1(const struct bs_grid *grid, size_t row, float *q);
+
+/* The value of type F16 or BF16 that is nearest to x, ties to even; x of any other. */
+float bs_grid_rounded(enum bs_dtype to, float x);
+
 /* A zeroed grid of this shape, its decode filled in. NULL when memory runs out. */
 struct bs_grid *bs_grid_create(size_t out, size_t in, size_t group);
 

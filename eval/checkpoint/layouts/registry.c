@@ -1,7 +1,13 @@
 /* Adding a layout is its file and one line here. */
 #include "eval/checkpoint/layout.h"
 
-#define LAYOUTS(X) X(autogptq)
+#define LAYOUTS(X)                                                                                 \
+    X(autogptq)                                                                                    \
+    X(autoawq)                                                                                     \
+    X(compressed_tensors)                                                                          \
+    X(bitsandbytes)                                                                                \
+    X(float8)                                                                                      \
+    X(gpt_oss)
 
 #define DECLARE(l) extern const struct bs_layout bs_layout_##l;
 #define ENTRY(l) &bs_layout_##l.plugin,
