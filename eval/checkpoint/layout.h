@@ -79,9 +79,9 @@ enum bs_status bs_assembly_need(const struct bs_assembly *assembly, const char *
                                 const int64_t *shape, const struct bs_entry **entry,
                                 struct bs_error *err);
 
-/* Puts the coded matrix called `module` and `ending` in place of the tensors `spent` (NULL entries are passed
- * over), which are its parts. Takes `coded`, whose decode and scheme are filled in, also where it
- * fails; adds parts and bits. BS_ENOMEM. */
+/* Puts the coded matrix called `module` and `ending` in place of the tensors `spent` (NULL entries
+ * are passed over), which are its parts. Takes `coded`, whose decode and scheme are filled in, also
+ * where it fails; adds parts and bits. BS_ENOMEM. */
 enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module, const char *ending,
                                int rank, const int64_t *shape, struct bs_coded *coded,
                                const struct bs_entry *const *spent, int num_spent,

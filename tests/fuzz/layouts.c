@@ -1,5 +1,6 @@
 /* Quantized checkpoints: config.json's settings and the tensors that they speak of, in one object
- *   {"quantization_config": {...}, "tensors": {"NAME": {"dtype": "I32", "shape": [2, 3], "text": ""}}}
+ *   {"quantization_config": {...},
+ *    "tensors": {"NAME": {"dtype": "I32", "shape": [2, 3], "text": ""}}}
  * whose tensors are filled with `text` where there is any, else with numbers. */
 #include "tests/fuzz/target.h"
 

@@ -384,7 +384,8 @@ static void test_quantized(void **state)
     expect_refused(&v, "quantized already (GPTQ or AWQ)");
     variant_release(&v);
     v = variant_load("llama");
-    json_object_set_new(v.config, "quantization_config", json_pack("{s:s}", "quant_method", "vptq"));
+    json_object_set_new(v.config, "quantization_config",
+                        json_pack("{s:s}", "quant_method", "vptq"));
     expect_refused(&v, "quantization_config: the weights are quantized already (vptq)");
     json_object_del(v.config, "quantization_config");
     json_object_set_new(v.config, "quantization", json_pack("{s:i}", "bits", 4));

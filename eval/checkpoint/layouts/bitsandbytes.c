@@ -1,9 +1,9 @@
 /* bitsandbytes' checkpoints, as transformers saves them. Of 4 bits, for a linear [out][in]:
  *   weight uint8 [out * in / 2, 1]     codes, the first of two high, row after row
  *   weight.quant_map float32 [16]      what they stand for
- *   weight.absmax float32 [blocks]     of blocks of the flattened matrix, or, of double
- *                                      quantization, uint8 [blocks] with weight.nested_absmax and
- *                                      weight.nested_quant_map: absmax = map[code] * nested + offset
+ *   weight.absmax float32 [blocks]     of blocks of the flattened matrix
+ *   or, of double quantization, uint8 [blocks] with weight.nested_absmax and
+ *   weight.nested_quant_map: absmax = map[code] * nested + offset
  *   weight.quant_state.bitsandbytes__nf4 (or fp4)  shape, type, sizes, offset, in JSON
  * and w = map[code] * absmax, rounded to the state's dtype. Of 8 bits:
  *   weight int8 [out][in], SCB float32 [out]      w = q * SCB / 127 in float32

@@ -1,5 +1,5 @@
-/* compressed-tensors' checkpoints, as llm-compressor writes them and vLLM reads them. Which format a
- * linear [out][in] has shows in its tensors:
+/* compressed-tensors' checkpoints, as llm-compressor writes them and vLLM reads them. Which format
+ * a linear [out][in] has shows in its tensors:
  *   pack-quantized   weight_packed int32 [out][ceil(in * bits / 32)], q + 2^(bits - 1) one after
  *                    another; weight_shape; of asymmetric ones weight_zero_point int32
  *                    [ceil(out * bits / 32)][groups], packed down the rows in the same way

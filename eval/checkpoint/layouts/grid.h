@@ -35,8 +35,8 @@ struct bs_grid {
 /* struct bs_coded's decode of a grid. */
 void bs_grid_decode(const struct bs_coded *coded, size_t first, size_t count, float *out);
 
-/* For `read`: float8 codes of the type `variant`; codes of 4 bits, the first of two low, a sign, two
- * bits of exponent and one of mantissa. */
+/* For `read`: float8 codes of the type `variant`; codes of 4 bits, the first of two low, a sign,
+ * two bits of exponent and one of mantissa. */
 void bs_grid_read_floats(const struct bs_grid *grid, size_t row, float *q);
 void bs_grid_read_e2m1(const struct bs_grid *grid, size_t row, float *q);
 
