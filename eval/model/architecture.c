@@ -7,6 +7,7 @@
 #include "eval/base/print.h"
 #include "eval/model/config_keys.h"
 #include "eval/model/config_reader.h"
+#include "eval/model/gguf_config.h"
 #include "eval/checkpoint/foreign.h"
 #include "eval/checkpoint/layout.h"
 #include "eval/model/layer_config.h"
@@ -329,6 +330,9 @@ static enum bs_status read_part(struct bs_config_reader *r, const char *model_ty
     if (bs_quantization_find(r->path, r->config, &quantization, r->err) ||
         read_family(r->path, r->config, model_type, &a->family, r->err))
         return r->err->status;
+    a->stored = *a->family;
+    if (r->gguf)
+        bs_gguf_store(r->gguf, &a->stored);
     r->rules = a->family->config;
     r->ignored = &ignored;
     enum bs_status status = read_values(r, a);
@@ -383,18 +387,46 @@ static enum bs_status read_wrapped(const struct bs_config_reader *outer,
                         a->family->model_type);
 }
 
-static enum bs_status read_config(const char *path, json_t *config, const struct bs_lines *accept,
-                                  struct bs_architecture *a, struct bs_remarks *remarks,
-                                  struct bs_error *err)
+static enum bs_status read_config(struct bs_config_reader *r, struct bs_architecture *a)
 {
-    struct bs_config_reader r = {
-        .path = path, .config = config, .accept = accept, .remarks = remarks, .err = err};
-    const json_t *value = json_object_get(config, "model_type");
+    const json_t *value = json_object_get(r->config, "model_type");
     if (!json_is_string(value))
-        return bs_config_fail(path, "model_type", value, BS_EDATA, "the name of a model family",
-                              err);
+        return bs_config_fail(r->path, "model_type", value, BS_EDATA, "the name of a model family",
+                              r->err);
     const struct bs_wrapper *wrapper = bs_wrapper_find(json_string_value(value));
-    return wrapper ? read_wrapped(&r, wrapper, a) : read_part(&r, json_string_value(value), a);
+    return wrapper ? read_wrapped(r, wrapper, a) : read_part(r, json_string_value(value), a);
+}
+
+/* The same of a GGUF file, by its metadata. */
+static enum bs_status read_gguf(struct bs_config_reader *r, struct bs_architecture *a)
+{
+    struct bs_gguf_model model;
+    enum bs_status status = bs_gguf_open(r->path, &model, r->err);
+    if (!status)
+        status = bs_gguf_config(&model, &r->config, r->err);
+    r->gguf = &model;
+    if (!status)
+        status = read_config(r, a);
+    json_decref(r->config);
+    bs_gguf_close(&model);
+    return status;
+}
+
+static enum bs_status read_folder(const char *directory, struct bs_config_reader *r,
+                                  struct bs_architecture *a)
+{
+    if (bs_foreign_path(directory, r->err))
+        return r->err->status;
+    char *path = bs_printf("%s/config.json", directory);
+    if (!path)
+        return bs_fail_memory(r->err);
+    enum bs_status status = bs_json_read(path, &r->config, r->err);
+    r->path = path;
+    if (!status)
+        status = read_config(r, a);
+    json_decref(r->config);
+    bs_free(path);
+    return status;
 }
 
 enum bs_status bs_architecture_read(const char *directory, const struct bs_lines *accept,
@@ -403,19 +435,15 @@ enum bs_status bs_architecture_read(const char *directory, const struct bs_lines
 {
     *architecture = (struct bs_architecture){0};
     struct bs_remarks unwanted = {0};
-    json_t *config = NULL;
-    if (bs_foreign_path(directory, err))
-        return err->status;
-    char *path = bs_printf("%s/config.json", directory);
-    if (!path)
-        return bs_fail_memory(err);
-    enum bs_status status = bs_json_read(path, &config, err);
+    struct bs_config_reader r = {
+        .accept = accept, .remarks = remarks ? remarks : &unwanted, .err = err};
+    char *file;
+    enum bs_status status = bs_gguf_place(directory, &file, err);
+    r.path = file;
     if (!status)
-        status =
-            read_config(path, config, accept, architecture, remarks ? remarks : &unwanted, err);
+        status = file ? read_gguf(&r, architecture) : read_folder(directory, &r, architecture);
     bs_remarks_release(&unwanted);
-    json_decref(config);
-    bs_free(path);
+    bs_free(file);
     return status;
 }
 

@@ -6,6 +6,7 @@
 
 #include "eval/base/json.h"
 #include "eval/base/lines.h"
+#include "eval/gguf/gguf.h"
 #include "eval/model/families.h"
 
 /* Bytes of a message that show a value of the file. */
@@ -14,7 +15,8 @@ enum { BS_CONFIG_PRINTED = 200 };
 /* A config.json being read. */
 struct bs_config_reader {
     const char *path;
-    json_t *config; /* an object */
+    json_t *config;                   /* an object */
+    const struct bs_gguf_model *gguf; /* whose metadata the config was made from; or NULL */
     const struct bs_family_config *rules;
     const struct bs_lines *accept; /* keys to pass over where they are not understood, or NULL */
     const struct bs_config_reader *outer; /* of the whole model where this is the text part of one

@@ -42,7 +42,7 @@ static enum bs_status load_norm(const struct bs_model *model, const struct bs_no
 {
     if (bs_norm_init(norm, model->architecture.norm, width, err))
         return err->status;
-    read_norm(tensors, model->architecture.family->norm_plus_one, 0, norm);
+    read_norm(tensors, model->architecture.stored.norm_plus_one, 0, norm);
     return BS_OK;
 }
 
@@ -127,12 +127,29 @@ enum bs_status bs_model_embed(const struct bs_model *model,
 
 /* --- blocks --- */
 
+/* One row of a linear after another, where heads have theirs in pairs. */
+static void read_paired_rows(const struct bs_slot *slot, const struct bs_tensor *tensor,
+                             size_t width, float *out)
+{
+    const struct bs_tensor_rows *rows = &slot->rows;
+    int half = rows->paired / 2;
+    for (int i = 0; i < slot->out; i++) {
+        int j = i % rows->paired, within = j < half ? 2 * j : 2 * (j - half) + 1;
+        size_t row = (size_t)(rows->first + i - j + within);
+        bs_tensor_read(tensor, row * width, width, out + (size_t)i * width);
+    }
+}
+
 /* Rows of `width` floats: a linear's weight, or its bias with a width of 1. */
 static void read_rows(const struct bs_slot *slot, const struct bs_tensor *tensor, size_t width,
                       float *out)
 {
     const struct bs_tensor_rows *rows = &slot->rows;
     size_t count = (size_t)rows->run * width;
+    if (rows->paired) {
+        read_paired_rows(slot, tensor, width, out);
+        return;
+    }
     for (int i = 0; i < slot->out / rows->run; i++)
         bs_tensor_read(tensor, (size_t)(rows->first + i * rows->stride) * width, count,
                        out + (size_t)i * count);
@@ -163,7 +180,7 @@ static void load_linear(const struct bs_model *model, const char *place, const s
     if (weight->coded)
         linear->file_bits =
             weight->coded->bits * ((double)slot->out * slot->in / (double)weight->count);
-    if (model->architecture.family->transposed && !weight->coded)
+    if (model->architecture.stored.transposed && !weight->coded)
         read_transposed(slot, weight, linear->weight);
     else
         read_rows(slot, weight, (size_t)slot->in, linear->weight);
@@ -185,7 +202,7 @@ static void load_block_norm(const struct bs_model *model, const char *place, enu
             tensors.weight = find(model, place, name, ".weight");
         if (vectors > 1)
             tensors.bias = find(model, place, name, ".bias");
-        read_norm(&tensors, a->family->norm_plus_one, p * (norm->width / parts), norm);
+        read_norm(&tensors, a->stored.norm_plus_one, p * (norm->width / parts), norm);
     }
 }
 

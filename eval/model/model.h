@@ -78,6 +78,7 @@ struct bs_family {
     enum bs_fused fused;                         /* how fused_qkv holds its rows */
     bool fused_v_folds; /* AWQ's code folds the factors of o's columns into v's rows of fused_qkv */
     bool transposed;    /* linears are stored [in_features][out_features] */
+    bool paired_rows;   /* of q and k: a head's rows j and j + head_dim / 2 follow one another */
     enum bs_norm_kind norm, qk_norm_kind;
     enum bs_qk_norm qk_norm;
     bool norm_plus_one; /* norm weights are stored less 1 */
@@ -140,6 +141,8 @@ struct bs_query_scaling {
 /* The numbers of config.json that the forward pass uses. */
 struct bs_architecture {
     const struct bs_family *family;
+    struct bs_family stored; /* the same as the files have it: what their tensors are called, and
+                                how they hold them */
     const char
         *wrapper; /* model_type of the model of more than text that this is a part of, or NULL */
     int hidden_size, intermediate_size, num_layers;

@@ -51,7 +51,7 @@ static enum bs_status require_block_norm(struct bs_model *model, const char *pla
     const struct bs_tensor *tensor;
     int parts = bs_norm_parts(a, at), width = bs_norm_width(a, at);
     bool of_heads = at == BS_NORM_Q || at == BS_NORM_K;
-    bool by_head = of_heads && a->family->qk_norm == BS_QK_NORM_EACH_HEAD;
+    bool by_head = of_heads && a->stored.qk_norm == BS_QK_NORM_EACH_HEAD;
     int64_t vector[] = {width / parts}, matrix[] = {width / a->head_dim, a->head_dim};
     int vectors = bs_norm_vectors(bs_norm_kind_at(a, at));
     assert(vectors <= 2);
@@ -74,7 +74,7 @@ static enum bs_status require_linear(struct bs_model *model, const char *place,
     for (int s = slot->first; s <= slot->last; s++)
         out += a->program.slots[s].out;
     const struct bs_tensor *tensor = look_for(model, place, slot->tensor, ".weight");
-    bool transposed = a->family->transposed && !(tensor && tensor->coded);
+    bool transposed = a->stored.transposed && !(tensor && tensor->coded);
     int64_t shape[] = {transposed ? in : out, transposed ? out : in};
     if (require(model, place, slot->tensor, ".weight", 2, shape, &tensor, err))
         return err->status;
@@ -89,7 +89,7 @@ static enum bs_status require_linear(struct bs_model *model, const char *place,
 static enum bs_status compare_head(struct bs_model *model, const int64_t *matrix, bool *differs,
                                    struct bs_error *err)
 {
-    const struct bs_family *f = model->architecture.family;
+    const struct bs_family *f = &model->architecture.stored;
     const struct bs_tensor *head = look_for(model, model->head_prefix, f->head, ".weight");
     bool equal = true;
     *differs = false;
@@ -107,7 +107,7 @@ static enum bs_status compare_head(struct bs_model *model, const int64_t *matrix
 static enum bs_status require_embeddings(struct bs_model *model, struct bs_error *err)
 {
     struct bs_architecture *a = &model->architecture;
-    const struct bs_family *f = a->family;
+    const struct bs_family *f = &a->stored;
     int64_t matrix[] = {a->vocab_size, a->embedding_size};
     bool differs = false;
     if (a->tied_head && !look_for(model, model->prefix, f->embedding, ".weight") &&
@@ -142,7 +142,7 @@ static enum bs_status require_embeddings(struct bs_model *model, struct bs_error
 static enum bs_status require_ends(struct bs_model *model, struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    const struct bs_family *f = a->family;
+    const struct bs_family *f = &a->stored;
     const char *place = model->prefix;
     int64_t vocab[] = {a->vocab_size};
     int64_t positions[] = {(int64_t)a->max_positions + f->position_offset, a->hidden_size};
@@ -188,7 +188,7 @@ static int block_of(const struct bs_model *model, const char *name)
         return -1;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    return sscanf(name + prefix, model->architecture.family->block, &block) == 1 ? block : -1;
+    return sscanf(name + prefix, model->architecture.stored.block, &block) == 1 ? block : -1;
 #pragma GCC diagnostic pop
 }
 
@@ -204,7 +204,7 @@ static bool is_spare(const struct bs_model *model, const char *name)
         if (bs_ends_in(name, endings[i]))
             return true;
     char head[BS_TENSOR_NAME_BYTES];
-    snprintf(head, sizeof head, "%s%s.weight", model->head_prefix, a->family->head);
+    snprintf(head, sizeof head, "%s%s.weight", model->head_prefix, a->stored.head);
     return a->tied_head && !strcmp(name, head);
 }
 
@@ -255,7 +255,7 @@ static enum bs_status leave_out(const struct bs_model *model, const char *direct
         return BS_OK;
     }
     if (a->wrapper && strncmp(name, model->prefix, strlen(model->prefix)) &&
-        strncmp(name, a->family->head, strlen(a->family->head)))
+        strncmp(name, a->stored.head, strlen(a->stored.head)))
         return leave_other(name, out, err);
     return bs_fail(err, BS_EUNSUPPORTED,
                    "%s: tensor '%.200s' has no place in the model that config.json describes "
@@ -348,7 +348,7 @@ static enum bs_status refuse_quantized(const struct bs_model *model, const char 
  * model; or as the text part of more. The first place that has an embedding, or a final norm. */
 static void choose_place(struct bs_model *model)
 {
-    const struct bs_family *f = model->architecture.family;
+    const struct bs_family *f = &model->architecture.stored;
     const struct bs_wrapper_place plain[] = {{f->prefix, ""}, {"", ""}, {NULL, NULL}};
     const struct bs_wrapper_place *place = model->architecture.wrapper ? bs_wrapper_places : plain;
     model->prefix = place->prefix;

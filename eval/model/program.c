@@ -62,9 +62,9 @@ struct call {
     enum bs_biases biases; /* the set that it has its bias in */
 };
 
-static const char *name_of(struct builder *b, const char *role)
+static const char *name_of(struct builder *b, const struct bs_family *family, const char *role)
 {
-    const struct bs_linear_name *names = b->a->family->linears;
+    const struct bs_linear_name *names = family->linears;
     for (int i = 0; i < BS_MAX_SLOTS && names[i].role; i++)
         if (!strcmp(names[i].role, role))
             return names[i].name;
@@ -77,17 +77,16 @@ static void add_slot(struct builder *b, const struct call *call, int input)
     struct bs_program *p = b->p;
     b->full |= p->num_slots == BS_MAX_SLOTS;
     int slot = b->full ? 0 : p->num_slots++;
-    const char *name = name_of(b, call->role);
     p->slots[slot] = (struct bs_slot){.role = call->role,
-                                      .name = name,
+                                      .name = name_of(b, b->a->family, call->role),
                                       .out = call->out,
                                       .in = p->values[input].width,
                                       .biased = (b->a->biases & call->biases) != 0,
                                       .input = input,
                                       .first = slot,
                                       .last = slot,
-                                      .tensor = name,
-                                      .rows = {0, call->out, call->out}};
+                                      .tensor = name_of(b, &b->a->stored, call->role),
+                                      .rows = {0, call->out, call->out, 0}};
 }
 
 /* The outputs of these linears side by side. */
@@ -128,11 +127,19 @@ static void share_tensor(struct builder *b, int count, const char *tensor)
 static void interleave_heads(struct builder *b)
 {
     int d = b->a->head_dim, queries = b->a->num_heads / b->a->num_kv_heads;
-    const struct bs_tensor_rows rows[3] = {{0, queries * d, (queries + 2) * d},
-                                           {queries * d, d, (queries + 2) * d},
-                                           {(queries + 1) * d, d, (queries + 2) * d}};
+    const struct bs_tensor_rows rows[3] = {{0, queries * d, (queries + 2) * d, 0},
+                                           {queries * d, d, (queries + 2) * d, 0},
+                                           {(queries + 1) * d, d, (queries + 2) * d, 0}};
     for (int i = 0; i < 3 && !b->full; i++)
         b->p->slots[b->p->num_slots - 3 + i].rows = rows[i];
+}
+
+/* q and k, of the last three linears: the channels of a head that are rotated together follow one
+ * another in the tensor. */
+static void pair_rows(struct builder *b)
+{
+    for (int i = 0; i < 2 && !b->full; i++)
+        b->p->slots[b->p->num_slots - 3 + i].rows.paired = b->a->head_dim;
 }
 
 /* The value after the norm at this place, or itself where blocks have none there. */
@@ -165,9 +172,6 @@ static void project(struct builder *b, int in, int qkv[3])
     int all = 0, channel = 0;
     if (fused) {
         all = as_site(b, emit_linears(b, calls, 3, in), "qkv", BS_SITE_QKV);
-        share_tensor(b, 3, a->family->fused_qkv);
-        if (a->family->fused == BS_FUSED_GROUPS)
-            interleave_heads(b);
         if (clips)
             all = emit_like(b, BS_OP_CLIP, all, 0);
     } else {
@@ -185,6 +189,12 @@ static void project(struct builder *b, int in, int qkv[3])
         if (!fused)
             as_site(b, qkv[i], names[i], BS_SITE_QKV);
     }
+    if (a->stored.fused_qkv)
+        share_tensor(b, 3, a->stored.fused_qkv);
+    if (a->stored.fused == BS_FUSED_GROUPS)
+        interleave_heads(b);
+    if (a->stored.paired_rows)
+        pair_rows(b);
     for (int i = 0; i < 3 && clips && !fused; i++)
         qkv[i] = emit_like(b, BS_OP_CLIP, qkv[i], 0);
 }
@@ -224,8 +234,8 @@ static int mlp(struct builder *b, int in)
     act.in[0] = emit_linear(b, a->family->gated ? gate : up, in);
     if (a->family->gated)
         act.in[1] = emit_linear(b, up, in);
-    if (a->family->fused_gate_up)
-        share_tensor(b, 2, a->family->fused_gate_up);
+    if (a->stored.fused_gate_up)
+        share_tensor(b, 2, a->stored.fused_gate_up);
     int hidden = emit(b, act, a->intermediate_size);
     if (!a->family->gated && !bs_nonlinearity_passes_factors(a->activation))
         hidden = emit_like(b, BS_OP_DIVIDE, hidden, 0);

@@ -174,7 +174,7 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     double bytes = (twice ? 2 : 1) * bs_block_weights(a) * sizeof(float) +
                    codes_bytes(a, recipes, num_recipes);
     if (!needed) /* linears of one tensor are looked at together */
-        return bytes + (a->family->fused_qkv || a->family->fused_gate_up ? linears : 0);
+        return bytes + (a->stored.fused_qkv || a->stored.fused_gate_up ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
     bytes += statistics.shared.memory + statistics.shared.derived + statistics.own.memory;
     return bytes + (walk->scratch ? 0 : streams);

@@ -105,6 +105,7 @@ void random_block_init(struct random_block *random, const struct random_shape *s
     uint64_t seed = shape->seed;
     struct bs_architecture *a = &random->architecture;
     *a = (struct bs_architecture){.family = bs_family_find("llama"),
+                                  .stored = *bs_family_find("llama"),
                                   .hidden_size = shape->hidden,
                                   .intermediate_size = shape->intermediate,
                                   .num_layers = 1,

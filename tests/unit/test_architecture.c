@@ -201,6 +201,7 @@ static void test_families(void **state)
     const struct bs_family *family;
     for (int f = 0; (family = bs_family_at(f)); f++) {
         struct bs_architecture a = {.family = family,
+                                    .stored = *family,
                                     .norm = family->norm,
                                     .norms = bs_family_norms(family),
                                     .wiring = family->wiring,

@@ -284,6 +284,7 @@ static struct bs_architecture of_row(const struct bs_family *family, enum bs_wir
 {
     struct bs_error err;
     struct bs_architecture a = {.family = family,
+                                .stored = *family,
                                 .hidden_size = HIDDEN,
                                 .intermediate_size = INNER,
                                 .num_heads = HEADS,
@@ -535,6 +536,7 @@ static void a_row_names_the_linears_of_its_program(void **state)
     struct bs_error err;
     struct bs_family family = *bs_family_find("llama");
     struct bs_architecture a = {.family = &family,
+                                .stored = family,
                                 .norms = bs_family_norms(&family),
                                 .hidden_size = 8,
                                 .intermediate_size = 12,

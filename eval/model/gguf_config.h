@@ -1,0 +1,21 @@
+/* What the metadata of a GGUF file say of a model, as the config.json of its family would. */
+#ifndef BS_EVAL_MODEL_GGUF_CONFIG_H
+#define BS_EVAL_MODEL_GGUF_CONFIG_H
+
+#include <jansson.h>
+
+#include "eval/gguf/gguf.h"
+#include "eval/model/model.h"
+
+/* The config.json in a new reference: model_type, the keys of the family's row, and by its own name
+ * (less "llama.") each value of the architecture that is not known, to be judged as those of a
+ * config.json are. What is not in the metadata (biases, a head of its own, ...) is seen from the
+ * tensors. BS_EDATA naming file and key; BS_EUNSUPPORTED for an architecture without a family. */
+enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config,
+                              struct bs_error *err);
+
+/* Makes *stored, a copy of the family's row, say what a GGUF file calls its tensors and how it holds
+ * them. */
+void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored);
+
+#endif

@@ -1,0 +1,76 @@
+/* What GGUF files call the tensors of a family, and how they hold them (llama.cpp's
+ * conversion/ and gguf-py gguf/tensor_mapping.py). */
+#include "eval/model/gguf_config.h"
+
+#include <string.h>
+
+/* The name of a linear by its role. */
+static const char *linear_name(const char *role)
+{
+    static const struct bs_linear_name names[] = {
+        {"q", "attn_q"},      {"k", "attn_k"},  {"v", "attn_v"},      {"o", "attn_output"},
+        {"gate", "ffn_gate"}, {"up", "ffn_up"}, {"down", "ffn_down"}, {NULL, NULL}};
+    for (int i = 0; names[i].role; i++)
+        if (!strcmp(names[i].role, role))
+            return names[i].name;
+    return NULL;
+}
+
+static void store_norms(struct bs_family *stored)
+{
+    static const char *const names[BS_NUM_NORMS] = {[BS_NORM_ATTENTION] = "attn_norm",
+                                                    [BS_NORM_MLP] = "ffn_norm",
+                                                    [BS_NORM_ATTENTION_OUT] = "post_attention_norm",
+                                                    [BS_NORM_MLP_OUT] = "post_ffw_norm",
+                                                    [BS_NORM_Q] = "attn_q_norm",
+                                                    [BS_NORM_K] = "attn_k_norm"};
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (stored->norms[n])
+            stored->norms[n] = names[n];
+    /* one tensor of all heads' */
+    if (stored->qk_norm == BS_QK_NORM_HEAD_TENSORS)
+        stored->qk_norm = BS_QK_NORM_EACH_HEAD;
+    stored->norm_plus_one = false;
+}
+
+/* True for architectures that llama.cpp rotates by channels 2j and 2j + 1, where transformers does by
+ * j and j + half: their rows are put in the other order. */
+static bool is_paired(const struct bs_gguf *gguf)
+{
+    static const char *const archs[] = {"llama", "granite", "smollm3", "olmo"};
+    const struct bs_gguf_value *value = bs_gguf_find(gguf, "general.architecture");
+    if (!value || value->kind != BS_GGUF_STRING || value->array)
+        return false;
+    size_t cursor = 0;
+    struct bs_gguf_text arch = bs_gguf_next_text(value, &cursor);
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (arch.length == strlen(archs[i]) && !memcmp(arch.bytes, archs[i], arch.length))
+            return true;
+    return false;
+}
+
+void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
+{
+    stored->prefix = "";
+    stored->block = "blk.%d.";
+    stored->embedding = "token_embd";
+    stored->head = "output";
+    stored->final_norm = stored->final_norm ? "output_norm" : NULL;
+    stored->embedding_norm = stored->embedding_norm ? "token_embd_norm" : NULL;
+    stored->positions = stored->positions ? "position_embd" : NULL;
+    store_norms(stored);
+    /* Falcon's with two: the first tensor is the MLP's */
+    if (bs_gguf_tensor(model, "blk.0.attn_norm_2.weight")) {
+        stored->norms[BS_NORM_ATTENTION] = "attn_norm_2";
+        stored->norms[BS_NORM_MLP] = "attn_norm";
+    }
+    for (int i = 0; i < BS_MAX_SLOTS && stored->linears[i].role; i++)
+        stored->linears[i].name = linear_name(stored->linears[i].role);
+    bool fused = bs_gguf_tensor(model, "blk.0.attn_qkv.weight");
+    bool gated = stored->gated && !bs_gguf_tensor(model, "blk.0.ffn_gate.weight");
+    stored->fused_qkv = fused ? "attn_qkv" : NULL;
+    stored->fused = fused ? BS_FUSED_SECTIONS : BS_FUSED_NONE;
+    stored->fused_gate_up = gated ? "ffn_up" : NULL;
+    stored->transposed = false;
+    stored->paired_rows = is_paired(&model->parts->gguf);
+}
