@@ -8,6 +8,7 @@
 #include "eval/checkpoint/layout.h"
 #include "eval/checkpoint/reader.h"
 #include "eval/checkpoint/shard.h"
+#include "eval/gguf/gguf.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -25,8 +26,9 @@ struct bs_checkpoint {
     size_t num_shards;
     struct bs_entries entries; /* by name */
     size_t unnamed;            /* that the index does not name */
+    int choice; /* which of the usual names it has; as many as there are for another, -1 for a
+                  GGUF file */
     struct bs_lines notices;   /* what there is to say of quantized weights */
-    int choice; /* which of the usual names it has; as many as there are for another */
 };
 
 static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
@@ -175,10 +177,40 @@ static enum bs_status look_for(const struct bs_checkpoint *checkpoint, const cha
     return path ? BS_OK : bs_fail_memory(err);
 }
 
+/* A GGUF file, which the checkpoint is, and its further parts. */
+static enum bs_status open_gguf(struct bs_checkpoint *checkpoint, const char *file,
+                                struct bs_error *err)
+{
+    char name[BS_NAME_BYTES];
+    size_t parts = 1;
+    while (bs_gguf_part_name(bs_path_name(file), (int)parts + 1, name))
+        parts++;
+    char *folder = bs_path_folder(file);
+    checkpoint->shards = bs_calloc(parts, sizeof *checkpoint->shards);
+    enum bs_status status = folder && checkpoint->shards ? BS_OK : bs_fail_memory(err);
+    for (size_t i = 0; i < parts && !status; i++) {
+        if (!bs_gguf_part_name(bs_path_name(file), (int)i + 1, name))
+            snprintf(name, sizeof name, "%s", bs_path_name(file));
+        status = bs_shard_open(&checkpoint->shards[checkpoint->num_shards++], folder, name,
+                               &checkpoint->entries, err);
+    }
+    bs_free(folder);
+    return status ? status : bs_entries_sort(&checkpoint->entries, err);
+}
+
 static enum bs_status open_files(struct bs_checkpoint *checkpoint, struct bs_error *err)
 {
     const char *name;
+    char *file;
     bool index, there;
+    if (bs_gguf_place(checkpoint->directory, &file, err))
+        return err->status;
+    if (file) {
+        checkpoint->choice = -1;
+        enum bs_status status = open_gguf(checkpoint, file, err);
+        bs_free(file);
+        return status;
+    }
     for (int *i = &checkpoint->choice; usual_name(*i, &name, &index); ++*i) {
         if (look_for(checkpoint, name, &there, err))
             return err->status;
@@ -196,6 +228,8 @@ enum bs_status bs_checkpoint_note(const struct bs_checkpoint *checkpoint, struct
             return err->status;
     const char *own, *other;
     bool there, index;
+    if (checkpoint->choice < 0)
+        return BS_OK;
     usual_name(checkpoint->choice, &own, &index);
     for (int i = checkpoint->choice + 1; usual_name(i, &other, &index); i++)
         if (look_for(checkpoint, other, &there, err) ||

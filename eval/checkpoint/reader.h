@@ -15,6 +15,7 @@ struct bs_reader {
                           no usual name; NULL = none */
     const char *const *endings; /* of the files it reads; "" = of any that no other reader's is
                                    nearer to; NULL-terminated */
+    const char *begins; /* the bytes that its files begin with, whatever their names are; or NULL */
 
     /* Appends the tensors of the mapped shard, which may point into the map. BS_EDATA, or
      * BS_EUNSUPPORTED. */

@@ -13,6 +13,7 @@
 #define READERS(X)                                                                                 \
     X(safetensors)                                                                                 \
     X(torch)                                                                                       \
+    X(gguf)                                                                                        \
     BS_MORE_READERS(X)
 
 #define DECLARE(r) extern const struct bs_reader bs_reader_##r;

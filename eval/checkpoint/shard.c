@@ -15,10 +15,21 @@ static bool is_pointer_file(const struct bs_map *map)
     return map->size >= sizeof start && !memcmp(map->data, start, sizeof start - 1);
 }
 
+/* By how the file begins, or else by its name. */
+static const struct bs_reader *reader_of(const struct bs_shard *shard)
+{
+    const struct bs_reader *reader;
+    for (int r = 0; (reader = bs_reader_at(r)); r++)
+        if (reader->begins && shard->map.size >= strlen(reader->begins) &&
+            !memcmp(shard->map.data, reader->begins, strlen(reader->begins)))
+            return reader;
+    return bs_reader_of(shard->name);
+}
+
 enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, const char *name,
                              struct bs_entries *entries, struct bs_error *err)
 {
-    shard->path = bs_printf("%s/%s", directory, name);
+    shard->path = bs_path_join(directory, name);
     if (!shard->path)
         return bs_fail_memory(err);
     shard->name = shard->path + strlen(shard->path) - strlen(name);
@@ -29,7 +40,7 @@ enum bs_status bs_shard_open(struct bs_shard *shard, const char *directory, cons
                        "%s: a Git LFS pointer stands where the file should: run `git lfs pull` in "
                        "its folder",
                        shard->path);
-    return bs_reader_of(name)->read(shard, entries, err);
+    return reader_of(shard)->read(shard, entries, err);
 }
 
 void bs_shard_close(struct bs_shard *shard)
