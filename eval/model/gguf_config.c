@@ -168,6 +168,14 @@ static enum bs_status put_head_dim(const struct making *m, double *head)
     return set(m, BS_KEY_HEAD_DIM, number_json(*head));
 }
 
+/* The converter of some families writes four times the hidden size, whatever the tensors have. */
+static enum bs_status put_intermediate(const struct making *m)
+{
+    const struct bs_gguf_tensor *down = tensor(m, "blk.0.ffn_down.weight");
+    return down && down->rank == 2 ? set(m, BS_KEY_INTERMEDIATE_SIZE, json_integer(down->dims[0]))
+                                   : copy(m, "feed_forward_length", BS_KEY_INTERMEDIATE_SIZE, 0);
+}
+
 static enum bs_status put_sizes(const struct making *m, double *head)
 {
     double heads, kv_heads;
@@ -179,8 +187,7 @@ static enum bs_status put_sizes(const struct making *m, double *head)
     if (get_number(m, "attention.head_count", 0, &heads) ||
         get_number(m, "attention.head_count_kv", heads, &kv_heads) ||
         copy(m, "embedding_length", BS_KEY_HIDDEN_SIZE, 0) ||
-        copy(m, "block_count", BS_KEY_NUM_LAYERS, 0) ||
-        copy(m, "feed_forward_length", BS_KEY_INTERMEDIATE_SIZE, 0) ||
+        copy(m, "block_count", BS_KEY_NUM_LAYERS, 0) || put_intermediate(m) ||
         copy(m, "attention.head_count", BS_KEY_NUM_HEADS, 0) ||
         set(m, BS_KEY_NUM_KV_HEADS, number_json(kv_heads)) ||
         set(m, BS_KEY_MULTI_QUERY, json_boolean(kv_heads == 1)) ||

@@ -59,6 +59,10 @@ void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
     stored->embedding_norm = stored->embedding_norm ? "token_embd_norm" : NULL;
     stored->positions = stored->positions ? "position_embd" : NULL;
     store_norms(stored);
+    /* Seed-OSS's of the MLP goes by the name of others' after attention */
+    if (stored->norms[BS_NORM_MLP] && !stored->norms[BS_NORM_ATTENTION_OUT] &&
+        !bs_gguf_tensor(model, "blk.0.ffn_norm.weight"))
+        stored->norms[BS_NORM_MLP] = "post_attention_norm";
     /* Falcon's with two: the first tensor is the MLP's */
     if (bs_gguf_tensor(model, "blk.0.attn_norm_2.weight")) {
         stored->norms[BS_NORM_ATTENTION] = "attn_norm_2";

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
 #include "eval/checkpoint/foreign.h"
@@ -200,9 +201,14 @@ static bool is_spare(const struct bs_model *model, const char *name)
     static const char *const endings[] = {
         "rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", ".attn.bias",
         ".attn.masked_bias",   ".attention.bias",       ".attention.masked_bias"};
+    /* of GGUF files: part of what gguf_config.c makes of them */
+    static const char *const names[] = {"rope_freqs.weight", "rope_factors_long.weight",
+                                        "rope_factors_short.weight", NULL};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (bs_ends_in(name, endings[i]))
             return true;
+    if (bs_word_in(name, names))
+        return true;
     char head[BS_TENSOR_NAME_BYTES];
     snprintf(head, sizeof head, "%s%s.weight", model->head_prefix, a->stored.head);
     return a->tied_head && !strcmp(name, head);

@@ -305,13 +305,13 @@ static bool older_agrees(const json_t *row)
 }
 
 /* All models of the list, or the one that BITSWEEP_FAMILY names. */
-static void compare(bool is_right(const json_t *row))
+static void compare_rows(const json_t *rows, bool is_right(const json_t *row))
 {
     const char *only = getenv("BITSWEEP_FAMILY");
     const json_t *row;
     size_t i;
     int compared = 0, outside = 0;
-    json_array_foreach(golden, i, row)
+    json_array_foreach(rows, i, row)
     {
         if (only && strcmp(only, json_string_value(json_object_get(row, "name"))))
             continue;
@@ -321,6 +321,8 @@ static void compare(bool is_right(const json_t *row))
     assert_true(compared > 0);
     assert_int_equal(outside, 0);
 }
+
+static void compare(bool is_right(const json_t *row)) { compare_rows(golden, is_right); }
 
 static void families_agree_with_transformers(void **state)
 {
@@ -338,6 +340,15 @@ static void older_checkpoints_agree_too(void **state)
 {
     (void)state;
     compare(older_agrees);
+}
+
+/* As llama.cpp's converter writes them (tests/golden/gguf_models.py), a folder each. */
+static void gguf_files_agree(void **state)
+{
+    (void)state;
+    json_t *files = json_load_file("tests/golden/gguf/gguf.json", 0, NULL);
+    compare_rows(json_object_get(files, "families"), family_agrees);
+    json_decref(files);
 }
 
 /* BS_OK where config.json of this model with the change is one that bitsweep can compute. */
@@ -431,6 +442,7 @@ int main(void)
         cmocka_unit_test(families_agree_with_transformers),
         cmocka_unit_test(folders_of_earlier_versions_agree),
         cmocka_unit_test(older_checkpoints_agree_too),
+        cmocka_unit_test(gguf_files_agree),
         cmocka_unit_test(other_forward_passes_are_refused),
         cmocka_unit_test(harmless_keys_are_accepted),
     };

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Golden models in GGUF: the tiny ones of tests/golden/families as llama.cpp's own converter writes them.
+
+    gguf_models.py LLAMA_CPP [NAME ...]
+
+writes tests/golden/gguf/<name>/model.gguf, tensors in F32, with logits.f32 and a row of gguf.json, both by
+transformers' own class as families.py has them. LLAMA_CPP is the folder of llama.cpp's source (conversion/ and
+gguf-py/ in it), which PyPI's llama-cpp-python brings as its source distribution. What GGUF cannot say of a model
+is set to what llama.cpp takes for granted (CHANGES), in the converter's input and in transformers' model. The
+models have no tokenizer, so that part of the converter is passed over.
+"""
+import json
+import math
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import torch
+
+import families
+
+ROOT = pathlib.Path(__file__).parent
+NAMES = """bloom cohere cohere-plus cohere2 exaone4 falcon falcon-11b falcon-grouped gemma gemma2 gemma3_text
+glm4 gpt2 gpt_neox gpt_neox-sequential granite llama llama-bias llama-head llama-linear llama-yarn llama3 mpt nemotron
+olmo olmo2 olmo3 phi phi3 phi3-long qwen2 qwen3 seed_oss smollm3 stablelm starcoder2""".split()
+
+
+def theta(config, value=10000.0):
+    return {"rope_parameters": {**config["rope_parameters"], "rope_theta": value}}
+
+
+CHANGES = {
+    "falcon": lambda c: {**theta(c), "num_kv_heads": 1},
+    "falcon-11b": theta,
+    "gemma2": lambda c: {"query_pre_attn_scalar": c["head_dim"]},
+    "gemma3_text": lambda c: {"query_pre_attn_scalar": c["head_dim"],
+                              "layer_types": ["sliding_attention"] * c["num_hidden_layers"]},
+    "gpt_neox": theta,
+    "gpt_neox-sequential": theta,
+    "mpt": lambda c: {"attn_config": {**c["attn_config"], "softmax_scale": None}},
+    "phi": theta,
+    "smollm3": lambda c: {"no_rope_layers": [1, 1, 1, 0], "layer_types": ["full_attention"] * 4,
+                          "use_sliding_window": False, "sliding_window": None},
+    "stablelm": theta,
+    "starcoder2": lambda c: {"sliding_window": None},
+}
+
+# What the converter asks for that transformers 5 does not write.
+MORE = {
+    "cohere2": lambda c: {"rotary_pct": c["head_dim"] / (c["hidden_size"] // c["num_attention_heads"])},
+    "gpt2": lambda c: {"n_ctx": c["n_positions"]},
+    "gpt_neox": lambda c: {"rotary_pct": c["rope_parameters"]["partial_rotary_factor"]},
+    "gpt_neox-sequential": lambda c: {"rotary_pct": c["rope_parameters"]["partial_rotary_factor"]},
+}
+
+
+def prepare(name, folder):
+    """The model's folder with the changes, and a vocabulary for the converter to count."""
+    config = json.loads((ROOT / "families" / name / "config.json").read_text())
+    config.update(CHANGES.get(name, lambda c: {})(config))
+    (folder / "config.json").write_text(json.dumps(config))
+    shutil.copy(ROOT / "families" / name / "model.safetensors", folder)
+    vocab = {str(i): i for i in range(config["vocab_size"])}
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}, "added_tokens": []}))
+    return MORE.get(name, lambda c: {})(config)
+
+
+def convert(name, folder, more, out):
+    import gguf
+    from conversion import get_model_class
+    from conversion.base import ModelBase, ModelType, get_model_architecture
+    kind = get_model_architecture(ModelBase.load_hparams(folder, False), ModelType.TEXT)
+    kind = get_model_class(kind.replace("Mpt", "MPT"))
+    kind.set_vocab = lambda self: None
+    with torch.inference_mode():
+        model = kind(folder, gguf.LlamaFileType.ALL_F32, out, eager=True, model_name=name)
+        model.hparams.update(more)
+        model.write()
+
+
+def figures(row, folder, out):
+    ids = torch.tensor(row["ids"]).view(row["windows"], row["tokens"])
+    logits = families.logits_of(families.load(folder), ids)
+    logits[0, -families.LOGITS:].numpy().tofile(out / "logits.f32")
+    nll = families.mean_nll(logits, ids)
+    return {"name": f"../gguf/{row['name']}", "windows": row["windows"], "tokens": row["tokens"], "mean_nll": nll,
+            "perplexity": math.exp(nll), "ids": row["ids"]}
+
+
+def main():
+    sys.path[:0] = [sys.argv[1], sys.argv[1] + "/gguf-py"]
+    rows = {row["name"]: row for row in json.loads((ROOT / "families/families.json").read_text())["families"]}
+    made = []
+    for name in sys.argv[2:] or NAMES:
+        out = ROOT / "gguf" / name
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            more = prepare(name, folder)
+            convert(name, folder, more, out / "model.gguf")
+            made.append(json.dumps(figures(rows[name], folder, out)))
+    (ROOT / "gguf/gguf.json").write_text('{"families": [\n' + ",\n".join(made) + "\n]}\n")
+
+
+if __name__ == "__main__":
+    main()
