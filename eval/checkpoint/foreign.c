@@ -12,18 +12,6 @@
 
 /* --- files --- */
 
-static bool is_gguf(const char *path)
-{
-    char magic[4];
-    struct bs_error refused;
-    FILE *file = bs_file_check(path, &refused) ? NULL : fopen(path, "rb");
-    bool is = file && fread(magic, 1, sizeof magic, file) == sizeof magic &&
-              !memcmp(magic, "GGUF", sizeof magic);
-    if (file)
-        fclose(file);
-    return is || bs_ends_in(path, ".gguf");
-}
-
 /* The folder that a path lies in, for commands that a user can copy. */
 static void split_path(const char *path, char folder[BS_NAME_BYTES], const char **name)
 {
@@ -32,25 +20,11 @@ static void split_path(const char *path, char folder[BS_NAME_BYTES], const char 
     snprintf(folder, BS_NAME_BYTES, "%.*s", length < 0 ? 1 : length, length < 0 ? "." : path);
 }
 
-static enum bs_status fail_gguf(const char *path, const char *folder, const char *name,
-                                struct bs_error *err)
-{
-    return bs_fail(
-        err, BS_EUNSUPPORTED,
-        "%s: a GGUF file, which bitsweep does not read; write it out as a folder of the Hugging "
-        "Face layout with transformers: AutoModelForCausalLM.from_pretrained('%.200s', "
-        "gguf_file='%.200s').save_pretrained('OUT') and the same with AutoTokenizer (what was "
-        "quantized in the GGUF stays so)",
-        path, folder, name);
-}
-
 static enum bs_status fail_file(const char *path, struct bs_error *err)
 {
     char folder[BS_NAME_BYTES];
     const char *name;
     split_path(path, folder, &name);
-    if (is_gguf(path))
-        return fail_gguf(path, folder, name, err);
     if (bs_ends_in(name, ".safetensors") || bs_ends_in(name, ".bin") || bs_ends_in(name, ".pt") ||
         bs_ends_in(name, ".pth") || bs_ends_in(name, ".json"))
         return bs_fail(
@@ -58,8 +32,11 @@ static enum bs_status fail_file(const char *path, struct bs_error *err)
             "%s: one file of a model; name the folder that it lies in (%.200s), which also "
             "holds config.json and the tokenizer",
             path, folder);
-    return bs_fail(err, BS_EUNSUPPORTED,
-                   "%s: a file, expected a folder with config.json, weights and tokenizer", path);
+    return bs_fail(
+        err, BS_EUNSUPPORTED,
+        "%s: a file, expected a folder with config.json, weights and tokenizer, or a GGUF "
+        "file",
+        path);
 }
 
 /* --- folders --- */
@@ -117,7 +94,11 @@ enum bs_status bs_foreign_weights(const char *directory, const char *missing, st
         if (has(directory, layouts[i].file))
             return bs_fail(err, BS_EUNSUPPORTED, "%s: %s", directory, layouts[i].what);
     if (bs_folder_find(directory, ".gguf", name))
-        return fail_gguf(directory, directory, name, err);
+        return bs_fail(
+            err, BS_EUNSUPPORTED,
+            "%s: the weights are a GGUF file, and what it holds is the whole model; name "
+            "the file: %s/%s",
+            directory, directory, name);
     if (bs_folder_find(directory, ".onnx", name))
         return bs_fail(err, BS_EUNSUPPORTED,
                        "%s: a model of ONNX; take the checkpoint that it was made from", directory);

@@ -7,8 +7,8 @@
 
 #include "eval/base/error.h"
 
-/* BS_OK for a folder with a config.json. A file (GGUF, safetensors, ...) or a folder of another
- * kind (only a GGUF, a LoRA adapter, a diffusion pipeline, ...) is BS_EUNSUPPORTED, and what is not
+/* BS_OK for a folder with a config.json. A file (safetensors, ...) or a folder of another
+ * kind (a LoRA adapter, a diffusion pipeline, ...) is BS_EUNSUPPORTED, and what is not
  * there BS_EIO. */
 enum bs_status bs_foreign_path(const char *path, struct bs_error *err);
 

@@ -10,7 +10,7 @@
 
 #include "eval/base/error.h"
 #include "eval/base/file.h"
-#include "eval/gguf/block.h"
+#include "eval/quant/gguf_block.h"
 
 /* Types of metadata, by their numbers in files. */
 enum bs_gguf_kind {
@@ -89,8 +89,8 @@ enum bs_status bs_gguf_json(const struct bs_gguf *gguf, const struct bs_gguf_val
  */
 struct bs_gguf_text bs_gguf_next_text(const struct bs_gguf_value *value, size_t *cursor);
 
-/* A model's file, or its files in the order of its parts, for those who read the metadata, which the
- * first has, or look at which tensors there are. */
+/* A model's file, or its files in the order of its parts, for those who read the metadata, which
+ * the first has, or look at which tensors there are. */
 struct bs_gguf_part {
     char *path;
     struct bs_map map;

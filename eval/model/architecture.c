@@ -295,9 +295,10 @@ static enum bs_status note_ignored(const struct bs_config_reader *r)
     for (int i = 0; i < r->ignored->count; i++)
         fprintf(printing.out, "%s%s", i ? ", " : "", r->ignored->lines[i]);
     char *list = bs_print_end(&printing);
-    enum bs_status status = list ? bs_lines_add(&r->remarks->notices, r->err,
-                                                "config.json: notes passed over: %s", list)
-                                 : bs_fail_memory(r->err);
+    enum bs_status status =
+        list ? bs_lines_add(&r->remarks->notices, r->err, "%s: notes passed over: %s",
+                            r->gguf ? "metadata" : "config.json", list)
+             : bs_fail_memory(r->err);
     bs_free(list);
     return status;
 }
@@ -312,9 +313,9 @@ static enum bs_status note_unused(const struct bs_config_reader *r)
             const char *found = strstr(r->remarks->accepted.lines[k], key);
             used |= found && !strncmp(found + strlen(key), " is ", 4);
         }
-        if (!used &&
-            bs_lines_add(&r->remarks->notices, r->err,
-                         "accept_unknown: config.json has no key '%.100s' to pass over", key))
+        if (!used && bs_lines_add(&r->remarks->notices, r->err,
+                                  "accept_unknown: %s no key '%.100s' to pass over",
+                                  r->gguf ? "the metadata have" : "config.json has", key))
             return r->err->status;
     }
     return BS_OK;

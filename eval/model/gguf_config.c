@@ -271,7 +271,7 @@ static enum bs_status fill_rope(const struct making *m, json_t *rope)
         return m->err->status;
     }
     const char *word = json_string_value(type);
-    bool scaled = word ? strcmp(word, "none") != 0 : old > 0;
+    bool none = word && !strcmp(word, "none"), scaled = word ? !none : old > 0;
     bool failed =
         scaled && json_object_set_new(rope, "rope_type", json_string(word ? word : "linear"));
     json_decref(type);

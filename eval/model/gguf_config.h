@@ -14,8 +14,8 @@
 enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config,
                               struct bs_error *err);
 
-/* Makes *stored, a copy of the family's row, say what a GGUF file calls its tensors and how it holds
- * them. */
+/* Makes *stored, a copy of the family's row, say what a GGUF file calls its tensors and how it
+ * holds them. */
 void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored);
 
 #endif

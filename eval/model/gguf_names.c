@@ -33,8 +33,8 @@ static void store_norms(struct bs_family *stored)
     stored->norm_plus_one = false;
 }
 
-/* True for architectures that llama.cpp rotates by channels 2j and 2j + 1, where transformers does by
- * j and j + half: their rows are put in the other order. */
+/* True for architectures that llama.cpp rotates by channels 2j and 2j + 1, where transformers does
+ * by j and j + half: their rows are put in the other order. */
 static bool is_paired(const struct bs_gguf *gguf)
 {
     static const char *const archs[] = {"llama", "granite", "smollm3", "olmo"};

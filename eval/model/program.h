@@ -81,8 +81,8 @@ struct bs_value {
 /* Rows of a tensor: `run` of them from row `first` on, as many `stride` rows further, and so on. */
 struct bs_tensor_rows {
     int first, run, stride;
-    int paired; /* of each so many rows, j and j + half of them follow one another in the tensor; 0 =
-                   they stand in their order */
+    int paired; /* of each so many rows, j and j + half of them follow one another in the tensor;
+                   0 = they stand in their order */
 };
 
 /* A linear of the block. */

@@ -229,7 +229,7 @@ static enum bs_status put_merges(const struct reading *r, json_t *model)
     return status ? status : set(r, model, "merges", merges);
 }
 
-/* SentencePiece's BPE: blanks are written as U+2581, and what no token spells as tokens of bytes. */
+/* SentencePiece's BPE: blanks are written as U+2581, what no token spells as tokens of bytes. */
 static enum bs_status read_pieces(struct reading *r)
 {
     static const char blank[] = "\u2581";

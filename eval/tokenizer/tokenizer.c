@@ -7,7 +7,9 @@
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/base/utf8.h"
+#include "eval/gguf/gguf.h"
 #include "eval/tokenizer/added_tokens.h"
+#include "eval/tokenizer/gguf_tokenizer.h"
 #include "eval/tokenizer/normalizer.h"
 #include "eval/tokenizer/post_processor.h"
 #include "eval/tokenizer/pre_tokenizer.h"
@@ -85,6 +87,20 @@ static enum bs_status read_tokenizer(struct bs_tokenizer *tokenizer,
                                   files->split_special_tokens, &tokenizer->added, err);
 }
 
+/* Of a GGUF file, which is all there is of it, or of a folder. */
+static enum bs_status read_files(const char *place, struct bs_tokenizer_files *files,
+                                 struct bs_error *err)
+{
+    char *file;
+    if (bs_gguf_place(place, &file, err))
+        return err->status;
+    if (!file)
+        return bs_tokenizer_files_read(place, files, err);
+    files->place = file;
+    files->config = json_object();
+    return files->config ? bs_gguf_tokenizer(file, &files->root, err) : bs_fail_memory(err);
+}
+
 enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **tokenizer,
                                  struct bs_error *err)
 {
@@ -93,7 +109,7 @@ enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **to
     struct bs_tokenizer *opened = bs_calloc(1, sizeof *opened);
     enum bs_status status = opened ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = bs_tokenizer_files_read(directory, &files, err);
+        status = read_files(directory, &files, err);
     if (!status)
         status = read_tokenizer(opened, &files, err);
     bs_tokenizer_files_release(&files);

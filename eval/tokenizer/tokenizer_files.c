@@ -5,8 +5,6 @@
 #include "eval/base/file.h"
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
-#include "eval/gguf/gguf.h"
-#include "eval/tokenizer/gguf_tokenizer.h"
 #include "eval/tokenizer/token_additions.h"
 #include "eval/tokenizer/tokenizer_class.h"
 
@@ -567,19 +565,10 @@ static enum bs_status build(struct loading *loading)
     return status;
 }
 
-/* The tokenizer that stands in a GGUF file, which is all there is of it. */
-static enum bs_status read_gguf(const char *file, struct bs_tokenizer_files *files,
-                                struct bs_error *err)
+enum bs_status bs_tokenizer_files_read(const char *directory, struct bs_tokenizer_files *files,
+                                       struct bs_error *err)
 {
-    files->config = json_object();
-    files->place = bs_strdup(file);
-    return files->config && files->place ? bs_gguf_tokenizer(file, &files->root, err)
-                                         : bs_fail_memory(err);
-}
-
-static enum bs_status read_folder(const char *directory, struct bs_tokenizer_files *files,
-                                  struct bs_error *err)
-{
+    *files = (struct bs_tokenizer_files){0};
     struct loading loading = {.directory = directory, .files = files, .err = err};
     enum bs_status status = read_configs(&loading);
     if (!status)
@@ -589,18 +578,6 @@ static enum bs_status read_folder(const char *directory, struct bs_tokenizer_fil
     bs_special_tokens_release(&loading.specials);
     files->config = loading.config;
     json_decref(loading.model_config);
-    return status;
-}
-
-enum bs_status bs_tokenizer_files_read(const char *directory, struct bs_tokenizer_files *files,
-                                       struct bs_error *err)
-{
-    *files = (struct bs_tokenizer_files){0};
-    char *file;
-    if (bs_gguf_place(directory, &file, err))
-        return err->status;
-    enum bs_status status = file ? read_gguf(file, files, err) : read_folder(directory, files, err);
-    bs_free(file);
     return status;
 }
 

@@ -18,8 +18,7 @@ struct bs_tokenizer_files {
 
 /* Reads the tokenizer of `directory` as AutoTokenizer of transformers 5.24 does: tokenizer.json, or
  * vocab.json and merges.txt, as the class (eval/tokenizer/tokenizer_class.h) takes them, with the
- * tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json add; or the one
- * in a GGUF file that is meant (bs_gguf_place). BS_EIO
+ * tokens that tokenizer_config.json, special_tokens_map.json and added_tokens.json add. BS_EIO
  * where there are no such files, with what to do about it; BS_EDATA naming what is damaged;
  * BS_EUNSUPPORTED naming an option that is not honoured. Release it in any case. */
 enum bs_status bs_tokenizer_files_read(const char *directory, struct bs_tokenizer_files *files,

@@ -92,9 +92,11 @@ elsewhere() {
     expect_refusal "$2"
 }
 printf 'GGUF\3\0\0\0' >model.gguf
-check "a GGUF file" elsewhere model.gguf 'model\.gguf: a GGUF file.*gguf_file=.model\.gguf'
+check "a GGUF file cut short" elsewhere model.gguf 'model\.gguf: the file ends within its counts'
 mkdir gguf lora bare && cp model.gguf gguf/ && echo '{"base_model_name_or_path": "org/base"}' >lora/adapter_config.json
-check "a folder of a GGUF" elsewhere ./gguf 'GGUF file.*AutoModelForCausalLM'
+check "a folder of a GGUF" elsewhere ./gguf 'gguf/model\.gguf: the file ends within its counts'
+cp model.gguf gguf/other.gguf
+check "a folder of two" elsewhere ./gguf 'holds 2 GGUF files; name one of them: .*other\.gguf'
 check "a LoRA adapter" elsewhere ./lora 'adapter of PEFT.*org/base.*merge_and_unload'
 check "an empty folder" elsewhere ./bare 'there is no config\.json'
 check "a file of weights" elsewhere model/model.safetensors 'name the folder'

@@ -1,4 +1,4 @@
-"""Writes eval/gguf/grids.c: the codebooks of GGUF's types with one, as gguf-py states them.
+"""Writes eval/quant/formats/ggml_grids.c: the codebooks of GGUF's types with one, as gguf-py states them.
 
 pip install gguf; then from the repository's top
     python tests/golden/gguf_grids.py
@@ -7,10 +7,10 @@ import numpy as np
 from gguf import quants
 
 GRIDS = {"IQ2_XXS": 2, "IQ2_XS": 2, "IQ2_S": 2, "IQ3_XXS": 3, "IQ3_S": 3, "IQ1_S": 2}
-HEAD = """/* Written by tests/golden/gguf_grids.py: the codebooks of the types that have one, a point a number: its
- * values' places among the levels, of 2 bits (IQ1, IQ2) or 3 (IQ3) each, the first lowest. Facts of the format, as
- * gguf-py's gguf/quants.py states them. */
-#include "eval/gguf/block.h"
+HEAD = """/* Written by tests/golden/gguf_grids.py: the codebooks of the types that have one, a point a
+ * number: its values' places among the levels, of 2 bits (IQ1, IQ2) or 3 (IQ3) each, the first
+ * lowest. Facts of the format, as gguf-py's gguf/quants.py states them. */
+#include "eval/quant/formats/ggml_decode.h"
 """
 
 
@@ -34,7 +34,7 @@ def main():
     for name in GRIDS:
         out.append(f"    [BS_GRID_{'IQ1' if name == 'IQ1_S' else name}] = {name.lower()},")
     out.append("};")
-    with open("eval/gguf/grids.c", "w") as file:
+    with open("eval/quant/formats/ggml_grids.c", "w") as file:
         file.write("\n".join(out) + "\n")
 
 

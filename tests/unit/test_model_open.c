@@ -503,11 +503,12 @@ static void test_foreign(void **state)
     static const struct {
         const char *file, *text, *open, *said;
     } cases[] = {
-        {"x.gguf", "GGUF\3\0\0\0", "x.gguf", "a GGUF file"},
-        {"odd.bin", "GGUF\3\0\0\0", "odd.bin", "a GGUF file"},
+        {"x.gguf", "GGUF\3", "x.gguf", "the file ends within its version"},
+        {"odd.bin", "GGUF\3", "odd.bin", "the file ends within its version"},
+        {"x.gguf", "guff", "x.gguf", "does not begin with 'GGUF'"},
         {"model.safetensors", "", "model.safetensors", "name the folder"},
         {"notes.txt", "hello", "notes.txt", "a file, expected a folder"},
-        {"x.gguf", "GGUF", "", "gguf_file='x.gguf'"},
+        {"x.gguf", "GGUF", "", "x.gguf: the file ends within its version"},
         {"adapter_config.json", "{\"base_model_name_or_path\": \"org/base\"}", "", "org/base"},
         {"model_index.json", "{}", "", "diffusion"},
         {"params.json", "{}", "", "convert"},

@@ -1,5 +1,5 @@
 /* Super-blocks of 256 values whose codes are indices of a codebook: 4 or 8 values each. */
-#include "eval/gguf/block.h"
+#include "eval/quant/formats/ggml_decode.h"
 
 /* Signs of 8 values from 7 bits: the eighth makes their number even. */
 static unsigned even_signs(unsigned seven)

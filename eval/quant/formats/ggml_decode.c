@@ -1,5 +1,5 @@
 /* Blocks of up to 128 values with scales of their own, and the table of types. */
-#include "eval/gguf/block.h"
+#include "eval/quant/formats/ggml_decode.h"
 
 #include <math.h>
 #include <string.h>

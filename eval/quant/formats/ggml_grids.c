@@ -1,7 +1,7 @@
-/* Written by tests/golden/gguf_grids.py: the codebooks of the types that have one, a point a number: its
- * values' places among the levels, of 2 bits (IQ1, IQ2) or 3 (IQ3) each, the first lowest. Facts of the format, as
- * gguf-py's gguf/quants.py states them. */
-#include "eval/gguf/block.h"
+/* Written by tests/golden/gguf_grids.py: the codebooks of the types that have one, a point a
+ * number: its values' places among the levels, of 2 bits (IQ1, IQ2) or 3 (IQ3) each, the first
+ * lowest. Facts of the format, as gguf-py's gguf/quants.py states them. */
+#include "eval/quant/formats/ggml_decode.h"
 
 static const uint16_t iq2_xxs[256] = {
     0,     2,     5,     8,     10,    17,    20,    32,    34,    40,    42,    65,    68,

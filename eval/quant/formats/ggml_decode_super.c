@@ -1,5 +1,5 @@
 /* Super-blocks of 256 values whose blocks have scales of few bits. */
-#include "eval/gguf/block.h"
+#include "eval/quant/formats/ggml_decode.h"
 
 /* Of 32 values in 8 bytes' turns: bits `shift` and on of byte j are value j's. */
 static int two(const unsigned char *bytes, int j, int shift) { return bytes[j] >> shift & 3; }
