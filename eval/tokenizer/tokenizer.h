@@ -11,9 +11,9 @@
 
 struct bs_tokenizer;
 
-/* Opens the tokenizer of a model directory, see eval/tokenizer/tokenizer_files.h for the files that
- * are read, or of a GGUF file (gguf_tokenizer.h). A part that is not known (another model type, ...) is BS_EUNSUPPORTED naming the part;
- * damage is BS_EDATA naming the place. */
+/* Opens the tokenizer of a model directory (tokenizer_files.h says which files are read) or a GGUF
+ * file (gguf_tokenizer.h). A part that is not known (another model type, ...) is BS_EUNSUPPORTED
+ * naming the part; damage is BS_EDATA naming the place. */
 enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **tokenizer,
                                  struct bs_error *err);
 void bs_tokenizer_free(struct bs_tokenizer *tokenizer);
