@@ -101,6 +101,18 @@ static void pack_columns(const struct bs_product *product, int column, int first
         pack_steps(b, product->b_step, columns, steps, to, COLUMNS);
 }
 
+/* As many whole panels of B as a room has, where columns are neighbours. A step may be pages of
+ * memory away from the next: all that is wanted of one is read at once. */
+static void pack_group(const struct bs_product *product, int column, int first, int steps,
+                       float *to)
+{
+    const float *b = product->b + (size_t)first * product->b_step + column;
+    for (int p = 0; p < steps; p++, b += product->b_step)
+        for (int q = 0; q < BS_PRODUCT_PANELS; q++)
+            for (int j = 0; j < COLUMNS; j += W)
+                store(to + (q * steps + p) * COLUMNS + j, load(b + q * COLUMNS + j));
+}
+
 static void pack(const struct bs_product *product, float *panels)
 {
     for (int first = 0; first < product->k; first += BLOCK) {
@@ -192,7 +204,6 @@ INLINE void make_tile(int rows, const struct tile *t, size_t a_row, size_t a_ste
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
         __builtin_prefetch(t->c + (size_t)i * t->c_row, 0, 2);
-        __builtin_prefetch(t->c + (size_t)i * t->c_row + COLUMNS - 1, 0, 2);
 #pragma GCC unroll 4
         for (int j = 0; j < NV; j++)
             sums[i][j] = (vec){0};
@@ -263,6 +274,22 @@ static void pack_strip(const struct strip *s)
     }
 }
 
+/* The panel of B whose first column is `column`, packed: the panels of a strip are asked for one
+ * after the other. */
+static const float *packed_panel(const struct strip *s, int column)
+{
+    const struct bs_product *p = s->product;
+    int place = column / COLUMNS % BS_PRODUCT_PANELS, begin = column - place * COLUMNS;
+    float *panels = s->room->b;
+    if (p->b_column != 1 || begin + BS_PRODUCT_PANELS * COLUMNS > p->n) {
+        pack_columns(p, column, s->step, s->steps, panels);
+        return panels;
+    }
+    if (place == 0)
+        pack_group(p, begin, s->step, s->steps, panels);
+    return panels + place * COLUMNS * s->steps;
+}
+
 /* The panel of B whose first column is `column`: where a tile reads it from. */
 static void enter_panel(const struct strip *s, int column, struct tile *tile)
 {
@@ -276,8 +303,7 @@ static void enter_panel(const struct strip *s, int column, struct tile *tile)
         tile->b = p->b + (size_t)s->step * p->b_step + column;
         tile->b_step = p->b_step;
     } else {
-        pack_columns(p, column, s->step, s->steps, s->room->b);
-        tile->b = s->room->b;
+        tile->b = packed_panel(s, column);
     }
 }
 

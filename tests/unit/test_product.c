@@ -146,7 +146,7 @@ static void large_and_ragged_shapes(void **state)
         {.m = 200, .n = 1, .k = 256, .alpha = 1},
         {.m = 1, .n = 200, .k = 257, .alpha = 1},
         {.m = 30, .n = 64, .k = 300, .more_a = 1024 - 300, .more_b = 1024 - 64, .alpha = 1},
-        {.m = 30, .n = 160, .k = 130, .more_a = 1024 - 130, .more_b = 2000 - 160, .alpha = 1},
+        {.m = 50, .n = 160, .k = 130, .more_a = 1024 - 130, .more_b = 2000 - 160, .alpha = 1},
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         check_forms(list[i]);
