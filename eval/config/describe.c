@@ -12,6 +12,7 @@
 #include "eval/config/registries.h"
 #include "eval/config/report.h"
 #include "eval/model/wrappers.h"
+#include "eval/tasks/text_steps.h"
 
 enum { NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 1600 };
 
@@ -40,6 +41,7 @@ static const struct section sections[] = {
      bs_calibration_options, NULL, NULL, NULL},
     {"evaluation", "the keys of what is measured; NAME is that of an evaluation",
      bs_evaluation_keys, NULL, "NAME[].", bs_text_keys, bs_evaluation_options},
+    {"task", "an entry of tasks under evaluation", bs_task_keys, bs_task_options, NULL, NULL, NULL},
     {"layer_error", "the error of each linear", NULL, bs_layer_error_options, NULL, NULL, NULL},
     {"expected", "published figures beside the measured ones: an entry of the list",
      bs_expected_keys, NULL, NULL, NULL, NULL},
@@ -238,10 +240,51 @@ static void list_texts(struct describing *to)
     finish(to, &listing);
 }
 
+static void list_tasks(struct describing *to)
+{
+    struct bs_listing listing = {.head = {"name", "kind", "items", "meaning"}};
+    for (const struct bs_task *task = bs_known_tasks; task->name; task++) {
+        char place[ALLOWED_TEXT] = "a file";
+        if (task->remote.repository)
+            snprintf(place, sizeof place, "%s, %s", task->remote.repository, task->remote.path);
+        add(&listing, task->name, bs_task_kind_names[task->kind], place, task->summary);
+    }
+    print_head(to, "known_tasks",
+               "tasks that are built in; `bitsweep fetch NAME` brings the items");
+    finish(to, &listing);
+}
+
+/* What an own task's file says. */
+static void list_record(struct describing *to)
+{
+    static const char *const kinds[] = {[BS_TASK_TEXT] = "a text",
+                                        [BS_TASK_LIST] = "a text or a list",
+                                        [BS_TASK_WORD] = "a word",
+                                        [BS_TASK_FLAG] = "true or false"};
+    struct bs_listing listing = {.head = {"name", "value", "meaning"}};
+    for (const struct bs_task_field *field = bs_task_fields; field->name; field++)
+        add(&listing, field->name, field->is_template ? "a template" : kinds[field->kind],
+            field->help, "");
+    print_head(to, "task_record", "the YAML file of an own task: the same that known tasks are");
+    finish(to, &listing);
+}
+
+static void list_steps(struct describing *to)
+{
+    struct bs_listing listing = {.head = {"name", "meaning"}};
+    for (const struct bs_text_step *step = bs_text_steps; step->name; step++)
+        add(&listing, step->name, step->summary, "", "");
+    print_head(to, "text_steps",
+               "what a template may do to a field, {field|step}, or a record to a whole text");
+    finish(to, &listing);
+}
+
 static const struct {
     const char *name;
     void (*list)(struct describing *to);
-} lists[] = {{"models", list_models}, {"protocols", list_protocols}, {"texts", list_texts}};
+} lists[] = {{"models", list_models},     {"protocols", list_protocols},
+             {"texts", list_texts},       {"known_tasks", list_tasks},
+             {"task_record", list_record}, {"text_steps", list_steps}};
 enum { NUM_LISTS = sizeof lists / sizeof *lists };
 
 /* ---- what is asked for ---- */

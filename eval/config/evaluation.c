@@ -6,6 +6,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/config/task.h"
 
 enum { MOST_WINDOWS = 1 << 20, MOST_TOKENS = 1 << 20 };
 
@@ -18,6 +19,20 @@ const struct bs_option bs_evaluation_options[] = {
                  "from its start; auto = first for protocol llama.cpp and the c4 texts, as their "
                  "own tools do, else even"),
     BS_OPT(struct bs_evaluation_config, lines, false, 0, 1, bs_lines_help),
+    {.name = NULL},
+};
+
+static const char *const position_words[] = {"model", NULL};
+
+const struct bs_option bs_task_options[] = {
+    BS_OPT_WORDS(struct bs_evaluation_config, tokens, BS_INT, 0, 2, MOST_TOKENS, position_words,
+                 "positions that a request may take, else its context is cut from its beginning; "
+                 "model = as many as the model has"),
+    {.name = "limit",
+     .help = "items, from the first on; 0 = all",
+     .offset = offsetof(struct bs_evaluation_config, windows),
+     .type = BS_INT,
+     .max = MOST_WINDOWS},
     {.name = NULL},
 };
 
@@ -39,6 +54,14 @@ const struct bs_config_key bs_text_keys[] = {
     {"name", "a text", "what tables, charts and the result file call it (the file's name)", false},
     {"field", "a text", "JSON: the key of the document (text)", false},
     {"join", "a text", "what comes between documents (\\n\\n)", false},
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_task_keys[] = {
+    {"task", "a known task, see known_tasks, or a YAML file", "what is asked", true},
+    {"name", "a text", "what tables, charts and the result file call it (the task's name)", false},
+    {"items", "a file", "its items, where not those of the record or the hub", false},
+    {"shot_items", "a file", "what shots are drawn from, likewise", false},
     {.name = NULL},
 };
 
@@ -100,7 +123,8 @@ static bool same_evaluation(const struct bs_evaluation_config *a,
 {
     return bs_same_text(a->text, b->text) && bs_same_text(a->field, b->field) &&
            bs_same_text(a->join, b->join) && a->lines == b->lines && a->windows == b->windows &&
-           a->pick == b->pick && a->tokens == b->tokens && bs_choice_equal(&a->how, &b->how);
+           a->pick == b->pick && a->tokens == b->tokens && bs_same_text(a->items, b->items) &&
+           bs_same_text(a->shot_items, b->shot_items) && bs_choice_equal(&a->how, &b->how);
 }
 
 void bs_evaluation_release(struct bs_evaluation_config *evaluation)
@@ -109,6 +133,9 @@ void bs_evaluation_release(struct bs_evaluation_config *evaluation)
     bs_free(evaluation->field);
     bs_free(evaluation->join);
     bs_free(evaluation->name);
+    bs_free(evaluation->items);
+    bs_free(evaluation->shot_items);
+    bs_task_free(evaluation->own_task);
     bs_choice_release(&evaluation->how);
 }
 
@@ -144,6 +171,67 @@ static enum bs_status read_texts(struct bs_load *load, const struct bs_yaml_node
     return status;
 }
 
+/* A path as seen from the config's folder, in the place of the text. */
+static enum bs_status join_path(struct bs_load *load, char **path)
+{
+    if (!*path)
+        return BS_OK;
+    char *joined = bs_path_join(load->config->folder, *path);
+    bs_free(*path);
+    *path = joined;
+    return joined ? BS_OK : bs_fail_memory(load->err);
+}
+
+/* The task that the entry names: a built-in one, or a file with its record. */
+static enum bs_status find_task(struct bs_load *load, const struct bs_yaml_node *node,
+                                struct bs_evaluation_config *entry)
+{
+    const struct bs_yaml_node *at = bs_yaml_get(node, "task");
+    entry->task = bs_known_task(entry->text);
+    if (entry->task)
+        return BS_OK;
+    if (!bs_ends_in(entry->text, ".yaml") && !bs_ends_in(entry->text, ".yml")) {
+        struct bs_names names = {0};
+        char list[512];
+        for (const struct bs_task *task = bs_known_tasks; task->name; task++)
+            bs_names_add(&names, task->name);
+        bs_names_print(&names, entry->text, list, sizeof list);
+        bs_report_add(load->report, at->line, at->column,
+                      "task is '%s', expected a YAML file or %s", entry->text, list);
+        return BS_OK;
+    }
+    struct bs_error why;
+    char *path = bs_path_join(load->config->folder, entry->text);
+    enum bs_status status = path ? bs_task_read(path, &entry->own_task, &why)
+                                 : bs_fail_memory(load->err);
+    bs_free(path);
+    if (status && status != BS_ENOMEM)
+        bs_report_add(load->report, at->line, at->column, "task: %s", why.message);
+    entry->task = entry->own_task;
+    return status == BS_ENOMEM ? bs_fail_memory(load->err) : BS_OK;
+}
+
+/* The texts of an entry of tasks. */
+static enum bs_status read_task(struct bs_load *load, const struct bs_yaml_node *node,
+                                struct bs_evaluation_config *entry)
+{
+    entry->pick = BS_PICK_FIRST;
+    enum bs_status status = bs_load_text(load, node, &bs_task_keys[0], &entry->text);
+    if (!status)
+        status = bs_load_text(load, node, &bs_task_keys[1], &entry->name);
+    if (!status)
+        status = bs_load_text(load, node, &bs_task_keys[2], &entry->items);
+    if (!status)
+        status = bs_load_text(load, node, &bs_task_keys[3], &entry->shot_items);
+    if (!status)
+        status = join_path(load, &entry->items);
+    if (!status)
+        status = join_path(load, &entry->shot_items);
+    if (!status && entry->text)
+        status = find_task(load, node, entry);
+    return status;
+}
+
 static enum bs_status read_entry(struct bs_load *load, const struct bs_plugin *evaluation,
                                  const struct bs_yaml_node *node)
 {
@@ -151,17 +239,21 @@ static enum bs_status read_entry(struct bs_load *load, const struct bs_plugin *e
     struct bs_evaluation_config entry = {0};
     char what[128];
     snprintf(what, sizeof what, "an entry of %s", evaluation->name);
-    bs_options_default(bs_evaluation_options, &entry);
+    bool of_task =
+        ((const struct bs_evaluation *)(const void *)evaluation)->subject == BS_OF_TASK;
+    const struct bs_option *options = of_task ? bs_task_options : bs_evaluation_options;
+    bs_options_default(options, &entry);
     if (bs_choice_init(&entry.how, evaluation, load->err))
         return load->err->status;
-    const struct bs_load_target targets[] = {{bs_evaluation_options, &entry},
+    const struct bs_load_target targets[] = {{options, &entry},
                                              {evaluation->options, entry.how.options}};
-    if (!bs_load_targets(load, what, node, bs_text_keys, targets, 2)) {
+    if (!bs_load_targets(load, what, node, of_task ? bs_task_keys : bs_text_keys, targets, 2)) {
         bs_evaluation_release(&entry);
         return BS_OK;
     }
     settle(load, node, &entry);
-    enum bs_status status = read_texts(load, node, &entry);
+    enum bs_status status =
+        of_task ? read_task(load, node, &entry) : read_texts(load, node, &entry);
     if (!status && entry.text) {
         for (int i = 0; i < config->num_evaluations; i++)
             if (same_evaluation(&config->evaluations[i], &entry))
@@ -180,7 +272,7 @@ static enum bs_status read_entry(struct bs_load *load, const struct bs_plugin *e
     return status;
 }
 
-static const char entries_allowed[] = "a list of mappings with text";
+static const char entries_allowed[] = "a list of mappings with text, of tasks with task";
 
 /* The list of one evaluation's entries. */
 static enum bs_status read_entries(struct bs_load *load, const struct bs_plugin *evaluation,

@@ -27,12 +27,24 @@ int bs_windows_length(const struct bs_windows *windows, int window)
     return windows->lengths ? windows->lengths[window] : windows->tokens;
 }
 
+struct bs_fork bs_windows_fork(const struct bs_windows *windows, int window)
+{
+    return windows->forks ? windows->forks[window]
+                          : bs_fork_none(bs_windows_length(windows, window));
+}
+
 size_t bs_windows_total(const struct bs_windows *windows)
 {
     size_t total = 0;
     for (int w = 0; windows->lengths && w < windows->windows; w++)
         total += (size_t)windows->lengths[w];
     return windows->lengths ? total : (size_t)windows->windows * (size_t)windows->tokens;
+}
+
+const int32_t *bs_windows_targets(const struct bs_windows *windows, int window, int first)
+{
+    size_t at = (size_t)window * (size_t)windows->tokens + (size_t)first;
+    return windows->targets ? windows->targets + at : windows->ids + at + 1;
 }
 
 const struct bs_span *bs_windows_spans(const struct bs_windows *windows, int window, int *count)
@@ -64,6 +76,12 @@ enum bs_status bs_windows_take_digest(struct bs_windows *out, struct bs_error *e
     for (int w = 0; w < out->windows; w++)
         bs_digest_add(state, out->ids + (size_t)w * (size_t)out->tokens,
                       (size_t)bs_windows_length(out, w) * sizeof *out->ids);
+    for (int w = 0; out->targets && w < out->windows; w++)
+        bs_digest_add(state, out->targets + (size_t)w * (size_t)out->tokens,
+                      (size_t)bs_windows_length(out, w) * sizeof *out->targets);
+    for (int w = 0; out->forks && w < out->windows; w++)
+        bs_digest_add(state, out->forks[w].begins,
+                      (size_t)out->forks[w].branches * sizeof *out->branches);
     out->digest = bs_digest_finish(state);
     return BS_OK;
 }
@@ -335,7 +353,13 @@ enum bs_status bs_windows_evaluate(const struct bs_tokenizer *tokenizer,
 void bs_windows_release(struct bs_windows *windows)
 {
     bs_free(windows->ids);
+    bs_free(windows->targets);
     bs_free(windows->lengths);
     bs_free(windows->spans);
+    bs_free(windows->forks);
+    bs_free(windows->branches);
+    bs_free(windows->places);
+    bs_answers_release(&windows->answers);
+    bs_lines_release(&windows->notices);
     *windows = (struct bs_windows){0};
 }

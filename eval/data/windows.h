@@ -6,7 +6,10 @@
 #include <stdint.h>
 
 #include "eval/base/file.h"
+#include "eval/base/lines.h"
+#include "eval/data/answers.h"
 #include "eval/data/corpus.h"
+#include "eval/data/fork.h"
 #include "eval/data/protocol.h"
 #include "eval/data/sampling.h"
 #include "eval/tokenizer/tokenizer.h"
@@ -39,10 +42,18 @@ extern const char *const bs_pick_names[];
 size_t bs_pick_even(size_t all, size_t windows, size_t i);
 
 /* What is scored of a window: predictions first .. first + count - 1, where prediction p is made at
- * position p and is of the token at position p + 1. */
+ * position p and is of the token at position p + 1, or of target p where windows have targets. */
 struct bs_span {
     int window, first, count;
     int item, choice; /* of an evaluation that has such: which question, and which of its answers */
+};
+
+/* Where the predictions of an answer are. */
+struct bs_answer_place {
+    int span;          /* of the windows' spans */
+    int skip;          /* its predictions before the answer's own */
+    int suffix;        /* those before what tells the item's answers apart; -1 = not asked */
+    int unconditional; /* the span of the same answer without its context; -1 = none */
 };
 
 /* Rows of ids that go through the model and, of an evaluation, what of them is scored: its
@@ -53,9 +64,16 @@ struct bs_windows {
     enum bs_pick pick;            /* which of them these are; FIRST where all */
     int *lengths;                 /* [windows], tokens of each; NULL = all have `tokens` */
     int32_t *ids;                 /* [windows][tokens]; beyond a window's length undefined */
+    int32_t *targets;             /* [windows][tokens], what the prediction at each position is of;
+                                   * NULL = the next id */
     int num_spans;                /* 0 for calibration */
     struct bs_span *spans;        /* by window, then by first; no two overlap */
     size_t num_scored;            /* predictions, in all spans */
+    struct bs_fork *forks;        /* [windows]; NULL = every window is one row */
+    int *branches;                /* what the forks' begins point into */
+    struct bs_answers answers;    /* of a task, nothing measured yet; none = no task */
+    struct bs_answer_place *places; /* [answers.count] */
+    struct bs_lines notices;      /* what there is to say of the requests, a line each */
     struct bs_text_size text;     /* of the whole text, or of the documents drawn */
     struct bs_digest digest;      /* of ids, windows and tokens */
     struct bs_digest text_digest; /* of the exact bytes of the text */
@@ -102,8 +120,14 @@ enum bs_status bs_windows_cut(const struct bs_evaluation_choice *choice, const i
 /* Tokens of a window. */
 int bs_windows_length(const struct bs_windows *windows, int window);
 
+/* How a window branches. */
+struct bs_fork bs_windows_fork(const struct bs_windows *windows, int window);
+
 /* Tokens of all windows. */
 size_t bs_windows_total(const struct bs_windows *windows);
+
+/* What the predictions of a window from `first` on are of. */
+const int32_t *bs_windows_targets(const struct bs_windows *windows, int window, int first);
 
 /* The spans of a window, *count of them. */
 const struct bs_span *bs_windows_spans(const struct bs_windows *windows, int window, int *count);

@@ -69,52 +69,74 @@ static void causal_exp(float *scores, int rows, int width, int first, int first_
     }
 }
 
-/* The keys and values of one head, [tokens][head_dim] each, brought together: the products read
- * every row many times. */
-static void gather_head(const struct bs_heads *in, int kv_head, float *keys, float *values)
+/* One head's keys and values on their way, close together: the products read every row many times. */
+struct head_rows {
+    float *keys, *values, *scores;
+    int kv_head;
+};
+
+/* Brings the keys and values of a segment to where their positions are. */
+static void gather(const struct bs_heads *in, struct bs_segment s, const struct head_rows *head)
 {
-    size_t d = (size_t)in->architecture->head_dim, at = (size_t)kv_head * d;
-    for (size_t t = 0; t < (size_t)in->tokens; t++) {
-        memcpy(keys + t * d, in->k + t * (size_t)in->width + at, d * sizeof *keys);
-        memcpy(values + t * d, in->v + t * (size_t)in->width + at, d * sizeof *values);
+    size_t d = (size_t)in->architecture->head_dim, width = (size_t)in->width;
+    for (size_t t = 0; t < (size_t)s.count; t++) {
+        size_t from = ((size_t)s.begin + t) * width + (size_t)head->kv_head * d;
+        size_t to = ((size_t)s.position + t) * d;
+        memcpy(head->keys + to, in->k + from, d * sizeof(float));
+        memcpy(head->values + to, in->v + from, d * sizeof(float));
     }
 }
 
-/* out, rows of `stride` floats: attention of one head's queries first .. first + rows - 1. */
-static void attend_rows(const struct bs_heads *in, int head, int first, int rows, const float *keys,
-                        const float *values, float *scores, float *out, int stride)
+/* out, rows of `stride` floats: attention of one head's queries at positions first .. first + rows -
+ * 1, which stand in the window from `at` on. They are some of one tile, whose first query decides
+ * which key the sums begin with. */
+static void attend_rows(const struct bs_heads *in, int h, int at, int first, int rows,
+                        const struct head_rows *head, float *out, int stride)
 {
-    int d = in->architecture->head_dim;
-    int from = first + 1 - in->window > 0 ? first + 1 - in->window : 0;
+    int d = in->architecture->head_dim, tile = first - first % QUERY_TILE;
+    int from = tile + 1 - in->window > 0 ? tile + 1 - in->window : 0;
     int width = first + rows - from;
     float inverse[QUERY_TILE];
-    const float *q = in->q + (size_t)first * (size_t)in->width + (size_t)(head * d);
-    bs_gemm_nt(rows, width, d, in->scale, q, in->width, keys + (size_t)(from * d), d, 0, scores,
+    const float *q = in->q + (size_t)at * (size_t)in->width + (size_t)(h * d);
+    size_t begin = (size_t)from * (size_t)d;
+    bs_gemm_nt(rows, width, d, in->scale, q, in->width, head->keys + begin, d, 0, head->scores,
                width);
-    shape_scores(in->architecture, head, scores, rows, width, from);
-    causal_exp(scores, rows, width, first, from, in->window, inverse);
-    bs_gemm_nn(rows, d, width, 1, scores, width, values + (size_t)(from * d), d, 0, out, stride);
+    shape_scores(in->architecture, h, head->scores, rows, width, from);
+    causal_exp(head->scores, rows, width, first, from, in->window, inverse);
+    bs_gemm_nn(rows, d, width, 1, head->scores, width, head->values + begin, d, 0, out, stride);
     for (int r = 0; r < rows; r++)
         bs_scale(out + (size_t)r * (size_t)stride, (size_t)d, inverse[r]);
+}
+
+/* One head's queries of a segment, tile after tile of its positions. */
+static void attend_segment(const struct bs_heads *in, struct bs_segment s, int h,
+                           const struct head_rows *head, float *out)
+{
+    int d = in->architecture->head_dim, stride = in->architecture->num_heads * d;
+    for (int done = 0, rows; done < s.count; done += rows) {
+        int first = s.position + done, left = s.count - done;
+        rows = QUERY_TILE - first % QUERY_TILE;
+        rows = rows < left ? rows : left;
+        attend_rows(in, h, s.begin + done, first, rows, head,
+                    out + (size_t)(s.begin + done) * (size_t)stride + (size_t)(h * d), stride);
+    }
 }
 
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = in->architecture;
-    int d = a->head_dim, out_width = a->num_heads * d, shared = a->num_heads / a->num_kv_heads;
-    size_t mark = scratch->used, tokens = (size_t)in->tokens;
-    float *scores = bs_scratch_take(scratch, QUERY_TILE * tokens);
-    float *keys = bs_scratch_take(scratch, tokens * (size_t)d);
-    float *values = bs_scratch_take(scratch, tokens * (size_t)d);
-    for (int h = 0; h < a->num_heads; h++) {
-        if (h % shared == 0)
-            gather_head(in, h / shared, keys, values);
-        for (int first = 0; first < in->tokens; first += QUERY_TILE) {
-            int left = in->tokens - first, rows = left < QUERY_TILE ? left : QUERY_TILE;
-            attend_rows(in, h, first, rows, keys, values, scores,
-                        out + (size_t)first * (size_t)out_width + (size_t)(h * d), out_width);
+    int shared = a->num_heads / a->num_kv_heads;
+    size_t mark = scratch->used, tokens = (size_t)in->fork.tokens, d = (size_t)a->head_dim;
+    struct head_rows head = {.scores = bs_scratch_take(scratch, QUERY_TILE * tokens),
+                             .keys = bs_scratch_take(scratch, tokens * d),
+                             .values = bs_scratch_take(scratch, tokens * d)};
+    for (; head.kv_head < a->num_kv_heads; head.kv_head++)
+        for (int i = 0; i <= in->fork.branches; i++) {
+            struct bs_segment s = bs_fork_segment(&in->fork, i);
+            gather(in, s, &head);
+            for (int h = head.kv_head * shared; h < (head.kv_head + 1) * shared; h++)
+                attend_segment(in, s, h, &head, out);
         }
-    }
     scratch->used = mark;
 }
 

@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_MODEL_ATTENTION_H
 #define BS_EVAL_MODEL_ATTENTION_H
 
+#include "eval/data/fork.h"
 #include "eval/model/model.h"
 
 /* What attention sees of a window: rows of `width` floats that hold q, k and v side by side; q, k
@@ -9,13 +10,15 @@
 struct bs_heads {
     const struct bs_architecture *architecture;
     float scale; /* of q k^T */
-    int tokens, width;
+    struct bs_fork fork; /* rows of the window, and how they branch */
+    int width;
     const float *q, *k, *v;
-    int window; /* keys that a query sees, itself included; tokens where there is no limit */
+    int window; /* keys that a query sees, itself included; all of them where there is no limit */
 };
 
 /* out [tokens][num_heads * head_dim] = attention of rotated q, k and v, with soft caps and ALiBi as
- * the architecture has them. No more of the scores than a tile of queries exists at a time. */
+ * the architecture has them; a branch sees what is shared and itself, with the bits of a window of its
+ * own. No more of the scores than a tile of queries exists at a time. */
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch);
 
 /* Floats of scratch that bs_attend takes. */

@@ -78,9 +78,21 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
                       float *y, int tokens, const struct bs_observer *observer,
                       struct bs_scratch *scratch)
 {
+    struct bs_fork one = bs_fork_none(tokens);
+    bs_block_forward_fork(block, rope, x, y, &one, observer, scratch);
+}
+
+void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *rope, const float *x,
+                           float *y, const struct bs_fork *fork, const struct bs_observer *observer,
+                           struct bs_scratch *scratch)
+{
     const struct bs_program *p = &block->architecture->program;
     size_t mark = scratch->used;
-    struct bs_frame frame = {.block = block, .rope = rope, .tokens = tokens, .scratch = scratch};
+    struct bs_frame frame = {.block = block,
+                             .rope = rope,
+                             .tokens = fork->tokens,
+                             .fork = *fork,
+                             .scratch = scratch};
     lay_out(&frame);
     frame.values[0] = (struct bs_frame_value){.x = (float *)(uintptr_t)x, /* which no op writes */
                                               .stride = p->values[0].width};
@@ -92,7 +104,7 @@ void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, 
         if (!p->values[made].name)
             continue;
         if (observer && observer->site)
-            observer->site(observer->context, made, frame.values[made].x, tokens,
+            observer->site(observer->context, made, frame.values[made].x, frame.tokens,
                            frame.values[made].stride);
         if (!y && observer && made == observer->last)
             break;
@@ -107,7 +119,11 @@ void bs_part_forward(const struct bs_block *block, struct bs_part part, const st
 {
     const struct bs_program *p = &block->architecture->program;
     size_t mark = scratch->used;
-    struct bs_frame frame = {.block = block, .rope = rope, .tokens = tokens, .scratch = scratch};
+    struct bs_frame frame = {.block = block,
+                             .rope = rope,
+                             .tokens = tokens,
+                             .fork = bs_fork_none(tokens),
+                             .scratch = scratch};
     bool ops[BS_MAX_OPS], whole = bs_program_range(p, part, ops);
     assert(whole), (void)whole;
     lay_out(&frame);

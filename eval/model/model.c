@@ -125,6 +125,23 @@ enum bs_status bs_model_embed(const struct bs_model *model,
     return status;
 }
 
+enum bs_status bs_model_embed_fork(const struct bs_model *model,
+                                   const struct bs_outer_rounding *rounding, const int32_t *ids,
+                                   const struct bs_fork *fork, float *out, struct bs_error *err)
+{
+    size_t hidden = (size_t)model->architecture.hidden_size;
+    struct embedding e;
+    enum bs_status status = open_embedding(model, rounding, &e, err);
+    for (int i = 0; i <= fork->branches && !status; i++) {
+        struct bs_segment s = bs_fork_segment(fork, i);
+        for (int t = 0; t < s.count; t++)
+            embed_token(&e, ids[s.begin + t], s.position + t,
+                        out + ((size_t)s.begin + (size_t)t) * hidden);
+    }
+    close_embedding(&e);
+    return status;
+}
+
 /* --- blocks --- */
 
 /* One row of a linear after another, where heads have theirs in pairs. */

@@ -10,6 +10,7 @@
 #include "eval/base/file.h"
 #include "eval/base/lines.h"
 #include "eval/base/parallel.h"
+#include "eval/data/fork.h"
 #include "eval/linalg/nonlinearity.h"
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
@@ -272,6 +273,11 @@ enum bs_status bs_model_embed(const struct bs_model *model,
                               const struct bs_outer_rounding *rounding, const int32_t *ids,
                               int windows, int tokens, float *out, struct bs_error *err);
 
+/* The same for one window that forks. */
+enum bs_status bs_model_embed_fork(const struct bs_model *model,
+                                   const struct bs_outer_rounding *rounding, const int32_t *ids,
+                                   const struct bs_fork *fork, float *out, struct bs_error *err);
+
 /* How a linear is multiplied: kernel.h. */
 struct bs_kernel;
 
@@ -402,6 +408,12 @@ struct bs_rope;
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
                       float *y, int tokens, const struct bs_observer *observer,
                       struct bs_scratch *scratch);
+
+/* The same for a window that forks. Where activations share parameters over a window, its branches
+ * share them too. */
+void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *rope, const float *x,
+                           float *y, const struct bs_fork *fork, const struct bs_observer *observer,
+                           struct bs_scratch *scratch);
 
 /* Runs a part of the block on its own input: y [tokens] rows of the width of part.to, of x the same
  * of part.from; the part is one that bs_program_range lets pass. No site is quantized. */

@@ -134,20 +134,25 @@ static void rotary(const struct bs_op *op, struct bs_frame *frame)
     const struct bs_architecture *a = frame->block->architecture;
     const struct bs_frame_value *x = bring(op, frame);
     int layer = frame->block->index;
-    if (bs_is_rotated(a, layer))
-        bs_rotate(frame->rope, bs_is_local(a, layer), x->x, frame->tokens,
+    for (int i = 0; bs_is_rotated(a, layer) && i <= frame->fork.branches; i++) {
+        struct bs_segment s = bs_fork_segment(&frame->fork, i);
+        bs_rotate(frame->rope, bs_is_local(a, layer), row_of(x, s.begin), s.position, s.count,
                   value_of(frame, op->out)->heads, a->head_dim, x->stride);
+    }
 }
 
 static void scale(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_query_scaling *scaling = &frame->block->architecture->query_scaling;
     const struct bs_frame_value *x = bring(op, frame);
-    for (int t = 0; t < frame->tokens; t++) {
-        float factor =
-            1 + scaling->beta * (float)bs_log(1 + (double)floorf((float)t / scaling->positions));
-        for (int j = 0; j < value_of(frame, op->out)->width; j++)
-            row_of(x, t)[j] *= factor;
+    for (int i = 0; i <= frame->fork.branches; i++) {
+        struct bs_segment s = bs_fork_segment(&frame->fork, i);
+        for (int t = 0; t < s.count; t++) {
+            float steps = floorf((float)(s.position + t) / scaling->positions);
+            float factor = 1 + scaling->beta * (float)bs_log(1 + (double)steps);
+            for (int j = 0; j < value_of(frame, op->out)->width; j++)
+                row_of(x, s.begin + t)[j] *= factor;
+        }
     }
 }
 
@@ -157,7 +162,7 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
     int layer = frame->block->index, layers = a->attention_scale_by_layer ? layer + 1 : 1;
     struct bs_heads in = {.architecture = a,
                           .scale = a->attention_scale / (float)layers,
-                          .tokens = frame->tokens,
+                          .fork = frame->fork,
                           .width = frame->values[op->in[0]].stride,
                           .q = frame->values[op->in[0]].x,
                           .k = frame->values[op->in[1]].x,

@@ -18,6 +18,7 @@ struct bs_frame {
     const struct bs_block *block;
     const struct bs_rope *rope;
     int tokens;
+    struct bs_fork fork;        /* how they branch */
     struct bs_scratch *scratch; /* what is left of it: for what an op needs while it runs */
     struct bs_frame_value values[BS_MAX_VALUES];
 };

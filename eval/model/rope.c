@@ -142,6 +142,11 @@ static bool depends_on_length(const struct bs_rope_settings *rope)
     return rope->kind == BS_ROPE_DYNAMIC || rope->kind == BS_ROPE_LONGROPE;
 }
 
+bool bs_rope_depends_on_length(const struct bs_architecture *a)
+{
+    return depends_on_length(&a->rope) || depends_on_length(&a->local_rope);
+}
+
 /* Puts `tokens` into the rising lengths, which have room for it. */
 static void add_length(struct bs_rope *rope, int tokens)
 {
@@ -162,7 +167,7 @@ struct bs_rope *bs_rope_create(const struct bs_architecture *a, const int *windo
         return NULL;
     rope->half = (a->rotary_dim + 1) / 2;
     rope->interleaved = a->family->rotary_interleaved;
-    rope->depends = depends_on_length(&a->rope) || depends_on_length(&a->local_rope);
+    rope->depends = bs_rope_depends_on_length(a);
     rope->lengths = bs_calloc((size_t)count, sizeof *rope->lengths);
     bool done = rope->lengths;
     for (int i = 0; done && i < count; i++) {
@@ -215,16 +220,16 @@ static void turn_neighbours(float *x, const float *c, const float *s, size_t pai
     }
 }
 
-void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
+void bs_rotate(const struct bs_rope *rope, bool local, float *x, int first, int tokens, int heads,
                int head_dim, int width)
 {
     size_t half = (size_t)rope->half;
-    if (!half)
+    if (!half || !tokens)
         return;
-    const struct rope_table *table = find_table(rope, local, tokens);
+    const struct rope_table *table = find_table(rope, local, first + tokens);
     for (int t = 0; t < tokens; t++) {
-        const float *c = table->cos + (size_t)t * half;
-        const float *s = table->sin + (size_t)t * half;
+        size_t at = ((size_t)first + (size_t)t) * half;
+        const float *c = table->cos + at, *s = table->sin + at;
         for (int h = 0; h < heads; h++) {
             float *head = x + (size_t)t * (size_t)width + (size_t)(h * head_dim);
             if (rope->interleaved)

@@ -9,9 +9,13 @@
  * positions are not rotary. BS_EDATA, BS_EUNSUPPORTED. */
 enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architecture *a);
 
-/* Rotates every head of x, [tokens] rows of `heads` heads, `width` floats apart: the first
- * rotary_dim dimensions of a head, paired by halves or as neighbours, as the family has it. */
-void bs_rotate(const struct bs_rope *rope, bool local, float *x, int tokens, int heads,
+/* Rotates every head of x, [tokens] rows at positions `first` and on of `heads` heads, `width` floats
+ * apart: the first rotary_dim dimensions of a head, paired by halves or as neighbours, as the family
+ * has it. */
+void bs_rotate(const struct bs_rope *rope, bool local, float *x, int first, int tokens, int heads,
                int head_dim, int width);
+
+/* Whether angles depend on the length of a row: then rows of unequal length share none. */
+bool bs_rope_depends_on_length(const struct bs_architecture *architecture);
 
 #endif

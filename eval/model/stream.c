@@ -69,6 +69,11 @@ int bs_stream_length(const struct bs_stream *stream, int window)
     return (int)(stream->begins[window + 1] - stream->begins[window]);
 }
 
+struct bs_fork bs_stream_fork(const struct bs_stream *stream, int window)
+{
+    return stream->forks ? stream->forks[window] : bs_fork_none(bs_stream_length(stream, window));
+}
+
 float *bs_stream_window(const struct bs_stream *stream, int window)
 {
     size_t begin =

@@ -4,12 +4,14 @@
 #define BS_EVAL_MODEL_STREAM_H
 
 #include "eval/base/spill.h"
+#include "eval/data/fork.h"
 
 /* data NULL: there is none. */
 struct bs_stream {
     int windows, tokens, width; /* tokens: of the longest window */
     size_t *begins;        /* [windows + 1], tokens before each; NULL = all windows have `tokens` */
     float *data;           /* [windows][tokens][width], each window with its own number of tokens */
+    const struct bs_fork *forks; /* [windows], borrowed; NULL = every window is one row */
     const char *scratch;   /* the directory of the file, borrowed; NULL = it is in memory */
     struct bs_spill spill; /* what holds the data where it is not in memory */
 };
@@ -32,6 +34,9 @@ enum bs_status bs_stream_init_ragged(const char *scratch, struct bs_stream *stre
 
 /* Tokens of a window. */
 int bs_stream_length(const struct bs_stream *stream, int window);
+
+/* How a window branches. */
+struct bs_fork bs_stream_fork(const struct bs_stream *stream, int window);
 
 /* The same for as many windows and tokens as `beside` has, in memory or in a file as that is. */
 enum bs_status bs_stream_init_beside(const struct bs_stream *beside, struct bs_stream *stream,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/tasks/evaluation.h"
 
 /* ---- who belongs to whom ---- */
 
@@ -52,6 +53,7 @@ static int find_like(const struct bs_pairs *pairs, enum likeness likeness, const
     int count = 0;
     for (int i = 0; i < results->num_rows; i++)
         if (bs_row_is_done(&results->rows[i]) && !paired[i] &&
+            !bs_evaluation_has_answers(results->rows[i].evaluation) &&
             alike(pairs, likeness, row, &results->rows[i]))
             found[count++] = &results->rows[i];
     return count;
@@ -89,7 +91,7 @@ static enum bs_status pair_alike(struct bs_pairs *pairs, enum likeness likeness,
 {
     for (int i = 0; i < pairs->a->num_rows; i++) {
         const struct bs_row *row = &pairs->a->rows[i];
-        if (!bs_row_is_done(row) || pairs->paired_a[i])
+        if (!bs_row_is_done(row) || pairs->paired_a[i] || bs_evaluation_has_answers(row->evaluation))
             continue;
         int num_b = find_like(pairs, likeness, row, pairs->b, pairs->paired_b, b);
         int num_a = num_b ? find_like(pairs, likeness, b[0], pairs->a, pairs->paired_a, a) : 0;

@@ -63,10 +63,10 @@ static enum bs_status fill_window(void *context, int window, int thread, struct 
     struct bs_observer observer = {
         .context = &at, .site = keep_input, .last = p->inputs[p->num_inputs - 1]};
     const struct bs_stream *stream = filling->stream;
-    int tokens = bs_stream_length(stream, window);
-    filling->probe->lengths[window] = tokens;
-    bs_block_forward(filling->block, filling->rope, bs_stream_window(stream, window), NULL, tokens,
-                     &observer, &filling->scratch[thread]);
+    struct bs_fork fork = bs_stream_fork(stream, window);
+    filling->probe->lengths[window] = fork.tokens;
+    bs_block_forward_fork(filling->block, filling->rope, bs_stream_window(stream, window), NULL,
+                          &fork, &observer, &filling->scratch[thread]);
     bs_stream_forget(stream, window);
     return BS_OK;
 }

@@ -102,7 +102,7 @@ static void describe_evaluation(const struct bs_sweep *sweep, int t, struct bs_r
     row->windows = text->windows;
     row->text_windows = text->all;
     row->tokens = text->tokens;
-    row->stride = protocol.stride;
+    row->stride = protocol.stride ? protocol.stride : text->tokens;
     row->scored = (int)text->num_scored;
 }
 
@@ -223,6 +223,21 @@ static enum bs_status name_columns(struct bs_layer_table *layers, struct bs_erro
     return BS_OK;
 }
 
+/* What is kept of the scores: answers, or figures where there are none. */
+static enum bs_status answer(const struct bs_sweep *sweep, int text,
+                             const struct bs_variant *variant, struct bs_trial_record *record,
+                             struct bs_error *err)
+{
+    const struct bs_evaluation *evaluation =
+        bs_evaluation_of(&sweep->config->evaluations[text].how);
+    const struct bs_scores scores = {.requests = &sweep->texts[text],
+                                     .figures = &variant->figures[text]};
+    if (evaluation->answer)
+        return evaluation->answer(&scores, &record->answers, err);
+    record->figures = &variant->figures[text];
+    return BS_OK;
+}
+
 enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_run_info *info,
                                   const struct bs_trial *trial, const struct bs_variant *variant,
                                   const struct bs_variant *reference,
@@ -247,8 +262,7 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
     }
     record->layers.num_rows = variant->num_layers;
     record->layers.rows = variant->layers;
-    record->figures = &variant->figures[trial->text];
-    if (name_columns(&record->layers, err) ||
+    if (answer(sweep, trial->text, variant, record, err) || name_columns(&record->layers, err) ||
         measure(sweep, trial->text, variant, reference, row, err))
         return err->status;
     return BS_OK;
@@ -256,6 +270,7 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
 
 void bs_trial_record_release(struct bs_trial_record *record)
 {
+    bs_answers_release(&record->answers);
     bs_free(record->row.values);
     bs_free(record->layers.columns);
     *record = (struct bs_trial_record){.canonical = NULL};

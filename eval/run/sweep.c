@@ -9,6 +9,7 @@
 #include "eval/base/spill.h"
 #include "eval/hub/hub.h"
 #include "eval/linalg/numerics.h"
+#include "eval/model/rope.h"
 #include "eval/run/places.h"
 #include "eval/run/progress.h"
 #include "eval/run/summary.h"
@@ -71,7 +72,10 @@ static struct bs_evaluation_source evaluation_source(const struct bs_config *con
                                                   .lines = e->lines},
                                          .tokens = e->tokens,
                                          .windows = e->windows,
-                                         .pick = (enum bs_pick)e->pick};
+                                         .pick = (enum bs_pick)e->pick,
+                                         .task = e->task,
+                                         .items = e->items,
+                                         .shot_items = e->shot_items};
 }
 
 static enum bs_status load_calibrations(struct bs_sweep *sweep,
@@ -93,6 +97,16 @@ static enum bs_status load_calibrations(struct bs_sweep *sweep,
     return BS_OK;
 }
 
+/* A task's rows are as long as they are, up to the model's positions. */
+static void fit_to_model(const struct bs_sweep *sweep, const struct bs_evaluation *evaluation,
+                         struct bs_evaluation_source *source)
+{
+    const struct bs_architecture *a = bs_model_architecture(sweep->model);
+    source->apart = bs_rope_depends_on_length(a);
+    if (evaluation->subject == BS_OF_TASK && !source->tokens)
+        source->tokens = a->max_positions;
+}
+
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
                                    struct bs_error *err)
 {
@@ -104,7 +118,8 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
         const struct bs_evaluation_config *e = &config->evaluations[t];
         const struct bs_evaluation *evaluation = bs_evaluation_of(&e->how);
         struct bs_evaluation_source source = evaluation_source(config, t);
-        if (check_positions(sweep, e->tokens, err) ||
+        fit_to_model(sweep, evaluation, &source);
+        if (check_positions(sweep, source.tokens, err) ||
             evaluation->request(e->how.options, &source, tokenizer, vocab, &sweep->texts[t], err))
             return bs_fail_within(err, "evaluation");
         sweep->figures[t] = evaluation->figures | 1u << BS_NLL;
@@ -125,6 +140,8 @@ static void print_how(const struct bs_evaluation_config *e, const struct bs_wind
 {
     fprintf(out, "evaluation: %s\n", e->how.plugin->name);
     bs_choice_print_all(&e->how, "evaluation", out);
+    if (e->task)
+        bs_task_print(e->task, "task", out);
     if (windows->windows < windows->all)
         fprintf(out, "evaluation.pick: %s of %d\n", bs_pick_names[windows->pick], windows->all);
     fprintf(out, "evaluation.scored: %zu\n", windows->num_scored);
@@ -292,6 +309,9 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_toke
                       remarks->accepted.lines[i]);
     for (int i = 0; i < options->count; i++)
         bs_print_line(out, "tokenizer: %s", options->lines[i]);
+    for (int t = 0; t < sweep->config->num_evaluations; t++)
+        for (int i = 0; i < sweep->texts[t].notices.count; i++)
+            bs_print_line(out, "evaluation: %s", sweep->texts[t].notices.lines[i]);
     sweep->notices = bs_print_end(&printing);
     return sweep->notices ? BS_OK : bs_fail_memory(err);
 }
@@ -313,9 +333,9 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
     if (!status)
-        status = print_remarks(sweep, tokenizer, err);
-    if (!status)
         status = load_windows(sweep, tokenizer, err);
+    if (!status)
+        status = print_remarks(sweep, tokenizer, err);
     bs_tokenizer_free(tokenizer);
     bs_free(directory);
     if (!status)

@@ -59,9 +59,9 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
     (void)thread;
     const struct embedding *e = context;
     const int32_t *ids = e->windows->ids + (size_t)window * (size_t)e->windows->tokens;
-    enum bs_status status =
-        bs_model_embed(e->model, e->rounding, ids, 1, bs_windows_length(e->windows, window),
-                       bs_stream_window(e->stream, window), err);
+    struct bs_fork fork = bs_windows_fork(e->windows, window);
+    enum bs_status status = bs_model_embed_fork(e->model, e->rounding, ids, &fork,
+                                                bs_stream_window(e->stream, window), err);
     bs_stream_forget(e->stream, window);
     return status;
 }
@@ -70,8 +70,11 @@ enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_win
                               struct bs_stream *stream, struct bs_error *err)
 {
     assert(windows);
-    return bs_stream_init_ragged(s->walk->scratch, stream, windows->windows, windows->tokens,
-                                 windows->lengths, s->architecture->hidden_size, err);
+    enum bs_status status =
+        bs_stream_init_ragged(s->walk->scratch, stream, windows->windows, windows->tokens,
+                              windows->lengths, s->architecture->hidden_size, err);
+    stream->forks = windows->forks;
+    return status;
 }
 
 /* Windows of one version of the model, its embedding rounded where `rounding` is not NULL. */
@@ -323,7 +326,7 @@ static struct bs_rope *create_rope(const struct bs_walk_state *s)
         const struct bs_windows *text = &s->walk->texts[t];
         lengths[count++] = text->tokens;
         for (int w = 0; text->lengths && w < text->windows; w++)
-            lengths[count++] = text->lengths[w];
+            lengths[count++] = text->forks ? bs_fork_depth(&text->forks[w]) : text->lengths[w];
     }
     struct bs_rope *rope = bs_rope_create(s->architecture, lengths, count);
     bs_free(lengths);

@@ -11,7 +11,6 @@
 struct heading {
     struct bs_walk_state *state;
     int text, first_window;
-    const int32_t *ids;
 };
 
 /* One variant at the rows at hand. */
@@ -82,8 +81,8 @@ static void begin_rows(struct head_rows *h)
 
 static const int32_t *targets_of(const struct head_rows *h)
 {
-    const struct bs_stream *stream = &h->heading->state->reference.texts[h->heading->text];
-    return h->heading->ids + (size_t)h->window * (size_t)stream->tokens + h->first + 1;
+    const struct heading *heading = h->heading;
+    return bs_windows_targets(&heading->state->walk->texts[heading->text], h->window, h->first);
 }
 
 /* The run of ids that begins with `first`, for all rows. Returns how many ids it has. */
@@ -199,10 +198,8 @@ static enum bs_status measure_some(struct bs_walk_state *s, int *batch, struct b
     const double enough = 10;
     int left = s->walk->texts[s->at.text].windows - s->at.window;
     int count = *batch < left ? *batch : left;
-    struct heading heading = {.state = s,
-                              .text = s->at.text,
-                              .first_window = s->at.window,
-                              .ids = s->walk->texts[s->at.text].ids};
+    struct heading heading = {
+        .state = s, .text = s->at.text, .first_window = s->at.window};
     double start = bs_seconds();
     if (bs_parallel(count, measure_window, &heading, err))
         return err->status;

@@ -479,9 +479,9 @@ static enum bs_status push_window(void *context, int window, int thread, struct 
     const struct push *push = context;
     const struct bs_stream *stream = push->stream;
     float *x = bs_stream_window(stream, window);
-    int tokens = bs_stream_length(stream, window);
-    bs_block_forward(push->block, push->rope, x, x, tokens, NULL, &push->scratch[thread]);
-    enum bs_status status = check_output(x, window, tokens, stream->width, err);
+    struct bs_fork fork = bs_stream_fork(stream, window);
+    bs_block_forward_fork(push->block, push->rope, x, x, &fork, NULL, &push->scratch[thread]);
+    enum bs_status status = check_output(x, window, fork.tokens, stream->width, err);
     bs_stream_forget(stream, window);
     return status;
 }

@@ -23,6 +23,7 @@
 #define ROW(member) FIELD(struct bs_row, member)
 #define VALUE(member) FIELD(struct bs_value_row, member)
 #define LAYER(member) FIELD(struct bs_layer_row, member)
+#define ANSWER(member) FIELD(struct bs_answer, member)
 
 static const struct bs_field row_fields[] = {
     ROW(id),
@@ -87,8 +88,19 @@ static const struct bs_field layer_fields[] = {
     LAYER(block), LAYER(name), LAYER(out_features), LAYER(in_features), LAYER(seconds), {0},
 };
 
+static const struct bs_field answer_fields[] = {
+    ANSWER(item),       ANSWER(choice),
+    ANSWER(gold),       ANSWER(line),
+    ANSWER(id),         ANSWER(group),
+    ANSWER(tokens),     ANSWER(characters),
+    ANSWER(bytes),      ANSWER(greedy),
+    ANSWER(log_likelihood), ANSWER(unconditional),
+    ANSWER(suffix),     {0},
+};
+
 const struct bs_record_type bs_row_type = {row_fields, sizeof(struct bs_row)};
 const struct bs_record_type bs_value_row_type = {value_fields, sizeof(struct bs_value_row)};
+const struct bs_record_type bs_answer_type = {answer_fields, sizeof(struct bs_answer)};
 
 struct bs_record_type bs_layer_type(char (*columns)[40], int num_columns,
                                     struct bs_field fields[BS_MOST_FIELDS])

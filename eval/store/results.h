@@ -14,6 +14,8 @@
  *                              each in a member of its own name
  * /trial/<id>/<text>/<figure>  [windows][tokens - 1], a figure of every prediction, by the table
  *                              of tasks/figure.h, float32 or uint8
+ * /trial/<id>/<task>/answers   of an evaluation that has items, in the place of figures: compound
+ *                              table, one row an answer: struct bs_answer, field for field
  *
  * Where nothing is scored floats are NaN and bytes 0. What the values and figures are called is the
  * affair of the evaluations and metrics that measure them: nothing here knows a name of theirs.
@@ -32,6 +34,7 @@
 #include <stdint.h>
 
 #include "eval/base/error.h"
+#include "eval/data/answers.h"
 #include "eval/tasks/figure.h"
 #include "eval/tasks/value.h"
 
@@ -127,6 +130,7 @@ struct bs_trial_record {
     const char *notices; /* NULL or "" = none */
     struct bs_layer_table layers;
     const struct bs_figures *figures; /* [windows][tokens - 1]; NULL = none */
+    struct bs_answers answers;        /* owned; of an evaluation that has items */
 };
 
 /* What a run says of itself in the root attributes; what is NULL (or 0 threads) stays as the file
@@ -215,6 +219,12 @@ bool bs_results_several_models(const struct bs_results *results);
  * and tokens are the row's. BS_EDATA where it is not there, or of another shape. */
 enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row,
                                       enum bs_figure figure, void **values, struct bs_error *err);
+
+/* The answers of a trial whose evaluation has items (bs_evaluation's `answer`), to be released.
+ * BS_EDATA where they are not there or make no sense: items that do not follow one another, choices
+ * that do not count from 0, an item without exactly one right answer. */
+enum bs_status bs_results_read_answers(const char *path, const struct bs_row *row,
+                                       struct bs_answers *answers, struct bs_error *err);
 
 /* The layers of a trial in new memory. */
 enum bs_status bs_results_read_layers(const char *path, const char *id,

@@ -32,6 +32,7 @@ struct bs_record_type {
 /* The fields of the tables' rows. */
 extern const struct bs_record_type bs_row_type;       /* struct bs_row, but for its values */
 extern const struct bs_record_type bs_value_row_type; /* struct bs_value_row */
+extern const struct bs_record_type bs_answer_type;    /* struct bs_answer */
 
 /* The fields of struct bs_layer_row whose values are called `columns`, into `fields`, and their
  * type. */

@@ -396,6 +396,51 @@ enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row
     return status;
 }
 
+/* ---- answers ---- */
+
+/* Items follow one another from 0, their answers too, and one of them is right. */
+static bool make_sense(const struct bs_answers *answers)
+{
+    int item = 0;
+    for (int first = 0, count; first < answers->count; first += count, item++) {
+        int right = 0;
+        count = bs_answers_of_item(answers, first);
+        for (int i = 0; i < count; i++) {
+            const struct bs_answer *row = &answers->rows[first + i];
+            if (row->item != item || row->choice != i || row->tokens < 1 || row->characters < 0 ||
+                row->bytes < 0)
+                return false;
+            right += row->gold == 1;
+        }
+        if (right != 1)
+            return false;
+    }
+    return answers->count > 0;
+}
+
+enum bs_status bs_results_read_answers(const char *path, const struct bs_row *row,
+                                       struct bs_answers *answers, struct bs_error *err)
+{
+    *answers = (struct bs_answers){0};
+    char *place = bs_printf("trial/%s/%s/answers", row->id, row->text);
+    hid_t file = H5I_INVALID_HID;
+    void *rows = NULL;
+    enum bs_status status = place ? open_file(path, &file, err) : bs_fail_memory(err);
+    if (!status)
+        status = read_table(file, path, place, &bs_answer_type, &rows, &answers->count, err);
+    answers->rows = rows;
+    if (!status && !make_sense(answers))
+        status = bs_fail(err, BS_EDATA, "%s: /%s makes no sense: its items are not whole", path,
+                         place);
+    if (!status)
+        answers->num_items = answers->rows[answers->count - 1].item + 1;
+    bs_h5_close(file);
+    bs_free(place);
+    if (status)
+        bs_answers_release(answers);
+    return status;
+}
+
 /* ---- layers ---- */
 
 /* True for a member of the table that every row has. */

@@ -69,7 +69,8 @@ enum {
     CHUNK_FIGURES = 1 << 16,
     CHUNK_TRIALS = 16,
     CHUNK_VALUES = 64,
-    CHUNK_LAYERS = 1024
+    CHUNK_LAYERS = 1024,
+    CHUNK_ANSWERS = 1024
 };
 
 /* Writes a new dataset at `place` below `parent`. Each chunk has a checksum, so damage is noticed;
@@ -180,7 +181,8 @@ static enum bs_status write_figure(const struct bs_commit *commit, hid_t group,
                          is_float ? H5T_NATIVE_FLOAT : H5T_NATIVE_UINT8, data, err);
 }
 
-static enum bs_status write_figures(const struct bs_commit *commit, hid_t trial,
+/* What was measured: of a text figures, of a task answers. */
+static enum bs_status write_scores(const struct bs_commit *commit, hid_t trial,
                                     const struct bs_trial_record *record, hid_t create,
                                     struct bs_error *err)
 {
@@ -190,7 +192,10 @@ static enum bs_status write_figures(const struct bs_commit *commit, hid_t trial,
     if (group < 0)
         return bs_h5_fail(err, BS_EIO, commit->path, row->text);
     enum bs_status status = BS_OK;
-    for (int f = 0; !status && f < BS_NUM_FIGURES; f++)
+    if (record->answers.count)
+        status = write_table(commit, group, "answers", &bs_answer_type, record->answers.rows,
+                             record->answers.count, CHUNK_ANSWERS, true, err);
+    for (int f = 0; record->figures && !status && f < BS_NUM_FIGURES; f++)
         if (record->figures->of[f])
             status =
                 write_figure(commit, group, row, &bs_figure_types[f], record->figures->of[f], err);
@@ -226,8 +231,8 @@ enum bs_status bs_commit_write_trial(const struct bs_commit *commit,
     bool done = strcmp(record->row.status, "failed");
     if (!status && done) /* no rows for the unquantized model */
         status = write_layers(commit, trial, &record->layers, err);
-    if (!status && record->figures)
-        status = write_figures(commit, trial, record, create, err);
+    if (!status && (record->figures || record->answers.count))
+        status = write_scores(commit, trial, record, create, err);
     bs_h5_close(trial);
     bs_h5_close(create);
     return status;

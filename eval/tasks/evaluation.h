@@ -7,14 +7,23 @@
 #include "eval/base/plugin.h"
 #include "eval/data/windows.h"
 #include "eval/tasks/figure.h"
+#include "eval/tasks/task.h"
 #include "eval/tasks/value.h"
 
-/* What requests are made from: the part of an entry of the config that every evaluation has. */
+/* What an evaluation is of: what an entry of the config names. */
+enum bs_subject { BS_OF_TEXT, BS_OF_TASK };
+
+/* What requests are made from: the part of an entry of the config that every evaluation of its kind
+ * has, and what they need to know of the model. */
 struct bs_evaluation_source {
-    struct bs_text_choice text;
-    int tokens;  /* of a window, or the most of one */
-    int windows; /* 0 = all that there are */
+    struct bs_text_choice text; /* of a text */
+    int tokens;                 /* of a window, or the most of one; of a task the model's positions
+                                 * where it says no less */
+    int windows;                /* of a task: items; 0 = all that there are */
     enum bs_pick pick;
+    const struct bs_task *task;      /* of a task */
+    const char *items, *shot_items;  /* files in the place of the record's; NULL = those */
+    bool apart; /* the model's positions depend on a row's length: rows are not to share any */
 };
 
 /* What the walk took of one trial. */
@@ -26,13 +35,14 @@ struct bs_scores {
 
 /* How a trial is measured, for captions and for what may stand in one table. */
 struct bs_protocol_used {
-    const char *name; /* "sliding" */
-    int stride;       /* tokens from the start of a window to that of the next */
+    char name[24]; /* "sliding", "5-shot" */
+    int stride;    /* tokens from the start of a window to that of the next; 0 = there is no such */
 };
 
 /* An evaluation: what it asks for, and how it summarises what was scored. */
 struct bs_evaluation {
-    struct bs_plugin plugin; /* options: an entry's own, beside those of its text */
+    struct bs_plugin plugin; /* options: an entry's own, beside those of its text or task */
+    enum bs_subject subject;
     unsigned figures; /* bits 1 << enum bs_figure; BS_NLL is one, by which trials are compared */
     const struct bs_value_type *values; /* ends with a NULL name */
 
@@ -53,6 +63,11 @@ struct bs_evaluation {
      * with the unquantized model only where there is a reference. BS_ENOMEM. */
     enum bs_status (*summarise)(const void *options, const struct bs_scores *scores,
                                 struct bs_measured *out, int *count, struct bs_error *err);
+
+    /* Fills `answers`, which are kept in the place of the figures: what the model makes of each
+     * answer of each item. NULL: the evaluation has no items, and figures are kept. BS_ENOMEM. */
+    enum bs_status (*answer)(const struct bs_scores *scores, struct bs_answers *answers,
+                             struct bs_error *err);
 };
 
 /* All evaluations. */
@@ -60,6 +75,9 @@ extern const struct bs_registry bs_evaluation_registry;
 
 /* The evaluation that a choice is of. */
 const struct bs_evaluation *bs_evaluation_of(const struct bs_choice *choice);
+
+/* Whether what is stored of the evaluation called so are answers, in the place of figures. */
+bool bs_evaluation_has_answers(const char *name);
 
 /* How the evaluation cuts a text into windows of so many tokens. */
 struct bs_protocol_used bs_evaluation_protocol(const struct bs_choice *choice, int tokens);

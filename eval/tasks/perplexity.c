@@ -138,7 +138,9 @@ static struct bs_protocol_used protocol(const void *own, int tokens)
 {
     (void)tokens;
     const struct perplexity *o = own;
-    return (struct bs_protocol_used){bs_protocol_names[o->protocol], o->stride};
+    struct bs_protocol_used used = {.stride = o->stride};
+    snprintf(used.name, sizeof used.name, "%s", bs_protocol_names[o->protocol]);
+    return used;
 }
 
 static enum bs_status request(const void *own, const struct bs_evaluation_source *source,

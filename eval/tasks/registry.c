@@ -7,6 +7,7 @@
 
 #define EVALUATIONS(X)                                                                             \
     X(perplexity)                                                                                  \
+    X(tasks)                                                                                       \
     BS_MORE_EVALUATIONS(X)
 
 #define DECLARE(name) extern const struct bs_evaluation bs_evaluation_##name;
@@ -43,5 +44,13 @@ struct bs_protocol_used bs_evaluation_protocol(const struct bs_choice *choice, i
     const struct bs_evaluation *evaluation = bs_evaluation_of(choice);
     if (evaluation->protocol)
         return evaluation->protocol(choice->options, tokens);
-    return (struct bs_protocol_used){evaluation->plugin.name, tokens};
+    struct bs_protocol_used used = {.stride = tokens};
+    snprintf(used.name, sizeof used.name, "%s", evaluation->plugin.name);
+    return used;
+}
+
+bool bs_evaluation_has_answers(const char *name)
+{
+    const struct bs_plugin *plugin = bs_registry_find(&bs_evaluation_registry, name);
+    return plugin && ((const struct bs_evaluation *)(const void *)plugin)->answer;
 }

@@ -30,6 +30,10 @@ struct bs_tokenizer {
     struct bs_added_tokens *added;
     struct bs_post_processor post;
     struct bs_lines notices;
+    struct {
+        char *text; /* NULL = none */
+        int32_t id;
+    } named[BS_NAMED_TOKENS];
 };
 
 /* What one call of bs_tokenizer_encode works with. */
@@ -101,6 +105,38 @@ static enum bs_status read_files(const char *place, struct bs_tokenizer_files *f
     return files->config ? bs_gguf_tokenizer(file, &files->root, err) : bs_fail_memory(err);
 }
 
+/* A name that is a text, or a token with its flags. */
+static const char *spelled(const json_t *config, const char *key)
+{
+    const json_t *token = json_object_get(config, key);
+    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
+}
+
+/* The tokens that the files name; what the tokenizer does not know as one token is none. */
+static enum bs_status name_tokens(struct bs_tokenizer *tokenizer, const json_t *config,
+                                  struct bs_error *err)
+{
+    static const char *const keys[] = {[BS_NAMED_BOS] = "bos_token", [BS_NAMED_EOS] = "eos_token"};
+    for (int k = 0; k < BS_NAMED_TOKENS; k++) {
+        const char *text = spelled(config, keys[k]);
+        int32_t *ids;
+        size_t count;
+        tokenizer->named[k].id = -1;
+        if (!text || !*text)
+            continue;
+        if (bs_tokenizer_encode(tokenizer, text, strlen(text), false, &ids, &count, err))
+            return err->status;
+        if (count == 1) {
+            tokenizer->named[k].id = ids[0];
+            tokenizer->named[k].text = bs_strdup(text);
+        }
+        bs_free(ids);
+        if (count == 1 && !tokenizer->named[k].text)
+            return bs_fail_memory(err);
+    }
+    return BS_OK;
+}
+
 enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **tokenizer,
                                  struct bs_error *err)
 {
@@ -112,6 +148,8 @@ enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **to
         status = read_files(directory, &files, err);
     if (!status)
         status = read_tokenizer(opened, &files, err);
+    if (!status)
+        status = name_tokens(opened, files.config, err);
     bs_tokenizer_files_release(&files);
     if (status)
         bs_tokenizer_free(opened);
@@ -132,6 +170,8 @@ void bs_tokenizer_free(struct bs_tokenizer *tokenizer)
     bs_added_tokens_free(tokenizer->added);
     bs_post_processor_release(&tokenizer->post);
     bs_lines_release(&tokenizer->notices);
+    for (int k = 0; k < BS_NAMED_TOKENS; k++)
+        bs_free(tokenizer->named[k].text);
     bs_free(tokenizer);
 }
 
@@ -147,6 +187,14 @@ int bs_tokenizer_vocab_size(const struct bs_tokenizer *tokenizer)
     int32_t around = bs_post_processor_last_id(&tokenizer->post);
     last = added > last ? added : last;
     return (around > last ? around : last) + 1;
+}
+
+int32_t bs_tokenizer_named(const struct bs_tokenizer *tokenizer, enum bs_named_token which,
+                           const char **text)
+{
+    if (text)
+        *text = tokenizer->named[which].text;
+    return tokenizer->named[which].id;
 }
 
 int32_t bs_tokenizer_bos(const struct bs_tokenizer *tokenizer)

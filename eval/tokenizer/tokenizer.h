@@ -27,6 +27,12 @@ int bs_tokenizer_vocab_size(const struct bs_tokenizer *tokenizer);
 /* The id that the post_processor puts in front of a text, -1 where it puts none. */
 int32_t bs_tokenizer_bos(const struct bs_tokenizer *tokenizer);
 
+/* The token that the files name bos_token, or eos_token, be it put around texts or not: its id (-1
+ * where they name none) and, where that is not NULL, how it is spelled, borrowed. */
+enum bs_named_token { BS_NAMED_BOS, BS_NAMED_EOS, BS_NAMED_TOKENS };
+int32_t bs_tokenizer_named(const struct bs_tokenizer *tokenizer, enum bs_named_token which,
+                           const char **text);
+
 /* How the vocabulary spells an id (not terminated), NULL where there is no such id. */
 const char *bs_tokenizer_piece(const struct bs_tokenizer *tokenizer, int32_t id, size_t *size);
 
