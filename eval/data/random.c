@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <stdbool.h>
 
+#include "eval/base/mem.h"
+
 enum { STATE_WORDS = 624, SHIFT_WORDS = 397 };
 
 static void random_seed_plain(uint32_t *state, uint32_t seed)
@@ -74,6 +76,48 @@ int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high)
         drawn = random_word(random) >> (32 - bits);
     while (drawn >= range);
     return low + (int64_t)drawn;
+}
+
+/* Up to this size of a population random.sample takes from a list that shrinks, above it draws
+ * until it meets what is not drawn yet: 21 and, for k above 5, the power of 4 from 3 k on. */
+static int list_size(int k)
+{
+    int power = 1;
+    while (k > 5 && power < 3 * k)
+        power *= 4;
+    return 21 + (k > 5 ? power : 0);
+}
+
+static bool is_among(const int *drawn, int count, int one)
+{
+    for (int i = 0; i < count; i++)
+        if (drawn[i] == one)
+            return true;
+    return false;
+}
+
+enum bs_status bs_random_sample(struct bs_random *random, int n, int k, int *drawn,
+                                struct bs_error *err)
+{
+    if (n > list_size(k)) {
+        for (int i = 0; i < k; i++)
+            do
+                drawn[i] = (int)bs_random_int(random, 0, n - 1);
+            while (is_among(drawn, i, drawn[i]));
+        return BS_OK;
+    }
+    int *list = bs_alloc((size_t)n, sizeof *list);
+    if (!list)
+        return bs_fail_memory(err);
+    for (int i = 0; i < n; i++)
+        list[i] = i;
+    for (int i = 0; i < k; i++) {
+        int j = (int)bs_random_int(random, 0, n - i - 1);
+        drawn[i] = list[j];
+        list[j] = list[n - i - 1];
+    }
+    bs_free(list);
+    return BS_OK;
 }
 
 __extension__ typedef unsigned __int128 uint128;

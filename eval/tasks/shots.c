@@ -1,12 +1,11 @@
-/* Few-shot examples. Python's random.sample is CPython's Lib/random.py (3.11): below a size it
- * takes from a list that shrinks, above it draws until it meets what is not drawn yet. */
+/* Few-shot examples. */
 #include <string.h>
 
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
 #include "eval/tasks/item.h"
 
-enum { SEED = 1234, MOST_SHOTS = 1000 };
+enum { SEED = 1234 };
 
 enum bs_status bs_shots_begin(struct bs_shots *shots, const struct bs_task *task,
                               const struct bs_items *pool, bool of_items, int count,
@@ -17,53 +16,6 @@ enum bs_status bs_shots_begin(struct bs_shots *shots, const struct bs_task *task
     if (count && count + of_items > pool->count)
         return bs_fail(err, BS_ECONFIG, "%d shots are asked for, and %s has %d items", count,
                        pool->path, pool->count);
-    return BS_OK;
-}
-
-/* Below this size of a population random.sample takes from a list: 21 and, for more than 5, the
- * power of 4 from 3 k on. */
-static int list_size(int k)
-{
-    int power = 1;
-    while (k > 5 && power < 3 * k)
-        power *= 4;
-    return 21 + (k > 5 ? power : 0);
-}
-
-static bool is_among(const int *drawn, int count, int one)
-{
-    for (int i = 0; i < count; i++)
-        if (drawn[i] == one)
-            return true;
-    return false;
-}
-
-/* drawn [k] = random.sample(population [n], k). BS_ENOMEM. */
-static enum bs_status sample(struct bs_random *random, const int *population, int n, int k,
-                             int *drawn, struct bs_error *err)
-{
-    if (n > list_size(k)) {
-        for (int i = 0; i < k; i++) {
-            int j; /* places are told apart, which are not those of equals */
-            do
-                j = (int)bs_random_int(random, 0, n - 1);
-            while (is_among(drawn, i, j));
-            drawn[i] = j;
-        }
-        for (int i = 0; i < k; i++)
-            drawn[i] = population[drawn[i]];
-        return BS_OK;
-    }
-    int *list = bs_alloc((size_t)n, sizeof *list);
-    if (!list)
-        return bs_fail_memory(err);
-    memcpy(list, population, (size_t)n * sizeof *list);
-    for (int i = 0; i < k; i++) {
-        int j = (int)bs_random_int(random, 0, n - i - 1);
-        drawn[i] = list[j];
-        list[j] = list[n - i - 1];
-    }
-    bs_free(list);
     return BS_OK;
 }
 
@@ -87,9 +39,7 @@ static enum bs_status draw(struct bs_shots *shots, const json_t *row, int *pool,
                            struct bs_error *err)
 {
     int all = shots->pool->count, count = shots->count + shots->of_items, others = 0;
-    for (int i = 0; i < all; i++)
-        pool[i] = i;
-    if (sample(&shots->random, pool, all, count, drawn, err))
+    if (bs_random_sample(&shots->random, all, count, drawn, err))
         return err->status;
     leave_out(shots, row, drawn, &count);
     if (count == shots->count)
@@ -101,7 +51,11 @@ static enum bs_status draw(struct bs_shots *shots, const json_t *row, int *pool,
     if (others < shots->count)
         return bs_fail(err, BS_EDATA, "%s has %d items that differ from one of them, expected %d",
                        shots->pool->path, others, shots->count);
-    return sample(&shots->random, pool, others, shots->count, drawn, err);
+    if (bs_random_sample(&shots->random, others, shots->count, drawn, err))
+        return err->status;
+    for (int i = 0; i < shots->count; i++)
+        drawn[i] = pool[drawn[i]];
+    return BS_OK;
 }
 
 /* The first ones of the group. */

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/json.h"
@@ -92,37 +93,46 @@ enum bs_status bs_template_check(const char *template, struct bs_error *err)
 
 /* ---- values ---- */
 
-/* The value at `path`, with a reference of its own; NULL where there is none. Of a list a number is
- * an element, any other name that field of every element. */
-static json_t *value_at(json_t *from, const char *path)
+static json_t *value_at(json_t *from, const char *path);
+
+/* The field called `name` of every element; NULL where one has none. */
+static json_t *field_of_each(const json_t *from, const char *name)
 {
-    size_t length = strcspn(path, ".");
-    if (!*path || !from)
-        return json_incref(from);
-    const char *rest = path[length] ? path + length + 1 : path + length;
-    if (json_is_object(from)) {
-        char name[MOST_PATH + 1];
-        snprintf(name, sizeof name, "%.*s", (int)length, path);
-        json_t *whole = json_object_get(from, path); /* a name may hold dots itself */
-        return whole ? json_incref(whole) : value_at(json_object_get(from, name), rest);
-    }
-    if (!json_is_array(from))
-        return NULL;
-    if (strspn(path, "0123456789") == length && length < 9) {
-        size_t index = 0;
-        for (size_t i = 0; i < length; i++)
-            index = 10 * index + (size_t)(path[i] - '0');
-        return value_at(json_array_get(from, index), rest);
-    }
     json_t *list = json_array();
     for (size_t i = 0; list && i < json_array_size(from); i++) {
-        json_t *one = value_at(json_array_get(from, i), path);
-        if (!one || json_array_append_new(list, one)) {
+        json_t *one = json_object_get(json_array_get(from, i), name);
+        if (!one || json_array_append(list, one)) {
             json_decref(list);
             return NULL;
         }
     }
     return list;
+}
+
+/* The same of a list: a number is an element, any other name that field of every element. */
+static json_t *value_in_list(const json_t *from, const char *name, const char *rest)
+{
+    size_t length = strlen(name);
+    if (strspn(name, "0123456789") == length && length < 9)
+        return value_at(json_array_get(from, strtoul(name, NULL, 10)), rest);
+    json_t *each = field_of_each(from, name), *value = value_at(each, rest);
+    json_decref(each);
+    return value;
+}
+
+/* The value at `path`, with a reference of its own; NULL where there is none. */
+static json_t *value_at(json_t *from, const char *path)
+{
+    size_t length = strcspn(path, ".");
+    const char *rest = path[length] ? path + length + 1 : path + length;
+    char name[MOST_PATH + 1];
+    snprintf(name, sizeof name, "%.*s", (int)length, path);
+    if (!*path || !from)
+        return json_incref(from);
+    if (json_is_array(from))
+        return value_in_list(from, name, rest);
+    json_t *whole = json_object_get(from, path); /* a name may hold dots itself */
+    return whole ? json_incref(whole) : value_at(json_object_get(from, name), rest);
 }
 
 /* The value of the first path that the item has. BS_EDATA naming the last. */
