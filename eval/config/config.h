@@ -24,7 +24,7 @@ int bs_calibration_seed(const struct bs_calibration_config *calibration);
 
 /* One entry of a list under `evaluation:`. */
 struct bs_evaluation_config {
-    char *text; /* of a task what it is named by */
+    char *text;         /* of a task what it is named by */
     char *field, *join; /* NULL = by default */
     char *name; /* as the config has it, else the file's without folder and ending: the text's group
                    in the result file */
@@ -32,7 +32,7 @@ struct bs_evaluation_config {
     int windows; /* 0 = all */
     int pick;    /* enum bs_pick */
     int tokens;
-    struct bs_choice how; /* the evaluation, with its own options settled */
+    struct bs_choice how;       /* the evaluation, with its own options settled */
     const struct bs_task *task; /* of an evaluation of tasks; windows are items then */
     struct bs_task *own_task;   /* the same where it is no built-in one */
     char *items, *shot_items;   /* files in the place of the task's; NULL = those */
@@ -55,7 +55,7 @@ struct bs_expected_config {
 
 /* The options of each part, and the words of some. */
 extern const struct bs_option bs_calibration_options[];
-extern const char *const bs_sampling_names[]; /* by enum bs_sampling, NULL-terminated */
+extern const char *const bs_sampling_names[];          /* by enum bs_sampling, NULL-terminated */
 extern const struct bs_option bs_evaluation_options[]; /* of an entry that is of a text */
 extern const struct bs_option bs_task_options[];       /* of one that is of a task */
 extern const struct bs_option bs_layer_error_options[];

@@ -282,8 +282,8 @@ static void list_steps(struct describing *to)
 static const struct {
     const char *name;
     void (*list)(struct describing *to);
-} lists[] = {{"models", list_models},     {"protocols", list_protocols},
-             {"texts", list_texts},       {"known_tasks", list_tasks},
+} lists[] = {{"models", list_models},      {"protocols", list_protocols},
+             {"texts", list_texts},        {"known_tasks", list_tasks},
              {"task_record", list_record}, {"text_steps", list_steps}};
 enum { NUM_LISTS = sizeof lists / sizeof *lists };
 

@@ -202,8 +202,8 @@ static enum bs_status find_task(struct bs_load *load, const struct bs_yaml_node 
     }
     struct bs_error why;
     char *path = bs_path_join(load->config->folder, entry->text);
-    enum bs_status status = path ? bs_task_read(path, &entry->own_task, &why)
-                                 : bs_fail_memory(load->err);
+    enum bs_status status =
+        path ? bs_task_read(path, &entry->own_task, &why) : bs_fail_memory(load->err);
     bs_free(path);
     if (status && status != BS_ENOMEM)
         bs_report_add(load->report, at->line, at->column, "task: %s", why.message);
@@ -239,8 +239,7 @@ static enum bs_status read_entry(struct bs_load *load, const struct bs_plugin *e
     struct bs_evaluation_config entry = {0};
     char what[128];
     snprintf(what, sizeof what, "an entry of %s", evaluation->name);
-    bool of_task =
-        ((const struct bs_evaluation *)(const void *)evaluation)->subject == BS_OF_TASK;
+    bool of_task = ((const struct bs_evaluation *)(const void *)evaluation)->subject == BS_OF_TASK;
     const struct bs_option *options = of_task ? bs_task_options : bs_evaluation_options;
     bs_options_default(options, &entry);
     if (bs_choice_init(&entry.how, evaluation, load->err))

@@ -121,7 +121,7 @@ static enum bs_status read_root(struct bs_report *report, const struct bs_yaml_n
     for (int i = 0; i < root->num_items; i += 2) {
         const struct bs_yaml_node *key = root->items[i];
         const struct bs_task_field *field = bs_task_fields;
-        while (key->text && field->name && strcmp(field->name, key->text) != 0)
+        while (key->text && field->name && strcmp(field->name, key->text))
             field++;
         if (key->text && !field->name)
             bs_report_unknown_key(report, key->line, key->column, key->text, &names, "");

@@ -28,8 +28,8 @@ static enum bs_status read_field(struct csv *csv, json_t **field, bool *last, st
         bool twice = csv->at + 1 < csv->end && csv->at[1] == '"';
         if (quoted && c == '"' && !twice)
             break;
-        if (!quoted && (c == ',' || c == '\n' || (c == '\r' && csv->at + 1 < csv->end &&
-                                                  csv->at[1] == '\n')))
+        if (!quoted &&
+            (c == ',' || c == '\n' || (c == '\r' && csv->at + 1 < csv->end && csv->at[1] == '\n')))
             break;
         csv->at += quoted && c == '"'; /* the first of two */
         csv->line += c == '\n';
@@ -42,7 +42,8 @@ static enum bs_status read_field(struct csv *csv, json_t **field, bool *last, st
     if (csv->at < csv->end && *csv->at == '\r')
         csv->at++;
     if (csv->at < csv->end && *csv->at != ',' && *csv->at != '\n')
-        return bs_fail(err, BS_EDATA, "%s:%d: expected a comma or the end of the line after a quote",
+        return bs_fail(err, BS_EDATA,
+                       "%s:%d: expected a comma or the end of the line after a quote",
                        csv->items->path, csv->line);
     *last = csv->at == csv->end || *csv->at == '\n';
     csv->line += csv->at < csv->end && *csv->at == '\n';

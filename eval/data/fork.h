@@ -1,6 +1,6 @@
-/* Forks: a window whose rows share their beginning. The model goes through what is shared once; each
- * branch goes on from there as if it stood alone after it, with the positions that follow and without
- * seeing the others. What comes out is, to the bit, what whole rows would give. */
+/* Forks: a window whose rows share their beginning. The model goes through what is shared once;
+ * each branch goes on from there as if it stood alone after it, with the positions that follow and
+ * without seeing the others. What comes out is, to the bit, what whole rows would give. */
 #ifndef BS_EVAL_DATA_FORK_H
 #define BS_EVAL_DATA_FORK_H
 

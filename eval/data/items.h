@@ -11,17 +11,17 @@
 struct bs_items {
     char *path; /* for messages */
     int count;
-    json_t **rows;           /* [count], an object each */
-    int *lines;              /* [count], of each row's beginning, from 1; of Parquet the row's number */
+    json_t **rows; /* [count], an object each */
+    int *lines;    /* [count], of each row's beginning, from 1; of Parquet the row's number */
     struct bs_digest digest; /* of the file's bytes, unpacked */
 };
 
 /* Reads the file at `path`: .jsonl (an object a line) or .json (one list of them or an object a
  * line), .csv (RFC 4180, every field a text), .parquet; .gz or .zst may follow but for Parquet.
  * `columns` (NULL-terminated) are the names of a CSV's fields, whose first record else names them;
- * NULL or empty = it does. BS_EIO where the file cannot be read; BS_EDATA naming file and line where
- * it is damaged, a row is no object, or a record has other fields than named; BS_ECONFIG for a file
- * of another kind. On failure there is nothing to release. */
+ * NULL or empty = it does. BS_EIO where the file cannot be read; BS_EDATA naming file and line
+ * where it is damaged, a row is no object, or a record has other fields than named; BS_ECONFIG for
+ * a file of another kind. On failure there is nothing to release. */
 enum bs_status bs_items_read(const char *path, const char *const *columns, struct bs_items *items,
                              struct bs_error *err);
 void bs_items_release(struct bs_items *items);

@@ -19,7 +19,8 @@ void bs_random_seed(struct bs_random *random, uint32_t seed);
 /* random.randint(low, high), both ends included, high - low below 2^32 - 1. */
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high);
 
-/* drawn[0 .. k) = random.sample(range(n), k), k from 0 to n (Lib/random.py of CPython 3.11). BS_ENOMEM. */
+/* drawn[0 .. k) = random.sample(range(n), k), k from 0 to n (Lib/random.py of CPython 3.11).
+ * BS_ENOMEM. */
 enum bs_status bs_random_sample(struct bs_random *random, int n, int k, int *drawn,
                                 struct bs_error *err);
 

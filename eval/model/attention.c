@@ -69,7 +69,8 @@ static void causal_exp(float *scores, int rows, int width, int first, int first_
     }
 }
 
-/* One head's keys and values on their way, close together: the products read every row many times. */
+/* One head's keys and values on their way, close together: the products read every row many times.
+ * */
 struct head_rows {
     float *keys, *values, *scores;
     int kv_head;
@@ -87,8 +88,8 @@ static void gather(const struct bs_heads *in, struct bs_segment s, const struct 
     }
 }
 
-/* out, rows of `stride` floats: attention of one head's queries at positions first .. first + rows -
- * 1, which stand in the window from `at` on. They are some of one tile, whose first query decides
+/* out, rows of `stride` floats: attention of one head's queries at positions first .. first + rows
+ * - 1, which stand in the window from `at` on. They are some of one tile, whose first query decides
  * which key the sums begin with. */
 static void attend_rows(const struct bs_heads *in, int h, int at, int first, int rows,
                         const struct head_rows *head, float *out, int stride)

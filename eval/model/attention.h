@@ -9,7 +9,7 @@
  * and v point into the first. */
 struct bs_heads {
     const struct bs_architecture *architecture;
-    float scale; /* of q k^T */
+    float scale;         /* of q k^T */
     struct bs_fork fork; /* rows of the window, and how they branch */
     int width;
     const float *q, *k, *v;
@@ -17,8 +17,8 @@ struct bs_heads {
 };
 
 /* out [tokens][num_heads * head_dim] = attention of rotated q, k and v, with soft caps and ALiBi as
- * the architecture has them; a branch sees what is shared and itself, with the bits of a window of its
- * own. No more of the scores than a tile of queries exists at a time. */
+ * the architecture has them; a branch sees what is shared and itself, with the bits of a window of
+ * its own. No more of the scores than a tile of queries exists at a time. */
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch);
 
 /* Floats of scratch that bs_attend takes. */

@@ -88,11 +88,8 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
 {
     const struct bs_program *p = &block->architecture->program;
     size_t mark = scratch->used;
-    struct bs_frame frame = {.block = block,
-                             .rope = rope,
-                             .tokens = fork->tokens,
-                             .fork = *fork,
-                             .scratch = scratch};
+    struct bs_frame frame = {
+        .block = block, .rope = rope, .tokens = fork->tokens, .fork = *fork, .scratch = scratch};
     lay_out(&frame);
     frame.values[0] = (struct bs_frame_value){.x = (float *)(uintptr_t)x, /* which no op writes */
                                               .stride = p->values[0].width};

@@ -9,9 +9,9 @@
  * positions are not rotary. BS_EDATA, BS_EUNSUPPORTED. */
 enum bs_status bs_rope_read(const struct bs_config_reader *r, struct bs_architecture *a);
 
-/* Rotates every head of x, [tokens] rows at positions `first` and on of `heads` heads, `width` floats
- * apart: the first rotary_dim dimensions of a head, paired by halves or as neighbours, as the family
- * has it. */
+/* Rotates every head of x, [tokens] rows at positions `first` and on of `heads` heads, `width`
+ * floats apart: the first rotary_dim dimensions of a head, paired by halves or as neighbours, as
+ * the family has it. */
 void bs_rotate(const struct bs_rope *rope, bool local, float *x, int first, int tokens, int heads,
                int head_dim, int width);
 

@@ -91,7 +91,8 @@ static enum bs_status pair_alike(struct bs_pairs *pairs, enum likeness likeness,
 {
     for (int i = 0; i < pairs->a->num_rows; i++) {
         const struct bs_row *row = &pairs->a->rows[i];
-        if (!bs_row_is_done(row) || pairs->paired_a[i] || bs_evaluation_has_answers(row->evaluation))
+        if (!bs_row_is_done(row) || pairs->paired_a[i] ||
+            bs_evaluation_has_answers(row->evaluation))
             continue;
         int num_b = find_like(pairs, likeness, row, pairs->b, pairs->paired_b, b);
         int num_a = num_b ? find_like(pairs, likeness, b[0], pairs->a, pairs->paired_a, a) : 0;

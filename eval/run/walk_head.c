@@ -198,8 +198,7 @@ static enum bs_status measure_some(struct bs_walk_state *s, int *batch, struct b
     const double enough = 10;
     int left = s->walk->texts[s->at.text].windows - s->at.window;
     int count = *batch < left ? *batch : left;
-    struct heading heading = {
-        .state = s, .text = s->at.text, .first_window = s->at.window};
+    struct heading heading = {.state = s, .text = s->at.text, .first_window = s->at.window};
     double start = bs_seconds();
     if (bs_parallel(count, measure_window, &heading, err))
         return err->status;

@@ -89,13 +89,20 @@ static const struct bs_field layer_fields[] = {
 };
 
 static const struct bs_field answer_fields[] = {
-    ANSWER(item),       ANSWER(choice),
-    ANSWER(gold),       ANSWER(line),
-    ANSWER(id),         ANSWER(group),
-    ANSWER(tokens),     ANSWER(characters),
-    ANSWER(bytes),      ANSWER(greedy),
-    ANSWER(log_likelihood), ANSWER(unconditional),
-    ANSWER(suffix),     {0},
+    ANSWER(item),
+    ANSWER(choice),
+    ANSWER(gold),
+    ANSWER(line),
+    ANSWER(id),
+    ANSWER(group),
+    ANSWER(tokens),
+    ANSWER(characters),
+    ANSWER(bytes),
+    ANSWER(greedy),
+    ANSWER(log_likelihood),
+    ANSWER(unconditional),
+    ANSWER(suffix),
+    {0},
 };
 
 const struct bs_record_type bs_row_type = {row_fields, sizeof(struct bs_row)};

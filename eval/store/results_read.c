@@ -430,8 +430,8 @@ enum bs_status bs_results_read_answers(const char *path, const struct bs_row *ro
         status = read_table(file, path, place, &bs_answer_type, &rows, &answers->count, err);
     answers->rows = rows;
     if (!status && !make_sense(answers))
-        status = bs_fail(err, BS_EDATA, "%s: /%s makes no sense: its items are not whole", path,
-                         place);
+        status =
+            bs_fail(err, BS_EDATA, "%s: /%s makes no sense: its items are not whole", path, place);
     if (!status)
         answers->num_items = answers->rows[answers->count - 1].item + 1;
     bs_h5_close(file);

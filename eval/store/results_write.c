@@ -183,8 +183,8 @@ static enum bs_status write_figure(const struct bs_commit *commit, hid_t group,
 
 /* What was measured: of a text figures, of a task answers. */
 static enum bs_status write_scores(const struct bs_commit *commit, hid_t trial,
-                                    const struct bs_trial_record *record, hid_t create,
-                                    struct bs_error *err)
+                                   const struct bs_trial_record *record, hid_t create,
+                                   struct bs_error *err)
 {
     const struct bs_row *row = &record->row;
     assert(row->windows > 0 && row->tokens > 1 && row->text && !strchr(row->text, '/'));

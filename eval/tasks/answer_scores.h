@@ -1,4 +1,5 @@
-/* How answers are compared: the conventions by which a choice is taken, and which items are right. */
+/* How answers are compared: the conventions by which a choice is taken, and which items are right.
+ * */
 #ifndef BS_EVAL_TASKS_ANSWER_SCORES_H
 #define BS_EVAL_TASKS_ANSWER_SCORES_H
 

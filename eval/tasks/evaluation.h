@@ -21,8 +21,8 @@ struct bs_evaluation_source {
                                  * where it says no less */
     int windows;                /* of a task: items; 0 = all that there are */
     enum bs_pick pick;
-    const struct bs_task *task;      /* of a task */
-    const char *items, *shot_items;  /* files in the place of the record's; NULL = those */
+    const struct bs_task *task;     /* of a task */
+    const char *items, *shot_items; /* files in the place of the record's; NULL = those */
     bool apart; /* the model's positions depend on a row's length: rows are not to share any */
 };
 

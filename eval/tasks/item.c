@@ -82,7 +82,7 @@ static enum bs_status find_gold(const struct bs_task *task, const json_t *row, s
     item->gold = -1;
     if (!status && !labels.count && *gold && strlen(gold) < 9 &&
         strspn(gold, "0123456789") == strlen(gold))
-        item->gold = atoi(gold);
+        item->gold = (int)strtol(gold, NULL, 10);
     for (int i = labels.count - 1; i >= 0; i--)
         item->gold = !strcmp(labels.texts[i], gold) ? i : item->gold;
     if (!status && labels.count && labels.count != item->choices)
@@ -111,9 +111,9 @@ static enum bs_status make_asked(const struct bs_task *task, const json_t *row,
               : make_text(task->context, task->context_steps, row, &item->contexts, err);
     if (status)
         return status;
-    status = choice
-                 ? make_texts(task->choices, task->choice_steps, row, &item->answers, err)
-                 : make_text(task->continuation, task->continuation_steps, row, &item->answers, err);
+    status =
+        choice ? make_texts(task->choices, task->choice_steps, row, &item->answers, err)
+               : make_text(task->continuation, task->continuation_steps, row, &item->answers, err);
     if (status)
         return status;
     item->choices = cloze ? item->contexts.count : item->answers.count;

@@ -9,10 +9,10 @@
 
 /* An item in words. */
 struct bs_item {
-    struct bs_texts contexts; /* one; of cloze one a choice. Without description and shots */
-    struct bs_texts answers;  /* one a choice, without the delimiter; else one */
-    int choices;              /* that there are */
-    int gold;                 /* the right one; 0 where there is one answer */
+    struct bs_texts contexts;       /* one; of cloze one a choice. Without description and shots */
+    struct bs_texts answers;        /* one a choice, without the delimiter; else one */
+    int choices;                    /* that there are */
+    int gold;                       /* the right one; 0 where there is one answer */
     char *description, *id, *group; /* "" = none */
 };
 

@@ -45,9 +45,9 @@ static const struct bs_value_type values[] = {
     [BS_ACC_NORM] = SHARE("acc_norm", "the same by log-likelihood over characters", "acc_norm\n%"),
     [BS_ACC_BYTES] = SHARE("acc_bytes", "by log-likelihood over bytes", "acc_bytes\n%"),
     [BS_ACC_TOKENS] = SHARE("acc_tokens", "by log-likelihood over tokens", "acc_tokens\n%"),
-    [BS_ACC_MUTUAL_INFO] = SHARE("acc_mutual_info",
-                                 "by log-likelihood less that of the answer alone",
-                                 "acc_mutual\n_info %"),
+    [BS_ACC_MUTUAL_INFO] =
+        SHARE("acc_mutual_info", "by log-likelihood less that of the answer alone",
+              "acc_mutual\n_info %"),
     [BS_ACC_SUFFIX] = SHARE("acc_suffix",
                             "by the mean of tokens after what all answers of the item begin with, "
                             "as llama.cpp's llama-perplexity",
@@ -135,8 +135,8 @@ static enum bs_status open_items(struct asking *a, struct bs_error *err)
     if (read_items(task, "items", source->items, task->items, &task->remote, &a->items, err))
         return err->status;
     if (a->options->shots && other) {
-        if (read_items(task, "shot_items", source->shot_items, task->shot_items,
-                       &task->shot_remote, &a->pool, err))
+        if (read_items(task, "shot_items", source->shot_items, task->shot_items, &task->shot_remote,
+                       &a->pool, err))
             return err->status;
         pool = &a->pool;
     }
@@ -241,8 +241,8 @@ static enum bs_status ask_alone(struct asking *a, const struct bs_item *item, in
     enum bs_status status = bs_requests_begin(&a->requests, err);
     for (int k = 0; k < item->choices && !status; k++) {
         char *answer = bs_printf("%s%s", bs_task_delimiter(a->task), bs_item_answer(item, k));
-        status = answer ? bs_request_add(&a->requests, &a->rules, "", answer, err)
-                        : bs_fail_memory(err);
+        status =
+            answer ? bs_request_add(&a->requests, &a->rules, "", answer, err) : bs_fail_memory(err);
         bs_free(answer);
         if (!status) {
             a->requests.rows[a->requests.count - 1].item = i;
@@ -283,17 +283,18 @@ static enum bs_status find_places(struct asking *a, struct bs_error *err)
     for (int r = 0; r < a->requests.count; r++) {
         const struct bs_request *row = &a->requests.rows[r];
         if (!row->unconditional)
-            out->places[at++] = (struct bs_answer_place){.span = row->span,
-                                                         .skip = row->own - row->first,
-                                                         .suffix = row->suffix < 0 ? -1
-                                                                                   : row->suffix - row->first,
-                                                         .unconditional = -1};
+            out->places[at++] =
+                (struct bs_answer_place){.span = row->span,
+                                         .skip = row->own - row->first,
+                                         .suffix = row->suffix < 0 ? -1 : row->suffix - row->first,
+                                         .unconditional = -1};
     }
     for (int r = 0, of = 0; r < a->requests.count; r++) {
         const struct bs_request *row = &a->requests.rows[r];
         if (!row->unconditional)
             continue;
-        while (out->answers.rows[of].item != row->item || out->answers.rows[of].choice != row->choice)
+        while (out->answers.rows[of].item != row->item ||
+               out->answers.rows[of].choice != row->choice)
             of++;
         out->places[of].unconditional = row->span;
     }
@@ -407,7 +408,7 @@ static int number_groups(const struct bs_answers *answers, int *of, const char *
     for (int i = 0; i < answers->count; i++) {
         const struct bs_answer *row = &answers->rows[i];
         int g = groups; /* items of a group mostly stand together: from the last one back */
-        while (g > 0 && strcmp(names[g - 1], row->group) != 0)
+        while (g > 0 && strcmp(names[g - 1], row->group))
             g--;
         if (!g) {
             names[groups++] = row->group;

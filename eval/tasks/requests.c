@@ -37,8 +37,7 @@ static int32_t prefix_token(const struct bs_request_rules *rules, const char **t
 static bool has_prefix(const struct bs_request_rules *rules, const char *text)
 {
     const char *prefix = NULL;
-    return prefix_token(rules, &prefix) >= 0 && prefix &&
-           !strncmp(text, prefix, strlen(prefix));
+    return prefix_token(rules, &prefix) >= 0 && prefix && !strncmp(text, prefix, strlen(prefix));
 }
 
 static enum bs_status put_bos(const struct bs_request_rules *rules, struct ids *ids,
@@ -169,9 +168,8 @@ enum bs_status bs_request_add(struct bs_requests *r, const struct bs_request_rul
 {
     struct ids whole = {0};
     size_t own = 0, most = (size_t)rules->positions + 1;
-    enum bs_status status = *context
-                                ? encode_pair(rules, context, continuation, &whole, &own, err)
-                                : encode_alone(rules, continuation, &whole, &own, err);
+    enum bs_status status = *context ? encode_pair(rules, context, continuation, &whole, &own, err)
+                                     : encode_alone(rules, continuation, &whole, &own, err);
     if (!status)
         status = check(rules, &whole, own, err);
     struct bs_request *rows = status ? NULL : grow(r->rows, r->count, &r->capacity, sizeof *rows);
@@ -250,8 +248,8 @@ static enum bs_status allocate(const struct bs_requests *r, const struct group *
     out->forks = bs_alloc(windows, sizeof *out->forks);
     out->branches = bs_alloc(rows, sizeof *out->branches);
     out->spans = bs_alloc(rows, sizeof *out->spans);
-    bool enough = out->lengths && out->ids && out->targets && out->forks && out->branches &&
-                  out->spans;
+    bool enough =
+        out->lengths && out->ids && out->targets && out->forks && out->branches && out->spans;
     return enough ? BS_OK : bs_fail_memory(err);
 }
 

@@ -15,7 +15,7 @@ struct bs_request {
     int32_t *ids;
     int length, own, first;
     int suffix; /* predictions from here on are of what tells an item's answers apart; -1 = none */
-    int cut;      /* ids of the context that did not fit in front */
+    int cut;    /* ids of the context that did not fit in front */
     int item, choice;
     bool unconditional;
     int span; /* filled as they are laid out: of the windows' spans */
@@ -42,10 +42,10 @@ struct bs_request_rules {
  * after as many as the context alone has. An empty context is the tokenizer's BOS, else its EOS.
  * BS_EDATA where the continuation has no tokens or does not fit, without a place. */
 enum bs_status bs_request_add(struct bs_requests *requests, const struct bs_request_rules *rules,
-                              const char *context, const char *continuation,
-                              struct bs_error *err);
+                              const char *context, const char *continuation, struct bs_error *err);
 
-/* Begins a group: rows that are added from here on, up to the next, may share a window. BS_ENOMEM. */
+/* Begins a group: rows that are added from here on, up to the next, may share a window.
+ * BS_ENOMEM. */
 enum bs_status bs_requests_begin(struct bs_requests *requests, struct bs_error *err);
 
 /* Lays the requests out, the longest windows first: those of a group in one window that forks, or

@@ -59,8 +59,8 @@ static enum bs_status draw(struct bs_shots *shots, const json_t *row, int *pool,
 }
 
 /* The first ones of the group. */
-static enum bs_status take_first(const struct bs_shots *shots, const json_t *row,
-                                 const char *group, int *drawn, struct bs_error *err)
+static enum bs_status take_first(const struct bs_shots *shots, const json_t *row, const char *group,
+                                 int *drawn, struct bs_error *err)
 {
     int found = 0;
     for (int i = 0; i < shots->pool->count && found < shots->count; i++) {

@@ -18,6 +18,10 @@ const char *const bs_task_kind_names[] = {[BS_TASK_CHOICE] = "choice",
         .name = #member, .help = text, .kind = BS_TASK_TEXT,                                       \
         .offset = offsetof(struct bs_task, member), .is_template = template_                       \
     }
+#define ONE(member, what, text)                                                                    \
+    {                                                                                              \
+        .name = #member, .help = text, .kind = what, .offset = offsetof(struct bs_task, member)    \
+    }
 #define LIST(member, template_, steps, text)                                                       \
     {                                                                                              \
         .name = #member, .help = text, .kind = BS_TASK_LIST,                                       \
@@ -25,10 +29,7 @@ const char *const bs_task_kind_names[] = {[BS_TASK_CHOICE] = "choice",
     }
 
 const struct bs_task_field bs_task_fields[] = {
-    {.name = "kind",
-     .help = "choice, last_word or cloze",
-     .kind = BS_TASK_WORD,
-     .offset = offsetof(struct bs_task, kind)},
+    ONE(kind, BS_TASK_WORD, "choice, last_word or cloze"),
     TEXT(items, false, "the file of the items: .jsonl, .json, .csv or .parquet"),
     TEXT(shot_items, false, "the file that shots are drawn from (that of the items)"),
     LIST(columns, false, false, "the fields of a CSV whose first record does not name them"),
@@ -43,10 +44,7 @@ const struct bs_task_field bs_task_fields[] = {
     LIST(labels, true, false, "what gold is one of, in the order of the choices"),
     TEXT(delimiter, false, "in front of an answer (a blank); of last_word in shots alone"),
     TEXT(shot_delimiter, false, "after each shot (\\n\\n)"),
-    {.name = "first_shots",
-     .help = "take the first shots of the item's group (they are drawn)",
-     .kind = BS_TASK_FLAG,
-     .offset = offsetof(struct bs_task, first_shots)},
+    ONE(first_shots, BS_TASK_FLAG, "take the first shots of the item's group (they are drawn)"),
     TEXT(id, true, "what an item is called in the result file"),
     TEXT(group, true, "what an item belongs to, as a subject"),
     {.name = NULL},
@@ -99,7 +97,7 @@ static enum bs_status check_kind(const struct bs_task *task, const struct bs_tas
                : field->kind == BS_TASK_LIST ? *bs_task_list(task, field) != NULL
                                              : false;
     for (size_t i = 0; i < sizeof by_kind / sizeof *by_kind; i++) {
-        if (strcmp(by_kind[i].name, field->name) != 0)
+        if (strcmp(by_kind[i].name, field->name))
             continue;
         if (!set && by_kind[i].needed >> task->kind & 1)
             return bs_fail(err, BS_ECONFIG, "%s is missing, which a task of kind %s has",

@@ -29,24 +29,24 @@ struct bs_task {
     /* Where the items are, and those that shots are drawn from (none: the items themselves, the
      * one at hand left out). Files as a record's YAML has them, or on the hub. */
     const char *items, *shot_items;
-    struct bs_remote remote, shot_remote;        /* repository NULL = none */
-    const char *columns[BS_TASK_WORDS];          /* of a CSV that does not name them */
+    struct bs_remote remote, shot_remote; /* repository NULL = none */
+    const char *columns[BS_TASK_WORDS];   /* of a CSV that does not name them */
 
-    const char *description;                     /* template; in front of the shots */
-    const char *context;                         /* template; of choice and last_word */
-    const char *context_steps[BS_TASK_WORDS];    /* done to it as a whole */
-    const char *choices[BS_TASK_WORDS];          /* templates; one whose field is a list is as many;
+    const char *description;                  /* template; in front of the shots */
+    const char *context;                      /* template; of choice and last_word */
+    const char *context_steps[BS_TASK_WORDS]; /* done to it as a whole */
+    const char *choices[BS_TASK_WORDS];       /* templates; one whose field is a list is as many;
                                                   * of cloze the contexts */
     const char *choice_steps[BS_TASK_WORDS];
-    const char *continuation;                    /* template; of last_word and cloze */
+    const char *continuation; /* template; of last_word and cloze */
     const char *continuation_steps[BS_TASK_WORDS];
-    const char *gold;                            /* template; of choice and cloze */
-    const char *labels[BS_TASK_WORDS];           /* templates as choices; gold is one of them. None:
+    const char *gold;                  /* template; of choice and cloze */
+    const char *labels[BS_TASK_WORDS]; /* templates as choices; gold is one of them. None:
                                                   * gold is the choice's number, from 0 */
-    const char *delimiter;      /* in front of an answer; of last_word in shots alone */
-    const char *shot_delimiter; /* after a shot */
-    bool first_shots;           /* the first ones of the item's group, else drawn */
-    const char *id, *group;     /* templates */
+    const char *delimiter;             /* in front of an answer; of last_word in shots alone */
+    const char *shot_delimiter;        /* after a shot */
+    bool first_shots;                  /* the first ones of the item's group, else drawn */
+    const char *id, *group;            /* templates */
 };
 
 /* What a key of a record's YAML is: a text, a list of texts (a text alone is a list of one), a word

@@ -244,8 +244,7 @@ enum bs_status bs_template_text(const char *template, const json_t *item, char *
 /* True for a template that is one field and nothing else. */
 static bool is_field(const char *template, struct field *field)
 {
-    return *template == '{' && template[1] != '{' && find_field(template, field) &&
-           !field->end[1];
+    return *template == '{' && template[1] != '{' && find_field(template, field) && !field->end[1];
 }
 
 static enum bs_status add_template(const char *template, const json_t *item, struct bs_texts *texts,

@@ -1,7 +1,7 @@
 /* Templates: text with the fields of an item in it.
  *
  *   Question: {question}\nAnswer:       a field of the item
- *   {question.stem}                     a field of a field; of a list a number, or that field of each
+ *   {question.stem}                     of a field; of a list a number, or that of each
  *   {question.stem, question}           the first of them that the item has
  *   {ctx_b|capitalize}                  through a step (text_steps.h), or several
  *   {{ and }}                           braces

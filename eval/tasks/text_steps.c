@@ -36,11 +36,24 @@ static const struct {
     uint32_t letter;
     const char *title;
 } long_titles[] = {
-    {0xdf, "Ss"},           {0x149, "\xca\xbcN"}, {0x1f0, "J\xcc\x8c"}, {0x587, "\xd4\xb5\xd6\x82"},
-    {0x1e96, "H\xcc\xb1"},  {0x1e97, "T\xcc\x88"}, {0x1e98, "W\xcc\x8a"}, {0x1e99, "Y\xcc\x8a"},
-    {0x1e9a, "A\xca\xbe"},  {0xfb00, "Ff"},       {0xfb01, "Fi"},       {0xfb02, "Fl"},
-    {0xfb03, "Ffi"},        {0xfb04, "Ffl"},      {0xfb05, "St"},       {0xfb06, "St"},
-    {0x390, "\xce\x99\xcc\x88\xcc\x81"}, {0x3b0, "\xce\xa5\xcc\x88\xcc\x81"},
+    {0xdf, "Ss"},
+    {0x149, "\xca\xbcN"},
+    {0x1f0, "J\xcc\x8c"},
+    {0x587, "\xd4\xb5\xd6\x82"},
+    {0x1e96, "H\xcc\xb1"},
+    {0x1e97, "T\xcc\x88"},
+    {0x1e98, "W\xcc\x8a"},
+    {0x1e99, "Y\xcc\x8a"},
+    {0x1e9a, "A\xca\xbe"},
+    {0xfb00, "Ff"},
+    {0xfb01, "Fi"},
+    {0xfb02, "Fl"},
+    {0xfb03, "Ffi"},
+    {0xfb04, "Ffl"},
+    {0xfb05, "St"},
+    {0xfb06, "St"},
+    {0x390, "\xce\x99\xcc\x88\xcc\x81"},
+    {0x3b0, "\xce\xa5\xcc\x88\xcc\x81"},
 };
 
 static size_t put_title(uint32_t letter, char *out)
@@ -66,9 +79,9 @@ static bool is_ignored(uint32_t letter)
 {
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)letter);
     return letter == '\'' || letter == '.' || letter == ':' || letter == 0xb7 || letter == 0x2019 ||
-           letter == 0xad || category == UTF8PROC_CATEGORY_MN ||
-           category == UTF8PROC_CATEGORY_ME || category == UTF8PROC_CATEGORY_CF ||
-           category == UTF8PROC_CATEGORY_LM || category == UTF8PROC_CATEGORY_SK;
+           letter == 0xad || category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME ||
+           category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_LM ||
+           category == UTF8PROC_CATEGORY_SK;
 }
 
 /* Whether a capital sigma at `at` ends a word: a letter stands before it and none after. */
@@ -183,7 +196,7 @@ static void replace(char *text, const char *from, const char *to)
     size_t cut = strlen(from), put = strlen(to);
     char *out = text;
     for (const char *at = text; *at;) {
-        if (strncmp(at, from, cut) != 0) {
+        if (strncmp(at, from, cut)) {
             *out++ = *at++;
             continue;
         }

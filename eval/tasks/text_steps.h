@@ -7,8 +7,8 @@
 
 #include "eval/base/error.h"
 
-/* A step: its name, what it makes of a text, in words, and that in new memory; NULL where memory has
- * run out, or with *why set where the text does not suit it. Texts are valid UTF-8. */
+/* A step: its name, what it makes of a text, in words, and that in new memory; NULL where memory
+ * has run out, or with *why set where the text does not suit it. Texts are valid UTF-8. */
 struct bs_text_step {
     const char *name, *summary;
     char *(*make)(const char *text, const char **why);

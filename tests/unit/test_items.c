@@ -41,8 +41,8 @@ static void test_json_lines(void **state)
     assert_int_equal(items.lines[0], 1);
     assert_int_equal(items.lines[1], 4);
     bs_items_release(&items);
-    assert_int_equal(bs_items_read(path_of("a.json", "[{\"a\": 1}, {\"a\": 2}]"), NULL, &items, &err),
-                     BS_OK);
+    assert_int_equal(
+        bs_items_read(path_of("a.json", "[{\"a\": 1}, {\"a\": 2}]"), NULL, &items, &err), BS_OK);
     assert_int_equal(items.count, 2);
     bs_items_release(&items);
     expect_fault("b.jsonl", "{\"a\": 1}\n[1]\n", BS_EDATA, "b.jsonl:2: [1] is no item");
@@ -129,11 +129,11 @@ static void test_templates(void **state)
         {"{dot.ted}", "whole"},
     };
     struct bs_error err;
-    json_t *item =
-        json_loads("{\"a\": \"one\", \"n\": 2, \"b\": true, \"o\": {\"p\": \"deep\"}, \"l\": [\"x\", "
-                   "\"y\"], \"d\": [{\"t\": \"first\"}, {\"t\": \"second\"}], \"z\": null, \"f\": "
-                   "0.5, \"dot.ted\": \"whole\"}",
-                   0, NULL);
+    json_t *item = json_loads(
+        "{\"a\": \"one\", \"n\": 2, \"b\": true, \"o\": {\"p\": \"deep\"}, \"l\": [\"x\", "
+        "\"y\"], \"d\": [{\"t\": \"first\"}, {\"t\": \"second\"}], \"z\": null, \"f\": "
+        "0.5, \"dot.ted\": \"whole\"}",
+        0, NULL);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *text;
         assert_int_equal(bs_template_check(rows[i].template, &err), BS_OK);
@@ -183,7 +183,8 @@ static void test_known_tasks(void **state)
         int choices, gold;
     } rows[] = {
         {"hellaswag",
-         "{\"ind\": 4, \"activity_label\": \"Roof\", \"ctx_a\": \"A man.\", \"ctx_b\": \"he SITS\", "
+         "{\"ind\": 4, \"activity_label\": \"Roof\", \"ctx_a\": \"A man.\", \"ctx_b\": \"he "
+         "SITS\", "
          "\"endings\": [\"a [x]b\", \"c\"], \"label\": \"1\"}",
          "Roof: A man. He sits", "c", 2, 1},
         {"hellaswag",
@@ -197,7 +198,8 @@ static void test_known_tasks(void **state)
          "\"label\": [\"1\", \"2\", \"3\"]}, \"answerKey\": \"3\"}",
          "Question: Q\nAnswer:", "c", 3, 2},
         {"arc_challenge",
-         "{\"id\": \"M\", \"question\": {\"stem\": \"Q\", \"choices\": [{\"text\": \"a\", \"label\": "
+         "{\"id\": \"M\", \"question\": {\"stem\": \"Q\", \"choices\": [{\"text\": \"a\", "
+         "\"label\": "
          "\"A\"}, {\"text\": \"b\", \"label\": \"B\"}]}, \"answerKey\": \"B\"}",
          "Question: Q\nAnswer:", "b", 2, 1},
         {"winogrande",
@@ -250,7 +252,8 @@ static void test_wrong_rows(void **state)
                       "items.jsonl:1: gold is '2', expected a choice's number from 0 to 1");
     expect_item_fault("endings", "{\"context\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": -1}",
                       "gold is '-1'");
-    expect_item_fault("endings", "{\"context\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": \"\"}",
+    expect_item_fault("endings",
+                      "{\"context\": \"c\", \"endings\": [\"a\", \"b\"], \"label\": \"\"}",
                       "gold is ''");
     expect_item_fault("endings", "{\"context\": \"c\", \"endings\": [\"a\"], \"label\": 0}",
                       "1 choice, expected 2 to");
@@ -262,10 +265,11 @@ static void test_wrong_rows(void **state)
                       "{\"id\": 1, \"question\": \"Q\", \"choices\": {\"text\": [\"a\", \"b\"], "
                       "\"label\": [\"A\", \"B\"]}, \"answerKey\": \"E\"}",
                       "gold is 'E', expected one of the labels, 'A' to 'B'");
-    expect_item_fault("winogrande",
-                      "{\"sentence\": \"none\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": "
-                      "\"1\"}",
-                      "the field 'sentence': has no '_'");
+    expect_item_fault(
+        "winogrande",
+        "{\"sentence\": \"none\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": "
+        "\"1\"}",
+        "the field 'sentence': has no '_'");
 }
 
 /* ---- shots ---- */
@@ -277,9 +281,9 @@ static void test_sample(void **state)
     static const struct {
         int n, k, drawn[6];
     } rows[] = {
-        {300, 5, {225, 59, 3, 46, 298}},    {300, 6, {17, 42, 50, 181, 121, 8}},
-        {20, 5, {0, 19, 11, 15, 14}},       {21, 5, {4, 2, 5, 3, 0}},
-        {22, 5, {16, 15, 7, 2, 21}},        {85, 6, {69, 59, 8, 76, 11, 65}},
+        {300, 5, {225, 59, 3, 46, 298}}, {300, 6, {17, 42, 50, 181, 121, 8}},
+        {20, 5, {0, 19, 11, 15, 14}},    {21, 5, {4, 2, 5, 3, 0}},
+        {22, 5, {16, 15, 7, 2, 21}},     {85, 6, {69, 59, 8, 76, 11, 65}},
         {86, 6, {74, 5, 34, 71, 8, 82}},
     };
     struct bs_random random;
@@ -307,8 +311,9 @@ static void test_own_shots(void **state)
     struct bs_items items;
     struct bs_shots shots;
     struct bs_error err;
-    const char *path = path_of("ten.jsonl", "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\":4}\n"
-                                            "{\"n\":5}\n{\"n\":6}\n{\"n\":7}\n{\"n\":8}\n{\"n\":9}");
+    const char *path =
+        path_of("ten.jsonl", "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\":4}\n"
+                             "{\"n\":5}\n{\"n\":6}\n{\"n\":7}\n{\"n\":8}\n{\"n\":9}");
     assert_int_equal(bs_items_read(path, NULL, &items, &err), BS_OK);
     assert_int_equal(bs_shots_begin(&shots, &task, &items, true, 3, &err), BS_OK);
     for (int i = 0; i < 10; i++) {
@@ -331,9 +336,10 @@ static void test_own_record(void **state)
     (void)state;
     struct bs_task *task;
     struct bs_error err;
-    const char *path = path_of("own.yaml", "kind: choice\nitems: rows.csv\ncolumns: [q, a, b, gold]\n"
-                                           "context: \"Q: {q|strip}\\nA:\"\nchoices: [\"{a}\", "
-                                           "\"{b}\"]\ngold: \"{gold}\"\nlabels: [A, B]\n");
+    const char *path =
+        path_of("own.yaml", "kind: choice\nitems: rows.csv\ncolumns: [q, a, b, gold]\n"
+                            "context: \"Q: {q|strip}\\nA:\"\nchoices: [\"{a}\", "
+                            "\"{b}\"]\ngold: \"{gold}\"\nlabels: [A, B]\n");
     if (bs_task_read(path, &task, &err))
         fail_msg("%s", err.message);
     assert_string_equal(task->items, folder_file(&folder, "rows.csv"));
@@ -363,10 +369,10 @@ static void test_own_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_lines), cmocka_unit_test(test_csv),
-        cmocka_unit_test(test_steps),      cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_json_lines),  cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_steps),       cmocka_unit_test(test_templates),
         cmocka_unit_test(test_known_tasks), cmocka_unit_test(test_wrong_rows),
-        cmocka_unit_test(test_sample),     cmocka_unit_test(test_own_shots),
+        cmocka_unit_test(test_sample),      cmocka_unit_test(test_own_shots),
         cmocka_unit_test(test_own_record),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);

@@ -25,8 +25,8 @@ static struct bs_model *model;
 static struct bs_tokenizer *tokenizer;
 static json_t *golden;
 
-/* The cloze items of tests/golden/tasks.py: each ending's context with a right and a wrong ending in
- * the blank. */
+/* The cloze items of tests/golden/tasks.py: each ending's context with a right and a wrong ending
+ * in the blank. */
 static void write_cloze(void)
 {
     FILE *out = fopen(folder_file(&folder, "cloze.jsonl"), "w");
@@ -85,9 +85,9 @@ struct asked {
 static void set_option(struct bs_choice *how, const char *name, const char *value)
 {
     struct bs_error err;
-    assert_int_equal(bs_option_parse(bs_option_find(how->plugin->options, name), value,
-                                     how->options, &err),
-                     BS_OK);
+    assert_int_equal(
+        bs_option_parse(bs_option_find(how->plugin->options, name), value, how->options, &err),
+        BS_OK);
 }
 
 /* Through the whole model, items and shots as the source says. */
@@ -106,16 +106,14 @@ static void ask(const struct bs_evaluation_source *source, const char *shots, bo
     int vocab = bs_model_architecture(model)->vocab_size;
     if (evaluation->request(how.options, source, tokenizer, vocab, &asked->requests, &err))
         fail_msg("%s", err.message);
-    const struct bs_walk walk = {.model = model,
-                                 .num_texts = 1,
-                                 .texts = &asked->requests,
-                                 .figures = &evaluation->figures};
+    const struct bs_walk walk = {
+        .model = model, .num_texts = 1, .texts = &asked->requests, .figures = &evaluation->figures};
     assert_int_equal(bs_walk_run(&walk, &variant, 1, &err), BS_OK);
     const struct bs_scores scores = {.requests = &asked->requests, .figures = variant.figures};
     assert_int_equal(evaluation->answer(&scores, &asked->answers, &err), BS_OK);
-    assert_int_equal(evaluation->summarise(how.options, &scores, asked->values, &asked->num_values,
-                                           &err),
-                     BS_OK);
+    assert_int_equal(
+        evaluation->summarise(how.options, &scores, asked->values, &asked->num_values, &err),
+        BS_OK);
     bs_variant_release(&variant);
     bs_choice_release(&how);
 }
@@ -144,7 +142,8 @@ static void check_answer(const struct bs_answer *row, const json_t *item, int ch
     assert_int_equal(row->greedy, json_integer_value(json_array_get(pair, 1)));
     const json_t *alone = json_array_get(item, (size_t)(choices + row->choice));
     if (choices > 1 && alone)
-        assert_true(bs_close(row->unconditional, json_real_value(json_array_get(alone, 0)), 1e-4, 0));
+        assert_true(
+            bs_close(row->unconditional, json_real_value(json_array_get(alone, 0)), 1e-4, 0));
     else
         assert_true(isnan(row->unconditional));
 }
@@ -181,9 +180,9 @@ static void check_golden(const char *name, const char *task, const char *items, 
     }
     const char *metric;
     json_t *value;
-    json_object_foreach(json_object_get(want, "metrics"), metric, value)
-        if (!strstr(metric, "stderr") || strcmp(task, "lastword"))
-            check_metric(&asked, metric, json_real_value(value));
+    json_object_foreach(json_object_get(want, "metrics"), metric,
+                        value) if (!strstr(metric, "stderr") || strcmp(task, "lastword"))
+        check_metric(&asked, metric, json_real_value(value));
     asked_release(&asked);
 }
 
@@ -216,8 +215,7 @@ static void test_sharing(void **state)
 {
     (void)state;
     struct asked shared = {0}, apart = {0};
-    struct bs_evaluation_source source =
-        source_of("endings", "datasets/commons/endings.jsonl");
+    struct bs_evaluation_source source = source_of("endings", "datasets/commons/endings.jsonl");
     source.windows = 8;
     ask(&source, "3", true, &shared);
     source.apart = true;
