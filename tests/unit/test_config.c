@@ -185,7 +185,8 @@ static void test_errors_of_the_file(void **state)
         "charts: []\n",
         "1:8: error: path is missing, expected a folder or a hub name\n"
         "1:9: error: unknown key 'a', expected path or name\n"
-        "2:26: error: perplexity is a mapping, expected a list of mappings with text\n"
+        "2:26: error: perplexity is a mapping, expected a list of mappings with text, of "
+        "tasks with task\n"
         "3:8: error: sweep is a mapping, expected a list of grids\n"
         "4:9: error: charts is an empty list, expected a list of chart names, or no such "
         "key\n");

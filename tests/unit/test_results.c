@@ -132,6 +132,51 @@ static void test_round_trip(void **state)
     bs_results_release(&results);
 }
 
+/* Answers in the place of figures, field for field; one without its item's right answer is refused
+ * as it is read. */
+static void test_answers(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct sample s;
+    struct bs_answers got;
+    sample_make(&s, "0123456789abcdef", 1);
+    const struct bs_answer rows[] = {
+        {0, 0, 0, 3, "a/1", "law", 2, 7, 8, 0, -1.5, (double)NAN, -0.75},
+        {0, 1, 1, 3, "a/1", "law", 3, 9, 9, 1, -0.1, -2, -0.05},
+        {1, 0, 1, 17, "", "", 1, 1, 1, 1, -3, (double)NAN, (double)NAN},
+    };
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(bs_answers_add(&s.record.answers, &rows[i], &err), BS_OK);
+    s.record.figures = NULL;
+    sample_must(sample_commit(&s, &err), &err);
+    struct bs_results results = read_back();
+    sample_must(bs_results_read_answers(sample_file, &results.rows[0], &got, &err), &err);
+    assert_int_equal(got.count, 3);
+    assert_int_equal(got.num_items, 2);
+    for (int i = 0; i < 3; i++) {
+        const struct bs_answer *a = &got.rows[i], *b = &rows[i];
+        assert_string_equal(a->id, b->id);
+        assert_string_equal(a->group, b->group);
+        assert_true(a->item == b->item && a->choice == b->choice && a->gold == b->gold);
+        assert_true(a->line == b->line && a->tokens == b->tokens && a->greedy == b->greedy);
+        assert_true(a->characters == b->characters && a->bytes == b->bytes);
+        assert_memory_equal(&a->log_likelihood, &b->log_likelihood, 3 * sizeof(double));
+    }
+    bs_answers_release(&got);
+    bs_results_release(&results);
+    s.record.answers.rows[1].gold = 0;
+    memcpy(s.record.row.id, "1123456789abcdef", sizeof s.record.row.id);
+    sample_must(sample_commit(&s, &err), &err);
+    results = read_back();
+    assert_int_equal(bs_results_read_answers(
+                         sample_file, bs_results_find(&results, "1123456789abcdef"), &got, &err),
+                     BS_EDATA);
+    assert_int_equal(got.count, 0);
+    bs_answers_release(&s.record.answers);
+    bs_results_release(&results);
+}
+
 static void test_append_and_order(void **state)
 {
     (void)state;
@@ -338,10 +383,11 @@ static void test_bad_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),      TEST(test_append_and_order),
-        TEST(test_order_of_models), TEST(test_failed_is_replaced),
-        TEST(test_attributes),      TEST(test_same_bytes),
-        TEST(test_growth),          TEST(test_bad_text),
+        TEST(test_round_trip),         TEST(test_answers),
+        TEST(test_append_and_order),   TEST(test_order_of_models),
+        TEST(test_failed_is_replaced), TEST(test_attributes),
+        TEST(test_same_bytes),         TEST(test_growth),
+        TEST(test_bad_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
