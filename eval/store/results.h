@@ -38,7 +38,7 @@
 #include "eval/tasks/figure.h"
 #include "eval/tasks/value.h"
 
-enum { BS_SCHEMA_VERSION = 7 };
+enum { BS_SCHEMA_VERSION = 8 };
 
 /* A value of a trial. */
 struct bs_value_row {
