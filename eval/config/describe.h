@@ -12,8 +12,9 @@
 enum bs_status bs_describe_all(FILE *out, bool markdown, struct bs_error *err);
 
 /* All that is called `name`: a kind of plug-in and those of it; a plug-in; a part of the config
- * (config, sweep, weights, activations, calibration, evaluation, task, layer_error, expected);
- * models, protocols, texts, known_tasks, task_record or text_steps. Another name is BS_ECONFIG with the nearest and all that exist; BS_ENOMEM. */
+ * (config, model, sweep, weights, activations, except, calibration, evaluation, task, layer_error,
+ * expected), or a list beside them (models, protocols, texts, known_tasks, task_record, text_steps,
+ * ...). Another name is BS_ECONFIG with the nearest and all that exist; BS_ENOMEM. */
 enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struct bs_error *err);
 
 #endif
