@@ -114,7 +114,7 @@ FUZZ_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %/libfuzzer.c,$(FUZZ_SO
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/support/*.c) \
                tests/server/hub_server.c $(FUZZ_SOURCES) $(BENCH_SOURCES) $(PLUGIN_SOURCES) \
-               $(wildcard tests/faults/*.c)
+               $(wildcard tests/faults/*.c) tests/golden/round_values.c
 
 # `make V=1` shows whole commands.
 V ?= 0
@@ -194,6 +194,10 @@ bench: setup ## measure speed and memory on models of real shapes (BENCH="--help
 $(BUILD)/tests/bench/bench: $(BENCH_SOURCES:%.c=$(BUILD)/%.o) $(SUPPORT_OBJECTS) $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) \
 	    $(shell pkg-config --libs cmocka 2>/dev/null))
+
+# What tests/golden/report.py rounds by.
+$(BUILD)/tests/golden/round_values: $(BUILD)/tests/golden/round_values.o $(LIB_OBJECTS)
+	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS))
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
