@@ -20,7 +20,7 @@ static struct bs_config load(const char *path)
 {
     struct bs_config config;
     struct bs_error err;
-    if (bs_config_load(path, bs_chart_names, &config, &err))
+    if (bs_config_load(path, bs_chart_patterns, &config, &err))
         fail_msg("%s", err.message);
     return config;
 }
