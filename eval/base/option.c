@@ -27,7 +27,18 @@ static void put_double(const struct bs_option *option, void *values, double valu
     memcpy((char *)values + option->offset, &value, sizeof value);
 }
 
-/* The field's value, whatever its type; every int and bool is exact in a double. */
+static void put_numbers(const struct bs_option *option, void *values,
+                        const struct bs_numbers *numbers)
+{
+    memcpy((char *)values + option->offset, numbers, sizeof *numbers);
+}
+
+static const struct bs_numbers *numbers_of(const struct bs_option *option, const void *values)
+{
+    return (const void *)((const char *)values + option->offset);
+}
+
+/* The field's value, of a type that is one number; every int and bool is exact in a double. */
 static double option_value(const struct bs_option *option, const void *values)
 {
     const char *field = (const char *)values + option->offset;
@@ -53,6 +64,8 @@ void bs_options_default(const struct bs_option *options, void *values)
             put_bool(option, values, option->initial != 0);
         else if (option->type == BS_DOUBLE)
             put_double(option, values, option->initial);
+        else if (option->type == BS_NUMBERS)
+            put_numbers(option, values, option->numbers);
         else
             put_int(option, values, (int)option->initial);
     }
@@ -93,6 +106,9 @@ static int num_words(const char *const *words)
     return count;
 }
 
+#define WHOLE "+-0123456789"
+#define DECIMAL "+-.0123456789eE"
+
 /* Decimal notation only: strtod and strtol would also take blanks, hexadecimal, "inf" and "nan". */
 static bool read_number(const char *text, const char *characters, double *value)
 {
@@ -122,6 +138,12 @@ static bool parse_choice(const struct bs_option *option, const char *text, void 
     return true;
 }
 
+static bool is_within(const struct bs_option *option, double value)
+{
+    return (value >= option->min && value <= option->max) ||
+           (option->also != 0 && value == option->also);
+}
+
 static bool parse_number(const struct bs_option *option, const char *text, void *values)
 {
     bool whole = option->type == BS_INT;
@@ -131,9 +153,7 @@ static bool parse_number(const struct bs_option *option, const char *text, void 
         return true;
     }
     double value;
-    if (!read_number(text, whole ? "+-0123456789" : "+-.0123456789eE", &value) ||
-        ((value < option->min || value > option->max) &&
-         !(option->also != 0 && value == option->also)))
+    if (!read_number(text, whole ? WHOLE : DECIMAL, &value) || !is_within(option, value))
         return false;
     if (!whole) {
         put_double(option, values, value);
@@ -142,6 +162,36 @@ static bool parse_number(const struct bs_option *option, const char *text, void 
     if (value < INT_MIN || value > INT_MAX)
         return false;
     put_int(option, values, (int)value);
+    return true;
+}
+
+/* "[-1, 0.5]", blanks wherever they stand. */
+static bool parse_numbers(const struct bs_option *option, const char *text, void *values)
+{
+    static const char blanks[] = " \t\n";
+    struct bs_numbers numbers = {.count = 0};
+    text += strspn(text, blanks);
+    bool more = *text++ == '[';
+    while (more && numbers.count < BS_MOST_NUMBERS) {
+        char number[NUMBER_TEXT];
+        text += strspn(text, blanks);
+        size_t length = strspn(text, DECIMAL);
+        if (length >= sizeof number)
+            return false;
+        memcpy(number, text, length);
+        number[length] = '\0';
+        double *value = &numbers.values[numbers.count++];
+        if (!read_number(number, DECIMAL, value) || !is_within(option, *value))
+            return false;
+        text += length;
+        text += strspn(text, blanks);
+        more = *text == ',';
+        text += more;
+    }
+    if (more || numbers.count < option->fewest || *text != ']' ||
+        text[1 + strspn(text + 1, blanks)] != '\0')
+        return false;
+    put_numbers(option, values, &numbers);
     return true;
 }
 
@@ -159,6 +209,9 @@ enum bs_status bs_option_parse(const struct bs_option *option, const char *text,
     case BS_INT:
     case BS_DOUBLE:
         good = parse_number(option, text, values);
+        break;
+    case BS_NUMBERS:
+        good = parse_numbers(option, text, values);
         break;
     }
     if (good)
@@ -198,26 +251,13 @@ static void print_value(const struct bs_option *option, double value, char *out,
     case BS_DOUBLE:
         print_number(value, out, size);
         return;
+    case BS_NUMBERS: /* more than one value */
+        return;
     }
     if (index >= 0 && index < num_words(option->words))
         snprintf(out, size, "%s", option->words[index]);
     else
         snprintf(out, size, "%.0f", value);
-}
-
-void bs_option_print(const struct bs_option *option, const void *values, char *out, size_t size)
-{
-    print_value(option, option_value(option, values), out, size);
-}
-
-void bs_option_print_default(const struct bs_option *option, char *out, size_t size)
-{
-    print_value(option, option->initial, out, size);
-}
-
-bool bs_option_is_default(const struct bs_option *option, const void *values)
-{
-    return option_value(option, values) == option->initial;
 }
 
 /* Appends to a text that may be full; always terminated. */
@@ -226,6 +266,54 @@ static void append(char *out, size_t size, const char *text)
     size_t used = strlen(out);
     if (used + 1 < size)
         snprintf(out + used, size - used, "%s", text);
+}
+
+static void print_numbers(const struct bs_numbers *numbers, char *out, size_t size)
+{
+    out[0] = '\0';
+    append(out, size, "[");
+    for (int i = 0; i < numbers->count; i++) {
+        char number[NUMBER_TEXT];
+        print_number(numbers->values[i], number, sizeof number);
+        append(out, size, i ? ", " : "");
+        append(out, size, number);
+    }
+    append(out, size, "]");
+}
+
+void bs_option_print(const struct bs_option *option, const void *values, char *out, size_t size)
+{
+    if (option->type == BS_NUMBERS)
+        print_numbers(numbers_of(option, values), out, size);
+    else
+        print_value(option, option_value(option, values), out, size);
+}
+
+void bs_option_print_default(const struct bs_option *option, char *out, size_t size)
+{
+    if (option->type == BS_NUMBERS)
+        print_numbers(option->numbers, out, size);
+    else
+        print_value(option, option->initial, out, size);
+}
+
+static bool same_numbers(const struct bs_numbers *a, const struct bs_numbers *b)
+{
+    return a->count == b->count && !memcmp(a->values, b->values, sizeof a->values);
+}
+
+bool bs_option_is_default(const struct bs_option *option, const void *values)
+{
+    if (option->type == BS_NUMBERS)
+        return same_numbers(numbers_of(option, values), option->numbers);
+    return option_value(option, values) == option->initial;
+}
+
+bool bs_option_equal(const struct bs_option *option, const void *a, const void *b)
+{
+    if (option->type == BS_NUMBERS)
+        return same_numbers(numbers_of(option, a), numbers_of(option, b));
+    return option_value(option, a) == option_value(option, b);
 }
 
 /* "a, b or c"; with `more` to follow, "a, b". */
@@ -265,6 +353,13 @@ static void append_bounds(const struct bs_option *option, bool whole, char *out,
     }
 }
 
+static void append_count(const struct bs_option *option, char *out, size_t size)
+{
+    char count[NUMBER_TEXT + 24];
+    snprintf(count, sizeof count, "a list of %d to %d numbers", option->fewest, BS_MOST_NUMBERS);
+    append(out, size, count);
+}
+
 void bs_option_print_allowed(const struct bs_option *option, char *out, size_t size)
 {
     if (size == 0)
@@ -286,6 +381,10 @@ void bs_option_print_allowed(const struct bs_option *option, char *out, size_t s
         }
         append(out, size, whole ? "a whole number" : "a number");
         append_bounds(option, whole, out, size);
+        break;
+    case BS_NUMBERS:
+        append_count(option, out, size);
+        append_bounds(option, false, out, size);
         break;
     }
 }

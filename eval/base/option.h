@@ -10,11 +10,22 @@
 
 /* What an option's value is, and so the type of its field. */
 enum bs_option_type {
-    BS_BOOL,   /* true or false */
-    BS_INT,    /* a whole number in [min, max] */
-    BS_DOUBLE, /* a number in [min, max] */
-    BS_CHOICE, /* one of `words`; the field is an int that holds its index */
+    BS_BOOL,    /* true or false */
+    BS_INT,     /* a whole number in [min, max] */
+    BS_DOUBLE,  /* a number in [min, max] */
+    BS_CHOICE,  /* one of `words`; the field is an int that holds its index */
+    BS_NUMBERS, /* a list of at least `fewest` numbers in [min, max]; a struct bs_numbers */
 };
+
+/* A list of numbers, within its struct so that options are copied as bytes. */
+enum { BS_MOST_NUMBERS = 256 };
+struct bs_numbers {
+    int count;
+    double values[BS_MOST_NUMBERS]; /* zeros from `count` on */
+};
+
+/* Room for the text of any option's value. */
+enum { BS_OPTION_TEXT = 8192 };
 
 /* One option; a table ends with a row whose name is NULL. A BS_INT may have `words` too: word k
  * stands for the value -k, which lies outside [min, max] (group_size: channel = 0, tensor = -1). */
@@ -25,6 +36,8 @@ struct bs_option {
     double initial, min, max;
     const char *const *words; /* NULL-terminated, or NULL */
     double also;              /* of a number: one value outside [min, max] that is good; 0 = none */
+    int fewest;               /* of a list */
+    const struct bs_numbers *numbers; /* of a list: its default */
 };
 
 /* Rows: key and type are read off the field. */
@@ -50,7 +63,7 @@ void bs_options_default(const struct bs_option *options, void *values);
 /* The row called `name`, or NULL. */
 const struct bs_option *bs_option_find(const struct bs_option *options, const char *name);
 
-/* Reads `text` (a YAML scalar) into the option's field. BS_ECONFIG with a message such as
+/* Reads `text` (a YAML scalar; of a list "[-1, 0.5]") into the option's field. BS_ECONFIG with a message such as
  * "percdamp is '2', expected a number from 0 to 1" when type or range is wrong; the field is then
  * unchanged. */
 enum bs_status bs_option_parse(const struct bs_option *option, const char *text, void *values,
@@ -63,8 +76,9 @@ void bs_option_print(const struct bs_option *option, const void *values, char *o
 void bs_option_print_default(const struct bs_option *option, char *out, size_t size);
 void bs_option_print_allowed(const struct bs_option *option, char *out, size_t size);
 
-/* True when the field holds the option's default. */
+/* True when the field holds the option's default; the same in both. */
 bool bs_option_is_default(const struct bs_option *option, const void *values);
+bool bs_option_equal(const struct bs_option *option, const void *a, const void *b);
 
 /* The candidate nearest to `word` by edit distance when it is near enough to be a slip, or when
  * `word` abbreviates it ("sym"), else NULL. Upper and lower case count as the same letter.

@@ -4,7 +4,7 @@
 
 #include "eval/base/mem.h"
 
-enum { VALUE_TEXT = 128, NAME_TEXT = 128 };
+enum { NAME_TEXT = 128 };
 
 const struct bs_plugin *bs_registry_find(const struct bs_registry *registry, const char *name)
 {
@@ -39,6 +39,8 @@ enum bs_status bs_choice_copy(struct bs_choice *to, const struct bs_choice *from
         return err->status;
     if (to->options)
         memcpy(to->options, from->options, from->plugin->options_size);
+    if (to->options && to->plugin->copied)
+        to->plugin->copied(to->options);
     return BS_OK;
 }
 
@@ -54,22 +56,18 @@ static const struct bs_option *options_of(const struct bs_choice *choice)
     return choice->plugin && choice->plugin->options ? choice->plugin->options : &none;
 }
 
-/* By what is printed: the bytes between members mean nothing. */
+/* Option by option: the bytes between members mean nothing. */
 bool bs_choice_equal(const struct bs_choice *a, const struct bs_choice *b)
 {
     bool equal = a->plugin == b->plugin;
-    for (const struct bs_option *o = options_of(a); equal && o->name; o++) {
-        char of_a[VALUE_TEXT], of_b[VALUE_TEXT];
-        bs_option_print(o, a->options, of_a, sizeof of_a);
-        bs_option_print(o, b->options, of_b, sizeof of_b);
-        equal = !strcmp(of_a, of_b);
-    }
+    for (const struct bs_option *o = options_of(a); equal && o->name; o++)
+        equal = bs_option_equal(o, a->options, b->options);
     return equal;
 }
 
 void bs_choice_print_value(const struct bs_option *option, const void *options, FILE *out)
 {
-    char value[VALUE_TEXT];
+    char value[BS_OPTION_TEXT];
     bs_option_print(option, options, value, sizeof value);
     fputs(value, out);
 }
@@ -91,7 +89,7 @@ void bs_choice_print_short(const struct bs_choice *choice,
     for (const struct bs_option *o = options_of(choice); o->name; o++) {
         if (bs_option_is_default(o, choice->options))
             continue;
-        char value[VALUE_TEXT], room[NAME_TEXT];
+        char value[BS_OPTION_TEXT], room[NAME_TEXT];
         bs_option_print(o, choice->options, value, sizeof value);
         const char *shown = name ? name(context, o, room, sizeof room) : o->name;
         if (o->type == BS_BOOL)

@@ -12,6 +12,9 @@
 #include "eval/base/error.h"
 #include "eval/base/option.h"
 
+/* The most bytes that the options of any plug-in have. */
+enum { BS_MOST_OPTIONS_BYTES = 4096 };
+
 /* The first member of every plug-in's struct, so that a pointer to it is one to the plug-in. */
 struct bs_plugin {
     const char *name;      /* "gptq" */
@@ -21,6 +24,9 @@ struct bs_plugin {
     const struct bs_option *options; /* ends with a NULL name; NULL = no options */
     const void *variant; /* [options_size] what the struct holds beside the options of the table:
                            what tells apart plug-ins that share their functions. NULL = zeros */
+    /* Lets pointers in the struct to other parts of it point to its own, after its bytes were
+     * copied from another one. NULL = there are none. */
+    void (*copied)(void *options);
 };
 
 /* All plug-ins of a kind. Adding one is its file and one line where the rows stand. */

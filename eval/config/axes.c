@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/recipe/where.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, HINT_TEXT = 200, WHERE_TEXT = 512 };
@@ -56,8 +57,17 @@ const struct bs_config_key bs_where_keys[] = {
     {.name = NULL},
 };
 
+static void release_axis(struct bs_axis *axis)
+{
+    for (int i = 0; axis->texts && i < axis->count; i++)
+        bs_free(axis->texts[i]);
+    bs_free(axis->texts);
+}
+
 void bs_axes_release(struct bs_axes *axes)
 {
+    for (int a = 0; a < axes->num_axes; a++)
+        release_axis(&axes->axes[a]);
     bs_free(axes->scopes);
     bs_free(axes->axes);
     memset(axes, 0, sizeof *axes);
@@ -102,27 +112,80 @@ static bool check_not_empty(struct reading *all, const char *name,
     return false;
 }
 
-/* Reads each value into room for the option's struct to see whether it is good. */
+/* Whether a node is one value of an option that is a list: then a list of lists is an axis. */
+static bool is_one_list(const struct bs_yaml_node *node)
+{
+    return node->kind == BS_YAML_SEQUENCE &&
+           (node->num_items == 0 || node->items[0]->kind != BS_YAML_SEQUENCE);
+}
+
+static int num_values(const struct bs_yaml_node *values, bool lists)
+{
+    return lists && is_one_list(values) ? 1 : bs_yaml_num_values(values);
+}
+
+static const struct bs_yaml_node *value_at(const struct bs_yaml_node *values, bool lists, int i)
+{
+    return lists && is_one_list(values) ? values : bs_yaml_value(values, i);
+}
+
+/* Whether an option can read the node: a scalar, or of a list one of scalars. */
+static bool is_value(const struct bs_yaml_node *node, bool lists)
+{
+    bool good = lists && node->kind == BS_YAML_SEQUENCE;
+    for (int i = 0; good && i < node->num_items; i++)
+        good = is_text(node->items[i]);
+    return good || is_text(node);
+}
+
+/* The text of such a node, in new memory: "[-1, 0.5]" of a list. */
+static char *value_text(const struct bs_yaml_node *node)
+{
+    struct bs_print printing;
+    if (node->kind != BS_YAML_SEQUENCE)
+        return bs_strdup(node->text);
+    if (!bs_print_begin(&printing))
+        return NULL;
+    for (int i = 0; i < node->num_items; i++)
+        fprintf(printing.out, "%s%s", i ? ", " : "[", node->items[i]->text);
+    fputs(node->num_items ? "]" : "[]", printing.out);
+    return bs_print_end(&printing);
+}
+
+/* Reads a value into room for the option's struct. BS_ENOMEM. */
+static enum bs_status check_value(struct reading *all, const struct bs_option *option,
+                                  const struct bs_yaml_node *value, void *room, bool *good)
+{
+    char allowed[LIST_TEXT];
+    if (!is_value(value, option->type == BS_NUMBERS)) {
+        bs_option_print_allowed(option, allowed, sizeof allowed);
+        *good = wrong(all, option->name, value, allowed);
+        return BS_OK;
+    }
+    char *text = value_text(value);
+    if (!text)
+        return bs_fail_memory(all->load->err);
+    *good &= bs_report_parse(all->load->report, value->line, value->column, option, text, room);
+    bs_free(text);
+    return BS_OK;
+}
+
+/* Reads each value to see whether it is good. */
 static enum bs_status check_values(struct reading *all, const struct bs_option *option,
                                    const struct bs_yaml_node *values, size_t room_size, bool *good)
 {
+    bool lists = option->type == BS_NUMBERS;
     void *room = bs_calloc(1, room_size);
     if (!room)
         return bs_fail_memory(all->load->err);
-    *good &= check_not_empty(all, option->name, values);
-    for (int i = 0; i < bs_yaml_num_values(values); i++) {
-        const struct bs_yaml_node *value = bs_yaml_value(values, i);
-        char allowed[LIST_TEXT];
-        bs_option_print_allowed(option, allowed, sizeof allowed);
-        if (!is_text(value))
-            *good = wrong(all, option->name, value, allowed);
-        else
-            *good &= bs_report_parse(all->load->report, value->line, value->column, option,
-                                     value->text, room);
-    }
+    if (!lists)
+        *good &= check_not_empty(all, option->name, values);
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < num_values(values, lists) && !status; i++)
+        status = check_value(all, option, value_at(values, lists, i), room, good);
     all->axes->broken |= !*good;
     bs_free(room);
-    return BS_OK;
+    return status;
 }
 
 /* Names of plug-ins; "none" where that is one of them. */
@@ -146,7 +209,9 @@ static bool check_names(struct reading *all, const struct bs_registry *registry,
     return good;
 }
 
-static enum bs_status add_axis(struct reading *all, struct bs_axis axis)
+/* Adds an axis over values that were found good. */
+static enum bs_status add_axis(struct reading *all, struct bs_axis axis,
+                               const struct bs_yaml_node *values, bool lists)
 {
     struct bs_axes *axes = all->axes;
     struct bs_axis *grown =
@@ -154,8 +219,15 @@ static enum bs_status add_axis(struct reading *all, struct bs_axis axis)
     if (!grown)
         return bs_fail_memory(all->load->err);
     axes->axes = grown;
+    axis.line = values->line;
+    axis.column = values->column;
+    axis.count = num_values(values, lists);
+    axis.texts = bs_calloc((size_t)axis.count, sizeof *axis.texts);
+    bool whole = axis.texts != NULL;
+    for (int i = 0; whole && i < axis.count; i++)
+        whole = (axis.texts[i] = value_text(value_at(values, lists, i))) != NULL;
     grown[axes->num_axes++] = axis;
-    return BS_OK;
+    return whole ? BS_OK : bs_fail_memory(all->load->err);
 }
 
 /* ---- settings ---- */
@@ -224,8 +296,8 @@ static enum bs_status read_setting_option(struct reading *all, int index,
 {
     const struct bs_axes_scope *scope = &all->axes->scopes[index];
     const struct bs_option *option = bs_option_find(own_options(scope->use), key->text);
-    struct bs_axis axis = {.scope = index, .name = option ? option->name : NULL, .values = values};
-    bool good = true;
+    struct bs_axis axis = {.scope = index, .name = option ? option->name : NULL};
+    bool good = true, lists = option && option->type == BS_NUMBERS;
     if (option && check_values(all, option, values, sizeof(struct bs_setting), &good))
         return all->load->err->status;
     for (int k = 0; k < KINDS; k++)
@@ -235,11 +307,12 @@ static enum bs_status read_setting_option(struct reading *all, int index,
             if (!option || !names_plugin(scope, k, plugin))
                 continue;
             axis.name = option->name;
+            lists |= option->type == BS_NUMBERS;
             if (check_values(all, option, values, plugin->options_size, &good))
                 return all->load->err->status;
         }
     if (axis.name)
-        return good ? add_axis(all, axis) : BS_OK;
+        return good ? add_axis(all, axis, values, lists) : BS_OK;
     unknown_setting_key(all, scope, key);
     return BS_OK;
 }
@@ -284,10 +357,10 @@ static enum bs_status read_choice(struct reading *all, int index, int kind,
                                   const struct bs_yaml_node *values)
 {
     bool none = kinds[kind] == &bs_format_registry;
-    struct bs_axis axis = {index, true, kinds[kind]->kind, values};
+    struct bs_axis axis = {.scope = index, .choice = true, .name = kinds[kind]->kind};
     all->axes->scopes[index].names[kind] = values;
     if (check_names(all, kinds[kind], none, values))
-        return add_axis(all, axis);
+        return add_axis(all, axis, values, false);
     all->axes->scopes[index].unsure = true;
     return BS_OK;
 }
@@ -319,7 +392,9 @@ static enum bs_status read_setting(struct reading *all, const char *key,
         return BS_OK;
     if (is_none(node)) {
         scope->names[0] = NULL;
-        return add_axis(all, (struct bs_axis){index, true, kinds[0]->kind, node});
+        return add_axis(all,
+                        (struct bs_axis){.scope = index, .choice = true, .name = kinds[0]->kind},
+                        node, false);
     }
     if (node->kind != BS_YAML_MAPPING || node->num_items == 0) {
         wrong_setting(all, scope, key, node);
@@ -431,8 +506,8 @@ static enum bs_status read_option(struct reading *all, const struct bs_yaml_node
                                   const struct bs_yaml_node *values)
 {
     const struct bs_option *option = bs_option_find(bs_recipe_options, key->text);
-    struct bs_axis axis = {.scope = -1, .name = option ? option->name : NULL, .values = values};
-    bool good = true;
+    struct bs_axis axis = {.scope = -1, .name = option ? option->name : NULL};
+    bool good = true, lists = option && option->type == BS_NUMBERS;
     if (option && check_values(all, option, values, sizeof(struct bs_recipe), &good))
         return all->load->err->status;
     const struct bs_algorithm *algorithm;
@@ -441,11 +516,12 @@ static enum bs_status read_option(struct reading *all, const struct bs_yaml_node
         if (!option || !names_algorithm(all, algorithm))
             continue;
         axis.name = option->name;
+        lists |= option->type == BS_NUMBERS;
         if (check_values(all, option, values, algorithm->plugin.options_size, &good))
             return all->load->err->status;
     }
     if (axis.name)
-        return good ? add_axis(all, axis) : BS_OK;
+        return good ? add_axis(all, axis, values, lists) : BS_OK;
     unknown_grid_key(all, key);
     return BS_OK;
 }

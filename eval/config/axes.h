@@ -10,7 +10,9 @@ struct bs_axis {
     int scope;   /* of the axes; -1: an option of the recipe or of its algorithms */
     bool choice; /* it chooses a plug-in, whose options other axes set */
     const char *name;
-    const struct bs_yaml_node *values; /* one scalar, or a list of them */
+    int line, column; /* of its values */
+    int count;
+    char **texts; /* [count] its values as options read them; owned */
 };
 
 /* What a setting is read from: `weights:` or `activations:` of the grid or of an exception. */
@@ -42,6 +44,11 @@ void bs_axes_release(struct bs_axes *axes);
 /* Points of the product for a recipe of these algorithms, or more than `most` where it exceeds
  * that. */
 long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, long most);
+
+/* The first of the axes over `name` of a setting that has a value other than `usual`, and that
+ * value's text; NULL where there is none. */
+const struct bs_axis *bs_axes_asks(const struct bs_axes *axes, const char *name, const char *usual,
+                                   const char **text);
 
 /* Sets the recipe to one point, the last axis the fastest. *known: another point is the same, as
  * the value is of an option that nothing here has. BS_ENOMEM. */

@@ -17,8 +17,7 @@ static bool recipe_has(const struct bs_recipe *recipe, const char *name)
 
 static int num_points(const struct bs_axis *axis, const struct bs_recipe *recipe)
 {
-    return axis->scope >= 0 || recipe_has(recipe, axis->name) ? bs_yaml_num_values(axis->values)
-                                                              : 1;
+    return axis->scope >= 0 || recipe_has(recipe, axis->name) ? axis->count : 1;
 }
 
 long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, long most)
@@ -27,6 +26,18 @@ long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, 
     for (int a = 0; a < axes->num_axes && points <= most; a++)
         points *= num_points(&axes->axes[a], recipe);
     return points;
+}
+
+const struct bs_axis *bs_axes_asks(const struct bs_axes *axes, const char *name, const char *usual,
+                                   const char **text)
+{
+    for (int a = 0; a < axes->num_axes; a++)
+        for (int i = 0; axes->axes[a].scope >= 0 && i < axes->axes[a].count; i++)
+            if (!strcmp(axes->axes[a].name, name) && strcmp(axes->axes[a].texts[i], usual)) {
+                *text = axes->axes[a].texts[i];
+                return &axes->axes[a];
+            }
+    return NULL;
 }
 
 /* Which value of an axis a point has. */
@@ -114,7 +125,7 @@ static enum bs_status apply_scope(const struct bs_axes *axes, int index, long po
             if (axis->scope != index || axis->choice != choice)
                 continue;
             int i = digit(axes, a, point, recipe);
-            const char *text = bs_yaml_value(axis->values, i)->text;
+            const char *text = axis->texts[i];
             if (choice ? is_chosen(setting, axis, text) : !bs_setting_has(setting, use, axis->name))
                 *known |= !choice && i > 0;
             else
@@ -133,8 +144,7 @@ enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_r
     for (int a = 0; a < axes->num_axes && !status; a++) {
         const struct bs_axis *axis = &axes->axes[a];
         if (axis->scope < 0)
-            set_recipe(axis, bs_yaml_value(axis->values, digit(axes, a, point, recipe))->text,
-                       recipe);
+            set_recipe(axis, axis->texts[digit(axes, a, point, recipe)], recipe);
     }
     return status;
 }

@@ -14,7 +14,7 @@
 #include "eval/model/wrappers.h"
 #include "eval/tasks/text_steps.h"
 
-enum { NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 1600 };
+enum { NAME_TEXT = 64, ALLOWED_TEXT = 320, LIST_TEXT = 2000 };
 
 /* A part of the config: its own keys, its options, and those of the entries of a list in it. */
 struct section {

@@ -27,6 +27,10 @@ struct grid {
     uint64_t models;        /* that it is for */
     bool unknown_algorithm; /* its options cannot be told from slips */
     bool broken;            /* an error was found: recipes would be others than meant */
+    struct {
+        bool refused;                       /* some point is */
+        bool quantizes, ranges, importance; /* some setting does, or looks at that */
+    } any;
 };
 
 /* Recipes found so far, with the models each is for and the digest of its canonical text. */
@@ -261,9 +265,25 @@ static void refuse(struct expansion *all, const struct chain *chain, const struc
     bs_free(label);
 }
 
+/* Notes what a resolved setting looks at. */
+static void look_at(struct grid *grid, const struct bs_setting *setting)
+{
+    grid->any.quantizes |= bs_setting_quantizes(setting);
+    grid->any.ranges |= setting->range.plugin != bs_range_registry.rows[0];
+    grid->any.importance |= setting->importance != BS_ALIKE;
+}
+
+static void look_at_all(struct grid *grid, const struct bs_recipe *recipe)
+{
+    look_at(grid, &recipe->weights);
+    look_at(grid, &recipe->activations);
+    for (int r = 0; r < recipe->num_rules; r++)
+        look_at(grid, &recipe->rules[r].setting);
+}
+
 /* One point: the chain's recipe with the values of each axis, the last axis the fastest. */
-static enum bs_status add_point(struct expansion *all, const struct grid *grid,
-                                const struct chain *chain, long point)
+static enum bs_status add_point(struct expansion *all, struct grid *grid, const struct chain *chain,
+                                long point)
 {
     struct bs_recipe recipe;
     enum bs_status status = bs_recipe_copy(&recipe, &chain->recipe, all->load->err);
@@ -279,6 +299,9 @@ static enum bs_status add_point(struct expansion *all, const struct grid *grid,
     }
     if (status && !grid->broken)
         refuse(all, chain, &recipe, all->load->err->message);
+    grid->any.refused |= status != BS_OK;
+    if (!status)
+        look_at_all(grid, &recipe);
     if (bs_recipe_needs_calibration(&recipe) && !all->has_calibration)
         refuse(all, chain, &recipe,
                "calibration is missing, expected a section calibration: {text: ...}");
@@ -288,7 +311,7 @@ static enum bs_status add_point(struct expansion *all, const struct grid *grid,
     return BS_OK;
 }
 
-static enum bs_status multiply(struct expansion *all, const struct grid *grid)
+static enum bs_status multiply(struct expansion *all, struct grid *grid)
 {
     for (int c = 0; c < grid->num_chains; c++) {
         const struct chain *chain = &grid->chains[c];
@@ -307,6 +330,29 @@ static enum bs_status multiply(struct expansion *all, const struct grid *grid)
         }
     }
     return BS_OK;
+}
+
+/* Reports what is asked for and nothing in the grid looks at: as if it were not there, results would
+ * be others than meant. */
+static void refuse_idle(struct expansion *all, const struct grid *grid)
+{
+    const char *text;
+    const struct bs_axis *axis =
+        bs_axes_asks(&grid->axes, "range", bs_range_registry.rows[0]->name, &text);
+    if (grid->broken || grid->any.refused || !grid->any.quantizes)
+        return;
+    if (axis && !grid->any.ranges)
+        bs_report_add(all->load->report, axis->line, axis->column,
+                      "range is %s, but no format of this grid asks for it: expected none, or a "
+                      "format that does not look for its scales by itself",
+                      text);
+    axis = bs_axes_asks(&grid->axes, "importance", "none", &text);
+    if (axis && !grid->any.importance)
+        bs_report_add(all->load->report, axis->line, axis->column,
+                      "importance is %s, but nothing in this grid looks at it: expected none, a "
+                      "format that does (most of those of GGUF files), or a range that does (mse "
+                      "with range_weighted: true)",
+                      text);
 }
 
 static enum bs_status add_unquantized(struct expansion *all)
@@ -336,6 +382,8 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
     grid.broken |= grid.axes.broken;
     if (!status)
         status = multiply(all, &grid);
+    if (!status)
+        refuse_idle(all, &grid);
     grid_release(&grid);
     return status;
 }

@@ -9,7 +9,7 @@
 #include "eval/quant/format.h"
 #include "eval/quant/mix.h"
 
-enum { VALUE_TEXT = 128, ALLOWED_TEXT = 512 };
+enum { ALLOWED_TEXT = 512 };
 
 static const char *const rounding_words[] = {"nearest",  "half_away",  "floor", "ceil",
                                              "truncate", "stochastic", NULL};
@@ -271,7 +271,7 @@ static const struct bs_format *format_of(const struct bs_choice *choice)
 
 static bool is_auto(const struct bs_option *option, const void *values)
 {
-    char text[VALUE_TEXT];
+    char text[BS_OPTION_TEXT];
     bs_option_print(option, values, text, sizeof text);
     return !strcmp(text, "auto");
 }
@@ -328,6 +328,14 @@ static enum bs_status check_activations(const struct bs_setting *setting, struct
     return BS_OK;
 }
 
+/* Whether the format asks a range for the extremes of what shares a scale. */
+static bool asks_range(const struct bs_setting *setting)
+{
+    struct bs_code_layout layout = bs_setting_layout(setting);
+    bool fits = layout.param_bytes || layout.tensor_bytes;
+    return fits && !format_of(&setting->format)->own_search;
+}
+
 /* Whether the format, or the range that it asks, looks at importance. */
 static bool weighs(const struct bs_setting *setting)
 {
@@ -365,7 +373,7 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
     const struct bs_format *format = format_of(&setting->format);
     if (format->resolve && format->resolve(setting->format.options, use, err))
         return err->status;
-    if (format->own_search && choose(&setting->range, bs_range_registry.rows[0], err))
+    if (!asks_range(setting) && choose(&setting->range, bs_range_registry.rows[0], err))
         return err->status;
     if (use == BS_FOR_ACTIVATIONS && check_activations(setting, err))
         return err->status;
@@ -413,7 +421,7 @@ void bs_setting_print(const struct bs_setting *setting, const char *prefix, enum
 /* Room for the options of any format, so that printing needs no memory of its own. */
 struct room {
     struct bs_choice choice;
-    max_align_t options[16];
+    max_align_t options[BS_MOST_OPTIONS_BYTES / sizeof(max_align_t)];
 };
 
 static void copy_into(struct room *room, const struct bs_choice *choice)
@@ -444,7 +452,7 @@ static void natural_options(const struct bs_choice *choice, enum bs_use use,
     bs_options_default(choice->plugin->options, natural->options);
     for (const struct bs_option *o = choice->plugin->options; o && o->name; o++) {
         struct bs_error ignored;
-        char text[VALUE_TEXT];
+        char text[BS_OPTION_TEXT];
         if (o->type != BS_CHOICE || bs_option_parse(o, "auto", natural->options, &ignored))
             continue;
         struct room trial;
@@ -462,11 +470,10 @@ static void print_plainly(const struct bs_choice *choice, const struct bs_choice
 {
     fprintf(out, "%s%s%s", choice->plugin->name, sharing ? " " : "", sharing ? sharing : "");
     for (const struct bs_option *o = choice->plugin->options; o && o->name; o++) {
-        char own[VALUE_TEXT], usual[VALUE_TEXT];
-        bs_option_print(o, choice->options, own, sizeof own);
-        bs_option_print(o, natural->options, usual, sizeof usual);
-        if (strcmp(own, usual))
-            fprintf(out, " %s=%s", o->name, own);
+        if (bs_option_equal(o, choice->options, natural->options))
+            continue;
+        fprintf(out, " %s=", o->name);
+        bs_choice_print_value(o, choice->options, out);
     }
 }
 

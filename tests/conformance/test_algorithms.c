@@ -135,6 +135,11 @@ static int beyond(const struct bs_option *option, char texts[2][VALUE_TEXT])
         snprintf(texts[0], VALUE_TEXT, "nonsense");
         snprintf(texts[1], VALUE_TEXT, "0");
         return 2;
+    case BS_NUMBERS:
+        snprintf(texts[0], VALUE_TEXT, "[%.17g, 0, 1, 2]",
+                 nextafter(option->min, -(double)INFINITY));
+        snprintf(texts[1], VALUE_TEXT, "[]");
+        return 2;
     }
     return 0;
 }
@@ -143,7 +148,7 @@ static void assert_bounds(const char *owner, const struct bs_option *table, size
 {
     struct bs_error err;
     char texts[2][VALUE_TEXT], text[VALUE_TEXT];
-    unsigned char values[256], before[256];
+    static unsigned char values[BS_MOST_OPTIONS_BYTES], before[BS_MOST_OPTIONS_BYTES];
     assert_true(size <= sizeof values);
     for (const struct bs_option *o = table; o && o->name; o++) {
         memset(values, 0, sizeof values);

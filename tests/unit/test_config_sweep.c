@@ -197,6 +197,95 @@ static void test_options_of_plugins(void **state)
         });
 }
 
+/* A list is a setting, a list of lists an axis. */
+static void test_lists(void **state)
+{
+    (void)state;
+    config_expect_labels(
+        "  - {algorithm: rtn, weights: {format: codebook, levels: [-1, 0.5, 1, -0]}}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {format: [int, codebook], bits: 4, levels: [[-1, 1], [1, 0, -1]]}\n"
+        "  - {algorithm: gptq, weights: {format: codebook, group_size: [32, tensor]}}\n"
+        "  - {algorithm: rtn, weights: {format: codebook,\n"
+        "     levels: [[1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 4, 5, 6, 7, 8, 10]]}}\n",
+        "rtn codebook [-1, 0, 0.5, 1] channel\n"
+        "rtn w4 channel\n"
+        "rtn codebook [-1, 1] channel\n"
+        "rtn codebook [-1, 0, 1] channel\n"
+        "gptq codebook [-1, 0, 1] g32\n"
+        "gptq codebook [-1, 0, 1] tensor\n"
+        "rtn codebook 9 levels 7383c2af channel\n"
+        "rtn codebook 9 levels 09fc63cf channel\n");
+    config_expect_sweep_errors(
+        "  - algorithm: rtn\n"
+        "    weights: {format: codebook, levels: [1]}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {format: codebook, levels: [[1, 2], 3, [], [1, [2]], [1, x]]}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {format: codebook, levels: {a: 1}}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {format: codebook, levels: [1, 2, 1]}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {bits: [[4, 3]]}\n",
+        (const char *const[]){
+            ":6:41: error: levels is '[1]', expected a list of 2 to 256 numbers from -1e+06 to",
+            ":8:50: error: levels is '3', expected a list of",
+            ":8:53: error: levels is '[]', expected a list of",
+            ":8:57: error: levels is a list, expected a list of",
+            ":8:67: error: levels is '[1, x]', expected a list of",
+            ":10:41: error: levels is a mapping, expected a list of",
+            ":11:16: error: weights: levels has 1 twice, expected each once (recipe 'rtn codebook",
+            ":14:22: error: bits is a list, expected a whole number",
+            NULL,
+        });
+}
+
+/* What no format of a grid looks at is refused; one that some of them look at is no axis of the
+ * others. */
+static void test_what_nothing_looks_at(void **state)
+{
+    (void)state;
+    config_expect_labels(
+        "  - {algorithm: rtn, weights: {format: [int, q4_k, fp16], bits: 4, range: mse}}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {format: [int, q4_k], bits: 4, importance: [none, imatrix]}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {bits: 4, range: mse, range_weighted: true, importance: imatrix}\n"
+        "  - algorithm: rtn\n"
+        "    weights: {bits: 4, range: [percentile]}\n"
+        "    except: [{where: '*.down_proj', weights: {format: q6_k}}]\n"
+        "  - {algorithm: rtn, weights: {format: q4_k, range: minmax}}\n"
+        "  - {algorithm: rtn, weights: {mix: q4_k_m, importance: imatrix}}\n"
+        "  - {algorithm: rtn, weights: {bits: 16, range: mse}}\n",
+        "rtn w4 channel mse\n"
+        "rtn q4_k\n"
+        "rtn fp16\n"
+        "rtn w4 channel\n"
+        "rtn q4_k imatrix\n"
+        "rtn w4 channel mse range_weighted imatrix\n"
+        "rtn w4 channel percentile (*.down_proj q6_k)\n"
+        "rtn mix q4_k_m imatrix\n"
+        "rtn w16\n");
+    config_expect_sweep_errors(
+        "  - {algorithm: rtn, weights: {format: [q4_k, q6_k], range: [minmax, mse]}}\n"
+        "  - {algorithm: rtn, weights: {bits: 4, importance: imatrix}}\n"
+        "  - {algorithm: rtn, weights: {format: tq2_0, range: mse, importance: imatrix}}\n"
+        "  - {algorithm: rtn, weights: {format: fp16, range: percentile}}\n"
+        "  - algorithm: rtn\n"
+        "    activations: {format: fp16, range: percentile}\n",
+        (const char *const[]){
+            ":5:61: error: range is mse, but no format of this grid asks for it: expected none, or "
+            "a format that does not look for its scales by itself",
+            ":6:53: error: importance is imatrix, but nothing in this grid looks at it: expected "
+            "none, a format that does (",
+            ":7:54: error: range is mse, but no format",
+            ":7:71: error: importance is imatrix, but nothing",
+            ":8:53: error: range is percentile, but no format",
+            ":10:40: error: range is percentile, but no format",
+            NULL,
+        });
+}
+
 /* Exceptions begin as the grid's own setting, and their values are axes too. */
 static void test_exceptions(void **state)
 {
@@ -316,7 +405,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_of_the_product),  cmocka_unit_test(test_chains),
         cmocka_unit_test(test_repeats_are_kept_once), cmocka_unit_test(test_errors_of_grids),
-        cmocka_unit_test(test_options_of_plugins),    cmocka_unit_test(test_exceptions),
+        cmocka_unit_test(test_options_of_plugins),    cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_what_nothing_looks_at), cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_refused_recipes),       cmocka_unit_test(test_missing_calibration),
         cmocka_unit_test(test_too_many_trials),
     };

@@ -24,6 +24,9 @@ static int draw(int count)
     return (int)((state_of_draws >> 33) % (uint64_t)count);
 }
 
+static const char *const lists[] = {"[-1, 0, 1]", "[1, 0, -1]", "[-1, 0.25, 1]",
+                                    "[1, 2, 3, 4, 5, 6, 7, 8, 9]"};
+
 /* One of a few values that the option takes, its default among them, so that many recipes meet. */
 static void draw_value(const struct bs_option *option, char text[VALUE_TEXT])
 {
@@ -36,6 +39,8 @@ static void draw_value(const struct bs_option *option, char text[VALUE_TEXT])
         snprintf(text, VALUE_TEXT, "%s", option->words[draw(words)]);
     else if (option->type == BS_INT)
         snprintf(text, VALUE_TEXT, "%.0f", option->min + draw(3));
+    else if (option->type == BS_NUMBERS)
+        snprintf(text, VALUE_TEXT, "%s", lists[draw(4)]);
     else
         snprintf(text, VALUE_TEXT, "%.17g",
                  option->min + (option->max - option->min) * draw(3) / 3);

@@ -20,7 +20,10 @@ struct sample {
     bool flag;
     int whole, any, size, kind;
     double share, free;
+    struct bs_numbers list;
 };
+
+static const struct bs_numbers three = {.count = 3, .values = {-1, 0, 0.5}};
 
 static const char *const size_words[] = {"channel", "tensor", NULL};
 static const char *const kind_words[] = {"false", "true", "auto", NULL};
@@ -33,6 +36,14 @@ static const struct bs_option sample_options[] = {
     BS_OPT_WORDS(struct sample, kind, BS_CHOICE, 2, 0, 2, kind_words, "a word"),
     BS_OPT(struct sample, share, 0.01, 0, 1, "a number"),
     BS_OPT(struct sample, free, 1e-5, -INFINITY, INFINITY, "any number"),
+    {.name = "list",
+     .help = "numbers",
+     .offset = offsetof(struct sample, list),
+     .type = BS_NUMBERS,
+     .min = -10,
+     .max = 10,
+     .fewest = 2,
+     .numbers = &three},
     {.name = NULL},
 };
 
@@ -58,7 +69,15 @@ static void test_defaults(void **state)
     assert_true(values.free == 1e-5);
     for (const struct bs_option *o = sample_options; o->name; o++)
         assert_true(bs_option_is_default(o, &values));
+    struct sample other = values;
+    other.list.values[2] = 1;
+    assert_false(bs_option_is_default(sample_option("list"), &other));
+    assert_false(bs_option_equal(sample_option("list"), &other, &values));
+    other.list = (struct bs_numbers){.count = 2, .values = {-1, 0}};
+    assert_false(bs_option_equal(sample_option("list"), &other, &values));
+    assert_true(bs_option_equal(sample_option("share"), &other, &values));
     values.share = 0.02;
+    assert_false(bs_option_equal(sample_option("share"), &other, &values));
     assert_false(bs_option_is_default(sample_option("share"), &values));
     bs_options_default(NULL, &values); /* an algorithm without options */
     assert_null(bs_option_find(NULL, "share"));
@@ -118,6 +137,9 @@ static void test_accepted_texts(void **state)
         {"free", "1000000", "1e+06"},
         {"free", "123456789", "123456789"},
         {"free", "-2.5", "-2.5"},
+        {"list", "[1, 2]", "[1, 2]"},
+        {"list", " [ -0,.5 ,\t1e1] ", "[0, 0.5, 10]"},
+        {"list", "[3,3,3,3]", "[3, 3, 3, 3]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *got = round_trip(cases[i][0], cases[i][1]);
@@ -130,18 +152,22 @@ static void test_refused_texts(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"flag", "yes"},    {"flag", "1"},         {"flag", ""},
-        {"flag", "tRue"},   {"whole", "0"},        {"whole", "1001"},
-        {"whole", "2.0"},   {"whole", "1e2"},      {"whole", "0x10"},
-        {"whole", " 5"},    {"whole", "5 "},       {"whole", ""},
-        {"whole", "-"},     {"whole", "5-"},       {"whole", "nan"},
-        {"whole", "true"},  {"any", "2147483648"}, {"any", "99999999999999999999999999"},
-        {"size", "0"},      {"size", "-1"},        {"size", "Channel"},
-        {"size", "65537"},  {"kind", "2"},         {"kind", "aut"},
-        {"share", "1.1"},   {"share", "-1e-9"},    {"share", "nan"},
-        {"share", "inf"},   {"share", "0x1p-1"},   {"share", "1e"},
-        {"share", "0.5.5"}, {"share", "0,5"},      {"free", "inf"},
-        {"free", "1e999"},  {"free", "-nan"},
+        {"flag", "yes"},     {"flag", "1"},         {"flag", ""},
+        {"flag", "tRue"},    {"whole", "0"},        {"whole", "1001"},
+        {"whole", "2.0"},    {"whole", "1e2"},      {"whole", "0x10"},
+        {"whole", " 5"},     {"whole", "5 "},       {"whole", ""},
+        {"whole", "-"},      {"whole", "5-"},       {"whole", "nan"},
+        {"whole", "true"},   {"any", "2147483648"}, {"any", "99999999999999999999999999"},
+        {"size", "0"},       {"size", "-1"},        {"size", "Channel"},
+        {"size", "65537"},   {"kind", "2"},         {"kind", "aut"},
+        {"share", "1.1"},    {"share", "-1e-9"},    {"share", "nan"},
+        {"share", "inf"},    {"share", "0x1p-1"},   {"share", "1e"},
+        {"share", "0.5.5"},  {"share", "0,5"},      {"free", "inf"},
+        {"free", "1e999"},   {"free", "-nan"},      {"list", "1"},
+        {"list", "[1]"},     {"list", "[]"},        {"list", "[1, 2"},
+        {"list", "[1, 2,]"}, {"list", "[1, 2] 3"},  {"list", "[1 2]"},
+        {"list", "[1, x]"},  {"list", "[1, 11]"},   {"list", "[[1, 2]]"},
+        {"list", "1, 2]"},   {"list", "[, 1, 2]"},  {"list", "[1, nan]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (round_trip(cases[i][0], cases[i][1]))
@@ -158,6 +184,7 @@ static void test_messages(void **state)
         {"any", "x", "any is 'x', expected a whole number"},
         {"free", "x", "free is 'x', expected a number"},
         {"kind", "x", "kind is 'x', expected false, true or auto"},
+        {"list", "x", "list is 'x', expected a list of 2 to 256 numbers from -10 to 10"},
         {"size", "0", "size is '0', expected channel, tensor or a whole number from 1 to 65536"},
     };
     struct sample values;
@@ -167,6 +194,14 @@ static void test_messages(void **state)
         assert_int_equal(bs_option_parse(option, cases[i][1], &values, &err), BS_ECONFIG);
         assert_string_equal(err.message, cases[i][2]);
     }
+    char many[4 * BS_MOST_NUMBERS] = "[1"; /* as many as there may be, and one more */
+    for (int k = 1; k < BS_MOST_NUMBERS; k++)
+        strcat(many, ",1");
+    strcat(many, "]");
+    assert_int_equal(bs_option_parse(sample_option("list"), many, &values, &err), BS_OK);
+    assert_int_equal(values.list.count, BS_MOST_NUMBERS);
+    strcpy(many + strlen(many) - 1, ",1]");
+    assert_int_equal(bs_option_parse(sample_option("list"), many, &values, &err), BS_ECONFIG);
     /* 59 letters, then one of two bytes that straddles the end of the quote. */
     char text[100];
     memset(text, 'a', 59);

@@ -7,6 +7,7 @@
 
 #define FORMATS(X)                                                                                 \
     X(int)                                                                                         \
+    X(codebook)                                                                                    \
     X(nf4)                                                                                         \
     X(fp4)                                                                                         \
     X(q4_0)                                                                                        \
