@@ -131,6 +131,11 @@ def auto_round(w, bits, size, symmetric, scales):
     return run(groups(w, size), bits=bits, group_size=-1, scale_dtype=scales)[0]
 
 
+def auto_round_opt_rtn(w, bits, size):
+    from auto_round.data_type.int import quant_tensor_opt_rtn_sym
+    return quant_tensor_opt_rtn_sym(w, bits=bits, group_size=size)[0]
+
+
 def torchao(w, bits, size, mapping):
     from torchao.quantization.quant_primitives import (MappingType, choose_qparams_affine, dequantize_affine,
                                                        quantize_affine)
@@ -167,6 +172,15 @@ def integer_settings():
                 yield text + "hqq", lambda w, b=bits, s=size: hqq(w, b, s)
 
 
+def searched_settings():
+    """What is searched for by sums in float32, whose order torch leaves open: compared row by row."""
+    for bits in 2, 3, 4, 8:
+        for size in 32, 128:
+            more = " range_step=0.005 range_steps=90" if bits == 2 else ""
+            yield (f"format=int bits={bits} group_size={size} grid=auto_round scales=float32 range=opt_rtn{more}",
+                   lambda w, b=bits, s=size: auto_round_opt_rtn(w, b, s))
+
+
 def settings():
     for kind in "nf4", "fp4":
         for block in 64, 128:
@@ -181,6 +195,10 @@ def main():
         for name, w in tensors(sys.argv[1]).items():
             if name != "extreme" or "float16" not in text.split("scales=")[-1:]:
                 rows.append({"settings": text, "tensor": name, "crc": crc(run(w.clone()))})
+    for text, run in searched_settings():
+        for name, w in tensors(sys.argv[1]).items():
+            if name != "extreme": # scales below 1e-5 that are no search's
+                rows.append({"settings": text, "tensor": name, "rows": [crc(row) for row in run(w[:256].clone())]})
     print("[" + ",\n ".join(map(json.dumps, rows)) + "]")
 
 

@@ -8,6 +8,7 @@
 #define RANGES(X)                                                                                  \
     X(minmax)                                                                                      \
     X(mse)                                                                                         \
+    X(opt_rtn)                                                                                     \
     X(percentile)                                                                                  \
     X(entropy)                                                                                     \
     X(histogram_mse)                                                                               \
