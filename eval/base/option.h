@@ -63,9 +63,9 @@ void bs_options_default(const struct bs_option *options, void *values);
 /* The row called `name`, or NULL. */
 const struct bs_option *bs_option_find(const struct bs_option *options, const char *name);
 
-/* Reads `text` (a YAML scalar; of a list "[-1, 0.5]") into the option's field. BS_ECONFIG with a message such as
- * "percdamp is '2', expected a number from 0 to 1" when type or range is wrong; the field is then
- * unchanged. */
+/* Reads `text` (a YAML scalar; of a list "[-1, 0.5]") into the option's field. BS_ECONFIG with a
+ * message such as "percdamp is '2', expected a number from 0 to 1" when type or range is wrong; the
+ * field is then unchanged. */
 enum bs_status bs_option_parse(const struct bs_option *option, const char *text, void *values,
                                struct bs_error *err);
 

@@ -299,8 +299,9 @@ static enum bs_status add_point(struct expansion *all, struct grid *grid, const 
     }
     if (status && !grid->broken)
         refuse(all, chain, &recipe, all->load->err->message);
-    grid->any.refused |= status != BS_OK;
-    if (!status)
+    if (status)
+        grid->any.refused = true;
+    else
         look_at_all(grid, &recipe);
     if (bs_recipe_needs_calibration(&recipe) && !all->has_calibration)
         refuse(all, chain, &recipe,
@@ -332,8 +333,8 @@ static enum bs_status multiply(struct expansion *all, struct grid *grid)
     return BS_OK;
 }
 
-/* Reports what is asked for and nothing in the grid looks at: as if it were not there, results would
- * be others than meant. */
+/* Reports what is asked for and nothing in the grid looks at: without it results would be others
+ * than meant. */
 static void refuse_idle(struct expansion *all, const struct grid *grid)
 {
     const char *text;

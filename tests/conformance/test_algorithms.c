@@ -132,13 +132,9 @@ static int beyond(const struct bs_option *option, char texts[2][VALUE_TEXT])
         snprintf(texts[1], VALUE_TEXT, "yes");
         return 2;
     case BS_CHOICE:
+    case BS_NUMBERS:
         snprintf(texts[0], VALUE_TEXT, "nonsense");
         snprintf(texts[1], VALUE_TEXT, "0");
-        return 2;
-    case BS_NUMBERS:
-        snprintf(texts[0], VALUE_TEXT, "[%.17g, 0, 1, 2]",
-                 nextafter(option->min, -(double)INFINITY));
-        snprintf(texts[1], VALUE_TEXT, "[]");
         return 2;
     }
     return 0;

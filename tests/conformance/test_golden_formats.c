@@ -70,8 +70,8 @@ static uint32_t crc_of(const float *x, size_t count)
     return (uint32_t)crc;
 }
 
-/* By the digest of all, or of rows of which two and one in 64 may be others: of two sums that differ
- * by their last digit the authors' may be the lesser. */
+/* By the digest of all, or of rows of which two and one in 64 may be others: of two sums that
+ * differ by their last digit the authors' may be the lesser. */
 static bool is_equal(const json_t *row, const float *x, int out, int in)
 {
     const json_t *digests = json_object_get(row, "rows");

@@ -194,13 +194,16 @@ static void test_messages(void **state)
         assert_int_equal(bs_option_parse(option, cases[i][1], &values, &err), BS_ECONFIG);
         assert_string_equal(err.message, cases[i][2]);
     }
-    char many[4 * BS_MOST_NUMBERS] = "[1"; /* as many as there may be, and one more */
-    for (int k = 1; k < BS_MOST_NUMBERS; k++)
-        strcat(many, ",1");
-    strcat(many, "]");
+    /* As many numbers as there may be, and one more. */
+    char many[2 * BS_MOST_NUMBERS + 4] = "[1";
+    size_t length = 2;
+    for (int k = 1; k <= BS_MOST_NUMBERS; k++) {
+        snprintf(many + length, sizeof many - length, "%s", k < BS_MOST_NUMBERS ? ",1" : "]");
+        length = strlen(many);
+    }
     assert_int_equal(bs_option_parse(sample_option("list"), many, &values, &err), BS_OK);
     assert_int_equal(values.list.count, BS_MOST_NUMBERS);
-    strcpy(many + strlen(many) - 1, ",1]");
+    snprintf(many + length - 1, sizeof many - length + 1, ",1]");
     assert_int_equal(bs_option_parse(sample_option("list"), many, &values, &err), BS_ECONFIG);
     /* 59 letters, then one of two bytes that straddles the end of the quote. */
     char text[100];

@@ -246,6 +246,7 @@ const struct bs_format bs_format_codebook = {
                .options_size = sizeof(struct codebook),
                .options = codebook_options,
                .copied = codebook_copied},
+    .family = BS_FAMILY_LOOKUP,
     .resolve = codebook_resolve,
     .print_short = codebook_print_short,
     .lay = codebook_lay,

@@ -1,8 +1,9 @@
 /* The range whose codes have the least squared error, of those whose ends are the extremes divided
- * by 1 - range_step * k: the extremes themselves, then k from -range_steps to range_steps, the first
- * of the best (intel/auto-round data_type/int.py, search_scales). With grid auto_round and scales of
- * float32 the scale is that of the authors to the bit, who try 1 / (-(2^(bits-1) - step k) * (1 / M))
- * with M the extreme of larger size. For 2 bits they take range_step: 0.005, range_steps: 90. */
+ * by 1 - range_step * k: the extremes themselves, then k from -range_steps to range_steps, the
+ * first of the best (intel/auto-round data_type/int.py, search_scales). With grid auto_round and
+ * scales of float32 the scale is that of the authors to the bit, who try
+ * 1 / (-(2^(bits-1) - step k) * (1 / M)) with M the extreme of larger size. For 2 bits they take
+ * range_step: 0.005 and range_steps: 90. */
 #include <math.h>
 
 #include "eval/quant/format.h"
