@@ -36,6 +36,10 @@ const struct bs_config_key bs_config_keys[] = {
      false},
     {"numerics", "a name, see numerics",
      "by what matrices are multiplied (portable); --numerics goes before it", false},
+    {"reference", "a name or place of one of the models, or another model",
+     "the model that the others are compared with: each of these is measured as its files have it, "
+     "against the reference in place of itself, and recipes are for the reference alone",
+     false},
     {.name = NULL},
 };
 
@@ -158,6 +162,20 @@ static enum bs_status read_accepted(struct bs_load *load, const struct bs_yaml_n
     return status;
 }
 
+/* A recipe that is only for models that are compared with the reference would be nobody's. */
+static void check_reference(struct bs_load *load, const struct bs_yaml_node *node)
+{
+    const struct bs_config *config = load->config;
+    for (int r = 1; config->has_reference && r < config->num_recipes; r++)
+        if (!(config->recipe_models[r] >> config->reference & 1)) {
+            bs_report_add(load->report, node->line, node->column,
+                          "a grid is for other models than the reference '%s' alone, but those are "
+                          "measured as their files have them",
+                          config->models[config->reference]);
+            return;
+        }
+}
+
 static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node *root)
 {
     if (!bs_load_section(load, "the file", root, bs_config_keys, NULL, NULL))
@@ -170,14 +188,17 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
     const struct bs_yaml_node *accepted = bs_yaml_get(root, "accept_unknown");
     const struct bs_yaml_node *numerics = bs_yaml_get(root, "numerics");
+    const struct bs_yaml_node *reference = bs_yaml_get(root, "reference");
     enum bs_status status =
-        model ? bs_model_list_read(model, load->report, load->config, load->err) : BS_OK;
+        model ? bs_model_list_read(model, reference, load->report, load->config, load->err) : BS_OK;
     if (!status && calibration)
         status = bs_calibrations_read(load, calibration);
     if (!status && evaluation)
         status = bs_evaluation_read(load, evaluation);
     if (!status && sweep)
         status = bs_sweep_expand(load, sweep, calibration != NULL);
+    if (!status && reference)
+        check_reference(load, reference);
     if (!status && expected)
         status = read_expected(load, expected, load->report->num_kept == 0);
     if (!status && charts)
@@ -284,5 +305,7 @@ void bs_config_release(struct bs_config *config)
 
 bool bs_config_wants(const struct bs_config *config, int recipe, int model)
 {
+    if (config->has_reference && model != config->reference && recipe)
+        return false;
     return config->recipe_models[recipe] >> model & 1;
 }

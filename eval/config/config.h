@@ -91,9 +91,11 @@ struct bs_config {
     char *folder; /* that relative paths in it start from: its own; "" = the current one */
     char *source; /* the file's whole text */
     int num_models;
-    char **models;                              /* what each is called: no two alike */
-    char **model_places;                        /* as the config has it: a folder or a hub name */
-    int num_calibrations;                       /* 0 where the config has none */
+    char **models;       /* what each is called: no two alike */
+    char **model_places; /* as the config has it: a folder or a hub name */
+    bool has_reference;
+    int reference;        /* index of the model that the others are compared with, as they are */
+    int num_calibrations; /* 0 where the config has none */
     struct bs_calibration_config *calibrations; /* in the order of the file, without repeats */
     int num_evaluations;
     struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
@@ -124,7 +126,8 @@ enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
                                struct bs_error *err);
 void bs_config_release(struct bs_config *config);
 
-/* True where the sweep has this recipe for this model. */
+/* True where the sweep has this recipe for this model; a model that is compared with a reference has
+ * the first one alone. */
 bool bs_config_wants(const struct bs_config *config, int recipe, int model);
 
 /* The models called `names` (or by their places), each once, as bits; all where num_names is 0.

@@ -127,7 +127,27 @@ static enum bs_status add_model(const struct entry *entry, struct bs_config *con
     return config->models[m] && config->model_places[m] ? BS_OK : bs_fail_memory(err);
 }
 
-enum bs_status bs_model_list_read(const struct bs_yaml_node *node, struct bs_report *report,
+/* Which of the models the others are compared with. */
+static enum bs_status read_reference(const struct bs_yaml_node *node, struct bs_report *report,
+                                     struct entry *entries, struct bs_config *config,
+                                     struct bs_error *err)
+{
+    struct entry *entry = &entries[config->num_models];
+    if (node->kind == BS_YAML_SCALAR && is_filled(node)) {
+        config->reference = bs_config_find_model(config, node->text);
+        config->has_reference = true;
+        if (config->reference >= 0)
+            return BS_OK;
+    }
+    if (!read_entry(node, report, entry))
+        return BS_OK;
+    config->has_reference = true;
+    config->reference = config->num_models;
+    return add_model(entry, config, err);
+}
+
+enum bs_status bs_model_list_read(const struct bs_yaml_node *node,
+                                  const struct bs_yaml_node *reference, struct bs_report *report,
                                   struct bs_config *config, struct bs_error *err)
 {
     bool list = node->kind == BS_YAML_SEQUENCE;
@@ -137,13 +157,13 @@ enum bs_status bs_model_list_read(const struct bs_yaml_node *node, struct bs_rep
                       bs_config_keys[0].allowed);
         return BS_OK;
     }
-    if (count > BS_MAX_MODELS) {
+    if (count + (reference != NULL) > BS_MAX_MODELS) {
         bs_report_add(report, node->line, node->column, "%d models, expected at most %d", count,
-                      BS_MAX_MODELS);
+                      BS_MAX_MODELS - (reference != NULL));
         return BS_OK;
     }
-    config->models = bs_calloc((size_t)count, sizeof *config->models);
-    config->model_places = bs_calloc((size_t)count, sizeof *config->model_places);
+    config->models = bs_calloc((size_t)count + 1, sizeof *config->models);
+    config->model_places = bs_calloc((size_t)count + 1, sizeof *config->model_places);
     if (!config->models || !config->model_places)
         return bs_fail_memory(err);
     struct entry entries[BS_MAX_MODELS];
@@ -153,6 +173,8 @@ enum bs_status bs_model_list_read(const struct bs_yaml_node *node, struct bs_rep
         if (read_entry(list ? node->items[i] : node, report, entry))
             status = add_model(entry, config, err);
     }
+    if (!status && reference)
+        status = read_reference(reference, report, entries, config, err);
     if (!status)
         status = settle_names(entries, config, err);
     if (!status)

@@ -107,22 +107,31 @@ static void fit_to_model(const struct bs_sweep *sweep, const struct bs_evaluatio
         source->tokens = a->max_positions;
 }
 
+enum bs_status bs_sweep_load_text(const struct bs_sweep *sweep,
+                                  const struct bs_tokenizer *tokenizer, int text,
+                                  struct bs_windows *windows, struct bs_error *err)
+{
+    const struct bs_evaluation_config *e = &sweep->config->evaluations[text];
+    const struct bs_evaluation *evaluation = bs_evaluation_of(&e->how);
+    struct bs_evaluation_source source = evaluation_source(sweep->config, text);
+    int vocab = bs_model_architecture(sweep->model)->vocab_size;
+    fit_to_model(sweep, evaluation, &source);
+    if (check_positions(sweep, source.tokens, err) ||
+        evaluation->request(e->how.options, &source, tokenizer, vocab, windows, err))
+        return bs_fail_within(err, "evaluation");
+    return BS_OK;
+}
+
 static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
                                    struct bs_error *err)
 {
     const struct bs_config *config = sweep->config;
-    int vocab = bs_model_architecture(sweep->model)->vocab_size;
     if (load_calibrations(sweep, tokenizer, err))
         return err->status;
     for (int t = 0; t < config->num_evaluations; t++) {
-        const struct bs_evaluation_config *e = &config->evaluations[t];
-        const struct bs_evaluation *evaluation = bs_evaluation_of(&e->how);
-        struct bs_evaluation_source source = evaluation_source(config, t);
-        fit_to_model(sweep, evaluation, &source);
-        if (check_positions(sweep, source.tokens, err) ||
-            evaluation->request(e->how.options, &source, tokenizer, vocab, &sweep->texts[t], err))
-            return bs_fail_within(err, "evaluation");
-        sweep->figures[t] = evaluation->figures | 1u << BS_NLL;
+        if (bs_sweep_load_text(sweep, tokenizer, t, &sweep->texts[t], err))
+            return err->status;
+        sweep->figures[t] = bs_evaluation_of(&config->evaluations[t].how)->figures | 1u << BS_NLL;
     }
     return BS_OK;
 }
@@ -147,6 +156,9 @@ static void print_how(const struct bs_evaluation_config *e, const struct bs_wind
     fprintf(out, "evaluation.scored: %zu\n", windows->num_scored);
 }
 
+/* What a model is called that is compared with a reference: it is as its files have it. */
+static const char published[] = "as published";
+
 static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_trial *trial,
                                      struct bs_error *err)
 {
@@ -157,6 +169,8 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         return bs_fail_memory(err);
     fprintf(out, "revision: %d\nnumerics: %s\nmodel: %s\n", REVISION, bs_numerics()->plugin.name,
             bs_model_digest(sweep->model).hex);
+    if (sweep->reference)
+        fprintf(out, "reference: %s\n", bs_model_digest(sweep->reference).hex);
     const struct bs_lines *accepted = &bs_model_remarks(sweep->model)->accepted;
     for (int i = 0; i < accepted->count; i++)
         fprintf(out, "model.accepted: %s\n", accepted->lines[i]);
@@ -165,7 +179,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         print_windows("calibration", &sweep->calibrations[trial->calibration], out);
     print_windows("evaluation", &sweep->texts[trial->text], out);
     print_how(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
-    if (recipe->num_steps) {
+    if (recipe->num_steps || sweep->reference) {
         /* The windows of the per-linear errors belong to the first text. */
         fprintf(out, "layer_error.windows: %d\n", sweep->config->layer_error.windows);
         if (sweep->config->layer_error.windows)
@@ -174,8 +188,11 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     trial->canonical = bs_print_end(&printing);
     if (!trial->canonical)
         return bs_fail_memory(err);
-    trial->recipe_label = bs_recipe_text(recipe, bs_recipe_print_label);
-    trial->algorithm = bs_recipe_text(recipe, bs_recipe_print_algorithm);
+    bool as_it_is = sweep->reference;
+    trial->recipe_label =
+        as_it_is ? bs_strdup(published) : bs_recipe_text(recipe, bs_recipe_print_label);
+    trial->algorithm =
+        as_it_is ? bs_strdup(published) : bs_recipe_text(recipe, bs_recipe_print_algorithm);
     trial->options = bs_recipe_text(recipe, bs_recipe_print_options);
     struct bs_digest digest = bs_digest_of(trial->canonical, strlen(trial->canonical));
     snprintf(trial->id, sizeof trial->id, "%.16s", digest.hex);
@@ -292,6 +309,12 @@ void bs_sweep_order(const struct bs_sweep *sweep, const char **order)
                 order[count++] = sweep->all[at[c]].id;
 }
 
+/* Whether the sweep's model is compared with another. */
+static bool is_compared(const struct bs_sweep *sweep)
+{
+    return sweep->config->has_reference && sweep->config->reference != sweep->model_index;
+}
+
 /* sweep->notices. */
 static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
                                     struct bs_error *err)
@@ -300,8 +323,12 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_toke
     const struct bs_lines *options = bs_tokenizer_notices(tokenizer);
     struct bs_print printing;
     FILE *out = bs_print_begin(&printing);
+    const struct bs_config *config = sweep->config;
     if (!out)
         return bs_fail_memory(err);
+    if (is_compared(sweep))
+        bs_print_line(out, "model: compared with '%s', as its files have it",
+                      config->models[config->reference]);
     for (int i = 0; i < remarks->notices.count; i++)
         bs_print_line(out, "model: %s", remarks->notices.lines[i]);
     for (int i = 0; i < remarks->accepted.count; i++)
@@ -338,6 +365,8 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
         status = print_remarks(sweep, tokenizer, err);
     bs_tokenizer_free(tokenizer);
     bs_free(directory);
+    if (!status && is_compared(sweep))
+        status = bs_sweep_open_reference(sweep, err);
     if (!status)
         status = list_trials(sweep, err);
     if (status)
@@ -356,6 +385,7 @@ void bs_sweep_close(struct bs_sweep *sweep)
     for (int t = 0; t < BS_MAX_TEXTS; t++)
         bs_windows_release(&sweep->texts[t]);
     bs_free(sweep->notices);
+    bs_model_free(sweep->reference);
     bs_model_free(sweep->model);
     *sweep = (struct bs_sweep){.config = NULL};
 }
@@ -365,7 +395,7 @@ void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results
     for (int i = 0; i < sweep->num_all; i++) {
         const struct bs_row *row = bs_results_find(results, sweep->all[i].id);
         sweep->all[i].done = row && bs_row_is_done(row);
-        if (sweep->all[i].done && !sweep->all[i].recipe)
+        if (sweep->all[i].done && !sweep->all[i].recipe && !sweep->reference)
             sweep->reference_nll[sweep->all[i].text] = bs_row_number(row, "nll");
     }
 }
@@ -382,7 +412,7 @@ bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe)
 
 struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
 {
-    return (struct bs_walk){.model = sweep->model,
+    return (struct bs_walk){.model = sweep->reference ? sweep->reference : sweep->model,
                             .calibration = sweep->calibration.ids ? &sweep->calibration : NULL,
                             .num_texts = sweep->config->num_evaluations,
                             .texts = sweep->texts,

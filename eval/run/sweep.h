@@ -28,7 +28,9 @@ struct bs_sweep {
     const struct bs_config *config;
     int model_index; /* of the config's models */
     struct bs_model *model;
-    char *notices; /* what there is to say of the model, a line each; "" = nothing */
+    struct bs_model *reference; /* what the model is compared with, as its files have it; NULL: with
+                                 * itself unquantized */
+    char *notices;              /* what there is to say of the model, a line each; "" = nothing */
     struct bs_windows
         *calibrations; /* of the config, [num_calibrations]; NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
@@ -53,6 +55,16 @@ int bs_results_revision(void);
 enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
                              struct bs_sweep *sweep, struct bs_error *err);
 void bs_sweep_close(struct bs_sweep *sweep);
+
+/* Opens what an open sweep's model is compared with, sweep->reference, and checks that the two can
+ * be: places of the same shape, and the same tokens. BS_EUNSUPPORTED where not. For
+ * bs_sweep_open. */
+enum bs_status bs_sweep_open_reference(struct bs_sweep *sweep, struct bs_error *err);
+
+/* What the config's evaluation `text` asks of the sweep's model, in tokens of this tokenizer. */
+enum bs_status bs_sweep_load_text(const struct bs_sweep *sweep,
+                                  const struct bs_tokenizer *tokenizer, int text,
+                                  struct bs_windows *windows, struct bs_error *err);
 
 /* A walk has one calibration: the sweep is planned and run a calibration at a time, from 0 to
  * bs_sweep_parts - 1 (at least one part). Opening selects the first. */

@@ -39,7 +39,7 @@ enum bs_status bs_sweep_keeping(const struct bs_sweep *sweep, const char *path,
     struct bs_walk walk = bs_sweep_walk(sweep);
     char cpu[128], machine[320];
     *keeping = (struct bs_keeping){.interval = limits->checkpoint_interval};
-    if (limits->no_checkpoints)
+    if (limits->no_checkpoints || sweep->reference) /* a comparison is short: no recipe rides */
         return BS_OK;
     bs_cpu_name(cpu, sizeof cpu);
     const struct bs_numerics *numerics = bs_numerics();

@@ -184,13 +184,14 @@ static enum bs_status plan_work(const struct bs_sweep *sweep, const struct bs_re
 }
 
 /* Recipes with trials that `wanted` is true of, of what is selected or, where `all`, of all parts.
- * The unquantized model, which rides on every walk, is not among them. */
+ * The unquantized model, which rides on every walk, is not among them, but a model that is compared
+ * with a reference is. */
 static int list_recipes(const struct bs_sweep *sweep, bool (*wanted)(const struct bs_trial *trial),
                         bool all, const struct bs_recipe **recipes)
 {
     const struct bs_trial *trials = all ? sweep->all : sweep->trials;
     int num_trials = all ? sweep->num_all : sweep->num_trials, count = 0;
-    for (int r = 1; r < sweep->config->num_recipes; r++)
+    for (int r = sweep->reference ? 0 : 1; r < sweep->config->num_recipes; r++)
         for (int i = 0; i < num_trials; i++)
             if (trials[i].recipe == r && wanted(&trials[i])) {
                 recipes[count++] = &sweep->config->recipes[r];

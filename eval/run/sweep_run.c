@@ -70,6 +70,15 @@ static bool is_measured(const struct bs_variant *variant, const struct bs_trial 
     return !trial->done && variant->wanted[trial->text] && (variant->status || trial->text == text);
 }
 
+/* Whether the variant is the trial's: of a model that is compared with a reference it is the model,
+ * and the first one, which has the same recipe, the reference. */
+static bool is_of(const struct bs_sweep *sweep, const struct bs_variant *variant,
+                  const struct bs_trial *trial)
+{
+    return variant->recipe == &sweep->config->recipes[trial->recipe] &&
+           (!sweep->reference || variant->model);
+}
+
 /* Takes the trials of one text, and those that failed, off the walk: they are done. */
 static enum bs_status take_records(struct running *run, int text, struct bs_trial_record *records,
                                    int *count, struct bs_error *err)
@@ -79,8 +88,7 @@ static enum bs_status take_records(struct running *run, int text, struct bs_tria
         struct bs_trial *trial = &sweep->trials[i];
         for (int p = 0; p < run->num_variants; p++) {
             const struct bs_variant *variant = &run->variants[p];
-            if (variant->recipe != &sweep->config->recipes[trial->recipe] ||
-                !is_measured(variant, trial, text))
+            if (!is_of(sweep, variant, trial) || !is_measured(variant, trial, text))
                 continue;
             if (bs_trial_summarise(sweep, &run->info, trial, variant, run->variants,
                                    &records[(*count)++], err))
@@ -217,7 +225,7 @@ static void want_texts(struct running *run, bool (*wanted)(const struct bs_trial
         const struct bs_trial *trial = &sweep->trials[i];
         for (int p = 0; p < run->num_variants; p++) {
             struct bs_variant *variant = &run->variants[p];
-            if (variant->recipe != &sweep->config->recipes[trial->recipe])
+            if (!is_of(sweep, variant, trial))
                 continue;
             variant->ids[trial->text] = trial->id;
             if (wanted(trial))
@@ -234,6 +242,10 @@ static void board(struct running *run, int *next, int most)
 {
     const struct bs_recipe *recipes = run->sweep->config->recipes;
     add_rider(run, &recipes[0]);
+    if (run->sweep->reference) {
+        add_rider(run, &recipes[0]);
+        run->variants[1].model = run->sweep->model;
+    }
     for (; *next < run->sweep->config->num_recipes && run->num_variants <= most; (*next)++)
         if (*next > 0 && bs_sweep_recipe_is_open(run->sweep, *next))
             add_rider(run, &recipes[*next]);

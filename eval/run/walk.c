@@ -26,9 +26,15 @@ static void release_carried(struct bs_carried *carried)
         bs_stream_release(&carried->texts[t]);
 }
 
+const struct bs_model *bs_variant_model(const struct bs_walk_state *s,
+                                        const struct bs_variant *variant)
+{
+    return variant->model ? variant->model : s->walk->model;
+}
+
 bool bs_walk_is_reference(const struct bs_variant *variant)
 {
-    return variant->recipe->num_steps == 0;
+    return variant->recipe->num_steps == 0 && !variant->model;
 }
 
 void bs_walk_fail_variant(struct bs_walk_state *s, int i, const struct bs_error *err)
@@ -78,12 +84,13 @@ enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_win
 }
 
 /* Windows of one version of the model, its embedding rounded where `rounding` is not NULL. */
-static enum bs_status embed(const struct bs_walk_state *s, const struct bs_outer_rounding *rounding,
+static enum bs_status embed(const struct bs_walk_state *s, const struct bs_model *model,
+                            const struct bs_outer_rounding *rounding,
                             const struct bs_windows *windows, struct bs_stream *stream,
                             struct bs_error *err)
 {
     assert(windows);
-    struct embedding e = {s->walk->model, rounding, windows, stream};
+    struct embedding e = {model, rounding, windows, stream};
     if (bs_walk_stream(s, windows, stream, err))
         return err->status;
     return bs_parallel(windows->windows, embed_window, &e, err);
@@ -101,17 +108,18 @@ static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_er
 {
     const struct bs_walk *walk = s->walk;
     const struct bs_variant *variant = &s->variants[i];
+    const struct bs_model *model = bs_variant_model(s, variant);
     struct bs_outer_assignment outer;
     struct bs_outer_rounding rounding;
     bs_recipe_assign_outer(variant->recipe, s->architecture, &outer);
-    if (bs_outer_rounding_init(walk->model, BS_EMBEDDING, outer.of[BS_EMBEDDING], &rounding, err))
+    if (bs_outer_rounding_init(model, BS_EMBEDDING, outer.of[BS_EMBEDDING], &rounding, err))
         return err->status;
     enum bs_status status = BS_OK;
     if (bs_apply_uses_own(variant->recipe))
-        status = embed(s, &rounding, walk->calibration, &s->carried[i].calibration, err);
+        status = embed(s, model, &rounding, walk->calibration, &s->carried[i].calibration, err);
     for (int t = 0; t < walk->num_texts && !status; t++)
         if (variant->wanted[t])
-            status = embed(s, &rounding, &walk->texts[t], &s->carried[i].texts[t], err);
+            status = embed(s, model, &rounding, &walk->texts[t], &s->carried[i].texts[t], err);
     bs_outer_rounding_release(&rounding);
     return status;
 }
@@ -119,10 +127,11 @@ static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_er
 static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
-    if (walk->calibration && embed(s, NULL, walk->calibration, &s->reference.calibration, err))
+    if (walk->calibration &&
+        embed(s, walk->model, NULL, walk->calibration, &s->reference.calibration, err))
         return err->status;
     for (int t = 0; t < walk->num_texts; t++)
-        if (embed(s, NULL, &walk->texts[t], &s->reference.texts[t], err))
+        if (embed(s, walk->model, NULL, &walk->texts[t], &s->reference.texts[t], err))
             return err->status;
     for (int i = 0; i < s->num_variants; i++)
         if (!bs_walk_is_reference(&s->variants[i]) && embed_variant(s, i, err))
@@ -172,6 +181,14 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
     return status;
 }
 
+/* The block of another model in the place of what a recipe makes of the walk's. */
+static enum bs_status load_other(struct bs_walk_state *s, const struct bs_model *model,
+                                 struct bs_error *err)
+{
+    bs_block_release(&s->work);
+    return bs_block_load(model, s->original.index, &s->work, err);
+}
+
 static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_statistics *shared,
                                      struct bs_error *err)
 {
@@ -186,10 +203,15 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
         .scratch = s->scratch,
     };
     double start = bs_seconds();
-    if (bs_block_copy(&s->work, &s->original, err) ||
-        bs_apply_recipe(variant->recipe, &s->work, &inputs, err))
+    if (variant->model) {
+        if (load_other(s, variant->model, err))
+            return err->status;
+    } else if (bs_block_copy(&s->work, &s->original, err) ||
+               bs_apply_recipe(variant->recipe, &s->work, &inputs, err)) {
         return err->status;
-    variant->seconds_quantize += bs_seconds() - start;
+    } else {
+        variant->seconds_quantize += bs_seconds() - start;
+    }
     return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
                            variant->layers + variant->num_layers, &variant->totals, err);
 }
@@ -237,13 +259,16 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared)
         count_bits(&s->original, variant);
         return;
     }
-    if (quantize_block(s, i, shared, &err) || push_variant(s, i, &err)) {
+    bool failed = quantize_block(s, i, shared, &err) || push_variant(s, i, &err);
+    if (!failed) {
+        count_bits(&s->work, variant);
+        variant->num_layers += bs_num_linears(s->architecture);
+    } else {
         bs_fail_within(&err, "block %d", s->original.index);
         bs_walk_fail_variant(s, i, &err);
-        return;
     }
-    count_bits(&s->work, variant);
-    variant->num_layers += bs_num_linears(s->architecture);
+    if (variant->model) /* what follows is a copy of the walk's own */
+        bs_block_release(&s->work);
 }
 
 /* Takes the next variant past the block at hand. */
@@ -306,8 +331,9 @@ static enum bs_status walk_block(struct bs_walk_state *s, int index, struct bs_e
 enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
-    if (bs_model_check_files(walk->model, err))
-        return err->status;
+    for (int i = 0; i < s->num_variants; i++)
+        if (bs_model_check_files(bs_variant_model(s, &s->variants[i]), err))
+            return err->status;
     return walk->measured ? walk->measured(walk->measured_context, text, err) : BS_OK;
 }
 

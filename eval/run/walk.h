@@ -12,10 +12,13 @@
 /* Texts: what evaluations ask of the model, the requests of one each. */
 enum { BS_WALK_TEXTS = 16 };
 
-/* A variant of the model: one recipe on its way, and what came of it. */
+/* A variant of the model: one recipe, or another model, on its way, and what came of it. */
 struct bs_variant {
-    const struct bs_recipe *recipe; /* borrowed; without steps: stream 0 itself */
-    bool wanted[BS_WALK_TEXTS];     /* texts to evaluate */
+    const struct bs_recipe *recipe; /* borrowed; without steps: stream 0 itself, or `model` */
+    const struct bs_model
+        *model;                 /* borrowed; NULL: the walk's. Another one of the same shape as its
+                                       files have it, which is compared with the walk's */
+    bool wanted[BS_WALK_TEXTS]; /* texts to evaluate */
     const char
         *ids[BS_WALK_TEXTS]; /* of the trials that these are, borrowed; for a walk that is kept */
     /* Filled by the walk: */

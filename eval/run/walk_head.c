@@ -37,8 +37,8 @@ static double *take_doubles(struct bs_scratch *scratch, size_t count)
     return (double *)(void *)bs_scratch_take(scratch, 2 * count);
 }
 
-static void enter_head(const struct head_rows *h, const struct bs_stream *stream,
-                       struct head_variant *variant)
+static void enter_head(const struct head_rows *h, const struct bs_head *head,
+                       const struct bs_stream *stream, struct head_variant *variant)
 {
     const struct bs_walk_state *s = h->heading->state;
     size_t rows = (size_t)h->rows;
@@ -51,7 +51,7 @@ static void enter_head(const struct head_rows *h, const struct bs_stream *stream
         variant->seen[r] = bs_distribution_none();
         variant->apart[r] = 0;
     }
-    bs_head_inputs(&s->head, bs_stream_window(stream, h->window) + at, h->rows, variant->in,
+    bs_head_inputs(head, bs_stream_window(stream, h->window) + at, h->rows, variant->in,
                    h->scratch);
     bs_stream_forget(stream, h->window);
 }
@@ -68,12 +68,12 @@ static void begin_rows(struct head_rows *h)
     h->p = NULL;
     h->wanted = bs_scratch_take(h->scratch, tile);
     h->logits = bs_scratch_take(h->scratch, tile);
-    enter_head(h, &s->reference.texts[text], &h->reference);
+    enter_head(h, &s->head, &s->reference.texts[text], &h->reference);
     for (int i = 0; i < s->num_variants; i++) {
         const struct bs_variant *variant = &s->variants[i];
         h->variants[i].in = NULL;
         if (!variant->status && variant->wanted[text] && !bs_walk_is_reference(variant))
-            enter_head(h, &s->carried[i].texts[text], &h->variants[i]);
+            enter_head(h, s->carried[i].head, &s->carried[i].texts[text], &h->variants[i]);
         if (h->variants[i].in && !h->p)
             h->p = take_doubles(h->scratch, tile);
     }
@@ -240,7 +240,8 @@ static const struct bs_setting *head_setting(const struct bs_walk_state *s, int 
 static int like_head(const struct bs_walk_state *s, int i)
 {
     for (int k = 0; k < i; k++)
-        if (s->carried[k].head == &s->carried[k].own_head &&
+        if (s->carried[k].head == &s->carried[k].own_head && !s->variants[k].model &&
+            !s->variants[i].model &&
             s->variants[k].recipe->compute == s->variants[i].recipe->compute &&
             bs_setting_equal(head_setting(s, k), head_setting(s, i)))
             return k;
@@ -253,7 +254,8 @@ static enum bs_status load_head(struct bs_walk_state *s, int i, struct bs_error 
     struct bs_carried *carried = &s->carried[i];
     const struct bs_setting *setting = head_setting(s, i);
     carried->head = &s->head;
-    if (s->variants[i].status || !bs_setting_quantizes(setting))
+    const struct bs_model *model = bs_variant_model(s, &s->variants[i]);
+    if (s->variants[i].status || (!bs_setting_quantizes(setting) && !s->variants[i].model))
         return BS_OK;
     int like = like_head(s, i);
     carried->head = like < 0 ? &carried->own_head : &s->carried[like].own_head;
@@ -261,11 +263,11 @@ static enum bs_status load_head(struct bs_walk_state *s, int i, struct bs_error 
         return BS_OK;
     struct bs_outer_rounding rounding;
     double start = bs_seconds();
-    if (bs_outer_rounding_init(s->walk->model, BS_HEAD, setting, &rounding, err))
+    if (bs_outer_rounding_init(model, BS_HEAD, setting, &rounding, err))
         return err->status;
     enum bs_status status =
-        bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
-                     1u << s->variants[i].recipe->compute, &rounding, &carried->own_head, err);
+        bs_head_load(model, bs_walk_head_ids(s->architecture), 1u << s->variants[i].recipe->compute,
+                     &rounding, &carried->own_head, err);
     bs_outer_rounding_release(&rounding);
     s->variants[i].seconds_quantize += bs_seconds() - start;
     return status;

@@ -12,7 +12,8 @@ struct bs_carried {
     struct bs_stream texts[BS_WALK_TEXTS];
     struct bs_head *head; /* that the logits are of: the walk's, its own, or an earlier one's */
     struct bs_head
-        own_head; /* where its output matrix is quantized and no earlier one's is alike */
+        own_head; /* where its output matrix is quantized and no earlier one's is alike, or
+                              * its model is another */
 };
 
 /* A walk while it runs. */
@@ -37,6 +38,10 @@ struct bs_walk_state {
 /* A stream for these windows, where the walk has its streams; contents undefined. */
 enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_windows *windows,
                               struct bs_stream *stream, struct bs_error *err);
+
+/* The model that a variant is of. */
+const struct bs_model *bs_variant_model(const struct bs_walk_state *s,
+                                        const struct bs_variant *variant);
 
 /* True for the variant that is stream 0 itself. */
 bool bs_walk_is_reference(const struct bs_variant *variant);
