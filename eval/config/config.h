@@ -126,8 +126,8 @@ enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
                                struct bs_error *err);
 void bs_config_release(struct bs_config *config);
 
-/* True where the sweep has this recipe for this model; a model that is compared with a reference has
- * the first one alone. */
+/* True where the sweep has this recipe for this model; a model that is compared with a reference
+ * has the first one alone. */
 bool bs_config_wants(const struct bs_config *config, int recipe, int model);
 
 /* The models called `names` (or by their places), each once, as bits; all where num_names is 0.

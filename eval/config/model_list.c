@@ -157,9 +157,10 @@ enum bs_status bs_model_list_read(const struct bs_yaml_node *node,
                       bs_config_keys[0].allowed);
         return BS_OK;
     }
-    if (count + (reference != NULL) > BS_MAX_MODELS) {
+    int most = reference ? BS_MAX_MODELS - 1 : BS_MAX_MODELS;
+    if (count > most) {
         bs_report_add(report, node->line, node->column, "%d models, expected at most %d", count,
-                      BS_MAX_MODELS - (reference != NULL));
+                      most);
         return BS_OK;
     }
     config->models = bs_calloc((size_t)count + 1, sizeof *config->models);
