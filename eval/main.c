@@ -34,6 +34,7 @@
 #include "eval/run/published.h"
 #include "eval/report/chart.h"
 #include "eval/report/table.h"
+#include "eval/tasks/task.h"
 
 static int fail(const struct bs_error *err)
 {
@@ -382,7 +383,7 @@ static void print_outcome(const char *name, const struct bs_fetch_outcome *outco
         bs_print_line(stdout, "%s: up to date: %s", name, outcome->path);
 }
 
-/* A model, or one of the files of a known text. */
+/* A model, or one of the files of a known text or task. */
 static int fetch_one(const struct bs_arguments *args, const char *name,
                      const struct bs_remote *remote)
 {
@@ -401,6 +402,15 @@ static int fetch_one(const struct bs_arguments *args, const char *name,
     return status ? fail(&err) : BS_EXIT_DONE;
 }
 
+/* The items of a known task, and what its shots are drawn from. */
+static int fetch_task(const struct bs_arguments *args, const struct bs_task *task)
+{
+    int code = fetch_one(args, task->name, &task->remote);
+    if (task->shot_remote.repository && fetch_one(args, task->name, &task->shot_remote))
+        code = BS_EXIT_INPUT;
+    return code;
+}
+
 /* Every name is tried, whatever became of those before it. */
 static int command_fetch(const struct bs_arguments *args)
 {
@@ -408,7 +418,10 @@ static int command_fetch(const struct bs_arguments *args)
     for (int i = 0; i < args->num_operands; i++) {
         const char *name = args->operands[i];
         const struct bs_corpus_files *text = bs_corpus_files_find(name);
-        if (!text && fetch_one(args, name, NULL))
+        const struct bs_task *task = bs_known_task(name);
+        if (task && task->remote.repository)
+            code = fetch_task(args, task) ? BS_EXIT_INPUT : code;
+        else if (!text && fetch_one(args, name, NULL))
             code = BS_EXIT_INPUT;
         for (int f = 0; text && text->files[f]; f++)
             if (fetch_one(args, name, text->files[f]))
@@ -441,7 +454,7 @@ static const struct bs_command commands[] = {
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fnh",
      command_diff},
-    {"fetch", "NAME...", "bring models and known texts into the Hugging Face cache", 1,
+    {"fetch", "NAME...", "bring models, known texts and tasks into the Hugging Face cache", 1,
      BS_MOST_OPERANDS, "rqh", command_fetch},
     {"tokenize", "MODEL [FILE]", "print the token ids of a text, from a file or standard input", 1,
      2, "ish", command_tokenize},

@@ -136,16 +136,19 @@ enum bs_status bs_items_read(const char *path, const char *const *columns, struc
 {
     *items = (struct bs_items){.path = bs_strdup(path)};
     bool csv = is_kind(path, ".csv"), json = is_kind(path, ".jsonl") || is_kind(path, ".json");
+    bool parquet = bs_ends_in(path, ".parquet");
     char *bytes = NULL;
     size_t size = 0;
     enum bs_status status = items->path ? BS_OK : bs_fail_memory(err);
-    if (!status && !csv && !json)
-        status = bs_fail(err, BS_ECONFIG,
-                         "%s: items are read from .jsonl, .json and .csv (.gz or .zst may follow)",
-                         path);
+    if (!status && !csv && !json && !parquet)
+        status =
+            bs_fail(err, BS_ECONFIG,
+                    "%s: items are read from .parquet, .jsonl, .json and .csv (.gz or .zst may "
+                    "follow)",
+                    path);
     if (!status)
-        status = read_bytes(path, &bytes, &size, err);
-    if (!status) {
+        status = parquet ? bs_parquet_read(path, items, err) : read_bytes(path, &bytes, &size, err);
+    if (!status && !parquet) {
         items->digest = bs_digest_of(bytes, size);
         status = csv ? bs_csv_read(bytes, size, columns, items, err)
                      : read_json(bytes, size, items, err);

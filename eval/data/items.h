@@ -29,6 +29,10 @@ void bs_items_release(struct bs_items *items);
 /* Adds a row, which becomes the items'. For the readers alone. BS_ENOMEM. */
 enum bs_status bs_items_add(struct bs_items *items, json_t *row, int line, struct bs_error *err);
 
+/* The rows of a Parquet file into `items`, whose path is set, and its digest. BS_EDATA naming file
+ * and column, BS_EUNSUPPORTED for what is not read. */
+enum bs_status bs_parquet_read(const char *path, struct bs_items *items, struct bs_error *err);
+
 /* The rows of a CSV, text[0 .. size), into `items`, whose path is set. */
 enum bs_status bs_csv_read(const char *text, size_t size, const char *const *columns,
                            struct bs_items *items, struct bs_error *err);

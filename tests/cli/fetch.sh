@@ -547,6 +547,29 @@ known_text() {
 }
 check "a known text is asked for, fetched, and measured on" known_text
 
+# Items as the hub has them, and those that shots are drawn from.
+publish datasets/Rowan/hellaswag $first
+mkdir -p "$commit_folder/data"
+for part in validation train; do
+    cp "$project/tests/golden/parquet/hellaswag.parquet" "$commit_folder/data/$part-00000-of-00001.parquet"
+done
+known_task() {
+    rm -rf "$HF_HOME"
+    restart_hub
+    printf '%s\n' "model: $tiny" \
+        'evaluation: {tasks: [{task: hellaswag, shots: 2, limit: 4}], layer_error: {windows: 0}}' \
+        'sweep: [{algorithm: rtn, weights: {bits: 4}}]' >task.yaml
+    run run task.yaml
+    expect_refusal "the task 'hellaswag': data/validation.*is not in the Hugging Face cache.*bitsweep fetch hellaswag"
+    run fetch --quiet hellaswag
+    expect_status 0
+    [ "$(grep -c '^hellaswag: 1 file fetched' .out)" = 2 ] || problem "expected items and shots"
+    run run --quiet --output task.h5 task.yaml
+    expect_status 0
+    expect_out 'on hellaswag, protocol 2-shot'
+}
+check "a known task is asked for, fetched, and measured" known_task
+
 server_says() {
     local code
     for code in 404 403 418 500; do

@@ -11,6 +11,7 @@
     X(tokenizer)                                                                                   \
     X(vocab_files)                                                                                 \
     X(text_files)                                                                                  \
+    X(items)                                                                                       \
     X(sweep_config)                                                                                \
     X(results_bytes)                                                                               \
     X(results_contents)

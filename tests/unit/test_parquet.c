@@ -1,0 +1,95 @@
+/* Parquet files that pyarrow wrote (tests/golden/parquet.py): their rows, and none of what is
+ * damaged in them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "eval/base/mem.h"
+#include "eval/data/items.h"
+#include "tests/support/folder.h"
+
+static const char *const files[] = {"snappy", "zstd", "gzip", "none"};
+enum { FILES = sizeof files / sizeof *files };
+
+/* What pyarrow reads as a struct that is not there has fields that are not there either. */
+static bool same_value(const json_t *got, const json_t *want)
+{
+    const char *key;
+    json_t *value;
+    if (json_is_object(got) && json_is_null(want)) {
+        json_object_foreach((json_t *)(uintptr_t)got, key,
+                            value) if (!json_is_null(value)) return false;
+        return true;
+    }
+    if (json_is_object(got) && json_is_object(want)) {
+        json_object_foreach((json_t *)(uintptr_t)want, key,
+                            value) if (!same_value(json_object_get(got, key), value)) return false;
+        return json_object_size(got) == json_object_size(want);
+    }
+    return json_equal((json_t *)(uintptr_t)got, (json_t *)(uintptr_t)want);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    json_t *want = json_load_file("tests/golden/parquet/rows.json", 0, NULL);
+    for (int f = 0; f < FILES; f++) {
+        struct bs_items items;
+        struct bs_error err;
+        char path[128];
+        snprintf(path, sizeof path, "tests/golden/parquet/%s.parquet", files[f]);
+        if (bs_items_read(path, NULL, &items, &err))
+            fail_msg("%s", err.message);
+        assert_int_equal(items.count, json_array_size(want));
+        for (int i = 0; i < items.count; i++)
+            if (!same_value(items.rows[i], json_array_get(want, (size_t)i))) {
+                char *got = json_dumps(items.rows[i], 0);
+                char *row = json_dumps(json_array_get(want, (size_t)i), 0);
+                fail_msg("%s row %d: %s, expected %s", files[f], i, got, row);
+            }
+        bs_items_release(&items);
+    }
+    json_decref(want);
+}
+
+/* Every byte changed, and the file cut at every byte: rows or a message that names the file. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    for (int f = 0; f < FILES; f++) {
+        char path[128], *data;
+        size_t size;
+        struct bs_error err;
+        struct bs_items items;
+        snprintf(path, sizeof path, "tests/golden/parquet/%s.parquet", files[f]);
+        assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+        for (size_t at = 0; at < 2 * size; at += 7) {
+            size_t byte = at % size, cut = at < size ? size : byte;
+            char kept = data[byte];
+            data[byte] = (char)(at < size ? kept ^ (1 << at % 8) : kept);
+            folder_write(&folder, "damaged.parquet", data, cut);
+            data[byte] = kept;
+            if (!bs_items_read(folder_file(&folder, "damaged.parquet"), NULL, &items, &err)) {
+                assert_true(at < size); /* a file that is cut is never whole */
+                bs_items_release(&items);
+            } else {
+                assert_non_null(strstr(err.message, "damaged.parquet"));
+            }
+        }
+        bs_free(data);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_damaged),
+    };
+    return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
+}
