@@ -563,7 +563,8 @@ known_task() {
     expect_refusal "the task 'hellaswag': data/validation.*is not in the Hugging Face cache.*bitsweep fetch hellaswag"
     run fetch --quiet hellaswag
     expect_status 0
-    [ "$(grep -c '^hellaswag: 1 file fetched' .out)" = 2 ] || problem "expected items and shots"
+    expect_out '^hellaswag: 1 file fetched'
+    expect_snapshot datasets/Rowan/hellaswag $first data/{validation,train}-00000-of-00001.parquet
     run run --quiet --output task.h5 task.yaml
     expect_status 0
     expect_out 'on hellaswag, protocol 2-shot'
