@@ -316,7 +316,9 @@ static int command_table(const struct bs_arguments *args)
         return BS_EXIT_INPUT;
     if (bs_results_read(args->operands[0], &results, &err))
         return fail(&err);
-    enum bs_status status = print_table(&results, args->columns, style, &err);
+    enum bs_status status = args->items
+                                ? bs_items_print(&results, args->columns, style, stdout, &err)
+                                : print_table(&results, args->columns, style, &err);
     bs_results_release(&results);
     return status ? fail(&err) : BS_EXIT_DONE;
 }
@@ -450,7 +452,7 @@ static const struct bs_command commands[] = {
     {"plan", "CONFIG",
      "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
      "olumcktxqah", command_plan},
-    {"table", "RESULTS", "print a result file", 1, 1, "fnh", command_table},
+    {"table", "RESULTS", "print a result file", 1, 1, "fnjh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fnh",
      command_diff},

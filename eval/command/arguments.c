@@ -40,6 +40,9 @@ static const struct flag {
     {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
     {"columns", "NAMES", 'n',
      "values and fields to show, parted by commas, by their names in --format csv"},
+    {"items", NULL, 'j',
+     "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
+     "that"},
     {"plots", "FOLDER", 'p',
      "where the chart templates are; ./plots, else those of the project or prefix that the program "
      "stands in"},
@@ -211,6 +214,9 @@ static int take_flag(const struct bs_command *command, char letter, const char *
         return take_numerics(command, value, args);
     case 'd':
         args->markdown = true;
+        return BS_EXIT_DONE;
+    case 'j':
+        args->items = true;
         return BS_EXIT_DONE;
     case 'a':
         args->places = true;

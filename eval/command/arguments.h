@@ -24,7 +24,7 @@ struct bs_arguments {
     struct bs_limits limits;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
-    bool quiet, markdown, ids, no_special, places;
+    bool quiet, markdown, ids, no_special, places, items;
 };
 
 /* A command: its help, and the function that runs it and gives the exit status. */

@@ -5,6 +5,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/option.h"
+#include "eval/tasks/evaluation.h"
 
 /* What a table shows, in the order of its worth: a narrow terminal leaves out the last ones. */
 static const struct {
@@ -17,6 +18,15 @@ static const struct {
     {"kld_mean", true},
     {"kld_p999", false},
     {"same_top", false},
+    {"acc", true},
+    {"acc_delta", true},
+    {"target_perplexity", true},
+    {"target_perplexity_delta", true},
+    {"acc_norm", false},
+    {"acc_norm_delta", false},
+    {"agreement", false},
+    {"lost", false},
+    {"gained", false},
     {"relative_output_error", false},
     {"compression_ratio", false},
     {"time", false},
@@ -127,14 +137,33 @@ static void append_all(struct bs_columns *columns, const struct bs_results *resu
                 bs_columns_add_value(columns, results, results->rows[i].values[v].name);
 }
 
-void bs_columns_default(const struct bs_results *results, const char *evaluation,
+/* False where the row's section has values but none of this name: a task that is not measured by
+ * it. */
+static bool may_have(const struct bs_results *results, const struct bs_row *first, const char *name)
+{
+    bool any = false, has = false;
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        if (!bs_rows_comparable(row, first))
+            continue;
+        any = any || row->num_values;
+        has = has || bs_row_value(row, first->evaluation, name);
+    }
+    return has || !any;
+}
+
+void bs_columns_default(const struct bs_results *results, const struct bs_row *first,
                         struct bs_columns *columns)
 {
+    const char *evaluation = first->evaluation;
     columns->count = 0;
     for (int d = 0; d < NUM_DEFAULTS; d++) {
         const char *name = defaults[d].name;
         const struct bs_value_type *type = type_of(evaluation, name);
         bool is_time = !strcmp(name, "time");
+        bool own = bs_value_type_find(evaluation, name) && bs_evaluation_has_answers(evaluation);
+        if (own && !may_have(results, first, name))
+            continue;
         if (type || is_time)
             append(columns,
                    (struct bs_column){
@@ -237,6 +266,8 @@ static void add_value(struct bs_sheet *sheet, const struct bs_value_type *type,
     else if (uncertain)
         bs_sheet_estimate(sheet, number, value ? scale * value->se : (double)NAN, type->signed_,
                           least);
+    else if (type->whole && isfinite(number) && !is_mean)
+        bs_sheet_text(sheet, "%.0f", number);
     else if (type->decimals && isfinite(number))
         bs_sheet_text(sheet, "%.*f", type->decimals, number);
     else

@@ -23,10 +23,11 @@ struct bs_columns {
     struct bs_column columns[BS_MOST_COLUMNS];
 };
 
-/* Those a table of an evaluation's trials has unless told otherwise, in the order of their worth: a
- * list of names, of which values that neither the evaluation nor a metric has are left out. Of an
- * evaluation of which the list names no value all are shown that the results have. */
-void bs_columns_default(const struct bs_results *results, const char *evaluation,
+/* Those a table of the trials comparable to `first` has unless told otherwise, in the order of
+ * their worth: a list of names, of which values that neither the evaluation nor a metric has are
+ * left out, and of a task those it is not measured by. Of an evaluation of which the list names no
+ * value all are shown that the results have. */
+void bs_columns_default(const struct bs_results *results, const struct bs_row *first,
                         struct bs_columns *columns);
 
 /* Those named in `names`, parted by commas. BS_ECONFIG for a name that no value of the results and

@@ -10,10 +10,7 @@
 #include "eval/report/diff_internal.h"
 #include "eval/report/sheet.h"
 #include "eval/report/table.h"
-
-/* A difference whose p, corrected by Holm, is below this is called significant: among all of a
- * table the chance of one such where nothing differs is no more. */
-static const double level = 0.05;
+#include "eval/tasks/evaluation.h"
 
 /* Both finished, of the same model and text. */
 static bool same_text(const struct bs_pairs *pairs, const struct bs_row *row,
@@ -37,7 +34,7 @@ static enum bs_status fail_apart(const struct bs_results *a, const struct bs_row
                                  const struct bs_results *b, const struct bs_row *right,
                                  struct bs_error *err)
 {
-    static const char verdict[] = "their perplexities cannot be compared";
+    static const char verdict[] = "their figures cannot be compared";
     if (strcmp(left->text_digest, right->text_digest))
         return bs_fail(err, BS_ECONFIG,
                        "text '%s' of %s and of %s differ in their bytes (digests %s and %s): %s",
@@ -81,11 +78,11 @@ static enum bs_status find_pairs(struct bs_pairs *pairs, struct bs_error *err)
 
 static bool is_significant(const struct bs_pair *pair)
 {
-    return !pair->identical && pair->p_holm < level;
+    return !pair->identical && pair->p_holm < BS_DIFF_LEVEL;
 }
 
 struct counts {
-    int significant, identical, grouped, recalibrated;
+    int all, significant, identical, grouped, recalibrated;
     int other_numerics, other_machines; /* the latter of numerics that differ between machines */
 };
 
@@ -96,11 +93,15 @@ static bool is_same_everywhere(const char *name)
     return numerics && numerics->same_everywhere;
 }
 
-static struct counts count(const struct bs_pairs *pairs)
+/* Of the pairs of texts, or those of tasks. */
+static struct counts count(const struct bs_pairs *pairs, bool of_items)
 {
     struct counts counts = {0};
     for (int i = 0; i < pairs->num_pairs; i++) {
         const struct bs_pair *pair = &pairs->pairs[i];
+        if (pair->of_items != of_items)
+            continue;
+        counts.all++;
         counts.significant += is_significant(pair);
         counts.identical += pair->identical;
         counts.grouped += pair->num_a + pair->num_b > 2;
@@ -114,30 +115,39 @@ static struct counts count(const struct bs_pairs *pairs)
     return counts;
 }
 
-/* Lists the trials of one file that stand in no pair. */
-static void note_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_a)
+/* What trials are compared by: the name of a value. */
+static const char *compared_by(const struct bs_pairs *pairs, bool of_items)
+{
+    return of_items ? bs_convention_names[pairs->convention] : "perplexity";
+}
+
+/* Lists the trials of one file that stand in no pair, of texts or of tasks. */
+static void note_single(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_items,
+                        bool of_a)
 {
     const struct bs_results *from = of_a ? pairs->a : pairs->b;
     const bool *paired = of_a ? pairs->paired_a : pairs->paired_b;
     const bool *open = of_a ? pairs->open_a : pairs->open_b;
     for (int i = 0; i < from->num_rows; i++) {
         const struct bs_row *row = &from->rows[i];
-        if (bs_row_is_done(row) && !paired[i])
-            bs_sheet_note(sheet, "%s %s: %s%s%s on %s, perplexity %.4g",
+        const char *value = compared_by(pairs, of_items);
+        if (bs_row_is_done(row) && !paired[i] &&
+            bs_evaluation_has_answers(row->evaluation) == of_items)
+            bs_sheet_note(sheet, "%s %s: %s%s%s on %s, %s %.4g",
                           open[i] ? "not paired, having several candidates: in" : "only in",
                           of_a ? "A" : "B", pairs->by_model ? row->model : "",
-                          pairs->by_model ? ", " : "", row->label, row->text,
-                          bs_row_number(row, "perplexity"));
+                          pairs->by_model ? ", " : "", row->label, row->text, value,
+                          bs_row_number(row, value));
     }
 }
 
-/* The name of a pair: text and model belong to it where there are several. */
-static void add_name(struct bs_sheet *sheet, const struct bs_pairs *pairs,
-                     const struct bs_pair *pair)
+void bs_diff_add_name(struct bs_sheet *sheet, const struct bs_pairs *pairs,
+                      const struct bs_pair *pair)
 {
     bool several = false;
     for (int i = 0; i < pairs->num_pairs; i++)
-        several = several || strcmp(pairs->pairs[i].a[0]->text, pairs->pairs[0].a[0]->text);
+        several = several || (pairs->pairs[i].of_items == pair->of_items &&
+                              strcmp(pairs->pairs[i].a[0]->text, pair->a[0]->text));
     const struct bs_row *row = pair->a[0];
     char calibrations[64] = "";
     bool group = pair->num_a + pair->num_b > 2;
@@ -172,12 +182,21 @@ static void add_value(struct bs_sheet *sheet, const struct bs_column *column,
         bs_sheet_rounded(sheet, scale * mean.mean);
 }
 
+void bs_diff_add_values(struct bs_sheet *sheet, const struct bs_columns *columns,
+                        const struct bs_pair *pair)
+{
+    for (int c = 0; c < columns->count; c++) {
+        add_value(sheet, &columns->columns[c], pair->a, pair->num_a);
+        add_value(sheet, &columns->columns[c], pair->b, pair->num_b);
+    }
+}
+
 static int least_decimals(double perplexity) { return perplexity < 1000 ? 2 : 0; }
 
 static void add_pair(struct bs_sheet *sheet, const struct bs_columns *columns,
                      const struct bs_pair *pair)
 {
-    const struct bs_mean *a = &pair->perplexity_a, *b = &pair->perplexity_b;
+    const struct bs_mean *a = &pair->value_a, *b = &pair->value_b;
     bs_sheet_estimate(sheet, a->mean, a->se, false, least_decimals(a->mean));
     bs_sheet_estimate(sheet, b->mean, b->se, false, least_decimals(b->mean));
     if (pair->identical)
@@ -186,27 +205,23 @@ static void add_pair(struct bs_sheet *sheet, const struct bs_columns *columns,
         bs_sheet_estimate(sheet, pair->difference.mean, pair->difference.se, true, 0);
     bs_sheet_rounded(sheet, pair->identical ? (double)NAN : pair->p);
     bs_sheet_rounded(sheet, pair->identical ? (double)NAN : pair->p_holm);
-    for (int c = 0; c < columns->count; c++) {
-        add_value(sheet, &columns->columns[c], pair->a, pair->num_a);
-        add_value(sheet, &columns->columns[c], pair->b, pair->num_b);
-    }
+    bs_diff_add_values(sheet, columns, pair);
 }
 
-/* Below the table: what was counted, and how to read p. */
-static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
+void bs_diff_note_counts(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_items)
 {
-    struct counts counts = count(pairs);
+    struct counts counts = count(pairs, of_items);
     bs_sheet_note(sheet,
                   "%d compared: %d differ%s significantly (p corrected below %g), %d %s the same "
-                  "bits in every "
-                  "token's NLL",
-                  pairs->num_pairs, counts.significant, counts.significant == 1 ? "s" : "", level,
-                  counts.identical, counts.identical == 1 ? "has" : "have");
-    if (counts.identical < pairs->num_pairs)
-        bs_sheet_note(sheet,
-                      "p is two-sided, of flipped signs up to %d blocks of windows, of Student's t "
-                      "beyond; corrected is Holm's, over the table",
-                      BS_MOST_FLIPPED);
+                  "bits in every %s",
+                  counts.all, counts.significant, counts.significant == 1 ? "s" : "", BS_DIFF_LEVEL,
+                  counts.identical, counts.identical == 1 ? "has" : "have",
+                  of_items ? "answer's log-likelihood" : "token's NLL");
+}
+
+void bs_diff_note_provenance(struct bs_sheet *sheet, const struct bs_pairs *pairs, bool of_items)
+{
+    struct counts counts = count(pairs, of_items);
     if (counts.grouped)
         bs_sheet_note(sheet,
                       "of several calibrations B - A is that of their means, and its \xc2\xb1 "
@@ -218,16 +233,29 @@ static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
         bs_sheet_note(sheet,
                       "%d of %d %s computed by other numerics: products differ in their last bits, "
                       "and what is near a tie in more",
-                      counts.other_numerics, pairs->num_pairs,
+                      counts.other_numerics, counts.all,
                       counts.other_numerics == 1 ? "was" : "were");
     if (counts.other_machines)
         bs_sheet_note(sheet,
                       "%d of %d %s computed on other processors or by other versions of the "
                       "libraries, by numerics whose bits depend on these",
-                      counts.other_machines, pairs->num_pairs,
+                      counts.other_machines, counts.all,
                       counts.other_machines == 1 ? "was" : "were");
-    note_single(sheet, pairs, true);
-    note_single(sheet, pairs, false);
+    note_single(sheet, pairs, of_items, true);
+    note_single(sheet, pairs, of_items, false);
+}
+
+/* Below the table of texts: what was counted, and how to read p. */
+static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
+{
+    struct counts counts = count(pairs, false);
+    bs_diff_note_counts(sheet, pairs, false);
+    if (counts.identical < counts.all)
+        bs_sheet_note(sheet,
+                      "p is two-sided, of flipped signs up to %d blocks of windows, of Student's t "
+                      "beyond; corrected is Holm's, over the table",
+                      BS_MOST_FLIPPED);
+    bs_diff_note_provenance(sheet, pairs, false);
 }
 
 /* "KL mean A\n10^-3 nats". */
@@ -238,8 +266,16 @@ static void add_value_heading(struct bs_sheet *sheet, const struct bs_column *co
     bs_sheet_text(sheet, "%.*s %c%s", first, heading, side, heading + first);
 }
 
-static enum bs_status print_for_eyes(const struct bs_pairs *pairs, const struct bs_columns *columns,
-                                     enum bs_table_style style, FILE *out, struct bs_error *err)
+void bs_diff_add_headings(struct bs_sheet *sheet, const struct bs_columns *columns)
+{
+    for (int c = 0; c < columns->count; c++) {
+        add_value_heading(sheet, &columns->columns[c], 'A');
+        add_value_heading(sheet, &columns->columns[c], 'B');
+    }
+}
+
+static enum bs_status print_texts(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                                  enum bs_table_style style, FILE *out, struct bs_error *err)
 {
     static const char *const headings[] = {
         "recipe", "perplexity\nA", "perplexity\nB", "B - A", "p", "p\ncorrected",
@@ -255,14 +291,12 @@ static enum bs_status print_for_eyes(const struct bs_pairs *pairs, const struct 
                    pairs->a->path, pairs->b->path);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(&sheet, "%s", headings[j]);
-    for (int c = 0; c < columns->count; c++) {
-        add_value_heading(&sheet, &columns->columns[c], 'A');
-        add_value_heading(&sheet, &columns->columns[c], 'B');
-    }
-    for (int i = 0; i < pairs->num_pairs; i++) {
-        add_name(&sheet, pairs, &pairs->pairs[i]);
-        add_pair(&sheet, columns, &pairs->pairs[i]);
-    }
+    bs_diff_add_headings(&sheet, columns);
+    for (int i = 0; i < pairs->num_pairs; i++)
+        if (!pairs->pairs[i].of_items) {
+            bs_diff_add_name(&sheet, pairs, &pairs->pairs[i]);
+            add_pair(&sheet, columns, &pairs->pairs[i]);
+        }
     add_notes(&sheet, pairs);
     enum bs_status status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);
@@ -297,10 +331,32 @@ static void add_perplexity(struct bs_sheet *sheet, const struct bs_mean *of_pair
     bs_sheet_double(sheet, of_pair ? of_pair->se : own ? own->se : none);
 }
 
+/* By what p was found. */
+static const char *test_of(const struct bs_pair *pair)
+{
+    if (!pair)
+        return "";
+    if (pair->of_items && pair->num_a + pair->num_b == 2)
+        return pair->changes.exact ? "McNemar exact" : "McNemar";
+    return pair->flipped ? "sign flips" : "t";
+}
+
+/* Items that turned, and the interval of the difference. */
+static void add_item_fields(struct bs_sheet *sheet, const struct bs_pair *pair)
+{
+    const double none = (double)NAN;
+    bool of_items = pair && pair->of_items, one_each = of_items && pair->num_a + pair->num_b == 2;
+    bs_sheet_double(sheet, of_items ? pair->changes.items : none);
+    bs_sheet_double(sheet, one_each ? pair->changes.flips.lost : none);
+    bs_sheet_double(sheet, one_each ? pair->changes.flips.gained : none);
+    bs_sheet_double(sheet, of_items ? pair->changes.interval.low : none);
+    bs_sheet_double(sheet, of_items ? pair->changes.interval.high : none);
+}
+
 /* One row for programs: the trials as A and B have them, NULL where one does not. */
 static void add_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
                        const struct bs_row *a, const struct bs_row *b, const struct bs_pair *pair,
-                       const char *pairing)
+                       const char *compared, const char *pairing)
 {
     const double none = (double)NAN;
     const struct bs_row *either = a ? a : b;
@@ -322,17 +378,19 @@ static void add_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
     bs_sheet_text(sheet, "%s", pairing);
     bs_sheet_int(sheet, pair ? pair->num_a : a != NULL);
     bs_sheet_int(sheet, pair ? pair->num_b : b != NULL);
-    add_perplexity(sheet, pair ? &pair->perplexity_a : NULL, a);
-    add_perplexity(sheet, pair ? &pair->perplexity_b : NULL, b);
+    add_perplexity(sheet, pair && !pair->of_items ? &pair->value_a : NULL, a);
+    add_perplexity(sheet, pair && !pair->of_items ? &pair->value_b : NULL, b);
     bs_sheet_double(sheet, pair ? pair->difference.mean : none);
     bs_sheet_double(sheet, pair ? pair->difference.se : none);
     bs_sheet_double(sheet, pair ? pair->calibration_se : none);
     bs_sheet_double(sheet, pair ? pair->t : none);
     bs_sheet_double(sheet, pair ? pair->df : none);
-    bs_sheet_text(sheet, "%s", !pair ? "" : pair->flipped ? "sign flips" : "t");
+    bs_sheet_text(sheet, "%s", test_of(pair));
     bs_sheet_int(sheet, pair ? pair->blocks : 0);
     bs_sheet_double(sheet, pair ? pair->p : none);
     bs_sheet_double(sheet, pair ? pair->p_holm : none);
+    bs_sheet_text(sheet, "%s", compared);
+    add_item_fields(sheet, pair);
     add_value_fields(sheet, columns, a, b, pair);
     bs_sheet_int(sheet, pair && pair->identical);
 }
@@ -347,6 +405,7 @@ static void add_single(struct bs_sheet *sheet, const struct bs_columns *columns,
         const struct bs_row *row = &from->rows[i];
         if (bs_row_is_done(row) && !paired[i])
             add_fields(sheet, columns, of_a ? row : NULL, of_a ? NULL : row, NULL,
+                       compared_by(pairs, bs_evaluation_has_answers(row->evaluation)),
                        open[i] ? "several candidates"
                        : of_a  ? "only in A"
                                : "only in B");
@@ -387,6 +446,12 @@ static enum bs_status print_for_programs(const struct bs_pairs *pairs,
         "blocks",
         "p",
         "p_corrected",
+        "compared",
+        "items",
+        "lost",
+        "gained",
+        "interval_low",
+        "interval_high",
     };
     enum { COLUMNS = sizeof headings / sizeof *headings };
     struct bs_sheet sheet;
@@ -400,21 +465,80 @@ static enum bs_status print_for_programs(const struct bs_pairs *pairs,
     bs_sheet_text(&sheet, "identical");
     for (int i = 0; i < pairs->num_pairs; i++) {
         const struct bs_pair *pair = &pairs->pairs[i];
-        add_fields(&sheet, columns, pair->a[0], pair->b[0], pair, "paired");
+        add_fields(&sheet, columns, pair->a[0], pair->b[0], pair,
+                   compared_by(pairs, pair->of_items), "paired");
     }
     add_single(&sheet, columns, pairs, true);
     add_single(&sheet, columns, pairs, false);
-    struct counts counts = count(pairs);
+    struct counts texts = count(pairs, false), items = count(pairs, true);
     enum bs_status status;
     if (style == BS_TABLE_CSV)
         status = bs_sheet_print(&sheet, style, out, err);
     else
         status = bs_json_print(json_pack("{s:i, s:i, s:i, s:o}", "compared", pairs->num_pairs,
-                                         "significant", counts.significant, "identical",
-                                         counts.identical, "trials", bs_sheet_json(&sheet)),
+                                         "significant", texts.significant + items.significant,
+                                         "identical", texts.identical + items.identical, "trials",
+                                         bs_sheet_json(&sheet)),
                                out, err);
     bs_sheet_release(&sheet);
     return status;
+}
+
+/* Whether the files have trials of texts, or of tasks. */
+static bool has_any(const struct bs_pairs *pairs, bool of_items)
+{
+    for (int side = 0; side < 2; side++) {
+        const struct bs_results *results = side ? pairs->b : pairs->a;
+        for (int i = 0; i < results->num_rows; i++)
+            if (bs_row_is_done(&results->rows[i]) &&
+                bs_evaluation_has_answers(results->rows[i].evaluation) == of_items)
+                return true;
+    }
+    return false;
+}
+
+/* Those of the columns that a trial of a text, or of a task, has in A, but for what is compared. */
+static void columns_of(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                       bool of_items, struct bs_columns *out)
+{
+    out->count = 0;
+    for (int c = 0; c < columns->count; c++) {
+        const struct bs_column *column = &columns->columns[c];
+        bool has = column->field || column->is_time;
+        for (int i = 0; i < pairs->a->num_rows && !has; i++)
+            has = bs_evaluation_has_answers(pairs->a->rows[i].evaluation) == of_items &&
+                  bs_row_value(&pairs->a->rows[i], NULL, column->name);
+        if (has && strcmp(column->name, compared_by(pairs, of_items)) != 0)
+            out->columns[out->count++] = *column;
+    }
+}
+
+/* A table of the texts, and one of the tasks. */
+static enum bs_status print_for_eyes(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                                     enum bs_table_style style, FILE *out, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    bool texts = has_any(pairs, false);
+    struct bs_columns own;
+    columns_of(pairs, columns, false, &own);
+    if (texts)
+        status = print_texts(pairs, &own, style, out, err);
+    if (status || !has_any(pairs, true))
+        return status;
+    if (texts)
+        fputc('\n', out);
+    columns_of(pairs, columns, true, &own);
+    return bs_diff_print_items(pairs, &own, style, out, err);
+}
+
+/* The first convention that is named, by which tasks are compared then; else BS_ACC. */
+static enum bs_convention convention_of(const struct bs_columns *columns, const char *names)
+{
+    for (int c = 0; names && c < columns->count; c++)
+        for (int k = 0; k < BS_NUM_CONVENTIONS; k++)
+            if (!strcmp(columns->columns[c].name, bs_convention_names[k]))
+                return (enum bs_convention)k;
+    return BS_ACC;
 }
 
 /* The values of both files that stand beside the comparison: those asked for; else the divergence
@@ -452,8 +576,10 @@ enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results
     struct bs_columns chosen;
     bool for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON;
     enum bs_status status = choose_columns(&pairs, columns, for_programs, &chosen, err);
-    if (!status)
+    if (!status) {
+        pairs.convention = convention_of(&chosen, columns);
         status = find_pairs(&pairs, err);
+    }
     if (!status && for_programs)
         status = print_for_programs(&pairs, &chosen, style, out, err);
     else if (!status)

@@ -53,7 +53,6 @@ static int find_like(const struct bs_pairs *pairs, enum likeness likeness, const
     int count = 0;
     for (int i = 0; i < results->num_rows; i++)
         if (bs_row_is_done(&results->rows[i]) && !paired[i] &&
-            !bs_evaluation_has_answers(results->rows[i].evaluation) &&
             alike(pairs, likeness, row, &results->rows[i]))
             found[count++] = &results->rows[i];
     return count;
@@ -79,6 +78,7 @@ static enum bs_status add_pair(struct bs_pairs *pairs, const struct bs_row **a, 
     }
     pair->num_a = num_a;
     pair->num_b = num_b;
+    pair->of_items = bs_evaluation_has_answers(a[0]->evaluation);
     pair->recalibrated =
         num_a == 1 && num_b == 1 && strcmp(a[0]->calibration_digest, b[0]->calibration_digest);
     return BS_OK;
@@ -91,8 +91,7 @@ static enum bs_status pair_alike(struct bs_pairs *pairs, enum likeness likeness,
 {
     for (int i = 0; i < pairs->a->num_rows; i++) {
         const struct bs_row *row = &pairs->a->rows[i];
-        if (!bs_row_is_done(row) || pairs->paired_a[i] ||
-            bs_evaluation_has_answers(row->evaluation))
+        if (!bs_row_is_done(row) || pairs->paired_a[i])
             continue;
         int num_b = find_like(pairs, likeness, row, pairs->b, pairs->paired_b, b);
         int num_a = num_b ? find_like(pairs, likeness, b[0], pairs->a, pairs->paired_a, a) : 0;
@@ -185,20 +184,18 @@ static double squares_of(const double *nll, int num_rows)
     return squares;
 }
 
-/* Adds the variance of the calibrations to that of the text. */
-static void add_calibrations(struct bs_pair *pair, const double *means_a, const double *means_b,
-                             const struct bs_mean *nll)
+void bs_pair_add_calibrations(struct bs_pair *pair, const double *means_a, const double *means_b,
+                              const struct bs_mean *mean, double scale)
 {
     double df = pair->num_a + pair->num_b - 2;
     double pooled = (squares_of(means_a, pair->num_a) + squares_of(means_b, pair->num_b)) / df;
     double calibrations = pooled * (1.0 / pair->num_a + 1.0 / pair->num_b);
-    double text = nll->se * nll->se, all = text + calibrations;
+    double text = mean->se * mean->se, all = text + calibrations;
     pair->flipped = false;
-    pair->t = all > 0 ? nll->mean / sqrt(all) : (double)NAN;
-    pair->df = all * all / (text * text / nll->df + calibrations * calibrations / df);
-    pair->p = all > 0 ? bs_student_p(pair->t, pair->df) : nll->mean == 0;
-    double perplexity = sqrt(pair->perplexity_a.mean * pair->perplexity_b.mean);
-    pair->calibration_se = perplexity * sqrt(calibrations);
+    pair->t = all > 0 ? mean->mean / sqrt(all) : (double)NAN;
+    pair->df = all * all / (text * text / mean->df + calibrations * calibrations / df);
+    pair->p = all > 0 ? bs_student_p(pair->t, pair->df) : mean->mean == 0;
+    pair->calibration_se = scale * sqrt(calibrations);
     double se = pair->difference.se;
     pair->difference.se = sqrt(se * se + pair->calibration_se * pair->calibration_se);
 }
@@ -218,8 +215,8 @@ static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair
         size_t values = (size_t)layout.windows * (size_t)layout.per_window;
         struct bs_test test = bs_test_difference(b, a, &layout);
         pair->identical = !memcmp(a, b, values * sizeof *a);
-        pair->perplexity_a = bs_perplexity_of(a, &layout);
-        pair->perplexity_b = bs_perplexity_of(b, &layout);
+        pair->value_a = bs_perplexity_of(a, &layout);
+        pair->value_b = bs_perplexity_of(b, &layout);
         pair->difference = bs_perplexity_difference(b, a, &layout);
         pair->t = test.t;
         pair->df = test.difference.df;
@@ -227,12 +224,26 @@ static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair
         pair->flipped = test.flipped;
         pair->blocks = test.blocks;
         if (pair->num_a + pair->num_b > 2)
-            add_calibrations(pair, means, means_b, &test.difference);
+            bs_pair_add_calibrations(pair, means, means_b, &test.difference,
+                                     sqrt(pair->value_a.mean * pair->value_b.mean));
         pair->p_holm = pair->p;
     }
     bs_free(a);
     bs_free(b);
     return status;
+}
+
+/* Holm's correction over the pairs of texts, or those of tasks. */
+static void correct(struct bs_pairs *pairs, bool of_items, double **p)
+{
+    int count = 0;
+    for (int i = 0; i < pairs->num_pairs; i++) {
+        struct bs_pair *pair = &pairs->pairs[i];
+        /* identical ones test nothing */
+        if (pair->of_items == of_items && !pair->identical && !isnan(pair->p))
+            p[count++] = &pair->p_holm;
+    }
+    bs_holm(p, count);
 }
 
 enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
@@ -241,15 +252,13 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
     double *means =
         bs_alloc((size_t)pairs->a->num_rows + (size_t)pairs->b->num_rows, sizeof *means);
     enum bs_status status = p && means ? BS_OK : bs_fail_memory(err);
-    int count = 0;
     for (int i = 0; i < pairs->num_pairs && !status; i++) {
         struct bs_pair *pair = &pairs->pairs[i];
-        status = compare(pairs, pair, means, err);
-        if (!status && !pair->identical && !isnan(pair->p)) /* identical ones test nothing */
-            p[count++] = &pair->p_holm;
+        status = pair->of_items ? bs_pair_compare_items(pairs, pair, means, err)
+                                : compare(pairs, pair, means, err);
     }
-    if (!status)
-        bs_holm(p, count);
+    for (int of_items = 0; of_items < 2 && !status; of_items++)
+        correct(pairs, of_items, p);
     bs_free(means);
     bs_free(p);
     return status;

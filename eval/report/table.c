@@ -10,7 +10,8 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/elementary.h"
 #include "eval/report/columns.h"
-#include "eval/report/sheet.h"
+#include "eval/report/table_internal.h"
+#include "eval/tasks/evaluation.h"
 
 const char *const bs_table_styles[] = {
     [BS_TABLE_TERMINAL] = "terminal", [BS_TABLE_MARKDOWN] = "markdown", [BS_TABLE_CSV] = "csv",
@@ -406,7 +407,7 @@ static enum bs_status begin_section(struct section *section, struct bs_error *er
     if (section->table->columns)
         section->columns = *section->table->columns;
     else
-        bs_columns_default(results, section->first->evaluation, &section->columns);
+        bs_columns_default(results, section->first, &section->columns);
     return find_sources(section, err);
 }
 
@@ -416,8 +417,9 @@ static void add_title(struct bs_sheet *sheet, const struct section *section)
     snprintf(models, sizeof models, "%d models", section->num_models);
     bs_row_measured(section->first, measured);
     bs_sheet_title(
-        sheet, "%s on %s, %s. \xc2\xb1 is one standard error over windows%s.",
+        sheet, "%s on %s, %s. \xc2\xb1 is one standard error over %s%s.",
         section->num_models > 1 ? models : section->first->model, section->first->text, measured,
+        bs_evaluation_has_answers(section->first->evaluation) ? "items" : "windows",
         has_means(section) ? ", a second \xc2\xb1 the standard deviation of one draw of calibration"
                            : "");
 }
@@ -444,6 +446,8 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
         if (begins_model(&section, i))
             status = add_model(&sheet, &section, results->rows[i].model, err);
     note_provenance(&sheet, &section);
+    if (!status)
+        status = bs_table_note_turned(&sheet, results, first, err);
     if (!status)
         status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);

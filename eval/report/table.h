@@ -43,16 +43,25 @@ enum bs_status bs_table_print(const struct bs_results *results,
                               const char *columns, enum bs_table_style style, FILE *out,
                               struct bs_error *err);
 
-/* Prints two result files side by side: trials matched by id, else by model where one of the files
- * has several (else two models may be compared by their files), text and protocol
- * (bs_rows_comparable), recipe and calibration; what has several candidates is listed, not guessed
- * (bs_pairs_find). The difference of their perplexities with its paired standard error (from the
- * stored per-token NLLs), and p of the mean NLLs' being the same (bs_test_difference), as it is and
- * with Holm's correction over the table. Beside these stand the values of both that `columns`
- * names, NULL = a few; for programs all of them. Trials that several seeds of calibration tell
- * apart are compared as groups. Trials in one file only are listed. BS_ECONFIG where the two have
- * nothing to compare, or have a text of one name that differs in its bytes or was never measured by
- * the same protocol, stride, windows and tokens. */
+/* Prints the items of tasks that turned from the unquantized model to a trial, a table for each
+ * model and task: lost (right before, wrong after) or gained, with the choices that were taken and
+ * by what margin, in the convention that `columns` names (answer_scores.h; NULL = acc). For
+ * programs in one table. BS_EDATA where there are no such trials. */
+enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
+                              enum bs_table_style style, FILE *out, struct bs_error *err);
+
+/* Prints two result files side by side, texts first, then tasks: trials matched by id, else by
+ * model where one of the files has several (else two models may be compared by their files), text
+ * and protocol (bs_rows_comparable), recipe and calibration; what has several candidates is listed,
+ * not guessed (bs_pairs_find). The difference of their perplexities with its paired standard error
+ * (from the stored per-token NLLs), and p of the mean NLLs' being the same (bs_test_difference), as
+ * it is and with Holm's correction over the table; of tasks that of the share of items that are
+ * right, by the first convention that `columns` names, else acc, with the items that turned and
+ * McNemar's p. Beside these stand the values of both that `columns` names, NULL = a few; for
+ * programs all of them. Trials that several seeds of calibration tell apart are compared as groups.
+ * Trials in one file only are listed. BS_ECONFIG where the two have nothing to compare, or have a
+ * text of one name that differs in its bytes or was never measured by the same protocol, stride,
+ * windows and tokens. */
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              const char *columns, enum bs_table_style style, FILE *out,
                              struct bs_error *err);

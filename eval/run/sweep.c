@@ -13,6 +13,7 @@
 #include "eval/run/places.h"
 #include "eval/run/progress.h"
 #include "eval/run/summary.h"
+#include "eval/tasks/paired_items.h"
 
 /* Part of every trial's id. It grows when a change of the program changes results, so that a result
  * file never mixes the two. */
@@ -453,6 +454,37 @@ static void print_time(const struct bs_sweep_plan *plan, FILE *out)
             about, threads, threads == 1 ? "" : "s");
 }
 
+/* What difference so many items can show, so that nobody reads less: of three shares of items that
+ * turn one way or the other, which nobody knows beforehand. */
+static void print_power(int items, FILE *out)
+{
+    static const int turned[] = {5, 10, 20}; /* percent */
+    char text[3][24];
+    for (int i = 0; i < 3; i++) {
+        double least = 100 * bs_detectable_difference(items, turned[i] / 100.0, 0.05, 0.8);
+        if (isnan(least))
+            snprintf(text[i], sizeof text[i], "never");
+        else
+            snprintf(text[i], sizeof text[i], "%.2g %%", least);
+    }
+    bs_print_line(out,
+                  "  a change of acc against another trial is told from chance in 4 of 5 cases "
+                  "(power 0.8 at 5 %%, paired by item) from: %s where %d %% of the items turn, %s "
+                  "where %d %%, %s where %d %%",
+                  text[0], turned[0], text[1], turned[1], text[2], turned[2]);
+}
+
+static void print_task(const struct bs_evaluation_config *e, const struct bs_windows *requests,
+                       FILE *out)
+{
+    struct bs_protocol_used protocol = bs_evaluation_protocol(&e->how, e->tokens);
+    int items = requests->answers.num_items;
+    bs_print_line(out, "evaluation: %s, %s, %d item%s in %d rows of up to %d tokens, %zu scored",
+                  e->name, protocol.name, items, items == 1 ? "" : "s", requests->windows,
+                  requests->tokens, requests->num_scored);
+    print_power(items, out);
+}
+
 static void print_evaluation(const struct bs_evaluation_config *e, const struct bs_windows *windows,
                              FILE *out)
 {
@@ -494,8 +526,11 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
     fputc('\n', out);
     for (int c = 0; sweep->calibrations && c < config->num_calibrations; c++)
         print_calibration(&config->calibrations[c], &sweep->calibrations[c], out);
-    for (int t = 0; t < config->num_evaluations; t++)
-        print_evaluation(&config->evaluations[t], &sweep->texts[t], out);
+    for (int t = 0; t < config->num_evaluations; t++) {
+        const struct bs_evaluation_config *e = &config->evaluations[t];
+        bool is_task = bs_evaluation_of(&e->how)->subject == BS_OF_TASK;
+        (is_task ? print_task : print_evaluation)(e, &sweep->texts[t], out);
+    }
     fputs(sweep->notices, out);
     fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
             plan->open_trials, sweep->num_all, plan->recipes, plan->walks,

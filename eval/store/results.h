@@ -205,7 +205,7 @@ double bs_row_number(const struct bs_row *row, const char *name);
 void bs_rows_free(struct bs_row *rows, int num_rows);
 
 /* How a row was measured, for captions: "protocol sliding with stride 64, 9 windows x 128 tokens",
- * "protocol gptq, 24 of 205 windows spread evenly x 256 tokens". */
+ * "protocol gptq, 24 of 205 windows spread evenly x 256 tokens", "0-shot, 300 items". */
 enum { BS_MEASURED_TEXT = 160 };
 void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT]);
 

@@ -10,6 +10,7 @@
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
 #include "eval/store/seal.h"
+#include "eval/tasks/evaluation.h"
 
 /* Opens the file to read, its bytes being those that were written. */
 static enum bs_status open_file(const char *path, hid_t *file, struct bs_error *err)
@@ -331,9 +332,24 @@ bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b)
            a->scored == b->scored;
 }
 
+/* Items that a trial of a task is measured by, 0 of others. */
+static int items_of(const struct bs_row *row)
+{
+    for (int v = 0; v < row->num_values && bs_evaluation_has_answers(row->evaluation); v++)
+        if (!strcmp(row->values[v].evaluation, row->evaluation))
+            return row->values[v].n;
+    return 0;
+}
+
 void bs_row_measured(const struct bs_row *row, char out[BS_MEASURED_TEXT])
 {
     char stride[32] = "";
+    int items = items_of(row);
+    if (items) {
+        snprintf(out, BS_MEASURED_TEXT, "%s, %d item%s", row->protocol, items,
+                 items == 1 ? "" : "s");
+        return;
+    }
     if (row->stride != row->tokens)
         snprintf(stride, sizeof stride, " with stride %d", row->stride);
     if (row->text_windows > row->windows)

@@ -6,9 +6,10 @@
 
 #include "eval/base/mem.h"
 #include "eval/linalg/elementary.h"
-#include "eval/tasks/answer_scores.h"
+#include "eval/tasks/answer_changes.h"
 #include "eval/tasks/evaluation.h"
 #include "eval/tasks/item.h"
+#include "eval/tasks/paired_items.h"
 #include "eval/tasks/requests.h"
 
 struct tasks {
@@ -29,12 +30,19 @@ static const struct bs_option options[] = {
     {.name = NULL},
 };
 
-enum { TARGET_PERPLEXITY = BS_NUM_CONVENTIONS };
+enum { TARGET_PERPLEXITY = BS_NUM_CONVENTIONS, SUFFIX_LOW, SUFFIX_HIGH, CHANGES };
 
 #define SHARE(which, text, head)                                                                   \
     {                                                                                              \
         .name = which, .direction = 1, .unit = "", .meaning = text, .heading = head, .scale = 100, \
         .decimals = 1, .uncertain = true                                                           \
+    }
+
+#define DELTA(which, head)                                                                         \
+    {                                                                                              \
+        .name = which "_delta", .direction = 1, .unit = "",                                        \
+        .meaning = "minus the unquantized model's, paired by item", .heading = head, .scale = 100, \
+        .decimals = 1, .uncertain = true, .signed_ = true                                          \
     }
 
 static const struct bs_value_type values[] = {
@@ -59,6 +67,45 @@ static const struct bs_value_type values[] = {
                            .heading = "target\nperplexity",
                            .decimals = 2,
                            .uncertain = true},
+    [SUFFIX_LOW] = {.name = "acc_suffix_low",
+                    .unit = "",
+                    .meaning =
+                        "lower end of Wilson's interval of 95 %, as llama-perplexity prints it",
+                    .scale = 100,
+                    .decimals = 1},
+    [SUFFIX_HIGH] = {.name = "acc_suffix_high",
+                     .unit = "",
+                     .meaning = "its upper end",
+                     .scale = 100,
+                     .decimals = 1},
+    [CHANGES + BS_ACC] = DELTA("acc", "\xce\x94 acc\n%"),
+    [CHANGES + BS_ACC_NORM] = DELTA("acc_norm", "\xce\x94 acc\n_norm %"),
+    [CHANGES + BS_ACC_BYTES] = DELTA("acc_bytes", "\xce\x94 acc\n_bytes %"),
+    [CHANGES + BS_ACC_TOKENS] = DELTA("acc_tokens", "\xce\x94 acc\n_tokens %"),
+    [CHANGES + BS_ACC_MUTUAL_INFO] = DELTA("acc_mutual_info", "\xce\x94 acc_mutual\n_info %"),
+    [CHANGES + BS_ACC_SUFFIX] = DELTA("acc_suffix", "\xce\x94 acc\n_suffix %"),
+    [CHANGES + BS_TARGET_PERPLEXITY_DELTA] = {.name = "target_perplexity_delta",
+                                              .direction = -1,
+                                              .unit = "",
+                                              .meaning = "minus the unquantized model's, paired by "
+                                                         "item",
+                                              .heading = "\xce\x94 target\nperplexity",
+                                              .uncertain = true,
+                                              .signed_ = true},
+    [CHANGES + BS_AGREEMENT] = SHARE("agreement",
+                                     "share of items for which acc takes the same answer as the "
+                                     "unquantized model's",
+                                     "agree\n%"),
+    [CHANGES + BS_LOST] = {.name = "lost",
+                           .direction = -1,
+                           .unit = "items",
+                           .meaning = "right by acc in the unquantized model, and wrong here",
+                           .whole = true},
+    [CHANGES + BS_GAINED] = {.name = "gained",
+                             .direction = 1,
+                             .unit = "items",
+                             .meaning = "wrong by acc in the unquantized model, and right here",
+                             .whole = true},
     {.name = NULL},
 };
 
@@ -460,6 +507,16 @@ static enum bs_status add_mean(const struct bs_answers *answers, const double *x
     return BS_OK;
 }
 
+/* Wilson's interval of the share that was added last. */
+static void add_interval(struct bs_measured *out, int *count)
+{
+    const struct bs_measured *share = &out[*count - 1];
+    struct bs_interval interval = bs_wilson((int)lround(share->value * share->n), share->n);
+    int n = share->n;
+    out[(*count)++] = bs_measured_plainly(&values[SUFFIX_LOW], interval.low, n);
+    out[(*count)++] = bs_measured_plainly(&values[SUFFIX_HIGH], interval.high, n);
+}
+
 static enum bs_status add_values(const struct bs_answers *answers, struct bs_measured *out,
                                  int *count, struct bs_error *err)
 {
@@ -474,6 +531,8 @@ static enum bs_status add_values(const struct bs_answers *answers, struct bs_mea
         for (size_t i = 0; i < items; i++)
             x[i] = right[i];
         status = add_mean(answers, x, c, out, count, err);
+        if (!status && c == BS_ACC_SUFFIX)
+            add_interval(out, count);
     }
     for (size_t i = 0; single && i < items && !status; i++)
         x[i] = answers->rows[i].log_likelihood;
@@ -493,11 +552,18 @@ static enum bs_status summarise(const void *own, const struct bs_scores *scores,
                                 struct bs_measured *out, int *count, struct bs_error *err)
 {
     (void)own;
-    struct bs_answers answers;
+    const struct bs_scores unquantized = {.requests = scores->requests,
+                                          .figures = scores->reference};
+    struct bs_answers answers, before = {0};
     *count = 0;
     if (answer(scores, &answers, err))
         return err->status;
     enum bs_status status = add_values(&answers, out, count, err);
+    if (!status && scores->reference)
+        status = answer(&unquantized, &before, err);
+    if (!status && scores->reference)
+        status = bs_answers_changes(&before, &answers, &values[CHANGES], out, count, err);
+    bs_answers_release(&before);
     bs_answers_release(&answers);
     return status;
 }

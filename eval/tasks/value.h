@@ -21,6 +21,7 @@ struct bs_value_type {
                           * error; all of one without; 0 = as many as are significant */
     bool uncertain;      /* comes with a standard error and its degrees of freedom */
     bool signed_;        /* a difference: printed with its sign */
+    bool whole;          /* a count of things */
 };
 
 /* Prints "value NAME, UNIT: MEANING", a line each: what `describe` says of the plug-in. */

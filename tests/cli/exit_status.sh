@@ -49,7 +49,8 @@ takes() {
     case $1 in
     run) echo output model accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
     plan) echo output model places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
-    table | diff) echo columns format help ;;
+    table) echo columns format help items ;;
+    diff) echo columns format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
     plot) echo output plots help ;;
