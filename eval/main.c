@@ -341,21 +341,40 @@ static int command_diff(const struct bs_arguments *args)
     return status ? fail(&err) : BS_EXIT_DONE;
 }
 
-/* Every chart, or the one named after the file. */
+enum { MOST_CHARTS = 16 };
+
+/* The chart named after the file; else every one that the results have anything for, or the first
+ * where they have nothing. */
+static int choose_charts(const struct bs_arguments *args, const struct bs_results *results,
+                         const char *names[MOST_CHARTS])
+{
+    static const char of_tasks[] = "acc_vs_bits";
+    int count = 0;
+    if (args->num_operands == 2)
+        names[count++] = args->operands[1];
+    for (int i = 0; bs_chart_names[i] && args->num_operands < 2; i++)
+        if (bs_chart_applies(results, bs_chart_names[i]))
+            names[count++] = bs_chart_names[i];
+    if (args->num_operands < 2 && bs_chart_applies(results, of_tasks))
+        names[count++] = of_tasks;
+    if (!count)
+        names[count++] = bs_chart_names[0];
+    return count;
+}
+
 static int command_plot(const struct bs_arguments *args)
 {
     struct bs_error err;
     struct bs_results results;
     if (bs_results_read(args->operands[0], &results, &err))
         return fail(&err);
-    char *names[16] = {NULL};
-    int count = 0;
+    const char *chosen[MOST_CHARTS];
+    char *names[MOST_CHARTS] = {NULL};
+    int count = choose_charts(args, &results, chosen);
     enum bs_status status = BS_OK;
-    for (int i = 0; bs_chart_names[i] && args->num_operands < 2 && count < 16 && !status; i++)
-        if (!(names[count++] = bs_strdup(bs_chart_names[i])))
+    for (int i = 0; i < count && !status; i++)
+        if (!(names[i] = bs_strdup(chosen[i])))
             status = bs_fail_memory(&err);
-    if (args->num_operands == 2 && !(names[count++] = bs_strdup(args->operands[1])))
-        status = bs_fail_memory(&err);
     char *folder = args->output ? bs_strdup(args->output) : chart_folder(args->operands[0]);
     if (!status)
         status = draw(&results, names, count, args, folder, &err);

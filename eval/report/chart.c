@@ -22,6 +22,7 @@
 #include "eval/linalg/numerics.h"
 #include "eval/report/chart_internal.h"
 #include "eval/report/columns.h"
+#include "eval/tasks/evaluation.h"
 
 extern char **environ;
 
@@ -422,56 +423,36 @@ static enum bs_status draw_one(struct bs_plot *plot, const struct chart *chart, 
 }
 
 /* What is drawn of an evaluation's trials: the value that is asked for, else their perplexity, else
- * the first of its values; NULL where there is none that this program knows. */
-static const struct bs_value_type *value_of(const struct bs_results *results, const char *asked,
-                                            const char *evaluation)
+ * the first of its values, but of a task where the chart is perplexity's by its name; NULL where
+ * there is none that this program knows. */
+static const struct bs_value_type *value_of(const struct bs_results *results,
+                                            const struct chart *chart, const char *evaluation)
 {
     const struct bs_value_type *type;
     const char *own;
-    if (*asked)
-        return bs_columns_type(results, asked);
+    if (*chart->value)
+        return bs_columns_type(results, chart->value);
     type = bs_value_type_find(evaluation, "perplexity");
-    for (int i = 0; !type && bs_value_type_at(i, &own); i++)
+    bool named = chart->kind->plot == bs_plot_perplexity && bs_evaluation_has_answers(evaluation);
+    for (int i = 0; !type && !named && bs_value_type_at(i, &own); i++)
         if (!strcmp(own, evaluation))
             type = bs_value_type_at(i, &own);
     return type;
 }
 
-/* True where an earlier row of the results is of this row's group. */
-static bool is_drawn_already(const struct bs_results *results, int i)
+bool bs_chart_applies(const struct bs_results *results, const char *name)
 {
-    for (int k = 0; k < i && results->rows[i].calibrations > 1; k++)
-        if (bs_rows_group(&results->rows[k], &results->rows[i]) &&
-            bs_row_is_done(&results->rows[k]))
-            return true;
-    return false;
-}
-
-/* The section's finished trials, in `copies` [num_rows], which borrow what they hold; with `means`,
- * of those that differ in the seed of their calibration only, one that has their means, and values
- * of its own. */
-static enum bs_status choose_rows(struct bs_plot *plot, const struct bs_row *first,
-                                  struct bs_row *copies, bool means, struct bs_error *err)
-{
-    const struct bs_results *results = plot->results;
-    for (int i = 0; i < results->num_rows; i++) {
+    struct chart chart;
+    bool applies = false;
+    for (int i = 0; parse_name(name, &chart) && i < results->num_rows && !applies; i++) {
         const struct bs_row *row = &results->rows[i];
-        if (!bs_rows_same_subject(row, first) || !bs_row_is_done(row))
-            continue;
-        if (!strcmp(row->algorithm, "unquantized")) {
-            plot->unquantized = row;
-            continue;
-        }
-        copies[i] = *row;
-        if (means && is_drawn_already(results, i))
-            continue;
-        if (means && row->calibrations > 1 &&
-            bs_rows_mean(results->rows, results->num_rows, row, &copies[i], err))
-            return err->status;
-        if (!means || (plot->value && isfinite(bs_plot_value(plot, &copies[i]))))
-            plot->rows[plot->num_rows++] = &copies[i];
+        const struct bs_value_type *value = value_of(results, &chart, row->evaluation);
+        bool of_tasks = bs_evaluation_has_answers(row->evaluation);
+        applies = bs_row_is_done(row) &&
+                  (chart.kind->lines_of ? !of_tasks || chart.kind->plot != bs_plot_positions
+                                        : value && bs_row_value(row, NULL, value->name));
     }
-    return BS_OK;
+    return applies;
 }
 
 /* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none:
@@ -482,14 +463,14 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
 {
     const char *lines_of = chart->kind->lines_of;
     struct bs_plot plot = {.results = results,
-                           .value =
-                               lines_of ? NULL : value_of(results, chart->value, first->evaluation),
-                           .asked = *chart->value ? chart->value : lines_of};
+                           .value = lines_of ? NULL : value_of(results, chart, first->evaluation),
+                           .asked = *chart->value ? chart->value : lines_of,
+                           .of_predictions = chart->kind->plot == bs_plot_positions};
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
     struct bs_row *copies = bs_calloc((size_t)results->num_rows, sizeof *copies);
     enum bs_status status = plot.rows && copies ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = choose_rows(&plot, first, copies, !lines_of, err);
+        status = bs_plot_choose_rows(&plot, first, copies, !lines_of, err);
     *drawn += plot.num_rows > 0;
     if (!status && plot.num_rows)
         status = draw_one(&plot, chart, plots, directory, base, first, err);

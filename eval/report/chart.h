@@ -11,6 +11,10 @@ extern const char *const bs_chart_names[];
  * in the place of their own; ends with NULL. */
 extern const char *const bs_chart_patterns[];
 
+/* Whether the results have anything that chart `name` draws: perplexity of texts, accuracy of
+ * tasks. */
+bool bs_chart_applies(const struct bs_results *results, const char *name);
+
 /* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`:
  * <name>.png, <name>.svg, and beside them <name>.tsv and <name>.gp, the data and the script, so
  * that `gnuplot <name>.gp` draws it again. Each model and text has a chart of its own:

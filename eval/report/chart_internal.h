@@ -11,7 +11,8 @@
 struct bs_plot {
     const struct bs_results *results;
     const struct bs_value_type *value; /* what is drawn against bits */
-    const char *asked; /* the value that the chart draws of every linear, or by position */
+    const char *asked;   /* the value that the chart draws of every linear, or by position */
+    bool of_predictions; /* it draws figures of predictions: tasks have none */
     const struct bs_row *unquantized; /* NULL where the file has none */
     int num_rows;
     const struct bs_row **rows; /* finished trials, without the unquantized model */
@@ -103,16 +104,16 @@ void bs_script_range(FILE *script, const char *axis, struct bs_axis_range range)
 /* Lines of a chart that has one for each trial: of one format, the one with the most algorithms, of
  * weights alone where there is one; of several the one nearest to 3 bits. */
 enum { BS_MOST_LINES = 8 };
-struct bs_lines {
+struct bs_chart_lines {
     int count, left_out; /* further trials of the format, for which there is no room */
     const struct bs_row *rows[BS_MOST_LINES];
     const struct bs_row *format; /* one of it */
 };
-void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines);
+void bs_chart_lines_choose(const struct bs_plot *plot, struct bs_chart_lines *lines);
 
 /* Writes the series of the lines, what they have in common as FORMAT, and the legend, which begins
  * with what they are `compared_with` where that is not NULL. */
-void bs_script_lines(FILE *script, const struct bs_lines *lines, const char *compared_with);
+void bs_script_lines(FILE *script, const struct bs_chart_lines *lines, const char *compared_with);
 
 /* Writes a value's name in words, "relative output error". */
 void bs_script_value_name(FILE *script, const char *variable, const char *value);
@@ -120,6 +121,13 @@ void bs_script_value_name(FILE *script, const char *variable, const char *value)
 /* Prints text without what would part fields or lines; the second shortened to `columns`. */
 void bs_print_field(FILE *out, const char *text);
 void bs_print_shortened(FILE *out, const char *text, int columns);
+
+/* Sets the unquantized model and the rows of the section that `first` is of: its finished trials,
+ * in `copies` [num_rows of the results], which borrow what they hold; with `means`, of those that
+ * differ in the seed of their calibration only, one that has their means, and values of its own.
+ * BS_ENOMEM. */
+enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *first,
+                                   struct bs_row *copies, bool means, struct bs_error *err);
 
 /* The charts: BS_EDATA where there is nothing to draw. */
 enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);

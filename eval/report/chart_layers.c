@@ -9,7 +9,7 @@ enum { MOST_KINDS = 16 };
 
 /* The lines of the chart, with their layers. */
 struct lines {
-    struct bs_lines of;
+    struct bs_chart_lines of;
     struct bs_layer_table layers[BS_MOST_LINES];
     int column[BS_MOST_LINES]; /* of the error */
     int num_kinds;
@@ -102,7 +102,7 @@ static void print_script(const struct lines *lines, FILE *script)
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err)
 {
     struct lines lines = {.low = (double)NAN, .high = (double)NAN};
-    bs_lines_choose(plot, &lines.of);
+    bs_chart_lines_choose(plot, &lines.of);
     enum bs_status status = load(&lines, plot, err);
     if (!status) {
         print_data(&lines, plot->asked, plot->data);

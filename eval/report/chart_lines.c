@@ -53,9 +53,9 @@ static const struct bs_row *choose_format(const struct bs_plot *plot)
     return best;
 }
 
-void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines)
+void bs_chart_lines_choose(const struct bs_plot *plot, struct bs_chart_lines *lines)
 {
-    *lines = (struct bs_lines){.format = choose_format(plot)};
+    *lines = (struct bs_chart_lines){.format = choose_format(plot)};
     for (int i = 0; i < plot->num_rows; i++) {
         const struct bs_row *row = plot->rows[i];
         bool again = false; /* a label twice would be one line with two values at each place */
@@ -71,7 +71,7 @@ void bs_lines_choose(const struct bs_plot *plot, struct bs_lines *lines)
 }
 
 /* "int weights, 3 bits, groups of 64; 8-bit activations, per token; the first 8 of 11 trials". */
-static void print_format(FILE *script, const struct bs_lines *lines)
+static void print_format(FILE *script, const struct bs_chart_lines *lines)
 {
     const struct bs_row *format = lines->format;
     const char *shared = format->granularity;
@@ -92,7 +92,7 @@ static void print_format(FILE *script, const struct bs_lines *lines)
     bs_script_text(script, "FORMAT", text);
 }
 
-void bs_script_lines(FILE *script, const struct bs_lines *lines, const char *compared_with)
+void bs_script_lines(FILE *script, const struct bs_chart_lines *lines, const char *compared_with)
 {
     struct bs_series series[BS_MOST_LINES];
     struct bs_series_list list = {.series = series};

@@ -9,7 +9,7 @@
 
 /* The chart's curves: the unquantized model's first, then those of the lines. */
 struct curves {
-    struct bs_lines of;
+    struct bs_chart_lines of;
     const struct bs_row *unquantized; /* NULL = none, or the figure says nothing of it */
     struct bs_by_position by[1 + BS_MOST_LINES];
 };
@@ -97,7 +97,7 @@ enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err)
         return bs_fail_memory(err);
     bool compares = bs_figure_types[what.figure].compares;
     curves->unquantized = compares ? NULL : plot->unquantized;
-    bs_lines_choose(plot, &curves->of);
+    bs_chart_lines_choose(plot, &curves->of);
     enum bs_status status = read_curves(plot, &what, curves, err);
     if (!status) {
         fprintf(plot->data, "# position\tfirst\tlast\t%s\tse\t%s_change\tchange_se\tlabel\n",

@@ -1,0 +1,42 @@
+/* Which trials of a section a chart draws. */
+#include <math.h>
+#include <string.h>
+
+#include "eval/report/chart_internal.h"
+#include "eval/tasks/evaluation.h"
+
+/* True where an earlier row of the results is of this row's group. */
+static bool is_drawn_already(const struct bs_results *results, int i)
+{
+    for (int k = 0; k < i && results->rows[i].calibrations > 1; k++)
+        if (bs_rows_group(&results->rows[k], &results->rows[i]) &&
+            bs_row_is_done(&results->rows[k]))
+            return true;
+    return false;
+}
+
+enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *first,
+                                   struct bs_row *copies, bool means, struct bs_error *err)
+{
+    const struct bs_results *results = plot->results;
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        if (!bs_rows_same_subject(row, first) || !bs_row_is_done(row))
+            continue;
+        if (plot->of_predictions && bs_evaluation_has_answers(row->evaluation))
+            continue;
+        if (!strcmp(row->algorithm, "unquantized")) {
+            plot->unquantized = row;
+            continue;
+        }
+        copies[i] = *row;
+        if (means && is_drawn_already(results, i))
+            continue;
+        if (means && row->calibrations > 1 &&
+            bs_rows_mean(results->rows, results->num_rows, row, &copies[i], err))
+            return err->status;
+        if (!means || (plot->value && isfinite(bs_plot_value(plot, &copies[i]))))
+            plot->rows[plot->num_rows++] = &copies[i];
+    }
+    return BS_OK;
+}
