@@ -53,9 +53,9 @@ do for [format in 'png svg'] {
   AXIS = 'tokens of the window before the predicted one'
   eval('set xtics (' . (CHANGES ? UNNAMED : TICKS) . ')')
   if (CHANGES) { unset xlabel } else { set xlabel AXIS offset 0, RAISE }
-  plot DATA index 0 using 1:($4 - $5):($4 + $5) with filledcurves linecolor rgb '#dddddd' fillstyle solid, \
+  plot DATA index 0 using 1:6:7 with filledcurves linecolor rgb '#dddddd' fillstyle solid, \
     DATA index 0 using 1:4 with linespoints linestyle 101 pointtype -1, \
-    for [s = 1 : CHANGES ? 0 : N] DATA index s using ($1 * shift(s)):4:5 with yerrorbars \
+    for [s = 1 : CHANGES ? 0 : N] DATA index s using ($1 * shift(s)):4:6:7 with yerrorbars \
       linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
     for [s = 1 : N] DATA index s using ($1 * (CHANGES ? 1 : shift(s))):4 with linespoints \
       linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
@@ -73,9 +73,9 @@ do for [format in 'png svg'] {
     set xlabel AXIS offset 0, RAISE
     set ylabel 'Δ ' . CHANGE_VALUE . ' ± paired s.e.' offset 0, 0
     plot 0 with lines linestyle 101, \
-      for [s = 1 : N] DATA index s using ($1 * shift(s)):6:7 with yerrorbars \
+      for [s = 1 : N] DATA index s using ($1 * shift(s)):8:9 with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
-      for [s = 1 : N] DATA index s using ($1 * shift(s)):6 with linespoints \
+      for [s = 1 : N] DATA index s using ($1 * shift(s)):8 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
         pointsize 1.3 * POINT
   }

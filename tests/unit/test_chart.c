@@ -252,9 +252,12 @@ static void test_positions(void **state)
     static const struct {
         const char *name, *line;
         bool changes;
-    } charts_of[] = {{"perplexity_by_position",
-                      "\n1\t1\t1\t69.99999019\t17.49999755\t0.154150486\t0\trtn w3 g128\n", true},
-                     {"kld_by_position", "\n1\t1\t1\t0.375\t0.125\tnan\t0\trtn w3 g128\n", false}};
+    } charts_of[] = {
+        {"perplexity_by_position",
+         "\n1\t1\t1\t69.99999019\t17.49999755\t54.51604718\t89.88176657\t0.154150486\t0\trtn w3 "
+         "g128\n",
+         true},
+        {"kld_by_position", "\n1\t1\t1\t0.375\t0.125\t0.25\t0.5\tnan\t0\trtn w3 g128\n", false}};
     for (int i = 0; i < 2; i++) {
         if (draw(charts_of[i].name, "plots", &err))
             fail_msg("%s", err.message);
