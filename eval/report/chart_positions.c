@@ -17,7 +17,8 @@ struct curves {
 
 static double or_none(double se) { return isfinite(se) ? se : 0; }
 
-/* One standard error about a value; of a perplexity about its logarithm, which keeps it positive. */
+/* One standard error about a value; of a perplexity about its logarithm, which keeps it
+ * positive. */
 static struct bs_axis_range about(const struct bs_mean *mean, bool exponential)
 {
     double se = or_none(mean->se);

@@ -1,4 +1,5 @@
-/* Trials of tasks side by side: what turned, whether that is more than chance, and how it is said. */
+/* Trials of tasks side by side: what turned, whether that is more than chance, and how it is
+ * said. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
