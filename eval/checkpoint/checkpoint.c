@@ -28,7 +28,7 @@ struct bs_checkpoint {
     size_t unnamed;            /* that the index does not name */
     int choice; /* which of the usual names it has; as many as there are for another, -1 for a
                   GGUF file */
-    struct bs_lines notices;   /* what there is to say of quantized weights */
+    struct bs_lines notices; /* what there is to say of quantized weights */
 };
 
 static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)

@@ -4,6 +4,7 @@
 #define TARGETS(X)                                                                                 \
     X(safetensors)                                                                                 \
     X(layouts)                                                                                     \
+    X(gguf)                                                                                        \
     X(checkpoint_index)                                                                            \
     X(bin_zip)                                                                                     \
     X(bin_pickle)                                                                                  \

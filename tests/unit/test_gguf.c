@@ -1,0 +1,292 @@
+/* GGUF files: what every type of blocks decodes to by gguf-py and libggml (tests/golden/
+ * gguf_types.py), ids by the libraries that made the tokenizers (gguf_tokens.py), and files that
+ * are damaged, cut short or made to harm. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <zlib.h>
+
+#include "eval/base/mem.h"
+#include "eval/checkpoint/checkpoint.h"
+#include "eval/gguf/gguf.h"
+#include "eval/model/model.h"
+#include "eval/tokenizer/tokenizer.h"
+#include "tests/support/folder.h"
+
+static struct folder folder;
+
+static void check(enum bs_status status, const struct bs_error *err)
+{
+    if (status)
+        fail_msg("%s", err->message);
+}
+
+/* --- types --- */
+
+static void test_types(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_checkpoint *checkpoint;
+    json_t *sums = json_load_file("tests/golden/gguf_types.json", 0, NULL), *sum;
+    const char *name;
+    int types = 0;
+    check(bs_checkpoint_open("tests/golden/gguf_types.gguf", &checkpoint, &err), &err);
+    json_object_foreach(sums, name, sum)
+    {
+        const struct bs_tensor *tensor = bs_checkpoint_find(checkpoint, name);
+        float *values = tensor ? bs_alloc(tensor->count, sizeof *values) : NULL;
+        assert_non_null(values);
+        bs_tensor_read(tensor, 0, tensor->count, values);
+        uLong found = crc32(0, (const unsigned char *)values, (uInt)(tensor->count * 4));
+        if ((json_int_t)found != json_integer_value(sum))
+            fail_msg("%s decodes to other values", name);
+        assert_true(tensor->coded->bits > 0 && strstr(tensor->coded->scheme, name));
+        bs_free(values);
+        types++;
+    }
+    assert_int_equal(types, 24);
+    bs_checkpoint_free(checkpoint);
+    json_decref(sums);
+}
+
+/* --- tokenizers --- */
+
+static void check_ids(const struct bs_tokenizer *tokenizer, const char *text, const json_t *want)
+{
+    struct bs_error err;
+    int32_t *ids;
+    size_t count;
+    check(bs_tokenizer_encode(tokenizer, text, strlen(text), true, &ids, &count, &err), &err);
+    bool same = count == json_array_size(want);
+    for (size_t i = 0; same && i < count; i++)
+        same = ids[i] == json_integer_value(json_array_get(want, i));
+    if (!same)
+        fail_msg("other ids of '%s'", text);
+    bs_free(ids);
+}
+
+static void check_tokenizer(const char *file, const char *key, bool all)
+{
+    struct bs_error err;
+    struct bs_tokenizer *tokenizer;
+    json_t *golden = json_load_file("tests/golden/gguf_tokens.json", 0, NULL), *text;
+    const json_t *rows = json_object_get(golden, key);
+    size_t i, row = 0;
+    check(bs_tokenizer_open(file, &tokenizer, &err), &err);
+    json_array_foreach(json_object_get(golden, "texts"), i, text)
+    {
+        const char *words = json_string_value(text);
+        if (all || (*words && !strstr(words, "<|end|>")))
+            check_ids(tokenizer, words, json_array_get(rows, row++));
+    }
+    assert_true(row > 0 && row == json_array_size(rows));
+    bs_tokenizer_free(tokenizer);
+    json_decref(golden);
+}
+
+static void test_tokens(void **state)
+{
+    (void)state;
+    check_tokenizer("tests/golden/gguf_bpe.gguf", "bpe", true);
+    check_tokenizer("tests/golden/gguf_spm.gguf", "spm", false);
+}
+
+/* --- damage --- */
+
+/* A file being written. */
+struct file {
+    unsigned char bytes[4096];
+    size_t size;
+};
+
+static void put(struct file *f, const void *data, size_t size)
+{
+    assert_true(f->size + size <= sizeof f->bytes);
+    memcpy(f->bytes + f->size, data, size);
+    f->size += size;
+}
+
+static void put_u32(struct file *f, uint32_t number) { put(f, &number, sizeof number); }
+
+static void put_u64(struct file *f, uint64_t number) { put(f, &number, sizeof number); }
+
+static void put_text(struct file *f, const char *text)
+{
+    put_u64(f, strlen(text));
+    put(f, text, strlen(text));
+}
+
+static void begin(struct file *f, uint32_t version, uint64_t tensors, uint64_t values)
+{
+    f->size = 0;
+    put(f, "GGUF", 4);
+    put_u32(f, version);
+    put_u64(f, tensors);
+    put_u64(f, values);
+}
+
+static void put_string(struct file *f, const char *key, const char *text)
+{
+    put_text(f, key);
+    put_u32(f, BS_GGUF_STRING);
+    put_text(f, text);
+}
+
+static void put_tensor(struct file *f, const char *name, uint64_t width, uint32_t type,
+                       uint64_t offset)
+{
+    put_text(f, name);
+    put_u32(f, 2);
+    put_u64(f, width);
+    put_u64(f, 1);
+    put_u32(f, type);
+    put_u64(f, offset);
+}
+
+/* The message names the file and says this. */
+static void expect(const struct file *f, const char *said)
+{
+    struct bs_error err;
+    struct bs_model *model;
+    folder_write(&folder, "x.gguf", f->bytes, f->size);
+    assert_int_not_equal(bs_model_open(folder_file(&folder, "x.gguf"), NULL, &model, &err), BS_OK);
+    if (!strstr(err.message, "x.gguf") || !strstr(err.message, said))
+        fail_msg("expected '%s': %s", said, err.message);
+}
+
+static void test_header(void **state)
+{
+    (void)state;
+    struct file f;
+    begin(&f, 1, 0, 0);
+    expect(&f, "version 1 of GGUF, expected 2 or 3");
+    begin(&f, 3u << 24, 0, 0);
+    expect(&f, "begin with the high byte");
+    begin(&f, 3, 0, UINT64_MAX);
+    expect(&f, "metadata values do not fit");
+    begin(&f, 3, UINT64_MAX / 2, 0);
+    expect(&f, "tensors do not fit");
+    begin(&f, 3, 0, 0);
+    expect(&f, "'general.architecture' is missing");
+    begin(&f, 3, 0, 1);
+    put_u64(&f, UINT64_MAX);
+    put_u64(&f, 0);
+    expect(&f, "the file ends within the metadata's keys");
+    begin(&f, 3, 0, 2);
+    put_string(&f, "a", "1");
+    put_string(&f, "a", "2");
+    expect(&f, "metadata 'a' stands twice");
+    begin(&f, 3, 0, 1);
+    put_text(&f, "list");
+    put_u32(&f, BS_GGUF_ARRAY);
+    put_u32(&f, BS_GGUF_U64);
+    put_u64(&f, UINT64_MAX / 8);
+    expect(&f, "the file ends within metadata 'list'");
+    begin(&f, 3, 0, 1);
+    put_text(&f, "odd");
+    put_u32(&f, 77);
+    put_u64(&f, 0);
+    expect(&f, "metadata 'odd' has type 77, expected 0 to 12");
+    begin(&f, 3, 0, 1);
+    put_string(&f, "general.architecture", "mamba");
+    expect(&f, "general.architecture 'mamba' is not supported; supported: llama");
+}
+
+static void test_tensors(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t width;
+        uint32_t type;
+        uint64_t offset;
+        const char *said;
+    } cases[] = {
+        {UINT64_MAX, 0, 0, "its dimensions are too large"},
+        {INT64_MAX, 0, 0, "its dimensions are too large"},
+        {33, 2, 0, "rows of 33 values, expected a multiple of 32"},
+        {32, 2, 7, "offset 7 is no multiple of the alignment, 32"},
+        {32, 2, 1 << 20, "(cut short?)"},
+        {32, 0, 96, "(cut short?)"},
+        {8, 0, 0, "tensor 'b' overlaps the one before it"},
+    };
+    struct file f;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin(&f, 3, 2, 0);
+        put_tensor(&f, "a", 8, 0, 0);
+        put_tensor(&f, "b", cases[i].width, cases[i].type, cases[i].offset);
+        for (int k = 0; k < 10; k++)
+            put_u64(&f, 0);
+        expect(&f, cases[i].said);
+    }
+}
+
+/* Whatever a whole file is cut to, there is one message that names it. */
+static void test_cut(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_model *model;
+    char *data;
+    size_t size;
+    check(bs_file_read("tests/fuzz/seeds/gguf/model", &data, &size, &err), &err);
+    folder_write(&folder, "x.gguf", data, size);
+    const char *path = folder_file(&folder, "x.gguf");
+    check(bs_model_open(path, NULL, &model, &err), &err);
+    bs_model_free(model);
+    for (size_t cut = 0; cut + 32 < size; cut += cut < 64 ? 1 : 97) {
+        folder_write(&folder, "x.gguf", data, cut);
+        path = folder_file(&folder, "x.gguf");
+        assert_int_not_equal(bs_model_open(path, NULL, &model, &err), BS_OK);
+        assert_non_null(strstr(err.message, "x.gguf"));
+    }
+    bs_free(data);
+}
+
+/* --- parts --- */
+
+static void test_parts(void **state)
+{
+    (void)state;
+    char name[BS_NAME_BYTES], *file;
+    struct bs_error err;
+    assert_true(bs_gguf_part_name("a-00001-of-00003.gguf", 3, name));
+    assert_string_equal(name, "a-00003-of-00003.gguf");
+    assert_false(bs_gguf_part_name("a-00001-of-00003.gguf", 4, name));
+    assert_false(bs_gguf_part_name("a-00004-of-00003.gguf", 1, name));
+    assert_false(bs_gguf_part_name("a.gguf", 1, name));
+    folder_write_text(&folder, "m-00002-of-00002.gguf", "GGUF");
+    assert_int_equal(bs_gguf_place(folder_file(&folder, "m-00002-of-00002.gguf"), &file, &err),
+                     BS_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "name the first, m-00001-of-00002.gguf"));
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    folder = folder_create();
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    folder_remove_path(folder.path);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_types),  cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_header), cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_cut),    cmocka_unit_test(test_parts),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
