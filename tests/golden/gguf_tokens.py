@@ -55,7 +55,7 @@ def pieces():
           {"tokenizer.ggml.tokens": [sp.id_to_piece(i) for i in range(sp.vocab_size())],
            "tokenizer.ggml.scores": [sp.get_score(i) for i in range(sp.vocab_size())],
            "tokenizer.ggml.token_type": kinds})
-    # sentencepiece puts the blank in front of a text alone, llama.cpp and transformers behind a special token too
+    # sentencepiece puts the blank in front of a text alone, llama.cpp and transformers after a special token too
     return [[sp.bos_id()] + sp.encode(text) for text in TEXTS if "<|end|>" not in text and text]
 
 
