@@ -7,8 +7,9 @@
 
 #include "eval/base/isa.h"
 
-/* Steps of k whose rows of A and columns of B stay near while they are multiplied. */
-enum { BS_BYTES_BLOCK = 512 };
+/* Steps of k whose rows of A and columns of B stay near while they are multiplied; with fewer, sums
+ * would go to memory and back more often. */
+enum { BS_BYTES_BLOCK = 2048 };
 
 /* A way to multiply bytes. B is laid out in panels of `columns` of its rows: a block of k has its
  * panels one after the other, each of them [steps / together][columns][together], the steps and the

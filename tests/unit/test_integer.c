@@ -66,7 +66,8 @@ static void products_of_bytes_are_exact(void **state)
 {
     (void)state;
     enum bs_isa best = bs_isa();
-    static const int shapes[][2] = {{1, 1}, {3, 5}, {40, 56}, {65, 130}, {17, 1023}, {100, 515}};
+    static const int shapes[][2] = {
+        {1, 1}, {3, 5}, {40, 56}, {65, 130}, {17, BS_BYTES_BLOCK - 1}, {33, BS_BYTES_BLOCK + 3}};
     for (int level = 0; level <= (int)best; level++) {
         assert_true(bs_isa_use((enum bs_isa)level));
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
@@ -84,7 +85,7 @@ static void products_of_bytes_are_exact(void **state)
 static void kernels_of_pairs_are_exact(void **state)
 {
     (void)state;
-    enum { N = 37, K = 1030, ROWS = 11 };
+    enum { N = 37, K = BS_BYTES_BLOCK + 6, ROWS = 11 };
     static uint8_t a[ROWS * K];
     static int8_t b[N * K], panels[2 * (N + 64) * K];
     static int32_t c[ROWS * N];
