@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "eval/base/float_bits.h"
+
 /* The data may stand at any byte, so that elements are fetched with memcpy; compilers turn these
  * loops into vector loads. */
 static void read_bf16(const unsigned char *data, size_t count, float *out)
@@ -18,11 +20,8 @@ static void read_bf16(const unsigned char *data, size_t count, float *out)
  * included; multiplying that back is exact. The largest exponent means infinity or NaN in both. */
 static inline uint32_t widen_f16(uint16_t half)
 {
-    uint32_t moved = (uint32_t)(half & 0x7fff) << 13, bits;
-    float value;
-    memcpy(&value, &moved, sizeof value);
-    value *= 0x1p112f;
-    memcpy(&bits, &value, sizeof bits);
+    uint32_t moved = (uint32_t)(half & 0x7fff) << 13;
+    uint32_t bits = bs_bits_of_float(bs_float_of_bits(moved) * 0x1p112f);
     bits = moved >= 0x0f800000u ? moved | 0x7f800000u : bits;
     return bits | (uint32_t)(half & 0x8000) << 16;
 }
@@ -49,11 +48,8 @@ static void read_e5m2(const unsigned char *data, size_t count, float *out)
 static void read_e4m3(const unsigned char *data, size_t count, float *out)
 {
     for (size_t i = 0; i < count; i++) {
-        uint32_t magnitude = data[i] & 0x7f, moved = magnitude << 20, bits;
-        float value;
-        memcpy(&value, &moved, sizeof value);
-        value *= 0x1p120f;
-        memcpy(&bits, &value, sizeof bits);
+        uint32_t magnitude = data[i] & 0x7f;
+        uint32_t bits = bs_bits_of_float(bs_float_of_bits(magnitude << 20) * 0x1p120f);
         bits = magnitude == 0x7f ? 0x7fc00000u : bits;
         bits |= (uint32_t)(data[i] & 0x80) << 24;
         memcpy(out + i, &bits, sizeof bits);

@@ -1,7 +1,8 @@
 #include "eval/quant/bits.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "eval/base/float_bits.h"
 
 void bs_bits_put(struct bs_bits *bits, uint32_t value, int count)
 {
@@ -32,8 +33,7 @@ uint16_t bs_half_of(float x)
 {
     const uint32_t infinity = 255u << 23, most = 0x477ff000; /* 65520: the nearest is infinity */
     const float unit_carrier = 0.5f; /* whose last place is the smallest half-precision number */
-    uint32_t bits, carrier;
-    memcpy(&bits, &x, sizeof bits);
+    uint32_t bits = bs_bits_of_float(x);
     uint16_t sign = bits >> 16 & 0x8000;
     bits &= ~(1u << 31);
     if (bits > infinity)
@@ -44,19 +44,15 @@ uint16_t bs_half_of(float x)
         return (uint16_t)(sign |
                           (bits - rebias + (1u << (DROPPED - 1)) - 1 + (bits >> DROPPED & 1)) >>
                               DROPPED);
-    float rounded = fabsf(x) + unit_carrier;
-    memcpy(&bits, &rounded, sizeof bits);
-    memcpy(&carrier, &unit_carrier, sizeof carrier);
-    return (uint16_t)(sign | (bits - carrier));
+    bits = bs_bits_of_float(fabsf(x) + unit_carrier);
+    return (uint16_t)(sign | (bits - bs_bits_of_float(unit_carrier)));
 }
 
 float bs_half_value(uint16_t half)
 {
     const float least = 0x1p-24f;
     int exponent = half & INFINITE, mantissa = half & LOWEST_MANTISSA;
-    uint32_t bits = ((uint32_t)(exponent | mantissa) << DROPPED) + rebias;
-    float size;
-    memcpy(&size, &bits, sizeof size);
+    float size = bs_float_of_bits(((uint32_t)(exponent | mantissa) << DROPPED) + rebias);
     if (exponent == 0)
         size = (float)mantissa * least;
     if (exponent == INFINITE)

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
+#include "eval/base/float_bits.h"
 #include "eval/base/isa.h"
 
 /* Where a value goes that is as far from the level below as from the one above. */
@@ -79,17 +79,13 @@ static inline uint32_t bs_minifloat_value_bits(const struct bs_minifloat *f, uin
 static inline float bs_minifloat_value(const struct bs_minifloat *f, uint32_t code)
 {
     uint32_t begins, bits = bs_minifloat_value_bits(f, code, &begins);
-    float value, less;
-    memcpy(&value, &bits, sizeof value);
-    memcpy(&less, &begins, sizeof less);
-    return value - less;
+    return bs_float_of_bits(bits) - bs_float_of_bits(begins);
 }
 
 /* The level's code nearest to u. Of a NaN, 0. */
 static inline int bs_minifloat_encode(const struct bs_minifloat *f, float u)
 {
-    uint32_t bits;
-    memcpy(&bits, &u, sizeof bits);
+    uint32_t bits = bs_bits_of_float(u);
     int magnitude = (int)bs_minifloat_magnitude(f, bits & ~(1u << BS_FLOAT_SIGN));
     return isnan(u) ? 0 : f->top + (bits >> BS_FLOAT_SIGN ? -magnitude : magnitude);
 }

@@ -54,13 +54,6 @@ static void round_to_bfloat16(const float *x, size_t count, uint16_t *out)
         out[i] = bs_to_bfloat16(x[i]);
 }
 
-/* The same numbers as floats. */
-static void round_widened(const float *x, size_t count, float *out)
-{
-    for (size_t i = 0; i < count; i++)
-        out[i] = bs_round_to_bfloat16(x[i]);
-}
-
 /* A product of two numbers of 8 bits is exact in float32: that of the rounded matrices in float32
  * differs from one in bfloat16 by the order of its sums alone. */
 static enum bs_status create_widened(struct native_packed *p, const float *b, struct bs_error *err)
@@ -69,7 +62,7 @@ static enum bs_status create_widened(struct native_packed *p, const float *b, st
     float *rounded = bs_alloc(count, sizeof *rounded);
     if (!rounded)
         return bs_fail_memory(err);
-    round_widened(b, count, rounded);
+    bs_round_all_to_bfloat16(b, count, rounded);
     p->widened = true;
     enum bs_status status =
         bs_onednn_create(BS_ONEDNN_FLOATS, p->n, p->k, rounded, &p->matrix, err);
@@ -112,7 +105,7 @@ static const void *enter_rows(const struct native_packed *b, const float *a, int
 {
     size_t count = (size_t)rows * (size_t)b->k;
     if (b->widened)
-        round_widened(a, count, room);
+        bs_round_all_to_bfloat16(a, count, room);
     else if (b->compute == BS_BFLOAT16)
         round_to_bfloat16(a, count, (uint16_t *)(void *)room);
     else if (rows == wanted)

@@ -22,12 +22,6 @@ static void portable_free(struct bs_packed *packed)
     bs_free(p);
 }
 
-static void round_all(const float *x, size_t count, float *out)
-{
-    for (size_t i = 0; i < count; i++)
-        out[i] = bs_round_to_bfloat16(x[i]);
-}
-
 /* Numbers rounded to bfloat16 are multiplied as the floats that equal them: each product is then
  * exact, and the order of the sums is that of floats. */
 static enum bs_status fill_panels(struct portable_packed *p, const float *b, struct bs_error *err)
@@ -38,7 +32,7 @@ static enum bs_status fill_panels(struct portable_packed *p, const float *b, str
     float *rounded = bs_alloc(count, sizeof *rounded);
     if (!rounded)
         return bs_fail_memory(err);
-    round_all(b, count, rounded);
+    bs_round_all_to_bfloat16(b, count, rounded);
     enum bs_status status = bs_panels_create(p->n, p->k, rounded, &p->panels, err);
     bs_free(rounded);
     return status;
@@ -78,7 +72,7 @@ static void portable_gemm_nt_packed(int m, const float *a, const struct bs_packe
     float *rounded = bs_scratch_take(scratch, ROUNDED_ROWS * k);
     for (int first = 0; first < m; first += ROUNDED_ROWS) {
         int rows = m - first < ROUNDED_ROWS ? m - first : ROUNDED_ROWS;
-        round_all(a + (size_t)first * k, (size_t)rows * k, rounded);
+        bs_round_all_to_bfloat16(a + (size_t)first * k, (size_t)rows * k, rounded);
         bs_product_panels(rows, rounded, b->k, b->panels, c + (size_t)first * (size_t)ldc, ldc);
     }
     scratch->used = mark;

@@ -21,6 +21,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/base/float_bits.h"
 #include "eval/linalg/vector.h"
 #include "eval/quant/format.h"
 
@@ -269,21 +270,16 @@ static void fit_nested(const struct blocks *opt, const struct bs_levels *levels,
 
 static void put_block(const struct blocks *opt, const struct params *params, struct bs_bits *to)
 {
-    uint32_t bits;
     float absmax = params->scale > FLT_MIN ? params->scale : 0;
-    memcpy(&bits, &absmax, sizeof bits);
     if (opt->double_quant)
         bs_bits_put(to, (uint32_t)params->code, 8);
     else
-        bs_bits_put(to, bits, FLOAT_BITS);
+        bs_bits_put(to, bs_bits_of_float(absmax), FLOAT_BITS);
 }
 
 static float get_float(struct bs_bits *from)
 {
-    uint32_t bits = bs_bits_get(from, FLOAT_BITS);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return bs_float_of_bits(bs_bits_get(from, FLOAT_BITS));
 }
 
 static void get_block(const struct blocks *opt, const struct nested *nested, uint64_t index,
@@ -308,11 +304,8 @@ static void blocks_pack_tensor(const void *options, const struct bs_code_layout 
 {
     (void)options;
     const struct nested *nested = tensor;
-    for (size_t i = 0; i <= count_nested(layout); i++) {
-        uint32_t bits;
-        memcpy(&bits, i ? &nested->absmax[i - 1] : &nested->offset, sizeof bits);
-        bs_bits_put(to, bits, FLOAT_BITS);
-    }
+    for (size_t i = 0; i <= count_nested(layout); i++)
+        bs_bits_put(to, bs_bits_of_float(i ? nested->absmax[i - 1] : nested->offset), FLOAT_BITS);
 }
 
 static void blocks_unpack_tensor(const void *options, const struct bs_code_layout *layout,

@@ -4,8 +4,8 @@
 #define BS_EVAL_QUANT_FORMATS_GGML_CODES_H
 
 #include <stdint.h>
-#include <string.h>
 
+#include "eval/base/float_bits.h"
 #include "eval/base/isa.h"
 
 /* The table of iq4_nl: 16 levels, and what is half way between them: exact in float32, and so is
@@ -53,10 +53,7 @@ static inline const struct bs_ggml_code_loops *bs_ggml_code(void)
 static inline int bs_ggml_nearest(float x)
 {
     const float carrier = 12582912;
-    float sum = x + carrier;
-    int bits;
-    memcpy(&bits, &sum, sizeof bits);
-    return (bits & 0x007fffff) - 0x00400000;
+    return (int)(bs_bits_of_float(x + carrier) & 0x007fffff) - 0x00400000;
 }
 
 #endif

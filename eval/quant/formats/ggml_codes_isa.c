@@ -48,8 +48,7 @@ static inline float find_extreme(const float *x, int n)
         negative |= bits[i] == (largest | sign);
         positive |= bits[i] == largest;
     }
-    float size;
-    memcpy(&size, &largest, sizeof size);
+    float size = bs_float_of_bits(largest);
     for (int i = 0; i < n && negative && positive; i++)
         if (fabsf(x[i]) == size)
             return largest ? x[i] : 0;

@@ -21,13 +21,6 @@ static const float middles[SIZES - 1] = {0.5f, 1.5f, 2.5f, 3.5f, 5, 7, 10};
 
 enum { FLOAT_MANTISSA = 23, FLOAT_BIAS = 127 };
 
-static float from_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 static void encode(const float *x, int n, float scale, uint8_t *codes)
 {
     float beyond[SIZES - 1];
@@ -66,7 +59,8 @@ static void unpack_halves(struct bs_bits *from, int n, uint16_t *codes)
 /* Half of 2^(e - 127): of the two least a number below the normal ones. */
 static float half_power(uint8_t e)
 {
-    return from_bits(e < 2 ? 1u << (FLOAT_MANTISSA - 2 + e) : (uint32_t)(e - 1) << FLOAT_MANTISSA);
+    return bs_float_of_bits(e < 2 ? 1u << (FLOAT_MANTISSA - 2 + e)
+                                  : (uint32_t)(e - 1) << FLOAT_MANTISSA);
 }
 
 static uint8_t exponent_of(float largest)
@@ -133,16 +127,15 @@ static float half_eight(uint8_t byte)
         return 0;
     if (exponent == 0)
         return (float)mantissa * 0x1p-10f;
-    return from_bits((uint32_t)(exponent - EIGHT_BIAS + FLOAT_BIAS - 1) << FLOAT_MANTISSA |
-                     (uint32_t)mantissa << (FLOAT_MANTISSA - MANTISSA));
+    return bs_float_of_bits((uint32_t)(exponent - EIGHT_BIAS + FLOAT_BIAS - 1) << FLOAT_MANTISSA |
+                            (uint32_t)mantissa << (FLOAT_MANTISSA - MANTISSA));
 }
 
 static uint8_t eight_of(float x)
 {
     if (!(x > 0))
         return 0;
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    uint32_t bits = bs_bits_of_float(x);
     int exponent = (int)(bits >> FLOAT_MANTISSA) - FLOAT_BIAS + EIGHT_BIAS;
     if (exponent <= 0) {
         int units = (int)(x * 512 + 0.5f);

@@ -33,7 +33,6 @@
  * rounded to before use; with float32 they are used as they are, though a file has 16 bits. */
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
 #include "eval/linalg/bfloat16.h"
 #include "eval/quant/format.h"
@@ -501,10 +500,9 @@ static void put_scale(const struct whole *opt, float scale, struct bs_bits *to)
 
 static float get_scale(const struct whole *opt, struct bs_bits *from)
 {
-    uint32_t bits = bs_bits_get(from, SCALE_BITS), whole = bits << 16;
-    float value;
-    memcpy(&value, &whole, sizeof value);
-    return opt->scales == SCALES_BFLOAT16 ? value : bs_half_value((uint16_t)bits);
+    uint32_t bits = bs_bits_get(from, SCALE_BITS);
+    return opt->scales == SCALES_BFLOAT16 ? bs_float_of_bits(bits << 16)
+                                          : bs_half_value((uint16_t)bits);
 }
 
 static void put_params(const struct whole *opt, const struct params *params, struct bs_bits *to)
