@@ -21,7 +21,7 @@ extern const char *const bs_table_styles[];
 /* A value that somebody published for a trial. Texts are borrowed. */
 struct bs_published {
     const char *model, *text, *label; /* the trial's */
-    const char *protocol;             /* by which it was measured, here and there */
+    char protocol[24];                /* by which it was measured, here and there */
     int windows, tokens, stride;      /* that its text is cut into; 0 windows = all there are */
     const char *value_name;           /* "perplexity" */
     double value;

@@ -1,5 +1,6 @@
 #include "eval/run/published.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -20,11 +21,11 @@ enum bs_status bs_published_read(const struct bs_results *results, struct bs_pub
         const struct bs_expected_config *expected = &config->expected[i];
         const struct bs_evaluation_config *text = &config->evaluations[expected->text];
         struct bs_protocol_used protocol = bs_evaluation_protocol(&text->how, text->tokens);
-        set->figures[set->count++] = (struct bs_published){
+        struct bs_published *figure = &set->figures[set->count++];
+        *figure = (struct bs_published){
             .model = config->models[expected->model],
             .text = text->name,
             .label = expected->label,
-            .protocol = protocol.name,
             .windows = text->windows,
             .stride = protocol.stride,
             .tokens = text->tokens,
@@ -33,6 +34,7 @@ enum bs_status bs_published_read(const struct bs_results *results, struct bs_pub
             .value = expected->value,
             .printed = expected->printed,
             .source = config->sources[expected->source]};
+        snprintf(figure->protocol, sizeof figure->protocol, "%s", protocol.name);
     }
     return BS_OK;
 }
