@@ -217,6 +217,23 @@ def auto_round(function, **keys):
     return run
 
 
+def torchao_float8(kind, size):
+    from torchao.quantization.quant_primitives import (_choose_scale_float8,
+                                                       _dequantize_affine_float8,
+                                                       _quantize_affine_float8)
+
+    def run(x):
+        w = torch.from_numpy(x)
+        block = [1, size]
+        if size == "channel":
+            block = [1, w.shape[1]]
+        elif size == "tensor":
+            block = list(w.shape)
+        scale = _choose_scale_float8(w, block, kind)
+        return _dequantize_affine_float8(_quantize_affine_float8(w, scale, kind), scale).numpy()
+    return run
+
+
 # ---------------------------------------------------------------- cases
 
 FP8 = {"num_bits": 8, "type": "float"}
@@ -244,15 +261,23 @@ def cases():
         settings = f"format=float exponent_bits={e} mantissa_bits={m} variant={variant} group_size=cast"
         yield "gfloat", settings, gfloat_cast(e, m, variant)
     for rounding, mode in [("floor", "TowardNegative"), ("ceil", "TowardPositive"),
-                           ("truncate", "TowardZero")]:
+                           ("truncate", "TowardZero"), ("half_away", "TiesToAway")]:
         yield ("gfloat", f"format=fp8_e4m3 group_size=cast rounding={rounding}",
                gfloat_cast(4, 3, "fn", mode))
+        yield ("gfloat", f"format=fp8_e5m2 group_size=cast rounding={rounding}",
+               gfloat_cast(5, 2, "ieee", mode))
+        yield ("gfloat", "format=float exponent_bits=2 mantissa_bits=1 group_size=cast "
+               f"rounding={rounding}", gfloat_cast(2, 1, "finite", mode))
     for size, keys in [("channel", {"strategy": "channel"}), ("tensor", {"strategy": "tensor"}),
                        ("128", {"strategy": "group", "group_size": 128}),
                        ("32", {"strategy": "group", "group_size": 32}),
                        ("block", {"strategy": "block", "block_structure": [128, 128]})]:
         yield ("compressed-tensors", f"format=fp8_e4m3 group_size={size}",
                compressed_tensors(**FP8, **keys))
+    for size in ("channel", "tensor", 128, 32):
+        for name, kind in ("fp8_e4m3", "float8_e4m3fn"), ("fp8_e5m2", "float8_e5m2"):
+            yield ("torchao", f"format={name} group_size={size}",
+                   torchao_float8(getattr(torch, kind), size))
     for name, element in MX.items():
         for rule in ("floor", "rceil", "ceil", "even"):
             yield "torchao", f"format={name} scale_rule={rule}", torchao_mx(element, rule.upper())
