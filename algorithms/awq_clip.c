@@ -1,7 +1,6 @@
 /* AWQ's clip search: awq.c says what it follows. */
 #include "algorithms/awq.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"

@@ -147,8 +147,7 @@ static void round_row(const struct solve *s, int row, const float *weight,
             cell = cells ? cells[g] : bs_codes_cell(codes, row, g);
         held = g;
         float w = b[i - start];
-        int code = bs_cell_encode(&cell, codes->rounder, bs_codes_index(codes, row, column), w);
-        bs_codes_set(codes, row, column, code);
+        int code = bs_codes_encode(codes, row, column, &cell, w);
         float e = (w - bs_cell_decode(&cell, code)) / u[i];
         for (int j = i; j < end; j++)
             b[j - start] -= e * u[j];

@@ -12,6 +12,15 @@ struct bs_columns {
     bool static_groups; /* all groups are fitted before any column moves */
 };
 
+/* The options of an algorithm that rounds so, of whose struct these are members. */
+#define BS_COLUMNS_OPTIONS(T, sequential)                                                          \
+    BS_OPT(T, percdamp, 0.01, 0, 1, "damping, as a share of the mean of diag(H)"),                 \
+        BS_OPT(T, block_size, 128, 1, 65536, "columns between lazy updates of the rest"),          \
+        BS_OPT(T, act_order, false, 0, 1, "quantize columns by decreasing diag(H)"),               \
+        BS_OPT(T, static_groups, false, 0, 1, "fit all group grids before any column moves"),      \
+        BS_OPT(T, true_sequential, sequential, 0, 1,                                               \
+               "take each set's H after the sets before it in the block are quantized")
+
 /* Refuses what cannot be combined with the layout of a format. BS_ECONFIG. */
 enum bs_status bs_columns_check(const struct bs_columns *how, const struct bs_setting *weights,
                                 struct bs_error *err);

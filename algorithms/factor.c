@@ -41,14 +41,14 @@ static const struct bs_derivation *derivation_of(const struct bs_factor_choice *
     return choice->ldl ? &ldls : &inverses;
 }
 
-static struct bs_derived_choice as_numbers(const struct bs_factor_choice *choice)
+struct bs_derived_choice bs_factor_numbers(const struct bs_factor_choice *choice)
 {
     return (struct bs_derived_choice){{choice->percdamp, choice->act_order}};
 }
 
 void bs_want_factors(struct bs_wanted *wanted, const struct bs_factor_choice *choice)
 {
-    bs_want_derived(wanted, derivation_of(choice), BS_ROUNDED_SITES, 0, as_numbers(choice));
+    bs_want_derived(wanted, derivation_of(choice), BS_ROUNDED_SITES, 0, bs_factor_numbers(choice));
 }
 
 /* The Hessian's diagonal as the factor sees it: a channel that never fires counts 1. */
@@ -171,7 +171,7 @@ enum bs_status bs_factor_of(const struct bs_statistics *statistics, int site,
                             struct bs_error *err)
 {
     struct bs_collected *hessian = bs_statistics_at(statistics, &bs_stat_hessian, site, 0);
-    struct bs_derived_choice numbers = as_numbers(choice);
+    struct bs_derived_choice numbers = bs_factor_numbers(choice);
     *factor = (const struct bs_factor *)bs_derived_find(hessian, derivation_of(choice), numbers);
     if (*factor)
         return BS_OK;

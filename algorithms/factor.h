@@ -13,6 +13,9 @@ struct bs_factor_choice {
     double percdamp; /* share of the mean diagonal that is added */
 };
 
+/* The choice as numbers, by which what is made of statistics is found again. */
+struct bs_derived_choice bs_factor_numbers(const struct bs_factor_choice *choice);
+
 /* The triangle [in][in] of H': H with 1 for each zero on its diagonal, rows and columns in `order`,
  * and `damping` times its mean diagonal added. */
 struct bs_factor {

@@ -23,12 +23,7 @@ struct gptaq {
 static const struct bs_option gptaq_options[] = {
     BS_OPT(struct gptaq, alpha, 0.25, 0, 1,
            "share of the earlier linears' error that is made up for; 0 = as gptq"),
-    BS_OPT(struct gptaq, percdamp, 0.01, 0, 1, "damping, as a share of the mean of diag(H)"),
-    BS_OPT(struct gptaq, block_size, 128, 1, 65536, "columns between lazy updates of the rest"),
-    BS_OPT(struct gptaq, act_order, false, 0, 1, "quantize columns by decreasing diag(H)"),
-    BS_OPT(struct gptaq, static_groups, false, 0, 1, "fit all group grids before any column moves"),
-    BS_OPT(struct gptaq, true_sequential, true, 0, 1,
-           "take each set's H after the sets before it in the block are quantized"),
+    BS_COLUMNS_OPTIONS(struct gptaq, true),
     {.name = NULL},
 };
 
@@ -74,16 +69,11 @@ static void free_pulls(struct bs_derived *derived)
 static const struct bs_derivation pulls_of_sites = {
     .of = &bs_stat_deviation, .bytes = pulls_bytes, .flops = pulls_flops, .free = free_pulls};
 
-static struct bs_derived_choice as_numbers(const struct bs_factor_choice *choice)
-{
-    return (struct bs_derived_choice){{choice->percdamp, choice->act_order}};
-}
-
 static void gptaq_needs(const void *options, struct bs_wanted *wanted)
 {
     struct bs_columns how = columns_of(options);
     bs_want_factors(wanted, &how.factor);
-    bs_want_derived(wanted, &pulls_of_sites, BS_ROUNDED_SITES, 0, as_numbers(&how.factor));
+    bs_want_derived(wanted, &pulls_of_sites, BS_ROUNDED_SITES, 0, bs_factor_numbers(&how.factor));
 }
 
 struct making {
@@ -145,7 +135,7 @@ static enum bs_status find_pulls(const struct bs_statistics *statistics, int sit
                                  struct bs_error *err)
 {
     struct bs_collected *c = bs_statistics_at(statistics, &bs_stat_deviation, site, 0);
-    struct bs_derived_choice numbers = as_numbers(choice);
+    struct bs_derived_choice numbers = bs_factor_numbers(choice);
     struct pulls *pulls = (struct pulls *)bs_derived_find(c, &pulls_of_sites, numbers);
     const struct bs_factor *factor;
     if (!pulls) {

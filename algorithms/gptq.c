@@ -11,12 +11,7 @@ struct gptq {
 };
 
 static const struct bs_option gptq_options[] = {
-    BS_OPT(struct gptq, percdamp, 0.01, 0, 1, "damping, as a share of the mean of diag(H)"),
-    BS_OPT(struct gptq, block_size, 128, 1, 65536, "columns between lazy updates of the rest"),
-    BS_OPT(struct gptq, act_order, false, 0, 1, "quantize columns by decreasing diag(H)"),
-    BS_OPT(struct gptq, static_groups, false, 0, 1, "fit all group grids before any column moves"),
-    BS_OPT(struct gptq, true_sequential, false, 0, 1,
-           "take each set's H after the sets before it in the block are quantized"),
+    BS_COLUMNS_OPTIONS(struct gptq, false),
     {.name = NULL},
 };
 

@@ -127,9 +127,8 @@ static enum bs_status round_rows(void *context, int index, int thread, struct bs
     for (int i = index * ROWS_A_TASK; i < rows_until(s->linear, index); i++)
         for (int j = 0; j < in; j++) {
             struct bs_cell cell = bs_codes_cell(codes, i, bs_codes_group(codes, j));
-            uint64_t at = bs_codes_index(codes, i, j);
-            bs_codes_set(codes, i, j,
-                         bs_cell_encode(&cell, codes->rounder, at, s->linear->weight[at]));
+            bs_codes_encode(codes, i, j, &cell,
+                            s->linear->weight[(size_t)i * (size_t)in + (size_t)j]);
         }
     return BS_OK;
 }

@@ -77,9 +77,7 @@ static float round_column(const struct solve *s, int row, int i, float x)
     struct bs_codes *codes = &s->linear->codes;
     int column = s->factor->order[i];
     struct bs_cell cell = bs_codes_cell(codes, row, bs_codes_group(codes, column));
-    int code = bs_cell_encode(&cell, codes->rounder, bs_codes_index(codes, row, column), x);
-    bs_codes_set(codes, row, column, code);
-    return bs_cell_decode(&cell, code);
+    return bs_cell_decode(&cell, bs_codes_encode(codes, row, column, &cell, x));
 }
 
 /* Columns end - 1 .. start of one row, with what they do to each other. */

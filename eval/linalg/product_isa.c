@@ -2,7 +2,6 @@
  * panel by panel of B, which stays in the first cache, tile after tile of C is added up in
  * registers. How rows and columns are shared out among tiles changes no bit. */
 #include <math.h>
-#include <string.h>
 
 #include "eval/linalg/product_loops.h"
 #include "eval/linalg/product_vectors.h"

@@ -1,7 +1,5 @@
 #include "eval/quant/cell.h"
 
-#include <string.h>
-
 BS_LEVELS(bs_cell_loops);
 
 /* --- draws --- */

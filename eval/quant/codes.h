@@ -81,6 +81,15 @@ static inline uint64_t bs_codes_index(const struct bs_codes *codes, int i, int j
     return (uint64_t)i * (uint64_t)codes->layout.in + (uint64_t)j;
 }
 
+/* Makes the code of row i, column j, of x by its cell; returns it. */
+static inline int bs_codes_encode(struct bs_codes *codes, int i, int j, const struct bs_cell *cell,
+                                  float x)
+{
+    int code = bs_cell_encode(cell, codes->rounder, bs_codes_index(codes, i, j), x);
+    bs_codes_set(codes, i, j, code);
+    return code;
+}
+
 /* Fits every span of weight [out][in] on its own values and rounds them, `shared` as of
  * bs_codes_fit_tensor. BS_ENOMEM. */
 enum bs_status bs_codes_round(struct bs_codes *codes, const float *weight,

@@ -1,5 +1,6 @@
 #include "eval/quant/format.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "eval/linalg/vector.h"
@@ -20,12 +21,27 @@ void bs_sample_extremes(const struct bs_sample *sample, float *low, float *high)
     }
 }
 
+float bs_sample_magnitude(const struct bs_sample *sample)
+{
+    float low, high;
+    bs_sample_extremes(sample, &low, &high);
+    return fmaxf(fabsf(low), fabsf(high));
+}
+
 void bs_range_find(const struct bs_choice *choice, const struct bs_sample *sample,
                    const struct bs_range_trial *trial, float *low, float *high)
 {
     const struct bs_range *range = (const struct bs_range *)choice->plugin;
     if (range->find)
         range->find(choice->options, sample, trial, low, high);
+}
+
+float bs_range_magnitude(const struct bs_choice *range, const struct bs_sample *sample,
+                         const struct bs_range_trial *trial)
+{
+    float high = bs_sample_magnitude(sample), low = -high;
+    bs_range_find(range, sample, trial, &low, &high);
+    return fmaxf(fabsf(low), fabsf(high));
 }
 
 enum { CHUNK = 1024 };

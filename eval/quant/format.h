@@ -26,6 +26,9 @@ static inline struct bs_sample bs_sample_of(const float *x, size_t count)
 /* The lowest and the highest value. */
 void bs_sample_extremes(const struct bs_sample *sample, float *low, float *high);
 
+/* The largest |x|. */
+float bs_sample_magnitude(const struct bs_sample *sample);
+
 /* What a range asks a format: the error of a sample were its parameters made from these extremes.
  * The sum of |error|^power, times importance where `weighted`, as bs_cell_error. */
 struct bs_range_trial {
@@ -57,6 +60,11 @@ struct bs_range {
 /* For a format's fit: asks the chosen range for the extremes of a sample whose own are given. */
 void bs_range_find(const struct bs_choice *range, const struct bs_sample *sample,
                    const struct bs_range_trial *trial, float *low, float *high);
+
+/* For the fit of a format whose levels lie alike on both sides of zero: the largest |x| of the
+ * sample that the range keeps. */
+float bs_range_magnitude(const struct bs_choice *range, const struct bs_sample *sample,
+                         const struct bs_range_trial *trial);
 
 /* For a format's bs_range_trial: the error of a sample that is rounded to the nearest levels of a
  * cell. */

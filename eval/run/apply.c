@@ -1,6 +1,5 @@
 #include "eval/run/apply.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"

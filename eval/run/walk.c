@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "eval/base/mem.h"
 #include "eval/recipe/assign.h"

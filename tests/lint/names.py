@@ -3,8 +3,8 @@ import re
 
 # Where the lines of a registry stand, and the folder in which its rows may be named.
 REGISTRIES = {
-    "algorithm": ("algorithms/registry.c", "algorithms/"),
-    "format": ("eval/quant/formats/registry.c", "eval/quant/formats/"),
+    "algorithm": (("algorithms/registry.c",), "algorithms/"),
+    "format": (("eval/quant/formats/registry.c", "eval/quant/formats/mix_formats.h"), "eval/quant/formats/"),
 }
 FIGURES = "eval/tasks/"
 # Published grids, samplings and protocols are called after the code they follow, and a repository
@@ -40,9 +40,10 @@ def named(tree, kind, names, paths):
 
 
 def plugin_name(tree, kind):
-    registry, home = REGISTRIES[kind]
+    lists, home = REGISTRIES[kind]
     paths = [p for p in tree.sources("eval/") if not p.startswith(home)]
-    yield from named(tree, kind, rows(tree.texts.get(registry, "")), paths)
+    names = [name for path in lists for name in rows(tree.texts.get(path, ""))]
+    yield from named(tree, kind, names, paths)
 
 
 def algorithm_name(tree):

@@ -213,12 +213,7 @@ static float absmax_of(const struct bs_levels *levels, const struct bs_choice *r
                        const struct bs_sample *block)
 {
     const struct bs_range_trial trial = {.error = error_of, .context = levels};
-    float low, high;
-    bs_sample_extremes(block, &low, &high);
-    high = fmaxf(fabsf(low), fabsf(high));
-    low = -high;
-    bs_range_find(range, block, &trial, &low, &high);
-    return high;
+    return bs_range_magnitude(range, block, &trial);
 }
 
 static size_t block_of(const struct blocks *opt, uint64_t index)

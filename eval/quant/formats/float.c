@@ -240,12 +240,7 @@ static float fit(const struct floating *opt, const struct bs_choice *range,
                  const struct bs_sample *sample)
 {
     const struct bs_range_trial trial = {.error = error_of, .context = opt};
-    float low, high;
-    bs_sample_extremes(sample, &low, &high);
-    high = fmaxf(fabsf(low), fabsf(high));
-    low = -high;
-    bs_range_find(range, sample, &trial, &low, &high);
-    return scale_of(opt, fmaxf(fabsf(low), fabsf(high)));
+    return scale_of(opt, bs_range_magnitude(range, sample, &trial));
 }
 
 /* A block's scale is found with all others, from its rows and columns. */

@@ -67,7 +67,7 @@ static uint8_t exponent_of(float largest)
 {
     if (!(largest > 0))
         return 0;
-    float e = floorf((float)(bs_log((double)largest) / bs_log(2))) - 2 + 127;
+    float e = floorf((float)bs_log2_short((double)largest)) - 2 + 127;
     return (uint8_t)(e > 0 ? e : 0);
 }
 

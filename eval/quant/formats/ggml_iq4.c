@@ -2,7 +2,6 @@
  * each with a half-precision scale, and iq4_xs, eight of them with scales of 6 bits. As ggml's
  * quantize_* (ggml-org/ggml src/ggml-quants.c at d99724f2): codes are made with the scale before it
  * is rounded to half precision. */
-#include <math.h>
 #include <string.h>
 
 #include "eval/quant/formats/ggml_block.h"

@@ -2,7 +2,6 @@
  * q5_0, q5_1, q8_0. As ggml's quantize_* (ggml-org/ggml src/ggml-quants.c at d99724f2): codes are
  * made with the scale before it is rounded to half precision, and decoded with the rounded one.
  * With importance a search finds scale and codes together; q8_0 has none. */
-#include <math.h>
 
 #include "eval/linalg/vector.h"
 #include "eval/quant/formats/ggml_block.h"

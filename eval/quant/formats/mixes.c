@@ -4,29 +4,15 @@
 #include "eval/quant/mix.h"
 
 #include "eval/quant/format.h"
+#include "eval/quant/formats/mix_formats.h"
 
-#define FORMATS(X)                                                                                 \
-    X(q4_0)                                                                                        \
-    X(q4_1)                                                                                        \
-    X(q5_0)                                                                                        \
-    X(q5_1)                                                                                        \
-    X(q8_0)                                                                                        \
-    X(q2_k)                                                                                        \
-    X(q3_k)                                                                                        \
-    X(q4_k)                                                                                        \
-    X(q5_k)                                                                                        \
-    X(q6_k)                                                                                        \
-    X(iq4_nl)                                                                                      \
-    X(iq4_xs)                                                                                      \
-    X(tq1_0)                                                                                       \
-    X(tq2_0)
 #define DECLARE(f) extern const struct bs_format bs_format_##f;
 #define ENTRY(f) &bs_format_##f.plugin,
 #define IS(f) &bs_format_##f.plugin
 
-FORMATS(DECLARE)
+BS_MIX_FORMATS(DECLARE)
 
-const struct bs_plugin *const bs_mix_formats[] = {FORMATS(ENTRY) NULL};
+const struct bs_plugin *const bs_mix_formats[] = {BS_MIX_FORMATS(ENTRY) NULL};
 
 enum {
     NO_MIX,

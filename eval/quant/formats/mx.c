@@ -170,12 +170,7 @@ static void mx_fit(const void *options, const struct bs_choice *range, const voi
     const struct mx *opt = options;
     const struct bs_range_trial trial = {.error = error_of, .context = opt};
     unsigned char *exponent = params;
-    float low, high;
-    bs_sample_extremes(span, &low, &high);
-    high = fmaxf(fabsf(low), fabsf(high));
-    low = -high;
-    bs_range_find(range, span, &trial, &low, &high);
-    high = fmaxf(fabsf(low), fabsf(high));
+    float high = bs_range_magnitude(range, span, &trial);
     *exponent = (unsigned char)fit_high(opt, opt->scale_search ? search(opt, span, high) : high);
 }
 

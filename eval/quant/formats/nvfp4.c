@@ -56,20 +56,13 @@ static enum bs_status nvfp4_lay(const void *options, int out, int in, struct bs_
 
 /* --- the matrix: t, or g of the rules that have it; PyTorch divides a number by a tensor so --- */
 
-static float magnitude(const struct bs_sample *sample)
-{
-    float low, high;
-    bs_sample_extremes(sample, &low, &high);
-    return fmaxf(fabsf(low), fabsf(high));
-}
-
 static void nvfp4_fit_tensor(const void *options, const struct bs_choice *range,
                              const struct bs_code_layout *layout, const struct bs_sample *all,
                              void *tensor)
 {
     (void)range, (void)layout;
     const struct nvfp4 *opt = options;
-    float *scale = tensor, most = magnitude(all), whole = largest * largest_scale;
+    float *scale = tensor, most = bs_sample_magnitude(all), whole = largest * largest_scale;
     bool inverse = opt->scale_rule == COMPRESSED_TENSORS || opt->scale_rule == AUTO_ROUND;
     *scale = !inverse ? most / whole : most > 0 ? whole * (1 / most) : 0;
     if (*scale == 0 || !isfinite(*scale))
@@ -155,9 +148,8 @@ static void nvfp4_fit(const void *options, const struct bs_choice *range, const 
 {
     const struct trying at = {.opt = options, .tensor = tensor_of(options, tensor)};
     const struct bs_range_trial trial = {.error = error_of, .context = &at};
-    float *scale = params, high = magnitude(span), low = -high;
-    bs_range_find(range, span, &trial, &low, &high);
-    *scale = scale_of(at.opt, at.tensor, fmaxf(fabsf(low), fabsf(high)));
+    float *scale = params;
+    *scale = scale_of(at.opt, at.tensor, bs_range_magnitude(range, span, &trial));
 }
 
 /* --- files: the block's scale, and the elements --- */

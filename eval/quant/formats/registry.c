@@ -1,5 +1,6 @@
 /* Adding a number format is its file and one line here. */
 #include "eval/quant/format.h"
+#include "eval/quant/formats/mix_formats.h"
 
 #ifndef BS_MORE_FORMATS /* a test's plug-ins */
 #define BS_MORE_FORMATS(X)
@@ -10,20 +11,7 @@
     X(codebook)                                                                                    \
     X(nf4)                                                                                         \
     X(fp4)                                                                                         \
-    X(q4_0)                                                                                        \
-    X(q4_1)                                                                                        \
-    X(q5_0)                                                                                        \
-    X(q5_1)                                                                                        \
-    X(q8_0)                                                                                        \
-    X(q2_k)                                                                                        \
-    X(q3_k)                                                                                        \
-    X(q4_k)                                                                                        \
-    X(q5_k)                                                                                        \
-    X(q6_k)                                                                                        \
-    X(iq4_nl)                                                                                      \
-    X(iq4_xs)                                                                                      \
-    X(tq1_0)                                                                                       \
-    X(tq2_0)                                                                                       \
+    BS_MIX_FORMATS(X)                                                                              \
     X(gguf_mxfp4)                                                                                  \
     X(gguf_nvfp4)                                                                                  \
     X(fp16)                                                                                        \
