@@ -29,6 +29,7 @@ struct bs_checkpoint {
     int choice; /* which of the usual names it has; as many as there are for another, -1 for a
                   GGUF file */
     struct bs_lines notices; /* what there is to say of quantized weights */
+    struct bs_shard adapter; /* what was merged; path NULL = nothing */
 };
 
 static struct bs_entry *find_entry(const struct bs_checkpoint *checkpoint, const char *name)
@@ -287,8 +288,25 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
     bs_free(checkpoint->shards);
     bs_entries_release(&checkpoint->entries);
     bs_lines_release(&checkpoint->notices);
+    bs_shard_close(&checkpoint->adapter);
     bs_free(checkpoint->directory);
     bs_free(checkpoint);
+}
+
+enum bs_status bs_checkpoint_adapt(struct bs_checkpoint *checkpoint, const char *directory,
+                                   struct bs_error *err)
+{
+    struct bs_entries entries = {.count = 0};
+    enum bs_status status =
+        bs_shard_open(&checkpoint->adapter, directory, "adapter_model.safetensors", &entries, err);
+    if (!status)
+        status = bs_entries_sort(&entries, err);
+    if (!status)
+        status = bs_entries_adapt(&checkpoint->entries, &entries, directory, err);
+    bs_entries_release(&entries);
+    return status ? status
+                  : bs_lines_add(&checkpoint->notices, err,
+                                 "the adapter in %s is merged into the weights", directory);
 }
 
 const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoint, const char *name)
@@ -406,5 +424,7 @@ enum bs_status bs_checkpoint_check(const struct bs_checkpoint *checkpoint, struc
     for (size_t s = 0; s < checkpoint->num_shards; s++)
         if (bs_map_check(&checkpoint->shards[s].map, checkpoint->shards[s].path, err))
             return err->status;
+    if (checkpoint->adapter.path)
+        return bs_map_check(&checkpoint->adapter.map, checkpoint->adapter.path, err);
     return BS_OK;
 }

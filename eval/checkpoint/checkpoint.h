@@ -25,6 +25,12 @@ enum bs_status bs_checkpoint_open(const char *directory, struct bs_checkpoint **
                                   struct bs_error *err);
 void bs_checkpoint_free(struct bs_checkpoint *checkpoint);
 
+/* Merges the LoRA in `directory` (adapter_config.json, adapter_model.safetensors) into an open
+ * checkpoint, before anything was required of it. BS_EIO, BS_EDATA; BS_EUNSUPPORTED for adapters of
+ * other kinds. */
+enum bs_status bs_checkpoint_adapt(struct bs_checkpoint *checkpoint, const char *directory,
+                                   struct bs_error *err);
+
 /* The tensor called `name`, or NULL. */
 const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoint,
                                            const char *name);

@@ -49,25 +49,6 @@ static bool has(const char *directory, const char *name)
     return !stat(path, &info);
 }
 
-/* A LoRA or another adapter of PEFT: a difference to a model that lies elsewhere. */
-static enum bs_status fail_adapter(const char *directory, struct bs_error *err)
-{
-    char *path = bs_printf("%s/adapter_config.json", directory);
-    json_t *config = NULL;
-    if (path && bs_json_read(path, &config, err))
-        config = NULL; /* no matter: it only names the base */
-    const char *base = json_string_value(json_object_get(config, "base_model_name_or_path"));
-    bs_fail(err, BS_EUNSUPPORTED,
-            "%s: an adapter of PEFT (adapter_config.json), which is no model without its base "
-            "'%.200s'; merge them: "
-            "PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('%.200s'), "
-            "'%.200s').merge_and_unload().save_pretrained('OUT'), and save the tokenizer there too",
-            directory, base ? base : "BASE", base ? base : "BASE", directory);
-    json_decref(config);
-    bs_free(path);
-    return err->status;
-}
-
 /* Files by which other layouts are known. */
 static const struct {
     const char *file, *what;
@@ -88,8 +69,6 @@ static const struct {
 enum bs_status bs_foreign_weights(const char *directory, const char *missing, struct bs_error *err)
 {
     char name[BS_NAME_BYTES];
-    if (has(directory, "adapter_config.json"))
-        return fail_adapter(directory, err);
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
         if (has(directory, layouts[i].file))
             return bs_fail(err, BS_EUNSUPPORTED, "%s: %s", directory, layouts[i].what);

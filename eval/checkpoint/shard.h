@@ -68,6 +68,12 @@ struct bs_entry *bs_entries_find(const struct bs_entries *entries, const char *n
 enum bs_status bs_entries_digest(const struct bs_entries *entries, const char *directory,
                                  struct bs_digest_state *digest, struct bs_error *err);
 
+/* Merges the tensors of an adapter, whose adapter_config.json is in `directory`, into those of its
+ * base: each linear that it changes becomes a coded tensor of both. Both tables are sorted.
+ * BS_EUNSUPPORTED for what is not plain LoRA. */
+enum bs_status bs_entries_adapt(struct bs_entries *base, const struct bs_entries *adapter,
+                                const char *directory, struct bs_error *err);
+
 /* "[4096, 256]" */
 void bs_shape_print(int rank, const int64_t *shape, char *out, size_t size);
 

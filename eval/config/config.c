@@ -16,7 +16,10 @@ enum { LIST_TEXT = 800 };
 
 const struct bs_config_key bs_config_keys[] = {
     {"model", "a folder or a hub name, a mapping with path and name, or a list of them",
-     "Hugging Face models: each a folder, or org/name[@revision]", true},
+     "Hugging Face models: each a folder, or org/name[@revision]; weights that are quantized "
+     "already, "
+     "see layout, are measured as they are, and a LoRA is merged into its base",
+     true},
     {"calibration", "a mapping, see calibration, or a list of them",
      "what the algorithms look at; a list within it is an axis: `seed: [0, 1, 2]` says how much of "
      "a difference is the draw's",

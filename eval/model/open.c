@@ -10,6 +10,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
 #include "eval/checkpoint/foreign.h"
+#include "eval/hub/adapter.h"
 #include "eval/model/wrappers.h"
 
 /* `place` is the name's beginning: a prefix, or a prefix and a block. */
@@ -319,6 +320,8 @@ static enum bs_status note_quantized(struct bs_model *model, struct bs_error *er
     enum bs_status status = BS_OK;
     for (size_t at = 0; !status && (tensor = bs_checkpoint_coded(model->checkpoint, &at));) {
         int k = 0;
+        if (tensor->coded->bits <= 0) /* merged, not quantized */
+            continue;
         while (k < schemes.count && strcmp(schemes.lines[k], tensor->coded->scheme))
             k++;
         if (k == schemes.count && k < most)
@@ -461,18 +464,17 @@ static enum bs_status digest_architecture(const struct bs_architecture *a,
     return BS_OK;
 }
 
-enum bs_status bs_model_open(const char *directory, const struct bs_lines *accept,
-                             struct bs_model **out, struct bs_error *err)
+/* Reads what is in `directory`, with the adapter in `adapter` (NULL = none). */
+static enum bs_status open_parts(struct bs_model *model, const char *directory, const char *adapter,
+                                 const struct bs_lines *accept, struct bs_error *err)
 {
-    *out = NULL;
     struct bs_digest_state *digest = NULL;
-    struct bs_model *model = bs_calloc(1, sizeof *model);
-    if (!model)
-        return bs_fail_memory(err);
     enum bs_status status =
         bs_architecture_read(directory, accept, &model->architecture, &model->remarks, err);
     if (!status)
         status = bs_checkpoint_open(directory, &model->checkpoint, err);
+    if (!status && adapter)
+        status = bs_checkpoint_adapt(model->checkpoint, adapter, err);
     if (!status)
         status = check_tensors(model, directory, err);
     if (!status && !(digest = bs_digest_create()))
@@ -483,6 +485,21 @@ enum bs_status bs_model_open(const char *directory, const struct bs_lines *accep
         status = bs_checkpoint_digest(model->checkpoint, digest, err);
     if (digest)
         model->digest = bs_digest_finish(digest);
+    return status;
+}
+
+enum bs_status bs_model_open(const char *directory, const struct bs_lines *accept,
+                             struct bs_model **out, struct bs_error *err)
+{
+    *out = NULL;
+    char *base;
+    struct bs_model *model = bs_calloc(1, sizeof *model);
+    if (!model)
+        return bs_fail_memory(err);
+    enum bs_status status = bs_adapter_base(directory, &base, err);
+    if (!status)
+        status = open_parts(model, base ? base : directory, base ? directory : NULL, accept, err);
+    bs_free(base);
     if (status)
         bs_model_free(model);
     else

@@ -8,6 +8,7 @@
 #include "eval/base/mem.h"
 #include "eval/base/utf8.h"
 #include "eval/gguf/gguf.h"
+#include "eval/hub/adapter.h"
 #include "eval/tokenizer/added_tokens.h"
 #include "eval/tokenizer/gguf_tokenizer.h"
 #include "eval/tokenizer/normalizer.h"
@@ -18,6 +19,7 @@
 #include "eval/tokenizer/word_model.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct bs_word_model *const word_models[] = {&bs_bpe_model, &bs_unigram_model};
 
@@ -137,20 +139,34 @@ static enum bs_status name_tokens(struct bs_tokenizer *tokenizer, const json_t *
     return BS_OK;
 }
 
+/* Whether an adapter's folder has a tokenizer of its own. */
+static bool has_own(const char *directory)
+{
+    char *path = bs_printf("%s/tokenizer_config.json", directory);
+    struct stat info;
+    bool there = path && !stat(path, &info);
+    bs_free(path);
+    return there;
+}
+
 enum bs_status bs_tokenizer_open(const char *directory, struct bs_tokenizer **tokenizer,
                                  struct bs_error *err)
 {
     *tokenizer = NULL;
+    char *base;
     struct bs_tokenizer_files files = {0};
     struct bs_tokenizer *opened = bs_calloc(1, sizeof *opened);
-    enum bs_status status = opened ? BS_OK : bs_fail_memory(err);
+    enum bs_status status = bs_adapter_base(directory, &base, err);
+    if (!status && !opened)
+        status = bs_fail_memory(err);
     if (!status)
-        status = read_files(directory, &files, err);
+        status = read_files(base && !has_own(directory) ? base : directory, &files, err);
     if (!status)
         status = read_tokenizer(opened, &files, err);
     if (!status)
         status = name_tokens(opened, files.config, err);
     bs_tokenizer_files_release(&files);
+    bs_free(base);
     if (status)
         bs_tokenizer_free(opened);
     else

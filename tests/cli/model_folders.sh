@@ -97,7 +97,7 @@ mkdir gguf lora bare && cp model.gguf gguf/ && echo '{"base_model_name_or_path":
 check "a folder of a GGUF" elsewhere ./gguf 'gguf/model\.gguf: the file ends within its counts'
 cp model.gguf gguf/other.gguf
 check "a folder of two" elsewhere ./gguf 'holds 2 GGUF files; name one of them: .*other\.gguf'
-check "a LoRA adapter" elsewhere ./lora 'adapter of PEFT.*org/base.*merge_and_unload'
+check "a LoRA adapter" elsewhere ./lora 'adapter_config.json: base_model_name_or_path.*org/base'
 check "an empty folder" elsewhere ./bare 'there is no config\.json'
 check "a file of weights" elsewhere model/model.safetensors 'name the folder'
 
