@@ -212,9 +212,10 @@ double bs_block_flops(const struct bs_architecture *architecture, int tokens);
 
 struct bs_model;
 
-/* Opens a model directory (of a LoRA its base, and merges it, see bs_adapter_base): config.json (see bs_architecture_read) and the checkpoint, every tensor
- * present with the right shape and finite, and none that the forward pass has no place for. Weights
- * stay in the map until a block asks for them. */
+/* Opens a model directory, of a LoRA its base, into which it is merged (bs_adapter_base):
+ * config.json (see bs_architecture_read) and the checkpoint, every tensor present with the right
+ * shape and finite, and none that the forward pass has no place for. Weights stay in the map until
+ * a block asks for them. */
 enum bs_status bs_model_open(const char *directory, const struct bs_lines *accept,
                              struct bs_model **model, struct bs_error *err);
 void bs_model_free(struct bs_model *model);
