@@ -447,10 +447,8 @@ bool bs_chart_applies(const struct bs_results *results, const char *name)
     for (int i = 0; parse_name(name, &chart) && i < results->num_rows && !applies; i++) {
         const struct bs_row *row = &results->rows[i];
         const struct bs_value_type *value = value_of(results, &chart, row->evaluation);
-        bool of_tasks = bs_evaluation_has_answers(row->evaluation);
-        applies = bs_row_is_done(row) &&
-                  (chart.kind->lines_of ? !of_tasks || chart.kind->plot != bs_plot_positions
-                                        : value && bs_row_value(row, NULL, value->name));
+        const char *drawn = chart.kind->lines_of ? chart.kind->lines_of : value ? value->name : "";
+        applies = bs_row_is_done(row) && bs_row_value(row, NULL, drawn);
     }
     return applies;
 }

@@ -11,8 +11,8 @@ extern const char *const bs_chart_names[];
  * in the place of their own; ends with NULL. */
 extern const char *const bs_chart_patterns[];
 
-/* Whether the results have anything that chart `name` draws: perplexity of texts, accuracy of
- * tasks. */
+/* Whether a trial has the value that chart `name` draws: perplexity of texts, accuracy of tasks,
+ * errors of layers where they were taken. */
 bool bs_chart_applies(const struct bs_results *results, const char *name);
 
 /* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`:

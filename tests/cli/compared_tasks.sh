@@ -1,0 +1,78 @@
+#!/bin/bash
+# Tasks from the config to what is said of them: what a plan says they can show, the table, the items
+# that turned, two files side by side, and the charts that are theirs.
+. "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
+. "$project/tests/cli/support/sweep.bash"
+
+make_model model
+make_texts
+
+# items WINDOWS: a config of the embedded endings, calibrated on so many windows.
+items() {
+    cat <<EOF
+model: model
+calibration: {text: calibration.txt, windows: $1, tokens: 32}
+evaluation:
+  tasks: [{task: endings, items: $project/datasets/commons/endings.jsonl, limit: 40}]
+  layer_error: {windows: 0}
+sweep:
+  - algorithm: gptq
+    weights: {bits: [2, 4], group_size: 64}
+EOF
+}
+items 1 >one.yaml
+items 2 >two.yaml
+
+planned() {
+    run plan --quiet --output one.h5 one.yaml
+    expect_status 0
+    expect_out '^evaluation: endings, 0-shot, 40 items in '
+    expect_out '^  a change of acc against another trial is told from chance in 4 of 5 cases'
+}
+check "plan says what a task can show" planned
+
+tabled() {
+    run run --quiet --output one.h5 one.yaml
+    expect_status 0
+    expect_out ' on endings, 0-shot, 40 items\. '
+    expect_out 'of 2 differs? significantly from the unquantized model in acc'
+}
+check "the table" tabled
+
+turned() {
+    run table --items --format csv one.h5
+    expect_status 0
+    expect_out '^label,turned,line,id,gold,taken_before,taken_after,margin_before,margin_after,'
+    # As many lines as the table counts.
+    local counted
+    counted=$("$program" table --format json one.h5 |
+        awk '/^ *"(lost|gained)": [0-9]/ {sum += $2} END {print sum + 0}')
+    [ "$(grep -c '^gptq ' .out)" = "$counted" ] && [ "$counted" -gt 0 ] ||
+        problem "expected $counted items that turned, found $(grep -c '^gptq ' .out)"
+    run table --items --columns acc_nrom one.h5
+    expect_refusal "'acc_nrom'.*did you mean 'acc_norm'"
+}
+check "table --items" turned
+
+compared() {
+    run run --quiet --output two.h5 two.yaml
+    expect_status 0
+    run diff one.h5 two.h5
+    expect_status 0
+    expect_out '^A: one\.h5, B: two\.h5: acc\. '
+    expect_out '^3 compared: .* 1 has the same bits'
+    run diff --columns acc_norm one.h5 one.h5
+    expect_out '^A: one\.h5, B: one\.h5: acc_norm\. '
+    expect_out '^3 compared: 0 differ significantly .* 3 have the same bits'
+}
+check "diff" compared
+
+drawn() {
+    run plot --output charts one.h5
+    expect_status 0
+    expect_there charts/acc_vs_bits.png charts/pareto.png
+    expect_absent charts/perplexity_vs_bits.png charts/perplexity_by_position.png charts/layer_error.png
+}
+check "plot draws what tasks have" drawn
+
+finish
