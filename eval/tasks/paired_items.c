@@ -78,27 +78,6 @@ static struct bs_mean mean_of(const double *x, const double *less, int items)
 
 struct bs_mean bs_item_mean(const double *x, int items) { return mean_of(x, NULL, items); }
 
-struct bs_mean bs_group_mean(const struct bs_mean *groups, const int *sizes, int count)
-{
-    struct bs_mean result = {.mean = NAN, .se = NAN, .df = NAN};
-    double items = 0, sum = 0, squares = 0;
-    for (int g = 0; g < count; g++) {
-        double n = sizes[g];
-        items += n;
-        sum += n * groups[g].mean;
-        squares += n > 1 ? (n - 1) * groups[g].se * groups[g].se * n : 0;
-    }
-    if (items <= 0)
-        return result;
-    result.mean = sum / items;
-    result.windows = (int)items;
-    if (items <= count)
-        return result;
-    result.se = sqrt(squares / (items - count) / items);
-    result.df = items - count;
-    return result;
-}
-
 struct bs_interval bs_wilson(int right, int items)
 {
     if (items < 1)

@@ -41,14 +41,6 @@ struct bs_mcnemar bs_mcnemar(struct bs_flips flips);
  * deviation over sqrt(items); df = items - 1. NaN errors for fewer than two. */
 struct bs_mean bs_item_mean(const double *x, int items);
 
-/* Of several groups of items (subjects) the mean by their sizes, with the pooled standard error
- *
- *     sqrt(sum((n_i - 1) se_i^2 n_i) / (sum(n_i) - k) / sum(n_i))
- *
- * as lm-evaluation-harness has it for a group of tasks (pooled_sample_stderr), and df = sum(n_i) -
- * k. A group of one item has no error of its own: its term is 0. */
-struct bs_mean bs_group_mean(const struct bs_mean *groups, const int *sizes, int count);
-
 /* An interval that holds the share that is right with probability 0.95, from `right` of `items`:
  * Wilson (Journal of the American Statistical Association 22, 1927), as llama.cpp prints it. */
 struct bs_interval {

@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 try:
-    from lm_eval.api.metrics import mean_stderr, pooled_sample_stderr
+    from lm_eval.api.metrics import mean_stderr
 except ImportError as error:
     raise SystemExit(f"lm_eval is needed: {error}")
 
@@ -103,13 +103,6 @@ def samples():
     return rows
 
 
-def groups():
-    sizes, shares = [40, 112, 7], [0.55, 0.3, 5 / 7]
-    se = [float(np.sqrt(p * (1 - p) / (n - 1))) for p, n in zip(shares, sizes)]
-    return {"sizes": sizes, "means": shares, "ses": se,
-            "mean": float(np.average(shares, weights=sizes)), "se": float(pooled_sample_stderr(se, sizes))}
-
-
 def holm():
     p = [0.01, 0.04, 0.03, 0.005, 0.9, 0.011]
     return {"p": p, "corrected": [float(x) for x in multipletests(p, method="holm")[1]]}
@@ -145,5 +138,5 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     with open(arguments.out, "w", encoding="utf-8") as out:
         json.dump({"mcnemar": mcnemar_cases(), "wilson": wilson_cases(), "samples": samples(),
-                   "groups": groups(), "holm": holm(), "detectable": detectable()}, out, indent=1)
+                   "holm": holm(), "detectable": detectable()}, out, indent=1)
         out.write("\n")

@@ -151,25 +151,6 @@ static void test_samples(void **state)
     assert_int_equal(i, 3);
 }
 
-static void test_groups(void **state)
-{
-    (void)state;
-    const json_t *row = json_object_get(golden, "groups");
-    struct bs_mean groups[3];
-    int sizes[3];
-    for (size_t i = 0; i < 3; i++) {
-        groups[i] = (struct bs_mean){.mean = item(row, "means", i), .se = item(row, "ses", i)};
-        sizes[i] = (int)item(row, "sizes", i);
-    }
-    struct bs_mean mean = bs_group_mean(groups, sizes, 3);
-    assert_near(mean.mean, number(row, "mean"), 1e-14);
-    assert_near(mean.se, number(row, "se"), 1e-12);
-    assert_near(mean.df, 159 - 3, 0);
-    groups[2].se = NAN; /* of one item there is none */
-    sizes[2] = 1;
-    assert_true(isfinite(bs_group_mean(groups, sizes, 3).se));
-}
-
 static void test_holm(void **state)
 {
     (void)state;
@@ -233,10 +214,9 @@ static void test_type_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mcnemar),  cmocka_unit_test(test_wilson),
-        cmocka_unit_test(test_samples),  cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_holm),     cmocka_unit_test(test_detectable),
-        cmocka_unit_test(test_type_one),
+        cmocka_unit_test(test_mcnemar),    cmocka_unit_test(test_wilson),
+        cmocka_unit_test(test_samples),    cmocka_unit_test(test_holm),
+        cmocka_unit_test(test_detectable), cmocka_unit_test(test_type_one),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }
