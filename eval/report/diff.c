@@ -508,7 +508,7 @@ static void columns_of(const struct bs_pairs *pairs, const struct bs_columns *co
         for (int i = 0; i < pairs->a->num_rows && !has; i++)
             has = bs_evaluation_has_answers(pairs->a->rows[i].evaluation) == of_items &&
                   bs_row_value(&pairs->a->rows[i], NULL, column->name);
-        if (has && strcmp(column->name, compared_by(pairs, of_items)) != 0)
+        if (has && strcmp(column->name, compared_by(pairs, of_items)))
             out->columns[out->count++] = *column;
     }
 }

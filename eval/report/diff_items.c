@@ -78,6 +78,7 @@ static void test(struct bs_pair *pair, const struct side *a, const struct side *
                  const double *means)
 {
     struct bs_item_changes *changes = &pair->changes;
+    assert(a->nats && b->nats);
     changes->items = a->items;
     changes->interval = bs_paired_bootstrap(a->right, b->right, a->items, false, 0).interval;
     pair->value_a = bs_item_mean(a->right, a->items);
