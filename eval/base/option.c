@@ -299,7 +299,10 @@ void bs_option_print_default(const struct bs_option *option, char *out, size_t s
 
 static bool same_numbers(const struct bs_numbers *a, const struct bs_numbers *b)
 {
-    return a->count == b->count && !memcmp(a->values, b->values, sizeof a->values);
+    bool same = a->count == b->count;
+    for (int i = 0; same && i < a->count; i++)
+        same = a->values[i] == b->values[i];
+    return same;
 }
 
 bool bs_option_is_default(const struct bs_option *option, const void *values)

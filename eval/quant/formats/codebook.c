@@ -118,7 +118,8 @@ static enum bs_status codebook_lay(const void *options, int out, int in,
     const struct codebook *opt = options;
     bool tensor = opt->group_size == GROUP_TENSOR;
     int group = opt->group_size > 0 && opt->group_size < in ? opt->group_size : in;
-    double groups = tensor ? 1 : (double)out * ((in + group - 1) / group);
+    int in_row = (in + group - 1) / group;
+    double groups = tensor ? 1 : (double)out * in_row;
     *layout =
         (struct bs_code_layout){.out = out,
                                 .in = in,
