@@ -15,8 +15,9 @@ struct bs_checkpoint;
 
 /* Opens the first there is of model.safetensors, model.safetensors.index.json, pytorch_model.bin
  * and pytorch_model.bin.index.json, as transformers does, or else the one file whose name ends in
- * .pt. An index names the files that hold the tensors. Every file's table of contents is checked
- * whole (see safetensors.c and torch_file.c), and each tensor stands where the index says. BS_EIO,
+ * .pt; or a GGUF file and its further parts, where the place means one (bs_gguf_place). An index
+ * names the files that hold the tensors. Every file's table of contents is checked whole (see
+ * safetensors.c and torch_file.c), and each tensor stands where the index says. BS_EIO,
  * BS_EDATA or BS_EUNSUPPORTED naming file and tensor. A tensor that cannot be read is no error by
  * itself: find and digest pass over it, and require says why. What config.json says of quantized
  * weights is followed: codes, scales and zero points of a linear become one coded tensor, called as

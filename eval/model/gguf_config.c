@@ -157,6 +157,10 @@ static enum bs_status put_head_dim(const struct making *m, double *head)
         get_number(m, "attention.key_length", heads > 0 ? floor(hidden / heads) : 0, head) ||
         get_number(m, "attention.value_length", *head, &value))
         return m->err->status;
+    if (!(*head >= 1))
+        return bs_fail(m->err, BS_EDATA,
+                       "%s: %.9g channels in %.9g heads, expected at least one in each", m->path,
+                       hidden, heads);
     if (value != *head)
         return bs_fail(m->err, BS_EUNSUPPORTED,
                        "%s: keys of %.9g channels and values of %.9g, expected as many", m->path,
@@ -267,9 +271,8 @@ static enum bs_status fill_rope(const struct making *m, json_t *rope)
         {"rope.scaling.yarn_beta_slow", "beta_slow"}};
     json_t *type;
     double old;
-    if (get(m, "rope.scaling.type", &type) || get_number(m, "rope.scale_linear", 0, &old)) {
+    if (get_number(m, "rope.scale_linear", 0, &old) || get(m, "rope.scaling.type", &type))
         return m->err->status;
-    }
     const char *word = json_string_value(type);
     bool none = word && !strcmp(word, "none"), scaled = word ? !none : old > 0;
     bool failed =
@@ -298,16 +301,16 @@ static enum bs_status put_rope(const struct making *m, double head)
         json_decref(rope);
         return rope ? m->err->status : bs_fail_memory(m->err);
     }
-    bool some = json_object_size(rope) > 0;
     /* Phi-3's own key, which must agree with the object's. */
     json_t *original = json_object_get(rope, "original_max_position_embeddings");
-    if (m->rules->original_positions && original &&
-        json_object_set(m->config, "original_max_position_embeddings", original))
-        return bs_fail_memory(m->err);
-    if (!some)
+    bool failed = m->rules->original_positions && original &&
+                  json_object_set(m->config, "original_max_position_embeddings", original);
+    if (!json_object_size(rope))
         json_decref(rope);
     else if (set_named(m, "rope_scaling", rope))
-        return m->err->status;
+        failed = true;
+    if (failed)
+        return bs_fail_memory(m->err);
     if (!name_of(m, BS_KEY_ROTARY_SHARE) && rotated != head)
         return bs_fail(m->err, BS_EUNSUPPORTED,
                        "%s: %.9g of each head's %.9g channels are rotated, expected all", m->path,
@@ -505,7 +508,7 @@ static bool is_neutral(const char *name, const json_t *value)
     if (!strcmp(name, "attention.causal"))
         return json_is_true(value);
     if (!strcmp(name, "expert_count") || !strcmp(name, "expert_used_count"))
-        return json_integer_value(value) == 0;
+        return json_is_number(value) && json_number_value(value) == 0;
     return false;
 }
 
@@ -526,7 +529,14 @@ static enum bs_status put_unknown(const struct making *m)
             continue;
         if (bs_gguf_json(gguf, value, &json, m->err))
             return m->err->status;
-        if (is_neutral(name, json))
+        bool neutral = is_neutral(name, json);
+        if (!neutral && !strncmp(name, "expert_", strlen("expert_"))) {
+            json_decref(json);
+            return bs_fail(m->err, BS_EUNSUPPORTED,
+                           "%s: a mixture of experts ('%s.%s'), which is not read from GGUF files",
+                           m->path, m->arch, name);
+        }
+        if (neutral)
             json_decref(json);
         else if (json_object_set_new(m->config, name, json))
             return bs_fail(m->err, BS_EDATA, "%s: metadata '%s.%s': its name is not UTF-8", m->path,

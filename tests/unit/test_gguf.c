@@ -199,6 +199,50 @@ static void test_header(void **state)
     expect(&f, "general.architecture 'mamba' is not supported; supported: llama");
 }
 
+/* A model of the seed's sizes, with one value more in the metadata. */
+static void expect_more(const char *key, float number, const char *said)
+{
+    struct bs_error err;
+    struct file f = {.size = 0};
+    char *data;
+    size_t size;
+    uint64_t values;
+    check(bs_file_read("tests/fuzz/seeds/gguf/model", &data, &size, &err), &err);
+    memcpy(&values, data + 16, sizeof values);
+    begin(&f, 3, 0, values + 1);
+    put_text(&f, key);
+    put_u32(&f, BS_GGUF_F32);
+    put(&f, &number, sizeof number);
+    unsigned char *whole = bs_calloc(f.size + size, 1);
+    assert_non_null(whole);
+    memcpy(whole, f.bytes, f.size);
+    memcpy(whole + 8, data + 8, 8);                        /* as many tensors */
+    memcpy(whole + f.size, data + 24, size - 24);          /* moved: their data follow elsewhere */
+    folder_write(&folder, "x.gguf", whole, f.size + size); /* aligned elsewhere, too */
+    struct bs_architecture architecture;
+    enum bs_status status =
+        bs_architecture_read(folder_file(&folder, "x.gguf"), NULL, &architecture, NULL, &err);
+    if (!said)
+        check(status, &err);
+    else if (!status || !strstr(err.message, said))
+        fail_msg("expected '%s': %s", said, status ? err.message : "read");
+    bs_free(whole);
+    bs_free(data);
+}
+
+/* What may change the numbers is refused, a note is not. */
+static void test_metadata(void **state)
+{
+    (void)state;
+    expect_more("llama.note", 1, NULL);
+    expect_more("llama.attention.temperature_scale", 2,
+                "--accept-unknown attention.temperature_scale");
+    expect_more("llama.expert_count", 8, "a mixture of experts ('llama.expert_count')");
+    expect_more("llama.attention.key_length", 0, "expected at least one in each");
+    expect_more("llama.attention.value_length", 1, "keys of 2 channels and values of 1");
+    expect_more("llama.rope.dimension_count", 1, "1 of each head's 2 channels are rotated");
+}
+
 static void test_tensors(void **state)
 {
     (void)state;
@@ -284,9 +328,10 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),  cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_header), cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_cut),    cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_metadata), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_tokens),   cmocka_unit_test(test_header),
+        cmocka_unit_test(test_tensors),  cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
