@@ -17,15 +17,19 @@ enum { ENDING = 20 };
 /* The number of the part that a name is of, and of all of them; 0 for another name. */
 static int part_of(const char *name, int *parts)
 {
-    int number;
     size_t length = strlen(name);
     const char *ending = length > ENDING ? name + length - ENDING : "";
     char made[64];
     *parts = 0;
-    if (sscanf(ending, "-%5d-of-%5d.gguf", &number, parts) != 2 || number < 1 || number > *parts)
+    if (!*ending)
         return 0;
+    int number = (int)strtol(ending + 1, NULL, 10);
+    *parts = (int)strtol(ending + 10, NULL, 10);
     snprintf(made, sizeof made, "-%05d-of-%05d.gguf", number, *parts);
-    return strcmp(made, ending) ? 0 : number;
+    if (!strcmp(made, ending) && number >= 1 && number <= *parts)
+        return number;
+    *parts = 0;
+    return 0;
 }
 
 bool bs_gguf_part_name(const char *name, int i, char out[BS_NAME_BYTES])

@@ -41,7 +41,9 @@ static void test_types(void **state)
     json_object_foreach(sums, name, sum)
     {
         const struct bs_tensor *tensor = bs_checkpoint_find(checkpoint, name);
-        float *values = tensor ? bs_alloc(tensor->count, sizeof *values) : NULL;
+        if (!tensor)
+            fail_msg("no tensor %s", name);
+        float *values = bs_alloc(tensor->count, sizeof *values);
         assert_non_null(values);
         bs_tensor_read(tensor, 0, tensor->count, values);
         uLong found = crc32(0, (const unsigned char *)values, (uInt)(tensor->count * 4));
