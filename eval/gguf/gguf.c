@@ -72,7 +72,7 @@ static size_t size_of(enum bs_gguf_kind kind)
         [BS_GGUF_U8] = 1,  [BS_GGUF_I8] = 1,  [BS_GGUF_U16] = 2, [BS_GGUF_I16] = 2,
         [BS_GGUF_U32] = 4, [BS_GGUF_I32] = 4, [BS_GGUF_F32] = 4, [BS_GGUF_BOOL] = 1,
         [BS_GGUF_U64] = 8, [BS_GGUF_I64] = 8, [BS_GGUF_F64] = 8};
-    return sizes[kind];
+    return kind < BS_NUM_GGUF_KINDS ? sizes[kind] : 0;
 }
 
 static enum bs_status skip_texts(struct cursor *c, uint64_t count, const char *what)

@@ -409,6 +409,7 @@ static enum bs_status read_gguf(struct bs_config_reader *r, struct bs_architectu
     if (!status)
         status = read_config(r, a);
     json_decref(r->config);
+    r->gguf = NULL;
     bs_gguf_close(&model);
     return status;
 }

@@ -58,6 +58,7 @@ static enum bs_status get_number(const struct making *m, const char *name, doubl
 {
     json_t *json, *item;
     size_t i;
+    *number = initial;
     if (get(m, name, &json))
         return m->err->status;
     const json_t *first = json_is_array(json) ? json_array_get(json, 0) : json;

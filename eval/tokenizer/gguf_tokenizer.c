@@ -176,29 +176,29 @@ static enum bs_status put_around(const struct reading *r, bool bos)
 
 /* --- models --- */
 
-static enum bs_status find_cut(const struct reading *r, const struct bs_gguf_cut **cut)
+/* NULL after bs_fail. */
+static const struct bs_gguf_cut *find_cut(const struct reading *r)
 {
     json_t *name;
-    if (get_text(r, "pre", &name)) {
-        json_decref(name);
-        return r->err->status;
+    const struct bs_gguf_cut *cut = NULL;
+    if (!get_text(r, "pre", &name)) {
+        cut = name ? bs_gguf_cut_find(json_string_value(name)) : NULL;
+        if (!cut)
+            bs_fail(r->err, BS_EUNSUPPORTED,
+                    "%s: tokenizer.ggml.pre is %s%.60s: how this tokenizer cuts words is not known",
+                    r->gguf->path, name ? "" : "missing", name ? json_string_value(name) : "");
     }
-    *cut = name ? bs_gguf_cut_find(json_string_value(name)) : NULL;
-    if (!*cut)
-        bs_fail(r->err, BS_EUNSUPPORTED,
-                "%s: tokenizer.ggml.pre is %s%.60s: how this tokenizer cuts words is not known",
-                r->gguf->path, name ? "" : "missing", name ? json_string_value(name) : "");
     json_decref(name);
-    return *cut ? BS_OK : r->err->status;
+    return cut;
 }
 
 /* GPT-2's: byte-level, with a list of merges. */
 static enum bs_status read_byte_level(struct reading *r)
 {
-    const struct bs_gguf_cut *cut;
+    const struct bs_gguf_cut *cut = find_cut(r);
     const struct bs_gguf_value *list = find(r, "merges");
     json_t *merges, *model = json_object_get(r->root, "model");
-    if (find_cut(r, &cut))
+    if (!cut)
         return r->err->status;
     if (!list || !list->array || list->kind != BS_GGUF_STRING)
         return fail(r, "merges", "a list of texts");
