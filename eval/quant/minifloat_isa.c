@@ -49,10 +49,9 @@ static inline int32_t by_sum(struct steps s, enum bs_ties ties, int32_t size)
 /* Of as many exponents as a float has: the bits that are kept are the number. */
 static inline int32_t by_bits(struct steps s, enum bs_ties ties, int32_t size)
 {
-    int32_t kept = size >> s.dropped, rest = size - kept * (1 << s.dropped);
     int32_t half = 1 << (s.dropped - 1);
-    int32_t odd = ties == BS_TIES_EVEN ? kept & 1 : ties == BS_TIES_OUTWARD;
-    return (kept + (rest + odd > half ? 1 : 0)) * (1 << s.dropped);
+    int32_t odd = ties == BS_TIES_EVEN ? size >> s.dropped & 1 : ties == BS_TIES_OUTWARD;
+    return (size + half - 1 + odd) & -(1 << s.dropped); /* a tie goes up by the odd bit alone */
 }
 
 /* scale * the level nearest to u; a NaN stays one. */
@@ -83,14 +82,20 @@ static void round_values(const struct bs_minifloat *f, float scale, float invers
                          size_t count)
 {
     struct steps steps = steps_of(f);
-    bool wide = f->exponent_bits == WIDEST;
+    bool wide = f->exponent_bits == WIDEST, even = f->ties == BS_TIES_EVEN;
+    if (scale == 1 && inverse == 0) /* a cast: what takes its time is to divide */
+        inverse = 1;
     if (f->mantissa_bits == 0) /* the even code is not the even number of steps */
         for (size_t i = 0; i < count; i++)
             x[i] = scale * bs_minifloat_nearest(f, inverse != 0 ? x[i] * inverse : x[i] / scale);
-    else if (!wide && !f->infinite && f->ties == BS_TIES_EVEN)
+    else if (!wide && !f->infinite && even)
         round_all(steps, false, BS_TIES_EVEN, false, scale, inverse, x, count);
+    else if (!wide && even)
+        round_all(steps, false, BS_TIES_EVEN, true, scale, inverse, x, count);
     else if (!wide)
         round_all(steps, false, f->ties, f->infinite, scale, inverse, x, count);
+    else if (even)
+        round_all(steps, true, BS_TIES_EVEN, f->infinite, scale, inverse, x, count);
     else
         round_all(steps, true, f->ties, f->infinite, scale, inverse, x, count);
 }
