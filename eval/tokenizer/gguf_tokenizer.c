@@ -300,7 +300,20 @@ static enum bs_status read_tokenizer(struct reading *r)
     return status;
 }
 
-enum bs_status bs_gguf_tokenizer(const char *file, json_t **root, struct bs_error *err)
+/* The token whose id stands at `key`, under the name that tokenizer_config.json has for it. */
+static enum bs_status name_token(const struct reading *r, const char *key, const char *name,
+                                 json_t *config)
+{
+    int64_t id = get_id(r, key);
+    if (id < 0)
+        return BS_OK;
+    struct bs_gguf_text text = token(r, id);
+    json_t *spelled = json_stringn(text.bytes, text.length);
+    return json_object_set_new(config, name, spelled) ? bs_fail_memory(r->err) : BS_OK;
+}
+
+enum bs_status bs_gguf_tokenizer(const char *file, json_t **root, json_t *config,
+                                 struct bs_error *err)
 {
     struct bs_gguf_model model;
     struct reading r = {.err = err};
@@ -310,6 +323,10 @@ enum bs_status bs_gguf_tokenizer(const char *file, json_t **root, struct bs_erro
         r.gguf = &model.parts->gguf;
         status = read_tokenizer(&r);
     }
+    if (!status)
+        status = name_token(&r, "bos_token_id", "bos_token", config);
+    if (!status)
+        status = name_token(&r, "eos_token_id", "eos_token", config);
     bs_gguf_close(&model);
     if (status)
         json_decref(r.root);

@@ -104,7 +104,8 @@ static enum bs_status read_files(const char *place, struct bs_tokenizer_files *f
         return bs_tokenizer_files_read(place, files, err);
     files->place = file;
     files->config = json_object();
-    return files->config ? bs_gguf_tokenizer(file, &files->root, err) : bs_fail_memory(err);
+    return files->config ? bs_gguf_tokenizer(file, &files->root, files->config, err)
+                         : bs_fail_memory(err);
 }
 
 /* A name that is a text, or a token with its flags. */

@@ -33,7 +33,7 @@ check "the recipes of its table are the quickstart's" recipes
 figures() {
     local patience=600
     local rows='rtn|gptq|awq|outliers' count=11
-    sed '/^sweep:/,$d' configs/quickstart.yaml >configs/rows.yaml
+    sed '/^  tasks:/,/lastword/d; /^sweep:/,$d' configs/quickstart.yaml >configs/rows.yaml
     cat >>configs/rows.yaml <<'END'
 sweep:
   - {algorithm: rtn, weights: {bits: [3, 4, 8], group_size: 128}}
