@@ -12,9 +12,9 @@
 
 /* The root of a tokenizer.json made from the file's metadata, in a new reference: byte-level BPE
  * (tokenizer.ggml.model gpt2) with the way of cutting words that tokenizer.ggml.pre names, or
- * SentencePiece's BPE (llama), whose merges are made of its scores. BS_EDATA naming file and key;
- * BS_EUNSUPPORTED for other models and ways of cutting. `config` gets bos_token and eos_token, where
- * the file names such. */
+ * SentencePiece's BPE (llama), whose merges are made of its scores. `config` gets bos_token and
+ * eos_token, where the file names such. BS_EDATA naming file and key; BS_EUNSUPPORTED for other
+ * models and ways of cutting. */
 enum bs_status bs_gguf_tokenizer(const char *file, json_t **root, json_t *config,
                                  struct bs_error *err);
 
