@@ -304,7 +304,9 @@ enum bs_status bs_gguf_read(const char *path, const struct bs_map *map, struct b
 {
     uint64_t tensors, values;
     *gguf = (struct bs_gguf){.path = path};
-    struct cursor c = {path, map->data, map->data + map->size, err};
+    static const unsigned char nothing[1];
+    const unsigned char *data = map->data ? map->data : nothing; /* of an empty file */
+    struct cursor c = {path, data, data + map->size, err};
     if (read_magic(&c) || take_u64(&c, "its counts", &tensors) ||
         take_u64(&c, "its counts", &values) || read_values(&c, values, gguf))
         return err->status;
