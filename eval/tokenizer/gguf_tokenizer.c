@@ -146,6 +146,8 @@ static enum bs_status add_around(const struct reading *r, const char *key, json_
         return fail(r, key, "the id of a token, which is to be put around texts");
     struct bs_gguf_text text = token(r, id);
     json_t *content = json_stringn(text.bytes, text.length);
+    if (!content)
+        return fail(r, key, "the id of a token in UTF-8, which is to be put around texts");
     json_t *item = json_pack("{s:{s:O, s:i}}", "SpecialToken", "id", content, "type_id", 0);
     bool failed = json_array_append_new(json_object_get(post, "single"), item);
     item =
@@ -254,9 +256,9 @@ static enum bs_status read_pieces(struct reading *r)
                                                "String", " ", "content", blank)))
         return bs_fail_memory(r->err);
     struct bs_gguf_text text = token(r, unknown < 0 ? 0 : unknown);
-    if (set(r, model, "byte_fallback", json_true()) || set(r, model, "fuse_unk", json_true()) ||
-        set(r, model, "unk_token", json_stringn(text.bytes, text.length)) || put_tokens(r, false) ||
-        put_merges(r, model))
+    if (put_tokens(r, false) || set(r, model, "byte_fallback", json_true()) ||
+        set(r, model, "fuse_unk", json_true()) ||
+        set(r, model, "unk_token", json_stringn(text.bytes, text.length)) || put_merges(r, model))
         return r->err->status;
     return put_around(r, true);
 }
