@@ -60,11 +60,14 @@ static bool folds(const struct bs_program *p, int site)
     return square && before->out == p->values[site].width;
 }
 
-/* Whether the site's scale is searched: where no weight that reads it is rounded, none is better
+/* Whether the site's scale is searched: where no weight that it scales is rounded, none is better
  * than another. */
 static bool is_scaled(const struct bs_program *p, const struct bs_setting *const *weights, int site)
 {
-    return folds(p, site) && bs_rounds_readers(p, weights, site);
+    bool any = false;
+    for (int s = 0; s < p->num_slots && folds(p, site); s++)
+        any |= bs_setting_quantizes(weights[s]) && bs_program_is_from(p, p->slots[s].input, site);
+    return any;
 }
 
 static bool is_clipped(const struct bs_program *p, const struct bs_setting *const *weights,
@@ -141,7 +144,7 @@ struct version {
 struct search {
     const struct bs_job *job;
     int site;
-    int slots[BS_MAX_SLOTS], num_slots; /* that read it */
+    int slots[BS_MAX_SLOTS], num_slots; /* that its scale is for */
     bool alone;                         /* the only one of them is looked at by itself */
     struct bs_part part;                /* else the part of the block that is */
     /* What is known of the site: either of inputs and outputs, or the Hessian. */
@@ -419,14 +422,15 @@ static enum bs_status search_scales(struct search *s, int grid, float *best, str
     }
     if (isinf(least))
         return bs_fail(err, BS_ENUMERIC, "%s: no scale gives a finite error",
-                       s->job->block->architecture->program.values[s->site].name);
+                       s->job->block->program->values[s->site].name);
     return BS_OK;
 }
 
 /* A version with weights of its own; without memory for all of them, with what there was. */
 static bool allocate_version(const struct search *s, struct version *version)
 {
-    version->block = *s->job->block;
+    if (!bs_block_view(s->job->block, &version->block))
+        return false;
     for (int k = 0; k < s->num_slots; k++)
         version->block.linears[s->slots[k]].weight = NULL;
     version->scale = bs_alloc((size_t)s->in, sizeof *version->scale);
@@ -443,8 +447,9 @@ static bool allocate_version(const struct search *s, struct version *version)
 
 static void free_version(const struct search *s, struct version *version)
 {
-    for (int k = 0; k < s->num_slots; k++)
+    for (int k = 0; version->block.linears && k < s->num_slots; k++)
         bs_free(version->block.linears[s->slots[k]].weight);
+    bs_free(version->block.linears);
     bs_free(version->scale);
     bs_free(version->importance);
 }
@@ -478,9 +483,9 @@ static enum bs_status allocate_search(struct search *s, int grid, struct bs_erro
 static enum bs_status best_scale(const struct bs_job *job, int site, int grid, float *best,
                                  struct bs_error *err)
 {
-    const struct bs_program *p = &job->block->architecture->program;
+    const struct bs_program *p = job->block->program;
     struct search s = {.job = job, .site = site};
-    s.num_slots = bs_program_readers(p, site, s.slots);
+    s.num_slots = bs_program_scaled(p, site, s.slots);
     s.alone = !bs_program_inspected(p, site, &s.part);
     enum bs_status status = allocate_search(&s, grid, err);
     if (!status)
@@ -489,11 +494,20 @@ static enum bs_status best_scale(const struct bs_job *job, int site, int grid, f
     return status;
 }
 
+/* What is gathered or copied from a scaled site is scaled as it is. */
+static void hand_on(const struct bs_program *p, int from, float *const *scales)
+{
+    const struct bs_value *value = &p->values[p->inputs[from]];
+    for (int k = 0; k < p->num_inputs; k++)
+        if (k != from && bs_program_is_from(p, p->inputs[k], p->inputs[from]))
+            memcpy(scales[k], scales[from], (size_t)value->width * sizeof(float));
+}
+
 /* scales: of each input of linears. */
 static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job *job,
                                    float *const *scales, struct bs_error *err)
 {
-    const struct bs_program *p = &job->block->architecture->program;
+    const struct bs_program *p = job->block->program;
     bool scaled[BS_MAX_SLOTS] = {false};
     for (int k = 0; k < p->num_inputs; k++) {
         if (!opt->scale || !is_scaled(p, job->weights, p->inputs[k]))
@@ -505,6 +519,9 @@ static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job
     for (int k = 0; k < p->num_inputs; k++)
         if (scaled[k] && bs_block_fold(job->block, p->inputs[k], scales[k], err))
             return err->status;
+    for (int k = 0; k < p->num_inputs; k++)
+        if (scaled[k])
+            hand_on(p, k, scales);
     for (int k = 0; k < p->num_inputs && opt->clip; k++)
         if (is_clipped(p, job->weights, p->inputs[k]) &&
             bs_awq_clip_site(opt, job, p->inputs[k], scales[k], err))
@@ -515,7 +532,7 @@ static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job
 static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
                                   struct bs_error *err)
 {
-    const struct bs_program *p = &job->block->architecture->program;
+    const struct bs_program *p = job->block->program;
     float *scales[BS_MAX_SLOTS] = {NULL};
     enum bs_status status = BS_OK;
     for (int k = 0; k < p->num_inputs && !status; k++) {

@@ -158,7 +158,7 @@ bool bs_awq_clips(const struct bs_slot *slot, const struct bs_setting *setting)
 enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *job, int site,
                                 const float *scale, struct bs_error *err)
 {
-    const struct bs_program *p = &job->block->architecture->program;
+    const struct bs_program *p = job->block->program;
     const struct bs_collected *sampled =
         bs_statistics_at(job->statistics, &bs_stat_samples, site, opt->clip_tokens);
     const float *inputs = sampled->data;
@@ -166,6 +166,8 @@ enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *j
     int num_samples = bs_sample_rows(&sampled->of);
     size_t in = (size_t)p->values[site].width;
     size_t rows = (size_t)num_samples;
+    if (!rows) /* no token reached this expert */
+        return BS_OK;
     float *samples = bs_alloc(rows * in, sizeof *samples);
     if (!samples)
         return bs_fail_memory(err);

@@ -273,7 +273,7 @@ enum bs_status bs_columns_round(const struct bs_columns *how, const struct bs_pu
                                 const struct bs_job *job, int slot, struct bs_error *err)
 {
     struct bs_linear *linear = &job->block->linears[slot];
-    int site = job->block->architecture->program.slots[slot].input;
+    int site = job->block->program->slots[slot].input;
     struct solve s = {.how = how, .pull = pull, .linear = linear, .in = linear->in_features};
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err) ||
         find_factor(&s, job->statistics, site, err))

@@ -192,5 +192,5 @@ void bs_factor_record(const struct bs_factor *factor, const struct bs_factor_cho
                       struct bs_linear *linear)
 {
     linear->damping = factor->damping;
-    linear->fallback = factor->damping != choice->percdamp;
+    linear->fallback |= factor->damping != choice->percdamp;
 }

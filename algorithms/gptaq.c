@@ -167,7 +167,7 @@ static enum bs_status gptaq_quantize(const void *options, const struct bs_job *j
     const struct gptaq *opt = options;
     struct bs_columns how = columns_of(opt);
     struct bs_pull pull = {.factor = (float)opt->alpha};
-    int site = job->block->architecture->program.slots[slot].input;
+    int site = job->block->program->slots[slot].input;
     if (find_pulls(job->statistics, site, &how.factor, &pull.rows, err))
         return err->status;
     return bs_columns_round(&how, &pull, job, slot, err);

@@ -171,7 +171,7 @@ static enum bs_status ldlq_quantize(const void *options, const struct bs_job *jo
                                     struct bs_error *err)
 {
     struct bs_linear *linear = &job->block->linears[slot];
-    int site = job->block->architecture->program.slots[slot].input;
+    int site = job->block->program->slots[slot].input;
     struct solve s = {.opt = options, .linear = linear, .in = linear->in_features};
     struct bs_factor_choice choice = factor_choice(s.opt);
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err) ||

@@ -25,7 +25,7 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
     struct bs_linear *linear = &job->block->linears[slot];
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
-    int site = job->block->architecture->program.slots[slot].input;
+    int site = job->block->program->slots[slot].input;
     if (job->weights[slot]->importance == BS_MEAN_SQUARE)
         linear->codes.importance = bs_statistics_of(job->statistics, &bs_stat_meansquare, site);
     enum bs_status status = bs_codes_round(&linear->codes, linear->weight, job->shared, err);

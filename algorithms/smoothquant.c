@@ -37,14 +37,15 @@ static void smoothquant_needs(const void *options, struct bs_wanted *wanted)
             bs_want(wanted, &bs_stat_absmax, p->inputs[k], 0);
 }
 
-/* column_max [in] = largest |weight| of each column over all linears that read the site. */
+/* column_max [in] = largest |weight| of each column over all linears that read the site or rows
+ * of it. */
 static void column_maxima(const struct bs_block *block, int site, float *column_max,
                           int in_features)
 {
     for (int j = 0; j < in_features; j++)
         column_max[j] = 1e-5f;
     int slots[BS_MAX_SLOTS];
-    int count = bs_program_readers(&block->architecture->program, site, slots);
+    int count = bs_program_scaled(block->program, site, slots);
     for (int k = 0; k < count; k++) {
         const struct bs_linear *linear = &block->linears[slots[k]];
         for (int i = 0; i < linear->out_features; i++) {

@@ -147,6 +147,29 @@ static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_arc
     return check_shape(r->path, a, r->err);
 }
 
+/* Of a family whose keys speak of experts. */
+static enum bs_status read_experts(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    const struct bs_family_config *rules = r->rules;
+    struct bs_experts *e = &a->experts;
+    if (!a->family->experts)
+        return BS_OK;
+    int size = rules->expert_size ? rules->expert_size : a->intermediate_size;
+    if (bs_config_int(r, BS_KEY_NUM_EXPERTS, rules->num_experts, &e->count) ||
+        bs_config_int(r, BS_KEY_EXPERTS_PER_TOKEN, rules->experts_per_token, &e->per_token) ||
+        bs_config_int(r, BS_KEY_EXPERT_SIZE, size, &e->size) ||
+        bs_config_bool(r, BS_KEY_NORMED_WEIGHTS, rules->normed_weights, &e->normed))
+        return r->err->status;
+    e->routing = rules->routing;
+    if (e->count > BS_MAX_EXPERTS)
+        return bs_fail(r->err, BS_EUNSUPPORTED, "%s: %d experts, expected at most %d", r->path,
+                       e->count, BS_MAX_EXPERTS);
+    if (e->per_token > e->count)
+        return bs_fail(r->err, BS_EDATA, "%s: a token goes to %d experts, but there are %d",
+                       r->path, e->per_token, e->count);
+    return BS_OK;
+}
+
 static enum bs_status read_biases(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     static const struct {
@@ -277,8 +300,8 @@ static enum bs_status read_scales(const struct bs_config_reader *r, struct bs_ar
 static enum bs_status read_values(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     if (bs_config_check_names(r) || read_sizes(r, a) || read_activation(r, a) ||
-        read_positions(r, a) || bs_layers_read(r, a) || read_biases(r, a) || read_norms(r, a) ||
-        read_wiring(r, a) || read_attention_scale(r, a) || read_scales(r, a) ||
+        read_positions(r, a) || bs_layers_read(r, a) || read_experts(r, a) || read_biases(r, a) ||
+        read_norms(r, a) || read_wiring(r, a) || read_attention_scale(r, a) || read_scales(r, a) ||
         bs_config_check_keys(r, a))
         return r->err->status;
     return bs_program_build(a, &a->program, r->err);

@@ -2,6 +2,7 @@
 #include "eval/model/model.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -42,6 +43,7 @@ static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_
         (struct bs_linear){.name = slot->name, .out_features = slot->out, .in_features = slot->in};
     size_t out = (size_t)slot->out, in = (size_t)slot->in;
     bool biased = slot->biased;
+    linear->rows = NAN;
     linear->weight = bs_alloc(out * in, sizeof(float));
     if (biased)
         linear->bias = bs_alloc(out, sizeof(float));
@@ -55,11 +57,13 @@ static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_
 enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *a,
                              struct bs_error *err)
 {
-    *block = (struct bs_block){.architecture = a};
-    bs_block_clear_sites(block);
-    enum bs_status status = BS_OK;
-    for (int s = 0; s < a->program.num_slots && !status; s++)
-        status = allocate_linear(&block->linears[s], &a->program.slots[s], err);
+    const struct bs_program *p = &a->program;
+    *block = (struct bs_block){.architecture = a, .program = p};
+    block->linears = bs_calloc((size_t)p->num_slots, sizeof *block->linears);
+    block->sites = bs_calloc((size_t)p->num_values, sizeof *block->sites);
+    enum bs_status status = block->linears && block->sites ? BS_OK : bs_fail_memory(err);
+    for (int s = 0; s < p->num_slots && !status; s++)
+        status = allocate_linear(&block->linears[s], &p->slots[s], err);
     for (int n = 0; n < BS_NUM_NORMS && !status; n++)
         if (bs_has_norm(a, (enum bs_norm_place)n))
             status = bs_norm_init(&block->norms[n], bs_norm_kind_at(a, (enum bs_norm_place)n),
@@ -96,6 +100,7 @@ static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *
     to->file_bits = from->file_bits;
     to->damping = 0;
     to->dead_columns = 0;
+    to->rows = NAN;
     to->fallback = false;
     to->seconds = 0;
     return bs_bases_copy(&to->in, &from->in, err) ? err->status
@@ -123,8 +128,8 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
     if (!to->architecture && bs_block_init(to, a, err))
         return err->status;
     to->index = from->index;
-    memcpy(to->sites, from->sites, sizeof to->sites);
-    for (int s = 0; s < a->program.num_slots; s++)
+    memcpy(to->sites, from->sites, (size_t)from->program->num_values * sizeof *to->sites);
+    for (int s = 0; s < from->program->num_slots; s++)
         if (copy_linear(&to->linears[s], &from->linears[s], err))
             return err->status;
     for (int n = 0; n < BS_NUM_NORMS; n++) {
@@ -136,7 +141,7 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
 
 void bs_block_release(struct bs_block *block)
 {
-    for (int s = 0; s < BS_MAX_SLOTS; s++) {
+    for (int s = 0; block->linears && s < block->program->num_slots; s++) {
         bs_free(block->linears[s].weight);
         bs_free(block->linears[s].bias);
         bs_bases_release(&block->linears[s].in);
@@ -146,6 +151,8 @@ void bs_block_release(struct bs_block *block)
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
         bs_norm_release(&block->norms[n]);
+    bs_free(block->linears);
+    bs_free(block->sites);
     bs_free(block->hidden_scale);
     *block = (struct bs_block){.architecture = NULL};
 }
@@ -158,9 +165,19 @@ double bs_linear_bits(const struct bs_linear *linear)
     return linear->file_bits > 0 ? linear->file_bits : plain;
 }
 
+bool bs_block_view(const struct bs_block *block, struct bs_block *view)
+{
+    size_t count = (size_t)block->program->num_slots;
+    *view = *block;
+    view->linears = bs_alloc(count, sizeof *view->linears);
+    if (view->linears)
+        memcpy(view->linears, block->linears, count * sizeof *view->linears);
+    return view->linears;
+}
+
 void bs_block_clear_sites(struct bs_block *block)
 {
-    for (int v = 0; v < BS_MAX_VALUES; v++)
+    for (int v = 0; v < block->program->num_values; v++)
         block->sites[v].setting = NULL;
 }
 
@@ -175,7 +192,7 @@ enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     bs_block_clear_sites(block);
     for (int v = 0; v < p->num_values; v++) {
         if (!bs_setting_quantizes(sites[v]))
@@ -192,8 +209,7 @@ static const struct bs_kernel *first_that_suits(const struct bs_block *block, in
                                                 enum bs_compute compute)
 {
     const struct bs_linear *linear = &block->linears[slot];
-    const struct bs_site_setting *input =
-        &block->sites[block->architecture->program.slots[slot].input];
+    const struct bs_site_setting *input = &block->sites[block->program->slots[slot].input];
     const struct bs_codes *codes = &linear->codes;
     return bs_kernel_for(&(struct bs_multiplication){.out = linear->out_features,
                                                      .in = linear->in_features,
@@ -206,7 +222,7 @@ static const struct bs_kernel *first_that_suits(const struct bs_block *block, in
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
                                        struct bs_error *err)
 {
-    for (int s = 0; s < block->architecture->program.num_slots; s++) {
+    for (int s = 0; s < block->program->num_slots; s++) {
         struct bs_linear *linear = &block->linears[s];
         const struct bs_kernel *kernel = first_that_suits(block, s, compute);
         if (kernel == linear->kernel)
@@ -226,8 +242,8 @@ enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute c
 static enum bs_status record(struct bs_block *block, int before, int site,
                              const struct bs_basis *basis, struct bs_error *err)
 {
-    const struct bs_program *p = &block->architecture->program;
-    int slots[BS_MAX_SLOTS], readers = bs_program_readers(p, site, slots), count = 0;
+    const struct bs_program *p = block->program;
+    int slots[BS_MAX_SLOTS], readers = bs_program_scaled(p, site, slots), count = 0;
     struct bs_bases *all[BS_MAX_SLOTS + 1];
     if (before >= 0)
         all[count++] = &block->linears[before].out;
@@ -285,7 +301,7 @@ static enum bs_status divide_hidden(struct bs_block *block, const float *scale,
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     struct bs_fold fold = p->folds[site];
     assert(fold.op >= 0);
     const struct bs_op *op = &p->ops[fold.op];
@@ -302,7 +318,7 @@ enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scal
         divide(norm->bias, scale, norm->width);
     }
     for (int s = 0; s < p->num_slots; s++)
-        if (p->slots[s].input == site)
+        if (bs_program_is_from(p, p->slots[s].input, site))
             scale_columns(&block->linears[s], scale);
     return BS_OK;
 }
@@ -332,9 +348,9 @@ static void turn_columns(struct bs_linear *linear, const struct bs_basis *turn, 
 enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_basis *turn,
                              struct bs_error *err)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     const struct bs_value *value = &p->values[site];
-    int between, slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
+    int between, slots[BS_MAX_SLOTS], count = bs_program_scaled(p, site, slots);
     int before = bs_program_source(p, site, &between);
     assert(turn->kind != BS_DIAGONAL);
     if (before < 0)

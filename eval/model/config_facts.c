@@ -24,6 +24,7 @@ enum subject {
     MLP_BIASES,
     ALL_BIASES,
     ACTIVATION,
+    NUM_EXPERTS,
     LAYER_TYPES,
     POSITIONS,
     /* true or false */
@@ -108,6 +109,9 @@ static const struct {
     {"hidden_activation", ACTIVATION},
     {"activation_function", ACTIVATION},
     {"activation", ACTIVATION},
+    {"num_experts", NUM_EXPERTS},
+    {"num_local_experts", NUM_EXPERTS},
+    {"n_routed_experts", NUM_EXPERTS},
     {"layer_types", LAYER_TYPES},
     {"position_embedding_type", POSITIONS},
     {"is_causal", IS_CAUSAL},
@@ -243,6 +247,8 @@ static enum bs_fact compare(const struct bs_architecture *a, enum subject subjec
         return compare_biases(a, value, BS_BIASES_ALL);
     case ACTIVATION:
         return compare_activation(a, value);
+    case NUM_EXPERTS:
+        return a->experts.count ? compare_number(value, a->experts.count) : BS_FACT_UNKNOWN;
     case LAYER_TYPES:
         return compare_layer_types(a, value);
     case POSITIONS:

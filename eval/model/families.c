@@ -493,7 +493,8 @@ static const struct bs_family_rows first = {first_rows, sizeof first_rows / size
 
 const struct bs_family *bs_family_at(int index)
 {
-    const struct bs_family_rows *const all[] = {&first, &bs_rows_like_llama, &bs_rows_layer_norm};
+    const struct bs_family_rows *const all[] = {&first, &bs_rows_like_llama, &bs_rows_experts,
+                                                &bs_rows_layer_norm};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (index < all[i]->count)
             return &all[i]->rows[index];

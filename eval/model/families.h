@@ -56,6 +56,10 @@ enum bs_key {
     BS_KEY_NORM_AFFINE, /* false: layer norms have no parameters */
     BS_KEY_QK_NORM,     /* q and k have the row's norms */
     BS_KEY_MULTI_QUERY, /* one key-value head, whatever their number says */
+    BS_KEY_NUM_EXPERTS,
+    BS_KEY_EXPERTS_PER_TOKEN,
+    BS_KEY_EXPERT_SIZE,    /* intermediate_size of an expert; else it has the MLP's */
+    BS_KEY_NORMED_WEIGHTS, /* of the chosen experts: divided by their sum */
 };
 
 /* What a family calls a key of its config.json. */
@@ -116,6 +120,9 @@ struct bs_family_config {
                                positions there are */
     enum bs_rotated rotated;
     bool tied, multi_query;
+    int num_experts, experts_per_token, expert_size;
+    bool normed_weights;
+    enum bs_routing routing;
     unsigned biases; /* enum bs_biases */
 };
 

@@ -10,8 +10,9 @@ struct bs_family_rows {
     int count;
 };
 
-/* Rotary positions, RMS norms and a gated MLP, as Llama has them; and those with layer norms. */
-extern const struct bs_family_rows bs_rows_like_llama, bs_rows_layer_norm;
+/* Rotary positions, RMS norms and a gated MLP, as Llama has them; the same with experts in place of
+ * the MLP; and those with layer norms. */
+extern const struct bs_family_rows bs_rows_like_llama, bs_rows_experts, bs_rows_layer_norm;
 
 /* --- keys --- */
 

@@ -6,7 +6,7 @@
 /* Points the frame's values to a region of scratch. */
 static void lay_out(struct bs_frame *frame)
 {
-    const struct bs_program *p = &frame->block->architecture->program;
+    const struct bs_program *p = frame->block->program;
     struct bs_frame_layout layout;
     bs_program_lay(p, frame->tokens, &layout);
     float *region = bs_scratch_take(frame->scratch, layout.floats);
@@ -15,7 +15,8 @@ static void lay_out(struct bs_frame *frame)
         struct bs_frame_value *at = &frame->values[v];
         at->x = region + layout.at[value->home] + value->channel;
         at->stride = home->width;
-        if (value->kind == BS_SITE_INPUT)
+        at->rows = frame->tokens;
+        if (bs_is_input(value))
             at->room = at->x + bs_scratch_floats((size_t)frame->tokens * (size_t)home->width);
     }
 }
@@ -24,7 +25,7 @@ static void lay_out(struct bs_frame *frame)
 static void encode_for_kernels(struct bs_frame *frame, int value)
 {
     const struct bs_block *block = frame->block;
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     struct bs_frame_value *at = &frame->values[value];
     int width = p->values[value].width;
     const struct bs_kernel *kernel;
@@ -33,7 +34,7 @@ static void encode_for_kernels(struct bs_frame *frame, int value)
         for (int s = 0; s < p->num_slots && kernel->encode; s++)
             wanted |= p->slots[s].input == value && block->linears[s].kernel == kernel;
         if (wanted)
-            kernel->encode(&block->sites[value], at->x, frame->tokens, width,
+            kernel->encode(&block->sites[value], at->x, at->rows, width,
                            at->room + bs_kernel_room_at(kernel, frame->tokens, width));
     }
     at->coded = true;
@@ -43,7 +44,7 @@ static void encode_for_kernels(struct bs_frame *frame, int value)
  * do. */
 static bool is_read_itself(const struct bs_block *block, int value)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     bool read = false, itself = false;
     for (int i = 0; i < p->num_ops; i++)
         for (int k = 0; k < 3; k++) {
@@ -66,12 +67,23 @@ static void quantize_site(struct bs_frame *frame, int value)
     const struct bs_block *block = frame->block;
     const struct bs_site_setting *setting = &block->sites[value];
     struct bs_frame_value *at = &frame->values[value];
-    int width = block->architecture->program.values[value].width;
-    if (block->architecture->program.values[value].kind == BS_SITE_INPUT)
+    int width = block->program->values[value].width;
+    if (!at->rows)
+        return;
+    if (bs_is_input(&block->program->values[value]))
         encode_for_kernels(frame, value);
     if (is_read_itself(block, value))
-        bs_values_round(setting->setting, &setting->fixed, setting->rounder, at->x, frame->tokens,
-                        width, at->stride);
+        bs_values_round(setting->setting, &setting->fixed, setting->rounder, at->x, at->rows, width,
+                        at->stride);
+}
+
+/* Makes an op's value. Where no token went to an expert there is nothing to do. */
+static void compute(struct bs_frame *frame, const struct bs_op *op)
+{
+    int rows = frame->values[op->in[0]].rows;
+    frame->values[op->out].rows = rows;
+    if (rows > 0 || op->kind == BS_OP_SCATTER)
+        bs_op_types[op->kind].forward(op, frame);
 }
 
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
@@ -86,26 +98,32 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
                            float *y, const struct bs_fork *fork, const struct bs_observer *observer,
                            struct bs_scratch *scratch)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     size_t mark = scratch->used;
-    struct bs_frame frame = {
-        .block = block, .rope = rope, .tokens = fork->tokens, .fork = *fork, .scratch = scratch};
+    struct bs_frame frame = {.block = block,
+                             .rope = rope,
+                             .tokens = fork->tokens,
+                             .fork = *fork,
+                             .imposed = observer ? observer->routing : NULL,
+                             .routed = observer ? observer->routed : NULL,
+                             .scratch = scratch};
     lay_out(&frame);
     frame.values[0] = (struct bs_frame_value){.x = (float *)(uintptr_t)x, /* which no op writes */
-                                              .stride = p->values[0].width};
+                                              .stride = p->values[0].width,
+                                              .rows = fork->tokens};
     if (y)
         frame.values[p->output].x = y;
     for (int i = 0; i < p->num_ops; i++) {
         int made = p->ops[i].out;
-        bs_op_types[p->ops[i].kind].forward(&p->ops[i], &frame);
+        compute(&frame, &p->ops[i]);
         if (!p->values[made].name)
             continue;
         if (observer && observer->site)
-            observer->site(observer->context, made, frame.values[made].x, frame.tokens,
+            observer->site(observer->context, made, frame.values[made].x, frame.values[made].rows,
                            frame.values[made].stride);
         if (!y && observer && made == observer->last)
             break;
-        if (block->sites[made].setting)
+        if (block->sites && block->sites[made].setting)
             quantize_site(&frame, made);
     }
     scratch->used = mark;
@@ -114,7 +132,7 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
 void bs_part_forward(const struct bs_block *block, struct bs_part part, const struct bs_rope *rope,
                      const float *x, float *y, int tokens, struct bs_scratch *scratch)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     size_t mark = scratch->used;
     struct bs_frame frame = {.block = block,
                              .rope = rope,
@@ -126,11 +144,12 @@ void bs_part_forward(const struct bs_block *block, struct bs_part part, const st
     lay_out(&frame);
     frame.values[part.from].x = (float *)(uintptr_t)x; /* which no op of the part writes */
     frame.values[part.from].stride = p->values[part.from].width;
+    frame.values[part.from].rows = tokens;
     frame.values[part.to].x = y;
     frame.values[part.to].stride = p->values[part.to].width;
     for (int i = 0; i < p->num_ops; i++)
         if (ops[i])
-            bs_op_types[p->ops[i].kind].forward(&p->ops[i], &frame);
+            compute(&frame, &p->ops[i]);
     scratch->used = mark;
 }
 

@@ -68,7 +68,7 @@ void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
         stored->norms[BS_NORM_ATTENTION] = "attn_norm_2";
         stored->norms[BS_NORM_MLP] = "attn_norm";
     }
-    for (int i = 0; i < BS_MAX_SLOTS && stored->linears[i].role; i++)
+    for (int i = 0; i < BS_MAX_ROLES && stored->linears[i].role; i++)
         stored->linears[i].name = linear_name(stored->linears[i].role);
     bool fused = bs_gguf_tensor(model, "blk.0.attn_qkv.weight");
     bool gated = stored->gated && !bs_gguf_tensor(model, "blk.0.ffn_gate.weight");
@@ -76,5 +76,6 @@ void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
     stored->fused = fused ? BS_FUSED_SECTIONS : BS_FUSED_NONE;
     stored->fused_gate_up = gated ? "ffn_up" : NULL;
     stored->transposed = false;
+    stored->experts = NULL;
     stored->paired_rows = is_paired(&model->parts->gguf);
 }

@@ -10,14 +10,20 @@
 #include "eval/model/model_internal.h"
 
 /* The tensor of this name, which was required as the model was opened. */
+static const struct bs_tensor *find_whole(const struct bs_model *model, const char *name)
+{
+    const struct bs_tensor *tensor = bs_checkpoint_find(model->checkpoint, name);
+    assert(tensor);
+    return tensor;
+}
+
+/* The same by the parts of its name. */
 static const struct bs_tensor *find(const struct bs_model *model, const char *place,
                                     const char *name, const char *ending)
 {
     char whole[BS_TENSOR_NAME_BYTES];
     snprintf(whole, sizeof whole, "%s%s%s", place, name, ending);
-    const struct bs_tensor *tensor = bs_checkpoint_find(model->checkpoint, whole);
-    assert(tensor);
-    return tensor;
+    return find_whole(model, whole);
 }
 
 /* --- norms and embeddings --- */
@@ -144,10 +150,9 @@ enum bs_status bs_model_embed_fork(const struct bs_model *model,
 /* --- blocks --- */
 
 /* One row of a linear after another, where heads have theirs in pairs. */
-static void read_paired_rows(const struct bs_slot *slot, const struct bs_tensor *tensor,
-                             size_t width, float *out)
+static void read_paired_rows(const struct bs_slot *slot, const struct bs_tensor_rows *rows,
+                             const struct bs_tensor *tensor, size_t width, float *out)
 {
-    const struct bs_tensor_rows *rows = &slot->rows;
     int half = rows->paired / 2;
     for (int i = 0; i < slot->out; i++) {
         int j = i % rows->paired, within = j < half ? 2 * j : 2 * (j - half) + 1;
@@ -156,34 +161,35 @@ static void read_paired_rows(const struct bs_slot *slot, const struct bs_tensor 
     }
 }
 
-/* Rows of `width` floats: a linear's weight, or its bias with a width of 1. */
-static void read_rows(const struct bs_slot *slot, const struct bs_tensor *tensor, size_t width,
-                      float *out)
+/* Rows of `width` floats: a linear's weight, or its bias with a width of 1; `before` floats of
+ * other slices stand before them. */
+static void read_rows(const struct bs_slot *slot, const struct bs_tensor_rows *rows,
+                      const struct bs_tensor *tensor, size_t before, size_t width, float *out)
 {
-    const struct bs_tensor_rows *rows = &slot->rows;
     size_t count = (size_t)rows->run * width;
     if (rows->paired) {
-        read_paired_rows(slot, tensor, width, out);
+        read_paired_rows(slot, rows, tensor, width, out);
         return;
     }
     for (int i = 0; i < slot->out / rows->run; i++)
-        bs_tensor_read(tensor, (size_t)(rows->first + i * rows->stride) * width, count,
+        bs_tensor_read(tensor, before + (size_t)(rows->first + i * rows->stride) * width, count,
                        out + (size_t)i * count);
 }
 
-/* weight [out][in] of a tensor that holds [in][all outputs]. */
-static void read_transposed(const struct bs_slot *slot, const struct bs_tensor *tensor,
+/* weight [out][in] of a slice that holds [in][all outputs]. */
+static void read_transposed(const struct bs_slot *slot, const struct bs_tensor_rows *rows,
+                            const struct bs_tensor *tensor, size_t before, size_t all,
                             float *weight)
 {
     enum { MOST = 64 }; /* outputs read at a time */
-    size_t in = (size_t)slot->in, all = tensor->count / in, run = (size_t)slot->rows.run;
+    size_t in = (size_t)slot->in, run = (size_t)rows->run;
     for (size_t j = 0; j < in; j++)
         for (size_t i = 0, count; i < (size_t)slot->out; i += count) {
             float line[MOST];
             size_t within = i % run, left = run - within;
-            size_t from = (size_t)slot->rows.first + i / run * (size_t)slot->rows.stride + within;
+            size_t from = (size_t)rows->first + i / run * (size_t)rows->stride + within;
             count = left < MOST ? left : MOST;
-            bs_tensor_read(tensor, j * all + from, count, line);
+            bs_tensor_read(tensor, before + j * all + from, count, line);
             for (size_t k = 0; k < count; k++)
                 weight[(i + k) * in + j] = line[k];
         }
@@ -192,17 +198,21 @@ static void read_transposed(const struct bs_slot *slot, const struct bs_tensor *
 static void load_linear(const struct bs_model *model, const char *place, const struct bs_slot *slot,
                         struct bs_linear *linear)
 {
-    const struct bs_tensor *weight = find(model, place, slot->tensor, ".weight");
+    struct bs_slot_tensor t;
+    bs_slot_tensor(model, place, slot, &t);
+    const struct bs_tensor *weight = find_whole(model, t.weight);
+    size_t slice = weight->count / (t.rank == 3 ? (size_t)t.shape[0] : 1);
+    size_t before = (size_t)t.slice * slice, all = slice / (size_t)slot->in;
     if (weight->coded)
         linear->file_bits =
             weight->coded->bits * ((double)slot->out * slot->in / (double)weight->count);
-    if (model->architecture.stored.transposed && !weight->coded)
-        read_transposed(slot, weight, linear->weight);
+    if (t.transposed)
+        read_transposed(slot, &t.rows, weight, before, all, linear->weight);
     else
-        read_rows(slot, weight, (size_t)slot->in, linear->weight);
+        read_rows(slot, &t.rows, weight, before, (size_t)slot->in, linear->weight);
     bs_checkpoint_forget(model->checkpoint, weight);
     if (linear->bias)
-        read_rows(slot, find(model, place, slot->tensor, ".bias"), 1, linear->bias);
+        read_rows(slot, &t.rows, find_whole(model, t.bias), (size_t)t.slice * all, 1, linear->bias);
 }
 
 static void load_block_norm(const struct bs_model *model, const char *place, enum bs_norm_place at,

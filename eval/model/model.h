@@ -64,6 +64,16 @@ struct bs_linear_name {
     const char *role, *name; /* "q", "self_attn.q_proj" */
 };
 
+/* How a checkpoint holds the experts of a block: a matrix for each linear of each, or tensors of
+ * all of them, [experts][rows][columns] with an expert's rows as in a matrix. Names below the block,
+ * without ".weight" and ".bias". */
+struct bs_expert_tensors {
+    const char *router;                 /* "mlp.gate" */
+    const char *gate, *up, *down;       /* printf formats with one %d; or NULL */
+    const char *all_gate_up, *all_down; /* all of gate, all of up */
+    const char *all_ending;             /* of the names of the latter: ".weight", "" */
+};
+
 /* A model family: one row of data, read by one generic block. Names that are NULL stand for what
  * the family does not have. Of all tensors but the head's the names may begin with `prefix`. */
 struct bs_family {
@@ -74,9 +84,12 @@ struct bs_family {
     const char *final_norm, *project_out, *head;
     const char *block;                           /* printf format with one %d */
     const char *norms[BS_NUM_NORMS];             /* below the block, without ".weight" */
-    struct bs_linear_name linears[BS_MAX_SLOTS]; /* in any order; a NULL role after the last */
-    const char *fused_qkv, *fused_gate_up;       /* gate_up: all of gate, all of up */
-    enum bs_fused fused;                         /* how fused_qkv holds its rows */
+    struct bs_linear_name linears[BS_MAX_ROLES]; /* in any order; a NULL role after the last */
+    const struct bs_expert_tensors
+        *experts;                          /* how checkpoints may hold experts, a NULL router after
+                                                the last; NULL: the family has none */
+    const char *fused_qkv, *fused_gate_up; /* gate_up: all of gate, all of up */
+    enum bs_fused fused;                   /* how fused_qkv holds its rows */
     bool fused_v_folds; /* AWQ's code folds the factors of o's columns into v's rows of fused_qkv */
     bool transposed;    /* linears are stored [in_features][out_features] */
     bool paired_rows;   /* of q and k: a head's rows j and j + head_dim / 2 follow one another */
@@ -133,6 +146,20 @@ struct bs_rope_settings {
     float short_factors[BS_MAX_ROPE_PAIRS], long_factors[BS_MAX_ROPE_PAIRS];
 };
 
+/* How the router's products become the weights of the experts that a token goes to. */
+enum bs_routing {
+    BS_ROUTE_SOFTMAX,        /* softmax over all experts; the largest are chosen */
+    BS_ROUTE_SOFTMAX_CHOSEN, /* the largest are chosen; softmax over these */
+};
+
+/* The experts of a block: MLPs of which each token goes to a few. */
+struct bs_experts {
+    int count, per_token; /* 0 = none */
+    int size;             /* channels between their linears */
+    enum bs_routing routing;
+    bool normed; /* the weights of the chosen ones are divided by their sum */
+};
+
 /* The query at position t is multiplied by 1 + beta * ln(1 + floor(t / positions)); beta 0 = not
  * (Llama 4, transformers' get_llama_4_attn_scale). */
 struct bs_query_scaling {
@@ -173,6 +200,7 @@ struct bs_architecture {
     float embedding_scale, residual_scale, logit_scale;
     bool tied_head, final_norm;
     unsigned biases;           /* enum bs_biases: which linears have them */
+    struct bs_experts experts; /* instead of the MLP */
     struct bs_program program; /* of a block: bs_program_build */
 };
 
@@ -299,7 +327,9 @@ struct bs_linear {
     /* What quantizing it took, for the record. */
     double damping;   /* percdamp that held, 0 where none is used */
     int dead_columns; /* input channels that never fired */
-    bool fallback;    /* the algorithm could not do what was asked and did something else */
+    double
+        rows; /* calibration tokens that its algorithm saw at its input; NaN: it looked at none */
+    bool fallback; /* the algorithm could not do what was asked and did something else */
     double seconds;
 };
 
@@ -321,11 +351,12 @@ struct bs_site_setting {
 /* One decoder layer, float32. */
 struct bs_block {
     const struct bs_architecture *architecture;
+    const struct bs_program *program; /* the layer's */
     int index;
-    struct bs_linear linears[BS_MAX_SLOTS]; /* by slots of the program */
+    struct bs_linear *linears; /* by slots of the program */
     struct bs_norm norms[BS_NUM_NORMS];
     float *hidden_scale; /* [intermediate_size], what the activation's output is divided by */
-    struct bs_site_setting sites[BS_MAX_VALUES]; /* by values of the program */
+    struct bs_site_setting *sites; /* by values of the program; NULL: none is quantized */
 };
 
 /* A norm of `width` channels, weights 1, biases undefined. BS_ENOMEM. */
@@ -356,6 +387,10 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
                              struct bs_error *err);
 void bs_block_release(struct bs_block *block);
 
+/* view = the block with a list of linears of its own, which bs_free gives back; all else is the
+ * block's. False without memory, and then the list is NULL. */
+bool bs_block_view(const struct bs_block *block, struct bs_block *view);
+
 /* Chooses how the forward pass multiplies each linear from now on: by the first kernel that suits
  * it and its input, floats in `compute`. Weights and codes do not change any more. BS_ENOMEM,
  * BS_EUNSUPPORTED as bs_packed_create. */
@@ -376,8 +411,8 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
 enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
                                    const struct bs_setting *weights, struct bs_error *err);
 
-/* Multiplies the columns of every linear that reads the site by scale [in] and divides the site's
- * fold point by it, so that the block computes the same function. There is such a point, and where
+/* Multiplies the columns of every linear that reads the site, or rows of it, by scale [in] and
+ * divides the site's fold point by it, so that the block computes the same function. There is such a point, and where
  * it is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
  * changed. */
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
@@ -394,10 +429,14 @@ enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_b
 /* What a forward pass shows on the way. Called from parallel threads. */
 struct bs_observer {
     void *context;
-    /* A site of the program, before it is quantized: x [tokens] rows of its width, `stride` floats
-     * apart; inputs of linears are close together. NULL = nothing. */
-    void (*site)(void *context, int value, const float *x, int tokens, int stride);
-    int last; /* the site after which a pass without an output ends */
+    /* A site of the program, before it is quantized: x [rows] rows of its width, `stride` floats
+     * apart; inputs of linears are close together. Rows are the window's tokens, or of an expert's
+     * site those that went to it, perhaps none. NULL = nothing. */
+    void (*site)(void *context, int value, const float *x, int rows, int stride);
+    int last;             /* the site after which a pass without an output ends */
+    const float *routing; /* [tokens][experts]: where tokens go, in place of what the block's router
+                             says, -1 where they do not; NULL = as the router says */
+    float *routed;        /* the same, as it came out; NULL = unwanted */
 };
 
 /* Runs one window: y [tokens][hidden] = block(x [tokens][hidden]); y may be x. Where y is NULL the

@@ -21,6 +21,8 @@ struct bs_model {
     const char *prefix, *head_prefix;
     const struct bs_tensor *embedding, *positions, *project_in, *project_out, *head, *head_bias;
     struct bs_norm_tensors embedding_norm, final_norm;
+    const struct bs_expert_tensors *experts; /* as the checkpoint holds them; NULL where there are
+                                                none */
     struct bs_digest digest;
     struct bs_remarks remarks;
     bool quantized; /* some of the checkpoint's weights are */
@@ -33,5 +35,19 @@ void bs_block_place(const struct bs_model *model, int block, char out[BS_PLACE_B
 int bs_norm_parts(const struct bs_architecture *a, enum bs_norm_place place);
 void bs_norm_name(const struct bs_architecture *a, enum bs_norm_place place, int part,
                   char name[BS_NORM_NAME_BYTES]);
+
+/* Where a checkpoint holds a linear of a block. */
+struct bs_slot_tensor {
+    char weight[BS_TENSOR_NAME_BYTES], bias[BS_TENSOR_NAME_BYTES]; /* whole names */
+    int rank;
+    int64_t shape[3];
+    int slice; /* of a tensor of several experts, along its first dimension */
+    struct bs_tensor_rows rows;
+    bool transposed; /* a slice is [in][all rows] */
+};
+
+/* place: bs_block_place. */
+void bs_slot_tensor(const struct bs_model *model, const char *place, const struct bs_slot *slot,
+                    struct bs_slot_tensor *tensor);
 
 #endif

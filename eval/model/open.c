@@ -71,16 +71,13 @@ static enum bs_status require_block_norm(struct bs_model *model, const char *pla
 static enum bs_status require_linear(struct bs_model *model, const char *place,
                                      const struct bs_slot *slot, struct bs_error *err)
 {
-    const struct bs_architecture *a = &model->architecture;
-    int64_t out = 0, in = slot->in;
-    for (int s = slot->first; s <= slot->last; s++)
-        out += a->program.slots[s].out;
-    const struct bs_tensor *tensor = look_for(model, place, slot->tensor, ".weight");
-    bool transposed = a->stored.transposed && !(tensor && tensor->coded);
-    int64_t shape[] = {transposed ? in : out, transposed ? out : in};
-    if (require(model, place, slot->tensor, ".weight", 2, shape, &tensor, err))
+    struct bs_slot_tensor t;
+    const struct bs_tensor *tensor;
+    bs_slot_tensor(model, place, slot, &t);
+    int64_t out = t.shape[t.rank - 2 + t.transposed];
+    if (bs_checkpoint_require(model->checkpoint, t.weight, t.rank, t.shape, &tensor, err))
         return err->status;
-    return slot->biased ? require(model, place, slot->tensor, ".bias", 1, &out, &tensor, err)
+    return slot->biased ? bs_checkpoint_require(model->checkpoint, t.bias, 1, &out, &tensor, err)
                         : BS_OK;
 }
 
@@ -371,6 +368,31 @@ static void choose_place(struct bs_model *model)
         }
 }
 
+/* How the experts stand in the checkpoint: the first way of the family's whose router and first
+ * tensor the first block has; where none is right, the first way. */
+static enum bs_status choose_experts(struct bs_model *model, const char *directory,
+                                     struct bs_error *err)
+{
+    const struct bs_expert_tensors *first = model->architecture.stored.experts, *way = first;
+    char place[BS_PLACE_BYTES];
+    struct bs_slot_tensor t;
+    const struct bs_program *p = &model->architecture.program;
+    int down = bs_program_slot(p, "down");
+    bs_block_place(model, 0, place);
+    for (; way && way->router; way++) {
+        model->experts = way;
+        bs_slot_tensor(model, place, &p->slots[down], &t);
+        if (look_for(model, place, way->router, ".weight") &&
+            bs_checkpoint_find(model->checkpoint, t.weight))
+            return BS_OK;
+    }
+    model->experts = first;
+    if (model->architecture.experts.count && !first)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: experts are not read from this kind of checkpoint", directory);
+    return BS_OK;
+}
+
 /* Every tensor the walk will ask for, so that a defect is met before the first minute of work; and
  * every other accounted for: a bias that config.json does not speak of would be missing in every
  * number. */
@@ -383,7 +405,7 @@ static enum bs_status check_tensors(struct bs_model *model, const char *director
     if (refuse_quantized(model, directory, err))
         return err->status;
     choose_place(model);
-    if (require_ends(model, err))
+    if (choose_experts(model, directory, err) || require_ends(model, err))
         return err->status;
     for (int b = 0; b < a->num_layers; b++)
         if (require_block(model, b, err))
@@ -456,6 +478,10 @@ static enum bs_status digest_architecture(const struct bs_architecture *a,
             (double)a->qkv_clip, (double)a->attention_softcap, (double)a->logit_softcap,
             (double)a->embedding_scale, (double)a->residual_scale, (double)a->logit_scale,
             a->tied_head, a->final_norm, a->biases);
+    const struct bs_experts *e = &a->experts;
+    if (e->count)
+        fprintf(out, " %d %d %d %d %d", e->count, e->per_token, e->size, (int)e->routing,
+                e->normed);
     char *text = bs_print_end(&printing);
     if (!text)
         return bs_fail_memory(err);

@@ -6,6 +6,7 @@
 
 #include "eval/linalg/elementary.h"
 #include "eval/model/attention.h"
+#include "eval/model/experts.h"
 #include "eval/model/rope.h"
 
 static float *row_of(const struct bs_frame_value *value, int t)
@@ -18,20 +19,20 @@ static struct bs_frame_value *bring(const struct bs_op *op, struct bs_frame *fra
 {
     const struct bs_frame_value *in = &frame->values[op->in[0]];
     struct bs_frame_value *out = &frame->values[op->out];
-    size_t width = (size_t)frame->block->architecture->program.values[op->out].width;
-    for (int t = 0; in->x != out->x && t < frame->tokens; t++)
+    size_t width = (size_t)frame->block->program->values[op->out].width;
+    for (int t = 0; in->x != out->x && t < out->rows; t++)
         memcpy(row_of(out, t), row_of(in, t), width * sizeof(float));
     return out;
 }
 
 static const struct bs_value *value_of(const struct bs_frame *frame, int value)
 {
-    return &frame->block->architecture->program.values[value];
+    return &frame->block->program->values[value];
 }
 
 static size_t count_of(const struct bs_frame *frame, int value)
 {
-    return (size_t)frame->tokens * (size_t)value_of(frame, value)->width;
+    return (size_t)frame->values[value].rows * (size_t)value_of(frame, value)->width;
 }
 
 static void copy(const struct bs_op *op, struct bs_frame *frame) { bring(op, frame); }
@@ -82,7 +83,7 @@ static void multiply(const struct bs_linear *linear, const struct bs_frame_value
         kernel = &bs_kernel_float32;
     if (kernel->encode)
         x = in->room + bs_kernel_room_at(kernel, frame->tokens, linear->in_features);
-    kernel->multiply(linear, x, frame->tokens, y, stride, frame->scratch);
+    kernel->multiply(linear, x, in->rows, y, stride, frame->scratch);
 }
 
 static void linears(const struct bs_op *op, struct bs_frame *frame)
@@ -98,9 +99,9 @@ static void linears(const struct bs_op *op, struct bs_frame *frame)
 
 static double linears_flops(const struct bs_program *p, const struct bs_op *op, double tokens)
 {
-    double flops = 0;
+    double flops = 0, rows = bs_value_rows(p, op->in[0], tokens);
     for (int s = op->slot; s < op->slot + op->num_slots; s++)
-        flops += 2 * tokens * p->slots[s].out * p->slots[s].in;
+        flops += 2 * rows * p->slots[s].out * p->slots[s].in;
     return flops;
 }
 
@@ -214,7 +215,58 @@ static void add(const struct bs_op *op, struct bs_frame *frame)
         y[i] = x[i] + by * branch[i];
 }
 
-enum { FIRST = 1, SECOND = 2 };
+/* --- experts --- */
+
+static void route(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_experts *experts = &frame->block->architecture->experts;
+    const struct bs_frame_value *in = &frame->values[op->in[0]], *out = &frame->values[op->out];
+    size_t count = (size_t)experts->count;
+    for (size_t t = 0; t < (size_t)frame->tokens; t++) {
+        if (frame->imposed)
+            memcpy(row_of(out, (int)t), frame->imposed + t * count, count * sizeof(float));
+        else
+            bs_experts_route(experts, row_of(in, (int)t), row_of(out, (int)t));
+        if (frame->routed)
+            memcpy(frame->routed + t * count, row_of(out, (int)t), count * sizeof(float));
+    }
+}
+
+static void gather(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *in = &frame->values[op->in[0]], *routing;
+    struct bs_frame_value *out = &frame->values[op->out];
+    size_t width = (size_t)value_of(frame, op->out)->width;
+    routing = &frame->values[op->in[1]];
+    out->rows = 0;
+    for (int t = 0; t < frame->tokens; t++)
+        if (row_of(routing, t)[op->detail] >= 0)
+            memcpy(row_of(out, out->rows++), row_of(in, t), width * sizeof(float));
+}
+
+/* Experts come in their order, as in transformers. */
+static void scatter(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *in = &frame->values[op->in[0]], *routing;
+    struct bs_frame_value *out = &frame->values[op->out];
+    int width = value_of(frame, op->out)->width, row = 0;
+    routing = &frame->values[op->in[1]];
+    out->rows = frame->tokens;
+    for (int t = 0; t < frame->tokens; t++) {
+        float *sum = row_of(out, t), weight = row_of(routing, t)[op->detail];
+        if (op->in[2] < 0)
+            memset(sum, 0, (size_t)width * sizeof *sum);
+        else if (sum != row_of(&frame->values[op->in[2]], t))
+            memcpy(sum, row_of(&frame->values[op->in[2]], t), (size_t)width * sizeof *sum);
+        if (weight < 0)
+            continue;
+        const float *x = row_of(in, row++);
+        for (int j = 0; j < width; j++)
+            sum[j] += x[j] * weight;
+    }
+}
+
+enum { FIRST = 1, SECOND = 2, THIRD = 4 };
 
 const struct bs_op_type bs_op_types[BS_NUM_OPS] = {
     [BS_OP_COPY] = {"copy", "the same values under another name", 1, 1, FIRST, copy, NULL, NULL},
@@ -236,9 +288,9 @@ const struct bs_op_type bs_op_types[BS_NUM_OPS] = {
     [BS_OP_ADD] = {"add", "a branch to the residual stream", 2, 2, SECOND, add, NULL, NULL},
     [BS_OP_TRANSFORM] = {"transform", "by an orthogonal matrix at a site: a rotation online", 1, 1,
                          0, NULL, NULL, NULL},
-    [BS_OP_ROUTE] = {"route", "which experts a row goes to, and with which weights", 1, 1, 0, NULL,
+    [BS_OP_ROUTE] = {"route", "which experts a row goes to, and with which weights", 1, 1, 0, route,
                      NULL, NULL},
-    [BS_OP_GATHER] = {"gather", "the rows that go to an expert", 2, 2, 0, NULL, NULL, NULL},
-    [BS_OP_SCATTER] = {"scatter", "an expert's rows, weighted, to where they came from", 2, 3, 0,
-                       NULL, NULL, NULL},
+    [BS_OP_GATHER] = {"gather", "the rows that go to an expert", 2, 2, 0, gather, NULL, NULL},
+    [BS_OP_SCATTER] = {"scatter", "an expert's rows, weighted, to where they came from", 2, 3,
+                       THIRD, scatter, NULL, NULL},
 };

@@ -5,10 +5,10 @@
 #include "eval/model/kernel.h"
 #include "eval/model/model.h"
 
-/* A value of one window: [tokens] rows of its width, `stride` floats apart. */
+/* A value of one window: rows of its width, `stride` floats apart. */
 struct bs_frame_value {
     float *x;
-    int stride;
+    int stride, rows;
     float *room; /* of an input of linears: for what kernels make of it */
     bool coded;  /* kernels of the linears that read it made of it what they multiply */
 };
@@ -18,7 +18,9 @@ struct bs_frame {
     const struct bs_block *block;
     const struct bs_rope *rope;
     int tokens;
-    struct bs_fork fork;        /* how they branch */
+    struct bs_fork fork;  /* how they branch */
+    const float *imposed; /* [tokens][experts], routing in place of the block's own; or NULL */
+    float *routed;        /* the same, of the block; NULL = unwanted */
     struct bs_scratch *scratch; /* what is left of it: for what an op needs while it runs */
     struct bs_frame_value values[BS_MAX_VALUES];
 };
@@ -29,7 +31,8 @@ struct bs_op_type {
     int least_inputs, most_inputs;
     unsigned overwrites; /* bit i: the result may take the place of in[i] where nothing reads that
                             any more */
-    /* Makes frame->values[op->out]. NULL: nothing computes it yet. */
+    /* Makes frame->values[op->out], whose rows are those of in[0] unless it sets them. NULL:
+     * nothing computes it yet. */
     void (*forward)(const struct bs_op *op, struct bs_frame *frame);
     /* Multiply-adds times two for a window; NULL: next to none. */
     double (*flops)(const struct bs_program *program, const struct bs_op *op, double tokens);

@@ -3,12 +3,15 @@
 
 #include <string.h>
 
+#include "eval/model/experts.h"
 #include "eval/model/model.h"
 #include "eval/model/operations.h"
 
 struct builder {
     const struct bs_architecture *a;
     struct bs_program *p;
+    int expert;          /* whose values and linears are added; -1: none's */
+    int expert_values;   /* that each expert has */
     bool full;           /* there was no room for a value or an op */
     const char *unnamed; /* a role that the family's row has no name for */
 };
@@ -20,8 +23,12 @@ static int add_value(struct builder *b, int width)
     struct bs_program *p = b->p;
     b->full |= p->num_values == BS_MAX_VALUES;
     int value = b->full ? 0 : p->num_values++;
-    p->values[value] = (struct bs_value){
-        .width = width, .heads = 1, .made_by = p->num_ops, .last_read = p->num_ops, .home = value};
+    p->values[value] = (struct bs_value){.width = width,
+                                         .heads = 1,
+                                         .expert = b->expert,
+                                         .made_by = p->num_ops,
+                                         .last_read = p->num_ops,
+                                         .home = value};
     return value;
 }
 
@@ -62,10 +69,16 @@ struct call {
     enum bs_biases biases; /* the set that it has its bias in */
 };
 
+/* An expert's linears have the same names in every family. */
 static const char *name_of(struct builder *b, const struct bs_family *family, const char *role)
 {
     const struct bs_linear_name *names = family->linears;
-    for (int i = 0; i < BS_MAX_SLOTS && names[i].role; i++)
+    const struct bs_expert_places *expert = &bs_expert_places[b->expert < 0 ? 0 : b->expert];
+    if (b->expert >= 0)
+        return !strcmp(role, "gate") ? expert->gate
+               : !strcmp(role, "up") ? expert->up
+                                     : expert->down;
+    for (int i = 0; i < BS_MAX_ROLES && names[i].role; i++)
         if (!strcmp(names[i].role, role))
             return names[i].name;
     b->unnamed = role;
@@ -77,16 +90,18 @@ static void add_slot(struct builder *b, const struct call *call, int input)
     struct bs_program *p = b->p;
     b->full |= p->num_slots == BS_MAX_SLOTS;
     int slot = b->full ? 0 : p->num_slots++;
-    p->slots[slot] = (struct bs_slot){.role = call->role,
-                                      .name = name_of(b, b->a->family, call->role),
-                                      .out = call->out,
-                                      .in = p->values[input].width,
-                                      .biased = (b->a->biases & call->biases) != 0,
-                                      .input = input,
-                                      .first = slot,
-                                      .last = slot,
-                                      .tensor = name_of(b, &b->a->stored, call->role),
-                                      .rows = {0, call->out, call->out, 0}};
+    p->slots[slot] =
+        (struct bs_slot){.role = call->role,
+                         .name = name_of(b, b->a->family, call->role),
+                         .expert = b->expert,
+                         .out = call->out,
+                         .in = p->values[input].width,
+                         .biased = (b->a->biases & call->biases) != 0,
+                         .input = input,
+                         .first = slot,
+                         .last = slot,
+                         .tensor = b->expert < 0 ? name_of(b, &b->a->stored, call->role) : NULL,
+                         .rows = {0, call->out, call->out, 0}};
 }
 
 /* The outputs of these linears side by side. */
@@ -168,11 +183,11 @@ static void project(struct builder *b, int in, int qkv[3])
     const int queries = a->num_heads * a->head_dim, keys = a->num_kv_heads * a->head_dim;
     const struct call calls[3] = {
         {"q", queries, BS_BIASES_QKV}, {"k", keys, BS_BIASES_QKV}, {"v", keys, BS_BIASES_QKV}};
-    bool fused = a->family->fused_qkv != NULL, clips = a->qkv_clip > 0;
+    bool fused = a->family->fused_qkv != NULL;
     int all = 0, channel = 0;
     if (fused) {
         all = as_site(b, emit_linears(b, calls, 3, in), "qkv", BS_SITE_QKV);
-        if (clips)
+        if (a->qkv_clip > 0)
             all = emit_like(b, BS_OP_CLIP, all, 0);
     } else {
         all = add_value(b, queries + 2 * keys);
@@ -195,8 +210,6 @@ static void project(struct builder *b, int in, int qkv[3])
         interleave_heads(b);
     if (a->stored.paired_rows)
         pair_rows(b);
-    for (int i = 0; i < 3 && clips && !fused; i++)
-        qkv[i] = emit_like(b, BS_OP_CLIP, qkv[i], 0);
 }
 
 /* Attention's output of its input. */
@@ -207,6 +220,8 @@ static int attention(struct builder *b, int in)
     project(b, in, qkv);
     qkv[0] = normed(b, BS_NORM_Q, qkv[0]);
     qkv[1] = normed(b, BS_NORM_K, qkv[1]);
+    for (int i = 0; i < 3 && a->qkv_clip > 0 && !a->family->fused_qkv; i++)
+        qkv[i] = emit_like(b, BS_OP_CLIP, qkv[i], 0);
     for (int i = 0; i < 2 && a->rotary_dim; i++)
         qkv[i] = emit_like(b, BS_OP_ROTARY, qkv[i], 0);
     if (a->query_scaling.beta > 0)
@@ -223,6 +238,48 @@ static int attention(struct builder *b, int in)
     return as_site(b, emit_linear(b, o, heads), "attn_output", BS_SITE_OUTPUT);
 }
 
+/* What an expert makes of its rows. */
+static int expert_mlp(struct builder *b, int in)
+{
+    const struct bs_architecture *a = b->a;
+    const struct call gate = {"gate", a->experts.size, BS_BIASES_MLP};
+    const struct call up = {"up", a->experts.size, BS_BIASES_MLP};
+    const struct call down = {"down", a->hidden_size, BS_BIASES_MLP};
+    in = as_site(b, in, bs_expert_places[b->expert].input, BS_SITE_INPUT);
+    struct bs_op act = {.kind = BS_OP_ACTIVATE, .in = {-1, -1, -1}, .slot = -1};
+    act.in[0] = emit_linear(b, gate, in);
+    act.in[1] = emit_linear(b, up, in);
+    int hidden = emit(b, act, a->experts.size);
+    hidden = as_site(b, hidden, bs_expert_places[b->expert].down_input, BS_SITE_INPUT);
+    return emit_linear(b, down, hidden);
+}
+
+/* The weighted sum of what experts make of the tokens that go to them. */
+static int experts(struct builder *b, int in)
+{
+    const struct bs_architecture *a = b->a;
+    const struct call router = {"router", a->experts.count, BS_BIASES_ROUTER};
+    int products = emit_linear(b, router, in), sum = -1;
+    b->p->slots[b->p->num_slots - 1].routes = true;
+    b->p->slots[b->p->num_slots - 1].tensor = NULL;
+    int routing = emit_like(b, BS_OP_ROUTE, products, 0);
+    for (int e = 0; e < a->experts.count && !b->full; e++) {
+        int first = b->p->num_values;
+        b->expert = e;
+        const struct bs_op gather = {
+            .kind = BS_OP_GATHER, .in = {in, routing, -1}, .slot = -1, .detail = e};
+        int out = expert_mlp(b, emit(b, gather, a->hidden_size));
+        b->expert = -1;
+        const struct bs_op scatter = {
+            .kind = BS_OP_SCATTER, .in = {out, routing, sum}, .slot = -1, .detail = e};
+        sum = emit(b, scatter, a->hidden_size);
+        b->expert_values = b->p->num_values - first;
+    }
+    b->p->num_experts = a->experts.count;
+    b->p->share = (double)a->experts.per_token / a->experts.count;
+    return as_site(b, sum, "mlp_output", BS_SITE_OUTPUT);
+}
+
 /* The MLP's output of its input. */
 static int mlp(struct builder *b, int in)
 {
@@ -231,6 +288,8 @@ static int mlp(struct builder *b, int in)
     const struct call gate = {"gate", a->intermediate_size, BS_BIASES_MLP};
     const struct call up = {"up", a->intermediate_size, BS_BIASES_MLP};
     const struct call down = {"down", a->hidden_size, BS_BIASES_MLP};
+    if (a->experts.count)
+        return experts(b, in);
     act.in[0] = emit_linear(b, a->family->gated ? gate : up, in);
     if (a->family->gated)
         act.in[1] = emit_linear(b, up, in);
@@ -260,7 +319,8 @@ static int attention_in(struct builder *b, int x)
 
 static int mlp_in(struct builder *b, int x)
 {
-    return as_site(b, normed(b, BS_NORM_MLP, x), "mlp_input", BS_SITE_INPUT);
+    return as_site(b, normed(b, BS_NORM_MLP, x), "mlp_input",
+                   b->a->experts.count ? BS_SITE_ROUTER : BS_SITE_INPUT);
 }
 
 static int residual(struct builder *b, int sum, const char *name)
@@ -339,6 +399,19 @@ static bool may_overwrite(const struct bs_program *p, int value, int i)
     return true;
 }
 
+/* Experts work one after the other: each in the memory of the first. */
+static void share_homes(const struct builder *b)
+{
+    for (int v = 0; v < b->p->num_values; v++) {
+        struct bs_value *value = &b->p->values[v];
+        if (value->expert <= 0)
+            continue;
+        const struct bs_value *before = &b->p->values[v - b->expert_values];
+        value->home = before->home;
+        value->channel = before->channel;
+    }
+}
+
 /* Values that take the place of another one, where that ends. The block's output is the
  * caller's. */
 static void find_homes(struct bs_program *p)
@@ -371,11 +444,13 @@ static void list_inputs(struct bs_program *p)
     }
 }
 
+/* Gathered rows are read by an expert's linears. */
 static bool only_linears_read(const struct bs_program *p, int value)
 {
     for (int i = 0; i < p->num_ops; i++)
         for (int k = 0; k < 3; k++)
-            if (p->ops[i].in[k] == value && p->ops[i].kind != BS_OP_LINEAR)
+            if (p->ops[i].in[k] == value && p->ops[i].kind != BS_OP_LINEAR &&
+                p->ops[i].kind != BS_OP_GATHER)
                 return false;
     return true;
 }
@@ -447,7 +522,8 @@ static struct bs_part find_inspected(const struct builder *b, int site)
 {
     const struct bs_family *f = b->a->family;
     const struct bs_program *p = b->p;
-    bool attends = is_read_by(p, site, "q"), mixes = is_read_by(p, site, "up");
+    bool attends = is_read_by(p, site, "q");
+    bool mixes = p->num_experts ? is_read_by(p, site, "router") : is_read_by(p, site, "up");
     enum bs_module module = attends && mixes ? BS_MODULE_BLOCK
                             : attends        ? f->attention_module
                             : mixes          ? f->mlp_module
@@ -456,7 +532,7 @@ static struct bs_part find_inspected(const struct builder *b, int site)
     case BS_MODULE_ATTENTION:
         return (struct bs_part){site, output_of(p, "o")};
     case BS_MODULE_MLP:
-        return (struct bs_part){site, output_of(p, "down")};
+        return (struct bs_part){site, bs_program_find(p, "mlp_output")};
     case BS_MODULE_BLOCK:
         return bs_program_whole(p);
     default:
@@ -467,7 +543,7 @@ static struct bs_part find_inspected(const struct builder *b, int site)
 enum bs_status bs_program_build(const struct bs_architecture *a, struct bs_program *program,
                                 struct bs_error *err)
 {
-    struct builder b = {.a = a, .p = program};
+    struct builder b = {.a = a, .p = program, .expert = -1};
     *program = (struct bs_program){.num_ops = 0};
     int x = add_value(&b, a->hidden_size);
     program->values[x].residual = true;
@@ -481,8 +557,14 @@ enum bs_status bs_program_build(const struct bs_architecture *a, struct bs_progr
     if (b.unnamed)
         return bs_fail(err, BS_EUNSUPPORTED, "%s: the family's row has no name for the linear '%s'",
                        a->family->model_type, b.unnamed);
+    int depths[BS_MAX_VALUES];
+    bs_program_depths(program, depths);
+    if (depths[program->output] > BS_MAX_DEPTHS)
+        return bs_fail(err, BS_EUNSUPPORTED, "%s: more than %d linears one after the other",
+                       a->family->model_type, BS_MAX_DEPTHS);
     find_reads(program);
     find_homes(program);
+    share_homes(&b);
     list_inputs(program);
     for (int k = 0; k < program->num_inputs; k++) {
         int site = program->inputs[k];

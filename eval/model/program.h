@@ -15,7 +15,8 @@ enum bs_biases {
     BS_BIASES_QKV = 1, /* what makes query, key and value */
     BS_BIASES_O = 2,   /* attention's last */
     BS_BIASES_MLP = 4,
-    BS_BIASES_ALL = 7
+    BS_BIASES_ALL = 7,
+    BS_BIASES_ROUTER = 8
 };
 
 /* Where a block's norms stand. */
@@ -29,7 +30,16 @@ enum bs_norm_place {
     BS_NUM_NORMS
 };
 
-enum { BS_MAX_VALUES = 40, BS_MAX_SLOTS = 8, BS_MAX_OPS = 40 };
+/* The most experts of a block; linears that stand side by side but for theirs, by their roles; and
+ * what experts of three linears add. */
+enum {
+    BS_MAX_EXPERTS = 384,
+    BS_MAX_ROLES = 16,
+    BS_MAX_VALUES = 64 + 6 * BS_MAX_EXPERTS,
+    BS_MAX_SLOTS = BS_MAX_ROLES + 3 * BS_MAX_EXPERTS,
+    BS_MAX_OPS = BS_MAX_VALUES,
+    BS_MAX_DEPTHS = 8 /* linears that follow one another */
+};
 
 /* What is done at a step; bs_op_types says more of each. */
 enum bs_op_kind {
@@ -45,16 +55,18 @@ enum bs_op_kind {
     BS_OP_DIVIDE,    /* by bs_block.hidden_scale, where there is one */
     BS_OP_ADD,       /* in[0] + residual_scale * in[1] */
     BS_OP_TRANSFORM, /* no program has these yet: see bs_op_types */
-    BS_OP_ROUTE,
-    BS_OP_GATHER,
-    BS_OP_SCATTER,
+    BS_OP_ROUTE,     /* which experts a row goes to: the weight of each, -1 where it does not */
+    BS_OP_GATHER,  /* in: rows, routing; the rows that go to expert `detail`, one after the other */
+    BS_OP_SCATTER, /* in: an expert's rows, routing, the sum so far (-1: none); adds the rows,
+                        weighted, to where they came from */
     BS_NUM_OPS
 };
 
 /* What a named value is to the model; a word for rules and reports: bs_site_word. */
 enum bs_site {
-    BS_SITE_NONE,  /* no site: on the way from one to the next */
-    BS_SITE_INPUT, /* of linears */
+    BS_SITE_NONE,   /* no site: on the way from one to the next */
+    BS_SITE_INPUT,  /* of linears */
+    BS_SITE_ROUTER, /* what decides to which experts a token goes, and is handed to them */
     BS_SITE_QKV, /* the outputs of q, k and v, before norms and positions; of a checkpoint's tensor
                       that holds all three they are one */
     BS_SITE_QUERY,    /* as attention reads it */
@@ -71,12 +83,19 @@ struct bs_value {
     enum bs_site kind;
     int width, heads; /* width = heads * head_dim of queries, keys and values; else heads is 1 */
     bool residual;    /* in the residual stream's basis, added to as it is */
+    int expert;       /* whose rows it has, as many as were routed to it; -1: all of the window's */
     int made_by;      /* op; -1: the block's input */
     int last_read;    /* op; made_by where none reads it */
     /* The value whose memory it is in, from this channel of each row on; itself at 0 where it has
      * its own. */
     int home, channel;
 };
+
+/* Whether linears read the value. */
+static inline bool bs_is_input(const struct bs_value *value)
+{
+    return value->kind == BS_SITE_INPUT || value->kind == BS_SITE_ROUTER;
+}
 
 /* Rows of a tensor: `run` of them from row `first` on, as many `stride` rows further, and so on. */
 struct bs_tensor_rows {
@@ -89,11 +108,14 @@ struct bs_tensor_rows {
 struct bs_slot {
     const char *role; /* what the program calls it by, and the family's row names: "q" */
     const char *name; /* "self_attn.q_proj" */
+    int expert;       /* whose it is; -1: no expert's, or that of all tokens */
     int out, in;
     bool biased;
+    bool routes;     /* decides where tokens go: rounded only where a rule names it */
     int input;       /* value */
     int first, last; /* the slots that stand in one tensor of the checkpoint with it, itself one */
-    const char *tensor;         /* what that is called, without ".weight" or ".bias" */
+    const char *tensor;         /* what that is called, without ".weight" or ".bias"; NULL where it
+                                   stands with the experts: tensor_names.c */
     struct bs_tensor_rows rows; /* the linear's, of that tensor */
 };
 
@@ -126,6 +148,8 @@ struct bs_program {
     struct bs_fold folds[BS_MAX_VALUES];     /* of these */
     struct bs_part inspected[BS_MAX_VALUES]; /* of these: bs_program_inspected */
     int output;                              /* value; the block's input is value 0 */
+    int num_experts;                         /* 0 = none */
+    double share;                            /* of a window's tokens an expert gets, on average */
 };
 
 struct bs_architecture;
@@ -141,14 +165,28 @@ enum bs_status bs_program_build(const struct bs_architecture *architecture,
  * computes. */
 enum bs_status bs_program_check(const struct bs_program *program, struct bs_error *err);
 
-/* The value of this name, or -1; the slot of this role ("q"), or -1. */
+/* The value of this name, or -1; the first slot of this role ("q"), or -1. */
 int bs_program_find(const struct bs_program *program, const char *name);
 int bs_program_slot(const struct bs_program *program, const char *role);
 
 /* The linears that read a value, in the order of the slots; returns how many. */
 int bs_program_readers(const struct bs_program *program, int value, int slots[BS_MAX_SLOTS]);
 
-/* Weights of the linears that read a value; of all. */
+/* Whether a value is the site, or rows gathered or copied from it. */
+bool bs_program_is_from(const struct bs_program *program, int value, int site);
+
+/* The linears whose columns a factor at this site is multiplied into: those that read it, and those
+ * that read rows gathered or copied from it. In the order of the slots; returns how many. */
+int bs_program_scaled(const struct bs_program *program, int site, int slots[BS_MAX_SLOTS]);
+
+/* depths[v] = how many linears follow one another before value v: those that read values of equal
+ * depth do not depend on each other. */
+void bs_program_depths(const struct bs_program *program, int depths[BS_MAX_VALUES]);
+
+/* Rows that a value has of a window, on average. */
+double bs_value_rows(const struct bs_program *program, int value, double tokens);
+
+/* Weights of the linears that a factor at the site is multiplied into; of all. */
 double bs_site_weights(const struct bs_program *program, int value);
 double bs_program_weights(const struct bs_program *program);
 

@@ -7,9 +7,9 @@
 const char *bs_site_word(enum bs_site kind)
 {
     static const char *const words[BS_NUM_SITES] = {
-        [BS_SITE_NONE] = "none",        [BS_SITE_INPUT] = "input", [BS_SITE_QKV] = "qkv",
-        [BS_SITE_QUERY] = "query",      [BS_SITE_CACHE] = "cache", [BS_SITE_OUTPUT] = "output",
-        [BS_SITE_RESIDUAL] = "residual"};
+        [BS_SITE_NONE] = "none",     [BS_SITE_INPUT] = "input",      [BS_SITE_ROUTER] = "router",
+        [BS_SITE_QKV] = "qkv",       [BS_SITE_QUERY] = "query",      [BS_SITE_CACHE] = "cache",
+        [BS_SITE_OUTPUT] = "output", [BS_SITE_RESIDUAL] = "residual"};
     return words[kind];
 }
 
@@ -38,13 +38,51 @@ int bs_program_readers(const struct bs_program *p, int value, int slots[BS_MAX_S
     return count;
 }
 
+bool bs_program_is_from(const struct bs_program *p, int value, int site)
+{
+    while (value != site) {
+        int i = p->values[value].made_by;
+        if (i < 0 || (p->ops[i].kind != BS_OP_GATHER && p->ops[i].kind != BS_OP_COPY))
+            return false;
+        value = p->ops[i].in[0];
+    }
+    return true;
+}
+
+int bs_program_scaled(const struct bs_program *p, int site, int slots[BS_MAX_SLOTS])
+{
+    int count = 0;
+    for (int s = 0; s < p->num_slots; s++)
+        if (bs_program_is_from(p, p->slots[s].input, site))
+            slots[count++] = s;
+    return count;
+}
+
+void bs_program_depths(const struct bs_program *p, int depths[BS_MAX_VALUES])
+{
+    for (int v = 0; v < p->num_values; v++)
+        depths[v] = 0;
+    for (int i = 0; i < p->num_ops; i++) {
+        int *own = &depths[p->ops[i].out];
+        for (int k = 0; k < 3; k++)
+            if (p->ops[i].in[k] >= 0 && depths[p->ops[i].in[k]] > *own)
+                *own = depths[p->ops[i].in[k]];
+        *own += p->ops[i].kind == BS_OP_LINEAR;
+    }
+}
+
+double bs_value_rows(const struct bs_program *p, int value, double tokens)
+{
+    return p->values[value].expert < 0 ? tokens : tokens * p->share;
+}
+
 static double slot_weights(const struct bs_slot *slot) { return (double)slot->out * slot->in; }
 
 double bs_site_weights(const struct bs_program *p, int value)
 {
     double weights = 0;
     for (int s = 0; s < p->num_slots; s++)
-        weights += p->slots[s].input == value ? slot_weights(&p->slots[s]) : 0;
+        weights += bs_program_is_from(p, p->slots[s].input, value) ? slot_weights(&p->slots[s]) : 0;
     return weights;
 }
 
@@ -185,7 +223,7 @@ static struct span span_of(const struct bs_program *p, int home, int tokens)
         if (value->home != home)
             continue;
         span.last_read = value->last_read > span.last_read ? value->last_read : span.last_read;
-        if (value->kind == BS_SITE_INPUT)
+        if (bs_is_input(value))
             codes = bs_kernels_room_floats(tokens, value->width);
     }
     span.floats = bs_scratch_floats(rows * (size_t)p->values[home].width) + codes;

@@ -1,6 +1,7 @@
 #include "eval/model/model_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void bs_block_place(const struct bs_model *model, int block, char out[BS_PLACE_BYTES])
 {
@@ -29,4 +30,68 @@ void bs_norm_name(const struct bs_architecture *a, enum bs_norm_place place, int
     /* The format is a family's row, a constant of ours; where there is one part, it is the name. */
     snprintf(name, BS_NORM_NAME_BYTES, a->stored.norms[place], part);
 #pragma GCC diagnostic pop
+}
+
+/* The printf format of one expert's linear, and the tensor that holds it for all experts. */
+static const char *expert_format(const struct bs_expert_tensors *experts, const char *role)
+{
+    return !strcmp(role, "gate") ? experts->gate
+           : !strcmp(role, "up") ? experts->up
+                                 : experts->down;
+}
+
+/* Of a tensor of all experts: their number comes first, and gate's rows before up's. */
+static void place_in_all(const struct bs_experts *experts, const struct bs_slot *slot,
+                         struct bs_slot_tensor *t)
+{
+    bool down = !strcmp(slot->role, "down");
+    int all = down ? slot->out : 2 * slot->out;
+    t->rank = 3;
+    t->shape[0] = experts->count;
+    t->shape[1] = all;
+    t->shape[2] = slot->in;
+    t->slice = slot->expert;
+    t->rows = (struct bs_tensor_rows){strcmp(slot->role, "up") ? 0 : slot->out, slot->out, all, 0};
+}
+
+/* Below the block, without what it ends in; and what that is. */
+static const char *stem_of(const struct bs_model *model, const struct bs_slot *slot,
+                           struct bs_slot_tensor *t, char name[BS_TENSOR_NAME_BYTES / 2])
+{
+    const struct bs_expert_tensors *experts = model->experts;
+    size_t size = BS_TENSOR_NAME_BYTES / 2;
+    if (slot->tensor || slot->expert < 0) {
+        snprintf(name, size, "%s", slot->tensor ? slot->tensor : experts->router);
+        return ".weight";
+    }
+    if (!experts->gate) {
+        place_in_all(&model->architecture.experts, slot, t);
+        snprintf(name, size, "%s",
+                 strcmp(slot->role, "down") ? experts->all_gate_up : experts->all_down);
+        return experts->all_ending;
+    }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    /* The format is a family's row, a constant of ours. */
+    snprintf(name, size, expert_format(experts, slot->role), slot->expert);
+#pragma GCC diagnostic pop
+    return ".weight";
+}
+
+void bs_slot_tensor(const struct bs_model *model, const char *place, const struct bs_slot *slot,
+                    struct bs_slot_tensor *t)
+{
+    const struct bs_architecture *a = &model->architecture;
+    char name[BS_TENSOR_NAME_BYTES / 2];
+    *t = (struct bs_slot_tensor){.rank = 2, .rows = slot->rows};
+    const char *ending = stem_of(model, slot, t, name);
+    snprintf(t->weight, sizeof t->weight, "%s%s%s", place, name, ending);
+    snprintf(t->bias, sizeof t->bias, "%s%s.bias", place, name);
+    if (t->rank == 3)
+        return;
+    const struct bs_tensor *tensor = bs_checkpoint_find(model->checkpoint, t->weight);
+    t->transposed = a->stored.transposed && !(tensor && tensor->coded);
+    for (int s = slot->first; s <= slot->last; s++)
+        t->shape[t->transposed] += a->program.slots[s].out;
+    t->shape[!t->transposed] = slot->in;
 }

@@ -21,6 +21,12 @@ static bool next_pattern(const char **where, char pattern[PATTERN_TEXT])
 
 static bool is_weight(const struct bs_place *place) { return place->out > 0; }
 
+/* Routers stay as they are, as in all tools, unless a pattern without a star names them. */
+static bool is_router(const struct bs_architecture *a, const struct bs_place *place)
+{
+    return is_weight(place) && a->program.slots[place->index].routes;
+}
+
 static bool pattern_matches(const char *pattern, const struct bs_architecture *a, int layer,
                             const struct bs_place *place)
 {
@@ -34,7 +40,8 @@ static bool where_matches(const char *where, const struct bs_architecture *a, in
 {
     char pattern[PATTERN_TEXT];
     while (next_pattern(&where, pattern))
-        if (pattern_matches(pattern, a, layer, place))
+        if (pattern_matches(pattern, a, layer, place) &&
+            (!is_router(a, place) || !strchr(pattern, '*')))
             return true;
     return false;
 }
@@ -83,8 +90,9 @@ static const struct bs_setting *setting_at(const struct bs_recipe *recipe,
     enum bs_use use = is_weight(place) ? BS_FOR_WEIGHTS : BS_FOR_ACTIVATIONS;
     if (!is_open_to(recipe, use, a, layer, place))
         return &none;
-    const struct bs_setting *setting =
-        use == BS_FOR_WEIGHTS ? &recipe->weights : &recipe->activations;
+    const struct bs_setting *setting = use != BS_FOR_WEIGHTS ? &recipe->activations
+                                       : is_router(a, place) ? &none
+                                                             : &recipe->weights;
     for (int r = 0; r < recipe->num_rules; r++)
         if (recipe->rules[r].use == use && where_matches(recipe->rules[r].where, a, layer, place))
             setting = &recipe->rules[r].setting;

@@ -127,11 +127,32 @@ static struct bs_wanted *next_pass(struct bs_own_passes *passes,
     return wanted;
 }
 
-/* The pass to one site, where anything is wanted there. */
-static void add_site_pass(struct bs_own_passes *passes, const struct bs_wanted *all, int site)
+/* How many depths inputs of linears are at. */
+static int num_depths(const struct bs_program *p)
+{
+    int depths[BS_MAX_VALUES], count = 0;
+    bs_program_depths(p, depths);
+    for (int k = 0; k < p->num_inputs; k++)
+        count = depths[p->inputs[k]] >= count ? depths[p->inputs[k]] + 1 : count;
+    return count;
+}
+
+/* Adds what is wanted at sites of one depth. */
+static void merge_depth(struct bs_wanted *to, const struct bs_wanted *all, int depth)
+{
+    const struct bs_program *p = &all->architecture->program;
+    int depths[BS_MAX_VALUES];
+    bs_program_depths(p, depths);
+    for (int k = 0; k < p->num_inputs; k++)
+        if (depths[p->inputs[k]] == depth)
+            bs_wanted_merge_site(to, all, p->inputs[k]);
+}
+
+/* The pass to the sites of one depth, where anything is wanted there. */
+static void add_depth_pass(struct bs_own_passes *passes, const struct bs_wanted *all, int depth)
 {
     struct bs_wanted *here = next_pass(passes, all->architecture);
-    bs_wanted_merge_site(here, all, site);
+    merge_depth(here, all, depth);
     if (!bs_wanted_any(here) && !here->failed)
         passes->count--; /* which owns nothing */
 }
@@ -151,9 +172,8 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
         step_wants(step, &own);
         bool each = quantizes_set_by_set(step);
         bool served = !rewritten && bs_wanted_within(&own, &shared);
-        const struct bs_program *p = &architecture->program;
-        for (int k = 0; k < p->num_inputs && each && bs_wanted_any(&own); k++)
-            add_site_pass(passes, &own, p->inputs[k]);
+        for (int d = 0; d < num_depths(&architecture->program) && each && bs_wanted_any(&own); d++)
+            add_depth_pass(passes, &own, d);
         if (bs_wanted_any(&own) && !each && !served)
             bs_wanted_merge(next_pass(passes, architecture), &own);
         bs_wanted_release(&own);
@@ -180,6 +200,8 @@ struct applying {
     struct bs_statistics own;    /* taken for this recipe alone */
     struct bs_block unrounded;   /* the block before its first linear is rounded, where that is
                                     still looked at; else empty */
+    double *rows;                /* [values], calibration tokens that steps saw at a site; NaN: none
+                                    looked there */
     bool rewritten;              /* the block is no longer the original */
 };
 
@@ -197,6 +219,8 @@ static enum bs_status provide_statistics(struct applying *at, int step,
     const struct bs_stream *stream = inputs_of(at, step);
     bs_statistics_release(&at->own);
     at->job.statistics = NULL;
+    if (bs_wanted_check(wanted, err))
+        return err->status;
     if (!bs_wanted_any(wanted))
         return BS_OK;
     if (!at->rewritten && stream == inputs->unquantized && inputs->shared &&
@@ -216,19 +240,45 @@ static enum bs_status provide_statistics(struct applying *at, int step,
     return BS_OK;
 }
 
-/* What the step looks at: everywhere, or, with a site, there only. */
-static enum bs_status provide_step(struct applying *at, int step, int site, struct bs_error *err)
+/* Notes how many tokens came by at each site that the step looks at. */
+static void note_rows(struct applying *at, const struct bs_wanted *wanted)
+{
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *w = &wanted->wishes[i];
+        const struct bs_collected *c =
+            bs_statistics_find(at->job.statistics, w->statistic, w->site, w->detail);
+        at->rows[w->site] = c ? (double)c->of.rows : at->rows[w->site];
+    }
+}
+
+/* What the step looks at: everywhere, or, where `depth` is not BS_EVERY_SITE, at the sites with so
+ * many linears before them. */
+static enum bs_status provide_step(struct applying *at, int step, int depth, struct bs_error *err)
 {
     const struct bs_architecture *a = at->job.block->architecture;
     struct bs_wanted all = {.architecture = a, .weights = at->places.weights};
     struct bs_wanted here = {.architecture = a};
     step_wants(&at->recipe->steps[step], &all);
-    if (site != BS_EVERY_SITE)
-        bs_wanted_merge_site(&here, &all, site);
-    enum bs_status status = provide_statistics(at, step, site == BS_EVERY_SITE ? &all : &here, err);
+    const struct bs_wanted *wanted = depth == BS_EVERY_SITE ? &all : &here;
+    if (depth != BS_EVERY_SITE)
+        merge_depth(&here, &all, depth);
+    enum bs_status status = provide_statistics(at, step, wanted, err);
+    if (!status && at->job.statistics)
+        note_rows(at, wanted);
     bs_wanted_release(&all);
     bs_wanted_release(&here);
     return status;
+}
+
+/* Rounds a linear that no calibration token reached: to nearest, every weight counting alike. */
+static enum bs_status round_unseen(const struct applying *at, int slot, struct bs_error *err)
+{
+    const struct bs_setting *weights = at->places.weights[slot];
+    struct bs_linear *linear = &at->job.block->linears[slot];
+    linear->fallback = true;
+    if (bs_block_init_codes(at->job.block, slot, weights, err))
+        return err->status;
+    return bs_codes_round(&linear->codes, linear->weight, at->job.shared, err);
 }
 
 /* Rounds one linear and puts the decoded weights in place. */
@@ -237,7 +287,11 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
 {
     struct bs_linear *linear = &at->job.block->linears[slot];
     double start = bs_seconds();
-    if (bs_algorithm_of(step)->quantize(step->options, &at->job, slot, err))
+    linear->rows = at->rows[at->job.block->program->slots[slot].input];
+    enum bs_status status =
+        linear->rows == 0 ? round_unseen(at, slot, err)
+                          : bs_algorithm_of(step)->quantize(step->options, &at->job, slot, err);
+    if (status)
         return bs_fail_within(err, "%s", linear->name);
     bs_codes_decode(&linear->codes, linear->weight);
     linear->seconds = bs_seconds() - start;
@@ -275,7 +329,7 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last,
 static enum bs_status round_reader(struct applying *at, const struct bs_choice *step, int slot,
                                    struct bs_shared *shared, struct bs_error *err)
 {
-    const struct bs_slot *own = &at->job.block->architecture->program.slots[slot];
+    const struct bs_slot *own = &at->job.block->program->slots[slot];
     const struct bs_setting *setting = at->places.weights[slot];
     bool whole = own->first != own->last && bs_setting_layout(setting).tensor_bytes > 0;
     if (whole && slot == own->first) {
@@ -295,7 +349,7 @@ static enum bs_status round_reader(struct applying *at, const struct bs_choice *
 static enum bs_status round_readers(struct applying *at, const struct bs_choice *step, int site,
                                     struct bs_error *err)
 {
-    const struct bs_program *p = &at->job.block->architecture->program;
+    const struct bs_program *p = at->job.block->program;
     int slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
     struct bs_shared shared = {.bytes = NULL};
     enum bs_status status = BS_OK;
@@ -306,23 +360,37 @@ static enum bs_status round_readers(struct applying *at, const struct bs_choice 
     return status;
 }
 
+/* Rounds the linears that read sites of one depth. */
+static enum bs_status round_depth(struct applying *at, const struct bs_choice *step, int depth,
+                                  struct bs_error *err)
+{
+    const struct bs_program *p = at->job.block->program;
+    int depths[BS_MAX_VALUES];
+    bs_program_depths(p, depths);
+    for (int k = 0; k < p->num_inputs; k++) {
+        if (depths[p->inputs[k]] != depth)
+            continue;
+        if (round_readers(at, step, p->inputs[k], err))
+            return err->status;
+        bs_derived_release(&at->own, p->inputs[k]); /* nobody else has use for it */
+        at->rewritten = true;
+    }
+    return BS_OK;
+}
+
 static enum bs_status round_block(struct applying *at, int index, struct bs_error *err)
 {
     const struct bs_choice *step = &at->recipe->steps[index];
-    const struct bs_program *p = &at->job.block->architecture->program;
     bool each = quantizes_set_by_set(step);
     if (bs_apply_keeps_unrounded(at->recipe) && bs_block_copy(&at->unrounded, at->job.block, err))
         return err->status;
     if (!each && provide_step(at, index, BS_EVERY_SITE, err))
         return err->status;
-    for (int k = 0; k < p->num_inputs; k++) {
-        int site = p->inputs[k];
-        if (each && provide_step(at, index, site, err))
+    for (int depth = 0; depth < num_depths(at->job.block->program); depth++) {
+        if (each && provide_step(at, index, depth, err))
             return err->status;
-        if (round_readers(at, step, site, err))
+        if (round_depth(at, step, depth, err))
             return err->status;
-        bs_derived_release(&at->own, site); /* nobody else has use for it */
-        at->rewritten = true;
     }
     return BS_OK;
 }
@@ -331,17 +399,31 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
 static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err)
 {
     const struct bs_choice step = {.plugin = &bs_algorithm_usual()->plugin};
-    const struct bs_program *p = &at->job.block->architecture->program;
+    const struct bs_program *p = at->job.block->program;
     for (int k = 0; k < p->num_inputs; k++)
         if (round_readers(at, &step, p->inputs[k], err))
             return err->status;
     return BS_OK;
 }
 
+/* A site that no calibration token reached has no range: its values stay as they are. */
+static void leave_site(struct applying *at, int site)
+{
+    static const struct bs_setting none = {.format = {.plugin = NULL}};
+    struct bs_block *block = at->job.block;
+    at->places.sites[site] = &none;
+    for (int s = 0; s < block->program->num_slots; s++)
+        block->linears[s].fallback |= block->program->slots[s].input == site;
+}
+
 /* The parameters of a site from what was collected there. */
-static void fix_site(const struct applying *at, const struct bs_statistics *ranges, int site)
+static void fix_site(struct applying *at, const struct bs_statistics *ranges, int site)
 {
     struct bs_block *block = at->job.block;
+    if (!bs_statistics_at(ranges, &bs_stat_extremes, site, 0)->of.rows) {
+        leave_site(at, site);
+        return;
+    }
     const struct bs_setting *setting = at->places.sites[site];
     const struct bs_range *range = bs_setting_range(setting);
     struct bs_extremes e =
@@ -352,12 +434,12 @@ static void fix_site(const struct applying *at, const struct bs_statistics *rang
                         bs_statistics_at(ranges, &bs_stat_watched, site, row)->data, &e.low,
                         &e.high);
     }
-    bs_values_fix(setting, block->architecture->program.values[site].width, e.low, e.high,
+    bs_values_fix(setting, block->program->values[site].width, e.low, e.high,
                   &block->sites[site].fixed);
 }
 
 /* Static scales come from the unquantized model's inputs, through the block as prepared. */
-static enum bs_status fix_activation_scales(const struct applying *at, struct bs_error *err)
+static enum bs_status fix_activation_scales(struct applying *at, struct bs_error *err)
 {
     struct bs_block *block = at->job.block;
     struct bs_statistics ranges;
@@ -366,7 +448,7 @@ static enum bs_status fix_activation_scales(const struct applying *at, struct bs
     enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL,
                                          &wanted, &ranges, NULL, at->inputs->scratch, err);
     bs_wanted_release(&wanted);
-    for (int v = 0; v < block->architecture->program.num_values && !status; v++)
+    for (int v = 0; v < block->program->num_values && !status; v++)
         if (is_static(at->places.sites[v]))
             fix_site(at, &ranges, v);
     bs_statistics_release(&ranges);
@@ -404,7 +486,12 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
         .job = {.block = block, .rope = inputs->rope, .scratch = inputs->scratch}};
     bs_recipe_assign(recipe, block->architecture, block->index, &at.places);
     at.job.weights = at.places.weights;
-    enum bs_status status = apply(&at, err);
+    int values = block->program->num_values;
+    at.rows = bs_alloc((size_t)values, sizeof *at.rows);
+    for (int v = 0; at.rows && v < values; v++)
+        at.rows[v] = NAN;
+    enum bs_status status = at.rows ? apply(&at, err) : bs_fail_memory(err);
+    bs_free(at.rows);
     bs_statistics_release(&at.own);
     bs_block_release(&at.unrounded);
     return status ? status : bs_block_quantize_sites(block, at.places.sites, err);

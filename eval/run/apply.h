@@ -35,7 +35,7 @@ void bs_apply_share(const struct bs_recipe *recipe, int layer, struct bs_wanted 
  * each. */
 struct bs_own_passes {
     int count;
-    struct bs_wanted wanted[BS_MAX_STEPS + BS_MAX_SLOTS + 1];
+    struct bs_wanted wanted[BS_MAX_STEPS + BS_MAX_DEPTHS + 1];
 };
 void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                          int layer, struct bs_own_passes *passes);

@@ -5,30 +5,46 @@
 
 #include "eval/base/mem.h"
 
+static struct bs_probed *probed_at(const struct bs_probe *probe, int site, int window)
+{
+    return &probe->inputs[site * probe->windows + window];
+}
+
+/* Room for at least so many rows; false without memory. */
+static bool make_room(struct bs_probed *probed, int rows, int width)
+{
+    size_t floats = (size_t)rows * (size_t)width;
+    if (floats <= probed->room)
+        return true;
+    bs_free(probed->x);
+    probed->x = bs_alloc(floats, sizeof *probed->x);
+    probed->room = probed->x ? floats : 0;
+    return probed->x;
+}
+
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *a, int windows,
                              int tokens, struct bs_error *err)
 {
-    *probe = (struct bs_probe){.windows = windows, .tokens = tokens};
-    probe->lengths = bs_calloc((size_t)windows, sizeof *probe->lengths);
-    if (!probe->lengths)
-        return bs_fail_memory(err);
-    for (int k = 0; k < a->program.num_inputs && windows; k++) {
-        int s = a->program.inputs[k];
-        size_t in = (size_t)a->program.values[s].width;
-        probe->inputs[s] = bs_alloc((size_t)windows * (size_t)tokens, in * sizeof(float));
-        if (!probe->inputs[s]) {
-            bs_probe_release(probe);
-            return bs_fail_memory(err);
-        }
+    const struct bs_program *p = &a->program;
+    *probe = (struct bs_probe){.windows = windows, .values = p->num_values};
+    probe->inputs = bs_calloc((size_t)p->num_values * (size_t)windows, sizeof *probe->inputs);
+    bool enough = probe->inputs != NULL;
+    for (int i = 0; enough && i < p->num_inputs * windows; i++) {
+        int site = p->inputs[i / windows];
+        if (p->values[site].expert < 0)
+            enough = make_room(probed_at(probe, site, i % windows), tokens, p->values[site].width);
     }
-    return BS_OK;
+    if (enough)
+        return BS_OK;
+    bs_probe_release(probe);
+    return bs_fail_memory(err);
 }
 
 void bs_probe_release(struct bs_probe *probe)
 {
-    for (int s = 0; s < BS_MAX_VALUES; s++)
-        bs_free(probe->inputs[s]);
-    bs_free(probe->lengths);
+    for (int i = 0; probe->inputs && i < probe->values * probe->windows; i++)
+        bs_free(probe->inputs[i].x);
+    bs_free(probe->inputs);
     *probe = (struct bs_probe){.windows = 0};
 }
 
@@ -43,32 +59,36 @@ struct filling {
 struct filled_window {
     const struct filling *filling;
     int window;
+    bool failed; /* memory ran out */
 };
 
-static void keep_input(void *context, int site, const float *x, int tokens, int stride)
+static void keep_input(void *context, int site, const float *x, int rows, int stride)
 {
-    const struct filled_window *at = context;
-    const struct bs_probe *probe = at->filling->probe;
-    size_t begin = (size_t)at->window * (size_t)probe->tokens * (size_t)stride;
-    if (probe->inputs[site])
-        memcpy(probe->inputs[site] + begin, x, (size_t)tokens * (size_t)stride * sizeof *x);
+    struct filled_window *at = context;
+    const struct bs_value *value = &at->filling->block->program->values[site];
+    struct bs_probed *probed = probed_at(at->filling->probe, site, at->window);
+    if (!bs_is_input(value))
+        return;
+    probed->rows = rows;
+    if (!make_room(probed, rows, value->width))
+        at->failed = true;
+    else if (rows > 0)
+        memcpy(probed->x, x, (size_t)rows * (size_t)stride * sizeof *x);
 }
 
 static enum bs_status fill_window(void *context, int window, int thread, struct bs_error *err)
 {
-    (void)err;
     const struct filling *filling = context;
-    struct filled_window at = {filling, window};
-    const struct bs_program *p = &filling->block->architecture->program;
+    struct filled_window at = {filling, window, false};
+    const struct bs_program *p = filling->block->program;
     struct bs_observer observer = {
         .context = &at, .site = keep_input, .last = p->inputs[p->num_inputs - 1]};
     const struct bs_stream *stream = filling->stream;
     struct bs_fork fork = bs_stream_fork(stream, window);
-    filling->probe->lengths[window] = fork.tokens;
     bs_block_forward_fork(filling->block, filling->rope, bs_stream_window(stream, window), NULL,
                           &fork, &observer, &filling->scratch[thread]);
     bs_stream_forget(stream, window);
-    return BS_OK;
+    return at.failed ? bs_fail_memory(err) : BS_OK;
 }
 
 enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *original,
@@ -97,25 +117,27 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     const struct measuring *m = context;
     struct bs_scratch *scratch = &m->scratch[thread];
     int slot = index / m->probe->windows, window = index % m->probe->windows;
-    int site = m->original->architecture->program.slots[slot].input;
-    int tokens = m->probe->lengths[window];
+    int site = m->original->program->slots[slot].input;
+    const struct bs_probed *probed = probed_at(m->probe, site, window);
+    int tokens = probed->rows;
     const struct bs_linear *wanted = &m->original->linears[slot];
     const struct bs_linear *got = &m->quantized->linears[slot];
     size_t in = (size_t)wanted->in_features, out = (size_t)wanted->out_features;
     size_t rows = (size_t)tokens;
-    const float *x = m->probe->inputs[site] + (size_t)window * (size_t)m->probe->tokens * in;
+    if (!rows)
+        return BS_OK;
     size_t mark = scratch->used;
     float *changed = bs_scratch_take(scratch, rows * in);
     float *y = bs_scratch_take(scratch, rows * out);
     float *y_hat = bs_scratch_take(scratch, rows * out);
     float *room = bs_scratch_take(scratch, in > out ? in : out);
-    memcpy(changed, x, rows * in * sizeof *x);
+    memcpy(changed, probed->x, rows * in * sizeof *changed);
     bs_bases_apply(&got->in, changed, tokens, room);
     const struct bs_site_setting *at = &m->quantized->sites[site];
     if (at->setting)
         bs_values_round(at->setting, &at->fixed, at->rounder, changed, tokens, got->in_features,
                         got->in_features);
-    bs_linear_forward(wanted, x, y, wanted->out_features, tokens);
+    bs_linear_forward(wanted, probed->x, y, wanted->out_features, tokens);
     bs_linear_forward(got, changed, y_hat, wanted->out_features, tokens);
     bs_bases_undo(&got->out, y_hat, tokens, room);
     bs_metrics_outputs(y, y_hat, rows * out, m->parts + (size_t)index * m->num_sums);
@@ -231,7 +253,7 @@ enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_
                           .quantized = quantized,
                           .probe = probe,
                           .scratch = scratch,
-                          .num_linears = original->architecture->program.num_slots};
+                          .num_linears = original->program->num_slots};
     int tasks = m.num_linears * probe->windows;
     m.num_sums = (size_t)bs_metrics_sums();
     for (int k = 0; k < m.num_linears; k++) {

@@ -7,20 +7,27 @@
 #include "eval/store/results.h"
 #include "eval/tasks/metric.h"
 
-/* The inputs of all linears of one block over some windows of stream 0. */
-struct bs_probe {
-    int windows, tokens;          /* tokens: of the longest */
-    int *lengths;                 /* [windows], tokens of each */
-    float *inputs[BS_MAX_VALUES]; /* [windows][tokens][in], by values of the program */
+/* What one window is at one site. */
+struct bs_probed {
+    float *x; /* [rows][width]; NULL where there is room for none */
+    size_t room;
+    int rows;
 };
 
-/* Room for the inputs of so many windows. BS_ENOMEM. */
+/* The inputs of all linears of one block over some windows of stream 0. */
+struct bs_probe {
+    int windows, values;
+    struct bs_probed *inputs; /* [values of the program][windows] */
+};
+
+/* Room for the inputs of so many windows; of experts' it is made as they are filled, of as many
+ * rows as go to them. BS_ENOMEM. */
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *architecture,
                              int windows, int tokens, struct bs_error *err);
 void bs_probe_release(struct bs_probe *probe);
 
 /* Runs the first windows of the stream through the original block and keeps the inputs of
- * linears. */
+ * linears. BS_ENOMEM. */
 enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *original,
                              const struct bs_rope *rope, const struct bs_stream *stream,
                              struct bs_scratch *scratch, struct bs_error *err);

@@ -113,7 +113,7 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
                                 .compute = recipe->compute};
     plain->activations.sharing = shared_by(&plain->activations);
     const struct bs_inputs inputs = {.rope = p->rope, .scratch = p->scratch};
-    const struct bs_probe nothing = {.windows = 0, .tokens = 1};
+    const struct bs_probe nothing = {.windows = 0};
     struct bs_layer_row rows[BS_MAX_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
     if (bs_block_copy(&p->work, &p->original, err) ||

@@ -13,19 +13,41 @@
 
 enum { CELL_TEXT = 64, LINE_TEXT = 1200 };
 
+/* The expert that a place is of; -1: none. */
+static int expert_of(const struct bs_program *p, const struct bs_place *place)
+{
+    return place->out ? p->slots[place->index].expert : p->values[place->index].expert;
+}
+
+/* One line for the same place of all experts: "mlp.experts.*.input", "8 of tokens x 64". */
+static void name_all(const struct bs_program *p, const struct bs_place *place, char name[CELL_TEXT],
+                     char shape[CELL_TEXT])
+{
+    char one[CELL_TEXT];
+    const char *rest = strstr(place->name, ".0.");
+    snprintf(one, sizeof one, "%s", shape);
+    snprintf(name, CELL_TEXT, "%.*s.*%s", (int)(rest - place->name), place->name, rest + 2);
+    snprintf(shape, CELL_TEXT, "%d of %.40s", p->num_experts, one);
+}
+
 static enum bs_status print_model(const char *model, const struct bs_architecture *a, FILE *out,
                                   struct bs_error *err)
 {
     struct bs_place places[BS_MAX_PLACES];
     int count = bs_program_places(&a->program, places);
     struct bs_listing listing = {.head = {"layers", "place", "kind", "shape"}};
-    char layers[CELL_TEXT], shape[CELL_TEXT];
+    char layers[CELL_TEXT], shape[CELL_TEXT], name[CELL_TEXT];
     snprintf(layers, sizeof layers, "0-%d", a->num_layers - 1);
     for (int i = 0; i < count; i++) {
+        if (expert_of(&a->program, &places[i]) > 0)
+            continue;
         const char *rows = places[i].out ? "" : "tokens";
         snprintf(shape, sizeof shape, "%s%.0d x %d", rows, places[i].out, places[i].width);
-        bs_listing_add(&listing,
-                       (const char *const[]){layers, places[i].name, places[i].kind, shape});
+        if (expert_of(&a->program, &places[i]) == 0)
+            name_all(&a->program, &places[i], name, shape);
+        else
+            snprintf(name, sizeof name, "%s", places[i].name);
+        bs_listing_add(&listing, (const char *const[]){layers, name, places[i].kind, shape});
     }
     struct bs_place outer[BS_NUM_OUTER];
     bs_outer_places(a, outer);

@@ -240,7 +240,7 @@ static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_err
 
 static void count_bits(const struct bs_block *block, struct bs_variant *variant)
 {
-    for (int s = 0; s < block->architecture->program.num_slots; s++) {
+    for (int s = 0; s < block->program->num_slots; s++) {
         const struct bs_linear *linear = &block->linears[s];
         variant->linear_weights += (double)linear->out_features * linear->in_features;
         variant->linear_bits += bs_linear_bits(linear);

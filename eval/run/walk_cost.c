@@ -136,6 +136,35 @@ static struct statistics_bytes statistics_bytes(const struct bs_walk *walk,
     return most;
 }
 
+/* Channels of the widest input of linears. */
+static double widest_input(const struct bs_program *p)
+{
+    double widest = 0;
+    for (int k = 0; k < p->num_inputs; k++)
+        raise_to(&widest, p->values[p->inputs[k]].width);
+    return widest;
+}
+
+/* The most weights that one factor is for: those of all experts, where tokens go to them. */
+static double most_scaled(const struct bs_program *p)
+{
+    double most = 0;
+    for (int k = 0; k < p->num_inputs; k++)
+        if (p->values[p->inputs[k]].kind == BS_SITE_ROUTER)
+            raise_to(&most, bs_site_weights(p, p->inputs[k]));
+    return most;
+}
+
+/* Weights that a token is multiplied by: of experts those it goes to. */
+static double active_weights(const struct bs_program *p)
+{
+    double weights = 0;
+    for (int s = 0; s < p->num_slots; s++)
+        weights +=
+            (double)p->slots[s].out * p->slots[s].in * bs_value_rows(p, p->slots[s].input, 1);
+    return weights;
+}
+
 /* Codes, scales and zero points of a block, of the recipe that has the most of them. */
 static double codes_bytes(const struct bs_architecture *a, const struct bs_recipe *const *recipes,
                           int num_recipes)
@@ -167,8 +196,9 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     }
     if (!num_recipes)
         return 0;
-    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
-    double linears = 3 * widest * a->hidden_size * sizeof(float);
+    double widest = widest_input(&a->program);
+    double linears = 3 * widest * a->hidden_size, scaled = most_scaled(&a->program);
+    linears = (scaled > linears ? scaled : linears) * sizeof(float);
     if (streams > 0)
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
     double bytes = (twice ? 2 : 1) * bs_block_weights(a) * sizeof(float) +
@@ -189,7 +219,8 @@ static double probing_bytes(const struct bs_walk *walk)
         return 0;
     double inputs = 0;
     for (int k = 0; k < a->program.num_inputs; k++)
-        inputs += a->program.values[a->program.inputs[k]].width;
+        inputs += bs_value_rows(&a->program, a->program.inputs[k], 1) *
+                  a->program.values[a->program.inputs[k]].width;
     return walk->texts[0].tokens * probes * inputs * sizeof(float);
 }
 
@@ -333,7 +364,7 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
      * returned. */
     const double process = 80e6;
     const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double widest = a->intermediate_size > a->hidden_size ? a->intermediate_size : a->hidden_size;
+    double widest = widest_input(&a->program);
     double tensor = widest * a->hidden_size * (double)sizeof(float); /* of a block, read whole */
     double blocks =
         bs_block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
@@ -527,6 +558,6 @@ double bs_walk_probe_flops(const struct bs_walk *walk, bool fill)
     const struct bs_program *p = &a->program;
     int tokens = walk->texts[0].tokens;
     double pass = bs_flops_until(p, p->inputs[p->num_inputs - 1], tokens);
-    double linears = 2.0 * tokens * bs_block_weights(a);
+    double linears = 2.0 * tokens * active_weights(p);
     return (double)windows * a->num_layers * (fill ? pass : 2 * linears);
 }

@@ -15,20 +15,20 @@ static void absmax_observe(const struct bs_observed *of, int window, const float
     (void)window, (void)result;
     float *absmax = slot;
     memset(absmax, 0, absmax_bytes(of));
-    for (int t = 0; t < of->tokens; t++)
+    for (size_t t = 0; t < of->rows; t++)
         for (int j = 0; j < of->width; j++) {
-            float size = fabsf(x[(size_t)t * (size_t)stride + (size_t)j]);
+            float size = fabsf(x[t * (size_t)stride + (size_t)j]);
             absmax[j] = size > absmax[j] ? size : absmax[j];
         }
 }
 
-static void absmax_merge(const struct bs_observed *of, const void *const *slots, int count,
+static void absmax_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
                          int part, void *result)
 {
     (void)part;
     float *to = result;
     for (int k = 0; k < count; k++) {
-        const float *absmax = slots[k];
+        const float *absmax = shown[k].slot;
         for (int j = 0; j < of->width; j++)
             to[j] = fmaxf(to[j], absmax[j]);
     }

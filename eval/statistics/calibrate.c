@@ -18,7 +18,13 @@ struct pass {
     int last;           /* site that is looked at */
     int first, windows; /* first .. first + windows - 1 are at work, at most `threads` */
     int threads;
-    void **slots;       /* [statistics->count][threads], NULL where a statistic has none */
+    void **slots;           /* [statistics->count][threads], NULL where a statistic has none; where
+                           rows vary, only from when they are shown until they are merged */
+    size_t *rows;           /* [statistics->count][threads], that were shown */
+    struct bs_shown *shown; /* [statistics->count][threads], those with rows, `num_shown` each */
+    int *num_shown;
+    float *routing; /* [threads][tokens][experts], where an expert's site is compared; else NULL */
+    size_t routing_floats;
     float *unquantized; /* [threads][unquantized_floats], a window on its way through the origin */
     size_t unquantized_floats;
     size_t compared_at[BS_MAX_VALUES]; /* where in that a site's values are, and 1; 0 = nowhere */
@@ -31,6 +37,7 @@ struct window {
     int index;
     int bad_site; /* an input of linears that is not finite, or -1 */
     size_t bad;   /* where */
+    bool failed;  /* memory ran out */
 };
 
 static void **slots_of(const struct pass *pass, int statistic)
@@ -49,7 +56,7 @@ static float *unquantized_at(const struct window *window, int site)
 static void keep_unquantized(void *context, int site, const float *x, int tokens, int stride)
 {
     const struct window *window = context;
-    size_t width = (size_t)window->pass->block->architecture->program.values[site].width;
+    size_t width = (size_t)window->pass->block->program->values[site].width;
     if (!window->pass->compared_at[site])
         return;
     float *to = unquantized_at(window, site);
@@ -57,24 +64,82 @@ static void keep_unquantized(void *context, int site, const float *x, int tokens
         memcpy(to + t * width, x + t * (size_t)stride, width * sizeof *x);
 }
 
+/* Where the window's tokens go, or NULL. */
+static float *routing_of(const struct window *window)
+{
+    const struct pass *pass = window->pass;
+    size_t own = (size_t)(window->index - pass->first) * pass->routing_floats;
+    return pass->routing ? pass->routing + own : NULL;
+}
+
+/* Finds out where the window's tokens go in the block: the origin's experts are shown the same. */
+static void find_routing(struct window *window, struct bs_scratch *scratch)
+{
+    const struct pass *pass = window->pass;
+    const struct bs_program *p = pass->block->program;
+    struct bs_observer observer = {.context = window, .routed = routing_of(window)};
+    while (p->values[observer.last].expert < 0 || !p->values[observer.last].name)
+        observer.last++;
+    if (observer.routed)
+        bs_block_forward(pass->block, pass->rope, bs_stream_window(pass->inputs, window->index),
+                         NULL, pass->inputs->tokens, &observer, scratch);
+}
+
 /* Takes a window through the origin to the last site that is looked at. */
 static void pass_origin(const struct pass *pass, struct window *window, struct bs_scratch *scratch)
 {
-    struct bs_observer observer = {.context = window, .site = keep_unquantized, .last = pass->last};
     const struct bs_stream *in = pass->origin->inputs;
+    struct bs_observer observer = {.context = window,
+                                   .site = keep_unquantized,
+                                   .last = pass->last,
+                                   .routing = routing_of(window)};
     bs_block_forward(pass->origin->block, pass->rope, bs_stream_window(in, window->index), NULL,
                      in->tokens, &observer, scratch);
     bs_stream_forget(in, window->index);
 }
 
+/* The window's slot of a statistic, made where rows vary; NULL where it has none. */
+static void *slot_for(struct window *window, int statistic, const struct bs_observed *of)
+{
+    const struct pass *pass = window->pass;
+    const struct bs_statistic *s = pass->statistics->collected[statistic].wish.statistic;
+    void **slot = &slots_of(pass, statistic)[window->index - pass->first];
+    struct bs_observed own = *of;
+    own.tokens = (int)of->rows;
+    size_t bytes = of->varies && s->slot_bytes ? s->slot_bytes(&own) : 0;
+    if (bytes && !(*slot = bs_alloc(bytes, 1)))
+        window->failed = true;
+    return *slot;
+}
+
+/* Shows a window's rows to a statistic. */
+static void show(struct window *window, int statistic, const float *x, int rows, int stride)
+{
+    const struct pass *pass = window->pass;
+    const struct bs_collected *c = &pass->statistics->collected[statistic];
+    struct bs_observed of = c->of;
+    of.rows = (size_t)rows;
+    void *slot = slot_for(window, statistic, &of);
+    if (window->failed)
+        return;
+    pass->rows[(size_t)statistic * (size_t)pass->threads + (size_t)(window->index - pass->first)] =
+        of.rows;
+    if (c->wish.statistic->compare)
+        c->wish.statistic->compare(&of, window->index, x, stride,
+                                   pass->origin ? unquantized_at(window, c->wish.site) : x,
+                                   pass->origin ? of.width : stride, slot, c->data);
+    else
+        c->wish.statistic->observe(&of, window->index, x, stride, slot, c->data);
+}
+
 /* Shows what passes at a site to the statistics that are taken there. */
-static void on_site(void *context, int site, const float *x, int tokens, int stride)
+static void on_site(void *context, int site, const float *x, int rows, int stride)
 {
     struct window *window = context;
     const struct pass *pass = window->pass;
-    const struct bs_value *value = &pass->block->architecture->program.values[site];
-    size_t count = (size_t)tokens * (size_t)value->width;
-    if (!pass->outputs && window->bad_site < 0 && value->kind == BS_SITE_INPUT) {
+    const struct bs_value *value = &pass->block->program->values[site];
+    size_t count = (size_t)rows * (size_t)value->width;
+    if (!pass->outputs && window->bad_site < 0 && bs_is_input(value)) {
         window->bad = bs_first_not_finite(x, count);
         window->bad_site = window->bad < count ? site : -1;
     }
@@ -82,13 +147,8 @@ static void on_site(void *context, int site, const float *x, int tokens, int str
         const struct bs_collected *c = &pass->statistics->collected[i];
         if (c->wish.site != site)
             continue;
-        void *slot = slots_of(pass, i)[window->index - pass->first];
-        if (c->wish.statistic->compare)
-            c->wish.statistic->compare(&c->of, window->index, x, stride,
-                                       pass->origin ? unquantized_at(window, site) : x,
-                                       pass->origin ? value->width : stride, slot, c->data);
-        else
-            c->wish.statistic->observe(&c->of, window->index, x, stride, slot, c->data);
+        if (rows > 0)
+            show(window, i, x, rows, stride);
         if (c->stream.data)
             bs_stream_forget(&c->stream, window->index);
     }
@@ -117,11 +177,15 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
     struct bs_observer observer = {.context = window, .site = on_site, .last = pass->last};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
+    if (pass->origin && pass->routing)
+        find_routing(window, &pass->scratch[thread]);
     if (pass->origin)
         pass_origin(pass, window, &pass->scratch[thread]);
     bs_block_forward(pass->block, pass->rope, bs_stream_window(in, window->index), y, in->tokens,
                      &observer, &pass->scratch[thread]);
     enum bs_status status = y ? check_output(y, window->index, in->tokens, in->width, err) : BS_OK;
+    if (window->failed && !status)
+        status = bs_fail_memory(err);
     bs_stream_forget(in, window->index);
     if (y)
         bs_stream_forget(pass->outputs, window->index);
@@ -165,8 +229,8 @@ static enum bs_status merge_part(void *context, int index, int thread, struct bs
     struct part at = find_part(pass, index);
     const struct bs_collected *c = at.collected;
     if (c->wish.statistic->merge)
-        c->wish.statistic->merge(&c->of, (const void *const *)slots_of(pass, at.statistic),
-                                 pass->windows, at.part, c->data);
+        c->wish.statistic->merge(&c->of, pass->shown + (size_t)at.statistic * (size_t)pass->threads,
+                                 pass->num_shown[at.statistic], at.part, c->data);
     return BS_OK;
 }
 
@@ -175,16 +239,47 @@ static enum bs_status finish_part(void *context, int index, int thread, struct b
     (void)thread, (void)err;
     struct part at = find_part(context, index);
     const struct bs_collected *c = at.collected;
-    if (c->wish.statistic->finish)
+    if (c->wish.statistic->finish && c->of.rows)
         c->wish.statistic->finish(&c->of, at.part, c->data);
     return BS_OK;
+}
+
+/* Lists the slots of windows that had rows. */
+static void list_shown(struct pass *pass, int statistic)
+{
+    size_t first = (size_t)statistic * (size_t)pass->threads;
+    int *count = &pass->num_shown[statistic];
+    *count = 0;
+    for (size_t k = first; k < first + (size_t)pass->windows; k++)
+        if (pass->rows[k])
+            pass->shown[first + (size_t)(*count)++] =
+                (struct bs_shown){pass->slots[k], pass->rows[k]};
+}
+
+/* After the slots were merged: counts their rows, and gives back those of varying size. */
+static void clear_slots(struct pass *pass)
+{
+    for (int i = 0; i < pass->statistics->count; i++)
+        for (int k = 0; k < pass->threads; k++) {
+            size_t at = (size_t)i * (size_t)pass->threads + (size_t)k;
+            pass->statistics->collected[i].of.rows += pass->rows[at];
+            pass->rows[at] = 0;
+            if (!pass->statistics->collected[i].of.varies)
+                continue;
+            bs_free(pass->slots[at]);
+            pass->slots[at] = NULL;
+        }
 }
 
 static enum bs_status run_batch(struct pass *pass, struct bs_error *err)
 {
     if (bs_parallel(pass->windows, forward_window, pass, err))
         return err->status;
-    return bs_parallel(all_parts(pass->statistics), merge_part, pass, err);
+    for (int i = 0; i < pass->statistics->count; i++)
+        list_shown(pass, i);
+    enum bs_status status = bs_parallel(all_parts(pass->statistics), merge_part, pass, err);
+    clear_slots(pass);
+    return status;
 }
 
 static enum bs_status allocate_result(struct bs_collected *c, const struct bs_stream *inputs,
@@ -233,8 +328,10 @@ static enum bs_status allocate_statistics(const struct bs_architecture *a,
 /* Room for the windows at work on their way through the origin. */
 static enum bs_status allocate_unquantized(struct pass *pass, struct bs_error *err)
 {
+    bool routes = false;
     for (int i = 0; i < pass->statistics->count && pass->origin; i++) {
         const struct bs_collected *c = &pass->statistics->collected[i];
+        routes |= c->wish.statistic->compare && c->of.varies;
         if (!c->wish.statistic->compare || pass->compared_at[c->wish.site])
             continue;
         pass->compared_at[c->wish.site] = pass->unquantized_floats + 1;
@@ -245,7 +342,12 @@ static enum bs_status allocate_unquantized(struct pass *pass, struct bs_error *e
     if (!pass->origin)
         return BS_OK;
     pass->unquantized = bs_alloc((size_t)pass->threads, pass->unquantized_floats * sizeof(float));
-    return pass->unquantized ? BS_OK : bs_fail_memory(err);
+    if (routes) {
+        pass->routing_floats =
+            (size_t)pass->inputs->tokens * (size_t)pass->block->program->num_experts;
+        pass->routing = bs_alloc((size_t)pass->threads, pass->routing_floats * sizeof(float));
+    }
+    return pass->unquantized && (pass->routing || !routes) ? BS_OK : bs_fail_memory(err);
 }
 
 static enum bs_status allocate_slots(struct pass *pass, struct bs_error *err)
@@ -253,10 +355,14 @@ static enum bs_status allocate_slots(struct pass *pass, struct bs_error *err)
     size_t threads = (size_t)pass->threads, count = (size_t)pass->statistics->count;
     pass->window = bs_calloc(threads, sizeof *pass->window);
     pass->slots = bs_calloc(count * threads, sizeof *pass->slots);
-    bool enough = pass->window && pass->slots;
+    pass->rows = bs_calloc(count * threads, sizeof *pass->rows);
+    pass->shown = bs_calloc(count * threads, sizeof *pass->shown);
+    pass->num_shown = bs_calloc(count, sizeof *pass->num_shown);
+    bool enough = pass->window && pass->slots && pass->rows && pass->shown && pass->num_shown;
     for (size_t i = 0; i < count && enough; i++) {
         const struct bs_collected *c = &pass->statistics->collected[i];
-        size_t bytes = c->wish.statistic->slot_bytes ? c->wish.statistic->slot_bytes(&c->of) : 0;
+        bool fixed = c->wish.statistic->slot_bytes && !c->of.varies;
+        size_t bytes = fixed ? c->wish.statistic->slot_bytes(&c->of) : 0;
         for (size_t k = 0; k < threads && bytes && enough; k++)
             enough = (pass->slots[i * threads + k] = bs_alloc(bytes, 1)) != NULL;
     }
@@ -269,6 +375,10 @@ static void free_slots(struct pass *pass)
     for (size_t i = 0; i < count && pass->slots; i++)
         bs_free(pass->slots[i]);
     bs_free(pass->slots);
+    bs_free(pass->rows);
+    bs_free(pass->shown);
+    bs_free(pass->num_shown);
+    bs_free(pass->routing);
     bs_free(pass->unquantized);
     bs_free(pass->window);
 }
@@ -296,10 +406,10 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
     /* A pass over the block as if its activations were not quantized. */
     struct bs_block plain = *block, plain_origin;
     struct bs_origin unquantized;
-    bs_block_clear_sites(&plain);
+    plain.sites = NULL;
     if (origin) {
         plain_origin = *origin->block;
-        bs_block_clear_sites(&plain_origin);
+        plain_origin.sites = NULL;
         unquantized = (struct bs_origin){&plain_origin, origin->inputs};
     }
     struct bs_statistics none = {.windows = 0};
@@ -403,66 +513,6 @@ void bs_derived_release(struct bs_statistics *statistics, int site)
     for (int i = 0; i < statistics->count; i++)
         if (statistics->collected[i].wish.site == site)
             release_derived(&statistics->collected[i]);
-}
-
-/* --- what they take --- */
-
-static double statistic_bytes(const struct bs_statistic *statistic, const struct bs_observed *of)
-{
-    double bytes = statistic->bytes ? (double)statistic->bytes(of) : 0;
-    if (statistic->compare) /* the window in the unquantized model */
-        bytes += bs_threads() * (double)of->tokens * of->width * (double)sizeof(float);
-    return bytes + (statistic->slot_bytes ? bs_threads() * (double)statistic->slot_bytes(of) : 0);
-}
-
-struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
-                                             int tokens)
-{
-    struct bs_calibrate_bytes bytes = {.memory = 0};
-    for (int i = 0; i < wanted->count; i++) {
-        const struct bs_wish *wish = &wanted->wishes[i];
-        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
-        if (wish->derivation)
-            *(wish->derivation->in_stream ? &bytes.streams : &bytes.derived) +=
-                wish->derivation->bytes(wanted->architecture, &of);
-        else if (wish->statistic->in_stream)
-            bytes.streams += (double)windows * tokens * of.width * (double)sizeof(float);
-        else
-            bytes.memory += statistic_bytes(wish->statistic, &of);
-    }
-    return bytes;
-}
-
-double bs_calibrate_flops(const struct bs_wanted *wanted, int windows, int tokens)
-{
-    double flops = 0;
-    for (int i = 0; i < wanted->count; i++) {
-        const struct bs_wish *wish = &wanted->wishes[i];
-        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
-        if (!wish->derivation && wish->statistic->flops)
-            flops += wish->statistic->flops(&of);
-    }
-    return flops;
-}
-
-double bs_derived_flops(const struct bs_wanted *wanted, int windows, int tokens)
-{
-    double flops = 0;
-    for (int i = 0; i < wanted->count; i++) {
-        const struct bs_wish *wish = &wanted->wishes[i];
-        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
-        if (wish->derivation && wish->derivation->flops)
-            flops += wish->derivation->flops(&of);
-    }
-    return flops;
-}
-
-int bs_derived_count(const struct bs_wanted *wanted)
-{
-    int count = 0;
-    for (int i = 0; i < wanted->count; i++)
-        count += wanted->wishes[i].derivation && wanted->wishes[i].derivation->flops;
-    return count;
 }
 
 /* --- streams --- */

@@ -1,4 +1,5 @@
-/* Means over the tokens of every channel: the mean of the windows' means, each of a double sum. */
+/* Means over the tokens of every channel: of each window a double sum, over the tokens that a
+ * window has, added up; that over how many windows' length of rows there were. */
 #include "eval/statistics/statistic.h"
 
 #include <math.h>
@@ -15,9 +16,9 @@ static void absmean_observe(const struct bs_observed *of, int window, const floa
     (void)window, (void)result;
     double *sum = slot;
     memset(sum, 0, sum_bytes(of));
-    for (int t = 0; t < of->tokens; t++)
+    for (size_t t = 0; t < of->rows; t++)
         for (int j = 0; j < of->width; j++)
-            sum[j] += fabs((double)x[(size_t)t * (size_t)stride + (size_t)j]);
+            sum[j] += fabs((double)x[t * (size_t)stride + (size_t)j]);
 }
 
 /* slot [width] = the sum of x^2 over the window. */
@@ -27,20 +28,20 @@ static void meansquare_observe(const struct bs_observed *of, int window, const f
     (void)window, (void)result;
     double *sum = slot;
     memset(sum, 0, sum_bytes(of));
-    for (int t = 0; t < of->tokens; t++)
+    for (size_t t = 0; t < of->rows; t++)
         for (int j = 0; j < of->width; j++) {
-            double value = (double)x[(size_t)t * (size_t)stride + (size_t)j];
+            double value = (double)x[t * (size_t)stride + (size_t)j];
             sum[j] += value * value;
         }
 }
 
-static void merge(const struct bs_observed *of, const void *const *slots, int count, int part,
+static void merge(const struct bs_observed *of, const struct bs_shown *shown, int count, int part,
                   void *result)
 {
     (void)part;
     float *to = result;
     for (int k = 0; k < count; k++) {
-        const double *sum = slots[k];
+        const double *sum = shown[k].slot;
         for (int j = 0; j < of->width; j++)
             to[j] += (float)(sum[j] / of->tokens);
     }
@@ -51,7 +52,7 @@ static void finish(const struct bs_observed *of, int part, void *result)
     (void)part;
     float *mean = result;
     for (int j = 0; j < of->width; j++)
-        mean[j] /= (float)of->windows;
+        mean[j] /= (float)bs_observed_windows(of);
 }
 
 const struct bs_statistic bs_stat_absmean = {

@@ -16,7 +16,7 @@ static size_t deviation_bytes(const struct bs_observed *of)
     return (size_t)of->width * (size_t)of->width * sizeof(float);
 }
 
-/* X~ - X and X, [tokens][width] each. */
+/* X~ - X and X, [rows][width] each. */
 static size_t deviation_slot_bytes(const struct bs_observed *of)
 {
     return 2 * (size_t)of->tokens * (size_t)of->width * sizeof(float);
@@ -31,9 +31,9 @@ static void deviation_compare(const struct bs_observed *of, int window, const fl
                               const float *unquantized, int other_stride, void *slot, void *result)
 {
     (void)window, (void)result;
-    size_t width = (size_t)of->width, tokens = (size_t)of->tokens;
-    float *apart = slot, *kept = apart + tokens * width;
-    for (size_t t = 0; t < tokens; t++) {
+    size_t width = (size_t)of->width;
+    float *apart = slot, *kept = apart + of->rows * width;
+    for (size_t t = 0; t < of->rows; t++) {
         const float *row = x + t * (size_t)stride, *other = unquantized + t * (size_t)other_stride;
         memcpy(kept + t * width, row, width * sizeof *row);
         for (size_t j = 0; j < width; j++)
@@ -49,22 +49,23 @@ static int strip_rows(const struct bs_observed *of, int part)
     return left < STRIP ? left : STRIP;
 }
 
-static void deviation_merge(const struct bs_observed *of, const void *const *slots, int count,
+static void deviation_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
                             int part, void *result)
 {
     int width = of->width, first = part * STRIP;
     float *to = (float *)result + (size_t)first * (size_t)width;
     for (int k = 0; k < count; k++) {
-        const float *apart = slots[k], *kept = apart + (size_t)of->tokens * (size_t)width;
-        bs_gemm_tn(strip_rows(of, part), width, of->tokens, 1, apart + first, width, kept, width, 1,
-                   to, width);
+        const float *apart = shown[k].slot, *kept = apart + shown[k].rows * (size_t)width;
+        bs_gemm_tn(strip_rows(of, part), width, (int)shown[k].rows, 1, apart + first, width, kept,
+                   width, 1, to, width);
     }
 }
 
 static void deviation_finish(const struct bs_observed *of, int part, void *result)
 {
     size_t width = (size_t)of->width, count = (size_t)strip_rows(of, part) * width;
-    float *to = (float *)result + (size_t)part * STRIP * width, factor = 2 / (float)of->windows;
+    float *to = (float *)result + (size_t)part * STRIP * width,
+          factor = 2 / (float)bs_observed_windows(of);
     for (size_t i = 0; i < count; i++)
         to[i] *= factor;
 }

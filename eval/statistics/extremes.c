@@ -25,21 +25,21 @@ static void extremes_observe(const struct bs_observed *of, int window, const flo
     (void)window, (void)result;
     struct bs_extremes *e = slot;
     *e = nothing;
-    for (int t = 0; t < of->tokens; t++) {
+    for (size_t t = 0; t < of->rows; t++) {
         float least, most;
-        bs_min_max(x + (size_t)t * (size_t)stride, (size_t)of->width, &least, &most);
+        bs_min_max(x + t * (size_t)stride, (size_t)of->width, &least, &most);
         e->low = fminf(e->low, least);
         e->high = fmaxf(e->high, most);
     }
 }
 
-static void extremes_merge(const struct bs_observed *of, const void *const *slots, int count,
+static void extremes_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
                            int part, void *result)
 {
     (void)of, (void)part;
     struct bs_extremes *to = result;
     for (int k = 0; k < count; k++) {
-        const struct bs_extremes *e = slots[k];
+        const struct bs_extremes *e = shown[k].slot;
         to->low = fminf(to->low, e->low);
         to->high = fmaxf(to->high, e->high);
     }

@@ -17,7 +17,7 @@ static size_t hessian_bytes(const struct bs_observed *of)
     return (size_t)of->width * (size_t)of->width * sizeof(float);
 }
 
-/* [width / TILE][tokens][TILE] */
+/* [width / TILE][rows][TILE] */
 static size_t hessian_slot_bytes(const struct bs_observed *of)
 {
     return (size_t)of->tokens * (size_t)of->width * sizeof(float);
@@ -35,11 +35,11 @@ static void hessian_observe(const struct bs_observed *of, int window, const floa
 {
     (void)window, (void)result;
     float *kept = slot;
-    size_t width = (size_t)of->width, tokens = (size_t)of->tokens;
-    for (size_t t = 0; t < tokens; t++)
+    size_t width = (size_t)of->width;
+    for (size_t t = 0; t < of->rows; t++)
         for (size_t first = 0; first < width; first += TILE) {
             size_t columns = width - first < TILE ? width - first : TILE;
-            memcpy(kept + first * tokens + t * columns, x + t * (size_t)stride + first,
+            memcpy(kept + first * of->rows + t * columns, x + t * (size_t)stride + first,
                    columns * sizeof *x);
         }
 }
@@ -68,20 +68,20 @@ static struct tile tile_of(const struct bs_observed *of, int part)
 }
 
 /* Adds the slots' X^T X to one tile. */
-static void hessian_merge(const struct bs_observed *of, const void *const *slots, int count,
+static void hessian_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
                           int part, void *result)
 {
     struct tile t = tile_of(of, part);
-    int tokens = of->tokens, width = of->width, height = t.i == t.j ? STRIP : TILE;
+    int width = of->width, height = t.i == t.j ? STRIP : TILE;
     float *at = (float *)result + (size_t)t.i * (size_t)width + (size_t)t.j;
     for (int k = 0; k < count; k++) {
-        const float *x = slots[k];
-        const float *left = x + (size_t)t.i * (size_t)tokens;
-        const float *right = x + (size_t)t.j * (size_t)tokens;
+        const float *x = shown[k].slot;
+        const float *left = x + (size_t)t.i * shown[k].rows;
+        const float *right = x + (size_t)t.j * shown[k].rows;
         for (int i = 0; i < t.m; i += height) {
             int rows = t.m - i < height ? t.m - i : height, below = t.i == t.j ? i : 0;
-            bs_gemm_tn(rows, t.n - below, tokens, 1, left + i, t.m, right + below, t.n, 1,
-                       at + (size_t)i * (size_t)width + below, width);
+            bs_gemm_tn(rows, t.n - below, (int)shown[k].rows, 1, left + i, t.m, right + below, t.n,
+                       1, at + (size_t)i * (size_t)width + below, width);
         }
     }
 }
@@ -90,7 +90,7 @@ static void hessian_merge(const struct bs_observed *of, const void *const *slots
 static void hessian_finish(const struct bs_observed *of, int part, void *result)
 {
     struct tile t = tile_of(of, part);
-    float *hessian = result, factor = 2 / (float)of->windows;
+    float *hessian = result, factor = 2 / (float)bs_observed_windows(of);
     size_t width = (size_t)of->width, rows = (size_t)(t.i + t.m), columns = (size_t)(t.j + t.n);
     for (size_t first = (size_t)t.i; first < rows; first += LINE) {
         size_t end = first + LINE < rows ? first + LINE : rows;

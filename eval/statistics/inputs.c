@@ -9,7 +9,7 @@ static void inputs_observe(const struct bs_observed *of, int window, const float
     (void)slot;
     size_t width = (size_t)of->width, tokens = (size_t)of->tokens;
     float *to = (float *)result + (size_t)window * tokens * width;
-    for (size_t t = 0; t < tokens; t++)
+    for (size_t t = 0; t < of->rows; t++)
         memcpy(to + t * width, x + t * (size_t)stride, width * sizeof *x);
 }
 

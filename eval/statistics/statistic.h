@@ -5,10 +5,27 @@
 
 #include "eval/base/plugin.h"
 
-/* What is looked at: x [windows][tokens][width] at one site. */
+/* What is looked at: x [windows][tokens][width] at one site; of an expert's, where `varies`, only
+ * the rows that were routed to it, at most `tokens` of a window. */
 struct bs_observed {
     int width, windows, tokens;
+    bool varies;
     int detail; /* the wish's: what it means is the statistic's affair; 0 where it has none */
+    /* Rows that were shown: to observe and compare those of this window, to merge those before its
+     * slots, then all. */
+    size_t rows;
+};
+
+/* How many windows' length of rows were shown: windows, where rows do not vary. */
+static inline double bs_observed_windows(const struct bs_observed *of)
+{
+    return (double)of->rows / of->tokens;
+}
+
+/* The slot of a window, and the rows that were shown to it. */
+struct bs_shown {
+    const void *slot;
+    size_t rows;
 };
 
 /* The result is one piece of memory; windows are observed side by side and merged in their order,
@@ -30,8 +47,8 @@ struct bs_statistic {
     /* Multiply-adds times two of all windows. NULL = next to the products of a pass, few. */
     double (*flops)(const struct bs_observed *of);
 
-    /* Shows a window, tokens rows of `width` floats, `stride` floats apart, once. Fills the slot
-     * and, of the result, only what is this window's. Called from parallel threads. */
+    /* Shows a window, of->rows > 0 rows of `width` floats, `stride` floats apart, once. Fills the
+     * slot and, of the result, only what is this window's. Called from parallel threads. */
     void (*observe)(const struct bs_observed *of, int window, const float *x, int stride,
                     void *slot, void *result);
 
@@ -43,11 +60,11 @@ struct bs_statistic {
     /* Parts of the result that merge and finish work on, from parallel threads. NULL = 1. */
     int (*parts)(const struct bs_observed *of);
 
-    /* Takes the slots [count] of consecutive windows, in their order, into one part. */
-    void (*merge)(const struct bs_observed *of, const void *const *slots, int count, int part,
+    /* Takes the slots [count] of windows that had rows, in their order, into one part. */
+    void (*merge)(const struct bs_observed *of, const struct bs_shown *shown, int count, int part,
                   void *result);
 
-    /* After the last window. */
+    /* After the last window, where any had rows. */
     void (*finish)(const struct bs_observed *of, int part, void *result);
 };
 
@@ -67,8 +84,9 @@ extern const struct bs_statistic bs_stat_deviation; /* float [width][width], 2/w
                                                        (X~ - X)^T X */
 extern const struct bs_statistic bs_stat_watched;   /* of a range that watches; detail: which */
 
-/* How many rows are sampled: every n-th of all tokens, counted from the first, where n is the whole
- * part of tokens / detail, or 1 (llm-awq's auto_clip.py). */
+/* How many rows are sampled: every n-th of all rows, counted from the first, where n is the whole
+ * part of tokens / detail, or 1 (llm-awq's auto_clip.py); where rows vary, the least power of two
+ * that leaves at most 2 * detail. */
 int bs_sample_rows(const struct bs_observed *of);
 
 /* The detail of bs_stat_watched for a range that watches: its number among these. */

@@ -125,7 +125,9 @@ void bs_wanted_release(struct bs_wanted *wanted)
 struct bs_observed bs_observed_at(const struct bs_architecture *architecture,
                                   const struct bs_wish *wish, int windows, int tokens)
 {
-    return (struct bs_observed){.width = architecture->program.values[wish->site].width,
+    const struct bs_value *value = &architecture->program.values[wish->site];
+    return (struct bs_observed){.width = value->width,
+                                .varies = value->expert >= 0,
                                 .windows = windows,
                                 .tokens = tokens,
                                 .detail = wish->detail};

@@ -46,16 +46,16 @@ static void watched_observe(const struct bs_observed *of, int window, const floa
     (void)window, (void)result;
     float *copy = slot;
     size_t width = (size_t)of->width;
-    for (size_t t = 0; t < (size_t)of->tokens; t++)
+    for (size_t t = 0; t < of->rows; t++)
         memcpy(copy + t * width, x + t * (size_t)stride, width * sizeof *copy);
 }
 
-static void watched_merge(const struct bs_observed *of, const void *const *slots, int count,
+static void watched_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
                           int part, void *result)
 {
     (void)part;
     for (int k = 0; k < count; k++) {
-        struct bs_sample batch = bs_sample_of(slots[k], (size_t)of->tokens * (size_t)of->width);
+        struct bs_sample batch = bs_sample_of(shown[k].slot, shown[k].rows * (size_t)of->width);
         range_of(of)->watch(result, of->windows, &batch);
     }
 }

@@ -388,7 +388,7 @@ static void assert_served(const struct bs_plugin *format, const struct bs_algori
     assert_true(recipe_on(&nearest, bs_algorithm_find("rtn"), format, more));
     quantize(&recipe, &block);
     quantize(&nearest, &plain);
-    for (int r = 0; r < block.architecture->program.num_slots; r++)
+    for (int r = 0; r < block.program->num_slots; r++)
         assert_on_grid(&block.linears[r], &recipe.weights);
     if (looks_at_inputs(&recipe) && algorithm->quantize &&
         output_error(&block) > output_error(&plain))

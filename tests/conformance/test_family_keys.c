@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "eval/model/families.h"
 #include "tests/support/families.h"
 #include "tests/support/folder.h"
 
@@ -26,10 +27,17 @@ static json_t *language_model(json_t *config)
     return text ? text : config;
 }
 
-/* Whether the config has a word of its own on this key. */
+/* Whether the config has a word of its own on this key, or could have. */
 static bool is_there(json_t *config, const char *key)
 {
-    return json_object_get(config, key) || json_object_get(language_model(config), key);
+    json_t *text = language_model(config);
+    const char *type = json_string_value(json_object_get(text, "model_type"));
+    const struct bs_family *family = type ? bs_family_find(type) : NULL;
+    const struct bs_config_key_name *read = family ? family->config->keys : NULL;
+    for (; read && read->name; read++)
+        if (!strcmp(read->name, key) && read->key == BS_KEY_NUM_EXPERTS)
+            return true;
+    return json_object_get(config, key) || json_object_get(text, key);
 }
 
 static enum bs_status read_config(const json_t *config, struct bs_error *err)

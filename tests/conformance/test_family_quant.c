@@ -326,9 +326,14 @@ static void assert_sound(const struct subject *s, const struct ride *ride, int i
     assert_int_equal(variant->num_layers, s->a->num_layers * bs_num_linears(s->a));
     for (int l = 0; l < variant->num_layers; l++) {
         const struct bs_layer_row *row = &variant->layers[l];
+        const struct bs_slot *slot = &s->a->program.slots[l % bs_num_linears(s->a)];
         double mse = layer_value(row, "weight_mse");
-        if (!(mse > 0 && isfinite(mse) && isfinite(layer_value(row, "relative_output_error")) &&
-              layer_value(row, "cosine") > 0.5))
+        bool shown = slot->expert < 0; /* perhaps no token goes to it */
+        if (slot->routes)              /* which is not rounded */
+            continue;
+        bool near =
+            isfinite(layer_value(row, "relative_output_error")) && layer_value(row, "cosine") > 0.5;
+        if (!(mse > 0 && isfinite(mse) && (near || !shown)))
             fail_msg("%s, %s: block %d, %s", s->name, label, row->block, row->name);
     }
     double kld = mean_kld(variant, &s->text);
@@ -409,6 +414,8 @@ static void assert_tensor_grids(struct subject *s, void *context)
         quantize(s, &recipe, &block);
         for (int r = 0; r < s->a->program.num_slots; r++) {
             const struct bs_slot *slot = &s->a->program.slots[r];
+            if (slot->routes) /* which is not rounded */
+                continue;
             struct bs_cell want = grid_over(s, &recipe.weights, slot->first, slot->last);
             if (!same_cell(bs_codes_cell(&block.linears[r].codes, 0, 0), want))
                 fail_msg("%s, block %d: the grid of %s", s->name, s->block.index,
@@ -428,18 +435,21 @@ static void a_fused_tensor_has_one_grid(void **state)
     assert_true(fused_blocks > 0);
 }
 
-/* What a forward pass shows: the range of the outputs of q, k and v, and of the first token the
- * output of v and what o_proj reads. */
+/* What a forward pass shows of attention's values: the range of the outputs of q, k and v, and of
+ * the first token the output of v and what o_proj reads. */
+enum { MOST_SHOWN = 64 };
 struct shown {
     const struct bs_program *program;
-    float low[BS_MAX_VALUES], high[BS_MAX_VALUES];
-    float first[BS_MAX_VALUES][2 * WIDEST];
+    float low[MOST_SHOWN], high[MOST_SHOWN];
+    float first[MOST_SHOWN][2 * WIDEST];
 };
 
 static void show(void *context, int site, const float *x, int tokens, int stride)
 {
     struct shown *shown = context;
     int width = shown->program->values[site].width;
+    if (site >= MOST_SHOWN)
+        return;
     for (int t = 0; t < tokens; t++) {
         float low, high;
         bs_min_max(x + (size_t)t * (size_t)stride, (size_t)width, &low, &high);
@@ -455,7 +465,7 @@ static struct shown look(const struct subject *s, const struct bs_block *block, 
                          int tokens)
 {
     struct shown shown = {.program = &s->a->program};
-    for (int v = 0; v < BS_MAX_VALUES; v++) {
+    for (int v = 0; v < MOST_SHOWN; v++) {
         shown.low[v] = INFINITY;
         shown.high[v] = -INFINITY;
     }

@@ -204,7 +204,7 @@ static const struct bs_linear *linear_at(size_t index)
 {
     static const char *const names[] = {"down_proj", "gate_proj", "up_proj", "k_proj",
                                         "o_proj",    "q_proj",    "v_proj"};
-    for (int s = 0; s < block.architecture->program.num_slots; s++)
+    for (int s = 0; s < block.program->num_slots; s++)
         if (strstr(block.linears[s].name, names[index]))
             return &block.linears[s];
     fail();

@@ -189,7 +189,7 @@ static void compare_block(const struct bs_block *block, const json_t *row)
     int compared = 0;
     make_importance(importance);
     json_object_foreach(json_object_get(row, "model"), name,
-                        want) for (int s = 0; s < block->architecture->program.num_slots; s++)
+                        want) for (int s = 0; s < block->program->num_slots; s++)
     {
         const struct bs_linear *linear = &block->linears[s];
         char own[64];

@@ -7,7 +7,7 @@ static enum bs_status bend_prepare(const void *options, const struct bs_job *job
                                    struct bs_error *err)
 {
     (void)options, (void)err;
-    struct bs_linear *last = &job->block->linears[job->block->architecture->program.num_slots - 1];
+    struct bs_linear *last = &job->block->linears[job->block->program->num_slots - 1];
     for (size_t i = 0; i < (size_t)last->out_features * (size_t)last->in_features; i++)
         last->weight[i] *= 1.001f;
     return BS_OK;

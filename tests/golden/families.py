@@ -66,10 +66,15 @@ def attention(config):
     return "sdpa" if getattr(config, "alibi", False) else "eager"
 
 
+def ways(config):
+    """How it is computed: experts one by one where the version can choose."""
+    return {"attn_implementation": attention(config),
+            **({} if OLDER else {"experts_implementation": "eager"})}
+
+
 def build(config):
     """The family's own class, in eval mode."""
-    model = model_class(config).from_config(config, attn_implementation=attention(config))
-    return model.float().eval()
+    return model_class(config).from_config(config, **ways(config)).float().eval()
 
 
 def configured(keys):
@@ -196,7 +201,7 @@ def check(row, model, logits, ids):
 def load(folder, config=None):
     config = config or transformers.AutoConfig.from_pretrained(folder)
     model = model_class(config).from_pretrained(
-        folder, config=config, dtype=torch.float32, attn_implementation=attention(config))
+        folder, config=config, dtype=torch.float32, **ways(config))
     return model.eval()
 
 
@@ -213,7 +218,7 @@ def save(model, row, generator, folder):
         for parameter in model.parameters():
             noise = torch.rand(parameter.shape, generator=generator, dtype=dtype) - 0.5
             parameter.data *= 1 + 2e-8 * noise
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, **({"save_original_format": False} if row.get("merged") else {}))
     (folder / "generation_config.json").unlink(missing_ok=True)
     if "of" in row:
         link(folder / "model.safetensors", f"../{row['of']}/model.safetensors")

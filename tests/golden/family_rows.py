@@ -10,6 +10,7 @@
     older    the checkpoint as earlier versions wrote it: names without the prefix `strip`, and
              tensors beside the others: `extra` of zeros, `copies` of another one
     edit     keys changed in the saved config.json, before the logits are taken
+    merged   saved as transformers 5 holds it: the experts of a block in one tensor
     since    5 where transformers 4.57 does not know the family, or computes something else
 
 Sizes are distinct within a model wherever the family lets them be, so that no two of them can be
@@ -416,4 +417,26 @@ FAMILIES = [
                      max_seq_len=64, attn_config={"clip_qkv": 1.0, "softmax_scale": 0.9}),
          bites=[{"attn_config": {"clip_qkv": None, "softmax_scale": 0.9}},
                 {"attn_config": {"clip_qkv": 1.0, "softmax_scale": 0.5}}]),
+    dict(name="mixtral", dtype="bfloat16",
+         config=dict(WITH_HEAD_DIM, model_type="mixtral", rope_theta=50.0, num_local_experts=5,
+                     num_experts_per_tok=2, sliding_window=None),
+         bites=[{"num_experts_per_tok": 1}, {"num_experts_per_tok": 3}, {"sliding_window": 12}]),
+    dict(name="mixtral-merged", dtype="float16", merged=True, since=5,
+         config=dict(GROUPED, model_type="mixtral", hidden_size=16, rope_theta=50.0,
+                     num_local_experts=3, num_experts_per_tok=2, sliding_window=12),
+         bites=[{"sliding_window": 11}]),
+    dict(name="olmoe", dtype="float16",
+         config=dict(GROUPED, model_type="olmoe", hidden_size=16, rope_theta=50.0, num_experts=5,
+                     num_experts_per_tok=3, clip_qkv=3.0, pad_token_id=0, eos_token_id=1),
+         bites=[{"norm_topk_prob": True}, {"num_experts_per_tok": 2}, {"clip_qkv": None}]),
+    dict(name="qwen3_moe", dtype="bfloat16",
+         config=dict(WITH_HEAD_DIM, model_type="qwen3_moe", rope_theta=50.0, num_experts=6,
+                     num_experts_per_tok=2, moe_intermediate_size=10, norm_topk_prob=True),
+         bites=[{"norm_topk_prob": False}, {"num_experts_per_tok": 3}]),
+    dict(name="qwen3_moe-window", of="qwen3_moe",
+         config=dict(WITH_HEAD_DIM, model_type="qwen3_moe", rope_theta=50.0, num_experts=6,
+                     num_experts_per_tok=2, moe_intermediate_size=10, norm_topk_prob=False,
+                     sliding_window=12, use_sliding_window=True),
+         bites=[{"norm_topk_prob": True}, {"use_sliding_window": False}],
+         same=[{"intermediate_size": 19}]),
 ]

@@ -25,7 +25,7 @@ static enum bs_status tails_quantize(const void *options, const struct bs_job *j
 {
     const struct tails *opt = options;
     struct bs_linear *linear = &job->block->linears[slot];
-    int site = job->block->architecture->program.slots[slot].input;
+    int site = job->block->program->slots[slot].input;
     const double *kurtosis = bs_statistics_of(job->statistics, &bs_stat_kurtosis, site);
     linear->fallback = kurtosis[0] > opt->most;
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))

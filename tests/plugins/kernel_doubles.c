@@ -38,7 +38,7 @@ static void doubles_multiply(const struct bs_linear *linear, const float *x, int
             double sum = 0;
             for (size_t j = 0; j < in; j++)
                 sum += weight[(size_t)i * in + j] * (double)x[(size_t)t * in + j];
-            y[(size_t)t * (size_t)stride + (size_t)i] = (float)sum;
+            y[t * (size_t)stride + (size_t)i] = (float)sum;
         }
     bs_linear_add_bias(linear, y, stride, rows);
 }

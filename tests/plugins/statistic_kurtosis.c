@@ -16,22 +16,22 @@ static void kurtosis_observe(const struct bs_observed *of, int window, const flo
     (void)window, (void)result;
     double *sums = slot;
     sums[0] = sums[1] = 0;
-    for (int t = 0; t < of->tokens; t++)
+    for (size_t t = 0; t < of->rows; t++)
         for (int j = 0; j < of->width; j++) {
-            double square = (double)x[(size_t)t * (size_t)stride + (size_t)j];
+            double square = (double)x[t * (size_t)stride + (size_t)j];
             square *= square;
             sums[0] += square;
             sums[1] += square * square;
         }
 }
 
-static void kurtosis_merge(const struct bs_observed *of, const void *const *slots, int count,
+static void kurtosis_merge(const struct bs_observed *of, const struct bs_shown *shown, int count,
                            int part, void *result)
 {
     (void)of, (void)part;
     double *to = result;
     for (int k = 0; k < count; k++) {
-        const double *sums = slots[k];
+        const double *sums = shown[k].slot;
         to[0] += sums[0];
         to[1] += sums[1];
     }
@@ -40,7 +40,7 @@ static void kurtosis_merge(const struct bs_observed *of, const void *const *slot
 static void kurtosis_finish(const struct bs_observed *of, int part, void *result)
 {
     (void)part;
-    double *sums = result, values = (double)of->windows * of->tokens * of->width;
+    double *sums = result, values = (double)of->rows * of->width;
     sums[0] = sums[1] * values / (sums[0] * sums[0]);
 }
 

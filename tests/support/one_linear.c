@@ -47,6 +47,8 @@ static void collect(struct problem *p, int i, const struct bs_statistic *statist
 enum bs_status try_quantize(struct problem *p, struct bs_error *err)
 {
     memcpy(p->weight, p->original, sizeof p->weight);
+    p->block.linears = p->linears;
+    p->block.program = &p->architecture.program;
     p->block.linears[SLOT_Q] = (struct bs_linear){
         .name = "q", .out_features = OUT, .in_features = IN, .weight = p->weight};
     p->architecture.program.slots[SLOT_Q].input = SET;

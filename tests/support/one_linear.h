@@ -11,6 +11,7 @@ struct problem {
     struct bs_architecture architecture; /* of which only the input of the linear counts */
     float original[OUT * IN], weight[OUT * IN], hessian[IN * IN];
     float deviation[IN * IN]; /* zero, where a test does not fill it */
+    struct bs_linear linears[1];
     struct bs_block block;
     struct bs_collected collected[2]; /* hessian, deviation */
     struct bs_statistics statistics;

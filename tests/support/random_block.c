@@ -21,6 +21,17 @@ const struct random_shape small_shape = {.hidden = 40,
                                          .tokens = 70,
                                          .seed = 1};
 
+const struct random_shape expert_shape = {.hidden = 40,
+                                          .intermediate = 24,
+                                          .heads = 4,
+                                          .kv_heads = 2,
+                                          .head_dim = 8,
+                                          .windows = 5,
+                                          .tokens = 70,
+                                          .seed = 2,
+                                          .experts = 6,
+                                          .per_token = 2};
+
 const struct random_shape block_shapes[2] = {{.hidden = 64,
                                               .intermediate = 128,
                                               .heads = 2,
@@ -86,6 +97,15 @@ static void fill_linear(struct random_block *random, int s, uint64_t *seed)
     assert_int_equal(bs_bases_init(&linear->out, (int)out, &err), BS_OK);
 }
 
+/* One expert's products are far below all others. */
+static void send_nothing(struct random_block *random)
+{
+    struct bs_linear *router =
+        &random->block.linears[bs_program_slot(random->block.program, "router")];
+    router->bias = filled((size_t)router->out_features, 0);
+    router->bias[UNREACHED] = -1000;
+}
+
 /* Every channel is its own draw and a share of one that the whole token has in common. */
 static void fill_inputs(struct bs_stream *inputs, uint64_t *seed)
 {
@@ -104,8 +124,9 @@ void random_block_init(struct random_block *random, const struct random_shape *s
     struct bs_error err;
     uint64_t seed = shape->seed;
     struct bs_architecture *a = &random->architecture;
-    *a = (struct bs_architecture){.family = bs_family_find("llama"),
-                                  .stored = *bs_family_find("llama"),
+    const char *family = shape->experts ? "mixtral" : "llama";
+    *a = (struct bs_architecture){.family = bs_family_find(family),
+                                  .stored = *bs_family_find(family),
                                   .hidden_size = shape->hidden,
                                   .intermediate_size = shape->intermediate,
                                   .num_layers = 1,
@@ -123,13 +144,23 @@ void random_block_init(struct random_block *random, const struct random_shape *s
                                   .embedding_scale = 1,
                                   .residual_scale = 1,
                                   .logit_scale = 1,
+                                  .experts = {.count = shape->experts,
+                                              .per_token = shape->per_token,
+                                              .size = shape->intermediate,
+                                              .normed = true},
+                                  .biases = shape->experts ? BS_BIASES_ROUTER : 0,
                                   .final_norm = true};
     a->norms = bs_family_norms(a->family);
     assert_int_equal(bs_program_build(a, &a->program, &err), BS_OK);
-    random->block = (struct bs_block){.architecture = a};
-    bs_block_clear_sites(&random->block);
-    for (int s = 0; s < NUM_SLOTS; s++)
+    const struct bs_program *p = &a->program;
+    random->block = (struct bs_block){.architecture = a, .program = p};
+    random->block.linears = bs_calloc((size_t)p->num_slots, sizeof(struct bs_linear));
+    random->block.sites = bs_calloc((size_t)p->num_values, sizeof(struct bs_site_setting));
+    assert_true(random->block.linears && random->block.sites);
+    for (int s = 0; s < p->num_slots; s++)
         fill_linear(random, s, &seed);
+    if (shape->experts)
+        send_nothing(random);
     for (int n = BS_NORM_ATTENTION; n <= BS_NORM_MLP; n++) {
         struct bs_norm *norm = &random->block.norms[n];
         *norm =
@@ -163,7 +194,7 @@ const struct bs_setting *const *setting_at_slots(const struct bs_setting *weight
 
 void quantize_sites(struct bs_block *block, const struct bs_setting *activations, bool outputs)
 {
-    const struct bs_program *p = &block->architecture->program;
+    const struct bs_program *p = block->program;
     static const struct bs_setting none; /* without a format */
     const struct bs_setting *sites[BS_MAX_VALUES];
     struct bs_error err;
@@ -341,14 +372,14 @@ static bool same_bases(const struct bs_bases *a, const struct bs_bases *b)
 bool same_block(const struct bs_block *a, const struct bs_block *b)
 {
     bool all = true;
-    for (int v = 0; v < BS_MAX_VALUES; v++)
+    for (int v = 0; v < a->program->num_values; v++)
         all = all && !memcmp(&a->sites[v].fixed, &b->sites[v].fixed, sizeof a->sites[v].fixed);
     for (int n = 0; n < BS_NUM_NORMS; n++)
         all = all &&
               same(a->norms[n].weight, b->norms[n].weight,
                    (size_t)a->norms[n].width * sizeof(float)) &&
               same(a->norms[n].bias, b->norms[n].bias, (size_t)a->norms[n].width * sizeof(float));
-    for (int r = 0; r < NUM_SLOTS && all; r++) {
+    for (int r = 0; r < a->program->num_slots && all; r++) {
         const struct bs_linear *x = &a->linears[r], *y = &b->linears[r];
         size_t out = (size_t)x->out_features, in = (size_t)x->in_features;
         all = same(x->weight, y->weight, out * in * sizeof(float)) && same_bases(&x->in, &y->in) &&

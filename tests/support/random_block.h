@@ -22,10 +22,15 @@ struct random_shape {
     int hidden, intermediate, heads, kv_heads, head_dim;
     int windows, tokens;
     uint64_t seed;
+    int experts, per_token; /* in place of the MLP, of `intermediate` channels each; 0 = none */
 };
 
 /* Grouped queries, no width equal to another, windows that end within a tile of queries. */
 extern const struct random_shape small_shape;
+
+/* Several experts; of the same, one that no token is sent to: its router's products are low. */
+extern const struct random_shape expert_shape;
+enum { UNREACHED = 4 };
 
 /* Widths that blocks of 64 columns divide, and of 256. */
 extern const struct random_shape block_shapes[2];
@@ -75,7 +80,8 @@ double outputs_apart(const struct random_block *random, const struct bs_block *a
 /* Fails where what the block makes of the inputs is not the same bytes on 1, 4 and 7 threads. */
 void assert_same_on_any_threads(const struct random_block *random, const struct bs_block *block);
 
-/* The site that linears read as the k-th: of attn_input, o_input, mlp_input, down_input. */
+/* The site that linears read as the k-th: of attn_input, o_input, mlp_input, down_input; with
+ * experts the router's input is followed by each expert's two. */
 int random_block_input(const struct random_block *random, int k);
 
 /* The sites that linears read over all windows, x[site] [windows][tokens][in], as forward passes of

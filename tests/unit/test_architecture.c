@@ -206,7 +206,8 @@ static void test_families(void **state)
                                     .norms = bs_family_norms(family),
                                     .wiring = family->wiring,
                                     .num_heads = 1,
-                                    .num_kv_heads = 1};
+                                    .num_kv_heads = 1,
+                                    .experts = {.count = family->experts ? 2 : 0}};
         struct bs_program *p = &a.program;
         struct bs_error err;
         assert_int_equal(bs_program_build(&a, p, &err), BS_OK);
@@ -217,9 +218,9 @@ static void test_families(void **state)
                         p->values[p->inputs[k]].made_by > p->values[p->inputs[k - 1]].made_by);
         }
         assert_int_equal(seen, p->num_slots);
-        for (int i = 0; i < BS_MAX_SLOTS && family->linears[i].role; i++)
+        for (int i = 0; i < BS_MAX_ROLES && family->linears[i].role; i++)
             assert_true(bs_program_slot(p, family->linears[i].role) >= 0);
-        assert_int_equal(bs_num_linears(&a), a.family->gated ? 7 : 6);
+        assert_int_equal(bs_num_linears(&a), family->experts ? 5 + 2 * 3 : family->gated ? 7 : 6);
     }
 }
 

@@ -430,7 +430,7 @@ static void activations_are_quantized_at_their_sites(void **state)
         "bits=4 group_size=16 rounding=floor", "bits=4 rounding=stochastic"};
     for (int k = 0; k < 10; k++) {
         const struct bs_setting *activations = activations_setting(settings[k / 2]);
-        for (int v = 0; v < BS_MAX_VALUES;
+        for (int v = 0; v < block->program->num_values;
              v++) { /* different, so that none can stand for another */
             float most = 0.7f + 0.21f * (float)v;
             bs_values_fix(activations, 40, -most, most, &block->sites[v].fixed);

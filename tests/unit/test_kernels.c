@@ -33,7 +33,7 @@ static struct bs_block quantized(struct bs_recipe *recipe, const char *settings)
     assert_int_equal(bs_block_copy(&block, &random_.block, &err), BS_OK);
     assert_int_equal(bs_apply_recipe(recipe, &block, &inputs, &err), BS_OK);
     assert_int_equal(bs_block_copy(&plain, &block, &err), BS_OK);
-    for (int s = 0; s < BS_MAX_SLOTS; s++) { /* the codes, which a copy does not have */
+    for (int s = 0; s < block.program->num_slots; s++) { /* the codes, which a copy does not have */
         plain.linears[s].codes = block.linears[s].codes;
         block.linears[s].codes = (struct bs_codes){.codes = NULL};
     }
@@ -82,7 +82,7 @@ static void each_multiplies_what_it_is_chosen_for(void **state)
         assert_int_equal(bs_block_copy(&floats, &chosen, &err), BS_OK);
         assert_int_equal(bs_block_choose_kernels(&chosen, cases[c].compute, &err), BS_OK);
         bool exact = true;
-        for (int s = 0; s < chosen.architecture->program.num_slots; s++) {
+        for (int s = 0; s < chosen.program->num_slots; s++) {
             const struct bs_kernel *kernel = chosen.linears[s].kernel;
             assert_string_equal(kernel->plugin.name, cases[c].kernel);
             assert_int_equal(kernel->prepare != NULL, chosen.linears[s].prepared != NULL);

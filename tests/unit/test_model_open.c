@@ -515,11 +515,11 @@ static void test_foreign(void **state)
         {"README", "", "", "there is no config.json"},
         {"config.json", "{\"model_type\": \"bert\"}", "", "an encoder"},
         {"config.json", "{\"model_type\": \"t5\"}", "", "an encoder and a decoder"},
-        {"config.json", "{\"model_type\": \"mixtral\"}", "", "mixture of experts"},
+        {"config.json", "{\"model_type\": \"qwen2_moe\"}", "", "mixture of experts"},
         {"config.json", "{\"model_type\": \"llava\"}", "", "text_config is missing"},
         {"config.json",
-         "{\"model_type\": \"llava\", \"text_config\": {\"model_type\": \"mixtral\"}}", "",
-         "text_config: model_type 'mixtral' is not supported (a mixture of experts"},
+         "{\"model_type\": \"llava\", \"text_config\": {\"model_type\": \"qwen2_moe\"}}", "",
+         "text_config: model_type 'qwen2_moe' is not supported (a mixture of experts"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bs_error err;

@@ -14,7 +14,7 @@
 #include "tests/support/folder.h"
 #include "tests/support/slots.h"
 
-enum { TEXT = 2048, HIDDEN = 32, INNER = 20, HEADS = 4 };
+enum { TEXT = 2048, HIDDEN = 32, INNER = 20, HEADS = 4, EXPERTS = 4, ACTIVE = 2, EXPERT = 12 };
 
 #define SIZES                                                                                      \
     "\"hidden_size\": 32, \"intermediate_size\": 20, \"num_hidden_layers\": 2, "                   \
@@ -294,6 +294,8 @@ static struct bs_architecture of_row(const struct bs_family *family, enum bs_wir
                                 .norm = family->norm,
                                 .norms = bs_family_norms(family),
                                 .wiring = wiring};
+    if (family->experts)
+        a.experts = (struct bs_experts){.count = EXPERTS, .per_token = ACTIVE, .size = EXPERT};
     if (bs_program_build(&a, &a.program, &err))
         fail_msg("%s: %s", family->model_type, err.message);
     return a;
@@ -312,12 +314,12 @@ static void for_every_program(void (*check)(const struct bs_architecture *a))
 static void assert_sites(const struct bs_architecture *a)
 {
     static const char *const names[] = {"attn_input",  "query",      "key",        "value",
-                                        "o_input",     "down_input", "mlp_output", "resid_post",
+                                        "o_input",     "resid_post", "mlp_output", "down_input",
                                         "attn_output", "q",          "k",          "v"};
     const struct bs_program *p = &a->program;
     bool fused = a->family->fused_qkv != NULL;
     for (int i = 0; i < (fused ? 9 : 12); i++)
-        assert_true(bs_program_find(p, names[i]) > 0);
+        assert_true(bs_program_find(p, names[i]) > 0 || (a->family->experts && i == 7));
     assert_int_equal(bs_program_find(p, "qkv") >= 0, fused);
     assert_int_equal(bs_program_find(p, "nothing"), -1);
     assert_int_equal(p->values[bs_program_find(p, "key")].width, 16);
@@ -331,7 +333,7 @@ static void every_family_has_its_sites(void **state)
     for_every_program(assert_sites);
 }
 
-/* No two homes that are in use at an op overlap, and no place is left between them for nothing. */
+/* No two homes that are in use overlap, and no place is left between them for nothing. */
 static void assert_layout(const struct bs_architecture *a)
 {
     enum { TOKENS = 5 };
@@ -340,13 +342,13 @@ static void assert_layout(const struct bs_architecture *a)
     size_t most = 0;
     bs_program_lay(p, TOKENS, &layout);
     for (int i = 0; i < p->num_ops; i++) {
-        bool used[BS_MAX_VALUES] = {false}, coded[BS_MAX_VALUES] = {false};
+        bool begun[BS_MAX_VALUES] = {false}, used[BS_MAX_VALUES] = {false};
+        bool coded[BS_MAX_VALUES] = {false};
         for (int v = 1; v < p->num_values; v++) {
             const struct bs_value *value = &p->values[v];
-            if (value->kind == BS_SITE_INPUT)
-                coded[value->home] = true;
-            if (value->made_by <= i && value->last_read >= i)
-                used[value->home] = true;
+            coded[value->home] |= bs_is_input(value);
+            begun[value->home] |= value->made_by <= i;
+            used[value->home] |= begun[value->home] && value->last_read >= i;
         }
         size_t sum = 0;
         for (int v = 1; v < p->num_values; v++) {
@@ -380,8 +382,11 @@ static void assert_flops(const struct bs_architecture *a)
     double q = HIDDEN * 32, kv = HIDDEN * 16, mlp = HIDDEN * INNER;
     double attention = 2 * TOKENS * (2 * q + 2 * kv) + 2 * TOKENS * TOKENS * 32;
     double inner = 2 * TOKENS * (a->family->gated ? 3 : 2) * mlp;
-    assert_true(bs_part_flops(p, bs_program_whole(p), TOKENS) == attention + inner);
+    if (a->family->experts) /* those that a token goes to */
+        inner = 2 * TOKENS * HIDDEN * (EXPERTS + ACTIVE * 3 * EXPERT);
     assert_true(bs_block_flops(a, TOKENS) == attention + inner);
+    if (a->family->experts)
+        return;
     assert_true(bs_program_weights(p) == 2 * q + 2 * kv + (a->family->gated ? 3 : 2) * mlp);
     /* up to o_proj, and up to down_proj */
     int o = bs_program_find(p, "o_input"), down = bs_program_find(p, "down_input");
@@ -477,7 +482,7 @@ static void read_more(struct bs_program *p) { p->ops[0].in[1] = 0; }
 static void make_twice(struct bs_program *p) { p->ops[1].out = p->ops[0].out; }
 static void make_input(struct bs_program *p) { p->ops[0].out = 0; }
 static void make_elsewhere(struct bs_program *p) { p->values[p->ops[0].out].made_by = 3; }
-static void compute_nothing(struct bs_program *p) { p->ops[0].kind = BS_OP_ROUTE; }
+static void compute_nothing(struct bs_program *p) { p->ops[0].kind = BS_OP_TRANSFORM; }
 static void narrow_norm(struct bs_program *p) { p->values[p->ops[0].out].width = 31; }
 static void narrow_linear(struct bs_program *p) { p->slots[0].in = 31; }
 static void short_linear(struct bs_program *p) { p->slots[0].out = 31; }
@@ -508,7 +513,7 @@ static void a_program_that_computes_something_else_is_refused(void **state)
         {make_twice, "operation 1 (linear) makes what is made elsewhere"},
         {make_input, "operation 0 (norm) makes what is made elsewhere"},
         {make_elsewhere, "operation 0 (norm) makes what is made elsewhere"},
-        {compute_nothing, "operation 0 (route) is computed by no code"},
+        {compute_nothing, "operation 0 (transform) is computed by no code"},
         {narrow_norm, "operation 0 (norm) joins widths that do not fit"},
         {narrow_linear, "operation 1 (linear) joins widths that do not fit"},
         {short_linear, "operation 1 (linear) joins widths that do not fit"},

@@ -1,7 +1,7 @@
 /* What the algorithms note of each linear as they solve it. */
 #include "eval/tasks/metric.h"
 
-enum { DAMPING, DEAD_COLUMNS, FALLBACK };
+enum { DAMPING, DEAD_COLUMNS, TOKENS_SEEN, FALLBACK };
 enum { FALLBACKS, ALL_DEAD_COLUMNS };
 
 static const struct bs_value_type linear_types[] = {
@@ -11,6 +11,11 @@ static const struct bs_value_type linear_types[] = {
     [DEAD_COLUMNS] = {.name = "dead_columns",
                       .unit = "columns",
                       .meaning = "input columns that are always zero"},
+    [TOKENS_SEEN] = {.name = "tokens_seen",
+                     .unit = "tokens",
+                     .meaning = "tokens that the algorithm saw at the linear's input; of an "
+                                "expert those that were routed to it; none where it looked "
+                                "at none"},
     [FALLBACK] = {.name = "fallback",
                   .direction = -1,
                   .unit = "",
@@ -34,6 +39,7 @@ static void linear(const struct bs_metric_linear *l, const double *sums, double 
     (void)sums;
     values[DAMPING] = l->quantized->damping;
     values[DEAD_COLUMNS] = l->quantized->dead_columns;
+    values[TOKENS_SEEN] = l->quantized->rows;
     values[FALLBACK] = l->quantized->fallback;
 }
 

@@ -1,0 +1,76 @@
+/* What calibration takes: bytes and multiply-adds, for plans. */
+#include "eval/statistics/calibrate.h"
+
+#include <math.h>
+
+static double statistic_bytes(const struct bs_statistic *statistic, const struct bs_observed *of)
+{
+    double bytes = statistic->bytes ? (double)statistic->bytes(of) : 0;
+    if (statistic->compare) /* the window in the unquantized model */
+        bytes += bs_threads() * (double)of->tokens * of->width * (double)sizeof(float);
+    struct bs_observed shown = *of;
+    shown.tokens = (int)of->rows;
+    return bytes +
+           (statistic->slot_bytes ? bs_threads() * (double)statistic->slot_bytes(&shown) : 0);
+}
+
+/* The extent, with the rows that a window has there on average. */
+static struct bs_observed expected_at(const struct bs_wanted *wanted, const struct bs_wish *wish,
+                                      int windows, int tokens)
+{
+    const struct bs_architecture *a = wanted->architecture;
+    struct bs_observed of = bs_observed_at(a, wish, windows, tokens);
+    of.rows = (size_t)ceil(bs_value_rows(&a->program, wish->site, tokens));
+    return of;
+}
+
+struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
+                                             int tokens)
+{
+    struct bs_calibrate_bytes bytes = {.memory = 0};
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_observed of = expected_at(wanted, wish, windows, tokens);
+        if (wish->derivation)
+            *(wish->derivation->in_stream ? &bytes.streams : &bytes.derived) +=
+                wish->derivation->bytes(wanted->architecture, &of);
+        else if (wish->statistic->in_stream)
+            bytes.streams += (double)windows * tokens * of.width * (double)sizeof(float);
+        else
+            bytes.memory += statistic_bytes(wish->statistic, &of);
+    }
+    return bytes;
+}
+
+double bs_calibrate_flops(const struct bs_wanted *wanted, int windows, int tokens)
+{
+    double flops = 0;
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_observed of = expected_at(wanted, wish, windows, tokens);
+        of.tokens = (int)of.rows;
+        if (!wish->derivation && wish->statistic->flops)
+            flops += wish->statistic->flops(&of);
+    }
+    return flops;
+}
+
+double bs_derived_flops(const struct bs_wanted *wanted, int windows, int tokens)
+{
+    double flops = 0;
+    for (int i = 0; i < wanted->count; i++) {
+        const struct bs_wish *wish = &wanted->wishes[i];
+        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
+        if (wish->derivation && wish->derivation->flops)
+            flops += wish->derivation->flops(&of);
+    }
+    return flops;
+}
+
+int bs_derived_count(const struct bs_wanted *wanted)
+{
+    int count = 0;
+    for (int i = 0; i < wanted->count; i++)
+        count += wanted->wishes[i].derivation && wanted->wishes[i].derivation->flops;
+    return count;
+}
