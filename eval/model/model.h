@@ -65,8 +65,8 @@ struct bs_linear_name {
 };
 
 /* How a checkpoint holds the experts of a block: a matrix for each linear of each, or tensors of
- * all of them, [experts][rows][columns] with an expert's rows as in a matrix. Names below the block,
- * without ".weight" and ".bias". */
+ * all of them, [experts][rows][columns] with an expert's rows as in a matrix. Names below the
+ * block, without ".weight" and ".bias". */
 struct bs_expert_tensors {
     const char *router;                 /* "mlp.gate" */
     const char *gate, *up, *down;       /* printf formats with one %d; or NULL */
@@ -412,8 +412,8 @@ enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
                                    const struct bs_setting *weights, struct bs_error *err);
 
 /* Multiplies the columns of every linear that reads the site, or rows of it, by scale [in] and
- * divides the site's fold point by it, so that the block computes the same function. There is such a point, and where
- * it is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
+ * divides the site's fold point by it, so that the block computes the same function. There is
+ * such a point, and where it is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
  * changed. */
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err);
