@@ -413,8 +413,8 @@ enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
 
 /* Multiplies the columns of every linear that reads the site, or rows of it, by scale [in] and
  * divides the site's fold point by it, so that the block computes the same function. There is
- * such a point, and where it is a linear's rows there are as many as the site has channels. BS_ENOMEM, and then nothing is
- * changed. */
+ * such a point, and where it is a linear's rows there are as many as the site has
+ * channels. BS_ENOMEM, and then nothing is changed. */
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err);
 
