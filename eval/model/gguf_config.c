@@ -6,6 +6,7 @@
 
 #include "eval/base/json.h"
 #include "eval/model/families.h"
+#include "eval/model/gguf_further.h"
 
 /* What llama.cpp calls an architecture, and transformers the family. */
 static const struct {
@@ -461,91 +462,6 @@ static enum bs_status put_falcon(const struct making *m)
                : BS_OK;
 }
 
-/* --- the rest of the metadata --- */
-
-/* Values of the architecture that are read above, or whose meaning is seen otherwise. */
-static const char *const known[] = {
-    "vocab_size",
-    "context_length",
-    "embedding_length",
-    "block_count",
-    "feed_forward_length",
-    "attention.head_count",
-    "attention.head_count_kv",
-    "attention.key_length",
-    "attention.value_length",
-    "attention.layer_norm_rms_epsilon",
-    "attention.layer_norm_epsilon",
-    "attention.sliding_window",
-    "attention.sliding_window_pattern",
-    "attention.scale",
-    "attention.clamp_kqv",
-    "attention.max_alibi_bias",
-    "attn_logit_softcapping",
-    "final_logit_softcapping",
-    "embedding_scale",
-    "residual_scale",
-    "logit_scale",
-    "use_parallel_residual",
-    "rope.dimension_count",
-    "rope.freq_base",
-    "rope.freq_base_swa",
-    "rope.scaling.type",
-    "rope.scaling.factor",
-    "rope.scaling.original_context_length",
-    "rope.scaling.attn_factor",
-    "rope.scaling.finetuned",
-    "rope.scaling.yarn_attn_factor",
-    "rope.scaling.yarn_beta_fast",
-    "rope.scaling.yarn_beta_slow",
-    "rope.scale_linear",
-    "tensor_data_layout", /* how rows were put in order: bs_gguf_store */
-    NULL,
-};
-
-/* Experts where there are none of them, and attention that looks back only. */
-static bool is_neutral(const char *name, const json_t *value)
-{
-    if (!strcmp(name, "attention.causal"))
-        return json_is_true(value);
-    if (!strcmp(name, "expert_count") || !strcmp(name, "expert_used_count"))
-        return json_is_number(value) && json_number_value(value) == 0;
-    return false;
-}
-
-static enum bs_status put_unknown(const struct making *m)
-{
-    const struct bs_gguf *gguf = &m->model->parts->gguf;
-    size_t prefix = strlen(m->arch) + 1;
-    for (size_t i = 0; i < gguf->num_values; i++) {
-        const struct bs_gguf_value *value = &gguf->values[i];
-        char name[KEY_BYTES];
-        json_t *json;
-        if (value->key.length <= prefix || memcmp(value->key.bytes, m->arch, prefix - 1) ||
-            value->key.bytes[prefix - 1] != '.')
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int)(value->key.length - prefix),
-                 value->key.bytes + prefix);
-        if (bs_word_in(name, known))
-            continue;
-        if (bs_gguf_json(gguf, value, &json, m->err))
-            return m->err->status;
-        bool neutral = is_neutral(name, json);
-        if (!neutral && !strncmp(name, "expert_", strlen("expert_"))) {
-            json_decref(json);
-            return bs_fail(m->err, BS_EUNSUPPORTED,
-                           "%s: a mixture of experts ('%s.%s'), which is not read from GGUF files",
-                           m->path, m->arch, name);
-        }
-        if (neutral)
-            json_decref(json);
-        else if (json_object_set_new(m->config, name, json))
-            return bs_fail(m->err, BS_EDATA, "%s: metadata '%s.%s': its name is not UTF-8", m->path,
-                           m->arch, name);
-    }
-    return BS_OK;
-}
-
 /* --- the whole --- */
 
 static enum bs_status fail_arch(const char *path, const char *arch, struct bs_error *err)
@@ -566,7 +482,7 @@ static enum bs_status make(struct making *m, const char *model_type)
         put_rope(m, head) || put_windows(m) || put_scales(m, head) || put_tensors(m) ||
         put_wiring(m) || (!strcmp(model_type, "falcon") && put_falcon(m)))
         return m->err->status;
-    return put_unknown(m);
+    return bs_gguf_further_keys(&m->model->parts->gguf, m->arch, m->config, m->err);
 }
 
 /* OLMo 3 goes by the name of OLMo 2, and has windows. */

@@ -1,0 +1,15 @@
+/* Metadata of a GGUF file beside those that its config.json is made from. */
+#ifndef BS_EVAL_MODEL_GGUF_FURTHER_H
+#define BS_EVAL_MODEL_GGUF_FURTHER_H
+
+#include <jansson.h>
+
+#include "eval/gguf/gguf.h"
+
+/* Puts each value of the architecture that bs_gguf_config does not read into the config, by its own
+ * name less "ARCH.", to be judged as unknown keys of a config.json are. BS_EUNSUPPORTED for a
+ * mixture of experts; BS_EDATA for a name that is not UTF-8. */
+enum bs_status bs_gguf_further_keys(const struct bs_gguf *gguf, const char *arch, json_t *config,
+                                    struct bs_error *err);
+
+#endif
