@@ -67,9 +67,8 @@ static int64_t read_count(struct thrift *t, int64_t most)
 
 static const unsigned char *read_bytes(struct thrift *t, size_t *size)
 {
-    const unsigned char *bytes = t->at;
     uint64_t length = read_varint(t);
-    bytes = t->at;
+    const unsigned char *bytes = t->at;
     if (t->broken || length > (uint64_t)(t->end - t->at)) {
         t->broken = true;
         length = 0;

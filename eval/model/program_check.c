@@ -73,8 +73,10 @@ static bool widths_fit(const struct bs_program *p, const struct bs_op *op)
                in[1]->heads == in[2]->heads && in[0]->heads % in[1]->heads == 0 &&
                in[0]->width / in[0]->heads == in[1]->width / in[1]->heads;
     case BS_OP_GATHER:
+        assert(in[1]);
         return in[0]->width == out->width && op->detail < in[1]->width && out->expert == op->detail;
     case BS_OP_SCATTER:
+        assert(in[1]);
         return in[0]->width == out->width && op->detail < in[1]->width &&
                in[0]->expert == op->detail && (!in[2] || in[2]->width == out->width);
     default:

@@ -48,7 +48,7 @@ static void test_merged(void **state)
     struct bs_block got = block_of(LORA "adapter", &models[0]);
     struct bs_block wanted = block_of(LORA "merged", &models[1]);
     struct bs_block base = block_of(LORA "base", &models[2]);
-    for (int s = 0; s < BS_MAX_SLOTS && got.linears[s].name; s++) {
+    for (int s = 0; s < got.program->num_slots; s++) {
         bool is_changed = false;
         double most;
         for (int k = 0; k < 3; k++)

@@ -492,7 +492,7 @@ static void test_families(void **state)
     add("unquantized", 16, 16, 60, "text");
     for (int f = 0; f < 4; f++)
         for (int i = 0; i < 10; i++) {
-            char name[16];
+            char name[32];
             snprintf(name, sizeof name, "f%d_%d_", f, i);
             format = name;
             family = families[f];

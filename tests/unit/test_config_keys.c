@@ -224,6 +224,16 @@ static json_t *load_all(void)
     return all;
 }
 
+/* Whether the config has it, under either name of the number of experts. */
+static bool has_key(const json_t *config, const char *key)
+{
+    static const char *const experts[] = {"num_experts", "num_local_experts", NULL};
+    bool has = json_object_get(config, key);
+    for (const char *const *name = experts; bs_word_in(key, experts) && *name; name++)
+        has = has || json_object_get(config, *name);
+    return has;
+}
+
 /* Members of `list` that are not judged as they should be, in every config that has no such key. */
 static int count_wrong(const char *const *list, size_t count, bool refused)
 {
@@ -236,7 +246,7 @@ static int count_wrong(const char *const *list, size_t count, bool refused)
             struct bs_error err = {.message = ""};
             json_t *change = parse(list[i]);
             const char *key = json_object_iter_key(json_object_iter(change));
-            bool has = json_object_get(config, key);
+            bool has = has_key(config, key);
             enum bs_status status = has ? BS_OK : read_changed(config, change, NULL, NULL, &err);
             bool right = refused ? status == BS_EUNSUPPORTED && strstr(err.message, key) : !status;
             if (!has && !right && ++wrong)

@@ -209,7 +209,7 @@ static void test_seeds(void **state)
 {
     (void)state;
     for (int seed = 0; seed < 3; seed++) {
-        char id[2][8];
+        char id[2][16];
         snprintf(id[0], sizeof id[0], "a%d", seed);
         snprintf(id[1], sizeof id[1], "b%d", seed);
         add(file_a, make_row(id[0], "gptq", seed), make_answers(ITEMS, 3, 0, 5 + 2 * seed), NULL);
