@@ -327,9 +327,9 @@ static enum bs_status note_quantized(struct bs_model *model, struct bs_error *er
     }
     for (int k = 0; k < schemes.count && !status; k++)
         status = bs_lines_add(&model->remarks.notices, err,
-                              "%d weights are quantized already (%s): measured as the file has "
-                              "them; a recipe quantizes what they decode to",
-                              counts[k], schemes.lines[k]);
+                              "weights that are quantized already (%s, %d matri%s): measured as "
+                              "the file has them; a recipe quantizes what they decode to",
+                              schemes.lines[k], counts[k], counts[k] == 1 ? "x" : "ces");
     model->quantized = schemes.count > 0;
     bs_lines_release(&schemes);
     return status;

@@ -157,8 +157,9 @@ static enum bs_status read_items(const struct bs_task *task, const char *what, c
     if (place)
         return bs_items_read(place, task->columns, items, err);
     if (!remote->repository)
-        return bs_fail(err, BS_ECONFIG, "the task '%s' says no %s: expected a file there",
-                       task->name, what);
+        return bs_fail(err, BS_ECONFIG,
+                       "the task '%s' has no %s of its own: expected '%s: FILE' beside it",
+                       task->name, what, what);
     status = bs_hub_file(remote, &path, &why);
     if (status == BS_EIO)
         return missing(task, what, &why, err);

@@ -567,7 +567,7 @@ known_task() {
     expect_snapshot datasets/Rowan/hellaswag $first data/{validation,train}-00000-of-00001.parquet
     run run --quiet --output task.h5 task.yaml
     expect_status 0
-    expect_out 'on hellaswag, protocol 2-shot'
+    expect_out 'on hellaswag, 2-shot'
 }
 check "a known task is asked for, fetched, and measured" known_task
 
