@@ -35,11 +35,13 @@ static enum bs_status fail_apart(const struct bs_results *a, const struct bs_row
                                  struct bs_error *err)
 {
     static const char verdict[] = "their figures cannot be compared";
-    if (strcmp(left->text_digest, right->text_digest))
-        return bs_fail(err, BS_ECONFIG,
-                       "text '%s' of %s and of %s differ in their bytes (digests %s and %s): %s",
-                       left->text, a->path, b->path, left->text_digest, right->text_digest,
-                       verdict);
+    if (strcmp(left->text_digest, right->text_digest)) {
+        bool of_items = bs_evaluation_has_answers(left->evaluation);
+        return bs_fail(
+            err, BS_ECONFIG, "%s '%s' of %s and of %s differ in their %s (digests %s and %s): %s",
+            of_items ? "task" : "text", left->text, a->path, b->path,
+            of_items ? "items or record" : "bytes", left->text_digest, right->text_digest, verdict);
+    }
     char measured_left[BS_MEASURED_TEXT], measured_right[BS_MEASURED_TEXT];
     bs_row_measured(left, measured_left);
     bs_row_measured(right, measured_right);

@@ -82,7 +82,7 @@ struct bs_row {
     char evaluation[24];       /* what was measured */
     char protocol[24];         /* how */
     char pick[8];              /* which of the text's windows: "all", "even", "first" */
-    char text_digest[33];      /* of the text's exact bytes */
+    char text_digest[33];      /* of the text's exact bytes; of a task of its items and record */
     int bits, symmetric, activation_bits;
     int windows, tokens; /* of the evaluation */
     int text_windows;    /* that the text holds */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/tasks/text_steps.h"
 
 enum { MOST_CHOICES = 256 };
@@ -151,4 +152,23 @@ enum bs_status bs_item_make(const struct bs_task *task, const struct bs_items *i
     if (status && status != BS_ENOMEM)
         bs_fail_within(err, "%s:%d", items->path, items->lines[i]);
     return status;
+}
+
+enum bs_status bs_task_take_digest(const struct bs_task *task, const struct bs_items *items,
+                                   const struct bs_items *pool, struct bs_digest *digest,
+                                   struct bs_error *err)
+{
+    struct bs_print printing;
+    if (!bs_print_begin(&printing))
+        return bs_fail_memory(err);
+    fprintf(printing.out, "items: %s\n", items->digest.hex);
+    if (pool)
+        fprintf(printing.out, "shot_items: %s\n", pool->digest.hex);
+    bs_task_print(task, "task", printing.out);
+    char *text = bs_print_end(&printing);
+    if (!text)
+        return bs_fail_memory(err);
+    *digest = bs_digest_of(text, strlen(text));
+    bs_free(text);
+    return BS_OK;
 }

@@ -27,6 +27,13 @@ void bs_item_release(struct bs_item *item);
 const char *bs_item_context(const struct bs_item *item, int k);
 const char *bs_item_answer(const struct bs_item *item, int k);
 
+/* The digest of all that makes the scores of two files comparable: the bytes of the items, how the
+ * record makes requests of them and says which answer is right, and the bytes of the pool that
+ * shots are drawn from (NULL = the items, or none). BS_ENOMEM. */
+enum bs_status bs_task_take_digest(const struct bs_task *task, const struct bs_items *items,
+                                   const struct bs_items *pool, struct bs_digest *digest,
+                                   struct bs_error *err);
+
 /* What stands in front of an answer that is asked for; in front of one that is shown in a shot. */
 const char *bs_task_delimiter(const struct bs_task *task);
 const char *bs_task_shot_delimiter(const struct bs_task *task);

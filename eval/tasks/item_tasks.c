@@ -200,19 +200,24 @@ static int characters_of(const char *text)
 }
 
 /* What all requests of an item begin with: from there on llama.cpp scores. Of one answer, and of
- * cloze, the answer's own tokens are all that is scored. */
+ * cloze, the answer's own tokens are all that is scored. Longer answers have more of their context
+ * cut, so ids are compared by their place before the cut; what is cut of any row is the context's,
+ * and of all. */
 static void find_suffix(const struct asking *a, int first, int count)
 {
     struct bs_request *rows = &a->requests.rows[first];
-    int same = rows[0].length;
+    int same = rows[0].cut + rows[0].length, most_cut = 0;
+    for (int k = 0; k < count; k++)
+        most_cut = rows[k].cut > most_cut ? rows[k].cut : most_cut;
     for (int k = 1; k < count; k++) {
-        int most = rows[k].length < same ? rows[k].length : same, at = 0;
-        while (at < most && rows[k].ids[at] == rows[0].ids[at])
+        int end = rows[k].cut + rows[k].length, at = most_cut;
+        end = end < same ? end : same;
+        while (at < end && rows[k].ids[at - rows[k].cut] == rows[0].ids[at - rows[0].cut])
             at++;
         same = at;
     }
-    int suffix = same > 0 ? same - 1 : 0;
     for (int k = 0; k < count; k++) {
+        int suffix = same > rows[k].cut ? same - 1 - rows[k].cut : 0;
         rows[k].suffix = a->task->kind == BS_TASK_CHOICE ? suffix : -1;
         if (rows[k].suffix >= 0 && suffix < rows[k].own)
             rows[k].first = suffix;
@@ -358,9 +363,10 @@ static enum bs_status ask_all(struct asking *a, struct bs_error *err)
             return err->status;
     if (a->cut && bs_lines_add(&a->out->notices, err,
                                "%s: of %d of %d items the context is longer than %d positions and "
-                               "was cut from its beginning, as lm-evaluation-harness does (lines "
+                               "was cut from its beginning, as lm-evaluation-harness does (line%s "
                                "%s)",
-                               a->task->name, a->cut, most, a->rules.positions, a->cut_lines))
+                               a->task->name, a->cut, most, a->rules.positions,
+                               a->cut == 1 ? "" : "s", a->cut_lines))
         return err->status;
     if (bs_requests_lay(&a->requests, a->source->apart, a->out, err))
         return err->status;
@@ -385,8 +391,10 @@ static enum bs_status request(const void *own, const struct bs_evaluation_source
     enum bs_status status = open_items(&a, err);
     if (!status)
         status = ask_all(&a, err);
+    if (!status)
+        status = bs_task_take_digest(a.task, &a.items, a.pool.path ? &a.pool : NULL,
+                                     &out->text_digest, err);
     if (!status) {
-        out->text_digest = a.items.digest;
         out->text = (struct bs_text_size){.tokens = bs_windows_total(out)};
     }
     bs_requests_release(&a.requests);

@@ -255,12 +255,68 @@ static void test_suffix(void **state)
     asked_release(&asked);
 }
 
+/* Where the context is cut, longer answers have more of it cut: what they begin with is the same
+ * all the same, and only what tells them apart is scored. */
+static void test_suffix_cut(void **state)
+{
+    (void)state;
+    struct asked asked = {0};
+    struct bs_evaluation_source source = source_of("endings", NULL);
+    folder_write_text(
+        &folder, "cut.jsonl",
+        "{\"context\": \"When the rain had stopped the dog ran\", \"endings\": [\"into "
+        "the house\", \"into the garden and slept\", \"into bed\"], \"label\": 1}\n");
+    source.items = folder_file(&folder, "cut.jsonl");
+    source.tokens = 8;
+    ask(&source, "0", false, &asked);
+    assert_int_equal(asked.requests.notices.count, 1);
+    assert_non_null(strstr(asked.requests.notices.lines[0], "(line 1)"));
+    for (int i = 0; i < 3; i++) {
+        const struct bs_answer *row = &asked.answers.rows[i];
+        const struct bs_answer_place *place = &asked.requests.places[i];
+        assert_int_equal(place->skip, 0);
+        assert_int_equal(place->suffix, 1); /* " into" is of all */
+        assert_true(row->suffix * (row->tokens - 1) > row->log_likelihood);
+    }
+    asked_release(&asked);
+}
+
+/* Other items, another pool of shots or another record are another text: what is right by one is
+ * wrong by another. A pool that nothing is taken from is the same. */
+static void test_text_digest(void **state)
+{
+    (void)state;
+    struct bs_task record = *bs_known_task("endings");
+    folder_write_text(&folder, "pool.jsonl",
+                      "{\"context\": \"It ran\", \"endings\": [\"in\", \"out\"], \"label\": 1}\n"
+                      "{\"context\": \"It sat\", \"endings\": [\"in\", \"out\"], \"label\": 0}\n");
+    struct bs_evaluation_source sources[5];
+    struct asked asked[5] = {{.num_values = 0}};
+    for (int i = 0; i < 5; i++) {
+        sources[i] = source_of("endings", "datasets/commons/endings.jsonl");
+        sources[i].windows = 1;
+    }
+    record.gold = "0";
+    sources[1].task = &record;
+    sources[2].items = sources[3].shot_items = sources[4].shot_items =
+        folder_file(&folder, "pool.jsonl");
+    for (int i = 0; i < 5; i++)
+        ask(&sources[i], i == 3 ? "1" : "0", false, &asked[i]);
+    const char *plain = asked[0].requests.text_digest.hex;
+    for (int i = 1; i < 4; i++)
+        assert_string_not_equal(asked[i].requests.text_digest.hex, plain);
+    assert_string_equal(asked[4].requests.text_digest.hex, plain);
+    for (int i = 0; i < 5; i++)
+        asked_release(&asked[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice), cmocka_unit_test(test_last_word),
-        cmocka_unit_test(test_cloze),  cmocka_unit_test(test_sharing),
-        cmocka_unit_test(test_suffix),
+        cmocka_unit_test(test_choice),      cmocka_unit_test(test_last_word),
+        cmocka_unit_test(test_cloze),       cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_suffix),      cmocka_unit_test(test_suffix_cut),
+        cmocka_unit_test(test_text_digest),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
