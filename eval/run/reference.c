@@ -42,6 +42,23 @@ static enum bs_status check_slots(const struct comparing *c, struct bs_error *er
     return BS_OK;
 }
 
+/* The same steps from values to values: what a walk has room for, and what each place is. */
+static enum bs_status check_steps(const struct comparing *c, struct bs_error *err)
+{
+    const struct bs_program *a = &bs_model_architecture(c->sweep->model)->program;
+    const struct bs_program *b = &bs_model_architecture(c->sweep->reference)->program;
+    bool same = a->num_values == b->num_values && a->num_ops == b->num_ops &&
+                !memcmp(a->ops, b->ops, (size_t)a->num_ops * sizeof *a->ops);
+    for (int v = 0; same && v < a->num_values; v++)
+        same = a->values[v].width == b->values[v].width && a->values[v].home == b->values[v].home;
+    if (same)
+        return BS_OK;
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "'%.100s' computes a block in other steps than its reference '%.100s': only "
+                   "models of the same shape are compared, place by place",
+                   c->model, c->reference);
+}
+
 static enum bs_status check_shapes(const struct comparing *c, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(c->sweep->model);
@@ -54,7 +71,13 @@ static enum bs_status check_shapes(const struct comparing *c, struct bs_error *e
         return fail_size(c, "an embedding's width of", a->embedding_size, b->embedding_size, err);
     if (a->vocab_size != b->vocab_size)
         return fail_size(c, "vocab_size", a->vocab_size, b->vocab_size, err);
-    return check_slots(c, err);
+    if (a->num_heads != b->num_heads)
+        return fail_size(c, "num_attention_heads", a->num_heads, b->num_heads, err);
+    if (a->num_kv_heads != b->num_kv_heads)
+        return fail_size(c, "num_key_value_heads", a->num_kv_heads, b->num_kv_heads, err);
+    if (a->head_dim != b->head_dim)
+        return fail_size(c, "head_dim", a->head_dim, b->head_dim, err);
+    return check_slots(c, err) ? err->status : check_steps(c, err);
 }
 
 /* The same tokens of every text: else losses token by token have nothing to do with each other. */
@@ -77,26 +100,45 @@ static enum bs_status check_tokens(const struct comparing *c, const struct bs_to
     return BS_OK;
 }
 
-enum bs_status bs_sweep_open_reference(struct bs_sweep *sweep, struct bs_error *err)
+static struct comparing comparing_of(const struct bs_sweep *sweep)
 {
     const struct bs_config *config = sweep->config;
-    const struct comparing c = {sweep, config->models[sweep->model_index],
-                                config->models[config->reference]};
+    return (struct comparing){sweep, config->models[sweep->model_index],
+                              config->models[config->reference]};
+}
+
+static enum bs_status find_reference(const struct bs_sweep *sweep, char **directory,
+                                     struct bs_error *err)
+{
+    const struct bs_config *config = sweep->config;
+    return bs_hub_model(config->model_places[config->reference], config->folder, directory, err);
+}
+
+enum bs_status bs_sweep_open_reference(struct bs_sweep *sweep, struct bs_error *err)
+{
+    const struct comparing c = comparing_of(sweep);
+    char *directory = NULL;
+    enum bs_status status = find_reference(sweep, &directory, err);
+    if (!status)
+        status = bs_model_open(directory, &sweep->config->accept_unknown, &sweep->reference, err);
+    bs_free(directory);
+    if (status)
+        return bs_fail_within(err, "reference");
+    return check_shapes(&c, err);
+}
+
+enum bs_status bs_sweep_check_tokens(const struct bs_sweep *sweep, struct bs_error *err)
+{
+    const struct comparing c = comparing_of(sweep);
     struct bs_tokenizer *tokenizer = NULL;
     char *directory = NULL;
-    enum bs_status status =
-        bs_hub_model(config->model_places[config->reference], config->folder, &directory, err);
-    if (!status)
-        status = bs_model_open(directory, &config->accept_unknown, &sweep->reference, err);
+    enum bs_status status = find_reference(sweep, &directory, err);
     if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
-    if (status)
-        bs_fail_within(err, "reference");
-    if (!status)
-        status = check_shapes(&c, err);
-    if (!status)
-        status = check_tokens(&c, tokenizer, err);
-    bs_tokenizer_free(tokenizer);
     bs_free(directory);
+    if (status)
+        return bs_fail_within(err, "reference");
+    status = check_tokens(&c, tokenizer, err);
+    bs_tokenizer_free(tokenizer);
     return status;
 }

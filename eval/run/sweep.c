@@ -41,11 +41,13 @@ static enum bs_status check_positions(const struct bs_sweep *sweep, int tokens,
                                       struct bs_error *err)
 {
     int most = bs_model_architecture(sweep->model)->max_positions;
-    if (tokens <= most)
+    int other = sweep->reference ? bs_model_architecture(sweep->reference)->max_positions : most;
+    if (tokens <= most && tokens <= other)
         return BS_OK;
-    return bs_fail(err, BS_ECONFIG,
-                   "tokens is %d, but '%s' has positions for %d (max_position_embeddings)", tokens,
-                   model_name(sweep), most);
+    return bs_fail(
+        err, BS_ECONFIG, "tokens is %d, but '%s' has positions for %d (max_position_embeddings)",
+        tokens, other < most ? sweep->config->models[sweep->config->reference] : model_name(sweep),
+        other < most ? other : most);
 }
 
 static struct bs_calibration_choice calibration_choice(const struct bs_config *config, int index)
@@ -103,9 +105,11 @@ static void fit_to_model(const struct bs_sweep *sweep, const struct bs_evaluatio
                          struct bs_evaluation_source *source)
 {
     const struct bs_architecture *a = bs_model_architecture(sweep->model);
-    source->apart = bs_rope_depends_on_length(a);
+    const struct bs_architecture *b =
+        sweep->reference ? bs_model_architecture(sweep->reference) : a;
+    source->apart = bs_rope_depends_on_length(a) || bs_rope_depends_on_length(b);
     if (evaluation->subject == BS_OF_TASK && !source->tokens)
-        source->tokens = a->max_positions;
+        source->tokens = a->max_positions < b->max_positions ? a->max_positions : b->max_positions;
 }
 
 enum bs_status bs_sweep_load_text(const struct bs_sweep *sweep,
@@ -360,6 +364,8 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
         status = bs_places_check(config, model_index, bs_model_architecture(sweep->model), err);
     if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
+    if (!status && is_compared(sweep))
+        status = bs_sweep_open_reference(sweep, err);
     if (!status)
         status = load_windows(sweep, tokenizer, err);
     if (!status)
@@ -367,7 +373,7 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     bs_tokenizer_free(tokenizer);
     bs_free(directory);
     if (!status && is_compared(sweep))
-        status = bs_sweep_open_reference(sweep, err);
+        status = bs_sweep_check_tokens(sweep, err);
     if (!status)
         status = list_trials(sweep, err);
     if (status)

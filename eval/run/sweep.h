@@ -56,10 +56,11 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
                              struct bs_sweep *sweep, struct bs_error *err);
 void bs_sweep_close(struct bs_sweep *sweep);
 
-/* Opens what an open sweep's model is compared with, sweep->reference, and checks that the two can
- * be: places of the same shape, and the same tokens. BS_EUNSUPPORTED where not. For
- * bs_sweep_open. */
+/* Opens what a sweep's model, open already, is compared with: sweep->reference, and checks that
+ * their places have the same shape. Then, once the texts are loaded, that the tokens are the same.
+ * BS_EUNSUPPORTED where not. For bs_sweep_open. */
 enum bs_status bs_sweep_open_reference(struct bs_sweep *sweep, struct bs_error *err);
+enum bs_status bs_sweep_check_tokens(const struct bs_sweep *sweep, struct bs_error *err);
 
 /* What the config's evaluation `text` asks of the sweep's model, in tokens of this tokenizer. */
 enum bs_status bs_sweep_load_text(const struct bs_sweep *sweep,

@@ -221,10 +221,11 @@ static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_err
 {
     struct bs_variant *variant = &s->variants[i];
     struct bs_carried *carried = &s->carried[i];
+    const struct bs_rope *rope = carried->rope ? carried->rope : s->rope;
     bool last = s->original.index + 1 == s->architecture->num_layers;
     double start = bs_seconds();
     if (carried->calibration.data && !last &&
-        bs_stream_push(&s->work, s->rope, &carried->calibration, s->scratch, err))
+        bs_stream_push(&s->work, rope, &carried->calibration, s->scratch, err))
         return bs_fail_within(err, "calibration");
     variant->seconds_quantize += bs_seconds() - start;
     start = bs_seconds();
@@ -232,7 +233,7 @@ static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_err
         return err->status;
     for (int t = 0; t < s->walk->num_texts; t++)
         if (carried->texts[t].data &&
-            bs_stream_push(&s->work, s->rope, &carried->texts[t], s->scratch, err))
+            bs_stream_push(&s->work, rope, &carried->texts[t], s->scratch, err))
             return bs_fail_within(err, "evaluation text %d", t + 1);
     variant->seconds_evaluate += bs_seconds() - start;
     return BS_OK;
@@ -336,8 +337,8 @@ enum bs_status bs_walk_measured(struct bs_walk_state *s, int text, struct bs_err
     return walk->measured ? walk->measured(walk->measured_context, text, err) : BS_OK;
 }
 
-/* For the windows of calibration and of every text. */
-static struct bs_rope *create_rope(const struct bs_walk_state *s)
+/* The model's, for the windows of calibration and of every text. */
+static struct bs_rope *create_rope(const struct bs_walk_state *s, const struct bs_model *model)
 {
     size_t most = (size_t)s->walk->num_texts + 1;
     for (int t = 0; t < s->walk->num_texts; t++)
@@ -353,9 +354,22 @@ static struct bs_rope *create_rope(const struct bs_walk_state *s)
         for (int w = 0; text->lengths && w < text->windows; w++)
             lengths[count++] = text->forks ? bs_fork_depth(&text->forks[w]) : text->lengths[w];
     }
-    struct bs_rope *rope = bs_rope_create(s->architecture, lengths, count);
+    struct bs_rope *rope = bs_rope_create(bs_model_architecture(model), lengths, count);
     bs_free(lengths);
     return rope;
+}
+
+/* Of the walk, and of each variant with a model of its own. */
+static enum bs_status create_ropes(struct bs_walk_state *s, struct bs_error *err)
+{
+    s->rope = create_rope(s, s->walk->model);
+    bool done = s->rope;
+    for (int i = 0; i < s->num_variants && done; i++)
+        if (s->variants[i].model) {
+            s->carried[i].rope = create_rope(s, s->variants[i].model);
+            done = s->carried[i].rope;
+        }
+    return done ? BS_OK : bs_fail_memory(err);
 }
 
 static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
@@ -363,12 +377,11 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
     const struct bs_walk *walk = s->walk;
     int probes = bs_walk_probe_windows(walk);
     s->threads = bs_threads();
-    s->rope = create_rope(s);
     s->scratch = bs_scratch_create(s->threads, bs_walk_scratch_floats(walk, s->num_variants));
     s->carried = bs_calloc((size_t)s->num_variants + 1, sizeof *s->carried);
-    if (!s->rope || !s->scratch || !s->carried)
+    if (!s->scratch || !s->carried)
         return bs_fail_memory(err);
-    if (allocate_results(s, err) ||
+    if (create_ropes(s, err) || allocate_results(s, err) ||
         (walk->kept ? bs_walk_restore(s, walk->kept, err) : embed_all(s, err)))
         return err->status;
     if (s->at.block < s->architecture->num_layers && bs_walk_anyone(s, bs_apply_uses_unquantized) &&
@@ -391,8 +404,10 @@ static void leave_blocks(struct bs_walk_state *s)
 
 static void end_walk(struct bs_walk_state *s)
 {
-    for (int i = 0; s->carried && i < s->num_variants; i++)
+    for (int i = 0; s->carried && i < s->num_variants; i++) {
         release_carried(&s->carried[i]);
+        bs_rope_free(s->carried[i].rope);
+    }
     release_carried(&s->reference);
     bs_stream_release(&s->next);
     bs_walk_head_leave(s);

@@ -10,6 +10,7 @@
 struct bs_carried {
     struct bs_stream calibration; /* data NULL where it is not needed */
     struct bs_stream texts[BS_WALK_TEXTS];
+    struct bs_rope *rope; /* of a model of its own; NULL: the walk's */
     struct bs_head *head; /* that the logits are of: the walk's, its own, or an earlier one's */
     struct bs_head
         own_head; /* where its output matrix is quantized and no earlier one's is alike, or

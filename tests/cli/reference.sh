@@ -39,6 +39,32 @@ compared() {
 }
 check "the reference is added, its recipes are run, and the other model is as it is" compared
 
+# perplexity CONFIG LABEL: of a trial, as its results have it.
+perplexity() {
+    "$program" table --format json "results/${1%.yaml}.h5" |
+        awk -v label="\"$2\"," '/"label":/ { found = $2 == label || $2 " " $3 == label }
+                                found && /"perplexity":/ { print $2; exit }'
+}
+
+# With the weights of its reference, and positions of its own.
+make_model turned
+sed -i 's/"rope_theta": 10000.0/"rope_theta": 500.0/' turned/config.json
+own_positions() {
+    sweep turned.yaml turned one ''
+    sed 's/turned/one/; /reference:/d; s/^model: .*/model: turned/' turned.yaml >alone.yaml
+    run run --quiet turned.yaml
+    expect_status 0
+    run run --quiet alone.yaml
+    expect_status 0
+    local compared alone
+    compared=$(perplexity turned.yaml "as published")
+    alone=$(perplexity alone.yaml unquantized)
+    [ -n "$compared" ] && [ "$compared" = "$alone" ] ||
+        problem "$compared beside the reference, $alone alone"
+    [ "$compared" != "$(perplexity turned.yaml unquantized)" ] || problem "as the reference"
+}
+check "a compared model has the rotary positions of its own" own_positions
+
 refused() { # MODELS REFERENCE KEY MESSAGE
     sweep refused.yaml "$1" "$2" "$3"
     run plan refused.yaml
@@ -52,6 +78,12 @@ make_model small
 sed -i 's/"num_hidden_layers": 2/"num_hidden_layers": 1/' small/config.json
 check "another shape" refused small one '' \
     "'small' has num_hidden_layers 1, but its reference 'one' has 2: only models of the same shape"
+
+make_model narrow
+sed -i 's/"num_attention_heads": 4/"num_attention_heads": 8/; s/"head_dim": 64/"head_dim": 32/
+    s/"num_key_value_heads": 2/"num_key_value_heads": 4/' narrow/config.json
+check "other heads" refused narrow one '' \
+    "'narrow' has num_attention_heads 8, but its reference 'one' has 4: only models of the same shape"
 
 make_model spoken
 sed -i 's/"Ġthe":/"SWAP":/; s/"Ġa":/"Ġthe":/; s/"SWAP":/"Ġa":/' spoken/tokenizer.json
