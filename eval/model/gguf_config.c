@@ -29,7 +29,8 @@ enum { KEY_BYTES = 128 };
 struct making {
     const struct bs_gguf_model *model;
     const char *path, *arch;
-    const struct bs_family_config *rules;
+    const struct bs_family *family;
+    const struct bs_family_config *rules; /* the family's */
     json_t *config;
     struct bs_error *err;
 };
@@ -127,20 +128,30 @@ static json_t *number_json(double number)
  * the family always has, `fixed` (0: any is). */
 static enum bs_status copy(const struct making *m, const char *name, enum bs_key key, double fixed)
 {
-    json_t *json;
     double number;
-    if (get(m, name, &json))
+    if (get_number(m, name, NAN, &number))
         return m->err->status;
-    bool there = json;
-    json_decref(json);
-    if (!there)
-        return BS_OK;
-    if (get_number(m, name, 0, &number))
-        return m->err->status;
-    if (!name_of(m, key) && fixed > 0 && (float)fixed != (float)number)
+    if (!isnan(number) && !name_of(m, key) && fixed > 0 && (float)fixed != (float)number)
         return bs_fail(m->err, BS_EUNSUPPORTED, "%s: metadata '%s.%s' is %.9g, expected %.9g",
                        m->path, m->arch, name, number, fixed);
-    return set(m, key, number_json(number));
+    return isnan(number) ? BS_OK : set(m, key, number_json(number));
+}
+
+/* The same of a scale or limit. Where the family has no name for it, 0 says nothing, nor does what
+ * it computes with anyway, `neutral`; another number stands by its own name, to be judged as
+ * unknown keys are. */
+static enum bs_status copy_scale(const struct making *m, const char *name, enum bs_key key,
+                                 double neutral)
+{
+    double number;
+    if (get_number(m, name, NAN, &number))
+        return m->err->status;
+    if (isnan(number) || (!name_of(m, key) && (number == 0 || (float)number == (float)neutral)))
+        return BS_OK;
+    if (name_of(m, key))
+        return set(m, key, number_json(number));
+    return json_object_set_new(m->config, name, number_json(number)) ? bs_fail_memory(m->err)
+                                                                     : BS_OK;
 }
 
 /* --- sizes --- */
@@ -236,21 +247,37 @@ static enum bs_status put_factors(const struct making *m, json_t *rope)
     const struct bs_gguf_tensor *far = all ? all : tensor(m, "rope_factors_long.weight");
     json_t *short_list, *long_list;
     double factor;
-    if (!near || !far)
+    if (!near != !far)
+        return bs_fail(m->err, BS_EDATA, "%s: tensor 'rope_factors_%s.weight' is missing", m->path,
+                       near ? "long" : "short");
+    if (get_number(m, "rope.scaling.attn_factor", all || !near ? 1 : 0, &factor))
+        return m->err->status;
+    if (!near && factor != 1)
+        return bs_fail(m->err, BS_EUNSUPPORTED,
+                       "%s: metadata '%s.rope.scaling.attn_factor' is %.9g, expected 1 where there "
+                       "are no factors of frequencies",
+                       m->path, m->arch, factor);
+    if (!near)
         return BS_OK;
-    if (get_number(m, "rope.scaling.attn_factor", all ? 1 : 0, &factor) ||
-        vector_json(m, near, &short_list))
+    const char *type = json_string_value(json_object_get(rope, "rope_type"));
+    bool is_longrope = type && !strcmp(type, "longrope");
+    if (type && !is_longrope)
+        return bs_fail(
+            m->err, BS_EUNSUPPORTED,
+            "%s: tensor '%.*s' beside rotary positions scaled as '%.40s', which bitsweep "
+            "does not compute together",
+            m->path, (int)near->name.length, near->name.bytes, type);
+    if (vector_json(m, near, &short_list))
         return m->err->status;
     if (vector_json(m, far, &long_list)) {
         json_decref(short_list);
         return m->err->status;
     }
-    json_object_set_new(rope, "rope_type", json_string("longrope"));
-    if (factor > 0)
-        json_object_set_new(rope, "attention_factor", json_real(factor));
     bool failed = json_object_set_new(rope, "short_factor", short_list);
-    return json_object_set_new(rope, "long_factor", long_list) || failed ? bs_fail_memory(m->err)
-                                                                         : BS_OK;
+    failed = json_object_set_new(rope, "long_factor", long_list) || failed ||
+             json_object_set_new(rope, "rope_type", json_string("longrope")) ||
+             (factor > 0 && json_object_set_new(rope, "attention_factor", json_real(factor)));
+    return failed ? bs_fail_memory(m->err) : BS_OK;
 }
 
 static enum bs_status copy_to(const struct making *m, const char *from, json_t *rope,
@@ -259,34 +286,42 @@ static enum bs_status copy_to(const struct making *m, const char *from, json_t *
     double number;
     if (get_number(m, from, 0, &number))
         return m->err->status;
-    return number > 0 && json_object_set_new(rope, to, number_json(number)) ? bs_fail_memory(m->err)
-                                                                            : BS_OK;
+    return number != 0 && json_object_set_new(rope, to, number_json(number))
+               ? bs_fail_memory(m->err)
+               : BS_OK;
 }
 
+/* As llama.cpp reads it: linear where no type is named, and the factor by its old name where the
+ * newer is missing. */
 static enum bs_status fill_rope(const struct making *m, json_t *rope)
 {
     static const char *const names[][2] = {
-        {"rope.scaling.factor", "factor"},
         {"rope.scaling.original_context_length", "original_max_position_embeddings"},
         {"rope.scaling.yarn_attn_factor", "attention_factor"},
         {"rope.scaling.yarn_beta_fast", "beta_fast"},
         {"rope.scaling.yarn_beta_slow", "beta_slow"}};
     json_t *type;
-    double old;
-    if (get_number(m, "rope.scale_linear", 0, &old) || get(m, "rope.scaling.type", &type))
+    double factor;
+    if (get_number(m, "rope.scale_linear", 0, &factor) ||
+        get_number(m, "rope.scaling.factor", factor, &factor) || get(m, "rope.scaling.type", &type))
         return m->err->status;
-    const char *word = json_string_value(type);
-    bool none = word && !strcmp(word, "none"), scaled = word ? !none : old > 0;
+    if (type && !json_is_string(type)) {
+        json_decref(type);
+        return fail_value(m, "rope.scaling.type", "a text");
+    }
+    const char *word = type ? json_string_value(type) : "linear";
+    bool is_plain = !strcmp(word, "none") || (!strcmp(word, "linear") && (!factor || factor == 1));
     bool failed =
-        scaled && json_object_set_new(rope, "rope_type", json_string(word ? word : "linear"));
+        !is_plain && (json_object_set_new(rope, "rope_type", json_string(word)) ||
+                      (factor != 0 && json_object_set_new(rope, "factor", number_json(factor))));
     json_decref(type);
-    if (failed || (scaled && !word && json_object_set_new(rope, "factor", json_real(old))))
+    if (failed)
         return bs_fail_memory(m->err);
-    for (size_t i = 0; scaled && i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; !is_plain && i < sizeof names / sizeof *names; i++)
         if (copy_to(m, names[i][0], rope, names[i][1]))
             return m->err->status;
-    if (!scaled && tensor(m, "rope_factors_long.weight") &&
-        copy_to(m, names[1][0], rope, names[1][1]))
+    if (is_plain && tensor(m, "rope_factors_long.weight") &&
+        copy_to(m, names[0][0], rope, names[0][1]))
         return m->err->status;
     return put_factors(m, rope);
 }
@@ -317,38 +352,58 @@ static enum bs_status put_rope(const struct making *m, double head)
         return bs_fail(m->err, BS_EUNSUPPORTED,
                        "%s: %.9g of each head's %.9g channels are rotated, expected all", m->path,
                        rotated, head);
-    return set(m, BS_KEY_ROTARY_SHARE, number_json(rotated / head)) ||
+    double base;
+    return get_number(m, "rope.freq_base", 10000, &base) ||
+                   set(m, BS_KEY_ROTARY_SHARE, number_json(rotated / head)) ||
                    copy(m, "rope.freq_base", BS_KEY_ROPE_THETA, 10000) ||
-                   copy(m, "rope.freq_base_swa", BS_KEY_LOCAL_ROPE_THETA, 0)
+                   copy(m, "rope.freq_base_swa", BS_KEY_LOCAL_ROPE_THETA,
+                        name_of(m, BS_KEY_SLIDING_WINDOW) ? base : 0)
                ? m->err->status
                : BS_OK;
 }
 
 /* --- windows --- */
 
-/* True for each layer with a window, or 1 and 0. */
+/* Which layers have the window: a list with true or 1 for each that has, or n where every n-th has
+ * none (0: all have). */
 static enum bs_status put_layer_types(const struct making *m)
 {
-    json_t *list, *item, *words = json_array();
-    size_t i;
+    double layers;
+    json_t *pattern;
     const char *name = name_of(m, BS_KEY_LAYER_TYPES);
-    if (!words || get(m, "attention.sliding_window_pattern", &list)) {
-        json_decref(words);
-        return words ? m->err->status : bs_fail_memory(m->err);
+    if (get_number(m, "block_count", 0, &layers) ||
+        get(m, "attention.sliding_window_pattern", &pattern))
+        return m->err->status;
+    if (!pattern)
+        return BS_OK;
+    json_int_t every = json_integer_value(pattern);
+    bool listed = json_is_array(pattern),
+         right = listed || (json_is_integer(pattern) && every >= 0);
+    size_t count = listed                ? json_array_size(pattern)
+                   : right && layers > 0 ? (size_t)fmin(layers, BS_MAX_LAYERS)
+                                         : 0;
+    json_t *words = json_array();
+    bool all = true, failed = !words;
+    for (size_t i = 0; i < count && !failed; i++) {
+        const json_t *item = json_array_get(pattern, i);
+        bool local = !every || (json_int_t)(i + 1) % every;
+        if (listed)
+            local = json_is_true(item) || json_integer_value(item) > 0;
+        all = all && local;
+        failed = json_array_append_new(words,
+                                       json_string(local ? "sliding_attention" : "full_attention"));
     }
-    bool listed = json_is_array(list), every = json_is_integer(list);
-    json_array_foreach(list, i, item)
-    {
-        bool local = json_is_true(item) || json_integer_value(item) > 0;
-        json_array_append_new(words, json_string(local ? "sliding_attention" : "full_attention"));
-    }
-    if (listed && name)
-        return json_decref(list), set_named(m, name, words);
+    json_decref(pattern);
+    if (!failed && right && name)
+        return set_named(m, name, words);
     json_decref(words);
-    if (every)
-        return set(m, BS_KEY_WINDOW_PATTERN, list);
-    json_decref(list);
-    return BS_OK;
+    if (failed)
+        return bs_fail_memory(m->err);
+    if (!right)
+        return fail_value(m, "attention.sliding_window_pattern", "a list or a number of layers");
+    return all ? BS_OK
+               : fail_value(m, "attention.sliding_window_pattern",
+                            "a window in each layer, as the models of this family have");
 }
 
 static enum bs_status put_windows(const struct making *m)
@@ -386,22 +441,28 @@ static enum bs_status put_query_scalar(const struct making *m, double head)
 
 static enum bs_status put_scales(const struct making *m, double head)
 {
+    double hidden;
+    if (get_number(m, "embedding_length", 0, &hidden))
+        return m->err->status;
     const struct {
         const char *name;
         enum bs_key key;
+        double neutral;
     } numbers[] = {
-        {"attn_logit_softcapping", BS_KEY_ATTENTION_SOFTCAP},
-        {"final_logit_softcapping", BS_KEY_LOGIT_SOFTCAP},
-        {"attention.scale", BS_KEY_ATTENTION_SCALE},
-        {"attention.clamp_kqv", BS_KEY_QKV_CLIP},
-        {"attention.max_alibi_bias", BS_KEY_ALIBI_EXPONENT},
-        {"embedding_scale", BS_KEY_EMBEDDING_SCALE},
-        {"residual_scale", BS_KEY_RESIDUAL_SCALE},
+        {"attn_logit_softcapping", BS_KEY_ATTENTION_SOFTCAP, 0},
+        {"final_logit_softcapping", BS_KEY_LOGIT_SOFTCAP, 0},
+        {"attention.scale", BS_KEY_ATTENTION_SCALE,
+         name_of(m, BS_KEY_QUERY_PRE_ATTN_SCALAR) ? 0 : 1 / sqrt(head)},
+        {"attention.clamp_kqv", BS_KEY_QKV_CLIP, 0},
+        {"attention.max_alibi_bias", BS_KEY_ALIBI_EXPONENT,
+         m->family->positions_kind == BS_ALIBI ? 8 : 0},
+        {"embedding_scale", BS_KEY_EMBEDDING_SCALE, m->family->embedding_scale ? sqrt(hidden) : 1},
+        {"residual_scale", BS_KEY_RESIDUAL_SCALE, 1},
         {"logit_scale",
-         name_of(m, BS_KEY_LOGIT_DIVISOR) ? BS_KEY_LOGIT_DIVISOR : BS_KEY_LOGIT_SCALE},
+         name_of(m, BS_KEY_LOGIT_DIVISOR) ? BS_KEY_LOGIT_DIVISOR : BS_KEY_LOGIT_SCALE, 1},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (copy(m, numbers[i].name, numbers[i].key, 0))
+        if (copy_scale(m, numbers[i].name, numbers[i].key, numbers[i].neutral))
             return m->err->status;
     if (copy(m, "attention.layer_norm_rms_epsilon", BS_KEY_NORM_EPS, m->rules->norm_eps) ||
         copy(m, "attention.layer_norm_epsilon", BS_KEY_NORM_EPS, m->rules->norm_eps))
@@ -482,7 +543,7 @@ static enum bs_status make(struct making *m, const char *model_type)
         put_rope(m, head) || put_windows(m) || put_scales(m, head) || put_tensors(m) ||
         put_wiring(m) || (!strcmp(model_type, "falcon") && put_falcon(m)))
         return m->err->status;
-    return bs_gguf_further_keys(&m->model->parts->gguf, m->arch, m->config, m->err);
+    return bs_gguf_further_keys(&m->model->parts->gguf, m->arch, m->rules, m->config, m->err);
 }
 
 /* OLMo 3 goes by the name of OLMo 2, and has windows. */
@@ -512,7 +573,8 @@ enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config
     const char *model_type = model_type_of(gguf, m.arch);
     enum bs_status status = model_type ? BS_OK : fail_arch(gguf->path, m.arch, err);
     if (!status) {
-        m.rules = bs_family_find(model_type)->config;
+        m.family = bs_family_find(model_type);
+        m.rules = m.family->config;
         m.config = json_object();
         status = m.config ? make(&m, model_type) : bs_fail_memory(err);
     }

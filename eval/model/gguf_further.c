@@ -57,7 +57,21 @@ static bool is_neutral(const char *name, const json_t *value)
     return false;
 }
 
-enum bs_status bs_gguf_further_keys(const struct bs_gguf *gguf, const char *arch, json_t *config,
+/* True for a name that means something in a config.json already. */
+static bool is_taken(const struct bs_family_config *rules, const json_t *config, const char *name)
+{
+    static const char *const read_elsewhere[] = {"quantization_config", "compression_config",
+                                                 "text_config", "original_max_position_embeddings",
+                                                 NULL};
+    for (const struct bs_config_key_name *k = rules->keys; k->name; k++)
+        if (!strcmp(k->name, name))
+            return true;
+    return json_object_get(config, name) || bs_word_in(name, read_elsewhere) ||
+           (rules->nested && !strcmp(name, rules->nested));
+}
+
+enum bs_status bs_gguf_further_keys(const struct bs_gguf *gguf, const char *arch,
+                                    const struct bs_family_config *rules, json_t *config,
                                     struct bs_error *err)
 {
     size_t prefix = strlen(arch) + 1;
@@ -72,6 +86,11 @@ enum bs_status bs_gguf_further_keys(const struct bs_gguf *gguf, const char *arch
                  value->key.bytes + prefix);
         if (bs_word_in(name, known))
             continue;
+        if (is_taken(rules, config, name))
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s: metadata '%s.%s' has the name of a key of config.json, which GGUF "
+                           "files say otherwise",
+                           gguf->path, arch, name);
         if (bs_gguf_json(gguf, value, &json, err))
             return err->status;
         bool neutral = is_neutral(name, json);

@@ -212,10 +212,13 @@ static bool is_spare(const struct bs_model *model, const char *name)
     return a->tied_head && !strcmp(name, head);
 }
 
-/* Whole numbers and truth values are no weights, but masks and counters. */
+/* Whole numbers and truth values are no weights, but masks and counters. Codes of weights are named
+ * otherwise, "IQ4_NL". */
 static bool is_buffer(const char *dtype)
 {
-    return dtype[0] == 'I' || dtype[0] == 'U' || !strcmp(dtype, "BOOL");
+    static const char *const whole[] = {"I8",  "I16", "I32", "I64",  "U8",
+                                        "U16", "U32", "U64", "BOOL", NULL};
+    return bs_word_in(dtype, whole);
 }
 
 /* What of a checkpoint is left out. */

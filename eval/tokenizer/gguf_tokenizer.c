@@ -311,7 +311,7 @@ static enum bs_status name_token(const struct reading *r, const char *key, const
         return BS_OK;
     struct bs_gguf_text text = token(r, id);
     json_t *spelled = json_stringn(text.bytes, text.length);
-    return json_object_set_new(config, name, spelled) ? bs_fail_memory(r->err) : BS_OK;
+    return spelled ? set(r, config, name, spelled) : fail(r, key, "the id of a token in UTF-8");
 }
 
 enum bs_status bs_gguf_tokenizer(const char *file, json_t **root, json_t *config,

@@ -201,20 +201,54 @@ static void test_header(void **state)
     expect(&f, "general.architecture 'mamba' is not supported; supported: llama");
 }
 
-/* A model of the seed's sizes, with one value more in the metadata. */
-static void expect_more(const char *key, float number, const char *said)
+static void begin_list(struct file *f, const char *key, enum bs_gguf_kind kind, uint64_t count)
+{
+    put_text(f, key);
+    put_u32(f, BS_GGUF_ARRAY);
+    put_u32(f, kind);
+    put_u64(f, count);
+}
+
+/* The token before a text is one that is not used, and no UTF-8. */
+static void test_token_name(void **state)
+{
+    (void)state;
+    struct file f;
+    struct bs_error err;
+    struct bs_tokenizer *tokenizer;
+    begin(&f, 3, 0, 6);
+    put_string(&f, "tokenizer.ggml.model", "gpt2");
+    put_string(&f, "tokenizer.ggml.pre", "smollm");
+    begin_list(&f, "tokenizer.ggml.merges", BS_GGUF_STRING, 0);
+    begin_list(&f, "tokenizer.ggml.tokens", BS_GGUF_STRING, 2);
+    put_text(&f, "a");
+    put_text(&f, "\xff");
+    begin_list(&f, "tokenizer.ggml.token_type", BS_GGUF_I32, 2);
+    put_u32(&f, 1);
+    put_u32(&f, 5);
+    put_text(&f, "tokenizer.ggml.bos_token_id");
+    put_u32(&f, BS_GGUF_U32);
+    put_u32(&f, 1);
+    folder_write(&folder, "x.gguf", f.bytes, f.size);
+    assert_int_equal(bs_tokenizer_open(folder_file(&folder, "x.gguf"), &tokenizer, &err), BS_EDATA);
+    if (!strstr(err.message, "bos_token_id' is not the id of a token in UTF-8"))
+        fail_msg("%s", err.message);
+}
+
+/* A file of tests/golden or tests/fuzz with `more` before its own metadata, which are `added`
+ * values; opened, it says so, or opens where `said` is NULL. */
+static void expect_before(const char *from, const struct file *more, uint64_t added,
+                          const char *said)
 {
     struct bs_error err;
     struct file f = {.size = 0};
     char *data;
     size_t size;
     uint64_t values;
-    check(bs_file_read("tests/fuzz/seeds/gguf/model", &data, &size, &err), &err);
+    check(bs_file_read(from, &data, &size, &err), &err);
     memcpy(&values, data + 16, sizeof values);
-    begin(&f, 3, 0, values + 1);
-    put_text(&f, key);
-    put_u32(&f, BS_GGUF_F32);
-    put(&f, &number, sizeof number);
+    begin(&f, 3, 0, values + added);
+    put(&f, more->bytes, more->size);
     unsigned char *whole = bs_calloc(f.size + size, 1);
     assert_non_null(whole);
     memcpy(whole, f.bytes, f.size);
@@ -232,6 +266,61 @@ static void expect_more(const char *key, float number, const char *said)
     bs_free(data);
 }
 
+static void put_float(struct file *f, const char *key, float number)
+{
+    put_text(f, key);
+    put_u32(f, BS_GGUF_F32);
+    put(f, &number, sizeof number);
+}
+
+static const char seed[] = "tests/fuzz/seeds/gguf/model";
+
+/* A model of the seed's sizes, with one value more in the metadata. */
+static void expect_more(const char *key, float number, const char *said)
+{
+    struct file f = {.size = 0};
+    put_float(&f, key, number);
+    expect_before(seed, &f, 1, said);
+}
+
+static void expect_text(const char *key, const char *text, const char *said)
+{
+    struct file f = {.size = 0};
+    put_string(&f, key, text);
+    expect_before(seed, &f, 1, said);
+}
+
+/* Scales and limits that the family does not compute with must be those that change nothing. */
+static void test_scales(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"attention.clamp_kqv",      "attn_logit_softcapping",
+                                        "final_logit_softcapping",  "attention.scale",
+                                        "attention.max_alibi_bias", "logit_scale",
+                                        "residual_scale",           "embedding_scale"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char key[64], said[96];
+        snprintf(key, sizeof key, "llama.%s", names[i]);
+        snprintf(said, sizeof said, "--accept-unknown %s", names[i]);
+        expect_more(key, 0.5f, said);
+        expect_more(key, 0, NULL);
+    }
+    expect_more("llama.residual_scale", 1, NULL);
+    expect_more("llama.attention.scale", 0.70710678f, NULL); /* of heads of two channels */
+    expect_more("llama.rope.scaling.attn_factor", 1, NULL);
+    expect_more("llama.rope.scaling.attn_factor", 1.5f, "attn_factor' is 1.5, expected 1");
+}
+
+/* A key of config.json is no key of GGUF files, and replaces nothing. */
+static void test_taken(void **state)
+{
+    (void)state;
+    expect_text("llama.model_type", "gemma", "'llama.model_type' has the name of a key");
+    expect_text("llama.rope_scaling", "x", "'llama.rope_scaling' has the name of a key");
+    expect_text("llama.quantization_config", "x", "has the name of a key");
+    expect_more("llama.hidden_size", 8, "'llama.hidden_size' has the name of a key");
+}
+
 /* What may change the numbers is refused, a note is not. */
 static void test_metadata(void **state)
 {
@@ -243,6 +332,103 @@ static void test_metadata(void **state)
     expect_more("llama.attention.key_length", 0, "expected at least one in each");
     expect_more("llama.attention.value_length", 1, "keys of 2 channels and values of 1");
     expect_more("llama.rope.dimension_count", 1, "1 of each head's 2 channels are rotated");
+}
+
+/* --- rotary positions and windows --- */
+
+static struct bs_architecture read_x(void)
+{
+    struct bs_error err;
+    struct bs_architecture a;
+    check(bs_architecture_read(folder_file(&folder, "x.gguf"), NULL, &a, NULL, &err), &err);
+    return a;
+}
+
+/* llama.cpp: linear where no type is named; a factor of 0 or 1 scales nothing. */
+static void test_rope(void **state)
+{
+    (void)state;
+    expect_more("llama.rope.scaling.factor", 4, NULL);
+    struct bs_architecture now = read_x();
+    expect_more("llama.rope.scale_linear", 4, NULL);
+    struct bs_architecture old = read_x();
+    expect_more("llama.rope.scaling.factor", 1, NULL);
+    struct bs_architecture plain = read_x();
+    assert_int_equal(now.rope.kind, old.rope.kind);
+    assert_int_not_equal(now.rope.kind, plain.rope.kind);
+    assert_true(now.rope.factor == 4 && old.rope.factor == 4);
+    expect_more("llama.rope.scaling.type", 1, "'llama.rope.scaling.type' is not a text");
+    struct file f = {.size = 0};
+    put_float(&f, "llama.rope.scaling.factor", 4);
+    expect_before("tests/golden/gguf/llama3/model.gguf", &f, 1,
+                  "tensor 'rope_freqs.weight' beside rotary positions scaled as 'linear'");
+}
+
+static void put_pattern(struct file *f, const char *key, uint32_t every)
+{
+    put_text(f, key);
+    put_u32(f, BS_GGUF_U32);
+    put_u32(f, every);
+}
+
+/* Every n-th layer has no window, whatever the family's own n; 0: all have. */
+static void test_windows(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t every;
+        uint64_t local; /* bits of four layers */
+    } patterns[] = {{0, 15}, {1, 0}, {2, 5}, {3, 11}, {4, 7}};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        struct file f = {.size = 0};
+        put_pattern(&f, "gemma2.attention.sliding_window_pattern", patterns[i].every);
+        expect_before("tests/golden/gguf/gemma2/model.gguf", &f, 1, NULL);
+        assert_int_equal(read_x().local_layers[0], patterns[i].local);
+    }
+    struct file f = {.size = 0};
+    put_pattern(&f, "phi3.attention.sliding_window_pattern", 0);
+    expect_before("tests/golden/gguf/phi3/model.gguf", &f, 1, NULL);
+    f.size = 0;
+    put_pattern(&f, "phi3.attention.sliding_window_pattern", 2);
+    expect_before("tests/golden/gguf/phi3/model.gguf", &f, 1, "is not a window in each layer");
+}
+
+/* Weights in codes of whatever name are not taken for buffers of whole numbers. */
+static void test_no_place(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_gguf_model model;
+    struct file f = {.size = 0};
+    char *data;
+    size_t size, first = SIZE_MAX;
+    check(bs_file_read(seed, &data, &size, &err), &err);
+    check(bs_gguf_open(seed, &model, &err), &err);
+    const struct bs_gguf *gguf = &model.parts->gguf;
+    for (size_t i = 0; i < gguf->num_tensors; i++) {
+        size_t at = (size_t)(gguf->tensors[i].name.bytes - (const char *)model.parts->map.data);
+        first = at - 8 < first ? at - 8 : first;
+    }
+    const struct bs_gguf_tensor *last = &gguf->tensors[gguf->num_tensors - 1];
+    put(&f, data, 8);
+    put_u64(&f, gguf->num_tensors + 1);
+    unsigned char *whole = bs_calloc(size + 192, 1);
+    assert_non_null(whole);
+    memcpy(whole, f.bytes, f.size);
+    memcpy(whole + f.size, data + f.size, first - f.size);
+    f.size = 0; /* 64 bytes, so that what follows is aligned as it was */
+    put_tensor(&f, "blk.0.attn_extra.weights", 32, 20, (last->offset + last->bytes + 31) / 32 * 32);
+    assert_int_equal(f.size, 64);
+    memcpy(whole + first, f.bytes, f.size);
+    memcpy(whole + first + f.size, data + first, size - first);
+    bs_gguf_close(&model);
+    folder_write(&folder, "x.gguf", whole, size + 192);
+    struct bs_model *opened;
+    assert_int_equal(bs_model_open(folder_file(&folder, "x.gguf"), NULL, &opened, &err),
+                     BS_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "'blk.0.attn_extra.weights' has no place"));
+    bs_free(whole);
+    bs_free(data);
 }
 
 static void test_tensors(void **state)
@@ -333,7 +519,10 @@ int main(void)
         cmocka_unit_test(test_metadata), cmocka_unit_test(test_types),
         cmocka_unit_test(test_tokens),   cmocka_unit_test(test_header),
         cmocka_unit_test(test_tensors),  cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_parts),    cmocka_unit_test(test_token_name),
+        cmocka_unit_test(test_scales),   cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_rope),     cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_no_place),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
