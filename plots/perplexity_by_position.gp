@@ -11,9 +11,7 @@ LEFT = 200.0 / WIDTH
 RIGHT = 0.985
 KEY_X = 0.54
 KEY_TOP = (KEY_HEIGHT - 30.0) / HEIGHT
-# Bars of lines at the same position stand side by side.
-APART = N > 4 ? 0.12 / (N - 1) : 0.03
-shift(s) = 1 + (s - (N + 1) / 2.0) * APART
+# The axis has a meaning: every point and bar stands at its own position, over those of other lines.
 # Positions double: ticks at powers of two, fewer where there are many.
 OCTAVES = ceil(log(X_HIGH / X_LOW) / log(2))
 TICK_STEP = int(ceil(OCTAVES / 12.0))
@@ -55,9 +53,9 @@ do for [format in 'png svg'] {
   if (CHANGES) { unset xlabel } else { set xlabel AXIS offset 0, RAISE }
   plot DATA index 0 using 1:6:7 with filledcurves linecolor rgb '#dddddd' fillstyle solid, \
     DATA index 0 using 1:4 with linespoints linestyle 101 pointtype -1, \
-    for [s = 1 : CHANGES ? 0 : N] DATA index s using ($1 * shift(s)):4:6:7 with yerrorbars \
+    for [s = 1 : CHANGES ? 0 : N] DATA index s using 1:4:6:7 with yerrorbars \
       linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
-    for [s = 1 : N] DATA index s using ($1 * (CHANGES ? 1 : shift(s))):4 with linespoints \
+    for [s = 1 : N] DATA index s using 1:4 with linespoints \
       linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
       pointsize 1.3 * POINT
   unset label
@@ -73,9 +71,9 @@ do for [format in 'png svg'] {
     set xlabel AXIS offset 0, RAISE
     set ylabel 'Δ ' . CHANGE_VALUE . ' ± paired s.e.' offset 0, 0
     plot 0 with lines linestyle 101, \
-      for [s = 1 : N] DATA index s using ($1 * shift(s)):8:9 with yerrorbars \
+      for [s = 1 : N] DATA index s using 1:8:9 with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
-      for [s = 1 : N] DATA index s using ($1 * shift(s)):8 with linespoints \
+      for [s = 1 : N] DATA index s using 1:8 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
         pointsize 1.3 * POINT
   }

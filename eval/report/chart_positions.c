@@ -7,6 +7,7 @@
 #include "eval/linalg/elementary.h"
 #include "eval/report/by_position.h"
 #include "eval/report/chart_internal.h"
+#include "eval/tasks/evaluation.h"
 
 /* The chart's curves: the unquantized model's first, then those of the lines. */
 struct curves {
@@ -108,13 +109,28 @@ static enum bs_status read_curves(const struct bs_plot *plot,
     return status;
 }
 
+/* The figures that result files may have: those that evaluations of texts ask for. Of answers none
+ * is kept. */
+static unsigned kept_figures(void)
+{
+    unsigned kept = 0;
+    for (int e = 0; bs_evaluation_registry.rows[e]; e++) {
+        const struct bs_choice choice = {.plugin = bs_evaluation_registry.rows[e]};
+        const struct bs_evaluation *evaluation = bs_evaluation_of(&choice);
+        kept |= evaluation->answer ? 0 : evaluation->figures;
+    }
+    return kept;
+}
+
 static enum bs_status fail_unknown(const char *name, struct bs_error *err)
 {
     char list[256] = "";
     size_t used = 0;
+    unsigned kept = kept_figures();
     for (int f = 0; f < BS_NUM_FIGURES; f++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                 f + 1 < BS_NUM_FIGURES ? ", " : " or ", bs_figure_types[f].name);
+        if (kept >> f & 1u)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                     kept >> f > 1 ? ", " : " or ", bs_figure_types[f].name);
     return bs_fail(err, BS_ECONFIG,
                    "'%.60s' is no figure of a prediction that could be drawn by position, expected "
                    "perplexity%s",

@@ -231,6 +231,22 @@ enum bs_status bs_columns_parse(const char *list, const struct bs_results *resul
     return status;
 }
 
+bool bs_columns_convention(const struct bs_columns *columns, enum bs_convention *convention)
+{
+    for (int c = 0; c < columns->count; c++)
+        for (int k = 0; k < BS_NUM_CONVENTIONS; k++)
+            if (!strcmp(columns->columns[c].name, bs_convention_names[k])) {
+                *convention = (enum bs_convention)k;
+                return true;
+            }
+    return false;
+}
+
+bool bs_row_has_convention(const struct bs_row *row, enum bs_convention convention)
+{
+    return bs_row_value(row, row->evaluation, bs_convention_names[convention]) != NULL;
+}
+
 const char *bs_column_heading(const struct bs_column *column)
 {
     if (column->is_time)

@@ -5,6 +5,7 @@
 
 #include "eval/report/sheet.h"
 #include "eval/store/results_internal.h"
+#include "eval/tasks/answer_scores.h"
 
 enum { BS_MOST_COLUMNS = 48 };
 
@@ -48,6 +49,12 @@ enum bs_status bs_columns_values(const struct bs_results *results, const char **
 
 /* The type of a value that the results have under this name, NULL where no plug-in has it. */
 const struct bs_value_type *bs_columns_type(const struct bs_results *results, const char *name);
+
+/* The first of the columns that items are compared by; false where none is. */
+bool bs_columns_convention(const struct bs_columns *columns, enum bs_convention *convention);
+
+/* Whether the trial's task was measured by it. */
+bool bs_row_has_convention(const struct bs_row *row, enum bs_convention convention);
 
 /* "KL mean\n10^-3 nats", or the name. */
 const char *bs_column_heading(const struct bs_column *column);

@@ -71,6 +71,10 @@ static enum bs_status find_pairs(struct bs_pairs *pairs, struct bs_error *err)
     bool any = pairs->num_pairs > 0;
     for (int i = 0; i < pairs->a->num_rows; i++)
         any = any || pairs->open_a[i];
+    if (!any && pairs->num_unmeasured)
+        return bs_fail(err, BS_ECONFIG, "%s: %s was not measured by %s, nor any other task",
+                       pairs->a->path, pairs->pairs[0].a[0]->text,
+                       bs_convention_names[pairs->convention]);
     if (!any)
         return bs_fail(err, BS_ECONFIG,
                        "%s and %s have nothing to compare: no recipe and text is finished in both",
@@ -470,6 +474,9 @@ static enum bs_status print_for_programs(const struct bs_pairs *pairs,
         add_fields(&sheet, columns, pair->a[0], pair->b[0], pair,
                    compared_by(pairs, pair->of_items), "paired");
     }
+    for (int i = pairs->num_pairs; i < pairs->num_pairs + pairs->num_unmeasured; i++)
+        add_fields(&sheet, columns, pairs->pairs[i].a[0], pairs->pairs[i].b[0], NULL,
+                   compared_by(pairs, true), "not measured");
     add_single(&sheet, columns, pairs, true);
     add_single(&sheet, columns, pairs, false);
     struct counts texts = count(pairs, false), items = count(pairs, true);
@@ -533,16 +540,6 @@ static enum bs_status print_for_eyes(const struct bs_pairs *pairs, const struct 
     return bs_diff_print_items(pairs, &own, style, out, err);
 }
 
-/* The first convention that is named, by which tasks are compared then; else BS_ACC. */
-static enum bs_convention convention_of(const struct bs_columns *columns, const char *names)
-{
-    for (int c = 0; names && c < columns->count; c++)
-        for (int k = 0; k < BS_NUM_CONVENTIONS; k++)
-            if (!strcmp(columns->columns[c].name, bs_convention_names[k]))
-                return (enum bs_convention)k;
-    return BS_ACC;
-}
-
 /* The values of both files that stand beside the comparison: those asked for; else the divergence
  * for the eye, and for programs all. */
 static enum bs_status choose_columns(const struct bs_pairs *pairs, const char *names,
@@ -579,7 +576,9 @@ enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results
     bool for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON;
     enum bs_status status = choose_columns(&pairs, columns, for_programs, &chosen, err);
     if (!status) {
-        pairs.convention = convention_of(&chosen, columns);
+        pairs.convention = BS_ACC;
+        if (columns)
+            bs_columns_convention(&chosen, &pairs.convention);
         status = find_pairs(&pairs, err);
     }
     if (!status && for_programs)

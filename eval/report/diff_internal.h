@@ -28,7 +28,9 @@ struct bs_pair {
                                       * of items that are right */
     struct bs_mean difference;       /* of B - of A, paired by token, or item */
     double calibration_se; /* the calibrations' part of difference.se; 0 for one of each */
-    double t, df, p;       /* NaN where the standard error is zero or not known */
+    double t, df, p;       /* NaN where the standard error is zero or not known; McNemar's test
+                            * has no df, and for t its chi with the sign of the difference, the
+                            * exact one none */
     double p_holm;         /* p corrected for the number of pairs */
     bool flipped;          /* p is that of flipped signs, of `blocks` */
     int blocks;
@@ -42,7 +44,8 @@ struct bs_pairs {
     bool by_model; /* one of the files has several models; else the two may be of any one each */
     enum bs_convention convention; /* by which items are right */
     int num_pairs;
-    struct bs_pair *pairs;
+    int num_unmeasured;        /* pairs of tasks after these that the convention tells nothing of */
+    struct bs_pair *pairs;     /* [num_pairs + num_unmeasured] */
     bool *paired_a, *paired_b; /* rows that stand in a pair */
     bool *open_a, *open_b;     /* that have several candidates, of which none is chosen */
 };
@@ -53,7 +56,8 @@ struct bs_pairs {
  *    recipe, calibrated on the same windows: where each file has one left;
  *  - else all that differ in the seed of their calibration only, where that is all there is;
  *  - else, calibrated on whatever windows: where each file has one left.
- * What has more than one candidate then is not paired: open_a and open_b. */
+ * What has more than one candidate then is not paired: open_a and open_b. Pairs of tasks that were
+ * not measured by the convention stand last, in num_unmeasured. */
 enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err);
 
 /* Works out every pair's difference from the stored NLLs, or answers, and corrects p: those of
@@ -65,9 +69,9 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err);
 void bs_pairs_release(struct bs_pairs *pairs);
 
 /* What bs_pairs_compare does of trials of a task: items that turned are tested by McNemar's test;
- * of several calibrations the items' means by bs_test_items, with what the calibrations add.
+ * of several calibrations the items' means by Student's t, with what the calibrations add.
  * `means` has room for those of A's trials, then B's. BS_EDATA where the two are not of the same
- * items, or were not measured by the convention. */
+ * items, or their answers have not what the values say was measured. */
 enum bs_status bs_pair_compare_items(const struct bs_pairs *pairs, struct bs_pair *pair,
                                      double *means, struct bs_error *err);
 

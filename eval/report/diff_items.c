@@ -80,20 +80,20 @@ static void test(struct bs_pair *pair, const struct side *a, const struct side *
     struct bs_item_changes *changes = &pair->changes;
     assert(a->nats && b->nats);
     changes->items = a->items;
-    changes->interval = bs_paired_bootstrap(a->right, b->right, a->items, false, 0).interval;
+    changes->interval = bs_paired_bootstrap(a->right, b->right, a->items, 0);
     pair->value_a = bs_item_mean(a->right, a->items);
     pair->value_b = bs_item_mean(b->right, b->items);
-    pair->t = (double)NAN;
     if (pair->num_a + pair->num_b > 2) {
-        struct bs_test means_test = bs_test_items(a->right, b->right, a->items);
-        pair->difference = means_test.difference;
-        bs_pair_add_calibrations(pair, means, means + pair->num_a, &means_test.difference, 1);
+        struct bs_mean change = bs_item_change(a->right, b->right, a->items);
+        pair->difference = change;
+        bs_pair_add_calibrations(pair, means, means + pair->num_a, &change, 1);
         return;
     }
     changes->flips = bs_flips_of(a->flags, b->flags, a->items);
     pair->difference = bs_flips_change(changes->flips);
-    pair->df = pair->difference.df;
     struct bs_mcnemar mcnemar = bs_mcnemar(changes->flips);
+    pair->t = copysign(sqrt(mcnemar.chi2), pair->difference.mean); /* NaN of the exact one */
+    pair->df = (double)NAN;
     changes->exact = mcnemar.exact;
     pair->p = mcnemar.p;
     pair->identical = !memcmp(a->nats, b->nats, (size_t)a->answers * sizeof *a->nats);
@@ -151,6 +151,19 @@ static void add_pair(struct bs_sheet *sheet, const struct bs_columns *columns,
     bs_diff_add_values(sheet, columns, pair);
 }
 
+/* Names each task once that the convention tells nothing of. */
+static void note_unmeasured(struct bs_sheet *sheet, const struct bs_pairs *pairs)
+{
+    const struct bs_pair *of = pairs->pairs + pairs->num_pairs;
+    for (int i = 0, k; i < pairs->num_unmeasured; i++) {
+        for (k = 0; k < i && strcmp(of[k].a[0]->text, of[i].a[0]->text);)
+            k++;
+        if (k == i)
+            bs_sheet_note(sheet, "%s: has no %s, not compared", of[i].a[0]->text,
+                          bs_convention_names[pairs->convention]);
+    }
+}
+
 /* Below the table: what was counted, and how to read p. */
 static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
 {
@@ -174,6 +187,7 @@ static void add_notes(struct bs_sheet *sheet, const struct bs_pairs *pairs)
             exact && large ? ": exact where fewer than 25 items turned, else chi-square"
             : exact        ? ", exact"
                            : ", of chi-square");
+    note_unmeasured(sheet, pairs);
     bs_diff_note_provenance(sheet, pairs, true);
 }
 

@@ -116,6 +116,31 @@ static int by_row(const void *left, const void *right)
     return (a->a[0] > b->a[0]) - (a->a[0] < b->a[0]);
 }
 
+static bool is_unmeasured(const struct bs_pairs *pairs, const struct bs_pair *pair)
+{
+    return pair->of_items && !(bs_row_has_convention(pair->a[0], pairs->convention) &&
+                               bs_row_has_convention(pair->b[0], pairs->convention));
+}
+
+/* Puts the pairs last that the convention tells nothing of, in their order. BS_ENOMEM. */
+static enum bs_status part_unmeasured(struct bs_pairs *pairs, struct bs_error *err)
+{
+    struct bs_pair *last = bs_alloc((size_t)pairs->num_pairs, sizeof *last);
+    int measured = 0, unmeasured = 0;
+    if (!last)
+        return bs_fail_memory(err);
+    for (int i = 0; i < pairs->num_pairs; i++)
+        if (is_unmeasured(pairs, &pairs->pairs[i]))
+            last[unmeasured++] = pairs->pairs[i];
+        else
+            pairs->pairs[measured++] = pairs->pairs[i];
+    memcpy(pairs->pairs + measured, last, (size_t)unmeasured * sizeof *last);
+    pairs->num_pairs = measured;
+    pairs->num_unmeasured = unmeasured;
+    bs_free(last);
+    return BS_OK;
+}
+
 enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err)
 {
     size_t rows_a = (size_t)pairs->a->num_rows, rows_b = (size_t)pairs->b->num_rows;
@@ -133,6 +158,8 @@ enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err)
         status = pair_alike(pairs, (enum likeness)likeness, a, b, err);
     if (!status)
         qsort(pairs->pairs, (size_t)pairs->num_pairs, sizeof *pairs->pairs, by_row);
+    if (!status)
+        status = part_unmeasured(pairs, err);
     bs_free(b);
     bs_free(a);
     return status;
@@ -266,7 +293,7 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
 
 void bs_pairs_release(struct bs_pairs *pairs)
 {
-    for (int i = 0; i < pairs->num_pairs; i++) {
+    for (int i = 0; i < pairs->num_pairs + pairs->num_unmeasured; i++) {
         bs_free((void *)pairs->pairs[i].a);
         bs_free((void *)pairs->pairs[i].b);
     }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/base/option.h"
+#include "eval/report/columns.h"
 #include "eval/report/sheet.h"
 #include "eval/report/table.h"
 #include "eval/tasks/answer_changes.h"
@@ -179,7 +179,30 @@ static enum bs_status add_task(struct turned *t, struct bs_error *err)
     return status;
 }
 
-static enum bs_status print_task(struct turned *t, enum bs_table_style style, FILE *out,
+/* The unquantized trials of tasks that were measured by the convention, one a section, or of those
+ * that were not: the next from row *i on; NULL after the last. */
+static const struct bs_row *next_task(const struct turned *t, bool measured, int *i)
+{
+    while (*i < t->results->num_rows) {
+        const struct bs_row *row = &t->results->rows[(*i)++];
+        if (bs_row_is_done(row) && !strcmp(row->algorithm, "unquantized") &&
+            bs_evaluation_has_answers(row->evaluation) &&
+            bs_row_has_convention(row, t->convention) == measured)
+            return row;
+    }
+    return NULL;
+}
+
+/* Says of which tasks there is no section. */
+static void note_unmeasured(struct turned *t)
+{
+    int i = 0;
+    for (const struct bs_row *row; (row = next_task(t, false, &i));)
+        bs_sheet_note(&t->sheet, "%s on %s: has no %s, not compared", row->model, row->text,
+                      bs_convention_names[t->convention]);
+}
+
+static enum bs_status print_task(struct turned *t, bool first, enum bs_table_style style, FILE *out,
                                  struct bs_error *err)
 {
     add_headings(t);
@@ -192,45 +215,44 @@ static enum bs_status print_task(struct turned *t, enum bs_table_style style, FI
                               "is the likeliest; margin: its log-likelihood"
                             : "line: of the items' file; right, before and after: choices, from "
                               "0; margin: the right one's score less the best other's");
+    if (first)
+        note_unmeasured(t);
     if (!status)
         status = bs_sheet_print(&t->sheet, style, out, err);
     bs_sheet_release(&t->sheet);
     return status;
 }
 
-/* The unquantized trials of tasks, one a section: the next from row *i on; NULL after the last. */
-static const struct bs_row *next_task(const struct bs_results *results, int *i)
+/* Of no section: there is no task at all, or none that was measured by the convention. */
+static enum bs_status fail_none(const struct turned *t, struct bs_error *err)
 {
-    while (*i < results->num_rows) {
-        const struct bs_row *row = &results->rows[(*i)++];
-        if (bs_row_is_done(row) && !strcmp(row->algorithm, "unquantized") &&
-            bs_evaluation_has_answers(row->evaluation))
-            return row;
-    }
-    return NULL;
+    int i = 0;
+    const struct bs_row *row = next_task(t, false, &i);
+    if (row)
+        return bs_fail(err, BS_ECONFIG, "%s: %s was not measured by %s, nor any other task",
+                       t->results->path, row->text, bs_convention_names[t->convention]);
+    return bs_fail(err, BS_EDATA,
+                   "%s: no items: expected a task that the unquantized model has done",
+                   t->results->path);
 }
 
-/* The first convention that is named among the columns, else BS_ACC. BS_ECONFIG for what is
- * none. */
-static enum bs_status parse_convention(const char *columns, enum bs_convention *convention,
-                                       struct bs_error *err)
+/* The first convention that is named among the columns, BS_ACC where no columns are. BS_ECONFIG
+ * where they name none. */
+static enum bs_status parse_convention(const struct bs_results *results, const char *names,
+                                       enum bs_convention *convention, struct bs_error *err)
 {
+    struct bs_columns columns;
     *convention = BS_ACC;
-    for (int k = 0; columns && k < BS_NUM_CONVENTIONS; k++)
-        if (!strcmp(columns, bs_convention_names[k])) {
-            *convention = (enum bs_convention)k;
-            return BS_OK;
-        }
-    if (!columns)
+    if (!names)
         return BS_OK;
-    const char *names[BS_NUM_CONVENTIONS + 1] = {NULL};
-    for (int k = 0; k < BS_NUM_CONVENTIONS; k++)
-        names[k] = bs_convention_names[k];
-    const char *near = bs_nearest_word(columns, names);
+    if (bs_columns_parse(names, results, &columns, err))
+        return err->status;
+    if (bs_columns_convention(&columns, convention))
+        return BS_OK;
     return bs_fail(err, BS_ECONFIG,
-                   "columns '%.60s': of items expected what they are compared by, one of acc, "
-                   "acc_norm, acc_bytes, acc_tokens, acc_mutual_info and acc_suffix%s%s%s",
-                   columns, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+                   "columns '%.60s': --items compares by one of acc, acc_norm, acc_bytes, "
+                   "acc_tokens, acc_mutual_info and acc_suffix",
+                   names);
 }
 
 enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
@@ -238,20 +260,18 @@ enum bs_status bs_items_print(const struct bs_results *results, const char *colu
 {
     struct turned t = {.results = results,
                        .for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON};
-    enum bs_status status = parse_convention(columns, &t.convention, err);
+    enum bs_status status = parse_convention(results, columns, &t.convention, err);
     int tasks = 0;
     if (t.for_programs && !status)
         add_headings(&t);
-    for (int i = 0; !status && (t.unquantized = next_task(results, &i)); tasks++) {
+    for (int i = 0; !status && (t.unquantized = next_task(&t, true, &i)); tasks++) {
         if (tasks && !t.for_programs)
             fputc('\n', out);
-        status = t.for_programs ? add_task(&t, err) : print_task(&t, style, out, err);
+        status = t.for_programs ? add_task(&t, err) : print_task(&t, !tasks, style, out, err);
         end(&t);
     }
     if (!status && !tasks)
-        status = bs_fail(err, BS_EDATA,
-                         "%s: no items: expected a task that the unquantized model has done",
-                         results->path);
+        status = fail_none(&t, err);
     if (!status && style == BS_TABLE_CSV)
         status = bs_sheet_print(&t.sheet, style, out, err);
     else if (!status && style == BS_TABLE_JSON)

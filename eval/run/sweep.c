@@ -466,12 +466,21 @@ static void print_power(int items, FILE *out)
 {
     static const int turned[] = {5, 10, 20}; /* percent */
     char text[3][24];
+    bool any = false;
     for (int i = 0; i < 3; i++) {
         double least = 100 * bs_detectable_difference(items, turned[i] / 100.0, 0.05, 0.8);
+        any = any || !isnan(least);
         if (isnan(least))
-            snprintf(text[i], sizeof text[i], "never");
+            snprintf(text[i], sizeof text[i], "no change");
         else
             snprintf(text[i], sizeof text[i], "%.2g %%", least);
+    }
+    if (!any) {
+        bs_print_line(out,
+                      "  so few items cannot tell a change of acc from chance where %d %% of them "
+                      "turn or fewer",
+                      turned[2]);
+        return;
     }
     bs_print_line(out,
                   "  a change of acc against another trial is told from chance in 4 of 5 cases "
@@ -485,9 +494,9 @@ static void print_task(const struct bs_evaluation_config *e, const struct bs_win
 {
     struct bs_protocol_used protocol = bs_evaluation_protocol(&e->how, e->tokens);
     int items = requests->answers.num_items;
-    bs_print_line(out, "evaluation: %s, %s, %d item%s in %d rows of up to %d tokens, %zu scored",
+    bs_print_line(out, "evaluation: %s, %s, %d item%s in %d row%s of up to %d tokens, %zu scored",
                   e->name, protocol.name, items, items == 1 ? "" : "s", requests->windows,
-                  requests->tokens, requests->num_scored);
+                  requests->windows == 1 ? "" : "s", requests->tokens, requests->num_scored);
     print_power(items, out);
 }
 
@@ -538,9 +547,9 @@ void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *pl
         (is_task ? print_task : print_evaluation)(e, &sweep->texts[t], out);
     }
     fputs(sweep->notices, out);
-    fprintf(out, "%d of %d trials to run: %d recipes in %d walk%s of up to %d, at most %.0f MB\n",
-            plan->open_trials, sweep->num_all, plan->recipes, plan->walks,
-            plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);
+    fprintf(out, "%d of %d trials to run: %d recipe%s in %d walk%s of up to %d, at most %.0f MB\n",
+            plan->open_trials, sweep->num_all, plan->recipes, plan->recipes == 1 ? "" : "s",
+            plan->walks, plan->walks == 1 ? "" : "s", plan->recipes_a_walk, plan->bytes / 1e6);
     if (plan->scratch)
         bs_print_line(out, "streams spilled: %.0f MB in %s", plan->scratch_bytes / 1e6,
                       plan->scratch);

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "eval/linalg/elementary.h"
 #include "eval/quant/cell.h"
 
 struct bs_flips bs_flips_of(const uint8_t *before, const uint8_t *after, int items)
@@ -89,24 +88,9 @@ struct bs_interval bs_wilson(int right, int items)
     return (struct bs_interval){fmax(middle - half, 0), fmin(middle + half, 1)};
 }
 
-struct bs_test bs_test_items(const double *before, const double *after, int items)
+struct bs_mean bs_item_change(const double *before, const double *after, int items)
 {
-    struct bs_test test = {.t = NAN, .p = NAN, .blocks = items};
-    test.difference = mean_of(after, before, items);
-    if (!isfinite(test.difference.mean) || items < 2)
-        return test;
-    double se = test.difference.se;
-    test.t = se > 0 ? test.difference.mean / se : (double)NAN;
-    test.flipped = items <= BS_MOST_FLIPPED;
-    if (test.flipped) {
-        double values[BS_MOST_FLIPPED];
-        for (int i = 0; i < items; i++)
-            values[i] = after[i] - before[i];
-        test.p = bs_sign_flip_p(values, items);
-    } else {
-        test.p = se > 0 ? bs_student_p(test.t, test.difference.df) : test.difference.mean == 0;
-    }
-    return test;
+    return mean_of(after, before, items);
 }
 
 static int by_number(const void *left, const void *right)
@@ -124,13 +108,12 @@ static double quantile(const double *sorted, double q)
     return sorted[below] + (at - below) * (next - sorted[below]);
 }
 
-struct bs_bootstrap bs_paired_bootstrap(const double *before, const double *after, int items,
-                                        bool exponential, uint32_t seed)
+struct bs_interval bs_paired_bootstrap(const double *before, const double *after, int items,
+                                       uint32_t seed)
 {
-    struct bs_bootstrap result = {{NAN, NAN}, NAN};
     if (items < 2)
-        return result;
-    double changes[BS_RESAMPLES], mean = 0, squares = 0;
+        return (struct bs_interval){NAN, NAN};
+    double changes[BS_RESAMPLES];
     for (uint32_t r = 0; r < BS_RESAMPLES; r++) {
         double a = 0, b = 0;
         for (int i = 0; i < items; i++) {
@@ -138,17 +121,10 @@ struct bs_bootstrap bs_paired_bootstrap(const double *before, const double *afte
             a += before[drawn];
             b += after[drawn];
         }
-        a /= items;
-        b /= items;
-        changes[r] = exponential ? bs_exp(-b) - bs_exp(-a) : b - a;
-        mean += changes[r] / BS_RESAMPLES;
+        changes[r] = b / items - a / items;
     }
-    for (int r = 0; r < BS_RESAMPLES; r++)
-        squares += (changes[r] - mean) * (changes[r] - mean);
-    result.se = sqrt(squares / (BS_RESAMPLES - 1));
     qsort(changes, BS_RESAMPLES, sizeof *changes, by_number);
-    result.interval = (struct bs_interval){quantile(changes, 0.025), quantile(changes, 0.975)};
-    return result;
+    return (struct bs_interval){quantile(changes, 0.025), quantile(changes, 0.975)};
 }
 
 double bs_detectable_difference(int items, double turned, double level, double power)

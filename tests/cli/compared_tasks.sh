@@ -31,6 +31,15 @@ planned() {
 }
 check "plan says what a task can show" planned
 
+planned_few() {
+    sed 's/limit: 40/limit: 1/' one.yaml >few.yaml
+    run plan --quiet --output few.h5 few.yaml
+    expect_status 0
+    expect_out '^evaluation: endings, 0-shot, 1 item in 1 row of up to '
+    expect_out '^  so few items cannot tell a change of acc from chance where 20 % of them turn or fewer'
+}
+check "plan of few items" planned_few
+
 tabled() {
     run run --quiet --output one.h5 one.yaml
     expect_status 0

@@ -160,7 +160,7 @@ plan_one() {
     expect_no_err
     expect_out '^[0-9a-f]{16}  open   evaluation        unquantized$'
     expect_out '^[0-9a-f]{16}  open   evaluation        rtn w4 channel$'
-    expect_out '^2 of 2 trials to run: 1 recipes in 1 walk '
+    expect_out '^2 of 2 trials to run: 1 recipe in 1 walk '
     expect_out '^time: about [0-9.]+ (s|min|h) on [0-9]+ threads?, '
     run plan --threads 1 one.yaml
     expect_out '^time: about [0-9.]+ (s|min|h) on 1 thread, '

@@ -85,15 +85,16 @@ static struct bs_row make_row(const char *id, const char *label, int seed)
 static void add(const char *path, struct bs_row row, struct bs_answers answers,
                 const struct bs_flips *flips)
 {
-    struct bs_value_row values[] = {value_row("acc", 0.5, 0.01), value_row("lost", 0, NAN),
-                                    value_row("gained", 0, NAN)};
+    struct bs_value_row values[4] = {value_row("acc", 0.5, 0.01)};
     values[0].n = answers.num_items;
-    if (flips) {
-        values[1].value = flips->lost;
-        values[2].value = flips->gained;
-    }
-    row.num_values = flips ? 3 : 1;
+    row.num_values = 1;
     row.values = values;
+    if (answers.count > answers.num_items)
+        values[row.num_values++] = value_row("acc_norm", 1, 0);
+    if (flips) {
+        values[row.num_values++] = value_row("lost", flips->lost, NAN);
+        values[row.num_values++] = value_row("gained", flips->gained, NAN);
+    }
     struct bs_trial_record record = {.row = row, .canonical = "", .answers = answers};
     results_add(path, &record);
     bs_answers_release(&answers);
@@ -170,6 +171,11 @@ static void test_diff(void **state)
         assert_near(number(row, "difference"), bs_flips_change(flips).mean);
         assert_near(number(row, "difference_se"), bs_flips_change(flips).se);
         assert_near(number(row, "p"), p[i]);
+        assert_true(json_is_null(json_object_get(row, "df")));
+        if (i < 2)
+            assert_true(json_is_null(json_object_get(row, "t")));
+        else
+            assert_near(number(row, "t"), -27 / sqrt(33));
         assert_true(number(row, "interval_low") <= number(row, "difference"));
         assert_true(number(row, "interval_high") >= number(row, "difference"));
         assert_int_equal((int)number(row, "identical"), i == 0);
@@ -304,6 +310,47 @@ static void test_items(void **state)
     unsetenv("COLUMNS");
 }
 
+/* A task that was not measured by what is asked for is left out, and said to be. */
+static void test_not_measured(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    struct bs_row word = make_row("3", "unquantized", -1), other = make_row("4", "rtn", -1);
+    word.text = other.text = "lastword";
+    for (int side = 0; side < 2; side++) {
+        const char *path = side ? file_b : file_a;
+        add(path, word, make_answers(ITEMS, 1, 0, 3), NULL);
+        add(path, other, make_answers(ITEMS, 1, 2, 5), NULL);
+    }
+    char *text;
+    assert_int_equal(diff("acc_suffix,acc_norm", BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "lastword was not measured by acc_suffix, nor any other task");
+    free(text);
+    free(print(true, "acc_norm", BS_TABLE_TERMINAL, BS_ECONFIG, &err));
+    assert_holds(err.message, "lastword was not measured by acc_norm, nor any other task");
+    for (int side = 0; side < 2; side++) {
+        const char *path = side ? file_b : file_a;
+        add(path, make_row("1", "unquantized", -1), make_answers(ITEMS, 3, 0, 3), NULL);
+        add(path, make_row("2", "rtn", -1), make_answers(ITEMS, 3, 2, 5), NULL);
+    }
+    setenv("COLUMNS", "200", 1);
+    assert_int_equal(diff("acc_norm", BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "\n2 compared: ");
+    assert_holds(text, "lastword: has no acc_norm, not compared");
+    free(text);
+    assert_int_equal(diff("acc_norm", BS_TABLE_CSV, &text, &err), BS_OK);
+    assert_holds(text, ",not measured,");
+    free(text);
+    text = print(true, "bits,acc_norm,acc", BS_TABLE_TERMINAL, BS_OK, &err);
+    assert_holds(text, "tiny on endings: items that turned");
+    assert_holds(text, "by acc_norm");
+    assert_holds(text, "tiny on lastword: has no acc_norm, not compared");
+    free(text);
+    free(print(true, "bits", BS_TABLE_TERMINAL, BS_ECONFIG, &err));
+    assert_holds(err.message, "--items compares by one of acc, acc_norm");
+    unsetenv("COLUMNS");
+}
+
 /* The values of a trial against the unquantized model's, by hand. */
 static void test_values(void **state)
 {
@@ -337,8 +384,13 @@ static void test_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_diff),    TEST(test_for_eyes), TEST(test_seeds),
-        TEST(test_refused), TEST(test_items),    cmocka_unit_test(test_values),
+        TEST(test_diff),
+        TEST(test_for_eyes),
+        TEST(test_seeds),
+        TEST(test_refused),
+        TEST(test_items),
+        TEST(test_not_measured),
+        cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
