@@ -299,9 +299,10 @@ static void announce(const struct bs_sweep_plan *plan)
     if (plan->scratch)
         snprintf(spilled, sizeof spilled, "; streams spilled: %.0f MB in ",
                  plan->scratch_bytes / 1e6);
-    bs_print_line(stderr, "%d trials to run: %d recipes in %d walk%s, at most %.0f MB%s%s",
-                  plan->open_trials, plan->recipes, plan->walks, plan->walks == 1 ? "" : "s",
-                  plan->bytes / 1e6, spilled, plan->scratch ? plan->scratch : "");
+    bs_print_line(stderr, "%d trials to run: %d recipe%s in %d walk%s, at most %.0f MB%s%s",
+                  plan->open_trials, plan->recipes, plan->recipes == 1 ? "" : "s", plan->walks,
+                  plan->walks == 1 ? "" : "s", plan->bytes / 1e6, spilled,
+                  plan->scratch ? plan->scratch : "");
 }
 
 /* Goes on with the walk that was kept. */
