@@ -391,6 +391,14 @@ static void test_windows(void **state)
     f.size = 0;
     put_pattern(&f, "phi3.attention.sliding_window_pattern", 2);
     expect_before("tests/golden/gguf/phi3/model.gguf", &f, 1, "is not a window in each layer");
+    f.size = 0;
+    begin_list(&f, "phi3.attention.sliding_window_pattern", BS_GGUF_U32, 2);
+    put_u32(&f, 1);
+    put_u32(&f, 0);
+    expect_before("tests/golden/gguf/phi3/model.gguf", &f, 1, "is not a window in each layer");
+    f.size = 0; /* gemma2's windows have the rotary base of its other layers */
+    put_float(&f, "gemma2.rope.freq_base_swa", 500);
+    expect_before("tests/golden/gguf/gemma2/model.gguf", &f, 1, "is 500, expected 10000");
 }
 
 /* Weights in codes of whatever name are not taken for buffers of whole numbers. */
