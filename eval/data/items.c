@@ -7,8 +7,6 @@
 #include "eval/data/input.h"
 #include "eval/data/text.h"
 
-enum { MOST_ITEMS = 1 << 24 };
-
 enum bs_status bs_items_add(struct bs_items *items, json_t *row, int line, struct bs_error *err)
 {
     enum { FIRST = 256 };
@@ -25,8 +23,8 @@ enum bs_status bs_items_add(struct bs_items *items, json_t *row, int line, struc
     }
     items->rows[items->count] = row;
     items->lines[items->count++] = line;
-    if (items->count >= MOST_ITEMS)
-        return bs_fail(err, BS_EDATA, "%s: more than %d items", items->path, MOST_ITEMS - 1);
+    if (items->count > BS_MOST_ITEMS)
+        return bs_fail(err, BS_EDATA, "%s: more than %d items", items->path, BS_MOST_ITEMS);
     return BS_OK;
 }
 
@@ -101,9 +99,11 @@ static enum bs_status read_bytes(const char *path, char **bytes, size_t *size, s
     enum bs_status status = (*bytes = bs_alloc(room, 1)) ? BS_OK : bs_fail_memory(err);
     while (!status && got) {
         if (*size == room) {
-            char *more = room > BS_TEXT_MOST_BYTES ? NULL : bs_realloc(*bytes, room, 2 * room, 1);
+            bool long_ = room > BS_TEXT_MOST_BYTES;
+            char *more = long_ ? NULL : bs_realloc(*bytes, room, 2 * room, 1);
             if (!more) {
-                status = bs_fail(err, BS_ENOMEM, "%s: too long for memory", path);
+                status = long_ ? bs_fail(err, BS_EDATA, "%s: longer than 4 GiB", path)
+                               : bs_fail_memory(err);
                 break;
             }
             *bytes = more;
@@ -165,6 +165,7 @@ void bs_items_release(struct bs_items *items)
 {
     for (int i = 0; i < items->count; i++)
         json_decref(items->rows[i]);
+    json_decref(items->left_out);
     bs_free(items->rows);
     bs_free(items->lines);
     bs_free(items->path);

@@ -7,12 +7,17 @@
 #include "eval/base/error.h"
 #include "eval/base/file.h"
 
+/* A file may hold as many. */
+enum { BS_MOST_ITEMS = (1 << 24) - 1 };
+
 /* Rows in memory, in the order of their file. */
 struct bs_items {
     char *path; /* for messages */
     int count;
-    json_t **rows; /* [count], an object each */
-    int *lines;    /* [count], of each row's beginning, from 1; of Parquet the row's number */
+    json_t **rows;    /* [count], an object each */
+    int *lines;       /* [count], of each row's beginning, from 1; of Parquet the row's number */
+    json_t *left_out; /* columns that the rows go without: name, as a template has it, to why;
+                       * NULL = none */
     struct bs_digest digest; /* of the file's bytes, unpacked */
 };
 
@@ -29,8 +34,9 @@ void bs_items_release(struct bs_items *items);
 /* Adds a row, which becomes the items'. For the readers alone. BS_ENOMEM. */
 enum bs_status bs_items_add(struct bs_items *items, json_t *row, int line, struct bs_error *err);
 
-/* The rows of a Parquet file into `items`, whose path is set, and its digest. BS_EDATA naming file
- * and column, BS_EUNSUPPORTED for what is not read. */
+/* The rows of a Parquet file into `items`, whose path is set, and its digest. Columns that
+ * hold what is not read (no text, number or truth value; lists within lists; other ways to pack or
+ * encode) are left out and noted. BS_EDATA naming file and column. */
 enum bs_status bs_parquet_read(const char *path, struct bs_items *items, struct bs_error *err);
 
 /* The rows of a CSV, text[0 .. size), into `items`, whose path is set. */

@@ -1,5 +1,7 @@
 /* Parquet as the hub serves it: the values of columns put together as rows. Of what a row may hold
- * texts, numbers, truth values, structs and lists (not within lists) are read. */
+ * texts, numbers, truth values, structs and lists (not within lists) are read; other columns are
+ * left out and noted. */
+#include <stdio.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -117,25 +119,72 @@ static bool put_value(const struct path *path, const struct bs_parquet_column *c
     return list != NULL;
 }
 
-/* One column of the group whose rows begin at `first`. */
-static enum bs_status read_column(const struct bs_map *map, const struct path *path,
-                                  const struct bs_parquet_chunk *chunk, int first, int64_t rows,
-                                  struct bs_items *items, struct bs_error *err)
+/* The values of all groups into one column, whose rows are those of the footer. */
+static enum bs_status read_column(const struct bs_map *map, const struct bs_parquet_footer *footer,
+                                  int leaf, const struct path *path,
+                                  struct bs_parquet_column *column, struct bs_error *err)
 {
-    struct bs_parquet_column column = {0};
-    enum bs_status status =
-        bs_parquet_read_chunk(map->data, map->size, &path->leaf, chunk, &column, err);
-    int64_t row = -1;
-    size_t k = 0;
-    for (size_t i = 0; i < column.count && !status; i++) {
-        row += !column.repetitions[i];
-        if (row < 0 || row >= rows)
-            status = bs_fail(err, BS_EDATA, "a column has other rows than its group");
-        else if (!put_value(path, &column, i, items->rows[first + row], &k))
-            status = bs_fail(err, BS_EDATA, "columns that do not fit into one row");
+    for (int g = 0; g < footer->num_groups; g++) {
+        const struct bs_parquet_chunk *chunk = &footer->chunks[g * footer->num_leaves + leaf];
+        int64_t rows = 0, wanted = footer->group_rows[g];
+        size_t begin = column->count;
+        /* what the footer says is held against itself before memory is taken for it */
+        if (chunk->num_values < wanted || (!path->listed && chunk->num_values != wanted))
+            return bs_fail(err, BS_EDATA, "a column has other rows than its group");
+        if (chunk->num_values > BS_PARQUET_VALUES)
+            return bs_fail(err, BS_EUNSUPPORTED, "more than %d values in a group of rows",
+                           BS_PARQUET_VALUES);
+        if (bs_parquet_read_chunk(map->data, map->size, &path->leaf, chunk, column, err))
+            return err->status;
+        for (size_t i = begin; i < column->count; i++)
+            rows += !column->repetitions[i];
+        if (rows != wanted || (rows && column->repetitions[begin]))
+            return bs_fail(err, BS_EDATA, "a column has other rows than its group");
     }
-    if (!status && row + 1 != rows)
-        status = bs_fail(err, BS_EDATA, "a column has other rows than its group");
+    return BS_OK;
+}
+
+static enum bs_status put_column(const struct path *path, const struct bs_parquet_column *column,
+                                 struct bs_items *items, struct bs_error *err)
+{
+    int row = -1;
+    size_t k = 0;
+    for (size_t i = 0; i < column->count; i++) {
+        row += !column->repetitions[i];
+        if (!put_value(path, column, i, items->rows[row], &k))
+            return bs_fail(err, BS_EDATA, "columns that do not fit into one row");
+    }
+    return BS_OK;
+}
+
+/* Notes a column that the rows go without, by the names that a template calls it. */
+static enum bs_status leave_out(const struct path *path, struct bs_items *items,
+                                struct bs_error *err)
+{
+    char name[MOST_STEPS * (BS_PARQUET_NAME + 1)] = "";
+    for (int i = 0, used = 0; i < path->num_outer + path->num_inner; i++)
+        used += snprintf(name + used, sizeof name - (size_t)used, "%s%s", i ? "." : "",
+                         i < path->num_outer ? path->outer[i] : path->inner[i - path->num_outer]);
+    if (!items->left_out && !(items->left_out = json_object()))
+        return bs_fail_memory(err);
+    return json_object_set_new(items->left_out, name, json_string(err->message))
+               ? bs_fail_memory(err)
+               : BS_OK;
+}
+
+/* Column `leaf` into the rows; one of what is not read is left out whole. */
+static enum bs_status add_column(const struct bs_map *map, const struct bs_parquet_footer *footer,
+                                 int leaf, struct bs_items *items, struct bs_error *err)
+{
+    struct path path;
+    struct bs_parquet_column column = {0};
+    if (find_path(footer, footer->leaves[leaf], &path, err))
+        return err->status;
+    enum bs_status status = read_column(map, footer, leaf, &path, &column, err);
+    if (!status)
+        status = put_column(&path, &column, items, err);
+    else if (status == BS_EUNSUPPORTED)
+        status = leave_out(&path, items, err);
     bs_parquet_release_column(&column);
     return status;
 }
@@ -152,25 +201,22 @@ static enum bs_status add_rows(int64_t count, struct bs_items *items, struct bs_
     return BS_OK;
 }
 
-static enum bs_status read_groups(const struct bs_map *map, const struct bs_parquet_footer *footer,
-                                  struct bs_items *items, struct bs_error *err)
+static enum bs_status read_rows(const struct bs_map *map, const struct bs_parquet_footer *footer,
+                                struct bs_items *items, struct bs_error *err)
 {
-    for (int g = 0; g < footer->num_groups; g++) {
-        int first = items->count;
-        /* each row takes a value of every column, which says how many it has */
-        for (int c = 0; c < footer->num_leaves; c++)
-            if (footer->chunks[g * footer->num_leaves + c].num_values < footer->group_rows[g])
-                return bs_fail(err, BS_EDATA, "a column has other rows than its group");
-        if (add_rows(footer->group_rows[g], items, err))
-            return err->status;
-        for (int c = 0; c < footer->num_leaves; c++) {
-            struct path path;
-            if (find_path(footer, footer->leaves[c], &path, err) ||
-                read_column(map, &path, &footer->chunks[g * footer->num_leaves + c], first,
-                            footer->group_rows[g], items, err))
-                return bs_fail_within(err, "column '%s'", footer->nodes[footer->leaves[c]].name);
-        }
-    }
+    int64_t rows = 0;
+    for (int g = 0; g < footer->num_groups; g++)
+        rows += footer->group_rows[g];
+    if (rows != footer->num_rows)
+        return bs_fail(err, BS_EDATA, "%lld rows in its groups, expected %lld", (long long)rows,
+                       (long long)footer->num_rows);
+    if (rows > BS_MOST_ITEMS)
+        return bs_fail(err, BS_EDATA, "more than %d items", BS_MOST_ITEMS);
+    if (add_rows(rows, items, err))
+        return err->status;
+    for (int c = 0; c < footer->num_leaves; c++)
+        if (add_column(map, footer, c, items, err))
+            return bs_fail_within(err, "column '%s'", footer->nodes[footer->leaves[c]].name);
     return BS_OK;
 }
 
@@ -183,7 +229,7 @@ enum bs_status bs_parquet_read(const char *path, struct bs_items *items, struct 
     items->digest = bs_digest_of(map.data ? (const void *)map.data : "", map.size);
     enum bs_status status = bs_parquet_read_footer(map.data, map.size, &footer, err);
     if (!status)
-        status = read_groups(&map, &footer, items, err);
+        status = read_rows(&map, &footer, items, err);
     bs_parquet_release_footer(&footer);
     bs_map_close(&map);
     return status && status != BS_ENOMEM ? bs_fail_within(err, "%s", path) : status;

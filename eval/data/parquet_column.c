@@ -142,16 +142,20 @@ struct reading {
     struct bs_parquet_column *column;
     size_t dictionary_size;
     json_t **dictionary;
+    bool no_text; /* bytes came that are none */
     struct bs_error *err;
 };
 
-static json_t *text_value(struct bytes *b)
+static json_t *text_value(struct reading *r, struct bytes *b)
 {
     uint64_t length;
     struct bs_error bad;
-    if (!take(b, 4, &length) || length > left(b) ||
-        bs_utf8_check((const char *)b->at, (size_t)length, &bad))
+    if (!take(b, 4, &length) || length > left(b))
         return NULL;
+    if (bs_utf8_check((const char *)b->at, (size_t)length, &bad)) {
+        r->no_text = true;
+        return NULL;
+    }
     json_t *value = json_stringn((const char *)b->at, (size_t)length);
     b->at += length;
     return value;
@@ -161,13 +165,14 @@ static json_t *text_value(struct bytes *b)
 static json_t *real_value(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
 /* The next plain value; *bit counts truth values, eight of which share a byte. */
-static json_t *plain_value(int type, struct bytes *b, int *bit)
+static json_t *plain_value(struct reading *r, struct bytes *b, int *bit)
 {
+    int type = r->leaf->type;
     uint64_t bits;
     float single;
     double wide;
     if (type == BS_PARQUET_BYTES)
-        return text_value(b);
+        return text_value(r, b);
     if (type == BS_PARQUET_BOOLEAN) {
         if (b->at == b->end)
             return NULL;
@@ -188,19 +193,27 @@ static json_t *plain_value(int type, struct bytes *b, int *bit)
     return real_value(type == BS_PARQUET_FLOAT ? (double)single : wide);
 }
 
+/* Why there was none. */
+static enum bs_status no_value(const struct reading *r, const char *what)
+{
+    return r->no_text ? bs_fail(r->err, BS_EUNSUPPORTED, "bytes that are no UTF-8 text")
+                      : damaged(r->err, what);
+}
+
 static enum bs_status read_dictionary(struct reading *r, const struct bs_parquet_header *header,
                                       struct bytes b)
 {
     int bit = 0;
-    if (r->dictionary || header->num_values > header->unpacked)
+    if (r->dictionary || header->num_values > header->unpacked ||
+        header->num_values > BS_PARQUET_VALUES)
         return damaged(r->err, "its dictionary");
     r->dictionary = bs_calloc((size_t)header->num_values, sizeof(json_t *));
     if (!r->dictionary)
         return bs_fail_memory(r->err);
     for (int64_t i = 0; i < header->num_values; i++) {
-        json_t *value = plain_value(r->leaf->type, &b, &bit);
+        json_t *value = plain_value(r, &b, &bit);
         if (!value)
-            return damaged(r->err, "its dictionary");
+            return no_value(r, "its dictionary");
         r->dictionary[r->dictionary_size++] = value;
     }
     return BS_OK;
@@ -269,9 +282,9 @@ static enum bs_status read_values(struct reading *r, int encoding, struct bytes 
             return damaged(r->err, "a page");
         json_t *value = indexed  ? json_incref(r->dictionary[index])
                         : truths ? json_boolean(index)
-                                 : plain_value(r->leaf->type, &b, &bit);
+                                 : plain_value(r, &b, &bit);
         if (!value)
-            return damaged(r->err, "a page");
+            return no_value(r, "a page");
         c->values[c->count] = value;
     }
     return BS_OK;
@@ -330,8 +343,10 @@ static enum bs_status read_page(struct reading *r, const struct bs_parquet_heade
         return bs_fail_memory(r->err);
     memcpy(page, at, before);
     int codec = header->is_packed ? r->codec : BS_PARQUET_PLAIN_BYTES;
-    enum bs_status status = unpack(codec, at + before, (size_t)header->packed - before,
-                                   page + before, whole - before, r->err);
+    enum bs_status status = BS_OK;
+    if (whole > before || (size_t)header->packed > before) /* no values need no packing */
+        status = unpack(codec, at + before, (size_t)header->packed - before, page + before,
+                        whole - before, r->err);
     struct bytes b = {page, page + whole};
     if (!status && header->type == BS_PARQUET_DICTIONARY) {
         status = read_dictionary(r, header, b);

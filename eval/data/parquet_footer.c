@@ -225,6 +225,7 @@ static enum bs_status read_schema(struct thrift *t, struct bs_parquet_footer *fo
     footer->num_nodes = (int)count;
     for (int i = 0; i < count; i++)
         read_node(t, &footer->nodes[i]);
+    footer->nodes[0].is_list = false; /* it is the row */
     t->broken = t->broken || find_parents(footer, 0, 0) != footer->num_nodes;
     for (int i = 1; i < count && !t->broken; i++) {
         bool is_group = footer->nodes[i].type < 0;
@@ -290,9 +291,11 @@ static void read_group(struct thrift *t, struct bs_parquet_footer *footer, int g
 static enum bs_status read_groups(struct thrift *t, struct bs_parquet_footer *footer,
                                   struct bs_error *err)
 {
+    enum { MOST_CHUNKS = 1 << 20 };
     int type;
     int64_t count = read_list(t, &type);
-    if (footer->chunks || !footer->nodes || (count && type != STRUCT) || count > 1 << 20) {
+    if (footer->chunks || !footer->num_leaves || (count && type != STRUCT) ||
+        count > MOST_CHUNKS / footer->num_leaves) {
         t->broken = true;
         return BS_OK;
     }

@@ -42,7 +42,7 @@ enum bs_parquet_page {
     BS_PARQUET_DATA_V2 = 3
 };
 
-enum { BS_PARQUET_NODES = 256, BS_PARQUET_NAME = 128 };
+enum { BS_PARQUET_NODES = 256, BS_PARQUET_NAME = 128, BS_PARQUET_VALUES = 1 << 26 };
 
 /* A node of the schema, in the order of the file: a group before its children. */
 struct bs_parquet_node {

@@ -135,6 +135,23 @@ static enum bs_status make_name(const char *template, const json_t *row, char **
     return bs_template_text(template ? template : "", row, text, err);
 }
 
+/* Tells of a field that a template asks for in vain why the file's rows go without it. */
+static void explain_left_out(const struct bs_items *items, struct bs_error *err)
+{
+    const char *name;
+    json_t *why;
+    json_object_foreach(items->left_out, name, why)
+    {
+        size_t length = strlen(name);
+        const char *at = strstr(err->message, "the field '");
+        at = at ? at + strlen("the field '") : "";
+        if (!strncmp(at, name, length) && (at[length] == '\'' || at[length] == '.')) {
+            bs_fail_within(err, "the column '%s' is left out (%s)", name, json_string_value(why));
+            return;
+        }
+    }
+}
+
 enum bs_status bs_item_make(const struct bs_task *task, const struct bs_items *items, int i,
                             struct bs_item *item, struct bs_error *err)
 {
@@ -149,6 +166,8 @@ enum bs_status bs_item_make(const struct bs_task *task, const struct bs_items *i
         status = make_name(task->group, row, &item->group, err);
     if (status)
         bs_item_release(item);
+    if (status == BS_EDATA)
+        explain_left_out(items, err);
     if (status && status != BS_ENOMEM)
         bs_fail_within(err, "%s:%d", items->path, items->lines[i]);
     return status;

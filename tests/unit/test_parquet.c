@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,6 +12,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/data/items.h"
+#include "eval/tasks/item.h"
 #include "tests/support/folder.h"
 
 static const char *const files[] = {"snappy", "zstd", "gzip", "none"};
@@ -85,11 +87,83 @@ static void test_damaged(void **state)
     }
 }
 
+static void expect_row(const struct bs_items *items, int row, const char *want)
+{
+    char *got = json_dumps(items->rows[row], JSON_SORT_KEYS);
+    assert_string_equal(got, want);
+    free(got);
+}
+
+/* What is no text, number or truth value is left out, and a template that asks for it hears why. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *field, *why;
+    } fields[] = {{"image.bytes", "bytes that are no UTF-8 text"},
+                  {"when", "no text and no number"},
+                  {"hash", "no text and no number"},
+                  {"cells", "lists within lists"},
+                  {"shots.pixels", "bytes that are no UTF-8 text"}};
+    struct bs_items items;
+    struct bs_error err;
+    if (bs_items_read("tests/golden/parquet/other.parquet", NULL, &items, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(items.count, 3);
+    expect_row(&items, 2,
+               "{\"image\": {\"path\": \"a.jpg\"}, \"nothing\": null, \"shots\": "
+               "[{\"label\": 2}], \"text\": \"c\"}");
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        char template[64];
+        struct bs_item item;
+        snprintf(template, sizeof template, "{%s}", fields[i].field);
+        const struct bs_task task = {
+            .kind = BS_TASK_LAST_WORD, .context = template, .continuation = "{text}"};
+        assert_int_equal(bs_item_make(&task, &items, 0, &item, &err), BS_EDATA);
+        if (!strstr(err.message, fields[i].why) || !strstr(err.message, fields[i].field) ||
+            !strstr(err.message, "is left out"))
+            fail_msg("%s: %s", fields[i].field, err.message);
+    }
+    bs_items_release(&items);
+}
+
+/* A schema that calls the row itself a list is read as any other; counts that the file does not
+ * bear out are refused before memory is taken for them. */
+static void test_crafted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *words;
+    } refused[] = {{"fewer_rows", ".parquet: 1 rows in its groups, expected 2"},
+                   {"many_rows", ".parquet: more than 16777215 items"}};
+    struct bs_items items;
+    struct bs_error err;
+    if (bs_items_read("tests/golden/parquet/list_root.parquet", NULL, &items, &err))
+        fail_msg("%s", err.message);
+    expect_row(&items, 0, "{\"g\": [{\"a\": \"x\", \"b\": \"x\"}]}");
+    bs_items_release(&items);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "tests/golden/parquet/%s.parquet", refused[i].name);
+        assert_int_equal(bs_items_read(path, NULL, &items, &err), BS_EDATA);
+        const char *at = strstr(err.message, ".parquet"); /* the file is named once */
+        if (!at || strcmp(at, refused[i].words))
+            fail_msg("%s", err.message);
+    }
+    assert_int_equal(bs_items_read("tests/golden/parquet/many_values.parquet", NULL, &items, &err),
+                     BS_OK);
+    assert_non_null(strstr(json_string_value(json_object_get(items.left_out, "g.a")),
+                           "more than 67108864 values"));
+    bs_items_release(&items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_crafted),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
