@@ -212,14 +212,18 @@ enum bs_status bs_assembly_need(const struct bs_assembly *assembly, const char *
                                 struct bs_error *err)
 {
     char expected[128], found[128];
-    print_expected(rank, shape, expected, sizeof expected);
     *entry = bs_assembly_find(assembly, module, ending);
+    if (*entry && (*entry)->defect == BS_HIGH_RANK) /* so may `rank` be, which then is its own */
+        return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has %d dimensions, expected at most %d",
+                       (*entry)->tensor.file, (*entry)->tensor.name, (*entry)->tensor.rank,
+                       BS_MAX_RANK);
+    assert(rank <= BS_MAX_RANK);
+    print_expected(rank, shape, expected, sizeof expected);
     if (!*entry)
         return bs_fail(err, BS_EDATA, "%s: tensor '%.200s%s' is missing, expected %s of shape %s",
                        assembly->place, module, ending, dtypes, expected);
     const struct bs_tensor *tensor = &(*entry)->tensor;
-    bs_shape_print(tensor->rank < BS_MAX_RANK ? tensor->rank : BS_MAX_RANK, tensor->shape, found,
-                   sizeof found);
+    bs_shape_print(tensor->rank, tensor->shape, found, sizeof found);
     if (!in_list((*entry)->dtype, dtypes))
         return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has dtype %.40s, expected %s",
                        tensor->file, tensor->name, (*entry)->dtype, dtypes);

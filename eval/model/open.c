@@ -265,8 +265,7 @@ static enum bs_status leave_out(const struct bs_model *model, const char *direct
         strncmp(name, a->stored.head, strlen(a->stored.head)))
         return leave_other(name, out, err);
     return bs_fail(err, BS_EUNSUPPORTED,
-                   "%s: tensor '%.200s' has no place in the model that config.json describes "
-                   "(model_type %s)",
+                   "%s: tensor '%.200s' has no place in a model of its kind (model_type %s)",
                    directory, name, a->family->model_type);
 }
 
@@ -315,7 +314,7 @@ static enum bs_status note_left_out(struct bs_model *model, const struct left_ou
 static enum bs_status note_quantized(struct bs_model *model, struct bs_error *err)
 {
     struct bs_lines schemes = {0};
-    int counts[16] = {0}, most = (int)(sizeof counts / sizeof *counts);
+    int counts[16] = {0}, most = (int)(sizeof counts / sizeof *counts), others = 0;
     const struct bs_tensor *tensor;
     enum bs_status status = BS_OK;
     for (size_t at = 0; !status && (tensor = bs_checkpoint_coded(model->checkpoint, &at));) {
@@ -326,13 +325,16 @@ static enum bs_status note_quantized(struct bs_model *model, struct bs_error *er
             k++;
         if (k == schemes.count && k < most)
             status = bs_lines_add(&schemes, err, "%s", tensor->coded->scheme);
-        counts[k < most ? k : most - 1]++;
+        *(k < most ? &counts[k] : &others) += 1;
     }
     for (int k = 0; k < schemes.count && !status; k++)
         status = bs_lines_add(&model->remarks.notices, err,
                               "weights that are quantized already (%s, %d matri%s): measured as "
                               "the file has them; a recipe quantizes what they decode to",
                               schemes.lines[k], counts[k], counts[k] == 1 ? "x" : "ces");
+    if (others && !status)
+        status = bs_lines_add(&model->remarks.notices, err,
+                              "%d more matrices are quantized already, in other ways", others);
     model->quantized = schemes.count > 0;
     bs_lines_release(&schemes);
     return status;

@@ -24,7 +24,7 @@ static size_t bytes_of(const json_t *tensor)
     size_t bytes = dtype ? bs_dtype_find(dtype)->bytes : 0;
     for (size_t d = 0; d < json_array_size(shape); d++) {
         json_int_t extent = json_integer_value(json_array_get(shape, d));
-        if (extent < 0 || extent > MOST_DATA || bytes > MOST_DATA)
+        if (extent < 0 || (bytes && extent > MOST_DATA) || bytes > MOST_DATA)
             return MOST_DATA + 1;
         bytes *= (size_t)extent;
     }

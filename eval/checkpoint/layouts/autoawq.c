@@ -76,15 +76,13 @@ struct parts {
 };
 
 static enum bs_status find_parts(const struct bs_assembly *assembly, const char *module,
-                                 const struct bs_entry *first, struct parts *parts,
-                                 struct bs_error *err)
+                                 struct parts *parts, struct bs_error *err)
 {
     const struct settings *said = assembly->state;
-    const int64_t any[] = {BS_ANY_EXTENT, BS_ANY_EXTENT};
-    *parts = (struct parts){.codes = first};
-    if (bs_assembly_need(assembly, module, ".qweight", "I32", 2, any, &parts->codes, err))
+    if (bs_grid_need_words(assembly, module, &parts->codes, err))
         return err->status;
-    const int64_t *words = first->tensor.shape;
+    const struct bs_tensor *codes = &parts->codes->tensor;
+    const int64_t *words = codes->shape;
     parts->shape[0] = said->gemv ? words[0] : FIELDS * words[1];
     parts->shape[1] = said->gemv ? FIELDS * words[1] : words[0];
     int64_t in = parts->shape[1], group = said->group_size ? said->group_size : in;
@@ -92,7 +90,7 @@ static enum bs_status find_parts(const struct bs_assembly *assembly, const char 
         return bs_fail(err, BS_EDATA,
                        "%s: tensor '%.200s' is of %lld inputs, expected a multiple of group_size "
                        "%lld",
-                       first->tensor.file, first->tensor.name, (long long)in, (long long)group);
+                       codes->file, codes->name, (long long)in, (long long)group);
     parts->group = (size_t)group;
     int64_t groups = in / group, out = parts->shape[0];
     const int64_t gemm_zeros[] = {groups, words[1]}, gemm_scales[] = {groups, out};
@@ -113,8 +111,8 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
                                   const struct bs_entry *first, struct bs_error *err)
 {
     const struct settings *said = assembly->state;
-    struct parts parts;
-    if (find_parts(assembly, module, first, &parts, err))
+    struct parts parts = {.codes = first};
+    if (find_parts(assembly, module, &parts, err))
         return err->status;
     struct bs_grid *grid =
         bs_grid_create((size_t)parts.shape[0], (size_t)parts.shape[1], parts.group);

@@ -123,9 +123,10 @@ struct parts {
 
 /* Bits and columns of a group as the tensors have them, where that is other than the settings say
  * of all linears: `dynamic` says so by patterns of names, and the shapes leave no other reading. */
-static enum bs_status fit_shapes(const struct settings *said, const struct parts *parts, size_t *in,
-                                 int *bits, size_t *group, struct bs_error *err)
+static enum bs_status fit_shapes(const struct bs_assembly *assembly, const struct parts *parts,
+                                 size_t *in, int *bits, size_t *group, struct bs_error *err)
 {
+    const struct settings *said = assembly->state;
     const struct bs_tensor *codes = &parts->codes->tensor;
     size_t words = (size_t)codes->shape[0], groups = (size_t)parts->scales->tensor.shape[0];
     *in = parts->list ? parts->list->tensor.count : words * 32 / (size_t)said->bits;
@@ -144,22 +145,20 @@ static enum bs_status fit_shapes(const struct settings *said, const struct parts
     }
     return bs_fail(
         err, BS_EDATA,
-        "%s: tensor '%.200s' holds codes of %d bits and %zu groups, but config.json says "
-        "bits %d and group_size %d",
+        "%s: tensor '%.200s' holds codes of %d bits and %zu groups, but bits is %d and group_size "
+        "%d in %s",
         codes->file, codes->name, *bits, groups, said->bits,
-        said->group_size ? said->group_size : -1);
+        said->group_size ? said->group_size : -1, assembly->place);
 }
 
 static enum bs_status find_parts(const struct bs_assembly *assembly, const char *module,
-                                 const struct bs_entry *first, struct parts *parts,
-                                 struct bs_error *err)
+                                 struct parts *parts, struct bs_error *err)
 {
     const struct settings *said = assembly->state;
-    const int64_t any[] = {BS_ANY_EXTENT, BS_ANY_EXTENT};
-    *parts = (struct parts){.codes = first};
-    if (bs_assembly_need(assembly, module, ".qweight", "I32", 2, any, &parts->codes, err))
+    if (bs_grid_need_words(assembly, module, &parts->codes, err))
         return err->status;
-    const int64_t scales[] = {BS_ANY_EXTENT, first->tensor.shape[1]};
+    const int64_t any[] = {BS_ANY_EXTENT};
+    const int64_t scales[] = {BS_ANY_EXTENT, parts->codes->tensor.shape[1]};
     if (bs_assembly_need(assembly, module, ".scales", "F16 BF16 F32", 2, scales, &parts->scales,
                          err))
         return err->status;
@@ -206,11 +205,11 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
                                   const struct bs_entry *first, struct bs_error *err)
 {
     const struct settings *said = assembly->state;
-    struct parts parts;
+    struct parts parts = {.codes = first};
     size_t in, group = 0;
     int bits;
-    if (find_parts(assembly, module, first, &parts, err) ||
-        fit_shapes(said, &parts, &in, &bits, &group, err))
+    if (find_parts(assembly, module, &parts, err) ||
+        fit_shapes(assembly, &parts, &in, &bits, &group, err))
         return err->status;
     int64_t out = first->tensor.shape[1], shape[] = {out, (int64_t)in};
     const int64_t zeros[] = {parts.scales->tensor.shape[0], out * bits / 32};

@@ -91,10 +91,11 @@ static enum bs_status find_bits(struct linear *l, struct bs_error *err)
     for (l->bits = 1; l->bits <= 8; l->bits++)
         if ((in * (size_t)l->bits + 31) / 32 == words && has_bits(l->assembly, l->bits))
             return BS_OK;
-    return bs_fail(err, BS_EUNSUPPORTED,
-                   "%s: tensor '%.200s' has %zu words for %zu inputs, which are codes of none of "
-                   "config.json's num_bits, one after another (releases before 0.15 packed others)",
-                   l->codes->tensor.file, l->codes->tensor.name, words, in);
+    return bs_fail(
+        err, BS_EUNSUPPORTED,
+        "%s: tensor '%.200s' has %zu words for %zu inputs, which are codes of no num_bits "
+        "in %s, one after another (releases before 0.15 packed others)",
+        l->codes->tensor.file, l->codes->tensor.name, words, in, l->assembly->place);
 }
 
 /* The shape of packed codes, as the file says it. */
@@ -121,7 +122,8 @@ static enum bs_status read_shape(struct linear *l, struct bs_error *err)
 static enum bs_status find_packed(struct linear *l, struct bs_error *err)
 {
     const int64_t any[] = {BS_ANY_EXTENT, BS_ANY_EXTENT};
-    if (need(l, ".weight_packed", "I32 U8", 2, any, &l->codes, err))
+    if (need(l, ".weight_packed", "I32 U8", 2, any, &l->codes, err) ||
+        bs_grid_check_extents(l->codes, err))
         return err->status;
     l->shape[0] = l->codes->tensor.shape[0];
     if (!strcmp(l->codes->dtype, "U8")) {
@@ -241,7 +243,8 @@ static enum bs_status find_zeros(struct linear *l, struct bs_grid *grid, struct 
         if (need(l, ".weight_zero_point", "I8", scales->rank, scales->shape, &l->zeros, err))
             return err->status;
     } else {
-        return bs_fail(err, BS_EUNSUPPORTED, "%s: '%.200s.weight_zero_point' of %s codes",
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: '%.200s' has zero points, which %s codes do not have",
                        l->assembly->place, l->module, l->format);
     }
     grid->zeros = l->zeros->tensor.data;
@@ -273,7 +276,10 @@ static enum bs_status find_list(struct linear *l, struct bs_grid *grid, struct b
         return BS_OK;
     if (need(l, ".weight_g_idx", "I32", 1, columns, &l->list, err))
         return err->status;
-    if (bs_word_at(l->list->tensor.data, 0) == UINT32_MAX)
+    size_t none = 0, in = (size_t)l->shape[1];
+    while (none < in && bs_word_at(l->list->tensor.data, none) == UINT32_MAX)
+        none++;
+    if (none == in)
         return BS_OK;
     grid->list = l->list->tensor.data;
     return bs_grid_check_list(grid, l->list, grid->scale.row_step, err);
@@ -359,21 +365,24 @@ static void print_activations(const json_t *args, char *out, size_t size)
 static enum bs_status note_activations(struct bs_assembly *assembly, struct bs_error *err)
 {
     const char *name;
-    char how[80], before[80] = "";
+    char how[80];
+    struct bs_lines said = {0};
+    enum bs_status status = BS_OK;
     const json_t *cache = json_object_get(assembly->settings, "kv_cache_scheme");
     json_t *group, *groups = json_object_get(assembly->settings, "config_groups");
     json_object_foreach(groups, name, group)
     {
         const json_t *args = json_object_get(group, "input_activations");
-        if (!json_object_size(args))
-            continue;
         print_activations(args, how, sizeof how);
-        if (strcmp(how, before) && bs_assembly_note_inputs(assembly, how, err))
-            return err->status;
-        memcpy(before, how, sizeof before);
+        if (status || !json_object_size(args) || bs_lines_have(&said, how))
+            continue;
+        status = bs_assembly_note_inputs(assembly, how, err);
+        if (!status)
+            status = bs_lines_add(&said, err, "%s", how);
     }
-    if (!json_object_size(cache))
-        return BS_OK;
+    bs_lines_release(&said);
+    if (status || !json_object_size(cache))
+        return status;
     print_activations(cache, how, sizeof how);
     return bs_lines_add(assembly->notices, err,
                         "where this model is served, its key-value cache is quantized (%s); it is "

@@ -119,6 +119,25 @@ struct bs_table bs_table_of(const struct bs_entry *entry, size_t rows, size_t ro
                              .group_step = group_step};
 }
 
+enum bs_status bs_grid_check_extents(const struct bs_entry *matrix, struct bs_error *err)
+{
+    const int64_t most = (int64_t)1 << 32, *shape = matrix->tensor.shape;
+    if (shape[0] <= most && shape[1] <= most)
+        return BS_OK;
+    return bs_fail(err, BS_EDATA, "%s: tensor '%.200s' has shape [%lld, %lld], which is too large",
+                   matrix->tensor.file, matrix->tensor.name, (long long)shape[0],
+                   (long long)shape[1]);
+}
+
+enum bs_status bs_grid_need_words(const struct bs_assembly *assembly, const char *module,
+                                  const struct bs_entry **words, struct bs_error *err)
+{
+    const int64_t any[] = {BS_ANY_EXTENT, BS_ANY_EXTENT};
+    if (bs_assembly_need(assembly, module, ".qweight", "I32", 2, any, words, err))
+        return err->status;
+    return bs_grid_check_extents(*words, err);
+}
+
 enum bs_status bs_grid_check_list(const struct bs_grid *grid, const struct bs_entry *list,
                                   size_t groups, struct bs_error *err)
 {

@@ -50,6 +50,15 @@ struct bs_grid *bs_grid_create(size_t out, size_t in, size_t group);
 struct bs_table bs_table_of(const struct bs_entry *entry, size_t rows, size_t row_step,
                             size_t group_step);
 
+/* The packed codes of a linear: .qweight, int32 of two dimensions, narrow enough to count codes.
+ * BS_EDATA. */
+enum bs_status bs_grid_need_words(const struct bs_assembly *assembly, const char *module,
+                                  const struct bs_entry **words, struct bs_error *err);
+
+/* BS_EDATA where an extent of a matrix, which may be one of no rows, is beyond what any file has;
+ * what is below can be counted in codes. */
+enum bs_status bs_grid_check_extents(const struct bs_entry *matrix, struct bs_error *err);
+
 /* BS_EDATA where a column's group is none of `groups`. */
 enum bs_status bs_grid_check_list(const struct bs_grid *grid, const struct bs_entry *list,
                                   size_t groups, struct bs_error *err);
