@@ -53,40 +53,64 @@ static void decode(const struct bs_coded *coded, size_t first, size_t count, flo
 
 /* --- settings --- */
 
-/* What would change the sum and is not understood. */
-static enum bs_status check_settings(const char *path, const json_t *config, struct bs_error *err)
+/* What the sum is made by, and what leaves it as it is: names, where and how the factors were
+ * trained, and what they began with. */
+static const char *const known[] = {"peft_type",
+                                    "lora_alpha",
+                                    "use_rslora",
+                                    "r",
+                                    "rank_pattern", /* each factor says its own */
+                                    "bias",         /* the biases are tensors of the adapter's */
+                                    "modules_to_save",
+                                    "init_lora_weights",
+                                    "eva_config",
+                                    "corda_config",
+                                    "loftq_config",
+                                    "lora_ga_config",
+                                    "velora_config",
+                                    "lora_dropout",
+                                    "target_modules",
+                                    "exclude_modules",
+                                    "layers_to_transform",
+                                    "layers_pattern",
+                                    "megatron_core",
+                                    "qalora_group_size",
+                                    "runtime_config",
+                                    "inference_mode",
+                                    "auto_mapping",
+                                    "base_model_name_or_path",
+                                    "revision",
+                                    "peft_version",
+                                    "task_type",
+                                    NULL};
+
+static bool is_off(const json_t *value)
 {
-    static const char *const off[] = {"use_dora",
-                                      "fan_in_fan_out",
-                                      "alpha_pattern",
-                                      "use_qalora",
-                                      "lora_bias",
-                                      "trainable_token_indices",
-                                      "megatron_config",
-                                      "layer_replication",
-                                      "use_bdlora",
-                                      "kasa_config",
-                                      "alora_invocation_tokens",
-                                      "arrow_config",
-                                      "target_parameters",
-                                      "monteclora_config",
-                                      NULL};
+    const char *word = json_string_value(value);
+    return json_is_null(value) || json_is_false(value) || (word && !*word) ||
+           (json_is_array(value) && !json_array_size(value)) ||
+           (json_is_object(value) && !json_object_size(value));
+}
+
+/* What would change the sum, or might, is not understood. */
+static enum bs_status check_settings(const char *path, json_t *config, struct bs_error *err)
+{
     static const char *const starts[] = {"gaussian", "eva", "orthogonal", NULL};
-    const char *type = bs_layout_word(config, "peft_type", "");
+    const char *key, *type = bs_layout_word(config, "peft_type", "");
     const json_t *start = json_object_get(config, "init_lora_weights");
+    json_t *value;
     char found[80];
     if (strcmp(type, "LORA"))
         return bs_fail(err, BS_EUNSUPPORTED, "%s: peft_type is '%.40s', expected LORA", path, type);
-    for (int i = 0; off[i]; i++) {
-        const json_t *value = json_object_get(config, off[i]);
-        if (!value || json_is_null(value) || json_is_false(value) ||
-            (!json_is_true(value) && !json_object_size(value) && !json_array_size(value)))
+    json_object_foreach(config, key, value)
+    {
+        if (bs_word_in(key, known) || is_off(value))
             continue;
         bs_json_excerpt(value, found, sizeof found);
         return bs_fail(err, BS_EUNSUPPORTED,
-                       "%s: %s is %s, which bitsweep does not merge; merge it with PEFT "
+                       "%s: %.80s is %s, which bitsweep does not merge; merge it with PEFT "
                        "(merge_and_unload) and save the model",
-                       path, off[i], found);
+                       path, key, found);
     }
     if (json_is_string(start) && !bs_word_in(json_string_value(start), starts))
         return bs_fail(err, BS_EUNSUPPORTED,
@@ -125,7 +149,7 @@ static enum bs_status set_aside(struct bs_entry *base, struct bs_error *err)
     bs_free(base->named);
     base->named = aside;
     base->tensor.name = aside;
-    base->used = true;
+    base->used = base->aside = true;
     return BS_OK;
 }
 
@@ -142,7 +166,7 @@ static enum bs_status add_entry(struct bs_entries *made, const struct bs_entry *
     **added = *like;
     (*added)->named = named;
     (*added)->tensor.name = named;
-    (*added)->used = false;
+    (*added)->used = (*added)->aside = false;
     made->count++;
     return BS_OK;
 }
@@ -204,7 +228,7 @@ static enum bs_status add_whole(const struct bs_entry *entry, struct bs_entry *b
     if (base && set_aside(base, err))
         return err->status;
     if (base)
-        base->used = false, base->spent = true;
+        base->used = base->aside = false, base->spent = true;
     return add_entry(made, entry, name, &added, err);
 }
 
@@ -226,8 +250,13 @@ static enum bs_status add_tensor(struct adapting *to, const struct bs_entry *ent
     if (strncmp(own, PREFIX, sizeof PREFIX - 1) || length >= NAME_BYTES)
         return fail_place(entry, "is none of an adapter's (base_model.model.)", err);
     own += sizeof PREFIX - 1;
-    if (bs_ends_in(own, second))
-        return BS_OK; /* with the first */
+    if (bs_ends_in(own, second)) {
+        snprintf(name, sizeof name, PREFIX "%.*s%s", (int)(strlen(own) - sizeof second + 1), own,
+                 first);
+        return bs_entries_find(to->adapter, name)
+                   ? BS_OK /* with the first */
+                   : fail_place(entry, "has no lora_A beside it", err);
+    }
     snprintf(name, sizeof name, "%s", own);
     if (!bs_ends_in(own, first)) {
         if (strstr(own, "lora_"))

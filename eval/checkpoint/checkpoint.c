@@ -293,6 +293,15 @@ void bs_checkpoint_free(struct bs_checkpoint *checkpoint)
     bs_free(checkpoint);
 }
 
+/* How many quantized matrices an adapter is merged into. */
+static int count_merged(const struct bs_entries *entries)
+{
+    int count = 0;
+    for (size_t i = 0; i < entries->count; i++)
+        count += entries->items[i].aside && entries->items[i].tensor.coded;
+    return count;
+}
+
 enum bs_status bs_checkpoint_adapt(struct bs_checkpoint *checkpoint, const char *directory,
                                    struct bs_error *err)
 {
@@ -304,9 +313,15 @@ enum bs_status bs_checkpoint_adapt(struct bs_checkpoint *checkpoint, const char 
     if (!status)
         status = bs_entries_adapt(&checkpoint->entries, &entries, directory, err);
     bs_entries_release(&entries);
-    return status ? status
-                  : bs_lines_add(&checkpoint->notices, err,
-                                 "the adapter in %s is merged into the weights", directory);
+    if (status)
+        return status;
+    int quantized = count_merged(&checkpoint->entries);
+    return quantized ? bs_lines_add(&checkpoint->notices, err,
+                                    "the adapter in %s is merged into the weights, %d of which are "
+                                    "quantized: into what these decode to",
+                                    directory, quantized)
+                     : bs_lines_add(&checkpoint->notices, err,
+                                    "the adapter in %s is merged into the weights", directory);
 }
 
 const struct bs_tensor *bs_checkpoint_find(const struct bs_checkpoint *checkpoint, const char *name)
@@ -405,7 +420,7 @@ const struct bs_tensor *bs_checkpoint_coded(const struct bs_checkpoint *checkpoi
 {
     while (*cursor < checkpoint->entries.count) {
         const struct bs_entry *entry = &checkpoint->entries.items[(*cursor)++];
-        if (entry->used && entry->tensor.coded)
+        if (entry->used && !entry->aside && entry->tensor.coded)
             return &entry->tensor;
     }
     return NULL;

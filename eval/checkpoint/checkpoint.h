@@ -52,8 +52,8 @@ void bs_checkpoint_forget(const struct bs_checkpoint *checkpoint, const struct b
 const char *bs_checkpoint_unused(const struct bs_checkpoint *checkpoint, size_t *cursor,
                                  const char **dtype);
 
-/* The next tensor in order of name that was required and is coded; *cursor as above. NULL after the
- * last. */
+/* The next tensor in order of name that was required and is coded, but for one that an adapter is
+ * merged into; *cursor as above. NULL after the last. */
 const struct bs_tensor *bs_checkpoint_coded(const struct bs_checkpoint *checkpoint, size_t *cursor);
 
 /* How many tensors of its files an index does not name, so that they are no part of the model. */

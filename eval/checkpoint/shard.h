@@ -36,6 +36,7 @@ struct bs_entry {
     enum bs_defect defect;
     bool used;   /* somebody required it */
     bool spent;  /* it became part of a coded one */
+    bool aside;  /* an adapter is merged into it: what stands for it has its name */
     char *named; /* the name where it is the entry's own, owned; else NULL */
     const struct bs_shard *shard;
     size_t begin, end; /* safetensors: data_offsets */

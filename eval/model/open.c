@@ -504,6 +504,12 @@ static enum bs_status open_parts(struct bs_model *model, const char *directory, 
         bs_architecture_read(directory, accept, &model->architecture, &model->remarks, err);
     if (!status)
         status = bs_checkpoint_open(directory, &model->checkpoint, err);
+    if (!status && adapter && model->architecture.stored.transposed)
+        status = bs_fail(err, BS_EUNSUPPORTED,
+                         "%s: the adapter is of a model whose matrices stand transposed "
+                         "(model_type %s), which bitsweep does not merge; merge it with PEFT "
+                         "(merge_and_unload) and save the model",
+                         adapter, model->architecture.family->model_type);
     if (!status && adapter)
         status = bs_checkpoint_adapt(model->checkpoint, adapter, err);
     if (!status)

@@ -82,14 +82,47 @@ static void put_changed(const char *file, const char *old, const char *new)
     }
 }
 
+static bool notes(const struct bs_model *model, const char *part)
+{
+    const struct bs_lines *notices = &bs_model_remarks(model)->notices;
+    bool found = false;
+    for (int i = 0; i < notices->count; i++)
+        found |= strstr(notices->lines[i], part) != NULL;
+    return found;
+}
+
+/* Into what codes decode to; only those matrices are quantized that it leaves alone. */
+static void test_quantized_base(void **state)
+{
+    (void)state;
+    struct bs_model *model;
+    struct bs_error err;
+    put_changed("adapter_config.json",
+                "\"base_model_name_or_path\": \"tests/golden/lora/base\",\n  \"bias\": \"none\",",
+                "\"base_model_name_or_path\": \"tests/golden/quantized/gptq_4\"           ,");
+    if (bs_model_open(folder.path, NULL, &model, &err))
+        fail_msg("%s", err.message);
+    assert_true(bs_model_is_quantized(model));
+    assert_true(notes(model, "merged into the weights, 3 of which are quantized"));
+    assert_true(notes(model, "groups of 16, 4 matrices)"));
+    bs_model_free(model);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
     static const char *const cases[][4] = {
         {"adapter_config.json", "\"use_dora\": false", "\"use_dora\": true ", "use_dora"},
         {"adapter_config.json", "\"peft_type\": \"LORA\"", "\"peft_type\": \"LOHA\"", "peft_type"},
-        {"adapter_config.json", "\"lora_alpha\": 7", "\"lora_alpho\": 7", "lora_alpha"},
+        {"adapter_config.json", "\"lora_alpha\": 7", "\"lora\": null   ", "lora_alpha"},
         {"adapter_config.json", "lora/base", "lora/bass", "lora/bass"},
+        {"adapter_config.json",
+         "\"base_model_name_or_path\": \"tests/golden/lora/base\",\n  \"bias\": \"none\",",
+         "\"base_model_name_or_path\": \"tests/golden/families/gpt2\"              ,",
+         "stand transposed (model_type gpt2)"},
+        {"adapter_config.json", "\"use_dora\": false", "\"use_dorb\": 0.25 ", "use_dorb is 0.25"},
+        {"adapter_model.safetensors", "up_proj.lora_A", "up_proj.lora_C",
+         "has no lora_A beside it"},
         {"adapter_model.safetensors", "up_proj.lora_B", "up_proj.lora_C", "lora_"},
         {"adapter_model.safetensors", "layers.0.mlp.up_proj", "layers.7.mlp.up_proj",
          "that the base does not have"},
@@ -109,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_merged),
+        cmocka_unit_test_setup_teardown(test_quantized_base, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(test_refused, folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
