@@ -1,5 +1,6 @@
 #include "eval/data/answers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -74,4 +75,35 @@ void bs_answers_release(struct bs_answers *answers)
     }
     bs_free(answers->rows);
     *answers = (struct bs_answers){0};
+}
+
+/* An item and the group that it is in. */
+struct member {
+    const char *group;
+    int item;
+};
+
+static int by_group(const void *a, const void *b)
+{
+    return strcmp(((const struct member *)a)->group, ((const struct member *)b)->group);
+}
+
+enum bs_status bs_answers_groups(const struct bs_answers *answers, int *of, int *groups,
+                                 struct bs_error *err)
+{
+    struct member *members = bs_alloc((size_t)answers->num_items, sizeof *members);
+    int items = 0;
+    *groups = 0;
+    if (!members)
+        return bs_fail_memory(err);
+    for (int i = 0; i < answers->count; i++)
+        if (!i || answers->rows[i].item != answers->rows[i - 1].item)
+            members[items++] = (struct member){answers->rows[i].group, answers->rows[i].item};
+    qsort(members, (size_t)items, sizeof *members, by_group);
+    for (int i = 0; i < items; i++) {
+        *groups += !i || strcmp(members[i].group, members[i - 1].group);
+        of[members[i].item] = *groups - 1;
+    }
+    bs_free(members);
+    return BS_OK;
 }

@@ -29,7 +29,7 @@ struct bs_answers {
     struct bs_answer *rows; /* [count]; owns their texts */
 };
 
-/* Makes room for one more and gives it with copies of the texts. BS_ENOMEM. */
+/* Adds a row with copies of its texts. BS_ENOMEM. */
 enum bs_status bs_answers_add(struct bs_answers *answers, const struct bs_answer *row,
                               struct bs_error *err);
 
@@ -39,6 +39,10 @@ enum bs_status bs_answers_copy(struct bs_answers *to, const struct bs_answers *f
 
 /* The answers of the item whose first row is `first`: how many. */
 int bs_answers_of_item(const struct bs_answers *answers, int first);
+
+/* Which group each item is in, of [num_items], from 0, and how many groups there are. BS_ENOMEM. */
+enum bs_status bs_answers_groups(const struct bs_answers *answers, int *of, int *groups,
+                                 struct bs_error *err);
 
 /* Gives back what they own. */
 void bs_answers_release(struct bs_answers *answers);

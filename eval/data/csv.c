@@ -103,13 +103,17 @@ static enum bs_status name_columns(json_t *names, const char *const *columns, st
     return BS_OK;
 }
 
-static enum bs_status check_names(const struct csv *csv, const json_t *names, struct bs_error *err)
+/* `given`: they are the task's `columns`, not the file's first record. */
+static enum bs_status check_names(const struct csv *csv, const json_t *names, bool given,
+                                  struct bs_error *err)
 {
     for (size_t i = 0; i < json_array_size(names); i++)
         for (size_t k = 0; k < i; k++)
             if (json_equal(json_array_get(names, i), json_array_get(names, k)))
-                return bs_fail(err, BS_EDATA, "%s:1: the field '%s' is named twice",
-                               csv->items->path, json_string_value(json_array_get(names, i)));
+                return bs_fail(err, given ? BS_ECONFIG : BS_EDATA,
+                               "%s%s: the field '%s' is named twice%s", csv->items->path,
+                               given ? "" : ":1", json_string_value(json_array_get(names, i)),
+                               given ? " in the task's 'columns'" : "");
     return BS_OK;
 }
 
@@ -123,11 +127,11 @@ enum bs_status bs_csv_read(const char *text, size_t size, const char *const *col
         csv.at += 3;
     if (!status)
         status = name_columns(names, columns, err);
-    if (!status && !json_array_size(names)) {
+    bool given = json_array_size(names) > 0;
+    if (!status && !given)
         status = read_record(&csv, names, err);
-        if (!status)
-            status = check_names(&csv, names, err);
-    }
+    if (!status)
+        status = check_names(&csv, names, given, err);
     while (!status && csv.at < csv.end) {
         int line = csv.line;
         json_array_clear(fields);

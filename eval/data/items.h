@@ -26,7 +26,7 @@ struct bs_items {
  * `columns` (NULL-terminated) are the names of a CSV's fields, whose first record else names them;
  * NULL or empty = it does. BS_EIO where the file cannot be read; BS_EDATA naming file and line
  * where it is damaged, a row is no object, or a record has other fields than named; BS_ECONFIG for
- * a file of another kind. On failure there is nothing to release. */
+ * a file of another kind, or columns of one name. On failure there is nothing to release. */
 enum bs_status bs_items_read(const char *path, const char *const *columns, struct bs_items *items,
                              struct bs_error *err);
 void bs_items_release(struct bs_items *items);

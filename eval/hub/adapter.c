@@ -1,5 +1,7 @@
 #include "eval/hub/adapter.h"
 
+#include <stdbool.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <jansson.h>
@@ -23,6 +25,18 @@ static enum bs_status find(const char *directory, const char *name, char **path,
     return BS_OK;
 }
 
+/* The name of the base as bs_hub_model has it, in new memory: one of the hub with the revision that
+ * the adapter was made of. */
+static char *full_name(const json_t *config, const char *name)
+{
+    struct stat info;
+    const char *revision = json_string_value(json_object_get(config, "revision"));
+    bool is_place = strchr("./", *name) || !stat(name, &info);
+    return is_place || !revision || !*revision || strchr(name, '@')
+               ? bs_strdup(name)
+               : bs_printf("%s@%s", name, revision);
+}
+
 static enum bs_status read_base(const char *path, char **base, struct bs_error *err)
 {
     json_t *config;
@@ -35,8 +49,12 @@ static enum bs_status read_base(const char *path, char **base, struct bs_error *
                          "%s: base_model_name_or_path is missing, expected the model that the "
                          "adapter is of",
                          path);
-    else if (bs_hub_model(name, "", base, err))
+    char *full = status ? NULL : full_name(config, name);
+    if (!status && !full)
+        status = bs_fail_memory(err);
+    if (!status && bs_hub_model(full, "", base, err))
         status = bs_fail_within(err, "%s: base_model_name_or_path", path);
+    bs_free(full);
     json_decref(config);
     return status;
 }

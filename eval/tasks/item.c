@@ -84,6 +84,8 @@ static enum bs_status find_gold(const struct bs_task *task, const json_t *row, s
     if (!status && !labels.count && *gold && strlen(gold) < 9 &&
         strspn(gold, "0123456789") == strlen(gold))
         item->gold = (int)strtol(gold, NULL, 10);
+    if (!status && !labels.count && item->choices == 2)
+        item->gold = !strcmp(gold, "false") ? 0 : !strcmp(gold, "true") ? 1 : item->gold;
     for (int i = labels.count - 1; i >= 0; i--)
         item->gold = !strcmp(labels.texts[i], gold) ? i : item->gold;
     if (!status && labels.count && labels.count != item->choices)

@@ -457,24 +457,6 @@ static enum bs_status answer(const struct bs_scores *scores, struct bs_answers *
 
 /* ---- values ---- */
 
-/* Which group each item is in, of [num_items], from 0; returns how many there are. */
-static int number_groups(const struct bs_answers *answers, int *of, const char **names)
-{
-    int groups = 0;
-    for (int i = 0; i < answers->count; i++) {
-        const struct bs_answer *row = &answers->rows[i];
-        int g = groups; /* items of a group mostly stand together: from the last one back */
-        while (g > 0 && strcmp(names[g - 1], row->group))
-            g--;
-        if (!g) {
-            names[groups++] = row->group;
-            g = groups;
-        }
-        of[row->item] = g - 1;
-    }
-    return groups;
-}
-
 /* Of the mean of x [num_items], as lm-evaluation-harness has it: by the sample's variance; where
  * items are in groups by what is left of it within them. BS_ENOMEM. */
 static enum bs_status standard_error(const struct bs_answers *answers, const double *x, double *se,
@@ -482,11 +464,10 @@ static enum bs_status standard_error(const struct bs_answers *answers, const dou
 {
     size_t n = (size_t)answers->num_items;
     int *of = bs_alloc(n, sizeof *of), groups = 0;
-    const char **names = bs_alloc(n, sizeof(const char *));
-    double *sums = bs_calloc(2 * n, sizeof *sums), *counts = sums + n, squares = 0;
-    enum bs_status status = of && names && sums ? BS_OK : bs_fail_memory(err);
+    double *sums = bs_calloc(n, sizeof *sums), *counts = bs_calloc(n, sizeof *counts), squares = 0;
+    enum bs_status status = of && sums && counts ? BS_OK : bs_fail_memory(err);
     if (!status)
-        groups = number_groups(answers, of, names);
+        status = bs_answers_groups(answers, of, &groups, err);
     for (size_t i = 0; i < n && !status; i++) {
         sums[of[i]] += x[i];
         counts[of[i]]++;
@@ -496,8 +477,8 @@ static enum bs_status standard_error(const struct bs_answers *answers, const dou
         squares += apart * apart;
     }
     *se = (int)n > groups ? sqrt(squares / ((double)n - groups) / (double)n) : (double)NAN;
+    bs_free(counts);
     bs_free(sums);
-    bs_free(names);
     bs_free(of);
     return status;
 }

@@ -42,7 +42,8 @@ struct bs_task {
     const char *continuation_steps[BS_TASK_WORDS];
     const char *gold;                  /* template; of choice and cloze */
     const char *labels[BS_TASK_WORDS]; /* templates as choices; gold is one of them. None:
-                                                  * gold is the choice's number, from 0 */
+                                                  * gold is the choice's number, from 0, or
+                                                  * of two choices false or true */
     const char *delimiter;             /* in front of an answer; of last_word in shots alone */
     const char *shot_delimiter;        /* after a shot */
     bool first_shots;                  /* the first ones of the item's group, else drawn */

@@ -85,15 +85,19 @@ def structs(step, items):
     return bytes([step << 4 | 9, len(items) << 4 | 12]) + b"".join(items)
 
 
-def crafted(path, root_kind=0, rows=1, group_rows=1, values=1):
-    """One row {"g": [{"a": "x", "b": "x"}]}, or what is said to be one."""
+def crafted(path, root_kind=0, rows=1, group_rows=1, values=1, empty=False):
+    """One row {"g": [{"a": "x", "b": "x"}]}, or what is said to be one; `empty`: lists without elements."""
     page = b"".join(struct.pack("<I", 2) + bytes([2, level]) for level in (0, 1)) + struct.pack("<I", 1) + b"x"
     page = (number(1, 0) + number(1, len(page)) + number(1, len(page)) + b"\x2c" + number(1, values) + number(1, 0)
             + number(1, 3) + number(1, 3) + b"\0\0" + page)
+    codec = 1 if empty else 0
+    if empty:  # the newer kind: four bytes of levels, and not even an empty pack of values
+        page = (number(1, 3) + number(1, 4) + number(1, 4) + b"\x5c" + number(1, values) + number(1, values)
+                + number(1, rows) + number(1, 0) + number(1, 2) + number(1, 2) + b"\0\0" + bytes([2, 0, 2, 0]))
     nodes = [name(4, b"root") + number(1, 1) + number(1, root_kind) + b"\0",
              number(3, 2) + name(1, b"g") + number(1, 2) + b"\0"]
     nodes += [number(1, 6) + number(2, 0) + name(1, leaf) + b"\0" for leaf in (b"a", b"b")]
-    chunks = [b"\x3c" + number(1, 6) + number(3, 0) + number(1, values, 6) + number(2, len(page), 6)
+    chunks = [b"\x3c" + number(1, 6) + number(3, codec) + number(1, values, 6) + number(2, len(page), 6)
               + number(2, 4 + k * len(page), 6) + b"\0\0" for k in range(2)]
     footer = (number(1, 1) + structs(1, nodes) + number(1, rows, 6)
               + structs(1, [structs(1, chunks) + number(2, group_rows, 6) + b"\0"]) + b"\0")
@@ -105,3 +109,4 @@ crafted("list_root", root_kind=3)
 crafted("fewer_rows", rows=2)
 crafted("many_rows", rows=1 << 24, group_rows=1 << 24, values=1 << 24)
 crafted("many_values", values=1 << 30)
+crafted("no_values", empty=True)

@@ -54,7 +54,7 @@ static void test_json_lines(void **state)
 static void test_csv(void **state)
 {
     (void)state;
-    static const char *const columns[] = {"q", "A", NULL};
+    static const char *const columns[] = {"q", "A", NULL}, *const twice[] = {"q", "q", NULL};
     struct bs_items items;
     struct bs_error err;
     const char *path =
@@ -76,6 +76,8 @@ static void test_csv(void **state)
     expect_fault("d.csv", "q,A\n1,\"2\n", BS_EDATA, "d.csv:2: a field begins with a quote");
     expect_fault("e.csv", "q,A\n1,\"2\"3\n", BS_EDATA, "e.csv:2: expected a comma");
     expect_fault("f.csv", "q,q\n1,2\n", BS_EDATA, "f.csv:1: the field 'q' is named twice");
+    assert_int_equal(bs_items_read(path_of("t.csv", "1,2\n"), twice, &items, &err), BS_ECONFIG);
+    assert_non_null(strstr(err.message, "t.csv: the field 'q' is named twice in the task's"));
     expect_fault("g.csv", "q,A\n1,\xff\n", BS_EDATA, "g.csv:2");
 }
 
@@ -207,6 +209,10 @@ static void test_known_tasks(void **state)
          "\"answer\": \"2\"}",
          "Ann met Bo as Bo", "ran.", 2, 1},
         {"boolq", "{\"passage\": \"P\", \"question\": \"q\", \"label\": 0}",
+         "P\nQuestion: q?\nAnswer:", "no", 2, 0},
+        {"boolq", "{\"passage\": \"P\", \"question\": \"q\", \"label\": true}",
+         "P\nQuestion: q?\nAnswer:", "yes", 2, 1},
+        {"boolq", "{\"passage\": \"P\", \"question\": \"q\", \"label\": false}",
          "P\nQuestion: q?\nAnswer:", "no", 2, 0},
         {"openbookqa",
          "{\"id\": \"i\", \"question_stem\": \"Q\", \"choices\": {\"text\": [\"a\", \"b\"], "

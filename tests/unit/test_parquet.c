@@ -142,6 +142,10 @@ static void test_crafted(void **state)
         fail_msg("%s", err.message);
     expect_row(&items, 0, "{\"g\": [{\"a\": \"x\", \"b\": \"x\"}]}");
     bs_items_release(&items);
+    if (bs_items_read("tests/golden/parquet/no_values.parquet", NULL, &items, &err))
+        fail_msg("%s", err.message);
+    expect_row(&items, 0, "{\"g\": []}");
+    bs_items_release(&items);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char path[128];
         snprintf(path, sizeof path, "tests/golden/parquet/%s.parquet", refused[i].name);
