@@ -1,5 +1,6 @@
 #include "eval/run/layer_error.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -228,7 +229,10 @@ static void describe_linear(const struct measuring *m, int linear, struct bs_lay
     for (size_t i = 0; i < m->num_sums; i++)
         totals->sums[i] += sums[i];
     for (int v = 0; v < bs_metrics_linear_values(); v++)
-        totals->values[v] += row->values[v];
+        if (!isnan(row->values[v])) {
+            totals->values[v].sum += row->values[v];
+            totals->values[v].linears++;
+        }
     totals->linears++;
 }
 

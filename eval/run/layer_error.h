@@ -35,7 +35,8 @@ enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *orig
 /* What the metrics (tasks/metric.h) added up over a trial's linears. */
 struct bs_layer_totals {
     double weights;
-    double sums[BS_MOST_METRIC_SUMS], values[BS_MOST_LINEAR_VALUES];
+    double sums[BS_MOST_METRIC_SUMS];
+    struct bs_linear_total values[BS_MOST_LINEAR_VALUES];
     int linears;
 };
 

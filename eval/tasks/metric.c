@@ -78,7 +78,8 @@ void bs_metrics_linear(const struct bs_metric_linear *linear, const double *sums
 }
 
 void bs_metrics_model(const struct bs_metric_model *model, const double *sums,
-                      const double *linear_values, struct bs_measured *out, int *count)
+                      const struct bs_linear_total *linear_values, struct bs_measured *out,
+                      int *count)
 {
     *count = 0;
     for (int m = 0; bs_metric_at(m); m++) {

@@ -26,6 +26,12 @@ struct bs_metric_model {
     double other_weights;  /* norms, embedding, head: 16 bits each */
 };
 
+/* A value over all linears that have it: one that no token reached has no output error. */
+struct bs_linear_total {
+    double sum;
+    int linears;
+};
+
 /* A metric: what it measures of each linear, and of the whole model. */
 struct bs_metric {
     struct bs_plugin plugin;
@@ -42,9 +48,9 @@ struct bs_metric {
     /* The linear's values from its sums; those not set stay NaN, which is "does not exist". */
     void (*linear)(const struct bs_metric_linear *linear, const double *sums, double *values);
 
-    /* The trial's values, from the sums over all linears and the sums of their values. */
+    /* The trial's values, from the sums over all linears and the totals of their values. */
     void (*model)(const struct bs_metric_model *model, const double *sums,
-                  const double *linear_values, double *values);
+                  const struct bs_linear_total *linear_values, double *values);
 };
 
 /* All metrics. */
@@ -71,6 +77,7 @@ void bs_metrics_linear(const struct bs_metric_linear *linear, const double *sums
  * bs_metrics_values(). */
 int bs_metrics_values(void);
 void bs_metrics_model(const struct bs_metric_model *model, const double *sums,
-                      const double *linear_values, struct bs_measured *out, int *count);
+                      const struct bs_linear_total *linear_values, struct bs_measured *out,
+                      int *count);
 
 #endif

@@ -18,24 +18,22 @@
 
 enum { ROWS = 16, WIDTH = 256, COUNT = ROWS * WIDTH, LAYER = 2, TEXT = 256 };
 
-static struct bs_block block; /* a block of the embedded model */
+static struct bs_model *embedded;
+static struct bs_block block; /* of it */
 
 static int setup(void **state)
 {
     (void)state;
-    struct bs_model *model;
     struct bs_error err;
-    int status = bs_model_open("datasets/tiny", NULL, &model, &err);
-    if (!status)
-        status = bs_block_load(model, LAYER, &block, &err);
-    bs_model_free(model);
-    return status;
+    return bs_model_open("datasets/tiny", NULL, &embedded, &err) ||
+           bs_block_load(embedded, LAYER, &block, &err);
 }
 
 static int teardown(void **state)
 {
     (void)state;
     bs_block_release(&block);
+    bs_model_free(embedded);
     return 0;
 }
 

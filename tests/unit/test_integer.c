@@ -367,6 +367,9 @@ static void wire(enum bs_wiring wiring, bool mlp_norm)
     a->wiring = wiring;
     a->norms = bs_family_norms(a->family) & (mlp_norm ? ~0u : ~(1u << BS_NORM_MLP));
     assert_int_equal(bs_program_build(a, &a->program, &err), BS_OK);
+    bs_free(random_.block.sites); /* another program has other values */
+    random_.block.sites = bs_calloc((size_t)a->program.num_values, sizeof *random_.block.sites);
+    assert_non_null(random_.block.sites);
 }
 
 static void blocks_equal_those_of_floats(void **state)

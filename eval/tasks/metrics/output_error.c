@@ -29,20 +29,24 @@ static void outputs(const float *y, const float *quantized, size_t count, double
 
 static void linear(const struct bs_metric_linear *l, const double *sums, double *values)
 {
-    if (!l->windows)
+    /* No token reaches some experts. */
+    if (!l->windows || sums[WANTED] == 0)
         return;
     values[ERROR] = sqrt(sums[DIFFERENCE] / sums[WANTED]);
-    values[COSINE] = sums[PRODUCT] / sqrt(sums[WANTED] * sums[GOT]);
+    values[COSINE] = sums[GOT] == 0 ? 0 : sums[PRODUCT] / sqrt(sums[WANTED] * sums[GOT]);
 }
 
-static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,
-                  double *values)
+static double mean(const struct bs_linear_total *total)
 {
-    (void)sums;
-    if (!m->linears)
-        return;
-    values[ERROR] = linear_values[ERROR] / m->linears;
-    values[COSINE] = linear_values[COSINE] / m->linears;
+    return total->linears ? total->sum / total->linears : (double)NAN;
+}
+
+static void model(const struct bs_metric_model *m, const double *sums,
+                  const struct bs_linear_total *linear_values, double *values)
+{
+    (void)m, (void)sums;
+    values[ERROR] = mean(&linear_values[ERROR]);
+    values[COSINE] = mean(&linear_values[COSINE]);
 }
 
 const struct bs_metric bs_metric_output_error = {

@@ -39,8 +39,8 @@ static void linear(const struct bs_metric_linear *l, const double *sums, double 
     values[BITS] = bs_linear_bits(l->quantized) / count;
 }
 
-static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,
-                  double *values)
+static void model(const struct bs_metric_model *m, const double *sums,
+                  const struct bs_linear_total *linear_values, double *values)
 {
     (void)sums, (void)linear_values;
     double other = 2 * m->other_weights;

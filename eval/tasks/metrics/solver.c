@@ -43,12 +43,12 @@ static void linear(const struct bs_metric_linear *l, const double *sums, double 
     values[FALLBACK] = l->quantized->fallback;
 }
 
-static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,
-                  double *values)
+static void model(const struct bs_metric_model *m, const double *sums,
+                  const struct bs_linear_total *linear_values, double *values)
 {
     (void)m, (void)sums;
-    values[FALLBACKS] = linear_values[FALLBACK];
-    values[ALL_DEAD_COLUMNS] = linear_values[DEAD_COLUMNS];
+    values[FALLBACKS] = linear_values[FALLBACK].sum;
+    values[ALL_DEAD_COLUMNS] = linear_values[DEAD_COLUMNS].sum;
 }
 
 const struct bs_metric bs_metric_solver = {

@@ -46,8 +46,8 @@ static void linear(const struct bs_metric_linear *l, const double *sums, double 
     values_of(sums, (double)l->original->out_features * l->original->in_features, values);
 }
 
-static void model(const struct bs_metric_model *m, const double *sums, const double *linear_values,
-                  double *values)
+static void model(const struct bs_metric_model *m, const double *sums,
+                  const struct bs_linear_total *linear_values, double *values)
 {
     (void)linear_values;
     if (m->linears)
