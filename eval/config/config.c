@@ -31,7 +31,8 @@ const struct bs_config_key bs_config_keys[] = {
     {"charts", "a list of chart names",
      "what `bitsweep run` draws when it is done: perplexity_vs_bits, pareto, layer_error, "
      "perplexity_by_position (where in the window the damage is), and of any value NAME_vs_bits "
-     "and pareto_NAME, of one of linears layer_NAME, of a figure of predictions NAME_by_position",
+     "and pareto_NAME, of one of linears layer_NAME, of a figure of predictions NAME_by_position; "
+     "beside a text, tasks have charts of the values that are named: acc_vs_bits, pareto_acc",
      false},
     {"accept_unknown", "a list of keys",
      "keys of a model's config.json that look like arithmetic, are not understood, and are passed "

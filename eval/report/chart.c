@@ -536,6 +536,19 @@ static void base_name(const struct bs_results *results, const struct chart *char
     }
 }
 
+/* A chart that asks for no value is of texts where there are any: what tasks could add to it is the
+ * same linears once more, and accuracies, which are asked for by their names. */
+static bool is_of_texts(const struct bs_results *results, const struct chart *chart,
+                        const struct bs_row *row)
+{
+    if (*chart->value || !bs_evaluation_has_answers(row->evaluation))
+        return false;
+    for (int i = 0; i < results->num_rows; i++)
+        if (!bs_evaluation_has_answers(results->rows[i].evaluation))
+            return true;
+    return false;
+}
+
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
                              const char *directory, struct bs_error *err)
 {
@@ -551,7 +564,7 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
     enum bs_status status = bs_make_directory(directory, err);
     int drawn = 0;
     for (int i = 0, section = 0; !status && i < results->num_rows; i++) {
-        bool begun = false;
+        bool begun = is_of_texts(results, &chart, &results->rows[i]);
         for (int k = 0; k < i && !begun; k++)
             begun = bs_rows_same_subject(&results->rows[i], &results->rows[k]);
         if (begun)

@@ -84,4 +84,17 @@ drawn() {
 }
 check "plot draws what tasks have" drawn
 
+# Beside a text, tasks have the charts of the values that are asked for.
+drawn_beside() {
+    sed 's/^evaluation:/&\n  perplexity: [{text: evaluation.txt, windows: 2, tokens: 32}]/
+        s/windows: 0/windows: 1/' one.yaml >beside.yaml
+    run run --quiet --output beside.h5 beside.yaml
+    expect_status 0
+    run plot --output beside beside.h5
+    expect_status 0
+    expect_there beside/pareto.png beside/layer_error.png beside/acc_vs_bits_endings.png
+    expect_absent beside/pareto_endings.png beside/layer_error_endings.png
+}
+check "plot draws each chart of a text and tasks once" drawn_beside
+
 finish
