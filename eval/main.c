@@ -1,11 +1,9 @@
 /* argv to one subcommand. The only place that exits, and the only one that opens stdout. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "eval/base/file.h"
@@ -18,6 +16,7 @@
 #include "eval/base/printable.h"
 #include "eval/base/stop.h"
 #include "eval/base/terminal.h"
+#include "eval/command/address_space.h"
 #include "eval/command/arguments.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
@@ -323,21 +322,49 @@ static int command_table(const struct bs_arguments *args)
     return status ? fail(&err) : BS_EXIT_DONE;
 }
 
-static int command_diff(const struct bs_arguments *args)
+/* Trials of one file against each other. */
+static enum bs_status diff_between(const struct bs_arguments *args, enum bs_table_style style,
+                                   struct bs_error *err)
 {
-    struct bs_error err;
+    struct bs_results results;
+    if (bs_results_read(args->operands[0], &results, err))
+        return err->status;
+    enum bs_status status = bs_diff_print_between(&results, args->between[0], args->between[1],
+                                                  args->columns, style, stdout, err);
+    bs_results_release(&results);
+    return status;
+}
+
+static enum bs_status diff_files(const struct bs_arguments *args, enum bs_table_style style,
+                                 struct bs_error *err)
+{
     struct bs_results a, b;
-    enum bs_table_style style;
-    if (style_of(args, &style))
-        return BS_EXIT_INPUT;
-    if (bs_results_read(args->operands[0], &a, &err))
-        return fail(&err);
-    enum bs_status status = bs_results_read(args->operands[1], &b, &err);
+    if (bs_results_read(args->operands[0], &a, err))
+        return err->status;
+    enum bs_status status = bs_results_read(args->operands[1], &b, err);
     if (!status) {
-        status = bs_diff_print(&a, &b, args->columns, style, stdout, &err);
+        status = bs_diff_print(&a, &b, args->columns, style, stdout, err);
         bs_results_release(&b);
     }
     bs_results_release(&a);
+    return status;
+}
+
+static int command_diff(const struct bs_arguments *args)
+{
+    struct bs_error err;
+    enum bs_table_style style;
+    bool between = args->between[0];
+    if (style_of(args, &style))
+        return BS_EXIT_INPUT;
+    if (args->num_operands != (between ? 1 : 2)) {
+        fputs("bitsweep diff: expected two result files, or one and --between TRIAL TRIAL; see "
+              "--help\n",
+              stderr);
+        return BS_EXIT_INPUT;
+    }
+    enum bs_status status =
+        between ? diff_between(args, style, &err) : diff_files(args, style, &err);
     return status ? fail(&err) : BS_EXIT_DONE;
 }
 
@@ -473,7 +500,8 @@ static const struct bs_command commands[] = {
      "olumcktxqah", command_plan},
     {"table", "RESULTS", "print a result file", 1, 1, "fnjh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
-    {"diff", "RESULTS RESULTS", "compare two result files trial by trial", 2, 2, "fnh",
+    {"diff", "RESULTS [RESULTS]",
+     "compare two result files trial by trial, or with --between trials of one", 1, 2, "fnwh",
      command_diff},
     {"fetch", "NAME...", "bring models, known texts and tasks into the Hugging Face cache", 1,
      BS_MOST_OPERANDS, "rqh", command_fetch},
@@ -507,46 +535,11 @@ static void wait_passively(char **argv)
         execv("/proc/self/exe", argv);
 }
 
-/* Bytes of address space that are mapped, from /proc/self/statm; 0 where that cannot be read. */
-static size_t mapped_bytes(void)
-{
-    char text[64] = "";
-    size_t pages = 0;
-    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return 0;
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    for (const char *c = text; length > 0 && *c >= '0' && *c <= '9'; c++)
-        pages = 10 * pages + (size_t)(*c - '0');
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* OpenBLAS takes two buffers as it is loaded, one more for each thread that calls it, and tries for
- * ever to get one where the address space is limited (ulimit -v). So its need is held against the
- * limit: before it is loaded, and before it is called. */
-static void check_address_space(size_t buffers)
-{
-    static const char message[] =
-        "bitsweep: the address space allowed (ulimit -v) is too small for the buffers of OpenBLAS, "
-        "128 MB a thread: allow more, or set OMP_NUM_THREADS to fewer\n";
-    const size_t buffer = (size_t)128 << 20, slack = (size_t)16 << 20;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
-        return;
-    size_t mapped = mapped_bytes();
-    if (limit.rlim_cur > mapped && limit.rlim_cur - mapped >= buffers * buffer + slack)
-        return;
-    if (write(STDERR_FILENO, message, sizeof message - 1) > 0)
-        _exit(BS_EXIT_INPUT);
-    _exit(BS_EXIT_INPUT);
-}
-
 /* Runs before any library is initialised, so that it may use little of them. */
 static void before_libraries(int argc, char **argv, char **environment)
 {
     (void)argc, (void)argv, (void)environment;
-    check_address_space(2);
+    bs_address_space_check(2);
 }
 __attribute__((section(".preinit_array"),
                used)) static void (*const preinit)(int, char **, char **) = before_libraries;
@@ -582,7 +575,7 @@ int main(int argc, char **argv)
         return fail(&err);
     bs_set_threads(args.threads ? args.threads : bs_default_threads());
     bs_map_watch();
-    check_address_space((size_t)bs_threads());
+    bs_address_space_check((size_t)bs_threads());
     bs_blas_init();
     bs_product_choose();
     return finish(command->run(&args));

@@ -43,6 +43,9 @@ static const struct flag {
     {"items", NULL, 'j',
      "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
      "that"},
+    {"between", "TRIAL TRIAL", 'w',
+     "compare trials of one file, each called by its label or id; a star stands for any letters, a "
+     "recipe for its trials of all seeds"},
     {"plots", "FOLDER", 'p',
      "where the chart templates are; ./plots, else those of the project or prefix that the program "
      "stands in"},
@@ -233,6 +236,17 @@ static int take_flag(const struct bs_command *command, char letter, const char *
     }
 }
 
+/* The option's own word and the one after it. */
+static int take_between(const struct bs_command *command, int argc, char **argv,
+                        struct bs_arguments *args)
+{
+    args->between[0] = optarg;
+    if (optind == argc)
+        return usage_error(command, "a second trial is missing after --between", optarg);
+    args->between[1] = argv[optind++];
+    return BS_EXIT_DONE;
+}
+
 /* The word that getopt has just refused. It goes on to the next one only after the last letter of
  * a word of single letters ("-abc"). */
 static const char *unknown_word(int argc, char **argv)
@@ -288,7 +302,9 @@ int bs_arguments_parse(const struct bs_command *command, const struct bs_command
             return unknown_option(commands, command, unknown_word(argc, argv));
         if (letter == 'h')
             *help = true;
-        else if (take_flag(command, (char)letter, optarg, args))
+        else if (letter == 'w' && take_between(command, argc, argv, args))
+            return BS_EXIT_INPUT;
+        else if (letter != 'w' && take_flag(command, (char)letter, optarg, args))
             return BS_EXIT_INPUT;
     }
     for (; optind < argc; optind++) {

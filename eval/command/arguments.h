@@ -18,6 +18,7 @@ struct bs_arguments {
     const char *operands[BS_MOST_OPERANDS];
     int num_operands;
     const char *output, *format, *columns, *plots, *revision;
+    const char *between[2]; /* both or neither */
     const char *models[BS_MAX_MODELS];
     const char *accepted[BS_MOST_ACCEPTED];
     int num_models, num_accepted;

@@ -8,6 +8,17 @@
 #include "eval/base/mem.h"
 #include "eval/tasks/evaluation.h"
 
+static void release_pairs(struct bs_pairs *pairs)
+{
+    for (int i = 0; i < pairs->num_pairs + pairs->num_unmeasured; i++) {
+        bs_free((void *)pairs->pairs[i].a);
+        bs_free((void *)pairs->pairs[i].b);
+    }
+    bs_free(pairs->pairs);
+    pairs->pairs = NULL;
+    pairs->num_pairs = pairs->num_unmeasured = pairs->capacity = 0;
+}
+
 /* ---- who belongs to whom ---- */
 
 /* How alike two trials must be, the strictest first. */
@@ -58,30 +69,51 @@ static int find_like(const struct bs_pairs *pairs, enum likeness likeness, const
     return count;
 }
 
+/* A copy of the rows in new memory. */
+static const struct bs_row **copy_rows(const struct bs_row *const *rows, int count)
+{
+    const struct bs_row **copy = bs_alloc((size_t)count, sizeof(const struct bs_row *));
+    for (int i = 0; copy && i < count; i++)
+        copy[i] = rows[i];
+    return copy;
+}
+
+/* Whether both sides were calibrated, on other windows. */
+static bool is_recalibrated(const struct bs_pairs *pairs, const struct bs_row *a,
+                            const struct bs_row *b)
+{
+    bool both = *a->calibration_digest && *b->calibration_digest;
+    return strcmp(a->calibration_digest, b->calibration_digest) && (both || !pairs->between[0]);
+}
+
+enum bs_status bs_pairs_add(struct bs_pairs *pairs, const struct bs_row *const *a, int num_a,
+                            const struct bs_row *const *b, int num_b, struct bs_error *err)
+{
+    if (pairs->num_pairs == pairs->capacity) {
+        int wider = pairs->capacity ? 2 * pairs->capacity : 16;
+        struct bs_pair *more =
+            bs_realloc(pairs->pairs, (size_t)pairs->num_pairs, (size_t)wider, sizeof *more);
+        if (!more)
+            return bs_fail_memory(err);
+        pairs->pairs = more;
+        pairs->capacity = wider;
+    }
+    struct bs_pair *pair = &pairs->pairs[pairs->num_pairs++];
+    *pair = (struct bs_pair){
+        .num_a = num_a, .num_b = num_b, .a = copy_rows(a, num_a), .b = copy_rows(b, num_b)};
+    pair->recalibrated = num_a == 1 && num_b == 1 && is_recalibrated(pairs, a[0], b[0]);
+    return pair->a && pair->b ? BS_OK : bs_fail_memory(err);
+}
+
 /* Makes a pair of the rows found. */
 static enum bs_status add_pair(struct bs_pairs *pairs, const struct bs_row **a, int num_a,
                                const struct bs_row **b, int num_b, struct bs_error *err)
 {
-    struct bs_pair *pair = &pairs->pairs[pairs->num_pairs];
-    pair->a = bs_alloc((size_t)num_a, sizeof(const struct bs_row *));
-    pair->b = bs_alloc((size_t)num_b, sizeof(const struct bs_row *));
-    pairs->num_pairs++;
-    if (!pair->a || !pair->b)
-        return bs_fail_memory(err);
-    for (int i = 0; i < num_a; i++) {
-        pair->a[i] = a[i];
+    for (int i = 0; i < num_a; i++)
         pairs->paired_a[a[i] - pairs->a->rows] = true;
-    }
-    for (int i = 0; i < num_b; i++) {
-        pair->b[i] = b[i];
+    for (int i = 0; i < num_b; i++)
         pairs->paired_b[b[i] - pairs->b->rows] = true;
-    }
-    pair->num_a = num_a;
-    pair->num_b = num_b;
-    pair->of_items = bs_evaluation_has_answers(a[0]->evaluation);
-    pair->recalibrated =
-        num_a == 1 && num_b == 1 && strcmp(a[0]->calibration_digest, b[0]->calibration_digest);
-    return BS_OK;
+    return bs_pairs_add(pairs, a, num_a, b, num_b, err);
 }
 
 /* Pairs what is this much alike. `a` and `b` have room for the rows of either file. */
@@ -109,57 +141,98 @@ static enum bs_status pair_alike(struct bs_pairs *pairs, enum likeness likeness,
     return BS_OK;
 }
 
-/* In the order of A's rows. */
+/* In the order of A's rows, then B's. */
 static int by_row(const void *left, const void *right)
 {
     const struct bs_pair *a = left, *b = right;
-    return (a->a[0] > b->a[0]) - (a->a[0] < b->a[0]);
+    if (a->a[0] != b->a[0])
+        return a->a[0] > b->a[0] ? 1 : -1;
+    return (a->b[0] > b->b[0]) - (a->b[0] < b->b[0]);
 }
 
-static bool is_unmeasured(const struct bs_pairs *pairs, const struct bs_pair *pair)
+const char *bs_diff_value(const struct bs_pairs *pairs, enum bs_compared what)
 {
-    return pair->of_items && !(bs_row_has_convention(pair->a[0], pairs->convention) &&
-                               bs_row_has_convention(pair->b[0], pairs->convention));
+    return what == BS_COMPARE_TOKENS  ? "perplexity"
+           : what == BS_COMPARE_RIGHT ? bs_convention_names[pairs->convention]
+                                      : bs_target_perplexity;
 }
 
-/* Puts the pairs last that the convention tells nothing of, in their order. BS_ENOMEM. */
-static enum bs_status part_unmeasured(struct bs_pairs *pairs, struct bs_error *err)
+bool bs_diff_has_value(const struct bs_pairs *pairs, enum bs_compared what,
+                       const struct bs_row *row)
 {
-    struct bs_pair *last = bs_alloc((size_t)pairs->num_pairs, sizeof *last);
-    int measured = 0, unmeasured = 0;
-    if (!last)
-        return bs_fail_memory(err);
-    for (int i = 0; i < pairs->num_pairs; i++)
-        if (is_unmeasured(pairs, &pairs->pairs[i]))
-            last[unmeasured++] = pairs->pairs[i];
-        else
-            pairs->pairs[measured++] = pairs->pairs[i];
-    memcpy(pairs->pairs + measured, last, (size_t)unmeasured * sizeof *last);
-    pairs->num_pairs = measured;
-    pairs->num_unmeasured = unmeasured;
-    bs_free(last);
+    bool of_items = bs_evaluation_has_answers(row->evaluation);
+    if (what == BS_COMPARE_TOKENS || !of_items)
+        return (what == BS_COMPARE_TOKENS) != of_items;
+    return bs_row_value(row, row->evaluation, bs_diff_value(pairs, what)) != NULL;
+}
+
+/* Whether this is asked for, and both sides have it. */
+static bool is_compared(const struct bs_pairs *pairs, enum bs_compared what,
+                        const struct bs_pair *pair)
+{
+    return pairs->asked[what] && bs_diff_has_value(pairs, what, pair->a[0]) &&
+           bs_diff_has_value(pairs, what, pair->b[0]);
+}
+
+/* The next thing after `what` that is compared of the pair; BS_NUM_COMPARED = none. */
+static int next_compared(const struct bs_pairs *pairs, const struct bs_pair *pair, int what)
+{
+    do
+        what++;
+    while (what < BS_NUM_COMPARED && !is_compared(pairs, (enum bs_compared)what, pair));
+    return what;
+}
+
+/* Adds the pair once for each thing that is compared of it. */
+static enum bs_status settle(const struct bs_pairs *pairs, const struct bs_pair *pair,
+                             struct bs_pairs *settled, struct bs_error *err)
+{
+    for (int what = -1; (what = next_compared(pairs, pair, what)) < BS_NUM_COMPARED;) {
+        if (bs_pairs_add(settled, pair->a, pair->num_a, pair->b, pair->num_b, err))
+            return err->status;
+        settled->pairs[settled->num_pairs - 1].what = (enum bs_compared)what;
+    }
     return BS_OK;
+}
+
+enum bs_status bs_pairs_settle(struct bs_pairs *pairs, struct bs_error *err)
+{
+    struct bs_pairs settled = *pairs;
+    settled.pairs = NULL;
+    settled.num_pairs = settled.capacity = 0;
+    enum bs_status status = BS_OK;
+    if (pairs->num_pairs)
+        qsort(pairs->pairs, (size_t)pairs->num_pairs, sizeof *pairs->pairs, by_row);
+    for (int i = 0; i < pairs->num_pairs && !status; i++)
+        status = settle(pairs, &pairs->pairs[i], &settled, err);
+    int measured = settled.num_pairs;
+    for (int i = 0; i < pairs->num_pairs && !status; i++) {
+        const struct bs_pair *pair = &pairs->pairs[i];
+        if (next_compared(pairs, pair, -1) == BS_NUM_COMPARED)
+            status = bs_pairs_add(&settled, pair->a, pair->num_a, pair->b, pair->num_b, err);
+    }
+    release_pairs(pairs);
+    settled.num_unmeasured = settled.num_pairs - measured;
+    settled.num_pairs = measured;
+    *pairs = settled;
+    return status;
 }
 
 enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err)
 {
     size_t rows_a = (size_t)pairs->a->num_rows, rows_b = (size_t)pairs->b->num_rows;
-    pairs->pairs = bs_calloc(rows_a, sizeof *pairs->pairs);
     pairs->paired_a = bs_calloc(rows_a, sizeof *pairs->paired_a);
     pairs->paired_b = bs_calloc(rows_b, sizeof *pairs->paired_b);
     pairs->open_a = bs_calloc(rows_a, sizeof *pairs->open_a);
     pairs->open_b = bs_calloc(rows_b, sizeof *pairs->open_b);
     const struct bs_row **a = bs_alloc(rows_a, sizeof(const struct bs_row *));
     const struct bs_row **b = bs_alloc(rows_b, sizeof(const struct bs_row *));
-    bool enough = pairs->pairs && pairs->paired_a && pairs->paired_b && pairs->open_a &&
-                  pairs->open_b && a && b;
+    bool enough = pairs->paired_a && pairs->paired_b && pairs->open_a && pairs->open_b && a && b;
     enum bs_status status = enough ? BS_OK : bs_fail_memory(err);
     for (int likeness = 0; likeness < LIKENESSES && !status; likeness++)
         status = pair_alike(pairs, (enum likeness)likeness, a, b, err);
     if (!status)
-        qsort(pairs->pairs, (size_t)pairs->num_pairs, sizeof *pairs->pairs, by_row);
-    if (!status)
-        status = part_unmeasured(pairs, err);
+        status = bs_pairs_settle(pairs, err);
     bs_free(b);
     bs_free(a);
     return status;
@@ -260,14 +333,14 @@ static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair
     return status;
 }
 
-/* Holm's correction over the pairs of texts, or those of tasks. */
-static void correct(struct bs_pairs *pairs, bool of_items, double **p)
+/* Holm's correction over the pairs of which the same is compared. */
+static void correct(struct bs_pairs *pairs, enum bs_compared what, double **p)
 {
     int count = 0;
     for (int i = 0; i < pairs->num_pairs; i++) {
         struct bs_pair *pair = &pairs->pairs[i];
         /* identical ones test nothing */
-        if (pair->of_items == of_items && !pair->identical && !isnan(pair->p))
+        if (pair->what == what && !pair->identical && !isnan(pair->p))
             p[count++] = &pair->p_holm;
     }
     bs_holm(p, count);
@@ -281,11 +354,11 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
     enum bs_status status = p && means ? BS_OK : bs_fail_memory(err);
     for (int i = 0; i < pairs->num_pairs && !status; i++) {
         struct bs_pair *pair = &pairs->pairs[i];
-        status = pair->of_items ? bs_pair_compare_items(pairs, pair, means, err)
-                                : compare(pairs, pair, means, err);
+        status = pair->what == BS_COMPARE_TOKENS ? compare(pairs, pair, means, err)
+                                                 : bs_pair_compare_items(pairs, pair, means, err);
     }
-    for (int of_items = 0; of_items < 2 && !status; of_items++)
-        correct(pairs, of_items, p);
+    for (int what = 0; what < BS_NUM_COMPARED && !status; what++)
+        correct(pairs, (enum bs_compared)what, p);
     bs_free(means);
     bs_free(p);
     return status;
@@ -293,11 +366,7 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
 
 void bs_pairs_release(struct bs_pairs *pairs)
 {
-    for (int i = 0; i < pairs->num_pairs + pairs->num_unmeasured; i++) {
-        bs_free((void *)pairs->pairs[i].a);
-        bs_free((void *)pairs->pairs[i].b);
-    }
-    bs_free(pairs->pairs);
+    release_pairs(pairs);
     bs_free(pairs->paired_a);
     bs_free(pairs->paired_b);
     bs_free(pairs->open_a);

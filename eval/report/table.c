@@ -447,7 +447,7 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
             status = add_model(&sheet, &section, results->rows[i].model, err);
     note_provenance(&sheet, &section);
     if (!status)
-        status = bs_table_note_turned(&sheet, results, first, err);
+        status = bs_table_note_items(&sheet, results, first, err);
     if (!status)
         status = bs_sheet_print(&sheet, style, out, err);
     bs_sheet_release(&sheet);

@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "eval/base/mem.h"
-#include "eval/linalg/elementary.h"
 #include "eval/tasks/paired_items.h"
 
 int bs_answers_alike(const struct bs_answers *before, const struct bs_answers *after,
@@ -26,33 +25,14 @@ static void add(const struct bs_value_type *type, struct bs_mean mean, int items
     out[(*count)++] = (struct bs_measured){type, mean.mean, mean.se, mean.df, items};
 }
 
-/* exp(-mean(after)) - exp(-mean(before)) of log-likelihoods; `x` [items] is scratch. */
-static struct bs_mean perplexity_change(const struct bs_answers *before,
-                                        const struct bs_answers *after, double *x)
-{
-    int items = after->num_items;
-    double a = 0, b = 0;
-    for (int i = 0; i < items; i++) {
-        a -= before->rows[i].log_likelihood / items;
-        b -= after->rows[i].log_likelihood / items;
-    }
-    a = bs_exp(a);
-    b = bs_exp(b);
-    for (int i = 0; i < items; i++)
-        x[i] = a * before->rows[i].log_likelihood - b * after->rows[i].log_likelihood;
-    struct bs_mean change = bs_item_mean(x, items);
-    change.mean = b - a;
-    return change;
-}
-
 enum bs_status bs_answers_changes(const struct bs_answers *before, const struct bs_answers *after,
                                   const struct bs_value_type *types, struct bs_measured *out,
                                   int *count, struct bs_error *err)
 {
     int items = after->num_items;
     uint8_t *a = bs_alloc((size_t)items, sizeof *a), *b = bs_alloc((size_t)items, sizeof *b);
-    double *x = bs_alloc((size_t)items, sizeof *x);
-    enum bs_status status = a && b && x ? BS_OK : bs_fail_memory(err);
+    double *x = bs_alloc((size_t)items, sizeof *x), *y = bs_alloc((size_t)items, sizeof *y);
+    enum bs_status status = a && b && x && y ? BS_OK : bs_fail_memory(err);
     struct bs_flips flips = {0};
     for (int c = 0; c < BS_NUM_CONVENTIONS && !status; c++) {
         if (!bs_answers_right(before, (enum bs_convention)c, a) ||
@@ -63,8 +43,12 @@ enum bs_status bs_answers_changes(const struct bs_answers *before, const struct 
         if (c == BS_ACC)
             flips = own;
     }
+    for (int i = 0; i < items && !status; i++) {
+        x[i] = -before->rows[i].log_likelihood;
+        y[i] = -after->rows[i].log_likelihood;
+    }
     if (!status && items == after->count)
-        add(&types[BS_TARGET_PERPLEXITY_DELTA], perplexity_change(before, after, x), items, out,
+        add(&types[BS_TARGET_PERPLEXITY_DELTA], bs_item_perplexity_change(x, y, items), items, out,
             count);
     if (!status) {
         int alike = bs_answers_alike(before, after, BS_ACC);
@@ -74,6 +58,7 @@ enum bs_status bs_answers_changes(const struct bs_answers *before, const struct 
         out[(*count)++] = bs_measured_plainly(&types[BS_LOST], flips.lost, items);
         out[(*count)++] = bs_measured_plainly(&types[BS_GAINED], flips.gained, items);
     }
+    bs_free(y);
     bs_free(x);
     bs_free(b);
     bs_free(a);

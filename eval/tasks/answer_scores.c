@@ -11,6 +11,8 @@ const char *const bs_convention_names[BS_NUM_CONVENTIONS] = {
     [BS_ACC_SUFFIX] = "acc_suffix",
 };
 
+const char bs_target_perplexity[] = "target_perplexity";
+
 double bs_answer_score(const struct bs_answer *answer, enum bs_convention convention)
 {
     switch (convention) {

@@ -22,6 +22,9 @@ enum bs_convention {
 /* What each is called, as the value of a trial is: "acc_norm". */
 extern const char *const bs_convention_names[BS_NUM_CONVENTIONS];
 
+/* What exp(-mean log-likelihood) of last words is called. */
+extern const char bs_target_perplexity[];
+
 /* What is compared; NaN where it was not measured. */
 double bs_answer_score(const struct bs_answer *answer, enum bs_convention convention);
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "eval/linalg/elementary.h"
 #include "eval/quant/cell.h"
 
 struct bs_flips bs_flips_of(const uint8_t *before, const uint8_t *after, int items)
@@ -93,6 +94,22 @@ struct bs_mean bs_item_change(const double *before, const double *after, int ite
     return mean_of(after, before, items);
 }
 
+struct bs_mean bs_item_perplexity_change(const double *before, const double *after, int items)
+{
+    const struct bs_mean a = mean_of(before, NULL, items), b = mean_of(after, NULL, items);
+    double of_a = bs_exp(a.mean), of_b = bs_exp(b.mean), squares = 0;
+    struct bs_mean change = {.mean = of_b - of_a, .se = NAN, .df = NAN, .windows = items};
+    if (items < 2)
+        return change;
+    for (int i = 0; i < items; i++) {
+        double apart = of_b * (after[i] - b.mean) - of_a * (before[i] - a.mean);
+        squares += apart * apart;
+    }
+    change.se = sqrt(squares / (items - 1)) / sqrt(items);
+    change.df = items - 1;
+    return change;
+}
+
 static int by_number(const void *left, const void *right)
 {
     double a = *(const double *)left, b = *(const double *)right;
@@ -109,7 +126,7 @@ static double quantile(const double *sorted, double q)
 }
 
 struct bs_interval bs_paired_bootstrap(const double *before, const double *after, int items,
-                                       uint32_t seed)
+                                       double (*f)(double), uint32_t seed)
 {
     if (items < 2)
         return (struct bs_interval){NAN, NAN};
@@ -121,7 +138,9 @@ struct bs_interval bs_paired_bootstrap(const double *before, const double *after
             a += before[drawn];
             b += after[drawn];
         }
-        changes[r] = b / items - a / items;
+        a /= items;
+        b /= items;
+        changes[r] = f ? f(b) - f(a) : b - a;
     }
     qsort(changes, BS_RESAMPLES, sizeof *changes, by_number);
     return (struct bs_interval){quantile(changes, 0.025), quantile(changes, 0.975)};

@@ -52,13 +52,17 @@ struct bs_interval bs_wilson(int right, int items);
  * being independent; df = items - 1. NaN errors for fewer than two. */
 struct bs_mean bs_item_change(const double *before, const double *after, int items);
 
-/* The interval of 95 % of mean(after) - mean(before) over samples of as many items drawn with
+/* exp(mean(after)) - exp(mean(before)) of one NLL an item, paired by item, and its standard error by
+ * the delta method; df = items - 1. NaN errors for fewer than two. */
+struct bs_mean bs_item_perplexity_change(const double *before, const double *after, int items);
+
+/* The interval of 95 % of mean(after) - mean(before), or of f of either, over samples of as many items drawn with
  * replacement, pairs kept (Efron 1979): quantiles 0.025 and 0.975 of BS_RESAMPLES of them; NaN for
  * fewer than two items. Item i of sample r is the one at bs_draw(seed * 2^32 + r, i) * items
  * (quant/cell.h): the same on every machine, and the same samples for every pair of trials. */
 enum { BS_RESAMPLES = 2000 };
 struct bs_interval bs_paired_bootstrap(const double *before, const double *after, int items,
-                                       uint32_t seed);
+                                       double (*f)(double), uint32_t seed);
 
 /* The smallest difference of the shares that are right which McNemar's test calls significant at
  * `level` (two-sided) with this power, where the share `turned` of the items turns one way or the

@@ -76,6 +76,25 @@ compared() {
 }
 check "diff" compared
 
+# Any two trials of one file.
+compared_within() {
+    run diff --between "gptq w2 g64" "gptq w4 g64" one.h5
+    expect_status 0
+    expect_out '^one\.h5: A: gptq w2 g64, B: gptq w4 g64: acc\. '
+    expect_out '^endings  *[0-9]'
+    run diff one.h5 --between unquantized "gptq*" --format csv
+    expect_status 0
+    expect_out '^unquantized,gptq w2 g64,'
+    expect_out '^unquantized,gptq w4 g64,'
+    run diff --between "gptq w3 g64" unquantized one.h5
+    expect_refusal "one\.h5: no trial is called 'gptq w3 g64', did you mean 'gptq w[24] g64'"
+    run diff one.h5
+    expect_refusal 'expected two result files, or one and --between TRIAL TRIAL'
+    run diff one.h5 --between unquantized
+    expect_refusal "a second trial is missing after --between 'unquantized'"
+}
+check "diff --between" compared_within
+
 drawn() {
     run plot --output charts one.h5
     expect_status 0

@@ -222,8 +222,8 @@ static void test_diff_of_models(void **state)
     assert_holds(text, "only in B: y/b, one on evaluation");
     free(text);
     assert_int_equal(diff(BS_TABLE_CSV, &text, &err), BS_OK);
-    assert_holds(text, "label,model,text,");
-    assert_holds(text, "\none,y/b,evaluation,perplexity,gptq,,5,3,5,,,,bone,only in B,0,1,");
+    assert_holds(text, "label_a,label_b,model,text,");
+    assert_holds(text, "\n,one,y/b,evaluation,perplexity,gptq,,5,3,5,,,,bone,only in B,0,1,");
     free(text);
     model = "datasets/tiny";
 }

@@ -89,8 +89,9 @@ static void add(const char *path, struct bs_row row, struct bs_answers answers,
     values[0].n = answers.num_items;
     row.num_values = 1;
     row.values = values;
-    if (answers.count > answers.num_items)
-        values[row.num_values++] = value_row("acc_norm", 1, 0);
+    values[row.num_values++] = answers.count > answers.num_items
+                                   ? value_row("acc_norm", 1, 0)
+                                   : value_row("target_perplexity", 3, 0.1);
     if (flips) {
         values[row.num_values++] = value_row("lost", flips->lost, NAN);
         values[row.num_values++] = value_row("gained", flips->gained, NAN);
@@ -113,6 +114,39 @@ static enum bs_status diff(const char *columns, enum bs_table_style style, char 
     bs_results_release(&a);
     bs_results_release(&b);
     return status;
+}
+
+static enum bs_status between(const char *first, const char *second, const char *columns,
+                              enum bs_table_style style, char **text, struct bs_error *err)
+{
+    struct bs_results results;
+    size_t size;
+    if (bs_results_read(file_a, &results, err))
+        fail_msg("%s", err->message);
+    FILE *out = open_memstream(text, &size);
+    enum bs_status status =
+        bs_diff_print_between(&results, first, second, columns, style, out, err);
+    fclose(out);
+    bs_results_release(&results);
+    return status;
+}
+
+static char *print(bool items, const char *columns, enum bs_table_style style,
+                   enum bs_status expected, struct bs_error *err)
+{
+    struct bs_results results;
+    char *text;
+    size_t size;
+    if (bs_results_read(file_a, &results, err))
+        fail_msg("%s", err->message);
+    FILE *out = open_memstream(&text, &size);
+    enum bs_status status = items ? bs_items_print(&results, columns, style, out, err)
+                                  : bs_table_print(&results, NULL, 0, columns, style, out, err);
+    fclose(out);
+    if (status != expected)
+        fail_msg("status %d: %s", status, err->message);
+    bs_results_release(&results);
+    return text;
 }
 
 static void assert_holds(const char *text, const char *part)
@@ -237,6 +271,126 @@ static void test_seeds(void **state)
     free(text);
 }
 
+/* Trials of one file: by their labels, by a star, by their ids, and by a recipe of several seeds. */
+static void test_between(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    char *text;
+    add(file_a, make_row("1", "rtn w3", -1), make_answers(ITEMS, 3, 0, 9), NULL);
+    add(file_a, make_row("2", "rtn w4", -1), make_answers(ITEMS, 3, 0, 7), NULL);
+    for (int seed = 0; seed < 2; seed++) {
+        char id[2] = {(char)('3' + seed), 0};
+        add(file_a, make_row(id, "gptq w3", seed), make_answers(ITEMS, 3, 0, 3 + seed), NULL);
+    }
+    setenv("COLUMNS", "200", 1);
+    assert_int_equal(between("rtn w3", "rtn w4", NULL, BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "a.h5: A: rtn w3, B: rtn w4: acc.");
+    assert_holds(text, "\nendings ");
+    assert_holds(text, "1 compared: 0 differ significantly");
+    assert_null(strstr(text, "only in"));
+    free(text);
+    /* Every one with every other, each couple once; seeds are told apart by their labels. */
+    assert_int_equal(between("*", "*w3*", NULL, BS_TABLE_JSON, &text, &err), BS_OK);
+    json_t *json = json_loads(text, 0, NULL), *rows = json_object_get(json, "trials");
+    assert_int_equal(json_array_size(rows), 3 + 3);
+    json_decref(json);
+    free(text);
+    /* A recipe is its trials together: shares of 4 and 5 items wrong against 10. */
+    assert_int_equal(between("1", "gptq w3", NULL, BS_TABLE_JSON, &text, &err), BS_OK);
+    json = json_loads(text, 0, NULL);
+    const json_t *row = json_array_get(json_object_get(json, "trials"), 0);
+    assert_string_equal(json_string_value(json_object_get(row, "label_a")), "rtn w3");
+    assert_string_equal(json_string_value(json_object_get(row, "label_b")), "gptq w3");
+    assert_near(number(row, "calibrations_b"), 2);
+    assert_near(number(row, "difference"), 5.5 / ITEMS);
+    json_decref(json);
+    free(text);
+    assert_int_equal(between("rtn w3", "gptq w3", NULL, BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "A: rtn w3, B: gptq w3, 2 calibrations: acc.");
+    free(text);
+    unsetenv("COLUMNS");
+    assert_int_equal(between("rtn w5", "*", NULL, BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "a.h5: no trial is called 'rtn w5', did you mean 'rtn w");
+    free(text);
+    assert_int_equal(between("rtn w3", "rtn w3", NULL, BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "'rtn w3' and 'rtn w3' have nothing to compare");
+    free(text);
+}
+
+/* Last words are compared by what is right and, by Student's t, by their log-likelihoods. */
+static void test_words(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    char *text;
+    struct bs_row before = make_row("1", "unquantized", -1), after = make_row("2", "rtn", -1);
+    add(file_a, before, make_answers(ITEMS, 1, 0, 9), NULL);
+    add(file_a, after, make_answers(ITEMS, 1, 0, 24), NULL);
+    assert_int_equal(between("unquantized", "rtn", NULL, BS_TABLE_JSON, &text, &err), BS_OK);
+    json_t *json = json_loads(text, 0, NULL), *rows = json_object_get(json, "trials");
+    assert_int_equal(json_array_size(rows), 2);
+    const json_t *words = json_array_get(rows, 1);
+    /* 15 of 60 words lose a nat: their mean is 1/4, their sample variance 45 / 236. */
+    double t = 0.25 / sqrt(45.0 / 236 / 60);
+    assert_string_equal(json_string_value(json_object_get(words, "compared")), "target_perplexity");
+    assert_string_equal(json_string_value(json_object_get(words, "test")), "t");
+    assert_near(number(words, "difference"), exp(85.0 / 60) - exp(70.0 / 60));
+    assert_near(number(words, "t"), t);
+    assert_near(number(words, "df"), ITEMS - 1);
+    assert_near(number(words, "p"), bs_student_p(t, ITEMS - 1));
+    assert_near(number(words, "p_corrected"), number(words, "p")); /* of one, whatever acc's */
+    assert_true(number(words, "interval_low") > 0);
+    assert_true(number(words, "interval_high") > number(words, "difference"));
+    json_decref(json);
+    free(text);
+    setenv("COLUMNS", "200", 1);
+    assert_int_equal(between("unquantized", "rtn", NULL, BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, ": acc. ");
+    assert_holds(text, "\n\n");
+    assert_holds(text, ": target_perplexity. ");
+    free(text);
+    assert_int_equal(
+        between("unquantized", "rtn", "target_perplexity", BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_null(strstr(text, ": acc. "));
+    free(text);
+    text = print(false, NULL, BS_TABLE_TERMINAL, BS_OK, &err);
+    assert_holds(text, "1 of 1 differs significantly from the unquantized model in "
+                       "target_perplexity");
+    free(text);
+    /* A task without words has none of it. */
+    before.text = after.text = "others";
+    memcpy(before.id, "3", 2);
+    memcpy(after.id, "4", 2);
+    add(file_a, before, make_answers(ITEMS, 3, 0, 9), NULL);
+    add(file_a, after, make_answers(ITEMS, 3, 0, 24), NULL);
+    assert_int_equal(between("unquantized", "rtn", "target_perplexity", BS_TABLE_CSV, &text, &err),
+                     BS_OK);
+    assert_holds(text, "unquantized,rtn,tiny,others,");
+    assert_holds(text, ",not measured,");
+    free(text);
+    unsetenv("COLUMNS");
+}
+
+/* Trials that stand alone are told with what they have of what is compared, never as not a number. */
+static void test_single(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    char *text;
+    struct bs_row word = make_row("9", "rtn", -1);
+    word.text = "lastword";
+    for (int side = 0; side < 2; side++)
+        add(side ? file_b : file_a, make_row("1", "rtn", -1), make_answers(ITEMS, 3, 0, 9), NULL);
+    add(file_b, word, make_answers(ITEMS, 1, 0, 9), NULL);
+    setenv("COLUMNS", "200", 1);
+    assert_int_equal(diff("acc_norm", BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "only in B: rtn on lastword, no acc_norm, acc 0.5");
+    assert_null(strstr(text, "nan"));
+    free(text);
+    unsetenv("COLUMNS");
+}
+
 /* Other items are never compared as if they were the same. */
 static void test_refused(void **state)
 {
@@ -248,24 +402,6 @@ static void test_refused(void **state)
     assert_int_equal(diff(NULL, BS_TABLE_TERMINAL, &text, &err), BS_EDATA);
     assert_holds(err.message, "60 and 59 items");
     free(text);
-}
-
-static char *print(bool items, const char *columns, enum bs_table_style style,
-                   enum bs_status expected, struct bs_error *err)
-{
-    struct bs_results results;
-    char *text;
-    size_t size;
-    if (bs_results_read(file_a, &results, err))
-        fail_msg("%s", err->message);
-    FILE *out = open_memstream(&text, &size);
-    enum bs_status status = items ? bs_items_print(&results, columns, style, out, err)
-                                  : bs_table_print(&results, NULL, 0, columns, style, out, err);
-    fclose(out);
-    if (status != expected)
-        fail_msg("status %d: %s", status, err->message);
-    bs_results_release(&results);
-    return text;
 }
 
 /* The table lists what turned, and says of which trials that is more than chance. */
@@ -384,13 +520,11 @@ static void test_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_diff),
-        TEST(test_for_eyes),
-        TEST(test_seeds),
-        TEST(test_refused),
-        TEST(test_items),
-        TEST(test_not_measured),
-        cmocka_unit_test(test_values),
+        TEST(test_diff),         TEST(test_for_eyes),
+        TEST(test_seeds),        TEST(test_between),
+        TEST(test_words),        TEST(test_single),
+        TEST(test_refused),      TEST(test_items),
+        TEST(test_not_measured), cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,7 +132,7 @@ static void test_sample(const json_t *row)
     assert_near(change.se, number(row, "change_se"), 1e-12);
     struct bs_mean paired = bs_item_change(nats[0], nats[1], items);
     assert_near(bs_student_p(paired.mean / paired.se, paired.df), number(row, "t_p"), 1e-9);
-    assert_bootstrap(bs_paired_bootstrap(right[0], right[1], items, 7),
+    assert_bootstrap(bs_paired_bootstrap(right[0], right[1], items, NULL, 7),
                      json_object_get(row, "bootstrap"));
 }
 
@@ -183,11 +183,12 @@ static void test_type_one(void **state)
 {
     (void)state;
     enum { DRAWS = 2000 };
-    int called = 0, exact = 0;
+    int called = 0, exact = 0, called_words = 0;
     for (uint64_t d = 0; d < DRAWS; d++) {
         double numbers[3 * MOST_ITEMS + 1];
         const double *level = numbers, *turn = level + MOST_ITEMS, *label = turn + MOST_ITEMS;
         uint8_t a[MOST_ITEMS], b[MOST_ITEMS];
+        double nats_a[MOST_ITEMS], nats_b[MOST_ITEMS]; /* with a long tail, as of last words */
         draw(numbers, 3 * MOST_ITEMS + 1, 1000003 * d + 1);
         double share = 0.1 + 0.3 * numbers[(size_t)3 * MOST_ITEMS];
         for (int i = 0; i < MOST_ITEMS; i++) {
@@ -195,7 +196,12 @@ static void test_type_one(void **state)
             bool swapped = label[i] < 0.5;
             a[i] = swapped ? second : first;
             b[i] = swapped ? first : second;
+            double before = 6 * level[i] * level[i], after = before + log(turn[i] + 1e-3);
+            nats_a[i] = swapped ? after : before;
+            nats_b[i] = swapped ? before : after;
         }
+        struct bs_mean words = bs_item_change(nats_a, nats_b, MOST_ITEMS);
+        called_words += bs_student_p(words.mean / words.se, words.df) < 0.05;
         struct bs_mcnemar test = bs_mcnemar(bs_flips_of(a, b, MOST_ITEMS));
         called += test.p < 0.05;
         exact += test.exact;
@@ -203,6 +209,8 @@ static void test_type_one(void **state)
     if (called < 0.04 * DRAWS || called > 0.06 * DRAWS)
         fail_msg("%d of %d draws are called significant", called, DRAWS);
     assert_true(exact < DRAWS / 20);
+    if (called_words < 0.04 * DRAWS || called_words > 0.06 * DRAWS)
+        fail_msg("of last words %d of %d draws are called significant", called_words, DRAWS);
 }
 
 int main(void)
