@@ -57,12 +57,12 @@ enum bs_status bs_items_print(const struct bs_results *results, const char *colu
  * (from the stored per-token NLLs), and p of the mean NLLs' being the same (bs_test_difference), as
  * it is and with Holm's correction over the table; of tasks that of the share of items that are
  * right, by the first convention that `columns` names, else acc, with the items that turned and
- * McNemar's p, and of last words that of their target perplexity, by Student's t of the
- * log-likelihoods (either alone where `columns` names one of them). Beside these stand the values of both that `columns` names, NULL = a few; for
- * programs all of them. Trials that several seeds of calibration tell apart are compared as groups.
- * Trials in one file only are listed. BS_ECONFIG where the two have nothing to compare, or have a
- * text of one name that differs in its bytes or was never measured by the same protocol, stride,
- * windows and tokens. */
+ * McNemar's p, and of last words that of their target perplexity, by Student's t of log-likelihoods
+ * (either alone where `columns` names one of them). Beside these stand the values of
+ * both that `columns` names, NULL = a few; for programs all of them. Trials that several seeds of
+ * calibration tell apart are compared as groups. Trials in one file only are listed. BS_ECONFIG
+ * where the two have nothing to compare, or have a text of one name that differs in its bytes or
+ * was never measured by the same protocol, stride, windows and tokens. */
 enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results *b,
                              const char *columns, enum bs_table_style style, FILE *out,
                              struct bs_error *err);

@@ -52,14 +52,15 @@ struct bs_interval bs_wilson(int right, int items);
  * being independent; df = items - 1. NaN errors for fewer than two. */
 struct bs_mean bs_item_change(const double *before, const double *after, int items);
 
-/* exp(mean(after)) - exp(mean(before)) of one NLL an item, paired by item, and its standard error by
- * the delta method; df = items - 1. NaN errors for fewer than two. */
+/* exp(mean(after)) - exp(mean(before)) of one NLL an item, paired by item, and its standard error
+ * by the delta method; df = items - 1. NaN errors for fewer than two. */
 struct bs_mean bs_item_perplexity_change(const double *before, const double *after, int items);
 
-/* The interval of 95 % of mean(after) - mean(before), or of f of either, over samples of as many items drawn with
- * replacement, pairs kept (Efron 1979): quantiles 0.025 and 0.975 of BS_RESAMPLES of them; NaN for
- * fewer than two items. Item i of sample r is the one at bs_draw(seed * 2^32 + r, i) * items
- * (quant/cell.h): the same on every machine, and the same samples for every pair of trials. */
+/* The interval of 95 % of mean(after) - mean(before), or of f of either, over samples of as many
+ * items drawn with replacement, pairs kept (Efron 1979): quantiles 0.025 and 0.975 of BS_RESAMPLES
+ * of them; NaN for fewer than two items. Item i of sample r is the one at bs_draw(seed * 2^32 + r,
+ * i) * items (quant/cell.h): the same on every machine, and the same samples for every pair of
+ * trials. */
 enum { BS_RESAMPLES = 2000 };
 struct bs_interval bs_paired_bootstrap(const double *before, const double *after, int items,
                                        double (*f)(double), uint32_t seed);

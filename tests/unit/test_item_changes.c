@@ -271,7 +271,7 @@ static void test_seeds(void **state)
     free(text);
 }
 
-/* Trials of one file: by their labels, by a star, by their ids, and by a recipe of several seeds. */
+/* Trials of one file: by labels, by a star, by ids, and by a recipe of several seeds. */
 static void test_between(void **state)
 {
     (void)state;
@@ -372,7 +372,8 @@ static void test_words(void **state)
     unsetenv("COLUMNS");
 }
 
-/* Trials that stand alone are told with what they have of what is compared, never as not a number. */
+/* Trials that stand alone are told with what they have of what is compared, never as not a number.
+ * */
 static void test_single(void **state)
 {
     (void)state;
