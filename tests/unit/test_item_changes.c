@@ -372,8 +372,7 @@ static void test_words(void **state)
     unsetenv("COLUMNS");
 }
 
-/* Trials that stand alone are told with what they have of what is compared, never as not a number.
- * */
+/* Trials that stand alone are told with what they have of what is compared, never as nan. */
 static void test_single(void **state)
 {
     (void)state;
