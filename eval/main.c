@@ -313,11 +313,16 @@ static int command_table(const struct bs_arguments *args)
     enum bs_table_style style;
     if (style_of(args, &style))
         return BS_EXIT_INPUT;
+    if (args->items && args->positions) {
+        fputs("bitsweep table: --items and --positions are two tables, ask for one\n", stderr);
+        return BS_EXIT_INPUT;
+    }
     if (bs_results_read(args->operands[0], &results, &err))
         return fail(&err);
-    enum bs_status status = args->items
-                                ? bs_items_print(&results, args->columns, style, stdout, &err)
-                                : print_table(&results, args->columns, style, &err);
+    enum bs_status status =
+        args->items       ? bs_items_print(&results, args->columns, style, stdout, &err)
+        : args->positions ? bs_positions_print(&results, args->columns, style, stdout, &err)
+                          : print_table(&results, args->columns, style, &err);
     bs_results_release(&results);
     return status ? fail(&err) : BS_EXIT_DONE;
 }
@@ -498,7 +503,7 @@ static const struct bs_command commands[] = {
     {"plan", "CONFIG",
      "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
      "olumcktxqah", command_plan},
-    {"table", "RESULTS", "print a result file", 1, 1, "fnjh", command_table},
+    {"table", "RESULTS", "print a result file", 1, 1, "fnjbh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS [RESULTS]",
      "compare two result files trial by trial, or with --between trials of one", 1, 2, "fnwh",

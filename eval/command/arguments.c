@@ -43,6 +43,9 @@ static const struct flag {
     {"items", NULL, 'j',
      "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
      "that"},
+    {"positions", NULL, 'b',
+     "perplexity by how many tokens of its window a prediction has before it; --columns kld (nll, "
+     "same_top): that"},
     {"between", "TRIAL TRIAL", 'w',
      "compare trials of one file, each called by its label or id; a star stands for any letters, a "
      "recipe for its trials of all seeds"},
@@ -220,6 +223,9 @@ static int take_flag(const struct bs_command *command, char letter, const char *
         return BS_EXIT_DONE;
     case 'j':
         args->items = true;
+        return BS_EXIT_DONE;
+    case 'b':
+        args->positions = true;
         return BS_EXIT_DONE;
     case 'a':
         args->places = true;

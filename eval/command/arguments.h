@@ -25,7 +25,7 @@ struct bs_arguments {
     struct bs_limits limits;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
-    bool quiet, markdown, ids, no_special, places, items;
+    bool quiet, markdown, ids, no_special, places, items, positions;
 };
 
 /* A command: its help, and the function that runs it and gives the exit status. */

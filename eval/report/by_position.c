@@ -1,9 +1,11 @@
 #include "eval/report/by_position.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/tasks/evaluation.h"
 
 bool bs_by_position_find(const char *name, struct bs_by_position_what *what)
 {
@@ -16,6 +18,34 @@ bool bs_by_position_find(const char *name, struct bs_by_position_what *what)
             return true;
     }
     return false;
+}
+
+/* The figures that result files may have: those that evaluations of texts ask for. Of answers none
+ * is kept. */
+static unsigned kept_figures(void)
+{
+    unsigned kept = 0;
+    for (int e = 0; bs_evaluation_registry.rows[e]; e++) {
+        const struct bs_choice choice = {.plugin = bs_evaluation_registry.rows[e]};
+        const struct bs_evaluation *evaluation = bs_evaluation_of(&choice);
+        kept |= evaluation->answer ? 0 : evaluation->figures;
+    }
+    return kept;
+}
+
+enum bs_status bs_by_position_unknown(const char *name, struct bs_error *err)
+{
+    char list[256] = "";
+    size_t used = 0;
+    unsigned kept = kept_figures();
+    for (int f = 0; f < BS_NUM_FIGURES; f++)
+        if (kept >> f & 1u)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                     kept >> f > 1 ? ", " : " or ", bs_figure_types[f].name);
+    return bs_fail(err, BS_ECONFIG,
+                   "'%.60s' is no figure of a prediction that there is by position, expected "
+                   "perplexity%s",
+                   name, list);
 }
 
 /* Bytes as numbers, NaN where nothing is scored, which the NLLs say. */

@@ -18,6 +18,9 @@ struct bs_by_position_what {
  * neither. */
 bool bs_by_position_find(const char *name, struct bs_by_position_what *what);
 
+/* BS_ECONFIG, that `name` is none of these, and which there are. */
+enum bs_status bs_by_position_unknown(const char *name, struct bs_error *err);
+
 /* What was scored at one range of positions. NaN = there is none. */
 struct bs_at_position {
     struct bs_positions at;

@@ -7,7 +7,6 @@
 #include "eval/linalg/elementary.h"
 #include "eval/report/by_position.h"
 #include "eval/report/chart_internal.h"
-#include "eval/tasks/evaluation.h"
 
 /* The chart's curves: the unquantized model's first, then those of the lines. */
 struct curves {
@@ -109,39 +108,11 @@ static enum bs_status read_curves(const struct bs_plot *plot,
     return status;
 }
 
-/* The figures that result files may have: those that evaluations of texts ask for. Of answers none
- * is kept. */
-static unsigned kept_figures(void)
-{
-    unsigned kept = 0;
-    for (int e = 0; bs_evaluation_registry.rows[e]; e++) {
-        const struct bs_choice choice = {.plugin = bs_evaluation_registry.rows[e]};
-        const struct bs_evaluation *evaluation = bs_evaluation_of(&choice);
-        kept |= evaluation->answer ? 0 : evaluation->figures;
-    }
-    return kept;
-}
-
-static enum bs_status fail_unknown(const char *name, struct bs_error *err)
-{
-    char list[256] = "";
-    size_t used = 0;
-    unsigned kept = kept_figures();
-    for (int f = 0; f < BS_NUM_FIGURES; f++)
-        if (kept >> f & 1u)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                     kept >> f > 1 ? ", " : " or ", bs_figure_types[f].name);
-    return bs_fail(err, BS_ECONFIG,
-                   "'%.60s' is no figure of a prediction that could be drawn by position, expected "
-                   "perplexity%s",
-                   name, list);
-}
-
 enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err)
 {
     struct bs_by_position_what what;
     if (!bs_by_position_find(plot->asked, &what))
-        return fail_unknown(plot->asked, err);
+        return bs_by_position_unknown(plot->asked, err);
     struct curves *curves = bs_calloc(1, sizeof *curves);
     if (!curves)
         return bs_fail_memory(err);

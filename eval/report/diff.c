@@ -122,13 +122,17 @@ static enum bs_status print_perplexities(const struct bs_pairs *pairs, enum bs_c
                                          const struct bs_columns *columns,
                                          enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    static const char *const headings[] = {"perplexity\nA", "perplexity\nB", "B - A", "p",
-                                           "p\ncorrected"};
-    enum { COLUMNS = 1 + sizeof headings / sizeof *headings };
+    static const char *const of_tokens[] = {"perplexity\nA", "perplexity\nB", "B - A", "p",
+                                            "p\ncorrected"};
+    static const char *const of_words[] = {"target\nperplexity A", "target\nperplexity B", "B - A",
+                                           "p", "p\ncorrected"};
+    const char *const *headings = what == BS_COMPARE_WORDS ? of_words : of_tokens;
+    enum { CORRECTED = 5, COLUMNS = 1 + sizeof of_tokens / sizeof *of_tokens };
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, COLUMNS + 2 * columns->count);
     for (int j = 1; j <= 3; j++) /* both perplexities and the difference */
         bs_sheet_keep(&sheet, j);
+    bs_sheet_keep(&sheet, CORRECTED);
     bs_diff_title(&sheet, pairs,
                   what == BS_COMPARE_TOKENS
                       ? ". \xc2\xb1 is one standard error over windows; that of B - A is paired."
@@ -136,8 +140,7 @@ static enum bs_status print_perplexities(const struct bs_pairs *pairs, enum bs_c
                         "B - A is paired.");
     bs_diff_add_name_heading(&sheet, pairs);
     for (int j = 0; j + 1 < COLUMNS; j++)
-        bs_sheet_text(&sheet, "%s%s", what == BS_COMPARE_WORDS && j < 2 ? "target " : "",
-                      headings[j]);
+        bs_sheet_text(&sheet, "%s", headings[j]);
     bs_diff_add_headings(&sheet, columns);
     for (int i = 0; i < pairs->num_pairs; i++)
         if (pairs->pairs[i].what == what) {

@@ -50,6 +50,13 @@ enum bs_status bs_table_print(const struct bs_results *results,
 enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
+/* Prints a figure of every trial of a text by how many tokens of its window a prediction has before
+ * it (by_position.h), and what it is above the unquantized model's there: a table for each model
+ * and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity. BS_ECONFIG
+ * where it is none, BS_EDATA where no trial has it. */
+enum bs_status bs_positions_print(const struct bs_results *results, const char *figure,
+                                  enum bs_table_style style, FILE *out, struct bs_error *err);
+
 /* Prints two result files side by side, texts first, then tasks: trials matched by id, else by
  * model where one of the files has several (else two models may be compared by their files), text
  * and protocol (bs_rows_comparable), recipe and calibration; what has several candidates is listed,

@@ -16,6 +16,7 @@ struct turned {
     const struct bs_row *unquantized;
     enum bs_convention convention;
     struct bs_sheet sheet;
+    struct bs_sheet counts; /* for programs: of each trial what a note says for the eye */
     struct bs_answers before;
     uint8_t *right_before, *right_after; /* [items] */
     bool single;                         /* items with one answer */
@@ -55,6 +56,16 @@ static void add_taken(struct bs_sheet *sheet, const struct bs_answer *rows, int 
         bs_sheet_int(sheet, bs_answers_take(rows, count, convention));
 }
 
+/* Of a last word: that it turned says which was right, so what it turned by. */
+static void add_word(struct bs_sheet *sheet, const struct bs_answer *before,
+                     const struct bs_answer *after)
+{
+    bs_sheet_int(sheet, before->tokens);
+    bs_sheet_text(sheet, "%.3f", before->log_likelihood);
+    bs_sheet_text(sheet, "%.3f", after->log_likelihood);
+    bs_sheet_text(sheet, "%+.3f", after->log_likelihood - before->log_likelihood);
+}
+
 static void add_item(struct turned *t, const struct bs_row *row, const struct bs_answer *before,
                      const struct bs_answer *after, int count)
 {
@@ -63,6 +74,10 @@ static void add_item(struct turned *t, const struct bs_row *row, const struct bs
     bs_sheet_text(sheet, "%s", t->right_before[before->item] ? "lost" : "gained");
     bs_sheet_int(sheet, before->line);
     bs_sheet_text(sheet, "%s", before->id);
+    if (t->single && !t->for_programs) {
+        add_word(sheet, before, after);
+        return;
+    }
     if (count == 1)
         bs_sheet_text(sheet, "yes");
     else
@@ -89,6 +104,33 @@ static bool same_items(const struct bs_answers *a, const struct bs_answers *b)
     return same;
 }
 
+/* Of a trial whose answers are in t->right_after: how many turned, and whether that is chance. */
+static void count_trial(struct turned *t, const struct bs_row *row, const struct bs_answers *after)
+{
+    struct bs_flips flips = bs_flips_of(t->right_before, t->right_after, after->num_items);
+    struct bs_mcnemar test = bs_mcnemar(flips);
+    int alike = bs_answers_alike(&t->before, after, t->convention);
+    struct bs_sheet *counts = &t->counts;
+    if (!t->for_programs) {
+        bs_sheet_note(&t->sheet,
+                      "%s: %d lost, %d gained of %d items, p %.3g (McNemar%s, not corrected); %d "
+                      "answered alike",
+                      row->label, flips.lost, flips.gained, after->num_items, test.p,
+                      test.exact ? ", exact" : "", alike);
+        return;
+    }
+    bs_sheet_text(counts, "%s", row->label);
+    bs_sheet_text(counts, "%s", row->model);
+    bs_sheet_text(counts, "%s", row->text);
+    bs_sheet_text(counts, "%s", row->id);
+    bs_sheet_int(counts, after->num_items);
+    bs_sheet_int(counts, flips.lost);
+    bs_sheet_int(counts, flips.gained);
+    bs_sheet_int(counts, alike);
+    bs_sheet_double(counts, test.p);
+    bs_sheet_text(counts, "%s", test.exact ? "McNemar exact" : "McNemar");
+}
+
 static enum bs_status add_turned(struct turned *t, const struct bs_row *row,
                                  const struct bs_answers *after, struct bs_error *err)
 {
@@ -104,13 +146,7 @@ static enum bs_status add_turned(struct turned *t, const struct bs_row *row,
         if (t->right_before[before->item] != t->right_after[before->item])
             add_item(t, row, before, now, count);
     }
-    struct bs_flips flips = bs_flips_of(t->right_before, t->right_after, after->num_items);
-    bs_sheet_note(&t->sheet,
-                  "%s: %d lost, %d gained of %d items, p %.3g (McNemar%s, not corrected); %d "
-                  "answered alike",
-                  row->label, flips.lost, flips.gained, after->num_items, bs_mcnemar(flips).p,
-                  bs_mcnemar(flips).exact ? ", exact" : "",
-                  bs_answers_alike(&t->before, after, t->convention));
+    count_trial(t, row, after);
     return BS_OK;
 }
 
@@ -144,17 +180,21 @@ static void add_headings(struct turned *t)
     static const char *const eyes[] = {"recipe", "turned",         "line",
                                        "id",     "right",          "before",
                                        "after",  "margin\nbefore", "margin\nafter"};
+    static const char *const words[] = {
+        "recipe", "turned", "line", "id", "tokens", "log-likelihood\nbefore", "after", "change"};
     static const char *const programs[] = {
         "label",         "turned",       "line",  "id",   "gold",     "taken_before", "taken_after",
         "margin_before", "margin_after", "model", "text", "compared", "trial"};
     enum {
         COLUMNS = sizeof eyes / sizeof *eyes,
+        OF_WORDS = sizeof words / sizeof *words,
         FOR_PROGRAMS = sizeof programs / sizeof *programs
     };
-    int columns = t->for_programs ? FOR_PROGRAMS : COLUMNS;
+    int columns = t->for_programs ? FOR_PROGRAMS : t->single ? OF_WORDS : COLUMNS;
+    const char *const *names = t->for_programs ? programs : t->single ? words : eyes;
     bs_sheet_init(&t->sheet, columns);
     for (int j = 0; j < columns; j++) {
-        bs_sheet_text(&t->sheet, "%s", t->for_programs ? programs[j] : eyes[j]);
+        bs_sheet_text(&t->sheet, "%s", names[j]);
         if (j == 1 || j == 2 || j >= 4)
             bs_sheet_keep(&t->sheet, j);
     }
@@ -164,7 +204,7 @@ static void add_headings(struct turned *t)
 static enum bs_status add_task(struct turned *t, struct bs_error *err)
 {
     const struct bs_results *results = t->results;
-    enum bs_status status = begin(t, err);
+    enum bs_status status = BS_OK;
     for (int i = 0; i < results->num_rows && !status; i++) {
         const struct bs_row *row = &results->rows[i];
         struct bs_answers after;
@@ -211,10 +251,11 @@ static enum bs_status print_task(struct turned *t, bool first, enum bs_table_sty
                    t->unquantized->model, t->unquantized->text, bs_convention_names[t->convention]);
     enum bs_status status = add_task(t, err);
     bs_sheet_note(&t->sheet,
-                  t->single ? "line: of the items' file; before and after: whether every token "
-                              "is the likeliest; margin: its log-likelihood"
-                            : "line: of the items' file; right, before and after: choices, from "
-                              "0; margin: the right one's score less the best other's");
+                  t->single
+                      ? "line: of the items' file; lost: before every token was the likeliest "
+                        "one, after not every one is"
+                      : "line: of the items' file; right, before and after: choices, from "
+                        "0; margin: the right one's score less the best other's");
     if (first)
         note_unmeasured(t);
     if (!status)
@@ -255,28 +296,54 @@ static enum bs_status parse_convention(const struct bs_results *results, const c
                    names);
 }
 
+/* What a note says for the eye is beside the items in JSON; CSV has the items alone. */
+static enum bs_status print_for_programs(struct turned *t, enum bs_table_style style, FILE *out,
+                                         struct bs_error *err)
+{
+    if (style == BS_TABLE_CSV)
+        return bs_sheet_print(&t->sheet, style, out, err);
+    return bs_json_print(json_pack("{s:s, s:o, s:o}", "compared",
+                                   bs_convention_names[t->convention], "trials",
+                                   bs_sheet_json(&t->counts), "items", bs_sheet_json(&t->sheet)),
+                         out, err);
+}
+
+static void begin_for_programs(struct turned *t)
+{
+    static const char *const names[] = {"label", "model",  "text",  "trial", "items",
+                                        "lost",  "gained", "alike", "p",     "test"};
+    enum { COLUMNS = sizeof names / sizeof *names };
+    add_headings(t);
+    bs_sheet_init(&t->counts, COLUMNS);
+    for (int j = 0; j < COLUMNS; j++)
+        bs_sheet_text(&t->counts, "%s", names[j]);
+}
+
 enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err)
 {
     struct turned t = {.results = results,
                        .for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON};
     enum bs_status status = parse_convention(results, columns, &t.convention, err);
+    bool begun = t.for_programs && !status;
     int tasks = 0;
-    if (t.for_programs && !status)
-        add_headings(&t);
+    if (begun)
+        begin_for_programs(&t);
     for (int i = 0; !status && (t.unquantized = next_task(&t, true, &i)); tasks++) {
         if (tasks && !t.for_programs)
             fputc('\n', out);
-        status = t.for_programs ? add_task(&t, err) : print_task(&t, !tasks, style, out, err);
+        status = begin(&t, err);
+        if (!status)
+            status = t.for_programs ? add_task(&t, err) : print_task(&t, !tasks, style, out, err);
         end(&t);
     }
     if (!status && !tasks)
         status = fail_none(&t, err);
-    if (!status && style == BS_TABLE_CSV)
-        status = bs_sheet_print(&t.sheet, style, out, err);
-    else if (!status && style == BS_TABLE_JSON)
-        status = bs_json_print(bs_sheet_json(&t.sheet), out, err);
-    if (t.for_programs)
+    if (!status && t.for_programs)
+        status = print_for_programs(&t, style, out, err);
+    if (begun) {
         bs_sheet_release(&t.sheet);
+        bs_sheet_release(&t.counts);
+    }
     return status;
 }

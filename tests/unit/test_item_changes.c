@@ -421,6 +421,15 @@ static void test_items(void **state)
     assert_holds(text, "rtn,gained,1,,0,1,0,-1,1.25,tiny,endings,acc,1");
     assert_holds(text, "rtn,lost,5,,1,1,2,1,-1.25,tiny,endings,acc,1");
     free(text);
+    text = print(true, NULL, BS_TABLE_JSON, BS_OK, &err);
+    json_t *json = json_loads(text, 0, NULL);
+    const json_t *counts = json_array_get(json_object_get(json, "trials"), 0);
+    assert_int_equal(json_array_size(json_object_get(json, "items")), 4);
+    assert_near(number(counts, "lost"), 2);
+    assert_near(number(counts, "p"), 1);
+    assert_near(number(counts, "alike"), ITEMS - 4);
+    json_decref(json);
+    free(text);
     setenv("COLUMNS", "80", 1);
     text = print(true, "acc", BS_TABLE_TERMINAL, BS_OK, &err);
     for (const char *line = text, *end; *line; line = end + 1) {
@@ -476,6 +485,9 @@ static void test_not_measured(void **state)
     free(text);
     assert_int_equal(diff("acc_norm", BS_TABLE_CSV, &text, &err), BS_OK);
     assert_holds(text, ",not measured,");
+    free(text);
+    text = print(true, NULL, BS_TABLE_TERMINAL, BS_OK, &err); /* words by what they turned by */
+    assert_holds(text, "\nrtn     gained     1           2          -2.000  -1.000  +1.000\n");
     free(text);
     text = print(true, "bits,acc_norm,acc", BS_TABLE_TERMINAL, BS_OK, &err);
     assert_holds(text, "tiny on endings: items that turned");

@@ -5,11 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "eval/report/by_position.h"
+#include "eval/report/table.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
 
@@ -140,6 +143,54 @@ static void test_read(void **state)
     bs_results_release(&results);
 }
 
+static char *print(const char *figure, enum bs_table_style style, enum bs_status expected,
+                   struct bs_error *err)
+{
+    struct bs_results results;
+    char *text = NULL;
+    size_t size;
+    assert_int_equal(bs_results_read(file, &results, err), BS_OK);
+    FILE *out = open_memstream(&text, &size);
+    assert_int_equal(bs_positions_print(&results, figure, style, out, err), expected);
+    fclose(out);
+    bs_results_release(&results);
+    return text;
+}
+
+/* As numbers: a row a range for every trial that has the figure, with its change. */
+static void test_print(void **state)
+{
+    (void)state;
+    float plain[ALL], quantized[ALL];
+    for (int i = 0; i < ALL; i++) {
+        plain[i] = 1;
+        quantized[i] = 1.5F;
+    }
+    add("rtn", quantized, quantized, ALL);
+    add("unquantized", plain, plain, ALL);
+    struct bs_error err;
+    setenv("COLUMNS", "80", 1);
+    char *text = print(NULL, BS_TABLE_TERMINAL, BS_OK, &err);
+    assert_null(strstr(strstr(text, "\nrtn "), "\nunquantized ")); /* that comes first */
+    assert_non_null(strstr(text, "\nunquantized       1   2.718 \xc2\xb1 0 "));
+    assert_non_null(strstr(text, "\nrtn             5-7   4.482 \xc2\xb1 0  +500 "));
+    free(text);
+    unsetenv("COLUMNS");
+    text = print("kld", BS_TABLE_JSON, BS_OK, &err);
+    json_t *json = json_loads(text, 0, NULL);
+    assert_int_equal(json_array_size(json), 5); /* of the one trial that it compares */
+    const json_t *row = json_array_get(json, 1);
+    assert_string_equal(json_string_value(json_object_get(row, "label")), "rtn");
+    assert_near(json_number_value(json_object_get(row, "first")), 2);
+    assert_near(json_number_value(json_object_get(row, "last")), 3);
+    assert_near(json_number_value(json_object_get(row, "value")), 1.5);
+    assert_true(json_is_null(json_object_get(row, "change")));
+    json_decref(json);
+    free(text);
+    free(print("kld_mean", BS_TABLE_CSV, BS_ECONFIG, &err));
+    assert_non_null(strstr(err.message, "expected perplexity, nll, kld or same_top"));
+}
+
 /* Where nothing is scored there is no range; a value that is missing is never averaged away. */
 static void test_not_scored(void **state)
 {
@@ -174,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut),
         TEST(test_read),
+        TEST(test_print),
         TEST(test_not_scored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
