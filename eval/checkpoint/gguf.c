@@ -11,14 +11,13 @@
 /* A matrix, or several, in blocks. */
 struct coded {
     struct bs_coded coded;
-    const struct bs_gguf_type *type;
     size_t blocks; /* of a row */
 };
 
 static void decode(const struct bs_coded *coded, size_t first, size_t count, float *out)
 {
     const struct coded *c = (const struct coded *)coded;
-    const struct bs_gguf_type *type = c->type;
+    const struct bs_gguf_type *type = coded->blocks;
     const unsigned char *block = coded->parts[0].data + first * c->blocks * type->bytes;
     for (size_t b = 0; b < count * c->blocks; b++) {
         type->decode(block, out);
@@ -32,7 +31,7 @@ static struct bs_coded *make_coded(const struct bs_shard *shard, const struct bs
     struct coded *made = bs_calloc(1, sizeof *made);
     if (!made)
         return NULL;
-    made->type = from->type;
+    made->coded.blocks = from->type;
     made->blocks = (size_t)from->dims[0] / from->type->values;
     made->coded.bits = 8.0 * (double)from->bytes;
     made->coded.decode = decode;

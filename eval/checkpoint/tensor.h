@@ -9,6 +9,7 @@
 #include "eval/base/error.h"
 #include "eval/base/file.h"
 #include "eval/base/isa.h"
+#include "eval/quant/gguf_block.h"
 
 /* The types that can be read; F64 is rounded to float32. F8_E4M3 has four bits of exponent, no
  * infinity, and NaN where all bits but the sign are one; F8_E5M2 is the upper half of F16. */
@@ -31,6 +32,8 @@ struct bs_coded {
                                      beside their bytes. "GPTQ, 4 bits, groups of 128" */
     double bits;                  /* that the file spends on the matrix, scales and all counted */
     struct bs_file_part parts[BS_MOST_PARTS]; /* where; data NULL after the last */
+    const struct bs_gguf_type *blocks; /* where all of it is parts[0], row after row of whole blocks
+                                          of this type; NULL: it is something else */
 
     /* Rows [first, first + count) as float32, [count][in]: what the layout's own library decodes
      * them to, to the bit. */

@@ -13,9 +13,10 @@ const struct bs_option bs_recipe_options[] = {
     BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, bs_calibrate_on_names,
                  "whose inputs calibrate a block; auto = as the algorithm's authors do"),
     BS_OPT_WORDS(
-        struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 1, bs_compute_names,
-        "what evaluation multiplies in; bfloat16, for activations that are not quantized, "
-        "rounds inputs and weights of linears and head; faster by native numerics with AVX-512"),
+        struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 2, bs_compute_names,
+        "what evaluation multiplies in, where activations are not quantized; bfloat16 rounds "
+        "inputs and weights of linears and head, and is faster by native numerics with AVX-512; as "
+        "llama.cpp rounds the inputs to blocks of 8 bits, for weights in GGUF's types"),
     {.name = NULL},
 };
 

@@ -9,9 +9,10 @@
 #include "eval/base/error.h"
 #include "eval/base/parallel.h"
 
-/* What floats are multiplied in: rounded to bfloat16, ties to even, the upper half of a float32
- * with 8 bits of precision, and summed in float32. */
-enum bs_compute { BS_FLOAT32, BS_BFLOAT16, BS_NUM_COMPUTES };
+/* What floats are multiplied in: as they are; rounded to bfloat16, ties to even, the upper half of
+ * a float32 with 8 bits of precision, and summed in float32; or as llama.cpp does, for which there
+ * are no packed matrices but eval/model/ggml.h. */
+enum bs_compute { BS_FLOAT32, BS_BFLOAT16, BS_NUM_PACKED, BS_AS_LLAMA_CPP = BS_NUM_PACKED };
 
 /* A matrix B [n][k] in the layout of a product. Read-only once created: threads share it. */
 struct bs_packed;

@@ -98,6 +98,7 @@ static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *
     bs_codes_release(&to->codes);
     drop_kernel(to);
     to->file_bits = from->file_bits;
+    to->file = from->file;
     to->damping = 0;
     to->dead_columns = 0;
     to->rows = NAN;
@@ -258,9 +259,16 @@ static enum bs_status record(struct bs_block *block, int before, int site,
     return BS_OK;
 }
 
-static void scale_columns(struct bs_linear *linear, const float *scale)
+/* The weights are no longer what the checkpoint has. */
+static void forget_file(struct bs_linear *linear)
 {
     linear->file_bits = 0;
+    linear->file.tensor = NULL;
+}
+
+static void scale_columns(struct bs_linear *linear, const float *scale)
+{
+    forget_file(linear);
     size_t in = (size_t)linear->in_features;
     for (size_t i = 0; i < (size_t)linear->out_features; i++)
         for (size_t j = 0; j < in; j++)
@@ -275,7 +283,7 @@ static void divide(float *x, const float *scale, int count)
 
 static void divide_rows(struct bs_linear *linear, const float *scale)
 {
-    linear->file_bits = 0;
+    forget_file(linear);
     size_t in = (size_t)linear->in_features;
     for (size_t i = 0; i < (size_t)linear->out_features; i++)
         for (size_t j = 0; j < in; j++)
@@ -326,7 +334,7 @@ enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scal
 /* Rows of W, and of the bias. */
 static void turn_rows(struct bs_linear *linear, const struct bs_basis *turn, float *room)
 {
-    linear->file_bits = 0;
+    forget_file(linear);
     size_t in = (size_t)linear->in_features;
     for (int i = 0; i < linear->out_features; i += turn->width) {
         bs_basis_turn(turn, false, linear->weight + (size_t)i * in, linear->in_features, room);
@@ -338,7 +346,7 @@ static void turn_rows(struct bs_linear *linear, const struct bs_basis *turn, flo
 /* W T^-1: of each row, T is applied to it. */
 static void turn_columns(struct bs_linear *linear, const struct bs_basis *turn, float *room)
 {
-    linear->file_bits = 0;
+    forget_file(linear);
     size_t in = (size_t)linear->in_features;
     for (int i = 0; i < linear->out_features; i++)
         for (int j = 0; j < linear->in_features; j += turn->width)

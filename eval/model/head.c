@@ -6,6 +6,7 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/blas.h"
 #include "eval/linalg/vector.h"
+#include "eval/model/ggml.h"
 
 void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, float *in,
                     struct bs_scratch *scratch)
@@ -70,12 +71,30 @@ enum bs_status bs_head_pack(struct bs_head *head, enum bs_compute compute, bs_he
     return bs_parallel(num_runs(head), pack_run, &packing, err);
 }
 
+enum bs_status bs_head_pack_blocks(struct bs_head *head, const struct bs_model *model,
+                                   const struct bs_outer_rounding *rounding, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    head->blocks = bs_calloc((size_t)num_runs(head), sizeof *head->blocks);
+    if (!head->blocks)
+        return bs_fail_memory(err);
+    for (int r = 0; r < num_runs(head) && !status; r++) {
+        int first = r * head->run;
+        status = bs_ggml_head_create(model, rounding, first, run_ids(head, first), &head->blocks[r],
+                                     err);
+    }
+    return status ? bs_fail_within(err, "the head") : BS_OK;
+}
+
 void bs_head_release(struct bs_head *head)
 {
     bs_norm_release(&head->norm);
     bs_free(head->project);
     bs_free(head->bias);
-    for (int c = 0; c < BS_NUM_COMPUTES; c++) {
+    for (int r = 0; head->blocks && r < num_runs(head); r++)
+        bs_ggml_weights_free(head->blocks[r]);
+    bs_free(head->blocks);
+    for (int c = 0; c < BS_NUM_PACKED; c++) {
         for (int r = 0; head->runs[c] && r < num_runs(head); r++)
             bs_packed_free(head->runs[c][r]);
         bs_free(head->runs[c]);
@@ -88,7 +107,10 @@ int bs_head_logits(const struct bs_head *head, enum bs_compute compute, const fl
 {
     int ids = run_ids(head, first);
     float cap = head->architecture->logit_softcap, scale = head->architecture->logit_scale;
-    bs_gemm_nt_packed(tokens, in, head->runs[compute][first / head->run], logits, ids, scratch);
+    if (compute == BS_AS_LLAMA_CPP)
+        bs_ggml_multiply(head->blocks[first / head->run], in, tokens, logits, ids, scratch);
+    else
+        bs_gemm_nt_packed(tokens, in, head->runs[compute][first / head->run], logits, ids, scratch);
     for (int t = 0; head->bias && t < tokens; t++)
         bs_add(head->bias + first, logits + (size_t)t * (size_t)ids, (size_t)ids);
     for (size_t i = 0; scale != 1 && i < (size_t)tokens * (size_t)ids; i++)
@@ -96,4 +118,10 @@ int bs_head_logits(const struct bs_head *head, enum bs_compute compute, const fl
     if (cap > 0)
         bs_soft_cap(logits, (size_t)tokens * (size_t)ids, cap);
     return ids;
+}
+
+size_t bs_head_floats(int run, int width)
+{
+    size_t packed = bs_gemm_nt_packed_floats(run, width), blocks = bs_ggml_floats(run, width);
+    return packed > blocks ? packed : blocks;
 }

@@ -149,16 +149,23 @@ enum bs_status bs_model_embed_fork(const struct bs_model *model,
 
 /* --- blocks --- */
 
+size_t bs_file_row(const struct bs_file_rows *file, int i)
+{
+    const struct bs_tensor_rows *rows = &file->rows;
+    if (!rows->paired)
+        return file->before + (size_t)(rows->first + i / rows->run * rows->stride + i % rows->run);
+    int half = rows->paired / 2, j = i % rows->paired;
+    int within = j < half ? 2 * j : 2 * (j - half) + 1;
+    return file->before + (size_t)(rows->first + i - j + within);
+}
+
 /* One row of a linear after another, where heads have theirs in pairs. */
 static void read_paired_rows(const struct bs_slot *slot, const struct bs_tensor_rows *rows,
                              const struct bs_tensor *tensor, size_t width, float *out)
 {
-    int half = rows->paired / 2;
-    for (int i = 0; i < slot->out; i++) {
-        int j = i % rows->paired, within = j < half ? 2 * j : 2 * (j - half) + 1;
-        size_t row = (size_t)(rows->first + i - j + within);
-        bs_tensor_read(tensor, row * width, width, out + (size_t)i * width);
-    }
+    const struct bs_file_rows file = {tensor, *rows, 0};
+    for (int i = 0; i < slot->out; i++)
+        bs_tensor_read(tensor, bs_file_row(&file, i) * width, width, out + (size_t)i * width);
 }
 
 /* Rows of `width` floats: a linear's weight, or its bias with a width of 1; `before` floats of
@@ -210,6 +217,8 @@ static void load_linear(const struct bs_model *model, const char *place, const s
         read_transposed(slot, &t.rows, weight, before, all, linear->weight);
     else
         read_rows(slot, &t.rows, weight, before, (size_t)slot->in, linear->weight);
+    if (!t.transposed)
+        linear->file = (struct bs_file_rows){weight, t.rows, before / (size_t)slot->in};
     bs_checkpoint_forget(model->checkpoint, weight);
     if (linear->bias)
         read_rows(slot, &t.rows, find_whole(model, t.bias), (size_t)t.slice * all, 1, linear->bias);
@@ -292,9 +301,11 @@ enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned comp
         else
             status = bs_fail_memory(err);
     }
-    for (int c = 0; c < BS_NUM_COMPUTES && !status; c++)
+    for (int c = 0; c < BS_NUM_PACKED && !status; c++)
         if (computes >> c & 1)
             status = bs_head_pack(head, (enum bs_compute)c, read_head_rows, &source, err);
+    if (!status && computes >> BS_AS_LLAMA_CPP & 1)
+        status = bs_head_pack_blocks(head, model, rounding, err);
     if (status)
         bs_head_release(head);
     return status;

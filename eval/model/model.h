@@ -295,6 +295,10 @@ void bs_outer_rounding_release(struct bs_outer_rounding *rounding);
  * parallel threads. */
 void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows);
 
+/* The same rows as codes, to be released either way; their setting is the rounding's. BS_ENOMEM. */
+enum bs_status bs_outer_codes(const struct bs_outer_rounding *rounding, int first, int count,
+                              const float *rows, struct bs_codes *codes, struct bs_error *err);
+
 /* Embeds ids [windows][tokens] into out [windows][tokens][hidden_size], with learned positions and
  * the embedding's norm where the family has them; rows are rounded where `rounding` is not NULL.
  * Ids were checked against vocab_size, tokens against max_positions. BS_ENOMEM. */
@@ -306,6 +310,17 @@ enum bs_status bs_model_embed(const struct bs_model *model,
 enum bs_status bs_model_embed_fork(const struct bs_model *model,
                                    const struct bs_outer_rounding *rounding, const int32_t *ids,
                                    const struct bs_fork *fork, float *out, struct bs_error *err);
+
+/* Where a checkpoint has the weights of a linear: rows of a matrix, `before` rows of other linears
+ * standing before them. */
+struct bs_file_rows {
+    const struct bs_tensor *tensor; /* NULL: nowhere as rows, or no longer these */
+    struct bs_tensor_rows rows;
+    size_t before;
+};
+
+/* The row of the tensor that is row i of the linear. */
+size_t bs_file_row(const struct bs_file_rows *file, int i);
 
 /* How a linear is multiplied: kernel.h. */
 struct bs_kernel;
@@ -322,6 +337,7 @@ struct bs_linear {
     struct bs_codes codes;          /* codes.codes is NULL until quantized */
     double file_bits;               /* that the checkpoint spends on the codes which the weights are
                                        decoded from; 0: plain values, or no longer those */
+    struct bs_file_rows file;       /* what it was read from, as long as the weights are that */
     const struct bs_kernel *kernel; /* by bs_block_choose_kernels; NULL: floats */
     void *prepared;                 /* what that made of the weights */
     /* What quantizing it took, for the record. */
@@ -480,6 +496,7 @@ struct bs_rope *bs_rope_create(const struct bs_architecture *architecture, const
 void bs_rope_free(struct bs_rope *rope);
 
 /* Final norm and output matrix. */
+struct bs_ggml_weights;
 struct bs_head {
     const struct bs_architecture *architecture;
     struct bs_norm norm;
@@ -488,7 +505,8 @@ struct bs_head {
     int run;        /* ids that are multiplied by at a time */
     /* The output matrix [vocab_size][embedding_size] by runs of ids, the last shorter; NULL where
      * it is not multiplied by in that. */
-    struct bs_packed **runs[BS_NUM_COMPUTES];
+    struct bs_packed **runs[BS_NUM_PACKED];
+    struct bs_ggml_weights **blocks; /* the same, for what is computed as llama.cpp does */
 };
 
 /* For the products of `computes`, bits 1 << enum bs_compute; its rows are rounded where `rounding`
@@ -511,9 +529,17 @@ enum bs_status bs_head_pack(struct bs_head *head, enum bs_compute compute, bs_he
 void bs_head_inputs(const struct bs_head *head, const float *x, int tokens, float *in,
                     struct bs_scratch *scratch);
 
+/* Fills head->blocks, as bs_ggml_head_create; architecture and run are set. BS_ENOMEM,
+ * BS_EUNSUPPORTED. */
+enum bs_status bs_head_pack_blocks(struct bs_head *head, const struct bs_model *model,
+                                   const struct bs_outer_rounding *rounding, struct bs_error *err);
+
 /* logits [tokens][count] of the run of ids that begins with `first`; returns count. Scratch:
- * bs_gemm_nt_packed_floats(run, embedding_size). */
+ * bs_head_floats. */
 int bs_head_logits(const struct bs_head *head, enum bs_compute compute, const float *in, int tokens,
                    int first, float *logits, struct bs_scratch *scratch);
+
+/* Floats of scratch for a run of so many ids, of an output matrix of that width. */
+size_t bs_head_floats(int run, int width);
 
 #endif

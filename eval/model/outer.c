@@ -64,6 +64,18 @@ void bs_outer_rounding_release(struct bs_outer_rounding *rounding)
     *rounding = (struct bs_outer_rounding){.setting = NULL};
 }
 
+enum bs_status bs_outer_codes(const struct bs_outer_rounding *rounding, int first, int count,
+                              const float *rows, struct bs_codes *codes, struct bs_error *err)
+{
+    const struct bs_shared shared = {rounding->layout, rounding->shared, first};
+    int in = rounding->layout.in;
+    if (bs_codes_init(codes, rounding->setting, 0, count, in, err))
+        return err->status;
+    codes->shared.first = first;
+    codes->rounder = bs_rounder_from(rounding->rounder, (uint64_t)first * (uint64_t)in);
+    return bs_codes_round(codes, rows, &shared, err);
+}
+
 void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows)
 {
     if (rounding->setting)

@@ -26,6 +26,12 @@ struct bs_rounder bs_rounder_of(const struct bs_setting *setting, uint64_t place
                                .key = mix(seed + place * golden)};
 }
 
+struct bs_rounder bs_rounder_from(struct bs_rounder rounder, uint64_t first)
+{
+    rounder.key += first * golden;
+    return rounder;
+}
+
 float bs_draw(uint64_t key, uint64_t index)
 {
     const float unit = 0x1p-24f;

@@ -63,6 +63,9 @@ struct bs_rounder {
 uint64_t bs_draw_place(int layer, bool site, int index);
 struct bs_rounder bs_rounder_of(const struct bs_setting *setting, uint64_t place);
 
+/* The same for values that are counted from the first-th of the place on. */
+struct bs_rounder bs_rounder_from(struct bs_rounder rounder, uint64_t first);
+
 /* A number in [0, 1), uniform over keys and over indices. */
 float bs_draw(uint64_t key, uint64_t index);
 

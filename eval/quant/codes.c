@@ -270,6 +270,12 @@ static void unpack_span(struct bs_codes *codes, int i, int s, uint16_t *room, st
         bs_codes_set(codes, i, first + j, room[j]);
 }
 
+void bs_codes_pack_row(const struct bs_codes *codes, int i, uint16_t *room, struct bs_bits *to)
+{
+    for (int s = 0; s < codes->spans; s++)
+        pack_span(codes, i, s, room, to);
+}
+
 static void pack_all(const struct bs_codes *codes, uint16_t *room, struct bs_bits *to)
 {
     const struct bs_format *format = bs_format_of(codes->setting);
@@ -279,8 +285,7 @@ static void pack_all(const struct bs_codes *codes, uint16_t *room, struct bs_bit
         format->pack_tensor(codes->setting->format.options, &codes->shared.layout,
                             codes->shared.bytes, to);
     for (int i = 0; i < codes->layout.out; i++)
-        for (int s = 0; s < codes->spans; s++)
-            pack_span(codes, i, s, room, to);
+        bs_codes_pack_row(codes, i, room, to);
 }
 
 enum bs_status bs_codes_pack(const struct bs_codes *codes, struct bs_bits *to, struct bs_error *err)

@@ -101,6 +101,10 @@ void bs_codes_decode(const struct bs_codes *codes, float *weight);
 /* Bits that a file needs: those of the layout, and 32 for each entry of group_index. */
 double bs_codes_bits(const struct bs_codes *codes);
 
+/* Puts what a file holds of row i into a stream, without what all of the matrix shares; `room` for
+ * the codes of a span, layout.span of them. */
+void bs_codes_pack_row(const struct bs_codes *codes, int i, uint16_t *room, struct bs_bits *to);
+
 /* Puts into a stream what a file holds, bs_codes_bits in all, and gets it back into codes made by
  * bs_codes_init for the same setting and shape; what the file rounds stays rounded. group_index,
  * where there is one, comes first; to get it back it is allocated before. BS_ENOMEM. */

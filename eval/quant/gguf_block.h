@@ -17,10 +17,18 @@ struct bs_gguf_type {
     unsigned short values, bytes; /* of a block */
     bs_gguf_decode *decode;       /* to what ggml decodes it to, to the bit; NULL: plain numbers */
     const char *plain;            /* what safetensors call them then */
+    const char *format;           /* the number format whose spans in a file are such blocks, or
+                                     NULL */
 };
+
+/* The number of a type that most files have some tensors of: 4 bits. */
+enum { BS_GGUF_USUAL = 12 };
 
 /* The type of this number, or NULL for one that ggml has given up or that is newer. */
 const struct bs_gguf_type *bs_gguf_type_find(uint32_t id);
+
+/* The type in whose blocks a format of this name stands in files, or NULL. */
+const struct bs_gguf_type *bs_gguf_type_of_format(const char *format);
 
 /* Numbers of a file, of any alignment. */
 uint16_t bs_gguf_u16(const unsigned char *bytes);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/quant/gguf_block.h"
 
 const char *const bs_calibrate_on_names[] = {
     [BS_ON_UNQUANTIZED] = "unquantized",
@@ -16,6 +17,7 @@ const char *const bs_calibrate_on_names[] = {
 const char *const bs_compute_names[] = {
     [BS_FLOAT32] = "float32",
     [BS_BFLOAT16] = "bfloat16",
+    [BS_AS_LLAMA_CPP] = "as llama.cpp",
     NULL,
 };
 
@@ -202,6 +204,13 @@ static enum bs_status resolve_weights(const struct bs_recipe *recipe, struct bs_
         bs_setting_prefer(weights, preferences.lists[i]);
     if (bs_setting_resolve(weights, BS_FOR_WEIGHTS, err))
         return bs_fail_within(err, "weights");
+    if (recipe->compute == BS_AS_LLAMA_CPP && bs_setting_quantizes(weights) && !weights->mix &&
+        !bs_gguf_type_of_format(weights->format.plugin->name))
+        return bs_fail(err, BS_ECONFIG,
+                       "compute is %s but GGUF files have no type for weights of format %s, "
+                       "expected one of theirs, such as %s",
+                       bs_compute_names[BS_AS_LLAMA_CPP], weights->format.plugin->name,
+                       bs_gguf_type_find(BS_GGUF_USUAL)->format);
     if (recipe->num_rules && !bs_setting_quantizes(weights))
         return BS_OK;
     for (int s = 0; s < recipe->num_steps; s++) {

@@ -136,7 +136,8 @@ static enum bs_status head_of_thread(void *context, int index, int thread, struc
     float *in = bs_scratch_take(scratch, rows * (size_t)p->a->embedding_size);
     float *logits = bs_scratch_take(scratch, tile);
     double *probabilities = (double *)(void *)bs_scratch_take(scratch, 2 * tile);
-    enum bs_compute compute = p->kind ? (enum bs_compute)p->kind->like->compute : BS_FLOAT32;
+    bool bfloat16 = p->kind && p->kind->like->compute == BS_BFLOAT16;
+    enum bs_compute compute = bfloat16 ? BS_BFLOAT16 : BS_FLOAT32;
     for (size_t i = 0; i < rows * (size_t)p->a->embedding_size; i++)
         in[i] = (float)(i % 7) - 3;
     bs_head_logits(&p->head, compute, in, (int)rows, 0, logits, scratch);

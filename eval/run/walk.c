@@ -215,8 +215,6 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
                            variant->layers + variant->num_layers, &variant->totals, err);
 }
 
-bool bs_walk_in_bfloat16(const struct bs_recipe *recipe) { return recipe->compute == BS_BFLOAT16; }
-
 static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_error *err)
 {
     struct bs_variant *variant = &s->variants[i];

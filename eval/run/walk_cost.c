@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "eval/linalg/packed.h"
+#include "eval/model/ggml.h"
 #include "eval/model/kernel.h"
 #include "eval/quant/format.h"
 #include "eval/recipe/assign.h"
@@ -37,7 +38,7 @@ static size_t head_floats(const struct bs_architecture *a, int num_variants)
     enum { POINTERS = 6 }; /* of a variant, in floats */
     size_t tile = BS_HEAD_ROWS * (size_t)bs_walk_head_ids(a), variants = (size_t)num_variants;
     size_t normed = bs_scratch_floats(BS_HEAD_ROWS * (size_t)a->hidden_size);
-    size_t product = bs_gemm_nt_packed_floats(bs_walk_head_ids(a), a->embedding_size);
+    size_t product = bs_head_floats(bs_walk_head_ids(a), a->embedding_size);
     return product + (variants + 1) * head_variant_floats(a) + 4 * bs_scratch_floats(tile) +
            normed + bs_scratch_floats(2 * (size_t)BS_HEAD_ROWS) +
            bs_scratch_floats(POINTERS * variants);
@@ -315,15 +316,25 @@ static double most_prepared_bytes(const struct bs_architecture *a,
     return most;
 }
 
-/* The output matrix once more, where a recipe multiplies it in bfloat16. */
+/* Bytes of a number of the output matrix, as it is multiplied by. */
+static double head_number_bytes(int compute)
+{
+    if (compute == BS_AS_LLAMA_CPP)
+        return BS_GGML_WEIGHT_BYTES;
+    return (double)bs_packed_bytes((enum bs_compute)compute);
+}
+
+/* The output matrix once more for each way, other than in float32, that recipes multiply it. */
 static double rounded_head_bytes(const struct bs_architecture *a,
                                  const struct bs_recipe *const *recipes, int num_recipes)
 {
-    bool any = false;
+    bool any[BS_AS_LLAMA_CPP + 1] = {false};
+    double each = 0;
     for (int i = 0; i < num_recipes; i++)
-        any |= recipes[i]->compute == BS_BFLOAT16;
-    double numbers = (double)a->vocab_size * a->embedding_size;
-    return any ? numbers * (double)bs_packed_bytes(BS_BFLOAT16) : 0;
+        any[recipes[i]->compute] = true;
+    for (int c = BS_FLOAT32 + 1; c <= BS_AS_LLAMA_CPP; c++)
+        each += any[c] ? head_number_bytes(c) : 0;
+    return each * a->vocab_size * a->embedding_size;
 }
 
 /* The output matrix of a recipe that quantizes it. */
@@ -335,9 +346,7 @@ static double own_head_bytes(const struct bs_architecture *a,
         struct bs_outer_assignment outer;
         bs_recipe_assign_outer(recipes[i], a, &outer);
         if (bs_setting_quantizes(outer.of[BS_HEAD]))
-            raise_to(&most, recipes[i]->compute == BS_BFLOAT16
-                                ? (double)bs_packed_bytes(BS_BFLOAT16)
-                                : (double)sizeof(float));
+            raise_to(&most, head_number_bytes(recipes[i]->compute));
     }
     return most * a->vocab_size * a->embedding_size;
 }

@@ -282,9 +282,11 @@ void bs_walk_head_leave(struct bs_walk_state *s)
 
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
 {
-    bool bfloat16 = bs_walk_anyone(s, bs_walk_in_bfloat16);
-    if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture),
-                     1u << BS_FLOAT32 | (unsigned)bfloat16 << BS_BFLOAT16, NULL, &s->head, err))
+    unsigned computes = 1u << BS_FLOAT32;
+    for (int i = 0; i < s->num_variants; i++)
+        computes |= s->variants[i].status ? 0 : 1u << s->variants[i].recipe->compute;
+    if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture), computes, NULL, &s->head,
+                     err))
         return err->status;
     for (int i = 0; i < s->num_variants; i++)
         if (load_head(s, i, err))

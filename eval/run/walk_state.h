@@ -50,7 +50,6 @@ bool bs_walk_is_reference(const struct bs_variant *variant);
 /* True where a variant that has not failed answers yes. */
 bool bs_walk_anyone(const struct bs_walk_state *s,
                     bool (*question)(const struct bs_recipe *recipe));
-bool bs_walk_in_bfloat16(const struct bs_recipe *recipe);
 
 /* A variant that failed keeps its message and gives its memory back. */
 void bs_walk_fail_variant(struct bs_walk_state *s, int i, const struct bs_error *err);

@@ -88,7 +88,7 @@ words of other tools
 12s/percdamp: 0.01/desc_act: true/ => 12:5: unknown key 'desc_act'.*\(did you mean 'act_order'\?\)$
 12s/percdamp: 0.01/bits: 4/ => 12:5: unknown key 'bits'.*; it belongs under weights$
 12s/percdamp: 0.01/nsamples: 4/ => 12:5: unknown key 'nsamples'.*; here it is windows under calibration$
-12s/percdamp: 0.01/compute: bf16/ => 12:14: compute is 'bf16', expected float32 or bfloat16 \(did you mean 'bfloat16'\?\)$
+12s/percdamp: 0.01/compute: bf16/ => 12:14: compute is 'bf16', expected float32, bfloat16 or as llama.cpp \(did you mean 'bfloat16'\?\)$
 9s/4/9/ => 9:21: bits is '9', expected a whole number from 1 to 8, or 16$
 wrong type
 1s/model$/[a, [b]]/ => 1:12: model is a list, expected a folder or a hub name

@@ -51,11 +51,17 @@ static void add_rule(struct bs_recipe *recipe, const char *where)
                      BS_OK);
 }
 
+/* What a config would part by blanks. */
+static void put_blanks(char *value)
+{
+    for (char *comma = strchr(value, ','); comma; comma = strchr(comma, ','))
+        *comma = ' ';
+}
+
 static void set_where(struct bs_recipe *recipe, char *where)
 {
     struct bs_error err;
-    for (char *comma = strchr(where, ','); comma; comma = strchr(comma, ','))
-        *comma = ' ';
+    put_blanks(where);
     assert_int_equal(bs_recipe_set_where(recipe, where, &err), BS_OK);
 }
 
@@ -87,6 +93,7 @@ static void set(struct bs_recipe *recipe, char *setting)
     }
     const struct bs_option *option = bs_option_find(bs_recipe_options, setting);
     if (option) {
+        put_blanks(value);
         parse(option, value, recipe);
         return;
     }

@@ -137,7 +137,7 @@ static void test_errors_of_grids(void **state)
             ":5:17: error: compute is bfloat16 but activations are quantized, expected "
             "compute: float32, or no format of activations (recipe 'rtn w8 channel a8 token "
             "bfloat16')",
-            ":6:51: error: compute is 'float16', expected float32 or bfloat16",
+            ":6:51: error: compute is 'float16', expected float32, bfloat16 or as llama.cpp",
             NULL,
         });
     config_expect_sweep_errors(

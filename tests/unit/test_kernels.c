@@ -72,6 +72,7 @@ static void each_multiplies_what_it_is_chosen_for(void **state)
         {"bits=8 group_size=16 a.bits=8", BS_BFLOAT16, "bfloat16"},
         {"bits=16 a.bits=8", BS_FLOAT32, "float32"}, /* no codes */
         {"bits=8", BS_FLOAT32, "float32"},           /* nothing to multiply them by */
+        {"format=fp16", BS_AS_LLAMA_CPP, "llama_cpp"},
         {"bits=5", BS_FLOAT32, if_there("doubles", "float32")},
     };
     bool seen[MOST_KERNELS] = {false};
@@ -127,6 +128,7 @@ static void plans_count_what_kernels_prepare(void **state)
         {"bits=8 group_size=64 a.bits=8", "bits=8 group_size=64", ""},
         {"bits=8 compute=bfloat16", "bits=8", "bfloat16"},
         {"bits=8 compute=bfloat16 group_size=64", "bits=8 group_size=64", "bfloat16"},
+        {"format=q4_0 compute=as,llama.cpp", "format=q4_0", "llama_cpp"},
         {"bits=5", "bits=6", "doubles"},
         {"bits=6", "bits=7", ""},
     };

@@ -7,6 +7,7 @@
 
 #define KERNELS(X)                                                                                 \
     BS_MORE_KERNELS(X)                                                                             \
+    X(llama_cpp)                                                                                   \
     X(int8)                                                                                        \
     X(bfloat16)                                                                                    \
     X(float32)

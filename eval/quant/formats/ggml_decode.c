@@ -150,45 +150,53 @@ static void q2_0(const unsigned char *block, float *out)
 /* --- the table --- */
 
 static const struct bs_gguf_type types[] = {
-    {0, "F32", 1, 4, NULL, "F32"},
-    {1, "F16", 1, 2, NULL, "F16"},
-    {2, "Q4_0", 32, 18, q4_0, NULL},
-    {3, "Q4_1", 32, 20, q4_1, NULL},
-    {6, "Q5_0", 32, 22, q5_0, NULL},
-    {7, "Q5_1", 32, 24, q5_1, NULL},
-    {8, "Q8_0", 32, 34, q8_0, NULL},
-    {10, "Q2_K", 256, 84, bs_gguf_q2_k, NULL},
-    {11, "Q3_K", 256, 110, bs_gguf_q3_k, NULL},
-    {12, "Q4_K", 256, 144, bs_gguf_q4_k, NULL},
-    {13, "Q5_K", 256, 176, bs_gguf_q5_k, NULL},
-    {14, "Q6_K", 256, 210, bs_gguf_q6_k, NULL},
-    {16, "IQ2_XXS", 256, 66, bs_gguf_iq2_xxs, NULL},
-    {17, "IQ2_XS", 256, 74, bs_gguf_iq2_xs, NULL},
-    {18, "IQ3_XXS", 256, 98, bs_gguf_iq3_xxs, NULL},
-    {19, "IQ1_S", 256, 50, bs_gguf_iq1_s, NULL},
-    {20, "IQ4_NL", 32, 18, iq4_nl, NULL},
-    {21, "IQ3_S", 256, 110, bs_gguf_iq3_s, NULL},
-    {22, "IQ2_S", 256, 82, bs_gguf_iq2_s, NULL},
-    {23, "IQ4_XS", 256, 136, bs_gguf_iq4_xs, NULL},
-    {24, "I8", 1, 1, NULL, "I8"},
-    {25, "I16", 1, 2, NULL, "I16"},
-    {26, "I32", 1, 4, NULL, "I32"},
-    {27, "I64", 1, 8, NULL, "I64"},
-    {28, "F64", 1, 8, NULL, "F64"},
-    {29, "IQ1_M", 256, 56, bs_gguf_iq1_m, NULL},
-    {30, "BF16", 1, 2, NULL, "BF16"},
-    {34, "TQ1_0", 256, 54, bs_gguf_tq1_0, NULL},
-    {35, "TQ2_0", 256, 66, bs_gguf_tq2_0, NULL},
-    {39, "MXFP4", 32, 17, mxfp4, NULL},
-    {40, "NVFP4", 64, 36, nvfp4, NULL},
-    {41, "Q1_0", 128, 18, q1_0, NULL},
-    {42, "Q2_0", 64, 18, q2_0, NULL},
+    {0, "F32", 1, 4, NULL, "F32", NULL},
+    {1, "F16", 1, 2, NULL, "F16", "fp16"},
+    {2, "Q4_0", 32, 18, q4_0, NULL, "q4_0"},
+    {3, "Q4_1", 32, 20, q4_1, NULL, "q4_1"},
+    {6, "Q5_0", 32, 22, q5_0, NULL, "q5_0"},
+    {7, "Q5_1", 32, 24, q5_1, NULL, "q5_1"},
+    {8, "Q8_0", 32, 34, q8_0, NULL, "q8_0"},
+    {10, "Q2_K", 256, 84, bs_gguf_q2_k, NULL, "q2_k"},
+    {11, "Q3_K", 256, 110, bs_gguf_q3_k, NULL, "q3_k"},
+    {12, "Q4_K", 256, 144, bs_gguf_q4_k, NULL, "q4_k"},
+    {13, "Q5_K", 256, 176, bs_gguf_q5_k, NULL, "q5_k"},
+    {14, "Q6_K", 256, 210, bs_gguf_q6_k, NULL, "q6_k"},
+    {16, "IQ2_XXS", 256, 66, bs_gguf_iq2_xxs, NULL, NULL},
+    {17, "IQ2_XS", 256, 74, bs_gguf_iq2_xs, NULL, NULL},
+    {18, "IQ3_XXS", 256, 98, bs_gguf_iq3_xxs, NULL, NULL},
+    {19, "IQ1_S", 256, 50, bs_gguf_iq1_s, NULL, NULL},
+    {20, "IQ4_NL", 32, 18, iq4_nl, NULL, "iq4_nl"},
+    {21, "IQ3_S", 256, 110, bs_gguf_iq3_s, NULL, NULL},
+    {22, "IQ2_S", 256, 82, bs_gguf_iq2_s, NULL, NULL},
+    {23, "IQ4_XS", 256, 136, bs_gguf_iq4_xs, NULL, "iq4_xs"},
+    {24, "I8", 1, 1, NULL, "I8", NULL},
+    {25, "I16", 1, 2, NULL, "I16", NULL},
+    {26, "I32", 1, 4, NULL, "I32", NULL},
+    {27, "I64", 1, 8, NULL, "I64", NULL},
+    {28, "F64", 1, 8, NULL, "F64", NULL},
+    {29, "IQ1_M", 256, 56, bs_gguf_iq1_m, NULL, NULL},
+    {30, "BF16", 1, 2, NULL, "BF16", "bf16"},
+    {34, "TQ1_0", 256, 54, bs_gguf_tq1_0, NULL, "tq1_0"},
+    {35, "TQ2_0", 256, 66, bs_gguf_tq2_0, NULL, "tq2_0"},
+    {39, "MXFP4", 32, 17, mxfp4, NULL, "gguf_mxfp4"},
+    {40, "NVFP4", 64, 36, nvfp4, NULL, "gguf_nvfp4"},
+    {41, "Q1_0", 128, 18, q1_0, NULL, NULL},
+    {42, "Q2_0", 64, 18, q2_0, NULL, NULL},
 };
 
 const struct bs_gguf_type *bs_gguf_type_find(uint32_t id)
 {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].id == id)
+            return &types[i];
+    return NULL;
+}
+
+const struct bs_gguf_type *bs_gguf_type_of_format(const char *format)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i].format && !strcmp(types[i].format, format))
             return &types[i];
     return NULL;
 }
