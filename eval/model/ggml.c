@@ -151,10 +151,10 @@ enum bs_status bs_ggml_blocks_create(const struct bs_ggml_rows *rows,
     struct bs_ggml_weights *w = bs_calloc(1, sizeof *w);
     if (!w)
         return bs_fail_memory(err);
-    bool super = product->input == BS_GGUF_Q8_K;
+    bool super = product->input == BS_GGUF_LONG;
     *w = (struct bs_ggml_weights){.input = product->input, .out = rows->out};
     w->first = (struct bs_ggml_panel){
-        .in = rows->in, .group = product->group, .block = super ? BS_Q8_K_VALUES : BS_Q8_0_VALUES};
+        .in = rows->in, .group = product->group, .block = super ? BS_GGML_LONG : BS_GGML_SHORT};
     struct filling filling = {rows, product, w};
     if (allocate(w, product, err) ||
         bs_parallel(num_panels(rows->out), fill_panel, &filling, err)) {
@@ -186,10 +186,10 @@ static struct bs_ggml_inputs take_inputs(const struct bs_ggml_weights *w,
     struct bs_ggml_inputs x = {.sums = NULL};
     x.codes = (int16_t *)(void *)bs_scratch_take(scratch, floats_of(TILE_ROWS * in));
     x.scale = bs_scratch_take(scratch, TILE_ROWS * blocks);
-    if (w->input == BS_GGUF_Q8_K)
+    if (w->input == BS_GGUF_LONG)
         x.sums =
-            (int16_t *)(void *)bs_scratch_take(scratch, floats_of(TILE_ROWS * in / BS_Q8_K_SUMMED));
-    if (w->input == BS_GGUF_Q8_1)
+            (int16_t *)(void *)bs_scratch_take(scratch, floats_of(TILE_ROWS * in / BS_GGML_SUMMED));
+    if (w->input == BS_GGUF_SHORT_SUM)
         x.total = bs_scratch_take(scratch, TILE_ROWS * blocks);
     return x;
 }
@@ -204,7 +204,7 @@ static void round_rows(const struct bs_ggml_weights *w, const float *x, int rows
         const float *from = x + b * block;
         int16_t *codes = to->codes + b * block;
         if (to->sums)
-            loops->round_super(from, codes, to->scale + b, to->sums + b * (block / BS_Q8_K_SUMMED));
+            loops->round_super(from, codes, to->scale + b, to->sums + b * (block / BS_GGML_SUMMED));
         else
             loops->round_legacy(from, codes, to->scale + b, to->total ? to->total + b : NULL);
     }
@@ -254,8 +254,8 @@ size_t bs_ggml_floats(int out, int in)
 {
     size_t numbers = TILE_ROWS * (size_t)in;
     size_t blocks = bs_scratch_floats(floats_of(numbers)) +
-                    2 * bs_scratch_floats(numbers / BS_Q8_0_VALUES + TILE_ROWS) +
-                    bs_scratch_floats(floats_of(numbers / BS_Q8_K_SUMMED));
+                    2 * bs_scratch_floats(numbers / BS_GGML_SHORT + TILE_ROWS) +
+                    bs_scratch_floats(floats_of(numbers / BS_GGML_SUMMED));
     size_t plain = bs_scratch_floats(numbers) + bs_gemm_nt_packed_floats(out, in);
     return plain > blocks ? plain : blocks;
 }

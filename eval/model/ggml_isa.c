@@ -49,13 +49,13 @@ INLINE int round_block(const float *x, int count, float inverse, int16_t *codes)
 
 static void round_legacy(const float *x, int16_t *codes, float *scale, float *total)
 {
-    float most = magnitude(x, BS_Q8_0_VALUES), step = most / MOST;
+    float most = magnitude(x, BS_GGML_SHORT), step = most / MOST;
     bool any = most > 0; /* and so no NaN */
     int sum = 0;
     if (any)
-        sum = round_block(x, BS_Q8_0_VALUES, MOST / most, codes);
+        sum = round_block(x, BS_GGML_SHORT, MOST / most, codes);
     else
-        memset(codes, 0, BS_Q8_0_VALUES * sizeof *codes);
+        memset(codes, 0, BS_GGML_SHORT * sizeof *codes);
     *scale = bs_half_value(bs_half_of(step));
     if (total)
         *total = bs_half_value(bs_half_of(step * (float)sum));
@@ -64,10 +64,10 @@ static void round_legacy(const float *x, int16_t *codes, float *scale, float *to
 /* The scale has the sign that makes the code of the first of the largest -127. */
 static void round_super(const float *x, int16_t *codes, float *scale, int16_t *sums)
 {
-    float most = magnitude(x, BS_Q8_K_VALUES);
+    float most = magnitude(x, BS_GGML_LONG);
     if (!(most > 0)) {
-        memset(codes, 0, BS_Q8_K_VALUES * sizeof *codes);
-        memset(sums, 0, BS_Q8_K_VALUES / BS_Q8_K_SUMMED * sizeof *sums);
+        memset(codes, 0, BS_GGML_LONG * sizeof *codes);
+        memset(sums, 0, BS_GGML_LONG / BS_GGML_SUMMED * sizeof *sums);
         *scale = most;
         return;
     }
@@ -75,9 +75,9 @@ static void round_super(const float *x, int16_t *codes, float *scale, int16_t *s
     while (fabsf(x[first]) < most)
         first++;
     float inverse = -(float)MOST / x[first];
-    for (int at = 0; at < BS_Q8_K_VALUES; at += BS_Q8_K_SUMMED)
-        sums[at / BS_Q8_K_SUMMED] =
-            (int16_t)round_block(x + at, BS_Q8_K_SUMMED, inverse, codes + at);
+    for (int at = 0; at < BS_GGML_LONG; at += BS_GGML_SUMMED)
+        sums[at / BS_GGML_SUMMED] =
+            (int16_t)round_block(x + at, BS_GGML_SUMMED, inverse, codes + at);
     *scale = 1 / inverse;
 }
 
@@ -152,10 +152,10 @@ INLINE void add_least(const struct bs_ggml_panel *panel, const struct bs_ggml_in
     size_t blocks = (size_t)(panel->in / panel->block);
     const float *least = panel->least + (size_t)b * BS_GGML_COLUMNS;
     if (panel->minima) {
-        enum { OF_BLOCK = BS_Q8_K_VALUES / BS_Q8_K_SUMMED };
+        enum { OF_BLOCK = BS_GGML_LONG / BS_GGML_SUMMED };
         integers sums[ROWS][VECTORS];
         sum_products(panel->minima + (size_t)b * OF_BLOCK * BS_GGML_COLUMNS,
-                     x->sums + (size_t)b * OF_BLOCK, (size_t)panel->in / BS_Q8_K_SUMMED, rows,
+                     x->sums + (size_t)b * OF_BLOCK, (size_t)panel->in / BS_GGML_SUMMED, rows,
                      OF_BLOCK, sums);
         for (int r = 0; r < rows; r++)
             add_scaled(y[r], -x->scale[(size_t)r * blocks + (size_t)b], least, sums[r]);
@@ -199,7 +199,7 @@ static struct bs_ggml_inputs from_row(const struct bs_ggml_panel *panel,
     return (struct bs_ggml_inputs){
         .codes = x->codes + row * in,
         .scale = x->scale + row * blocks,
-        .sums = x->sums ? x->sums + row * (in / BS_Q8_K_SUMMED) : NULL,
+        .sums = x->sums ? x->sums + row * (in / BS_GGML_SUMMED) : NULL,
         .total = x->total ? x->total + row * blocks : NULL,
     };
 }

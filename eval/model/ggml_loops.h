@@ -8,11 +8,12 @@
 
 #include "eval/base/isa.h"
 
+/* Sizes of a panel, and of the blocks of inputs. */
 enum {
     BS_GGML_COLUMNS = 16, /* outputs of a panel */
-    BS_Q8_0_VALUES = 32,  /* inputs of a block of Q8_0 or Q8_1 */
-    BS_Q8_K_VALUES = 256, /* of Q8_K */
-    BS_Q8_K_SUMMED = 16,  /* codes in one of its sums */
+    BS_GGML_SHORT = 32,   /* inputs of a block of Q8_0 or Q8_1 */
+    BS_GGML_LONG = 256,   /* of Q8_K */
+    BS_GGML_SUMMED = 16,  /* codes in one of its sums */
 };
 
 /* Weights of BS_GGML_COLUMNS outputs. Whole numbers stand in pairs of columns of the weight, of one
@@ -21,7 +22,7 @@ struct bs_ggml_panel {
     int in, group;         /* columns of the weight; those that have one scale */
     int block;             /* columns of a block of the inputs */
     const int16_t *levels; /* [in / 2][outputs][2] */
-    const int16_t *minima; /* [in / BS_Q8_K_SUMMED / 2][outputs][2], or NULL */
+    const int16_t *minima; /* [in / BS_GGML_SUMMED / 2][outputs][2], or NULL */
     const float *scale;    /* [in / group][outputs] */
     const float *least;    /* [in / block][outputs], or NULL */
 };
@@ -30,7 +31,7 @@ struct bs_ggml_panel {
 struct bs_ggml_inputs {
     int16_t *codes; /* [rows][in] */
     float *scale;   /* [rows][in / block] */
-    int16_t *sums;  /* of codes, [rows][in / BS_Q8_K_SUMMED]: of Q8_K */
+    int16_t *sums;  /* of codes, [rows][in / BS_GGML_SUMMED]: of Q8_K */
     float *total;   /* of values, [rows][in / block]: of Q8_1 */
 };
 

@@ -10,14 +10,15 @@
 
 /* What inputs are rounded to. */
 enum bs_gguf_input {
-    BS_GGUF_FLOAT,    /* they are not */
-    BS_GGUF_HALF,     /* half precision */
-    BS_GGUF_BFLOAT16, /* bfloat16 */
-    BS_GGUF_Q8_0,     /* 8 bits; 32 share a half-precision scale */
-    BS_GGUF_Q8_1,     /* the same, and the sum of their values, in half precision too */
-    BS_GGUF_Q8_K,     /* 8 bits; 256 share a scale; and the sums of 16 codes each */
+    BS_GGUF_FLOAT,     /* they are not */
+    BS_GGUF_HALF,      /* half precision */
+    BS_GGUF_BFLOAT16,  /* bfloat16 */
+    BS_GGUF_SHORT,     /* Q8_0: 8 bits; 32 share a half-precision scale */
+    BS_GGUF_SHORT_SUM, /* Q8_1: and the sum of their values, in half precision too */
+    BS_GGUF_LONG,      /* Q8_K: 8 bits; 256 share a scale; and the sums of 16 codes each */
 };
 
+/* Bounds of a block. */
 enum {
     BS_GGUF_MOST_VALUES = 256, /* of a block */
     BS_GGUF_MINIMA = 16,       /* columns that have a minimum of their own */

@@ -114,7 +114,7 @@ static void round_inputs(const float *x, int count, bool super, double *rounded,
 static double expected(const struct bs_gguf_type *type, const struct bs_gguf_product *product,
                        const unsigned char *row, const float *x, double *sizes)
 {
-    bool super = product->input == BS_GGUF_Q8_K;
+    bool super = product->input == BS_GGUF_LONG;
     int block = super ? 256 : 32;
     double sum = 0, rounded[BS_GGUF_MOST_VALUES], total;
     struct bs_gguf_numbers n;

@@ -28,42 +28,42 @@ struct row {
     }
 #define BY_32(id, kind, scale, parts)                                                              \
     {                                                                                              \
-        {id, BS_GGUF_Q8_0, 32, false, false}, kind, scale, NONE, parts                             \
+        {id, BS_GGUF_SHORT, 32, false, false}, kind, scale, NONE, parts                            \
     }
 #define BY_256(id, kind, scale, parts)                                                             \
     {                                                                                              \
-        {id, BS_GGUF_Q8_K, 256, false, false}, kind, scale, NONE, parts                            \
+        {id, BS_GGUF_LONG, 256, false, false}, kind, scale, NONE, parts                            \
     }
 
 static const struct row rows[] = {
     PLAIN(0, BS_GGUF_FLOAT),
     PLAIN(1, BS_GGUF_HALF),
     PLAIN(30, BS_GGUF_BFLOAT16),
-    BY_32(2, HALVES, 0, 1),                                           /* Q4_0 */
-    {{3, BS_GGUF_Q8_1, 32, false, true}, HALVES, 0, 2, 1},            /* Q4_1 */
-    BY_32(6, HALVES, 0, 1),                                           /* Q5_0 */
-    {{7, BS_GGUF_Q8_1, 32, false, true}, HALVES, 0, 2, 1},            /* Q5_1 */
-    BY_32(8, HALVES, 0, 1),                                           /* Q8_0 */
-    {{10, BS_GGUF_Q8_K, 256, true, false}, HALVES, 80, 82, 1},        /* Q2_K */
-    BY_256(11, HALVES, 108, 1),                                       /* Q3_K */
-    {{12, BS_GGUF_Q8_K, 256, true, false}, HALVES, 0, 2, 1},          /* Q4_K */
-    {{13, BS_GGUF_Q8_K, 256, true, false}, HALVES, 0, 2, 1},          /* Q5_K */
-    BY_256(14, HALVES, 208, 1),                                       /* Q6_K */
-    BY_256(16, HALVES, 0, 8),                                         /* IQ2_XXS */
-    BY_256(17, HALVES, 0, 8),                                         /* IQ2_XS */
-    BY_256(18, HALVES, 0, 4),                                         /* IQ3_XXS */
-    BY_256(19, HALVES, 0, 8),                                         /* IQ1_S */
-    BY_32(20, HALVES, 0, 1),                                          /* IQ4_NL */
-    BY_256(21, HALVES, 0, 1),                                         /* IQ3_S */
-    BY_256(22, HALVES, 0, 8),                                         /* IQ2_S */
-    BY_256(23, HALVES, 0, 1),                                         /* IQ4_XS */
-    BY_256(29, IN_NIBBLES, 48, 8),                                    /* IQ1_M */
-    BY_256(34, HALVES, 52, 1),                                        /* TQ1_0 */
-    BY_256(35, HALVES, 64, 1),                                        /* TQ2_0 */
-    BY_32(39, EXPONENT, 0, 1),                                        /* MXFP4 */
-    {{40, BS_GGUF_Q8_0, 16, false, false}, SMALL_FLOATS, 0, NONE, 1}, /* NVFP4 */
-    BY_32(41, HALVES, 0, 1),                                          /* Q1_0 */
-    BY_32(42, HALVES, 0, 1),                                          /* Q2_0 */
+    BY_32(2, HALVES, 0, 1),                                            /* Q4_0 */
+    {{3, BS_GGUF_SHORT_SUM, 32, false, true}, HALVES, 0, 2, 1},        /* Q4_1 */
+    BY_32(6, HALVES, 0, 1),                                            /* Q5_0 */
+    {{7, BS_GGUF_SHORT_SUM, 32, false, true}, HALVES, 0, 2, 1},        /* Q5_1 */
+    BY_32(8, HALVES, 0, 1),                                            /* Q8_0 */
+    {{10, BS_GGUF_LONG, 256, true, false}, HALVES, 80, 82, 1},         /* Q2_K */
+    BY_256(11, HALVES, 108, 1),                                        /* Q3_K */
+    {{12, BS_GGUF_LONG, 256, true, false}, HALVES, 0, 2, 1},           /* Q4_K */
+    {{13, BS_GGUF_LONG, 256, true, false}, HALVES, 0, 2, 1},           /* Q5_K */
+    BY_256(14, HALVES, 208, 1),                                        /* Q6_K */
+    BY_256(16, HALVES, 0, 8),                                          /* IQ2_XXS */
+    BY_256(17, HALVES, 0, 8),                                          /* IQ2_XS */
+    BY_256(18, HALVES, 0, 4),                                          /* IQ3_XXS */
+    BY_256(19, HALVES, 0, 8),                                          /* IQ1_S */
+    BY_32(20, HALVES, 0, 1),                                           /* IQ4_NL */
+    BY_256(21, HALVES, 0, 1),                                          /* IQ3_S */
+    BY_256(22, HALVES, 0, 8),                                          /* IQ2_S */
+    BY_256(23, HALVES, 0, 1),                                          /* IQ4_XS */
+    BY_256(29, IN_NIBBLES, 48, 8),                                     /* IQ1_M */
+    BY_256(34, HALVES, 52, 1),                                         /* TQ1_0 */
+    BY_256(35, HALVES, 64, 1),                                         /* TQ2_0 */
+    BY_32(39, EXPONENT, 0, 1),                                         /* MXFP4 */
+    {{40, BS_GGUF_SHORT, 16, false, false}, SMALL_FLOATS, 0, NONE, 1}, /* NVFP4 */
+    BY_32(41, HALVES, 0, 1),                                           /* Q1_0 */
+    BY_32(42, HALVES, 0, 1),                                           /* Q2_0 */
 };
 
 static const struct row *find(uint32_t type)
