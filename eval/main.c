@@ -17,7 +17,7 @@
 #include "eval/base/stop.h"
 #include "eval/base/terminal.h"
 #include "eval/command/address_space.h"
-#include "eval/command/arguments.h"
+#include "eval/command/opened.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
 #include "eval/tokenizer/token_list.h"
@@ -34,37 +34,6 @@
 #include "eval/report/chart.h"
 #include "eval/report/table.h"
 #include "eval/tasks/task.h"
-
-static int fail(const struct bs_error *err)
-{
-    fprintf(stderr, "bitsweep: %s\n", err->message);
-    return BS_EXIT_INPUT;
-}
-
-/* The error of a config file already begins with its place. */
-static int fail_config(const struct bs_error *err)
-{
-    if (err->status != BS_ECONFIG)
-        return fail(err);
-    fprintf(stderr, "%s\n", err->message);
-    return BS_EXIT_INPUT;
-}
-
-/* The same of what is wrong with the config for one of its models. */
-static int fail_model(const struct bs_config *config, const struct bs_error *err)
-{
-    return strncmp(err->message, config->path, strlen(config->path)) ? fail(err) : fail_config(err);
-}
-
-/* results/<config's name>.h5 unless told otherwise. In new memory. */
-static char *result_path(const struct bs_arguments *args)
-{
-    if (args->output)
-        return bs_strdup(args->output);
-    const char *name = bs_path_name(args->operands[0]), *dot = strrchr(name, '.');
-    int length = (int)(dot && dot != name ? (size_t)(dot - name) : strlen(name));
-    return bs_printf("results/%.*s.h5", length, name);
-}
 
 /* The result file's path without its ending: the folder of its charts. In new memory. */
 static char *chart_folder(const char *path)
@@ -120,46 +89,6 @@ static enum bs_status draw(const struct bs_results *results, char *const *names,
     return status;
 }
 
-/* What is open at the start of a run or a plan. */
-struct opened {
-    struct bs_config config;
-    struct bs_models models;
-    char *named, *path; /* the result file as it is called, and where that leads if it is a link */
-};
-
-static void close_all(struct opened *opened)
-{
-    bs_models_close(&opened->models);
-    bs_config_release(&opened->config);
-    bs_free(opened->named);
-    bs_free(opened->path);
-}
-
-/* Opens config, models and texts. */
-static int open_all(const struct bs_arguments *args, struct opened *opened)
-{
-    struct bs_error err;
-    uint64_t wanted;
-    memset(opened, 0, sizeof *opened);
-    if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
-        return fail_config(&err);
-    bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
-    opened->named = result_path(args);
-    if (!opened->named) {
-        bs_fail_memory(&err);
-        return fail(&err);
-    }
-    if (bs_path_target(opened->named, &opened->path, &err))
-        return fail(&err);
-    for (int i = 0; i < args->num_accepted; i++)
-        if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
-            return fail(&err);
-    if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
-        bs_models_open(&opened->config, wanted, &opened->models, &err))
-        return fail_model(&opened->config, &err);
-    return BS_EXIT_DONE;
-}
-
 /* Prints the results; a config that cannot be read takes nothing away but what was published. */
 static enum bs_status print_table(const struct bs_results *results, const char *columns,
                                   enum bs_table_style style, struct bs_error *err)
@@ -177,13 +106,13 @@ static enum bs_status print_table(const struct bs_results *results, const char *
     return status;
 }
 
-static int report_run(const struct bs_arguments *args, const struct opened *opened,
+static int report_run(const struct bs_arguments *args, const struct bs_opened *opened,
                       const struct bs_sweep_outcome *outcome)
 {
     struct bs_error err;
     struct bs_results results;
     if (bs_results_read(opened->named, &results, &err))
-        return fail(&err);
+        return bs_fail_print(&err);
     char *folder = chart_folder(opened->named);
     enum bs_status status = print_table(&results, NULL, BS_TABLE_TERMINAL, &err);
     if (!status) {
@@ -195,20 +124,20 @@ static int report_run(const struct bs_arguments *args, const struct opened *open
     bs_free(folder);
     bs_results_release(&results);
     if (status)
-        return fail(&err);
+        return bs_fail_print(&err);
     if (outcome->failed)
         fprintf(stderr, "bitsweep: %d of %d trials failed; the table says why\n", outcome->failed,
                 outcome->failed + outcome->done);
     return outcome->failed ? BS_EXIT_TRIAL_FAILED : BS_EXIT_DONE;
 }
 
-static int run_opened(const struct bs_arguments *args, struct opened *opened)
+static int run_opened(const struct bs_arguments *args, struct bs_opened *opened)
 {
     struct bs_error err;
     struct bs_sweep_outcome outcome;
     struct bs_results_lock *lock;
     if (bs_results_lock_take(opened->path, &lock, &err))
-        return fail(&err);
+        return bs_fail_print(&err);
     enum bs_status status =
         bs_models_run(&opened->models, opened->path, &args->limits, args->quiet, &outcome, &err);
     bs_results_unlock(lock);
@@ -216,20 +145,20 @@ static int run_opened(const struct bs_arguments *args, struct opened *opened)
         bs_stop_now();
     if (!status)
         bs_stop_keep("all trials are in %s", opened->path);
-    return status ? fail(&err) : report_run(args, opened, &outcome);
+    return status ? bs_fail_print(&err) : report_run(args, opened, &outcome);
 }
 
 static int command_run(const struct bs_arguments *args)
 {
-    struct opened opened;
+    struct bs_opened opened;
     struct bs_error err;
     bs_stop_keep("nothing was begun");
     if (bs_stop_watch(&err))
-        return fail(&err);
-    int code = open_all(args, &opened);
+        return bs_fail_print(&err);
+    int code = bs_open_all(args, &opened);
     if (!code)
         code = run_opened(args, &opened);
-    close_all(&opened);
+    bs_close_all(&opened);
     return code;
 }
 
@@ -243,7 +172,7 @@ static void print_lines(const char *lines, int width)
     }
 }
 
-static enum bs_status print_plan(const struct bs_arguments *args, struct opened *opened,
+static enum bs_status print_plan(const struct bs_arguments *args, struct bs_opened *opened,
                                  struct bs_error *err)
 {
     struct bs_print printing;
@@ -267,25 +196,25 @@ static int print_places(const struct bs_arguments *args)
     struct bs_error err;
     uint64_t wanted;
     if (bs_config_load(args->operands[0], bs_chart_patterns, &config, &err))
-        return fail_config(&err);
+        return bs_fail_print_config(&err);
     enum bs_status status =
         bs_config_select(&config, args->models, args->num_models, &wanted, &err);
     if (!status)
         status = bs_places_print(&config, wanted, stdout, &err);
     bs_config_release(&config);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 static int command_plan(const struct bs_arguments *args)
 {
     if (args->places)
         return print_places(args);
-    struct opened opened;
+    struct bs_opened opened;
     struct bs_error err;
-    int code = open_all(args, &opened);
+    int code = bs_open_all(args, &opened);
     if (!code && print_plan(args, &opened, &err))
-        code = fail(&err);
-    close_all(&opened);
+        code = bs_fail_print(&err);
+    bs_close_all(&opened);
     return code;
 }
 
@@ -318,13 +247,13 @@ static int command_table(const struct bs_arguments *args)
         return BS_EXIT_INPUT;
     }
     if (bs_results_read(args->operands[0], &results, &err))
-        return fail(&err);
+        return bs_fail_print(&err);
     enum bs_status status =
         args->items       ? bs_items_print(&results, args->columns, style, stdout, &err)
         : args->positions ? bs_positions_print(&results, args->columns, style, stdout, &err)
                           : print_table(&results, args->columns, style, &err);
     bs_results_release(&results);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 /* Trials of one file against each other. */
@@ -370,7 +299,7 @@ static int command_diff(const struct bs_arguments *args)
     }
     enum bs_status status =
         between ? diff_between(args, style, &err) : diff_files(args, style, &err);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 enum { MOST_CHARTS = 16 };
@@ -399,7 +328,7 @@ static int command_plot(const struct bs_arguments *args)
     struct bs_error err;
     struct bs_results results;
     if (bs_results_read(args->operands[0], &results, &err))
-        return fail(&err);
+        return bs_fail_print(&err);
     const char *chosen[MOST_CHARTS];
     char *names[MOST_CHARTS] = {NULL};
     int count = choose_charts(args, &results, chosen);
@@ -414,7 +343,7 @@ static int command_plot(const struct bs_arguments *args)
         bs_free(names[i]);
     bs_free(folder);
     bs_results_release(&results);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 static int command_describe(const struct bs_arguments *args)
@@ -423,7 +352,7 @@ static int command_describe(const struct bs_arguments *args)
     enum bs_status status = args->num_operands
                                 ? bs_describe_one(args->operands[0], stdout, args->markdown, &err)
                                 : bs_describe_all(stdout, args->markdown, &err);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 static void print_outcome(const char *name, const struct bs_fetch_outcome *outcome)
@@ -452,7 +381,7 @@ static int fetch_one(const struct bs_arguments *args, const char *name,
     if (!status)
         print_outcome(name, &outcome);
     bs_fetch_outcome_release(&outcome);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 /* The items of a known task, and what its shots are drawn from. */
@@ -494,7 +423,7 @@ static int command_tokenize(const struct bs_arguments *args)
     if (!status)
         status = bs_tokens_print(directory, path, !args->no_special, style, stdout, &err);
     bs_free(directory);
-    return status ? fail(&err) : BS_EXIT_DONE;
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 static const struct bs_command commands[] = {
@@ -503,6 +432,8 @@ static const struct bs_command commands[] = {
     {"plan", "CONFIG",
      "print the trials, the memory, the work and the time of a sweep without running it", 1, 1,
      "olumcktxqah", command_plan},
+    {"export", "CONFIG OUT", "write what a recipe makes of the model, as other programs read it", 2,
+     2, "evyzlumctxqh", bs_command_export},
     {"table", "RESULTS", "print a result file", 1, 1, "fnjbh", command_table},
     {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
     {"diff", "RESULTS [RESULTS]",
@@ -577,7 +508,7 @@ int main(int argc, char **argv)
     }
     struct bs_error err = {0};
     if (bs_isa_check(&err))
-        return fail(&err);
+        return bs_fail_print(&err);
     bs_set_threads(args.threads ? args.threads : bs_default_threads());
     bs_map_watch();
     bs_address_space_check((size_t)bs_threads());

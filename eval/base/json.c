@@ -3,8 +3,10 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum bs_status bs_json_read(const char *path, json_t **object, struct bs_error *err)
 {
@@ -15,6 +17,19 @@ enum bs_status bs_json_read(const char *path, json_t **object, struct bs_error *
         status = bs_json_parse(path, NULL, (const char *)map.data, map.size, object, err);
     bs_map_close(&map);
     return status;
+}
+
+enum bs_status bs_json_write(const char *path, const json_t *value, struct bs_error *err)
+{
+    int file;
+    if (bs_file_create(path, &file, err))
+        return err->status;
+    errno = ENOMEM; /* unless a write says what else it was */
+    bool failed =
+        json_dumpfd(value, file, JSON_INDENT(2)) || write(file, "\n", 1) != 1 || fsync(file);
+    int reason = errno;
+    close(file);
+    return failed ? bs_fail(err, BS_EIO, "cannot write '%s': %s", path, strerror(reason)) : BS_OK;
 }
 
 void bs_json_excerpt(const json_t *value, char *out, size_t size)

@@ -32,6 +32,10 @@ enum bs_status bs_json_parse(const char *place, const struct bs_json_rules *rule
 /* The object in the file at `path`. BS_EIO where it cannot be read. */
 enum bs_status bs_json_read(const char *path, json_t **object, struct bs_error *err);
 
+/* Writes a value into a new file, durable, two blanks a level, keys in their order. BS_EIO naming
+ * the file, BS_ENOMEM. */
+enum bs_status bs_json_write(const char *path, const json_t *value, struct bs_error *err);
+
 /* Prints a value in short for a message: `"gelu"`, `[1, 2]`; a long one is cut. */
 void bs_json_excerpt(const json_t *value, char *out, size_t size);
 

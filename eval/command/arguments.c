@@ -52,6 +52,12 @@ static const struct flag {
     {"plots", "FOLDER", 'p',
      "where the chart templates are; ./plots, else those of the project or prefix that the program "
      "stands in"},
+    {"recipe", "LABEL", 'e',
+     "the recipe that is written, as tables call it; the only one there is"},
+    {"as", "LAYOUT", 'z', "how it is written (`describe writer`)"},
+    {"set", "KEY=VALUE", 'v', "an option of the layout; may be given several times"},
+    {"verify", NULL, 'y',
+     "read back what was written, compare all weights, and measure it on the config's texts"},
     {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
     {"markdown", NULL, 'd', "print Markdown"},
     {"quiet", NULL, 'q', "no progress; of a plan, no time, which takes a second or two to measure"},
@@ -172,6 +178,25 @@ static int take_numerics(const struct bs_command *command, const char *name,
     return usage_error(command, what, name);
 }
 
+/* A writer's name; a hyphen in it is as good as an underscore. */
+static int take_writer(const struct bs_command *command, const char *text,
+                       struct bs_arguments *args)
+{
+    char what[320], list[256], name[64];
+    struct bs_names names = {0};
+    snprintf(name, sizeof name, "%s", text);
+    for (char *c = name; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    args->writer = (const struct bs_writer *)bs_registry_find(&bs_writer_registry, name);
+    if (args->writer)
+        return BS_EXIT_DONE;
+    for (int i = 0; bs_writer_registry.rows[i]; i++)
+        bs_names_add(&names, bs_writer_registry.rows[i]->name);
+    bs_names_print(&names, name, list, sizeof list);
+    snprintf(what, sizeof what, "--as takes %s, not", list);
+    return usage_error(command, what, text);
+}
+
 static int take_flag(const struct bs_command *command, char letter, const char *value,
                      struct bs_arguments *args)
 {
@@ -188,6 +213,19 @@ static int take_flag(const struct bs_command *command, char letter, const char *
         if (args->num_accepted == BS_MOST_ACCEPTED)
             return usage_error(command, "one --accept-unknown too many:", value);
         args->accepted[args->num_accepted++] = value;
+        return BS_EXIT_DONE;
+    case 'e':
+        args->recipe = value;
+        return BS_EXIT_DONE;
+    case 'z':
+        return take_writer(command, value, args);
+    case 'v':
+        if (args->num_settings == BS_MOST_SETTINGS)
+            return usage_error(command, "one --set too many:", value);
+        args->settings[args->num_settings++] = value;
+        return BS_EXIT_DONE;
+    case 'y':
+        args->verify = true;
         return BS_EXIT_DONE;
     case 'f':
         args->format = value;

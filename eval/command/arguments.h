@@ -6,9 +6,10 @@
 #include <stdio.h>
 
 #include "eval/config/config.h"
+#include "eval/export/writer.h"
 #include "eval/run/sweep.h"
 
-enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64 };
+enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
 
 /* Exit statuses. */
 enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_INPUT = 2 };
@@ -18,14 +19,18 @@ struct bs_arguments {
     const char *operands[BS_MOST_OPERANDS];
     int num_operands;
     const char *output, *format, *columns, *plots, *revision;
-    const char *between[2]; /* both or neither */
+    const char *between[2];                 /* both or neither */
+    const char *recipe;                     /* the label of one; NULL = the only one there is */
+    const struct bs_writer *writer;         /* NULL = none was named */
+    const char *settings[BS_MOST_SETTINGS]; /* "key=value" */
+    int num_settings;
     const char *models[BS_MAX_MODELS];
     const char *accepted[BS_MOST_ACCEPTED];
     int num_models, num_accepted;
     struct bs_limits limits;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
-    bool quiet, markdown, ids, no_special, places, items, positions;
+    bool quiet, markdown, ids, no_special, places, items, positions, verify;
 };
 
 /* A command: its help, and the function that runs it and gives the exit status. */

@@ -15,6 +15,7 @@ struct bs_norm_tensors {
 
 /* An open model: where its tensors are. */
 struct bs_model {
+    char *directory; /* that config.json and the tensors are of, owned */
     struct bs_architecture architecture;
     struct bs_checkpoint *checkpoint;
     /* What the names begin with: of all tensors but the head's, and of the head's. */

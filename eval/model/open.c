@@ -500,8 +500,11 @@ static enum bs_status open_parts(struct bs_model *model, const char *directory, 
                                  const struct bs_lines *accept, struct bs_error *err)
 {
     struct bs_digest_state *digest = NULL;
+    model->directory = bs_strdup(directory);
     enum bs_status status =
-        bs_architecture_read(directory, accept, &model->architecture, &model->remarks, err);
+        model->directory
+            ? bs_architecture_read(directory, accept, &model->architecture, &model->remarks, err)
+            : bs_fail_memory(err);
     if (!status)
         status = bs_checkpoint_open(directory, &model->checkpoint, err);
     if (!status && adapter && model->architecture.stored.transposed)
@@ -550,6 +553,7 @@ void bs_model_free(struct bs_model *model)
         return;
     bs_checkpoint_free(model->checkpoint);
     bs_remarks_release(&model->remarks);
+    bs_free(model->directory);
     bs_free(model);
 }
 

@@ -156,8 +156,8 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limit
                              const struct bs_pace *pace, struct bs_sweep_plan *plan,
                              struct bs_error *err);
 
-/* Decides where the streams of a walk of these recipes are that was kept: in memory where they fit,
- * else in the scratch directory. As bs_sweep_plan. */
+/* Decides where the streams of one walk of these recipes are: in memory where they fit, else in the
+ * scratch directory. As bs_sweep_plan. */
 enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_walk *walk,
                                       const struct bs_recipe *const *recipes, int count,
                                       struct bs_error *err);

@@ -109,14 +109,13 @@ enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_
     double memory = needed.fixed + count * needed.per_variant;
     double disk = needed.disk_fixed + count * needed.disk_per_variant;
     if (memory > limits->memory)
-        return bs_fail(err, BS_ENOMEM,
-                       "the walk that was kept needs %.0f MB, and the memory allowed is %.0f MB",
+        return bs_fail(err, BS_ENOMEM, "the walk needs %.0f MB, and the memory allowed is %.0f MB",
                        ceil(memory / 1e6), limits->memory / 1e6);
     if (bs_spill_room(limits->scratch, &room, err))
         return err->status;
     if (disk > room)
         return bs_fail(err, BS_EIO,
-                       "the walk that was kept needs %.0f MB in the scratch folder '%s', which has "
+                       "the walk needs %.0f MB in the scratch folder '%s', which has "
                        "room for %.0f MB",
                        ceil(disk / 1e6), limits->scratch, room / 1e6);
     return BS_OK;

@@ -211,6 +211,10 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
     } else {
         variant->seconds_quantize += bs_seconds() - start;
     }
+    const struct bs_walk *walk = s->walk;
+    if (walk->quantized &&
+        walk->quantized(walk->quantized_context, variant, &s->original, &s->work, err))
+        return err->status;
     return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
                            variant->layers + variant->num_layers, &variant->totals, err);
 }

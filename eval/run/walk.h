@@ -63,6 +63,12 @@ struct bs_walk {
      * variant has failed; what it returns ends the walk. May be NULL. */
     enum bs_status (*measured)(void *context, int text, struct bs_error *err);
     void *measured_context;
+    /* Called with each block as a variant's recipe has left it, before its windows go on; what it
+     * returns fails the variant. `original` is the block as the model has it. May be NULL. */
+    enum bs_status (*quantized)(void *context, const struct bs_variant *variant,
+                                const struct bs_block *original, const struct bs_block *block,
+                                struct bs_error *err);
+    void *quantized_context;
     /* Called now and then from the calling thread; may be NULL. */
     void (*progress)(void *context, int done, int total);
     void *progress_context;

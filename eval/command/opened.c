@@ -1,0 +1,71 @@
+#include "eval/command/opened.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/linalg/numerics.h"
+#include "eval/report/chart.h"
+
+int bs_fail_print(const struct bs_error *err)
+{
+    fprintf(stderr, "bitsweep: %s\n", err->message);
+    return BS_EXIT_INPUT;
+}
+
+int bs_fail_print_config(const struct bs_error *err)
+{
+    if (err->status != BS_ECONFIG)
+        return bs_fail_print(err);
+    fprintf(stderr, "%s\n", err->message);
+    return BS_EXIT_INPUT;
+}
+
+int bs_fail_print_model(const struct bs_config *config, const struct bs_error *err)
+{
+    return strncmp(err->message, config->path, strlen(config->path)) ? bs_fail_print(err)
+                                                                     : bs_fail_print_config(err);
+}
+
+/* results/<config's name>.h5 unless told otherwise. In new memory. */
+static char *result_path(const struct bs_arguments *args)
+{
+    if (args->output)
+        return bs_strdup(args->output);
+    const char *name = bs_path_name(args->operands[0]), *dot = strrchr(name, '.');
+    int length = (int)(dot && dot != name ? (size_t)(dot - name) : strlen(name));
+    return bs_printf("results/%.*s.h5", length, name);
+}
+
+void bs_close_all(struct bs_opened *opened)
+{
+    bs_models_close(&opened->models);
+    bs_config_release(&opened->config);
+    bs_free(opened->named);
+    bs_free(opened->path);
+}
+
+int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
+{
+    struct bs_error err;
+    uint64_t wanted;
+    memset(opened, 0, sizeof *opened);
+    if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
+        return bs_fail_print_config(&err);
+    bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
+    opened->named = result_path(args);
+    if (!opened->named) {
+        bs_fail_memory(&err);
+        return bs_fail_print(&err);
+    }
+    if (bs_path_target(opened->named, &opened->path, &err))
+        return bs_fail_print(&err);
+    for (int i = 0; i < args->num_accepted; i++)
+        if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
+            return bs_fail_print(&err);
+    if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
+        bs_models_open(&opened->config, wanted, &opened->models, &err))
+        return bs_fail_print_model(&opened->config, &err);
+    return BS_EXIT_DONE;
+}

@@ -1,0 +1,55 @@
+#include "eval/export/pack.h"
+
+#include "eval/base/mem.h"
+#include "eval/quant/format.h"
+
+enum bs_status bs_export_check_whole(const struct bs_export_place *place, int least, int most,
+                                     struct bs_error *err)
+{
+    const struct bs_setting *weights = place->weights;
+    char text[BS_EXPORT_TEXT];
+    int bits = bs_export_number(weights, "bits"), group = bs_export_number(weights, "group_size");
+    if (bits < least || bits > most)
+        return bs_export_refuse(place, err, "bits is %d, expected %d to %d", bits, least, most);
+    if (bs_export_says(weights, "zero_point", "float"))
+        return bs_export_refuse(place, err,
+                                "zero points are any numbers, expected zero_point: "
+                                "integer");
+    if (group > 0 && group < place->in && place->in % group)
+        return bs_export_refuse(place, err,
+                                "rows of %d are no whole number of groups of %s, expected a "
+                                "group_size that divides it",
+                                place->in, bs_export_option(weights, "group_size", text));
+    return BS_OK;
+}
+
+bool bs_export_has_zeros(const struct bs_setting *setting)
+{
+    return !bs_export_says(setting, "symmetric", "true");
+}
+
+int bs_export_zero(const struct bs_codes *codes, int row, int group)
+{
+    struct bs_cell cell = bs_codes_cell(codes, row, group);
+    return (int)cell.zero - cell.first;
+}
+
+bool bs_export_is_whole(const struct bs_codes *codes) { return codes->layout.tensor_bytes > 0; }
+
+float *bs_export_scales(const struct bs_codes *codes, bool turned)
+{
+    size_t out = (size_t)codes->layout.out, groups = (size_t)codes->groups;
+    float *scales = bs_alloc(out * groups, sizeof *scales);
+    if (!scales)
+        return NULL;
+    if (bs_export_is_whole(codes)) {
+        scales[0] = bs_codes_cell(codes, 0, 0).scale;
+        return scales;
+    }
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < out; i++)
+        for (size_t g = 0; g < groups; g++)
+            scales[turned ? g * out + i : i * groups + g] =
+                bs_codes_cell(codes, (int)i, (int)g).scale;
+    return scales;
+}

@@ -1,0 +1,19 @@
+/* Adding a writer is its file and one line here. */
+#include "eval/export/writer.h"
+
+#define WRITERS(X)                                                                                 \
+    X(compressed_tensors)                                                                          \
+    X(dequantized)
+
+#define DECLARE(w) extern const struct bs_writer bs_writer_##w;
+#define ENTRY(w) &bs_writer_##w.plugin,
+
+WRITERS(DECLARE)
+
+static const struct bs_plugin *const rows[] = {WRITERS(ENTRY) NULL};
+
+const struct bs_registry bs_writer_registry = {
+    .kind = "writer",
+    .summary = "how `bitsweep export` writes a quantized model",
+    .rows = rows,
+};

@@ -1,0 +1,320 @@
+#include "eval/run/export.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "eval/base/file.h"
+#include "eval/base/machine.h"
+#include "eval/base/mem.h"
+#include "eval/config/report.h"
+#include "eval/base/printable.h"
+#include "eval/base/stop.h"
+#include "eval/run/export_proof.h"
+#include "eval/run/progress.h"
+
+/* An export while it runs. */
+struct exporting {
+    struct bs_sweep *sweep;
+    const struct bs_export_request *request;
+    const struct bs_recipe *recipe;
+    struct bs_export export;
+    char *partial; /* what is written to: a name beside the right one */
+    void *state;   /* the writer's */
+    struct bs_export_proof proof;
+    struct bs_variant variant; /* the recipe's, with its figures where they are compared */
+    struct bs_limits limits;
+    FILE *out;
+};
+
+/* ---- which recipe ---- */
+
+static enum bs_status fail_label(const struct bs_sweep *sweep, const char *label,
+                                 struct bs_error *err)
+{
+    char list[512];
+    struct bs_names names = {0};
+    for (int i = 0; i < sweep->num_all; i++)
+        if (sweep->all[i].recipe)
+            bs_names_add(&names, sweep->all[i].recipe_label);
+    bs_names_print(&names, label ? label : "", list, sizeof list);
+    return label
+               ? bs_fail(err, BS_ECONFIG, "no recipe is called '%.200s', expected %s", label, list)
+               : bs_fail(err, BS_ECONFIG, "--recipe is missing, expected %s", list);
+}
+
+/* The recipe of this label, and the calibration that it looks at, which is then selected. */
+static enum bs_status choose_recipe(struct exporting *e, struct bs_error *err)
+{
+    struct bs_sweep *sweep = e->sweep;
+    const char *label = e->request->label;
+    const struct bs_trial *found = NULL;
+    for (int i = 0; i < sweep->num_all; i++) {
+        const struct bs_trial *trial = &sweep->all[i];
+        if (!trial->recipe ||
+            (label && strcmp(trial->recipe_label, label) && strcmp(trial->label, label)))
+            continue;
+        if (found && !label && found->recipe != trial->recipe)
+            return fail_label(sweep, NULL, err);
+        if (found && found->recipe == trial->recipe && found->calibration != trial->calibration)
+            return bs_fail(
+                err, BS_ECONFIG,
+                "the recipe was calibrated in several ways, expected one of '%.150s' and "
+                "'%.150s'",
+                found->label, trial->label);
+        found = found ? found : trial;
+    }
+    if (!found)
+        return fail_label(sweep, label, err);
+    bs_sweep_select(sweep, found->calibration);
+    e->recipe = &sweep->config->recipes[found->recipe];
+    e->export.label = found->recipe_label;
+    return BS_OK;
+}
+
+/* ---- names ---- */
+
+/* A folder's files, and itself, or a file. */
+static void remove_written(const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info))
+        return;
+    DIR *folder = S_ISDIR(info.st_mode) ? opendir(path) : NULL;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        char *name = bs_path_join(path, entry->d_name);
+        if (name)
+            unlink(name);
+        bs_free(name);
+    }
+    if (folder)
+        closedir(folder);
+    if (folder ? rmdir(path) : unlink(path))
+        fprintf(stderr, "bitsweep: cannot remove '%s': %s\n", path, strerror(errno));
+}
+
+/* A name beside the right one; what an export that was killed has left there goes. */
+static enum bs_status choose_name(struct exporting *e, struct bs_error *err)
+{
+    const char *path = e->request->path, *ending = e->request->writer->ending;
+    struct stat info;
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    if (!lstat(path, &info))
+        return bs_fail(err, BS_ECONFIG, "'%s' is there already, expected a name that is free",
+                       path);
+    if (ending && !bs_ends_in(path, ending))
+        return bs_fail(err, BS_ECONFIG, "'%s' is written as one file, expected a name in %s", path,
+                       ending);
+    e->partial = bs_printf("%.*s.partial%s", (int)length, path, ending ? ending : "");
+    if (!e->partial)
+        return bs_fail_memory(err);
+    e->export.path = e->partial;
+    if (bs_make_parent(e->partial, err))
+        return err->status;
+    remove_written(e->partial);
+    return ending ? BS_OK : bs_make_directory(e->partial, err);
+}
+
+/* The right name, once all is there. */
+static enum bs_status commit(const struct exporting *e, struct bs_error *err)
+{
+    size_t length = strlen(e->partial) - strlen(".partial");
+    if (e->request->writer->ending)
+        return bs_file_commit(e->partial, e->request->path, err);
+    char *path = bs_printf("%.*s", (int)length, e->partial);
+    if (!path)
+        return bs_fail_memory(err);
+    enum bs_status status = bs_file_commit(e->partial, path, err);
+    bs_free(path);
+    return status;
+}
+
+/* ---- walks ---- */
+
+static enum bs_status take_block(void *context, const struct bs_variant *variant,
+                                 const struct bs_block *original, const struct bs_block *block,
+                                 struct bs_error *err)
+{
+    (void)variant;
+    struct exporting *e = context;
+    if (bs_stop_asked())
+        return bs_fail(err, BS_ESTOPPED, "asked to stop");
+    if (e->request->writer->block(e->state, original, block, err))
+        return err->status;
+    return e->request->verify ? bs_export_proof_take(&e->proof, block, err) : BS_OK;
+}
+
+/* Ends a walk in which its only variant has failed. */
+static enum bs_status stop_failed(void *context, int text, struct bs_error *err)
+{
+    (void)text;
+    const struct bs_variant *variant = context;
+    return variant->status ? bs_fail(err, variant->status, "%s", variant->message) : BS_OK;
+}
+
+/* A walk of one variant to the texts, or to none. */
+static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
+                               struct bs_variant *variant, bool texts, struct bs_error *err)
+{
+    unsigned figures[BS_WALK_TEXTS];
+    struct bs_progress progress;
+    const struct bs_recipe *recipe = variant->recipe;
+    if (!bs_recipe_needs_calibration(recipe))
+        walk->calibration = NULL;
+    walk->layer_error_windows = 0;
+    walk->num_texts = texts ? walk->num_texts : 0;
+    for (int t = 0; t < walk->num_texts; t++) {
+        figures[t] = 1u << BS_NLL;
+        variant->wanted[t] = true;
+    }
+    walk->figures = figures;
+    walk->measured = stop_failed;
+    walk->measured_context = variant;
+    walk->progress = bs_progress_report;
+    walk->progress_context = &progress;
+    if (bs_sweep_place_streams(&e->limits, walk, &recipe, 1, err))
+        return err->status;
+    bs_progress_start(&progress, e->request->quiet,
+                      2 * (bs_model_architecture(walk->model)->num_layers + 1));
+    enum bs_status status = bs_walk_run(walk, variant, 1, err);
+    bs_progress_end(&progress);
+    return status ? status : stop_failed(variant, -1, err);
+}
+
+static enum bs_status write_model(struct exporting *e, bool texts, struct bs_error *err)
+{
+    struct bs_walk walk = bs_sweep_walk(e->sweep);
+    const struct bs_writer *writer = e->request->writer;
+    walk.quantized = take_block;
+    walk.quantized_context = e;
+    e->variant = (struct bs_variant){.recipe = e->recipe};
+    if (writer->open(&e->export, &e->state, err) || walk_one(e, &walk, &e->variant, texts, err))
+        return err->status;
+    return writer->close(e->state, err);
+}
+
+/* ---- the proof ---- */
+
+/* One text of the model as it was measured and as it was read back. Where products are of codes, or
+ * readers round what they decode, sums differ in their last places. */
+static enum bs_status compare_text(const struct exporting *e, const struct bs_variant *read,
+                                   int text, bool exact, struct bs_error *err)
+{
+    const double tolerance = 1e-3;
+    const struct bs_windows *windows = &e->sweep->texts[text];
+    const char *name = e->sweep->config->evaluations[text].name;
+    double was = bs_export_perplexity(&e->variant, windows, text);
+    double is = bs_export_perplexity(read, windows, text);
+    if (bs_export_same_nll(&e->variant, read, windows, text)) {
+        bs_print_line(e->out,
+                      "%s: perplexity %.6f of the recipe and of the files, every NLL alike to "
+                      "the last bit",
+                      name, was);
+        return BS_OK;
+    }
+    if (exact || !(fabs(is - was) <= tolerance * was))
+        return bs_fail(err, BS_EDATA,
+                       "'%s': the recipe's perplexity is %.9g, that of what was written %.9g", name,
+                       was, is);
+    bs_print_line(e->out, "%s: perplexity %.6f of the recipe, %.6f of the files (%+.1e of it): %s",
+                  name, was, is, (is - was) / was,
+                  e->proof.rounded ? "what reads them rounds the weights that it decodes"
+                                   : "the recipe multiplies codes, which sums otherwise");
+    return BS_OK;
+}
+
+static enum bs_status compare_texts(struct exporting *e, const struct bs_model *model,
+                                    struct bs_error *err)
+{
+    struct bs_recipe recipe;
+    struct bs_walk walk = bs_sweep_walk(e->sweep);
+    if (bs_export_proof_recipe(e->recipe, &recipe, err)) {
+        bs_recipe_release(&recipe);
+        return err->status;
+    }
+    struct bs_variant read = {.recipe = &recipe};
+    walk.model = model;
+    bool exact = !e->proof.rounded && !bs_recipe_quantizes_activations(e->recipe);
+    enum bs_status status = walk_one(e, &walk, &read, true, err);
+    for (int t = 0; t < e->sweep->config->num_evaluations && !status; t++)
+        status = compare_text(e, &read, t, exact, err);
+    bs_variant_release(&read);
+    bs_recipe_release(&recipe);
+    return status;
+}
+
+/* Reads back what stands under the name that it has so far. */
+static enum bs_status verify(struct exporting *e, bool texts, struct bs_error *err)
+{
+    struct bs_model *model;
+    if (bs_model_open(e->partial, &e->sweep->config->accept_unknown, &model, err))
+        return bs_fail_within(err, "read back");
+    enum bs_status status = bs_export_proof_compare(&e->proof, model, err);
+    if (!status)
+        bs_print_line(
+            e->out,
+            "%d quantized matrices, and all that is beside them, are read back as they were%s",
+            e->proof.matrices, e->proof.rounded ? ", rounded as what reads them does" : "");
+    if (!status && !texts)
+        bs_print_line(e->out,
+                      "texts are not compared: static activations are fixed by calibration, "
+                      "which the files do not hold");
+    if (!status && texts)
+        status = compare_texts(e, model, err);
+    bs_model_free(model);
+    return status;
+}
+
+/* ---- all of it ---- */
+
+static enum bs_status run(struct exporting *e, struct bs_error *err)
+{
+    const struct bs_export_request *request = e->request;
+    bool texts = request->verify && !bs_recipe_static_activations(e->recipe);
+    if (request->verify && bs_export_proof_init(&e->proof, bs_model_architecture(e->sweep->model),
+                                                request->writer, err))
+        return err->status;
+    if (choose_name(e, err) || write_model(e, texts, err) ||
+        (request->verify && verify(e, texts, err)))
+        return err->status;
+    return bs_stop_asked() ? bs_fail(err, BS_ESTOPPED, "asked to stop") : commit(e, err);
+}
+
+enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_request *request,
+                             const struct bs_limits *limits, FILE *out, struct bs_error *err)
+{
+    struct exporting e = {.sweep = sweep,
+                          .request = request,
+                          .limits = *limits,
+                          .out = out,
+                          .export = {.model = sweep->model, .options = request->options}};
+    if (sweep->reference)
+        return bs_fail(err, BS_ECONFIG,
+                       "the config compares models as they are (reference), and has no recipe to "
+                       "write");
+    if (choose_recipe(&e, err))
+        return err->status;
+    e.export.recipe = e.recipe;
+    e.export.calibration = sweep->calibration.ids && bs_recipe_needs_calibration(e.recipe)
+                               ? &sweep->calibration
+                               : NULL;
+    if (request->writer->check(&e.export, err))
+        return err->status;
+    if (!e.limits.memory)
+        e.limits.memory = bs_free_memory("") / 2;
+    bs_stop_hold(true);
+    enum bs_status status = run(&e, err);
+    bs_stop_hold(false);
+    request->writer->free(e.state);
+    if (status && e.partial)
+        remove_written(e.partial);
+    bs_variant_release(&e.variant);
+    bs_export_proof_release(&e.proof);
+    bs_free(e.partial);
+    return status;
+}

@@ -1,0 +1,161 @@
+#include "eval/run/export_proof.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/checkpoint/layouts/grid.h"
+#include "eval/linalg/elementary.h"
+
+enum { CHUNK = 4096 };
+
+enum bs_status bs_export_proof_init(struct bs_export_proof *proof,
+                                    const struct bs_architecture *architecture,
+                                    const struct bs_writer *writer, struct bs_error *err)
+{
+    *proof = (struct bs_export_proof){.architecture = architecture,
+                                      .writer = writer,
+                                      .parts = architecture->program.num_slots + 1};
+    size_t count = (size_t)architecture->num_layers * (size_t)proof->parts;
+    proof->digests = bs_calloc(count, sizeof *proof->digests);
+    return proof->digests ? BS_OK : bs_fail_memory(err);
+}
+
+void bs_export_proof_release(struct bs_export_proof *proof)
+{
+    bs_free(proof->digests);
+    proof->digests = NULL;
+}
+
+/* Adds values as they are read from a file that rounds them to a type; 0 and -0 are one. */
+static void add(struct bs_digest_state *state, const float *values, size_t count, enum bs_dtype as)
+{
+    float chunk[CHUNK];
+    for (size_t at = 0; at < count; at += CHUNK) {
+        size_t here = count - at < CHUNK ? count - at : CHUNK;
+        for (size_t j = 0; j < here; j++)
+            chunk[j] = bs_grid_rounded(as, values[at + j]) + 0.0f;
+        bs_digest_add(state, chunk, here * sizeof *chunk);
+    }
+}
+
+static enum bs_status digest_linear(const struct bs_linear *linear, enum bs_dtype as,
+                                    struct bs_digest *digest, struct bs_error *err)
+{
+    struct bs_digest_state *state = bs_digest_create();
+    if (!state)
+        return bs_fail_memory(err);
+    size_t out = (size_t)linear->out_features;
+    add(state, linear->weight, out * (size_t)linear->in_features, as);
+    if (linear->bias)
+        add(state, linear->bias, out, BS_F32);
+    *digest = bs_digest_finish(state);
+    return BS_OK;
+}
+
+static enum bs_status digest_norms(const struct bs_block *block, struct bs_digest *digest,
+                                   struct bs_error *err)
+{
+    struct bs_digest_state *state = bs_digest_create();
+    if (!state)
+        return bs_fail_memory(err);
+    for (int n = 0; n < BS_NUM_NORMS; n++) {
+        const struct bs_norm *norm = &block->norms[n];
+        add(state, norm->weight, (size_t)norm->width, BS_F32);
+        if (norm->bias)
+            add(state, norm->bias, (size_t)norm->width, BS_F32);
+    }
+    *digest = bs_digest_finish(state);
+    return BS_OK;
+}
+
+enum bs_status bs_export_proof_take(struct bs_export_proof *proof, const struct bs_block *block,
+                                    struct bs_error *err)
+{
+    struct bs_digest *own = proof->digests + (size_t)block->index * (size_t)proof->parts;
+    for (int s = 0; s < block->program->num_slots; s++) {
+        const struct bs_linear *linear = &block->linears[s];
+        enum bs_dtype as = BS_F32;
+        if (linear->codes.codes && proof->writer->read_as)
+            as = proof->writer->read_as(linear->codes.setting);
+        proof->matrices += linear->codes.codes != NULL;
+        proof->rounded |= as != BS_F32;
+        if (digest_linear(linear, as, &own[s], err))
+            return err->status;
+    }
+    return digest_norms(block, &own[block->program->num_slots], err);
+}
+
+static enum bs_status compare_block(const struct bs_export_proof *proof,
+                                    const struct bs_block *block, struct bs_error *err)
+{
+    const struct bs_digest *own = proof->digests + (size_t)block->index * (size_t)proof->parts;
+    int slots = block->program->num_slots;
+    for (int k = 0; k <= slots; k++) {
+        struct bs_digest now;
+        if (k < slots ? digest_linear(&block->linears[k], BS_F32, &now, err)
+                      : digest_norms(block, &now, err))
+            return err->status;
+        if (strcmp(now.hex, own[k].hex))
+            return bs_fail(err, BS_EDATA, "layer %d, %s: what is read back is not what was written",
+                           block->index, k < slots ? block->linears[k].name : "the norms");
+    }
+    return BS_OK;
+}
+
+enum bs_status bs_export_proof_compare(const struct bs_export_proof *proof,
+                                       const struct bs_model *model, struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    for (int layer = 0; layer < proof->architecture->num_layers && !status; layer++) {
+        struct bs_block block;
+        status = bs_block_load(model, layer, &block, err);
+        if (!status)
+            status = compare_block(proof, &block, err);
+        bs_block_release(&block);
+    }
+    return status;
+}
+
+static void leave_weights(struct bs_setting *setting)
+{
+    bs_setting_release(setting);
+    bs_setting_init(setting);
+}
+
+enum bs_status bs_export_proof_recipe(const struct bs_recipe *recipe, struct bs_recipe *as_written,
+                                      struct bs_error *err)
+{
+    struct bs_recipe copy;
+    bs_recipe_init(as_written);
+    if (bs_recipe_copy(&copy, recipe, err))
+        return err->status;
+    for (int i = 0; i < copy.num_steps; i++)
+        bs_choice_release(&copy.steps[i]);
+    copy.num_steps = 0;
+    leave_weights(&copy.weights);
+    for (int r = 0; r < copy.num_rules; r++)
+        if (copy.rules[r].use == BS_FOR_WEIGHTS)
+            leave_weights(&copy.rules[r].setting);
+    *as_written = copy;
+    return bs_recipe_add(as_written, bs_algorithm_usual(), err);
+}
+
+double bs_export_perplexity(const struct bs_variant *variant, const struct bs_windows *windows,
+                            int text)
+{
+    const float *nll = bs_figure_floats(&variant->figures[text], BS_NLL);
+    size_t count = (size_t)windows->windows * (size_t)(windows->tokens - 1);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += isnan(nll[i]) ? 0 : (double)nll[i];
+    return bs_exp(sum / (double)windows->num_scored);
+}
+
+bool bs_export_same_nll(const struct bs_variant *a, const struct bs_variant *b,
+                        const struct bs_windows *windows, int text)
+{
+    size_t count = (size_t)windows->windows * (size_t)(windows->tokens - 1);
+    return !memcmp(bs_figure_floats(&a->figures[text], BS_NLL),
+                   bs_figure_floats(&b->figures[text], BS_NLL), count * sizeof(float));
+}

@@ -1,0 +1,139 @@
+#!/bin/bash
+# A model that is written: it is the one that was measured, all of it under its name or nothing, and
+# what cannot be written is refused before any work.
+. "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
+. "$project/tests/cli/support/sweep.bash"
+
+make_model model
+make_texts
+echo '{"eos_token_id": 0}' >model/generation_config.json
+echo 'Apache-2.0' >model/LICENSE
+echo 'weights of others' >model/other.bin
+config sweep.yaml <<'EOF'
+sweep:
+  - algorithm: [rtn, gptq, awq]
+    weights: {bits: 4, group_size: 64}
+  - algorithm: gptq
+    act_order: true
+    weights: {bits: 3, group_size: 64, symmetric: true}
+  - algorithm: rtn
+    weights: {format: nf4}
+  - algorithm: rtn
+    weights: {bits: 8, group_size: channel, symmetric: true}
+    activations: {bits: 8, sharing: token}
+EOF
+config_one one.yaml
+export=(export --quiet --as compressed-tensors)
+
+# The files of the recipe $1 in the layout $2 give every NLL of the recipe.
+is_what_was_measured() {
+    run export --quiet --verify --as "$2" --recipe "$1" sweep.yaml out
+    expect_status 0
+    expect_no_err
+    expect_out '^14 quantized matrices, and all that is beside them, are read back as they were$'
+    expect_out '^evaluation: perplexity [0-9.]+ of the recipe and of the files, every NLL alike to the last bit$'
+    expect_out '^out$'
+    expect_there out/{model.safetensors,config.json,tokenizer.json,generation_config.json,LICENSE}
+    expect_absent out.partial out/other.bin out/model.safetensors.index.json
+    rm -rf out
+}
+for recipe in "rtn w4 g64" "gptq w4 g64" "awq w4 g64" "gptq w3 g64 sym act_order"; do
+    check "$recipe is read back as it was measured" is_what_was_measured "$recipe" compressed-tensors
+done
+check "any format decoded is what was measured" is_what_was_measured "rtn nf4" dequantized
+
+# The perplexity of the recipe $1 in the result file $2.
+perplexity() {
+    "$program" table --format json "$2" | grep -A60 "\"label\": \"$1\"" | sed -n 's/^ *"perplexity": \([0-9.]*\),*$/\1/p' |
+        head -n 1
+}
+
+a_written_model_is_a_model() {
+    local before after
+    run "${export[@]}" one.yaml written/model
+    expect_status 0
+    sed 's|^model: .*|model: written/model|' one.yaml >two.yaml
+    run run --quiet --output one.h5 one.yaml
+    run run --quiet --output two.h5 two.yaml
+    expect_status 0
+    before=$(perplexity "rtn w4 channel" one.h5)
+    after=$(perplexity unquantized two.h5)
+    [ -n "$before" ] && [ "$before" = "$after" ] || problem "expected the same perplexity, found '$before' and '$after'"
+}
+check "a written model is measured like any other, to the same figure" a_written_model_is_a_model
+
+activations_are_told() {
+    run export --quiet --verify --as compressed_tensors --recipe "rtn w8 channel sym a8 token" sweep.yaml out
+    expect_status 0
+    expect_out 'the recipe multiplies codes|alike to the last bit'
+    grep -q '"strategy": "token"' out/config.json || problem "expected the inputs in config.json"
+    rm -rf out
+}
+check "how inputs are quantized is in config.json" activations_are_told
+
+refusals() {
+    run "${export[@]}" --recipe "rtn w5" sweep.yaml out
+    expect_refusal "no recipe is called 'rtn w5', expected .*rtn w4 g64"
+    run "${export[@]}" sweep.yaml out
+    expect_refusal '--recipe is missing'
+    run export sweep.yaml out
+    expect_refusal '--as is missing'
+    run export --as compressed sweep.yaml out
+    expect_refusal "--as takes .*compressed_tensors.*, not 'compressed'"
+    run "${export[@]}" --recipe "rtn nf4" sweep.yaml out
+    expect_refusal '^bitsweep: model.layers.0.self_attn.q_proj: weights are nf4, expected int'
+    run "${export[@]}" --set bits=4 one.yaml out
+    expect_refusal "compressed_tensors, which has none"
+    mkdir there
+    run "${export[@]}" one.yaml there
+    expect_refusal "'there' is there already"
+    expect_absent out out.partial there.partial
+}
+check "what cannot be written is refused, and nothing is" refusals
+
+a_full_disk() {
+    trap '' XFSZ
+    (ulimit -f 300 && exec timeout 60 "$program" "${export[@]}" one.yaml out >.out 2>.err)
+    status=$?
+    trap - XFSZ
+    expect_refusal "cannot write 'out.partial/.*File too large"
+    expect_absent out out.partial
+}
+check "a disk that is full is told of, and nothing stays" a_full_disk
+
+# An export that has begun to write; $child is it.
+begin_export() {
+    local tries=0
+    "$program" export --quiet --as dequantized --verify --recipe "awq w4 g64" sweep.yaml out >.out 2>.err &
+    child=$!
+    until [ -e out.partial ] || [ $tries = 600 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+}
+
+stopped() {
+    begin_export
+    kill -TERM $child
+    wait $child
+    status=$?
+    expect_status 143
+    expect_err 'nothing was written'
+    expect_absent out out.partial
+}
+check "a stop leaves nothing" stopped
+
+killed() {
+    begin_export
+    kill -KILL $child
+    wait $child 2>/dev/null
+    expect_absent out
+    run "${export[@]}" --recipe "rtn w4 g64" sweep.yaml out
+    expect_status 0
+    expect_there out/config.json
+    expect_absent out.partial out/part-00000
+    rm -rf out
+}
+check "what a kill has left goes with the next export" killed
+
+finish

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""What third parties make of the checkpoints that `bitsweep export` writes.
+
+    exported.py PROGRAM CONFIG [--as LAYOUT ...] [--recipe LABEL ...] [--out FILE]
+
+writes for each layout and recipe of the config two folders: one in the layout, one `dequantized`, which is
+the measured model in plain float32. Each is loaded by transformers, the former with the layout's own
+quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's specification in numpy
+(GPTQ, AWQ) and loaded as plain. Printed for each, and kept in FILE as JSON: how many of the decoded weights differ in any
+bit, and the largest difference of the logits, relative to their range, of some tokens.
+
+Needs torch, transformers, compressed-tensors, bitsandbytes and accelerate; PROVENANCE.md names the
+versions.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import numpy as np
+import safetensors.torch
+import torch
+import transformers
+
+TOKENS = 48
+
+
+def export(program, config, layout, recipe, folder):
+    done = subprocess.run([program, "export", "--quiet", "--as", layout, "--recipe", recipe, config, str(folder)],
+                          capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode else None
+
+
+def load(folder, **more):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, device_map="cpu", **more).eval()
+
+
+def tensors(folder):
+    found = {}
+    for path in sorted(pathlib.Path(folder).glob("*.safetensors")):
+        found.update(safetensors.torch.load_file(path))
+    return found
+
+
+# ---- layouts that are decoded here ----
+
+def fields(words, bits, count, axis):
+    """Unsigned fields that follow one another bit by bit along an axis of int32 words."""
+    words = np.moveaxis(words.view(np.uint32), axis, 0)
+    at = np.arange(count) * bits
+    low = words[at // 32].astype(np.uint64)
+    high = words[np.minimum(at // 32 + 1, len(words) - 1)].astype(np.uint64)
+    shift = (at % 32).astype(np.uint64).reshape(-1, *[1] * (words.ndim - 1))
+    values = ((low | high << np.uint64(32)) >> shift) & np.uint64((1 << bits) - 1)
+    return np.moveaxis(values.astype(np.int64), 0, axis)
+
+
+def gptq_weight(part, settings):
+    bits = settings["bits"]
+    words, zeros = part["qweight"].numpy(), part["qzeros"].numpy()
+    outputs, inputs = words.shape[1], words.shape[0] * 32 // bits
+    q = fields(words, bits, inputs, 0)
+    if settings["checkpoint_format"] == "gptq":  # whole words, as GPTQModel adds them; 3 bits field by field
+        if bits == 3:
+            z = (fields(zeros, bits, outputs, 1) + 1) & 7
+        else:
+            ones = np.uint32(sum(1 << k for k in range(0, 32, bits)))
+            z = fields((zeros.view(np.uint32) + ones).view(np.int32), bits, outputs, 1)
+    else:
+        z = fields(zeros, bits, outputs, 1)
+    group = part["g_idx"].numpy()
+    s = part["scales"].numpy().astype(np.float32)
+    return ((q - z[group]).astype(np.float32) * s[group]).T
+
+
+def awq_weight(part, settings):
+    order = [0, 4, 1, 5, 2, 6, 3, 7]
+
+    def unpack(words):
+        words = words.numpy().view(np.uint32)
+        nibbles = np.stack([(words >> np.uint32(4 * k)) & np.uint32(15) for k in order], -1)
+        return nibbles.reshape(words.shape[0], -1).astype(np.int64)
+    q, z = unpack(part["qweight"]), unpack(part["qzeros"])
+    s = part["scales"].numpy().astype(np.float32)
+    group = np.arange(len(q)) // (len(q) // len(s))
+    return ((q - z[group]).astype(np.float32) * s[group]).T
+
+
+DECODED = {"gptq": gptq_weight, "gptq_v2": gptq_weight, "awq": awq_weight}
+
+
+def decoded(folder, decode):
+    """The folder's state dict with each quantized linear as one weight."""
+    settings = json.loads((pathlib.Path(folder) / "config.json").read_text())["quantization_config"]
+    state, parts = {}, {}
+    for name, tensor in tensors(folder).items():
+        module, _, kind = name.rpartition(".")
+        if kind in ("qweight", "qzeros", "scales", "g_idx"):
+            parts.setdefault(module, {})[kind] = tensor
+        else:
+            state[name] = tensor
+    for module, part in parts.items():
+        state[f"{module}.weight"] = torch.from_numpy(np.ascontiguousarray(decode(part, settings)))
+    return state
+
+
+# ---- comparison ----
+
+def weights_of(model, layout):
+    """Linears as the quantizer's own code decodes them."""
+    found = {}
+    for name, module in model.named_modules():
+        if layout == "bitsandbytes" and hasattr(module, "weight") and hasattr(module.weight, "quant_state"):
+            import bitsandbytes.functional as functional
+            found[name] = functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+        elif isinstance(module, torch.nn.Linear) and getattr(module, "weight", None) is not None:
+            found[name] = module.weight
+    return {n: w.detach().to(torch.float32) for n, w in found.items()}
+
+
+def logits_of(model, ids):
+    with torch.no_grad():
+        return model(ids).logits.to(torch.float32)
+
+
+def read_as_published(folder, layout, plain):
+    """The model, its linears, and whether a quantizer of others did it."""
+    if layout in DECODED:
+        model = load(plain)
+        model.load_state_dict(decoded(folder, DECODED[layout]), strict=False)
+        return model
+    more = {}
+    if layout == "compressed-tensors":
+        from transformers import CompressedTensorsConfig
+        more["quantization_config"] = CompressedTensorsConfig(dequantize=True)
+    return load(folder, **more)
+
+
+def compare(program, config, layout, recipe):
+    with tempfile.TemporaryDirectory() as scratch:
+        plain, coded = f"{scratch}/plain", f"{scratch}/coded"
+        refused = export(program, config, layout, recipe, coded) or export(program, config, "dequantized", recipe, plain)
+        if refused:
+            return {"refused": refused}
+        reference, model = load(plain), read_as_published(coded, layout, plain)
+        torch.manual_seed(1)
+        ids = torch.randint(0, reference.config.vocab_size, (1, TOKENS))
+        expected, found = logits_of(reference, ids), logits_of(model, ids)
+        ours, theirs = weights_of(reference, ""), weights_of(model, layout)
+        unlike = {n: int((ours[n] != theirs[n]).sum()) for n in ours}
+        spread = float(expected.max() - expected.min())
+        return {"dtype": str(model.dtype), "linears": len(ours), "weights": sum(w.numel() for w in ours.values()),
+                "unlike": sum(unlike.values()), "logits": float((expected - found).abs().max()) / spread}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("config")
+    parser.add_argument("--as", dest="layouts", action="append")
+    parser.add_argument("--recipe", action="append")
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    rows = []
+    for layout in args.layouts:
+        for recipe in args.recipe:
+            rows.append({"layout": layout, "recipe": recipe, **compare(args.program, args.config, layout, recipe)})
+            print(json.dumps(rows[-1]), flush=True)
+    if args.out:
+        pathlib.Path(args.out).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
