@@ -18,6 +18,7 @@
 #include "eval/base/terminal.h"
 #include "eval/command/address_space.h"
 #include "eval/command/opened.h"
+#include "eval/command/reports.h"
 #include "eval/config/describe.h"
 #include "eval/data/corpus.h"
 #include "eval/tokenizer/token_list.h"
@@ -30,81 +31,8 @@
 #include "eval/run/fetch_progress.h"
 #include "eval/run/models.h"
 #include "eval/run/places.h"
-#include "eval/run/published.h"
 #include "eval/report/chart.h"
-#include "eval/report/table.h"
 #include "eval/tasks/task.h"
-
-/* The result file's path without its ending: the folder of its charts. In new memory. */
-static char *chart_folder(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    bool ending = dot && dot > bs_path_name(path);
-    return bs_printf("%.*s%s", (int)(ending ? (size_t)(dot - path) : strlen(path)), path,
-                     ending ? "" : ".charts");
-}
-
-/* `folder`/`below` in new memory where it holds the chart templates, else NULL. */
-static char *templates_in(const char *folder, const char *below)
-{
-    char *style = bs_printf("%s/%s/style.gp", folder, below);
-    bool there = style && !access(style, R_OK);
-    bs_free(style);
-    return there ? bs_printf("%s/%s", folder, below) : NULL;
-}
-
-/* The chart templates: where --plots says, in the current folder, or in the project or prefix that
- * the program stands in, so that it runs from anywhere. In new memory. */
-static char *plots_folder(const struct bs_arguments *args)
-{
-    if (args->plots)
-        return bs_strdup(args->plots);
-    char *found = templates_in(".", "plots");
-    char program[4096];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    while (!found && length > 0) {
-        while (length > 0 && program[--length] != '/')
-            continue;
-        program[length] = 0;
-        found = templates_in(program, "plots");
-        if (!found)
-            found = templates_in(program, "share/bitsweep/plots");
-    }
-    return found ? found : bs_strdup("plots");
-}
-
-static enum bs_status draw(const struct bs_results *results, char *const *names, int num_names,
-                           const struct bs_arguments *args, const char *folder,
-                           struct bs_error *err)
-{
-    char *plots = plots_folder(args);
-    enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
-    for (int i = 0; i < num_names && !status; i++) {
-        status = bs_chart_draw(results, names[i], plots, folder, err);
-        if (!status)
-            bs_print_line(stderr, "%s/%s%s.png, .svg, .gp, .tsv", folder, names[i],
-                          bs_results_several_models(results) ? "_*" : "");
-    }
-    bs_free(plots);
-    return status;
-}
-
-/* Prints the results; a config that cannot be read takes nothing away but what was published. */
-static enum bs_status print_table(const struct bs_results *results, const char *columns,
-                                  enum bs_table_style style, struct bs_error *err)
-{
-    struct bs_published_set set;
-    enum bs_status status = bs_published_read(results, &set, err);
-    if (status == BS_ECONFIG)
-        fprintf(stderr,
-                "bitsweep: nothing published is shown, for the file's config is wrong\n%s\n",
-                err->message);
-    else if (status)
-        return status;
-    status = bs_table_print(results, set.figures, set.count, columns, style, stdout, err);
-    bs_published_release(&set);
-    return status;
-}
 
 static int report_run(const struct bs_arguments *args, const struct bs_opened *opened,
                       const struct bs_sweep_outcome *outcome)
@@ -113,13 +41,13 @@ static int report_run(const struct bs_arguments *args, const struct bs_opened *o
     struct bs_results results;
     if (bs_results_read(opened->named, &results, &err))
         return bs_fail_print(&err);
-    char *folder = chart_folder(opened->named);
-    enum bs_status status = print_table(&results, NULL, BS_TABLE_TERMINAL, &err);
+    char *folder = bs_chart_folder(opened->named);
+    enum bs_status status = bs_report_table(&results, &err);
     if (!status) {
         fflush(stdout);
         bs_print_line(stderr, "%s", opened->named);
-        status =
-            draw(&results, opened->config.charts, opened->config.num_charts, args, folder, &err);
+        status = bs_report_charts(&results, opened->config.charts, opened->config.num_charts, args,
+                                  folder, &err);
     }
     bs_free(folder);
     bs_results_release(&results);
@@ -218,134 +146,6 @@ static int command_plan(const struct bs_arguments *args)
     return code;
 }
 
-static int style_of(const struct bs_arguments *args, enum bs_table_style *style)
-{
-    *style = BS_TABLE_TERMINAL;
-    for (int i = 0; args->format && bs_table_styles[i]; i++)
-        if (!strcmp(bs_table_styles[i], args->format)) {
-            *style = (enum bs_table_style)i;
-            return BS_EXIT_DONE;
-        }
-    if (!args->format)
-        return BS_EXIT_DONE;
-    const char *near = bs_nearest_word(args->format, bs_table_styles);
-    bs_print_line(stderr,
-                  "bitsweep: format '%s', expected terminal, markdown, csv, latex or json%s%s%s",
-                  args->format, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    return BS_EXIT_INPUT;
-}
-
-static int command_table(const struct bs_arguments *args)
-{
-    struct bs_error err;
-    struct bs_results results;
-    enum bs_table_style style;
-    if (style_of(args, &style))
-        return BS_EXIT_INPUT;
-    if (args->items && args->positions) {
-        fputs("bitsweep table: --items and --positions are two tables, ask for one\n", stderr);
-        return BS_EXIT_INPUT;
-    }
-    if (bs_results_read(args->operands[0], &results, &err))
-        return bs_fail_print(&err);
-    enum bs_status status =
-        args->items       ? bs_items_print(&results, args->columns, style, stdout, &err)
-        : args->positions ? bs_positions_print(&results, args->columns, style, stdout, &err)
-                          : print_table(&results, args->columns, style, &err);
-    bs_results_release(&results);
-    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
-}
-
-/* Trials of one file against each other. */
-static enum bs_status diff_between(const struct bs_arguments *args, enum bs_table_style style,
-                                   struct bs_error *err)
-{
-    struct bs_results results;
-    if (bs_results_read(args->operands[0], &results, err))
-        return err->status;
-    enum bs_status status = bs_diff_print_between(&results, args->between[0], args->between[1],
-                                                  args->columns, style, stdout, err);
-    bs_results_release(&results);
-    return status;
-}
-
-static enum bs_status diff_files(const struct bs_arguments *args, enum bs_table_style style,
-                                 struct bs_error *err)
-{
-    struct bs_results a, b;
-    if (bs_results_read(args->operands[0], &a, err))
-        return err->status;
-    enum bs_status status = bs_results_read(args->operands[1], &b, err);
-    if (!status) {
-        status = bs_diff_print(&a, &b, args->columns, style, stdout, err);
-        bs_results_release(&b);
-    }
-    bs_results_release(&a);
-    return status;
-}
-
-static int command_diff(const struct bs_arguments *args)
-{
-    struct bs_error err;
-    enum bs_table_style style;
-    bool between = args->between[0];
-    if (style_of(args, &style))
-        return BS_EXIT_INPUT;
-    if (args->num_operands != (between ? 1 : 2)) {
-        fputs("bitsweep diff: expected two result files, or one and --between TRIAL TRIAL; see "
-              "--help\n",
-              stderr);
-        return BS_EXIT_INPUT;
-    }
-    enum bs_status status =
-        between ? diff_between(args, style, &err) : diff_files(args, style, &err);
-    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
-}
-
-enum { MOST_CHARTS = 16 };
-
-/* The chart named after the file; else every one that the results have anything for, or the first
- * where they have nothing. */
-static int choose_charts(const struct bs_arguments *args, const struct bs_results *results,
-                         const char *names[MOST_CHARTS])
-{
-    static const char of_tasks[] = "acc_vs_bits";
-    int count = 0;
-    if (args->num_operands == 2)
-        names[count++] = args->operands[1];
-    for (int i = 0; bs_chart_names[i] && args->num_operands < 2; i++)
-        if (bs_chart_applies(results, bs_chart_names[i]))
-            names[count++] = bs_chart_names[i];
-    if (args->num_operands < 2 && bs_chart_applies(results, of_tasks))
-        names[count++] = of_tasks;
-    if (!count)
-        names[count++] = bs_chart_names[0];
-    return count;
-}
-
-static int command_plot(const struct bs_arguments *args)
-{
-    struct bs_error err;
-    struct bs_results results;
-    if (bs_results_read(args->operands[0], &results, &err))
-        return bs_fail_print(&err);
-    const char *chosen[MOST_CHARTS];
-    char *names[MOST_CHARTS] = {NULL};
-    int count = choose_charts(args, &results, chosen);
-    enum bs_status status = BS_OK;
-    for (int i = 0; i < count && !status; i++)
-        if (!(names[i] = bs_strdup(chosen[i])))
-            status = bs_fail_memory(&err);
-    char *folder = args->output ? bs_strdup(args->output) : chart_folder(args->operands[0]);
-    if (!status)
-        status = draw(&results, names, count, args, folder, &err);
-    for (int i = 0; i < count; i++)
-        bs_free(names[i]);
-    bs_free(folder);
-    bs_results_release(&results);
-    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
-}
-
 static int command_describe(const struct bs_arguments *args)
 {
     struct bs_error err;
@@ -434,11 +234,11 @@ static const struct bs_command commands[] = {
      "olumcktxqah", command_plan},
     {"export", "CONFIG OUT", "write what a recipe makes of the model, as other programs read it", 2,
      2, "evyzlumctxqh", bs_command_export},
-    {"table", "RESULTS", "print a result file", 1, 1, "fnjbh", command_table},
-    {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", command_plot},
+    {"table", "RESULTS", "print a result file", 1, 1, "fnWSGTFjbh", bs_command_table},
+    {"plot", "RESULTS [CHART]", "draw the charts of a result file", 1, 2, "oph", bs_command_plot},
     {"diff", "RESULTS [RESULTS]",
      "compare two result files trial by trial, or with --between trials of one", 1, 2, "fnwh",
-     command_diff},
+     bs_command_diff},
     {"fetch", "NAME...", "bring models, known texts and tasks into the Hugging Face cache", 1,
      BS_MOST_OPERANDS, "rqh", command_fetch},
     {"tokenize", "MODEL [FILE]", "print the token ids of a text, from a file or standard input", 1,

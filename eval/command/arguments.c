@@ -1,6 +1,7 @@
 #include "eval/command/arguments.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,9 +38,19 @@ static const struct flag {
     {"numerics", "NAME", 'x',
      "by what matrices are multiplied: portable, native (`describe numerics`); goes before the "
      "config's key"},
-    {"format", "NAME", 'f', "terminal, markdown, csv, latex or json"},
+    {"format", "NAME", 'f', "terminal, markdown, csv, latex, json or jsonl (an object a line)"},
     {"columns", "NAMES", 'n',
      "values and fields to show, parted by commas, by their names in --format csv"},
+    {"where", "CONDITION", 'W',
+     "only trials of which this holds: 'bits <= 4 and algorithm = gptq'; names are columns of "
+     "--format csv; = != < <= > >=, and, or, not, brackets; * and ? stand for letters of a text"},
+    {"sort", "NAMES", 'S', "by these columns, ascending; -NAME: descending"},
+    {"group-by", "NAMES", 'G', "what agrees in these columns stands together"},
+    {"top", "N", 'T',
+     "so many of each model and text, or of each group; first in the order of --sort"},
+    {"fail-if", "CONDITION", 'F',
+     "exit with status 1 where this holds of a row that is shown, or one has failed: "
+     "'perplexity_delta > 0.1'"},
     {"items", NULL, 'j',
      "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
      "that"},
@@ -197,9 +208,45 @@ static int take_writer(const struct bs_command *command, const char *text,
     return usage_error(command, what, text);
 }
 
+/* Flags that set a text as it is given, and those without a value. */
+#define FIELD(member) offsetof(struct bs_arguments, member)
+static const struct {
+    char letter;
+    size_t offset;
+} texts[] = {{'f', FIELD(format)},
+             {'n', FIELD(columns)},
+             {'p', FIELD(plots)},
+             {'r', FIELD(revision)},
+             {'e', FIELD(recipe)},
+             {'W', FIELD(selection.where)},
+             {'S', FIELD(selection.sort)},
+             {'G', FIELD(selection.group_by)},
+             {'F', FIELD(selection.fail_if)}},
+  switches[] = {{'d', FIELD(markdown)},  {'j', FIELD(items)},      {'a', FIELD(places)},
+                {'i', FIELD(ids)},       {'s', FIELD(no_special)}, {'q', FIELD(quiet)},
+                {'b', FIELD(positions)}, {'y', FIELD(verify)}};
+
+/* False where the flag is none of these. */
+static bool take_plain(char letter, const char *value, struct bs_arguments *args)
+{
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].letter == letter) {
+            memcpy((char *)args + texts[i].offset, &value, sizeof value);
+            return true;
+        }
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (switches[i].letter == letter) {
+            *((bool *)((char *)args + switches[i].offset)) = true;
+            return true;
+        }
+    return false;
+}
+
 static int take_flag(const struct bs_command *command, char letter, const char *value,
                      struct bs_arguments *args)
 {
+    if (take_plain(letter, value, args))
+        return BS_EXIT_DONE;
     switch (letter) {
     case 'o':
         args->output = value;
@@ -214,9 +261,6 @@ static int take_flag(const struct bs_command *command, char letter, const char *
             return usage_error(command, "one --accept-unknown too many:", value);
         args->accepted[args->num_accepted++] = value;
         return BS_EXIT_DONE;
-    case 'e':
-        args->recipe = value;
-        return BS_EXIT_DONE;
     case 'z':
         return take_writer(command, value, args);
     case 'v':
@@ -224,21 +268,11 @@ static int take_flag(const struct bs_command *command, char letter, const char *
             return usage_error(command, "one --set too many:", value);
         args->settings[args->num_settings++] = value;
         return BS_EXIT_DONE;
-    case 'y':
-        args->verify = true;
-        return BS_EXIT_DONE;
-    case 'f':
-        args->format = value;
-        return BS_EXIT_DONE;
-    case 'n':
-        args->columns = value;
-        return BS_EXIT_DONE;
-    case 'p':
-        args->plots = value;
-        return BS_EXIT_DONE;
-    case 'r':
-        args->revision = value;
-        return BS_EXIT_DONE;
+    case 'T':
+        args->selection.top = parse_count(value);
+        return args->selection.top
+                   ? BS_EXIT_DONE
+                   : usage_error(command, "--top takes a number from 1 to 4096, not", value);
     case 'm':
         args->limits.memory = parse_size(value);
         return args->limits.memory > 0
@@ -256,26 +290,7 @@ static int take_flag(const struct bs_command *command, char letter, const char *
                    : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
     case 'x':
         return take_numerics(command, value, args);
-    case 'd':
-        args->markdown = true;
-        return BS_EXIT_DONE;
-    case 'j':
-        args->items = true;
-        return BS_EXIT_DONE;
-    case 'b':
-        args->positions = true;
-        return BS_EXIT_DONE;
-    case 'a':
-        args->places = true;
-        return BS_EXIT_DONE;
-    case 'i':
-        args->ids = true;
-        return BS_EXIT_DONE;
-    case 's':
-        args->no_special = true;
-        return BS_EXIT_DONE;
     default:
-        args->quiet = true;
         return BS_EXIT_DONE;
     }
 }

@@ -7,12 +7,13 @@
 
 #include "eval/config/config.h"
 #include "eval/export/writer.h"
+#include "eval/report/table.h"
 #include "eval/run/sweep.h"
 
 enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
 
 /* Exit statuses. */
-enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_INPUT = 2 };
+enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_GATE = 1, BS_EXIT_INPUT = 2 };
 
 /* Everything a subcommand may be told. */
 struct bs_arguments {
@@ -28,6 +29,7 @@ struct bs_arguments {
     const char *accepted[BS_MOST_ACCEPTED];
     int num_models, num_accepted;
     struct bs_limits limits;
+    struct bs_selection selection;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
     bool quiet, markdown, ids, no_special, places, items, positions, verify;

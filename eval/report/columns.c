@@ -254,10 +254,15 @@ const char *bs_column_heading(const struct bs_column *column)
     return column->type && column->type->heading ? column->type->heading : column->name;
 }
 
+double bs_row_seconds(const struct bs_row *row)
+{
+    return (isnan(row->seconds_quantize) ? 0 : row->seconds_quantize) + row->seconds_evaluate;
+}
+
 double bs_column_number(const struct bs_column *column, const struct bs_row *row)
 {
     if (column->is_time)
-        return (isnan(row->seconds_quantize) ? 0 : row->seconds_quantize) + row->seconds_evaluate;
+        return bs_row_seconds(row);
     if (!column->field)
         return bs_row_number(row, column->name);
     if (column->field->kind == BS_FIELD_INT)

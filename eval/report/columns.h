@@ -59,6 +59,9 @@ bool bs_row_has_convention(const struct bs_row *row, enum bs_convention conventi
 /* "KL mean\n10^-3 nats", or the name. */
 const char *bs_column_heading(const struct bs_column *column);
 
+/* Seconds to quantize and to evaluate, together. */
+double bs_row_seconds(const struct bs_row *row);
+
 /* The number of a row in this column as it is stored, NaN where it has none or it is a text. */
 double bs_column_number(const struct bs_column *column, const struct bs_row *row);
 

@@ -258,7 +258,7 @@ static enum bs_status print(struct bs_pairs *pairs, const char *columns, enum bs
 {
     const struct bs_columns none = {.count = 0};
     struct bs_columns chosen;
-    bool for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON;
+    bool for_programs = bs_table_is_for_programs(style);
     pairs->by_model = bs_results_several_models(pairs->a) || bs_results_several_models(pairs->b);
     pairs->convention = BS_ACC;
     enum bs_status status = choose_columns(pairs, columns, for_programs, &chosen, err);

@@ -197,7 +197,7 @@ enum bs_status bs_diff_print_fields(const struct bs_pairs *pairs, const struct b
         identical += counts.identical;
     }
     enum bs_status status;
-    if (style == BS_TABLE_CSV)
+    if (style != BS_TABLE_JSON)
         status = bs_sheet_print(&sheet, style, out, err);
     else
         status = bs_json_print(json_pack("{s:i, s:i, s:i, s:o}", "compared", pairs->num_pairs,

@@ -1,5 +1,6 @@
 #include "eval/report/sheet.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include "eval/base/printable.h"
 #include "eval/base/terminal.h"
 #include "eval/linalg/elementary.h"
+#include "eval/report/expression.h"
 #include "eval/report/sheet_terminal.h"
 
 static const char em_dash[] = "\xe2\x80\x94";
@@ -31,6 +33,8 @@ void bs_sheet_release(struct bs_sheet *sheet)
     bs_free(sheet->cells);
     bs_free(sheet->notes);
     bs_free(sheet->title);
+    bs_free(sheet->label);
+    bs_free(sheet->rules);
     *sheet = (struct bs_sheet){0};
 }
 
@@ -60,7 +64,7 @@ static void add_cell(struct bs_sheet *sheet, enum bs_cell_kind kind, char *text,
         text = bs_escaped(raw);
     }
     if (text && reserve_cell(sheet)) {
-        sheet->cells[sheet->num_cells++] = (struct bs_cell){kind, text, raw, number};
+        sheet->cells[sheet->num_cells++] = (struct bs_cell){kind, text, raw, number, false};
         return;
     }
     bs_free(text);
@@ -221,6 +225,86 @@ void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
     sheet->notes[sheet->num_notes++] = text;
 }
 
+void bs_sheet_label(struct bs_sheet *sheet, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    bs_free(sheet->label);
+    sheet->label = bs_vprintf(format, args);
+    va_end(args);
+    for (char *c = sheet->label; c && *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != ':')
+            *c = '-';
+    if (!sheet->label)
+        sheet->out_of_memory = true;
+}
+
+void bs_sheet_rule(struct bs_sheet *sheet)
+{
+    int *rules = bs_realloc(sheet->rules, (size_t)sheet->num_rules, (size_t)sheet->num_rules + 1,
+                            sizeof *rules);
+    if (!rules) {
+        sheet->out_of_memory = true;
+        return;
+    }
+    sheet->rules = rules;
+    sheet->rules[sheet->num_rules++] = sheet->num_cells;
+}
+
+bool bs_sheet_has_rule(const struct bs_sheet *sheet, int row)
+{
+    for (int i = 0; i < sheet->num_rules; i++)
+        if (sheet->rules[i] == row * sheet->num_columns)
+            return true;
+    return false;
+}
+
+/* Takes the columns' cells into a sheet of their own. */
+static void move_columns(struct bs_sheet *sheet, const int *columns, int count)
+{
+    struct bs_sheet narrow;
+    bs_sheet_init(&narrow, count);
+    for (int i = 0; i < sheet->num_cells; i += sheet->num_columns)
+        for (int j = 0; j < count; j++) {
+            const struct bs_cell *cell = &sheet->cells[i + columns[j]];
+            add_cell(&narrow, cell->kind, bs_strdup(cell->raw ? cell->raw : cell->text),
+                     cell->number);
+        }
+    narrow.out_of_memory |= sheet->out_of_memory;
+    bs_sheet_release(sheet);
+    *sheet = narrow;
+}
+
+enum bs_status bs_sheet_narrow(struct bs_sheet *sheet, const char *const *always, const char *names,
+                               struct bs_error *err)
+{
+    int count = 0, *columns = bs_alloc((size_t)sheet->num_columns, sizeof *columns);
+    if (!columns)
+        return bs_fail_memory(err);
+    const char *word = names;
+    while (*always || *word) {
+        char name[64];
+        size_t length = *always ? strlen(*always) : strcspn(word, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63),
+                 *always ? *always : word);
+        int column = bs_sheet_find(sheet, name, "--columns: ", err);
+        if (column < 0) {
+            bs_free(columns);
+            return err->status;
+        }
+        word += *always ? 0 : length + (word[length] == ',');
+        always += *always ? 1 : 0;
+        bool twice = false;
+        for (int j = 0; j < count; j++)
+            twice |= columns[j] == column;
+        if (!twice)
+            columns[count++] = column;
+    }
+    move_columns(sheet, columns, count);
+    bs_free(columns);
+    return BS_OK;
+}
+
 const char *bs_sheet_cell(const struct bs_sheet *sheet, int row, int column)
 {
     return sheet->cells[(size_t)row * sheet->num_columns + column].text;
@@ -353,14 +437,20 @@ static void print_latex(const struct bs_sheet *sheet, FILE *out)
         print_latex_text(out, sheet->title);
         fputs("}\n", out);
     }
+    if (sheet->label)
+        fprintf(out, "\\label{%s}\n", sheet->label);
     fputs("\\begin{tabular}{", out);
     for (int j = 0; j < sheet->num_columns; j++)
         fputc(j < sheet->num_names ? 'l' : 'r', out);
     fputs("}\n\\toprule\n", out);
     for (int i = 0; i < num_rows; i++) {
+        fputs(i > 1 && bs_sheet_has_rule(sheet, i) ? "\\midrule\n" : "", out);
         for (int j = 0; j < sheet->num_columns; j++) {
+            bool best = sheet->cells[(size_t)i * sheet->num_columns + j].is_best;
             fputs(j > 0 ? " & " : "", out);
+            fputs(best ? "\\textbf{" : "", out);
             print_latex_text(out, bs_sheet_cell(sheet, i, j));
+            fputs(best ? "}" : "", out);
         }
         fputs(i == 0 ? " \\\\\n\\midrule\n" : " \\\\\n", out);
     }
@@ -371,6 +461,44 @@ static void print_latex(const struct bs_sheet *sheet, FILE *out)
         fputc('\n', out);
     }
     fputs("\\end{table}\n", out);
+}
+
+static json_t *cell_json(const struct bs_cell *cell)
+{
+    if (cell->kind == BS_CELL_TEXT)
+        return json_string(cell->raw ? cell->raw : cell->text);
+    if (cell->kind == BS_CELL_INT)
+        return json_integer((json_int_t)cell->number);
+    return isfinite(cell->number) ? json_real(cell->number) : json_null();
+}
+
+/* A row as an object, NULL when memory runs out. */
+static json_t *row_json(const struct bs_sheet *sheet, int row)
+{
+    json_t *object = json_object();
+    int failed = object ? 0 : -1;
+    for (int j = 0; failed == 0 && j < sheet->num_columns; j++)
+        failed =
+            json_object_set_new(object, sheet->cells[j].text,
+                                cell_json(&sheet->cells[(size_t)row * sheet->num_columns + j]));
+    if (failed == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static enum bs_status print_json_lines(const struct bs_sheet *sheet, FILE *out,
+                                       struct bs_error *err)
+{
+    for (int i = 1; i < sheet->num_cells / sheet->num_columns; i++) {
+        json_t *row = row_json(sheet, i);
+        if (!row)
+            return bs_fail_memory(err);
+        json_dumpf(row, out, JSON_COMPACT | JSON_ENSURE_ASCII); /* the stream keeps a failure */
+        json_decref(row);
+        fputc('\n', out);
+    }
+    return BS_OK;
 }
 
 enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style style, FILE *out,
@@ -385,6 +513,8 @@ enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style 
         print_markdown(sheet, out);
     else if (style == BS_TABLE_CSV)
         print_csv(sheet, out);
+    else if (style == BS_TABLE_JSONL)
+        status = print_json_lines(sheet, out, err);
     else
         print_latex(sheet, out);
     if (!status && ferror(out))
@@ -392,25 +522,12 @@ enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style 
     return status;
 }
 
-static json_t *cell_json(const struct bs_cell *cell)
-{
-    if (cell->kind == BS_CELL_TEXT)
-        return json_string(cell->raw ? cell->raw : cell->text);
-    if (cell->kind == BS_CELL_INT)
-        return json_integer((json_int_t)cell->number);
-    return isfinite(cell->number) ? json_real(cell->number) : json_null();
-}
-
 json_t *bs_sheet_json(const struct bs_sheet *sheet)
 {
     json_t *rows = sheet->out_of_memory ? NULL : json_array();
-    for (int i = sheet->num_columns; rows && i < sheet->num_cells; i += sheet->num_columns) {
-        json_t *row = json_object();
-        int failed = json_array_append_new(rows, row);
-        for (int j = 0; failed == 0 && j < sheet->num_columns; j++)
-            failed =
-                json_object_set_new(row, sheet->cells[j].text, cell_json(&sheet->cells[i + j]));
-        if (failed != 0) {
+    for (int i = 1; rows && i < sheet->num_cells / sheet->num_columns; i++) {
+        json_t *row = row_json(sheet, i);
+        if (!row || json_array_append_new(rows, row) != 0) {
             json_decref(rows);
             rows = NULL;
         }

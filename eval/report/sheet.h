@@ -19,6 +19,7 @@ struct bs_cell {
     char *text; /* as it is printed: control characters escaped */
     char *raw;  /* as it came, where that is something else; JSON has an escape for everything */
     double number;
+    bool is_best; /* of its column: bold in LaTeX */
 };
 
 /* Cells are added row by row; the first row is the header, where '\n' parts a heading in two lines
@@ -30,6 +31,9 @@ struct bs_sheet {
     struct bs_cell *cells;
     uint64_t kept; /* columns that are never left out, beside those of names */
     char *title;   /* NULL = none */
+    char *label;   /* by which LaTeX refers to it; NULL = none */
+    int num_rules;
+    int *rules; /* cells that a rule stands before, ascending */
     int num_notes;
     char **notes; /* lines below the table */
     bool out_of_memory;
@@ -74,10 +78,25 @@ void bs_sheet_title(struct bs_sheet *sheet, const char *format, ...)
 void bs_sheet_note(struct bs_sheet *sheet, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A name for LaTeX, of whose letters those stay that a label may have. */
+void bs_sheet_label(struct bs_sheet *sheet, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Parts the rows before from those after, on a terminal and in LaTeX. */
+void bs_sheet_rule(struct bs_sheet *sheet);
+
+/* Keeps of a sheet for programs the columns called `always` (NULL-terminated) and those that `names`
+ * has, parted by commas, in this order. BS_ECONFIG for a name that is no column. */
+enum bs_status bs_sheet_narrow(struct bs_sheet *sheet, const char *const *always, const char *names,
+                               struct bs_error *err);
+
 /* The text of a cell; row 0 is the header. */
 const char *bs_sheet_cell(const struct bs_sheet *sheet, int row, int column);
 
-/* Prints in any style but JSON. In the terminal nothing is wider than it (see sheet_terminal.h).
+/* Whether a rule stands before the row. */
+bool bs_sheet_has_rule(const struct bs_sheet *sheet, int row);
+
+/* Prints in any style but JSON, whose root is an object (JSON a line has none). In the terminal nothing is wider than it (see sheet_terminal.h).
  * BS_ENOMEM, BS_EIO. */
 enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style style, FILE *out,
                               struct bs_error *err);

@@ -144,6 +144,13 @@ static void print_padded(const struct layout *layout, FILE *out, const char *tex
         fprintf(out, "%s%.*s%*s", gap, (int)bytes, text, padding, "");
 }
 
+static void print_rule(const struct layout *layout, FILE *out)
+{
+    for (int i = total_width(layout); i > 0; i--)
+        fputs("\xe2\x94\x80", out);
+    fputc('\n', out);
+}
+
 static void print_headings(const struct layout *layout, FILE *out)
 {
     const struct bs_sheet *sheet = layout->sheet;
@@ -159,9 +166,7 @@ static void print_headings(const struct layout *layout, FILE *out)
         }
         fputc('\n', out);
     }
-    for (int i = total_width(layout); i > 0; i--)
-        fputs("\xe2\x94\x80", out);
-    fputc('\n', out);
+    print_rule(layout, out);
 }
 
 /* Line `number` of a name; its text is "" where the name has no such line. */
@@ -235,8 +240,11 @@ enum bs_status bs_sheet_print_terminal(const struct bs_sheet *sheet, int width, 
         if (sheet->title)
             bs_print_folded(out, width, "%s", sheet->title), fputc('\n', out);
         print_headings(&layout, out);
-        for (int i = 1; i < layout.num_rows; i++)
+        for (int i = 1; i < layout.num_rows; i++) {
+            if (i > 1 && bs_sheet_has_rule(sheet, i))
+                print_rule(&layout, out);
             print_row(&layout, i, out);
+        }
         for (int i = 0; i < sheet->num_notes; i++)
             bs_print_folded(out, width, "%s", sheet->notes[i]);
         status = print_hidden(&layout, width, out, err);

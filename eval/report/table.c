@@ -7,16 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/base/printable.h"
 #include "eval/linalg/elementary.h"
 #include "eval/report/columns.h"
 #include "eval/report/table_internal.h"
 #include "eval/tasks/evaluation.h"
 
 const char *const bs_table_styles[] = {
-    [BS_TABLE_TERMINAL] = "terminal", [BS_TABLE_MARKDOWN] = "markdown", [BS_TABLE_CSV] = "csv",
-    [BS_TABLE_LATEX] = "latex",       [BS_TABLE_JSON] = "json",         NULL,
+    [BS_TABLE_TERMINAL] = "terminal",
+    [BS_TABLE_MARKDOWN] = "markdown",
+    [BS_TABLE_CSV] = "csv",
+    [BS_TABLE_LATEX] = "latex",
+    [BS_TABLE_JSON] = "json",
+    [BS_TABLE_JSONL] = "jsonl",
+    NULL,
 };
+
+bool bs_table_is_for_programs(enum bs_table_style style)
+{
+    return style == BS_TABLE_CSV || style == BS_TABLE_JSON || style == BS_TABLE_JSONL;
+}
 
 /* What may stand in one table: numbers taken on the same text, cut alike. */
 static bool same_section(const struct bs_row *a, const struct bs_row *b)
@@ -26,9 +38,9 @@ static bool same_section(const struct bs_row *a, const struct bs_row *b)
 
 /* What a table is made from. */
 struct table {
-    const struct bs_results *results;
-    const struct bs_published *published;
-    int num_published;
+    const struct bs_trials *shown;
+    const struct bs_results *results; /* those that are shown */
+    struct bs_published_list published;
     const struct bs_columns *columns; /* NULL = those that every section chooses */
     int num_provenances, *provenances;
 };
@@ -39,12 +51,14 @@ struct section {
     const struct bs_row *first;
     int num_models;
     struct bs_columns columns;
+    struct bs_contest contest;
+    int group;          /* of the last row */
     int other_numerics; /* figures published for its trials that came of others than theirs */
     int num_sources;    /* of the figures published for its trials */
     const char **sources;
 };
 
-static bool is_failed(const struct bs_row *row) { return !strcmp(row->status, "failed"); }
+static bool is_failed(const struct bs_row *row) { return !bs_row_is_done(row); }
 
 static bool is_unquantized(const struct bs_row *row)
 {
@@ -52,28 +66,6 @@ static bool is_unquantized(const struct bs_row *row)
 }
 
 static void add_dash(struct bs_sheet *sheet) { bs_sheet_text(sheet, "\xe2\x80\x94"); }
-
-/* What was published for the trial's value of this name, of any where that is NULL; or NULL. */
-static const struct bs_published *published_for(const struct table *table, const struct bs_row *row,
-                                                const char *value)
-{
-    for (int i = 0; i < table->num_published; i++) {
-        const struct bs_published *p = &table->published[i];
-        if (!strcmp(row->model, p->model) && !strcmp(row->text, p->text) &&
-            !strcmp(row->recipe, p->label) && !strcmp(row->protocol, p->protocol) &&
-            row->tokens == p->tokens && row->stride == p->stride &&
-            (p->windows == 0 || row->windows == p->windows) &&
-            (!value || !strcmp(value, p->value_name)))
-            return p;
-    }
-    return NULL;
-}
-
-/* NaN where the trial has no such value, or nothing was published for it. */
-static double difference_to(const struct bs_published *p, const struct bs_row *row)
-{
-    return p && !is_failed(row) ? bs_row_number(row, p->value_name) - p->value : (double)NAN;
-}
 
 static int source_index(const struct section *section, const char *source)
 {
@@ -87,14 +79,14 @@ static int source_index(const struct section *section, const char *source)
 static enum bs_status find_sources(struct section *section, struct bs_error *err)
 {
     const struct table *table = section->table;
-    section->sources = bs_alloc((size_t)table->num_published, sizeof(const char *));
+    section->sources = bs_alloc((size_t)table->published.count, sizeof(const char *));
     if (!section->sources)
         return bs_fail_memory(err);
     for (int i = 0; i < table->results->num_rows; i++) {
         const struct bs_row *row = &table->results->rows[i];
         for (int c = 0; c < section->columns.count && same_section(row, section->first); c++) {
             const struct bs_published *p =
-                published_for(table, row, section->columns.columns[c].name);
+                bs_published_for(&table->published, row, section->columns.columns[c].name);
             section->other_numerics += p && p->numerics && strcmp(p->numerics, row->numerics);
             if (p && source_index(section, p->source) == section->num_sources)
                 section->sources[section->num_sources++] = p->source;
@@ -109,7 +101,7 @@ static bool is_published(const struct section *section, const struct bs_column *
     const struct bs_results *results = section->table->results;
     for (int i = 0; i < results->num_rows; i++)
         if (same_section(&results->rows[i], section->first) &&
-            published_for(section->table, &results->rows[i], column->name))
+            bs_published_for(&section->table->published, &results->rows[i], column->name))
             return true;
     return false;
 }
@@ -136,7 +128,7 @@ static void add_signed(struct bs_sheet *sheet, double value, int decimals)
 static void add_published(struct bs_sheet *sheet, const struct section *section,
                           const struct bs_row *row, const struct bs_column *column)
 {
-    const struct bs_published *p = published_for(section->table, row, column->name);
+    const struct bs_published *p = bs_published_for(&section->table->published, row, column->name);
     if (!p) {
         for (int i = 0; i < 3; i++)
             bs_sheet_text(sheet, "%s", "");
@@ -155,7 +147,7 @@ static void add_published(struct bs_sheet *sheet, const struct section *section,
         bs_sheet_text(sheet, "%s [%d]", printed, source_index(section, p->source) + 1);
     else
         bs_sheet_text(sheet, "%s", printed);
-    double difference = difference_to(p, row);
+    double difference = bs_published_difference(p, row);
     if (isfinite(difference)) {
         add_signed(sheet, scale * difference, decimals);
         add_signed(sheet, 100 * difference / p->value, 2);
@@ -263,13 +255,36 @@ static void note_provenance(struct bs_sheet *sheet, const struct section *sectio
 
 /* ---- rows ---- */
 
+/* Which trials a cell is held against when the best is looked for: those of its group, or as long
+ * as there are no groups those of equally many bits; of each model by itself. -1: it is no candidate,
+ * being the unquantized model's, or one of several draws of which the mean stands. */
+static int block_of(const struct section *section, const struct bs_row *row, bool is_mean)
+{
+    const struct bs_trials *shown = section->table->shown;
+    if (is_unquantized(row) || (!is_mean && bs_trials_whole_group(shown, row)))
+        return -1;
+    for (int i = 0; i < shown->results.num_rows; i++) {
+        const struct bs_row *other = &shown->results.rows[i];
+        bool alike = shown->is_grouped ? shown->groups[i] == section->group
+                                       : other->bits == row->bits &&
+                                             other->activation_bits == row->activation_bits;
+        if (alike && !strcmp(other->model, row->model))
+            return i;
+    }
+    return -1;
+}
+
 /* The section's columns of a row, or of a group's mean. */
-static void add_cells(struct bs_sheet *sheet, const struct section *section,
-                      const struct bs_row *row, bool is_mean)
+static enum bs_status add_cells(struct bs_sheet *sheet, struct section *section,
+                                const struct bs_row *row, bool is_mean, struct bs_error *err)
 {
     bool failed = is_failed(row), told = false;
+    int block = block_of(section, row, is_mean);
     for (int c = 0; c < section->columns.count; c++) {
         const struct bs_column *column = &section->columns.columns[c];
+        if (block >= 0 && !failed &&
+            bs_contest_add(&section->contest, sheet, column, c, block, row, err))
+            return err->status;
         bool of_text = column->type && bs_value_type_find(row->evaluation, column->name);
         bool last = c + 1 == section->columns.count;
         if (!failed || column->field) {
@@ -283,9 +298,11 @@ static void add_cells(struct bs_sheet *sheet, const struct section *section,
         if (is_published(section, column))
             add_published(sheet, section, row, column);
     }
+    return BS_OK;
 }
 
-static void add_row(struct bs_sheet *sheet, const struct section *section, const struct bs_row *row)
+static enum bs_status add_row(struct bs_sheet *sheet, struct section *section,
+                              const struct bs_row *row, struct bs_error *err)
 {
     bool several = section->num_models > 1;
     const char *model = several ? row->model : "", *parting = several ? ", " : "";
@@ -293,29 +310,31 @@ static void add_row(struct bs_sheet *sheet, const struct section *section, const
     if (several)
         bs_sheet_text(sheet, "%s", row->model);
     add_label(sheet, section, row);
-    add_cells(sheet, section, row, false);
+    if (add_cells(sheet, section, row, false, err))
+        return err->status;
     if (is_failed(row))
         bs_sheet_note(sheet, "failed: %s%s%s: %s", model, parting, row->label, row->message);
     if (fallbacks)
         bs_sheet_note(sheet, "\xe2\x80\xa0 %s%s%s: the algorithm changed its plan for %d linear%s",
                       model, parting, row->label, fallbacks, fallbacks == 1 ? "" : "s");
+    return BS_OK;
 }
 
 /* The means of trials that differ in their calibration's seed only, each with the text's error and
  * what another draw does. */
-static enum bs_status add_mean(struct bs_sheet *sheet, const struct section *section,
+static enum bs_status add_mean(struct bs_sheet *sheet, struct section *section,
                                const struct bs_row *row, struct bs_error *err)
 {
-    const struct bs_results *results = section->table->results;
+    const struct bs_results *all = section->table->shown->all;
     struct bs_row mean;
-    if (bs_rows_mean(results->rows, results->num_rows, row, &mean, err))
+    if (bs_rows_mean(all->rows, all->num_rows, row, &mean, err))
         return err->status;
     if (section->num_models > 1)
         bs_sheet_text(sheet, "%s", mean.model);
     bs_sheet_text(sheet, "%s, mean of %d seeds", mean.label, mean.calibrations);
-    add_cells(sheet, section, &mean, true);
+    enum bs_status status = add_cells(sheet, section, &mean, true, err);
     bs_rows_mean_release(&mean);
-    return BS_OK;
+    return status;
 }
 
 /* True where no later row is of this row's group. */
@@ -337,9 +356,19 @@ static bool begins_model(const struct section *section, int row)
     return same_section(&rows[row], section->first);
 }
 
+/* A rule before a row that begins a group of the selection, or a model where there are groups. */
+static void part_groups(struct bs_sheet *sheet, struct section *section, int row)
+{
+    const struct bs_trials *shown = section->table->shown;
+    if (shown->is_grouped && section->group != shown->groups[row] &&
+        sheet->num_cells > sheet->num_columns)
+        bs_sheet_rule(sheet);
+    section->group = shown->groups[row];
+}
+
 /* The trials of one model, the unquantized model first. */
-static enum bs_status add_model(struct bs_sheet *sheet, const struct section *section,
-                                const char *model, struct bs_error *err)
+static enum bs_status add_model(struct bs_sheet *sheet, struct section *section, const char *model,
+                                struct bs_error *err)
 {
     const struct bs_results *results = section->table->results;
     for (int pass = 0; pass < 2; pass++)
@@ -348,8 +377,10 @@ static enum bs_status add_model(struct bs_sheet *sheet, const struct section *se
             if (!same_section(row, section->first) || strcmp(row->model, model) ||
                 is_unquantized(row) != (pass == 0))
                 continue;
-            add_row(sheet, section, row);
-            if (row->calibrations > 1 && ends_group(results, i) &&
+            part_groups(sheet, section, i);
+            if (add_row(sheet, section, row, err))
+                return err->status;
+            if (bs_trials_whole_group(section->table->shown, row) && ends_group(results, i) &&
                 add_mean(sheet, section, row, err))
                 return err->status;
         }
@@ -393,7 +424,8 @@ static bool has_means(const struct section *section)
 {
     const struct bs_results *results = section->table->results;
     for (int i = 0; i < results->num_rows; i++)
-        if (same_section(&results->rows[i], section->first) && results->rows[i].calibrations > 1)
+        if (same_section(&results->rows[i], section->first) &&
+            bs_trials_whole_group(section->table->shown, &results->rows[i]))
             return true;
     return false;
 }
@@ -422,6 +454,9 @@ static void add_title(struct bs_sheet *sheet, const struct section *section)
         bs_evaluation_has_answers(section->first->evaluation) ? "items" : "windows",
         has_means(section) ? ", a second \xc2\xb1 the standard deviation of one draw of calibration"
                            : "");
+    bs_sheet_label(sheet, "tab:%s%s%s",
+                   section->num_models > 1 ? "" : bs_path_name(section->first->model),
+                   section->num_models > 1 ? "" : "-", section->first->text);
 }
 
 static enum bs_status print_section(const struct table *table, const struct bs_row *first,
@@ -446,6 +481,9 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
         if (begins_model(&section, i))
             status = add_model(&sheet, &section, results->rows[i].model, err);
     note_provenance(&sheet, &section);
+    if (bs_contest_settle(&section.contest, &sheet) && style == BS_TABLE_LATEX)
+        bs_sheet_note(&sheet, "bold: the best %s, and what is within two standard errors of it",
+                      table->shown->is_grouped ? "of its group" : "of equally many bits");
     if (!status)
         status = bs_table_note_items(&sheet, results, first, err);
     if (!status)
@@ -455,146 +493,74 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
     return status;
 }
 
-/* ---- every field ---- */
-
-/* What is printed for programs: the fields of a row, then of every value its number, where its type
- * is uncertain standard error, degrees of freedom and deviation over calibrations, and where
- * anything was published for one what that is. */
-struct fields {
-    const struct table *table;
-    int count;
-    const char **names; /* of values */
-};
-
-static bool is_uncertain(const struct fields *fields, const char *name)
+/* Whether a trial of the section has one of the values among the columns that were asked for; true
+ * too where these name fields alone. */
+static bool has_any_value(const struct table *table, const struct bs_row *first)
 {
-    const struct bs_value_type *type = bs_columns_type(fields->table->results, name);
-    return !type || type->uncertain;
-}
-
-static bool was_published(const struct table *table, const char *name)
-{
-    for (int i = 0; i < table->num_published; i++)
-        if (!strcmp(table->published[i].value_name, name))
-            return true;
-    return false;
-}
-
-static const char *const uncertain_fields[] = {"se", "df", "calibration_sd"};
-enum { NUM_UNCERTAIN = sizeof uncertain_fields / sizeof *uncertain_fields };
-static const char *const published_fields[] = {"published", "difference", "difference_percent",
-                                               "source"};
-enum { NUM_PUBLISHED_FIELDS = sizeof published_fields / sizeof *published_fields };
-
-static int count_fields(const struct fields *fields)
-{
-    int count = 0;
-    for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
-        count++;
-    for (int i = 0; i < fields->count; i++)
-        count += 1 + (is_uncertain(fields, fields->names[i]) ? NUM_UNCERTAIN : 0) +
-                 (was_published(fields->table, fields->names[i]) ? NUM_PUBLISHED_FIELDS : 0);
-    return count;
-}
-
-static void add_field_names(struct bs_sheet *sheet, const struct fields *fields)
-{
-    bs_sheet_header(sheet, &bs_row_type);
-    for (int i = 0; i < fields->count; i++) {
-        const char *name = fields->names[i];
-        bs_sheet_text(sheet, "%s", name);
-        for (int k = 0; is_uncertain(fields, name) && k < NUM_UNCERTAIN; k++)
-            bs_sheet_text(sheet, "%s_%s", name, uncertain_fields[k]);
-        for (int k = 0; was_published(fields->table, name) && k < NUM_PUBLISHED_FIELDS; k++)
-            bs_sheet_text(sheet, "%s%s_%s", name, k ? "_published" : "", published_fields[k]);
+    bool asked = false;
+    for (int c = 0; table->columns && c < table->columns->count; c++) {
+        const struct bs_column *column = &table->columns->columns[c];
+        bool is_value = !column->field && !column->is_time;
+        asked |= is_value;
+        for (int i = 0; i < table->results->num_rows && is_value; i++)
+            if (same_section(&table->results->rows[i], first) &&
+                bs_row_value(&table->results->rows[i], NULL, column->name))
+                return true;
     }
+    return !asked;
 }
 
-static void add_published_fields(struct bs_sheet *sheet, const struct bs_published *p,
-                                 const struct bs_row *row)
+static bool begins_section(const struct bs_results *results, int row)
 {
-    if (p)
-        bs_sheet_figure(sheet, p->printed, p->value);
-    else
-        bs_sheet_double(sheet, (double)NAN);
-    double difference = difference_to(p, row);
-    bs_sheet_double(sheet, difference);
-    bs_sheet_double(sheet, p ? 100 * difference / p->value : (double)NAN);
-    bs_sheet_text(sheet, "%s", p ? p->source : "");
+    for (int k = 0; k < row; k++)
+        if (same_section(&results->rows[row], &results->rows[k]))
+            return false;
+    return true;
 }
 
-static void add_fields(struct bs_sheet *sheet, const struct fields *fields,
-                       const struct bs_row *row)
-{
-    bs_sheet_record(sheet, &bs_row_type, row);
-    for (int i = 0; i < fields->count; i++) {
-        const char *name = fields->names[i];
-        const double none = (double)NAN;
-        const struct bs_value_row *value = bs_row_value(row, NULL, name);
-        bs_sheet_double(sheet, value ? value->value : none);
-        if (is_uncertain(fields, name)) {
-            bs_sheet_double(sheet, value ? value->se : none);
-            bs_sheet_double(sheet, value ? value->df : none);
-            bs_sheet_double(sheet, value ? value->calibration_sd : none);
-        }
-        if (was_published(fields->table, name))
-            add_published_fields(sheet, published_for(fields->table, row, name), row);
-    }
-}
-
-/* Every field and value of every row. */
-static enum bs_status print_fields(const struct table *table, enum bs_table_style style, FILE *out,
-                                   struct bs_error *err)
+/* Names the texts of which nothing is shown, as they have none of the columns. */
+static void print_left_out(const struct table *table, FILE *out)
 {
     const struct bs_results *results = table->results;
-    struct fields fields = {.table = table};
-    if (bs_columns_values(results, &fields.names, &fields.count, err))
-        return err->status;
-    struct bs_sheet sheet;
-    bs_sheet_init(&sheet, count_fields(&fields));
-    add_field_names(&sheet, &fields);
+    const char *before = "\nnot shown, having none of these columns: ";
     for (int i = 0; i < results->num_rows; i++)
-        add_fields(&sheet, &fields, &results->rows[i]);
-    enum bs_status status;
-    if (style == BS_TABLE_CSV) {
-        status = bs_sheet_print(&sheet, style, out, err);
-    } else {
-        /* `o` takes the array, and a NULL one makes the whole NULL. */
-        json_t *json = json_pack("{s:i, s:o}", "schema_version", results->schema_version, "trials",
-                                 bs_sheet_json(&sheet));
-        status = bs_json_print(json, out, err);
-    }
-    bs_sheet_release(&sheet);
-    bs_free((void *)fields.names);
-    return status;
+        if (begins_section(results, i) && !has_any_value(table, &results->rows[i])) {
+            char text[200];
+            bs_escape(results->rows[i].text, text, sizeof text);
+            fprintf(out, "%s%s", before, text);
+            before = ", ";
+        }
+    fputs(*before == ',' ? "\n" : "", out);
 }
 
-enum bs_status bs_table_print(const struct bs_results *results,
-                              const struct bs_published *published, int num_published,
-                              const char *columns, enum bs_table_style style, FILE *out,
-                              struct bs_error *err)
+enum bs_status bs_table_print(const struct bs_trials *shown,
+                              const struct bs_published_list *published, const char *columns,
+                              enum bs_table_style style, FILE *out, struct bs_error *err)
 {
+    const struct bs_results *results = &shown->results;
     struct bs_columns chosen;
-    struct table table = {.results = results,
-                          .published = published,
-                          .num_published = num_published,
+    struct table table = {.shown = shown,
+                          .results = results,
+                          .published = *published,
                           .columns = columns ? &chosen : NULL};
-    if (columns && bs_columns_parse(columns, results, &chosen, err))
+    if (bs_table_is_for_programs(style))
+        return bs_fields_print(results, published, columns, style, out, err);
+    if (columns && bs_columns_parse(columns, shown->all, &chosen, err))
         return err->status;
-    if (style == BS_TABLE_CSV || style == BS_TABLE_JSON)
-        return print_fields(&table, style, out, err);
+    if (!results->num_rows)
+        fprintf(out, "none of %d trials fits\n", shown->all->num_rows);
     enum bs_status status = find_provenances(&table, err);
+    int sections = 0;
     for (int i = 0; !status && i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
-        bool begun = false;
-        for (int k = 0; k < i && !begun; k++)
-            begun = same_section(row, &results->rows[k]);
-        if (begun)
+        if (!begins_section(results, i) || !has_any_value(&table, row))
             continue;
-        if (i > 0)
+        if (sections++)
             fputc('\n', out);
         status = print_section(&table, row, style, out, err);
     }
+    if (!status && style != BS_TABLE_LATEX)
+        print_left_out(&table, out);
     bs_free(table.provenances);
     return status;
 }

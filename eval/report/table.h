@@ -12,11 +12,15 @@ enum bs_table_style {
     BS_TABLE_MARKDOWN,
     BS_TABLE_CSV,
     BS_TABLE_LATEX,
-    BS_TABLE_JSON
+    BS_TABLE_JSON,
+    BS_TABLE_JSONL /* an object a line */
 };
 
-/* "terminal", "markdown", "csv", "latex", "json", NULL. */
+/* "terminal", "markdown", "csv", "latex", "json", "jsonl", NULL. */
 extern const char *const bs_table_styles[];
+
+/* Whether it holds every field and value for programs; else it is for the eye. */
+bool bs_table_is_for_programs(enum bs_table_style style);
 
 /* A value that somebody published for a trial. Texts are borrowed. */
 struct bs_published {
@@ -29,19 +33,69 @@ struct bs_published {
     const char *numerics;         /* that it came of; NULL = not said */
 };
 
+/* All figures that somebody published for trials of a result file. */
+struct bs_published_list {
+    int count;
+    const struct bs_published *figures; /* [count] */
+};
+
+/* What a user asks for of trials, linears or pairs; NULL and 0 = everything, as it stands. Names are
+ * those of the columns of --format csv. */
+struct bs_selection {
+    const char *where;    /* a condition (expression.h) */
+    const char *sort;     /* columns parted by commas, ascending; "-NAME" descending */
+    const char *group_by; /* columns parted by commas: what agrees in them stands together */
+    int top;              /* so many of each table, or group where there are groups */
+    const char *fail_if;  /* a condition that none of what is shown may fulfil: a gate */
+};
+
+/* What a gate says: rows that its condition is true of, unknown of, true or false of. */
+struct bs_gate {
+    int held, open, told;
+    char *names; /* of the first of those that it is true of; owned */
+};
+
+/* Says on `out` where a gate is not passed: *passed is false where the condition holds of a row, or
+ * a trial has failed. BS_EDATA where it could be told of no row at all: such a gate would pass
+ * whatever happens. */
+enum bs_status bs_gate_report(const char *condition, const struct bs_gate *gate, int num_failed,
+                              FILE *out, bool *passed, struct bs_error *err);
+
+/* The trials that a selection chooses, in its order. */
+struct bs_trials {
+    const struct bs_results *all;
+    struct bs_results results; /* these alone; its rows borrow what they hold of `all` */
+    bool is_grouped;           /* the selection groups */
+    int *groups;               /* [num_rows], ascending */
+    int num_failed;            /* of them, where there is a gate: they cannot pass one */
+    struct bs_gate gate;
+};
+
+/* Chooses trials. Each model and text has its own order, groups and `top`, in which the unquantized
+ * model stands first and is not counted. BS_ECONFIG for what cannot be read; else to be released,
+ * before `results` are. */
+enum bs_status bs_trials_select(const struct bs_results *results,
+                                const struct bs_published_list *published,
+                                const struct bs_selection *selection, struct bs_trials *shown,
+                                struct bs_error *err);
+void bs_trials_release(struct bs_trials *shown);
+
+/* Whether all trials that differ from this one in the seed of their calibration only are shown, of
+ * several: then their mean may stand for them. */
+bool bs_trials_whole_group(const struct bs_trials *shown, const struct bs_row *row);
+
 /* Prints the trials, one section for each text, protocol and windows (bs_rows_comparable), with a
  * column for the model where a section has several; each model's trials stand together. Terminal,
- * Markdown and
- * LaTeX show the columns a reader compares, each mean with its standard error, or those that
- * `columns` names, parted by commas (columns.h); CSV and JSON hold every field of struct bs_row and
- * every value, whatever its name. Trials that needed a fallback, and failed ones, are marked and
+ * Markdown and LaTeX show the columns a reader compares, each mean with its standard error, or those that
+ * `columns` names, parted by commas (columns.h); for programs every field of struct bs_row and every
+ * value, whatever its name, or those that `columns` names. In LaTeX the best of trials of equally
+ * many bits is bold, with what is within two standard errors of it. Trials that needed a fallback, and failed ones, are marked and
  * explained below the table. Beside values for which one was published stand that and the
  * difference; sections without any have no such columns. BS_ECONFIG for a column that is not
  * there. */
-enum bs_status bs_table_print(const struct bs_results *results,
-                              const struct bs_published *published, int num_published,
-                              const char *columns, enum bs_table_style style, FILE *out,
-                              struct bs_error *err);
+enum bs_status bs_table_print(const struct bs_trials *shown,
+                              const struct bs_published_list *published, const char *columns,
+                              enum bs_table_style style, FILE *out, struct bs_error *err);
 
 /* Prints the items of tasks that turned from the unquantized model to a trial, a table for each
  * model and task: lost (right before, wrong after) or gained, with the choices that were taken and

@@ -296,11 +296,11 @@ static enum bs_status parse_convention(const struct bs_results *results, const c
                    names);
 }
 
-/* What a note says for the eye is beside the items in JSON; CSV has the items alone. */
+/* What a note says for the eye is beside the items in JSON; CSV and JSON lines have the items alone. */
 static enum bs_status print_for_programs(struct turned *t, enum bs_table_style style, FILE *out,
                                          struct bs_error *err)
 {
-    if (style == BS_TABLE_CSV)
+    if (style != BS_TABLE_JSON)
         return bs_sheet_print(&t->sheet, style, out, err);
     return bs_json_print(json_pack("{s:s, s:o, s:o}", "compared",
                                    bs_convention_names[t->convention], "trials",
@@ -322,8 +322,7 @@ static void begin_for_programs(struct turned *t)
 enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    struct turned t = {.results = results,
-                       .for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON};
+    struct turned t = {.results = results, .for_programs = bs_table_is_for_programs(style)};
     enum bs_status status = parse_convention(results, columns, &t.convention, err);
     bool begun = t.for_programs && !status;
     int tasks = 0;

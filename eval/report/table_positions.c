@@ -177,15 +177,14 @@ static enum bs_status print_all(struct ranges *r, enum bs_table_style style, FIL
 enum bs_status bs_positions_print(const struct bs_results *results, const char *figure,
                                   enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    struct ranges r = {.results = results,
-                       .for_programs = style == BS_TABLE_CSV || style == BS_TABLE_JSON};
+    struct ranges r = {.results = results, .for_programs = bs_table_is_for_programs(style)};
     if (!bs_by_position_find(figure ? figure : "perplexity", &r.what))
         return bs_by_position_unknown(figure, err);
     if (!r.for_programs)
         return print_all(&r, style, out, err);
     begin_for_programs(&r);
     enum bs_status status = print_all(&r, style, out, err);
-    if (!status && style == BS_TABLE_CSV)
+    if (!status && style != BS_TABLE_JSON)
         status = bs_sheet_print(&r.sheet, style, out, err);
     else if (!status)
         status = bs_json_print(bs_sheet_json(&r.sheet), out, err);

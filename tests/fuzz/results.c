@@ -11,6 +11,7 @@
 #include "eval/store/results.h"
 #include "eval/report/table.h"
 #include "tests/fuzz/target.h"
+#include "tests/support/tables.h"
 
 enum { WINDOWS = 2, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1), LAYERS = 2 };
 
@@ -147,10 +148,11 @@ static void print(const struct bs_results *results, unsigned what)
     if (!out)
         abort();
     fuzz_check(bs_published_read(results, &set, &err), &err, results->path);
+    const struct bs_published_list list = {set.count, set.figures};
     for (int style = 0; what & FUZZ_TABLE && bs_table_styles[style]; style++)
-        fuzz_check(bs_table_print(results, set.figures, set.count, NULL, (enum bs_table_style)style,
-                                  out, &err),
-                   &err, NULL);
+        fuzz_check(
+            print_selected(results, &list, NULL, NULL, (enum bs_table_style)style, out, &err), &err,
+            NULL);
     bs_published_release(&set);
     for (int style = 0; what & FUZZ_DIFF && bs_table_styles[style]; style++)
         fuzz_check(bs_diff_print(results, results, NULL, (enum bs_table_style)style, out, &err),

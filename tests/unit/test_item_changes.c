@@ -19,6 +19,7 @@
 #include "eval/tasks/paired_items.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
+#include "tests/support/tables.h"
 #include "tests/support/values.h"
 
 enum { ITEMS = 60, MOST_TEXT = 1 << 16 };
@@ -141,7 +142,7 @@ static char *print(bool items, const char *columns, enum bs_table_style style,
         fail_msg("%s", err->message);
     FILE *out = open_memstream(&text, &size);
     enum bs_status status = items ? bs_items_print(&results, columns, style, out, err)
-                                  : bs_table_print(&results, NULL, 0, columns, style, out, err);
+                                  : print_selected(&results, NULL, NULL, columns, style, out, err);
     fclose(out);
     if (status != expected)
         fail_msg("status %d: %s", status, err->message);

@@ -16,6 +16,7 @@
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
 #include "eval/report/table.h"
+#include "tests/support/tables.h"
 #include "tests/support/values.h"
 
 enum { WINDOWS = 3, TOKENS = 5, VALUES = WINDOWS * (TOKENS - 1) };
@@ -66,6 +67,7 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
 static const struct bs_published *published;
 static int num_published;
 static const char *columns; /* that print() asks for */
+static const struct bs_selection *selection;
 
 enum { ROWS = 4 };
 static struct bs_row rows[ROWS];
@@ -80,6 +82,7 @@ static int make_sample(void **state)
     published = NULL;
     num_published = 0;
     columns = NULL;
+    selection = NULL;
     rows[0] = make_row("1", "gptq", "gptq w3 g128", values[0]);
     snprintf(rows[0].compute, sizeof rows[0].compute, "bfloat16");
     rows[1] = make_row("2", "unquantized", "unquantized", values[1]);
@@ -108,8 +111,8 @@ static char *print(const struct bs_results *results, enum bs_table_style style)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     struct bs_error err;
-    enum bs_status status =
-        bs_table_print(results, published, num_published, columns, style, out, &err);
+    const struct bs_published_list list = {num_published, published};
+    enum bs_status status = print_selected(results, &list, selection, columns, style, out, &err);
     fclose(out);
     if (status)
         fail_msg("%s", err.message);
@@ -336,7 +339,13 @@ static void test_latex(void **state)
     value_of(&rows[0], "perplexity_delta")->value = -0.5;
     char *text = print(&sample, BS_TABLE_LATEX);
     assert_holds(text, "\\begin{tabular}{lrrrrrrrrr}\n\\toprule\n");
-    assert_holds(text, "50\\% of\\_a \\& b & 3.15 & 62.36 $\\pm$ 0.81 & $-$0.50 $\\pm$ 0.10 &");
+    assert_holds(text, "50\\% of\\_a \\& b & 3.15 & \\textbf{62.36 $\\pm$ 0.81} & "
+                       "\\textbf{$-$0.50 $\\pm$ 0.10} &");
+    /* worse by more than two standard errors of both; alone among equally many bits; not measured
+     * on the text */
+    assert_holds(text, "$^\\dagger$ & 3.15 & \\textbf{62.36 $\\pm$ n/a} & +2.16 $\\pm$ 0.10 &");
+    assert_holds(text, "\\footnotesize bold: the best of equally many bits,");
+    assert_holds(text, "\\label{tab:tiny-evaluation}\n");
     assert_holds(text, "act\\_order $^\\dagger$");
     assert_holds(text, "\\bottomrule\n\\end{tabular}");
     for (const char *c = text; *c; c++)
@@ -436,7 +445,7 @@ static void test_columns(void **state)
     assert_holds(text, ",unheard_of_1,unheard_of_1_se,unheard_of_1_df,");
     free(text);
     FILE *out = fopen("/dev/null", "w");
-    assert_int_equal(bs_table_print(&sample, NULL, 0, "kld_maen", BS_TABLE_TERMINAL, out, &err),
+    assert_int_equal(print_selected(&sample, NULL, NULL, "kld_maen", BS_TABLE_TERMINAL, out, &err),
                      BS_ECONFIG);
     fclose(out);
     assert_holds(err.message, "'kld_maen' is no column");
@@ -450,13 +459,16 @@ static void test_memory(void **state)
     published = some_figures;
     num_published = FIGURES;
     FILE *out = fopen("/dev/null", "w");
-    for (int style = 0; style < 5; style++) {
+    const struct bs_published_list list = {num_published, published};
+    const struct bs_selection sorted = {
+        .where = "bits <= 4 and not label = x", .sort = "-perplexity", .group_by = "algorithm"};
+    for (int style = 0; bs_table_styles[style]; style++) {
         long n = 0;
         enum bs_status status;
         do {
             bs_alloc_fail_at(++n);
-            status = bs_table_print(&sample, published, num_published, NULL,
-                                    (enum bs_table_style)style, out, &err);
+            status = print_selected(&sample, &list, &sorted, NULL, (enum bs_table_style)style, out,
+                                    &err);
             bs_alloc_fail_at(0);
             assert_true(!status || status == BS_ENOMEM);
         } while (status);

@@ -1,0 +1,24 @@
+/* The commands that tell of result files, and what `run` tells at its end. */
+#ifndef BS_EVAL_COMMAND_REPORTS_H
+#define BS_EVAL_COMMAND_REPORTS_H
+
+#include "eval/command/arguments.h"
+#include "eval/store/results.h"
+
+/* The commands of these names; each gives the exit status. */
+int bs_command_table(const struct bs_arguments *args);
+int bs_command_diff(const struct bs_arguments *args);
+int bs_command_plot(const struct bs_arguments *args);
+
+/* Prints the whole table on standard output. */
+enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err);
+
+/* Draws the charts into the folder and says so on stderr. */
+enum bs_status bs_report_charts(const struct bs_results *results, char *const *names, int num_names,
+                                const struct bs_arguments *args, const char *folder,
+                                struct bs_error *err);
+
+/* The result file's path without its ending: the folder of its charts. In new memory. */
+char *bs_chart_folder(const char *path);
+
+#endif
