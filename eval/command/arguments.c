@@ -42,7 +42,7 @@ static const struct flag {
     {"columns", "NAMES", 'n',
      "values and fields to show, parted by commas, by their names in --format csv"},
     {"where", "CONDITION", 'W',
-     "only trials of which this holds: 'bits <= 4 and algorithm = gptq'; names are columns of "
+     "only trials of which this holds: 'bits <= 4 and label = *g128*'; names are columns of "
      "--format csv; = != < <= > >=, and, or, not, brackets; * and ? stand for letters of a text"},
     {"sort", "NAMES", 'S', "by these columns, ascending; -NAME: descending"},
     {"group-by", "NAMES", 'G', "what agrees in these columns stands together"},

@@ -85,8 +85,8 @@ void bs_sheet_label(struct bs_sheet *sheet, const char *format, ...)
 /* Parts the rows before from those after, on a terminal and in LaTeX. */
 void bs_sheet_rule(struct bs_sheet *sheet);
 
-/* Keeps of a sheet for programs the columns called `always` (NULL-terminated) and those that `names`
- * has, parted by commas, in this order. BS_ECONFIG for a name that is no column. */
+/* Keeps of a sheet for programs the columns called `always` (NULL-terminated) and those in `names`,
+ * which are parted by commas, in this order. BS_ECONFIG for a name that is no column. */
 enum bs_status bs_sheet_narrow(struct bs_sheet *sheet, const char *const *always, const char *names,
                                struct bs_error *err);
 
@@ -96,7 +96,8 @@ const char *bs_sheet_cell(const struct bs_sheet *sheet, int row, int column);
 /* Whether a rule stands before the row. */
 bool bs_sheet_has_rule(const struct bs_sheet *sheet, int row);
 
-/* Prints in any style but JSON, whose root is an object (JSON a line has none). In the terminal nothing is wider than it (see sheet_terminal.h).
+/* Prints in any style but JSON, whose root is an object. In the terminal nothing is wider than it
+ * (see sheet_terminal.h).
  * BS_ENOMEM, BS_EIO. */
 enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style style, FILE *out,
                               struct bs_error *err);
