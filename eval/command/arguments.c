@@ -126,7 +126,8 @@ void bs_help_print(const struct bs_command *commands, const struct bs_command *c
                     "`bitsweep COMMAND --help` lists a command's options, `bitsweep --version` "
                     "says which program this is.");
     bs_print_folded(out, limit,
-                    "exit status: 0 done, 1 a trial failed (the others ran), 2 the input is wrong "
+                    "exit status: 0 done, 1 a trial failed (the others ran) or --fail-if holds, 2 "
+                    "the input is wrong "
                     "or the output cannot be written");
 }
 

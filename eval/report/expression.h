@@ -28,8 +28,8 @@ void bs_expression_free(struct bs_expression *expression);
 enum bs_truth bs_expression_holds(const struct bs_expression *expression,
                                   const struct bs_sheet *sheet, int row);
 
-/* The sheet's column of this name, -1 where there is none; `err`, where it is not NULL, then says so
- * with the nearest name. `where` begins the message: "--sort: ". */
+/* The sheet's column of this name, -1 where there is none; `err`, where it is not NULL, then says
+ * so with the nearest name. `where` begins the message: "--sort: ". */
 int bs_sheet_find(const struct bs_sheet *sheet, const char *name, const char *where,
                   struct bs_error *err);
 

@@ -256,7 +256,8 @@ static void note_provenance(struct bs_sheet *sheet, const struct section *sectio
 /* ---- rows ---- */
 
 /* Which trials a cell is held against when the best is looked for: those of its group, or as long
- * as there are no groups those of equally many bits; of each model by itself. -1: of none, being the unquantized model's, or one of several draws of which the mean stands. */
+ * as there are no groups those of equally many bits; of each model by itself. -1: of none, being
+ * the unquantized model's, or one of several draws of which the mean stands. */
 static int block_of(const struct section *section, const struct bs_row *row, bool is_mean)
 {
     const struct bs_trials *shown = section->table->shown;

@@ -91,9 +91,9 @@ bool bs_trials_whole_group(const struct bs_trials *shown, const struct bs_row *r
  * `columns` names, parted by commas (columns.h); for programs every field of struct bs_row
  * and every value, whatever its name, or those that `columns` names. In LaTeX the best of trials of
  * equally many bits is bold, with what is within two standard errors of it. Trials that needed a
- * fallback, and failed ones, are marked and explained below the table. Beside values for which one was published stand that and the
- * difference; sections without any have no such columns. BS_ECONFIG for a column that is not
- * there. */
+ * fallback, and failed ones, are marked and explained below the table. Beside values for which one
+ * was published stand that and the difference; sections without any have no such columns.
+ * BS_ECONFIG for a column that is not there. */
 enum bs_status bs_table_print(const struct bs_trials *shown,
                               const struct bs_published_list *published, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
@@ -104,6 +104,13 @@ enum bs_status bs_table_print(const struct bs_trials *shown,
  * programs in one table. BS_EDATA where there are no such trials. */
 enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
+
+/* Prints a figure of every trial of a text by how many tokens of its window a prediction has before
+ * it (by_position.h), and what it is above the unquantized model's there: a table for each model
+ * and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity. BS_ECONFIG
+ * where it is none, BS_EDATA where no trial has it. */
+enum bs_status bs_positions_print(const struct bs_results *results, const char *figure,
+                                  enum bs_table_style style, FILE *out, struct bs_error *err);
 
 /* Prints two result files side by side, texts first, then tasks: trials matched by id, else by
  * model where one of the files has several (else two models may be compared by their files), text

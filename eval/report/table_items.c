@@ -296,7 +296,8 @@ static enum bs_status parse_convention(const struct bs_results *results, const c
                    names);
 }
 
-/* What a note says for the eye is beside the items in JSON; CSV and JSON lines have the items alone. */
+/* What a note says for the eye is beside the items in JSON; CSV and JSON lines have the items
+ * alone. */
 static enum bs_status print_for_programs(struct turned *t, enum bs_table_style style, FILE *out,
                                          struct bs_error *err)
 {
