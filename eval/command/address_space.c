@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "eval/command/arguments.h"
+#include "eval/command/command.h"
 
 /* Bytes of address space that are mapped, from /proc/self/statm; 0 where that cannot be read. */
 static size_t mapped_bytes(void)

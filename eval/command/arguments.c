@@ -9,132 +9,11 @@
 #include "eval/base/printable.h"
 #include "eval/base/terminal.h"
 #include "eval/config/report.h"
-
-enum { MOST_COMMANDS = 16 };
-
-/* One table for parsing and for help. */
-static const struct flag {
-    const char *name, *argument;
-    char letter;
-    const char *help;
-} flags[] = {
-    {"output", "PATH", 'o',
-     "the result file of run and plan, else results/CONFIG.h5; the folder of plot's charts, else "
-     "the result file's name without its ending"},
-    {"model", "NAME", 'l', "only this one of the config's models; may be given several times"},
-    {"accept-unknown", "KEY", 'u',
-     "pass over this key of a config.json although it is not understood; several times"},
-    {"memory", "SIZE", 'm',
-     "memory a walk may use, such as 900M or 8G; by default half of what the machine, its cgroup "
-     "and limits leave"},
-    {"scratch", "FOLDER", 'c',
-     "where streams go that memory has no room for (TMPDIR, else /tmp) and checkpoints (beside "
-     "results)"},
-    {"checkpoint", "SECONDS", 'k',
-     "how often a walk is kept, or off; by default so that it takes at most a fortieth of the "
-     "time"},
-    {"threads", "N", 't',
-     "threads; OMP_NUM_THREADS, else every available core. Results do not depend on it"},
-    {"numerics", "NAME", 'x',
-     "by what matrices are multiplied: portable, native (`describe numerics`); goes before the "
-     "config's key"},
-    {"format", "NAME", 'f', "terminal, markdown, csv, latex, json or jsonl (an object a line)"},
-    {"columns", "NAMES", 'n',
-     "values and fields to show, parted by commas, by their names in --format csv"},
-    {"where", "CONDITION", 'W',
-     "only trials of which this holds: 'bits <= 4 and label = *g128*'; names are columns of "
-     "--format csv; = != < <= > >=, and, or, not, brackets; * and ? stand for letters of a text"},
-    {"sort", "NAMES", 'S', "by these columns, ascending; -NAME: descending"},
-    {"group-by", "NAMES", 'G', "what agrees in these columns stands together"},
-    {"top", "N", 'T',
-     "so many of each model and text, or of each group; first in the order of --sort"},
-    {"fail-if", "CONDITION", 'F',
-     "exit with status 1 where this holds of a row that is shown, or one has failed: "
-     "'perplexity_delta > 0.1'"},
-    {"items", NULL, 'j',
-     "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
-     "that"},
-    {"positions", NULL, 'b',
-     "perplexity by how many tokens of its window a prediction has before it; --columns kld (nll, "
-     "same_top): that"},
-    {"between", "TRIAL TRIAL", 'w',
-     "compare trials of one file, each called by its label or id; a star stands for any letters, a "
-     "recipe for its trials of all seeds"},
-    {"plots", "FOLDER", 'p',
-     "where the chart templates are; ./plots, else those of the project or prefix that the program "
-     "stands in"},
-    {"recipe", "LABEL", 'e',
-     "the recipe that is written, as tables call it; the only one there is"},
-    {"as", "LAYOUT", 'z', "how it is written (`describe writer`)"},
-    {"set", "KEY=VALUE", 'v', "an option of the layout; may be given several times"},
-    {"verify", NULL, 'y',
-     "read back what was written, compare all weights, and measure it on the config's texts"},
-    {"revision", "NAME", 'r', "branch, tag or commit; main, or what follows @ in a name"},
-    {"markdown", NULL, 'd', "print Markdown"},
-    {"quiet", NULL, 'q', "no progress; of a plan, no time, which takes a second or two to measure"},
-    {"places", NULL, 'a', "print the places of the models that a config's rules may name"},
-    {"ids", NULL, 'i', "print the ids alone, on one line"},
-    {"no-special", NULL, 's', "without the special tokens around the text"},
-    {"help", NULL, 'h', "print this help"},
-};
-enum { NUM_FLAGS = sizeof flags / sizeof *flags };
-
-/* Two columns, the second folded where the terminal ends. */
-static void print_pair(const char *left, int width, const char *right, FILE *out)
-{
-    int limit = bs_terminal_limit(out) - width - 3;
-    fprintf(out, "  %-*s ", width, left);
-    for (const char *line = right; *line;) {
-        size_t bytes = limit > 0 ? bs_line_bytes(line, limit) : strlen(line);
-        fprintf(out, "%*s%.*s\n", line > right ? width + 3 : 0, "", (int)bytes, line);
-        line += bytes;
-        line += strspn(line, " ");
-    }
-}
-
-static void print_flags(const struct bs_command *command, FILE *out)
-{
-    for (int i = 0; i < NUM_FLAGS; i++) {
-        char left[40];
-        snprintf(left, sizeof left, "--%s%s%s", flags[i].name, flags[i].argument ? " " : "",
-                 flags[i].argument ? flags[i].argument : "");
-        if (strchr(command->options, flags[i].letter))
-            print_pair(left, 20, flags[i].help, out);
-    }
-}
-
-void bs_help_print(const struct bs_command *commands, const struct bs_command *command, FILE *out)
-{
-    int limit = bs_terminal_limit(out);
-    if (command) {
-        fprintf(out, "usage: bitsweep %s [options] %s\n\n", command->name, command->operands);
-        bs_print_folded(out, limit, "%s", command->summary);
-        fputc('\n', out);
-        print_flags(command, out);
-        return;
-    }
-    fputs("usage: bitsweep COMMAND [options] ...\n\n"
-          "measures what quantization costs a language model\n\n",
-          out);
-    for (int i = 0; commands[i].name; i++) {
-        char left[40];
-        snprintf(left, sizeof left, "%-9s %s", commands[i].name, commands[i].operands);
-        print_pair(left, 26, commands[i].summary, out);
-    }
-    fputc('\n', out);
-    bs_print_folded(out, limit,
-                    "`bitsweep COMMAND --help` lists a command's options, `bitsweep --version` "
-                    "says which program this is.");
-    bs_print_folded(out, limit,
-                    "exit status: 0 done, 1 a trial failed (the others ran) or --fail-if holds, 2 "
-                    "the input is wrong "
-                    "or the output cannot be written");
-}
+#include "eval/linalg/numerics.h"
 
 static int usage_error(const struct bs_command *command, const char *what, const char *word)
 {
-    bs_print_line(stderr, "bitsweep%s%s: %s '%s'; see --help", command ? " " : "",
-                  command ? command->name : "", what, word);
+    bs_print_line(stderr, "bitsweep %s: %s '%s'; see --help", command->name, what, word);
     return BS_EXIT_INPUT;
 }
 
@@ -163,8 +42,9 @@ static int parse_count(const char *text)
 
 /* "off", or seconds. */
 static int take_interval(const struct bs_command *command, const char *text,
-                         struct bs_limits *limits)
+                         struct bs_arguments *args)
 {
+    struct bs_limits *limits = &args->limits;
     char *end;
     double seconds = strtod(text, &end);
     limits->no_checkpoints = !strcmp(text, "off");
@@ -209,102 +89,229 @@ static int take_writer(const struct bs_command *command, const char *text,
     return usage_error(command, what, text);
 }
 
-/* Flags that set a text as it is given, and those without a value. */
-#define FIELD(member) offsetof(struct bs_arguments, member)
-static const struct {
-    char letter;
-    size_t offset;
-} texts[] = {{'f', FIELD(format)},
-             {'n', FIELD(columns)},
-             {'p', FIELD(plots)},
-             {'r', FIELD(revision)},
-             {'e', FIELD(recipe)},
-             {'W', FIELD(selection.where)},
-             {'S', FIELD(selection.sort)},
-             {'G', FIELD(selection.group_by)},
-             {'F', FIELD(selection.fail_if)}},
-  switches[] = {{'d', FIELD(markdown)},  {'j', FIELD(items)},      {'a', FIELD(places)},
-                {'i', FIELD(ids)},       {'s', FIELD(no_special)}, {'q', FIELD(quiet)},
-                {'b', FIELD(positions)}, {'y', FIELD(verify)}};
-
-/* False where the flag is none of these. */
-static bool take_plain(char letter, const char *value, struct bs_arguments *args)
+static int take_setting(const struct bs_command *command, const char *setting,
+                        struct bs_arguments *args)
 {
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i].letter == letter) {
-            memcpy((char *)args + texts[i].offset, &value, sizeof value);
-            return true;
-        }
-    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
-        if (switches[i].letter == letter) {
-            *((bool *)((char *)args + switches[i].offset)) = true;
-            return true;
-        }
-    return false;
+    if (args->num_settings == BS_MOST_SETTINGS)
+        return usage_error(command, "one --set too many:", setting);
+    args->settings[args->num_settings++] = setting;
+    return BS_EXIT_DONE;
 }
 
-static int take_flag(const struct bs_command *command, char letter, const char *value,
-                     struct bs_arguments *args)
+static int take_memory(const struct bs_command *command, const char *text,
+                       struct bs_arguments *args)
 {
-    if (take_plain(letter, value, args))
-        return BS_EXIT_DONE;
-    switch (letter) {
-    case 'o':
-        args->output = value;
-        return *value ? BS_EXIT_DONE : usage_error(command, "--output takes a path, not", value);
-    case 'l':
-        if (args->num_models == BS_MAX_MODELS)
-            return usage_error(command, "one --model too many:", value);
-        args->models[args->num_models++] = value;
-        return BS_EXIT_DONE;
-    case 'u':
-        if (args->num_accepted == BS_MOST_ACCEPTED)
-            return usage_error(command, "one --accept-unknown too many:", value);
-        args->accepted[args->num_accepted++] = value;
-        return BS_EXIT_DONE;
-    case 'z':
-        return take_writer(command, value, args);
-    case 'v':
-        if (args->num_settings == BS_MOST_SETTINGS)
-            return usage_error(command, "one --set too many:", value);
-        args->settings[args->num_settings++] = value;
-        return BS_EXIT_DONE;
-    case 'T':
-        args->selection.top = parse_count(value);
-        return args->selection.top
-                   ? BS_EXIT_DONE
-                   : usage_error(command, "--top takes a number from 1 to 4096, not", value);
-    case 'm':
-        args->limits.memory = parse_size(value);
-        return args->limits.memory > 0
-                   ? BS_EXIT_DONE
-                   : usage_error(command, "--memory takes a size such as 900M, not", value);
-    case 'c':
-        args->limits.scratch = args->limits.checkpoints = value;
-        return *value ? BS_EXIT_DONE : usage_error(command, "--scratch takes a folder, not", value);
-    case 'k':
-        return take_interval(command, value, &args->limits);
-    case 't':
-        args->threads = parse_count(value);
-        return args->threads
-                   ? BS_EXIT_DONE
-                   : usage_error(command, "--threads takes a number from 1 to 4096, not", value);
-    case 'x':
-        return take_numerics(command, value, args);
-    default:
-        return BS_EXIT_DONE;
+    args->limits.memory = parse_size(text);
+    return args->limits.memory > 0
+               ? BS_EXIT_DONE
+               : usage_error(command, "--memory takes a size such as 900M, not", text);
+}
+
+static int take_threads(const struct bs_command *command, const char *text,
+                        struct bs_arguments *args)
+{
+    args->threads = parse_count(text);
+    return args->threads
+               ? BS_EXIT_DONE
+               : usage_error(command, "--threads takes a number from 1 to 4096, not", text);
+}
+
+static int take_top(const struct bs_command *command, const char *text, struct bs_arguments *args)
+{
+    args->selection.top = parse_count(text);
+    return args->selection.top
+               ? BS_EXIT_DONE
+               : usage_error(command, "--top takes a number from 1 to 4096, not", text);
+}
+
+static int take_scratch(const struct bs_command *command, const char *folder,
+                        struct bs_arguments *args)
+{
+    args->limits.scratch = args->limits.checkpoints = folder;
+    return *folder ? BS_EXIT_DONE : usage_error(command, "--scratch takes a folder, not", folder);
+}
+
+static int take_output(const struct bs_command *command, const char *path,
+                       struct bs_arguments *args)
+{
+    args->output = path;
+    return *path ? BS_EXIT_DONE : usage_error(command, "--output takes a path, not", path);
+}
+
+static int take_model(const struct bs_command *command, const char *name, struct bs_arguments *args)
+{
+    if (args->num_models == BS_MAX_MODELS)
+        return usage_error(command, "one --model too many:", name);
+    args->models[args->num_models++] = name;
+    return BS_EXIT_DONE;
+}
+
+static int take_accepted(const struct bs_command *command, const char *key,
+                         struct bs_arguments *args)
+{
+    if (args->num_accepted == BS_MOST_ACCEPTED)
+        return usage_error(command, "one --accept-unknown too many:", key);
+    args->accepted[args->num_accepted++] = key;
+    return BS_EXIT_DONE;
+}
+
+/* One table for parsing, help, completion and the manual. The value goes to the text or the truth value
+ * at this offset of the arguments, or to `take`, which says what is wrong with it. */
+static const struct bs_flag flags[] = {
+    {"output", "PATH", 'o',
+     "the result file of run and plan, else results/CONFIG.h5; the folder of plot's charts, else "
+     "the result file's name without its ending",
+     .take = take_output},
+    {"model", "NAME", 0, "only this one of the config's models; may be given several times",
+     .take = take_model},
+    {"accept-unknown", "KEY", 0,
+     "pass over this key of a config.json although it is not understood; several times",
+     .take = take_accepted},
+    {"memory", "SIZE", 0,
+     "memory a walk may use, such as 900M or 8G; by default half of what the machine, its cgroup "
+     "and limits leave",
+     .take = take_memory},
+    {"scratch", "FOLDER", 0,
+     "where streams go that memory has no room for (TMPDIR, else /tmp) and checkpoints (beside "
+     "results)",
+     .take = take_scratch},
+    {"checkpoint", "SECONDS", 0,
+     "how often a walk is kept, or off; by default so that it takes at most a fortieth of the "
+     "time",
+     .take = take_interval},
+    {"threads", "N", 0,
+     "threads; OMP_NUM_THREADS, else every available core. Results do not depend on it",
+     .take = take_threads},
+    {"numerics", "NAME", 0,
+     "by what matrices are multiplied: portable, native (`describe numerics`); goes before the "
+     "config's key",
+     .take = take_numerics},
+    {"format", "NAME", 0, "terminal, markdown, csv, latex, json or jsonl (an object a line)",
+     .text = offsetof(struct bs_arguments, format)},
+    {"columns", "NAMES", 0,
+     "values and fields to show, parted by commas, by their names in --format csv",
+     .text = offsetof(struct bs_arguments, columns)},
+    {"where", "CONDITION", 0,
+     "only trials of which this holds: 'bits <= 4 and label = *g128*'; names are columns of "
+     "--format csv; = != < <= > >=, and, or, not, brackets; * and ? stand for letters of a text",
+     .text = offsetof(struct bs_arguments, selection.where)},
+    {"sort", "NAMES", 0, "by these columns, ascending; -NAME: descending",
+     .text = offsetof(struct bs_arguments, selection.sort)},
+    {"group-by", "NAMES", 0, "what agrees in these columns stands together",
+     .text = offsetof(struct bs_arguments, selection.group_by)},
+    {"top", "N", 0,
+     "so many of each model and text, or of each group; first in the order of --sort",
+     .take = take_top},
+    {"fail-if", "CONDITION", 0,
+     "exit with status 1 where this holds of a row that is shown, or one has failed: "
+     "'perplexity_delta > 0.1'",
+     .text = offsetof(struct bs_arguments, selection.fail_if)},
+    {"items", NULL, 0,
+     "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
+     "that",
+     .set = offsetof(struct bs_arguments, items)},
+    {"positions", NULL, 0,
+     "perplexity by how many tokens of its window a prediction has before it; --columns kld (nll, "
+     "same_top): that",
+     .set = offsetof(struct bs_arguments, positions)},
+    {"between", "TRIAL TRIAL", 0,
+     "compare trials of one file, each called by its label or id; a star stands for any letters, a "
+     "recipe for its trials of all seeds",
+     .pair = offsetof(struct bs_arguments, between)},
+    {"plots", "FOLDER", 0,
+     "where the chart templates are; ./plots, else those of the project or prefix that the program "
+     "stands in",
+     .text = offsetof(struct bs_arguments, plots)},
+    {"recipe", "LABEL", 0, "the recipe that is written, as tables call it; the only one there is",
+     .text = offsetof(struct bs_arguments, recipe)},
+    {"as", "LAYOUT", 0, "how it is written (`describe writer`)", .take = take_writer},
+    {"set", "KEY=VALUE", 0, "an option of the layout; may be given several times",
+     .take = take_setting},
+    {"verify", NULL, 0,
+     "read back what was written, compare all weights, and measure it on the config's texts",
+     .set = offsetof(struct bs_arguments, verify)},
+    {"revision", "NAME", 0, "branch, tag or commit; main, or what follows @ in a name",
+     .text = offsetof(struct bs_arguments, revision)},
+    {"markdown", NULL, 0, "print Markdown", .set = offsetof(struct bs_arguments, markdown)},
+    {"quiet", NULL, 'q', "no progress; of a plan, no time, which takes a second or two to measure",
+     .set = offsetof(struct bs_arguments, quiet)},
+    {"places", NULL, 0, "print the places of the models that a config's rules may name",
+     .set = offsetof(struct bs_arguments, places)},
+    {"ids", NULL, 0, "print the ids alone, on one line", .set = offsetof(struct bs_arguments, ids)},
+    {"no-special", NULL, 0, "without the special tokens around the text",
+     .set = offsetof(struct bs_arguments, no_special)},
+    {"help", NULL, 'h', "print this help", .set = offsetof(struct bs_arguments, help)},
+    {.name = NULL},
+};
+enum { NUM_FLAGS = sizeof flags / sizeof *flags - 1 };
+
+const struct bs_flag *const bs_flags = flags;
+
+static int take(const struct bs_command *command, const struct bs_flag *flag, const char *value,
+                struct bs_arguments *args)
+{
+    if (flag->take)
+        return flag->take(command, value, args);
+    if (flag->text)
+        *(const char **)((char *)args + flag->text) = value;
+    if (flag->pair)
+        *(const char **)((char *)args + flag->pair) = value;
+    if (flag->set)
+        *(bool *)((char *)args + flag->set) = true;
+    return BS_EXIT_DONE;
+}
+
+/* Two columns, the second folded where the terminal ends. */
+static void print_pair(const char *left, int width, const char *right, FILE *out)
+{
+    int limit = bs_terminal_limit(out) - width - 3;
+    fprintf(out, "  %-*s ", width, left);
+    for (const char *line = right; *line;) {
+        size_t bytes = limit > 0 ? bs_line_bytes(line, limit) : strlen(line);
+        fprintf(out, "%*s%.*s\n", line > right ? width + 3 : 0, "", (int)bytes, line);
+        line += bytes;
+        line += strspn(line, " ");
     }
 }
 
-/* The option's own word and the one after it. */
-static int take_between(const struct bs_command *command, int argc, char **argv,
-                        struct bs_arguments *args)
+static void print_flags(const struct bs_command *command, FILE *out)
 {
-    args->between[0] = optarg;
-    if (optind == argc)
-        return usage_error(command, "a second trial is missing after --between", optarg);
-    args->between[1] = argv[optind++];
-    return BS_EXIT_DONE;
+    for (int i = 0; i < NUM_FLAGS; i++) {
+        const struct bs_flag *flag = &flags[i];
+        char left[48], letter[] = {'-', flag->letter, ',', ' ', 0};
+        snprintf(left, sizeof left, "%s--%s%s%s", flag->letter ? letter : "    ", flag->name,
+                 flag->argument ? " " : "", flag->argument ? flag->argument : "");
+        if (bs_command_takes(command, flag->name))
+            print_pair(left, 24, flag->help, out);
+    }
+}
+
+void bs_help_print(const struct bs_command *command, FILE *out)
+{
+    int limit = bs_terminal_limit(out);
+    if (command) {
+        fprintf(out, "usage: bitsweep %s [options] %s\n\n", command->name, command->operands);
+        bs_print_folded(out, limit, "%s", command->summary);
+        fputc('\n', out);
+        print_flags(command, out);
+        return;
+    }
+    fputs("usage: bitsweep COMMAND [options] ...\n\n"
+          "measures what quantization costs a language model\n\n",
+          out);
+    for (int i = 0; bs_commands[i]; i++) {
+        char left[48];
+        snprintf(left, sizeof left, "%-9s %s", bs_commands[i]->name, bs_commands[i]->operands);
+        print_pair(left, 28, bs_commands[i]->summary, out);
+    }
+    fputc('\n', out);
+    bs_print_folded(out, limit,
+                    "`bitsweep COMMAND --help` lists a command's options, `bitsweep --version` "
+                    "says which program this is.");
+    bs_print_folded(
+        out, limit,
+        "exit status: 0 done, 1 a trial failed (the others ran) or --fail-if holds, 2 the input is "
+        "wrong or the output cannot be written");
 }
 
 /* The word that getopt has just refused. It goes on to the next one only after the last letter of
@@ -316,77 +323,111 @@ static const char *unknown_word(int argc, char **argv)
 }
 
 /* Says what was perhaps meant: the nearest of the command's options, or whose option it is. */
-static int unknown_option(const struct bs_command *commands, const struct bs_command *command,
-                          const char *word)
+static int unknown_option(const struct bs_command *command, const char *word)
 {
     char name[64], hint[160] = "";
     const char *names[NUM_FLAGS + 1] = {NULL};
     int count = 0;
-    const struct flag *known = NULL;
+    const struct bs_flag *known = NULL;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word + strspn(word, "-"), "="),
              word + strspn(word, "-"));
     for (int i = 0; i < NUM_FLAGS; i++) {
-        if (strchr(command->options, flags[i].letter))
+        if (bs_command_takes(command, flags[i].name))
             names[count++] = flags[i].name;
         if (!strcmp(flags[i].name, name))
             known = &flags[i];
     }
     const char *near = bs_nearest_word(name, names);
-    if (known && strchr(command->options, known->letter))
+    if (known && bs_command_takes(command, known->name))
         snprintf(hint, sizeof hint, ": --%s takes no value", known->name);
     else if (near)
         snprintf(hint, sizeof hint, ", did you mean '--%s'?", near);
-    for (int i = 0; known && !*hint && commands[i].name; i++)
-        if (strchr(commands[i].options, known->letter))
-            snprintf(hint, sizeof hint, ": it is one of bitsweep %s", commands[i].name);
+    for (int i = 0; known && !*hint && bs_commands[i]; i++)
+        if (bs_command_takes(bs_commands[i], known->name))
+            snprintf(hint, sizeof hint, ": it is one of bitsweep %s", bs_commands[i]->name);
     bs_print_line(stderr, "bitsweep %s: unknown option '%s'%s; see --help", command->name, word,
                   hint);
     return BS_EXIT_INPUT;
 }
 
-int bs_arguments_parse(const struct bs_command *command, const struct bs_command *commands,
-                       int argc, char **argv, struct bs_arguments *args, bool *help)
+void bs_arguments_start(struct bs_arguments *args)
 {
-    struct option longs[NUM_FLAGS + 1] = {{NULL, 0, NULL, 0}};
-    int count = 0, letter;
+    const char *scratch = getenv("TMPDIR");
+    *args = (struct bs_arguments){
+        .limits = {.scratch = scratch && *scratch ? scratch : "/tmp", .checkpoint_interval = -1}};
+}
+
+/* What getopt knows of the command's options: the long ones, whose value is the place in the table
+ * plus 256, and the letters. */
+static void fill_options(const struct bs_command *command, struct option *longs, char *letters)
+{
+    *letters++ = ':';
+    for (int i = 0; i < NUM_FLAGS; i++) {
+        if (!bs_command_takes(command, flags[i].name))
+            continue;
+        int argument = flags[i].argument ? required_argument : no_argument;
+        *longs++ = (struct option){flags[i].name, argument, NULL, 256 + i};
+        if (flags[i].letter) {
+            *letters++ = flags[i].letter;
+            if (flags[i].argument)
+                *letters++ = ':';
+        }
+    }
+    *longs = (struct option){NULL, 0, NULL, 0};
+    *letters = 0;
+}
+
+static const struct bs_flag *flag_of(int found)
+{
     for (int i = 0; i < NUM_FLAGS; i++)
-        if (strchr(command->options, flags[i].letter))
-            longs[count++] =
-                (struct option){flags[i].name, flags[i].argument ? required_argument : no_argument,
-                                NULL, flags[i].letter};
+        if (found == 256 + i || found == flags[i].letter)
+            return &flags[i];
+    return NULL;
+}
+
+/* The second of the two words that an option takes. */
+static int take_second(const struct bs_command *command, const struct bs_flag *flag, int argc,
+                       char **argv, struct bs_arguments *args)
+{
+    if (optind == argc)
+        return usage_error(command, "a second value is missing after", optarg);
+    ((const char **)((char *)args + flag->pair))[1] = argv[optind++];
+    return BS_EXIT_DONE;
+}
+
+static int parse_options(const struct bs_command *command, int argc, char **argv,
+                         struct bs_arguments *args)
+{
+    struct option longs[NUM_FLAGS + 1];
+    char letters[2 * NUM_FLAGS + 2];
+    int found;
+    fill_options(command, longs, letters);
     opterr = 0;
-    while ((letter = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-        if (letter == ':')
+    while ((found = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+        if (found == ':')
             return usage_error(command, "a value is missing after", argv[optind - 1]);
-        if (letter == '?')
-            return unknown_option(commands, command, unknown_word(argc, argv));
-        if (letter == 'h')
-            *help = true;
-        else if (letter == 'w' && take_between(command, argc, argv, args))
+        if (found == '?')
+            return unknown_option(command, unknown_word(argc, argv));
+        const struct bs_flag *flag = flag_of(found);
+        if (take(command, flag, optarg, args))
             return BS_EXIT_INPUT;
-        else if (letter != 'w' && take_flag(command, (char)letter, optarg, args))
+        if (flag->pair && take_second(command, flag, argc, argv, args))
             return BS_EXIT_INPUT;
     }
+    return BS_EXIT_DONE;
+}
+
+int bs_arguments_parse(const struct bs_command *command, int argc, char **argv,
+                       struct bs_arguments *args)
+{
+    if (parse_options(command, argc, argv, args))
+        return BS_EXIT_INPUT;
     for (; optind < argc; optind++) {
         if (args->num_operands == command->max_operands)
             return usage_error(command, "one operand too many:", argv[optind]);
         args->operands[args->num_operands++] = argv[optind];
     }
-    if (args->num_operands < command->min_operands && !*help)
+    if (args->num_operands < command->min_operands && !args->help)
         return usage_error(command, "expected", command->operands);
     return BS_EXIT_DONE;
-}
-
-const struct bs_command *bs_command_find(const struct bs_command *commands, const char *name)
-{
-    const char *names[MOST_COMMANDS + 1] = {NULL};
-    for (int i = 0; i < MOST_COMMANDS && commands[i].name; i++) {
-        names[i] = commands[i].name;
-        if (!strcmp(name, commands[i].name))
-            return &commands[i];
-    }
-    const char *near = bs_nearest_word(name, names);
-    bs_print_line(stderr, "bitsweep: unknown command '%s'%s%s%s; see --help", name,
-                  near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
-    return NULL;
 }

@@ -1,10 +1,12 @@
-/* The command line: which subcommand, and what it is told. */
+/* The command line: what a command is told. */
 #ifndef BS_EVAL_COMMAND_ARGUMENTS_H
 #define BS_EVAL_COMMAND_ARGUMENTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
+#include "eval/command/command.h"
 #include "eval/config/config.h"
 #include "eval/export/writer.h"
 #include "eval/report/table.h"
@@ -12,10 +14,7 @@
 
 enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
 
-/* Exit statuses. */
-enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_GATE = 1, BS_EXIT_INPUT = 2 };
-
-/* Everything a subcommand may be told. */
+/* Everything a command may be told. */
 struct bs_arguments {
     const char *operands[BS_MOST_OPERANDS];
     int num_operands;
@@ -32,27 +31,30 @@ struct bs_arguments {
     struct bs_selection selection;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
-    bool quiet, markdown, ids, no_special, places, items, positions, verify;
+    bool quiet, markdown, ids, no_special, places, items, positions, verify, help;
 };
 
-/* A command: its help, and the function that runs it and gives the exit status. */
-struct bs_command {
-    const char *name, *operands, *summary;
-    int min_operands, max_operands;
-    const char *options; /* letters of the options it takes */
-    int (*run)(const struct bs_arguments *args);
+/* An option. What it is given goes to the text or the truth value at an offset of the arguments, or
+ * to `take`, which prints a message and gives BS_EXIT_INPUT where it is wrong. */
+struct bs_flag {
+    const char *name, *argument; /* argument: NULL = it takes none */
+    char letter;                 /* its short form, or 0 */
+    const char *help;
+    size_t text, set, pair; /* pair: it takes two words, to an array of two texts */
+    int (*take)(const struct bs_command *command, const char *value, struct bs_arguments *args);
 };
 
-/* The command called `name`, of a table that ends with a row whose name is NULL. NULL, after a
- * message with the nearest name, where there is none. */
-const struct bs_command *bs_command_find(const struct bs_command *commands, const char *name);
+/* Every option of any command; the last has no name. */
+extern const struct bs_flag *const bs_flags;
 
-/* Reads the command's options and operands into args, which has the defaults; *help where --help is
- * among them. BS_EXIT_DONE, or BS_EXIT_INPUT after a message. `commands` is for hints. */
-int bs_arguments_parse(const struct bs_command *command, const struct bs_command *commands,
-                       int argc, char **argv, struct bs_arguments *args, bool *help);
+/* Sets the defaults. */
+void bs_arguments_start(struct bs_arguments *args);
+
+/* Reads the command's options and operands into args, which has the defaults. BS_EXIT_DONE, or BS_EXIT_INPUT after a message. */
+int bs_arguments_parse(const struct bs_command *command, int argc, char **argv,
+                       struct bs_arguments *args);
 
 /* Prints the options of a command, or for NULL the commands. */
-void bs_help_print(const struct bs_command *commands, const struct bs_command *command, FILE *out);
+void bs_help_print(const struct bs_command *command, FILE *out);
 
 #endif

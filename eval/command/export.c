@@ -1,4 +1,4 @@
-/* bitsweep export. */
+/* export: writes what a recipe of a config makes of its model. */
 #include <stdio.h>
 #include <string.h>
 
@@ -61,7 +61,7 @@ static enum bs_status export_opened(const struct bs_arguments *args, struct bs_o
     return status;
 }
 
-int bs_command_export(const struct bs_arguments *args)
+static int command_export(const struct bs_arguments *args)
 {
     struct bs_opened opened = {.named = NULL};
     struct bs_error err;
@@ -83,3 +83,13 @@ int bs_command_export(const struct bs_arguments *args)
     bs_close_all(&opened);
     return code;
 }
+
+const struct bs_command bs_command_export = {
+    .name = "export",
+    .operands = "CONFIG OUT",
+    .summary = "write what a recipe makes of the model, as other programs read it",
+    .min_operands = 2,
+    .max_operands = 2,
+    .options = "recipe as set verify model accept-unknown memory scratch threads numerics quiet",
+    .run = command_export,
+};

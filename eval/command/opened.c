@@ -8,26 +8,6 @@
 #include "eval/linalg/numerics.h"
 #include "eval/report/chart.h"
 
-int bs_fail_print(const struct bs_error *err)
-{
-    fprintf(stderr, "bitsweep: %s\n", err->message);
-    return BS_EXIT_INPUT;
-}
-
-int bs_fail_print_config(const struct bs_error *err)
-{
-    if (err->status != BS_ECONFIG)
-        return bs_fail_print(err);
-    fprintf(stderr, "%s\n", err->message);
-    return BS_EXIT_INPUT;
-}
-
-int bs_fail_print_model(const struct bs_config *config, const struct bs_error *err)
-{
-    return strncmp(err->message, config->path, strlen(config->path)) ? bs_fail_print(err)
-                                                                     : bs_fail_print_config(err);
-}
-
 /* results/<config's name>.h5 unless told otherwise. In new memory. */
 static char *result_path(const struct bs_arguments *args)
 {

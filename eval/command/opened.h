@@ -1,5 +1,4 @@
-/* What run, plan and export begin with: a config, its models and texts; and what is said where that
- * fails. */
+/* What run, plan and export begin with: a config, its models and texts. */
 #ifndef BS_EVAL_COMMAND_OPENED_H
 #define BS_EVAL_COMMAND_OPENED_H
 
@@ -17,14 +16,5 @@ struct bs_opened {
  * BS_EXIT_DONE. Either way bs_close_all follows. */
 int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened);
 void bs_close_all(struct bs_opened *opened);
-
-/* Print an error and return the exit status: any; of a config file, which already begins with its
- * place; of what is wrong with the config for one of its models. */
-int bs_fail_print(const struct bs_error *err);
-int bs_fail_print_config(const struct bs_error *err);
-int bs_fail_print_model(const struct bs_config *config, const struct bs_error *err);
-
-/* Writes what a recipe of the config makes of its model. */
-int bs_command_export(const struct bs_arguments *args);
 
 #endif

@@ -1,3 +1,4 @@
+/* table, plot and diff: what shows result files. */
 #include "eval/command/reports.h"
 
 #include <stdio.h>
@@ -127,7 +128,7 @@ enum bs_status bs_report_table(const struct bs_results *results, struct bs_error
     return print_table(results, NULL, &everything, BS_TABLE_TERMINAL, &passed, err);
 }
 
-int bs_command_table(const struct bs_arguments *args)
+static int command_table(const struct bs_arguments *args)
 {
     struct bs_error err;
     struct bs_results results;
@@ -178,7 +179,7 @@ static enum bs_status diff_files(const struct bs_arguments *args, enum bs_table_
     return status;
 }
 
-int bs_command_diff(const struct bs_arguments *args)
+static int command_diff(const struct bs_arguments *args)
 {
     struct bs_error err;
     enum bs_table_style style;
@@ -217,7 +218,7 @@ static int choose_charts(const struct bs_arguments *args, const struct bs_result
     return count;
 }
 
-int bs_command_plot(const struct bs_arguments *args)
+static int command_plot(const struct bs_arguments *args)
 {
     struct bs_error err;
     struct bs_results results;
@@ -239,3 +240,33 @@ int bs_command_plot(const struct bs_arguments *args)
     bs_results_release(&results);
     return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
+
+const struct bs_command bs_command_table = {
+    .name = "table",
+    .operands = "RESULTS",
+    .summary = "print a result file",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = "format columns where sort group-by top fail-if items positions",
+    .run = command_table,
+};
+
+const struct bs_command bs_command_plot = {
+    .name = "plot",
+    .operands = "RESULTS [CHART]",
+    .summary = "draw the charts of a result file",
+    .min_operands = 1,
+    .max_operands = 2,
+    .options = "output plots",
+    .run = command_plot,
+};
+
+const struct bs_command bs_command_diff = {
+    .name = "diff",
+    .operands = "RESULTS [RESULTS]",
+    .summary = "compare two result files trial by trial, or with --between trials of one",
+    .min_operands = 1,
+    .max_operands = 2,
+    .options = "format columns between",
+    .run = command_diff,
+};

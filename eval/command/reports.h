@@ -1,14 +1,9 @@
-/* The commands that tell of result files, and what `run` tells at its end. */
+/* What `run` tells of a result file at its end, as `table` and `plot` do. */
 #ifndef BS_EVAL_COMMAND_REPORTS_H
 #define BS_EVAL_COMMAND_REPORTS_H
 
 #include "eval/command/arguments.h"
 #include "eval/store/results.h"
-
-/* The commands of these names; each gives the exit status. */
-int bs_command_table(const struct bs_arguments *args);
-int bs_command_diff(const struct bs_arguments *args);
-int bs_command_plot(const struct bs_arguments *args);
 
 /* Prints the whole table on standard output. */
 enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err);

@@ -4,7 +4,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
 
-commands="run plan table plot diff fetch tokenize describe"
+commands="run plan export table plot diff fetch tokenize describe help"
 make_model model
 make_texts
 config_one one.yaml
@@ -44,18 +44,36 @@ version() {
 }
 check "--version" version
 
+short_forms() {
+    run -V
+    expect_status 0
+    expect_out '^bitsweep [0-9]'
+    run help plot
+    expect_status 0
+    cp .out help.out
+    run plot -h
+    cmp -s .out help.out || problem "help plot and plot -h differ"
+    run help nonsense
+    expect_status 2
+    expect_err "unknown command 'nonsense'"
+    run plan -q -o there.h5 one.yaml
+    expect_status 0
+}
+check "-V, -h, -q, -o and help" short_forms
+
 # Each option that a command's help names must be taken, and each that it takes must be named.
 takes() {
     case $1 in
     run) echo output model accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
     plan) echo output model places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
-    table) echo columns format help items ;;
-    diff) echo columns format help ;;
+    export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;
+    table) echo columns fail-if format group-by help items positions sort top where ;;
+    diff) echo between columns format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
     plot) echo output plots help ;;
-    tokenize) echo ids no-special help ;;
     describe) echo markdown help ;;
+    help) echo help ;;
     esac
 }
 command_help() {
@@ -65,7 +83,7 @@ command_help() {
     expect_no_err
     expect_out "^usage: bitsweep $1 \[options\] "
     expected=$(takes "$1" | tr ' ' '\n' | sort | tr '\n' ' ')
-    found=$(sed -n 's/^  --\([a-z-]*\).*/\1/p' .out | sort | tr '\n' ' ')
+    found=$(sed -n 's/^  \(-.,\|   \) --\([a-z-]*\).*/\2/p' .out | sort | tr '\n' ' ')
     [ "$found" = "$expected" ] || problem "expected the options $expected, found $found"
     run "$1" nowhere --help
     expect_status 0
@@ -102,8 +120,8 @@ done <<'EOF'
 ^bitsweep plan: expected 'CONFIG'                           | plan
 ^bitsweep table: expected 'RESULTS'                         | table
 ^bitsweep plot: expected 'RESULTS \[CHART\]'                | plot
-^bitsweep diff: expected 'RESULTS RESULTS'                  | diff
-^bitsweep diff: expected 'RESULTS RESULTS'                  | diff one.h5
+^bitsweep diff: expected                   | diff
+^bitsweep diff: expected                   | diff one.h5
 ^bitsweep fetch: expected 'NAME...'                         | fetch
 ^bitsweep fetch: unknown option '--output'                  | fetch --output x org/name
 ^bitsweep: 'a/b/c' is no name of the hub, expected org/name | fetch a/b/c

@@ -1,0 +1,150 @@
+/* run and plan: what begins with a config. */
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/base/print.h"
+#include "eval/base/printable.h"
+#include "eval/base/stop.h"
+#include "eval/base/terminal.h"
+#include "eval/command/command.h"
+#include "eval/command/opened.h"
+#include "eval/command/reports.h"
+#include "eval/report/chart.h"
+#include "eval/run/models.h"
+#include "eval/run/places.h"
+#include "eval/store/lock.h"
+
+static int report_run(const struct bs_arguments *args, const struct bs_opened *opened,
+                      const struct bs_sweep_outcome *outcome)
+{
+    struct bs_error err;
+    struct bs_results results;
+    if (bs_results_read(opened->named, &results, &err))
+        return bs_fail_print(&err);
+    char *folder = bs_chart_folder(opened->named);
+    enum bs_status status = bs_report_table(&results, &err);
+    if (!status) {
+        fflush(stdout);
+        bs_print_line(stderr, "%s", opened->named);
+        status = bs_report_charts(&results, opened->config.charts, opened->config.num_charts, args,
+                                  folder, &err);
+    }
+    bs_free(folder);
+    bs_results_release(&results);
+    if (status)
+        return bs_fail_print(&err);
+    if (outcome->failed)
+        fprintf(stderr, "bitsweep: %d of %d trials failed; the table says why\n", outcome->failed,
+                outcome->failed + outcome->done);
+    return outcome->failed ? BS_EXIT_TRIAL_FAILED : BS_EXIT_DONE;
+}
+
+static int run_opened(const struct bs_arguments *args, struct bs_opened *opened)
+{
+    struct bs_error err;
+    struct bs_sweep_outcome outcome;
+    struct bs_results_lock *lock;
+    if (bs_results_lock_take(opened->path, &lock, &err))
+        return bs_fail_print(&err);
+    enum bs_status status =
+        bs_models_run(&opened->models, opened->path, &args->limits, args->quiet, &outcome, &err);
+    bs_results_unlock(lock);
+    if (status == BS_ESTOPPED)
+        bs_stop_now();
+    if (!status)
+        bs_stop_keep("all trials are in %s", opened->path);
+    return status ? bs_fail_print(&err) : report_run(args, opened, &outcome);
+}
+
+static int command_run(const struct bs_arguments *args)
+{
+    struct bs_opened opened;
+    struct bs_error err;
+    bs_stop_keep("nothing was begun");
+    if (bs_stop_watch(&err))
+        return bs_fail_print(&err);
+    int code = bs_open_all(args, &opened);
+    if (!code)
+        code = run_opened(args, &opened);
+    bs_close_all(&opened);
+    return code;
+}
+
+/* Prints lines within the terminal's width. */
+static void print_lines(const char *lines, int width)
+{
+    while (*lines) {
+        size_t length = strcspn(lines, "\n");
+        bs_print_folded(stdout, width, "%.*s", (int)length, lines);
+        lines += length + (lines[length] == '\n');
+    }
+}
+
+static enum bs_status print_plan(const struct bs_arguments *args, struct bs_opened *opened,
+                                 struct bs_error *err)
+{
+    struct bs_print printing;
+    if (!bs_print_begin(&printing))
+        return bs_fail_memory(err);
+    enum bs_status status = bs_models_plan(&opened->models, opened->path, &args->limits,
+                                           args->quiet, printing.out, err);
+    char *text = bs_print_end(&printing);
+    if (!status && !text)
+        status = bs_fail_memory(err);
+    if (!status)
+        print_lines(text, bs_terminal_limit(stdout));
+    bs_free(text);
+    return status;
+}
+
+/* Weights and texts are left alone: who has a rule wrong wants to know what is there. */
+static int print_places(const struct bs_arguments *args)
+{
+    struct bs_config config;
+    struct bs_error err;
+    uint64_t wanted;
+    if (bs_config_load(args->operands[0], bs_chart_patterns, &config, &err))
+        return bs_fail_print_config(&err);
+    enum bs_status status =
+        bs_config_select(&config, args->models, args->num_models, &wanted, &err);
+    if (!status)
+        status = bs_places_print(&config, wanted, stdout, &err);
+    bs_config_release(&config);
+    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
+}
+
+static int command_plan(const struct bs_arguments *args)
+{
+    if (args->places)
+        return print_places(args);
+    struct bs_opened opened;
+    struct bs_error err;
+    int code = bs_open_all(args, &opened);
+    if (!code && print_plan(args, &opened, &err))
+        code = bs_fail_print(&err);
+    bs_close_all(&opened);
+    return code;
+}
+
+const struct bs_command bs_command_run = {
+    .name = "run",
+    .operands = "CONFIG",
+    .summary = "run a sweep, or go on with it; print its table, draw its charts",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = "output model accept-unknown memory scratch checkpoint threads numerics plots quiet",
+    .run = command_run,
+};
+
+const struct bs_command bs_command_plan = {
+    .name = "plan",
+    .operands = "CONFIG",
+    .summary = "print the trials, the memory, the work and the time of a sweep without running it",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options =
+        "output model places accept-unknown memory scratch checkpoint threads numerics quiet",
+    .run = command_plan,
+};
