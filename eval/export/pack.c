@@ -10,7 +10,9 @@ enum bs_status bs_export_check_whole(const struct bs_export_place *place, int le
     char text[BS_EXPORT_TEXT];
     int bits = bs_export_number(weights, "bits"), group = bs_export_number(weights, "group_size");
     if (bits < least || bits > most)
-        return bs_export_refuse(place, err, "bits is %d, expected %d to %d", bits, least, most);
+        return least == most ? bs_export_refuse(place, err, "bits is %d, expected %d", bits, least)
+                             : bs_export_refuse(place, err, "bits is %d, expected %d to %d", bits,
+                                                least, most);
     if (bs_export_says(weights, "zero_point", "float"))
         return bs_export_refuse(place, err,
                                 "zero points are any numbers, expected zero_point: "

@@ -3,6 +3,10 @@
 
 #define WRITERS(X)                                                                                 \
     X(compressed_tensors)                                                                          \
+    X(gptq)                                                                                        \
+    X(gptq_v2)                                                                                     \
+    X(awq)                                                                                         \
+    X(bitsandbytes)                                                                                \
     X(dequantized)
 
 #define DECLARE(w) extern const struct bs_writer bs_writer_##w;

@@ -36,8 +36,8 @@ enum bs_status bs_export_proof_compare(const struct bs_export_proof *proof,
 enum bs_status bs_export_proof_recipe(const struct bs_recipe *recipe, struct bs_recipe *as_written,
                                       struct bs_error *err);
 
-/* exp of the mean NLL over what is scored of a text that the variant was measured on; and whether two
- * have the same NLL everywhere, bit for bit. */
+/* exp of the mean NLL over what is scored of a text that the variant was measured on; and whether
+ * two have the same NLL everywhere, bit for bit. */
 double bs_export_perplexity(const struct bs_variant *variant, const struct bs_windows *windows,
                             int text);
 bool bs_export_same_nll(const struct bs_variant *a, const struct bs_variant *b,

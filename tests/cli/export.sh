@@ -40,6 +40,10 @@ is_what_was_measured() {
 for recipe in "rtn w4 g64" "gptq w4 g64" "awq w4 g64" "gptq w3 g64 sym act_order"; do
     check "$recipe is read back as it was measured" is_what_was_measured "$recipe" compressed-tensors
 done
+check "gptq, version 1" is_what_was_measured "gptq w3 g64 sym act_order" gptq
+check "gptq, version 2" is_what_was_measured "gptq w4 g64" gptq_v2
+check "awq" is_what_was_measured "awq w4 g64" awq
+check "bitsandbytes" is_what_was_measured "rtn nf4" bitsandbytes
 check "any format decoded is what was measured" is_what_was_measured "rtn nf4" dequantized
 
 # The perplexity of the recipe $1 in the result file $2.

@@ -94,19 +94,26 @@ static bool try_one(const struct bs_writer *writer, const struct bs_model *model
 static const struct {
     const char *settings, *writers;
 } taken[] = {
-    {"bits=2 group_size=32", "compressed_tensors dequantized"},
-    {"bits=3 group_size=channel symmetric=true", "compressed_tensors dequantized"},
-    {"bits=4 group_size=128", "compressed_tensors dequantized"},
-    {"bits=4 group_size=64 symmetric=true grid=auto_round", "compressed_tensors dequantized"},
-    {"bits=4 group_size=64 grid=awq scales=float16", "compressed_tensors dequantized"},
+    {"bits=2 group_size=32 symmetric=true", "compressed_tensors gptq gptq_v2 dequantized"},
+    {"bits=3 group_size=channel symmetric=true", "compressed_tensors gptq gptq_v2 dequantized"},
+    {"bits=4 group_size=128", "compressed_tensors gptq gptq_v2 awq dequantized"},
+    {"bits=4 group_size=64 symmetric=true grid=auto_round",
+     "compressed_tensors gptq gptq_v2 awq dequantized"},
+    {"bits=4 group_size=64 grid=awq scales=float16",
+     "compressed_tensors gptq gptq_v2 awq dequantized"},
     {"bits=4 group_size=64 grid=compressed_tensors symmetric=false",
-     "compressed_tensors dequantized"},
+     "compressed_tensors gptq gptq_v2 awq dequantized"},
     {"bits=5 group_size=tensor", "compressed_tensors dequantized"},
+    {"bits=5 group_size=64", "compressed_tensors dequantized"},
     {"bits=8 group_size=tensor symmetric=true", "compressed_tensors dequantized"},
-    {"bits=8 group_size=64", "compressed_tensors dequantized"},
+    {"bits=8 group_size=64", "compressed_tensors gptq gptq_v2 dequantized"},
     {"bits=4 group_size=48 @*.down_proj bits=8 group_size=channel", "dequantized"},
     {"bits=4 group_size=64 @*.down_proj bits=8 group_size=channel @layer[0].*.q_proj format=none",
-     "compressed_tensors dequantized"},
+     "compressed_tensors gptq gptq_v2 dequantized"},
+    {"bits=4 group_size=64 @*.down_proj bits=4 group_size=128",
+     "compressed_tensors gptq gptq_v2 dequantized"},
+    {"bits=4 group_size=64 @*.up_proj format=none",
+     "compressed_tensors gptq gptq_v2 awq dequantized"},
     {"bits=1 group_size=64", "dequantized"},
     {"bits=4 group_size=64 grid=hqq", "dequantized"},
     {"bits=8 group_size=channel symmetric=true a.bits=8", "compressed_tensors"},
@@ -124,9 +131,11 @@ static const struct {
     {"format=mxfp6_e2m3", "dequantized"},
     {"format=nvfp4 scale_rule=compressed_tensors", "compressed_tensors dequantized"},
     {"format=nvfp4", "dequantized"},
-    {"format=nf4", "dequantized"},
-    {"format=nf4 double_quant=true", "dequantized"},
-    {"format=fp4", "dequantized"},
+    {"format=nf4", "bitsandbytes dequantized"},
+    {"format=nf4 double_quant=true group_size=128", "bitsandbytes dequantized"},
+    {"format=fp4", "bitsandbytes dequantized"},
+    {"format=fp4 double_quant=true @*.down_proj format=none", "bitsandbytes dequantized"},
+    {"format=nf4 @*.down_proj format=fp4", "dequantized"},
     {"format=q4_k", "dequantized"},
     {"bits=4 @embedding bits=4", ""},
     {"bits=4 a.bits=8 a.where=key", ""},
@@ -157,25 +166,29 @@ static void each_writer_takes_what_it_can_hold(void **state)
     bs_model_free(model);
 }
 
-/* Models of every family: tensors of several linears, in any order of rows, or turned. */
+/* Models of every family: tensors of several linears, in any order of rows, or turned. Their widths
+ * are too odd for the other layouts. */
 static void every_family_is_read_back(void **state)
 {
     (void)state;
+    static const struct {
+        const char *writer;
+        size_t least; /* of them are taken */
+    } by[] = {{"compressed_tensors", 70}, {"dequantized", 73}};
     json_t *rows = families_load(), *row;
-    size_t at;
-    int taken_of[16] = {0};
-    json_array_foreach(rows, at, row)
-    {
-        struct bs_model *model = family_open(row);
-        for (int w = 0; writer_at(w); w++)
-            taken_of[w] += try_one(writer_at(w), model, "bits=4 group_size=channel");
-        bs_model_free(model);
+    for (size_t w = 0; w < sizeof by / sizeof *by; w++) {
+        const struct bs_writer *writer =
+            (const struct bs_writer *)bs_registry_find(&bs_writer_registry, by[w].writer);
+        size_t at, takes = 0;
+        json_array_foreach(rows, at, row)
+        {
+            struct bs_model *model = family_open(row);
+            takes += try_one(writer, model, "bits=4 group_size=channel");
+            bs_model_free(model);
+        }
+        if (takes < by[w].least)
+            fail_msg("%s takes %zu models", by[w].writer, takes);
     }
-    for (int w = 0; writer_at(w); w++)
-        print_message("%s: %d of %zu families\n", writer_at(w)->plugin.name, taken_of[w],
-                      json_array_size(rows));
-    for (int w = 0; writer_at(w); w++)
-        assert_true(taken_of[w] > 0);
     json_decref(rows);
 }
 

@@ -22,17 +22,10 @@
 #include <string.h>
 
 #include "eval/base/float_bits.h"
-#include "eval/linalg/vector.h"
+#include "eval/quant/dynamic_map.h"
 #include "eval/quant/format.h"
 
-enum {
-    LEAST_BLOCK = 32,
-    MOST_BLOCK = 4096,
-    NESTED = 256,
-    CODE_BITS = 4,
-    MAP = 256,
-    FLOAT_BITS = 32
-};
+enum { LEAST_BLOCK = 32, MOST_BLOCK = 4096, NESTED = 256, CODE_BITS = 4, FLOAT_BITS = 32 };
 
 struct blocks {
     int group_size;
@@ -97,51 +90,6 @@ static const float fp4_bounds[] = {
 static const struct bs_levels fp4_levels = {
     .count = 15, .values = fp4_values, .bounds = fp4_bounds, .ties = BS_TIES_INWARD};
 
-/* ---- the map of absmax codes ---- */
-
-/* Centres of 2^i equal cells of [0.1, 1] by powers of ten, both signs, with 0 and 1; sorted. */
-static float map_values[MAP];
-
-static void make_map(void)
-{
-    static const float tens[] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1};
-    const float first = 0.1f;
-    float made[MAP];
-    int count = 0;
-    for (int i = 0; i < (int)(sizeof tens / sizeof *tens); i++)
-        for (int k = 0; k < 1 << i; k++) {
-            float value =
-                tens[i] *
-                ((bs_part_end(first, 1, 1 << i, k) + bs_part_end(first, 1, 1 << i, k + 1)) / 2);
-            made[count++] = value;
-            made[count++] = -value;
-        }
-    made[count++] = 0;
-    made[count++] = 1;
-    for (int i = 1; i < MAP; i++) /* few, once */
-        for (int k = i; k > 0 && made[k] < made[k - 1]; k--) {
-            float swapped = made[k];
-            made[k] = made[k - 1];
-            made[k - 1] = swapped;
-        }
-    memcpy(map_values, made, sizeof made);
-}
-
-/* As the CUDA code searches: seven halvings, then the middle to the next on the side left. */
-static int map_code(float x)
-{
-    int pivot = MAP / 2 - 1, upper = MAP - 1, lower = 0;
-    for (int step = MAP / 4; step > 0; step /= 2) {
-        bool up = x > map_values[pivot];
-        *(up ? &lower : &upper) = pivot;
-        pivot += up ? step : -step;
-    }
-    float value = map_values[pivot];
-    if (x > value)
-        return x > (map_values[upper] + value) * 0.5f ? upper : pivot;
-    return x < (map_values[lower] + value) * 0.5f ? lower : pivot;
-}
-
 /* ---- options and layout ---- */
 
 static enum bs_status blocks_resolve(void *options, enum bs_use use, struct bs_error *err)
@@ -153,9 +101,7 @@ static enum bs_status blocks_resolve(void *options, enum bs_use use, struct bs_e
     if (use == BS_FOR_ACTIVATIONS && opt->double_quant)
         return bs_fail(err, BS_ECONFIG,
                        "double_quant is of weights: activations have no file to be smaller in");
-#pragma omp critical(bs_dynamic_map)
-    if (map_values[0] == 0)
-        make_map();
+    bs_dynamic_map_make();
     return BS_OK;
 }
 
@@ -224,7 +170,7 @@ static size_t block_of(const struct blocks *opt, uint64_t index)
 /* What the block's code stands for: its scale. */
 static void take_code(const struct nested *nested, size_t block, struct params *params)
 {
-    float scale = map_values[params->code] * nested->absmax[block / NESTED] + nested->offset;
+    float scale = bs_dynamic_map()[params->code] * nested->absmax[block / NESTED] + nested->offset;
     params->scale = scale != 0 ? scale : FLT_MIN;
 }
 
@@ -238,7 +184,7 @@ static void fit_block(const struct blocks *opt, const struct bs_levels *levels,
         return;
     size_t at = block_of(opt, block->index);
     float most = nested->absmax[at / NESTED];
-    params->code = map_code(most > 0 ? (absmax - nested->offset) * (1 / most) : 0);
+    params->code = bs_dynamic_code(most > 0 ? (absmax - nested->offset) * (1 / most) : 0);
     take_code(nested, at, params);
 }
 

@@ -1,0 +1,232 @@
+/* The tensors of GPTQ's checkpoints, as GPTQModel, vLLM and transformers read them; how they stand
+ * in a file is said where they are read (eval/checkpoint/layouts). Fields of 3 bits run on from
+ * word to word. The first version stores zero points less 1, in whole words: a zero point of 0
+ * would borrow from its neighbour, and readers do not agree on what that is. */
+#include <string.h>
+
+#include "eval/base/mem.h"
+#include "eval/export/folder.h"
+#include "eval/export/pack.h"
+
+enum { UNIT = 32 }; /* rows and columns are whole numbers of it */
+
+/* ---- what it can hold ---- */
+
+static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
+                            struct bs_error *err)
+{
+    (void)export;
+    if (place->input)
+        return bs_export_refuse(place, err, "its input is quantized, which the layout cannot say");
+    if (!bs_export_is(place->weights, "int"))
+        return bs_export_refuse(place, err, "weights are %s, expected int",
+                                place->weights->format.plugin->name);
+    int bits = bs_export_number(place->weights, "bits");
+    if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
+        return bs_export_refuse(place, err, "bits is %d, expected 2, 3, 4 or 8", bits);
+    if (bs_export_says(place->weights, "group_size", "tensor"))
+        return bs_export_refuse(place, err,
+                                "all of the matrix shares a scale, expected a group_size or "
+                                "channel");
+    if (place->out % UNIT || place->in % UNIT)
+        return bs_export_refuse(place, err, "it is %d x %d, expected multiples of %d", place->out,
+                                place->in, UNIT);
+    return bs_export_check_whole(place, 2, 8, err);
+}
+
+/* ---- tensors ---- */
+
+static enum bs_status put_codes(struct bs_export_folder *folder,
+                                const struct bs_export_place *place, const struct bs_codes *codes,
+                                int bits, struct bs_error *err)
+{
+    size_t out = (size_t)place->out, words = bs_words_of((size_t)place->in, bits);
+    const int64_t shape[] = {(int64_t)words, place->out};
+    uint32_t *packed = bs_calloc(words * out, sizeof *packed);
+    if (!packed)
+        return bs_fail_memory(err);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < place->out; i++)
+        for (int j = 0; j < place->in; j++)
+            bs_put_field(packed + i, out, (size_t)j, bits, (uint32_t)bs_codes_get(codes, i, j));
+    enum bs_status status =
+        bs_export_put(folder, place->module, ".qweight", "I32", 2, shape, packed, err);
+    bs_free(packed);
+    return status;
+}
+
+static bool is_first_version(const struct bs_export_folder *folder);
+
+/* Packed along the rows of the matrix. */
+static enum bs_status put_zeros(struct bs_export_folder *folder,
+                                const struct bs_export_place *place, const struct bs_codes *codes,
+                                int bits, struct bs_error *err)
+{
+    size_t words = bs_words_of((size_t)place->out, bits);
+    const int64_t shape[] = {codes->groups, (int64_t)words};
+    int less = is_first_version(folder) ? 1 : 0;
+    uint32_t *packed = bs_calloc(words * (size_t)codes->groups, sizeof *packed);
+    enum bs_status status = packed ? BS_OK : bs_fail_memory(err);
+    for (int i = 0; i < place->out && !status; i++)
+        for (int g = 0; g < codes->groups && !status; g++) {
+            int zero = bs_export_zero(codes, i, g) - less;
+            if (zero < 0)
+                status =
+                    bs_fail(err, BS_EUNSUPPORTED,
+                            "row %d, group %d has a zero point of 0, which this version stores "
+                            "less 1: expected symmetric: true, or the layout's version 2",
+                            i, g);
+            else
+                bs_put_field(packed + (size_t)g * words, 1, (size_t)i, bits, (uint32_t)zero);
+        }
+    if (!status)
+        status = bs_export_put(folder, place->module, ".qzeros", "I32", 2, shape, packed, err);
+    bs_free(packed);
+    return status;
+}
+
+/* The group of each column. */
+static enum bs_status put_list(struct bs_export_folder *folder, const struct bs_export_place *place,
+                               const struct bs_codes *codes, struct bs_error *err)
+{
+    const int64_t shape[] = {place->in};
+    int32_t *list = bs_alloc((size_t)place->in, sizeof *list);
+    if (!list)
+        return bs_fail_memory(err);
+    for (int j = 0; j < place->in; j++)
+        list[j] = bs_codes_group(codes, j);
+    enum bs_status status =
+        bs_export_put(folder, place->module, ".g_idx", "I32", 1, shape, list, err);
+    bs_free(list);
+    return status;
+}
+
+static enum bs_status put_matrix(struct bs_export_folder *folder,
+                                 const struct bs_export_place *place, const struct bs_codes *codes,
+                                 struct bs_error *err)
+{
+    int bits = bs_export_number(codes->setting, "bits");
+    const int64_t shape[] = {codes->groups, place->out};
+    if (put_zeros(folder, place, codes, bits, err) || put_codes(folder, place, codes, bits, err) ||
+        put_list(folder, place, codes, err))
+        return err->status;
+    float *scales = bs_export_scales(codes, true);
+    if (!scales)
+        return bs_fail_memory(err);
+    enum bs_status status =
+        bs_export_put(folder, place->module, ".scales", "F32", 2, shape, scales, err);
+    bs_free(scales);
+    return status;
+}
+
+/* ---- what config.json says ---- */
+
+/* Of one place, as the settings of all have it or `dynamic` of some. */
+static json_t *scheme_of(const struct bs_export_place *place)
+{
+    int group = bs_export_number(place->weights, "group_size");
+    return json_pack("{s:i,s:i,s:b,s:b}", "bits", bs_export_number(place->weights, "bits"),
+                     "group_size", group > 0 ? group : -1, "desc_act", place->ordered, "sym",
+                     !bs_export_has_zeros(place->weights));
+}
+
+/* "-:^model\.layers\.0\.mlp\.up_proj$": what is other at one module. */
+static void add_dynamic(json_t *dynamic, const char *module, char sign, json_t *scheme)
+{
+    char pattern[2 * BS_STORED_NAME_BYTES + 8];
+    size_t used = (size_t)snprintf(pattern, sizeof pattern, "%c:^", sign);
+    for (const char *c = module; *c && used < sizeof pattern - 3; c++) {
+        if (*c == '.')
+            pattern[used++] = '\\';
+        pattern[used++] = *c;
+    }
+    snprintf(pattern + used, sizeof pattern - used, "$");
+    json_object_set_new(dynamic, pattern, scheme);
+}
+
+/* What all places but those in `dynamic` have: the first one's. */
+static json_t *common_scheme(const struct bs_export_places *places)
+{
+    for (int i = 0; i < places->count; i++)
+        if (places->items[i].weights)
+            return scheme_of(&places->items[i]);
+    return json_object();
+}
+
+static json_t *settings(const struct bs_export_folder *folder)
+{
+    const struct bs_export_places *places = &folder->places;
+    const char *format = is_first_version(folder) ? "gptq" : "gptq_v2";
+    json_t *all = common_scheme(places), *common = json_copy(all), *dynamic = json_object();
+    for (int i = 0; i < places->count - 1; i++) { /* the head, the last, is left alone anyway */
+        const struct bs_export_place *place = &places->items[i];
+        json_t *own = place->weights ? scheme_of(place) : NULL;
+        if (!own)
+            add_dynamic(dynamic, place->module, '-', json_object());
+        else if (!json_equal(own, common))
+            add_dynamic(dynamic, place->module, '+', json_incref(own));
+        json_decref(own);
+    }
+    json_t *rest =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:f,s:{s:[s]}}", "quant_method", "gptq",
+                  "checkpoint_format", format, "method", "gptq", "format", format, "pack_dtype",
+                  "int32", "lm_head", 0, "true_sequential", 1, "damp_percent", folder->damping,
+                  "meta", "quantizer", "bitsweep:" BS_VERSION);
+    json_object_update(all, rest);
+    if (json_object_size(dynamic))
+        json_object_set(all, "dynamic", dynamic);
+    json_decref(rest);
+    json_decref(common);
+    json_decref(dynamic);
+    return all;
+}
+
+/* ---- the plug-ins ---- */
+
+static const struct bs_export_layout first_version = {
+    .check = check, .matrix = put_matrix, .settings = settings, .also = "quantize_config.json"};
+static const struct bs_export_layout second_version = {
+    .check = check, .matrix = put_matrix, .settings = settings, .also = "quantize_config.json"};
+
+static bool is_first_version(const struct bs_export_folder *folder)
+{
+    return folder->layout == &first_version;
+}
+
+#define VERSION_OF(v, own)                                                                         \
+    static enum bs_status check_##v(const struct bs_export *export, struct bs_error *err)          \
+    {                                                                                              \
+        return bs_export_folder_check(export, &own, err);                                          \
+    }                                                                                              \
+    static enum bs_status open_##v(const struct bs_export *export, void **state,                   \
+                                   struct bs_error *err)                                           \
+    {                                                                                              \
+        return bs_export_folder_open(export, &own, state, err);                                    \
+    }
+
+VERSION_OF(1, first_version)
+VERSION_OF(2, second_version)
+
+const struct bs_writer bs_writer_gptq = {
+    .plugin = {.name = "gptq",
+               .summary =
+                   "int of 2, 3, 4 and 8 bits in groups or channels; zero points above 0, as "
+                   "version 1 of the format stores them less 1",
+               .reference = "ModelCloud/GPTQModel gptqmodel/nn_modules/qlinear/__init__.py"},
+    .check = check_1,
+    .open = open_1,
+    .block = bs_export_folder_block,
+    .close = bs_export_folder_close,
+    .free = bs_export_folder_free,
+};
+
+const struct bs_writer bs_writer_gptq_v2 = {
+    .plugin = {.name = "gptq_v2",
+               .summary = "the same with zero points as they are",
+               .reference = "ModelCloud/GPTQModel gptqmodel/nn_modules/qlinear/__init__.py"},
+    .check = check_2,
+    .open = open_2,
+    .block = bs_export_folder_block,
+    .close = bs_export_folder_close,
+    .free = bs_export_folder_free,
+};
