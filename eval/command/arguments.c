@@ -124,6 +124,27 @@ static int take_top(const struct bs_command *command, const char *text, struct b
                : usage_error(command, "--top takes a number from 1 to 4096, not", text);
 }
 
+/* "0.1" or "1%". */
+static int take_loss(const struct bs_command *command, const char *text, struct bs_arguments *args)
+{
+    struct bs_choice_limits *wish = &args->wish;
+    char *end;
+    wish->max_delta = strtod(text, &end);
+    wish->is_relative = *end == '%';
+    wish->max_delta /= wish->is_relative ? 100 : 1;
+    end += wish->is_relative;
+    return end != text && !*end && wish->max_delta > 0 && wish->max_delta < 1e9
+               ? BS_EXIT_DONE
+               : usage_error(command, "--max-delta takes a loss such as 0.1 or 1%, not", text);
+}
+
+static int take_bits(const struct bs_command *command, const char *text, struct bs_arguments *args)
+{
+    args->wish.bits = parse_count(text);
+    return args->wish.bits ? BS_EXIT_DONE
+                           : usage_error(command, "--bits takes a number from 1, not", text);
+}
+
 static int take_scratch(const struct bs_command *command, const char *folder,
                         struct bs_arguments *args)
 {
@@ -169,7 +190,7 @@ static const struct bs_flag flags[] = {
      .take = take_accepted},
     {"memory", "SIZE", 0,
      "memory a walk may use, such as 900M or 8G; by default half of what the machine, its cgroup "
-     "and limits leave",
+     "and limits leave. Of choose: what the model may take",
      .take = take_memory},
     {"scratch", "FOLDER", 0,
      "where streams go that memory has no room for (TMPDIR, else /tmp) and checkpoints (beside "
@@ -203,9 +224,15 @@ static const struct bs_flag flags[] = {
      "so many of each model and text, or of each group; first in the order of --sort",
      .take = take_top},
     {"fail-if", "CONDITION", 0,
-     "exit with status 1 where this holds of a row that is shown, or one has failed: "
-     "'perplexity_delta > 0.1'",
+     "exit with status 1 where this holds of a trial that is shown, or one has failed: "
+     "'perplexity_delta > 0.1'; of diff 'delta_perplexity > 0.1 and p_corrected < 0.05'",
      .text = offsetof(struct bs_arguments, selection.fail_if)},
+    {"max-delta", "LOSS", 0,
+     "what may be lost of perplexity, or of the share of right items: 0.1, or 1% of the "
+     "unquantized "
+     "model's",
+     .take = take_loss},
+    {"bits", "N", 0, "of a weight's code at most", .take = take_bits},
     {"items", NULL, 0,
      "the items of tasks that turned from the unquantized model to a trial; --columns acc_norm: by "
      "that",

@@ -9,7 +9,7 @@
 #include "eval/command/command.h"
 #include "eval/config/config.h"
 #include "eval/export/writer.h"
-#include "eval/report/table.h"
+#include "eval/report/choose.h"
 #include "eval/run/sweep.h"
 
 enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
@@ -29,6 +29,7 @@ struct bs_arguments {
     int num_models, num_accepted;
     struct bs_limits limits;
     struct bs_selection selection;
+    struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
     bool quiet, markdown, ids, no_special, places, items, positions, verify, help;

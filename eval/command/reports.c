@@ -151,21 +151,47 @@ static int command_table(const struct bs_arguments *args)
     return status ? bs_fail_print(&err) : passed ? BS_EXIT_DONE : BS_EXIT_GATE;
 }
 
+static int command_choose(const struct bs_arguments *args)
+{
+    struct bs_error err;
+    struct bs_results results;
+    struct bs_trials shown;
+    static const struct bs_published_list nothing = {.count = 0};
+    enum bs_table_style style;
+    bool held = false;
+    struct bs_choice_limits wish = args->wish;
+    wish.memory = args->limits.memory;
+    if (style_of(args, &style))
+        return BS_EXIT_INPUT;
+    if (bs_results_read(args->operands[0], &results, &err))
+        return bs_fail_print(&err);
+    enum bs_status status = bs_trials_select(&results, &nothing, &args->selection, &shown, &err);
+    if (!status) {
+        status = bs_choose_print(&shown, &wish, style, stdout, &held, &err);
+        bs_trials_release(&shown);
+    }
+    bs_results_release(&results);
+    return status ? bs_fail_print(&err) : held ? BS_EXIT_DONE : BS_EXIT_GATE;
+}
+
 /* Trials of one file against each other. */
 static enum bs_status diff_between(const struct bs_arguments *args, enum bs_table_style style,
-                                   struct bs_error *err)
+                                   bool *passed, struct bs_error *err)
 {
     struct bs_results results;
     if (bs_results_read(args->operands[0], &results, err))
         return err->status;
     enum bs_status status = bs_diff_print_between(&results, args->between[0], args->between[1],
                                                   args->columns, style, stdout, err);
+    if (!status && args->selection.fail_if)
+        status = bs_diff_gate(&results, &results, args->between, args->selection.fail_if, stderr,
+                              passed, err);
     bs_results_release(&results);
     return status;
 }
 
 static enum bs_status diff_files(const struct bs_arguments *args, enum bs_table_style style,
-                                 struct bs_error *err)
+                                 bool *passed, struct bs_error *err)
 {
     struct bs_results a, b;
     if (bs_results_read(args->operands[0], &a, err))
@@ -173,6 +199,9 @@ static enum bs_status diff_files(const struct bs_arguments *args, enum bs_table_
     enum bs_status status = bs_results_read(args->operands[1], &b, err);
     if (!status) {
         status = bs_diff_print(&a, &b, args->columns, style, stdout, err);
+        if (!status && args->selection.fail_if)
+            status =
+                bs_diff_gate(&a, &b, args->between, args->selection.fail_if, stderr, passed, err);
         bs_results_release(&b);
     }
     bs_results_release(&a);
@@ -183,7 +212,7 @@ static int command_diff(const struct bs_arguments *args)
 {
     struct bs_error err;
     enum bs_table_style style;
-    bool between = args->between[0];
+    bool between = args->between[0], passed = true;
     if (style_of(args, &style))
         return BS_EXIT_INPUT;
     if (args->num_operands != (between ? 1 : 2)) {
@@ -193,8 +222,8 @@ static int command_diff(const struct bs_arguments *args)
         return BS_EXIT_INPUT;
     }
     enum bs_status status =
-        between ? diff_between(args, style, &err) : diff_files(args, style, &err);
-    return status ? bs_fail_print(&err) : BS_EXIT_DONE;
+        between ? diff_between(args, style, &passed, &err) : diff_files(args, style, &passed, &err);
+    return status ? bs_fail_print(&err) : passed ? BS_EXIT_DONE : BS_EXIT_GATE;
 }
 
 enum { MOST_CHARTS = 16 };
@@ -267,6 +296,16 @@ const struct bs_command bs_command_diff = {
     .summary = "compare two result files trial by trial, or with --between trials of one",
     .min_operands = 1,
     .max_operands = 2,
-    .options = "format columns between",
+    .options = "format columns between fail-if",
     .run = command_diff,
+};
+
+const struct bs_command bs_command_choose = {
+    .name = "choose",
+    .operands = "RESULTS",
+    .summary = "say which trials to take within limits, and why the others fell",
+    .min_operands = 1,
+    .max_operands = 1,
+    .options = "memory max-delta bits where format",
+    .run = command_choose,
 };

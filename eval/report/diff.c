@@ -6,6 +6,7 @@
 #include "eval/base/mem.h"
 #include "eval/report/columns.h"
 #include "eval/report/diff_internal.h"
+#include "eval/report/selection.h"
 #include "eval/report/sheet.h"
 #include "eval/report/table.h"
 #include "eval/tasks/evaluation.h"
@@ -253,19 +254,25 @@ static void choose_compared(struct bs_pairs *pairs, const struct bs_columns *col
     pairs->asked[BS_COMPARE_WORDS] = words || !named;
 }
 
+/* Finds and compares the pairs, and chooses what stands beside them. */
+static enum bs_status begin(struct bs_pairs *pairs, const char *columns, bool for_programs,
+                            struct bs_columns *chosen, struct bs_error *err)
+{
+    const struct bs_columns none = {.count = 0};
+    pairs->by_model = bs_results_several_models(pairs->a) || bs_results_several_models(pairs->b);
+    pairs->convention = BS_ACC;
+    if (choose_columns(pairs, columns, for_programs, chosen, err))
+        return err->status;
+    choose_compared(pairs, columns ? chosen : &none);
+    return find_pairs(pairs, err);
+}
+
 static enum bs_status print(struct bs_pairs *pairs, const char *columns, enum bs_table_style style,
                             FILE *out, struct bs_error *err)
 {
-    const struct bs_columns none = {.count = 0};
     struct bs_columns chosen;
     bool for_programs = bs_table_is_for_programs(style);
-    pairs->by_model = bs_results_several_models(pairs->a) || bs_results_several_models(pairs->b);
-    pairs->convention = BS_ACC;
-    enum bs_status status = choose_columns(pairs, columns, for_programs, &chosen, err);
-    if (!status) {
-        choose_compared(pairs, columns ? &chosen : &none);
-        status = find_pairs(pairs, err);
-    }
+    enum bs_status status = begin(pairs, columns, for_programs, &chosen, err);
     if (!status)
         status = for_programs ? bs_diff_print_fields(pairs, &chosen, style, out, err)
                               : print_for_eyes(pairs, &chosen, style, out, err);
@@ -287,4 +294,47 @@ enum bs_status bs_diff_print_between(const struct bs_results *results, const cha
 {
     struct bs_pairs pairs = {.a = results, .b = results, .between = {first, second}};
     return print(&pairs, columns, style, out, err);
+}
+
+static int count_failed(const struct bs_results *results)
+{
+    int count = 0;
+    for (int i = 0; i < results->num_rows; i++)
+        count += !bs_row_is_done(&results->rows[i]);
+    return count;
+}
+
+/* Of the sheet of all pairs. */
+static enum bs_status check_gate(const struct bs_sheet *sheet, const char *condition,
+                                 int num_failed, FILE *out, bool *passed, struct bs_error *err)
+{
+    const struct bs_selection all = {.top = 0};
+    struct bs_chosen chosen;
+    struct bs_gate gate;
+    if (bs_selection_choose(&all, sheet, NULL, NULL, &chosen, err))
+        return err->status;
+    enum bs_status status = bs_gate_check(condition, sheet, &chosen, &gate, err);
+    if (!status) {
+        status = bs_gate_report(condition, &gate, num_failed, out, passed, err);
+        bs_gate_release(&gate);
+    }
+    bs_chosen_release(&chosen);
+    return status;
+}
+
+enum bs_status bs_diff_gate(const struct bs_results *a, const struct bs_results *b,
+                            const char *const between[2], const char *condition, FILE *out,
+                            bool *passed, struct bs_error *err)
+{
+    struct bs_pairs pairs = {.a = a, .b = b, .between = {between[0], between[1]}};
+    struct bs_columns chosen;
+    struct bs_sheet sheet;
+    enum bs_status status = begin(&pairs, NULL, true, &chosen, err);
+    if (!status) {
+        bs_diff_fields_sheet(&pairs, &chosen, &sheet);
+        status = check_gate(&sheet, condition, between[0] ? 0 : count_failed(b), out, passed, err);
+        bs_sheet_release(&sheet);
+    }
+    bs_pairs_release(&pairs);
+    return status;
 }

@@ -5,8 +5,8 @@
 #include "eval/report/diff_internal.h"
 #include "eval/tasks/evaluation.h"
 
-/* Every value of both trials, but for the perplexities, which stand before as the tokens give
- * them. */
+/* Every value of both trials and its change, but for the perplexities, which stand before as the
+ * tokens give them, and of which the change alone is here. */
 static void add_value_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
                              const struct bs_row *a, const struct bs_row *b,
                              const struct bs_pair *pair)
@@ -14,13 +14,18 @@ static void add_value_fields(struct bs_sheet *sheet, const struct bs_columns *co
     const double none = (double)NAN;
     for (int c = 0; c < columns->count; c++) {
         const struct bs_column *column = &columns->columns[c];
-        bs_sheet_double(sheet, pair ? bs_diff_mean(column, pair->a, pair->num_a).mean
-                               : a  ? bs_column_number(column, a)
-                                    : none);
-        bs_sheet_double(sheet, pair ? bs_diff_mean(column, pair->b, pair->num_b).mean
-                               : b  ? bs_column_number(column, b)
-                                    : none);
+        double of_a = pair ? bs_diff_mean(column, pair->a, pair->num_a).mean
+                      : a  ? bs_column_number(column, a)
+                           : none;
+        double of_b = pair ? bs_diff_mean(column, pair->b, pair->num_b).mean
+                      : b  ? bs_column_number(column, b)
+                           : none;
+        bs_sheet_double(sheet, of_a);
+        bs_sheet_double(sheet, of_b);
+        bs_sheet_double(sheet, of_b - of_a);
     }
+    bool of_tokens = pair && pair->what == BS_COMPARE_TOKENS;
+    bs_sheet_double(sheet, of_tokens ? pair->value_b.mean - pair->value_a.mean : none);
 }
 
 /* The perplexity of one side: of the pair's tokens, else as the trial has it. */
@@ -129,8 +134,8 @@ static void add_single(struct bs_sheet *sheet, const struct bs_columns *columns,
     }
 }
 
-enum bs_status bs_diff_print_fields(const struct bs_pairs *pairs, const struct bs_columns *columns,
-                                    enum bs_table_style style, FILE *out, struct bs_error *err)
+void bs_diff_fields_sheet(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                          struct bs_sheet *sheet)
 {
     static const char *const headings[] = {
         "label_a",
@@ -171,25 +176,33 @@ enum bs_status bs_diff_print_fields(const struct bs_pairs *pairs, const struct b
         "interval_high",
     };
     enum { COLUMNS = sizeof headings / sizeof *headings };
-    struct bs_sheet sheet;
-    bs_sheet_init(&sheet, COLUMNS + 2 * columns->count + 1);
+    bs_sheet_init(sheet, COLUMNS + 3 * columns->count + 2);
     for (int j = 0; j < COLUMNS; j++)
-        bs_sheet_text(&sheet, "%s", headings[j]);
+        bs_sheet_text(sheet, "%s", headings[j]);
     for (int c = 0; c < columns->count; c++) {
-        bs_sheet_text(&sheet, "%s_a", columns->columns[c].name);
-        bs_sheet_text(&sheet, "%s_b", columns->columns[c].name);
+        bs_sheet_text(sheet, "%s_a", columns->columns[c].name);
+        bs_sheet_text(sheet, "%s_b", columns->columns[c].name);
+        bs_sheet_text(sheet, "delta_%s", columns->columns[c].name);
     }
-    bs_sheet_text(&sheet, "identical");
+    bs_sheet_text(sheet, "delta_perplexity");
+    bs_sheet_text(sheet, "identical");
     for (int i = 0; i < pairs->num_pairs; i++) {
         const struct bs_pair *pair = &pairs->pairs[i];
-        add_fields(&sheet, columns, pair->a[0], pair->b[0], pair, bs_diff_value(pairs, pair->what),
+        add_fields(sheet, columns, pair->a[0], pair->b[0], pair, bs_diff_value(pairs, pair->what),
                    "paired");
     }
     for (int i = pairs->num_pairs; i < pairs->num_pairs + pairs->num_unmeasured; i++)
-        add_fields(&sheet, columns, pairs->pairs[i].a[0], pairs->pairs[i].b[0], NULL,
+        add_fields(sheet, columns, pairs->pairs[i].a[0], pairs->pairs[i].b[0], NULL,
                    bs_diff_value(pairs, compared_of(pairs, pairs->pairs[i].a[0])), "not measured");
     for (int side = 0; side < 2 && !pairs->between[0]; side++)
-        add_single(&sheet, columns, pairs, side == 0);
+        add_single(sheet, columns, pairs, side == 0);
+}
+
+enum bs_status bs_diff_print_fields(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                                    enum bs_table_style style, FILE *out, struct bs_error *err)
+{
+    struct bs_sheet sheet;
+    bs_diff_fields_sheet(pairs, columns, &sheet);
     int significant = 0, identical = 0;
     for (int what = 0; what < BS_NUM_COMPARED; what++) {
         struct bs_diff_counts counts = bs_diff_count(pairs, (enum bs_compared)what);

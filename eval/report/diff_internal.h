@@ -145,6 +145,9 @@ struct bs_mean bs_diff_mean(const struct bs_column *column, const struct bs_row 
 /* The table of tasks by the items that are right, and all pairs for programs. */
 enum bs_status bs_diff_print_items(const struct bs_pairs *pairs, const struct bs_columns *columns,
                                    enum bs_table_style style, FILE *out, struct bs_error *err);
+/* All pairs for programs: every value as NAME_a, NAME_b and delta_NAME; to be released. */
+void bs_diff_fields_sheet(const struct bs_pairs *pairs, const struct bs_columns *columns,
+                          struct bs_sheet *sheet);
 enum bs_status bs_diff_print_fields(const struct bs_pairs *pairs, const struct bs_columns *columns,
                                     enum bs_table_style style, FILE *out, struct bs_error *err);
 

@@ -175,9 +175,10 @@ void bs_chosen_release(struct bs_chosen *chosen)
 /* "gptq w3 g128 (datasets/tiny on evaluation)" */
 static void print_row_name(const struct bs_sheet *sheet, int row, FILE *out)
 {
-    static const char *const parts[] = {"label", "model", "text"};
-    static const char *const before[] = {"", " (", " on "};
-    for (int p = 0; p < 3; p++) {
+    /* of a pair both labels, of which one may be empty */
+    static const char *const parts[] = {"label", "label_b", "model", "text"};
+    static const char *const before[] = {"", "", " (", " on "};
+    for (int p = 0; p < 4; p++) {
         int column = bs_sheet_find(sheet, parts[p], "", NULL);
         if (column >= 0)
             fprintf(out, "%s%s", before[p], bs_sheet_cell(sheet, row + 1, column));

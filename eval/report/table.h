@@ -136,4 +136,12 @@ enum bs_status bs_diff_print_between(const struct bs_results *results, const cha
                                      const char *second, const char *columns,
                                      enum bs_table_style style, FILE *out, struct bs_error *err);
 
+/* Holds a gate against all pairs of A and B, or of one file those of `between` (NULL and NULL: two
+ * files): *passed is false, and `out` says why, where the condition on the columns of --format csv
+ * is true of a pair, or a trial of B has failed. BS_ECONFIG, and BS_EDATA where it could be told of
+ * no pair. */
+enum bs_status bs_diff_gate(const struct bs_results *a, const struct bs_results *b,
+                            const char *const between[2], const char *condition, FILE *out,
+                            bool *passed, struct bs_error *err);
+
 #endif

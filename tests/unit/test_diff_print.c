@@ -175,8 +175,9 @@ static void test_diff_values(void **state)
     write_file(file_b, in_b, 0, WINDOWS);
     assert_int_equal(diff(BS_TABLE_CSV, &text, &err), BS_OK);
     assert_holds(text, ",kld_mean_a,kld_mean_b,");
-    assert_holds(text, ",unheard_of_a,unheard_of_b,identical\r\n");
-    assert_holds(text, ",1,2,1\r\n"); /* `two` stands second in A, third in B */
+    assert_holds(text,
+                 ",unheard_of_a,unheard_of_b,delta_unheard_of,delta_perplexity,identical\r\n");
+    assert_holds(text, ",1,2,1,0,1\r\n"); /* `two` stands second in A, third in B */
     free(text);
     assert_int_equal(diff(BS_TABLE_MARKDOWN, &text, &err), BS_OK);
     assert_holds(text, "| KL mean A 10");
@@ -191,6 +192,42 @@ static void test_diff_values(void **state)
     assert_holds(err.message, "did you mean 'unheard_of'?");
     free(text);
     columns = NULL;
+}
+
+/* A condition that is true of a pair, or of one that is missing; and what tells of none. */
+static void test_diff_gate(void **state)
+{
+    (void)state;
+    static const char *const in_a[] = {"one", "two", NULL}, *const in_b[] = {"one", NULL};
+    static const char *const none[2] = {NULL, NULL};
+    static const struct {
+        const char *condition;
+        enum bs_status status;
+        bool passed;
+    } cases[] = {
+        {"delta_perplexity > 0.1", BS_OK, false},
+        {"delta_perplexity > 0.1 and identical = 1", BS_OK, true},
+        {"delta_perplexity < 0", BS_OK, true},
+        {"pairing != paired", BS_OK, false},
+        {"items > 3", BS_EDATA, false},
+        {"delta_perplexty > 0", BS_ECONFIG, false},
+    };
+    struct bs_results a, b;
+    struct bs_error err;
+    write_file(file_a, in_a, 0, WINDOWS);
+    write_file(file_b, in_b, 0.2, WINDOWS);
+    if (bs_results_read(file_a, &a, &err) || bs_results_read(file_b, &b, &err))
+        fail_msg("%s", err.message);
+    FILE *out = fopen("/dev/null", "w");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool passed = false;
+        assert_int_equal(bs_diff_gate(&a, &b, none, cases[i].condition, out, &passed, &err),
+                         cases[i].status);
+        assert_int_equal(passed, cases[i].passed);
+    }
+    fclose(out);
+    bs_results_release(&b);
+    bs_results_release(&a);
 }
 
 /* Two files of one model each are compared whatever their models are called; where a file has
@@ -289,8 +326,9 @@ static void test_diff_protocols(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DIFF(test_diff),          DIFF(test_diff_values),    DIFF(test_diff_of_models),
-        DIFF(test_diff_refusals), DIFF(test_diff_protocols),
+        DIFF(test_diff),           DIFF(test_diff_values),    DIFF(test_diff_of_models),
+        DIFF(test_diff_gate),      DIFF(test_diff_of_models), DIFF(test_diff_refusals),
+        DIFF(test_diff_protocols),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
