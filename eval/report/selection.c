@@ -218,7 +218,7 @@ enum bs_status bs_gate_check(const char *condition, const struct bs_sheet *sheet
 enum bs_status bs_gate_report(const char *condition, const struct bs_gate *gate, int num_failed,
                               FILE *out, bool *passed, struct bs_error *err)
 {
-    *passed = !gate->held && !num_failed;
+    *passed = gate->told && !gate->held && !num_failed;
     if (!gate->told && !num_failed)
         return bs_fail(err, BS_EDATA,
                        "--fail-if '%s': none of %d rows has what it asks for: nothing was tested",

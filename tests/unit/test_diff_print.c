@@ -198,7 +198,8 @@ static void test_diff_values(void **state)
 static void test_diff_gate(void **state)
 {
     (void)state;
-    static const char *const in_a[] = {"one", "two", NULL}, *const in_b[] = {"one", NULL};
+    static const char *const in_a[] = {"one", "two", "three", NULL}, *const in_b[] = {"one", "two",
+                                                                                      NULL};
     static const char *const none[2] = {NULL, NULL};
     static const struct {
         const char *condition;
@@ -326,9 +327,8 @@ static void test_diff_protocols(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DIFF(test_diff),           DIFF(test_diff_values),    DIFF(test_diff_of_models),
-        DIFF(test_diff_gate),      DIFF(test_diff_of_models), DIFF(test_diff_refusals),
-        DIFF(test_diff_protocols),
+        DIFF(test_diff),           DIFF(test_diff_values),   DIFF(test_diff_gate),
+        DIFF(test_diff_of_models), DIFF(test_diff_refusals), DIFF(test_diff_protocols),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
