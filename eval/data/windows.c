@@ -64,6 +64,16 @@ const struct bs_span *bs_windows_spans(const struct bs_windows *windows, int win
     return windows->spans + low;
 }
 
+/* Where branches begin, and what they go on after where that is not what all share. */
+static void add_branches(struct bs_digest_state *state, const struct bs_fork *fork)
+{
+    for (int i = 0; i < fork->branches; i++)
+        bs_digest_add(state, &fork->branch[i].begin, sizeof fork->branch[i].begin);
+    for (int i = 0; i < fork->branches; i++)
+        if (fork->branch[i].position != fork->shared)
+            bs_digest_add(state, &fork->branch[i].position, sizeof fork->branch[i].position);
+}
+
 enum bs_status bs_windows_take_digest(struct bs_windows *out, struct bs_error *err)
 {
     struct bs_digest_state *state = bs_digest_create();
@@ -80,8 +90,7 @@ enum bs_status bs_windows_take_digest(struct bs_windows *out, struct bs_error *e
         bs_digest_add(state, out->targets + (size_t)w * (size_t)out->tokens,
                       (size_t)bs_windows_length(out, w) * sizeof *out->targets);
     for (int w = 0; out->forks && w < out->windows; w++)
-        bs_digest_add(state, out->forks[w].begins,
-                      (size_t)out->forks[w].branches * sizeof *out->branches);
+        add_branches(state, &out->forks[w]);
     out->digest = bs_digest_finish(state);
     return BS_OK;
 }

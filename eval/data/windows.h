@@ -59,19 +59,19 @@ struct bs_answer_place {
 /* Rows of ids that go through the model and, of an evaluation, what of them is scored: its
  * requests. */
 struct bs_windows {
-    int windows, tokens;       /* tokens: of the longest */
-    int all;                   /* windows that the text holds; calibration: 0 */
-    enum bs_pick pick;         /* which of them these are; FIRST where all */
-    int *lengths;              /* [windows], tokens of each; NULL = all have `tokens` */
-    int32_t *ids;              /* [windows][tokens]; beyond a window's length undefined */
-    int32_t *targets;          /* [windows][tokens], what the prediction at each position is of;
+    int windows, tokens;        /* tokens: of the longest */
+    int all;                    /* windows that the text holds; calibration: 0 */
+    enum bs_pick pick;          /* which of them these are; FIRST where all */
+    int *lengths;               /* [windows], tokens of each; NULL = all have `tokens` */
+    int32_t *ids;               /* [windows][tokens]; beyond a window's length undefined */
+    int32_t *targets;           /* [windows][tokens], what the prediction at each position is of;
                                    * NULL = the next id */
-    int num_spans;             /* 0 for calibration */
-    struct bs_span *spans;     /* by window, then by first; no two overlap */
-    size_t num_scored;         /* predictions, in all spans */
-    struct bs_fork *forks;     /* [windows]; NULL = every window is one row */
-    int *branches;             /* what the forks' begins point into */
-    struct bs_answers answers; /* of a task, nothing measured yet; none = no task */
+    int num_spans;              /* 0 for calibration */
+    struct bs_span *spans;      /* by window, then by first; no two overlap */
+    size_t num_scored;          /* predictions, in all spans */
+    struct bs_fork *forks;      /* [windows]; NULL = every window is one row */
+    struct bs_branch *branches; /* what the forks point into */
+    struct bs_answers answers;  /* of a task, nothing measured yet; none = no task */
     struct bs_answer_place *places; /* [answers.count] */
     struct bs_lines notices;        /* what there is to say of the requests, a line each */
     struct bs_text_size text;       /* of the whole text, or of the documents drawn */

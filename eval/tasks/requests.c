@@ -192,30 +192,40 @@ enum bs_status bs_request_add(struct bs_requests *r, const struct bs_request_rul
 
 /* ---- ids to windows ---- */
 
-/* The requests of one window. */
+/* Requests that branch off what they all begin with. */
 struct group {
-    int first, count, shared, length;
+    int first, count; /* of the requests */
+    int shared;       /* ids that all of them begin with */
+    int length;       /* ids with each part once */
 };
+
+/* The groups of one window. */
+struct cluster {
+    int first, count; /* of the groups */
+    int shared;       /* ids that all of them begin with */
+    int length;       /* of the window */
+};
+
+/* Groups that are to share a window: of one, MOST_GROUPS so that there is work for many threads and
+ * no window is longer than MOST_TOKENS for it; and what they share is at least a WORTH-th of each. */
+enum { MOST_GROUPS = 16, MOST_TOKENS = 2048, WORTH = 8 };
+
+/* Ids that two rows begin with alike, `most` at most. */
+static int alike(const struct bs_request *a, const struct bs_request *b, int most)
+{
+    int same = 0;
+    while (same < most && a->ids[same] == b->ids[same])
+        same++;
+    return same;
+}
 
 /* Ids that all of the rows begin with, none of which a prediction that is scored is made at. */
 static int shared_by(const struct bs_request *rows, int count)
 {
     int shared = rows[0].first;
-    for (int k = 1; k < count; k++) {
-        int same = 0, most = rows[k].first < shared ? rows[k].first : shared;
-        while (same < most && rows[k].ids[same] == rows[0].ids[same])
-            same++;
-        shared = same;
-    }
+    for (int k = 1; k < count; k++)
+        shared = alike(&rows[k], &rows[0], rows[k].first < shared ? rows[k].first : shared);
     return shared;
-}
-
-/* The longest first: threads then end at about the same time, and like stands by like. */
-static int by_length(const void *left, const void *right)
-{
-    const struct group *a = left, *b = right;
-    return a->length != b->length ? (a->length < b->length) - (a->length > b->length)
-                                  : (a->first > b->first) - (a->first < b->first);
 }
 
 static void list_groups(const struct bs_requests *r, bool apart, struct group *groups, int *count)
@@ -226,87 +236,167 @@ static void list_groups(const struct bs_requests *r, bool apart, struct group *g
         for (int first = r->groups[g], rows; first < end; first += rows) {
             struct group *group = &groups[(*count)++];
             rows = apart ? 1 : end - first;
-            *group = (struct group){first, rows, 0, 0};
-            group->shared = rows > 1 ? shared_by(&r->rows[first], rows) : 0;
+            *group = (struct group){first, rows, shared_by(&r->rows[first], rows), 0};
             group->length = group->shared;
             for (int k = 0; k < rows; k++)
                 group->length += r->rows[first + k].length - group->shared;
         }
     }
-    qsort(groups, (size_t)*count, sizeof *groups, by_length);
 }
 
-static enum bs_status allocate(const struct bs_requests *r, const struct group *groups, int count,
+/* Ids that the rows of both groups begin with. */
+static int shared_of(const struct bs_requests *r, const struct group *a, const struct group *b)
+{
+    return alike(&r->rows[a->first], &r->rows[b->first],
+                 a->shared < b->shared ? a->shared : b->shared);
+}
+
+/* Takes the group into the cluster where that saves more than it costs those in it, which may have
+ * more in common among themselves, and the group does not begin more like the next one, with which
+ * it shares `ahead` ids. */
+static bool join(const struct bs_requests *r, const struct group *groups, const struct group *group,
+                 int ahead, struct cluster *cluster)
+{
+    int shared = shared_of(r, &groups[cluster->first], group);
+    shared = shared < cluster->shared ? shared : cluster->shared;
+    int lost = (cluster->count - 1) * (cluster->shared - shared);
+    int length = cluster->length + lost + group->length - shared;
+    if (cluster->count == MOST_GROUPS || length > MOST_TOKENS || 2 * lost > shared ||
+        2 * shared < ahead || shared < group->length / WORTH)
+        return false;
+    *cluster = (struct cluster){cluster->first, cluster->count + 1, shared, length};
+    return true;
+}
+
+/* The longest first: threads then end at about the same time, and like stands by like. */
+static int by_length(const void *left, const void *right)
+{
+    const struct cluster *a = left, *b = right;
+    return a->length != b->length ? (a->length < b->length) - (a->length > b->length)
+                                  : (a->first > b->first) - (a->first < b->first);
+}
+
+static int list_clusters(const struct bs_requests *r, bool apart, const struct group *groups,
+                         int num_groups, struct cluster *clusters)
+{
+    int count = 0;
+    for (int g = 0; g < num_groups; g++) {
+        int ahead = g + 1 < num_groups ? shared_of(r, &groups[g], &groups[g + 1]) : 0;
+        if (apart || !count || !join(r, groups, &groups[g], ahead, &clusters[count - 1]))
+            clusters[count++] = (struct cluster){g, 1, groups[g].shared, groups[g].length};
+    }
+    qsort(clusters, (size_t)count, sizeof *clusters, by_length);
+    return count;
+}
+
+static enum bs_status allocate(const struct bs_requests *r, int longest, int count,
                                struct bs_windows *out, struct bs_error *err)
 {
     size_t windows = (size_t)count, rows = (size_t)r->count;
     out->windows = out->all = count;
-    out->tokens = groups[0].length + 1; /* with what its last prediction is of */
+    out->tokens = longest + 1; /* with what its last prediction is of */
     out->lengths = bs_alloc(windows, sizeof *out->lengths);
     out->ids = bs_calloc(windows, (size_t)out->tokens * sizeof *out->ids);
     out->targets = bs_calloc(windows, (size_t)out->tokens * sizeof *out->targets);
     out->forks = bs_alloc(windows, sizeof *out->forks);
-    out->branches = bs_alloc(rows, sizeof *out->branches);
+    out->branches = bs_alloc(2 * rows, sizeof *out->branches); /* a group's, and its rows' */
     out->spans = bs_alloc(rows, sizeof *out->spans);
     bool enough =
         out->lengths && out->ids && out->targets && out->forks && out->branches && out->spans;
     return enough ? BS_OK : bs_fail_memory(err);
 }
 
-/* One row of a window, of which what is shared stands there already; its own part comes at
- * `begin`. */
-static void lay_row(struct bs_request *row, int shared, int window, int begin,
-                    struct bs_windows *out)
+/* A window on its way. */
+struct laying {
+    struct bs_windows *out;
+    int window, at;             /* at: ids that it has so far */
+    struct bs_branch *branches; /* of the window */
+    int num_branches;
+};
+
+/* Lays ids `from` up to `to` of a row where the window ends so far. */
+static void lay_ids(struct laying *l, const struct bs_request *row, int from, int to)
 {
-    size_t at = (size_t)window * (size_t)out->tokens + (size_t)begin;
-    size_t own = (size_t)(row->length - shared);
-    memcpy(out->ids + at, row->ids + shared, own * sizeof *out->ids);
-    memcpy(out->targets + at, row->ids + shared + 1, own * sizeof *out->targets);
+    size_t at = (size_t)l->window * (size_t)l->out->tokens + (size_t)l->at;
+    memcpy(l->out->ids + at, row->ids + from, (size_t)(to - from) * sizeof *l->out->ids);
+    memcpy(l->out->targets + at, row->ids + from + 1,
+           (size_t)(to - from) * sizeof *l->out->targets);
+    l->at += to - from;
+}
+
+static void begin_branch(struct laying *l, int position)
+{
+    l->branches[l->num_branches++] = (struct bs_branch){l->at, position};
+}
+
+/* A row's own part after what is shared, and what of it is scored. */
+static void lay_row(struct laying *l, struct bs_request *row, int shared)
+{
+    struct bs_windows *out = l->out;
     row->span = out->num_spans;
     struct bs_span *span = &out->spans[out->num_spans++];
-    *span = (struct bs_span){.window = window,
-                             .first = begin + row->first - shared,
+    *span = (struct bs_span){.window = l->window,
+                             .first = l->at + row->first - shared,
                              .count = row->length - row->first,
                              .item = row->item,
                              .choice = row->choice};
     out->num_scored += (size_t)span->count;
+    lay_ids(l, row, shared, row->length);
 }
 
-static void lay_group(struct bs_requests *r, const struct group *group, int window,
-                      int *num_branches, struct bs_windows *out)
+/* A group after what its cluster shares: what its rows share beyond that, then row after row. */
+static void lay_group(struct laying *l, struct bs_request *rows, const struct group *group,
+                      const struct cluster *cluster)
 {
-    int at = group->shared, *begins = out->branches + *num_branches;
-    struct bs_request *rows = &r->rows[group->first];
-    size_t line = (size_t)window * (size_t)out->tokens;
-    memcpy(out->ids + line, rows[0].ids, (size_t)at * sizeof *out->ids);
-    memcpy(out->targets + line, rows[0].ids + 1, (size_t)at * sizeof *out->targets);
-    out->lengths[window] = group->length;
-    out->forks[window] = bs_fork_none(group->length);
+    bool several = group->count > 1;
+    if (cluster->count > 1 && (group->shared > cluster->shared || !several))
+        begin_branch(l, cluster->shared);
+    if (several)
+        lay_ids(l, &rows[0], cluster->shared, group->shared);
     for (int k = 0; k < group->count; k++) {
-        begins[k] = at;
-        lay_row(&rows[k], group->shared, window, at, out);
-        at += rows[k].length - group->shared;
+        if (several)
+            begin_branch(l, group->shared);
+        lay_row(l, &rows[k], several ? group->shared : cluster->shared);
     }
-    if (group->count == 1)
-        return;
-    out->forks[window] = (struct bs_fork){.tokens = group->length,
-                                          .shared = group->shared,
-                                          .branches = group->count,
-                                          .begins = begins};
-    *num_branches += group->count;
+}
+
+static void lay_cluster(struct bs_requests *r, const struct group *groups,
+                        const struct cluster *cluster, int window, struct bs_branch **branches,
+                        struct bs_windows *out)
+{
+    struct laying l = {.out = out, .window = window, .branches = *branches};
+    const struct group *first = &groups[cluster->first];
+    bool whole = cluster->count == 1 && first->count == 1; /* one row */
+    int shared = whole ? 0 : cluster->shared;
+    lay_ids(&l, &r->rows[first->first], 0, shared);
+    const struct cluster laid = {.count = cluster->count, .shared = shared};
+    for (int g = 0; g < cluster->count; g++)
+        lay_group(&l, &r->rows[first[g].first], &first[g], &laid);
+    out->lengths[window] = cluster->length;
+    out->forks[window] = whole ? bs_fork_none(cluster->length)
+                               : (struct bs_fork){.tokens = cluster->length,
+                                                  .shared = shared,
+                                                  .branches = l.num_branches,
+                                                  .branch = *branches};
+    *branches += l.num_branches;
 }
 
 enum bs_status bs_requests_lay(struct bs_requests *r, bool apart, struct bs_windows *out,
                                struct bs_error *err)
 {
-    int count, num_branches = 0;
+    int num_groups, count = 0;
     struct group *groups = bs_alloc((size_t)r->count, sizeof *groups);
-    if (!groups)
-        return bs_fail_memory(err);
-    list_groups(r, apart, groups, &count);
-    enum bs_status status = allocate(r, groups, count, out, err);
+    struct cluster *clusters = bs_alloc((size_t)r->count, sizeof *clusters);
+    enum bs_status status = groups && clusters ? BS_OK : bs_fail_memory(err);
+    if (!status) {
+        list_groups(r, apart, groups, &num_groups);
+        count = list_clusters(r, apart, groups, num_groups, clusters);
+        status = allocate(r, clusters[0].length, count, out, err);
+    }
+    struct bs_branch *branches = out->branches;
     for (int w = 0; w < count && !status; w++)
-        lay_group(r, &groups[w], w, &num_branches, out);
+        lay_cluster(r, groups, &clusters[w], w, &branches, out);
+    bs_free(clusters);
     bs_free(groups);
     return status ? status : bs_windows_take_digest(out, err);
 }
