@@ -11,8 +11,8 @@ struct bs_branch {
     int position; /* of its first id */
 };
 
-/* How a window of ids branches. A branch goes on after the last one before it that has ids below its
- * position: branches of a branch follow it. */
+/* How a window of ids branches. A branch goes on after the last one before it that has ids below
+ * its position: branches of a branch follow it. */
 struct bs_fork {
     int tokens;   /* ids of the window: the shared ones, then branch after branch */
     int shared;   /* ids that every row begins with; `tokens` where there are no branches */

@@ -207,7 +207,8 @@ struct cluster {
 };
 
 /* Groups that are to share a window: of one, MOST_GROUPS so that there is work for many threads and
- * no window is longer than MOST_TOKENS for it; and what they share is at least a WORTH-th of each. */
+ * no window is longer than MOST_TOKENS for it; and what they share is at least a WORTH-th of each.
+ * */
 enum { MOST_GROUPS = 16, MOST_TOKENS = 2048, WORTH = 8 };
 
 /* Ids that two rows begin with alike, `most` at most. */
