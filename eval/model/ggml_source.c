@@ -6,6 +6,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/checkpoint/tensor.h"
+#include "eval/model/gguf_target.h"
 #include "eval/model/model_internal.h"
 
 /* The type of the blocks that these codes stand in, where their format is one of GGUF's. */
@@ -74,6 +75,11 @@ static const unsigned char *row_in_file(const void *context, int i, unsigned cha
 static bool is_in_blocks(const struct bs_tensor *tensor)
 {
     return tensor && tensor->coded && tensor->coded->blocks;
+}
+
+const unsigned char *bs_linear_blocks(const struct bs_linear *linear, int i)
+{
+    return is_in_blocks(linear->file.tensor) ? row_in_file(&linear->file, i, NULL) : NULL;
 }
 
 enum bs_status bs_ggml_linear_create(const struct bs_linear *linear,

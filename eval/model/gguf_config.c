@@ -557,6 +557,18 @@ static const char *model_type_of(const struct bs_gguf *gguf, const char *arch)
     return NULL;
 }
 
+const char *bs_gguf_arch_of(const struct bs_family *family)
+{
+    static const char *const also[][2] = {{"mistral", "llama"}, {"olmo3", "olmo2"}};
+    for (size_t i = 0; i < sizeof also / sizeof *also; i++)
+        if (!strcmp(also[i][0], family->model_type))
+            return also[i][1];
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (!strcmp(archs[i].model_type, family->model_type))
+            return archs[i].arch;
+    return NULL;
+}
+
 enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config,
                               struct bs_error *err)
 {

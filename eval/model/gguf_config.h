@@ -14,8 +14,20 @@
 enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config,
                               struct bs_error *err);
 
+/* What tells how a GGUF file holds the tensors of a family. */
+struct bs_gguf_holding {
+    const char *arch;  /* general.architecture, "llama" */
+    bool ffn_norm;     /* the norm before the MLP goes by that name */
+    bool attn_norm_2;  /* attention has that one, and the MLP's is called as attention's */
+    bool qkv, gate_up; /* q, k and v, and gate and up, stand in one tensor */
+};
+
 /* Makes *stored, a copy of the family's row, say what a GGUF file calls its tensors and how it
  * holds them. */
 void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored);
+void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *stored);
+
+/* What llama.cpp calls the architecture of a model, or NULL where it is none that is written. */
+const char *bs_gguf_arch_of(const struct bs_family *family);
 
 #endif

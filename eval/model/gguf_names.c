@@ -2,6 +2,7 @@
  * conversion/ and gguf-py gguf/tensor_mapping.py). */
 #include "eval/model/gguf_config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The name of a linear by its role. */
@@ -35,21 +36,16 @@ static void store_norms(struct bs_family *stored)
 
 /* True for architectures that llama.cpp rotates by channels 2j and 2j + 1, where transformers does
  * by j and j + half: their rows are put in the other order. */
-static bool is_paired(const struct bs_gguf *gguf)
+static bool is_paired(const char *arch)
 {
     static const char *const archs[] = {"llama", "granite", "smollm3", "olmo"};
-    const struct bs_gguf_value *value = bs_gguf_find(gguf, "general.architecture");
-    if (!value || value->kind != BS_GGUF_STRING || value->array)
-        return false;
-    size_t cursor = 0;
-    struct bs_gguf_text arch = bs_gguf_next_text(value, &cursor);
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (arch.length == strlen(archs[i]) && !memcmp(arch.bytes, archs[i], arch.length))
+        if (!strcmp(arch, archs[i]))
             return true;
     return false;
 }
 
-void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
+void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *stored)
 {
     stored->prefix = "";
     stored->block = "blk.%d.";
@@ -60,22 +56,38 @@ void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
     stored->positions = stored->positions ? "position_embd" : NULL;
     store_norms(stored);
     /* Seed-OSS's of the MLP goes by the name of others' after attention */
-    if (stored->norms[BS_NORM_MLP] && !stored->norms[BS_NORM_ATTENTION_OUT] &&
-        !bs_gguf_tensor(model, "blk.0.ffn_norm.weight"))
+    if (stored->norms[BS_NORM_MLP] && !stored->norms[BS_NORM_ATTENTION_OUT] && !holding->ffn_norm)
         stored->norms[BS_NORM_MLP] = "post_attention_norm";
     /* Falcon's with two: the first tensor is the MLP's */
-    if (bs_gguf_tensor(model, "blk.0.attn_norm_2.weight")) {
+    if (holding->attn_norm_2) {
         stored->norms[BS_NORM_ATTENTION] = "attn_norm_2";
         stored->norms[BS_NORM_MLP] = "attn_norm";
     }
     for (int i = 0; i < BS_MAX_ROLES && stored->linears[i].role; i++)
         stored->linears[i].name = linear_name(stored->linears[i].role);
-    bool fused = bs_gguf_tensor(model, "blk.0.attn_qkv.weight");
-    bool gated = stored->gated && !bs_gguf_tensor(model, "blk.0.ffn_gate.weight");
-    stored->fused_qkv = fused ? "attn_qkv" : NULL;
-    stored->fused = fused ? BS_FUSED_SECTIONS : BS_FUSED_NONE;
-    stored->fused_gate_up = gated ? "ffn_up" : NULL;
+    stored->fused_qkv = holding->qkv ? "attn_qkv" : NULL;
+    stored->fused = holding->qkv ? BS_FUSED_SECTIONS : BS_FUSED_NONE;
+    stored->fused_gate_up = stored->gated && holding->gate_up ? "ffn_up" : NULL;
     stored->transposed = false;
     stored->experts = NULL;
-    stored->paired_rows = is_paired(&model->parts->gguf);
+    stored->paired_rows = is_paired(holding->arch);
+}
+
+void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
+{
+    char arch[64] = "";
+    const struct bs_gguf_value *value = bs_gguf_find(&model->parts->gguf, "general.architecture");
+    size_t cursor = 0;
+    if (value && value->kind == BS_GGUF_STRING && !value->array) {
+        struct bs_gguf_text text = bs_gguf_next_text(value, &cursor);
+        snprintf(arch, sizeof arch, "%.*s", (int)(text.length < 60 ? text.length : 60), text.bytes);
+    }
+    const struct bs_gguf_holding holding = {
+        .arch = arch,
+        .ffn_norm = bs_gguf_tensor(model, "blk.0.ffn_norm.weight"),
+        .attn_norm_2 = bs_gguf_tensor(model, "blk.0.attn_norm_2.weight"),
+        .qkv = bs_gguf_tensor(model, "blk.0.attn_qkv.weight"),
+        .gate_up = !bs_gguf_tensor(model, "blk.0.ffn_gate.weight"),
+    };
+    bs_gguf_store_as(&holding, stored);
 }

@@ -2,6 +2,7 @@
  * those of the models' own tokenizer.json, which llama.cpp's code stands for. */
 #include "eval/tokenizer/gguf_tokenizer.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -88,4 +89,41 @@ json_t *bs_gguf_cut_json(const struct bs_gguf_cut *cut)
     else
         return bytes(true);
     return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", steps);
+}
+
+/* Less what cuts nothing: keys of offsets, lists of one step, and with what is so by itself. */
+static json_t *simplified(const json_t *step)
+{
+    const char *type = json_string_value(json_object_get(step, "type"));
+    const json_t *steps = json_object_get(step, "pretokenizers");
+    if (json_array_size(steps) == 1)
+        return simplified(json_array_get(steps, 0));
+    json_t *copy = json_copy((json_t *)(uintptr_t)step); /* which changes only its own list */
+    if (!copy || !type)
+        return copy;
+    json_object_del(copy, "trim_offsets");
+    if (!strcmp(type, "ByteLevel") && !json_object_get(copy, "use_regex"))
+        json_object_set_new(copy, "use_regex", json_true());
+    if (!steps)
+        return copy;
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        json_array_append_new(list, simplified(json_array_get(steps, i)));
+    json_object_set_new(copy, "pretokenizers", list);
+    return copy;
+}
+
+const char *bs_gguf_cut_of(const json_t *pre_tokenizer, bool nfc, bool ignore_merges)
+{
+    json_t *wanted = simplified(pre_tokenizer);
+    const char *names = NULL;
+    for (size_t i = 0; wanted && !names && i < sizeof cuts / sizeof *cuts; i++) {
+        json_t *own = bs_gguf_cut_json(&cuts[i]);
+        if (own && json_equal(own, wanted) && cuts[i].nfc == nfc &&
+            cuts[i].ignore_merges == ignore_merges)
+            names = cuts[i].names;
+        json_decref(own);
+    }
+    json_decref(wanted);
+    return names;
 }

@@ -34,6 +34,11 @@ const struct bs_gguf_cut *bs_gguf_cut_find(const char *name);
 /* The pre_tokenizer of a tokenizer.json, in a new reference; NULL when memory runs out. */
 json_t *bs_gguf_cut_json(const struct bs_gguf_cut *cut);
 
+/* The first name of the row by which a byte-level tokenizer cuts: of a tokenizer.json's
+ * pre_tokenizer, whether it normalizes to form C, and its model's ignore_merges. NULL where there is
+ * none, or memory runs out. */
+const char *bs_gguf_cut_of(const json_t *pre_tokenizer, bool nfc, bool ignore_merges);
+
 /* A token of a SentencePiece model. */
 struct bs_gguf_piece {
     const char *text;
