@@ -7,6 +7,7 @@
     X(gptq_v2)                                                                                     \
     X(awq)                                                                                         \
     X(bitsandbytes)                                                                                \
+    X(gguf)                                                                                        \
     X(dequantized)
 
 #define DECLARE(w) extern const struct bs_writer bs_writer_##w;

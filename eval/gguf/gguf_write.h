@@ -41,8 +41,8 @@ enum bs_status bs_gguf_add(struct bs_gguf_writer *writer, const char *name,
                            const struct bs_gguf_type *type, int rank, const int64_t *dims,
                            struct bs_error *err);
 
-/* Begins the file with all that was added: nothing can be added any more. It has its whole size from
- * then on, and can be read but for the tensors' bytes, which are zeros. BS_EIO, BS_ENOMEM. */
+/* Begins the file with all that was added: nothing can be added any more. It has its whole size
+ * from then on, and can be read but for the tensors' bytes, which are zeros. BS_EIO, BS_ENOMEM. */
 enum bs_status bs_gguf_begin(struct bs_gguf_writer *writer, const char *path, struct bs_error *err);
 
 /* The next bytes of the tensors, in the order of the list, in as many pieces as one likes; no piece

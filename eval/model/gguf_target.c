@@ -42,10 +42,11 @@ enum bs_status bs_gguf_target_init(const struct bs_model *model, struct bs_gguf_
     snprintf(target->arch, sizeof target->arch, "%s", bs_gguf_arch_of(a->family));
     if (bs_model_is_gguf(model))
         return BS_OK;
+    bool after = !strcmp(target->arch, "seed_oss"); /* whose MLP's norm has another name */
     bool two_norms = a->wiring == BS_PARALLEL && bs_has_norm(a, BS_NORM_MLP);
     const struct bs_gguf_holding holding = {
         .arch = target->arch,
-        .ffn_norm = strcmp(target->arch, "seed_oss") != 0,
+        .ffn_norm = !after,
         .attn_norm_2 = two_norms && !strcmp(target->arch, "falcon"),
         .qkv = a->family->fused_qkv,
         .gate_up = a->family->fused_gate_up,

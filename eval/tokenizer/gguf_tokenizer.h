@@ -35,8 +35,8 @@ const struct bs_gguf_cut *bs_gguf_cut_find(const char *name);
 json_t *bs_gguf_cut_json(const struct bs_gguf_cut *cut);
 
 /* The first name of the row by which a byte-level tokenizer cuts: of a tokenizer.json's
- * pre_tokenizer, whether it normalizes to form C, and its model's ignore_merges. NULL where there is
- * none, or memory runs out. */
+ * pre_tokenizer, whether it normalizes to form C, and its model's ignore_merges. NULL where there
+ * is none, or memory runs out. */
 const char *bs_gguf_cut_of(const json_t *pre_tokenizer, bool nfc, bool ignore_merges);
 
 /* A token of a SentencePiece model. */

@@ -46,6 +46,48 @@ check "awq" is_what_was_measured "awq w4 g64" awq
 check "bitsandbytes" is_what_was_measured "rtn nf4" bitsandbytes
 check "any format decoded is what was measured" is_what_was_measured "rtn nf4" dequantized
 
+config gguf.yaml <<'EOF'
+sweep:
+  - {algorithm: rtn, weights: {mix: q4_k_m}}
+  - {algorithm: [gptq, awq], weights: {format: q4_0}}
+  - {algorithm: rtn, weights: {bits: 4, group_size: 64}}
+  - {algorithm: rtn, weights: {format: q8_0}, activations: {bits: 8, sharing: token}}
+EOF
+
+# The same as one GGUF file.
+is_a_gguf_file() {
+    run export --quiet --verify --as gguf --recipe "$1" gguf.yaml out.gguf
+    expect_status 0
+    expect_no_err
+    expect_out 'every NLL alike to the last bit$'
+    expect_there out.gguf
+    expect_absent out.gguf.partial.gguf
+}
+for recipe in "rtn mix q4_k_m" "gptq q4_0" "awq q4_0"; do
+    check "$recipe as GGUF is what was measured" is_a_gguf_file "$recipe"
+    rm -f out.gguf
+done
+
+gguf_of_gguf() {
+    is_a_gguf_file "rtn mix q4_k_m"
+    sed 's|^model: .*|model: out.gguf|' gguf.yaml >again.yaml
+    run export --quiet --verify --as gguf --recipe "gptq q4_0" again.yaml two.gguf
+    expect_status 0
+    expect_out 'every NLL alike to the last bit$'
+    rm -f out.gguf two.gguf
+}
+check "a GGUF file is made of another, with its metadata" gguf_of_gguf
+
+gguf_refusals() {
+    run export --quiet --as gguf --recipe "rtn w4 g64" gguf.yaml out.gguf
+    expect_refusal 'GGUF files have no type for weights of format int'
+    run export --quiet --as gguf --recipe "rtn q8_0 a8 token" gguf.yaml out.gguf
+    expect_refusal 'activations are quantized, which GGUF files cannot say'
+    run export --quiet --as gguf --recipe "gptq q4_0" gguf.yaml out
+    expect_refusal "'out' is written as one file, expected a name in .gguf"
+}
+check "what GGUF files cannot hold is refused with the reason" gguf_refusals
+
 # The perplexity of the recipe $1 in the result file $2.
 perplexity() {
     "$program" table --format json "$2" | grep -A60 "\"label\": \"$1\"" | sed -n 's/^ *"perplexity": \([0-9.]*\),*$/\1/p' |

@@ -1,0 +1,263 @@
+#include "eval/export/gguf_metadata.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/base/json.h"
+#include "eval/base/mem.h"
+#include "eval/linalg/elementary.h"
+
+enum { KEY_BYTES = 128 };
+
+/* --- of a file --- */
+
+/* What says how the other file is written, not what the model is. */
+static bool is_of_the_file(struct bs_gguf_text key)
+{
+    static const char *const names[] = {
+        "general.alignment", "general.file_type", "general.quantization_version", "split.",
+        "quantize.",         "bitsweep."};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t length = strlen(names[i]);
+        bool family = names[i][length - 1] == '.';
+        if (key.length >= length && !memcmp(key.bytes, names[i], length) &&
+            (family || key.length == length))
+            return true;
+    }
+    return false;
+}
+
+enum bs_status bs_gguf_copy_metadata(const char *path, struct bs_gguf_writer *w,
+                                     struct bs_error *err)
+{
+    struct bs_gguf_model model;
+    char *file = NULL;
+    enum bs_status status = bs_gguf_place(path, &file, err);
+    if (status)
+        return status;
+    status = bs_gguf_open(file ? file : path, &model, err);
+    for (size_t i = 0; !status && i < model.parts->gguf.num_values; i++) {
+        const struct bs_gguf_value *value = &model.parts->gguf.values[i];
+        if (!is_of_the_file(value->key))
+            status = bs_gguf_put_value(w, value, err);
+    }
+    bs_gguf_close(&model);
+    bs_free(file);
+    return status;
+}
+
+/* --- of an architecture --- */
+
+/* Metadata on their way. */
+struct putting {
+    const struct bs_gguf_target *target;
+    const struct bs_architecture *a;
+    struct bs_gguf_writer *w;
+    struct bs_error *err;
+    bool failed;
+};
+
+static const char *key_of(const struct putting *p, const char *name, char key[KEY_BYTES])
+{
+    snprintf(key, KEY_BYTES, "%s.%s", p->target->arch, name);
+    return key;
+}
+
+static void count(struct putting *p, const char *name, int value)
+{
+    char key[KEY_BYTES];
+    p->failed = p->failed || bs_gguf_put_count(p->w, key_of(p, name, key), (uint32_t)value, p->err);
+}
+
+static void number(struct putting *p, const char *name, double value)
+{
+    char key[KEY_BYTES];
+    p->failed = p->failed || bs_gguf_put_float(p->w, key_of(p, name, key), value, p->err);
+}
+
+static void text(struct putting *p, const char *name, const char *value)
+{
+    char key[KEY_BYTES];
+    p->failed = p->failed || bs_gguf_put_text(p->w, key_of(p, name, key), value, p->err);
+}
+
+static bool is_arch(const struct putting *p, const char *names)
+{
+    size_t length = strlen(p->target->arch);
+    for (const char *at = strstr(names, p->target->arch); at; at = strstr(at + 1, p->target->arch))
+        if ((at == names || at[-1] == ' ') && (!at[length] || at[length] == ' '))
+            return true;
+    return false;
+}
+
+static void put_sizes(struct putting *p)
+{
+    const struct bs_architecture *a = p->a;
+    const int unlimited = 2048; /* a reader wants a number where nothing limits positions */
+    count(p, "context_length", a->max_positions == INT_MAX ? unlimited : a->max_positions);
+    count(p, "embedding_length", a->hidden_size);
+    count(p, "block_count", a->num_layers);
+    count(p, "feed_forward_length", a->intermediate_size);
+    count(p, "attention.head_count", a->num_heads);
+    count(p, "attention.head_count_kv", a->num_kv_heads);
+    count(p, "vocab_size", a->vocab_size);
+    count(p, "attention.key_length", a->head_dim);
+    count(p, "attention.value_length", a->head_dim);
+    number(p,
+           a->norm == BS_RMS_NORM ? "attention.layer_norm_rms_epsilon"
+                                  : "attention.layer_norm_epsilon",
+           (double)a->norm_eps);
+}
+
+static void put_scaling(struct putting *p)
+{
+    const struct bs_rope_settings *rope = &p->a->rope;
+    const double usual_fast = 32, usual_slow = 1;
+    switch (rope->kind) {
+    case BS_ROPE_DEFAULT:
+        if (is_arch(p, "phi3")) /* which asks for it */
+            count(p, "rope.scaling.original_context_length", p->a->max_positions);
+        break;
+    case BS_ROPE_LLAMA3: /* factors in a tensor */
+        break;
+    case BS_ROPE_LINEAR:
+        text(p, "rope.scaling.type", "linear");
+        number(p, "rope.scaling.factor", rope->factor);
+        break;
+    case BS_ROPE_YARN:
+        text(p, "rope.scaling.type", "yarn");
+        number(p, "rope.scaling.factor", rope->factor);
+        count(p, "rope.scaling.original_context_length", (int)rope->original_positions);
+        if (rope->beta_fast != usual_fast)
+            number(p, "rope.scaling.yarn_beta_fast", rope->beta_fast);
+        if (rope->beta_slow != usual_slow)
+            number(p, "rope.scaling.yarn_beta_slow", rope->beta_slow);
+        break;
+    case BS_ROPE_LONGROPE:
+        number(p, "rope.scaling.attn_factor", rope->attention_factor);
+        count(p, "rope.scaling.original_context_length", (int)rope->original_positions);
+        break;
+    case BS_ROPE_DYNAMIC:
+        p->failed =
+            p->failed || bs_fail(p->err, BS_EUNSUPPORTED,
+                                 "rotary positions scaled as 'dynamic' are not written as GGUF: "
+                                 "llama.cpp does not compute them");
+        break;
+    }
+}
+
+static void put_rope(struct putting *p)
+{
+    if (p->a->positions != BS_ROTARY)
+        return;
+    count(p, "rope.dimension_count", p->a->rotary_dim);
+    number(p, "rope.freq_base", p->a->rope.theta);
+    put_scaling(p);
+}
+
+/* Which layers have the window, for architectures that do not take it for granted. */
+static void put_pattern(struct putting *p)
+{
+    char key[KEY_BYTES];
+    json_t *list = json_array();
+    for (int l = 0; l < p->a->num_layers; l++)
+        json_array_append_new(list, json_boolean(bs_is_local(p->a, l)));
+    p->failed = p->failed || bs_gguf_put(p->w, key_of(p, "attention.sliding_window_pattern", key),
+                                         BS_GGUF_BOOL, list, p->err);
+    json_decref(list);
+}
+
+static void put_windows(struct putting *p)
+{
+    const struct bs_architecture *a = p->a;
+    if (a->sliding_window > 0 && is_arch(p, "llama"))
+        p->failed =
+            p->failed || bs_fail(p->err, BS_EUNSUPPORTED,
+                                 "GGUF files of architecture llama cannot say the model's sliding "
+                                 "window of %d",
+                                 a->sliding_window);
+    if (a->sliding_window > 0 || is_arch(p, "phi3")) /* which asks for it */
+        count(p, "attention.sliding_window", a->sliding_window);
+    if (a->sliding_window <= 0)
+        return;
+    if (is_arch(p, "gemma3 olmo2") && a->local_rope.theta > 0)
+        number(p, "rope.freq_base_swa", a->local_rope.theta);
+    if (is_arch(p, "exaone4 olmo2"))
+        put_pattern(p);
+}
+
+static void put_scales(struct putting *p)
+{
+    const struct bs_architecture *a = p->a;
+    if (a->attention_softcap > 0)
+        number(p, "attn_logit_softcapping", (double)a->attention_softcap);
+    if (a->logit_softcap > 0)
+        number(p, "final_logit_softcapping", (double)a->logit_softcap);
+    if (a->qkv_clip > 0)
+        number(p, "attention.clamp_kqv", (double)a->qkv_clip);
+    if (a->positions == BS_ALIBI && is_arch(p, "mpt"))
+        number(p, "attention.max_alibi_bias", (double)a->alibi_exponent);
+    if (is_arch(p, "granite")) {
+        number(p, "attention.scale", (double)a->attention_scale);
+        number(p, "embedding_scale", (double)a->embedding_scale);
+        number(p, "residual_scale", (double)a->residual_scale);
+        number(p, "logit_scale", 1 / (double)a->logit_scale);
+    } else if (is_arch(p, "command-r cohere2")) {
+        number(p, "logit_scale", (double)a->logit_scale);
+    }
+    if (is_arch(p, "gptneox stablelm")) {
+        char key[KEY_BYTES];
+        p->failed = p->failed || bs_gguf_put_switch(p->w, key_of(p, "use_parallel_residual", key),
+                                                    a->wiring == BS_PARALLEL, p->err);
+    }
+}
+
+enum bs_status bs_gguf_put_architecture(const struct bs_gguf_target *target,
+                                        struct bs_gguf_writer *w, struct bs_error *err)
+{
+    struct putting p = {.target = target, .a = &target->architecture, .w = w, .err = err};
+    put_sizes(&p);
+    put_rope(&p);
+    put_windows(&p);
+    put_scales(&p);
+    return p.failed ? err->status : BS_OK;
+}
+
+/* --- factors of frequencies --- */
+
+/* What the frequency of a pair is divided by (transformers' _compute_llama3_parameters). */
+static double llama3_factor(const struct bs_rope_settings *rope, int pair, int rotated)
+{
+    const double turn = 6.283185307179586;
+    double wave = turn * bs_exp(bs_log(rope->theta) * 2 * pair / rotated);
+    double low = rope->original_positions / rope->low_freq_factor;
+    double high = rope->original_positions / rope->high_freq_factor;
+    if (wave < high)
+        return 1;
+    if (wave > low)
+        return rope->factor;
+    double smooth = (rope->original_positions / wave - rope->low_freq_factor) /
+                    (rope->high_freq_factor - rope->low_freq_factor);
+    return 1 / ((1 - smooth) / rope->factor + smooth);
+}
+
+void bs_gguf_find_factors(const struct bs_architecture *a, struct bs_gguf_factors *factors)
+{
+    const struct bs_rope_settings *rope = &a->rope;
+    *factors = (struct bs_gguf_factors){.count = 0};
+    if (a->positions != BS_ROTARY)
+        return;
+    if (rope->kind == BS_ROPE_LONGROPE) {
+        factors->count = rope->num_factors;
+        factors->both = true;
+        memcpy(factors->near, rope->short_factors, sizeof factors->near);
+        memcpy(factors->far, rope->long_factors, sizeof factors->far);
+    }
+    if (rope->kind == BS_ROPE_LLAMA3) {
+        factors->count = a->rotary_dim / 2;
+        for (int j = 0; j < factors->count && j < BS_MAX_ROPE_PAIRS; j++)
+            factors->near[j] = (float)llama3_factor(rope, j, a->rotary_dim);
+    }
+}
