@@ -10,10 +10,6 @@ DOTS_HEIGHT = DOTS > 0 ? 125 + DOTS_TITLE + 52 * DOTS : 0
 WIDTH = 1600
 HEIGHT = LINES_HEIGHT + DOTS_HEIGHT
 PANELS = CLOSE_HIGH > 0 ? 2 : 1
-# Lines at the same bits stand side by side, close together where they are few; measured bits tell
-# most of them apart.
-APART = MEASURED_BITS ? 0 : N > 4 ? 0.3 / (N - 1) : 0.08
-shift(s) = (s - (N + 1) / 2.0) * APART
 # Room for the numbers beside the axis, of which there are some six, and its label.
 STEP = N > 0 && !LOG_Y ? (Y_HIGH - Y_LOW) / 6 : 1
 DECIMALS = STEP < 1 ? int(ceil(-log10(STEP))) : 0
@@ -71,11 +67,11 @@ do for [format in 'png svg'] {
         textcolor rgb '#555555'
     }
     plot UNQUANTIZED with lines linestyle 101, \
-      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2:3 with yerrorbars \
+      for [s = 1 : N] DATA index s - 1 using 1:2:3 with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
-      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):(strcol(6) eq "none" ? NaN : $2):(strcol(6) eq "none" ? 0 : $6) with yerrorbars \
+      for [s = 1 : N] DATA index s - 1 using 1:(strcol(6) eq "none" ? NaN : $2):(strcol(6) eq "none" ? 0 : $6) with yerrorbars \
         linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
-      for [s = 1 : N] DATA index s - 1 using ($1 + shift(s)):2 with linespoints \
+      for [s = 1 : N] DATA index s - 1 using 1:2 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
         pointsize 1.6 * POINT
     unset label

@@ -180,8 +180,9 @@ static int take_accepted(const struct bs_command *command, const char *key,
  * at this offset of the arguments, or to `take`, which says what is wrong with it. */
 static const struct bs_flag flags[] = {
     {"output", "PATH", 'o',
-     "the result file of run and plan, else results/CONFIG.h5; the folder of plot's charts, else "
-     "the result file's name without its ending",
+     "the result file of run and plan, else results/CONFIG.h5; the new file of merge; the folder "
+     "of "
+     "plot's charts, else the result file's name without its ending",
      .take = take_output},
     {"model", "NAME", 0, "only this one of the config's models; may be given several times",
      .take = take_model},

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,6 +339,222 @@ static enum bs_status begin(struct bs_commit *commit, const struct bs_trial_reco
     return status;
 }
 
+/* ---- merging ---- */
+
+/* A file that is merged. */
+struct source {
+    const char *path;
+    hid_t file;
+    int num_rows;
+    struct bs_row *rows;
+};
+
+static bool same_number(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
+
+/* The first value in which two finished trials differ; NULL where they are the same. */
+static const struct bs_value_row *find_difference(const struct bs_row *a, const struct bs_row *b,
+                                                  double *other)
+{
+    for (int v = 0; v < a->num_values; v++) {
+        const struct bs_value_row *own = &a->values[v];
+        const struct bs_value_row *theirs = bs_row_value(b, own->evaluation, own->name);
+        *other = theirs ? theirs->value : (double)NAN;
+        if (!theirs || !same_number(own->value, theirs->value) || !same_number(own->se, theirs->se))
+            return own;
+    }
+    return NULL;
+}
+
+/* Says in what two files differ. */
+static enum bs_status check_same(const struct source *a, const struct bs_row *left,
+                                 const struct source *b, const struct bs_row *right,
+                                 struct bs_error *err)
+{
+    double other, own;
+    const struct bs_value_row *value = find_difference(left, right, &other);
+    if (!value && !(value = find_difference(right, left, &own)))
+        return BS_OK;
+    own = bs_row_number(left, value->name);
+    other = bs_row_number(right, value->name);
+    return bs_fail(err, BS_EDATA,
+                   "trial %s (%s, %s on %s) is in %s and in %s, and they differ: %s is %.17g and "
+                   "%.17g (program %s and %s, processor %s and %s, numerics %s)",
+                   left->id, left->label, left->model, left->text, a->path, b->path, value->name,
+                   own, other, left->commit, right->commit, left->cpu, right->cpu, left->numerics);
+}
+
+/* The place of the trial among those of the files before, -1 where it is in none. */
+static int find_taken(const struct bs_commit *commit, const char *id)
+{
+    for (int i = 0; i < commit->num_rows; i++)
+        if (!strcmp(commit->rows[i].id, id))
+            return i;
+    return -1;
+}
+
+/* Copies all that is stored of a trial; its row takes place `at`, or the next one. */
+static enum bs_status take_trial(struct bs_commit *commit, const struct source *source,
+                                 struct bs_row *row, int at, struct bs_error *err)
+{
+    char place[64];
+    snprintf(place, sizeof place, "trial/%s", row->id);
+    if (at >= 0 && H5Ldelete(commit->file, place, H5P_DEFAULT) < 0)
+        return bs_h5_fail(err, BS_EIO, commit->path, place);
+    if (H5Ocopy(source->file, place, commit->file, place, H5P_DEFAULT, H5P_DEFAULT) < 0)
+        return bs_h5_fail(err, BS_EIO, commit->path, place);
+    if (at >= 0) {
+        bs_free(commit->rows[at].values);
+        bs_record_release(&bs_row_type, &commit->rows[at]);
+    } else {
+        at = commit->num_rows++;
+    }
+    commit->rows[at] = *row;
+    return bs_row_take(&commit->rows[at], err);
+}
+
+/* Takes the trials of sources[s] that none before it has. */
+static enum bs_status take_source(struct bs_commit *commit, struct source *sources, int s,
+                                  struct bs_error *err)
+{
+    struct source *source = &sources[s];
+    struct bs_row *rows =
+        bs_realloc(commit->rows, (size_t)commit->num_rows,
+                   (size_t)commit->num_rows + (size_t)source->num_rows, sizeof *rows);
+    if (!rows)
+        return bs_fail_memory(err);
+    commit->rows = rows;
+    for (int i = 0; i < source->num_rows; i++) {
+        struct bs_row *row = &source->rows[i];
+        int at = find_taken(commit, row->id);
+        bool both_done = at >= 0 && bs_row_is_done(&rows[at]) && bs_row_is_done(row);
+        for (int k = 0; k < s && both_done; k++)
+            for (int r = 0; r < sources[k].num_rows; r++)
+                if (!strcmp(sources[k].rows[r].id, row->id) &&
+                    bs_row_is_done(&sources[k].rows[r]) &&
+                    check_same(&sources[k], &sources[k].rows[r], source, row, err))
+                    return err->status;
+        if (at >= 0 && (both_done || !bs_row_is_done(row)))
+            continue;
+        if (take_trial(commit, source, row, at, err))
+            return err->status;
+    }
+    return BS_OK;
+}
+
+/* The root attributes of the first file. */
+static enum bs_status copy_attributes(const struct bs_commit *commit, const struct source *first,
+                                      struct bs_error *err)
+{
+    static const char *const names[] = {"config", "host", "cpu", "blas", "started", "finished"};
+    enum { NAMES = sizeof names / sizeof *names };
+    char *texts[NAMES] = {NULL};
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < NAMES && !status; i++)
+        status = bs_h5_read_text(first->file, first->path, names[i], &texts[i], err);
+    if (!status) {
+        const struct bs_run_info info = {.config = texts[0],
+                                         .host = texts[1],
+                                         .cpu = texts[2],
+                                         .blas = texts[3],
+                                         .started = texts[4],
+                                         .finished = texts[5],
+                                         .threads = first->num_rows ? first->rows[0].threads : 0};
+        status = bs_commit_write_attributes(commit, &info, err);
+    }
+    for (int i = 0; i < NAMES; i++)
+        bs_free(texts[i]);
+    return status;
+}
+
+static enum bs_status fill_merged(struct bs_commit *commit, struct source *sources, int count,
+                                  const struct bs_merge_order *order, struct bs_error *err)
+{
+    const struct bs_run_info info = {.num_models = order->num_models, .models = order->models};
+    enum bs_status status = BS_OK;
+    for (int s = 0; s < count && !status; s++)
+        status = take_source(commit, sources, s, err);
+    if (!status)
+        status = sort_rows(commit, order->ids, order->num_ids, &info, err);
+    if (!status)
+        status = bs_rows_label(commit->rows, commit->num_rows, err);
+    if (!status)
+        status = bs_commit_write_rows(commit, err);
+    return status ? status : copy_attributes(commit, &sources[0], err);
+}
+
+/* All files to merge stay open, so that they are what they were read as. */
+static enum bs_status open_sources(struct source *sources, const char *const *from, int count,
+                                   struct bs_error *err)
+{
+    for (int s = 0; s < count; s++) {
+        struct source *source = &sources[s];
+        source->path = from[s];
+        if (bs_h5_open(from[s], &source->file, err) ||
+            bs_h5_check_schema(source->file, from[s], err) ||
+            bs_h5_read_rows(source->file, from[s], &source->rows, &source->num_rows, err))
+            return err->status;
+    }
+    return BS_OK;
+}
+
+/* Closes what was filled and gives it its name. */
+static enum bs_status finish(struct bs_commit *commit, struct bs_error *err)
+{
+    hid_t file = commit->file;
+    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
+        return bs_h5_fail(err, BS_EIO, commit->path, "cannot be written");
+    commit->file = H5I_INVALID_HID;
+    if (H5Fclose(file) < 0)
+        return bs_h5_fail(err, BS_EIO, commit->path, "cannot be written");
+    if (bs_seal_write(commit->partial, commit->path, err))
+        return err->status;
+    return bs_file_commit(commit->partial, commit->path, err);
+}
+
+/* Gives back a commit; a copy that has not got its name goes. */
+static void end_commit(struct bs_commit *commit, enum bs_status status)
+{
+    /* HDF5 still writes as it closes, and keeps the file half open where it cannot. On a full disk
+     * an emptied copy makes the room for that. */
+    if (commit->file > 0 && truncate(commit->partial, 0) != 0)
+        errno = 0;
+    bs_h5_close(commit->file);
+    if (status && commit->created)
+        unlink(commit->partial);
+    bs_rows_free(commit->rows, commit->num_rows);
+    bs_free(commit->partial);
+}
+
+enum bs_status bs_results_merge(const char *path, const char *const *from, int count,
+                                const struct bs_merge_order *order, struct bs_error *err)
+{
+    bs_h5_begin();
+    struct bs_commit commit = {.path = path, .file = H5I_INVALID_HID};
+    commit.partial = bs_printf("%s.partial", path);
+    struct source *sources = bs_calloc((size_t)count, sizeof *sources);
+    enum bs_status status = commit.partial && sources ? BS_OK : bs_fail_memory(err);
+    if (!status && !access(path, F_OK))
+        status =
+            bs_fail(err, BS_EIO, "%s: is there already; what is merged goes to a new file", path);
+    if (!status)
+        status = open_sources(sources, from, count, err);
+    if (!status)
+        status = make_empty(&commit, err);
+    if (!status)
+        status = open_partial(&commit, H5F_ACC_RDWR, err);
+    if (!status)
+        status = fill_merged(&commit, sources, count, order, err);
+    if (!status)
+        status = finish(&commit, err);
+    for (int s = 0; s < count && sources; s++) {
+        bs_h5_close(sources[s].file);
+        bs_rows_free(sources[s].rows, sources[s].num_rows);
+    }
+    bs_free(sources);
+    end_commit(&commit, status);
+    return status;
+}
+
 enum bs_status bs_results_commit(const char *path, const struct bs_trial_record *records,
                                  int num_records, const char *const *order, int num_order,
                                  const struct bs_run_info *info, struct bs_error *err)
@@ -356,14 +573,6 @@ enum bs_status bs_results_commit(const char *path, const struct bs_trial_record 
     }
     if (!status)
         status = bs_file_commit(commit.partial, path, err);
-    /* HDF5 still writes as it closes, and keeps the file half open where it cannot. On a full disk
-     * an emptied copy makes the room for that. */
-    if (commit.file > 0 && truncate(commit.partial, 0) != 0)
-        errno = 0;
-    bs_h5_close(commit.file);
-    if (status && commit.created)
-        unlink(commit.partial);
-    bs_rows_free(commit.rows, commit.num_rows);
-    bs_free(commit.partial);
+    end_commit(&commit, status);
     return status;
 }

@@ -238,6 +238,22 @@ int bs_layer_column(const struct bs_layer_table *layers, const char *name);
 enum bs_status bs_results_read_text(const char *path, const char *id, const char *name, char **text,
                                     struct bs_error *err);
 
+/* What is known of the order of merged trials: their models, and within each their ids. */
+struct bs_merge_order {
+    int num_models, num_ids;
+    char *const *models;
+    const char *const *ids;
+};
+
+/* Makes the file `path`, which must not be there, of all trials of the files `from` [count], with
+ * everything that is stored of each. The same trial in two files must have the same values, and is
+ * taken from the first; one that is done goes before one that failed. Labels, and what is said over
+ * several calibrations, are those of all trials together; rows stand in the order that is given,
+ * others after them as they come. The root attributes are the first file's. BS_EDATA where two files
+ * differ in a value of a trial, naming both, BS_EIO, BS_ENOMEM; then there is no file. */
+enum bs_status bs_results_merge(const char *path, const char *const *from, int count,
+                                const struct bs_merge_order *order, struct bs_error *err);
+
 /* Adds trials to the file (made where it is not there), replacing a failed trial of the same id;
  * puts the rows in the order of the info's models, and within each in that of `order` (ids; rows it
  * does not name follow in their old order); sets the root attributes. Space is reserved beforehand.

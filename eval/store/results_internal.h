@@ -93,6 +93,10 @@ enum bs_status bs_h5_fail(struct bs_error *err, enum bs_status status, const cha
 /* Closes an id of whatever kind where it is one (> 0). */
 void bs_h5_close(hid_t id);
 
+/* Opens a result file to read, its bytes being those that were written; *file is closed by
+ * bs_h5_close. BS_EIO, BS_EDATA. */
+enum bs_status bs_h5_open(const char *path, hid_t *file, struct bs_error *err);
+
 /* The rows with their values, and the schema_version, of an open result file, checked. rows in new
  * memory. `path` is for messages only. */
 enum bs_status bs_h5_check_schema(hid_t file, const char *path, struct bs_error *err);

@@ -12,8 +12,7 @@
 #include "eval/store/seal.h"
 #include "eval/tasks/evaluation.h"
 
-/* Opens the file to read, its bytes being those that were written. */
-static enum bs_status open_file(const char *path, hid_t *file, struct bs_error *err)
+enum bs_status bs_h5_open(const char *path, hid_t *file, struct bs_error *err)
 {
     bs_h5_begin();
     *file = H5I_INVALID_HID;
@@ -300,7 +299,7 @@ enum bs_status bs_results_read(const char *path, struct bs_results *results, str
 {
     *results = (struct bs_results){.schema_version = BS_SCHEMA_VERSION};
     hid_t file;
-    enum bs_status status = open_file(path, &file, err);
+    enum bs_status status = bs_h5_open(path, &file, err);
     if (!status)
         status = bs_h5_check_schema(file, path, err);
     if (!status)
@@ -386,7 +385,7 @@ enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row
     hid_t file = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
     hsize_t dims[2] = {0, 0};
     *values = NULL;
-    enum bs_status status = place ? open_file(path, &file, err) : bs_fail_memory(err);
+    enum bs_status status = place ? bs_h5_open(path, &file, err) : bs_fail_memory(err);
     if (!status)
         status = open_dataset(file, path, place, 2, &dataset, dims, err);
     if (!status && (row->windows < 1 || row->tokens < 2 || dims[0] != (hsize_t)row->windows ||
@@ -441,7 +440,7 @@ enum bs_status bs_results_read_answers(const char *path, const struct bs_row *ro
     char *place = bs_printf("trial/%s/%s/answers", row->id, row->text);
     hid_t file = H5I_INVALID_HID;
     void *rows = NULL;
-    enum bs_status status = place ? open_file(path, &file, err) : bs_fail_memory(err);
+    enum bs_status status = place ? bs_h5_open(path, &file, err) : bs_fail_memory(err);
     if (!status)
         status = read_table(file, path, place, &bs_answer_type, &rows, &answers->count, err);
     answers->rows = rows;
@@ -504,7 +503,7 @@ enum bs_status bs_results_read_layers(const char *path, const char *id,
     hid_t file;
     void *rows = NULL;
     *layers = (struct bs_layer_table){.num_rows = 0};
-    enum bs_status status = open_file(path, &file, err);
+    enum bs_status status = bs_h5_open(path, &file, err);
     if (!status)
         status = read_columns(file, path, place, layers, err);
     if (!status) {
@@ -540,7 +539,7 @@ enum bs_status bs_results_read_text(const char *path, const char *id, const char
     snprintf(place, sizeof place, "trial/%s", id);
     hid_t file, group = H5I_INVALID_HID;
     *text = NULL;
-    enum bs_status status = open_file(path, &file, err);
+    enum bs_status status = bs_h5_open(path, &file, err);
     if (!status)
         status = check_exists(file, path, place, err);
     if (!status && (group = H5Gopen2(file, place, H5P_DEFAULT)) < 0)

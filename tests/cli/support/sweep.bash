@@ -53,7 +53,7 @@ walks() {
 
 # Every field of every trial but times and threads, a line each, in the file's order.
 fields() {
-    "$program" table --format json "$1" | grep -v '"seconds_\|"started"\|"threads"'
+    "$program" table --format json "$1" | grep -v '"seconds_\|"time"\|"started"\|"threads"'
 }
 
 labels() {

@@ -1,0 +1,31 @@
+/* Result files of parts of a sweep, put together. */
+#include <stdio.h>
+
+#include "eval/base/printable.h"
+#include "eval/command/arguments.h"
+#include "eval/run/merge.h"
+
+static int command_merge(const struct bs_arguments *args)
+{
+    struct bs_error err;
+    int num_trials;
+    if (!args->output) {
+        fputs("bitsweep merge: expected --output PATH, the new file\n", stderr);
+        return BS_EXIT_INPUT;
+    }
+    if (bs_merge_files(args->output, args->operands, args->num_operands, &num_trials, &err))
+        return bs_fail_print(&err);
+    bs_print_line(stderr, "%s: %d trials of %d files", args->output, num_trials,
+                  args->num_operands);
+    return BS_EXIT_DONE;
+}
+
+const struct bs_command bs_command_merge = {
+    .name = "merge",
+    .operands = "RESULTS...",
+    .summary = "put the trials of several result files into a new one, as one run leaves them",
+    .min_operands = 1,
+    .max_operands = BS_MOST_OPERANDS,
+    .options = "output",
+    .run = command_merge,
+};
