@@ -249,8 +249,8 @@ struct bs_merge_order {
  * everything that is stored of each. The same trial in two files must have the same values, and is
  * taken from the first; one that is done goes before one that failed. Labels, and what is said over
  * several calibrations, are those of all trials together; rows stand in the order that is given,
- * others after them as they come. The root attributes are the first file's. BS_EDATA where two files
- * differ in a value of a trial, naming both, BS_EIO, BS_ENOMEM; then there is no file. */
+ * others after them as they come. The root attributes are the first file's. BS_EDATA where two
+ * files differ in a value of a trial, naming both, BS_EIO, BS_ENOMEM; then there is no file. */
 enum bs_status bs_results_merge(const char *path, const char *const *from, int count,
                                 const struct bs_merge_order *order, struct bs_error *err);
 

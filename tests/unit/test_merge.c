@@ -98,7 +98,7 @@ static void test_parts(void **state)
     bs_results_release(&merged);
 }
 
-/* What is done goes before what failed, whichever file has it; a merged file takes further trials. */
+/* What is done goes before what failed, whichever file has it. A merged file takes more trials. */
 static void test_failed(void **state)
 {
     (void)state;
