@@ -120,7 +120,7 @@ ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/suppo
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check bench fuzz lint docs setup install clean format help
+.PHONY: all quickstart check bench fuzz lint docs setup install uninstall clean format help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
@@ -231,10 +231,27 @@ $(BUILD)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
-install: all ## install the program and its chart templates under PREFIX
+# The program, its chart templates, its manual and what shells complete; everything below is undone by
+# `make uninstall`.
+SHARE = $(DESTDIR)$(PREFIX)/share
+COMPLETIONS = $(SHARE)/bash-completion/completions/bitsweep $(SHARE)/zsh/site-functions/_bitsweep \
+              $(SHARE)/fish/vendor_completions.d/bitsweep.fish
+COMMANDS = $(shell $(BUILD)/bitsweep help | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p')
+
+install: all ## install the program, its manual and completions under PREFIX
 	install -D $(BUILD)/bitsweep $(DESTDIR)$(PREFIX)/bin/bitsweep
-	install -d $(DESTDIR)$(PREFIX)/share/bitsweep/plots
-	install -m 644 plots/*.gp $(DESTDIR)$(PREFIX)/share/bitsweep/plots
+	install -d $(SHARE)/bitsweep/plots $(SHARE)/man/man1 $(dir $(COMPLETIONS))
+	install -m 644 plots/*.gp $(SHARE)/bitsweep/plots
+	$(BUILD)/bitsweep help --man >$(SHARE)/man/man1/bitsweep.1
+	for c in $(COMMANDS); do $(BUILD)/bitsweep help --man $$c >$(SHARE)/man/man1/bitsweep-$$c.1 || exit 1; done
+	$(BUILD)/bitsweep completion bash >$(word 1,$(COMPLETIONS))
+	$(BUILD)/bitsweep completion zsh >$(word 2,$(COMPLETIONS))
+	$(BUILD)/bitsweep completion fish >$(word 3,$(COMPLETIONS))
+
+uninstall: ## remove what install put under PREFIX
+	rm -f $(DESTDIR)$(PREFIX)/bin/bitsweep $(SHARE)/man/man1/bitsweep.1 $(SHARE)/man/man1/bitsweep-*.1 \
+	    $(COMPLETIONS)
+	rm -rf $(SHARE)/bitsweep
 
 # What clang-tidy compiles with.
 LINT_CFLAGS = -DBS_ISA=0 -std=c11 -D_POSIX_C_SOURCE=200809L -I. -DBS_VERSION='"$(VERSION)"' \

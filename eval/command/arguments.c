@@ -176,8 +176,8 @@ static int take_accepted(const struct bs_command *command, const char *key,
     return BS_EXIT_DONE;
 }
 
-/* One table for parsing, help, completion and the manual. The value goes to the text or the truth value
- * at this offset of the arguments, or to `take`, which says what is wrong with it. */
+/* One table for parsing, help, completion and the manual. The value goes to the text or the truth
+ * value at this offset of the arguments, or to `take`, which says what is wrong with it. */
 static const struct bs_flag flags[] = {
     {"output", "PATH", 'o',
      "the result file of run and plan, else results/CONFIG.h5; the new file of merge; the folder "
@@ -268,6 +268,7 @@ static const struct bs_flag flags[] = {
     {"ids", NULL, 0, "print the ids alone, on one line", .set = offsetof(struct bs_arguments, ids)},
     {"no-special", NULL, 0, "without the special tokens around the text",
      .set = offsetof(struct bs_arguments, no_special)},
+    {"man", NULL, 0, "as a page of the manual", .set = offsetof(struct bs_arguments, man)},
     {"help", NULL, 'h', "print this help", .set = offsetof(struct bs_arguments, help)},
     {.name = NULL},
 };

@@ -32,7 +32,7 @@ struct bs_arguments {
     struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
-    bool quiet, markdown, ids, no_special, places, items, positions, verify, help;
+    bool quiet, markdown, ids, no_special, places, items, positions, verify, man, help;
 };
 
 /* An option. What it is given goes to the text or the truth value at an offset of the arguments, or
@@ -51,7 +51,8 @@ extern const struct bs_flag *const bs_flags;
 /* Sets the defaults. */
 void bs_arguments_start(struct bs_arguments *args);
 
-/* Reads the command's options and operands into args, which has the defaults. BS_EXIT_DONE, or BS_EXIT_INPUT after a message. */
+/* Reads the command's options and operands into args, which has the defaults. BS_EXIT_DONE, or
+ * BS_EXIT_INPUT after a message. */
 int bs_arguments_parse(const struct bs_command *command, int argc, char **argv,
                        struct bs_arguments *args);
 

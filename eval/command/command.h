@@ -10,19 +10,23 @@ struct bs_arguments;
 /* Exit statuses. */
 enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_GATE = 1, BS_EXIT_INPUT = 2 };
 
+/* A command, as its own file defines it. */
 struct bs_command {
     const char *name, *operands, *summary;
     int min_operands, max_operands;
+    const char *details; /* what the manual says of it, `code` in backquotes */
     const char *options; /* names of the options it takes, parted by blanks; --help always */
     int (*run)(const struct bs_arguments *args); /* gives the exit status */
 };
 
-/* Every command, in the order of the help; ends with NULL. A new one is its file and a line there. */
+/* Every command, in the order of the help; ends with NULL. A new one is its file and a line
+ * there. */
 extern const struct bs_command *const bs_commands[];
 
+/* Every one of them by name, for the table and for what tells them apart. */
 extern const struct bs_command bs_command_run, bs_command_plan, bs_command_export, bs_command_table,
     bs_command_plot, bs_command_choose, bs_command_merge, bs_command_diff, bs_command_fetch,
-    bs_command_tokenize, bs_command_describe, bs_command_help;
+    bs_command_tokenize, bs_command_describe, bs_command_help, bs_command_completion;
 
 /* The command called `name`. NULL, after a message with the nearest name, where there is none. */
 const struct bs_command *bs_command_find(const char *name);

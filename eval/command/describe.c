@@ -19,6 +19,8 @@ const struct bs_command bs_command_describe = {
     .operands = "[NAME]",
     .summary = "explain algorithms, models, texts, protocols and every key of a config",
     .max_operands = 1,
+    .details = "Without a name it lists everything that a config can name; with one it says what "
+               "that does, what it follows and which options it has.",
     .options = "markdown",
     .run = command_describe,
 };

@@ -90,6 +90,9 @@ const struct bs_command bs_command_export = {
     .summary = "write what a recipe makes of the model, as other programs read it",
     .min_operands = 2,
     .max_operands = 2,
+    .details = "Quantizes the config's model as the recipe says and writes it, block by block, "
+               "in a layout that other programs load. The written folder appears when it is "
+               "whole. What a layout cannot hold is refused before anything is computed.",
     .options = "recipe as set verify model accept-unknown memory scratch threads numerics quiet",
     .run = command_export,
 };

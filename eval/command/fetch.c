@@ -72,6 +72,9 @@ const struct bs_command bs_command_fetch = {
     .summary = "bring models, known texts and tasks into the Hugging Face cache",
     .min_operands = 1,
     .max_operands = BS_MOST_OPERANDS,
+    .details = "Brings models, texts and tasks from the hub into the cache of Hugging Face's own "
+               "tools. An interrupted download goes on where it was, and what the hub has a "
+               "checksum for is verified. No other command uses the network.",
     .options = "revision quiet",
     .run = command_fetch,
 };

@@ -26,6 +26,10 @@ const struct bs_command bs_command_merge = {
     .summary = "put the trials of several result files into a new one, as one run leaves them",
     .min_operands = 1,
     .max_operands = BS_MOST_OPERANDS,
+    .details =
+        "Parts of a sweep that ran in several places become the file that one run would have left, "
+        "byte for byte in its tables and charts. A trial that is in several files must have the "
+        "same figures in all.",
     .options = "output",
     .run = command_merge,
 };

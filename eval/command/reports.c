@@ -276,6 +276,9 @@ const struct bs_command bs_command_table = {
     .summary = "print a result file",
     .min_operands = 1,
     .max_operands = 1,
+    .details = "Prints the trials of a result file, each model and text by itself. Where the "
+               "terminal is too narrow the columns that matter least are left out and named; "
+               "`--format csv` and `json` always have all.",
     .options = "format columns where sort group-by top fail-if items positions",
     .run = command_table,
 };
@@ -286,6 +289,8 @@ const struct bs_command bs_command_plot = {
     .summary = "draw the charts of a result file",
     .min_operands = 1,
     .max_operands = 2,
+    .details = "Draws one chart, or all that the results have something for. Beside each picture "
+               "stand its data and the gnuplot script that draws it again.",
     .options = "output plots",
     .run = command_plot,
 };
@@ -296,6 +301,9 @@ const struct bs_command bs_command_diff = {
     .summary = "compare two result files trial by trial, or with --between trials of one",
     .min_operands = 1,
     .max_operands = 2,
+    .details = "Puts the trials that two result files share side by side, with paired tests: "
+               "token by token for texts, item by item for tasks. With `--between` it compares "
+               "trials of one file with each other.",
     .options = "format columns between fail-if",
     .run = command_diff,
 };
@@ -306,6 +314,9 @@ const struct bs_command bs_command_choose = {
     .summary = "say which trials to take within limits, and why the others fell",
     .min_operands = 1,
     .max_operands = 1,
+    .details = "Takes the trials that no other beats in both size and quality, and of these those "
+               "that stay within the limits with their uncertainty; of every other trial it says "
+               "what it fell by.",
     .options = "memory max-delta bits where format",
     .run = command_choose,
 };

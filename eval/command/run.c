@@ -134,6 +134,10 @@ const struct bs_command bs_command_run = {
     .summary = "run a sweep, or go on with it; print its table, draw its charts",
     .min_operands = 1,
     .max_operands = 1,
+    .details = "Runs the trials that the config asks for and that its result file does not have, "
+               "then prints the whole table and draws the config's charts. A run that was "
+               "stopped goes on where it was: what is finished is never computed twice, and an "
+               "unfinished walk begins at its last checkpoint.",
     .options = "output model accept-unknown memory scratch checkpoint threads numerics plots quiet",
     .run = command_run,
 };
@@ -144,6 +148,9 @@ const struct bs_command bs_command_plan = {
     .summary = "print the trials, the memory, the work and the time of a sweep without running it",
     .min_operands = 1,
     .max_operands = 1,
+    .details = "Reads the config and opens its models and texts as a run would, and says what a "
+               "run would do: its trials, how much memory and disk it takes, how much work it is "
+               "and about how long.",
     .options =
         "output model places accept-unknown memory scratch checkpoint threads numerics quiet",
     .run = command_plan,

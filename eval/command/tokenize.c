@@ -27,6 +27,7 @@ const struct bs_command bs_command_tokenize = {
     .summary = "print the token ids of a text, from a file or standard input",
     .min_operands = 1,
     .max_operands = 2,
+    .details = "Prints the tokens that a model is given for a text.",
     .options = "ids no-special",
     .run = command_tokenize,
 };
