@@ -77,19 +77,21 @@ check "zsh and fish are told every command and option" other_shells
 
 # ---- manual ----
 
-manual() {
-    local command option page
-    run help --man
+# The page without roff's escapes: "fB--columnsfR fINAMESfR".
+page_of() {
+    run help --man "$@"
     expect_status 0
-    cp .out bitsweep.1
+    tr -d '\\' <.out
+}
+
+manual() {
+    local command option
+    page_of >overview
     for command in $commands; do
-        grep -q "^\.\\\?.*$command\|fB$command" bitsweep.1 || problem "bitsweep(1) lacks $command"
-        run help --man "$command"
-        expect_status 0
-        cp .out page
+        grep -q "^fB${command}fR" overview || problem "bitsweep(1) lacks $command"
+        page_of "$command" >page
         for option in $(options_of "$command"); do
-            grep -q -e "^\.*.*\\\\-\\\\-${option//-/\\\\\\\\-}\\\\fR" page ||
-                problem "bitsweep-$command(1) lacks --$option"
+            grep -q -e "fB--${option}fR" page || problem "bitsweep-$command(1) lacks --$option"
         done
     done
 }
