@@ -39,6 +39,7 @@ struct bs_safetensors {
     size_t total;                      /* bytes of all tensors */
     size_t left;                       /* of the tensor under way */
     struct waiting *waiting, *filling; /* filling: the one whose bytes come */
+    size_t held;                       /* bytes of those that wait */
 };
 
 static enum bs_status fail_write(const struct bs_safetensors *w, struct bs_error *err)
@@ -128,6 +129,7 @@ static void drop_waiting(struct bs_safetensors *w)
         bs_free(w->waiting);
         w->waiting = next;
     }
+    w->held = 0;
 }
 
 static enum bs_status write_header(const struct bs_safetensors *w, struct bs_error *err)
@@ -182,7 +184,7 @@ static size_t entry_room(const char *name, int rank)
 static enum bs_status make_room(struct bs_safetensors *w, const char *name, int rank, size_t bytes,
                                 struct bs_error *err)
 {
-    bool full = w->path && ((w->at && w->header + w->at + bytes > w->most) ||
+    bool full = w->path && ((w->at + w->held && w->header + w->at + w->held + bytes > w->most) ||
                             w->entries_used + entry_room(name, rank) > w->header);
     if (full && end_file(w, err))
         return err->status;
@@ -219,6 +221,7 @@ static enum bs_status wait_for(struct bs_safetensors *w, json_t *entry, size_t e
     while (*last)
         last = &(*last)->next;
     *last = w->filling = one;
+    w->held += bytes;
     return BS_OK;
 }
 

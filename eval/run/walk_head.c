@@ -283,6 +283,8 @@ void bs_walk_head_leave(struct bs_walk_state *s)
 enum bs_status bs_walk_head(struct bs_walk_state *s, struct bs_error *err)
 {
     unsigned computes = 1u << BS_FLOAT32;
+    if (!s->walk->num_texts) /* nothing is multiplied by it */
+        return BS_OK;
     for (int i = 0; i < s->num_variants; i++)
         computes |= s->variants[i].status ? 0 : 1u << s->variants[i].recipe->compute;
     if (bs_head_load(s->walk->model, bs_walk_head_ids(s->architecture), computes, NULL, &s->head,

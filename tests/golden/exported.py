@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What third parties make of the checkpoints that `bitsweep export` writes.
 
-    exported.py PROGRAM CONFIG [--as LAYOUT ...] [--recipe LABEL ...] [--out FILE]
+    exported.py PROGRAM CONFIG --as LAYOUT [...] --recipe LABEL [...] [--out FILE]
 
 writes for each layout and recipe of the config two folders: one in the layout, one `dequantized`, which is
 the measured model in plain float32. Each is loaded by transformers, the former with the layout's own
 quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's specification in numpy
-(GPTQ, AWQ) and loaded as plain. Printed for each, and kept in FILE as JSON: how many of the decoded weights differ in any
-bit, and the largest difference of the logits, relative to their range, of some tokens.
+(GPTQ, AWQ) and loaded as plain. Printed for each, and kept in FILE as JSON: how many of the decoded
+weights are unlike, and the largest difference of the logits of some tokens over their range.
+exported.yaml is a config to do it with.
 
 Needs torch, transformers, compressed-tensors, bitsandbytes and accelerate; PROVENANCE.md names the
 versions.
@@ -128,7 +129,7 @@ def logits_of(model, ids):
 
 
 def read_as_published(folder, layout, plain):
-    """The model, its linears, and whether a quantizer of others did it."""
+    """The model, by the layout's own quantizer where it is one of transformers'."""
     if layout in DECODED:
         model = load(plain)
         model.load_state_dict(decoded(folder, DECODED[layout]), strict=False)
@@ -143,7 +144,8 @@ def read_as_published(folder, layout, plain):
 def compare(program, config, layout, recipe):
     with tempfile.TemporaryDirectory() as scratch:
         plain, coded = f"{scratch}/plain", f"{scratch}/coded"
-        refused = export(program, config, layout, recipe, coded) or export(program, config, "dequantized", recipe, plain)
+        refused = (export(program, config, layout, recipe, coded) or
+                   export(program, config, "dequantized", recipe, plain))
         if refused:
             return {"refused": refused}
         reference, model = load(plain), read_as_published(coded, layout, plain)
@@ -153,8 +155,9 @@ def compare(program, config, layout, recipe):
         ours, theirs = weights_of(reference, ""), weights_of(model, layout)
         unlike = {n: int((ours[n] != theirs[n]).sum()) for n in ours}
         spread = float(expected.max() - expected.min())
-        return {"dtype": str(model.dtype), "linears": len(ours), "weights": sum(w.numel() for w in ours.values()),
-                "unlike": sum(unlike.values()), "logits": float((expected - found).abs().max()) / spread}
+        return {"dtype": str(model.dtype), "linears": len(ours),
+                "weights": sum(w.numel() for w in ours.values()), "unlike": sum(unlike.values()),
+                "logits": float((expected - found).abs().max()) / spread}
 
 
 def main():
