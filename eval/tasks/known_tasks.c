@@ -82,6 +82,7 @@ const struct bs_task bs_known_tasks[] = {
     {.name = "lambada_standard",
      .summary = "the last word of a passage, in the authors' form of the text",
      .remote = HUB("cimec/lambada", "plain_text/test" PARQUET),
+     .shot_remote = HUB("cimec/lambada", "plain_text/validation" PARQUET),
      LAMBADA},
     {.name = "mmlu",
      .summary = "questions of 57 subjects",

@@ -110,23 +110,25 @@ def score(arguments):
     write_inputs(folder, arguments.model, arguments.items, shots, arguments.bos, arguments.mutual_information)
     sys.path.insert(0, folder)
     model = f"pretrained={os.path.abspath(arguments.model)},dtype=float32"
+    if arguments.softmax_dtype:
+        model += f",softmax_dtype={arguments.softmax_dtype}"
     if arguments.bos != "tokenizer":
         model += f",add_bos_token={arguments.bos == 'yes'}"
     manager = TaskManager(include_path=folder, include_defaults=False)
     out = {"lm_eval": lm_eval.__version__, "items": arguments.items, "bos": arguments.bos, "tasks": {}}
     for kind in KINDS:
         for n in shots:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             result = lm_eval.simple_evaluate(model="hf", model_args=model, tasks=[f"bs_{kind}"], num_fewshot=n, device="cpu",
                                              batch_size=arguments.batch, limit=arguments.items, task_manager=manager,
                                              log_samples=True, bootstrap_iters=100)
-            seconds = time.perf_counter() - start
+            seconds, busy = time.perf_counter() - start, time.process_time() - busy
             samples = sorted(result["samples"][f"bs_{kind}"], key=lambda sample: sample["doc_id"])
             rows = [[[round(float(answer[0][0]), 6), int(answer[0][1])] for answer in sample["resps"]] for sample in samples]
             metrics = {name.split(",")[0]: value for name, value in result["results"][f"bs_{kind}"].items()
                        if isinstance(value, float)}
-            out["tasks"][f"{kind}_{n}"] = {"seconds": round(seconds, 1), "metrics": metrics, "answers": rows}
-            print(kind, n, metrics, f"{seconds:.1f} s", flush=True)
+            out["tasks"][f"{kind}_{n}"] = {"seconds": round(seconds, 1), "processor_seconds": round(busy, 1), "metrics": metrics, "answers": rows}
+            print(kind, n, metrics, f"{seconds:.1f} s, {busy:.1f} s of processor", flush=True)
     with open(arguments.out, "w") as file:
         json.dump(out, file)
 
@@ -178,7 +180,8 @@ def main():
     one.add_argument("--items", type=int, default=300)
     one.add_argument("--shots", default="0,5")
     one.add_argument("--bos", default="tokenizer")
-    one.add_argument("--batch", default=16)
+    one.add_argument("--batch", default=16, help="or auto")
+    one.add_argument("--softmax-dtype", help="of log_softmax in lm-evaluation-harness: float64")
     one.add_argument("--mutual-information", action="store_true")
     one.set_defaults(run=score)
     two = commands.add_parser("compare")
