@@ -224,6 +224,10 @@ static const struct bs_flag flags[] = {
     {"top", "N", 0,
      "so many of each model and text, or of each group; first in the order of --sort",
      .take = take_top},
+    {"pivot", "WHAT", 0,
+     "as papers have it, a row for each recipe and side by side the models (model) or the texts "
+     "(text); --columns: the values of each",
+     .text = offsetof(struct bs_arguments, pivot)},
     {"fail-if", "CONDITION", 0,
      "exit with status 1 where this holds of a trial that is shown, or one has failed: "
      "'perplexity_delta > 0.1'; of diff 'delta_perplexity > 0.1 and p_corrected < 0.05'",

@@ -18,7 +18,7 @@ enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
 struct bs_arguments {
     const char *operands[BS_MOST_OPERANDS];
     int num_operands;
-    const char *output, *format, *columns, *plots, *revision;
+    const char *output, *format, *columns, *pivot, *plots, *revision;
     const char *between[2];                 /* both or neither */
     const char *recipe;                     /* the label of one; NULL = the only one there is */
     const struct bs_writer *writer;         /* NULL = none was named */

@@ -83,8 +83,8 @@ static enum bs_status read_published(const struct bs_results *results, struct bs
 /* Prints the results, or what the selection leaves of them; *passed is false where its gate says
  * no. */
 static enum bs_status print_table(const struct bs_results *results, const char *columns,
-                                  const struct bs_selection *selection, enum bs_table_style style,
-                                  bool *passed, struct bs_error *err)
+                                  const char *pivot, const struct bs_selection *selection,
+                                  enum bs_table_style style, bool *passed, struct bs_error *err)
 {
     struct bs_published_set set;
     struct bs_trials shown;
@@ -93,7 +93,8 @@ static enum bs_status print_table(const struct bs_results *results, const char *
     const struct bs_published_list published = {set.count, set.figures};
     enum bs_status status = bs_trials_select(results, &published, selection, &shown, err);
     if (!status) {
-        status = bs_table_print(&shown, &published, columns, style, stdout, err);
+        status = pivot ? bs_pivot_print(&shown, pivot, columns, style, stdout, err)
+                       : bs_table_print(&shown, &published, columns, style, stdout, err);
         if (!status && selection->fail_if)
             status = bs_gate_report(selection->fail_if, &shown.gate, shown.num_failed, stderr,
                                     passed, err);
@@ -125,7 +126,7 @@ enum bs_status bs_report_table(const struct bs_results *results, struct bs_error
 {
     const struct bs_selection everything = {.top = 0};
     bool passed;
-    return print_table(results, NULL, &everything, BS_TABLE_TERMINAL, &passed, err);
+    return print_table(results, NULL, NULL, &everything, BS_TABLE_TERMINAL, &passed, err);
 }
 
 static int command_table(const struct bs_arguments *args)
@@ -143,10 +144,10 @@ static int command_table(const struct bs_arguments *args)
         return bs_fail_print(&err);
     bool passed = true;
     enum bs_status status =
-        args->items ? bs_items_print(&results, args->columns, style, stdout, &err)
-        : args->positions
-            ? bs_positions_print(&results, args->columns, style, stdout, &err)
-            : print_table(&results, args->columns, &args->selection, style, &passed, &err);
+        args->items       ? bs_items_print(&results, args->columns, style, stdout, &err)
+        : args->positions ? bs_positions_print(&results, args->columns, style, stdout, &err)
+                          : print_table(&results, args->columns, args->pivot, &args->selection,
+                                        style, &passed, &err);
     bs_results_release(&results);
     return status ? bs_fail_print(&err) : passed ? BS_EXIT_DONE : BS_EXIT_GATE;
 }
@@ -279,7 +280,7 @@ const struct bs_command bs_command_table = {
     .details = "Prints the trials of a result file, each model and text by itself. Where the "
                "terminal is too narrow the columns that matter least are left out and named; "
                "`--format csv` and `json` always have all.",
-    .options = "format columns where sort group-by top fail-if items positions",
+    .options = "format columns where sort group-by top pivot fail-if items positions",
     .run = command_table,
 };
 

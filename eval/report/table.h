@@ -98,6 +98,13 @@ enum bs_status bs_table_print(const struct bs_trials *shown,
                               const struct bs_published_list *published, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
+/* Prints the trials as papers do, a row for each recipe, in a column each its values on every text
+ * (`by` is "text": a table for each model) or of every model ("model": a table for each text). The
+ * values are the first of their evaluation, or those that `columns` names; of several draws of a
+ * calibration the mean stands. BS_ECONFIG for another `by`, and for programs. */
+enum bs_status bs_pivot_print(const struct bs_trials *shown, const char *by, const char *columns,
+                              enum bs_table_style style, FILE *out, struct bs_error *err);
+
 /* Prints the items of tasks that turned from the unquantized model to a trial, a table for each
  * model and task: lost (right before, wrong after) or gained, with the choices that were taken and
  * by what margin, in the convention that `columns` names (answer_scores.h; NULL = acc). For

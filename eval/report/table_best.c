@@ -41,19 +41,36 @@ enum bs_status bs_contest_add(struct bs_contest *contest, const struct bs_sheet 
 
 /* The best that the contender is held against; itself where there is no other. */
 static const struct bs_contender *best_of(const struct bs_contest *contest,
-                                          const struct bs_contender *own, int *count)
+                                          const struct bs_contender *own)
 {
     const struct bs_contender *best = own;
-    *count = 0;
     for (int i = 0; i < contest->count; i++) {
         const struct bs_contender *other = &contest->contenders[i];
         if (other->column != own->column || other->block != own->block)
             continue;
-        ++*count;
         if (other->direction * (other->value - best->value) > 0)
             best = other;
     }
     return best;
+}
+
+/* Whether the contender is the best, or cannot be told from it. */
+static bool is_best(const struct bs_contest *contest, const struct bs_contender *own)
+{
+    const struct bs_contender *best = best_of(contest, own);
+    double noise = 2 * sqrt(own->se * own->se + best->se * best->se);
+    return fabs(own->value - best->value) <= noise;
+}
+
+/* Whether any of its column and block is worse. */
+static bool has_worse(const struct bs_contest *contest, const struct bs_contender *own)
+{
+    for (int i = 0; i < contest->count; i++) {
+        const struct bs_contender *other = &contest->contenders[i];
+        if (other->column == own->column && other->block == own->block && !is_best(contest, other))
+            return true;
+    }
+    return false;
 }
 
 bool bs_contest_settle(struct bs_contest *contest, struct bs_sheet *sheet)
@@ -61,13 +78,10 @@ bool bs_contest_settle(struct bs_contest *contest, struct bs_sheet *sheet)
     bool any = false;
     for (int i = 0; i < contest->count; i++) {
         const struct bs_contender *own = &contest->contenders[i];
-        int count;
-        const struct bs_contender *best = best_of(contest, own, &count);
-        double noise = 2 * sqrt(own->se * own->se + best->se * best->se);
-        bool is_best = count > 1 && fabs(own->value - best->value) <= noise;
-        if (is_best && own->cell < sheet->num_cells)
-            sheet->cells[own->cell].is_best = true;
-        any |= is_best;
+        if (own->cell >= sheet->num_cells || !is_best(contest, own) || !has_worse(contest, own))
+            continue;
+        sheet->cells[own->cell].is_best = true;
+        any = true;
     }
     bs_free(contest->contenders);
     *contest = (struct bs_contest){.count = 0};

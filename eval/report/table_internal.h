@@ -53,8 +53,8 @@ enum bs_status bs_contest_add(struct bs_contest *contest, const struct bs_sheet 
                               const struct bs_column *column, int column_number, int block,
                               const struct bs_row *row, struct bs_error *err);
 
-/* Marks in every column and block of at least two the best cell, and those within two standard
- * errors of it; gives back the contest. True where any is marked. */
+/* Marks in every column and block the best cell and those within two standard errors of it, where
+ * any is worse: else nothing is told apart. Gives back the contest. True where any is marked. */
 bool bs_contest_settle(struct bs_contest *contest, struct bs_sheet *sheet);
 
 #endif

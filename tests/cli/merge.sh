@@ -79,6 +79,23 @@ chosen() {
 }
 check "trials are chosen by a condition, and to be taken" chosen
 
+pivots() {
+    run table --pivot model merged.h5
+    expect_status 0
+    expect_out '^recipe +weight +perplexity +perplexity$'
+    expect_out '^gptq w4 channel +4\.07 +[0-9.]+ ± [0-9.]+ +[0-9.]+ ± [0-9.]+$'
+    [ "$(grep -c '^gptq w4 channel' .out)" = 1 ] || problem "expected a row a recipe"
+    run table --pivot text --columns perplexity,kld_mean --format latex --where 'bits < 16' merged.h5
+    expect_status 0
+    expect_out '^\\label\{tab:two\}$'
+    expect_out '\\textbf\{'
+    run table --pivot recipe merged.h5
+    expect_refusal "expected model or text"
+    run table --pivot text --format csv merged.h5
+    expect_refusal "for the eye"
+}
+check "recipes in rows, models or texts side by side" pivots
+
 gates() {
     run table --fail-if 'perplexity_delta > 1e9' merged.h5
     expect_status 0
