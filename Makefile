@@ -120,7 +120,7 @@ ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/suppo
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check bench fuzz lint docs setup install uninstall clean format help
+.PHONY: all quickstart check bench fuzz lint docs setup install uninstall deb clean format help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
@@ -252,6 +252,10 @@ uninstall: ## remove what install put under PREFIX
 	rm -f $(DESTDIR)$(PREFIX)/bin/bitsweep $(SHARE)/man/man1/bitsweep.1 $(SHARE)/man/man1/bitsweep-*.1 \
 	    $(COMPLETIONS)
 	rm -rf $(SHARE)/bitsweep
+
+deb: all ## make a Debian package of what install installs: build/bitsweep_VERSION_ARCH.deb
+	@.ci/setup dpkg-dev binutils
+	@MAKE="$(MAKE) -o all BUILD=$(BUILD)" VERSION=$(VERSION) .ci/deb
 
 # What clang-tidy compiles with.
 LINT_CFLAGS = -DBS_ISA=0 -std=c11 -D_POSIX_C_SOURCE=200809L -I. -DBS_VERSION='"$(VERSION)"' \
