@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
@@ -267,6 +268,56 @@ static void families_are_read_back(void **state)
     assert_in_range(written, 42, 1000);
 }
 
+/* --- as llama-quantize --- */
+
+static int by_name(const void *a, const void *b)
+{
+    const struct bs_gguf_text one = ((const struct bs_gguf_tensor *)a)->name;
+    const struct bs_gguf_text other = ((const struct bs_gguf_tensor *)b)->name;
+    size_t length = one.length < other.length ? one.length : other.length;
+    int order = memcmp(one.bytes, other.bytes, length);
+    return order ? order : (one.length > other.length) - (one.length < other.length);
+}
+
+static uint32_t checksum(const char *path)
+{
+    struct bs_gguf_model model;
+    if (bs_gguf_open(path, &model, &err))
+        fail_msg("%s", err.message);
+    struct bs_gguf *gguf = &model.parts->gguf;
+    uLong crc = 0;
+    qsort(gguf->tensors, gguf->num_tensors, sizeof *gguf->tensors, by_name);
+    for (size_t i = 0; i < gguf->num_tensors; i++)
+        crc = crc32(crc, gguf->tensors[i].data, (uInt)gguf->tensors[i].bytes);
+    bs_gguf_close(&model);
+    return (uint32_t)crc;
+}
+
+/* Types and bytes of every tensor of a mix (golden/gguf_quantize.py). */
+static void mixes_are_those_of_llama_quantize(void **state)
+{
+    (void)state;
+    json_t *golden = json_load_file("tests/golden/gguf_quantize.json", 0, NULL);
+    const json_t *want;
+    const char *mix;
+    char settings[64];
+    char *path = bs_printf("%s/mix.gguf", folder.path);
+    assert_true(golden && path && json_object_size(golden) > 0);
+    json_object_foreach(golden, mix, want)
+    {
+        struct bs_recipe recipe;
+        snprintf(settings, sizeof settings, "mix=%s", mix);
+        recipe_build(&recipe, "rtn", settings);
+        if (write_model("datasets/tiny", &recipe, "f32", path))
+            fail_msg("%s: %s", mix, err.message);
+        if (checksum(path) != (uint32_t)json_integer_value(want))
+            fail_msg("%s: other bytes than llama-quantize's", mix);
+        bs_recipe_release(&recipe);
+    }
+    json_decref(golden);
+    bs_free(path);
+}
+
 /* --- the container --- */
 
 static void put_json(struct bs_gguf_writer *w, const char *key, enum bs_gguf_kind kind,
@@ -356,6 +407,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_type_comes_back, folder_setup, folder_teardown),
         cmocka_unit_test_setup_teardown(files_are_as_the_converter_makes_them, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(mixes_are_those_of_llama_quantize, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(families_are_read_back, folder_setup, folder_teardown),
     };
