@@ -1,5 +1,6 @@
 #include "eval/run/merge.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,7 @@ static void release(struct gathering *all)
 static enum bs_status order_trials(struct gathering *all, const struct bs_config *config,
                                    struct bs_error *err)
 {
+    assert(all->places);
     char **labels = bs_calloc((size_t)config->num_recipes, sizeof *labels);
     enum bs_status status = labels ? BS_OK : bs_fail_memory(err);
     for (int r = 0; r < config->num_recipes && !status; r++)
