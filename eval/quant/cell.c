@@ -123,3 +123,22 @@ void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64
         if (!isnan(x[i]))
             x[i] = bs_cell_decode(cell, bs_cell_encode(cell, rounder, index + i, x[i]));
 }
+
+void bs_cell_encode_all(const struct bs_cell *cell, const float *x, size_t count, bool wide,
+                        void *codes)
+{
+    const struct bs_levels *levels = cell->levels;
+    const struct bs_cell_loops *loops = bs_cell_loops[bs_isa()];
+    if (!levels->values && levels->minifloat.exponent_bits)
+        bs_minifloat_encode_all(&levels->minifloat, cell->scale, cell->inverse, x, count, wide,
+                                codes);
+    else if (wide)
+        for (size_t i = 0; i < count; i++)
+            ((uint16_t *)codes)[i] = (uint16_t)bs_cell_nearest(cell, x[i]);
+    else if (!levels->values)
+        loops->encode_whole(cell, x, count, codes);
+    else if (levels->count <= BS_SHORT_TABLE)
+        loops->encode_short_table(cell, x, count, codes);
+    else
+        loops->encode_table(cell, x, count, codes);
+}

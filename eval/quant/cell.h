@@ -129,6 +129,10 @@ static inline int bs_cell_encode(const struct bs_cell *cell, struct bs_rounder r
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
                    size_t count);
 
+/* The nearest codes of count values, uint8_t or, where `wide`, uint16_t; of a NaN, 0. */
+void bs_cell_encode_all(const struct bs_cell *cell, const float *x, size_t count, bool wide,
+                        void *codes);
+
 /* What is known of values once they are encoded. */
 struct bs_encoded {
     uint32_t sum;              /* of the codes */
@@ -137,11 +141,16 @@ struct bs_encoded {
 };
 
 /* The loops of a level: of cells of whole numbers, and of tables of at most BS_SHORT_TABLE levels
- * the values that bs_cell_round puts in the place of count; and bs_cell_encode_bytes. */
+ * the values that bs_cell_round puts in the place of count, and their codes; those of any table of
+ * at most 256 levels; and bs_cell_encode_bytes. */
 enum { BS_SHORT_TABLE = 16 };
 struct bs_cell_loops {
     void (*round_whole)(const struct bs_cell *cell, float *x, size_t count);
     void (*round_short_table)(const struct bs_cell *cell, float *x, size_t count);
+    void (*encode_whole)(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes);
+    void (*encode_short_table)(const struct bs_cell *cell, const float *x, size_t count,
+                               uint8_t *codes);
+    void (*encode_table)(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes);
     struct bs_encoded (*encode_bytes)(const struct bs_cell *cell, const float *x, size_t count,
                                       const float *next, uint8_t *codes);
 };

@@ -31,6 +31,17 @@ static void round_whole(const struct bs_cell *cell, float *x, size_t count)
             x[i] = scale * nearest_level(x[i] - shift, scale, lowest, highest) + shift;
 }
 
+/* bs_cell_position of a value for each of lanes. */
+static inline void positions(const struct bs_cell *cell, const float *x, int lanes, float *u)
+{
+    if (cell->inverse != 0)
+        for (int l = 0; l < lanes; l++)
+            u[l] = x[l] * cell->inverse;
+    else
+        for (int l = 0; l < lanes; l++)
+            u[l] = (x[l] - cell->shift) / cell->scale;
+}
+
 /* By a table that is short enough to compare with all of its middles: a value for each of lanes. */
 static inline void round_lanes(const struct bs_cell *cell, float *x, int lanes)
 {
@@ -38,12 +49,7 @@ static inline void round_lanes(const struct bs_cell *cell, float *x, int lanes)
     float u[LANES], level[LANES];
     for (int l = 0; l < lanes; l++)
         level[l] = values[0];
-    if (cell->inverse != 0)
-        for (int l = 0; l < lanes; l++)
-            u[l] = x[l] * cell->inverse;
-    else
-        for (int l = 0; l < lanes; l++)
-            u[l] = (x[l] - cell->shift) / cell->scale;
+    positions(cell, x, lanes, u);
     for (int code = 0; code + 1 < cell->levels->count; code++) {
         float middle = bs_levels_bound(cell->levels, code), next = values[code + 1];
         if (bs_levels_goes_up(cell->levels, code, middle))
@@ -67,6 +73,67 @@ static void round_short_table(const struct bs_cell *cell, float *x, size_t count
         round_lanes(cell, x + i, LANES);
     for (; i < count; i++)
         round_lanes(cell, x + i, 1);
+}
+
+/* ---- codes ---- */
+
+static void encode_whole(const struct bs_cell *cell, const float *x, size_t count,
+                         uint8_t *restrict codes)
+{
+    float scale = cell->scale, inverse = cell->inverse, shift = cell->shift, zero = cell->zero;
+    float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
+    int first = cell->first;
+    if (zero == 0 && inverse == 0 && shift == 0)
+        for (size_t i = 0; i < count; i++) {
+            float level = rintf(x[i] / scale);
+            level = level > lowest ? level : lowest; /* which a NaN becomes too */
+            level = level < highest ? level : highest;
+            codes[i] = (uint8_t)((int)level - first);
+        }
+    else
+        for (size_t i = 0; i < count; i++) {
+            float u = inverse != 0 ? x[i] * inverse : (x[i] - shift) / scale;
+            float level = rintf(u + zero);
+            level = level > lowest ? level : lowest;
+            level = level < highest ? level : highest;
+            codes[i] = (uint8_t)((int)level - first);
+        }
+}
+
+/* By a short table: a code is how many of its bounds a value is past. */
+static inline void code_lanes(const struct bs_cell *cell, const float *x, int lanes,
+                              uint8_t *restrict codes)
+{
+    float u[LANES];
+    int32_t passed[LANES] = {0};
+    positions(cell, x, lanes, u);
+    for (int code = 0; code + 1 < cell->levels->count; code++) {
+        float bound = bs_levels_bound(cell->levels, code);
+        if (bs_levels_goes_up(cell->levels, code, bound))
+            for (int l = 0; l < lanes; l++)
+                passed[l] += u[l] >= bound ? 1 : 0;
+        else
+            for (int l = 0; l < lanes; l++)
+                passed[l] += u[l] > bound ? 1 : 0;
+    }
+    for (int l = 0; l < lanes; l++)
+        codes[l] = (uint8_t)passed[l];
+}
+
+static void encode_short_table(const struct bs_cell *cell, const float *x, size_t count,
+                               uint8_t *codes)
+{
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        code_lanes(cell, x + i, LANES, codes + i);
+    for (; i < count; i++)
+        code_lanes(cell, x + i, 1, codes + i);
+}
+
+static void encode_table(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
+{
+    for (size_t i = 0; i < count; i++)
+        codes[i] = (uint8_t)bs_cell_search(cell, x[i]);
 }
 
 /* What encoding gathers, in lanes so that its loops are vector loops. */
@@ -131,5 +198,8 @@ static struct bs_encoded encode_bytes(const struct bs_cell *cell, const float *x
 const struct bs_cell_loops BS_AT_LEVEL(bs_cell_loops) = {
     .round_whole = round_whole,
     .round_short_table = round_short_table,
+    .encode_whole = encode_whole,
+    .encode_short_table = encode_short_table,
+    .encode_table = encode_table,
     .encode_bytes = encode_bytes,
 };

@@ -134,8 +134,11 @@ static void round_group(struct bs_codes *codes, const float *x, int i, int g, in
     struct bs_cell cell = bs_codes_cell(codes, i, g);
     int first = g * codes->layout.group;
     uint64_t index = bs_codes_index(codes, i, first);
-    if (codes->layout.whole_numbers && codes->rounder.mode == BS_NEAREST) {
-        bs_cell_encode_bytes(&cell, x, (size_t)n, x, (uint8_t *)codes->codes + index);
+    if (codes->rounder.mode == BS_NEAREST) {
+        bool wide = codes->layout.code_bits > 8;
+        size_t width = wide ? sizeof(uint16_t) : sizeof(uint8_t);
+        bs_cell_encode_all(&cell, x, (size_t)n, wide,
+                           (unsigned char *)codes->codes + index * width);
         return;
     }
     for (int j = 0; j < n; j++)

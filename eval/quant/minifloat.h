@@ -122,6 +122,8 @@ static inline float bs_minifloat_nearest(const struct bs_minifloat *f, float u)
 /* The loops over many of them, at one level of instructions. */
 struct bs_minifloat_loops {
     void (*round)(const struct bs_minifloat *f, float scale, float inverse, float *x, size_t count);
+    void (*encode)(const struct bs_minifloat *f, float scale, float inverse, const float *x,
+                   size_t count, bool wide, void *codes);
 };
 extern const struct bs_minifloat_loops *const bs_minifloat_loops[BS_NUM_ISA];
 
@@ -131,6 +133,14 @@ static inline void bs_minifloat_round(const struct bs_minifloat *f, float scale,
                                       float *x, size_t count)
 {
     bs_minifloat_loops[bs_isa()]->round(f, scale, inverse, x, count);
+}
+
+/* The codes of the levels that bs_minifloat_round finds, uint8_t or, where `wide`, uint16_t; of a
+ * NaN, 0. */
+static inline void bs_minifloat_encode_all(const struct bs_minifloat *f, float scale, float inverse,
+                                           const float *x, size_t count, bool wide, void *codes)
+{
+    bs_minifloat_loops[bs_isa()]->encode(f, scale, inverse, x, count, wide, codes);
 }
 
 #endif

@@ -11,7 +11,8 @@ struct steps {
     int32_t top;     /* the largest magnitude, as if it were finite */
     int32_t to_sum;  /* from an exponent to the power of two whose last bit is the step there */
     int32_t to_half; /* and down to half a step */
-    int32_t dropped; /* bits that a float has beyond the format's, where exponents are as wide */
+    int32_t dropped; /* bits of a mantissa that a float has beyond the format's */
+    int32_t normal;  /* the code of the least number that is not subnormal */
 };
 
 static inline float of_bits(int32_t bits) { return bs_float_of_bits((uint32_t)bits); }
@@ -27,7 +28,8 @@ static struct steps steps_of(const struct bs_minifloat *f)
                           .to_sum =
                               (BS_FLOAT_MANTISSA - f->mantissa_bits) * (1 << BS_FLOAT_MANTISSA),
                           .to_half = (f->mantissa_bits + 1) * (1 << BS_FLOAT_MANTISSA),
-                          .dropped = BS_FLOAT_MANTISSA - f->mantissa_bits};
+                          .dropped = BS_FLOAT_MANTISSA - f->mantissa_bits,
+                          .normal = 1 << f->mantissa_bits};
 }
 
 /* A sum with a power of two is rounded to that one's last bit, ties to even; where half a step was
@@ -100,4 +102,89 @@ static void round_values(const struct bs_minifloat *f, float scale, float invers
         round_all(steps, true, f->ties, f->infinite, scale, inverse, x, count);
 }
 
-const struct bs_minifloat_loops BS_AT_LEVEL(bs_minifloat_loops) = {.round = round_values};
+/* ---- codes ---- */
+
+enum { LANES = 32, FEW = 8 };
+
+/* From the bits of a level to its code: of the mantissa and the exponent less those of the least
+ * number that is not subnormal, which a subnormal one is added to first. */
+static inline int32_t magnitude_of(struct steps s, int32_t size)
+{
+    int32_t subnormal = size < s.least ? -1 : 0;
+    int32_t moved = bits_of(of_bits(size) + of_bits(subnormal & s.least));
+    return ((moved - s.least) >> s.dropped) + (~subnormal & s.normal);
+}
+
+/* The code of the level nearest to u. */
+static inline int32_t code_of(struct steps s, bool wide, enum bs_ties ties, int32_t top, float u)
+{
+    int32_t bits = bits_of(u), size = bits & INT32_MAX;
+    int32_t strange = size > EXPONENT ? -1 : 0;
+    size = size < s.top ? size : s.top;
+    size = wide ? by_bits(s, ties, size) : by_sum(s, ties, size);
+    int32_t magnitude = magnitude_of(s, size);
+    return (top + (bits < 0 ? -magnitude : magnitude)) & ~strange;
+}
+
+static inline void code_lanes(struct steps s, bool wide, enum bs_ties ties, int32_t top,
+                              float scale, float inverse, const float *x, int lanes,
+                              int32_t *restrict codes)
+{
+    if (inverse != 0)
+        for (int l = 0; l < lanes; l++)
+            codes[l] = code_of(s, wide, ties, top, x[l] * inverse);
+    else
+        for (int l = 0; l < lanes; l++)
+            codes[l] = code_of(s, wide, ties, top, x[l] / scale);
+}
+
+/* The codes of some values. */
+static inline void code_some(const struct bs_minifloat *f, struct steps s, float scale,
+                             float inverse, const float *x, int lanes, int32_t *restrict codes)
+{
+    bool wide = f->exponent_bits == WIDEST, even = f->ties == BS_TIES_EVEN;
+    if (f->mantissa_bits == 0)
+        for (int l = 0; l < lanes; l++)
+            codes[l] = bs_minifloat_encode(f, inverse != 0 ? x[l] * inverse : x[l] / scale);
+    else if (!wide && even)
+        code_lanes(s, false, BS_TIES_EVEN, f->top, scale, inverse, x, lanes, codes);
+    else if (!wide)
+        code_lanes(s, false, f->ties, f->top, scale, inverse, x, lanes, codes);
+    else
+        code_lanes(s, true, f->ties, f->top, scale, inverse, x, lanes, codes);
+}
+
+static inline void put(const int32_t *codes, int lanes, bool wide, void *to, size_t at)
+{
+    if (wide)
+        for (int l = 0; l < lanes; l++)
+            ((uint16_t *)to)[at + (size_t)l] = (uint16_t)codes[l];
+    else
+        for (int l = 0; l < lanes; l++)
+            ((uint8_t *)to)[at + (size_t)l] = (uint8_t)codes[l];
+}
+
+static void encode_values(const struct bs_minifloat *f, float scale, float inverse, const float *x,
+                          size_t count, bool wide, void *codes)
+{
+    struct steps steps = steps_of(f);
+    int32_t some[LANES];
+    if (scale == 1 && inverse == 0) /* a cast */
+        inverse = 1;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        code_some(f, steps, scale, inverse, x + i, LANES, some);
+        put(some, LANES, wide, codes, i);
+    }
+    for (; i + FEW <= count; i += FEW) {
+        code_some(f, steps, scale, inverse, x + i, FEW, some);
+        put(some, FEW, wide, codes, i);
+    }
+    for (; i < count; i++) {
+        code_some(f, steps, scale, inverse, x + i, 1, some);
+        put(some, 1, wide, codes, i);
+    }
+}
+
+const struct bs_minifloat_loops BS_AT_LEVEL(bs_minifloat_loops) = {.round = round_values,
+                                                                   .encode = encode_values};

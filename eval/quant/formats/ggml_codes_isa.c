@@ -38,15 +38,14 @@ static void requantize(const float *x, int n, float scale, float shift, int leas
 static inline float find_extreme(const float *x, int n)
 {
     const uint32_t sign = 1u << 31;
-    uint32_t largest = 0, negative = 0, positive = 0, bits[BLOCK];
-    memcpy(bits, x, (size_t)n * sizeof *bits);
+    uint32_t largest = 0, negative = 0, positive = 0;
     for (int i = 0; i < n; i++) {
-        uint32_t size = bits[i] & ~sign;
+        uint32_t size = bs_bits_of_float(x[i]) & ~sign;
         largest = size > largest ? size : largest;
     }
     for (int i = 0; i < n; i++) {
-        negative |= bits[i] == (largest | sign);
-        positive |= bits[i] == largest;
+        negative |= bs_bits_of_float(x[i]) == (largest | sign);
+        positive |= bs_bits_of_float(x[i]) == largest;
     }
     float size = bs_float_of_bits(largest);
     for (int i = 0; i < n && negative && positive; i++)
@@ -77,6 +76,15 @@ static float plain_signed(const float *x, int most, uint8_t *codes)
     return scale;
 }
 
+/* The extremes of twice `half` lanes in `half` of them. */
+static inline void narrow(float less[LANES], float more[LANES], int half)
+{
+    for (int l = 0; l < half; l++) {
+        less[l] = less[l + half] < less[l] ? less[l + half] : less[l];
+        more[l] = more[l + half] > more[l] ? more[l + half] : more[l];
+    }
+}
+
 static float plain_affine(const float *x, int most, float *low, uint8_t *codes)
 {
     float least, largest, less[LANES], more[LANES];
@@ -84,11 +92,10 @@ static float plain_affine(const float *x, int most, float *low, uint8_t *codes)
         less[l] = x[l + LANES] < x[l] ? x[l + LANES] : x[l];
         more[l] = x[l + LANES] > x[l] ? x[l + LANES] : x[l];
     }
-    for (int half = LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) {
-            less[l] = less[l + half] < less[l] ? less[l + half] : less[l];
-            more[l] = more[l + half] > more[l] ? more[l + half] : more[l];
-        }
+    narrow(less, more, 8);
+    narrow(less, more, 4);
+    narrow(less, more, 2);
+    narrow(less, more, 1);
     least = less[0];
     largest = more[0];
     float scale = (largest - least) / (float)most;
