@@ -19,6 +19,8 @@ struct bs_job {
     const struct bs_setting *const *weights; /* what each slot's weight is rounded to */
     const struct bs_shared *shared; /* of a checkpoint's tensor that this linear is part of, for
                                        bs_codes_fit_tensor; NULL where there is no such thing */
+    const float *importance; /* [in], of the file that this linear's setting names; NULL where it
+                                names none, or that has none for it */
     const struct bs_rope *rope;
     struct bs_scratch *scratch; /* one a thread: bs_block_scratch_floats of a calibration window */
 };
@@ -49,6 +51,7 @@ struct bs_algorithm {
     struct bs_plugin plugin;
     const struct bs_preference *preferences; /* of its authors, for formats; NULL = none */
     enum bs_calibrate_on calibrate_on;
+    bool weighs_by_file; /* a weight's errors count by bs_job.importance, of inputs as they are */
 
     /* Refuses options that cannot work with this format. BS_ECONFIG. */
     enum bs_status (*check)(const void *options, const struct bs_setting *weights,

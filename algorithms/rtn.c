@@ -14,7 +14,7 @@ static void rtn_needs(const void *options, struct bs_wanted *wanted)
     }
     const struct bs_program *p = &wanted->architecture->program;
     for (int s = 0; s < p->num_slots; s++)
-        if (wanted->weights[s]->importance == BS_MEAN_SQUARE)
+        if (wanted->weights[s]->importance.word == BS_MEAN_SQUARE)
             bs_want(wanted, &bs_stat_meansquare, p->slots[s].input, 0);
 }
 
@@ -26,7 +26,8 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
     if (bs_block_init_codes(job->block, slot, job->weights[slot], err))
         return err->status;
     int site = job->block->program->slots[slot].input;
-    if (job->weights[slot]->importance == BS_MEAN_SQUARE)
+    linear->codes.importance = job->importance;
+    if (job->weights[slot]->importance.word == BS_MEAN_SQUARE)
         linear->codes.importance = bs_statistics_of(job->statistics, &bs_stat_meansquare, site);
     enum bs_status status = bs_codes_round(&linear->codes, linear->weight, job->shared, err);
     linear->codes.importance = NULL; /* the statistics go, the codes stay */
@@ -51,6 +52,7 @@ const struct bs_algorithm bs_alg_rtn = {
             .options = rtn_options,
         },
     .calibrate_on = BS_ON_UNQUANTIZED,
+    .weighs_by_file = true,
     .needs = rtn_needs,
     .quantize = rtn_quantize,
     .cost = rtn_cost,

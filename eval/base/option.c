@@ -33,7 +33,18 @@ static void put_numbers(const struct bs_option *option, void *values,
     memcpy((char *)values + option->offset, numbers, sizeof *numbers);
 }
 
+static void put_file(const struct bs_option *option, void *values,
+                     const struct bs_file_choice *file)
+{
+    memcpy((char *)values + option->offset, file, sizeof *file);
+}
+
 static const struct bs_numbers *numbers_of(const struct bs_option *option, const void *values)
+{
+    return (const void *)((const char *)values + option->offset);
+}
+
+static const struct bs_file_choice *file_of(const struct bs_option *option, const void *values)
 {
     return (const void *)((const char *)values + option->offset);
 }
@@ -66,6 +77,8 @@ void bs_options_default(const struct bs_option *options, void *values)
             put_double(option, values, option->initial);
         else if (option->type == BS_NUMBERS)
             put_numbers(option, values, option->numbers);
+        else if (option->type == BS_FILE)
+            put_file(option, values, &(struct bs_file_choice){.word = (int)option->initial});
         else
             put_int(option, values, (int)option->initial);
     }
@@ -195,6 +208,37 @@ static bool parse_numbers(const struct bs_option *option, const char *text, void
     return true;
 }
 
+/* What a file is known by: its bytes, or where it cannot be read its path. */
+static struct bs_digest digest_of_file(const char *path)
+{
+    struct bs_map map;
+    struct bs_error ignored; /* who needs the file opens it */
+    if (bs_file_check(path, &ignored) || bs_map_open(path, &map, &ignored))
+        return bs_digest_of(path, strlen(path));
+    struct bs_digest digest = bs_digest_of(map.data, map.size);
+    bs_map_close(&map);
+    return digest;
+}
+
+static bool parse_file(const struct bs_option *option, const char *text, void *values)
+{
+    struct bs_file_choice file = {.word = word_index(option->words, text)};
+    if (file.word < 0) {
+        if (!*text || strlen(text) >= sizeof file.path)
+            return false;
+        file.word = BS_IS_FILE;
+        file.digest = digest_of_file(text);
+        snprintf(file.path, sizeof file.path, "%s", text);
+    }
+    put_file(option, values, &file);
+    return true;
+}
+
+bool bs_option_has_word(const struct bs_option *option, const char *text)
+{
+    return word_index(option->words, text) >= 0;
+}
+
 enum bs_status bs_option_parse(const struct bs_option *option, const char *text, void *values,
                                struct bs_error *err)
 {
@@ -212,6 +256,9 @@ enum bs_status bs_option_parse(const struct bs_option *option, const char *text,
         break;
     case BS_NUMBERS:
         good = parse_numbers(option, text, values);
+        break;
+    case BS_FILE:
+        good = parse_file(option, text, values);
         break;
     }
     if (good)
@@ -253,6 +300,9 @@ static void print_value(const struct bs_option *option, double value, char *out,
         return;
     case BS_NUMBERS: /* more than one value */
         return;
+    case BS_FILE:
+        index = (int)value;
+        break;
     }
     if (index >= 0 && index < num_words(option->words))
         snprintf(out, size, "%s", option->words[index]);
@@ -281,12 +331,28 @@ static void print_numbers(const struct bs_numbers *numbers, char *out, size_t si
     append(out, size, "]");
 }
 
+static bool is_file(const struct bs_option *option, const void *values)
+{
+    return option->type == BS_FILE && file_of(option, values)->word == BS_IS_FILE;
+}
+
 void bs_option_print(const struct bs_option *option, const void *values, char *out, size_t size)
 {
     if (option->type == BS_NUMBERS)
         print_numbers(numbers_of(option, values), out, size);
+    else if (is_file(option, values))
+        snprintf(out, size, "%s", file_of(option, values)->path);
     else
         print_value(option, option_value(option, values), out, size);
+}
+
+void bs_option_print_identity(const struct bs_option *option, const void *values, char *out,
+                              size_t size)
+{
+    if (is_file(option, values))
+        snprintf(out, size, "%s", file_of(option, values)->digest.hex);
+    else
+        bs_option_print(option, values, out, size);
 }
 
 void bs_option_print_default(const struct bs_option *option, char *out, size_t size)
@@ -316,6 +382,8 @@ bool bs_option_equal(const struct bs_option *option, const void *a, const void *
 {
     if (option->type == BS_NUMBERS)
         return same_numbers(numbers_of(option, a), numbers_of(option, b));
+    if (is_file(option, a) && is_file(option, b))
+        return !strcmp(file_of(option, a)->digest.hex, file_of(option, b)->digest.hex);
     return option_value(option, a) == option_value(option, b);
 }
 
@@ -388,6 +456,10 @@ void bs_option_print_allowed(const struct bs_option *option, char *out, size_t s
     case BS_NUMBERS:
         append_count(option, out, size);
         append_bounds(option, false, out, size);
+        break;
+    case BS_FILE:
+        append_words(option->words, true, out, size);
+        append(out, size, " or the path of a file");
         break;
     }
 }

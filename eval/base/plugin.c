@@ -75,9 +75,9 @@ void bs_choice_print_value(const struct bs_option *option, const void *options, 
 void bs_choice_print_all(const struct bs_choice *choice, const char *prefix, FILE *out)
 {
     for (const struct bs_option *o = options_of(choice); o->name; o++) {
-        fprintf(out, "%s.%s: ", prefix, o->name);
-        bs_choice_print_value(o, choice->options, out);
-        fputc('\n', out);
+        char text[BS_OPTION_TEXT];
+        bs_option_print_identity(o, choice->options, text, sizeof text);
+        fprintf(out, "%s.%s: %s\n", prefix, o->name, text);
     }
 }
 

@@ -63,8 +63,7 @@ static int take_numerics(const struct bs_command *command, const char *name,
     args->numerics = bs_numerics_find(name);
     if (args->numerics)
         return BS_EXIT_DONE;
-    for (int i = 0; bs_numerics_registry.rows[i]; i++)
-        bs_names_add(&names, bs_numerics_registry.rows[i]->name);
+    bs_names_add_rows(&names, &bs_numerics_registry);
     bs_names_print(&names, name, list, sizeof list);
     snprintf(what, sizeof what, "--numerics takes %s, not", list);
     return usage_error(command, what, name);
@@ -82,8 +81,7 @@ static int take_writer(const struct bs_command *command, const char *text,
     args->writer = (const struct bs_writer *)bs_registry_find(&bs_writer_registry, name);
     if (args->writer)
         return BS_EXIT_DONE;
-    for (int i = 0; bs_writer_registry.rows[i]; i++)
-        bs_names_add(&names, bs_writer_registry.rows[i]->name);
+    bs_names_add_rows(&names, &bs_writer_registry);
     bs_names_print(&names, name, list, sizeof list);
     snprintf(what, sizeof what, "--as takes %s, not", list);
     return usage_error(command, what, text);
@@ -181,8 +179,8 @@ static int take_accepted(const struct bs_command *command, const char *key,
 static const struct bs_flag flags[] = {
     {"output", "PATH", 'o',
      "the result file of run and plan, else results/CONFIG.h5; the new file of merge; the folder "
-     "of "
-     "plot's charts, else the result file's name without its ending",
+     "of plot's charts, else the result file's name without its ending; an importance matrix, else "
+     "results/CONFIG.imatrix.gguf, of llama.cpp's older layout where a name ends in .dat",
      .take = take_output},
     {"model", "NAME", 0, "only this one of the config's models; may be given several times",
      .take = take_model},
@@ -269,6 +267,8 @@ static const struct bs_flag flags[] = {
      .set = offsetof(struct bs_arguments, quiet)},
     {"places", NULL, 0, "print the places of the models that a config's rules may name",
      .set = offsetof(struct bs_arguments, places)},
+    {"process-output", NULL, 0, "of what the head is multiplied with too",
+     .set = offsetof(struct bs_arguments, process_output)},
     {"ids", NULL, 0, "print the ids alone, on one line", .set = offsetof(struct bs_arguments, ids)},
     {"no-special", NULL, 0, "without the special tokens around the text",
      .set = offsetof(struct bs_arguments, no_special)},

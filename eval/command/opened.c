@@ -8,8 +8,7 @@
 #include "eval/linalg/numerics.h"
 #include "eval/report/chart.h"
 
-/* results/<config's name>.h5 unless told otherwise. In new memory. */
-static char *result_path(const struct bs_arguments *args)
+char *bs_result_path(const struct bs_arguments *args)
 {
     if (args->output)
         return bs_strdup(args->output);
@@ -34,7 +33,7 @@ int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
     if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
         return bs_fail_print_config(&err);
     bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
-    opened->named = result_path(args);
+    opened->named = bs_result_path(args);
     if (!opened->named) {
         bs_fail_memory(&err);
         return bs_fail_print(&err);

@@ -139,10 +139,16 @@ static bool is_value(const struct bs_yaml_node *node, bool lists)
     return good || is_text(node);
 }
 
-/* The text of such a node, in new memory: "[-1, 0.5]" of a list. */
-static char *value_text(const struct bs_yaml_node *node)
+/* The text of such a node for an option, in new memory: "[-1, 0.5]" of a list, of a file the path
+ * from here. */
+static char *value_text(const struct reading *all, const struct bs_option *option,
+                        const struct bs_yaml_node *node)
 {
     struct bs_print printing;
+    bool file = option && option->type == BS_FILE && node->kind != BS_YAML_SEQUENCE &&
+                !bs_option_has_word(option, node->text);
+    if (file)
+        return bs_path_join(all->load->config->folder, node->text);
     if (node->kind != BS_YAML_SEQUENCE)
         return bs_strdup(node->text);
     if (!bs_print_begin(&printing))
@@ -151,6 +157,25 @@ static char *value_text(const struct bs_yaml_node *node)
         fprintf(printing.out, "%s%s", i ? ", " : "[", node->items[i]->text);
     fputs(node->num_items ? "]" : "[]", printing.out);
     return bs_print_end(&printing);
+}
+
+/* Whether a file that is named is there; a config that a result file holds is read without. */
+static bool check_file(struct reading *all, const struct bs_option *option,
+                       const struct bs_yaml_node *value, const char *text)
+{
+    struct bs_map map;
+    struct bs_error err;
+    if (option->type != BS_FILE || !all->load->charts || bs_option_has_word(option, text))
+        return true;
+    if (!bs_file_check(text, &err) && !bs_map_open(text, &map, &err)) {
+        bs_map_close(&map);
+        return true;
+    }
+    char allowed[LIST_TEXT];
+    bs_option_print_allowed(option, allowed, sizeof allowed);
+    bs_report_add(all->load->report, value->line, value->column, "%s: %s; expected %s",
+                  option->name, err.message, allowed);
+    return false;
 }
 
 /* Reads a value into room for the option's struct. BS_ENOMEM. */
@@ -163,10 +188,11 @@ static enum bs_status check_value(struct reading *all, const struct bs_option *o
         *good = wrong(all, option->name, value, allowed);
         return BS_OK;
     }
-    char *text = value_text(value);
+    char *text = value_text(all, option, value);
     if (!text)
         return bs_fail_memory(all->load->err);
-    *good &= bs_report_parse(all->load->report, value->line, value->column, option, text, room);
+    *good &= bs_report_parse(all->load->report, value->line, value->column, option, text, room) &&
+             check_file(all, option, value, text);
     bs_free(text);
     return BS_OK;
 }
@@ -194,8 +220,7 @@ static bool check_names(struct reading *all, const struct bs_registry *registry,
                         const struct bs_yaml_node *values)
 {
     struct bs_names names = {0};
-    for (int i = 0; registry->rows[i]; i++)
-        bs_names_add(&names, registry->rows[i]->name);
+    bs_names_add_rows(&names, registry);
     if (none)
         bs_names_add(&names, "none");
     bool good = check_not_empty(all, registry->kind, values);
@@ -210,11 +235,12 @@ static bool check_names(struct reading *all, const struct bs_registry *registry,
     return good;
 }
 
-/* Adds an axis over values that were found good. */
+/* Adds an axis over values that were found good for an option; NULL = names of plug-ins. */
 static enum bs_status add_axis(struct reading *all, struct bs_axis axis,
-                               const struct bs_yaml_node *values, bool lists)
+                               const struct bs_yaml_node *values, const struct bs_option *option)
 {
     struct bs_axes *axes = all->axes;
+    bool lists = option && option->type == BS_NUMBERS;
     struct bs_axis *grown =
         bs_realloc(axes->axes, (size_t)axes->num_axes, (size_t)axes->num_axes + 1, sizeof *grown);
     if (!grown)
@@ -226,7 +252,7 @@ static enum bs_status add_axis(struct reading *all, struct bs_axis axis,
     axis.texts = bs_calloc((size_t)axis.count, sizeof *axis.texts);
     bool whole = axis.texts != NULL;
     for (int i = 0; whole && i < axis.count; i++)
-        whole = (axis.texts[i] = value_text(value_at(values, lists, i))) != NULL;
+        whole = (axis.texts[i] = value_text(all, option, value_at(values, lists, i))) != NULL;
     grown[axes->num_axes++] = axis;
     return whole ? BS_OK : bs_fail_memory(all->load->err);
 }
@@ -298,7 +324,8 @@ static enum bs_status read_setting_option(struct reading *all, int index,
     const struct bs_axes_scope *scope = &all->axes->scopes[index];
     const struct bs_option *option = bs_option_find(own_options(scope->use), key->text);
     struct bs_axis axis = {.scope = index, .name = option ? option->name : NULL};
-    bool good = true, lists = option && option->type == BS_NUMBERS;
+    const struct bs_option *kind = option; /* those of one name are of one type */
+    bool good = true;
     if (option && check_values(all, option, values, sizeof(struct bs_setting), &good))
         return all->load->err->status;
     for (int k = 0; k < KINDS; k++)
@@ -308,12 +335,12 @@ static enum bs_status read_setting_option(struct reading *all, int index,
             if (!option || !names_plugin(scope, k, plugin))
                 continue;
             axis.name = option->name;
-            lists |= option->type == BS_NUMBERS;
+            kind = option;
             if (check_values(all, option, values, plugin->options_size, &good))
                 return all->load->err->status;
         }
     if (axis.name)
-        return good ? add_axis(all, axis, values, lists) : BS_OK;
+        return good ? add_axis(all, axis, values, kind) : BS_OK;
     unknown_setting_key(all, scope, key);
     return BS_OK;
 }
@@ -361,7 +388,7 @@ static enum bs_status read_choice(struct reading *all, int index, int kind,
     struct bs_axis axis = {.scope = index, .choice = true, .name = kinds[kind]->kind};
     all->axes->scopes[index].names[kind] = values;
     if (check_names(all, kinds[kind], none, values))
-        return add_axis(all, axis, values, false);
+        return add_axis(all, axis, values, NULL);
     all->axes->scopes[index].unsure = true;
     return BS_OK;
 }
@@ -395,7 +422,7 @@ static enum bs_status read_setting(struct reading *all, const char *key,
         scope->names[0] = NULL;
         return add_axis(all,
                         (struct bs_axis){.scope = index, .choice = true, .name = kinds[0]->kind},
-                        node, false);
+                        node, NULL);
     }
     if (node->kind != BS_YAML_MAPPING || node->num_items == 0) {
         wrong_setting(all, scope, key, node);
@@ -508,7 +535,8 @@ static enum bs_status read_option(struct reading *all, const struct bs_yaml_node
 {
     const struct bs_option *option = bs_option_find(bs_recipe_options, key->text);
     struct bs_axis axis = {.scope = -1, .name = option ? option->name : NULL};
-    bool good = true, lists = option && option->type == BS_NUMBERS;
+    const struct bs_option *kind = option;
+    bool good = true;
     if (option && check_values(all, option, values, sizeof(struct bs_recipe), &good))
         return all->load->err->status;
     const struct bs_algorithm *algorithm;
@@ -517,12 +545,12 @@ static enum bs_status read_option(struct reading *all, const struct bs_yaml_node
         if (!option || !names_algorithm(all, algorithm))
             continue;
         axis.name = option->name;
-        lists |= option->type == BS_NUMBERS;
+        kind = option;
         if (check_values(all, option, values, algorithm->plugin.options_size, &good))
             return all->load->err->status;
     }
     if (axis.name)
-        return good ? add_axis(all, axis, values, lists) : BS_OK;
+        return good ? add_axis(all, axis, values, kind) : BS_OK;
     unknown_grid_key(all, key);
     return BS_OK;
 }

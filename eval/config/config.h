@@ -119,8 +119,9 @@ struct bs_config {
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err);
 
-/* As bs_config_load, from `size` bytes of text; `path` is for messages. Where `charts` is NULL, any
- * chart may be named. */
+/* As bs_config_load, from `size` bytes of text; `path` is for messages. Where `charts` is NULL, as
+ * of a text that a result file holds, any chart may be named, and files that options name need not
+ * be there. */
 enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
                                const char *const *charts, struct bs_config *config,
                                struct bs_error *err);

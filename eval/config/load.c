@@ -36,8 +36,7 @@ const struct bs_numerics *bs_load_numerics(struct bs_report *report,
         return numerics;
     char found[FOUND_TEXT], list[LIST_TEXT];
     struct bs_names names = {0};
-    for (int i = 0; bs_numerics_registry.rows[i]; i++)
-        bs_names_add(&names, bs_numerics_registry.rows[i]->name);
+    bs_names_add_rows(&names, &bs_numerics_registry);
     bs_yaml_print_found(node, found, sizeof found);
     bs_names_print(&names, named ? node->text : "", list, sizeof list);
     bs_report_add(report, node->line, node->column, "numerics is %s, expected %s", found, list);

@@ -130,6 +130,12 @@ void bs_names_add_options(struct bs_names *names, const struct bs_option *option
         bs_names_add(names, option->name);
 }
 
+void bs_names_add_rows(struct bs_names *names, const struct bs_registry *registry)
+{
+    for (int i = 0; registry->rows[i]; i++)
+        bs_names_add(names, registry->rows[i]->name);
+}
+
 void bs_names_print(const struct bs_names *names, const char *word, char *out, int size)
 {
     const char *meant = bs_other_tools_name(word, names);

@@ -6,6 +6,7 @@
 
 #include "eval/base/error.h"
 #include "eval/base/option.h"
+#include "eval/base/plugin.h"
 
 enum { BS_REPORT_KEPT = 64 };
 
@@ -48,6 +49,7 @@ struct bs_names {
  * dropped. */
 void bs_names_add(struct bs_names *names, const char *name);
 void bs_names_add_options(struct bs_names *names, const struct bs_option *options);
+void bs_names_add_rows(struct bs_names *names, const struct bs_registry *registry);
 
 /* Adds "unknown key 'bit', expected bits or grid (did you mean 'bits'?)" and a further hint, or
  * where a config has what another tool calls so. */

@@ -10,7 +10,7 @@
 #include "eval/config/axes.h"
 #include "eval/config/model_list.h"
 
-enum { LIST_TEXT = 800, FOUND_TEXT = 96, FIRST_CAPACITY = 64 };
+enum { LIST_TEXT = 800, FOUND_TEXT = 96, FIRST_CAPACITY = 64, MOST_FILES = 64 };
 
 /* An element of `algorithm`: where it stands, and its recipe before any axis is applied. */
 struct chain {
@@ -270,7 +270,7 @@ static void look_at(struct grid *grid, const struct bs_setting *setting)
 {
     grid->any.quantizes |= bs_setting_quantizes(setting);
     grid->any.ranges |= setting->range.plugin != bs_range_registry.rows[0];
-    grid->any.importance |= setting->importance != BS_ALIKE;
+    grid->any.importance |= setting->importance.word != BS_ALIKE;
 }
 
 static void look_at_all(struct grid *grid, const struct bs_recipe *recipe)
@@ -389,6 +389,45 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
     return status;
 }
 
+/* Labels name importance matrices as their files are called. */
+static enum bs_status check_file_names(const struct bs_setting *a, const struct bs_setting *b,
+                                       struct bs_error *err)
+{
+    const struct bs_file_choice *one = &a->importance, *two = &b->importance;
+    if (one->word != BS_FROM_FILE || two->word != BS_FROM_FILE ||
+        !strcmp(one->digest.hex, two->digest.hex) ||
+        strcmp(bs_path_name(one->path), bs_path_name(two->path)))
+        return BS_OK;
+    return bs_fail(err, BS_ECONFIG,
+                   "importance: '%s' and '%s' are different files of one name, expected names that "
+                   "tell them apart",
+                   one->path, two->path);
+}
+
+/* Holds each setting with a file against the first ones. */
+static void check_all_file_names(struct expansion *all)
+{
+    const struct bs_setting *known[MOST_FILES];
+    int count = 0;
+    for (int i = 0; i < all->found.count; i++) {
+        const struct bs_recipe *recipe = &all->found.recipes[i];
+        for (int r = -1; r < recipe->num_rules; r++) {
+            const struct bs_setting *setting = r < 0 ? &recipe->weights : &recipe->rules[r].setting;
+            bool seen = setting->importance.word != BS_FROM_FILE;
+            struct bs_error err;
+            for (int k = 0; k < count && !seen; k++) {
+                if (check_file_names(known[k], setting, &err)) {
+                    bs_report_add(all->load->report, 1, 1, "%s", err.message);
+                    return;
+                }
+                seen = !strcmp(known[k]->importance.digest.hex, setting->importance.digest.hex);
+            }
+            if (!seen && count < MOST_FILES)
+                known[count++] = setting;
+        }
+    }
+}
+
 enum bs_status bs_sweep_expand(struct bs_load *load, const struct bs_yaml_node *sweep,
                                bool has_calibration)
 {
@@ -401,6 +440,8 @@ enum bs_status bs_sweep_expand(struct bs_load *load, const struct bs_yaml_node *
     for (int g = 0; !status && g < sweep->num_items; g++)
         status = expand_grid(&all, sweep->items[g]);
     bs_free(all.found.digests);
+    if (!status)
+        check_all_file_names(&all);
     if (status) {
         bs_recipes_free(all.found.recipes, all.found.count);
         bs_free(all.found.models);

@@ -12,7 +12,10 @@ struct bs_export {
     const struct bs_recipe *recipe;       /* resolved, its places checked */
     const char *label;                    /* of the recipe, for people */
     const struct bs_windows *calibration; /* what the recipe looked at; NULL = nothing */
-    const void *options;                  /* the writer's */
+    /* What an error in each column of embedding and head counts, of a file that the recipe names;
+     * NULL = 1 each. */
+    const float *outer_importance[BS_NUM_OUTER];
+    const void *options; /* the writer's */
     const char
         *path; /* where: a folder that is there and empty, or of a writer of one file the file,
                          which is not there; it gets its final name from the caller */

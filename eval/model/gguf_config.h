@@ -30,4 +30,19 @@ void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *s
 /* What llama.cpp calls the architecture of a model, or NULL where it is none that is written. */
 const char *bs_gguf_arch_of(const struct bs_family *family);
 
+/* A linear's weight as llama.cpp's files have it: a tensor, and which of its matrices. */
+struct bs_inputs_name {
+    char tensor[96];      /* "blk.0.attn_q.weight" */
+    int matrix, matrices; /* 0 of 1, but of a tensor of all experts */
+};
+
+/* What llama.cpp calls a linear of a layer in one of `num_experts` experts, or of none, and from
+ * which = 1 on the other tensors that the same inputs may be named by: those that hold several
+ * linears. False where there are no more. */
+bool bs_inputs_name_of(const struct bs_slot *slot, int num_experts, int layer, int which,
+                       struct bs_inputs_name *matrix);
+
+/* What llama.cpp calls embedding and head; of a tied head both are the embedding. */
+const char *bs_gguf_outer_name(enum bs_outer which, bool tied);
+
 #endif

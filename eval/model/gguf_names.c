@@ -91,3 +91,50 @@ void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
     };
     bs_gguf_store_as(&holding, stored);
 }
+
+/* The tensors that a linear's inputs go by, the first its own, NULL-terminated; NULL for a role
+ * without a name. */
+static const char *const *matrix_names(const char *role, bool expert)
+{
+    enum { MOST = 3 };
+    static const struct {
+        const char *role;
+        const char *names[MOST], *of_experts[MOST];
+    } rows[] = {
+        {"q", {"attn_q", "attn_qkv"}, {NULL}},
+        {"k", {"attn_k", "attn_qkv"}, {NULL}},
+        {"v", {"attn_v", "attn_qkv"}, {NULL}},
+        {"o", {"attn_output"}, {NULL}},
+        {"gate", {"ffn_gate", "ffn_up"}, {"ffn_gate_exps", "ffn_gate_up_exps"}},
+        {"up", {"ffn_up"}, {"ffn_up_exps", "ffn_gate_up_exps"}},
+        {"down", {"ffn_down"}, {"ffn_down_exps"}},
+        {"router", {"ffn_gate_inp"}, {NULL}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(rows[i].role, role))
+            return expert ? rows[i].of_experts : rows[i].names;
+    return NULL;
+}
+
+bool bs_inputs_name_of(const struct bs_slot *slot, int num_experts, int layer, int which,
+                       struct bs_inputs_name *matrix)
+{
+    bool expert = slot->expert >= 0;
+    const char *const *names = matrix_names(slot->role, expert);
+    if (!names)
+        return false;
+    for (int i = 0; i < which; i++)
+        if (!names[i])
+            return false;
+    if (!names[which])
+        return false;
+    *matrix = (struct bs_inputs_name){.matrix = expert ? slot->expert : 0,
+                                      .matrices = expert ? num_experts : 1};
+    snprintf(matrix->tensor, sizeof matrix->tensor, "blk.%d.%s.weight", layer, names[which]);
+    return true;
+}
+
+const char *bs_gguf_outer_name(enum bs_outer which, bool tied)
+{
+    return which == BS_HEAD && !tied ? "output.weight" : "token_embd.weight";
+}

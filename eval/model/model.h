@@ -281,13 +281,16 @@ struct bs_outer_rounding {
     const struct bs_setting *setting; /* borrowed; NULL: it is not */
     struct bs_code_layout layout;
     struct bs_rounder rounder;
-    unsigned char *shared; /* what all of the matrix shares, or NULL */
+    const float *importance; /* borrowed, [embedding_size]: what an error in each column counts;
+                                NULL = 1 each */
+    unsigned char *shared;   /* what all of the matrix shares, or NULL */
 };
 
-/* Prepares the rounding by a resolved setting that outlives it; one that quantizes nothing leaves
- * the values as they are. BS_ECONFIG where the format cannot take the shape; BS_ENOMEM. */
+/* Prepares the rounding by a resolved setting and importance that outlive it; a setting that
+ * quantizes nothing leaves the values as they are. BS_ECONFIG where the format cannot take the
+ * shape; BS_ENOMEM. */
 enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
-                                      const struct bs_setting *setting,
+                                      const struct bs_setting *setting, const float *importance,
                                       struct bs_outer_rounding *rounding, struct bs_error *err);
 void bs_outer_rounding_release(struct bs_outer_rounding *rounding);
 

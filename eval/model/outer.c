@@ -36,7 +36,7 @@ static enum bs_status fit_shared(const struct bs_model *model, const struct bs_t
 }
 
 enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
-                                      const struct bs_setting *setting,
+                                      const struct bs_setting *setting, const float *importance,
                                       struct bs_outer_rounding *rounding, struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
@@ -47,6 +47,7 @@ enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_oute
     bs_outer_places(a, places);
     int index = a->tied_head ? BS_EMBEDDING : (int)which; /* one tensor, one set of draws */
     rounding->setting = setting;
+    rounding->importance = importance;
     rounding->rounder = bs_rounder_of(setting, bs_draw_place(BS_MAX_LAYERS, false, index));
     enum bs_status status =
         bs_setting_lay(setting, places[which].out, places[which].width, &rounding->layout, err);
@@ -73,12 +74,15 @@ enum bs_status bs_outer_codes(const struct bs_outer_rounding *rounding, int firs
         return err->status;
     codes->shared.first = first;
     codes->rounder = bs_rounder_from(rounding->rounder, (uint64_t)first * (uint64_t)in);
-    return bs_codes_round(codes, rows, &shared, err);
+    codes->importance = rounding->importance;
+    enum bs_status status = bs_codes_round(codes, rows, &shared, err);
+    codes->importance = NULL;
+    return status;
 }
 
 void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows)
 {
     if (rounding->setting)
         bs_weights_round(rounding->setting, &rounding->layout, rounding->shared, rounding->rounder,
-                         first, NULL, rows, count);
+                         first, rounding->importance, rows, count);
 }

@@ -172,6 +172,10 @@ int bs_program_slot(const struct bs_program *program, const char *role);
 /* The linears that read a value, in the order of the slots; returns how many. */
 int bs_program_readers(const struct bs_program *program, int value, int slots[BS_MAX_SLOTS]);
 
+/* The slots that programs which run models multiply with as one matrix: q, k and v; gate and up of
+ * one MLP; of any other linear itself. They follow one another. */
+void bs_program_fused(const struct bs_program *program, int slot, int *first, int *last);
+
 /* Whether a value is the site, or rows gathered or copied from it. */
 bool bs_program_is_from(const struct bs_program *program, int value, int site);
 

@@ -288,3 +288,27 @@ int bs_program_places(const struct bs_program *p, struct bs_place places[BS_MAX_
                                                 0, p->values[v].width, v};
     return count;
 }
+
+/* Whether both linears stand in one set of roles, and read the same. */
+static bool are_fused(const struct bs_slot *a, const struct bs_slot *b)
+{
+    static const char *const sets[][4] = {{"q", "k", "v", NULL}, {"gate", "up", NULL}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        int both = 0;
+        for (int k = 0; sets[i][k]; k++)
+            both += !strcmp(sets[i][k], a->role) + !strcmp(sets[i][k], b->role);
+        if (both == 2)
+            return a->input == b->input && a->expert == b->expert;
+    }
+    return false;
+}
+
+void bs_program_fused(const struct bs_program *program, int slot, int *first, int *last)
+{
+    const struct bs_slot *slots = program->slots;
+    for (*first = slot; *first > 0 && are_fused(&slots[slot], &slots[*first - 1]);)
+        --*first;
+    for (*last = slot;
+         *last + 1 < program->num_slots && are_fused(&slots[slot], &slots[*last + 1]);)
+        ++*last;
+}

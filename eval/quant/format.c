@@ -120,7 +120,7 @@ void bs_setting_fit(const struct bs_setting *setting, const void *tensor,
 
 const float *bs_setting_importance(const struct bs_setting *setting, const float *known)
 {
-    bool asked = setting->importance != BS_ALIKE || !bs_format_of(setting)->own_search;
+    bool asked = setting->importance.word != BS_ALIKE || !bs_format_of(setting)->own_search;
     return asked ? known : NULL;
 }
 

@@ -88,6 +88,8 @@ struct bs_code_layout {
     size_t param_bytes;  /* of a span's parameters in memory, up to BS_MOST_PARAM_BYTES; 0 = none */
     size_t tensor_bytes; /* of what all of the matrix shares, of any size; 0 = nothing */
     double bits;         /* of the whole matrix in a file, parameters included */
+    bool joined;         /* what all of the matrix shares, it shares with the matrices that are
+                            fused with it where models are run: bs_program_fused */
     bool group_index;    /* a file can say which group a column is in, where it is not its place */
     bool free_zero;      /* a span's zero point may be any number: bs_format.set_zero */
     bool whole_numbers;  /* cells are whole numbers times a scale, by division, and codes have 8

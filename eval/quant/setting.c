@@ -24,11 +24,14 @@ static const char *const sharing_words[] = {"token", "window", "static", NULL};
 
 const struct bs_option bs_weights_options[] = {
     ROUNDING,
-    BS_OPT_WORDS(
-        struct bs_setting, importance, BS_CHOICE, BS_ALIKE, 0, BS_MEAN_SQUARE, importance_words,
-        "what errors count where a format (those of GGUF files) or a range (mse with "
-        "range_weighted) asks for it; imatrix = the mean square of their column's inputs in "
-        "calibration"),
+    {.name = "importance",
+     .help = "what errors count where a format (those of GGUF files) or a range (mse with "
+             "range_weighted) asks for it; imatrix = the mean square of their column's inputs in "
+             "calibration; a file = the same as llama.cpp's tools (or bitsweep imatrix) wrote it",
+     .offset = offsetof(struct bs_setting, importance),
+     .type = BS_FILE,
+     .initial = BS_ALIKE,
+     .words = importance_words},
     {.name = "mix",
      .help = "a format for each tensor, as llama-quantize's files of this name have them",
      .offset = offsetof(struct bs_setting, mix),
@@ -94,7 +97,7 @@ const struct bs_setting *bs_mix_setting(const struct bs_setting *setting,
     if (!setting->mixed)
         return setting;
     const struct bs_plugin *format =
-        bs_mix_format(setting->mix, place, setting->importance != BS_ALIKE);
+        bs_mix_format(setting->mix, place, setting->importance.word != BS_ALIKE);
     for (int f = 0; bs_mix_formats[f]; f++)
         if (bs_mix_formats[f] == format)
             return &setting->mixed[f];
@@ -118,7 +121,8 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
 {
     return bs_choice_equal(&a->format, &b->format) && bs_choice_equal(&a->range, &b->range) &&
            a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
-           a->importance == b->importance && a->mix == b->mix && a->sharing == b->sharing;
+           bs_option_equal(bs_option_find(bs_weights_options, "importance"), a, b) &&
+           a->mix == b->mix && a->sharing == b->sharing;
 }
 
 /* ---- choosing ---- */
@@ -355,7 +359,7 @@ static enum bs_status begin_mix(struct bs_setting *setting, struct bs_error *err
         return bs_fail(err, BS_ECONFIG,
                        "mix %s has formats of its own, expected no format %s beside it",
                        bs_mix_words[setting->mix], format->name);
-    if (bs_mix_needs_importance(setting->mix) && setting->importance == BS_ALIKE)
+    if (bs_mix_needs_importance(setting->mix) && setting->importance.word == BS_ALIKE)
         return bs_fail(err, BS_ECONFIG, "mix %s is made by importance only, expected importance",
                        bs_mix_words[setting->mix]);
     return format == usual ? BS_OK : bs_setting_choose_format(setting, usual, err);
@@ -378,7 +382,7 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
     if (use == BS_FOR_ACTIVATIONS && check_activations(setting, err))
         return err->status;
     if (use != BS_FOR_WEIGHTS || !weighs(setting))
-        setting->importance = BS_ALIKE;
+        setting->importance = (struct bs_file_choice){.word = BS_ALIKE};
     if (setting->rounding != BS_STOCHASTIC)
         setting->rounding_seed = 0;
     if (use != BS_FOR_WEIGHTS)
@@ -395,7 +399,7 @@ static bool matters(const struct bs_setting *setting, const struct bs_option *op
     if (!strcmp(option->name, "mix"))
         return setting->mix != 0;
     if (!strcmp(option->name, "importance"))
-        return setting->importance != BS_ALIKE;
+        return setting->importance.word != BS_ALIKE;
     return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
 }
 
@@ -412,9 +416,9 @@ void bs_setting_print(const struct bs_setting *setting, const char *prefix, enum
     for (const struct bs_option *o = own_options(use); o->name; o++) {
         if (!matters(setting, o))
             continue;
-        fprintf(out, "%s.%s: ", prefix, o->name);
-        bs_choice_print_value(o, setting, out);
-        fputc('\n', out);
+        char text[BS_OPTION_TEXT];
+        bs_option_print_identity(o, setting, text, sizeof text);
+        fprintf(out, "%s.%s: %s\n", prefix, o->name, text);
     }
 }
 
@@ -480,8 +484,10 @@ static void print_plainly(const struct bs_choice *choice, const struct bs_choice
 /* What stands after the format and its range. */
 static void print_rest(const struct bs_setting *setting, FILE *out)
 {
-    if (setting->importance != BS_ALIKE)
-        fprintf(out, " %s", importance_words[setting->importance]);
+    if (setting->importance.word == BS_FROM_FILE)
+        fprintf(out, " imatrix=%s", bs_path_name(setting->importance.path));
+    else if (setting->importance.word != BS_ALIKE)
+        fprintf(out, " %s", importance_words[setting->importance.word]);
     if (setting->rounding != BS_NEAREST)
         fprintf(out, " %s", rounding_words[setting->rounding]);
     if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)

@@ -30,15 +30,16 @@ enum bs_importance {
     BS_ALIKE,       /* the same */
     BS_MEAN_SQUARE, /* the mean square of the column's inputs in calibration, as llama.cpp's
                        importance matrix; an algorithm that knows its inputs' has them from there */
+    BS_FROM_FILE = BS_IS_FILE, /* the same, from an importance matrix that llama.cpp wrote */
 };
 
 /* How the values of a place are quantized. */
 struct bs_setting {
-    struct bs_choice format; /* of bs_format_registry; none = not quantized */
-    struct bs_choice range;  /* of bs_range_registry */
-    int rounding;            /* enum bs_rounding */
-    int rounding_seed;       /* of stochastic draws */
-    int importance;          /* enum bs_importance, of weights */
+    struct bs_choice format;          /* of bs_format_registry; none = not quantized */
+    struct bs_choice range;           /* of bs_range_registry */
+    int rounding;                     /* enum bs_rounding */
+    int rounding_seed;                /* of stochastic draws */
+    struct bs_file_choice importance; /* of weights; its word is an enum bs_importance */
     int mix; /* of weights: of bs_mix_words; not 0: each tensor has its own format */
     struct bs_setting *mixed; /* of a resolved mix: [bs_mix_formats], by format; owned */
     int sharing;              /* enum bs_sharing, of activations */

@@ -256,14 +256,21 @@ static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use us
     return BS_OK;
 }
 
-/* One scale for all of a matrix. */
-static bool is_whole(const struct bs_setting *setting)
+bool bs_recipe_sharing(const struct bs_program *program, const struct bs_setting *const *weights,
+                       int slot, int *first, int *last)
 {
-    return bs_setting_quantizes(setting) && bs_setting_layout(setting).tensor_bytes > 0;
+    *first = program->slots[slot].first;
+    *last = program->slots[slot].last;
+    if (!bs_setting_quantizes(weights[slot]))
+        return false;
+    struct bs_code_layout layout = bs_setting_layout(weights[slot]);
+    if (layout.joined)
+        bs_program_fused(program, slot, first, last);
+    return layout.tensor_bytes > 0 && *first != *last;
 }
 
-/* Linears that stand in one tensor of the checkpoint and share a scale for all of it are rounded as
- * one. */
+/* Linears that stand in one tensor of the checkpoint, or that a format fuses, and share a scale for
+ * all of it are rounded as one. */
 static enum bs_status check_fused(const struct bs_recipe *recipe, const struct bs_architecture *a,
                                   int layer, struct bs_error *err)
 {
@@ -271,14 +278,16 @@ static enum bs_status check_fused(const struct bs_recipe *recipe, const struct b
     struct bs_assignment at;
     bs_recipe_assign(recipe, a, layer, &at);
     for (int s = 0; s < p->num_slots; s++) {
-        int first = p->slots[s].first;
-        const struct bs_setting *own = at.weights[s], *other = at.weights[first];
-        if (bs_setting_equal(own, other) || (!is_whole(own) && !is_whole(other)))
-            continue;
-        return bs_fail(err, BS_ECONFIG,
-                       "%s and %s are one tensor of the checkpoint, which has one scale, and get "
-                       "settings that differ: expected one setting for both, or groups of columns",
-                       p->slots[first].name, p->slots[s].name);
+        int first, last;
+        bool shares = bs_recipe_sharing(p, at.weights, s, &first, &last);
+        for (int other = first; shares && other <= last; other++)
+            if (!bs_setting_equal(at.weights[s], at.weights[other]))
+                return bs_fail(err, BS_ECONFIG,
+                               "%s and %s are one tensor %s, which has one scale, and get settings "
+                               "that differ: expected one setting for both, or groups of columns",
+                               p->slots[first].name, p->slots[other == first ? s : other].name,
+                               p->slots[s].first != p->slots[s].last ? "of the checkpoint"
+                                                                     : "where they are fused");
     }
     return BS_OK;
 }

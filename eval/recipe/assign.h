@@ -39,6 +39,12 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
                                       const struct bs_architecture *architecture,
                                       const struct bs_rule **rule, struct bs_error *err);
 
+/* Whether a linear shares parameters of a whole matrix with others, by the settings of a layer's
+ * slots: those that stand in one tensor of the checkpoint, or that its format fuses. first to last
+ * are their slots. */
+bool bs_recipe_sharing(const struct bs_program *program, const struct bs_setting *const *weights,
+                       int slot, int *first, int *last);
+
 /* The settings of one layer's places. */
 void bs_recipe_assign(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                       int layer, struct bs_assignment *assignment);

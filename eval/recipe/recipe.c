@@ -243,6 +243,37 @@ static bool rounds(const struct bs_recipe *recipe)
     return any;
 }
 
+/* Whether any weights have this importance. */
+static bool any_importance(const struct bs_recipe *recipe, enum bs_importance importance)
+{
+    bool any = recipe->weights.importance.word == (int)importance;
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_WEIGHTS &&
+               recipe->rules[r].setting.importance.word == (int)importance;
+    return any;
+}
+
+/* Importance is looked at by the step that rounds; that of a file is of the model's own inputs. */
+static enum bs_status check_importance(const struct bs_recipe *recipe, struct bs_error *err)
+{
+    bool from_file = any_importance(recipe, BS_FROM_FILE);
+    if (!from_file && !bs_recipe_weighs(recipe))
+        return BS_OK;
+    if (!rounds(recipe))
+        return bs_fail(
+            err, BS_ECONFIG,
+            "importance is asked for, and no algorithm of the chain rounds: expected one "
+            "at its end, %s perhaps",
+            bs_algorithm_usual()->plugin.name);
+    for (int s = 0; from_file && s < recipe->num_steps; s++)
+        if (!bs_algorithm_of(&recipe->steps[s])->weighs_by_file)
+            return bs_fail(err, BS_ECONFIG,
+                           "importance is a file's, which is of the model's own inputs, and %s "
+                           "changes them or looks at its own: expected imatrix, or %s alone",
+                           recipe->steps[s].plugin->name, bs_algorithm_usual()->plugin.name);
+    return BS_OK;
+}
+
 enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
 {
     if (resolve_weights(recipe, &recipe->weights, err) ||
@@ -258,12 +289,8 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
             return bs_fail_within(err, "except %s", rule->where);
         quantizes |= rule->use == BS_FOR_ACTIVATIONS && bs_setting_quantizes(&rule->setting);
     }
-    if (bs_recipe_weighs(recipe) && !rounds(recipe))
-        return bs_fail(
-            err, BS_ECONFIG,
-            "importance is asked for, and no algorithm of the chain rounds: expected one "
-            "at its end, %s perhaps",
-            bs_algorithm_usual()->plugin.name);
+    if (check_importance(recipe, err))
+        return err->status;
     if (!quantizes) { /* and then it does not matter where */
         bs_free(recipe->where);
         recipe->where = NULL;
@@ -328,11 +355,7 @@ bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe)
 
 bool bs_recipe_weighs(const struct bs_recipe *recipe)
 {
-    bool any = recipe->weights.importance != BS_ALIKE;
-    for (int r = 0; r < recipe->num_rules; r++)
-        any |= recipe->rules[r].use == BS_FOR_WEIGHTS &&
-               recipe->rules[r].setting.importance != BS_ALIKE;
-    return any;
+    return any_importance(recipe, BS_MEAN_SQUARE);
 }
 
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe)

@@ -287,10 +287,13 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
 {
     struct bs_linear *linear = &at->job.block->linears[slot];
     double start = bs_seconds();
+    struct bs_job job = at->job;
+    job.importance = bs_importance_of(at->inputs->importance, job.weights[slot],
+                                      job.block->architecture, job.block->index, slot);
     linear->rows = at->rows[at->job.block->program->slots[slot].input];
-    enum bs_status status =
-        linear->rows == 0 ? round_unseen(at, slot, err)
-                          : bs_algorithm_of(step)->quantize(step->options, &at->job, slot, err);
+    enum bs_status status = linear->rows == 0
+                                ? round_unseen(at, slot, err)
+                                : bs_algorithm_of(step)->quantize(step->options, &job, slot, err);
     if (status)
         return bs_fail_within(err, "%s", linear->name);
     bs_codes_decode(&linear->codes, linear->weight);
@@ -298,8 +301,8 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
     return BS_OK;
 }
 
-/* What the linears first to last share where a checkpoint's tensor holds them all and the format
- * has parameters of a whole tensor. Its bytes are the caller's to free. */
+/* What the linears first to last share: parameters that the format has of a whole tensor. Its bytes
+ * are the caller's to free. */
 static enum bs_status fit_fused(const struct applying *at, int first, int last,
                                 struct bs_shared *shared, struct bs_error *err)
 {
@@ -324,18 +327,18 @@ static enum bs_status fit_fused(const struct applying *at, int first, int last,
     return status;
 }
 
-/* Rounds one of the linears that read a site; `shared` goes from those of one tensor to the
- * next. */
+/* Rounds one of the linears that read a site; `shared` goes from those that have it together
+ * to the next. */
 static enum bs_status round_reader(struct applying *at, const struct bs_choice *step, int slot,
                                    struct bs_shared *shared, struct bs_error *err)
 {
     const struct bs_slot *own = &at->job.block->program->slots[slot];
-    const struct bs_setting *setting = at->places.weights[slot];
-    bool whole = own->first != own->last && bs_setting_layout(setting).tensor_bytes > 0;
-    if (whole && slot == own->first) {
+    int first, last;
+    bool whole = bs_recipe_sharing(at->job.block->program, at->places.weights, slot, &first, &last);
+    if (whole && slot == first) {
         bs_free(shared->bytes);
         *shared = (struct bs_shared){.bytes = NULL};
-        if (fit_fused(at, own->first, own->last, shared, err))
+        if (fit_fused(at, first, last, shared, err))
             return err->status;
     }
     at->job.shared = whole ? shared : NULL;

@@ -3,6 +3,7 @@
 #define BS_EVAL_RUN_APPLY_H
 
 #include "eval/recipe/recipe.h"
+#include "eval/run/importance.h"
 #include "eval/statistics/calibrate.h"
 
 /* Calibration inputs at this block, and statistics that were already taken. */
@@ -12,6 +13,7 @@ struct bs_inputs {
     const struct bs_stream *quantized;   /* the recipe's own; in the first block the same as above,
                                           unless bs_apply_embeds_own */
     struct bs_statistics *shared; /* of the original block on stream 0's inputs; NULL = none */
+    const struct bs_importance_files *importance; /* that recipes name; NULL = none */
     struct bs_scratch *scratch;
 };
 

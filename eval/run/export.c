@@ -13,6 +13,7 @@
 #include "eval/config/report.h"
 #include "eval/base/printable.h"
 #include "eval/base/stop.h"
+#include "eval/recipe/assign.h"
 #include "eval/run/export_proof.h"
 #include "eval/run/progress.h"
 
@@ -272,6 +273,17 @@ static enum bs_status verify(struct exporting *e, bool texts, struct bs_error *e
 
 /* ---- all of it ---- */
 
+/* What the recipe's file of importance has of embedding and head. */
+static void name_importance(struct exporting *e)
+{
+    const struct bs_architecture *a = bs_model_architecture(e->sweep->model);
+    struct bs_outer_assignment outer;
+    bs_recipe_assign_outer(e->recipe, a, &outer);
+    for (int w = 0; w < BS_NUM_OUTER; w++)
+        e->export.outer_importance[w] =
+            bs_importance_of_outer(&e->sweep->importance, outer.of[w], a, (enum bs_outer)w);
+}
+
 static enum bs_status run(struct exporting *e, struct bs_error *err)
 {
     const struct bs_export_request *request = e->request;
@@ -300,6 +312,7 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
     if (choose_recipe(&e, err))
         return err->status;
     e.export.recipe = e.recipe;
+    name_importance(&e);
     e.export.calibration = sweep->calibration.ids && bs_recipe_needs_calibration(e.recipe)
                                ? &sweep->calibration
                                : NULL;

@@ -81,22 +81,36 @@ static struct bs_evaluation_source evaluation_source(const struct bs_config *con
                                          .shot_items = e->shot_items};
 }
 
+enum bs_status bs_calibration_cut(const struct bs_config *config, int index,
+                                  const struct bs_model *model,
+                                  const struct bs_tokenizer *tokenizer, struct bs_windows *windows,
+                                  struct bs_error *err)
+{
+    struct bs_calibration_choice choice = calibration_choice(config, index);
+    const struct bs_architecture *a = bs_model_architecture(model);
+    if (choice.tokens > a->max_positions)
+        return bs_fail(err, BS_ECONFIG,
+                       "calibration: tokens is %d, but the model has positions for %d "
+                       "(max_position_embeddings)",
+                       choice.tokens, a->max_positions);
+    if (bs_windows_calibrate(tokenizer, &choice, a->vocab_size, windows, err))
+        return bs_fail_within(err, "calibration");
+    return BS_OK;
+}
+
 static enum bs_status load_calibrations(struct bs_sweep *sweep,
                                         const struct bs_tokenizer *tokenizer, struct bs_error *err)
 {
     const struct bs_config *config = sweep->config;
-    int vocab = bs_model_architecture(sweep->model)->vocab_size;
     if (!any_recipe_calibrates(sweep))
         return BS_OK;
     sweep->calibrations = bs_calloc((size_t)config->num_calibrations, sizeof *sweep->calibrations);
     if (!sweep->calibrations)
         return bs_fail_memory(err);
-    for (int c = 0; c < config->num_calibrations; c++) {
-        struct bs_calibration_choice choice = calibration_choice(config, c);
-        if (check_positions(sweep, choice.tokens, err) ||
-            bs_windows_calibrate(tokenizer, &choice, vocab, &sweep->calibrations[c], err))
-            return bs_fail_within(err, "calibration");
-    }
+    for (int c = 0; c < config->num_calibrations; c++)
+        if (check_positions(sweep, config->calibrations[c].tokens, err) ||
+            bs_calibration_cut(config, c, sweep->model, tokenizer, &sweep->calibrations[c], err))
+            return err->status;
     return BS_OK;
 }
 
@@ -139,6 +153,19 @@ static enum bs_status load_windows(struct bs_sweep *sweep, const struct bs_token
         sweep->figures[t] = bs_evaluation_of(&config->evaluations[t].how)->figures | 1u << BS_NLL;
     }
     return BS_OK;
+}
+
+/* Opens the importance matrices that the model's recipes name. */
+static enum bs_status open_importance(struct bs_sweep *sweep, struct bs_lines *notices,
+                                      struct bs_error *err)
+{
+    const struct bs_config *config = sweep->config;
+    enum bs_status status = BS_OK;
+    for (int r = 0; r < config->num_recipes && !status; r++)
+        if (bs_config_wants(config, r, sweep->model_index))
+            status = bs_importance_open(&config->recipes[r], bs_model_architecture(sweep->model),
+                                        &sweep->importance, notices, err);
+    return status;
 }
 
 static void print_windows(const char *name, const struct bs_windows *windows, FILE *out)
@@ -322,7 +349,7 @@ static bool is_compared(const struct bs_sweep *sweep)
 
 /* sweep->notices. */
 static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_tokenizer *tokenizer,
-                                    struct bs_error *err)
+                                    const struct bs_lines *importance, struct bs_error *err)
 {
     const struct bs_remarks *remarks = bs_model_remarks(sweep->model);
     const struct bs_lines *options = bs_tokenizer_notices(tokenizer);
@@ -341,6 +368,8 @@ static enum bs_status print_remarks(struct bs_sweep *sweep, const struct bs_toke
                       remarks->accepted.lines[i]);
     for (int i = 0; i < options->count; i++)
         bs_print_line(out, "tokenizer: %s", options->lines[i]);
+    for (int i = 0; i < importance->count; i++)
+        bs_print_line(out, "%s", importance->lines[i]);
     for (int t = 0; t < sweep->config->num_evaluations; t++)
         for (int i = 0; i < sweep->texts[t].notices.count; i++)
             bs_print_line(out, "evaluation: %s", sweep->texts[t].notices.lines[i]);
@@ -355,6 +384,7 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     for (int t = 0; t < BS_MAX_TEXTS; t++)
         sweep->reference_nll[t] = (double)NAN;
     struct bs_tokenizer *tokenizer = NULL;
+    struct bs_lines importance = {0};
     char *directory = NULL;
     enum bs_status status =
         bs_hub_model(config->model_places[model_index], config->folder, &directory, err);
@@ -363,13 +393,16 @@ enum bs_status bs_sweep_open(const struct bs_config *config, int model_index,
     if (!status)
         status = bs_places_check(config, model_index, bs_model_architecture(sweep->model), err);
     if (!status)
+        status = open_importance(sweep, &importance, err);
+    if (!status)
         status = bs_tokenizer_open(directory, &tokenizer, err);
     if (!status && is_compared(sweep))
         status = bs_sweep_open_reference(sweep, err);
     if (!status)
         status = load_windows(sweep, tokenizer, err);
     if (!status)
-        status = print_remarks(sweep, tokenizer, err);
+        status = print_remarks(sweep, tokenizer, &importance, err);
+    bs_lines_release(&importance);
     bs_tokenizer_free(tokenizer);
     bs_free(directory);
     if (!status && is_compared(sweep))
@@ -392,6 +425,7 @@ void bs_sweep_close(struct bs_sweep *sweep)
     for (int t = 0; t < BS_MAX_TEXTS; t++)
         bs_windows_release(&sweep->texts[t]);
     bs_free(sweep->notices);
+    bs_importance_close(&sweep->importance);
     bs_model_free(sweep->reference);
     bs_model_free(sweep->model);
     *sweep = (struct bs_sweep){.config = NULL};
@@ -424,6 +458,7 @@ struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
                             .num_texts = sweep->config->num_evaluations,
                             .texts = sweep->texts,
                             .figures = sweep->figures,
+                            .importance = &sweep->importance,
                             .layer_error_windows = sweep->config->layer_error.windows};
 }
 

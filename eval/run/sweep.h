@@ -30,7 +30,8 @@ struct bs_sweep {
     struct bs_model *model;
     struct bs_model *reference; /* what the model is compared with, as its files have it; NULL: with
                                  * itself unquantized */
-    char *notices;              /* what there is to say of the model, a line each; "" = nothing */
+    struct bs_importance_files importance; /* that its recipes name */
+    char *notices; /* what there is to say of the model, a line each; "" = nothing */
     struct bs_windows
         *calibrations; /* of the config, [num_calibrations]; NULL where no recipe needs any */
     struct bs_windows texts[BS_MAX_TEXTS];
@@ -61,6 +62,12 @@ void bs_sweep_close(struct bs_sweep *sweep);
  * BS_EUNSUPPORTED where not. For bs_sweep_open. */
 enum bs_status bs_sweep_open_reference(struct bs_sweep *sweep, struct bs_error *err);
 enum bs_status bs_sweep_check_tokens(const struct bs_sweep *sweep, struct bs_error *err);
+
+/* Cuts the windows of one of the config's calibrations for a model. As bs_windows_calibrate. */
+enum bs_status bs_calibration_cut(const struct bs_config *config, int index,
+                                  const struct bs_model *model,
+                                  const struct bs_tokenizer *tokenizer, struct bs_windows *windows,
+                                  struct bs_error *err);
 
 /* What the config's evaluation `text` asks of the sweep's model, in tokens of this tokenizer. */
 enum bs_status bs_sweep_load_text(const struct bs_sweep *sweep,

@@ -111,7 +111,10 @@ static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_er
     struct bs_outer_assignment outer;
     struct bs_outer_rounding rounding;
     bs_recipe_assign_outer(variant->recipe, s->architecture, &outer);
-    if (bs_outer_rounding_init(model, BS_EMBEDDING, outer.of[BS_EMBEDDING], &rounding, err))
+    if (bs_outer_rounding_init(model, BS_EMBEDDING, outer.of[BS_EMBEDDING],
+                               bs_importance_of_outer(walk->importance, outer.of[BS_EMBEDDING],
+                                                      s->architecture, BS_EMBEDDING),
+                               &rounding, err))
         return err->status;
     enum bs_status status = BS_OK;
     if (bs_apply_uses_own(variant->recipe))
@@ -199,6 +202,7 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
         .unquantized = &s->reference.calibration,
         .quantized = same ? &s->reference.calibration : &carried->calibration,
         .shared = shared,
+        .importance = s->walk->importance,
         .scratch = s->scratch,
     };
     double start = bs_seconds();

@@ -5,6 +5,7 @@
 
 #include "eval/recipe/recipe.h"
 #include "eval/data/windows.h"
+#include "eval/run/importance.h"
 #include "eval/run/layer_error.h"
 #include "eval/store/results.h"
 #include "eval/tasks/figure.h"
@@ -56,9 +57,10 @@ struct bs_walk {
     const unsigned *figures;        /* [num_texts], bits 1 << enum bs_figure that are taken; NULL =
                                      * BS_WALK_FIGURES */
     int layer_error_windows;        /* of the first text; 0 = no per-linear errors */
-    const char *scratch;            /* directory that holds the streams; NULL = memory does */
-    struct bs_keeping *keeping;     /* walk_keep.h; NULL = the walk is not kept */
-    const struct bs_kept *kept;     /* where it goes on; NULL = it begins */
+    const struct bs_importance_files *importance; /* that recipes name; NULL = none */
+    const char *scratch;        /* directory that holds the streams; NULL = memory does */
+    struct bs_keeping *keeping; /* walk_keep.h; NULL = the walk is not kept */
+    const struct bs_kept *kept; /* where it goes on; NULL = it begins */
     /* Called when all trials of a text are measured, or (text -1) after a block by which a
      * variant has failed; what it returns ends the walk. May be NULL. */
     enum bs_status (*measured)(void *context, int text, struct bs_error *err);

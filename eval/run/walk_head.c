@@ -263,7 +263,9 @@ static enum bs_status load_head(struct bs_walk_state *s, int i, struct bs_error 
         return BS_OK;
     struct bs_outer_rounding rounding;
     double start = bs_seconds();
-    if (bs_outer_rounding_init(model, BS_HEAD, setting, &rounding, err))
+    const float *importance =
+        bs_importance_of_outer(s->walk->importance, setting, s->architecture, BS_HEAD);
+    if (bs_outer_rounding_init(model, BS_HEAD, setting, importance, &rounding, err))
         return err->status;
     enum bs_status status =
         bs_head_load(model, bs_walk_head_ids(s->architecture), 1u << s->variants[i].recipe->compute,

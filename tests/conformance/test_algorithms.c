@@ -1,6 +1,5 @@
-/* What every algorithm of the registry must do, whatever it is: a new line in the table is tested
- * with no new test. Each runs at its default options, on a random block, through the code that a
- * sweep runs. */
+/* What every algorithm of the registry must do: a new line in the table is tested with no new test.
+ * Each runs at its default options, on a random block, through the code that a sweep runs. */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -133,11 +132,12 @@ static int beyond(const struct bs_option *option, char texts[2][VALUE_TEXT])
         return 2;
     case BS_CHOICE:
     case BS_NUMBERS:
-        snprintf(texts[0], VALUE_TEXT, "nonsense");
+    case BS_FILE: /* of which any other text is a path */
+        snprintf(texts[0], VALUE_TEXT, "%s", option->type == BS_FILE ? "" : "nonsense");
         snprintf(texts[1], VALUE_TEXT, "0");
-        return 2;
+        break;
     }
-    return 0;
+    return option->type == BS_FILE ? 1 : 2;
 }
 
 static void assert_bounds(const char *owner, const struct bs_option *table, size_t size)

@@ -50,7 +50,7 @@ static enum bs_status run(char *text, int rows, int columns, struct bs_error *er
     struct bs_setting setting;
     bs_setting_init(&setting);
     enum bs_status status = parse(text, &setting, err);
-    bool weighed = setting.importance != BS_ALIKE;
+    bool weighed = setting.importance.word != BS_ALIKE;
     size_t wanted = count + (weighed ? more : 0);
     if (!status && fread(x, sizeof *x, wanted, stdin) != wanted)
         status = bs_fail(err, BS_EDATA, "fewer than %zu values", wanted);

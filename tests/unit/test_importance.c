@@ -115,7 +115,7 @@ static void it_is_forgotten_where_nothing_looks_at_it(void **state)
         assert_true(bs_setting_equal(weights_setting(text), weights_setting(deaf[k])));
     }
     assert_int_equal(
-        weights_setting("bits=4 range=mse range_weighted=true importance=imatrix")->importance,
+        weights_setting("bits=4 range=mse range_weighted=true importance=imatrix")->importance.word,
         BS_MEAN_SQUARE);
 }
 

@@ -9,6 +9,9 @@
  * auto_round          g as there; s = E4M3(g (a (1/6))); r = 1 / (s (1 / g)); x * r, and back
  *                     by 1 / r; a block whose s is 0 is zeros
  *
+ * With `fused` the matrices that inference fuses, q, k and v, gate and up, have one scale above the
+ * blocks', of the largest |x| of all of them: what llm-compressor and modelopt make of them.
+ *
  * Values round to nearest, ties to the even mantissa. Without the tensor's scale t is 1, as torchao
  * has it where it is given none. A of zeros alone leaves t at 1 in every rule. */
 #include <math.h>
@@ -21,7 +24,7 @@ enum { MODELOPT, COMPRESSED_TENSORS, TORCHAO, AUTO_ROUND };
 
 struct nvfp4 {
     int scale_rule;
-    bool tensor_scale;
+    bool tensor_scale, fused;
 };
 
 static const char *const rule_words[] = {"modelopt", "compressed_tensors", "torchao", "auto_round",
@@ -31,6 +34,8 @@ static const struct bs_option nvfp4_options[] = {
     BS_OPT_WORDS(struct nvfp4, scale_rule, BS_CHOICE, MODELOPT, 0, AUTO_ROUND, rule_words,
                  "whose arithmetic scales follow"),
     BS_OPT(struct nvfp4, tensor_scale, true, 0, 1, "a scale of the whole matrix above the blocks'"),
+    BS_OPT(struct nvfp4, fused, false, 0, 1,
+           "q, k and v have one such scale, and gate and up have one, as fused in inference"),
     {.name = NULL},
 };
 
@@ -40,6 +45,15 @@ static const struct bs_minifloat scale_number = {
     .exponent_bits = 4, .mantissa_bits = 3, .top = 126};
 static const float largest = 6, largest_scale = 448;
 
+static enum bs_status nvfp4_resolve(void *options, enum bs_use use, struct bs_error *err)
+{
+    struct nvfp4 *opt = options;
+    if (use == BS_FOR_ACTIVATIONS && opt->fused)
+        return bs_fail(err, BS_ECONFIG, "fused is of weights: an activation is one tensor");
+    opt->fused = opt->fused && opt->tensor_scale;
+    return BS_OK;
+}
+
 static enum bs_status nvfp4_lay(const void *options, int out, int in, struct bs_code_layout *layout,
                                 struct bs_error *err)
 {
@@ -48,7 +62,8 @@ static enum bs_status nvfp4_lay(const void *options, int out, int in, struct bs_
                                       .span = BLOCK,
                                       .code_bits = CODE_BITS,
                                       .param_bytes = sizeof(float),
-                                      .tensor_bytes = opt->tensor_scale ? sizeof(float) : 0};
+                                      .tensor_bytes = opt->tensor_scale ? sizeof(float) : 0,
+                                      .joined = opt->fused};
     enum bs_status status = bs_lay_blocks(out, in, BLOCK * CODE_BITS + SCALE_BITS, layout, err);
     layout->bits += opt->tensor_scale ? TENSOR_BITS : 0;
     return status;
@@ -201,6 +216,7 @@ const struct bs_format bs_format_nvfp4 = {
                .options_size = sizeof(struct nvfp4),
                .options = nvfp4_options},
     .family = BS_FAMILY_MX,
+    .resolve = nvfp4_resolve,
     .lay = nvfp4_lay,
     .fit_tensor = nvfp4_fit_tensor,
     .fit = nvfp4_fit,
