@@ -30,6 +30,7 @@ struct session {
 struct bench_case {
     const char *name, *summary;
     bool further; /* not part of every model's cases */
+    bool alone;   /* without a model */
     bool spilled; /* streams are in files */
     int layers;   /* 0 = the model's */
     int windows, tokens;
@@ -481,6 +482,12 @@ static const struct bench_case cases[] = {
      .recipe = {"awq", "bits=4 group_size=128"},
      .run = run_one},
     {.name = "products", .summary = "the products above alone", .further = true, .run = run_none},
+    {.name = "formats",
+     .summary = "rounding to each number format, of no model; GGML_LIBRARY=libggml-base.so: and "
+                "ggml's",
+     .further = true,
+     .alone = true,
+     .run = run_none},
 };
 enum { NUM_CASES = sizeof cases / sizeof *cases };
 
@@ -507,22 +514,6 @@ static bool is_wanted(const struct session *session, const struct bench_model *m
     return s->any_case ? s->cases[which] : !cases[which].further || model->further;
 }
 
-/* Fills in what follows from the product rate on as many threads. */
-static void fill_shares(const struct session *session, const json_t *gemm)
-{
-    json_t *rows = session->rows;
-    double best = bench_best_rate(gemm);
-    for (size_t i = session->first_row; i < json_array_size(rows); i++) {
-        json_t *row = json_array_get(rows, i), *flops = json_object_get(row, "flops");
-        if (!json_equal(json_object_get(row, "threads"), json_object_get(gemm, "threads")) ||
-            !json_is_number(flops))
-            continue;
-        double rate = json_number_value(flops) / seconds_of(row) * 1e-9;
-        json_object_set_new(row, "gflops_per_second", json_real(rate));
-        json_object_set_new(row, "share_of_gemm", json_real(rate / best));
-    }
-}
-
 static void run_model(struct session *session, const struct bench_model *model)
 {
     int counts[] = {threads_of(session), 1};
@@ -541,7 +532,7 @@ static void run_model(struct session *session, const struct bench_model *model)
     for (int i = 0; i < num_counts; i++) {
         json_t *again = gemm_of(session, model, counts[i]);
         bench_raise_rates(gemms[i], again);
-        fill_shares(session, gemms[i]);
+        bench_fill_shares(session->rows, session->first_row, gemms[i]);
         json_array_append_new(session->gemm, gemms[i]);
         json_decref(again);
     }
@@ -558,14 +549,22 @@ static void run_model(struct session *session, const struct bench_model *model)
     }
 }
 
-static void write_report(const json_t *report, const char *path)
+/* What is measured without a model; NULL where nobody asks for it. */
+static json_t *run_formats(const struct bench_settings *settings)
 {
-    struct bs_error err;
-    if (bs_make_parent(path, &err))
-        bench_fail("%s", err.message);
-    if (json_dump_file(report, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)))
-        bench_fail("%s: cannot be written", path);
-    printf("\n%s\n", path);
+    bool wanted = false;
+    for (int c = 0; c < NUM_CASES; c++)
+        wanted |= cases[c].alone && settings->cases[c];
+    return wanted ? bench_in_child(bench_measure_formats, NULL) : NULL;
+}
+
+/* Whether any case that a model has is asked for. */
+static bool any_of_models(const struct bench_settings *settings)
+{
+    bool any = !settings->any_case;
+    for (int c = 0; c < NUM_CASES; c++)
+        any |= !cases[c].alone && settings->cases[c];
+    return any;
 }
 
 int main(int argc, char **argv)
@@ -582,13 +581,14 @@ int main(int argc, char **argv)
     open_scratch(&session);
     /* Taken first: afterwards the load would be our own. */
     json_t *environment = bench_environment(session.settings.numerics, threads_of(&session));
-    for (int i = 0; i < bench_num_models; i++)
+    json_t *formats = run_formats(&session.settings);
+    for (int i = 0; i < bench_num_models && any_of_models(&session.settings); i++)
         if (session.settings.any_model ? session.settings.models[i] : bench_models[i].usual)
             run_model(&session, &bench_models[i]);
     json_t *report = json_pack("{s:o, s:o, s:o, s:o}", "environment", environment, "gemm",
                                session.gemm, "rows", session.rows, "ratios", session.ratios);
-    bench_print(report);
-    write_report(report, session.settings.output);
+    json_object_update_new(report, formats ? formats : json_object());
+    bench_report(report, session.settings.output);
     remove_scratch(&session);
     bs_free(session.folder);
     json_decref(report);

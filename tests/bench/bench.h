@@ -134,6 +134,13 @@ struct bench_job {
  *   nll_digest           of all losses */
 json_t *bench_measure(const void *job);
 
+/* --- formats.c --- */
+
+/* The work of a child: what rounding takes in each number format, by processor time on one thread,
+ * the shortest of some turns: {"formats": [{"name", "program", "ggml"}, ...]} in nanoseconds a
+ * weight; ggml null where its library is not at hand or has no such format. */
+json_t *bench_measure_formats(const void *nothing);
+
 /* --- report.c --- */
 
 /* Of the program, the numerics (NULL = the default ones), the libraries and the machine. */
@@ -145,8 +152,11 @@ double bench_best_rate(const json_t *gemm);
 /* Of two such objects of the same shapes: raises what `gemm` has to what `again` has. */
 void bench_raise_rates(json_t *gemm, const json_t *again);
 
-/* report: {"environment": {...}, "gemm": [...], "rows": [...], "ratios": [...]} as bench.c builds
- * it. */
-void bench_print(const json_t *report);
+/* Fills into the rows from `first` on what follows from the product rate on as many threads. */
+void bench_fill_shares(json_t *rows, size_t first, const json_t *gemm);
+
+/* Prints {"environment": {...}, "gemm": [...], "rows": [...], "ratios": [...]} as bench.c builds
+ * it, and "formats" where bench_measure_formats is part of it; and writes it to the path. */
+void bench_report(const json_t *report, const char *path);
 
 #endif

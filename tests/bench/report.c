@@ -184,10 +184,61 @@ static void print_ratios(const json_t *ratios)
                                                 word(ratio, "name"), number(ratio, "ratio"));
 }
 
-void bench_print(const json_t *report)
+/* Held against the first. */
+static void print_formats(const json_t *formats)
+{
+    size_t i;
+    json_t *format;
+    double first = number(json_array_get(formats, 0), "program");
+    printf("\nrounding on one thread, ns of the processor a weight\n"
+           "%-28s %9s %9s %9s %9s\n",
+           "format", "program", "by first", "ggml", "by ggml");
+    json_array_foreach(formats, i, format)
+    {
+        double program = number(format, "program"), ggml = number(format, "ggml");
+        printf("%-28s", word(format, "name"));
+        print_cell(9, 3, program);
+        print_cell(9, 2, program / first);
+        print_cell(9, 3, ggml);
+        print_cell(9, 2, program / ggml);
+        printf("\n");
+    }
+}
+
+static void print_report(const json_t *report)
 {
     print_environment(json_object_get(report, "environment"));
+    if (json_object_get(report, "formats"))
+        print_formats(json_object_get(report, "formats"));
+    if (!json_array_size(json_object_get(report, "rows")) &&
+        !json_array_size(json_object_get(report, "gemm")))
+        return;
     print_gemm(json_object_get(report, "gemm"));
     print_rows(json_object_get(report, "rows"));
     print_ratios(json_object_get(report, "ratios"));
+}
+
+void bench_fill_shares(json_t *rows, size_t first, const json_t *gemm)
+{
+    double best = bench_best_rate(gemm);
+    for (size_t i = first; i < json_array_size(rows); i++) {
+        json_t *row = json_array_get(rows, i), *flops = json_object_get(row, "flops");
+        if (!json_equal(json_object_get(row, "threads"), json_object_get(gemm, "threads")) ||
+            !json_is_number(flops))
+            continue;
+        double rate = json_number_value(flops) / number(row, "seconds") * 1e-9;
+        json_object_set_new(row, "gflops_per_second", json_real(rate));
+        json_object_set_new(row, "share_of_gemm", json_real(rate / best));
+    }
+}
+
+void bench_report(const json_t *report, const char *path)
+{
+    struct bs_error err;
+    print_report(report);
+    if (bs_make_parent(path, &err))
+        bench_fail("%s", err.message);
+    if (json_dump_file(report, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)))
+        bench_fail("%s: cannot be written", path);
+    printf("\n%s\n", path);
 }
