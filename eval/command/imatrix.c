@@ -72,6 +72,11 @@ const struct bs_command bs_command_imatrix = {
     .summary = "write llama.cpp's importance matrix of a model from the config's calibration",
     .min_operands = 1,
     .max_operands = 1,
+    .details =
+        "Takes the windows of the config's calibration through the model, unquantized, and adds "
+        "up the squares of what each linear reads. The file is one for `llama-quantize "
+        "--imatrix` and for the `importance` of weights in a config; a name that ends in "
+        ".dat makes it of llama.cpp's older layout.",
     .options = "output model accept-unknown memory scratch threads numerics process-output quiet",
     .run = command_imatrix,
 };
