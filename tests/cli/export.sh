@@ -37,7 +37,7 @@ is_what_was_measured() {
     expect_absent out.partial out/other.bin out/model.safetensors.index.json
     rm -rf out
 }
-for recipe in "rtn w4 g64" "gptq w4 g64" "awq w4 g64" "gptq w3 g64 sym act_order"; do
+for recipe in "rtn w4 g64" "gptq w4 g64" "awq w4 g64"; do
     check "$recipe is read back as it was measured" is_what_was_measured "$recipe" compressed-tensors
 done
 check "gptq, version 1" is_what_was_measured "gptq w3 g64 sym act_order" gptq
@@ -130,6 +130,8 @@ refusals() {
     expect_refusal '^bitsweep: model.layers.0.self_attn.q_proj: weights are nf4, expected int'
     run "${export[@]}" --set bits=4 one.yaml out
     expect_refusal "compressed_tensors, which has none"
+    run "${export[@]}" --recipe "gptq w3 g64 sym act_order" sweep.yaml out
+    expect_refusal 'block 0: model.layers.0.self_attn.q_proj: the groups of its columns are in an order'
     mkdir there
     run "${export[@]}" one.yaml there
     expect_refusal "'there' is there already"

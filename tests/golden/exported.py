@@ -37,7 +37,8 @@ def export(program, config, layout, recipe, folder):
 
 
 def load(folder, **more):
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, device_map="cpu", **more).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, device_map="cpu", dtype=torch.float32, **more).eval()
 
 
 def tensors(folder):

@@ -94,16 +94,6 @@ static enum bs_status check(const struct bs_export *export, const struct bs_expo
 
 /* ---- tensors ---- */
 
-static enum bs_status put_list(struct bs_export_folder *folder, const struct bs_export_place *place,
-                               const struct bs_codes *codes, struct bs_error *err)
-{
-    const int64_t columns[] = {place->in};
-    if (!codes->group_index)
-        return BS_OK;
-    return bs_export_put(folder, place->module, ".weight_g_idx", "I32", 1, columns,
-                         codes->group_index, err);
-}
-
 /* Rows and columns of blocks where scales are of blocks, else rows and groups; or one. */
 static enum bs_status put_scales(struct bs_export_folder *folder,
                                  const struct bs_export_place *place, const struct bs_codes *codes,
@@ -185,7 +175,7 @@ static enum bs_status put_packed(struct bs_export_folder *folder,
         status = put_scales(folder, place, codes, err);
     if (!status && bs_export_has_zeros(codes->setting))
         status = put_packed_zeros(folder, place, codes, bits, err);
-    return status ? status : put_list(folder, place, codes, err);
+    return status;
 }
 
 /* A byte a code: whole numbers less the middle, or float8. */
@@ -283,11 +273,16 @@ static enum bs_status put_matrix(struct bs_export_folder *folder,
                                  struct bs_error *err)
 {
     enum kind kind = kind_of(place);
+    if (codes->group_index)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "the groups of its columns are in an order of their own, which the library "
+                       "reads no longer (since 0.20): expected act_order: false, or static_groups: "
+                       "true; gptq and gptq_v2 hold it");
     switch (kind) {
     case PACKED:
         return put_packed(folder, place, codes, err);
     case INT8:
-        if (put_bytes(folder, place, codes, true, err) || put_list(folder, place, codes, err))
+        if (put_bytes(folder, place, codes, true, err))
             return err->status;
         return bs_export_has_zeros(codes->setting) ? put_byte_zeros(folder, place, codes, err)
                                                    : BS_OK;
@@ -324,8 +319,6 @@ static json_t *weights_of(const struct bs_export_place *place, enum kind kind)
                             json_integer(bs_export_number(place->weights, "group_size")));
     if (!strcmp(strategy, "block"))
         json_object_set_new(args, "block_structure", json_pack("[i,i]", BLOCK, BLOCK));
-    if (place->ordered)
-        json_object_set_new(args, "actorder", json_string("group"));
     return args;
 }
 
