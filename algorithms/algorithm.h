@@ -28,7 +28,8 @@ struct bs_job {
 /* What the hooks' work is counted from, beside the options. */
 struct bs_extent {
     const struct bs_architecture *architecture;
-    const struct bs_setting *const *weights; /* by slots, of the layer in question */
+    int layer;                               /* the one in question */
+    const struct bs_setting *const *weights; /* by slots, of that layer */
     int windows, tokens;                     /* of calibration; 0 where there is none */
 };
 

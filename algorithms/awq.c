@@ -122,7 +122,7 @@ static void awq_needs(const void *options, struct bs_wanted *wanted)
             bs_want(wanted, &bs_stat_absmean, BS_EVERY_SITE, 0);
         return;
     }
-    const struct bs_program *p = &wanted->architecture->program;
+    const struct bs_program *p = bs_wanted_program(wanted);
     for (int k = 0; k < p->num_inputs; k++) {
         int site = p->inputs[k];
         if (opt->scale && is_scaled(p, wanted->weights, site))
@@ -556,7 +556,7 @@ static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
 static void add_scale_cost(const struct bs_awq *opt, const struct bs_extent *extent, int site,
                            struct bs_cost *cost)
 {
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     double in = p->values[site].width, weights = bs_site_weights(p, site);
     struct bs_part part;
     cost->weights += (opt->scale_grid + 1) * weights;
@@ -570,7 +570,7 @@ static void add_scale_cost(const struct bs_awq *opt, const struct bs_extent *ext
 static void awq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     const struct bs_awq *opt = options;
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     for (int k = 0; k < p->num_inputs && opt->scale; k++)
         if (is_scaled(p, extent->weights, p->inputs[k]))
             add_scale_cost(opt, extent, p->inputs[k], cost);

@@ -186,7 +186,7 @@ enum bs_status bs_awq_clip_site(const struct bs_awq *opt, const struct bs_job *j
 void bs_awq_clip_cost(const struct bs_awq *opt, const struct bs_extent *extent, int index,
                       struct bs_cost *cost)
 {
-    const struct bs_slot *slot = &extent->architecture->program.slots[index];
+    const struct bs_slot *slot = &bs_program_of(extent->architecture, extent->layer)->slots[index];
     double in = slot->in, weights = in * slot->out;
     double span = bs_setting_layout(extent->weights[index]).span, columns = span < in ? span : in;
     double tokens = (double)extent->windows * extent->tokens;

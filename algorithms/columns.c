@@ -292,7 +292,7 @@ enum bs_status bs_columns_round(const struct bs_columns *how, const struct bs_pu
 /* Each column's error is carried to the columns after it. */
 void bs_columns_cost(const struct bs_extent *extent, struct bs_cost *cost)
 {
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     for (int s = 0; s < p->num_slots; s++)
         if (bs_setting_quantizes(extent->weights[s])) {
             double weights = (double)p->slots[s].out * p->slots[s].in;

@@ -183,7 +183,7 @@ static enum bs_status hqq_quantize(const void *options, const struct bs_job *job
 static void hqq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     const struct hqq *opt = options;
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     for (int s = 0; s < p->num_slots; s++)
         if (bs_setting_quantizes(extent->weights[s]))
             cost->weights += (2.0 + opt->iters) * p->slots[s].out * p->slots[s].in;

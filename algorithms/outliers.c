@@ -43,6 +43,12 @@ static uint64_t next_draw(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+/* Whether a site gets outliers: what a norm makes of the residual stream. */
+static bool is_given(const struct bs_program *p, int site)
+{
+    return bs_folds_into(p, site, BS_OP_NORM) && !bs_is_latent(p->ops[p->folds[site].op].detail);
+}
+
 static enum bs_status outliers_prepare(const void *options, const struct bs_job *job,
                                        struct bs_error *err)
 {
@@ -65,9 +71,10 @@ static enum bs_status outliers_prepare(const void *options, const struct bs_job 
         *at = 1 / (float)opt->factor;
     }
     enum bs_status status = BS_OK;
-    for (int k = 0; k < a->program.num_inputs && !status; k++)
-        if (bs_folds_into(&a->program, a->program.inputs[k], BS_OP_NORM))
-            status = bs_block_fold(job->block, a->program.inputs[k], scale, err);
+    const struct bs_program *p = job->block->program;
+    for (int k = 0; k < p->num_inputs && !status; k++)
+        if (is_given(p, p->inputs[k]))
+            status = bs_block_fold(job->block, p->inputs[k], scale, err);
     bs_free(scale);
     return status;
 }
@@ -75,9 +82,9 @@ static enum bs_status outliers_prepare(const void *options, const struct bs_job 
 static void outliers_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     const struct outliers *opt = options;
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     for (int k = 0; k < p->num_inputs && opt->factor > 1; k++)
-        if (bs_folds_into(p, p->inputs[k], BS_OP_NORM))
+        if (is_given(p, p->inputs[k]))
             cost->weights += bs_site_weights(p, p->inputs[k]);
 }
 

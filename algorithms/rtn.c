@@ -12,7 +12,7 @@ static void rtn_needs(const void *options, struct bs_wanted *wanted)
             bs_want(wanted, &bs_stat_meansquare, BS_EVERY_SITE, 0);
         return;
     }
-    const struct bs_program *p = &wanted->architecture->program;
+    const struct bs_program *p = bs_wanted_program(wanted);
     for (int s = 0; s < p->num_slots; s++)
         if (wanted->weights[s]->importance.word == BS_MEAN_SQUARE)
             bs_want(wanted, &bs_stat_meansquare, p->slots[s].input, 0);
@@ -37,7 +37,7 @@ static enum bs_status rtn_quantize(const void *options, const struct bs_job *job
 static void rtn_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
     (void)options;
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     for (int s = 0; s < p->num_slots; s++)
         if (bs_setting_quantizes(extent->weights[s]))
             cost->weights += (double)p->slots[s].out * p->slots[s].in;

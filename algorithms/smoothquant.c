@@ -31,7 +31,7 @@ static void smoothquant_needs(const void *options, struct bs_wanted *wanted)
         bs_want(wanted, &bs_stat_absmax, BS_EVERY_SITE, 0);
         return;
     }
-    const struct bs_program *p = &wanted->architecture->program;
+    const struct bs_program *p = bs_wanted_program(wanted);
     for (int k = 0; k < p->num_inputs; k++)
         if (bs_folds_into(p, p->inputs[k], BS_OP_NORM))
             bs_want(wanted, &bs_stat_absmax, p->inputs[k], 0);
@@ -60,19 +60,23 @@ static enum bs_status smoothquant_prepare(const void *options, const struct bs_j
                                           struct bs_error *err)
 {
     const struct smoothquant *opt = options;
-    const struct bs_architecture *a = job->block->architecture;
-    const struct bs_program *p = &a->program;
-    size_t width = (size_t)a->hidden_size;
-    float *scale = bs_alloc(2 * width, sizeof *scale);
+    const struct bs_program *p = job->block->program;
+    size_t widest = 0;
+    for (int k = 0; k < p->num_inputs; k++) {
+        size_t width = (size_t)p->values[p->inputs[k]].width;
+        widest = width > widest ? width : widest;
+    }
+    float *scale = bs_alloc(2 * widest, sizeof *scale);
     if (!scale)
         return bs_fail_memory(err);
-    float *weight_max = scale + width;
+    float *weight_max = scale + widest;
     enum bs_status status = BS_OK;
     for (int k = 0; k < p->num_inputs && !status; k++) {
         int site = p->inputs[k];
         if (!bs_folds_into(p, site, BS_OP_NORM))
             continue;
-        column_maxima(job->block, site, weight_max, a->hidden_size);
+        size_t width = (size_t)p->values[site].width;
+        column_maxima(job->block, site, weight_max, (int)width);
         bs_power(bs_statistics_of(job->statistics, &bs_stat_absmax, site), width, (float)opt->alpha,
                  scale);
         bs_power(weight_max, width, (float)(1 - opt->alpha), weight_max);
@@ -89,7 +93,7 @@ static void smoothquant_cost(const void *options, const struct bs_extent *extent
                              struct bs_cost *cost)
 {
     (void)options;
-    const struct bs_program *p = &extent->architecture->program;
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     for (int k = 0; k < p->num_inputs; k++)
         if (bs_folds_into(p, p->inputs[k], BS_OP_NORM))
             cost->weights += 2 * bs_site_weights(p, p->inputs[k]);

@@ -120,7 +120,7 @@ static enum bs_status add_layer(const struct bs_export *export, int layer,
                                 struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
-    const struct bs_program *p = &a->program;
+    const struct bs_program *p = bs_program_of(a, layer);
     struct bs_assignment at;
     bs_recipe_assign(export->recipe, a, layer, &at);
     if (check_sites(&at, p, layer, err))
@@ -163,7 +163,7 @@ enum bs_status bs_export_places_list(const struct bs_export *export,
                                      struct bs_export_places *places, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
-    size_t most = (size_t)a->num_layers * (size_t)a->program.num_slots + 1;
+    size_t most = (size_t)bs_total_linears(a) + 1;
     struct bs_stored_linear *list = bs_alloc(BS_MAX_SLOTS, sizeof *list);
     *places = (struct bs_export_places){.items = bs_calloc(most, sizeof *places->items)};
     enum bs_status status = list && places->items ? BS_OK : bs_fail_memory(err);

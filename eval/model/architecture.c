@@ -107,11 +107,41 @@ static enum bs_status read_kv_heads(const struct bs_config_reader *r, struct bs_
     return bs_config_int(r, BS_KEY_NUM_KV_HEADS, absent, &a->num_kv_heads);
 }
 
+/* The widths of latent attention; BS_KEY_ROTARY_DIM is read here for the whole head's. */
+static enum bs_status read_latent(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    const struct bs_family_config *rules = r->rules;
+    const char *name;
+    const json_t *query = bs_config_get(r, BS_KEY_QUERY_LATENT, &name);
+    int plain, rotated;
+    if (bs_config_int(r, BS_KEY_PLAIN_DIM, rules->plain_dim, &plain) ||
+        bs_config_int(r, BS_KEY_ROTARY_DIM, rules->rotary_dim, &rotated) ||
+        bs_config_int(r, BS_KEY_VALUE_DIM, rules->value_dim, &a->value_dim) ||
+        bs_config_int(r, BS_KEY_KEY_VALUE_LATENT, rules->key_value_latent, &a->latent.key_value) ||
+        (!json_is_null(query) &&
+         bs_config_int(r, BS_KEY_QUERY_LATENT, rules->query_latent, &a->latent.query)))
+        return r->err->status;
+    if (a->num_kv_heads != a->num_heads)
+        return bs_fail(r->err, BS_EDATA,
+                       "%s: %d heads of keys and %d of queries, expected as many: all are made of "
+                       "one vector",
+                       r->path, a->num_kv_heads, a->num_heads);
+    if (plain > INT_MAX / 4 || rotated > INT_MAX / 4 || a->value_dim > INT_MAX / 4 ||
+        a->num_heads > INT_MAX / (plain + rotated + a->value_dim) ||
+        a->latent.key_value > INT_MAX - rotated)
+        return bs_fail(r->err, BS_EDATA, "%s: heads of %d + %d and %d channels are too large",
+                       r->path, plain, rotated, a->value_dim);
+    a->head_dim = plain + rotated;
+    return BS_OK;
+}
+
 /* Without head_dim the heads share hidden_size; with it they need not. */
 static enum bs_status read_head_dim(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     const char *name;
     const json_t *value = bs_config_get(r, BS_KEY_HEAD_DIM, &name);
+    if (r->rules->key_value_latent)
+        return read_latent(r, a);
     if (!value && r->rules->head_dim) {
         a->head_dim = r->rules->head_dim;
         return BS_OK;
@@ -147,6 +177,48 @@ static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_arc
     return check_shape(r->path, a, r->err);
 }
 
+/* The expert that all tokens go to. */
+static enum bs_status read_shared(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    struct bs_experts *e = &a->experts;
+    int count;
+    if (bs_config_count(r, BS_KEY_SHARED_SIZE, r->rules->shared_size, &e->shared_size) ||
+        bs_config_count(r, BS_KEY_SHARED_COUNT, r->rules->shared_count, &count))
+        return r->err->status;
+    if (count > INT_MAX / 2 / e->size)
+        return bs_fail(r->err, BS_EDATA, "%s: %d shared experts of %d channels are too many",
+                       r->path, count, e->size);
+    if (count)
+        e->shared_size = count * e->size;
+    return BS_OK;
+}
+
+/* Out of which groups experts are chosen. */
+static enum bs_status read_groups(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    struct bs_experts *e = &a->experts;
+    const char *name;
+    const json_t *method = bs_config_get(r, BS_KEY_GROUP_METHOD, &name);
+    const char *word = method ? json_string_value(method) : "greedy";
+    if (bs_config_count(r, BS_KEY_EXPERT_GROUPS, r->rules->expert_groups, &e->groups) ||
+        bs_config_count(r, BS_KEY_GROUPS_PER_TOKEN, r->rules->groups_per_token,
+                        &e->groups_per_token))
+        return r->err->status;
+    if (name && (!word || (strcmp(word, "greedy") && strcmp(word, "group_limited_greedy"))))
+        return bs_config_fail(r->path, name, method, BS_EUNSUPPORTED,
+                              "greedy or group_limited_greedy", r->err);
+    if (name && !strcmp(word, "greedy"))
+        e->groups = e->groups_per_token = 0;
+    bool fit = e->groups < 2 || (e->count % e->groups == 0 && e->groups_per_token >= 1 &&
+                                 e->groups_per_token <= e->groups &&
+                                 e->per_token <= e->groups_per_token * (e->count / e->groups));
+    return fit ? BS_OK
+               : bs_fail(r->err, BS_EDATA,
+                         "%s: %d of %d experts out of %d of %d groups, expected equal groups with "
+                         "enough experts",
+                         r->path, e->per_token, e->count, e->groups_per_token, e->groups);
+}
+
 /* Of a family whose keys speak of experts. */
 static enum bs_status read_experts(const struct bs_config_reader *r, struct bs_architecture *a)
 {
@@ -161,13 +233,19 @@ static enum bs_status read_experts(const struct bs_config_reader *r, struct bs_a
         bs_config_bool(r, BS_KEY_NORMED_WEIGHTS, rules->normed_weights, &e->normed))
         return r->err->status;
     e->routing = rules->routing;
+    e->weighs_input = rules->weighs_input;
+    double scale;
+    if (bs_config_positive(r, BS_KEY_ROUTED_SCALE, rules->routed_scale, &scale) ||
+        read_shared(r, a))
+        return r->err->status;
+    e->scale = scale == 1 ? 0 : (float)scale;
     if (e->count > BS_MAX_EXPERTS)
         return bs_fail(r->err, BS_EUNSUPPORTED, "%s: %d experts, expected at most %d", r->path,
                        e->count, BS_MAX_EXPERTS);
     if (e->per_token > e->count)
         return bs_fail(r->err, BS_EDATA, "%s: a token goes to %d experts, but there are %d",
                        r->path, e->per_token, e->count);
-    return BS_OK;
+    return read_groups(r, a);
 }
 
 static enum bs_status read_biases(const struct bs_config_reader *r, struct bs_architecture *a)
@@ -231,6 +309,8 @@ static enum bs_status read_norms(const struct bs_config_reader *r, struct bs_arc
         return r->err->status;
     if (!has)
         a->norms &= ~(1u << BS_NORM_Q | 1u << BS_NORM_K);
+    if (!a->latent.query)
+        a->norms &= ~(1u << BS_NORM_QUERY_LATENT);
     a->norm = affine ? a->family->norm : BS_LAYER_NORM_PLAIN;
     a->norm_eps = (float)eps;
     return BS_OK;
@@ -275,6 +355,14 @@ static enum bs_status read_attention_scale(const struct bs_config_reader *r,
         a->attention_scale = given;
     if (!scaled)
         a->attention_scale = 1;
+    if (!a->latent.key_value || !(a->rope.scores_factor > 0))
+        return BS_OK;
+    a->attention_scale *= (float)a->rope.scores_factor;
+    if (r->rules->scores_factor_left_out && a->rope.scores_factor != 1)
+        return bs_lines_add(&r->remarks->notices, r->err,
+                            "scores of attention are scaled by mscale_all_dim, as DeepSeek's own "
+                            "code does; transformers' class of model_type '%s' does not",
+                            a->family->model_type);
     return BS_OK;
 }
 
@@ -304,7 +392,7 @@ static enum bs_status read_values(const struct bs_config_reader *r, struct bs_ar
         read_norms(r, a) || read_wiring(r, a) || read_attention_scale(r, a) || read_scales(r, a) ||
         bs_config_check_keys(r, a))
         return r->err->status;
-    return bs_program_build(a, &a->program, r->err);
+    return bs_programs_build(a, r->err);
 }
 
 /* One line for all keys that were passed over. */

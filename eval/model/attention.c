@@ -51,19 +51,27 @@ static void shape_scores(const struct bs_architecture *a, int head, float *score
         add_alibi(a, head, scores, rows, width, first_key);
 }
 
+/* The first key that the query at a position sees. */
+static int first_seen(const struct bs_heads *in, int position)
+{
+    int from = in->chunked ? position - position % in->window : position + 1 - in->window;
+    return from > 0 ? from : 0;
+}
+
 /* Row r of scores [rows][width] becomes exp(score - its largest) over the keys that its query sees,
- * 0 elsewhere, and inverse[r] one over the sum. Row r is query first + r, column j key first_key +
- * j. */
-static void causal_exp(float *scores, int rows, int width, int first, int first_key, int window,
-                       float *inverse)
+ * 0 elsewhere, and inverse[r] one over the sum, with the sink where there is one (NULL). Row r is
+ * query first + r, column j key first_key + j. */
+static void causal_exp(const struct bs_heads *in, const float *sink, float *scores, int rows,
+                       int width, int first, int first_key, float *inverse)
 {
     for (int r = 0; r < rows; r++) {
         float *row = scores + (size_t)r * (size_t)width;
-        int from = first + r + 1 - window - first_key, end = first + r + 1 - first_key;
-        from = from > 0 ? from : 0;
+        int from = first_seen(in, first + r) - first_key, end = first + r + 1 - first_key;
         size_t seen = (size_t)(end - from);
         float high = bs_max(row + from, seen);
-        inverse[r] = 1.0f / bs_exp_shifted(row + from, seen, high);
+        high = sink && *sink > high ? *sink : high;
+        float sum = bs_exp_shifted(row + from, seen, high);
+        inverse[r] = 1.0f / (sink ? sum + bs_expf(*sink - high) : sum);
         memset(row, 0, (size_t)from * sizeof *row);
         memset(row + end, 0, (size_t)(width - end) * sizeof *row);
     }
@@ -79,13 +87,15 @@ struct head_rows {
 /* Brings the keys and values of a segment to where their positions are. */
 static void gather(const struct bs_heads *in, struct bs_segment s, const struct head_rows *head)
 {
-    size_t d = (size_t)in->architecture->head_dim, width = (size_t)in->width;
-    for (size_t t = 0; t < (size_t)s.count; t++) {
-        size_t from = ((size_t)s.begin + t) * width + (size_t)head->kv_head * d;
-        size_t to = ((size_t)s.position + t) * d;
-        memcpy(head->keys + to, in->k + from, d * sizeof(float));
-        memcpy(head->values + to, in->v + from, d * sizeof(float));
-    }
+    size_t wide[] = {(size_t)in->architecture->head_dim, (size_t)in->architecture->value_dim};
+    const struct bs_head_rows rows[] = {in->k, in->v};
+    float *const to[] = {head->keys, head->values};
+    for (size_t t = 0; t < (size_t)s.count; t++)
+        for (int i = 0; i < 2; i++)
+            memcpy(to[i] + ((size_t)s.position + t) * wide[i],
+                   rows[i].x + ((size_t)s.begin + t) * (size_t)rows[i].stride +
+                       (size_t)head->kv_head * wide[i],
+                   wide[i] * sizeof(float));
 }
 
 /* out, rows of `stride` floats: attention of one head's queries at positions first .. first + rows
@@ -94,32 +104,32 @@ static void gather(const struct bs_heads *in, struct bs_segment s, const struct 
 static void attend_rows(const struct bs_heads *in, int h, int at, int first, int rows,
                         const struct head_rows *head, float *out, int stride)
 {
-    int d = in->architecture->head_dim, tile = first - first % QUERY_TILE;
-    int from = tile + 1 - in->window > 0 ? tile + 1 - in->window : 0;
-    int width = first + rows - from;
+    int d = in->architecture->head_dim, v = in->architecture->value_dim;
+    int from = first_seen(in, first - first % QUERY_TILE), width = first + rows - from;
     float inverse[QUERY_TILE];
-    const float *q = in->q + (size_t)at * (size_t)in->width + (size_t)(h * d);
-    size_t begin = (size_t)from * (size_t)d;
-    bs_gemm_nt(rows, width, d, in->scale, q, in->width, head->keys + begin, d, 0, head->scores,
-               width);
+    const float *q = in->q.x + (size_t)at * (size_t)in->q.stride + (size_t)(h * d);
+    bs_gemm_nt(rows, width, d, in->scale, q, in->q.stride, head->keys + (size_t)from * (size_t)d, d,
+               0, head->scores, width);
     shape_scores(in->architecture, h, head->scores, rows, width, from);
-    causal_exp(head->scores, rows, width, first, from, in->window, inverse);
-    bs_gemm_nn(rows, d, width, 1, head->scores, width, head->values + begin, d, 0, out, stride);
+    causal_exp(in, in->sinks ? in->sinks + h : NULL, head->scores, rows, width, first, from,
+               inverse);
+    bs_gemm_nn(rows, v, width, 1, head->scores, width, head->values + (size_t)from * (size_t)v, v,
+               0, out, stride);
     for (int r = 0; r < rows; r++)
-        bs_scale(out + (size_t)r * (size_t)stride, (size_t)d, inverse[r]);
+        bs_scale(out + (size_t)r * (size_t)stride, (size_t)v, inverse[r]);
 }
 
 /* One head's queries of a segment, tile after tile of its positions. */
 static void attend_segment(const struct bs_heads *in, struct bs_segment s, int h,
                            const struct head_rows *head, float *out)
 {
-    int d = in->architecture->head_dim, stride = in->architecture->num_heads * d;
+    int v = in->architecture->value_dim, stride = in->architecture->num_heads * v;
     for (int done = 0, rows; done < s.count; done += rows) {
         int first = s.position + done, left = s.count - done;
         rows = QUERY_TILE - first % QUERY_TILE;
         rows = rows < left ? rows : left;
         attend_rows(in, h, s.begin + done, first, rows, head,
-                    out + (size_t)(s.begin + done) * (size_t)stride + (size_t)(h * d), stride);
+                    out + (size_t)(s.begin + done) * (size_t)stride + (size_t)(h * v), stride);
     }
 }
 
@@ -127,10 +137,10 @@ void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch
 {
     const struct bs_architecture *a = in->architecture;
     int shared = a->num_heads / a->num_kv_heads;
-    size_t mark = scratch->used, tokens = (size_t)in->fork.tokens, d = (size_t)a->head_dim;
+    size_t mark = scratch->used, tokens = (size_t)in->fork.tokens;
     struct head_rows head = {.scores = bs_scratch_take(scratch, QUERY_TILE * tokens),
-                             .keys = bs_scratch_take(scratch, tokens * d),
-                             .values = bs_scratch_take(scratch, tokens * d)};
+                             .keys = bs_scratch_take(scratch, tokens * (size_t)a->head_dim),
+                             .values = bs_scratch_take(scratch, tokens * (size_t)a->value_dim)};
     for (; head.kv_head < a->num_kv_heads; head.kv_head++)
         for (int i = 0; i <= in->fork.branches; i++) {
             struct bs_segment s = bs_fork_segment(&in->fork, i);
@@ -141,8 +151,9 @@ void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch
     scratch->used = mark;
 }
 
-size_t bs_attend_floats(int head_dim, int tokens)
+size_t bs_attend_floats(int head_dim, int value_dim, int tokens)
 {
-    size_t head = (size_t)tokens * (size_t)head_dim;
-    return bs_scratch_floats(QUERY_TILE * (size_t)tokens) + 2 * bs_scratch_floats(head);
+    size_t rows = (size_t)tokens;
+    return bs_scratch_floats(QUERY_TILE * rows) + bs_scratch_floats(rows * (size_t)head_dim) +
+           bs_scratch_floats(rows * (size_t)value_dim);
 }

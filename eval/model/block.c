@@ -54,11 +54,21 @@ static enum bs_status allocate_linear(struct bs_linear *linear, const struct bs_
                : bs_bases_init(&linear->out, linear->out_features, err);
 }
 
-enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *a,
+static enum bs_status allocate_vector(struct bs_block *block, enum bs_vector which,
+                                      struct bs_error *err)
+{
+    int width = bs_vector_width(block->architecture, block->index, which);
+    if (!width)
+        return BS_OK;
+    block->vectors[which] = bs_alloc((size_t)width, sizeof(float));
+    return block->vectors[which] ? BS_OK : bs_fail_memory(err);
+}
+
+enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *a, int layer,
                              struct bs_error *err)
 {
-    const struct bs_program *p = &a->program;
-    *block = (struct bs_block){.architecture = a, .program = p};
+    const struct bs_program *p = bs_program_of(a, layer);
+    *block = (struct bs_block){.architecture = a, .program = p, .index = layer};
     block->linears = bs_calloc((size_t)p->num_slots, sizeof *block->linears);
     block->sites = bs_calloc((size_t)p->num_values, sizeof *block->sites);
     enum bs_status status = block->linears && block->sites ? BS_OK : bs_fail_memory(err);
@@ -68,6 +78,10 @@ enum bs_status bs_block_init(struct bs_block *block, const struct bs_architectur
         if (bs_has_norm(a, (enum bs_norm_place)n))
             status = bs_norm_init(&block->norms[n], bs_norm_kind_at(a, (enum bs_norm_place)n),
                                   bs_norm_width(a, (enum bs_norm_place)n), err);
+    for (int n = 0; n < BS_NUM_NORMS && !status; n++)
+        block->norms[n].eps = bs_is_latent(n) ? a->family->latent_eps : 0;
+    for (int v = 0; v < BS_NUM_VECTORS && !status; v++)
+        status = allocate_vector(block, (enum bs_vector)v, err);
     if (status)
         bs_block_release(block);
     return status;
@@ -125,9 +139,11 @@ static enum bs_status copy_hidden_scale(struct bs_block *to, const struct bs_blo
 
 enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, struct bs_error *err)
 {
-    const struct bs_architecture *a = from->architecture;
-    if (!to->architecture && bs_block_init(to, a, err))
-        return err->status;
+    if (to->program != from->program) {
+        bs_block_release(to);
+        if (bs_block_init(to, from->architecture, from->index, err))
+            return err->status;
+    }
     to->index = from->index;
     memcpy(to->sites, from->sites, (size_t)from->program->num_values * sizeof *to->sites);
     for (int s = 0; s < from->program->num_slots; s++)
@@ -137,6 +153,9 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
         copy_floats(to->norms[n].weight, from->norms[n].weight, from->norms[n].width);
         copy_floats(to->norms[n].bias, from->norms[n].bias, from->norms[n].width);
     }
+    for (int v = 0; v < BS_NUM_VECTORS; v++)
+        copy_floats(to->vectors[v], from->vectors[v],
+                    bs_vector_width(from->architecture, from->index, (enum bs_vector)v));
     return copy_hidden_scale(to, from, err);
 }
 
@@ -152,6 +171,8 @@ void bs_block_release(struct bs_block *block)
     }
     for (int n = 0; n < BS_NUM_NORMS; n++)
         bs_norm_release(&block->norms[n]);
+    for (int v = 0; v < BS_NUM_VECTORS; v++)
+        bs_free(block->vectors[v]);
     bs_free(block->linears);
     bs_free(block->sites);
     bs_free(block->hidden_scale);

@@ -1,6 +1,7 @@
 #include "eval/model/config_keys.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "eval/model/config_facts.h"
@@ -109,13 +110,16 @@ static const struct bs_neutral_key neutral_everywhere[] = {
     {NULL, NULL},
 };
 
-/* True when value prints as `neutral`; 1.0 counts as 1, and a null as not set. */
+/* True when value prints as `neutral` or is the same number; and a null as not set. */
 static bool is_neutral(const json_t *value, const char *neutral)
 {
     if (json_is_null(value))
         return true;
-    if (json_is_real(value))
-        return !strcmp(neutral, "1") && json_real_value(value) == 1;
+    if (json_is_real(value)) {
+        char *end;
+        double number = strtod(neutral, &end);
+        return end > neutral && !*end && json_real_value(value) == number;
+    }
     char found[BS_CONFIG_PRINTED];
     bs_json_excerpt(value, found, sizeof found);
     return !strcmp(found, neutral);

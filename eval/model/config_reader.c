@@ -55,6 +55,18 @@ enum bs_status bs_config_int(const struct bs_config_reader *r, enum bs_key key, 
     return BS_OK;
 }
 
+enum bs_status bs_config_count(const struct bs_config_reader *r, enum bs_key key, int initial,
+                               int *out)
+{
+    const char *name;
+    const json_t *value = bs_config_get(r, key, &name);
+    json_int_t number = bs_config_is_null(value) ? initial : json_integer_value(value);
+    if ((!bs_config_is_null(value) && !json_is_integer(value)) || number < 0 || number > INT_MAX)
+        return bs_config_fail(r->path, name, value, BS_EDATA, "a whole number", r->err);
+    *out = (int)number;
+    return BS_OK;
+}
+
 enum bs_status bs_config_positive_of(const char *path, const char *name, const json_t *value,
                                      double initial, double *out, struct bs_error *err)
 {

@@ -45,6 +45,10 @@ bool bs_config_is_null(const json_t *value);
 enum bs_status bs_config_int(const struct bs_config_reader *r, enum bs_key key, int initial,
                              int *out);
 
+/* The same of at least 0; a key that is absent or null takes `initial`. BS_EDATA. */
+enum bs_status bs_config_count(const struct bs_config_reader *r, enum bs_key key, int initial,
+                               int *out);
+
 /* A positive number that is a finite float32 above 0 too; where it is absent or null, `initial`.
  * BS_EDATA. */
 enum bs_status bs_config_positive_of(const char *path, const char *name, const json_t *value,

@@ -13,8 +13,9 @@ struct bs_expert_places {
 extern const struct bs_expert_places bs_expert_places[BS_MAX_EXPERTS];
 
 /* Where one token goes: weights [count] of the router's products [count], -1 for experts that it
- * does not go to. Of equal products the first expert's counts as the larger. weights may not be
- * products. */
-void bs_experts_route(const struct bs_experts *experts, const float *products, float *weights);
+ * does not go to. Of equal products the first expert's counts as the larger. correction [count]:
+ * BS_VECTOR_ROUTING, or NULL. weights may not be products. */
+void bs_experts_route(const struct bs_experts *experts, const float *correction,
+                      const float *products, float *weights);
 
 #endif

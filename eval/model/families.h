@@ -60,6 +60,24 @@ enum bs_key {
     BS_KEY_EXPERTS_PER_TOKEN,
     BS_KEY_EXPERT_SIZE,    /* intermediate_size of an expert; else it has the MLP's */
     BS_KEY_NORMED_WEIGHTS, /* of the chosen experts: divided by their sum */
+    BS_KEY_ROUTED_SCALE,   /* and multiplied by this */
+    BS_KEY_SHARED_SIZE,    /* intermediate_size of the expert that all tokens go to; 0: none */
+    BS_KEY_SHARED_COUNT,   /* the same, in sizes of an expert */
+    BS_KEY_EXPERT_GROUPS,
+    BS_KEY_GROUPS_PER_TOKEN,
+    BS_KEY_GROUP_METHOD,  /* "greedy": groups do not count; "group_limited_greedy" */
+    BS_KEY_SPARSE_STEP,   /* every n-th layer has experts */
+    BS_KEY_FIRST_SPARSE,  /* layers before this one have none */
+    BS_KEY_DENSE_LAYERS,  /* those that have none */
+    BS_KEY_SPARSE_LAYERS, /* those that have them */
+    BS_KEY_QUERY_LATENT,  /* bs_latent; null: queries are made of the input */
+    BS_KEY_KEY_VALUE_LATENT,
+    BS_KEY_PLAIN_DIM, /* channels of a head of latent attention without positions */
+    BS_KEY_VALUE_DIM,
+    BS_KEY_UNIT_QK,
+    BS_KEY_QUERY_SCALED, /* false: bs_query_scaling is not */
+    BS_KEY_QUERY_BETA,   /* of bs_query_scaling, of layers without rotary positions */
+    BS_KEY_QUERY_POSITIONS,
 };
 
 /* What a family calls a key of its config.json. */
@@ -121,6 +139,14 @@ struct bs_family_config {
     enum bs_rotated rotated;
     bool tied, multi_query;
     int num_experts, experts_per_token, expert_size;
+    int shared_size, shared_count, first_sparse, expert_groups, groups_per_token;
+    double routed_scale;
+    bool weighs_input;  /* bs_experts */
+    bool windows_below; /* the layers before max_window_layers have the window, not those after */
+    bool chunked;       /* windows are chunks: bs_architecture.chunked_windows */
+    bool scores_factor_left_out; /* by transformers' class, not by the authors' code */
+    int query_latent, key_value_latent, plain_dim, value_dim; /* 0: attention is not latent */
+    double query_beta, query_positions;
     bool normed_weights;
     enum bs_routing routing;
     unsigned biases; /* enum bs_biases */

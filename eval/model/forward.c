@@ -29,8 +29,9 @@ void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y,
 void bs_norm_apply(const struct bs_architecture *a, const struct bs_norm *norm, const float *x,
                    float *y, int rows)
 {
+    float eps = norm->eps > 0 ? norm->eps : a->norm_eps;
     if (norm->kind == BS_RMS_NORM)
-        bs_rms_norm(x, norm->weight, a->norm_eps, rows, norm->width, y);
+        bs_rms_norm(x, norm->weight, eps, rows, norm->width, y);
     else
-        bs_layer_norm(x, norm->weight, norm->bias, a->norm_eps, rows, norm->width, y);
+        bs_layer_norm(x, norm->weight, norm->bias, eps, rows, norm->width, y);
 }

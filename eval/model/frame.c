@@ -153,9 +153,8 @@ void bs_part_forward(const struct bs_block *block, struct bs_part part, const st
     scratch->used = mark;
 }
 
-size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
+static size_t scratch_floats(const struct bs_program *p, int tokens)
 {
-    const struct bs_program *p = &a->program;
     struct bs_frame_layout layout;
     size_t most = 0;
     bs_program_lay(p, tokens, &layout);
@@ -166,4 +165,14 @@ size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
     }
     return layout.floats + most +
            bs_scratch_floats((size_t)tokens * (size_t)p->values[p->output].width);
+}
+
+size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)
+{
+    size_t most = 0;
+    for (int k = 0; k < a->num_kinds; k++) {
+        size_t floats = scratch_floats(&a->programs[k], tokens);
+        most = floats > most ? floats : most;
+    }
+    return most;
 }

@@ -52,13 +52,13 @@ enum bs_status bs_gguf_target_init(const struct bs_model *model, struct bs_gguf_
         .gate_up = a->family->fused_gate_up,
     };
     bs_gguf_store_as(&holding, &target->architecture.stored);
-    return bs_program_build(&target->architecture, &target->architecture.program, err);
+    return bs_programs_build(&target->architecture, err);
 }
 
 int bs_gguf_matrices(const struct bs_gguf_target *target, int layer,
                      struct bs_gguf_matrix list[BS_MAX_SLOTS])
 {
-    const struct bs_program *p = &target->architecture.program;
+    const struct bs_program *p = bs_program_of(&target->architecture, layer);
     int count = 0;
     for (int s = 0; s < p->num_slots; s++) {
         const struct bs_slot *slot = &p->slots[s];
@@ -77,7 +77,8 @@ int bs_gguf_matrices(const struct bs_gguf_target *target, int layer,
 void bs_gguf_rows(const struct bs_gguf_target *target, const struct bs_gguf_matrix *matrix,
                   struct bs_gguf_row *rows)
 {
-    const struct bs_program *p = &target->architecture.program;
+    /* Experts are not written: all layers are of one kind. */
+    const struct bs_program *p = bs_program_of(&target->architecture, 0);
     for (int s = matrix->first; s <= matrix->last; s++) {
         const struct bs_file_rows file = {NULL, p->slots[s].rows, 0};
         for (int i = 0; i < p->slots[s].out; i++)
@@ -122,7 +123,7 @@ const struct bs_tensor *bs_model_slot_tensor(const struct bs_model *model, int l
     char place[BS_PLACE_BYTES];
     struct bs_slot_tensor t;
     bs_block_place(model, layer, place);
-    bs_slot_tensor(model, place, &model->architecture.program.slots[slot], &t);
+    bs_slot_tensor(model, bs_program_of(&model->architecture, layer), place, slot, &t);
     return bs_checkpoint_find(model->checkpoint, t.weight);
 }
 

@@ -1,5 +1,5 @@
-/* What a config.json says layer by layer: which have a sliding window, and which rotary
- * positions. */
+/* What a config.json says layer by layer: which have a sliding window, which rotary positions, and
+ * which experts. */
 #include "eval/model/layer_config.h"
 
 #include <string.h>
@@ -11,13 +11,17 @@ static enum bs_status read_layer_types(const struct bs_config_reader *r, const c
         return bs_config_fail(r->path, name, types, BS_EDATA, "one word for each layer", r->err);
     for (int l = 0; l < a->num_layers; l++) {
         const char *word = json_string_value(json_array_get(types, (size_t)l));
-        bool local = word && !strcmp(word, "sliding_attention");
+        const char *windowed = r->rules->chunked ? "chunked_attention" : "sliding_attention";
+        bool local = word && !strcmp(word, windowed);
         if (!local && (!word || strcmp(word, "full_attention")))
             return bs_config_fail(r->path, name, types, BS_EUNSUPPORTED,
-                                  "full_attention or sliding_attention for each layer", r->err);
+                                  r->rules->chunked
+                                      ? "full_attention or chunked_attention for each layer"
+                                      : "full_attention or sliding_attention for each layer",
+                                  r->err);
         if (local && !a->sliding_window)
-            return bs_fail(r->err, BS_EDATA, "%s: %s has sliding_attention, but there is no window",
-                           r->path, name);
+            return bs_fail(r->err, BS_EDATA, "%s: %s has %s, but there is no window", r->path, name,
+                           windowed);
         a->local_layers[l / 64] |= (uint64_t)local << l % 64;
     }
     return BS_OK;
@@ -37,8 +41,9 @@ static enum bs_status place_windows(const struct bs_config_reader *r, struct bs_
     if (r->rules->window_pattern &&
         bs_config_int(r, BS_KEY_WINDOW_PATTERN, r->rules->window_pattern, &pattern))
         return r->err->status;
-    for (int l = from; l < a->num_layers; l++)
-        if (!pattern || (l + 1) % pattern)
+    bool below = r->rules->windows_below;
+    for (int l = 0; l < a->num_layers; l++)
+        if (below == (l < from) && (!pattern || (l + 1) % pattern))
             a->local_layers[l / 64] |= UINT64_C(1) << l % 64;
     return BS_OK;
 }
@@ -57,7 +62,7 @@ static enum bs_status read_rotated(const struct bs_config_reader *r, struct bs_a
     int interval;
     if (bs_config_int(r, BS_KEY_UNROTATED_INTERVAL, r->rules->unrotated_interval, &interval))
         return r->err->status;
-    bool listed = !bs_config_is_null(list);
+    bool listed = !bs_config_is_null(list) && json_array_size(list) + !json_is_array(list) > 0;
     if (listed && json_array_size(list) != (size_t)a->num_layers)
         return fail_layers(r, name, list);
     for (int l = 0; l < a->num_layers; l++) {
@@ -95,9 +100,14 @@ static enum bs_status read_windows(const struct bs_config_reader *r, struct bs_a
     if (used && has &&
         bs_config_int(r, BS_KEY_SLIDING_WINDOW, r->rules->sliding_window, &a->sliding_window))
         return r->err->status;
+    a->chunked_windows = r->rules->chunked && a->sliding_window;
     value = bs_config_get(r, BS_KEY_LAYER_TYPES, &name);
     if (!bs_config_is_null(value))
         return read_layer_types(r, name, value, a);
+    for (int l = 0; a->chunked_windows && l < a->num_layers; l++)
+        a->local_layers[l / 64] |= (uint64_t)bs_is_rotated(a, l) << l % 64;
+    if (a->chunked_windows)
+        return BS_OK;
     if (a->sliding_window && r->rules->rotated == BS_ROTATED_BY_KEY)
         memcpy(a->local_layers, a->unrotated_layers, sizeof a->local_layers);
     else if (a->sliding_window)
@@ -105,8 +115,75 @@ static enum bs_status read_windows(const struct bs_config_reader *r, struct bs_a
     return BS_OK;
 }
 
+static void set_dense(struct bs_architecture *a, int layer, bool dense)
+{
+    uint64_t bit = UINT64_C(1) << layer % 64;
+    a->dense_layers[layer / 64] = (a->dense_layers[layer / 64] & ~bit) | (dense ? bit : 0);
+}
+
+/* The layers of a list get what it says of them; where there is one of those with experts, all
+ * others have none. */
+static enum bs_status read_dense_list(const struct bs_config_reader *r, enum bs_key key, bool dense,
+                                      struct bs_architecture *a)
+{
+    const char *name;
+    const json_t *list = bs_config_get(r, key, &name), *item;
+    size_t i;
+    if (bs_config_is_null(list))
+        return BS_OK;
+    for (int l = 0; l < a->num_layers && !dense; l++)
+        set_dense(a, l, true);
+    bool right = json_is_array(list);
+    json_array_foreach(list, i, item)
+    {
+        json_int_t layer = json_integer_value(item);
+        right = right && json_is_integer(item);
+        if (right && layer >= 0 && layer < a->num_layers)
+            set_dense(a, (int)layer, dense);
+    }
+    return right ? BS_OK
+                 : bs_config_fail(r->path, name, list, BS_EDATA, "a list of layers", r->err);
+}
+
+/* Which layers have an MLP where others have experts. */
+static enum bs_status read_dense(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    int step, first;
+    if (!a->family->experts)
+        return BS_OK;
+    if (bs_config_int(r, BS_KEY_SPARSE_STEP, 1, &step) ||
+        bs_config_count(r, BS_KEY_FIRST_SPARSE, r->rules->first_sparse, &first))
+        return r->err->status;
+    for (int l = 0; l < a->num_layers; l++)
+        set_dense(a, l, l < first || (l + 1) % step);
+    return read_dense_list(r, BS_KEY_DENSE_LAYERS, true, a)
+               ? r->err->status
+               : read_dense_list(r, BS_KEY_SPARSE_LAYERS, false, a);
+}
+
+/* What layers with rotary positions do to q and k, and those without to q. */
+static enum bs_status read_by_rotation(const struct bs_config_reader *r, struct bs_architecture *a)
+{
+    const struct bs_family_config *rules = r->rules;
+    bool scaled;
+    double beta, positions;
+    if (!rules->query_positions)
+        return BS_OK;
+    if (bs_config_bool(r, BS_KEY_UNIT_QK, true, &a->unit_qk) ||
+        bs_config_bool(r, BS_KEY_QUERY_SCALED, true, &scaled) ||
+        bs_config_positive(r, BS_KEY_QUERY_BETA, rules->query_beta, &beta) ||
+        bs_config_positive(r, BS_KEY_QUERY_POSITIONS, rules->query_positions, &positions))
+        return r->err->status;
+    if (scaled)
+        a->query_scaling = (struct bs_query_scaling){
+            .beta = (float)beta, .positions = (float)positions, .first = 1, .unrotated = true};
+    return BS_OK;
+}
+
 enum bs_status bs_layers_read(const struct bs_config_reader *r, struct bs_architecture *a)
 {
+    if (read_dense(r, a) || read_by_rotation(r, a))
+        return r->err->status;
     enum bs_rotated rotated = r->rules->rotated;
     if (rotated == BS_ROTATED_BY_KEY && read_rotated(r, a))
         return r->err->status;

@@ -202,11 +202,13 @@ static void read_transposed(const struct bs_slot *slot, const struct bs_tensor_r
         }
 }
 
-static void load_linear(const struct bs_model *model, const char *place, const struct bs_slot *slot,
-                        struct bs_linear *linear)
+static void load_linear(const struct bs_model *model, const struct bs_block *block,
+                        const char *place, int index)
 {
+    const struct bs_slot *slot = &block->program->slots[index];
+    struct bs_linear *linear = &block->linears[index];
     struct bs_slot_tensor t;
-    bs_slot_tensor(model, place, slot, &t);
+    bs_slot_tensor(model, block->program, place, index, &t);
     const struct bs_tensor *weight = find_whole(model, t.weight);
     size_t slice = weight->count / (t.rank == 3 ? (size_t)t.shape[0] : 1);
     size_t before = (size_t)t.slice * slice, all = slice / (size_t)slot->in;
@@ -245,16 +247,20 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
                              struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    if (bs_block_init(block, a, err))
+    if (bs_block_init(block, a, index, err))
         return err->status;
-    block->index = index;
     char place[BS_PLACE_BYTES];
     bs_block_place(model, index, place);
-    for (int s = 0; s < a->program.num_slots; s++)
-        load_linear(model, place, &a->program.slots[s], &block->linears[s]);
+    for (int s = 0; s < block->program->num_slots; s++)
+        load_linear(model, block, place, s);
     for (int n = 0; n < BS_NUM_NORMS; n++)
         if (block->norms[n].width)
             load_block_norm(model, place, (enum bs_norm_place)n, &block->norms[n]);
+    for (int v = 0; v < BS_NUM_VECTORS; v++)
+        if (block->vectors[v]) {
+            const struct bs_tensor *tensor = find(model, place, a->stored.vectors[v], "");
+            bs_tensor_read(tensor, 0, tensor->count, block->vectors[v]);
+        }
     return BS_OK;
 }
 

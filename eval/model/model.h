@@ -15,110 +15,13 @@
 #include "eval/linalg/packed.h"
 #include "eval/linalg/vector.h"
 #include "eval/model/basis.h"
+#include "eval/model/family.h"
 #include "eval/model/program.h"
 #include "eval/quant/codes.h"
 #include "eval/quant/values.h"
 
-enum { BS_MAX_LAYERS = 512 };
-
-/* The part of a block whose output AWQ's code looks at to judge a factor: bs_program_inspected. */
-enum bs_module { BS_MODULE_ATTENTION, BS_MODULE_MLP, BS_MODULE_LINEAR, BS_MODULE_BLOCK };
-
-/* What a norm does and which parameters it has: a layer norm has weights and biases, or weights
- * only, or none. */
-enum bs_norm_kind { BS_RMS_NORM, BS_LAYER_NORM, BS_LAYER_NORM_UNBIASED, BS_LAYER_NORM_PLAIN };
-
-/* Vectors of parameters that a norm of this kind has. */
-int bs_norm_vectors(enum bs_norm_kind kind);
-
-/* Which channels the norms of q and k take together, and how a checkpoint holds their weights. */
-enum bs_qk_norm {
-    BS_QK_NORM_HEAD,         /* each head, with the weights [head_dim] of all */
-    BS_QK_NORM_EACH_HEAD,    /* each head, with its own of a tensor [heads][head_dim] */
-    BS_QK_NORM_HEAD_TENSORS, /* the same, with a tensor [head_dim] for each head; its name is a
-                                printf format with one %d */
-    BS_QK_NORM_WHOLE,        /* all heads together, weights [heads * head_dim] */
-};
-
-/* How attention and MLP hang on the residual stream x, with N their norms:
- * pre:      m = x + A(N1 x), y = m + M(N2 m); without a norm the branch reads what it is added to
- * post:     m = N1(x + A x), y = N2(m + M m)
- * parallel: y = x + A(N1 x) + M(N2 x), or M(N1 x) where there is no N2
- * normed:   m = N1 x + A(N1 x), y = N2 m + M(N2 m) */
-enum bs_wiring { BS_PRE_NORM, BS_POST_NORM, BS_PARALLEL, BS_NORMED_RESIDUAL };
-
-enum bs_position_kind { BS_ROTARY, BS_LEARNED, BS_ALIBI };
-
-/* How one tensor holds the rows of q, k and v. */
-enum bs_fused {
-    BS_FUSED_NONE,
-    BS_FUSED_GROUPS,   /* for each key-value head: the rows of its query heads, its k, its v */
-    BS_FUSED_SECTIONS, /* all of q, all of k, all of v */
-};
-
-struct bs_family_config;
-
-/* What a family calls a linear of its program: below the block, without ".weight"; for reports
- * where another name is that of the tensor it stands in. */
-struct bs_linear_name {
-    const char *role, *name; /* "q", "self_attn.q_proj" */
-};
-
-/* How a checkpoint holds the experts of a block: a matrix for each linear of each, or tensors of
- * all of them, [experts][rows][columns] with an expert's rows as in a matrix. Names below the
- * block, without ".weight" and ".bias". */
-struct bs_expert_tensors {
-    const char *router;                 /* "mlp.gate" */
-    const char *gate, *up, *down;       /* printf formats with one %d; or NULL */
-    const char *all_gate_up, *all_down; /* all of gate, all of up */
-    const char *all_ending;             /* of the names of the latter: ".weight", "" */
-};
-
-/* A model family: one row of data, read by one generic block. Names that are NULL stand for what
- * the family does not have. Of all tensors but the head's the names may begin with `prefix`. */
-struct bs_family {
-    const char *model_type; /* config.json's */
-    const char *models;     /* which models are of this family, for people */
-    const char *prefix;     /* "model." */
-    const char *embedding, *embedding_norm, *positions, *project_in;
-    const char *final_norm, *project_out, *head;
-    const char *block;                           /* printf format with one %d */
-    const char *norms[BS_NUM_NORMS];             /* below the block, without ".weight" */
-    struct bs_linear_name linears[BS_MAX_ROLES]; /* in any order; a NULL role after the last */
-    const struct bs_expert_tensors
-        *experts;                          /* how checkpoints may hold experts, a NULL router after
-                                                the last; NULL: the family has none */
-    const char *fused_qkv, *fused_gate_up; /* gate_up: all of gate, all of up */
-    enum bs_fused fused;                   /* how fused_qkv holds its rows */
-    bool fused_v_folds; /* AWQ's code folds the factors of o's columns into v's rows of fused_qkv */
-    bool transposed;    /* linears are stored [in_features][out_features] */
-    bool paired_rows;   /* of q and k: a head's rows j and j + head_dim / 2 follow one another */
-    enum bs_norm_kind norm, qk_norm_kind;
-    enum bs_qk_norm qk_norm;
-    bool norm_plus_one; /* norm weights are stored less 1 */
-    enum bs_wiring wiring;
-    enum bs_position_kind positions_kind;
-    int position_offset;     /* of the first row of learned positions */
-    bool rotary_interleaved; /* rotary positions turn channels 2j and 2j + 1 of a head as a pair;
-                                else j and j + rotary_dim / 2 */
-    bool alibi_bfloat16;  /* slopes and their products with positions are rounded to bfloat16, and
-                                scaled as q k^T is (Falcon's code) */
-    bool gated;           /* MLP: down(act(gate x) * up x); else down(act(up x)) */
-    bool embedding_scale; /* embeddings are multiplied by sqrt(hidden_size) */
-    bool head_bias;
-    enum bs_module attention_module, mlp_module; /* what AWQ's code inspects */
-    const struct bs_family_config *config;       /* how config.json is read: families.h */
-};
-
-/* The rows one by one, NULL after the last; rows of one model_type stand together and differ in
- * keys of config.json. */
-const struct bs_family *bs_family_at(int index);
-
-/* The norms that the row names; bit n: one at place n. */
-unsigned bs_family_norms(const struct bs_family *family);
-
-/* The first row of this model_type, or NULL. */
-const struct bs_family *bs_family_find(const char *model_type);
+/* Layers with experts are of one kind, those without of another. */
+enum { BS_MAX_LAYERS = 512, BS_MAX_KINDS = 2 };
 
 /* How the frequencies of rotary positions are scaled: transformers' rope_type. */
 enum bs_rope_kind {
@@ -137,6 +40,8 @@ struct bs_rope_settings {
     enum bs_rope_kind kind;
     double theta;
     double attention_factor; /* of cos and sin; 1 but for yarn and longrope */
+    double scores_factor;    /* of yarn with mscale_all_dim: what DeepSeek's code multiplies
+                                attention_scale by; else 0 */
     double factor;
     double original_positions; /* llama3, yarn, longrope; dynamic: max_position_embeddings */
     double low_freq_factor, high_freq_factor; /* llama3 */
@@ -150,20 +55,38 @@ struct bs_rope_settings {
 enum bs_routing {
     BS_ROUTE_SOFTMAX,        /* softmax over all experts; the largest are chosen */
     BS_ROUTE_SOFTMAX_CHOSEN, /* the largest are chosen; softmax over these */
+    BS_ROUTE_SIGMOID,        /* sigmoid of each, to which BS_VECTOR_ROUTING is added to choose */
 };
 
 /* The experts of a block: MLPs of which each token goes to a few. */
 struct bs_experts {
     int count, per_token; /* 0 = none */
     int size;             /* channels between their linears */
+    int shared_size;      /* of the expert that every token goes to; 0 = there is none */
     enum bs_routing routing;
-    bool normed; /* the weights of the chosen ones are divided by their sum */
+    int groups, groups_per_token; /* experts are chosen out of the best of so many equal groups, by
+                                     their best expert or, of BS_ROUTE_SIGMOID, best two; 0 or 1 =
+                                     out of all */
+    bool normed;                  /* the weights of the chosen ones are divided by their sum */
+    float scale;                  /* and multiplied by this; 0 = not */
+    bool weighs_input; /* it is an expert's rows that are multiplied by their weights, not what it
+                           makes of them (Llama 4) */
 };
 
-/* The query at position t is multiplied by 1 + beta * ln(1 + floor(t / positions)); beta 0 = not
- * (Llama 4, transformers' get_llama_4_attn_scale). */
+/* The query at position t is multiplied by 1 + beta * ln(1 + floor((t + first) / positions)); beta
+ * 0 = not (Llama 4, transformers' get_llama_4_attn_scale). */
 struct bs_query_scaling {
     float beta, positions;
+    int first;      /* 0 or 1: positions are counted from it */
+    bool unrotated; /* in layers without rotary positions only */
+};
+
+/* Latent attention (DeepSeek-V2): keys and values are made of one narrow vector, beside which a
+ * part of the key stands that has rotary positions and is one for all heads; queries perhaps of
+ * another. Their widths; key_value 0: attention is not of this kind, query 0: queries are made of
+ * the input. */
+struct bs_latent {
+    int query, key_value;
 };
 
 /* The numbers of config.json that the forward pass uses. */
@@ -175,6 +98,9 @@ struct bs_architecture {
         *wrapper; /* model_type of the model of more than text that this is a part of, or NULL */
     int hidden_size, intermediate_size, num_layers;
     int num_heads, num_kv_heads, head_dim;
+    int value_dim; /* of a head's values; head_dim but for latent attention, and where it is 0
+                      before bs_programs_build */
+    struct bs_latent latent;
     int vocab_size, max_positions; /* max_positions: INT_MAX where nothing limits them */
     int embedding_size;            /* width of the embeddings; hidden_size but for some OPT */
     enum bs_norm_kind norm;        /* of all but those of q and k */
@@ -189,6 +115,9 @@ struct bs_architecture {
     uint64_t unrotated_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has no rotary positions */
     float alibi_exponent; /* the slope of the last head of a power of two is 2 to minus this */
     int sliding_window;   /* 0 = none */
+    bool chunked_windows; /* a query sees the keys of its chunk of so many positions instead */
+    bool unit_qk;         /* in layers that have rotary positions, q and k are divided by the root
+                             mean square of each head after them */
     uint64_t local_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has the window */
     float attention_scale;                     /* of q k^T */
     bool attention_scale_by_layer;             /* layer l divides it by l + 1 */
@@ -199,9 +128,14 @@ struct bs_architecture {
      * 1 = nothing. */
     float embedding_scale, residual_scale, logit_scale;
     bool tied_head, final_norm;
-    unsigned biases;           /* enum bs_biases: which linears have them */
-    struct bs_experts experts; /* instead of the MLP */
-    struct bs_program program; /* of a block: bs_program_build */
+    unsigned biases;                           /* enum bs_biases: which linears have them */
+    struct bs_experts experts;                 /* instead of the MLP */
+    uint64_t dense_layers[BS_MAX_LAYERS / 64]; /* bit l: layer l has the MLP all the same */
+    /* What the layers compute, a program for each kind of layer, and which kind each is of:
+     * bs_programs_build. The first layer is of kind 0. */
+    int num_kinds;
+    unsigned char kinds[BS_MAX_LAYERS];
+    struct bs_program programs[BS_MAX_KINDS];
 };
 
 /* What there is to say of a model beyond its architecture: to print, and to keep with the
@@ -219,24 +153,40 @@ enum bs_status bs_architecture_read(const char *directory, const struct bs_lines
                                     struct bs_remarks *remarks, struct bs_error *err);
 void bs_remarks_release(struct bs_remarks *remarks);
 
-/* How many linears a block has. */
-int bs_num_linears(const struct bs_architecture *architecture);
+/* The program of a layer; and a layer that has the program of this kind, the first. */
+const struct bs_program *bs_program_of(const struct bs_architecture *architecture, int layer);
+int bs_first_of_kind(const struct bs_architecture *architecture, int kind);
+
+/* How many linears a layer has; the layer with the most; all layers. */
+int bs_num_linears(const struct bs_architecture *architecture, int layer);
+int bs_most_linears(const struct bs_architecture *architecture);
+int bs_total_linears(const struct bs_architecture *architecture);
 
 /* True where blocks have a norm at this place; its kind; and how many channels it has weights
  * for. */
 bool bs_has_norm(const struct bs_architecture *architecture, enum bs_norm_place place);
+bool bs_is_latent(int place); /* whether the norm is on a vector of latent attention */
 enum bs_norm_kind bs_norm_kind_at(const struct bs_architecture *architecture,
                                   enum bs_norm_place place);
 int bs_norm_width(const struct bs_architecture *architecture, enum bs_norm_place place);
 
-/* True where layer `layer` attends to the sliding window only; where it has rotary positions. */
+/* Floats of such a vector of the layer; 0: it has none. */
+int bs_vector_width(const struct bs_architecture *architecture, int layer, enum bs_vector which);
+
+/* True where layer `layer` attends to the sliding window only; where it has rotary positions; where
+ * it has experts. */
 bool bs_is_local(const struct bs_architecture *architecture, int layer);
 bool bs_is_rotated(const struct bs_architecture *architecture, int layer);
+bool bs_has_experts(const struct bs_architecture *architecture, int layer);
 
-/* Weights of all linears of a block; multiply-adds times two of bs_block_forward over one
- * window. */
-double bs_block_weights(const struct bs_architecture *architecture);
-double bs_block_flops(const struct bs_architecture *architecture, int tokens);
+/* Weights of all linears of a layer; of the layer that has the most; of all layers. */
+double bs_block_weights(const struct bs_architecture *architecture, int layer);
+double bs_most_weights(const struct bs_architecture *architecture);
+double bs_total_weights(const struct bs_architecture *architecture);
+
+/* Multiply-adds times two of bs_block_forward over one window; through all layers. */
+double bs_block_flops(const struct bs_architecture *architecture, int layer, int tokens);
+double bs_total_flops(const struct bs_architecture *architecture, int tokens);
 
 struct bs_model;
 
@@ -356,6 +306,7 @@ struct bs_linear {
 struct bs_norm {
     enum bs_norm_kind kind;
     int width;     /* 0 where there is none */
+    float eps;     /* 0: the architecture's */
     float *weight; /* [width]; ones where the kind has none */
     float *bias;   /* [width] of a layer norm, or NULL */
 };
@@ -374,6 +325,7 @@ struct bs_block {
     int index;
     struct bs_linear *linears; /* by slots of the program */
     struct bs_norm norms[BS_NUM_NORMS];
+    float *vectors[BS_NUM_VECTORS]; /* NULL where it has none */
     float *hidden_scale; /* [intermediate_size], what the activation's output is divided by */
     struct bs_site_setting *sites; /* by values of the program; NULL: none is quantized */
 };
@@ -387,10 +339,10 @@ void bs_norm_release(struct bs_norm *norm);
 void bs_norm_apply(const struct bs_architecture *architecture, const struct bs_norm *norm,
                    const float *x, float *y, int rows);
 
-/* A block of this architecture, its weights, biases and norms undefined, the scales 1.
+/* A layer of this architecture, its weights, biases and norms undefined, the scales 1.
  * BS_ENOMEM. */
 enum bs_status bs_block_init(struct bs_block *block, const struct bs_architecture *architecture,
-                             struct bs_error *err);
+                             int layer, struct bs_error *err);
 
 /* Reads block `index` as the checkpoint has it. BS_ENOMEM. */
 enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_block *block,
@@ -400,8 +352,9 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
  * models are published. */
 double bs_linear_bits(const struct bs_linear *linear);
 
-/* Copies weights, norms and scales of a block into `to`, which is either zero or an earlier copy of
- * the same shape whose memory is used again. Codes and what products prepare are not copied. */
+/* Copies weights, norms and scales of a block into `to`, which is either zero or an earlier copy
+ * whose memory is used again where its program is the same. Codes and what products prepare are not
+ * copied. */
 enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from,
                              struct bs_error *err);
 void bs_block_release(struct bs_block *block);

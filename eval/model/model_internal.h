@@ -29,6 +29,10 @@ struct bs_model {
     bool quantized; /* some of the checkpoint's weights are */
 };
 
+/* Adds everything of the architecture that the forward pass looks at. BS_ENOMEM. */
+enum bs_status bs_architecture_digest(const struct bs_architecture *architecture,
+                                      struct bs_digest_state *digest, struct bs_error *err);
+
 /* What the tensors of a block begin with. */
 void bs_block_place(const struct bs_model *model, int block, char out[BS_PLACE_BYTES]);
 
@@ -47,8 +51,8 @@ struct bs_slot_tensor {
     bool transposed; /* a slice is [in][all rows] */
 };
 
-/* place: bs_block_place. */
-void bs_slot_tensor(const struct bs_model *model, const char *place, const struct bs_slot *slot,
-                    struct bs_slot_tensor *tensor);
+/* Of a slot of a layer's program; place: bs_block_place. */
+void bs_slot_tensor(const struct bs_model *model, const struct bs_program *program,
+                    const char *place, int slot, struct bs_slot_tensor *tensor);
 
 #endif

@@ -8,7 +8,6 @@
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
-#include "eval/base/print.h"
 #include "eval/checkpoint/foreign.h"
 #include "eval/hub/adapter.h"
 #include "eval/model/wrappers.h"
@@ -68,17 +67,19 @@ static enum bs_status require_block_norm(struct bs_model *model, const char *pla
 }
 
 /* The tensors that the linear stands in, by itself or with others. */
-static enum bs_status require_linear(struct bs_model *model, const char *place,
-                                     const struct bs_slot *slot, struct bs_error *err)
+static enum bs_status require_linear(struct bs_model *model, const struct bs_program *p,
+                                     const char *place, int index, struct bs_error *err)
 {
     struct bs_slot_tensor t;
     const struct bs_tensor *tensor;
-    bs_slot_tensor(model, place, slot, &t);
-    int64_t out = t.shape[t.rank - 2 + t.transposed];
+    bs_slot_tensor(model, p, place, index, &t);
+    int64_t out = t.shape[t.rank - 2 + t.transposed], bias[] = {t.shape[0], out};
+    int rank = t.rank - 1;
     if (bs_checkpoint_require(model->checkpoint, t.weight, t.rank, t.shape, &tensor, err))
         return err->status;
-    return slot->biased ? bs_checkpoint_require(model->checkpoint, t.bias, 1, &out, &tensor, err)
-                        : BS_OK;
+    return p->slots[index].biased ? bs_checkpoint_require(model->checkpoint, t.bias, rank,
+                                                          rank > 1 ? bias : &out, &tensor, err)
+                                  : BS_OK;
 }
 
 /* --- all of them --- */
@@ -172,8 +173,15 @@ static enum bs_status require_block(struct bs_model *model, int block, struct bs
         if (bs_has_norm(a, (enum bs_norm_place)n) &&
             require_block_norm(model, place, (enum bs_norm_place)n, err))
             return err->status;
-    for (int s = 0; s < a->program.num_slots; s++)
-        if (require_linear(model, place, &a->program.slots[s], err))
+    for (int v = 0; v < BS_NUM_VECTORS; v++) {
+        const struct bs_tensor *tensor;
+        int64_t width = bs_vector_width(a, block, (enum bs_vector)v);
+        if (width && require(model, place, a->stored.vectors[v], "", 1, &width, &tensor, err))
+            return err->status;
+    }
+    const struct bs_program *p = bs_program_of(a, block);
+    for (int s = 0; s < p->num_slots; s++)
+        if (require_linear(model, p, place, s, err))
             return err->status;
     return BS_OK;
 }
@@ -373,26 +381,38 @@ static void choose_place(struct bs_model *model)
         }
 }
 
+/* The first layer with experts; -1: none has them. */
+static int first_with_experts(const struct bs_architecture *a)
+{
+    for (int l = 0; l < a->num_layers; l++)
+        if (bs_has_experts(a, l))
+            return l;
+    return -1;
+}
+
 /* How the experts stand in the checkpoint: the first way of the family's whose router and first
- * tensor the first block has; where none is right, the first way. */
+ * tensor the first layer with experts has; where none is right, the first way. */
 static enum bs_status choose_experts(struct bs_model *model, const char *directory,
                                      struct bs_error *err)
 {
     const struct bs_expert_tensors *first = model->architecture.stored.experts, *way = first;
     char place[BS_PLACE_BYTES];
     struct bs_slot_tensor t;
-    const struct bs_program *p = &model->architecture.program;
-    int down = bs_program_slot(p, "down");
-    bs_block_place(model, 0, place);
+    int layer = first_with_experts(&model->architecture);
+    if (layer < 0)
+        return BS_OK;
+    const struct bs_program *p = bs_program_of(&model->architecture, layer);
+    int down = bs_program_expert_slot(p, "down");
+    bs_block_place(model, layer, place);
     for (; way && way->router; way++) {
         model->experts = way;
-        bs_slot_tensor(model, place, &p->slots[down], &t);
+        bs_slot_tensor(model, p, place, down, &t);
         if (look_for(model, place, way->router, ".weight") &&
             bs_checkpoint_find(model->checkpoint, t.weight))
             return BS_OK;
     }
     model->experts = first;
-    if (model->architecture.experts.count && !first)
+    if (!first)
         return bs_fail(err, BS_EUNSUPPORTED,
                        "%s: experts are not read from this kind of checkpoint", directory);
     return BS_OK;
@@ -441,58 +461,18 @@ static size_t count_others(const struct bs_model *model)
         if (bs_has_norm(a, (enum bs_norm_place)n))
             block += (size_t)bs_norm_vectors(bs_norm_kind_at(a, (enum bs_norm_place)n)) *
                      (size_t)bs_norm_width(a, (enum bs_norm_place)n);
-    for (int s = 0; s < a->program.num_slots; s++)
-        block += a->program.slots[s].biased ? (size_t)a->program.slots[s].out : 0;
+    size_t biases = 0;
+    for (int l = 0; l < a->num_layers; l++) {
+        const struct bs_program *p = bs_program_of(a, l);
+        for (int s = 0; s < p->num_slots; s++)
+            biases += p->slots[s].biased ? (size_t)p->slots[s].out : 0;
+        for (int v = 0; v < BS_NUM_VECTORS; v++)
+            biases += (size_t)bs_vector_width(a, l, (enum bs_vector)v);
+    }
     return count_of(model->embedding) + count_of(model->positions) + count_of(model->project_in) +
            count_of(model->project_out) + (a->tied_head ? 0 : count_of(model->head)) +
            count_of(model->head_bias) + count_of_norm(&model->embedding_norm) +
-           count_of_norm(&model->final_norm) + (size_t)a->num_layers * block;
-}
-
-static void digest_rope(const struct bs_rope_settings *rope, FILE *out)
-{
-    fprintf(out, " %d %.17g %.17g %.17g %.17g %.17g %.17g %.17g %.17g %d", (int)rope->kind,
-            rope->theta, rope->attention_factor, rope->factor, rope->original_positions,
-            rope->low_freq_factor, rope->high_freq_factor, rope->beta_fast, rope->beta_slow,
-            rope->truncate);
-    for (int j = 0; j < rope->num_factors; j++)
-        fprintf(out, " %.9g %.9g", (double)rope->short_factors[j], (double)rope->long_factors[j]);
-}
-
-/* Everything of the architecture that the forward pass looks at. */
-static enum bs_status digest_architecture(const struct bs_architecture *a,
-                                          struct bs_digest_state *digest, struct bs_error *err)
-{
-    struct bs_print printing;
-    FILE *out = bs_print_begin(&printing);
-    if (!out)
-        return bs_fail_memory(err);
-    fprintf(out, "%s %d %d %d %d %d %d %d %d %.9g %d %d %d %d", a->family->model_type,
-            a->hidden_size, a->intermediate_size, a->num_layers, a->num_heads, a->num_kv_heads,
-            a->head_dim, a->vocab_size, a->embedding_size, (double)a->norm_eps, (int)a->wiring,
-            (int)a->activation, a->rotary_dim, a->sliding_window);
-    digest_rope(&a->rope, out);
-    digest_rope(&a->local_rope, out);
-    for (int l = 0; l < BS_MAX_LAYERS / 64; l++)
-        fprintf(out, " %llx %llx", (unsigned long long)a->local_layers[l],
-                (unsigned long long)a->unrotated_layers[l]);
-    fprintf(out, " %d %u %d %.9g %d %.9g %.9g", (int)a->norm, a->norms, (int)a->positions,
-            (double)a->alibi_exponent, a->attention_scale_by_layer, (double)a->query_scaling.beta,
-            (double)a->query_scaling.positions);
-    fprintf(out, " %.9g %.9g %.9g %.9g %.9g %.9g %.9g %d %d %u", (double)a->attention_scale,
-            (double)a->qkv_clip, (double)a->attention_softcap, (double)a->logit_softcap,
-            (double)a->embedding_scale, (double)a->residual_scale, (double)a->logit_scale,
-            a->tied_head, a->final_norm, a->biases);
-    const struct bs_experts *e = &a->experts;
-    if (e->count)
-        fprintf(out, " %d %d %d %d %d", e->count, e->per_token, e->size, (int)e->routing,
-                e->normed);
-    char *text = bs_print_end(&printing);
-    if (!text)
-        return bs_fail_memory(err);
-    bs_digest_add(digest, text, strlen(text));
-    bs_free(text);
-    return BS_OK;
+           count_of_norm(&model->final_norm) + (size_t)a->num_layers * block + biases;
 }
 
 /* Reads what is in `directory`, with the adapter in `adapter` (NULL = none). */
@@ -520,7 +500,7 @@ static enum bs_status open_parts(struct bs_model *model, const char *directory, 
     if (!status && !(digest = bs_digest_create()))
         status = bs_fail_memory(err);
     if (!status)
-        status = digest_architecture(&model->architecture, digest, err);
+        status = bs_architecture_digest(&model->architecture, digest, err);
     if (!status)
         status = bs_checkpoint_digest(model->checkpoint, digest, err);
     if (digest)

@@ -30,6 +30,8 @@ static const struct bs_value *value_of(const struct bs_frame *frame, int value)
     return &frame->block->program->values[value];
 }
 
+static float sigmoid(float x) { return 1 / (1 + bs_expf(-x)); }
+
 static size_t count_of(const struct bs_frame *frame, int value)
 {
     return (size_t)frame->values[value].rows * (size_t)value_of(frame, value)->width;
@@ -42,18 +44,20 @@ static void part(const struct bs_op *op, struct bs_frame *frame) { (void)op, (vo
 
 /* --- norms --- */
 
-/* A norm of q or k, whose rows hold several heads. */
+/* A norm of q or k, whose rows hold several heads, or of part of what a linear makes. */
 static void norm_heads(const struct bs_norm *norm, const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_architecture *a = frame->block->architecture;
     const struct bs_frame_value *x = bring(op, frame);
     int width = value_of(frame, op->out)->width;
-    int span = a->family->qk_norm == BS_QK_NORM_WHOLE ? width : a->head_dim;
+    bool whole = a->family->qk_norm == BS_QK_NORM_WHOLE || bs_is_latent(op->detail);
+    int span = whole ? width : a->head_dim;
     for (int t = 0; t < frame->tokens; t++)
         for (int at = 0; at < width; at += span) {
             int first = at % norm->width; /* 0 where all heads share the weights */
             struct bs_norm one = {.kind = norm->kind,
                                   .width = span,
+                                  .eps = norm->eps,
                                   .weight = norm->weight + first,
                                   .bias = norm->bias ? norm->bias + first : NULL};
             bs_norm_apply(a, &one, row_of(x, t) + at, row_of(x, t) + at, 1);
@@ -64,7 +68,7 @@ static void norm(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_block *block = frame->block;
     const struct bs_norm *norm = &block->norms[op->detail];
-    if (op->detail == BS_NORM_Q || op->detail == BS_NORM_K)
+    if (op->detail == BS_NORM_Q || op->detail == BS_NORM_K || bs_is_latent(op->detail))
         norm_heads(norm, op, frame);
     else
         bs_norm_apply(block->architecture, norm, frame->values[op->in[0]].x,
@@ -134,22 +138,77 @@ static void rotary(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_architecture *a = frame->block->architecture;
     const struct bs_frame_value *x = bring(op, frame);
-    int layer = frame->block->index;
+    int layer = frame->block->index, heads = value_of(frame, op->out)->heads;
+    int width = value_of(frame, op->out)->width / heads;
+    int first = a->latent.key_value ? width - a->rotary_dim : 0; /* the last channels turn there */
     for (int i = 0; bs_is_rotated(a, layer) && i <= frame->fork.branches; i++) {
         struct bs_segment s = bs_fork_segment(&frame->fork, i);
-        bs_rotate(frame->rope, bs_is_local(a, layer), row_of(x, s.begin), s.position, s.count,
-                  value_of(frame, op->out)->heads, a->head_dim, x->stride);
+        bs_rotate(frame->rope, bs_is_local(a, layer), row_of(x, s.begin) + first, s.position,
+                  s.count, heads, width, x->stride);
     }
+}
+
+/* x [width] by its root mean square. */
+static void divide_by_rms(float *x, int width, float eps)
+{
+    float sum = 0;
+    for (int j = 0; j < width; j++)
+        sum += x[j] * x[j];
+    float by = 1 / sqrtf(sum / (float)width + eps);
+    for (int j = 0; j < width; j++)
+        x[j] *= by;
+}
+
+static void unit(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_architecture *a = frame->block->architecture;
+    const struct bs_frame_value *x = bring(op, frame);
+    int heads = value_of(frame, op->out)->heads, width = value_of(frame, op->out)->width / heads;
+    for (int t = 0; bs_is_rotated(a, frame->block->index) && t < frame->tokens; t++)
+        for (int h = 0; h < heads; h++)
+            divide_by_rms(row_of(x, t) + (size_t)h * (size_t)width, width, a->norm_eps);
+}
+
+/* Some of the channels of each head, close together. */
+static void heads(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *in = &frame->values[op->in[0]], *out = &frame->values[op->out];
+    int count = value_of(frame, op->out)->heads;
+    size_t all = (size_t)(value_of(frame, op->in[0])->width / count);
+    size_t width = (size_t)(value_of(frame, op->out)->width / count);
+    for (int t = 0; t < out->rows; t++)
+        for (size_t h = 0; h < (size_t)count; h++)
+            memcpy(row_of(out, t) + h * width, row_of(in, t) + h * all + (size_t)op->detail,
+                   width * sizeof(float));
+}
+
+static void join(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *a = &frame->values[op->in[0]], *b = &frame->values[op->in[1]];
+    const struct bs_value *first = value_of(frame, op->in[0]), *second = value_of(frame, op->in[1]);
+    const struct bs_frame_value *out = &frame->values[op->out];
+    size_t left = (size_t)(first->width / first->heads);
+    size_t right = (size_t)(second->width / second->heads);
+    for (int t = 0; t < out->rows; t++)
+        for (size_t h = 0; h < (size_t)first->heads; h++) {
+            float *to = row_of(out, t) + h * (left + right);
+            size_t at = second->heads == 1 ? 0 : h;
+            memcpy(to, row_of(a, t) + h * left, left * sizeof *to);
+            memcpy(to + left, row_of(b, t) + at * right, right * sizeof *to);
+        }
 }
 
 static void scale(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_query_scaling *scaling = &frame->block->architecture->query_scaling;
     const struct bs_frame_value *x = bring(op, frame);
-    for (int i = 0; i <= frame->fork.branches; i++) {
+    bool passed =
+        scaling->unrotated && bs_is_rotated(frame->block->architecture, frame->block->index);
+    for (int i = 0; i <= frame->fork.branches && !passed; i++) {
         struct bs_segment s = bs_fork_segment(&frame->fork, i);
         for (int t = 0; t < s.count; t++) {
-            float steps = floorf((float)(s.position + t) / scaling->positions);
+            float at = (float)(s.position + t + scaling->first);
+            float steps = floorf(at / scaling->positions);
             float factor = 1 + scaling->beta * (float)bs_log(1 + (double)steps);
             for (int j = 0; j < value_of(frame, op->out)->width; j++)
                 row_of(x, s.begin + t)[j] *= factor;
@@ -164,10 +223,11 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
     struct bs_heads in = {.architecture = a,
                           .scale = a->attention_scale / (float)layers,
                           .fork = frame->fork,
-                          .width = frame->values[op->in[0]].stride,
-                          .q = frame->values[op->in[0]].x,
-                          .k = frame->values[op->in[1]].x,
-                          .v = frame->values[op->in[2]].x,
+                          .sinks = frame->block->vectors[BS_VECTOR_SINKS],
+                          .q = {frame->values[op->in[0]].x, frame->values[op->in[0]].stride},
+                          .k = {frame->values[op->in[1]].x, frame->values[op->in[1]].stride},
+                          .v = {frame->values[op->in[2]].x, frame->values[op->in[2]].stride},
+                          .chunked = a->chunked_windows,
                           .window = bs_is_local(a, layer) ? a->sliding_window : frame->tokens};
     bs_attend(&in, frame->values[op->out].x, frame->scratch);
 }
@@ -175,13 +235,13 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
 static double attend_flops(const struct bs_program *p, const struct bs_op *op, double tokens)
 {
     double pairs = tokens * tokens / 2; /* each in q k^T and in p v */
-    return 2 * 2 * pairs * p->values[op->out].width;
+    return 2 * pairs * ((double)p->values[op->in[0]].width + p->values[op->out].width);
 }
 
 static size_t attend_extra(const struct bs_program *p, const struct bs_op *op, int tokens)
 {
-    const struct bs_value *key = &p->values[op->in[1]];
-    return bs_attend_floats(key->width / key->heads, tokens);
+    const struct bs_value *key = &p->values[op->in[1]], *value = &p->values[op->in[2]];
+    return bs_attend_floats(key->width / key->heads, value->width / value->heads, tokens);
 }
 
 /* --- the MLP and the residual stream --- */
@@ -197,6 +257,30 @@ static void activate(const struct bs_op *op, struct bs_frame *frame)
         bs_nonlinearity_apply(activation, x, count);
 }
 
+/* gpt-oss's own, with its own bounds. */
+static void clamped_gate(const struct bs_op *op, struct bs_frame *frame)
+{
+    const float most = 7, slope = 1.702f;
+    const float *up = frame->values[op->in[1]].x;
+    float *x = bring(op, frame)->x;
+    size_t count = count_of(frame, op->out);
+    for (size_t i = 0; i < count; i++) {
+        float gate = x[i] > most ? most : x[i]; /* lets a NaN through, as the next */
+        float times = up[i] > most ? most : up[i] < -most ? -most : up[i];
+        x[i] = (times + 1) * (gate * sigmoid(gate * slope));
+    }
+}
+
+static void weigh(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *x = bring(op, frame), *by = &frame->values[op->in[1]];
+    for (int t = 0; t < frame->tokens; t++) {
+        float factor = sigmoid(*row_of(by, t));
+        for (int j = 0; j < value_of(frame, op->out)->width; j++)
+            row_of(x, t)[j] *= factor;
+    }
+}
+
 static void divide(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_frame_value *x = bring(op, frame);
@@ -210,6 +294,7 @@ static void add(const struct bs_op *op, struct bs_frame *frame)
 {
     const float *x = frame->values[op->in[0]].x, *branch = frame->values[op->in[1]].x;
     float *y = frame->values[op->out].x, by = frame->block->architecture->residual_scale;
+    by = op->detail == BS_ADD_PLAIN ? 1 : by;
     size_t count = count_of(frame, op->out);
     for (size_t i = 0; i < count; i++)
         y[i] = x[i] + by * branch[i];
@@ -226,7 +311,8 @@ static void route(const struct bs_op *op, struct bs_frame *frame)
         if (frame->imposed)
             memcpy(row_of(out, (int)t), frame->imposed + t * count, count * sizeof(float));
         else
-            bs_experts_route(experts, row_of(in, (int)t), row_of(out, (int)t));
+            bs_experts_route(experts, frame->block->vectors[BS_VECTOR_ROUTING], row_of(in, (int)t),
+                             row_of(out, (int)t));
         if (frame->routed)
             memcpy(frame->routed + t * count, row_of(out, (int)t), count * sizeof(float));
     }
@@ -238,10 +324,17 @@ static void gather(const struct bs_op *op, struct bs_frame *frame)
     struct bs_frame_value *out = &frame->values[op->out];
     size_t width = (size_t)value_of(frame, op->out)->width;
     routing = &frame->values[op->in[1]];
+    bool weighs = frame->block->architecture->experts.weighs_input;
     out->rows = 0;
-    for (int t = 0; t < frame->tokens; t++)
-        if (row_of(routing, t)[op->detail] >= 0)
-            memcpy(row_of(out, out->rows++), row_of(in, t), width * sizeof(float));
+    for (int t = 0; t < frame->tokens; t++) {
+        float weight = row_of(routing, t)[op->detail];
+        if (weight < 0)
+            continue;
+        float *to = row_of(out, out->rows++);
+        memcpy(to, row_of(in, t), width * sizeof *to);
+        for (size_t j = 0; weighs && j < width; j++)
+            to[j] *= weight;
+    }
 }
 
 /* Experts come in their order, as in transformers. */
@@ -261,6 +354,7 @@ static void scatter(const struct bs_op *op, struct bs_frame *frame)
         if (weight < 0)
             continue;
         const float *x = row_of(in, row++);
+        weight = frame->block->architecture->experts.weighs_input ? 1 : weight;
         for (int j = 0; j < width; j++)
             sum[j] += x[j] * weight;
     }
@@ -279,12 +373,19 @@ const struct bs_op_type bs_op_types[BS_NUM_OPS] = {
     [BS_OP_ROTARY] = {"rotary", "rotary positions", 1, 1, FIRST, rotary, NULL, NULL},
     [BS_OP_SCALE] = {"scale", "queries by what their positions ask for", 1, 1, FIRST, scale, NULL,
                      NULL},
+    [BS_OP_UNIT] = {"unit", "each head by its root mean square", 1, 1, FIRST, unit, NULL, NULL},
+    [BS_OP_HEADS] = {"heads", "some of the channels of each head", 1, 1, 0, heads, NULL, NULL},
+    [BS_OP_JOIN] = {"join", "two parts of each head", 2, 2, 0, join, NULL, NULL},
     [BS_OP_ATTEND] = {"attend", "softmax(q k^T) v of every head", 3, 3, 0, attend, attend_flops,
                       attend_extra},
     [BS_OP_ACTIVATE] = {"activate", "the MLP's nonlinearity, gated or not", 1, 2, FIRST, activate,
                         NULL, NULL},
     [BS_OP_DIVIDE] = {"divide", "by factors that the nonlinearity let none of through", 1, 1, FIRST,
                       divide, NULL, NULL},
+    [BS_OP_CLAMPED_GATE] = {"clamped gate", "gpt-oss's gated nonlinearity", 2, 2, FIRST,
+                            clamped_gate, NULL, NULL},
+    [BS_OP_WEIGH] = {"weigh", "rows, each by how much of it there is", 2, 2, FIRST, weigh, NULL,
+                     NULL},
     [BS_OP_ADD] = {"add", "a branch to the residual stream", 2, 2, SECOND, add, NULL, NULL},
     [BS_OP_TRANSFORM] = {"transform", "by an orthogonal matrix at a site: a rotation online", 1, 1,
                          0, NULL, NULL, NULL},

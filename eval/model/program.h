@@ -1,7 +1,8 @@
-/* A decoder block as a short program: operations over named values, built from the family's row and
- * config.json. How a block is wired is said here once: what linears read together, where a factor
- * can be folded, which part of a block is looked at by itself, the memory that a window takes and
- * what it costs follow from the program. */
+/* A decoder layer as a short program: operations over named values, built from the family's row and
+ * config.json. Layers of one kind have the same program, layers of different kinds (with experts,
+ * without) each their own. How a block is wired is said here once: what linears read together,
+ * where a factor can be folded, which part of a block is looked at by itself, the memory that a
+ * window takes and what it costs follow from the program. */
 #ifndef BS_EVAL_MODEL_PROGRAM_H
 #define BS_EVAL_MODEL_PROGRAM_H
 
@@ -16,7 +17,8 @@ enum bs_biases {
     BS_BIASES_O = 2,   /* attention's last */
     BS_BIASES_MLP = 4,
     BS_BIASES_ALL = 7,
-    BS_BIASES_ROUTER = 8
+    BS_BIASES_ROUTER = 8,
+    BS_BIASES_SHARED = 16 /* of the expert that all tokens go to */
 };
 
 /* Where a block's norms stand. */
@@ -27,6 +29,8 @@ enum bs_norm_place {
     BS_NORM_MLP_OUT,       /* the same of the MLP */
     BS_NORM_Q,             /* on q, and on k, before rotary positions (Qwen3) */
     BS_NORM_K,
+    BS_NORM_QUERY_LATENT, /* of latent attention, on the narrow vector that queries are made of */
+    BS_NORM_KEY_VALUE_LATENT,
     BS_NUM_NORMS
 };
 
@@ -34,26 +38,33 @@ enum bs_norm_place {
  * what experts of three linears add. */
 enum {
     BS_MAX_EXPERTS = 384,
-    BS_MAX_ROLES = 16,
+    BS_MAX_ROLES = 20,
     BS_MAX_VALUES = 64 + 6 * BS_MAX_EXPERTS,
     BS_MAX_SLOTS = BS_MAX_ROLES + 3 * BS_MAX_EXPERTS,
     BS_MAX_OPS = BS_MAX_VALUES,
     BS_MAX_DEPTHS = 8 /* linears that follow one another */
 };
 
+enum { BS_ADD_PLAIN = 1 };
+
 /* What is done at a step; bs_op_types says more of each. */
 enum bs_op_kind {
-    BS_OP_COPY,      /* the same values under another name, or to be changed apart */
-    BS_OP_PART,      /* channels `detail` and on of what several linears made side by side */
-    BS_OP_NORM,      /* detail: enum bs_norm_place */
-    BS_OP_LINEAR,    /* the outputs of num_slots linears, slot and on, side by side */
-    BS_OP_CLIP,      /* to +- qkv_clip */
-    BS_OP_ROTARY,    /* in layers that have rotary positions */
-    BS_OP_SCALE,     /* queries by what their positions ask for: bs_query_scaling */
-    BS_OP_ATTEND,    /* in: query, key, value */
-    BS_OP_ACTIVATE,  /* act(in[0]), times in[1] where there is one */
-    BS_OP_DIVIDE,    /* by bs_block.hidden_scale, where there is one */
-    BS_OP_ADD,       /* in[0] + residual_scale * in[1] */
+    BS_OP_COPY,     /* the same values under another name, or to be changed apart */
+    BS_OP_PART,     /* channels `detail` and on of what several linears made side by side */
+    BS_OP_NORM,     /* detail: enum bs_norm_place */
+    BS_OP_LINEAR,   /* the outputs of num_slots linears, slot and on, side by side */
+    BS_OP_CLIP,     /* to +- qkv_clip */
+    BS_OP_ROTARY,   /* in layers that have rotary positions */
+    BS_OP_SCALE,    /* queries by what their positions ask for: bs_query_scaling */
+    BS_OP_UNIT,     /* each head by its root mean square, in layers that have rotary positions */
+    BS_OP_HEADS,    /* of each head the channels `detail` and on */
+    BS_OP_JOIN,     /* each head of in[0] with that of in[1], or with the only one there */
+    BS_OP_ATTEND,   /* in: query, key, value */
+    BS_OP_ACTIVATE, /* act(in[0]), times in[1] where there is one */
+    BS_OP_DIVIDE,   /* by bs_block.hidden_scale, where there is one */
+    BS_OP_CLAMPED_GATE, /* (up + 1) * g * sigmoid(1.702 g), g the gate, both held within bounds */
+    BS_OP_ADD,       /* in[0] + residual_scale * in[1]; detail BS_ADD_PLAIN: without the factor */
+    BS_OP_WEIGH,     /* rows of in[0] by the sigmoid of in[1], a number each */
     BS_OP_TRANSFORM, /* no program has these yet: see bs_op_types */
     BS_OP_ROUTE,     /* which experts a row goes to: the weight of each, -1 where it does not */
     BS_OP_GATHER,  /* in: rows, routing; the rows that go to expert `detail`, one after the other */
@@ -154,11 +165,10 @@ struct bs_program {
 
 struct bs_architecture;
 
-/* The program of every block of this architecture, whose other members are set. Layers differ in
- * what their ops look up, not in the program. BS_EUNSUPPORTED where there is no room for it, or the
- * family's row lacks the name of a linear. */
-enum bs_status bs_program_build(const struct bs_architecture *architecture,
-                                struct bs_program *program, struct bs_error *err);
+/* Fills the programs of an architecture whose other members are set, and says which layer has
+ * which. Beyond that layers differ in what their ops look up. BS_EUNSUPPORTED where there is no
+ * room for a program, or the family's row lacks the name of a linear. */
+enum bs_status bs_programs_build(struct bs_architecture *architecture, struct bs_error *err);
 
 /* BS_EDATA naming the op that does not fit: one whose input is made later or is overwritten before
  * it is read, whose widths do not go together, that makes what is made already, or that no code
@@ -168,6 +178,9 @@ enum bs_status bs_program_check(const struct bs_program *program, struct bs_erro
 /* The value of this name, or -1; the first slot of this role ("q"), or -1. */
 int bs_program_find(const struct bs_program *program, const char *name);
 int bs_program_slot(const struct bs_program *program, const char *role);
+
+/* The first slot of this role that is an expert's, or -1. */
+int bs_program_expert_slot(const struct bs_program *program, const char *role);
 
 /* The linears that read a value, in the order of the slots; returns how many. */
 int bs_program_readers(const struct bs_program *program, int value, int slots[BS_MAX_SLOTS]);
@@ -238,7 +251,7 @@ struct bs_place {
 };
 enum { BS_MAX_PLACES = BS_MAX_SLOTS + BS_MAX_VALUES };
 
-/* The places of each layer: weights, then sites, in the order of the computation. Returns how
+/* The places of a layer: weights, then sites, in the order of the computation. Returns how
  * many. */
 int bs_program_places(const struct bs_program *program, struct bs_place places[BS_MAX_PLACES]);
 

@@ -69,9 +69,19 @@ static bool widths_fit(const struct bs_program *p, const struct bs_op *op)
         return op->detail >= 0 && op->detail + out->width <= in[0]->width;
     case BS_OP_ATTEND:
         assert(in[1] && in[2]);
-        return in[0]->width == out->width && in[1]->width == in[2]->width &&
+        return out->width == in[0]->heads * (in[2]->width / in[2]->heads) &&
                in[1]->heads == in[2]->heads && in[0]->heads % in[1]->heads == 0 &&
                in[0]->width / in[0]->heads == in[1]->width / in[1]->heads;
+    case BS_OP_HEADS:
+        return op->detail >= 0 && out->heads == in[0]->heads &&
+               op->detail + out->width / out->heads <= in[0]->width / in[0]->heads;
+    case BS_OP_JOIN:
+        assert(in[1]);
+        return (in[1]->heads == 1 || in[1]->heads == in[0]->heads) &&
+               out->width == in[0]->width + in[0]->heads * (in[1]->width / in[1]->heads);
+    case BS_OP_WEIGH:
+        assert(in[1]);
+        return in[0]->width == out->width && in[1]->width == 1;
     case BS_OP_GATHER:
         assert(in[1]);
         return in[0]->width == out->width && op->detail < in[1]->width && out->expert == op->detail;

@@ -29,6 +29,14 @@ int bs_program_slot(const struct bs_program *p, const char *role)
     return -1;
 }
 
+int bs_program_expert_slot(const struct bs_program *p, const char *role)
+{
+    for (int s = 0; s < p->num_slots; s++)
+        if (p->slots[s].expert >= 0 && !strcmp(p->slots[s].role, role))
+            return s;
+    return -1;
+}
+
 int bs_program_readers(const struct bs_program *p, int value, int slots[BS_MAX_SLOTS])
 {
     int count = 0;

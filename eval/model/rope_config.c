@@ -190,6 +190,8 @@ static enum bs_status part_yarn(const struct part *p, struct bs_rope_settings *o
     if (out->theta <= 1)
         return bs_fail(p->r->err, BS_EDATA, "%s: yarn with rope_theta %.9g, expected more than 1",
                        p->place, out->theta);
+    double all_scale = yarn_scale(out->factor, all_dimensions);
+    out->scores_factor = all_dimensions > 0 ? all_scale * all_scale : 0;
     double inferred = scale > 0 && all_dimensions > 0
                           ? yarn_scale(out->factor, scale) / yarn_scale(out->factor, all_dimensions)
                           : yarn_scale(out->factor, 1);
@@ -539,7 +541,8 @@ static enum bs_status read_query_scaling(const struct bs_config_reader *r,
         return BS_OK;
     if (part_number(&p, beta_key, 0, &beta))
         return r->err->status;
-    a->query_scaling = (struct bs_query_scaling){(float)beta, (float)positions};
+    a->query_scaling =
+        (struct bs_query_scaling){.beta = (float)beta, .positions = (float)positions};
     return BS_OK;
 }
 

@@ -16,12 +16,11 @@ void bs_stored_head(const struct bs_model *model, char module[BS_STORED_NAME_BYT
 
 /* ---- linears ---- */
 
-static void fill(const struct bs_model *model, const char *place, int slot,
-                 struct bs_stored_linear *stored)
+static void fill(const struct bs_model *model, const struct bs_program *p, const char *place,
+                 int slot, struct bs_stored_linear *stored)
 {
-    const struct bs_program *p = &model->architecture.program;
     struct bs_slot_tensor t;
-    bs_slot_tensor(model, place, &p->slots[slot], &t);
+    bs_slot_tensor(model, p, place, slot, &t);
     size_t length = strlen(t.weight), ending = strlen(".weight");
     bool usual = bs_ends_in(t.weight, ".weight");
     *stored = (struct bs_stored_linear){.ending = usual ? ".weight" : "",
@@ -41,13 +40,13 @@ static void fill(const struct bs_model *model, const char *place, int slot,
 int bs_stored_linears(const struct bs_model *model, int layer,
                       struct bs_stored_linear list[BS_MAX_SLOTS])
 {
-    const struct bs_program *p = &model->architecture.program;
+    const struct bs_program *p = bs_program_of(&model->architecture, layer);
     char place[BS_PLACE_BYTES];
     int count = 0;
     bs_block_place(model, layer, place);
     for (int s = 0; s < p->num_slots; s++)
         if (p->slots[s].first == s)
-            fill(model, place, s, &list[count++]);
+            fill(model, p, place, s, &list[count++]);
     return count;
 }
 
@@ -274,6 +273,13 @@ enum bs_status bs_stored_norms(const struct bs_model *model, const struct bs_blo
                 visit_vector(&bias, visit, context, err))
                 return err->status;
         }
+    }
+    for (int v = 0; v < BS_NUM_VECTORS; v++) { /* which no recipe changes */
+        struct bs_stored_tensor tensor = {.source = NULL};
+        if (original->vectors[v])
+            tensor.source = find(model, place, a->stored.vectors[v], "");
+        if (tensor.source && visit(context, &tensor, err))
+            return err->status;
     }
     return BS_OK;
 }

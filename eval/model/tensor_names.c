@@ -40,18 +40,25 @@ static const char *expert_format(const struct bs_expert_tensors *experts, const 
                                  : experts->down;
 }
 
-/* Of a tensor of all experts: their number comes first, and gate's rows before up's. */
-static void place_in_all(const struct bs_experts *experts, const struct bs_slot *slot,
-                         struct bs_slot_tensor *t)
+/* Of a tensor of all experts: their number comes first. Returns what it is called. */
+static const char *place_in_all(const struct bs_expert_tensors *way, int experts,
+                                const struct bs_slot *slot, struct bs_slot_tensor *t)
 {
-    bool down = !strcmp(slot->role, "down");
-    int all = down ? slot->out : 2 * slot->out;
+    bool down = !strcmp(slot->role, "down"), up = !strcmp(slot->role, "up");
+    bool both = !down && way->all_gate_up;
+    int all = both ? 2 * slot->out : slot->out;
     t->rank = 3;
-    t->shape[0] = experts->count;
+    t->shape[0] = experts;
     t->shape[1] = all;
     t->shape[2] = slot->in;
     t->slice = slot->expert;
-    t->rows = (struct bs_tensor_rows){strcmp(slot->role, "up") ? 0 : slot->out, slot->out, all, 0};
+    t->transposed = way->transposed;
+    t->rows = (struct bs_tensor_rows){both && up ? slot->out : 0, slot->out, all, 0};
+    if (both && way->interleaved)
+        t->rows = (struct bs_tensor_rows){up, 1, 2, 0};
+    if (both)
+        return way->all_gate_up;
+    return down ? way->all_down : up ? way->all_up : way->all_gate;
 }
 
 /* Below the block, without what it ends in; and what that is. */
@@ -65,9 +72,8 @@ static const char *stem_of(const struct bs_model *model, const struct bs_slot *s
         return ".weight";
     }
     if (!experts->gate) {
-        place_in_all(&model->architecture.experts, slot, t);
         snprintf(name, size, "%s",
-                 strcmp(slot->role, "down") ? experts->all_gate_up : experts->all_down);
+                 place_in_all(experts, model->architecture.experts.count, slot, t));
         return experts->all_ending;
     }
 #pragma GCC diagnostic push
@@ -78,20 +84,28 @@ static const char *stem_of(const struct bs_model *model, const struct bs_slot *s
     return ".weight";
 }
 
-void bs_slot_tensor(const struct bs_model *model, const char *place, const struct bs_slot *slot,
-                    struct bs_slot_tensor *t)
+void bs_slot_tensor(const struct bs_model *model, const struct bs_program *program,
+                    const char *place, int index, struct bs_slot_tensor *t)
 {
+    const struct bs_slot *slot = &program->slots[index];
     const struct bs_architecture *a = &model->architecture;
     char name[BS_TENSOR_NAME_BYTES / 2];
     *t = (struct bs_slot_tensor){.rank = 2, .rows = slot->rows};
     const char *ending = stem_of(model, slot, t, name);
     snprintf(t->weight, sizeof t->weight, "%s%s%s", place, name, ending);
-    snprintf(t->bias, sizeof t->bias, "%s%s.bias", place, name);
-    if (t->rank == 3)
-        return;
+    snprintf(t->bias, sizeof t->bias, "%s%s%s", place, name,
+             t->rank == 3 && model->experts->bias_ending ? model->experts->bias_ending : ".bias");
     const struct bs_tensor *tensor = bs_checkpoint_find(model->checkpoint, t->weight);
-    t->transposed = a->stored.transposed && !(tensor && tensor->coded);
+    bool plain = !(tensor && tensor->coded);
+    if (t->rank == 3) {
+        t->transposed = t->transposed && plain;
+        int64_t rows = t->shape[1];
+        t->shape[1 + t->transposed] = rows;
+        t->shape[2 - t->transposed] = slot->in;
+        return;
+    }
+    t->transposed = a->stored.transposed && plain;
     for (int s = slot->first; s <= slot->last; s++)
-        t->shape[t->transposed] += a->program.slots[s].out;
+        t->shape[t->transposed] += program->slots[s].out;
     t->shape[!t->transposed] = slot->in;
 }

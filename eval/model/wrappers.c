@@ -8,7 +8,7 @@ static const struct bs_wrapper wrappers[] = {
     {"gemma3", "gemma3_text"}, {"mistral3", "mistral"},      {"llava", "llama"},
     {"llava_next", "llama"},   {"llava_onevision", "qwen2"}, {"video_llava", "llama"},
     {"vipllava", "llama"},     {"internvl", "qwen2"},        {"idefics3", "llama"},
-    {"smolvlm", "llama"},
+    {"smolvlm", "llama"},      {"llama4", "llama4_text"},
 };
 
 const struct bs_wrapper *bs_wrapper_at(int index)

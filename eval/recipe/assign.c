@@ -22,9 +22,9 @@ static bool next_pattern(const char **where, char pattern[PATTERN_TEXT])
 static bool is_weight(const struct bs_place *place) { return place->out > 0; }
 
 /* Routers stay as they are, as in all tools, unless a pattern without a star names them. */
-static bool is_router(const struct bs_architecture *a, const struct bs_place *place)
+static bool is_router(const struct bs_architecture *a, int layer, const struct bs_place *place)
 {
-    return is_weight(place) && a->program.slots[place->index].routes;
+    return is_weight(place) && bs_program_of(a, layer)->slots[place->index].routes;
 }
 
 static bool pattern_matches(const char *pattern, const struct bs_architecture *a, int layer,
@@ -41,7 +41,7 @@ static bool where_matches(const char *where, const struct bs_architecture *a, in
     char pattern[PATTERN_TEXT];
     while (next_pattern(&where, pattern))
         if (pattern_matches(pattern, a, layer, place) &&
-            (!is_router(a, place) || !strchr(pattern, '*')))
+            (!is_router(a, layer, place) || !strchr(pattern, '*')))
             return true;
     return false;
 }
@@ -66,7 +66,8 @@ static enum bs_mix_role role_of(const struct bs_program *p, int slot)
             return BS_MIX_VALUE;
     if (!strcmp(own->role, "o"))
         return BS_MIX_OUTPUT;
-    return strcmp(own->role, "down") ? BS_MIX_OTHER : BS_MIX_DOWN;
+    bool down = !strcmp(own->role, "down") || !strcmp(own->role, "shared_down");
+    return down ? BS_MIX_DOWN : BS_MIX_OTHER;
 }
 
 static int heads_sharing(const struct bs_architecture *a) { return a->num_heads / a->num_kv_heads; }
@@ -74,11 +75,11 @@ static int heads_sharing(const struct bs_architecture *a) { return a->num_heads 
 static const struct bs_setting *mixed(const struct bs_setting *setting,
                                       const struct bs_architecture *a, int layer, int slot)
 {
-    const struct bs_mix_place place = {.role = role_of(&a->program, slot),
+    const struct bs_mix_place place = {.role = role_of(bs_program_of(a, layer), slot),
                                        .layer = layer,
                                        .layers = a->num_layers,
                                        .sharing = heads_sharing(a),
-                                       .in = a->program.slots[slot].in};
+                                       .in = bs_program_of(a, layer)->slots[slot].in};
     return bs_mix_setting(setting, &place);
 }
 
@@ -90,9 +91,9 @@ static const struct bs_setting *setting_at(const struct bs_recipe *recipe,
     enum bs_use use = is_weight(place) ? BS_FOR_WEIGHTS : BS_FOR_ACTIVATIONS;
     if (!is_open_to(recipe, use, a, layer, place))
         return &none;
-    const struct bs_setting *setting = use != BS_FOR_WEIGHTS ? &recipe->activations
-                                       : is_router(a, place) ? &none
-                                                             : &recipe->weights;
+    const struct bs_setting *setting = use != BS_FOR_WEIGHTS        ? &recipe->activations
+                                       : is_router(a, layer, place) ? &none
+                                                                    : &recipe->weights;
     for (int r = 0; r < recipe->num_rules; r++)
         if (recipe->rules[r].use == use && where_matches(recipe->rules[r].where, a, layer, place))
             setting = &recipe->rules[r].setting;
@@ -103,7 +104,7 @@ void bs_recipe_assign(const struct bs_recipe *recipe, const struct bs_architectu
                       int layer, struct bs_assignment *assignment)
 {
     struct bs_place places[BS_MAX_PLACES];
-    int count = bs_program_places(&architecture->program, places);
+    int count = bs_program_places(bs_program_of(architecture, layer), places);
     for (int s = 0; s < BS_MAX_SLOTS; s++)
         assignment->weights[s] = &none;
     for (int v = 0; v < BS_MAX_VALUES; v++)
@@ -186,24 +187,43 @@ struct bs_outer_size bs_recipe_outer_size(const struct bs_recipe *recipe,
 
 /* ---- what cannot be ---- */
 
+/* What places may be called, and the same as a list for people. */
+struct place_names {
+    const char *names[2 * BS_MAX_KINDS * BS_MAX_PLACES + BS_NUM_OUTER + 1];
+    int count;
+    char list[LIST_TEXT];
+};
+
+/* Adds those of one kind of layer that are not there yet. */
+static void add_names(const struct bs_program *p, enum bs_use use, struct place_names *to)
+{
+    struct bs_place places[BS_MAX_PLACES];
+    int count = bs_program_places(p, places), before = to->count;
+    for (int i = 0; i < count; i++) {
+        bool known = false;
+        for (int k = 0; k < before; k++)
+            known |= !strcmp(to->names[k], places[i].name);
+        if (known || is_weight(&places[i]) != (use == BS_FOR_WEIGHTS))
+            continue;
+        size_t used = strlen(to->list);
+        snprintf(to->list + used, sizeof to->list - used, "%s%s", used ? ", " : "", places[i].name);
+        to->names[to->count++] = places[i].name;
+        if (use == BS_FOR_ACTIVATIONS)
+            to->names[to->count++] = places[i].kind;
+    }
+}
+
 /* What may stand in `where`: names, nearest first in the message, and of sites their kinds. */
 static enum bs_status fail_no_place(const char *pattern, enum bs_use use,
-                                    const struct bs_architecture *a, const struct bs_place *places,
-                                    int count, struct bs_error *err)
+                                    const struct bs_architecture *a, struct bs_error *err)
 {
-    const char *names[2 * BS_MAX_PLACES + BS_NUM_OUTER + 1];
-    int num_names = 0;
-    char list[LIST_TEXT] = "";
-    size_t used = 0;
-    for (int i = 0; i < count; i++)
-        if (is_weight(&places[i]) == (use == BS_FOR_WEIGHTS)) {
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
-                                     places[i].name);
-            used = used < sizeof list ? used : sizeof list - 1;
-            names[num_names++] = places[i].name;
-            if (use == BS_FOR_ACTIVATIONS)
-                names[num_names++] = places[i].kind;
-        }
+    struct place_names at = {.count = 0};
+    for (int k = 0; k < a->num_kinds; k++)
+        add_names(&a->programs[k], use, &at);
+    const char **names = at.names;
+    int num_names = at.count;
+    char list[LIST_TEXT];
+    snprintf(list, sizeof list, "%s", at.list);
     struct bs_place outer[BS_NUM_OUTER];
     bs_outer_places(a, outer);
     for (int w = 0; w < BS_NUM_OUTER && use == BS_FOR_WEIGHTS; w++)
@@ -221,14 +241,29 @@ static enum bs_status fail_no_place(const char *pattern, enum bs_use use,
     return err->status;
 }
 
+/* Whether a pattern matches a place of a layer; of an exception one that the recipe is about. Sets
+ * *anywhere where any is matched. */
+static bool matches_layer(const struct bs_recipe *recipe, enum bs_use use, const char *pattern,
+                          bool within, const struct bs_architecture *a, int layer, bool *anywhere)
+{
+    struct bs_place places[BS_MAX_PLACES];
+    int count = bs_program_places(bs_program_of(a, layer), places);
+    bool any = false;
+    for (int i = 0; i < count && !any; i++) {
+        bool here = is_weight(&places[i]) == (use == BS_FOR_WEIGHTS) &&
+                    pattern_matches(pattern, a, layer, &places[i]);
+        *anywhere |= here;
+        any = here && (!within || is_open_to(recipe, use, a, layer, &places[i]));
+    }
+    return any;
+}
+
 /* Each pattern of `where` matches a place; of an exception (`within`) one that the recipe is
  * about. */
 static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use use,
                                   const char *where, bool within, const struct bs_architecture *a,
                                   struct bs_error *err)
 {
-    struct bs_place places[BS_MAX_PLACES];
-    int count = bs_program_places(&a->program, places);
     char pattern[PATTERN_TEXT];
     struct bs_place outer[BS_NUM_OUTER];
     bs_outer_places(a, outer);
@@ -239,19 +274,14 @@ static enum bs_status check_where(const struct bs_recipe *recipe, enum bs_use us
         if (bs_where_check_layers(pattern, a->num_layers, err))
             return err->status;
         for (int layer = 0; layer < a->num_layers && !any; layer++)
-            for (int i = 0; i < count && !any; i++) {
-                bool here = is_weight(&places[i]) == (use == BS_FOR_WEIGHTS) &&
-                            pattern_matches(pattern, a, layer, &places[i]);
-                anywhere |= here;
-                any = here && (!within || is_open_to(recipe, use, a, layer, &places[i]));
-            }
+            any = matches_layer(recipe, use, pattern, within, a, layer, &anywhere);
         if (anywhere && !any)
             return bs_fail(err, BS_ECONFIG,
                            "where is '%.80s', a place at which activations stay as they are: "
                            "expected one of those that activations: {where: ...} names (%s)",
                            pattern, recipe->where ? recipe->where : bs_usual_where);
         if (!any)
-            return fail_no_place(pattern, use, a, places, count, err);
+            return fail_no_place(pattern, use, a, err);
     }
     return BS_OK;
 }
@@ -274,7 +304,7 @@ bool bs_recipe_sharing(const struct bs_program *program, const struct bs_setting
 static enum bs_status check_fused(const struct bs_recipe *recipe, const struct bs_architecture *a,
                                   int layer, struct bs_error *err)
 {
-    const struct bs_program *p = &a->program;
+    const struct bs_program *p = bs_program_of(a, layer);
     struct bs_assignment at;
     bs_recipe_assign(recipe, a, layer, &at);
     for (int s = 0; s < p->num_slots; s++) {
@@ -320,9 +350,10 @@ static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct 
                                    int layer, struct bs_error *err)
 {
     struct bs_assignment at;
+    const struct bs_program *p = bs_program_of(a, layer);
     bs_recipe_assign(recipe, a, layer, &at);
-    for (int s = 0; s < a->program.num_slots; s++) {
-        const struct bs_slot *slot = &a->program.slots[s];
+    for (int s = 0; s < p->num_slots; s++) {
+        const struct bs_slot *slot = &p->slots[s];
         struct bs_code_layout layout;
         if (bs_setting_quantizes(at.weights[s]) &&
             bs_setting_lay(at.weights[s], slot->out, slot->in, &layout, err))
@@ -362,7 +393,7 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
     }
     if (check_mixes(recipe, architecture, err) || check_outer(recipe, architecture, err))
         return err->status;
-    int unlike = bs_recipe_unlike_layers(recipe, architecture->num_layers);
+    int unlike = bs_recipe_unlike_layers(recipe, architecture);
     for (int layer = 0; layer < unlike; layer++)
         if (check_fused(recipe, architecture, layer, err) ||
             check_shapes(recipe, architecture, layer, err))

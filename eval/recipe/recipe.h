@@ -39,10 +39,12 @@ struct bs_recipe {
 };
 
 /* How many layers of a model there are to look at: all where exceptions or a mix tell them apart,
- * else the first, which all are like. */
-static inline int bs_recipe_unlike_layers(const struct bs_recipe *recipe, int num_layers)
+ * or they are of several kinds; else the first, which all are like. */
+static inline int bs_recipe_unlike_layers(const struct bs_recipe *recipe,
+                                          const struct bs_architecture *architecture)
 {
-    return recipe->num_rules || recipe->weights.mix ? num_layers : 1;
+    bool alike = !recipe->num_rules && !recipe->weights.mix && architecture->num_kinds == 1;
+    return alike ? 1 : architecture->num_layers;
 }
 
 /* The unquantized model: no step, 16 bits. */

@@ -17,10 +17,10 @@ static bool is_static(const struct bs_setting *site)
     return bs_setting_quantizes(site) && site->sharing == BS_BY_STATIC;
 }
 
-static bool any_static(const struct bs_assignment *places, const struct bs_architecture *a)
+static bool any_static(const struct bs_assignment *places, const struct bs_program *p)
 {
     bool any = false;
-    for (int v = 0; v < a->program.num_values; v++)
+    for (int v = 0; v < p->num_values; v++)
         any |= is_static(places->sites[v]);
     return any;
 }
@@ -28,7 +28,7 @@ static bool any_static(const struct bs_assignment *places, const struct bs_archi
 /* Adds the ranges of the sites that have static settings. */
 static void static_wants(const struct bs_assignment *places, struct bs_wanted *wanted)
 {
-    for (int v = 0; v < wanted->architecture->program.num_values; v++)
+    for (int v = 0; v < bs_wanted_program(wanted)->num_values; v++)
         if (is_static(places->sites[v])) {
             bs_want(wanted, &bs_stat_extremes, v, 0);
             if (bs_setting_range(places->sites[v])->watch)
@@ -50,17 +50,19 @@ bool bs_apply_embeds_own(const struct bs_recipe *recipe, const struct bs_archite
 }
 
 /* bs_apply_share, where the layer's places are known. */
-static void share(const struct bs_recipe *recipe, const struct bs_assignment *places, int layer,
+static void share(const struct bs_recipe *recipe, const struct bs_assignment *places,
                   struct bs_wanted *wanted)
 {
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
-        struct bs_wanted own = {.architecture = wanted->architecture, .weights = places->weights};
+        struct bs_wanted own = {.architecture = wanted->architecture,
+                                .layer = wanted->layer,
+                                .weights = places->weights};
         step_wants(step, &own);
         bool looks = bs_wanted_any(&own);
         bool unquantized = bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
-        bool same_inputs =
-            unquantized || (layer == 0 && !bs_apply_embeds_own(recipe, wanted->architecture));
+        bool same_inputs = unquantized || (wanted->layer == 0 &&
+                                           !bs_apply_embeds_own(recipe, wanted->architecture));
         bool shares = looks && same_inputs && !quantizes_set_by_set(step);
         if (shares)
             bs_wanted_merge(wanted, &own);
@@ -70,11 +72,11 @@ static void share(const struct bs_recipe *recipe, const struct bs_assignment *pl
     }
 }
 
-void bs_apply_share(const struct bs_recipe *recipe, int layer, struct bs_wanted *wanted)
+void bs_apply_share(const struct bs_recipe *recipe, struct bs_wanted *wanted)
 {
     struct bs_assignment places;
-    bs_recipe_assign(recipe, wanted->architecture, layer, &places);
-    share(recipe, &places, layer, wanted);
+    bs_recipe_assign(recipe, wanted->architecture, wanted->layer, &places);
+    share(recipe, &places, wanted);
 }
 
 static bool uses(const struct bs_recipe *recipe, enum bs_calibrate_on on)
@@ -120,10 +122,10 @@ bool bs_apply_uses_own(const struct bs_recipe *recipe) { return uses(recipe, BS_
 
 /* The next of the recipe's own passes, with nothing wanted yet. */
 static struct bs_wanted *next_pass(struct bs_own_passes *passes,
-                                   const struct bs_architecture *architecture)
+                                   const struct bs_architecture *architecture, int layer)
 {
     struct bs_wanted *wanted = &passes->wanted[passes->count++];
-    *wanted = (struct bs_wanted){.architecture = architecture};
+    *wanted = (struct bs_wanted){.architecture = architecture, .layer = layer};
     return wanted;
 }
 
@@ -140,7 +142,7 @@ static int num_depths(const struct bs_program *p)
 /* Adds what is wanted at sites of one depth. */
 static void merge_depth(struct bs_wanted *to, const struct bs_wanted *all, int depth)
 {
-    const struct bs_program *p = &all->architecture->program;
+    const struct bs_program *p = bs_wanted_program(all);
     int depths[BS_MAX_VALUES];
     bs_program_depths(p, depths);
     for (int k = 0; k < p->num_inputs; k++)
@@ -151,7 +153,7 @@ static void merge_depth(struct bs_wanted *to, const struct bs_wanted *all, int d
 /* The pass to the sites of one depth, where anything is wanted there. */
 static void add_depth_pass(struct bs_own_passes *passes, const struct bs_wanted *all, int depth)
 {
-    struct bs_wanted *here = next_pass(passes, all->architecture);
+    struct bs_wanted *here = next_pass(passes, all->architecture, all->layer);
     merge_depth(here, all, depth);
     if (!bs_wanted_any(here) && !here->failed)
         passes->count--; /* which owns nothing */
@@ -160,28 +162,30 @@ static void add_depth_pass(struct bs_own_passes *passes, const struct bs_wanted 
 void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                          int layer, struct bs_own_passes *passes)
 {
-    struct bs_wanted shared = {.architecture = architecture};
+    struct bs_wanted shared = {.architecture = architecture, .layer = layer};
+    const struct bs_program *p = bs_program_of(architecture, layer);
     struct bs_assignment places;
     bool rewritten = false;
     bs_recipe_assign(recipe, architecture, layer, &places);
-    share(recipe, &places, layer, &shared);
+    share(recipe, &places, &shared);
     passes->count = 0;
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
-        struct bs_wanted own = {.architecture = architecture, .weights = places.weights};
+        struct bs_wanted own = {
+            .architecture = architecture, .layer = layer, .weights = places.weights};
         step_wants(step, &own);
         bool each = quantizes_set_by_set(step);
         bool served = !rewritten && bs_wanted_within(&own, &shared);
-        for (int d = 0; d < num_depths(&architecture->program) && each && bs_wanted_any(&own); d++)
+        for (int d = 0; d < num_depths(p) && each && bs_wanted_any(&own); d++)
             add_depth_pass(passes, &own, d);
         if (bs_wanted_any(&own) && !each && !served)
-            bs_wanted_merge(next_pass(passes, architecture), &own);
+            bs_wanted_merge(next_pass(passes, architecture, layer), &own);
         bs_wanted_release(&own);
         rewritten |= bs_algorithm_of(step)->prepare_block != NULL;
     }
     bs_wanted_release(&shared);
-    if (any_static(&places, architecture))
-        static_wants(&places, next_pass(passes, architecture));
+    if (any_static(&places, p))
+        static_wants(&places, next_pass(passes, architecture, layer));
 }
 
 void bs_own_passes_release(struct bs_own_passes *passes)
@@ -256,8 +260,9 @@ static void note_rows(struct applying *at, const struct bs_wanted *wanted)
 static enum bs_status provide_step(struct applying *at, int step, int depth, struct bs_error *err)
 {
     const struct bs_architecture *a = at->job.block->architecture;
-    struct bs_wanted all = {.architecture = a, .weights = at->places.weights};
-    struct bs_wanted here = {.architecture = a};
+    int layer = at->job.block->index;
+    struct bs_wanted all = {.architecture = a, .layer = layer, .weights = at->places.weights};
+    struct bs_wanted here = {.architecture = a, .layer = layer};
     step_wants(&at->recipe->steps[step], &all);
     const struct bs_wanted *wanted = depth == BS_EVERY_SITE ? &all : &here;
     if (depth != BS_EVERY_SITE)
@@ -446,7 +451,7 @@ static enum bs_status fix_activation_scales(struct applying *at, struct bs_error
 {
     struct bs_block *block = at->job.block;
     struct bs_statistics ranges;
-    struct bs_wanted wanted = {.architecture = block->architecture};
+    struct bs_wanted wanted = {.architecture = block->architecture, .layer = block->index};
     static_wants(&at->places, &wanted);
     enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL,
                                          &wanted, &ranges, NULL, at->inputs->scratch, err);
@@ -473,7 +478,7 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
             return bs_fail_within(err, "%s", step->plugin->name);
         at->rewritten = true;
     }
-    if (any_static(&at->places, at->job.block->architecture) && fix_activation_scales(at, err))
+    if (any_static(&at->places, at->job.block->program) && fix_activation_scales(at, err))
         return err->status;
     if (!bs_recipe_quantizes_weights(recipe))
         return BS_OK;

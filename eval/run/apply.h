@@ -27,10 +27,10 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
 bool bs_apply_embeds_own(const struct bs_recipe *recipe,
                          const struct bs_architecture *architecture);
 
-/* Adds what the first step that looks at statistics needs of a layer's original block on stream 0's
- * inputs (in the first layer the recipe's own inputs are the same, unless it has an embedding of
- * its own); nothing where an earlier step has rewritten the block by then. */
-void bs_apply_share(const struct bs_recipe *recipe, int layer, struct bs_wanted *wanted);
+/* Adds what the first step that looks at statistics needs of wanted->layer's original block on
+ * stream 0's inputs (in the first layer the recipe's own inputs are the same, unless it has an
+ * embedding of its own); nothing where an earlier step has rewritten the block by then. */
+void bs_apply_share(const struct bs_recipe *recipe, struct bs_wanted *wanted);
 
 /* The passes of calibration windows through the block of a layer that the recipe takes for itself,
  * beside the one that bs_apply_share asks for, in the order of the work: what is collected on

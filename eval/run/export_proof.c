@@ -13,9 +13,8 @@ enum bs_status bs_export_proof_init(struct bs_export_proof *proof,
                                     const struct bs_architecture *architecture,
                                     const struct bs_writer *writer, struct bs_error *err)
 {
-    *proof = (struct bs_export_proof){.architecture = architecture,
-                                      .writer = writer,
-                                      .parts = architecture->program.num_slots + 1};
+    *proof = (struct bs_export_proof){
+        .architecture = architecture, .writer = writer, .parts = bs_most_linears(architecture) + 1};
     size_t count = (size_t)architecture->num_layers * (size_t)proof->parts;
     proof->digests = bs_calloc(count, sizeof *proof->digests);
     return proof->digests ? BS_OK : bs_fail_memory(err);

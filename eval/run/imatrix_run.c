@@ -47,7 +47,7 @@ static enum bs_status add_matrix(struct collecting *c, const struct bs_inputs_na
 static enum bs_status add_block(struct collecting *c, int layer,
                                 const struct bs_statistics *statistics, struct bs_error *err)
 {
-    const struct bs_program *p = &c->architecture->program;
+    const struct bs_program *p = bs_program_of(c->architecture, layer);
     for (int s = 0; s < p->num_slots; s++) {
         const struct bs_slot *slot = &p->slots[s];
         const struct bs_collected *collected =
@@ -66,7 +66,7 @@ static enum bs_status collect_block(struct collecting *c, int layer, struct bs_e
 {
     struct bs_block block = {.architecture = NULL};
     struct bs_statistics statistics = {.windows = 0};
-    struct bs_wanted wanted = {.architecture = c->architecture};
+    struct bs_wanted wanted = {.architecture = c->architecture, .layer = layer};
     bs_want(&wanted, &bs_stat_meansquare, BS_EVERY_SITE, 0);
     bool last = layer + 1 == c->architecture->num_layers && !c->output;
     enum bs_status status = bs_wanted_check(&wanted, err);

@@ -44,11 +44,11 @@ static const float *values_of(const struct bs_importance_file *file,
                               const struct bs_architecture *a, int layer, int slot,
                               const struct bs_imatrix_entry **entry)
 {
-    const struct bs_slot *own = &a->program.slots[slot];
+    const struct bs_program *p = bs_program_of(a, layer);
+    const struct bs_slot *own = &p->slots[slot];
     struct bs_inputs_name matrix;
     *entry = NULL;
-    for (int which = 0;
-         bs_inputs_name_of(own, a->program.num_experts, layer, which, &matrix) && !*entry;
+    for (int which = 0; bs_inputs_name_of(own, p->num_experts, layer, which, &matrix) && !*entry;
          which++) {
         size_t at, in = (size_t)own->in;
         *entry = entry_of(file, matrix.tensor, &at);
@@ -86,11 +86,11 @@ static enum bs_status check_file(const struct bs_importance_file *file, const ch
                                  const struct bs_architecture *a, struct bs_lines *notices,
                                  struct bs_error *err)
 {
-    const struct bs_program *p = &a->program;
     struct bs_inputs_name matrix, missing = {.tensor = "a linear without a name there"};
     int found = 0, absent = 0;
     for (int l = 0; l < a->num_layers; l++)
-        for (int s = 0; s < p->num_slots; s++) {
+        for (int s = 0; s < bs_num_linears(a, l); s++) {
+            const struct bs_program *p = bs_program_of(a, l);
             const struct bs_imatrix_entry *entry;
             bool named = bs_inputs_name_of(&p->slots[s], p->num_experts, l, 0, &matrix);
             bool there = values_of(file, a, l, s, &entry);

@@ -23,18 +23,30 @@ static bool make_room(struct bs_probed *probed, int rows, int width)
     return probed->x;
 }
 
+/* The same at the inputs of a program's linears, for all of a window's tokens. */
+static bool make_rooms(const struct bs_probe *probe, const struct bs_program *p, int tokens)
+{
+    bool enough = true;
+    for (int i = 0; enough && i < p->num_inputs * probe->windows; i++) {
+        int site = p->inputs[i / probe->windows];
+        if (p->values[site].expert < 0)
+            enough = make_room(probed_at(probe, site, i % probe->windows), tokens,
+                               p->values[site].width);
+    }
+    return enough;
+}
+
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *a, int windows,
                              int tokens, struct bs_error *err)
 {
-    const struct bs_program *p = &a->program;
-    *probe = (struct bs_probe){.windows = windows, .values = p->num_values};
-    probe->inputs = bs_calloc((size_t)p->num_values * (size_t)windows, sizeof *probe->inputs);
+    *probe = (struct bs_probe){.windows = windows};
+    for (int k = 0; k < a->num_kinds; k++)
+        if (a->programs[k].num_values > probe->values)
+            probe->values = a->programs[k].num_values;
+    probe->inputs = bs_calloc((size_t)probe->values * (size_t)windows, sizeof *probe->inputs);
     bool enough = probe->inputs != NULL;
-    for (int i = 0; enough && i < p->num_inputs * windows; i++) {
-        int site = p->inputs[i / windows];
-        if (p->values[site].expert < 0)
-            enough = make_room(probed_at(probe, site, i % windows), tokens, p->values[site].width);
-    }
+    for (int k = 0; k < a->num_kinds && enough; k++)
+        enough = make_rooms(probe, &a->programs[k], tokens);
     if (enough)
         return BS_OK;
     bs_probe_release(probe);
@@ -236,15 +248,21 @@ static void describe_linear(const struct measuring *m, int linear, struct bs_lay
     totals->linears++;
 }
 
+static size_t linear_floats(const struct bs_slot *slot, size_t rows)
+{
+    size_t in = (size_t)slot->in, out = (size_t)slot->out;
+    return bs_scratch_floats(rows * in) + 2 * bs_scratch_floats(rows * out) +
+           bs_scratch_floats(in > out ? in : out);
+}
+
 size_t bs_layer_error_floats(const struct bs_architecture *a, int tokens)
 {
-    size_t most = 0, rows = (size_t)tokens;
-    for (int s = 0; s < a->program.num_slots; s++) {
-        size_t in = (size_t)a->program.slots[s].in, out = (size_t)a->program.slots[s].out;
-        size_t floats = bs_scratch_floats(rows * in) + 2 * bs_scratch_floats(rows * out) +
-                        bs_scratch_floats(in > out ? in : out);
-        most = floats > most ? floats : most;
-    }
+    size_t most = 0;
+    for (int k = 0; k < a->num_kinds; k++)
+        for (int s = 0; s < a->programs[k].num_slots; s++) {
+            size_t floats = linear_floats(&a->programs[k].slots[s], (size_t)tokens);
+            most = floats > most ? floats : most;
+        }
     return most;
 }
 

@@ -40,10 +40,10 @@ struct bs_layer_totals {
     int linears;
 };
 
-/* Fills rows [bs_num_linears], in the order of the slots, with every metric's values, and adds to
- * the totals. With a probe of no windows what metrics make of outputs is NaN. Weights and outputs
- * are shown to them in the checkpoint's basis: factors that steps moved between tensors, and turns
- * of their channels, are taken back first. */
+/* Fills rows [slots of the block's program], in their order, with every metric's values, and adds
+ * to the totals. With a probe of no windows what metrics make of outputs is NaN. Weights and
+ * outputs are shown to them in the checkpoint's basis: factors that steps moved between tensors,
+ * and turns of their channels, are taken back first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
                                const struct bs_probe *probe, struct bs_scratch *scratch,
                                struct bs_layer_row *rows, struct bs_layer_totals *totals,

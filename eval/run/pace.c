@@ -171,6 +171,8 @@ static void some_rows(const void *context, int first, int count, float *rows)
 
 /* ---- the piece of work ---- */
 
+enum { LAYER = 0 }; /* the one that is measured: its paces are taken for those of all */
+
 static enum bs_status embed_windows(struct pacing *p, struct bs_error *err)
 {
     const struct bs_windows *text = &p->walk->texts[0];
@@ -186,7 +188,7 @@ static enum bs_status embed_windows(struct pacing *p, struct bs_error *err)
 static void choose_tokens(struct pacing *p)
 {
     const int least = 16;
-    double flops = p->threads * bs_block_flops(p->a, p->walk->texts[0].tokens);
+    double flops = p->threads * bs_block_flops(p->a, LAYER, p->walk->texts[0].tokens);
     p->tokens = p->walk->texts[0].tokens;
     if (flops > most_flops)
         p->tokens = (int)fmax(fmin(least, p->tokens), p->tokens * most_flops / flops);
@@ -203,9 +205,9 @@ static enum bs_status open_piece(struct pacing *p, bool bfloat16, struct bs_erro
     if (!p->rope || !p->scratch)
         return bs_fail_memory(err);
     double start = bs_seconds();
-    if (bs_block_load(p->walk->model, 0, &p->original, err))
+    if (bs_block_load(p->walk->model, LAYER, &p->original, err))
         return err->status;
-    p->pace->read = (bs_seconds() - start) / bs_block_weights(p->a);
+    p->pace->read = (bs_seconds() - start) / bs_block_weights(p->a, LAYER);
     if (bs_stream_init(&p->start, p->threads, p->tokens, p->a->hidden_size, err) ||
         bs_stream_init(&p->stream, p->threads, p->tokens, p->a->hidden_size, err) ||
         embed_windows(p, err) || bs_head_pack(&p->head, BS_FLOAT32, some_rows, p->a, err))
@@ -226,7 +228,7 @@ static void close_piece(struct pacing *p)
 
 static double flops_of_piece(const struct pacing *p)
 {
-    return p->threads * bs_block_flops(p->a, p->tokens);
+    return p->threads * bs_block_flops(p->a, LAYER, p->tokens);
 }
 
 static double logits_of_piece(const struct pacing *p)
@@ -246,7 +248,7 @@ static void add_meters(struct pacing *p)
     add_meter(p, (struct meter){head_piece, NULL, little, 0, 0, logits, &p->pace->logit});
     for (int k = 0; k < p->pace->num_kinds; k++) {
         struct bs_pace_kind *kind = &p->pace->kinds[k];
-        double weights = bs_block_weights(p->a);
+        double weights = bs_block_weights(p->a, LAYER);
         add_meter(p, (struct meter){visit, kind, little, 0, 0, weights, &kind->weight});
         if (multiplies_otherwise(kind->like))
             add_meter(p, (struct meter){push_work, kind, little, 0, 0, flops, &kind->flop});
@@ -344,7 +346,7 @@ double bs_pace_seconds(const struct bs_pace *pace, const struct bs_walk *walk,
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_walk_common common = bs_walk_common(walk, recipes, num_recipes);
     double passes = common.flops - bs_walk_evaluation_flops(walk) + bs_walk_probe_flops(walk, true);
-    double through = pace->read * bs_block_weights(a) * a->num_layers + pace->flop * passes +
+    double through = pace->read * bs_total_weights(a) + pace->flop * passes +
                      texts_seconds(walk, ~0u, pace->flop, 0);
     double head =
         pace->read * a->vocab_size * a->embedding_size + texts_seconds(walk, ~0u, 0, pace->logit);

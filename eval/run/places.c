@@ -30,25 +30,55 @@ static void name_all(const struct bs_program *p, const struct bs_place *place, c
     snprintf(shape, CELL_TEXT, "%d of %.40s", p->num_experts, one);
 }
 
-static enum bs_status print_model(const char *model, const struct bs_architecture *a, FILE *out,
-                                  struct bs_error *err)
+/* "0-2,5": the layers that are in the set. */
+static void print_layers(const bool *in, int num_layers, char *text, size_t size)
 {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int first = 0, next; first < num_layers; first = next + 1) {
+        for (next = first; next < num_layers && in[next]; next++)
+            ;
+        if (next == first)
+            continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "," : "", first);
+        used = used < size ? used : size - 1;
+        if (next - 1 > first)
+            used += (size_t)snprintf(text + used, size - used, "-%d", next - 1);
+        used = used < size ? used : size - 1;
+    }
+}
+
+/* Adds the places of one kind of layer. */
+static void list_kind(const struct bs_architecture *a, int kind, struct bs_listing *listing)
+{
+    const struct bs_program *p = &a->programs[kind];
     struct bs_place places[BS_MAX_PLACES];
-    int count = bs_program_places(&a->program, places);
-    struct bs_listing listing = {.head = {"layers", "place", "kind", "shape"}};
-    char layers[CELL_TEXT], shape[CELL_TEXT], name[CELL_TEXT];
-    snprintf(layers, sizeof layers, "0-%d", a->num_layers - 1);
+    int count = bs_program_places(p, places);
+    char layers[LINE_TEXT], shape[CELL_TEXT], name[CELL_TEXT];
+    bool in[BS_MAX_LAYERS];
+    for (int l = 0; l < a->num_layers; l++)
+        in[l] = a->kinds[l] == kind;
+    print_layers(in, a->num_layers, layers, sizeof layers);
     for (int i = 0; i < count; i++) {
-        if (expert_of(&a->program, &places[i]) > 0)
+        if (expert_of(p, &places[i]) > 0)
             continue;
         const char *rows = places[i].out ? "" : "tokens";
         snprintf(shape, sizeof shape, "%s%.0d x %d", rows, places[i].out, places[i].width);
-        if (expert_of(&a->program, &places[i]) == 0)
-            name_all(&a->program, &places[i], name, shape);
+        if (expert_of(p, &places[i]) == 0)
+            name_all(p, &places[i], name, shape);
         else
             snprintf(name, sizeof name, "%s", places[i].name);
-        bs_listing_add(&listing, (const char *const[]){layers, name, places[i].kind, shape});
+        bs_listing_add(listing, (const char *const[]){layers, name, places[i].kind, shape});
     }
+}
+
+static enum bs_status print_model(const char *model, const struct bs_architecture *a, FILE *out,
+                                  struct bs_error *err)
+{
+    struct bs_listing listing = {.head = {"layers", "place", "kind", "shape"}};
+    char shape[CELL_TEXT];
+    for (int k = 0; k < a->num_kinds; k++)
+        list_kind(a, k, &listing);
     struct bs_place outer[BS_NUM_OUTER];
     bs_outer_places(a, outer);
     for (int w = 0; w < BS_NUM_OUTER; w++) {
@@ -69,26 +99,6 @@ static const char *format_name(const struct bs_setting *setting)
     return bs_setting_quantizes(setting) ? setting->format.plugin->name : "none";
 }
 
-/* "0-2,5": the layers whose format is that of layer `like`, the first that has it. */
-static void print_layers(const char *const *formats, int num_layers, int like, char *text,
-                         size_t size)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (int first = like, next; first < num_layers; first = next) {
-        for (next = first; next < num_layers && formats[next] == formats[like]; next++)
-            ;
-        if (next > first) {
-            used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "," : "", first);
-            used = used < size ? used : size - 1;
-            if (next - 1 > first)
-                used += (size_t)snprintf(text + used, size - used, "-%d", next - 1);
-            used = used < size ? used : size - 1;
-        }
-        next += next == first;
-    }
-}
-
 /* A row of a mix: a weight [out][in]. */
 static void add_mixed(struct bs_listing *listing, const char *place,
                       const struct bs_setting *setting, int out, int in, const char *layers)
@@ -101,27 +111,32 @@ static void add_mixed(struct bs_listing *listing, const char *place,
     bs_listing_add(listing, (const char *const[]){place, format_name(setting), bits, layers});
 }
 
-/* The rows of one weight, a row for each format that it has in some layer. */
+/* The rows of one weight of one kind of layer, a row for each format that it has in some layer. */
 static void add_slot(struct bs_listing *listing, const struct bs_recipe *recipe,
-                     const struct bs_architecture *a, int slot)
+                     const struct bs_architecture *a, int kind, int slot)
 {
-    const struct bs_slot *own = &a->program.slots[slot];
-    const char *formats[BS_MAX_LAYERS];
+    const struct bs_slot *own = &a->programs[kind].slots[slot];
+    const char *formats[BS_MAX_LAYERS] = {NULL}; /* NULL: told already, or of another kind */
     const struct bs_setting *settings[BS_MAX_LAYERS];
     char layers[LINE_TEXT];
     struct bs_assignment at;
     for (int l = 0; l < a->num_layers; l++) {
+        if (a->kinds[l] != kind)
+            continue;
         bs_recipe_assign(recipe, a, l, &at);
         settings[l] = at.weights[slot];
         formats[l] = format_name(settings[l]);
     }
     for (int l = 0; l < a->num_layers; l++) {
-        int first = 0;
-        while (formats[first] != formats[l])
-            first++;
-        if (first < l)
+        bool in[BS_MAX_LAYERS];
+        const char *format = formats[l];
+        if (!format)
             continue;
-        print_layers(formats, a->num_layers, l, layers, sizeof layers);
+        for (int k = 0; k < a->num_layers; k++) {
+            in[k] = formats[k] == format;
+            formats[k] = in[k] ? NULL : formats[k];
+        }
+        print_layers(in, a->num_layers, layers, sizeof layers);
         add_mixed(listing, own->name, settings[l], own->out, own->in, layers);
     }
 }
@@ -132,8 +147,9 @@ static enum bs_status print_mix(const struct bs_recipe *recipe, const struct bs_
     struct bs_listing listing = {.head = {"place", "format", "bits", "layers"}};
     struct bs_outer_assignment outer;
     struct bs_place places[BS_NUM_OUTER];
-    for (int s = 0; s < a->program.num_slots; s++)
-        add_slot(&listing, recipe, a, s);
+    for (int k = 0; k < a->num_kinds; k++)
+        for (int s = 0; s < a->programs[k].num_slots; s++)
+            add_slot(&listing, recipe, a, k, s);
     bs_outer_places(a, places);
     bs_recipe_assign_outer(recipe, a, &outer);
     for (int w = 0; w < BS_NUM_OUTER; w++)

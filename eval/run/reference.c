@@ -23,10 +23,10 @@ static enum bs_status fail_size(const struct comparing *c, const char *what, int
 }
 
 /* The same linears, of the same shapes, in the same order. */
-static enum bs_status check_slots(const struct comparing *c, struct bs_error *err)
+static enum bs_status check_slots(const struct comparing *c, int layer, struct bs_error *err)
 {
-    const struct bs_program *a = &bs_model_architecture(c->sweep->model)->program;
-    const struct bs_program *b = &bs_model_architecture(c->sweep->reference)->program;
+    const struct bs_program *a = bs_program_of(bs_model_architecture(c->sweep->model), layer);
+    const struct bs_program *b = bs_program_of(bs_model_architecture(c->sweep->reference), layer);
     if (a->num_slots != b->num_slots)
         return fail_size(c, "linears a block:", a->num_slots, b->num_slots, err);
     for (int s = 0; s < a->num_slots; s++) {
@@ -43,10 +43,10 @@ static enum bs_status check_slots(const struct comparing *c, struct bs_error *er
 }
 
 /* The same steps from values to values: what a walk has room for, and what each place is. */
-static enum bs_status check_steps(const struct comparing *c, struct bs_error *err)
+static enum bs_status check_steps(const struct comparing *c, int layer, struct bs_error *err)
 {
-    const struct bs_program *a = &bs_model_architecture(c->sweep->model)->program;
-    const struct bs_program *b = &bs_model_architecture(c->sweep->reference)->program;
+    const struct bs_program *a = bs_program_of(bs_model_architecture(c->sweep->model), layer);
+    const struct bs_program *b = bs_program_of(bs_model_architecture(c->sweep->reference), layer);
     bool same = a->num_values == b->num_values && a->num_ops == b->num_ops &&
                 !memcmp(a->ops, b->ops, (size_t)a->num_ops * sizeof *a->ops);
     for (int v = 0; same && v < a->num_values; v++)
@@ -77,7 +77,11 @@ static enum bs_status check_shapes(const struct comparing *c, struct bs_error *e
         return fail_size(c, "num_key_value_heads", a->num_kv_heads, b->num_kv_heads, err);
     if (a->head_dim != b->head_dim)
         return fail_size(c, "head_dim", a->head_dim, b->head_dim, err);
-    return check_slots(c, err) ? err->status : check_steps(c, err);
+    for (int l = 0; l < a->num_layers; l++)
+        if (check_slots(c, l, err) || check_steps(c, l, err))
+            return a->num_kinds + b->num_kinds == 2 ? err->status
+                                                    : bs_fail_within(err, "layer %d", l);
+    return BS_OK;
 }
 
 /* The same tokens of every text: else losses token by token have nothing to do with each other. */

@@ -148,7 +148,7 @@ unsigned bs_walk_figures(const struct bs_walk *walk, int text)
 
 static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error *err)
 {
-    size_t layers = (size_t)s->architecture->num_layers * (size_t)bs_num_linears(s->architecture);
+    size_t layers = (size_t)bs_total_linears(s->architecture);
     for (int i = 0; i < s->num_variants; i++) {
         struct bs_variant *variant = &s->variants[i];
         if (!bs_walk_is_reference(variant) &&
@@ -169,10 +169,10 @@ static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error 
 static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_statistics *shared,
                                           struct bs_error *err)
 {
-    struct bs_wanted wanted = {.architecture = s->architecture};
+    struct bs_wanted wanted = {.architecture = s->architecture, .layer = s->original.index};
     for (int i = 0; i < s->num_variants; i++)
         if (!s->variants[i].status)
-            bs_apply_share(s->variants[i].recipe, s->original.index, &wanted);
+            bs_apply_share(s->variants[i].recipe, &wanted);
     bool goes_on = bs_walk_anyone(s, bs_apply_uses_unquantized) &&
                    s->original.index + 1 < s->architecture->num_layers;
     enum bs_status status = BS_OK;
@@ -268,7 +268,7 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared)
     bool failed = quantize_block(s, i, shared, &err) || push_variant(s, i, &err);
     if (!failed) {
         count_bits(&s->work, variant);
-        variant->num_layers += bs_num_linears(s->architecture);
+        variant->num_layers += bs_num_linears(s->architecture, s->original.index);
     } else {
         bs_fail_within(&err, "block %d", s->original.index);
         bs_walk_fail_variant(s, i, &err);

@@ -91,10 +91,10 @@ static struct statistics_bytes bytes_at_block(const struct bs_walk *walk,
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct statistics_bytes bytes = {.shared = {.memory = 0}};
-    struct bs_wanted shared = {.architecture = a};
+    struct bs_wanted shared = {.architecture = a, .layer = layer};
     for (int i = 0; i < num_recipes && walk->calibration; i++) {
         struct bs_own_passes own;
-        bs_apply_share(recipes[i], layer, &shared);
+        bs_apply_share(recipes[i], &shared);
         bs_apply_own_passes(recipes[i], a, layer, &own);
         for (int p = 0; p < own.count; p++)
             raise_bytes(&bytes.own, walk, &own.wanted[p]);
@@ -112,7 +112,7 @@ static int alike_from(const struct bs_architecture *a, const struct bs_recipe *c
                       int num_recipes)
 {
     for (int i = 0; i < num_recipes; i++)
-        if (bs_recipe_unlike_layers(recipes[i], a->num_layers) > 1)
+        if (bs_recipe_unlike_layers(recipes[i], a) > 1)
             return a->num_layers - 1;
     return a->num_layers > 1 ? 1 : 0;
 }
@@ -137,6 +137,16 @@ static struct statistics_bytes statistics_bytes(const struct bs_walk *walk,
     return most;
 }
 
+/* The most that a question about a program is answered with. */
+static double most_of_kinds(const struct bs_architecture *a,
+                            double (*question)(const struct bs_program *p))
+{
+    double most = 0;
+    for (int k = 0; k < a->num_kinds; k++)
+        raise_to(&most, question(&a->programs[k]));
+    return most;
+}
+
 /* Channels of the widest input of linears. */
 static double widest_input(const struct bs_program *p)
 {
@@ -154,6 +164,15 @@ static double most_scaled(const struct bs_program *p)
         if (p->values[p->inputs[k]].kind == BS_SITE_ROUTER)
             raise_to(&most, bs_site_weights(p, p->inputs[k]));
     return most;
+}
+
+/* Channels of all inputs of linears, of experts in proportion to the tokens they get. */
+static double all_inputs(const struct bs_program *p)
+{
+    double inputs = 0;
+    for (int k = 0; k < p->num_inputs; k++)
+        inputs += bs_value_rows(p, p->inputs[k], 1) * p->values[p->inputs[k]].width;
+    return inputs;
 }
 
 /* Weights that a token is multiplied by: of experts those it goes to. */
@@ -179,7 +198,7 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
         double each = (layout.code_bits > 8 ? 2 : 1) + (double)layout.param_bytes / layout.span;
         most = each > most ? each : most;
     }
-    return most * bs_block_weights(a);
+    return most * bs_most_weights(a);
 }
 
 /* A block to rewrite, statistics and working memory of the most demanding recipe: one is quantized
@@ -197,13 +216,13 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     }
     if (!num_recipes)
         return 0;
-    double widest = widest_input(&a->program);
-    double linears = 3 * widest * a->hidden_size, scaled = most_scaled(&a->program);
+    double widest = most_of_kinds(a, widest_input);
+    double linears = 3 * widest * a->hidden_size, scaled = most_of_kinds(a, most_scaled);
     linears = (scaled > linears ? scaled : linears) * sizeof(float);
     if (streams > 0)
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
-    double bytes = (twice ? 2 : 1) * bs_block_weights(a) * sizeof(float) +
-                   codes_bytes(a, recipes, num_recipes);
+    double bytes =
+        (twice ? 2 : 1) * bs_most_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
     if (!needed) /* linears of one tensor are looked at together */
         return bytes + (a->stored.fused_qkv || a->stored.fused_gate_up ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
@@ -218,11 +237,7 @@ static double probing_bytes(const struct bs_walk *walk)
     int probes = bs_walk_probe_windows(walk);
     if (!probes)
         return 0;
-    double inputs = 0;
-    for (int k = 0; k < a->program.num_inputs; k++)
-        inputs += bs_value_rows(&a->program, a->program.inputs[k], 1) *
-                  a->program.values[a->program.inputs[k]].width;
-    return walk->texts[0].tokens * probes * inputs * sizeof(float);
+    return walk->texts[0].tokens * probes * most_of_kinds(a, all_inputs) * sizeof(float);
 }
 
 /* Per-token figures of all texts. */
@@ -280,7 +295,7 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
 static double prepared_bytes(const struct bs_architecture *a, const struct bs_recipe *recipe,
                              int layer)
 {
-    const struct bs_program *p = &a->program;
+    const struct bs_program *p = bs_program_of(a, layer);
     struct bs_assignment at;
     double bytes = 0;
     bs_recipe_assign(recipe, a, layer, &at);
@@ -309,7 +324,7 @@ static double most_prepared_bytes(const struct bs_architecture *a,
 {
     double most = 0;
     for (int i = 0; i < num_recipes; i++) {
-        int layers = bs_recipe_unlike_layers(recipes[i], a->num_layers);
+        int layers = bs_recipe_unlike_layers(recipes[i], a);
         for (int l = 0; l < layers; l++)
             raise_to(&most, prepared_bytes(a, recipes[i], l));
     }
@@ -373,10 +388,10 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
      * returned. */
     const double process = 80e6;
     const struct bs_architecture *a = bs_model_architecture(walk->model);
-    double widest = widest_input(&a->program);
+    double widest = most_of_kinds(a, widest_input);
     double tensor = widest * a->hidden_size * (double)sizeof(float); /* of a block, read whole */
     double blocks =
-        bs_block_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
+        bs_most_weights(a) * sizeof(float) + quantizing_bytes(walk, recipes, num_recipes);
     double head =
         ((double)a->vocab_size + a->hidden_size) * a->embedding_size * (double)sizeof(float);
     double runs = bs_threads() * (double)bs_walk_head_ids(a) * a->embedding_size * sizeof(float);
@@ -384,7 +399,7 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     head += runs + rounded_head_bytes(a, recipes, num_recipes) +
             outer_fit_bytes(a, recipes, num_recipes);
     double rows = bs_threads() * (double)head_variant_floats(a) * (double)sizeof(float);
-    double layers = (double)a->num_layers * bs_num_linears(a) * (double)sizeof(struct bs_layer_row);
+    double layers = (double)bs_total_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);
     struct bs_walk_memory memory = {
         .fixed = process + scratch + (blocks > head ? blocks : head) + figures_bytes(walk) + rows,
@@ -400,10 +415,10 @@ double bs_walk_text_flops(const struct bs_walk *walk, int text)
     const struct bs_windows *windows = &walk->texts[text];
     double flops = 0;
     for (int w = 0; windows->lengths && w < windows->windows; w++)
-        flops += bs_block_flops(a, windows->lengths[w]);
+        flops += bs_total_flops(a, windows->lengths[w]);
     if (!windows->lengths)
-        flops = windows->windows * bs_block_flops(a, windows->tokens);
-    return flops * a->num_layers;
+        flops = windows->windows * bs_total_flops(a, windows->tokens);
+    return flops;
 }
 
 double bs_walk_text_logits(const struct bs_walk *walk, int text)
@@ -425,15 +440,21 @@ double bs_walk_calibration_flops(const struct bs_walk *walk)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     const struct bs_windows *windows = walk->calibration;
-    if (!windows)
-        return 0;
-    return (double)windows->windows * a->num_layers * bs_block_flops(a, windows->tokens);
+    return windows ? windows->windows * bs_total_flops(a, windows->tokens) : 0;
+}
+
+/* The same of one layer. */
+static double layer_flops(const struct bs_walk *walk, int layer)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    const struct bs_windows *windows = walk->calibration;
+    return windows ? windows->windows * bs_block_flops(a, layer, windows->tokens) : 0;
 }
 
 /* Of the calibration windows through one block up to the last site that is looked at. */
 static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_wanted *wanted)
 {
-    const struct bs_program *p = &bs_model_architecture(walk->model)->program;
+    const struct bs_program *p = bs_wanted_program(wanted);
     const struct bs_windows *windows = walk->calibration;
     return windows->windows * bs_flops_until(p, bs_wanted_last(wanted), windows->tokens);
 }
@@ -443,8 +464,7 @@ static double pass_to_inputs_flops(const struct bs_walk *walk, const struct bs_w
 static double pass_flops(const struct bs_walk *walk, const struct bs_wanted *wanted, bool outputs)
 {
     const struct bs_windows *windows = walk->calibration;
-    double pass = outputs ? bs_walk_calibration_flops(walk) / wanted->architecture->num_layers
-                          : pass_to_inputs_flops(walk, wanted);
+    double pass = outputs ? layer_flops(walk, wanted->layer) : pass_to_inputs_flops(walk, wanted);
     if (bs_wanted_compares(wanted) && !outputs) /* which goes through the unquantized model too */
         pass *= 2;
     return pass + bs_calibrate_flops(wanted, windows->windows, windows->tokens);
@@ -462,10 +482,10 @@ static struct bs_walk_common common_of_block(const struct bs_walk *walk,
                                              int num_recipes, int layer)
 {
     struct bs_walk_common common = {.flops = 0};
-    struct bs_wanted all = {.architecture = bs_model_architecture(walk->model)};
+    struct bs_wanted all = {.architecture = bs_model_architecture(walk->model), .layer = layer};
     bool goes_on = false, last = layer == all.architecture->num_layers - 1;
     for (int i = 0; i < num_recipes; i++) {
-        bs_apply_share(recipes[i], layer, &all);
+        bs_apply_share(recipes[i], &all);
         goes_on |= bs_apply_uses_unquantized(recipes[i]) && !last;
     }
     if (bs_wanted_any(&all) || goes_on) {
@@ -513,7 +533,7 @@ static double own_passes_flops(const struct bs_walk *walk, const struct bs_recip
             pass_flops(walk, &passes.wanted[i], false) + derived_flops(walk, &passes.wanted[i]);
     bs_own_passes_release(&passes);
     if (bs_apply_uses_own(recipe) && layer + 1 < a->num_layers)
-        flops += bs_walk_calibration_flops(walk) / a->num_layers;
+        flops += layer_flops(walk, layer);
     return flops;
 }
 
@@ -525,6 +545,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
     struct bs_cost own = {.flops = 0};
     bool rounds = false;
     bs_recipe_assign(recipe, extent->architecture, layer, &at);
+    extent->layer = layer;
     extent->weights = at.weights;
     for (int s = 0; s < recipe->num_steps; s++) {
         const struct bs_choice *step = &recipe->steps[s];
@@ -533,7 +554,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
             bs_algorithm_of(step)->cost(step->options, extent, &own);
     }
     if (!rounds) /* then it is rounded to nearest */
-        own.weights += bs_block_weights(extent->architecture);
+        own.weights += bs_block_weights(extent->architecture, layer);
     cost->flops += times * own.flops;
     cost->weights += times * own.weights;
     extent->weights = NULL;
@@ -549,7 +570,7 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         extent.windows = calibration->windows;
         extent.tokens = calibration->tokens;
     }
-    int unlike = bs_recipe_unlike_layers(recipe, a->num_layers);
+    int unlike = bs_recipe_unlike_layers(recipe, a);
     for (int l = 0; l < unlike; l++)
         add_layer_cost(recipe, &extent, l, a->num_layers / unlike, &cost);
     for (int l = 0; l < a->num_layers && calibration; l++)
@@ -564,9 +585,12 @@ double bs_walk_probe_flops(const struct bs_walk *walk, bool fill)
     int windows = bs_walk_probe_windows(walk);
     if (!windows)
         return 0;
-    const struct bs_program *p = &a->program;
     int tokens = walk->texts[0].tokens;
-    double pass = bs_flops_until(p, p->inputs[p->num_inputs - 1], tokens);
-    double linears = 2.0 * tokens * active_weights(p);
-    return (double)windows * a->num_layers * (fill ? pass : 2 * linears);
+    double flops = 0;
+    for (int l = 0; l < a->num_layers; l++) {
+        const struct bs_program *p = bs_program_of(a, l);
+        flops += fill ? bs_flops_until(p, p->inputs[p->num_inputs - 1], tokens)
+                      : 2 * 2.0 * tokens * active_weights(p);
+    }
+    return windows * flops;
 }

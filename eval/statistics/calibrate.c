@@ -173,7 +173,6 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     struct pass *pass = context;
     struct window *window = &pass->window[index];
     const struct bs_stream *in = pass->inputs;
-    const struct bs_architecture *a = pass->block->architecture;
     *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
     struct bs_observer observer = {.context = window, .site = on_site, .last = pass->last};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
@@ -191,7 +190,7 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
         bs_stream_forget(pass->outputs, window->index);
     if (y || window->bad_site < 0)
         return status;
-    const struct bs_value *bad = &a->program.values[window->bad_site];
+    const struct bs_value *bad = &pass->block->program->values[window->bad_site];
     return fail_not_finite(bad->name, window->index, window->bad, bad->width, err);
 }
 
@@ -300,7 +299,7 @@ static enum bs_status allocate_result(struct bs_collected *c, const struct bs_st
     return BS_OK;
 }
 
-static enum bs_status allocate_statistics(const struct bs_architecture *a,
+static enum bs_status allocate_statistics(const struct bs_program *p,
                                           const struct bs_stream *inputs,
                                           const struct bs_wanted *wanted,
                                           struct bs_statistics *statistics, struct bs_error *err)
@@ -317,7 +316,7 @@ static enum bs_status allocate_statistics(const struct bs_architecture *a,
         if (wish->derivation)
             continue;
         *c = (struct bs_collected){.wish = *wish};
-        c->of = bs_observed_at(a, wish, inputs->windows, inputs->tokens);
+        c->of = bs_observed_at(p, wish, inputs->windows, inputs->tokens);
         if (allocate_result(c, inputs, err))
             return err->status;
         statistics->count++;
@@ -422,7 +421,7 @@ enum bs_status bs_calibrate(const struct bs_block *block, const struct bs_rope *
                         .scratch = scratch,
                         .threads = bs_threads()};
     enum bs_status status =
-        wanted ? allocate_statistics(block->architecture, inputs, wanted, statistics, err) : BS_OK;
+        wanted ? allocate_statistics(block->program, inputs, wanted, statistics, err) : BS_OK;
     if (wanted)
         pass.last = bs_wanted_last(wanted);
     if (!status)

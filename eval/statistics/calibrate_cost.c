@@ -18,9 +18,9 @@ static double statistic_bytes(const struct bs_statistic *statistic, const struct
 static struct bs_observed expected_at(const struct bs_wanted *wanted, const struct bs_wish *wish,
                                       int windows, int tokens)
 {
-    const struct bs_architecture *a = wanted->architecture;
-    struct bs_observed of = bs_observed_at(a, wish, windows, tokens);
-    of.rows = (size_t)ceil(bs_value_rows(&a->program, wish->site, tokens));
+    const struct bs_program *p = bs_wanted_program(wanted);
+    struct bs_observed of = bs_observed_at(p, wish, windows, tokens);
+    of.rows = (size_t)ceil(bs_value_rows(p, wish->site, tokens));
     return of;
 }
 
@@ -60,7 +60,7 @@ double bs_derived_flops(const struct bs_wanted *wanted, int windows, int tokens)
     double flops = 0;
     for (int i = 0; i < wanted->count; i++) {
         const struct bs_wish *wish = &wanted->wishes[i];
-        struct bs_observed of = bs_observed_at(wanted->architecture, wish, windows, tokens);
+        struct bs_observed of = bs_observed_at(bs_wanted_program(wanted), wish, windows, tokens);
         if (wish->derivation && wish->derivation->flops)
             flops += wish->derivation->flops(&of);
     }

@@ -2,6 +2,11 @@
 
 #include "eval/base/mem.h"
 
+const struct bs_program *bs_wanted_program(const struct bs_wanted *wanted)
+{
+    return bs_program_of(wanted->architecture, wanted->layer);
+}
+
 bool bs_same_choice(struct bs_derived_choice a, struct bs_derived_choice b)
 {
     return a.numbers[0] == b.numbers[0] && a.numbers[1] == b.numbers[1];
@@ -59,7 +64,7 @@ static void add_everywhere(struct bs_wanted *wanted, struct bs_wish wish)
         add(wanted, &wish);
         return;
     }
-    const struct bs_program *p = &wanted->architecture->program;
+    const struct bs_program *p = bs_wanted_program(wanted);
     for (int k = 0; k < p->num_inputs; k++) {
         wish.site = p->inputs[k];
         if (where == BS_EVERY_SITE || bs_rounds_readers(p, wanted->weights, wish.site))
@@ -119,13 +124,14 @@ enum bs_status bs_wanted_check(const struct bs_wanted *wanted, struct bs_error *
 void bs_wanted_release(struct bs_wanted *wanted)
 {
     bs_free(wanted->wishes);
-    *wanted = (struct bs_wanted){.architecture = wanted->architecture, .weights = wanted->weights};
+    *wanted = (struct bs_wanted){
+        .architecture = wanted->architecture, .layer = wanted->layer, .weights = wanted->weights};
 }
 
-struct bs_observed bs_observed_at(const struct bs_architecture *architecture,
-                                  const struct bs_wish *wish, int windows, int tokens)
+struct bs_observed bs_observed_at(const struct bs_program *program, const struct bs_wish *wish,
+                                  int windows, int tokens)
 {
-    const struct bs_value *value = &architecture->program.values[wish->site];
+    const struct bs_value *value = &program->values[wish->site];
     return (struct bs_observed){.width = value->width,
                                 .varies = value->expert >= 0,
                                 .windows = windows,
@@ -135,7 +141,7 @@ struct bs_observed bs_observed_at(const struct bs_architecture *architecture,
 
 int bs_wanted_last(const struct bs_wanted *wanted)
 {
-    const struct bs_program *p = &wanted->architecture->program;
+    const struct bs_program *p = bs_wanted_program(wanted);
     int last = p->inputs[0];
     for (int i = 0; i < wanted->count; i++) {
         int site = wanted->wishes[i].site;

@@ -58,6 +58,7 @@ struct bs_wanted {
     /* Of the block that is looked at. NULL where no model is known yet: then all that is kept is
      * whether anything is wanted. */
     const struct bs_architecture *architecture;
+    int layer; /* of it, that the block is */
     /* By slots, what the layer's weights are rounded to: a hook asks where it has work to do.
      * Borrowed; NULL in a set that no hook is asked to fill. */
     const struct bs_setting *const *weights;
@@ -80,6 +81,9 @@ void bs_want_derived(struct bs_wanted *wanted, const struct bs_derivation *deriv
 void bs_wanted_merge(struct bs_wanted *to, const struct bs_wanted *more);
 void bs_wanted_merge_site(struct bs_wanted *to, const struct bs_wanted *more, int site);
 
+/* The program of the block that is looked at. */
+const struct bs_program *bs_wanted_program(const struct bs_wanted *wanted);
+
 /* True where anything is wanted; where any statistic of it compares; where `have` has every
  * statistic that `wanted` asks for. */
 bool bs_wanted_any(const struct bs_wanted *wanted);
@@ -89,9 +93,9 @@ bool bs_wanted_within(const struct bs_wanted *wanted, const struct bs_wanted *ha
 /* BS_ENOMEM where the set is not whole. */
 enum bs_status bs_wanted_check(const struct bs_wanted *wanted, struct bs_error *err);
 
-/* The extent of what a wish looks at. */
-struct bs_observed bs_observed_at(const struct bs_architecture *architecture,
-                                  const struct bs_wish *wish, int windows, int tokens);
+/* The extent of what a wish looks at, in a block of this program. */
+struct bs_observed bs_observed_at(const struct bs_program *program, const struct bs_wish *wish,
+                                  int windows, int tokens);
 
 /* The site at which a pass has shown all that is wanted; the first input of linears where nothing
  * is. */

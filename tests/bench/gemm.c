@@ -148,13 +148,13 @@ static int least(int a, int b) { return a < b ? a : b; }
 static int list_shapes(const struct bs_architecture *a, int tokens, struct shape *shapes)
 {
     int count = 0, hidden = a->hidden_size, d = a->head_dim, width = a->num_heads * d;
-    for (int s = 0; s < a->program.num_slots; s++)
+    for (int s = 0; s < a->programs[0].num_slots; s++)
         add_shape(shapes, &count,
                   (struct shape){.use = "linear",
                                  .form = "nt",
                                  .m = tokens,
-                                 .n = a->program.slots[s].out,
-                                 .k = a->program.slots[s].in});
+                                 .n = a->programs[0].slots[s].out,
+                                 .k = a->programs[0].slots[s].in});
     add_shape(shapes, &count,
               (struct shape){.use = "head",
                              .form = "nt",

@@ -126,7 +126,7 @@ static enum bs_status add_norm(struct writing *w, const char *place, const char 
 /* The tensors that the linear stands in, once for all that stand in them. */
 static enum bs_status add_linear(struct writing *w, const char *place, int s, struct bs_error *err)
 {
-    const struct bs_program *p = &w->architecture.program;
+    const struct bs_program *p = &w->architecture.programs[0];
     const struct bs_slot *slot = &p->slots[s];
     const char *prefix = w->architecture.family->prefix;
     int out = 0;
@@ -150,7 +150,7 @@ static enum bs_status add_block(struct writing *w, int block, struct bs_error *e
     for (int n = 0; n < BS_NUM_NORMS; n++)
         if (add_norm(w, place, f->norms[n], err))
             return err->status;
-    for (int s = 0; s < w->architecture.program.num_slots; s++)
+    for (int s = 0; s < w->architecture.programs[0].num_slots; s++)
         if (add_linear(w, place, s, err))
             return err->status;
     return BS_OK;

@@ -461,7 +461,7 @@ static bool another_value(const struct bs_option *option, int k, char text[VALUE
 static bool same_notes(const struct bs_block *a, const struct bs_block *b)
 {
     bool same = true;
-    for (int s = 0; s < random_.architecture.program.num_slots; s++)
+    for (int s = 0; s < random_.architecture.programs[0].num_slots; s++)
         same = same && a->linears[s].fallback == b->linears[s].fallback;
     return same;
 }

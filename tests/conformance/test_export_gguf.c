@@ -202,7 +202,7 @@ static void files_are_as_the_converter_makes_them(void **state)
 
 static void compare_blocks(const char *name, const struct bs_model *a, const struct bs_model *b)
 {
-    const struct bs_program *p = &bs_model_architecture(a)->program;
+    const struct bs_program *p = bs_program_of(bs_model_architecture(a), 0);
     struct bs_block one, other;
     for (int l = 0; l < bs_model_architecture(a)->num_layers; l++) {
         assert_int_equal(bs_block_load(a, l, &one, &err), BS_OK);

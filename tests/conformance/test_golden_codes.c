@@ -77,7 +77,7 @@ static void compare_block(struct solved *solved, const struct bs_block *block)
     json_array_foreach(linears, index, want)
     {
         const char *name = json_string_value(json_object_get(want, "name"));
-        for (int r = 0; r < bs_num_linears(block->architecture); r++) {
+        for (int r = 0; r < bs_num_linears(block->architecture, block->index); r++) {
             const struct bs_linear *linear = &block->linears[r];
             bool wanted = json_integer_value(json_object_get(want, "block")) == block->index;
             if (wanted && linear->weight && !strcmp(linear->name, name)) {
@@ -86,7 +86,7 @@ static void compare_block(struct solved *solved, const struct bs_block *block)
             }
         }
     }
-    assert_int_equal(compared, bs_num_linears(block->architecture));
+    assert_int_equal(compared, bs_num_linears(block->architecture, block->index));
 }
 
 /* True where both are within their bounds. */
@@ -116,10 +116,10 @@ static void solve_block(struct solved *solved, int count, const struct bs_block 
 {
     struct bs_error err;
     struct bs_statistics shared = {.windows = 0};
-    struct bs_wanted wanted = {.architecture = original->architecture};
+    struct bs_wanted wanted = {.architecture = original->architecture, .layer = original->index};
     struct bs_block work = {.architecture = NULL};
     for (int i = 0; i < count; i++)
-        bs_apply_share(&solved[i].recipe, original->index, &wanted);
+        bs_apply_share(&solved[i].recipe, &wanted);
     assert_true(bs_wanted_any(&wanted));
     if (bs_calibrate(original, inputs->rope, inputs->unquantized, NULL, &wanted, &shared, outputs,
                      inputs->scratch, &err))

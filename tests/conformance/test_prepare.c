@@ -144,7 +144,7 @@ static void look(const struct bs_recipe *recipe, bool *zero, bool *changed)
         bs_layer_errors(&random_.block, &block, &probe, random_.scratch, rows, &totals, &err),
         BS_OK);
     *zero = outputs_apart(&random_, &random_.block, &block) < MOST_OUTPUT_ERROR;
-    for (int s = 0; s < random_.architecture.program.num_slots; s++)
+    for (int s = 0; s < random_.architecture.programs[0].num_slots; s++)
         *zero = *zero && is_zero(&rows[s]);
     *changed = !same_block(&random_.block, &block);
     bs_block_release(&block);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden models of every family: tiny, random, made, saved and run with transformers' own classes.
 
-    families.py [--out DIR]
+    families.py [--out DIR] [--only NAME ...]
 
 writes, with transformers 5, for each row of family_rows.py, DIR/<name>/ as save_pretrained lays a
 model out by default (config.json, model.safetensors) with
@@ -31,6 +31,8 @@ Last it checks families/configs.json, which is written by hand: changes of these
 that are to be refused, or accepted. For a refused one it says what transformers does with it:
 `changes` the logits, `fails`, or `ignores` it (another program's key, or one about the tensors);
 an accepted one must leave the logits alone.
+
+With --only it makes these models alone, and leaves the figures of the others as they are.
 
 Needs torch, transformers and safetensors; PROVENANCE.md names the versions. Runs in a minute.
 """
@@ -113,8 +115,11 @@ def randomize(model, dtype, generator):
         if "norm" in name or ".ln_" in name:
             value = (0 if name.endswith("bias") else neutral_weight(model)) + 0.3 * noise
         else:
-            value = 0.4 * noise
+            value = (2.0 if name.endswith("sinks") else 0.4) * noise
         parameter.data = value.to(dtype).float()
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_((0.3 * torch.randn(buffer.shape, generator=generator)).to(dtype))
 
 
 @torch.no_grad()
@@ -148,6 +153,8 @@ def check_tensors(model, logits, ids):
         other = copy.deepcopy(model)
         twin = dict(other.named_parameters())[name]
         for dim in range(twin.dim()):
+            if parameter.shape[dim] == 1:  # the roll of one place is itself
+                continue
             twin.data = parameter.roll(1, dim)
             moved = distance(logits, logits_of(other, ids))
             wanted = moved < 1e-6 if is_without_effect(model, name) else moved > BITES
@@ -337,7 +344,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=pathlib.Path,
                         default=pathlib.Path(__file__).parent / "families")
-    out = parser.parse_args().out
+    parser.add_argument("--only", nargs="+", metavar="NAME")
+    args = parser.parse_args()
+    out = args.out
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     out.mkdir(parents=True, exist_ok=True)
@@ -347,7 +356,12 @@ def main():
             golden["forms"] = make_form(row, golden, out)
         write(rows, out / "families.json")
         return
-    rows = [make(row, 1 + seed, out) for seed, row in enumerate(FAMILIES)]
+    known = {}
+    if args.only:
+        known = {row["name"]: row
+                 for row in json.loads((out / "families.json").read_text())["families"]}
+    rows = [known[row["name"]] if args.only and row["name"] not in args.only
+            else make(row, 1 + seed, out) for seed, row in enumerate(FAMILIES)]
     write(rows, out / "families.json")
     check_configs(pathlib.Path(__file__).parent / "families" / "configs.json", rows, out)
 

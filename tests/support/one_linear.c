@@ -48,10 +48,10 @@ enum bs_status try_quantize(struct problem *p, struct bs_error *err)
 {
     memcpy(p->weight, p->original, sizeof p->weight);
     p->block.linears = p->linears;
-    p->block.program = &p->architecture.program;
+    p->block.program = &p->architecture.programs[0];
     p->block.linears[SLOT_Q] = (struct bs_linear){
         .name = "q", .out_features = OUT, .in_features = IN, .weight = p->weight};
-    p->architecture.program.slots[SLOT_Q].input = SET;
+    p->architecture.programs[0].slots[SLOT_Q].input = SET;
     p->block.architecture = &p->architecture;
     collect(p, 0, &bs_stat_hessian, p->hessian);
     collect(p, 1, &bs_stat_deviation, p->deviation);

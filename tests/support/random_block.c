@@ -84,7 +84,7 @@ static float *filled(size_t count, float value)
 
 static void fill_linear(struct random_block *random, int s, uint64_t *seed)
 {
-    const struct bs_slot *slot = &random->architecture.program.slots[s];
+    const struct bs_slot *slot = &random->architecture.programs[0].slots[s];
     struct bs_linear *linear = &random->block.linears[s];
     *linear =
         (struct bs_linear){.name = slot->name, .out_features = slot->out, .in_features = slot->in};
@@ -151,8 +151,8 @@ void random_block_init(struct random_block *random, const struct random_shape *s
                                   .biases = shape->experts ? BS_BIASES_ROUTER : 0,
                                   .final_norm = true};
     a->norms = bs_family_norms(a->family);
-    assert_int_equal(bs_program_build(a, &a->program, &err), BS_OK);
-    const struct bs_program *p = &a->program;
+    assert_int_equal(bs_programs_build(a, &err), BS_OK);
+    const struct bs_program *p = &a->programs[0];
     random->block = (struct bs_block){.architecture = a, .program = p};
     random->block.linears = bs_calloc((size_t)p->num_slots, sizeof(struct bs_linear));
     random->block.sites = bs_calloc((size_t)p->num_values, sizeof(struct bs_site_setting));
@@ -305,12 +305,13 @@ struct keeping {
 
 int random_block_input(const struct random_block *random, int k)
 {
-    return random->architecture.program.inputs[k];
+    return random->architecture.programs[0].inputs[k];
 }
 
 static size_t site_floats(const struct random_block *random, int site)
 {
-    return (size_t)random->inputs.tokens * (size_t)random->architecture.program.values[site].width;
+    return (size_t)random->inputs.tokens *
+           (size_t)random->architecture.programs[0].values[site].width;
 }
 
 static void keep_input(void *context, int site, const float *x, int tokens, int stride)
@@ -319,7 +320,7 @@ static void keep_input(void *context, int site, const float *x, int tokens, int 
     assert_int_equal(tokens, keeping->random->inputs.tokens);
     if (!keeping->window.x[site])
         return;
-    assert_int_equal(stride, keeping->random->architecture.program.values[site].width);
+    assert_int_equal(stride, keeping->random->architecture.programs[0].values[site].width);
     memcpy(keeping->window.x[site], x, site_floats(keeping->random, site) * sizeof *x);
 }
 
@@ -329,7 +330,7 @@ struct site_inputs random_block_site_inputs(const struct random_block *random)
     struct bs_observer observer = {.context = &keeping, .site = keep_input};
     const struct bs_stream *inputs = &random->inputs;
     float *y = filled((size_t)inputs->tokens * (size_t)inputs->width, 0);
-    int count = random->architecture.program.num_inputs;
+    int count = random->architecture.programs[0].num_inputs;
     for (int k = 0; k < count; k++) {
         int site = random_block_input(random, k);
         keeping.all.x[site] = filled((size_t)inputs->windows * site_floats(random, site), 0);

@@ -68,7 +68,7 @@ static int input(int k) { return random_block_input(&random_, k); }
 
 static int site_called(const char *name)
 {
-    return bs_program_find(&random_.architecture.program, name);
+    return bs_program_find(&random_.architecture.programs[0], name);
 }
 
 /* Rounds the linears of `want` that read the k-th input by the recipe's last step, decoded weights
@@ -79,7 +79,7 @@ static void round_set(const struct bs_recipe *recipe, struct bs_statistics *stat
     const struct bs_choice *step = &recipe->steps[recipe->num_steps - 1];
     struct bs_job job = random_block_job(&random_, &want, statistics, &recipe->weights);
     int slots[BS_MAX_SLOTS];
-    int count = bs_program_readers(&random_.architecture.program, input(k), slots);
+    int count = bs_program_readers(&random_.architecture.programs[0], input(k), slots);
     for (int i = 0; i < count; i++) {
         struct bs_linear *linear = &want.linears[slots[i]];
         assert_int_equal(bs_algorithm_of(step)->quantize(step->options, &job, slots[i], &err),
@@ -180,7 +180,7 @@ static void shared_statistics_give_what_own_ones_give(void **state)
     struct bs_wanted wanted = {.architecture = &random_.architecture};
     for (size_t k = 0; k < CASES; k++) {
         recipe_build(&recipes[k], cases[k][0], cases[k][1]);
-        bs_apply_share(&recipes[k], 0, &wanted);
+        bs_apply_share(&recipes[k], &wanted);
     }
     struct bs_statistics shared = random_block_statistics(&random_, &wanted);
     bs_wanted_release(&wanted);
@@ -231,9 +231,10 @@ static void only_statistics_of_the_original_block_are_shared(void **state)
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         struct bs_recipe recipe;
-        struct bs_wanted wanted = {.architecture = &random_.architecture};
+        struct bs_wanted wanted = {.architecture = &random_.architecture,
+                                   .layer = cases[k].first ? 0 : 1};
         recipe_build(&recipe, cases[k].chain, cases[k].settings);
-        bs_apply_share(&recipe, cases[k].first ? 0 : 1, &wanted);
+        bs_apply_share(&recipe, &wanted);
         assert_int_equal(wants(&wanted, &bs_stat_hessian), cases[k].hessian);
         assert_int_equal(wants(&wanted, &bs_stat_absmax), cases[k].absmax);
         bs_wanted_release(&wanted);
@@ -285,7 +286,7 @@ static void only_where_weights_are_rounded_is_anything_asked_for(void **state)
         struct bs_own_passes passes;
         struct bs_wanted wanted = {.architecture = &random_.architecture};
         recipe_build(&recipe, cases[k].chain, cases[k].settings);
-        bs_apply_share(&recipe, 0, &wanted);
+        bs_apply_share(&recipe, &wanted);
         assert_int_equal(count_of(&wanted, &bs_stat_hessian), cases[k].hessian);
         assert_int_equal(count_of(&wanted, &bs_stat_absmean), cases[k].absmean);
         assert_int_equal(count_of(&wanted, &bs_stat_samples), cases[k].samples);
@@ -404,7 +405,7 @@ static void a_place_gets_what_the_last_rule_says(void **state)
     }
     recipe_build(&part, "rtn", "@*.o_proj bits=4");
     quantize(&part, &random_.inputs, NULL);
-    for (int s = 0; s < random_.architecture.program.num_slots; s++)
+    for (int s = 0; s < random_.architecture.programs[0].num_slots; s++)
         assert_int_equal(got.linears[s].codes.codes != NULL,
                          !strcmp(got.linears[s].name, "self_attn.o_proj"));
     bs_recipe_release(&part);

@@ -67,10 +67,10 @@ static void test_shapes(void **state)
         [SLOT_Q] = {192, 96},   [SLOT_K] = {64, 96},     [SLOT_V] = {64, 96},
         [SLOT_O] = {96, 192},   [SLOT_GATE] = {200, 96}, [SLOT_UP] = {200, 96},
         [SLOT_DOWN] = {96, 200}};
-    assert_int_equal(a.program.num_slots, NUM_SLOTS);
+    assert_int_equal(a.programs[0].num_slots, NUM_SLOTS);
     for (int s = 0; s < NUM_SLOTS; s++) {
-        assert_int_equal(a.program.slots[s].out, shapes[s][0]);
-        assert_int_equal(a.program.slots[s].in, shapes[s][1]);
+        assert_int_equal(a.programs[0].slots[s].out, shapes[s][0]);
+        assert_int_equal(a.programs[0].slots[s].in, shapes[s][1]);
     }
 }
 
@@ -193,6 +193,14 @@ static void test_damaged(void **state)
     bs_alloc_fail_at(0);
 }
 
+static bool names_role(const struct bs_family *family, const char *role)
+{
+    for (int i = 0; i < BS_MAX_ROLES && family->linears[i].role; i++)
+        if (!strcmp(family->linears[i].role, role))
+            return true;
+    return false;
+}
+
 static void test_families(void **state)
 {
     (void)state;
@@ -207,10 +215,18 @@ static void test_families(void **state)
                                     .wiring = family->wiring,
                                     .num_heads = 1,
                                     .num_kv_heads = 1,
+                                    .num_layers = family->experts ? 2 : 1,
+                                    .dense_layers = {2},
                                     .experts = {.count = family->experts ? 2 : 0}};
-        struct bs_program *p = &a.program;
         struct bs_error err;
-        assert_int_equal(bs_program_build(&a, p, &err), BS_OK);
+        bool shares = names_role(family, "shared_down"), dense = names_role(family, "down");
+        if (!dense) /* all layers have experts */
+            a.dense_layers[0] = 0;
+        if (names_role(family, "kv_a"))
+            a.latent = (struct bs_latent){.query = 4, .key_value = 6};
+        a.experts.shared_size = shares ? 3 : 0;
+        assert_int_equal(bs_programs_build(&a, &err), BS_OK);
+        const struct bs_program *p = bs_program_of(&a, 0);
         int seen = 0, slots[BS_MAX_SLOTS];
         for (int k = 0; k < p->num_inputs; k++) {
             seen += bs_program_readers(p, p->inputs[k], slots);
@@ -218,9 +234,19 @@ static void test_families(void **state)
                         p->values[p->inputs[k]].made_by > p->values[p->inputs[k - 1]].made_by);
         }
         assert_int_equal(seen, p->num_slots);
-        for (int i = 0; i < BS_MAX_ROLES && family->linears[i].role; i++)
-            assert_true(bs_program_slot(p, family->linears[i].role) >= 0);
-        assert_int_equal(bs_num_linears(&a), family->experts ? 5 + 2 * 3 : family->gated ? 7 : 6);
+        const struct bs_program *last = bs_program_of(&a, a.num_layers - 1);
+        for (int i = 0; i < BS_MAX_ROLES && family->linears[i].role; i++) {
+            const char *role = family->linears[i].role;
+            bool unused = a.latent.query && !strcmp(role, "q"); /* made of the narrow vector */
+            assert_true((bs_program_slot(p, role) >= 0 || bs_program_slot(last, role) >= 0) !=
+                        unused);
+        }
+        int attention = a.latent.query ? 5 : 4;
+        int experts = 1 + 2 * 3 + (shares ? 3 + names_role(family, "shared_router") : 0);
+        int mlp = family->gated ? 3 : 2;
+        assert_int_equal(p->num_slots, attention + (family->experts ? experts : mlp));
+        assert_int_equal(last->num_slots, attention + (family->experts && !dense ? experts : mlp));
+        assert_int_equal(a.num_kinds, family->experts && dense ? 2 : 1);
     }
 }
 

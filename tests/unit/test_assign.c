@@ -35,7 +35,7 @@ static void assert_bits(const struct bs_recipe *recipe, const struct bs_architec
                         const char *place, const char *wanted)
 {
     struct bs_place places[BS_MAX_PLACES];
-    int count = bs_program_places(&a->program, places), at = 0;
+    int count = bs_program_places(&a->programs[0], places), at = 0;
     while (at < count && strcmp(places[at].name, place))
         at++;
     assert_true(at < count);
@@ -190,23 +190,23 @@ static void test_fused(void **state)
     struct bs_recipe recipe;
     struct bs_error err;
     const struct bs_rule *rule;
-    int first = fused.program.slots[0].first, last = fused.program.slots[0].last;
+    int first = fused.programs[0].slots[0].first, last = fused.programs[0].slots[0].last;
     assert_true(first < last);
     char settings[TEXT];
     snprintf(settings, sizeof settings, "bits=8 group_size=tensor @%s bits=4",
-             fused.program.slots[last].name);
+             fused.programs[0].slots[last].name);
     assert_refused("gpt_neox", settings, 0,
                    "are one tensor of the checkpoint, which has one scale");
     assert_refused("gpt_neox", settings, 0, "layer 0: ");
     snprintf(settings, sizeof settings, "bits=8 group_size=128 @%s bits=4",
-             fused.program.slots[last].name);
+             fused.programs[0].slots[last].name);
     recipe_build(&recipe, "rtn", settings);
     assert_int_equal(bs_recipe_check_places(&recipe, &fused, &rule, &err), BS_OK);
     bs_recipe_release(&recipe);
     int used = snprintf(settings, sizeof settings, "bits=8 group_size=tensor @layer[1].* bits=4");
     for (int k = first; k <= last; k++) /* the same setting of a rule each */
         used += snprintf(settings + used, sizeof settings - (size_t)used, " @%s bits=3",
-                         fused.program.slots[k].name);
+                         fused.programs[0].slots[k].name);
     recipe_build(&recipe, "rtn", settings);
     assert_int_equal(bs_recipe_check_places(&recipe, &fused, &rule, &err), BS_OK);
     bs_recipe_release(&recipe);

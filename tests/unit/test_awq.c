@@ -66,7 +66,7 @@ static int input(int k) { return random_block_input(&random_, k); }
 
 static int readers(int k, int slots[BS_MAX_SLOTS])
 {
-    return bs_program_readers(&random_.architecture.program, input(k), slots);
+    return bs_program_readers(&random_.architecture.programs[0], input(k), slots);
 }
 
 static const struct bs_linear *first_of(const struct bs_block *of, int k)
@@ -154,7 +154,7 @@ static double module_loss(const struct bs_block *tried, int set)
     enum { FLOATS = 70 * WIDEST };
     static float y[FLOATS], want[FLOATS];
     struct bs_part part;
-    bool in_part = bs_program_inspected(&random_.architecture.program, input(set), &part);
+    bool in_part = bs_program_inspected(&random_.architecture.programs[0], input(set), &part);
     const struct bs_linear *alone = first_of(tried, set);
     int tokens = shape.tokens, width = alone->in_features;
     double loss = 0;

@@ -205,7 +205,7 @@ static struct bs_block turned;
 
 static int site_called(const char *name)
 {
-    return bs_program_find(&random_.architecture.program, name);
+    return bs_program_find(&random_.architecture.programs[0], name);
 }
 
 /* The largest of all figures that are zero where nothing was rounded. */
@@ -224,7 +224,7 @@ static double error_of(const struct bs_block *block, const char *linear, bool we
     assert_int_equal(
         bs_layer_errors(&random_.block, block, &probe, random_.scratch, rows, &totals, &err),
         BS_OK);
-    for (int s = 0; s < random_.architecture.program.num_slots; s++)
+    for (int s = 0; s < random_.architecture.programs[0].num_slots; s++)
         if (!linear || strstr(rows[s].name, linear))
             most = fmax(most, weights ? sqrt(layer_value(&rows[s], "weight_mse"))
                                       : layer_value(&rows[s], "relative_output_error"));

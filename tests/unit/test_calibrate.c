@@ -34,14 +34,14 @@ static const struct random_shape wide_shape = {.hidden = 40,
 
 static struct bs_wanted everything; /* that there is, at all sites */
 
-static int width_of(int site) { return random_.architecture.program.values[site].width; }
+static int width_of(int site) { return random_.architecture.programs[0].values[site].width; }
 
 /* The site that linears read as the k-th; any other, by its name. */
 static int input(int k) { return random_block_input(&random_, k); }
 
 static int site_called(const char *name)
 {
-    return bs_program_find(&random_.architecture.program, name);
+    return bs_program_find(&random_.architecture.programs[0], name);
 }
 
 static const char *name_of(const struct bs_statistic *statistic) { return statistic->plugin.name; }
@@ -49,7 +49,7 @@ static const char *name_of(const struct bs_statistic *statistic) { return statis
 /* Every statistic of the registry, `detail` for those that have one. */
 static void want_all(struct bs_wanted *wanted, int detail)
 {
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     for (int k = 0; bs_statistic_registry.rows[k]; k++)
         for (int v = 0; v < p->num_values; v++)
             if (p->values[v].name)
@@ -520,7 +520,8 @@ static void every_statistic_describes_itself_and_its_bytes(void **state)
         /* What plan counts is what is there: 7 windows of 3 tokens. */
         struct bs_wanted wanted = {.architecture = &random_.architecture};
         bs_want(&wanted, statistic, input(3), 5);
-        struct bs_observed of = bs_observed_at(&random_.architecture, wanted.wishes, 7, 3);
+        struct bs_observed of =
+            bs_observed_at(&random_.architecture.programs[0], wanted.wishes, 7, 3);
         assert_true(of.width == 550 && of.windows == 7 && of.tokens == 3 && of.detail == 5);
         struct bs_calibrate_bytes bytes = bs_calibrate_bytes(&wanted, 7, 3);
         double result = statistic->bytes ? (double)statistic->bytes(&of) : 0;

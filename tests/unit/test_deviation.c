@@ -21,7 +21,7 @@ static double naive_deviation(const struct bs_statistics *of, const struct bs_st
 {
     const float *x = bs_statistics_of(of, &bs_stat_inputs, site);
     const float *other = bs_statistics_of(beside, &bs_stat_inputs, site);
-    int width = random_.architecture.program.values[site].width;
+    int width = random_.architecture.programs[0].values[site].width;
     double sum = 0;
     for (int t = 0; t < tokens_in_all(); t++)
         sum += ((double)other[t * width + i] - (double)x[t * width + i]) * (double)x[t * width + j];
@@ -54,8 +54,8 @@ static void deviation_is_from_the_same_tokens_in_the_unquantized_model(void **st
                                   random_.scratch, &err),
                      BS_OK);
     for (int k = 0; k < 4; k++) {
-        int site = random_.architecture.program.inputs[k],
-            width = random_.architecture.program.values[site].width;
+        int site = random_.architecture.programs[0].inputs[k],
+            width = random_.architecture.programs[0].values[site].width;
         const float *d = bs_statistics_of(&here, &bs_stat_deviation, site);
         const float *none = bs_statistics_of(&there, &bs_stat_deviation, site);
         double size = fabs(naive_deviation(&here, &there, site, 0, 0)) + 1;

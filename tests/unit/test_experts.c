@@ -19,17 +19,47 @@ static void tokens_go_to_the_largest(void **state)
     const float products[5] = {1, 3, 2, 3, -1}; /* exp: 2.718 20.09 7.389 20.09 0.3679 */
     struct bs_experts experts = {.count = 5, .per_token = 3, .normed = true};
     float weights[5];
-    bs_experts_route(&experts, products, weights);
+    bs_experts_route(&experts, NULL, products, weights);
     assert_close((double)weights[1], 20.0855 / 47.5601, 1e-5, 0);
     assert_close((double)weights[2], 7.38906 / 47.5601, 1e-5, 0);
     assert_true(weights[0] == -1 && weights[4] == -1 && weights[3] == weights[1]);
     experts.normed = false;
-    bs_experts_route(&experts, products, weights);
+    bs_experts_route(&experts, NULL, products, weights);
     assert_close((double)weights[1], 20.0855 / 50.6463, 1e-5, 0);
     experts.routing = BS_ROUTE_SOFTMAX_CHOSEN;
     experts.per_token = 1; /* the first of equals */
-    bs_experts_route(&experts, products, weights);
+    bs_experts_route(&experts, NULL, products, weights);
     assert_true(weights[1] == 1 && weights[3] == -1);
+}
+
+static void sigmoids_are_chosen_with_a_correction(void **state)
+{
+    (void)state;
+    const float products[6] = {0, 2, -1, 1, 3, -2};
+    const float correction[6] = {0.6f, 0,     0,
+                                 0,    -0.9f, 0}; /* sigmoid: .5 .881 .269 .731 .953 .119 */
+    struct bs_experts experts = {.count = 6, .per_token = 2, .routing = BS_ROUTE_SIGMOID};
+    float weights[6];
+    bs_experts_route(&experts, correction, products, weights);
+    assert_close((double)weights[0], 0.5, 1e-6, 0);
+    assert_close((double)weights[1], 0.880797, 1e-5, 0);
+    assert_true(weights[4] == -1);
+    experts.normed = true;
+    experts.scale = 2.5f;
+    bs_experts_route(&experts, correction, products, weights);
+    assert_close((double)weights[0], 2.5 * 0.5 / 1.380797, 1e-5, 0);
+    /* Groups of two by the sum of theirs: 1.1 + .881, .269 + .731, .053 + .119. */
+    experts = (struct bs_experts){.count = 6,
+                                  .per_token = 2,
+                                  .routing = BS_ROUTE_SIGMOID,
+                                  .groups = 3,
+                                  .groups_per_token = 1};
+    bs_experts_route(&experts, NULL, products, weights); /* .5 + .881 is more than .953 + .119 */
+    assert_true(weights[0] > 0 && weights[1] > 0 && weights[4] == -1);
+    /* By the largest: 2, 1, 3. */
+    experts.routing = BS_ROUTE_SOFTMAX;
+    bs_experts_route(&experts, NULL, products, weights);
+    assert_true(weights[4] > 0 && weights[5] > 0 && weights[1] == -1);
 }
 
 /* The block as a recipe leaves it; bs_block_release. */
@@ -98,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_go_to_the_largest),
+        cmocka_unit_test(sigmoids_are_chosen_with_a_correction),
         cmocka_unit_test(an_expert_is_calibrated_on_its_own_tokens),
         cmocka_unit_test(a_factor_for_all_experts_keeps_the_function),
     };

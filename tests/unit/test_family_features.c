@@ -116,7 +116,7 @@ static void rows_of_falcon_are_told_apart(void **state)
 
 static void assert_biased(const struct bs_architecture *a, bool v, bool o, bool up)
 {
-    const struct bs_program *p = &a->program;
+    const struct bs_program *p = &a->programs[0];
     assert_int_equal(p->slots[bs_program_slot(p, "v")].biased, v);
     assert_int_equal(p->slots[bs_program_slot(p, "o")].biased, o);
     assert_int_equal(p->slots[bs_program_slot(p, "up")].biased, up);
@@ -143,7 +143,7 @@ static void scales_and_norms_come_from_their_keys(void **state)
                                      "\"use_parallel_residual\": true, \"qk_layernorm\": true");
     assert_true(a.wiring == BS_PARALLEL && !bs_has_norm(&a, BS_NORM_MLP));
     assert_int_equal(bs_norm_kind_at(&a, BS_NORM_K), BS_LAYER_NORM_UNBIASED);
-    assert_int_equal(a.program.num_inputs, 3);
+    assert_int_equal(a.programs[0].num_inputs, 3);
     a = read_sound("gemma", SIZES ", \"num_key_value_heads\": 1, \"hidden_act\": \"gelu\"");
     assert_int_equal(a.activation, BS_GELU_TANH);
     a = read_sound("ministral3", SIZES ", \"num_key_value_heads\": 2");
@@ -167,10 +167,11 @@ static void an_object_within_is_read_and_checked(void **state)
         MPT "{\"clip_qkv\": 2.5, \"softmax_scale\": 0.5, \"alibi_bias_max\": 16, "
             "\"attn_impl\": \"flash\", \"model_type\": \"\", \"is_encoder_decoder\": false}");
     assert_true(a.qkv_clip == 2.5f && a.attention_scale == 0.5f && a.alibi_exponent == 16);
-    assert_int_equal(a.program.folds[a.program.inputs[1]].op, -1); /* no factor passes the clip */
+    assert_int_equal(a.programs[0].folds[a.programs[0].inputs[1]].op,
+                     -1); /* no factor passes the clip */
     a = read_sound("mpt", MPT "null");
     assert_true(a.qkv_clip == 0 && a.alibi_exponent == 8);
-    assert_true(bs_folds_into(&a.program, a.program.inputs[1], BS_OP_LINEAR));
+    assert_true(bs_folds_into(&a.programs[0], a.programs[0].inputs[1], BS_OP_LINEAR));
 }
 
 static void what_no_class_computes_is_refused(void **state)

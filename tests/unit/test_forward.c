@@ -195,7 +195,10 @@ static void block_equals_its_twin(void **state)
 /* The site that linears read as the k-th, and one by its name. */
 static int input(int k) { return random_block_input(&random_, k); }
 
-static int site(const char *name) { return bs_program_find(&random_.architecture.program, name); }
+static int site(const char *name)
+{
+    return bs_program_find(&random_.architecture.programs[0], name);
+}
 
 struct counted {
     int shown[BS_MAX_VALUES];
@@ -234,7 +237,7 @@ static void scratch_holds_64_rows_of_the_widest_linear_twice(void **state)
     struct bs_architecture a = random_.architecture;
     assert_true(bs_block_scratch_floats(&a, 1) >= 2 * 64 * 56);
     a.intermediate_size = 8; /* the widest is now hidden_size */
-    assert_int_equal(bs_program_build(&a, &a.program, &err), BS_OK);
+    assert_int_equal(bs_programs_build(&a, &err), BS_OK);
     assert_true(bs_block_scratch_floats(&a, 1) >= 2 * 64 * 40);
 }
 
@@ -250,8 +253,8 @@ static void modules_equal_their_twins(void **state)
     const struct bs_setting *activations = activations_setting("bits=2 sharing=window");
     quantize_sites(block, activations, false);
     struct bs_part attention, mlp;
-    assert_true(bs_program_inspected(&random_.architecture.program, input(0), &attention));
-    assert_true(bs_program_inspected(&random_.architecture.program, input(2), &mlp));
+    assert_true(bs_program_inspected(&random_.architecture.programs[0], input(0), &attention));
+    assert_true(bs_program_inspected(&random_.architecture.programs[0], input(2), &mlp));
     assert_int_equal(attention.to, site("attn_output"));
     assert_int_equal(mlp.to, site("mlp_output"));
     for (int k = 0; k < NUM_LENGTHS; k++) {
@@ -363,7 +366,7 @@ struct shown {
 static void show(void *context, int value, const float *x, int tokens, int stride)
 {
     struct shown *shown = context;
-    int width = random_.architecture.program.values[value].width;
+    int width = random_.architecture.programs[0].values[value].width;
     for (int t = 0; t < tokens; t++)
         memcpy(shown->x[value] + t * width, x + t * stride, (size_t)width * sizeof *x);
 }
@@ -372,7 +375,7 @@ static void show(void *context, int value, const float *x, int tokens, int strid
 static void applied(const struct shown *shown, int value, int tokens, double *out)
 {
     static float copy[FLOATS];
-    int width = random_.architecture.program.values[value].width;
+    int width = random_.architecture.programs[0].values[value].width;
     const struct bs_site_setting *setting = &block->sites[value];
     memcpy(copy, shown->x[value], (size_t)(tokens * width) * sizeof *copy);
     if (setting->setting)

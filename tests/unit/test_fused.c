@@ -60,7 +60,7 @@ static void fused_matrices_have_the_scale_of_the_largest(void **state)
     static const char *const sets[] = {"q k v", "gate up", "o", "down"};
     struct bs_recipe own_recipe, fused_recipe;
     struct bs_block own = {.architecture = NULL}, fused = {.architecture = NULL};
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     for (int s = 0; s < p->num_slots; s++) /* no two have one largest value */
         random_.block.linears[s].weight[5] = 3 + (float)((3 * s + 2) % p->num_slots);
     apply("format=nvfp4 scale_rule=compressed_tensors", &own_recipe, &own);
@@ -89,7 +89,7 @@ static void what_has_one_scale_has_one_setting(void **state)
     struct bs_recipe recipe;
     struct bs_rule *added;
     const struct bs_rule *rule;
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     recipe_build(&recipe, "rtn", "format=nvfp4 fused=true");
     assert_int_equal(bs_recipe_check_places(&recipe, &random_.architecture, &rule, &err), BS_OK);
     struct bs_setting none;

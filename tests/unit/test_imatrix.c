@@ -185,7 +185,7 @@ static void write_for_block(const char *name, int absent, int more_columns)
 {
     struct bs_error err;
     struct bs_imatrix imatrix = {.chunks = 1, .chunk_size = 1};
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     for (int s = 0; s < p->num_slots; s++) {
         struct bs_inputs_name matrix;
         int in = p->slots[s].in + more_columns;
@@ -230,7 +230,7 @@ static void each_linear_has_what_goes_by_its_name(void **state)
     struct bs_importance_files files = {.count = 0};
     struct bs_lines notices = {0};
     struct bs_block block = {.architecture = NULL}, alike = {.architecture = NULL};
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     write_for_block("own.gguf", ABSENT, 0);
     recipe_with_file(&recipe);
     assert_false(bs_recipe_needs_calibration(&recipe));

@@ -46,7 +46,7 @@ static void importance_is_the_mean_square(void **state)
 {
     (void)state;
     struct bs_statistics statistics = squares_and_hessians();
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     for (int k = 0; k < p->num_inputs; k++) {
         int width = p->values[p->inputs[k]].width;
         const float *mean = bs_statistics_of(&statistics, &bs_stat_meansquare, p->inputs[k]);
@@ -81,7 +81,7 @@ static void rounding_to_nearest_lets_errors_count_by_it(void **state)
     struct bs_error err;
     struct bs_block block = {.architecture = NULL}, alike = {.architecture = NULL};
     struct bs_statistics statistics = squares_and_hessians();
-    const struct bs_program *p = &random_.architecture.program;
+    const struct bs_program *p = &random_.architecture.programs[0];
     const struct bs_setting *setting = weights_setting("format=q4_0 importance=imatrix");
     apply("rtn", "format=q4_0 importance=imatrix", &block);
     apply("rtn", "format=q4_0", &alike);

@@ -348,7 +348,7 @@ static void quantize(const struct bs_setting *format, const struct bs_setting *a
                      struct bs_block *floats, struct bs_block *integers)
 {
     *floats = *integers = (struct bs_block){.architecture = NULL};
-    for (int k = 0; k < random_.architecture.program.num_inputs; k++)
+    for (int k = 0; k < random_.architecture.programs[0].num_inputs; k++)
         random_.block.sites[random_block_input(&random_, k)].fixed =
             site_of(activations, 3.8f + 1.27f * (float)k).fixed;
     assert_int_equal(bs_block_copy(floats, &random_.block, &err), BS_OK);
@@ -366,9 +366,9 @@ static void wire(enum bs_wiring wiring, bool mlp_norm)
     struct bs_architecture *a = &random_.architecture;
     a->wiring = wiring;
     a->norms = bs_family_norms(a->family) & (mlp_norm ? ~0u : ~(1u << BS_NORM_MLP));
-    assert_int_equal(bs_program_build(a, &a->program, &err), BS_OK);
+    assert_int_equal(bs_programs_build(a, &err), BS_OK);
     bs_free(random_.block.sites); /* another program has other values */
-    random_.block.sites = bs_calloc((size_t)a->program.num_values, sizeof *random_.block.sites);
+    random_.block.sites = bs_calloc((size_t)a->programs[0].num_values, sizeof *random_.block.sites);
     assert_non_null(random_.block.sites);
 }
 

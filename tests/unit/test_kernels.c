@@ -136,7 +136,7 @@ static void plans_count_what_kernels_prepare(void **state)
     struct bs_model *model = tiny_model_cut(folder.path, 1, NULL);
     struct bs_windows text = tiny_model_windows("datasets/commons/calibration.txt", 1, 8);
     const struct bs_walk walk = {.model = model, .num_texts = 1, .texts = &text};
-    double weights = bs_block_weights(bs_model_architecture(model));
+    double weights = bs_block_weights(bs_model_architecture(model), 0);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const struct bs_plugin *row = bs_registry_find(&bs_kernel_registry, cases[c].kernel);
         double want = row ? weights * (double)((const struct bs_kernel *)row)->weight_bytes() : 0;

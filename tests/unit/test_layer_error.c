@@ -86,7 +86,7 @@ static double row_times(const struct bs_linear *linear, int i, const float *x)
 static void assert_output_figures(int role, const struct bs_layer_row *row)
 {
     const struct bs_linear *was = &random_.block.linears[role], *is = &changed.linears[role];
-    int in = was->in_features, site = random_.architecture.program.slots[role].input;
+    int in = was->in_features, site = random_.architecture.programs[0].slots[role].input;
     double difference = 0, wanted = 0, got = 0, product = 0;
     for (int t = 0; t < PROBES * small_shape.tokens; t++) {
         const float *x = shown.x[site] + t * in;

@@ -41,7 +41,7 @@ static double check_block(const struct bs_model *model, const char *scheme, cons
     const struct bs_architecture *a = bs_model_architecture(model);
     double bits = 0;
     assert_int_equal(bs_block_load(model, 0, &block, &err), BS_OK);
-    for (int s = 0; s < a->program.num_slots; s++) {
+    for (int s = 0; s < a->programs[0].num_slots; s++) {
         const struct bs_linear *l = &block.linears[s];
         size_t count = (size_t)l->out_features * (size_t)l->in_features;
         char name[128];

@@ -133,8 +133,8 @@ static void a_mix_reaches_embedding_and_head_of_a_model(void **state)
     bs_recipe_release(&recipe);
     for (int layer = 0; layer < a->num_layers; layer++) {
         bs_recipe_assign(&copy, a, layer, &at);
-        for (int s = 0; s < a->program.num_slots; s++) {
-            const char *role = a->program.slots[s].role;
+        for (int s = 0; s < a->programs[0].num_slots; s++) {
+            const char *role = a->programs[0].slots[s].role;
             bool more = layer == 2 || layer == 5; /* of 6 layers */
             bool large = more && (!strcmp(role, "v") || !strcmp(role, "down"));
             assert_string_equal(at.weights[s]->format.plugin->name, large ? "q6_k" : "q4_k");

@@ -215,7 +215,7 @@ static void expect_same_weights(const struct bs_model *one, const struct bs_mode
         struct bs_block left, right;
         assert_int_equal(bs_block_load(one, b, &left, &err), BS_OK);
         assert_int_equal(bs_block_load(two, b, &right, &err), BS_OK);
-        for (int r = 0; r < a->program.num_slots; r++)
+        for (int r = 0; r < a->programs[0].num_slots; r++)
             same_floats(left.linears[r].weight, right.linears[r].weight,
                         (size_t)left.linears[r].out_features * (size_t)left.linears[r].in_features);
         bs_block_release(&left);
@@ -519,11 +519,11 @@ static void test_foreign(void **state)
         {"README", "", "", "there is no config.json"},
         {"config.json", "{\"model_type\": \"bert\"}", "", "an encoder"},
         {"config.json", "{\"model_type\": \"t5\"}", "", "an encoder and a decoder"},
-        {"config.json", "{\"model_type\": \"qwen2_moe\"}", "", "mixture of experts"},
+        {"config.json", "{\"model_type\": \"glm4_moe\"}", "", "mixture of experts"},
         {"config.json", "{\"model_type\": \"llava\"}", "", "text_config is missing"},
         {"config.json",
-         "{\"model_type\": \"llava\", \"text_config\": {\"model_type\": \"qwen2_moe\"}}", "",
-         "text_config: model_type 'qwen2_moe' is not supported (a mixture of experts"},
+         "{\"model_type\": \"llava\", \"text_config\": {\"model_type\": \"glm4_moe\"}}", "",
+         "text_config: model_type 'glm4_moe' is not supported (a mixture of experts"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct bs_error err;

@@ -98,7 +98,7 @@ static void a_walk_is_the_sum_of_its_parts(void **state)
                  1e-12);
     assert_close(all_texts - first, bs_walk_text_flops(&walk, 1) + bs_walk_text_logits(&walk, 1), 0,
                  1e-12);
-    assert_close(none - nobody, 2 * bs_block_weights(bs_model_architecture(model)), 0, 1e-9);
+    assert_close(none - nobody, 2 * bs_block_weights(bs_model_architecture(model), 0), 0, 1e-9);
     /* Where all blocks have been passed the head stays, and half a passage takes half. */
     const struct bs_architecture *a = bs_model_architecture(model);
     double logits = bs_walk_text_logits(&walk, 0) + bs_walk_text_logits(&walk, 1);

@@ -33,7 +33,7 @@ static void prepare(double alpha)
     bs_recipe_release(&recipe);
 }
 
-static const struct bs_program *program(void) { return &random_.architecture.program; }
+static const struct bs_program *program(void) { return &random_.architecture.programs[0]; }
 
 /* The largest |w| of a column over the linears that read a norm's output. */
 static double column_maximum(const struct bs_block *of, int site, int column)

@@ -41,9 +41,7 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
 
 const struct bs_layout bs_layout_gpt_oss = {
     .plugin = {.name = "gpt_oss",
-               .summary =
-                   "4 bits in blocks of 32 with powers of two as scales, of experts; read, but "
-                   "the family gpt_oss is not computed yet",
+               .summary = "4 bits in blocks of 32 with powers of two as scales, of experts",
                .reference = "huggingface/transformers integrations/mxfp4.py"},
     .methods = (const char *const[]){"mxfp4", NULL},
     .endings = (const char *const[]){"_blocks", NULL},
