@@ -91,7 +91,7 @@ compared_within() {
     run diff one.h5
     expect_refusal 'expected two result files, or one and --between TRIAL TRIAL'
     run diff one.h5 --between unquantized
-    expect_refusal "a second trial is missing after --between 'unquantized'"
+    expect_refusal "a second value is missing after 'unquantized'"
 }
 check "diff --between" compared_within
 
