@@ -224,11 +224,15 @@ static json_t *load_all(void)
     return all;
 }
 
-/* Whether the config has it, under either name of the number of experts. */
+/* Whether the config has it, under any name of the number of experts; or its family knows it. */
 static bool has_key(const json_t *config, const char *key)
 {
-    static const char *const experts[] = {"num_experts", "num_local_experts", NULL};
-    bool has = json_object_get(config, key);
+    static const char *const experts[] = {"num_experts", "num_local_experts", "n_routed_experts",
+                                          NULL};
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    bool known = type && ((!strcmp(key, "swiglu_limit") && !strcmp(type, "gpt_oss")) ||
+                          (!strcmp(key, "num_nextn_predict_layers") && strstr(type, "deepseek")));
+    bool has = known || json_object_get(config, key);
     for (const char *const *name = experts; bs_word_in(key, experts) && *name; name++)
         has = has || json_object_get(config, *name);
     return has;
