@@ -17,6 +17,7 @@ struct bs_job {
     struct bs_statistics *statistics; /* what `needs` asked for, NULL where that is nothing; perhaps
                                          other trials' too: only what is derived is added */
     const struct bs_setting *const *weights; /* what each slot's weight is rounded to */
+    const struct bs_setting *const *sites;   /* what each value is; NULL: none is rounded */
     const struct bs_shared *shared; /* of a checkpoint's tensor that this linear is part of, for
                                        bs_codes_fit_tensor; NULL where there is no such thing */
     const float *importance; /* [in], of the file that this linear's setting names; NULL where it
@@ -30,7 +31,9 @@ struct bs_extent {
     const struct bs_architecture *architecture;
     int layer;                               /* the one in question */
     const struct bs_setting *const *weights; /* by slots, of that layer */
+    const struct bs_setting *const *sites;   /* by values, the same */
     int windows, tokens;                     /* of calibration; 0 where there is none */
+    double passed; /* tokens that go through the block on their way to the figures */
 };
 
 /* What a block takes of the machine. */
@@ -68,8 +71,16 @@ struct bs_algorithm {
      * taken after the linears that read the inputs before it were quantized. NULL = false. */
     bool (*set_by_set)(const void *options);
 
+    /* Changes the basis of the residual stream: adds to what is no change yet. Embeddings and
+     * output matrix follow, as two where they were one; prepare_block does the same to every block
+     * (bs_block_turn_residual). BS_EUNSUPPORTED where the model has no such basis. NULL = the
+     * checkpoint's. One step of a chain may do that. */
+    enum bs_status (*prepare_model)(const void *options, const struct bs_architecture *architecture,
+                                    struct bs_bases *residual, struct bs_error *err);
+
     /* Rewrites a block so that it computes the same function, or nearly. Factors and turns of
-     * channels go through bs_block_fold and bs_block_turn, which keep a record of them. */
+     * channels go through bs_block_fold, bs_block_turn and their like (model.h), which keep a
+     * record of them. */
     enum bs_status (*prepare_block)(const void *options, const struct bs_job *job,
                                     struct bs_error *err);
 

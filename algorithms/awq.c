@@ -510,7 +510,8 @@ static enum bs_status search_block(const struct bs_awq *opt, const struct bs_job
     const struct bs_program *p = job->block->program;
     bool scaled[BS_MAX_SLOTS] = {false};
     for (int k = 0; k < p->num_inputs; k++) {
-        if (!opt->scale || !is_scaled(p, job->weights, p->inputs[k]))
+        if (!opt->scale || !is_scaled(p, job->weights, p->inputs[k]) ||
+            !bs_block_folds(job->block, p->inputs[k]))
             continue;
         scaled[k] = true;
         if (best_scale(job, p->inputs[k], opt->scale_grid, scales[k], err))

@@ -14,6 +14,7 @@
     X(awq)                                                                                         \
     X(hqq)                                                                                         \
     X(smoothquant)                                                                                 \
+    X(quarot)                                                                                      \
     X(outliers)                                                                                    \
     BS_MORE_ALGORITHMS(X)
 

@@ -64,6 +64,19 @@ static uint32_t random_word(struct bs_random *random)
     return y ^ (y >> 18);
 }
 
+void bs_random_seed_torch(struct bs_random *random, uint32_t seed)
+{
+    random_seed_plain(random->state, seed);
+    random->next = STATE_WORDS;
+}
+
+/* torch takes a word modulo the range. */
+void bs_random_bits(struct bs_random *random, int count, unsigned char *bits)
+{
+    for (int i = 0; i < count; i++)
+        bits[i] = random_word(random) & 1;
+}
+
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high)
 {
     assert(low <= high && (uint64_t)high - (uint64_t)low < UINT32_MAX);

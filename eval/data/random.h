@@ -1,5 +1,6 @@
 /* The random numbers of the papers' codes: CPython's `random` module (MT19937 seeded by
- * init_by_array, and randint on top of it), and the permutations of numpy's default generator. */
+ * init_by_array, and randint on top of it), torch's of the same kind, and the permutations of
+ * numpy's default generator. */
 #ifndef BS_EVAL_DATA_RANDOM_H
 #define BS_EVAL_DATA_RANDOM_H
 
@@ -15,6 +16,10 @@ struct bs_random {
 
 /* random.seed(seed) for a seed of 0 to 2^31 - 1. */
 void bs_random_seed(struct bs_random *random, uint32_t seed);
+
+/* torch.manual_seed(seed) of the same generator; and torch.randint(0, 2, (count,)) of it. */
+void bs_random_seed_torch(struct bs_random *random, uint32_t seed);
+void bs_random_bits(struct bs_random *random, int count, unsigned char *bits);
 
 /* random.randint(low, high), both ends included, high - low below 2^32 - 1. */
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high);

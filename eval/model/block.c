@@ -1,4 +1,4 @@
-/* A block in memory: its matrices and vectors, copies of them, and factors moved between them. */
+/* A block in memory: its matrices and vectors, and copies of them. */
 #include "eval/model/model.h"
 
 #include <assert.h>
@@ -71,7 +71,9 @@ enum bs_status bs_block_init(struct bs_block *block, const struct bs_architectur
     *block = (struct bs_block){.architecture = a, .program = p, .index = layer};
     block->linears = bs_calloc((size_t)p->num_slots, sizeof *block->linears);
     block->sites = bs_calloc((size_t)p->num_values, sizeof *block->sites);
-    enum bs_status status = block->linears && block->sites ? BS_OK : bs_fail_memory(err);
+    block->online = bs_calloc((size_t)p->num_values, sizeof *block->online);
+    bool enough = block->linears && block->sites && block->online;
+    enum bs_status status = enough ? BS_OK : bs_fail_memory(err);
     for (int s = 0; s < p->num_slots && !status; s++)
         status = allocate_linear(&block->linears[s], &p->slots[s], err);
     for (int n = 0; n < BS_NUM_NORMS && !status; n++)
@@ -101,6 +103,20 @@ static void drop_kernel(struct bs_linear *linear)
     linear->prepared = NULL;
 }
 
+/* A bias may have come with a norm that was folded, and go with the copy of a block without. */
+static enum bs_status copy_bias(struct bs_linear *to, const struct bs_linear *from,
+                                struct bs_error *err)
+{
+    if (!from->bias) {
+        bs_free(to->bias);
+        to->bias = NULL;
+    } else if (!to->bias && !(to->bias = bs_alloc((size_t)to->out_features, sizeof(float)))) {
+        return bs_fail_memory(err);
+    }
+    copy_floats(to->bias, from->bias, from->out_features);
+    return BS_OK;
+}
+
 static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *from,
                                   struct bs_error *err)
 {
@@ -108,7 +124,8 @@ static enum bs_status copy_linear(struct bs_linear *to, const struct bs_linear *
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < out; i++)
         memcpy(to->weight + i * in, from->weight + i * in, in * sizeof(float));
-    copy_floats(to->bias, from->bias, from->out_features);
+    if (copy_bias(to, from, err))
+        return err->status;
     bs_codes_release(&to->codes);
     drop_kernel(to);
     to->file_bits = from->file_bits;
@@ -137,6 +154,29 @@ static enum bs_status copy_hidden_scale(struct bs_block *to, const struct bs_blo
     return BS_OK;
 }
 
+static void drop_turns(struct bs_block *block)
+{
+    for (int v = 0; block->online && v < block->program->num_values; v++) {
+        bs_free(block->online[v].values);
+        block->online[v].values = NULL;
+    }
+    bs_bases_release(&block->residual);
+}
+
+static enum bs_status copy_turns(struct bs_block *to, const struct bs_block *from,
+                                 struct bs_error *err)
+{
+    drop_turns(to);
+    for (int v = 0; from->online && v < from->program->num_values; v++)
+        if (from->online[v].values && bs_basis_copy(&to->online[v], &from->online[v], err))
+            return err->status;
+    if (!from->residual.count)
+        return BS_OK;
+    return bs_bases_init(&to->residual, from->residual.channels, err)
+               ? err->status
+               : bs_bases_copy(&to->residual, &from->residual, err);
+}
+
 enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, struct bs_error *err)
 {
     if (to->program != from->program) {
@@ -150,12 +190,15 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
         if (copy_linear(&to->linears[s], &from->linears[s], err))
             return err->status;
     for (int n = 0; n < BS_NUM_NORMS; n++) {
+        to->norms[n].kind = from->norms[n].kind;
         copy_floats(to->norms[n].weight, from->norms[n].weight, from->norms[n].width);
         copy_floats(to->norms[n].bias, from->norms[n].bias, from->norms[n].width);
     }
     for (int v = 0; v < BS_NUM_VECTORS; v++)
         copy_floats(to->vectors[v], from->vectors[v],
                     bs_vector_width(from->architecture, from->index, (enum bs_vector)v));
+    if (copy_turns(to, from, err))
+        return err->status;
     return copy_hidden_scale(to, from, err);
 }
 
@@ -173,8 +216,10 @@ void bs_block_release(struct bs_block *block)
         bs_norm_release(&block->norms[n]);
     for (int v = 0; v < BS_NUM_VECTORS; v++)
         bs_free(block->vectors[v]);
+    drop_turns(block);
     bs_free(block->linears);
     bs_free(block->sites);
+    bs_free(block->online);
     bs_free(block->hidden_scale);
     *block = (struct bs_block){.architecture = NULL};
 }
@@ -255,154 +300,4 @@ enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute c
         linear->kernel = kernel;
     }
     return BS_OK;
-}
-
-/* --- changes of basis --- */
-
-/* Records a change at the linear that makes a site (slot -1: none does) and at those that read it.
- * They have changed together before, so that none of those taken back is a diagonal. */
-static enum bs_status record(struct bs_block *block, int before, int site,
-                             const struct bs_basis *basis, struct bs_error *err)
-{
-    const struct bs_program *p = block->program;
-    int slots[BS_MAX_SLOTS], readers = bs_program_scaled(p, site, slots), count = 0;
-    struct bs_bases *all[BS_MAX_SLOTS + 1];
-    if (before >= 0)
-        all[count++] = &block->linears[before].out;
-    for (int k = 0; k < readers; k++)
-        all[count++] = &block->linears[slots[k]].in;
-    for (int k = 0; k < count; k++)
-        if (bs_bases_add(all[k], basis, err)) {
-            while (k-- > 0)
-                bs_bases_drop(all[k]);
-            return err->status;
-        }
-    return BS_OK;
-}
-
-/* The weights are no longer what the checkpoint has. */
-static void forget_file(struct bs_linear *linear)
-{
-    linear->file_bits = 0;
-    linear->file.tensor = NULL;
-}
-
-static void scale_columns(struct bs_linear *linear, const float *scale)
-{
-    forget_file(linear);
-    size_t in = (size_t)linear->in_features;
-    for (size_t i = 0; i < (size_t)linear->out_features; i++)
-        for (size_t j = 0; j < in; j++)
-            linear->weight[i * in + j] *= scale[j];
-}
-
-static void divide(float *x, const float *scale, int count)
-{
-    for (int i = 0; x && i < count; i++)
-        x[i] /= scale[i];
-}
-
-static void divide_rows(struct bs_linear *linear, const float *scale)
-{
-    forget_file(linear);
-    size_t in = (size_t)linear->in_features;
-    for (size_t i = 0; i < (size_t)linear->out_features; i++)
-        for (size_t j = 0; j < in; j++)
-            linear->weight[i * in + j] /= scale[i];
-    divide(linear->bias, scale, linear->out_features);
-}
-
-static enum bs_status divide_hidden(struct bs_block *block, const float *scale,
-                                    struct bs_error *err)
-{
-    int width = block->architecture->intermediate_size;
-    if (!block->hidden_scale) {
-        block->hidden_scale = bs_alloc((size_t)width, sizeof(float));
-        if (!block->hidden_scale)
-            return bs_fail_memory(err);
-        fill_ones(block->hidden_scale, width);
-    }
-    for (int j = 0; j < width; j++)
-        block->hidden_scale[j] *= scale[j];
-    return BS_OK;
-}
-
-enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
-                             struct bs_error *err)
-{
-    const struct bs_program *p = block->program;
-    struct bs_fold fold = p->folds[site];
-    assert(fold.op >= 0);
-    const struct bs_op *op = &p->ops[fold.op];
-    struct bs_basis basis = {BS_DIAGONAL, p->values[site].width, (float *)(uintptr_t)scale};
-    if (record(block, op->kind == BS_OP_LINEAR ? fold.slot : -1, site, &basis, err))
-        return err->status;
-    if (op->kind == BS_OP_DIVIDE && divide_hidden(block, scale, err))
-        return err->status;
-    if (op->kind == BS_OP_LINEAR)
-        divide_rows(&block->linears[fold.slot], scale);
-    if (op->kind == BS_OP_NORM) {
-        struct bs_norm *norm = &block->norms[op->detail];
-        divide(norm->weight, scale, norm->width);
-        divide(norm->bias, scale, norm->width);
-    }
-    for (int s = 0; s < p->num_slots; s++)
-        if (bs_program_is_from(p, p->slots[s].input, site))
-            scale_columns(&block->linears[s], scale);
-    return BS_OK;
-}
-
-/* Rows of W, and of the bias. */
-static void turn_rows(struct bs_linear *linear, const struct bs_basis *turn, float *room)
-{
-    forget_file(linear);
-    size_t in = (size_t)linear->in_features;
-    for (int i = 0; i < linear->out_features; i += turn->width) {
-        bs_basis_turn(turn, false, linear->weight + (size_t)i * in, linear->in_features, room);
-        if (linear->bias)
-            bs_basis_turn(turn, false, linear->bias + i, 1, room);
-    }
-}
-
-/* W T^-1: of each row, T is applied to it. */
-static void turn_columns(struct bs_linear *linear, const struct bs_basis *turn, float *room)
-{
-    forget_file(linear);
-    size_t in = (size_t)linear->in_features;
-    for (int i = 0; i < linear->out_features; i++)
-        for (int j = 0; j < linear->in_features; j += turn->width)
-            bs_basis_turn(turn, false, linear->weight + (size_t)i * in + (size_t)j, 1, room);
-}
-
-enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_basis *turn,
-                             struct bs_error *err)
-{
-    const struct bs_program *p = block->program;
-    const struct bs_value *value = &p->values[site];
-    int between, slots[BS_MAX_SLOTS], count = bs_program_scaled(p, site, slots);
-    int before = bs_program_source(p, site, &between);
-    assert(turn->kind != BS_DIAGONAL);
-    if (before < 0)
-        return bs_fail(err, BS_EUNSUPPORTED, "%s cannot be turned: %s%s", value->name,
-                       between < 0 ? "not only linears read it" : "what makes it is ",
-                       between < 0 ? "" : bs_op_types[p->ops[between].kind].name);
-    if (bs_is_made_by(p, site, BS_OP_ATTEND))
-        value = &p->values[p->ops[value->made_by].in[2]];
-    int head = value->width / value->heads;
-    if (head % turn->width)
-        return bs_fail(err, BS_EUNSUPPORTED,
-                       "%s cannot be turned %d channels at a time: its heads have %d",
-                       p->values[site].name, turn->width, head);
-    size_t widest = (size_t)block->linears[before].in_features;
-    float *room = bs_alloc((size_t)turn->width, widest * sizeof *room);
-    if (!room)
-        return bs_fail_memory(err);
-    enum bs_status status = record(block, before, site, turn, err);
-    if (!status) {
-        turn_rows(&block->linears[before], turn, room);
-        for (int k = 0; k < count; k++)
-            turn_columns(&block->linears[slots[k]], turn, room);
-    }
-    bs_free(room);
-    return status;
 }

@@ -77,6 +77,22 @@ static void quantize_site(struct bs_frame *frame, int value)
                         at->stride);
 }
 
+/* Turns a value where the block says so. */
+static void turn_online(struct bs_frame *frame, int value)
+{
+    const struct bs_basis *turn = frame->block->online ? &frame->block->online[value] : NULL;
+    const struct bs_frame_value *at = &frame->values[value];
+    if (!turn || !turn->values)
+        return;
+    int span = bs_basis_span(turn), width = frame->block->program->values[value].width;
+    size_t mark = frame->scratch->used;
+    float *room = bs_scratch_take(frame->scratch, (size_t)span);
+    for (int t = 0; t < at->rows; t++)
+        for (int j = 0; j < width; j += span)
+            bs_basis_turn(turn, false, at->x + (size_t)t * (size_t)at->stride + j, 1, room);
+    frame->scratch->used = mark;
+}
+
 /* Makes an op's value. Where no token went to an expert there is nothing to do. */
 static void compute(struct bs_frame *frame, const struct bs_op *op)
 {
@@ -84,6 +100,7 @@ static void compute(struct bs_frame *frame, const struct bs_op *op)
     frame->values[op->out].rows = rows;
     if (rows > 0 || op->kind == BS_OP_SCATTER)
         bs_op_types[op->kind].forward(op, frame);
+    turn_online(frame, op->out);
 }
 
 void bs_block_forward(const struct bs_block *block, const struct bs_rope *rope, const float *x,
@@ -163,8 +180,13 @@ static size_t scratch_floats(const struct bs_program *p, int tokens)
         size_t extra = type->extra ? type->extra(p, &p->ops[i], tokens) : 0;
         most = extra > most ? extra : most;
     }
-    return layout.floats + most +
-           bs_scratch_floats((size_t)tokens * (size_t)p->values[p->output].width);
+    for (int v = 0; v < p->num_values; v++) { /* what a turn takes while it is made */
+        size_t width = bs_scratch_floats((size_t)p->values[v].width);
+        most = width > most ? width : most;
+    }
+    size_t hidden = (size_t)p->values[p->output].width;
+    return layout.floats + most + bs_scratch_floats((size_t)tokens * hidden) +
+           bs_scratch_floats(hidden);
 }
 
 size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)

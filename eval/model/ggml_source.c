@@ -110,6 +110,8 @@ static enum bs_status create_of_floats(const struct bs_model *model,
     if (!rows)
         return bs_fail_memory(err);
     bs_tensor_read(model->head, (size_t)first * width, values, rows);
+    if (rounding)
+        bs_outer_turn(rounding, count, rows);
     enum bs_status status;
     if (rounding && rounding->setting) {
         struct bs_codes codes;
@@ -130,7 +132,7 @@ enum bs_status bs_ggml_head_create(const struct bs_model *model,
 {
     int in = model->architecture.embedding_size;
     *weights = NULL;
-    if ((rounding && rounding->setting) || !is_in_blocks(model->head))
+    if ((rounding && (rounding->setting || rounding->basis)) || !is_in_blocks(model->head))
         return create_of_floats(model, rounding, first, count, weights, err);
     const struct bs_file_rows file = {
         .tensor = model->head, .rows = {.run = 1, .stride = 1}, .before = (size_t)first};

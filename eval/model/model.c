@@ -51,6 +51,12 @@ static enum bs_status load_norm(const struct bs_model *model, const struct bs_no
     return BS_OK;
 }
 
+enum bs_status bs_model_final_norm(const struct bs_model *model, struct bs_norm *norm,
+                                   struct bs_error *err)
+{
+    return load_norm(model, &model->final_norm, model->architecture.hidden_size, norm, err);
+}
+
 /* What embedding takes besides the tensors; all may be empty. */
 struct embedding {
     const struct bs_model *model;
@@ -93,6 +99,18 @@ static void close_embedding(struct embedding *e)
     bs_free(e->project);
 }
 
+/* A row of learned positions is in the basis of what it is added to. */
+static void add_position(const struct embedding *e, int position, float *out)
+{
+    const struct bs_model *model = e->model;
+    size_t hidden = (size_t)model->architecture.hidden_size;
+    size_t at = (size_t)position + (size_t)model->architecture.family->position_offset;
+    bs_tensor_read(model->positions, at * hidden, hidden, e->position);
+    if (e->rounding && e->rounding->basis && !e->rounding->late)
+        bs_bases_apply(e->rounding->basis, e->position, 1, NULL);
+    bs_add(e->position, out, hidden);
+}
+
 /* out [hidden_size] of one token. */
 static void embed_token(const struct embedding *e, int32_t id, int position, float *out)
 {
@@ -110,11 +128,10 @@ static void embed_token(const struct embedding *e, int32_t id, int position, flo
                    a->embedding_size, 0, out, a->hidden_size);
     for (size_t j = 0; a->embedding_scale != 1 && j < hidden; j++)
         out[j] *= a->embedding_scale;
-    if (!model->positions)
-        return;
-    size_t at = (size_t)position + (size_t)a->family->position_offset;
-    bs_tensor_read(model->positions, at * hidden, hidden, e->position);
-    bs_add(e->position, out, hidden);
+    if (model->positions)
+        add_position(e, position, out);
+    if (e->rounding && e->rounding->late)
+        bs_bases_apply(e->rounding->basis, out, 1, NULL);
 }
 
 enum bs_status bs_model_embed(const struct bs_model *model,
@@ -284,6 +301,35 @@ static void read_head_rows(const void *context, int first, int count, float *row
         bs_outer_round(from->rounding, first, count, rows);
 }
 
+/* Of the norm before an output matrix into which its weights are folded there is left what has
+ * none: its bias goes into the head's. */
+static enum bs_status fold_final_norm(const struct bs_model *model, struct bs_head *head,
+                                      struct bs_error *err)
+{
+    struct bs_norm *norm = &head->norm;
+    size_t vocab = (size_t)model->architecture.vocab_size, width = (size_t)norm->width;
+    if (norm->kind == BS_LAYER_NORM) {
+        float *row = bs_alloc(width, sizeof *row);
+        if (!head->bias)
+            head->bias = bs_calloc(vocab, sizeof *head->bias);
+        for (size_t i = 0; i < vocab && row && head->bias; i++) {
+            double sum = (double)head->bias[i];
+            bs_tensor_read(model->head, i * width, width, row);
+            for (size_t j = 0; j < width; j++)
+                sum += (double)row[j] * (double)norm->bias[j];
+            head->bias[i] = (float)sum;
+        }
+        bool enough = row && head->bias;
+        bs_free(row);
+        if (!enough)
+            return bs_fail_memory(err);
+    }
+    norm->kind = BS_RMS_NORM;
+    for (size_t j = 0; j < width; j++)
+        norm->weight[j] = 1;
+    return BS_OK;
+}
+
 enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned computes,
                             const struct bs_outer_rounding *rounding, struct bs_head *head,
                             struct bs_error *err)
@@ -297,7 +343,7 @@ enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned comp
     const struct bs_architecture *a = &model->architecture;
     enum bs_status status = BS_OK;
     if (a->final_norm)
-        status = load_norm(model, &model->final_norm, a->hidden_size, &head->norm, err);
+        status = bs_model_final_norm(model, &head->norm, err);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !status; i++) {
         if (!parts[i].tensor)
             continue;
@@ -307,6 +353,8 @@ enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned comp
         else
             status = bs_fail_memory(err);
     }
+    if (rounding && rounding->basis && !status)
+        status = fold_final_norm(model, head, err);
     for (int c = 0; c < BS_NUM_PACKED && !status; c++)
         if (computes >> c & 1)
             status = bs_head_pack(head, (enum bs_compute)c, read_head_rows, &source, err);

@@ -226,34 +226,57 @@ double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which);
 void bs_outer_places(const struct bs_architecture *architecture,
                      struct bs_place places[BS_NUM_OUTER]);
 
-/* How such a matrix is rounded: a row at a time, as codes of the whole matrix would decode. */
+/* A norm's parameters. */
+struct bs_norm {
+    enum bs_norm_kind kind;
+    int width;     /* 0 where there is none */
+    float eps;     /* 0: the architecture's */
+    float *weight; /* [width]; ones where the kind has none */
+    float *bias;   /* [width] of a layer norm, or NULL */
+};
+
+/* What becomes of such a matrix in a version of the model: a row at a time it is brought into the
+ * basis that the version's residual stream has, and rounded as codes of the whole matrix would
+ * decode. */
 struct bs_outer_rounding {
-    const struct bs_setting *setting; /* borrowed; NULL: it is not */
+    const struct bs_setting *setting; /* borrowed; NULL: it is not rounded */
     struct bs_code_layout layout;
     struct bs_rounder rounder;
     const float *importance; /* borrowed, [embedding_size]: what an error in each column counts;
                                 NULL = 1 each */
     unsigned char *shared;   /* what all of the matrix shares, or NULL */
+    enum bs_outer which;
+    const struct bs_bases *basis; /* borrowed; NULL: the checkpoint's */
+    bool late;           /* what is embedded is turned, after a norm or a projection of it, and
+                                     not the matrix */
+    struct bs_norm norm; /* of a turned output matrix: that which is folded into it */
 };
 
-/* Prepares the rounding by a resolved setting and importance that outlive it; a setting that
- * quantizes nothing leaves the values as they are. BS_ECONFIG where the format cannot take the
- * shape; BS_ENOMEM. */
+/* Prepares the rounding by a resolved setting and importance, for a residual stream in `basis` (NULL = the
+ * checkpoint's), all of which outlive it; a setting that quantizes nothing does not round.
+ * BS_ECONFIG where the format cannot take the shape; BS_EUNSUPPORTED where a projection stands
+ * between the stream and the output matrix; BS_ENOMEM. */
 enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
                                       const struct bs_setting *setting, const float *importance,
+                                      const struct bs_bases *basis,
                                       struct bs_outer_rounding *rounding, struct bs_error *err);
 void bs_outer_rounding_release(struct bs_outer_rounding *rounding);
 
-/* Replaces rows `first` and on, [count][embedding_size], by their quantized values. Called from
- * parallel threads. */
+/* Brings rows [count][embedding_size] into the basis of the residual stream. */
+void bs_outer_turn(const struct bs_outer_rounding *rounding, int count, float *rows);
+
+/* Replaces rows `first` and on, [count][embedding_size], by what they become. Called from parallel
+ * threads. */
 void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows);
 
-/* The same rows as codes, to be released either way; their setting is the rounding's. BS_ENOMEM. */
+/* Rows that are in that basis as codes, to be released either way; their setting is the rounding's.
+ * BS_ENOMEM. */
 enum bs_status bs_outer_codes(const struct bs_outer_rounding *rounding, int first, int count,
                               const float *rows, struct bs_codes *codes, struct bs_error *err);
 
 /* Embeds ids [windows][tokens] into out [windows][tokens][hidden_size], with learned positions and
- * the embedding's norm where the family has them; rows are rounded where `rounding` is not NULL.
+ * the embedding's norm where the family has them, of a version of the model where `rounding` is not
+ * NULL.
  * Ids were checked against vocab_size, tokens against max_positions. BS_ENOMEM. */
 enum bs_status bs_model_embed(const struct bs_model *model,
                               const struct bs_outer_rounding *rounding, const int32_t *ids,
@@ -302,15 +325,6 @@ struct bs_linear {
     double seconds;
 };
 
-/* A norm's parameters. */
-struct bs_norm {
-    enum bs_norm_kind kind;
-    int width;     /* 0 where there is none */
-    float eps;     /* 0: the architecture's */
-    float *weight; /* [width]; ones where the kind has none */
-    float *bias;   /* [width] of a layer norm, or NULL */
-};
-
 /* How the values at a site are quantized. */
 struct bs_site_setting {
     const struct bs_setting *setting; /* borrowed; NULL: not */
@@ -328,6 +342,10 @@ struct bs_block {
     float *vectors[BS_NUM_VECTORS]; /* NULL where it has none */
     float *hidden_scale; /* [intermediate_size], what the activation's output is divided by */
     struct bs_site_setting *sites; /* by values of the program; NULL: none is quantized */
+    struct bs_basis *online; /* the same: the turn of a value as soon as it is made, before anything
+                                else sees it; values NULL: none. NULL: nowhere */
+    struct bs_bases residual; /* of the residual stream, as the block reads and writes it; count 0:
+                                 the checkpoint's */
 };
 
 /* A norm of `width` channels, weights 1, biases undefined. BS_ENOMEM. */
@@ -383,20 +401,46 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
 enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
                                    const struct bs_setting *weights, struct bs_error *err);
 
+/* True where a factor at the site can be moved: the program has a fold point for it, and the site
+ * is not turned online. */
+bool bs_block_folds(const struct bs_block *block, int site);
+
 /* Multiplies the columns of every linear that reads the site, or rows of it, by scale [in] and
  * divides the site's fold point by it, so that the block computes the same function. There is
- * such a point, and where it is a linear's rows there are as many as the site has
+ * such a point (bs_block_folds), and where it is a linear's rows there are as many as the site has
  * channels. BS_ENOMEM, and then nothing is changed. */
 enum bs_status bs_block_fold(struct bs_block *block, int site, const float *scale,
                              struct bs_error *err);
 
 /* Turns a site: what stands before it makes T x instead of x and each linear that reads it is
- * multiplied by T^-1, so that the block computes the same function. T is orthogonal, and its width
+ * multiplied by T^-1, so that the block computes the same function. T is orthogonal, and its span
  * divides the site's heads. BS_EUNSUPPORTED where the function would change: anything but copies
- * and attention's sum over values stands between a linear's rows and the site, or something else
- * than linears reads it. BS_ENOMEM. Then nothing is changed. */
+ * and attention's sum over values stands between a linear's rows and the site, something else
+ * than linears reads it, or it is turned online. BS_ENOMEM. Then nothing is changed. */
 enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_basis *turn,
                              struct bs_error *err);
+
+/* Turns a site online, where it is made: T x is computed for every token, and each linear that
+ * reads it is multiplied by T^-1. BS_EUNSUPPORTED where something else than linears reads it or it
+ * is turned online already; BS_ENOMEM. Then nothing is changed. */
+enum bs_status bs_block_turn_online(struct bs_block *block, int site, const struct bs_basis *turn,
+                                    struct bs_error *err);
+
+/* Turns the queries and the keys that attention reads online, each head alike: their products stay
+ * the same. The turn's span divides a head. BS_EUNSUPPORTED where they are turned already;
+ * BS_ENOMEM.
+ */
+enum bs_status bs_block_turn_keys(struct bs_block *block, const struct bs_basis *turn,
+                                  struct bs_error *err);
+
+/* Turns the residual stream: the block then takes T x and gives T y, where it took x and gave y.
+ * What the norms before its linears have as weights and biases is folded into these; they become
+ * RMS norms without. Where they were layer norms, what linears add to the stream loses its mean,
+ * and x must have none: block->residual says so. BS_EUNSUPPORTED where something else than norms,
+ * linears and sums reads or writes the stream; BS_ENOMEM, after which the block is good for
+ * nothing. */
+enum bs_status bs_block_turn_residual(struct bs_block *block, const struct bs_basis *turn,
+                                      struct bs_error *err);
 
 /* What a forward pass shows on the way. Called from parallel threads. */
 struct bs_observer {
@@ -439,8 +483,8 @@ void bs_linear_forward(const struct bs_linear *linear, const float *x, float *y,
 /* y [tokens] rows, `stride` floats apart, += the linear's bias, where it has one. */
 void bs_linear_add_bias(const struct bs_linear *linear, float *y, int stride, int tokens);
 
-/* Floats of scratch that either forward needs for a window of `tokens`, with room for one output of
- * the window besides. */
+/* Floats of scratch that either forward needs for a window of `tokens`, with room besides for one
+ * output of the window, or for its input and what turning that takes. */
 size_t bs_block_scratch_floats(const struct bs_architecture *architecture, int tokens);
 
 /* cos and sin of rotary positions, for global and local layers, for windows of `windows[0 ..
@@ -465,8 +509,9 @@ struct bs_head {
     struct bs_ggml_weights **blocks; /* the same, for what is computed as llama.cpp does */
 };
 
-/* For the products of `computes`, bits 1 << enum bs_compute; its rows are rounded where `rounding`
- * is not NULL. BS_ENOMEM, BS_EUNSUPPORTED as bs_packed_create. */
+/* For the products of `computes`, bits 1 << enum bs_compute, of a version of the model where
+ * `rounding` is not NULL: in another basis the final norm has no weights. BS_ENOMEM,
+ * BS_EUNSUPPORTED as bs_packed_create. */
 enum bs_status bs_head_load(const struct bs_model *model, int run, unsigned computes,
                             const struct bs_outer_rounding *rounding, struct bs_head *head,
                             struct bs_error *err);

@@ -33,6 +33,10 @@ struct bs_model {
 enum bs_status bs_architecture_digest(const struct bs_architecture *architecture,
                                       struct bs_digest_state *digest, struct bs_error *err);
 
+/* The norm before the head, which the model has. BS_ENOMEM. */
+enum bs_status bs_model_final_norm(const struct bs_model *model, struct bs_norm *norm,
+                                   struct bs_error *err);
+
 /* What the tensors of a block begin with. */
 void bs_block_place(const struct bs_model *model, int block, char out[BS_PLACE_BYTES]);
 

@@ -387,8 +387,6 @@ const struct bs_op_type bs_op_types[BS_NUM_OPS] = {
     [BS_OP_WEIGH] = {"weigh", "rows, each by how much of it there is", 2, 2, FIRST, weigh, NULL,
                      NULL},
     [BS_OP_ADD] = {"add", "a branch to the residual stream", 2, 2, SECOND, add, NULL, NULL},
-    [BS_OP_TRANSFORM] = {"transform", "by an orthogonal matrix at a site: a rotation online", 1, 1,
-                         0, NULL, NULL, NULL},
     [BS_OP_ROUTE] = {"route", "which experts a row goes to, and with which weights", 1, 1, 0, route,
                      NULL, NULL},
     [BS_OP_GATHER] = {"gather", "the rows that go to an expert", 2, 2, 0, gather, NULL, NULL},

@@ -1,4 +1,4 @@
-/* The matrices outside the blocks, embedding and head, as places that are rounded. */
+/* The matrices outside the blocks, embedding and head, as places that are turned and rounded. */
 #include "eval/base/mem.h"
 #include "eval/model/model_internal.h"
 
@@ -20,6 +20,21 @@ double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which)
     return coded ? coded->bits : 0;
 }
 
+/* Turns other than by Hadamard matrices, which take room, no algorithm has for it. */
+void bs_outer_turn(const struct bs_outer_rounding *rounding, int count, float *rows)
+{
+    const struct bs_norm *norm = &rounding->norm;
+    if (!rounding->basis || rounding->late)
+        return;
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < norm->width; j++)
+            rows[(size_t)i * (size_t)norm->width + (size_t)j] *= norm->weight[j];
+    if (rounding->which == BS_HEAD)
+        bs_bases_read(rounding->basis, rows, count, NULL);
+    else
+        bs_bases_apply(rounding->basis, rows, count, NULL);
+}
+
 /* What all of the matrix shares, from all of its values. */
 static enum bs_status fit_shared(const struct bs_model *model, const struct bs_tensor *tensor,
                                  struct bs_outer_rounding *rounding, struct bs_error *err)
@@ -29,39 +44,69 @@ static enum bs_status fit_shared(const struct bs_model *model, const struct bs_t
         return bs_fail_memory(err);
     bs_tensor_read(tensor, 0, tensor->count, all);
     bs_checkpoint_forget(model->checkpoint, tensor);
+    bs_outer_turn(rounding, model->architecture.vocab_size, all);
     enum bs_status status =
         bs_tensor_fit(rounding->setting, &rounding->layout, all, &rounding->shared, err);
     bs_free(all);
     return status;
 }
 
-enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
-                                      const struct bs_setting *setting, const float *importance,
-                                      struct bs_outer_rounding *rounding, struct bs_error *err)
+/* How the stream's basis, where it is another one, comes to the matrix. */
+static enum bs_status init_basis(const struct bs_model *model, const struct bs_bases *basis,
+                                 struct bs_outer_rounding *rounding, struct bs_error *err)
+{
+    const struct bs_architecture *a = &model->architecture;
+    if (!basis)
+        return BS_OK;
+    rounding->basis = basis;
+    rounding->late =
+        rounding->which == BS_EMBEDDING && (a->family->embedding_norm || model->project_in);
+    if (rounding->which == BS_HEAD && model->project_out)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "the residual stream cannot be turned: a projection stands before the head");
+    return rounding->which == BS_HEAD && a->final_norm
+               ? bs_model_final_norm(model, &rounding->norm, err)
+               : BS_OK;
+}
+
+static enum bs_status init_rounding(const struct bs_model *model, const struct bs_setting *setting,
+                                    const float *importance, struct bs_outer_rounding *rounding,
+                                    struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
     struct bs_place places[BS_NUM_OUTER];
-    *rounding = (struct bs_outer_rounding){.setting = NULL};
-    if (!bs_setting_quantizes(setting))
-        return BS_OK;
+    enum bs_outer which = rounding->which;
     bs_outer_places(a, places);
-    int index = a->tied_head ? BS_EMBEDDING : (int)which; /* one tensor, one set of draws */
+    bool one = a->tied_head && !rounding->basis; /* one tensor, one set of draws */
     rounding->setting = setting;
     rounding->importance = importance;
-    rounding->rounder = bs_rounder_of(setting, bs_draw_place(BS_MAX_LAYERS, false, index));
+    rounding->rounder = bs_rounder_of(
+        setting, bs_draw_place(BS_MAX_LAYERS, false, one ? BS_EMBEDDING : (int)which));
     enum bs_status status =
         bs_setting_lay(setting, places[which].out, places[which].width, &rounding->layout, err);
     if (!status && rounding->layout.tensor_bytes)
         status = fit_shared(model, tensor_of(model, which), rounding, err);
-    if (!status)
-        return BS_OK;
-    bs_outer_rounding_release(rounding);
-    return bs_fail_within(err, "%s", places[which].name);
+    return status ? bs_fail_within(err, "%s", places[which].name) : BS_OK;
+}
+
+enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
+                                      const struct bs_setting *setting, const float *importance,
+                                      const struct bs_bases *basis,
+                                      struct bs_outer_rounding *rounding, struct bs_error *err)
+{
+    *rounding = (struct bs_outer_rounding){.which = which};
+    enum bs_status status = init_basis(model, basis, rounding, err);
+    if (!status && bs_setting_quantizes(setting))
+        status = init_rounding(model, setting, importance, rounding, err);
+    if (status)
+        bs_outer_rounding_release(rounding);
+    return status;
 }
 
 void bs_outer_rounding_release(struct bs_outer_rounding *rounding)
 {
     bs_free(rounding->shared);
+    bs_norm_release(&rounding->norm);
     *rounding = (struct bs_outer_rounding){.setting = NULL};
 }
 
@@ -82,6 +127,7 @@ enum bs_status bs_outer_codes(const struct bs_outer_rounding *rounding, int firs
 
 void bs_outer_round(const struct bs_outer_rounding *rounding, int first, int count, float *rows)
 {
+    bs_outer_turn(rounding, count, rows);
     if (rounding->setting)
         bs_weights_round(rounding->setting, &rounding->layout, rounding->shared, rounding->rounder,
                          first, rounding->importance, rows, count);

@@ -63,10 +63,9 @@ enum bs_op_kind {
     BS_OP_ACTIVATE, /* act(in[0]), times in[1] where there is one */
     BS_OP_DIVIDE,   /* by bs_block.hidden_scale, where there is one */
     BS_OP_CLAMPED_GATE, /* (up + 1) * g * sigmoid(1.702 g), g the gate, both held within bounds */
-    BS_OP_ADD,       /* in[0] + residual_scale * in[1]; detail BS_ADD_PLAIN: without the factor */
-    BS_OP_WEIGH,     /* rows of in[0] by the sigmoid of in[1], a number each */
-    BS_OP_TRANSFORM, /* no program has these yet: see bs_op_types */
-    BS_OP_ROUTE,     /* which experts a row goes to: the weight of each, -1 where it does not */
+    BS_OP_ADD,     /* in[0] + residual_scale * in[1]; detail BS_ADD_PLAIN: without the factor */
+    BS_OP_WEIGH,   /* rows of in[0] by the sigmoid of in[1], a number each */
+    BS_OP_ROUTE,   /* which experts a row goes to: the weight of each, -1 where it does not */
     BS_OP_GATHER,  /* in: rows, routing; the rows that go to expert `detail`, one after the other */
     BS_OP_SCATTER, /* in: an expert's rows, routing, the sum so far (-1: none); adds the rows,
                         weighted, to where they came from */
@@ -216,6 +215,18 @@ bool bs_folds_into(const struct bs_program *program, int site, enum bs_op_kind k
  * stands in the way, -1 where the site is the block's input or something else than linears reads
  * what is on the way. */
 int bs_program_source(const struct bs_program *program, int site, int *between);
+
+/* How linears stand to the residual stream: which read it, through which norm (an enum
+ * bs_norm_place; -1: as it is), and which make what is added to it. */
+struct bs_residual_use {
+    bool reads[BS_MAX_SLOTS], writes[BS_MAX_SLOTS];
+    int norm[BS_MAX_SLOTS];
+};
+
+/* BS_EUNSUPPORTED where something else than that is done with the stream: no change of its basis
+ * can then be moved into the linears. */
+enum bs_status bs_program_residual(const struct bs_program *program, struct bs_residual_use *use,
+                                   struct bs_error *err);
 
 /* The part of the block whose output AWQ's authors look at to judge a factor at a site that linears
  * read (the family's row says which); false where it is the linear alone. The whole block is fed

@@ -5,15 +5,17 @@
 
 #include "eval/base/spill.h"
 #include "eval/data/fork.h"
+#include "eval/model/basis.h"
 
 /* data NULL: there is none. */
 struct bs_stream {
     int windows, tokens, width; /* tokens: of the longest window */
     size_t *begins; /* [windows + 1], tokens before each; NULL = all windows have `tokens` */
     float *data;    /* [windows][tokens][width], each window with its own number of tokens */
-    const struct bs_fork *forks; /* [windows], borrowed; NULL = every window is one row */
-    const char *scratch;         /* the directory of the file, borrowed; NULL = it is in memory */
-    struct bs_spill spill;       /* what holds the data where it is not in memory */
+    const struct bs_fork *forks;  /* [windows], borrowed; NULL = every window is one row */
+    const struct bs_bases *basis; /* that the values are in, borrowed; NULL = the checkpoint's */
+    const char *scratch;          /* the directory of the file, borrowed; NULL = it is in memory */
+    struct bs_spill spill;        /* what holds the data where it is not in memory */
 };
 
 /* Contents undefined, and not touched: the thread that first writes to a window is the one that

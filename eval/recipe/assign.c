@@ -146,21 +146,27 @@ static const struct bs_setting *outer_setting(const struct bs_recipe *recipe,
     return setting;
 }
 
+bool bs_recipe_ties(const struct bs_recipe *recipe, const struct bs_architecture *architecture)
+{
+    return architecture->tied_head && !bs_recipe_turns(recipe);
+}
+
 void bs_recipe_assign_outer(const struct bs_recipe *recipe,
                             const struct bs_architecture *architecture,
                             struct bs_outer_assignment *assignment)
 {
     const unsigned both = (1u << BS_NUM_OUTER) - 1;
+    bool tied = bs_recipe_ties(recipe, architecture);
     for (int w = 0; w < BS_NUM_OUTER; w++) {
         const struct bs_setting *setting =
-            outer_setting(recipe, architecture, architecture->tied_head ? both : 1u << w);
+            outer_setting(recipe, architecture, tied ? both : 1u << w);
         if (!setting && recipe->weights.mix)
             setting = &recipe->weights;
-        const struct bs_mix_place place = {
-            .role = w == BS_HEAD || architecture->tied_head ? BS_MIX_HEAD : BS_MIX_EMBEDDING,
-            .layers = architecture->num_layers,
-            .sharing = heads_sharing(architecture),
-            .in = architecture->embedding_size};
+        const struct bs_mix_place place = {.role = w == BS_HEAD || tied ? BS_MIX_HEAD
+                                                                        : BS_MIX_EMBEDDING,
+                                           .layers = architecture->num_layers,
+                                           .sharing = heads_sharing(architecture),
+                                           .in = architecture->embedding_size};
         assignment->of[w] = setting ? bs_mix_setting(setting, &place) : &none;
     }
 }
@@ -171,7 +177,7 @@ struct bs_outer_size bs_recipe_outer_size(const struct bs_recipe *recipe,
     struct bs_outer_assignment at;
     struct bs_outer_size size = {0, 0};
     bs_recipe_assign_outer(recipe, architecture, &at);
-    int count = architecture->tied_head ? 1 : BS_NUM_OUTER;
+    int count = bs_recipe_ties(recipe, architecture) ? 1 : BS_NUM_OUTER;
     for (int w = 0; w < count; w++) {
         struct bs_code_layout layout = {.bits = 0};
         struct bs_error ignored; /* that it cannot be laid fails the trial elsewhere */
@@ -331,7 +337,7 @@ static enum bs_status check_outer(const struct bs_recipe *recipe, const struct b
     bs_outer_places(a, places);
     const struct bs_setting *embedding = outer_setting(recipe, a, 1u << BS_EMBEDDING);
     const struct bs_setting *head = outer_setting(recipe, a, 1u << BS_HEAD);
-    if (a->tied_head && embedding && head && !bs_setting_equal(embedding, head))
+    if (bs_recipe_ties(recipe, a) && embedding && head && !bs_setting_equal(embedding, head))
         return bs_fail(err, BS_ECONFIG,
                        "embedding and head are one tensor of this model (tie_word_embeddings), and "
                        "get settings that differ: expected one setting for both");

@@ -13,14 +13,18 @@ struct bs_assignment {
 
 /* What the matrices outside the blocks get: those that an exception names, "embedding" or "head",
  * for what a recipe says of weights is about linears, but for a mix, which has formats for them. Of
- * a model with a tied head both names are of one tensor, and a rule for either holds for both uses
- * of it. Lent by the recipe. */
+ * a model with a tied head (bs_recipe_ties) both names are of one tensor, and a rule for either
+ * holds for both uses of it. Lent by the recipe. */
 struct bs_outer_assignment {
     const struct bs_setting *of[BS_NUM_OUTER]; /* by enum bs_outer */
 };
 void bs_recipe_assign_outer(const struct bs_recipe *recipe,
                             const struct bs_architecture *architecture,
                             struct bs_outer_assignment *assignment);
+
+/* Whether embedding and head are one tensor still: a step that changes the basis of the residual
+ * stream makes two of it. */
+bool bs_recipe_ties(const struct bs_recipe *recipe, const struct bs_architecture *architecture);
 
 /* Weights outside the blocks that the recipe quantizes, a tensor once, and the bits that they take
  * in a file. */

@@ -54,6 +54,11 @@ enum bs_status bs_recipe_add(struct bs_recipe *recipe, const struct bs_algorithm
         if (earlier == algorithm)
             return bs_fail(err, BS_ECONFIG, "%s stands twice in a chain, expected once",
                            algorithm->plugin.name);
+        if (earlier->prepare_model && algorithm->prepare_model)
+            return bs_fail(err, BS_ECONFIG,
+                           "%s follows %s, and either turns the residual stream, expected one that "
+                           "does in a chain",
+                           algorithm->plugin.name, earlier->plugin.name);
         if (earlier->quantize)
             return bs_fail(err, BS_ECONFIG,
                            "%s follows %s, which has rounded the weights, expected it before",
@@ -296,6 +301,14 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
         recipe->where = NULL;
     }
     return BS_OK;
+}
+
+bool bs_recipe_turns(const struct bs_recipe *recipe)
+{
+    bool turns = false;
+    for (int s = 0; s < recipe->num_steps; s++)
+        turns |= bs_algorithm_of(&recipe->steps[s])->prepare_model != NULL;
+    return turns;
 }
 
 enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int step)

@@ -98,6 +98,9 @@ bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe);
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe);
 bool bs_recipe_static_activations(const struct bs_recipe *recipe);
 
+/* Whether a step changes the basis of the residual stream. */
+bool bs_recipe_turns(const struct bs_recipe *recipe);
+
 /* Whether weights of any place are rounded by importance from the calibration. */
 bool bs_recipe_weighs(const struct bs_recipe *recipe);
 

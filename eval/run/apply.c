@@ -46,7 +46,21 @@ bool bs_apply_embeds_own(const struct bs_recipe *recipe, const struct bs_archite
 {
     struct bs_outer_assignment outer;
     bs_recipe_assign_outer(recipe, architecture, &outer);
-    return bs_setting_quantizes(outer.of[BS_EMBEDDING]);
+    return bs_setting_quantizes(outer.of[BS_EMBEDDING]) || bs_recipe_turns(recipe);
+}
+
+enum bs_status bs_apply_model(const struct bs_recipe *recipe,
+                              const struct bs_architecture *architecture, struct bs_bases *residual,
+                              struct bs_error *err)
+{
+    for (int i = 0; i < recipe->num_steps; i++) {
+        const struct bs_choice *step = &recipe->steps[i];
+        const struct bs_algorithm *algorithm = bs_algorithm_of(step);
+        if (algorithm->prepare_model &&
+            algorithm->prepare_model(step->options, architecture, residual, err))
+            return bs_fail_within(err, "%s", algorithm->plugin.name);
+    }
+    return BS_OK;
 }
 
 /* bs_apply_share, where the layer's places are known. */
@@ -494,6 +508,7 @@ enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *
         .job = {.block = block, .rope = inputs->rope, .scratch = inputs->scratch}};
     bs_recipe_assign(recipe, block->architecture, block->index, &at.places);
     at.job.weights = at.places.weights;
+    at.job.sites = at.places.sites;
     int values = block->program->num_values;
     at.rows = bs_alloc((size_t)values, sizeof *at.rows);
     for (int v = 0; at.rows && v < values; v++)

@@ -22,8 +22,14 @@ struct bs_inputs {
 enum bs_status bs_apply_recipe(const struct bs_recipe *recipe, struct bs_block *block,
                                const struct bs_inputs *inputs, struct bs_error *err);
 
+/* residual, of no change: the basis that the recipe gives the residual stream. Its blocks are
+ * turned by bs_apply_recipe. As prepare_model. */
+enum bs_status bs_apply_model(const struct bs_recipe *recipe,
+                              const struct bs_architecture *architecture, struct bs_bases *residual,
+                              struct bs_error *err);
+
 /* Whether the recipe's own windows differ from stream 0's already before the first block: the
- * embedding is quantized. */
+ * embedding is quantized, or turned. */
 bool bs_apply_embeds_own(const struct bs_recipe *recipe,
                          const struct bs_architecture *architecture);
 

@@ -73,6 +73,12 @@ static enum bs_status choose_recipe(struct exporting *e, struct bs_error *err)
     bs_sweep_select(sweep, found->calibration);
     e->recipe = &sweep->config->recipes[found->recipe];
     e->export.label = found->recipe_label;
+    if (bs_recipe_turns(e->recipe))
+        return bs_fail(
+            err, BS_EUNSUPPORTED,
+            "'%s' turns the model's channels, some of them online: no layout has a place "
+            "for that",
+            found->recipe_label);
     return BS_OK;
 }
 

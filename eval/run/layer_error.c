@@ -124,6 +124,18 @@ struct measuring {
     size_t widest;   /* features of an input */
 };
 
+/* x [rows][width]: each row without its mean. */
+static void take_means(float *x, size_t rows, size_t width)
+{
+    for (size_t t = 0; t < rows; t++) {
+        double sum = 0;
+        for (size_t j = 0; j < width; j++)
+            sum += (double)x[t * width + j];
+        for (size_t j = 0; j < width; j++)
+            x[t * width + j] -= (float)(sum / (double)width);
+    }
+}
+
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
 {
     (void)err;
@@ -153,6 +165,8 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     bs_linear_forward(wanted, probed->x, y, wanted->out_features, tokens);
     bs_linear_forward(got, changed, y_hat, wanted->out_features, tokens);
     bs_bases_undo(&got->out, y_hat, tokens, room);
+    if (bs_bases_centre(&got->out)) /* which no norm reads */
+        take_means(y, rows, out);
     bs_metrics_outputs(y, y_hat, rows * out, m->parts + (size_t)index * m->num_sums);
     scratch->used = mark;
     return BS_OK;
@@ -178,6 +192,20 @@ static void turned_rows(const struct bs_linear *quantized, int first, int count,
     bs_bases_undo_rows(&quantized->out, w, first, count, quantized->in_features, room);
 }
 
+/* means [in]: of the columns, where the linear's outputs lost their mean; else 0. */
+static void lost_means(const struct bs_linear *original, const struct bs_linear *quantized,
+                       float *means)
+{
+    size_t in = (size_t)original->in_features, out = (size_t)original->out_features;
+    memset(means, 0, in * sizeof *means);
+    for (size_t j = 0; j < in && bs_bases_centre(&quantized->out); j++) {
+        double sum = 0;
+        for (size_t i = 0; i < out; i++)
+            sum += (double)original->weight[i * in + j];
+        means[j] = (float)(sum / (double)out);
+    }
+}
+
 /* Shows the metrics the weights of a linear whose channels were mixed. */
 static enum bs_status measure_turned(const struct bs_linear *original,
                                      const struct bs_linear *quantized, double *row, double *sums,
@@ -185,16 +213,20 @@ static enum bs_status measure_turned(const struct bs_linear *original,
 {
     int span = bs_bases_span(&quantized->out);
     size_t in = (size_t)original->in_features, floats = (size_t)span * in;
-    float *w = bs_alloc(2 * floats, sizeof *w);
+    float *w = bs_alloc(2 * (floats + in), sizeof *w);
     if (!w)
         return bs_fail_memory(err);
+    float *room = w + floats, *means = room + floats, *wanted = means + in;
+    lost_means(original, quantized, means);
     for (int first = 0; first < original->out_features; first += span) {
-        turned_rows(quantized, first, span, w, w + floats);
+        turned_rows(quantized, first, span, w, room);
         for (size_t i = 0; i < (size_t)span; i++) {
-            for (size_t j = 0; j < in; j++)
+            const float *was = original->weight + ((size_t)first + i) * in;
+            for (size_t j = 0; j < in; j++) {
                 row[j] = (double)w[i * in + j];
-            bs_metrics_row(original->weight + ((size_t)first + i) * in, row, original->in_features,
-                           sums);
+                wanted[j] = was[j] - means[j];
+            }
+            bs_metrics_row(wanted, row, original->in_features, sums);
         }
     }
     bs_free(w);

@@ -154,7 +154,7 @@ static enum bs_status print_mix(const struct bs_recipe *recipe, const struct bs_
     bs_recipe_assign_outer(recipe, a, &outer);
     for (int w = 0; w < BS_NUM_OUTER; w++)
         add_mixed(&listing, places[w].name, outer.of[w], places[w].out, places[w].width,
-                  a->tied_head ? "one tensor" : "-");
+                  bs_recipe_ties(recipe, a) ? "one tensor" : "-");
     bs_recipe_print_label(recipe, out);
     fputc('\n', out);
     bool whole = bs_listing_print(&listing, false, out);

@@ -159,6 +159,8 @@ static struct bs_outer_size outer_size(const struct bs_sweep *sweep, const struc
     struct bs_outer_size size = bs_recipe_outer_size(recipe, a);
     struct bs_outer_assignment at;
     bs_recipe_assign_outer(recipe, a, &at);
+    if (bs_recipe_turns(recipe)) /* then they are no longer the checkpoint's */
+        return size;
     for (int w = 0; w < (a->tied_head ? 1 : BS_NUM_OUTER); w++) {
         double bits = bs_model_outer_bits(sweep->model, (enum bs_outer)w);
         if (bits <= 0 || bs_setting_quantizes(at.of[w]))
@@ -174,12 +176,16 @@ static int measure_model(const struct bs_sweep *sweep, const struct bs_variant *
 {
     const struct bs_layer_totals *totals = &variant->totals;
     struct bs_outer_size outer = outer_size(sweep, variant->recipe);
+    const struct bs_architecture *a = bs_model_architecture(sweep->model);
     double others = (double)bs_model_other_parameters(sweep->model);
+    bool parted = a->tied_head && !bs_recipe_ties(variant->recipe, a);
+    double added = parted ? (double)a->vocab_size * a->embedding_size : 0;
     const struct bs_metric_model model = {.linears = totals->linears,
                                           .weights = totals->weights,
                                           .matrix_bits = variant->linear_bits + outer.bits,
                                           .matrix_weights = variant->linear_weights + outer.weights,
-                                          .other_weights = others - outer.weights};
+                                          .other_weights = others + added - outer.weights,
+                                          .added_weights = added};
     int count;
     bs_metrics_model(&model, totals->sums, totals->values, out, &count);
     return count;

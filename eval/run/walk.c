@@ -31,6 +31,12 @@ const struct bs_model *bs_variant_model(const struct bs_walk_state *s,
     return variant->model ? variant->model : s->walk->model;
 }
 
+const struct bs_bases *bs_walk_basis(const struct bs_walk_state *s, int variant)
+{
+    const struct bs_bases *residual = &s->carried[variant].residual;
+    return residual->count > 1 ? residual : NULL; /* the first changes nothing */
+}
+
 bool bs_walk_is_reference(const struct bs_variant *variant)
 {
     return variant->recipe->num_steps == 0 && !variant->model;
@@ -114,7 +120,7 @@ static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_er
     if (bs_outer_rounding_init(model, BS_EMBEDDING, outer.of[BS_EMBEDDING],
                                bs_importance_of_outer(walk->importance, outer.of[BS_EMBEDDING],
                                                       s->architecture, BS_EMBEDDING),
-                               &rounding, err))
+                               bs_walk_basis(s, i), &rounding, err))
         return err->status;
     enum bs_status status = BS_OK;
     if (bs_apply_uses_own(variant->recipe))
@@ -136,7 +142,8 @@ static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
         if (embed(s, walk->model, NULL, &walk->texts[t], &s->reference.texts[t], err))
             return err->status;
     for (int i = 0; i < s->num_variants; i++)
-        if (!bs_walk_is_reference(&s->variants[i]) && embed_variant(s, i, err))
+        if (!s->variants[i].status && !bs_walk_is_reference(&s->variants[i]) &&
+            embed_variant(s, i, err))
             return err->status;
     return BS_OK;
 }
@@ -378,6 +385,34 @@ static enum bs_status create_ropes(struct bs_walk_state *s, struct bs_error *err
     return done ? BS_OK : bs_fail_memory(err);
 }
 
+/* The bases of the variants' streams. A model that cannot have one fails the variant. */
+static enum bs_status find_bases(struct bs_walk_state *s, struct bs_error *err)
+{
+    int width = s->architecture->hidden_size;
+    for (int i = 0; i < s->num_variants; i++) {
+        const struct bs_recipe *recipe = s->variants[i].recipe;
+        struct bs_bases *residual = &s->carried[i].residual;
+        if (s->variants[i].status || !bs_recipe_turns(recipe))
+            continue;
+        if (bs_bases_init(residual, width, err))
+            return err->status;
+        struct bs_error own;
+        if (bs_apply_model(recipe, s->architecture, residual, &own))
+            bs_walk_fail_variant(s, i, &own);
+    }
+    return BS_OK;
+}
+
+/* Once the streams are there. */
+static void mark_streams(struct bs_walk_state *s)
+{
+    for (int i = 0; i < s->num_variants; i++) {
+        s->carried[i].calibration.basis = bs_walk_basis(s, i);
+        for (int t = 0; t < s->walk->num_texts; t++)
+            s->carried[i].texts[t].basis = bs_walk_basis(s, i);
+    }
+}
+
 static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
@@ -387,9 +422,10 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
     s->carried = bs_calloc((size_t)s->num_variants + 1, sizeof *s->carried);
     if (!s->scratch || !s->carried)
         return bs_fail_memory(err);
-    if (create_ropes(s, err) || allocate_results(s, err) ||
+    if (create_ropes(s, err) || allocate_results(s, err) || find_bases(s, err) ||
         (walk->kept ? bs_walk_restore(s, walk->kept, err) : embed_all(s, err)))
         return err->status;
+    mark_streams(s);
     if (s->at.block < s->architecture->num_layers && bs_walk_anyone(s, bs_apply_uses_unquantized) &&
         bs_walk_stream(s, walk->calibration, &s->next, err))
         return err->status;
@@ -412,6 +448,7 @@ static void end_walk(struct bs_walk_state *s)
 {
     for (int i = 0; s->carried && i < s->num_variants; i++) {
         release_carried(&s->carried[i]);
+        bs_bases_release(&s->carried[i].residual);
         bs_rope_free(s->carried[i].rope);
     }
     release_carried(&s->reference);

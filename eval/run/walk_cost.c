@@ -352,7 +352,7 @@ static double rounded_head_bytes(const struct bs_architecture *a,
     return each * a->vocab_size * a->embedding_size;
 }
 
-/* The output matrix of a recipe that quantizes it. */
+/* The output matrix of a recipe that quantizes or turns it. */
 static double own_head_bytes(const struct bs_architecture *a,
                              const struct bs_recipe *const *recipes, int num_recipes)
 {
@@ -360,7 +360,7 @@ static double own_head_bytes(const struct bs_architecture *a,
     for (int i = 0; i < num_recipes; i++) {
         struct bs_outer_assignment outer;
         bs_recipe_assign_outer(recipes[i], a, &outer);
-        if (bs_setting_quantizes(outer.of[BS_HEAD]))
+        if (bs_setting_quantizes(outer.of[BS_HEAD]) || bs_recipe_turns(recipes[i]))
             raise_to(&most, head_number_bytes(recipes[i]->compute));
     }
     return most * a->vocab_size * a->embedding_size;
@@ -547,6 +547,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
     bs_recipe_assign(recipe, extent->architecture, layer, &at);
     extent->layer = layer;
     extent->weights = at.weights;
+    extent->sites = at.sites;
     for (int s = 0; s < recipe->num_steps; s++) {
         const struct bs_choice *step = &recipe->steps[s];
         rounds |= bs_algorithm_of(step)->quantize != NULL;
@@ -558,6 +559,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
     cost->flops += times * own.flops;
     cost->weights += times * own.weights;
     extent->weights = NULL;
+    extent->sites = NULL;
 }
 
 struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe)
@@ -570,6 +572,10 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         extent.windows = calibration->windows;
         extent.tokens = calibration->tokens;
     }
+    if (calibration && bs_apply_uses_own(recipe))
+        extent.passed += (double)bs_windows_total(calibration);
+    for (int t = 0; t < walk->num_texts; t++)
+        extent.passed += (double)bs_windows_total(&walk->texts[t]);
     int unlike = bs_recipe_unlike_layers(recipe, a);
     for (int l = 0; l < unlike; l++)
         add_layer_cost(recipe, &extent, l, a->num_layers / unlike, &cost);

@@ -236,26 +236,34 @@ static const struct bs_setting *head_setting(const struct bs_walk_state *s, int 
     return outer.of[BS_HEAD];
 }
 
+static bool same_basis(const struct bs_walk_state *s, int k, int i)
+{
+    const struct bs_bases *a = bs_walk_basis(s, k), *b = bs_walk_basis(s, i);
+    return a && b ? bs_bases_equal(a, b) : a == b;
+}
+
 /* An earlier variant whose head is this one's too, or -1. */
 static int like_head(const struct bs_walk_state *s, int i)
 {
     for (int k = 0; k < i; k++)
         if (s->carried[k].head == &s->carried[k].own_head && !s->variants[k].model &&
-            !s->variants[i].model &&
+            !s->variants[i].model && same_basis(s, k, i) &&
             s->variants[k].recipe->compute == s->variants[i].recipe->compute &&
             bs_setting_equal(head_setting(s, k), head_setting(s, i)))
             return k;
     return -1;
 }
 
-/* The head of a variant: the walk's, unless its output matrix is quantized. */
+/* The head of a variant: the walk's, unless its output matrix is quantized or turned. */
 static enum bs_status load_head(struct bs_walk_state *s, int i, struct bs_error *err)
 {
     struct bs_carried *carried = &s->carried[i];
     const struct bs_setting *setting = head_setting(s, i);
     carried->head = &s->head;
     const struct bs_model *model = bs_variant_model(s, &s->variants[i]);
-    if (s->variants[i].status || (!bs_setting_quantizes(setting) && !s->variants[i].model))
+    const struct bs_bases *basis = bs_walk_basis(s, i);
+    if (s->variants[i].status ||
+        (!bs_setting_quantizes(setting) && !s->variants[i].model && !basis))
         return BS_OK;
     int like = like_head(s, i);
     carried->head = like < 0 ? &carried->own_head : &s->carried[like].own_head;
@@ -265,7 +273,7 @@ static enum bs_status load_head(struct bs_walk_state *s, int i, struct bs_error 
     double start = bs_seconds();
     const float *importance =
         bs_importance_of_outer(s->walk->importance, setting, s->architecture, BS_HEAD);
-    if (bs_outer_rounding_init(model, BS_HEAD, setting, importance, &rounding, err))
+    if (bs_outer_rounding_init(model, BS_HEAD, setting, importance, basis, &rounding, err))
         return err->status;
     enum bs_status status =
         bs_head_load(model, bs_walk_head_ids(s->architecture), 1u << s->variants[i].recipe->compute,

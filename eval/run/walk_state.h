@@ -10,8 +10,9 @@
 struct bs_carried {
     struct bs_stream calibration; /* data NULL where it is not needed */
     struct bs_stream texts[BS_WALK_TEXTS];
-    struct bs_rope *rope; /* of a model of its own; NULL: the walk's */
-    struct bs_head *head; /* that the logits are of: the walk's, its own, or an earlier one's */
+    struct bs_bases residual; /* of its streams; count 0: the checkpoint's */
+    struct bs_rope *rope;     /* of a model of its own; NULL: the walk's */
+    struct bs_head *head;     /* that the logits are of: the walk's, its own, or an earlier one's */
     struct bs_head
         own_head; /* where its output matrix is quantized and no earlier one's is alike, or
                               * its model is another */
@@ -43,6 +44,9 @@ enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_win
 /* The model that a variant is of. */
 const struct bs_model *bs_variant_model(const struct bs_walk_state *s,
                                         const struct bs_variant *variant);
+
+/* The basis of a variant's streams; NULL = the checkpoint's. */
+const struct bs_bases *bs_walk_basis(const struct bs_walk_state *s, int variant);
 
 /* True for the variant that is stream 0 itself. */
 bool bs_walk_is_reference(const struct bs_variant *variant);

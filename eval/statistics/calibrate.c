@@ -72,6 +72,25 @@ static float *routing_of(const struct window *window)
     return pass->routing ? pass->routing + own : NULL;
 }
 
+/* A window as the block takes it: where the stream is in the other basis, a copy that is turned. */
+static const float *entering(const struct bs_block *block, const struct bs_stream *stream,
+                             int window, struct bs_scratch *scratch)
+{
+    const float *x = bs_stream_window(stream, window);
+    bool turns = block->residual.count > 0;
+    if (turns == !!stream->basis)
+        return x;
+    size_t count = (size_t)stream->tokens * (size_t)stream->width;
+    float *turned = bs_scratch_take(scratch, count);
+    float *room = bs_scratch_take(scratch, (size_t)stream->width);
+    memcpy(turned, x, count * sizeof *turned);
+    if (turns)
+        bs_bases_apply(&block->residual, turned, stream->tokens, room);
+    else
+        bs_bases_undo(stream->basis, turned, stream->tokens, room);
+    return turned;
+}
+
 /* Finds out where the window's tokens go in the block: the origin's experts are shown the same. */
 static void find_routing(struct window *window, struct bs_scratch *scratch)
 {
@@ -80,9 +99,12 @@ static void find_routing(struct window *window, struct bs_scratch *scratch)
     struct bs_observer observer = {.context = window, .routed = routing_of(window)};
     while (p->values[observer.last].expert < 0 || !p->values[observer.last].name)
         observer.last++;
+    size_t mark = scratch->used;
     if (observer.routed)
-        bs_block_forward(pass->block, pass->rope, bs_stream_window(pass->inputs, window->index),
-                         NULL, pass->inputs->tokens, &observer, scratch);
+        bs_block_forward(pass->block, pass->rope,
+                         entering(pass->block, pass->inputs, window->index, scratch), NULL,
+                         pass->inputs->tokens, &observer, scratch);
+    scratch->used = mark;
 }
 
 /* Takes a window through the origin to the last site that is looked at. */
@@ -93,8 +115,11 @@ static void pass_origin(const struct pass *pass, struct window *window, struct b
                                    .site = keep_unquantized,
                                    .last = pass->last,
                                    .routing = routing_of(window)};
-    bs_block_forward(pass->origin->block, pass->rope, bs_stream_window(in, window->index), NULL,
-                     in->tokens, &observer, scratch);
+    size_t mark = scratch->used;
+    bs_block_forward(pass->origin->block, pass->rope,
+                     entering(pass->origin->block, in, window->index, scratch), NULL, in->tokens,
+                     &observer, scratch);
+    scratch->used = mark;
     bs_stream_forget(in, window->index);
 }
 
@@ -176,12 +201,15 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
     struct bs_observer observer = {.context = window, .site = on_site, .last = pass->last};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
+    struct bs_scratch *scratch = &pass->scratch[thread];
     if (pass->origin && pass->routing)
-        find_routing(window, &pass->scratch[thread]);
+        find_routing(window, scratch);
     if (pass->origin)
-        pass_origin(pass, window, &pass->scratch[thread]);
-    bs_block_forward(pass->block, pass->rope, bs_stream_window(in, window->index), y, in->tokens,
-                     &observer, &pass->scratch[thread]);
+        pass_origin(pass, window, scratch);
+    size_t mark = scratch->used;
+    bs_block_forward(pass->block, pass->rope, entering(pass->block, in, window->index, scratch), y,
+                     in->tokens, &observer, scratch);
+    scratch->used = mark;
     enum bs_status status = y ? check_output(y, window->index, in->tokens, in->width, err) : BS_OK;
     if (window->failed && !status)
         status = bs_fail_memory(err);

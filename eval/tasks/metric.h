@@ -24,6 +24,7 @@ struct bs_metric_model {
                            quantized */
     double matrix_weights; /* of these */
     double other_weights;  /* norms, embedding, head: 16 bits each */
+    double added_weights;  /* of all these, that the unquantized model does not have */
 };
 
 /* A value over all linears that have it: one that no token reached has no output error. */

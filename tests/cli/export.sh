@@ -18,6 +18,8 @@ sweep:
     weights: {bits: 3, group_size: 64, symmetric: true}
   - algorithm: rtn
     weights: {format: nf4}
+  - algorithm: quarot
+    weights: {bits: 4}
   - algorithm: rtn
     weights: {bits: 8, group_size: channel, symmetric: true}
     activations: {bits: 8, sharing: token}
@@ -128,6 +130,8 @@ refusals() {
     expect_refusal "--as takes .*compressed_tensors.*, not 'compressed'"
     run "${export[@]}" --recipe "rtn nf4" sweep.yaml out
     expect_refusal '^bitsweep: model.layers.0.self_attn.q_proj: weights are nf4, expected int'
+    run "${export[@]}" --recipe "quarot w4 channel" sweep.yaml out
+    expect_refusal "'quarot w4 channel' turns the model's channels"
     run "${export[@]}" --set bits=4 one.yaml out
     expect_refusal "compressed_tensors, which has none"
     run "${export[@]}" --recipe "gptq w3 g64 sym act_order" sweep.yaml out

@@ -25,6 +25,7 @@ enum { VALUE_TEXT = 64 };
 static struct random_block random_;
 static struct bs_stream wanted; /* the original block's outputs */
 
+/* What the block gives, in the checkpoint's basis as the inputs are. */
 static struct bs_stream outputs_of(const struct bs_block *block)
 {
     struct bs_error err;
@@ -32,8 +33,15 @@ static struct bs_stream outputs_of(const struct bs_block *block)
     const struct bs_stream *in = &random_.inputs;
     assert_int_equal(bs_stream_init(&out, in->windows, in->tokens, in->width, &err), BS_OK);
     memcpy(out.data, in->data, (size_t)(in->windows * in->tokens * in->width) * sizeof(float));
+    float *room = bs_alloc((size_t)in->width, sizeof *room);
+    int rows = in->windows * in->tokens;
+    if (block->residual.count)
+        bs_bases_apply(&block->residual, out.data, rows, room);
     if (bs_stream_push(block, random_.rope, &out, random_.scratch, &err))
         fail_msg("%s", err.message);
+    if (block->residual.count)
+        bs_bases_undo(&block->residual, out.data, rows, room);
+    bs_free(room);
     return out;
 }
 

@@ -41,7 +41,8 @@ static enum bs_status spin_prepare(const void *options, const struct bs_job *job
     const struct spin *opt = options;
     const struct bs_architecture *a = job->block->architecture;
     const struct bs_program *p = job->block->program;
-    struct bs_basis turn = {.kind = BS_HADAMARD, .width = largest_power_of_two(a->head_dim)};
+    struct bs_basis turn = {
+        .kind = BS_HADAMARD, .width = largest_power_of_two(a->head_dim), .apart = 1};
     turn.values = bs_alloc((size_t)turn.width, sizeof *turn.values);
     if (!turn.values)
         return bs_fail_memory(err);

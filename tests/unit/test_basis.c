@@ -43,9 +43,39 @@ static void a_hadamard_matrix_is_symmetric_and_its_own_inverse(void **state)
             for (int i = 0; i < n * length; i++)
                 assert_close((double)x[i], (double)was[i], 1e-6, 0);
         }
-    static const int others[] = {0, -2, 3, 12, 96};
+    static const int others[] = {0, -2, 3, 18, 92};
     for (int k = 0; k < 5; k++)
         assert_false(bs_hadamard_takes(others[k]));
+}
+
+/* Of every size that has one the matrix is orthogonal with entries of one size, and is taken back
+ * by its transpose; the cores are those of Paley and Williamson. */
+static void cores_of_other_orders_are_orthogonal(void **state)
+{
+    (void)state;
+    static const int sizes[] = {12, 20, 24, 28, 36, 40, 44, 52, 76, 80, 148, 156, 172, 344};
+    static const int cores[] = {12, 20, 12, 28, 36, 40, 44, 52, 76, 40, 148, 156, 172, 172};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        int n = sizes[s];
+        float *h = bs_calloc((size_t)n * (size_t)n, sizeof *h);
+        assert_int_equal(bs_hadamard_core(n), cores[s]);
+        for (int i = 0; i < n; i++)
+            h[i * n + i] = 1;
+        bs_hadamard(h, n, n);
+        for (int i = 0; i < n * n; i++)
+            assert_close(fabs((double)h[i]), 1 / sqrt(n), 1e-6, 0);
+        for (int i = 0; i < n; i += 7)
+            for (int j = 0; j < n; j++) {
+                double product = 0;
+                for (int k = 0; k < n; k++)
+                    product += (double)h[i * n + k] * (double)h[j * n + k];
+                assert_close(product, i == j, 1e-5, 0);
+            }
+        bs_hadamard_back(h, n, n);
+        for (int i = 0; i < n * n; i++)
+            assert_close((double)h[i], i % (n + 1) == 0, 1e-5, 0);
+        bs_free(h);
+    }
 }
 
 /* The three kinds over CHANNELS: in the places where others would be. */
@@ -78,10 +108,10 @@ static void changes_init(struct changes *c)
     for (int j = 0; j < 8; j++)
         c->signs[j] = random_unit(&seed) < 0.5f ? -1 : 1;
     fill_matrix(c->matrix, &seed);
-    c->all[0] = (struct bs_basis){BS_HADAMARD, 8, c->signs};
-    c->all[1] = (struct bs_basis){BS_DIAGONAL, CHANNELS, c->diagonal};
-    c->all[2] = (struct bs_basis){BS_MATRIX, 12, c->matrix};
-    c->all[3] = (struct bs_basis){BS_DIAGONAL, CHANNELS, c->diagonal};
+    c->all[0] = (struct bs_basis){BS_HADAMARD, 8, 1, c->signs};
+    c->all[1] = (struct bs_basis){BS_DIAGONAL, CHANNELS, 1, c->diagonal};
+    c->all[2] = (struct bs_basis){BS_MATRIX, 12, 1, c->matrix};
+    c->all[3] = (struct bs_basis){BS_DIAGONAL, CHANNELS, 1, c->diagonal};
 }
 
 /* Element (i, j) of a change, by its definition. */
@@ -239,7 +269,7 @@ static void a_turn_of_values_keeps_the_function_and_its_record(void **state)
     float signs[8] = {1, -1, -1, 1, 1, 1, -1, 1}, matrix[16];
     for (int i = 0; i < 16; i++)
         matrix[i] = (float)hadamard(4, i / 4, i % 4) * (i % 4 == 2 ? -1 : 1);
-    const struct bs_basis turns[] = {{BS_HADAMARD, 8, signs}, {BS_MATRIX, 4, matrix}};
+    const struct bs_basis turns[] = {{BS_HADAMARD, 8, 1, signs}, {BS_MATRIX, 4, 1, matrix}};
     assert_int_equal(random_.architecture.head_dim, 8);
     for (int k = 0; k < 3; k++) {
         assert_int_equal(bs_block_copy(&turned, &random_.block, &err), BS_OK);
@@ -281,7 +311,7 @@ static void a_turn_that_would_change_the_function_is_refused(void **state)
     (void)state;
     struct bs_error err;
     float signs[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    const struct bs_basis head = {BS_HADAMARD, 8, signs}, two = {BS_HADAMARD, 16, signs};
+    const struct bs_basis head = {BS_HADAMARD, 8, 1, signs}, two = {BS_HADAMARD, 16, 1, signs};
     static const char *const cases[][2] = {{"attn_input", "norm"},
                                            {"mlp_input", "norm"},
                                            {"down_input", "activate"},
@@ -304,7 +334,7 @@ static void memory_may_run_out(void **state)
     (void)state;
     struct bs_error err;
     float signs[8] = {1, -1, 1, 1, -1, 1, 1, 1};
-    const struct bs_basis turn = {BS_HADAMARD, 8, signs};
+    const struct bs_basis turn = {BS_HADAMARD, 8, 1, signs};
     assert_int_equal(bs_block_copy(&turned, &random_.block, &err), BS_OK);
     for (long n = 1;; n++) {
         bs_alloc_fail_at(n);
@@ -329,6 +359,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hadamard_matrix_is_symmetric_and_its_own_inverse),
+        cmocka_unit_test(cores_of_other_orders_are_orthogonal),
         cmocka_unit_test(changes_are_composed_and_taken_back),
         cmocka_unit_test(diagonals_that_follow_one_another_are_one),
         cmocka_unit_test(a_turn_of_values_keeps_the_function_and_its_record),

@@ -60,8 +60,8 @@ static void rows_are_what_codes_of_the_whole_decode_to(void **state)
         struct bs_codes codes;
         struct bs_outer_rounding rounding;
         const struct bs_setting *setting = weights_setting(settings[k]);
-        assert_int_equal(bs_outer_rounding_init(model, BS_HEAD, setting, NULL, &rounding, &err),
-                         BS_OK);
+        assert_int_equal(
+            bs_outer_rounding_init(model, BS_HEAD, setting, NULL, NULL, &rounding, &err), BS_OK);
         assert_int_equal(bs_codes_init(&codes, setting, bs_draw_place(BS_MAX_LAYERS, false, 0),
                                        a->vocab_size, a->embedding_size, &err),
                          BS_OK);
@@ -106,8 +106,8 @@ static void the_walk_computes_with_them(void **state)
     assert_int_equal(bs_walk_run(&walk, variants, VARIANTS, &err), BS_OK);
     struct bs_outer_rounding rounding;
     const struct bs_setting *setting = weights_setting("bits=4 group_size=64");
-    assert_int_equal(bs_outer_rounding_init(model, BS_EMBEDDING, setting, NULL, &rounding, &err),
-                     BS_OK);
+    assert_int_equal(
+        bs_outer_rounding_init(model, BS_EMBEDDING, setting, NULL, NULL, &rounding, &err), BS_OK);
     for (int w = 0; w < WINDOWS; w++) {
         double want[TOKENS];
         plain_nll(model, &rounding, text.ids + w * TOKENS, TOKENS, want);

@@ -482,7 +482,7 @@ static void read_more(struct bs_program *p) { p->ops[0].in[1] = 0; }
 static void make_twice(struct bs_program *p) { p->ops[1].out = p->ops[0].out; }
 static void make_input(struct bs_program *p) { p->ops[0].out = 0; }
 static void make_elsewhere(struct bs_program *p) { p->values[p->ops[0].out].made_by = 3; }
-static void compute_nothing(struct bs_program *p) { p->ops[0].kind = BS_OP_TRANSFORM; }
+static void compute_nothing(struct bs_program *p) { p->ops[0].kind = BS_NUM_OPS; }
 static void narrow_norm(struct bs_program *p) { p->values[p->ops[0].out].width = 31; }
 static void narrow_linear(struct bs_program *p) { p->slots[0].in = 31; }
 static void short_linear(struct bs_program *p) { p->slots[0].out = 31; }
@@ -513,7 +513,7 @@ static void a_program_that_computes_something_else_is_refused(void **state)
         {make_twice, "operation 1 (linear) makes what is made elsewhere"},
         {make_input, "operation 0 (norm) makes what is made elsewhere"},
         {make_elsewhere, "operation 0 (norm) makes what is made elsewhere"},
-        {compute_nothing, "operation 0 (transform) is computed by no code"},
+        {compute_nothing, "operation 0 (unknown) is computed by no code"},
         {narrow_norm, "operation 0 (norm) joins widths that do not fit"},
         {narrow_linear, "operation 1 (linear) joins widths that do not fit"},
         {short_linear, "operation 1 (linear) joins widths that do not fit"},

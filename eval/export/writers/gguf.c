@@ -378,7 +378,7 @@ static enum bs_status put_outer_matrix(struct state *s, enum bs_outer which, str
     const struct bs_gguf_type *type = outer_type(s->export, which, &setting, err);
     struct bs_outer_rounding rounding;
     if (!type || bs_outer_rounding_init(s->export->model, which, setting,
-                                        s->export->outer_importance[which], &rounding, err))
+                                        s->export->outer_importance[which], NULL, &rounding, err))
         return err->status;
     enum bs_status status =
         put_rows(s, bs_model_outer_tensor(s->export->model, which), type, &rounding, err);

@@ -27,7 +27,7 @@ static const struct bs_value_type types[] = {
     [RATIO] = {.name = "compression_ratio",
                .direction = 1,
                .unit = "",
-               .meaning = "bytes at 16 bits over bytes",
+               .meaning = "bytes of the unquantized model at 16 bits over bytes",
                .heading = "times\nsmaller"},
     {.name = NULL},
 };
@@ -46,7 +46,7 @@ static void model(const struct bs_metric_model *m, const double *sums,
     double other = 2 * m->other_weights;
     values[BITS] = m->matrix_bits / m->matrix_weights;
     values[BYTES] = m->matrix_bits / 8 + other;
-    values[RATIO] = (2 * m->matrix_weights + other) / values[BYTES];
+    values[RATIO] = (2 * (m->matrix_weights - m->added_weights) + other) / values[BYTES];
 }
 
 const struct bs_metric bs_metric_size = {
