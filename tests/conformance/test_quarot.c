@@ -268,7 +268,8 @@ static void assert_same(const json_t *row, const struct bs_variant *variant, int
         const struct bs_layer_row *layer = &variant->layers[l];
         double error = layer_value(layer, "relative_output_error");
         double sqnr = layer_value(layer, "sqnr_db");
-        if (!(error < MOST_OUTPUT_ERROR && sqnr > LEAST_SQNR))
+        bool unseen = isnan(error); /* no token went there */
+        if (!((unseen || error < MOST_OUTPUT_ERROR) && sqnr > LEAST_SQNR))
             fail_msg("%s, %s: output error %g, %g dB", name, layer->name, error, sqnr);
     }
 }
@@ -278,10 +279,10 @@ static const struct part {
     const char *settings;
     int done;
 } parts[] = {
-    {"bits=16 heads=false across_heads=false down=false", 52},
-    {"bits=16 residual=false across_heads=false down=false", 56},
-    {"bits=16 residual=false heads=false down=false", 49},
-    {"bits=16 residual=false heads=false across_heads=false", 9},
+    {"bits=16 heads=false across_heads=false down=false", 62},
+    {"bits=16 residual=false across_heads=false down=false", 63},
+    {"bits=16 residual=false heads=false down=false", 56},
+    {"bits=16 residual=false heads=false across_heads=false", 10},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
