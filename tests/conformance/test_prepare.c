@@ -26,10 +26,11 @@ enum { MOST = 16 };
  * */
 static const double MOST_OUTPUT_ERROR = 2e-5, LEAST_SQNR = 100, MOST_DIVERGENCE = 1e-6;
 
+/* A linear that no token reached has no output error. */
 static bool is_zero(const struct bs_layer_row *row)
 {
-    return layer_value(row, "relative_output_error") < MOST_OUTPUT_ERROR &&
-           layer_value(row, "sqnr_db") > LEAST_SQNR;
+    double error = layer_value(row, "relative_output_error");
+    return (isnan(error) || error < MOST_OUTPUT_ERROR) && layer_value(row, "sqnr_db") > LEAST_SQNR;
 }
 
 /* --- on every family, as a sweep runs it --- */
