@@ -252,10 +252,10 @@ struct bs_outer_rounding {
     struct bs_norm norm; /* of a turned output matrix: that which is folded into it */
 };
 
-/* Prepares the rounding by a resolved setting and importance, for a residual stream in `basis` (NULL = the
- * checkpoint's), all of which outlive it; a setting that quantizes nothing does not round.
- * BS_ECONFIG where the format cannot take the shape; BS_EUNSUPPORTED where a projection stands
- * between the stream and the output matrix; BS_ENOMEM. */
+/* Prepares the rounding by a resolved setting and importance, for a residual stream in `basis`
+ * (NULL = the checkpoint's), all of which outlive it; a setting that quantizes nothing does not
+ * round. BS_ECONFIG where the format cannot take the shape; BS_EUNSUPPORTED where a projection
+ * stands between the stream and the output matrix; BS_ENOMEM. */
 enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_outer which,
                                       const struct bs_setting *setting, const float *importance,
                                       const struct bs_bases *basis,
