@@ -155,12 +155,13 @@ static void print_facts(struct describing *to, const struct bs_registry *registr
     bs_free(text);
 }
 
+/* Under the plug-in's name, or another that says more. */
 static void describe_plugin(struct describing *to, const struct bs_registry *registry,
-                            const struct bs_plugin *plugin)
+                            const struct bs_plugin *plugin, const char *called)
 {
     struct bs_listing listing = {.head = OPTION_HEAD};
     add_options(&listing, "", plugin->options);
-    print_head(to, plugin->name, plugin->summary);
+    print_head(to, called, plugin->summary);
     print_facts(to, registry, plugin);
     if (listing.num_rows) {
         if (!to->markdown)
@@ -186,7 +187,7 @@ static void describe_kind(struct describing *to, const struct bs_registry *regis
 {
     list_plugins(to, registry);
     for (int i = 0; registry->rows[i]; i++)
-        describe_plugin(to, registry, registry->rows[i]);
+        describe_plugin(to, registry, registry->rows[i], registry->rows[i]->name);
 }
 
 /* ---- what is no plug-in ---- */
@@ -312,6 +313,20 @@ static bool is_named(struct bs_names *names, const char *name, const char *asked
     return !strcmp(name, asked);
 }
 
+/* A plug-in that somebody asks for by its name. A writer is called as the layout it writes, and that
+ * may be called after an algorithm or a reader: then the head tells which of them this is. */
+static void describe_named(struct describing *to, const struct bs_registry *registry,
+                           const struct bs_plugin *plugin)
+{
+    char called[NAME_TEXT];
+    int count = 0;
+    for (int r = 0; bs_registries[r]; r++)
+        count += bs_registry_find(bs_registries[r], plugin->name) != NULL;
+    snprintf(called, sizeof called, "%s%s%s%s", plugin->name, count > 1 ? " (" : "",
+             count > 1 ? registry->kind : "", count > 1 ? ")" : "");
+    describe_plugin(to, registry, plugin, called);
+}
+
 enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struct bs_error *err)
 {
     struct describing to = {.out = out, .markdown = markdown};
@@ -322,7 +337,7 @@ enum bs_status bs_describe_one(const char *name, FILE *out, bool markdown, struc
             describe_kind(&to, registry);
         for (int i = 0; registry->rows[i]; i++)
             if (is_named(&names, registry->rows[i]->name, name))
-                describe_plugin(&to, registry, registry->rows[i]);
+                describe_named(&to, registry, registry->rows[i]);
     }
     for (const struct section *section = sections; section->name; section++)
         if (is_named(&names, section->name, name))

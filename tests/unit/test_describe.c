@@ -1,5 +1,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "eval/config/registries.h"
 #include "eval/data/corpus.h"
 #include "eval/data/protocol.h"
+#include "eval/export/writer.h"
 
 /* What a description prints, in memory of malloc. */
 static char *described(const char *name, bool markdown)
@@ -102,22 +104,45 @@ static void test_sections(void **state)
     free(markdown);
 }
 
-/* Who asks for a plug-in is told of it alone: no other plug-in, no kind and no section has its
- * name. */
-static void test_every_plugin_has_a_name_of_its_own(void **state)
+static int times(const char *text, const char *wanted)
+{
+    int count = 0;
+    for (; (text = strstr(text, wanted)); text += strlen(wanted))
+        count++;
+    return count;
+}
+
+/* Who asks for a plug-in is told of it. Only a writer shares its name, with what it is called after;
+ * then each is told of once, and the head says which it is. */
+static void test_every_plugin_is_told_of_by_its_name(void **state)
 {
     (void)state;
     for (int r = 0; bs_registries[r]; r++)
         for (int i = 0; bs_registries[r]->rows[i]; i++) {
             const struct bs_plugin *plugin = bs_registries[r]->rows[i];
-            char head[256], *one = described(plugin->name, false);
-            snprintf(head, sizeof head, "%s: %.20s", plugin->name, plugin->summary);
-            assert_ptr_equal(strstr(one, head), one);
+            char head[256], kind[96], *one = described(plugin->name, false);
+            bool shared = bs_registry_find(&bs_writer_registry, plugin->name);
+            snprintf(kind, sizeof kind, " (%s)", bs_registries[r]->kind);
+            shared = shared && strstr(one, kind);
+            snprintf(head, sizeof head, "%s%s: %.20s", plugin->name, shared ? kind : "",
+                     plugin->summary);
+            if (times(one, head) != 1 || (!shared && strstr(one, head) != one))
+                fail_msg("%s, expected '%s' once: %s", plugin->name, head, one);
             snprintf(head, sizeof head, "\n%s: ", plugin->name);
             if (strstr(one, head))
                 fail_msg("%s is more than one thing: %s", plugin->name, one);
             free(one);
         }
+}
+
+/* Both that are called gptq. */
+static void test_a_shared_name(void **state)
+{
+    (void)state;
+    char *one = described("gptq", false);
+    assert_ptr_equal(strstr(one, "gptq (algorithm): "), one);
+    assert_holds(one, "\ngptq (writer): ");
+    free(one);
 }
 
 static void test_unknown(void **state)
@@ -137,7 +162,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plugins),
         cmocka_unit_test(test_sections),
-        cmocka_unit_test(test_every_plugin_has_a_name_of_its_own),
+        cmocka_unit_test(test_every_plugin_is_told_of_by_its_name),
+        cmocka_unit_test(test_a_shared_name),
         cmocka_unit_test(test_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

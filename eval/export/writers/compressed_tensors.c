@@ -274,10 +274,11 @@ static enum bs_status put_matrix(struct bs_export_folder *folder,
 {
     enum kind kind = kind_of(place);
     if (codes->group_index)
-        return bs_fail(err, BS_EUNSUPPORTED,
-                       "the groups of its columns are in an order of their own, which the library "
-                       "reads no longer (since 0.20): expected act_order: false, or static_groups: "
-                       "true; gptq and gptq_v2 hold it");
+        return bs_fail(
+            err, BS_EUNSUPPORTED,
+            "the groups of its columns are in an order of their own, which the library "
+            "reads no longer (since 0.20): expected act_order: false, static_groups: true, or "
+            "a layout with g_idx (`describe writer`)");
     switch (kind) {
     case PACKED:
         return put_packed(folder, place, codes, err);
