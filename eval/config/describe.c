@@ -313,7 +313,7 @@ static bool is_named(struct bs_names *names, const char *name, const char *asked
     return !strcmp(name, asked);
 }
 
-/* A plug-in that somebody asks for by its name. A writer is called as the layout it writes, and that
+/* A plug-in that somebody asks for by its name. A writer is called as the layout it writes, which
  * may be called after an algorithm or a reader: then the head tells which of them this is. */
 static void describe_named(struct describing *to, const struct bs_registry *registry,
                            const struct bs_plugin *plugin)

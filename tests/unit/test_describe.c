@@ -112,8 +112,8 @@ static int times(const char *text, const char *wanted)
     return count;
 }
 
-/* Who asks for a plug-in is told of it. Only a writer shares its name, with what it is called after;
- * then each is told of once, and the head says which it is. */
+/* Who asks for a plug-in is told of it. Only a writer shares its name, with what it is called
+ * after; then each is told of once, and the head says which it is. */
 static void test_every_plugin_is_told_of_by_its_name(void **state)
 {
     (void)state;
