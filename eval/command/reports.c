@@ -80,12 +80,29 @@ static enum bs_status read_published(const struct bs_results *results, struct bs
     return BS_OK;
 }
 
-/* Prints the results, or what the selection leaves of them; *passed is false where its gate says
- * no. */
-static enum bs_status print_table(const struct bs_results *results, const char *columns,
-                                  const char *pivot, const struct bs_selection *selection,
+/* The table that is asked for, of the trials that were chosen. */
+static enum bs_status print_chosen(const struct bs_trials *shown,
+                                   const struct bs_published_list *published,
+                                   const struct bs_arguments *args, enum bs_table_style style,
+                                   struct bs_error *err)
+{
+    if (!shown->results.num_rows && (args->items || args->positions))
+        return bs_fail(err, BS_EDATA, "%s: none of %d trials fits", shown->all->path,
+                       shown->all->num_rows);
+    if (args->items)
+        return bs_items_print(shown, args->columns, style, stdout, err);
+    if (args->positions)
+        return bs_positions_print(shown, args->columns, style, stdout, err);
+    if (args->pivot)
+        return bs_pivot_print(shown, args->pivot, args->columns, style, stdout, err);
+    return bs_table_print(shown, published, args->columns, style, stdout, err);
+}
+
+/* Prints what the selection leaves of the results; *passed is false where its gate says no. */
+static enum bs_status print_table(const struct bs_results *results, const struct bs_arguments *args,
                                   enum bs_table_style style, bool *passed, struct bs_error *err)
 {
+    const struct bs_selection *selection = &args->selection;
     struct bs_published_set set;
     struct bs_trials shown;
     if (read_published(results, &set, err))
@@ -93,8 +110,7 @@ static enum bs_status print_table(const struct bs_results *results, const char *
     const struct bs_published_list published = {set.count, set.figures};
     enum bs_status status = bs_trials_select(results, &published, selection, &shown, err);
     if (!status) {
-        status = pivot ? bs_pivot_print(&shown, pivot, columns, style, stdout, err)
-                       : bs_table_print(&shown, &published, columns, style, stdout, err);
+        status = print_chosen(&shown, &published, args, style, err);
         if (!status && selection->fail_if)
             status = bs_gate_report(selection->fail_if, &shown.gate, shown.num_failed, stderr,
                                     passed, err);
@@ -124,9 +140,9 @@ static int style_of(const struct bs_arguments *args, enum bs_table_style *style)
 
 enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err)
 {
-    const struct bs_selection everything = {.top = 0};
+    const struct bs_arguments everything = {.num_operands = 0};
     bool passed;
-    return print_table(results, NULL, NULL, &everything, BS_TABLE_TERMINAL, &passed, err);
+    return print_table(results, &everything, BS_TABLE_TERMINAL, &passed, err);
 }
 
 static int command_table(const struct bs_arguments *args)
@@ -136,18 +152,20 @@ static int command_table(const struct bs_arguments *args)
     enum bs_table_style style;
     if (style_of(args, &style))
         return BS_EXIT_INPUT;
-    if (args->items && args->positions) {
-        fputs("bitsweep table: --items and --positions are two tables, ask for one\n", stderr);
+    if (args->items + args->positions + !!args->pivot > 1) {
+        fputs("bitsweep table: --items, --positions and --pivot are a table each, ask for one\n",
+              stderr);
+        return BS_EXIT_INPUT;
+    }
+    if (args->pivot && args->selection.group_by) {
+        fputs("bitsweep table: --pivot has a row for each recipe, which --group-by cannot group\n",
+              stderr);
         return BS_EXIT_INPUT;
     }
     if (bs_results_read(args->operands[0], &results, &err))
         return bs_fail_print(&err);
     bool passed = true;
-    enum bs_status status =
-        args->items       ? bs_items_print(&results, args->columns, style, stdout, &err)
-        : args->positions ? bs_positions_print(&results, args->columns, style, stdout, &err)
-                          : print_table(&results, args->columns, args->pivot, &args->selection,
-                                        style, &passed, &err);
+    enum bs_status status = print_table(&results, args, style, &passed, &err);
     bs_results_release(&results);
     return status ? bs_fail_print(&err) : passed ? BS_EXIT_DONE : BS_EXIT_GATE;
 }

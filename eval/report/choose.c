@@ -12,7 +12,7 @@
 /* A trial that is judged. */
 struct candidate {
     const struct bs_row *row;
-    double bytes, loss, se; /* NaN loss of a trial that failed */
+    double bytes, loss, se; /* NaN loss of a trial that failed; NaN se where it is not known */
     char reason[400];       /* why it fell; "" = it holds */
 };
 
@@ -52,16 +52,22 @@ static void judge_loss(const struct field *field, struct candidate *own)
     double over = own->loss - field->limit, scale = scale_of(field);
     if (*own->reason || !isfinite(field->limit) || over + 2 * own->se <= 0)
         return;
+    if (isnan(own->se)) {
+        snprintf(own->reason, sizeof own->reason, "not known, its error is not known");
+        return;
+    }
     bool known = over - 2 * own->se > 0;
     snprintf(own->reason, sizeof own->reason, "%s %.3g",
              known ? "loses more than" : "not known to lose no more than", scale * field->limit);
 }
 
-/* Whether `other` leaves no reason to take `own`. */
+/* Whether `other` leaves no reason to take `own`; not known to where an error is not known. */
 static bool beats(const struct candidate *other, const struct candidate *own)
 {
     double noise = 2 * sqrt(own->se * own->se + other->se * other->se);
     double better = own->loss - other->loss;
+    if (isnan(noise))
+        return false;
     return (other->bytes <= own->bytes && better > noise) ||
            (other->bytes < own->bytes && better >= 0);
 }
@@ -129,7 +135,7 @@ static void measure(const struct field *field, struct candidate *own)
     double sd = delta ? delta->calibration_sd : (double)NAN;
     own->bytes = bs_row_number(own->row, "bytes");
     own->loss = delta ? (field->of_items ? -delta->value : delta->value) : (double)NAN;
-    own->se = delta && isfinite(delta->se) ? delta->se : 0;
+    own->se = delta && isfinite(delta->se) ? delta->se : (double)NAN;
     if (isfinite(sd))
         own->se = sqrt(own->se * own->se + sd * sd);
 }

@@ -21,6 +21,9 @@ struct bs_choice_limits {
  *  - it is on the front unless another that is no larger loses less by two standard errors of both,
  *    or one that is smaller does not lose more.
  *
+ * Where the error of a loss is not known, as of a text of one window, the trial holds no limit that
+ * is asked for, and neither beats another on the front nor is beaten.
+ *
  * Recommended is, where a loss is allowed, the smallest of those that hold, else the one that loses
  * least. *held is false where none holds on some text. For programs a row a trial, without title
  * and recommendation but for the column `verdict`. BS_EDATA where there is no trial that can be

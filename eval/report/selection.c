@@ -172,16 +172,26 @@ void bs_chosen_release(struct bs_chosen *chosen)
     *chosen = (struct bs_chosen){.count = 0};
 }
 
-/* "gptq w3 g128 (datasets/tiny on evaluation)" */
+/* "gptq w3 g128 (datasets/tiny on evaluation)"; of a pair the labels that it has, "rtn / gptq" */
 static void print_row_name(const struct bs_sheet *sheet, int row, FILE *out)
 {
-    /* of a pair both labels, of which one may be empty */
-    static const char *const parts[] = {"label", "label_b", "model", "text"};
-    static const char *const before[] = {"", "", " (", " on "};
-    for (int p = 0; p < 4; p++) {
-        int column = bs_sheet_find(sheet, parts[p], "", NULL);
+    static const char *const labels[] = {"label", "label_a", "label_b"};
+    static const char *const subject[] = {"model", "text"};
+    const char *before = "";
+    for (int p = 0; p < 3; p++) {
+        int column = bs_sheet_find(sheet, labels[p], "", NULL);
+        const char *label = column >= 0 ? bs_sheet_cell(sheet, row + 1, column) : "";
+        if (!*label)
+            continue;
+        fprintf(out, "%s%s", before, label);
+        before = " / ";
+    }
+    before = " (";
+    for (int p = 0; p < 2; p++) {
+        int column = bs_sheet_find(sheet, subject[p], "", NULL);
         if (column >= 0)
-            fprintf(out, "%s%s", before[p], bs_sheet_cell(sheet, row + 1, column));
+            fprintf(out, "%s%s", before, bs_sheet_cell(sheet, row + 1, column));
+        before = " on ";
     }
     fputc(')', out);
 }

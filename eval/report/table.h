@@ -105,18 +105,19 @@ enum bs_status bs_table_print(const struct bs_trials *shown,
 enum bs_status bs_pivot_print(const struct bs_trials *shown, const char *by, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
-/* Prints the items of tasks that turned from the unquantized model to a trial, a table for each
+/* Prints the items of tasks that turned from the unquantized model, which need not be shown, to a
+ * trial, a table for each
  * model and task: lost (right before, wrong after) or gained, with the choices that were taken and
  * by what margin, in the convention that `columns` names (answer_scores.h; NULL = acc). For
  * programs in one table. BS_EDATA where there are no such trials. */
-enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
+enum bs_status bs_items_print(const struct bs_trials *shown, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
-/* Prints a figure of every trial of a text by how many tokens of its window a prediction has before
- * it (by_position.h), and what it is above the unquantized model's there: a table for each model
+/* Prints a figure of every shown trial of a text by how many tokens of its window a prediction has
+ * before it (by_position.h), and what it is above the unquantized model's there: a table for each model
  * and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity. BS_ECONFIG
  * where it is none, BS_EDATA where no trial has it. */
-enum bs_status bs_positions_print(const struct bs_results *results, const char *figure,
+enum bs_status bs_positions_print(const struct bs_trials *shown, const char *figure,
                                   enum bs_table_style style, FILE *out, struct bs_error *err);
 
 /* Prints two result files side by side, texts first, then tasks: trials matched by id, else by

@@ -6,7 +6,7 @@
 
 #include "eval/base/mem.h"
 
-/* Of the paired difference, else of the value itself; 0 where there is none. */
+/* Of the paired difference, else of the value itself; NaN where it is not known. */
 static double se_of(const struct bs_row *row, const char *name)
 {
     char delta[64];
@@ -14,7 +14,7 @@ static double se_of(const struct bs_row *row, const char *name)
     const struct bs_value_row *value = bs_row_value(row, NULL, delta);
     if (!value)
         value = bs_row_value(row, NULL, name);
-    return value && isfinite(value->se) ? value->se : 0;
+    return value && isfinite(value->se) ? value->se : (double)NAN;
 }
 
 enum bs_status bs_contest_add(struct bs_contest *contest, const struct bs_sheet *sheet,
@@ -23,7 +23,8 @@ enum bs_status bs_contest_add(struct bs_contest *contest, const struct bs_sheet 
 {
     double value = column->field ? (double)NAN : bs_column_number(column, row);
     const struct bs_value_type *type = bs_value_type_find(row->evaluation, column->name);
-    if (!type || !type->direction || !isfinite(value))
+    double se = se_of(row, column->name);
+    if (!type || !type->direction || !isfinite(value) || isnan(se))
         return BS_OK;
     struct bs_contender *more = bs_realloc(contest->contenders, (size_t)contest->count,
                                            (size_t)contest->count + 1, sizeof *contest->contenders);
@@ -35,7 +36,7 @@ enum bs_status bs_contest_add(struct bs_contest *contest, const struct bs_sheet 
                                                    .block = block,
                                                    .direction = type->direction,
                                                    .value = value,
-                                                   .se = se_of(row, column->name)};
+                                                   .se = se};
     return BS_OK;
 }
 

@@ -46,9 +46,9 @@ struct bs_contest {
 };
 
 /* Adds the row's value in this column, which the sheet's next cell will show. A value that was not
- * measured on the row's text or items, or knows no better and worse, is passed over. The
- * standard error is that of the paired difference to the unquantized model where the row has that.
- * BS_ENOMEM. */
+ * measured on the row's text or items, knows no better and worse, or has no standard error to be
+ * told from others by, is passed over. The error is that of the paired difference to the
+ * unquantized model where the row has that. BS_ENOMEM. */
 enum bs_status bs_contest_add(struct bs_contest *contest, const struct bs_sheet *sheet,
                               const struct bs_column *column, int column_number, int block,
                               const struct bs_row *row, struct bs_error *err);

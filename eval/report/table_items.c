@@ -12,7 +12,8 @@
 
 /* A task's table on its way to the sheet. */
 struct turned {
-    const struct bs_results *results;
+    const struct bs_trials *shown;
+    const struct bs_results *results; /* all, with the unquantized models */
     const struct bs_row *unquantized;
     enum bs_convention convention;
     struct bs_sheet sheet;
@@ -203,15 +204,15 @@ static void add_headings(struct turned *t)
 /* The task's items that turned, trial by trial. */
 static enum bs_status add_task(struct turned *t, struct bs_error *err)
 {
-    const struct bs_results *results = t->results;
+    const struct bs_results *shown = &t->shown->results;
     enum bs_status status = BS_OK;
-    for (int i = 0; i < results->num_rows && !status; i++) {
-        const struct bs_row *row = &results->rows[i];
+    for (int i = 0; i < shown->num_rows && !status; i++) {
+        const struct bs_row *row = &shown->rows[i];
         struct bs_answers after;
-        if (row == t->unquantized || !bs_row_is_done(row) ||
+        if (!strcmp(row->id, t->unquantized->id) || !bs_row_is_done(row) ||
             !bs_rows_same_subject(row, t->unquantized))
             continue;
-        if (bs_results_read_answers(results->path, row, &after, err))
+        if (bs_results_read_answers(shown->path, row, &after, err))
             return err->status;
         status = add_turned(t, row, &after, err);
         bs_answers_release(&after);
@@ -219,14 +220,24 @@ static enum bs_status add_task(struct turned *t, struct bs_error *err)
     return status;
 }
 
-/* The unquantized trials of tasks that were measured by the convention, one a section, or of those
- * that were not: the next from row *i on; NULL after the last. */
+/* Whether any trial of the unquantized one's model and task is shown, itself counted. */
+static bool is_shown(const struct turned *t, const struct bs_row *unquantized)
+{
+    const struct bs_results *shown = &t->shown->results;
+    for (int i = 0; i < shown->num_rows; i++)
+        if (bs_rows_same_subject(&shown->rows[i], unquantized))
+            return true;
+    return false;
+}
+
+/* The unquantized trials of tasks that are shown, one a section: of those that were measured by the
+ * convention, or of those that were not: the next from row *i on; NULL after the last. */
 static const struct bs_row *next_task(const struct turned *t, bool measured, int *i)
 {
     while (*i < t->results->num_rows) {
         const struct bs_row *row = &t->results->rows[(*i)++];
         if (bs_row_is_done(row) && !strcmp(row->algorithm, "unquantized") &&
-            bs_evaluation_has_answers(row->evaluation) &&
+            bs_evaluation_has_answers(row->evaluation) && is_shown(t, row) &&
             bs_row_has_convention(row, t->convention) == measured)
             return row;
     }
@@ -320,11 +331,12 @@ static void begin_for_programs(struct turned *t)
         bs_sheet_text(&t->counts, "%s", names[j]);
 }
 
-enum bs_status bs_items_print(const struct bs_results *results, const char *columns,
+enum bs_status bs_items_print(const struct bs_trials *shown, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    struct turned t = {.results = results, .for_programs = bs_table_is_for_programs(style)};
-    enum bs_status status = parse_convention(results, columns, &t.convention, err);
+    struct turned t = {
+        .shown = shown, .results = shown->all, .for_programs = bs_table_is_for_programs(style)};
+    enum bs_status status = parse_convention(shown->all, columns, &t.convention, err);
     bool begun = t.for_programs && !status;
     int tasks = 0;
     if (begun)

@@ -9,7 +9,8 @@
 
 /* A section on its way to the sheet: one model on one text. */
 struct ranges {
-    const struct bs_results *results;
+    const struct bs_results *results; /* those that are shown */
+    const struct bs_results *all;     /* with the unquantized models */
     struct bs_by_position_what what;
     struct bs_sheet sheet;
     bool for_programs; /* all sections in one sheet */
@@ -76,7 +77,7 @@ static enum bs_status add_trial(struct ranges *r, const struct bs_row *row, stru
 {
     struct bs_by_position by;
     bool changes = !bs_figure_types[r->what.figure].compares;
-    const struct bs_row *before = changes ? unquantized_of(r->results, row) : NULL;
+    const struct bs_row *before = changes ? unquantized_of(r->all, row) : NULL;
     if (bs_by_position_read(r->results->path, row, before, &r->what, &by, err))
         return err->status;
     for (int i = 0; i < by.count; i++)
@@ -174,10 +175,12 @@ static enum bs_status print_all(struct ranges *r, enum bs_table_style style, FIL
     return status;
 }
 
-enum bs_status bs_positions_print(const struct bs_results *results, const char *figure,
+enum bs_status bs_positions_print(const struct bs_trials *shown, const char *figure,
                                   enum bs_table_style style, FILE *out, struct bs_error *err)
 {
-    struct ranges r = {.results = results, .for_programs = bs_table_is_for_programs(style)};
+    struct ranges r = {.results = &shown->results,
+                       .all = shown->all,
+                       .for_programs = bs_table_is_for_programs(style)};
     if (!bs_by_position_find(figure ? figure : "perplexity", &r.what))
         return bs_by_position_unknown(figure, err);
     if (!r.for_programs)

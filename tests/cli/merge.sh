@@ -93,6 +93,8 @@ pivots() {
     expect_refusal "expected model or text"
     run table --pivot text --format csv merged.h5
     expect_refusal "for the eye"
+    run table --pivot text --group-by bits merged.h5
+    expect_refusal 'which --group-by cannot group'
 }
 check "recipes in rows, models or texts side by side" pivots
 
@@ -104,10 +106,18 @@ gates() {
     expect_err "^bitsweep: --fail-if 'kld_mean > 0' holds of 8 of 8: "
     run table --fail-if 'seconds_quantize > 1e9 and bits = 16' merged.h5
     expect_status 0
+    run table --positions --where 'bits = 3 and model = one' --fail-if 'bits = 3' --format csv merged.h5
+    expect_status 1
+    expect_err 'holds of 2 of 2: '
+    [ "$(tail -n +2 .out | cut -d, -f1 | sort -u | wc -l)" = 2 ] || problem "expected two trials"
     run diff --fail-if 'delta_perplexity > 0' whole.h5 merged.h5
     expect_status 0
     run diff --fail-if 'pairing != paired' whole.h5 a.h5
     expect_status 1
+    expect_err "holds of 5 of 10: unquantized \(two on "
+    run diff --fail-if 'delta_perplexity != 0' --between 'rtn w3*' 'gptq w3*' a.h5
+    expect_status 1
+    expect_err 'holds of 1 of 1: rtn w3 channel / gptq w3 channel \(one on '
 }
 check "gates" gates
 

@@ -150,11 +150,30 @@ static void test_calibrations(void **state)
     free(text);
 }
 
+/* Of one window the error is not known: no limit is known to be kept, nothing beats anything. */
+static void test_unknown_error(void **state)
+{
+    (void)state;
+    bool held;
+    for (int i = 1; i < 7; i++)
+        values[i][2].se = (double)NAN;
+    char *text = choose(&(struct bs_choice_limits){.bits = 0}, NULL, BS_TABLE_MARKDOWN, &held);
+    assert_holds(text, "| three worse | holds |");
+    assert_holds(text, "| larger | holds |");
+    assert_holds(text, "+0.25 \xc2\xb1 n/a |");
+    free(text);
+    text = choose(&(struct bs_choice_limits){.max_delta = 4}, NULL, BS_TABLE_MARKDOWN, &held);
+    assert_false(held);
+    assert_holds(text, "| four | not known, its error is not known |");
+    assert_holds(text, "| small | not known, its error is not known |");
+    free(text);
+}
+
 #define CHOOSE(name) cmocka_unit_test_setup(name, make_rows)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {CHOOSE(test_front), CHOOSE(test_limits),
-                                       CHOOSE(test_calibrations)};
+                                       CHOOSE(test_calibrations), CHOOSE(test_unknown_error)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

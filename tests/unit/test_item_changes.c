@@ -136,16 +136,18 @@ static char *print(bool items, const char *columns, enum bs_table_style style,
                    enum bs_status expected, struct bs_error *err)
 {
     struct bs_results results;
+    struct bs_trials shown;
     char *text;
     size_t size;
-    if (bs_results_read(file_a, &results, err))
+    if (bs_results_read(file_a, &results, err) || select_all(&results, &shown, err))
         fail_msg("%s", err->message);
     FILE *out = open_memstream(&text, &size);
-    enum bs_status status = items ? bs_items_print(&results, columns, style, out, err)
+    enum bs_status status = items ? bs_items_print(&shown, columns, style, out, err)
                                   : print_selected(&results, NULL, NULL, columns, style, out, err);
     fclose(out);
     if (status != expected)
         fail_msg("status %d: %s", status, err->message);
+    bs_trials_release(&shown);
     bs_results_release(&results);
     return text;
 }

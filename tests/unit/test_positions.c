@@ -15,6 +15,7 @@
 #include "eval/report/table.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
+#include "tests/support/tables.h"
 
 static void assert_near(double value, double expected)
 {
@@ -147,12 +148,15 @@ static char *print(const char *figure, enum bs_table_style style, enum bs_status
                    struct bs_error *err)
 {
     struct bs_results results;
+    struct bs_trials shown;
     char *text = NULL;
     size_t size;
     assert_int_equal(bs_results_read(file, &results, err), BS_OK);
+    assert_int_equal(select_all(&results, &shown, err), BS_OK);
     FILE *out = open_memstream(&text, &size);
-    assert_int_equal(bs_positions_print(&results, figure, style, out, err), expected);
+    assert_int_equal(bs_positions_print(&shown, figure, style, out, err), expected);
     fclose(out);
+    bs_trials_release(&shown);
     bs_results_release(&results);
     return text;
 }
