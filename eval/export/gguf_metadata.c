@@ -1,13 +1,12 @@
 #include "eval/export/gguf_metadata.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
-#include "eval/linalg/elementary.h"
+#include "eval/model/rope.h"
 
 enum { KEY_BYTES = 128 };
 
@@ -227,22 +226,6 @@ enum bs_status bs_gguf_put_architecture(const struct bs_gguf_target *target,
 
 /* --- factors of frequencies --- */
 
-/* What the frequency of a pair is divided by (transformers' _compute_llama3_parameters). */
-static double llama3_factor(const struct bs_rope_settings *rope, int pair, int rotated)
-{
-    const double turn = 6.283185307179586;
-    double wave = turn * bs_exp(bs_log(rope->theta) * 2 * pair / rotated);
-    double low = rope->original_positions / rope->low_freq_factor;
-    double high = rope->original_positions / rope->high_freq_factor;
-    if (wave < high)
-        return 1;
-    if (wave > low)
-        return rope->factor;
-    double smooth = (rope->original_positions / wave - rope->low_freq_factor) /
-                    (rope->high_freq_factor - rope->low_freq_factor);
-    return 1 / ((1 - smooth) / rope->factor + smooth);
-}
-
 void bs_gguf_find_factors(const struct bs_architecture *a, struct bs_gguf_factors *factors)
 {
     const struct bs_rope_settings *rope = &a->rope;
@@ -258,6 +241,6 @@ void bs_gguf_find_factors(const struct bs_architecture *a, struct bs_gguf_factor
     if (rope->kind == BS_ROPE_LLAMA3) {
         factors->count = a->rotary_dim / 2;
         for (int j = 0; j < factors->count && j < BS_MAX_ROPE_PAIRS; j++)
-            factors->near[j] = (float)llama3_factor(rope, j, a->rotary_dim);
+            factors->near[j] = bs_rope_factor(rope, j, a->rotary_dim);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "eval/model/gguf_config.h"
 #include "eval/model/model_internal.h"
+#include "eval/model/rope.h"
 
 bool bs_model_is_gguf(const struct bs_model *model)
 {
@@ -127,16 +128,21 @@ const struct bs_tensor *bs_model_slot_tensor(const struct bs_model *model, int l
     return bs_checkpoint_find(model->checkpoint, t.weight);
 }
 
-/* Rotary positions, as far as they are said in numbers. */
-static bool same_rope(const struct bs_rope_settings *a, const struct bs_rope_settings *b)
+/* Factors of frequencies that stand for those of llama3 give these but for a last bit. */
+static bool same_rope(const struct bs_rope_settings *a, const struct bs_rope_settings *b,
+                      int rotary_dim)
 {
+    const double rounding = 1e-6;
     if (a->kind == BS_ROPE_LLAMA3 && b->kind == BS_ROPE_LONGROPE)
-        return (float)a->theta == (float)b->theta;
-    return a->kind == b->kind && (float)a->theta == (float)b->theta &&
-           (float)a->factor == (float)b->factor &&
-           (float)a->attention_factor == (float)b->attention_factor &&
-           (float)a->original_positions == (float)b->original_positions &&
-           a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow;
+        return (float)a->attention_factor == (float)b->attention_factor &&
+               bs_rope_distance(a, b, rotary_dim) < rounding;
+    return bs_rope_same(a, b);
+}
+
+static bool same_scaling(const struct bs_query_scaling *a, const struct bs_query_scaling *b)
+{
+    return a->beta == b->beta && a->positions == b->positions && a->first == b->first &&
+           a->unrotated == b->unrotated;
 }
 
 static bool same_layers(const uint64_t *a, const uint64_t *b)
@@ -161,22 +167,23 @@ const char *bs_architecture_difference(const struct bs_architecture *a,
              a->vocab_size == b->vocab_size && a->embedding_size == b->embedding_size,
          "sizes"},
         {a->norm == b->norm && a->norm_eps == b->norm_eps && a->norms == b->norms &&
-             a->final_norm == b->final_norm,
+             a->final_norm == b->final_norm && a->unit_qk == b->unit_qk,
          "norms"},
         {a->wiring == b->wiring, "wiring of blocks"},
         {a->activation == b->activation, "activation"},
         {a->positions == b->positions && a->rotary_dim == b->rotary_dim &&
              a->alibi_exponent == b->alibi_exponent,
          "kind of positions"},
-        {a->positions != BS_ROTARY || (same_rope(&a->rope, &b->rope) &&
+        {a->positions != BS_ROTARY || (same_rope(&a->rope, &b->rope, a->rotary_dim) &&
                                        same_layers(a->unrotated_layers, b->unrotated_layers)),
          "rotary positions"},
         {a->sliding_window == b->sliding_window && same_layers(a->local_layers, b->local_layers) &&
-             (!windows || same_rope(&a->local_rope, &b->local_rope)),
+             a->chunked_windows == b->chunked_windows &&
+             (!windows || same_rope(&a->local_rope, &b->local_rope, a->rotary_dim)),
          "sliding windows"},
         {a->attention_scale == b->attention_scale &&
              a->attention_scale_by_layer == b->attention_scale_by_layer &&
-             a->query_scaling.beta == b->query_scaling.beta,
+             same_scaling(&a->query_scaling, &b->query_scaling),
          "scale of attention"},
         {a->qkv_clip == b->qkv_clip && a->attention_softcap == b->attention_softcap &&
              a->logit_softcap == b->logit_softcap,

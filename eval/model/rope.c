@@ -5,6 +5,7 @@
 #include "eval/model/rope.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
 
 #include "eval/base/mem.h"
@@ -110,6 +111,66 @@ static float frequency_of(const struct bs_rope_settings *rope, int j, int dim, i
                 power_of(theta, j, dim));
     }
     return 1.0f / power_of(theta, j, dim);
+}
+
+/* --- of two settings --- */
+
+static bool same_floats(const float *a, const float *b, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+bool bs_rope_same(const struct bs_rope_settings *a, const struct bs_rope_settings *b)
+{
+    const double numbers[][2] = {{a->theta, b->theta},
+                                 {a->attention_factor, b->attention_factor},
+                                 {a->scores_factor, b->scores_factor},
+                                 {a->factor, b->factor},
+                                 {a->original_positions, b->original_positions},
+                                 {a->low_freq_factor, b->low_freq_factor},
+                                 {a->high_freq_factor, b->high_freq_factor},
+                                 {a->beta_fast, b->beta_fast},
+                                 {a->beta_slow, b->beta_slow}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if ((float)numbers[i][0] != (float)numbers[i][1])
+            return false;
+    return a->kind == b->kind && a->truncate == b->truncate && a->num_factors == b->num_factors &&
+           same_floats(a->short_factors, b->short_factors, a->num_factors) &&
+           same_floats(a->long_factors, b->long_factors, a->num_factors);
+}
+
+double bs_rope_distance(const struct bs_rope_settings *a, const struct bs_rope_settings *b,
+                        int rotary_dim)
+{
+    const int lengths[] = {1, INT_MAX};
+    double distance = 0;
+    for (int k = 0; k < 2; k++)
+        for (int j = 0; j < (rotary_dim + 1) / 2; j++) {
+            double own = (double)frequency_of(a, j, rotary_dim, lengths[k]);
+            double other = (double)frequency_of(b, j, rotary_dim, lengths[k]);
+            distance = fmax(distance, fabs(other - own) / own);
+        }
+    return distance;
+}
+
+float bs_rope_factor(const struct bs_rope_settings *rope, int pair, int rotary_dim)
+{
+    const int reach = 4;
+    float power = power_of((float)rope->theta, pair, rotary_dim);
+    float wanted = frequency_of(rope, pair, rotary_dim, 1);
+    float first = (1.0f / power) / wanted, above = first, below = first, best = first;
+    for (int k = 0; k <= reach; k++) {
+        const float tried[] = {above, below};
+        for (int i = 0; i < 2; i++)
+            if (fabsf(1.0f / (tried[i] * power) - wanted) < fabsf(1.0f / (best * power) - wanted))
+                best = tried[i];
+        above = nextafterf(above, INFINITY);
+        below = nextafterf(below, 0);
+    }
+    return best;
 }
 
 /* --- tables --- */

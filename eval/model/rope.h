@@ -18,4 +18,16 @@ void bs_rotate(const struct bs_rope *rope, bool local, float *x, int first, int 
 /* Whether angles depend on the length of a row: then rows of unequal length share none. */
 bool bs_rope_depends_on_length(const struct bs_architecture *architecture);
 
+/* Whether both say the same, numbers compared as float32, which is what GGUF files keep. */
+bool bs_rope_same(const struct bs_rope_settings *a, const struct bs_rope_settings *b);
+
+/* How far apart the frequencies of pairs of `rotary_dim` dimensions are at most, over those of a;
+ * of short windows and of windows beyond the original positions. 0: every bit is the same. */
+double bs_rope_distance(const struct bs_rope_settings *a, const struct bs_rope_settings *b,
+                        int rotary_dim);
+
+/* The factor by which longrope gives a pair the frequency that it has here in short windows: to the
+ * last bit where a float does that, else as near as one comes. */
+float bs_rope_factor(const struct bs_rope_settings *rope, int pair, int rotary_dim);
+
 #endif

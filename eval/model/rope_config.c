@@ -385,26 +385,6 @@ static enum bs_status get_object(const struct bs_config_reader *r, const char *k
     return BS_OK;
 }
 
-static bool same_floats(const float *a, const float *b, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (a[i] != b[i])
-            return false;
-    return true;
-}
-
-static bool same_rope(const struct bs_rope_settings *a, const struct bs_rope_settings *b)
-{
-    return a->kind == b->kind && a->theta == b->theta &&
-           a->attention_factor == b->attention_factor && a->factor == b->factor &&
-           a->original_positions == b->original_positions &&
-           a->low_freq_factor == b->low_freq_factor && a->high_freq_factor == b->high_freq_factor &&
-           a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
-           a->truncate == b->truncate && a->num_factors == b->num_factors &&
-           same_floats(a->short_factors, b->short_factors, a->num_factors) &&
-           same_floats(a->long_factors, b->long_factors, a->num_factors);
-}
-
 static enum bs_status read_objects(const struct bs_config_reader *r, struct bs_architecture *a,
                                    const struct settings *initial)
 {
@@ -420,8 +400,8 @@ static enum bs_status read_objects(const struct bs_config_reader *r, struct bs_a
         if (read_object(r, a, object_keys[k], rope, &read[found++]))
             return r->err->status;
     }
-    if (found == NUM_OBJECTS &&
-        !(same_rope(&read[0].global, &read[1].global) && same_rope(&read[0].local, &read[1].local)))
+    if (found == NUM_OBJECTS && !(bs_rope_same(&read[0].global, &read[1].global) &&
+                                  bs_rope_same(&read[0].local, &read[1].local)))
         return bs_fail(r->err, BS_EDATA, "%s: %s and %s differ; take out the one that is not meant",
                        r->path, object_keys[0], object_keys[1]);
     a->rope = found ? read[0].global : initial->global;

@@ -22,7 +22,7 @@ sweep:
     weights: {bits: 4}
   - algorithm: rtn
     weights: {bits: 8, group_size: channel, symmetric: true}
-    activations: {bits: 8, sharing: token}
+    activations: {bits: 8, sharing: token, grid: compressed_tensors}
 EOF
 config_one one.yaml
 export=(export --quiet --as compressed-tensors)
@@ -63,7 +63,7 @@ is_a_gguf_file() {
     expect_no_err
     expect_out 'every NLL alike to the last bit$'
     expect_there out.gguf
-    expect_absent out.gguf.partial.gguf
+    expect_absent out.gguf.partial
 }
 for recipe in "rtn mix q4_k_m" "gptq q4_0" "awq q4_0"; do
     check "$recipe as GGUF is what was measured" is_a_gguf_file "$recipe"
@@ -79,6 +79,26 @@ gguf_of_gguf() {
     rm -f out.gguf two.gguf
 }
 check "a GGUF file is made of another, with its metadata" gguf_of_gguf
+
+# A copy of the model, in folder $1, whose rotary positions are scaled as $2 says.
+scaled_model() {
+    cp -r model "$1"
+    sed -Ei "s/(\"rope_scaling\": )null/\1$2/" "$1/config.json"
+    sed "s|^model: .*|model: $1|" gguf.yaml >"$1.yaml"
+}
+
+rotary_scaling() {
+    scaled_model llama3 '{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}'
+    run export --quiet --verify --as gguf --recipe "gptq q4_0" llama3.yaml out.gguf
+    expect_status 0
+    expect_out 'of the recipe, .* of the files .*rotary frequencies|alike to the last bit$'
+    rm -f out.gguf
+    scaled_model yarn '{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "truncate": false}'
+    run export --quiet --as gguf --recipe "gptq q4_0" yarn.yaml out.gguf
+    expect_refusal "cannot say the model's rotary positions"
+    expect_absent out.gguf out.gguf.partial
+}
+check "rotary positions are told to the last bit that factors reach, or refused" rotary_scaling
 
 gguf_refusals() {
     run export --quiet --as gguf --recipe "rtn w4 g64" gguf.yaml out.gguf
@@ -111,7 +131,7 @@ a_written_model_is_a_model() {
 check "a written model is measured like any other, to the same figure" a_written_model_is_a_model
 
 activations_are_told() {
-    run export --quiet --verify --as compressed_tensors --recipe "rtn w8 channel sym a8 token" sweep.yaml out
+    run export --quiet --verify --as compressed_tensors --recipe "rtn w8 channel sym a8 token grid=compressed_tensors" sweep.yaml out
     expect_status 0
     expect_out 'the recipe multiplies codes|alike to the last bit'
     grep -q '"strategy": "token"' out/config.json || problem "expected the inputs in config.json"
@@ -187,5 +207,20 @@ killed() {
     rm -rf out
 }
 check "what a kill has left goes with the next export" killed
+
+another_folder() {
+    mkdir out.partial
+    echo mine >out.partial/thesis.txt
+    run "${export[@]}" --recipe "rtn w4 g64" sweep.yaml out
+    expect_refusal "'out.partial' is there already and is no export that was ended"
+    expect_there out.partial/thesis.txt
+    expect_absent out
+    rm out.partial/thesis.txt
+    run "${export[@]}" --recipe "rtn w4 g64" sweep.yaml out
+    expect_status 0
+    expect_absent out.partial out/.bitsweep-export
+    rm -rf out
+}
+check "a folder of that name that is another's stays as it is" another_folder
 
 finish

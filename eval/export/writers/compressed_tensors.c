@@ -60,23 +60,49 @@ static enum bs_status check_weights(const struct bs_export_place *place, struct 
                             weights->format.plugin->name);
 }
 
+/* What "dynamic", "token" and "symmetric" mean to the library: the rest is not said in the file, so
+ * that a recipe must have it as it is there. */
+static const char *const input_of_int[][2] = {{"bits", "8"},
+                                              {"symmetric", "true"},
+                                              {"group_size", "channel"},
+                                              {"sharing", "token"},
+                                              {"range", "minmax"},
+                                              {"rounding", "nearest"},
+                                              {"scales", "float32"},
+                                              {"grid", "compressed_tensors"},
+                                              {"zero_point", "integer"},
+                                              {NULL, NULL}};
+static const char *const input_of_float8[][2] = {{"group_size", "channel"}, {"sharing", "token"},
+                                                 {"range", "minmax"},       {"rounding", "nearest"},
+                                                 {"scales", "float32"},     {NULL, NULL}};
+
 /* Inputs whose scales are found as they pass, token by token. */
 static enum bs_status check_input(const struct bs_export_place *place, struct bs_error *err)
 {
     const struct bs_setting *input = place->input;
+    char text[BS_EXPORT_TEXT];
     if (!place->weights)
         return bs_export_refuse(place, err, "its input is quantized and its weights are not");
-    bool whole = bs_export_is(input, "int") && bs_export_number(input, "bits") == 8 &&
-                 !bs_export_has_zeros(input);
-    bool small = bs_export_is(input, "fp8_e4m3");
-    char group[BS_EXPORT_TEXT];
-    bool by_token = input->sharing == BS_BY_TOKEN &&
-                    !strcmp(bs_export_option(input, "group_size", group), "channel");
-    if (by_token && ((whole && kind_of(place) == INT8) || (small && kind_of(place) == FLOAT8)))
-        return BS_OK;
-    return bs_export_refuse(place, err,
-                            "how its input is quantized cannot be said: expected int of 8 bits, "
-                            "symmetric, or fp8_e4m3, as its weights are, by token");
+    bool whole = bs_export_is(input, "int"), small = bs_export_is(input, "fp8_e4m3");
+    const char *const(*key)[2] = whole ? input_of_int : input_of_float8;
+    if (!(whole || small) || bs_export_is(place->weights, "int") != whole ||
+        bs_export_is(place->weights, "fp8_e4m3") != small)
+        return bs_export_refuse(place, err,
+                                "its input is %s and its weights are %s, expected int of 8 bits "
+                                "or fp8_e4m3, both alike",
+                                input->format.plugin->name, place->weights->format.plugin->name);
+    for (; (*key)[0]; key++)
+        if (!bs_export_says(input, (*key)[0], (*key)[1]))
+            return bs_export_refuse(place, err,
+                                    "its input is quantized with %s: %s, which the layout cannot "
+                                    "say, expected %s",
+                                    (*key)[0], bs_export_option(input, (*key)[0], text), (*key)[1]);
+    if (kind_of(place) == PACKED)
+        return bs_export_refuse(place, err,
+                                "its input is quantized and its weights are int of %d bits, "
+                                "expected 8",
+                                bs_export_number(place->weights, "bits"));
+    return BS_OK;
 }
 
 static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
