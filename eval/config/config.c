@@ -313,3 +313,11 @@ bool bs_config_wants(const struct bs_config *config, int recipe, int model)
         return false;
     return config->recipe_models[recipe] >> model & 1;
 }
+
+bool bs_config_shares(const struct bs_config *config, int model, enum bs_sharing by)
+{
+    bool any = false;
+    for (int r = 0; r < config->num_recipes && !any; r++)
+        any = bs_config_wants(config, r, model) && bs_recipe_shares(&config->recipes[r], by);
+    return any;
+}

@@ -335,17 +335,22 @@ bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step)
     return any;
 }
 
-static bool is_static(const struct bs_setting *activations)
+static bool shares(const struct bs_setting *activations, enum bs_sharing by)
 {
-    return bs_setting_quantizes(activations) && activations->sharing == BS_BY_STATIC;
+    return bs_setting_quantizes(activations) && activations->sharing == (int)by;
+}
+
+bool bs_recipe_shares(const struct bs_recipe *recipe, enum bs_sharing by)
+{
+    bool any = shares(&recipe->activations, by);
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS && shares(&recipe->rules[r].setting, by);
+    return any;
 }
 
 bool bs_recipe_static_activations(const struct bs_recipe *recipe)
 {
-    bool any = is_static(&recipe->activations);
-    for (int r = 0; r < recipe->num_rules; r++)
-        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS && is_static(&recipe->rules[r].setting);
-    return any;
+    return bs_recipe_shares(recipe, BS_BY_STATIC);
 }
 
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe)

@@ -114,14 +114,17 @@ static enum bs_status load_calibrations(struct bs_sweep *sweep,
     return BS_OK;
 }
 
-/* A task's rows are as long as they are, up to the model's positions. */
+/* A task's rows are as long as they are, up to the model's positions; items do not share scales. */
 static void fit_to_model(const struct bs_sweep *sweep, const struct bs_evaluation *evaluation,
                          struct bs_evaluation_source *source)
 {
     const struct bs_architecture *a = bs_model_architecture(sweep->model);
     const struct bs_architecture *b =
         sweep->reference ? bs_model_architecture(sweep->reference) : a;
-    source->apart = bs_rope_depends_on_length(a) || bs_rope_depends_on_length(b);
+    if (bs_rope_depends_on_length(a) || bs_rope_depends_on_length(b))
+        source->apart = BS_APART_REQUESTS;
+    else if (bs_config_shares(sweep->config, sweep->model_index, BS_BY_WINDOW))
+        source->apart = BS_APART_ITEMS;
     if (evaluation->subject == BS_OF_TASK && !source->tokens)
         source->tokens = a->max_positions < b->max_positions ? a->max_positions : b->max_positions;
 }

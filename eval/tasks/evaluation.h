@@ -7,6 +7,7 @@
 #include "eval/base/plugin.h"
 #include "eval/data/windows.h"
 #include "eval/tasks/figure.h"
+#include "eval/tasks/requests.h"
 #include "eval/tasks/task.h"
 #include "eval/tasks/value.h"
 
@@ -23,7 +24,8 @@ struct bs_evaluation_source {
     enum bs_pick pick;
     const struct bs_task *task;     /* of a task */
     const char *items, *shot_items; /* files in the place of the record's; NULL = those */
-    bool apart; /* the model's positions depend on a row's length: rows are not to share any */
+    enum bs_apart apart; /* requests: the model's positions depend on a row's length; items: a
+                          * recipe shares a scale over a window */
 };
 
 /* What the walk took of one trial. */

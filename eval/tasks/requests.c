@@ -229,14 +229,15 @@ static int shared_by(const struct bs_request *rows, int count)
     return shared;
 }
 
-static void list_groups(const struct bs_requests *r, bool apart, struct group *groups, int *count)
+static void list_groups(const struct bs_requests *r, enum bs_apart apart, struct group *groups,
+                        int *count)
 {
     *count = 0;
     for (int g = 0; g < r->num_groups; g++) {
         int end = g + 1 < r->num_groups ? r->groups[g + 1] : r->count;
         for (int first = r->groups[g], rows; first < end; first += rows) {
             struct group *group = &groups[(*count)++];
-            rows = apart ? 1 : end - first;
+            rows = apart == BS_APART_REQUESTS ? 1 : end - first;
             *group = (struct group){first, rows, shared_by(&r->rows[first], rows), 0};
             group->length = group->shared;
             for (int k = 0; k < rows; k++)
@@ -277,13 +278,14 @@ static int by_length(const void *left, const void *right)
                                   : (a->first > b->first) - (a->first < b->first);
 }
 
-static int list_clusters(const struct bs_requests *r, bool apart, const struct group *groups,
-                         int num_groups, struct cluster *clusters)
+static int list_clusters(const struct bs_requests *r, enum bs_apart apart,
+                         const struct group *groups, int num_groups, struct cluster *clusters)
 {
     int count = 0;
     for (int g = 0; g < num_groups; g++) {
         int ahead = g + 1 < num_groups ? shared_of(r, &groups[g], &groups[g + 1]) : 0;
-        if (apart || !count || !join(r, groups, &groups[g], ahead, &clusters[count - 1]))
+        if (apart != BS_APART_NEVER || !count ||
+            !join(r, groups, &groups[g], ahead, &clusters[count - 1]))
             clusters[count++] = (struct cluster){g, 1, groups[g].shared, groups[g].length};
     }
     qsort(clusters, (size_t)count, sizeof *clusters, by_length);
@@ -382,7 +384,7 @@ static void lay_cluster(struct bs_requests *r, const struct group *groups,
     *branches += l.num_branches;
 }
 
-enum bs_status bs_requests_lay(struct bs_requests *r, bool apart, struct bs_windows *out,
+enum bs_status bs_requests_lay(struct bs_requests *r, enum bs_apart apart, struct bs_windows *out,
                                struct bs_error *err)
 {
     int num_groups, count = 0;

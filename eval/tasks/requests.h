@@ -37,6 +37,13 @@ struct bs_request_rules {
     int vocab_size; /* ids must be below */
 };
 
+/* What is laid in a window of its own. */
+enum bs_apart {
+    BS_APART_NEVER,   /* nothing: what begins alike shares a window where that saves enough */
+    BS_APART_ITEMS,   /* a group: what shares a scale over a window then depends on no other */
+    BS_APART_REQUESTS /* each request: what is made of it then depends on its own length alone */
+};
+
 /* Adds a request as lm-evaluation-harness encodes it (api/model.py, _encode_pair): white space that
  * the context ends with goes to the continuation; the continuation's tokens are those of the whole
  * after as many as the context alone has. An empty context is the tokenizer's BOS, else its EOS.
@@ -49,11 +56,11 @@ enum bs_status bs_request_add(struct bs_requests *requests, const struct bs_requ
 enum bs_status bs_requests_begin(struct bs_requests *requests, struct bs_error *err);
 
 /* Lays the requests out, the longest windows first: those of a group in one window that forks, as
- * do groups that follow one another and begin alike (shots of one subject) where that saves enough;
- * or where `apart` each request in its own. Fills windows, tokens, lengths, ids, targets, forks,
- * spans and digest of `out`, and every request's span. BS_ENOMEM. */
-enum bs_status bs_requests_lay(struct bs_requests *requests, bool apart, struct bs_windows *out,
-                               struct bs_error *err);
+ * do groups that follow one another and begin alike (shots of one subject) where that saves enough,
+ * as far as `apart` lets them. Fills windows, tokens, lengths, ids, targets, forks, spans and
+ * digest of `out`, and every request's span. BS_ENOMEM. */
+enum bs_status bs_requests_lay(struct bs_requests *requests, enum bs_apart apart,
+                               struct bs_windows *out, struct bs_error *err);
 void bs_requests_release(struct bs_requests *requests);
 
 #endif

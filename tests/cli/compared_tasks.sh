@@ -40,6 +40,32 @@ planned_few() {
 }
 check "plan of few items" planned_few
 
+# With the same shots items share rows, unless a scale is of a whole row.
+planned_apart() {
+    cat >first.yaml <<'END'
+kind: choice
+items: items.jsonl
+context: "{context}"
+choices: "{endings}"
+gold: "{label}"
+first_shots: true
+END
+    cp "$project/datasets/commons/endings.jsonl" items.jsonl
+    sed '/^sweep/,$d; s/\[{.*/[{task: first.yaml, shots: 3, limit: 6}]/' one.yaml >token.yaml
+    cat >>token.yaml <<'END'
+sweep:
+  - algorithm: rtn
+    weights: {bits: 8}
+    activations: {bits: 8, sharing: token}
+END
+    sed 's/sharing: token/sharing: window/' token.yaml >window.yaml
+    run plan --quiet token.yaml
+    expect_out '6 items in [1-3] rows? of up to '
+    run plan --quiet window.yaml
+    expect_out '6 items in 6 rows of up to '
+}
+check "items lie apart where they would share a scale" planned_apart
+
 tabled() {
     run run --quiet --output one.h5 one.yaml
     expect_status 0

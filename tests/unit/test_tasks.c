@@ -18,6 +18,7 @@
 #include "eval/tasks/evaluation.h"
 #include "tests/support/close.h"
 #include "tests/support/folder.h"
+#include "tests/support/recipes.h"
 
 enum { ITEMS = 20, POSITIONS = 256, MOST_VALUES = 32 };
 
@@ -90,14 +91,13 @@ static void set_option(struct bs_choice *how, const char *name, const char *valu
         BS_OK);
 }
 
-/* Through the whole model, items and shots as the source says. */
-static void ask(const struct bs_evaluation_source *source, const char *shots, bool mutual,
-                struct asked *asked)
+/* Through the whole model by a recipe, items and shots as the source says. */
+static void ask_by(const struct bs_recipe *recipe, const struct bs_evaluation_source *source,
+                   const char *shots, bool mutual, struct asked *asked)
 {
     struct bs_error err;
     struct bs_choice how;
-    const struct bs_recipe recipe = {.num_steps = 0};
-    struct bs_variant variant = {.recipe = &recipe, .wanted = {true}};
+    struct bs_variant variant = {.recipe = recipe, .wanted = {true}};
     const struct bs_plugin *plugin = bs_registry_find(&bs_evaluation_registry, "tasks");
     assert_int_equal(bs_choice_init(&how, plugin, &err), BS_OK);
     const struct bs_evaluation *evaluation = bs_evaluation_of(&how);
@@ -116,6 +116,13 @@ static void ask(const struct bs_evaluation_source *source, const char *shots, bo
         BS_OK);
     bs_variant_release(&variant);
     bs_choice_release(&how);
+}
+
+static void ask(const struct bs_evaluation_source *source, const char *shots, bool mutual,
+                struct asked *asked)
+{
+    const struct bs_recipe unquantized = {.num_steps = 0};
+    ask_by(&unquantized, source, shots, mutual, asked);
 }
 
 static void asked_release(struct asked *asked)
@@ -216,7 +223,7 @@ static void check_sharing(struct bs_evaluation_source source, int items, bool mu
     struct asked shared = {0}, apart = {0};
     source.windows = items;
     ask(&source, "3", mutual, &shared);
-    source.apart = true;
+    source.apart = BS_APART_REQUESTS;
     ask(&source, "3", mutual, &apart);
     assert_int_equal(shared.answers.count, apart.answers.count);
     for (int i = 0; i < shared.answers.count; i++) {
@@ -248,6 +255,33 @@ static void test_sharing(void **state)
         source.task = &task;
         check_sharing(source, t ? 16 : 8, false, t ? 2 : 3);
     }
+}
+
+/* Where a scale is shared over a window, what an item scores does not depend on the items after it,
+ * though all have the same shots. */
+static void test_sharing_a_scale(void **state)
+{
+    (void)state;
+    struct bs_evaluation_source source = source_of("endings", "datasets/commons/endings.jsonl");
+    struct bs_task task = *source.task;
+    struct bs_recipe recipe;
+    struct asked few = {0}, more = {0};
+    task.first_shots = true;
+    source.task = &task;
+    source.apart = BS_APART_ITEMS;
+    recipe_build(&recipe, "rtn", "bits=16 a.bits=8 a.sharing=window");
+    source.windows = 3;
+    ask_by(&recipe, &source, "3", false, &few);
+    source.windows = 6;
+    ask_by(&recipe, &source, "3", false, &more);
+    assert_int_equal(few.requests.windows, 3);
+    assert_int_equal(more.requests.windows, 6);
+    for (int i = 0; i < few.answers.count; i++)
+        assert_memory_equal(&few.answers.rows[i].log_likelihood,
+                            &more.answers.rows[i].log_likelihood, sizeof(double));
+    asked_release(&few);
+    asked_release(&more);
+    bs_recipe_release(&recipe);
 }
 
 /* llama.cpp's mean: over all tokens after what the answers of an item begin with, also where that
@@ -330,10 +364,10 @@ static void test_text_digest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),      cmocka_unit_test(test_last_word),
-        cmocka_unit_test(test_cloze),       cmocka_unit_test(test_sharing),
-        cmocka_unit_test(test_suffix),      cmocka_unit_test(test_suffix_cut),
-        cmocka_unit_test(test_text_digest),
+        cmocka_unit_test(test_choice),          cmocka_unit_test(test_last_word),
+        cmocka_unit_test(test_cloze),           cmocka_unit_test(test_sharing),
+        cmocka_unit_test(test_sharing_a_scale), cmocka_unit_test(test_suffix),
+        cmocka_unit_test(test_suffix_cut),      cmocka_unit_test(test_text_digest),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
