@@ -300,7 +300,8 @@ int bs_program_places(const struct bs_program *p, struct bs_place places[BS_MAX_
 /* Whether both linears stand in one set of roles, and read the same. */
 static bool are_fused(const struct bs_slot *a, const struct bs_slot *b)
 {
-    static const char *const sets[][4] = {{"q", "k", "v", NULL}, {"gate", "up", NULL}};
+    static const char *const sets[][4] = {
+        {"q", "k", "v", NULL}, {"gate", "up", NULL}, {"shared_gate", "shared_up", NULL}};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         int both = 0;
         for (int k = 0; sets[i][k]; k++)

@@ -212,12 +212,34 @@ static void test_fused(void **state)
     bs_recipe_release(&recipe);
 }
 
+/* What inference fuses has one scale above those of its blocks: of an expert, and of the one that
+ * all tokens go to. */
+static void test_fused_in_inference(void **state)
+{
+    (void)state;
+    static const char *const roles[] = {"gate",        "up",        "down",
+                                        "shared_gate", "shared_up", "shared_down"};
+    struct bs_architecture a;
+    struct bs_error err;
+    assert_int_equal(bs_architecture_read("tests/golden/families/qwen2_moe", NULL, &a, NULL, &err),
+                     BS_OK);
+    const struct bs_program *p = bs_program_of(&a, 0);
+    for (int r = 0; r < 6; r++) {
+        int slot = bs_program_slot(p, roles[r]), first, last;
+        bool alone = r % 3 == 2;
+        assert_true(slot >= 0);
+        bs_program_fused(p, slot, &first, &last);
+        assert_int_equal(last - first, alone ? 0 : 1);
+        assert_string_equal(p->slots[first].role, roles[alone ? r : r - r % 3]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weights),  cmocka_unit_test(test_sites),
         cmocka_unit_test(test_no_place), cmocka_unit_test(test_outer),
-        cmocka_unit_test(test_fused),
+        cmocka_unit_test(test_fused),    cmocka_unit_test(test_fused_in_inference),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
