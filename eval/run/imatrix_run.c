@@ -144,21 +144,25 @@ static enum bs_status embed_window(void *context, int window, int thread, struct
     return status;
 }
 
-/* The stream is in memory where that has room for it. */
+/* Memory as of a walk without recipes: the stream is there where that has room for it. */
 static enum bs_status begin(struct collecting *c, const struct bs_limits *limits, int threads,
                             struct bs_error *err)
 {
     const struct bs_windows *w = c->windows;
     const struct bs_architecture *a = c->architecture;
-    double bytes = (double)w->windows * w->tokens * a->hidden_size * sizeof(float);
-    double memory = limits->memory > 0 ? limits->memory : bs_free_memory("") / 2;
+    struct bs_walk walk = {.model = c->model, .calibration = w};
+    struct bs_limits settled = *limits;
+    if (!settled.memory)
+        settled.memory = bs_free_memory("") / 2;
+    if (bs_sweep_place_streams(&settled, &walk, NULL, 0, err))
+        return err->status;
     c->rope = bs_rope_create(a, &w->tokens, 1);
     size_t floats = bs_block_scratch_floats(a, w->tokens);
     c->scratch = bs_scratch_create(threads, floats);
     if (!c->rope || !c->scratch)
         return bs_fail_memory(err);
-    if (bs_stream_init_ragged(bytes > memory ? limits->scratch : NULL, &c->stream, w->windows,
-                              w->tokens, w->lengths, a->hidden_size, err))
+    if (bs_stream_init_ragged(walk.scratch, &c->stream, w->windows, w->tokens, w->lengths,
+                              a->hidden_size, err))
         return err->status;
     return bs_parallel(w->windows, embed_window, c, err);
 }

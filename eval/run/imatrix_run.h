@@ -9,7 +9,8 @@
 /* Takes the windows of the config's one calibration through a model of it, unquantized, and adds up
  * the squares of what each linear reads, by llama.cpp's names of its tensor; of the head too where
  * `output`. What memory has no room for goes to the scratch folder. The matrix is to be released.
- * BS_ECONFIG where there is no calibration, or several; else as bs_sweep_open and bs_calibrate. */
+ * BS_ECONFIG where there is no calibration, or several; else as bs_sweep_open,
+ * bs_sweep_place_streams and bs_calibrate. */
 enum bs_status bs_imatrix_run(const struct bs_config *config, int model,
                               const struct bs_limits *limits, bool output, bool quiet,
                               struct bs_imatrix *imatrix, struct bs_error *err);
