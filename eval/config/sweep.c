@@ -404,7 +404,7 @@ static enum bs_status check_file_names(const struct bs_setting *a, const struct 
                    one->path, two->path);
 }
 
-/* Holds each setting with a file against the first ones. */
+/* Holds each setting with a file against the first ones: files, so they have to be there. */
 static void check_all_file_names(struct expansion *all)
 {
     const struct bs_setting *known[MOST_FILES];
@@ -440,7 +440,7 @@ enum bs_status bs_sweep_expand(struct bs_load *load, const struct bs_yaml_node *
     for (int g = 0; !status && g < sweep->num_items; g++)
         status = expand_grid(&all, sweep->items[g]);
     bs_free(all.found.digests);
-    if (!status)
+    if (!status && load->charts)
         check_all_file_names(&all);
     if (status) {
         bs_recipes_free(all.found.recipes, all.found.count);

@@ -310,7 +310,8 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
     job.importance = bs_importance_of(at->inputs->importance, job.weights[slot],
                                       job.block->architecture, job.block->index, slot);
     linear->rows = at->rows[at->job.block->program->slots[slot].input];
-    enum bs_status status = linear->rows == 0
+    bool unseen = linear->rows == 0 && !job.importance; /* a file has seen more */
+    enum bs_status status = unseen
                                 ? round_unseen(at, slot, err)
                                 : bs_algorithm_of(step)->quantize(step->options, &job, slot, err);
     if (status)

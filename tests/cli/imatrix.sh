@@ -34,6 +34,27 @@ written_and_read() {
 }
 check "written, and read in place of the calibration" written_and_read
 
+# Two names of the same bytes are no error, and no more one where the files are gone.
+same_bytes() {
+    mkdir -p same && cp a.gguf one.gguf && cp a.gguf same/one.gguf
+    sed 's/a.gguf, b.dat/one.gguf, same\/one.gguf/' files.yaml >same.yaml
+    run run --quiet --output same.h5 same.yaml
+    expect_status 0
+    rm one.gguf same/one.gguf
+    run table same.h5
+    expect_status 0
+    [ ! -s .err ] || problem "expected nothing to be said, found $(cat .err)"
+}
+check "the same bytes by two names" same_bytes
+
+in_memory() {
+    run imatrix --quiet --memory 1M --output small.gguf plain.yaml
+    expect_status 2
+    expect_err 'the walk needs [0-9]+ MB, and the memory allowed is 1 MB'
+    expect_absent small.gguf
+}
+check "--memory bounds the pass" in_memory
+
 without_calibration() {
     sed '/^calibration/d; s/importance: .*}/importance: a.gguf}/' plain.yaml >none.yaml
     run plan --quiet none.yaml
