@@ -145,7 +145,7 @@ static void test_memory(void **state)
     add(part_a, "one", 1);
     add(part_b, "two", 2);
     do {
-        bs_alloc_fail_at(n += 7);
+        bs_alloc_fail_at(++n);
         status = merge(NULL, 0, &err);
         bs_alloc_fail_at(0);
         assert_true(!status || status == BS_ENOMEM);
