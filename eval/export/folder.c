@@ -6,6 +6,7 @@
 #include "eval/base/file.h"
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/model/gguf_target.h"
 
 enum { CHUNK = 1 << 20, TENSORS_A_LINEAR = 6, HEADER_A_TENSOR = 300 };
 static const size_t most_file_bytes = 5000000000u; /* of weights, as transformers has had it */
@@ -17,7 +18,7 @@ enum bs_status bs_export_folder_check(const struct bs_export *export,
 {
     const char *directory = bs_model_directory(export->model);
     struct bs_export_places places;
-    if (bs_ends_in(directory, ".gguf"))
+    if (bs_model_is_gguf(export->model))
         return bs_fail(err, BS_EUNSUPPORTED,
                        "%s: a folder needs a config.json and a tokenizer.json, and of a GGUF file "
                        "there are none: expected a model's folder",
@@ -27,12 +28,23 @@ enum bs_status bs_export_folder_check(const struct bs_export *export,
                        "%s: the model is the text part of a larger one (model_type %s), of which a "
                        "folder would hold a part",
                        directory, bs_model_architecture(export->model)->wrapper);
+    if (export->recipe->compute == BS_AS_LLAMA_CPP)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "the recipe multiplies as llama.cpp does, which runs GGUF files alone: "
+                       "expected compute: float32, or the layout gguf");
     if (bs_export_places_list(export, &places, err))
         return err->status;
     enum bs_status status = BS_OK;
-    for (int i = 0; i < places.count && !status; i++)
+    bool any = !layout->settings; /* plain weights are a model whatever the recipe is */
+    for (int i = 0; i < places.count && !status; i++) {
+        any |= places.items[i].weights != NULL;
         if (places.items[i].weights || places.items[i].input)
             status = layout->check(export, &places.items[i], err);
+    }
+    if (!status && !any)
+        status = bs_fail(err, BS_EUNSUPPORTED,
+                         "the recipe quantizes no weights, and this layout is of quantized ones: "
+                         "expected the layout dequantized");
     if (!status && layout->check_all)
         status = layout->check_all(export, &places, err);
     bs_export_places_release(&places);

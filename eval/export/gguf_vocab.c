@@ -2,7 +2,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "eval/base/file.h"
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/export/gguf_metadata.h"
@@ -14,6 +16,7 @@ static const char blank[] = "\u2581"; /* what SentencePiece writes a blank as */
 
 /* A tokenizer on its way. */
 struct vocab {
+    const char *folder;
     const char *path;      /* of tokenizer.json */
     json_t *root, *config; /* config: tokenizer_config.json, or an empty object */
     const json_t *model;
@@ -89,6 +92,10 @@ static enum bs_status list_tokens(const struct vocab *v, int vocab_size, bool pi
     json_array_foreach(at(v->root, "added_tokens"), i, added)
     {
         text = word(added, "content");
+        if (json_is_true(at(added, "lstrip")) || json_is_true(at(added, "rstrip")) ||
+            json_is_true(at(added, "single_word")))
+            return refuse(v, "an added token takes blanks beside it, or is only of whole words "
+                             "(lstrip, rstrip, single_word)");
         bool unk = pieces && !strcmp(text, unknown);
         int type = unk ? UNKNOWN : json_is_true(at(added, "special")) ? CONTROL : USER_DEFINED;
         if (set_token(v, json_integer_value(at(added, "id")), text, type))
@@ -125,7 +132,7 @@ static bool parts_of(const json_t *merge, char *joined, size_t size, const char 
     return true;
 }
 
-enum { MOST_PIECE = 4096 };
+enum { MOST_PIECE = 4096, MOST_CHAT_KEY = 128 };
 
 /* Each as "left right". */
 static enum bs_status list_merges(const struct vocab *v, json_t **list)
@@ -293,24 +300,93 @@ static json_int_t named_id(const struct vocab *v, const char *name)
     return -1;
 }
 
-/* What a template puts first, and last, of a text: NULL where that is the text itself. */
-static void find_around(const json_t *post, const char **first, const char **last)
+/* One token before a text and one after it, each at most once: what two switches can say. */
+static bool read_template(const json_t *single, const char **first, const char **last)
 {
-    const json_t *steps = at(post, "processors"), *step, *single = at(post, "single");
-    size_t i, count = json_array_size(single);
-    json_array_foreach(steps, i, step) find_around(step, first, last);
-    if (!count)
-        return;
-    const json_t *begin = at(json_array_get(single, 0), "SpecialToken");
-    const json_t *end = at(json_array_get(single, count - 1), "SpecialToken");
-    *first = begin ? word(begin, "id") : NULL;
-    *last = end ? word(end, "id") : NULL;
+    const json_t *step;
+    bool text = false;
+    size_t i;
+    json_array_foreach(single, i, step)
+    {
+        const json_t *token = at(step, "SpecialToken"), *sequence = at(step, "Sequence");
+        const char **to = text ? last : first;
+        if (sequence ? text || strcmp(word(sequence, "id"), "A") : !token || *to)
+            return false;
+        if (token)
+            *to = word(token, "id");
+        text = text || sequence;
+    }
+    return text;
+}
+
+/* What a post-processor puts before a text, and after it: NULL where that is nothing. False where it
+ * does anything else. */
+static bool find_around(const json_t *post, const char **first, const char **last)
+{
+    const json_t *step;
+    size_t i;
+    if (!post || json_is_null(post) || is_type(post, "ByteLevel"))
+        return true;
+    if (is_type(post, "TemplateProcessing"))
+        return !*first && !*last && read_template(at(post, "single"), first, last);
+    json_array_foreach(at(post, "processors"), i, step)
+    {
+        if (!find_around(step, first, last))
+            return false;
+    }
+    return is_type(post, "Sequence");
 }
 
 static bool is_token(const struct vocab *v, json_int_t id, const char *text)
 {
     return id >= 0 && text &&
            !strcmp(json_string_value(json_array_get(v->tokens, (size_t)id)), text);
+}
+
+/* One of several templates, by its name. */
+static enum bs_status put_named_chat(const struct vocab *v, const json_t *entry)
+{
+    char key[MOST_CHAT_KEY];
+    const char *name = json_string_value(at(entry, "name"));
+    const char *template = json_string_value(at(entry, "template"));
+    if (!name || !template)
+        return bs_fail(v->err, BS_EDATA,
+                       "%s/tokenizer_config.json: chat_template: an entry without name or template",
+                       v->folder);
+    snprintf(key, sizeof key, "tokenizer.chat_template.%.*s",
+             (int)(sizeof key - sizeof "tokenizer.chat_template."), name);
+    return bs_gguf_put_text(v->w, strcmp(name, "default") ? key : "tokenizer.chat_template",
+                            template, v->err);
+}
+
+/* As transformers has it: of a file of its own, else of tokenizer_config.json, a text or a list. */
+static enum bs_status put_chat(const struct vocab *v)
+{
+    const json_t *chat = at(v->config, "chat_template"), *entry;
+    char *path = bs_path_join(v->folder, "chat_template.jinja"), *text = NULL;
+    size_t i, size;
+    if (!path)
+        return bs_fail_memory(v->err);
+    bool alone = !access(path, F_OK);
+    bool known =
+        alone || !chat || json_is_null(chat) || json_is_string(chat) || json_is_array(chat);
+    enum bs_status status = alone ? bs_file_read(path, &text, &size, v->err) : BS_OK;
+    if (!status && alone)
+        status = bs_gguf_put_text(v->w, "tokenizer.chat_template", text, v->err);
+    else if (!status && json_is_string(chat))
+        status = bs_gguf_put_text(v->w, "tokenizer.chat_template", json_string_value(chat), v->err);
+    json_array_foreach(alone ? NULL : chat, i, entry)
+    {
+        if (!status)
+            status = put_named_chat(v, entry);
+    }
+    bs_free(path);
+    bs_free(text);
+    if (!status && !known)
+        status = bs_fail(v->err, BS_EDATA,
+                         "%s/tokenizer_config.json: chat_template is neither a text nor a list",
+                         v->folder);
+    return status;
 }
 
 static enum bs_status put_around(const struct vocab *v)
@@ -320,7 +396,9 @@ static enum bs_status put_around(const struct vocab *v)
                                            {"unk_token", "tokenizer.ggml.unknown_token_id"},
                                            {"pad_token", "tokenizer.ggml.padding_token_id"}};
     const char *first = NULL, *last = NULL;
-    find_around(at(v->root, "post_processor"), &first, &last);
+    if (!find_around(at(v->root, "post_processor"), &first, &last))
+        return refuse(v, "around texts stands other than bos_token once before and eos_token once "
+                         "after them (post_processor)");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         json_int_t id = named_id(v, names[i][0]);
         if (id >= 0 && bs_gguf_put_count(v->w, names[i][1], (uint32_t)id, v->err))
@@ -329,10 +407,9 @@ static enum bs_status put_around(const struct vocab *v)
     if ((first && !is_token(v, named_id(v, "bos_token"), first)) ||
         (last && !is_token(v, named_id(v, "eos_token"), last)))
         return refuse(v, "around texts stand other tokens than bos_token and eos_token");
-    const char *chat = json_string_value(at(v->config, "chat_template"));
     return bs_gguf_put_switch(v->w, "tokenizer.ggml.add_bos_token", first != NULL, v->err) ||
                    bs_gguf_put_switch(v->w, "tokenizer.ggml.add_eos_token", last != NULL, v->err) ||
-                   (chat && bs_gguf_put_text(v->w, "tokenizer.chat_template", chat, v->err))
+                   put_chat(v)
                ? v->err->status
                : BS_OK;
 }
@@ -374,7 +451,7 @@ static enum bs_status read_there(const char *folder, const char *name, char **pa
 enum bs_status bs_gguf_put_tokenizer(const char *folder, int vocab_size, struct bs_gguf_writer *w,
                                      struct bs_error *err)
 {
-    struct vocab v = {.w = w, .err = err};
+    struct vocab v = {.folder = folder, .w = w, .err = err};
     char *path, *config_path = NULL;
     enum bs_status status = read_there(folder, "tokenizer.json", &path, &v.root, err);
     v.path = path;

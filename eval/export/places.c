@@ -58,6 +58,25 @@ bool bs_export_is(const struct bs_setting *setting, const char *format)
     return setting && !strcmp(setting->format.plugin->name, format);
 }
 
+static bool step_says(const struct bs_choice *step, const char *key, const char *word)
+{
+    char text[BS_EXPORT_TEXT];
+    const struct bs_option *option = bs_option_find(step->plugin->options, key);
+    if (!option)
+        return false;
+    bs_option_print(option, step->options, text, sizeof text);
+    return !strcmp(text, word);
+}
+
+bool bs_export_orders_groups(const struct bs_recipe *recipe, const struct bs_export_place *place)
+{
+    bool orders = false;
+    for (int s = 0; s < recipe->num_steps; s++)
+        orders |= step_says(&recipe->steps[s], "act_order", "true") &&
+                  step_says(&recipe->steps[s], "static_groups", "false");
+    return orders && place->weights && bs_export_number(place->weights, "group_size") > 0;
+}
+
 /* ---- the list ---- */
 
 static const struct bs_setting *if_any(const struct bs_setting *setting)

@@ -46,6 +46,10 @@ const char *bs_export_option(const struct bs_setting *setting, const char *key,
 bool bs_export_says(const struct bs_setting *setting, const char *key, const char *word);
 int bs_export_number(const struct bs_setting *setting, const char *key);
 
+/* Whether the recipe's algorithm puts the columns of this place into groups in an order of its own,
+ * which a file must then list. */
+bool bs_export_orders_groups(const struct bs_recipe *recipe, const struct bs_export_place *place);
+
 /* Whether the setting's format has this name. */
 bool bs_export_is(const struct bs_setting *setting, const char *format);
 

@@ -8,10 +8,9 @@
 
 /* What is written, and from what. All borrowed. */
 struct bs_export {
-    const struct bs_model *model;         /* the unquantized one */
-    const struct bs_recipe *recipe;       /* resolved, its places checked */
-    const char *label;                    /* of the recipe, for people */
-    const struct bs_windows *calibration; /* what the recipe looked at; NULL = nothing */
+    const struct bs_model *model;   /* the unquantized one */
+    const struct bs_recipe *recipe; /* resolved, its places checked */
+    const char *label;              /* of the recipe, for people */
     /* What an error in each column of embedding and head counts, of a file that the recipe names;
      * NULL = 1 each. */
     const float *outer_importance[BS_NUM_OUTER];

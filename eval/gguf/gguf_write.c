@@ -355,7 +355,13 @@ enum bs_status bs_gguf_end(struct bs_gguf_writer *w, struct bs_error *err)
     int file = w->file;
     assert(!w->left && w->next == w->num_tensors);
     w->file = -1;
-    if (!fsync(file) && !close(file))
+    bool failed = fsync(file);
+    int reason = errno;
+    if (close(file) && !failed) {
+        failed = true;
+        reason = errno;
+    }
+    if (!failed)
         return BS_OK;
-    return bs_fail(err, BS_EIO, "cannot write '%s': %s", w->path, strerror(errno));
+    return bs_fail(err, BS_EIO, "cannot write '%s': %s", w->path, strerror(reason));
 }

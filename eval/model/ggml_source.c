@@ -25,6 +25,17 @@ static enum bs_gguf_input input_of_plain(const struct bs_tensor *tensor)
                                       : BS_GGUF_FLOAT;
 }
 
+/* Weights that the checkpoint has as codes which are no blocks of GGUF's. */
+static enum bs_status check_plain(const struct bs_tensor *tensor, struct bs_error *err)
+{
+    if (!tensor || !tensor->coded || tensor->coded->blocks)
+        return BS_OK;
+    return bs_fail(err, BS_EUNSUPPORTED,
+                   "%s: llama.cpp multiplies by no weights as the checkpoint has them: expected "
+                   "plain ones, or a recipe that rounds them to a format of GGUF's",
+                   tensor->name);
+}
+
 /* --- codes --- */
 
 static const unsigned char *pack_row(const void *context, int i, unsigned char *room)
@@ -90,6 +101,8 @@ enum bs_status bs_ggml_linear_create(const struct bs_linear *linear,
     *weights = NULL;
     if (linear->codes.codes)
         return create_of_codes(&linear->codes, weights, err);
+    if (check_plain(tensor, err))
+        return err->status;
     if (!is_in_blocks(tensor))
         return bs_ggml_plain_create(input_of_plain(tensor), out, in, linear->weight, weights, err);
     const struct bs_ggml_rows rows = {tensor->coded->blocks, out, in, row_in_file, &linear->file};
@@ -106,6 +119,8 @@ static enum bs_status create_of_floats(const struct bs_model *model,
 {
     int in = model->architecture.embedding_size;
     size_t width = (size_t)in, values = (size_t)count * width;
+    if (!(rounding && rounding->setting) && check_plain(model->head, err))
+        return err->status;
     float *rows = bs_alloc(values, sizeof *rows);
     if (!rows)
         return bs_fail_memory(err);

@@ -225,14 +225,15 @@ static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
     return status ? status : stop_failed(variant, -1, err);
 }
 
-static enum bs_status write_model(struct exporting *e, bool texts, struct bs_error *err)
+static enum bs_status write_model(struct exporting *e, struct bs_error *err)
 {
     struct bs_walk walk = bs_sweep_walk(e->sweep);
     const struct bs_writer *writer = e->request->writer;
     walk.quantized = take_block;
     walk.quantized_context = e;
     e->variant = (struct bs_variant){.recipe = e->recipe};
-    if (writer->open(&e->export, &e->state, err) || walk_one(e, &walk, &e->variant, texts, err))
+    if (writer->open(&e->export, &e->state, err) ||
+        walk_one(e, &walk, &e->variant, e->request->verify, err))
         return err->status;
     return writer->close(e->state, err);
 }
@@ -299,7 +300,7 @@ static enum bs_status compare_texts(struct exporting *e, const struct bs_model *
 }
 
 /* Reads back what stands under the name that it has so far. */
-static enum bs_status verify(struct exporting *e, bool texts, struct bs_error *err)
+static enum bs_status verify(struct exporting *e, struct bs_error *err)
 {
     struct bs_model *model;
     if (bs_model_open(e->written, &e->sweep->config->accept_unknown, &model, err))
@@ -310,11 +311,7 @@ static enum bs_status verify(struct exporting *e, bool texts, struct bs_error *e
             e->out,
             "%d quantized matrices, and all that is beside them, are read back as they were%s",
             e->proof.matrices, e->proof.rounded ? ", rounded as what reads them does" : "");
-    if (!status && !texts)
-        bs_print_line(e->out,
-                      "texts are not compared: static activations are fixed by calibration, "
-                      "which the files do not hold");
-    if (!status && texts)
+    if (!status)
         status = compare_texts(e, model, err);
     bs_model_free(model);
     return status;
@@ -336,12 +333,10 @@ static void name_importance(struct exporting *e)
 static enum bs_status run(struct exporting *e, struct bs_error *err)
 {
     const struct bs_export_request *request = e->request;
-    bool texts = request->verify && !bs_recipe_static_activations(e->recipe);
     if (request->verify && bs_export_proof_init(&e->proof, bs_model_architecture(e->sweep->model),
                                                 request->writer, err))
         return err->status;
-    if (choose_name(e, err) || write_model(e, texts, err) ||
-        (request->verify && verify(e, texts, err)))
+    if (choose_name(e, err) || write_model(e, err) || (request->verify && verify(e, err)))
         return err->status;
     return bs_stop_asked() ? bs_fail(err, BS_ESTOPPED, "asked to stop") : commit(e, err);
 }
@@ -362,9 +357,6 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
         return err->status;
     e.export.recipe = e.recipe;
     name_importance(&e);
-    e.export.calibration = sweep->calibration.ids && bs_recipe_needs_calibration(e.recipe)
-                               ? &sweep->calibration
-                               : NULL;
     if (request->writer->check(&e.export, err))
         return err->status;
     if (!e.limits.memory)

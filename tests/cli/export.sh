@@ -56,6 +56,12 @@ sweep:
   - {algorithm: rtn, weights: {format: q8_0}, activations: {bits: 8, sharing: token}}
 EOF
 
+config others.yaml <<'EOF'
+sweep:
+  - {algorithm: rtn, weights: none}
+  - {algorithm: rtn, weights: {format: q4_0}, compute: as llama.cpp}
+EOF
+
 # The same as one GGUF file.
 is_a_gguf_file() {
     run export --quiet --verify --as gguf --recipe "$1" gguf.yaml out.gguf
@@ -76,7 +82,12 @@ gguf_of_gguf() {
     run export --quiet --verify --as gguf --recipe "gptq q4_0" again.yaml two.gguf
     expect_status 0
     expect_out 'every NLL alike to the last bit$'
-    rm -f out.gguf two.gguf
+    mkdir holds
+    mv out.gguf holds
+    sed 's|^model: .*|model: holds|' gguf.yaml >again.yaml
+    run export --quiet --as dequantized --recipe "gptq q4_0" again.yaml out
+    expect_refusal 'a folder needs a config.json and a tokenizer.json'
+    rm -rf holds two.gguf
 }
 check "a GGUF file is made of another, with its metadata" gguf_of_gguf
 
@@ -99,6 +110,57 @@ rotary_scaling() {
     expect_absent out.gguf out.gguf.partial
 }
 check "rotary positions are told to the last bit that factors reach, or refused" rotary_scaling
+
+# A copy of the model, in folder $1, whose tokenizer.json the sed script $2 has edited.
+edited_tokenizer() {
+    cp -r model "$1"
+    sed -i "$2" "$1/tokenizer.json"
+    cmp -s {model,"$1"}/tokenizer.json && problem "expected '$2' to edit tokenizer.json"
+    sed "s|^model: .*|model: $1|" gguf.yaml >"$1.yaml"
+    run export --quiet --as gguf --recipe "rtn mix q4_k_m" "$1.yaml" "$1.gguf"
+}
+
+# "post_processor" with what stands around a text, "s" for the text.
+template() {
+    local item items=
+    for item; do
+        [ "$item" = s ] && item='{"Sequence": {"id": "A", "type_id": 0}}' ||
+            item="{\"SpecialToken\": {\"id\": \"$item\", \"type_id\": 0}}"
+        items+="${items:+, }$item"
+    done
+    echo "s/^\"pre_tokenizer\": {/\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [$items], \"pair\": [], \"special_tokens\": {\"<|endoftext|>\": {\"id\": \"<|endoftext|>\", \"ids\": [0], \"tokens\": [\"<|endoftext|>\"]}}}, &/; /^\"post_processor\": null/d"
+}
+
+tokenizers() {
+    local end='<|endoftext|>'
+    edited_tokenizer stripping 's/"lstrip": false/"lstrip": true/'
+    expect_refusal 'an added token takes blanks beside it'
+    edited_tokenizer around "$(template "$end" s "$end")"
+    expect_status 0
+    edited_tokenizer twice "$(template "$end" "$end" s)"
+    expect_refusal 'around texts stands other than bos_token once before'
+    edited_tokenizer within "$(template "$end" s s)"
+    expect_refusal 'around texts stands other than bos_token once before'
+    expect_absent {stripping,twice,within}.gguf
+}
+check "a tokenizer that GGUF files cannot say is refused" tokenizers
+
+chat_templates() {
+    cp -r model chats
+    sed -i 's/^{$/{"chat_template": [{"name": "default", "template": "usual one"}, {"name": "tools", "template": "other one"}],/' chats/tokenizer_config.json
+    sed 's|^model: .*|model: chats|' gguf.yaml >chats.yaml
+    run export --quiet --as gguf --recipe "rtn mix q4_k_m" chats.yaml chats.gguf
+    expect_status 0
+    grep -qa 'tokenizer.chat_template.tools.*other one' chats.gguf || problem "expected the template tools"
+    grep -qa 'usual one' chats.gguf || problem "expected the default template"
+    echo 'that of the file' >chats/chat_template.jinja
+    run export --quiet --as gguf --recipe "rtn mix q4_k_m" chats.yaml again.gguf
+    expect_status 0
+    grep -qa 'that of the file' again.gguf || problem "expected the template of chat_template.jinja"
+    grep -qa 'usual one' again.gguf && problem "expected one template"
+    rm -f chats.gguf again.gguf around.gguf
+}
+check "chat templates are taken along, of a file or of a list" chat_templates
 
 gguf_refusals() {
     run export --quiet --as gguf --recipe "rtn w4 g64" gguf.yaml out.gguf
@@ -127,6 +189,11 @@ a_written_model_is_a_model() {
     before=$(perplexity "rtn w4 channel" one.h5)
     after=$(perplexity unquantized two.h5)
     [ -n "$before" ] && [ "$before" = "$after" ] || problem "expected the same perplexity, found '$before' and '$after'"
+    sed '/^model: /s|:.*|: written/model|; /^sweep:/,$d' sweep.yaml >three.yaml
+    echo 'sweep: [{algorithm: rtn, weights: none, compute: as llama.cpp}]' >>three.yaml
+    run run --quiet --output three.h5 three.yaml
+    expect_status 1
+    grep -q 'llama.cpp multiplies by no weights as the checkpoint has them' .out .err || problem "expected a refusal"
 }
 check "a written model is measured like any other, to the same figure" a_written_model_is_a_model
 
@@ -155,7 +222,15 @@ refusals() {
     run "${export[@]}" --set bits=4 one.yaml out
     expect_refusal "compressed_tensors, which has none"
     run "${export[@]}" --recipe "gptq w3 g64 sym act_order" sweep.yaml out
-    expect_refusal 'block 0: model.layers.0.self_attn.q_proj: the groups of its columns are in an order'
+    expect_refusal '^bitsweep: model.layers.0.self_attn.q_proj: the groups of its columns are in an order'
+    run export --quiet --as awq --recipe "gptq w3 g64 sym act_order" sweep.yaml out
+    expect_refusal '^bitsweep: model.layers.0.self_attn.q_proj: the groups of its columns are in an order'
+    run "${export[@]}" --recipe "rtn w16" others.yaml out
+    expect_refusal 'the recipe quantizes no weights, .* expected the layout dequantized'
+    run export --quiet --as dequantized --recipe "rtn q4_0 as llama.cpp" others.yaml out
+    expect_refusal 'the recipe multiplies as llama.cpp does, which runs GGUF files alone'
+    run export --quiet --as gguf --set plain=f16 --recipe "rtn q4_0 as llama.cpp" others.yaml out.gguf
+    expect_refusal 'plain is f16 and the recipe multiplies as llama.cpp does'
     mkdir there
     run "${export[@]}" one.yaml there
     expect_refusal "'there' is there already"

@@ -133,7 +133,9 @@ def read_as_published(folder, layout, plain):
     """The model, by the layout's own quantizer where it is one of transformers'."""
     if layout in DECODED:
         model = load(plain)
-        model.load_state_dict(decoded(folder, DECODED[layout]), strict=False)
+        missing, unexpected = model.load_state_dict(decoded(folder, DECODED[layout]), strict=False)
+        tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+        assert set(missing) <= tied and not unexpected, (missing, unexpected)
         return model
     more = {}
     if layout == "compressed-tensors":

@@ -1,5 +1,6 @@
 /* AWQ's checkpoints, version gemm, as AutoAWQ, vLLM and transformers read them; how they stand in a
  * file is said where they are read (eval/checkpoint/layouts). */
+#include <assert.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -13,7 +14,6 @@ enum { BITS = 4, FIELDS = 8 };
 static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
                             struct bs_error *err)
 {
-    (void)export;
     if (place->input)
         return bs_export_refuse(place, err, "its input is quantized, which the layout cannot say");
     if (place->transposed)
@@ -21,6 +21,11 @@ static enum bs_status check(const struct bs_export *export, const struct bs_expo
             place, err,
             "its family keeps matrices as [in][out], and the layout has none of "
             "those");
+    if (bs_export_orders_groups(export->recipe, place))
+        return bs_export_refuse(
+            place, err,
+            "the groups of its columns are in an order of their own, which the layout "
+            "cannot say: expected act_order: false, or static_groups: true");
     if (!bs_export_is(place->weights, "int"))
         return bs_export_refuse(place, err, "weights are %s, expected int of 4 bits",
                                 place->weights->format.plugin->name);
@@ -120,10 +125,7 @@ static enum bs_status put_matrix(struct bs_export_folder *folder,
                                  struct bs_error *err)
 {
     const int64_t shape[] = {codes->groups, place->out};
-    if (codes->group_index)
-        return bs_fail(err, BS_EUNSUPPORTED,
-                       "the groups of its columns are in an order of their own, which the layout "
-                       "cannot say: expected act_order: false, or static_groups: true");
+    assert(!codes->group_index);
     if (put_codes(folder, place, codes, err) || put_zeros(folder, place, codes, err))
         return err->status;
     float *scales = bs_export_scales(codes, true);

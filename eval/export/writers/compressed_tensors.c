@@ -1,6 +1,7 @@
 /* compressed-tensors, as llm-compressor writes it and vLLM and transformers read it: how its
  * formats stand in a file is said where they are read (eval/checkpoint/layouts). Scales are
  * float32, so that what is read is what was measured. */
+#include <assert.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -108,11 +109,16 @@ static enum bs_status check_input(const struct bs_export_place *place, struct bs
 static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
                             struct bs_error *err)
 {
-    (void)export;
     if (place->transposed && place->weights)
         return bs_export_refuse(place, err,
                                 "its family keeps matrices as [in][out], and the library "
                                 "quantizes none of those");
+    if (bs_export_orders_groups(export->recipe, place))
+        return bs_export_refuse(
+            place, err,
+            "the groups of its columns are in an order of their own, which the library "
+            "reads no longer (since 0.20): expected act_order: false, static_groups: true, or "
+            "a layout with g_idx (`describe writer`)");
     if (place->input && check_input(place, err))
         return err->status;
     return place->weights ? check_weights(place, err) : BS_OK;
@@ -299,12 +305,7 @@ static enum bs_status put_matrix(struct bs_export_folder *folder,
                                  struct bs_error *err)
 {
     enum kind kind = kind_of(place);
-    if (codes->group_index)
-        return bs_fail(
-            err, BS_EUNSUPPORTED,
-            "the groups of its columns are in an order of their own, which the library "
-            "reads no longer (since 0.20): expected act_order: false, static_groups: true, or "
-            "a layout with g_idx (`describe writer`)");
+    assert(!codes->group_index);
     switch (kind) {
     case PACKED:
         return put_packed(folder, place, codes, err);

@@ -1,6 +1,7 @@
 /* GGUF files, as llama.cpp runs them: a tensor in the type that its place is quantized to, the
  * others as the checkpoint has them, vectors in F32. */
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,15 +54,15 @@ static bool rewrites(const struct bs_recipe *recipe)
     return false;
 }
 
-/* Of a matrix that is not quantized. */
+/* Of a matrix that is not quantized; `rewritten`: a step may have given it other values. */
 static const struct bs_gguf_type *plain_type(const struct bs_export *export,
-                                             const struct bs_tensor *tensor)
+                                             const struct bs_tensor *tensor, bool rewritten)
 {
     static const uint32_t asked[] = {[PLAIN_F32] = F32, [PLAIN_F16] = F16, [PLAIN_BF16] = BF16};
     const struct gguf_options *own = export->options;
     if (own->plain != PLAIN_AUTO)
         return type_of(asked[own->plain]);
-    if (!tensor || rewrites(export->recipe))
+    if (!tensor || rewritten)
         return type_of(F32);
     if (tensor->coded)
         return tensor->coded->blocks ? tensor->coded->blocks : type_of(F32);
@@ -100,10 +101,10 @@ static const struct bs_gguf_type *matrix_type(const struct bs_export *export,
         }
     const struct bs_setting *setting = at->weights[matrix->first];
     return bs_setting_quantizes(setting) ? quantized_type(setting, matrix->name, err)
-                                         : plain_type(export, tensor);
+                                         : plain_type(export, tensor, rewrites(export->recipe));
 }
 
-/* Of the embedding or the head. */
+/* Of the embedding or the head, which no step but those that turn the model rewrites. */
 static const struct bs_gguf_type *outer_type(const struct bs_export *export, enum bs_outer which,
                                              const struct bs_setting **setting,
                                              struct bs_error *err)
@@ -114,7 +115,7 @@ static const struct bs_gguf_type *outer_type(const struct bs_export *export, enu
     const struct bs_tensor *tensor = bs_model_outer_tensor(export->model, which);
     return bs_setting_quantizes(*setting)
                ? quantized_type(*setting, which == BS_HEAD ? "head" : "embedding", err)
-               : plain_type(export, tensor);
+               : plain_type(export, tensor, false);
 }
 
 /* --- the list of tensors, in the order in which they are written --- */
@@ -250,6 +251,13 @@ static enum bs_status put_floats(struct state *s, const struct bs_gguf_type *typ
     if (type->id == F32)
         return bs_gguf_data(s->writer, x, count * sizeof *x, err);
     uint16_t *to = (uint16_t *)(void *)s->row;
+    const float beyond = 65520; /* rounds to infinity */
+    for (size_t i = 0; i < count; i++)
+        if (type->id == F16 && isfinite(x[i]) && fabsf(x[i]) >= beyond)
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "a weight of %g is beyond what F16 holds, expected plain=f32 or "
+                           "plain=bf16",
+                           (double)x[i]);
     for (size_t i = 0; i < count; i++)
         to[i] = type->id == F16 ? bs_half_of(x[i]) : bs_to_bfloat16(x[i]);
     return bs_gguf_data(s->writer, to, count * sizeof *to, err);
@@ -455,12 +463,42 @@ static enum bs_status prepare(const struct bs_export *export, struct state **sta
     return BS_OK;
 }
 
+/* llama.cpp rounds inputs as the type of the weights asks, so that the types must be those that were
+ * measured: of the checkpoint, and F32 of just those matrices that a step has rewritten. */
+static enum bs_status check_products(const struct bs_export *export, struct bs_error *err)
+{
+    const struct bs_architecture *a = bs_model_architecture(export->model);
+    const struct gguf_options *own = export->options;
+    if (own->plain != PLAIN_AUTO)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "plain is %s and the recipe multiplies as llama.cpp does, by the types that "
+                       "the checkpoint has: expected plain=auto",
+                       plain_words[own->plain]);
+    for (int l = 0; rewrites(export->recipe) && l < a->num_layers; l++) {
+        const struct bs_program *p = bs_program_of(a, l);
+        struct bs_assignment at;
+        bs_recipe_assign(export->recipe, a, l, &at);
+        for (int s = 0; s < p->num_slots; s++) {
+            const struct bs_tensor *t = bs_model_slot_tensor(export->model, l, s);
+            if (!bs_setting_quantizes(at.weights[s]) && t && (t->coded || t->dtype != BS_F32))
+                return bs_fail(err, BS_EUNSUPPORTED,
+                               "layer %d, %s: not quantized, and written as F32 beside a step that "
+                               "rewrites weights, where the recipe multiplies as llama.cpp does by "
+                               "what the checkpoint has: expected compute: float32, or a format",
+                               l, p->slots[s].name);
+        }
+    }
+    return BS_OK;
+}
+
 static enum bs_status gguf_check(const struct bs_export *export, struct bs_error *err)
 {
     struct state *s;
     if (bs_recipe_quantizes_activations(export->recipe))
         return bs_fail(err, BS_EUNSUPPORTED,
                        "activations are quantized, which GGUF files cannot say");
+    if (export->recipe->compute == BS_AS_LLAMA_CPP && check_products(export, err))
+        return err->status;
     enum bs_status status = prepare(export, &s, err);
     gguf_free(s);
     return status;
