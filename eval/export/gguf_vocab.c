@@ -319,8 +319,8 @@ static bool read_template(const json_t *single, const char **first, const char *
     return text;
 }
 
-/* What a post-processor puts before a text, and after it: NULL where that is nothing. False where it
- * does anything else. */
+/* What a post-processor puts before a text, and after it: NULL where that is nothing. False where
+ * it does anything else. */
 static bool find_around(const json_t *post, const char **first, const char **last)
 {
     const json_t *step;

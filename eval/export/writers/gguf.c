@@ -463,8 +463,8 @@ static enum bs_status prepare(const struct bs_export *export, struct state **sta
     return BS_OK;
 }
 
-/* llama.cpp rounds inputs as the type of the weights asks, so that the types must be those that were
- * measured: of the checkpoint, and F32 of just those matrices that a step has rewritten. */
+/* llama.cpp rounds inputs as the type of the weights asks: types must be those that were measured,
+ * of the checkpoint, and F32 of just those matrices that a step has rewritten. */
 static enum bs_status check_products(const struct bs_export *export, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
