@@ -343,8 +343,8 @@ void bs_help_print(const struct bs_command *command, FILE *out)
                     "says which program this is.");
     bs_print_folded(
         out, limit,
-        "exit status: 0 done, 1 a trial failed (the others ran) or --fail-if holds, 2 the input is "
-        "wrong or the output cannot be written");
+        "exit status: 0 done, 1 a trial failed (the others ran), --fail-if holds or choose "
+        "finds none that holds, 2 the input is wrong or the output cannot be written");
 }
 
 /* The word that getopt has just refused. It goes on to the next one only after the last letter of

@@ -60,10 +60,12 @@ static void print_title(const char *name, const char *command, const char *summa
 static void print_exit_status(FILE *out)
 {
     print_section("EXIT STATUS", out);
-    fputs(".TP\n0\ndone\n.TP\n1\na trial failed, and the others ran; or a condition of "
-          "\\fB\\-\\-fail\\-if\\fR holds\n.TP\n2\nthe input is wrong, or the output cannot be "
-          "written\n",
-          out);
+    fputs(
+        ".TP\n0\ndone\n.TP\n1\na trial failed, and the others ran; or a condition of "
+        "\\fB\\-\\-fail\\-if\\fR holds; or "
+        "\\fBchoose\\fR finds none that holds\n.TP\n2\nthe input is wrong, or the output cannot be "
+        "written\n",
+        out);
 }
 
 static void print_page_names(FILE *out)

@@ -9,9 +9,11 @@
 #include "eval/report/sheet.h"
 #include "eval/tasks/evaluation.h"
 
-/* A trial that is judged. */
+/* A trial that is judged, or a recipe: the mean of several draws of its calibration. */
 struct candidate {
-    const struct bs_row *row;
+    struct bs_row row; /* a mean's is to be released */
+    bool is_mean;
+    int place;              /* in the order of what is shown */
     double bytes, loss, se; /* NaN loss of a trial that failed; NaN se where it is not known */
     char reason[400];       /* why it fell; "" = it holds */
 };
@@ -37,12 +39,12 @@ static double scale_of(const struct field *field) { return field->of_items ? 100
 static void judge_size(const struct field *field, struct candidate *own)
 {
     const struct bs_choice_limits *wish = field->wish;
-    if (!bs_row_is_done(own->row))
+    if (!bs_row_is_done(&own->row))
         snprintf(own->reason, sizeof own->reason, "failed");
     else if (!isfinite(own->loss) || !isfinite(own->bytes))
         snprintf(own->reason, sizeof own->reason, "its loss or its size is not known");
-    else if (wish->bits && own->row->bits > wish->bits)
-        snprintf(own->reason, sizeof own->reason, "%d bits", own->row->bits);
+    else if (wish->bits && own->row.bits > wish->bits)
+        snprintf(own->reason, sizeof own->reason, "%d bits", own->row.bits);
     else if (wish->memory > 0 && own->bytes > wish->memory)
         snprintf(own->reason, sizeof own->reason, "too large");
 }
@@ -87,10 +89,10 @@ static void judge_front(const struct field *field, struct candidate *own, char *
         return;
     const char *size_of_it = best->bytes < own->bytes ? "smaller" : "as small";
     if (best->loss < own->loss)
-        snprintf(reason, size, "%s is %s and loses %.2g less", best->row->label, size_of_it,
+        snprintf(reason, size, "%s is %s and loses %.2g less", best->row.label, size_of_it,
                  scale_of(field) * (own->loss - best->loss));
     else
-        snprintf(reason, size, "%s is %s and loses no more", best->row->label, size_of_it);
+        snprintf(reason, size, "%s is %s and loses no more", best->row.label, size_of_it);
 }
 
 static int by_verdict(const void *left, const void *right)
@@ -102,7 +104,7 @@ static int by_verdict(const void *left, const void *right)
         return a->bytes < b->bytes ? -1 : 1;
     if (a->loss < b->loss || a->loss > b->loss)
         return a->loss < b->loss ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row); /* both are of one array */
+    return (a->place > b->place) - (a->place < b->place);
 }
 
 /* The front is that of the trials that hold otherwise, all of which are known before. */
@@ -131,13 +133,22 @@ static void measure(const struct field *field, struct candidate *own)
 {
     char name[32];
     snprintf(name, sizeof name, "%s_delta", value_name(field));
-    const struct bs_value_row *delta = bs_row_value(own->row, field->unquantized->evaluation, name);
+    const struct bs_value_row *delta =
+        bs_row_value(&own->row, field->unquantized->evaluation, name);
     double sd = delta ? delta->calibration_sd : (double)NAN;
-    own->bytes = bs_row_number(own->row, "bytes");
+    own->bytes = bs_row_number(&own->row, "bytes");
     own->loss = delta ? (field->of_items ? -delta->value : delta->value) : (double)NAN;
     own->se = delta && isfinite(delta->se) ? delta->se : (double)NAN;
     if (isfinite(sd))
         own->se = sqrt(own->se * own->se + sd * sd);
+}
+
+static void release_field(struct field *field)
+{
+    for (int i = 0; i < field->count; i++)
+        if (field->candidates[i].is_mean)
+            bs_rows_mean_release(&field->candidates[i].row);
+    bs_free(field->candidates);
 }
 
 static enum bs_status begin_field(struct field *field, const struct bs_trials *shown,
@@ -157,8 +168,15 @@ static enum bs_status begin_field(struct field *field, const struct bs_trials *s
         const struct bs_row *row = &shown->results.rows[i];
         if (!bs_rows_same_subject(row, unquantized) || !strcmp(row->algorithm, "unquantized"))
             continue;
-        struct candidate *own = &field->candidates[field->count++];
-        own->row = row;
+        if (bs_trials_is_told(shown, i))
+            continue;
+        struct candidate *own = &field->candidates[field->count];
+        *own = (struct candidate){.row = *row, .place = i};
+        own->is_mean = bs_row_is_done(row) && bs_trials_whole_group(shown, row);
+        if (own->is_mean &&
+            bs_rows_mean(shown->all->rows, shown->all->num_rows, row, &own->row, err))
+            return err->status;
+        field->count++;
         measure(field, own);
     }
     return judge(field, err);
@@ -168,12 +186,15 @@ static void add_candidate(struct bs_sheet *sheet, const struct field *field,
                           const struct candidate *own, bool for_programs)
 {
     double scale = scale_of(field);
-    bs_sheet_text(sheet, "%s", own->row->label);
+    if (own->is_mean && !for_programs)
+        bs_sheet_text(sheet, "%s, mean of %d seeds", own->row.label, own->row.calibrations);
+    else
+        bs_sheet_text(sheet, "%s", own->row.label);
     if (for_programs) {
-        bs_sheet_text(sheet, "%s", own->row->model);
-        bs_sheet_text(sheet, "%s", own->row->text);
+        bs_sheet_text(sheet, "%s", own->row.model);
+        bs_sheet_text(sheet, "%s", own->row.text);
         bs_sheet_text(sheet, "%s", value_name(field));
-        bs_sheet_double(sheet, bs_row_number(own->row, "bits_per_weight"));
+        bs_sheet_double(sheet, bs_row_number(&own->row, "bits_per_weight"));
         bs_sheet_double(sheet, own->bytes);
         bs_sheet_double(sheet, own->loss);
         bs_sheet_double(sheet, own->se);
@@ -182,7 +203,7 @@ static void add_candidate(struct bs_sheet *sheet, const struct field *field,
         return;
     }
     bs_sheet_text(sheet, "%s", *own->reason ? own->reason : "holds");
-    bs_sheet_rounded(sheet, bs_row_number(own->row, "bits_per_weight"));
+    bs_sheet_rounded(sheet, bs_row_number(&own->row, "bits_per_weight"));
     bs_sheet_rounded(sheet, own->bytes / 1e6);
     bs_sheet_estimate(sheet, scale * own->loss, scale * own->se, true, 0);
 }
@@ -215,8 +236,7 @@ static void add_recommendation(struct bs_sheet *sheet, const struct field *field
         if (field->candidates[i].loss < field->candidates[best].loss)
             best = i;
     if (holding)
-        bs_sheet_note(sheet, "recommended: %s, %s of what holds",
-                      field->candidates[best].row->label,
+        bs_sheet_note(sheet, "recommended: %s, %s of what holds", field->candidates[best].row.label,
                       isfinite(field->limit) ? "the smallest" : "which loses least");
     else
         bs_sheet_note(sheet, "none of %d holds", field->count);
@@ -290,7 +310,7 @@ enum bs_status bs_choose_print(const struct bs_trials *shown, const struct bs_ch
     *held = true;
     if (for_programs)
         add_headings(&sheet, true, false);
-    for (int i = 0; !status && (unquantized = next_unquantized(shown, &i)); fields++) {
+    for (int i = 0; !status && (unquantized = next_unquantized(shown, &i));) {
         struct field field;
         if (!has_to_lose(unquantized)) {
             bs_print_line(for_programs ? stderr : out, "%s on %s has nothing right to lose",
@@ -306,12 +326,13 @@ enum bs_status bs_choose_print(const struct bs_trials *shown, const struct bs_ch
             add_candidate(&sheet, &field, &field.candidates[k], true);
         if (!status && !for_programs)
             status = print_field(&field, holding, style, out, err);
-        bs_free(field.candidates);
+        release_field(&field);
+        fields++;
     }
     if (!status && !fields)
         status = bs_fail(err, BS_EDATA,
                          "%s: no trial to judge: expected a quantized one beside "
-                         "the unquantized model",
+                         "an unquantized model that has something to lose",
                          shown->all->path);
     else if (!status && style == BS_TABLE_JSON)
         status = bs_json_print(bs_sheet_json(&sheet), out, err);

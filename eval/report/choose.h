@@ -12,8 +12,9 @@ struct bs_choice_limits {
     int bits;         /* of a weight's code at most */
 };
 
-/* Prints for every model and text among the trials those that hold, the smallest first, then the
- * others with the reason of each:
+/* Prints for every model and text among the trials those that hold (of several seeds of
+ * calibration, where all are shown, their mean: which draw is luckiest is not known before), the
+ * smallest first, then the others with the reason of each:
  *
  *  - a trial holds a loss where its own is less by two standard errors; it fails where it is more
  *    by as much, and between the two it is not known. The error is that of the paired difference to
@@ -27,7 +28,7 @@ struct bs_choice_limits {
  * Recommended is, where a loss is allowed, the smallest of those that hold, else the one that loses
  * least. *held is false where none holds on some text. For programs a row a trial, without title
  * and recommendation but for the column `verdict`. BS_EDATA where there is no trial that can be
- * judged, as where the unquantized model is missing. */
+ * judged, as where the unquantized model is missing or has no item right. */
 enum bs_status bs_choose_print(const struct bs_trials *shown, const struct bs_choice_limits *wish,
                                enum bs_table_style style, FILE *out, bool *held,
                                struct bs_error *err);

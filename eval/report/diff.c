@@ -332,7 +332,8 @@ enum bs_status bs_diff_gate(const struct bs_results *a, const struct bs_results 
     enum bs_status status = begin(&pairs, NULL, true, &chosen, err);
     if (!status) {
         bs_diff_fields_sheet(&pairs, &chosen, &sheet);
-        status = check_gate(&sheet, condition, between[0] ? 0 : count_failed(b), out, passed, err);
+        status = check_gate(&sheet, condition, between[0] ? pairs.num_failed : count_failed(b), out,
+                            passed, err);
         bs_sheet_release(&sheet);
     }
     bs_pairs_release(&pairs);

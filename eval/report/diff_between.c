@@ -75,9 +75,28 @@ static void pick_recipes(const struct bs_results *results, const char *name, str
     }
 }
 
+static bool fits_any(const char *name, const struct bs_row *row)
+{
+    return fits(name, row->label) || fits(name, row->recipe) || !strcmp(name, row->id);
+}
+
+/* Trials that failed and that one of the names fits. */
+static int count_failed(const struct bs_results *results, const char *first, const char *second)
+{
+    int count = 0;
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        count += !bs_row_is_done(row) && (fits_any(first, row) || fits_any(second, row));
+    }
+    return count;
+}
+
 static enum bs_status fail_unknown(const struct bs_results *results, const char *name,
                                    struct bs_error *err)
 {
+    if (count_failed(results, name, name))
+        return bs_fail(err, BS_ECONFIG, "%s: what is called '%.120s' failed: nothing to compare",
+                       results->path, name);
     const char **labels = bs_alloc((size_t)results->num_rows + 1, sizeof *labels);
     if (!labels)
         return bs_fail_memory(err);
@@ -109,10 +128,21 @@ static enum bs_status pick(const struct bs_results *results, const char *name, s
     return side->num_parties ? BS_OK : fail_unknown(results, name, err);
 }
 
-/* Whether A and B are another party each, of one model and measured alike, and no pair yet. */
+/* Whether a trial is in both parties. */
+static bool overlap(const struct bs_row *const *a, int num_a, const struct bs_row *const *b,
+                    int num_b)
+{
+    for (int i = 0; i < num_a; i++)
+        for (int k = 0; k < num_b; k++)
+            if (a[i] == b[k])
+                return true;
+    return false;
+}
+
+/* Whether two parties that share no trial are of one model and measured alike, and no pair yet. */
 static bool belong(const struct bs_pairs *pairs, const struct bs_row *a, const struct bs_row *b)
 {
-    if (a == b || strcmp(a->model, b->model) || !bs_rows_comparable(a, b))
+    if (strcmp(a->model, b->model) || !bs_rows_comparable(a, b))
         return false;
     for (int i = 0; i < pairs->num_pairs; i++)
         if (pairs->pairs[i].a[0] == b && pairs->pairs[i].b[0] == a)
@@ -126,9 +156,10 @@ static enum bs_status pair_sides(struct bs_pairs *pairs, const struct side *a, c
     for (int i = 0; i < a->num_parties; i++)
         for (int k = 0; k < b->num_parties; k++) {
             const struct party *left = &a->parties[i], *right = &b->parties[k];
-            if (belong(pairs, a->rows[left->first], b->rows[right->first]) &&
-                bs_pairs_add(pairs, a->rows + left->first, left->count, b->rows + right->first,
-                             right->count, err))
+            const struct bs_row *const *of_a = a->rows + left->first;
+            const struct bs_row *const *of_b = b->rows + right->first;
+            if (!overlap(of_a, left->count, of_b, right->count) && belong(pairs, *of_a, *of_b) &&
+                bs_pairs_add(pairs, of_a, left->count, of_b, right->count, err))
                 return err->status;
         }
     if (pairs->num_pairs)
@@ -142,6 +173,7 @@ static enum bs_status pair_sides(struct bs_pairs *pairs, const struct side *a, c
 enum bs_status bs_pairs_between(struct bs_pairs *pairs, struct bs_error *err)
 {
     struct side a, b = {.num_rows = 0};
+    pairs->num_failed = count_failed(pairs->a, pairs->between[0], pairs->between[1]);
     enum bs_status status = pick(pairs->a, pairs->between[0], &a, err);
     if (!status)
         status = pick(pairs->a, pairs->between[1], &b, err);

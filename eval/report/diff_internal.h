@@ -55,6 +55,7 @@ struct bs_pairs {
     bool asked[BS_NUM_COMPARED];   /* what is to be compared */
     enum bs_convention convention; /* by which items are right */
     int num_pairs, capacity;
+    int num_failed;            /* trials that failed and that either of `between` names */
     int num_unmeasured;        /* pairs of tasks after these that have nothing that is asked for */
     struct bs_pair *pairs;     /* [num_pairs + num_unmeasured] */
     bool *paired_a, *paired_b; /* rows that stand in a pair */
@@ -74,7 +75,8 @@ enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err);
 /* Pairs every trial of a file that between[0] names with every one that between[1] names, where
  * both are of one model and comparable. A name is a trial's label or id, in which `*` stands for
  * any letters; where no label is called so, that of a recipe, whose trials of several seeds are
- * then one side. BS_ECONFIG where a name is no trial's, with the nearest, or no two are
+ * then one side. A trial is not held against a side that it is in; those that failed are counted in
+ * num_failed. BS_ECONFIG where a name is no trial's, with the nearest, or no two are
  * comparable. */
 enum bs_status bs_pairs_between(struct bs_pairs *pairs, struct bs_error *err);
 

@@ -224,6 +224,9 @@ void bs_diff_note_counts(struct bs_sheet *sheet, const struct bs_pairs *pairs,
                   counts.all, counts.significant, counts.significant == 1 ? "s" : "", BS_DIFF_LEVEL,
                   counts.identical, counts.identical == 1 ? "has" : "have",
                   what != BS_COMPARE_TOKENS ? "answer's log-likelihood" : "token's NLL");
+    if (pairs->num_failed)
+        bs_sheet_note(sheet, "%d that the names fit failed, and %s not compared", pairs->num_failed,
+                      pairs->num_failed == 1 ? "is" : "are");
 }
 
 void bs_diff_note_provenance(struct bs_sheet *sheet, const struct bs_pairs *pairs,

@@ -1,6 +1,6 @@
-/* Which rows of a table are shown, and in what order: the same words for tables, charts and the
- * linears of trials. Everything is asked of a sheet made for programs, whose columns are the names
- * that a user sees in --format csv. */
+/* Which rows of a table are shown, and in what order: the same words for the trials of a
+ * table and the pairs of a gate. Everything is asked of a sheet made for programs, whose columns
+ * are the names that a user sees in --format csv. */
 #ifndef BS_EVAL_REPORT_SELECTION_H
 #define BS_EVAL_REPORT_SELECTION_H
 

@@ -84,6 +84,10 @@ void bs_trials_release(struct bs_trials *shown);
  * several: then their mean may stand for them. */
 bool bs_trials_whole_group(const struct bs_trials *shown, const struct bs_row *row);
 
+/* Whether a trial before this one is of its group, of which all are shown: where means stand for
+ * groups, that trial's place is the group's. */
+bool bs_trials_is_told(const struct bs_trials *shown, int trial);
+
 /* Prints the trials, one section for each text, protocol and windows (bs_rows_comparable), with a
  * column for the model where a section has several; each model's trials stand together. Terminal,
  * Markdown and
@@ -106,16 +110,16 @@ enum bs_status bs_pivot_print(const struct bs_trials *shown, const char *by, con
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
 /* Prints the items of tasks that turned from the unquantized model, which need not be shown, to a
- * trial, a table for each
- * model and task: lost (right before, wrong after) or gained, with the choices that were taken and
- * by what margin, in the convention that `columns` names (answer_scores.h; NULL = acc). For
- * programs in one table. BS_EDATA where there are no such trials. */
+ * trial, a table for each model and task: lost (right before, wrong after) or gained, with the
+ * choices that were taken and by what margin, in the convention that `columns` names
+ * (answer_scores.h; NULL = acc). For programs in one table. BS_EDATA where there are no such
+ * trials. */
 enum bs_status bs_items_print(const struct bs_trials *shown, const char *columns,
                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
 /* Prints a figure of every shown trial of a text by how many tokens of its window a prediction has
- * before it (by_position.h), and what it is above the unquantized model's there: a table for each model
- * and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity. BS_ECONFIG
+ * before it (by_position.h), and what it is above the unquantized model's there: a table for each
+ * model and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity. BS_ECONFIG
  * where it is none, BS_EDATA where no trial has it. */
 enum bs_status bs_positions_print(const struct bs_trials *shown, const char *figure,
                                   enum bs_table_style style, FILE *out, struct bs_error *err);
@@ -146,8 +150,8 @@ enum bs_status bs_diff_print_between(const struct bs_results *results, const cha
 
 /* Holds a gate against all pairs of A and B, or of one file those of `between` (NULL and NULL: two
  * files): *passed is false, and `out` says why, where the condition on the columns of --format csv
- * is true of a pair, or a trial of B has failed. BS_ECONFIG, and BS_EDATA where it could be told of
- * no pair. */
+ * is true of a pair, or a trial of B, of one file one that either name fits, has failed.
+ * BS_ECONFIG, and BS_EDATA where it could be told of no pair. */
 enum bs_status bs_diff_gate(const struct bs_results *a, const struct bs_results *b,
                             const char *const between[2], const char *condition, FILE *out,
                             bool *passed, struct bs_error *err);

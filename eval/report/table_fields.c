@@ -249,3 +249,14 @@ bool bs_trials_whole_group(const struct bs_trials *shown, const struct bs_row *r
             bs_rows_group(&shown->results.rows[i], row) && bs_row_is_done(&shown->results.rows[i]);
     return row->calibrations > 1 && count >= row->calibrations;
 }
+
+bool bs_trials_is_told(const struct bs_trials *shown, int trial)
+{
+    const struct bs_row *rows = shown->results.rows;
+    if (!bs_row_is_done(&rows[trial]) || !bs_trials_whole_group(shown, &rows[trial]))
+        return false;
+    for (int k = 0; k < trial; k++)
+        if (bs_row_is_done(&rows[k]) && bs_rows_group(&rows[k], &rows[trial]))
+            return true;
+    return false;
+}

@@ -58,10 +58,7 @@ static enum bs_status find_entries(struct pivot *pivot, struct bs_error *err)
     for (int i = 0; i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
         bool is_mean = bs_trials_whole_group(pivot->shown, row) && bs_row_is_done(row);
-        bool taken = false;
-        for (int k = 0; k < pivot->count && is_mean; k++)
-            taken |= pivot->entries[k].is_mean && bs_rows_group(&pivot->entries[k].row, row);
-        if (taken)
+        if (bs_trials_is_told(pivot->shown, i))
             continue;
         struct entry *entry = &pivot->entries[pivot->count];
         if (is_mean && bs_rows_mean(all->rows, all->num_rows, row, &entry->row, err))

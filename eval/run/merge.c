@@ -131,12 +131,20 @@ static enum bs_status merge(struct gathering *all, const struct bs_config *confi
     return status;
 }
 
-enum bs_status bs_merge_files(const char *path, const char *const *from, int count, int *num_trials,
-                              struct bs_error *err)
+static int count_other_configs(const struct gathering *all)
+{
+    int count = 0;
+    for (int f = 1; f < all->files; f++)
+        count += !!strcmp(all->results[f].config, all->results[0].config);
+    return count;
+}
+
+enum bs_status bs_merge_files(const char *path, const char *const *from, int count,
+                              struct bs_merged *merged, struct bs_error *err)
 {
     struct gathering all = {.count = 0};
     struct bs_config config = {.num_models = 0};
-    struct bs_results merged;
+    struct bs_results written;
     enum bs_status status = gather(&all, from, count, err);
     if (!status) {
         const char *text = all.results[0].config;
@@ -150,11 +158,12 @@ enum bs_status bs_merge_files(const char *path, const char *const *from, int cou
         status = order_trials(&all, &config, err);
     if (!status)
         status = merge(&all, &config, path, from, err);
+    *merged = (struct bs_merged){.num_other_configs = count_other_configs(&all)};
     bs_config_release(&config);
     release(&all);
-    if (status || bs_results_read(path, &merged, err))
+    if (status || bs_results_read(path, &written, err))
         return err->status;
-    *num_trials = merged.num_rows;
-    bs_results_release(&merged);
+    merged->num_trials = written.num_rows;
+    bs_results_release(&written);
     return BS_OK;
 }

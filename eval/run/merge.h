@@ -4,11 +4,17 @@
 
 #include "eval/base/error.h"
 
+/* What came of it. */
+struct bs_merged {
+    int num_trials;
+    int num_other_configs; /* files whose config is not the first one's, and is left out */
+};
+
 /* Merges the files `from` [count] into the new file `path` (bs_results_merge). Trials stand in the
  * order of the first file's config: models, then recipes, calibrations and texts. Where that config
  * cannot be read, as one of another version of bitsweep, they stand by model as the files come.
- * *num_trials is how many there are then. */
-enum bs_status bs_merge_files(const char *path, const char *const *from, int count, int *num_trials,
-                              struct bs_error *err);
+ * The config is the first file's alone. */
+enum bs_status bs_merge_files(const char *path, const char *const *from, int count,
+                              struct bs_merged *merged, struct bs_error *err);
 
 #endif

@@ -67,13 +67,13 @@ takes() {
     run) echo output model accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
     plan) echo output model places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
     export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;
-    table) echo columns fail-if format group-by help items positions sort top where ;;
-    diff) echo between columns format help ;;
+    table) echo columns fail-if format group-by help items pivot positions sort top where ;;
+    diff) echo between columns fail-if format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
     plot) echo output plots help ;;
     describe) echo markdown help ;;
-    help) echo help ;;
+    help) echo help man ;;
     esac
 }
 command_help() {
@@ -146,7 +146,7 @@ done <<'EOF'
 ^bitsweep run: --threads takes .*, not '2.5'                | run --threads 2.5 one.yaml
 ^bitsweep run: --threads takes .*, not '99999999999999'     | run --threads 99999999999999 one.yaml
 ^bitsweep: format 'cvs', expected .*; did you mean 'csv'\?  | table one.h5 --format cvs
-^bitsweep: format 'html', expected terminal, .* or json$    | table one.h5 --format html
+^bitsweep: format 'html', expected terminal, .* or jsonl$    | table one.h5 --format html
 ^bitsweep: format 'mark', expected .* mean 'markdown'\?     | diff one.h5 one.h5 --format mark
 ^bitsweep: .*'nowhere.h5': No such file or directory        | table nowhere.h5
 ^bitsweep: .*'nowhere.h5': No such file or directory        | plot nowhere.h5

@@ -41,6 +41,17 @@ tables() {
 }
 check "merged, every field and every table is that of one run" tables
 
+other_config() {
+    sed 's/\[rtn, gptq\]/rtn/; s/\[3, 4\]/3/' both.yaml >other.yaml
+    run run --quiet --model one --output other.h5 other.yaml
+    expect_status 0
+    run merge --output three.h5 a.h5 b.h5 other.h5
+    expect_status 0
+    expect_err '^three.h5: 10 trials of 3 files$'
+    expect_err '^three.h5: has the config of a.h5; 1 other differs from it and is left out'
+}
+check "a config that is left out is told of" other_config
+
 charts() {
     local chart
     run plot --output whole whole.h5 perplexity_vs_bits

@@ -169,11 +169,66 @@ static void test_unknown_error(void **state)
     free(text);
 }
 
+/* Two draws of one calibration are one choice, their mean: the luckier one is no recipe. */
+static void test_seeds(void **state)
+{
+    (void)state;
+    bool held;
+    static const char *const labels[] = {"drawn seed=0", "drawn seed=1"};
+    for (int s = 0; s < 2; s++) {
+        set_row(5 + s, labels[s], 4, 4e9, 0.2 + 0.2 * s, 0.05);
+        rows[5 + s].recipe = "drawn";
+        rows[5 + s].calibrations = 2;
+        rows[5 + s].calibration_seed = s;
+        rows[5 + s].calibration_windows = 128;
+        rows[5 + s].calibration_text = "wiki";
+    }
+    char *text = choose(&(struct bs_choice_limits){.bits = 0}, NULL, BS_TABLE_MARKDOWN, &held);
+    assert_holds(text, ", mean of 2 seeds | holds |");
+    assert_holds(text, "+0.300 \xc2\xb1 0.050 |");
+    assert_null(strstr(text, "seed=0"));
+    free(text);
+    /* where one of them is not shown there is no mean */
+    text = choose(&(struct bs_choice_limits){.bits = 0}, "perplexity_delta < 0.3",
+                  BS_TABLE_MARKDOWN, &held);
+    assert_holds(text, "| drawn seed=0 | holds |");
+    free(text);
+}
+
+/* A model that has nothing right has nothing to lose: nothing is judged. */
+static void test_nothing_judged(void **state)
+{
+    (void)state;
+    struct bs_results results = {.path = path, .config = config, .num_rows = 2, .rows = rows};
+    const struct bs_published_list nothing = {.count = 0};
+    const struct bs_choice_limits any = {.bits = 0};
+    struct bs_trials shown;
+    struct bs_error err;
+    char *text = NULL;
+    size_t size = 0;
+    bool held;
+    for (int i = 0; i < 2; i++) {
+        snprintf(rows[i].evaluation, sizeof rows[i].evaluation, "tasks");
+        values[i][0] = value_row("acc", 0, 0);
+    }
+    FILE *out = open_memstream(&text, &size);
+    assert_int_equal(
+        bs_trials_select(&results, &nothing, &(struct bs_selection){.top = 0}, &shown, &err),
+        BS_OK);
+    assert_int_equal(bs_choose_print(&shown, &any, BS_TABLE_MARKDOWN, out, &held, &err), BS_EDATA);
+    assert_holds(err.message, "no trial to judge");
+    bs_trials_release(&shown);
+    fclose(out);
+    assert_holds(text, "tiny on wiki has nothing right to lose");
+    free(text);
+}
+
 #define CHOOSE(name) cmocka_unit_test_setup(name, make_rows)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CHOOSE(test_front), CHOOSE(test_limits),
-                                       CHOOSE(test_calibrations), CHOOSE(test_unknown_error)};
+    const struct CMUnitTest tests[] = {CHOOSE(test_front),        CHOOSE(test_limits),
+                                       CHOOSE(test_calibrations), CHOOSE(test_unknown_error),
+                                       CHOOSE(test_seeds),        CHOOSE(test_nothing_judged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

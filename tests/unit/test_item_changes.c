@@ -132,6 +132,25 @@ static enum bs_status between(const char *first, const char *second, const char 
     return status;
 }
 
+/* Whether a gate that holds of no pair is passed. */
+static bool gate_passes(const char *first, const char *second)
+{
+    const char *const names[] = {first, second};
+    struct bs_results results;
+    struct bs_error err;
+    bool passed = false;
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (bs_results_read(file_a, &results, &err) ||
+        bs_diff_gate(&results, &results, names, "difference > 2", out, &passed, &err))
+        fail_msg("%s", err.message);
+    fclose(out);
+    free(text);
+    bs_results_release(&results);
+    return passed;
+}
+
 static char *print(bool items, const char *columns, enum bs_table_style style,
                    enum bs_status expected, struct bs_error *err)
 {
@@ -312,9 +331,28 @@ static void test_between(void **state)
     assert_int_equal(between("rtn w3", "gptq w3", NULL, BS_TABLE_TERMINAL, &text, &err), BS_OK);
     assert_holds(text, "A: rtn w3, B: gptq w3, 2 calibrations: acc.");
     free(text);
+    /* no trial is held against a recipe that it is of */
+    assert_int_equal(between("gptq w3", "*", NULL, BS_TABLE_JSON, &text, &err), BS_OK);
+    json = json_loads(text, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(json, "trials")), 2);
+    json_decref(json);
+    free(text);
     unsetenv("COLUMNS");
     assert_int_equal(between("rtn w5", "*", NULL, BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
     assert_holds(err.message, "a.h5: no trial is called 'rtn w5', did you mean 'rtn w");
+    free(text);
+    /* what failed is told of, and no gate passes with it */
+    struct bs_row failed = make_row("5", "rtn w5", -1);
+    snprintf(failed.status, sizeof failed.status, "failed");
+    failed.message = "not finite";
+    results_add(file_a, &(struct bs_trial_record){.row = failed, .canonical = ""});
+    assert_int_equal(between("rtn w3", "rtn*", NULL, BS_TABLE_TERMINAL, &text, &err), BS_OK);
+    assert_holds(text, "1 that the names fit failed, and is not compared");
+    free(text);
+    assert_false(gate_passes("rtn w3", "rtn*"));
+    assert_true(gate_passes("rtn w3", "rtn w4"));
+    assert_int_equal(between("rtn w5", "*", NULL, BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
+    assert_holds(err.message, "what is called 'rtn w5' failed");
     free(text);
     assert_int_equal(between("rtn w3", "rtn w3", NULL, BS_TABLE_TERMINAL, &text, &err), BS_ECONFIG);
     assert_holds(err.message, "'rtn w3' and 'rtn w3' have nothing to compare");
