@@ -518,11 +518,13 @@ static bool begins_section(const struct bs_results *results, int row)
     return true;
 }
 
-/* Names the texts of which nothing is shown, as they have none of the columns. */
-static void print_left_out(const struct table *table, FILE *out)
+/* Names the texts of which nothing is shown, as they have none of the columns; in LaTeX as a
+ * comment. */
+static void print_left_out(const struct table *table, bool is_latex, FILE *out)
 {
     const struct bs_results *results = table->results;
-    const char *before = "\nnot shown, having none of these columns: ";
+    const char *before = is_latex ? "\n% not shown, having none of these columns: "
+                                  : "\nnot shown, having none of these columns: ";
     for (int i = 0; i < results->num_rows; i++)
         if (begins_section(results, i) && !has_any_value(table, &results->rows[i])) {
             char text[200];
@@ -559,8 +561,8 @@ enum bs_status bs_table_print(const struct bs_trials *shown,
             fputc('\n', out);
         status = print_section(&table, row, style, out, err);
     }
-    if (!status && style != BS_TABLE_LATEX)
-        print_left_out(&table, out);
+    if (!status)
+        print_left_out(&table, style == BS_TABLE_LATEX, out);
     bs_free(table.provenances);
     return status;
 }

@@ -119,8 +119,8 @@ enum bs_status bs_items_print(const struct bs_trials *shown, const char *columns
 
 /* Prints a figure of every shown trial of a text by how many tokens of its window a prediction has
  * before it (by_position.h), and what it is above the unquantized model's there: a table for each
- * model and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity. BS_ECONFIG
- * where it is none, BS_EDATA where no trial has it. */
+ * model and text, for programs one. `figure` as bs_by_position_find has it, NULL = perplexity.
+ * BS_ECONFIG where it is none, BS_EDATA where no trial has it. */
 enum bs_status bs_positions_print(const struct bs_trials *shown, const char *figure,
                                   enum bs_table_style style, FILE *out, struct bs_error *err);
 

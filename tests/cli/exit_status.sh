@@ -282,7 +282,7 @@ describe_everything() {
         run describe "$name"
         expect_status 0
         expect_no_err
-        expect_out "^$name: "
+        expect_out "^$name( \([a-z0-9 ]+\))?: "
         grep -qE "^ *${name}[: ]" all || problem "expected $name in what describe prints"
         run describe --markdown "$name"
         expect_status 0
