@@ -243,6 +243,7 @@ install: all ## install the program, its manual and completions under PREFIX
 	install -d $(SHARE)/bitsweep/plots $(SHARE)/man/man1 $(dir $(COMPLETIONS))
 	install -m 644 plots/*.gp $(SHARE)/bitsweep/plots
 	$(BUILD)/bitsweep help --man >$(SHARE)/man/man1/bitsweep.1
+	test -n "$(COMMANDS)"
 	for c in $(COMMANDS); do $(BUILD)/bitsweep help --man $$c >$(SHARE)/man/man1/bitsweep-$$c.1 || exit 1; done
 	$(BUILD)/bitsweep completion bash >$(word 1,$(COMPLETIONS))
 	$(BUILD)/bitsweep completion zsh >$(word 2,$(COMPLETIONS))

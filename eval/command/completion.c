@@ -131,9 +131,9 @@ static void print_quoted(const char *text, const char *special, FILE *out)
     }
 }
 
-static void print_zsh_option(const struct bs_flag *flag, FILE *out)
+static void print_zsh_option(const struct bs_flag *flag, const char *name, FILE *out)
 {
-    fprintf(out, "            '*--%s[", flag->name);
+    fprintf(out, "            '*%s[", name);
     print_quoted(flag->help, "[]:", out);
     fputc(']', out);
     if (flag->argument && is_path(flag))
@@ -143,7 +143,19 @@ static void print_zsh_option(const struct bs_flag *flag, FILE *out)
         print_values(flag, out);
         fputc(')', out);
     }
+    if (flag->pair)
+        fprintf(out, ":%s:()", flag->argument);
     fputs("' \\\n", out);
+}
+
+static void print_zsh_names(const struct bs_flag *flag, FILE *out)
+{
+    const char letter[] = {'-', flag->letter, 0};
+    char name[48];
+    snprintf(name, sizeof name, "--%s", flag->name);
+    print_zsh_option(flag, name, out);
+    if (flag->letter)
+        print_zsh_option(flag, letter, out);
 }
 
 static void print_zsh(FILE *out)
@@ -164,7 +176,7 @@ static void print_zsh(FILE *out)
                 bs_commands[i]->name);
         for (const struct bs_flag *flag = bs_flags; flag->name; flag++)
             if (bs_command_takes(bs_commands[i], flag->name))
-                print_zsh_option(flag, out);
+                print_zsh_names(flag, out);
         fputs("            '*:operand:{ _files; compadd ", out);
         print_operands(bs_commands[i], out);
         fputs(" }'\n        ;;\n", out);

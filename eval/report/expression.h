@@ -3,9 +3,10 @@
  *   bits <= 4 and (algorithm = gptq or label = 'awq w3*') and not perplexity_delta > 0.5
  *
  * Names are the table's columns. `=` and `!=` compare numbers, or texts, in which * stands for any
- * letters, ? for one, [a-c] for one of these and \ takes the next as it is (fnmatch); < <= > >= compare numbers, of texts that are none their letters. Numbers
- * may end with K, M, G, T (thousands) or %. Texts need quotes where they hold blanks, brackets or
- * signs. `not` binds closer than `and`, and that closer than `or`. */
+ * letters, ? for one, [a-c] for one of these and \ takes the next as it is (fnmatch); < <= > >=
+ * compare numbers, of texts that are none their letters. Numbers may end with K, M, G, T
+ * (thousands) or %. Texts need quotes where they hold blanks, brackets or signs. `not` binds closer
+ * than `and`, and that closer than `or`. */
 #ifndef BS_EVAL_REPORT_EXPRESSION_H
 #define BS_EVAL_REPORT_EXPRESSION_H
 

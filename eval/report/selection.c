@@ -59,7 +59,7 @@ static const struct bs_cell *cell_of(const struct bs_sheet *sheet, int row, int 
 
 static bool is_missing(const struct bs_cell *cell)
 {
-    return cell->kind != BS_CELL_TEXT && isnan(cell->number);
+    return cell->kind == BS_CELL_TEXT ? !*cell->text : isnan(cell->number);
 }
 
 /* What is missing comes last either way. */

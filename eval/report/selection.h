@@ -16,7 +16,7 @@ struct bs_chosen {
 /* Chooses rows of the sheet. Row i belongs to table tables[i] (NULL: all to one); each table keeps
  * its rows together and has its own order, groups and top. Where references[i] is true (NULL: none)
  * the row stands first in its table and is not counted by `top`: what others are compared with.
- * What has no number stands last. BS_ECONFIG for what cannot be read. */
+ * What has no number, or an empty text, stands last. BS_ECONFIG for what cannot be read. */
 enum bs_status bs_selection_choose(const struct bs_selection *selection,
                                    const struct bs_sheet *sheet, const int *tables,
                                    const bool *references, struct bs_chosen *chosen,

@@ -286,7 +286,7 @@ describe_everything() {
         grep -qE "^ *${name}[: ]" all || problem "expected $name in what describe prints"
         run describe --markdown "$name"
         expect_status 0
-        expect_out "^### $name$"
+        expect_out "^### $name( \([a-z0-9 ]+\))?$"
     done
     [ "$(grep -c '^### ' markdown)" -ge 12 ] || problem "expected algorithms and sections"
 }

@@ -6,6 +6,9 @@ run help
 commands=$(sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p' .out)
 options_of() { run help "$1"; sed -n 's/^  \(-.,\|   \) --\([a-z-]*\).*/\2/p' .out; }
 
+listed() { [ "$(wc -w <<<"$commands")" -ge 12 ] || problem "expected the commands in help"; }
+check "help lists the commands" listed
+
 # ---- completion ----
 
 run completion bash
