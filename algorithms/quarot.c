@@ -155,22 +155,27 @@ static enum bs_status turn_heads(const struct quarot *opt, struct bs_block *bloc
                                  struct bs_error *err)
 {
     const struct bs_architecture *a = block->architecture;
-    int site = attention_of(block->program)->out;
-    if (opt->heads && !bs_hadamard_takes(a->head_dim))
-        return fail_size("head_dim", a->head_dim, "heads", err);
-    if (opt->heads && turn_site(block, site, a->head_dim, 1, false, err))
+    int between, site = attention_of(block->program)->out;
+    if (opt->heads && a->latent.key_value && bs_program_source(block->program, site, &between) < 0)
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "values cannot be turned head by head: one linear makes them and the keys, "
+                       "expected heads: false");
+    if (opt->heads && !bs_hadamard_takes(a->value_dim))
+        return fail_size("head_dim", a->value_dim, "heads", err);
+    if (opt->heads && turn_site(block, site, a->value_dim, 1, false, err))
         return err->status;
     if (!opt->across_heads || a->num_heads == 1)
         return BS_OK;
     if (!bs_hadamard_takes(a->num_heads))
         return fail_size("num_attention_heads", a->num_heads, "across_heads", err);
-    return turn_site(block, site, a->num_heads, a->head_dim, true, err);
+    return turn_site(block, site, a->num_heads, a->value_dim, true, err);
 }
 
 /* What the last linear of an MLP, or of an expert, reads. */
 static bool is_down_input(const struct bs_program *p, int site)
 {
-    return bs_is_made_by(p, site, BS_OP_ACTIVATE) || bs_is_made_by(p, site, BS_OP_DIVIDE);
+    return bs_is_made_by(p, site, BS_OP_ACTIVATE) || bs_is_made_by(p, site, BS_OP_CLAMPED_GATE) ||
+           bs_is_made_by(p, site, BS_OP_DIVIDE);
 }
 
 static enum bs_status turn_down(struct bs_block *block, struct bs_error *err)
@@ -237,7 +242,7 @@ static void quarot_cost(const void *options, const struct bs_extent *extent, str
     const struct bs_program *p = bs_program_of(a, extent->layer);
     double token = 0, weights = bs_program_weights(p);
     if (opt->across_heads)
-        token += a->head_dim * transform_flops(a->num_heads);
+        token += a->value_dim * transform_flops(a->num_heads);
     for (int k = 0; opt->down && k < p->num_inputs; k++)
         if (is_down_input(p, p->inputs[k]))
             token +=

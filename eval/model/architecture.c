@@ -355,14 +355,8 @@ static enum bs_status read_attention_scale(const struct bs_config_reader *r,
         a->attention_scale = given;
     if (!scaled)
         a->attention_scale = 1;
-    if (!a->latent.key_value || !(a->rope.scores_factor > 0))
-        return BS_OK;
-    a->attention_scale *= (float)a->rope.scores_factor;
-    if (r->rules->scores_factor_left_out && a->rope.scores_factor != 1)
-        return bs_lines_add(&r->remarks->notices, r->err,
-                            "scores of attention are scaled by mscale_all_dim, as DeepSeek's own "
-                            "code does; transformers' class of model_type '%s' does not",
-                            a->family->model_type);
+    if (a->latent.key_value && a->rope.scores_factor > 0)
+        a->attention_scale *= (float)a->rope.scores_factor;
     return BS_OK;
 }
 

@@ -43,7 +43,7 @@ enum bs_status bs_architecture_digest(const struct bs_architecture *a,
     if (e->count)
         fprintf(out, " %d %d %d %d %d", e->count, e->per_token, e->size, (int)e->routing,
                 e->normed);
-    if (e->count)
+    if (e->shared_size || e->groups || e->scale > 0 || e->weighs_input)
         fprintf(out, " %d %d %d %.9g %d", e->shared_size, e->groups, e->groups_per_token,
                 (double)e->scale, e->weighs_input);
     for (int l = 0; e->count && l < BS_MAX_LAYERS / 64; l++)

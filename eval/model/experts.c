@@ -35,8 +35,8 @@ static float group_score(const float *choice, int count, bool of_two)
     return choice[best] + (of_two && second >= 0 ? choice[second] : 0);
 }
 
-/* Experts of groups that are not among the best are chosen by `low` from now on. */
-static void keep_groups(const struct bs_experts *e, float low, float *choice)
+/* Experts of groups that are not among the best are not chosen from now on. */
+static void keep_groups(const struct bs_experts *e, float *choice)
 {
     float scores[BS_MAX_EXPERTS], taken[BS_MAX_EXPERTS];
     int size = e->count / e->groups;
@@ -47,10 +47,11 @@ static void keep_groups(const struct bs_experts *e, float low, float *choice)
     for (int k = 0; k < e->groups_per_token; k++)
         taken[next_largest(scores, taken, e->groups)] = 1;
     for (int i = 0; i < e->count; i++)
-        choice[i] = taken[i / size] < 0 ? low : choice[i];
+        choice[i] = taken[i / size] < 0 ? -INFINITY : choice[i];
 }
 
-/* What experts are chosen by, and what the chosen ones' weights are made of. */
+/* What experts are chosen by, and what the chosen ones' weights are made of. Without a correction
+ * both functions only rise: products choose, also where float32 rounds sigmoids to the same. */
 static void score(const struct bs_experts *e, const float *correction, const float *products,
                   float *choice, float *scores)
 {
@@ -58,8 +59,7 @@ static void score(const struct bs_experts *e, const float *correction, const flo
     for (int i = 0; i < e->count; i++) {
         scores[i] = e->routing == BS_ROUTE_SIGMOID ? 1 / (1 + bs_expf(-products[i]))
                                                    : bs_expf(products[i] - most);
-        choice[i] = e->routing == BS_ROUTE_SIGMOID ? scores[i] : products[i];
-        choice[i] += correction ? correction[i] : 0;
+        choice[i] = correction ? scores[i] + correction[i] : products[i];
     }
 }
 
@@ -70,8 +70,8 @@ void bs_experts_route(const struct bs_experts *e, const float *correction, const
     float choice[BS_MAX_EXPERTS], scores[BS_MAX_EXPERTS], all = 0, sum = 0;
     bool sigmoid = e->routing == BS_ROUTE_SIGMOID;
     score(e, correction, products, choice, scores);
-    if (e->groups > 1) /* transformers masks with 0 what it chooses by */
-        keep_groups(e, sigmoid ? 0 : -INFINITY, choice);
+    if (e->groups > 1)
+        keep_groups(e, choice);
     for (int i = 0; i < e->count; i++)
         weights[i] = -1;
     for (int k = 0; k < e->per_token; k++) {

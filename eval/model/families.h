@@ -144,7 +144,6 @@ struct bs_family_config {
     bool weighs_input;  /* bs_experts */
     bool windows_below; /* the layers before max_window_layers have the window, not those after */
     bool chunked;       /* windows are chunks: bs_architecture.chunked_windows */
-    bool scores_factor_left_out; /* by transformers' class, not by the authors' code */
     int query_latent, key_value_latent, plain_dim, value_dim; /* 0: attention is not latent */
     double query_beta, query_positions;
     bool normed_weights;

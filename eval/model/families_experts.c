@@ -88,7 +88,7 @@ static const struct bs_config_key_name gpt_oss_keys[] = {
         {"num_local_experts", BS_KEY_NUM_EXPERTS},                                                 \
         {"num_experts_per_tok", BS_KEY_EXPERTS_PER_TOKEN},                                         \
         {"moe_intermediate_size", BS_KEY_EXPERT_SIZE}, {"n_shared_experts", BS_KEY_SHARED_COUNT},  \
-        {"first_k_dense_replace", BS_KEY_FIRST_SPARSE}, {"moe_layer_freq", BS_KEY_SPARSE_STEP},    \
+        {"first_k_dense_replace", BS_KEY_FIRST_SPARSE},                                            \
         {"routed_scaling_factor", BS_KEY_ROUTED_SCALE}, {"n_group", BS_KEY_EXPERT_GROUPS},         \
         {"topk_group", BS_KEY_GROUPS_PER_TOKEN}, {"q_lora_rank", BS_KEY_QUERY_LATENT},             \
         {"kv_lora_rank", BS_KEY_KEY_VALUE_LATENT}, {"qk_nope_head_dim", BS_KEY_PLAIN_DIM},         \
@@ -138,11 +138,13 @@ static const struct bs_config_key_name llama4_keys[] = {
 static const struct bs_neutral_key gpt_oss_neutral[] = {{"swiglu_limit", "7"}, {NULL, NULL}};
 
 static const struct bs_neutral_key deepseek_v2_neutral[] = {{"norm_topk_prob", "false"},
+                                                            {"moe_layer_freq", "1"},
                                                             {"scoring_func", "\"softmax\""},
                                                             {"mlp_bias", "false"},
                                                             {NULL, NULL}};
 
 static const struct bs_neutral_key deepseek_v3_neutral[] = {{"scoring_func", "\"sigmoid\""},
+                                                            {"moe_layer_freq", "1"},
                                                             {"topk_method", "\"noaux_tc\""},
                                                             {"rope_interleave", "true"},
                                                             {NULL, NULL}};
@@ -160,8 +162,13 @@ static const char *const qwen3_moe_harmless[] = {ROUTER_HARMLESS, "max_window_la
 static const char *const gpt_oss_harmless[] = {ROUTER_HARMLESS, "initial_context_length", NULL};
 
 /* For training, how it runs, and layers after the last that predict further tokens. */
-static const char *const deepseek_harmless[] = {
-    "aux_loss_alpha", "seq_aux", "ep_size", "num_nextn_predict_layers", "qk_head_dim", NULL};
+static const char *const deepseek_harmless[] = {ROUTER_HARMLESS,
+                                                "aux_loss_alpha",
+                                                "seq_aux",
+                                                "ep_size",
+                                                "num_nextn_predict_layers",
+                                                "qk_head_dim",
+                                                NULL};
 
 static const char *const llama4_harmless[] = {ROUTER_HARMLESS, "for_llm_compressor", NULL};
 
@@ -268,7 +275,6 @@ static const struct bs_family_config gpt_oss_config = {
 };
 
 static const struct bs_family_config deepseek_v2_config = {
-    .scores_factor_left_out = true,
     .keys = deepseek_v2_keys,
     .neutral = deepseek_v2_neutral,
     .harmless = deepseek_harmless,

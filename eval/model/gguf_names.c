@@ -109,6 +109,14 @@ static const char *const *matrix_names(const char *role, bool expert)
         {"up", {"ffn_up"}, {"ffn_up_exps", "ffn_gate_up_exps"}},
         {"down", {"ffn_down"}, {"ffn_down_exps"}},
         {"router", {"ffn_gate_inp"}, {NULL}},
+        {"q_a", {"attn_q_a"}, {NULL}},
+        {"q_b", {"attn_q_b"}, {NULL}},
+        {"kv_a", {"attn_kv_a_mqa"}, {NULL}},
+        {"kv_b", {"attn_kv_b"}, {NULL}},
+        {"shared_gate", {"ffn_gate_shexp"}, {NULL}},
+        {"shared_up", {"ffn_up_shexp"}, {NULL}},
+        {"shared_down", {"ffn_down_shexp"}, {NULL}},
+        {"shared_router", {"ffn_gate_inp_shexp"}, {NULL}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].role, role))

@@ -161,6 +161,17 @@ static enum bs_status read_dense(const struct bs_config_reader *r, struct bs_arc
                : read_dense_list(r, BS_KEY_SPARSE_LAYERS, false, a);
 }
 
+/* Whether the queries are scaled: published configs say it by a number, as Python takes it. */
+static enum bs_status read_query_scaled(const struct bs_config_reader *r, bool *scaled)
+{
+    const char *name;
+    const json_t *value = bs_config_get(r, BS_KEY_QUERY_SCALED, &name);
+    if (!json_is_integer(value))
+        return bs_config_bool(r, BS_KEY_QUERY_SCALED, true, scaled);
+    *scaled = json_integer_value(value) != 0;
+    return BS_OK;
+}
+
 /* What layers with rotary positions do to q and k, and those without to q. */
 static enum bs_status read_by_rotation(const struct bs_config_reader *r, struct bs_architecture *a)
 {
@@ -169,8 +180,7 @@ static enum bs_status read_by_rotation(const struct bs_config_reader *r, struct 
     double beta, positions;
     if (!rules->query_positions)
         return BS_OK;
-    if (bs_config_bool(r, BS_KEY_UNIT_QK, true, &a->unit_qk) ||
-        bs_config_bool(r, BS_KEY_QUERY_SCALED, true, &scaled) ||
+    if (bs_config_bool(r, BS_KEY_UNIT_QK, true, &a->unit_qk) || read_query_scaled(r, &scaled) ||
         bs_config_positive(r, BS_KEY_QUERY_BETA, rules->query_beta, &beta) ||
         bs_config_positive(r, BS_KEY_QUERY_POSITIONS, rules->query_positions, &positions))
         return r->err->status;

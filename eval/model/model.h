@@ -421,8 +421,8 @@ enum bs_status bs_block_turn(struct bs_block *block, int site, const struct bs_b
                              struct bs_error *err);
 
 /* Turns a site online, where it is made: T x is computed for every token, and each linear that
- * reads it is multiplied by T^-1. BS_EUNSUPPORTED where something else than linears reads it or it
- * is turned online already; BS_ENOMEM. Then nothing is changed. */
+ * reads it is multiplied by T^-1. BS_EUNSUPPORTED where something else than linears reads it, it is
+ * turned online already or T's span does not divide it; BS_ENOMEM. Then nothing is changed. */
 enum bs_status bs_block_turn_online(struct bs_block *block, int site, const struct bs_basis *turn,
                                     struct bs_error *err);
 

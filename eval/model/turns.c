@@ -203,7 +203,11 @@ enum bs_status bs_block_turn_online(struct bs_block *block, int site, const stru
 {
     const struct bs_program *p = block->program;
     int slots[BS_MAX_SLOTS], count = bs_program_readers(p, site, slots);
-    assert(bs_basis_turns(turn) && p->values[site].width % bs_basis_span(turn) == 0);
+    assert(bs_basis_turns(turn));
+    if (p->values[site].width % bs_basis_span(turn))
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s cannot be turned online %d channels at a time: it has %d",
+                       p->values[site].name, bs_basis_span(turn), p->values[site].width);
     if (is_online(block, site) || !only_linears_read(p, site))
         return bs_fail(err, BS_EUNSUPPORTED, "%s cannot be turned online: %s", p->values[site].name,
                        is_online(block, site) ? "it is already" : "not only linears read it");

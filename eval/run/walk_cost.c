@@ -223,8 +223,10 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
         linears *= bs_side_by_side(walk->calibration->windows, BS_MOST_VERSIONS);
     double bytes =
         (twice ? 2 : 1) * bs_most_weights(a) * sizeof(float) + codes_bytes(a, recipes, num_recipes);
+    const struct bs_family *stored = &a->stored;
     if (!needed) /* linears of one tensor are looked at together */
-        return bytes + (a->stored.fused_qkv || a->stored.fused_gate_up ? linears : 0);
+        return bytes +
+               (stored->fused_qkv || stored->fused_gate_up || stored->fused_shared ? linears : 0);
     bytes += linears + widest * widest * sizeof(float);
     bytes += statistics.shared.memory + statistics.shared.derived + statistics.own.memory;
     return bytes + (walk->scratch ? 0 : streams);

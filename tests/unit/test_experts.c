@@ -54,12 +54,47 @@ static void sigmoids_are_chosen_with_a_correction(void **state)
                                   .routing = BS_ROUTE_SIGMOID,
                                   .groups = 3,
                                   .groups_per_token = 1};
-    bs_experts_route(&experts, NULL, products, weights); /* .5 + .881 is more than .953 + .119 */
+    const float none[6] = {0}; /* .5 + .881 is more than .953 + .119 */
+    bs_experts_route(&experts, none, products, weights);
     assert_true(weights[0] > 0 && weights[1] > 0 && weights[4] == -1);
     /* By the largest: 2, 1, 3. */
     experts.routing = BS_ROUTE_SOFTMAX;
     bs_experts_route(&experts, NULL, products, weights);
     assert_true(weights[4] > 0 && weights[5] > 0 && weights[1] == -1);
+}
+
+/* Also where all that experts are chosen by is negative. */
+static void a_constant_in_all_corrections_changes_nothing(void **state)
+{
+    (void)state;
+    const float products[6] = {0, 2, -1, 1, 3, -2};
+    const float constants[] = {0, -4, 4};
+    struct bs_experts experts = {.count = 6,
+                                 .per_token = 2,
+                                 .routing = BS_ROUTE_SIGMOID,
+                                 .groups = 3,
+                                 .groups_per_token = 1};
+    for (int c = 0; c < 3; c++) {
+        float correction[6], weights[6];
+        for (int i = 0; i < 6; i++)
+            correction[i] = constants[c];
+        bs_experts_route(&experts, correction, products, weights);
+        assert_close((double)weights[0], 0.5, 1e-6, 0);
+        assert_close((double)weights[1], 0.880797, 1e-5, 0);
+        for (int i = 2; i < 6; i++)
+            assert_true(weights[i] == -1);
+    }
+}
+
+/* Float32 has no number between their sigmoids. */
+static void large_products_are_told_apart(void **state)
+{
+    (void)state;
+    const float products[2] = {20, 30};
+    struct bs_experts experts = {.count = 2, .per_token = 1, .routing = BS_ROUTE_SIGMOID};
+    float weights[2];
+    bs_experts_route(&experts, NULL, products, weights);
+    assert_true(weights[0] == -1 && weights[1] == 1);
 }
 
 /* The block as a recipe leaves it; bs_block_release. */
@@ -129,6 +164,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_go_to_the_largest),
         cmocka_unit_test(sigmoids_are_chosen_with_a_correction),
+        cmocka_unit_test(a_constant_in_all_corrections_changes_nothing),
+        cmocka_unit_test(large_products_are_told_apart),
         cmocka_unit_test(an_expert_is_calibrated_on_its_own_tokens),
         cmocka_unit_test(a_factor_for_all_experts_keeps_the_function),
     };
