@@ -181,9 +181,11 @@ static enum bs_status read_sizes(const struct bs_config_reader *r, struct bs_arc
 static enum bs_status read_shared(const struct bs_config_reader *r, struct bs_architecture *a)
 {
     struct bs_experts *e = &a->experts;
+    const char *name;
+    bool none = json_is_null(bs_config_get(r, BS_KEY_SHARED_COUNT, &name));
     int count;
     if (bs_config_count(r, BS_KEY_SHARED_SIZE, r->rules->shared_size, &e->shared_size) ||
-        bs_config_count(r, BS_KEY_SHARED_COUNT, r->rules->shared_count, &count))
+        bs_config_count(r, BS_KEY_SHARED_COUNT, none ? 0 : r->rules->shared_count, &count))
         return r->err->status;
     if (count > INT_MAX / 2 / e->size)
         return bs_fail(r->err, BS_EDATA, "%s: %d shared experts of %d channels are too many",
@@ -227,8 +229,11 @@ static enum bs_status read_experts(const struct bs_config_reader *r, struct bs_a
     if (!a->family->experts)
         return BS_OK;
     int size = rules->expert_size ? rules->expert_size : a->intermediate_size;
+    const char *name; /* a null is no number: transformers' classes fail */
+    bool none = json_is_null(bs_config_get(r, BS_KEY_EXPERTS_PER_TOKEN, &name));
+    int per_token = none ? 0 : rules->experts_per_token;
     if (bs_config_int(r, BS_KEY_NUM_EXPERTS, rules->num_experts, &e->count) ||
-        bs_config_int(r, BS_KEY_EXPERTS_PER_TOKEN, rules->experts_per_token, &e->per_token) ||
+        bs_config_int(r, BS_KEY_EXPERTS_PER_TOKEN, per_token, &e->per_token) ||
         bs_config_int(r, BS_KEY_EXPERT_SIZE, size, &e->size) ||
         bs_config_bool(r, BS_KEY_NORMED_WEIGHTS, rules->normed_weights, &e->normed))
         return r->err->status;

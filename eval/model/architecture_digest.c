@@ -46,7 +46,10 @@ enum bs_status bs_architecture_digest(const struct bs_architecture *a,
     if (e->shared_size || e->groups || e->scale > 0 || e->weighs_input)
         fprintf(out, " %d %d %d %.9g %d", e->shared_size, e->groups, e->groups_per_token,
                 (double)e->scale, e->weighs_input);
-    for (int l = 0; e->count && l < BS_MAX_LAYERS / 64; l++)
+    uint64_t dense = 0;
+    for (int l = 0; l < BS_MAX_LAYERS / 64; l++)
+        dense |= a->dense_layers[l];
+    for (int l = 0; dense && l < BS_MAX_LAYERS / 64; l++)
         fprintf(out, " %llx", (unsigned long long)a->dense_layers[l]);
     if (a->latent.key_value)
         fprintf(out, " %d %d %d", a->value_dim, a->latent.query, a->latent.key_value);

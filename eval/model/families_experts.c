@@ -73,7 +73,9 @@ static const struct bs_config_key_name granitemoeshared_keys[] = {
 };
 
 static const struct bs_config_key_name gpt_oss_keys[] = {
-    EXPERT_KEYS,
+    LLAMA_LIKE_KEYS,
+    RMS_KEYS,
+    {"num_experts_per_tok", BS_KEY_EXPERTS_PER_TOKEN},
     {"experts_per_token", BS_KEY_EXPERTS_PER_TOKEN},
     {"num_local_experts", BS_KEY_NUM_EXPERTS},
     {"attention_bias", BS_KEY_ATTENTION_BIAS},
@@ -135,7 +137,8 @@ static const struct bs_config_key_name llama4_keys[] = {
     {.name = NULL},
 };
 
-static const struct bs_neutral_key gpt_oss_neutral[] = {{"swiglu_limit", "7"}, {NULL, NULL}};
+static const struct bs_neutral_key gpt_oss_neutral[] = {
+    {"swiglu_limit", "7"}, {"hidden_act", "\"silu\""}, {NULL, NULL}};
 
 static const struct bs_neutral_key deepseek_v2_neutral[] = {{"norm_topk_prob", "false"},
                                                             {"moe_layer_freq", "1"},

@@ -36,6 +36,21 @@ static bool make_rooms(const struct bs_probe *probe, const struct bs_program *p,
     return enough;
 }
 
+double bs_probe_bytes(const struct bs_architecture *a, int windows, int tokens)
+{
+    double widest[BS_MAX_VALUES] = {0}, floats = 0;
+    for (int k = 0; k < a->num_kinds; k++)
+        for (int i = 0; i < a->programs[k].num_inputs; i++) {
+            int site = a->programs[k].inputs[i];
+            double width =
+                bs_value_rows(&a->programs[k], site, 1) * a->programs[k].values[site].width;
+            widest[site] = fmax(widest[site], width);
+        }
+    for (int site = 0; site < BS_MAX_VALUES; site++)
+        floats += widest[site] * tokens;
+    return floats * windows * sizeof(float);
+}
+
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *a, int windows,
                              int tokens, struct bs_error *err)
 {

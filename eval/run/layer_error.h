@@ -20,6 +20,10 @@ struct bs_probe {
     struct bs_probed *inputs; /* [values of the program][windows] */
 };
 
+/* Bytes of a probe that is full: each place has room for the widest of the kinds of layers, of
+ * experts in proportion to the tokens they get. */
+double bs_probe_bytes(const struct bs_architecture *architecture, int windows, int tokens);
+
 /* Room for the inputs of so many windows; of experts' it is made as they are filled, of as many
  * rows as go to them. BS_ENOMEM. */
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *architecture,

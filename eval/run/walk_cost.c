@@ -166,15 +166,6 @@ static double most_scaled(const struct bs_program *p)
     return most;
 }
 
-/* Channels of all inputs of linears, of experts in proportion to the tokens they get. */
-static double all_inputs(const struct bs_program *p)
-{
-    double inputs = 0;
-    for (int k = 0; k < p->num_inputs; k++)
-        inputs += bs_value_rows(p, p->inputs[k], 1) * p->values[p->inputs[k]].width;
-    return inputs;
-}
-
 /* Weights that a token is multiplied by: of experts those it goes to. */
 static double active_weights(const struct bs_program *p)
 {
@@ -239,7 +230,7 @@ static double probing_bytes(const struct bs_walk *walk)
     int probes = bs_walk_probe_windows(walk);
     if (!probes)
         return 0;
-    return walk->texts[0].tokens * probes * most_of_kinds(a, all_inputs) * sizeof(float);
+    return bs_probe_bytes(a, probes, walk->texts[0].tokens);
 }
 
 /* Per-token figures of all texts. */

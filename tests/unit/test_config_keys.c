@@ -353,6 +353,13 @@ static void test_facts(void **state)
         const char *family, *member;
         bool right;
     } cases[] = {
+        {"llama4_text", "\"attn_temperature_tuning\": 4", true},
+        {"deepseek_v3", "\"moe_layer_freq\": 1", true},
+        {"deepseek_v3", "\"moe_layer_freq\": 2", false},
+        {"deepseek_v2", "\"output_router_logits\": false", true},
+        {"deepseek_v2", "\"n_shared_experts\": null", true},
+        {"gpt_oss", "\"hidden_act\": \"silu\"", true},
+        {"gpt_oss", "\"hidden_act\": \"gelu\"", false},
         {"llama", "\"n_layer\": 2", true},
         {"llama", "\"n_layer\": 3", false},
         {"llama", "\"layer_norm_eps\": 1e-2", false},
