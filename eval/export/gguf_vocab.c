@@ -1,4 +1,5 @@
 /* A tokenizer.json as the metadata of a GGUF file. */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,8 +59,8 @@ static enum bs_status set_token(const struct vocab *v, json_int_t id, const char
 /* "<0x41>". */
 static bool is_byte(const char *text)
 {
-    unsigned value;
-    return strlen(text) == strlen("<0x41>") && sscanf(text, "<0x%2X>", &value) == 1;
+    return strlen(text) == strlen("<0x41>") && !strncmp(text, "<0x", 3) &&
+           isxdigit((unsigned char)text[3]) && isxdigit((unsigned char)text[4]) && text[5] == '>';
 }
 
 static enum bs_status fill(const struct vocab *v, int vocab_size)

@@ -175,7 +175,8 @@ static const char *const deepseek_harmless[] = {ROUTER_HARMLESS,
 
 static const char *const llama4_harmless[] = {ROUTER_HARMLESS, "for_llm_compressor", NULL};
 
-static const char *const granite_harmless[] = {ROUTER_HARMLESS, "position_embedding_type", NULL};
+static const struct bs_neutral_key granite_neutral[] = {{"position_embedding_type", "\"rope\""},
+                                                        {NULL, NULL}};
 
 /* --- config.json --- */
 
@@ -241,9 +242,9 @@ static const struct bs_family_config qwen2_moe_config = {
 };
 
 #define GRANITE_MOE_CONFIG                                                                         \
-    .harmless = granite_harmless, .max_positions = 2048, .norm_eps = 1e-6, .rope_theta = 10000,    \
-    .rotary_share = 1, .attention_scale = 1, .activation = "silu", .num_experts = 8,               \
-    .experts_per_token = 2, .routing = BS_ROUTE_SOFTMAX_CHOSEN
+    .harmless = moe_harmless, .neutral = granite_neutral, .max_positions = 2048, .norm_eps = 1e-6, \
+    .rope_theta = 10000, .rotary_share = 1, .attention_scale = 1, .activation = "silu",            \
+    .num_experts = 8, .experts_per_token = 2, .routing = BS_ROUTE_SOFTMAX_CHOSEN
 
 static const struct bs_family_config granitemoe_config = {
     .keys = granitemoe_keys,

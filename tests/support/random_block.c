@@ -373,9 +373,23 @@ static bool same(const void *a, const void *b, size_t bytes)
     return (!a && !b) || (a && b && !memcmp(a, b, bytes));
 }
 
+/* Whether the same values are turned online, and in the same way. */
+static bool same_online(const struct bs_block *a, const struct bs_block *b)
+{
+    for (int v = 0; v < a->program->num_values; v++) {
+        const struct bs_basis none = {.values = NULL};
+        const struct bs_basis *x = a->online ? &a->online[v] : &none;
+        const struct bs_basis *y = b->online ? &b->online[v] : &none;
+        if (!same(x->values, y->values, (size_t)x->width * sizeof(float)) ||
+            (x->values && (x->kind != y->kind || x->width != y->width || x->apart != y->apart)))
+            return false;
+    }
+    return true;
+}
+
 bool same_block(const struct bs_block *a, const struct bs_block *b)
 {
-    bool all = true;
+    bool all = same_online(a, b);
     for (int v = 0; v < a->program->num_values; v++)
         all = all && !memcmp(&a->sites[v].fixed, &b->sites[v].fixed, sizeof a->sites[v].fixed);
     for (int n = 0; n < BS_NUM_NORMS; n++)

@@ -190,7 +190,9 @@ static enum bs_status add_norms(struct state *s, int layer, struct bs_error *err
             continue;
         norm_shape(a, place, &rank, dims);
         bs_gguf_norm_name(&s->target, layer, place, name);
-        for (int v = 0; v < bs_norm_vectors(bs_norm_kind_at(a, place)); v++)
+        int vectors = bs_norm_vectors(bs_norm_kind_at(a, place));
+        assert(vectors <= (int)(sizeof endings / sizeof *endings));
+        for (int v = 0; v < vectors; v++)
             if (add(s, name, endings[v], type_of(F32), rank, dims[0], dims[1], err))
                 return err->status;
     }
