@@ -321,7 +321,7 @@ static void assert_sound(const struct subject *s, const struct ride *ride, int i
     char label[128];
     const struct bs_variant *variant = &ride->variants[i];
     recipe_label(variant->recipe, label, sizeof label);
-    /* What turns a model refuses sizes of which there is no Hadamard matrix: test_quarot says which. */
+    /* What turns a model refuses sizes of which there is no Hadamard matrix. */
     if (variant->status == BS_EUNSUPPORTED &&
         bs_algorithm_find(variant->recipe->steps[0].plugin->name)->prepare_model)
         return;
