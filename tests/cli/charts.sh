@@ -250,7 +250,7 @@ terminal ^rtn w4 g64  +
 markdown ^\|.*-+\|.*$
 csv      ^([a-z0-9_]+,){10,}[a-z0-9_]+.?$
 latex    \\begin\{tabular\}
-json     ^ +"label": "rtn w4 g64",$
+json     ^ +"label(_a)?": "rtn w4 g64",$
 EOF
 
 narrow() {
