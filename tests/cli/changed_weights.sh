@@ -29,18 +29,19 @@ replaced() {
 removed() { rm $weights; }
 touched() { touch $weights; }
 
+# When: before the first block, and at two places that leave the most of the run still to come.
+moments=('trials to run' '[1-9][0-9]? %' '(3[3-9]|[4-6][0-9]) %')
+
 # $1 what is done to the file, $2 what is said
 changed() {
     local pid moment
-    for moment in 0.05 0.3 1; do
+    for moment in "${moments[@]}"; do
         rm -rf model kept.h5*
         make_model model
         cp before.h5 kept.h5
         "$program" run --checkpoint 0 --output kept.h5 more.yaml >.out 2>.err </dev/null &
         pid=$!
-        while kill -0 $pid 2>/dev/null && ! grep -q 'trials to run' .err; do sleep 0.01; done
-        sleep $moment
-        kill -0 $pid 2>/dev/null || break
+        while kill -0 $pid 2>/dev/null && ! grep -qE "$moment" .err; do sleep 0.01; done
         "$1"
         status=0
         wait $pid || status=$?

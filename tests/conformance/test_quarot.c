@@ -282,7 +282,7 @@ static const struct part {
     {"bits=16 heads=false across_heads=false down=false", 62},
     {"bits=16 residual=false across_heads=false down=false", 63},
     {"bits=16 residual=false heads=false down=false", 56},
-    {"bits=16 residual=false heads=false across_heads=false", 10},
+    {"bits=16 residual=false heads=false across_heads=false", 9},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
