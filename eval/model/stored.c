@@ -1,5 +1,6 @@
 #include "eval/model/stored.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -141,7 +142,7 @@ enum bs_status bs_stored_codes(const struct bs_block *block, const struct bs_sto
 
 static bool floats_differ(const float *a, const float *b, size_t count)
 {
-    return a && memcmp(a, b, count * sizeof *a);
+    return a && (!b || memcmp(a, b, count * sizeof *a));
 }
 
 bool bs_stored_weights_differ(const struct bs_block *original, const struct bs_block *block,
@@ -235,6 +236,7 @@ static enum bs_status visit_vector(const struct vector *v, bs_stored_visit *visi
         return BS_OK;
     if (!floats_differ(v->before, v->after, v->tensor->count))
         return visit(context, &tensor, err);
+    assert(v->after); /* a vector that was read is not taken away */
     float *values = bs_alloc(v->tensor->count, sizeof *values);
     if (!values)
         return bs_fail_memory(err);
