@@ -35,7 +35,7 @@ static void outputs(const float *y, const float *quantized, size_t count, double
 static void linear(const struct bs_metric_linear *l, const double *sums, double *values)
 {
     values[SHARE] = sums[ZEROS] / ((double)l->original->out_features * l->original->in_features);
-    if (l->windows)
+    if (sums[OUTPUTS] > 0) /* an expert may see no token */
         values[OUTPUT_SHIFT] = sums[SHIFT] / sums[OUTPUTS];
 }
 
