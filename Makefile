@@ -213,7 +213,7 @@ $(foreach level,$(ISA_LEVELS),$(eval $(call isa_rule,$(level))))
 
 # The commit is known to few objects only, so that a commit does not rebuild the rest.
 COMMIT_OBJECTS := $(addprefix $(BUILD)/,eval/main.o eval/store/results.o tests/bench/report.o)
-$(COMMIT_OBJECTS): EXTRA += -DBS_COMMIT='"$(COMMIT)"'
+$(COMMIT_OBJECTS): private EXTRA += -DBS_COMMIT='"$(COMMIT)"'
 $(COMMIT_OBJECTS): $(BUILD)/commit
 
 $(BUILD)/commit: FORCE
