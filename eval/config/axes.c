@@ -63,6 +63,7 @@ static void release_axis(struct bs_axis *axis)
     for (int i = 0; axis->texts && i < axis->count; i++)
         bs_free(axis->texts[i]);
     bs_free(axis->texts);
+    bs_lines_release(&axis->without);
 }
 
 void bs_axes_release(struct bs_axes *axes)

@@ -12,7 +12,8 @@ struct bs_axis {
     const char *name;
     int line, column; /* of its values */
     int count;
-    char **texts; /* [count] its values as options read them; owned */
+    char **texts;            /* [count] its values as options read them; owned */
+    struct bs_lines without; /* formats and ranges of the product that it does not apply to */
 };
 
 /* What a setting is read from: `weights:` or `activations:` of the grid or of an exception. */
@@ -51,8 +52,19 @@ const struct bs_axis *bs_axes_asks(const struct bs_axes *axes, const char *name,
                                    const char **text);
 
 /* Sets the recipe to one point, the last axis the fastest. *known: another point is the same, as
- * the value is of an option that nothing here has. BS_ENOMEM. */
-enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_recipe *recipe,
+ * the value is of an option that nothing here has; what does not have it is noted in the axis.
+ * BS_ENOMEM. */
+enum bs_status bs_axes_apply(struct bs_axes *axes, long point, struct bs_recipe *recipe,
                              bool *known, struct bs_error *err);
+
+/* Notes which of a grid's formats do not look at its range or importance, from a recipe of the
+ * product that was resolved; those of exceptions are not looked at. BS_ENOMEM. */
+enum bs_status bs_axes_note_idle(struct bs_axes *axes, const struct bs_recipe *recipe,
+                                 struct bs_error *err);
+
+/* Adds a line for each axis that does not apply to all formats or ranges of the product. BS_ENOMEM.
+ */
+enum bs_status bs_axes_tell(const struct bs_axes *axes, const char *path, struct bs_lines *lines,
+                            struct bs_error *err);
 
 #endif

@@ -113,7 +113,27 @@ static bool is_chosen(const struct bs_setting *setting, const struct bs_axis *ax
     return plugin && !strcmp(plugin->name, text);
 }
 
-static enum bs_status apply_scope(const struct bs_axes *axes, int index, long point,
+static enum bs_status note(struct bs_axis *axis, const struct bs_plugin *plugin,
+                           struct bs_error *err)
+{
+    return bs_lines_have(&axis->without, plugin->name)
+               ? BS_OK
+               : bs_lines_add(&axis->without, err, "%s", plugin->name);
+}
+
+/* Notes what in the setting lacks the option: its range, of an option that ranges have, or its
+ * format. What is not quantized has no options at all, which need not be said. */
+static enum bs_status note_lack(struct bs_axis *axis, const struct bs_setting *setting,
+                                struct bs_error *err)
+{
+    bool of_ranges = false;
+    for (int i = 0; bs_range_registry.rows[i]; i++)
+        of_ranges |= bs_option_find(bs_range_registry.rows[i]->options, axis->name) != NULL;
+    const struct bs_plugin *plugin = of_ranges ? setting->range.plugin : setting->format.plugin;
+    return plugin && setting->format.plugin ? note(axis, plugin, err) : BS_OK;
+}
+
+static enum bs_status apply_scope(struct bs_axes *axes, int index, long point,
                                   struct bs_recipe *recipe, bool *known, struct bs_error *err)
 {
     struct bs_setting *setting;
@@ -121,20 +141,24 @@ static enum bs_status apply_scope(const struct bs_axes *axes, int index, long po
     enum bs_status status = begin_scope(&axes->scopes[index], recipe, &setting, err);
     for (int choice = 1; choice >= 0; choice--)
         for (int a = 0; a < axes->num_axes && !status; a++) {
-            const struct bs_axis *axis = &axes->axes[a];
+            struct bs_axis *axis = &axes->axes[a];
             if (axis->scope != index || axis->choice != choice)
                 continue;
             int i = digit(axes, a, point, recipe);
             const char *text = axis->texts[i];
-            if (choice ? is_chosen(setting, axis, text) : !bs_setting_has(setting, use, axis->name))
-                *known |= !choice && i > 0;
-            else
+            if (choice && is_chosen(setting, axis, text))
+                continue;
+            if (choice || bs_setting_has(setting, use, axis->name)) {
                 status = bs_setting_set(setting, use, axis->name, text, err);
+            } else {
+                *known |= i > 0;
+                status = note_lack(axis, setting, err);
+            }
         }
     return status;
 }
 
-enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_recipe *recipe,
+enum bs_status bs_axes_apply(struct bs_axes *axes, long point, struct bs_recipe *recipe,
                              bool *known, struct bs_error *err)
 {
     enum bs_status status = BS_OK;
@@ -145,6 +169,70 @@ enum bs_status bs_axes_apply(const struct bs_axes *axes, long point, struct bs_r
         const struct bs_axis *axis = &axes->axes[a];
         if (axis->scope < 0)
             set_recipe(axis, axis->texts[digit(axes, a, point, recipe)], recipe);
+    }
+    return status;
+}
+
+/* Whether some value of the axis asks for more than a setting has without it. */
+static bool asks(const struct bs_axis *axis)
+{
+    const char *usual = axis->choice ? bs_range_registry.rows[0]->name : "none";
+    bool more = false;
+    for (int i = 0; i < axis->count; i++)
+        more = more || strcmp(axis->texts[i], usual);
+    return more;
+}
+
+enum bs_status bs_axes_note_idle(struct bs_axes *axes, const struct bs_recipe *recipe,
+                                 struct bs_error *err)
+{
+    const struct bs_setting *settings[] = {&recipe->weights, &recipe->activations};
+    enum bs_status status = BS_OK;
+    for (int a = 0; a < axes->num_axes && !status; a++) {
+        struct bs_axis *axis = &axes->axes[a];
+        const struct bs_plugin *deaf = axis->scope == 0 || axis->scope == 1
+                                           ? bs_setting_deaf(settings[axis->scope], axis->name)
+                                           : NULL;
+        if (deaf && asks(axis))
+            status = note(axis, deaf, err);
+    }
+    return status;
+}
+
+/* "a, b and c", in new memory. */
+static char *listed(const struct bs_lines *names)
+{
+    char *text = bs_strdup("");
+    for (int i = 0; text && i < names->count; i++) {
+        const char *between = !i ? "" : i + 1 < names->count ? ", " : " and ";
+        char *longer = bs_printf("%s%s%s", text, between, names->lines[i]);
+        bs_free(text);
+        text = longer;
+    }
+    return text;
+}
+
+enum bs_status bs_axes_tell(const struct bs_axes *axes, const char *path, struct bs_lines *lines,
+                            struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    for (int a = 0; a < axes->num_axes && !status; a++) {
+        const struct bs_axis *axis = &axes->axes[a];
+        int count = axis->without.count;
+        if (!count)
+            continue;
+        char *names = listed(&axis->without), *once = bs_strdup("");
+        if (axis->count > 1) {
+            bs_free(once);
+            once = bs_printf(", which %s there once for its %d values", count > 1 ? "are" : "is",
+                             axis->count);
+        }
+        status = !names || !once
+                     ? bs_fail_memory(err)
+                     : bs_lines_add(lines, err, "%s:%d:%d: %s does not apply to %s%s", path,
+                                    axis->line, axis->column, axis->name, names, once);
+        bs_free(names);
+        bs_free(once);
     }
     return status;
 }

@@ -291,6 +291,7 @@ void bs_config_release(struct bs_config *config)
     for (int i = 0; i < config->num_evaluations; i++)
         bs_evaluation_release(&config->evaluations[i]);
     bs_recipes_free(config->recipes, config->num_recipes);
+    bs_lines_release(&config->notices);
     bs_free(config->recipe_models);
     for (int i = 0; i < config->num_sources; i++)
         bs_free(config->sources[i]);

@@ -109,6 +109,7 @@ struct bs_config {
     struct bs_expected_config *expected;
     int num_charts;
     char **charts;
+    struct bs_lines notices; /* where the file says what does not apply to all that it names */
     struct bs_lines accept_unknown;     /* keys of the models' config.json */
     const struct bs_numerics *numerics; /* to compute by; NULL = not said */
 };

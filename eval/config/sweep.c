@@ -303,6 +303,10 @@ static enum bs_status add_point(struct expansion *all, struct grid *grid, const 
         grid->any.refused = true;
     else
         look_at_all(grid, &recipe);
+    if (!status && bs_axes_note_idle(&grid->axes, &recipe, all->load->err)) {
+        bs_recipe_release(&recipe);
+        return all->load->err->status;
+    }
     if (bs_recipe_needs_calibration(&recipe) && !all->has_calibration)
         refuse(all, chain, &recipe,
                "calibration is missing, expected a section calibration: {text: ...}");
@@ -385,6 +389,9 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
         status = multiply(all, &grid);
     if (!status)
         refuse_idle(all, &grid);
+    if (!status)
+        status = bs_axes_tell(&grid.axes, all->load->config->path, &all->load->config->notices,
+                              all->load->err);
     grid_release(&grid);
     return status;
 }

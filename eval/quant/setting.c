@@ -350,6 +350,18 @@ static bool weighs(const struct bs_setting *setting)
     return range->weighs && range->weighs(setting->range.options);
 }
 
+const struct bs_plugin *bs_setting_deaf(const struct bs_setting *setting, const char *name)
+{
+    const struct bs_plugin *format = setting->format.plugin;
+    if (leaves_alone(&setting->format))
+        return NULL;
+    if (!strcmp(name, bs_range_registry.kind))
+        return asks_range(setting) ? NULL : format;
+    if (strcmp(name, "importance") || weighs(setting))
+        return NULL;
+    return asks_range(setting) ? setting->range.plugin : format;
+}
+
 /* A mix has the formats of its name. */
 static enum bs_status begin_mix(struct bs_setting *setting, struct bs_error *err)
 {

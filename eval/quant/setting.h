@@ -90,6 +90,10 @@ bool bs_setting_knows(enum bs_use use, const char *key);
 /* Whether the setting, its format or its range has an option of this name. */
 bool bs_setting_has(const struct bs_setting *setting, enum bs_use use, const char *name);
 
+/* What in a resolved setting of weights does not look at "range" or "importance": its format, or
+ * the range that this asks. NULL where it is looked at, or nothing is quantized. */
+const struct bs_plugin *bs_setting_deaf(const struct bs_setting *setting, const char *name);
+
 /* Sets what a config calls `key`: "format" or "range" (the plug-in's name; "none" for no format),
  * an option of the setting ("rounding"), of its format ("bits"), or of its range ("range_norm").
  * Where there is no format yet, an option of a format chooses the first one. A key that only

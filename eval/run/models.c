@@ -188,6 +188,12 @@ static enum bs_status plan_one(struct bs_sweep *sweep, const char *path,
     return status;
 }
 
+static void print_notices(const struct bs_config *config, FILE *out)
+{
+    for (int i = 0; i < config->notices.count; i++)
+        bs_print_line(out, "%s", config->notices.lines[i]);
+}
+
 enum bs_status bs_models_plan(struct bs_models *models, const char *path,
                               const struct bs_limits *limits, bool quiet, FILE *out,
                               struct bs_error *err)
@@ -206,6 +212,8 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
         }
         status = plan_one(&models->sweep, path, limits, quiet, out, err);
     }
+    if (!status)
+        print_notices(models->config, out);
     bs_results_release(&results);
     return status;
 }
@@ -247,6 +255,8 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path,
     *outcome = (struct bs_sweep_outcome){0, 0};
     if (look_back(path, &results, err))
         return err->status;
+    if (!quiet)
+        print_notices(config, stderr);
     enum bs_status status = BS_OK;
     int last = models->num_models - 1;
     while (last >= 0 && !any_open(&models->models[last], &results))

@@ -33,6 +33,21 @@ good() {
 }
 check "the config without errors is taken" good
 
+told() {
+    sed 's/{bits: 4, group_size: channel}/{format: [int, q8_0], bits: 4}/' good.yaml >mixed.yaml
+    run plan --quiet mixed.yaml
+    expect_status 0
+    expect_no_err
+    expect_out '^mixed\.yaml:9:42: bits does not apply to q8_0$'
+    run run --output mixed.h5 mixed.yaml
+    expect_status 0
+    expect_err '^mixed\.yaml:9:42: bits does not apply to q8_0$'
+    run run --quiet --output quiet.h5 mixed.yaml
+    expect_status 0
+    ! grep '^mixed\.yaml' .err || problem 'expected no such line of a quiet run'
+}
+check "what does not apply to all that a grid names is told, and taken" told
+
 # Expects bad.yaml to be refused by plan and run, with these messages, each a line of its own.
 refused() {
     local command message

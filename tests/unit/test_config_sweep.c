@@ -286,6 +286,54 @@ static void test_what_nothing_looks_at(void **state)
         });
 }
 
+/* Checks what there is to say of a sweep from line 5 on, a line each without the path. */
+static void expect_notices(const char *sweep, const char *const *notices)
+{
+    char *text = bs_printf("%ssweep:\n%s", config_frame, sweep);
+    struct bs_config config;
+    struct bs_error err;
+    if (config_load(text, &config, &err))
+        fail_msg("%s", err.message);
+    for (int i = 0; i < config.notices.count; i++, notices++) {
+        char *want = bs_printf("%s%s", config_path, *notices ? *notices : "");
+        assert_string_equal(config.notices.lines[i], want);
+        bs_free(want);
+    }
+    assert_null(*notices);
+    bs_config_release(&config);
+    bs_free(text);
+}
+
+/* What is no axis of a format, or says nothing of it, is told. */
+static void test_what_does_not_apply(void **state)
+{
+    (void)state;
+    expect_notices(
+        "  - algorithm: [rtn, gptq]\n"
+        "    weights: {format: [none, int, nf4, q4_k], bits: 4, group_size: [64, 128]}\n"
+        "    percdamp: [0.01, 0.1]\n"
+        "  - algorithm: rtn\n"
+        "    weights: {format: [int, q4_k, q8_0], range: [minmax, mse], range_norm: [2, 3],\n"
+        "              bits: 4, importance: [none, imatrix]}\n"
+        "    activations: {bits: 8, range: minmax}\n"
+        "    except: [{where: '*.down_proj', weights: {format: [int, nf4], symmetric: true}}]\n",
+        (const char *const[]){
+            ":6:53: bits does not apply to nf4 and q4_k",
+            ":6:68: group_size does not apply to q4_k, which is there once for its 2 values",
+            ":9:49: range does not apply to q4_k and q8_0, which are there once for its 2 values",
+            ":9:76: range_norm does not apply to minmax, which is there once for its 2 values",
+            ":10:21: bits does not apply to q4_k and q8_0",
+            ":10:36: importance does not apply to minmax, mse and q8_0, which are there once for "
+            "its 2 values",
+            ":12:78: symmetric does not apply to nf4",
+            NULL,
+        });
+    expect_notices("  - {algorithm: [rtn, gptq], percdamp: 0.1,\n"
+                   "     weights: {format: [int, codebook], group_size: [64, 128], range: mse}}\n"
+                   "  - {algorithm: rtn, weights: {format: [int, nf4], range: minmax}}\n",
+                   (const char *const[]){NULL});
+}
+
 /* Exceptions begin as the grid's own setting, and their values are axes too. */
 static void test_exceptions(void **state)
 {
@@ -403,11 +451,17 @@ static void test_too_many_trials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_of_the_product),  cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_repeats_are_kept_once), cmocka_unit_test(test_errors_of_grids),
-        cmocka_unit_test(test_options_of_plugins),    cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_what_nothing_looks_at), cmocka_unit_test(test_exceptions),
-        cmocka_unit_test(test_refused_recipes),       cmocka_unit_test(test_missing_calibration),
+        cmocka_unit_test(test_order_of_the_product),
+        cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_repeats_are_kept_once),
+        cmocka_unit_test(test_errors_of_grids),
+        cmocka_unit_test(test_options_of_plugins),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_what_nothing_looks_at),
+        cmocka_unit_test(test_what_does_not_apply),
+        cmocka_unit_test(test_exceptions),
+        cmocka_unit_test(test_refused_recipes),
+        cmocka_unit_test(test_missing_calibration),
         cmocka_unit_test(test_too_many_trials),
     };
     return cmocka_run_group_tests(tests, config_setup, config_teardown);
