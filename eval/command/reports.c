@@ -52,18 +52,17 @@ static char *plots_folder(const struct bs_arguments *args)
     return found ? found : bs_strdup("plots");
 }
 
-enum bs_status bs_report_charts(const struct bs_results *results, char *const *names, int num_names,
-                                const struct bs_arguments *args, const char *folder,
-                                struct bs_error *err)
+enum bs_status bs_report_chart(const struct bs_results *results, const char *name,
+                               const struct bs_arguments *args, const char *folder,
+                               struct bs_error *err)
 {
     char *plots = plots_folder(args);
     enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
-    for (int i = 0; i < num_names && !status; i++) {
-        status = bs_chart_draw(results, names[i], plots, folder, err);
-        if (!status)
-            bs_print_line(stderr, "%s/%s%s.png, .svg, .gp, .tsv", folder, names[i],
-                          bs_results_several_models(results) ? "_*" : "");
-    }
+    if (!status)
+        status = bs_chart_draw(results, name, plots, folder, err);
+    if (!status)
+        bs_print_line(stderr, "%s/%s%s.png, .svg, .gp, .tsv", folder, name,
+                      bs_results_several_models(results) ? "_*" : "");
     bs_free(plots);
     return status;
 }
@@ -162,7 +161,7 @@ static int command_table(const struct bs_arguments *args)
               stderr);
         return BS_EXIT_INPUT;
     }
-    if (bs_results_read(args->operands[0], &results, &err))
+    if (bs_results_read_all(args->operands, args->num_operands, &results, &err))
         return bs_fail_print(&err);
     bool passed = true;
     enum bs_status status = print_table(&results, args, style, &passed, &err);
@@ -245,57 +244,116 @@ static int command_diff(const struct bs_arguments *args)
     return status ? bs_fail_print(&err) : passed ? BS_EXIT_DONE : BS_EXIT_GATE;
 }
 
-enum { MOST_CHARTS = 16 };
+/* What a plot is told: result files, then charts. */
+struct plotted {
+    int num_files, num_charts;
+    const char *files[BS_MOST_OPERANDS], *charts[BS_MOST_OPERANDS];
+};
 
-/* The chart named after the file; else every one that the results have anything for, or the first
- * where they have nothing. */
-static int choose_charts(const struct bs_arguments *args, const struct bs_results *results,
-                         const char *names[MOST_CHARTS])
+/* A word is a file where there is one of this name, or it ends as one; the first always is. */
+static void sort_operands(const struct bs_arguments *args, struct plotted *plotted)
+{
+    *plotted = (struct plotted){.num_files = 0};
+    for (int i = 0; i < args->num_operands; i++) {
+        const char *word = args->operands[i];
+        size_t length = strlen(word);
+        bool ends_as_file = length > 3 && !strcmp(word + length - 3, ".h5");
+        if (!i || ends_as_file || !access(word, F_OK))
+            plotted->files[plotted->num_files++] = word;
+        else
+            plotted->charts[plotted->num_charts++] = word;
+    }
+}
+
+/* Where no chart is named: every one that the results have anything for, or the first where they
+ * have nothing. */
+static void choose_charts(const struct bs_results *results, struct plotted *plotted)
 {
     static const char of_tasks[] = "acc_vs_bits";
-    int count = 0;
-    if (args->num_operands == 2)
-        names[count++] = args->operands[1];
-    for (int i = 0; bs_chart_names[i] && args->num_operands < 2; i++)
+    if (plotted->num_charts)
+        return;
+    for (int i = 0; bs_chart_names[i]; i++)
         if (bs_chart_applies(results, bs_chart_names[i]))
-            names[count++] = bs_chart_names[i];
-    if (args->num_operands < 2 && bs_chart_applies(results, of_tasks))
-        names[count++] = of_tasks;
-    if (!count)
-        names[count++] = bs_chart_names[0];
-    return count;
+            plotted->charts[plotted->num_charts++] = bs_chart_names[i];
+    if (bs_chart_applies(results, of_tasks))
+        plotted->charts[plotted->num_charts++] = of_tasks;
+    if (!plotted->num_charts)
+        plotted->charts[plotted->num_charts++] = bs_chart_names[0];
+}
+
+/* Beside the first file, of two or three by the names of all: "results/a+b", else "results/a+4". In
+ * new memory. */
+static char *folder_of(const struct plotted *plotted)
+{
+    char *folder = bs_chart_folder(plotted->files[0]);
+    if (plotted->num_files > 3) {
+        char *longer = folder ? bs_printf("%s+%d", folder, plotted->num_files - 1) : NULL;
+        bs_free(folder);
+        return longer;
+    }
+    for (int f = 1; f < plotted->num_files && folder; f++) {
+        char *own = bs_chart_folder(bs_path_name(plotted->files[f]));
+        char *longer = own ? bs_printf("%s+%s", folder, own) : NULL;
+        bs_free(own);
+        bs_free(folder);
+        folder = longer;
+    }
+    return folder;
+}
+
+/* Whether there is any beside the unquantized models. */
+static bool has_trials(const struct bs_results *results)
+{
+    for (int i = 0; i < results->num_rows; i++)
+        if (strcmp(results->rows[i].algorithm, "unquantized"))
+            return true;
+    return false;
+}
+
+/* Draws the charts of the trials that are chosen. */
+static enum bs_status draw_chosen(const struct bs_results *results, struct plotted *plotted,
+                                  const struct bs_arguments *args, struct bs_error *err)
+{
+    struct bs_selection selection = args->selection;
+    static const struct bs_published_list nothing = {.count = 0};
+    struct bs_trials shown;
+    selection.keeps_references = true;
+    if (bs_trials_select(results, &nothing, &selection, &shown, err))
+        return err->status;
+    char *folder = args->output ? bs_strdup(args->output) : folder_of(plotted);
+    enum bs_status status = BS_OK;
+    if (selection.where && results->num_rows && !has_trials(&shown.results))
+        status = bs_fail(err, BS_EDATA, "%s: none of %d trials fits --where '%s'", results->path,
+                         results->num_rows, selection.where);
+    choose_charts(&shown.results, plotted);
+    for (int i = 0; i < plotted->num_charts && !status; i++)
+        status = bs_report_chart(&shown.results, plotted->charts[i], args, folder, err);
+    bs_free(folder);
+    bs_trials_release(&shown);
+    return status;
 }
 
 static int command_plot(const struct bs_arguments *args)
 {
     struct bs_error err;
     struct bs_results results;
-    if (bs_results_read(args->operands[0], &results, &err))
+    struct plotted plotted;
+    sort_operands(args, &plotted);
+    if (bs_results_read_all(plotted.files, plotted.num_files, &results, &err))
         return bs_fail_print(&err);
-    const char *chosen[MOST_CHARTS];
-    char *names[MOST_CHARTS] = {NULL};
-    int count = choose_charts(args, &results, chosen);
-    enum bs_status status = BS_OK;
-    for (int i = 0; i < count && !status; i++)
-        if (!(names[i] = bs_strdup(chosen[i])))
-            status = bs_fail_memory(&err);
-    char *folder = args->output ? bs_strdup(args->output) : bs_chart_folder(args->operands[0]);
-    if (!status)
-        status = bs_report_charts(&results, names, count, args, folder, &err);
-    for (int i = 0; i < count; i++)
-        bs_free(names[i]);
-    bs_free(folder);
+    enum bs_status status = draw_chosen(&results, &plotted, args, &err);
     bs_results_release(&results);
     return status ? bs_fail_print(&err) : BS_EXIT_DONE;
 }
 
 const struct bs_command bs_command_table = {
     .name = "table",
-    .operands = "RESULTS",
-    .summary = "print a result file",
+    .operands = "RESULTS...",
+    .summary = "print result files",
     .min_operands = 1,
-    .max_operands = 1,
-    .details = "Prints the trials of a result file, each model and text by itself. Where the "
+    .max_operands = BS_MOST_OPERANDS,
+    .details = "Prints the trials of a result file, or of several as of one, each model and text "
+               "by itself. Where the "
                "terminal is too narrow the columns that matter least are left out and named; "
                "`--format csv` and `json` always have all.",
     .options = "format columns where sort group-by top pivot fail-if items positions",
@@ -304,13 +362,14 @@ const struct bs_command bs_command_table = {
 
 const struct bs_command bs_command_plot = {
     .name = "plot",
-    .operands = "RESULTS [CHART]",
-    .summary = "draw the charts of a result file",
+    .operands = "RESULTS... [CHART...]",
+    .summary = "draw the charts of result files",
     .min_operands = 1,
-    .max_operands = 2,
-    .details = "Draws one chart, or all that the results have something for. Beside each picture "
-               "stand its data and the gnuplot script that draws it again.",
-    .options = "output plots",
+    .max_operands = BS_MOST_OPERANDS,
+    .details = "Draws the charts that are named, or all that the results have something for, of "
+               "one result file or of several together. Beside each picture stand its data and the "
+               "gnuplot script that draws it again.",
+    .options = "output where sort top plots",
     .run = command_plot,
 };
 

@@ -8,10 +8,10 @@
 /* Prints the whole table on standard output. */
 enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err);
 
-/* Draws the charts into the folder and says so on stderr. */
-enum bs_status bs_report_charts(const struct bs_results *results, char *const *names, int num_names,
-                                const struct bs_arguments *args, const char *folder,
-                                struct bs_error *err);
+/* Draws a chart into the folder and says so on stderr. */
+enum bs_status bs_report_chart(const struct bs_results *results, const char *name,
+                               const struct bs_arguments *args, const char *folder,
+                               struct bs_error *err);
 
 /* The result file's path without its ending: the folder of its charts. In new memory. */
 char *bs_chart_folder(const char *path);

@@ -28,9 +28,9 @@ static int report_run(const struct bs_arguments *args, const struct bs_opened *o
     if (!status) {
         fflush(stdout);
         bs_print_line(stderr, "%s", opened->named);
-        status = bs_report_charts(&results, opened->config.charts, opened->config.num_charts, args,
-                                  folder, &err);
     }
+    for (int i = 0; i < opened->config.num_charts && !status; i++)
+        status = bs_report_chart(&results, opened->config.charts[i], args, folder, &err);
     bs_free(folder);
     bs_results_release(&results);
     if (status)

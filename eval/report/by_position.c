@@ -49,13 +49,13 @@ enum bs_status bs_by_position_unknown(const char *name, struct bs_error *err)
 }
 
 /* Bytes as numbers, NaN where nothing is scored, which the NLLs say. */
-static enum bs_status read_flags(const char *path, const struct bs_row *row, enum bs_figure figure,
-                                 float **values, struct bs_error *err)
+static enum bs_status read_flags(const struct bs_row *row, enum bs_figure figure, float **values,
+                                 struct bs_error *err)
 {
     void *array, *flags;
-    if (bs_results_read_figure(path, row, BS_NLL, &array, err))
+    if (bs_results_read_figure(row->file, row, BS_NLL, &array, err))
         return err->status;
-    enum bs_status status = bs_results_read_figure(path, row, figure, &flags, err);
+    enum bs_status status = bs_results_read_figure(row->file, row, figure, &flags, err);
     float *nll = array;
     size_t count = (size_t)row->windows * ((size_t)row->tokens - 1);
     for (size_t i = 0; i < count && !status; i++)
@@ -67,15 +67,15 @@ static enum bs_status read_flags(const char *path, const struct bs_row *row, enu
 }
 
 /* A figure as floats, whole. */
-static enum bs_status read_figure(const char *path, const struct bs_row *row, enum bs_figure figure,
-                                  float **values, struct bs_error *err)
+static enum bs_status read_figure(const struct bs_row *row, enum bs_figure figure, float **values,
+                                  struct bs_error *err)
 {
     void *array = NULL;
     enum bs_status status;
     if (bs_figure_types[figure].kind == BS_FIGURE_BYTE) {
-        status = read_flags(path, row, figure, values, err);
+        status = read_flags(row, figure, values, err);
     } else {
-        status = bs_results_read_figure(path, row, figure, &array, err);
+        status = bs_results_read_figure(row->file, row, figure, &array, err);
         *values = array;
     }
     if (status)
@@ -85,8 +85,8 @@ static enum bs_status read_figure(const char *path, const struct bs_row *row, en
         return BS_OK;
     bs_free(*values);
     *values = NULL;
-    return bs_fail(err, BS_EDATA, "%s: %s of %s: not all of its %d predictions have a value", path,
-                   bs_figure_types[figure].name, row->label, row->scored);
+    return bs_fail(err, BS_EDATA, "%s: %s of %s: not all of its %d predictions have a value",
+                   row->file, bs_figure_types[figure].name, row->label, row->scored);
 }
 
 /* `a` and `b` have room for all values of a range; b NULL = nothing to compare with. */
@@ -124,16 +124,15 @@ static enum bs_status take_all(const float *own, const float *other, const struc
     return status;
 }
 
-enum bs_status bs_by_position_read(const char *path, const struct bs_row *row,
-                                   const struct bs_row *unquantized,
+enum bs_status bs_by_position_read(const struct bs_row *row, const struct bs_row *unquantized,
                                    const struct bs_by_position_what *what,
                                    struct bs_by_position *out, struct bs_error *err)
 {
     float *own = NULL, *other = NULL;
     bool paired = unquantized && unquantized != row && !bs_figure_types[what->figure].compares;
-    enum bs_status status = read_figure(path, row, what->figure, &own, err);
+    enum bs_status status = read_figure(row, what->figure, &own, err);
     if (!status && paired)
-        status = read_figure(path, unquantized, what->figure, &other, err);
+        status = read_figure(unquantized, what->figure, &other, err);
     const struct bs_layout layout = {row->windows, row->tokens - 1, (size_t)row->scored};
     if (!status)
         status = take_all(own, other, &layout, what->exponential, out, err);

@@ -38,8 +38,7 @@ struct bs_by_position {
  * figure does not compare with it anyway. The windows are what there is a sample of: standard
  * errors are those of bs_mean_of. BS_EDATA where the file has no such figure of the trial or a
  * value is missing. */
-enum bs_status bs_by_position_read(const char *path, const struct bs_row *row,
-                                   const struct bs_row *unquantized,
+enum bs_status bs_by_position_read(const struct bs_row *row, const struct bs_row *unquantized,
                                    const struct bs_by_position_what *what,
                                    struct bs_by_position *out, struct bs_error *err);
 

@@ -46,7 +46,7 @@ static enum bs_status load(struct lines *lines, const struct bs_plot *plot, stru
 {
     for (int line = 0; line < lines->of.count; line++) {
         const struct bs_row *row = lines->of.rows[line];
-        if (bs_results_read_layers(plot->results->path, row->id, &lines->layers[line], err))
+        if (bs_results_read_layers(row->file, row->id, &lines->layers[line], err))
             return err->status;
         lines->column[line] = bs_layer_column(&lines->layers[line], plot->asked);
         add_kinds(lines, line);

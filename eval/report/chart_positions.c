@@ -93,17 +93,15 @@ static void print_script(const struct curves *curves, bool exponential, FILE *sc
             positions.high * 1.15);
 }
 
-static enum bs_status read_curves(const struct bs_plot *plot,
-                                  const struct bs_by_position_what *what, struct curves *curves,
+static enum bs_status read_curves(const struct bs_by_position_what *what, struct curves *curves,
                                   struct bs_error *err)
 {
-    const char *path = plot->results->path;
     curves->by[0].count = 0;
     enum bs_status status = BS_OK;
     if (curves->unquantized)
-        status = bs_by_position_read(path, curves->unquantized, NULL, what, &curves->by[0], err);
+        status = bs_by_position_read(curves->unquantized, NULL, what, &curves->by[0], err);
     for (int line = 0; line < curves->of.count && !status; line++)
-        status = bs_by_position_read(path, curves->of.rows[line], curves->unquantized, what,
+        status = bs_by_position_read(curves->of.rows[line], curves->unquantized, what,
                                      &curves->by[1 + line], err);
     return status;
 }
@@ -119,7 +117,7 @@ enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err)
     bool compares = bs_figure_types[what.figure].compares;
     curves->unquantized = compares ? NULL : plot->unquantized;
     bs_chart_lines_choose(plot, &curves->of);
-    enum bs_status status = read_curves(plot, &what, curves, err);
+    enum bs_status status = read_curves(&what, curves, err);
     if (!status) {
         fprintf(plot->data,
                 "# position\tfirst\tlast\t%s\tse\tlow\thigh\t%s_change\tchange_se\tlabel\n",

@@ -30,10 +30,10 @@ enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *fi
             continue;
         }
         copies[i] = *row;
-        if (means && is_drawn_already(results, i))
+        bool is_mean = means && bs_rows_whole_group(results->rows, results->num_rows, row);
+        if (is_mean && is_drawn_already(results, i))
             continue;
-        if (means && row->calibrations > 1 &&
-            bs_rows_mean(results->rows, results->num_rows, row, &copies[i], err))
+        if (is_mean && bs_rows_mean(results->rows, results->num_rows, row, &copies[i], err))
             return err->status;
         if (!means || (plot->value && isfinite(bs_plot_value(plot, &copies[i]))))
             plot->rows[plot->num_rows++] = &copies[i];

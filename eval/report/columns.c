@@ -173,12 +173,14 @@ void bs_columns_default(const struct bs_results *results, const struct bs_row *f
     }
 }
 
-static const struct bs_field *field_of(const char *name)
+/* What file a trial is in is a column where there are several. */
+static const struct bs_field *field_of(const struct bs_results *results, const char *name)
 {
     for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
         if (!strcmp(field->name, name))
             return field;
-    return NULL;
+    bool is_file = results->num_parts && !strcmp(bs_row_file_field.name, name);
+    return is_file ? &bs_row_file_field : NULL;
 }
 
 static enum bs_status fail_unknown(const char *name, const char *const *values, int num_values,
@@ -215,7 +217,7 @@ enum bs_status bs_columns_parse(const char *list, const struct bs_results *resul
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), word);
         word += length + (word[length] == ',');
-        const struct bs_field *field = field_of(name);
+        const struct bs_field *field = field_of(results, name);
         struct bs_column column = {.kept = true, .is_time = !strcmp(name, "time"), .field = field};
         column.name = field ? field->name : column.is_time ? "time" : NULL;
         for (int i = 0; i < num_values && !column.name; i++)

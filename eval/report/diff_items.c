@@ -69,9 +69,9 @@ static enum bs_status read_side(const struct bs_results *results, const struct b
     enum bs_status status = BS_OK;
     for (int r = 0; r < num_rows && !status; r++) {
         struct bs_answers answers;
-        if (bs_results_read_answers(results->path, rows[r], &answers, err))
+        if (bs_results_read_answers(rows[r]->file, rows[r], &answers, err))
             return err->status;
-        status = take(side, results->path, rows[r], &answers, convention, err);
+        status = take(side, rows[r]->file, rows[r], &answers, convention, err);
         bs_answers_release(&answers);
         if (!status && what == BS_COMPARE_WORDS && side->items != side->answers)
             status = bs_fail(err, BS_EDATA, "%s: %s of %s has %d answers of %d items, and %s",

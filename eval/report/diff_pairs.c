@@ -249,8 +249,7 @@ static struct bs_layout layout_of(const struct bs_row *row)
 }
 
 /* The mean of the trials' NLLs, token by token, and of each trial over its tokens, [num_rows]. */
-static enum bs_status mean_tokens(const struct bs_results *results,
-                                  const struct bs_row *const *rows, int num_rows, float **mean,
+static enum bs_status mean_tokens(const struct bs_row *const *rows, int num_rows, float **mean,
                                   double *means, struct bs_error *err)
 {
     const struct bs_layout layout = layout_of(rows[0]);
@@ -258,7 +257,7 @@ static enum bs_status mean_tokens(const struct bs_results *results,
     *mean = NULL;
     for (int r = 0; r < num_rows; r++) {
         void *array;
-        if (bs_results_read_figure(results->path, rows[r], BS_NLL, &array, err))
+        if (bs_results_read_figure(rows[r]->file, rows[r], BS_NLL, &array, err))
             return err->status;
         float *nll = array;
         means[r] = bs_mean_of(nll, &layout).mean;
@@ -301,14 +300,13 @@ void bs_pair_add_calibrations(struct bs_pair *pair, const double *means_a, const
 }
 
 /* `means` has room for those of A's trials, then B's. */
-static enum bs_status compare(const struct bs_pairs *pairs, struct bs_pair *pair, double *means,
-                              struct bs_error *err)
+static enum bs_status compare(struct bs_pair *pair, double *means, struct bs_error *err)
 {
     float *a = NULL, *b = NULL;
     double *means_b = means + pair->num_a;
-    enum bs_status status = mean_tokens(pairs->a, pair->a, pair->num_a, &a, means, err);
+    enum bs_status status = mean_tokens(pair->a, pair->num_a, &a, means, err);
     if (!status)
-        status = mean_tokens(pairs->b, pair->b, pair->num_b, &b, means_b, err);
+        status = mean_tokens(pair->b, pair->num_b, &b, means_b, err);
     if (!status) {
         assert(a && b);
         struct bs_layout layout = layout_of(pair->a[0]);
@@ -354,7 +352,7 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
     enum bs_status status = p && means ? BS_OK : bs_fail_memory(err);
     for (int i = 0; i < pairs->num_pairs && !status; i++) {
         struct bs_pair *pair = &pairs->pairs[i];
-        status = pair->what == BS_COMPARE_TOKENS ? compare(pairs, pair, means, err)
+        status = pair->what == BS_COMPARE_TOKENS ? compare(pair, means, err)
                                                  : bs_pair_compare_items(pairs, pair, means, err);
     }
     for (int what = 0; what < BS_NUM_COMPARED && !status; what++)

@@ -130,7 +130,8 @@ static enum bs_status find_entries(const struct bs_selection *selection, const s
     if (selection->where && bs_expression_parse("--where", selection->where, sheet, &where, err))
         return err->status;
     for (int i = 0; i < sheet->num_cells / sheet->num_columns - 1; i++)
-        if (!where || bs_expression_holds(where, sheet, i + 1) == BS_TRUE)
+        if (!where || (selection->keeps_references && references && references[i]) ||
+            bs_expression_holds(where, sheet, i + 1) == BS_TRUE)
             entries[(*count)++] =
                 (struct entry){order, i, tables ? tables[i] : 0, references && references[i]};
     bs_expression_free(where);

@@ -42,11 +42,13 @@ struct bs_published_list {
 /* What a user asks for; NULL and 0 = everything, as it stands. Names are those of the columns of
  * --format csv. */
 struct bs_selection {
-    const char *where;    /* a condition (expression.h) */
-    const char *sort;     /* columns parted by commas, ascending; "-NAME" descending */
-    const char *group_by; /* columns parted by commas: what agrees in them stands together */
-    int top;              /* so many of each table, or group where there are groups */
-    const char *fail_if;  /* a condition that none of what is shown may fulfil: a gate */
+    const char *where;     /* a condition (expression.h) */
+    const char *sort;      /* columns parted by commas, ascending; "-NAME" descending */
+    const char *group_by;  /* columns parted by commas: what agrees in them stands together */
+    int top;               /* so many of each table, or group where there are groups */
+    const char *fail_if;   /* a condition that none of what is shown may fulfil: a gate */
+    bool keeps_references; /* the unquantized models stay whatever `where` says, for what is drawn
+                            * is drawn in comparison with them */
 };
 
 /* What a gate says: rows that its condition is true of, unknown of, true or false of. */

@@ -59,7 +59,7 @@ enum { NUM_PUBLISHED_FIELDS = sizeof published_fields / sizeof *published_fields
 
 static int count_fields(const struct fields *fields)
 {
-    int count = 1; /* time */
+    int count = 1 + !!fields->results->num_parts; /* time, and of several files which */
     for (const struct bs_field *field = bs_row_type.fields; field->name; field++)
         count++;
     for (int i = 0; i < fields->count; i++)
@@ -79,6 +79,8 @@ static void add_field_names(struct bs_sheet *sheet, const struct fields *fields)
         for (int k = 0; was_published(fields, name) && k < NUM_PUBLISHED_FIELDS; k++)
             bs_sheet_text(sheet, "%s%s_%s", name, k ? "_published" : "", published_fields[k]);
     }
+    if (fields->results->num_parts)
+        bs_sheet_text(sheet, "%s", bs_row_file_field.name);
     bs_sheet_text(sheet, "time");
 }
 
@@ -112,6 +114,8 @@ static void add_fields(struct bs_sheet *sheet, const struct fields *fields,
         if (was_published(fields, name))
             add_published_fields(sheet, bs_published_for(fields->published, row, name), row);
     }
+    if (fields->results->num_parts)
+        bs_sheet_text(sheet, "%s", row->file);
     bs_sheet_double(sheet, bs_row_seconds(row));
 }
 
@@ -215,7 +219,8 @@ enum bs_status bs_trials_select(const struct bs_results *results,
     enum bs_status status = tables && references ? BS_OK : bs_fail_memory(err);
     if (!status) {
         find_tables(results, tables, references);
-        bool ordered = selection->sort || selection->group_by || selection->top;
+        bool ordered =
+            selection->sort || selection->group_by || selection->top || selection->keeps_references;
         status = bs_selection_choose(selection, &sheet, ordered ? tables : NULL,
                                      ordered ? references : NULL, &chosen, err);
     }
@@ -243,11 +248,7 @@ void bs_trials_release(struct bs_trials *shown)
 
 bool bs_trials_whole_group(const struct bs_trials *shown, const struct bs_row *row)
 {
-    int count = 0;
-    for (int i = 0; i < shown->results.num_rows; i++)
-        count +=
-            bs_rows_group(&shown->results.rows[i], row) && bs_row_is_done(&shown->results.rows[i]);
-    return row->calibrations > 1 && count >= row->calibrations;
+    return bs_rows_whole_group(shown->results.rows, shown->results.num_rows, row);
 }
 
 bool bs_trials_is_told(const struct bs_trials *shown, int trial)

@@ -154,7 +154,7 @@ static enum bs_status add_turned(struct turned *t, const struct bs_row *row,
 /* The unquantized model's answers, and room. */
 static enum bs_status begin(struct turned *t, struct bs_error *err)
 {
-    if (bs_results_read_answers(t->results->path, t->unquantized, &t->before, err))
+    if (bs_results_read_answers(t->unquantized->file, t->unquantized, &t->before, err))
         return err->status;
     size_t items = (size_t)t->before.num_items;
     t->single = t->before.num_items == t->before.count;
@@ -212,7 +212,7 @@ static enum bs_status add_task(struct turned *t, struct bs_error *err)
         if (!strcmp(row->id, t->unquantized->id) || !bs_row_is_done(row) ||
             !bs_rows_same_subject(row, t->unquantized))
             continue;
-        if (bs_results_read_answers(shown->path, row, &after, err))
+        if (bs_results_read_answers(row->file, row, &after, err))
             return err->status;
         status = add_turned(t, row, &after, err);
         bs_answers_release(&after);

@@ -78,7 +78,7 @@ static enum bs_status add_trial(struct ranges *r, const struct bs_row *row, stru
     struct bs_by_position by;
     bool changes = !bs_figure_types[r->what.figure].compares;
     const struct bs_row *before = changes ? unquantized_of(r->all, row) : NULL;
-    if (bs_by_position_read(r->results->path, row, before, &r->what, &by, err))
+    if (bs_by_position_read(row, before, &r->what, &by, err))
         return err->status;
     for (int i = 0; i < by.count; i++)
         if (r->for_programs)

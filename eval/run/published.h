@@ -5,16 +5,17 @@
 #include "eval/config/config.h"
 #include "eval/report/table.h"
 
-/* Figures; their texts belong to the config. */
+/* Figures; their texts belong to the configs. */
 struct bs_published_set {
-    struct bs_config config;
+    int num_configs;
+    struct bs_config *configs;
     int count;
     struct bs_published *figures;
 };
 
-/* Reads the figures from the text of the config that the file holds: neither models nor texts need
- * be there. BS_ECONFIG where it cannot be read, as in a file of another version of bitsweep; then,
- * and on BS_ENOMEM, the set is empty. */
+/* Reads the figures from the texts of the configs that the file holds, or every one of several:
+ * neither models nor texts need be there. BS_ECONFIG where one cannot be read, as in a file of
+ * another version of bitsweep; then, and on BS_ENOMEM, the set is empty. */
 enum bs_status bs_published_read(const struct bs_results *results, struct bs_published_set *set,
                                  struct bs_error *err);
 void bs_published_release(struct bs_published_set *set);

@@ -105,6 +105,7 @@ static const struct bs_field answer_fields[] = {
     {0},
 };
 
+const struct bs_field bs_row_file_field = ROW(file);
 const struct bs_record_type bs_row_type = {row_fields, sizeof(struct bs_row)};
 const struct bs_record_type bs_value_row_type = {value_fields, sizeof(struct bs_value_row)};
 const struct bs_record_type bs_answer_type = {answer_fields, sizeof(struct bs_answer)};

@@ -349,40 +349,6 @@ struct source {
     struct bs_row *rows;
 };
 
-static bool same_number(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
-
-/* The first value in which two finished trials differ; NULL where they are the same. */
-static const struct bs_value_row *find_difference(const struct bs_row *a, const struct bs_row *b,
-                                                  double *other)
-{
-    for (int v = 0; v < a->num_values; v++) {
-        const struct bs_value_row *own = &a->values[v];
-        const struct bs_value_row *theirs = bs_row_value(b, own->evaluation, own->name);
-        *other = theirs ? theirs->value : (double)NAN;
-        if (!theirs || !same_number(own->value, theirs->value) || !same_number(own->se, theirs->se))
-            return own;
-    }
-    return NULL;
-}
-
-/* Says in what two files differ. */
-static enum bs_status check_same(const struct source *a, const struct bs_row *left,
-                                 const struct source *b, const struct bs_row *right,
-                                 struct bs_error *err)
-{
-    double other, own;
-    const struct bs_value_row *value = find_difference(left, right, &other);
-    if (!value && !(value = find_difference(right, left, &own)))
-        return BS_OK;
-    own = bs_row_number(left, value->name);
-    other = bs_row_number(right, value->name);
-    return bs_fail(err, BS_EDATA,
-                   "trial %s (%s, %s on %s) is in %s and in %s, and they differ: %s is %.17g and "
-                   "%.17g (program %s and %s, processor %s and %s, numerics %s)",
-                   left->id, left->label, left->model, left->text, a->path, b->path, value->name,
-                   own, other, left->commit, right->commit, left->cpu, right->cpu, left->numerics);
-}
-
 /* The place of the trial among those of the files before, -1 where it is in none. */
 static int find_taken(const struct bs_commit *commit, const char *id)
 {
@@ -409,6 +375,7 @@ static enum bs_status take_trial(struct bs_commit *commit, const struct source *
         at = commit->num_rows++;
     }
     commit->rows[at] = *row;
+    commit->rows[at].file = NULL; /* trials of one file from now on */
     return bs_row_take(&commit->rows[at], err);
 }
 
@@ -431,7 +398,7 @@ static enum bs_status take_source(struct bs_commit *commit, struct source *sourc
             for (int r = 0; r < sources[k].num_rows; r++)
                 if (!strcmp(sources[k].rows[r].id, row->id) &&
                     bs_row_is_done(&sources[k].rows[r]) &&
-                    check_same(&sources[k], &sources[k].rows[r], source, row, err))
+                    bs_rows_check_same(&sources[k].rows[r], row, err))
                     return err->status;
         if (at >= 0 && (both_done || !bs_row_is_done(row)))
             continue;
@@ -493,6 +460,8 @@ static enum bs_status open_sources(struct source *sources, const char *const *fr
             bs_h5_check_schema(source->file, from[s], err) ||
             bs_h5_read_rows(source->file, from[s], &source->rows, &source->num_rows, err))
             return err->status;
+        for (int i = 0; i < source->num_rows; i++)
+            source->rows[i].file = from[s];
     }
     return BS_OK;
 }

@@ -100,6 +100,9 @@ struct bs_row {
     int revision;      /* grows when a change of the program changes results */
     int threads;
     char started[24]; /* of the run; ISO 8601, UTC */
+    /* The result file that it was read from, borrowed of the results; NULL in a record, and no
+     * field of /trials. */
+    const char *file;
     /* What was measured, owned by rows that were read; no fields of /trials. */
     int num_values;
     struct bs_value_row *values;
@@ -142,19 +145,29 @@ struct bs_run_info {
     char *const *models;
 };
 
-/* A result file's /trials, /values and root attributes in memory. */
+/* /trials, /values and root attributes of a result file, or of several, in memory. */
 struct bs_results {
-    char *path;
-    char *config; /* root attribute */
+    char *path;   /* of several files the first; of a trial: its `file` */
+    char *config; /* root attribute; of the first */
     int schema_version;
     int num_rows;
-    struct bs_row *rows; /* in the file's order */
+    struct bs_row *rows;      /* in the file's order; those of a model stand together */
+    int num_parts;            /* 0 = one file */
+    struct bs_results *parts; /* [num_parts], each file's path and config; their rows have gone */
 };
 
 /* Reads a result file. BS_EIO where it cannot be opened, BS_EDATA where it is damaged or no result
  * file of this schema, naming file and place. */
 enum bs_status bs_results_read(const char *path, struct bs_results *results, struct bs_error *err);
 void bs_results_release(struct bs_results *results);
+
+/* Reads several result files as one: the trials of all, each model's together, files in their
+ * order. The same trial in two files is taken from the first where it has the same values, and one
+ * that is done goes before one that failed. Labels, and what is said over several calibrations, are
+ * those of all trials together. BS_EDATA too where two files differ in a value of a trial, naming
+ * both. */
+enum bs_status bs_results_read_all(const char *const *paths, int count, struct bs_results *results,
+                                   struct bs_error *err);
 
 /* Whether two rows' per-token figures belong to the same tokens, taken by the same protocol: what
  * may stand in one table and be paired. */
@@ -165,7 +178,8 @@ bool bs_rows_comparable(const struct bs_row *a, const struct bs_row *b);
  * the parts they differ in ("gptq w3 g128 seed=1", "... cal=wiki 128x2048"); where trials
  * were computed by different numerics, their name ("... numerics=native"); where models of one name
  * differ in their digest, its beginning ("... model=5d41402a"); where labels still agree, of
- * trials of one model and text measured alike, the beginning of their ids. And sets `calibrations`
+ * trials of one model and text measured alike, the names of their files where those differ, else
+ * the beginning of their ids. And sets `calibrations`
  * and of every value its deviation over them. BS_ENOMEM. */
 enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error *err);
 
@@ -182,6 +196,10 @@ bool bs_rows_share_name(const struct bs_row *rows, int num_rows, const struct bs
 /* Whether both trials were calibrated on windows that a seed drew, and differ in them by the seed
  * at most. */
 bool bs_rows_drawn_alike(const struct bs_row *a, const struct bs_row *b);
+
+/* Whether every finished trial of the row's group is among the rows, of several: then their mean
+ * may stand for them. */
+bool bs_rows_whole_group(const struct bs_row *rows, int num_rows, const struct bs_row *row);
 
 /* Whether two trials differ in nothing but the seed of their calibration: of one subject and
  * recipe, calibrated on windows drawn alike. */

@@ -31,6 +31,7 @@ struct bs_record_type {
 
 /* The fields of the tables' rows. */
 extern const struct bs_record_type bs_row_type;       /* struct bs_row, but for its values */
+extern const struct bs_field bs_row_file_field;       /* its file: for tables alone */
 extern const struct bs_record_type bs_value_row_type; /* struct bs_value_row */
 extern const struct bs_record_type bs_answer_type;    /* struct bs_answer */
 
@@ -102,6 +103,11 @@ enum bs_status bs_h5_open(const char *path, hid_t *file, struct bs_error *err);
 enum bs_status bs_h5_check_schema(hid_t file, const char *path, struct bs_error *err);
 enum bs_status bs_h5_read_rows(hid_t file, const char *path, struct bs_row **rows, int *num_rows,
                                struct bs_error *err);
+
+/* Whether two finished trials of one id have the same values; BS_EDATA, which names both files and
+ * the value, where they have not. */
+enum bs_status bs_rows_check_same(const struct bs_row *left, const struct bs_row *right,
+                                  struct bs_error *err);
 
 /* A text attribute of the root in new memory; BS_EDATA where there is none. */
 enum bs_status bs_h5_read_text(hid_t object, const char *path, const char *name, char **text,

@@ -308,6 +308,8 @@ enum bs_status bs_results_read(const char *path, struct bs_results *results, str
         status = bs_h5_read_rows(file, path, &results->rows, &results->num_rows, err);
     if (!status && !(results->path = bs_strdup(path)))
         status = bs_fail_memory(err);
+    for (int i = 0; i < results->num_rows && !status; i++)
+        results->rows[i].file = results->path;
     bs_h5_close(file);
     if (status)
         bs_results_release(results);
@@ -319,6 +321,9 @@ void bs_results_release(struct bs_results *results)
     bs_free(results->path);
     bs_free(results->config);
     bs_rows_free(results->rows, results->num_rows);
+    for (int p = 0; p < results->num_parts; p++)
+        bs_results_release(&results->parts[p]);
+    bs_free(results->parts);
     *results = (struct bs_results){0};
 }
 

@@ -135,7 +135,20 @@ static int by_label(const void *left, const void *right)
     return order ? order : strcmp(text_of(a->model), text_of(b->model));
 }
 
-/* Rows that nothing above tells apart, as after a change of the program: by their ids. */
+/* What tells rows[at] from those of rows[first .. end) that are of its subject and have its label,
+ * in new memory: the name of its file, where each of them has another, else its id. */
+static char *parted(struct bs_row **rows, int first, int end, int at)
+{
+    const char *file = bs_path_name(text_of(rows[at]->file));
+    bool by_file = *file;
+    for (int k = first; k < end; k++)
+        by_file &= k == at || !bs_rows_same_subject(rows[at], rows[k]) ||
+                   !same(file, bs_path_name(text_of(rows[k]->file)));
+    return by_file ? bs_printf("%s file=%s", text_of(rows[at]->label), file)
+                   : bs_printf("%s id=%.8s", text_of(rows[at]->label), rows[at]->id);
+}
+
+/* Rows that nothing above tells apart, as after a change of the program. */
 static enum bs_status part_equals(struct bs_row **sorted, int count, struct bs_error *err)
 {
     for (int first = 0, end; first < count; first = end) {
@@ -146,9 +159,7 @@ static enum bs_status part_equals(struct bs_row **sorted, int count, struct bs_e
             bool twice = false;
             for (int k = first; k < end; k++)
                 twice |= k != i && bs_rows_same_subject(sorted[i], sorted[k]);
-            if (twice &&
-                set_label(sorted[i],
-                          bs_printf("%s id=%.8s", text_of(sorted[i]->label), sorted[i]->id), err))
+            if (twice && set_label(sorted[i], parted(sorted, first, end, i), err))
                 return err->status;
         }
     }
@@ -241,6 +252,14 @@ enum bs_status bs_rows_label(struct bs_row *rows, int num_rows, struct bs_error 
     bs_free(members);
     bs_free(sorted);
     return status;
+}
+
+bool bs_rows_whole_group(const struct bs_row *rows, int num_rows, const struct bs_row *row)
+{
+    int count = 0;
+    for (int i = 0; i < num_rows; i++)
+        count += bs_rows_group(&rows[i], row) && bs_row_is_done(&rows[i]);
+    return row->calibrations > 1 && count >= row->calibrations;
 }
 
 void bs_rows_mean_release(struct bs_row *mean)

@@ -82,6 +82,38 @@ beside() {
 }
 check "plot without --output draws beside the results" beside
 
+config more.yaml 2 32 <<'EOF'
+sweep:
+  - algorithm: [rtn, awq]
+    weights: {bits: [2, 4], group_size: 64}
+EOF
+"$program" run --quiet --output more.h5 more.yaml >/dev/null 2>&1
+
+# Two files are one to tables and charts, and the words of a selection are the same for both.
+several() {
+    run table sweep.h5 more.h5 --format csv --columns file
+    expect_status 0
+    expect_out '^model,evaluation,gptq w3 g64,sweep\.h5'
+    expect_out '^model,evaluation,awq w2 g64,more\.h5'
+    [ "$(grep -c 'rtn w4 g64' .out)" = 1 ] || problem "expected a trial of both files once"
+    run plot sweep.h5 more.h5 pareto layer_error --where 'bits < 4 and not algorithm = gptq'
+    expect_status 0
+    for chart in pareto layer_error; do
+        expect_chart sweep+more $chart
+        expect_err "^sweep\+more/$chart\.png"
+    done
+    [ "$(awk -F'\t' 'NF == 8 && $5 ~ /^[01]$/ {print $6}' sweep+more/pareto.tsv | sort | tr '\n' ' ')" = \
+        'awq w2 g64 rtn w2 g64 rtn w3 channel rtn w3 g64 ' ] ||
+        problem "expected four trials: $(cut -f6 sweep+more/pareto.tsv | tr '\n' ' ')"
+    run plot --where 'bits = 9' sweep.h5 pareto
+    expect_refusal '^bitsweep: sweep\.h5: none of 9 trials fits'
+    run plot sweep.h5 nothing.h5
+    expect_refusal "^bitsweep: cannot open 'nothing\.h5'"
+    run plot sweep.h5 paretto
+    expect_refusal "^bitsweep: no chart is called 'paretto'"
+}
+check "several files, and a selection" several
+
 # The folder moves to another place; the script needs nothing but its data.
 draws_again() {
     local chart

@@ -71,7 +71,7 @@ takes() {
     diff) echo between columns fail-if format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
-    plot) echo output plots help ;;
+    plot) echo output where sort top plots help ;;
     describe) echo markdown help ;;
     help) echo help man ;;
     esac
@@ -118,16 +118,15 @@ done <<'EOF'
 ^bitsweep run: unknown option '--quiet=1': --quiet takes no value; see      | run --quiet=1 one.yaml
 ^bitsweep run: expected 'CONFIG'                            | run
 ^bitsweep plan: expected 'CONFIG'                           | plan
-^bitsweep table: expected 'RESULTS'                         | table
-^bitsweep plot: expected 'RESULTS \[CHART\]'                | plot
+^bitsweep table: expected 'RESULTS\.\.\.'                   | table
+^bitsweep plot: expected 'RESULTS... \[CHART...\]'          | plot
 ^bitsweep diff: expected                   | diff
 ^bitsweep diff: expected                   | diff one.h5
 ^bitsweep fetch: expected 'NAME...'                         | fetch
 ^bitsweep fetch: unknown option '--output'                  | fetch --output x org/name
 ^bitsweep: 'a/b/c' is no name of the hub, expected org/name | fetch a/b/c
 ^bitsweep run: one operand too many: 'other.yaml'           | run one.yaml other.yaml
-^bitsweep table: one operand too many: 'b.h5'               | table a.h5 b.h5
-^bitsweep plot: one operand too many: 'layer_error'         | plot a.h5 pareto layer_error
+^bitsweep choose: one operand too many: 'b.h5'              | choose a.h5 b.h5
 ^bitsweep diff: one operand too many: 'c.h5'                | diff a.h5 b.h5 c.h5
 ^bitsweep describe: one operand too many: 'awq'             | describe gptq awq
 ^bitsweep run: a value is missing after '--output'         | run one.yaml --output

@@ -34,6 +34,8 @@ static int teardown(void **state)
     return sample_teardown(state);
 }
 
+static bool same_recipe; /* of the trials that are added: else each has its own */
+
 /* Adds a trial whose perplexity is 10 + `seed`, or a failed one for a NaN. */
 static void add(const char *path, const char *id, double seed)
 {
@@ -43,6 +45,8 @@ static void add(const char *path, const char *id, double seed)
         sample_make_failed(&s, id);
     else
         sample_make(&s, id, seed);
+    if (same_recipe)
+        s.record.row.recipe = "rtn w4";
     sample_must(bs_results_commit(path, &s.record, 1, NULL, 0, &sample_info, &err), &err);
 }
 
@@ -154,11 +158,89 @@ static void test_memory(void **state)
     assert_true(n > 20);
 }
 
+/* The same trials without a new file: each knows where the rest of it is kept. */
+static void test_read_all(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"two", "one", "three"};
+    const char *const from[] = {part_a, part_b};
+    struct bs_error err;
+    struct bs_results all;
+    add(part_a, "two", 2);
+    add(part_a, "one", NAN); /* done in the other file */
+    add(part_b, "one", 1);
+    add(part_b, "two", 2);
+    add(part_b, "three", 3);
+    sample_must(bs_results_read_all(from, 2, &all, &err), &err);
+    assert_int_equal(all.num_rows, 3);
+    assert_int_equal(all.num_parts, 2);
+    for (int i = 0; i < 3; i++) {
+        const struct bs_row *row = &all.rows[i];
+        void *nll;
+        assert_string_equal(row->id, files[i]);
+        assert_true(bs_row_is_done(row));
+        assert_string_equal(row->file, i == 0 ? part_a : part_b);
+        sample_must(bs_results_read_figure(row->file, row, BS_NLL, &nll, &err), &err);
+        bs_free(nll);
+    }
+    bs_results_release(&all);
+}
+
+/* Trials that only their files tell apart are called by these; equal ids must be equal trials. */
+static void test_read_all_apart(void **state)
+{
+    (void)state;
+    const char *const from[] = {part_a, part_b};
+    struct bs_error err;
+    struct bs_results all;
+    same_recipe = true;
+    add(part_a, "one", 1);
+    add(part_b, "two", 2);
+    sample_must(bs_results_read_all(from, 2, &all, &err), &err);
+    assert_non_null(strstr(all.rows[0].label, " file=a.h5"));
+    assert_non_null(strstr(all.rows[1].label, " file=b.h5"));
+    bs_results_release(&all);
+    add(part_b, "one", 2);
+    assert_int_equal(bs_results_read_all(from, 2, &all, &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "and they differ: "));
+    assert_non_null(strstr(err.message, part_b));
+    unlink(part_b);
+    add(part_b, "two", 2);
+    add(part_b, "three", 3); /* of one file both: it does not tell them apart */
+    sample_must(bs_results_read_all(from, 2, &all, &err), &err);
+    assert_string_equal(all.rows[0].label, "rtn w4 file=a.h5");
+    assert_string_equal(all.rows[1].label, "rtn w4 id=two");
+    same_recipe = false;
+    bs_results_release(&all);
+}
+
+static void test_read_all_memory(void **state)
+{
+    (void)state;
+    const char *const from[] = {part_a, part_b};
+    struct bs_error err;
+    struct bs_results all;
+    enum bs_status status;
+    long n = 0;
+    add(part_a, "one", 1);
+    add(part_b, "two", 2);
+    do {
+        bs_alloc_fail_at(++n);
+        status = bs_results_read_all(from, 2, &all, &err);
+        bs_alloc_fail_at(0);
+        assert_true(!status || status == BS_ENOMEM);
+    } while (status);
+    bs_results_release(&all);
+    assert_true(n > 20);
+}
+
 #define MERGE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {MERGE(test_parts), MERGE(test_failed), MERGE(test_differs),
-                                       MERGE(test_memory)};
+    const struct CMUnitTest tests[] = {MERGE(test_parts),          MERGE(test_failed),
+                                       MERGE(test_differs),        MERGE(test_memory),
+                                       MERGE(test_read_all),       MERGE(test_read_all_apart),
+                                       MERGE(test_read_all_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,7 @@ static void test_read(void **state)
     struct bs_by_position_what what;
     struct bs_by_position by;
     assert_true(bs_by_position_find("perplexity", &what));
-    assert_int_equal(bs_by_position_read(file, own, other, &what, &by, &err), BS_OK);
+    assert_int_equal(bs_by_position_read(own, other, &what, &by, &err), BS_OK);
     assert_int_equal(by.count, 5); /* 1, 2 - 3, 4, 5 - 7, 8 */
     for (int r = 0; r < by.count; r++) {
         const struct bs_at_position *at = &by.at[r];
@@ -132,11 +132,11 @@ static void test_read(void **state)
     }
     /* What compares anyway has no difference; flags are shares. */
     assert_true(bs_by_position_find("kld", &what));
-    assert_int_equal(bs_by_position_read(file, own, other, &what, &by, &err), BS_OK);
+    assert_int_equal(bs_by_position_read(own, other, &what, &by, &err), BS_OK);
     assert_near(by.at[4].value.mean, 7 * 8 / 3.0);
     assert_true(isnan(by.at[4].change.mean));
     assert_true(bs_by_position_find("same_top", &what));
-    assert_int_equal(bs_by_position_read(file, own, other, &what, &by, &err), BS_OK);
+    assert_int_equal(bs_by_position_read(own, other, &what, &by, &err), BS_OK);
     assert_near(by.at[0].value.mean, 1 / 3.0);
     assert_near(by.at[1].value.mean, 1 / 6.0);
     assert_near(by.at[2].value.mean, 0);
@@ -212,12 +212,12 @@ static void test_not_scored(void **state)
     struct bs_by_position by;
     assert_true(bs_by_position_find("perplexity", &what));
     const struct bs_row *half = bs_results_find(&results, "half");
-    assert_int_equal(bs_by_position_read(file, half, NULL, &what, &by, &err), BS_OK);
+    assert_int_equal(bs_by_position_read(half, NULL, &what, &by, &err), BS_OK);
     assert_int_equal(by.count, 2);
     assert_int_equal(by.at[0].at.first, 5);
     assert_near(by.at[1].value.mean, exp(1));
     const struct bs_row *missing = bs_results_find(&results, "missing");
-    assert_int_equal(bs_by_position_read(file, missing, NULL, &what, &by, &err), BS_EDATA);
+    assert_int_equal(bs_by_position_read(missing, NULL, &what, &by, &err), BS_EDATA);
     assert_non_null(strstr(err.message, "nll of missing: not all of its 12 predictions"));
     bs_results_release(&results);
 }

@@ -152,6 +152,9 @@ static void test_order(void **state)
     assert_chosen(&(struct bs_selection){.sort = "-perplexity_delta"}, NULL, NULL, "124350");
     assert_chosen(&(struct bs_selection){.sort = "-bits,label"}, NULL, NULL, "035421");
     assert_chosen(&(struct bs_selection){.sort = "perplexity_delta", .top = 2}, NULL, NULL, "53");
+    assert_chosen(&(struct bs_selection){.where = "bits = 4"}, tables, references, "435");
+    assert_chosen(&(struct bs_selection){.where = "bits = 4", .keeps_references = true}, tables,
+                  references, "0435");
     /* the reference is first, and not counted */
     assert_chosen(&(struct bs_selection){.sort = "perplexity_delta", .top = 2}, NULL, references,
                   "053");
