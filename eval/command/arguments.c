@@ -114,6 +114,26 @@ static int take_threads(const struct bs_command *command, const char *text,
                : usage_error(command, "--threads takes a number from 1 to 4096, not", text);
 }
 
+/* "2/8". */
+static int take_shard(const struct bs_command *command, const char *text, struct bs_arguments *args)
+{
+    int number = 0, count = 0, end = -1;
+    bool is_pair = sscanf(text, "%4d/%4d%n", &number, &count, &end) == 2 && end > 0 && !text[end];
+    args->shard = (struct bs_shard){number, count};
+    return is_pair && number >= 1 && number <= count && count <= BS_MOST_SHARDS
+               ? BS_EXIT_DONE
+               : usage_error(command, "--shard takes a number of so many, such as 2/8, not", text);
+}
+
+static int take_shards(const struct bs_command *command, const char *text,
+                       struct bs_arguments *args)
+{
+    args->shard = (struct bs_shard){0, parse_count(text)};
+    return args->shard.count
+               ? BS_EXIT_DONE
+               : usage_error(command, "--shards takes a number from 1 to 4096, not", text);
+}
+
 static int take_top(const struct bs_command *command, const char *text, struct bs_arguments *args)
 {
     args->selection.top = parse_count(text);
@@ -206,6 +226,12 @@ static const struct bs_flag flags[] = {
      "by what matrices are multiplied: portable, native (`describe numerics`); goes before the "
      "config's key",
      .take = take_numerics},
+    {"shard", "K/N", 0,
+     "the K-th of N parts of the sweep alone, into a result file of its own: results/CONFIG.K-of-"
+     "N.h5",
+     .take = take_shard},
+    {"shards", "N", 0, "which trials each of N parts has, as --shard runs them",
+     .take = take_shards},
     {"format", "NAME", 0, "terminal, markdown, csv, latex, json or jsonl (an object a line)",
      .text = offsetof(struct bs_arguments, format)},
     {"columns", "NAMES", 0,

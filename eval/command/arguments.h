@@ -10,9 +10,9 @@
 #include "eval/config/config.h"
 #include "eval/export/writer.h"
 #include "eval/report/choose.h"
-#include "eval/run/sweep.h"
+#include "eval/run/shard.h"
 
-enum { BS_MOST_OPERANDS = 64, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
+enum { BS_MOST_OPERANDS = BS_MOST_SHARDS, BS_MOST_ACCEPTED = 64, BS_MOST_SETTINGS = 16 };
 
 /* Everything a command may be told. */
 struct bs_arguments {
@@ -28,6 +28,7 @@ struct bs_arguments {
     const char *accepted[BS_MOST_ACCEPTED];
     int num_models, num_accepted;
     struct bs_limits limits;
+    struct bs_shard shard;
     struct bs_selection selection;
     struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */

@@ -23,6 +23,23 @@ void bs_close_all(struct bs_opened *opened)
     bs_config_release(&opened->config);
     bs_free(opened->named);
     bs_free(opened->path);
+    bs_free(opened->whole);
+}
+
+/* The names of the result file: of a shard its own. */
+static enum bs_status name_results(const struct bs_arguments *args, struct bs_opened *opened,
+                                   struct bs_error *err)
+{
+    opened->named = bs_result_path(args);
+    if (!opened->named)
+        return bs_fail_memory(err);
+    if (args->shard.number) {
+        opened->whole = opened->named;
+        opened->named = bs_shard_path(opened->whole, args->shard);
+        if (!opened->named)
+            return bs_fail_memory(err);
+    }
+    return bs_path_target(opened->named, &opened->path, err);
 }
 
 int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
@@ -33,18 +50,13 @@ int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
     if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
         return bs_fail_print_config(&err);
     bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
-    opened->named = bs_result_path(args);
-    if (!opened->named) {
-        bs_fail_memory(&err);
-        return bs_fail_print(&err);
-    }
-    if (bs_path_target(opened->named, &opened->path, &err))
+    if (name_results(args, opened, &err))
         return bs_fail_print(&err);
     for (int i = 0; i < args->num_accepted; i++)
         if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
             return bs_fail_print(&err);
     if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
-        bs_models_open(&opened->config, wanted, &opened->models, &err))
+        bs_models_open(&opened->config, wanted, args->shard, &opened->models, &err))
         return bs_fail_print_model(&opened->config, &err);
     return BS_EXIT_DONE;
 }

@@ -10,14 +10,15 @@ struct bs_opened {
     struct bs_config config;
     struct bs_models models;
     char *named, *path; /* the result file as it is called, and where that leads if it is a link */
+    char *whole;        /* where a shard's is the whole sweep's; NULL where there is no shard */
 };
 
 /* The result file: results/<config's name>.h5 unless --output says another. In new memory; NULL
  * when that runs out. */
 char *bs_result_path(const struct bs_arguments *args);
 
-/* Opens config, models and texts. The exit status; the message is out where it is not
- * BS_EXIT_DONE. Either way bs_close_all follows. */
+/* Opens config, models and texts; of a shard its trials. The exit status; the message is out where
+ * it is not BS_EXIT_DONE. Either way bs_close_all follows. */
 int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened);
 void bs_close_all(struct bs_opened *opened);
 

@@ -1,6 +1,7 @@
 /* run and plan: what begins with a config. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
@@ -16,22 +17,38 @@
 #include "eval/run/places.h"
 #include "eval/store/lock.h"
 
+/* A shard's table is for its log: charts are of the whole. */
+static enum bs_status report_charts(const struct bs_arguments *args, const struct bs_opened *opened,
+                                    const struct bs_results *results, struct bs_error *err)
+{
+    if (opened->whole)
+        return BS_OK;
+    char *folder = bs_chart_folder(opened->named);
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < opened->config.num_charts && !status; i++)
+        status = bs_report_chart(results, opened->config.charts[i], args, folder, err);
+    bs_free(folder);
+    return status;
+}
+
 static int report_run(const struct bs_arguments *args, const struct bs_opened *opened,
                       const struct bs_sweep_outcome *outcome)
 {
     struct bs_error err;
     struct bs_results results;
+    if (opened->whole && access(opened->named, F_OK)) {
+        bs_print_line(stderr, "shard %d of %d: there is nothing to run", args->shard.number,
+                      args->shard.count);
+        return BS_EXIT_DONE;
+    }
     if (bs_results_read(opened->named, &results, &err))
         return bs_fail_print(&err);
-    char *folder = bs_chart_folder(opened->named);
     enum bs_status status = bs_report_table(&results, &err);
     if (!status) {
         fflush(stdout);
         bs_print_line(stderr, "%s", opened->named);
+        status = report_charts(args, opened, &results, &err);
     }
-    for (int i = 0; i < opened->config.num_charts && !status; i++)
-        status = bs_report_chart(&results, opened->config.charts[i], args, folder, &err);
-    bs_free(folder);
     bs_results_release(&results);
     if (status)
         return bs_fail_print(&err);
@@ -48,8 +65,8 @@ static int run_opened(const struct bs_arguments *args, struct bs_opened *opened)
     struct bs_results_lock *lock;
     if (bs_results_lock_take(opened->path, &lock, &err))
         return bs_fail_print(&err);
-    enum bs_status status =
-        bs_models_run(&opened->models, opened->path, &args->limits, args->quiet, &outcome, &err);
+    enum bs_status status = bs_models_run(&opened->models, opened->path, opened->whole,
+                                          &args->limits, args->quiet, &outcome, &err);
     bs_results_unlock(lock);
     if (status == BS_ESTOPPED)
         bs_stop_now();
@@ -88,8 +105,9 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct bs_open
     struct bs_print printing;
     if (!bs_print_begin(&printing))
         return bs_fail_memory(err);
-    enum bs_status status = bs_models_plan(&opened->models, opened->path, &args->limits,
-                                           args->quiet, printing.out, err);
+    const char *path = opened->whole ? opened->whole : opened->path;
+    enum bs_status status =
+        bs_models_plan(&opened->models, path, &args->limits, args->quiet, printing.out, err);
     char *text = bs_print_end(&printing);
     if (!status && !text)
         status = bs_fail_memory(err);
@@ -138,7 +156,8 @@ const struct bs_command bs_command_run = {
                "then prints the whole table and draws the config's charts. A run that was "
                "stopped goes on where it was: what is finished is never computed twice, and an "
                "unfinished walk begins at its last checkpoint.",
-    .options = "output model accept-unknown memory scratch checkpoint threads numerics plots quiet",
+    .options =
+        "output model shard accept-unknown memory scratch checkpoint threads numerics plots quiet",
     .run = command_run,
 };
 
@@ -151,7 +170,7 @@ const struct bs_command bs_command_plan = {
     .details = "Reads the config and opens its models and texts as a run would, and says what a "
                "run would do: its trials, how much memory and disk it takes, how much work it is "
                "and about how long.",
-    .options =
-        "output model places accept-unknown memory scratch checkpoint threads numerics quiet",
+    .options = "output model shard shards places accept-unknown memory scratch checkpoint threads "
+               "numerics quiet",
     .run = command_plan,
 };

@@ -23,6 +23,9 @@ struct bs_trial {
     bool kept; /* it is on its way in a walk that was kept */
 };
 
+/* Gives back what a trial owns. */
+void bs_trial_release(struct bs_trial *trial);
+
 /* A sweep over one model: what is open, and its trials. */
 struct bs_sweep {
     const struct bs_config *config;
@@ -86,7 +89,7 @@ bool bs_sweep_is_open(const struct bs_sweep *sweep);
  * text. order [num_all], borrowed from the sweep. */
 void bs_sweep_order(const struct bs_sweep *sweep, const char **order);
 
-/* Marks the trials that `results` holds as done; failed ones stay open. */
+/* Marks the trials that `results` holds as done, beside those that are; failed ones stay open. */
 void bs_sweep_mark_done(struct bs_sweep *sweep, const struct bs_results *results);
 
 /* What a run may take. */
@@ -175,8 +178,12 @@ enum bs_status bs_sweep_plan_all(struct bs_sweep *sweep, const struct bs_limits 
                                  const struct bs_pace *pace, struct bs_sweep_plan *plan,
                                  struct bs_error *err);
 
-/* Prints the trials, memory and work of all parts without running anything. */
-void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan, FILE *out);
+struct bs_shards;
+
+/* Prints the trials, memory and work of all parts without running anything. `shards`: where they
+ * are cut, which of them runs a trial; else NULL. */
+void bs_sweep_print(const struct bs_sweep *sweep, const struct bs_sweep_plan *plan,
+                    const struct bs_shards *shards, FILE *out);
 
 /* A line on how large a checkpoint becomes and where it is; nothing where walks are not kept. */
 enum bs_status bs_sweep_print_checkpoint(const struct bs_sweep *sweep, const char *path,

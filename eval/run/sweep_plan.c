@@ -6,6 +6,16 @@
 #include "eval/base/mem.h"
 #include "eval/base/spill.h"
 
+bool bs_trial_is_open(const struct bs_trial *trial) { return !trial->done && !trial->kept; }
+
+bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe)
+{
+    for (int i = 0; i < sweep->num_trials; i++)
+        if (sweep->trials[i].recipe == recipe && bs_trial_is_open(&sweep->trials[i]))
+            return true;
+    return false;
+}
+
 /* How recipes ride with their streams in memory, or in a scratch directory. */
 struct sharing {
     struct bs_walk_memory needed;
