@@ -315,10 +315,10 @@ bool bs_config_wants(const struct bs_config *config, int recipe, int model)
     return config->recipe_models[recipe] >> model & 1;
 }
 
-bool bs_config_shares(const struct bs_config *config, int model, enum bs_sharing by)
+bool bs_config_spans_tokens(const struct bs_config *config, int model)
 {
     bool any = false;
     for (int r = 0; r < config->num_recipes && !any; r++)
-        any = bs_config_wants(config, r, model) && bs_recipe_shares(&config->recipes[r], by);
+        any = bs_config_wants(config, r, model) && bs_recipe_spans_tokens(&config->recipes[r]);
     return any;
 }

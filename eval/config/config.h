@@ -132,8 +132,9 @@ void bs_config_release(struct bs_config *config);
  * has the first one alone. */
 bool bs_config_wants(const struct bs_config *config, int recipe, int model);
 
-/* True where activations may share scales so by any recipe that the sweep has for this model. */
-bool bs_config_shares(const struct bs_config *config, int model, enum bs_sharing by);
+/* True where what becomes of a token's activations may depend on other tokens, by any recipe that
+ * the sweep has for this model. */
+bool bs_config_spans_tokens(const struct bs_config *config, int model);
 
 /* The models called `names` (or by their places), each once, as bits; all where num_names is 0.
  * BS_ECONFIG for a name that the config does not have, with the nearest that it has. */

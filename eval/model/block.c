@@ -264,7 +264,7 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
     for (int v = 0; v < p->num_values; v++) {
         if (!bs_setting_quantizes(sites[v]))
             continue;
-        if (bs_values_check(sites[v], p->values[v].width, err))
+        if (bs_values_check(sites[v], p->values[v].width, p->values[v].heads, err))
             return bs_fail_within(err, "%s", p->values[v].name);
         block->sites[v].setting = sites[v];
         block->sites[v].rounder = bs_rounder_of(sites[v], bs_draw_place(block->index, true, v));

@@ -67,14 +67,15 @@ static void quantize_site(struct bs_frame *frame, int value)
     const struct bs_block *block = frame->block;
     const struct bs_site_setting *setting = &block->sites[value];
     struct bs_frame_value *at = &frame->values[value];
-    int width = block->program->values[value].width;
+    const struct bs_value *is = &block->program->values[value];
     if (!at->rows)
         return;
     if (bs_is_input(&block->program->values[value]))
         encode_for_kernels(frame, value);
     if (is_read_itself(block, value))
-        bs_values_round(setting->setting, &setting->fixed, setting->rounder, at->x, at->rows, width,
-                        at->stride);
+        bs_values_round(setting->setting, &setting->fixed, setting->rounder,
+                        &(struct bs_values){at->x, at->rows, is->width, at->stride, is->heads},
+                        frame->scratch);
 }
 
 /* Turns a value where the block says so. */
@@ -180,9 +181,11 @@ static size_t scratch_floats(const struct bs_program *p, int tokens)
         size_t extra = type->extra ? type->extra(p, &p->ops[i], tokens) : 0;
         most = extra > most ? extra : most;
     }
-    for (int v = 0; v < p->num_values; v++) { /* what a turn takes while it is made */
+    for (int v = 0; v < p->num_values; v++) { /* what a turn, or rounding, takes while it is made */
         size_t width = bs_scratch_floats((size_t)p->values[v].width);
+        size_t rounding = p->values[v].name ? bs_values_floats(tokens, p->values[v].width) : 0;
         most = width > most ? width : most;
+        most = rounding > most ? rounding : most;
     }
     size_t hidden = (size_t)p->values[p->output].width;
     return layout.floats + most + bs_scratch_floats((size_t)tokens * hidden) +

@@ -14,7 +14,7 @@ enum { ALLOWED_TEXT = 512 };
 static const char *const rounding_words[] = {"nearest",  "half_away",  "floor", "ceil",
                                              "truncate", "stochastic", NULL};
 static const char *const importance_words[] = {"none", "imatrix", NULL};
-static const char *const sharing_words[] = {"token", "window", "static", NULL};
+static const char *const sharing_words[] = {"token", "window", "static", "head", "channel", NULL};
 
 #define ROUNDING                                                                                   \
     BS_OPT_WORDS(struct bs_setting, rounding, BS_CHOICE, BS_NEAREST, 0, BS_STOCHASTIC,             \
@@ -42,8 +42,16 @@ const struct bs_option bs_weights_options[] = {
 };
 
 const struct bs_option bs_activations_options[] = {
-    BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_STATIC, sharing_words,
-                 "who shares a scale: a token, a window; static = fixed from the calibration"),
+    BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_CHANNEL,
+                 sharing_words,
+                 "who shares a scale: a token, a window, a head of a token, a channel of a window "
+                 "(its groups are of tokens); static = fixed from the calibration"),
+    BS_OPT(struct bs_setting, keep, 0, 0, 0.5,
+           "share of the values that stay in 16 bits: the largest and the smallest of those that "
+           "share a scale, as KVQuant does it"),
+    BS_OPT(struct bs_setting, threshold, 0, 0, 65504,
+           "columns in which any token of the window has this size stay in 16 bits, as LLM.int8 "
+           "does it with 6; 0 = none"),
     ROUNDING,
     {.name = NULL},
 };
@@ -122,7 +130,8 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
     return bs_choice_equal(&a->format, &b->format) && bs_choice_equal(&a->range, &b->range) &&
            a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
            bs_option_equal(bs_option_find(bs_weights_options, "importance"), a, b) &&
-           a->mix == b->mix && a->sharing == b->sharing;
+           a->mix == b->mix && a->sharing == b->sharing && a->keep == b->keep &&
+           a->threshold == b->threshold;
 }
 
 /* ---- choosing ---- */
@@ -308,21 +317,64 @@ bool bs_setting_quantizes(const struct bs_setting *setting)
     return !leaves_alone(&setting->format);
 }
 
+bool bs_setting_spans_tokens(const struct bs_setting *setting)
+{
+    return bs_setting_quantizes(setting) &&
+           (setting->sharing == BS_BY_WINDOW || setting->sharing == BS_BY_CHANNEL ||
+            setting->threshold > 0);
+}
+
+/* A channel has as many values as the window has tokens, any number. */
+static enum bs_status check_channels(const struct bs_setting *setting, struct bs_error *err)
+{
+    const int odd = 7; /* no multiple of any block */
+    struct bs_code_layout layout;
+    struct bs_error ignored;
+    if (!bs_setting_lay(setting, 1, odd, &layout, &ignored) && !layout.tensor_bytes)
+        return BS_OK;
+    return bs_fail(err, BS_ECONFIG,
+                   "sharing is channel, along the tokens of a window, of which there may be any "
+                   "number, and format %s takes rows of some lengths alone, expected format %s, or "
+                   "sharing: token or head",
+                   setting->format.plugin->name, bs_format_registry.rows[0]->name);
+}
+
+/* What stays as it is beside the codes. */
+static enum bs_status check_kept(const struct bs_setting *setting, struct bs_error *err)
+{
+    bool own = setting->sharing == BS_BY_TOKEN;
+    if (setting->threshold > 0 && (setting->keep > 0 || !own))
+        return bs_fail(err, BS_ECONFIG,
+                       "threshold is about columns beside which each token has a scale of its own, "
+                       "expected sharing: token, and no keep");
+    if (setting->keep > 0 && !own && setting->sharing != BS_BY_HEAD &&
+        setting->sharing != BS_BY_CHANNEL)
+        return bs_fail(err, BS_ECONFIG,
+                       "keep is of values that share a scale as they pass and "
+                       "sharing is %s, expected token, head or channel",
+                       sharing_words[setting->sharing]);
+    return BS_OK;
+}
+
 /* Activations come row by row, or are known by their extremes only. What a format shares in all of
  * a tensor is shared as `sharing` says, if there is room for it and rows have scales beside it. */
 static enum bs_status check_activations(const struct bs_setting *setting, struct bs_error *err)
 {
     const struct bs_range *range = (const struct bs_range *)setting->range.plugin;
     struct bs_code_layout layout = bs_setting_layout(setting);
+    bool one = setting->sharing == BS_BY_WINDOW || setting->sharing == BS_BY_STATIC;
+    if (check_kept(setting, err) ||
+        (setting->sharing == BS_BY_CHANNEL && check_channels(setting, err)))
+        return err->status;
     if (layout.tensor_bytes && (!layout.param_bytes || layout.tensor_bytes > BS_FIXED_BYTES))
         return bs_fail(
             err, BS_ECONFIG,
             "the format shares its scales in all of a tensor, expected one for rows, and "
             "sharing: window or static");
-    if (setting->sharing != BS_BY_TOKEN && layout.group < layout.in && !layout.tensor_bytes)
+    if (one && layout.group < layout.in && !layout.tensor_bytes)
         return bs_fail(err, BS_ECONFIG,
                        "sharing is %s, but a row has several groups of columns, expected sharing: "
-                       "token, or one group a row",
+                       "token, head or channel, or one group a row",
                        sharing_words[setting->sharing]);
     if (setting->sharing == BS_BY_STATIC && range->needs_values && !range->watch)
         return bs_fail(err, BS_ECONFIG,
@@ -400,6 +452,7 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
     if (use != BS_FOR_WEIGHTS)
         return BS_OK;
     setting->sharing = BS_BY_TOKEN;
+    setting->keep = setting->threshold = 0;
     return setting->mix && !setting->mixed ? make_mixed(setting, err) : BS_OK;
 }
 
@@ -412,6 +465,10 @@ static bool matters(const struct bs_setting *setting, const struct bs_option *op
         return setting->mix != 0;
     if (!strcmp(option->name, "importance"))
         return setting->importance.word != BS_ALIKE;
+    if (!strcmp(option->name, "keep"))
+        return setting->keep > 0;
+    if (!strcmp(option->name, "threshold"))
+        return setting->threshold > 0;
     return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
 }
 
@@ -500,6 +557,14 @@ static void print_rest(const struct bs_setting *setting, FILE *out)
         fprintf(out, " imatrix=%s", bs_path_name(setting->importance.path));
     else if (setting->importance.word != BS_ALIKE)
         fprintf(out, " %s", importance_words[setting->importance.word]);
+    for (const struct bs_option *o = bs_activations_options; o->name; o++) {
+        char text[BS_OPTION_TEXT];
+        bool kept = !strcmp(o->name, "keep") || !strcmp(o->name, "threshold");
+        if (!kept || !matters(setting, o))
+            continue;
+        bs_option_print(o, setting, text, sizeof text);
+        fprintf(out, " %s=%s", o->name, text);
+    }
     if (setting->rounding != BS_NEAREST)
         fprintf(out, " %s", rounding_words[setting->rounding]);
     if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)

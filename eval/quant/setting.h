@@ -19,9 +19,12 @@ enum bs_rounding {
 
 /* Who shares a scale at an activation; weights are shared as their format says. */
 enum bs_sharing {
-    BS_BY_TOKEN,  /* each token has its own, found as it passes */
-    BS_BY_WINDOW, /* all tokens of a window, found as it passes */
-    BS_BY_STATIC, /* all tokens there are, fixed from the calibration */
+    BS_BY_TOKEN,   /* each token has its own, found as it passes */
+    BS_BY_WINDOW,  /* all tokens of a window, found as it passes */
+    BS_BY_STATIC,  /* all tokens there are, fixed from the calibration */
+    BS_BY_HEAD,    /* each head of a token has its own; of a value without heads as a token */
+    BS_BY_CHANNEL, /* each channel of a window has its own: the format lies along the tokens, so
+                      that a group is so many consecutive tokens of one channel */
 };
 
 /* What an error in each column of a weight counts where its scales are searched for: in formats and
@@ -43,6 +46,9 @@ struct bs_setting {
     int mix; /* of weights: of bs_mix_words; not 0: each tensor has its own format */
     struct bs_setting *mixed; /* of a resolved mix: [bs_mix_formats], by format; owned */
     int sharing;              /* enum bs_sharing, of activations */
+    double keep;      /* of activations: share of the values that stay as they are, the largest and
+                         the smallest of those that share a scale */
+    double threshold; /* of activations: columns where any token's |x| reaches it stay; 0 = none */
 };
 
 /* Bits of a value that is not quantized, as models are published. */
@@ -78,6 +84,9 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b);
 
 /* Whether values are quantized at all. */
 bool bs_setting_quantizes(const struct bs_setting *setting);
+
+/* Whether what becomes of a token's values depends on the other tokens of its window. */
+bool bs_setting_spans_tokens(const struct bs_setting *setting);
 
 /* Chooses a format (NULL = none) with its default options. BS_ENOMEM. */
 enum bs_status bs_setting_choose_format(struct bs_setting *setting, const struct bs_plugin *format,

@@ -10,16 +10,20 @@ union params {
     max_align_t align;
 };
 
-enum bs_status bs_values_check(const struct bs_setting *setting, int width, struct bs_error *err)
+enum bs_status bs_values_check(const struct bs_setting *setting, int width, int heads,
+                               struct bs_error *err)
 {
     struct bs_code_layout layout;
-    if (bs_setting_lay(setting, 1, width, &layout, err))
+    int row = setting->sharing == BS_BY_HEAD ? width / heads : width;
+    if (setting->sharing == BS_BY_CHANNEL)
+        return BS_OK; /* whose rows are of any length */
+    if (bs_setting_lay(setting, 1, row, &layout, err))
         return err->status;
     if (setting->sharing == BS_BY_STATIC && !layout.tensor_bytes &&
         layout.param_bytes > sizeof(struct bs_fixed))
         return bs_fail(err, BS_ECONFIG,
                        "format %s has no room for static parameters, expected "
-                       "sharing: token or window",
+                       "sharing: token, head or window",
                        setting->format.plugin->name);
     return BS_OK;
 }
@@ -169,63 +173,4 @@ void bs_weights_round(const struct bs_setting *setting, const struct bs_code_lay
                           importance ? importance + at : NULL,
                           x + (size_t)i * (size_t)layout->in + at, left < step ? left : step);
         }
-}
-
-/* Every span of a row by parameters of its own. */
-static void round_spans(const struct bs_setting *setting, const struct bs_code_layout *layout,
-                        const void *tensor, struct bs_rounder rounder, uint64_t index, float *row)
-{
-    for (int at = 0; at < layout->in; at += layout->span) {
-        int left = layout->in - at;
-        bs_span_round(setting, layout, tensor, rounder, index + (uint64_t)at, NULL, row + at,
-                      left < layout->span ? left : layout->span);
-    }
-}
-
-static struct bs_sample sample_of(const float *x, int rows, int width, int stride)
-{
-    return (struct bs_sample){
-        .x = x, .rows = (size_t)rows, .count = (size_t)width, .stride = (size_t)stride};
-}
-
-/* By a format with parameters of a tensor above those of spans. */
-static void round_under_tensor(const struct bs_setting *setting,
-                               const struct bs_code_layout *layout, const struct bs_fixed *fixed,
-                               struct bs_rounder rounder, float *x, int rows, int width, int stride)
-{
-    struct bs_fixed tensor;
-    struct bs_sample all = sample_of(x, rows, width, stride);
-    if (setting->sharing == BS_BY_STATIC)
-        tensor = *fixed;
-    else if (setting->sharing == BS_BY_WINDOW)
-        fit_tensor(setting, layout, &all, tensor.bytes);
-    for (int t = 0; t < rows; t++) {
-        float *row = x + (size_t)t * (size_t)stride;
-        struct bs_sample own = sample_of(row, 1, width, stride);
-        if (setting->sharing == BS_BY_TOKEN)
-            fit_tensor(setting, layout, &own, tensor.bytes);
-        round_spans(setting, layout, tensor.bytes, rounder, (uint64_t)t * (uint64_t)width, row);
-    }
-}
-
-void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
-                     struct bs_rounder rounder, float *x, int rows, int width, int stride)
-{
-    struct bs_code_layout layout = layout_of(setting, width);
-    struct bs_cell cell = {.scale = 1};
-    bool each = setting->sharing == BS_BY_TOKEN;
-    if (layout.tensor_bytes) {
-        round_under_tensor(setting, &layout, fixed, rounder, x, rows, width, stride);
-        return;
-    }
-    if (!each)
-        cell = bs_values_cell(setting, fixed, x, rows, width, stride, NULL);
-    for (int t = 0; t < rows; t++) {
-        float *row = x + (size_t)t * (size_t)stride;
-        uint64_t index = (uint64_t)t * (uint64_t)width;
-        if (each)
-            round_spans(setting, &layout, NULL, rounder, index, row);
-        else
-            bs_cell_round(&cell, rounder, index, row, (size_t)width);
-    }
 }

@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_QUANT_VALUES_H
 #define BS_EVAL_QUANT_VALUES_H
 
+#include "eval/base/parallel.h"
 #include "eval/quant/format.h"
 
 /* Parameters that are fixed from the calibration, of a format that needs as many bytes: those of a
@@ -10,9 +11,17 @@ struct bs_fixed {
     max_align_t bytes[BS_FIXED_BYTES / sizeof(max_align_t)];
 };
 
-/* Whether values of this width can be rounded on their way by a resolved setting of activations.
- * BS_ECONFIG. */
-enum bs_status bs_values_check(const struct bs_setting *setting, int width, struct bs_error *err);
+/* The values of a site in one window: rows, a token each, of `width` values `stride` apart, which
+ * `heads` heads of equal width share. */
+struct bs_values {
+    float *x;
+    int rows, width, stride, heads;
+};
+
+/* Whether values of this width, of so many heads, can be rounded on their way by a resolved setting
+ * of activations. BS_ECONFIG. */
+enum bs_status bs_values_check(const struct bs_setting *setting, int width, int heads,
+                               struct bs_error *err);
 
 /* The parameters of values between these extremes. */
 void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
@@ -24,12 +33,21 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
                               const float *x, int rows, int width, int stride,
                               const float *extremes);
 
-/* Replaces x, [rows] rows of `width` values, `stride` apart, by their quantized values; index 0 of
- * the rounder's draws is the first one. `fixed` is looked at where sharing is static. Where a
- * format has parameters of a tensor and of its spans, sharing says who shares the former, and spans
- * have their own. */
+/* Replaces values by their quantized values; the rounder's draws are counted token by token, by
+ * channels where these share a scale. `fixed` is looked at where sharing is static. Where a format
+ * has parameters of a tensor and of its spans, sharing says who shares the former, and spans have
+ * their own.
+ *
+ * keep = s: of the values that share a scale those stay that are up to their quantile s / 2 or from
+ * 1 - s / 2 on (linear between two values, as torch.quantile), and the others are fitted as if the
+ * median, the lower one, stood in their place (SqueezeAILab/KVQuant get_outliers_dynamic,
+ * quant_fn_zp). threshold: all is rounded to float16; where that has any |x| from the threshold on,
+ * the column stays so; scales are fitted to the other values, those from the threshold on being 0
+ * (bitsandbytes int8_vectorwise_quant). Takes bs_values_floats of scratch. */
 void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
-                     struct bs_rounder rounder, float *x, int rows, int width, int stride);
+                     struct bs_rounder rounder, const struct bs_values *values,
+                     struct bs_scratch *scratch);
+size_t bs_values_floats(int rows, int width);
 
 /* Makes what all of a matrix, weight [layout->out][layout->in], shares: bytes for bs_free, or NULL
  * where that is nothing. BS_ENOMEM. */

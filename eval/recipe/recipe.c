@@ -335,31 +335,34 @@ bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step)
     return any;
 }
 
-static bool shares(const struct bs_setting *activations, enum bs_sharing by)
+/* Whether it is so of activations at any place. */
+static bool any_activations(const struct bs_recipe *recipe,
+                            bool (*is_so)(const struct bs_setting *setting))
 {
-    return bs_setting_quantizes(activations) && activations->sharing == (int)by;
+    bool any = is_so(&recipe->activations);
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS && is_so(&recipe->rules[r].setting);
+    return any;
 }
 
-bool bs_recipe_shares(const struct bs_recipe *recipe, enum bs_sharing by)
+bool bs_recipe_spans_tokens(const struct bs_recipe *recipe)
 {
-    bool any = shares(&recipe->activations, by);
-    for (int r = 0; r < recipe->num_rules; r++)
-        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS && shares(&recipe->rules[r].setting, by);
-    return any;
+    return any_activations(recipe, bs_setting_spans_tokens);
+}
+
+static bool is_static(const struct bs_setting *activations)
+{
+    return bs_setting_quantizes(activations) && activations->sharing == BS_BY_STATIC;
 }
 
 bool bs_recipe_static_activations(const struct bs_recipe *recipe)
 {
-    return bs_recipe_shares(recipe, BS_BY_STATIC);
+    return any_activations(recipe, is_static);
 }
 
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe)
 {
-    bool any = bs_setting_quantizes(&recipe->activations);
-    for (int r = 0; r < recipe->num_rules; r++)
-        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS &&
-               bs_setting_quantizes(&recipe->rules[r].setting);
-    return any;
+    return any_activations(recipe, bs_setting_quantizes);
 }
 
 bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe)

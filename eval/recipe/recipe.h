@@ -98,8 +98,9 @@ bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe);
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe);
 bool bs_recipe_static_activations(const struct bs_recipe *recipe);
 
-/* Whether activations of any place may share scales so. */
-bool bs_recipe_shares(const struct bs_recipe *recipe, enum bs_sharing by);
+/* Whether what becomes of a token's activations, at any place, may depend on other tokens:
+ * bs_setting_spans_tokens. */
+bool bs_recipe_spans_tokens(const struct bs_recipe *recipe);
 
 /* Whether a step changes the basis of the residual stream. */
 bool bs_recipe_turns(const struct bs_recipe *recipe);

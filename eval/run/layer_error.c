@@ -168,15 +168,16 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
         return BS_OK;
     size_t mark = scratch->used;
     float *changed = bs_scratch_take(scratch, rows * in);
-    float *y = bs_scratch_take(scratch, rows * out);
-    float *y_hat = bs_scratch_take(scratch, rows * out);
     float *room = bs_scratch_take(scratch, in > out ? in : out);
     memcpy(changed, probed->x, rows * in * sizeof *changed);
     bs_bases_apply(&got->in, changed, tokens, room);
     const struct bs_site_setting *at = &m->quantized->sites[site];
+    const struct bs_values values = {changed, tokens, got->in_features, got->in_features,
+                                     m->quantized->program->values[site].heads};
     if (at->setting)
-        bs_values_round(at->setting, &at->fixed, at->rounder, changed, tokens, got->in_features,
-                        got->in_features);
+        bs_values_round(at->setting, &at->fixed, at->rounder, &values, scratch);
+    float *y = bs_scratch_take(scratch, rows * out);
+    float *y_hat = bs_scratch_take(scratch, rows * out);
     bs_linear_forward(wanted, probed->x, y, wanted->out_features, tokens);
     bs_linear_forward(got, changed, y_hat, wanted->out_features, tokens);
     bs_bases_undo(&got->out, y_hat, tokens, room);
@@ -298,7 +299,9 @@ static void describe_linear(const struct measuring *m, int linear, struct bs_lay
 static size_t linear_floats(const struct bs_slot *slot, size_t rows)
 {
     size_t in = (size_t)slot->in, out = (size_t)slot->out;
-    return bs_scratch_floats(rows * in) + 2 * bs_scratch_floats(rows * out) +
+    size_t outputs = 2 * bs_scratch_floats(rows * out);
+    size_t rounding = bs_values_floats((int)rows, slot->in);
+    return bs_scratch_floats(rows * in) + (outputs > rounding ? outputs : rounding) +
            bs_scratch_floats(in > out ? in : out);
 }
 

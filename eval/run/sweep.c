@@ -123,7 +123,7 @@ static void fit_to_model(const struct bs_sweep *sweep, const struct bs_evaluatio
         sweep->reference ? bs_model_architecture(sweep->reference) : a;
     if (bs_rope_depends_on_length(a) || bs_rope_depends_on_length(b))
         source->apart = BS_APART_REQUESTS;
-    else if (bs_config_shares(sweep->config, sweep->model_index, BS_BY_WINDOW))
+    else if (bs_config_spans_tokens(sweep->config, sweep->model_index))
         source->apart = BS_APART_ITEMS;
     if (evaluation->subject == BS_OF_TASK && !source->tokens)
         source->tokens = a->max_positions < b->max_positions ? a->max_positions : b->max_positions;

@@ -113,7 +113,7 @@ static void test_errors_of_grids(void **state)
             ":7:22: error: bits is '0', expected a whole number from 1 to 8, or 16",
             ":7:29: error: unknown key 'groupsize', expected format, range, bits, group_size, ",
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant, compressed_tensors, "
-            "auto_round, torchao, torchao_no_clipping, hqq or auto",
+            "auto_round, torchao, torchao_no_clipping, hqq, bitsandbytes, kivi, kvquant or auto",
             ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
             "except, calibrate_on, compute or alpha; it belongs under weights",
             ":9:5: error: unknown key 'sharing', expected algorithm, model, weights, "
@@ -190,7 +190,8 @@ static void test_options_of_plugins(void **state)
             ":7:19: error: unknown key 'range_norm', expected format, range, bits, group_size, ",
             ":7:34: error: unknown key 'granularity', expected format, range, bits, group_size, ",
             ":7:55: error: unknown key 'bmm_input', expected format, range, bits, group_size, ",
-            ":7:81: error: sharing is 'tensor', expected token, window or static (did you mean "
+            ":7:81: error: sharing is 'tensor', expected token, window, static, head or channel "
+            "(did you mean "
             "'window'?)",
             ":9:23: error: format is an empty list, expected at least one value",
             NULL,

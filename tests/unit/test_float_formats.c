@@ -42,8 +42,11 @@ static void round_activations(const char *settings, const struct bs_fixed *fixed
 {
     const struct bs_setting *setting = activations_setting(settings);
     struct bs_error err;
-    assert_int_equal(bs_values_check(setting, WIDTH, &err), BS_OK);
-    bs_values_round(setting, fixed, bs_rounder_of(setting, 0), x, ROWS, WIDTH, WIDTH);
+    assert_int_equal(bs_values_check(setting, WIDTH, 1, &err), BS_OK);
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_values_floats(ROWS, WIDTH));
+    bs_values_round(setting, fixed, bs_rounder_of(setting, 0),
+                    &(struct bs_values){x, ROWS, WIDTH, WIDTH, 1}, scratch);
+    bs_scratch_free(scratch, 1);
 }
 
 /* The scale above the blocks' is that of a token, of a window, or what the calibration saw. */

@@ -335,7 +335,8 @@ static void assert_applied(const char *settings, float most, const float *want)
     struct bs_fixed fixed;
     float x[] = {7, -3.4f, 0.5f, 0.7f, 0.24f, -0.26f};
     bs_values_fix(setting, 3, -most, most, &fixed);
-    bs_values_round(setting, &fixed, bs_rounder_of(setting, 0), x, 2, 3, 3);
+    bs_values_round(setting, &fixed, bs_rounder_of(setting, 0), &(struct bs_values){x, 2, 3, 3, 1},
+                    &random_.scratch[0]);
     for (int i = 0; i < 6; i++)
         assert_close((double)x[i], (double)want[i], 0, 1e-6);
 }
@@ -379,8 +380,10 @@ static void applied(const struct shown *shown, int value, int tokens, double *ou
     const struct bs_site_setting *setting = &block->sites[value];
     memcpy(copy, shown->x[value], (size_t)(tokens * width) * sizeof *copy);
     if (setting->setting)
-        bs_values_round(setting->setting, &setting->fixed, setting->rounder, copy, tokens, width,
-                        width);
+        bs_values_round(setting->setting, &setting->fixed, setting->rounder,
+                        &(struct bs_values){copy, tokens, width, width,
+                                            random_.architecture.programs[0].values[value].heads},
+                        &random_.scratch[0]);
     for (int i = 0; i < tokens * width; i++)
         out[i] = (double)copy[i];
 }
@@ -428,10 +431,16 @@ static void activations_are_quantized_at_their_sites(void **state)
     static struct shown shown;
     static float y[FLOATS];
     struct bs_observer observer = {.context = &shown, .site = show};
-    static const char *const settings[] = {
-        "bits=4", "bits=4 sharing=window", "bits=4 sharing=static",
-        "bits=4 group_size=16 rounding=floor", "bits=4 rounding=stochastic"};
-    for (int k = 0; k < 10; k++) {
+    static const char *const settings[] = {"bits=4",
+                                           "bits=4 sharing=window",
+                                           "bits=4 sharing=static",
+                                           "bits=4 group_size=16 rounding=floor",
+                                           "bits=4 rounding=stochastic",
+                                           "bits=4 sharing=head",
+                                           "bits=4 sharing=channel group_size=32 grid=kivi",
+                                           "bits=4 keep=0.1 grid=kvquant",
+                                           "bits=8 threshold=1.5 grid=bitsandbytes"};
+    for (int k = 0; k < 18; k++) {
         const struct bs_setting *activations = activations_setting(settings[k / 2]);
         for (int v = 0; v < block->program->num_values;
              v++) { /* different, so that none can stand for another */

@@ -193,11 +193,13 @@ static void assert_linear(const struct bs_setting *format, const struct bs_setti
     assert_int_equal(prepare(&linear), BS_OK);
     assert_non_null(linear.prepared);
     struct bs_scratch *scratch =
-        bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(OUT));
+        bs_scratch_create(1, bs_coded_rows_floats(ROWS, IN) + bs_integer_forward_floats(OUT) +
+                                 bs_values_floats(ROWS, IN));
     struct bs_coded_rows coded = bs_coded_rows_take(scratch, ROWS, IN);
     bs_coded_rows_encode(&site, x, &coded);
     bs_integer_forward(&linear, linear.prepared, &coded, y, STRIDE, scratch);
-    bs_values_round(activations, &site.fixed, site.rounder, x, ROWS, IN, IN);
+    bs_values_round(activations, &site.fixed, site.rounder, &(struct bs_values){x, ROWS, IN, IN, 1},
+                    scratch);
     for (int t = 0; t < ROWS; t++) {
         for (int j = 0; j < IN; j++) {
             int level = coded.codes[t * IN + j] - (int)coded.zero_point[t];

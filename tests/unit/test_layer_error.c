@@ -95,7 +95,8 @@ static void assert_output_figures(int role, const struct bs_layer_row *row)
             own[j] = x[j] / is->in.list[0].values[j];
         const struct bs_site_setting *at = &changed.sites[site];
         if (at->setting)
-            bs_values_round(at->setting, &at->fixed, at->rounder, own, 1, in, in);
+            bs_values_round(at->setting, &at->fixed, at->rounder,
+                            &(struct bs_values){own, 1, in, in, 1}, &random_.scratch[0]);
         for (int i = 0; i < was->out_features; i++) {
             double y = row_times(was, i, x);
             double y_hat = row_times(is, i, own) * (double)is->out.list[0].values[i];

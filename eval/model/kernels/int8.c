@@ -3,13 +3,16 @@
 #include "eval/model/integer.h"
 #include "eval/model/kernel.h"
 
-/* Whether values by this setting are whole numbers times one scale a row. */
+/* Whether values by this setting are whole numbers times one scale a row, all of them. */
 static bool makes_integers(const struct bs_setting *setting, int width)
 {
     struct bs_code_layout layout;
     struct bs_error ignored;
-    return setting && !bs_setting_lay(setting, 1, width, &layout, &ignored) &&
-           layout.whole_numbers && layout.group == layout.in && !layout.tensor_bytes;
+    if (!setting || setting->sharing == BS_BY_HEAD || setting->sharing == BS_BY_CHANNEL ||
+        setting->keep > 0 || setting->threshold > 0)
+        return false;
+    return !bs_setting_lay(setting, 1, width, &layout, &ignored) && layout.whole_numbers &&
+           layout.group == layout.in && !layout.tensor_bytes;
 }
 
 static bool int8_suits(const struct bs_multiplication *product)
