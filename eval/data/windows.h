@@ -76,6 +76,8 @@ struct bs_windows {
     struct bs_lines notices;        /* what there is to say of the requests, a line each */
     struct bs_text_size text;       /* of the whole text, or of the documents drawn */
     struct bs_digest digest;        /* of ids, windows and tokens */
+    struct bs_digest asked;         /* of a task: of its requests, however they are laid out in
+                                     * windows */
     struct bs_digest text_digest;   /* of the exact bytes of the text; of a task of its items', its
                                      * record and what shots are drawn from */
 };

@@ -178,6 +178,17 @@ static void print_windows(const char *name, const struct bs_windows *windows, FI
             windows->digest.hex);
 }
 
+/* How a task is laid out in windows changes no bit of its answers, and depends on other recipes. */
+static void print_asked(const struct bs_evaluation_config *e, const struct bs_windows *windows,
+                        FILE *out)
+{
+    if (e->task)
+        fprintf(out, "evaluation.text: %s\nevaluation.ids: %s\n", windows->text_digest.hex,
+                windows->asked.hex);
+    else
+        print_windows("evaluation", windows, out);
+}
+
 /* What tells numbers apart that were taken on the same ids. */
 static void print_how(const struct bs_evaluation_config *e, const struct bs_windows *windows,
                       FILE *out)
@@ -212,7 +223,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     bs_recipe_print(recipe, out);
     if (bs_recipe_needs_calibration(recipe))
         print_windows("calibration", &sweep->calibrations[trial->calibration], out);
-    print_windows("evaluation", &sweep->texts[trial->text], out);
+    print_asked(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     print_how(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     if (recipe->num_steps || sweep->reference) {
         /* The windows of the per-linear errors belong to the first text. */

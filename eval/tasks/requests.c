@@ -384,6 +384,24 @@ static void lay_cluster(struct bs_requests *r, const struct group *groups,
     *branches += l.num_branches;
 }
 
+/* What is asked, which is the same however it is laid out. */
+static enum bs_status take_digest(const struct bs_requests *r, struct bs_digest *digest,
+                                  struct bs_error *err)
+{
+    struct bs_digest_state *state = bs_digest_create();
+    if (!state)
+        return bs_fail_memory(err);
+    for (int i = 0; i < r->count; i++) {
+        const struct bs_request *row = &r->rows[i];
+        const int32_t what[] = {row->length, row->own,    row->first,        row->suffix,
+                                row->item,   row->choice, row->unconditional};
+        bs_digest_add(state, what, sizeof what);
+        bs_digest_add(state, row->ids, ((size_t)row->length + 1) * sizeof *row->ids);
+    }
+    *digest = bs_digest_finish(state);
+    return BS_OK;
+}
+
 enum bs_status bs_requests_lay(struct bs_requests *r, enum bs_apart apart, struct bs_windows *out,
                                struct bs_error *err)
 {
@@ -401,5 +419,7 @@ enum bs_status bs_requests_lay(struct bs_requests *r, enum bs_apart apart, struc
         lay_cluster(r, groups, &clusters[w], w, &branches, out);
     bs_free(clusters);
     bs_free(groups);
+    if (!status)
+        status = take_digest(r, &out->asked, err);
     return status ? status : bs_windows_take_digest(out, err);
 }

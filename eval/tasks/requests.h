@@ -58,7 +58,7 @@ enum bs_status bs_requests_begin(struct bs_requests *requests, struct bs_error *
 /* Lays the requests out, the longest windows first: those of a group in one window that forks, as
  * do groups that follow one another and begin alike (shots of one subject) where that saves enough,
  * as far as `apart` lets them. Fills windows, tokens, lengths, ids, targets, forks, spans and
- * digest of `out`, and every request's span. BS_ENOMEM. */
+ * both digests of `out`, and every request's span. BS_ENOMEM. */
 enum bs_status bs_requests_lay(struct bs_requests *requests, enum bs_apart apart,
                                struct bs_windows *out, struct bs_error *err);
 void bs_requests_release(struct bs_requests *requests);

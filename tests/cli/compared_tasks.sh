@@ -66,6 +66,18 @@ END
 }
 check "items lie apart where they would share a scale" planned_apart
 
+# A recipe that lays items out otherwise leaves the others' trials what they are.
+measured_once() {
+    run run --quiet --output token.h5 token.yaml
+    expect_status 0
+    sed -n '/algorithm/,$p' window.yaml >>token.yaml
+    run plan --quiet --output token.h5 token.yaml
+    expect_out '  done   .*rtn w8 channel a8 token$'
+    expect_out '6 items in 6 rows of up to '
+    expect_out '^1 of 3 trials to run'
+}
+check "trials stay what they are where a recipe is added that shares a scale" measured_once
+
 tabled() {
     run run --quiet --output one.h5 one.yaml
     expect_status 0

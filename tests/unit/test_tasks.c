@@ -226,6 +226,8 @@ static void check_sharing(struct bs_evaluation_source source, int items, bool mu
     source.apart = BS_APART_REQUESTS;
     ask(&source, "3", mutual, &apart);
     assert_int_equal(shared.answers.count, apart.answers.count);
+    assert_string_equal(shared.requests.asked.hex, apart.requests.asked.hex);
+    assert_string_not_equal(shared.requests.digest.hex, apart.requests.digest.hex);
     for (int i = 0; i < shared.answers.count; i++) {
         const struct bs_answer *a = &shared.answers.rows[i], *b = &apart.answers.rows[i];
         assert_memory_equal(&a->log_likelihood, &b->log_likelihood, sizeof(double));
@@ -274,6 +276,7 @@ static void test_sharing_a_scale(void **state)
     ask_by(&recipe, &source, "3", false, &few);
     source.windows = 6;
     ask_by(&recipe, &source, "3", false, &more);
+    assert_string_not_equal(few.requests.asked.hex, more.requests.asked.hex);
     assert_int_equal(few.requests.windows, 3);
     assert_int_equal(more.requests.windows, 6);
     for (int i = 0; i < few.answers.count; i++)
