@@ -13,6 +13,27 @@ static const size_t most_file_bytes = 5000000000u; /* of weights, as transformer
 
 /* ---- before ---- */
 
+/* Embedding and head where the layout has no codes for them. */
+static enum bs_status check_outer(const struct bs_export_layout *layout,
+                                  const struct bs_export_places *places, bool tied,
+                                  struct bs_error *err)
+{
+    static const char other[] = "expected the layout dequantized, or gguf";
+    int embedding = places->outer[BS_EMBEDDING];
+    const struct bs_export_place *head = &places->items[places->outer[BS_HEAD]];
+    if (embedding >= 0 && layout->outer != BS_EXPORT_ALL_OUTER)
+        return bs_export_refuse(&places->items[embedding], err,
+                                "the recipe quantizes the embedding%s, for which the layout has no "
+                                "codes: %s",
+                                tied ? ", which is the head too" : "", other);
+    if (head->weights && layout->outer == BS_EXPORT_NO_OUTER)
+        return bs_export_refuse(head, err,
+                                "the recipe quantizes the head, for which the layout has no codes: "
+                                "%s",
+                                other);
+    return BS_OK;
+}
+
 enum bs_status bs_export_folder_check(const struct bs_export *export,
                                       const struct bs_export_layout *layout, struct bs_error *err)
 {
@@ -34,7 +55,8 @@ enum bs_status bs_export_folder_check(const struct bs_export *export,
                        "expected compute: float32, or the layout gguf");
     if (bs_export_places_list(export, &places, err))
         return err->status;
-    enum bs_status status = BS_OK;
+    enum bs_status status =
+        check_outer(layout, &places, bs_model_architecture(export->model)->tied_head, err);
     bool any = !layout->settings; /* plain weights are a model whatever the recipe is */
     for (int i = 0; i < places.count && !status; i++) {
         any |= places.items[i].weights != NULL;
@@ -237,11 +259,50 @@ static enum bs_status write_config(const struct bs_export_folder *folder, struct
     return status;
 }
 
+/* The whole of embedding or head as codes. */
+static enum bs_status put_outer_codes(struct bs_export_folder *folder, enum bs_outer which,
+                                      const struct bs_tensor *tensor, struct bs_error *err)
+{
+    struct bs_export_place *place = &folder->places.items[folder->places.outer[which]];
+    const struct bs_export *export = folder->export;
+    struct bs_outer_rounding rounding;
+    struct bs_codes codes;
+    if (bs_outer_rounding_init(export->model, which, place->weights,
+                               export->outer_importance[which], NULL, &rounding, err))
+        return err->status;
+    float *values = bs_alloc(tensor->count, sizeof *values);
+    enum bs_status status = values ? BS_OK : bs_fail_memory(err);
+    if (!status) {
+        bs_tensor_read(tensor, 0, tensor->count, values);
+        status = bs_outer_codes(&rounding, 0, place->out, values, &codes, err);
+        bs_free(values);
+        if (!status)
+            status = folder->layout->matrix(folder, place, &codes, err);
+        bs_codes_release(&codes);
+    }
+    bs_outer_rounding_release(&rounding);
+    return status ? bs_fail_within(err, "%s", place->module) : BS_OK;
+}
+
+static enum bs_status put_outer(void *context, const struct bs_stored_tensor *tensor,
+                                struct bs_error *err)
+{
+    struct bs_export_folder *folder = context;
+    const struct bs_export_places *places = &folder->places;
+    for (int w = 0; w < BS_NUM_OUTER; w++) {
+        enum bs_outer which = (enum bs_outer)w;
+        if (places->outer[w] >= 0 && places->items[places->outer[w]].weights &&
+            tensor->source == bs_model_outer_tensor(folder->export->model, which))
+            return put_outer_codes(folder, which, tensor->source, err);
+    }
+    return put_tensor(context, tensor, err);
+}
+
 enum bs_status bs_export_folder_close(void *state, struct bs_error *err)
 {
     struct bs_export_folder *folder = state;
     const struct bs_export *export = folder->export;
-    if (bs_stored_outer(export->model, put_tensor, folder, err) ||
+    if (bs_stored_outer(export->model, put_outer, folder, err) ||
         bs_safetensors_end(folder->tensors, err) || write_config(folder, err))
         return err->status;
     return bs_export_copy_files(bs_model_directory(export->model), export->path, err);

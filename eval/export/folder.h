@@ -11,8 +11,13 @@
 
 struct bs_export_folder;
 
+/* Which of the matrices outside the blocks a layout has codes for. */
+enum bs_export_outer { BS_EXPORT_NO_OUTER, BS_EXPORT_HEAD, BS_EXPORT_ALL_OUTER };
+
 /* A layout of quantized weights. */
 struct bs_export_layout {
+    enum bs_export_outer outer;
+
     /* Refuses a place whose weights, or inputs, are quantized in a way that the layout does not
      * have. BS_EUNSUPPORTED. */
     enum bs_status (*check)(const struct bs_export *export, const struct bs_export_place *place,

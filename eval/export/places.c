@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/model/gguf_target.h"
 #include "eval/recipe/assign.h"
 
 void bs_export_places_release(struct bs_export_places *places)
@@ -158,38 +159,43 @@ static enum bs_status add_layer(const struct bs_export *export, int layer,
     return BS_OK;
 }
 
-/* The head, which is left as it is. */
-static enum bs_status add_head(const struct bs_export *export, struct bs_export_places *places,
-                               struct bs_error *err)
+/* Head and embedding. */
+static enum bs_status add_outer(const struct bs_export *export, struct bs_export_places *places,
+                                struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
+    const struct bs_tensor *embedding = bs_model_outer_tensor(export->model, BS_EMBEDDING);
     char module[BS_STORED_NAME_BYTES];
     struct bs_outer_assignment outer;
-    struct bs_place names[BS_NUM_OUTER];
+    struct bs_export_place place = {.out = a->vocab_size, .in = a->embedding_size};
     bs_recipe_assign_outer(export->recipe, a, &outer);
-    bs_outer_places(a, names);
-    for (int w = 0; w < BS_NUM_OUTER; w++)
-        if (if_any(outer.of[w]))
-            return bs_fail(err, BS_EUNSUPPORTED,
-                           "%s: the recipe quantizes it, and a folder keeps it as it is",
-                           names[w].name);
     bs_stored_head(export->model, module);
-    const struct bs_export_place head = {.out = a->vocab_size, .in = a->embedding_size};
-    return add(places, module, &head, err);
+    place.weights = a->tied_head ? NULL : if_any(outer.of[BS_HEAD]);
+    places->outer[BS_HEAD] = places->count;
+    places->outer[BS_EMBEDDING] = -1;
+    if (add(places, module, &place, err))
+        return err->status;
+    place.weights = if_any(outer.of[BS_EMBEDDING]);
+    if (!place.weights)
+        return BS_OK;
+    places->outer[BS_EMBEDDING] = places->count;
+    int length = (int)(strlen(embedding->name) - strlen(".weight"));
+    snprintf(module, sizeof module, "%.*s", length, embedding->name);
+    return add(places, module, &place, err);
 }
 
 enum bs_status bs_export_places_list(const struct bs_export *export,
                                      struct bs_export_places *places, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
-    size_t most = (size_t)bs_total_linears(a) + 1;
+    size_t most = (size_t)bs_total_linears(a) + BS_NUM_OUTER;
     struct bs_stored_linear *list = bs_alloc(BS_MAX_SLOTS, sizeof *list);
     *places = (struct bs_export_places){.items = bs_calloc(most, sizeof *places->items)};
     enum bs_status status = list && places->items ? BS_OK : bs_fail_memory(err);
     for (int layer = 0; layer < a->num_layers && !status; layer++)
         status = add_layer(export, layer, list, places, err);
     if (!status)
-        status = add_head(export, places, err);
+        status = add_outer(export, places, err);
     bs_free(list);
     if (status)
         bs_export_places_release(places);

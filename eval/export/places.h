@@ -5,7 +5,7 @@
 #include "eval/export/writer.h"
 #include "eval/model/stored.h"
 
-/* A matrix of the blocks, or the head. */
+/* A matrix of the blocks, or one outside them. */
 struct bs_export_place {
     char *module;                     /* "model.layers.0.self_attn.q_proj", owned */
     const struct bs_setting *weights; /* NULL: not quantized */
@@ -16,15 +16,18 @@ struct bs_export_place {
                         own */
 };
 
-/* All of them: in the order of the layers, then the head, tied or not. */
+/* All of them: in the order of the layers, then the head, tied or not, then the embedding where
+ * the recipe quantizes it. A tied head that is quantized with it is no place of codes: the file has
+ * one tensor. */
 struct bs_export_places {
     int count;
+    int outer[BS_NUM_OUTER]; /* which place each is; the embedding -1 where it is none */
     struct bs_export_place *items;
 };
 
-/* Lists them. BS_EUNSUPPORTED where no folder could hold what the recipe makes: embedding or head
- * quantized, linears of one tensor rounded differently, values quantized that no linear reads,
- * experts in one tensor. BS_ENOMEM. */
+/* Lists them. BS_EUNSUPPORTED where no folder could hold what the recipe makes: linears of one
+ * tensor rounded differently, values quantized that no linear reads, experts in one tensor.
+ * BS_ENOMEM. */
 enum bs_status bs_export_places_list(const struct bs_export *export,
                                      struct bs_export_places *places, struct bs_error *err);
 void bs_export_places_release(struct bs_export_places *places);

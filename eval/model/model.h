@@ -226,6 +226,25 @@ double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which);
 void bs_outer_places(const struct bs_architecture *architecture,
                      struct bs_place places[BS_NUM_OUTER]);
 
+/* What else is outside the blocks. */
+enum bs_outer_part {
+    BS_PART_POSITIONS,
+    BS_PART_PROJECT_IN,
+    BS_PART_PROJECT_OUT,
+    BS_PART_EMBEDDING_NORM,
+    BS_PART_EMBEDDING_NORM_BIAS,
+    BS_PART_FINAL_NORM,
+    BS_PART_FINAL_NORM_BIAS,
+    BS_PART_HEAD_BIAS,
+    BS_NUM_OUTER_PARTS
+};
+extern const char *const bs_outer_part_names[BS_NUM_OUTER_PARTS];
+
+/* Its values as they are computed with, *count of them in new memory; none where the model has no
+ * such. BS_ENOMEM. */
+enum bs_status bs_model_outer_part(const struct bs_model *model, enum bs_outer_part part,
+                                   float **values, size_t *count, struct bs_error *err);
+
 /* A norm's parameters. */
 struct bs_norm {
     enum bs_norm_kind kind;

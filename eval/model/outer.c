@@ -14,6 +14,41 @@ static const struct bs_tensor *tensor_of(const struct bs_model *model, enum bs_o
     return which == BS_EMBEDDING ? model->embedding : model->head;
 }
 
+const char *const bs_outer_part_names[BS_NUM_OUTER_PARTS] = {
+    [BS_PART_POSITIONS] = "the learned positions",
+    [BS_PART_PROJECT_IN] = "the projection after the embedding",
+    [BS_PART_PROJECT_OUT] = "the projection before the head",
+    [BS_PART_EMBEDDING_NORM] = "the embedding's norm",
+    [BS_PART_EMBEDDING_NORM_BIAS] = "the bias of the embedding's norm",
+    [BS_PART_FINAL_NORM] = "the final norm",
+    [BS_PART_FINAL_NORM_BIAS] = "the bias of the final norm",
+    [BS_PART_HEAD_BIAS] = "the head's bias",
+};
+
+enum bs_status bs_model_outer_part(const struct bs_model *model, enum bs_outer_part part,
+                                   float **values, size_t *count, struct bs_error *err)
+{
+    const struct bs_tensor *const all[BS_NUM_OUTER_PARTS] = {
+        model->positions,           model->project_in,
+        model->project_out,         model->embedding_norm.weight,
+        model->embedding_norm.bias, model->final_norm.weight,
+        model->final_norm.bias,     model->head_bias,
+    };
+    const struct bs_tensor *tensor = all[part];
+    bool plus_one = (part == BS_PART_EMBEDDING_NORM || part == BS_PART_FINAL_NORM) &&
+                    model->architecture.stored.norm_plus_one;
+    *count = tensor ? tensor->count : 0;
+    *values = tensor ? bs_alloc(*count, sizeof **values) : NULL;
+    if (!tensor)
+        return BS_OK;
+    if (!*values)
+        return bs_fail_memory(err);
+    bs_tensor_read(tensor, 0, *count, *values);
+    for (size_t i = 0; plus_one && i < *count; i++)
+        (*values)[i] += 1;
+    return BS_OK;
+}
+
 double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which)
 {
     const struct bs_coded *coded = tensor_of(model, which)->coded;

@@ -307,6 +307,8 @@ static enum bs_status verify(struct exporting *e, struct bs_error *err)
         return bs_fail_within(err, "read back");
     enum bs_status status = bs_export_proof_compare(&e->proof, model, err);
     if (!status)
+        status = bs_export_proof_compare_outer(&e->proof, &e->export, model, err);
+    if (!status)
         bs_print_line(
             e->out,
             "%d quantized matrices, and all that is beside them, are read back as they were%s",

@@ -3,9 +3,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/base/float_bits.h"
 #include "eval/base/mem.h"
 #include "eval/checkpoint/layouts/grid.h"
 #include "eval/linalg/elementary.h"
+#include "eval/model/gguf_target.h"
+#include "eval/recipe/assign.h"
 
 enum { CHUNK = 4096 };
 
@@ -52,6 +55,7 @@ static enum bs_status digest_linear(const struct bs_linear *linear, enum bs_dtyp
     return BS_OK;
 }
 
+/* Norms, and the vectors that attention has. */
 static enum bs_status digest_norms(const struct bs_block *block, struct bs_digest *digest,
                                    struct bs_error *err)
 {
@@ -64,6 +68,11 @@ static enum bs_status digest_norms(const struct bs_block *block, struct bs_diges
         if (norm->bias)
             add(state, norm->bias, (size_t)norm->width, BS_F32);
     }
+    for (int v = 0; v < BS_NUM_VECTORS; v++)
+        if (block->vectors[v])
+            add(state, block->vectors[v],
+                (size_t)bs_vector_width(block->architecture, block->index, (enum bs_vector)v),
+                BS_F32);
     *digest = bs_digest_finish(state);
     return BS_OK;
 }
@@ -114,6 +123,98 @@ enum bs_status bs_export_proof_compare(const struct bs_export_proof *proof,
         bs_block_release(&block);
     }
     return status;
+}
+
+/* ---- outside the blocks ---- */
+
+static enum bs_status fail_outer(const char *what, struct bs_error *err)
+{
+    return bs_fail(err, BS_EDATA, "%s: what is read back is not what was written", what);
+}
+
+static bool same(const float *a, const float *b, size_t count, enum bs_dtype as)
+{
+    for (size_t i = 0; i < count; i++)
+        if (bs_bits_of_float(bs_grid_rounded(as, a[i]) + 0.0f) != bs_bits_of_float(b[i] + 0.0f))
+            return false;
+    return true;
+}
+
+static enum bs_status compare_part(const struct bs_model *written, const struct bs_model *read,
+                                   enum bs_outer_part part, struct bs_error *err)
+{
+    float *a = NULL, *b = NULL;
+    size_t count, other;
+    enum bs_status status = bs_model_outer_part(written, part, &a, &count, err);
+    if (!status)
+        status = bs_model_outer_part(read, part, &b, &other, err);
+    if (!status && (count != other || !same(a, b, count, BS_F32)))
+        status = fail_outer(bs_outer_part_names[part], err);
+    bs_free(a);
+    bs_free(b);
+    return status;
+}
+
+/* Rows of embedding or head, some at a time. */
+static enum bs_status compare_rows(const struct bs_outer_rounding *rounding,
+                                   const struct bs_tensor *written, const struct bs_tensor *read,
+                                   enum bs_dtype as, const char *name, struct bs_error *err)
+{
+    enum { ROWS = 256 };
+    int rows = (int)written->shape[0];
+    size_t width = (size_t)written->shape[1];
+    float *a = bs_alloc(ROWS * width, sizeof *a), *b = bs_alloc(ROWS * width, sizeof *b);
+    enum bs_status status = a && b ? BS_OK : bs_fail_memory(err);
+    for (int first = 0; first < rows && !status; first += ROWS) {
+        int count = rows - first < ROWS ? rows - first : ROWS;
+        bs_tensor_read(written, (size_t)first * width, (size_t)count * width, a);
+        bs_tensor_read(read, (size_t)first * width, (size_t)count * width, b);
+        bs_outer_round(rounding, first, count, a);
+        if (!same(a, b, (size_t)count * width, as))
+            status = fail_outer(name, err);
+    }
+    bs_free(a);
+    bs_free(b);
+    return status;
+}
+
+static enum bs_status compare_matrix(struct bs_export_proof *proof, const struct bs_export *export,
+                                     const struct bs_model *model, enum bs_outer which,
+                                     struct bs_error *err)
+{
+    const struct bs_architecture *a = bs_model_architecture(export->model);
+    struct bs_place places[BS_NUM_OUTER];
+    struct bs_outer_assignment outer;
+    struct bs_outer_rounding rounding;
+    bs_outer_places(a, places);
+    bs_recipe_assign_outer(export->recipe, a, &outer);
+    if (bs_outer_rounding_init(export->model, which, outer.of[which],
+                               export->outer_importance[which], NULL, &rounding, err))
+        return err->status;
+    enum bs_dtype as = BS_F32;
+    if (rounding.setting && proof->writer->read_as)
+        as = proof->writer->read_as(rounding.setting);
+    proof->rounded |= as != BS_F32;
+    proof->matrices += rounding.setting != NULL;
+    enum bs_status status =
+        compare_rows(&rounding, bs_model_outer_tensor(export->model, which),
+                     bs_model_outer_tensor(model, which), as, places[which].name, err);
+    bs_outer_rounding_release(&rounding);
+    return status;
+}
+
+enum bs_status bs_export_proof_compare_outer(struct bs_export_proof *proof,
+                                             const struct bs_export *export,
+                                             const struct bs_model *model, struct bs_error *err)
+{
+    bool tied = proof->architecture->tied_head;
+    for (int p = 0; p < BS_NUM_OUTER_PARTS; p++)
+        if (compare_part(export->model, model, (enum bs_outer_part)p, err))
+            return err->status;
+    for (int w = 0; w < (tied ? BS_HEAD : BS_NUM_OUTER); w++)
+        if (compare_matrix(proof, export, model, (enum bs_outer)w, err))
+            return err->status;
+    return BS_OK;
 }
 
 static void leave_weights(struct bs_setting *setting)

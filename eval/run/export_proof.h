@@ -1,5 +1,5 @@
-/* What a written model is compared by: digests of its blocks' weights, and the figures of a text.
- */
+/* What a written model is compared by: digests of its blocks' weights, what is outside the blocks,
+ * and the figures of a text. */
 #ifndef BS_EVAL_RUN_EXPORT_PROOF_H
 #define BS_EVAL_RUN_EXPORT_PROOF_H
 
@@ -30,6 +30,13 @@ enum bs_status bs_export_proof_take(struct bs_export_proof *proof, const struct 
  * it was; BS_ENOMEM. */
 enum bs_status bs_export_proof_compare(const struct bs_export_proof *proof,
                                        const struct bs_model *model, struct bs_error *err);
+
+/* Compares what is outside the blocks of a model that was read back with what the export makes of
+ * the unquantized one's; adds quantized matrices to the proof's count. As bs_export_proof_compare.
+ */
+enum bs_status bs_export_proof_compare_outer(struct bs_export_proof *proof,
+                                             const struct bs_export *export,
+                                             const struct bs_model *model, struct bs_error *err);
 
 /* What is measured of a model that was read back: the recipe's activations, of weights as they are.
  * BS_ENOMEM. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "eval/base/mem.h"
 #include "eval/export/writer.h"
@@ -43,27 +44,36 @@ static void write_layer(const struct bs_writer *writer, void *state, const struc
     bs_block_release(&original);
 }
 
+/* Writes the model and takes what it is. */
+static void write_model(const struct bs_writer *writer, struct bs_export *export, const char *path,
+                        struct bs_export_proof *proof)
+{
+    struct bs_error err;
+    void *state = NULL;
+    const struct bs_architecture *a = bs_model_architecture(export->model);
+    if (!writer->ending)
+        assert_int_equal(mkdir(path, 0777), 0);
+    export->path = path;
+    assert_int_equal(bs_export_proof_init(proof, a, writer, &err), BS_OK);
+    assert_int_equal(writer->open(export, &state, &err), BS_OK);
+    for (int layer = 0; layer < a->num_layers; layer++)
+        write_layer(writer, state, export, layer, proof);
+    if (writer->close(state, &err))
+        fail_msg("%s: %s", writer->plugin.name, err.message);
+    writer->free(state);
+}
+
 /* Writes the model to the folder's "out" and reads it back. */
 static void write_and_compare(const struct bs_writer *writer, struct bs_export *export)
 {
     struct bs_error err;
     struct bs_model *read;
     struct bs_export_proof proof;
-    void *state = NULL;
     char path[256];
-    const struct bs_architecture *a = bs_model_architecture(export->model);
     snprintf(path, sizeof path, "%s/out%s", folder.path, writer->ending ? writer->ending : "");
-    if (!writer->ending)
-        assert_int_equal(mkdir(path, 0777), 0);
-    export->path = path;
-    assert_int_equal(bs_export_proof_init(&proof, a, writer, &err), BS_OK);
-    assert_int_equal(writer->open(export, &state, &err), BS_OK);
-    for (int layer = 0; layer < a->num_layers; layer++)
-        write_layer(writer, state, export, layer, &proof);
-    if (writer->close(state, &err))
-        fail_msg("%s: %s", writer->plugin.name, err.message);
-    writer->free(state);
-    if (bs_model_open(path, NULL, &read, &err) || bs_export_proof_compare(&proof, read, &err))
+    write_model(writer, export, path, &proof);
+    if (bs_model_open(path, NULL, &read, &err) || bs_export_proof_compare(&proof, read, &err) ||
+        bs_export_proof_compare_outer(&proof, export, read, &err))
         fail_msg("%s, %s: %s", writer->plugin.name, export->label, err.message);
     bool plain = !strcmp(writer->plugin.name, "dequantized");
     assert_int_equal(bs_model_is_quantized(read), proof.matrices > 0 && !plain);
@@ -146,7 +156,9 @@ static const struct {
     {"format=fp4 double_quant=true @*.down_proj format=none", "bitsandbytes dequantized"},
     {"format=nf4 @*.down_proj format=fp4", "dequantized"},
     {"format=q4_k", "dequantized"},
-    {"bits=4 @embedding bits=4", ""},
+    {"bits=4 @embedding bits=4", "dequantized"},
+    {"bits=4 @head bits=8", "dequantized"}, /* which is the embedding */
+    {"format=none @embedding format=q4_k", "dequantized"},
     {"bits=4 a.bits=8 a.where=key", ""},
 };
 
@@ -176,14 +188,22 @@ static void each_writer_takes_what_it_can_hold(void **state)
 }
 
 /* Models of every family: tensors of several linears, in any order of rows, or turned. Their widths
- * are too odd for the other layouts. */
+ * are too odd for the other layouts. A head of its own is a matrix like others to some. */
 static void every_family_is_read_back(void **state)
 {
     (void)state;
     static const struct {
-        const char *writer;
+        const char *writer, *settings;
         size_t least; /* of them are taken */
-    } by[] = {{"compressed_tensors", 70}, {"dequantized", 73}};
+    } by[] = {
+        {"compressed_tensors", "bits=4 group_size=channel", 70},
+        {"dequantized", "bits=4 group_size=channel", 73},
+        {"compressed_tensors", "bits=4 group_size=channel @head bits=8 group_size=channel", 30},
+        {"dequantized",
+         "bits=4 group_size=channel @embedding bits=8 group_size=tensor @head bits=8 "
+         "group_size=tensor",
+         73},
+    };
     json_t *rows = families_load(), *row;
     for (size_t w = 0; w < sizeof by / sizeof *by; w++) {
         const struct bs_writer *writer =
@@ -192,13 +212,79 @@ static void every_family_is_read_back(void **state)
         json_array_foreach(rows, at, row)
         {
             struct bs_model *model = family_open(row);
-            takes += try_one(writer, model, "bits=4 group_size=channel");
+            takes += try_one(writer, model, by[w].settings);
             bs_model_free(model);
         }
         if (takes < by[w].least)
-            fail_msg("%s takes %zu models", by[w].writer, takes);
+            fail_msg("%s takes %zu models by %s", by[w].writer, takes, by[w].settings);
     }
     json_decref(rows);
+}
+
+/* Changes the first byte of a tensor of the folder's model. */
+static void damage(const char *path, const char *tensor)
+{
+    json_t *header;
+    uint64_t size;
+    char name[300], *text;
+    snprintf(name, sizeof name, "%s/model.safetensors", path);
+    FILE *file = fopen(name, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fread(&size, sizeof size, 1, file), 1);
+    text = bs_alloc((size_t)size, 1);
+    assert_int_equal(fread(text, 1, (size_t)size, file), size);
+    header = json_loadb(text, (size_t)size, 0, NULL);
+    json_t *offsets = json_object_get(json_object_get(header, tensor), "data_offsets");
+    assert_non_null(offsets);
+    long at = (long)(sizeof size + size) + (long)json_integer_value(json_array_get(offsets, 0));
+    fseek(file, at, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, at, SEEK_SET);
+    fputc(byte ^ 1, file);
+    fclose(file);
+    json_decref(header);
+    bs_free(text);
+}
+
+/* The comparison finds one bit that is other, wherever it is. */
+static void one_bit_is_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tensor, *told;
+    } bits[] = {{"model.norm.weight", "the final norm"},
+                {"model.embed_tokens.weight", "embedding"},
+                {"model.layers.0.input_layernorm.weight", "layer 0, the norms"},
+                {"model.layers.0.mlp.up_proj.weight", "layer 0, mlp.up_proj"}};
+    const struct bs_writer *writer =
+        (const struct bs_writer *)bs_registry_find(&bs_writer_registry, "dequantized");
+    struct bs_recipe recipe;
+    char place[256], path[256];
+    snprintf(place, sizeof place, "%s/whole", folder.path);
+    snprintf(path, sizeof path, "%s/out", folder.path);
+    assert_int_equal(mkdir(place, 0777), 0);
+    struct bs_model *model = tiny_model_cut(place, 1, NULL);
+    recipe_build(&recipe, "rtn", "bits=4");
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        struct bs_export export = {.model = model, .recipe = &recipe, .label = "rtn w4"};
+        struct bs_export_proof proof;
+        struct bs_error err = {.status = BS_OK};
+        struct bs_model *read;
+        write_model(writer, &export, path, &proof);
+        damage(path, bits[i].tensor);
+        assert_int_equal(bs_model_open(path, NULL, &read, &err), BS_OK);
+        enum bs_status status = bs_export_proof_compare(&proof, read, &err);
+        if (!status)
+            status = bs_export_proof_compare_outer(&proof, &export, read, &err);
+        assert_int_equal(status, BS_EDATA);
+        if (!strstr(err.message, bits[i].told))
+            fail_msg("'%s' does not name '%s'", err.message, bits[i].told);
+        bs_model_free(read);
+        bs_export_proof_release(&proof);
+        folder_remove_path(path);
+    }
+    bs_recipe_release(&recipe);
+    bs_model_free(model);
 }
 
 int main(void)
@@ -206,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_writer_takes_what_it_can_hold),
         cmocka_unit_test(every_family_is_read_back),
+        cmocka_unit_test(one_bit_is_found),
     };
     return cmocka_run_group_tests_name("written checkpoints", tests, folder_setup, folder_teardown);
 }

@@ -6,7 +6,8 @@
 writes for each layout and recipe of the config two folders: one in the layout, one `dequantized`, which is
 the measured model in plain float32. Each is loaded by transformers, the former with the layout's own
 quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's specification in numpy
-(GPTQ, AWQ) and loaded as plain. Printed for each, and kept in FILE as JSON: how many of the decoded
+(GPTQ, AWQ) and loaded as plain. With --by-library compressed-tensors itself decodes each module by the scheme
+that its own reading of config.json gives it, without transformers' quantizer. Printed for each, and kept in FILE as JSON: how many of the decoded
 weights are unlike, and the largest difference of the logits of some tokens over their range.
 exported.yaml is a config to do it with.
 
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -106,8 +108,35 @@ def decoded(folder, decode):
         else:
             state[name] = tensor
     for module, part in parts.items():
-        state[f"{module}.weight"] = torch.from_numpy(np.ascontiguousarray(decode(part, settings)))
+        own = dict(settings)
+        for pattern, other in settings.get("dynamic", {}).items():  # as GPTQModel reads it: "+:" a scheme of its own
+            if pattern.startswith("+:") and re.match(pattern[2:], module):
+                own.update(other)
+        state[f"{module}.weight"] = torch.from_numpy(np.ascontiguousarray(decode(part, own)))
     return state
+
+
+# ---- compressed-tensors by itself ----
+
+def by_library(folder, plain):
+    """The plain model with every module as the library decodes the coded folder's."""
+    from compressed_tensors.compressors.base import decompress_module, replace_direct_state_dict
+    from compressed_tensors.quantization import QuantizationConfig, QuantizationStatus, apply_quantization_config
+    settings = json.loads((pathlib.Path(folder) / "config.json").read_text())["quantization_config"]
+    model, state = load(plain), tensors(folder)
+    apply_quantization_config(model, QuantizationConfig.model_validate(settings))
+    for name, module in model.named_modules():
+        if getattr(module, "quantization_scheme", None) is None or not isinstance(module, torch.nn.Linear):
+            continue
+        own = {key[len(name) + 1:]: state.pop(key) for key in list(state) if key.rpartition(".")[0] == name}
+        replace_direct_state_dict(module, own)
+        if not hasattr(module, "bias"):
+            module.register_parameter("bias", None)
+        module.quantization_status = QuantizationStatus.COMPRESSED
+        decompress_module(module, leave_decompressed=False)
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected, unexpected
+    return model.to(torch.float32)
 
 
 # ---- comparison ----
@@ -129,8 +158,10 @@ def logits_of(model, ids):
         return model(ids).logits.to(torch.float32)
 
 
-def read_as_published(folder, layout, plain):
+def read_as_published(folder, layout, plain, library):
     """The model, by the layout's own quantizer where it is one of transformers'."""
+    if library:
+        return by_library(folder, plain)
     if layout in DECODED:
         model = load(plain)
         missing, unexpected = model.load_state_dict(decoded(folder, DECODED[layout]), strict=False)
@@ -144,18 +175,18 @@ def read_as_published(folder, layout, plain):
     return load(folder, **more)
 
 
-def compare(program, config, layout, recipe):
+def compare(program, config, layout, recipe, library):
     with tempfile.TemporaryDirectory() as scratch:
         plain, coded = f"{scratch}/plain", f"{scratch}/coded"
         refused = (export(program, config, layout, recipe, coded) or
                    export(program, config, "dequantized", recipe, plain))
         if refused:
             return {"refused": refused}
-        reference, model = load(plain), read_as_published(coded, layout, plain)
+        reference, model = load(plain), read_as_published(coded, layout, plain, library)
+        ours, theirs = weights_of(reference, ""), weights_of(model, layout)  # bitsandbytes packs them anew as it runs
         torch.manual_seed(1)
         ids = torch.randint(0, reference.config.vocab_size, (1, TOKENS))
         expected, found = logits_of(reference, ids), logits_of(model, ids)
-        ours, theirs = weights_of(reference, ""), weights_of(model, layout)
         unlike = {n: int((ours[n] != theirs[n]).sum()) for n in ours}
         spread = float(expected.max() - expected.min())
         return {"dtype": str(model.dtype), "linears": len(ours),
@@ -169,12 +200,13 @@ def main():
     parser.add_argument("config")
     parser.add_argument("--as", dest="layouts", action="append")
     parser.add_argument("--recipe", action="append")
+    parser.add_argument("--by-library", action="store_true", help="compressed-tensors without transformers' quantizer")
     parser.add_argument("--out")
     args = parser.parse_args()
     rows = []
     for layout in args.layouts:
         for recipe in args.recipe:
-            rows.append({"layout": layout, "recipe": recipe, **compare(args.program, args.config, layout, recipe)})
+            rows.append({"layout": layout, "recipe": recipe, **compare(args.program, args.config, layout, recipe, args.by_library)})
             print(json.dumps(rows[-1]), flush=True)
     if args.out:
         pathlib.Path(args.out).write_text(json.dumps(rows, indent=1) + "\n")

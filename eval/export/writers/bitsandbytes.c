@@ -186,8 +186,11 @@ static json_t *settings(const struct bs_export_folder *folder)
 
 /* ---- the plug-in ---- */
 
-static const struct bs_export_layout layout = {
-    .check = check, .check_all = check_all, .matrix = put_matrix, .settings = settings};
+static const struct bs_export_layout layout = {.outer = BS_EXPORT_HEAD,
+                                               .check = check,
+                                               .check_all = check_all,
+                                               .matrix = put_matrix,
+                                               .settings = settings};
 
 static enum bs_status check_export(const struct bs_export *export, struct bs_error *err)
 {

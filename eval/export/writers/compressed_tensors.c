@@ -452,7 +452,7 @@ static json_t *settings(const struct bs_export_folder *folder)
 /* ---- the plug-in ---- */
 
 static const struct bs_export_layout layout = {
-    .check = check, .matrix = put_matrix, .settings = settings};
+    .outer = BS_EXPORT_HEAD, .check = check, .matrix = put_matrix, .settings = settings};
 
 static enum bs_status check_all(const struct bs_export *export, struct bs_error *err)
 {

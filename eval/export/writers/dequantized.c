@@ -43,7 +43,8 @@ static enum bs_status put_matrix(struct bs_export_folder *folder,
     return status;
 }
 
-static const struct bs_export_layout layout = {.check = check, .matrix = put_matrix};
+static const struct bs_export_layout layout = {
+    .outer = BS_EXPORT_ALL_OUTER, .check = check, .matrix = put_matrix};
 
 static enum bs_status check_all(const struct bs_export *export, struct bs_error *err)
 {

@@ -158,9 +158,12 @@ static json_t *settings(const struct bs_export_folder *folder)
     const struct bs_export_places *places = &folder->places;
     const char *format = is_first_version(folder) ? "gptq" : "gptq_v2";
     json_t *all = common_scheme(places), *common = json_copy(all), *dynamic = json_object();
-    for (int i = 0; i < places->count - 1; i++) { /* the head, the last, is left alone anyway */
+    const struct bs_export_place *head = &places->items[places->outer[BS_HEAD]];
+    for (int i = 0; i < places->count; i++) {
         const struct bs_export_place *place = &places->items[i];
         json_t *own = place->weights ? scheme_of(place) : NULL;
+        if (!own && place == head)
+            continue; /* left alone anyway */
         if (!own)
             add_dynamic(dynamic, place->module, '-', json_object());
         else if (!json_equal(own, common))
@@ -170,8 +173,8 @@ static json_t *settings(const struct bs_export_folder *folder)
     json_t *rest =
         json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:f,s:{s:[s]}}", "quant_method", "gptq",
                   "checkpoint_format", format, "method", "gptq", "format", format, "pack_dtype",
-                  "int32", "lm_head", 0, "true_sequential", 1, "damp_percent", folder->damping,
-                  "meta", "quantizer", "bitsweep:" BS_VERSION);
+                  "int32", "lm_head", head->weights != NULL, "true_sequential", 1, "damp_percent",
+                  folder->damping, "meta", "quantizer", "bitsweep:" BS_VERSION);
     json_object_update(all, rest);
     if (json_object_size(dynamic))
         json_object_set(all, "dynamic", dynamic);
@@ -183,10 +186,16 @@ static json_t *settings(const struct bs_export_folder *folder)
 
 /* ---- the plug-ins ---- */
 
-static const struct bs_export_layout first_version = {
-    .check = check, .matrix = put_matrix, .settings = settings, .also = "quantize_config.json"};
-static const struct bs_export_layout second_version = {
-    .check = check, .matrix = put_matrix, .settings = settings, .also = "quantize_config.json"};
+static const struct bs_export_layout first_version = {.outer = BS_EXPORT_HEAD,
+                                                      .check = check,
+                                                      .matrix = put_matrix,
+                                                      .settings = settings,
+                                                      .also = "quantize_config.json"};
+static const struct bs_export_layout second_version = {.outer = BS_EXPORT_HEAD,
+                                                       .check = check,
+                                                       .matrix = put_matrix,
+                                                       .settings = settings,
+                                                       .also = "quantize_config.json"};
 
 static bool is_first_version(const struct bs_export_folder *folder)
 {
