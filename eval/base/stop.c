@@ -10,13 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "eval/base/parallel.h"
 #include "eval/base/printable.h"
 
 enum { LINE = 512 };
 
 /* Handlers and the thread that waits have no context, so that what they look at is global. Two
  * lines take turns: one is written while the other may be printed. */
-static atomic_int asked, holding;
+static atomic_int asked, holding, gained;
+static double limit; /* on the clock of bs_seconds; 0 = none. Set before the thread is there */
 static char lines[2][LINE] = {"nothing is kept\n", ""};
 static atomic_int line_at;
 
@@ -24,7 +26,7 @@ static atomic_int line_at;
  * them: a handler would run on the stack of whichever thread computes, and oneDNN's kernels let the
  * stack pointer point into their heap memory while they multiply, which the handler's frame would
  * overwrite. SIGPIPE comes from a write of our own, where a handler does no harm. */
-static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 static sigset_t waited;
 
 static void say(int file, const char *text)
@@ -32,6 +34,12 @@ static void say(int file, const char *text)
     /* Nothing can be done where nobody reads. */
     if (write(file, text, strlen(text)) < 0)
         return;
+}
+
+/* True for what announces an end that comes later, or by itself. */
+static bool is_patient(int signal_number)
+{
+    return signal_number == SIGUSR1 || signal_number == BS_STOP_LIMIT;
 }
 
 /* Only what a handler may do: SIGPIPE's is one. */
@@ -49,6 +57,12 @@ static void end_by(int signal_number)
         say(STDERR_FILENO, "\r\033[K");
     say(STDERR_FILENO, "bitsweep: stopped: ");
     say(STDERR_FILENO, lines[atomic_load(&line_at)]);
+    bool in_vain = signal_number == BS_STOP_LIMIT && !atomic_load(&gained);
+    if (in_vain)
+        say(STDERR_FILENO, "bitsweep: nothing was gained within --time-limit: it takes a longer "
+                           "one, or more memory or fewer recipes\n");
+    if (is_patient(signal_number))
+        _exit(in_vain ? BS_STOP_IN_VAIN : BS_STOP_STATUS);
     sigaction(signal_number, &standard, NULL);
     sigset_t only;
     sigemptyset(&only);
@@ -65,18 +79,40 @@ static void on_pipe(int signal_number)
         end_by(signal_number);
 }
 
+/* The next signal; BS_STOP_LIMIT at a moment of the clock (0 = never). */
+static int next_signal(double until)
+{
+    int signal_number = 0;
+    while (!until && sigwait(&waited, &signal_number))
+        ;
+    while (until) {
+        double left = until - bs_seconds();
+        if (left <= 0)
+            return BS_STOP_LIMIT;
+        struct timespec wait = {.tv_sec = (time_t)left};
+        wait.tv_nsec = (long)((left - (double)wait.tv_sec) * 1e9);
+        signal_number = sigtimedwait(&waited, NULL, &wait);
+        if (signal_number > 0)
+            break; /* else the time is over, or it was a debugger's doing: it waits anew */
+    }
+    return signal_number;
+}
+
 static void *wait_for_signals(void *context)
 {
-    const struct timespec left = {.tv_sec = BS_STOP_SECONDS};
-    int none = 0, signal_number = 0;
     (void)context;
-    while (sigwait(&waited, &signal_number))
-        ;
-    if (!atomic_load(&holding) || !atomic_compare_exchange_strong(&asked, &none, signal_number))
-        end_by(signal_number);
-    while (sigtimedwait(&waited, NULL, &left) < 0 && errno == EINTR)
-        ; /* a debugger's doing: it waits anew */
-    end_by(atomic_load(&asked));
+    for (;;) {
+        int before = 0, signal_number = next_signal(limit);
+        if (signal_number == BS_STOP_LIMIT || !atomic_load(&holding))
+            end_by(signal_number);
+        bool first = atomic_compare_exchange_strong(&asked, &before, signal_number);
+        if (!first && !is_patient(before))
+            end_by(signal_number);
+        if (is_patient(signal_number))
+            continue;
+        next_signal(bs_seconds() + BS_STOP_SECONDS);
+        end_by(atomic_load(&asked));
+    }
 }
 
 enum bs_status bs_stop_watch(struct bs_error *err)
@@ -121,6 +157,18 @@ void bs_stop_keep(const char *format, ...)
 void bs_stop_hold(bool held) { atomic_store(&holding, held); }
 
 int bs_stop_asked(void) { return atomic_load(&asked); }
+
+void bs_stop_limit(double seconds) { limit = bs_seconds() + seconds; }
+
+void bs_stop_gained(void) { atomic_store(&gained, 1); }
+
+bool bs_stop_due(double seconds)
+{
+    int none = 0;
+    if (limit > 0 && bs_seconds() + seconds >= limit)
+        atomic_compare_exchange_strong(&asked, &none, BS_STOP_LIMIT);
+    return bs_stop_asked();
+}
 
 void bs_stop_ask(int signal_number) { atomic_store(&asked, signal_number); }
 

@@ -8,6 +8,7 @@
 #include "eval/base/option.h"
 #include "eval/base/printable.h"
 #include "eval/base/terminal.h"
+#include "eval/command/duration.h"
 #include "eval/config/report.h"
 #include "eval/linalg/numerics.h"
 
@@ -125,6 +126,16 @@ static int take_shard(const struct bs_command *command, const char *text, struct
                : usage_error(command, "--shard takes a number of so many, such as 2/8, not", text);
 }
 
+static int take_time_limit(const struct bs_command *command, const char *text,
+                           struct bs_arguments *args)
+{
+    args->time_limit = bs_duration(text, 0);
+    return args->time_limit > 0
+               ? BS_EXIT_DONE
+               : usage_error(command,
+                             "--time-limit takes a time such as 30m, 12h or 2-00:00:00, not", text);
+}
+
 static int take_shards(const struct bs_command *command, const char *text,
                        struct bs_arguments *args)
 {
@@ -230,6 +241,11 @@ static const struct bs_flag flags[] = {
      "the K-th of N parts of the sweep alone, into a result file of its own: results/CONFIG.K-of-"
      "N.h5",
      .take = take_shard},
+    {"time-limit", "TIME", 0,
+     "stop before so much time is over (30m, 12h, 2-00:00:00) with what is done kept, and exit "
+     "with "
+     "status 75; the same command goes on",
+     .take = take_time_limit},
     {"shards", "N", 0, "which trials each of N parts has, as --shard runs them",
      .take = take_shards},
     {"format", "NAME", 0, "terminal, markdown, csv, latex, json or jsonl (an object a line)",
@@ -370,7 +386,8 @@ void bs_help_print(const struct bs_command *command, FILE *out)
     bs_print_folded(
         out, limit,
         "exit status: 0 done, 1 a trial failed (the others ran), --fail-if holds or choose "
-        "finds none that holds, 2 the input is wrong or the output cannot be written");
+        "finds none that holds, 2 the input is wrong or the output cannot be written, 75 "
+        "stopped by --time-limit or SIGUSR1: the same command goes on");
 }
 
 /* The word that getopt has just refused. It goes on to the next one only after the last letter of

@@ -29,6 +29,7 @@ struct bs_arguments {
     int num_models, num_accepted;
     struct bs_limits limits;
     struct bs_shard shard;
+    double time_limit; /* seconds; 0 = none */
     struct bs_selection selection;
     struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */

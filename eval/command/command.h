@@ -7,7 +7,7 @@
 
 struct bs_arguments;
 
-/* Exit statuses. */
+/* Exit statuses; those of a run that was stopped are in base/stop.h. */
 enum { BS_EXIT_DONE = 0, BS_EXIT_TRIAL_FAILED = 1, BS_EXIT_GATE = 1, BS_EXIT_INPUT = 2 };
 
 /* A command, as its own file defines it. */

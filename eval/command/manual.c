@@ -64,7 +64,8 @@ static void print_exit_status(FILE *out)
         ".TP\n0\ndone\n.TP\n1\na trial failed, and the others ran; or a condition of "
         "\\fB\\-\\-fail\\-if\\fR holds; or "
         "\\fBchoose\\fR finds none that holds\n.TP\n2\nthe input is wrong, or the output cannot be "
-        "written\n",
+        "written\n.TP\n75\nstopped by \\fB\\-\\-time\\-limit\\fR or SIGUSR1, with what was done "
+        "kept: the same command goes on\n",
         out);
 }
 

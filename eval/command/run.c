@@ -80,6 +80,8 @@ static int command_run(const struct bs_arguments *args)
     struct bs_opened opened;
     struct bs_error err;
     bs_stop_keep("nothing was begun");
+    if (args->time_limit > 0)
+        bs_stop_limit(args->time_limit);
     if (bs_stop_watch(&err))
         return bs_fail_print(&err);
     int code = bs_open_all(args, &opened);
@@ -156,8 +158,8 @@ const struct bs_command bs_command_run = {
                "then prints the whole table and draws the config's charts. A run that was "
                "stopped goes on where it was: what is finished is never computed twice, and an "
                "unfinished walk begins at its last checkpoint.",
-    .options =
-        "output model shard accept-unknown memory scratch checkpoint threads numerics plots quiet",
+    .options = "output model shard time-limit accept-unknown memory scratch checkpoint threads "
+               "numerics plots quiet",
     .run = command_run,
 };
 

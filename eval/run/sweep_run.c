@@ -183,6 +183,8 @@ static enum bs_status commit_measured(void *context, int text, struct bs_error *
     if (!status && count)
         status = bs_results_commit(run->path, records, count, run->order, sweep->num_all,
                                    &run->info, err);
+    if (!status && count)
+        bs_stop_gained();
     for (int r = 0; r < count; r++)
         bs_trial_record_release(&records[r]);
     bs_free(records);
@@ -200,6 +202,7 @@ static void on_kept(void *context, const struct bs_walk_place *place, const stru
     if (!err) {
         run->is_kept = true;
         run->kept_at = *place;
+        bs_stop_gained();
         tell_kept(run);
     } else if (!run->warned) {
         run->warned = true; /* once is enough: it is tried again, and the run goes on */
@@ -276,7 +279,7 @@ static enum bs_status run_walk(struct running *run, struct bs_walk *walk, struct
     tell_kept(run);
     bs_stop_hold(true);
     walk->keeping = run->keeping.path ? &run->keeping : NULL;
-    run->keeping.ended = bs_seconds();
+    bs_keep_begin(&run->keeping);
     enum bs_status status = bs_walk_run(walk, run->variants, run->num_variants, err);
     if (!status) {
         forget_kept(run);

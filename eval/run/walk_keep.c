@@ -144,8 +144,9 @@ static struct variant_record record_of(const struct bs_walk_state *s, int i)
     struct variant_record record;
     memset(&record, 0, sizeof record);
     for (int t = 0; t < s->walk->num_texts; t++)
-        if (still_wanted(s, i, t) && variant->ids[t])
-            snprintf(record.ids[t], sizeof record.ids[t], "%s", variant->ids[t]);
+        if (still_wanted(s, i, t)) /* the unquantized model's may be no trial of this walk */
+            snprintf(record.ids[t], sizeof record.ids[t], "%s",
+                     variant->ids[t] ? variant->ids[t] : "unquantized");
     record.status = variant->status;
     memcpy(record.message, variant->message, sizeof record.message);
     record.num_layers = variant->num_layers;
@@ -258,11 +259,25 @@ static bool is_due(const struct bs_keeping *keeping)
     return bs_seconds() - keeping->ended >= wait;
 }
 
+void bs_keep_begin(struct bs_keeping *keeping) { keeping->paused = keeping->ended = bs_seconds(); }
+
+/* Seconds before the time limit in which no further step is begun: one that takes as long as the
+ * longest so far (of the head's, which grow, twice that or ten more) and a checkpoint still fit. */
+static double reserve(struct bs_keeping *keeping)
+{
+    const double growth = 10, least = 0.25;
+    double step = bs_seconds() - keeping->paused;
+    if (step > keeping->longest)
+        keeping->longest = step;
+    double more = keeping->longest < growth ? keeping->longest : growth;
+    return 1.25 * keeping->longest + more + 2 * keeping->cost + least;
+}
+
 enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err)
 {
     struct bs_keeping *keeping = s->walk->keeping;
-    bool asked = bs_stop_asked(), over = s->at.text == s->walk->num_texts;
-    if (over)
+    bool asked = keeping ? bs_stop_due(reserve(keeping)) : bs_stop_asked();
+    if (s->at.text == s->walk->num_texts)
         return BS_OK;
     if (bs_model_check_files(s->walk->model, err)) /* what it has done may be of other weights */
         return err->status;
@@ -270,6 +285,7 @@ enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err)
         keeping->fresh = false;
         if (asked || is_due(keeping))
             keep(s);
+        keeping->paused = bs_seconds();
     }
     return asked ? bs_fail(err, BS_ESTOPPED, "asked to stop") : BS_OK;
 }

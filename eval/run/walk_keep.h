@@ -24,8 +24,9 @@ struct bs_keeping {
     void (*kept)(void *context, const struct bs_walk_place *place, const struct bs_error *err);
     void *context;
     /* The walk's own: */
-    double ended, cost; /* of the last attempt */
-    bool fresh;         /* nothing has been done since */
+    double ended, cost;     /* of the last attempt */
+    double paused, longest; /* when the step at hand began; seconds of the longest one so far */
+    bool fresh;             /* nothing has been done since */
 };
 
 /* What the numbers of a walk depend on besides the trials of its variants: the windows and the
@@ -51,10 +52,13 @@ void bs_kept_close(struct bs_kept *kept);
  * from 0, the unquantized model; -1 where there is none, or no id. */
 int bs_kept_find(const struct bs_kept *kept, const char *const ids[BS_WALK_TEXTS]);
 
+/* To be called as a walk begins. */
+void bs_keep_begin(struct bs_keeping *keeping);
+
 struct bs_walk_state;
 
-/* Between two steps of a walk: keeps it where it is time, or where a signal asks to stop; then
- * BS_ESTOPPED. That it could not be kept is no error of the walk. */
+/* Between two steps of a walk: keeps it where it is time, or where a signal or the time limit asks
+ * to stop; then BS_ESTOPPED. That it could not be kept is no error of the walk. */
 enum bs_status bs_walk_pause(struct bs_walk_state *s, struct bs_error *err);
 
 /* Brings a walk whose results are allocated to where `kept` has it, streams included. Every

@@ -114,6 +114,7 @@ stopped() {
 check "Ctrl-C" stopped INT 130
 check "SIGTERM" stopped TERM 143
 check "SIGHUP" stopped HUP 129
+check "SIGUSR1, by which a batch system announces an end" stopped USR1 75
 
 not_kept() {
     stop TERM 143 --checkpoint off

@@ -224,6 +224,33 @@ static void some_of_the_riders_go_on_alone(void **state)
     leave(&whole);
 }
 
+/* A walk that measures the unquantized model for its recipes alone: no trial of it is wanted. */
+static void no_trial_is_the_unquantized_model(void **state)
+{
+    (void)state;
+    static struct ride whole, stopped, resumed;
+    struct bs_error err;
+    struct stopping stopping;
+    int in_head = 0;
+    board(&whole, 1 | 2, both);
+    assert_int_equal(run_until(-1, &whole, &stopping, &err), BS_OK);
+    int places = stopping.saved;
+    for (int k = 1; k < places; k++) {
+        board(&stopped, 1 | 2, both);
+        memset(stopped.variants[0].ids, 0, sizeof stopped.variants[0].ids);
+        assert_int_equal(run_until(k, &stopped, &stopping, &err), BS_ESTOPPED);
+        leave(&stopped);
+        in_head += stopping.at.window > 0;
+        board(&resumed, 1 | 2, stopping.at.text ? 2 : both);
+        memset(resumed.variants[0].ids, 0, sizeof resumed.variants[0].ids);
+        go_on(&resumed, NULL);
+        expect_same(&whole, &resumed);
+        leave(&resumed);
+    }
+    assert_true(in_head > 1);
+    leave(&whole);
+}
+
 static void a_variant_that_failed_stays_so(void **state)
 {
     (void)state;
@@ -372,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_place_goes_on_to_the_same_bytes),
         cmocka_unit_test(some_of_the_riders_go_on_alone),
+        cmocka_unit_test(no_trial_is_the_unquantized_model),
         cmocka_unit_test(a_variant_that_failed_stays_so),
         cmocka_unit_test(damage_is_noticed),
         cmocka_unit_test(another_walks_is_not_used),
