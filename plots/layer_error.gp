@@ -1,15 +1,14 @@
 # A value of every linear (its relative output error), a panel for each kind, over the blocks of the model.
-COLUMNS = KINDS <= 4 ? KINDS : KINDS <= 6 ? 3 : 4
+COLUMNS = SINGLE ? (KINDS < 2 ? KINDS : 2) : KINDS <= 4 ? KINDS : KINDS <= 6 ? 3 : 4
 ROWS = int(ceil(1.0 * KINDS / COLUMNS))
-WIDTH = 1600
 # The legend goes into an empty cell where there is one it fits, else below.
-IN_CELL = KINDS % COLUMNS > 0 && KEYS <= 6 && KEY_WIDTH - 20 < 1400.0 / COLUMNS
+IN_CELL = KINDS % COLUMNS > 0 && KEYS <= 6 && KEY_WIDTH - 20 < (WIDTH - 200.0) / COLUMNS
 KEY_ROWS = IN_CELL ? KEYS : KEY_ROWS
 KEY_COLUMNS = IN_CELL ? 1 : KEY_COLUMNS
 KEY_HEIGHT = IN_CELL ? 0 : ROW_HEIGHT * KEY_ROWS + 30
 HEIGHT = 220 + 390 * ROWS + KEY_HEIGHT + TITLE_MORE
-LEFT = 0.095
-RIGHT = 0.985
+LEFT = 152.0 / WIDTH
+RIGHT = 1 - 24.0 / WIDTH
 TOP = 1 - (100.0 + TITLE_MORE) / HEIGHT
 BOTTOM = (120.0 + KEY_HEIGHT) / HEIGHT
 CELL_X = (RIGHT - LEFT) / COLUMNS
@@ -18,14 +17,14 @@ GAP_X = 14.0 / WIDTH
 GAP_Y = 62.0 / HEIGHT
 STEP = BLOCKS < 8 ? 1 : BLOCKS < 16 ? 2 : BLOCKS < 32 ? 5 : 10
 
-do for [format in 'png svg'] {
+do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
   set output BASE . '.' . format
   set multiplot
-  set label 1 FORMAT . "\n" . SECTION at screen (LEFT + RIGHT) / 2, screen 1 - 34.0 / HEIGHT center
-  set label 2 LAYER_VALUE at screen 0.02, screen (TOP + BOTTOM) / 2 center rotate
-  set label 3 'block' at screen (LEFT + RIGHT) / 2, screen (KEY_HEIGHT + 34.0) / HEIGHT center
+  set label 1 FORMAT . "\n" . SECTION at screen (LEFT + RIGHT) / 2, screen 1 - 34.0 / HEIGHT center textcolor rgb INK
+  set label 2 LAYER_VALUE at screen 32.0 / WIDTH, screen (TOP + BOTTOM) / 2 center rotate textcolor rgb INK
+  set label 3 'block' at screen (LEFT + RIGHT) / 2, screen (KEY_HEIGHT + 34.0) / HEIGHT center textcolor rgb INK
   set logscale y
   set xrange [-0.4 : BLOCKS + 0.4]
   set yrange [Y_LOW : Y_HIGH]
@@ -66,7 +65,7 @@ do for [format in 'png svg'] {
   unset label
   unset arrow
   unset multiplot
-  set border linestyle 102
-  set tics
+  set border 31 linestyle 102
+  set tics textcolor rgb INK
   unset output
 }

@@ -4,38 +4,43 @@
 # where there are several): it is what tells recipes apart, since all of them share
 # the noise of the text.
 KEY_HEIGHT = KEYS > 0 ? ROW_HEIGHT * KEY_ROWS + 30 : 0
-LINES_HEIGHT = N > 0 ? 900 + KEY_HEIGHT + TITLE_MORE : 0
+LINES_HEIGHT = N > 0 ? (SINGLE ? 740 : 900) + KEY_HEIGHT + TITLE_MORE : 0
 DOTS_TITLE = 65.0 + (N > 0 ? 0 : TITLE_MORE)
-DOTS_HEIGHT = DOTS > 0 ? 125 + DOTS_TITLE + 52 * DOTS : 0
-WIDTH = 1600
+# A dot's name stands beside the axis; above the dot where the picture is narrow.
+DOTS_HEIGHT = DOTS > 0 ? 125 + DOTS_TITLE + (SINGLE ? 84 : 52) * DOTS : 0
+DOTS_SPAN = DOTS > 0 ? DOTS_HIGH - DOTS_LOW : 1.0
+DOTS_STEP = 10.0 ** floor(log10(DOTS_SPAN / 4.0))
+DOTS_STEP = DOTS_STEP * (DOTS_SPAN > 20 * DOTS_STEP ? 5 : DOTS_SPAN > 8 * DOTS_STEP ? 2 : 1)
 HEIGHT = LINES_HEIGHT + DOTS_HEIGHT
-PANELS = CLOSE_HIGH > 0 ? 2 : 1
+PANELS = CLOSE_HIGH > 0 && !SINGLE ? 2 : 1
 # Room for the numbers beside the axis, of which there are some six, and its label.
 STEP = N > 0 && !LOG_Y ? (Y_HIGH - Y_LOW) / 6 : 1
 DECIMALS = STEP < 1 ? int(ceil(-log10(STEP))) : 0
 DIGITS = N > 0 ? int(floor(log10(Y_HIGH > 1 ? Y_HIGH : 1))) + 1 + DECIMALS + (DECIMALS > 0) : 0
 LEFT = 100 + LETTER * DIGITS
 LEFT = (LEFT > 175 ? LEFT : 175.0) / WIDTH
-KEY_X = 0.54
+RIGHT = 1 - 24.0 / WIDTH
+KEY_X = (LEFT + RIGHT) / 2
+ERROR = PAIRED ? (SINGLE ? ' ± paired s.e.' : ' ± s.e. of the paired difference') : ' ± s.e.'
 KEY_TOP = (DOTS_HEIGHT + KEY_HEIGHT - 30.0) / HEIGHT
 
-do for [format in 'png svg'] {
+do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
   set output BASE . '.' . format
   set multiplot
   do for [panel = 1 : N > 0 ? PANELS : 0] {
     set lmargin at screen panel == 1 ? LEFT : 0.595
-    set rmargin at screen PANELS == 2 && panel == 1 ? 0.505 : 0.985
+    set rmargin at screen PANELS == 2 && panel == 1 ? 0.505 : RIGHT
     set tmargin at screen 1 - (TITLE_MORE + (PANELS == 2 ? 115.0 : 60.0)) / HEIGHT
     set bmargin at screen (DOTS_HEIGHT + KEY_HEIGHT + 120.0) / HEIGHT
     set title (panel == 1 ? (PANELS == 2 ? 'all' : '') : 'close-up') offset 0, -0.5
     set xlabel (MEASURED_BITS ? 'bits per weight in a file' : 'weight bits') offset 0, RAISE
-    if (panel == 1) { set ylabel VALUE . (PAIRED ? ' ± s.e. of the paired difference' : ' ± s.e.') offset (LOG_Y ? -0.7 : 0.6), 0 } else { unset ylabel }
+    if (panel == 1) { set ylabel VALUE . ERROR offset (LOG_Y ? -0.7 : 0.6), 0 } else { unset ylabel }
     set grid noxtics ytics linestyle 100
     unset key
     set xtics X_HIGH - X_LOW > 10 ? 2 : 1
-    set ytics scale 1 autofreq textcolor rgb '#000000'
+    set ytics scale 1 autofreq textcolor rgb INK
     unset logscale
     if (MEASURED_BITS) {
       set logscale x
@@ -48,7 +53,7 @@ do for [format in 'png svg'] {
         set logscale y
         eval('set ytics (' . (Y_HIGH < 8 * Y_LOW ? DENSE : Y_HIGH < 200 * Y_LOW ? LABELLED : DECADES) . ')')
       }
-      set label 1 SECTION at screen 0.54, screen 1 - 30.0 / HEIGHT center
+      set label 1 SECTION at screen KEY_X, screen 1 - 30.0 / HEIGHT center textcolor rgb INK
       do for [k = 1 : KEYS] {
         eval(key_arrow(k))
         eval(key_point(k))
@@ -59,12 +64,12 @@ do for [format in 'png svg'] {
       set yrange [CLOSE_LOW : CLOSE_HIGH]
     }
     if (SPREADS && panel == 1) {
-      set label 3 'thick: s.d. over seeds of calibration' at graph 0.98, graph 0.96 right textcolor rgb '#555555'
+      set label 3 'thick: s.d. over seeds of calibration' at graph 0.98, graph 0.96 right textcolor rgb SOFT
     }
     # The level has its name at the lower edge, where the range leaves room below all that is drawn.
     if (UNQUANTIZED == UNQUANTIZED && panel == PANELS) {
       set label 2 sprintf('╌╌ unquantized %.4g', UNQUANTIZED) at graph 0.02, graph 0.05 \
-        textcolor rgb '#555555'
+        textcolor rgb SOFT
     }
     plot UNQUANTIZED with lines linestyle 101, \
       for [s = 1 : N] DATA index s - 1 using 1:2:3 with yerrorbars \
@@ -79,8 +84,8 @@ do for [format in 'png svg'] {
   }
   if (DOTS > 0) {
     left = (40 + LETTER * LONGEST_DOT) / WIDTH
-    set lmargin at screen left < 0.74 ? left : 0.74
-    set rmargin at screen 0.985
+    set lmargin at screen SINGLE ? 40.0 / WIDTH : left < 0.74 ? left : 0.74
+    set rmargin at screen RIGHT
     set tmargin at screen (DOTS_HEIGHT - DOTS_TITLE) / HEIGHT
     set bmargin at screen 115.0 / HEIGHT
     set title (N > 0 ? 'activations quantized too' : SECTION) offset 0, -0.4
@@ -89,19 +94,21 @@ do for [format in 'png svg'] {
     unset logscale
     set grid xtics noytics linestyle 100
     set xrange [DOTS_LOW : DOTS_HIGH]
-    set yrange [0.4 : DOTS + 0.6]
-    set xtics autofreq
+    set yrange [0.4 : DOTS + (SINGLE ? 0.8 : 0.6)]
+    if (SINGLE) { set xtics DOTS_STEP } else { set xtics autofreq }
     if (LOG_DOTS) {
       set logscale x
       eval('set xtics (' . (DOTS_HIGH < 8 * DOTS_LOW ? DENSE : DOTS_HIGH < 200 * DOTS_LOW ? LABELLED : DECADES) . ')')
     }
     unset ytics
-    set ytics scale 0 textcolor rgb '#000000'
+    set ytics scale 0 textcolor rgb INK
     unset key
     if (UNQUANTIZED == UNQUANTIZED) {
       set arrow 1 from first UNQUANTIZED, graph 0 to first UNQUANTIZED, graph 1 nohead linestyle 101 back
     }
-    plot DATA index N using 2:1:3:ytic(5) with xerrorbars linecolor rgb colour(1) pointtype 7 pointsize 1.6 * POINT
+    dot_name(name) = SINGLE ? '' : name
+    plot DATA index N using 2:1:3:ytic(dot_name(strcol(5))) with xerrorbars linecolor rgb colour(1) pointtype 7 pointsize 1.6 * POINT, \
+      for [once = 1 : SINGLE] DATA index N using (DOTS_LOW):($1 + 0.42):5 with labels left offset 0.5, 0 textcolor rgb INK
     unset arrow
     unset logscale
     unset ytics

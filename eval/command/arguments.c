@@ -174,6 +174,35 @@ static int take_bits(const struct bs_command *command, const char *text, struct 
                            : usage_error(command, "--bits takes a number from 1, not", text);
 }
 
+/* "png,pdf" */
+static int take_pictures(const struct bs_command *command, const char *text,
+                         struct bs_arguments *args)
+{
+    args->chart.pictures = 0;
+    for (const char *word = text; *word;) {
+        size_t length = strcspn(word, ",");
+        int i = 0;
+        while (bs_picture_names[i] && (strlen(bs_picture_names[i]) != length ||
+                                       strncmp(bs_picture_names[i], word, length)))
+            i++;
+        if (!bs_picture_names[i])
+            return usage_error(command, "--pictures takes png, svg, pdf and eps, not", word);
+        args->chart.pictures |= 1u << i;
+        word += length + (word[length] == ',');
+    }
+    return args->chart.pictures
+               ? BS_EXIT_DONE
+               : usage_error(command, "--pictures takes png, svg, pdf and eps, not", text);
+}
+
+static int take_size(const struct bs_command *command, const char *text, struct bs_arguments *args)
+{
+    args->chart.is_single = !strcmp(text, "single");
+    return args->chart.is_single || !strcmp(text, "double")
+               ? BS_EXIT_DONE
+               : usage_error(command, "--size takes single or double, not", text);
+}
+
 static int take_scratch(const struct bs_command *command, const char *folder,
                         struct bs_arguments *args)
 {
@@ -293,7 +322,25 @@ static const struct bs_flag flags[] = {
     {"plots", "FOLDER", 0,
      "where the chart templates are; ./plots, else those of the project or prefix that the program "
      "stands in",
-     .text = offsetof(struct bs_arguments, plots)},
+     .text = offsetof(struct bs_arguments, chart.plots)},
+    {"pictures", "NAMES", 0, "png, svg, pdf, eps, parted by commas; png,svg unless told otherwise",
+     .take = take_pictures},
+    {"size", "WIDTH", 0,
+     "as wide as one column of a paper (single: 3.3 inches) or as two (double: 7); letters are as "
+     "large in both. One for a single column is called NAME_single",
+     .take = take_size},
+    {"dark", NULL, 0, "light on dark; NAME_dark",
+     .set = offsetof(struct bs_arguments, chart.is_dark)},
+    {"x", "NAME", 0, "of chart xy: a value or number of the trials, by its name in --format csv",
+     .text = offsetof(struct bs_arguments, chart.x)},
+    {"y", "NAME", 0, "the same of the other axis", .text = offsetof(struct bs_arguments, chart.y)},
+    {"lines", "NAMES", 0,
+     "of chart xy: trials that agree in these columns are a line; algorithm unless told otherwise",
+     .text = offsetof(struct bs_arguments, chart.lines)},
+    {"panels", "NAMES", 0,
+     "of chart xy: trials that agree in these columns have a panel; model and text, where there "
+     "are several",
+     .text = offsetof(struct bs_arguments, chart.panels)},
     {"recipe", "LABEL", 0, "the recipe that is written, as tables call it; the only one there is",
      .text = offsetof(struct bs_arguments, recipe)},
     {"as", "LAYOUT", 0, "how it is written (`describe writer`)", .take = take_writer},
@@ -430,6 +477,7 @@ void bs_arguments_start(struct bs_arguments *args)
 {
     const char *scratch = getenv("TMPDIR");
     *args = (struct bs_arguments){
+        .chart = {.pictures = 1u << BS_PNG | 1u << BS_SVG},
         .limits = {.scratch = scratch && *scratch ? scratch : "/tmp", .checkpoint_interval = -1}};
 }
 

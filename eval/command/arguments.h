@@ -9,6 +9,7 @@
 #include "eval/command/command.h"
 #include "eval/config/config.h"
 #include "eval/export/writer.h"
+#include "eval/report/chart.h"
 #include "eval/report/choose.h"
 #include "eval/run/shard.h"
 
@@ -18,7 +19,8 @@ enum { BS_MOST_OPERANDS = BS_MOST_SHARDS, BS_MOST_ACCEPTED = 64, BS_MOST_SETTING
 struct bs_arguments {
     const char *operands[BS_MOST_OPERANDS];
     int num_operands;
-    const char *output, *format, *columns, *pivot, *plots, *revision;
+    const char *output, *format, *columns, *pivot, *revision;
+    struct bs_chart_how chart;              /* its folder and figures are the command's affair */
     const char *between[2];                 /* both or neither */
     const char *recipe;                     /* the label of one; NULL = the only one there is */
     const struct bs_writer *writer;         /* NULL = none was named */

@@ -36,8 +36,8 @@ static char *templates_in(const char *folder, const char *below)
  * the program stands in, so that it runs from anywhere. In new memory. */
 static char *plots_folder(const struct bs_arguments *args)
 {
-    if (args->plots)
-        return bs_strdup(args->plots);
+    if (args->chart.plots)
+        return bs_strdup(args->chart.plots);
     char *found = templates_in(".", "plots");
     char program[4096];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -53,16 +53,23 @@ static char *plots_folder(const struct bs_arguments *args)
 }
 
 enum bs_status bs_report_chart(const struct bs_results *results, const char *name,
-                               const struct bs_arguments *args, const char *folder,
+                               const struct bs_arguments *args,
+                               const struct bs_published_list *published, const char *folder,
                                struct bs_error *err)
 {
-    char *plots = plots_folder(args);
+    struct bs_chart_how how = args->chart;
+    char *plots = plots_folder(args), *files = NULL;
     enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
+    how.plots = plots;
+    how.directory = folder;
+    how.published = *published;
     if (!status)
-        status = bs_chart_draw(results, name, plots, folder, err);
-    if (!status)
-        bs_print_line(stderr, "%s/%s%s.png, .svg, .gp, .tsv", folder, name,
-                      bs_results_several_models(results) ? "_*" : "");
+        status = bs_chart_draw(results, name, &how, err);
+    if (!status && !(files = bs_chart_files(results, name, &how)))
+        status = bs_fail_memory(err);
+    if (files)
+        bs_print_line(stderr, "%s", files);
+    bs_free(files);
     bs_free(plots);
     return status;
 }
@@ -315,11 +322,16 @@ static enum bs_status draw_chosen(const struct bs_results *results, struct plott
                                   const struct bs_arguments *args, struct bs_error *err)
 {
     struct bs_selection selection = args->selection;
-    static const struct bs_published_list nothing = {.count = 0};
+    struct bs_published_set set;
     struct bs_trials shown;
     selection.keeps_references = true;
-    if (bs_trials_select(results, &nothing, &selection, &shown, err))
+    if (read_published(results, &set, err))
         return err->status;
+    const struct bs_published_list published = {set.count, set.figures};
+    if (bs_trials_select(results, &published, &selection, &shown, err)) {
+        bs_published_release(&set);
+        return err->status;
+    }
     char *folder = args->output ? bs_strdup(args->output) : folder_of(plotted);
     enum bs_status status = BS_OK;
     if (selection.where && results->num_rows && !has_trials(&shown.results))
@@ -327,9 +339,10 @@ static enum bs_status draw_chosen(const struct bs_results *results, struct plott
                          results->num_rows, selection.where);
     choose_charts(&shown.results, plotted);
     for (int i = 0; i < plotted->num_charts && !status; i++)
-        status = bs_report_chart(&shown.results, plotted->charts[i], args, folder, err);
+        status = bs_report_chart(&shown.results, plotted->charts[i], args, &published, folder, err);
     bs_free(folder);
     bs_trials_release(&shown);
+    bs_published_release(&set);
     return status;
 }
 
@@ -368,8 +381,9 @@ const struct bs_command bs_command_plot = {
     .max_operands = BS_MOST_OPERANDS,
     .details = "Draws the charts that are named, or all that the results have something for, of "
                "one result file or of several together. Beside each picture stand its data and the "
-               "gnuplot script that draws it again.",
-    .options = "output where sort top plots",
+               "gnuplot script that draws it again. The chart `xy` has any number of the trials "
+               "over any other.",
+    .options = "output where sort top x y lines panels pictures size dark plots",
     .run = command_plot,
 };
 

@@ -3,14 +3,16 @@
 #define BS_EVAL_COMMAND_REPORTS_H
 
 #include "eval/command/arguments.h"
+#include "eval/report/table.h"
 #include "eval/store/results.h"
 
 /* Prints the whole table on standard output. */
 enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err);
 
-/* Draws a chart into the folder and says so on stderr. */
+/* Draws a chart into the folder, of xy with what was published, and says so on stderr. */
 enum bs_status bs_report_chart(const struct bs_results *results, const char *name,
-                               const struct bs_arguments *args, const char *folder,
+                               const struct bs_arguments *args,
+                               const struct bs_published_list *published, const char *folder,
                                struct bs_error *err);
 
 /* The result file's path without its ending: the folder of its charts. In new memory. */

@@ -23,10 +23,11 @@ static enum bs_status report_charts(const struct bs_arguments *args, const struc
 {
     if (opened->whole)
         return BS_OK;
+    static const struct bs_published_list nothing = {.count = 0};
     char *folder = bs_chart_folder(opened->named);
     enum bs_status status = BS_OK;
     for (int i = 0; i < opened->config.num_charts && !status; i++)
-        status = bs_report_chart(results, opened->config.charts[i], args, folder, err);
+        status = bs_report_chart(results, opened->config.charts[i], args, &nothing, folder, err);
     bs_free(folder);
     return status;
 }

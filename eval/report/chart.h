@@ -2,7 +2,29 @@
 #ifndef BS_EVAL_REPORT_CHART_H
 #define BS_EVAL_REPORT_CHART_H
 
+#include <stdbool.h>
+
+#include "eval/report/table.h"
 #include "eval/store/results.h"
+
+/* What pictures are made as. */
+enum bs_picture { BS_PNG, BS_SVG, BS_PDF, BS_EPS, BS_NUM_PICTURES };
+
+/* "png", "svg", "pdf", "eps", NULL. */
+extern const char *const bs_picture_names[];
+
+/* How charts are drawn. Texts are borrowed. */
+struct bs_chart_how {
+    const char *plots, *directory; /* of the templates, and of what is made */
+    unsigned pictures;             /* 1u << enum bs_picture, each that is wanted */
+    bool is_single; /* as wide as one column of a paper, else as two: letters keep their size */
+    bool is_dark;   /* light on dark */
+    /* Of chart xy, columns (columns.h): a number each, and lists parted by commas. NULL: bits per
+     * weight, the first value of the evaluation, a line for each algorithm, a panel for each model
+     * and text. */
+    const char *x, *y, *lines, *panels;
+    struct bs_published_list published; /* figures to be drawn beside the measured ones */
+};
 
 /* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", NULL. */
 extern const char *const bs_chart_names[];
@@ -15,15 +37,21 @@ extern const char *const bs_chart_patterns[];
  * errors of layers where they were taken. */
 bool bs_chart_applies(const struct bs_results *results, const char *name);
 
-/* Draws chart `name`, one of the above or a pattern with a value's name, into `directory`:
- * <name>.png, <name>.svg, and beside them <name>.tsv and <name>.gp, the data and the script, so
- * that `gnuplot <name>.gp` draws it again. Each model and text has a chart of its own:
- * <name>_<model> where there are several models, and <name>_<text> for every text but the first;
- * where trials of several numerics are in the file, those of other than the default ones have
- * charts of their own, <name>_<numerics>.
- * Templates are read from `plots`. BS_ECONFIG for an unknown name, BS_EDATA where the file has
- * nothing to draw, BS_EIO where gnuplot is not there or fails (with its words). */
-enum bs_status bs_chart_draw(const struct bs_results *results, const char *name, const char *plots,
-                             const char *directory, struct bs_error *err);
+/* Draws chart `name`, one of the above or a pattern with a value's name, into a folder: the
+ * pictures, <name>.png and others, and beside them <name>.tsv and <name>.gp, the data and the
+ * script, so that `gnuplot <name>.gp` draws it again. One for a single column is called
+ * <name>_single, a dark one <name>_dark. Each model and text has a chart of its own: <name>_<model>
+ * where there are several models, and <name>_<text> for every text but the first; where trials of
+ * several numerics are in the file, those of other than the default ones have charts of their own,
+ * <name>_<numerics>. Chart "xy" is one for all, <y>_over_<x>: any value against any other.
+ * BS_ECONFIG for an unknown name, BS_EDATA where the file has nothing to draw, BS_EIO where gnuplot
+ * is not there or fails (with its words). */
+enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
+                             const struct bs_chart_how *how, struct bs_error *err);
+
+/* The files that it made, or makes: "results/x/pareto.png, .svg, .gp, .tsv", with a star where
+ * there may be several of them. In new memory, NULL where that has run out. */
+char *bs_chart_files(const struct bs_results *results, const char *name,
+                     const struct bs_chart_how *how);
 
 #endif

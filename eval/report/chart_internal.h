@@ -10,16 +10,42 @@
 /* One section of a result file (the same model, text and protocol) on its way to gnuplot. */
 struct bs_plot {
     const struct bs_results *results;
+    const struct bs_chart_how *how;
     const struct bs_value_type *value; /* what is drawn against bits */
     const char *asked;   /* the value that the chart draws of every linear, or by position */
     bool of_predictions; /* it draws figures of predictions: tasks have none */
+    bool of_all;         /* of all models and texts in one chart */
     const struct bs_row *unquantized; /* NULL where the file has none */
     int num_rows;
     const struct bs_row **rows; /* finished trials, without the unquantized model */
     FILE *data;                 /* tab separated; blocks end with two empty lines */
     FILE *script;               /* gnuplot's variables, before the template */
     int title_lines;
+    int width; /* dots: a letter is as large whatever the width */
+    /* Columns of letters that fit over the chart, into its legend, beside its axis, to a point. */
+    struct {
+        int title, name, tick, point;
+    } room;
 };
+
+/* More than the names of a chart, a model and a text and a number take. */
+enum { BS_CHART_NAME_BYTES = 256 };
+
+/* Sets how wide a plot is, and what room there is, by plot->how. */
+void bs_plot_set_width(struct bs_plot *plot);
+
+/* Fills plot->data and plot->script. */
+typedef enum bs_status bs_chart_write(struct bs_plot *plot, const char *base, const void *context,
+                                      struct bs_error *err);
+
+/* Makes the files of chart `base` by what `write` writes. On any failure what was there stays; only
+ * where gnuplot cannot be run, data and script are put in their places. BS_EIO, BS_ENOMEM. */
+enum bs_status bs_chart_make(struct bs_plot *plot, const char *base, bs_chart_write *write,
+                             const void *context, struct bs_error *err);
+
+/* Removes the pictures of an earlier time, and data and script too. BS_EIO, BS_ENOMEM. */
+enum bs_status bs_chart_remove(const char *directory, const char *base, bool data_too,
+                               struct bs_error *err);
 
 /* A line or a group of points. All indices from 1, as gnuplot counts. */
 struct bs_series {
@@ -65,7 +91,7 @@ int bs_series_of(struct bs_series_list *list, const struct bs_row *row);
 /* The entries of the list's legend, into room for list->count + BS_NUM_FAMILIES; how many. And the
  * rows that plots/style.gp gives them. */
 int bs_series_keys(const struct bs_series_list *list, struct bs_key *keys);
-int bs_key_rows(const struct bs_key *keys, int num_keys);
+int bs_key_rows(const struct bs_plot *plot, const struct bs_key *keys, int num_keys);
 
 /* The words of row->label but "w<bits>" and, where asked, the granularity. */
 void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size);
@@ -73,23 +99,21 @@ void bs_series_name(const struct bs_row *row, int without_granularity, char *out
 /* Whether activations are as they were: such trials are compared by the bits of their weights. */
 int bs_is_weight_only(const struct bs_row *row);
 
-/* Columns of letters that fit over a chart, into its legend, beside its axis, and to a point. */
-enum { BS_TITLE_COLUMNS = 74, BS_NAME_COLUMNS = 66, BS_TICK_COLUMNS = 56, BS_POINT_COLUMNS = 40 };
-
 /* Columns that a text takes which is shortened to `most`. */
 int bs_chart_columns(const char *text, int most);
 
 /* Writes a variable of the script: NAME = "text", all of it letters to gnuplot. */
 void bs_script_text(FILE *script, const char *name, const char *text);
 
-/* The same of what is drawn and how it was measured, in one line where there is room, else folded
- * to BS_TITLE_COLUMNS. Returns the lines. */
-int bs_script_title(FILE *script, const char *name, const char *subject, const char *how);
+/* The same of what is drawn and how it was measured, in one line where there is room, else folded.
+ * Returns the lines. */
+int bs_script_title(const struct bs_plot *plot, const char *name, const char *subject,
+                    const char *how);
 
 /* Writes COLOURS, SHAPES and DASHES of N series, and KEY_NAMES, KEY_COLOURS, KEY_SHAPES, KEY_DASHES
  * of KEYS entries, whose LONGEST_NAME has so many columns. */
-void bs_script_series(FILE *script, const struct bs_series_list *list, const struct bs_key *keys,
-                      int num_keys);
+void bs_script_series(const struct bs_plot *plot, const struct bs_series_list *list,
+                      const struct bs_key *keys, int num_keys);
 
 /* The least and the largest of values; NaN for none. */
 struct bs_axis_range {
@@ -113,7 +137,8 @@ void bs_chart_lines_choose(const struct bs_plot *plot, struct bs_chart_lines *li
 
 /* Writes the series of the lines, what they have in common as FORMAT, and the legend, which begins
  * with what they are `compared_with` where that is not NULL. */
-void bs_script_lines(FILE *script, const struct bs_chart_lines *lines, const char *compared_with);
+void bs_script_lines(const struct bs_plot *plot, const struct bs_chart_lines *lines,
+                     const char *compared_with);
 
 /* Writes a value's name in words, "relative output error". */
 void bs_script_value_name(FILE *script, const char *variable, const char *value);
@@ -122,7 +147,8 @@ void bs_script_value_name(FILE *script, const char *variable, const char *value)
 void bs_print_field(FILE *out, const char *text);
 void bs_print_shortened(FILE *out, const char *text, int columns);
 
-/* Sets the unquantized model and the rows of the section that `first` is of: its finished trials,
+/* Sets the unquantized model and the rows of the section that `first` is of, or of all sections
+ * where the plot is of all: its finished trials,
  * in `copies` [num_rows of the results], which borrow what they hold; with `means`, of those that
  * differ in the seed of their calibration only, one that has their means, and values of its own.
  * BS_ENOMEM. */
@@ -134,5 +160,6 @@ enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_xy(struct bs_plot *plot, struct bs_error *err);
 
 #endif

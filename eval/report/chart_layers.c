@@ -79,14 +79,15 @@ static void print_data(const struct lines *lines, const char *name, FILE *data)
         }
 }
 
-static void print_script(const struct lines *lines, FILE *script)
+static void print_script(const struct lines *lines, const struct bs_plot *plot)
 {
+    FILE *script = plot->script;
     int blocks = 0;
     for (int line = 0; line < lines->of.count; line++)
         for (int i = 0; i < lines->layers[line].num_rows; i++)
             if (lines->layers[line].rows[i].block > blocks)
                 blocks = lines->layers[line].rows[i].block;
-    bs_script_lines(script, &lines->of, NULL);
+    bs_script_lines(plot, &lines->of, NULL);
     fprintf(script, "KINDS = %d\narray KIND[%d]\n", lines->num_kinds, lines->num_kinds);
     for (int kind = 0; kind < lines->num_kinds; kind++) {
         const char *dot = strrchr(lines->kinds[kind], '.');
@@ -106,7 +107,7 @@ enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err)
     enum bs_status status = load(&lines, plot, err);
     if (!status) {
         print_data(&lines, plot->asked, plot->data);
-        print_script(&lines, plot->script);
+        print_script(&lines, plot);
         bs_script_value_name(plot->script, "LAYER_VALUE", plot->asked);
     }
     for (int line = 0; line < BS_MOST_LINES; line++)

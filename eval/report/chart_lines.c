@@ -92,7 +92,8 @@ static void print_format(FILE *script, const struct bs_chart_lines *lines)
     bs_script_text(script, "FORMAT", text);
 }
 
-void bs_script_lines(FILE *script, const struct bs_chart_lines *lines, const char *compared_with)
+void bs_script_lines(const struct bs_plot *plot, const struct bs_chart_lines *lines,
+                     const char *compared_with)
 {
     struct bs_series series[BS_MOST_LINES];
     struct bs_series_list list = {.series = series};
@@ -107,8 +108,8 @@ void bs_script_lines(FILE *script, const struct bs_chart_lines *lines, const cha
     if (compared_with)
         keys[num_keys++] = (struct bs_key){.name = compared_with, .dash = 2};
     num_keys += bs_series_keys(&list, keys + num_keys);
-    bs_script_series(script, &list, keys, num_keys);
-    print_format(script, lines);
+    bs_script_series(plot, &list, keys, num_keys);
+    print_format(plot->script, lines);
 }
 
 void bs_script_value_name(FILE *script, const char *variable, const char *value)

@@ -15,14 +15,14 @@
 #include "eval/report/chart_internal.h"
 
 /* The picture in dots, its legend below the axes: where a label goes is worked out here. */
-enum { WIDTH = 1600, LETTER = 19, LINE = 34, PLOT_LEFT = 185, PLOT_RIGHT = 1565 };
-enum { PLOT_HEIGHT = 850, ABOVE = 75, BELOW = 125 };
+enum { LETTER = 19, LINE = 34, PLOT_LEFT = 185, BESIDE = 35, ABOVE = 75, BELOW = 125 };
 
 /* Of the axis; what is less is of no account. */
 enum { MOST_RANGE = 100000 };
 
 static const char open_note[] = "open: within 2 s.e. of zero";
 static const char edge_note[] = "arrow: below the axis";
+static const char open_short[] = "open: < 2 s.e.", edge_short[] = "arrow: below"; /* one column */
 enum { NOTE_COLUMNS = sizeof open_note + sizeof edge_note, EDGE = 44 /* dots above it */ };
 
 struct point {
@@ -42,7 +42,9 @@ struct pareto {
     struct bs_series_list list;
     int num_keys;
     struct bs_key *keys;
-    int bottom; /* the lower axis, dots above the picture's edge */
+    int bottom;        /* the lower axis, dots above the picture's edge */
+    int right, height; /* of the axes */
+    int label_columns;
 };
 
 struct box {
@@ -118,24 +120,24 @@ static void choose_ranges(struct pareto *pareto, const struct bs_plot *plot)
 static double dots_x(const struct pareto *pareto, double bits)
 {
     double share = log(bits / pareto->bits_low) / log(pareto->bits_high / pareto->bits_low);
-    return PLOT_LEFT + share * (PLOT_RIGHT - PLOT_LEFT);
+    return PLOT_LEFT + share * (pareto->right - PLOT_LEFT);
 }
 
 static double dots_y(const struct pareto *pareto, double increase)
 {
     double share = log(increase / pareto->low) / log(pareto->high / pareto->low);
-    return pareto->bottom + share * PLOT_HEIGHT;
+    return pareto->bottom + share * pareto->height;
 }
 
 static double bits_at(const struct pareto *pareto, double x)
 {
-    double share = (x - PLOT_LEFT) / (PLOT_RIGHT - PLOT_LEFT);
+    double share = (x - PLOT_LEFT) / (pareto->right - PLOT_LEFT);
     return pareto->bits_low * pow(pareto->bits_high / pareto->bits_low, share);
 }
 
 static double increase_at(const struct pareto *pareto, double y)
 {
-    double share = (y - pareto->bottom) / PLOT_HEIGHT;
+    double share = (y - pareto->bottom) / pareto->height;
     return pareto->low * pow(pareto->high / pareto->low, share);
 }
 
@@ -163,14 +165,15 @@ static void place_points(struct pareto *pareto, const struct bs_plot *plot)
     }
 }
 
-static double label_width(const struct point *point)
+static double label_width(const struct pareto *pareto, const struct point *point)
 {
-    return LETTER * bs_chart_columns(point->row->label, BS_POINT_COLUMNS);
+    return LETTER * bs_chart_columns(point->row->label, pareto->label_columns);
 }
 
-static struct box label_box(const struct point *point, double x, double y)
+static struct box label_box(const struct pareto *pareto, const struct point *point, double x,
+                            double y)
 {
-    double width = label_width(point);
+    double width = label_width(pareto, point);
     return (struct box){x, x + width, y - LINE / 2.0, y + LINE / 2.0};
 }
 
@@ -178,13 +181,13 @@ static struct box label_box(const struct point *point, double x, double y)
 static double cost_of(const struct pareto *pareto, int index, double x, double y)
 {
     const struct point *point = &pareto->points[index];
-    struct box box = label_box(point, x, y);
-    double cost = 0, top = pareto->bottom + PLOT_HEIGHT;
-    if (box.left < PLOT_LEFT + 8 || box.right > PLOT_RIGHT - 8 || box.bottom < pareto->bottom + 8 ||
-        box.top > top - 8)
+    struct box box = label_box(pareto, point, x, y);
+    double cost = 0, top = pareto->bottom + pareto->height;
+    if (box.left < PLOT_LEFT + 8 || box.right > pareto->right - 8 ||
+        box.bottom < pareto->bottom + 8 || box.top > top - 8)
         cost += 1e6;
-    struct box note = {PLOT_LEFT, PLOT_LEFT + LETTER * (double)NOTE_COLUMNS, pareto->bottom,
-                       pareto->bottom + 60};
+    struct box note = {PLOT_LEFT, fmin(PLOT_LEFT + LETTER * (double)NOTE_COLUMNS, pareto->right),
+                       pareto->bottom, pareto->bottom + 60};
     cost += overlap(box, note) > 0 ? 1e5 : 0;
     double front_x = (double)NAN, front_y = top;
     for (int i = 0; i < pareto->num_points; i++) {
@@ -194,7 +197,8 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
         struct box bar = {other->x - 3, other->x + 3, other->bar_low, other->bar_high};
         cost += overlap(box, bar) > 0 ? 300 : 0;
         if (other->has_label)
-            cost += overlap(box, label_box(other, other->label_x, other->label_y)) > 0 ? 2e4 : 0;
+            cost += overlap(box, label_box(pareto, other, other->label_x, other->label_y)) > 0 ? 2e4
+                                                                                               : 0;
         if (!other->on_front)
             continue;
         /* the step to this point: along, then down */
@@ -210,9 +214,9 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
 }
 
 /* The end of the line from a label to its point: the nearest place on the label's edge. */
-static void leader_end(const struct point *point, double *x, double *y)
+static void leader_end(const struct pareto *pareto, const struct point *point, double *x, double *y)
 {
-    struct box box = label_box(point, point->label_x, point->label_y);
+    struct box box = label_box(pareto, point, point->label_x, point->label_y);
     *x = fmin(fmax(point->x, box.left), box.right);
     *y = fmin(fmax(point->y, box.bottom + 4), box.top - 4);
 }
@@ -221,7 +225,7 @@ static void leader_end(const struct point *point, double *x, double *y)
 static double place_label(struct pareto *pareto, int index, int rings)
 {
     struct point *point = &pareto->points[index];
-    double width = label_width(point), best = (double)INFINITY;
+    double width = label_width(pareto, point), best = (double)INFINITY;
     for (int ring = 0; ring < rings; ring++)
         for (int step = 0; step < 32; step++) {
             double radius = 26 + 22 * ring, angle = step * 3.14159265358979 / 16;
@@ -263,10 +267,10 @@ static void print_labels(const struct pareto *pareto, bool front, FILE *data)
             continue;
         any = true;
         double x, y;
-        leader_end(point, &x, &y);
+        leader_end(pareto, point, &x, &y);
         double away = hypot(x - point->x, y - point->y);
         fprintf(data, "%.8g\t%.8g\t", point->bits, point->increase);
-        bs_print_shortened(data, point->row->label, BS_POINT_COLUMNS);
+        bs_print_shortened(data, point->row->label, pareto->label_columns);
         double drawn = increase_at(pareto, point->y);
         fprintf(data, "\t%.8g\t%.8g\t%.8g\t%.8g\t%.8g\n", bits_at(pareto, point->label_x),
                 increase_at(pareto, point->label_y), away > 30 ? bits_at(pareto, x) : point->bits,
@@ -315,14 +319,18 @@ static void print_data(const struct pareto *pareto, const struct bs_plot *plot)
 }
 
 /* The height of the picture, by its legend's. */
-static void lay_out(struct pareto *pareto)
+static void lay_out(struct pareto *pareto, const struct bs_plot *plot)
 {
-    pareto->bottom = BELOW + 30 + 44 * bs_key_rows(pareto->keys, pareto->num_keys);
+    pareto->right = plot->width - BESIDE;
+    pareto->height = plot->how->is_single ? 700 : 850;
+    pareto->label_columns = plot->room.point;
+    pareto->bottom = BELOW + 30 + 44 * bs_key_rows(plot, pareto->keys, pareto->num_keys);
 }
 
-static void print_layout(const struct pareto *pareto, int title_lines, FILE *script)
+static void print_layout(const struct pareto *pareto, const struct bs_plot *plot)
 {
-    int height = pareto->bottom + PLOT_HEIGHT + ABOVE + LINE * (title_lines - 1);
+    FILE *script = plot->script;
+    int height = pareto->bottom + pareto->height + ABOVE + LINE * (plot->title_lines - 1);
     bool any_open = false, any_off = false;
     for (int i = 0; i < pareto->num_points; i++) {
         any_open = any_open || pareto->points[i].is_open;
@@ -330,14 +338,15 @@ static void print_layout(const struct pareto *pareto, int title_lines, FILE *scr
     }
     fprintf(script, "X_LOW = %.8g\nX_HIGH = %.8g\nY_LOW = %.8g\nY_HIGH = %.8g\n", pareto->bits_low,
             pareto->bits_high, pareto->low, pareto->high);
-    fprintf(script, "WIDTH = %d\nHEIGHT = %d\n", WIDTH, height);
+    fprintf(script, "HEIGHT = %d\n", height);
     fprintf(script, "LEFT = %.8g\nRIGHT = %.8g\nBOTTOM = %.8g\nTOP = %.8g\nKEY_TOP = %.8g\n",
-            (double)PLOT_LEFT / WIDTH, (double)PLOT_RIGHT / WIDTH, (double)pareto->bottom / height,
-            (double)(pareto->bottom + PLOT_HEIGHT) / height,
+            (double)PLOT_LEFT / plot->width, (double)pareto->right / plot->width,
+            (double)pareto->bottom / height, (double)(pareto->bottom + pareto->height) / height,
             (double)(pareto->bottom - BELOW - 25) / height);
     char note[NOTE_COLUMNS + 4];
-    snprintf(note, sizeof note, "%s%s%s", any_open ? open_note : "",
-             any_open && any_off ? "; " : "", any_off ? edge_note : "");
+    bool is_single = plot->how->is_single;
+    snprintf(note, sizeof note, "%s%s%s", any_open ? (is_single ? open_short : open_note) : "",
+             any_open && any_off ? "; " : "", any_off ? (is_single ? edge_short : edge_note) : "");
     bs_script_text(script, "OPEN_NOTE", note);
 }
 
@@ -346,12 +355,12 @@ static void draw(struct pareto *pareto, const struct bs_plot *plot)
     pareto->keys[0] = (struct bs_key){.name = "Pareto front"};
     pareto->num_keys = 1 + bs_series_keys(&pareto->list, pareto->keys + 1);
     choose_ranges(pareto, plot);
-    lay_out(pareto);
+    lay_out(pareto, plot);
     place_points(pareto, plot);
     place_labels(pareto);
     print_data(pareto, plot);
-    bs_script_series(plot->script, &pareto->list, pareto->keys, pareto->num_keys);
-    print_layout(pareto, plot->title_lines, plot->script);
+    bs_script_series(plot, &pareto->list, pareto->keys, pareto->num_keys);
+    print_layout(pareto, plot);
 }
 
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err)

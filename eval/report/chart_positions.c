@@ -73,8 +73,9 @@ static void widen(struct bs_axis_range *range, const struct bs_mean *mean)
     bs_axis_range_widen(range, mean->mean + or_none(mean->se));
 }
 
-static void print_script(const struct curves *curves, bool exponential, FILE *script)
+static void print_script(const struct curves *curves, bool exponential, const struct bs_plot *plot)
 {
+    FILE *script = plot->script;
     const double none = (double)NAN;
     struct bs_axis_range changes = {0, 0}, positions = {none, none};
     bool changed = false;
@@ -86,7 +87,7 @@ static void print_script(const struct curves *curves, bool exponential, FILE *sc
             bs_axis_range_widen(&positions, at->at.first);
             bs_axis_range_widen(&positions, at->at.last);
         }
-    bs_script_lines(script, &curves->of, changed ? "unquantized" : NULL);
+    bs_script_lines(plot, &curves->of, changed ? "unquantized" : NULL);
     bs_script_range(script, "Y", value_range(curves, exponential));
     bs_script_range(script, "CHANGE", changes);
     fprintf(script, "CHANGES = %d\nX_LOW = %g\nX_HIGH = %g\n", changed, positions.low / 1.15,
@@ -126,7 +127,7 @@ enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err)
         for (int line = 0; line < curves->of.count; line++)
             print_curve(plot->data, &curves->by[1 + line], what.exponential,
                         curves->of.rows[line]->label);
-        print_script(curves, what.exponential, plot->script);
+        print_script(curves, what.exponential, plot);
         bs_script_value_name(plot->script, "POSITION_VALUE", what.name);
         bs_script_value_name(plot->script, "CHANGE_VALUE", bs_figure_types[what.figure].name);
     }

@@ -21,7 +21,7 @@ enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *fi
     const struct bs_results *results = plot->results;
     for (int i = 0; i < results->num_rows; i++) {
         const struct bs_row *row = &results->rows[i];
-        if (!bs_rows_same_subject(row, first) || !bs_row_is_done(row))
+        if (!bs_row_is_done(row) || (!plot->of_all && !bs_rows_same_subject(row, first)))
             continue;
         if (plot->of_predictions && bs_evaluation_has_answers(row->evaluation))
             continue;
@@ -35,7 +35,7 @@ enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *fi
             continue;
         if (is_mean && bs_rows_mean(results->rows, results->num_rows, row, &copies[i], err))
             return err->status;
-        if (!means || (plot->value && isfinite(bs_plot_value(plot, &copies[i]))))
+        if (!means || plot->of_all || (plot->value && isfinite(bs_plot_value(plot, &copies[i]))))
             plot->rows[plot->num_rows++] = &copies[i];
     }
     return BS_OK;

@@ -53,11 +53,11 @@ void bs_script_text(FILE *script, const char *name, const char *text)
 }
 
 /* Prints `text` folded; returns the lines. */
-static int put_folded(FILE *script, const char *text, bool first)
+static int put_folded(FILE *script, const char *text, int columns, bool first)
 {
     int lines = 0;
     for (const char *line = text; *line; lines++) {
-        size_t bytes = bs_line_bytes(line, BS_TITLE_COLUMNS);
+        size_t bytes = bs_line_bytes(line, columns);
         fputs(first && !lines ? "" : "\\n", script);
         put_quoted(script, line, bytes);
         line += bytes;
@@ -66,17 +66,18 @@ static int put_folded(FILE *script, const char *text, bool first)
     return lines;
 }
 
-int bs_script_title(FILE *script, const char *name, const char *subject, const char *how)
+int bs_script_title(const struct bs_plot *plot, const char *name, const char *subject,
+                    const char *how)
 {
     char whole[FIELD_TEXT], parts[2][FIELD_TEXT];
     bs_escape(subject, parts[0], sizeof parts[0]);
     bs_escape(how, parts[1], sizeof parts[1]);
     int length = snprintf(whole, sizeof whole, "%s %s", parts[0], parts[1]);
-    bool together = length < FIELD_TEXT && bs_text_width(whole, strlen(whole)) <= BS_TITLE_COLUMNS;
-    fprintf(script, "%s = \"", name);
-    int lines = put_folded(script, together ? whole : parts[0], true);
-    lines += together ? 0 : put_folded(script, parts[1], !lines);
-    fputs("\"\n", script);
+    bool together = length < FIELD_TEXT && bs_text_width(whole, strlen(whole)) <= plot->room.title;
+    fprintf(plot->script, "%s = \"", name);
+    int lines = put_folded(plot->script, together ? whole : parts[0], plot->room.title, true);
+    lines += together ? 0 : put_folded(plot->script, parts[1], plot->room.title, !lines);
+    fputs("\"\n", plot->script);
     return lines;
 }
 
@@ -207,26 +208,27 @@ int bs_series_keys(const struct bs_series_list *list, struct bs_key *keys)
     return list->count;
 }
 
-static int longest_key(const struct bs_key *keys, int num_keys)
+static int longest_key(const struct bs_plot *plot, const struct bs_key *keys, int num_keys)
 {
     int longest = 0;
     for (int k = 0; k < num_keys; k++) {
-        int length = bs_chart_columns(keys[k].name, BS_NAME_COLUMNS);
+        int length = bs_chart_columns(keys[k].name, plot->room.name);
         longest = length > longest ? length : longest;
     }
     return longest;
 }
 
-int bs_key_rows(const struct bs_key *keys, int num_keys)
+int bs_key_rows(const struct bs_plot *plot, const struct bs_key *keys, int num_keys)
 {
-    int columns = (int)(1540 / (130 + 19.5 * longest_key(keys, num_keys)));
+    int columns = (int)((plot->width - 60) / (130 + 19.5 * longest_key(plot, keys, num_keys)));
     columns = columns < 1 ? 1 : columns > 4 ? 4 : columns;
     return (num_keys + columns - 1) / columns;
 }
 
-void bs_script_series(FILE *script, const struct bs_series_list *list, const struct bs_key *keys,
-                      int num_keys)
+void bs_script_series(const struct bs_plot *plot, const struct bs_series_list *list,
+                      const struct bs_key *keys, int num_keys)
 {
+    FILE *script = plot->script;
     /* an array has one element at least */
     fprintf(script, "N = %d\narray COLOURS[%d]\narray SHAPES[%d]\narray DASHES[%d]\n", list->count,
             list->count + 1, list->count + 1, list->count + 1);
@@ -235,14 +237,14 @@ void bs_script_series(FILE *script, const struct bs_series_list *list, const str
         fprintf(script, "COLOURS[%d] = %d\nSHAPES[%d] = %d\nDASHES[%d] = %d\n", s + 1,
                 list->series[s].colour, s + 1, list->series[s].shape, s + 1,
                 named ? list->series[s].dash : 1);
-    fprintf(script, "KEYS = %d\nLONGEST_NAME = %d\n", num_keys, longest_key(keys, num_keys));
+    fprintf(script, "KEYS = %d\nLONGEST_NAME = %d\n", num_keys, longest_key(plot, keys, num_keys));
     fprintf(script, "array KEY_NAMES[%d]\narray KEY_COLOURS[%d]\n", num_keys + 1, num_keys + 1);
     fprintf(script, "array KEY_SHAPES[%d]\narray KEY_DASHES[%d]\n", num_keys + 1, num_keys + 1);
     for (int k = 0; k < num_keys; k++) {
         char name[32], printable[FIELD_TEXT], shown[FIELD_TEXT];
         snprintf(name, sizeof name, "KEY_NAMES[%d]", k + 1);
         bs_escape(keys[k].name, printable, sizeof printable);
-        bs_shorten(printable, BS_NAME_COLUMNS, shown, sizeof shown);
+        bs_shorten(printable, plot->room.name, shown, sizeof shown);
         bs_script_text(script, name, shown);
         fprintf(script, "KEY_COLOURS[%d] = %d\nKEY_SHAPES[%d] = %d\nKEY_DASHES[%d] = %d\n", k + 1,
                 keys[k].colour, k + 1, keys[k].shape, k + 1, keys[k].dash);
@@ -304,7 +306,7 @@ static void print_point(const struct bs_plot *plot, double x, const struct bs_ro
     fprintf(data, "%g\t%.10g\t%.10g\t", x, bs_plot_value(plot, row), bs_plot_se(plot, row));
     bs_print_field(data, row->label);
     fputc('\t', data);
-    bs_print_shortened(data, row->label, BS_TICK_COLUMNS);
+    bs_print_shortened(data, row->label, plot->room.tick);
     if (row->calibrations > 1)
         fprintf(data, "\t%.10g\n", bs_plot_spread(plot, row));
     else
@@ -412,7 +414,7 @@ static void add_rows(const struct bs_plot *plot, struct drawn *drawn)
             bs_series_of(&drawn->list, row);
             drawn->spreads = drawn->spreads || row->calibrations > 1;
         } else {
-            int length = bs_chart_columns(row->label, BS_TICK_COLUMNS);
+            int length = bs_chart_columns(row->label, plot->room.tick);
             drawn->longest_dot = length > drawn->longest_dot ? length : drawn->longest_dot;
             drawn->num_dots++;
         }
@@ -432,7 +434,7 @@ static enum bs_status print_drawn(const struct bs_plot *plot, struct drawn *draw
         return bs_fail_memory(err);
     int num_keys = bs_series_keys(list, keys);
     print_perplexity_data(plot, list, drawn->num_dots);
-    bs_script_series(plot->script, list, keys, num_keys);
+    bs_script_series(plot, list, keys, num_keys);
     fprintf(plot->script, "DOTS = %d\nLONGEST_DOT = %d\n", drawn->num_dots, drawn->longest_dot);
     bs_free(keys);
     bool measured = list->count > BS_MOST_KEYS;

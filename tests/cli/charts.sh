@@ -114,6 +114,43 @@ several() {
 }
 check "several files, and a selection" several
 
+# For a paper and for a dark page, each by a name of its own; the script draws the same again.
+print_out() {
+    run plot --output print --size single --pictures pdf,eps sweep.h5 pareto
+    expect_status 0
+    expect_err '^print/pareto_single\.pdf, \.eps, \.gp, \.tsv$'
+    [ "$(ls print | tr '\n' ' ')" = 'pareto_single.eps pareto_single.gp pareto_single.pdf pareto_single.tsv ' ] ||
+        problem "expected four files: $(ls print | tr '\n' ' ')"
+    [ "$(head -c 5 print/pareto_single.pdf)" = %PDF- ] || problem "expected the signature of PDF"
+    [ "$(head -c 10 print/pareto_single.eps)" = '%!PS-Adobe' ] || problem "expected the signature of EPS"
+    rm print/*.pdf
+    (cd print && LC_ALL=C.UTF-8 gnuplot -d pareto_single.gp) >.out 2>.err || problem "expected gnuplot to draw"
+    expect_there print/pareto_single.pdf
+    run plot --output print --dark sweep.h5 pareto
+    expect_status 0
+    expect_chart print pareto_dark
+    expect_err '^print/pareto_dark\.png, \.svg, \.gp, \.tsv$'
+}
+check "charts for print, and dark ones" print_out
+
+any_value() {
+    run plot sweep.h5 xy --output any --x bits --y kld_mean --lines algorithm,granularity --where 'algorithm = gptq'
+    expect_status 0
+    expect_err '^any/kld_mean_over_bits\.png, \.svg, \.gp, \.tsv$'
+    expect_chart any kld_mean_over_bits
+    [ "$(cut -f1,5 any/kld_mean_over_bits.tsv | grep gptq | tr '\t\n' ': ')" = \
+        '3:gptq w3 channel 4:gptq w4 channel 3:gptq w3 g64 4:gptq w4 g64 ' ] ||
+        problem "expected two lines: $(cut -f1,5 any/kld_mean_over_bits.tsv | tr '\t\n' ': ')"
+    run plot sweep.h5 xy
+    expect_status 0
+    expect_chart sweep perplexity_over_bits_per_weight
+    run plot sweep.h5 xy --y label
+    expect_refusal "^bitsweep: --y: 'label' is a text, expected a number$"
+    run plot sweep.h5 xy --y kld_meen
+    expect_refusal "^bitsweep: 'kld_meen' is no column: .*did you mean 'kld_mean'"
+}
+check "any value over any other" any_value
+
 # The folder moves to another place; the script needs nothing but its data.
 draws_again() {
     local chart

@@ -71,7 +71,7 @@ takes() {
     diff) echo between columns fail-if format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
-    plot) echo output where sort top plots help ;;
+    plot) echo output where sort top x y lines panels pictures size dark plots help ;;
     describe) echo markdown help ;;
     help) echo help man ;;
     esac
@@ -127,6 +127,8 @@ done <<'EOF'
 ^bitsweep: 'a/b/c' is no name of the hub, expected org/name | fetch a/b/c
 ^bitsweep run: one operand too many: 'other.yaml'           | run one.yaml other.yaml
 ^bitsweep choose: one operand too many: 'b.h5'              | choose a.h5 b.h5
+^bitsweep plot: --pictures takes png, svg, pdf and eps, not 'gif' | plot --pictures png,gif a.h5
+^bitsweep plot: --size takes single or double, not 'triple' | plot --size triple a.h5
 ^bitsweep diff: one operand too many: 'c.h5'                | diff a.h5 b.h5 c.h5
 ^bitsweep describe: one operand too many: 'awq'             | describe gptq awq
 ^bitsweep run: a value is missing after '--output'         | run one.yaml --output

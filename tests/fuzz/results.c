@@ -164,11 +164,12 @@ static void print(const struct bs_results *results, unsigned what)
  * PATH. */
 static void plot(const struct bs_results *results)
 {
+    const struct bs_chart_how how = {
+        .plots = "plots", .directory = fuzz_path("charts"), .pictures = 1u << BS_PNG};
     setenv("PATH", fuzz_folder(), 1);
     for (int chart = 0; bs_chart_names[chart]; chart++) {
         struct bs_error err = {0};
-        enum bs_status status =
-            bs_chart_draw(results, bs_chart_names[chart], "plots", fuzz_path("charts"), &err);
+        enum bs_status status = bs_chart_draw(results, bs_chart_names[chart], &how, &err);
         if (!status)
             abort(); /* it cannot have been drawn */
         fuzz_check(status, &err, NULL);

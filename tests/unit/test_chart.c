@@ -17,149 +17,43 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/report/chart.h"
+#include "tests/support/charts.h"
 #include "tests/support/folder.h"
 #include "tests/support/results.h"
 #include "tests/support/values.h"
 
-static char file[80], charts[80];
-static int num_trials;
-static const char *model, *compute, *format, *family; /* of the trials that are added */
-
 static const char *const endings[] = {"png", "svg", "tsv", "gp"};
-
-static int make_folder(void **state)
-{
-    folder_setup(state);
-    num_trials = 0;
-    model = "it's \"tiny\"";
-    compute = "float32";
-    format = family = "int";
-    snprintf(file, sizeof file, "%s/r.h5", folder.path);
-    snprintf(charts, sizeof charts, "%s/it's charts", folder.path);
-    return 0;
-}
-
-static void path_of(const char *base, const char *ending, char *path, size_t size)
-{
-    snprintf(path, size, "%s/%s.%s", charts, base, ending);
-}
-
-/* Adds one finished trial with three linears in two blocks. */
-static void add(const char *algorithm, int bits, int activation_bits, double perplexity,
-                const char *text)
-{
-    struct bs_value_row values[] = {
-        value_row("perplexity", perplexity, NAN),
-        value_row("perplexity_delta", perplexity - 60, 0.01 * fabs(perplexity - 60)),
-        value_row("bits_per_weight", bits + 0.1, NAN),
-        value_row("same_top", 1 - 0.01 * fabs(perplexity - 59), 0.001),
-        value_row("kld_mean", 0.002 * (perplexity - 59), 0.0001)};
-    struct bs_row row = {.bits = bits,
-                         .activation_bits = activation_bits,
-                         .windows = 2,
-                         .tokens = 2,
-                         .scored = 2,
-                         .num_values = strcmp(algorithm, "unquantized") ? 5 : 3,
-                         .values = values};
-    char label[64] = "unquantized";
-    bool unquantized = !strcmp(algorithm, "unquantized");
-    snprintf(row.id, sizeof row.id, "%d", num_trials++);
-    row.algorithm = algorithm;
-    row.recipe = label;
-    if (!unquantized)
-        snprintf(label, sizeof label, "%s %s%d g128%s%s", algorithm,
-                 !strcmp(format, "int") ? "w" : format, bits,
-                 activation_bits < 16 ? " a8 token" : "",
-                 !strcmp(compute, "bfloat16") ? " bfloat16" : "");
-    row.text = text;
-    row.model = model;
-    snprintf(row.compute, sizeof row.compute, "%s", compute);
-    snprintf(row.status, sizeof row.status, "done");
-    snprintf(row.evaluation, sizeof row.evaluation, "perplexity");
-    snprintf(row.granularity, sizeof row.granularity, "128");
-    snprintf(row.format, sizeof row.format, "%s", unquantized ? "none" : format);
-    snprintf(row.format_family, sizeof row.format_family, "%s", unquantized ? "" : family);
-    struct bs_layer_row layers[6];
-    for (int i = 0; i < 6; i++) {
-        static const char *const names[] = {"attn.q_proj", "attn.k_proj", "mlp.fc1"};
-        layers[i] = (struct bs_layer_row){.block = i / 3};
-        set_layer_value(&layers[i], "relative_output_error", 1.0 / (bits + i));
-        set_layer_value(&layers[i], "sqnr_db", 5 * bits + i);
-        snprintf(layers[i].name, sizeof layers[i].name, "%s", names[i % 3]);
-    }
-    float nll[] = {(float)log(perplexity) - 0.25f, (float)log(perplexity) + 0.25f};
-    float kld[] = {0.5f, 0.25f};
-    uint8_t same_top[] = {1, 0};
-    const struct bs_figures figures = {
-        .of = {[BS_NLL] = nll, [BS_KLD] = kld, [BS_SAME_TOP] = same_top}};
-    const struct bs_trial_record record = {.row = row,
-                                           .canonical = "",
-                                           .layers = layer_table(layers, unquantized ? 0 : 6),
-                                           .figures = &figures};
-    results_add(file, &record);
-}
-
-static enum bs_status draw(const char *name, const char *plots, struct bs_error *err)
-{
-    struct bs_results results;
-    if (bs_results_read(file, &results, err))
-        fail_msg("%s", err->message);
-    enum bs_status status = bs_chart_draw(&results, name, plots, charts, err);
-    bs_results_release(&results);
-    return status;
-}
-
-/* Fails unless the picture is there, whole. */
-static void assert_pictures(const char *base)
-{
-    struct bs_error err;
-    char path[160], *data;
-    size_t size;
-    path_of(base, "png", path, sizeof path);
-    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
-    assert_true(size > 5000);
-    assert_memory_equal(data, "\x89PNG\r\n\x1a\n", 8);
-    assert_memory_equal(data + size - 8, "IEND", 4);
-    int width = (unsigned char)data[18] << 8 | (unsigned char)data[19];
-    assert_int_equal(width, 1600);
-    bs_free(data);
-    path_of(base, "svg", path, sizeof path);
-    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
-    assert_non_null(strstr(data, "<svg"));
-    assert_non_null(strstr(data, "</svg>"));
-    bs_free(data);
-}
 
 static void draw_all(void)
 {
     struct bs_error err;
     for (int chart = 0; bs_chart_names[chart]; chart++) {
-        if (draw(bs_chart_names[chart], "plots", &err))
+        if (charts_draw(bs_chart_names[chart], "plots", &err))
             fail_msg("%s: %s", bs_chart_names[chart], err.message);
-        assert_pictures(bs_chart_names[chart]);
+        charts_assert_pictures(bs_chart_names[chart]);
     }
 }
 
 static void test_all(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 60, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
     for (int bits = 2; bits <= 8; bits++) {
-        add("rtn", bits, 16, 60 + 500.0 / (1 << 2 * bits), "text");
-        add("gptq", bits, 16, 60 + 400.0 / (1 << 2 * bits), "text");
+        charts_add("rtn", bits, 16, 60 + 500.0 / (1 << 2 * bits), "text");
+        charts_add("gptq", bits, 16, 60 + 400.0 / (1 << 2 * bits), "text");
     }
-    add("rtn", 8, 8, 61, "text");
-    add("smoothquant", 8, 8, 60.3, "text");
+    charts_add("rtn", 8, 8, 61, "text");
+    charts_add("smoothquant", 8, 8, 60.3, "text");
     draw_all();
     /* The script stands on its own: drawn again in its folder, it gives the same picture. */
     struct bs_error err;
     char path[160], command[256], *before, *after;
     size_t size, size_after;
     for (int chart = 0; bs_chart_names[chart]; chart++) {
-        path_of(bs_chart_names[chart], "png", path, sizeof path);
+        charts_path(bs_chart_names[chart], "png", path, sizeof path);
         assert_int_equal(bs_file_read(path, &before, &size, &err), BS_OK);
         unlink(path);
-        snprintf(command, sizeof command, "cd \"%s\" && gnuplot %s.gp", charts,
+        snprintf(command, sizeof command, "cd \"%s\" && gnuplot %s.gp", charts_folder,
                  bs_chart_names[chart]);
         assert_int_equal(system(command), 0);
         assert_int_equal(bs_file_read(path, &after, &size_after, &err), BS_OK);
@@ -173,15 +67,15 @@ static void test_all(void **state)
 static void test_data(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 60, "text");
-    add("rtn", 4, 16, 64, "text");
-    add("rtn", 3, 16, 70, "text");
-    add("rtn", 8, 8, 61, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("rtn", 4, 16, 64, "text");
+    charts_add("rtn", 3, 16, 70, "text");
+    charts_add("rtn", 8, 8, 61, "text");
     draw_all();
     struct bs_error err;
     char path[160], *data;
     size_t size;
-    path_of("perplexity_vs_bits", "tsv", path, sizeof path);
+    charts_path("perplexity_vs_bits", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_string_equal(data, "# bits\tperplexity\tpaired_se\tlabel\tshown\tcalibration_sd\n"
                               "3\t70\t0.1\trtn w3 g128\trtn w3 g128\tnone\n"
@@ -196,16 +90,16 @@ static void test_data(void **state)
 static void test_off_the_axis(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 60, "text");
-    add("rtn", 3, 16, 70, "text");
-    add("rtn", 4, 16, 62, "text");
-    add("gptq", 8, 16, 59.5, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("rtn", 3, 16, 70, "text");
+    charts_add("rtn", 4, 16, 62, "text");
+    charts_add("gptq", 8, 16, 59.5, "text");
     struct bs_error err;
     char path[160], *data;
     size_t size;
-    if (draw("pareto", "plots", &err))
+    if (charts_draw("pareto", "plots", &err))
         fail_msg("%s", err.message);
-    path_of("pareto", "tsv", path, sizeof path);
+    charts_path("pareto", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     /* measured, less and more by the standard error, not open, off the axis; one on it beside it */
     if (!strstr(data, "\n8.1\t-0.5\t-0.505\t-0.495\t0\tgptq w8 g128\t1\t"))
@@ -222,15 +116,15 @@ static void test_layers(void **state)
     (void)state;
     static const char *const computes[] = {"float32", "bfloat16"};
     for (int i = 0; i < 2; i++) {
-        compute = computes[i];
-        add("rtn", 3, 16, 70 + i, "text");
-        add("gptq", 3, 16, 66 + i, "text");
+        charts_compute = computes[i];
+        charts_add("rtn", 3, 16, 70 + i, "text");
+        charts_add("gptq", 3, 16, 66 + i, "text");
     }
     struct bs_error err;
     char path[160], *data;
     size_t size;
-    assert_int_equal(draw("layer_error", "plots", &err), BS_OK);
-    path_of("layer_error", "tsv", path, sizeof path);
+    assert_int_equal(charts_draw("layer_error", "plots", &err), BS_OK);
+    charts_path("layer_error", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_non_null(strstr(data, "\trtn w3 g128\n"));
     assert_non_null(strstr(data, "\tgptq w3 g128\n"));
@@ -243,9 +137,9 @@ static void test_layers(void **state)
 static void test_positions(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 60, "text");
-    add("rtn", 3, 16, 70, "text");
-    add("gptq", 3, 16, 66, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("rtn", 3, 16, 70, "text");
+    charts_add("gptq", 3, 16, 66, "text");
     struct bs_error err;
     char path[160], *data;
     size_t size;
@@ -259,30 +153,30 @@ static void test_positions(void **state)
          true},
         {"kld_by_position", "\n1\t1\t1\t0.375\t0.125\t0.25\t0.5\tnan\t0\trtn w3 g128\n", false}};
     for (int i = 0; i < 2; i++) {
-        if (draw(charts_of[i].name, "plots", &err))
+        if (charts_draw(charts_of[i].name, "plots", &err))
             fail_msg("%s", err.message);
-        assert_pictures(charts_of[i].name);
-        path_of(charts_of[i].name, "tsv", path, sizeof path);
+        charts_assert_pictures(charts_of[i].name);
+        charts_path(charts_of[i].name, "tsv", path, sizeof path);
         assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
         if (!strstr(data, charts_of[i].line))
             fail_msg("%s", data);
         assert_int_equal(strstr(data, "\tunquantized\n") != NULL, charts_of[i].changes);
         bs_free(data);
-        path_of(charts_of[i].name, "gp", path, sizeof path);
+        charts_path(charts_of[i].name, "gp", path, sizeof path);
         assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
         assert_non_null(strstr(data, charts_of[i].changes ? "\nCHANGES = 1\n" : "\nCHANGES = 0\n"));
         assert_non_null(strstr(data, "FORMAT = \"int weights, 3 bits, groups of 128\""));
         bs_free(data);
     }
-    assert_int_equal(draw("perplexity_delta_by_position", "plots", &err), BS_ECONFIG);
+    assert_int_equal(charts_draw("perplexity_delta_by_position", "plots", &err), BS_ECONFIG);
     assert_non_null(strstr(err.message, "expected perplexity, nll, kld or same_top"));
-    assert_int_equal(draw("target_is_top_by_position", "plots", &err), BS_EDATA);
+    assert_int_equal(charts_draw("target_is_top_by_position", "plots", &err), BS_EDATA);
     /* More trials than there are lines for are counted in the title. */
     static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
     for (int i = 0; i < 8; i++)
-        add(names[i], 3, 16, 66, "text");
-    assert_int_equal(draw("perplexity_by_position", "plots", &err), BS_OK);
-    path_of("perplexity_by_position", "gp", path, sizeof path);
+        charts_add(names[i], 3, 16, 66, "text");
+    assert_int_equal(charts_draw("perplexity_by_position", "plots", &err), BS_OK);
+    charts_path("perplexity_by_position", "gp", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_non_null(strstr(data, "groups of 128; the first 8 of 10 trials\""));
     bs_free(data);
@@ -293,9 +187,9 @@ static void test_positions(void **state)
 static void test_values(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 60, "text");
-    add("rtn", 4, 16, 64, "text");
-    add("rtn", 3, 16, 70, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("rtn", 4, 16, 64, "text");
+    charts_add("rtn", 3, 16, 70, "text");
     struct bs_error err;
     char path[160], *data;
     size_t size;
@@ -307,51 +201,51 @@ static void test_values(void **state)
         {"layer_sqnr_db", "\n1\t20\tmlp.fc1\t", "\nLAYER_VALUE = \"sqnr db\"\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (draw(cases[i].name, "plots", &err))
+        if (charts_draw(cases[i].name, "plots", &err))
             fail_msg("%s: %s", cases[i].name, err.message);
-        assert_pictures(cases[i].name);
-        path_of(cases[i].name, "tsv", path, sizeof path);
+        charts_assert_pictures(cases[i].name);
+        charts_path(cases[i].name, "tsv", path, sizeof path);
         assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
         if (!strstr(data, cases[i].data))
             fail_msg("%s: no '%s' in %s", cases[i].name, cases[i].data, data);
         bs_free(data);
-        path_of(cases[i].name, "gp", path, sizeof path);
+        charts_path(cases[i].name, "gp", path, sizeof path);
         assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
         if (!strstr(data, cases[i].script))
             fail_msg("%s: no '%s' in %s", cases[i].name, cases[i].script, data);
         bs_free(data);
     }
-    assert_int_equal(draw("nothing_vs_bits", "plots", &err), BS_EDATA);
-    assert_int_equal(draw("pareto_same_top", "plots", &err), BS_EDATA);
+    assert_int_equal(charts_draw("nothing_vs_bits", "plots", &err), BS_EDATA);
+    assert_int_equal(charts_draw("pareto_same_top", "plots", &err), BS_EDATA);
     assert_non_null(strstr(err.message, "same_top of the unquantized model"));
-    assert_int_equal(draw("vs_bits", "plots", &err), BS_ECONFIG);
+    assert_int_equal(charts_draw("vs_bits", "plots", &err), BS_ECONFIG);
     assert_non_null(strstr(err.message, "NAME_vs_bits"));
 }
 
 static void test_little(void **state)
 {
     (void)state;
-    add("rtn", 8, 8, 61, "text"); /* neither a reference nor a trial of weights alone */
+    charts_add("rtn", 8, 8, 61, "text"); /* neither a reference nor a trial of weights alone */
     struct bs_error err;
-    assert_int_equal(draw("perplexity_vs_bits", "plots", &err), BS_OK);
-    assert_int_equal(draw("layer_error", "plots", &err), BS_OK);
-    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA);
-    add("unquantized", 16, 16, 60, "text");
-    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA);
-    add("rtn", 3, 16, 60, "text"); /* one point, and it is no worse than the model */
+    assert_int_equal(charts_draw("perplexity_vs_bits", "plots", &err), BS_OK);
+    assert_int_equal(charts_draw("layer_error", "plots", &err), BS_OK);
+    assert_int_equal(charts_draw("pareto", "plots", &err), BS_EDATA);
+    charts_add("unquantized", 16, 16, 60, "text");
+    assert_int_equal(charts_draw("pareto", "plots", &err), BS_EDATA);
+    charts_add("rtn", 3, 16, 60, "text"); /* one point, and it is no worse than the model */
     draw_all();
 }
 
 static void test_wide(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 6, "text");
+    charts_add("unquantized", 16, 16, 6, "text");
     char name[32];
     for (int i = 0; i < 14; i++)
         for (int bits = 2; bits < 5; bits++) {
             snprintf(name, sizeof name, "algorithm%d", i);
-            add(name, bits, 16, 6 + pow(10, 6 - bits) + i, "text");
-            add(name, bits, 8, 6 + pow(10, 7 - bits) + i, "text");
+            charts_add(name, bits, 16, 6 + pow(10, 6 - bits) + i, "text");
+            charts_add(name, bits, 8, 6 + pow(10, 7 - bits) + i, "text");
         }
     draw_all();
 }
@@ -361,14 +255,14 @@ static void test_sections(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         const char *text = i == 0 ? "first" : "other text";
-        add("unquantized", 16, 16, 60, text);
-        add("rtn", 4, 16, 64, text);
-        add("rtn", 3, 16, 70, text);
+        charts_add("unquantized", 16, 16, 60, text);
+        charts_add("rtn", 4, 16, 64, text);
+        charts_add("rtn", 3, 16, 70, text);
     }
     draw_all();
-    assert_pictures("pareto_other_text");
-    assert_pictures("perplexity_vs_bits_other_text");
-    assert_pictures("layer_error_other_text");
+    charts_assert_pictures("pareto_other_text");
+    charts_assert_pictures("perplexity_vs_bits_other_text");
+    charts_assert_pictures("layer_error_other_text");
 }
 
 /* Several models have a chart each; what was drawn when there was one goes. */
@@ -379,35 +273,36 @@ static void test_models(void **state)
     struct bs_error err;
     char path[160];
     for (int m = 0; m < 3; m++) {
-        model = models[m];
-        add("unquantized", 16, 16, 60, "text");
+        charts_model = models[m];
+        charts_add("unquantized", 16, 16, 60, "text");
         if (m < 2)
-            add("rtn", 3, 16, 70 + m, "text");
+            charts_add("rtn", 3, 16, 70 + m, "text");
         if (m == 0)
-            assert_int_equal(draw("pareto", "plots", &err), BS_OK);
+            assert_int_equal(charts_draw("pareto", "plots", &err), BS_OK);
         if (m < 2)
-            add("rtn", 3, 16, 70 + m, "more");
+            charts_add("rtn", 3, 16, 70 + m, "more");
     }
-    path_of("pareto", "png", path, sizeof path);
+    charts_path("pareto", "png", path, sizeof path);
     assert_int_equal(access(path, F_OK), 0);
-    if (draw("perplexity_vs_bits", "plots", &err))
+    if (charts_draw("perplexity_vs_bits", "plots", &err))
         fail_msg("%s", err.message);
-    assert_pictures("perplexity_vs_bits_one-1b");
-    assert_pictures("perplexity_vs_bits_one-1b_more");
-    assert_pictures("perplexity_vs_bits_two");
+    charts_assert_pictures("perplexity_vs_bits_one-1b");
+    charts_assert_pictures("perplexity_vs_bits_one-1b_more");
+    charts_assert_pictures("perplexity_vs_bits_two");
     /* Each its own trials. */
     char *data;
     size_t size;
-    path_of("perplexity_vs_bits_two", "tsv", path, sizeof path);
+    charts_path("perplexity_vs_bits_two", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_non_null(strstr(data, "\t71\t"));
     assert_null(strstr(data, "\t70\t"));
     bs_free(data);
-    path_of("perplexity_vs_bits_two_5", "png", path, sizeof path); /* nothing to draw */
+    charts_path("perplexity_vs_bits_two_5", "png", path, sizeof path); /* nothing to draw */
     assert_int_not_equal(access(path, F_OK), 0);
-    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA); /* "more" has no unquantized model */
+    assert_int_equal(charts_draw("pareto", "plots", &err),
+                     BS_EDATA); /* "more" has no unquantized model */
     for (int i = 0; i < 4; i++) {
-        path_of("pareto", endings[i], path, sizeof path);
+        charts_path("pareto", endings[i], path, sizeof path);
         assert_int_not_equal(access(path, F_OK), 0);
     }
 }
@@ -416,12 +311,12 @@ static void test_refusals(void **state)
 {
     (void)state;
     struct bs_error err;
-    add("unquantized", 16, 16, 60, "text");
-    assert_int_equal(draw("pie", "plots", &err), BS_ECONFIG);
+    charts_add("unquantized", 16, 16, 60, "text");
+    assert_int_equal(charts_draw("pie", "plots", &err), BS_ECONFIG);
     assert_non_null(strstr(err.message, "pareto"));
-    assert_int_equal(draw("pareto", "plots", &err), BS_EDATA);
-    add("rtn", 3, 16, 70, "text");
-    assert_int_equal(draw("pareto", "no such folder", &err), BS_EIO);
+    assert_int_equal(charts_draw("pareto", "plots", &err), BS_EDATA);
+    charts_add("rtn", 3, 16, 70, "text");
+    assert_int_equal(charts_draw("pareto", "no such folder", &err), BS_EIO);
     assert_non_null(strstr(err.message, "no such folder/style.gp"));
 
     /* gnuplot's own words are in the message */
@@ -435,13 +330,13 @@ static void test_refusals(void **state)
         fputs(i == 0 ? "" : "plot nonsense(\n", out);
         fclose(out);
     }
-    assert_int_equal(draw("pareto", plots, &err), BS_EIO);
+    assert_int_equal(charts_draw("pareto", plots, &err), BS_EIO);
     assert_non_null(strstr(err.message, "pareto.gp: gnuplot failed"));
     assert_non_null(strstr(err.message, "nonsense"));
 
     char *old = bs_strdup(getenv("PATH"));
     setenv("PATH", folder.path, 1);
-    assert_int_equal(draw("pareto", plots, &err), BS_EIO);
+    assert_int_equal(charts_draw("pareto", plots, &err), BS_EIO);
     assert_non_null(strstr(err.message, "installed"));
     setenv("PATH", old, 1);
     bs_free(old);
@@ -455,17 +350,17 @@ static void test_refusals(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    add("unquantized", 16, 16, 60, "text");
-    add("rtn", 4, 16, 64, "text");
-    add("rtn", 3, 16, 70, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("rtn", 4, 16, 64, "text");
+    charts_add("rtn", 3, 16, 70, "text");
     struct bs_error err;
     struct bs_results results;
-    assert_int_equal(bs_results_read(file, &results, &err), BS_OK);
+    assert_int_equal(bs_results_read(charts_file, &results, &err), BS_OK);
     for (int chart = 0; bs_chart_names[chart]; chart++) {
         enum bs_status status = BS_ENOMEM;
         for (long n = 1; status; n++) {
             bs_alloc_fail_at(n);
-            status = bs_chart_draw(&results, bs_chart_names[chart], "plots", charts, &err);
+            status = bs_chart_draw(&results, bs_chart_names[chart], charts_how_of("plots"), &err);
             bs_alloc_fail_at(0);
             if (status && status != BS_ENOMEM && !strstr(err.message, "Cannot allocate"))
                 fail_msg("allocation %ld: %s", n, err.message);
@@ -488,14 +383,14 @@ static void test_families(void **state)
 {
     (void)state;
     static const char *const families[] = {"gguf k", "mx", "int", "of tomorrow"};
-    add("unquantized", 16, 16, 60, "text");
+    charts_add("unquantized", 16, 16, 60, "text");
     for (int f = 0; f < 4; f++)
         for (int i = 0; i < 10; i++) {
             char name[32];
             snprintf(name, sizeof name, "f%d_%d_", f, i);
-            format = name;
-            family = families[f];
-            add(i % 2 ? "gptq" : "rtn", 2 + i % 5, 16, 61 + i + f, "text");
+            charts_format = name;
+            charts_family = families[f];
+            charts_add(i % 2 ? "gptq" : "rtn", 2 + i % 5, 16, 61 + i + f, "text");
         }
     draw_all();
     static const char *const names[] = {"perplexity_vs_bits", "pareto"};
@@ -503,7 +398,7 @@ static void test_families(void **state)
         struct bs_error err;
         char path[160], *script, *data;
         size_t size;
-        path_of(names[c], "gp", path, sizeof path);
+        charts_path(names[c], "gp", path, sizeof path);
         assert_int_equal(bs_file_read(path, &script, &size, &err), BS_OK);
         assert_int_equal(count_of(script, "\nKEY_NAMES["), 4 + 2 + c);
         /* in the order of all families, with the numbers that these have in every chart */
@@ -512,7 +407,7 @@ static void test_families(void **state)
         assert_non_null(strstr(script, c ? "= \"int\"\nKEY_COLOURS[2] = 1\n"
                                          : "= \"int\"\nKEY_COLOURS[1] = 1\n"));
         assert_non_null(strstr(script, "= \"other\"\nKEY_COLOURS["));
-        path_of(names[c], "tsv", path, sizeof path);
+        charts_path(names[c], "tsv", path, sizeof path);
         assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
         assert_non_null(strstr(data, "\n2.1\t"));
         bs_free(data);
@@ -541,26 +436,27 @@ static void test_hostile_names(void **state)
         "<touch RAN",
         "a name of more than any legend has room for, which goes on and on and on until it is cut"};
     enum { NAMES = sizeof names / sizeof *names };
-    model = "./'`touch RAN`'/models--org--a-model-with-a-long-name/snapshots/0123456789abcdef";
+    charts_model =
+        "./'`touch RAN`'/models--org--a-model-with-a-long-name/snapshots/0123456789abcdef";
     static const char text[] = "'`touch RAN` $(x) @BASE {^_} a text with a long name";
-    add("unquantized", 16, 16, 60, text);
+    charts_add("unquantized", 16, 16, 60, text);
     for (int n = 0; n < NAMES; n++) {
-        add(names[n], 3, 16, 70 + n, text);
-        add(names[n], 4, 16, 64 + n, text);
+        charts_add(names[n], 3, 16, 70 + n, text);
+        charts_add(names[n], 4, 16, 64 + n, text);
         if (n % 4 == 0)
-            add(names[n], 8, 8, 62 + n, text);
+            charts_add(names[n], 8, 8, 62 + n, text);
     }
     draw_all();
     char path[160], *data;
     size_t size;
     struct bs_error err;
-    path_of("perplexity_vs_bits", "gp", path, sizeof path);
+    charts_path("perplexity_vs_bits", "gp", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_non_null(strstr(data, "SECTION = \"org/a-model-with-a-long-name on "));
     assert_null(strstr(data, "`touch"));
     assert_null(strstr(data, "TITLE_MORE = 0"));
     bs_free(data);
-    path_of("perplexity_vs_bits", "svg", path, sizeof path);
+    charts_path("perplexity_vs_bits", "svg", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
     assert_non_null(strstr(data, "{/=9 x}^a_b g128"));
     assert_non_null(strstr(data, "@BASE g128"));
@@ -568,10 +464,10 @@ static void test_hostile_names(void **state)
     static const char *const places[] = {"RAN", "plots/RAN"};
     for (int i = 0; i < 2; i++)
         assert_int_not_equal(access(places[i], F_OK), 0);
-    snprintf(path, sizeof path, "%s/RAN", charts);
+    snprintf(path, sizeof path, "%s/RAN", charts_folder);
     assert_int_not_equal(access(path, F_OK), 0);
     /* Nothing of what was drawn aside is left. */
-    DIR *folder_of = opendir(charts);
+    DIR *folder_of = opendir(charts_folder);
     int files = 0;
     while (readdir(folder_of))
         files++;
@@ -579,7 +475,7 @@ static void test_hostile_names(void **state)
     assert_int_equal(files, 2 + 16);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, folder_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, charts_setup, folder_teardown)
 
 int main(void)
 {
