@@ -238,7 +238,8 @@ static int take_accepted(const struct bs_command *command, const char *key,
  * value at this offset of the arguments, or to `take`, which says what is wrong with it. */
 static const struct bs_flag flags[] = {
     {"output", "PATH", 'o',
-     "the result file of run and plan, else results/CONFIG.h5; the new file of merge; the folder "
+     "the result file of run and plan, else results/CONFIG.h5; the new file of merge; the page of "
+     "report, else the result file with .html for its ending; the folder "
      "of plot's charts, else the result file's name without its ending; an importance matrix, else "
      "results/CONFIG.imatrix.gguf, of llama.cpp's older layout where a name ends in .dat",
      .take = take_output},
@@ -277,7 +278,8 @@ static const struct bs_flag flags[] = {
      .take = take_time_limit},
     {"shards", "N", 0, "which trials each of N parts has, as --shard runs them",
      .take = take_shards},
-    {"format", "NAME", 0, "terminal, markdown, csv, latex, json or jsonl (an object a line)",
+    {"format", "NAME", 0,
+     "terminal, markdown, csv, latex, html (a part of a page), json or jsonl (an object a line)",
      .text = offsetof(struct bs_arguments, format)},
     {"columns", "NAMES", 0,
      "values and fields to show, parted by commas, by their names in --format csv",

@@ -32,9 +32,7 @@ static char *templates_in(const char *folder, const char *below)
     return there ? bs_printf("%s/%s", folder, below) : NULL;
 }
 
-/* The chart templates: where --plots says, in the current folder, or in the project or prefix that
- * the program stands in, so that it runs from anywhere. In new memory. */
-static char *plots_folder(const struct bs_arguments *args)
+char *bs_plots_folder(const struct bs_arguments *args)
 {
     if (args->chart.plots)
         return bs_strdup(args->chart.plots);
@@ -58,7 +56,7 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
                                struct bs_error *err)
 {
     struct bs_chart_how how = args->chart;
-    char *plots = plots_folder(args), *files = NULL;
+    char *plots = bs_plots_folder(args), *files = NULL;
     enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
     how.plots = plots;
     how.directory = folder;
@@ -74,9 +72,8 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
     return status;
 }
 
-/* What was published; a config that cannot be read takes nothing else away. */
-static enum bs_status read_published(const struct bs_results *results, struct bs_published_set *set,
-                                     struct bs_error *err)
+enum bs_status bs_report_published(const struct bs_results *results, struct bs_published_set *set,
+                                   struct bs_error *err)
 {
     enum bs_status status = bs_published_read(results, set, err);
     if (status != BS_ECONFIG)
@@ -111,7 +108,7 @@ static enum bs_status print_table(const struct bs_results *results, const struct
     const struct bs_selection *selection = &args->selection;
     struct bs_published_set set;
     struct bs_trials shown;
-    if (read_published(results, &set, err))
+    if (bs_report_published(results, &set, err))
         return err->status;
     const struct bs_published_list published = {set.count, set.figures};
     enum bs_status status = bs_trials_select(results, &published, selection, &shown, err);
@@ -139,7 +136,7 @@ static int style_of(const struct bs_arguments *args, enum bs_table_style *style)
     const char *near = bs_nearest_word(args->format, bs_table_styles);
     bs_print_line(
         stderr,
-        "bitsweep: format '%s', expected terminal, markdown, csv, latex, json or jsonl%s%s%s",
+        "bitsweep: format '%s', expected terminal, markdown, csv, latex, html, json or jsonl%s%s%s",
         args->format, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return BS_EXIT_INPUT;
 }
@@ -276,14 +273,8 @@ static void sort_operands(const struct bs_arguments *args, struct plotted *plott
  * have nothing. */
 static void choose_charts(const struct bs_results *results, struct plotted *plotted)
 {
-    static const char of_tasks[] = "acc_vs_bits";
-    if (plotted->num_charts)
-        return;
-    for (int i = 0; bs_chart_names[i]; i++)
-        if (bs_chart_applies(results, bs_chart_names[i]))
-            plotted->charts[plotted->num_charts++] = bs_chart_names[i];
-    if (bs_chart_applies(results, of_tasks))
-        plotted->charts[plotted->num_charts++] = of_tasks;
+    if (!plotted->num_charts)
+        plotted->num_charts = bs_charts_that_apply(results, plotted->charts);
     if (!plotted->num_charts)
         plotted->charts[plotted->num_charts++] = bs_chart_names[0];
 }
@@ -325,7 +316,7 @@ static enum bs_status draw_chosen(const struct bs_results *results, struct plott
     struct bs_published_set set;
     struct bs_trials shown;
     selection.keeps_references = true;
-    if (read_published(results, &set, err))
+    if (bs_report_published(results, &set, err))
         return err->status;
     const struct bs_published_list published = {set.count, set.figures};
     if (bs_trials_select(results, &published, &selection, &shown, err)) {

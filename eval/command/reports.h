@@ -4,6 +4,7 @@
 
 #include "eval/command/arguments.h"
 #include "eval/report/table.h"
+#include "eval/run/published.h"
 #include "eval/store/results.h"
 
 /* Prints the whole table on standard output. */
@@ -17,5 +18,14 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
 
 /* The result file's path without its ending: the folder of its charts. In new memory. */
 char *bs_chart_folder(const char *path);
+
+/* The chart templates: where --plots says, in the current folder, or in the project or prefix that
+ * the program stands in, so that it runs from anywhere. In new memory; NULL when that runs out. */
+char *bs_plots_folder(const struct bs_arguments *args);
+
+/* What was published for the file's trials, to be released. A config that cannot be read takes
+ * nothing else away: the set is empty then, and a message says why. */
+enum bs_status bs_report_published(const struct bs_results *results, struct bs_published_set *set,
+                                   struct bs_error *err);
 
 #endif

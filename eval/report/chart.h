@@ -37,6 +37,11 @@ extern const char *const bs_chart_patterns[];
  * errors of layers where they were taken. */
 bool bs_chart_applies(const struct bs_results *results, const char *name);
 
+/* The charts that `plot` draws unless told otherwise: every kind that the results have anything
+ * for, and of tasks their accuracy. Fills `names`; returns how many. */
+enum { BS_MOST_CHARTS = 16 };
+int bs_charts_that_apply(const struct bs_results *results, const char *names[BS_MOST_CHARTS]);
+
 /* Draws chart `name`, one of the above or a pattern with a value's name, into a folder: the
  * pictures, <name>.png and others, and beside them <name>.tsv and <name>.gp, the data and the
  * script, so that `gnuplot <name>.gp` draws it again. One for a single column is called

@@ -40,3 +40,15 @@ enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *fi
     }
     return BS_OK;
 }
+
+int bs_charts_that_apply(const struct bs_results *results, const char *names[BS_MOST_CHARTS])
+{
+    static const char of_tasks[] = "acc_vs_bits";
+    int count = 0;
+    for (int i = 0; bs_chart_names[i] && count + 1 < BS_MOST_CHARTS; i++)
+        if (bs_chart_applies(results, bs_chart_names[i]))
+            names[count++] = bs_chart_names[i];
+    if (bs_chart_applies(results, of_tasks))
+        names[count++] = of_tasks;
+    return count;
+}

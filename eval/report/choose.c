@@ -6,6 +6,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
+#include "eval/report/html.h"
 #include "eval/report/sheet.h"
 #include "eval/tasks/evaluation.h"
 
@@ -298,6 +299,15 @@ static const struct bs_row *next_unquantized(const struct bs_trials *shown, int 
     return NULL;
 }
 
+static void tell_nothing(const struct bs_row *unquantized, enum bs_table_style style, FILE *out)
+{
+    static const char words[] = "%s on %s has nothing right to lose";
+    if (style == BS_TABLE_HTML)
+        bs_html_element(out, "p", words, unquantized->model, unquantized->text);
+    else
+        bs_print_line(out, words, unquantized->model, unquantized->text);
+}
+
 enum bs_status bs_choose_print(const struct bs_trials *shown, const struct bs_choice_limits *wish,
                                enum bs_table_style style, FILE *out, bool *held,
                                struct bs_error *err)
@@ -313,8 +323,7 @@ enum bs_status bs_choose_print(const struct bs_trials *shown, const struct bs_ch
     for (int i = 0; !status && (unquantized = next_unquantized(shown, &i));) {
         struct field field;
         if (!has_to_lose(unquantized)) {
-            bs_print_line(for_programs ? stderr : out, "%s on %s has nothing right to lose",
-                          unquantized->model, unquantized->text);
+            tell_nothing(unquantized, style, for_programs ? stderr : out);
             continue;
         }
         status = begin_field(&field, shown, wish, unquantized, err);

@@ -296,6 +296,30 @@ enum bs_status bs_diff_print_between(const struct bs_results *results, const cha
     return print(&pairs, columns, style, out, err);
 }
 
+enum bs_status bs_diff_print_leaders(const struct bs_trials *shown, enum bs_table_style style,
+                                     FILE *out, bool *any, struct bs_error *err)
+{
+    const struct bs_results *results = &shown->results;
+    const struct bs_columns none = {.count = 0};
+    struct bs_columns chosen;
+    struct bs_pairs pairs = {.a = results,
+                             .b = results,
+                             .between = {"*", "*"},
+                             .by_model = bs_results_several_models(results),
+                             .convention = BS_ACC};
+    choose_compared(&pairs, &none);
+    enum bs_status status = choose_columns(&pairs, NULL, false, &chosen, err);
+    if (!status)
+        status = bs_pairs_leaders(&pairs, shown, err);
+    *any = !status && pairs.num_pairs > 0;
+    if (*any)
+        status = bs_pairs_compare(&pairs, err);
+    if (!status && *any)
+        status = print_for_eyes(&pairs, &chosen, style, out, err);
+    bs_pairs_release(&pairs);
+    return status;
+}
+
 static int count_failed(const struct bs_results *results)
 {
     int count = 0;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "eval/report/columns.h"
+#include "eval/report/table.h"
 #include "eval/store/results.h"
 #include "eval/tasks/answer_scores.h"
 #include "eval/tasks/paired_items.h"
@@ -80,7 +81,14 @@ enum bs_status bs_pairs_find(struct bs_pairs *pairs, struct bs_error *err);
  * comparable. */
 enum bs_status bs_pairs_between(struct bs_pairs *pairs, struct bs_error *err);
 
-/* Parts of these two: adds a pair of the rows; gives every pair what is compared of it and orders
+/* Pairs of the shown trials, which are both files of `pairs`, those of equally many bits (weights
+ * and activations) of a subject: the best of them, by perplexity (of last words of the target) or
+ * the share of right items, with each of the next four. Trials of several seeds are one side where
+ * all are shown. There may be none. */
+enum bs_status bs_pairs_leaders(struct bs_pairs *pairs, const struct bs_trials *shown,
+                                struct bs_error *err);
+
+/* Parts of these three: adds a pair of the rows; gives every pair what is compared of it and orders
  * them by A's rows. */
 enum bs_status bs_pairs_add(struct bs_pairs *pairs, const struct bs_row *const *a, int num_a,
                             const struct bs_row *const *b, int num_b, struct bs_error *err);

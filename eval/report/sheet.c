@@ -12,6 +12,7 @@
 #include "eval/base/terminal.h"
 #include "eval/linalg/elementary.h"
 #include "eval/report/expression.h"
+#include "eval/report/html.h"
 #include "eval/report/sheet_terminal.h"
 
 static const char em_dash[] = "\xe2\x80\x94";
@@ -515,6 +516,8 @@ enum bs_status bs_sheet_print(const struct bs_sheet *sheet, enum bs_table_style 
         print_csv(sheet, out);
     else if (style == BS_TABLE_JSONL)
         status = print_json_lines(sheet, out, err);
+    else if (style == BS_TABLE_HTML)
+        bs_html_sheet(sheet, out);
     else
         print_latex(sheet, out);
     if (!status && ferror(out))

@@ -9,20 +9,19 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/base/print.h"
 #include "eval/base/printable.h"
 #include "eval/linalg/elementary.h"
 #include "eval/report/columns.h"
+#include "eval/report/html.h"
 #include "eval/report/table_internal.h"
 #include "eval/tasks/evaluation.h"
 
 const char *const bs_table_styles[] = {
-    [BS_TABLE_TERMINAL] = "terminal",
-    [BS_TABLE_MARKDOWN] = "markdown",
-    [BS_TABLE_CSV] = "csv",
-    [BS_TABLE_LATEX] = "latex",
-    [BS_TABLE_JSON] = "json",
-    [BS_TABLE_JSONL] = "jsonl",
-    NULL,
+    [BS_TABLE_TERMINAL] = "terminal", [BS_TABLE_MARKDOWN] = "markdown",
+    [BS_TABLE_CSV] = "csv",           [BS_TABLE_LATEX] = "latex",
+    [BS_TABLE_JSON] = "json",         [BS_TABLE_JSONL] = "jsonl",
+    [BS_TABLE_HTML] = "html",         NULL,
 };
 
 bool bs_table_is_for_programs(enum bs_table_style style)
@@ -481,7 +480,8 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
         if (begins_model(&section, i))
             status = add_model(&sheet, &section, results->rows[i].model, err);
     note_provenance(&sheet, &section);
-    if (bs_contest_settle(&section.contest, &sheet) && style == BS_TABLE_LATEX)
+    if (bs_contest_settle(&section.contest, &sheet) &&
+        (style == BS_TABLE_LATEX || style == BS_TABLE_HTML))
         bs_sheet_note(&sheet, "bold: the best %s, and what is within two standard errors of it",
                       table->shown->is_grouped ? "of its group" : "of equally many bits");
     if (!status)
@@ -520,19 +520,27 @@ static bool begins_section(const struct bs_results *results, int row)
 
 /* Names the texts of which nothing is shown, as they have none of the columns; in LaTeX as a
  * comment. */
-static void print_left_out(const struct table *table, bool is_latex, FILE *out)
+static enum bs_status print_left_out(const struct table *table, enum bs_table_style style,
+                                     FILE *out, struct bs_error *err)
 {
+    static const char words[] = "not shown, having none of these columns: ";
     const struct bs_results *results = table->results;
-    const char *before = is_latex ? "\n% not shown, having none of these columns: "
-                                  : "\nnot shown, having none of these columns: ";
-    for (int i = 0; i < results->num_rows; i++)
-        if (begins_section(results, i) && !has_any_value(table, &results->rows[i])) {
-            char text[200];
-            bs_escape(results->rows[i].text, text, sizeof text);
-            fprintf(out, "%s%s", before, text);
-            before = ", ";
-        }
-    fputs(*before == ',' ? "\n" : "", out);
+    struct bs_print printing;
+    FILE *names = bs_print_begin(&printing);
+    for (int i = 0; names && i < results->num_rows; i++)
+        if (begins_section(results, i) && !has_any_value(table, &results->rows[i]))
+            fprintf(names, ", %s", results->rows[i].text);
+    char *list = names ? bs_print_end(&printing) : NULL;
+    if (!list)
+        return bs_fail_memory(err);
+    if (*list)
+        fputc('\n', out);
+    if (*list && style == BS_TABLE_HTML)
+        bs_html_element(out, "p", "%s%s", words, list + 2);
+    else if (*list)
+        bs_print_line(out, "%s%s%s", style == BS_TABLE_LATEX ? "% " : "", words, list + 2);
+    bs_free(list);
+    return BS_OK;
 }
 
 enum bs_status bs_table_print(const struct bs_trials *shown,
@@ -562,7 +570,7 @@ enum bs_status bs_table_print(const struct bs_trials *shown,
         status = print_section(&table, row, style, out, err);
     }
     if (!status)
-        print_left_out(&table, style == BS_TABLE_LATEX, out);
+        status = print_left_out(&table, style, out, err);
     bs_free(table.provenances);
     return status;
 }

@@ -13,10 +13,11 @@ enum bs_table_style {
     BS_TABLE_CSV,
     BS_TABLE_LATEX,
     BS_TABLE_JSON,
-    BS_TABLE_JSONL /* an object a line */
+    BS_TABLE_JSONL, /* an object a line */
+    BS_TABLE_HTML   /* a part of a page */
 };
 
-/* "terminal", "markdown", "csv", "latex", "json", "jsonl", NULL. */
+/* "terminal", "markdown", "csv", "latex", "json", "jsonl", "html", NULL. */
 extern const char *const bs_table_styles[];
 
 /* Whether it holds every field and value for programs; else it is for the eye. */
@@ -149,6 +150,12 @@ enum bs_status bs_diff_print(const struct bs_results *a, const struct bs_results
 enum bs_status bs_diff_print_between(const struct bs_results *results, const char *first,
                                      const char *second, const char *columns,
                                      enum bs_table_style style, FILE *out, struct bs_error *err);
+
+/* The same of the shown trials that lead: A is the best of equally many bits on a text, B each of
+ * those that come next (bs_pairs_leaders). *any is false, and nothing is printed, where no two
+ * trials compete. */
+enum bs_status bs_diff_print_leaders(const struct bs_trials *shown, enum bs_table_style style,
+                                     FILE *out, bool *any, struct bs_error *err);
 
 /* Holds a gate against all pairs of A and B, or of one file those of `between` (NULL and NULL: two
  * files): *passed is false, and `out` says why, where the condition on the columns of --format csv

@@ -225,7 +225,8 @@ static enum bs_status print_table(struct pivot *pivot, const struct bs_row *firs
     add_words(&sheet, pivot, first);
     add_headings(&sheet, pivot);
     enum bs_status status = add_rows(&sheet, pivot, first, err);
-    if (bs_contest_settle(&pivot->contest, &sheet) && style == BS_TABLE_LATEX)
+    if (bs_contest_settle(&pivot->contest, &sheet) &&
+        (style == BS_TABLE_LATEX || style == BS_TABLE_HTML))
         bs_sheet_note(&sheet,
                       "bold: the best of equally many bits, and what is within two standard errors "
                       "of it");

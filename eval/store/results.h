@@ -252,7 +252,8 @@ void bs_layer_table_release(struct bs_layer_table *layers);
 /* The column of this name, -1 where there is none. */
 int bs_layer_column(const struct bs_layer_table *layers, const char *name);
 
-/* A text of a trial, "canonical" or "notices", in new memory. BS_EDATA where it has none. */
+/* A text of a trial, "canonical" or "notices", or where `id` is NULL of the file, "host" or
+ * "finished", in new memory. BS_EDATA where it has none. */
 enum bs_status bs_results_read_text(const char *path, const char *id, const char *name, char **text,
                                     struct bs_error *err);
 

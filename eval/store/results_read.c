@@ -541,11 +541,11 @@ enum bs_status bs_results_read_text(const char *path, const char *id, const char
                                     struct bs_error *err)
 {
     char place[64];
-    snprintf(place, sizeof place, "trial/%s", id);
+    snprintf(place, sizeof place, "%s%s", id ? "trial/" : "/", id ? id : "");
     hid_t file, group = H5I_INVALID_HID;
     *text = NULL;
     enum bs_status status = bs_h5_open(path, &file, err);
-    if (!status)
+    if (!status && id)
         status = check_exists(file, path, place, err);
     if (!status && (group = H5Gopen2(file, place, H5P_DEFAULT)) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);

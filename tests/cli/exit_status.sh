@@ -72,6 +72,7 @@ takes() {
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
     plot) echo output where sort top x y lines panels pictures size dark plots help ;;
+    report) echo output columns where sort group-by top plots help ;;
     describe) echo markdown help ;;
     help) echo help man ;;
     esac
@@ -147,7 +148,7 @@ done <<'EOF'
 ^bitsweep run: --threads takes .*, not '2.5'                | run --threads 2.5 one.yaml
 ^bitsweep run: --threads takes .*, not '99999999999999'     | run --threads 99999999999999 one.yaml
 ^bitsweep: format 'cvs', expected .*; did you mean 'csv'\?  | table one.h5 --format cvs
-^bitsweep: format 'html', expected terminal, .* or jsonl$    | table one.h5 --format html
+^bitsweep: format 'pdf', expected terminal, .* or jsonl$    | table one.h5 --format pdf
 ^bitsweep: format 'mark', expected .* mean 'markdown'\?     | diff one.h5 one.h5 --format mark
 ^bitsweep: .*'nowhere.h5': No such file or directory        | table nowhere.h5
 ^bitsweep: .*'nowhere.h5': No such file or directory        | plot nowhere.h5

@@ -1,0 +1,205 @@
+/* Charts within a page: gnuplot draws them as for `plot`; their SVG becomes part of the page. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/base/file.h"
+#include "eval/base/mem.h"
+#include "eval/report/chart.h"
+#include "eval/report/html.h"
+#include "eval/report/page_internal.h"
+
+/* ---- one picture ---- */
+
+/* The element that begins here where it is the one, whole, with its end; else NULL. */
+static const char *end_of_element(const char *at, const char *begin, const char *end)
+{
+    const char *found = strncmp(at, begin, strlen(begin)) ? NULL : strstr(at, end);
+    return found ? found + strlen(end) : NULL;
+}
+
+/* What a name of the picture stands after. */
+static bool is_before_name(const char *tag, const char *at)
+{
+    static const char *const marks[] = {" id='", " id=\"", "href='#", "href=\"#", "url(#"};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        size_t length = strlen(marks[i]);
+        if ((size_t)(at - tag) >= length && !strncmp(at - length, marks[i], length))
+            return true;
+    }
+    return false;
+}
+
+/* Prints the picture with names of its own: pictures of one page have the same ones. Its title and
+ * description are gnuplot's own, "Gnuplot". */
+static void print_picture(const char *svg, int number, FILE *out)
+{
+    const char *tag = NULL;
+    for (const char *at = svg; *at; at++) {
+        const char *after = end_of_element(at, "<title>", "</title>");
+        after = after ? after : end_of_element(at, "<desc>", "</desc>");
+        if (after)
+            at = after;
+        if (!*at)
+            break;
+        tag = *at == '<' ? at : tag;
+        if (tag && is_before_name(tag, at))
+            fprintf(out, "c%d-", number);
+        tag = *at == '>' ? NULL : tag;
+        if (*at != '\t' && !(*at == '\n' && (at[1] == '\n' || at[1] == '\t')))
+            fputc(*at, out);
+    }
+}
+
+static enum bs_status add_picture(const char *folder, const char *name, const char *shade,
+                                  int number, FILE *out, struct bs_error *err)
+{
+    char *path = bs_printf("%s/%s", folder, name), *text = NULL;
+    size_t size;
+    enum bs_status status = path ? bs_file_read(path, &text, &size, err) : bs_fail_memory(err);
+    const char *svg = status ? NULL : strstr(text, "<svg");
+    if (!status && !svg)
+        status = bs_fail(err, BS_EDATA, "%s: gnuplot's SVG has no <svg>", path);
+    if (!status) {
+        fprintf(out, "<figure class=\"chart %s\" role=\"img\" aria-label=\"", shade);
+        bs_html_text(out, name);
+        fputs("\">\n", out);
+        print_picture(svg, number, out);
+        fputs("</figure>\n", out);
+    }
+    bs_free(text);
+    bs_free(path);
+    return status;
+}
+
+/* ---- all pictures ---- */
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* The names in the folder, in the order of their bytes; nothing where it is not there. */
+static enum bs_status list_names(const char *folder, struct bs_lines *names, struct bs_error *err)
+{
+    DIR *open = opendir(folder);
+    enum bs_status status = BS_OK;
+    for (struct dirent *entry; open && !status && (entry = readdir(open));)
+        if (*entry->d_name != '.')
+            status = bs_lines_add(names, err, "%s", entry->d_name);
+    if (open)
+        closedir(open);
+    if (names->count)
+        qsort(names->lines, (size_t)names->count, sizeof *names->lines, by_name);
+    return status;
+}
+
+/* Adds the pictures in the folder, and empties it. */
+static enum bs_status take_pictures(const char *folder, const char *shade, int *number, FILE *out,
+                                    struct bs_error *err)
+{
+    struct bs_lines names = {0};
+    enum bs_status status = list_names(folder, &names, err);
+    for (int i = 0; i < names.count; i++) {
+        char *path = bs_printf("%s/%s", folder, names.lines[i]);
+        if (!status && bs_ends_in(names.lines[i], ".svg"))
+            status = add_picture(folder, names.lines[i], shade, ++*number, out, err);
+        if (path)
+            unlink(path);
+        bs_free(path);
+    }
+    bs_lines_release(&names);
+    return status;
+}
+
+/* Draws one chart, light and dark: the style shows the one that the reader's screen asks for. */
+static enum bs_status add_chart(const struct bs_page *page, const char *name, const char *folder,
+                                int *number, FILE *out, struct bs_error *err)
+{
+    struct bs_chart_how how = {.plots = page->plots,
+                               .directory = folder,
+                               .pictures = 1u << BS_SVG,
+                               .published = *page->published};
+    enum bs_status status = BS_OK;
+    for (int dark = 0; dark < 2 && !status; dark++) {
+        struct bs_error failed, ignored;
+        how.is_dark = dark;
+        status = bs_chart_draw(&page->drawn->results, name, &how, &failed);
+        if (status == BS_EDATA) { /* the selection has left out what it needs */
+            bs_html_element(out, "p", "%s is not drawn: %s", name, failed.message);
+            return take_pictures(folder, "light", number, out, err);
+        }
+        if (status)
+            *err = failed;
+        enum bs_status taken =
+            take_pictures(folder, dark ? "dark" : "light", number, out, status ? &ignored : err);
+        status = status ? status : taken;
+    }
+    return status;
+}
+
+/* A new folder for what is drawn, in new memory. */
+static enum bs_status make_folder(char **folder, struct bs_error *err)
+{
+    const char *temporary = getenv("TMPDIR");
+    *folder = bs_printf("%s/bitsweep-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!*folder)
+        return bs_fail_memory(err);
+    if (mkdtemp(*folder))
+        return BS_OK;
+    enum bs_status status = bs_fail(err, BS_EIO, "%s: %s", *folder, strerror(errno));
+    bs_free(*folder);
+    *folder = NULL;
+    return status;
+}
+
+/* What `plot` draws unless told otherwise, and what the config names. */
+static enum bs_status list_charts(const struct bs_page *page, struct bs_lines *charts,
+                                  struct bs_error *err)
+{
+    const char *names[BS_MOST_CHARTS];
+    const struct bs_results *results = &page->drawn->results;
+    int count = bs_charts_that_apply(results, names);
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < count && !status; i++)
+        status = bs_lines_add(charts, err, "%s", names[i]);
+    for (int i = 0; i < page->charts->count && !status; i++) {
+        const char *name = page->charts->lines[i];
+        if (!bs_lines_have(charts, name) && bs_chart_applies(results, name))
+            status = bs_lines_add(charts, err, "%s", name);
+    }
+    return status;
+}
+
+static bool any_quantized(const struct bs_results *results)
+{
+    for (int i = 0; i < results->num_rows; i++)
+        if (bs_row_is_done(&results->rows[i]) && strcmp(results->rows[i].algorithm, "unquantized"))
+            return true;
+    return false;
+}
+
+enum bs_status bs_page_charts(const struct bs_page *page, FILE *out, struct bs_error *err)
+{
+    struct bs_lines charts = {0};
+    char *folder = NULL;
+    int number = 0;
+    if (!any_quantized(&page->shown->results))
+        return BS_OK;
+    enum bs_status status = list_charts(page, &charts, err);
+    if (!status && charts.count)
+        status = make_folder(&folder, err);
+    if (folder)
+        bs_page_section(out, "charts", "Charts");
+    for (int i = 0; i < charts.count && !status; i++)
+        status = add_chart(page, charts.lines[i], folder, &number, out, err);
+    if (folder) {
+        fputs("</section>\n", out);
+        rmdir(folder);
+    }
+    bs_free(folder);
+    bs_lines_release(&charts);
+    return status;
+}
