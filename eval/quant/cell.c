@@ -2,6 +2,8 @@
 
 BS_LEVELS(bs_cell_loops);
 
+enum { BYTE_CODES = 256, CODES = 512 };
+
 /* --- draws --- */
 
 /* The finalizer of SplitMix64 (Steele et al. 2014). */
@@ -103,6 +105,19 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
 
 /* --- many values --- */
 
+/* By a table, some codes at a time. */
+static void round_table(const struct bs_cell *cell, float *x, size_t count)
+{
+    uint8_t codes[CODES];
+    for (size_t at = 0; at < count; at += CODES) {
+        size_t some = count - at < CODES ? count - at : CODES;
+        bs_cell_loops[bs_isa()]->encode_table(cell, x + at, some, codes);
+        for (size_t i = 0; i < some; i++)
+            if (!isnan(x[at + i]))
+                x[at + i] = bs_cell_decode(cell, codes[i]);
+    }
+}
+
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
                    size_t count)
 {
@@ -117,6 +132,10 @@ void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64
     }
     if (rounder.mode == BS_NEAREST && cell->levels->count <= BS_SHORT_TABLE) {
         bs_cell_loops[bs_isa()]->round_short_table(cell, x, count);
+        return;
+    }
+    if (rounder.mode == BS_NEAREST && cell->levels->count <= BYTE_CODES) {
+        round_table(cell, x, count);
         return;
     }
     for (size_t i = 0; i < count; i++)

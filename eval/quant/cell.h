@@ -41,6 +41,14 @@ static inline bool bs_levels_goes_up(const struct bs_levels *levels, int code, f
                                           : levels->ties == BS_TIES_OUTWARD && bound >= 0;
 }
 
+/* What a value is greater than exactly where it is past a code's level: the bound, or the float
+ * before it where a tie goes up. With these as bounds and BS_TIES_DOWN a table rounds the same. */
+static inline float bs_levels_end(const struct bs_levels *levels, int code)
+{
+    float bound = bs_levels_bound(levels, code);
+    return bs_levels_goes_up(levels, code, bound) ? nextafterf(bound, -INFINITY) : bound;
+}
+
 /* The values of a group. */
 struct bs_cell {
     const struct bs_levels *levels;

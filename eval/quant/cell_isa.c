@@ -130,10 +130,42 @@ static void encode_short_table(const struct bs_cell *cell, const float *x, size_
         code_lanes(cell, x + i, 1, codes + i);
 }
 
+/* What a value must be greater than to be past each level: where the table does not say, in room
+ * [255]. */
+static const float *ends_of(const struct bs_levels *levels, float *room)
+{
+    if (levels->bounds && levels->ties == BS_TIES_DOWN)
+        return levels->bounds;
+    for (int code = 0; code + 1 < levels->count; code++)
+        room[code] = bs_levels_end(levels, code);
+    return room;
+}
+
+/* By halves, as bs_cell_search, but all lanes go on to the end, without a branch between them. */
+static inline void search_lanes(const struct bs_cell *cell, const float *ends, const float *x,
+                                int lanes, uint8_t *restrict codes)
+{
+    float u[LANES];
+    int32_t low[LANES] = {0};
+    positions(cell, x, lanes, u);
+    for (int left = cell->levels->count; left > 1; left -= left / 2) {
+        int half = left / 2;
+        for (int l = 0; l < lanes; l++)
+            low[l] += half & -(int32_t)(u[l] > ends[low[l] + half - 1]); /* no branch */
+    }
+    for (int l = 0; l < lanes; l++)
+        codes[l] = (uint8_t)low[l];
+}
+
 static void encode_table(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
 {
-    for (size_t i = 0; i < count; i++)
-        codes[i] = (uint8_t)bs_cell_search(cell, x[i]);
+    float room[255];
+    const float *ends = ends_of(cell->levels, room);
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        search_lanes(cell, ends, x + i, LANES, codes + i);
+    for (; i < count; i++)
+        search_lanes(cell, ends, x + i, 1, codes + i);
 }
 
 /* What encoding gathers, in lanes so that its loops are vector loops. */

@@ -32,6 +32,10 @@ static const struct {
     {"fp4 g64", "format=fp4", NOT_GGML},
     {"codebook of 9 levels g128",
      "format=codebook levels=[-1,-0.7,-0.4,-0.2,0,0.2,0.4,0.7,1] group_size=128", NOT_GGML},
+    {"codebook of 32 levels g128",
+     "format=codebook levels=[-31,-29,-27,-25,-23,-21,-19,-17,-15,-13,-11,-9,-7,-5,-3,-1,1,3,5,7,9,"
+     "11,13,15,17,19,21,23,25,27,29,31] group_size=128",
+     NOT_GGML},
     {"mxfp4 g32", "format=mxfp4", NOT_GGML},
     {"mxfp8_e4m3 g32", "format=mxfp8_e4m3", NOT_GGML},
     {"nvfp4 g16", "format=nvfp4", NOT_GGML},

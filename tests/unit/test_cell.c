@@ -154,6 +154,33 @@ static void values_go_where_each_mode_says(void **state)
             }
 }
 
+/* Many values at once have the codes that each has by itself, by any table and rule for ties. */
+static void many_are_as_each(void **state)
+{
+    (void)state;
+    enum { TABLES = 7 };
+    static const int counts[TABLES] = {2, 15, 16, 17, 100, 255, 256};
+    static float values[MOST], x[COUNT];
+    for (int n = 0; n < TABLES; n++)
+        for (int ties = BS_TIES_EVEN; ties <= BS_TIES_DOWN; ties++) {
+            const struct bs_levels table = {
+                .count = counts[n], .values = values, .ties = (enum bs_ties)ties};
+            const struct bs_cell cell = {.levels = &table, .scale = 0.5f};
+            uint8_t codes[COUNT];
+            fill_table(values, counts[n], (uint64_t)counts[n]);
+            for (int i = 0; i < COUNT; i++) { /* ends of levels, and beside them */
+                int code = i / 3 % (counts[n] - 1);
+                float end = bs_levels_bound(&table, code);
+                float beside = nextafterf(end, i % 3 > 1 ? INFINITY : -INFINITY);
+                x[i] = 0.5f * (i % 3 ? beside : end);
+            }
+            x[7] = NAN;
+            bs_cell_encode_all(&cell, x, COUNT, false, codes);
+            for (int i = 0; i < COUNT; i++)
+                assert_int_equal(codes[i], bs_cell_search(&cell, x[i]));
+        }
+}
+
 static void a_negative_zero_stays_one(void **state)
 {
     (void)state;
@@ -286,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_go_where_each_mode_says),
+        cmocka_unit_test(many_are_as_each),
         cmocka_unit_test(a_negative_zero_stays_one),
         cmocka_unit_test(stochastic_rounding_has_no_bias),
         cmocka_unit_test(draws_are_keyed),
