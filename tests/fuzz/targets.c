@@ -5,6 +5,7 @@
     X(safetensors)                                                                                 \
     X(layouts)                                                                                     \
     X(gguf)                                                                                        \
+    X(imatrix)                                                                                     \
     X(checkpoint_index)                                                                            \
     X(bin_zip)                                                                                     \
     X(bin_pickle)                                                                                  \
