@@ -226,7 +226,8 @@ enum bs_status bs_gguf_put_architecture(const struct bs_gguf_target *target,
 
 /* --- factors of frequencies --- */
 
-void bs_gguf_find_factors(const struct bs_architecture *a, struct bs_gguf_factors *factors)
+void bs_gguf_find_factors(const struct bs_model *model, const struct bs_architecture *a,
+                          struct bs_gguf_factors *factors)
 {
     const struct bs_rope_settings *rope = &a->rope;
     *factors = (struct bs_gguf_factors){.count = 0};
@@ -234,7 +235,7 @@ void bs_gguf_find_factors(const struct bs_architecture *a, struct bs_gguf_factor
         return;
     if (rope->kind == BS_ROPE_LONGROPE) {
         factors->count = rope->num_factors;
-        factors->both = true;
+        factors->both = !bs_gguf_has_joint_factors(model);
         memcpy(factors->near, rope->short_factors, sizeof factors->near);
         memcpy(factors->far, rope->long_factors, sizeof factors->far);
     }

@@ -17,7 +17,8 @@ enum bs_status bs_gguf_copy_metadata(const char *path, struct bs_gguf_writer *wr
 enum bs_status bs_gguf_put_architecture(const struct bs_gguf_target *target,
                                         struct bs_gguf_writer *writer, struct bs_error *err);
 
-/* Factors of the frequencies that stand in tensors of their own: "rope_freqs.weight", or
+/* Factors of the frequencies that stand in tensors of their own, as the model's own GGUF file has
+ * them or as such a file of it would: "rope_freqs.weight", or
  * "rope_factors_short.weight" and "rope_factors_long.weight"; *count each, 0 where there are
  * none. */
 struct bs_gguf_factors {
@@ -25,7 +26,7 @@ struct bs_gguf_factors {
     bool both; /* short and long */
     float near[BS_MAX_ROPE_PAIRS], far[BS_MAX_ROPE_PAIRS];
 };
-void bs_gguf_find_factors(const struct bs_architecture *architecture,
+void bs_gguf_find_factors(const struct bs_model *model, const struct bs_architecture *architecture,
                           struct bs_gguf_factors *factors);
 
 /* Tokens, merges or scores, and what texts begin with, of the tokenizer in a model's folder;

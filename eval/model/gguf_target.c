@@ -13,6 +13,11 @@ bool bs_model_is_gguf(const struct bs_model *model)
     return !strncmp(block, "blk.", strlen("blk."));
 }
 
+bool bs_gguf_has_joint_factors(const struct bs_model *model)
+{
+    return bs_model_is_gguf(model) && bs_checkpoint_find(model->checkpoint, "rope_freqs.weight");
+}
+
 static enum bs_status fail_family(const struct bs_model *model, const char *why,
                                   struct bs_error *err)
 {

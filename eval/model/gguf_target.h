@@ -21,6 +21,10 @@ enum bs_status bs_gguf_target_init(const struct bs_model *model, struct bs_gguf_
 /* Whether the model was read from a GGUF file. */
 bool bs_model_is_gguf(const struct bs_model *model);
 
+/* Whether the GGUF file that the model was read from has one set of rotary factors for texts of any
+ * length. */
+bool bs_gguf_has_joint_factors(const struct bs_model *model);
+
 /* A tensor of a block's linears: those of slots first to last, [out][in]. */
 struct bs_gguf_matrix {
     char name[BS_GGUF_NAME_BYTES]; /* "blk.0.attn_q", without ".weight" or ".bias" */

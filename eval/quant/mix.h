@@ -27,6 +27,9 @@ struct bs_mix_place {
 enum { BS_MIXES = 19 };
 extern const char *const bs_mix_words[BS_MIXES + 2];
 
+/* llama.cpp's number for files of the mix (enum llama_ftype); -1 of none. */
+int bs_mix_file_type(int mix);
+
 /* The format of most tensors; whether the mix is made only with importance; every format that any
  * mix gives, NULL-terminated. */
 const struct bs_plugin *bs_mix_usual(int mix);

@@ -17,6 +17,7 @@
 #include "eval/recipe/assign.h"
 #include "eval/run/export_proof.h"
 #include "eval/run/progress.h"
+#include "eval/store/lock.h"
 
 /* An export while it runs. */
 struct exporting {
@@ -27,6 +28,7 @@ struct exporting {
     char *path;           /* the right name, without a slash at its end */
     char *partial;        /* the folder beside it that holds the two others meanwhile */
     char *written, *mark; /* what is written to; the file that says whose the folder is */
+    int lock;             /* that file, locked while the export runs; -1 = not yet */
     bool begun;           /* the folder is there, and ours */
     void *state;          /* the writer's */
     struct bs_export_proof proof;
@@ -124,22 +126,21 @@ static void remove_partial(const struct exporting *e)
 }
 
 /* Makes OUT.partial with its mark. What an export that was killed has left there goes; what is
- * anybody else's stays. */
+ * anybody else's stays, an export's that is still running too. */
 static enum bs_status begin_partial(struct exporting *e, struct bs_error *err)
 {
     struct stat info;
-    int file;
-    if (!lstat(e->mark, &info))
-        remove_partial(e);
-    if (mkdir(e->partial, 0777) && errno == EEXIST && rmdir(e->partial)) /* an empty one goes */
+    bool marked = !lstat(e->mark, &info);
+    if (!marked && mkdir(e->partial, 0777) && errno == EEXIST && rmdir(e->partial))
         return bs_fail(err, BS_ECONFIG,
                        "'%s' is there already and is no export that was ended: expected that name "
                        "to be free while '%s' is written",
                        e->partial, e->request->path);
-    if (bs_make_directory(e->partial, err) || bs_file_create(e->mark, &file, err))
+    if (bs_make_directory(e->partial, err) ||
+        bs_file_lock(e->mark, e->request->path, &e->lock, err))
         return err->status;
-    close(file);
     e->begun = true;
+    remove_written(e->written);
     return e->request->writer->ending ? BS_OK : bs_make_directory(e->written, err);
 }
 
@@ -350,6 +351,7 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
                           .request = request,
                           .limits = *limits,
                           .out = out,
+                          .lock = -1,
                           .export = {.model = sweep->model, .options = request->options}};
     if (sweep->reference)
         return bs_fail(err, BS_ECONFIG,
@@ -369,6 +371,8 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
     request->writer->free(e.state);
     if (e.begun)
         remove_partial(&e);
+    if (e.lock >= 0)
+        close(e.lock);
     bs_variant_release(&e.variant);
     bs_export_proof_release(&e.proof);
     bs_free(e.path);

@@ -25,8 +25,8 @@ static bool still_named(int fd, const char *path)
            ours.st_ino == theirs.st_ino;
 }
 
-static enum bs_status lock_open(const char *path, const char *lock_path, int *lock_fd,
-                                struct bs_error *err)
+enum bs_status bs_file_lock(const char *lock_path, const char *path, int *lock_fd,
+                            struct bs_error *err)
 {
     for (;;) {
         int fd = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
@@ -42,7 +42,7 @@ static enum bs_status lock_open(const char *path, const char *lock_path, int *lo
             if (reason == EINTR)
                 continue;
             if (reason == EWOULDBLOCK)
-                return bs_fail(err, BS_EIO, "%s: another run is writing this file", path);
+                return bs_fail(err, BS_EIO, "%s: another run is writing it", path);
             return bs_fail(err, BS_EIO, "%s: cannot be locked: %s", lock_path, strerror(reason));
         }
         if (still_named(fd, lock_path)) {
@@ -66,7 +66,7 @@ enum bs_status bs_results_lock_take(const char *path, struct bs_results_lock **l
     struct bs_results_lock *taken = bs_alloc(1, sizeof *taken);
     char *lock_path = bs_printf("%s.lock", path);
     int fd = -1;
-    status = taken && lock_path ? lock_open(path, lock_path, &fd, err) : bs_fail_memory(err);
+    status = taken && lock_path ? bs_file_lock(lock_path, path, &fd, err) : bs_fail_memory(err);
     if (status) {
         bs_free(lock_path);
         bs_free(taken);

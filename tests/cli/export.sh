@@ -103,7 +103,11 @@ rotary_scaling() {
     run export --quiet --verify --as gguf --recipe "gptq q4_0" llama3.yaml out.gguf
     expect_status 0
     expect_out 'of the recipe, .* of the files .*rotary frequencies|alike to the last bit$'
-    rm -f out.gguf
+    sed 's|^model: .*|model: out.gguf|' llama3.yaml >again.yaml
+    run export --quiet --verify --as gguf --recipe "gptq q4_0" again.yaml two.gguf
+    expect_status 0
+    expect_out 'every NLL alike to the last bit$'
+    rm -f out.gguf two.gguf
     scaled_model yarn '{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "truncate": false}'
     run export --quiet --as gguf --recipe "gptq q4_0" yarn.yaml out.gguf
     expect_refusal "cannot say the model's rotary positions"
@@ -253,7 +257,7 @@ begin_export() {
     local tries=0
     "$program" export --quiet --as dequantized --verify --recipe "awq w4 g64" sweep.yaml out >.out 2>.err &
     child=$!
-    until [ -e out.partial ] || [ $tries = 600 ]; do
+    until [ -e out.partial/.bitsweep-export ] || [ $tries = 600 ]; do
         sleep 0.05
         tries=$((tries + 1))
     done
@@ -282,6 +286,23 @@ killed() {
     rm -rf out
 }
 check "what a kill has left goes with the next export" killed
+
+two_at_once() {
+    begin_export
+    kill -STOP $child
+    run "${export[@]}" --recipe "rtn w4 g64" sweep.yaml out
+    expect_status 2
+    expect_err 'out: another run is writing it'
+    [ -e out.partial/.bitsweep-export ] || problem "expected the first one to stay"
+    kill -CONT $child
+    wait $child
+    status=$?
+    expect_status 0
+    expect_there out/model.safetensors
+    expect_absent out.partial
+    rm -rf out
+}
+check "of two exports to one name the second is refused" two_at_once
 
 another_folder() {
     mkdir out.partial

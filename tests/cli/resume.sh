@@ -162,7 +162,7 @@ two_at_a_time() {
     while kill -0 $pid && ! [ -e sweep.h5.lock ]; do :; done 2>/dev/null
     kill -STOP $pid
     run "${again[@]}"
-    expect_refusal '^bitsweep: sweep\.h5: another run is writing this file$'
+    expect_refusal '^bitsweep: sweep\.h5: another run is writing it$'
     # Other files are free, and readers are not kept out.
     run run --quiet --output other.h5 sweep.yaml
     expect_status 0

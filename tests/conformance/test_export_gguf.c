@@ -111,26 +111,16 @@ static void compare_value(const char *name, const struct bs_gguf *want,
     snprintf(key, sizeof key, "%.*s", (int)value->key.length, value->key.bytes);
     /* Of texts that llama.cpp does not read, and of numbers that it takes for granted. */
     static const char *const others[] = {
-        "general.name",
-        "general.size_label",
-        "general.file_type",
-        "general.finetune",
-        "general.basename",
-        "general.type",
-        "tensor_data_layout",
-        "rope.scaling.finetuned",
-        "tokenizer.",
-        "general.sampling",
-        "general.source",
-        "general.tags",
-        "general.languages",
-        "general.license",
-        "general.quantization_version",
-        "general.description",
-        "context_length",
+        "general.name",           "general.size_label",
+        "general.finetune",       "general.basename",
+        "general.type",           "tensor_data_layout",
+        "rope.scaling.finetuned", "tokenizer.",
+        "general.sampling",       "general.source",
+        "general.tags",           "general.languages",
+        "general.license",        "general.quantization_version",
+        "general.description",    "context_length",
         "feed_forward_length", /* of Bloom and Falcon not those of the model */
-        "rope.scaling.type",
-        "layer_norm_rms_epsilon"};
+        "rope.scaling.type",      "layer_norm_rms_epsilon"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strstr(key, others[i]))
             return;
@@ -320,6 +310,38 @@ static void mixes_are_those_of_llama_quantize(void **state)
     bs_free(path);
 }
 
+/* general.file_type by llama.cpp's include/llama.h, enum llama_ftype. */
+static void files_say_what_most_of_them_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings, *plain;
+        uint32_t type;
+    } files[] = {{"format=none", "f32", 0},   {"format=none", "f16", 1},
+                 {"format=none", "bf16", 32}, {"mix=q4_k_s", "f32", 14},
+                 {"mix=q4_k_m", "f32", 15},   {"mix=iq4_xs", "f32", 30},
+                 {"format=q8_0", "f32", 7},   {"format=q4_0 @*.down_proj format=q6_k", "f32", 2}};
+    char *path = bs_printf("%s/typed.gguf", folder.path);
+    assert_non_null(path);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct bs_gguf_model model;
+        struct bs_recipe recipe;
+        recipe_build(&recipe, "rtn", files[i].settings);
+        if (write_model("datasets/tiny", &recipe, files[i].plain, path) ||
+            bs_gguf_open(path, &model, &err))
+            fail_msg("%s: %s", files[i].settings, err.message);
+        const struct bs_gguf_value *value = bs_gguf_find(&model.parts->gguf, "general.file_type");
+        json_t *got;
+        assert_non_null(value);
+        assert_int_equal(bs_gguf_json(&model.parts->gguf, value, &got, &err), BS_OK);
+        assert_int_equal(json_integer_value(got), files[i].type);
+        json_decref(got);
+        bs_gguf_close(&model);
+        bs_recipe_release(&recipe);
+    }
+    bs_free(path);
+}
+
 /* --- the container --- */
 
 static void put_json(struct bs_gguf_writer *w, const char *key, enum bs_gguf_kind kind,
@@ -411,6 +433,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_are_as_the_converter_makes_them, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(mixes_are_those_of_llama_quantize, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(files_say_what_most_of_them_is, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(families_are_read_back, folder_setup, folder_teardown),
     };

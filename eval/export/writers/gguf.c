@@ -8,24 +8,17 @@
 #include "eval/base/mem.h"
 #include "eval/checkpoint/tensor.h"
 #include "eval/export/gguf_metadata.h"
+#include "eval/export/gguf_types.h"
 #include "eval/export/writer.h"
 #include "eval/linalg/bfloat16.h"
 #include "eval/model/stored.h"
 #include "eval/recipe/assign.h"
 
-enum { F32, F16, BF16 = 30, CHUNK_ROWS = 256, MOST_SPAN = 256, QUANTIZATION_VERSION = 2 };
-
-enum plain { PLAIN_AUTO, PLAIN_F32, PLAIN_F16, PLAIN_BF16 };
-static const char *const plain_words[] = {"auto", "f32", "f16", "bf16", NULL};
-
-/* What a config or a command line sets. */
-struct gguf_options {
-    int plain; /* enum plain */
-};
+enum { CHUNK_ROWS = 256, MOST_SPAN = 256, QUANTIZATION_VERSION = 2 };
 
 static const struct bs_option gguf_options[] = {
     BS_OPT_WORDS(
-        struct gguf_options, plain, BS_CHOICE, PLAIN_AUTO, 0, 3, plain_words,
+        struct bs_gguf_options, plain, BS_CHOICE, BS_GGUF_PLAIN_AUTO, 0, 3, bs_gguf_plain_words,
         "the type of matrices that are not quantized; auto = as the checkpoint has them, f32 "
         "where a step of the recipe rewrites them"),
     {.name = NULL},
@@ -42,81 +35,6 @@ struct state {
 };
 
 static const struct bs_gguf_type *type_of(uint32_t id) { return bs_gguf_type_find(id); }
-
-/* --- which type --- */
-
-/* Whether a step of the recipe rewrites weights before any are rounded. */
-static bool rewrites(const struct bs_recipe *recipe)
-{
-    for (int s = 0; s < recipe->num_steps; s++)
-        if (bs_algorithm_of(&recipe->steps[s])->prepare_block)
-            return true;
-    return false;
-}
-
-/* Of a matrix that is not quantized; `rewritten`: a step may have given it other values. */
-static const struct bs_gguf_type *plain_type(const struct bs_export *export,
-                                             const struct bs_tensor *tensor, bool rewritten)
-{
-    static const uint32_t asked[] = {[PLAIN_F32] = F32, [PLAIN_F16] = F16, [PLAIN_BF16] = BF16};
-    const struct gguf_options *own = export->options;
-    if (own->plain != PLAIN_AUTO)
-        return type_of(asked[own->plain]);
-    if (!tensor || rewritten)
-        return type_of(F32);
-    if (tensor->coded)
-        return tensor->coded->blocks ? tensor->coded->blocks : type_of(F32);
-    return type_of(tensor->dtype == BS_F16 ? F16 : tensor->dtype == BS_BF16 ? BF16 : F32);
-}
-
-/* Of one that a setting quantizes; NULL after bs_fail. */
-static const struct bs_gguf_type *quantized_type(const struct bs_setting *setting, const char *name,
-                                                 struct bs_error *err)
-{
-    const char *format = setting->format.plugin->name;
-    const struct bs_gguf_type *type = bs_gguf_type_of_format(format);
-    if (!type)
-        bs_fail(
-            err, BS_EUNSUPPORTED,
-            "%s: GGUF files have no type for weights of format %s, expected one of theirs, such "
-            "as %s",
-            name, format, type_of(BS_GGUF_USUAL)->format);
-    return type;
-}
-
-/* Of a matrix of a layer; NULL after bs_fail. `tensor` is where the checkpoint has its first
- * linear. */
-static const struct bs_gguf_type *matrix_type(const struct bs_export *export,
-                                              const struct bs_assignment *at,
-                                              const struct bs_gguf_matrix *matrix,
-                                              const struct bs_tensor *tensor, struct bs_error *err)
-{
-    for (int s = matrix->first + 1; s <= matrix->last; s++)
-        if (!bs_setting_equal(at->weights[matrix->first], at->weights[s])) {
-            bs_fail(err, BS_EUNSUPPORTED,
-                    "%s: its linears stand in one tensor and are rounded differently, expected one "
-                    "format",
-                    matrix->name);
-            return NULL;
-        }
-    const struct bs_setting *setting = at->weights[matrix->first];
-    return bs_setting_quantizes(setting) ? quantized_type(setting, matrix->name, err)
-                                         : plain_type(export, tensor, rewrites(export->recipe));
-}
-
-/* Of the embedding or the head, which no step but those that turn the model rewrites. */
-static const struct bs_gguf_type *outer_type(const struct bs_export *export, enum bs_outer which,
-                                             const struct bs_setting **setting,
-                                             struct bs_error *err)
-{
-    struct bs_outer_assignment outer;
-    bs_recipe_assign_outer(export->recipe, bs_model_architecture(export->model), &outer);
-    *setting = outer.of[which];
-    const struct bs_tensor *tensor = bs_model_outer_tensor(export->model, which);
-    return bs_setting_quantizes(*setting)
-               ? quantized_type(*setting, which == BS_HEAD ? "head" : "embedding", err)
-               : plain_type(export, tensor, false);
-}
 
 /* --- the list of tensors, in the order in which they are written --- */
 
@@ -136,11 +54,11 @@ static enum bs_status add(struct state *s, const char *name, const char *ending,
 static enum bs_status add_factors(struct state *s, struct bs_error *err)
 {
     if (s->factors.count && add(s, s->factors.both ? "rope_factors_short" : "rope_freqs", ".weight",
-                                type_of(F32), 1, s->factors.count, 1, err))
+                                type_of(BS_GGML_F32), 1, s->factors.count, 1, err))
         return err->status;
-    return s->factors.both
-               ? add(s, "rope_factors_long", ".weight", type_of(F32), 1, s->factors.count, 1, err)
-               : BS_OK;
+    return s->factors.both ? add(s, "rope_factors_long", ".weight", type_of(BS_GGML_F32), 1,
+                                 s->factors.count, 1, err)
+                           : BS_OK;
 }
 
 static enum bs_status add_outer(struct state *s, struct bs_error *err)
@@ -150,17 +68,18 @@ static enum bs_status add_outer(struct state *s, struct bs_error *err)
     const struct bs_setting *setting;
     struct bs_gguf_outer list[BS_GGUF_MOST_OUTER];
     int count = bs_gguf_outer(s->export->model, &s->target, list);
-    if (add(s, stored->embedding, ".weight", outer_type(s->export, BS_EMBEDDING, &setting, err), 2,
-            a->embedding_size, a->vocab_size, err))
+    if (add(s, stored->embedding, ".weight",
+            bs_gguf_outer_type(s->export, BS_EMBEDDING, &setting, err), 2, a->embedding_size,
+            a->vocab_size, err))
         return err->status;
     for (int i = 0; i < count; i++) {
         const struct bs_tensor *t = list[i].tensor;
-        if (add(s, list[i].name, list[i].ending, type_of(F32), t->rank, t->shape[t->rank - 1],
-                t->rank > 1 ? t->shape[0] : 1, err))
+        if (add(s, list[i].name, list[i].ending, type_of(BS_GGML_F32), t->rank,
+                t->shape[t->rank - 1], t->rank > 1 ? t->shape[0] : 1, err))
             return err->status;
     }
     if (!a->tied_head &&
-        add(s, stored->head, ".weight", outer_type(s->export, BS_HEAD, &setting, err), 2,
+        add(s, stored->head, ".weight", bs_gguf_outer_type(s->export, BS_HEAD, &setting, err), 2,
             a->embedding_size, a->vocab_size, err))
         return err->status;
     return BS_OK;
@@ -193,7 +112,7 @@ static enum bs_status add_norms(struct state *s, int layer, struct bs_error *err
         int vectors = bs_norm_vectors(bs_norm_kind_at(a, place));
         assert(vectors <= (int)(sizeof endings / sizeof *endings));
         for (int v = 0; v < vectors; v++)
-            if (add(s, name, endings[v], type_of(F32), rank, dims[0], dims[1], err))
+            if (add(s, name, endings[v], type_of(BS_GGML_F32), rank, dims[0], dims[1], err))
                 return err->status;
     }
     return BS_OK;
@@ -211,9 +130,11 @@ static enum bs_status add_layer(struct state *s, int layer, struct bs_error *err
     for (int m = 0; m < count; m++) {
         const struct bs_tensor *tensor =
             bs_model_slot_tensor(s->export->model, layer, list[m].first);
-        if (add(s, list[m].name, ".weight", matrix_type(s->export, &at, &list[m], tensor, err), 2,
-                list[m].in, list[m].out, err) ||
-            (list[m].biased && add(s, list[m].name, ".bias", type_of(F32), 1, list[m].out, 1, err)))
+        if (add(s, list[m].name, ".weight",
+                bs_gguf_matrix_type(s->export, &at, &list[m], tensor, err), 2, list[m].in,
+                list[m].out, err) ||
+            (list[m].biased &&
+             add(s, list[m].name, ".bias", type_of(BS_GGML_F32), 1, list[m].out, 1, err)))
             return err->status;
     }
     return BS_OK;
@@ -237,8 +158,9 @@ static enum bs_status put_metadata(struct state *s, struct bs_error *err)
                      : BS_OK;
     if (status)
         return status;
-    return bs_gguf_put_count(s->writer, "general.quantization_version", QUANTIZATION_VERSION,
-                             err) ||
+    return bs_gguf_put_count(s->writer, "general.file_type", bs_gguf_file_type(s->export), err) ||
+                   bs_gguf_put_count(s->writer, "general.quantization_version",
+                                     QUANTIZATION_VERSION, err) ||
                    bs_gguf_put_text(s->writer, "bitsweep.recipe", s->export->label, err)
                ? err->status
                : BS_OK;
@@ -250,18 +172,18 @@ static enum bs_status put_metadata(struct state *s, struct bs_error *err)
 static enum bs_status put_floats(struct state *s, const struct bs_gguf_type *type, const float *x,
                                  size_t count, struct bs_error *err)
 {
-    if (type->id == F32)
+    if (type->id == BS_GGML_F32)
         return bs_gguf_data(s->writer, x, count * sizeof *x, err);
     uint16_t *to = (uint16_t *)(void *)s->row;
     const float beyond = 65520; /* rounds to infinity */
     for (size_t i = 0; i < count; i++)
-        if (type->id == F16 && isfinite(x[i]) && fabsf(x[i]) >= beyond)
+        if (type->id == BS_GGML_F16 && isfinite(x[i]) && fabsf(x[i]) >= beyond)
             return bs_fail(err, BS_EUNSUPPORTED,
                            "a weight of %g is beyond what F16 holds, expected plain=f32 or "
                            "plain=bf16",
                            (double)x[i]);
     for (size_t i = 0; i < count; i++)
-        to[i] = type->id == F16 ? bs_half_of(x[i]) : bs_to_bfloat16(x[i]);
+        to[i] = type->id == BS_GGML_F16 ? bs_half_of(x[i]) : bs_to_bfloat16(x[i]);
     return bs_gguf_data(s->writer, to, count * sizeof *to, err);
 }
 
@@ -306,8 +228,8 @@ static enum bs_status put_matrix(struct state *s, const struct bs_block *block,
             return bs_fail_within(err, "%s", matrix->name);
     }
     for (int r = 0; matrix->biased && r < matrix->out; r++)
-        if (put_floats(s, type_of(F32), block->linears[s->rows[r].slot].bias + s->rows[r].row, 1,
-                       err))
+        if (put_floats(s, type_of(BS_GGML_F32),
+                       block->linears[s->rows[r].slot].bias + s->rows[r].row, 1, err))
             return err->status;
     return BS_OK;
 }
@@ -317,8 +239,10 @@ static enum bs_status put_norms(struct state *s, const struct bs_block *block, s
     for (int n = 0; n < BS_NUM_NORMS; n++) {
         const struct bs_norm *norm = &block->norms[n];
         int vectors = norm->width ? bs_norm_vectors(norm->kind) : 0;
-        if ((vectors > 0 && put_floats(s, type_of(F32), norm->weight, (size_t)norm->width, err)) ||
-            (vectors > 1 && put_floats(s, type_of(F32), norm->bias, (size_t)norm->width, err)))
+        if ((vectors > 0 &&
+             put_floats(s, type_of(BS_GGML_F32), norm->weight, (size_t)norm->width, err)) ||
+            (vectors > 1 &&
+             put_floats(s, type_of(BS_GGML_F32), norm->bias, (size_t)norm->width, err)))
             return err->status;
     }
     return BS_OK;
@@ -336,7 +260,7 @@ static enum bs_status put_vector(struct state *s, const struct bs_gguf_outer *ou
     bs_tensor_read(outer->tensor, 0, count, values);
     for (size_t i = 0; outer->plus_one && i < count; i++)
         values[i] += 1;
-    enum bs_status status = put_floats(s, type_of(F32), values, count, err);
+    enum bs_status status = put_floats(s, type_of(BS_GGML_F32), values, count, err);
     bs_free(values);
     return status;
 }
@@ -385,7 +309,7 @@ static enum bs_status put_rows(struct state *s, const struct bs_tensor *tensor,
 static enum bs_status put_outer_matrix(struct state *s, enum bs_outer which, struct bs_error *err)
 {
     const struct bs_setting *setting;
-    const struct bs_gguf_type *type = outer_type(s->export, which, &setting, err);
+    const struct bs_gguf_type *type = bs_gguf_outer_type(s->export, which, &setting, err);
     struct bs_outer_rounding rounding;
     if (!type || bs_outer_rounding_init(s->export->model, which, setting,
                                         s->export->outer_importance[which], NULL, &rounding, err))
@@ -412,9 +336,10 @@ static enum bs_status put_outer(struct state *s, struct bs_error *err)
 static enum bs_status put_factors(struct state *s, struct bs_error *err)
 {
     size_t count = (size_t)s->factors.count;
-    if (count && put_floats(s, type_of(F32), s->factors.near, count, err))
+    if (count && put_floats(s, type_of(BS_GGML_F32), s->factors.near, count, err))
         return err->status;
-    return s->factors.both ? put_floats(s, type_of(F32), s->factors.far, count, err) : BS_OK;
+    return s->factors.both ? put_floats(s, type_of(BS_GGML_F32), s->factors.far, count, err)
+                           : BS_OK;
 }
 
 /* --- hooks --- */
@@ -455,8 +380,7 @@ static enum bs_status prepare(const struct bs_export *export, struct state **sta
     s->export = export;
     if (bs_gguf_target_init(export->model, &s->target, err) || allocate(s, err))
         return err->status;
-    if (!bs_model_is_gguf(export->model))
-        bs_gguf_find_factors(&s->target.architecture, &s->factors);
+    bs_gguf_find_factors(export->model, &s->target.architecture, &s->factors);
     if (put_metadata(s, err) || add_factors(s, err) || add_outer(s, err))
         return err->status;
     for (int l = 0; l < s->target.architecture.num_layers; l++)
@@ -470,13 +394,13 @@ static enum bs_status prepare(const struct bs_export *export, struct state **sta
 static enum bs_status check_products(const struct bs_export *export, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
-    const struct gguf_options *own = export->options;
-    if (own->plain != PLAIN_AUTO)
+    const struct bs_gguf_options *own = export->options;
+    if (own->plain != BS_GGUF_PLAIN_AUTO)
         return bs_fail(err, BS_EUNSUPPORTED,
                        "plain is %s and the recipe multiplies as llama.cpp does, by the types that "
                        "the checkpoint has: expected plain=auto",
-                       plain_words[own->plain]);
-    for (int l = 0; rewrites(export->recipe) && l < a->num_layers; l++) {
+                       bs_gguf_plain_words[own->plain]);
+    for (int l = 0; bs_gguf_rewrites(export->recipe) && l < a->num_layers; l++) {
         const struct bs_program *p = bs_program_of(a, l);
         struct bs_assignment at;
         bs_recipe_assign(export->recipe, a, l, &at);
@@ -555,8 +479,8 @@ static enum bs_status gguf_block(void *state, const struct bs_block *original,
     for (int m = 0; m < count && !status; m++) {
         const struct bs_tensor *tensor =
             bs_model_slot_tensor(s->export->model, block->index, list[m].first);
-        status =
-            put_matrix(s, block, &list[m], matrix_type(s->export, &at, &list[m], tensor, err), err);
+        status = put_matrix(s, block, &list[m],
+                            bs_gguf_matrix_type(s->export, &at, &list[m], tensor, err), err);
     }
     return status;
 }
@@ -572,7 +496,7 @@ const struct bs_writer bs_writer_gguf = {
                .summary =
                    "one file that llama.cpp runs; weights in its own types, mixes of them too",
                .reference = "ggml-org/ggml docs/gguf.md; ggml-org/llama.cpp conversion/",
-               .options_size = sizeof(struct gguf_options),
+               .options_size = sizeof(struct bs_gguf_options),
                .options = gguf_options},
     .ending = ".gguf",
     .check = gguf_check,

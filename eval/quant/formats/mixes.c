@@ -46,6 +46,15 @@ const char *const bs_mix_words[BS_MIXES + 2] = {
 };
 _Static_assert((int)TQ2_0 == (int)BS_MIXES, "a word for each");
 
+static const signed char file_types[BS_MIXES + 1] = {
+    [NO_MIX] = -1, [Q2_K] = 10,   [Q2_K_S] = 21, [Q3_K_S] = 11, [Q3_K_M] = 12,
+    [Q3_K_L] = 13, [Q4_K_S] = 14, [Q4_K_M] = 15, [Q5_K_S] = 16, [Q5_K_M] = 17,
+    [Q6_K] = 18,   [Q8_0] = 7,    [Q4_0] = 2,    [Q4_1] = 3,    [Q5_0] = 8,
+    [Q5_1] = 9,    [IQ4_NL] = 25, [IQ4_XS] = 30, [TQ1_0] = 36,  [TQ2_0] = 37,
+};
+
+int bs_mix_file_type(int mix) { return file_types[mix]; }
+
 /* Which layers an exception is for. */
 enum layers { NEVER, ALL, FIRST_TWO, FIRST_FOUR, AN_EIGHTH, A_SIXTEENTH, MORE };
 
