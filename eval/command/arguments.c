@@ -317,6 +317,9 @@ static const struct bs_flag flags[] = {
      "perplexity by how many tokens of its window a prediction has before it; --columns kld (nll, "
      "same_top): that",
      .set = offsetof(struct bs_arguments, positions)},
+    {"layers", NULL, 0,
+     "the values of every linear; --where and the others may name block, name and these values",
+     .set = offsetof(struct bs_arguments, layers)},
     {"between", "TRIAL TRIAL", 0,
      "compare trials of one file, each called by its label or id; a star stands for any letters, a "
      "recipe for its trials of all seeds",

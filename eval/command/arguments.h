@@ -36,8 +36,8 @@ struct bs_arguments {
     struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
-    bool quiet, markdown, ids, no_special, places, items, positions, verify, process_output, man,
-        help;
+    bool quiet, markdown, ids, no_special, places, items, positions, layers, verify;
+    bool process_output, man, help;
 };
 
 /* An option. What it is given goes to the text or the truth value at an offset of the arguments, or

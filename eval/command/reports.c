@@ -123,6 +123,24 @@ static enum bs_status print_table(const struct bs_results *results, const struct
     return status;
 }
 
+/* The same of linears. */
+static enum bs_status print_layers(const struct bs_results *results,
+                                   const struct bs_arguments *args, enum bs_table_style style,
+                                   bool *passed, struct bs_error *err)
+{
+    const struct bs_selection *selection = &args->selection;
+    struct bs_gate gate;
+    int num_failed = 0;
+    for (int i = 0; i < results->num_rows; i++)
+        num_failed += !bs_row_is_done(&results->rows[i]);
+    enum bs_status status =
+        bs_layers_print(results, selection, args->columns, style, stdout, &gate, err);
+    if (!status && selection->fail_if)
+        status = bs_gate_report(selection->fail_if, &gate, num_failed, stderr, passed, err);
+    bs_gate_release(&gate);
+    return status;
+}
+
 static int style_of(const struct bs_arguments *args, enum bs_table_style *style)
 {
     *style = BS_TABLE_TERMINAL;
@@ -155,8 +173,9 @@ static int command_table(const struct bs_arguments *args)
     enum bs_table_style style;
     if (style_of(args, &style))
         return BS_EXIT_INPUT;
-    if (args->items + args->positions + !!args->pivot > 1) {
-        fputs("bitsweep table: --items, --positions and --pivot are a table each, ask for one\n",
+    if (args->items + args->positions + args->layers + !!args->pivot > 1) {
+        fputs("bitsweep table: --items, --positions, --layers and --pivot are a table each, ask "
+              "for one\n",
               stderr);
         return BS_EXIT_INPUT;
     }
@@ -168,7 +187,8 @@ static int command_table(const struct bs_arguments *args)
     if (bs_results_read_all(args->operands, args->num_operands, &results, &err))
         return bs_fail_print(&err);
     bool passed = true;
-    enum bs_status status = print_table(&results, args, style, &passed, &err);
+    enum bs_status status = args->layers ? print_layers(&results, args, style, &passed, &err)
+                                         : print_table(&results, args, style, &passed, &err);
     bs_results_release(&results);
     return status ? bs_fail_print(&err) : passed ? BS_EXIT_DONE : BS_EXIT_GATE;
 }
@@ -360,7 +380,7 @@ const struct bs_command bs_command_table = {
                "by itself. Where the "
                "terminal is too narrow the columns that matter least are left out and named; "
                "`--format csv` and `json` always have all.",
-    .options = "format columns where sort group-by top pivot fail-if items positions",
+    .options = "format columns where sort group-by top pivot fail-if items positions layers",
     .run = command_table,
 };
 

@@ -28,6 +28,5 @@ void bs_chosen_release(struct bs_chosen *chosen);
 enum bs_status bs_gate_check(const char *condition, const struct bs_sheet *sheet,
                              const struct bs_chosen *chosen, struct bs_gate *gate,
                              struct bs_error *err);
-void bs_gate_release(struct bs_gate *gate);
 
 #endif

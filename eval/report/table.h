@@ -57,6 +57,7 @@ struct bs_gate {
     int held, open, told;
     char *names; /* of the first of those that it is true of; owned */
 };
+void bs_gate_release(struct bs_gate *gate);
 
 /* Says on `out` where a gate is not passed: *passed is false where the condition holds of a row, or
  * a trial has failed. BS_EDATA where it could be told of no row at all: such a gate would pass
@@ -126,6 +127,17 @@ enum bs_status bs_items_print(const struct bs_trials *shown, const char *columns
  * BS_ECONFIG where it is none, BS_EDATA where no trial has it. */
 enum bs_status bs_positions_print(const struct bs_trials *shown, const char *figure,
                                   enum bs_table_style style, FILE *out, struct bs_error *err);
+
+/* Prints the values of every linear, a row each, for each model and text a table, for programs one.
+ * The selection is of linears: its words may name their fields and values (`block`, `name`,
+ * `relative_output_error`) beside the fields of their trials; where a value of a trial has the same
+ * name the linear's is meant. For the eye all values stand that any linear has, or those that
+ * `columns` names; for programs more. What --fail-if says of them goes to `gate`, whose names the
+ * caller frees (bs_gate_release). BS_ECONFIG, and BS_EDATA where there are no such linears. */
+enum bs_status bs_layers_print(const struct bs_results *results,
+                               const struct bs_selection *selection, const char *columns,
+                               enum bs_table_style style, FILE *out, struct bs_gate *gate,
+                               struct bs_error *err);
 
 /* Prints two result files side by side, texts first, then tasks: trials matched by id, else by
  * model where one of the files has several (else two models may be compared by their files), text

@@ -58,3 +58,12 @@ const struct bs_value_type *bs_value_type_find(const char *evaluation, const cha
             return type;
     return NULL;
 }
+
+const struct bs_value_type *bs_linear_value_type_find(const char *name)
+{
+    const struct bs_value_type *type;
+    for (int c = 0; (type = bs_metrics_linear_value_at(c)); c++)
+        if (!strcmp(type->name, name))
+            return type;
+    return NULL;
+}

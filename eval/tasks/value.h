@@ -51,4 +51,7 @@ const struct bs_value_type *bs_value_type_at(int i, const char **evaluation);
 /* The type of a stored value, NULL where no plug-in of this program has it. */
 const struct bs_value_type *bs_value_type_find(const char *evaluation, const char *name);
 
+/* The same of a column of the table of linears. */
+const struct bs_value_type *bs_linear_value_type_find(const char *name);
+
 #endif

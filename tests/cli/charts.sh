@@ -322,6 +322,33 @@ latex    \\begin\{tabular\}
 json     ^ +"label(_a)?": "rtn w4 g64",$
 EOF
 
+# The linears are chosen by the same words, by their own columns and their trials'.
+layers() {
+    run table sweep.h5 --layers --format csv --where 'name = *down_proj and bits = 3 and algorithm = rtn'
+    expect_status 0
+    expect_out '^model,text,label,id,block,name,out_features,in_features,seconds,.*relative_output_error'
+    [ "$(tr -d '\r' <.out | sed 1d | cut -d, -f3,5,6 | tr '\n' ' ')" = \
+        'rtn w3 channel,0,mlp.down_proj rtn w3 channel,1,mlp.down_proj rtn w3 g64,0,mlp.down_proj rtn w3 g64,1,mlp.down_proj ' ] ||
+        problem "expected four linears: $(cut -d, -f3,5,6 .out | tr '\n' ' ')"
+    run table sweep.h5 --layers --sort -relative_output_error --top 3 --format csv --columns relative_output_error
+    [ "$(sed 1d .out | wc -l)" = 3 ] || problem "expected three linears"
+    cut -d, -f7 .out | sed 1d | sort -rgc || problem "expected the largest first"
+    COLUMNS=80 run table sweep.h5 --layers --top 2
+    expect_status 0
+    expect_out 'output$|output  '
+    [ "$(LC_ALL=C.UTF-8 wc -L <.out)" -le 80 ] || problem "expected 80 columns"
+    run table sweep.h5 --layers --fail-if 'relative_output_error > 0.01' --top 1
+    expect_status 1
+    expect_err '^bitsweep: --fail-if .* holds of 1 of 1: rtn w3 channel'
+    run table sweep.h5 --layers --where 'nam = x'
+    expect_refusal "^bitsweep: --where 'nam = x', character 1: 'nam' is no column .did you mean 'name'"
+    run table sweep.h5 --layers --where 'block = 77'
+    expect_refusal '^bitsweep: sweep\.h5: none of 112 linears of trials fits$'
+    run table sweep.h5 --layers --items
+    expect_refusal '^bitsweep table: --items, --positions, --layers and --pivot are a table each'
+}
+check "table --layers" layers
+
 narrow() {
     run table sweep.h5
     cp .out plain

@@ -67,7 +67,7 @@ takes() {
     run) echo output model shard time-limit accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
     plan) echo output model shard shards places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
     export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;
-    table) echo columns fail-if format group-by help items pivot positions sort top where ;;
+    table) echo columns fail-if format group-by help items layers pivot positions sort top where ;;
     diff) echo between columns fail-if format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
