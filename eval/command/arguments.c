@@ -349,7 +349,9 @@ static const struct bs_flag flags[] = {
     {"recipe", "LABEL", 0, "the recipe that is written, as tables call it; the only one there is",
      .text = offsetof(struct bs_arguments, recipe)},
     {"as", "LAYOUT", 0, "how it is written (`describe writer`)", .take = take_writer},
-    {"set", "KEY=VALUE", 0, "an option of the layout; may be given several times",
+    {"set", "KEY=VALUE", 0,
+     "a key of the config, or of each of its grids: weights.bits=3,4 is an axis; of export an "
+     "option of the layout; may be given several times",
      .take = take_setting},
     {"verify", NULL, 0,
      "read back what was written, compare all weights, and measure it on the config's texts",

@@ -42,12 +42,21 @@ static enum bs_status name_results(const struct bs_arguments *args, struct bs_op
     return bs_path_target(opened->named, &opened->path, err);
 }
 
+enum bs_status bs_config_of(const struct bs_arguments *args, struct bs_config *config,
+                            struct bs_error *err)
+{
+    /* Settings of a command that writes are options of its layout. */
+    return bs_config_load_set(args->operands[0], args->settings,
+                              args->writer ? 0 : args->num_settings, bs_chart_patterns, config,
+                              err);
+}
+
 int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
 {
     struct bs_error err;
     uint64_t wanted;
     memset(opened, 0, sizeof *opened);
-    if (bs_config_load(args->operands[0], bs_chart_patterns, &opened->config, &err))
+    if (bs_config_of(args, &opened->config, &err))
         return bs_fail_print_config(&err);
     bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
     if (name_results(args, opened, &err))

@@ -17,6 +17,10 @@ struct bs_opened {
  * when that runs out. */
 char *bs_result_path(const struct bs_arguments *args);
 
+/* Loads the config, with what --set sets of it. As bs_config_load. */
+enum bs_status bs_config_of(const struct bs_arguments *args, struct bs_config *config,
+                            struct bs_error *err);
+
 /* Opens config, models and texts; of a shard its trials. The exit status; the message is out where
  * it is not BS_EXIT_DONE. Either way bs_close_all follows. */
 int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened);

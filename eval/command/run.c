@@ -126,7 +126,7 @@ static int print_places(const struct bs_arguments *args)
     struct bs_config config;
     struct bs_error err;
     uint64_t wanted;
-    if (bs_config_load(args->operands[0], bs_chart_patterns, &config, &err))
+    if (bs_config_of(args, &config, &err))
         return bs_fail_print_config(&err);
     enum bs_status status =
         bs_config_select(&config, args->models, args->num_models, &wanted, &err);
@@ -159,7 +159,7 @@ const struct bs_command bs_command_run = {
                "then prints the whole table and draws the config's charts. A run that was "
                "stopped goes on where it was: what is finished is never computed twice, and an "
                "unfinished walk begins at its last checkpoint.",
-    .options = "output model shard time-limit accept-unknown memory scratch checkpoint threads "
+    .options = "output model set shard time-limit accept-unknown memory scratch checkpoint threads "
                "numerics plots quiet",
     .run = command_run,
 };
@@ -173,7 +173,8 @@ const struct bs_command bs_command_plan = {
     .details = "Reads the config and opens its models and texts as a run would, and says what a "
                "run would do: its trials, how much memory and disk it takes, how much work it is "
                "and about how long.",
-    .options = "output model shard shards places accept-unknown memory scratch checkpoint threads "
-               "numerics quiet",
+    .options =
+        "output model set shard shards places accept-unknown memory scratch checkpoint threads "
+        "numerics quiet",
     .run = command_plan,
 };

@@ -9,6 +9,7 @@
 #include "eval/config/expected.h"
 #include "eval/config/model_list.h"
 #include "eval/config/load.h"
+#include "eval/config/settings.h"
 #include "eval/config/sweep.h"
 #include "eval/tasks/metric.h"
 
@@ -229,13 +230,37 @@ static enum bs_status read_source(const char *path, char **source, size_t *size,
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err)
 {
+    return bs_config_load_set(path, NULL, 0, charts, config, err);
+}
+
+/* Messages of places in a text that has settings in it do not call it the file. */
+static enum bs_status parse_set(const char *path, const char *text, const char *const *settings,
+                                int num_settings, const char *const *charts,
+                                struct bs_config *config, struct bs_error *err)
+{
+    char *set, *name = bs_printf("%s with --set", path);
+    if (!name)
+        return bs_fail_memory(err);
+    enum bs_status status = bs_settings_apply(path, text, settings, num_settings, &set, err);
+    if (!status)
+        status = bs_config_parse(name, set, strlen(set), charts, config, err);
+    bs_free(set);
+    bs_free(name);
+    return status;
+}
+
+enum bs_status bs_config_load_set(const char *path, const char *const *settings, int num_settings,
+                                  const char *const *charts, struct bs_config *config,
+                                  struct bs_error *err)
+{
     char *text = NULL;
     size_t size;
     memset(config, 0, sizeof *config);
     struct stat info;
     enum bs_status status = read_source(path, &text, &size, err);
     if (!status)
-        status = bs_config_parse(path, text, size, charts, config, err);
+        status = num_settings ? parse_set(path, text, settings, num_settings, charts, config, err)
+                              : bs_config_parse(path, text, size, charts, config, err);
     if (!status && !stat(path, &info) && !S_ISREG(info.st_mode))
         config->folder[0] = '\0'; /* a pipe has no folder that a path could start from */
     bs_free(text);

@@ -120,6 +120,11 @@ struct bs_config {
 enum bs_status bs_config_load(const char *path, const char *const *charts, struct bs_config *config,
                               struct bs_error *err);
 
+/* The same with settings in it that its text does not have (settings.h). */
+enum bs_status bs_config_load_set(const char *path, const char *const *settings, int num_settings,
+                                  const char *const *charts, struct bs_config *config,
+                                  struct bs_error *err);
+
 /* As bs_config_load, from `size` bytes of text; `path` is for messages. Where `charts` is NULL, as
  * of a text that a result file holds, any chart may be named, and files that options name need not
  * be there. */

@@ -64,8 +64,8 @@ check "-V, -h, -q, -o and help" short_forms
 # Each option that a command's help names must be taken, and each that it takes must be named.
 takes() {
     case $1 in
-    run) echo output model shard time-limit accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
-    plan) echo output model shard shards places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
+    run) echo output set model shard time-limit accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
+    plan) echo output set model shard shards places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
     export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;
     table) echo columns fail-if format group-by help items layers pivot positions sort top where ;;
     diff) echo between columns fail-if format help ;;
