@@ -242,6 +242,7 @@ install: all ## install the program, its manual and completions under PREFIX
 	install -D $(BUILD)/bitsweep $(DESTDIR)$(PREFIX)/bin/bitsweep
 	install -d $(SHARE)/bitsweep/plots $(SHARE)/man/man1 $(dir $(COMPLETIONS))
 	install -m 644 plots/*.gp plots/report.css plots/report.js $(SHARE)/bitsweep/plots
+	install -m 644 configs/template.yaml $(SHARE)/bitsweep
 	$(BUILD)/bitsweep help --man >$(SHARE)/man/man1/bitsweep.1
 	test -n "$(COMMANDS)"
 	for c in $(COMMANDS); do $(BUILD)/bitsweep help --man $$c >$(SHARE)/man/man1/bitsweep-$$c.1 || exit 1; done

@@ -238,7 +238,8 @@ static int take_accepted(const struct bs_command *command, const char *key,
  * value at this offset of the arguments, or to `take`, which says what is wrong with it. */
 static const struct bs_flag flags[] = {
     {"output", "PATH", 'o',
-     "the result file of run and plan, else results/CONFIG.h5; the new file of merge; the page of "
+     "the config of init, else MODEL.yaml; the result file of run and plan, else "
+     "results/CONFIG.h5; the new file of merge; the page of "
      "report, else the result file with .html for its ending; the folder "
      "of plot's charts, else the result file's name without its ending; an importance matrix, else "
      "results/CONFIG.imatrix.gguf, of llama.cpp's older layout where a name ends in .dat",

@@ -73,6 +73,7 @@ takes() {
     tokenize) echo ids no-special help ;;
     plot) echo output where sort top x y lines panels pictures size dark plots help ;;
     report) echo output columns where sort group-by top plots help ;;
+    init) echo output help ;;
     describe) echo markdown help ;;
     help) echo help man ;;
     esac
