@@ -1,10 +1,12 @@
 """quarot.json: what the authors' code of QuaRot makes of the embedded model, in float32 on a CPU.
 
     quarot.py --quarot <checkout>/fake_quant --model ../../datasets/tiny \\
+              --calibration ../../datasets/commons/calibration.txt \\
               --evaluation ../../datasets/commons/evaluation.txt --out quarot.json
 
-It drives fuse_layer_norms, rotate_model, the wrappers of main.py and rtn_fwrd with our windows of tokens. What a CPU lacks is supplied: their fast_hadamard_transform (by additions in the
-same order of channels), `utils` (a device, a clean-up that does nothing) and Tensor.cuda.
+It drives fuse_layer_norms, rotate_model, the wrappers of main.py, rtn_fwrd and gptq_fwrd with our windows of tokens. What a CPU
+lacks is supplied: their fast_hadamard_transform (by additions in the same order of channels), `utils` (a device, a clean-up that
+does nothing), Tensor.cuda and cuda.synchronize; and to a layer that gptq_fwrd calls the cosines and sines that it now wants.
 """
 import argparse
 import importlib.metadata
@@ -35,6 +37,7 @@ def load_authors(folder):
     utils = types.ModuleType("utils")
     utils.DEV = torch.device("cpu")
     utils.cleanup_memory = lambda *args, **kwargs: None
+    torch.cuda.synchronize = lambda *args, **kwargs: None
     fast = types.ModuleType("fast_hadamard_transform")
     fast.hadamard_transform = hadamard_transform
     sys.modules.update(utils=utils, fast_hadamard_transform=fast)
@@ -100,11 +103,28 @@ def quantize_activations(model, bits, kv_bits):
         wrap_keys(model, kv_bits)
 
 
-def quantize_weights(model, row):
+def give_positions(model):
+    """Layers that are called with position_ids alone."""
+    def wrap(forward):
+        def call(hidden, position_ids=None, position_embeddings=None, **rest):
+            turns = position_embeddings or model.model.rotary_emb(hidden, position_ids)
+            return forward(hidden, position_ids=position_ids, position_embeddings=turns, **rest)
+        return call
+    for layer in model.model.layers:
+        layer.forward = wrap(layer.forward)
+
+
+def quantize_weights(model, row, calibration):
     import gptq_utils
-    args = argparse.Namespace(w_bits=row["weights"], w_groupsize=-1, w_asym=False, w_clip=False,
-                              int8_down_proj=False)
-    if row["weights"] < 16:
+    args = argparse.Namespace(w_bits=row["weights"], w_groupsize=-1, w_asym=False, w_clip=row["gptq"],
+                              int8_down_proj=False, nsamples=len(calibration), percdamp=0.01,
+                              act_order=False)
+    model.seqlen = TOKENS
+    if row["gptq"]:
+        give_positions(model)
+        gptq_utils.gptq_fwrd(model, [(window[None],) for window in calibration], torch.device("cpu"),
+                             args)
+    elif row["weights"] < 16:
         gptq_utils.rtn_fwrd(model, torch.device("cpu"), args)
 
 
@@ -136,19 +156,20 @@ def samples(model):
     return taken
 
 
-def row(weights, activations, kv, seed=0, remove_mean=True, runs=()):
+def row(weights, activations, kv, seed=0, remove_mean=True, gptq=False, runs=()):
     return dict(weights=weights, activations=activations, kv=kv, seed=seed,
-                remove_mean=remove_mean, runs=list(runs))
+                remove_mean=remove_mean, gptq=gptq, runs=list(runs))
 
 
 SPLITS = [0, 8, 40, 88, 120, 200]
 
-# With 4 bits for activations a figure hangs on the last bits of sums: those rows are run with every
-# linear as the product over its first n channels plus that over the rest.
+# With 4 bits for activations, or by GPTQ, a figure hangs on the last bits of sums: those rows are run
+# with every linear as the product over its first n channels plus that over the rest.
 ROWS = [
     row(16, 16, 16), row(4, 16, 16), row(4, 8, 16), row(4, 8, 8),
     row(4, 8, 8, seed=3, remove_mean=False),
     row(4, 4, 16, runs=SPLITS), row(4, 4, 4, runs=SPLITS),
+    row(4, 16, 16, gptq=True, runs=SPLITS), row(3, 16, 16, gptq=True, runs=SPLITS),
 ]
 
 
@@ -161,35 +182,36 @@ def split_linear(channels):
     return split if channels else linear
 
 
-def run(args, row, channels, evaluation, golden):
+def run(args, row, channels, windows, golden):
     whole = torch.nn.functional.linear
     torch.nn.functional.linear = split_linear(channels)
     model = load_model(args.model)
     rotate(model, row["seed"], row["remove_mean"])
     if row["weights"] == 16:
         golden["weights"] = samples(model)
-    quantize_weights(model, row)
+    quantize_weights(model, row, windows["calibration"])
     quantize_activations(model, row["activations"], row["kv"])
-    nll = mean_nll(model, evaluation)
+    nll = mean_nll(model, windows["evaluation"])
     torch.nn.functional.linear = whole
     return nll
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("quarot", "model", "evaluation", "out"):
+    for name in ("quarot", "model", "calibration", "evaluation", "out"):
         parser.add_argument("--" + name, required=True)
     args = parser.parse_args()
     load_authors(args.quarot)
     import hadamard_utils
-    evaluation = windows_of(args.model, args.evaluation, WINDOWS)
+    windows = {text: windows_of(args.model, getattr(args, text), WINDOWS)
+               for text in ("calibration", "evaluation")}
     golden = {"versions": {name: importlib.metadata.version(name) for name in
                            ("torch", "transformers")},
               "cores": {str(k): digest(getattr(hadamard_utils, f"get_had{k}")()) for k in CORES},
               "weights": {}, "rows": []}
     for row in ROWS:
         splits = row.pop("runs") or [0]
-        nlls = [run(args, row, n, evaluation, golden) for n in splits]
+        nlls = [run(args, row, n, windows, golden) for n in splits]
         golden["rows"].append({**row, "mean_nlls": nlls})
         print(golden["rows"][-1], flush=True)
     with open(args.out, "w", encoding="utf-8") as file:
