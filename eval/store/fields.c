@@ -12,14 +12,16 @@
 /* Name, offset, kind and size are read off the struct, so none of them can drift from it. */
 /* clang-format does not know _Generic. */
 /* clang-format off */
-#define FIELD(T, member)                                                                           \
+#define FIELD_IN(T, member, unit_)                                                                 \
     {                                                                                              \
         .name = #member, .offset = offsetof(T, member), .size = sizeof(((T *)0)->member),          \
+        .unit = unit_,                                                                             \
         .kind = _Generic(((T *)0)->member, char *: BS_FIELD_TEXT,                                  \
                          const char *: BS_FIELD_STRING, int: BS_FIELD_INT,                         \
                          double: BS_FIELD_DOUBLE)                                                  \
     }
 /* clang-format on */
+#define FIELD(T, member) FIELD_IN(T, member, NULL)
 #define ROW(member) FIELD(struct bs_row, member)
 #define VALUE(member) FIELD(struct bs_value_row, member)
 #define LAYER(member) FIELD(struct bs_layer_row, member)
@@ -65,8 +67,8 @@ static const struct bs_field row_fields[] = {
     ROW(stride),
     ROW(scored),
     ROW(calibrations),
-    ROW(seconds_quantize),
-    ROW(seconds_evaluate),
+    FIELD_IN(struct bs_row, seconds_quantize, "s"),
+    FIELD_IN(struct bs_row, seconds_evaluate, "s"),
     ROW(version),
     ROW(commit),
     ROW(cpu),
@@ -85,7 +87,12 @@ static const struct bs_field value_fields[] = {
 };
 
 static const struct bs_field layer_fields[] = {
-    LAYER(block), LAYER(name), LAYER(out_features), LAYER(in_features), LAYER(seconds), {0},
+    LAYER(block),
+    LAYER(name),
+    LAYER(out_features),
+    LAYER(in_features),
+    FIELD_IN(struct bs_layer_row, seconds, "s"),
+    {0},
 };
 
 static const struct bs_field answer_fields[] = {
@@ -99,9 +106,9 @@ static const struct bs_field answer_fields[] = {
     ANSWER(characters),
     ANSWER(bytes),
     ANSWER(greedy),
-    ANSWER(log_likelihood),
-    ANSWER(unconditional),
-    ANSWER(suffix),
+    FIELD_IN(struct bs_answer, log_likelihood, "nats"),
+    FIELD_IN(struct bs_answer, unconditional, "nats"),
+    FIELD_IN(struct bs_answer, suffix, "nats"),
     {0},
 };
 
@@ -117,12 +124,15 @@ struct bs_record_type bs_layer_type(char (*columns)[40], int num_columns,
     assert(num_columns <= BS_MOST_LINEAR_VALUES);
     for (; layer_fields[count].name; count++)
         fields[count] = layer_fields[count];
-    for (int c = 0; c < num_columns; c++)
+    for (int c = 0; c < num_columns; c++) {
+        const struct bs_value_type *value = bs_linear_value_type_find(columns[c]);
         fields[count++] = (struct bs_field){.name = columns[c],
                                             .offset = offsetof(struct bs_layer_row, values) +
                                                       (size_t)c * sizeof(double),
                                             .kind = BS_FIELD_DOUBLE,
-                                            .size = sizeof(double)};
+                                            .size = sizeof(double),
+                                            .unit = value ? value->unit : NULL};
+    }
     fields[count] = (struct bs_field){.name = NULL};
     return (struct bs_record_type){fields, sizeof(struct bs_layer_row)};
 }

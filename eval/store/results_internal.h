@@ -18,7 +18,8 @@ struct bs_field {
     const char *name;
     size_t offset;
     enum bs_field_kind kind;
-    size_t size; /* bytes in the record, the final zero of a text included */
+    size_t size;      /* bytes in the record, the final zero of a text included */
+    const char *unit; /* "s"; NULL or "" = none */
 };
 
 enum { BS_MOST_FIELDS = 96 };

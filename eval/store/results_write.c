@@ -1,7 +1,10 @@
 /* Writing into an open result file: attributes, tables, arrays. */
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "eval/base/mem.h"
 #include "eval/store/results_internal.h"
@@ -100,6 +103,48 @@ static enum bs_status write_dataset(const struct bs_commit *commit, hid_t parent
     return status;
 }
 
+/* Sets the attribute `units` of a dataset: of an array one word, of a table a JSON object of the
+ * columns that have one. "" = it has none. */
+static enum bs_status set_units(const struct bs_commit *commit, hid_t parent, const char *place,
+                                const char *units, struct bs_error *err)
+{
+    if (!*units)
+        return BS_OK;
+    hid_t dataset = H5Dopen2(parent, place, H5P_DEFAULT);
+    if (dataset < 0)
+        return bs_h5_fail(err, BS_EIO, commit->path, place);
+    enum bs_status status = set_text(commit, dataset, "units", units, err);
+    if (H5Dclose(dataset) < 0 && !status)
+        status = bs_h5_fail(err, BS_EIO, commit->path, place);
+    return status;
+}
+
+/* The same of names with their units, which are taken; NULL = memory had run out. */
+static enum bs_status set_json_units(const struct bs_commit *commit, hid_t parent,
+                                     const char *place, json_t *units, struct bs_error *err)
+{
+    char *text = units ? json_dumps(units, 0) : NULL;
+    enum bs_status status = text ? BS_OK : bs_fail_memory(err);
+    if (!status && json_object_size(units))
+        status = set_units(commit, parent, place, text, err);
+    free(text);
+    json_decref(units);
+    return status;
+}
+
+/* The fields of a record that have a unit; NULL = memory has run out. */
+static json_t *units_of(const struct bs_record_type *record)
+{
+    json_t *units = json_object();
+    for (const struct bs_field *field = record->fields; units && field->name; field++)
+        if (field->unit && *field->unit &&
+            json_object_set_new(units, field->name, json_string(field->unit))) {
+            json_decref(units);
+            return NULL;
+        }
+    return units;
+}
+
 /* A compound table in chunks of so many rows. An empty one has no chunks. */
 static enum bs_status write_table(const struct bs_commit *commit, hid_t parent, const char *place,
                                   const struct bs_record_type *record, const void *rows,
@@ -123,6 +168,8 @@ static enum bs_status write_table(const struct bs_commit *commit, hid_t parent, 
         status = write_dataset(commit, parent, place, 1, &count, count > 0 ? &chunk : NULL, deflate,
                                file_type, memory_type, data, err);
     }
+    if (!status)
+        status = set_json_units(commit, parent, place, units_of(record), err);
     bs_free(data);
     bs_h5_close(memory_type);
     bs_h5_close(file_type);
@@ -136,6 +183,21 @@ static enum bs_status remove_table(const struct bs_commit *commit, const char *p
         H5Ldelete(commit->file, place, H5P_DEFAULT) >= 0)
         return BS_OK;
     return bs_h5_fail(err, BS_EIO, commit->path, place);
+}
+
+/* The units of all values by their names; NULL = memory has run out. */
+static json_t *units_of_values(const struct bs_value_row *values, int count)
+{
+    json_t *units = json_object();
+    for (int v = 0; v < count && units; v++) {
+        const struct bs_value_type *type = bs_value_type_find(values[v].evaluation, values[v].name);
+        bool known = !type || !*type->unit || json_object_get(units, type->name);
+        if (!known && json_object_set_new(units, type->name, json_string(type->unit))) {
+            json_decref(units);
+            units = NULL;
+        }
+    }
+    return units;
 }
 
 static enum bs_status write_values(const struct bs_commit *commit, struct bs_error *err)
@@ -152,6 +214,9 @@ static enum bs_status write_values(const struct bs_commit *commit, struct bs_err
             values[count++] = commit->rows[i].values[v];
     enum bs_status status = write_table(commit, commit->file, "values", &bs_value_row_type, values,
                                         count, CHUNK_VALUES, false, err);
+    if (!status)
+        status =
+            set_json_units(commit, commit->file, "values", units_of_values(values, count), err);
     bs_free(values);
     return status;
 }
@@ -176,9 +241,11 @@ static enum bs_status write_figure(const struct bs_commit *commit, hid_t group,
     hsize_t chunk[2] = {dims[1] < CHUNK_FIGURES ? CHUNK_FIGURES / dims[1] : 1, dims[1]};
     if (chunk[0] > dims[0])
         chunk[0] = dims[0];
-    return write_dataset(commit, group, type->name, 2, dims, chunk, true,
-                         is_float ? H5T_IEEE_F32LE : H5T_STD_U8LE,
-                         is_float ? H5T_NATIVE_FLOAT : H5T_NATIVE_UINT8, data, err);
+    if (write_dataset(commit, group, type->name, 2, dims, chunk, true,
+                      is_float ? H5T_IEEE_F32LE : H5T_STD_U8LE,
+                      is_float ? H5T_NATIVE_FLOAT : H5T_NATIVE_UINT8, data, err))
+        return err->status;
+    return set_units(commit, group, type->name, type->unit, err);
 }
 
 /* What was measured: of a text figures, of a task answers. */

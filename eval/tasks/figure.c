@@ -24,10 +24,10 @@ static double same_top(const struct bs_prediction *p) { return p->own->top == p-
 static double target_is_top(const struct bs_prediction *p) { return p->own->top == p->target; }
 
 const struct bs_figure_type bs_figure_types[BS_NUM_FIGURES] = {
-    [BS_NLL] = {"nll", BS_FIGURE_FLOAT, false, nll},
-    [BS_KLD] = {"kld", BS_FIGURE_FLOAT, true, kld},
-    [BS_SAME_TOP] = {"same_top", BS_FIGURE_BYTE, true, same_top},
-    [BS_TARGET_IS_TOP] = {"target_is_top", BS_FIGURE_BYTE, false, target_is_top},
+    [BS_NLL] = {"nll", "nats", BS_FIGURE_FLOAT, false, nll},
+    [BS_KLD] = {"kld", "nats", BS_FIGURE_FLOAT, true, kld},
+    [BS_SAME_TOP] = {"same_top", "", BS_FIGURE_BYTE, true, same_top},
+    [BS_TARGET_IS_TOP] = {"target_is_top", "", BS_FIGURE_BYTE, false, target_is_top},
 };
 
 size_t bs_figure_bytes(enum bs_figure figure)

@@ -25,6 +25,7 @@ enum bs_figure_kind { BS_FIGURE_FLOAT, BS_FIGURE_BYTE };
 /* A figure: its name, its kind, how it is computed. */
 struct bs_figure_type {
     const char *name; /* of its dataset */
+    const char *unit; /* "nats"; "" = none */
     enum bs_figure_kind kind;
     bool compares; /* with the unquantized model, of which itself it says nothing */
     double (*value)(const struct bs_prediction *prediction);
