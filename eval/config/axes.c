@@ -9,55 +9,6 @@
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, HINT_TEXT = 200, WHERE_TEXT = 512 };
 
-const struct bs_option bs_recipe_options[] = {
-    BS_OPT_WORDS(struct bs_recipe, calibrate_on, BS_CHOICE, BS_ON_AUTO, 0, 2, bs_calibrate_on_names,
-                 "whose inputs calibrate a block; auto = as the algorithm's authors do"),
-    BS_OPT_WORDS(
-        struct bs_recipe, compute, BS_CHOICE, BS_FLOAT32, 0, 2, bs_compute_names,
-        "what evaluation multiplies in, where activations are not quantized; bfloat16 rounds "
-        "inputs and weights of linears and head, and is faster by native numerics with AVX-512; as "
-        "llama.cpp rounds the inputs to blocks of 8 bits, for weights in GGUF's types"),
-    {.name = NULL},
-};
-
-const struct bs_config_key bs_sweep_keys[] = {
-    {"algorithm", "a name, or a list of names and chains",
-     "what is done to the weights; a chain is a list within the list", true},
-    {"model", "a name, or a list of names, of the file's models",
-     "the models that this grid is for; without it all of them", false},
-    {"weights", "a mapping, see weights, or none", "the format of the weights", false},
-    {"activations", "a mapping, see activations, or none", "the format of the activations", false},
-    {"except", "a list of mappings, see except", "places where it is another one", false},
-    {.name = NULL},
-};
-
-const struct bs_config_key bs_except_keys[] = {
-    {"where", "a place, or a list of them",
-     "as `bitsweep plan --places` lists them: down_input, \"*.down_proj\", \"layer[0,-1].*\"; "
-     "embedding and head, which weights alone leaves as they are",
-     true},
-    {"weights", "a mapping, see weights, or none",
-     "what differs from the grid's own; the last exception that has a place holds", false},
-    {"activations", "a mapping, see activations, or none", "the same", false},
-    {.name = NULL},
-};
-
-const struct bs_config_key bs_setting_keys[] = {
-    {"format", "a name, see format, or none", "the number format; where only options are set, int",
-     false},
-    {"range", "a name, see range",
-     "what finds the extremes that a scale is fitted to; formats with a search of their own have "
-     "none",
-     false},
-    {.name = NULL},
-};
-
-const struct bs_config_key bs_where_keys[] = {
-    {"where", "inputs, qkv, a place, or a list of them",
-     "inputs = of linears; qkv = outputs of q, k and v, before rotary positions", false},
-    {.name = NULL},
-};
-
 static void release_axis(struct bs_axis *axis)
 {
     for (int i = 0; axis->texts && i < axis->count; i++)
@@ -277,15 +228,16 @@ static bool names_plugin(const struct bs_axes_scope *scope, int kind,
     return named;
 }
 
-static const struct bs_option *own_options(enum bs_use use)
-{
-    return use == BS_FOR_WEIGHTS ? bs_weights_options : bs_activations_options;
-}
-
 /* An exception has it beside its settings. */
 static bool takes_where(const struct bs_axes_scope *scope)
 {
     return scope->use == BS_FOR_ACTIVATIONS && !scope->exception;
+}
+
+/* What is of keys and values both can say what differs for one of them. */
+static bool parts_cache(const struct bs_axes_scope *scope)
+{
+    return scope->use == BS_FOR_CACHE && scope->cached == BS_NUM_CACHED;
 }
 
 static void add_setting_names(const struct bs_axes_scope *scope, struct bs_names *names)
@@ -298,7 +250,9 @@ static void add_setting_names(const struct bs_axes_scope *scope, struct bs_names
                 bs_names_add_options(names, kinds[k]->rows[i]->options);
     if (takes_where(scope))
         bs_names_add(names, bs_where_keys[0].name);
-    bs_names_add_options(names, own_options(scope->use));
+    for (int c = 0; parts_cache(scope) && bs_cached_keys[c].name; c++)
+        bs_names_add(names, bs_cached_keys[c].name);
+    bs_names_add_options(names, bs_setting_options(scope->use));
 }
 
 /* A key that nothing here has: whose it is where a plug-in that is not named has it. */
@@ -323,7 +277,7 @@ static enum bs_status read_setting_option(struct reading *all, int index,
                                           const struct bs_yaml_node *values)
 {
     const struct bs_axes_scope *scope = &all->axes->scopes[index];
-    const struct bs_option *option = bs_option_find(own_options(scope->use), key->text);
+    const struct bs_option *option = bs_option_find(bs_setting_options(scope->use), key->text);
     struct bs_axis axis = {.scope = index, .name = option ? option->name : NULL};
     const struct bs_option *kind = option; /* those of one name are of one type */
     bool good = true;
@@ -375,7 +329,8 @@ static enum bs_status add_scope(struct reading *all, enum bs_use use,
         return bs_fail_memory(all->load->err);
     axes->scopes = grown;
     struct bs_axes_scope *scope = &grown[axes->num_scopes++];
-    *scope = (struct bs_axes_scope){.use = use, .where = where, .exception = like >= 0};
+    *scope = (struct bs_axes_scope){
+        .use = use, .cached = BS_NUM_CACHED, .where = where, .exception = where && like >= 0};
     for (int k = 0; like >= 0 && k < KINDS; k++)
         scope->names[k] = grown[like].names[k];
     return BS_OK;
@@ -410,6 +365,14 @@ static void wrong_setting(struct reading *all, const struct bs_axes_scope *scope
     all->axes->broken = true;
 }
 
+static bool is_cached_key(const char *name)
+{
+    bool is = false;
+    for (int c = 0; bs_cached_keys[c].name; c++)
+        is |= !strcmp(bs_cached_keys[c].name, name);
+    return is;
+}
+
 /* `weights:` or `activations:` below `key`, into the last scope: choices before options, as the
  * names say which options there are. */
 static enum bs_status read_setting(struct reading *all, const char *key,
@@ -439,11 +402,32 @@ static enum bs_status read_setting(struct reading *all, const char *key,
         if (!name->text || !strcmp(name->text, kinds[0]->kind) ||
             !strcmp(name->text, kinds[1]->kind)) {
             continue;
+        } else if (parts_cache(scope) && is_cached_key(name->text)) {
+            continue; /* which are scopes of their own */
         } else if (takes_where(scope) && !strcmp(name->text, bs_where_keys[0].name)) {
             scope->where = check_where(all, values) ? values : NULL;
         } else {
             status = read_setting_option(all, index, name, values);
         }
+    }
+    return status;
+}
+
+/* `kv_cache:`, then what it says of keys and of values alone. */
+static enum bs_status read_cache(struct reading *all, const struct bs_yaml_node *node)
+{
+    int both = all->axes->num_scopes;
+    if (!node)
+        return BS_OK;
+    enum bs_status status = add_scope(all, BS_FOR_CACHE, NULL, -1);
+    if (!status)
+        status = read_setting(all, "kv_cache", node);
+    for (int c = 0; c < BS_NUM_CACHED && node->kind == BS_YAML_MAPPING && !status; c++) {
+        const struct bs_yaml_node *own = bs_yaml_get(node, bs_cached_keys[c].name);
+        if (!own || (status = add_scope(all, BS_FOR_CACHE, NULL, both)))
+            continue;
+        all->axes->scopes[all->axes->num_scopes - 1].cached = c;
+        status = read_setting(all, bs_cached_keys[c].name, own);
     }
     return status;
 }
@@ -577,6 +561,8 @@ enum bs_status bs_axes_read(struct bs_load *load, const struct bs_yaml_node *gri
         status = add_scope(&all, BS_FOR_ACTIVATIONS, NULL, -1);
     if (!status)
         status = read_setting(&all, "activations", bs_yaml_get(grid, "activations"));
+    if (!status)
+        status = read_cache(&all, bs_yaml_get(grid, "kv_cache"));
     if (!status)
         status = read_exceptions(&all, bs_yaml_get(grid, "except"));
     for (int i = 0; i < grid->num_items && !status; i += 2)

@@ -16,9 +16,11 @@ struct bs_axis {
     struct bs_lines without; /* formats and ranges of the product that it does not apply to */
 };
 
-/* What a setting is read from: `weights:` or `activations:` of the grid or of an exception. */
+/* What a setting is read from: `weights:` or `activations:` of the grid or of an exception;
+ * `kv_cache:`, which is of keys and values both, and what it says of one. */
 struct bs_axes_scope {
     enum bs_use use;
+    int cached;                       /* of a cache: enum bs_cached; BS_NUM_CACHED = of both */
     const struct bs_yaml_node *where; /* of activations and exceptions; NULL = as is usual */
     bool exception;
     bool unnamed; /* it sets options without naming a format: the first one is meant */
@@ -29,7 +31,8 @@ struct bs_axes_scope {
 /* The axes of a grid, by what they set. */
 struct bs_axes {
     int num_scopes, num_axes;
-    struct bs_axes_scope *scopes; /* weights, activations, then exceptions in the file's order */
+    struct bs_axes_scope *scopes; /* weights, activations, cache, then exceptions in the file's
+                                     order */
     struct bs_axis *axes;         /* settings first, as a reader lists them */
     bool broken;                  /* an error was reported */
 };

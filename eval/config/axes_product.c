@@ -77,12 +77,30 @@ static char *join(const struct bs_yaml_node *where)
     return text;
 }
 
+static struct bs_setting *setting_of(const struct bs_axes_scope *scope, struct bs_recipe *recipe)
+{
+    if (scope->use == BS_FOR_CACHE)
+        return &recipe
+                    ->cache[scope->cached == BS_CACHED_VALUES ? BS_CACHED_VALUES : BS_CACHED_KEYS];
+    return scope->use == BS_FOR_WEIGHTS ? &recipe->weights : &recipe->activations;
+}
+
+/* What is of keys and values both was set for the keys. */
+static enum bs_status end_scope(const struct bs_axes_scope *scope, struct bs_recipe *recipe,
+                                struct bs_error *err)
+{
+    if (scope->use != BS_FOR_CACHE || scope->cached != BS_NUM_CACHED)
+        return BS_OK;
+    bs_setting_release(&recipe->cache[BS_CACHED_VALUES]);
+    return bs_setting_copy(&recipe->cache[BS_CACHED_VALUES], &recipe->cache[BS_CACHED_KEYS], err);
+}
+
 /* The setting that a scope is about, as it is before the scope's axes: of an exception what holds
  * without it. */
 static enum bs_status begin_scope(const struct bs_axes_scope *scope, struct bs_recipe *recipe,
                                   struct bs_setting **setting, struct bs_error *err)
 {
-    *setting = scope->use == BS_FOR_WEIGHTS ? &recipe->weights : &recipe->activations;
+    *setting = setting_of(scope, recipe);
     char *where = scope->where ? join(scope->where) : NULL;
     enum bs_status status = scope->where && !where ? bs_fail_memory(err) : BS_OK;
     if (!status && scope->exception) {
@@ -155,7 +173,7 @@ static enum bs_status apply_scope(struct bs_axes *axes, int index, long point,
                 status = note_lack(axis, setting, err);
             }
         }
-    return status;
+    return status ? status : end_scope(&axes->scopes[index], recipe, err);
 }
 
 enum bs_status bs_axes_apply(struct bs_axes *axes, long point, struct bs_recipe *recipe,

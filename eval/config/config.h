@@ -73,6 +73,7 @@ extern const struct bs_config_key bs_config_keys[];
 extern const struct bs_config_key bs_sweep_keys[];
 extern const struct bs_config_key bs_setting_keys[]; /* of `weights:` and `activations:` */
 extern const struct bs_config_key bs_where_keys[];   /* of `activations:` beside them */
+extern const struct bs_config_key bs_cached_keys[];  /* of `kv_cache:`, by enum bs_cached */
 extern const struct bs_config_key bs_except_keys[];
 extern const struct bs_config_key bs_calibration_keys[];
 extern const struct bs_config_key bs_evaluation_keys[];

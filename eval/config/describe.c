@@ -35,6 +35,8 @@ static const struct section sections[] = {
      bs_setting_keys, bs_weights_options, NULL, NULL, NULL},
     {"activations", "what activations are rounded to, as weights are", bs_setting_keys, NULL, "",
      bs_where_keys, bs_activations_options},
+    {"kv_cache", "what the keys and values in a cache are rounded to, as weights are",
+     bs_setting_keys, NULL, "", bs_cached_keys, bs_cache_options},
     {"except", "an entry of except: what is another one at some places", bs_except_keys, NULL, NULL,
      NULL, NULL},
     {"calibration", "the windows that algorithms look at", bs_calibration_keys,

@@ -7,6 +7,7 @@
 #include "eval/linalg/blas.h"
 #include "eval/linalg/elementary.h"
 #include "eval/linalg/vector.h"
+#include "eval/model/cache.h"
 
 enum { QUERY_TILE = 128 }; /* rows of a head's scores that exist at a time */
 
@@ -77,25 +78,149 @@ static void causal_exp(const struct bs_heads *in, const float *sink, float *scor
     }
 }
 
-/* One head's keys and values on their way, close together: the products read every row many times.
- * */
+/* One head's keys or values of a segment on their way, close together: the products read every row
+ * many times. And the same as a cache stores them. */
+struct head_side {
+    const struct bs_site_setting *site; /* NULL: no cache */
+    struct bs_head_rows rows;
+    int width, heads; /* of a head; key-value heads */
+    float *plain, *stored;
+};
+
 struct head_rows {
-    float *keys, *values, *scores;
+    struct head_side keys, values;
+    float *scores, *band; /* a tile each */
     int kv_head;
 };
 
-/* Brings the keys and values of a segment to where their positions are. */
-static void gather(const struct bs_heads *in, struct bs_segment s, const struct head_rows *head)
+/* A token's head, as stored where all its heads share a scale: rounded with them. */
+static void store_token(const struct head_side *side, int kv_head, int row, float *to,
+                        struct bs_scratch *scratch)
 {
-    size_t wide[] = {(size_t)in->architecture->head_dim, (size_t)in->architecture->value_dim};
-    const struct bs_head_rows rows[] = {in->k, in->v};
-    float *const to[] = {head->keys, head->values};
+    size_t mark = scratch->used, width = (size_t)(side->width * side->heads);
+    struct bs_values values = {bs_scratch_take(scratch, width), 1, (int)width, (int)width,
+                               side->heads};
+    memcpy(values.x, side->rows.x + (size_t)row * (size_t)side->rows.stride, width * sizeof *to);
+    bs_cache_round(side->site, &values, (uint64_t)row * width, scratch);
+    memcpy(to, values.x + kv_head * side->width, (size_t)side->width * sizeof *to);
+    scratch->used = mark;
+}
+
+/* Brings one head's rows of a segment to where their positions are. */
+static void gather_side(const struct head_side *side, struct bs_segment s, int kv_head,
+                        struct bs_scratch *scratch)
+{
+    size_t wide = (size_t)side->width, bytes = wide * sizeof(float);
+    float *plain = side->plain + (size_t)s.position * wide;
     for (size_t t = 0; t < (size_t)s.count; t++)
-        for (int i = 0; i < 2; i++)
-            memcpy(to[i] + ((size_t)s.position + t) * wide[i],
-                   rows[i].x + ((size_t)s.begin + t) * (size_t)rows[i].stride +
-                       (size_t)head->kv_head * wide[i],
-                   wide[i] * sizeof(float));
+        memcpy(plain + t * wide,
+               side->rows.x + ((size_t)s.begin + t) * (size_t)side->rows.stride +
+                   (size_t)kv_head * wide,
+               bytes);
+    if (!side->site)
+        return;
+    int keep = side->site->setting->first - s.position; /* which stay, before the others */
+    keep = keep < 0 ? 0 : keep < s.count ? keep : s.count;
+    float *stored = side->stored + (size_t)(s.position + keep) * wide;
+    int count = s.count - keep;
+    if (side->site->setting->sharing == BS_BY_TOKEN) {
+        for (int t = 0; t < count; t++)
+            store_token(side, kv_head, s.begin + keep + t, stored + (size_t)t * wide, scratch);
+        return;
+    }
+    struct bs_values values = {stored, count, side->width, side->width, 1};
+    memcpy(stored, plain + (size_t)keep * wide, (size_t)count * bytes);
+    uint64_t place = (uint64_t)kv_head * (uint64_t)side->rows.stride; /* no two heads alike */
+    if (count > 0)
+        bs_cache_round(side->site, &values, (place << 32) + (uint64_t)(s.begin + keep) * wide,
+                       scratch);
+}
+
+/* Keys from `begin` to `low` are stored to all queries of some rows, those to `high` to some of
+ * them: what position `first + r` sees is stored up to bs_cache_until. */
+struct stored_span {
+    int begin, low, high;
+};
+
+static struct stored_span span_of(const struct head_side *side, int from, int first, int rows)
+{
+    struct stored_span span = {from, from, from};
+    if (!side->site)
+        return span;
+    const struct bs_setting *setting = side->site->setting;
+    int low = bs_cache_until(setting, first), high = bs_cache_until(setting, first + rows - 1);
+    span.begin = setting->first > from ? setting->first : from;
+    span.low = low > span.begin ? low : span.begin;
+    span.high = high > span.low ? high : span.low;
+    if (span.begin >= first + rows)
+        span = (struct stored_span){from, from, from};
+    return span;
+}
+
+/* scores [rows][width]: columns `begin` to `end` of keys in `keys`, to `out`, `stride` apart. */
+static void score(const struct bs_heads *in, const float *q, const float *keys, int rows, int begin,
+                  int end, float *out, int stride)
+{
+    int d = in->architecture->head_dim;
+    if (end > begin)
+        bs_gemm_nt(rows, end - begin, d, in->scale, q, in->q.stride,
+                   keys + (size_t)begin * (size_t)d, d, 0, out, stride);
+}
+
+/* The scores of queries first and on, of keys as each of them sees these. */
+static void score_rows(const struct bs_heads *in, const struct head_rows *head, const float *q,
+                       int first, int rows, int from)
+{
+    const struct head_side *side = &head->keys;
+    int end = first + rows, width = end - from;
+    struct stored_span span = span_of(side, from, first, rows);
+    score(in, q, side->plain, rows, from, span.begin, head->scores, width);
+    score(in, q, side->stored, rows, span.begin, span.low, head->scores + (span.begin - from),
+          width);
+    score(in, q, side->plain, rows, span.low, end, head->scores + (span.low - from), width);
+    int band = span.high - span.low;
+    score(in, q, side->stored, rows, span.low, span.high, head->band, band);
+    for (int r = 0; r < rows && band; r++) {
+        int stored = bs_cache_until(side->site->setting, first + r) - span.low;
+        if (stored > 0)
+            memcpy(head->scores + (size_t)r * (size_t)width + (span.low - from),
+                   head->band + (size_t)r * (size_t)band, (size_t)stored * sizeof(float));
+    }
+}
+
+/* out += probabilities, columns `begin` to `end` of keys, times the values of these. */
+static void weigh(const struct head_side *side, const float *values, const float *probabilities,
+                  int stride, int rows, int begin, int end, float *out, int out_stride, float beta)
+{
+    if (end > begin)
+        bs_gemm_nn(rows, side->width, end - begin, 1, probabilities, stride,
+                   values + (size_t)begin * (size_t)side->width, side->width, beta, out,
+                   out_stride);
+}
+
+/* out = probabilities times values, as each query sees these. */
+static void weigh_rows(const struct head_rows *head, int first, int rows, int from, float *out,
+                       int stride)
+{
+    const struct head_side *side = &head->values;
+    int end = first + rows, width = end - from;
+    struct stored_span span = span_of(side, from, first, rows);
+    int band = span.high - span.low;
+    for (int r = 0; r < rows && band; r++) {
+        int stored = bs_cache_until(side->site->setting, first + r) - span.low;
+        size_t taken = (size_t)(stored > 0 ? stored : 0);
+        float *row = head->scores + (size_t)r * (size_t)width + (span.low - from);
+        float *to = head->band + (size_t)r * (size_t)band;
+        memset(to, 0, (size_t)band * sizeof *to);
+        memcpy(to, row, taken * sizeof *to);
+        memset(row, 0, taken * sizeof *row);
+    }
+    weigh(side, side->plain, head->scores + (span.low - from), width, rows, span.low, end, out,
+          stride, 0);
+    weigh(side, side->plain, head->scores, width, rows, from, span.begin, out, stride, 1);
+    weigh(side, side->stored, head->scores + (span.begin - from), width, rows, span.begin, span.low,
+          out, stride, 1);
+    weigh(side, side->stored, head->band, band, rows, span.low, span.high, out, stride, 1);
 }
 
 /* out, rows of `stride` floats: attention of one head's queries at positions first .. first + rows
@@ -107,14 +232,12 @@ static void attend_rows(const struct bs_heads *in, int h, int at, int first, int
     int d = in->architecture->head_dim, v = in->architecture->value_dim;
     int from = first_seen(in, first - first % QUERY_TILE), width = first + rows - from;
     float inverse[QUERY_TILE];
-    const float *q = in->q.x + (size_t)at * (size_t)in->q.stride + (size_t)(h * d);
-    bs_gemm_nt(rows, width, d, in->scale, q, in->q.stride, head->keys + (size_t)from * (size_t)d, d,
-               0, head->scores, width);
+    score_rows(in, head, in->q.x + (size_t)at * (size_t)in->q.stride + (size_t)(h * d), first, rows,
+               from);
     shape_scores(in->architecture, h, head->scores, rows, width, from);
     causal_exp(in, in->sinks ? in->sinks + h : NULL, head->scores, rows, width, first, from,
                inverse);
-    bs_gemm_nn(rows, v, width, 1, head->scores, width, head->values + (size_t)from * (size_t)v, v,
-               0, out, stride);
+    weigh_rows(head, first, rows, from, out, stride);
     for (int r = 0; r < rows; r++)
         bs_scale(out + (size_t)r * (size_t)stride, (size_t)v, inverse[r]);
 }
@@ -133,27 +256,48 @@ static void attend_segment(const struct bs_heads *in, struct bs_segment s, int h
     }
 }
 
+/* Room for the keys or values of one head, and for those that are stored where any are. */
+static struct head_side side_of(const struct bs_heads *in, const struct bs_site_setting *site,
+                                struct bs_head_rows rows, int width, struct bs_scratch *scratch)
+{
+    size_t floats = (size_t)in->fork.tokens * (size_t)width;
+    return (struct head_side){.site = site,
+                              .rows = rows,
+                              .width = width,
+                              .heads = in->architecture->num_kv_heads,
+                              .plain = bs_scratch_take(scratch, floats),
+                              .stored = bs_scratch_take(scratch, floats)};
+}
+
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch)
 {
     const struct bs_architecture *a = in->architecture;
     int shared = a->num_heads / a->num_kv_heads;
-    size_t mark = scratch->used, tokens = (size_t)in->fork.tokens;
-    struct head_rows head = {.scores = bs_scratch_take(scratch, QUERY_TILE * tokens),
-                             .keys = bs_scratch_take(scratch, tokens * (size_t)a->head_dim),
-                             .values = bs_scratch_take(scratch, tokens * (size_t)a->value_dim)};
+    size_t mark = scratch->used, tile = QUERY_TILE * (size_t)in->fork.tokens;
+    struct head_rows head = {.keys = side_of(in, in->stored_keys, in->k, a->head_dim, scratch),
+                             .values = side_of(in, in->stored_values, in->v, a->value_dim, scratch),
+                             .scores = bs_scratch_take(scratch, tile),
+                             .band = bs_scratch_take(scratch, tile)};
     for (; head.kv_head < a->num_kv_heads; head.kv_head++)
         for (int i = 0; i <= in->fork.branches; i++) {
             struct bs_segment s = bs_fork_segment(&in->fork, i);
-            gather(in, s, &head);
+            gather_side(&head.keys, s, head.kv_head, scratch);
+            gather_side(&head.values, s, head.kv_head, scratch);
             for (int h = head.kv_head * shared; h < (head.kv_head + 1) * shared; h++)
                 attend_segment(in, s, h, &head, out);
         }
     scratch->used = mark;
 }
 
-size_t bs_attend_floats(int head_dim, int value_dim, int tokens)
+size_t bs_attend_floats(const struct bs_program *program, const struct bs_op *op, int tokens)
 {
-    size_t rows = (size_t)tokens;
-    return bs_scratch_floats(QUERY_TILE * rows) + bs_scratch_floats(rows * (size_t)head_dim) +
-           bs_scratch_floats(rows * (size_t)value_dim);
+    size_t floats = 2 * bs_scratch_floats(QUERY_TILE * (size_t)tokens), most = 0;
+    for (int side = 1; side <= 2; side++) {
+        const struct bs_value *value = &program->values[op->in[side]];
+        size_t width = (size_t)(value->width / value->heads), all = (size_t)value->width;
+        size_t room = bs_scratch_floats(all) + bs_cache_floats(tokens, value->width);
+        floats += 2 * bs_scratch_floats((size_t)tokens * width);
+        most = room > most ? room : most;
+    }
+    return floats + most;
 }

@@ -18,6 +18,9 @@ struct bs_heads {
     struct bs_fork fork; /* rows of the window, and how they branch */
     const float *sinks;  /* [num_heads], a score beside those of the keys, of nothing; or NULL */
     struct bs_head_rows q, k, v;
+    /* How a cache stores keys and values, of which a query sees those as stored that were so when
+     * it looks; NULL: all as they are. */
+    const struct bs_site_setting *stored_keys, *stored_values;
     int window;   /* keys that a query sees, itself included; all of them where there is no limit */
     bool chunked; /* those of its chunk of `window` positions instead */
 };
@@ -28,6 +31,6 @@ struct bs_heads {
 void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch);
 
 /* Floats of scratch that bs_attend takes. */
-size_t bs_attend_floats(int head_dim, int value_dim, int tokens);
+size_t bs_attend_floats(const struct bs_program *program, const struct bs_op *op, int tokens);
 
 #endif

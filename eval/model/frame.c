@@ -1,6 +1,7 @@
 /* The forward pass: the interpreter of a block's program over one window. */
 #include <assert.h>
 
+#include "eval/model/cache.h"
 #include "eval/model/operations.h"
 
 /* Points the frame's values to a region of scratch. */
@@ -60,6 +61,28 @@ static bool is_read_itself(const struct bs_block *block, int value)
     return itself || !read;
 }
 
+/* Keys or values that all queries see as the cache stores them, but for those at the first
+ * positions. */
+static void quantize_cache(struct bs_frame *frame, const struct bs_site_setting *site,
+                           const struct bs_values *values)
+{
+    int first = site->setting->first;
+    if (site->setting->when == BS_WHEN_STORED) /* which attention does, query by query */
+        return;
+    if (!first)
+        bs_cache_round(site, values, 0, frame->scratch);
+    for (int i = 0; i <= frame->fork.branches && first; i++) {
+        struct bs_segment s = bs_fork_segment(&frame->fork, i);
+        int left = first - s.position, keep = left < 0 ? 0 : left < s.count ? left : s.count;
+        struct bs_values rest = *values;
+        size_t at = (size_t)(s.begin + keep);
+        rest.x += at * (size_t)values->stride;
+        rest.rows = s.count - keep;
+        if (rest.rows > 0)
+            bs_cache_round(site, &rest, at * (size_t)values->width, frame->scratch);
+    }
+}
+
 /* Quantizes the values at a site: to codes for linears whose kernels multiply such, in place where
  * others read them. */
 static void quantize_site(struct bs_frame *frame, int value)
@@ -72,9 +95,11 @@ static void quantize_site(struct bs_frame *frame, int value)
         return;
     if (bs_is_input(&block->program->values[value]))
         encode_for_kernels(frame, value);
-    if (is_read_itself(block, value))
-        bs_values_round(setting->setting, &setting->fixed, setting->rounder,
-                        &(struct bs_values){at->x, at->rows, is->width, at->stride, is->heads},
+    const struct bs_values values = {at->x, at->rows, is->width, at->stride, is->heads};
+    if (is->kind == BS_SITE_CACHE)
+        quantize_cache(frame, setting, &values);
+    else if (is_read_itself(block, value))
+        bs_values_round(setting->setting, &setting->fixed, setting->rounder, &values,
                         frame->scratch);
 }
 
@@ -122,6 +147,7 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
                              .rope = rope,
                              .tokens = fork->tokens,
                              .fork = *fork,
+                             .quantizes = true,
                              .imposed = observer ? observer->routing : NULL,
                              .routed = observer ? observer->routed : NULL,
                              .scratch = scratch};

@@ -216,6 +216,14 @@ static void scale(const struct bs_op *op, struct bs_frame *frame)
     }
 }
 
+/* How a cache stores the value, of what queries see as it was stored at their time; else NULL. */
+static const struct bs_site_setting *stored_at(const struct bs_frame *frame, int value)
+{
+    const struct bs_site_setting *sites = frame->quantizes ? frame->block->sites : NULL;
+    bool stores = sites && sites[value].setting && sites[value].setting->when == BS_WHEN_STORED;
+    return stores ? &sites[value] : NULL;
+}
+
 static void attend(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_architecture *a = frame->block->architecture;
@@ -224,6 +232,8 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
                           .scale = a->attention_scale / (float)layers,
                           .fork = frame->fork,
                           .sinks = frame->block->vectors[BS_VECTOR_SINKS],
+                          .stored_keys = stored_at(frame, op->in[1]),
+                          .stored_values = stored_at(frame, op->in[2]),
                           .q = {frame->values[op->in[0]].x, frame->values[op->in[0]].stride},
                           .k = {frame->values[op->in[1]].x, frame->values[op->in[1]].stride},
                           .v = {frame->values[op->in[2]].x, frame->values[op->in[2]].stride},
@@ -240,8 +250,7 @@ static double attend_flops(const struct bs_program *p, const struct bs_op *op, d
 
 static size_t attend_extra(const struct bs_program *p, const struct bs_op *op, int tokens)
 {
-    const struct bs_value *key = &p->values[op->in[1]], *value = &p->values[op->in[2]];
-    return bs_attend_floats(key->width / key->heads, value->width / value->heads, tokens);
+    return bs_attend_floats(p, op, tokens);
 }
 
 /* --- the MLP and the residual stream --- */

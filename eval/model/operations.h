@@ -21,6 +21,7 @@ struct bs_frame {
     struct bs_fork fork;  /* how they branch */
     const float *imposed; /* [tokens][experts], routing in place of the block's own; or NULL */
     float *routed;        /* the same, of the block; NULL = unwanted */
+    bool quantizes;       /* sites are, as the block says */
     struct bs_scratch *scratch; /* what is left of it: for what an op needs while it runs */
     struct bs_frame_value values[BS_MAX_VALUES];
 };

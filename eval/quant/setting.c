@@ -14,7 +14,9 @@ enum { ALLOWED_TEXT = 512 };
 static const char *const rounding_words[] = {"nearest",  "half_away",  "floor", "ceil",
                                              "truncate", "stochastic", NULL};
 static const char *const importance_words[] = {"none", "imatrix", NULL};
-static const char *const sharing_words[] = {"token", "window", "static", "head", "channel", NULL};
+static const char *const when_words[] = {"use", "store", NULL};
+static const char *const leave_words[] = {"one", "together", NULL};
+const char *const bs_sharing_words[] = {"token", "window", "static", "head", "channel", NULL};
 
 #define ROUNDING                                                                                   \
     BS_OPT_WORDS(struct bs_setting, rounding, BS_CHOICE, BS_NEAREST, 0, BS_STOCHASTIC,             \
@@ -43,7 +45,7 @@ const struct bs_option bs_weights_options[] = {
 
 const struct bs_option bs_activations_options[] = {
     BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_CHANNEL,
-                 sharing_words,
+                 bs_sharing_words,
                  "who shares a scale: a token, a window, a head of a token, a channel of a window "
                  "(its groups are of tokens); static = fixed from the calibration"),
     BS_OPT(struct bs_setting, keep, 0, 0, 0.5,
@@ -56,9 +58,34 @@ const struct bs_option bs_activations_options[] = {
     {.name = NULL},
 };
 
-static const struct bs_option *own_options(enum bs_use use)
+const struct bs_option bs_cache_options[] = {
+    BS_OPT_WORDS(
+        struct bs_setting, sharing, BS_CHOICE, BS_BY_HEAD, 0, BS_BY_CHANNEL, bs_sharing_words,
+        "who shares a scale: a head of a token, a token, or a channel, whose groups are of "
+        "consecutive tokens"),
+    BS_OPT(struct bs_setting, keep, 0, 0, 0.5, "share of the values that stay, as of activations"),
+    BS_OPT_WORDS(
+        struct bs_setting, when, BS_CHOICE, BS_WHEN_USED, 0, BS_WHEN_STORED, when_words,
+        "use: every query sees all tokens quantized; store: it sees those that were stored "
+        "by then, as a run token by token, and itself as it is"),
+    BS_OPT(struct bs_setting, residual, 0, 0, 1 << 20,
+           "store: so many of the newest tokens are not stored yet; of use there are none"),
+    BS_OPT_WORDS(struct bs_setting, leave, BS_CHOICE, BS_LEAVE_ONE, 0, BS_LEAVE_TOGETHER,
+                 leave_words,
+                 "store: the residual tokens are stored one by one, or all together when there are "
+                 "so many"),
+    BS_OPT(struct bs_setting, first, 0, 0, 1 << 20, "so many of the first tokens are never stored"),
+    BS_OPT(struct bs_setting, hadamard, false, 0, 1,
+           "heads are turned by a Hadamard matrix before they are stored, as llama.cpp does it"),
+    ROUNDING,
+    {.name = NULL},
+};
+
+const struct bs_option *bs_setting_options(enum bs_use use)
 {
-    return use == BS_FOR_WEIGHTS ? bs_weights_options : bs_activations_options;
+    return use == BS_FOR_WEIGHTS       ? bs_weights_options
+           : use == BS_FOR_ACTIVATIONS ? bs_activations_options
+                                       : bs_cache_options;
 }
 
 void bs_setting_init(struct bs_setting *setting)
@@ -66,6 +93,12 @@ void bs_setting_init(struct bs_setting *setting)
     const struct bs_plugin *range = bs_range_registry.rows[0];
     assert(range->options_size == 0);
     *setting = (struct bs_setting){.range = {.plugin = range}};
+}
+
+void bs_setting_init_cache(struct bs_setting *setting)
+{
+    bs_setting_init(setting);
+    setting->sharing = BS_BY_HEAD;
 }
 
 void bs_setting_release(struct bs_setting *setting)
@@ -131,7 +164,8 @@ bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b)
            a->rounding == b->rounding && a->rounding_seed == b->rounding_seed &&
            bs_option_equal(bs_option_find(bs_weights_options, "importance"), a, b) &&
            a->mix == b->mix && a->sharing == b->sharing && a->keep == b->keep &&
-           a->threshold == b->threshold;
+           a->threshold == b->threshold && a->when == b->when && a->residual == b->residual &&
+           a->leave == b->leave && a->first == b->first && a->hadamard == b->hadamard;
 }
 
 /* ---- choosing ---- */
@@ -189,7 +223,7 @@ static enum bs_status choose_named(struct bs_choice *choice, const struct bs_reg
 static const struct bs_option *find_option(const struct bs_setting *setting, enum bs_use use,
                                            const char *key, const void **values)
 {
-    const struct bs_option *option = bs_option_find(own_options(use), key);
+    const struct bs_option *option = bs_option_find(bs_setting_options(use), key);
     *values = setting;
     if (!option && setting->range.plugin) {
         option = bs_option_find(setting->range.plugin->options, key);
@@ -220,7 +254,7 @@ static const struct bs_plugin *who_has(const struct bs_registry *registry, const
 bool bs_setting_knows(enum bs_use use, const char *key)
 {
     return !strcmp(key, "format") || !strcmp(key, "range") ||
-           bs_option_find(own_options(use), key) || who_has(&bs_format_registry, key) ||
+           bs_option_find(bs_setting_options(use), key) || who_has(&bs_format_registry, key) ||
            who_has(&bs_range_registry, key);
 }
 
@@ -324,66 +358,6 @@ bool bs_setting_spans_tokens(const struct bs_setting *setting)
             setting->threshold > 0);
 }
 
-/* A channel has as many values as the window has tokens, any number. */
-static enum bs_status check_channels(const struct bs_setting *setting, struct bs_error *err)
-{
-    const int odd = 7; /* no multiple of any block */
-    struct bs_code_layout layout;
-    struct bs_error ignored;
-    if (!bs_setting_lay(setting, 1, odd, &layout, &ignored) && !layout.tensor_bytes)
-        return BS_OK;
-    return bs_fail(err, BS_ECONFIG,
-                   "sharing is channel, along the tokens of a window, of which there may be any "
-                   "number, and format %s takes rows of some lengths alone, expected format %s, or "
-                   "sharing: token or head",
-                   setting->format.plugin->name, bs_format_registry.rows[0]->name);
-}
-
-/* What stays as it is beside the codes. */
-static enum bs_status check_kept(const struct bs_setting *setting, struct bs_error *err)
-{
-    bool own = setting->sharing == BS_BY_TOKEN;
-    if (setting->threshold > 0 && (setting->keep > 0 || !own))
-        return bs_fail(err, BS_ECONFIG,
-                       "threshold is about columns beside which each token has a scale of its own, "
-                       "expected sharing: token, and no keep");
-    if (setting->keep > 0 && !own && setting->sharing != BS_BY_HEAD &&
-        setting->sharing != BS_BY_CHANNEL)
-        return bs_fail(err, BS_ECONFIG,
-                       "keep is of values that share a scale as they pass and "
-                       "sharing is %s, expected token, head or channel",
-                       sharing_words[setting->sharing]);
-    return BS_OK;
-}
-
-/* Activations come row by row, or are known by their extremes only. What a format shares in all of
- * a tensor is shared as `sharing` says, if there is room for it and rows have scales beside it. */
-static enum bs_status check_activations(const struct bs_setting *setting, struct bs_error *err)
-{
-    const struct bs_range *range = (const struct bs_range *)setting->range.plugin;
-    struct bs_code_layout layout = bs_setting_layout(setting);
-    bool one = setting->sharing == BS_BY_WINDOW || setting->sharing == BS_BY_STATIC;
-    if (check_kept(setting, err) ||
-        (setting->sharing == BS_BY_CHANNEL && check_channels(setting, err)))
-        return err->status;
-    if (layout.tensor_bytes && (!layout.param_bytes || layout.tensor_bytes > BS_FIXED_BYTES))
-        return bs_fail(
-            err, BS_ECONFIG,
-            "the format shares its scales in all of a tensor, expected one for rows, and "
-            "sharing: window or static");
-    if (one && layout.group < layout.in && !layout.tensor_bytes)
-        return bs_fail(err, BS_ECONFIG,
-                       "sharing is %s, but a row has several groups of columns, expected sharing: "
-                       "token, head or channel, or one group a row",
-                       sharing_words[setting->sharing]);
-    if (setting->sharing == BS_BY_STATIC && range->needs_values && !range->watch)
-        return bs_fail(err, BS_ECONFIG,
-                       "range %s looks at values, but of static activations only the extremes are "
-                       "known, expected range %s",
-                       range->plugin.name, bs_range_registry.rows[0]->name);
-    return BS_OK;
-}
-
 /* Whether the format asks a range for the extremes of what shares a scale. */
 static bool asks_range(const struct bs_setting *setting)
 {
@@ -443,7 +417,9 @@ enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use, s
         return err->status;
     if (!asks_range(setting) && choose(&setting->range, bs_range_registry.rows[0], err))
         return err->status;
-    if (use == BS_FOR_ACTIVATIONS && check_activations(setting, err))
+    if (setting->when == BS_WHEN_USED) /* then nothing waits to be stored */
+        setting->residual = setting->leave = 0;
+    if (use != BS_FOR_WEIGHTS && bs_setting_check_site(setting, use, err))
         return err->status;
     if (use != BS_FOR_WEIGHTS || !weighs(setting))
         setting->importance = (struct bs_file_choice){.word = BS_ALIKE};
@@ -469,6 +445,8 @@ static bool matters(const struct bs_setting *setting, const struct bs_option *op
         return setting->keep > 0;
     if (!strcmp(option->name, "threshold"))
         return setting->threshold > 0;
+    if (!strcmp(option->name, "residual") || !strcmp(option->name, "leave"))
+        return setting->when == BS_WHEN_STORED;
     return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
 }
 
@@ -482,7 +460,7 @@ void bs_setting_print(const struct bs_setting *setting, const char *prefix, enum
     bs_choice_print_all(&setting->format, prefix, out);
     fprintf(out, "%s.range: %s\n", prefix, setting->range.plugin->name);
     bs_choice_print_all(&setting->range, prefix, out);
-    for (const struct bs_option *o = own_options(use); o->name; o++) {
+    for (const struct bs_option *o = bs_setting_options(use); o->name; o++) {
         if (!matters(setting, o))
             continue;
         char text[BS_OPTION_TEXT];
@@ -550,21 +528,32 @@ static void print_plainly(const struct bs_choice *choice, const struct bs_choice
     }
 }
 
+/* Options of a site beside those of its format, who shares and how it is rounded. */
+static void print_site(const struct bs_setting *setting, enum bs_use use, FILE *out)
+{
+    for (const struct bs_option *o = bs_setting_options(use); o->name; o++) {
+        struct bs_setting usual;
+        char text[BS_OPTION_TEXT];
+        bs_setting_init_cache(&usual);
+        bool said = !strcmp(o->name, "sharing") || !strncmp(o->name, "rounding", 8);
+        if (use == BS_FOR_WEIGHTS || said || bs_option_equal(o, setting, &usual))
+            continue;
+        bs_option_print(o, setting, text, sizeof text);
+        if (!strcmp(o->name, "when") || o->type == BS_BOOL)
+            fprintf(out, " %s", o->type == BS_BOOL ? o->name : text);
+        else
+            fprintf(out, " %s=%s", o->name, text);
+    }
+}
+
 /* What stands after the format and its range. */
-static void print_rest(const struct bs_setting *setting, FILE *out)
+static void print_rest(const struct bs_setting *setting, enum bs_use use, FILE *out)
 {
     if (setting->importance.word == BS_FROM_FILE)
         fprintf(out, " imatrix=%s", bs_path_name(setting->importance.path));
     else if (setting->importance.word != BS_ALIKE)
         fprintf(out, " %s", importance_words[setting->importance.word]);
-    for (const struct bs_option *o = bs_activations_options; o->name; o++) {
-        char text[BS_OPTION_TEXT];
-        bool kept = !strcmp(o->name, "keep") || !strcmp(o->name, "threshold");
-        if (!kept || !matters(setting, o))
-            continue;
-        bs_option_print(o, setting, text, sizeof text);
-        fprintf(out, " %s=%s", o->name, text);
-    }
+    print_site(setting, use, out);
     if (setting->rounding != BS_NEAREST)
         fprintf(out, " %s", rounding_words[setting->rounding]);
     if (setting->rounding == BS_STOCHASTIC && setting->rounding_seed)
@@ -576,10 +565,10 @@ void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
 {
     struct room settled, natural;
     const struct bs_format *format = format_of(&setting->format);
-    const char *sharing = use == BS_FOR_ACTIVATIONS ? sharing_words[setting->sharing] : NULL;
+    const char *sharing = use == BS_FOR_WEIGHTS ? NULL : bs_sharing_words[setting->sharing];
     if (setting->mix) {
         fprintf(out, "mix %s", bs_mix_words[setting->mix]);
-        print_rest(setting, out);
+        print_rest(setting, use, out);
         return;
     }
     copy_into(&settled, &setting->format);
@@ -592,5 +581,5 @@ void bs_setting_print_short(const struct bs_setting *setting, enum bs_use use,
     if (setting->range.plugin != bs_range_registry.rows[0])
         fprintf(out, " %s", setting->range.plugin->name);
     bs_choice_print_short(&setting->range, NULL, NULL, out);
-    print_rest(setting, out);
+    print_rest(setting, use, out);
 }

@@ -27,6 +27,22 @@ enum bs_sharing {
                       that a group is so many consecutive tokens of one channel */
 };
 
+/* When values of a cache are quantized. */
+enum bs_when {
+    BS_WHEN_USED,   /* before anything reads them: every query sees all of them so */
+    BS_WHEN_STORED, /* a query sees those as stored that were in the cache by then, and itself as it
+                       is: what a run token by token computes */
+};
+
+/* How values become stored, of the newest that stay as they are. */
+enum bs_leave {
+    BS_LEAVE_ONE,      /* the oldest, as soon as there are more than `residual` others */
+    BS_LEAVE_TOGETHER, /* all of them, when they are `residual` */
+};
+
+/* The words of a config for enum bs_sharing; NULL ends them. */
+extern const char *const bs_sharing_words[];
+
 /* What an error in each column of a weight counts where its scales are searched for: in formats and
  * ranges that look at it. */
 enum bs_importance {
@@ -49,17 +65,21 @@ struct bs_setting {
     double keep;      /* of activations: share of the values that stay as they are, the largest and
                          the smallest of those that share a scale */
     double threshold; /* of activations: columns where any token's |x| reaches it stay; 0 = none */
+    int when, residual, leave, first; /* of a cache: enum bs_when; the newest tokens, enum bs_leave;
+                                         the first tokens, which stay as they are */
+    bool hadamard; /* of a cache: turned by a Hadamard matrix over a head before it is rounded */
 };
 
 /* Bits of a value that is not quantized, as models are published. */
 enum { BS_UNQUANTIZED_BITS = 16 };
 
 /* What a setting is for. */
-enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS };
+enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS, BS_FOR_CACHE };
 
-/* The setting's own options, for either use, on struct bs_setting; those of its format and its
- * range come beside them. */
-extern const struct bs_option bs_weights_options[], bs_activations_options[];
+/* The setting's own options, for each use, on struct bs_setting; those of its format and its range
+ * come beside them. */
+extern const struct bs_option bs_weights_options[], bs_activations_options[], bs_cache_options[];
+const struct bs_option *bs_setting_options(enum bs_use use);
 
 /* All formats and all ranges. The first of each is the one that stands where none is named; the
  * first range has no options. Those of ranges have names that begin with "range_", as a config has
@@ -71,8 +91,10 @@ struct bs_preference {
     const char *format, *option, *word; /* "int", "grid", "awq"; a list ends with a NULL format */
 };
 
-/* Not quantized: no format, the first range, rounding to nearest, by token. Owns nothing yet. */
+/* Not quantized: no format, the first range, rounding to nearest, by token; keys or values of a
+ * cache by head. Owns nothing yet. */
 void bs_setting_init(struct bs_setting *setting);
+void bs_setting_init_cache(struct bs_setting *setting);
 void bs_setting_release(struct bs_setting *setting);
 
 /* A copy with its own options; `to` owns nothing before. BS_ENOMEM, and then `to` owns nothing. */
@@ -125,6 +147,11 @@ void bs_setting_prefer(struct bs_setting *setting, const struct bs_preference *p
  * BS_ECONFIG where the parts do not fit together; BS_ENOMEM. */
 enum bs_status bs_setting_resolve(struct bs_setting *setting, enum bs_use use,
                                   struct bs_error *err);
+
+/* Refuses parts of a resolved setting of activations, or of a cache, that do not fit together.
+ * BS_ECONFIG. */
+enum bs_status bs_setting_check_site(const struct bs_setting *setting, enum bs_use use,
+                                     struct bs_error *err);
 
 /* Every setting that has an effect, one "prefix.key: value" a line: canonical text of a resolved
  * setting. */

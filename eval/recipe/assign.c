@@ -5,6 +5,7 @@
 #include "eval/base/mem.h"
 #include "eval/quant/format.h"
 #include "eval/quant/mix.h"
+#include "eval/quant/values.h"
 #include "eval/recipe/where.h"
 
 enum { PATTERN_TEXT = 256, LIST_TEXT = 512 };
@@ -115,6 +116,12 @@ void bs_recipe_assign(const struct bs_recipe *recipe, const struct bs_architectu
             assignment->weights[places[i].index] = setting;
         else
             assignment->sites[places[i].index] = setting;
+    }
+    const struct bs_program *p = bs_program_of(architecture, layer);
+    for (int c = 0; c < BS_NUM_CACHED; c++) {
+        int site = bs_program_find(p, bs_cached_names[c]);
+        if (site >= 0 && bs_setting_quantizes(&recipe->cache[c]))
+            assignment->sites[site] = &recipe->cache[c];
     }
 }
 
@@ -368,6 +375,38 @@ static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct 
     return BS_OK;
 }
 
+/* A cache has one format, and the shape of a head fits it. */
+static enum bs_status check_cache(const struct bs_recipe *recipe, const struct bs_architecture *a,
+                                  int layer, struct bs_error *err)
+{
+    struct bs_place places[BS_MAX_PLACES];
+    const struct bs_program *p = bs_program_of(a, layer);
+    int count = bs_program_places(p, places);
+    if (!bs_recipe_quantizes_cache(recipe))
+        return BS_OK;
+    if (a->latent.key_value)
+        return bs_fail(
+            err, BS_ECONFIG,
+            "the cache of this model (%s) holds what keys and values are made of, expected "
+            "activations: {where: kv_a}",
+            a->family->model_type);
+    for (int i = 0; i < count; i++)
+        for (int c = 0; c < BS_NUM_CACHED; c++) {
+            const struct bs_value *value = &p->values[places[i].index];
+            if (is_weight(&places[i]) || strcmp(places[i].name, bs_cached_names[c]) ||
+                !bs_setting_quantizes(&recipe->cache[c]))
+                continue;
+            if (bs_setting_quantizes(setting_at(recipe, a, layer, &places[i])))
+                return bs_fail(
+                    err, BS_ECONFIG,
+                    "%s is quantized by activations and by kv_cache, expected one of them",
+                    places[i].name);
+            if (bs_values_check(&recipe->cache[c], value->width, value->heads, err))
+                return bs_fail_within(err, "kv_cache.%s", places[i].name);
+        }
+    return BS_OK;
+}
+
 /* Mixes have exceptions for one family that are not among their rules here. */
 static enum bs_status check_mixes(const struct bs_recipe *recipe, const struct bs_architecture *a,
                                   struct bs_error *err)
@@ -401,7 +440,8 @@ enum bs_status bs_recipe_check_places(const struct bs_recipe *recipe,
         return err->status;
     int unlike = bs_recipe_unlike_layers(recipe, architecture);
     for (int layer = 0; layer < unlike; layer++)
-        if (check_fused(recipe, architecture, layer, err) ||
+        if (check_cache(recipe, architecture, layer, err) ||
+            check_fused(recipe, architecture, layer, err) ||
             check_shapes(recipe, architecture, layer, err))
             return bs_fail_within(err, "layer %d", layer);
     return BS_OK;

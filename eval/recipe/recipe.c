@@ -23,11 +23,16 @@ const char *const bs_compute_names[] = {
 
 const char bs_usual_where[] = "inputs";
 
+const char *const bs_cached_names[] = {
+    [BS_CACHED_KEYS] = "key", [BS_CACHED_VALUES] = "value", NULL};
+
 void bs_recipe_init(struct bs_recipe *recipe)
 {
     memset(recipe, 0, sizeof *recipe);
     bs_setting_init(&recipe->weights);
     bs_setting_init(&recipe->activations);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        bs_setting_init_cache(&recipe->cache[c]);
     recipe->calibrate_on = BS_ON_AUTO;
 }
 
@@ -37,6 +42,8 @@ void bs_recipe_release(struct bs_recipe *recipe)
         bs_choice_release(&recipe->steps[s]);
     bs_setting_release(&recipe->weights);
     bs_setting_release(&recipe->activations);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        bs_setting_release(&recipe->cache[c]);
     bs_free(recipe->where);
     for (int r = 0; r < recipe->num_rules; r++) {
         bs_setting_release(&recipe->rules[r].setting);
@@ -80,6 +87,9 @@ static enum bs_status copy_parts(struct bs_recipe *to, const struct bs_recipe *f
     if (bs_setting_copy(&to->weights, &from->weights, err) ||
         bs_setting_copy(&to->activations, &from->activations, err))
         return err->status;
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        if (bs_setting_copy(&to->cache[c], &from->cache[c], err))
+            return err->status;
     if (from->where && !(to->where = bs_strdup(from->where)))
         return bs_fail_memory(err);
     for (int s = 0; s < from->num_steps; s++) {
@@ -284,6 +294,9 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
     if (resolve_weights(recipe, &recipe->weights, err) ||
         resolve_activations(recipe, &recipe->activations, err))
         return err->status;
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        if (bs_setting_resolve(&recipe->cache[c], BS_FOR_CACHE, err))
+            return bs_fail_within(err, "kv_cache.%s", bs_cached_names[c]);
     bool quantizes = bs_setting_quantizes(&recipe->activations);
     for (int r = 0; r < recipe->num_rules; r++) {
         struct bs_rule *rule = &recipe->rules[r];
@@ -340,6 +353,8 @@ static bool any_activations(const struct bs_recipe *recipe,
                             bool (*is_so)(const struct bs_setting *setting))
 {
     bool any = is_so(&recipe->activations);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        any |= is_so(&recipe->cache[c]);
     for (int r = 0; r < recipe->num_rules; r++)
         any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS && is_so(&recipe->rules[r].setting);
     return any;
@@ -363,6 +378,12 @@ bool bs_recipe_static_activations(const struct bs_recipe *recipe)
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe)
 {
     return any_activations(recipe, bs_setting_quantizes);
+}
+
+bool bs_recipe_quantizes_cache(const struct bs_recipe *recipe)
+{
+    return bs_setting_quantizes(&recipe->cache[BS_CACHED_KEYS]) ||
+           bs_setting_quantizes(&recipe->cache[BS_CACHED_VALUES]);
 }
 
 bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe)

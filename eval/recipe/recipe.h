@@ -14,6 +14,12 @@ enum { BS_MAX_STEPS = 4 };
 extern const char *const bs_calibrate_on_names[];
 extern const char *const bs_compute_names[];
 
+/* What a cache holds. */
+enum bs_cached { BS_CACHED_KEYS, BS_CACHED_VALUES, BS_NUM_CACHED };
+
+/* What these are called in a config, and as sites; NULL ends them. */
+extern const char *const bs_cached_names[];
+
 /* A setting for some of the places. */
 struct bs_rule {
     enum bs_use use; /* of weights, or of those activations that the recipe's `where` matches */
@@ -27,12 +33,13 @@ extern const char bs_usual_where[];
 
 /* A chain of algorithms, and what the places are rounded to. */
 struct bs_recipe {
-    int num_steps;                        /* 0 = the unquantized model */
-    struct bs_choice steps[BS_MAX_STEPS]; /* algorithms */
-    struct bs_setting weights;            /* of every linear */
-    struct bs_setting activations;        /* of the sites that `where` matches */
-    char *where;                          /* as of a rule; NULL = bs_usual_where */
-    int num_rules;                        /* exceptions: the last rule that matches a place holds */
+    int num_steps;                          /* 0 = the unquantized model */
+    struct bs_choice steps[BS_MAX_STEPS];   /* algorithms */
+    struct bs_setting weights;              /* of every linear */
+    struct bs_setting activations;          /* of the sites that `where` matches */
+    char *where;                            /* as of a rule; NULL = bs_usual_where */
+    struct bs_setting cache[BS_NUM_CACHED]; /* of keys and values in every layer */
+    int num_rules; /* exceptions: the last rule that matches a place holds */
     struct bs_rule *rules;
     int calibrate_on; /* enum bs_calibrate_on for every step; auto = each as its authors do */
     int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
@@ -93,9 +100,11 @@ enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, in
 bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step);
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
 
-/* Whether weights, or activations, of any place may be quantized; activations with fixed scales. */
+/* Whether weights, or activations, of any place may be quantized (those of a cache count among the
+ * latter), or those of a cache; activations with fixed scales. */
 bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe);
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe);
+bool bs_recipe_quantizes_cache(const struct bs_recipe *recipe);
 bool bs_recipe_static_activations(const struct bs_recipe *recipe);
 
 /* Whether what becomes of a token's activations, at any place, may depend on other tokens:

@@ -4,8 +4,9 @@
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
 
-static const char *const use_words[] = {
-    [BS_FOR_WEIGHTS] = "weights", [BS_FOR_ACTIVATIONS] = "activations"};
+static const char *const use_words[] = {[BS_FOR_WEIGHTS] = "weights",
+                                        [BS_FOR_ACTIVATIONS] = "activations",
+                                        [BS_FOR_CACHE] = "kv_cache"};
 
 void bs_recipe_print_algorithm(const struct bs_recipe *recipe, FILE *out)
 {
@@ -46,18 +47,42 @@ static void append_options(const struct bs_recipe *recipe, FILE *out)
 }
 
 /* " w4 g128 sym", " a8 token", of formats that are named " mxfp4", " a:fp8_e4m3 token"; 16 bits for
- * what is not quantized. */
-static void append_setting(const struct bs_recipe *recipe, const struct bs_setting *setting,
-                           enum bs_use use, FILE *out)
+ * what is not quantized. `letters` say what it is of, "" for weights. */
+static void append_named(const struct bs_recipe *recipe, const struct bs_setting *setting,
+                         enum bs_use use, const char *letters, FILE *out)
 {
     struct bs_preferences preferences = bs_recipe_preferences(recipe);
     bool weights = use == BS_FOR_WEIGHTS;
     bool named = setting->format.plugin && setting->format.plugin != bs_format_registry.rows[0];
-    fputs(weights ? named ? " " : " w" : named ? " a:" : " a", out);
+    if (weights)
+        fputs(named ? " " : " w", out);
+    else
+        fprintf(out, " %s%s", letters, named ? ":" : "");
     if (bs_setting_quantizes(setting))
         bs_setting_print_short(setting, use, weights ? preferences.lists : NULL, out);
     else
         fputs("16", out);
+}
+
+static void append_setting(const struct bs_recipe *recipe, const struct bs_setting *setting,
+                           enum bs_use use, FILE *out)
+{
+    append_named(recipe, setting, use, "a", out);
+}
+
+/* Both parts of a cache, or one where they are alike: " kv4 head", " k2 g32 channel v2 head". */
+static void append_cache(const struct bs_recipe *recipe, FILE *out)
+{
+    const struct bs_setting *keys = &recipe->cache[BS_CACHED_KEYS],
+                            *values = &recipe->cache[BS_CACHED_VALUES];
+    if (!bs_recipe_quantizes_cache(recipe))
+        return;
+    if (bs_setting_equal(keys, values)) {
+        append_named(recipe, keys, BS_FOR_CACHE, "kv", out);
+        return;
+    }
+    append_named(recipe, keys, BS_FOR_CACHE, "k", out);
+    append_named(recipe, values, BS_FOR_CACHE, "v", out);
 }
 
 /* Patterns, a plus in place of the blanks between them. */
@@ -76,6 +101,7 @@ static void append_rules(const struct bs_recipe *recipe, FILE *out)
         fputs(" at ", out);
         print_where(recipe->where, out);
     }
+    append_cache(recipe, out);
     for (int r = 0; r < recipe->num_rules; r++) {
         const struct bs_rule *rule = &recipe->rules[r];
         fputs(" (", out);
@@ -136,6 +162,11 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
     bs_setting_print(&recipe->activations, use_words[BS_FOR_ACTIVATIONS], BS_FOR_ACTIVATIONS, out);
     if (recipe->where)
         fprintf(out, "activations.where: %s\n", recipe->where);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        if (bs_setting_quantizes(&recipe->cache[c])) {
+            fprintf(out, "%s: %s\n", use_words[BS_FOR_CACHE], bs_cached_names[c]);
+            bs_setting_print(&recipe->cache[c], use_words[BS_FOR_CACHE], BS_FOR_CACHE, out);
+        }
     for (int r = 0; r < recipe->num_rules; r++) {
         const struct bs_rule *rule = &recipe->rules[r];
         fprintf(out, "except: %s\n", rule->where);

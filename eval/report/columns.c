@@ -11,25 +11,27 @@
 static const struct {
     const char *name;
     bool kept;
+    bool rare; /* shown where a trial of the section has it */
 } defaults[] = {
-    {"bits_per_weight", true},
-    {"perplexity", true},
-    {"perplexity_delta", true},
-    {"kld_mean", true},
-    {"kld_p999", false},
-    {"same_top", false},
-    {"acc", true},
-    {"acc_delta", true},
-    {"target_perplexity", true},
-    {"target_perplexity_delta", true},
-    {"acc_norm", false},
-    {"acc_norm_delta", false},
-    {"agreement", false},
-    {"lost", false},
-    {"gained", false},
-    {"relative_output_error", false},
-    {"compression_ratio", false},
-    {"time", false},
+    {"bits_per_weight", true, false},
+    {"kv_bits", true, true},
+    {"perplexity", true, false},
+    {"perplexity_delta", true, false},
+    {"kld_mean", true, false},
+    {"kld_p999", false, false},
+    {"same_top", false, false},
+    {"acc", true, false},
+    {"acc_delta", true, false},
+    {"target_perplexity", true, false},
+    {"target_perplexity_delta", true, false},
+    {"acc_norm", false, false},
+    {"acc_norm_delta", false, false},
+    {"agreement", false, false},
+    {"lost", false, false},
+    {"gained", false, false},
+    {"relative_output_error", false, false},
+    {"compression_ratio", false, false},
+    {"time", false, false},
 };
 enum { NUM_DEFAULTS = sizeof defaults / sizeof *defaults };
 
@@ -152,6 +154,16 @@ static bool may_have(const struct bs_results *results, const struct bs_row *firs
     return has || !any;
 }
 
+/* True where any trial of the row's section has this value of the model. */
+static bool any_has(const struct bs_results *results, const struct bs_row *first, const char *name)
+{
+    bool has = false;
+    for (int i = 0; i < results->num_rows && !has; i++)
+        has = bs_rows_comparable(&results->rows[i], first) &&
+              bs_row_value(&results->rows[i], bs_model_values, name);
+    return has;
+}
+
 void bs_columns_default(const struct bs_results *results, const struct bs_row *first,
                         struct bs_columns *columns)
 {
@@ -162,7 +174,8 @@ void bs_columns_default(const struct bs_results *results, const struct bs_row *f
         const struct bs_value_type *type = type_of(evaluation, name);
         bool is_time = !strcmp(name, "time");
         bool own = bs_value_type_find(evaluation, name) && bs_evaluation_has_answers(evaluation);
-        if (own && !may_have(results, first, name))
+        if ((own && !may_have(results, first, name)) ||
+            (defaults[d].rare && !any_has(results, first, name)))
             continue;
         if (type || is_time)
             append(columns,

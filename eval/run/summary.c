@@ -8,6 +8,7 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/numerics.h"
 #include "eval/recipe/assign.h"
+#include "eval/model/cache.h"
 #include "eval/tasks/metric.h"
 
 enum { WORD_TEXT = 32 };
@@ -171,7 +172,24 @@ static struct bs_outer_size outer_size(const struct bs_sweep *sweep, const struc
     return size;
 }
 
-static int measure_model(const struct bs_sweep *sweep, const struct bs_variant *variant,
+/* What all layers' keys and values of a window take, where they are quantized. */
+static void measure_cache(const struct bs_architecture *a, const struct bs_recipe *recipe,
+                          int tokens, struct bs_metric_model *model)
+{
+    for (int layer = 0; layer < a->num_layers && bs_recipe_quantizes_cache(recipe); layer++)
+        for (int c = 0; c < BS_NUM_CACHED; c++) {
+            const struct bs_program *p = bs_program_of(a, layer);
+            const struct bs_value *value = &p->values[bs_program_find(p, bs_cached_names[c])];
+            double count = (double)tokens * value->width;
+            model->cached_values += count;
+            model->cache_bits +=
+                bs_setting_quantizes(&recipe->cache[c])
+                    ? bs_cache_bits(&recipe->cache[c], tokens, value->width, value->heads)
+                    : BS_UNQUANTIZED_BITS * count;
+        }
+}
+
+static int measure_model(const struct bs_sweep *sweep, int text, const struct bs_variant *variant,
                          struct bs_measured *out)
 {
     const struct bs_layer_totals *totals = &variant->totals;
@@ -180,13 +198,14 @@ static int measure_model(const struct bs_sweep *sweep, const struct bs_variant *
     double others = (double)bs_model_other_parameters(sweep->model);
     bool parted = a->tied_head && !bs_recipe_ties(variant->recipe, a);
     double added = parted ? (double)a->vocab_size * a->embedding_size : 0;
-    const struct bs_metric_model model = {.linears = totals->linears,
-                                          .weights = totals->weights,
-                                          .matrix_bits = variant->linear_bits + outer.bits,
-                                          .matrix_weights = variant->linear_weights + outer.weights,
-                                          .other_weights = others + added - outer.weights,
-                                          .added_weights = added};
+    struct bs_metric_model model = {.linears = totals->linears,
+                                    .weights = totals->weights,
+                                    .matrix_bits = variant->linear_bits + outer.bits,
+                                    .matrix_weights = variant->linear_weights + outer.weights,
+                                    .other_weights = others + added - outer.weights,
+                                    .added_weights = added};
     int count;
+    measure_cache(a, variant->recipe, sweep->texts[text].tokens, &model);
     bs_metrics_model(&model, totals->sums, totals->values, out, &count);
     return count;
 }
@@ -211,7 +230,7 @@ static enum bs_status measure(const struct bs_sweep *sweep, int text,
         status = evaluation->summarise(how->options, &scores, measured, &count, err);
     if (!status) {
         add_values(row, evaluation->plugin.name, measured, count);
-        add_values(row, bs_model_values, measured, measure_model(sweep, variant, measured));
+        add_values(row, bs_model_values, measured, measure_model(sweep, text, variant, measured));
     }
     bs_free(measured);
     return status;

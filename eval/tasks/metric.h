@@ -25,6 +25,8 @@ struct bs_metric_model {
     double matrix_weights; /* of these */
     double other_weights;  /* norms, embedding, head: 16 bits each */
     double added_weights;  /* of all these, that the unquantized model does not have */
+    double cache_bits;     /* that keys and values of a window take in a quantized cache */
+    double cached_values;  /* of these; 0 where the cache is not quantized */
 };
 
 /* A value over all linears that have it: one that no token reached has no output error. */

@@ -25,7 +25,10 @@ static const struct bs_setting *made(enum bs_use use, const char *settings)
     assert_true(count < MOST && strlen(settings) < TEXT);
     struct bs_setting *setting = &all[count].setting;
     char rest[TEXT], *save = NULL;
-    bs_setting_init(setting);
+    if (use == BS_FOR_CACHE)
+        bs_setting_init_cache(setting);
+    else
+        bs_setting_init(setting);
     snprintf(rest, sizeof rest, "%s", settings);
     for (char *key = strtok_r(rest, " ", &save); key; key = strtok_r(NULL, " ", &save)) {
         char *value = strchr(key, '=');
@@ -50,6 +53,11 @@ const struct bs_setting *weights_setting(const char *settings)
 const struct bs_setting *activations_setting(const char *settings)
 {
     return made(BS_FOR_ACTIVATIONS, settings);
+}
+
+const struct bs_setting *cache_setting(const char *settings)
+{
+    return made(BS_FOR_CACHE, settings);
 }
 
 const struct bs_setting *kept_setting(const struct bs_setting *setting)

@@ -9,6 +9,7 @@
  * anything is refused. */
 const struct bs_setting *weights_setting(const char *settings);
 const struct bs_setting *activations_setting(const char *settings);
+const struct bs_setting *cache_setting(const char *settings);
 
 /* A copy that is there until the test ends. */
 const struct bs_setting *kept_setting(const struct bs_setting *setting);

@@ -98,7 +98,7 @@ static enum bs_status blocks_resolve(void *options, enum bs_use use, struct bs_e
     if (opt->group_size & (opt->group_size - 1))
         return bs_fail(err, BS_ECONFIG, "group_size is %d, expected a power of two from %d to %d",
                        opt->group_size, LEAST_BLOCK, MOST_BLOCK);
-    if (use == BS_FOR_ACTIVATIONS && opt->double_quant)
+    if (use != BS_FOR_WEIGHTS && opt->double_quant)
         return bs_fail(err, BS_ECONFIG,
                        "double_quant is of weights: activations have no file to be smaller in");
     bs_dynamic_map_make();

@@ -122,7 +122,7 @@ static bool int_idle(const void *options)
 /* A code of 1 bit is a sign: no grid and no zero point have a part in it. */
 static enum bs_status resolve_sign(struct bs_whole *opt, enum bs_use use, struct bs_error *err)
 {
-    if (use == BS_FOR_ACTIVATIONS)
+    if (use != BS_FOR_WEIGHTS)
         return bs_fail(err, BS_ECONFIG, "1 bit is of weights, expected bits of 2 to 8 or 16");
     if (opt->symmetric == ASYMMETRIC || opt->zero_point == ZERO_FLOAT)
         return bs_fail(err, BS_ECONFIG,
@@ -142,7 +142,9 @@ static enum bs_status int_resolve(void *options, enum bs_use use, struct bs_erro
     if (opt->bits == 1)
         return resolve_sign(opt, use, err);
     if (opt->grid == GRID_AUTO)
-        opt->grid = use == BS_FOR_ACTIVATIONS ? GRID_SMOOTHQUANT : GRID_GPTQ;
+        opt->grid = use == BS_FOR_CACHE         ? GRID_KIVI
+                    : use == BS_FOR_ACTIVATIONS ? GRID_SMOOTHQUANT
+                                                : GRID_GPTQ;
     const struct bs_grid_rule *rule = &bs_grid_rules[opt->grid];
     if (opt->symmetric == SYMMETRIC_AUTO)
         opt->symmetric = opt->zero_point == ZERO_FLOAT ? ASYMMETRIC : rule->symmetric;

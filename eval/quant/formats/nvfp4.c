@@ -48,7 +48,7 @@ static const float largest = 6, largest_scale = 448;
 static enum bs_status nvfp4_resolve(void *options, enum bs_use use, struct bs_error *err)
 {
     struct nvfp4 *opt = options;
-    if (use == BS_FOR_ACTIVATIONS && opt->fused)
+    if (use != BS_FOR_WEIGHTS && opt->fused)
         return bs_fail(err, BS_ECONFIG, "fused is of weights: an activation is one tensor");
     opt->fused = opt->fused && opt->tensor_scale;
     return BS_OK;

@@ -9,6 +9,7 @@
     X(weight_error)                                                                                \
     X(output_error)                                                                                \
     X(size)                                                                                        \
+    X(cache)                                                                                       \
     X(solver)                                                                                      \
     BS_MORE_METRICS(X)
 

@@ -1,0 +1,26 @@
+/* Keys and values as a cache holds them. */
+#ifndef BS_EVAL_MODEL_CACHE_H
+#define BS_EVAL_MODEL_CACHE_H
+
+#include "eval/model/model.h"
+
+/* Replaces keys or values [rows] of whole heads by what a cache by this setting gives back: turned
+ * by a Hadamard matrix first, and back afterwards, where it says so. The draws are counted from the
+ * first-th value on. Scratch: bs_cache_floats. */
+void bs_cache_round(const struct bs_site_setting *site, const struct bs_values *values,
+                    uint64_t first, struct bs_scratch *scratch);
+size_t bs_cache_floats(int rows, int width);
+
+/* Tokens before this one are in the cache as it stores them when the query at a position looks: 0
+ * up to the position, beside the first few that stay. */
+int bs_cache_until(const struct bs_setting *setting, int position);
+
+/* Of `tokens` tokens those that are stored by the setting, all but those that stay as they are. */
+int bs_cache_count(const struct bs_setting *setting, int tokens);
+
+/* Bits of `tokens` tokens' keys or values, of this width and so many heads: the setting's, and 16
+ * for each value that stays as it is. One that is kept beside the codes takes 32, for its place
+ * too. */
+double bs_cache_bits(const struct bs_setting *setting, int tokens, int width, int heads);
+
+#endif

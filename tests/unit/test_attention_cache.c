@@ -1,0 +1,307 @@
+/* Attention over a cache, against the same computed token by token: what is stored is stored once,
+ * and a query sees what was stored by then. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "eval/linalg/hadamard.h"
+#include "eval/model/cache.h"
+#include "tests/support/close.h"
+#include "tests/support/random_block.h"
+#include "tests/support/settings.h"
+
+enum { HEADS = 4, KV_HEADS = 2, DIM = 16, TOKENS = 290, HIDDEN = 48 };
+enum { WIDE = HEADS * DIM, NARROW = KV_HEADS * DIM };
+
+static const struct random_shape shape = {.hidden = HIDDEN,
+                                          .intermediate = 40,
+                                          .heads = HEADS,
+                                          .kv_heads = KV_HEADS,
+                                          .head_dim = DIM,
+                                          .windows = 1,
+                                          .tokens = TOKENS,
+                                          .seed = 5};
+static struct random_block random_;
+
+static int setup(void **state)
+{
+    (void)state;
+    random_block_init(&random_, &shape);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    random_block_release(&random_);
+    return 0;
+}
+
+/* What a forward pass shows of attention. */
+static struct {
+    float query[TOKENS * WIDE], out[TOKENS * WIDE];
+    float side[BS_NUM_CACHED][TOKENS * NARROW];
+} shown;
+
+static void copy_rows(float *to, const float *x, int rows, int stride, int width)
+{
+    for (int t = 0; t < rows; t++)
+        memcpy(to + t * width, x + t * stride, (size_t)width * sizeof *x);
+}
+
+static void show(void *context, int value, const float *x, int rows, int stride)
+{
+    (void)context;
+    const char *name = random_.block.program->values[value].name;
+    if (!strcmp(name, "query"))
+        copy_rows(shown.query, x, rows, stride, WIDE);
+    if (!strcmp(name, "o_input"))
+        copy_rows(shown.out, x, rows, stride, WIDE);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        if (!strcmp(name, bs_cached_names[c]))
+            copy_rows(shown.side[c], x, rows, stride, NARROW);
+}
+
+static void set_cache(const char *keys, const char *values)
+{
+    static const struct bs_setting none;
+    const struct bs_setting *sites[BS_MAX_VALUES];
+    const struct bs_program *p = random_.block.program;
+    struct bs_error err;
+    for (int v = 0; v < p->num_values; v++)
+        sites[v] = &none;
+    sites[bs_program_find(p, "key")] = keys ? cache_setting(keys) : &none;
+    sites[bs_program_find(p, "value")] = values ? cache_setting(values) : &none;
+    assert_int_equal(bs_block_quantize_sites(&random_.block, sites, &err), BS_OK);
+}
+
+static void run(float *y)
+{
+    struct bs_observer observer = {.site = show};
+    bs_block_forward(&random_.block, random_.rope, random_.inputs.data, y, TOKENS, &observer,
+                     &random_.scratch[0]);
+    assert_int_equal(random_.scratch[0].used, 0);
+}
+
+/* ---- token by token ---- */
+
+/* Heads turned, in place. */
+static void turn(float *x, int rows)
+{
+    for (int i = 0; i < rows * KV_HEADS; i++)
+        bs_hadamard(x + i * DIM, DIM, 1);
+}
+
+/* Some tokens as they are stored. */
+static void store(const struct bs_setting *setting, float *x, int rows)
+{
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_values_floats(rows, NARROW));
+    if (setting->hadamard)
+        turn(x, rows);
+    bs_values_round(setting, NULL, bs_rounder_of(setting, 0),
+                    &(struct bs_values){x, rows, NARROW, NARROW, KV_HEADS}, scratch);
+    if (setting->hadamard)
+        turn(x, rows);
+    bs_scratch_free(scratch, 1);
+}
+
+/* A cache that grows: [0, stored) of rows are stored. */
+struct growing {
+    const struct bs_setting *setting; /* NULL: nothing is ever stored */
+    float rows[TOKENS * NARROW];
+    int count, stored;
+};
+
+static void store_next(struct growing *cache, int count)
+{
+    int keep = cache->setting->first - cache->stored;
+    keep = keep < 0 ? 0 : keep < count ? keep : count;
+    if (count > keep)
+        store(cache->setting, cache->rows + (cache->stored + keep) * NARROW, count - keep);
+    cache->stored += count;
+}
+
+/* Takes a token in; after it was attended to what is to leave the newest is stored. */
+static void take(struct growing *cache, const float *row)
+{
+    memcpy(cache->rows + cache->count++ * NARROW, row, NARROW * sizeof *row);
+}
+
+static void settle(struct growing *cache)
+{
+    const struct bs_setting *setting = cache->setting;
+    int waiting = cache->count - cache->stored;
+    if (!setting)
+        return;
+    if (setting->leave == BS_LEAVE_TOGETHER && waiting == setting->residual)
+        store_next(cache, waiting);
+    else if (setting->leave == BS_LEAVE_ONE && waiting > setting->residual)
+        store_next(cache, 1);
+}
+
+static void attend(const float *query, const struct growing *keys, const struct growing *values,
+                   int head, double *out)
+{
+    static double p[TOKENS];
+    double high = -INFINITY, sum = 0;
+    int at = head / (HEADS / KV_HEADS) * DIM, count = keys->count;
+    for (int s = 0; s < count; s++) {
+        p[s] = 0;
+        for (int j = 0; j < DIM; j++)
+            p[s] += (double)query[head * DIM + j] * (double)keys->rows[s * NARROW + at + j];
+        p[s] *= (double)random_.architecture.attention_scale;
+        high = fmax(high, p[s]);
+    }
+    for (int s = 0; s < count; s++)
+        sum += p[s] = exp(p[s] - high);
+    for (int j = 0; j < DIM; j++) {
+        out[j] = 0;
+        for (int s = 0; s < count; s++)
+            out[j] += p[s] / sum * (double)values->rows[s * NARROW + at + j];
+    }
+}
+
+/* What was shown is what a run token by token makes. */
+static void assert_token_by_token(const char *keys, const char *values)
+{
+    static struct growing cache[BS_NUM_CACHED];
+    const char *const settings[] = {keys, values};
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        cache[c] = (struct growing){.setting = settings[c] ? cache_setting(settings[c]) : NULL};
+    for (int t = 0; t < TOKENS; t++) {
+        for (int c = 0; c < BS_NUM_CACHED; c++)
+            take(&cache[c], shown.side[c] + t * NARROW);
+        for (int h = 0; h < HEADS; h++) {
+            double out[DIM];
+            attend(shown.query + t * WIDE, &cache[0], &cache[1], h, out);
+            for (int j = 0; j < DIM; j++)
+                assert_close((double)shown.out[t * WIDE + h * DIM + j], out[j], 1e-5, 1e-5);
+        }
+        for (int c = 0; c < BS_NUM_CACHED; c++)
+            settle(&cache[c]);
+    }
+}
+
+static const char *const stores[][2] = {
+    {"bits=2 when=store", "bits=2 when=store"},
+    {"bits=2 sharing=channel group_size=8 when=store residual=32 leave=together",
+     "bits=2 group_size=8 when=store residual=32"},
+    {"bits=3 sharing=channel group_size=16 when=store residual=16 leave=together", NULL},
+    {"bits=2 when=store residual=200 leave=together", "bits=2 when=store residual=7"},
+    {NULL, "bits=4 grid=kvquant sharing=token keep=0.1 when=store residual=5 first=3"},
+    {"bits=3 when=store first=140", "bits=3 when=store first=4 residual=130 leave=together"},
+    {"bits=3 when=store hadamard=true", "format=fp8_e4m3 sharing=token when=store hadamard=true"},
+};
+enum { STORES = sizeof stores / sizeof *stores };
+
+static void queries_see_what_was_stored_by_then(void **state)
+{
+    (void)state;
+    static float y[TOKENS * HIDDEN];
+    for (int i = 0; i < STORES; i++) {
+        set_cache(stores[i][0], stores[i][1]);
+        run(y);
+        assert_token_by_token(stores[i][0], stores[i][1]);
+    }
+}
+
+/* `use`: all are stored before any query looks. */
+static void queries_see_all_of_it_quantized(void **state)
+{
+    (void)state;
+    static float y[TOKENS * HIDDEN], rows[BS_NUM_CACHED][TOKENS * NARROW];
+    static const char *const settings[] = {"bits=2", "bits=3 sharing=channel group_size=32 first=5",
+                                           "bits=3 sharing=token hadamard=true"};
+    for (int i = 0; i < 3; i++) {
+        const struct bs_setting *setting = cache_setting(settings[i]);
+        static struct growing cache[BS_NUM_CACHED];
+        set_cache(settings[i], settings[i]);
+        run(y);
+        memcpy(rows, shown.side, sizeof rows);
+        for (int c = 0; c < BS_NUM_CACHED; c++)
+            store(setting, rows[c] + setting->first * NARROW, TOKENS - setting->first);
+        for (int t = 0; t < TOKENS; t += 13)
+            for (int h = 0; h < HEADS; h++) {
+                double out[DIM];
+                for (int c = 0; c < BS_NUM_CACHED; c++) {
+                    memcpy(cache[c].rows, rows[c], sizeof rows[c]);
+                    cache[c].count = t + 1;
+                }
+                attend(shown.query + t * WIDE, &cache[0], &cache[1], h, out);
+                for (int j = 0; j < DIM; j++)
+                    assert_close((double)shown.out[t * WIDE + h * DIM + j], out[j], 1e-5, 1e-5);
+            }
+    }
+}
+
+/* With as many waiting as there are tokens nothing is ever stored: the bits of no cache. */
+static void what_is_never_stored_changes_nothing(void **state)
+{
+    (void)state;
+    static float y[TOKENS * HIDDEN], want[TOKENS * HIDDEN];
+    set_cache(NULL, NULL);
+    run(want);
+    set_cache("bits=2 when=store residual=300", "bits=2 when=store residual=300 leave=together");
+    run(y);
+    assert_memory_equal(y, want, sizeof y);
+}
+
+/* A branch sees its own positions, as a window of its own. */
+static void branches_are_windows(void **state)
+{
+    (void)state;
+    enum { SHARED = 150, FIRST = 60, SECOND = TOKENS - SHARED - FIRST };
+    static float y[TOKENS * HIDDEN], alone[TOKENS * HIDDEN], x[TOKENS * HIDDEN];
+    const struct bs_branch branch[] = {{SHARED, SHARED}, {SHARED + FIRST, SHARED}};
+    const struct bs_fork fork = {
+        .tokens = TOKENS, .shared = SHARED, .branches = 2, .branch = branch};
+    for (int i = 0; i < STORES; i++) {
+        if (i == 1 || i == 2) /* groups of tokens: items are then apart */
+            continue;
+        set_cache(stores[i][0], stores[i][1]);
+        bs_block_forward_fork(&random_.block, random_.rope, random_.inputs.data, y, &fork, NULL,
+                              &random_.scratch[0]);
+        size_t shared = (size_t)SHARED * HIDDEN;
+        memcpy(x, random_.inputs.data, shared * sizeof *x);
+        memcpy(x + shared, random_.inputs.data + shared + (size_t)FIRST * HIDDEN,
+               (size_t)SECOND * HIDDEN * sizeof *x);
+        bs_block_forward(&random_.block, random_.rope, x, alone, SHARED + SECOND, NULL,
+                         &random_.scratch[0]);
+        for (int k = 0; k < SECOND * HIDDEN; k++)
+            assert_close((double)y[shared + FIRST * HIDDEN + k], (double)alone[shared + k], 1e-6,
+                         1e-6);
+    }
+}
+
+/* By hand: 290 tokens of which the last 290 % 32 = 2 wait; groups of 8 of 2 bits and 32 of
+ * parameters: 6 bits a value. */
+static void bits_of_a_cache(void **state)
+{
+    (void)state;
+    const struct bs_setting *keys =
+        cache_setting("bits=2 sharing=channel group_size=8 when=store residual=32 leave=together");
+    double bits = (2 * 16.0 + 288 * 6) * NARROW;
+    assert_close(bs_cache_bits(keys, TOKENS, NARROW, KV_HEADS), bits, 0, 1e-12);
+    assert_close(
+        bs_cache_bits(cache_setting("format=q8_0 sharing=token first=4"), TOKENS, NARROW, KV_HEADS),
+        (4 * 16 + 286 * 8.5) * NARROW, 0, 1e-12);
+    assert_close(bs_cache_bits(cache_setting("bits=4 sharing=head"), TOKENS, NARROW, KV_HEADS),
+                 TOKENS * NARROW * (4 + 32.0 / DIM), 0, 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(queries_see_what_was_stored_by_then),
+        cmocka_unit_test(queries_see_all_of_it_quantized),
+        cmocka_unit_test(what_is_never_stored_changes_nothing),
+        cmocka_unit_test(branches_are_windows),
+        cmocka_unit_test(bits_of_a_cache),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
