@@ -1,6 +1,7 @@
 #include "eval/export/pack.h"
 
 #include "eval/base/mem.h"
+#include "eval/checkpoint/layouts/grid.h"
 #include "eval/quant/format.h"
 
 enum bs_status bs_export_check_whole(const struct bs_export_place *place, int least, int most,
@@ -23,6 +24,18 @@ enum bs_status bs_export_check_whole(const struct bs_export_place *place, int le
                                 "group_size that divides it",
                                 place->in, bs_export_option(weights, "group_size", text));
     return BS_OK;
+}
+
+void bs_put_planar(uint32_t *words, size_t step, size_t index, int bits, uint32_t value)
+{
+    size_t plane = index / 32 * (size_t)bits, within = index % 32;
+    for (int p = 0; p < 3 && bs_planes[bits][p]; p++) {
+        uint32_t width = bs_planes[bits][p], fields = 32 / width;
+        words[(plane + within / fields) * step] |= (value & ((1u << width) - 1))
+                                                   << within % fields * width;
+        value >>= width;
+        plane += width;
+    }
 }
 
 bool bs_export_has_zeros(const struct bs_setting *setting)

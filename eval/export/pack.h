@@ -18,6 +18,9 @@ static inline void bs_put_field(uint32_t *words, size_t step, size_t index, int 
         words[(word + 1) * step] |= value >> (32 - shift);
 }
 
+/* The same in planes (bs_planes), as GPTQModel's planar format has it. */
+void bs_put_planar(uint32_t *words, size_t step, size_t index, int bits, uint32_t value);
+
 /* The words of so many fields. */
 static inline size_t bs_words_of(size_t fields, int bits)
 {

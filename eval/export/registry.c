@@ -5,6 +5,7 @@
     X(compressed_tensors)                                                                          \
     X(gptq)                                                                                        \
     X(gptq_v2)                                                                                     \
+    X(gptq_p)                                                                                      \
     X(awq)                                                                                         \
     X(bitsandbytes)                                                                                \
     X(gguf)                                                                                        \

@@ -52,7 +52,7 @@ def tensors(folder):
 
 # ---- layouts that are decoded here ----
 
-def fields(words, bits, count, axis):
+def fields_in_a_row(words, bits, count, axis):
     """Unsigned fields that follow one another bit by bit along an axis of int32 words."""
     words = np.moveaxis(words.view(np.uint32), axis, 0)
     at = np.arange(count) * bits
@@ -63,8 +63,22 @@ def fields(words, bits, count, axis):
     return np.moveaxis(values.astype(np.int64), 0, axis)
 
 
+def planes(words, bits, count, axis):
+    """The same in planes: of 32 fields their lowest bits first, as wide as a power of two can be (GPTQModel's gptq_p)."""
+    words = np.moveaxis(words.view(np.uint32), axis, 0).astype(np.uint64)
+    blocks = words.reshape(-1, bits, *words.shape[1:])
+    values, row, low = 0, 0, 0
+    for width in {2: [2], 3: [2, 1], 4: [4], 5: [4, 1], 6: [4, 2], 7: [4, 2, 1], 8: [8]}[bits]:
+        part = [(blocks[:, row + k] >> np.uint64(at)) & np.uint64((1 << width) - 1)
+                for k in range(width) for at in range(0, 32, width)]
+        values = values | np.stack(part, 1).astype(np.int64) << low
+        row, low = row + width, low + width
+    return np.moveaxis(values.reshape(-1, *words.shape[1:])[:count], 0, axis)
+
+
 def gptq_weight(part, settings):
     bits = settings["bits"]
+    fields = planes if settings["checkpoint_format"] == "gptq_p" else fields_in_a_row
     words, zeros = part["qweight"].numpy(), part["qzeros"].numpy()
     outputs, inputs = words.shape[1], words.shape[0] * 32 // bits
     q = fields(words, bits, inputs, 0)
@@ -94,7 +108,7 @@ def awq_weight(part, settings):
     return ((q - z[group]).astype(np.float32) * s[group]).T
 
 
-DECODED = {"gptq": gptq_weight, "gptq_v2": gptq_weight, "awq": awq_weight}
+DECODED = {"gptq": gptq_weight, "gptq_v2": gptq_weight, "gptq_p": gptq_weight, "awq": awq_weight}
 
 
 def decoded(folder, decode):

@@ -26,18 +26,14 @@ struct settings {
 
 enum { CONTINUOUS, PLANAR };
 
-/* The planes of a code: their widths from the lowest on. */
-static const unsigned char planes[9][3] = {
-    [2] = {2}, [3] = {2, 1}, [4] = {4}, [5] = {4, 1}, [6] = {4, 2}, [7] = {4, 2, 1}, [8] = {8}};
-
 /* Field `index` of a run of planar fields, whose words are `step` apart. */
 static uint32_t planar_field(const unsigned char *data, size_t step, size_t index, int bits)
 {
     size_t block = index / 32 * (size_t)bits, within = index % 32;
     uint32_t field = 0;
     int offset = 0;
-    for (int p = 0; p < 3 && planes[bits][p]; p++) {
-        size_t width = planes[bits][p], fields = 32 / width;
+    for (int p = 0; p < 3 && bs_planes[bits][p]; p++) {
+        size_t width = bs_planes[bits][p], fields = 32 / width;
         uint32_t word = bs_word_at(data, (block + within / fields) * step);
         field |= (word >> (within % fields * width) & ((1u << width) - 1)) << offset;
         block += width;

@@ -6,6 +6,9 @@
 #include "eval/linalg/bfloat16.h"
 #include "eval/quant/bits.h"
 
+const unsigned char bs_planes[9][3] = {
+    [2] = {2}, [3] = {2, 1}, [4] = {4}, [5] = {4, 1}, [6] = {4, 2}, [7] = {4, 2, 1}, [8] = {8}};
+
 static float element(const struct bs_table *table, size_t index)
 {
     const struct bs_tensor one = {.dtype = table->dtype,

@@ -40,6 +40,11 @@ void bs_grid_decode(const struct bs_coded *coded, size_t first, size_t count, fl
 void bs_grid_read_floats(const struct bs_grid *grid, size_t row, float *q);
 void bs_grid_read_e2m1(const struct bs_grid *grid, size_t row, float *q);
 
+/* The planes of a code of so many bits in GPTQModel's planar format: their widths from the lowest
+ * on, 0 for none. 32 codes take `bits` words, plane after plane, each with its fields side by side.
+ */
+extern const unsigned char bs_planes[9][3];
+
 /* The value of type F16 or BF16 that is nearest to x, ties to even; x of any other. */
 float bs_grid_rounded(enum bs_dtype to, float x);
 

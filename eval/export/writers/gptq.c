@@ -1,7 +1,8 @@
 /* The tensors of GPTQ's checkpoints, as GPTQModel, vLLM and transformers read them; how they stand
  * in a file is said where they are read (eval/checkpoint/layouts). Fields of 3 bits run on from
- * word to word. The first version stores zero points less 1, in whole words: a zero point of 0
- * would borrow from its neighbour, and readers do not agree on what that is. */
+ * word to word; the planar format has those of 5, 6 and 7 in planes. The first version stores zero
+ * points less 1, in whole words: a zero point of 0 would borrow from its neighbour, and readers do
+ * not agree on what that is. */
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -10,20 +11,23 @@
 
 enum { UNIT = 32 }; /* rows and columns are whole numbers of it */
 
+/* Versions of the layout. */
+static const struct bs_export_layout first_version, second_version, planar;
+
 /* ---- what it can hold ---- */
 
-static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
-                            struct bs_error *err)
+static enum bs_status check_kind(const struct bs_export_place *place, struct bs_error *err)
 {
-    (void)export;
     if (place->input)
         return bs_export_refuse(place, err, "its input is quantized, which the layout cannot say");
     if (!bs_export_is(place->weights, "int"))
         return bs_export_refuse(place, err, "weights are %s, expected int",
                                 place->weights->format.plugin->name);
-    int bits = bs_export_number(place->weights, "bits");
-    if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
-        return bs_export_refuse(place, err, "bits is %d, expected 2, 3, 4 or 8", bits);
+    return BS_OK;
+}
+
+static enum bs_status check_shape(const struct bs_export_place *place, struct bs_error *err)
+{
     if (bs_export_says(place->weights, "group_size", "tensor"))
         return bs_export_refuse(place, err,
                                 "all of the matrix shares a scale, expected a group_size or "
@@ -34,12 +38,34 @@ static enum bs_status check(const struct bs_export *export, const struct bs_expo
     return bs_export_check_whole(place, 2, 8, err);
 }
 
+static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
+                            struct bs_error *err)
+{
+    (void)export;
+    if (check_kind(place, err))
+        return err->status;
+    int bits = bs_export_number(place->weights, "bits");
+    if (bits != 2 && bits != 3 && bits != 4 && bits != 8)
+        return bs_export_refuse(
+            place, err, "bits is %d, expected 2, 3, 4 or 8 (the layout gptq_p has 2 to 8)", bits);
+    return check_shape(place, err);
+}
+
+/* The planar format has all widths. */
+static enum bs_status check_planar(const struct bs_export *export,
+                                   const struct bs_export_place *place, struct bs_error *err)
+{
+    (void)export;
+    return check_kind(place, err) ? err->status : check_shape(place, err);
+}
+
 /* ---- tensors ---- */
 
 static enum bs_status put_codes(struct bs_export_folder *folder,
                                 const struct bs_export_place *place, const struct bs_codes *codes,
                                 int bits, struct bs_error *err)
 {
+    bool in_planes = folder->layout == &planar;
     size_t out = (size_t)place->out, words = bs_words_of((size_t)place->in, bits);
     const int64_t shape[] = {(int64_t)words, place->out};
     uint32_t *packed = bs_calloc(words * out, sizeof *packed);
@@ -47,15 +73,18 @@ static enum bs_status put_codes(struct bs_export_folder *folder,
         return bs_fail_memory(err);
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < place->out; i++)
-        for (int j = 0; j < place->in; j++)
-            bs_put_field(packed + i, out, (size_t)j, bits, (uint32_t)bs_codes_get(codes, i, j));
+        for (int j = 0; j < place->in; j++) {
+            uint32_t code = (uint32_t)bs_codes_get(codes, i, j);
+            if (in_planes)
+                bs_put_planar(packed + i, out, (size_t)j, bits, code);
+            else
+                bs_put_field(packed + i, out, (size_t)j, bits, code);
+        }
     enum bs_status status =
         bs_export_put(folder, place->module, ".qweight", "I32", 2, shape, packed, err);
     bs_free(packed);
     return status;
 }
-
-static bool is_first_version(const struct bs_export_folder *folder);
 
 /* Packed along the rows of the matrix. */
 static enum bs_status put_zeros(struct bs_export_folder *folder,
@@ -64,7 +93,7 @@ static enum bs_status put_zeros(struct bs_export_folder *folder,
 {
     size_t words = bs_words_of((size_t)place->out, bits);
     const int64_t shape[] = {codes->groups, (int64_t)words};
-    int less = is_first_version(folder) ? 1 : 0;
+    int less = folder->layout == &first_version ? 1 : 0;
     uint32_t *packed = bs_calloc(words * (size_t)codes->groups, sizeof *packed);
     enum bs_status status = packed ? BS_OK : bs_fail_memory(err);
     for (int i = 0; i < place->out && !status; i++)
@@ -76,6 +105,8 @@ static enum bs_status put_zeros(struct bs_export_folder *folder,
                             "row %d, group %d has a zero point of 0, which this version stores "
                             "less 1: expected symmetric: true, or the layout's version 2",
                             i, g);
+            else if (folder->layout == &planar)
+                bs_put_planar(packed + (size_t)g * words, 1, (size_t)i, bits, (uint32_t)zero);
             else
                 bs_put_field(packed + (size_t)g * words, 1, (size_t)i, bits, (uint32_t)zero);
         }
@@ -156,7 +187,9 @@ static json_t *common_scheme(const struct bs_export_places *places)
 static json_t *settings(const struct bs_export_folder *folder)
 {
     const struct bs_export_places *places = &folder->places;
-    const char *format = is_first_version(folder) ? "gptq" : "gptq_v2";
+    const char *format = folder->layout == &first_version ? "gptq"
+                         : folder->layout == &planar      ? "gptq_p"
+                                                          : "gptq_v2";
     json_t *all = common_scheme(places), *common = json_copy(all), *dynamic = json_object();
     const struct bs_export_place *head = &places->items[places->outer[BS_HEAD]];
     for (int i = 0; i < places->count; i++) {
@@ -197,10 +230,11 @@ static const struct bs_export_layout second_version = {.outer = BS_EXPORT_HEAD,
                                                        .settings = settings,
                                                        .also = "quantize_config.json"};
 
-static bool is_first_version(const struct bs_export_folder *folder)
-{
-    return folder->layout == &first_version;
-}
+static const struct bs_export_layout planar = {.outer = BS_EXPORT_HEAD,
+                                               .check = check_planar,
+                                               .matrix = put_matrix,
+                                               .settings = settings,
+                                               .also = "quantize_config.json"};
 
 #define VERSION_OF(v, own)                                                                         \
     static enum bs_status check_##v(const struct bs_export *export, struct bs_error *err)          \
@@ -215,6 +249,7 @@ static bool is_first_version(const struct bs_export_folder *folder)
 
 VERSION_OF(1, first_version)
 VERSION_OF(2, second_version)
+VERSION_OF(planes, planar)
 
 const struct bs_writer bs_writer_gptq = {
     .plugin = {.name = "gptq",
@@ -235,6 +270,17 @@ const struct bs_writer bs_writer_gptq_v2 = {
                .reference = "ModelCloud/GPTQModel gptqmodel/nn_modules/qlinear/__init__.py"},
     .check = check_2,
     .open = open_2,
+    .block = bs_export_folder_block,
+    .close = bs_export_folder_close,
+    .free = bs_export_folder_free,
+};
+
+const struct bs_writer bs_writer_gptq_p = {
+    .plugin = {.name = "gptq_p",
+               .summary = "int of 2 to 8 bits in planes, which GPTQModel alone reads (since 7.3.4)",
+               .reference = "ModelCloud/GPTQModel gptqmodel/nn_modules/qlinear/__init__.py"},
+    .check = check_planes,
+    .open = open_planes,
     .block = bs_export_folder_block,
     .close = bs_export_folder_close,
     .free = bs_export_folder_free,
