@@ -14,6 +14,7 @@ PACKAGES := gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libhdf5-de
 LINT_PACKAGES := clang-format clang-tidy libomp-dev python3
 # What the tests use beside: a reader of result files that is not ours, and exact functions.
 TEST_PACKAGES := python3-h5py python3-pandas libmpfr-dev
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 FUZZ_PACKAGES := clang libclang-rt-dev libomp-dev
 PKGS := openblas lapacke hdf5 libfyaml jansson libpcre2-8 libutf8proc libxxhash zlib libzstd libzip \
         libcurl libcrypto
@@ -120,7 +121,7 @@ ALL_SOURCES := $(LIB_SOURCES) eval/main.c $(TEST_SOURCES) $(wildcard tests/suppo
 V ?= 0
 run = @$(if $(filter 1,$(V)),echo '$(2)';,echo '  $(1)';) $(2)
 
-.PHONY: all quickstart check bench fuzz lint docs setup install uninstall deb clean format help
+.PHONY: all quickstart check slurm bench fuzz lint docs setup install uninstall deb clean format help
 all: $(BUILD)/bitsweep ## build the program
 
 quickstart: setup ## set up, sweep the embedded model, print the table, draw the charts
@@ -131,6 +132,11 @@ check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA
 	@.ci/setup $(TEST_PACKAGES)
 	@$(MAKE) --no-print-directory -j$$(nproc) tests
 	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS) $(PLUGIN_TESTS)
+
+slurm: setup ## run a sweep on a Slurm cluster of four nodes, all on this machine (installs Debian's Slurm)
+	@.ci/setup $(SLURM_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@BITSWEEP=$(BUILD)/bitsweep bash tests/slurm/cluster.sh
 
 setup: ## install what is missing with apt, or say what to run
 	@.ci/setup $(PACKAGES)

@@ -118,12 +118,32 @@ static int take_threads(const struct bs_command *command, const char *text,
 /* "2/8". */
 static int take_shard(const struct bs_command *command, const char *text, struct bs_arguments *args)
 {
-    int number = 0, count = 0, end = -1;
-    bool is_pair = sscanf(text, "%4d/%4d%n", &number, &count, &end) == 2 && end > 0 && !text[end];
-    args->shard = (struct bs_shard){number, count};
-    return is_pair && number >= 1 && number <= count && count <= BS_MOST_SHARDS
+    char number[8];
+    const char *slash = strchr(text, '/');
+    snprintf(number, sizeof number, "%.*s", slash ? (int)(slash - text) : 0, text);
+    args->shard = (struct bs_shard){parse_count(number), slash ? parse_count(slash + 1) : 0};
+    return args->shard.number && args->shard.number <= args->shard.count
                ? BS_EXIT_DONE
                : usage_error(command, "--shard takes a number of so many, such as 2/8, not", text);
+}
+
+static int take_nodes(const struct bs_command *command, const char *text, struct bs_arguments *args)
+{
+    args->nodes = parse_count(text);
+    return args->nodes ? BS_EXIT_DONE
+                       : usage_error(command, "--nodes takes a number from 1 to 4096, not", text);
+}
+
+/* As Slurm has it: a bare number is minutes. */
+static int take_job_time(const struct bs_command *command, const char *text,
+                         struct bs_arguments *args)
+{
+    const double minute = 60, least = 10;
+    args->job_time = bs_duration(text, minute);
+    return args->job_time >= least
+               ? BS_EXIT_DONE
+               : usage_error(command,
+                             "--time takes minutes or a time such as 12h or 2-00:00:00, not", text);
 }
 
 static int take_time_limit(const struct bs_command *command, const char *text,
@@ -277,6 +297,16 @@ static const struct bs_flag flags[] = {
      "with "
      "status 75; the same command goes on",
      .take = take_time_limit},
+    {"slurm", NULL, 0, "by Slurm's sbatch", .set = offsetof(struct bs_arguments, slurm)},
+    {"nodes", "N", 0, "how many nodes share the sweep; 1", .take = take_nodes},
+    {"time", "TIME", 0,
+     "what a job asks for, as sbatch takes it (minutes, 12:00:00, 2-0) or 12h; without it the "
+     "partition's own limit holds",
+     .take = take_job_time},
+    {"partition", "NAME", 0, "where jobs run; Slurm's default",
+     .text = offsetof(struct bs_arguments, partition)},
+    {"dry-run", NULL, 0, "print the batch scripts, and submit nothing",
+     .set = offsetof(struct bs_arguments, dry_run)},
     {"shards", "N", 0, "which trials each of N parts has, as --shard runs them",
      .take = take_shards},
     {"format", "NAME", 0,

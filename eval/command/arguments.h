@@ -31,13 +31,15 @@ struct bs_arguments {
     int num_models, num_accepted;
     struct bs_limits limits;
     struct bs_shard shard;
-    double time_limit; /* seconds; 0 = none */
+    double time_limit, job_time; /* seconds; 0 = none. job_time: that a job asks for */
+    int nodes;
+    const char *partition;
     struct bs_selection selection;
     struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
     bool quiet, markdown, ids, no_special, places, items, positions, layers, verify;
-    bool process_output, man, help;
+    bool slurm, dry_run, process_output, man, help;
 };
 
 /* An option. What it is given goes to the text or the truth value at an offset of the arguments, or

@@ -4,7 +4,7 @@
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
 
-commands="run plan export table plot diff fetch tokenize describe help"
+commands="run plan submit export table plot diff fetch tokenize describe help"
 make_model model
 make_texts
 config_one one.yaml
@@ -66,6 +66,7 @@ takes() {
     case $1 in
     run) echo output set model shard time-limit accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
     plan) echo output set model shard shards places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
+    submit) echo slurm nodes time partition dry-run output set model accept-unknown memory numerics scratch checkpoint threads plots help ;;
     export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;
     table) echo columns fail-if format group-by help items layers pivot positions sort top where ;;
     diff) echo between columns fail-if format help ;;
