@@ -40,12 +40,47 @@ static int folded_width(const char *text, int width)
     return widest;
 }
 
+/* Where the numbers of a cell, "62.4 ± 1.2 ± 0.3", go on below it: nowhere, after the first error,
+ * or after each number. */
+enum fold { WHOLE, AFTER_ERROR, AFTER_NUMBER };
+
+static const char error_sign[] = " \xc2\xb1 ";
+
+/* Bytes of the first line of a cell. */
+static size_t number_bytes(const char *text, enum fold fold)
+{
+    const char *parting = fold == WHOLE ? NULL : strstr(text, error_sign);
+    if (parting && fold == AFTER_ERROR)
+        parting = strstr(parting + 1, error_sign);
+    return parting ? (size_t)(parting - text) : strlen(text);
+}
+
+/* The line of a cell that follows one of so many bytes; "" where there is none. */
+static const char *next_number(const char *text, size_t bytes)
+{
+    return text + bytes + strspn(text + bytes, " ");
+}
+
+/* Of the lines after the first each is one error, however the first one was folded. */
+static int numbers_width(const char *text, enum fold fold)
+{
+    int widest = 0;
+    for (const char *line = text; *line;) {
+        size_t bytes = number_bytes(line, line > text ? AFTER_NUMBER : fold);
+        int width = bs_text_width(line, bytes);
+        widest = width > widest ? width : widest;
+        line = next_number(line, bytes);
+    }
+    return widest;
+}
+
 /* How the columns are laid out. */
 struct layout {
     const struct bs_sheet *sheet;
     int num_rows;
     int *width;  /* of each column */
     bool *shown; /* whether it is */
+    enum fold fold;
 };
 
 /* Line 0 or 1 of a heading; a heading of one line stands in the lower one. */
@@ -72,7 +107,9 @@ static int column_width(const struct layout *layout, int column, int most)
         widest = width > widest ? width : widest;
     }
     for (int i = 1; i < layout->num_rows; i++) {
-        int width = folded_width(bs_sheet_cell(layout->sheet, i, column), most);
+        const char *text = bs_sheet_cell(layout->sheet, i, column);
+        int width = column < layout->sheet->num_names ? folded_width(text, most)
+                                                      : numbers_width(text, layout->fold);
         widest = width > widest ? width : widest;
     }
     return widest;
@@ -113,6 +150,17 @@ static bool drop_last(struct layout *layout)
     return false;
 }
 
+/* Where it is too wide still: the errors of numbers go below them. */
+static void fold_numbers(struct layout *layout, int width, enum fold fold)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    if (total_width(layout) <= width)
+        return;
+    layout->fold = fold;
+    for (int j = sheet->num_names; j < sheet->num_columns; j++)
+        layout->width[j] = column_width(layout, j, 1 << 20);
+}
+
 /* Folding helps only where a name's lines become shorter: a heading or a word may not. */
 static void lay_out(struct layout *layout, int width)
 {
@@ -124,7 +172,9 @@ static void lay_out(struct layout *layout, int width)
     fold_names(layout, width, NAME_WIDTH);
     while (total_width(layout) > width && drop_last(layout))
         continue;
+    fold_numbers(layout, width, AFTER_ERROR);
     fold_names(layout, width, LEAST_NAME);
+    fold_numbers(layout, width, AFTER_NUMBER);
     /* What the last column left gives names their room again. */
     for (int j = 0; j < sheet->num_names; j++) {
         int spare = width - total_width(layout);
@@ -179,7 +229,43 @@ static struct line name_line(const struct layout *layout, int row, int column, i
     return line;
 }
 
-/* A row, and below it what its folded names go on with. */
+/* Line `number` of a cell of numbers. */
+static struct line numbers_line(const struct layout *layout, int row, int column, int number)
+{
+    const char *text = bs_sheet_cell(layout->sheet, row, column);
+    size_t bytes = number_bytes(text, layout->fold);
+    while (number-- > 0) {
+        text = next_number(text, bytes);
+        bytes = number_bytes(text, AFTER_NUMBER);
+    }
+    return (struct line){text, bytes, 0};
+}
+
+/* The last column of numbers that has something on a row's line; -1 where none has. */
+static int last_number(const struct layout *layout, int row, int number)
+{
+    int last = -1;
+    for (int j = layout->sheet->num_names; j < layout->sheet->num_columns; j++)
+        if (layout->shown[j] && (number == 0 || numbers_line(layout, row, j, number).bytes))
+            last = j;
+    return last;
+}
+
+/* The cells of numbers of a row's line; *more where any goes on. */
+static void print_numbers(const struct layout *layout, int row, int number, bool *more, FILE *out)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    int last = last_number(layout, row, number);
+    for (int j = sheet->num_names; j <= last; j++) {
+        struct line line = numbers_line(layout, row, j, number);
+        if (!layout->shown[j])
+            continue;
+        *more = *more || *next_number(line.text, line.bytes);
+        print_padded(layout, out, line.text, line.bytes, j);
+    }
+}
+
+/* A row, and below it what its folded names and numbers go on with. */
 static void print_row(const struct layout *layout, int row, FILE *out)
 {
     const struct bs_sheet *sheet = layout->sheet;
@@ -190,15 +276,12 @@ static void print_row(const struct layout *layout, int row, FILE *out)
             struct line line = name_line(layout, row, j, number);
             int used = line.indent + bs_text_width(line.text, line.bytes);
             more |= *next_line(line, layout->width[j]).text;
-            bool last = number > 0 && j + 1 == sheet->num_names;
+            bool last =
+                number > 0 && j + 1 == sheet->num_names && last_number(layout, row, number) < 0;
             fprintf(out, "%s%*s%.*s%*s", j ? "  " : "", line.indent, "", (int)line.bytes, line.text,
                     last ? 0 : layout->width[j] - used, "");
         }
-        for (int j = sheet->num_names; j < sheet->num_columns && number == 0; j++) {
-            const char *text = bs_sheet_cell(sheet, row, j);
-            if (layout->shown[j])
-                print_padded(layout, out, text, strlen(text), j);
-        }
+        print_numbers(layout, row, number, &more, out);
         fputc('\n', out);
     }
 }

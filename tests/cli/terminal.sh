@@ -74,6 +74,41 @@ fits() {
 }
 check "a table is no wider than its terminal" fits
 
+# Several models, long names and several draws of calibration: what is too wide goes on below, and no
+# number is lost.
+make_model other
+sed -i 's/"rope_theta": 10000/"rope_theta": 20000/' other/config.json
+cat >wide.yaml <<'EOF'
+model: [model, {path: other, name: another model of a long name}]
+calibration: {text: calibration.txt, windows: 1, tokens: 32, seed: [0, 1]}
+evaluation: {perplexity: [{text: evaluation.txt, windows: 2, tokens: 32}]}
+sweep:
+  - algorithm: gptq
+    weights: {bits: 4, group_size: 64}
+    percdamp: [0.01, 0.05]
+EOF
+run run --quiet --output wide.h5 wide.yaml
+wide() {
+    local columns word
+    expect_there wide.h5
+    for columns in 80 120 200; do
+        COLUMNS=$columns run table wide.h5
+        expect_status 0
+        [ "$(widest)" -le "$columns" ] || problem "expected at most $columns columns, found $(widest)"
+        for word in bits/ perplexity Δ 'KL mean'; do
+            sed '/not shown/,$d' .out | grep -q "$word" || problem "expected $word at $columns columns"
+        done
+        # of every value its error and what another draw does, wherever they stand
+        COLUMNS=$columns run table wide.h5 --columns perplexity,perplexity_delta,kld_mean
+        [ "$(widest)" -le "$columns" ] || problem "expected $columns columns of three values, found $(widest)"
+        grep -o '±' .out | wc -l >"errors_$columns"
+    done
+    cmp -s errors_80 errors_200 && cmp -s errors_120 errors_200 ||
+        problem "expected as many errors at any width: $(cat errors_80 errors_120 errors_200 | tr '\n' ' ')"
+    [ "$(cat errors_80)" -gt 30 ] || problem "expected errors of all values"
+}
+check "what is too wide goes on below" wide
+
 columns_set() {
     local columns
     for columns in 80 120 250; do
