@@ -21,6 +21,7 @@ static atomic_int asked, holding, gained;
 static double limit; /* on the clock of bs_seconds; 0 = none. Set before the thread is there */
 static char lines[2][LINE] = {"nothing is kept\n", ""};
 static atomic_int line_at;
+static atomic_int log_file = -1;
 
 /* Those that come from outside. They are blocked in every thread, and one of our own waits for
  * them: a handler would run on the stack of whichever thread computes, and oneDNN's kernels let the
@@ -57,6 +58,11 @@ static void end_by(int signal_number)
         say(STDERR_FILENO, "\r\033[K");
     say(STDERR_FILENO, "bitsweep: stopped: ");
     say(STDERR_FILENO, lines[atomic_load(&line_at)]);
+    int log = atomic_load(&log_file);
+    if (log >= 0) {
+        say(log, "stopped: ");
+        say(log, lines[atomic_load(&line_at)]);
+    }
     bool in_vain = signal_number == BS_STOP_LIMIT && !atomic_load(&gained);
     if (in_vain)
         say(STDERR_FILENO, "bitsweep: nothing was gained within --time-limit: it takes a longer "
@@ -114,6 +120,8 @@ static void *wait_for_signals(void *context)
         end_by(atomic_load(&asked));
     }
 }
+
+void bs_stop_log(int file) { atomic_store(&log_file, file); }
 
 enum bs_status bs_stop_watch(struct bs_error *err)
 {

@@ -29,6 +29,9 @@ enum bs_status bs_stop_watch(struct bs_error *err);
 /* What the line says; "nothing is kept" until it is told. Cut at 500 bytes. */
 void bs_stop_keep(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A file that the line goes to as well, by its descriptor; -1 = none. */
+void bs_stop_log(int file);
+
 /* While held, the first signal only asks: the holder looks every now and then and returns when it
  * is asked. A second signal, or BS_STOP_SECONDS, end the program at once. After SIGUSR1 the holder
  * has the time that it needs, up to the limit. */

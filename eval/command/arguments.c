@@ -165,6 +165,17 @@ static int take_shards(const struct bs_command *command, const char *text,
                : usage_error(command, "--shards takes a number from 1 to 4096, not", text);
 }
 
+static int take_progress(const struct bs_command *command, const char *text,
+                         struct bs_arguments *args)
+{
+    for (int i = 0; bs_telling_styles[i]; i++)
+        if (!strcmp(bs_telling_styles[i], text)) {
+            args->telling.style = (enum bs_telling_style)i;
+            return BS_EXIT_DONE;
+        }
+    return usage_error(command, "--progress takes auto, lines or jsonl, not", text);
+}
+
 static int take_top(const struct bs_command *command, const char *text, struct bs_arguments *args)
 {
     args->selection.top = parse_count(text);
@@ -392,6 +403,14 @@ static const struct bs_flag flags[] = {
     {"markdown", NULL, 0, "print Markdown", .set = offsetof(struct bs_arguments, markdown)},
     {"quiet", NULL, 'q', "no progress; of a plan, no time, which takes a second or two to measure",
      .set = offsetof(struct bs_arguments, quiet)},
+    {"progress", "HOW", 0,
+     "auto (a line on a terminal, else a line every tenth), lines, or jsonl: an object a line on "
+     "stderr, for programs",
+     .take = take_progress},
+    {"verbose", NULL, 'v', "tell of every block and trial",
+     .set = offsetof(struct bs_arguments, telling.verbose)},
+    {"log", "FILE", 0, "add to this file all that happens, with times",
+     .text = offsetof(struct bs_arguments, log)},
     {"places", NULL, 0, "print the places of the models that a config's rules may name",
      .set = offsetof(struct bs_arguments, places)},
     {"process-output", NULL, 0, "of what the head is multiplied with too",

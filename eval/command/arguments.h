@@ -38,6 +38,8 @@ struct bs_arguments {
     struct bs_choice_limits wish;
     const struct bs_numerics *numerics; /* NULL = as the config says */
     int threads;
+    struct bs_telling telling; /* its log is opened by the command */
+    const char *log;           /* NULL = none */
     bool quiet, markdown, ids, no_special, places, items, positions, layers, verify;
     bool slurm, dry_run, process_output, man, help;
 };

@@ -1,4 +1,5 @@
 /* run and plan: what begins with a config. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,7 +60,8 @@ static int report_run(const struct bs_arguments *args, const struct bs_opened *o
     return outcome->failed ? BS_EXIT_TRIAL_FAILED : BS_EXIT_DONE;
 }
 
-static int run_opened(const struct bs_arguments *args, struct bs_opened *opened)
+static int run_opened(const struct bs_arguments *args, const struct bs_telling *telling,
+                      struct bs_opened *opened)
 {
     struct bs_error err;
     struct bs_sweep_outcome outcome;
@@ -67,28 +69,57 @@ static int run_opened(const struct bs_arguments *args, struct bs_opened *opened)
     if (bs_results_lock_take(opened->path, &lock, &err))
         return bs_fail_print(&err);
     enum bs_status status = bs_models_run(&opened->models, opened->path, opened->whole,
-                                          &args->limits, args->quiet, &outcome, &err);
+                                          &args->limits, telling, &outcome, &err);
     bs_results_unlock(lock);
     if (status == BS_ESTOPPED)
         bs_stop_now();
     if (!status)
         bs_stop_keep("all trials are in %s", opened->path);
+    if (status)
+        bs_tell_log(telling, "bitsweep: %s", err.message);
+    else
+        bs_tell_log(telling, "%d trials done, %d failed: %s", outcome.done, outcome.failed,
+                    opened->path);
     return status ? bs_fail_print(&err) : report_run(args, opened, &outcome);
+}
+
+/* Opens the log, to which a run adds, with a first line. */
+static enum bs_status open_log(const struct bs_arguments *args, struct bs_telling *telling,
+                               struct bs_error *err)
+{
+    *telling = args->telling;
+    telling->quiet = args->quiet;
+    if (!args->log)
+        return BS_OK;
+    if (bs_make_parent(args->log, err))
+        return err->status;
+    telling->log = fopen(args->log, "ae");
+    if (!telling->log)
+        return bs_fail(err, BS_EIO, "%s: %s", args->log, strerror(errno));
+    bs_stop_log(fileno(telling->log));
+    bs_tell_log(telling, "bitsweep %s: run %s", BS_VERSION, args->operands[0]);
+    return BS_OK;
 }
 
 static int command_run(const struct bs_arguments *args)
 {
     struct bs_opened opened;
     struct bs_error err;
+    struct bs_telling telling;
     bs_stop_keep("nothing was begun");
     if (args->time_limit > 0)
         bs_stop_limit(args->time_limit);
-    if (bs_stop_watch(&err))
+    if (bs_stop_watch(&err) || open_log(args, &telling, &err))
         return bs_fail_print(&err);
     int code = bs_open_all(args, &opened);
     if (!code)
-        code = run_opened(args, &opened);
+        code = run_opened(args, &telling, &opened);
     bs_close_all(&opened);
+    if (telling.log) {
+        bs_tell_log(&telling, "ended with exit status %d", code);
+        bs_stop_log(-1);
+        fclose(telling.log);
+    }
     return code;
 }
 
@@ -160,7 +191,7 @@ const struct bs_command bs_command_run = {
                "stopped goes on where it was: what is finished is never computed twice, and an "
                "unfinished walk begins at its last checkpoint.",
     .options = "output model set shard time-limit accept-unknown memory scratch checkpoint threads "
-               "numerics plots quiet",
+               "numerics plots progress verbose log quiet",
     .run = command_run,
 };
 

@@ -219,7 +219,7 @@ static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
     walk->progress_context = &progress;
     if (bs_sweep_place_streams(&e->limits, walk, &recipe, 1, err))
         return err->status;
-    bs_progress_start(&progress, e->request->quiet,
+    bs_progress_start(&progress, &(struct bs_telling){.quiet = e->request->quiet},
                       2 * (bs_model_architecture(walk->model)->num_layers + 1));
     enum bs_status status = bs_walk_run(walk, variant, 1, err);
     bs_progress_end(&progress);

@@ -172,7 +172,7 @@ static enum bs_status collect(struct collecting *c, const struct bs_limits *limi
 {
     struct bs_progress progress;
     int layers = c->architecture->num_layers, threads = bs_threads();
-    bs_progress_start(&progress, quiet, layers);
+    bs_progress_start(&progress, &(struct bs_telling){.quiet = quiet}, layers);
     enum bs_status status = begin(c, limits, threads, err);
     for (int l = 0; l < layers && !status; l++) {
         status = collect_block(c, l, err);

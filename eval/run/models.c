@@ -343,8 +343,9 @@ static bool any_open(const struct bs_model_trials *trials, const struct past *pa
 
 /* Runs the sweep that is open, a calibration at a time. */
 static enum bs_status run_parts(struct bs_sweep *sweep, const char *path,
-                                const struct bs_limits *limits, bool quiet, bool last_model,
-                                struct bs_sweep_outcome *outcome, struct bs_error *err)
+                                const struct bs_limits *limits, const struct bs_telling *telling,
+                                bool last_model, struct bs_sweep_outcome *outcome,
+                                struct bs_error *err)
 {
     int last = bs_sweep_parts(sweep) - 1;
     for (bs_sweep_select(sweep, last); last > 0 && !bs_sweep_is_open(sweep);)
@@ -354,14 +355,14 @@ static enum bs_status run_parts(struct bs_sweep *sweep, const char *path,
         bs_sweep_select(sweep, c);
         if (bs_sweep_is_open(sweep))
             status =
-                bs_sweep_run(sweep, path, limits, quiet, last_model && c == last, outcome, err);
+                bs_sweep_run(sweep, path, limits, telling, last_model && c == last, outcome, err);
     }
     return status;
 }
 
 /* The models of which a trial is open, one after another. `last`: of them. */
 static enum bs_status run_models(struct bs_models *models, const char *path,
-                                 const struct bs_limits *limits, bool quiet,
+                                 const struct bs_limits *limits, const struct bs_telling *telling,
                                  const struct past *past, int last,
                                  struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
@@ -374,17 +375,17 @@ static enum bs_status run_models(struct bs_models *models, const char *path,
             break;
         bs_sweep_mark_done(&models->sweep, &past->whole);
         bs_sweep_mark_done(&models->sweep, &past->own);
-        if (models->num_models > 1 && !quiet)
-            bs_print_line(stderr, "model %d of %d: %s", k + 1, models->num_models,
-                          name_of(models, k));
+        if (models->num_models > 1)
+            bs_tell(telling, "model", false, "model %d of %d: %s", k + 1, models->num_models,
+                    name_of(models, k));
         struct bs_limits settled = settle(limits);
-        status = run_parts(&models->sweep, path, &settled, quiet, k == last, outcome, err);
+        status = run_parts(&models->sweep, path, &settled, telling, k == last, outcome, err);
     }
     return status;
 }
 
 enum bs_status bs_models_run(struct bs_models *models, const char *path, const char *whole,
-                             const struct bs_limits *limits, bool quiet,
+                             const struct bs_limits *limits, const struct bs_telling *telling,
                              struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
     const struct bs_config *config = models->config;
@@ -392,14 +393,14 @@ enum bs_status bs_models_run(struct bs_models *models, const char *path, const c
     *outcome = (struct bs_sweep_outcome){0, 0};
     if (look_back(path, &past.own, err))
         return err->status;
-    if (!quiet)
-        print_notices(config, stderr);
+    for (int i = 0; i < config->notices.count; i++)
+        bs_tell(telling, "notice", false, "%s", config->notices.lines[i]);
     enum bs_status status = whole ? look_back(whole, &past.whole, err) : BS_OK;
     int last = models->num_models - 1;
     while (last >= 0 && !any_open(&models->models[last], &past))
         last--;
     if (!status)
-        status = run_models(models, path, limits, quiet, &past, last, outcome, err);
+        status = run_models(models, path, limits, telling, &past, last, outcome, err);
     bool renewed = last < 0 && past.own.config && !!strcmp(past.own.config, config->source);
     bs_results_release(&past.own);
     bs_results_release(&past.whole);

@@ -43,7 +43,7 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
  * another text of the config, it gets this one. `whole`: another result file whose trials are not
  * run either; NULL = there is none. The caller holds the lock of `path`. */
 enum bs_status bs_models_run(struct bs_models *models, const char *path, const char *whole,
-                             const struct bs_limits *limits, bool quiet,
+                             const struct bs_limits *limits, const struct bs_telling *telling,
                              struct bs_sweep_outcome *outcome, struct bs_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "eval/config/config.h"
 #include "eval/run/pace.h"
+#include "eval/run/telling.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 #include "eval/store/results.h"
@@ -198,9 +199,9 @@ struct bs_sweep_outcome {
 
 /* Runs the open trials and commits them to `path` walk by walk, the last of them as the end of the
  * run where `last`. An error stops the run; what was committed before stays. Counts are added to
- * the outcome. Progress goes to stderr unless `quiet`. */
+ * the outcome. It tells of its progress as `telling` says. */
 enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,
-                            const struct bs_limits *limits, bool quiet, bool last,
-                            struct bs_sweep_outcome *outcome, struct bs_error *err);
+                            const struct bs_limits *limits, const struct bs_telling *telling,
+                            bool last, struct bs_sweep_outcome *outcome, struct bs_error *err);
 
 #endif

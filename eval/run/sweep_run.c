@@ -9,6 +9,7 @@
 #include "eval/base/machine.h"
 #include "eval/base/mem.h"
 #include "eval/base/parallel.h"
+#include "eval/base/print.h"
 #include "eval/base/printable.h"
 #include "eval/base/stop.h"
 #include "eval/linalg/blas.h"
@@ -24,7 +25,9 @@ struct running {
     struct bs_keeping keeping;
     struct bs_sweep_outcome *outcome;
     struct bs_progress *progress;
-    bool quiet, last; /* last: of the run's sweeps */
+    const struct bs_telling *telling;
+    const char **names; /* of the recipes in the walk */
+    bool last;          /* of the run's sweeps */
     struct bs_variant *variants;
     int num_variants;
     bool is_kept; /* the walk under way, from this place on */
@@ -160,6 +163,17 @@ static void forget_kept(struct running *run)
     run->is_kept = false;
 }
 
+/* That a trial is in the file now. */
+static void tell_trial(const struct running *run, const struct bs_row *row)
+{
+    if (!bs_row_is_done(row))
+        bs_tell(run->telling, "trial", true, "failed: %s, %s on %s: %s", row->model, row->recipe,
+                row->text, row->message);
+    else
+        bs_tell(run->telling, "trial", true, "done: %s, %s on %s", row->model, row->recipe,
+                row->text);
+}
+
 /* Commits what the walk has measured: called when a text is, or when a variant has failed. After
  * the last text its checkpoint goes at once, so that a kill between the two is next to
  * impossible. */
@@ -185,8 +199,11 @@ static enum bs_status commit_measured(void *context, int text, struct bs_error *
                                    &run->info, err);
     if (!status && count)
         bs_stop_gained();
-    for (int r = 0; r < count; r++)
+    for (int r = 0; r < count; r++) {
+        if (!status)
+            tell_trial(run, &records[r].row);
         bs_trial_record_release(&records[r]);
+    }
     bs_free(records);
     if (!status && text + 1 == sweep->config->num_evaluations)
         forget_kept(run);
@@ -204,10 +221,12 @@ static void on_kept(void *context, const struct bs_walk_place *place, const stru
         run->kept_at = *place;
         bs_stop_gained();
         tell_kept(run);
+        bs_tell(run->telling, "kept", true, "the walk is kept, before block %d", place->block + 1);
     } else if (!run->warned) {
         run->warned = true; /* once is enough: it is tried again, and the run goes on */
         bs_progress_end(run->progress);
-        bs_print_line(stderr, "bitsweep: the walk cannot be kept, and goes on: %s", err->message);
+        bs_tell(run->telling, "warning", false,
+                "bitsweep: the walk cannot be kept, and goes on: %s", err->message);
     }
 }
 
@@ -273,9 +292,29 @@ static void leave(struct running *run)
 
 /* ---- the walks ---- */
 
+/* What the recipes on board are called, for the line of progress. */
+static enum bs_status name_walk(struct running *run, struct bs_error *err)
+{
+    const struct bs_sweep *sweep = run->sweep;
+    struct bs_progress_walk *walk = &run->progress->walk;
+    run->names = bs_calloc((size_t)run->num_variants, sizeof *run->names);
+    if (!run->names)
+        return bs_fail_memory(err);
+    for (int p = 0; p < run->num_variants; p++)
+        for (int i = 0; i < sweep->num_trials && !run->names[p]; i++)
+            if (is_of(sweep, &run->variants[p], &sweep->trials[i]))
+                run->names[p] = sweep->trials[i].recipe_label;
+    walk->number++;
+    walk->recipes = run->names;
+    walk->num_recipes = run->num_variants;
+    return BS_OK;
+}
+
 /* Runs the walk of those who are on board; its checkpoint goes when it ends. */
 static enum bs_status run_walk(struct running *run, struct bs_walk *walk, struct bs_error *err)
 {
+    if (name_walk(run, err))
+        return err->status;
     tell_kept(run);
     bs_stop_hold(true);
     walk->keeping = run->keeping.path ? &run->keeping : NULL;
@@ -288,6 +327,9 @@ static enum bs_status run_walk(struct running *run, struct bs_walk *walk, struct
             status = bs_fail(err, BS_ESTOPPED, "asked to stop");
     }
     bs_stop_hold(false);
+    run->progress->walk.num_recipes = 0;
+    bs_free((void *)run->names);
+    run->names = NULL;
     return status;
 }
 
@@ -296,16 +338,16 @@ static int units_of(const struct running *run, int recipes)
     return (bs_model_architecture(run->sweep->model)->num_layers + 1) * (recipes + 2);
 }
 
-static void announce(const struct bs_sweep_plan *plan)
+static void announce(const struct running *run, const struct bs_sweep_plan *plan)
 {
     char spilled[64] = "";
     if (plan->scratch)
         snprintf(spilled, sizeof spilled, "; streams spilled: %.0f MB in ",
                  plan->scratch_bytes / 1e6);
-    bs_print_line(stderr, "%d trials to run: %d recipe%s in %d walk%s, at most %.0f MB%s%s",
-                  plan->open_trials, plan->recipes, plan->recipes == 1 ? "" : "s", plan->walks,
-                  plan->walks == 1 ? "" : "s", plan->bytes / 1e6, spilled,
-                  plan->scratch ? plan->scratch : "");
+    bs_tell(run->telling, "plan", false,
+            "%d trials to run: %d recipe%s in %d walk%s, at most %.0f MB%s%s", plan->open_trials,
+            plan->recipes, plan->recipes == 1 ? "" : "s", plan->walks, plan->walks == 1 ? "" : "s",
+            plan->bytes / 1e6, spilled, plan->scratch ? plan->scratch : "");
 }
 
 /* Goes on with the walk that was kept. */
@@ -363,6 +405,22 @@ static enum bs_status run_planned(struct running *run, const struct bs_sweep_pla
     return status;
 }
 
+/* Of the walk that was kept, where there is one. */
+static enum bs_status tell_going_on(const struct running *run, const struct bs_kept *kept,
+                                    struct bs_error *err)
+{
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
+    if (out)
+        bs_sweep_print_kept(run->sweep, &run->keeping, kept, out);
+    char *text = out ? bs_print_end(&printing) : NULL;
+    if (!text)
+        return bs_fail_memory(err);
+    bs_tell_lines(run->telling, "kept", text);
+    bs_free(text);
+    return BS_OK;
+}
+
 /* The walk that was kept, if there is one, then the others. */
 static enum bs_status run_walks(struct running *run, const struct bs_limits *limits,
                                 const struct bs_kept *kept, struct bs_error *err)
@@ -375,15 +433,17 @@ static enum bs_status run_walks(struct running *run, const struct bs_limits *lim
         return BS_OK;
     if (start_running(run, err))
         return err->status;
-    if (!run->quiet)
-        fputs(run->sweep->notices, stderr);
-    if (!run->quiet)
-        bs_sweep_print_kept(run->sweep, &run->keeping, kept, stderr);
-    if (plan.walks && !run->quiet)
-        announce(&plan);
-    bs_progress_start(run->progress, run->quiet,
+    bs_tell_lines(run->telling, "notice", run->sweep->notices);
+    if (tell_going_on(run, kept, err))
+        return err->status;
+    if (plan.walks)
+        announce(run, &plan);
+    bs_progress_start(run->progress, run->telling,
                       (goes_on ? units_of(run, kept->num_variants - 1) : 0) +
                           units_of(run, plan.recipes_a_walk) * plan.walks);
+    run->progress->walk =
+        (struct bs_progress_walk){.count = goes_on + plan.walks,
+                                  .layers = bs_model_architecture(run->sweep->model)->num_layers};
     enum bs_status status = goes_on ? go_on(run, limits, kept, err) : BS_OK;
     if (!status)
         status = run_planned(run, &plan, err);
@@ -393,14 +453,14 @@ static enum bs_status run_walks(struct running *run, const struct bs_limits *lim
 }
 
 enum bs_status bs_sweep_run(struct bs_sweep *sweep, const char *path,
-                            const struct bs_limits *limits, bool quiet, bool last,
-                            struct bs_sweep_outcome *outcome, struct bs_error *err)
+                            const struct bs_limits *limits, const struct bs_telling *telling,
+                            bool last, struct bs_sweep_outcome *outcome, struct bs_error *err)
 {
     struct bs_progress progress;
     struct bs_kept kept;
     struct running run = {.sweep = sweep,
                           .path = path,
-                          .quiet = quiet,
+                          .telling = telling,
                           .last = last,
                           .outcome = outcome,
                           .progress = &progress};

@@ -64,7 +64,7 @@ check "-V, -h, -q, -o and help" short_forms
 # Each option that a command's help names must be taken, and each that it takes must be named.
 takes() {
     case $1 in
-    run) echo output set model shard time-limit accept-unknown memory numerics scratch checkpoint threads plots quiet help ;;
+    run) echo output set model shard time-limit accept-unknown memory numerics scratch checkpoint threads plots quiet progress verbose log help ;;
     plan) echo output set model shard shards places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
     submit) echo slurm nodes time partition dry-run output set model accept-unknown memory numerics scratch checkpoint threads plots help ;;
     export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;

@@ -101,8 +101,8 @@ static void the_program_agrees(void **state)
     write_config();
     if (bs_config_load(folder_file(&folder, "c.yaml"), NULL, &config, &err) ||
         bs_sweep_open(&config, 0, &sweep, &err) ||
-        bs_sweep_run(&sweep, path, &(struct bs_limits){.memory = 1e9, .scratch = "/tmp"}, true,
-                     true, &outcome, &err) ||
+        bs_sweep_run(&sweep, path, &(struct bs_limits){.memory = 1e9, .scratch = "/tmp"},
+                     &(struct bs_telling){.quiet = true}, true, &outcome, &err) ||
         bs_results_read(path, &results, &err))
         fail_msg("%s", err.message);
     assert_int_equal(outcome.failed, 0);
