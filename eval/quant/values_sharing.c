@@ -1,8 +1,8 @@
 /* Rounding the values of a site: who shares a scale, and what stays as it is. */
 #include "eval/quant/values.h"
 
+#include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "eval/quant/bits.h"
@@ -31,35 +31,66 @@ static void round_spans(const struct bs_setting *setting, const struct bs_code_l
 
 /* ---- the largest and the smallest stay ---- */
 
-/* NaN last, so that the order is one. */
-static int compare(const void *a, const void *b)
+/* Brings x[k] to where sorting would, what is less before it and what is more after it, of the
+ * values from `low` to `high` (Hoare's selection). */
+static void select_rank(float *x, int low, int high, int k)
 {
-    float x = *(const float *)a, y = *(const float *)b;
-    if (isnan(x) || isnan(y))
-        return isnan(x) - isnan(y);
-    return (x > y) - (x < y);
+    while (low < high) {
+        float pivot = x[k];
+        int i = low, j = high;
+        do {
+            while (x[i] < pivot)
+                i++;
+            while (pivot < x[j])
+                j--;
+            if (i <= j) {
+                float other = x[i];
+                x[i++] = x[j];
+                x[j--] = other;
+            }
+        } while (i <= j);
+        low = j < k ? i : low;
+        high = k < i ? j : high;
+    }
 }
 
-/* torch.quantile of sorted values. */
-static float quantile(const float *sorted, int count, double q)
+/* torch.quantile of values: the two ranks that it lies between, and how far. */
+struct quantile {
+    int below, above;
+    float part;
+};
+
+static struct quantile quantile_of(int count, double q)
 {
-    float rank = (float)q * (float)(count - 1), below = floorf(rank), part = rank - below;
-    float a = sorted[(int)below], b = sorted[(int)ceilf(rank)];
-    return part < 0.5f ? a + part * (b - a) : b - (b - a) * (1 - part);
+    float rank = (float)q * (float)(count - 1), below = floorf(rank);
+    return (struct quantile){(int)below, (int)ceilf(rank), rank - below};
+}
+
+/* Its value, of ranks that are in their places. */
+static float between(const float *x, struct quantile q)
+{
+    float a = x[q.below], b = x[q.above];
+    return q.part < 0.5f ? a + q.part * (b - a) : b - (b - a) * (1 - q.part);
 }
 
 /* A row but for the outermost of its values; room: 2 rows. */
 static void round_inner(const struct bs_setting *setting, const struct bs_code_layout *layout,
                         struct bs_rounder rounder, uint64_t index, float *row, float *room)
 {
-    int count = layout->in;
-    float *all = room, *sorted = room + count;
-    memcpy(all, row, (size_t)count * sizeof *all);
-    memcpy(sorted, row, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare);
+    int count = layout->in, last = count - 1, middle = last / 2;
+    float *all = room, *ranked = room + count;
     double upper = 1 - setting->keep / 2;
-    float high = quantile(sorted, count, upper), low = quantile(sorted, count, 1 - upper);
-    float median = sorted[(count - 1) / 2];
+    struct quantile lower_one = quantile_of(count, 1 - upper),
+                    upper_one = quantile_of(count, upper);
+    memcpy(all, row, (size_t)count * sizeof *all);
+    memcpy(ranked, row, (size_t)count * sizeof *ranked);
+    select_rank(ranked, 0, last, middle);
+    select_rank(ranked, 0, middle, lower_one.above);
+    select_rank(ranked, 0, lower_one.above, lower_one.below);
+    select_rank(ranked, middle, last, upper_one.below);
+    select_rank(ranked, upper_one.below, last, upper_one.above);
+    float low = between(ranked, lower_one), high = between(ranked, upper_one);
+    float median = ranked[middle];
     for (int i = 0; i < count; i++)
         row[i] = all[i] <= low || all[i] >= high ? median : all[i];
     round_spans(setting, layout, NULL, rounder, index, row);
@@ -105,6 +136,7 @@ static void round_under_tensor(const struct bs_setting *setting,
     const struct bs_format *format = bs_format_of(setting);
     struct bs_fixed tensor;
     struct bs_sample all = sample_of(values, 0, values->rows);
+    assert(fixed || setting->sharing != BS_BY_STATIC);
     if (setting->sharing == BS_BY_STATIC)
         tensor = *fixed;
     else if (setting->sharing == BS_BY_WINDOW)

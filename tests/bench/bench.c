@@ -4,6 +4,8 @@
  * programs. */
 #include "tests/bench/bench.h"
 
+#include "tests/bench/comparisons.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -35,7 +37,8 @@ struct bench_case {
     int layers;   /* 0 = the model's */
     int windows, tokens;
     int calibration_windows, calibration_tokens;
-    struct bench_recipe recipe; /* of a case that is one algorithm */
+    struct bench_recipe recipe;           /* of a case that is one algorithm */
+    const struct comparison *comparisons; /* of one that is some of them */
     void (*run)(struct session *session, const struct bench_model *model,
                 const struct bench_case *which);
 };
@@ -246,13 +249,6 @@ static struct split split_of(const json_t *measured, size_t index)
     return (struct split){whole, whole - head / 2};
 }
 
-/* Evaluation in a faster arithmetic against evaluation in float32, of the same rounded weights in
- * one walk. */
-struct comparison {
-    const char *chain, *settings[2]; /* float32, the other */
-    const char *labels[2], *whole, *blocks;
-};
-
 static void compare(struct session *session, const struct bench_model *model,
                     const struct bench_case *which, const struct comparison *comparison)
 {
@@ -278,28 +274,11 @@ static void compare(struct session *session, const struct bench_model *model,
     bs_free(job.directory);
 }
 
-static void run_w8a8(struct session *session, const struct bench_model *model,
-                     const struct bench_case *which)
-{
-    static const struct comparison w8a8 = {
-        .chain = "smoothquant",
-        .settings = {"bits=8", "bits=8 a.bits=8"},
-        .labels = {"w8 evaluation", "w8a8 evaluation"},
-        .whole = "float32 by W8A8 evaluation time, head included",
-        .blocks = "float32 by W8A8 evaluation time, blocks alone"};
-    compare(session, model, which, &w8a8);
-}
-
-static void run_bfloat16(struct session *session, const struct bench_model *model,
+static void run_compared(struct session *session, const struct bench_model *model,
                          const struct bench_case *which)
 {
-    static const struct comparison bfloat16 = {
-        .chain = "rtn",
-        .settings = {"bits=4 group_size=128", "bits=4 group_size=128 compute=bfloat16"},
-        .labels = {"w4 evaluation", "w4 in bfloat16"},
-        .whole = "float32 by bfloat16 evaluation time, head's share equal",
-        .blocks = "float32 by bfloat16 evaluation time, blocks alone"};
-    compare(session, model, which, &bfloat16);
+    for (const struct comparison *one = which->comparisons; one->chain; one++)
+        compare(session, model, which, one);
 }
 
 static void run_trials(struct session *session, const struct bench_model *model,
@@ -436,12 +415,20 @@ static const struct bench_case cases[] = {
      .windows = 4,
      .calibration_windows = 2,
      .calibration_tokens = 512,
-     .run = run_w8a8},
+     .comparisons = w8a8,
+     .run = run_compared},
     {.name = "bfloat16",
      .summary = "evaluation in bfloat16 against float32",
      .further = true,
      .windows = 4,
-     .run = run_bfloat16},
+     .comparisons = bfloat16,
+     .run = run_compared},
+    {.name = "sites",
+     .summary = "evaluation with values quantized at a site against evaluation without",
+     .further = true,
+     .windows = 2,
+     .comparisons = sites,
+     .run = run_compared},
     {.name = "trials",
      .summary = "rtn, gptq, awq x 2 bits x 4 groups in one walk against 24 walks",
      .further = true,

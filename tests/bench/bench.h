@@ -104,7 +104,7 @@ enum { BENCH_MOST_RECIPES = 24 };
 /* A recipe as recipe_build takes it; an empty chain is the unquantized model. */
 struct bench_recipe {
     const char *chain;
-    char settings[64];
+    char settings[128];
 };
 
 /* One thing to be timed. */

@@ -87,6 +87,11 @@ static void set(struct bs_recipe *recipe, char *setting)
         set_setting(&recipe->activations, BS_FOR_ACTIVATIONS, setting + 2, value);
         return;
     }
+    if (!strncmp(setting, "kv.", 3)) {
+        for (int c = 0; c < BS_NUM_CACHED; c++)
+            set_setting(&recipe->cache[c], BS_FOR_CACHE, setting + 3, value);
+        return;
+    }
     if (bs_setting_knows(BS_FOR_WEIGHTS, setting)) {
         set_setting(&recipe->weights, BS_FOR_WEIGHTS, setting, value);
         return;

@@ -6,8 +6,9 @@
 
 /* recipe_build(&recipe, "smoothquant gptq", "bits=4 a.bits=8 percdamp=0.1"): the algorithms of the
  * chain; settings whose name is an option of the weights, after "a." of the activations (a.where is
- * "inputs,qkv"), else of the recipe or of a step; after "@*.down_proj" or "@a.down_input" those of
- * an exception. Resolved. Fails the test where anything is refused. */
+ * "inputs,qkv"), after "kv." of keys and values in a cache, else of the recipe or of a step; after
+ * "@*.down_proj" or "@a.down_input" those of an exception. Resolved. Fails the test where anything
+ * is refused. */
 void recipe_build(struct bs_recipe *recipe, const char *chain, const char *settings);
 
 /* The same, without resolving: for what resolving is to refuse. */
