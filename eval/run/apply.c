@@ -63,6 +63,70 @@ enum bs_status bs_apply_model(const struct bs_recipe *recipe,
     return BS_OK;
 }
 
+static bool rewrites_blocks(const struct bs_recipe *recipe)
+{
+    bool any = false;
+    for (int i = 0; i < recipe->num_steps; i++)
+        any |= bs_algorithm_of(&recipe->steps[i])->prepare_block != NULL ||
+               bs_algorithm_of(&recipe->steps[i])->prepare_model != NULL;
+    return any;
+}
+
+bool bs_apply_leaves(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
+                     int layer)
+{
+    const struct bs_program *p = bs_program_of(architecture, layer);
+    struct bs_assignment places;
+    if (!recipe->num_steps || recipe->compute != BS_FLOAT32 || rewrites_blocks(recipe))
+        return false;
+    bs_recipe_assign(recipe, architecture, layer, &places);
+    bool any = false;
+    for (int s = 0; s < p->num_slots; s++)
+        any |= bs_setting_quantizes(places.weights[s]);
+    for (int v = 0; v < p->num_values; v++)
+        any |= bs_setting_quantizes(places.sites[v]);
+    return !any;
+}
+
+/* Whether the recipe's windows come to a layer as stream 0's. */
+static bool same_inputs(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
+                        int layer)
+{
+    bool same = !bs_apply_embeds_own(recipe, architecture);
+    for (int l = 0; l < layer && same; l++)
+        same = bs_apply_leaves(recipe, architecture, l);
+    return same;
+}
+
+struct bs_reach bs_apply_reach(const struct bs_recipe *recipe,
+                               const struct bs_architecture *architecture)
+{
+    struct bs_reach reach = {.first = architecture->num_layers, .last = -1};
+    for (int l = 0; l < architecture->num_layers; l++) {
+        if (bs_apply_leaves(recipe, architecture, l))
+            continue;
+        reach.first = l < reach.first ? l : reach.first;
+        reach.last = l;
+    }
+    if (bs_apply_embeds_own(recipe, architecture))
+        reach.first = -1;
+    return reach;
+}
+
+bool bs_apply_carries_own(const struct bs_recipe *recipe, const struct bs_reach *reach)
+{
+    return reach->last > reach->first && bs_apply_uses_own(recipe);
+}
+
+bool bs_apply_awaits_unquantized(const struct bs_recipe *recipe, const struct bs_reach *reach,
+                                 int layer)
+{
+    if (reach->last < layer)
+        return false;
+    return bs_apply_uses_unquantized(recipe) ||
+           (reach->first >= layer && bs_apply_uses_own(recipe));
+}
+
 /* bs_apply_share, where the layer's places are known. */
 static void share(const struct bs_recipe *recipe, const struct bs_assignment *places,
                   struct bs_wanted *wanted)
@@ -75,9 +139,8 @@ static void share(const struct bs_recipe *recipe, const struct bs_assignment *pl
         step_wants(step, &own);
         bool looks = bs_wanted_any(&own);
         bool unquantized = bs_recipe_calibrates_on(recipe, i) == BS_ON_UNQUANTIZED;
-        bool same_inputs = unquantized || (wanted->layer == 0 &&
-                                           !bs_apply_embeds_own(recipe, wanted->architecture));
-        bool shares = looks && same_inputs && !quantizes_set_by_set(step);
+        bool shares = looks && !quantizes_set_by_set(step) &&
+                      (unquantized || same_inputs(recipe, wanted->architecture, wanted->layer));
         if (shares)
             bs_wanted_merge(wanted, &own);
         bs_wanted_release(&own);

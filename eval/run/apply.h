@@ -10,8 +10,8 @@
 struct bs_inputs {
     const struct bs_rope *rope;
     const struct bs_stream *unquantized; /* stream 0's; NULL where no recipe needs calibration */
-    const struct bs_stream *quantized;   /* the recipe's own; in the first block the same as above,
-                                          unless bs_apply_embeds_own */
+    const struct bs_stream *quantized;   /* the recipe's own; the same as above as far as they are
+                                            stream 0's: bs_apply_reach */
     struct bs_statistics *shared; /* of the original block on stream 0's inputs; NULL = none */
     const struct bs_importance_files *importance; /* that recipes name; NULL = none */
     struct bs_scratch *scratch;
@@ -34,8 +34,8 @@ bool bs_apply_embeds_own(const struct bs_recipe *recipe,
                          const struct bs_architecture *architecture);
 
 /* Adds what the first step that looks at statistics needs of wanted->layer's original block on
- * stream 0's inputs (in the first layer the recipe's own inputs are the same, unless it has an
- * embedding of its own); nothing where an earlier step has rewritten the block by then. */
+ * stream 0's inputs (which are the recipe's own up to the first layer that it does not leave);
+ * nothing where an earlier step has rewritten the block by then. */
 void bs_apply_share(const struct bs_recipe *recipe, struct bs_wanted *wanted);
 
 /* The passes of calibration windows through the block of a layer that the recipe takes for itself,
@@ -53,6 +53,29 @@ void bs_own_passes_release(struct bs_own_passes *passes);
  */
 bool bs_apply_uses_unquantized(const struct bs_recipe *recipe);
 bool bs_apply_uses_own(const struct bs_recipe *recipe);
+
+/* Whether the recipe leaves a layer as the model has it, so that its windows pass as stream 0's do:
+ * no step rewrites blocks, nothing of this one is quantized, and it is multiplied in float32. False
+ * without steps: then it stands for another model. */
+bool bs_apply_leaves(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
+                     int layer);
+
+/* The layers that a recipe does not leave: until `first` its windows are stream 0's. */
+struct bs_reach {
+    int first; /* -1: they differ as they are embedded; num_layers: they never do */
+    int last;  /* -1: it leaves all */
+};
+struct bs_reach bs_apply_reach(const struct bs_recipe *recipe,
+                               const struct bs_architecture *architecture);
+
+/* Whether the recipe carries calibration windows of its own from block to block: it looks at some
+ * that are no longer stream 0's. */
+bool bs_apply_carries_own(const struct bs_recipe *recipe, const struct bs_reach *reach);
+
+/* Whether it looks at stream 0's calibration inputs of this layer or a later one, as such or as its
+ * own. */
+bool bs_apply_awaits_unquantized(const struct bs_recipe *recipe, const struct bs_reach *reach,
+                                 int layer);
 
 /* Whether the block is kept as it is before its first linear is rounded, until the last one is. */
 bool bs_apply_keeps_unrounded(const struct bs_recipe *recipe);

@@ -54,7 +54,7 @@ double bs_probe_bytes(const struct bs_architecture *a, int windows, int tokens)
 enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architecture *a, int windows,
                              int tokens, struct bs_error *err)
 {
-    *probe = (struct bs_probe){.windows = windows};
+    *probe = (struct bs_probe){.windows = windows, .layer = -1};
     for (int k = 0; k < a->num_kinds; k++)
         if (a->programs[k].num_values > probe->values)
             probe->values = a->programs[k].num_values;
@@ -68,12 +68,22 @@ enum bs_status bs_probe_init(struct bs_probe *probe, const struct bs_architectur
     return bs_fail_memory(err);
 }
 
+static void forget_unchanged(struct bs_probe *probe)
+{
+    for (int s = 0; s < BS_MAX_SLOTS; s++) {
+        bs_free(probe->unchanged[s].weights);
+        probe->unchanged[s] = (struct bs_unchanged){.weights = NULL};
+    }
+    probe->layer = -1;
+}
+
 void bs_probe_release(struct bs_probe *probe)
 {
+    forget_unchanged(probe);
     for (int i = 0; probe->inputs && i < probe->values * probe->windows; i++)
         bs_free(probe->inputs[i].x);
     bs_free(probe->inputs);
-    *probe = (struct bs_probe){.windows = 0};
+    *probe = (struct bs_probe){.windows = 0, .layer = -1};
 }
 
 struct filling {
@@ -124,12 +134,14 @@ enum bs_status bs_probe_fill(struct bs_probe *probe, const struct bs_block *orig
                              struct bs_scratch *scratch, struct bs_error *err)
 {
     struct filling filling = {probe, original, rope, stream, scratch};
+    forget_unchanged(probe);
     return bs_parallel(probe->windows, fill_window, &filling, err);
 }
 
 struct measuring {
     const struct bs_block *original, *quantized;
-    const struct bs_probe *probe;
+    struct bs_probe *probe;
+    bool unchanged[BS_MAX_SLOTS];
     struct bs_scratch *scratch; /* one a thread */
     int num_linears;
     size_t num_sums; /* of all metrics */
@@ -138,6 +150,47 @@ struct measuring {
     double *basis;   /* [linear][widest], a row of W^ in the checkpoint's basis */
     size_t widest;   /* features of an input */
 };
+
+/* Whether a linear and its input are as in the original. */
+static bool is_unchanged(const struct measuring *m, int slot)
+{
+    const struct bs_linear *a = &m->original->linears[slot], *b = &m->quantized->linears[slot];
+    int site = m->original->program->slots[slot].input;
+    if (m->original == m->quantized)
+        return true;
+    size_t bytes = (size_t)a->out_features * (size_t)a->in_features * sizeof *a->weight;
+    return m->original->sites[site].setting == m->quantized->sites[site].setting &&
+           bs_bases_equal(&a->in, &b->in) && bs_bases_equal(&a->out, &b->out) &&
+           !memcmp(a->weight, b->weight, bytes);
+}
+
+/* What is known of an unchanged linear already; NULL where that is nothing. */
+static const struct bs_unchanged *known_of(const struct measuring *m, int slot)
+{
+    const struct bs_unchanged *known = &m->probe->unchanged[slot];
+    return m->unchanged[slot] && known->weights ? known : NULL;
+}
+
+/* Keeps the sums of those that are unchanged. */
+static enum bs_status keep_unchanged(const struct measuring *m, struct bs_error *err)
+{
+    size_t outputs = (size_t)m->probe->windows * m->num_sums;
+    for (int k = 0; k < m->num_linears; k++) {
+        struct bs_unchanged *known = &m->probe->unchanged[k];
+        if (!m->unchanged[k] || known->weights)
+            continue;
+        known->weights = bs_alloc(m->num_sums + outputs, sizeof *known->weights);
+        if (!known->weights)
+            return bs_fail_memory(err);
+        known->outputs = known->weights + m->num_sums;
+        memcpy(known->weights, m->sums + (size_t)k * m->num_sums,
+               m->num_sums * sizeof *known->weights);
+        if (outputs)
+            memcpy(known->outputs, m->parts + (size_t)k * outputs,
+                   outputs * sizeof *known->outputs);
+    }
+    return BS_OK;
+}
 
 /* x [rows][width]: each row without its mean. */
 static void take_means(float *x, size_t rows, size_t width)
@@ -164,7 +217,11 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     const struct bs_linear *got = &m->quantized->linears[slot];
     size_t in = (size_t)wanted->in_features, out = (size_t)wanted->out_features;
     size_t rows = (size_t)tokens;
-    if (!rows)
+    const struct bs_unchanged *known = known_of(m, slot);
+    if (known)
+        memcpy(m->parts + (size_t)index * m->num_sums,
+               known->outputs + (size_t)window * m->num_sums, m->num_sums * sizeof *m->parts);
+    if (!rows || known)
         return BS_OK;
     size_t mark = scratch->used;
     float *changed = bs_scratch_take(scratch, rows * in);
@@ -258,6 +315,11 @@ static enum bs_status measure_weights(void *context, int index, int thread, stru
     const struct bs_linear *quantized = &m->quantized->linears[index];
     double *row = m->basis + (size_t)index * m->widest;
     double *sums = m->sums + (size_t)index * m->num_sums;
+    const struct bs_unchanged *known = known_of(m, index);
+    if (known) {
+        memcpy(sums, known->weights, m->num_sums * sizeof *sums);
+        return BS_OK;
+    }
     if (!bs_bases_diagonal(&quantized->in) || !bs_bases_diagonal(&quantized->out))
         return measure_turned(original, quantized, row, sums, err);
     for (size_t i = 0; i < (size_t)original->out_features; i++) {
@@ -317,10 +379,13 @@ size_t bs_layer_error_floats(const struct bs_architecture *a, int tokens)
 }
 
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
-                               const struct bs_probe *probe, struct bs_scratch *scratch,
+                               struct bs_probe *probe, struct bs_scratch *scratch,
                                struct bs_layer_row *rows, struct bs_layer_totals *totals,
                                struct bs_error *err)
 {
+    if (probe->layer != original->index)
+        forget_unchanged(probe);
+    probe->layer = original->index;
     struct measuring m = {.original = original,
                           .quantized = quantized,
                           .probe = probe,
@@ -329,6 +394,7 @@ enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_
     int tasks = m.num_linears * probe->windows;
     m.num_sums = (size_t)bs_metrics_sums();
     for (int k = 0; k < m.num_linears; k++) {
+        m.unchanged[k] = is_unchanged(&m, k);
         size_t in = (size_t)original->linears[k].in_features;
         m.widest = in > m.widest ? in : m.widest;
     }
@@ -340,6 +406,8 @@ enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_
         status = bs_parallel(tasks, measure_output, &m, err);
     if (!status)
         status = bs_parallel(m.num_linears, measure_weights, &m, err);
+    if (!status)
+        status = keep_unchanged(&m, err);
     for (int k = 0; k < m.num_linears && !status; k++)
         describe_linear(&m, k, &rows[k], totals);
     bs_free(m.basis);

@@ -14,10 +14,18 @@ struct bs_probed {
     int rows;
 };
 
+/* What the metrics add up over a linear that is as the model has it: the same for all recipes. */
+struct bs_unchanged {
+    double *weights, *outputs; /* [sums of all metrics], the outputs' of each window; NULL = nobody
+                                  has asked */
+};
+
 /* The inputs of all linears of one block over some windows of stream 0. */
 struct bs_probe {
     int windows, values;
     struct bs_probed *inputs; /* [values of the program][windows] */
+    int layer;                /* that `unchanged` is of, -1: none */
+    struct bs_unchanged unchanged[BS_MAX_SLOTS];
 };
 
 /* Bytes of a probe that is full: each place has room for the widest of the kinds of layers, of
@@ -45,11 +53,12 @@ struct bs_layer_totals {
 };
 
 /* Fills rows [slots of the block's program], in their order, with every metric's values, and adds
- * to the totals. With a probe of no windows what metrics make of outputs is NaN. Weights and
- * outputs are shown to them in the checkpoint's basis: factors that steps moved between tensors,
- * and turns of their channels, are taken back first. */
+ * to the totals. What a linear that is as in the original comes to is kept with the probe. With a
+ * probe of no windows what metrics make of outputs is NaN. Weights and outputs are shown to them in
+ * the checkpoint's basis: factors that steps moved between tensors, and turns of their channels,
+ * are taken back first. */
 enum bs_status bs_layer_errors(const struct bs_block *original, const struct bs_block *quantized,
-                               const struct bs_probe *probe, struct bs_scratch *scratch,
+                               struct bs_probe *probe, struct bs_scratch *scratch,
                                struct bs_layer_row *rows, struct bs_layer_totals *totals,
                                struct bs_error *err);
 

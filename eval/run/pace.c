@@ -113,12 +113,15 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
                                 .compute = recipe->compute};
     plain->activations.sharing = shared_by(&plain->activations);
     const struct bs_inputs inputs = {.rope = p->rope, .scratch = p->scratch};
-    const struct bs_probe nothing = {.windows = 0};
+    struct bs_probe nothing = {.layer = -1};
     struct bs_layer_row rows[BS_MAX_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
-    if (bs_block_copy(&p->work, &p->original, err) ||
+    bool failed =
+        bs_block_copy(&p->work, &p->original, err) ||
         bs_apply_recipe(plain, &p->work, &inputs, err) ||
-        bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err))
+        bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err);
+    bs_probe_release(&nothing);
+    if (failed)
         return err->status;
     return bs_block_choose_kernels(&p->work, (enum bs_compute)recipe->compute, err);
 }
@@ -345,7 +348,7 @@ double bs_pace_seconds(const struct bs_pace *pace, const struct bs_walk *walk,
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     struct bs_walk_common common = bs_walk_common(walk, recipes, num_recipes);
-    double passes = common.flops - bs_walk_evaluation_flops(walk) + bs_walk_probe_flops(walk, true);
+    double passes = common.flops - bs_walk_evaluation_flops(walk) + bs_walk_probe_flops(walk, NULL);
     double through = pace->read * bs_total_weights(a) + pace->flop * passes +
                      texts_seconds(walk, ~0u, pace->flop, 0);
     double head =
@@ -353,9 +356,10 @@ double bs_pace_seconds(const struct bs_pace *pace, const struct bs_walk *walk,
     for (int i = 0; i < num_recipes; i++) {
         const struct bs_pace_kind *kind = &pace->kinds[kind_of(pace, recipes[i])];
         struct bs_cost own = bs_walk_own_cost(walk, recipes[i]);
-        through += kind->weight * own.weights +
-                   pace->flop * (own.flops + bs_walk_probe_flops(walk, false)) +
-                   texts_seconds(walk, texts[i], kind->flop, 0);
+        through +=
+            kind->weight * own.weights +
+            pace->flop * (own.flops + bs_walk_probe_flops(walk, recipes[i])) +
+            bs_walk_own_share(walk, recipes[i]) * texts_seconds(walk, texts[i], kind->flop, 0);
         head += texts_seconds(walk, texts[i], 0, kind->logit);
     }
     return blocks * through + head;

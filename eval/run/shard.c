@@ -13,12 +13,13 @@ static const double weight_flops = 400, read_flops = 50, logit_flops = 128;
 
 /* ---- what there is ---- */
 
-static double evaluation_cost(const struct bs_walk *walk)
+/* `share`: of the way through the blocks. */
+static double evaluation_cost(const struct bs_walk *walk, double share)
 {
     int width = bs_model_architecture(walk->model)->embedding_size;
     double flops = 0;
     for (int t = 0; t < walk->num_texts; t++)
-        flops += bs_walk_text_flops(walk, t) +
+        flops += share * bs_walk_text_flops(walk, t) +
                  (2.0 * width + logit_flops) * bs_walk_text_logits(walk, t);
     return flops;
 }
@@ -29,17 +30,16 @@ static struct bs_shard_unit unit_of(const struct bs_sweep *sweep, const struct b
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     const struct bs_recipe *own = &sweep->config->recipes[recipe];
-    double evaluation = evaluation_cost(walk);
     struct bs_walk_common common = bs_walk_common(walk, &own, 1);
-    struct bs_shard_unit unit = {.model = sweep->model_index,
-                                 .recipe = recipe,
-                                 .common = common.flops - bs_walk_evaluation_flops(walk) +
-                                           evaluation + bs_walk_probe_flops(walk, true) +
-                                           read_flops * bs_total_weights(a)};
+    struct bs_shard_unit unit = {
+        .model = sweep->model_index,
+        .recipe = recipe,
+        .common = common.flops - bs_walk_evaluation_flops(walk) + evaluation_cost(walk, 1) +
+                  bs_walk_probe_flops(walk, NULL) + read_flops * bs_total_weights(a)};
     if (recipe || sweep->reference) {
         struct bs_cost cost = bs_walk_own_cost(walk, own);
-        unit.own = cost.flops + weight_flops * cost.weights + bs_walk_probe_flops(walk, false) +
-                   evaluation;
+        unit.own = cost.flops + weight_flops * cost.weights + bs_walk_probe_flops(walk, own) +
+                   evaluation_cost(walk, bs_walk_own_share(walk, own));
     }
     return unit;
 }

@@ -159,7 +159,8 @@ static void plan_recipe(const struct bs_walk *walk, const struct bs_recipe *reci
     for (int t = 0; t < walk->num_texts; t++)
         if (texts >> t & 1)
             plan->evaluation_flops +=
-                bs_walk_text_flops(walk, t) + 2 * width * bs_walk_text_logits(walk, t);
+                bs_walk_own_share(walk, recipe) * bs_walk_text_flops(walk, t) +
+                2 * width * bs_walk_text_logits(walk, t);
     plan->quantize_flops += bs_walk_own_cost(walk, recipe).flops;
     add_common(&plan->alone, bs_walk_common(walk, &recipe, 1));
 }

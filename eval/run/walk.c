@@ -5,7 +5,6 @@
 
 #include "eval/base/mem.h"
 #include "eval/recipe/assign.h"
-#include "eval/run/apply.h"
 #include "eval/run/walk_cost.h"
 #include "eval/run/walk_keep.h"
 #include "eval/run/walk_state.h"
@@ -89,26 +88,57 @@ enum bs_status bs_walk_stream(const struct bs_walk_state *s, const struct bs_win
 }
 
 /* Windows of one version of the model, its embedding rounded where `rounding` is not NULL. */
-static enum bs_status embed(const struct bs_walk_state *s, const struct bs_model *model,
-                            const struct bs_outer_rounding *rounding,
-                            const struct bs_windows *windows, struct bs_stream *stream,
+static enum bs_status embed(const struct bs_model *model, const struct bs_outer_rounding *rounding,
+                            const struct bs_windows *windows, const struct bs_stream *stream,
                             struct bs_error *err)
 {
     assert(windows);
     struct embedding e = {model, rounding, windows, stream};
-    if (bs_walk_stream(s, windows, stream, err))
-        return err->status;
     return bs_parallel(windows->windows, embed_window, &e, err);
 }
 
-bool bs_walk_anyone(const struct bs_walk_state *s, bool (*question)(const struct bs_recipe *recipe))
+/* The same of stream 0, which is made for it. */
+static enum bs_status embed_reference(const struct bs_walk_state *s,
+                                      const struct bs_windows *windows, struct bs_stream *stream,
+                                      struct bs_error *err)
+{
+    if (bs_walk_stream(s, windows, stream, err))
+        return err->status;
+    return embed(s->walk->model, NULL, windows, stream, err);
+}
+
+const struct bs_stream *bs_walk_text(const struct bs_walk_state *s, int variant, int text)
+{
+    const struct bs_carried *carried = &s->carried[variant];
+    return carried->apart ? &carried->texts[text] : &s->reference.texts[text];
+}
+
+bool bs_walk_awaits(const struct bs_walk_state *s, int layer)
 {
     for (int i = 0; i < s->num_variants; i++)
-        if (!s->variants[i].status && question(s->variants[i].recipe))
+        if (!s->variants[i].status && !s->variants[i].model &&
+            bs_apply_awaits_unquantized(s->variants[i].recipe, &s->carried[i].reach, layer))
             return true;
     return false;
 }
 
+enum bs_status bs_walk_own_streams(struct bs_walk_state *s, int i, struct bs_error *err)
+{
+    const struct bs_walk *walk = s->walk;
+    const struct bs_variant *variant = &s->variants[i];
+    struct bs_carried *carried = &s->carried[i];
+    bool inside = s->at.block < s->architecture->num_layers;
+    if (inside && bs_apply_carries_own(variant->recipe, &carried->reach) &&
+        bs_walk_stream(s, walk->calibration, &carried->calibration, err))
+        return err->status;
+    for (int t = s->at.text; t < walk->num_texts; t++)
+        if (variant->wanted[t] && (inside || carried->apart) &&
+            bs_walk_stream(s, &walk->texts[t], &carried->texts[t], err))
+            return err->status;
+    return BS_OK;
+}
+
+/* Of a variant whose windows differ from stream 0's from the first block on: they are embedded. */
 static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
@@ -122,12 +152,14 @@ static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_er
                                                       s->architecture, BS_EMBEDDING),
                                bs_walk_basis(s, i), &rounding, err))
         return err->status;
+    struct bs_carried *carried = &s->carried[i];
     enum bs_status status = BS_OK;
-    if (bs_apply_uses_own(variant->recipe))
-        status = embed(s, model, &rounding, walk->calibration, &s->carried[i].calibration, err);
+    carried->apart = true;
+    if (carried->calibration.data)
+        status = embed(model, &rounding, walk->calibration, &carried->calibration, err);
     for (int t = 0; t < walk->num_texts && !status; t++)
         if (variant->wanted[t])
-            status = embed(s, model, &rounding, &walk->texts[t], &s->carried[i].texts[t], err);
+            status = embed(model, &rounding, &walk->texts[t], &carried->texts[t], err);
     bs_outer_rounding_release(&rounding);
     return status;
 }
@@ -135,16 +167,18 @@ static enum bs_status embed_variant(struct bs_walk_state *s, int i, struct bs_er
 static enum bs_status embed_all(struct bs_walk_state *s, struct bs_error *err)
 {
     const struct bs_walk *walk = s->walk;
-    if (walk->calibration &&
-        embed(s, walk->model, NULL, walk->calibration, &s->reference.calibration, err))
+    if (walk->calibration && embed_reference(s, walk->calibration, &s->reference.calibration, err))
         return err->status;
     for (int t = 0; t < walk->num_texts; t++)
-        if (embed(s, walk->model, NULL, &walk->texts[t], &s->reference.texts[t], err))
+        if (embed_reference(s, &walk->texts[t], &s->reference.texts[t], err))
             return err->status;
-    for (int i = 0; i < s->num_variants; i++)
-        if (!s->variants[i].status && !bs_walk_is_reference(&s->variants[i]) &&
-            embed_variant(s, i, err))
+    for (int i = 0; i < s->num_variants; i++) {
+        if (s->variants[i].status || bs_walk_is_reference(&s->variants[i]))
+            continue;
+        if (bs_walk_own_streams(s, i, err) ||
+            (s->carried[i].reach.first < 0 && embed_variant(s, i, err)))
             return err->status;
+    }
     return BS_OK;
 }
 
@@ -180,8 +214,7 @@ static enum bs_status calibrate_reference(struct bs_walk_state *s, struct bs_sta
     for (int i = 0; i < s->num_variants; i++)
         if (!s->variants[i].status)
             bs_apply_share(s->variants[i].recipe, &wanted);
-    bool goes_on = bs_walk_anyone(s, bs_apply_uses_unquantized) &&
-                   s->original.index + 1 < s->architecture->num_layers;
+    bool goes_on = bs_walk_awaits(s, s->original.index + 1);
     enum bs_status status = BS_OK;
     if (s->reference.calibration.data && (bs_wanted_any(&wanted) || goes_on))
         status = bs_calibrate(&s->original, s->rope, &s->reference.calibration, NULL, &wanted,
@@ -203,11 +236,10 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
 {
     struct bs_variant *variant = &s->variants[i];
     struct bs_carried *carried = &s->carried[i];
-    bool same = s->original.index == 0 && !bs_apply_embeds_own(variant->recipe, s->architecture);
     struct bs_inputs inputs = {
         .rope = s->rope,
         .unquantized = &s->reference.calibration,
-        .quantized = same ? &s->reference.calibration : &carried->calibration,
+        .quantized = carried->apart ? &carried->calibration : &s->reference.calibration,
         .shared = shared,
         .importance = s->walk->importance,
         .scratch = s->scratch,
@@ -222,11 +254,19 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
     } else {
         variant->seconds_quantize += bs_seconds() - start;
     }
+    return BS_OK;
+}
+
+/* Shows a block that a variant is about to pass. */
+static enum bs_status show_block(struct bs_walk_state *s, int i, const struct bs_block *block,
+                                 struct bs_error *err)
+{
     const struct bs_walk *walk = s->walk;
+    struct bs_variant *variant = &s->variants[i];
     if (walk->quantized &&
-        walk->quantized(walk->quantized_context, variant, &s->original, &s->work, err))
+        walk->quantized(walk->quantized_context, variant, &s->original, block, err))
         return err->status;
-    return bs_layer_errors(&s->original, &s->work, &s->probe, s->scratch,
+    return bs_layer_errors(&s->original, block, &s->probe, s->scratch,
                            variant->layers + variant->num_layers, &variant->totals, err);
 }
 
@@ -235,10 +275,10 @@ static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_err
     struct bs_variant *variant = &s->variants[i];
     struct bs_carried *carried = &s->carried[i];
     const struct bs_rope *rope = carried->rope ? carried->rope : s->rope;
-    bool last = s->original.index + 1 == s->architecture->num_layers;
+    const struct bs_carried *from = carried->apart ? carried : &s->reference;
     double start = bs_seconds();
-    if (carried->calibration.data && !last &&
-        bs_stream_push(&s->work, rope, &carried->calibration, s->scratch, err))
+    if (carried->calibration.data && s->original.index < carried->reach.last &&
+        bs_stream_pass(&s->work, rope, &from->calibration, &carried->calibration, s->scratch, err))
         return bs_fail_within(err, "calibration");
     variant->seconds_quantize += bs_seconds() - start;
     start = bs_seconds();
@@ -246,9 +286,10 @@ static enum bs_status push_variant(struct bs_walk_state *s, int i, struct bs_err
         return err->status;
     for (int t = 0; t < s->walk->num_texts; t++)
         if (carried->texts[t].data &&
-            bs_stream_push(&s->work, rope, &carried->texts[t], s->scratch, err))
+            bs_stream_pass(&s->work, rope, &from->texts[t], &carried->texts[t], s->scratch, err))
             return bs_fail_within(err, "evaluation text %d", t + 1);
     variant->seconds_evaluate += bs_seconds() - start;
+    carried->apart = true;
     return BS_OK;
 }
 
@@ -259,6 +300,26 @@ static void count_bits(const struct bs_block *block, struct bs_variant *variant)
         variant->linear_weights += (double)linear->out_features * linear->in_features;
         variant->linear_bits += bs_linear_bits(linear);
     }
+}
+
+/* Takes a variant past the block at hand, which it rewrites, or which its own windows pass. */
+static enum bs_status pass_work(struct bs_walk_state *s, int i, struct bs_statistics *shared,
+                                struct bs_error *err)
+{
+    if (quantize_block(s, i, shared, err) || show_block(s, i, &s->work, err) ||
+        push_variant(s, i, err))
+        return err->status;
+    count_bits(&s->work, &s->variants[i]);
+    return BS_OK;
+}
+
+/* The same where its windows are stream 0's before the block and after it. */
+static enum bs_status pass_original(struct bs_walk_state *s, int i, struct bs_error *err)
+{
+    if (show_block(s, i, &s->original, err))
+        return err->status;
+    count_bits(&s->original, &s->variants[i]);
+    return BS_OK;
 }
 
 /* Takes one variant past the block at hand. */
@@ -272,9 +333,8 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared)
         count_bits(&s->original, variant);
         return;
     }
-    bool failed = quantize_block(s, i, shared, &err) || push_variant(s, i, &err);
-    if (!failed) {
-        count_bits(&s->work, variant);
+    bool with_stream_0 = !s->carried[i].apart && s->original.index != s->carried[i].reach.first;
+    if (!(with_stream_0 ? pass_original(s, i, &err) : pass_work(s, i, shared, &err))) {
         variant->num_layers += bs_num_linears(s->architecture, s->original.index);
     } else {
         bs_fail_within(&err, "block %d", s->original.index);
@@ -403,6 +463,15 @@ static enum bs_status find_bases(struct bs_walk_state *s, struct bs_error *err)
     return BS_OK;
 }
 
+/* Where the variants part from stream 0. */
+static void find_reaches(struct bs_walk_state *s)
+{
+    const struct bs_reach all = {.first = -1, .last = s->architecture->num_layers - 1};
+    for (int i = 0; i < s->num_variants; i++)
+        s->carried[i].reach =
+            s->variants[i].model ? all : bs_apply_reach(s->variants[i].recipe, s->architecture);
+}
+
 /* Once the streams are there. */
 static void mark_streams(struct bs_walk_state *s)
 {
@@ -422,11 +491,12 @@ static enum bs_status start_walk(struct bs_walk_state *s, struct bs_error *err)
     s->carried = bs_calloc((size_t)s->num_variants + 1, sizeof *s->carried);
     if (!s->scratch || !s->carried)
         return bs_fail_memory(err);
+    find_reaches(s);
     if (create_ropes(s, err) || allocate_results(s, err) || find_bases(s, err) ||
         (walk->kept ? bs_walk_restore(s, walk->kept, err) : embed_all(s, err)))
         return err->status;
     mark_streams(s);
-    if (s->at.block < s->architecture->num_layers && bs_walk_anyone(s, bs_apply_uses_unquantized) &&
+    if (s->at.block < s->architecture->num_layers && bs_walk_awaits(s, s->at.block + 1) &&
         bs_walk_stream(s, walk->calibration, &s->next, err))
         return err->status;
     return bs_probe_init(&s->probe, s->architecture, probes, probes ? walk->texts[0].tokens : 1,

@@ -166,16 +166,6 @@ static double most_scaled(const struct bs_program *p)
     return most;
 }
 
-/* Weights that a token is multiplied by: of experts those it goes to. */
-static double active_weights(const struct bs_program *p)
-{
-    double weights = 0;
-    for (int s = 0; s < p->num_slots; s++)
-        weights +=
-            (double)p->slots[s].out * p->slots[s].in * bs_value_rows(p, p->slots[s].input, 1);
-    return weights;
-}
-
 /* Codes, scales and zero points of a block, of the recipe that has the most of them. */
 static double codes_bytes(const struct bs_architecture *a, const struct bs_recipe *const *recipes,
                           int num_recipes)
@@ -263,8 +253,9 @@ static void add_streams(const struct bs_walk *walk, const struct bs_recipe *cons
     double calibration = walk->calibration ? stream_bytes(walk->calibration, width) : 0, texts = 0;
     bool own = false, reference = false;
     for (int i = 0; i < num_recipes; i++) {
-        own |= bs_apply_uses_own(recipes[i]);
-        reference |= bs_apply_uses_unquantized(recipes[i]);
+        struct bs_reach reach = bs_apply_reach(recipes[i], bs_model_architecture(walk->model));
+        own |= bs_apply_carries_own(recipes[i], &reach);
+        reference |= bs_apply_awaits_unquantized(recipes[i], &reach, 1);
     }
     for (int t = 0; t < walk->num_texts; t++)
         texts += stream_bytes(&walk->texts[t], width);
@@ -402,33 +393,6 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     return memory;
 }
 
-double bs_walk_text_flops(const struct bs_walk *walk, int text)
-{
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    const struct bs_windows *windows = &walk->texts[text];
-    double flops = 0;
-    for (int w = 0; windows->lengths && w < windows->windows; w++)
-        flops += bs_total_flops(a, windows->lengths[w]);
-    if (!windows->lengths)
-        flops = windows->windows * bs_total_flops(a, windows->tokens);
-    return flops;
-}
-
-double bs_walk_text_logits(const struct bs_walk *walk, int text)
-{
-    return (double)walk->texts[text].num_scored * bs_model_architecture(walk->model)->vocab_size;
-}
-
-double bs_walk_evaluation_flops(const struct bs_walk *walk)
-{
-    double flops = 0;
-    for (int t = 0; t < walk->num_texts; t++)
-        flops +=
-            bs_walk_text_flops(walk, t) +
-            2 * bs_walk_text_logits(walk, t) * bs_model_architecture(walk->model)->embedding_size;
-    return flops;
-}
-
 double bs_walk_calibration_flops(const struct bs_walk *walk)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
@@ -476,10 +440,11 @@ static struct bs_walk_common common_of_block(const struct bs_walk *walk,
 {
     struct bs_walk_common common = {.flops = 0};
     struct bs_wanted all = {.architecture = bs_model_architecture(walk->model), .layer = layer};
-    bool goes_on = false, last = layer == all.architecture->num_layers - 1;
+    bool goes_on = false;
     for (int i = 0; i < num_recipes; i++) {
+        struct bs_reach reach = bs_apply_reach(recipes[i], all.architecture);
         bs_apply_share(recipes[i], &all);
-        goes_on |= bs_apply_uses_unquantized(recipes[i]) && !last;
+        goes_on |= bs_apply_awaits_unquantized(recipes[i], &reach, layer + 1);
     }
     if (bs_wanted_any(&all) || goes_on) {
         common.block_passes++;
@@ -525,7 +490,8 @@ static double own_passes_flops(const struct bs_walk *walk, const struct bs_recip
         flops +=
             pass_flops(walk, &passes.wanted[i], false) + derived_flops(walk, &passes.wanted[i]);
     bs_own_passes_release(&passes);
-    if (bs_apply_uses_own(recipe) && layer + 1 < a->num_layers)
+    struct bs_reach reach = bs_apply_reach(recipe, a);
+    if (bs_apply_carries_own(recipe, &reach) && layer >= reach.first && layer < reach.last)
         flops += layer_flops(walk, layer);
     return flops;
 }
@@ -565,7 +531,8 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         extent.windows = calibration->windows;
         extent.tokens = calibration->tokens;
     }
-    if (calibration && bs_apply_uses_own(recipe))
+    struct bs_reach reach = bs_apply_reach(recipe, a);
+    if (calibration && bs_apply_carries_own(recipe, &reach))
         extent.passed += (double)bs_windows_total(calibration);
     for (int t = 0; t < walk->num_texts; t++)
         extent.passed += (double)bs_windows_total(&walk->texts[t]);
@@ -576,20 +543,4 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
         cost.flops += own_passes_flops(walk, recipe, l);
     cost.weights += bs_recipe_outer_size(recipe, a).weights;
     return cost;
-}
-
-double bs_walk_probe_flops(const struct bs_walk *walk, bool fill)
-{
-    const struct bs_architecture *a = bs_model_architecture(walk->model);
-    int windows = bs_walk_probe_windows(walk);
-    if (!windows)
-        return 0;
-    int tokens = walk->texts[0].tokens;
-    double flops = 0;
-    for (int l = 0; l < a->num_layers; l++) {
-        const struct bs_program *p = bs_program_of(a, l);
-        flops += fill ? bs_flops_until(p, p->inputs[p->num_inputs - 1], tokens)
-                      : 2 * 2.0 * tokens * active_weights(p);
-    }
-    return windows * flops;
 }

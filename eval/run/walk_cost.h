@@ -45,9 +45,13 @@ double bs_walk_text_logits(const struct bs_walk *walk, int text);
  * algorithms (algorithms/algorithm.h). */
 struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_recipe *recipe);
 
-/* Of the per-linear errors, at all blocks: of one recipe, or, where `fill`, of what they are taken
- * on, once for all. */
-double bs_walk_probe_flops(const struct bs_walk *walk, bool fill);
+/* The share of a text's way through the blocks that a recipe's own windows go: before, they are
+ * stream 0's. */
+double bs_walk_own_share(const struct bs_walk *walk, const struct bs_recipe *recipe);
+
+/* Of the per-linear errors, at all blocks: of one recipe, at those that it does not leave, or,
+ * where that is NULL, of what they are taken on, once for all. */
+double bs_walk_probe_flops(const struct bs_walk *walk, const struct bs_recipe *recipe);
 
 /* What a walk does once for all of its recipes, on the unquantized model's streams. Against the sum
  * over walks of one recipe each it is what sharing saves. */

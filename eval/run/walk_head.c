@@ -73,7 +73,7 @@ static void begin_rows(struct head_rows *h)
         const struct bs_variant *variant = &s->variants[i];
         h->variants[i].in = NULL;
         if (!variant->status && variant->wanted[text] && !bs_walk_is_reference(variant))
-            enter_head(h, s->carried[i].head, &s->carried[i].texts[text], &h->variants[i]);
+            enter_head(h, s->carried[i].head, bs_walk_text(s, i, text), &h->variants[i]);
         if (h->variants[i].in && !h->p)
             h->p = take_doubles(h->scratch, tile);
     }

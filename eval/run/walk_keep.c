@@ -8,7 +8,6 @@
 
 #include "eval/base/mem.h"
 #include "eval/base/stop.h"
-#include "eval/run/apply.h"
 #include "eval/run/walk_state.h"
 #include "eval/store/seal.h"
 
@@ -19,7 +18,7 @@ struct variant_record {
     char ids[BS_WALK_TEXTS][17]; /* of the trials that are still to be measured */
     enum bs_status status;
     char message[512];
-    int num_layers, has_calibration;
+    int num_layers, is_apart, has_calibration;
     double linear_bits, linear_weights, seconds_quantize, seconds_evaluate;
     struct bs_layer_totals totals;
 };
@@ -130,7 +129,7 @@ static bool in_blocks(const struct bs_walk_state *s)
 static bool has_reference_calibration(const struct bs_walk_state *s)
 {
     return s->reference.calibration.data && in_blocks(s) &&
-           (!s->at.block || bs_walk_anyone(s, bs_apply_uses_unquantized));
+           (!s->at.block || bs_walk_awaits(s, s->at.block));
 }
 
 static bool still_wanted(const struct bs_walk_state *s, int i, int text)
@@ -150,7 +149,8 @@ static struct variant_record record_of(const struct bs_walk_state *s, int i)
     record.status = variant->status;
     memcpy(record.message, variant->message, sizeof record.message);
     record.num_layers = variant->num_layers;
-    record.has_calibration = s->carried[i].calibration.data && in_blocks(s);
+    record.is_apart = s->carried[i].apart;
+    record.has_calibration = record.is_apart && s->carried[i].calibration.data && in_blocks(s);
     record.linear_bits = variant->linear_bits;
     record.linear_weights = variant->linear_weights;
     record.seconds_quantize = variant->seconds_quantize;
@@ -173,7 +173,7 @@ static void put_variant(struct transfer *t, struct bs_walk_state *s, int i)
     for (int text = s->at.text; text < s->walk->num_texts; text++) {
         if (!*record.ids[text])
             continue;
-        if (!bs_walk_is_reference(variant))
+        if (record.is_apart)
             transfer_stream(t, &carried->texts[text], &s->walk->texts[text], width);
         if (text == s->at.text && s->at.window)
             transfer_figures(t, &variant->figures[text], s->walk, text);
@@ -331,19 +331,18 @@ static enum bs_status take_streams(struct transfer *t, struct bs_walk_state *s, 
     if (record->status)
         return BS_OK;
     struct bs_carried *carried = i < 0 ? NULL : &s->carried[i];
-    if (record->has_calibration) {
-        if (carried && bs_walk_stream(s, s->walk->calibration, &carried->calibration, err))
-            return err->status;
+    if (carried)
+        carried->apart = record->is_apart;
+    if (carried && !is_reference && bs_walk_own_streams(s, i, err))
+        return err->status;
+    if (record->has_calibration)
         transfer_stream(t, carried ? &carried->calibration : NULL, s->walk->calibration, width);
-    }
     for (int text = s->at.text; text < s->walk->num_texts; text++) {
         const struct bs_windows *windows = &s->walk->texts[text];
         if (!*record->ids[text])
             continue;
         bool wanted = carried && s->variants[i].wanted[text];
-        if (wanted && !is_reference && bs_walk_stream(s, windows, &carried->texts[text], err))
-            return err->status;
-        if (!is_reference)
+        if (record->is_apart)
             transfer_stream(t, wanted ? &carried->texts[text] : NULL, windows, width);
         if (text == s->at.text && s->at.window)
             transfer_figures(t, wanted ? &s->variants[i].figures[text] : NULL, s->walk, text);

@@ -3,11 +3,14 @@
 #define BS_EVAL_RUN_WALK_STATE_H
 
 #include "eval/model/model.h"
+#include "eval/run/apply.h"
 #include "eval/run/layer_error.h"
 #include "eval/run/walk.h"
 
 /* What one version of the model carries from block to block. */
 struct bs_carried {
+    struct bs_reach reach; /* of its recipe; of another model all layers */
+    bool apart; /* its windows are no longer stream 0's; until then its streams hold nothing */
     struct bs_stream calibration; /* data NULL where it is not needed */
     struct bs_stream texts[BS_WALK_TEXTS];
     struct bs_bases residual; /* of its streams; count 0: the checkpoint's */
@@ -51,9 +54,15 @@ const struct bs_bases *bs_walk_basis(const struct bs_walk_state *s, int variant)
 /* True for the variant that is stream 0 itself. */
 bool bs_walk_is_reference(const struct bs_variant *variant);
 
-/* True where a variant that has not failed answers yes. */
-bool bs_walk_anyone(const struct bs_walk_state *s,
-                    bool (*question)(const struct bs_recipe *recipe));
+/* The windows of a text as they are in a variant. */
+const struct bs_stream *bs_walk_text(const struct bs_walk_state *s, int variant, int text);
+
+/* True where a variant that has not failed looks at stream 0's calibration inputs of this layer or
+ * a later one. */
+bool bs_walk_awaits(const struct bs_walk_state *s, int layer);
+
+/* Streams of a variant, contents undefined: those that it will have as its own. */
+enum bs_status bs_walk_own_streams(struct bs_walk_state *s, int variant, struct bs_error *err);
 
 /* A variant that failed keeps its message and gives its memory back. */
 void bs_walk_fail_variant(struct bs_walk_state *s, int i, const struct bs_error *err);

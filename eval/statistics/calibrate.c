@@ -547,26 +547,35 @@ void bs_derived_release(struct bs_statistics *statistics, int site)
 struct push {
     const struct bs_block *block;
     const struct bs_rope *rope;
-    const struct bs_stream *stream;
+    const struct bs_stream *from, *to;
     struct bs_scratch *scratch;
 };
 
 static enum bs_status push_window(void *context, int window, int thread, struct bs_error *err)
 {
     const struct push *push = context;
-    const struct bs_stream *stream = push->stream;
-    float *x = bs_stream_window(stream, window);
-    struct bs_fork fork = bs_stream_fork(stream, window);
-    bs_block_forward_fork(push->block, push->rope, x, x, &fork, NULL, &push->scratch[thread]);
-    enum bs_status status = check_output(x, window, fork.tokens, stream->width, err);
-    bs_stream_forget(stream, window);
+    const float *x = bs_stream_window(push->from, window);
+    float *y = bs_stream_window(push->to, window);
+    struct bs_fork fork = bs_stream_fork(push->from, window);
+    bs_block_forward_fork(push->block, push->rope, x, y, &fork, NULL, &push->scratch[thread]);
+    enum bs_status status = check_output(y, window, fork.tokens, push->to->width, err);
+    bs_stream_forget(push->from, window);
+    if (push->to != push->from)
+        bs_stream_forget(push->to, window);
     return status;
+}
+
+enum bs_status bs_stream_pass(const struct bs_block *block, const struct bs_rope *rope,
+                              const struct bs_stream *from, const struct bs_stream *to,
+                              struct bs_scratch *scratch, struct bs_error *err)
+{
+    struct push push = {block, rope, from, to, scratch};
+    return bs_parallel(from->windows, push_window, &push, err);
 }
 
 enum bs_status bs_stream_push(const struct bs_block *block, const struct bs_rope *rope,
                               const struct bs_stream *stream, struct bs_scratch *scratch,
                               struct bs_error *err)
 {
-    struct push push = {block, rope, stream, scratch};
-    return bs_parallel(stream->windows, push_window, &push, err);
+    return bs_stream_pass(block, rope, stream, stream, scratch, err);
 }

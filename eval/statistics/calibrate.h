@@ -91,4 +91,9 @@ enum bs_status bs_stream_push(const struct bs_block *block, const struct bs_rope
                               const struct bs_stream *stream, struct bs_scratch *scratch,
                               struct bs_error *err);
 
+/* The same from one stream to another of the same windows. */
+enum bs_status bs_stream_pass(const struct bs_block *block, const struct bs_rope *rope,
+                              const struct bs_stream *from, const struct bs_stream *to,
+                              struct bs_scratch *scratch, struct bs_error *err);
+
 #endif

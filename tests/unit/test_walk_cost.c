@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,19 +20,22 @@
 #include "tests/support/recipes.h"
 #include "tests/support/tiny_model.h"
 
-static struct bs_model *model; /* the embedded one's first block */
+static struct bs_model *model, *one_block, *two_blocks; /* model: one of them */
 
 static int setup(void **state)
 {
     bs_blas_init();
     folder_setup(state);
-    model = tiny_model_cut(folder.path, 1, NULL);
+    one_block = model = tiny_model_cut(folder.path, 1, NULL);
+    assert_int_equal(mkdir(folder_file(&folder, "two"), 0700), 0);
+    two_blocks = tiny_model_cut(folder_file(&folder, "two"), 2, NULL);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    bs_model_free(model);
+    bs_model_free(one_block);
+    bs_model_free(two_blocks);
     return folder_teardown(state);
 }
 
@@ -324,7 +328,13 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     assert_close(memory_of_load(&load).fixed - plain.fixed, 4 * mega, 0, 1e-9);
     assert_true(memory_of_load(&load).per_variant == plain.per_variant);
     load.chain = "gptq";
-    assert_close(memory_of_load(&load).per_variant - plain.per_variant, 17 * mega / 4, 0, 1e-9);
+    assert_true(memory_of_load(&load).per_variant == plain.per_variant); /* they end in the block */
+    model = two_blocks;
+    load.calibration_windows = 1;
+    double least = memory_of_load(&load).per_variant;
+    load.calibration_windows = 17;
+    assert_close(memory_of_load(&load).per_variant - least, 16 * mega / 4, 0, 1e-9);
+    model = one_block;
     load.calibration_windows = 1;
     /* Hessians of all sets, wherever in the chain they are asked for. */
     static const char *const chains[] = {"gptq", "outliers gptq", "smoothquant gptq"};
@@ -378,6 +388,7 @@ static void spilled_streams_take_the_disk(void **state)
     (void)state;
     const double mega = 1 << 20, window = mega / 4;
     struct load load = {"gptq", "bits=4", 17, 256, 0, 33, 256, false};
+    model = two_blocks;
     struct bs_walk_memory held = memory_of_load(&load);
     load.spilled = true;
     struct bs_walk_memory spilled = memory_of_load(&load);
@@ -389,6 +400,11 @@ static void spilled_streams_take_the_disk(void **state)
     assert_true(resident >= 2 * bs_threads() * window);
     load.windows += 30;
     assert_close(memory_of_load(&load).fixed, spilled.fixed + 30 * 256 * 9, 0, 1e-9);
+    /* Who looks at the unquantized model's has them twice, before a block and after it. */
+    load.chain = "awq";
+    load.settings = "bits=4 scale=false";
+    assert_close(memory_of_load(&load).disk_fixed, (47 + 2 * 33) * window, 0, 1e-9);
+    model = one_block;
 }
 
 /* Inputs and outputs of a block's attention and MLP: once where they are shared, once more for a
@@ -398,17 +414,16 @@ static void the_estimate_counts_what_modules_take(void **state)
     (void)state;
     static const struct {
         const char *chain, *settings;
-        int streams; /* of calibration windows, for the unquantized model */
-        int copies;  /* with the recipes before it */
+        int copies; /* with the recipes before it */
     } cases[] = {
-        {"rtn", "bits=4", 1, 0},
-        {"gptq", "bits=4", 1, 0},
-        {"awq", "bits=4 scale=false", 2, 0},
-        {"awq", "bits=4", 2, 1},
-        {"awq", "bits=3 scale_grid=3", 2, 1},
-        {"awq gptq", "bits=4", 2, 1},
-        {"smoothquant awq", "bits=4", 2, 2},
-        {"awq", "bits=4 clip_tokens=7", 2, 2}, /* samples other rows */
+        {"rtn", "bits=4", 0},
+        {"gptq", "bits=4", 0},
+        {"awq", "bits=4 scale=false", 0},
+        {"awq", "bits=4", 1},
+        {"awq", "bits=3 scale_grid=3", 1},
+        {"awq gptq", "bits=4", 1},
+        {"smoothquant awq", "bits=4", 2},
+        {"awq", "bits=4 clip_tokens=7", 2}, /* samples other rows */
     };
     enum { CASES = sizeof cases / sizeof *cases };
     const double text = 8 * 256 * 4, calibration = 33 * 256 * 256 * 4, modules = 4 * calibration;
@@ -419,7 +434,7 @@ static void the_estimate_counts_what_modules_take(void **state)
     double held[CASES];
     load_walk(&loaded, &load);
     for (int k = 0; k < CASES; k++) {
-        double streams = text + cases[k].streams * calibration;
+        double streams = text + calibration; /* which ends in the one block */
         recipe_build(&recipes[k], cases[k].chain, cases[k].settings);
         all[k] = &recipes[k];
         loaded.walk.scratch = NULL;

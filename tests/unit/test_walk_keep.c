@@ -25,13 +25,16 @@ enum { TEXTS = 2, MOST_RIDERS = 8, LAYERS = 2 };
 static struct bs_model *model; /* the embedded one's first two blocks */
 static struct bs_windows calibration, texts[TEXTS];
 
-/* They look at their own inputs, at the unquantized model's, at both, and at none. */
+/* They look at their own inputs, at the unquantized model's, at both, and at none; the last two
+ * part from stream 0 in the second block, and not at all before the head. */
 static const char *const riders[][2] = {
     {"", ""},
     {"rtn", "bits=4 group_size=32"},
     {"gptq", "bits=3 group_size=64 act_order=true"},
     {"awq", "bits=4 group_size=128 scale_grid=2 clip_grid=4 clip_tokens=40"},
     {"smoothquant gptq", "bits=4 a.bits=8 a.sharing=static"},
+    {"gptq", "bits=16 @layer[1].mlp.down_proj bits=3"},
+    {"rtn", "bits=16 @head bits=4"},
 };
 enum { RIDERS = sizeof riders / sizeof *riders };
 
