@@ -9,12 +9,25 @@
 enum { MOST_COMMANDS = 32 };
 
 const struct bs_command *const bs_commands[] = {
-    &bs_command_init,    &bs_command_run,        &bs_command_plan,
-    &bs_command_submit,  &bs_command_export,     &bs_command_table,
-    &bs_command_plot,    &bs_command_report,     &bs_command_choose,
-    &bs_command_merge,   &bs_command_diff,       &bs_command_fetch,
-    &bs_command_imatrix, &bs_command_tokenize,   &bs_command_describe,
-    &bs_command_help,    &bs_command_completion, NULL,
+    &bs_command_init,
+    &bs_command_run,
+    &bs_command_plan,
+    &bs_command_submit,
+    &bs_command_export,
+    &bs_command_table,
+    &bs_command_plot,
+    &bs_command_report,
+    &bs_command_choose,
+    &bs_command_allot,
+    &bs_command_merge,
+    &bs_command_diff,
+    &bs_command_fetch,
+    &bs_command_imatrix,
+    &bs_command_tokenize,
+    &bs_command_describe,
+    &bs_command_help,
+    &bs_command_completion,
+    NULL,
 };
 
 const struct bs_command *bs_command_find(const char *name)

@@ -26,8 +26,8 @@ extern const struct bs_command *const bs_commands[];
 /* Every one of them by name, for the table and for what tells them apart. */
 extern const struct bs_command bs_command_init, bs_command_run, bs_command_plan, bs_command_submit,
     bs_command_export, bs_command_table, bs_command_plot, bs_command_report, bs_command_choose,
-    bs_command_merge, bs_command_diff, bs_command_fetch, bs_command_imatrix, bs_command_tokenize,
-    bs_command_describe, bs_command_help, bs_command_completion;
+    bs_command_allot, bs_command_merge, bs_command_diff, bs_command_fetch, bs_command_imatrix,
+    bs_command_tokenize, bs_command_describe, bs_command_help, bs_command_completion;
 
 /* The command called `name`. NULL, after a message with the nearest name, where there is none. */
 const struct bs_command *bs_command_find(const char *name);

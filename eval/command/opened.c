@@ -7,6 +7,7 @@
 #include "eval/base/mem.h"
 #include "eval/linalg/numerics.h"
 #include "eval/report/chart.h"
+#include "eval/run/allot.h"
 
 char *bs_result_path(const struct bs_arguments *args)
 {
@@ -51,10 +52,19 @@ enum bs_status bs_config_of(const struct bs_arguments *args, struct bs_config *c
                               err);
 }
 
+/* Shards follow from the config alone: budgets are shared out by the run over what they have
+ * merged to. */
+static enum bs_status open_budgets(const struct bs_arguments *args, struct bs_opened *opened,
+                                   struct bs_error *err)
+{
+    if (args->shard.count)
+        return BS_OK;
+    return bs_allot_open(&opened->config, opened->wanted, opened->path, &opened->waiting, err);
+}
+
 int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
 {
     struct bs_error err;
-    uint64_t wanted;
     memset(opened, 0, sizeof *opened);
     if (bs_config_of(args, &opened->config, &err))
         return bs_fail_print_config(&err);
@@ -64,8 +74,9 @@ int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
     for (int i = 0; i < args->num_accepted; i++)
         if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
             return bs_fail_print(&err);
-    if (bs_config_select(&opened->config, args->models, args->num_models, &wanted, &err) ||
-        bs_models_open(&opened->config, wanted, args->shard, &opened->models, &err))
+    if (bs_config_select(&opened->config, args->models, args->num_models, &opened->wanted, &err) ||
+        bs_spread_open(&opened->config, opened->wanted, &err) || open_budgets(args, opened, &err) ||
+        bs_models_open(&opened->config, opened->wanted, args->shard, &opened->models, &err))
         return bs_fail_print_model(&opened->config, &err);
     return BS_EXIT_DONE;
 }

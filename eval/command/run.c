@@ -60,8 +60,9 @@ static int report_run(const struct bs_arguments *args, const struct bs_opened *o
     return outcome->failed ? BS_EXIT_TRIAL_FAILED : BS_EXIT_DONE;
 }
 
-static int run_opened(const struct bs_arguments *args, const struct bs_telling *telling,
-                      struct bs_opened *opened)
+/* Runs the trials that are open, and adds to the outcome; the exit status of what went wrong. */
+static int run_trials(const struct bs_arguments *args, const struct bs_telling *telling,
+                      struct bs_opened *opened, struct bs_sweep_outcome *all)
 {
     struct bs_error err;
     struct bs_sweep_outcome outcome;
@@ -73,14 +74,34 @@ static int run_opened(const struct bs_arguments *args, const struct bs_telling *
     bs_results_unlock(lock);
     if (status == BS_ESTOPPED)
         bs_stop_now();
-    if (!status)
-        bs_stop_keep("all trials are in %s", opened->path);
-    if (status)
+    if (status) {
         bs_tell_log(telling, "bitsweep: %s", err.message);
-    else
-        bs_tell_log(telling, "%d trials done, %d failed: %s", outcome.done, outcome.failed,
-                    opened->path);
-    return status ? bs_fail_print(&err) : report_run(args, opened, &outcome);
+        return bs_fail_print(&err);
+    }
+    bs_tell_log(telling, "%d trials done, %d failed: %s", outcome.done, outcome.failed,
+                opened->path);
+    all->done += outcome.done;
+    all->failed += outcome.failed;
+    return BS_EXIT_DONE;
+}
+
+/* In two rounds where budgets wait for what the first one measures. */
+static int run_opened(const struct bs_arguments *args, const struct bs_telling *telling,
+                      struct bs_opened *opened)
+{
+    struct bs_sweep_outcome outcome = {0, 0};
+    bool waiting = opened->waiting;
+    int code = run_trials(args, telling, opened, &outcome);
+    if (!code && waiting) {
+        bs_close_all(opened);
+        code = bs_open_all(args, opened);
+        if (!code)
+            code = run_trials(args, telling, opened, &outcome);
+    }
+    if (code)
+        return code;
+    bs_stop_keep("all trials are in %s", opened->path);
+    return report_run(args, opened, &outcome);
 }
 
 /* Opens the log, to which a run adds, with a first line. */

@@ -22,6 +22,14 @@ const struct bs_config_key bs_sweep_keys[] = {
     {"kv_cache", "a mapping, see kv_cache, or none", "the format of the keys and values in a cache",
      false},
     {"except", "a list of mappings, see except", "places where it is another one", false},
+    {"sensitivity", "a mapping, see sensitivity",
+     "each point of the grid is a candidate, and its recipes are as many as the model has places: "
+     "each quantizes one place and leaves the rest as it is",
+     false},
+    {"budget", "a mapping, see budget",
+     "of a grid with sensitivity: recipes that give each place the candidate by which the sum of "
+     "what was measured is least, for so many bits; they are run once that is measured",
+     false},
     {.name = NULL},
 };
 

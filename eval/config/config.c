@@ -9,6 +9,7 @@
 #include "eval/config/expected.h"
 #include "eval/config/model_list.h"
 #include "eval/config/load.h"
+#include "eval/config/sensitivity.h"
 #include "eval/config/settings.h"
 #include "eval/config/sweep.h"
 #include "eval/tasks/metric.h"
@@ -318,6 +319,9 @@ void bs_config_release(struct bs_config *config)
     bs_recipes_free(config->recipes, config->num_recipes);
     bs_lines_release(&config->notices);
     bs_free(config->recipe_models);
+    bs_free(config->recipe_texts);
+    bs_free(config->recipe_digests);
+    bs_spreads_free(config->spreads, config->num_spreads);
     for (int i = 0; i < config->num_sources; i++)
         bs_free(config->sources[i]);
     bs_free(config->sources);

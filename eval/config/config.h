@@ -43,6 +43,44 @@ struct bs_layer_error_config {
     int windows;
 };
 
+/* Amounts of one `budget:`. */
+enum { BS_MOST_AMOUNTS = 32 };
+
+/* What is one place of a recipe that is spread over a model's places. */
+enum bs_spread_over {
+    BS_OVER_LINEARS, /* a linear; of experts the same of all */
+    BS_OVER_FUSED,   /* linears that programs which run models multiply with as one matrix */
+    BS_OVER_BLOCKS,  /* a block's linears */
+    BS_OVER_ROLES,   /* the same linear in all blocks */
+};
+
+/* `budget:` of a grid with `sensitivity:`: what the sum of the chosen candidates may take, and by
+ * what they are chosen. */
+struct bs_budget_config {
+    int by;    /* enum bs_damage */
+    int count; /* of amounts */
+    struct bs_amount {
+        double value;
+        bool bytes;    /* of all places in a file; else bits per weight */
+        char text[32]; /* as the config has it */
+    } amounts[BS_MOST_AMOUNTS];
+};
+
+/* What a place's damage is measured in: values of its one-place trial. */
+enum bs_damage { BS_BY_KL, BS_BY_NLL, BS_BY_OUTPUTS, BS_BY_WEIGHTS };
+extern const char *const bs_damage_words[]; /* NULL-terminated */
+
+/* A point of a grid with `sensitivity:`. For each place of a model it stands for the recipe that
+ * quantizes the weights there, and nothing else. */
+struct bs_spread_config {
+    struct bs_recipe recipe;        /* everywhere, resolved */
+    int places;                     /* enum bs_spread_over */
+    uint64_t models, texts;         /* that it is for: bits, as of recipes */
+    int grid;                       /* of the sweep: candidates for the same places */
+    struct bs_budget_config budget; /* count 0: it has none */
+    int line, column;               /* of `sensitivity:` */
+};
+
 /* One figure of `expected:`, which somebody published for a trial of the config. */
 struct bs_expected_config {
     int source, model, text, recipe; /* indices of the config's sources, models, evaluations, ... */
@@ -75,6 +113,10 @@ extern const struct bs_config_key bs_setting_keys[]; /* of `weights:` and `activ
 extern const struct bs_config_key bs_where_keys[];   /* of `activations:` beside them */
 extern const struct bs_config_key bs_cached_keys[];  /* of `kv_cache:`, by enum bs_cached */
 extern const struct bs_config_key bs_except_keys[];
+extern const struct bs_config_key bs_sensitivity_keys[];
+extern const struct bs_option bs_sensitivity_options[]; /* on struct bs_spread_config */
+extern const struct bs_config_key bs_budget_keys[];
+extern const struct bs_option bs_budget_options[]; /* on struct bs_budget_config */
 extern const struct bs_config_key bs_calibration_keys[];
 extern const struct bs_config_key bs_evaluation_keys[];
 extern const struct bs_config_key bs_text_keys[];
@@ -104,7 +146,11 @@ struct bs_config {
     int num_recipes; /* the unquantized model first, then in the order of the file, without repeats
                       */
     struct bs_recipe *recipes;
-    uint64_t *recipe_models; /* of each recipe the models it is for: bit m is models[m] */
+    struct bs_digest *recipe_digests; /* of each recipe's canonical text */
+    uint64_t *recipe_models;          /* of each recipe the models it is for: bit m is models[m] */
+    uint64_t *recipe_texts;           /* and what is measured of it: bit t is evaluations[t] */
+    int num_spreads; /* whose recipes are not among the above before the models' places are known */
+    struct bs_spread_config *spreads;
     int num_sources, num_expected;
     char **sources;
     struct bs_expected_config *expected;
@@ -137,6 +183,14 @@ void bs_config_release(struct bs_config *config);
 /* True where the sweep has this recipe for this model; a model that is compared with a reference
  * has the first one alone. */
 bool bs_config_wants(const struct bs_config *config, int recipe, int model);
+
+/* The index of a resolved recipe; -1 where the config does not have it, -2 without memory. */
+int bs_config_find_recipe(const struct bs_config *config, const struct bs_recipe *recipe);
+
+/* Appends a recipe, which the config takes over, for these models and texts; where one of the same
+ * canonical text is there that one is for them too. BS_ENOMEM, and then it is released. */
+enum bs_status bs_config_add_recipe(struct bs_config *config, struct bs_recipe *recipe,
+                                    uint64_t models, uint64_t texts, struct bs_error *err);
 
 /* True where what becomes of a token's activations may depend on other tokens, by any recipe that
  * the sweep has for this model. */

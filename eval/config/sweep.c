@@ -9,6 +9,7 @@
 #include "eval/base/mem.h"
 #include "eval/config/axes.h"
 #include "eval/config/model_list.h"
+#include "eval/config/sensitivity.h"
 
 enum { LIST_TEXT = 800, FOUND_TEXT = 96, FIRST_CAPACITY = 64, MOST_FILES = 64 };
 
@@ -24,9 +25,11 @@ struct grid {
     struct chain *chains;
     const struct bs_algorithm **named; /* of all chains; NULL-terminated */
     struct bs_axes axes;
-    uint64_t models;        /* that it is for */
-    bool unknown_algorithm; /* its options cannot be told from slips */
-    bool broken;            /* an error was found: recipes would be others than meant */
+    uint64_t models;                        /* that it is for */
+    const struct bs_yaml_node *sensitivity; /* NULL: it has none */
+    struct bs_spread_config spread;         /* what that says */
+    bool unknown_algorithm;                 /* its options cannot be told from slips */
+    bool broken; /* an error was found: recipes would be others than meant */
     struct {
         bool refused;                       /* some point is */
         bool quantizes, ranges, importance; /* some setting does, or looks at that */
@@ -39,6 +42,8 @@ struct collection {
     struct bs_recipe *recipes;
     uint64_t *models;
     struct bs_digest *digests;
+    int num_spreads;
+    struct bs_spread_config *spreads;
 };
 
 /* What every step needs. */
@@ -195,6 +200,26 @@ static void read_models(struct expansion *all, struct grid *grid)
         add_model(all, grid, list ? node->items[i] : node);
 }
 
+/* Takes a resolved recipe over, to be spread over the places of models. */
+static enum bs_status collect_spread(struct expansion *all, const struct grid *grid,
+                                     struct bs_recipe *recipe)
+{
+    struct collection *found = &all->found;
+    size_t count = (size_t)found->num_spreads;
+    struct bs_spread_config *grown = bs_realloc(found->spreads, count, count + 1, sizeof *grown);
+    if (!grown) {
+        bs_recipe_release(recipe);
+        return bs_fail_memory(all->load->err);
+    }
+    found->spreads = grown;
+    grown[count] = grid->spread;
+    grown[count].recipe = *recipe;
+    grown[count].models = grid->models;
+    grown[count].grid = grid->node->line;
+    found->num_spreads++;
+    return BS_OK;
+}
+
 /* The digest of the recipe's canonical text. */
 static enum bs_status digest_recipe(const struct bs_recipe *recipe, struct bs_digest *digest,
                                     struct bs_error *err)
@@ -310,8 +335,12 @@ static enum bs_status add_point(struct expansion *all, struct grid *grid, const 
     if (bs_recipe_needs_calibration(&recipe) && !all->has_calibration)
         refuse(all, chain, &recipe,
                "calibration is missing, expected a section calibration: {text: ...}");
-    if (!status && !grid->broken)
-        return collect(all, &recipe, grid->models);
+    const char *reason = !status && grid->sensitivity ? bs_sensitivity_refuses(&recipe) : NULL;
+    if (reason)
+        refuse(all, chain, &recipe, reason);
+    if (!status && !grid->broken && !reason)
+        return grid->sensitivity ? collect_spread(all, grid, &recipe)
+                                 : collect(all, &recipe, grid->models);
     bs_recipe_release(&recipe);
     return BS_OK;
 }
@@ -378,8 +407,12 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
         return BS_OK;
     }
     static const struct bs_algorithm *const nothing[] = {NULL};
-    struct grid grid = {.node = node};
+    struct grid grid = {.node = node, .sensitivity = bs_yaml_get(node, "sensitivity")};
     read_models(all, &grid);
+    const struct bs_yaml_node *budget = bs_yaml_get(node, "budget");
+    if ((grid.sensitivity || budget) &&
+        !bs_sensitivity_read(all->load, grid.sensitivity, budget, &grid.spread))
+        grid.broken = true;
     enum bs_status status = read_chains(all, &grid);
     if (!status)
         status = bs_axes_read(all->load, node, grid.named ? grid.named : nothing,
@@ -446,16 +479,23 @@ enum bs_status bs_sweep_expand(struct bs_load *load, const struct bs_yaml_node *
     enum bs_status status = add_unquantized(&all);
     for (int g = 0; !status && g < sweep->num_items; g++)
         status = expand_grid(&all, sweep->items[g]);
-    bs_free(all.found.digests);
     if (!status && load->charts)
         check_all_file_names(&all);
     if (status) {
         bs_recipes_free(all.found.recipes, all.found.count);
         bs_free(all.found.models);
+        bs_free(all.found.digests);
+        bs_spreads_free(all.found.spreads, all.found.num_spreads);
         return status;
     }
+    load->config->recipe_texts = bs_alloc((size_t)all.found.count, sizeof(uint64_t));
+    for (int r = 0; load->config->recipe_texts && r < all.found.count; r++)
+        load->config->recipe_texts[r] = ~UINT64_C(0);
+    load->config->recipe_digests = all.found.digests;
+    load->config->num_spreads = all.found.num_spreads;
+    load->config->spreads = all.found.spreads;
     load->config->recipes = all.found.recipes;
     load->config->recipe_models = all.found.models;
     load->config->num_recipes = all.found.count;
-    return BS_OK;
+    return load->config->recipe_texts ? BS_OK : bs_fail_memory(load->err);
 }

@@ -50,6 +50,7 @@ void bs_recipe_release(struct bs_recipe *recipe)
         bs_free(recipe->rules[r].where);
     }
     bs_free(recipe->rules);
+    bs_free(recipe->allotted);
     memset(recipe, 0, sizeof *recipe);
 }
 
@@ -90,7 +91,8 @@ static enum bs_status copy_parts(struct bs_recipe *to, const struct bs_recipe *f
     for (int c = 0; c < BS_NUM_CACHED; c++)
         if (bs_setting_copy(&to->cache[c], &from->cache[c], err))
             return err->status;
-    if (from->where && !(to->where = bs_strdup(from->where)))
+    if ((from->where && !(to->where = bs_strdup(from->where))) ||
+        (from->allotted && !(to->allotted = bs_strdup(from->allotted))))
         return bs_fail_memory(err);
     for (int s = 0; s < from->num_steps; s++) {
         if (bs_choice_copy(&to->steps[s], &from->steps[s], err))

@@ -41,6 +41,8 @@ struct bs_recipe {
     struct bs_setting cache[BS_NUM_CACHED]; /* of keys and values in every layer */
     int num_rules; /* exceptions: the last rule that matches a place holds */
     struct bs_rule *rules;
+    char *allotted; /* what the places' formats were chosen by, "3 bits by kl"; NULL = by nobody. It
+                       stands for them in labels */
     int calibrate_on; /* enum bs_calibrate_on for every step; auto = each as its authors do */
     int compute;      /* enum bs_compute: of linears and head of the texts, not in calibration */
 };

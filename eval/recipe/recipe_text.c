@@ -38,12 +38,20 @@ static const char *option_name(const void *context, const struct bs_option *opti
 }
 
 /* Each after a space. */
-static void append_options(const struct bs_recipe *recipe, FILE *out)
+static void append_step_options(const struct bs_recipe *recipe, FILE *out)
 {
     for (int s = 0; s < recipe->num_steps; s++) {
         const struct position at = {recipe, s};
         bs_choice_print_short(&recipe->steps[s], option_name, &at, out);
     }
+}
+
+/* The same with what tells recipes apart that somebody chose. */
+static void append_options(const struct bs_recipe *recipe, FILE *out)
+{
+    if (recipe->allotted)
+        fputs(" allotted", out);
+    append_step_options(recipe, out);
 }
 
 /* " w4 g128 sym", " a8 token", of formats that are named " mxfp4", " a:fp8_e4m3 token"; 16 bits for
@@ -94,6 +102,10 @@ static void print_where(const char *where, FILE *out)
 
 static void append_rules(const struct bs_recipe *recipe, FILE *out)
 {
+    if (recipe->allotted) {
+        fprintf(out, " allotted %s", recipe->allotted);
+        return;
+    }
     append_setting(recipe, &recipe->weights, BS_FOR_WEIGHTS, out);
     if (bs_setting_quantizes(&recipe->activations))
         append_setting(recipe, &recipe->activations, BS_FOR_ACTIVATIONS, out);
@@ -128,7 +140,7 @@ void bs_recipe_print_label(const struct bs_recipe *recipe, FILE *out)
     if (recipe->num_steps == 0)
         return;
     append_rules(recipe, out);
-    append_options(recipe, out);
+    append_step_options(recipe, out);
     if (calibrate_on_matters(recipe))
         fprintf(out, " calibrate_on=%s", bs_calibrate_on_names[recipe->calibrate_on]);
     if (recipe->compute != BS_FLOAT32)
@@ -157,6 +169,8 @@ void bs_recipe_print(const struct bs_recipe *recipe, FILE *out)
 {
     fputs("algorithm: ", out);
     bs_recipe_print_algorithm(recipe, out);
+    if (recipe->allotted)
+        fprintf(out, "\nallotted: %s", recipe->allotted);
     fprintf(out, "\ncompute: %s\n", bs_compute_names[recipe->compute]);
     bs_setting_print(&recipe->weights, use_words[BS_FOR_WEIGHTS], BS_FOR_WEIGHTS, out);
     bs_setting_print(&recipe->activations, use_words[BS_FOR_ACTIVATIONS], BS_FOR_ACTIVATIONS, out);

@@ -299,7 +299,7 @@ static bool satisfies(enum comparison comparison, int order)
     }
 }
 
-static enum bs_truth compare(const struct node *node, const struct bs_cell *cell)
+static enum bs_truth compare(const struct node *node, const struct bs_sheet_cell *cell)
 {
     bool is_text = cell->kind == BS_CELL_TEXT;
     const char *text = cell->raw ? cell->raw : cell->text;
@@ -330,7 +330,7 @@ static enum bs_truth combine(enum kind kind, enum bs_truth a, enum bs_truth b)
 /* The value of the part of the list that ends before *end, whose first node *end then is. The depth
  * of the calls is that of the brackets and signs of one command line. */
 static enum bs_truth value_before(const struct bs_expression *expression,
-                                  const struct bs_cell *cells, int *end)
+                                  const struct bs_sheet_cell *cells, int *end)
 {
     const struct node *node = &expression->nodes[--*end];
     if (node->kind == COMPARE)

@@ -52,12 +52,12 @@ static enum bs_status read_keys(const char *what, const char *list, const struct
     return BS_OK;
 }
 
-static const struct bs_cell *cell_of(const struct bs_sheet *sheet, int row, int column)
+static const struct bs_sheet_cell *cell_of(const struct bs_sheet *sheet, int row, int column)
 {
     return &sheet->cells[(size_t)(row + 1) * sheet->num_columns + column];
 }
 
-static bool is_missing(const struct bs_cell *cell)
+static bool is_missing(const struct bs_sheet_cell *cell)
 {
     return cell->kind == BS_CELL_TEXT ? !*cell->text : isnan(cell->number);
 }
@@ -65,8 +65,8 @@ static bool is_missing(const struct bs_cell *cell)
 /* What is missing comes last either way. */
 static int compare_by(const struct bs_sheet *sheet, const struct key *key, int a, int b)
 {
-    const struct bs_cell *left = cell_of(sheet, a, key->column);
-    const struct bs_cell *right = cell_of(sheet, b, key->column);
+    const struct bs_sheet_cell *left = cell_of(sheet, a, key->column);
+    const struct bs_sheet_cell *right = cell_of(sheet, b, key->column);
     if (is_missing(left) || is_missing(right))
         return is_missing(left) - is_missing(right);
     int order = left->kind == BS_CELL_TEXT

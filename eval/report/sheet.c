@@ -45,7 +45,7 @@ static bool reserve_cell(struct bs_sheet *sheet)
     if (sheet->num_cells < sheet->capacity)
         return true;
     int capacity = sheet->capacity ? 2 * sheet->capacity : 64;
-    struct bs_cell *cells =
+    struct bs_sheet_cell *cells =
         bs_realloc(sheet->cells, (size_t)sheet->capacity, (size_t)capacity, sizeof *cells);
     if (!cells)
         return false;
@@ -65,7 +65,7 @@ static void add_cell(struct bs_sheet *sheet, enum bs_cell_kind kind, char *text,
         text = bs_escaped(raw);
     }
     if (text && reserve_cell(sheet)) {
-        sheet->cells[sheet->num_cells++] = (struct bs_cell){kind, text, raw, number, false};
+        sheet->cells[sheet->num_cells++] = (struct bs_sheet_cell){kind, text, raw, number, false};
         return;
     }
     bs_free(text);
@@ -267,7 +267,7 @@ static void move_columns(struct bs_sheet *sheet, const int *columns, int count)
     bs_sheet_init(&narrow, count);
     for (int i = 0; i < sheet->num_cells; i += sheet->num_columns)
         for (int j = 0; j < count; j++) {
-            const struct bs_cell *cell = &sheet->cells[i + columns[j]];
+            const struct bs_sheet_cell *cell = &sheet->cells[i + columns[j]];
             add_cell(&narrow, cell->kind, bs_strdup(cell->raw ? cell->raw : cell->text),
                      cell->number);
         }
@@ -347,7 +347,7 @@ static void print_markdown(const struct bs_sheet *sheet, FILE *out)
 
 /* True for a text that a spreadsheet would take for a formula: it is none of ours, as its numbers
  * are cells of numbers. What is wholly a number is harmless. */
-static bool is_formula(const struct bs_cell *cell)
+static bool is_formula(const struct bs_sheet_cell *cell)
 {
     static const char *const signs[] = {
         "=",           "+", "-", "@", "\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d",
@@ -464,7 +464,7 @@ static void print_latex(const struct bs_sheet *sheet, FILE *out)
     fputs("\\end{table}\n", out);
 }
 
-static json_t *cell_json(const struct bs_cell *cell)
+static json_t *cell_json(const struct bs_sheet_cell *cell)
 {
     if (cell->kind == BS_CELL_TEXT)
         return json_string(cell->raw ? cell->raw : cell->text);

@@ -14,7 +14,7 @@
 enum bs_cell_kind { BS_CELL_TEXT, BS_CELL_INT, BS_CELL_DOUBLE };
 
 /* A cell. */
-struct bs_cell {
+struct bs_sheet_cell {
     enum bs_cell_kind kind;
     char *text; /* as it is printed: control characters escaped */
     char *raw;  /* as it came, where that is something else; JSON has an escape for everything */
@@ -28,7 +28,7 @@ struct bs_cell {
  * printed. */
 struct bs_sheet {
     int num_columns, num_names, num_cells, capacity;
-    struct bs_cell *cells;
+    struct bs_sheet_cell *cells;
     uint64_t kept; /* columns that are never left out, beside those of names */
     char *title;   /* NULL = none */
     char *label;   /* by which LaTeX refers to it; NULL = none */

@@ -309,6 +309,7 @@ static enum bs_status list_trials(struct bs_sweep *sweep, struct bs_error *err)
         for (int r = 0; r < config->num_recipes; r++)
             for (int t = 0; t < config->num_evaluations; t++)
                 if (bs_config_wants(config, r, sweep->model_index) &&
+                    (config->recipe_texts[r] >> t & 1) &&
                     (c == 0 || bs_recipe_needs_calibration(&config->recipes[r])) &&
                     add_trial(sweep, r, c, t, err))
                     return err->status;

@@ -115,17 +115,21 @@ static void test_errors_of_grids(void **state)
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant, compressed_tensors, "
             "auto_round, torchao, torchao_no_clipping, hqq, bitsandbytes, kivi, kvquant or auto",
             ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
-            "kv_cache, except, calibrate_on, compute or alpha; it belongs under weights",
+            "kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha; it belongs "
+            "under weights",
             ":9:5: error: unknown key 'sharing', expected algorithm, model, weights, "
-            "activations, kv_cache, except, calibrate_on, compute or alpha; it belongs under "
+            "activations, kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha; "
+            "it belongs under "
             "activations",
             ":10:5: error: unknown key 'percdamp', expected algorithm, model, weights, "
-            "activations, kv_cache, except, calibrate_on, compute or alpha; it is an option of "
+            "activations, kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha; "
+            "it is an option of "
             "gptq and "
             "gptaq and ldlq, which this grid "
             "does not name",
             ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
-            "kv_cache, except, calibrate_on, compute or alpha (did you mean 'alpha'?)",
+            "kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha (did you mean "
+            "'alpha'?)",
             ":12:18: error: activations is '8', expected none, or a mapping with format, range, "
             "bits, ",
             ":13:20: error: calibrate_on is 'quantised', expected unquantized, quantized or auto",

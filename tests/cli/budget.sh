@@ -1,0 +1,133 @@
+#!/bin/bash
+# Sensitivity and budgets: one place at a time, bits shared out by that, and the recipe that comes of
+# it.
+. "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
+. "$project/tests/cli/support/sweep.bash"
+
+make_model model
+make_texts
+
+# two_texts FILE: a config that measures on both texts; its grids come from stdin.
+two_texts() {
+    {
+        cat <<'EOF'
+model: model
+calibration: {text: calibration.txt, windows: 2, tokens: 64}
+evaluation:
+  perplexity:
+    - {text: calibration.txt, windows: 2, tokens: 64}
+    - {text: evaluation.txt, windows: 2, tokens: 64}
+  layer_error: {windows: 1}
+sweep:
+EOF
+        cat
+    } >"$1"
+}
+
+two_texts mix.yaml <<'EOF'
+  - algorithm: [rtn, gptq]
+    weights: {bits: [2, 4], group_size: 64}
+    sensitivity: {places: block, text: calibration}
+    budget: {bits_per_weight: [3.5, 100]}
+EOF
+
+runs() {
+    run run --quiet --output mix.h5 mix.yaml
+    expect_status 0
+    # The unquantized model on both texts, 2 x 2 x 2 candidates on one, 2 x 2 budgets on both.
+    [ "$(labels mix.h5 | wc -l)" = 18 ] || problem "expected 18 trials, found $(labels mix.h5 | wc -l)"
+    labels mix.h5 | grep -q '^rtn w16 (layer\[1\]\.\* w2 g64)$' || problem "expected one block alone"
+    [ "$(labels mix.h5 | grep -c '^gptq allotted 3.5 bits by kl per block$')" = 2 ] ||
+        problem "expected the allotted recipe on both texts"
+    cp mix.h5 before.h5
+    run run --quiet --output mix.h5 mix.yaml
+    expect_status 0
+    expect_same_results before.h5 mix.h5
+}
+check "a run measures one place at a time, then what budgets make of it, once" runs
+
+prints() {
+    run allot --output mix.h5 mix.yaml
+    expect_status 0
+    expect_out 'one place at a time on calibration: KL mean'
+    expect_out '^layer\[0\]\.\* '
+    expect_out '^rtn allotted 3.5 bits by kl per block '
+    [ "$(grep -c '^  - algorithm' .out)" = 4 ] || problem "expected four grids"
+}
+check "allot prints the places, the budgets and their recipes" prints
+
+# kld LABEL FILE: the divergences of the trials whose recipe is called so, as they are stored.
+kld() {
+    "$program" table --format json "$2" |
+        awk -v label="$1" '/"recipe":/ { ours = index($0, "\"" label "\"") } /"kld_mean":/ && ours'
+}
+
+# The grids as they are printed are a config, whose recipes do the same to the last digit.
+pasted() {
+    "$program" allot --output mix.h5 mix.yaml | sed -n '/^  # /,$p' | two_texts pasted.yaml
+    run run --quiet --output pasted.h5 pasted.yaml
+    expect_status 0
+    local algorithm there
+    "$program" table --format json pasted.h5 >.pasted
+    for algorithm in rtn gptq; do
+        there=$(kld "$algorithm allotted 3.5 bits by kl per block" mix.h5)
+        [ "$(wc -l <<<"$there")" = 2 ] || problem "expected $algorithm's mix on two texts"
+        while read -r line; do
+            grep -qF "$line" .pasted || problem "expected $line among the pasted recipes"
+        done <<<"$there"
+    done
+}
+check "a printed grid does what the allotted recipe does" pasted
+
+# What allows everything gives the best candidate to all; no recipe takes more than its budget.
+kept_within() {
+    run allot --output mix.h5 mix.yaml
+    awk '/ allotted 3.5 / && !/#/ { if ($9 + 0 > 3.5 || $9 + 0 < 2) exit 1; n++ } END { exit n != 2 }' .out ||
+        problem "expected no more bits than the budget"
+    grep -A3 '# rtn allotted 100' .out | grep -q 'bits: 4' || problem "expected 4 bits everywhere"
+}
+check "budgets are kept, and used" kept_within
+
+refused() {
+    two_texts wrong.yaml <<'EOF'
+  - algorithm: rtn
+    weights: {bits: [2, 4]}
+    sensitivity: {places: layers, text: evaluatoin}
+    budget: {bits_per_weight: 3, by: fisher}
+  - algorithm: rtn
+    weights: {bits: 4}
+    budget: {bits_per_weight: 3}
+  - algorithm: rtn
+    weights: {bits: 4}
+    sensitivity: {places: block}
+    budget: {bits_per_weight: [3, -1]}
+  - algorithm: rtn
+    weights: {bits: 4}
+    activations: {bits: 8}
+    sensitivity: {places: block}
+EOF
+    run plan wrong.yaml
+    expect_status 2
+    expect_err "wrong.yaml:11:27: error: places is 'layers', expected linear, fused, block or role"
+    expect_err "wrong.yaml:11:41: error: text is 'evaluatoin', expected .*evaluation"
+    expect_err "wrong.yaml:12:38: error: by is 'fisher', which is made of gradients"
+    expect_err "wrong.yaml:15:13: error: budget is shared out by what sensitivity measures"
+    expect_err "wrong.yaml:19:35: error: bits_per_weight is '-1', expected a number above 0"
+    expect_err "wrong.yaml:20:16: error: sensitivity is of weights at one place at a time"
+    two_texts small.yaml <<'EOF'
+  - algorithm: rtn
+    weights: {bits: [2, 4], group_size: 64}
+    sensitivity: {places: block, text: calibration}
+    budget: {bits_per_weight: 1}
+EOF
+    run run --quiet --output mix.h5 small.yaml
+    expect_status 2
+    expect_err "small.yaml:11:18: error: budget of 1 bits a weight: .* take [0-9]* bits at least"
+    config_one none.yaml
+    run allot none.yaml
+    expect_status 2
+    expect_err "none.yaml has no grid with sensitivity"
+}
+check "what cannot be meant is refused" refused
+
+finish
