@@ -2,7 +2,7 @@
 # ones; below it the trials whose activations are quantized too. Bars are one standard error of the
 # paired difference to the unquantized model (thick ones the deviation of one draw of calibration,
 # where there are several): it is what tells recipes apart, since all of them share
-# the noise of the text.
+# the noise of the text. Crosses are what was published for a trial.
 KEY_HEIGHT = KEYS > 0 ? ROW_HEIGHT * KEY_ROWS + 30 : 0
 LINES_HEIGHT = N > 0 ? (SINGLE ? 740 : 900) + KEY_HEIGHT + TITLE_MORE : 0
 DOTS_TITLE = 65.0 + (N > 0 ? 0 : TITLE_MORE)
@@ -63,6 +63,9 @@ do for [format in PICTURES] {
       set xrange [CLOSE_LEFT : X_HIGH]
       set yrange [CLOSE_LOW : CLOSE_HIGH]
     }
+    if (PUBLISHED && panel == 1) {
+      set label 4 '✕ published' at graph 0.98, graph (SPREADS ? 0.9 : 0.96) right textcolor rgb SOFT
+    }
     if (SPREADS && panel == 1) {
       set label 3 'thick: s.d. over seeds of calibration' at graph 0.98, graph 0.96 right textcolor rgb SOFT
     }
@@ -78,7 +81,9 @@ do for [format in PICTURES] {
         linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
       for [s = 1 : N] DATA index s - 1 using 1:2 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
-        pointsize 1.6 * POINT
+        pointsize 1.6 * POINT, \
+      for [s = 1 : PUBLISHED * N] DATA index N + 1 using ($3 == s ? $1 : NaN):2 with points linecolor rgb colour(COLOURS[s]) \
+        pointtype 2 linewidth 1.6 pointsize 2 * POINT
     unset label
     unset arrow
   }

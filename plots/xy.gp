@@ -64,7 +64,8 @@ do for [format in PICTURES] {
       for [s = 1 : N] DATA index at(s) using 1:(LINED[s] ? $3 : NaN) with lines linecolor rgb colour(COLOURS[s]), \
       for [s = 1 : N] DATA index at(s) using 1:3 with points \
         linecolor rgb colour(COLOURS[s]) pointtype shape(SHAPES[s], DASHES[s]) pointsize 1.6 * POINT, \
-      DATA index at(N + 1) using 1:3 with points linecolor rgb INK pointtype 2 linewidth 1.2 pointsize 1.6 * POINT
+      for [s = 1 : PUBLISHED * N] DATA index at(N + 1) using ($4 == s ? $1 : NaN):3 with points linecolor rgb colour(COLOURS[s]) \
+        pointtype 2 linewidth 1.6 pointsize 2 * POINT
     unset label
     unset arrow
   }

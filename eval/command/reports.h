@@ -10,7 +10,8 @@
 /* Prints the whole table on standard output. */
 enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err);
 
-/* Draws a chart into the folder, of xy with what was published, and says so on stderr. */
+/* Draws a chart into the folder, with what was published where it shows that, and says so on
+ * stderr. */
 enum bs_status bs_report_chart(const struct bs_results *results, const char *name,
                                const struct bs_arguments *args,
                                const struct bs_published_list *published, const char *folder,

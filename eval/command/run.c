@@ -16,6 +16,7 @@
 #include "eval/report/chart.h"
 #include "eval/run/models.h"
 #include "eval/run/places.h"
+#include "eval/run/published.h"
 #include "eval/store/lock.h"
 
 /* A shard's table is for its log: charts are of the whole. */
@@ -24,12 +25,16 @@ static enum bs_status report_charts(const struct bs_arguments *args, const struc
 {
     if (opened->whole)
         return BS_OK;
-    static const struct bs_published_list nothing = {.count = 0};
+    struct bs_published_set set;
+    if (bs_published_read(results, &set, err))
+        return err->status;
+    const struct bs_published_list published = {set.count, set.figures};
     char *folder = bs_chart_folder(opened->named);
     enum bs_status status = BS_OK;
     for (int i = 0; i < opened->config.num_charts && !status; i++)
-        status = bs_report_chart(results, opened->config.charts[i], args, &nothing, folder, err);
+        status = bs_report_chart(results, opened->config.charts[i], args, &published, folder, err);
     bs_free(folder);
+    bs_published_release(&set);
     return status;
 }
 

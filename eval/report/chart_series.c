@@ -373,6 +373,38 @@ static enum bs_status print_close_up(const struct bs_plot *plot, struct bs_axis_
     return BS_OK;
 }
 
+/* What was published for a trial of weights alone; NaN where nothing was. */
+static double published_of(const struct bs_plot *plot, const struct bs_row *row)
+{
+    const struct bs_published *p =
+        bs_is_weight_only(row) ? bs_published_for(&plot->how->published, row, plot->value->name)
+                               : NULL;
+    return p ? scale_of(plot) * p->value : (double)NAN;
+}
+
+/* A line for each figure that was published for a trial of the lines. */
+static void print_published(const struct bs_plot *plot, struct bs_series_list *list, int num_dots)
+{
+    FILE *data = plot->data;
+    bool any = false, measured = list->count > BS_MOST_KEYS;
+    for (int i = 0; i < plot->num_rows; i++) {
+        const struct bs_row *row = plot->rows[i];
+        double published = published_of(plot, row);
+        if (!isfinite(published))
+            continue;
+        /* gnuplot does not count a block without a line */
+        if (!any)
+            fprintf(data, "%s\n\n# bits\tpublished\tline\tlabel\n",
+                    num_dots ? "" : "nan\tnan\t0\n");
+        any = true;
+        fprintf(data, "%g\t%.10g\t%d\t", bits_of(row, measured), published,
+                bs_series_of(list, row) + 1);
+        bs_print_field(data, row->label);
+        fputc('\n', data);
+    }
+    fprintf(plot->script, "PUBLISHED = %d\n", any);
+}
+
 static void print_perplexity_data(const struct bs_plot *plot, struct bs_series_list *list,
                                   int num_dots)
 {
@@ -390,6 +422,7 @@ static void print_perplexity_data(const struct bs_plot *plot, struct bs_series_l
     for (int i = 0, place = num_dots; i < plot->num_rows; i++)
         if (!bs_is_weight_only(plot->rows[i]))
             print_point(plot, place--, plot->rows[i]);
+    print_published(plot, list, num_dots);
 }
 
 /* What is drawn. */
@@ -410,6 +443,9 @@ static void add_rows(const struct bs_plot *plot, struct drawn *drawn)
         double bar = fmax(bs_plot_se(plot, row), bs_plot_spread(plot, row));
         bs_axis_range_widen(range, value - bar);
         bs_axis_range_widen(range, value + bar);
+        double published = published_of(plot, row);
+        if (isfinite(published))
+            bs_axis_range_widen(range, published);
         if (bs_is_weight_only(row)) {
             bs_series_of(&drawn->list, row);
             drawn->spreads = drawn->spreads || row->calibrations > 1;

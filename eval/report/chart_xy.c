@@ -359,8 +359,11 @@ static void print_block(const struct bs_plot *plot, const struct xy *xy, int pan
         if (!is_here)
             continue;
         empty = false;
-        fprintf(data, "%.10g\t%.10g\t%.10g\t%.10g\t", point->x, point->x_se,
-                series < 0 ? point->published : point->y, series < 0 ? 0 : point->y_se);
+        if (series < 0)
+            fprintf(data, "%.10g\t0\t%.10g\t%d\t", point->x, point->published, point->series + 1);
+        else
+            fprintf(data, "%.10g\t%.10g\t%.10g\t%.10g\t", point->x, point->x_se, point->y,
+                    point->y_se);
         bs_print_field(data, point->row->label);
         fputc('\t', data);
         bs_print_field(data, xy->panels.names[panel]);
@@ -369,7 +372,8 @@ static void print_block(const struct bs_plot *plot, const struct xy *xy, int pan
     fputs(empty ? "nan\tnan\tnan\tnan\t\t\n\n\n" : "\n\n", data);
 }
 
-/* Of every panel a block for each line, then one of what was published. */
+/* Of every panel a block for each line, then one of what was published, where the fourth column is
+ * the number of the line. */
 static void print_data(const struct bs_plot *plot, const struct xy *xy)
 {
     fprintf(plot->data, "# %s\tse\t%s\tse\tlabel\tpanel\n", xy->axes.x.name, xy->axes.y.name);

@@ -40,6 +40,10 @@ struct bs_published_list {
     const struct bs_published *figures; /* [count] */
 };
 
+/* What was published for the trial's value of this name, of any where that is NULL; or NULL. */
+const struct bs_published *bs_published_for(const struct bs_published_list *list,
+                                            const struct bs_row *row, const char *value);
+
 /* What a user asks for; NULL and 0 = everything, as it stands. Names are those of the columns of
  * --format csv. */
 struct bs_selection {

@@ -6,10 +6,6 @@
 #include "eval/report/sheet.h"
 #include "eval/store/results.h"
 
-/* What was published for the trial's value of this name, of any where that is NULL; or NULL. */
-const struct bs_published *bs_published_for(const struct bs_published_list *list,
-                                            const struct bs_row *row, const char *value);
-
 /* Measured minus published; NaN where the trial has no such value, or `p` is NULL. */
 double bs_published_difference(const struct bs_published *p, const struct bs_row *row);
 

@@ -110,7 +110,7 @@ static void test_xy(void **state)
     const char *rtn = "3\t0\t17.625\t0.1\trtn w3 g128\tone\n4\t0\t5.90625\t0.1\trtn w4 g128\tone\n";
     assert_begins(block_of(data, 0), rtn);
     assert_begins(block_of(data, 1), "3\t0\t14.5\t0.1\tgptq w3");
-    assert_begins(block_of(data, 2), "3\t0\t30\t0\trtn w3 g128\tone\n");
+    assert_begins(block_of(data, 2), "3\t0\t30\t1\trtn w3 g128\tone\n");
     assert_non_null(strstr(block_of(data, 3), "\trtn w3 g128\ttwo\n"));
     bs_free(data);
     charts_path("kld_mean_over_bits", "gp", path, sizeof path);
@@ -122,6 +122,14 @@ static void test_xy(void **state)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(data, lines[i]))
             fail_msg("no '%s' in %s", lines[i], data);
+    bs_free(data);
+    /* the chart against bits has them in a block of their own, after one of no dots */
+    if (charts_draw("kld_mean_vs_bits", "plots", &err))
+        fail_msg("%s", err.message);
+    charts_path("kld_mean_vs_bits_one", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    assert_non_null(strstr(data, "\n\n\nnan\tnan\t0\n\n\n"
+                                 "# bits\tpublished\tline\tlabel\n3\t30\t1\trtn w3 g128\n"));
     bs_free(data);
     /* models that no panel parts are lines apart, and two points at one place are not joined */
     charts_how.panels = "";
