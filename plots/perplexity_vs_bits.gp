@@ -24,6 +24,9 @@ KEY_X = (LEFT + RIGHT) / 2
 ERROR = PAIRED ? (SINGLE ? ' ± paired s.e.' : ' ± s.e. of the paired difference') : ' ± s.e.'
 KEY_TOP = (DOTS_HEIGHT + KEY_HEIGHT - 30.0) / HEIGHT
 
+# What was published, in a block of the data that is there only where anything was.
+CROSSES = PUBLISHED ? ", for [s = 1 : N] DATA index N + 1 using ($3 == s ? $1 : NaN):2 with points linecolor rgb colour(COLOURS[s]) pointtype 2 linewidth 1.6 pointsize 2 * POINT" : ""
+
 do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
@@ -81,9 +84,7 @@ do for [format in PICTURES] {
         linecolor rgb colour(COLOURS[s]) linewidth 2.4 pointtype -1, \
       for [s = 1 : N] DATA index s - 1 using 1:2 with linespoints \
         linecolor rgb colour(COLOURS[s]) dashtype DASHES[s] pointtype shape(SHAPES[s], DASHES[s]) \
-        pointsize 1.6 * POINT, \
-      for [s = 1 : PUBLISHED * N] DATA index N + 1 using ($3 == s ? $1 : NaN):2 with points linecolor rgb colour(COLOURS[s]) \
-        pointtype 2 linewidth 1.6 pointsize 2 * POINT
+        pointsize 1.6 * POINT @CROSSES
     unset label
     unset arrow
   }

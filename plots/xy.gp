@@ -22,6 +22,8 @@ ticks(low, high, numbers) = high < 8 * low ? (numbers ? DENSE : DENSE_BARE) : hi
 Y_LABEL = Y_NAME . (BARS ? (PAIRED ? (SINGLE ? ' ± paired s.e.' : ' ± s.e. of the paired difference') : ' ± s.e.') : '')
 NOTE = (LEVELS ? '╌╌ unquantized' : '') . (LEVELS && PUBLISHED ? '    ' : '') . (PUBLISHED ? '✕ published' : '')
 
+CROSSES = PUBLISHED ? ", for [s = 1 : N] DATA index at(N + 1) using ($4 == s ? $1 : NaN):3 with points linecolor rgb colour(COLOURS[s]) pointtype 2 linewidth 1.6 pointsize 2 * POINT" : ""
+
 do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
@@ -63,9 +65,7 @@ do for [format in PICTURES] {
         linecolor rgb colour(COLOURS[s]) linewidth 0.8 pointtype -1, \
       for [s = 1 : N] DATA index at(s) using 1:(LINED[s] ? $3 : NaN) with lines linecolor rgb colour(COLOURS[s]), \
       for [s = 1 : N] DATA index at(s) using 1:3 with points \
-        linecolor rgb colour(COLOURS[s]) pointtype shape(SHAPES[s], DASHES[s]) pointsize 1.6 * POINT, \
-      for [s = 1 : PUBLISHED * N] DATA index at(N + 1) using ($4 == s ? $1 : NaN):3 with points linecolor rgb colour(COLOURS[s]) \
-        pointtype 2 linewidth 1.6 pointsize 2 * POINT
+        linecolor rgb colour(COLOURS[s]) pointtype shape(SHAPES[s], DASHES[s]) pointsize 1.6 * POINT @CROSSES
     unset label
     unset arrow
   }
