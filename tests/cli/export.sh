@@ -78,6 +78,11 @@ done
 
 gguf_of_gguf() {
     is_a_gguf_file "rtn mix q4_k_m"
+    run tokenize model evaluation.txt
+    mv .out ids
+    run tokenize out.gguf evaluation.txt
+    cmp -s ids .out || problem "expected the ids of the model's own tokenizer"
+    [ "$(wc -w <ids)" -gt 100 ] || problem "expected more ids"
     sed 's|^model: .*|model: out.gguf|' gguf.yaml >again.yaml
     run export --quiet --verify --as gguf --recipe "gptq q4_0" again.yaml two.gguf
     expect_status 0

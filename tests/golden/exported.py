@@ -176,6 +176,8 @@ def read_as_published(folder, layout, plain, library):
     """The model, by the layout's own quantizer where it is one of transformers'."""
     if library:
         return by_library(folder, plain)
+    if layout == "gguf":  # by gguf-py, rows of q and k in their own order again
+        return load(os.path.dirname(folder), gguf_file=os.path.basename(folder))
     if layout in DECODED:
         model = load(plain)
         missing, unexpected = model.load_state_dict(decoded(folder, DECODED[layout]), strict=False)
@@ -191,7 +193,7 @@ def read_as_published(folder, layout, plain, library):
 
 def compare(program, config, layout, recipe, library):
     with tempfile.TemporaryDirectory() as scratch:
-        plain, coded = f"{scratch}/plain", f"{scratch}/coded"
+        plain, coded = f"{scratch}/plain", f"{scratch}/coded" + (".gguf" if layout == "gguf" else "")
         refused = (export(program, config, layout, recipe, coded) or
                    export(program, config, "dequantized", recipe, plain))
         if refused:
