@@ -49,7 +49,7 @@ do for [format in PICTURES] {
     column = (p - 1) % COLUMNS
     first = column == 0
     last = p + COLUMNS > PANELS
-    set lmargin at screen LEFT + column * CELL_X + (first ? 0 : 16.0 / WIDTH)
+    set lmargin at screen LEFT + column * CELL_X + (first ? 0 : 52.0 / WIDTH)
     set rmargin at screen LEFT + (column + 1) * CELL_X
     set tmargin at screen TOP - row * CELL_Y - GAP / HEIGHT
     set bmargin at screen TOP - (row + 1) * CELL_Y
