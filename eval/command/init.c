@@ -1,5 +1,8 @@
 /* init: a config to begin with. */
+#define _GNU_SOURCE /* realpath */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,10 +34,13 @@ static char *config_path(const struct bs_arguments *args)
 {
     if (args->output)
         return bs_strdup(args->output);
-    char *name = bs_model_short_name(args->operands[0]);
+    char *name = bs_model_short_name(args->operands[0]), whole[PATH_MAX];
     if (!name)
         return NULL;
-    const char *last = bs_path_name(name), *end = strrchr(last, '.');
+    const char *last = bs_path_name(name);
+    if (!last[strspn(last, ".")] && realpath(args->operands[0], whole)) /* ".", ".." */
+        last = bs_path_name(whole);
+    const char *end = strrchr(last, '.');
     bool is_file = end && (!strcmp(end, ".gguf") || !strcmp(end, ".safetensors"));
     size_t length = is_file ? (size_t)(end - last) : strcspn(last, "@");
     char *path = bs_printf("%.*s.yaml", (int)length, length ? last : "model");

@@ -42,6 +42,17 @@ elsewhere() {
 }
 check "-o in another folder, and an awkward name" elsewhere
 
+within() {
+    cp -r model within
+    cd within && run init .
+    expect_status 0
+    expect_out '^within\.yaml$'
+    run plan --quiet within.yaml
+    expect_status 0
+    cd ..
+}
+check "from within the model's folder" within
+
 short_positions() {
     cp -r model short
     sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 64/' short/config.json
