@@ -60,4 +60,20 @@ END
 }
 check "its figures are what a run prints" figures
 
+# Its figures of a task.
+task() {
+    sed '/^  perplexity:/,/evaluation.txt/d; /lastword/d; /^sweep:/,$d' configs/quickstart.yaml >configs/task.yaml
+    echo 'sweep: [{algorithm: gptq, weights: {bits: 3, group_size: 128}}]' >>configs/task.yaml
+    run run --quiet configs/task.yaml --output task.h5
+    expect_status 0
+    run table task.h5 --format markdown --columns acc
+    local before after
+    before=$(sed -n 's/^| unquantized | \([^|]*\) |$/\1/p' .out)
+    after=$(sed -n 's/^| gptq w3 g128 | \([^|]*\) |$/\1/p' .out)
+    [ -n "$after" ] && tr '\n' ' ' <"$readme" |
+        grep -qF "$before % are right, after \`gptq w3 g128\` $after." ||
+        problem "expected $before and after gptq $after"
+}
+check "its figures of a task are what a run prints" task
+
 finish
