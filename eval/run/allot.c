@@ -195,14 +195,17 @@ static enum bs_status gather(const struct bs_sweep *sweep, const struct bs_resul
 /* The next pattern of a place, "layer[3].mlp.down_proj": its layer (-1: in all) and its name. */
 static bool next_part(const char **where, int *layer, const char **name, int *length)
 {
+    static const char layered[] = "layer[";
     *where += strspn(*where, " ");
     if (!**where)
         return false;
     const char *end = *where + strcspn(*where, " ");
     *name = *where;
     *layer = -1;
-    if (sscanf(*where, "layer[%d].", layer) == 1)
+    if (!strncmp(*where, layered, strlen(layered))) {
+        *layer = (int)strtol(*where + strlen(layered), NULL, 10);
         *name = strchr(*where, '.') + 1;
+    }
     *length = (int)(end - *name);
     *where = end;
     return true;

@@ -105,7 +105,7 @@ static enum bs_status add_role(struct bs_spread_places *places, const struct bs_
     for (int k = first; k <= last && !status; k++)
         status = add_pattern(&role, &p->slots[k], -1, err);
     bool known = false;
-    for (int i = 0; i < places->count && !status; i++)
+    for (int i = 0; i < places->count && role.where; i++)
         known |= !strcmp(places->list[i].where, role.where);
     struct bs_spread_place *place = status || known ? NULL : add_place(places, -1, first);
     if (!status && !known && !place)
