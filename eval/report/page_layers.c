@@ -26,7 +26,25 @@ struct atlas {
     struct map *maps;
     int num_kinds, num_blocks, unnamed; /* linears of further kinds, for which there is no room */
     const char *kinds[MOST_KINDS];      /* names of linears, in the order of the model */
-    double low, high;                   /* of the errors above 0 */
+    double low, high;                   /* of the errors above 0; then of the scale of colours */
+    bool low_more, high_more;           /* errors lie below, above the scale */
+};
+
+/* What errors a scale of colours can show: those of recipes that lose next to nothing, or all,
+ * would make the others one colour. */
+struct scale {
+    const char *value;
+    double least;   /* as a share of the highest */
+    double highest; /* that means anything */
+    const char *words;
+};
+
+/* The error of outputs, or where none was taken that of the weights. */
+static const struct scale scales[] = {
+    {"relative_output_error", 1e-3, 1,
+
+     "no higher than 1, where all is lost, and no lower than a thousandth"},
+    {"weight_mse", 1e-6, INFINITY, "no lower than a millionth"},
 };
 
 static double error_of(const struct map *map, int layer)
@@ -114,6 +132,15 @@ static enum bs_status gather(struct atlas *atlas, const struct bs_results *resul
     return BS_OK;
 }
 
+static void bound_scale(struct atlas *atlas, const struct scale *scale)
+{
+    atlas->high_more = atlas->high > scale->highest;
+    atlas->high = atlas->high_more ? scale->highest : atlas->high;
+    double least = scale->least * atlas->high;
+    atlas->low_more = atlas->low < least;
+    atlas->low = atlas->low_more ? least : atlas->low;
+}
+
 /* ---- drawing ---- */
 
 /* -1 where there is no error to show; 0 is the least. */
@@ -189,12 +216,12 @@ static void print_map(const struct atlas *atlas, const struct map *map, FILE *ou
 static void print_scale(const struct atlas *atlas, FILE *out)
 {
     fprintf(out,
-            "<p class=\"scale\">%.2g <svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
+            "<p class=\"scale\">%s%.2g <svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
             "role=\"img\" aria-label=\"scale of colours\">",
-            atlas->low, CELL * STEPS, CELL, CELL * STEPS, CELL);
+            atlas->low_more ? "≤ " : "", atlas->low, CELL * STEPS, CELL, CELL * STEPS, CELL);
     for (int step = 0; step < STEPS; step++)
         fprintf(out, "<path class=\"m%d\" d=\"M%d 0h14v14h-14z\"/>", step, CELL * step);
-    fprintf(out, "</svg> %.2g</p>\n", atlas->high);
+    fprintf(out, "</svg> %s%.2g</p>\n", atlas->high_more ? "≥ " : "", atlas->high);
 }
 
 /* "columns: q_proj, k_proj, ..." for eyes and for the pointer. */
@@ -243,34 +270,36 @@ static bool begins_model(const struct bs_results *results, int trial)
     return true;
 }
 
-/* The error of outputs, or where none was taken that of the weights. */
-static const char *value_of(const struct bs_results *results)
+static const struct scale *scale_of(const struct bs_results *results)
 {
-    static const char output[] = "relative_output_error";
     for (int i = 0; i < results->num_rows; i++)
-        if (isfinite(bs_row_number(&results->rows[i], output)))
-            return output;
-    return "weight_mse";
+        if (isfinite(bs_row_number(&results->rows[i], scales[0].value)))
+            return &scales[0];
+    return &scales[1];
 }
 
 enum bs_status bs_page_layers(const struct bs_page *page, FILE *out, struct bs_error *err)
 {
     const struct bs_results *results = &page->shown->results;
-    const char *value = value_of(results);
+    const struct scale *scale = scale_of(results);
     enum bs_status status = BS_OK;
     bool begun = false;
     int cells = 0;
     for (int i = 0; i < results->num_rows && !status; i++) {
-        struct atlas atlas = {.value = value, .cells = cells, .low = NAN, .high = NAN};
+        struct atlas atlas = {.value = scale->value, .cells = cells, .low = NAN, .high = NAN};
         if (!begins_model(results, i))
             continue;
         status = gather(&atlas, results, &results->rows[i], err);
         if (!status && atlas.count && !begun) {
             bs_page_section(out, "layers", "Errors by layer");
-            bs_html_element(out, "p", "%s of every linear; each step of colour is the same factor.",
-                            value);
+            bs_html_element(
+                out, "p",
+                "%s of every linear; each step of colour is the same factor. The scale goes %s of "
+                "its upper end; what lies beyond has the colour of that end.",
+                scale->value, scale->words);
             begun = true;
         }
+        bound_scale(&atlas, scale);
         if (!status && atlas.count)
             print_atlas(&atlas, &results->rows[i], out);
         cells = atlas.cells;

@@ -160,6 +160,30 @@ EOS
 }
 check "a page tells what failed" failed_trial
 
+# A format in which next to nothing is lost: the maps of the others keep their steps of colour.
+lossless() {
+    config lossless.yaml 2 32 <<'EOS'
+sweep:
+  - {algorithm: rtn, weights: {format: fp16}}
+  - {algorithm: rtn, weights: {bits: [3, 8], group_size: channel}}
+EOS
+    run run --quiet --output lossless.h5 lossless.yaml
+    run report lossless.h5
+    expect_status 0
+    expect_page lossless.html
+    expect_text lossless.html 'no lower than a thousandth of its upper end'
+    python3 - lossless.html <<'EOS' || problem "the scale of colours is of no use"
+import re, sys
+page = open(sys.argv[1], encoding="utf-8").read()
+maps = dict(re.findall('<figcaption>(.*?)</figcaption>(.*?)</figure>', page.split('id="layers"')[1], flags=re.S))
+low, high = map(float, re.search('class="scale">≤ ([^ ]*) <svg.*</svg> ([^<]*)</p>', page).groups())
+steps = {name: {int(step) for step in re.findall('class="m([0-9]+)"', drawn)} for name, drawn in maps.items()}
+sys.exit(not (abs(high / low - 1000) < 50 and steps["rtn fp16"] == {0} and len(steps["rtn w3 channel"]) > 1 and
+              0 < max(steps["rtn w8 channel"]) < min(steps["rtn w3 channel"])))
+EOS
+}
+check "what loses nothing takes no colours from the others" lossless
+
 # ---- what cannot be written ----
 
 refused() {
