@@ -381,7 +381,8 @@ static const struct bs_flag flags[] = {
      .text = offsetof(struct bs_arguments, chart.x)},
     {"y", "NAME", 0, "the same of the other axis", .text = offsetof(struct bs_arguments, chart.y)},
     {"lines", "NAMES", 0,
-     "of chart xy: trials that agree in these columns are a line; algorithm unless told otherwise",
+     "of chart xy: trials that agree in these columns are a line; unless told otherwise those "
+     "whose labels differ in the bits alone",
      .text = offsetof(struct bs_arguments, chart.lines)},
     {"panels", "NAMES", 0,
      "of chart xy: trials that agree in these columns have a panel; model and text, where there "

@@ -33,6 +33,9 @@ static const struct kind {
 };
 enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
 
+/* Dots of a further line of a title, by the terminal that sets lines widest (SVG). */
+enum { TITLE_LINE = 54 };
+
 const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error",
                                       "perplexity_by_position", NULL};
 const char *const bs_picture_names[] = {"png", "svg", "pdf", "eps", NULL};
@@ -204,7 +207,7 @@ static enum bs_status script_head(struct bs_plot *plot, const char *base,
     if (print_title(plot, first, err))
         return err->status;
     int lines = plot->title_lines > 0 ? plot->title_lines : 1;
-    fprintf(plot->script, "TITLE_MORE = %d\n", 34 * (lines - 1));
+    fprintf(plot->script, "TITLE_MORE = %d\n", TITLE_LINE * (lines - 1));
     print_value(plot);
     fprintf(plot->script, "UNQUANTIZED = %.10g\n",
             plot->unquantized && plot->value ? bs_plot_value(plot, plot->unquantized)

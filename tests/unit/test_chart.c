@@ -417,6 +417,47 @@ static void test_families(void **state)
 
 /* Whatever labels, models and texts are called, gnuplot draws it as letters and runs none of it; a
  * title too long for the canvas goes on in a second line. */
+/* Where the text that begins at `at` stands in a picture of gnuplot's. */
+static double height_of(const char *picture, const char *at)
+{
+    double x = NAN, y = NAN;
+    const char *place = picture;
+    for (const char *next = place; next && next < at; next = strstr(next + 1, "translate("))
+        place = next;
+    assert_int_equal(sscanf(place, "translate(%lf,%lf)", &x, &y), 2);
+    return y;
+}
+
+/* No line of the title reaches down to the text, whose letters are 32 high. */
+static void assert_clear_above(const char *picture, const char *text)
+{
+    const char *at = strstr(picture, text);
+    assert_non_null(at);
+    double height = height_of(picture, at);
+    for (const char *other = strstr(picture, "<text"); other; other = strstr(other + 1, "<text"))
+        if (height_of(picture, other) < height)
+            assert_true(height_of(picture, other) <= height - 40);
+}
+
+static void test_title(void **state)
+{
+    (void)state;
+    charts_model = "org/a-model-with-a-name-that-leaves-no-room-for-anything-else-within-a-line";
+    static const char text[] = "a text with a long name";
+    charts_add("unquantized", 16, 16, 60, text);
+    for (int bits = 2; bits <= 8; bits++)
+        charts_add("rtn", bits, 16, 60 + 500.0 / (1 << 2 * bits), text);
+    struct bs_error err;
+    char path[160], *picture;
+    size_t size;
+    assert_int_equal(charts_draw("perplexity_vs_bits", "plots", &err), BS_OK);
+    charts_path("perplexity_vs_bits", "svg", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &picture, &size, &err), BS_OK);
+    assert_clear_above(picture, "<text>all</text>");
+    assert_clear_above(picture, "<text>close-up</text>");
+    bs_free(picture);
+}
+
 static void test_hostile_names(void **state)
 {
     (void)state;
@@ -484,7 +525,7 @@ int main(void)
         TEST(test_layers),   TEST(test_positions), TEST(test_little),
         TEST(test_wide),     TEST(test_sections),  TEST(test_models),
         TEST(test_refusals), TEST(test_memory),    TEST(test_hostile_names),
-        TEST(test_values),   TEST(test_families),
+        TEST(test_values),   TEST(test_families),  TEST(test_title),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
