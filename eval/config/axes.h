@@ -13,7 +13,7 @@ struct bs_axis {
     int line, column; /* of its values */
     int count;
     char **texts;            /* [count] its values as options read them; owned */
-    struct bs_lines without; /* formats and ranges of the product that it does not apply to */
+    struct bs_lines without; /* what of the product it does not apply to: formats, ranges */
 };
 
 /* What a setting is read from: `weights:` or `activations:` of the grid or of an exception;
@@ -54,15 +54,19 @@ long bs_axes_points(const struct bs_axes *axes, const struct bs_recipe *recipe, 
 const struct bs_axis *bs_axes_asks(const struct bs_axes *axes, const char *name, const char *usual,
                                    const char **text);
 
+/* Whether some setting of this use says what it is rounded to, or that it is not: format, bits or
+ * mix. */
+bool bs_axes_name_format(const struct bs_axes *axes, enum bs_use use);
+
 /* Sets the recipe to one point, the last axis the fastest. *known: another point is the same, as
  * the value is of an option that nothing here has; what does not have it is noted in the axis.
  * BS_ENOMEM. */
 enum bs_status bs_axes_apply(struct bs_axes *axes, long point, struct bs_recipe *recipe,
                              bool *known, struct bs_error *err);
 
-/* Notes which of a grid's formats do not look at its range or importance, from a recipe of the
- * product that was resolved; those of exceptions are not looked at. BS_ENOMEM. */
-enum bs_status bs_axes_note_idle(struct bs_axes *axes, const struct bs_recipe *recipe,
+/* Notes what of a grid does not look at an option of its settings (bs_setting_deaf), from a recipe
+ * of the product that was resolved; those of exceptions are not looked at. BS_ENOMEM. */
+enum bs_status bs_axes_note_idle(struct bs_axes *axes, struct bs_recipe *recipe,
                                  struct bs_error *err);
 
 /* Adds a line for each axis that does not apply to all formats or ranges of the product. BS_ENOMEM.

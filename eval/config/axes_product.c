@@ -40,6 +40,18 @@ const struct bs_axis *bs_axes_asks(const struct bs_axes *axes, const char *name,
     return NULL;
 }
 
+bool bs_axes_name_format(const struct bs_axes *axes, enum bs_use use)
+{
+    bool named = false;
+    for (int a = 0; a < axes->num_axes; a++) {
+        const struct bs_axis *axis = &axes->axes[a];
+        if (axis->scope >= 0 && axes->scopes[axis->scope].use == use)
+            named |= !strcmp(axis->name, bs_format_registry.kind) || !strcmp(axis->name, "bits") ||
+                     !strcmp(axis->name, "mix");
+    }
+    return named;
+}
+
 /* Which value of an axis a point has. */
 static int digit(const struct bs_axes *axes, int axis, long point, const struct bs_recipe *recipe)
 {
@@ -131,12 +143,10 @@ static bool is_chosen(const struct bs_setting *setting, const struct bs_axis *ax
     return plugin && !strcmp(plugin->name, text);
 }
 
-static enum bs_status note(struct bs_axis *axis, const struct bs_plugin *plugin,
-                           struct bs_error *err)
+static enum bs_status note(struct bs_axis *axis, const char *what, struct bs_error *err)
 {
-    return bs_lines_have(&axis->without, plugin->name)
-               ? BS_OK
-               : bs_lines_add(&axis->without, err, "%s", plugin->name);
+    return bs_lines_have(&axis->without, what) ? BS_OK
+                                               : bs_lines_add(&axis->without, err, "%s", what);
 }
 
 /* Notes what in the setting lacks the option: its range, of an option that ranges have, or its
@@ -148,7 +158,7 @@ static enum bs_status note_lack(struct bs_axis *axis, const struct bs_setting *s
     for (int i = 0; bs_range_registry.rows[i]; i++)
         of_ranges |= bs_option_find(bs_range_registry.rows[i]->options, axis->name) != NULL;
     const struct bs_plugin *plugin = of_ranges ? setting->range.plugin : setting->format.plugin;
-    return plugin && setting->format.plugin ? note(axis, plugin, err) : BS_OK;
+    return plugin && setting->format.plugin ? note(axis, plugin->name, err) : BS_OK;
 }
 
 static enum bs_status apply_scope(struct bs_axes *axes, int index, long point,
@@ -194,25 +204,44 @@ enum bs_status bs_axes_apply(struct bs_axes *axes, long point, struct bs_recipe 
 /* Whether some value of the axis asks for more than a setting has without it. */
 static bool asks(const struct bs_axis *axis)
 {
-    const char *usual = axis->choice ? bs_range_registry.rows[0]->name : "none";
+    const struct bs_option *option = bs_option_find(bs_cache_options, axis->name);
+    char usual[BS_OPTION_TEXT] = "none";
+    struct bs_setting plain;
+    bs_setting_init_cache(&plain);
+    if (axis->choice)
+        snprintf(usual, sizeof usual, "%s", bs_range_registry.rows[0]->name);
+    else if (option)
+        bs_option_print(option, &plain, usual, sizeof usual);
     bool more = false;
     for (int i = 0; i < axis->count; i++)
         more = more || strcmp(axis->texts[i], usual);
     return more;
 }
 
-enum bs_status bs_axes_note_idle(struct bs_axes *axes, const struct bs_recipe *recipe,
+/* Notes what of the settings of a scope the axis does not apply to: of a cache both may be. */
+static enum bs_status note_deaf(struct bs_axis *axis, const struct bs_axes_scope *scope,
+                                struct bs_recipe *recipe, struct bs_error *err)
+{
+    const struct bs_setting *settings[BS_NUM_CACHED] = {setting_of(scope, recipe), NULL};
+    if (scope->use == BS_FOR_CACHE && scope->cached == BS_NUM_CACHED)
+        settings[1] = &recipe->cache[BS_CACHED_VALUES];
+    enum bs_status status = BS_OK;
+    for (int k = 0; k < BS_NUM_CACHED && settings[k] && !status; k++) {
+        const char *deaf = bs_setting_deaf(settings[k], axis->name);
+        if (deaf && asks(axis))
+            status = note(axis, deaf, err);
+    }
+    return status;
+}
+
+enum bs_status bs_axes_note_idle(struct bs_axes *axes, struct bs_recipe *recipe,
                                  struct bs_error *err)
 {
-    const struct bs_setting *settings[] = {&recipe->weights, &recipe->activations};
     enum bs_status status = BS_OK;
     for (int a = 0; a < axes->num_axes && !status; a++) {
         struct bs_axis *axis = &axes->axes[a];
-        const struct bs_plugin *deaf = axis->scope == 0 || axis->scope == 1
-                                           ? bs_setting_deaf(settings[axis->scope], axis->name)
-                                           : NULL;
-        if (deaf && asks(axis))
-            status = note(axis, deaf, err);
+        if (axis->scope >= 0 && !axes->scopes[axis->scope].exception)
+            status = note_deaf(axis, &axes->scopes[axis->scope], recipe, err);
     }
     return status;
 }

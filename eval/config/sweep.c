@@ -31,8 +31,10 @@ struct grid {
     bool unknown_algorithm;                 /* its options cannot be told from slips */
     bool broken; /* an error was found: recipes would be others than meant */
     struct {
-        bool refused;                       /* some point is */
-        bool quantizes, ranges, importance; /* some setting does, or looks at that */
+        bool refused;                /* some point is */
+        bool quantizes[BS_NUM_USES]; /* some setting does */
+        bool ranges, importance;     /* some setting looks at that */
+        bool stores;                 /* some setting of a cache says when: store */
     } any;
 };
 
@@ -291,19 +293,22 @@ static void refuse(struct expansion *all, const struct chain *chain, const struc
 }
 
 /* Notes what a resolved setting looks at. */
-static void look_at(struct grid *grid, const struct bs_setting *setting)
+static void look_at(struct grid *grid, enum bs_use use, const struct bs_setting *setting)
 {
-    grid->any.quantizes |= bs_setting_quantizes(setting);
+    grid->any.quantizes[use] |= bs_setting_quantizes(setting);
     grid->any.ranges |= setting->range.plugin != bs_range_registry.rows[0];
     grid->any.importance |= setting->importance.word != BS_ALIKE;
+    grid->any.stores |= setting->when == BS_WHEN_STORED;
 }
 
 static void look_at_all(struct grid *grid, const struct bs_recipe *recipe)
 {
-    look_at(grid, &recipe->weights);
-    look_at(grid, &recipe->activations);
+    look_at(grid, BS_FOR_WEIGHTS, &recipe->weights);
+    look_at(grid, BS_FOR_ACTIVATIONS, &recipe->activations);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        look_at(grid, BS_FOR_CACHE, &recipe->cache[c]);
     for (int r = 0; r < recipe->num_rules; r++)
-        look_at(grid, &recipe->rules[r].setting);
+        look_at(grid, recipe->rules[r].use, &recipe->rules[r].setting);
 }
 
 /* One point: the chain's recipe with the values of each axis, the last axis the fastest. */
@@ -366,27 +371,56 @@ static enum bs_status multiply(struct expansion *all, struct grid *grid)
     return BS_OK;
 }
 
+/* Reports settings of which something is said, but neither format nor bits: none of it would show.
+ */
+static void refuse_unnamed(struct expansion *all, const struct grid *grid)
+{
+    static const char *const words[BS_NUM_USES] = {"weights", "activations", "kv_cache"};
+    bool told[BS_NUM_USES] = {false};
+    for (int a = 0; a < grid->axes.num_axes && !grid->broken && !grid->any.refused; a++) {
+        const struct bs_axis *axis = &grid->axes.axes[a];
+        enum bs_use use = axis->scope < 0 ? BS_NUM_USES : grid->axes.scopes[axis->scope].use;
+        if (use == BS_NUM_USES || told[use] || grid->any.quantizes[use] ||
+            bs_axes_name_format(&grid->axes, use))
+            continue;
+        told[use] = true;
+        bs_report_add(all->load->report, axis->line, axis->column,
+                      "%s has %s, but neither bits nor a format, and quantizes nothing without: "
+                      "expected one of them",
+                      words[use], axis->name);
+    }
+}
+
+/* Reports an option that has another value than `usual`, where nothing in the grid looks at it. */
+static void refuse_unheard(struct expansion *all, const struct grid *grid, const char *name,
+                           const char *usual, bool heard, const char *wanted)
+{
+    const char *text;
+    const struct bs_axis *axis = bs_axes_asks(&grid->axes, name, usual, &text);
+    if (axis && !heard)
+        bs_report_add(all->load->report, axis->line, axis->column, "%s is %s, but %s", name, text,
+                      wanted);
+}
+
 /* Reports what is asked for and nothing in the grid looks at: without it results would be others
  * than meant. */
 static void refuse_idle(struct expansion *all, const struct grid *grid)
 {
-    const char *text;
-    const struct bs_axis *axis =
-        bs_axes_asks(&grid->axes, "range", bs_range_registry.rows[0]->name, &text);
-    if (grid->broken || grid->any.refused || !grid->any.quantizes)
+    static const char never[] = "nothing in this grid is stored later than it is used: expected "
+                                "when: store beside it";
+    bool quantizes = false;
+    for (int use = 0; use < BS_NUM_USES; use++)
+        quantizes |= grid->any.quantizes[use];
+    if (grid->broken || grid->any.refused || !quantizes)
         return;
-    if (axis && !grid->any.ranges)
-        bs_report_add(all->load->report, axis->line, axis->column,
-                      "range is %s, but no format of this grid asks for it: expected none, or a "
-                      "format that does not look for its scales by itself",
-                      text);
-    axis = bs_axes_asks(&grid->axes, "importance", "none", &text);
-    if (axis && !grid->any.importance)
-        bs_report_add(all->load->report, axis->line, axis->column,
-                      "importance is %s, but nothing in this grid looks at it: expected none, a "
-                      "format that does (most of those of GGUF files), or a range that does (mse "
-                      "with range_weighted: true)",
-                      text);
+    refuse_unheard(all, grid, "range", bs_range_registry.rows[0]->name, grid->any.ranges,
+                   "no format of this grid asks for it: expected none, or a format that does not "
+                   "look for its scales by itself");
+    refuse_unheard(all, grid, "importance", "none", grid->any.importance,
+                   "nothing in this grid looks at it: expected none, a format that does (most of "
+                   "those of GGUF files), or a range that does (mse with range_weighted: true)");
+    refuse_unheard(all, grid, "residual", "0", grid->any.stores, never);
+    refuse_unheard(all, grid, "leave", "one", grid->any.stores, never);
 }
 
 static enum bs_status add_unquantized(struct expansion *all)
@@ -420,11 +454,12 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
     grid.broken |= grid.axes.broken;
     if (!status)
         status = multiply(all, &grid);
-    if (!status)
+    if (!status) {
+        refuse_unnamed(all, &grid);
         refuse_idle(all, &grid);
-    if (!status)
         status = bs_axes_tell(&grid.axes, all->load->config->path, &all->load->config->notices,
                               all->load->err);
+    }
     grid_release(&grid);
     return status;
 }

@@ -376,16 +376,24 @@ static bool weighs(const struct bs_setting *setting)
     return range->weighs && range->weighs(setting->range.options);
 }
 
-const struct bs_plugin *bs_setting_deaf(const struct bs_setting *setting, const char *name)
+/* Options of a cache that say what is stored when. */
+static bool is_of_storing(const char *name)
+{
+    return !strcmp(name, "residual") || !strcmp(name, "leave");
+}
+
+const char *bs_setting_deaf(const struct bs_setting *setting, const char *name)
 {
     const struct bs_plugin *format = setting->format.plugin;
     if (leaves_alone(&setting->format))
         return NULL;
+    if (is_of_storing(name))
+        return setting->when == BS_WHEN_STORED ? NULL : "when: use";
     if (!strcmp(name, bs_range_registry.kind))
-        return asks_range(setting) ? NULL : format;
+        return asks_range(setting) ? NULL : format->name;
     if (strcmp(name, "importance") || weighs(setting))
         return NULL;
-    return asks_range(setting) ? setting->range.plugin : format;
+    return asks_range(setting) ? setting->range.plugin->name : format->name;
 }
 
 /* A mix has the formats of its name. */
@@ -445,7 +453,7 @@ static bool matters(const struct bs_setting *setting, const struct bs_option *op
         return setting->keep > 0;
     if (!strcmp(option->name, "threshold"))
         return setting->threshold > 0;
-    if (!strcmp(option->name, "residual") || !strcmp(option->name, "leave"))
+    if (is_of_storing(option->name))
         return setting->when == BS_WHEN_STORED;
     return strcmp(option->name, "rounding_seed") || setting->rounding == BS_STOCHASTIC;
 }

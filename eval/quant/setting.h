@@ -74,7 +74,7 @@ struct bs_setting {
 enum { BS_UNQUANTIZED_BITS = 16 };
 
 /* What a setting is for. */
-enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS, BS_FOR_CACHE };
+enum bs_use { BS_FOR_WEIGHTS, BS_FOR_ACTIVATIONS, BS_FOR_CACHE, BS_NUM_USES };
 
 /* The setting's own options, for each use, on struct bs_setting; those of its format and its range
  * come beside them. */
@@ -121,9 +121,10 @@ bool bs_setting_knows(enum bs_use use, const char *key);
 /* Whether the setting, its format or its range has an option of this name. */
 bool bs_setting_has(const struct bs_setting *setting, enum bs_use use, const char *name);
 
-/* What in a resolved setting of weights does not look at "range" or "importance": its format, or
- * the range that this asks. NULL where it is looked at, or nothing is quantized. */
-const struct bs_plugin *bs_setting_deaf(const struct bs_setting *setting, const char *name);
+/* What in a resolved setting does not look at an option: at "range" or "importance" its format, or
+ * the range that this asks; at what is of storing in a cache that this is when: use. NULL where it
+ * is looked at, or nothing is quantized. */
+const char *bs_setting_deaf(const struct bs_setting *setting, const char *name);
 
 /* Sets what a config calls `key`: "format" or "range" (the plug-in's name; "none" for no format),
  * an option of the setting ("rounding"), of its format ("bits"), or of its range ("range_norm").

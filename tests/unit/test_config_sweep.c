@@ -293,6 +293,33 @@ static void test_what_nothing_looks_at(void **state)
         });
 }
 
+/* Values of which something is said, but no format; storing where nothing is stored later. */
+static void test_sites_that_nothing_would_show(void **state)
+{
+    (void)state;
+    config_expect_sweep_errors(
+        "  - {algorithm: rtn, weights: {group_size: 64}, activations: {threshold: 6}}\n"
+        "  - {algorithm: rtn, weights: none, kv_cache: {sharing: token, first: 4}}\n"
+        "  - {algorithm: rtn, weights: none, kv_cache: {bits: 4, residual: 32}}\n"
+        "  - {algorithm: rtn, weights: none, kv_cache: {bits: 4, leave: together}}\n"
+        "  - {algorithm: rtn, weights: none, kv_cache: {format: q4_0, range: mse}}\n",
+        (const char *const[]){
+            ":5:44: error: weights has group_size, but neither bits nor a format",
+            ":5:74: error: activations has threshold, but neither bits nor a format",
+            ":6:57: error: kv_cache has sharing, but neither bits nor a format",
+            ":7:67: error: residual is 32, but nothing in this grid is stored later",
+            ":8:64: error: leave is together, but nothing in this grid is stored later",
+            ":9:69: error: range is mse, but no format of this grid asks for it",
+            NULL,
+        });
+    config_expect_labels(
+        "  - {algorithm: rtn, weights: {bits: 4}, kv_cache: {bits: 4, range: mse}}\n"
+        "  - {algorithm: rtn, weights: {group_size: 64}, "
+        "except: [{where: '*.o_proj', weights: {bits: 4}}]}\n",
+        "rtn w4 channel kv4 head mse\n"
+        "rtn w16 (*.o_proj w4 g64)\n");
+}
+
 /* Checks what there is to say of a sweep from line 5 on, a line each without the path. */
 static void expect_notices(const char *sweep, const char *const *notices)
 {
@@ -339,6 +366,19 @@ static void test_what_does_not_apply(void **state)
                    "     weights: {format: [int, codebook], group_size: [64, 128], range: mse}}\n"
                    "  - {algorithm: rtn, weights: {format: [int, nf4], range: minmax}}\n",
                    (const char *const[]){NULL});
+    expect_notices("  - algorithm: rtn\n"
+                   "    kv_cache: {bits: 4, when: [use, store], residual: [0, 32]}\n"
+                   "  - algorithm: rtn\n"
+                   "    kv_cache: {format: [int, q4_0], range: [minmax, mse], bits: 4}\n"
+                   "  - algorithm: rtn\n"
+                   "    kv_cache: {bits: 4, residual: 0, leave: one}\n",
+                   (const char *const[]){
+                       ":6:55: residual does not apply to when: use, which is there once for its 2 "
+                       "values",
+                       ":8:44: range does not apply to q4_0, which is there once for its 2 values",
+                       ":8:65: bits does not apply to q4_0",
+                       NULL,
+                   });
 }
 
 /* Exceptions begin as the grid's own setting, and their values are axes too. */
@@ -466,6 +506,7 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_what_nothing_looks_at),
         cmocka_unit_test(test_what_does_not_apply),
+        cmocka_unit_test(test_sites_that_nothing_would_show),
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_refused_recipes),
         cmocka_unit_test(test_missing_calibration),
