@@ -145,7 +145,7 @@ static int command_allot(const struct bs_arguments *args)
     struct bs_opened opened;
     struct bs_results rows = {.num_rows = 0};
     struct bs_error err;
-    int code = bs_open_all(args, &opened);
+    int code = bs_open_all(args, &args->telling, &opened);
     if (!code && opened.config.num_spreads == 0) {
         bs_print_line(stderr, "bitsweep: %s has no grid with sensitivity", args->operands[0]);
         code = BS_EXIT_INPUT;

@@ -72,7 +72,7 @@ static int command_export(const struct bs_arguments *args)
     bs_stop_keep("nothing was written");
     if (bs_stop_watch(&err))
         return bs_fail_print(&err);
-    int code = bs_open_all(args, &opened);
+    int code = bs_open_all(args, &args->telling, &opened);
     enum bs_status status = code ? BS_OK : export_opened(args, &opened, &err);
     if (status == BS_ESTOPPED)
         bs_stop_now();

@@ -62,21 +62,31 @@ static enum bs_status open_budgets(const struct bs_arguments *args, struct bs_op
     return bs_allot_open(&opened->config, opened->wanted, opened->path, &opened->waiting, err);
 }
 
-int bs_open_all(const struct bs_arguments *args, struct bs_opened *opened)
+/* What follows the config. */
+static enum bs_status open_rest(const struct bs_arguments *args, struct bs_opened *opened,
+                                struct bs_error *err)
+{
+    bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
+    if (name_results(args, opened, err))
+        return err->status;
+    for (int i = 0; i < args->num_accepted; i++)
+        if (bs_lines_add(&opened->config.accept_unknown, err, "%s", args->accepted[i]))
+            return err->status;
+    if (bs_config_select(&opened->config, args->models, args->num_models, &opened->wanted, err) ||
+        bs_spread_open(&opened->config, opened->wanted, err) || open_budgets(args, opened, err) ||
+        bs_models_open(&opened->config, opened->wanted, args->shard, &opened->models, err))
+        return err->status;
+    return BS_OK;
+}
+
+int bs_open_all(const struct bs_arguments *args, const struct bs_telling *telling,
+                struct bs_opened *opened)
 {
     struct bs_error err;
     memset(opened, 0, sizeof *opened);
-    if (bs_config_of(args, &opened->config, &err))
-        return bs_fail_print_config(&err);
-    bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
-    if (name_results(args, opened, &err))
-        return bs_fail_print(&err);
-    for (int i = 0; i < args->num_accepted; i++)
-        if (bs_lines_add(&opened->config.accept_unknown, &err, "%s", args->accepted[i]))
-            return bs_fail_print(&err);
-    if (bs_config_select(&opened->config, args->models, args->num_models, &opened->wanted, &err) ||
-        bs_spread_open(&opened->config, opened->wanted, &err) || open_budgets(args, opened, &err) ||
-        bs_models_open(&opened->config, opened->wanted, args->shard, &opened->models, &err))
-        return bs_fail_print_model(&opened->config, &err);
-    return BS_EXIT_DONE;
+    bool loaded = !bs_config_of(args, &opened->config, &err);
+    if (loaded && !open_rest(args, opened, &err))
+        return BS_EXIT_DONE;
+    bs_tell_log(telling, "%s", err.message);
+    return loaded ? bs_fail_print_model(&opened->config, &err) : bs_fail_print_config(&err);
 }

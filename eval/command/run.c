@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "eval/base/file.h"
@@ -38,8 +39,14 @@ static enum bs_status report_charts(const struct bs_arguments *args, const struc
     return status;
 }
 
-static int report_run(const struct bs_arguments *args, const struct bs_opened *opened,
-                      const struct bs_sweep_outcome *outcome)
+static int fail(const struct bs_telling *telling, const struct bs_error *err)
+{
+    bs_tell_log(telling, "%s", err->message);
+    return bs_fail_print(err);
+}
+
+static int report_run(const struct bs_arguments *args, const struct bs_telling *telling,
+                      const struct bs_opened *opened, const struct bs_sweep_outcome *outcome)
 {
     struct bs_error err;
     struct bs_results results;
@@ -49,7 +56,7 @@ static int report_run(const struct bs_arguments *args, const struct bs_opened *o
         return BS_EXIT_DONE;
     }
     if (bs_results_read(opened->named, &results, &err))
-        return bs_fail_print(&err);
+        return fail(telling, &err);
     enum bs_status status = bs_report_table(&results, &err);
     if (!status) {
         fflush(stdout);
@@ -58,7 +65,7 @@ static int report_run(const struct bs_arguments *args, const struct bs_opened *o
     }
     bs_results_release(&results);
     if (status)
-        return bs_fail_print(&err);
+        return fail(telling, &err);
     if (outcome->failed)
         fprintf(stderr, "bitsweep: %d of %d trials failed; the table says why\n", outcome->failed,
                 outcome->failed + outcome->done);
@@ -73,16 +80,14 @@ static int run_trials(const struct bs_arguments *args, const struct bs_telling *
     struct bs_sweep_outcome outcome;
     struct bs_results_lock *lock;
     if (bs_results_lock_take(opened->path, &lock, &err))
-        return bs_fail_print(&err);
+        return fail(telling, &err);
     enum bs_status status = bs_models_run(&opened->models, opened->path, opened->whole,
                                           &args->limits, telling, &outcome, &err);
     bs_results_unlock(lock);
     if (status == BS_ESTOPPED)
         bs_stop_now();
-    if (status) {
-        bs_tell_log(telling, "bitsweep: %s", err.message);
-        return bs_fail_print(&err);
-    }
+    if (status)
+        return fail(telling, &err);
     bs_tell_log(telling, "%d trials done, %d failed: %s", outcome.done, outcome.failed,
                 opened->path);
     all->done += outcome.done;
@@ -99,14 +104,28 @@ static int run_opened(const struct bs_arguments *args, const struct bs_telling *
     int code = run_trials(args, telling, opened, &outcome);
     if (!code && waiting) {
         bs_close_all(opened);
-        code = bs_open_all(args, opened);
+        code = bs_open_all(args, telling, opened);
         if (!code)
             code = run_trials(args, telling, opened, &outcome);
     }
     if (code)
         return code;
     bs_stop_keep("all trials are in %s", opened->path);
-    return report_run(args, opened, &outcome);
+    return report_run(args, telling, opened, &outcome);
+}
+
+/* What a run adds to is a log, and nothing else that bears its name by mistake: a config, results. */
+static bool may_add(FILE *file)
+{
+    struct stat info;
+    char line[64];
+    int end = 0;
+    if (fstat(fileno(file), &info) || !S_ISREG(info.st_mode) || !info.st_size)
+        return true;
+    if (fgets(line, sizeof line, file))
+        sscanf(line, "%*4[0-9]-%*2[0-9]-%*2[0-9]T%*2[0-9]:%*2[0-9]:%*2[0-9]Z bitsweep %n", &end);
+    fseek(file, 0, SEEK_END);
+    return end > 0;
 }
 
 /* Opens the log, to which a run adds, with a first line. */
@@ -119,9 +138,14 @@ static enum bs_status open_log(const struct bs_arguments *args, struct bs_tellin
         return BS_OK;
     if (bs_make_parent(args->log, err))
         return err->status;
-    telling->log = fopen(args->log, "ae");
+    telling->log = fopen(args->log, "a+e");
     if (!telling->log)
         return bs_fail(err, BS_EIO, "%s: %s", args->log, strerror(errno));
+    if (!may_add(telling->log)) {
+        fclose(telling->log);
+        return bs_fail(err, BS_EIO, "%s: is no log of a run, expected a new file or one",
+                       args->log);
+    }
     bs_stop_log(fileno(telling->log));
     bs_tell_log(telling, "bitsweep %s: run %s", BS_VERSION, args->operands[0]);
     return BS_OK;
@@ -137,14 +161,16 @@ static int command_run(const struct bs_arguments *args)
         bs_stop_limit(args->time_limit);
     if (bs_stop_watch(&err) || open_log(args, &telling, &err))
         return bs_fail_print(&err);
-    int code = bs_open_all(args, &opened);
+    int code = bs_open_all(args, &telling, &opened);
     if (!code)
         code = run_opened(args, &telling, &opened);
     bs_close_all(&opened);
     if (telling.log) {
         bs_tell_log(&telling, "ended with exit status %d", code);
         bs_stop_log(-1);
-        fclose(telling.log);
+        bool whole = !ferror(telling.log);
+        if (fclose(telling.log) || !whole)
+            bs_print_line(stderr, "bitsweep: %s: not all of the log could be written", args->log);
     }
     return code;
 }
@@ -199,7 +225,7 @@ static int command_plan(const struct bs_arguments *args)
         return print_places(args);
     struct bs_opened opened;
     struct bs_error err;
-    int code = bs_open_all(args, &opened);
+    int code = bs_open_all(args, &args->telling, &opened);
     if (!code && print_plan(args, &opened, &err))
         code = bs_fail_print(&err);
     bs_close_all(&opened);

@@ -202,7 +202,7 @@ static int command_submit(const struct bs_arguments *args)
         return BS_EXIT_INPUT;
     }
     cut.shard = (struct bs_shard){0, args->nodes ? args->nodes : 1};
-    int code = bs_open_all(&cut, &opened);
+    int code = bs_open_all(&cut, &cut.telling, &opened);
     if (!code)
         code = submit_opened(&cut, &opened);
     bs_close_all(&opened);

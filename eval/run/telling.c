@@ -13,6 +13,7 @@
 const char *const bs_telling_styles[] = {
     [BS_TELL_AS_SUITS] = "auto", [BS_TELL_LINES] = "lines", [BS_TELL_JSONL] = "jsonl", NULL};
 
+/* Every line with its time. */
 static void write_log(FILE *log, const char *text)
 {
     char moment[32];
@@ -20,7 +21,11 @@ static void write_log(FILE *log, const char *text)
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(moment, sizeof moment, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    bs_print_line(log, "%s %s", moment, text);
+    do {
+        int length = (int)strcspn(text, "\n");
+        bs_print_line(log, "%s %.*s", moment, length, text);
+        text += length + (text[length] == '\n');
+    } while (*text);
     fflush(log);
 }
 

@@ -28,7 +28,7 @@ void bs_tell(const struct bs_telling *telling, const char *event, bool detail, c
 /* Every line of a text. */
 void bs_tell_lines(const struct bs_telling *telling, const char *event, const char *text);
 
-/* A line of the log alone. */
+/* For the log alone. */
 void bs_tell_log(const struct bs_telling *telling, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -56,7 +56,15 @@ logged() {
     [ "$(grep -c 'ended with exit status 0' logs/run.log)" = 2 ] || problem "expected the log to be added to"
     run run -q -o wrong.h5 --log logs/run.log sweep.yaml --memory 1M
     expect_status 2
-    grep -q 'Z bitsweep: the smallest walk needs' logs/run.log || problem "expected what was wrong in the log"
+    grep -q 'Z the smallest walk needs' logs/run.log || problem "expected what was wrong in the log"
+    printf 'modell: model\nsweep: 3\n' >mistakes.yaml
+    run run -o wrong.h5 --log logs/wrong.log mistakes.yaml
+    expect_status 2
+    sed 's/^20[0-9-]*T[0-9:]*Z //' logs/wrong.log | sed '1d;$d' | cmp -s - .err ||
+        problem "expected every mistake in the log: $(cat logs/wrong.log)"
+    run run -q -o quiet.h5 --log /dev/full sweep.yaml
+    expect_status 0
+    expect_err '^bitsweep: /dev/full: not all of the log could be written'
 }
 check "--log has everything, with times, quiet or not" logged
 
@@ -86,6 +94,13 @@ refused() {
     mkdir folder
     run run -o no.h5 --log folder sweep.yaml
     expect_refusal 'folder: Is a directory'
+    local name
+    for name in sweep.yaml quiet.h5; do
+        cp "$name" before
+        run run -o no.h5 --log "$name" sweep.yaml
+        expect_refusal "$name: is no log of a run"
+        expect_same_bytes "$name" before
+    done
     expect_absent no.h5
 }
 check "what cannot be told or logged is refused before anything runs" refused
