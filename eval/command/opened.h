@@ -23,8 +23,9 @@ char *bs_result_path(const struct bs_arguments *args);
 enum bs_status bs_config_of(const struct bs_arguments *args, struct bs_config *config,
                             struct bs_error *err);
 
-/* Opens config, models and texts; of a shard its trials. The exit status; the message is out, and in
- * the log where there is one, where it is not BS_EXIT_DONE. Either way bs_close_all follows. */
+/* Opens config, models and texts; of a shard its trials. The exit status; where it is not
+ * BS_EXIT_DONE the message is out, and in the log if there is one. Either way bs_close_all
+ * follows. */
 int bs_open_all(const struct bs_arguments *args, const struct bs_telling *telling,
                 struct bs_opened *opened);
 void bs_close_all(struct bs_opened *opened);

@@ -114,7 +114,7 @@ static int run_opened(const struct bs_arguments *args, const struct bs_telling *
     return report_run(args, telling, opened, &outcome);
 }
 
-/* What a run adds to is a log, and nothing else that bears its name by mistake: a config, results. */
+/* What a run adds to is a log, and nothing else that is named by mistake: a config, results. */
 static bool may_add(FILE *file)
 {
     struct stat info;
