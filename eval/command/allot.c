@@ -11,6 +11,8 @@
 #include "eval/report/sheet.h"
 #include "eval/run/allot.h"
 
+enum { HEADING_WIDTH = 12 };
+
 /* A damage as it is shown: KL divergences and losses in thousandths. */
 static double scale_of(int by) { return by == BS_BY_KL || by == BS_BY_NLL ? 1000 : 1; }
 
@@ -27,6 +29,25 @@ static const struct bs_budget_config *budget_of(const struct bs_config *config,
     return &config->spreads[s->spreads[0]].budget;
 }
 
+/* A label as the head of a column: parted in two lines at its middle, so that many have room. */
+static void print_heading(struct bs_sheet *sheet, const char *label)
+{
+    char *heading = bs_strdup(label), *parting = NULL;
+    size_t least = strlen(label);
+    for (char *c = heading; c && *c; c++) {
+        size_t before = (size_t)(c - heading), after = strlen(c + 1);
+        size_t wider = before > after ? before : after;
+        if (*c == ' ' && wider < least) {
+            least = wider;
+            parting = c;
+        }
+    }
+    if (parting && strlen(label) > HEADING_WIDTH)
+        *parting = '\n';
+    bs_sheet_text(sheet, "%s", heading ? heading : label);
+    bs_free(heading);
+}
+
 /* A row for each place, a column for each candidate. */
 static enum bs_status print_places(const struct bs_config *config, const struct bs_sensitivities *s,
                                    enum bs_table_style style, struct bs_error *err)
@@ -38,7 +59,7 @@ static enum bs_status print_places(const struct bs_config *config, const struct 
                    config->evaluations[s->text].name, damage_titles[by]);
     bs_sheet_text(&sheet, "place");
     for (int c = 0; c < s->num_candidates; c++)
-        bs_sheet_text(&sheet, "%s", s->labels[c]);
+        print_heading(&sheet, s->labels[c]);
     for (int p = 0; p < s->places.count; p++) {
         bs_sheet_text(&sheet, "%s", s->places.list[p].where);
         for (int c = 0; c < s->num_candidates; c++) {
@@ -52,32 +73,18 @@ static enum bs_status print_places(const struct bs_config *config, const struct 
     }
     if (s->num_open)
         bs_sheet_note(&sheet, "%d of the trials have not run yet", s->num_open);
+    if (s->num_failed)
+        bs_sheet_note(&sheet, "%d of the trials failed: what they measured is no candidate there",
+                      s->num_failed);
     enum bs_status status = bs_sheet_print(&sheet, style, stdout, err);
     bs_sheet_release(&sheet);
+    putchar('\n');
     return status;
-}
-
-/* The trial of an allotted recipe on the text that it was predicted for; NULL: it has not run. */
-static const struct bs_row *trial_of(const struct bs_config *config,
-                                     const struct bs_allotments *all, const struct bs_results *rows,
-                                     int index)
-{
-    const struct bs_sensitivities *s = &all->sensitivities[all->list[index].sensitivities];
-    char *label = bs_recipe_text(&all->list[index].recipe, bs_recipe_print_label);
-    const struct bs_row *found = NULL;
-    for (int i = 0; label && i < rows->num_rows && !found; i++)
-        if (!strcmp(rows->rows[i].recipe, label) &&
-            !strcmp(rows->rows[i].model, config->models[s->model]) &&
-            !strcmp(rows->rows[i].text, config->evaluations[s->text].name))
-            found = &rows->rows[i];
-    bs_free(label);
-    return found;
 }
 
 /* Predicted beside measured. */
 static enum bs_status print_budgets(const struct bs_config *config, const struct bs_allotments *all,
-                                    const struct bs_results *rows, enum bs_table_style style,
-                                    struct bs_error *err)
+                                    enum bs_table_style style, struct bs_error *err)
 {
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, 4);
@@ -91,9 +98,8 @@ static enum bs_status print_budgets(const struct bs_config *config, const struct
         const struct bs_allotment *own = &all->list[i];
         const struct bs_sensitivities *s = &all->sensitivities[own->sensitivities];
         int by = budget_of(config, s)->by;
-        const struct bs_row *row = trial_of(config, all, rows, i);
         const struct bs_value_row *value =
-            row ? bs_row_value(row, NULL, bs_damage_values[by]) : NULL;
+            own->row ? bs_row_value(own->row, NULL, bs_damage_values[by]) : NULL;
         char *label = bs_recipe_text(&own->recipe, bs_recipe_print_label);
         bs_sheet_text(&sheet, "%s", label ? label : "");
         bs_free(label);
@@ -133,7 +139,7 @@ static enum bs_status print_all(const struct bs_arguments *args, const struct bs
     for (int i = 0; i < all.num_sensitivities && !status; i++)
         status = print_places(config, &all.sensitivities[i], style, err);
     if (!status && all.count)
-        status = print_budgets(config, &all, rows, style, err);
+        status = print_budgets(config, &all, style, err);
     if (!status)
         print_grids(&all);
     bs_allotments_release(&all);
@@ -168,6 +174,6 @@ const struct bs_command bs_command_allot = {
         "Reads what the trials of grids with `sensitivity` came to, prints it place by place, and "
         "shares out each `budget`: what its recipe is predicted to cost, what it was measured to, "
         "and the recipe as a grid that can be pasted into a config.",
-    .options = "output model accept-unknown numerics",
+    .options = "output model accept-unknown numerics set",
     .run = command_allot,
 };

@@ -9,8 +9,8 @@
 struct bs_opened {
     struct bs_config config;
     struct bs_models models;
-    uint64_t wanted;    /* models: bits */
-    bool waiting;       /* budgets are shared out when the trials of their sensitivities have run */
+    uint64_t wanted; /* models: bits */
+    int waiting;     /* recipes that budgets give when the trials of their sensitivities have run */
     char *named, *path; /* the result file as it is called, and where that leads if it is a link */
     char *whole;        /* where a shard's is the whole sweep's; NULL where there is no shard */
 };

@@ -199,6 +199,10 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct bs_open
         status = bs_fail_memory(err);
     if (!status)
         print_lines(text, bs_terminal_limit(stdout));
+    if (!status && opened->waiting)
+        bs_print_folded(stdout, bs_terminal_limit(stdout),
+                        "budgets: %d recipe%s more, once what they are shared out by has run",
+                        opened->waiting, opened->waiting == 1 ? "" : "s");
     bs_free(text);
     return status;
 }

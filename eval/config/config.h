@@ -57,12 +57,15 @@ enum bs_spread_over {
 /* `budget:` of a grid with `sensitivity:`: what the sum of the chosen candidates may take, and by
  * what they are chosen. */
 struct bs_budget_config {
-    int by;    /* enum bs_damage */
+    int by;        /* enum bs_damage */
+    char name[32]; /* what tells its recipes from another budget's; "" = none */
+    int line, column;
     int count; /* of amounts */
     struct bs_amount {
         double value;
-        bool bytes;    /* of all places in a file; else bits per weight */
-        char text[32]; /* as the config has it */
+        bool bytes;       /* of all places in a file; else bits per weight */
+        int line, column; /* of the value */
+        char text[32];    /* as the config has it */
     } amounts[BS_MOST_AMOUNTS];
 };
 

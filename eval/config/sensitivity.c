@@ -72,6 +72,7 @@ const struct bs_config_key bs_budget_keys[] = {
     {"bits_per_weight", "a number above 0, or a list of them",
      "of the linears, scales and zero points included", false},
     {"bytes", "a number above 0, or a list of them", "of the linears in a file", false},
+    {"name", "a short text", "what tells its recipes from those of another budget", false},
     {.name = NULL},
 };
 
@@ -95,6 +96,8 @@ static bool add_amount(struct bs_load *load, const char *name, const struct bs_y
     }
     amount->value = value;
     amount->bytes = !strcmp(name, bs_budget_keys[1].name);
+    amount->line = node->line;
+    amount->column = node->column;
     snprintf(amount->text, sizeof amount->text, "%s", node->text);
     budget->count++;
     return true;
@@ -112,6 +115,23 @@ static bool refuse_fisher(struct bs_load *load, const struct bs_yaml_node *by)
     return true;
 }
 
+/* `name`; false after a report. */
+static bool read_name(struct bs_load *load, const struct bs_yaml_node *node,
+                      struct bs_budget_config *budget)
+{
+    bool scalar = node && node->kind == BS_YAML_SCALAR && !bs_yaml_is_null(node);
+    budget->name[0] = '\0';
+    if (!node)
+        return true;
+    if (!scalar || !*node->text || strlen(node->text) >= sizeof budget->name ||
+        strchr(node->text, '\n')) {
+        bs_load_wrong(load, "name", node, "a short text");
+        return false;
+    }
+    snprintf(budget->name, sizeof budget->name, "%s", node->text);
+    return true;
+}
+
 static bool read_budget(struct bs_load *load, const struct bs_yaml_node *node,
                         struct bs_budget_config *budget)
 {
@@ -119,8 +139,10 @@ static bool read_budget(struct bs_load *load, const struct bs_yaml_node *node,
     if (refuse_fisher(load, bs_yaml_get(node, "by")) ||
         !bs_load_section(load, "budget", node, bs_budget_keys, bs_budget_options, budget))
         return false;
-    bool good = true, any = false;
-    for (int k = 0; bs_budget_keys[k].name; k++) {
+    bool good = read_name(load, bs_yaml_get(node, "name"), budget), any = false;
+    budget->line = node->line;
+    budget->column = node->column;
+    for (int k = 0; k < 2; k++) { /* the kinds of amounts */
         const struct bs_yaml_node *values = bs_yaml_get(node, bs_budget_keys[k].name);
         any |= values && bs_yaml_num_values(values) > 0;
         for (int i = 0; values && i < bs_yaml_num_values(values); i++)

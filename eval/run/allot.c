@@ -10,8 +10,6 @@
 #include "eval/recipe/assign.h"
 #include "eval/run/sweep.h"
 
-enum { PATTERN_ROOM = 160 }; /* a list of layers goes on in another pattern from there */
-
 const char *const bs_damage_values[] = {
     [BS_BY_KL] = "kld_mean",
     [BS_BY_NLL] = "nll_delta",
@@ -64,7 +62,19 @@ static int first_text(const struct bs_config *config, const struct bs_spread_con
     return text;
 }
 
-/* The bits and weights of what a recipe quantizes. */
+/* The weights of all linears. */
+static double linear_weights(const struct bs_architecture *a)
+{
+    double weights = 0;
+    for (int l = 0; l < a->num_layers; l++) {
+        const struct bs_program *p = bs_program_of(a, l);
+        for (int s = 0; s < p->num_slots; s++)
+            weights += (double)p->slots[s].out * p->slots[s].in;
+    }
+    return weights;
+}
+
+/* The bits and weights of what a recipe quantizes, as its formats lay them out. */
 static void size_of(const struct bs_recipe *recipe, const struct bs_architecture *a, double *bits,
                     double *weights)
 {
@@ -96,6 +106,21 @@ static const struct bs_row *row_of(const struct bs_sweep *sweep, const struct bs
     return NULL;
 }
 
+/* The bits that a place of so many weights takes by its trial, which has the rest as it was: with
+ * what an algorithm has a file say beside the format (act_order). Those of the format where
+ * the model's own file is quantized. */
+static double measured_bits(const struct bs_sweep *sweep, const struct bs_row *row,
+                            const struct bs_row *unquantized, double weights, double laid)
+{
+    static const char name[] = "bits_per_weight";
+    const struct bs_value_row *own = row ? bs_row_value(row, NULL, name) : NULL;
+    const struct bs_value_row *plain = unquantized ? bs_row_value(unquantized, NULL, name) : NULL;
+    double all = linear_weights(bs_model_architecture(sweep->model));
+    if (!own || !plain || plain->value != BS_UNQUANTIZED_BITS)
+        return laid;
+    return floor(own->value * all - BS_UNQUANTIZED_BITS * (all - weights) + 0.5);
+}
+
 /* Looks up one candidate at one place. */
 static enum bs_status look_up(const struct bs_sweep *sweep, const struct bs_results *results,
                               const struct bs_spread_config *spread, struct bs_sensitivities *s,
@@ -110,12 +135,15 @@ static enum bs_status look_up(const struct bs_sweep *sweep, const struct bs_resu
     size_of(&recipe, bs_model_architecture(sweep->model), &offer->bits, &weights);
     bs_recipe_release(&recipe);
     const struct bs_row *row = index < 0 ? NULL : row_of(sweep, results, index, s->text);
+    offer->bits =
+        measured_bits(sweep, row, row_of(sweep, results, 0, s->text), weights, offer->bits);
     const char *name = bs_damage_values[spread->budget.by];
     const struct bs_value_row *value = row ? bs_row_value(row, NULL, name) : NULL;
     offer->damage = value ? value->value : (double)NAN;
     offer->se = value ? value->se : (double)NAN;
     s->weights += candidate ? 0 : weights;
     s->num_open += !row;
+    s->num_failed += row && !bs_row_is_done(row);
     if (row && bs_row_is_done(row) && !value)
         return bs_fail(
             err, BS_ECONFIG,
@@ -190,162 +218,84 @@ static enum bs_status gather(const struct bs_sweep *sweep, const struct bs_resul
     return BS_OK;
 }
 
-/* ---- the choice, as a recipe ---- */
+/* ---- budgets ---- */
 
-/* The next pattern of a place, "layer[3].mlp.down_proj": its layer (-1: in all) and its name. */
-static bool next_part(const char **where, int *layer, const char **name, int *length)
+/* Whether recipes of both would be called the same. */
+static enum bs_status compare_names(const struct bs_spread_config *a,
+                                    const struct bs_spread_config *b, bool *same,
+                                    struct bs_error *err)
 {
-    static const char layered[] = "layer[";
-    *where += strspn(*where, " ");
-    if (!**where)
-        return false;
-    const char *end = *where + strcspn(*where, " ");
-    *name = *where;
-    *layer = -1;
-    if (!strncmp(*where, layered, strlen(layered))) {
-        *layer = (int)strtol(*where + strlen(layered), NULL, 10);
-        *name = strchr(*where, '.') + 1;
-    }
-    *length = (int)(end - *name);
-    *where = end;
-    return true;
+    struct bs_recipe one = a->recipe, two = b->recipe; /* what they own stays theirs */
+    *same = false;
+    for (int i = 0; i < a->budget.count; i++)
+        for (int k = 0; k < b->budget.count && !*same; k++) {
+            one.allotted = bs_allot_name(a, &a->budget.amounts[i]);
+            two.allotted = bs_allot_name(b, &b->budget.amounts[k]);
+            char *first = one.allotted ? bs_recipe_text(&one, bs_recipe_print_label) : NULL;
+            char *second = two.allotted ? bs_recipe_text(&two, bs_recipe_print_label) : NULL;
+            bool whole = first && second;
+            *same = whole && !strcmp(first, second);
+            bs_free(first);
+            bs_free(second);
+            bs_free(one.allotted);
+            bs_free(two.allotted);
+            if (!whole)
+                return bs_fail_memory(err);
+        }
+    return BS_OK;
 }
 
-/* Marks the layers in which places of a candidate have the name. */
-static void mark_layers(const struct bs_sensitivities *s, const int *taken, int candidate,
-                        const char *name, int length, bool layers[BS_MAX_LAYERS])
+/* A name stands for one recipe of a model. */
+static enum bs_status check_names(const struct bs_config *config, int spread, int model,
+                                  struct bs_error *err)
 {
-    for (int p = 0; p < s->places.count; p++) {
-        const char *where = s->places.list[p].where, *other;
-        int layer, other_length;
-        while (taken[p] == candidate && next_part(&where, &layer, &other, &other_length))
-            if (layer >= 0 && other_length == length && !strncmp(other, name, (size_t)length))
-                layers[layer] = true;
-    }
-}
-
-/* "layer[0,2-4].mlp.down_proj", in several patterns where the list is long. */
-static void print_layers(const bool layers[BS_MAX_LAYERS], const char *name, int length, FILE *out)
-{
-    int used = 0;
-    for (int first = 0, next; first < BS_MAX_LAYERS; first = next + 1) {
-        for (next = first; next < BS_MAX_LAYERS && layers[next]; next++)
-            ;
-        if (next == first)
+    const struct bs_spread_config *own = &config->spreads[spread];
+    for (int k = 0; k < spread; k++) {
+        const struct bs_spread_config *other = &config->spreads[k];
+        bool same;
+        if (!(other->models >> model & 1) || are_rivals(other, own))
             continue;
-        if (used + length > PATTERN_ROOM) {
-            fprintf(out, "].%.*s", length, name);
-            used = 0;
-        }
-        used += fprintf(out, "%s%d", used ? "," : " layer[", first);
-        if (next - 1 > first)
-            used += fprintf(out, "-%d", next - 1);
+        if (compare_names(other, own, &same, err))
+            return err->status;
+        if (same)
+            return bs_fail(err, BS_ECONFIG,
+                           "%s:%d:%d: error: recipes of this budget are called as those of "
+                           "another one (line %d), expected a name: in one of them",
+                           config->path, own->budget.line, own->budget.column, other->budget.line);
     }
-    if (used)
-        fprintf(out, "].%.*s", length, name);
+    return BS_OK;
 }
 
-/* Whether an earlier part of the candidate's places has the name. */
-static bool is_told(const struct bs_sensitivities *s, const int *taken, int place, const char *name,
-                    int length)
+/* The bits that a budget allows, of so many weights. */
+static double limit_of(const struct bs_amount *amount, double weights)
 {
-    for (int p = 0; p <= place; p++) {
-        const char *where = s->places.list[p].where, *other;
-        int layer, other_length;
-        while (taken[p] == taken[place] && next_part(&where, &layer, &other, &other_length)) {
-            if (other == name)
-                return false;
-            if (layer >= 0 && other_length == length && !strncmp(other, name, (size_t)length))
-                return true;
-        }
-    }
-    return false;
+    return amount->bytes ? 8 * amount->value : amount->value * weights;
 }
 
-/* The patterns of all places that get a candidate, in new memory. */
-static char *where_of(const struct bs_sensitivities *s, const int *taken, int candidate)
+/* Refuses amounts that the smallest candidates do not fit in: before anything is measured. */
+static enum bs_status check_amounts(const struct bs_config *config,
+                                    const struct bs_sensitivities *s, struct bs_error *err)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return NULL;
+    const struct bs_budget_config *budget = &config->spreads[s->spreads[0]].budget;
+    double least = 0;
     for (int p = 0; p < s->places.count; p++) {
-        const char *where = s->places.list[p].where, *name;
-        int layer, length;
-        while (taken[p] == candidate && next_part(&where, &layer, &name, &length)) {
-            bool layers[BS_MAX_LAYERS] = {false};
-            if (layer < 0) {
-                fprintf(out, " %.*s", length, name);
-            } else if (!is_told(s, taken, p, name, length)) {
-                mark_layers(s, taken, candidate, name, length, layers);
-                print_layers(layers, name, length, out);
-            }
-        }
+        double bits = (double)INFINITY;
+        for (int c = 0; c < s->num_candidates; c++)
+            bits = fmin(bits, s->offers[p * s->num_candidates + c].bits);
+        least += bits;
     }
-    bool failed = ferror(out);
-    failed |= fclose(out) != 0;
-    char *copy = failed ? NULL : bs_strdup(text);
-    free(text);
-    return copy;
-}
-
-/* Adds a rule for the places that get a candidate; none where none does. */
-static enum bs_status add_rule(const struct bs_config *config, const struct bs_sensitivities *s,
-                               const int *taken, int candidate, struct bs_recipe *recipe,
-                               struct bs_error *err)
-{
-    struct bs_rule *rule;
-    char *where = where_of(s, taken, candidate);
-    if (!where)
-        return bs_fail_memory(err);
-    enum bs_status status = BS_OK;
-    if (*where)
-        status =
-            bs_recipe_add_rule(recipe, BS_FOR_WEIGHTS, where,
-                               &config->spreads[s->spreads[candidate]].recipe.weights, &rule, err);
-    bs_free(where);
-    return status;
-}
-
-/* The candidate that stands for all places that no exception names: the one with most bits. */
-static int usual_candidate(const struct bs_sensitivities *s, const int *taken)
-{
-    int usual = 0;
-    double most = -1;
-    for (int c = 0; c < s->num_candidates; c++) {
-        double bits = 0;
-        for (int p = 0; p < s->places.count; p++)
-            bits += taken[p] == c ? s->offers[p * s->num_candidates + c].bits : 0;
-        usual = bits > most ? c : usual;
-        most = bits > most ? bits : most;
+    for (int i = 0; i < budget->count; i++) {
+        const struct bs_amount *amount = &budget->amounts[i];
+        if (limit_of(amount, s->weights) >= least)
+            continue;
+        double shown = amount->bytes ? ceil(least / 8) : ceil(least / s->weights * 1e4) / 1e4;
+        return bs_fail(err, BS_ECONFIG,
+                       "%s:%d:%d: error: budget of %s %s: the candidates take %.*f at least, "
+                       "expected that or more",
+                       config->path, amount->line, amount->column, amount->text,
+                       amount->bytes ? "bytes" : "bits a weight", amount->bytes ? 0 : 4, shown);
     }
-    return usual;
-}
-
-static enum bs_status build_recipe(const struct bs_config *config, const struct bs_sensitivities *s,
-                                   const struct bs_amount *amount, const int *taken,
-                                   struct bs_recipe *recipe, struct bs_error *err)
-{
-    static const char *const per[] = {[BS_OVER_LINEARS] = "",
-                                      [BS_OVER_FUSED] = " per fused",
-                                      [BS_OVER_BLOCKS] = " per block",
-                                      [BS_OVER_ROLES] = " per role"};
-    int usual = usual_candidate(s, taken);
-    const struct bs_spread_config *spread = &config->spreads[s->spreads[usual]];
-    if (bs_recipe_copy(recipe, &spread->recipe, err))
-        return err->status;
-    recipe->allotted = bs_printf("%s %s by %s%s", amount->text, amount->bytes ? "bytes" : "bits",
-                                 bs_damage_words[spread->budget.by], per[spread->places]);
-    enum bs_status status = recipe->allotted ? BS_OK : bs_fail_memory(err);
-    for (int c = 0; c < s->num_candidates && !status; c++)
-        if (c != usual)
-            status = add_rule(config, s, taken, c, recipe, err);
-    if (!status)
-        status = bs_recipe_resolve(recipe, err);
-    if (status)
-        bs_recipe_release(recipe);
-    return status;
+    return BS_OK;
 }
 
 static enum bs_status share_out(const struct bs_config *config, const struct bs_sensitivities *s,
@@ -353,7 +303,6 @@ static enum bs_status share_out(const struct bs_config *config, const struct bs_
                                 struct bs_allotment *allotment, struct bs_error *err)
 {
     int places = s->places.count, candidates = s->num_candidates;
-    const struct bs_spread_config *spread = &config->spreads[s->spreads[0]];
     struct bs_offer *offers = bs_alloc((size_t)places * (size_t)candidates, sizeof *offers);
     if (!offers)
         return bs_fail_memory(err);
@@ -362,15 +311,15 @@ static enum bs_status share_out(const struct bs_config *config, const struct bs_
         offers[i] = (struct bs_offer){(int64_t)ceil(s->offers[i].bits),
                                       isnan(damage) ? (double)INFINITY : damage};
     }
-    double limit = amount->bytes ? 8 * amount->value : amount->value * s->weights;
+    double limit = limit_of(amount, s->weights);
     enum bs_status status =
         bs_budget_choose(places, candidates, offers, (int64_t)fmin(limit, 9e18), taken, err);
     bs_free(offers);
     if (status == BS_ECONFIG)
-        return bs_fail_within(err, "%s:%d:%d: error: budget of %s %s", config->path, spread->line,
-                              spread->column, amount->text,
+        return bs_fail_within(err, "%s:%d:%d: error: budget of %s %s", config->path, amount->line,
+                              amount->column, amount->text,
                               amount->bytes ? "bytes" : "bits a weight");
-    if (status || build_recipe(config, s, amount, taken, &allotment->recipe, err))
+    if (status || bs_allot_recipe(config, s, amount, taken, &allotment->recipe, err))
         return err->status;
     for (int p = 0; p < places; p++) {
         allotment->bits += s->offers[p * candidates + taken[p]].bits;
@@ -380,9 +329,10 @@ static enum bs_status share_out(const struct bs_config *config, const struct bs_
 }
 
 /* All amounts of the budget of what was measured last. */
-static enum bs_status share_out_all(const struct bs_config *config,
+static enum bs_status share_out_all(const struct bs_sweep *sweep, const struct bs_results *results,
                                     struct bs_allotments *allotments, struct bs_error *err)
 {
+    const struct bs_config *config = sweep->config;
     int index = allotments->num_sensitivities - 1;
     const struct bs_sensitivities *s = &allotments->sensitivities[index];
     const struct bs_budget_config *budget = &config->spreads[s->spreads[0]].budget;
@@ -395,7 +345,11 @@ static enum bs_status share_out_all(const struct bs_config *config,
         struct bs_allotment *next = &allotments->list[allotments->count];
         *next = (struct bs_allotment){.sensitivities = index};
         status = share_out(config, s, &budget->amounts[i], taken, next, err);
-        allotments->count += !status;
+        if (status)
+            continue;
+        allotments->count++;
+        int recipe = bs_config_find_recipe(config, &next->recipe);
+        next->row = recipe < 0 ? NULL : row_of(sweep, results, recipe, s->text);
     }
     bs_free(taken);
     return status;
@@ -416,6 +370,8 @@ static enum bs_status allot_model(const struct bs_sweep *sweep, const struct bs_
     for (int k = 0; k < config->num_spreads; k++) {
         if (!(config->spreads[k].models >> sweep->model_index & 1) || !is_first(config, k))
             continue;
+        if (check_names(config, k, sweep->model_index, err))
+            return err->status;
         size_t count = (size_t)allotments->num_sensitivities;
         struct bs_sensitivities *grown =
             bs_realloc(allotments->sensitivities, count, count + 1, sizeof *grown);
@@ -424,7 +380,8 @@ static enum bs_status allot_model(const struct bs_sweep *sweep, const struct bs_
         allotments->sensitivities = grown;
         allotments->num_sensitivities++;
         if (gather(sweep, results, k, &grown[count], err) ||
-            (!grown[count].num_open && share_out_all(config, allotments, err)))
+            check_amounts(config, &grown[count], err) ||
+            (!grown[count].num_open && share_out_all(sweep, results, allotments, err)))
             return err->status;
     }
     return BS_OK;
@@ -460,11 +417,11 @@ static bool any_budget(const struct bs_config *config)
 }
 
 enum bs_status bs_allot_open(struct bs_config *config, uint64_t wanted, const char *path,
-                             bool *waiting, struct bs_error *err)
+                             int *waiting, struct bs_error *err)
 {
     struct bs_results results = {.num_rows = 0};
     struct bs_allotments allotments;
-    *waiting = false;
+    *waiting = 0;
     if (!any_budget(config))
         return BS_OK;
     if (!access(path, F_OK) && bs_results_read(path, &results, err))
@@ -475,7 +432,7 @@ enum bs_status bs_allot_open(struct bs_config *config, uint64_t wanted, const ch
         return status;
     for (int i = 0; i < allotments.num_sensitivities; i++) {
         const struct bs_sensitivities *s = &allotments.sensitivities[i];
-        *waiting |= s->num_open && config->spreads[s->spreads[0]].budget.count;
+        *waiting += s->num_open ? config->spreads[s->spreads[0]].budget.count : 0;
     }
     for (int i = 0; i < allotments.count && !status; i++) {
         struct bs_recipe *recipe = &allotments.list[i].recipe;
@@ -485,82 +442,4 @@ enum bs_status bs_allot_open(struct bs_config *config, uint64_t wanted, const ch
     }
     bs_allotments_release(&allotments);
     return status;
-}
-
-/* ---- as a config has it ---- */
-
-/* "key: value" lines, each after a prefix, as a mapping. */
-static void print_mapping(const char *lines, FILE *out)
-{
-    const char *parting = "{";
-    for (const char *line = lines; *line; line += strcspn(line, "\n") + 1) {
-        const char *dot = strchr(line, '.');
-        fprintf(out, "%s%.*s", parting, (int)strcspn(dot + 1, "\n"), dot + 1);
-        parting = ", ";
-    }
-    fputc('}', out);
-}
-
-static void print_setting(const struct bs_setting *setting, FILE *out)
-{
-    char *lines = NULL;
-    size_t size;
-    FILE *text = open_memstream(&lines, &size);
-    if (!text)
-        return;
-    bs_setting_print(setting, "w", BS_FOR_WEIGHTS, text);
-    fclose(text);
-    if (lines)
-        print_mapping(lines, out);
-    free(lines);
-}
-
-/* Options that are not at their default, a line each. */
-static void print_options(const struct bs_choice *step, FILE *out)
-{
-    const struct bs_option *options = step->plugin->options;
-    for (const struct bs_option *o = options; o && o->name; o++) {
-        char text[BS_OPTION_TEXT];
-        if (bs_option_is_default(o, step->options))
-            continue;
-        bs_option_print(o, step->options, text, sizeof text);
-        fprintf(out, "    %s: %s\n", o->name, text);
-    }
-}
-
-static void print_where(const char *where, FILE *out)
-{
-    const char *parting = "[";
-    for (where += strspn(where, " "); *where; where += strspn(where, " ")) {
-        int length = (int)strcspn(where, " ");
-        fprintf(out, "%s\"%.*s\"", parting, length, where);
-        parting = ", ";
-        where += length;
-    }
-    fputc(']', out);
-}
-
-void bs_allot_print_grid(const struct bs_recipe *recipe, FILE *out)
-{
-    fputs("  - algorithm: [[", out);
-    for (int s = 0; s < recipe->num_steps; s++)
-        fprintf(out, "%s%s", s ? ", " : "", recipe->steps[s].plugin->name);
-    fputs("]]\n    weights: ", out);
-    print_setting(&recipe->weights, out);
-    fputc('\n', out);
-    for (int s = 0; s < recipe->num_steps; s++)
-        print_options(&recipe->steps[s], out);
-    if (recipe->calibrate_on != BS_ON_AUTO)
-        fprintf(out, "    calibrate_on: %s\n", bs_calibrate_on_names[recipe->calibrate_on]);
-    if (recipe->compute != BS_FLOAT32)
-        fprintf(out, "    compute: %s\n", bs_compute_names[recipe->compute]);
-    if (recipe->num_rules)
-        fputs("    except:\n", out);
-    for (int r = 0; r < recipe->num_rules; r++) {
-        fputs("      - where: ", out);
-        print_where(recipe->rules[r].where, out);
-        fputs("\n        weights: ", out);
-        print_setting(&recipe->rules[r].setting, out);
-        fputc('\n', out);
-    }
 }

@@ -8,7 +8,7 @@
 
 /* One candidate at one place. */
 struct bs_measured_offer {
-    double bits;       /* in a file */
+    double bits; /* in a file: as its trial has it, before that what the format takes at least */
     double damage, se; /* of its trial; NaN: it failed */
 };
 
@@ -22,7 +22,7 @@ struct bs_sensitivities {
     double weights; /* at all places */
     struct bs_spread_places places;
     struct bs_measured_offer *offers; /* [places][num_candidates] */
-    int num_open;                     /* trials that are still to run */
+    int num_open, num_failed;         /* trials that are still to run; that failed */
 };
 
 /* One amount of a budget, shared out. */
@@ -31,6 +31,9 @@ struct bs_allotment {
     struct bs_recipe recipe;
     double bits;      /* that the linears take */
     double predicted; /* the sum of the damages */
+    /* Its trial on the text that the sensitivities are of, borrowed of the results; NULL: it has
+     * not run, or the config does not have the recipe yet. */
+    const struct bs_row *row;
 };
 
 /* All of a config. */
@@ -46,16 +49,25 @@ extern const char *const bs_damage_values[]; /* by enum bs_damage */
 /* Looks up in a result file what the sensitivities of each wanted model (bit m is models[m]) came
  * to, and shares out the budgets whose trials all have run; of several calibrations by the first.
  * `config` has the recipes of its spreads. As bs_sweep_open; BS_ECONFIG where a budget is too
- * small, or candidates have different places; BS_ENOMEM. */
+ * small, its recipes are called as another's, or candidates have different places; BS_ENOMEM. */
 enum bs_status bs_allot(const struct bs_config *config, uint64_t wanted,
                         const struct bs_results *results, struct bs_allotments *allotments,
                         struct bs_error *err);
 void bs_allotments_release(struct bs_allotments *allotments);
 
 /* Appends the allotted recipes of the result file `path`, which need not be there, to the config's.
- * *waiting: some budget's trials have not all run. */
+ * *waiting: how many will come once what they are shared out by has run. */
 enum bs_status bs_allot_open(struct bs_config *config, uint64_t wanted, const char *path,
-                             bool *waiting, struct bs_error *err);
+                             int *waiting, struct bs_error *err);
+
+/* What tells the recipe that a budget gives from others, "3 bits by kl per block", in new memory;
+ * NULL without. */
+char *bs_allot_name(const struct bs_spread_config *spread, const struct bs_amount *amount);
+
+/* The recipe that gives place p the candidate taken[p], resolved; the caller's. BS_ENOMEM. */
+enum bs_status bs_allot_recipe(const struct bs_config *config, const struct bs_sensitivities *s,
+                               const struct bs_amount *amount, const int *taken,
+                               struct bs_recipe *recipe, struct bs_error *err);
 
 /* Prints a recipe with exceptions as a grid that stands in a config: its budget left out. */
 void bs_allot_print_grid(const struct bs_recipe *recipe, FILE *out);

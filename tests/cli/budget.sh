@@ -120,14 +120,91 @@ EOF
     sensitivity: {places: block, text: calibration}
     budget: {bits_per_weight: 1}
 EOF
-    run run --quiet --output mix.h5 small.yaml
+    run run --quiet --output small.h5 small.yaml
     expect_status 2
-    expect_err "small.yaml:11:18: error: budget of 1 bits a weight: .* take [0-9]* bits at least"
+    expect_err "small.yaml:12:31: error: budget of 1 bits a weight: .* take 2.[0-9]* at least"
+    [ ! -e small.h5 ] || problem "expected a budget to be refused before anything is measured"
+    sed -i 's/bits_per_weight: 1/bytes: [90000000, 12]/' small.yaml
+    run plan --output small.h5 small.yaml
+    expect_err "small.yaml:12:32: error: budget of 12 bytes: the candidates take [0-9]* at least"
     config_one none.yaml
     run allot none.yaml
     expect_status 2
     expect_err "none.yaml has no grid with sensitivity"
 }
 check "what cannot be meant is refused" refused
+
+# Two grids may have the same budget under two names.
+named() {
+    two_texts named.yaml <<'EOF'
+  - algorithm: rtn
+    weights: {bits: [2, 4], group_size: 64}
+    sensitivity: {places: block, text: calibration}
+    budget: {bits_per_weight: 3.5}
+  - algorithm: rtn
+    weights: {bits: [2, 4], group_size: 32}
+    sensitivity: {places: block, text: calibration}
+    budget: {bits_per_weight: 3.5}
+EOF
+    run plan --output named.h5 named.yaml
+    expect_status 2
+    expect_err "named.yaml:16:13: error: recipes of this budget are called as .* .line 12., .* name:"
+    sed -i '16s/3.5/3.5, name: fine/' named.yaml
+    run plan --output named.h5 named.yaml
+    expect_status 0
+    expect_out '^budgets: 2 recipes more, once'
+    run run --quiet --output named.h5 named.yaml
+    expect_status 0
+    run allot --output named.h5 named.yaml
+    local label bits
+    for label in 'rtn allotted 3.5 bits by kl per block' 'rtn allotted 3.5 bits by kl per block fine'; do
+        bits=$("$program" table --format csv --columns bits_per_weight named.h5 2>/dev/null | tr -d '\r' |
+            awk -F, -v label="$label" '$3 == label { printf "%.4f\n", $NF }' | sort -u)
+        [ -n "$bits" ] || problem "expected a trial of '$label'"
+        expect_out "^$label  *$bits "
+    done
+}
+check "budgets of one size have names, and each its own trial" named
+
+# What a file says beside the format is part of the budget: with act_order the group of each column.
+indexed() {
+    two_texts indexed.yaml <<'EOF'
+  - algorithm: gptq
+    weights: {bits: [2, 3, 4], group_size: 32}
+    act_order: true
+    sensitivity: {places: linear, text: calibration}
+    budget: {bits_per_weight: 3.2}
+EOF
+    run run --quiet --output indexed.h5 indexed.yaml
+    expect_status 0
+    local bits
+    bits=$("$program" table --format csv --columns bits_per_weight indexed.h5 2>/dev/null | tr -d '\r' |
+        awk -F, '/allotted/ { printf "%.4f\n", $NF }' | sort -u)
+    awk -v bits="$bits" 'BEGIN { exit !(bits > 2.9 && bits <= 3.2) }' ||
+        problem "expected at most 3.2 bits a weight as they were measured, found '$bits'"
+    run allot --output indexed.h5 indexed.yaml
+    expect_out "^gptq allotted 3.2 bits by kl act_order  *$bits "
+}
+check "budgets count what a file says beside the format" indexed
+
+# A grid that is pasted elsewhere finds the files that it names.
+with_file() {
+    mkdir -p there
+    run imatrix --quiet --output there/own.gguf mix.yaml
+    expect_status 0
+    two_texts filed.yaml <<'EOF'
+  - algorithm: rtn
+    weights: {format: [q2_k, q4_0, q8_0], importance: there/own.gguf}
+    sensitivity: {places: block, text: calibration}
+    budget: {bits_per_weight: 8.5}
+EOF
+    run run --quiet --output filed.h5 filed.yaml
+    expect_status 0
+    "$program" allot --output filed.h5 filed.yaml | sed -n '/^  # /,$p' | two_texts there/pasted.yaml
+    sed -i 's,^model: ,&../,; s,text: ,&../,' there/pasted.yaml
+    run plan there/pasted.yaml
+    expect_status 0
+}
+check "a printed grid says where its files are" with_file
 
 finish
