@@ -116,10 +116,9 @@ static enum bs_status visit(struct pacing *p, struct bs_error *err)
     struct bs_probe nothing = {.layer = -1};
     struct bs_layer_row rows[BS_MAX_SLOTS];
     struct bs_layer_totals totals = {.linears = 0};
-    bool failed =
-        bs_block_copy(&p->work, &p->original, err) ||
-        bs_apply_recipe(plain, &p->work, &inputs, err) ||
-        bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err);
+    bool failed = bs_block_copy(&p->work, &p->original, err) ||
+                  bs_apply_recipe(plain, &p->work, &inputs, err) ||
+                  bs_layer_errors(&p->original, &p->work, &nothing, p->scratch, rows, &totals, err);
     bs_probe_release(&nothing);
     if (failed)
         return err->status;
