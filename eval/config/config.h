@@ -176,8 +176,8 @@ enum bs_status bs_config_load_set(const char *path, const char *const *settings,
                                   struct bs_error *err);
 
 /* As bs_config_load, from `size` bytes of text; `path` is for messages. Where `charts` is NULL, as
- * of a text that a result file holds, any chart may be named, and files that options name need not
- * be there. */
+ * of a text that a result file holds, any chart may be named, and files that options name and the
+ * records of own tasks need not be there. */
 enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
                                const char *const *charts, struct bs_config *config,
                                struct bs_error *err);

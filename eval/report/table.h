@@ -27,7 +27,7 @@ bool bs_table_is_for_programs(enum bs_table_style style);
 struct bs_published {
     const char *model, *text, *label; /* the trial's */
     char protocol[24];                /* by which it was measured, here and there */
-    int windows, tokens, stride;      /* that its text is cut into; 0 windows = all there are */
+    int windows, tokens, stride;      /* that its text is cut into; 0 windows = all; of a task 0 */
     const char *value_name;           /* "perplexity" */
     double value;
     const char *printed, *source; /* with the digits it was published with; where */

@@ -12,10 +12,11 @@ const struct bs_published *bs_published_for(const struct bs_published_list *list
 {
     for (int i = 0; i < list->count; i++) {
         const struct bs_published *p = &list->figures[i];
+        bool same_windows = p->tokens == 0 || /* of a task, whose items lay them out */
+                            (row->tokens == p->tokens && row->stride == p->stride &&
+                             (p->windows == 0 || row->windows == p->windows));
         if (!strcmp(row->model, p->model) && !strcmp(row->text, p->text) &&
-            !strcmp(row->recipe, p->label) && !strcmp(row->protocol, p->protocol) &&
-            row->tokens == p->tokens && row->stride == p->stride &&
-            (p->windows == 0 || row->windows == p->windows) &&
+            !strcmp(row->recipe, p->label) && !strcmp(row->protocol, p->protocol) && same_windows &&
             (!value || !strcmp(value, p->value_name)))
             return p;
     }

@@ -66,6 +66,29 @@ END
 }
 check "items lie apart where they would share a scale" planned_apart
 
+# The result file lies elsewhere than the record, and what it says of the config still holds.
+own_elsewhere() {
+    sed '/^sweep/,$d; s/\[{.*/[{task: first.yaml, limit: 6}]/' one.yaml >own.yaml
+    cat >>own.yaml <<'END'
+sweep:
+  - {algorithm: rtn, weights: {bits: 4}}
+expected:
+  - source: "A paper"
+    text: first
+    figure: acc
+    values: {model: {unquantized: 0.31, rtn w4 channel: 0.29}}
+charts: [acc_vs_bits]
+END
+    run run --quiet own.yaml
+    expect_status 0
+    expect_out '^published: A paper$'
+    [ -s results/own/acc_vs_bits.tsv ] || problem "expected the chart"
+    run table --format csv results/own.h5
+    expect_no_err
+    expect_out 'acc_published'
+}
+check "an own task's record and the result file lie apart" own_elsewhere
+
 # A recipe that lays items out otherwise leaves the others' trials what they are.
 measured_once() {
     run run --quiet --output token.h5 token.yaml
