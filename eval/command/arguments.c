@@ -377,9 +377,14 @@ static const struct bs_flag flags[] = {
      .take = take_size},
     {"dark", NULL, 0, "light on dark; NAME_dark",
      .set = offsetof(struct bs_arguments, chart.is_dark)},
-    {"x", "NAME", 0, "of chart xy: a value or number of the trials, by its name in --format csv",
+    {"x", "NAME", 0,
+     "of chart xy: a value or number of the trials, by its name in --format csv; bits_per_weight "
+     "unless told otherwise",
      .text = offsetof(struct bs_arguments, chart.x)},
-    {"y", "NAME", 0, "the same of the other axis", .text = offsetof(struct bs_arguments, chart.y)},
+    {"y", "NAME", 0,
+     "the same of the other axis; unless told otherwise the first value of what was measured, such "
+     "as perplexity",
+     .text = offsetof(struct bs_arguments, chart.y)},
     {"lines", "NAMES", 0,
      "of chart xy: trials that agree in these columns are a line; unless told otherwise those "
      "whose labels differ in the bits alone",

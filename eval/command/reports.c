@@ -357,13 +357,33 @@ static enum bs_status draw_chosen(const struct bs_results *results, struct plott
     return status;
 }
 
+/* What is said of chart xy has a meaning only where that one is drawn. */
+static enum bs_status check_axes(const struct bs_arguments *args, const struct plotted *plotted,
+                                 struct bs_error *err)
+{
+    const struct bs_chart_how *how = &args->chart;
+    const char *said = how->x        ? "--x"
+                       : how->y      ? "--y"
+                       : how->lines  ? "--lines"
+                       : how->panels ? "--panels"
+                                     : NULL;
+    bool has_xy = false;
+    for (int i = 0; i < plotted->num_charts; i++)
+        has_xy = has_xy || !strcmp(plotted->charts[i], "xy");
+    if (!said || has_xy)
+        return BS_OK;
+    return bs_fail(err, BS_ECONFIG, "%s is of the chart xy, which is not among those asked for",
+                   said);
+}
+
 static int command_plot(const struct bs_arguments *args)
 {
     struct bs_error err;
     struct bs_results results;
     struct plotted plotted;
     sort_operands(args, &plotted);
-    if (bs_results_read_all(plotted.files, plotted.num_files, &results, &err))
+    if (check_axes(args, &plotted, &err) ||
+        bs_results_read_all(plotted.files, plotted.num_files, &results, &err))
         return bs_fail_print(&err);
     enum bs_status status = draw_chosen(&results, &plotted, args, &err);
     bs_results_release(&results);

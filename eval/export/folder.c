@@ -18,19 +18,17 @@ static enum bs_status check_outer(const struct bs_export_layout *layout,
                                   const struct bs_export_places *places, bool tied,
                                   struct bs_error *err)
 {
-    static const char other[] = "expected the layout dequantized, or gguf";
     int embedding = places->outer[BS_EMBEDDING];
     const struct bs_export_place *head = &places->items[places->outer[BS_HEAD]];
     if (embedding >= 0 && layout->outer != BS_EXPORT_ALL_OUTER)
         return bs_export_refuse(&places->items[embedding], err,
                                 "the recipe quantizes the embedding%s, for which the layout has no "
-                                "codes: %s",
-                                tied ? ", which is the head too" : "", other);
+                                "codes: expected the layout dequantized, or gguf",
+                                tied ? ", which is the head too" : "");
     if (head->weights && layout->outer == BS_EXPORT_NO_OUTER)
         return bs_export_refuse(head, err,
                                 "the recipe quantizes the head, for which the layout has no codes: "
-                                "%s",
-                                other);
+                                "expected another one, such as compressed_tensors or gguf");
     return BS_OK;
 }
 

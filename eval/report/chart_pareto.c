@@ -210,6 +210,8 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
         front_x = other->x;
         front_y = other->y;
     }
+    struct box last = {front_x, pareto->right, front_y - 5, front_y + 5};
+    cost += !isnan(front_x) && overlap(box, last) > 0 ? 1500 : 0;
     return cost;
 }
 

@@ -148,6 +148,10 @@ any_value() {
     expect_refusal "^bitsweep: --y: 'label' is a text, expected a number$"
     run plot sweep.h5 xy --y kld_meen
     expect_refusal "^bitsweep: 'kld_meen' is no column: .*did you mean 'kld_mean'"
+    run plot sweep.h5 pareto --x bits
+    expect_refusal '^bitsweep: --x is of the chart xy, which is not among those asked for$'
+    run plot sweep.h5 --panels model
+    expect_refusal '^bitsweep: --panels is of the chart xy'
 }
 check "any value over any other" any_value
 

@@ -458,6 +458,29 @@ static void test_title(void **state)
     bs_free(picture);
 }
 
+/* The front goes on to the right of its last trial: that one's name is not written across it. */
+static void test_front_of_one(void **state)
+{
+    (void)state;
+    charts_add("unquantized", 16, 16, 60, "text");
+    charts_add("rtn", 4, 16, 183, "text");
+    struct bs_error err;
+    char path[160], *data;
+    size_t size;
+    assert_int_equal(charts_draw("pareto", "plots", &err), BS_OK);
+    charts_path("pareto", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    double bits, increase, name_x, name_y;
+    const char *names = strstr(data, "# labels of the front");
+    assert_non_null(names);
+    assert_int_equal(
+        sscanf(names, "%*[^\n]\n%lf\t%lf\t%*[^\t]\t%lf\t%lf", &bits, &increase, &name_x, &name_y),
+        4);
+    assert_true(fabs(increase - 123) < 1e-4);
+    assert_true(name_x < bits || fabs(log(name_y / increase)) > 0.02);
+    bs_free(data);
+}
+
 static void test_hostile_names(void **state)
 {
     (void)state;
@@ -521,11 +544,12 @@ static void test_hostile_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_all),      TEST(test_data),      TEST(test_off_the_axis),
-        TEST(test_layers),   TEST(test_positions), TEST(test_little),
-        TEST(test_wide),     TEST(test_sections),  TEST(test_models),
-        TEST(test_refusals), TEST(test_memory),    TEST(test_hostile_names),
-        TEST(test_values),   TEST(test_families),  TEST(test_title),
+        TEST(test_all),          TEST(test_data),      TEST(test_off_the_axis),
+        TEST(test_layers),       TEST(test_positions), TEST(test_little),
+        TEST(test_wide),         TEST(test_sections),  TEST(test_models),
+        TEST(test_refusals),     TEST(test_memory),    TEST(test_hostile_names),
+        TEST(test_values),       TEST(test_families),  TEST(test_title),
+        TEST(test_front_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
