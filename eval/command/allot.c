@@ -87,9 +87,13 @@ static enum bs_status print_budgets(const struct bs_config *config, const struct
                                     enum bs_table_style style, struct bs_error *err)
 {
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, 4);
+    bool several = config->num_models > 1;
+    bs_sheet_init(&sheet, 4 + several);
+    sheet.num_names += several;
     bs_sheet_title(&sheet,
                    "budgets: the sum over the places, and what was measured of all together");
+    if (several)
+        bs_sheet_text(&sheet, "model");
     bs_sheet_text(&sheet, "recipe");
     bs_sheet_text(&sheet, "bits/\nweight");
     bs_sheet_text(&sheet, "predicted");
@@ -101,6 +105,8 @@ static enum bs_status print_budgets(const struct bs_config *config, const struct
         const struct bs_value_row *value =
             own->row ? bs_row_value(own->row, NULL, bs_damage_values[by]) : NULL;
         char *label = bs_recipe_text(&own->recipe, bs_recipe_print_label);
+        if (several)
+            bs_sheet_text(&sheet, "%s", config->models[s->model]);
         bs_sheet_text(&sheet, "%s", label ? label : "");
         bs_free(label);
         bs_sheet_text(&sheet, "%.4f", own->bits / s->weights);
@@ -116,12 +122,15 @@ static enum bs_status print_budgets(const struct bs_config *config, const struct
     return status;
 }
 
-static void print_grids(const struct bs_allotments *all)
+/* Each grid is for the model whose places it names. */
+static void print_grids(const struct bs_config *config, const struct bs_allotments *all)
 {
     for (int i = 0; i < all->count; i++) {
         char *label = bs_recipe_text(&all->list[i].recipe, bs_recipe_print_label);
+        int model = all->sensitivities[all->list[i].sensitivities].model;
         printf("\n  # %s\n", label ? label : "");
-        bs_allot_print_grid(&all->list[i].recipe, stdout);
+        bs_allot_print_grid(&all->list[i].recipe,
+                            config->num_models > 1 ? config->models[model] : NULL, stdout);
         bs_free(label);
     }
 }
@@ -141,7 +150,7 @@ static enum bs_status print_all(const struct bs_arguments *args, const struct bs
     if (!status && all.count)
         status = print_budgets(config, &all, style, err);
     if (!status)
-        print_grids(&all);
+        print_grids(config, &all);
     bs_allotments_release(&all);
     return status;
 }

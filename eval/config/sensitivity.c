@@ -27,7 +27,9 @@ const struct bs_option bs_sensitivity_options[] = {
 
 const struct bs_config_key bs_sensitivity_keys[] = {
     {"text", "the name of an evaluation, or a list of them",
-     "what it is measured on; without it all that is evaluated", false},
+     "what it is measured on, of which the first of the config decides; without it all that is "
+     "evaluated",
+     false},
     {.name = NULL},
 };
 

@@ -69,7 +69,8 @@ enum bs_status bs_allot_recipe(const struct bs_config *config, const struct bs_s
                                const struct bs_amount *amount, const int *taken,
                                struct bs_recipe *recipe, struct bs_error *err);
 
-/* Prints a recipe with exceptions as a grid that stands in a config: its budget left out. */
-void bs_allot_print_grid(const struct bs_recipe *recipe, FILE *out);
+/* Prints a recipe with exceptions as a grid that stands in a config, its budget left out: for one
+ * of the config's models, or all of them (NULL). */
+void bs_allot_print_grid(const struct bs_recipe *recipe, const char *model, FILE *out);
 
 #endif

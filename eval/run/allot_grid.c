@@ -5,14 +5,19 @@
 
 #include "eval/run/allot.h"
 
-/* The place of a file from anywhere, in double quotes; its name where it is no longer there. */
+static void print_quoted(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (; *text; text++)
+        fprintf(out, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+    fputc('"', out);
+}
+
+/* The place of a file from anywhere; as it was named where it is no longer there. */
 static void print_file(const char *path, FILE *out)
 {
     char *whole = realpath(path, NULL);
-    fputc('"', out);
-    for (const char *c = whole ? whole : path; *c; c++)
-        fprintf(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
-    fputc('"', out);
+    print_quoted(whole ? whole : path, out);
     free(whole);
 }
 
@@ -86,12 +91,18 @@ static void print_where(const char *where, FILE *out)
     fputc(']', out);
 }
 
-void bs_allot_print_grid(const struct bs_recipe *recipe, FILE *out)
+void bs_allot_print_grid(const struct bs_recipe *recipe, const char *model, FILE *out)
 {
     fputs("  - algorithm: [[", out);
     for (int s = 0; s < recipe->num_steps; s++)
         fprintf(out, "%s%s", s ? ", " : "", recipe->steps[s].plugin->name);
-    fputs("]]\n    weights: ", out);
+    fputs("]]\n", out);
+    if (model) {
+        fputs("    model: ", out);
+        print_quoted(model, out);
+        fputc('\n', out);
+    }
+    fputs("    weights: ", out);
     print_setting(&recipe->weights, out);
     fputc('\n', out);
     for (int s = 0; s < recipe->num_steps; s++)

@@ -166,6 +166,23 @@ EOF
 }
 check "budgets of one size have names, and each its own trial" named
 
+# Each model has places of its own.
+several() {
+    cp -r model other
+    sed -i 's/"rms_norm_eps": [^,}]*/"rms_norm_eps": 0.001/' other/config.json
+    sed 's/^model: .*/model: [model, other]/' mix.yaml >several.yaml
+    run run --quiet --output several.h5 several.yaml
+    expect_status 0
+    run allot --output several.h5 several.yaml
+    expect_out '^model  *rtn allotted 3.5 bits by kl per block '
+    expect_out '^other  *rtn allotted 3.5 bits by kl per block '
+    sed -n '/^  # /,$p' .out | two_texts pasted.yaml
+    sed -i 's/^model: .*/model: [model, other]/' pasted.yaml
+    run plan --quiet --output pasted2.h5 pasted.yaml
+    expect_status 0
+}
+check "budgets of several models" several
+
 # What a file says beside the format is part of the budget: with act_order the group of each column.
 indexed() {
     two_texts indexed.yaml <<'EOF'
