@@ -46,8 +46,9 @@ const struct bs_option bs_weights_options[] = {
 const struct bs_option bs_activations_options[] = {
     BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_CHANNEL,
                  bs_sharing_words,
-                 "who shares a scale: a token, a window, a head of a token, a channel of a window "
-                 "(its groups are of tokens); static = fixed from the calibration"),
+                 "who shares a scale: a token, a window, a head of a token (at a place without "
+                 "heads the token), a channel of a window (its groups are of tokens); static = "
+                 "fixed from the calibration"),
     BS_OPT(struct bs_setting, keep, 0, 0, 0.5,
            "share of the values that stay in 16 bits: the largest and the smallest of those that "
            "share a scale, as KVQuant does it"),
