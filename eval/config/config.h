@@ -71,7 +71,8 @@ struct bs_budget_config {
 
 /* What a place's damage is measured in: values of its one-place trial. */
 enum bs_damage { BS_BY_KL, BS_BY_NLL, BS_BY_OUTPUTS, BS_BY_WEIGHTS };
-extern const char *const bs_damage_words[]; /* NULL-terminated */
+extern const char *const bs_damage_words[];  /* NULL-terminated */
+extern const char *const bs_damage_values[]; /* what a trial calls them */
 
 /* A point of a grid with `sensitivity:`. For each place of a model it stands for the recipe that
  * quantizes the weights there, and nothing else. */

@@ -62,6 +62,13 @@ const char *const bs_damage_words[] = {
     NULL,
 };
 
+const char *const bs_damage_values[] = {
+    [BS_BY_KL] = "kld_mean",
+    [BS_BY_NLL] = "nll_delta",
+    [BS_BY_OUTPUTS] = "relative_output_error",
+    [BS_BY_WEIGHTS] = "weight_mse",
+};
+
 const struct bs_option bs_budget_options[] = {
     BS_OPT_WORDS(struct bs_budget_config, by, BS_CHOICE, BS_BY_KL, 0, 3, bs_damage_words,
                  "what is added up over the places: the KL divergence of the text or what its NLL "
@@ -156,6 +163,39 @@ static bool read_budget(struct bs_load *load, const struct bs_yaml_node *node,
     return good && any;
 }
 
+int bs_sensitivity_text(const struct bs_config *config, const struct bs_spread_config *spread)
+{
+    int text = 0;
+    while (text + 1 < config->num_evaluations && !(spread->texts >> text & 1))
+        text++;
+    return text;
+}
+
+/* Whether what a budget adds up will be measured; false after a report. */
+static bool check_damage(struct bs_load *load, const struct bs_spread_config *spread)
+{
+    const struct bs_config *config = load->config;
+    const struct bs_budget_config *budget = &spread->budget;
+    bool of_text = budget->by == BS_BY_KL || budget->by == BS_BY_NLL;
+    if (!config->num_evaluations) /* that is at fault */
+        return true;
+    const struct bs_evaluation_config *text =
+        &config->evaluations[bs_sensitivity_text(config, spread)];
+    if (of_text && !bs_value_type_find(text->how.plugin->name, bs_damage_values[budget->by])) {
+        bs_report_add(load->report, budget->line, budget->column,
+                      "budget is by %s, which '%s' does not have, expected a text for sensitivity",
+                      bs_damage_words[budget->by], text->name);
+        return false;
+    }
+    if (budget->by == BS_BY_OUTPUTS && !config->layer_error.windows) {
+        bs_report_add(load->report, budget->line, budget->column,
+                      "budget is by output_error, which layer_error: {windows: 0} leaves out, "
+                      "expected windows there");
+        return false;
+    }
+    return true;
+}
+
 bool bs_sensitivity_read(struct bs_load *load, const struct bs_yaml_node *node,
                          const struct bs_yaml_node *budget, struct bs_spread_config *spread)
 {
@@ -180,7 +220,7 @@ bool bs_sensitivity_read(struct bs_load *load, const struct bs_yaml_node *node,
         good &= add_text(load, bs_yaml_value(texts, i), &spread->texts);
     if (budget)
         good &= read_budget(load, budget, &spread->budget);
-    return good;
+    return good && (!budget || check_damage(load, spread));
 }
 
 const char *bs_sensitivity_refuses(const struct bs_recipe *recipe)

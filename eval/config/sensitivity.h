@@ -9,6 +9,9 @@
 bool bs_sensitivity_read(struct bs_load *load, const struct bs_yaml_node *node,
                          const struct bs_yaml_node *budget, struct bs_spread_config *spread);
 
+/* The evaluation by which a budget is shared out: the first that is measured. An index. */
+int bs_sensitivity_text(const struct bs_config *config, const struct bs_spread_config *spread);
+
 /* Why a resolved recipe cannot quantize one place at a time; NULL where it can. */
 const char *bs_sensitivity_refuses(const struct bs_recipe *recipe);
 

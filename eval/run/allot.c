@@ -6,16 +6,10 @@
 #include <unistd.h>
 
 #include "eval/base/mem.h"
+#include "eval/config/sensitivity.h"
 #include "eval/quant/format.h"
 #include "eval/recipe/assign.h"
 #include "eval/run/sweep.h"
-
-const char *const bs_damage_values[] = {
-    [BS_BY_KL] = "kld_mean",
-    [BS_BY_NLL] = "nll_delta",
-    [BS_BY_OUTPUTS] = "relative_output_error",
-    [BS_BY_WEIGHTS] = "weight_mse",
-};
 
 static void release_sensitivities(struct bs_sensitivities *s)
 {
@@ -52,14 +46,6 @@ static bool are_rivals(const struct bs_spread_config *a, const struct bs_spread_
     bs_free(first);
     bs_free(second);
     return same;
-}
-
-static int first_text(const struct bs_config *config, const struct bs_spread_config *spread)
-{
-    int text = 0;
-    while (text + 1 < config->num_evaluations && !(spread->texts >> text & 1))
-        text++;
-    return text;
 }
 
 /* The weights of all linears. */
@@ -200,7 +186,7 @@ static enum bs_status gather(const struct bs_sweep *sweep, const struct bs_resul
 {
     const struct bs_spread_config *spreads = sweep->config->spreads;
     *s = (struct bs_sensitivities){.model = sweep->model_index,
-                                   .text = first_text(sweep->config, &spreads[first])};
+                                   .text = bs_sensitivity_text(sweep->config, &spreads[first])};
     if (gather_candidates(sweep, first, s, err) ||
         bs_spread_list(&spreads[first], bs_model_architecture(sweep->model), &s->places, err))
         return err->status;

@@ -43,9 +43,6 @@ struct bs_allotments {
     struct bs_allotment *list;
 };
 
-/* The value of a trial that is a damage. */
-extern const char *const bs_damage_values[]; /* by enum bs_damage */
-
 /* Looks up in a result file what the sensitivities of each wanted model (bit m is models[m]) came
  * to, and shares out the budgets whose trials all have run; of several calibrations by the first.
  * `config` has the recipes of its spreads. As bs_sweep_open; BS_ECONFIG where a budget is too

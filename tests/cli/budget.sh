@@ -127,6 +127,16 @@ EOF
     sed -i 's/bits_per_weight: 1/bytes: [90000000, 12]/' small.yaml
     run plan --output small.h5 small.yaml
     expect_err "small.yaml:12:32: error: budget of 12 bytes: the candidates take [0-9]* at least"
+    sed -e '/tasks:/d; s/^  layer_error.*/  tasks: [{task: endings, items: "x.jsonl"}]\n  layer_error: {windows: 0}/' \
+        mix.yaml >unmeasured.yaml
+    sed -i 's/text: calibration}$/text: endings}/' unmeasured.yaml
+    run plan unmeasured.yaml
+    expect_status 2
+    expect_err "unmeasured.yaml:13:13: error: budget is by kl, which 'endings' does not have"
+    sed -i 's/text: endings}/text: calibration}/; s/3.5, 100]/3.5], by: output_error/' unmeasured.yaml
+    run plan unmeasured.yaml
+    expect_status 2
+    expect_err "unmeasured.yaml:13:13: error: budget is by output_error, which layer_error: .* leaves out"
     config_one none.yaml
     run allot none.yaml
     expect_status 2
