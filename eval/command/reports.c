@@ -56,17 +56,19 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
                                struct bs_error *err)
 {
     struct bs_chart_how how = args->chart;
+    struct bs_lines drawn = {0};
     char *plots = bs_plots_folder(args), *files = NULL;
     enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
     how.plots = plots;
     how.directory = folder;
     how.published = *published;
     if (!status)
-        status = bs_chart_draw(results, name, &how, err);
-    if (!status && !(files = bs_chart_files(results, name, &how)))
+        status = bs_chart_draw(results, name, &how, &drawn, err);
+    if (!status && !(files = bs_chart_files(name, &how, &drawn)))
         status = bs_fail_memory(err);
     if (files)
         bs_print_line(stderr, "%s", files);
+    bs_lines_release(&drawn);
     bs_free(files);
     bs_free(plots);
     return status;

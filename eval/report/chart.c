@@ -264,12 +264,20 @@ static enum bs_status write_chart(struct bs_plot *plot, const char *base, const 
     return append_template(plot->script, plots, kind->name, err);
 }
 
-/* Counts in *drawn; a section without a finished trial, as where a run has just begun, is none:
+/* What follows a chart's name in those of its files. */
+static const char *suffix_of(const struct bs_chart_how *how)
+{
+    static const char *const suffixes[] = {"", "_single", "_dark", "_single_dark"};
+    return suffixes[how->is_single + 2 * how->is_dark];
+}
+
+/* Adds to `drawn`; a section without a finished trial, as where a run has just begun, is none:
  * what an earlier file had of it goes. */
 static enum bs_status draw_section(const struct bs_results *results, const struct section *section,
-                                   const struct bs_chart_how *how, const char *base, int *drawn,
-                                   struct bs_error *err)
+                                   const struct bs_chart_how *how, const char *name,
+                                   struct bs_lines *drawn, struct bs_error *err)
 {
+    char base[BS_CHART_NAME_BYTES + 16];
     const struct chart *chart = section->chart;
     const char *lines_of = chart->kind->lines_of;
     bool of_all = chart->kind->plot == bs_plot_xy;
@@ -280,13 +288,15 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
                            .asked = *chart->value ? chart->value : lines_of,
                            .of_all = of_all,
                            .of_predictions = chart->kind->plot == bs_plot_positions};
+    snprintf(base, sizeof base, "%s%s", name, suffix_of(how));
     bs_plot_set_width(&plot);
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
     struct bs_row *copies = bs_calloc((size_t)results->num_rows, sizeof *copies);
     enum bs_status status = plot.rows && copies ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = bs_plot_choose_rows(&plot, section->first, copies, !lines_of, err);
-    *drawn += plot.num_rows > 0;
+    if (!status && plot.num_rows)
+        status = bs_lines_add(drawn, err, "%s", name);
     if (!status && plot.num_rows)
         status = bs_chart_make(&plot, base, write_chart, section, err);
     else if (!status)
@@ -366,15 +376,8 @@ static bool is_of_texts(const struct bs_results *results, const struct chart *ch
     return false;
 }
 
-/* What follows a chart's name in those of its files. */
-static const char *suffix_of(const struct bs_chart_how *how)
-{
-    static const char *const suffixes[] = {"", "_single", "_dark", "_single_dark"};
-    return suffixes[how->is_single + 2 * how->is_dark];
-}
-
 static enum bs_status draw_sections(const struct bs_results *results, const struct chart *chart,
-                                    const struct bs_chart_how *how, int *drawn,
+                                    const struct bs_chart_how *how, struct bs_lines *drawn,
                                     struct bs_error *err)
 {
     enum bs_status status = BS_OK;
@@ -386,8 +389,7 @@ static enum bs_status draw_sections(const struct bs_results *results, const stru
             continue;
         char base[BS_CHART_NAME_BYTES];
         const struct section section = {chart, &results->rows[i]};
-        base_name(results, chart, number++, i, base, sizeof base - 16);
-        snprintf(base + strlen(base), 16, "%s", suffix_of(how));
+        base_name(results, chart, number++, i, base, sizeof base);
         status = draw_section(results, &section, how, base, drawn, err);
     }
     /* The name without a model is from a time when the file had one model. */
@@ -399,13 +401,14 @@ static enum bs_status draw_sections(const struct bs_results *results, const stru
 
 /* The chart of any value against any other, of all trials. */
 static enum bs_status draw_whole(const struct bs_results *results, const struct chart *chart,
-                                 const struct bs_chart_how *how, int *drawn, struct bs_error *err)
+                                 const struct bs_chart_how *how, struct bs_lines *drawn,
+                                 struct bs_error *err)
 {
     const struct section section = {chart, &results->rows[0]};
     struct bs_xy_axes axes;
     if (bs_xy_axes_find(results, how, &axes, err))
         return err->status;
-    char *base = bs_printf("%s_over_%s%s", axes.y.name, axes.x.name, suffix_of(how));
+    char *base = bs_printf("%s_over_%s", axes.y.name, axes.x.name);
     enum bs_status status = base ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = draw_section(results, &section, how, base, drawn, err);
@@ -414,7 +417,8 @@ static enum bs_status draw_whole(const struct bs_results *results, const struct 
 }
 
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
-                             const struct bs_chart_how *how, struct bs_error *err)
+                             const struct bs_chart_how *how, struct bs_lines *drawn,
+                             struct bs_error *err)
 {
     struct chart chart;
     if (!parse_name(name, &chart))
@@ -427,33 +431,34 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
     if (results->num_rows == 0)
         return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
     enum bs_status status = bs_make_directory(how->directory, err);
-    int drawn = 0;
+    int before = drawn->count;
     if (!status && chart.kind->plot == bs_plot_xy)
-        status = draw_whole(results, &chart, how, &drawn, err);
+        status = draw_whole(results, &chart, how, drawn, err);
     else if (!status)
-        status = draw_sections(results, &chart, how, &drawn, err);
-    if (!status && drawn == 0)
+        status = draw_sections(results, &chart, how, drawn, err);
+    if (!status && drawn->count == before)
         status = bs_fail(err, BS_EDATA, "%s: no finished trial to draw", results->path);
     return status;
 }
 
-char *bs_chart_files(const struct bs_results *results, const char *name,
-                     const struct bs_chart_how *how)
+char *bs_chart_files(const char *name, const struct bs_chart_how *how, const struct bs_lines *drawn)
 {
-    struct bs_xy_axes axes;
-    struct bs_error ignored;
-    char base[160], pictures[64] = "";
-    snprintf(base, sizeof base, "%s", name);
-    if (!strcmp(name, "xy") && !bs_xy_axes_find(results, how, &axes, &ignored))
-        snprintf(base, sizeof base, "%s_over_%s", axes.y.name, axes.x.name);
-    const char *star = strcmp(name, "xy") && bs_results_several_models(results) ? "_*" : "";
-    const char *before = "";
+    char pictures[64] = "";
+    size_t length = strlen(name);
+    bool parted = true; /* each has more than the chart's name */
+    for (int i = 0; i < drawn->count; i++)
+        parted = parted && drawn->lines[i][length] == '_';
+    const char *before = "", *first = drawn->lines[0];
     for (int i = 0; i < BS_NUM_PICTURES; i++)
         if (how->pictures >> i & 1u) {
             size_t used = strlen(pictures);
             snprintf(pictures + used, sizeof pictures - used, "%s.%s", before, bs_picture_names[i]);
             before = ", ";
         }
-    return bs_printf("%s/%s%s%s%s, .gp, .tsv", how->directory, base, star, suffix_of(how),
-                     pictures);
+    bool several = drawn->count > 1;
+    return bs_printf("%s/%s%s%s%s, .gp, .tsv", how->directory, several ? name : first,
+                     !several ? ""
+                     : parted ? "_*"
+                              : "*",
+                     suffix_of(how), pictures);
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "eval/base/lines.h"
 #include "eval/report/table.h"
 #include "eval/store/results.h"
 
@@ -50,13 +51,15 @@ int bs_charts_that_apply(const struct bs_results *results, const char *names[BS_
  * several numerics are in the file, those of other than the default ones have charts of their own,
  * <name>_<numerics>. Chart "xy" is one for all, <y>_over_<x>: any value against any other.
  * BS_ECONFIG for an unknown name, BS_EDATA where the file has nothing to draw, BS_EIO where gnuplot
- * is not there or fails (with its words). */
+ * is not there or fails (with its words). What was drawn is added to `drawn` by its name, without
+ * _single and _dark. */
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
-                             const struct bs_chart_how *how, struct bs_error *err);
+                             const struct bs_chart_how *how, struct bs_lines *drawn,
+                             struct bs_error *err);
 
-/* The files that it made, or makes: "results/x/pareto.png, .svg, .gp, .tsv", with a star where
- * there may be several of them. In new memory, NULL where that has run out. */
-char *bs_chart_files(const struct bs_results *results, const char *name,
-                     const struct bs_chart_how *how);
+/* The files of what was drawn, one chart at least: "results/x/pareto.png, .svg, .gp, .tsv", with a
+ * star where there are several. In new memory, NULL where that has run out. */
+char *bs_chart_files(const char *name, const struct bs_chart_how *how,
+                     const struct bs_lines *drawn);
 
 #endif

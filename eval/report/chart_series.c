@@ -338,8 +338,8 @@ void bs_script_range(FILE *script, const char *axis, struct bs_axis_range range)
         high = range.high * room;
     } else {
         double room = range.high > range.low ? 0.05 * (range.high - range.low) : 0.05 * range.high;
-        if (!(room > 0)) /* all of it nothing */
-            room = 0.05;
+        if (!(room > 0)) /* all of it nothing: numbers beside the axis that are short */
+            room = 0.5;
         low = range.low - 2 * room;
         high = range.high + room;
     }

@@ -125,8 +125,10 @@ static enum bs_status add_chart(const struct bs_page *page, const char *name, co
     enum bs_status status = BS_OK;
     for (int dark = 0; dark < 2 && !status; dark++) {
         struct bs_error failed, ignored;
+        struct bs_lines drawn = {0};
         how.is_dark = dark;
-        status = bs_chart_draw(&page->drawn->results, name, &how, &failed);
+        status = bs_chart_draw(&page->drawn->results, name, &how, &drawn, &failed);
+        bs_lines_release(&drawn);
         if (status == BS_EDATA) { /* the selection has left out what it needs */
             bs_html_element(out, "p", "%s is not drawn: %s", name, failed.message);
             return take_pictures(folder, "light", number, out, err);

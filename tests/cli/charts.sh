@@ -114,6 +114,35 @@ several() {
 }
 check "several files, and a selection" several
 
+# What a command says it drew is there, whatever models and texts have charts of their own.
+named() {
+    cat >texts.yaml <<'EOS'
+model: [model, twin]
+evaluation:
+  perplexity:
+    - {text: evaluation.txt, windows: 2, tokens: 16}
+    - {text: calibration.txt, windows: 2, tokens: 16}
+sweep:
+  - {algorithm: rtn, weights: {bits: [3, 4]}}
+EOS
+    local picture
+    cp -r model twin
+    sed -i 's/"num_hidden_layers": 2/"num_hidden_layers": 1/' twin/config.json
+    run run --quiet -o texts.h5 texts.yaml
+    run plot -o both texts.h5 --dark pareto perplexity_vs_bits
+    expect_status 0
+    expect_err '^both/pareto_\*_dark\.png, \.svg, \.gp, \.tsv$'
+    run plot -o one texts.h5 pareto --where 'model = twin'
+    expect_status 0
+    expect_err '^one/pareto_\*\.png, \.svg'
+    run plot -o second texts.h5 pareto --where 'text = calibration and model = twin'
+    expect_status 0
+    for picture in both/pareto_*_dark.png one/pareto_*.png $(sed -n 's/\.png, .*/.png/p' .err); do
+        expect_there "$picture"
+    done
+}
+check "what is said to be drawn is there" named
+
 # For a paper and for a dark page, each by a name of its own; the script draws the same again.
 print_out() {
     run plot --output print --size single --pictures pdf,eps sweep.h5 pareto

@@ -169,7 +169,9 @@ static void plot(const struct bs_results *results)
     setenv("PATH", fuzz_folder(), 1);
     for (int chart = 0; bs_chart_names[chart]; chart++) {
         struct bs_error err = {0};
-        enum bs_status status = bs_chart_draw(results, bs_chart_names[chart], &how, &err);
+        struct bs_lines drawn = {0};
+        enum bs_status status = bs_chart_draw(results, bs_chart_names[chart], &how, &drawn, &err);
+        bs_lines_release(&drawn);
         if (!status)
             abort(); /* it cannot have been drawn */
         fuzz_check(status, &err, NULL);

@@ -109,7 +109,9 @@ enum bs_status charts_draw(const char *name, const char *plots, struct bs_error 
     struct bs_results results;
     if (bs_results_read(charts_file, &results, err))
         fail_msg("%s", err->message);
-    enum bs_status status = bs_chart_draw(&results, name, charts_how_of(plots), err);
+    struct bs_lines drawn = {0};
+    enum bs_status status = bs_chart_draw(&results, name, charts_how_of(plots), &drawn, err);
+    bs_lines_release(&drawn);
     bs_results_release(&results);
     return status;
 }

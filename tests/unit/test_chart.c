@@ -359,9 +359,12 @@ static void test_memory(void **state)
     for (int chart = 0; bs_chart_names[chart]; chart++) {
         enum bs_status status = BS_ENOMEM;
         for (long n = 1; status; n++) {
+            struct bs_lines drawn = {0};
             bs_alloc_fail_at(n);
-            status = bs_chart_draw(&results, bs_chart_names[chart], charts_how_of("plots"), &err);
+            status = bs_chart_draw(&results, bs_chart_names[chart], charts_how_of("plots"), &drawn,
+                                   &err);
             bs_alloc_fail_at(0);
+            bs_lines_release(&drawn);
             if (status && status != BS_ENOMEM && !strstr(err.message, "Cannot allocate"))
                 fail_msg("allocation %ld: %s", n, err.message);
         }
