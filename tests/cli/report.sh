@@ -194,6 +194,16 @@ refused() {
     expect_refusal "missing\.h5"
     run report sweep.h5 -o sweep.h5/page.html
     expect_refusal 'sweep\.h5'
+    local name
+    for name in sweep.h5 sweep.yaml; do
+        cp $name before
+        run report sweep.h5 -o $name
+        expect_refusal "$name: is there already and no page"
+        expect_same_bytes $name before
+    done
+    mkfifo pipe
+    run report sweep.h5 -o pipe
+    expect_refusal "'pipe': not a regular file"
     mkdir bin
     status=0
     PATH=$PWD/bin "$program" report sweep.h5 >.out 2>.err </dev/null || status=$?
