@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 #include "eval/command/opened.h"
@@ -22,6 +23,12 @@ static char *path_of(const struct bs_arguments *args)
     return path;
 }
 
+/* The older layout begins with no name of its own. */
+static enum bs_status check_path(const char *path, struct bs_error *err)
+{
+    return bs_may_replace(path, bs_ends_in(path, ".dat") ? "" : "GGUF", "importance matrix", err);
+}
+
 /* Of the config's one model, or of the one that is asked for. */
 static enum bs_status write_imatrix(const struct bs_arguments *args, const struct bs_config *config,
                                     struct bs_error *err)
@@ -36,11 +43,16 @@ static enum bs_status write_imatrix(const struct bs_arguments *args, const struc
     if (wanted >> model != 1)
         return bs_fail(err, BS_ECONFIG,
                        "%s: error: there are several models, expected --model NAME", config->path);
-    if (bs_imatrix_run(config, model, &args->limits, args->process_output, args->quiet, &imatrix,
-                       err))
-        return err->status;
     char *path = path_of(args);
-    enum bs_status status = path ? bs_imatrix_write(path, &imatrix, err) : bs_fail_memory(err);
+    enum bs_status status = path ? check_path(path, err) : bs_fail_memory(err);
+    if (!status)
+        status = bs_imatrix_run(config, model, &args->limits, args->process_output, args->quiet,
+                                &imatrix, err);
+    if (status) {
+        bs_free(path);
+        return status;
+    }
+    status = bs_imatrix_write(path, &imatrix, err);
     if (!status)
         bs_print_line(stdout, "%s: %zu entries of %d windows of %d tokens", path, imatrix.count,
                       imatrix.chunks, imatrix.chunk_size);

@@ -1,7 +1,9 @@
 #include "eval/command/opened.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
@@ -16,6 +18,26 @@ char *bs_result_path(const struct bs_arguments *args)
     const char *name = bs_path_name(args->operands[0]), *dot = strrchr(name, '.');
     int length = (int)(dot && dot != name ? (size_t)(dot - name) : strlen(name));
     return bs_printf("results/%.*s.h5", length, name);
+}
+
+enum bs_status bs_may_replace(const char *path, const char *begin, const char *kind,
+                              struct bs_error *err)
+{
+    char found[32] = "";
+    size_t length = strlen(begin);
+    assert(length < sizeof found);
+    if (access(path, F_OK))
+        return BS_OK;
+    if (bs_file_check(path, err))
+        return err->status;
+    FILE *file = fopen(path, "rbe");
+    size_t read = file ? fread(found, 1, length, file) : 0;
+    if (file)
+        fclose(file);
+    if ((file && !read) || !strcmp(found, begin))
+        return BS_OK;
+    return bs_fail(err, BS_EIO, "%s: is there already and no %s, expected a name for one", path,
+                   kind);
 }
 
 void bs_close_all(struct bs_opened *opened)

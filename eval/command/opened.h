@@ -19,6 +19,12 @@ struct bs_opened {
  * when that runs out. */
 char *bs_result_path(const struct bs_arguments *args);
 
+/* What a command makes takes the place of nothing, of an empty file, or of one of its own kind (a
+ * "page"), which starts with `begin`: not of results or a config that are named by mistake, nor of
+ * a device. BS_EIO. */
+enum bs_status bs_may_replace(const char *path, const char *begin, const char *kind,
+                              struct bs_error *err);
+
 /* Loads the config, with what --set sets of it. As bs_config_load. */
 enum bs_status bs_config_of(const struct bs_arguments *args, struct bs_config *config,
                             struct bs_error *err);

@@ -1,12 +1,12 @@
 /* report: result files as a page for a browser. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/base/print.h"
 #include "eval/base/printable.h"
+#include "eval/command/opened.h"
 #include "eval/command/reports.h"
 #include "eval/report/page.h"
 
@@ -93,25 +93,6 @@ static enum bs_status report(const struct bs_arguments *args, const struct bs_re
     return status;
 }
 
-/* A page takes the place of nothing or of a page: not of results or a config that are named by
- * mistake, nor of a device. */
-static enum bs_status check_place(const char *path, struct bs_error *err)
-{
-    static const char begin[] = "<!doctype html>";
-    char found[sizeof begin] = "";
-    if (access(path, F_OK))
-        return BS_OK;
-    if (bs_file_check(path, err))
-        return err->status;
-    FILE *file = fopen(path, "rbe");
-    size_t read = file ? fread(found, 1, sizeof begin - 1, file) : 0;
-    if (file)
-        fclose(file);
-    if ((file && !read) || !strcmp(found, begin))
-        return BS_OK;
-    return bs_fail(err, BS_EIO, "%s: is there already and no page, expected a name for one", path);
-}
-
 static int command_report(const struct bs_arguments *args)
 {
     struct bs_error err;
@@ -119,7 +100,8 @@ static int command_report(const struct bs_arguments *args)
     if (bs_results_read_all(args->operands, args->num_operands, &results, &err))
         return bs_fail_print(&err);
     char *path = page_path(args);
-    enum bs_status status = path ? check_place(path, &err) : bs_fail_memory(&err);
+    enum bs_status status =
+        path ? bs_may_replace(path, "<!doctype html>", "page", &err) : bs_fail_memory(&err);
     if (!status)
         status = report(args, &results, path, &err);
     if (!status)

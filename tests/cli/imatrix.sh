@@ -87,6 +87,11 @@ wrong() {
         'are different files of one name'
     refused 's/algorithm: rtn/algorithm: gptq/; s/importance: imatrix/importance: a.gguf/' \
         "importance is a file's, which is of the model's own inputs, and gptq"
+    cp plain.yaml before
+    run imatrix plain.yaml -o plain.yaml
+    expect_status 2
+    expect_err '^bitsweep: plain.yaml: is there already and no importance matrix'
+    expect_same_bytes plain.yaml before
 }
 check "what is wrong with a file, or with its use, is said" wrong
 finish
