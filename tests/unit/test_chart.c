@@ -423,12 +423,13 @@ static void test_families(void **state)
 /* Where the text that begins at `at` stands in a picture of gnuplot's. */
 static double height_of(const char *picture, const char *at)
 {
-    double x = NAN, y = NAN;
+    char *end;
     const char *place = picture;
     for (const char *next = place; next && next < at; next = strstr(next + 1, "translate("))
         place = next;
-    assert_int_equal(sscanf(place, "translate(%lf,%lf)", &x, &y), 2);
-    return y;
+    assert_int_equal(strncmp(place, "translate(", 10), 0);
+    (void)strtod(place + 10, &end);
+    return strtod(end + 1, NULL);
 }
 
 /* No line of the title reaches down to the text, whose letters are 32 high. */
@@ -473,12 +474,11 @@ static void test_front_of_one(void **state)
     assert_int_equal(charts_draw("pareto", "plots", &err), BS_OK);
     charts_path("pareto", "tsv", path, sizeof path);
     assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
-    double bits, increase, name_x, name_y;
     const char *names = strstr(data, "# labels of the front");
     assert_non_null(names);
-    assert_int_equal(
-        sscanf(names, "%*[^\n]\n%lf\t%lf\t%*[^\t]\t%lf\t%lf", &bits, &increase, &name_x, &name_y),
-        4);
+    char *end;
+    double bits = strtod(strchr(names, '\n'), &end), increase = strtod(end, &end);
+    double name_x = strtod(strchr(end + 1, '\t'), &end), name_y = strtod(end, NULL);
     assert_true(fabs(increase - 123) < 1e-4);
     assert_true(name_x < bits || fabs(log(name_y / increase)) > 0.02);
     bs_free(data);
