@@ -69,20 +69,16 @@ static int take_numerics(const struct bs_command *command, const char *name,
     return usage_error(command, what, name);
 }
 
-/* A writer's name; a hyphen in it is as good as an underscore. */
 static int take_writer(const struct bs_command *command, const char *text,
                        struct bs_arguments *args)
 {
-    char what[320], list[256], name[64];
+    char what[320], list[256];
     struct bs_names names = {0};
-    snprintf(name, sizeof name, "%s", text);
-    for (char *c = name; *c; c++)
-        *c = *c == '-' ? '_' : *c;
-    args->writer = (const struct bs_writer *)bs_registry_find(&bs_writer_registry, name);
+    args->writer = bs_writer_find(text);
     if (args->writer)
         return BS_EXIT_DONE;
     bs_names_add_rows(&names, &bs_writer_registry);
-    bs_names_print(&names, name, list, sizeof list);
+    bs_names_print(&names, text, list, sizeof list);
     snprintf(what, sizeof what, "--as takes %s, not", list);
     return usage_error(command, what, text);
 }

@@ -49,8 +49,7 @@ static enum bs_status export_opened(const struct bs_arguments *args, struct bs_o
     if (opened->models.num_models > 1)
         return bs_fail(err, BS_ECONFIG, "the config has several models, expected --model");
     enum bs_status status = take_options(args, &choice, err);
-    const struct bs_export_request request = {.writer = args->writer,
-                                              .options = choice.options,
+    const struct bs_export_request request = {.how = &choice,
                                               .label = args->recipe,
                                               .path = args->operands[1],
                                               .verify = args->verify,

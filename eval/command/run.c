@@ -15,6 +15,7 @@
 #include "eval/command/opened.h"
 #include "eval/command/reports.h"
 #include "eval/report/chart.h"
+#include "eval/run/exports.h"
 #include "eval/run/models.h"
 #include "eval/run/places.h"
 #include "eval/run/published.h"
@@ -95,23 +96,72 @@ static int run_trials(const struct bs_arguments *args, const struct bs_telling *
     return BS_EXIT_DONE;
 }
 
+/* What the config asks to be written, which is refused before any trial runs where it cannot be; of
+ * a shard nothing is. */
+static enum bs_status list_exports(const struct bs_arguments *args,
+                                   const struct bs_telling *telling, struct bs_opened *opened,
+                                   bool waiting, struct bs_planned_exports *exports,
+                                   struct bs_error *err)
+{
+    *exports = (struct bs_planned_exports){.count = 0};
+    if (!args->shard.count)
+        return bs_exports_list(&opened->models, waiting, exports, err);
+    if (opened->config.num_exports)
+        bs_tell(telling, "notice", false,
+                "export: a shard writes none; a run without --shard does, over merged results");
+    return BS_OK;
+}
+
+/* Writes it; 1 where any of it failed. */
+static int run_exports(const struct bs_arguments *args, const struct bs_telling *telling,
+                       struct bs_opened *opened, const struct bs_planned_exports *exports)
+{
+    struct bs_error err;
+    int failed;
+    enum bs_status status =
+        bs_exports_run(&opened->models, exports, &args->limits, telling, stdout, &failed, &err);
+    if (status == BS_ESTOPPED)
+        bs_stop_now();
+    if (status)
+        return fail(telling, &err);
+    return failed ? BS_EXIT_TRIAL_FAILED : BS_EXIT_DONE;
+}
+
+/* The trials, and after the last round what is to be said and written of them. */
+static int run_round(const struct bs_arguments *args, const struct bs_telling *telling,
+                     struct bs_opened *opened, bool last, struct bs_sweep_outcome *outcome)
+{
+    struct bs_error err;
+    struct bs_planned_exports exports;
+    if (list_exports(args, telling, opened, !last, &exports, &err)) {
+        bs_tell_log(telling, "%s", err.message);
+        return bs_fail_print_model(&opened->config, &err);
+    }
+    int code = run_trials(args, telling, opened, outcome);
+    if (!code && last) {
+        bs_stop_keep("all trials are in %s", opened->path);
+        code = report_run(args, telling, opened, outcome);
+        if (code != BS_EXIT_INPUT) {
+            int exported = run_exports(args, telling, opened, &exports);
+            code = exported ? exported : code;
+        }
+    }
+    bs_exports_release(&exports);
+    return code;
+}
+
 /* In two rounds where budgets wait for what the first one measures. */
 static int run_opened(const struct bs_arguments *args, const struct bs_telling *telling,
                       struct bs_opened *opened)
 {
     struct bs_sweep_outcome outcome = {0, 0};
     bool waiting = opened->waiting;
-    int code = run_trials(args, telling, opened, &outcome);
-    if (!code && waiting) {
-        bs_close_all(opened);
-        code = bs_open_all(args, telling, opened);
-        if (!code)
-            code = run_trials(args, telling, opened, &outcome);
-    }
-    if (code)
+    int code = run_round(args, telling, opened, !waiting, &outcome);
+    if (code || !waiting)
         return code;
-    bs_stop_keep("all trials are in %s", opened->path);
-    return report_run(args, telling, opened, &outcome);
+    bs_close_all(opened);
+    code = bs_open_all(args, telling, opened);
+    return code ? code : run_round(args, telling, opened, true, &outcome);
 }
 
 /* What a run adds to is a log, and nothing else that is named by mistake: a config, results. */
@@ -189,11 +239,19 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct bs_open
                                  struct bs_error *err)
 {
     struct bs_print printing;
-    if (!bs_print_begin(&printing))
+    struct bs_planned_exports exports;
+    if (list_exports(args, &args->telling, opened, opened->waiting, &exports, err))
+        return err->status;
+    if (!bs_print_begin(&printing)) {
+        bs_exports_release(&exports);
         return bs_fail_memory(err);
+    }
     const char *path = opened->whole ? opened->whole : opened->path;
     enum bs_status status =
         bs_models_plan(&opened->models, path, &args->limits, args->quiet, printing.out, err);
+    if (!status)
+        bs_exports_print(&opened->models, &exports, printing.out);
+    bs_exports_release(&exports);
     char *text = bs_print_end(&printing);
     if (!status && !text)
         status = bs_fail_memory(err);
@@ -231,7 +289,7 @@ static int command_plan(const struct bs_arguments *args)
     struct bs_error err;
     int code = bs_open_all(args, &args->telling, &opened);
     if (!code && print_plan(args, &opened, &err))
-        code = bs_fail_print(&err);
+        code = bs_fail_print_model(&opened.config, &err);
     bs_close_all(&opened);
     return code;
 }
@@ -243,7 +301,8 @@ const struct bs_command bs_command_run = {
     .min_operands = 1,
     .max_operands = 1,
     .details = "Runs the trials that the config asks for and that its result file does not have, "
-               "then prints the whole table and draws the config's charts. A run that was "
+               "then prints the whole table, draws the config's charts and writes its exports. A "
+               "run that was "
                "stopped goes on where it was: what is finished is never computed twice, and an "
                "unfinished walk begins at its last checkpoint.",
     .options = "output model set shard time-limit accept-unknown memory scratch checkpoint threads "

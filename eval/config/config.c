@@ -36,6 +36,9 @@ const struct bs_config_key bs_config_keys[] = {
      "and pareto_NAME, of one of linears layer_NAME, of a figure of predictions NAME_by_position; "
      "beside a text, tasks have charts of the values that are named: acc_vs_bits, pareto_acc",
      false},
+    {"export", "a list of mappings, see export",
+     "recipes that `bitsweep run` writes as other programs read them, when their trials have run",
+     false},
     {"accept_unknown", "a list of keys",
      "keys of a model's config.json that look like arithmetic, are not understood, and are passed "
      "over all the same; recorded, and part of what a trial is",
@@ -192,6 +195,7 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
     const struct bs_yaml_node *sweep = bs_yaml_get(root, "sweep");
     const struct bs_yaml_node *expected = bs_yaml_get(root, "expected");
     const struct bs_yaml_node *charts = bs_yaml_get(root, "charts");
+    const struct bs_yaml_node *exports = bs_yaml_get(root, "export");
     const struct bs_yaml_node *accepted = bs_yaml_get(root, "accept_unknown");
     const struct bs_yaml_node *numerics = bs_yaml_get(root, "numerics");
     const struct bs_yaml_node *reference = bs_yaml_get(root, "reference");
@@ -209,6 +213,8 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
         status = read_expected(load, expected, load->report->num_kept == 0);
     if (!status && charts)
         status = read_charts(load, charts);
+    if (!status && exports)
+        status = bs_exports_read(load, exports);
     if (!status && accepted)
         status = read_accepted(load, accepted);
     if (numerics)
@@ -333,6 +339,7 @@ void bs_config_release(struct bs_config *config)
     for (int i = 0; i < config->num_charts; i++)
         bs_free(config->charts[i]);
     bs_free(config->charts);
+    bs_exports_free(config->exports, config->num_exports);
     bs_lines_release(&config->accept_unknown);
     memset(config, 0, sizeof *config);
 }

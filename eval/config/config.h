@@ -95,6 +95,16 @@ struct bs_expected_config {
     const struct bs_numerics *numerics; /* that the figure came of; NULL = not said */
 };
 
+/* One entry of `export:`: recipes of the sweep that are written when their trials have run. */
+struct bs_export_config {
+    char *recipe; /* a label, or a pattern of them */
+    char *model;  /* a name among the config's models; NULL = each that has the recipe */
+    char *out;    /* where, from the config's folder on; {recipe} and {model} stand for names */
+    struct bs_choice how; /* the writer, with its own options settled */
+    bool verify;
+    int line, column;
+};
+
 /* The options of each part, and the words of some. */
 extern const struct bs_option bs_calibration_options[];
 extern const char *const bs_sampling_names[];          /* by enum bs_sampling, NULL-terminated */
@@ -110,7 +120,7 @@ struct bs_config_key {
 };
 
 /* Of the file, a grid, `calibration:`, `evaluation:` (beside the names of evaluations), an entry of
- * one of those lists and one of `expected:`. */
+ * one of those lists, one of `expected:` and one of `export:`. */
 extern const struct bs_config_key bs_config_keys[];
 extern const struct bs_config_key bs_sweep_keys[];
 extern const struct bs_config_key bs_setting_keys[]; /* of `weights:` and `activations:` */
@@ -126,6 +136,8 @@ extern const struct bs_config_key bs_evaluation_keys[];
 extern const struct bs_config_key bs_text_keys[];
 extern const struct bs_config_key bs_task_keys[];
 extern const struct bs_config_key bs_expected_keys[];
+extern const struct bs_config_key bs_export_keys[];
+extern const struct bs_option bs_export_options[]; /* on struct bs_export_config */
 
 /* `calibrate_on:` and `compute:` of a grid, on struct bs_recipe. */
 extern const struct bs_option bs_recipe_options[];
@@ -160,6 +172,8 @@ struct bs_config {
     struct bs_expected_config *expected;
     int num_charts;
     char **charts;
+    int num_exports;
+    struct bs_export_config *exports;
     struct bs_lines notices; /* where the file says what does not apply to all that it names */
     struct bs_lines accept_unknown;     /* keys of the models' config.json */
     const struct bs_numerics *numerics; /* to compute by; NULL = not said */

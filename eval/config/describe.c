@@ -51,6 +51,8 @@ static const struct section sections[] = {
     {"layer_error", "the error of each linear", NULL, bs_layer_error_options, NULL, NULL, NULL},
     {"expected", "published figures beside the measured ones: an entry of the list",
      bs_expected_keys, NULL, NULL, NULL, NULL},
+    {"export", "an entry of export, beside the options of the layout it names", bs_export_keys,
+     bs_export_options, NULL, NULL, NULL},
     {.name = NULL},
 };
 

@@ -64,4 +64,8 @@ enum bs_status bs_evaluation_read(struct bs_load *load, const struct bs_yaml_nod
 void bs_calibration_release(struct bs_calibration_config *calibration);
 void bs_evaluation_release(struct bs_evaluation_config *evaluation);
 
+/* `export:`, a list of mappings, into the config. BS_ENOMEM. */
+enum bs_status bs_exports_read(struct bs_load *load, const struct bs_yaml_node *node);
+void bs_exports_free(struct bs_export_config *exports, int count);
+
 #endif

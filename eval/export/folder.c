@@ -6,6 +6,7 @@
 #include "eval/base/file.h"
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/export/mark.h"
 #include "eval/model/gguf_target.h"
 
 enum { CHUNK = 1 << 20, TENSORS_A_LINEAR = 6, HEADER_A_TENSOR = 300 };
@@ -301,7 +302,8 @@ enum bs_status bs_export_folder_close(void *state, struct bs_error *err)
     struct bs_export_folder *folder = state;
     const struct bs_export *export = folder->export;
     if (bs_stored_outer(export->model, put_outer, folder, err) ||
-        bs_safetensors_end(folder->tensors, err) || write_config(folder, err))
+        bs_safetensors_end(folder->tensors, err) || write_config(folder, err) ||
+        bs_export_mark_folder(export, err))
         return err->status;
     return bs_export_copy_files(bs_model_directory(export->model), export->path, err);
 }

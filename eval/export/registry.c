@@ -1,6 +1,8 @@
 /* Adding a writer is its file and one line here. */
 #include "eval/export/writer.h"
 
+#include <stdio.h>
+
 #define WRITERS(X)                                                                                 \
     X(compressed_tensors)                                                                          \
     X(gptq)                                                                                        \
@@ -23,3 +25,12 @@ const struct bs_registry bs_writer_registry = {
     .summary = "how `bitsweep export` writes a quantized model",
     .rows = rows,
 };
+
+const struct bs_writer *bs_writer_find(const char *text)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s", text);
+    for (char *c = name; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    return (const struct bs_writer *)bs_registry_find(&bs_writer_registry, name);
+}

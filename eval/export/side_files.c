@@ -10,6 +10,7 @@
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
 #include "eval/export/folder.h"
+#include "eval/export/mark.h"
 
 /* What is taken along: by what a name ends in, or begins with. */
 static const char *const endings[] = {".json",     ".jinja", ".txt", ".model",
@@ -17,8 +18,9 @@ static const char *const endings[] = {".json",     ".jinja", ".txt", ".model",
 static const char *const beginnings[] = {"LICENSE", "LICENCE", "NOTICE", "USE_POLICY", NULL};
 
 /* What the folder has of its own, or has no longer. */
-static const char *const left[] = {"config.json", "quantize_config.json", "quant_config.json",
-                                   "adapter_config.json", NULL};
+static const char *const left[] = {"config.json",       "quantize_config.json",
+                                   "quant_config.json", "adapter_config.json",
+                                   BS_EXPORT_MARK,      NULL};
 
 static bool is_wanted(const char *name)
 {

@@ -11,6 +11,8 @@ struct bs_export {
     const struct bs_model *model;   /* the unquantized one */
     const struct bs_recipe *recipe; /* resolved, its places checked */
     const char *label;              /* of the recipe, for people */
+    const char *id; /* of all that the files follow from, which they name: export/mark.h */
+    bool verified;  /* they get their final name only once they were read back and compared */
     /* What an error in each column of embedding and head counts, of a file that the recipe names;
      * NULL = 1 each. */
     const float *outer_importance[BS_NUM_OUTER];
@@ -50,5 +52,8 @@ struct bs_writer {
 
 /* All writers. */
 extern const struct bs_registry bs_writer_registry;
+
+/* The one of this name, in which a hyphen is as good as an underscore; NULL where there is none. */
+const struct bs_writer *bs_writer_find(const char *name);
 
 #endif

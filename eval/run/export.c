@@ -10,9 +10,11 @@
 #include "eval/base/file.h"
 #include "eval/base/machine.h"
 #include "eval/base/mem.h"
-#include "eval/config/report.h"
+#include "eval/base/print.h"
 #include "eval/base/printable.h"
 #include "eval/base/stop.h"
+#include "eval/config/report.h"
+#include "eval/export/mark.h"
 #include "eval/model/rope.h"
 #include "eval/recipe/assign.h"
 #include "eval/run/export_proof.h"
@@ -23,11 +25,13 @@
 struct exporting {
     struct bs_sweep *sweep;
     const struct bs_export_request *request;
+    const struct bs_writer *writer;
     const struct bs_recipe *recipe;
     struct bs_export export;
     char *path;           /* the right name, without a slash at its end */
     char *partial;        /* the folder beside it that holds the two others meanwhile */
     char *written, *mark; /* what is written to; the file that says whose the folder is */
+    char id[17];          /* of the export: what tells it from others */
     int lock;             /* that file, locked while the export runs; -1 = not yet */
     bool begun;           /* the folder is there, and ours */
     void *state;          /* the writer's */
@@ -51,6 +55,27 @@ static enum bs_status fail_label(const struct bs_sweep *sweep, const char *label
     return label
                ? bs_fail(err, BS_ECONFIG, "no recipe is called '%.200s', expected %s", label, list)
                : bs_fail(err, BS_ECONFIG, "--recipe is missing, expected %s", list);
+}
+
+/* The digest of all that the files follow from. */
+static enum bs_status name_id(struct exporting *e, const struct bs_trial *trial,
+                              struct bs_error *err)
+{
+    const struct bs_choice *how = e->request->how;
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
+    if (!out)
+        return bs_fail_memory(err);
+    bs_trial_print_written(e->sweep, trial, out);
+    fprintf(out, "writer: %s\n", how->plugin->name);
+    bs_choice_print_all(how, "writer", out);
+    char *canonical = bs_print_end(&printing);
+    if (!canonical)
+        return bs_fail_memory(err);
+    snprintf(e->id, sizeof e->id, "%.16s", bs_digest_of(canonical, strlen(canonical)).hex);
+    e->export.id = e->id;
+    bs_free(canonical);
+    return BS_OK;
 }
 
 /* The recipe of this label, and the calibration that it looks at, which is then selected. */
@@ -85,7 +110,7 @@ static enum bs_status choose_recipe(struct exporting *e, struct bs_error *err)
             "'%s' turns the model's channels, some of them online: no layout has a place "
             "for that",
             found->recipe_label);
-    return BS_OK;
+    return name_id(e, found, err);
 }
 
 /* ---- names ---- */
@@ -141,23 +166,47 @@ static enum bs_status begin_partial(struct exporting *e, struct bs_error *err)
         return err->status;
     e->begun = true;
     remove_written(e->written);
-    return e->request->writer->ending ? BS_OK : bs_make_directory(e->written, err);
+    return e->writer->ending ? BS_OK : bs_make_directory(e->written, err);
+}
+
+/* Whether what has the name already is this very export; anything else there is an error. */
+static enum bs_status look(const struct exporting *e, bool *there, struct bs_error *err)
+{
+    const char *path = e->request->path, *ending = e->writer->ending;
+    struct stat info;
+    struct bs_export_mark found;
+    *there = false;
+    if (ending && !bs_ends_in(path, ending))
+        return bs_fail(err, BS_ECONFIG, "'%s' is written as one file, expected a name in %s", path,
+                       ending);
+    if (lstat(path, &info))
+        return BS_OK;
+    if (bs_export_mark_read(path, &found, err))
+        return err->status;
+    bool same = found.id && !strcmp(found.id, e->id);
+    *there = same && (found.verified || !e->request->verify);
+    if (!*there && same)
+        bs_fail(err, BS_ECONFIG,
+                "'%s' is there already, written without being read back: expected no verify, or "
+                "a name that is free",
+                path);
+    else if (!*there && found.id)
+        bs_fail(err, BS_ECONFIG,
+                "'%s' is there already, another export (of '%.200s'): expected a name that is free",
+                path, found.recipe);
+    else if (!*there)
+        bs_fail(err, BS_ECONFIG, "'%s' is there already, expected a name that is free", path);
+    bs_export_mark_release(&found);
+    return *there ? BS_OK : err->status;
 }
 
 /* A folder beside the right name, in which it is written. */
 static enum bs_status choose_name(struct exporting *e, struct bs_error *err)
 {
-    const char *path = e->request->path, *ending = e->request->writer->ending;
-    struct stat info;
+    const char *path = e->request->path, *ending = e->writer->ending;
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         length--;
-    if (!lstat(path, &info))
-        return bs_fail(err, BS_ECONFIG, "'%s' is there already, expected a name that is free",
-                       path);
-    if (ending && !bs_ends_in(path, ending))
-        return bs_fail(err, BS_ECONFIG, "'%s' is written as one file, expected a name in %s", path,
-                       ending);
     e->path = bs_printf("%.*s", (int)length, path);
     e->partial = bs_printf("%.*s.partial", (int)length, path);
     e->written = bs_printf("%.*s.partial/model%s", (int)length, path, ending ? ending : "");
@@ -184,7 +233,7 @@ static enum bs_status take_block(void *context, const struct bs_variant *variant
     struct exporting *e = context;
     if (bs_stop_asked())
         return bs_fail(err, BS_ESTOPPED, "asked to stop");
-    if (e->request->writer->block(e->state, original, block, err))
+    if (e->writer->block(e->state, original, block, err))
         return err->status;
     return e->request->verify ? bs_export_proof_take(&e->proof, block, err) : BS_OK;
 }
@@ -229,7 +278,7 @@ static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
 static enum bs_status write_model(struct exporting *e, struct bs_error *err)
 {
     struct bs_walk walk = bs_sweep_walk(e->sweep);
-    const struct bs_writer *writer = e->request->writer;
+    const struct bs_writer *writer = e->writer;
     walk.quantized = take_block;
     walk.quantized_context = e;
     e->variant = (struct bs_variant){.recipe = e->recipe};
@@ -336,39 +385,64 @@ static void name_importance(struct exporting *e)
 static enum bs_status run(struct exporting *e, struct bs_error *err)
 {
     const struct bs_export_request *request = e->request;
-    if (request->verify && bs_export_proof_init(&e->proof, bs_model_architecture(e->sweep->model),
-                                                request->writer, err))
+    if (request->verify &&
+        bs_export_proof_init(&e->proof, bs_model_architecture(e->sweep->model), e->writer, err))
         return err->status;
     if (choose_name(e, err) || write_model(e, err) || (request->verify && verify(e, err)))
         return err->status;
     return bs_stop_asked() ? bs_fail(err, BS_ESTOPPED, "asked to stop") : commit(e, err);
 }
 
-enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_request *request,
-                             const struct bs_limits *limits, FILE *out, struct bs_error *err)
+/* What is decided before any work. */
+static enum bs_status prepare(struct exporting *e, struct bs_sweep *sweep,
+                              const struct bs_export_request *request, bool *there,
+                              struct bs_error *err)
 {
-    struct exporting e = {.sweep = sweep,
-                          .request = request,
-                          .limits = *limits,
-                          .out = out,
-                          .lock = -1,
-                          .export = {.model = sweep->model, .options = request->options}};
+    *e = (struct exporting){.sweep = sweep,
+                            .request = request,
+                            .writer = (const struct bs_writer *)request->how->plugin,
+                            .lock = -1,
+                            .export = {.model = sweep->model,
+                                       .options = request->how->options,
+                                       .verified = request->verify}};
     if (sweep->reference)
         return bs_fail(err, BS_ECONFIG,
                        "the config compares models as they are (reference), and has no recipe to "
                        "write");
-    if (choose_recipe(&e, err))
+    if (choose_recipe(e, err))
         return err->status;
-    e.export.recipe = e.recipe;
-    name_importance(&e);
-    if (request->writer->check(&e.export, err))
+    e->export.recipe = e->recipe;
+    name_importance(e);
+    return e->writer->check(&e->export, err) ? err->status : look(e, there, err);
+}
+
+enum bs_status bs_export_check(struct bs_sweep *sweep, const struct bs_export_request *request,
+                               bool *there, struct bs_error *err)
+{
+    struct exporting e;
+    return prepare(&e, sweep, request, there, err);
+}
+
+enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_request *request,
+                             const struct bs_limits *limits, FILE *out, struct bs_error *err)
+{
+    struct exporting e;
+    bool there;
+    if (prepare(&e, sweep, request, &there, err))
         return err->status;
+    if (there) {
+        bs_print_line(out, "%s: is there already, '%s' as %s: nothing is written", request->path,
+                      e.export.label, e.writer->plugin.name);
+        return BS_OK;
+    }
+    e.limits = *limits;
+    e.out = out;
     if (!e.limits.memory)
         e.limits.memory = bs_free_memory("") / 2;
     bs_stop_hold(true);
     enum bs_status status = run(&e, err);
     bs_stop_hold(false);
-    request->writer->free(e.state);
+    e.writer->free(e.state);
     if (e.begun)
         remove_partial(&e);
     if (e.lock >= 0)

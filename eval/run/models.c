@@ -14,8 +14,7 @@ static const char *name_of(const struct bs_models *models, int k)
     return models->config->models[models->models[k].model];
 }
 
-/* Opens the k-th model in place of the one that is open. */
-static enum bs_status switch_to(struct bs_models *models, int k, struct bs_error *err)
+enum bs_status bs_models_switch(struct bs_models *models, int k, struct bs_error *err)
 {
     if (models->at == k)
         return BS_OK;
@@ -105,7 +104,7 @@ static enum bs_status open_each(struct bs_models *models, struct bs_error *err)
 {
     struct bs_error failed = {.status = BS_OK};
     for (int k = models->num_models - 1; k >= 0; k--)
-        if (switch_to(models, k, err) || keep_ids(models, err))
+        if (bs_models_switch(models, k, err) || keep_ids(models, err))
             add_failure(&failed, err);
     if (failed.status)
         *err = failed;
@@ -298,7 +297,7 @@ enum bs_status bs_models_plan(struct bs_models *models, const char *path,
         return status;
     }
     for (int k = 0; k < models->num_models && !status; k++) {
-        status = switch_to(models, k, err);
+        status = bs_models_switch(models, k, err);
         if (status)
             break;
         bs_sweep_mark_done(&models->sweep, &results);
@@ -370,7 +369,7 @@ static enum bs_status run_models(struct bs_models *models, const char *path,
     for (int k = 0; k <= last && !status; k++) {
         if (!any_open(&models->models[k], past))
             continue;
-        status = switch_to(models, k, err);
+        status = bs_models_switch(models, k, err);
         if (status)
             break;
         bs_sweep_mark_done(&models->sweep, &past->whole);

@@ -32,6 +32,10 @@ enum bs_status bs_models_open(const struct bs_config *config, uint64_t wanted,
                               struct bs_error *err);
 void bs_models_close(struct bs_models *models);
 
+/* Opens the k-th of the wanted models in place of the one that is open. As bs_sweep_open, naming
+ * the model where there are several. */
+enum bs_status bs_models_switch(struct bs_models *models, int k, struct bs_error *err);
+
 /* Prints what bs_sweep_print does, for each model, with the time unless `quiet`: a piece of the
  * work is measured for it, where there is any. `path` is the result file, which need not be there;
  * of a sweep that is cut it is the whole's, and what shards have done is looked up in theirs. */

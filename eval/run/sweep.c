@@ -205,6 +205,21 @@ static void print_how(const struct bs_evaluation_config *e, const struct bs_wind
 /* What a model is called that is compared with a reference: it is as its files have it. */
 static const char published[] = "as published";
 
+void bs_trial_print_written(const struct bs_sweep *sweep, const struct bs_trial *trial, FILE *out)
+{
+    const struct bs_recipe *recipe = &sweep->config->recipes[trial->recipe];
+    const struct bs_lines *accepted = &bs_model_remarks(sweep->model)->accepted;
+    fprintf(out, "revision: %d\nnumerics: %s\nmodel: %s\n", REVISION, bs_numerics()->plugin.name,
+            bs_model_digest(sweep->model).hex);
+    if (sweep->reference)
+        fprintf(out, "reference: %s\n", bs_model_digest(sweep->reference).hex);
+    for (int i = 0; i < accepted->count; i++)
+        fprintf(out, "model.accepted: %s\n", accepted->lines[i]);
+    bs_recipe_print(recipe, out);
+    if (bs_recipe_needs_calibration(recipe))
+        print_windows("calibration", &sweep->calibrations[trial->calibration], out);
+}
+
 static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_trial *trial,
                                      struct bs_error *err)
 {
@@ -213,16 +228,7 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
     FILE *out = bs_print_begin(&printing);
     if (!out)
         return bs_fail_memory(err);
-    fprintf(out, "revision: %d\nnumerics: %s\nmodel: %s\n", REVISION, bs_numerics()->plugin.name,
-            bs_model_digest(sweep->model).hex);
-    if (sweep->reference)
-        fprintf(out, "reference: %s\n", bs_model_digest(sweep->reference).hex);
-    const struct bs_lines *accepted = &bs_model_remarks(sweep->model)->accepted;
-    for (int i = 0; i < accepted->count; i++)
-        fprintf(out, "model.accepted: %s\n", accepted->lines[i]);
-    bs_recipe_print(recipe, out);
-    if (bs_recipe_needs_calibration(recipe))
-        print_windows("calibration", &sweep->calibrations[trial->calibration], out);
+    bs_trial_print_written(sweep, trial, out);
     print_asked(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     print_how(&sweep->config->evaluations[trial->text], &sweep->texts[trial->text], out);
     if (recipe->num_steps || sweep->reference) {

@@ -53,6 +53,9 @@ struct bs_sweep {
     struct bs_trial *trials;
 };
 
+/* The lines of a trial's canonical text that say which weights it has: all but what is measured. */
+void bs_trial_print_written(const struct bs_sweep *sweep, const struct bs_trial *trial, FILE *out);
+
 /* Part of every trial's id, and of a row: it grows when a change of the program changes results. */
 int bs_results_revision(void);
 

@@ -86,7 +86,7 @@ unknown key
 12s/percdamp/percdmap/ => 12:5: unknown key 'percdmap'.*\(did you mean 'percdamp'\?\)
 12s/percdamp/alpha/ => 12:5: unknown key 'alpha'.*it is an option of gptaq and smoothquant, which this grid does not name
 12s/percdamp/bits/ => 12:5: unknown key 'bits'.*it belongs under weights
-13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts, accept_unknown, numerics or reference; here it is --threads on the command line$
+13s/$/\nthreads: 4/ => 14:1: unknown key 'threads', expected model, calibration, evaluation, sweep, expected, charts, export, accept_unknown, numerics or reference; here it is --threads on the command line$
 words of other tools
 1s/model/model_path/ => 1:1: model is missing && 1:1: unknown key 'model_path'.*\(did you mean 'model'\?\)$
 2s/text/dataset/ => 2:14: text is missing && 2:15: unknown key 'dataset'.*\(did you mean 'text'\?\)$

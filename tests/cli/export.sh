@@ -324,4 +324,61 @@ another_folder() {
 }
 check "a folder of that name that is another's stays as it is" another_folder
 
+# A config that asks for exports; $1 is the first one.
+asking() {
+    config_one asks.yaml
+    cat >>asks.yaml <<END
+export:
+  - $1
+END
+}
+
+a_run_writes() {
+    asking '{recipe: "rtn *", as: compressed-tensors, out: "made/{recipe}", verify: true}'
+    echo '  - {recipe: rtn w4 channel, as: gptq_v2, out: made/second}' >>asks.yaml
+    run plan --quiet asks.yaml
+    expect_status 0
+    expect_out '^export: rtn w4 channel as compressed_tensors to made/rtn_w4_channel, read back and measured$'
+    expect_out '^export: rtn w4 channel as gptq_v2 to made/second$'
+    run run --quiet --output asked.h5 asks.yaml
+    expect_status 0
+    expect_out '^evaluation: perplexity [0-9.]+ of the recipe and of the files, every NLL alike'
+    expect_there asked.h5 made/rtn_w4_channel/{config.json,bitsweep.json} made/second/quantize_config.json
+    expect_absent made/rtn_w4_channel.partial made/second.partial
+    touch -d '2001-01-01' made/*/config.json
+    run plan --quiet asks.yaml
+    expect_out 'to made/rtn_w4_channel \(there already\)$'
+    run run --quiet --output asked.h5 asks.yaml
+    expect_status 0
+    expect_out "^made/rtn_w4_channel: is there already, 'rtn w4 channel' as compressed_tensors: nothing is written$"
+    [ -z "$(find made -name config.json -newermt 2002-01-01)" ] || problem "expected the exports to stay as they were"
+    run export --quiet --as gptq_v2 one.yaml made/second
+    expect_status 0
+    expect_out '^made/second: is there already'
+}
+check "a run writes what its config asks for, once" a_run_writes
+
+# The refusal of the config, before anything has run.
+asked_refusal() {
+    asking "$1"
+    run run --quiet --output never.h5 asks.yaml
+    expect_refusal "^(bitsweep: )?asks.yaml:11:$2"
+    expect_absent never.h5
+}
+
+asked_in_vain() {
+    asked_refusal '{recipe: "rtn *", as: awq, out: made/second}' "5: error: export: 'made/second' is there already, another export \(of 'rtn w4 channel'\)"
+    asked_refusal '{recipe: rtn w4 channel, as: gptq_v2, out: made/second, verify: true}' "5: error: export: 'made/second' is there already, written without being read back"
+    mkdir mine
+    asked_refusal '{recipe: rtn w4 channel, as: awq, out: mine}' "5: error: export: 'mine' is there already, expected a name that is free"
+    asked_refusal '{recipe: rtn w5, as: awq, out: new}' "5: error: export: no recipe is called 'rtn w5', expected .*rtn w4 channel"
+    asked_refusal '{recipe: rtn w4 channel, as: bitsandbytes, out: new}' '5: error: export: model.layers.0.self_attn.q_proj: weights are int'
+    asked_refusal '{recipe: rtn w4 channel, as: awk, out: new}' "34: error: as is 'awk', expected .*did you mean 'awq'"
+    asked_refusal '{recipe: rtn w4 channel, as: awq, out: "{recpe}"}' "44: error: out is '.recpe.', expected .recipe. or .model."
+    asked_refusal '{recipe: rtn w4 channel, as: awq, out: new, plain: f16}' "49: error: unknown key 'plain'"
+    asked_refusal '{recipe: rtn w4 channel, as: awq}' '5: error: out is missing'
+    asked_refusal '{recipe: "*", as: awq, out: new, model: other}' "45: error: model is 'other', expected model"
+}
+check "what a config asks for in vain is refused before anything runs" asked_in_vain
+
 finish

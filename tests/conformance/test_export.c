@@ -90,7 +90,7 @@ static bool try_one(const struct bs_writer *writer, const struct bs_model *model
     struct bs_error err = {.status = BS_OK};
     struct bs_recipe recipe;
     recipe_build(&recipe, "rtn", settings);
-    struct bs_export export = {.model = model, .recipe = &recipe, .label = settings};
+    struct bs_export export = {.model = model, .recipe = &recipe, .label = settings, .id = "an id"};
     bool takes = !writer->check(&export, &err);
     if (takes)
         write_and_compare(writer, &export);
@@ -269,7 +269,8 @@ static void one_bit_is_found(void **state)
     struct bs_model *model = tiny_model_cut(place, 1, NULL);
     recipe_build(&recipe, "rtn", "bits=4");
     for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
-        struct bs_export export = {.model = model, .recipe = &recipe, .label = "rtn w4"};
+        struct bs_export export = {
+            .model = model, .recipe = &recipe, .label = "rtn w4", .id = "an id"};
         struct bs_export_proof proof;
         struct bs_error err = {.status = BS_OK};
         struct bs_model *read;

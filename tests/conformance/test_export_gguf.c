@@ -59,7 +59,7 @@ static enum bs_status write_model(const char *from, const struct bs_recipe *reci
         bs_option_parse(bs_option_find(gguf()->plugin.options, "plain"), plain, options, &err),
         BS_OK);
     struct bs_export export = {
-        .model = model, .recipe = recipe, .label = "a recipe", .options = options};
+        .model = model, .recipe = recipe, .label = "a recipe", .id = "an id", .options = options};
     enum bs_status status = gguf()->check(&export, &err);
     export.path = to;
     if (!status)

@@ -147,7 +147,8 @@ static void test_errors_of_the_file(void **state)
         "and "
         "name, or a list of them\n"
         "1:1: error: unknown key 'modle', expected model, calibration, evaluation, "
-        "sweep, expected, charts, accept_unknown, numerics or reference (did you mean 'model'?)\n"
+        "sweep, expected, charts, export, accept_unknown, numerics or reference (did you mean "
+        "'model'?)\n"
         "2:14: error: text is missing, expected a file or a known text, see texts\n"
         "2:24: error: windows is '0', expected a whole number from 1 to 1048576\n"
         "2:35: error: tokens is 'many', expected a whole number from 1 to 1048576\n"
@@ -172,14 +173,14 @@ static void test_errors_of_the_file(void **state)
         "layer_error\n"
         "12:39: error: chart is nothing, expected perplexity_vs_bits, pareto or "
         "layer_error\n");
-    config_expect_errors("a: 1\n",
-                         "1:1: error: model is missing, expected a folder or a hub name, a mapping "
-                         "with path and "
-                         "name, or a list of them\n"
-                         "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
-                         "1:1: error: sweep is missing, expected a list of grids\n"
-                         "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
-                         "sweep, expected, charts, accept_unknown, numerics or reference\n");
+    config_expect_errors(
+        "a: 1\n", "1:1: error: model is missing, expected a folder or a hub name, a mapping "
+                  "with path and "
+                  "name, or a list of them\n"
+                  "1:1: error: evaluation is missing, expected a mapping, see evaluation\n"
+                  "1:1: error: sweep is missing, expected a list of grids\n"
+                  "1:1: error: unknown key 'a', expected model, calibration, evaluation, "
+                  "sweep, expected, charts, export, accept_unknown, numerics or reference\n");
     config_expect_errors(
         "model: {a: b}\nevaluation: {perplexity: {text: e}}\nsweep: {algorithm: rtn}\n"
         "charts: []\n",

@@ -9,6 +9,7 @@
 #include "eval/checkpoint/tensor.h"
 #include "eval/export/gguf_metadata.h"
 #include "eval/export/gguf_types.h"
+#include "eval/export/mark.h"
 #include "eval/export/writer.h"
 #include "eval/linalg/bfloat16.h"
 #include "eval/model/stored.h"
@@ -161,7 +162,7 @@ static enum bs_status put_metadata(struct state *s, struct bs_error *err)
     return bs_gguf_put_count(s->writer, "general.file_type", bs_gguf_file_type(s->export), err) ||
                    bs_gguf_put_count(s->writer, "general.quantization_version",
                                      QUANTIZATION_VERSION, err) ||
-                   bs_gguf_put_text(s->writer, "bitsweep.recipe", s->export->label, err)
+                   bs_export_mark_gguf(s->export, s->writer, err)
                ? err->status
                : BS_OK;
 }
