@@ -2,8 +2,6 @@
 
 BS_LEVELS(bs_cell_loops);
 
-enum { BYTE_CODES = 256, CODES = 512 };
-
 /* --- draws --- */
 
 /* The finalizer of SplitMix64 (Steele et al. 2014). */
@@ -38,6 +36,23 @@ float bs_draw(uint64_t key, uint64_t index)
 {
     const float unit = 0x1p-24f;
     return (float)(mix(key + index * golden) >> 40) * unit;
+}
+
+/* --- tables --- */
+
+void bs_levels_plant(const struct bs_levels *levels, float *tree)
+{
+    int places = 2 * BS_SHORT_TABLE;
+    while (places < levels->count)
+        places *= 2;
+    tree[0] = INFINITY; /* no node */
+    for (int size = 1; size < places; size *= 2)
+        for (int j = 0; j < size; j++) {
+            int code = (2 * j + 1) * (places / size / 2) - 1; /* the last on the left */
+            tree[size + j] = code + 1 < levels->count ? bs_levels_end(levels, code) : INFINITY;
+        }
+    for (int rest = places; rest < BS_TREE; rest++)
+        tree[rest] = INFINITY;
 }
 
 /* --- one value --- */
@@ -105,19 +120,6 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
 
 /* --- many values --- */
 
-/* By a table, some codes at a time. */
-static void round_table(const struct bs_cell *cell, float *x, size_t count)
-{
-    uint8_t codes[CODES];
-    for (size_t at = 0; at < count; at += CODES) {
-        size_t some = count - at < CODES ? count - at : CODES;
-        bs_cell_loops[bs_isa()]->encode_table(cell, x + at, some, codes);
-        for (size_t i = 0; i < some; i++)
-            if (!isnan(x[at + i]))
-                x[at + i] = bs_cell_decode(cell, codes[i]);
-    }
-}
-
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
                    size_t count)
 {
@@ -134,8 +136,8 @@ void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64
         bs_cell_loops[bs_isa()]->round_short_table(cell, x, count);
         return;
     }
-    if (rounder.mode == BS_NEAREST && cell->levels->count <= BYTE_CODES) {
-        round_table(cell, x, count);
+    if (rounder.mode == BS_NEAREST && cell->levels->count <= BS_TREE) {
+        bs_cell_loops[bs_isa()]->round_table(cell, x, count);
         return;
     }
     for (size_t i = 0; i < count; i++)

@@ -13,12 +13,15 @@
 #include "eval/quant/minifloat.h"
 #include "eval/quant/setting.h"
 
+enum { BS_TREE = 256 };
+
 /* Ascending levels, no two alike; a code is the place of one. */
 struct bs_levels {
     int count;           /* 2 to 65536 */
     const float *values; /* [count]; NULL: by arithmetic */
     const float *bounds; /* [count - 1] where one level ends and the next begins; NULL: middles */
     enum bs_ties ties;   /* at a bound, of a table */
+    const float *tree;   /* [BS_TREE] of bs_levels_plant; NULL: made where it is asked for */
 
     /* Without a table all of these numbers; where they have no exponent_bits whole numbers, of
      * which the cell says which is the first, and ties go to even ones. */
@@ -42,12 +45,18 @@ static inline bool bs_levels_goes_up(const struct bs_levels *levels, int code, f
 }
 
 /* What a value is greater than exactly where it is past a code's level: the bound, or the float
- * before it where a tie goes up. With these as bounds and BS_TIES_DOWN a table rounds the same. */
+ * before it where a tie goes up. */
 static inline float bs_levels_end(const struct bs_levels *levels, int code)
 {
     float bound = bs_levels_bound(levels, code);
     return bs_levels_goes_up(levels, code, bound) ? nextafterf(bound, -INFINITY) : bound;
 }
+
+/* Lays the ends of a table's levels, at most BS_TREE, out as a search by halves meets them, for a
+ * format to keep in levels->tree: of the codes that node n stands for, those after tree[n] are 2n +
+ * 1's, the others 2n's; node 1 stands for all, those from 2^d on for one each, 2^d the least of 32,
+ * 64, 128 and 256 that is no less than count. Codes beyond the last have no value before them. */
+void bs_levels_plant(const struct bs_levels *levels, float *tree);
 
 /* The values of a group. */
 struct bs_cell {
@@ -148,13 +157,14 @@ struct bs_encoded {
     float next_low, next_high; /* the extremes of the values that come next, as of bs_min_max */
 };
 
-/* The loops of a level: of cells of whole numbers, and of tables of at most BS_SHORT_TABLE levels
- * the values that bs_cell_round puts in the place of count, and their codes; those of any table of
- * at most 256 levels; and bs_cell_encode_bytes. */
+/* The loops of a level: of cells of whole numbers, of tables of at most BS_SHORT_TABLE levels, and
+ * of any of at most BS_TREE, the values that bs_cell_round puts in the place of count, and their
+ * codes; and bs_cell_encode_bytes. */
 enum { BS_SHORT_TABLE = 16 };
 struct bs_cell_loops {
     void (*round_whole)(const struct bs_cell *cell, float *x, size_t count);
     void (*round_short_table)(const struct bs_cell *cell, float *x, size_t count);
+    void (*round_table)(const struct bs_cell *cell, float *x, size_t count);
     void (*encode_whole)(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes);
     void (*encode_short_table)(const struct bs_cell *cell, const float *x, size_t count,
                                uint8_t *codes);

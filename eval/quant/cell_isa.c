@@ -1,6 +1,13 @@
 #include "eval/quant/cell.h"
 
 #include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__) && BS_ISA > 1
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES = 32 };
 
@@ -130,42 +137,144 @@ static void encode_short_table(const struct bs_cell *cell, const float *x, size_
         code_lanes(cell, x + i, 1, codes + i);
 }
 
-/* What a value must be greater than to be past each level: where the table does not say, in room
- * [255]. */
-static const float *ends_of(const struct bs_levels *levels, float *room)
+/* --- by a tree --- */
+
+#if BS_ISA == 3
+enum { W = 16, REACH = 32, MOST_HELD = 128 };
+#elif BS_ISA == 2
+enum { W = 8, REACH = 8, MOST_HELD = 16 };
+#else
+enum { W = 4, REACH = 1, MOST_HELD = 1 };
+#endif
+
+typedef float vec __attribute__((vector_size(4 * W)));
+typedef float unaligned_vec __attribute__((vector_size(4 * W), may_alias, aligned(4)));
+typedef int32_t places __attribute__((vector_size(4 * W)));
+typedef int32_t unaligned_places __attribute__((vector_size(4 * W), may_alias, aligned(4)));
+
+/* from[at modulo REACH], all of which is in registers. */
+INLINE vec permuted(const float *from, places at)
 {
-    if (levels->bounds && levels->ties == BS_TIES_DOWN)
-        return levels->bounds;
-    for (int code = 0; code + 1 < levels->count; code++)
-        room[code] = bs_levels_end(levels, code);
+#if BS_ISA == 3
+    return (vec)_mm512_permutex2var_ps(_mm512_loadu_ps(from), (__m512i)at,
+                                       _mm512_loadu_ps(from + W));
+#elif BS_ISA == 2
+    return (vec)_mm256_permutevar8x32_ps(_mm256_loadu_ps(from), (__m256i)at);
+#else
+    (void)at;
+    return from[0] - (vec){0};
+#endif
+}
+
+/* from[at] of the first `size`, at most MOST_HELD; REACH of them are read. */
+INLINE vec held(const float *from, int size, places at)
+{
+    vec found = permuted(from, at);
+    for (int first = REACH; first < size; first += REACH) {
+        places here = at >= first;
+        vec other = permuted(from + first, at);
+        found = (vec)(((places)other & here) | ((places)found & ~here));
+    }
+    return found;
+}
+
+/* from[at], from memory. */
+INLINE vec gathered(const float *from, places at)
+{
+#if BS_ISA == 2
+    return (vec)_mm256_i32gather_ps(from, (__m256i)at, sizeof(float));
+#else
+    vec found;
+    for (int l = 0; l < W; l++)
+        found[l] = from[at[l]];
+    return found;
+#endif
+}
+
+/* One level of the tree down: to the right of the nodes whose end u is greater than. */
+INLINE places descend(const float *tree, int size, vec u, places at)
+{
+    vec end = size <= MOST_HELD ? held(tree + size, size, at) : gathered(tree + size, at);
+    return at + at - (places)(u > end);
+}
+
+/* The codes of LANES values, as bs_cell_search has them. */
+static inline void search_lanes(const struct bs_cell *cell, const float *tree, const float *x,
+                                int32_t *codes)
+{
+    float all[LANES];
+    positions(cell, x, LANES, all);
+    for (int l = 0; l < LANES; l += W) {
+        vec u = *(const unaligned_vec *)(all + l);
+        places at = {0};
+        at = descend(tree, 1, u, at);
+        at = descend(tree, 2, u, at);
+        at = descend(tree, 4, u, at);
+        at = descend(tree, 8, u, at);
+        at = descend(tree, 16, u, at);
+        if (cell->levels->count > 32)
+            at = descend(tree, 32, u, at);
+        if (cell->levels->count > 64)
+            at = descend(tree, 64, u, at);
+        if (cell->levels->count > 128)
+            at = descend(tree, 128, u, at);
+        *(unaligned_places *)(codes + l) = at;
+    }
+}
+
+/* The table's tree; where it brings none, made in room. */
+static const float *tree_of(const struct bs_levels *levels, float *room)
+{
+    if (levels->tree)
+        return levels->tree;
+    bs_levels_plant(levels, room);
     return room;
 }
 
-/* By halves, as bs_cell_search, but all lanes go on to the end, without a branch between them. */
-static inline void search_lanes(const struct bs_cell *cell, const float *ends, const float *x,
-                                int lanes, uint8_t *restrict codes)
+/* The last values of many, as LANES of them. */
+static const float *fill_lanes(const float *x, size_t some, float *room)
 {
-    float u[LANES];
-    int32_t low[LANES] = {0};
-    positions(cell, x, lanes, u);
-    for (int left = cell->levels->count; left > 1; left -= left / 2) {
-        int half = left / 2;
-        for (int l = 0; l < lanes; l++)
-            low[l] += half & -(int32_t)(u[l] > ends[low[l] + half - 1]); /* no branch */
-    }
-    for (int l = 0; l < lanes; l++)
-        codes[l] = (uint8_t)low[l];
+    if (some == LANES)
+        return x;
+    for (size_t l = 0; l < LANES; l++)
+        room[l] = l < some ? x[l] : 0;
+    return room;
 }
 
 static void encode_table(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
 {
-    float room[255];
-    const float *ends = ends_of(cell->levels, room);
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES)
-        search_lanes(cell, ends, x + i, LANES, codes + i);
-    for (; i < count; i++)
-        search_lanes(cell, ends, x + i, 1, codes + i);
+    float room[BS_TREE], last[LANES];
+    const float *tree = tree_of(cell->levels, room);
+    for (size_t at = 0; at < count; at += LANES) {
+        int32_t found[LANES];
+        size_t some = count - at < LANES ? count - at : LANES;
+        search_lanes(cell, tree, fill_lanes(x + at, some, last), found);
+        if (some == LANES)
+            for (size_t l = 0; l < LANES; l++)
+                codes[at + l] = (uint8_t)found[l];
+        else
+            for (size_t l = 0; l < some; l++)
+                codes[at + l] = (uint8_t)found[l];
+    }
+}
+
+static void round_table(const struct bs_cell *cell, float *x, size_t count)
+{
+    float room[BS_TREE], last[LANES];
+    const float *tree = tree_of(cell->levels, room), *values = cell->levels->values;
+    for (size_t at = 0; at < count; at += LANES) {
+        int32_t found[LANES];
+        size_t some = count - at < LANES ? count - at : LANES;
+        const float *from = fill_lanes(x + at, some, last);
+        search_lanes(cell, tree, from, found);
+        float rounded[LANES];
+        for (size_t l = 0; l < LANES; l++) {
+            float value = cell->scale * values[found[l]];
+            value = cell->shift == 0 ? value : value + cell->shift;
+            rounded[l] = from[l] != from[l] ? from[l] : value;
+        }
+        memcpy(x + at, rounded, some * sizeof *x);
+    }
 }
 
 /* What encoding gathers, in lanes so that its loops are vector loops. */
@@ -232,6 +341,7 @@ const struct bs_cell_loops BS_AT_LEVEL(bs_cell_loops) = {
     .round_short_table = round_short_table,
     .encode_whole = encode_whole,
     .encode_short_table = encode_short_table,
+    .round_table = round_table,
     .encode_table = encode_table,
     .encode_bytes = encode_bytes,
 };

@@ -158,26 +158,37 @@ static void values_go_where_each_mode_says(void **state)
 static void many_are_as_each(void **state)
 {
     (void)state;
-    enum { TABLES = 7 };
-    static const int counts[TABLES] = {2, 15, 16, 17, 100, 255, 256};
-    static float values[MOST], x[COUNT];
+    enum { TABLES = 12, MANY = 3 * BS_TREE + 5 };
+    static const int counts[TABLES] = {2, 15, 16, 17, 32, 33, 64, 65, 128, 129, 255, 256};
+    static float values[MOST], tree[BS_TREE], x[MANY], rounded[MANY];
     for (int n = 0; n < TABLES; n++)
         for (int ties = BS_TIES_EVEN; ties <= BS_TIES_DOWN; ties++) {
-            const struct bs_levels table = {
+            struct bs_levels table = {
                 .count = counts[n], .values = values, .ties = (enum bs_ties)ties};
-            const struct bs_cell cell = {.levels = &table, .scale = 0.5f};
-            uint8_t codes[COUNT];
+            const struct bs_cell cell = {.levels = &table, .scale = 0.5f, .shift = ties ? 0 : 1};
+            uint8_t codes[MANY];
             fill_table(values, counts[n], (uint64_t)counts[n]);
-            for (int i = 0; i < COUNT; i++) { /* ends of levels, and beside them */
+            if (ties % 2) { /* else its ends are laid out for each call */
+                bs_levels_plant(&table, tree);
+                table.tree = tree;
+            }
+            for (int i = 0; i < MANY; i++) { /* ends of levels, and beside them */
                 int code = i / 3 % (counts[n] - 1);
                 float end = bs_levels_bound(&table, code);
                 float beside = nextafterf(end, i % 3 > 1 ? INFINITY : -INFINITY);
-                x[i] = 0.5f * (i % 3 ? beside : end);
+                x[i] = 0.5f * (i % 3 ? beside : end) + cell.shift;
             }
-            x[7] = NAN;
-            bs_cell_encode_all(&cell, x, COUNT, false, codes);
-            for (int i = 0; i < COUNT; i++)
-                assert_int_equal(codes[i], bs_cell_search(&cell, x[i]));
+            x[0] = NAN; /* in the place of the first end, at which the last numbers are too */
+            x[1] = INFINITY;
+            x[2] = -INFINITY;
+            bs_cell_encode_all(&cell, x, MANY, false, codes);
+            memcpy(rounded, x, sizeof x);
+            bs_cell_round(&cell, (struct bs_rounder){.mode = BS_NEAREST}, 0, rounded, MANY);
+            for (int i = 0; i < MANY; i++) {
+                int code = bs_cell_search(&cell, x[i]);
+                assert_int_equal(codes[i], code);
+                assert_true(i == 0 ? isnan(rounded[i]) : rounded[i] == bs_cell_decode(&cell, code));
+            }
         }
 }
 

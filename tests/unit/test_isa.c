@@ -150,6 +150,14 @@ static void made_roundings(size_t count, struct made *made)
     cell.levels = &table;
     cell.shift = 0.01f;
     bs_cell_round(&cell, rounder, 0, made->floats + count / 2, count - count / 2);
+    float ladder[BS_TREE];
+    for (int k = 0; k < BS_TREE; k++)
+        ladder[k] = (float)(k * k - 9000) / 7e3f;
+    for (int levels = 20; levels <= BS_TREE; levels += 59) { /* 20, 79, 138, 197, 256 */
+        const struct bs_levels long_table = {.count = levels, .values = ladder};
+        cell.levels = &long_table;
+        bs_cell_round(&cell, rounder, 0, made->floats + levels % (int)LONG, count / 8);
+    }
     for (size_t i = 0; i < LONG; i++)
         made->doubles[i] = codes[i];
 }

@@ -15,8 +15,8 @@ enum { GROUP_CHANNEL = 0, GROUP_TENSOR = -1, SCALE_BITS = 16, MOST_SHOWN = 8 };
 struct codebook {
     struct bs_numbers levels;
     int group_size;
-    float values[BS_MOST_NUMBERS], ends[BS_MOST_NUMBERS];
-    struct bs_levels table; /* whose values and bounds are these */
+    float values[BS_MOST_NUMBERS], tree[BS_TREE];
+    struct bs_levels table; /* whose values and tree are these */
 };
 
 static const struct bs_numbers ternary = {.count = 3, .values = {-1, 0, 1}};
@@ -58,7 +58,7 @@ static void codebook_copied(void *options)
 {
     struct codebook *opt = options;
     opt->table.values = opt->values;
-    opt->table.bounds = opt->ends;
+    opt->table.tree = opt->tree;
 }
 
 static enum bs_status codebook_resolve(void *options, enum bs_use use, struct bs_error *err)
@@ -72,12 +72,9 @@ static enum bs_status codebook_resolve(void *options, enum bs_use use, struct bs
             return bs_fail(err, BS_ECONFIG, "levels has %.9g twice, expected each once",
                            opt->levels.values[k]);
     }
-    const struct bs_levels middles = {
-        .count = opt->levels.count, .values = opt->values, .ties = BS_TIES_EVEN};
-    for (int k = 0; k + 1 < middles.count; k++)
-        opt->ends[k] = bs_levels_end(&middles, k);
-    opt->table = (struct bs_levels){.count = middles.count, .ties = BS_TIES_DOWN};
+    opt->table = (struct bs_levels){.count = opt->levels.count, .ties = BS_TIES_EVEN};
     codebook_copied(opt);
+    bs_levels_plant(&opt->table, opt->tree);
     return BS_OK;
 }
 
