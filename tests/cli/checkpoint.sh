@@ -1,4 +1,5 @@
 #!/bin/bash
+# Alone: when it stops a run goes by how long a run takes.
 # One long walk that is ended again and again, by any signal and at any moment, goes on from its
 # checkpoint to the same bits; what is in a checkpoint's place and is none of this walk is not used.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"

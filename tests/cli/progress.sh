@@ -1,4 +1,5 @@
 #!/bin/bash
+# Alone: when it stops a run goes by how long a run takes.
 # What a run tells as it goes: lines, objects for programs, a log, and what a stop kept.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# Alone: when it stops a run goes by how long a run takes.
 # A sweep that is killed, at any moment, and started again gives what an uninterrupted one gives; no
 # finished trial is lost, or run twice; one run at a time writes a result file.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"

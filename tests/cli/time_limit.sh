@@ -1,4 +1,5 @@
 #!/bin/bash
+# Alone: when it stops a run goes by how long a run takes.
 # Runs that end before a time limit, again and again, until all is done: nothing is lost, and what was
 # kept is never done twice, as a whole sweep and as shards of one.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
