@@ -10,13 +10,16 @@
  * already stands as a tile reads it is not packed where it would be read too seldom: A for
  * FEW_COLUMNS columns of B or fewer, B for FEW_TILES tiles or, where its rows are NEAR each other,
  * SOME_TILES. Where rows are a multiple of SAME_SET apart their lines have to share one set of the
- * first cache, of no more than 8: a tile then reads half as many. */
-#if BS_ISA == 3
-enum { ROWS = 14, UNROLLED = 4 };
-#else
-enum { ROWS = 6, UNROLLED = BS_ISA ? 4 : 1 };
-#endif
+ * first cache, of no more than 8: a tile then reads half as many. Where C has LARGE elements
+ * and more, and tiles are so fast that its way from memory and back would count, several blocks of k,
+ * a CHUNK, are added up before it is touched again, and it is stored past the caches. */
 enum { NV = 2, FOURS = W / 4, COLUMNS = NV * W, BLOCK = BS_PRODUCT_BLOCK };
+#if BS_ISA == 3
+enum { ROWS = 14, UNROLLED = 4, CHUNK = 4 * BLOCK };
+#else
+enum { ROWS = 6, UNROLLED = BS_ISA ? 4 : 1, CHUNK = BLOCK };
+#endif
+enum { LARGE = 1 << 22 };
 enum { FEW_COLUMNS = 128, FEW_TILES = 3, SOME_TILES = 24, NEAR = 1024, SAME_SET = 1024 };
 _Static_assert((int)COLUMNS <= (int)BS_PRODUCT_MOST_COLUMNS && (int)W <= (int)BS_PRODUCT_BEYOND,
                "a room is large enough for a level's panels");
@@ -239,14 +242,16 @@ static void (*const plain_tiles[ROWS + 1])(const struct tile *) = {EACH_HEIGHT(P
 
 /* --- a product --- */
 
-/* Rows first .. first + rows - 1 of A and C in panels of nearly equal heights, steps of one block
- * of k. */
+/* Rows first .. first + rows - 1 of A and C in panels of nearly equal heights. A is packed for the
+ * steps chunk .. end - 1, block of k after block, and multiplied by one block of them after the
+ * other. */
 struct strip {
     const struct bs_product *product;
     struct bs_product_room *room;
     int first, rows, panels;
-    int step, steps;
-    bool plain; /* A is read where it stands */
+    int chunk, end;
+    int step, steps; /* the block at hand */
+    bool plain;      /* A is read where it stands */
 };
 
 static int panel_start(const struct strip *s, int panel)
@@ -260,12 +265,25 @@ static const float *a_at(const struct strip *s, int row)
     return p->a + (size_t)(s->first + row) * p->a_row + (size_t)s->step * p->a_step;
 }
 
+/* The block of k from `step` on. */
+static void enter_block(struct strip *s, int step)
+{
+    s->step = step;
+    s->steps = s->end - step < BLOCK ? s->end - step : BLOCK;
+}
+
+/* Where the block at hand has its packed panels of A. */
+static float *packed_a(const struct strip *s)
+{
+    return s->room->a + (size_t)s->rows * (size_t)(s->step - s->chunk);
+}
+
 static void pack_strip(const struct strip *s)
 {
     const struct bs_product *product = s->product;
     for (int q = 0; q < s->panels; q++) {
         int start = panel_start(s, q), height = panel_start(s, q + 1) - start;
-        float *to = s->room->a + start * s->steps;
+        float *to = packed_a(s) + start * s->steps;
         if (product->a_step == 1)
             pack_rows(a_at(s, start), product->a_row, height, s->steps, to, height);
         else
@@ -306,44 +324,117 @@ static void enter_panel(const struct strip *s, int column, struct tile *tile)
     }
 }
 
-static void multiply_strip(const struct strip *s)
+/* Brings a share of the panel of B that is wanted next closer, while a tile of this one is made. */
+static void fetch_ahead(const struct strip *s, int column, int share)
+{
+    enum { LINE = 64 / sizeof(float) };
+    const struct bs_product *p = s->product;
+    int step = s->step + BLOCK < s->end ? s->step + BLOCK : s->chunk;
+    int from = step == s->chunk ? column + COLUMNS : column;
+    int columns = p->n - from < COLUMNS ? p->n - from : COLUMNS;
+    if (p->panels || p->b_step != 1 || columns <= 0)
+        return;
+    int steps = s->end - step < BLOCK ? s->end - step : BLOCK;
+    for (int j = columns * share / s->panels; j < columns * (share + 1) / s->panels; j++) {
+        const float *b = p->b + (size_t)(from + j) * p->b_column + step;
+        for (int i = 0; i < steps; i += LINE)
+            __builtin_prefetch(b + i, 0, 2);
+    }
+}
+
+/* Tiles of the columns column .. column + columns - 1 and of the block at hand, added to C, or to
+ * what of C is kept aside. */
+static void multiply_panel(const struct strip *s, int column, int columns, bool aside)
 {
     const struct bs_product *p = s->product;
     struct tile tile = {.steps = s->steps,
-                        .c_row = p->c_row,
+                        .columns = columns,
+                        .c_row = aside ? COLUMNS : p->c_row,
                         .a_row = p->a_row,
                         .alpha = p->alpha,
                         .beta = s->step ? 1 : p->beta};
+    float *c = aside ? s->room->c : p->c + (size_t)s->first * p->c_row + column;
+    enter_panel(s, column, &tile);
+    for (int q = 0; q < s->panels; q++) {
+        int start = panel_start(s, q), height = panel_start(s, q + 1) - start;
+        fetch_ahead(s, column, q);
+        tile.c = c + (size_t)start * tile.c_row;
+        tile.a = s->plain ? a_at(s, start) : packed_a(s) + start * s->steps;
+        (s->plain ? plain_tiles : packed_tiles)[height](&tile);
+    }
+}
+
+/* The strip's rows of the columns column .. column + columns - 1 of C, brought aside. */
+static void fetch_aside(const struct strip *s, int column, int columns)
+{
+    const float *c = s->product->c + (size_t)s->first * s->product->c_row + column;
+    for (int i = 0; i < s->rows; i++, c += s->product->c_row)
+        for (int j = 0; j < columns; j += W)
+            store(s->room->c + i * COLUMNS + j, load_part(c + j, part_of(columns - j)));
+}
+
+/* Back to C. */
+static void put_back(const struct strip *s, int column, int columns)
+{
+    float *c = s->product->c + (size_t)s->first * s->product->c_row + column;
+    for (int i = 0; i < s->rows; i++, c += s->product->c_row)
+        for (int j = 0; j < columns; j += W)
+            if (columns - j >= W && (uintptr_t)(c + j) % sizeof(vec) == 0)
+                store_past_caches(c + j, load(s->room->c + i * COLUMNS + j));
+            else
+                store_part(c + j, part_of(columns - j), load(s->room->c + i * COLUMNS + j));
+}
+
+static void multiply_strip(struct strip *s)
+{
+    const struct bs_product *p = s->product;
+    bool aside = s->end - s->chunk > BLOCK;
     for (int j = 0; j < p->n; j += COLUMNS) {
-        tile.columns = p->n - j < COLUMNS ? p->n - j : COLUMNS;
-        enter_panel(s, j, &tile);
-        for (int q = 0; q < s->panels; q++) {
-            int start = panel_start(s, q), height = panel_start(s, q + 1) - start;
-            tile.c = p->c + (size_t)(s->first + start) * p->c_row + j;
-            tile.a = s->plain ? a_at(s, start) : s->room->a + start * s->steps;
-            (s->plain ? plain_tiles : packed_tiles)[height](&tile);
+        int columns = p->n - j < COLUMNS ? p->n - j : COLUMNS;
+        if (aside && (s->chunk > 0 || p->beta != 0))
+            fetch_aside(s, j, columns);
+        for (int step = s->chunk; step < s->end; step += BLOCK) {
+            enter_block(s, step);
+            multiply_panel(s, j, columns, aside);
         }
+        if (aside)
+            put_back(s, j, columns);
+    }
+}
+
+/* Of a chunk of k: all strips. */
+static void multiply_chunk(struct strip *s)
+{
+    const struct bs_product *product = s->product;
+    int most_rows = BS_PRODUCT_FLOATS / (s->end - s->chunk);
+    most_rows = most_rows < BS_PRODUCT_ROWS ? most_rows : BS_PRODUCT_ROWS;
+    int strips = (product->m + most_rows - 1) / most_rows;
+    int most = s->plain && product->a_row % SAME_SET == 0 && ROWS > 8 ? ROWS / 2 : ROWS;
+    for (int i = 0; i < strips; i++) {
+        s->first = (int)((long)product->m * i / strips);
+        s->rows = (int)((long)product->m * (i + 1) / strips) - s->first;
+        s->panels = (s->rows + most - 1) / most;
+        for (int step = s->chunk; step < s->end && !s->plain; step += BLOCK) {
+            enter_block(s, step);
+            pack_strip(s);
+        }
+        multiply_strip(s);
     }
 }
 
 static void multiply(const struct bs_product *product, struct bs_product_room *room)
 {
-    int strips = (product->m + BS_PRODUCT_ROWS - 1) / BS_PRODUCT_ROWS;
     struct strip s = {.product = product, .room = room};
     s.plain = product->a_step == 1 && product->n <= FEW_COLUMNS;
-    for (; s.step < product->k; s.step += BLOCK) {
-        int left = product->k - s.step;
-        s.steps = left < BLOCK ? left : BLOCK;
-        for (int i = 0; i < strips; i++) {
-            s.first = (int)((long)product->m * i / strips);
-            s.rows = (int)((long)product->m * (i + 1) / strips) - s.first;
-            int most = s.plain && product->a_row % SAME_SET == 0 && ROWS > 8 ? ROWS / 2 : ROWS;
-            s.panels = (s.rows + most - 1) / most;
-            if (!s.plain)
-                pack_strip(&s);
-            multiply_strip(&s);
-        }
+    bool large = (size_t)product->m * (size_t)product->n >= LARGE;
+    bool by_panel = product->panels || product->b_step == 1;
+    int chunk = by_panel && large && !s.plain ? CHUNK : BLOCK;
+    for (; s.chunk < product->k; s.chunk += chunk) {
+        int left = product->k - s.chunk;
+        s.end = s.chunk + (left < chunk ? left : chunk);
+        multiply_chunk(&s);
     }
+    finish_stores();
 }
 
 extern const struct bs_product_loops BS_AT_LEVEL(bs_product_loops);

@@ -7,10 +7,11 @@
 #include "eval/base/isa.h"
 #include "eval/linalg/product.h"
 
-/* Of every level: rows of A and panels of B that are packed at a time, at most, and bounds of what
- * a level's panel of A or B has of rows or columns, and reads beyond. */
+/* Of every level: rows and floats of A and panels of B that are packed at a time, at most, and bounds
+ * of what a level's panel of A or B has of rows or columns, and reads beyond. */
 enum {
     BS_PRODUCT_ROWS = 512,
+    BS_PRODUCT_FLOATS = 192 * 1024,
     BS_PRODUCT_PANELS = 4,
     BS_PRODUCT_MOST_COLUMNS = 32,
     BS_PRODUCT_BEYOND = 16
@@ -29,11 +30,12 @@ struct bs_product {
     size_t c_row;
 };
 
-/* A thread's own memory for what is packed while a product runs. */
+/* A thread's own memory for what is packed, and what of C is not finished, while a product runs. */
 struct bs_product_room {
-    float a[BS_PRODUCT_ROWS * BS_PRODUCT_BLOCK + BS_PRODUCT_BEYOND] __attribute__((aligned(64)));
+    float a[BS_PRODUCT_FLOATS + BS_PRODUCT_BEYOND] __attribute__((aligned(64)));
     float b[BS_PRODUCT_PANELS * BS_PRODUCT_MOST_COLUMNS * BS_PRODUCT_BLOCK]
         __attribute__((aligned(64)));
+    float c[BS_PRODUCT_ROWS * BS_PRODUCT_MOST_COLUMNS] __attribute__((aligned(64)));
 };
 
 /* What a level has. */

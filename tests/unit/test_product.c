@@ -230,6 +230,41 @@ static void threads_do_not_meet(void **state)
     bs_free(s.results);
 }
 
+/* Products whose C no cache holds, against those of a few of their rows, whose C is small. */
+static void what_no_cache_holds(void **state)
+{
+    (void)state;
+    enum { M = 1025, N = 4100, K = 4 * BS_PRODUCT_BLOCK + 20, FEW = 205 };
+    const size_t elements = (size_t)M * N;
+    float *x = bs_alloc((size_t)M * K, sizeof *x), *y = bs_alloc((size_t)N * K, sizeof *y);
+    float *large = bs_alloc(2 * elements, sizeof *large), *small = large + elements;
+    struct bs_error err;
+    struct bs_panels *panels;
+    assert_true(x && y && large);
+    for (size_t i = 0; i < (size_t)N * K; i++)
+        y[i] = b[i % 65521]; /* a prime: no two rows are alike */
+    for (size_t i = 0; i < (size_t)M * K; i++)
+        x[i] = a[i % 65519];
+    for (int beta = 0; beta < 2; beta++) {
+        for (size_t i = 0; i < elements; i++)
+            large[i] = small[i] = before[i % 65497];
+        bs_product(false, true, M, N, K, 0.5f, x, K, y, K, (float)beta, large, N);
+        for (int i = 0; i < M; i += FEW)
+            bs_product(false, true, FEW, N, K, 0.5f, x + (size_t)i * K, K, y, K, (float)beta,
+                       small + (size_t)i * N, N);
+        assert_memory_equal(large, small, elements * sizeof *large);
+    }
+    assert_int_equal(bs_panels_create(N, K, y, &panels, &err), BS_OK);
+    bs_product_panels(M, x, K, panels, large, N);
+    for (int i = 0; i < M; i += FEW)
+        bs_product_panels(FEW, x + (size_t)i * K, K, panels, small + (size_t)i * N, N);
+    assert_memory_equal(large, small, elements * sizeof *large);
+    bs_panels_free(panels);
+    bs_free(x);
+    bs_free(y);
+    bs_free(large);
+}
+
 static void panels_need_memory(void **state)
 {
     (void)state;
@@ -253,6 +288,7 @@ int main(void)
         cmocka_unit_test(numbers_of_every_size),
         cmocka_unit_test(what_is_no_number_spreads_to_its_row_or_column_alone),
         cmocka_unit_test(threads_do_not_meet),
+        cmocka_unit_test(what_no_cache_holds),
         cmocka_unit_test(panels_need_memory),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
