@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/model/cache.h"
 #include "eval/model/kernel.h"
 #include "eval/model/operations.h"
 
@@ -256,6 +257,11 @@ enum bs_status bs_block_init_codes(struct bs_block *block, int slot,
                          linear->out_features, linear->in_features, err);
 }
 
+static int turned_at(const struct bs_value *value)
+{
+    return bs_cache_turned(value->width / value->heads, !strcmp(value->name, "value"));
+}
+
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err)
 {
@@ -268,6 +274,7 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
             return bs_fail_within(err, "%s", p->values[v].name);
         block->sites[v].setting = sites[v];
         block->sites[v].rounder = bs_rounder_of(sites[v], bs_draw_place(block->index, true, v));
+        block->sites[v].turned = turned_at(&p->values[v]);
     }
     return bs_block_choose_kernels(block, BS_FLOAT32, err);
 }

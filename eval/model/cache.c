@@ -4,17 +4,18 @@
 
 enum { KEPT_BITS = 32 };
 
-/* The largest power of two that divides a head, as llama.cpp's build_attn has it. */
-static int turned_together(const struct bs_values *values)
+/* What llama.cpp turns values by. */
+enum { VALUES_TURNED = 64 };
+
+int bs_cache_turned(int head, bool values)
 {
-    int width = values->width / values->heads;
-    return width & -width;
+    int span = head & -head;
+    return values && span > VALUES_TURNED ? VALUES_TURNED : span;
 }
 
 /* H is its own inverse. */
-static void turn(const struct bs_values *values)
+static void turn(const struct bs_values *values, int span)
 {
-    int span = turned_together(values);
     for (int t = 0; t < values->rows; t++)
         for (int j = 0; j < values->width; j += span)
             bs_hadamard(values->x + (size_t)t * (size_t)values->stride + j, span, 1);
@@ -24,11 +25,11 @@ void bs_cache_round(const struct bs_site_setting *site, const struct bs_values *
                     uint64_t first, struct bs_scratch *scratch)
 {
     if (site->setting->hadamard)
-        turn(values);
+        turn(values, site->turned);
     bs_values_round(site->setting, &site->fixed, bs_rounder_from(site->rounder, first), values,
                     scratch);
     if (site->setting->hadamard)
-        turn(values);
+        turn(values, site->turned);
 }
 
 size_t bs_cache_floats(int rows, int width) { return bs_values_floats(rows, width); }

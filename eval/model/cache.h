@@ -4,6 +4,11 @@
 
 #include "eval/model/model.h"
 
+/* How many channels of a head of keys, or of values, a Hadamard matrix turns together, as llama.cpp's
+ * build_input_k_rot and build_input_v_rot have it: the largest power of two that divides the head,
+ * of values at most 64. (Heads that 64 does not divide it leaves alone.) */
+int bs_cache_turned(int head, bool values);
+
 /* Replaces keys or values [rows] of whole heads by what a cache by this setting gives back: turned
  * by a Hadamard matrix first, and back afterwards, where it says so. The draws are counted from the
  * first-th value on. Scratch: bs_cache_floats. */

@@ -349,6 +349,7 @@ struct bs_site_setting {
     const struct bs_setting *setting; /* borrowed; NULL: not */
     struct bs_rounder rounder;
     struct bs_fixed fixed; /* the parameters of static ones */
+    int turned;            /* of keys and values: bs_cache_turned, for a setting with `hadamard` */
 };
 
 /* One decoder layer, float32. */

@@ -77,7 +77,7 @@ const struct bs_task bs_known_tasks[] = {
      .id = "{id}"},
     {.name = "lambada_openai",
      .summary = "the last word of a passage, in OpenAI's form of the text",
-     .remote = HUB("EleutherAI/lambada_openai", "data/lambada_test_en.jsonl"),
+     .remote = HUB("EleutherAI/lambada_openai", "data/lambada_test.jsonl"),
      LAMBADA},
     {.name = "lambada_standard",
      .summary = "the last word of a passage, in the authors' form of the text",

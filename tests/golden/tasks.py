@@ -129,8 +129,8 @@ def score(arguments):
                        if isinstance(value, float)}
             out["tasks"][f"{kind}_{n}"] = {"seconds": round(seconds, 1), "processor_seconds": round(busy, 1), "metrics": metrics, "answers": rows}
             print(kind, n, metrics, f"{seconds:.1f} s, {busy:.1f} s of processor", flush=True)
-    with open(arguments.out, "w") as file:
-        json.dump(out, file)
+            with open(arguments.out, "w") as file: # what is done, should it be stopped
+                json.dump(out, file)
 
 
 def compare(arguments):

@@ -239,6 +239,38 @@ static void queries_see_all_of_it_quantized(void **state)
     }
 }
 
+/* Keys by whole heads of 128, values by halves. */
+static void wide_heads_turn_as_llama_cpp_turns_them(void **state)
+{
+    (void)state;
+    static const int heads[] = {16, 64, 80, 96, 128, 192, 256};
+    static const int keys[] = {16, 64, 16, 32, 128, 64, 256};
+    static const int values[] = {16, 64, 16, 32, 64, 64, 64};
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(bs_cache_turned(heads[i], false), keys[i]);
+        assert_int_equal(bs_cache_turned(heads[i], true), values[i]);
+    }
+    enum { HEAD = 128, ROWS = 3 };
+    const struct bs_setting *setting = cache_setting("format=q4_0 hadamard=true");
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_cache_floats(ROWS, HEAD));
+    for (int of_values = 0; of_values < 2; of_values++) {
+        float got[ROWS * HEAD], want[ROWS * HEAD];
+        int span = bs_cache_turned(HEAD, of_values);
+        struct bs_site_setting site = {.setting = setting, .turned = span};
+        for (int i = 0; i < ROWS * HEAD; i++)
+            want[i] = got[i] = (float)((i * 37) % 101) - 50;
+        bs_cache_round(&site, &(struct bs_values){got, ROWS, HEAD, HEAD, 1}, 0, scratch);
+        for (int i = 0; i < ROWS * HEAD; i += span)
+            bs_hadamard(want + i, span, 1);
+        bs_values_round(setting, NULL, bs_rounder_of(setting, 0),
+                        &(struct bs_values){want, ROWS, HEAD, HEAD, 1}, scratch);
+        for (int i = 0; i < ROWS * HEAD; i += span)
+            bs_hadamard(want + i, span, 1);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    bs_scratch_free(scratch, 1);
+}
+
 /* With as many waiting as there are tokens nothing is ever stored: the bits of no cache. */
 static void what_is_never_stored_changes_nothing(void **state)
 {
@@ -299,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queries_see_what_was_stored_by_then),
         cmocka_unit_test(queries_see_all_of_it_quantized),
+        cmocka_unit_test(wide_heads_turn_as_llama_cpp_turns_them),
         cmocka_unit_test(what_is_never_stored_changes_nothing),
         cmocka_unit_test(branches_are_windows),
         cmocka_unit_test(bits_of_a_cache),
