@@ -7,6 +7,7 @@
 
 #include "eval/base/mem.h"
 #include "eval/model/cache.h"
+#include "eval/model/gguf_config.h"
 #include "eval/model/kernel.h"
 #include "eval/model/operations.h"
 
@@ -293,9 +294,24 @@ static const struct bs_kernel *first_that_suits(const struct bs_block *block, in
                                                      .compute = compute});
 }
 
+/* Attention meets keys in GGUF's blocks as llama.cpp does where linears are multiplied so too. */
+static void choose_attention(struct bs_block *block, enum bs_compute compute)
+{
+    const struct bs_program *p = block->program;
+    for (int v = 0; v < p->num_values; v++) {
+        struct bs_site_setting *site = &block->sites[v];
+        bool key = p->values[v].kind == BS_SITE_CACHE && !strcmp(p->values[v].name, "key");
+        site->blocks =
+            compute == BS_AS_LLAMA_CPP && key && site->setting &&
+            bs_cache_meets_blocks(site->setting, p->values[v].width / p->values[v].heads);
+        site->paired = site->blocks && bs_gguf_pairs(block->architecture->family);
+    }
+}
+
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
                                        struct bs_error *err)
 {
+    choose_attention(block, compute);
     for (int s = 0; s < block->program->num_slots; s++) {
         struct bs_linear *linear = &block->linears[s];
         const struct bs_kernel *kernel = first_that_suits(block, s, compute);

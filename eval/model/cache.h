@@ -10,10 +10,21 @@
 int bs_cache_turned(int head, bool values);
 
 /* Replaces keys or values [rows] of whole heads by what a cache by this setting gives back: turned
- * by a Hadamard matrix first, and back afterwards, where it says so. The draws are counted from the
- * first-th value on. Scratch: bs_cache_floats. */
+ * by a Hadamard matrix first, and back afterwards, where it says so; `paired` heads in llama.cpp's
+ * order. The draws are counted from the first-th value on. Scratch: bs_cache_floats. */
 void bs_cache_round(const struct bs_site_setting *site, const struct bs_values *values,
                     uint64_t first, struct bs_scratch *scratch);
+
+/* Whether llama.cpp multiplies keys of such heads, stored by this setting, by queries in blocks of 8
+ * bits: of GGUF's types that a cache may have (ggml-org/llama.cpp ggml/src/ggml-cpu/ops.cpp,
+ * flash_attn_ext; type_traits_cpu). */
+bool bs_cache_meets_blocks(const struct bs_setting *keys, int head);
+
+/* Rounds queries [rows] of whole heads to what they are there: turned as the keys are, in blocks of
+ * Q8_0, and back. Nothing where the keys' `blocks` is false. Q8_1, beside types with a least value,
+ * has the sum of a block in half precision too, of which this knows nothing. */
+void bs_cache_round_query(const struct bs_site_setting *keys, const struct bs_values *queries,
+                          struct bs_scratch *scratch);
 size_t bs_cache_floats(int rows, int width);
 
 /* Tokens before this one are in the cache as it stores them when the query at a position looks: 0

@@ -30,6 +30,10 @@ void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *s
 /* What llama.cpp calls the architecture of a model, or NULL where it is none that is written. */
 const char *bs_gguf_arch_of(const struct bs_family *family);
 
+/* Whether llama.cpp rotates channels 2j and 2j + 1 of such a model's heads, as its files have them,
+ * where transformers does j and j + half. */
+bool bs_gguf_pairs(const struct bs_family *family);
+
 /* A linear's weight as llama.cpp's files have it: a tensor, and which of its matrices. */
 struct bs_inputs_name {
     char tensor[96];      /* "blk.0.attn_q.weight" */

@@ -45,6 +45,12 @@ static bool is_paired(const char *arch)
     return false;
 }
 
+bool bs_gguf_pairs(const struct bs_family *family)
+{
+    const char *arch = bs_gguf_arch_of(family);
+    return arch && is_paired(arch);
+}
+
 void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *stored)
 {
     stored->prefix = "";

@@ -350,6 +350,9 @@ struct bs_site_setting {
     struct bs_rounder rounder;
     struct bs_fixed fixed; /* the parameters of static ones */
     int turned;            /* of keys and values: bs_cache_turned, for a setting with `hadamard` */
+    bool
+        blocks; /* of keys: they are multiplied as llama.cpp does, by queries in blocks of 8 bits */
+    bool paired; /* and stand as llama.cpp has them: channel j beside j + half of its head */
 };
 
 /* One decoder layer, float32. */

@@ -6,6 +6,7 @@
 
 #include "eval/linalg/elementary.h"
 #include "eval/model/attention.h"
+#include "eval/model/cache.h"
 #include "eval/model/experts.h"
 #include "eval/model/rope.h"
 
@@ -224,6 +225,16 @@ static const struct bs_site_setting *stored_at(const struct bs_frame *frame, int
     return stores ? &sites[value] : NULL;
 }
 
+/* Queries as keys in a cache meet them. */
+static void round_queries(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_value *is = &frame->block->program->values[op->in[0]];
+    const struct bs_frame_value *at = &frame->values[op->in[0]];
+    const struct bs_values queries = {at->x, at->rows, is->width, at->stride, is->heads};
+    if (frame->quantizes && frame->block->sites)
+        bs_cache_round_query(&frame->block->sites[op->in[1]], &queries, frame->scratch);
+}
+
 static void attend(const struct bs_op *op, struct bs_frame *frame)
 {
     const struct bs_architecture *a = frame->block->architecture;
@@ -239,6 +250,7 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
                           .v = {frame->values[op->in[2]].x, frame->values[op->in[2]].stride},
                           .chunked = a->chunked_windows,
                           .window = bs_is_local(a, layer) ? a->sliding_window : frame->tokens};
+    round_queries(op, frame);
     bs_attend(&in, frame->values[op->out].x, frame->scratch);
 }
 

@@ -11,6 +11,7 @@
 
 #include "eval/linalg/hadamard.h"
 #include "eval/model/cache.h"
+#include "eval/quant/bits.h"
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
 #include "tests/support/settings.h"
@@ -271,6 +272,77 @@ static void wide_heads_turn_as_llama_cpp_turns_them(void **state)
     bs_scratch_free(scratch, 1);
 }
 
+/* Channels j and j + half of a head side by side, or back. */
+static void pair(float *head, int width, bool back)
+{
+    float was[128];
+    memcpy(was, head, (size_t)width * sizeof *was);
+    for (int j = 0; j < width; j++) {
+        int other = j < width / 2 ? 2 * j : 2 * (j - width / 2) + 1;
+        head[back ? j : other] = was[back ? other : j];
+    }
+}
+
+/* Q8_0 as it is stated: 32 values share the half-precision scale max|x| / 127. */
+static void round_to_8_bits(float *x)
+{
+    float most = 0;
+    for (int j = 0; j < 32; j++)
+        most = fmaxf(most, fabsf(x[j]));
+    for (int j = 0; j < 32; j++)
+        x[j] = rintf(x[j] * (127 / most)) * bs_half_value(bs_half_of(most / 127));
+}
+
+/* As `compute: as llama.cpp` has it: keys in the order of its files, queries in blocks. */
+static void keys_in_blocks_meet_queries_in_blocks(void **state)
+{
+    (void)state;
+    enum { HEAD = 64, ROWS = 3, COUNT = ROWS * HEAD };
+    static const char *const settings[] = {"format=q4_0 hadamard=true", "format=q5_1"};
+    struct bs_scratch *scratch = bs_scratch_create(1, bs_cache_floats(ROWS, HEAD));
+    for (int i = 0; i < 2; i++) {
+        const struct bs_setting *setting = cache_setting(settings[i]);
+        struct bs_site_setting site = {.setting = setting, .turned = HEAD, .blocks = true};
+        assert_true(bs_cache_meets_blocks(setting, HEAD));
+        assert_false(bs_cache_meets_blocks(setting, 80));
+        float keys[COUNT], queries[COUNT], want_keys[COUNT], want[COUNT];
+        for (int j = 0; j < COUNT; j++)
+            queries[j] = want[j] = keys[j] = want_keys[j] = (float)((j * 37) % 101) - 49.7f;
+        site.paired = true;
+        const struct bs_values rows = {keys, ROWS, HEAD, HEAD, 1};
+        bs_cache_round(&site, &rows, 0, scratch);
+        bs_cache_round_query(&site, &(struct bs_values){queries, ROWS, HEAD, HEAD, 1}, scratch);
+        for (int r = 0; r < ROWS; r++) {
+            pair(want_keys + r * HEAD, HEAD, false);
+            pair(want + r * HEAD, HEAD, false);
+            if (setting->hadamard) {
+                bs_hadamard(want_keys + r * HEAD, HEAD, 1);
+                bs_hadamard(want + r * HEAD, HEAD, 1);
+            }
+            round_to_8_bits(want + r * HEAD);
+            round_to_8_bits(want + r * HEAD + 32);
+        }
+        bs_values_round(setting, NULL, bs_rounder_of(setting, 0),
+                        &(struct bs_values){want_keys, ROWS, HEAD, HEAD, 1}, scratch);
+        for (int r = 0; r < ROWS; r++) {
+            if (setting->hadamard) {
+                bs_hadamard(want_keys + r * HEAD, HEAD, 1);
+                bs_hadamard(want + r * HEAD, HEAD, 1);
+            }
+            pair(want_keys + r * HEAD, HEAD, true);
+            pair(want + r * HEAD, HEAD, true);
+        }
+        assert_memory_equal(keys, want_keys, sizeof keys);
+        assert_memory_equal(queries, want, sizeof queries);
+        site.blocks = false;
+        bs_cache_round_query(&site, &(struct bs_values){queries, ROWS, HEAD, HEAD, 1}, scratch);
+        assert_memory_equal(queries, want, sizeof queries);
+    }
+    assert_false(bs_cache_meets_blocks(cache_setting("format=fp16"), HEAD));
+    assert_false(bs_cache_meets_blocks(cache_setting("bits=4"), HEAD));
+    bs_scratch_free(scratch, 1);
+}
+
 /* With as many waiting as there are tokens nothing is ever stored: the bits of no cache. */
 static void what_is_never_stored_changes_nothing(void **state)
 {
@@ -332,6 +404,7 @@ int main(void)
         cmocka_unit_test(queries_see_what_was_stored_by_then),
         cmocka_unit_test(queries_see_all_of_it_quantized),
         cmocka_unit_test(wide_heads_turn_as_llama_cpp_turns_them),
+        cmocka_unit_test(keys_in_blocks_meet_queries_in_blocks),
         cmocka_unit_test(what_is_never_stored_changes_nothing),
         cmocka_unit_test(branches_are_windows),
         cmocka_unit_test(bits_of_a_cache),
