@@ -190,7 +190,7 @@ fuzz: ## fuzz every input file FUZZ_SECONDS each (FUZZ_TARGETS="NAME ...": only 
 	@$(MAKE) --no-print-directory -j$$(nproc) FUZZ=1 build/fuzz/bitsweep-fuzz
 	@tests/fuzz/run build/fuzz/bitsweep-fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-build/fuzz/bitsweep-fuzz: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(LIB_OBJECTS)
+build/fuzz/bitsweep-fuzz: $(FUZZ_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/tests/support/tables.o $(LIB_OBJECTS)
 	$(call run,LD $@,$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS))
 
 bench: setup ## measure speed and memory on models of real shapes (BENCH="--help": what can be chosen)

@@ -25,8 +25,11 @@ def theirs(arguments, keys, values, turned):
     command = [arguments.perplexity, "-m", arguments.model, "-f", TEXT, "-c", size, "-b", size, "--chunks", str(arguments.windows),
                "-ctk", keys, "-ctv", values, *FLAGS]
     environment = dict(os.environ, LLAMA_ATTN_ROT_DISABLE=str(int(not turned)))
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    found = re.search(r"PPL = ([0-9.]+)", done.stdout + done.stderr)
+    for _ in range(9): # its log may lose its last lines as it ends
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        found = re.search(r"PPL = ([0-9.]+)", done.stdout + done.stderr)
+        if found or done.returncode:
+            break
     if not found:
         sys.exit(" ".join(command) + "\n" + done.stderr[-2000:])
     return float(found.group(1))
