@@ -4,6 +4,7 @@
 #ifndef BS_EVAL_EXPORT_GGUF_METADATA_H
 #define BS_EVAL_EXPORT_GGUF_METADATA_H
 
+#include "eval/base/lines.h"
 #include "eval/gguf/gguf_write.h"
 #include "eval/model/gguf_target.h"
 
@@ -31,9 +32,10 @@ void bs_gguf_find_factors(const struct bs_model *model, const struct bs_architec
 
 /* Tokens, merges or scores, and what texts begin with, of the tokenizer in a model's folder;
  * nothing where it has none. `vocab_size`: rows of the embedding, up to which unused tokens are
- * added. BS_EUNSUPPORTED for tokenizers that llama.cpp has no name for; BS_EDATA, BS_EIO,
+ * added; an added token beyond them is left out and named in `notes` (NULL: nobody asks). BS_EUNSUPPORTED for tokenizers that llama.cpp has no name for; BS_EDATA, BS_EIO,
  * BS_ENOMEM. */
 enum bs_status bs_gguf_put_tokenizer(const char *folder, int vocab_size,
-                                     struct bs_gguf_writer *writer, struct bs_error *err);
+                                     struct bs_gguf_writer *writer, struct bs_lines *notes,
+                                     struct bs_error *err);
 
 #endif

@@ -23,6 +23,7 @@ struct vocab {
     const json_t *model;
     json_t *tokens, *types, *scores; /* by id */
     struct bs_gguf_writer *w;
+    struct bs_lines *notes;
     struct bs_error *err;
 };
 
@@ -75,6 +76,19 @@ static enum bs_status fill(const struct vocab *v, int vocab_size)
     return BS_OK;
 }
 
+/* An added token whose id the embedding has no row for: no text with it can go through the model,
+ * which transformers too tells only where there is one. */
+static enum bs_status leave_out(const struct vocab *v, const char *text, json_int_t id,
+                                int vocab_size)
+{
+    if (!v->notes)
+        return BS_OK;
+    return bs_lines_add(v->notes, v->err,
+                        "%s: the added token '%.60s' is left out: its id is %lld, and the model "
+                        "has %d tokens",
+                        v->path, text, (long long)id, vocab_size);
+}
+
 static enum bs_status list_tokens(const struct vocab *v, int vocab_size, bool pieces)
 {
     const char *text, *unknown = word(v->model, "unk_token");
@@ -97,9 +111,11 @@ static enum bs_status list_tokens(const struct vocab *v, int vocab_size, bool pi
             json_is_true(at(added, "single_word")))
             return refuse(v, "an added token takes blanks beside it, or is only of whole words "
                              "(lstrip, rstrip, single_word)");
+        json_int_t number = json_integer_value(at(added, "id"));
         bool unk = pieces && !strcmp(text, unknown);
         int type = unk ? UNKNOWN : json_is_true(at(added, "special")) ? CONTROL : USER_DEFINED;
-        if (set_token(v, json_integer_value(at(added, "id")), text, type))
+        if (number >= vocab_size ? leave_out(v, text, number, vocab_size)
+                                 : set_token(v, number, text, type))
             return v->err->status;
     }
     return BS_OK;
@@ -450,9 +466,9 @@ static enum bs_status read_there(const char *folder, const char *name, char **pa
 }
 
 enum bs_status bs_gguf_put_tokenizer(const char *folder, int vocab_size, struct bs_gguf_writer *w,
-                                     struct bs_error *err)
+                                     struct bs_lines *notes, struct bs_error *err)
 {
-    struct vocab v = {.folder = folder, .w = w, .err = err};
+    struct vocab v = {.folder = folder, .w = w, .notes = notes, .err = err};
     char *path, *config_path = NULL;
     enum bs_status status = read_there(folder, "tokenizer.json", &path, &v.root, err);
     v.path = path;

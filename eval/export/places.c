@@ -54,6 +54,21 @@ int bs_export_number(const struct bs_setting *setting, const char *key)
     return (int)strtol(bs_export_option(setting, key, text), NULL, 10); /* 0 of a word */
 }
 
+enum bs_status bs_export_check_input(const struct bs_export_place *place,
+                                     const char *const (*options)[2], struct bs_error *err)
+{
+    char text[BS_EXPORT_TEXT];
+    for (; (*options)[0]; options++)
+        if (!bs_export_says(place->input, (*options)[0], (*options)[1]))
+            return bs_export_refuse(
+                place, err,
+                "its input is quantized with %s: %s, and whoever reads the layout quantizes it "
+                "anew as it runs, with %s: %s: expected that in the recipe's activations",
+                (*options)[0], bs_export_option(place->input, (*options)[0], text), (*options)[0],
+                (*options)[1]);
+    return BS_OK;
+}
+
 bool bs_export_is(const struct bs_setting *setting, const char *format)
 {
     return setting && !strcmp(setting->format.plugin->name, format);

@@ -39,6 +39,12 @@ struct bs_export_place *bs_export_places_find(struct bs_export_places *places, c
 enum bs_status bs_export_refuse(const struct bs_export_place *place, struct bs_error *err,
                                 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Refuses a place whose input is not quantized as these options say, {"key", "word"} until a NULL:
+ * whoever reads the layout finds its scales by itself, by a rule that is not in the files.
+ * BS_EUNSUPPORTED. */
+enum bs_status bs_export_check_input(const struct bs_export_place *place,
+                                     const char *const (*options)[2], struct bs_error *err);
+
 /* The option of a setting's format as a config has it ("4", "float32"), "none" where it has none;
  * returns `text`. */
 enum { BS_EXPORT_TEXT = 64 };

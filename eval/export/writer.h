@@ -3,6 +3,7 @@
 #ifndef BS_EVAL_EXPORT_WRITER_H
 #define BS_EVAL_EXPORT_WRITER_H
 
+#include "eval/base/lines.h"
 #include "eval/checkpoint/tensor.h"
 #include "eval/recipe/recipe.h"
 
@@ -20,6 +21,7 @@ struct bs_export {
     const char
         *path; /* where: a folder that is there and empty, or of a writer of one file the file,
                          which is not there; it gets its final name from the caller */
+    struct bs_lines *notes; /* takes what was left out, a line each; NULL: nobody asks */
 };
 
 /* A writer. After `check` the hooks are called in the order open, block of each layer, close, free;
@@ -48,6 +50,10 @@ struct bs_writer {
     /* The type that the values are rounded to by whoever reads codes of this setting from such a
      * file. NULL: they are not, BS_F32. */
     enum bs_dtype (*read_as)(const struct bs_setting *weights);
+
+    /* Decodes codes of a block's linear into weight [out][in] as whoever reads them does, where
+     * that rounds in more steps than codes do; false where it does not. NULL: it never does. */
+    bool (*decode)(const struct bs_codes *codes, float *weight);
 };
 
 /* All writers. */

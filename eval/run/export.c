@@ -38,6 +38,7 @@ struct exporting {
     struct bs_export_proof proof;
     struct bs_variant variant; /* the recipe's, with its figures where they are compared */
     struct bs_limits limits;
+    struct bs_lines notes; /* the writer's */
     FILE *out;
 };
 
@@ -285,6 +286,8 @@ static enum bs_status write_model(struct exporting *e, struct bs_error *err)
     if (writer->open(&e->export, &e->state, err) ||
         walk_one(e, &walk, &e->variant, e->request->verify, err))
         return err->status;
+    for (int i = 0; i < e->notes.count; i++)
+        bs_print_line(e->out, "%s", e->notes.lines[i]);
     return writer->close(e->state, err);
 }
 
@@ -437,6 +440,7 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
     }
     e.limits = *limits;
     e.out = out;
+    e.export.notes = &e.notes;
     if (!e.limits.memory)
         e.limits.memory = bs_free_memory("") / 2;
     bs_stop_hold(true);
@@ -449,6 +453,7 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
         close(e.lock);
     bs_variant_release(&e.variant);
     bs_export_proof_release(&e.proof);
+    bs_lines_release(&e.notes);
     bs_free(e.path);
     bs_free(e.partial);
     bs_free(e.written);

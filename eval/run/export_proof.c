@@ -41,14 +41,15 @@ static void add(struct bs_digest_state *state, const float *values, size_t count
     }
 }
 
-static enum bs_status digest_linear(const struct bs_linear *linear, enum bs_dtype as,
-                                    struct bs_digest *digest, struct bs_error *err)
+static enum bs_status digest_linear(const struct bs_linear *linear, const float *weight,
+                                    enum bs_dtype as, struct bs_digest *digest,
+                                    struct bs_error *err)
 {
     struct bs_digest_state *state = bs_digest_create();
     if (!state)
         return bs_fail_memory(err);
     size_t out = (size_t)linear->out_features;
-    add(state, linear->weight, out * (size_t)linear->in_features, as);
+    add(state, weight, out * (size_t)linear->in_features, as);
     if (linear->bias)
         add(state, linear->bias, out, BS_F32);
     *digest = bs_digest_finish(state);
@@ -77,20 +78,38 @@ static enum bs_status digest_norms(const struct bs_block *block, struct bs_diges
     return BS_OK;
 }
 
+/* A linear as it is read from the files. */
+static enum bs_status take_linear(struct bs_export_proof *proof, const struct bs_linear *linear,
+                                  struct bs_digest *digest, struct bs_error *err)
+{
+    const struct bs_writer *writer = proof->writer;
+    bool coded = linear->codes.codes != NULL;
+    enum bs_dtype as = BS_F32;
+    float *decoded = NULL;
+    if (coded && writer->read_as)
+        as = writer->read_as(linear->codes.setting);
+    if (coded && writer->decode) {
+        decoded =
+            bs_alloc((size_t)linear->out_features * (size_t)linear->in_features, sizeof *decoded);
+        if (!decoded)
+            return bs_fail_memory(err);
+    }
+    bool other = decoded && writer->decode(&linear->codes, decoded);
+    proof->matrices += coded;
+    proof->rounded |= as != BS_F32 || other;
+    enum bs_status status =
+        digest_linear(linear, other ? decoded : linear->weight, as, digest, err);
+    bs_free(decoded);
+    return status;
+}
+
 enum bs_status bs_export_proof_take(struct bs_export_proof *proof, const struct bs_block *block,
                                     struct bs_error *err)
 {
     struct bs_digest *own = proof->digests + (size_t)block->index * (size_t)proof->parts;
-    for (int s = 0; s < block->program->num_slots; s++) {
-        const struct bs_linear *linear = &block->linears[s];
-        enum bs_dtype as = BS_F32;
-        if (linear->codes.codes && proof->writer->read_as)
-            as = proof->writer->read_as(linear->codes.setting);
-        proof->matrices += linear->codes.codes != NULL;
-        proof->rounded |= as != BS_F32;
-        if (digest_linear(linear, as, &own[s], err))
+    for (int s = 0; s < block->program->num_slots; s++)
+        if (take_linear(proof, &block->linears[s], &own[s], err))
             return err->status;
-    }
     return digest_norms(block, &own[block->program->num_slots], err);
 }
 
@@ -101,8 +120,9 @@ static enum bs_status compare_block(const struct bs_export_proof *proof,
     int slots = block->program->num_slots;
     for (int k = 0; k <= slots; k++) {
         struct bs_digest now;
-        if (k < slots ? digest_linear(&block->linears[k], BS_F32, &now, err)
-                      : digest_norms(block, &now, err))
+        if (k < slots
+                ? digest_linear(&block->linears[k], block->linears[k].weight, BS_F32, &now, err)
+                : digest_norms(block, &now, err))
             return err->status;
         if (strcmp(now.hex, own[k].hex))
             return bs_fail(err, BS_EDATA, "layer %d, %s: what is read back is not what was written",

@@ -22,7 +22,10 @@ sweep:
     weights: {bits: 4}
   - algorithm: rtn
     weights: {bits: 8, group_size: channel, symmetric: true}
-    activations: {bits: 8, sharing: token, grid: compressed_tensors}
+    activations: {bits: 8, sharing: token, grid: [compressed_tensors, smoothquant]}
+  - algorithm: rtn
+    weights: {bits: 8, grid: bitsandbytes}
+    activations: {bits: 8, grid: bitsandbytes, threshold: 6}
 EOF
 config_one one.yaml
 export=(export --quiet --as compressed-tensors)
@@ -151,6 +154,12 @@ tokenizers() {
     edited_tokenizer within "$(template "$end" s s)"
     expect_refusal 'around texts stands other than bos_token once before'
     expect_absent {stripping,twice,within}.gguf
+    edited_tokenizer beyond 's/^"added_tokens": \[/&{"id": 4096, "content": "<beyond>", "special": true},/'
+    expect_status 0
+    expect_out "tokenizer.json: the added token '<beyond>' is left out: its id is 4096, and the model has 4096 tokens"
+    grep -qa '<beyond>' beyond.gguf && problem "expected no token beyond the model's"
+    edited_tokenizer past 's/^"vocab": {/&"past": 8192,/'
+    expect_refusal "token 'past' has the id 8192, expected below"
 }
 check "a tokenizer that GGUF files cannot say is refused" tokenizers
 
@@ -211,6 +220,14 @@ activations_are_told() {
     expect_status 0
     expect_out 'the recipe multiplies codes|alike to the last bit'
     grep -q '"strategy": "token"' out/config.json || problem "expected the inputs in config.json"
+    rm -rf out
+    run export --quiet --as compressed_tensors --recipe "rtn w8 channel sym a8 token" sweep.yaml out
+    expect_refusal 'quantizes it anew as it runs, with grid: compressed_tensors: expected that in the recipe'
+    run export --quiet --verify --as bitsandbytes --recipe "rtn w8 channel grid=bitsandbytes a8 token grid=bitsandbytes threshold=6" sweep.yaml out
+    expect_status 0
+    expect_out 'read back as they were, rounded as what reads them does'
+    grep -q '"load_in_8bit": true' out/config.json || problem "expected 8 bits in config.json"
+    grep -q '"llm_int8_threshold": 6.0' out/config.json || problem "expected the threshold in config.json"
     rm -rf out
 }
 check "how inputs are quantized is in config.json" activations_are_told

@@ -158,6 +158,13 @@ static const struct {
     {"format=fp4", "bitsandbytes dequantized"},
     {"format=fp4 double_quant=true @*.down_proj format=none", "bitsandbytes dequantized"},
     {"format=nf4 @*.down_proj format=fp4", "dequantized"},
+    {"bits=8 grid=bitsandbytes a.bits=8 a.grid=bitsandbytes a.threshold=6", "bitsandbytes"},
+    {"bits=8 grid=bitsandbytes a.bits=8 a.grid=bitsandbytes @*.up_proj format=none", ""},
+    {"bits=8 grid=bitsandbytes", "compressed_tensors gptq gptq_v2 gptq_p dequantized"},
+    {"bits=8 grid=bitsandbytes a.bits=8 a.grid=smoothquant", ""},
+    {"bits=8 a.bits=8 a.grid=bitsandbytes a.threshold=6", ""},
+    {"bits=8 a.bits=8 a.grid=compressed_tensors a.threshold=6", ""},
+    {"bits=8 a.bits=8 a.grid=compressed_tensors a.keep=0.01", ""},
     {"format=q4_k", "dequantized"},
     {"bits=4 @embedding bits=4", "dequantized"},
     {"bits=4 @head bits=8", "dequantized"}, /* which is the embedding */

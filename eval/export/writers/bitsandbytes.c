@@ -1,6 +1,9 @@
-/* bitsandbytes' 4 bits, as transformers saves and reads them: blocks over the matrix row after row,
- * the first of two codes high, and a state in JSON; how they stand in a file is said where they are
- * read (eval/checkpoint/layouts). */
+/* bitsandbytes' 4 and 8 bits, as transformers saves and reads them: of 4 bits blocks over the matrix
+ * row after row, the first of two codes high, and a state in JSON; of 8 bits, LLM.int8, rows of
+ * codes and the largest value of each. How they stand in a file is said where they are read
+ * (eval/checkpoint/layouts). With 8 bits the library quantizes inputs too, so that a recipe has to
+ * have them as it does. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,20 +20,64 @@ static bool is_double(const struct bs_setting *setting)
     return bs_export_says(setting, "double_quant", "true");
 }
 
+/* Codes of 8 bits, and not of 4. */
+static bool is_bytes(const struct bs_setting *weights) { return bs_export_is(weights, "int"); }
+
+/* As the library makes codes of 8 bits, and what it does with their inputs; a threshold may be
+ * any. */
+static const char *const weights_of_bytes[][2] = {
+    {"bits", "8"},       {"grid", "bitsandbytes"}, {"group_size", "channel"},
+    {"range", "minmax"}, {"scales", "float32"},    {NULL, NULL}};
+static const char *const input_of_bytes[][2] = {
+    {"format", "int"},     {"bits", "8"}, {"grid", "bitsandbytes"}, {"group_size", "channel"},
+    {"sharing", "token"},  {"keep", "0"}, {"range", "minmax"},      {"rounding", "nearest"},
+    {"scales", "float32"}, {NULL, NULL}};
+
+static enum bs_status check_bytes(const struct bs_export_place *place, struct bs_error *err)
+{
+    char text[BS_EXPORT_TEXT];
+    const char *const(*key)[2] = weights_of_bytes;
+    if (place->transposed)
+        return bs_export_refuse(place, err,
+                                "its family keeps matrices as [in][out], of which no scales of "
+                                "rows are read");
+    for (; (*key)[0]; key++)
+        if (!bs_export_says(place->weights, (*key)[0], (*key)[1]))
+            return bs_export_refuse(place, err, "weights have %s: %s, expected %s: %s", (*key)[0],
+                                    bs_export_option(place->weights, (*key)[0], text), (*key)[0],
+                                    (*key)[1]);
+    if (!place->input)
+        return bs_export_refuse(place, err,
+                                "the library quantizes the inputs of weights of 8 bits: expected "
+                                "activations: {bits: 8, grid: bitsandbytes, threshold: 6}");
+    return bs_export_check_input(place, input_of_bytes, err);
+}
+
 static enum bs_status check(const struct bs_export *export, const struct bs_export_place *place,
                             struct bs_error *err)
 {
     (void)export;
+    if (!place->weights)
+        return bs_export_refuse(place, err, "its input is quantized and its weights are not");
+    if (is_bytes(place->weights))
+        return check_bytes(place, err);
     if (place->input)
-        return bs_export_refuse(place, err, "its input is quantized, which the layout cannot say");
+        return bs_export_refuse(place, err,
+                                "its input is quantized, which the layout has of weights of 8 bits "
+                                "alone");
     if (place->transposed)
         return bs_export_refuse(place, err,
                                 "its family keeps matrices as [in][out], and blocks run the other "
                                 "way there");
     if (!bs_export_is(place->weights, "nf4") && !bs_export_is(place->weights, "fp4"))
-        return bs_export_refuse(place, err, "weights are %s, expected nf4 or fp4",
+        return bs_export_refuse(place, err, "weights are %s, expected nf4, fp4 or int of 8 bits",
                                 place->weights->format.plugin->name);
     return BS_OK;
+}
+
+static double threshold_of(const struct bs_export_place *place)
+{
+    return place->input ? place->input->threshold : 0;
 }
 
 /* config.json says one kind of all linears. */
@@ -45,7 +92,8 @@ static enum bs_status check_all(const struct bs_export *export,
             continue;
         first = first ? first : place;
         if (place->weights->format.plugin != first->weights->format.plugin ||
-            is_double(place->weights) != is_double(first->weights))
+            is_double(place->weights) != is_double(first->weights) ||
+            threshold_of(place) != threshold_of(first))
             return bs_export_refuse(
                 place, err,
                 "it is quantized otherwise than %s, and the layout has one kind "
@@ -138,7 +186,75 @@ static enum bs_status put_parts(struct bs_export_folder *folder,
                err);
 }
 
-static enum bs_status put_matrix(struct bs_export_folder *folder,
+/* ---- 8 bits ---- */
+
+static const float seventh = 7.874015718698502e-3F; /* 1 / 127, as the library writes it */
+
+/* The largest value of a row, of which the cell keeps the 127th part and what values are multiplied
+ * with: the number that gives both, and where several do, it is the same to every code. */
+static float absmax_of(const struct bs_cell *cell)
+{
+    enum { STEPS = 4 };
+    float near = cell->scale * 127, at = near;
+    for (int i = 0; i < STEPS; i++)
+        at = nextafterf(at, 0);
+    for (int i = 0; i <= 2 * STEPS; i++, at = nextafterf(at, INFINITY))
+        if (at * seventh == cell->scale && 127 * (1 / at) == cell->inverse)
+            return at;
+    return near;
+}
+
+static float level_of(const struct bs_codes *codes, int row, int column)
+{
+    return (float)(bs_codes_get(codes, row, column) - 128);
+}
+
+/* The library multiplies by the largest value and then divides, each rounded. */
+static bool decode(const struct bs_codes *codes, float *weight)
+{
+    if (!is_bytes(codes->setting))
+        return false;
+    for (int i = 0; i < codes->layout.out; i++) {
+        struct bs_cell cell = bs_codes_cell(codes, i, 0);
+        float absmax = absmax_of(&cell);
+        for (int j = 0; j < codes->layout.in; j++) {
+            float scaled = level_of(codes, i, j) * absmax;
+            *weight++ = scaled * seventh;
+        }
+    }
+    return true;
+}
+
+static enum bs_status put_bytes(struct bs_export_folder *folder,
+                                const struct bs_export_place *place, const struct bs_codes *codes,
+                                struct bs_error *err)
+{
+    const unsigned char rows = 0; /* weight_format: one after another */
+    const int64_t shape[] = {place->out, place->in};
+    size_t in = (size_t)place->in;
+    int8_t *levels = bs_alloc((size_t)place->out * in, sizeof *levels);
+    float *absmax = bs_alloc((size_t)place->out, sizeof *absmax);
+    enum bs_status status = levels && absmax ? BS_OK : bs_fail_memory(err);
+    for (int i = 0; i < place->out && !status; i++) {
+        struct bs_cell cell = bs_codes_cell(codes, i, 0);
+        absmax[i] = absmax_of(&cell);
+        for (int j = 0; j < place->in; j++)
+            levels[(size_t)i * in + (size_t)j] = (int8_t)level_of(codes, i, j);
+    }
+    if (!status)
+        status = bs_export_put(folder, place->module, ".weight", "I8", 2, shape, levels, err);
+    if (!status)
+        status = put(folder, place, ".SCB", "F32", place->out, absmax, err);
+    if (!status)
+        status = bs_export_put(folder, place->module, ".weight_format", "U8", 0, NULL, &rows, err);
+    bs_free(levels);
+    bs_free(absmax);
+    return status;
+}
+
+/* ---- a linear ---- */
+
+static enum bs_status put_blocks(struct bs_export_folder *folder,
                                  const struct bs_export_place *place, const struct bs_codes *codes,
                                  struct bs_error *err)
 {
@@ -163,25 +279,40 @@ static enum bs_status put_matrix(struct bs_export_folder *folder,
     return status;
 }
 
+static enum bs_status put_matrix(struct bs_export_folder *folder,
+                                 const struct bs_export_place *place, const struct bs_codes *codes,
+                                 struct bs_error *err)
+{
+    return is_bytes(codes->setting) ? put_bytes(folder, place, codes, err)
+                                    : put_blocks(folder, place, codes, err);
+}
+
 /* ---- what config.json says ---- */
 
 static json_t *settings(const struct bs_export_folder *folder)
 {
     const struct bs_export_places *places = &folder->places;
     const struct bs_setting *weights = NULL;
+    double threshold = 6;
     json_t *left = json_array();
     for (int i = 0; i < places->count; i++) {
-        weights = places->items[i].weights ? places->items[i].weights : weights;
-        if (!places->items[i].weights)
-            json_array_append_new(left, json_string(places->items[i].module));
+        const struct bs_export_place *place = &places->items[i];
+        if (!place->weights) {
+            json_array_append_new(left, json_string(place->module));
+            continue;
+        }
+        weights = place->weights;
+        if (is_bytes(weights))
+            threshold = threshold_of(place);
     }
-    return json_pack("{s:s,s:b,s:b,s:s,s:b,s:s,s:s,s:o,s:f,s:b,s:b}", "quant_method",
-                     "bitsandbytes", "load_in_4bit", 1, "load_in_8bit", 0, "bnb_4bit_quant_type",
-                     weights ? weights->format.plugin->name : "nf4", "bnb_4bit_use_double_quant",
-                     weights && is_double(weights), "bnb_4bit_compute_dtype", "float32",
-                     "bnb_4bit_quant_storage", "uint8", "llm_int8_skip_modules", left,
-                     "llm_int8_threshold", 6.0, "llm_int8_enable_fp32_cpu_offload", 0,
-                     "llm_int8_has_fp16_weight", 0);
+    bool bytes = weights && is_bytes(weights);
+    return json_pack(
+        "{s:s,s:b,s:b,s:s,s:b,s:s,s:s,s:o,s:f,s:b,s:b}", "quant_method", "bitsandbytes",
+        "load_in_4bit", !bytes, "load_in_8bit", bytes, "bnb_4bit_quant_type",
+        weights && !bytes ? weights->format.plugin->name : "nf4", "bnb_4bit_use_double_quant",
+        weights && is_double(weights), "bnb_4bit_compute_dtype", "float32",
+        "bnb_4bit_quant_storage", "uint8", "llm_int8_skip_modules", left, "llm_int8_threshold",
+        threshold, "llm_int8_enable_fp32_cpu_offload", 0, "llm_int8_has_fp16_weight", 0);
 }
 
 /* ---- the plug-in ---- */
@@ -204,11 +335,12 @@ static enum bs_status open(const struct bs_export *export, void **state, struct 
 
 const struct bs_writer bs_writer_bitsandbytes = {
     .plugin = {.name = "bitsandbytes",
-               .summary = "nf4 and fp4, their scales plain or quantized again",
+               .summary = "nf4 and fp4, their scales plain or quantized again, and LLM.int8",
                .reference = "bitsandbytes-foundation/bitsandbytes functional.py QuantState"},
     .check = check_export,
     .open = open,
     .block = bs_export_folder_block,
     .close = bs_export_folder_close,
     .free = bs_export_folder_free,
+    .decode = decode,
 };

@@ -67,37 +67,33 @@ static const char *const input_of_int[][2] = {{"bits", "8"},
                                               {"symmetric", "true"},
                                               {"group_size", "channel"},
                                               {"sharing", "token"},
+                                              {"keep", "0"},
+                                              {"threshold", "0"},
                                               {"range", "minmax"},
                                               {"rounding", "nearest"},
                                               {"scales", "float32"},
                                               {"grid", "compressed_tensors"},
                                               {"zero_point", "integer"},
                                               {NULL, NULL}};
-static const char *const input_of_float8[][2] = {{"group_size", "channel"}, {"sharing", "token"},
-                                                 {"range", "minmax"},       {"rounding", "nearest"},
-                                                 {"scales", "float32"},     {NULL, NULL}};
+static const char *const input_of_float8[][2] = {
+    {"group_size", "channel"}, {"sharing", "token"},    {"keep", "0"},         {"threshold", "0"},
+    {"range", "minmax"},       {"rounding", "nearest"}, {"scales", "float32"}, {NULL, NULL}};
 
 /* Inputs whose scales are found as they pass, token by token. */
 static enum bs_status check_input(const struct bs_export_place *place, struct bs_error *err)
 {
     const struct bs_setting *input = place->input;
-    char text[BS_EXPORT_TEXT];
     if (!place->weights)
         return bs_export_refuse(place, err, "its input is quantized and its weights are not");
     bool whole = bs_export_is(input, "int"), small = bs_export_is(input, "fp8_e4m3");
-    const char *const(*key)[2] = whole ? input_of_int : input_of_float8;
     if (!(whole || small) || bs_export_is(place->weights, "int") != whole ||
         bs_export_is(place->weights, "fp8_e4m3") != small)
         return bs_export_refuse(place, err,
                                 "its input is %s and its weights are %s, expected int of 8 bits "
                                 "or fp8_e4m3, both alike",
                                 input->format.plugin->name, place->weights->format.plugin->name);
-    for (; (*key)[0]; key++)
-        if (!bs_export_says(input, (*key)[0], (*key)[1]))
-            return bs_export_refuse(place, err,
-                                    "its input is quantized with %s: %s, which the layout cannot "
-                                    "say, expected %s",
-                                    (*key)[0], bs_export_option(input, (*key)[0], text), (*key)[1]);
+    if (bs_export_check_input(place, whole ? input_of_int : input_of_float8, err))
+        return err->status;
     if (kind_of(place) == PACKED)
         return bs_export_refuse(place, err,
                                 "its input is quantized and its weights are int of %d bits, "

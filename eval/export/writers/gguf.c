@@ -154,7 +154,8 @@ static enum bs_status put_metadata(struct state *s, struct bs_error *err)
         status = bs_gguf_put_text(s->writer, "general.architecture", s->target.arch, err) ||
                          bs_gguf_put_text(s->writer, "general.type", "model", err) ||
                          bs_gguf_put_architecture(&s->target, s->writer, err) ||
-                         bs_gguf_put_tokenizer(directory, a->vocab_size, s->writer, err)
+                         bs_gguf_put_tokenizer(directory, a->vocab_size, s->writer,
+                                               s->export->notes, err)
                      ? err->status
                      : BS_OK;
     if (status)
