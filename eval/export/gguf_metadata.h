@@ -32,8 +32,8 @@ void bs_gguf_find_factors(const struct bs_model *model, const struct bs_architec
 
 /* Tokens, merges or scores, and what texts begin with, of the tokenizer in a model's folder;
  * nothing where it has none. `vocab_size`: rows of the embedding, up to which unused tokens are
- * added; an added token beyond them is left out and named in `notes` (NULL: nobody asks). BS_EUNSUPPORTED for tokenizers that llama.cpp has no name for; BS_EDATA, BS_EIO,
- * BS_ENOMEM. */
+ * added; an added token beyond them is left out and named in `notes` (NULL: nobody asks).
+ * BS_EUNSUPPORTED for tokenizers that llama.cpp has no name for; BS_EDATA, BS_EIO, BS_ENOMEM. */
 enum bs_status bs_gguf_put_tokenizer(const char *folder, int vocab_size,
                                      struct bs_gguf_writer *writer, struct bs_lines *notes,
                                      struct bs_error *err);

@@ -40,13 +40,14 @@ is_what_was_measured() {
     expect_out '^out$'
     expect_there out/{model.safetensors,config.json,tokenizer.json,generation_config.json,LICENSE}
     expect_absent out.partial out/other.bin out/model.safetensors.index.json
+    grep -qE '"damp_percent": 0(\.0)?,' out/config.json && problem "expected no damping of 0, which transformers refuses"
     rm -rf out
 }
 for recipe in "rtn w4 g64" "gptq w4 g64" "awq w4 g64"; do
     check "$recipe is read back as it was measured" is_what_was_measured "$recipe" compressed-tensors
 done
 check "gptq, version 1" is_what_was_measured "gptq w3 g64 sym act_order" gptq
-check "gptq, version 2" is_what_was_measured "gptq w4 g64" gptq_v2
+check "gptq, version 2" is_what_was_measured "rtn w4 g64" gptq_v2
 check "awq" is_what_was_measured "awq w4 g64" awq
 check "bitsandbytes" is_what_was_measured "rtn nf4" bitsandbytes
 check "any format decoded is what was measured" is_what_was_measured "rtn nf4" dequantized

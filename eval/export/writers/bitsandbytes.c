@@ -1,6 +1,6 @@
-/* bitsandbytes' 4 and 8 bits, as transformers saves and reads them: of 4 bits blocks over the matrix
- * row after row, the first of two codes high, and a state in JSON; of 8 bits, LLM.int8, rows of
- * codes and the largest value of each. How they stand in a file is said where they are read
+/* bitsandbytes' 4 and 8 bits, as transformers saves and reads them: of 4 bits blocks over the
+ * matrix row after row, the first of two codes high, and a state in JSON; of 8 bits, LLM.int8, rows
+ * of codes and the largest value of each. How they stand in a file is said where they are read
  * (eval/checkpoint/layouts). With 8 bits the library quantizes inputs too, so that a recipe has to
  * have them as it does. */
 #include <math.h>

@@ -203,12 +203,13 @@ static json_t *settings(const struct bs_export_folder *folder)
             add_dynamic(dynamic, place->module, '+', json_incref(own));
         json_decref(own);
     }
-    json_t *rest =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:f,s:{s:[s]}}", "quant_method", "gptq",
-                  "checkpoint_format", format, "method", "gptq", "format", format, "pack_dtype",
-                  "int32", "lm_head", head->weights != NULL, "true_sequential", 1, "damp_percent",
-                  folder->damping, "meta", "quantizer", "bitsweep:" BS_VERSION);
+    json_t *rest = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:{s:[s]}}", "quant_method", "gptq",
+                             "checkpoint_format", format, "method", "gptq", "format", format,
+                             "pack_dtype", "int32", "lm_head", head->weights != NULL,
+                             "true_sequential", 1, "meta", "quantizer", "bitsweep:" BS_VERSION);
     json_object_update(all, rest);
+    if (folder->damping > 0) /* readers refuse a 0, though they have no use for the number */
+        json_object_set_new(all, "damp_percent", json_real(folder->damping));
     if (json_object_size(dynamic))
         json_object_set(all, "dynamic", dynamic);
     json_decref(rest);
