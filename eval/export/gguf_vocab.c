@@ -188,11 +188,29 @@ static bool is_type(const json_t *step, const char *type)
     return !strcmp(word(step, "type"), type);
 }
 
+/* No step, or a list of none. */
+static bool is_nothing(const json_t *step)
+{
+    return !step || json_is_null(step) ||
+           (is_type(step, "Sequence") && !json_array_size(at(step, "normalizers")));
+}
+
+/* Whether words are cut into bytes, so that no character is left for byte_fallback, which some say
+ * all the same. */
+static bool is_byte_level(const json_t *pre)
+{
+    const json_t *step;
+    bool any = is_type(pre, "ByteLevel");
+    size_t i;
+    json_array_foreach(at(pre, "pretokenizers"), i, step) any |= is_type(step, "ByteLevel");
+    return any;
+}
+
 static enum bs_status put_byte_level(const struct vocab *v)
 {
     const json_t *normalizer = at(v->root, "normalizer");
     bool nfc = is_type(normalizer, "NFC");
-    if (normalizer && !json_is_null(normalizer) && !nfc)
+    if (!is_nothing(normalizer) && !nfc)
         return refuse(v, "texts are normalized otherwise than to form C");
     const char *names = bs_gguf_cut_of(at(v->root, "pre_tokenizer"), nfc,
                                        json_is_true(at(v->model, "ignore_merges")));
@@ -439,7 +457,8 @@ static enum bs_status put_all(struct vocab *v, int vocab_size)
     v->tokens = json_array();
     v->types = json_array();
     v->scores = json_array();
-    bool pieces = json_is_true(at(v->model, "byte_fallback"));
+    bool pieces =
+        json_is_true(at(v->model, "byte_fallback")) && !is_byte_level(at(v->root, "pre_tokenizer"));
     if (!is_type(v->model, "BPE"))
         return refuse(v, "its model is no BPE");
     return list_tokens(v, vocab_size, pieces) || (pieces ? put_pieces(v) : put_byte_level(v)) ||

@@ -159,6 +159,12 @@ tokenizers() {
     expect_status 0
     expect_out "tokenizer.json: the added token '<beyond>' is left out: its id is 4096, and the model has 4096 tokens"
     grep -qa '<beyond>' beyond.gguf && problem "expected no token beyond the model's"
+    edited_tokenizer fallback 's/"byte_fallback": false/"byte_fallback": true/; s/^"normalizer": null/"normalizer": {"type": "Sequence", "normalizers": []}/'
+    expect_status 0
+    run tokenize model evaluation.txt
+    mv .out ids
+    run tokenize fallback.gguf evaluation.txt
+    cmp -s ids .out || problem "expected the ids of the model's own tokenizer"
     edited_tokenizer past 's/^"vocab": {/&"past": 8192,/'
     expect_refusal "token 'past' has the id 8192, expected below"
 }

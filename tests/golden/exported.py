@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 """What third parties make of the checkpoints that `bitsweep export` writes.
 
-    exported.py PROGRAM CONFIG --as LAYOUT [...] --recipe LABEL [...] [--out FILE]
+    exported.py PROGRAM CONFIG --as LAYOUT [...] --recipe LABEL [...] [--by-library] [--out FILE]
 
 writes for each layout and recipe of the config two folders: one in the layout, one `dequantized`, which is
 the measured model in plain float32. Each is loaded by transformers, the former with the layout's own
 quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's specification in numpy
 (GPTQ, AWQ) and loaded as plain. With --by-library compressed-tensors itself decodes each module by the scheme
-that its own reading of config.json gives it, without transformers' quantizer. Printed for each, and kept in FILE as JSON: how many of the decoded
-weights are unlike, and the largest difference of the logits of some tokens over their range.
+that its own reading of config.json gives it, without transformers' quantizer, and GPTQ's folders are loaded by
+transformers with GPTQModel's torch kernel. Printed for each, and kept in FILE as JSON: how many of the decoded
+weights are unlike and by how much of themselves at most, and the largest difference of the logits of some tokens over
+their range. bitsandbytes' 4 bits are multiplied in float32: its kernel for processors with AVX512-BF16 is switched off.
 exported.yaml is a config to do it with.
 
-Needs torch, transformers, compressed-tensors, bitsandbytes and accelerate; PROVENANCE.md names the
-versions.
+Needs torch, transformers, compressed-tensors, bitsandbytes, accelerate and, for GPTQ by the library, gptqmodel and
+optimum; PROVENANCE.md names the versions.
 """
 import argparse
 import json
@@ -153,6 +155,26 @@ def by_library(folder, plain):
     return model.to(torch.float32)
 
 
+# ---- GPTQ by GPTQModel ----
+
+def by_gptqmodel(folder):
+    settings = json.loads((pathlib.Path(folder) / "config.json").read_text())["quantization_config"]
+    return load(folder, quantization_config=transformers.GPTQConfig(bits=settings["bits"], backend="gptq_torch"))
+
+
+# ---- bitsandbytes ----
+
+def in_float32(model):
+    """The model with everything beside the codes, and 4-bit products, in float32, whatever transformers chose."""
+    for part in [*model.parameters(), *model.buffers()]:
+        if part.dtype in (torch.bfloat16, torch.float16):
+            part.data = part.data.float()
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
 # ---- comparison ----
 
 def weights_of(model, layout):
@@ -162,6 +184,11 @@ def weights_of(model, layout):
         if layout == "bitsandbytes" and hasattr(module, "weight") and hasattr(module.weight, "quant_state"):
             import bitsandbytes.functional as functional
             found[name] = functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+        elif layout == "bitsandbytes" and getattr(module, "weight", None) is not None and module.weight.dtype == torch.int8:
+            from transformers.integrations.bitsandbytes import dequantize_bnb_weight
+            found[name] = dequantize_bnb_weight(module.weight, module.state)
+        elif hasattr(module, "qweight"):
+            found[name] = module.dequantize_weight().T
         elif isinstance(module, torch.nn.Linear) and getattr(module, "weight", None) is not None:
             found[name] = module.weight
     return {n: w.detach().to(torch.float32) for n, w in found.items()}
@@ -175,7 +202,7 @@ def logits_of(model, ids):
 def read_as_published(folder, layout, plain, library):
     """The model, by the layout's own quantizer where it is one of transformers'."""
     if library:
-        return by_library(folder, plain)
+        return by_library(folder, plain) if layout == "compressed-tensors" else by_gptqmodel(folder)
     if layout == "gguf":  # by gguf-py, rows of q and k in their own order again
         return load(os.path.dirname(folder), gguf_file=os.path.basename(folder))
     if layout in DECODED:
@@ -188,7 +215,8 @@ def read_as_published(folder, layout, plain, library):
     if layout == "compressed-tensors":
         from transformers import CompressedTensorsConfig
         more["quantization_config"] = CompressedTensorsConfig(dequantize=True)
-    return load(folder, **more)
+    model = load(folder, **more)
+    return in_float32(model) if layout == "bitsandbytes" else model
 
 
 def compare(program, config, layout, recipe, library):
@@ -204,9 +232,10 @@ def compare(program, config, layout, recipe, library):
         ids = torch.randint(0, reference.config.vocab_size, (1, TOKENS))
         expected, found = logits_of(reference, ids), logits_of(model, ids)
         unlike = {n: int((ours[n] != theirs[n]).sum()) for n in ours}
+        apart = max(float(((ours[n] - theirs[n]).abs() / ours[n].abs().clamp(min=1e-30)).max()) for n in ours)
         spread = float(expected.max() - expected.min())
         return {"dtype": str(model.dtype), "linears": len(ours),
-                "weights": sum(w.numel() for w in ours.values()), "unlike": sum(unlike.values()),
+                "weights": sum(w.numel() for w in ours.values()), "unlike": sum(unlike.values()), "apart": apart,
                 "logits": float((expected - found).abs().max()) / spread}
 
 
@@ -216,7 +245,7 @@ def main():
     parser.add_argument("config")
     parser.add_argument("--as", dest="layouts", action="append")
     parser.add_argument("--recipe", action="append")
-    parser.add_argument("--by-library", action="store_true", help="compressed-tensors without transformers' quantizer")
+    parser.add_argument("--by-library", action="store_true", help="compressed-tensors without transformers' quantizer, GPTQ by GPTQModel's kernel")
     parser.add_argument("--out")
     args = parser.parse_args()
     rows = []

@@ -358,14 +358,16 @@ static void print_activations(const json_t *args, char *out, size_t size)
     snprintf(out, size, "%.10s of %d bits, %.20s, %s", bs_layout_word(args, "type", "int"),
              (int)json_integer_value(json_object_get(args, "num_bits")),
              bs_layout_word(args, "strategy", "tensor"),
-             json_is_false(json_object_get(args, "dynamic")) ? "static" : "dynamic");
+             json_is_false(json_object_get(args, "dynamic"))
+                 ? "static, by scales of the checkpoint, which are left out"
+                 : "dynamic");
 }
 
 /* Says, once each, what is quantized beside weights. */
 static enum bs_status note_activations(struct bs_assembly *assembly, struct bs_error *err)
 {
     const char *name;
-    char how[80];
+    char how[128];
     struct bs_lines said = {0};
     enum bs_status status = BS_OK;
     const json_t *cache = json_object_get(assembly->settings, "kv_cache_scheme");

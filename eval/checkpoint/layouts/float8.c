@@ -19,9 +19,10 @@ static enum bs_status read_settings(struct bs_assembly *assembly, struct bs_erro
 {
     struct settings *said = assembly->state;
     const json_t *block = json_object_get(assembly->settings, "weight_block_size");
-    char how[64];
-    snprintf(how, sizeof how, "float8, %.30s",
-             bs_layout_word(assembly->settings, "activation_scheme", "dynamic"));
+    char how[128];
+    const char *scheme = bs_layout_word(assembly->settings, "activation_scheme", "dynamic");
+    snprintf(how, sizeof how, "float8, %.30s%s", scheme,
+             strcmp(scheme, "static") ? "" : ", by scales of the checkpoint, which are left out");
     if (bs_assembly_note_inputs(assembly, how, err))
         return err->status;
     if (!block || json_is_null(block))

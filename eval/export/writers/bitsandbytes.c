@@ -43,9 +43,11 @@ static enum bs_status check_bytes(const struct bs_export_place *place, struct bs
                                 "rows are read");
     for (; (*key)[0]; key++)
         if (!bs_export_says(place->weights, (*key)[0], (*key)[1]))
-            return bs_export_refuse(place, err, "weights have %s: %s, expected %s: %s", (*key)[0],
-                                    bs_export_option(place->weights, (*key)[0], text), (*key)[0],
-                                    (*key)[1]);
+            return bs_export_refuse(place, err,
+                                    "weights are int with %s: %s, expected nf4, fp4, or int with "
+                                    "%s: %s",
+                                    (*key)[0], bs_export_option(place->weights, (*key)[0], text),
+                                    (*key)[0], (*key)[1]);
     if (!place->input)
         return bs_export_refuse(place, err,
                                 "the library quantizes the inputs of weights of 8 bits: expected "
