@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/base/utf8.h"
 
 enum {
     STOP = 0,
@@ -183,7 +184,9 @@ static void read_node(struct thrift *t, struct bs_parquet_node *node)
             node->repetition = (int)read_count(t, BS_PARQUET_REPEATED);
         } else if (id == 4 && type == BINARY) {
             const unsigned char *name = read_bytes(t, &size);
-            t->broken |= size >= sizeof node->name || memchr(name, 0, size);
+            struct bs_error ignored;
+            t->broken |= size >= sizeof node->name || memchr(name, 0, size) ||
+                         bs_utf8_check((const char *)name, size, &ignored);
             memcpy(node->name, name, t->broken ? 0 : size);
         } else if (id == 5 && type == I32) {
             node->num_children = (int)read_count(t, MOST);

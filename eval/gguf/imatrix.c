@@ -243,7 +243,8 @@ static enum bs_status take_entry(struct cursor *c, struct bs_imatrix *imatrix)
 static enum bs_status read_legacy(const char *path, const struct bs_map *map,
                                   struct bs_imatrix *imatrix, struct bs_error *err)
 {
-    struct cursor c = {path, map->data, map->data + map->size, err};
+    const unsigned char *data = map->data ? map->data : (const unsigned char *)""; /* empty: NULL */
+    struct cursor c = {path, data, data + map->size, err};
     int count, length;
     const unsigned char *text;
     imatrix->legacy = true;
