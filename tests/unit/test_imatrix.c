@@ -127,6 +127,42 @@ static void the_older_layout_is_read_as_it_is_written_elsewhere(void **state)
     bs_imatrix_release(&read);
 }
 
+/* tests/golden/imatrix.py, whose figures these are. */
+static void experts_and_the_head_are_read_as_llama_imatrix_writes_them(void **state)
+{
+    (void)state;
+    static const float counts[] = {131, 109, 136, 136};
+    static const double first[] = {0.9703933482861701, 1.367605786804759, 1.0758346108829273,
+                                   1.3073617149801815};
+    struct bs_imatrix read;
+    struct bs_error err;
+    float means[4 * 48];
+    assert_int_equal(bs_imatrix_read("tests/golden/imatrix_experts.gguf", &read, &err), BS_OK);
+    assert_int_equal(read.count, 9);
+    assert_int_equal(read.chunks, 4);
+    assert_int_equal(read.chunk_size, 64);
+    assert_string_equal(read.dataset, "calibration.txt");
+    const struct bs_imatrix_entry *up = bs_imatrix_find(&read, "blk.0.ffn_up_exps.weight");
+    assert_non_null(up);
+    assert_int_equal(up->columns, 32);
+    assert_int_equal(up->matrices, 4);
+    assert_memory_equal(up->counts, counts, sizeof counts);
+    bs_imatrix_means(&read, up, means);
+    for (int e = 0; e < 4; e++)
+        assert_true(fabs((double)means[(size_t)e * up->columns] / first[e] - 1) < 1e-6);
+    const struct bs_imatrix_entry *down = bs_imatrix_find(&read, "blk.0.ffn_down_exps.weight");
+    assert_non_null(down);
+    assert_int_equal(down->columns, 48);
+    bs_imatrix_means(&read, down, means);
+    assert_true(fabs((double)means[48] / 2.8063414977231155e-05 - 1) < 1e-6);
+    const struct bs_imatrix_entry *head = bs_imatrix_find(&read, "output.weight");
+    assert_non_null(head);
+    assert_true(head->columns == 32 && head->matrices == 1 && head->counts[0] == 256);
+    bs_imatrix_means(&read, head, means);
+    assert_true(fabs((double)means[0] / 1.1713658571243286 - 1) < 1e-6);
+    bs_imatrix_release(&read);
+}
+
 static void write_bytes(const char *name, const char *bytes, size_t size)
 {
     FILE *file = fopen(path_of(name), "wb");
@@ -342,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_layouts_come_back),
         cmocka_unit_test(the_older_layout_is_read_as_it_is_written_elsewhere),
+        cmocka_unit_test(experts_and_the_head_are_read_as_llama_imatrix_writes_them),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(what_is_no_number_is_told),
         cmocka_unit_test(each_linear_has_what_goes_by_its_name),
