@@ -4,9 +4,9 @@
 
 #include "eval/model/model.h"
 
-/* How many channels of a head of keys, or of values, a Hadamard matrix turns together, as llama.cpp's
- * build_input_k_rot and build_input_v_rot have it: the largest power of two that divides the head,
- * of values at most 64. (Heads that 64 does not divide it leaves alone.) */
+/* How many channels of a head of keys, or of values, a Hadamard matrix turns together, as
+ * llama.cpp's build_input_k_rot and build_input_v_rot have it: the largest power of two that
+ * divides the head, of values at most 64. (Heads that 64 does not divide it leaves alone.) */
 int bs_cache_turned(int head, bool values);
 
 /* Replaces keys or values [rows] of whole heads by what a cache by this setting gives back: turned
@@ -15,8 +15,8 @@ int bs_cache_turned(int head, bool values);
 void bs_cache_round(const struct bs_site_setting *site, const struct bs_values *values,
                     uint64_t first, struct bs_scratch *scratch);
 
-/* Whether llama.cpp multiplies keys of such heads, stored by this setting, by queries in blocks of 8
- * bits: of GGUF's types that a cache may have (ggml-org/llama.cpp ggml/src/ggml-cpu/ops.cpp,
+/* Whether llama.cpp multiplies keys of such heads, stored by this setting, by queries in blocks of
+ * 8 bits: of GGUF's types that a cache may have (ggml-org/llama.cpp ggml/src/ggml-cpu/ops.cpp,
  * flash_attn_ext; type_traits_cpu). */
 bool bs_cache_meets_blocks(const struct bs_setting *keys, int head);
 
