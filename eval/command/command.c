@@ -74,6 +74,8 @@ int bs_fail_print_config(const struct bs_error *err)
 
 int bs_fail_print_model(const struct bs_config *config, const struct bs_error *err)
 {
-    return strncmp(err->message, config->path, strlen(config->path)) ? bs_fail_print(err)
-                                                                     : bs_fail_print_config(err);
+    const char *set = "--set '"; /* a place too (report.h) */
+    bool is_config = !strncmp(err->message, config->path, strlen(config->path)) ||
+                     (config->num_settings && !strncmp(err->message, set, strlen(set)));
+    return is_config ? bs_fail_print_config(err) : bs_fail_print(err);
 }

@@ -71,7 +71,7 @@ enum bs_status bs_axes_note_idle(struct bs_axes *axes, struct bs_recipe *recipe,
 
 /* Adds a line for each axis that does not apply to all formats or ranges of the product. BS_ENOMEM.
  */
-enum bs_status bs_axes_tell(const struct bs_axes *axes, const char *path, struct bs_lines *lines,
-                            struct bs_error *err);
+enum bs_status bs_axes_tell(const struct bs_axes *axes, const struct bs_report *report,
+                            struct bs_lines *lines, struct bs_error *err);
 
 #endif

@@ -259,8 +259,8 @@ static char *listed(const struct bs_lines *names)
     return text;
 }
 
-enum bs_status bs_axes_tell(const struct bs_axes *axes, const char *path, struct bs_lines *lines,
-                            struct bs_error *err)
+enum bs_status bs_axes_tell(const struct bs_axes *axes, const struct bs_report *report,
+                            struct bs_lines *lines, struct bs_error *err)
 {
     enum bs_status status = BS_OK;
     for (int a = 0; a < axes->num_axes && !status; a++) {
@@ -268,16 +268,16 @@ enum bs_status bs_axes_tell(const struct bs_axes *axes, const char *path, struct
         int count = axis->without.count;
         if (!count)
             continue;
-        char *names = listed(&axis->without), *once = bs_strdup("");
+        char at[BS_PLACE_TEXT], *names = listed(&axis->without), *once = bs_strdup("");
+        bs_place_print(report->path, report->settings, axis->line, axis->column, at);
         if (axis->count > 1) {
             bs_free(once);
             once = bs_printf(", which %s there once for its %d values", count > 1 ? "are" : "is",
                              axis->count);
         }
-        status = !names || !once
-                     ? bs_fail_memory(err)
-                     : bs_lines_add(lines, err, "%s:%d:%d: %s does not apply to %s%s", path,
-                                    axis->line, axis->column, axis->name, names, once);
+        status = !names || !once ? bs_fail_memory(err)
+                                 : bs_lines_add(lines, err, "%s: %s does not apply to %s%s", at,
+                                                axis->name, names, once);
         bs_free(names);
         bs_free(once);
     }

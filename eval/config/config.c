@@ -240,19 +240,29 @@ enum bs_status bs_config_load(const char *path, const char *const *charts, struc
     return bs_config_load_set(path, NULL, 0, charts, config, err);
 }
 
-/* Messages of places in a text that has settings in it do not call it the file. */
+/* A config's text, where settings are in it also that without them. */
+struct source {
+    const char *path, *text;
+    size_t size;
+    const char *original;
+    const char *const *settings;
+    int num_settings;
+};
+
+static enum bs_status parse(const struct source *source, const char *const *charts,
+                            struct bs_config *config, struct bs_error *err);
+
 static enum bs_status parse_set(const char *path, const char *text, const char *const *settings,
                                 int num_settings, const char *const *charts,
                                 struct bs_config *config, struct bs_error *err)
 {
-    char *set, *name = bs_printf("%s with --set", path);
-    if (!name)
-        return bs_fail_memory(err);
+    char *set;
     enum bs_status status = bs_settings_apply(path, text, settings, num_settings, &set, err);
-    if (!status)
-        status = bs_config_parse(name, set, strlen(set), charts, config, err);
+    if (!status) {
+        const struct source source = {path, set, strlen(set), text, settings, num_settings};
+        status = parse(&source, charts, config, err);
+    }
     bs_free(set);
-    bs_free(name);
     return status;
 }
 
@@ -274,25 +284,37 @@ enum bs_status bs_config_load_set(const char *path, const char *const *settings,
     return status;
 }
 
-enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
-                               const char *const *charts, struct bs_config *config,
-                               struct bs_error *err)
+/* What the config keeps of where it comes from. */
+static enum bs_status keep_source(const struct source *source, struct bs_config *config,
+                                  struct bs_error *err)
+{
+    config->path = bs_strdup(source->path);
+    config->folder = bs_path_folder(source->path);
+    config->source = bs_calloc(source->size + 1, 1);
+    config->settings = bs_calloc((size_t)source->num_settings + 1, sizeof *config->settings);
+    if (!config->path || !config->folder || !config->source || !config->settings)
+        return bs_fail_memory(err);
+    memcpy(config->source, source->text, source->size);
+    for (int i = 0; i < source->num_settings; i++, config->num_settings++)
+        if (!(config->settings[i] = bs_strdup(source->settings[i])))
+            return bs_fail_memory(err);
+    return BS_OK;
+}
+
+static enum bs_status parse(const struct source *source, const char *const *charts,
+                            struct bs_config *config, struct bs_error *err)
 {
     memset(config, 0, sizeof *config);
     bs_options_default(bs_layer_error_options, &config->layer_error);
     struct bs_yaml *yaml = NULL;
     struct bs_report report;
-    bs_report_init(&report, path);
-    enum bs_status status = BS_OK;
-    config->path = bs_strdup(path);
-    config->folder = bs_path_folder(path);
-    config->source = bs_calloc(size + 1, 1);
-    if (!config->path || !config->folder || !config->source) {
-        status = bs_fail_memory(err);
-        goto done;
-    }
-    memcpy(config->source, text, size);
-    status = bs_yaml_parse(path, config->source, size, &yaml, err);
+    bs_report_init(&report, source->path, source->settings);
+    enum bs_status status = keep_source(source, config, err);
+    if (!status)
+        status = bs_yaml_parse(source->path, config->source, source->size, &yaml, err);
+    if (!status && source->num_settings)
+        status =
+            bs_settings_place(yaml, source->original, source->settings, source->num_settings, err);
     if (status)
         goto done;
     bs_yaml_check_keys(yaml, &report);
@@ -308,8 +330,24 @@ done:
     return status;
 }
 
+enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
+                               const char *const *charts, struct bs_config *config,
+                               struct bs_error *err)
+{
+    const struct source source = {.path = path, .text = text, .size = size};
+    return parse(&source, charts, config, err);
+}
+
+void bs_config_place(const struct bs_config *config, int line, int column, char out[BS_PLACE_TEXT])
+{
+    bs_place_print(config->path, (const char *const *)config->settings, line, column, out);
+}
+
 void bs_config_release(struct bs_config *config)
 {
+    for (int i = 0; i < config->num_settings; i++)
+        bs_free(config->settings[i]);
+    bs_free(config->settings);
     bs_free(config->path);
     bs_free(config->folder);
     bs_free(config->source);

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "eval/config/report.h"
 #include "eval/recipe/recipe.h"
 #include "eval/base/lines.h"
 #include "eval/data/windows.h"
@@ -148,7 +149,9 @@ enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64, BS_MAX_CALIBRATIONS = 64 };
 struct bs_config {
     char *path;
     char *folder; /* that relative paths in it start from: its own; "" = the current one */
-    char *source; /* the file's whole text */
+    char *source; /* the file's whole text, with the settings of the command line in it */
+    int num_settings;
+    char **settings; /* as they were given; NULL = none */
     int num_models;
     char **models;       /* what each is called: no two alike */
     char **model_places; /* as the config has it: a folder or a hub name */
@@ -197,6 +200,9 @@ enum bs_status bs_config_parse(const char *path, const char *text, size_t size,
                                const char *const *charts, struct bs_config *config,
                                struct bs_error *err);
 void bs_config_release(struct bs_config *config);
+
+/* What messages call a place of the config (report.h). */
+void bs_config_place(const struct bs_config *config, int line, int column, char out[BS_PLACE_TEXT]);
 
 /* True where the sweep has this recipe for this model; a model that is compared with a reference
  * has the first one alone. */

@@ -14,14 +14,27 @@ enum {
     LAST_LINE = 48,
     LIST_TEXT = 800,
     LONGEST_QUOTE = 60,
+    LONGEST_SETTING = 100,
     PATH_TEXT = 1024,
     HINT_TEXT = 128
 };
 
-void bs_report_init(struct bs_report *report, const char *path)
+void bs_report_init(struct bs_report *report, const char *path, const char *const *settings)
 {
     memset(report, 0, sizeof *report);
     report->path = path;
+    report->settings = settings;
+}
+
+void bs_place_print(const char *path, const char *const *settings, int line, int column,
+                    char out[BS_PLACE_TEXT])
+{
+    char shown[PATH_TEXT];
+    bs_escape(line < 0 ? settings[-line - 1] : path, shown, sizeof shown);
+    if (line < 0)
+        snprintf(out, BS_PLACE_TEXT, "--set '%.*s'", LONGEST_SETTING, shown);
+    else
+        snprintf(out, BS_PLACE_TEXT, "%s:%d:%d", shown, line, column);
 }
 
 void bs_report_release(struct bs_report *report)
@@ -90,15 +103,15 @@ enum bs_status bs_report_finish(struct bs_report *report, struct bs_error *err)
     if (report->num_kept == 0)
         return BS_OK;
     sort_lines(report);
-    char path[PATH_TEXT];
-    bs_escape(report->path, path, sizeof path);
     char *out = err->message;
     size_t used = 0, room = sizeof err->message - LAST_LINE;
     int shown = 0;
     for (; shown < report->num_kept; shown++) {
         const struct bs_report_line *line = &report->kept[shown];
-        int length = snprintf(out + used, room - used, "%s%s:%d:%d: error: %s", shown ? "\n" : "",
-                              path, line->line, line->column, line->message);
+        char place[BS_PLACE_TEXT];
+        bs_place_print(report->path, report->settings, line->line, line->column, place);
+        int length = snprintf(out + used, room - used, "%s%s: error: %s", shown ? "\n" : "", place,
+                              line->message);
         bool fits = length >= 0 && (size_t)length < room - used;
         if (!fits && shown > 0)
             break;

@@ -12,21 +12,27 @@ enum { BS_REPORT_KEPT = 64 };
 
 /* A message with its place in the file. */
 struct bs_report_line {
-    int line, column; /* from 1 */
+    int line, column; /* from 1; of line -k what the k-th --set has put there */
     char *message;
 };
 
 /* Errors beyond BS_REPORT_KEPT are counted, not kept. */
 struct bs_report {
-    const char *path; /* borrowed */
+    const char *path;            /* borrowed */
+    const char *const *settings; /* of the command line, by number; borrowed, NULL = none */
     int num_kept, num_more;
     bool out_of_memory;
     struct bs_report_line kept[BS_REPORT_KEPT];
 };
 
-/* An empty report of the file at `path`. */
-void bs_report_init(struct bs_report *report, const char *path);
+/* An empty report of the file at `path`, with such settings in it. */
+void bs_report_init(struct bs_report *report, const char *path, const char *const *settings);
 void bs_report_release(struct bs_report *report);
+
+/* What messages call a place: "my.yaml:14:17", or of line -k "--set 'weights.bits=0'". */
+enum { BS_PLACE_TEXT = 1088 };
+void bs_place_print(const char *path, const char *const *settings, int line, int column,
+                    char out[BS_PLACE_TEXT]);
 
 /* Adds "found, allowed" at a place. The same words at the same place count once. */
 void bs_report_add(struct bs_report *report, int line, int column, const char *format, ...)

@@ -457,7 +457,7 @@ static enum bs_status expand_grid(struct expansion *all, const struct bs_yaml_no
     if (!status) {
         refuse_unnamed(all, &grid);
         refuse_idle(all, &grid);
-        status = bs_axes_tell(&grid.axes, all->load->config->path, &all->load->config->notices,
+        status = bs_axes_tell(&grid.axes, all->load->report, &all->load->config->notices,
                               all->load->err);
     }
     grid_release(&grid);

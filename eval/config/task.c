@@ -169,7 +169,7 @@ enum bs_status bs_task_read(const char *path, struct bs_task **task, struct bs_e
     size_t size = 0;
     struct bs_yaml *yaml = NULL;
     struct bs_report report;
-    bs_report_init(&report, path);
+    bs_report_init(&report, path, NULL);
     *task = bs_calloc(1, sizeof **task);
     enum bs_status status = *task ? BS_OK : bs_fail_memory(err);
     if (!status && !((*task)->name = bs_strdup(bs_path_name(path))))

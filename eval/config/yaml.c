@@ -22,7 +22,7 @@ struct builder_node {
 struct bs_yaml {
     int num_nodes, capacity;
     struct builder_node **nodes; /* every node once, in the order of the file */
-    const struct bs_yaml_node *root;
+    struct bs_yaml_node *root;
 };
 
 /* One parse. `last` is where the newest token stands: empty values have no token of their own. */
@@ -43,7 +43,7 @@ void bs_yaml_free(struct bs_yaml *yaml)
         return;
     for (int i = 0; i < yaml->num_nodes; i++) {
         bs_free(yaml->nodes[i]->node.text);
-        bs_free((void *)yaml->nodes[i]->node.items);
+        bs_free(yaml->nodes[i]->node.items);
         bs_free(yaml->nodes[i]->anchor);
         bs_free(yaml->nodes[i]);
     }
@@ -52,6 +52,8 @@ void bs_yaml_free(struct bs_yaml *yaml)
 }
 
 const struct bs_yaml_node *bs_yaml_root(const struct bs_yaml *yaml) { return yaml->root; }
+
+struct bs_yaml_node *bs_yaml_edit(struct bs_yaml *yaml) { return yaml->root; }
 
 static enum bs_status fail_at(const struct builder *builder, const char *message)
 {
@@ -146,7 +148,7 @@ static struct builder_node *new_node(struct builder *builder, enum bs_yaml_kind 
 }
 
 /* Puts a node where the file has it: into the innermost open collection, or as the root. */
-static enum bs_status attach(struct builder *builder, const struct bs_yaml_node *node)
+static enum bs_status attach(struct builder *builder, struct bs_yaml_node *node)
 {
     if (++builder->num_items > BS_YAML_MAX_NODES)
         return fail_at(builder, "more values than a config may have (10000)");
@@ -157,9 +159,8 @@ static enum bs_status attach(struct builder *builder, const struct bs_yaml_node 
     struct builder_node *parent = builder->stack[builder->depth - 1];
     if (parent->node.num_items == parent->capacity) {
         int capacity = parent->capacity ? 2 * parent->capacity : 8;
-        const struct bs_yaml_node **grown =
-            bs_realloc((void *)parent->node.items, (size_t)parent->capacity, (size_t)capacity,
-                       sizeof(const struct bs_yaml_node *));
+        struct bs_yaml_node **grown = bs_realloc(parent->node.items, (size_t)parent->capacity,
+                                                 (size_t)capacity, sizeof(struct bs_yaml_node *));
         if (!grown)
             return bs_fail_memory(builder->err);
         parent->node.items = grown;
@@ -275,9 +276,9 @@ static enum bs_status add_alias(struct builder *builder, struct fy_token *token)
     enum bs_status status = copy_text(builder, token, &name);
     if (status)
         goto done;
-    const struct builder_node *found = NULL;
+    struct builder_node *found = NULL;
     for (int i = builder->yaml->num_nodes - 1; i >= 0 && !found; i--) {
-        const struct builder_node *node = builder->yaml->nodes[i];
+        struct builder_node *node = builder->yaml->nodes[i];
         if (node->anchor && !strcmp(node->anchor, name))
             found = node;
     }

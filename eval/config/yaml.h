@@ -21,11 +21,12 @@ enum {
 /* A value of the file, with its place. */
 struct bs_yaml_node {
     enum bs_yaml_kind kind;
-    int line, column; /* from 1; an anchored node keeps its place wherever an alias repeats it */
+    int line, column; /* from 1; an anchored node keeps its place wherever an alias repeats it; of
+                         line -k what the k-th setting of the command line has put there */
     char *text;       /* of a scalar, else NULL */
     bool quoted;
     int num_items; /* elements of a sequence; keys and values, in turn, of a mapping */
-    const struct bs_yaml_node **items;
+    struct bs_yaml_node **items;
 };
 
 struct bs_yaml;
@@ -38,6 +39,9 @@ void bs_yaml_free(struct bs_yaml *yaml);
 
 /* Never NULL. */
 const struct bs_yaml_node *bs_yaml_root(const struct bs_yaml *yaml);
+
+/* The same, whose places may be set. */
+struct bs_yaml_node *bs_yaml_edit(struct bs_yaml *yaml);
 
 /* Reports every mapping's keys that are no scalar or stand twice. */
 void bs_yaml_check_keys(const struct bs_yaml *yaml, struct bs_report *report);

@@ -198,13 +198,54 @@ static enum bs_status run_gnuplot(const struct drawing *drawing, bool *ran, stru
     return BS_OK;
 }
 
+/* Where a picture says when it was drawn, and what ends that: cairo, which draws them, takes no word
+ * of ours for it. */
+static const struct {
+    const char *begin, *end;
+} picture_dates[BS_NUM_PICTURES] = {
+    [BS_PDF] = {"/CreationDate (", ")"}, [BS_EPS] = {"%%CreationDate: ", "\n"}};
+
+/* Writes `data` over the beginning of a file that is there. */
+static enum bs_status write_over(const char *path, const char *data, size_t size,
+                                 struct bs_error *err)
+{
+    FILE *file = fopen(path, "r+be");
+    if (!file)
+        return bs_fail(err, BS_EIO, "%s: %s", path, strerror(errno));
+    bool failed = fwrite(data, 1, size, file) != size;
+    if (fclose(file) || failed)
+        return bs_fail(err, BS_EIO, "%s: %s", path, strerror(errno));
+    return BS_OK;
+}
+
+/* Makes a picture whose date is blank, so that the same results give the same bytes. Nothing moves:
+ * a PDF says where each of its parts begins. */
+static enum bs_status blank_date(const char *path, int picture, char *data, size_t size,
+                                 struct bs_error *err)
+{
+    const char *begin = picture_dates[picture].begin, *end = picture_dates[picture].end;
+    char *date = begin ? memmem(data, size, begin, strlen(begin)) : NULL;
+    if (!date)
+        return BS_OK;
+    char *value = date + strlen(begin),
+         *after = memmem(value, size - (size_t)(value - data), end, 1);
+    if (!after)
+        return BS_OK;
+    if (picture == BS_PDF) /* an entry of a dictionary, which need not be there */
+        memset(date, ' ', (size_t)(after + 1 - date));
+    else
+        memset(value, ' ', (size_t)(after - value));
+    return write_over(path, data, size, err);
+}
+
 /* gnuplot says nothing of a picture that it could not write whole. */
-static enum bs_status check_picture(const struct drawing *drawing, int picture,
-                                    struct bs_error *err)
+static enum bs_status finish_picture(const struct drawing *drawing, int picture,
+                                     struct bs_error *err)
 {
     char *path = drawn_path(drawing, true, endings[picture]), *data = NULL;
     size_t size = 0, end = picture_ends[picture].size;
     enum bs_status status = path ? bs_file_read(path, &data, &size, err) : bs_fail_memory(err);
+    size_t whole = size;
     while (size > 0 && data[size - 1] == '\n')
         size--;
     if (status == BS_EIO ||
@@ -212,6 +253,8 @@ static enum bs_status check_picture(const struct drawing *drawing, int picture,
         status =
             bs_fail(err, BS_EIO, "%s/%s.%s: gnuplot has not drawn it whole (is the disk full?)%s",
                     drawing->directory, drawing->base, endings[picture], "; what was there stays");
+    if (!status)
+        status = blank_date(path, picture, data, whole, err);
     bs_free(data);
     bs_free(path);
     return status;
@@ -246,7 +289,7 @@ static enum bs_status draw_aside(struct bs_plot *plot, const struct drawing *dra
     enum bs_status status = run_gnuplot(drawing, &ran, &failed);
     for (int i = 0; i < BS_NUM_PICTURES && !status; i++)
         if (is_asked(plot, i))
-            status = check_picture(drawing, i, &failed);
+            status = finish_picture(drawing, i, &failed);
     if (status && ran) {
         *err = failed;
         return status;

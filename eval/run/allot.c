@@ -130,13 +130,14 @@ static enum bs_status look_up(const struct bs_sweep *sweep, const struct bs_resu
     s->weights += candidate ? 0 : weights;
     s->num_open += !row;
     s->num_failed += row && !bs_row_is_done(row);
-    if (row && bs_row_is_done(row) && !value)
-        return bs_fail(
-            err, BS_ECONFIG,
-            "%s:%d:%d: error: sensitivity is measured on '%s', which has no %s, expected "
-            "the name of a text there",
-            sweep->config->path, spread->line, spread->column, row->text, name);
-    return BS_OK;
+    if (!row || !bs_row_is_done(row) || value)
+        return BS_OK;
+    char at[BS_PLACE_TEXT];
+    bs_config_place(sweep->config, spread->line, spread->column, at);
+    return bs_fail(err, BS_ECONFIG,
+                   "%s: error: sensitivity is measured on '%s', which has no %s, expected the name "
+                   "of a text there",
+                   at, row->text, name);
 }
 
 /* Candidates whose places differ, as a format shares scales among linears and another does not. */
@@ -153,10 +154,12 @@ static enum bs_status check_places(const struct bs_sweep *sweep,
     bs_spread_release(&own);
     if (same)
         return BS_OK;
+    char at[BS_PLACE_TEXT];
+    bs_config_place(sweep->config, spread->line, spread->column, at);
     return bs_fail(err, BS_ECONFIG,
-                   "%s:%d:%d: error: a candidate shares scales among linears that others part: "
-                   "expected places: fused",
-                   sweep->config->path, spread->line, spread->column);
+                   "%s: error: a candidate shares scales among linears that others part: expected "
+                   "places: fused",
+                   at);
 }
 
 /* The spreads that go with one, itself the first of them; none where an earlier one has it. */
@@ -231,6 +234,18 @@ static enum bs_status compare_names(const struct bs_spread_config *a,
     return BS_OK;
 }
 
+static enum bs_status fail_names(const struct bs_config *config, const struct bs_spread_config *own,
+                                 const struct bs_spread_config *other, struct bs_error *err)
+{
+    char at[BS_PLACE_TEXT], there[BS_PLACE_TEXT];
+    bs_config_place(config, own->budget.line, own->budget.column, at);
+    bs_config_place(config, other->budget.line, other->budget.column, there);
+    return bs_fail(err, BS_ECONFIG,
+                   "%s: error: recipes of this budget are called as those of another one (%s), "
+                   "expected a name: in one of them",
+                   at, there);
+}
+
 /* A name stands for one recipe of a model. */
 static enum bs_status check_names(const struct bs_config *config, int spread, int model,
                                   struct bs_error *err)
@@ -244,10 +259,7 @@ static enum bs_status check_names(const struct bs_config *config, int spread, in
         if (compare_names(other, own, &same, err))
             return err->status;
         if (same)
-            return bs_fail(err, BS_ECONFIG,
-                           "%s:%d:%d: error: recipes of this budget are called as those of "
-                           "another one (line %d), expected a name: in one of them",
-                           config->path, own->budget.line, own->budget.column, other->budget.line);
+            return fail_names(config, own, other, err);
     }
     return BS_OK;
 }
@@ -275,11 +287,13 @@ static enum bs_status check_amounts(const struct bs_config *config,
         if (limit_of(amount, s->weights) >= least)
             continue;
         double shown = amount->bytes ? ceil(least / 8) : ceil(least / s->weights * 1e4) / 1e4;
+        char at[BS_PLACE_TEXT];
+        bs_config_place(config, amount->line, amount->column, at);
         return bs_fail(err, BS_ECONFIG,
-                       "%s:%d:%d: error: budget of %s %s: the candidates take %.*f at least, "
-                       "expected that or more",
-                       config->path, amount->line, amount->column, amount->text,
-                       amount->bytes ? "bytes" : "bits a weight", amount->bytes ? 0 : 4, shown);
+                       "%s: error: budget of %s %s: the candidates take %.*f at least, expected "
+                       "that or more",
+                       at, amount->text, amount->bytes ? "bytes" : "bits a weight",
+                       amount->bytes ? 0 : 4, shown);
     }
     return BS_OK;
 }
@@ -301,9 +315,10 @@ static enum bs_status share_out(const struct bs_config *config, const struct bs_
     enum bs_status status =
         bs_budget_choose(places, candidates, offers, (int64_t)fmin(limit, 9e18), taken, err);
     bs_free(offers);
+    char at[BS_PLACE_TEXT];
+    bs_config_place(config, amount->line, amount->column, at);
     if (status == BS_ECONFIG)
-        return bs_fail_within(err, "%s:%d:%d: error: budget of %s %s", config->path, amount->line,
-                              amount->column, amount->text,
+        return bs_fail_within(err, "%s: error: budget of %s %s", at, amount->text,
                               amount->bytes ? "bytes" : "bits a weight");
     if (status || bs_allot_recipe(config, s, amount, taken, &allotment->recipe, err))
         return err->status;

@@ -220,8 +220,11 @@ enum bs_status bs_places_print(const struct bs_config *config, uint64_t wanted, 
 static char *place_in_config(const struct bs_config *config, const struct bs_recipe *recipe,
                              const struct bs_rule *rule)
 {
-    if (rule && rule->line)
-        return bs_printf("%s:%d:%d: error", config->path, rule->line, rule->column);
+    char at[BS_PLACE_TEXT];
+    if (rule && rule->line) {
+        bs_config_place(config, rule->line, rule->column, at);
+        return bs_printf("%s: error", at);
+    }
     char *label = bs_recipe_text(recipe, bs_recipe_print_label);
     char *place = label ? bs_printf("%s: error: recipe '%s'", config->path, label) : NULL;
     bs_free(label);

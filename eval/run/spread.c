@@ -174,10 +174,12 @@ static enum bs_status open_spread(struct bs_config *config, const struct bs_spre
 {
     struct bs_spread_places places;
     enum bs_status status = bs_spread_list(spread, a, &places, err);
+    char at[BS_PLACE_TEXT];
+    bs_config_place(config, spread->line, spread->column, at);
     if (!status && config->num_recipes + places.count > BS_MAX_RECIPES)
         status = bs_fail(err, BS_ECONFIG,
-                         "%s:%d:%d: error: the sweep has more than %d trials here, expected fewer",
-                         config->path, spread->line, spread->column, BS_MAX_RECIPES);
+                         "%s: error: the sweep has more than %d trials here, expected fewer", at,
+                         BS_MAX_RECIPES);
     for (int i = 0; i < places.count && !status; i++) {
         struct bs_recipe recipe;
         status = bs_spread_recipe(spread, &places.list[i], &recipe, err);

@@ -68,10 +68,25 @@ weights.bits=|^sweep.yaml: --set 'weights.bits=': expected KEY=VALUE|
 weights..bits=3|^sweep.yaml: --set 'weights..bits=3': expected KEY=VALUE|
 weights.bits=[3|^sweep.yaml: --set 'weights.bits=\[3':[0-9]*:[0-9]*: error: |
 algorithm.x=3|^sweep.yaml: --set 'algorithm.x=3': expected a mapping to hold 'x'|
-weights.bit=3|^sweep.yaml with --set:[0-9]*:[0-9]*: error: unknown key 'bit'.*did you mean 'bits'|
-weights.bits=0|^sweep.yaml with --set:[0-9]*:[0-9]*: error: bits is '0'|
+weights.bit=3|^--set 'weights.bit=3': error: unknown key 'bit'.*did you mean 'bits'|
+weights.bits=0|^--set 'weights.bits=0': error: bits is '0'|
+evaluation.perplexity.window=8|^--set 'evaluation.perplexity.window=8': error: unknown key 'window'|
+no.such.key=8|^--set 'no.such.key=8': error: unknown key 'no'|
 EOS
 }
-check "what cannot be set is refused" wrong
+check "what cannot be set is refused, by the argument's name" wrong
+
+# What is wrong in the file itself is where the file has it, whatever is set beside it.
+in_the_file() {
+    sed 's/act_order: true/act_order: maybe/' sweep.yaml >broken.yaml
+    run plan broken.yaml
+    expect_status 2
+    mv .err alone
+    run plan broken.yaml --set weights.bits=3,8 --set weights.group_size=0
+    expect_status 2
+    expect_err "^$(sed 's/[]\[*.]/\\&/g; 1q' alone)\$"
+    expect_err "^--set 'weights.group_size=0': error: group_size is '0'"
+}
+check "a mistake of the file has its place in the file" in_the_file
 
 finish
