@@ -37,6 +37,46 @@ static void say(int file, const char *text)
         return;
 }
 
+static void put_digits(char *at, int digits, long value)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        at[i] = (char)('0' + value % 10);
+}
+
+/* "2026-11-29T18:30:05Z ", as the log's other lines begin; by hand, for the library's functions take
+ * locks. The days of 400 years come again (the Gregorian calendar), years begin in March, so that
+ * the day that may be missing is the last one. */
+static void put_moment(char out[24])
+{
+    long now = (long)time(NULL), second = now % 86400;
+    long days = now / 86400 + 719468, era = days / 146097, day = days % 146097;
+    long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    long month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5 - 1;
+    month += month < 10 ? 3 : -9;
+    memcpy(out, "0000-00-00T00:00:00Z ", 22);
+    put_digits(out, 4, 400 * era + year + (month < 3));
+    put_digits(out + 5, 2, month);
+    put_digits(out + 8, 2, day);
+    put_digits(out + 11, 2, second / 3600);
+    put_digits(out + 14, 2, second / 60 % 60);
+    put_digits(out + 17, 2, second % 60);
+}
+
+/* A line of the log, where there is one. */
+static void note(const char *before, const char *text)
+{
+    char moment[24];
+    int log = atomic_load(&log_file);
+    if (log < 0)
+        return;
+    put_moment(moment);
+    say(log, moment);
+    say(log, before);
+    say(log, text);
+}
+
 /* True for what announces an end that comes later, or by itself. */
 static bool is_patient(int signal_number)
 {
@@ -58,15 +98,15 @@ static void end_by(int signal_number)
         say(STDERR_FILENO, "\r\033[K");
     say(STDERR_FILENO, "bitsweep: stopped: ");
     say(STDERR_FILENO, lines[atomic_load(&line_at)]);
-    int log = atomic_load(&log_file);
-    if (log >= 0) {
-        say(log, "stopped: ");
-        say(log, lines[atomic_load(&line_at)]);
-    }
+    note("stopped: ", lines[atomic_load(&line_at)]);
     bool in_vain = signal_number == BS_STOP_LIMIT && !atomic_load(&gained);
-    if (in_vain)
-        say(STDERR_FILENO, "bitsweep: nothing was gained within --time-limit: it takes a longer "
-                           "one, or more memory or fewer recipes\n");
+    if (in_vain) {
+        const char *why = "nothing was gained within --time-limit: it takes a longer one, or more "
+                          "memory or fewer recipes\n";
+        say(STDERR_FILENO, "bitsweep: ");
+        say(STDERR_FILENO, why);
+        note("", why);
+    }
     if (is_patient(signal_number))
         _exit(in_vain ? BS_STOP_IN_VAIN : BS_STOP_STATUS);
     sigaction(signal_number, &standard, NULL);

@@ -123,36 +123,34 @@ static void print_time(const struct bs_slurm *slurm, FILE *out)
         fputs("#SBATCH --signal=B:USR1@120\n", out);
 }
 
-void bs_slurm_print_shards(const struct bs_slurm *slurm, FILE *out)
+/* A node, or as many processors of one as there are threads, and how long. */
+static void print_node(const struct bs_slurm *slurm, FILE *out)
 {
-    const struct bs_arguments *args = slurm->args;
-    fputs(
-        "#!/bin/bash\n# By `bitsweep submit`: a task a shard. One that is cut is queued again and "
-        "goes on.\n",
-        out);
-    print_name(slurm, "", out);
-    fprintf(out, "#SBATCH --array=1-%d\n", slurm->shards);
     print_place(slurm, out);
-    if (args->threads)
-        fprintf(out, "#SBATCH --cpus-per-task=%d\n", args->threads);
+    if (slurm->args->threads)
+        fprintf(out, "#SBATCH --cpus-per-task=%d\n", slurm->args->threads);
     else
         fputs("#SBATCH --exclusive\n", out);
     print_time(slurm, out);
     fputs("#SBATCH --requeue\n#SBATCH --open-mode=append\n", out);
-    print_log(slurm, "%a", out);
-    print_directory(slurm, out);
-    fputs("echo \"shard $SLURM_ARRAY_TASK_ID on $(hostname), begun $((${SLURM_RESTART_COUNT:-0} + "
-          "1)) "
-          "times, $(date)\"\n"
-          "trap 'kill -USR1 \"$run\"' USR1\n"
+}
+
+/* `run` of the sweep, or of a shard of it (a word of the script), to its end, which is $status. A job
+ * that is cut is queued again by `name`, a word of the script too. */
+static void print_run(const struct bs_slurm *slurm, const char *shard, const char *name, FILE *out)
+{
+    fputs("trap 'kill -USR1 \"$run\"' USR1\n"
           "trap 'kill -TERM \"$run\"' TERM\n"
           "\"$bitsweep\" run",
           out);
-    fprintf(out, " --shard \"$SLURM_ARRAY_TASK_ID/%d\"", slurm->shards);
+    if (shard)
+        fprintf(out, " --shard \"%s\"", shard);
     print_choice(slurm, out);
     print_limits(slurm, out);
+    if (!shard && slurm->args->chart.plots)
+        print_option("plots", slurm->args->chart.plots, out);
     fputs(" -- ", out);
-    print_word(args->operands[0], out);
+    print_word(slurm->args->operands[0], out);
     fputs(" &\nrun=$!\nended=\n"
           "until [ \"$ended\" ]; do # a signal ends wait, but not what it waits for\n"
           "    wait \"$run\"\n"
@@ -160,10 +158,54 @@ void bs_slurm_print_shards(const struct bs_slurm *slurm, FILE *out)
           "    kill -0 \"$run\" 2>/dev/null || ended=yes\n"
           "done\n",
           out);
-    fprintf(out, "[ \"$status\" != %d ] ||\n", BS_STOP_STATUS);
-    fputs("    scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"\n"
-          "exit \"$status\"\n",
+    fprintf(out, "[ \"$status\" != %d ] ||\n    scontrol requeue \"%s\"\n", BS_STOP_STATUS, name);
+}
+
+void bs_slurm_print_shards(const struct bs_slurm *slurm, FILE *out)
+{
+    fputs(
+        "#!/bin/bash\n# By `bitsweep submit`: a task a shard. One that is cut is queued again and "
+        "goes on.\n",
+        out);
+    print_name(slurm, "", out);
+    fprintf(out, "#SBATCH --array=1-%d\n", slurm->shards);
+    print_node(slurm, out);
+    print_log(slurm, "%a", out);
+    print_directory(slurm, out);
+    fputs("echo \"shard $SLURM_ARRAY_TASK_ID on $(hostname), begun $((${SLURM_RESTART_COUNT:-0} + "
+          "1)) "
+          "times, $(date)\"\n",
           out);
+    char *shard = bs_printf("$SLURM_ARRAY_TASK_ID/%d", slurm->shards);
+    print_run(slurm, shard ? shard : "", "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID", out);
+    bs_free(shard);
+    fputs("exit \"$status\"\n", out);
+}
+
+/* Budgets are shared out by what all shards have measured: their recipes run here. */
+static void print_second_round(const struct bs_slurm *slurm, FILE *out)
+{
+    fputs("if \"$bitsweep\" plan --quiet", out);
+    print_choice(slurm, out);
+    fputs(" -- ", out);
+    print_word(slurm->args->operands[0], out);
+    fputs(
+        " | grep '^budgets: '; then\n"
+        "    echo 'what they are shared out by is not complete: the same submit again runs what is "
+        "left' >&2\n"
+        "    exit 1\n"
+        "fi\n",
+        out);
+    print_run(slurm, NULL, "$SLURM_JOB_ID", out);
+    fputs("exit \"$status\"\n", out);
+}
+
+static bool has_budgets(const struct bs_config *config)
+{
+    for (int i = 0; i < config->num_spreads; i++)
+        if (config->spreads[i].budget.count)
+            return true;
+    return false;
 }
 
 static void print_reports(const struct bs_slurm *slurm, FILE *out)
@@ -188,10 +230,16 @@ static void print_reports(const struct bs_slurm *slurm, FILE *out)
 
 void bs_slurm_print_merge(const struct bs_slurm *slurm, FILE *out)
 {
-    fputs("#!/bin/bash\n# By `bitsweep submit`: merges the shards when they have ended.\n", out);
+    bool budgets = has_budgets(slurm->config);
+    fprintf(out, "#!/bin/bash\n# By `bitsweep submit`: merges the shards when they have ended%s.\n",
+            budgets ? ", and runs what budgets come to" : "");
     print_name(slurm, "-merge", out);
-    print_place(slurm, out);
-    fputs("#SBATCH --requeue\n", out);
+    if (budgets) {
+        print_node(slurm, out);
+    } else {
+        print_place(slurm, out);
+        fputs("#SBATCH --requeue\n", out);
+    }
     print_log(slurm, "merge", out);
     print_directory(slurm, out);
     fputs("whole=", out);
@@ -211,5 +259,8 @@ void bs_slurm_print_merge(const struct bs_slurm *slurm, FILE *out)
           "\"$bitsweep\" merge --output \"$whole.merged\" -- \"${files[@]}\" || exit\n"
           "mv -f -- \"$whole.merged\" \"$whole\" || exit\n",
           out);
-    print_reports(slurm, out);
+    if (budgets)
+        print_second_round(slurm, out);
+    else
+        print_reports(slurm, out);
 }

@@ -46,6 +46,28 @@ runs() {
 }
 check "a run measures one place at a time, then what budgets make of it, once" runs
 
+# On a cluster the job that merges the shards is the run over what they have measured.
+on_a_cluster() {
+    run submit --slurm --nodes 2 --dry-run --time 30 --output all.h5 mix.yaml
+    expect_status 0
+    sed '/^==> .*merge/,$d; 1d' .out >shards.sh
+    sed '1,/^==> .*merge/d' .out >merge.sh
+    grep -qx '#SBATCH --time=30' merge.sh || problem "expected a time for the second round"
+    SLURM_JOB_ID=7 bash merge.sh >.out 2>.err </dev/null && problem "expected no second round without a first"
+    local k
+    for k in 1 2; do
+        SLURM_ARRAY_JOB_ID=6 SLURM_ARRAY_TASK_ID=$k bash shards.sh >log.$k 2>&1 </dev/null ||
+            problem "expected shard $k to end well: $(cat log.$k)"
+        [ $k = 2 ] || SLURM_JOB_ID=7 bash merge.sh >.out 2>.err </dev/null || status=$?
+    done
+    expect_err '^what they are shared out by is not complete: the same submit again runs what is left$'
+    [ "$status" = 1 ] || problem "expected 1 of a first round that is not whole, found $status"
+    SLURM_JOB_ID=7 bash merge.sh >.out 2>.err </dev/null || problem "expected the merge to end well: $(cat .err)"
+    expect_same_results mix.h5 all.h5
+    expect_out "^gptq allotted 3.5 bits by kl"
+}
+check "submit: the second round is part of the job that merges" on_a_cluster
+
 prints() {
     run allot --output mix.h5 mix.yaml
     expect_status 0
@@ -158,7 +180,7 @@ named() {
 EOF
     run plan --output named.h5 named.yaml
     expect_status 2
-    expect_err "named.yaml:16:13: error: recipes of this budget are called as .* .line 12., .* name:"
+    expect_err "named.yaml:16:13: error: recipes of this budget are called as those of another one .named.yaml:12:[0-9]*., expected a name:"
     sed -i '16s/3.5/3.5, name: fine/' named.yaml
     run plan --output named.h5 named.yaml
     expect_status 0

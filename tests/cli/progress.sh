@@ -82,7 +82,11 @@ EOS
     for _ in $(seq 600); do grep -qs 'block 1 of 2' stop.log && break; sleep 0.05; done
     kill -TERM $child
     wait $child 2>/dev/null
-    grep -q '^stopped: .* trials are in long\.h5' stop.log || problem "expected what is kept in the log: $(tail -n 1 stop.log)"
+    local moment
+    moment=$(sed -n 's/^\(20[0-9-]*T[0-9:]*Z\) stopped: .* trials are in long\.h5.*/\1/p' stop.log)
+    [ -n "$moment" ] || problem "expected what is kept in the log: $(tail -n 1 stop.log)"
+    local since=$(($(date +%s) - $(date -d "$moment" +%s)))
+    [ "$since" -ge 0 ] && [ "$since" -lt 300 ] || problem "expected the time of the stop, found $moment"
     expect_err '^bitsweep: stopped: .* trials are in long\.h5'
 }
 check "a stop tells the log what is kept" stopped

@@ -82,8 +82,10 @@ shards() {
 check "its shards" shards
 
 in_vain() {
-    run run --time-limit 0.01s --output vain.h5 sweep.yaml
+    run run --time-limit 0.01s --log vain.log --output vain.h5 sweep.yaml
     expect_status 2
+    grep -q '^20[0-9-]*T[0-9:]*Z nothing was gained within --time-limit' vain.log ||
+        problem "expected it in the log too: $(cat vain.log)"
     expect_err '^bitsweep: stopped: nothing was begun$'
     expect_err '^bitsweep: nothing was gained within --time-limit'
     expect_absent vain.h5
