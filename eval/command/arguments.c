@@ -357,6 +357,13 @@ static const struct bs_flag flags[] = {
     {"layers", NULL, 0,
      "the values of every linear; --where and the others may name block, name and these values",
      .set = offsetof(struct bs_arguments, layers)},
+    {"values", NULL, 0,
+     "every value with its standard error in a row of its own, for programs; --columns: these",
+     .set = offsetof(struct bs_arguments, values)},
+    {"split", NULL, 0,
+     "columns of what the recipes vary in, as algorithm, bits and group, in the place of their "
+     "labels",
+     .set = offsetof(struct bs_arguments, split)},
     {"between", "TRIAL TRIAL", 0,
      "compare trials of one file, each called by its label or id; a star stands for any letters, a "
      "recipe for its trials of all seeds",
@@ -374,20 +381,20 @@ static const struct bs_flag flags[] = {
     {"dark", NULL, 0, "light on dark; NAME_dark",
      .set = offsetof(struct bs_arguments, chart.is_dark)},
     {"x", "NAME", 0,
-     "of chart xy: a value or number of the trials, by its name in --format csv; bits_per_weight "
-     "unless told otherwise",
+     "of the charts xy and heatmap: a value or number of the trials, by its name in --format csv; "
+     "unless told otherwise bits_per_weight, and activation_bits",
      .text = offsetof(struct bs_arguments, chart.x)},
     {"y", "NAME", 0,
      "the same of the other axis; unless told otherwise the first value of what was measured, such "
-     "as perplexity",
+     "as perplexity, and of heatmap bits",
      .text = offsetof(struct bs_arguments, chart.y)},
     {"lines", "NAMES", 0,
-     "of chart xy: trials that agree in these columns are a line; unless told otherwise those "
-     "whose labels differ in the bits alone",
+     "of the charts xy and kv_cache: trials that agree in these columns are a line; unless told "
+     "otherwise those whose labels differ in the bits alone",
      .text = offsetof(struct bs_arguments, chart.lines)},
     {"panels", "NAMES", 0,
-     "of chart xy: trials that agree in these columns have a panel; model and text, where there "
-     "are several",
+     "of the same and heatmap: trials that agree in these columns have a panel; model and text, "
+     "where there are several, and of heatmap algorithm and cache_bits",
      .text = offsetof(struct bs_arguments, chart.panels)},
     {"recipe", "LABEL", 0, "the recipe that is written, as tables call it; the only one there is",
      .text = offsetof(struct bs_arguments, recipe)},

@@ -40,7 +40,7 @@ struct bs_arguments {
     int threads;
     struct bs_telling telling; /* its log is opened by the command */
     const char *log;           /* NULL = none */
-    bool quiet, markdown, ids, no_special, places, items, positions, layers, verify;
+    bool quiet, markdown, ids, no_special, places, items, positions, layers, values, split, verify;
     bool slurm, dry_run, process_output, man, help;
 };
 

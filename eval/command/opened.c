@@ -7,6 +7,7 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/command/reports.h"
 #include "eval/linalg/numerics.h"
 #include "eval/report/chart.h"
 #include "eval/run/allot.h"
@@ -84,12 +85,27 @@ static enum bs_status open_budgets(const struct bs_arguments *args, struct bs_op
     return bs_allot_open(&opened->config, opened->wanted, opened->path, &opened->waiting, err);
 }
 
+/* What is said of charts is known to be good before anything is measured. */
+static enum bs_status check_charts(const struct bs_config *config, struct bs_error *err)
+{
+    for (int i = 0; i < config->num_charts; i++) {
+        const struct bs_chart_config *chart = &config->charts[i];
+        struct bs_chart_how how = {.plots = NULL};
+        char at[BS_PLACE_TEXT];
+        bs_chart_how_of(chart, &how);
+        bs_config_place(config, chart->line, chart->column, at);
+        if (bs_chart_check(chart->name, &how, true, err))
+            return bs_fail_within(err, "%s: error", at);
+    }
+    return BS_OK;
+}
+
 /* What follows the config. */
 static enum bs_status open_rest(const struct bs_arguments *args, struct bs_opened *opened,
                                 struct bs_error *err)
 {
     bs_numerics_use(args->numerics ? args->numerics : opened->config.numerics);
-    if (name_results(args, opened, err))
+    if (check_charts(&opened->config, err) || name_results(args, opened, err))
         return err->status;
     for (int i = 0; i < args->num_accepted; i++)
         if (bs_lines_add(&opened->config.accept_unknown, err, "%s", args->accepted[i]))

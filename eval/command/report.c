@@ -39,14 +39,21 @@ static char *selection_words(const struct bs_selection *selection)
 }
 
 /* The charts that the configs name. */
-static enum bs_status list_charts(const struct bs_published_set *set, struct bs_lines *charts,
+static enum bs_status list_charts(const struct bs_published_set *set, struct bs_page *page,
                                   struct bs_error *err)
 {
-    enum bs_status status = BS_OK;
+    int count = 0, most = 0;
     for (int c = 0; c < set->num_configs; c++)
-        for (int i = 0; i < set->configs[c].num_charts && !status; i++)
-            status = bs_lines_add(charts, err, "%s", set->configs[c].charts[i]);
-    return status;
+        most += set->configs[c].num_charts;
+    const struct bs_chart_config **charts = bs_calloc((size_t)most + 1, sizeof *charts);
+    if (!charts)
+        return bs_fail_memory(err);
+    for (int c = 0; c < set->num_configs; c++)
+        for (int i = 0; i < set->configs[c].num_charts; i++)
+            charts[count++] = &set->configs[c].charts[i];
+    page->num_charts = count;
+    page->charts = charts;
+    return BS_OK;
 }
 
 /* The rest of the page, whose trials are chosen. */
@@ -54,18 +61,16 @@ static enum bs_status write_page(const struct bs_arguments *args,
                                  const struct bs_published_set *set, struct bs_page page,
                                  const char *path, struct bs_error *err)
 {
-    struct bs_lines charts = {0};
     char *plots = bs_plots_folder(args), *selected = selection_words(&args->selection);
     enum bs_status status = plots && selected ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = list_charts(set, &charts, err);
+        status = list_charts(set, &page, err);
     page.selected = selected && *selected ? selected : NULL;
     page.columns = args->columns;
     page.plots = plots;
-    page.charts = &charts;
     if (!status)
         status = bs_page_write(&page, path, err);
-    bs_lines_release(&charts);
+    bs_free((void *)page.charts);
     bs_free(selected);
     bs_free(plots);
     return status;

@@ -50,6 +50,14 @@ char *bs_plots_folder(const struct bs_arguments *args)
     return found ? found : bs_strdup("plots");
 }
 
+void bs_chart_how_of(const struct bs_chart_config *chart, struct bs_chart_how *how)
+{
+    how->x = chart->x;
+    how->y = chart->y;
+    how->lines = chart->lines;
+    how->panels = chart->panels;
+}
+
 enum bs_status bs_report_chart(const struct bs_results *results, const char *name,
                                const struct bs_arguments *args,
                                const struct bs_published_list *published, const char *folder,
@@ -100,7 +108,9 @@ static enum bs_status print_chosen(const struct bs_trials *shown,
         return bs_positions_print(shown, args->columns, style, stdout, err);
     if (args->pivot)
         return bs_pivot_print(shown, args->pivot, args->columns, style, stdout, err);
-    return bs_table_print(shown, published, args->columns, style, stdout, err);
+    if (args->values)
+        return bs_values_print(shown, args->columns, style, stdout, err);
+    return bs_table_print(shown, published, args->columns, args->split, style, stdout, err);
 }
 
 /* Prints what the selection leaves of the results; *passed is false where its gate says no. */
@@ -175,9 +185,11 @@ static int command_table(const struct bs_arguments *args)
     enum bs_table_style style;
     if (style_of(args, &style))
         return BS_EXIT_INPUT;
-    if (args->items + args->positions + args->layers + !!args->pivot > 1) {
-        fputs("bitsweep table: --items, --positions, --layers and --pivot are a table each, ask "
-              "for one\n",
+    int kinds = args->items + args->positions + args->layers + args->values + !!args->pivot;
+    if (kinds > 1 || (kinds && args->split)) {
+        fputs(args->split ? "bitsweep table: --split is of the table of trials alone\n"
+                          : "bitsweep table: --items, --positions, --layers, --values and --pivot "
+                            "are a table each, ask for one\n",
               stderr);
         return BS_EXIT_INPUT;
     }
@@ -359,23 +371,34 @@ static enum bs_status draw_chosen(const struct bs_results *results, struct plott
     return status;
 }
 
-/* What is said of chart xy has a meaning only where that one is drawn. */
+/* What is said of axes and lines has a meaning only where a chart is drawn that takes it. */
 static enum bs_status check_axes(const struct bs_arguments *args, const struct plotted *plotted,
                                  struct bs_error *err)
 {
     const struct bs_chart_how *how = &args->chart;
-    const char *said = how->x        ? "--x"
-                       : how->y      ? "--y"
-                       : how->lines  ? "--lines"
-                       : how->panels ? "--panels"
-                                     : NULL;
-    bool has_xy = false;
-    for (int i = 0; i < plotted->num_charts; i++)
-        has_xy = has_xy || !strcmp(plotted->charts[i], "xy");
-    if (!said || has_xy)
-        return BS_OK;
-    return bs_fail(err, BS_ECONFIG, "%s is of the chart xy, which is not among those asked for",
-                   said);
+    const struct {
+        const char *word;
+        struct bs_chart_how only;
+    } all[] = {{"--x", {.x = how->x}},
+               {"--y", {.y = how->y}},
+               {"--lines", {.lines = how->lines}},
+               {"--panels", {.panels = how->panels}}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const struct bs_chart_how *only = &all[i].only;
+        bool is_taken = !only->x && !only->y && !only->lines && !only->panels;
+        struct bs_error ignored;
+        for (int c = 0; c < plotted->num_charts; c++)
+            is_taken = is_taken || !bs_chart_check(plotted->charts[c], only, false, &ignored);
+        if (!is_taken)
+            return bs_fail(err, BS_ECONFIG,
+                           "%s is nothing that can be said of the charts asked for, expected xy%s "
+                           "among them",
+                           all[i].word,
+                           only->lines    ? " or kv_cache"
+                           : only->panels ? ", kv_cache or heatmap"
+                                          : " or heatmap");
+    }
+    return BS_OK;
 }
 
 static int command_plot(const struct bs_arguments *args)
@@ -402,7 +425,8 @@ const struct bs_command bs_command_table = {
                "by itself. Where the "
                "terminal is too narrow the columns that matter least are left out and named; "
                "`--format csv` and `json` always have all.",
-    .options = "format columns where sort group-by top pivot fail-if items positions layers",
+    .options =
+        "format columns split where sort group-by top pivot fail-if items positions layers values",
     .run = command_table,
 };
 

@@ -17,6 +17,9 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
                                const struct bs_published_list *published, const char *folder,
                                struct bs_error *err);
 
+/* What a config says of a chart, in the words of `plot`. Borrowed. */
+void bs_chart_how_of(const struct bs_chart_config *chart, struct bs_chart_how *how);
+
 /* The result file's path without its ending: the folder of its charts. In new memory. */
 char *bs_chart_folder(const char *path);
 

@@ -33,8 +33,12 @@ static enum bs_status report_charts(const struct bs_arguments *args, const struc
     const struct bs_published_list published = {set.count, set.figures};
     char *folder = bs_chart_folder(opened->named);
     enum bs_status status = BS_OK;
-    for (int i = 0; i < opened->config.num_charts && !status; i++)
-        status = bs_report_chart(results, opened->config.charts[i], args, &published, folder, err);
+    for (int i = 0; i < opened->config.num_charts && !status; i++) {
+        const struct bs_chart_config *chart = &opened->config.charts[i];
+        struct bs_arguments own = *args;
+        bs_chart_how_of(chart, &own.chart);
+        status = bs_report_chart(results, chart->name, &own, &published, folder, err);
+    }
     bs_free(folder);
     bs_published_release(&set);
     return status;

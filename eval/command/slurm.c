@@ -212,15 +212,21 @@ static void print_reports(const struct bs_slurm *slurm, FILE *out)
 {
     const struct bs_config *config = slurm->config;
     fputs("\"$bitsweep\" table -- \"$whole\"\n", out);
-    if (config->num_charts) {
+    for (int i = 0; i < config->num_charts; i++) {
+        const struct bs_chart_config *chart = &config->charts[i];
+        const char *words[][2] = {{"plots", slurm->args->chart.plots},
+                                  {"x", chart->x},
+                                  {"y", chart->y},
+                                  {"lines", chart->lines},
+                                  {"panels", chart->panels}};
         fputs("\"$bitsweep\" plot", out);
-        if (slurm->args->chart.plots)
-            print_option("plots", slurm->args->chart.plots, out);
-        fputs(" -- \"$whole\"", out);
+        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+            if (words[w][1])
+                print_option(words[w][0], words[w][1], out);
+        fputs(" -- \"$whole\" ", out);
+        print_word(chart->name, out);
+        fputc('\n', out);
     }
-    for (int i = 0; i < config->num_charts; i++)
-        fprintf(out, " %s", config->charts[i]);
-    fputs(config->num_charts ? "\n" : "", out);
     fputs("\"$bitsweep\" plan --quiet", out);
     print_choice(slurm, out);
     fputs(" -- ", out);

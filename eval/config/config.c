@@ -6,15 +6,13 @@
 
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
+#include "eval/config/chart_list.h"
 #include "eval/config/expected.h"
 #include "eval/config/model_list.h"
 #include "eval/config/load.h"
 #include "eval/config/sensitivity.h"
 #include "eval/config/settings.h"
 #include "eval/config/sweep.h"
-#include "eval/tasks/metric.h"
-
-enum { LIST_TEXT = 800 };
 
 const struct bs_config_key bs_config_keys[] = {
     {"model", "a folder or a hub name, a mapping with path and name, or a list of them",
@@ -30,10 +28,12 @@ const struct bs_config_key bs_config_keys[] = {
     {"sweep", "a list of grids", "each grid is the product of its lists", true},
     {"expected", "a list of mappings, see expected",
      "published figures, which `bitsweep table` prints beside the measured ones", false},
-    {"charts", "a list of chart names",
+    {"charts", "a list of chart names, and of mappings, see chart",
      "what `bitsweep run` draws when it is done: perplexity_vs_bits, pareto, layer_error, "
-     "perplexity_by_position (where in the window the damage is), and of any value NAME_vs_bits "
-     "and pareto_NAME, of one of linears layer_NAME, of a figure of predictions NAME_by_position; "
+     "perplexity_by_position (where in the window the damage is), kv_cache (what is lost over the "
+     "bits of a cached value), heatmap (over bits of weights, activations and cache), xy (any "
+     "number over any other), and of any value NAME_vs_bits, pareto_NAME, kv_cache_NAME and "
+     "heatmap_NAME, of one of linears layer_NAME, of a figure of predictions NAME_by_position; "
      "beside a text, tasks have charts of the values that are named: acc_vs_bits, pareto_acc",
      false},
     {"export", "a list of mappings, see export",
@@ -68,75 +68,6 @@ const struct bs_config_key bs_expected_keys[] = {
      false},
     {.name = NULL},
 };
-
-/* True for the name of a value of a trial or a linear. */
-static bool is_value(const char *name, size_t length)
-{
-    const struct bs_value_type *type;
-    const char *evaluation;
-    for (int i = 0; (type = bs_value_type_at(i, &evaluation)); i++)
-        if (strlen(type->name) == length && !strncmp(type->name, name, length))
-            return true;
-    for (int c = 0; (type = bs_metrics_linear_value_at(c)); c++)
-        if (strlen(type->name) == length && !strncmp(type->name, name, length))
-            return true;
-    return false;
-}
-
-/* True where `text` is the name; of one with a `*`, where a value's name stands in its place. */
-static bool is_chart(const char *name, const char *text)
-{
-    const char *star = strchr(name, '*');
-    if (!star)
-        return !strcmp(name, text);
-    size_t before = (size_t)(star - name), after = strlen(star + 1), length = strlen(text);
-    return length > before + after && !strncmp(text, name, before) &&
-           !strcmp(text + length - after, star + 1) &&
-           is_value(text + before, length - before - after);
-}
-
-static enum bs_status read_chart(struct bs_load *load, const struct bs_yaml_node *node)
-{
-    struct bs_config *config = load->config;
-    struct bs_names names = {0};
-    bool known = false;
-    for (int i = 0; load->charts && load->charts[i]; i++) {
-        bs_names_add(&names, load->charts[i]);
-        known |= node->text && is_chart(load->charts[i], node->text);
-    }
-    if (load->charts ? !known : !node->text) {
-        char list[LIST_TEXT];
-        bs_names_print(&names, node->text ? node->text : "", list, sizeof list);
-        bs_load_wrong(load, "chart", node, load->charts ? list : "a name");
-        return BS_OK;
-    }
-    for (int i = 0; i < config->num_charts; i++)
-        if (!strcmp(config->charts[i], node->text)) {
-            bs_report_add(load->report, node->line, node->column,
-                          "chart '%s' a second time, expected it once", node->text);
-            return BS_OK;
-        }
-    char *copy = bs_strdup(node->text);
-    if (!copy)
-        return bs_fail_memory(load->err);
-    config->charts[config->num_charts++] = copy;
-    return BS_OK;
-}
-
-static enum bs_status read_charts(struct bs_load *load, const struct bs_yaml_node *node)
-{
-    if (node->kind != BS_YAML_SEQUENCE || node->num_items == 0) {
-        bs_load_no_list(load, "charts", node, "a list of chart names, or no such key");
-        return BS_OK;
-    }
-    load->config->charts = bs_calloc((size_t)node->num_items, sizeof *load->config->charts);
-    if (!load->config->charts)
-        return bs_fail_memory(load->err);
-    enum bs_status status = BS_OK;
-    for (int i = 0; !status && i < node->num_items; i++)
-        status = read_chart(load, node->items[i]);
-    return status;
-}
 
 /* Figures are checked against models, texts and recipes: where these have errors (`sound` is
  * false), only the keys are. */
@@ -212,7 +143,7 @@ static enum bs_status read_root(struct bs_load *load, const struct bs_yaml_node 
     if (!status && expected)
         status = read_expected(load, expected, load->report->num_kept == 0);
     if (!status && charts)
-        status = read_charts(load, charts);
+        status = bs_charts_read(load, charts);
     if (!status && exports)
         status = bs_exports_read(load, exports);
     if (!status && accepted)
@@ -374,9 +305,7 @@ void bs_config_release(struct bs_config *config)
         bs_free(config->expected[i].printed);
     }
     bs_free(config->expected);
-    for (int i = 0; i < config->num_charts; i++)
-        bs_free(config->charts[i]);
-    bs_free(config->charts);
+    bs_charts_release(config);
     bs_exports_free(config->exports, config->num_exports);
     bs_lines_release(&config->accept_unknown);
     memset(config, 0, sizeof *config);

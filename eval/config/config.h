@@ -143,6 +143,15 @@ extern const struct bs_option bs_export_options[]; /* on struct bs_export_config
 /* `calibrate_on:` and `compute:` of a grid, on struct bs_recipe. */
 extern const struct bs_option bs_recipe_options[];
 
+/* An entry of `charts:`: a chart's name, and what else is said of it; NULL = nothing. */
+struct bs_chart_config {
+    char *name, *x, *y, *lines, *panels;
+    int line, column;
+};
+
+/* The keys of an entry that is a mapping. */
+extern const struct bs_config_key bs_chart_keys[];
+
 enum { BS_MAX_TEXTS = 16, BS_MAX_MODELS = 64, BS_MAX_CALIBRATIONS = 64 };
 
 /* A config as it is read: everything checked, nothing opened. */
@@ -174,7 +183,7 @@ struct bs_config {
     char **sources;
     struct bs_expected_config *expected;
     int num_charts;
-    char **charts;
+    struct bs_chart_config *charts;
     int num_exports;
     struct bs_export_config *exports;
     struct bs_lines notices; /* where the file says what does not apply to all that it names */

@@ -16,38 +16,49 @@
 #include "eval/report/columns.h"
 #include "eval/tasks/evaluation.h"
 
-/* A kind of chart: its own name, which is its template's too, and how it is called with a value
- * that is drawn in the place of its own. */
+/* A kind of chart: its own name, and how it is called with a value that is drawn in the place of its
+ * own. */
 static const struct kind {
-    const char *name, *before, *after;
+    const char *name, *before, *after; /* before NULL: it has no such value */
+    const char *template;              /* NULL: its name's */
     enum bs_status (*plot)(struct bs_plot *plot, struct bs_error *err);
     const char
-        *lines_of; /* its own value where it has a line for each trial; NULL = it draws values
+        *lines_of;     /* its own value where it has a line for each trial; NULL = it draws values
                            * of trials, groups of calibrations by their means */
+    const char *takes; /* which words may be said of it, a letter each */
+    const char *over;  /* the value that it draws over, of which trials must have several; NULL = it
+                       * is the bits of weights or asked for */
 } kinds[] = {
-    {"perplexity_vs_bits", "", "_vs_bits", bs_plot_perplexity, NULL},
-    {"pareto", "pareto_", "", bs_plot_pareto, NULL},
-    {"layer_error", "layer_", "", bs_plot_layers, "relative_output_error"},
-    {"perplexity_by_position", "", "_by_position", bs_plot_positions, "perplexity"},
-    {"xy", "xy", "", bs_plot_xy, NULL}, /* one chart of all trials */
+    {"perplexity_vs_bits", "", "_vs_bits", NULL, bs_plot_perplexity, NULL, "", NULL},
+    {"pareto", "pareto_", "", NULL, bs_plot_pareto, NULL, "", NULL},
+    {"layer_error", "layer_", "", NULL, bs_plot_layers, "relative_output_error", "", NULL},
+    {"perplexity_by_position", "", "_by_position", NULL, bs_plot_positions, "perplexity", "", NULL},
+    {"kv_cache", "kv_cache_", "", "xy", bs_plot_xy, NULL, "lp", BS_KV_BITS},
+    {"heatmap", "heatmap_", "", NULL, bs_plot_heatmap, NULL, "xyp", NULL},
+    {"xy", NULL, NULL, NULL, bs_plot_xy, NULL, "xylp", NULL}, /* one chart of all trials */
 };
 enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
 
 /* Dots of a further line of a title, by the terminal that sets lines widest (SVG). */
 enum { TITLE_LINE = 54 };
 
-const char *const bs_chart_names[] = {"perplexity_vs_bits", "pareto", "layer_error",
-                                      "perplexity_by_position", NULL};
+const char *const bs_chart_names[] = {"perplexity_vs_bits",     "pareto",   "layer_error",
+                                      "perplexity_by_position", "kv_cache", NULL};
 const char *const bs_picture_names[] = {"png", "svg", "pdf", "eps", NULL};
 
 const char *const bs_chart_patterns[] = {"perplexity_vs_bits",
                                          "pareto",
                                          "layer_error",
                                          "perplexity_by_position",
+                                         "kv_cache",
+                                         "heatmap",
+                                         "xy",
                                          "*_vs_bits",
                                          "pareto_*",
                                          "layer_*",
                                          "*_by_position",
+                                         "kv_cache_*",
+                                         "heatmap_*",
                                          NULL};
 
 /* A chart that is asked for. */
@@ -66,6 +77,8 @@ static bool parse_name(const char *name, struct chart *chart)
             return true;
     }
     for (int k = 0; k < NUM_KINDS; k++) {
+        if (!kinds[k].before)
+            continue;
         size_t before = strlen(kinds[k].before), after = strlen(kinds[k].after);
         size_t length = strlen(name);
         if (length <= before + after || strncmp(name, kinds[k].before, before) ||
@@ -233,6 +246,22 @@ static const struct bs_value_type *value_of(const struct bs_results *results,
     return type;
 }
 
+/* Whether two finished trials differ in this value. */
+static bool differ(const struct bs_results *results, const char *name)
+{
+    double first = (double)NAN;
+    for (int i = 0; i < results->num_rows; i++) {
+        const struct bs_row *row = &results->rows[i];
+        double number = bs_row_is_done(row) ? bs_row_number(row, name) : (double)NAN;
+        if (isnan(number))
+            continue;
+        if (number < first || number > first)
+            return true;
+        first = number;
+    }
+    return false;
+}
+
 bool bs_chart_applies(const struct bs_results *results, const char *name)
 {
     struct chart chart;
@@ -243,7 +272,7 @@ bool bs_chart_applies(const struct bs_results *results, const char *name)
         const char *drawn = chart.kind->lines_of ? chart.kind->lines_of : value ? value->name : "";
         applies = bs_row_is_done(row) && bs_row_value(row, NULL, drawn);
     }
-    return applies;
+    return applies && (!chart.kind->over || differ(results, chart.kind->over));
 }
 
 /* The chart that is written, and the first row of its section. */
@@ -261,7 +290,7 @@ static enum bs_status write_chart(struct bs_plot *plot, const char *base, const 
     if (script_head(plot, base, section->first, err) || kind->plot(plot, err) ||
         append_template(plot->script, plots, "style", err))
         return err->status;
-    return append_template(plot->script, plots, kind->name, err);
+    return append_template(plot->script, plots, kind->template ? kind->template : kind->name, err);
 }
 
 /* What follows a chart's name in those of its files. */
@@ -399,21 +428,88 @@ static enum bs_status draw_sections(const struct bs_results *results, const stru
     return status;
 }
 
-/* The chart of any value against any other, of all trials. */
+/* A chart of all trials: of any value against any other, or of what is lost over the bits of a
+ * cache. */
 static enum bs_status draw_whole(const struct bs_results *results, const struct chart *chart,
                                  const struct bs_chart_how *how, struct bs_lines *drawn,
                                  struct bs_error *err)
 {
     const struct section section = {chart, &results->rows[0]};
+    struct bs_chart_how own = *how;
     struct bs_xy_axes axes;
-    if (bs_xy_axes_find(results, how, &axes, err))
+    char shown[64], *base;
+    bool is_cache = chart->kind->over;
+    if (is_cache) {
+        bs_chart_shown(results, value_of(results, chart, results->rows[0].evaluation),
+                       *chart->value ? chart->value : NULL, shown);
+        own.x = BS_KV_BITS;
+        own.y = shown;
+    }
+    if (bs_xy_axes_find(results, &own, &axes, err))
         return err->status;
-    char *base = bs_printf("%s_over_%s", axes.y.name, axes.x.name);
+    base = is_cache ? bs_strdup(chart->name) : bs_printf("%s_over_%s", axes.y.name, axes.x.name);
     enum bs_status status = base ? BS_OK : bs_fail_memory(err);
     if (!status)
-        status = draw_section(results, &section, how, base, drawn, err);
+        status = draw_section(results, &section, &own, base, drawn, err);
     bs_free(base);
     return status;
+}
+
+static enum bs_status fail_name(const char *name, struct bs_error *err)
+{
+    return bs_fail(err, BS_ECONFIG,
+                   "no chart is called '%s': there are %s, %s, %s, %s and %s, of any value "
+                   "NAME_vs_bits, pareto_NAME, layer_NAME, NAME_by_position and kv_cache_NAME, "
+                   "heatmap and heatmap_NAME, and xy, of any value against any other",
+                   name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2], bs_chart_names[3],
+                   bs_chart_names[4]);
+}
+
+/* Whether any file may have this column. */
+static bool is_column(const char *name, size_t length)
+{
+    static const char *const others[] = {"time", "file"};
+    const struct bs_value_type *type;
+    const char *own;
+    bool is_known = false;
+    for (const struct bs_field *field = bs_row_type.fields; field->name && !is_known; field++)
+        is_known = strlen(field->name) == length && !strncmp(field->name, name, length);
+    for (int i = 0; !is_known && (type = bs_value_type_at(i, &own)); i++)
+        is_known = strlen(type->name) == length && !strncmp(type->name, name, length);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        is_known = is_known || (strlen(others[i]) == length && !strncmp(others[i], name, length));
+    return is_known;
+}
+
+enum bs_status bs_chart_check(const char *name, const struct bs_chart_how *how, bool columns_too,
+                              struct bs_error *err)
+{
+    const struct {
+        char letter;
+        const char *word, *said;
+    } all[] = {{'x', "x", how->x},
+               {'y', "y", how->y},
+               {'l', "lines", how->lines},
+               {'p', "panels", how->panels}};
+    struct chart chart;
+    if (!parse_name(name, &chart))
+        return fail_name(name, err);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (all[i].said && !strchr(chart.kind->takes, all[i].letter))
+            return bs_fail(err, BS_ECONFIG, "%s is nothing that can be said of chart '%s'",
+                           all[i].word, name);
+        for (const char *word = all[i].said; columns_too && word && *word;) {
+            size_t length = strcspn(word, ",");
+            if (!is_column(word, length))
+                return bs_fail(
+                    err, BS_ECONFIG,
+                    "%s is '%.*s', expected a value or field of results, as --format csv "
+                    "calls it",
+                    all[i].word, (int)length, word);
+            word += length + (word[length] == ',');
+        }
+    }
+    return BS_OK;
 }
 
 enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
@@ -422,14 +518,15 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
 {
     struct chart chart;
     if (!parse_name(name, &chart))
-        return bs_fail(err, BS_ECONFIG,
-                       "no chart is called '%s': there are %s, %s, %s and %s, of any value "
-                       "NAME_vs_bits, pareto_NAME, layer_NAME and NAME_by_position, and xy, of any "
-                       "value against any other",
-                       name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2],
-                       bs_chart_names[3]);
+        return fail_name(name, err);
     if (results->num_rows == 0)
         return bs_fail(err, BS_EDATA, "%s: no trial to draw", results->path);
+    char axes[BS_CHART_NAME_BYTES];
+    if (chart.kind->plot == bs_plot_heatmap && (how->x || how->y)) {
+        snprintf(axes, sizeof axes, "%s_%s_over_%s", name, how->y ? how->y : BS_HEATMAP_Y,
+                 how->x ? how->x : BS_HEATMAP_X);
+        chart.name = axes;
+    }
     enum bs_status status = bs_make_directory(how->directory, err);
     int before = drawn->count;
     if (!status && chart.kind->plot == bs_plot_xy)

@@ -20,14 +20,16 @@ struct bs_chart_how {
     unsigned pictures;             /* 1u << enum bs_picture, each that is wanted */
     bool is_single; /* as wide as one column of a paper, else as two: letters keep their size */
     bool is_dark;   /* light on dark */
-    /* Of chart xy, columns (columns.h): a number each, and lists parted by commas. NULL: bits per
-     * weight, the first value of the evaluation, a line for each algorithm, a panel for each model
-     * and text. */
+    /* Columns (columns.h): a number each, and lists parted by commas. NULL: of chart xy bits per
+     * weight, the first value of the evaluation, a line for each recipe but for its bits, a panel
+     * for each model and text; of heatmap the bits of activations and weights, a panel for each
+     * algorithm and the bits of its cache. */
     const char *x, *y, *lines, *panels;
     struct bs_published_list published; /* figures to be drawn beside the measured ones */
 };
 
-/* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", NULL. */
+/* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", "kv_cache", NULL:
+ * those that may be drawn without being asked for. */
 extern const char *const bs_chart_names[];
 
 /* The same and, with a `*` for the name of a value, how the kinds of charts are called that draw it
@@ -43,13 +45,19 @@ bool bs_chart_applies(const struct bs_results *results, const char *name);
 enum { BS_MOST_CHARTS = 16 };
 int bs_charts_that_apply(const struct bs_results *results, const char *names[BS_MOST_CHARTS]);
 
+/* Refuses a name that no chart has, and what is said in `how` of axes, lines and panels that the
+ * chart does not take; with `columns_too` also names of columns that no results have. BS_ECONFIG. */
+enum bs_status bs_chart_check(const char *name, const struct bs_chart_how *how, bool columns_too,
+                              struct bs_error *err);
+
 /* Draws chart `name`, one of the above or a pattern with a value's name, into a folder: the
  * pictures, <name>.png and others, and beside them <name>.tsv and <name>.gp, the data and the
  * script, so that `gnuplot <name>.gp` draws it again. One for a single column is called
  * <name>_single, a dark one <name>_dark. Each model and text has a chart of its own: <name>_<model>
  * where there are several models, and <name>_<text> for every text but the first; where trials of
  * several numerics are in the file, those of other than the default ones have charts of their own,
- * <name>_<numerics>. Chart "xy" is one for all, <y>_over_<x>: any value against any other.
+ * <name>_<numerics>. Chart "xy" is one for all, <y>_over_<x>: any value against any other; so is
+ * "kv_cache".
  * BS_ECONFIG for an unknown name, BS_EDATA where the file has nothing to draw, BS_EIO where gnuplot
  * is not there or fails (with its words). What was drawn is added to `drawn` by its name, without
  * _single and _dark. */

@@ -96,7 +96,16 @@ int bs_key_rows(const struct bs_plot *plot, const struct bs_key *keys, int num_k
 /* The words of row->label but "w<bits>" and, where asked, the granularity. */
 void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size);
 
-/* Whether activations are as they were: such trials are compared by the bits of their weights. */
+/* The words of row->label but the bits of the cache, "kv4", "k4", "v2". */
+void bs_series_name_but_cache(const struct bs_row *row, char *out, size_t size);
+
+/* The value of trials that a chart of losses shows: that which is asked for, else (NULL) the
+ * difference of this one to the unquantized model's, where trials have that. */
+void bs_chart_shown(const struct bs_results *results, const struct bs_value_type *value,
+                    const char *asked, char out[64]);
+
+/* Whether activations and the cache are as they were: such trials are compared by the bits of their
+ * weights. */
 int bs_is_weight_only(const struct bs_row *row);
 
 /* Columns that a text takes which is shortened to `most`. */
@@ -161,5 +170,6 @@ enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_xy(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_heatmap(struct bs_plot *plot, struct bs_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* Which trials of a section a chart draws. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "eval/report/chart_internal.h"
@@ -39,6 +40,17 @@ enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *fi
             plot->rows[plot->num_rows++] = &copies[i];
     }
     return BS_OK;
+}
+
+void bs_chart_shown(const struct bs_results *results, const struct bs_value_type *value,
+                    const char *asked, char out[64])
+{
+    bool has = false;
+    snprintf(out, 64, "%s%s", asked ? asked : value->name, asked ? "" : "_delta");
+    for (int i = 0; i < results->num_rows && !has; i++)
+        has = bs_row_value(&results->rows[i], NULL, out);
+    if (!asked && !has)
+        snprintf(out, 64, "%s", value->name);
 }
 
 int bs_charts_that_apply(const struct bs_results *results, const char *names[BS_MOST_CHARTS])

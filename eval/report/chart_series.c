@@ -12,7 +12,10 @@
 #include "eval/tasks/uncertainty.h"
 #include "eval/report/chart_internal.h"
 
-int bs_is_weight_only(const struct bs_row *row) { return row->activation_bits >= 16; }
+int bs_is_weight_only(const struct bs_row *row)
+{
+    return row->activation_bits >= 16 && row->cache_bits >= 16;
+}
 
 enum { FIELD_TEXT = 1024 };
 
@@ -89,14 +92,22 @@ int bs_chart_columns(const char *text, int most)
     return columns < most ? columns : most;
 }
 
+/* Appends a word of a name where it has room. */
+static void add_word(char *out, size_t size, const char *word, size_t length)
+{
+    size_t used = strlen(out);
+    if (used + length + 2 < size)
+        snprintf(out + used, size - used, "%s%.*s", used ? " " : "", (int)length, word);
+}
+
 void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size)
 {
     char bits[24], group[24];
     snprintf(bits, sizeof bits, "w%d", row->bits);
     bool is_group = row->granularity[0] >= '0' && row->granularity[0] <= '9';
     snprintf(group, sizeof group, "%s%s", is_group ? "g" : "", row->granularity);
-    size_t used = 0;
     bool bits_seen = false, group_seen = !without_granularity;
+    *out = '\0';
     for (const char *word = row->label; *word;) {
         size_t length = strcspn(word, " ");
         bool drop = false;
@@ -104,16 +115,24 @@ void bs_series_name(const struct bs_row *row, int without_granularity, char *out
             drop = bits_seen = true;
         else if (!group_seen && strlen(group) == length && !strncmp(word, group, length))
             drop = group_seen = true;
-        if (!drop && used + length + 2 < size) {
-            if (used > 0)
-                out[used++] = ' ';
-            memcpy(out + used, word, length);
-            used += length;
-        }
+        if (!drop)
+            add_word(out, size, word, length);
         word += length;
         word += strspn(word, " ");
     }
-    out[used] = '\0';
+}
+
+void bs_series_name_but_cache(const struct bs_row *row, char *out, size_t size)
+{
+    *out = '\0';
+    for (const char *word = row->label; *word;) {
+        size_t length = strcspn(word, " "), letters = strspn(word, "kv");
+        size_t digits = letters ? strspn(word + letters, "0123456789") : 0;
+        if (!digits || letters + digits != length)
+            add_word(out, size, word, length);
+        word += length;
+        word += strspn(word, " ");
+    }
 }
 
 bool bs_plot_has_families(const struct bs_plot *plot)

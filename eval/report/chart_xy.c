@@ -18,6 +18,7 @@
 struct classes {
     struct bs_columns columns;
     bool by_recipe; /* by their labels too, but for the bits of weights */
+    bool by_cache;  /* or, where those are what x is about, of the cache */
     int count;
     char **ids, **names; /* by the columns' whole texts, and as they are shown */
 };
@@ -40,21 +41,21 @@ struct xy {
 
 /* ---- axes ---- */
 
-static bool is_number(const struct bs_column *column)
+bool bs_column_is_number(const struct bs_column *column)
 {
     return !column->field || column->field->kind == BS_FIELD_INT ||
            column->field->kind == BS_FIELD_DOUBLE;
 }
 
-static enum bs_status find_axis(const struct bs_results *results, const char *axis,
-                                const char *name, struct bs_column *found, struct bs_error *err)
+enum bs_status bs_chart_axis(const struct bs_results *results, const char *axis, const char *name,
+                             struct bs_column *found, struct bs_error *err)
 {
     struct bs_columns columns;
     if (bs_columns_parse(name, results, &columns, err))
         return err->status;
     if (columns.count != 1)
         return bs_fail(err, BS_ECONFIG, "--%s takes one column, not '%s'", axis, name);
-    if (!is_number(&columns.columns[0]))
+    if (!bs_column_is_number(&columns.columns[0]))
         return bs_fail(err, BS_ECONFIG, "--%s: '%s' is a text, expected a number", axis, name);
     *found = columns.columns[0];
     return BS_OK;
@@ -70,9 +71,9 @@ enum bs_status bs_xy_axes_find(const struct bs_results *results, const struct bs
             first = type->name;
             break;
         }
-    if (find_axis(results, "x", how->x ? how->x : "bits_per_weight", &axes->x, err))
+    if (bs_chart_axis(results, "x", how->x ? how->x : "bits_per_weight", &axes->x, err))
         return err->status;
-    return find_axis(results, "y", how->y ? how->y : first, &axes->y, err);
+    return bs_chart_axis(results, "y", how->y ? how->y : first, &axes->y, err);
 }
 
 static double scale_of(const struct bs_column *column)
@@ -170,6 +171,8 @@ static enum bs_status find_columns(const struct bs_plot *plot, struct xy *xy, st
         plot->how->panels ? bs_strdup(plot->how->panels) : with_subjects(plot, xy, "", asked);
     char *lines = panels ? with_subjects(plot, xy, asked, panels) : NULL;
     xy->lines.by_recipe = !plot->how->lines;
+    xy->lines.by_cache =
+        !strcmp(xy->axes.x.name, BS_KV_BITS) || !strcmp(xy->axes.x.name, "cache_bits");
     enum bs_status status = lines ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = bs_columns_parse(panels, plot->results, &xy->panels.columns, err);
@@ -191,20 +194,44 @@ static const char *short_model(const struct bs_results *results, const struct bs
     return *name ? name : row->model;
 }
 
-/* "gptq", "bits 4", "granularity 128". */
+/* Bits as papers write them, "W4A8KV4". */
+static const struct {
+    const char *column, *letters;
+} bits_columns[] = {{"bits", "W"}, {"activation_bits", "A"}, {"cache_bits", "KV"}};
+
+static const char *bits_letters(const struct bs_column *column)
+{
+    for (size_t i = 0; i < sizeof bits_columns / sizeof *bits_columns; i++)
+        if (!strcmp(bits_columns[i].column, column->name))
+            return bits_columns[i].letters;
+    return NULL;
+}
+
+/* "gptq", "W4", "granularity 128". */
 static void print_part(const struct bs_results *results, const struct bs_column *column,
                        const struct bs_row *row, bool is_shown, FILE *out)
 {
-    bool is_text = column->field && !is_number(column);
+    bool is_text = column->field && !bs_column_is_number(column);
     const char *text = is_text ? bs_field_text(column->field, row) : "";
     if (is_text && is_shown && !strcmp(column->name, subjects[0]))
         text = short_model(results, row);
-    if (!is_text)
+    if (!is_text && bits_letters(column))
+        fprintf(out, "%s%.6g", bits_letters(column), number_of(column, row));
+    else if (!is_text)
         fprintf(out, "%s %.6g", column->name, number_of(column, row));
     else if (!*text || (*text >= '0' && *text <= '9'))
         fprintf(out, "%s %s", column->name, *text ? text : "none");
     else
         fputs(text, out);
+}
+
+static void print_parts(const struct bs_results *results, const struct bs_columns *columns,
+                        const struct bs_row *row, bool is_shown, FILE *out)
+{
+    for (int c = 0; c < columns->count; c++) {
+        fputs(c ? ", " : "", out);
+        print_part(results, &columns->columns[c], row, is_shown, out);
+    }
 }
 
 static char *class_text(const struct classes *classes, const struct bs_results *results,
@@ -217,16 +244,26 @@ static char *class_text(const struct classes *classes, const struct bs_results *
     const char *before = "";
     if (classes->by_recipe) {
         char name[160];
-        bs_series_name(row, false, name, sizeof name);
+        if (classes->by_cache)
+            bs_series_name_but_cache(row, name, sizeof name);
+        else
+            bs_series_name(row, false, name, sizeof name);
         fputs(name, out);
         before = ", ";
     }
-    for (int c = 0; c < classes->columns.count; c++) {
-        fputs(before, out);
-        print_part(results, &classes->columns.columns[c], row, is_shown, out);
-        before = ", ";
-    }
+    fputs(*before && classes->columns.count ? before : "", out);
+    print_parts(results, &classes->columns, row, is_shown, out);
     return bs_print_end(&printing);
+}
+
+char *bs_chart_class_name(const struct bs_results *results, const struct bs_columns *columns,
+                          const struct bs_row *row)
+{
+    struct bs_print printing;
+    FILE *out = bs_print_begin(&printing);
+    if (out)
+        print_parts(results, columns, row, true, out);
+    return out ? bs_print_end(&printing) : NULL;
 }
 
 /* The class of the row, a new one where it is the first of it; -1 where memory has run out. */
@@ -385,11 +422,12 @@ static void print_data(const struct bs_plot *plot, const struct xy *xy)
 }
 
 /* The column's heading in one line. */
-static void print_axis(const struct bs_plot *plot, const char *variable,
-                       const struct bs_column *column)
+void bs_chart_axis_name(const struct bs_plot *plot, const char *variable,
+                        const struct bs_column *column)
 {
     char name[96];
-    snprintf(name, sizeof name, "%s", bs_column_heading(column));
+    bool is_weights = column->field && !strcmp(column->name, bits_columns[0].column);
+    snprintf(name, sizeof name, "%s%s", is_weights ? "weight " : "", bs_column_heading(column));
     for (char *c = name; *c; c++)
         *c = *c == '_' ? ' ' : *c;
     char *parting = strchr(name, '\n');
@@ -448,8 +486,8 @@ static enum bs_status print_script(const struct bs_plot *plot, struct xy *xy, st
     if (print_series(plot, xy, err))
         return err->status;
     print_panels(plot, xy);
-    print_axis(plot, "X_NAME", &xy->axes.x);
-    print_axis(plot, "Y_NAME", &xy->axes.y);
+    bs_chart_axis_name(plot, "X_NAME", &xy->axes.x);
+    bs_chart_axis_name(plot, "Y_NAME", &xy->axes.y);
     fprintf(plot->script, "BARS = %d\nPAIRED = %d\n", xy->has_bars, xy->is_paired);
     bs_script_range(plot->script, "X", xy->x);
     bs_script_range(plot->script, "Y", xy->y);
@@ -478,6 +516,11 @@ static enum bs_status choose(const struct bs_plot *plot, struct xy *xy, struct b
     if (!xy->num_points)
         return bs_fail(err, BS_EDATA, "%s: no trial has both %s and %s", plot->results->path,
                        xy->axes.x.name, xy->axes.y.name);
+    return BS_OK;
+}
+
+static enum bs_status check_room(const struct xy *xy, struct bs_error *err)
+{
     if (xy->lines.count > BS_MOST_KEYS)
         return bs_fail(
             err, BS_EDATA,
@@ -493,16 +536,35 @@ static enum bs_status choose(const struct bs_plot *plot, struct xy *xy, struct b
     return BS_OK;
 }
 
+static void release_xy(struct xy *xy)
+{
+    release_classes(&xy->lines);
+    release_classes(&xy->panels);
+    bs_free(xy->points);
+}
+
 enum bs_status bs_plot_xy(struct bs_plot *plot, struct bs_error *err)
 {
-    struct xy xy = {.x = {(double)NAN, (double)NAN}, .y = {(double)NAN, (double)NAN}};
+    const struct xy empty = {.x = {(double)NAN, (double)NAN}, .y = {(double)NAN, (double)NAN}};
+    const struct bs_chart_how *asked = plot->how;
+    struct bs_chart_how pooled = *asked;
+    struct xy xy = empty;
     enum bs_status status = choose(plot, &xy, err);
+    /* More recipes than a legend names are told by their algorithms. */
+    if (!status && xy.lines.count > BS_MOST_KEYS && !asked->lines) {
+        pooled.lines = "algorithm";
+        plot->how = &pooled;
+        release_xy(&xy);
+        xy = empty;
+        status = choose(plot, &xy, err);
+    }
+    if (!status)
+        status = check_room(&xy, err);
     if (!status) {
         print_data(plot, &xy);
         status = print_script(plot, &xy, err);
     }
-    release_classes(&xy.lines);
-    release_classes(&xy.panels);
-    bs_free(xy.points);
+    release_xy(&xy);
+    plot->how = asked;
     return status;
 }

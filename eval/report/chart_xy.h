@@ -15,6 +15,27 @@ struct bs_xy_axes {
 enum bs_status bs_xy_axes_find(const struct bs_results *results, const struct bs_chart_how *how,
                                struct bs_xy_axes *axes, struct bs_error *err);
 
+/* What the chart of a cache has as x, and that of a map as axes, unless told otherwise. */
+#define BS_KV_BITS "kv_bits"
+#define BS_HEATMAP_X "activation_bits"
+#define BS_HEATMAP_Y "bits"
+
+/* The column that --`axis` names. BS_ECONFIG where it is no number of the trials. */
+enum bs_status bs_chart_axis(const struct bs_results *results, const char *axis, const char *name,
+                             struct bs_column *found, struct bs_error *err);
+
+bool bs_column_is_number(const struct bs_column *column);
+
+/* What trials that agree in these columns are called, "gptq, KV4", in new memory; NULL without
+ * any. */
+char *bs_chart_class_name(const struct bs_results *results, const struct bs_columns *columns,
+                          const struct bs_row *row);
+
+/* Writes the column's heading in one line as a variable of the script. */
+struct bs_plot;
+void bs_chart_axis_name(const struct bs_plot *plot, const char *variable,
+                        const struct bs_column *column);
+
 /* Whether the trial is a point of the chart. */
 bool bs_xy_has_point(const struct bs_xy_axes *axes, const struct bs_row *row);
 

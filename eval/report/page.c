@@ -101,7 +101,7 @@ static enum bs_status print_tables(const struct bs_page *page, FILE *out, struct
           "<output></output></p>\n",
           out);
     enum bs_status status =
-        bs_table_print(page->shown, page->published, page->columns, BS_TABLE_HTML, out, err);
+        bs_table_print(page->shown, page->published, page->columns, false, BS_TABLE_HTML, out, err);
     fputs("</section>\n", out);
     return status;
 }

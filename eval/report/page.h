@@ -2,7 +2,7 @@
 #ifndef BS_EVAL_REPORT_PAGE_H
 #define BS_EVAL_REPORT_PAGE_H
 
-#include "eval/base/lines.h"
+#include "eval/config/config.h"
 #include "eval/report/table.h"
 
 /* What a page is made of. */
@@ -10,10 +10,11 @@ struct bs_page {
     const struct bs_trials *shown;
     const struct bs_trials *drawn; /* the same with the unquantized models, for charts */
     const struct bs_published_list *published;
-    const char *selected;          /* how they were chosen, in words; NULL = all trials are shown */
-    const char *columns;           /* of the tables; NULL = by default */
-    const char *plots;             /* folder of the chart templates, report.css and report.js */
-    const struct bs_lines *charts; /* further ones, which configs name */
+    const char *selected; /* how they were chosen, in words; NULL = all trials are shown */
+    const char *columns;  /* of the tables; NULL = by default */
+    const char *plots;    /* folder of the chart templates, report.css and report.js */
+    int num_charts;       /* further ones, which configs name */
+    const struct bs_chart_config **charts; /* [num_charts] */
 };
 
 /* Writes the page to `path`, whole or not at all: what was run and where, what to know of it, the

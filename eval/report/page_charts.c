@@ -114,13 +114,26 @@ static enum bs_status take_pictures(const char *folder, const char *shade, int *
     return status;
 }
 
+/* A chart of the page, and what a config says of it; NULL = none does. */
+struct listed {
+    const char *name;
+    const struct bs_chart_config *config;
+};
+
 /* Draws one chart, light and dark: the style shows the one that the reader's screen asks for. */
-static enum bs_status add_chart(const struct bs_page *page, const char *name, const char *folder,
-                                int *number, FILE *out, struct bs_error *err)
+static enum bs_status add_chart(const struct bs_page *page, const struct listed *chart,
+                                const char *folder, int *number, FILE *out, struct bs_error *err)
 {
+    static const struct bs_chart_config nothing;
+    const char *name = chart->name;
+    const struct bs_chart_config *said = chart->config ? chart->config : &nothing;
     struct bs_chart_how how = {.plots = page->plots,
                                .directory = folder,
                                .pictures = 1u << BS_SVG,
+                               .x = said->x,
+                               .y = said->y,
+                               .lines = said->lines,
+                               .panels = said->panels,
                                .published = *page->published};
     enum bs_status status = BS_OK;
     for (int dark = 0; dark < 2 && !status; dark++) {
@@ -157,22 +170,32 @@ static enum bs_status make_folder(char **folder, struct bs_error *err)
     return status;
 }
 
-/* What `plot` draws unless told otherwise, and what the config names. */
-static enum bs_status list_charts(const struct bs_page *page, struct bs_lines *charts,
-                                  struct bs_error *err)
+/* Whether a chart of this name is there about which nothing is said. */
+static bool is_listed(const struct listed *charts, int count, const char *name)
+{
+    bool has = false;
+    for (int i = 0; i < count; i++)
+        has = has || (!strcmp(charts[i].name, name) && !charts[i].config);
+    return has;
+}
+
+/* What `plot` draws unless told otherwise, and what configs name; NULL without memory. */
+static struct listed *list_charts(const struct bs_page *page, int *count)
 {
     const char *names[BS_MOST_CHARTS];
     const struct bs_results *results = &page->drawn->results;
-    int count = bs_charts_that_apply(results, names);
-    enum bs_status status = BS_OK;
-    for (int i = 0; i < count && !status; i++)
-        status = bs_lines_add(charts, err, "%s", names[i]);
-    for (int i = 0; i < page->charts->count && !status; i++) {
-        const char *name = page->charts->lines[i];
-        if (!bs_lines_have(charts, name) && bs_chart_applies(results, name))
-            status = bs_lines_add(charts, err, "%s", name);
+    int own = bs_charts_that_apply(results, names);
+    struct listed *charts = bs_calloc((size_t)(own + page->num_charts) + 1, sizeof *charts);
+    for (*count = 0; charts && *count < own; ++*count)
+        charts[*count].name = names[*count];
+    for (int i = 0; i < page->num_charts && charts; i++) {
+        const struct bs_chart_config *chart = page->charts[i];
+        bool is_plain = !chart->x && !chart->y && !chart->lines && !chart->panels;
+        if ((!is_plain || !is_listed(charts, *count, chart->name)) &&
+            bs_chart_applies(results, chart->name))
+            charts[(*count)++] = (struct listed){chart->name, is_plain ? NULL : chart};
     }
-    return status;
+    return charts;
 }
 
 static bool any_quantized(const struct bs_results *results)
@@ -185,23 +208,23 @@ static bool any_quantized(const struct bs_results *results)
 
 enum bs_status bs_page_charts(const struct bs_page *page, FILE *out, struct bs_error *err)
 {
-    struct bs_lines charts = {0};
     char *folder = NULL;
-    int number = 0;
+    int number = 0, count = 0;
     if (!any_quantized(&page->shown->results))
         return BS_OK;
-    enum bs_status status = list_charts(page, &charts, err);
-    if (!status && charts.count)
+    struct listed *charts = list_charts(page, &count);
+    enum bs_status status = charts ? BS_OK : bs_fail_memory(err);
+    if (!status && count)
         status = make_folder(&folder, err);
     if (folder)
         bs_page_section(out, "charts", "Charts");
-    for (int i = 0; i < charts.count && !status; i++)
-        status = add_chart(page, charts.lines[i], folder, &number, out, err);
+    for (int i = 0; i < count && !status; i++)
+        status = add_chart(page, &charts[i], folder, &number, out, err);
     if (folder) {
         fputs("</section>\n", out);
         rmdir(folder);
     }
     bs_free(folder);
-    bs_lines_release(&charts);
+    bs_free(charts);
     return status;
 }

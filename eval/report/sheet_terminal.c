@@ -7,7 +7,7 @@
 
 /* Columns a name is folded to before other columns are left out, and where there is no other
  * way. */
-enum { NAME_WIDTH = 24, LEAST_NAME = 10, GAP = 2, INDENT = 2 };
+enum { NAME_WIDTH = 24, LEAST_NAME = 10, GAP = 2, LEAST_GAP = 1, INDENT = 2 };
 
 /* The line after those that `text` begins with, in `width` columns; lines after the first are
  * indented. */
@@ -81,6 +81,7 @@ struct layout {
     int *width;  /* of each column */
     bool *shown; /* whether it is */
     enum fold fold;
+    int gap; /* between columns */
 };
 
 /* Line 0 or 1 of a heading; a heading of one line stands in the lower one. */
@@ -117,9 +118,9 @@ static int column_width(const struct layout *layout, int column, int most)
 
 static int total_width(const struct layout *layout)
 {
-    int total = -GAP;
+    int total = -layout->gap;
     for (int j = 0; j < layout->sheet->num_columns; j++)
-        total += layout->shown[j] ? layout->width[j] + GAP : 0;
+        total += layout->shown[j] ? layout->width[j] + layout->gap : 0;
     return total;
 }
 
@@ -175,6 +176,7 @@ static void lay_out(struct layout *layout, int width)
     fold_numbers(layout, width, AFTER_ERROR);
     fold_names(layout, width, LEAST_NAME);
     fold_numbers(layout, width, AFTER_NUMBER);
+    layout->gap = total_width(layout) > width ? LEAST_GAP : GAP;
     /* What the last column left gives names their room again. */
     for (int j = 0; j < sheet->num_names; j++) {
         int spare = width - total_width(layout);
@@ -186,12 +188,12 @@ static void print_padded(const struct layout *layout, FILE *out, const char *tex
                          int column)
 {
     int padding = layout->width[column] - bs_text_width(text, bytes);
-    const char *gap = column > 0 ? "  " : "";
+    int gap = column > 0 ? layout->gap : 0;
     padding = padding > 0 ? padding : 0;
     if (column >= layout->sheet->num_names)
-        fprintf(out, "%s%*s%.*s", gap, padding, "", (int)bytes, text);
+        fprintf(out, "%*s%.*s", gap + padding, "", (int)bytes, text);
     else
-        fprintf(out, "%s%.*s%*s", gap, (int)bytes, text, padding, "");
+        fprintf(out, "%*s%.*s%*s", gap, "", (int)bytes, text, padding, "");
 }
 
 static void print_rule(const struct layout *layout, FILE *out)
@@ -278,8 +280,8 @@ static void print_row(const struct layout *layout, int row, FILE *out)
             more |= *next_line(line, layout->width[j]).text;
             bool last =
                 number > 0 && j + 1 == sheet->num_names && last_number(layout, row, number) < 0;
-            fprintf(out, "%s%*s%.*s%*s", j ? "  " : "", line.indent, "", (int)line.bytes, line.text,
-                    last ? 0 : layout->width[j] - used, "");
+            fprintf(out, "%*s%.*s%*s", (j ? layout->gap : 0) + line.indent, "", (int)line.bytes,
+                    line.text, last ? 0 : layout->width[j] - used, "");
         }
         print_numbers(layout, row, number, &more, out);
         fputc('\n', out);
@@ -314,7 +316,8 @@ static enum bs_status print_hidden(const struct layout *layout, int width, FILE 
 enum bs_status bs_sheet_print_terminal(const struct bs_sheet *sheet, int width, FILE *out,
                                        struct bs_error *err)
 {
-    struct layout layout = {.sheet = sheet, .num_rows = sheet->num_cells / sheet->num_columns};
+    struct layout layout = {
+        .sheet = sheet, .num_rows = sheet->num_cells / sheet->num_columns, .gap = GAP};
     layout.width = bs_calloc((size_t)sheet->num_columns, sizeof *layout.width);
     layout.shown = bs_calloc((size_t)sheet->num_columns, sizeof *layout.shown);
     enum bs_status status = layout.width && layout.shown ? BS_OK : bs_fail_memory(err);

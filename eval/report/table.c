@@ -41,6 +41,7 @@ struct table {
     const struct bs_results *results; /* those that are shown */
     struct bs_published_list published;
     const struct bs_columns *columns; /* NULL = those that every section chooses */
+    bool splits;                      /* labels are columns of what varies */
     int num_provenances, *provenances;
 };
 
@@ -50,6 +51,7 @@ struct section {
     const struct bs_row *first;
     int num_models;
     struct bs_columns columns;
+    struct bs_parts parts; /* where labels are split; else the label alone */
     struct bs_contest contest;
     int group;          /* of the last row */
     int other_numerics; /* figures published for its trials that came of others than theirs */
@@ -221,12 +223,12 @@ static int fallbacks_of(const struct bs_row *row)
 static void add_label(struct bs_sheet *sheet, const struct section *section,
                       const struct bs_row *row)
 {
-    char provenance[24] = "";
+    char marks[40] = "", provenance[24] = "";
     int number = provenance_of(section->table, row);
     if (number > 1)
         snprintf(provenance, sizeof provenance, " \xe2\x80\xa1%d", number);
-    bs_sheet_text(sheet, "%s%s%s", row->label, fallbacks_of(row) ? " \xe2\x80\xa0" : "",
-                  provenance);
+    snprintf(marks, sizeof marks, "%s%s", fallbacks_of(row) ? " \xe2\x80\xa0" : "", provenance);
+    bs_parts_cells(sheet, &section->parts, row, marks, false);
 }
 
 /* A line for each program and machine of the section's trials, where the file has several. */
@@ -266,7 +268,8 @@ static int block_of(const struct section *section, const struct bs_row *row, boo
         const struct bs_row *other = &shown->results.rows[i];
         bool alike = shown->is_grouped ? shown->groups[i] == section->group
                                        : other->bits == row->bits &&
-                                             other->activation_bits == row->activation_bits;
+                                             other->activation_bits == row->activation_bits &&
+                                             other->cache_bits == row->cache_bits;
         if (alike && !strcmp(other->model, row->model))
             return i;
     }
@@ -330,7 +333,7 @@ static enum bs_status add_mean(struct bs_sheet *sheet, struct section *section,
         return err->status;
     if (section->num_models > 1)
         bs_sheet_text(sheet, "%s", mean.model);
-    bs_sheet_text(sheet, "%s, mean of %d seeds", mean.label, mean.calibrations);
+    bs_parts_cells(sheet, &section->parts, &mean, "", true);
     enum bs_status status = add_cells(sheet, section, &mean, true, err);
     bs_rows_mean_release(&mean);
     return status;
@@ -405,7 +408,7 @@ static void add_headings(struct bs_sheet *sheet, const struct section *section)
     int at = sheet->num_names;
     if (section->num_models > 1)
         bs_sheet_text(sheet, "model");
-    bs_sheet_text(sheet, "recipe");
+    bs_parts_headings(sheet, &section->parts);
     for (int c = 0; c < section->columns.count; c++) {
         const struct bs_column *column = &section->columns.columns[c];
         bool published = is_published(section, column);
@@ -435,6 +438,9 @@ static enum bs_status begin_section(struct section *section, struct bs_error *er
     const struct bs_results *results = section->table->results;
     for (int i = 0; i < results->num_rows; i++)
         section->num_models += begins_model(section, i);
+    section->parts = (struct bs_parts){.with_label = true};
+    if (section->table->splits)
+        bs_parts_choose(results, section->first, &section->parts);
     if (section->table->columns)
         section->columns = *section->table->columns;
     else
@@ -466,12 +472,13 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
     if (begin_section(&section, err))
         return err->status;
     bool several = section.num_models > 1;
-    int num_columns = 1 + several + section.columns.count;
+    int names = section.parts.count + section.parts.with_label + several;
+    int num_columns = names + section.columns.count;
     for (int c = 0; c < section.columns.count; c++)
         num_columns += is_published(&section, &section.columns.columns[c]) ? NUM_PUBLISHED : 0;
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, num_columns);
-    sheet.num_names += several;
+    sheet.num_names = names;
     add_title(&sheet, &section);
     add_headings(&sheet, &section);
     note_sources(&sheet, &section);
@@ -545,11 +552,13 @@ static enum bs_status print_left_out(const struct table *table, enum bs_table_st
 
 enum bs_status bs_table_print(const struct bs_trials *shown,
                               const struct bs_published_list *published, const char *columns,
-                              enum bs_table_style style, FILE *out, struct bs_error *err)
+                              bool splits, enum bs_table_style style, FILE *out,
+                              struct bs_error *err)
 {
     const struct bs_results *results = &shown->results;
     struct bs_columns chosen;
     struct table table = {.shown = shown,
+                          .splits = splits,
                           .results = results,
                           .published = *published,
                           .columns = columns ? &chosen : NULL};

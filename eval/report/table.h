@@ -105,10 +105,18 @@ bool bs_trials_is_told(const struct bs_trials *shown, int trial);
  * equally many bits is bold, with what is within two standard errors of it. Trials that needed a
  * fallback, and failed ones, are marked and explained below the table. Beside values for which one
  * was published stand that and the difference; sections without any have no such columns.
- * BS_ECONFIG for a column that is not there. */
+ * With `splits` columns of what recipes vary in (algorithm, bits, group ...) stand in the place of
+ * their labels, or after them where recipes differ in what no column has; for programs it changes
+ * nothing. BS_ECONFIG for a column that is not there. */
 enum bs_status bs_table_print(const struct bs_trials *shown,
                               const struct bs_published_list *published, const char *columns,
-                              enum bs_table_style style, FILE *out, struct bs_error *err);
+                              bool splits, enum bs_table_style style, FILE *out,
+                              struct bs_error *err);
+
+/* Prints the values of the trials, a row each as the file has them, for programs alone; those that
+ * `names` lists, NULL = all. BS_ECONFIG for a name that is not there, and for another style. */
+enum bs_status bs_values_print(const struct bs_trials *shown, const char *names,
+                               enum bs_table_style style, FILE *out, struct bs_error *err);
 
 /* Prints the trials as papers do, a row for each recipe, in a column each its values on every text
  * (`by` is "text": a table for each model) or of every model ("model": a table for each text). The

@@ -20,6 +20,24 @@ enum bs_status bs_fields_print(const struct bs_results *results,
                                const struct bs_published_list *published, const char *columns,
                                enum bs_table_style style, FILE *out, struct bs_error *err);
 
+/* The parts of recipes (table_parts.c) that have a column each; with_label: they do not tell all of
+ * them apart, so that the label stands before them. */
+enum { BS_MOST_PARTS = 24 };
+struct bs_parts {
+    int count, parts[BS_MOST_PARTS];
+    bool with_label;
+};
+
+/* Chooses those that the recipes of the section that `first` is of vary in. */
+void bs_parts_choose(const struct bs_results *results, const struct bs_row *first,
+                     struct bs_parts *chosen);
+
+/* Adds their headings; and a row's cells, the first of them with `marks` after it, or those of a
+ * mean over seeds of calibration. */
+void bs_parts_headings(struct bs_sheet *sheet, const struct bs_parts *chosen);
+void bs_parts_cells(struct bs_sheet *sheet, const struct bs_parts *chosen, const struct bs_row *row,
+                    const char *marks, bool is_mean);
+
 /* Notes which trials of the section that `first` is of differ from their unquantized model: in acc
  * by McNemar's test of the items that turned, and in the target perplexity of last words by
  * Student's t of their log-likelihoods, each corrected by Holm over the section; nothing for trials

@@ -152,6 +152,7 @@ print_out() {
         problem "expected four files: $(ls print | tr '\n' ' ')"
     [ "$(head -c 5 print/pareto_single.pdf)" = %PDF- ] || problem "expected the signature of PDF"
     [ "$(head -c 10 print/pareto_single.eps)" = '%!PS-Adobe' ] || problem "expected the signature of EPS"
+    grep -aqE 'CreationDate(: *[^ ]|.*\(D:)' print/pareto_single.* && problem "expected no date in what is drawn"
     rm print/*.pdf
     (cd print && LC_ALL=C.UTF-8 gnuplot -d pareto_single.gp) >.out 2>.err || problem "expected gnuplot to draw"
     expect_there print/pareto_single.pdf
@@ -161,6 +162,47 @@ print_out() {
     expect_err '^print/pareto_dark\.png, \.svg, \.gp, \.tsv$'
 }
 check "charts for print, and dark ones" print_out
+
+# A config says of a chart what plot does, and what it cannot mean is told before anything runs.
+in_a_config() {
+    config asked.yaml <<'EOS'
+sweep:
+  - {algorithm: rtn, weights: {bits: [3, 4]}, kv_cache: {bits: [4, 16]}}
+charts:
+  - kv_cache
+  - {chart: xy, x: bits, y: kld_mean, lines: [algorithm, cache_bits]}
+  - {chart: heatmap_kld_mean, x: cache_bits, panels: algorithm}
+EOS
+    run run --quiet -o asked.h5 asked.yaml
+    expect_status 0
+    expect_chart asked kv_cache
+    expect_chart asked kld_mean_over_bits
+    expect_chart asked heatmap_kld_mean_bits_over_cache_bits
+    [ "$(sed -n 's/^KEY_NAMES\[[12]\] = //p' asked/kld_mean_over_bits.gp | tr '\n' ' ')" = '"rtn, KV4" "rtn, KV16" ' ] ||
+        problem "expected two lines"
+    # of trials whose cache is as it was there is no point
+    [ "$(grep -c 'rtn w[34]' asked/kv_cache.tsv)" = 2 ] || problem "expected two points: $(cat asked/kv_cache.tsv)"
+    run plot asked.h5 -o unasked
+    expect_status 0
+    expect_absent unasked/kv_cache.png unasked/heatmap.png # all of one number of bits
+    local chart message
+    while IFS='|' read -r chart message; do
+        sed "/^charts/,\$d" asked.yaml >wrong.yaml
+        printf 'charts:\n  - %s\n' "$chart" >>wrong.yaml
+        run run -o wrong.h5 wrong.yaml
+        expect_refusal "^wrong.yaml:10:$message"
+        expect_absent wrong.h5
+    done <<'EOS'
+{chart: xy, x: bitz}|5: error: x is 'bitz', expected a value or field of results
+{chart: pareto, x: bits}|5: error: x is nothing that can be said of chart 'pareto'
+{chart: heatmap, panels: [algorithm, no]}|5: error: panels is 'no', expected
+{chart: xy, y: [a, b]}|24: error: y is a list, expected a column's name
+{chart: xy, z: 3}|17: error: unknown key 'z'
+{x: bits}|5: error: chart is missing
+{chart: paretto}|13: error: chart is 'paretto', expected .*did you mean 'pareto'
+EOS
+}
+check "charts in a config, with axes and lines" in_a_config
 
 any_value() {
     run plot sweep.h5 xy --output any --x bits --y kld_mean --lines algorithm,granularity --where 'algorithm = gptq'

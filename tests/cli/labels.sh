@@ -53,6 +53,28 @@ recalibrated() {
 }
 check "another calibration" recalibrated
 
+# What varies as columns, and every value in a row of its own.
+split() {
+    run table --split seeds.h5
+    expect_status 0
+    expect_out '^algorithm   +seed +weight '
+    expect_out '^unquantized +— '
+    expect_out '^rtn +— '
+    expect_out '^gptq +2 '
+    expect_out '^gptq +mean of 3 '
+    run table --split --format latex --where 'algorithm = rtn' seeds.h5 # nothing varies
+    expect_out '^rtn w3 g128 & '
+    run table --values --format csv --columns perplexity,kld_mean seeds.h5
+    expect_status 0
+    expect_out '^trial,model,text,label,evaluation,name,value,se,df,calibration_sd,n,unit'
+    [ "$(wc -l <.out)" = 10 ] || problem "expected two values of four trials and one of the unquantized: $(wc -l <.out)"
+    expect_out ',gptq w3 g128 seed=1,perplexity,kld_mean,[0-9.e-]+,[0-9.e-]+,[0-9.]*,[0-9.e-]+,189,nats'
+    run table --values seeds.h5
+    expect_refusal '--values is a table for programs'
+    run table --values --items seeds.h5
+    expect_refusal 'ask for one'
+}
+
 seeds() {
     sed 's/windows: 2, tokens: 64}/windows: 2, tokens: 64, seed: [0, 1, 2]}/' sweep.yaml >seeds.yaml
     run plan seeds.yaml
@@ -68,6 +90,7 @@ seeds() {
     [ "$(labels seeds.h5 | wc -l)" = 5 ] || problem "expected no trial twice"
 }
 check "seeds of calibration are an axis" seeds
+check "--split and --values" split
 
 provenance() {
     run run --quiet --threads 1 --output mixed.h5 sweep.yaml

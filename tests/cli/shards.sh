@@ -85,9 +85,9 @@ merged() {
         sed 's/begun .*//; s/parts\.h5/whole.h5/g; s/tab:parts/tab:whole/' .out | cmp -s whole.out ||
             problem "expected the same table in $style"
     done
-    run plot --output whole.charts whole.h5
+    run plot --output whole.charts --pictures png,svg,pdf,eps whole.h5
     expect_status 0
-    run plot --output parts.charts parts.h5
+    run plot --output parts.charts --pictures png,svg,pdf,eps parts.h5
     expect_status 0
     for chart in whole.charts/*; do
         cmp -s "$chart" "parts.charts/${chart#*/}" || problem "expected the same bytes in $chart"

@@ -51,13 +51,15 @@ void charts_add(const char *algorithm, int bits, int activation_bits, double per
         value_row("perplexity_delta", perplexity - 60, 0.01 * fabs(perplexity - 60)),
         value_row("bits_per_weight", bits + 0.1, NAN),
         value_row("same_top", 1 - 0.01 * fabs(perplexity - 59), 0.001),
-        value_row("kld_mean", 0.002 * (perplexity - 59), 0.0001)};
+        value_row("kld_mean", 0.002 * (perplexity - 59), 0.0001),
+        value_row("kv_bits", bits + 0.5, NAN)};
     struct bs_row row = {.bits = bits,
                          .activation_bits = activation_bits,
+                         .cache_bits = 16,
                          .windows = 2,
                          .tokens = 2,
                          .scored = 2,
-                         .num_values = strcmp(algorithm, "unquantized") ? 5 : 3,
+                         .num_values = strcmp(algorithm, "unquantized") ? 6 : 3,
                          .values = values};
     char label[64] = "unquantized";
     bool unquantized = !strcmp(algorithm, "unquantized");

@@ -20,7 +20,7 @@ enum bs_status print_selected(const struct bs_results *results,
         bs_trials_select(results, published, selection ? selection : &everything, &shown, err);
     if (status)
         return status;
-    status = bs_table_print(&shown, published, columns, style, out, err);
+    status = bs_table_print(&shown, published, columns, false, style, out, err);
     bs_trials_release(&shown);
     return status;
 }

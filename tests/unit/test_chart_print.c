@@ -153,10 +153,54 @@ static void test_xy(void **state)
     assert_int_equal(charts_draw("xy", "plots", &err), BS_ECONFIG);
 }
 
+/* A cell for each pair of bits that was measured, on one scale for all panels. */
+static void test_heatmap(void **state)
+{
+    (void)state;
+    struct bs_error err;
+    char path[512], *data;
+    size_t size;
+    charts_add("unquantized", 16, 16, 60, "text");
+    for (int bits = 3; bits <= 4; bits++)
+        for (int activation_bits = 4; activation_bits <= 16; activation_bits *= 2)
+            charts_add("rtn", bits, activation_bits,
+                       60 + 200.0 / (1 << bits) + 64.0 / activation_bits, "text");
+    charts_add("gptq", 3, 4, 62, "text");
+    if (charts_draw("heatmap", "plots", &err))
+        fail_msg("%s", err.message);
+    charts_assert_pictures("heatmap");
+    charts_path("heatmap", "tsv", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    /* 25 + 16 is the worst; 2 the best of all panels */
+    assert_begins(block_of(data, 0), "0\t0\t1.000000\t+41.0\t4\t3\t41\t0.41\t");
+    assert_non_null(strstr(block_of(data, 0), "\n2\t1\t0.698648\t+16.5\t16\t4\t16.5\t0.165\t"));
+    assert_begins(block_of(data, 1), "0\t0\t0.000000\t+2.00\t4\t3\t2\t0.02\t");
+    bs_free(data);
+    charts_path("heatmap", "gp", path, sizeof path);
+    assert_int_equal(bs_file_read(path, &data, &size, &err), BS_OK);
+    static const char *const lines[] = {"\nPANELS = 2\n",
+                                        "\nPANEL[1] = \"rtn, KV16\"\n",
+                                        "\nPANEL[2] = \"gptq",
+                                        "\nX_STEP[3] = \"16\"\n",
+                                        "\nY_STEPS = 2\n",
+                                        "\nY_NAME = \"weight bits\"\n",
+                                        "\nX_NAME = \"activation bits\"\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(data, lines[i]))
+            fail_msg("no '%s' in %s", lines[i], data);
+    bs_free(data);
+    charts_how.x = "bits";
+    charts_how.y = "cache_bits";
+    assert_int_equal(charts_draw("heatmap_kld_mean", "plots", &err), BS_EDATA);
+    assert_non_null(strstr(err.message, "are one cell of the map"));
+    charts_how.lines = "bits";
+    assert_int_equal(bs_chart_check("heatmap", &charts_how, true, &err), BS_ECONFIG);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, charts_setup, folder_teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_print), TEST(test_xy)};
+    const struct CMUnitTest tests[] = {TEST(test_print), TEST(test_xy), TEST(test_heatmap)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,7 @@ static void test_whole_config(void **state)
     bs_setting_text(&config.recipes[1].weights, "bits", bits, sizeof bits);
     assert_string_equal(bits, "4");
     assert_int_equal(config.num_charts, 2);
-    assert_string_equal(config.charts[1], "layer_error");
+    assert_string_equal(config.charts[1].name, "layer_error");
     bs_config_release(&config);
     bs_config_release(&config); /* nothing left to free */
 }
@@ -93,7 +93,7 @@ static void test_parse(void **state)
     assert_int_equal(bs_config_parse("r.h5", text, strlen(text), NULL, &config, &err), BS_OK);
     assert_string_equal(config.path, "r.h5");
     assert_string_equal(config.source, text);
-    assert_string_equal(config.charts[0], "pie");
+    assert_string_equal(config.charts[0].name, "pie");
     bs_config_release(&config);
     assert_int_equal(bs_config_parse("r.h5", text, strlen(text), config_charts, &config, &err),
                      BS_ECONFIG);
