@@ -1,5 +1,5 @@
-# A value over two columns, as a map: a cell for each pair of values that was measured, with its number, the darker
-# the more is lost; one scale of colours for all panels. Cells that are not there were not measured.
+# A value over two columns, as a map: a cell for each pair of values that was measured, with its number, the further
+# from the paper's colour the more is lost; one scale of colours for all panels. Cells that are not there were not measured.
 COLUMNS = PANELS < 2 ? 1 : SINGLE ? 1 : PANELS < 5 ? 2 : 3
 ROWS = int(ceil(1.0 * PANELS / COLUMNS))
 CELL_WIDTH = (WIDTH - 150.0 - 24 - 40 * (COLUMNS - 1)) / COLUMNS / X_STEPS
@@ -16,7 +16,7 @@ set palette defined (0 DARK ? '#20242c' : '#fdf6ec', 0.35 DARK ? '#6b4a1f' : '#f
 set cbrange [0 : 1]
 unset colorbox
 # Letters that can be read on each of them.
-on_shade(s) = DARK ? (s > 0.85 ? 0x000000 : 0xf0f0f0) : (s > 0.55 ? 0xffffff : 0x000000)
+on_shade(s) = DARK ? (s > 0.78 ? 0x000000 : 0xf0f0f0) : (s > 0.55 ? 0xffffff : 0x000000)
 
 do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))

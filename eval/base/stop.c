@@ -43,9 +43,9 @@ static void put_digits(char *at, int digits, long value)
         at[i] = (char)('0' + value % 10);
 }
 
-/* "2026-11-29T18:30:05Z ", as the log's other lines begin; by hand, for the library's functions take
- * locks. The days of 400 years come again (the Gregorian calendar), years begin in March, so that
- * the day that may be missing is the last one. */
+/* "2026-11-29T18:30:05Z ", as the log's other lines begin; by hand, for the library's functions
+ * take locks. The days of 400 years come again (the Gregorian calendar), years begin in March, so
+ * that the day that may be missing is the last one. */
 static void put_moment(char out[24])
 {
     long now = (long)time(NULL), second = now % 86400;

@@ -135,8 +135,8 @@ static void print_node(const struct bs_slurm *slurm, FILE *out)
     fputs("#SBATCH --requeue\n#SBATCH --open-mode=append\n", out);
 }
 
-/* `run` of the sweep, or of a shard of it (a word of the script), to its end, which is $status. A job
- * that is cut is queued again by `name`, a word of the script too. */
+/* `run` of the sweep, or of a shard of it (a word of the script), to its end, which is $status. A
+ * job that is cut is queued again by `name`, a word of the script too. */
 static void print_run(const struct bs_slurm *slurm, const char *shard, const char *name, FILE *out)
 {
     fputs("trap 'kill -USR1 \"$run\"' USR1\n"

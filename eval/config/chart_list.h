@@ -6,7 +6,7 @@
 
 /* `charts:` into the config; what is wrong is reported. BS_ENOMEM. */
 enum bs_status bs_charts_read(struct bs_load *load, const struct bs_yaml_node *node);
-
+/* Gives back what that has made. */
 void bs_charts_release(struct bs_config *config);
 
 #endif

@@ -13,9 +13,9 @@
 enum bs_status bs_settings_apply(const char *path, const char *text, const char *const *settings,
                                  int count, char **set, struct bs_error *err);
 
-/* Gives each node of the text with settings in it (bs_settings_apply) the place that a user can look
- * up: that of `text`, which has none of them, or of line -k what the k-th setting has put there.
- * BS_ENOMEM. */
+/* Gives each node of the text with settings in it (bs_settings_apply) the place that a user can
+ * look up: that of `text`, which has none of them, or of line -k what the k-th setting has put
+ * there. BS_ENOMEM. */
 enum bs_status bs_settings_place(struct bs_yaml *set, const char *text, const char *const *settings,
                                  int count, struct bs_error *err);
 

@@ -16,8 +16,8 @@
 #include "eval/report/columns.h"
 #include "eval/tasks/evaluation.h"
 
-/* A kind of chart: its own name, and how it is called with a value that is drawn in the place of its
- * own. */
+/* A kind of chart: its own name, and how it is called with a value that is drawn in the place of
+ * its own. */
 static const struct kind {
     const char *name, *before, *after; /* before NULL: it has no such value */
     const char *template;              /* NULL: its name's */

@@ -46,7 +46,8 @@ enum { BS_MOST_CHARTS = 16 };
 int bs_charts_that_apply(const struct bs_results *results, const char *names[BS_MOST_CHARTS]);
 
 /* Refuses a name that no chart has, and what is said in `how` of axes, lines and panels that the
- * chart does not take; with `columns_too` also names of columns that no results have. BS_ECONFIG. */
+ * chart does not take; with `columns_too` also names of columns that no results have.
+ * BS_ECONFIG. */
 enum bs_status bs_chart_check(const char *name, const struct bs_chart_how *how, bool columns_too,
                               struct bs_error *err);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/base/print.h"
+#include "eval/linalg/elementary.h"
 #include "eval/report/chart_internal.h"
 #include "eval/report/chart_xy.h"
 
@@ -153,7 +153,7 @@ static double shade(double value, struct bs_axis_range range, bool is_log, bool 
     if (!(range.high > low))
         at = 0;
     else if (is_log)
-        at = log(fmax(value, low) / low) / log(range.high / low);
+        at = bs_log(fmax(value, low) / low) / bs_log(range.high / low);
     else
         at = (value - low) / (range.high - low);
     return is_reversed ? 1 - at : at;

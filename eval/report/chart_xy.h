@@ -24,6 +24,7 @@ enum bs_status bs_xy_axes_find(const struct bs_results *results, const struct bs
 enum bs_status bs_chart_axis(const struct bs_results *results, const char *axis, const char *name,
                              struct bs_column *found, struct bs_error *err);
 
+/* Whether the column has numbers: a value, or a field that is one. */
 bool bs_column_is_number(const struct bs_column *column);
 
 /* What trials that agree in these columns are called, "gptq, KV4", in new memory; NULL without

@@ -267,6 +267,17 @@ static void print_numbers(const struct layout *layout, int row, int number, bool
     }
 }
 
+/* The last name that a row's line has; all of them where numbers follow. */
+static int last_name(const struct layout *layout, int row, int number)
+{
+    int last = layout->sheet->num_names - 1;
+    if (last_number(layout, row, number) >= 0)
+        return last;
+    while (last > 0 && !name_line(layout, row, last, number).bytes)
+        last--;
+    return last;
+}
+
 /* A row, and below it what its folded names and numbers go on with. */
 static void print_row(const struct layout *layout, int row, FILE *out)
 {
@@ -274,12 +285,12 @@ static void print_row(const struct layout *layout, int row, FILE *out)
     bool more = true;
     for (int number = 0; more; number++) {
         more = false;
-        for (int j = 0; j < sheet->num_names; j++) {
+        int last_shown = last_name(layout, row, number);
+        for (int j = 0; j <= last_shown; j++) {
             struct line line = name_line(layout, row, j, number);
             int used = line.indent + bs_text_width(line.text, line.bytes);
             more |= *next_line(line, layout->width[j]).text;
-            bool last =
-                number > 0 && j + 1 == sheet->num_names && last_number(layout, row, number) < 0;
+            bool last = number > 0 && j == last_shown && last_number(layout, row, number) < 0;
             fprintf(out, "%*s%.*s%*s", (j ? layout->gap : 0) + line.indent, "", (int)line.bytes,
                     line.text, last ? 0 : layout->width[j] - used, "");
         }

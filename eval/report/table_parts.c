@@ -49,6 +49,14 @@ static bool same_part(int part, const struct bs_row *a, const struct bs_row *b)
     return !strcmp(bs_field_text(field, a), bs_field_text(field, b));
 }
 
+/* Whether the row has nothing there, as unquantized weights have no format. */
+static bool has_none(int part, const struct bs_row *row)
+{
+    const struct bs_field *field = field_of(part);
+    const char *text = field->kind == BS_FIELD_INT ? "some" : bs_field_text(field, row);
+    return !*text || !strcmp(text, "none");
+}
+
 static bool is_told(const struct bs_parts *chosen, const struct bs_row *a, const struct bs_row *b)
 {
     for (int p = 0; p < chosen->count; p++)
@@ -72,8 +80,9 @@ static bool is_wanted(const struct bs_results *results, const struct bs_row *fir
     for (int i = 0; i < results->num_rows; i++)
         for (int k = 0; k < i; k++) {
             const struct bs_row *a = &results->rows[i], *b = &results->rows[k];
-            if (are_two(a, b, first) && !same_part(part, a, b) &&
-                (parts[part].is_main || !is_told(chosen, a, b)))
+            bool varies = are_two(a, b, first) && !same_part(part, a, b);
+            bool is_shown = parts[part].is_main && !has_none(part, a) && !has_none(part, b);
+            if (varies && (is_shown || !is_told(chosen, a, b)))
                 return true;
         }
     return false;
