@@ -281,7 +281,6 @@ static int last_name(const struct layout *layout, int row, int number)
 /* A row, and below it what its folded names and numbers go on with. */
 static void print_row(const struct layout *layout, int row, FILE *out)
 {
-    const struct bs_sheet *sheet = layout->sheet;
     bool more = true;
     for (int number = 0; more; number++) {
         more = false;

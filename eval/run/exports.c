@@ -25,7 +25,9 @@ void bs_exports_release(struct bs_planned_exports *exports)
 static enum bs_status fail_at(const struct bs_config *config, const struct bs_export_config *entry,
                               struct bs_error *err)
 {
-    return bs_fail_within(err, "%s:%d:%d: error: export", config->path, entry->line, entry->column);
+    char at[BS_PLACE_TEXT];
+    bs_config_place(config, entry->line, entry->column, at);
+    return bs_fail_within(err, "%s: error: export", at);
 }
 
 static struct bs_export_request request_of(const struct bs_planned_export *item)

@@ -196,7 +196,7 @@ EOS
 {chart: xy, x: bitz}|5: error: x is 'bitz', expected a value or field of results
 {chart: pareto, x: bits}|5: error: x is nothing that can be said of chart 'pareto'
 {chart: heatmap, panels: [algorithm, no]}|5: error: panels is 'no', expected
-{chart: xy, y: [a, b]}|24: error: y is a list, expected a column's name
+{chart: xy, y: [a, b]}|20: error: y is a list, expected a column's name
 {chart: xy, z: 3}|17: error: unknown key 'z'
 {x: bits}|5: error: chart is missing
 {chart: paretto}|13: error: chart is 'paretto', expected .*did you mean 'pareto'
@@ -220,9 +220,9 @@ any_value() {
     run plot sweep.h5 xy --y kld_meen
     expect_refusal "^bitsweep: 'kld_meen' is no column: .*did you mean 'kld_mean'"
     run plot sweep.h5 pareto --x bits
-    expect_refusal '^bitsweep: --x is of the chart xy, which is not among those asked for$'
+    expect_refusal '^bitsweep: --x is nothing that can be said of the charts asked for, expected xy or heatmap among them$'
     run plot sweep.h5 --panels model
-    expect_refusal '^bitsweep: --panels is of the chart xy'
+    expect_refusal '^bitsweep: --panels is nothing that can be said of the charts'
 }
 check "any value over any other" any_value
 
