@@ -94,7 +94,7 @@ do for [format in PICTURES] {
     set rmargin at screen RIGHT
     set tmargin at screen (DOTS_HEIGHT - DOTS_TITLE) / HEIGHT
     set bmargin at screen 115.0 / HEIGHT
-    set title (N > 0 ? 'activations quantized too' : SECTION) offset 0, -0.4
+    set title (N > 0 ? 'activations or cache quantized too' : SECTION) offset 0, -0.4
     set xlabel VALUE . (PAIRED ? ' ± paired s.e.' : ' ± s.e.') offset 0, RAISE
     unset ylabel
     unset logscale

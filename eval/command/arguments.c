@@ -394,7 +394,7 @@ static const struct bs_flag flags[] = {
      .text = offsetof(struct bs_arguments, chart.lines)},
     {"panels", "NAMES", 0,
      "of the same and heatmap: trials that agree in these columns have a panel; model and text, "
-     "where there are several, and of heatmap algorithm and cache_bits",
+     "where there are several, and of heatmap algorithm and kv_code_bits",
      .text = offsetof(struct bs_arguments, chart.panels)},
     {"recipe", "LABEL", 0, "the recipe that is written, as tables call it; the only one there is",
      .text = offsetof(struct bs_arguments, recipe)},

@@ -198,8 +198,8 @@ static enum bs_status run_gnuplot(const struct drawing *drawing, bool *ran, stru
     return BS_OK;
 }
 
-/* Where a picture says when it was drawn, and what ends that: cairo, which draws them, takes no word
- * of ours for it. */
+/* Where a picture says when it was drawn, and what ends that: cairo, which draws them, takes no
+ * word of ours for it. */
 static const struct {
     const char *begin, *end;
 } picture_dates[BS_NUM_PICTURES] = {

@@ -39,7 +39,7 @@ static enum bs_status find_columns(const struct bs_plot *plot, struct map *map,
                                    struct bs_error *err)
 {
     const struct bs_chart_how *how = plot->how;
-    const char *panels = how->panels ? how->panels : "algorithm,cache_bits";
+    const char *panels = how->panels ? how->panels : "algorithm,kv_code_bits";
     char shown[64];
     bs_chart_shown(plot->results, plot->value, plot->asked, shown);
     if (bs_chart_axis(plot->results, "x", how->x ? how->x : BS_HEATMAP_X, &map->x, err) ||

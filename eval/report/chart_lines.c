@@ -12,7 +12,7 @@ static bool same_format(const struct bs_row *a, const struct bs_row *b)
 {
     return a->bits == b->bits && !strcmp(a->format, b->format) &&
            !strcmp(a->granularity, b->granularity) && a->activation_bits == b->activation_bits &&
-           a->cache_bits == b->cache_bits &&
+           a->kv_code_bits == b->kv_code_bits &&
            !strcmp(a->activation_granularity, b->activation_granularity) &&
            !strcmp(a->compute, b->compute);
 }
@@ -87,9 +87,9 @@ static void print_format(FILE *script, const struct bs_chart_lines *lines)
     if (format->activation_bits < 16)
         used += snprintf(text + used, sizeof text - (size_t)used, "; %d-bit activations, per %s",
                          format->activation_bits, format->activation_granularity);
-    if (format->cache_bits < 16)
+    if (format->kv_code_bits < 16)
         used += snprintf(text + used, sizeof text - (size_t)used, "; %d-bit KV cache",
-                         format->cache_bits);
+                         format->kv_code_bits);
     if (lines->left_out)
         snprintf(text + used, sizeof text - (size_t)used, "; the first %d of %d trials",
                  lines->count, lines->count + lines->left_out);

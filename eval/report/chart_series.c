@@ -14,7 +14,7 @@
 
 int bs_is_weight_only(const struct bs_row *row)
 {
-    return row->activation_bits >= 16 && row->cache_bits >= 16;
+    return row->activation_bits >= 16 && row->kv_code_bits >= 16;
 }
 
 enum { FIELD_TEXT = 1024 };

@@ -172,7 +172,7 @@ static enum bs_status find_columns(const struct bs_plot *plot, struct xy *xy, st
     char *lines = panels ? with_subjects(plot, xy, asked, panels) : NULL;
     xy->lines.by_recipe = !plot->how->lines;
     xy->lines.by_cache =
-        !strcmp(xy->axes.x.name, BS_KV_BITS) || !strcmp(xy->axes.x.name, "cache_bits");
+        !strcmp(xy->axes.x.name, BS_KV_BITS) || !strcmp(xy->axes.x.name, "kv_code_bits");
     enum bs_status status = lines ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = bs_columns_parse(panels, plot->results, &xy->panels.columns, err);
@@ -197,7 +197,7 @@ static const char *short_model(const struct bs_results *results, const struct bs
 /* Bits as papers write them, "W4A8KV4". */
 static const struct {
     const char *column, *letters;
-} bits_columns[] = {{"bits", "W"}, {"activation_bits", "A"}, {"cache_bits", "KV"}};
+} bits_columns[] = {{"bits", "W"}, {"activation_bits", "A"}, {"kv_code_bits", "KV"}};
 
 static const char *bits_letters(const struct bs_column *column)
 {

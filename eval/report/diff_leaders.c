@@ -19,7 +19,7 @@ struct party {
 static bool same_field(const struct bs_row *a, const struct bs_row *b)
 {
     return bs_rows_same_subject(a, b) && a->bits == b->bits &&
-           a->activation_bits == b->activation_bits && a->cache_bits == b->cache_bits;
+           a->activation_bits == b->activation_bits && a->kv_code_bits == b->kv_code_bits;
 }
 
 static bool competes(const struct bs_row *row)

@@ -269,7 +269,7 @@ static int block_of(const struct section *section, const struct bs_row *row, boo
         bool alike = shown->is_grouped ? shown->groups[i] == section->group
                                        : other->bits == row->bits &&
                                              other->activation_bits == row->activation_bits &&
-                                             other->cache_bits == row->cache_bits;
+                                             other->kv_code_bits == row->kv_code_bits;
         if (alike && !strcmp(other->model, row->model))
             return i;
     }

@@ -14,7 +14,7 @@ static const struct part {
     {"bits", "bits", true},
     {"granularity", "group", true},
     {"activation_bits", "act.\nbits", true},
-    {"cache_bits", "KV\nbits", true},
+    {"kv_code_bits", "KV\nbits", true},
     {"activation_granularity", "act.\nscales", false},
     {"grid", "grid", false},
     {"symmetric", "symmetric", false},

@@ -155,7 +155,8 @@ static enum bs_status add_cell(struct bs_sheet *sheet, struct pivot *pivot,
         return BS_OK;
     }
     int column_number = sheet->num_cells % sheet->num_columns;
-    int block = (1000 * entry->row.bits + entry->row.activation_bits) * 100 + entry->row.cache_bits;
+    int block =
+        (1000 * entry->row.bits + entry->row.activation_bits) * 100 + entry->row.kv_code_bits;
     if (strcmp(entry->row.algorithm, "unquantized") &&
         bs_contest_add(&pivot->contest, sheet, column, column_number, block, &entry->row, err))
         return err->status;

@@ -35,7 +35,7 @@ static int bits_of(const struct bs_setting *setting)
 }
 
 /* Of keys or values in a cache, whichever have fewer. */
-static int cache_bits(const struct bs_recipe *recipe)
+static int kv_code_bits(const struct bs_recipe *recipe)
 {
     int least = BS_UNQUANTIZED_BITS;
     for (int c = 0; c < BS_NUM_CACHED; c++) {
@@ -76,7 +76,7 @@ static void describe_recipe(const struct bs_recipe *recipe, struct bs_row *row)
     row->bits = bits_of(weights);
     row->symmetric = !strcmp(bs_setting_text(weights, "symmetric", text, sizeof text), "true");
     row->activation_bits = activation_bits(recipe);
-    row->cache_bits = cache_bits(recipe);
+    row->kv_code_bits = kv_code_bits(recipe);
 }
 
 /* What the recipe looked at, where it looks at anything. */

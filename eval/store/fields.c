@@ -61,7 +61,7 @@ static const struct bs_field row_fields[] = {
     ROW(bits),
     ROW(symmetric),
     ROW(activation_bits),
-    ROW(cache_bits),
+    ROW(kv_code_bits),
     ROW(windows),
     ROW(tokens),
     ROW(text_windows),

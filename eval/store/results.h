@@ -84,7 +84,7 @@ struct bs_row {
     char pick[8];              /* which of the text's windows: "all", "even", "first" */
     char text_digest[33];      /* of the text's exact bytes; of a task of its items and record */
     int bits, symmetric, activation_bits;
-    int cache_bits; /* the fewest of keys and values in a cache */
+    int kv_code_bits;    /* the fewest of keys and values as they are kept */
     int windows, tokens; /* of the evaluation */
     int text_windows;    /* that the text holds */
     int stride;          /* tokens from the start of a window to that of the next */

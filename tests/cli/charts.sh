@@ -170,14 +170,14 @@ sweep:
   - {algorithm: rtn, weights: {bits: [3, 4]}, kv_cache: {bits: [4, 16]}}
 charts:
   - kv_cache
-  - {chart: xy, x: bits, y: kld_mean, lines: [algorithm, cache_bits]}
-  - {chart: heatmap_kld_mean, x: cache_bits, panels: algorithm}
+  - {chart: xy, x: bits, y: kld_mean, lines: [algorithm, kv_code_bits]}
+  - {chart: heatmap_kld_mean, x: kv_code_bits, panels: algorithm}
 EOS
     run run --quiet -o asked.h5 asked.yaml
     expect_status 0
     expect_chart asked kv_cache
     expect_chart asked kld_mean_over_bits
-    expect_chart asked heatmap_kld_mean_bits_over_cache_bits
+    expect_chart asked heatmap_kld_mean_bits_over_kv_code_bits
     [ "$(sed -n 's/^KEY_NAMES\[[12]\] = //p' asked/kld_mean_over_bits.gp | tr '\n' ' ')" = '"rtn, KV4" "rtn, KV16" ' ] ||
         problem "expected two lines"
     # of trials whose cache is as it was there is no point

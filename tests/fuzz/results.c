@@ -55,7 +55,7 @@ static struct bs_trial_record make_record(const char *id, const char *algorithm,
     struct bs_trial_record record = {
         .row = {.bits = bits,
                 .activation_bits = 16,
-                .cache_bits = 16,
+                .kv_code_bits = 16,
                 .windows = WINDOWS,
                 .tokens = TOKENS,
                 .num_values = 4,

@@ -55,7 +55,7 @@ void charts_add(const char *algorithm, int bits, int activation_bits, double per
         value_row("kv_bits", bits + 0.5, NAN)};
     struct bs_row row = {.bits = bits,
                          .activation_bits = activation_bits,
-                         .cache_bits = 16,
+                         .kv_code_bits = 16,
                          .windows = 2,
                          .tokens = 2,
                          .scored = 2,

@@ -66,7 +66,7 @@ void sample_make(struct sample *s, const char *id, double seed)
     struct bs_row *row = &s->record.row;
     *row = (struct bs_row){.bits = 3,
                            .activation_bits = 16,
-                           .cache_bits = 16,
+                           .kv_code_bits = 16,
                            .windows = SAMPLE_WINDOWS,
                            .tokens = SAMPLE_TOKENS,
                            .calibration_seed = -1,

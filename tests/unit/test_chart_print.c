@@ -190,7 +190,7 @@ static void test_heatmap(void **state)
             fail_msg("no '%s' in %s", lines[i], data);
     bs_free(data);
     charts_how.x = "bits";
-    charts_how.y = "cache_bits";
+    charts_how.y = "kv_code_bits";
     assert_int_equal(charts_draw("heatmap_kld_mean", "plots", &err), BS_EDATA);
     assert_non_null(strstr(err.message, "are one cell of the map"));
     charts_how.lines = "bits";

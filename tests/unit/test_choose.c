@@ -29,7 +29,7 @@ static void set_row(int i, const char *label, int bits, double bytes, double del
                               .text = "wiki",
                               .bits = bits,
                               .activation_bits = 16,
-                              .cache_bits = 16,
+                              .kv_code_bits = 16,
                               .windows = 4,
                               .tokens = 26,
                               .stride = 26,

@@ -62,7 +62,7 @@ static void add(const char *path, const struct trial *trial)
                                              .calibration_seed = trial->seed,
                                              .bits = 3,
                                              .activation_bits = 16,
-                                             .cache_bits = 16,
+                                             .kv_code_bits = 16,
                                              .windows = WINDOWS,
                                              .text_windows = WINDOWS,
                                              .tokens = TOKENS,

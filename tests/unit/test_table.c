@@ -41,7 +41,7 @@ static struct bs_row make_row(const char *id, const char *algorithm, const char 
 {
     struct bs_row row = {.bits = 3,
                          .activation_bits = 16,
-                         .cache_bits = 16,
+                         .kv_code_bits = 16,
                          .windows = WINDOWS,
                          .tokens = TOKENS,
                          .stride = TOKENS,
