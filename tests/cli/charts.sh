@@ -420,7 +420,7 @@ layers() {
     run table sweep.h5 --layers --where 'block = 77'
     expect_refusal '^bitsweep: sweep\.h5: none of 112 linears of trials fits$'
     run table sweep.h5 --layers --items
-    expect_refusal '^bitsweep table: --items, --positions, --layers and --pivot are a table each'
+    expect_refusal '^bitsweep table: --items, --positions, --layers, --values and --pivot are a table each'
 }
 check "table --layers" layers
 
