@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/checkpoint/gguf_latent.h"
 #include "eval/checkpoint/reader.h"
 
 /* A matrix, or several, in blocks. */
@@ -116,9 +117,12 @@ static enum bs_status read_gguf(struct bs_shard *shard, struct bs_entries *entri
                                 struct bs_error *err)
 {
     struct bs_gguf gguf;
+    size_t first = entries->count;
     enum bs_status status = bs_gguf_read(shard->path, &shard->map, &gguf, err);
     if (!status)
         status = add_tensors(shard, &gguf, entries, err);
+    if (!status)
+        status = bs_gguf_join_latent(entries, first, err);
     bs_gguf_release(&gguf);
     return status;
 }

@@ -1,11 +1,13 @@
 #include "eval/export/gguf_metadata.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/linalg/elementary.h"
 #include "eval/model/rope.h"
 
 enum { KEY_BYTES = 128 };
@@ -103,11 +105,22 @@ static void put_sizes(struct putting *p)
     count(p, "attention.head_count_kv", a->num_kv_heads);
     count(p, "vocab_size", a->vocab_size);
     count(p, "attention.key_length", a->head_dim);
-    count(p, "attention.value_length", a->head_dim);
+    count(p, "attention.value_length", a->value_dim);
     number(p,
            a->norm == BS_RMS_NORM ? "attention.layer_norm_rms_epsilon"
                                   : "attention.layer_norm_epsilon",
            (double)a->norm_eps);
+}
+
+/* By what scores grow, of latent attention: a tenth of mscale_all_dim, which they follow from. */
+static void put_log_multiplier(struct putting *p)
+{
+    const struct bs_rope_settings *rope = &p->a->rope;
+    const double tenth = 0.1, digits = 1e6;
+    if (!p->a->latent.key_value || rope->scores_factor <= 0 || rope->factor <= 1)
+        return;
+    double mscale = (sqrt(rope->scores_factor) - 1) / (tenth * bs_log(rope->factor));
+    number(p, "rope.scaling.yarn_log_multiplier", tenth * round(mscale * digits) / digits);
 }
 
 static void put_scaling(struct putting *p)
@@ -133,6 +146,7 @@ static void put_scaling(struct putting *p)
             number(p, "rope.scaling.yarn_beta_fast", rope->beta_fast);
         if (rope->beta_slow != usual_slow)
             number(p, "rope.scaling.yarn_beta_slow", rope->beta_slow);
+        put_log_multiplier(p);
         break;
     case BS_ROPE_LONGROPE:
         number(p, "rope.scaling.attn_factor", rope->attention_factor);
@@ -177,6 +191,8 @@ static void put_windows(struct putting *p)
                                  "GGUF files of architecture llama cannot say the model's sliding "
                                  "window of %d",
                                  a->sliding_window);
+    if (is_arch(p, "llama4")) /* whose windows are in llama.cpp's code */
+        return;
     if (a->sliding_window > 0 || is_arch(p, "phi3")) /* which asks for it */
         count(p, "attention.sliding_window", a->sliding_window);
     if (a->sliding_window <= 0)
@@ -194,11 +210,16 @@ static void put_scales(struct putting *p)
         number(p, "attn_logit_softcapping", (double)a->attention_softcap);
     if (a->logit_softcap > 0)
         number(p, "final_logit_softcapping", (double)a->logit_softcap);
+    if (a->qkv_clip > 0 && is_arch(p, "olmoe")) /* where llama.cpp's code does not clip */
+        p->failed =
+            p->failed || bs_fail(p->err, BS_EUNSUPPORTED,
+                                 "GGUF files of architecture olmoe cannot say the model's limits "
+                                 "of q, k and v");
     if (a->qkv_clip > 0)
         number(p, "attention.clamp_kqv", (double)a->qkv_clip);
     if (a->positions == BS_ALIBI && is_arch(p, "mpt"))
         number(p, "attention.max_alibi_bias", (double)a->alibi_exponent);
-    if (is_arch(p, "granite")) {
+    if (is_arch(p, "granite granitemoe")) {
         number(p, "attention.scale", (double)a->attention_scale);
         number(p, "embedding_scale", (double)a->embedding_scale);
         number(p, "residual_scale", (double)a->residual_scale);
@@ -213,6 +234,52 @@ static void put_scales(struct putting *p)
     }
 }
 
+/* Layers before the first that has experts, and every how manieth of the others has them. */
+static void experts_in(const struct bs_architecture *a, int *first, int *step)
+{
+    *first = 0;
+    while (*first < a->num_layers && !bs_has_experts(a, *first))
+        ++*first;
+    *step = *first + 1;
+}
+
+/* Of experts; what more there is of latent attention, in the older of the two ways in which
+ * llama.cpp reads it, where kv_b is one matrix. */
+static void put_experts(struct putting *p)
+{
+    const struct bs_experts *e = &p->a->experts;
+    bool deepseek = is_arch(p, "deepseek2"), llama4 = is_arch(p, "llama4");
+    bool sigmoid = e->routing == BS_ROUTE_SIGMOID;
+    int first, step;
+    if (!e->count)
+        return;
+    experts_in(p->a, &first, &step);
+    count(p, "expert_count", e->count);
+    count(p, "expert_used_count", e->per_token);
+    if (is_arch(p, "qwen2moe qwen3moe gpt-oss deepseek2 llama4"))
+        count(p, "expert_feed_forward_length", e->size);
+    if (e->shared_size && is_arch(p, "qwen2moe granitemoe"))
+        count(p, "expert_shared_feed_forward_length", e->shared_size);
+    if (llama4)
+        count(p, "interleave_moe_layer_step", step);
+    if (!deepseek)
+        return;
+    count(p, "leading_dense_block_count", first);
+    count(p, "expert_shared_count", e->shared_size / e->size);
+    count(p, "expert_gating_func", sigmoid ? 2 : 1);
+    number(p, "expert_weights_scale", e->scale > 0 ? (double)e->scale : 1);
+    if (e->groups > 1) {
+        count(p, "expert_group_count", e->groups);
+        count(p, "expert_group_used_count", e->groups_per_token);
+    }
+    char key[KEY_BYTES];
+    p->failed = p->failed ||
+                bs_gguf_put_switch(p->w, key_of(p, "expert_weights_norm", key), e->normed, p->err);
+    count(p, "attention.kv_lora_rank", p->a->latent.key_value);
+    if (p->a->latent.query)
+        count(p, "attention.q_lora_rank", p->a->latent.query);
+}
+
 enum bs_status bs_gguf_put_architecture(const struct bs_gguf_target *target,
                                         struct bs_gguf_writer *w, struct bs_error *err)
 {
@@ -221,6 +288,7 @@ enum bs_status bs_gguf_put_architecture(const struct bs_gguf_target *target,
     put_rope(&p);
     put_windows(&p);
     put_scales(&p);
+    put_experts(&p);
     return p.failed ? err->status : BS_OK;
 }
 

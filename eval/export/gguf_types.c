@@ -1,5 +1,7 @@
 #include "eval/export/gguf_types.h"
 
+#include <string.h>
+
 #include "eval/quant/mix.h"
 #include "eval/recipe/assign.h"
 
@@ -47,13 +49,23 @@ static const struct bs_gguf_type *quantized_type(const struct bs_setting *settin
     return type;
 }
 
-const struct bs_gguf_type *bs_gguf_matrix_type(const struct bs_export *export,
+/* Whether a slot stands in the tensor. */
+static bool is_of(const struct bs_program *p, const struct bs_gguf_matrix *matrix, int slot)
+{
+    if (matrix->experts)
+        return p->slots[slot].expert >= 0 &&
+               !strcmp(p->slots[slot].role, p->slots[matrix->first].role);
+    return slot >= matrix->first && slot <= matrix->last;
+}
+
+const struct bs_gguf_type *bs_gguf_matrix_type(const struct bs_export *export, int layer,
                                                const struct bs_assignment *at,
                                                const struct bs_gguf_matrix *matrix,
                                                const struct bs_tensor *tensor, struct bs_error *err)
 {
-    for (int s = matrix->first + 1; s <= matrix->last; s++)
-        if (!bs_setting_equal(at->weights[matrix->first], at->weights[s])) {
+    const struct bs_program *p = bs_program_of(bs_model_architecture(export->model), layer);
+    for (int s = matrix->first + 1; s < p->num_slots; s++)
+        if (is_of(p, matrix, s) && !bs_setting_equal(at->weights[matrix->first], at->weights[s])) {
             bs_fail(err, BS_EUNSUPPORTED,
                     "%s: its linears stand in one tensor and are rounded differently, expected one "
                     "format",

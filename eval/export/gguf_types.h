@@ -21,7 +21,7 @@ bool bs_gguf_rewrites(const struct bs_recipe *recipe);
 
 /* The type of a matrix of a layer; NULL after bs_fail (BS_EUNSUPPORTED). `tensor` is where the
  * checkpoint has its first linear. */
-const struct bs_gguf_type *bs_gguf_matrix_type(const struct bs_export *export,
+const struct bs_gguf_type *bs_gguf_matrix_type(const struct bs_export *export, int layer,
                                                const struct bs_assignment *at,
                                                const struct bs_gguf_matrix *matrix,
                                                const struct bs_tensor *tensor,

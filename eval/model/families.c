@@ -520,3 +520,11 @@ const struct bs_family *bs_family_find(const char *model_type)
             return row;
     return NULL;
 }
+
+const char *bs_config_key_of(const struct bs_family_config *rules, enum bs_key key)
+{
+    for (const struct bs_config_key_name *k = rules->keys; k->name; k++)
+        if (k->key == key)
+            return k->name;
+    return NULL;
+}

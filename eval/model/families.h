@@ -151,4 +151,7 @@ struct bs_family_config {
     unsigned biases; /* enum bs_biases */
 };
 
+/* What the family calls a key, the first name of several; NULL where it has none. */
+const char *bs_config_key_of(const struct bs_family_config *rules, enum bs_key key);
+
 #endif

@@ -6,22 +6,8 @@
 
 #include "eval/base/json.h"
 #include "eval/model/families.h"
+#include "eval/model/gguf_experts.h"
 #include "eval/model/gguf_further.h"
-
-/* What llama.cpp calls an architecture, and transformers the family. */
-static const struct {
-    const char *arch, *model_type;
-} archs[] = {
-    {"llama", "llama"},       {"qwen2", "qwen2"},       {"qwen3", "qwen3"},
-    {"gemma", "gemma"},       {"gemma2", "gemma2"},     {"gemma3", "gemma3_text"},
-    {"phi2", "phi"},          {"phi3", "phi3"},         {"gpt2", "gpt2"},
-    {"gptneox", "gpt_neox"},  {"falcon", "falcon"},     {"bloom", "bloom"},
-    {"mpt", "mpt"},           {"stablelm", "stablelm"}, {"starcoder2", "starcoder2"},
-    {"command-r", "cohere"},  {"cohere2", "cohere2"},   {"olmo", "olmo"},
-    {"olmo2", "olmo2"},       {"granite", "granite"},   {"smollm3", "smollm3"},
-    {"nemotron", "nemotron"}, {"exaone4", "exaone4"},   {"glm4", "glm4"},
-    {"seed_oss", "seed_oss"},
-};
 
 enum { KEY_BYTES = 128 };
 
@@ -81,10 +67,7 @@ static enum bs_status get_number(const struct making *m, const char *name, doubl
 /* What the family calls it, or NULL. */
 static const char *name_of(const struct making *m, enum bs_key key)
 {
-    for (const struct bs_config_key_name *k = m->rules->keys; k->name; k++)
-        if (k->key == key)
-            return k->name;
-    return NULL;
+    return bs_config_key_of(m->rules, key);
 }
 
 /* Takes the value, which may be NULL for lack of memory. "a.b" becomes b of the object a. */
@@ -165,6 +148,8 @@ static const struct bs_gguf_tensor *tensor(const struct making *m, const char *n
 static enum bs_status put_head_dim(const struct making *m, double *head)
 {
     double hidden, heads, value;
+    if (m->rules->key_value_latent) /* said with the experts */
+        return get_number(m, "rope.dimension_count", 0, head);
     if (get_number(m, "embedding_length", 0, &hidden) ||
         get_number(m, "attention.head_count", 0, &heads) ||
         get_number(m, "attention.key_length", heads > 0 ? floor(hidden / heads) : 0, head) ||
@@ -342,6 +327,8 @@ static enum bs_status put_rope(const struct making *m, double head)
     json_t *original = json_object_get(rope, "original_max_position_embeddings");
     bool failed = m->rules->original_positions && original &&
                   json_object_set(m->config, "original_max_position_embeddings", original);
+    if (!json_object_size(rope) && m->rules->initial_rope) /* which else would hold */
+        failed = json_object_set_new(rope, "rope_type", json_string("default"));
     if (!json_object_size(rope))
         json_decref(rope);
     else if (set_named(m, "rope_scaling", rope))
@@ -411,6 +398,10 @@ static enum bs_status put_windows(const struct making *m)
     double window;
     if (get_number(m, "attention.sliding_window", -1, &window))
         return m->err->status;
+    if (m->rules->chunked) /* llama.cpp's code has the family's numbers, where they are not off */
+        return window != 0 ? BS_OK
+                           : fail_value(m, "attention.sliding_window",
+                                        "one, as the models of this family have");
     bool alternating = m->rules->window_pattern && m->rules->sliding_window;
     if (window < 0 && alternating)
         return put_layer_types(m); /* as wide as the family's always are */
@@ -525,48 +516,15 @@ static enum bs_status put_falcon(const struct making *m)
 
 /* --- the whole --- */
 
-static enum bs_status fail_arch(const char *path, const char *arch, struct bs_error *err)
-{
-    char list[512] = "";
-    for (size_t i = 0, used = 0; i < sizeof archs / sizeof *archs && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
-                                 archs[i].arch);
-    return bs_fail(err, BS_EUNSUPPORTED,
-                   "%s: general.architecture '%.64s' is not supported; supported: %s", path, arch,
-                   list);
-}
-
 static enum bs_status make(struct making *m, const char *model_type)
 {
     double head = 0;
     if (set_named(m, "model_type", json_string(model_type)) || put_sizes(m, &head) ||
         put_rope(m, head) || put_windows(m) || put_scales(m, head) || put_tensors(m) ||
-        put_wiring(m) || (!strcmp(model_type, "falcon") && put_falcon(m)))
+        put_wiring(m) || (!strcmp(model_type, "falcon") && put_falcon(m)) ||
+        (m->family->experts && bs_gguf_put_experts(m->model, m->arch, m->rules, m->config, m->err)))
         return m->err->status;
     return bs_gguf_further_keys(&m->model->parts->gguf, m->arch, m->rules, m->config, m->err);
-}
-
-/* OLMo 3 goes by the name of OLMo 2, and has windows. */
-static const char *model_type_of(const struct bs_gguf *gguf, const char *arch)
-{
-    if (!strcmp(arch, "olmo2") && bs_gguf_find(gguf, "olmo2.attention.sliding_window"))
-        return "olmo3";
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (!strcmp(archs[i].arch, arch))
-            return archs[i].model_type;
-    return NULL;
-}
-
-const char *bs_gguf_arch_of(const struct bs_family *family)
-{
-    static const char *const also[][2] = {{"mistral", "llama"}, {"olmo3", "olmo2"}};
-    for (size_t i = 0; i < sizeof also / sizeof *also; i++)
-        if (!strcmp(also[i][0], family->model_type))
-            return also[i][1];
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (!strcmp(archs[i].model_type, family->model_type))
-            return archs[i].arch;
-    return NULL;
 }
 
 enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config,
@@ -582,8 +540,8 @@ enum bs_status bs_gguf_config(const struct bs_gguf_model *model, json_t **config
     if (bs_gguf_json(gguf, value, &arch, err))
         return err->status;
     m.arch = json_is_string(arch) ? json_string_value(arch) : "";
-    const char *model_type = model_type_of(gguf, m.arch);
-    enum bs_status status = model_type ? BS_OK : fail_arch(gguf->path, m.arch, err);
+    const char *model_type = bs_gguf_model_type(model, m.arch);
+    enum bs_status status = model_type ? BS_OK : bs_gguf_fail_arch(gguf->path, m.arch, err);
     if (!status) {
         m.family = bs_family_find(model_type);
         m.rules = m.family->config;

@@ -27,6 +27,13 @@ struct bs_gguf_holding {
 void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored);
 void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *stored);
 
+/* What the family is called whose models a file of this architecture holds; NULL where none is
+ * known. */
+const char *bs_gguf_model_type(const struct bs_gguf_model *model, const char *arch);
+
+/* BS_EUNSUPPORTED naming the architectures that are known. */
+enum bs_status bs_gguf_fail_arch(const char *path, const char *arch, struct bs_error *err);
+
 /* What llama.cpp calls the architecture of a model, or NULL where it is none that is written. */
 const char *bs_gguf_arch_of(const struct bs_family *family);
 

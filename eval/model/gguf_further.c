@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval/base/json.h"
+#include "eval/model/gguf_experts.h"
 
 enum { KEY_BYTES = 128 };
 
@@ -84,7 +85,7 @@ enum bs_status bs_gguf_further_keys(const struct bs_gguf *gguf, const char *arch
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(value->key.length - prefix),
                  value->key.bytes + prefix);
-        if (bs_word_in(name, known))
+        if (bs_word_in(name, known) || (rules->num_experts && bs_gguf_is_of_experts(name)))
             continue;
         if (is_taken(rules, config, name))
             return bs_fail(err, BS_EUNSUPPORTED,
@@ -94,10 +95,11 @@ enum bs_status bs_gguf_further_keys(const struct bs_gguf *gguf, const char *arch
         if (bs_gguf_json(gguf, value, &json, err))
             return err->status;
         bool neutral = is_neutral(name, json);
-        if (!neutral && !strncmp(name, "expert_", strlen("expert_"))) {
+        if (!neutral && !rules->num_experts && bs_gguf_is_of_experts(name)) {
             json_decref(json);
             return bs_fail(err, BS_EUNSUPPORTED,
-                           "%s: a mixture of experts ('%s.%s'), which is not read from GGUF files",
+                           "%s: a mixture of experts ('%s.%s'), which the models of this family "
+                           "are not",
                            gguf->path, arch, name);
         }
         if (neutral)

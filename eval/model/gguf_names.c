@@ -5,99 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The name of a linear by its role. */
-static const char *linear_name(const char *role)
-{
-    static const struct bs_linear_name names[] = {
-        {"q", "attn_q"},      {"k", "attn_k"},  {"v", "attn_v"},      {"o", "attn_output"},
-        {"gate", "ffn_gate"}, {"up", "ffn_up"}, {"down", "ffn_down"}, {NULL, NULL}};
-    for (int i = 0; names[i].role; i++)
-        if (!strcmp(names[i].role, role))
-            return names[i].name;
-    return NULL;
-}
-
-static void store_norms(struct bs_family *stored)
-{
-    static const char *const names[BS_NUM_NORMS] = {[BS_NORM_ATTENTION] = "attn_norm",
-                                                    [BS_NORM_MLP] = "ffn_norm",
-                                                    [BS_NORM_ATTENTION_OUT] = "post_attention_norm",
-                                                    [BS_NORM_MLP_OUT] = "post_ffw_norm",
-                                                    [BS_NORM_Q] = "attn_q_norm",
-                                                    [BS_NORM_K] = "attn_k_norm"};
-    for (int n = 0; n < BS_NUM_NORMS; n++)
-        if (stored->norms[n])
-            stored->norms[n] = names[n];
-    /* one tensor of all heads' */
-    if (stored->qk_norm == BS_QK_NORM_HEAD_TENSORS)
-        stored->qk_norm = BS_QK_NORM_EACH_HEAD;
-    stored->norm_plus_one = false;
-}
-
-/* True for architectures that llama.cpp rotates by channels 2j and 2j + 1, where transformers does
- * by j and j + half: their rows are put in the other order. */
-static bool is_paired(const char *arch)
-{
-    static const char *const archs[] = {"llama", "granite", "smollm3", "olmo"};
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
-        if (!strcmp(arch, archs[i]))
-            return true;
-    return false;
-}
-
-bool bs_gguf_pairs(const struct bs_family *family)
-{
-    const char *arch = bs_gguf_arch_of(family);
-    return arch && is_paired(arch);
-}
-
-void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *stored)
-{
-    stored->prefix = "";
-    stored->block = "blk.%d.";
-    stored->embedding = "token_embd";
-    stored->head = "output";
-    stored->final_norm = stored->final_norm ? "output_norm" : NULL;
-    stored->embedding_norm = stored->embedding_norm ? "token_embd_norm" : NULL;
-    stored->positions = stored->positions ? "position_embd" : NULL;
-    store_norms(stored);
-    /* Seed-OSS's of the MLP goes by the name of others' after attention */
-    if (stored->norms[BS_NORM_MLP] && !stored->norms[BS_NORM_ATTENTION_OUT] && !holding->ffn_norm)
-        stored->norms[BS_NORM_MLP] = "post_attention_norm";
-    /* Falcon's with two: the first tensor is the MLP's */
-    if (holding->attn_norm_2) {
-        stored->norms[BS_NORM_ATTENTION] = "attn_norm_2";
-        stored->norms[BS_NORM_MLP] = "attn_norm";
-    }
-    for (int i = 0; i < BS_MAX_ROLES && stored->linears[i].role; i++)
-        stored->linears[i].name = linear_name(stored->linears[i].role);
-    stored->fused_qkv = holding->qkv ? "attn_qkv" : NULL;
-    stored->fused = holding->qkv ? BS_FUSED_SECTIONS : BS_FUSED_NONE;
-    stored->fused_gate_up = stored->gated && holding->gate_up ? "ffn_up" : NULL;
-    stored->transposed = false;
-    stored->experts = NULL;
-    stored->paired_rows = is_paired(holding->arch);
-}
-
-void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
-{
-    char arch[64] = "";
-    const struct bs_gguf_value *value = bs_gguf_find(&model->parts->gguf, "general.architecture");
-    size_t cursor = 0;
-    if (value && value->kind == BS_GGUF_STRING && !value->array) {
-        struct bs_gguf_text text = bs_gguf_next_text(value, &cursor);
-        snprintf(arch, sizeof arch, "%.*s", (int)(text.length < 60 ? text.length : 60), text.bytes);
-    }
-    const struct bs_gguf_holding holding = {
-        .arch = arch,
-        .ffn_norm = bs_gguf_tensor(model, "blk.0.ffn_norm.weight"),
-        .attn_norm_2 = bs_gguf_tensor(model, "blk.0.attn_norm_2.weight"),
-        .qkv = bs_gguf_tensor(model, "blk.0.attn_qkv.weight"),
-        .gate_up = !bs_gguf_tensor(model, "blk.0.ffn_gate.weight"),
-    };
-    bs_gguf_store_as(&holding, stored);
-}
-
 /* The tensors that a linear's inputs go by, the first its own, NULL-terminated; NULL for a role
  * without a name. */
 static const char *const *matrix_names(const char *role, bool expert)
@@ -128,6 +35,111 @@ static const char *const *matrix_names(const char *role, bool expert)
         if (!strcmp(rows[i].role, role))
             return expert ? rows[i].of_experts : rows[i].names;
     return NULL;
+}
+
+/* How files hold experts: gate and up each in a tensor, or both in one. */
+static const struct bs_expert_tensors expert_tensors[] = {
+    {.router = "ffn_gate_inp",
+     .all_gate = "ffn_gate_exps",
+     .all_up = "ffn_up_exps",
+     .all_down = "ffn_down_exps",
+     .all_ending = ".weight"},
+    {.router = "ffn_gate_inp",
+     .all_gate_up = "ffn_gate_up_exps",
+     .all_down = "ffn_down_exps",
+     .all_ending = ".weight"},
+    {.router = NULL},
+};
+
+static void store_norms(struct bs_family *stored)
+{
+    static const char *const names[BS_NUM_NORMS] = {[BS_NORM_ATTENTION] = "attn_norm",
+                                                    [BS_NORM_MLP] = "ffn_norm",
+                                                    [BS_NORM_ATTENTION_OUT] = "post_attention_norm",
+                                                    [BS_NORM_MLP_OUT] = "post_ffw_norm",
+                                                    [BS_NORM_Q] = "attn_q_norm",
+                                                    [BS_NORM_K] = "attn_k_norm",
+                                                    [BS_NORM_QUERY_LATENT] = "attn_q_a_norm",
+                                                    [BS_NORM_KEY_VALUE_LATENT] = "attn_kv_a_norm"};
+    for (int n = 0; n < BS_NUM_NORMS; n++)
+        if (stored->norms[n])
+            stored->norms[n] = names[n];
+    /* one tensor of all heads' */
+    if (stored->qk_norm == BS_QK_NORM_HEAD_TENSORS)
+        stored->qk_norm = BS_QK_NORM_EACH_HEAD;
+    stored->norm_plus_one = false;
+}
+
+/* True for architectures that llama.cpp rotates by channels 2j and 2j + 1, where transformers does
+ * by j and j + half: their rows are put in the other order. */
+static bool is_paired(const char *arch)
+{
+    static const char *const archs[] = {"llama", "granite", "granitemoe", "smollm3", "olmo"};
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (!strcmp(arch, archs[i]))
+            return true;
+    return false;
+}
+
+bool bs_gguf_pairs(const struct bs_family *family)
+{
+    const char *arch = bs_gguf_arch_of(family);
+    return arch && is_paired(arch);
+}
+
+void bs_gguf_store_as(const struct bs_gguf_holding *holding, struct bs_family *stored)
+{
+    static const char *const vectors[BS_NUM_VECTORS] = {
+        [BS_VECTOR_SINKS] = "attn_sinks.weight", [BS_VECTOR_ROUTING] = "exp_probs_b.bias"};
+    stored->prefix = "";
+    stored->block = "blk.%d.";
+    stored->embedding = "token_embd";
+    stored->head = "output";
+    stored->final_norm = stored->final_norm ? "output_norm" : NULL;
+    stored->embedding_norm = stored->embedding_norm ? "token_embd_norm" : NULL;
+    stored->positions = stored->positions ? "position_embd" : NULL;
+    store_norms(stored);
+    /* Seed-OSS's and gpt-oss's of the MLP goes by the name of others' after attention */
+    if (stored->norms[BS_NORM_MLP] && !stored->norms[BS_NORM_ATTENTION_OUT] && !holding->ffn_norm)
+        stored->norms[BS_NORM_MLP] = "post_attention_norm";
+    /* Falcon's with two: the first tensor is the MLP's */
+    if (holding->attn_norm_2) {
+        stored->norms[BS_NORM_ATTENTION] = "attn_norm_2";
+        stored->norms[BS_NORM_MLP] = "attn_norm";
+    }
+    for (int i = 0; i < BS_MAX_ROLES && stored->linears[i].role; i++)
+        stored->linears[i].name = matrix_names(stored->linears[i].role, false)[0];
+    stored->fused_qkv = holding->qkv ? "attn_qkv" : NULL;
+    stored->fused = holding->qkv ? BS_FUSED_SECTIONS : BS_FUSED_NONE;
+    stored->fused_gate_up = stored->gated && holding->gate_up ? "ffn_up" : NULL;
+    stored->transposed = false;
+    stored->fused_shared = NULL;
+    if (stored->experts)
+        stored->experts = expert_tensors;
+    for (int v = 0; v < BS_NUM_VECTORS; v++)
+        if (stored->vectors[v])
+            stored->vectors[v] = vectors[v];
+    stored->paired_rows = is_paired(holding->arch);
+}
+
+void bs_gguf_store(const struct bs_gguf_model *model, struct bs_family *stored)
+{
+    char arch[64] = "";
+    const struct bs_gguf_value *value = bs_gguf_find(&model->parts->gguf, "general.architecture");
+    size_t cursor = 0;
+    if (value && value->kind == BS_GGUF_STRING && !value->array) {
+        struct bs_gguf_text text = bs_gguf_next_text(value, &cursor);
+        snprintf(arch, sizeof arch, "%.*s", (int)(text.length < 60 ? text.length : 60), text.bytes);
+    }
+    const struct bs_gguf_holding holding = {
+        .arch = arch,
+        .ffn_norm = bs_gguf_tensor(model, "blk.0.ffn_norm.weight"),
+        .attn_norm_2 = bs_gguf_tensor(model, "blk.0.attn_norm_2.weight"),
+        .qkv = bs_gguf_tensor(model, "blk.0.attn_qkv.weight"),
+        .gate_up = !bs_gguf_tensor(model, "blk.0.ffn_gate.weight") &&
+                   bs_gguf_tensor(model, "blk.0.ffn_up.weight"),
+    };
+    bs_gguf_store_as(&holding, stored);
 }
 
 bool bs_inputs_name_of(const struct bs_slot *slot, int num_experts, int layer, int which,

@@ -29,8 +29,6 @@ static enum bs_status fail_family(const struct bs_model *model, const char *why,
 static enum bs_status check(const struct bs_model *model, struct bs_error *err)
 {
     const struct bs_architecture *a = &model->architecture;
-    if (a->experts.count)
-        return fail_family(model, "experts are not written", err);
     if (model->project_in || model->project_out)
         return fail_family(model, "llama.cpp has no projections beside the embeddings", err);
     if (!bs_gguf_arch_of(a->family))
@@ -48,7 +46,8 @@ enum bs_status bs_gguf_target_init(const struct bs_model *model, struct bs_gguf_
     snprintf(target->arch, sizeof target->arch, "%s", bs_gguf_arch_of(a->family));
     if (bs_model_is_gguf(model))
         return BS_OK;
-    bool after = !strcmp(target->arch, "seed_oss"); /* whose MLP's norm has another name */
+    /* whose MLP's norm has another name */
+    bool after = !strcmp(target->arch, "seed_oss") || !strcmp(target->arch, "gpt-oss");
     bool two_norms = a->wiring == BS_PARALLEL && bs_has_norm(a, BS_NORM_MLP);
     const struct bs_gguf_holding holding = {
         .arch = target->arch,
@@ -61,6 +60,35 @@ enum bs_status bs_gguf_target_init(const struct bs_model *model, struct bs_gguf_
     return bs_programs_build(&target->architecture, err);
 }
 
+int bs_gguf_num_rows(const struct bs_gguf_matrix *matrix)
+{
+    return matrix->experts ? matrix->experts * matrix->out : matrix->out;
+}
+
+int bs_gguf_expert_slot(const struct bs_program *p, const struct bs_gguf_matrix *matrix, int expert)
+{
+    const char *role = p->slots[matrix->first].role;
+    int s = matrix->first;
+    while (s < p->num_slots - 1 && (p->slots[s].expert != expert || strcmp(p->slots[s].role, role)))
+        s++;
+    return s;
+}
+
+/* What a tensor is called, or NULL of a linear that stands in another's. */
+static const char *tensor_of(const struct bs_gguf_target *target, const struct bs_slot *slot)
+{
+    const struct bs_expert_tensors *experts = target->architecture.stored.experts;
+    if (slot->tensor)
+        return slot->tensor;
+    if (slot->expert < 0)
+        return experts->router;
+    if (slot->expert > 0)
+        return NULL;
+    return !strcmp(slot->role, "gate") ? experts->all_gate
+           : !strcmp(slot->role, "up") ? experts->all_up
+                                       : experts->all_down;
+}
+
 int bs_gguf_matrices(const struct bs_gguf_target *target, int layer,
                      struct bs_gguf_matrix list[BS_MAX_SLOTS])
 {
@@ -68,24 +96,30 @@ int bs_gguf_matrices(const struct bs_gguf_target *target, int layer,
     int count = 0;
     for (int s = 0; s < p->num_slots; s++) {
         const struct bs_slot *slot = &p->slots[s];
-        if (slot->first != s)
+        const char *tensor = slot->first == s ? tensor_of(target, slot) : NULL;
+        if (!tensor)
             continue;
         struct bs_gguf_matrix *matrix = &list[count++];
         *matrix = (struct bs_gguf_matrix){.first = s, .last = slot->last, .in = slot->in};
+        matrix->experts = slot->expert < 0 ? 0 : p->num_experts;
         matrix->biased = slot->biased;
         for (int k = s; k <= slot->last; k++)
             matrix->out += p->slots[k].out;
-        snprintf(matrix->name, sizeof matrix->name, "blk.%d.%s", layer, slot->tensor);
+        snprintf(matrix->name, sizeof matrix->name, "blk.%d.%s", layer, tensor);
     }
     return count;
 }
 
-void bs_gguf_rows(const struct bs_gguf_target *target, const struct bs_gguf_matrix *matrix,
-                  struct bs_gguf_row *rows)
+void bs_gguf_rows(const struct bs_gguf_target *target, int layer,
+                  const struct bs_gguf_matrix *matrix, struct bs_gguf_row *rows)
 {
-    /* Experts are not written: all layers are of one kind. */
-    const struct bs_program *p = bs_program_of(&target->architecture, 0);
-    for (int s = matrix->first; s <= matrix->last; s++) {
+    const struct bs_program *p = bs_program_of(&target->architecture, layer);
+    for (int e = 0; e < matrix->experts; e++) {
+        int slot = bs_gguf_expert_slot(p, matrix, e);
+        for (int i = 0; i < matrix->out; i++)
+            rows[e * matrix->out + i] = (struct bs_gguf_row){slot, i};
+    }
+    for (int s = matrix->first; s <= matrix->last && !matrix->experts; s++) {
         const struct bs_file_rows file = {NULL, p->slots[s].rows, 0};
         for (int i = 0; i < p->slots[s].out; i++)
             rows[bs_file_row(&file, i)] = (struct bs_gguf_row){s, i};
@@ -150,6 +184,15 @@ static bool same_scaling(const struct bs_query_scaling *a, const struct bs_query
            a->unrotated == b->unrotated;
 }
 
+static bool same_experts(const struct bs_experts *a, const struct bs_experts *b)
+{
+    bool grouped = a->groups > 1 || b->groups > 1;
+    return a->count == b->count && a->per_token == b->per_token && a->size == b->size &&
+           a->shared_size == b->shared_size && a->routing == b->routing && a->normed == b->normed &&
+           a->scale == b->scale && a->weighs_input == b->weighs_input &&
+           (!grouped || (a->groups == b->groups && a->groups_per_token == b->groups_per_token));
+}
+
 static bool same_layers(const uint64_t *a, const uint64_t *b)
 {
     return !memcmp(a, b, BS_MAX_LAYERS / 64 * sizeof *a);
@@ -175,6 +218,12 @@ const char *bs_architecture_difference(const struct bs_architecture *a,
              a->final_norm == b->final_norm && a->unit_qk == b->unit_qk,
          "norms"},
         {a->wiring == b->wiring, "wiring of blocks"},
+        {same_experts(&a->experts, &b->experts), "experts"},
+        {!a->experts.count || same_layers(a->dense_layers, b->dense_layers),
+         "layers without experts"},
+        {a->latent.query == b->latent.query && a->latent.key_value == b->latent.key_value &&
+             a->value_dim == b->value_dim,
+         "latent attention"},
         {a->activation == b->activation, "activation"},
         {a->positions == b->positions && a->rotary_dim == b->rotary_dim &&
              a->alibi_exponent == b->alibi_exponent,

@@ -25,13 +25,18 @@ bool bs_model_is_gguf(const struct bs_model *model);
  * length. */
 bool bs_gguf_has_joint_factors(const struct bs_model *model);
 
-/* A tensor of a block's linears: those of slots first to last, [out][in]. */
+/* A tensor of a block's linears: those of slots first to last, [out][in]; or [experts][out][in], of
+ * each expert the linear that the first one has in slot `first`. */
 struct bs_gguf_matrix {
     char name[BS_GGUF_NAME_BYTES]; /* "blk.0.attn_q", without ".weight" or ".bias" */
     int first, last;
     int out, in;
+    int experts; /* 0: it is no tensor of experts */
     bool biased;
 };
+
+/* Rows of the tensor, of all experts. */
+int bs_gguf_num_rows(const struct bs_gguf_matrix *matrix);
 
 /* The tensors of a layer's linears, in the order of the slots; returns how many. */
 int bs_gguf_matrices(const struct bs_gguf_target *target, int layer,
@@ -42,9 +47,13 @@ struct bs_gguf_row {
     int slot, row;
 };
 
-/* Fills rows [matrix->out]. */
-void bs_gguf_rows(const struct bs_gguf_target *target, const struct bs_gguf_matrix *matrix,
-                  struct bs_gguf_row *rows);
+/* Fills rows [bs_gguf_num_rows] of a layer's tensor. */
+void bs_gguf_rows(const struct bs_gguf_target *target, int layer,
+                  const struct bs_gguf_matrix *matrix, struct bs_gguf_row *rows);
+
+/* The slot of the same linear of another expert. */
+int bs_gguf_expert_slot(const struct bs_program *program, const struct bs_gguf_matrix *matrix,
+                        int expert);
 
 /* What a norm of a layer is called, without ending. */
 void bs_gguf_norm_name(const struct bs_gguf_target *target, int layer, enum bs_norm_place place,

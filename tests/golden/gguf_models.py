@@ -3,7 +3,7 @@
 
     gguf_models.py LLAMA_CPP [NAME ...]
 
-writes tests/golden/gguf/<name>/model.gguf, tensors in F32, with logits.f32 and a row of gguf.json, both by
+writes (of the names alone, where there are any) tests/golden/gguf/<name>/model.gguf, tensors in F32, with logits.f32 and a row of gguf.json, both by
 transformers' own class as families.py has them. LLAMA_CPP is the folder of llama.cpp's source (conversion/ and
 gguf-py/ in it), which PyPI's llama-cpp-python brings as its source distribution. What GGUF cannot say of a model
 is set to what llama.cpp takes for granted (CHANGES), in the converter's input and in transformers' model. The
@@ -12,10 +12,11 @@ models have no tokenizer, so that part of the converter is passed over.
 import json
 import math
 import pathlib
-import shutil
+import re
 import sys
 import tempfile
 
+import safetensors.torch
 import torch
 
 import families
@@ -23,7 +24,9 @@ import families
 ROOT = pathlib.Path(__file__).parent
 NAMES = """bloom cohere cohere-plus cohere2 exaone4 falcon falcon-11b falcon-grouped gemma gemma2 gemma3_text
 glm4 gpt2 gpt_neox gpt_neox-sequential granite llama llama-bias llama-head llama-linear llama-yarn llama3 mpt nemotron
-olmo olmo2 olmo3 phi phi3 phi3-long qwen2 qwen3 seed_oss smollm3 stablelm starcoder2""".split()
+olmo olmo2 olmo3 phi phi3 phi3-long qwen2 qwen3 seed_oss smollm3 stablelm starcoder2
+mixtral olmoe qwen2_moe qwen3_moe granitemoe granitemoeshared gpt_oss deepseek_v2 deepseek_v2-lite deepseek_v3
+llama4_text""".split()
 
 
 def theta(config, value=10000.0):
@@ -36,6 +39,16 @@ CHANGES = {
     "gemma2": lambda c: {"query_pre_attn_scalar": c["head_dim"]},
     "gemma3_text": lambda c: {"query_pre_attn_scalar": c["head_dim"],
                               "layer_types": ["sliding_attention"] * c["num_hidden_layers"]},
+    # A vocabulary of no known size: llama.cpp tells DeepSeek's gating by a key, or by the size.
+    "deepseek_v2-lite": lambda c: {"n_group": None, "topk_group": None},
+    # Windows of 8192 tokens, and what grows with the position, are in llama.cpp's code.
+    "llama4_text": lambda c: {"attention_chunk_size": 8192, "attn_scale": 0.1, "floor_scale": 8192},
+    "gpt_oss": lambda c: {"rope_parameters": {**c["rope_parameters"], "truncate": True}},
+    "olmoe": lambda c: {"clip_qkv": None},
+    # By the name of both transformers 5.0 and later ones.
+    "qwen3_moe": lambda c: {"num_experts": c["num_local_experts"]},
+    # llama.cpp's have experts in each layer.
+    "qwen2_moe": lambda c: {"num_hidden_layers": 1, "mlp_only_layers": [], "layer_types": ["full_attention"]},
     "gpt_neox": theta,
     "gpt_neox-sequential": theta,
     "mpt": lambda c: {"attn_config": {**c["attn_config"], "softmax_scale": None}},
@@ -49,10 +62,20 @@ CHANGES = {
 # What the converter asks for that transformers 5 does not write.
 MORE = {
     "cohere2": lambda c: {"rotary_pct": c["head_dim"] / (c["hidden_size"] // c["num_attention_heads"])},
+    "deepseek_v2": lambda c: {"scoring_func": "softmax"},
+    "deepseek_v2-lite": lambda c: {"scoring_func": "softmax"},
+    "deepseek_v3": lambda c: {"scoring_func": "sigmoid"},
     "gpt2": lambda c: {"n_ctx": c["n_positions"]},
     "gpt_neox": lambda c: {"rotary_pct": c["rope_parameters"]["partial_rotary_factor"]},
     "gpt_neox-sequential": lambda c: {"rotary_pct": c["rope_parameters"]["partial_rotary_factor"]},
 }
+
+
+def copy_weights(source, folder, config):
+    """Without layers that the changes take away, and experts apart, as the models are published."""
+    weights = {k: v for k, v in safetensors.torch.load_file(source).items()
+               if not re.match(r"model\.layers\.(\d+)\.", k) or int(k.split(".")[2]) < config["num_hidden_layers"]}
+    safetensors.torch.save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
 def prepare(name, folder):
@@ -60,7 +83,7 @@ def prepare(name, folder):
     config = json.loads((ROOT / "families" / name / "config.json").read_text())
     config.update(CHANGES.get(name, lambda c: {})(config))
     (folder / "config.json").write_text(json.dumps(config))
-    shutil.copy(ROOT / "families" / name / "model.safetensors", folder)
+    copy_weights(ROOT / "families" / name / "model.safetensors", folder, config)
     vocab = {str(i): i for i in range(config["vocab_size"])}
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}, "added_tokens": []}))
     return MORE.get(name, lambda c: {})(config)
@@ -91,7 +114,10 @@ def figures(row, folder, out):
 def main():
     sys.path[:0] = [sys.argv[1], sys.argv[1] + "/gguf-py"]
     rows = {row["name"]: row for row in json.loads((ROOT / "families/families.json").read_text())["families"]}
-    made = []
+    made = {}
+    if sys.argv[2:]:
+        lines = json.loads((ROOT / "gguf/gguf.json").read_text())["families"]
+        made = {line["name"]: json.dumps(line) for line in lines}
     for name in sys.argv[2:] or NAMES:
         out = ROOT / "gguf" / name
         out.mkdir(parents=True, exist_ok=True)
@@ -99,8 +125,9 @@ def main():
             folder = pathlib.Path(folder)
             more = prepare(name, folder)
             convert(name, folder, more, out / "model.gguf")
-            made.append(json.dumps(figures(rows[name], folder, out)))
-    (ROOT / "gguf/gguf.json").write_text('{"families": [\n' + ",\n".join(made) + "\n]}\n")
+            row = figures(rows[name], folder, out)
+            made[row["name"]] = json.dumps(row)
+    (ROOT / "gguf/gguf.json").write_text('{"families": [\n' + ",\n".join(made.values()) + "\n]}\n")
 
 
 if __name__ == "__main__":

@@ -31,24 +31,31 @@ struct state {
     struct bs_gguf_target target;
     struct bs_gguf_writer *writer;
     struct bs_gguf_factors factors;
-    unsigned char *row;       /* of the widest matrix, in any type */
-    struct bs_gguf_row *rows; /* of the tallest */
+    unsigned char *row;          /* of the widest matrix, in any type */
+    struct bs_gguf_row *rows;    /* of the tallest */
+    struct bs_gguf_matrix *list; /* [BS_MAX_SLOTS], of the layer at hand */
 };
 
 static const struct bs_gguf_type *type_of(uint32_t id) { return bs_gguf_type_find(id); }
 
 /* --- the list of tensors, in the order in which they are written --- */
 
-static enum bs_status add(struct state *s, const char *name, const char *ending,
-                          const struct bs_gguf_type *type, int rank, int64_t width, int64_t rows,
-                          struct bs_error *err)
+static enum bs_status add_dims(struct state *s, const char *name, const char *ending,
+                               const struct bs_gguf_type *type, int rank, const int64_t *dims,
+                               struct bs_error *err)
 {
     char whole[BS_GGUF_NAME_BYTES + 16];
-    const int64_t dims[] = {width, rows};
     if (!type)
         return err->status;
     snprintf(whole, sizeof whole, "%.*s%s", BS_GGUF_NAME_BYTES, name, ending);
     return bs_gguf_add(s->writer, whole, type, rank, dims, err);
+}
+
+static enum bs_status add(struct state *s, const char *name, const char *ending,
+                          const struct bs_gguf_type *type, int rank, int64_t width, int64_t rows,
+                          struct bs_error *err)
+{
+    return add_dims(s, name, ending, type, rank, (const int64_t[]){width, rows}, err);
 }
 
 /* Factors of frequencies come first: a reader of the architecture looks at them. */
@@ -119,23 +126,49 @@ static enum bs_status add_norms(struct state *s, int layer, struct bs_error *err
     return BS_OK;
 }
 
+/* Vectors that are neither norms nor biases: sinks, what experts are chosen by. */
+static enum bs_status add_vectors(struct state *s, int layer, struct bs_error *err)
+{
+    const struct bs_architecture *a = &s->target.architecture;
+    for (int v = 0; v < BS_NUM_VECTORS; v++) {
+        char name[BS_GGUF_NAME_BYTES];
+        int width = bs_vector_width(a, layer, (enum bs_vector)v);
+        if (!width)
+            continue;
+        snprintf(name, sizeof name, "blk.%d.%s", layer, a->stored.vectors[v]);
+        if (add(s, name, "", type_of(BS_GGML_F32), 1, width, 1, err))
+            return err->status;
+    }
+    return BS_OK;
+}
+
+static enum bs_status add_matrix(struct state *s, const struct bs_gguf_matrix *matrix,
+                                 const struct bs_gguf_type *type, struct bs_error *err)
+{
+    int rank = matrix->experts ? 3 : 2;
+    const int64_t weight[] = {matrix->in, matrix->out, matrix->experts};
+    const int64_t bias[] = {matrix->out, matrix->experts};
+    return add_dims(s, matrix->name, ".weight", type, rank, weight, err) ||
+                   (matrix->biased &&
+                    add_dims(s, matrix->name, ".bias", type_of(BS_GGML_F32), rank - 1, bias, err))
+               ? err->status
+               : BS_OK;
+}
+
 static enum bs_status add_layer(struct state *s, int layer, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(s->export->model);
-    struct bs_gguf_matrix list[BS_MAX_SLOTS];
     struct bs_assignment at;
-    int count = bs_gguf_matrices(&s->target, layer, list);
+    int count = bs_gguf_matrices(&s->target, layer, s->list);
     bs_recipe_assign(s->export->recipe, a, layer, &at);
-    if (add_norms(s, layer, err))
+    if (add_norms(s, layer, err) || add_vectors(s, layer, err))
         return err->status;
     for (int m = 0; m < count; m++) {
+        const struct bs_gguf_matrix *matrix = &s->list[m];
         const struct bs_tensor *tensor =
-            bs_model_slot_tensor(s->export->model, layer, list[m].first);
-        if (add(s, list[m].name, ".weight",
-                bs_gguf_matrix_type(s->export, &at, &list[m], tensor, err), 2, list[m].in,
-                list[m].out, err) ||
-            (list[m].biased &&
-             add(s, list[m].name, ".bias", type_of(BS_GGML_F32), 1, list[m].out, 1, err)))
+            bs_model_slot_tensor(s->export->model, layer, matrix->first);
+        if (add_matrix(s, matrix, bs_gguf_matrix_type(s->export, layer, &at, matrix, tensor, err),
+                       err))
             return err->status;
     }
     return BS_OK;
@@ -223,13 +256,14 @@ static enum bs_status put_matrix(struct state *s, const struct bs_block *block,
 {
     if (!type)
         return err->status;
-    bs_gguf_rows(&s->target, matrix, s->rows);
-    for (int r = 0; r < matrix->out; r++) {
+    int rows = bs_gguf_num_rows(matrix);
+    bs_gguf_rows(&s->target, block->index, matrix, s->rows);
+    for (int r = 0; r < rows; r++) {
         const struct bs_linear *linear = &block->linears[s->rows[r].slot];
         if (put_row(s, type, linear, s->rows[r].row, err))
             return bs_fail_within(err, "%s", matrix->name);
     }
-    for (int r = 0; matrix->biased && r < matrix->out; r++)
+    for (int r = 0; matrix->biased && r < rows; r++)
         if (put_floats(s, type_of(BS_GGML_F32),
                        block->linears[s->rows[r].slot].bias + s->rows[r].row, 1, err))
             return err->status;
@@ -245,6 +279,18 @@ static enum bs_status put_norms(struct state *s, const struct bs_block *block, s
              put_floats(s, type_of(BS_GGML_F32), norm->weight, (size_t)norm->width, err)) ||
             (vectors > 1 &&
              put_floats(s, type_of(BS_GGML_F32), norm->bias, (size_t)norm->width, err)))
+            return err->status;
+    }
+    return BS_OK;
+}
+
+/* As add_vectors lists them. */
+static enum bs_status put_vectors(struct state *s, const struct bs_block *block,
+                                  struct bs_error *err)
+{
+    for (int v = 0; v < BS_NUM_VECTORS; v++) {
+        int width = bs_vector_width(&s->target.architecture, block->index, (enum bs_vector)v);
+        if (width && put_floats(s, type_of(BS_GGML_F32), block->vectors[v], (size_t)width, err))
             return err->status;
     }
     return BS_OK;
@@ -354,17 +400,23 @@ static void gguf_free(void *state)
     bs_gguf_writer_free(s->writer);
     bs_free(s->row);
     bs_free(s->rows);
+    bs_free(s->list);
     bs_free(s);
 }
 
 static enum bs_status allocate(struct state *s, struct bs_error *err)
 {
-    struct bs_gguf_matrix list[BS_MAX_SLOTS];
-    int count = bs_gguf_matrices(&s->target, 0, list);
     int widest = s->target.architecture.embedding_size, tallest = 1;
-    for (int m = 0; m < count; m++) {
-        widest = list[m].in > widest ? list[m].in : widest;
-        tallest = list[m].out > tallest ? list[m].out : tallest;
+    s->list = bs_alloc(BS_MAX_SLOTS, sizeof *s->list);
+    if (!s->list)
+        return bs_fail_memory(err);
+    for (int l = 0; l < s->target.architecture.num_layers; l++) {
+        int count = bs_gguf_matrices(&s->target, l, s->list);
+        for (int m = 0; m < count; m++) {
+            int rows = bs_gguf_num_rows(&s->list[m]);
+            widest = s->list[m].in > widest ? s->list[m].in : widest;
+            tallest = rows > tallest ? rows : tallest;
+        }
     }
     s->row = bs_alloc((size_t)widest, sizeof(float));
     s->rows = bs_alloc((size_t)tallest, sizeof *s->rows);
@@ -468,9 +520,8 @@ static enum bs_status gguf_block(void *state, const struct bs_block *original,
 {
     (void)original;
     struct state *s = state;
-    struct bs_gguf_matrix list[BS_MAX_SLOTS];
     struct bs_assignment at;
-    int count = bs_gguf_matrices(&s->target, block->index, list);
+    int count = bs_gguf_matrices(&s->target, block->index, s->list);
     if (block->hidden_scale)
         return bs_fail(err, BS_EUNSUPPORTED,
                        "block %d: the recipe divides the MLP's hidden values by factors, for which "
@@ -478,11 +529,15 @@ static enum bs_status gguf_block(void *state, const struct bs_block *original,
                        block->index);
     bs_recipe_assign(s->export->recipe, bs_model_architecture(s->export->model), block->index, &at);
     enum bs_status status = put_norms(s, block, err);
+    if (!status)
+        status = put_vectors(s, block, err);
     for (int m = 0; m < count && !status; m++) {
+        const struct bs_gguf_matrix *matrix = &s->list[m];
         const struct bs_tensor *tensor =
-            bs_model_slot_tensor(s->export->model, block->index, list[m].first);
-        status = put_matrix(s, block, &list[m],
-                            bs_gguf_matrix_type(s->export, &at, &list[m], tensor, err), err);
+            bs_model_slot_tensor(s->export->model, block->index, matrix->first);
+        const struct bs_gguf_type *type =
+            bs_gguf_matrix_type(s->export, block->index, &at, matrix, tensor, err);
+        status = put_matrix(s, block, matrix, type, err);
     }
     return status;
 }
