@@ -11,8 +11,8 @@
  * FEW_COLUMNS columns of B or fewer, B for FEW_TILES tiles or, where its rows are NEAR each other,
  * SOME_TILES. Where rows are a multiple of SAME_SET apart their lines have to share one set of the
  * first cache, of no more than 8: a tile then reads half as many. Where C has LARGE elements
- * and more, and tiles are so fast that its way from memory and back would count, several blocks of k,
- * a CHUNK, are added up before it is touched again, and it is stored past the caches. */
+ * and more, and tiles are so fast that its way from memory and back would count, several blocks of
+ * k, a CHUNK, are added up before it is touched again, and it is stored past the caches. */
 enum { NV = 2, FOURS = W / 4, COLUMNS = NV * W, BLOCK = BS_PRODUCT_BLOCK };
 #if BS_ISA == 3
 enum { ROWS = 14, UNROLLED = 4, CHUNK = 4 * BLOCK };

@@ -7,8 +7,8 @@
 #include "eval/base/isa.h"
 #include "eval/linalg/product.h"
 
-/* Of every level: rows and floats of A and panels of B that are packed at a time, at most, and bounds
- * of what a level's panel of A or B has of rows or columns, and reads beyond. */
+/* Of every level: rows and floats of A and panels of B that are packed at a time, at most, and
+ * bounds of what a level's panel of A or B has of rows or columns, and reads beyond. */
 enum {
     BS_PRODUCT_ROWS = 512,
     BS_PRODUCT_FLOATS = 192 * 1024,

@@ -118,8 +118,8 @@ INLINE void store_part(float *x, part lanes, vec v)
 }
 #endif
 
-/* A whole vector to memory, without a place in the caches, where it is aligned; such stores are seen
- * by other threads once they are finished. */
+/* A whole vector to memory, without a place in the caches, where it is aligned; such stores are
+ * seen by other threads once they are finished. */
 #if BS_ISA == 3
 INLINE void store_past_caches(float *x, vec v) { _mm512_stream_ps(x, (__m512)v); }
 INLINE void finish_stores(void) { _mm_sfence(); }
