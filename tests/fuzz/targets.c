@@ -4,6 +4,7 @@
 #define TARGETS(X)                                                                                 \
     X(safetensors)                                                                                 \
     X(layouts)                                                                                     \
+    X(lora)                                                                                        \
     X(gguf)                                                                                        \
     X(imatrix)                                                                                     \
     X(checkpoint_index)                                                                            \

@@ -8,7 +8,8 @@ the measured model in plain float32. Each is loaded by transformers, the former 
 quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's specification in numpy
 (GPTQ, AWQ) and loaded as plain. With --by-library compressed-tensors itself decodes each module by the scheme
 that its own reading of config.json gives it, without transformers' quantizer, and GPTQ's folders are loaded by
-transformers with GPTQModel's torch kernel. Printed for each, and kept in FILE as JSON: how many of the decoded
+transformers with GPTQModel's torch kernel, which keeps scales and decoded weights in float16: the measured model's
+weights are rounded to it before they are compared, and a recipe needs `scales: float16`. Printed for each, and kept in FILE as JSON: how many of the decoded
 weights are unlike and by how much of themselves at most, and the largest difference of the logits of some tokens over
 their range. bitsandbytes' 4 bits are multiplied in float32: its kernel for processors with AVX512-BF16 is switched off.
 exported.yaml is a config to do it with.
@@ -26,6 +27,7 @@ import sys
 import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # GPTQModel would compile its decoding
 import numpy as np
 import safetensors.torch
 import torch
@@ -162,6 +164,12 @@ def by_gptqmodel(folder):
     return load(folder, quantization_config=transformers.GPTQConfig(bits=settings["bits"], backend="gptq_torch"))
 
 
+def in_half(model):
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings():
+            module.weight.data = module.weight.data.half().float()
+
+
 # ---- bitsandbytes ----
 
 def in_float32(model):
@@ -227,6 +235,8 @@ def compare(program, config, layout, recipe, library):
         if refused:
             return {"refused": refused}
         reference, model = load(plain), read_as_published(coded, layout, plain, library)
+        if library and layout in DECODED:
+            in_half(reference)
         ours, theirs = weights_of(reference, ""), weights_of(model, layout)  # bitsandbytes packs them anew as it runs
         torch.manual_seed(1)
         ids = torch.randint(0, reference.config.vocab_size, (1, TOKENS))
