@@ -1,5 +1,5 @@
-/* A LoRA over a checkpoint: its adapter_config.json, its tensors and those that they are merged into,
- * in one object
+/* A LoRA over a checkpoint: its adapter_config.json, its tensors and those that they are merged
+ * into, in one object
  *   {"adapter_config": {...}, "adapter": {...}, "tensors": {...}}
  * with tensors as of fuzz_put_tensors. */
 #include "tests/fuzz/target.h"
