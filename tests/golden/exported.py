@@ -11,7 +11,8 @@ that its own reading of config.json gives it, without transformers' quantizer, a
 transformers with GPTQModel's torch kernel, which keeps scales and decoded weights in float16: the measured model's
 weights are rounded to it before they are compared, and a recipe needs `scales: float16`. Printed for each, and kept in FILE as JSON: how many of the decoded
 weights are unlike and by how much of themselves at most, and the largest difference of the logits of some tokens over
-their range. bitsandbytes' 4 bits are multiplied in float32: its kernel for processors with AVX512-BF16 is switched off.
+their range; of bitsandbytes' 8 bits codes, scales and decoded weights that are unlike those that the library makes of
+the model's weights. bitsandbytes' 4 bits are multiplied in float32: its kernel for processors with AVX512-BF16 is switched off.
 exported.yaml is a config to do it with.
 
 Needs torch, transformers, compressed-tensors, bitsandbytes, accelerate and, for GPTQ by the library, gptqmodel and
@@ -183,6 +184,21 @@ def in_float32(model):
     return model
 
 
+def compare_int8(config, folder):
+    """LLM.int8: codes, largest values and what is decoded of them against the library's own of the model's weights."""
+    import bitsandbytes.functional as functional
+    source = re.search(r"^model: (.*)$", pathlib.Path(config).read_text(), re.M).group(1)
+    plain, written, unlike, weights = tensors(pathlib.Path(config).parent / source), tensors(folder), 0, 0
+    modules = [name.removesuffix(".SCB") for name in written if name.endswith(".SCB")]
+    for module in modules:
+        codes, largest, _ = functional.int8_vectorwise_quant(plain[f"{module}.weight"].float())
+        own = written[f"{module}.weight"], written[f"{module}.SCB"]
+        decoded = functional.int8_vectorwise_dequant(codes, largest) != functional.int8_vectorwise_dequant(*own)
+        unlike += int(((codes != own[0]) | decoded).sum()) + int((largest != own[1]).sum())
+        weights += codes.numel()
+    return {"linears": len(modules), "weights": weights, "unlike": unlike}
+
+
 # ---- comparison ----
 
 def weights_of(model, layout):
@@ -230,8 +246,10 @@ def read_as_published(folder, layout, plain, library):
 def compare(program, config, layout, recipe, library):
     with tempfile.TemporaryDirectory() as scratch:
         plain, coded = f"{scratch}/plain", f"{scratch}/coded" + (".gguf" if layout == "gguf" else "")
-        refused = (export(program, config, layout, recipe, coded) or
-                   export(program, config, "dequantized", recipe, plain))
+        refused = export(program, config, layout, recipe, coded)
+        if not refused and layout == "bitsandbytes" and '"load_in_8bit": true' in pathlib.Path(coded, "config.json").read_text():
+            return compare_int8(config, coded)
+        refused = refused or export(program, config, "dequantized", recipe, plain)
         if refused:
             return {"refused": refused}
         reference, model = load(plain), read_as_published(coded, layout, plain, library)

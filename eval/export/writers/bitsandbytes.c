@@ -200,9 +200,11 @@ static float absmax_of(const struct bs_cell *cell)
     float near = cell->scale * 127, at = near;
     for (int i = 0; i < STEPS; i++)
         at = nextafterf(at, 0);
-    for (int i = 0; i <= 2 * STEPS; i++, at = nextafterf(at, INFINITY))
+    for (int i = 0; i <= 2 * STEPS; i++) {
         if (at * seventh == cell->scale && 127 * (1 / at) == cell->inverse)
             return at;
+        at = nextafterf(at, INFINITY);
+    }
     return near;
 }
 
