@@ -7,7 +7,7 @@ writes for each layout and recipe of the config two folders: one in the layout, 
 the measured model in plain float32. Each is loaded by transformers, the former with the layout's own
 quantizer (compressed-tensors, bitsandbytes), or decoded here by the layout's specification in numpy
 (GPTQ, AWQ) and loaded as plain. With --by-library compressed-tensors itself decodes each module by the scheme
-that its own reading of config.json gives it, without transformers' quantizer, and GPTQ's folders are loaded by
+that its own reading of config.json gives it, without transformers' quantizer, and GPTQ's and AWQ's folders are loaded by
 transformers with GPTQModel's torch kernel, which keeps scales and decoded weights in float16: the measured model's
 weights are rounded to it before they are compared, and a recipe needs `scales: float16`. Printed for each, and kept in FILE as JSON: how many of the decoded
 weights are unlike and by how much of themselves at most, and the largest difference of the logits of some tokens over
@@ -158,11 +158,19 @@ def by_library(folder, plain):
     return model.to(torch.float32)
 
 
-# ---- GPTQ by GPTQModel ----
+# ---- GPTQ and AWQ by GPTQModel ----
 
 def by_gptqmodel(folder):
     settings = json.loads((pathlib.Path(folder) / "config.json").read_text())["quantization_config"]
+    if settings["quant_method"] == "awq":
+        return load(folder, quantization_config=transformers.AwqConfig(bits=settings["bits"], backend="torch_awq"))
     return load(folder, quantization_config=transformers.GPTQConfig(bits=settings["bits"], backend="gptq_torch"))
+
+
+def weight_of_gptqmodel(module):
+    if hasattr(module, "dequantize_weight"):
+        return module.dequantize_weight().T
+    return module._dequantize_weight_for_inference(module.scales[:0], dtype=torch.float32).T  # what its forward multiplies by
 
 
 def in_half(model):
@@ -212,7 +220,7 @@ def weights_of(model, layout):
             from transformers.integrations.bitsandbytes import dequantize_bnb_weight
             found[name] = dequantize_bnb_weight(module.weight, module.state)
         elif hasattr(module, "qweight"):
-            found[name] = module.dequantize_weight().T
+            found[name] = weight_of_gptqmodel(module)
         elif isinstance(module, torch.nn.Linear) and getattr(module, "weight", None) is not None:
             found[name] = module.weight
     return {n: w.detach().to(torch.float32) for n, w in found.items()}
