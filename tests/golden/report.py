@@ -106,6 +106,8 @@ REASONS = [
      "overflow of float16 scales: NaN there, the largest float16 here"),
     ("auto-round", "int scales=bfloat16", ("extremes",),
      "zero point 256 of 8 bits, kept there, 255 here, as a file has it"),
+    ("torchao", "fp8_.*", ("zeros",),
+     "a group of zeros: its scale is 0 there, and its values NaN; zeros here"),
     ("torchao", "mxfp.*", ("subnormals",),
      "reciprocal: blocks whose scale is 2^-127 are divided by 2^-126, or by 1, there"),
     ("ml_dtypes", ".* beyond its range", ("ties", "extremes"),
