@@ -210,6 +210,11 @@ static void put_scales(struct putting *p)
         number(p, "attn_logit_softcapping", (double)a->attention_softcap);
     if (a->logit_softcap > 0)
         number(p, "final_logit_softcapping", (double)a->logit_softcap);
+    if (is_arch(p, "olmoe") && a->num_kv_heads != a->num_heads) /* it expects as wide norms */
+        p->failed = p->failed || bs_fail(p->err, BS_EUNSUPPORTED,
+                                         "GGUF files of architecture olmoe have as many heads of "
+                                         "keys as of queries, and the model has %d of %d",
+                                         a->num_kv_heads, a->num_heads);
     if (a->qkv_clip > 0 && is_arch(p, "olmoe")) /* where llama.cpp's code does not clip */
         p->failed =
             p->failed || bs_fail(p->err, BS_EUNSUPPORTED,
