@@ -8,7 +8,6 @@ set lmargin at screen LEFT
 set rmargin at screen RIGHT
 set bmargin at screen BOTTOM
 set tmargin at screen TOP
-set title SECTION offset 0, -0.4
 OVER = SINGLE ? '%s of %s over %.4g' : '%s of %s over unquantized (%.4g)'
 set ylabel (UNQUANTIZED == UNQUANTIZED ? sprintf(OVER, CHANGE, VALUE, UNQUANTIZED) : VALUE) offset -1.4, 0
 set logscale xy
@@ -23,6 +22,8 @@ set label 1 OPEN_NOTE at graph 0.012, graph 0.035 textcolor rgb SOFT
 do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
+  # Lines of a title are further apart in SVG: they begin nearer to what they are the title of.
+  set title SECTION offset 0, (format eq 'svg' ? -0.9 : -0.4)
   set xlabel (SINGLE ? 'bits per weight' : 'bits per weight, scales and zero points counted') offset 0, RAISE
   do for [k = 1 : KEYS] {
     eval(key_arrow(k))

@@ -15,7 +15,15 @@
 #include "eval/report/chart_internal.h"
 
 /* The picture in dots, its legend below the axes: where a label goes is worked out here. */
-enum { LETTER = 19, LINE = 34, PLOT_LEFT = 185, BESIDE = 35, ABOVE = 75, BELOW = 125 };
+enum {
+    LETTER = 19,
+    LINE = 34,
+    TITLE_LINE = 48,
+    PLOT_LEFT = 185,
+    BESIDE = 35,
+    ABOVE = 75,
+    BELOW = 125
+};
 
 /* Of the axis; what is less is of no account. */
 enum { MOST_RANGE = 100000 };
@@ -332,7 +340,9 @@ static void lay_out(struct pareto *pareto, const struct bs_plot *plot)
 static void print_layout(const struct pareto *pareto, const struct bs_plot *plot)
 {
     FILE *script = plot->script;
-    int height = pareto->bottom + pareto->height + ABOVE + LINE * (plot->title_lines - 1);
+    int lines = plot->title_lines; /* of a title; there is room for one, and some */
+    int height = pareto->bottom + pareto->height + ABOVE + (lines > 1 ? LINE : 0) +
+                 (lines > 2 ? TITLE_LINE * (lines - 2) : 0);
     bool any_open = false, any_off = false;
     for (int i = 0; i < pareto->num_points; i++) {
         any_open = any_open || pareto->points[i].is_open;
