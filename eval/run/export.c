@@ -430,7 +430,7 @@ enum bs_status bs_export_run(struct bs_sweep *sweep, const struct bs_export_requ
                              const struct bs_limits *limits, FILE *out, struct bs_error *err)
 {
     struct exporting e;
-    bool there;
+    bool there = false;
     if (prepare(&e, sweep, request, &there, err))
         return err->status;
     if (there) {
