@@ -130,7 +130,7 @@ static enum bs_status print_perplexities(const struct bs_pairs *pairs, enum bs_c
     const char *const *headings = what == BS_COMPARE_WORDS ? of_words : of_tokens;
     enum { CORRECTED = 5, COLUMNS = 1 + sizeof of_tokens / sizeof *of_tokens };
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, COLUMNS + 2 * columns->count);
+    bs_sheet_init(&sheet, COLUMNS + bs_diff_num_values(columns));
     for (int j = 1; j <= 3; j++) /* both perplexities and the difference */
         bs_sheet_keep(&sheet, j);
     bs_sheet_keep(&sheet, CORRECTED);

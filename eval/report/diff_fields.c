@@ -5,8 +5,9 @@
 #include "eval/report/diff_internal.h"
 #include "eval/tasks/evaluation.h"
 
-/* Every value of both trials and its change, but for the perplexities, which stand before as the
- * tokens give them, and of which the change alone is here. */
+/* Every value of both trials and its change, paired with its standard error where it is, but for
+ * the perplexities, which stand before as the tokens give them, and of which the change alone is
+ * here. */
 static void add_value_fields(struct bs_sheet *sheet, const struct bs_columns *columns,
                              const struct bs_row *a, const struct bs_row *b,
                              const struct bs_pair *pair)
@@ -23,6 +24,8 @@ static void add_value_fields(struct bs_sheet *sheet, const struct bs_columns *co
         bs_sheet_double(sheet, of_a);
         bs_sheet_double(sheet, of_b);
         bs_sheet_double(sheet, of_b - of_a);
+        if (bs_diff_is_paired(column))
+            bs_sheet_double(sheet, pair ? pair->divergence.se : none);
     }
     bool of_tokens = pair && pair->what == BS_COMPARE_TOKENS;
     bs_sheet_double(sheet, of_tokens ? pair->value_b.mean - pair->value_a.mean : none);
@@ -176,13 +179,15 @@ void bs_diff_fields_sheet(const struct bs_pairs *pairs, const struct bs_columns 
         "interval_high",
     };
     enum { COLUMNS = sizeof headings / sizeof *headings };
-    bs_sheet_init(sheet, COLUMNS + 3 * columns->count + 2);
+    bs_sheet_init(sheet, COLUMNS + columns->count + bs_diff_num_values(columns) + 2);
     for (int j = 0; j < COLUMNS; j++)
         bs_sheet_text(sheet, "%s", headings[j]);
     for (int c = 0; c < columns->count; c++) {
         bs_sheet_text(sheet, "%s_a", columns->columns[c].name);
         bs_sheet_text(sheet, "%s_b", columns->columns[c].name);
         bs_sheet_text(sheet, "delta_%s", columns->columns[c].name);
+        if (bs_diff_is_paired(&columns->columns[c]))
+            bs_sheet_text(sheet, "delta_%s_se", columns->columns[c].name);
     }
     bs_sheet_text(sheet, "delta_perplexity");
     bs_sheet_text(sheet, "identical");

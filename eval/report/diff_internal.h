@@ -36,12 +36,15 @@ struct bs_pair {
     struct bs_mean value_a, value_b; /* exp(mean NLL), that of the trials' mean; of BS_COMPARE_RIGHT
                                       * the share of items that are right */
     struct bs_mean difference;       /* of B - of A, paired by token, or item */
-    double calibration_se; /* the calibrations' part of difference.se; 0 for one of each */
-    double t, df, p;       /* NaN where the standard error is zero or not known; McNemar's test
+    double calibration_se;     /* the calibrations' part of difference.se; 0 for one of each */
+    struct bs_mean divergence; /* of texts: mean KL divergence of B - of A, paired by token, its
+                                * standard error with the calibrations' part; NaN where one of the
+                                * trials has none, as the unquantized model */
+    double t, df, p;           /* NaN where the standard error is zero or not known; McNemar's test
                             * has no df, and for t its chi with the sign of the difference, the
                             * exact one none */
-    double p_holm;         /* p corrected for the number of pairs */
-    bool flipped;          /* p is that of flipped signs, of `blocks` */
+    double p_holm;             /* p corrected for the number of pairs */
+    bool flipped;              /* p is that of flipped signs, of `blocks` */
     int blocks;
     bool identical;    /* every NLL, or log-likelihood of an answer, has the same bits */
     bool recalibrated; /* one of each, calibrated on other windows */
@@ -110,6 +113,11 @@ void bs_pairs_release(struct bs_pairs *pairs);
 enum bs_status bs_pair_compare_items(const struct bs_pairs *pairs, struct bs_pair *pair,
                                      double *means, struct bs_error *err);
 
+/* The variance of a difference of means that comes of the calibrations: s^2 (1 / num_a + 1 /
+ * num_b), s^2 pooled over both sides' means. More than one trial stands on one of the sides. */
+double bs_pair_calibration_variance(const struct bs_pair *pair, const double *means_a,
+                                    const double *means_b);
+
 /* Adds the variance of the calibrations to that of the text or items, whose `mean` difference it
  * is; `scale` is what a difference of means counts in that of the values. */
 void bs_pair_add_calibrations(struct bs_pair *pair, const double *means_a, const double *means_b,
@@ -132,14 +140,19 @@ struct bs_diff_counts {
 };
 struct bs_diff_counts bs_diff_count(const struct bs_pairs *pairs, enum bs_compared what);
 
+/* Whether the difference of a further column's values is paired by token: of KL divergences, as the
+ * pair has it. */
+bool bs_diff_is_paired(const struct bs_column *column);
+
 /* Parts of the tables of pairs: what stands on either side, with `rest` after it, above the table;
  * the heading of a pair's name, and the name (text and model belong to it where there are several);
- * the cells of further columns and their two headings each; what is counted below, and which trials
- * stand alone. */
+ * the cells of further columns, how many they are and their headings, of A and of B each, and of
+ * B - A where bs_diff_is_paired; what is counted below, and which trials stand alone. */
 void bs_diff_title(struct bs_sheet *sheet, const struct bs_pairs *pairs, const char *rest);
 void bs_diff_add_name_heading(struct bs_sheet *sheet, const struct bs_pairs *pairs);
 void bs_diff_add_name(struct bs_sheet *sheet, const struct bs_pairs *pairs,
                       const struct bs_pair *pair);
+int bs_diff_num_values(const struct bs_columns *columns);
 void bs_diff_add_headings(struct bs_sheet *sheet, const struct bs_columns *columns);
 void bs_diff_add_values(struct bs_sheet *sheet, const struct bs_columns *columns,
                         const struct bs_pair *pair);

@@ -250,7 +250,7 @@ enum bs_status bs_diff_print_items(const struct bs_pairs *pairs, const struct bs
     enum { CORRECTED = 7, COLUMNS = 1 + sizeof headings / sizeof *headings };
     char rest[128];
     struct bs_sheet sheet;
-    bs_sheet_init(&sheet, COLUMNS + 2 * columns->count);
+    bs_sheet_init(&sheet, COLUMNS + bs_diff_num_values(columns));
     for (int j = 1; j <= 3; j++) /* both shares and the difference */
         bs_sheet_keep(&sheet, j);
     bs_sheet_keep(&sheet, CORRECTED);

@@ -248,47 +248,56 @@ static struct bs_layout layout_of(const struct bs_row *row)
                               .scored = (size_t)row->scored};
 }
 
-/* The mean of the trials' NLLs, token by token, and of each trial over its tokens, [num_rows]. */
-static enum bs_status mean_tokens(const struct bs_row *const *rows, int num_rows, float **mean,
-                                  double *means, struct bs_error *err)
+/* The mean of the trials' NLLs or divergences, token by token, and of each trial over its tokens,
+ * [num_rows]. */
+static enum bs_status mean_tokens(const struct bs_row *const *rows, int num_rows,
+                                  enum bs_figure figure, float **mean, double *means,
+                                  struct bs_error *err)
 {
     const struct bs_layout layout = layout_of(rows[0]);
     size_t count = (size_t)layout.windows * (size_t)layout.per_window;
     *mean = NULL;
     for (int r = 0; r < num_rows; r++) {
         void *array;
-        if (bs_results_read_figure(rows[r]->file, rows[r], BS_NLL, &array, err))
+        if (bs_results_read_figure(rows[r]->file, rows[r], figure, &array, err))
             return err->status;
-        float *nll = array;
-        means[r] = bs_mean_of(nll, &layout).mean;
+        float *values = array;
+        means[r] = bs_mean_of(values, &layout).mean;
         if (r == 0) {
-            *mean = nll;
+            *mean = values;
             continue;
         }
         for (size_t i = 0; i < count; i++)
-            (*mean)[i] += (nll[i] - (*mean)[i]) / (float)(r + 1);
-        bs_free(nll);
+            (*mean)[i] += (values[i] - (*mean)[i]) / (float)(r + 1);
+        bs_free(values);
     }
     return BS_OK;
 }
 
-/* Sum of squares of the trials' mean NLLs about their own mean. */
-static double squares_of(const double *nll, int num_rows)
+/* Sum of squares of the trials' means about their own mean. */
+static double squares_of(const double *means, int num_rows)
 {
     double mean = 0, squares = 0;
     for (int r = 0; r < num_rows; r++)
-        mean += nll[r] / num_rows;
+        mean += means[r] / num_rows;
     for (int r = 0; r < num_rows; r++)
-        squares += (nll[r] - mean) * (nll[r] - mean);
+        squares += (means[r] - mean) * (means[r] - mean);
     return squares;
+}
+
+double bs_pair_calibration_variance(const struct bs_pair *pair, const double *means_a,
+                                    const double *means_b)
+{
+    double df = pair->num_a + pair->num_b - 2;
+    double pooled = (squares_of(means_a, pair->num_a) + squares_of(means_b, pair->num_b)) / df;
+    return pooled * (1.0 / pair->num_a + 1.0 / pair->num_b);
 }
 
 void bs_pair_add_calibrations(struct bs_pair *pair, const double *means_a, const double *means_b,
                               const struct bs_mean *mean, double scale)
 {
     double df = pair->num_a + pair->num_b - 2;
-    double pooled = (squares_of(means_a, pair->num_a) + squares_of(means_b, pair->num_b)) / df;
-    double calibrations = pooled * (1.0 / pair->num_a + 1.0 / pair->num_b);
+    double calibrations = bs_pair_calibration_variance(pair, means_a, means_b);
     double text = mean->se * mean->se, all = text + calibrations;
     pair->flipped = false;
     pair->t = all > 0 ? mean->mean / sqrt(all) : (double)NAN;
@@ -299,14 +308,51 @@ void bs_pair_add_calibrations(struct bs_pair *pair, const double *means_a, const
     pair->difference.se = sqrt(se * se + pair->calibration_se * pair->calibration_se);
 }
 
+/* The means of both sides, token by token; both are the caller's, also where it fails. */
+static enum bs_status mean_sides(const struct bs_pair *pair, enum bs_figure figure, float **a,
+                                 float **b, double *means, struct bs_error *err)
+{
+    *a = *b = NULL;
+    if (mean_tokens(pair->a, pair->num_a, figure, a, means, err))
+        return err->status;
+    return mean_tokens(pair->b, pair->num_b, figure, b, means + pair->num_a, err);
+}
+
+/* Whether all of the trials were compared with the unquantized model. */
+static bool have_divergence(const struct bs_row *const *rows, int num_rows)
+{
+    bool have = true;
+    for (int r = 0; r < num_rows; r++)
+        have = have && bs_row_value(rows[r], rows[r]->evaluation, "kld_mean");
+    return have;
+}
+
+/* pair->divergence, where both sides have one. */
+static enum bs_status compare_divergence(struct bs_pair *pair, double *means, struct bs_error *err)
+{
+    struct bs_mean *difference = &pair->divergence;
+    float *a, *b;
+    if (!have_divergence(pair->a, pair->num_a) || !have_divergence(pair->b, pair->num_b))
+        return BS_OK;
+    enum bs_status status = mean_sides(pair, BS_KLD, &a, &b, means, err);
+    if (!status) {
+        struct bs_layout layout = layout_of(pair->a[0]);
+        *difference = bs_mean_difference(b, a, &layout);
+        if (pair->num_a + pair->num_b > 2)
+            difference->se = sqrt(difference->se * difference->se +
+                                  bs_pair_calibration_variance(pair, means, means + pair->num_a));
+    }
+    bs_free(a);
+    bs_free(b);
+    return status;
+}
+
 /* `means` has room for those of A's trials, then B's. */
 static enum bs_status compare(struct bs_pair *pair, double *means, struct bs_error *err)
 {
-    float *a = NULL, *b = NULL;
+    float *a, *b;
     double *means_b = means + pair->num_a;
-    enum bs_status status = mean_tokens(pair->a, pair->num_a, &a, means, err);
-    if (!status)
-        status = mean_tokens(pair->b, pair->num_b, &b, means_b, err);
+    enum bs_status status = mean_sides(pair, BS_NLL, &a, &b, means, err);
     if (!status) {
         assert(a && b);
         struct bs_layout layout = layout_of(pair->a[0]);
@@ -328,7 +374,7 @@ static enum bs_status compare(struct bs_pair *pair, double *means, struct bs_err
     }
     bs_free(a);
     bs_free(b);
-    return status;
+    return status ? status : compare_divergence(pair, means, err);
 }
 
 /* Holm's correction over the pairs of which the same is compared. */
@@ -352,6 +398,7 @@ enum bs_status bs_pairs_compare(struct bs_pairs *pairs, struct bs_error *err)
     enum bs_status status = p && means ? BS_OK : bs_fail_memory(err);
     for (int i = 0; i < pairs->num_pairs && !status; i++) {
         struct bs_pair *pair = &pairs->pairs[i];
+        pair->divergence = (struct bs_mean){.mean = (double)NAN, .se = (double)NAN};
         status = pair->what == BS_COMPARE_TOKENS ? compare(pair, means, err)
                                                  : bs_pair_compare_items(pairs, pair, means, err);
     }

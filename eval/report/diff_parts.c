@@ -108,11 +108,17 @@ struct bs_mean bs_diff_mean(const struct bs_column *column, const struct bs_row 
     return mean;
 }
 
+/* What a value is multiplied by where it is shown. */
+static double scale_of(const struct bs_column *column)
+{
+    return column->type && column->type->scale > 0 ? column->type->scale : 1;
+}
+
 static void add_value(struct bs_sheet *sheet, const struct bs_column *column,
                       const struct bs_row *const *rows, int num_rows)
 {
     struct bs_mean mean = bs_diff_mean(column, rows, num_rows);
-    double scale = column->type && column->type->scale > 0 ? column->type->scale : 1;
+    double scale = scale_of(column);
     if (column->type && column->type->uncertain)
         bs_sheet_estimate(sheet, scale * mean.mean, scale * mean.se, column->type->signed_,
                           column->type->decimals);
@@ -120,28 +126,46 @@ static void add_value(struct bs_sheet *sheet, const struct bs_column *column,
         bs_sheet_rounded(sheet, scale * mean.mean);
 }
 
+bool bs_diff_is_paired(const struct bs_column *column) { return !strcmp(column->name, "kld_mean"); }
+
+int bs_diff_num_values(const struct bs_columns *columns)
+{
+    int count = 2 * columns->count;
+    for (int c = 0; c < columns->count; c++)
+        count += bs_diff_is_paired(&columns->columns[c]);
+    return count;
+}
+
 void bs_diff_add_values(struct bs_sheet *sheet, const struct bs_columns *columns,
                         const struct bs_pair *pair)
 {
+    const struct bs_mean *divergence = &pair->divergence;
     for (int c = 0; c < columns->count; c++) {
         add_value(sheet, &columns->columns[c], pair->a, pair->num_a);
         add_value(sheet, &columns->columns[c], pair->b, pair->num_b);
+        if (bs_diff_is_paired(&columns->columns[c])) {
+            double scale = scale_of(&columns->columns[c]);
+            bs_sheet_estimate(sheet, scale * divergence->mean, scale * divergence->se, true, 0);
+        }
     }
 }
 
 /* "KL mean A\n10^-3 nats". */
-static void add_value_heading(struct bs_sheet *sheet, const struct bs_column *column, char side)
+static void add_value_heading(struct bs_sheet *sheet, const struct bs_column *column,
+                              const char *side)
 {
     const char *heading = bs_column_heading(column);
     int first = (int)strcspn(heading, "\n");
-    bs_sheet_text(sheet, "%.*s %c%s", first, heading, side, heading + first);
+    bs_sheet_text(sheet, "%.*s %s%s", first, heading, side, heading + first);
 }
 
 void bs_diff_add_headings(struct bs_sheet *sheet, const struct bs_columns *columns)
 {
     for (int c = 0; c < columns->count; c++) {
-        add_value_heading(sheet, &columns->columns[c], 'A');
-        add_value_heading(sheet, &columns->columns[c], 'B');
+        add_value_heading(sheet, &columns->columns[c], "A");
+        add_value_heading(sheet, &columns->columns[c], "B");
+        if (bs_diff_is_paired(&columns->columns[c]))
+            add_value_heading(sheet, &columns->columns[c], "B - A");
     }
 }
 

@@ -278,11 +278,16 @@ static void test_calibrations(void **state)
     assert_true(fabs(number(trial, "difference_calibration_se") / perplexity - 0.025) < 0.002);
     assert_true(number(trial, "difference_se") >= number(trial, "difference_calibration_se"));
     assert_true(number(trial, "p") > 0.5 && number(trial, "df") < 6);
+    /* The divergences of these trials are their NLLs, of which perplexities are exponentials. */
+    double mean = sqrt(perplexity * number(trial, "perplexity_b"));
+    assert_true(fabs(number(trial, "delta_kld_mean_se") - number(trial, "difference_se") / mean) <
+                0.001);
     assert_string_equal(json_string_value(json_object_get(trial, "test")), "t");
     json_decref(json);
     free(text);
     text = compare(folder_file(&folder, "a.h5"), folder_file(&folder, "b.h5"), BS_TABLE_TERMINAL);
-    assert_holds(text, "3 and 3 calibrations");
+    assert_holds(text, "3 and 3");
+    assert_holds(text, "KL mean B - A");
     assert_holds(text, "0 differ significantly");
     free(text);
     /* A single draw takes its spread from the other side. */

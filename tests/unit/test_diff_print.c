@@ -175,13 +175,14 @@ static void test_diff_values(void **state)
     write_file(file_a, in_a, 0, WINDOWS);
     write_file(file_b, in_b, 0, WINDOWS);
     assert_int_equal(diff(BS_TABLE_CSV, &text, &err), BS_OK);
-    assert_holds(text, ",kld_mean_a,kld_mean_b,");
+    assert_holds(text, ",kld_mean_a,kld_mean_b,delta_kld_mean,delta_kld_mean_se,");
     assert_holds(text,
                  ",unheard_of_a,unheard_of_b,delta_unheard_of,delta_perplexity,identical\r\n");
     assert_holds(text, ",1,2,1,0,1\r\n"); /* `two` stands second in A, third in B */
     free(text);
     assert_int_equal(diff(BS_TABLE_MARKDOWN, &text, &err), BS_OK);
     assert_holds(text, "| KL mean A 10");
+    assert_holds(text, "| KL mean B - A 10");
     assert_null(strstr(text, "unheard"));
     free(text);
     columns = "unheard_of";
