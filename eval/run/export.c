@@ -267,7 +267,7 @@ static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
     walk->measured_context = variant;
     walk->progress = bs_progress_report;
     walk->progress_context = &progress;
-    if (bs_sweep_place_streams(&e->limits, walk, &recipe, 1, err))
+    if (bs_sweep_place_streams(&e->limits, walk, &recipe, NULL, 1, err))
         return err->status;
     bs_progress_start(&progress, &(struct bs_telling){.quiet = e->request->quiet},
                       2 * (bs_model_architecture(walk->model)->num_layers + 1));

@@ -154,7 +154,7 @@ static enum bs_status begin(struct collecting *c, const struct bs_limits *limits
     struct bs_limits settled = *limits;
     if (!settled.memory)
         settled.memory = bs_free_memory("") / 2;
-    if (bs_sweep_place_streams(&settled, &walk, NULL, 0, err))
+    if (bs_sweep_place_streams(&settled, &walk, NULL, NULL, 0, err))
         return err->status;
     c->rope = bs_rope_create(a, &w->tokens, 1);
     size_t floats = bs_block_scratch_floats(a, w->tokens);

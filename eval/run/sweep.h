@@ -170,11 +170,15 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limit
                              const struct bs_pace *pace, struct bs_sweep_plan *plan,
                              struct bs_error *err);
 
-/* Decides where the streams of one walk of these recipes are: in memory where they fit, else in the
- * scratch directory. As bs_sweep_plan. */
+/* The texts of a recipe's trials, bit t is texts[t]: of those that are open, or that go on from a
+ * checkpoint. */
+unsigned bs_sweep_texts(const struct bs_sweep *sweep, const struct bs_recipe *recipe, bool kept);
+
+/* Decides where the streams of one walk of these recipes, measured on texts[count] (NULL = all),
+ * are: in memory where they fit, else in the scratch directory. As bs_sweep_plan. */
 enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_walk *walk,
-                                      const struct bs_recipe *const *recipes, int count,
-                                      struct bs_error *err);
+                                      const struct bs_recipe *const *recipes, const unsigned *texts,
+                                      int count, struct bs_error *err);
 
 /* The plan of all parts together, the time of the walk that was kept included; what is selected
  * stays so. */

@@ -107,20 +107,27 @@ static enum bs_status mark_recipes(struct bs_sweep *sweep, const struct bs_limit
 {
     const struct bs_recipe **recipes =
         bs_alloc((size_t)kept->num_variants, sizeof(const struct bs_recipe *));
-    if (!recipes)
+    unsigned *texts = bs_calloc((size_t)kept->num_variants, sizeof *texts);
+    if (!recipes || !texts) {
+        bs_free(texts);
+        bs_free(recipes);
         return bs_fail_memory(err);
+    }
     for (int r = 1; r < sweep->config->num_recipes; r++) {
         const char *ids[BS_WALK_TEXTS];
         bs_sweep_open_ids(sweep, r, ids);
         set_kept(sweep, r, bs_kept_find(kept, ids) > 0);
     }
     *count = bs_sweep_kept_recipes(sweep, kept, recipes);
+    for (int i = 0; i < *count; i++)
+        texts[i] = bs_sweep_texts(sweep, recipes[i], true);
     for (; *count; --*count) {
         struct bs_walk walk = bs_sweep_walk(sweep);
-        if (bs_sweep_place_streams(limits, &walk, recipes, *count, err) != BS_ENOMEM)
+        if (bs_sweep_place_streams(limits, &walk, recipes, texts, *count, err) != BS_ENOMEM)
             break;
         set_kept(sweep, (int)(recipes[*count - 1] - sweep->config->recipes), false);
     }
+    bs_free(texts);
     bs_free(recipes);
     return BS_OK;
 }

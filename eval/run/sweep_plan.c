@@ -16,27 +16,76 @@ bool bs_sweep_recipe_is_open(const struct bs_sweep *sweep, int recipe)
     return false;
 }
 
-/* How recipes ride with their streams in memory, or in a scratch directory. */
-struct sharing {
-    struct bs_walk_memory needed;
-    int walks, recipes_a_walk; /* walks 0: not even one recipe fits */
+/* Recipes that are to ride, and what is measured of each. */
+struct riders {
+    int count;
+    const struct bs_recipe *const *recipes;
+    const unsigned *texts; /* NULL = all */
 };
 
-static struct sharing share_out(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
-                                int count, double memory, double disk)
+/* How recipes ride with their streams in memory, or in a scratch directory. */
+struct sharing {
+    struct bs_walk_bytes fixed, most; /* of a walk; of the recipe that needs most, of each kind */
+    struct bs_walk_bytes fullest;     /* of the fullest walk */
+    int walks, recipes_a_walk;        /* walks 0: not even one recipe fits */
+};
+
+static struct bs_walk_bytes plus(struct bs_walk_bytes a, struct bs_walk_bytes b)
 {
-    struct sharing sharing = {.needed = bs_walk_memory(walk, recipes, count)};
-    const struct bs_walk_memory *needed = &sharing.needed;
-    bool reference_fits = needed->fixed <= memory && needed->disk_fixed <= disk;
-    double fit = floor((memory - needed->fixed) / needed->per_variant);
-    if (needed->disk_per_variant > 0)
-        fit = fmin(fit, floor((disk - needed->disk_fixed) / needed->disk_per_variant));
-    if (!reference_fits || (count && fit < 1))
-        return sharing;
-    int most = fit < count ? (int)fit : count;
-    sharing.walks = count ? (count + most - 1) / most : 1;
-    sharing.recipes_a_walk = (count + sharing.walks - 1) / sharing.walks;
-    return sharing;
+    return (struct bs_walk_bytes){a.memory + b.memory, a.disk + b.disk, a.kept + b.kept};
+}
+
+static struct bs_walk_bytes larger(struct bs_walk_bytes a, struct bs_walk_bytes b)
+{
+    return (struct bs_walk_bytes){fmax(a.memory, b.memory), fmax(a.disk, b.disk),
+                                  fmax(a.kept, b.kept)};
+}
+
+/* Of the fullest walk of so many recipes each, in their order. */
+static struct bs_walk_bytes fullest(const struct sharing *sharing, const struct bs_walk_bytes *each,
+                                    int count, int a_walk)
+{
+    struct bs_walk_bytes most = sharing->fixed;
+    for (int first = 0; first < count; first += a_walk) {
+        struct bs_walk_bytes walk = sharing->fixed;
+        for (int i = first; i < count && i < first + a_walk; i++)
+            walk = plus(walk, each[i]);
+        most = larger(most, walk);
+    }
+    return most;
+}
+
+/* As few walks as fit. */
+static void cut(struct sharing *sharing, const struct bs_walk_bytes *each, int count, double memory,
+                double disk)
+{
+    for (int walks = 1; walks <= count || walks == 1; walks++) {
+        int a_walk = (count + walks - 1) / walks;
+        sharing->fullest = fullest(sharing, each, count, a_walk);
+        if (sharing->fullest.memory > memory || sharing->fullest.disk > disk)
+            continue;
+        sharing->walks = count ? (count + a_walk - 1) / a_walk : 1;
+        sharing->recipes_a_walk = a_walk;
+        return;
+    }
+}
+
+static enum bs_status share_out(const struct bs_walk *walk, const struct riders *riders,
+                                double memory, double disk, struct sharing *sharing,
+                                struct bs_error *err)
+{
+    struct bs_walk_bytes *each = bs_alloc((size_t)riders->count, sizeof *each);
+    if (!each)
+        return bs_fail_memory(err);
+    *sharing = (struct sharing){.fixed = bs_walk_fixed_bytes(walk, riders->recipes, riders->count)};
+    for (int i = 0; i < riders->count; i++) {
+        unsigned texts = riders->texts ? riders->texts[i] : ~0u;
+        each[i] = bs_walk_recipe_bytes(walk, riders->recipes[i], texts);
+        sharing->most = larger(sharing->most, each[i]);
+    }
+    cut(sharing, each, riders->count, memory, disk);
+    bs_free(each);
+    return BS_OK;
 }
 
 /* A further walk evaluates the unquantized model once more. To write the streams to a file and read
@@ -49,85 +98,88 @@ static bool worth_spilling(const struct sharing *spilled, const struct sharing *
     return 20 * (in_memory->walks - spilled->walks) > recipes + spilled->walks;
 }
 
-static double least_memory(const struct sharing *sharing, int count)
+/* Decides where streams are: of as few walks as can be. */
+static enum bs_status place_streams(struct bs_walk walk, const struct riders *riders,
+                                    const struct bs_limits *limits, struct sharing *best,
+                                    const char **scratch, struct bs_error *err)
 {
-    return sharing->needed.fixed + (count ? sharing->needed.per_variant : 0);
-}
-
-static double least_disk(const struct sharing *sharing, int count)
-{
-    return sharing->needed.disk_fixed + (count ? sharing->needed.disk_per_variant : 0);
+    double memory = limits->memory, room = (double)INFINITY;
+    struct sharing spilled;
+    *scratch = NULL;
+    if (share_out(&walk, riders, memory, room, best, err))
+        return err->status;
+    if (best->walks == 1)
+        return BS_OK;
+    walk.scratch = limits->scratch;
+    if (share_out(&walk, riders, memory, room, &spilled, err))
+        return err->status;
+    if (!best->walks && !spilled.walks)
+        return bs_fail(err, BS_ENOMEM,
+                       "the smallest walk needs %.0f MB, and --memory, which is half of what is "
+                       "free where it is not given, allows %.0f MB",
+                       ceil(fmin(plus(best->fixed, best->most).memory,
+                                 plus(spilled.fixed, spilled.most).memory) /
+                            1e6),
+                       memory / 1e6);
+    if (!worth_spilling(&spilled, best, riders->count))
+        return BS_OK;
+    if (bs_spill_room(limits->scratch, &room, err) ||
+        share_out(&walk, riders, memory, room, &spilled, err))
+        return err->status;
+    if (!best->walks && !spilled.walks)
+        return bs_fail(err, BS_ENOMEM,
+                       "the smallest walk needs %.0f MB of memory, or %.0f MB in the "
+                       "scratch folder '%s', which has room for %.0f MB",
+                       ceil(plus(best->fixed, best->most).memory / 1e6),
+                       ceil(plus(spilled.fixed, spilled.most).disk / 1e6), limits->scratch,
+                       room / 1e6);
+    if (worth_spilling(&spilled, best, riders->count)) {
+        *best = spilled;
+        *scratch = limits->scratch;
+    }
+    return BS_OK;
 }
 
 /* Decides where streams are: plan->walks and what follows from it. */
-static enum bs_status plan_walks(const struct bs_sweep *sweep,
-                                 const struct bs_recipe *const *recipes,
+static enum bs_status plan_walks(const struct bs_sweep *sweep, const struct riders *riders,
                                  const struct bs_limits *limits, struct bs_sweep_plan *plan,
                                  struct bs_error *err)
 {
-    int count = plan->recipes;
-    double memory = limits->memory, room = (double)INFINITY;
-    struct bs_walk walk = bs_sweep_walk(sweep);
-    struct sharing best = share_out(&walk, recipes, count, memory, room);
-    if (best.walks != 1) {
-        walk.scratch = limits->scratch;
-        struct sharing spilled = share_out(&walk, recipes, count, memory, room);
-        if (!best.walks && !spilled.walks)
-            return bs_fail(
-                err, BS_ENOMEM,
-                "the smallest walk needs %.0f MB, and --memory, which is half of what is free "
-                "where it is not given, allows %.0f MB",
-                ceil(fmin(least_memory(&best, count), least_memory(&spilled, count)) / 1e6),
-                memory / 1e6);
-        if (worth_spilling(&spilled, &best, count)) {
-            if (bs_spill_room(limits->scratch, &room, err))
-                return err->status;
-            spilled = share_out(&walk, recipes, count, memory, room);
-            if (!best.walks && !spilled.walks)
-                return bs_fail(err, BS_ENOMEM,
-                               "the smallest walk needs %.0f MB of memory, or %.0f MB in the "
-                               "scratch folder '%s', which has room for %.0f MB",
-                               ceil(least_memory(&best, count) / 1e6),
-                               ceil(least_disk(&spilled, count) / 1e6), limits->scratch,
-                               room / 1e6);
-        }
-        if (worth_spilling(&spilled, &best, count)) {
-            best = spilled;
-            plan->scratch = limits->scratch;
-        }
-    }
+    struct sharing best;
+    if (place_streams(bs_sweep_walk(sweep), riders, limits, &best, &plan->scratch, err))
+        return err->status;
     plan->walks = best.walks;
     plan->recipes_a_walk = best.recipes_a_walk;
-    plan->bytes = best.needed.fixed + best.recipes_a_walk * best.needed.per_variant;
-    plan->checkpoint_bytes =
-        best.needed.kept_fixed + best.recipes_a_walk * best.needed.kept_per_variant;
-    plan->scratch_bytes =
-        best.needed.disk_fixed + best.recipes_a_walk * best.needed.disk_per_variant;
+    plan->bytes = best.fullest.memory;
+    plan->checkpoint_bytes = best.fullest.kept;
+    plan->scratch_bytes = best.fullest.disk;
     return BS_OK;
 }
 
 enum bs_status bs_sweep_place_streams(const struct bs_limits *limits, struct bs_walk *walk,
-                                      const struct bs_recipe *const *recipes, int count,
-                                      struct bs_error *err)
+                                      const struct bs_recipe *const *recipes, const unsigned *texts,
+                                      int count, struct bs_error *err)
 {
-    struct bs_walk_memory needed = bs_walk_memory(walk, recipes, count);
-    if (needed.fixed + count * needed.per_variant <= limits->memory)
+    const struct riders riders = {count, recipes, texts};
+    struct sharing sharing;
+    double room, memory = limits->memory, any = (double)INFINITY;
+    if (share_out(walk, &riders, any, any, &sharing, err))
+        return err->status;
+    if (sharing.fullest.memory <= memory)
         return BS_OK;
-    double room;
     walk->scratch = limits->scratch;
-    needed = bs_walk_memory(walk, recipes, count);
-    double memory = needed.fixed + count * needed.per_variant;
-    double disk = needed.disk_fixed + count * needed.disk_per_variant;
-    if (memory > limits->memory)
+    if (share_out(walk, &riders, any, any, &sharing, err))
+        return err->status;
+    if (sharing.fullest.memory > memory)
         return bs_fail(err, BS_ENOMEM, "the walk needs %.0f MB, and the memory allowed is %.0f MB",
-                       ceil(memory / 1e6), limits->memory / 1e6);
+                       ceil(sharing.fullest.memory / 1e6), memory / 1e6);
     if (bs_spill_room(limits->scratch, &room, err))
         return err->status;
-    if (disk > room)
+    if (sharing.fullest.disk > room)
         return bs_fail(err, BS_EIO,
                        "the walk needs %.0f MB in the scratch folder '%s', which has "
                        "room for %.0f MB",
-                       ceil(disk / 1e6), limits->scratch, room / 1e6);
+                       ceil(sharing.fullest.disk / 1e6), limits->scratch, room / 1e6);
     return BS_OK;
 }
 
@@ -139,8 +191,7 @@ static void add_common(struct bs_walk_common *to, struct bs_walk_common more)
     to->flops += more.flops;
 }
 
-/* The texts of the recipe's trials: those that are open, or those that go on from a checkpoint. */
-static unsigned texts_of(const struct bs_sweep *sweep, const struct bs_recipe *recipe, bool kept)
+unsigned bs_sweep_texts(const struct bs_sweep *sweep, const struct bs_recipe *recipe, bool kept)
 {
     unsigned texts = 0;
     for (int i = 0; i < sweep->num_trials; i++) {
@@ -166,31 +217,24 @@ static void plan_recipe(const struct bs_walk *walk, const struct bs_recipe *reci
 }
 
 /* What the walks compute. */
-static enum bs_status plan_work(const struct bs_sweep *sweep, const struct bs_recipe *const *open,
-                                const struct bs_pace *pace, struct bs_sweep_plan *plan,
-                                struct bs_error *err)
+static void plan_work(const struct bs_sweep *sweep, const struct riders *riders,
+                      const struct bs_pace *pace, struct bs_sweep_plan *plan)
 {
     struct bs_walk walk = bs_sweep_walk(sweep);
     double evaluation = bs_walk_evaluation_flops(&walk);
-    unsigned *texts = bs_calloc((size_t)plan->recipes + 1, sizeof *texts);
-    if (!texts)
-        return bs_fail_memory(err);
-    for (int i = 0; i < plan->recipes; i++) {
-        texts[i] = texts_of(sweep, open[i], false);
-        plan_recipe(&walk, open[i], texts[i], plan);
-    }
+    for (int i = 0; i < riders->count; i++)
+        plan_recipe(&walk, riders->recipes[i], riders->texts[i], plan);
     for (int w = 0; w < plan->walks; w++) {
-        int first = w * plan->recipes_a_walk, left = plan->recipes - first;
+        int first = w * plan->recipes_a_walk, left = riders->count - first;
         int count = left < plan->recipes_a_walk ? left : plan->recipes_a_walk;
-        struct bs_walk_common common = bs_walk_common(&walk, open + first, count);
+        const struct bs_recipe *const *recipes = riders->recipes + first;
+        struct bs_walk_common common = bs_walk_common(&walk, recipes, count);
         add_common(&plan->shared, common);
         plan->evaluation_flops += evaluation;
         plan->quantize_flops += common.flops - evaluation;
         plan->seconds +=
-            pace ? bs_pace_seconds(pace, &walk, open + first, texts + first, count, 1) : 0;
+            pace ? bs_pace_seconds(pace, &walk, recipes, riders->texts + first, count, 1) : 0;
     }
-    bs_free(texts);
-    return BS_OK;
 }
 
 /* Recipes with trials that `wanted` is true of, of what is selected or, where `all`, of all parts.
@@ -241,7 +285,7 @@ static enum bs_status kept_seconds(const struct bs_sweep *sweep, const struct bs
     enum bs_status status = recipes && texts ? BS_OK : bs_fail_memory(err);
     int count = status ? 0 : list_recipes(sweep, is_kept, false, recipes);
     for (int i = 0; i < count; i++)
-        texts[i] = texts_of(sweep, recipes[i], true);
+        texts[i] = bs_sweep_texts(sweep, recipes[i], true);
     *seconds = 0;
     for (int i = 0; i < sweep->num_trials && !status; i++)
         if (is_kept(&sweep->trials[i])) {
@@ -259,14 +303,19 @@ enum bs_status bs_sweep_plan(const struct bs_sweep *sweep, const struct bs_limit
 {
     *plan = (struct bs_sweep_plan){.seconds = pace ? 0 : (double)NAN};
     const struct bs_recipe **open = room_for_recipes(sweep);
-    if (!open)
-        return bs_fail_memory(err);
-    plan->recipes = list_recipes(sweep, bs_trial_is_open, false, open);
+    unsigned *texts = bs_calloc((size_t)sweep->config->num_recipes, sizeof *texts);
+    enum bs_status status = open && texts ? BS_OK : bs_fail_memory(err);
+    plan->recipes = status ? 0 : list_recipes(sweep, bs_trial_is_open, false, open);
+    for (int i = 0; i < plan->recipes; i++)
+        texts[i] = bs_sweep_texts(sweep, open[i], false);
     for (int i = 0; i < sweep->num_trials; i++)
         plan->open_trials += bs_trial_is_open(&sweep->trials[i]);
-    enum bs_status status = plan->open_trials ? plan_walks(sweep, open, limits, plan, err) : BS_OK;
+    const struct riders riders = {plan->recipes, open, texts};
     if (!status && plan->open_trials)
-        status = plan_work(sweep, open, pace, plan, err);
+        status = plan_walks(sweep, &riders, limits, plan, err);
+    if (!status && plan->open_trials)
+        plan_work(sweep, &riders, pace, plan);
+    bs_free(texts);
     bs_free(open);
     return status;
 }

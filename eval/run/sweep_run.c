@@ -364,14 +364,18 @@ static enum bs_status go_on(struct running *run, const struct bs_limits *limits,
         return err->status;
     const struct bs_recipe **recipes =
         bs_alloc((size_t)kept->num_variants, sizeof(const struct bs_recipe *));
-    int count = recipes ? bs_sweep_kept_recipes(run->sweep, kept, recipes) : 0;
-    enum bs_status status = recipes ? BS_OK : bs_fail_memory(err);
+    unsigned *texts = bs_calloc((size_t)kept->num_variants, sizeof *texts);
+    enum bs_status status = recipes && texts ? BS_OK : bs_fail_memory(err);
+    int count = status ? 0 : bs_sweep_kept_recipes(run->sweep, kept, recipes);
+    for (int i = 0; i < count; i++)
+        texts[i] = bs_sweep_texts(run->sweep, recipes[i], true);
     add_rider(run, run->sweep->config->recipes);
     for (int i = 0; i < count; i++)
         add_rider(run, recipes[i]);
     want_texts(run, not_done_but_kept);
     if (!status)
-        status = bs_sweep_place_streams(limits, &walk, recipes, count, err);
+        status = bs_sweep_place_streams(limits, &walk, recipes, texts, count, err);
+    bs_free(texts);
     bs_free(recipes);
     run->is_kept = true;
     run->kept_at = kept->place;

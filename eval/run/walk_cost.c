@@ -223,13 +223,15 @@ static double probing_bytes(const struct bs_walk *walk)
     return bs_probe_bytes(a, probes, walk->texts[0].tokens);
 }
 
-/* Per-token figures of all texts. */
-static double figures_bytes(const struct bs_walk *walk)
+static const unsigned all_texts = ~0u;
+
+/* Per-token figures of texts. */
+static double figures_bytes(const struct bs_walk *walk, unsigned texts)
 {
     double bytes = 0;
     for (int t = 0; t < walk->num_texts; t++)
         for (int f = 0; f < BS_NUM_FIGURES; f++)
-            if (bs_walk_figures(walk, t) >> f & 1)
+            if ((texts >> t & 1) && (bs_walk_figures(walk, t) >> f & 1))
                 bytes += (double)walk->texts[t].windows * walk->texts[t].tokens *
                          (double)bs_figure_bytes((enum bs_figure)f);
     return bytes;
@@ -245,34 +247,36 @@ static double resident_windows_bytes(const struct bs_walk *walk, bool statistics
     return (statistics ? 3 : 2) * bs_threads() * (window + around);
 }
 
-/* Streams: of the unquantized model, of each recipe and, on the disk, of a block's statistics. */
-static void add_streams(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
-                        int num_recipes, struct bs_walk_memory *memory)
+/* Of one version of the model. */
+static double streams_bytes(const struct bs_walk *walk, unsigned texts, bool calibration)
 {
     int width = bs_model_architecture(walk->model)->hidden_size;
-    double calibration = walk->calibration ? stream_bytes(walk->calibration, width) : 0, texts = 0;
-    bool own = false, reference = false;
+    double bytes = calibration && walk->calibration ? stream_bytes(walk->calibration, width) : 0;
+    for (int t = 0; t < walk->num_texts; t++)
+        bytes += texts >> t & 1 ? stream_bytes(&walk->texts[t], width) : 0;
+    return bytes;
+}
+
+/* Streams of the unquantized model and, on the disk, of a block's statistics. */
+static void add_streams(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                        int num_recipes, struct bs_walk_bytes *bytes)
+{
+    bool reference = false;
     for (int i = 0; i < num_recipes; i++) {
         struct bs_reach reach = bs_apply_reach(recipes[i], bs_model_architecture(walk->model));
-        own |= bs_apply_carries_own(recipes[i], &reach);
         reference |= bs_apply_awaits_unquantized(recipes[i], &reach, 1);
     }
-    for (int t = 0; t < walk->num_texts; t++)
-        texts += stream_bytes(&walk->texts[t], width);
-    double fixed = texts + (reference ? 2 : 1) * calibration;
-    double per_variant = texts + (own ? calibration : 0);
-    memory->kept_fixed = texts + calibration + figures_bytes(walk);
-    memory->kept_per_variant = per_variant + figures_bytes(walk);
+    double streams = streams_bytes(walk, all_texts, true);
+    bytes->kept = streams + figures_bytes(walk, all_texts);
+    streams += reference ? streams_bytes(walk, 0, true) : 0;
     if (walk->scratch) {
-        struct statistics_bytes bytes = statistics_bytes(walk, recipes, num_recipes);
-        double statistics = bytes.shared.streams + bytes.own.streams;
-        memory->fixed += resident_windows_bytes(walk, statistics > 0);
-        memory->disk_fixed = fixed + statistics;
-        memory->disk_per_variant = per_variant;
+        struct statistics_bytes most = statistics_bytes(walk, recipes, num_recipes);
+        double statistics = most.shared.streams + most.own.streams;
+        bytes->memory += resident_windows_bytes(walk, statistics > 0);
+        bytes->disk = streams + statistics;
         return;
     }
-    memory->fixed += fixed;
-    memory->per_variant += per_variant;
+    bytes->memory += streams;
 }
 
 /* Weights of a layer once more, as the kernels want them that will multiply them. */
@@ -337,17 +341,13 @@ static double rounded_head_bytes(const struct bs_architecture *a,
 }
 
 /* The output matrix of a recipe that quantizes or turns it. */
-static double own_head_bytes(const struct bs_architecture *a,
-                             const struct bs_recipe *const *recipes, int num_recipes)
+static double own_head_bytes(const struct bs_architecture *a, const struct bs_recipe *recipe)
 {
-    double most = 0;
-    for (int i = 0; i < num_recipes; i++) {
-        struct bs_outer_assignment outer;
-        bs_recipe_assign_outer(recipes[i], a, &outer);
-        if (bs_setting_quantizes(outer.of[BS_HEAD]) || bs_recipe_turns(recipes[i]))
-            raise_to(&most, head_number_bytes(recipes[i]->compute));
-    }
-    return most * a->vocab_size * a->embedding_size;
+    struct bs_outer_assignment outer;
+    bs_recipe_assign_outer(recipe, a, &outer);
+    if (!bs_setting_quantizes(outer.of[BS_HEAD]) && !bs_recipe_turns(recipe))
+        return 0;
+    return head_number_bytes(recipe->compute) * a->vocab_size * a->embedding_size;
 }
 
 /* An outer matrix that a format looks at as a whole. */
@@ -365,8 +365,14 @@ static double outer_fit_bytes(const struct bs_architecture *a,
     return whole ? (double)a->vocab_size * a->embedding_size * sizeof(float) : 0;
 }
 
-struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
-                                     const struct bs_recipe *const *recipes, int num_recipes)
+/* What a version of the model has at the head, on all threads. */
+static double rows_bytes(const struct bs_architecture *a)
+{
+    return bs_threads() * (double)head_variant_floats(a) * (double)sizeof(float);
+}
+
+struct bs_walk_bytes bs_walk_fixed_bytes(const struct bs_walk *walk,
+                                         const struct bs_recipe *const *recipes, int num_recipes)
 {
     /* The program, its libraries, the buffers they keep and what has been freed but not
      * returned. */
@@ -382,15 +388,29 @@ struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
     blocks += probing_bytes(walk) + tensor + most_prepared_bytes(a, recipes, num_recipes);
     head += runs + rounded_head_bytes(a, recipes, num_recipes) +
             outer_fit_bytes(a, recipes, num_recipes);
-    double rows = bs_threads() * (double)head_variant_floats(a) * (double)sizeof(float);
-    double layers = (double)bs_total_linears(a) * (double)sizeof(struct bs_layer_row);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);
-    struct bs_walk_memory memory = {
-        .fixed = process + scratch + (blocks > head ? blocks : head) + figures_bytes(walk) + rows,
-        .per_variant =
-            figures_bytes(walk) + rows + layers + own_head_bytes(a, recipes, num_recipes)};
-    add_streams(walk, recipes, num_recipes, &memory);
-    return memory;
+    struct bs_walk_bytes bytes = {.memory = process + scratch + (blocks > head ? blocks : head) +
+                                            figures_bytes(walk, all_texts) + rows_bytes(a)};
+    add_streams(walk, recipes, num_recipes, &bytes);
+    return bytes;
+}
+
+struct bs_walk_bytes bs_walk_recipe_bytes(const struct bs_walk *walk,
+                                          const struct bs_recipe *recipe, unsigned texts)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    struct bs_reach reach = bs_apply_reach(recipe, a);
+    double layers = (double)bs_total_linears(a) * (double)sizeof(struct bs_layer_row);
+    double figures = figures_bytes(walk, texts);
+    double streams = streams_bytes(walk, texts, bs_apply_carries_own(recipe, &reach));
+    struct bs_walk_bytes bytes = {.memory =
+                                      figures + rows_bytes(a) + layers + own_head_bytes(a, recipe),
+                                  .kept = streams + figures};
+    if (walk->scratch)
+        bytes.disk = streams;
+    else
+        bytes.memory += streams;
+    return bytes;
 }
 
 double bs_walk_calibration_flops(const struct bs_walk *walk)

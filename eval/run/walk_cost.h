@@ -20,16 +20,21 @@ int bs_walk_probe_windows(const struct bs_walk *walk);
  * linear. */
 size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_variants);
 
-/* Bytes that a walk needs at most: with the unquantized model alone, and for each recipe besides
- * (its own streams; what only one at a time needs is in the fixed part). Where the walk has its
- * streams in a scratch directory, only the windows at work are in memory. */
-struct bs_walk_memory {
-    double fixed, per_variant;
-    double disk_fixed, disk_per_variant;
-    double kept_fixed, kept_per_variant; /* of a checkpoint */
+/* Bytes in memory, in a scratch directory and of a checkpoint. */
+struct bs_walk_bytes {
+    double memory, disk, kept;
 };
-struct bs_walk_memory bs_walk_memory(const struct bs_walk *walk,
-                                     const struct bs_recipe *const *recipes, int num_recipes);
+
+/* Bytes that a walk needs at most with the unquantized model alone, and what only one of these
+ * recipes needs at a time. Where the walk has its streams in a scratch directory, only the windows
+ * at work are in memory. */
+struct bs_walk_bytes bs_walk_fixed_bytes(const struct bs_walk *walk,
+                                         const struct bs_recipe *const *recipes, int num_recipes);
+
+/* What a recipe needs besides from the walk's begin to its end: its own streams and figures, of the
+ * texts that it is measured on (bit t is texts[t]) alone. */
+struct bs_walk_bytes bs_walk_recipe_bytes(const struct bs_walk *walk,
+                                          const struct bs_recipe *recipe, unsigned texts);
 
 /* Multiply-adds times two of evaluating one recipe, and of pushing its calibration through once. */
 double bs_walk_evaluation_flops(const struct bs_walk *walk);

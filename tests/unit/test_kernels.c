@@ -108,7 +108,7 @@ static double memory_of(const struct bs_walk *walk, const char *settings)
     struct bs_recipe recipe;
     const struct bs_recipe *one = &recipe;
     recipe_build(&recipe, "rtn", settings);
-    double bytes = bs_walk_memory(walk, &one, 1).fixed;
+    double bytes = bs_walk_fixed_bytes(walk, &one, 1).memory;
     bs_recipe_release(&recipe);
     return bytes;
 }

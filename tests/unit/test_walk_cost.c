@@ -287,17 +287,24 @@ static void unload_walk(struct loaded *loaded)
     bs_windows_release(&loaded->text);
 }
 
-static struct bs_walk_memory memory_of(const struct loaded *loaded)
+/* With the unquantized model alone, and of each of the recipes. */
+struct memory {
+    double fixed, per_variant, disk_fixed, disk_per_variant;
+};
+
+static struct memory memory_of(const struct loaded *loaded)
 {
     const struct bs_recipe *recipes[] = {&loaded->recipes[0], &loaded->recipes[1]};
-    return bs_walk_memory(&loaded->walk, recipes, 2);
+    struct bs_walk_bytes fixed = bs_walk_fixed_bytes(&loaded->walk, recipes, 2);
+    struct bs_walk_bytes each = bs_walk_recipe_bytes(&loaded->walk, recipes[0], ~0u);
+    return (struct memory){fixed.memory, each.memory, fixed.disk, each.disk};
 }
 
-static struct bs_walk_memory memory_of_load(const struct load *load)
+static struct memory memory_of_load(const struct load *load)
 {
     struct loaded loaded;
     load_walk(&loaded, load);
-    struct bs_walk_memory memory = memory_of(&loaded);
+    struct memory memory = memory_of(&loaded);
     unload_walk(&loaded);
     return memory;
 }
@@ -307,16 +314,16 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     (void)state;
     const double mega = 1 << 20; /* 4096 tokens of 256 floats are 4 MiB */
     struct load load = {"rtn", "bits=4", 1, 256, 0, 1, 256, false};
-    struct bs_walk_memory plain = memory_of_load(&load);
+    struct memory plain = memory_of_load(&load);
     load.windows = 17;
-    struct bs_walk_memory more = memory_of_load(&load);
+    struct memory more = memory_of_load(&load);
     double figures = 16 * 256 * 9;
     assert_close(more.fixed - plain.fixed, 4 * mega + figures, 0, 1e-9);
     assert_close(more.per_variant - plain.per_variant, 4 * mega + figures, 0, 1e-9);
     assert_true(more.disk_fixed == 0 && more.disk_per_variant == 0);
     /* Per-linear errors: the inputs; a linear's outputs fit where a block's do. */
     load.probes = 4;
-    struct bs_walk_memory few = memory_of_load(&load);
+    struct memory few = memory_of_load(&load);
     load.probes = 9;
     double probing = 256 * 4 * (3 * 256 + 768);
     assert_close(few.fixed - more.fixed, 4 * probing, 0, 1e-9);
@@ -346,7 +353,7 @@ static void the_estimate_grows_with_what_is_asked(void **state)
     /* AWQ's inputs of attention and MLP, and samples of all sets. */
     load.chain = "awq";
     load.settings = "bits=4 scale=false clip_tokens=256";
-    struct bs_walk_memory all = memory_of_load(&load);
+    struct memory all = memory_of_load(&load);
     load.settings = "bits=4 scale=false clip_tokens=100"; /* every second of 256 */
     double samples = 4.0 * 256 * (3 * 256 + 768);
     assert_close(all.fixed - memory_of_load(&load).fixed, samples / 2, 0, 1e-9);
@@ -372,7 +379,7 @@ static void the_estimate_counts_factors_once(void **state)
     for (int k = 0; k < 5; k++) {
         recipe_build(&recipes[k], "gptq", settings[k]);
         all[k] = &recipes[k];
-        double bytes = bs_walk_memory(&loaded.walk, all, k + 1).fixed - choices[k] * factor;
+        double bytes = bs_walk_fixed_bytes(&loaded.walk, all, k + 1).memory - choices[k] * factor;
         if (k == 4) /* and a Hessian of its own at a time, with the windows that go into it */
             before += 4.0 * 768 * (768 + 8 * bs_threads());
         assert_true(k == 0 || bytes == before);
@@ -389,9 +396,9 @@ static void spilled_streams_take_the_disk(void **state)
     const double mega = 1 << 20, window = mega / 4;
     struct load load = {"gptq", "bits=4", 17, 256, 0, 33, 256, false};
     model = two_blocks;
-    struct bs_walk_memory held = memory_of_load(&load);
+    struct memory held = memory_of_load(&load);
     load.spilled = true;
-    struct bs_walk_memory spilled = memory_of_load(&load);
+    struct memory spilled = memory_of_load(&load);
     assert_close(spilled.disk_fixed, (17 + 33) * window, 0, 1e-9);
     assert_close(spilled.disk_per_variant, (17 + 33) * window, 0, 1e-9);
     assert_close(held.per_variant - spilled.per_variant, (17 + 33) * window, 0, 1e-9);
@@ -438,12 +445,12 @@ static void the_estimate_counts_what_modules_take(void **state)
         recipe_build(&recipes[k], cases[k].chain, cases[k].settings);
         all[k] = &recipes[k];
         loaded.walk.scratch = NULL;
-        held[k] = bs_walk_memory(&loaded.walk, all, k + 1).fixed;
+        held[k] = bs_walk_fixed_bytes(&loaded.walk, all, k + 1).memory;
         loaded.walk.scratch = folder.path;
-        struct bs_walk_memory alone = bs_walk_memory(&loaded.walk, &all[k], 1);
-        struct bs_walk_memory together = bs_walk_memory(&loaded.walk, all, k + 1);
-        assert_close(alone.disk_fixed, streams + (cases[k].copies > 0) * modules, 0, 1e-12);
-        assert_close(together.disk_fixed, streams + cases[k].copies * modules, 0, 1e-12);
+        struct bs_walk_bytes alone = bs_walk_fixed_bytes(&loaded.walk, &all[k], 1);
+        struct bs_walk_bytes together = bs_walk_fixed_bytes(&loaded.walk, all, k + 1);
+        assert_close(alone.disk, streams + (cases[k].copies > 0) * modules, 0, 1e-12);
+        assert_close(together.disk, streams + cases[k].copies * modules, 0, 1e-12);
     }
     /* Hessians that gptq takes for itself after awq, and the windows that go into them. */
     double hessians = 4.0 * (3 * 256 * 256 + 768 * 768);
@@ -454,6 +461,42 @@ static void the_estimate_counts_what_modules_take(void **state)
     assert_close(held[7], held[6] + 8 * (3 * 256 + 768) * 4, 0, 1e-12);
     for (int k = 0; k < CASES; k++)
         bs_recipe_release(&recipes[k]);
+    unload_walk(&loaded);
+}
+
+/* A recipe that is measured on one of two texts has no windows of the other. */
+static void the_estimate_is_of_the_texts_measured(void **state)
+{
+    (void)state;
+    struct load load = {"gptq", "bits=4", 48, 256, 0, 1, 8, false};
+    struct loaded loaded;
+    load_walk(&loaded, &load);
+    struct bs_windows texts[2] = {windows_of(1, 8), loaded.text};
+    struct bs_recipe *recipe = &loaded.recipes[0];
+    const struct bs_recipe *one = recipe;
+    loaded.walk.texts = texts;
+    loaded.walk.num_texts = 2;
+    const double windows = 48 * 256 * 256 * 4, figures = 48 * 256 * 9;
+    for (int spilled = 0; spilled < 2; spilled++) {
+        loaded.walk.scratch = spilled ? folder.path : NULL;
+        struct bs_walk_bytes both = bs_walk_recipe_bytes(&loaded.walk, one, 3);
+        struct bs_walk_bytes first = bs_walk_recipe_bytes(&loaded.walk, one, 1);
+        assert_close(both.memory - first.memory, figures + (spilled ? 0 : windows), 0, 1e-9);
+        assert_close(both.disk - first.disk, spilled ? windows : 0, 0, 1e-9);
+        assert_close(both.kept - first.kept, figures + windows, 0, 1e-9);
+    }
+#ifndef __SANITIZE_ADDRESS__
+    bs_set_threads(2);
+    loaded.walk.scratch = NULL;
+    double said = bs_walk_fixed_bytes(&loaded.walk, &one, 1).memory +
+                  4 * bs_walk_recipe_bytes(&loaded.walk, one, 1).memory;
+    struct bs_recipe recipes[4] = {*recipe, *recipe, *recipe, *recipe}; /* borrow what it owns */
+    double taken = growth(&loaded.walk, recipes, 4);
+    bs_set_threads(0);
+    /* Four times the windows of the second text would be 48 MiB more. */
+    assert_true(taken <= said - 64e6);
+#endif
+    bs_windows_release(&texts[0]);
     unload_walk(&loaded);
 }
 
@@ -495,7 +538,7 @@ static void the_estimate_covers_what_is_taken(void **state)
     for (int k = -1; k < LOADS; k++) { /* one to warm up: the libraries' own buffers */
         struct loaded loaded;
         load_walk(&loaded, &loads[k < 0 ? 2 : k]);
-        struct bs_walk_memory memory = memory_of(&loaded);
+        struct memory memory = memory_of(&loaded);
         double said = memory.fixed + 2 * memory.per_variant;
         double taken = growth(&loaded.walk, loaded.recipes, 2);
         unload_walk(&loaded);
@@ -538,6 +581,7 @@ int main(void)
         cmocka_unit_test(the_estimate_counts_factors_once),
         cmocka_unit_test(spilled_streams_take_the_disk),
         cmocka_unit_test(the_estimate_counts_what_modules_take),
+        cmocka_unit_test(the_estimate_is_of_the_texts_measured),
         cmocka_unit_test(versions_of_weights_share_the_threads),
         cmocka_unit_test(the_estimate_covers_what_is_taken),
         cmocka_unit_test(spilled_windows_do_not_stay_in_memory),
