@@ -82,7 +82,8 @@ static enum bs_status open_budgets(const struct bs_arguments *args, struct bs_op
 {
     if (args->shard.count)
         return BS_OK;
-    return bs_allot_open(&opened->config, opened->wanted, opened->path, &opened->waiting, err);
+    return bs_allot_open(&opened->config, opened->wanted, opened->path, &opened->waiting,
+                         &opened->later, err);
 }
 
 /* What is said of charts is known to be good before anything is measured. */

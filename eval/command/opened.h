@@ -11,6 +11,7 @@ struct bs_opened {
     struct bs_models models;
     uint64_t wanted; /* models: bits */
     int waiting;     /* recipes that budgets give when the trials of their sensitivities have run */
+    int later;       /* and those that further rounds give when what they go by has */
     char *named, *path; /* the result file as it is called, and where that leads if it is a link */
     char *whole;        /* where a shard's is the whole sweep's; NULL where there is no shard */
 };

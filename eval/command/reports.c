@@ -153,7 +153,7 @@ static enum bs_status print_layers(const struct bs_results *results,
     return status;
 }
 
-static int style_of(const struct bs_arguments *args, enum bs_table_style *style)
+int bs_report_style(const struct bs_arguments *args, enum bs_table_style *style)
 {
     *style = BS_TABLE_TERMINAL;
     for (int i = 0; args->format && bs_table_styles[i]; i++)
@@ -183,7 +183,7 @@ static int command_table(const struct bs_arguments *args)
     struct bs_error err;
     struct bs_results results;
     enum bs_table_style style;
-    if (style_of(args, &style))
+    if (bs_report_style(args, &style))
         return BS_EXIT_INPUT;
     int kinds = args->items + args->positions + args->layers + args->values + !!args->pivot;
     if (kinds > 1 || (kinds && args->split)) {
@@ -217,7 +217,7 @@ static int command_choose(const struct bs_arguments *args)
     bool held = false;
     struct bs_choice_limits wish = args->wish;
     wish.memory = args->limits.memory;
-    if (style_of(args, &style))
+    if (bs_report_style(args, &style))
         return BS_EXIT_INPUT;
     if (bs_results_read(args->operands[0], &results, &err))
         return bs_fail_print(&err);
@@ -269,7 +269,7 @@ static int command_diff(const struct bs_arguments *args)
     struct bs_error err;
     enum bs_table_style style;
     bool between = args->between[0], passed = true;
-    if (style_of(args, &style))
+    if (bs_report_style(args, &style))
         return BS_EXIT_INPUT;
     if (args->num_operands != (between ? 1 : 2)) {
         fputs("bitsweep diff: expected two result files, or one and --between TRIAL TRIAL; see "

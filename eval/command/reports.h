@@ -7,6 +7,9 @@
 #include "eval/run/published.h"
 #include "eval/store/results.h"
 
+/* The style that --format names, the terminal's without it; the exit status, after a message. */
+int bs_report_style(const struct bs_arguments *args, enum bs_table_style *style);
+
 /* Prints the whole table on standard output. */
 enum bs_status bs_report_table(const struct bs_results *results, struct bs_error *err);
 

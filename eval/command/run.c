@@ -154,18 +154,26 @@ static int run_round(const struct bs_arguments *args, const struct bs_telling *t
     return code;
 }
 
-/* In two rounds where budgets wait for what the first one measures. */
+/* In rounds where budgets wait for what the one before measures; one by which nothing came is the
+ * last. */
 static int run_opened(const struct bs_arguments *args, const struct bs_telling *telling,
                       struct bs_opened *opened)
 {
     struct bs_sweep_outcome outcome = {0, 0};
-    bool waiting = opened->waiting;
-    int code = run_round(args, telling, opened, !waiting, &outcome);
-    if (code || !waiting)
-        return code;
-    bs_close_all(opened);
-    code = bs_open_all(args, telling, opened);
-    return code ? code : run_round(args, telling, opened, true, &outcome);
+    int code = BS_EXIT_DONE, before = -1;
+    for (bool last = false; !code && !last;) {
+        if (before >= 0) {
+            bs_close_all(opened);
+            code = bs_open_all(args, telling, opened);
+        }
+        if (code)
+            break;
+        int done = outcome.done + outcome.failed;
+        last = (!opened->waiting && !opened->later) || done == before;
+        before = done;
+        code = run_round(args, telling, opened, last, &outcome);
+    }
+    return code;
 }
 
 /* What a run adds to is a log, and nothing else that is named by mistake: a config, results. */
@@ -244,7 +252,7 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct bs_open
 {
     struct bs_print printing;
     struct bs_planned_exports exports;
-    if (list_exports(args, &args->telling, opened, opened->waiting, &exports, err))
+    if (list_exports(args, &args->telling, opened, opened->waiting || opened->later, &exports, err))
         return err->status;
     if (!bs_print_begin(&printing)) {
         bs_exports_release(&exports);
@@ -265,6 +273,10 @@ static enum bs_status print_plan(const struct bs_arguments *args, struct bs_open
         bs_print_folded(stdout, bs_terminal_limit(stdout),
                         "budgets: %d recipe%s more, once what they are shared out by has run",
                         opened->waiting, opened->waiting == 1 ? "" : "s");
+    if (!status && opened->later)
+        bs_print_folded(stdout, bs_terminal_limit(stdout),
+                        "rounds: %d recipe%s more, around what budgets come to", opened->later,
+                        opened->later == 1 ? "" : "s");
     bs_free(text);
     return status;
 }

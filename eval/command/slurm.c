@@ -203,7 +203,7 @@ static void print_second_round(const struct bs_slurm *slurm, FILE *out)
 static bool has_budgets(const struct bs_config *config)
 {
     for (int i = 0; i < config->num_spreads; i++)
-        if (config->spreads[i].budget.count)
+        if (config->spreads[i].budget.count || config->spreads[i].budget.random)
             return true;
     return false;
 }

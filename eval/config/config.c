@@ -31,9 +31,10 @@ const struct bs_config_key bs_config_keys[] = {
     {"charts", "a list of chart names, and of mappings, see chart",
      "what `bitsweep run` draws when it is done: perplexity_vs_bits, pareto, layer_error, "
      "perplexity_by_position (where in the window the damage is), kv_cache (what is lost over the "
-     "bits of a cached value), heatmap (over bits of weights, activations and cache), xy (any "
-     "number over any other), and of any value NAME_vs_bits, pareto_NAME, kv_cache_NAME and "
-     "heatmap_NAME, of one of linears layer_NAME, of a figure of predictions NAME_by_position; "
+     "bits of a cached value), heatmap (over bits of weights, activations and cache), sensitivity "
+     "(a map of what one place costs), xy (any number over any other), and of any value "
+     "NAME_vs_bits, pareto_NAME, kv_cache_NAME, heatmap_NAME and sensitivity_NAME, of one of "
+     "linears layer_NAME, of a figure of predictions NAME_by_position; "
      "beside a text, tasks have charts of the values that are named: acc_vs_bits, pareto_acc",
      false},
     {"export", "a list of mappings, see export",

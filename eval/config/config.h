@@ -60,6 +60,9 @@ enum bs_spread_over {
 struct bs_budget_config {
     int by;        /* enum bs_damage */
     char name[32]; /* what tells its recipes from another budget's; "" = none */
+    int rounds;    /* in which an amount is shared out: by what is measured around its mix */
+    int random;    /* mixes that are drawn */
+    int seed;      /* by which they are */
     int line, column;
     int count; /* of amounts */
     struct bs_amount {
@@ -82,7 +85,7 @@ struct bs_spread_config {
     int places;                     /* enum bs_spread_over */
     uint64_t models, texts;         /* that it is for: bits, as of recipes */
     int grid;                       /* of the sweep: candidates for the same places */
-    struct bs_budget_config budget; /* count 0: it has none */
+    struct bs_budget_config budget; /* count and random 0: it has none */
     int line, column;               /* of `sensitivity:` */
 };
 

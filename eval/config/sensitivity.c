@@ -74,6 +74,14 @@ const struct bs_option bs_budget_options[] = {
                  "what is added up over the places: the KL divergence of the text or what its NLL "
                  "rises by, with one place quantized; the mean relative error of outputs or of "
                  "weights"),
+    BS_OPT(struct bs_budget_config, rounds, 1, 1, 8,
+           "times that an amount is shared out: from the second on by what another candidate at "
+           "one place changes in the mix before, which takes places x (candidates - 1) trials "
+           "more, of whole models"),
+    BS_OPT(struct bs_budget_config, random, 0, 0, 1000,
+           "further mixes that give each place one of the candidates at random: how well the sum "
+           "predicts what is measured of all together, as a rank correlation"),
+    BS_OPT(struct bs_budget_config, seed, 0, 0, 1000000, "of the mixes at random"),
     {.name = NULL},
 };
 
@@ -157,6 +165,7 @@ static bool read_budget(struct bs_load *load, const struct bs_yaml_node *node,
         for (int i = 0; values && i < bs_yaml_num_values(values); i++)
             good &= add_amount(load, bs_budget_keys[k].name, bs_yaml_value(values, i), budget);
     }
+    any |= budget->random > 0;
     if (!any)
         bs_report_add(load->report, node->line, node->column,
                       "budget names no amount, expected bits_per_weight or bytes");

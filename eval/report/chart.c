@@ -28,38 +28,34 @@ static const struct kind {
     const char *takes; /* which words may be said of it, a letter each */
     const char *over;  /* the value that it draws over, of which trials must have several; NULL = it
                        * is the bits of weights or asked for */
+    bool (*draws)(const struct bs_row *row); /* the trials that it is of; NULL = all */
 } kinds[] = {
-    {"perplexity_vs_bits", "", "_vs_bits", NULL, bs_plot_perplexity, NULL, "", NULL},
-    {"pareto", "pareto_", "", NULL, bs_plot_pareto, NULL, "", NULL},
-    {"layer_error", "layer_", "", NULL, bs_plot_layers, "relative_output_error", "", NULL},
-    {"perplexity_by_position", "", "_by_position", NULL, bs_plot_positions, "perplexity", "", NULL},
-    {"kv_cache", "kv_cache_", "", "xy", bs_plot_xy, NULL, "lp", BS_KV_BITS},
-    {"heatmap", "heatmap_", "", NULL, bs_plot_heatmap, NULL, "xyp", NULL},
-    {"xy", NULL, NULL, NULL, bs_plot_xy, NULL, "xylp", NULL}, /* one chart of all trials */
+    {"perplexity_vs_bits", "", "_vs_bits", NULL, bs_plot_perplexity, NULL, "", NULL, NULL},
+    {"pareto", "pareto_", "", NULL, bs_plot_pareto, NULL, "", NULL, NULL},
+    {"layer_error", "layer_", "", NULL, bs_plot_layers, "relative_output_error", "", NULL, NULL},
+    {"perplexity_by_position", "", "_by_position", NULL, bs_plot_positions, "perplexity", "", NULL,
+     NULL},
+    {"kv_cache", "kv_cache_", "", "xy", bs_plot_xy, NULL, "lp", BS_KV_BITS, NULL},
+    {"heatmap", "heatmap_", "", NULL, bs_plot_heatmap, NULL, "xyp", NULL, NULL},
+    {"sensitivity", "sensitivity_", "", NULL, bs_plot_sensitivity, "kld_mean", "", NULL,
+     bs_row_is_of_one_place},
+    {"xy", NULL, NULL, NULL, bs_plot_xy, NULL, "xylp", NULL, NULL}, /* one chart of all trials */
 };
 enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
 
 /* Dots of a further line of a title, by the terminal that sets lines widest (SVG). */
 enum { TITLE_LINE = 54 };
 
-const char *const bs_chart_names[] = {"perplexity_vs_bits",     "pareto",   "layer_error",
-                                      "perplexity_by_position", "kv_cache", NULL};
+const char *const bs_chart_names[] = {
+    "perplexity_vs_bits", "pareto",      "layer_error", "perplexity_by_position",
+    "kv_cache",           "sensitivity", NULL};
 const char *const bs_picture_names[] = {"png", "svg", "pdf", "eps", NULL};
 
-const char *const bs_chart_patterns[] = {"perplexity_vs_bits",
-                                         "pareto",
-                                         "layer_error",
-                                         "perplexity_by_position",
-                                         "kv_cache",
-                                         "heatmap",
-                                         "xy",
-                                         "*_vs_bits",
-                                         "pareto_*",
-                                         "layer_*",
-                                         "*_by_position",
-                                         "kv_cache_*",
-                                         "heatmap_*",
-                                         NULL};
+const char *const bs_chart_patterns[] = {
+    "perplexity_vs_bits", "pareto",    "layer_error",   "perplexity_by_position",
+    "kv_cache",           "heatmap",   "sensitivity",   "xy",
+    "*_vs_bits",          "pareto_*",  "layer_*",       "*_by_position",
+    "kv_cache_*",         "heatmap_*", "sensitivity_*", NULL};
 
 /* A chart that is asked for. */
 struct chart {
@@ -270,7 +266,8 @@ bool bs_chart_applies(const struct bs_results *results, const char *name)
         const struct bs_row *row = &results->rows[i];
         const struct bs_value_type *value = value_of(results, &chart, row->evaluation);
         const char *drawn = chart.kind->lines_of ? chart.kind->lines_of : value ? value->name : "";
-        applies = bs_row_is_done(row) && bs_row_value(row, NULL, drawn);
+        applies = bs_row_is_done(row) && bs_row_value(row, NULL, drawn) &&
+                  (!chart.kind->draws || chart.kind->draws(row));
     }
     return applies && (!chart.kind->over || differ(results, chart.kind->over));
 }
@@ -300,6 +297,16 @@ static const char *suffix_of(const struct bs_chart_how *how)
     return suffixes[how->is_single + 2 * how->is_dark];
 }
 
+/* Takes those rows off that a chart is not of. */
+static void keep_rows(struct bs_plot *plot, bool (*draws)(const struct bs_row *row))
+{
+    int kept = 0;
+    for (int i = 0; i < plot->num_rows; i++)
+        if (draws(plot->rows[i]))
+            plot->rows[kept++] = plot->rows[i];
+    plot->num_rows = kept;
+}
+
 /* Adds to `drawn`; a section without a finished trial, as where a run has just begun, is none:
  * what an earlier file had of it goes. */
 static enum bs_status draw_section(const struct bs_results *results, const struct section *section,
@@ -324,6 +331,8 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
     enum bs_status status = plot.rows && copies ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = bs_plot_choose_rows(&plot, section->first, copies, !lines_of, err);
+    if (!status && chart->kind->draws)
+        keep_rows(&plot, chart->kind->draws);
     if (!status && plot.num_rows)
         status = bs_lines_add(drawn, err, "%s", name);
     if (!status && plot.num_rows)

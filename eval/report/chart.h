@@ -28,8 +28,8 @@ struct bs_chart_how {
     struct bs_published_list published; /* figures to be drawn beside the measured ones */
 };
 
-/* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", "kv_cache", NULL:
- * those that may be drawn without being asked for. */
+/* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", "kv_cache",
+ * "sensitivity", NULL: those that may be drawn without being asked for. */
 extern const char *const bs_chart_names[];
 
 /* The same and, with a `*` for the name of a value, how the kinds of charts are called that draw it

@@ -164,11 +164,16 @@ void bs_print_shortened(FILE *out, const char *text, int columns);
 enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *first,
                                    struct bs_row *copies, bool means, struct bs_error *err);
 
+/* Whether a finished trial quantizes one place of the model alone: linears of one block, or one
+ * kind of linears. Reads its layers. */
+bool bs_row_is_of_one_place(const struct bs_row *row);
+
 /* The charts: BS_EDATA where there is nothing to draw. */
 enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_sensitivity(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_xy(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_heatmap(struct bs_plot *plot, struct bs_error *err);
 

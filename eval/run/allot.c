@@ -9,7 +9,7 @@
 #include "eval/config/sensitivity.h"
 #include "eval/quant/format.h"
 #include "eval/recipe/assign.h"
-#include "eval/run/sweep.h"
+#include "eval/run/allot_internal.h"
 
 static void release_sensitivities(struct bs_sensitivities *s)
 {
@@ -26,8 +26,10 @@ void bs_allotments_release(struct bs_allotments *allotments)
     for (int i = 0; i < allotments->num_sensitivities; i++)
         release_sensitivities(&allotments->sensitivities[i]);
     bs_free(allotments->sensitivities);
-    for (int i = 0; i < allotments->count; i++)
+    for (int i = 0; i < allotments->count; i++) {
         bs_recipe_release(&allotments->list[i].recipe);
+        bs_free(allotments->list[i].taken);
+    }
     bs_free(allotments->list);
     *allotments = (struct bs_allotments){.count = 0};
 }
@@ -82,9 +84,8 @@ static void size_of(const struct bs_recipe *recipe, const struct bs_architecture
     }
 }
 
-/* The row of a recipe's trial; NULL: it has not run. */
-static const struct bs_row *row_of(const struct bs_sweep *sweep, const struct bs_results *results,
-                                   int recipe, int text)
+const struct bs_row *bs_allot_row(const struct bs_sweep *sweep, const struct bs_results *results,
+                                  int recipe, int text)
 {
     for (int i = 0; i < sweep->num_all; i++)
         if (sweep->all[i].recipe == recipe && sweep->all[i].text == text)
@@ -120,11 +121,11 @@ static enum bs_status look_up(const struct bs_sweep *sweep, const struct bs_resu
     int index = bs_config_find_recipe(sweep->config, &recipe);
     size_of(&recipe, bs_model_architecture(sweep->model), &offer->bits, &weights);
     bs_recipe_release(&recipe);
-    const struct bs_row *row = index < 0 ? NULL : row_of(sweep, results, index, s->text);
-    offer->bits =
-        measured_bits(sweep, row, row_of(sweep, results, 0, s->text), weights, offer->bits);
+    const struct bs_row *row = index < 0 ? NULL : bs_allot_row(sweep, results, index, s->text);
+    offer->bits = measured_bits(sweep, row, s->unquantized, weights, offer->bits);
     const char *name = bs_damage_values[spread->budget.by];
     const struct bs_value_row *value = row ? bs_row_value(row, NULL, name) : NULL;
+    offer->row = row;
     offer->damage = value ? value->value : (double)NAN;
     offer->se = value ? value->se : (double)NAN;
     s->weights += candidate ? 0 : weights;
@@ -190,6 +191,7 @@ static enum bs_status gather(const struct bs_sweep *sweep, const struct bs_resul
     const struct bs_spread_config *spreads = sweep->config->spreads;
     *s = (struct bs_sensitivities){.model = sweep->model_index,
                                    .text = bs_sensitivity_text(sweep->config, &spreads[first])};
+    s->unquantized = bs_allot_row(sweep, results, 0, s->text);
     if (gather_candidates(sweep, first, s, err) ||
         bs_spread_list(&spreads[first], bs_model_architecture(sweep->model), &s->places, err))
         return err->status;
@@ -209,6 +211,19 @@ static enum bs_status gather(const struct bs_sweep *sweep, const struct bs_resul
 
 /* ---- budgets ---- */
 
+/* The i-th mix that a budget makes by itself: an amount's, or after those what is drawn. */
+static struct bs_mix mix_of(const struct bs_budget_config *budget, int i)
+{
+    if (i < budget->count)
+        return (struct bs_mix){.kind = BS_MIX_ALLOTTED, .number = i, .round = 1};
+    return (struct bs_mix){.kind = BS_MIX_DRAWN, .number = 1 + i - budget->count};
+}
+
+static int num_mixes(const struct bs_budget_config *budget)
+{
+    return budget->count + (budget->random > 0); /* one that is drawn stands for all */
+}
+
 /* Whether recipes of both would be called the same. */
 static enum bs_status compare_names(const struct bs_spread_config *a,
                                     const struct bs_spread_config *b, bool *same,
@@ -216,10 +231,11 @@ static enum bs_status compare_names(const struct bs_spread_config *a,
 {
     struct bs_recipe one = a->recipe, two = b->recipe; /* what they own stays theirs */
     *same = false;
-    for (int i = 0; i < a->budget.count; i++)
-        for (int k = 0; k < b->budget.count && !*same; k++) {
-            one.allotted = bs_allot_name(a, &a->budget.amounts[i]);
-            two.allotted = bs_allot_name(b, &b->budget.amounts[k]);
+    for (int i = 0; i < num_mixes(&a->budget); i++)
+        for (int k = 0; k < num_mixes(&b->budget) && !*same; k++) {
+            struct bs_mix left = mix_of(&a->budget, i), right = mix_of(&b->budget, k);
+            one.allotted = bs_allot_name(a, &left);
+            two.allotted = bs_allot_name(b, &right);
             char *first = one.allotted ? bs_recipe_text(&one, bs_recipe_print_label) : NULL;
             char *second = two.allotted ? bs_recipe_text(&two, bs_recipe_print_label) : NULL;
             bool whole = first && second;
@@ -264,12 +280,6 @@ static enum bs_status check_names(const struct bs_config *config, int spread, in
     return BS_OK;
 }
 
-/* The bits that a budget allows, of so many weights. */
-static double limit_of(const struct bs_amount *amount, double weights)
-{
-    return amount->bytes ? 8 * amount->value : amount->value * weights;
-}
-
 /* Refuses amounts that the smallest candidates do not fit in: before anything is measured. */
 static enum bs_status check_amounts(const struct bs_config *config,
                                     const struct bs_sensitivities *s, struct bs_error *err)
@@ -284,7 +294,7 @@ static enum bs_status check_amounts(const struct bs_config *config,
     }
     for (int i = 0; i < budget->count; i++) {
         const struct bs_amount *amount = &budget->amounts[i];
-        if (limit_of(amount, s->weights) >= least)
+        if (bs_allot_limit(amount, s->weights) >= least)
             continue;
         double shown = amount->bytes ? ceil(least / 8) : ceil(least / s->weights * 1e4) / 1e4;
         char at[BS_PLACE_TEXT];
@@ -296,64 +306,6 @@ static enum bs_status check_amounts(const struct bs_config *config,
                        amount->bytes ? 0 : 4, shown);
     }
     return BS_OK;
-}
-
-static enum bs_status share_out(const struct bs_config *config, const struct bs_sensitivities *s,
-                                const struct bs_amount *amount, int *taken,
-                                struct bs_allotment *allotment, struct bs_error *err)
-{
-    int places = s->places.count, candidates = s->num_candidates;
-    struct bs_offer *offers = bs_alloc((size_t)places * (size_t)candidates, sizeof *offers);
-    if (!offers)
-        return bs_fail_memory(err);
-    for (int i = 0; i < places * candidates; i++) {
-        double damage = s->offers[i].damage;
-        offers[i] = (struct bs_offer){(int64_t)ceil(s->offers[i].bits),
-                                      isnan(damage) ? (double)INFINITY : damage};
-    }
-    double limit = limit_of(amount, s->weights);
-    enum bs_status status =
-        bs_budget_choose(places, candidates, offers, (int64_t)fmin(limit, 9e18), taken, err);
-    bs_free(offers);
-    char at[BS_PLACE_TEXT];
-    bs_config_place(config, amount->line, amount->column, at);
-    if (status == BS_ECONFIG)
-        return bs_fail_within(err, "%s: error: budget of %s %s", at, amount->text,
-                              amount->bytes ? "bytes" : "bits a weight");
-    if (status || bs_allot_recipe(config, s, amount, taken, &allotment->recipe, err))
-        return err->status;
-    for (int p = 0; p < places; p++) {
-        allotment->bits += s->offers[p * candidates + taken[p]].bits;
-        allotment->predicted += s->offers[p * candidates + taken[p]].damage;
-    }
-    return BS_OK;
-}
-
-/* All amounts of the budget of what was measured last. */
-static enum bs_status share_out_all(const struct bs_sweep *sweep, const struct bs_results *results,
-                                    struct bs_allotments *allotments, struct bs_error *err)
-{
-    const struct bs_config *config = sweep->config;
-    int index = allotments->num_sensitivities - 1;
-    const struct bs_sensitivities *s = &allotments->sensitivities[index];
-    const struct bs_budget_config *budget = &config->spreads[s->spreads[0]].budget;
-    size_t count = (size_t)allotments->count, more = count + (size_t)budget->count;
-    struct bs_allotment *grown = bs_realloc(allotments->list, count, more, sizeof *grown);
-    int *taken = bs_alloc((size_t)s->places.count, sizeof *taken);
-    allotments->list = grown ? grown : allotments->list;
-    enum bs_status status = grown && taken ? BS_OK : bs_fail_memory(err);
-    for (int i = 0; i < budget->count && !status; i++) {
-        struct bs_allotment *next = &allotments->list[allotments->count];
-        *next = (struct bs_allotment){.sensitivities = index};
-        status = share_out(config, s, &budget->amounts[i], taken, next, err);
-        if (status)
-            continue;
-        allotments->count++;
-        int recipe = bs_config_find_recipe(config, &next->recipe);
-        next->row = recipe < 0 ? NULL : row_of(sweep, results, recipe, s->text);
-    }
-    bs_free(taken);
-    return status;
 }
 
 static bool is_first(const struct bs_config *config, int spread)
@@ -382,8 +334,10 @@ static enum bs_status allot_model(const struct bs_sweep *sweep, const struct bs_
         allotments->num_sensitivities++;
         if (gather(sweep, results, k, &grown[count], err) ||
             check_amounts(config, &grown[count], err) ||
-            (!grown[count].num_open && share_out_all(sweep, results, allotments, err)))
+            (!grown[count].num_open && bs_allot_share(sweep, results, allotments, err)))
             return err->status;
+        if (grown[count].num_open)
+            allotments->waiting += bs_allot_expected(config, &grown[count]);
     }
     return BS_OK;
 }
@@ -413,34 +367,48 @@ static bool any_budget(const struct bs_config *config)
 {
     bool any = false;
     for (int k = 0; k < config->num_spreads; k++)
-        any |= config->spreads[k].budget.count > 0;
+        any |= num_mixes(&config->spreads[k].budget) > 0;
     return any;
 }
 
+/* Appends the mixes that the results give to the config's recipes, and gives them back. */
+static enum bs_status add_mixes(struct bs_config *config, struct bs_allotments *all,
+                                struct bs_error *err)
+{
+    enum bs_status status = BS_OK;
+    for (int i = 0; i < all->count && !status; i++) {
+        struct bs_mix *mix = &all->list[i];
+        const struct bs_sensitivities *s = &all->sensitivities[mix->sensitivities];
+        bool all_texts = mix->kind != BS_MIX_NEIGHBOUR;
+        uint64_t texts = all_texts ? ~UINT64_C(0) : UINT64_C(1) << s->text;
+        status = bs_config_add_recipe(config, &mix->recipe, UINT64_C(1) << s->model, texts, err);
+        mix->recipe = (struct bs_recipe){.num_steps = 0}; /* it is the config's */
+    }
+    bs_allotments_release(all);
+    return status;
+}
+
 enum bs_status bs_allot_open(struct bs_config *config, uint64_t wanted, const char *path,
-                             int *waiting, struct bs_error *err)
+                             int *waiting, int *later, struct bs_error *err)
 {
     struct bs_results results = {.num_rows = 0};
-    struct bs_allotments allotments;
-    *waiting = 0;
+    *waiting = *later = 0;
     if (!any_budget(config))
         return BS_OK;
     if (!access(path, F_OK) && bs_results_read(path, &results, err))
         return err->status;
-    enum bs_status status = bs_allot(config, wanted, &results, &allotments, err);
+    enum bs_status status = BS_OK;
+    /* What a mix came to is looked up once the config has it, and a round follows from that. */
+    for (int before = -1; config->num_recipes > before && !status;) {
+        struct bs_allotments allotments;
+        before = config->num_recipes;
+        status = bs_allot(config, wanted, &results, &allotments, err);
+        if (!status) {
+            *waiting = allotments.waiting;
+            *later = allotments.later;
+            status = add_mixes(config, &allotments, err);
+        }
+    }
     bs_results_release(&results);
-    if (status)
-        return status;
-    for (int i = 0; i < allotments.num_sensitivities; i++) {
-        const struct bs_sensitivities *s = &allotments.sensitivities[i];
-        *waiting += s->num_open ? config->spreads[s->spreads[0]].budget.count : 0;
-    }
-    for (int i = 0; i < allotments.count && !status; i++) {
-        struct bs_recipe *recipe = &allotments.list[i].recipe;
-        int model = allotments.sensitivities[allotments.list[i].sensitivities].model;
-        status = bs_config_add_recipe(config, recipe, UINT64_C(1) << model, ~UINT64_C(0), err);
-        *recipe = (struct bs_recipe){.num_steps = 0}; /* it is the config's */
-    }
-    bs_allotments_release(&allotments);
     return status;
 }

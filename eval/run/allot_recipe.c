@@ -138,28 +138,39 @@ static int usual_candidate(const struct bs_sensitivities *s, const int *taken)
     return usual;
 }
 
-char *bs_allot_name(const struct bs_spread_config *spread, const struct bs_amount *amount)
+char *bs_allot_name(const struct bs_spread_config *spread, const struct bs_mix *mix)
 {
     static const char *const per[] = {[BS_OVER_LINEARS] = "",
                                       [BS_OVER_FUSED] = " per fused",
                                       [BS_OVER_BLOCKS] = " per block",
                                       [BS_OVER_ROLES] = " per role"};
-    const char *name = spread->budget.name;
-    return bs_printf("%s %s by %s%s%s%s", amount->text, amount->bytes ? "bytes" : "bits",
-                     bs_damage_words[spread->budget.by], per[spread->places], *name ? " " : "",
-                     name);
+    const struct bs_budget_config *budget = &spread->budget;
+    const char *over = per[spread->places], *name = budget->name, *blank = *name ? " " : "";
+    char round[32] = "";
+    if (mix->kind == BS_MIX_DRAWN)
+        return bs_printf("at random %d seed %d%s%s%s", mix->number, budget->seed, over, blank,
+                         name);
+    if (mix->round > 1)
+        snprintf(round, sizeof round, " round %d", mix->round);
+    const struct bs_amount *amount = &budget->amounts[mix->number];
+    return bs_printf("%s %s by %s%s%s%s%s", amount->text, amount->bytes ? "bytes" : "bits",
+                     bs_damage_words[budget->by], over, blank, name, round);
 }
 
 enum bs_status bs_allot_recipe(const struct bs_config *config, const struct bs_sensitivities *s,
-                               const struct bs_amount *amount, const int *taken,
-                               struct bs_recipe *recipe, struct bs_error *err)
+                               const int *taken, char *name, struct bs_recipe *recipe,
+                               struct bs_error *err)
 {
     int usual = usual_candidate(s, taken);
     const struct bs_spread_config *spread = &config->spreads[s->spreads[usual]];
-    if (bs_recipe_copy(recipe, &spread->recipe, err))
+    if (!name)
+        return bs_fail_memory(err);
+    if (bs_recipe_copy(recipe, &spread->recipe, err)) {
+        bs_free(name);
         return err->status;
-    recipe->allotted = bs_allot_name(spread, amount);
-    enum bs_status status = recipe->allotted ? BS_OK : bs_fail_memory(err);
+    }
+    recipe->allotted = name;
+    enum bs_status status = BS_OK;
     for (int c = 0; c < s->num_candidates && !status; c++)
         if (c != usual)
             status = add_rule(config, s, taken, c, recipe, err);

@@ -28,14 +28,19 @@ two_texts mix.yaml <<'EOF'
   - algorithm: [rtn, gptq]
     weights: {bits: [2, 4], group_size: 64}
     sensitivity: {places: block, text: calibration}
-    budget: {bits_per_weight: [3.5, 100]}
+    budget: {bits_per_weight: [3.5, 100], rounds: 2, random: 5, seed: 3}
 EOF
 
 runs() {
     run run --quiet --output mix.h5 mix.yaml
     expect_status 0
-    # The unquantized model on both texts, 2 x 2 x 2 candidates on one, 2 x 2 budgets on both.
-    [ "$(labels mix.h5 | wc -l)" = 18 ] || problem "expected 18 trials, found $(labels mix.h5 | wc -l)"
+    # The unquantized model on both texts, 2 x 2 x 2 candidates on one, 2 x 2 budgets on both, what is
+    # around each, 2 x 2 x 2 on one, and 2 x 5 at random on both.
+    [ "$(labels mix.h5 | wc -l)" = 46 ] || problem "expected 46 trials, found $(labels mix.h5 | wc -l)"
+    labels mix.h5 | grep -q '^rtn allotted 100 bits by kl per block but layer\[1\]\.\* w2 g64$' ||
+        problem "expected what one other candidate changes"
+    [ "$(labels mix.h5 | grep -c '^gptq allotted at random [1-5] seed 3 per block$')" = 10 ] ||
+        problem "expected mixes at random"
     labels mix.h5 | grep -q '^rtn w16 (layer\[1\]\.\* w2 g64)$' || problem "expected one block alone"
     [ "$(labels mix.h5 | grep -c '^gptq allotted 3.5 bits by kl per block$')" = 2 ] ||
         problem "expected the allotted recipe on both texts"
@@ -68,15 +73,51 @@ on_a_cluster() {
 }
 check "submit: the second round is part of the job that merges" on_a_cluster
 
+# What allows everything costs what the best candidates of all places do; the places' errors are of
+# the same tokens, so that theirs is at most their sum.
+cat >sums.py <<'EOF'
+import json, math, sys
+found = json.load(sys.stdin)
+for chain in "rtn", "gptq":
+    best = [p for p in found["places"] if p["candidate"] == chain + " w4 g64"]
+    mix = [m for m in found["mixes"] if m["recipe"] == chain + " allotted 100 bits by kl per block"]
+    errors = [p["damage_se"] for p in best]
+    assert len(best) == 2 and len(mix) == 2
+    for m in mix:
+        assert math.isclose(m["predicted"], sum(p["damage"] for p in best), rel_tol=1e-5)
+        assert 0 < m["predicted_se"] <= sum(errors) * 1.00001
+    drawn = [m for m in found["mixes"] if m["kind"] == "at random" and m["recipe"].startswith(chain)]
+    assert len({m["recipe"] for m in drawn}) == 5 and all(m["measured"] > 0 for m in drawn)
+EOF
+
 prints() {
     run allot --output mix.h5 mix.yaml
     expect_status 0
     expect_out 'one place at a time on calibration: KL mean'
     expect_out '^layer\[0\]\.\* '
     expect_out '^rtn allotted 3.5 bits by kl per block '
+    expect_out '^rtn allotted 100 bits by kl per block: round 2 comes to the same$'
+    expect_out '^gptq allotted at random  *evaluation  *5 '
     [ "$(grep -c '^  - algorithm' .out)" = 4 ] || problem "expected four grids"
+    run allot --format json --output mix.h5 mix.yaml
+    expect_status 0
+    python3 sums.py <.out || problem "expected sums of what places cost, with their errors"
 }
 check "allot prints the places, the budgets and their recipes" prints
+
+drawn() {
+    run plot --output maps --pictures svg mix.h5 sensitivity
+    expect_status 0
+    # Two chains, two candidates, two blocks of seven linears each.
+    [ "$(grep -c '^[01]' maps/sensitivity.tsv)" = 56 ] || problem "expected all linears in the map"
+    grep -qxF 'PANEL[4] = "gptq, 4.31 bits"' maps/sensitivity.gp || problem "expected four panels"
+    [ -s maps/sensitivity.svg ] || problem "expected a picture"
+    run plot --output maps --pictures svg mix.h5 sensitivity_nll_delta
+    expect_status 0
+    run plot --output maps mix.h5 sensitivity --where 'recipe = gptq*random*'
+    expect_refusal 'no finished trial to draw'
+}
+check "sensitivities are drawn as a map" drawn
 
 # kld LABEL FILE: the divergences of the trials whose recipe is called so, as they are stored.
 kld() {
@@ -104,7 +145,7 @@ check "a printed grid does what the allotted recipe does" pasted
 # What allows everything gives the best candidate to all; no recipe takes more than its budget.
 kept_within() {
     run allot --output mix.h5 mix.yaml
-    awk '/ allotted 3.5 / && !/#/ { if ($9 + 0 > 3.5 || $9 + 0 < 2) exit 1; n++ } END { exit n != 2 }' .out ||
+    awk '/ allotted 3.5 / && !/#/ && $9 ~ /^[0-9]/ { if ($9 + 0 > 3.5 || $9 + 0 < 2) exit 1; n++ } END { exit n != 2 }' .out ||
         problem "expected no more bits than the budget"
     grep -A3 '# rtn allotted 100' .out | grep -q 'bits: 4' || problem "expected 4 bits everywhere"
 }

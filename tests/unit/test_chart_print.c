@@ -38,7 +38,8 @@ static void test_print(void **state)
         charts_how.is_single = cases[i].is_single;
         charts_how.is_dark = cases[i].is_dark;
         for (int chart = 0; bs_chart_names[chart]; chart++)
-            if (charts_draw(bs_chart_names[chart], "plots", &err))
+            if (strcmp(bs_chart_names[chart], "sensitivity") && /* there are no such trials */
+                charts_draw(bs_chart_names[chart], "plots", &err))
                 fail_msg("%s: %s", bs_chart_names[chart], err.message);
         charts_path(cases[i].base, "png", path, sizeof path);
         assert_int_not_equal(access(path, F_OK), 0); /* not asked for */
