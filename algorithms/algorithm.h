@@ -41,6 +41,8 @@ struct bs_cost {
     double flops; /* multiply-adds times two, of matrix products and what is near to them */
     double
         weights; /* that are gone over one by one, each time they are rounded, scaled or compared */
+    double bytes; /* held while one linear is rounded, beside statistics and what is made of them:
+                     of the linear that takes most. A hook raises it to its own */
 };
 
 /* How far an algorithm's calibration inputs have come. */
@@ -56,6 +58,7 @@ struct bs_algorithm {
     const struct bs_preference *preferences; /* of its authors, for formats; NULL = none */
     enum bs_calibrate_on calibrate_on;
     bool weighs_by_file; /* a weight's errors count by bs_job.importance, of inputs as they are */
+    bool without_codes;  /* quantize may round in a basis that no file has: bs_linear.file_bits */
 
     /* Refuses options that cannot work with this format. BS_ECONFIG. */
     enum bs_status (*check)(const void *options, const struct bs_setting *weights,
@@ -85,8 +88,9 @@ struct bs_algorithm {
                                     struct bs_error *err);
 
     /* Chooses the codes of the linear in this slot of the program: allocates and fills
-     * linear->codes, leaves linear->weight to the caller, who decodes it. Its input is the site
-     * that the slot names. */
+     * linear->codes, leaves linear->weight to the caller, who decodes it; or, `without_codes`,
+     * rounds linear->weight itself and says in linear->file_bits what the codes take. Its input is
+     * the site that the slot names. */
     enum bs_status (*quantize)(const void *options, const struct bs_job *job, int slot,
                                struct bs_error *err);
 

@@ -11,6 +11,7 @@
     X(gptq)                                                                                        \
     X(gptaq)                                                                                       \
     X(ldlq)                                                                                        \
+    X(quip)                                                                                        \
     X(awq)                                                                                         \
     X(hqq)                                                                                         \
     X(smoothquant)                                                                                 \

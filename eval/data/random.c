@@ -6,9 +6,12 @@
 #include "eval/data/random.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "eval/base/mem.h"
+#include "eval/linalg/elementary.h"
 
 enum { STATE_WORDS = 624, SHIFT_WORDS = 397 };
 
@@ -75,6 +78,51 @@ void bs_random_bits(struct bs_random *random, int count, unsigned char *bits)
 {
     for (int i = 0; i < count; i++)
         bits[i] = random_word(random) & 1;
+}
+
+/* Of 53 bits, in [0, 1). */
+static double random_unit(struct bs_random *random)
+{
+    uint64_t high = random_word(random), bits = high << 32 | random_word(random);
+    return (double)(bits & (((uint64_t)1 << 53) - 1)) * 0x1p-53;
+}
+
+enum { BATCH = 16 };
+
+/* Normal numbers of as many uniform ones, by Box and Muller. */
+static void make_normal(double *batch)
+{
+    for (int j = 0; j < BATCH / 2; j++) {
+        double radius = sqrt(-2 * bs_log(1 - batch[j])), sine, cosine;
+        bs_sin_cos_of_turns(batch[j + BATCH / 2], &sine, &cosine);
+        batch[j] = radius * cosine;
+        batch[j + BATCH / 2] = radius * sine;
+    }
+}
+
+static void draw_normals(struct bs_random *random, size_t count, double *normals)
+{
+    for (size_t i = 0; i < count; i++)
+        normals[i] = random_unit(random);
+    for (size_t i = 0; i + BATCH <= count; i += BATCH)
+        make_normal(normals + i);
+    if (count % BATCH == 0)
+        return;
+    double *last = normals + count - BATCH; /* those are drawn anew, some of them twice */
+    for (int i = 0; i < BATCH; i++)
+        last[i] = random_unit(random);
+    make_normal(last);
+}
+
+void bs_random_normals(struct bs_random *random, size_t count, double *normals)
+{
+    double batch[BATCH];
+    if (count >= BATCH) {
+        draw_normals(random, count, normals);
+        return;
+    }
+    draw_normals(random, BATCH, batch);
+    memcpy(normals, batch, count * sizeof *normals);
 }
 
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high)

@@ -4,6 +4,7 @@
 #ifndef BS_EVAL_DATA_RANDOM_H
 #define BS_EVAL_DATA_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "eval/base/error.h"
@@ -20,6 +21,10 @@ void bs_random_seed(struct bs_random *random, uint32_t seed);
 /* torch.manual_seed(seed) of the same generator; and torch.randint(0, 2, (count,)) of it. */
 void bs_random_seed_torch(struct bs_random *random, uint32_t seed);
 void bs_random_bits(struct bs_random *random, int count, unsigned char *bits);
+
+/* torch.randn(count, dtype=torch.float64) of that generator, for a count of 16 and more; of fewer
+ * the first of 16. The same within 1e-15: logarithm, sine and cosine are ours. */
+void bs_random_normals(struct bs_random *random, size_t count, double *normals);
 
 /* random.randint(low, high), both ends included, high - low below 2^32 - 1. */
 int64_t bs_random_int(struct bs_random *random, int64_t low, int64_t high);

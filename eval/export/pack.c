@@ -18,6 +18,10 @@ enum bs_status bs_export_check_whole(const struct bs_export_place *place, int le
         return bs_export_refuse(place, err,
                                 "zero points are any numbers, expected zero_point: "
                                 "integer");
+    if (bs_setting_layout(weights).halves)
+        return bs_export_refuse(place, err,
+                                "0 is no level of grid %s, and is one of whole numbers in a file",
+                                bs_export_option(weights, "grid", text));
     if (group > 0 && group < place->in && place->in % group)
         return bs_export_refuse(place, err,
                                 "rows of %d are no whole number of groups of %s, expected a "

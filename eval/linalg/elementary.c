@@ -136,6 +136,36 @@ void bs_sin_cos(float x, float *sine, float *cosine)
     *cosine = (float)((quarter + 1) & 2 ? -turned_cosine : turned_cosine);
 }
 
+/* Taylor's series, for an angle of at most pi / 4: what they leave out is below 2^-58. */
+static double sine_near_0(double r)
+{
+    static const double inverse[] = {272, 210, 156, 110, 72, 42, 20, 6}; /* (k - 1) k */
+    double z = r * r, sum = 1;
+    for (int k = 0; k < 8; k++)
+        sum = 1 - z / inverse[k] * sum;
+    return r * sum;
+}
+
+static double cosine_near_0(double r)
+{
+    static const double inverse[] = {240, 182, 132, 90, 56, 30, 12, 2};
+    double z = r * r, sum = 1;
+    for (int k = 0; k < 8; k++)
+        sum = 1 - z / inverse[k] * sum;
+    return sum;
+}
+
+void bs_sin_cos_of_turns(double x, double *sine, double *cosine)
+{
+    double quarters = rint(4 * x),
+           r = (x - quarters / 4) * 0x1.921fb54442d18p2; /* exact, by 2 pi */
+    unsigned quarter = (unsigned)(int)quarters & 3;
+    double s = sine_near_0(r), c = cosine_near_0(r);
+    double turned_sine = quarter & 1 ? c : s, turned_cosine = quarter & 1 ? s : c;
+    *sine = quarter & 2 ? -turned_sine : turned_sine;
+    *cosine = (quarter + 1) & 2 ? -turned_cosine : turned_cosine;
+}
+
 double bs_power_of_ten(int n)
 {
     double power = 1;

@@ -178,6 +178,10 @@ double bs_exp2(double x);
 /* sin(x) and cos(x) for any angle in radians. Error: 0.6 ulp. */
 void bs_sin_cos(float x, float *sine, float *cosine);
 
+/* The same in double, of an angle in whole turns: sin(2 pi x) and cos(2 pi x) for |x| <= 2^20.
+ * Error: 2 ulp. */
+void bs_sin_cos_of_turns(double x, double *sine, double *cosine);
+
 /* 10^n for |n| <= 22: the double next to it. */
 double bs_power_of_ten(int n);
 

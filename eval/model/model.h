@@ -326,13 +326,14 @@ struct bs_kernel;
 struct bs_linear {
     const char *name; /* "self_attn.q_proj" */
     int out_features, in_features;
-    float *weight;                  /* [out][in]; NULL where the family has no such linear */
-    float *bias;                    /* [out], or NULL */
-    struct bs_bases in, out;        /* of in_features and out_features */
-    struct bs_codes codes;          /* codes.codes is NULL until quantized */
-    double file_bits;               /* that the checkpoint spends on the codes which the weights are
-                                       decoded from; 0: plain values, or no longer those */
-    struct bs_file_rows file;       /* what it was read from, as long as the weights are that */
+    float *weight;            /* [out][in]; NULL where the family has no such linear */
+    float *bias;              /* [out], or NULL */
+    struct bs_bases in, out;  /* of in_features and out_features */
+    struct bs_codes codes;    /* codes.codes is NULL until quantized */
+    double file_bits;         /* that are spent on codes which the weights are decoded from, but
+                                       which are not at hand: the checkpoint's, or of a rounding in
+                                       another basis; 0: plain values, or no longer those */
+    struct bs_file_rows file; /* what it was read from, as long as the weights are that */
     const struct bs_kernel *kernel; /* by bs_block_choose_kernels; NULL: floats */
     void *prepared;                 /* what that made of the weights */
     /* What quantizing it took, for the record. */

@@ -91,6 +91,7 @@ struct bs_code_layout {
     bool joined;         /* what all of the matrix shares, it shares with the matrices that are
                             fused with it where models are run: bs_program_fused */
     bool group_index;    /* a file can say which group a column is in, where it is not its place */
+    bool halves;         /* 0 is midway between two levels, which whole numbers in a file are not */
     bool free_zero;      /* a span's zero point may be any number: bs_format.set_zero */
     bool whole_numbers;  /* cells are whole numbers times a scale, by division, and codes have 8
                             bits or less */

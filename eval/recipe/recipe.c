@@ -228,6 +228,12 @@ static enum bs_status resolve_weights(const struct bs_recipe *recipe, struct bs_
                        "expected one of theirs, such as %s",
                        bs_compute_names[BS_AS_LLAMA_CPP], weights->format.plugin->name,
                        bs_gguf_type_find(BS_GGUF_USUAL)->format);
+    if (recipe->compute == BS_AS_LLAMA_CPP && bs_setting_quantizes(weights) &&
+        bs_recipe_drops_codes(recipe))
+        return bs_fail(err, BS_ECONFIG,
+                       "compute is %s, which multiplies codes, but the chain rounds in a basis of "
+                       "its own and leaves none, expected compute: %s",
+                       bs_compute_names[BS_AS_LLAMA_CPP], bs_compute_names[BS_FLOAT32]);
     if (recipe->num_rules && !bs_setting_quantizes(weights))
         return BS_OK;
     for (int s = 0; s < recipe->num_steps; s++) {
@@ -324,6 +330,14 @@ bool bs_recipe_turns(const struct bs_recipe *recipe)
     for (int s = 0; s < recipe->num_steps; s++)
         turns |= bs_algorithm_of(&recipe->steps[s])->prepare_model != NULL;
     return turns;
+}
+
+bool bs_recipe_drops_codes(const struct bs_recipe *recipe)
+{
+    bool drops = false;
+    for (int s = 0; s < recipe->num_steps; s++)
+        drops |= bs_algorithm_of(&recipe->steps[s])->without_codes;
+    return drops;
 }
 
 enum bs_calibrate_on bs_recipe_authors_choice(const struct bs_recipe *recipe, int step)

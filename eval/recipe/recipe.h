@@ -116,6 +116,9 @@ bool bs_recipe_spans_tokens(const struct bs_recipe *recipe);
 /* Whether a step changes the basis of the residual stream. */
 bool bs_recipe_turns(const struct bs_recipe *recipe);
 
+/* Whether a step may round weights in a basis that no file has: bs_algorithm.without_codes. */
+bool bs_recipe_drops_codes(const struct bs_recipe *recipe);
+
 /* Whether weights of any place are rounded by importance from the calibration. */
 bool bs_recipe_weighs(const struct bs_recipe *recipe);
 

@@ -379,7 +379,8 @@ static enum bs_status round_linear(const struct applying *at, const struct bs_ch
                                 : bs_algorithm_of(step)->quantize(step->options, &job, slot, err);
     if (status)
         return bs_fail_within(err, "%s", linear->name);
-    bs_codes_decode(&linear->codes, linear->weight);
+    if (linear->codes.codes)
+        bs_codes_decode(&linear->codes, linear->weight);
     linear->seconds = bs_seconds() - start;
     return BS_OK;
 }

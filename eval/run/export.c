@@ -111,6 +111,10 @@ static enum bs_status choose_recipe(struct exporting *e, struct bs_error *err)
             "'%s' turns the model's channels, some of them online: no layout has a place "
             "for that",
             found->recipe_label);
+    if (bs_recipe_drops_codes(e->recipe))
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "'%s' rounds linears in bases of their own: no layout has a place for these",
+                       found->recipe_label);
     return name_id(e, found, err);
 }
 

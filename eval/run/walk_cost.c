@@ -182,6 +182,16 @@ static double codes_bytes(const struct bs_architecture *a, const struct bs_recip
     return most * bs_most_weights(a);
 }
 
+/* What the hooks say they hold, of the most demanding recipe. */
+static double hooks_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                          int num_recipes)
+{
+    double most = 0;
+    for (int i = 0; i < num_recipes; i++)
+        raise_to(&most, bs_walk_own_cost(walk, recipes[i]).bytes);
+    return most;
+}
+
 /* A block to rewrite, statistics and working memory of the most demanding recipe: one is quantized
  * at a time. */
 static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
@@ -208,7 +218,7 @@ static double quantizing_bytes(const struct bs_walk *walk, const struct bs_recip
     if (!needed) /* linears of one tensor are looked at together */
         return bytes +
                (stored->fused_qkv || stored->fused_gate_up || stored->fused_shared ? linears : 0);
-    bytes += linears + widest * widest * sizeof(float);
+    bytes += linears + widest * widest * sizeof(float) + hooks_bytes(walk, recipes, num_recipes);
     bytes += statistics.shared.memory + statistics.shared.derived + statistics.own.memory;
     return bytes + (walk->scratch ? 0 : streams);
 }
@@ -537,6 +547,7 @@ static void add_layer_cost(const struct bs_recipe *recipe, struct bs_extent *ext
         own.weights += bs_block_weights(extent->architecture, layer);
     cost->flops += times * own.flops;
     cost->weights += times * own.weights;
+    raise_to(&cost->bytes, own.bytes);
     extent->weights = NULL;
     extent->sites = NULL;
 }

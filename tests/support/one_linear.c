@@ -70,7 +70,10 @@ void solve_by(struct problem *p, const char *chain, const char *settings)
     recipe_build(&p->recipe, chain, settings);
     if (try_quantize(p, &err))
         fail_msg("%s %s: %s", chain, settings, err.message);
-    bs_codes_decode(&linear_of(p)->codes, p->decoded);
+    if (linear_of(p)->codes.codes)
+        bs_codes_decode(&linear_of(p)->codes, p->decoded);
+    else
+        memcpy(p->decoded, p->weight, sizeof p->decoded);
 }
 
 void problem_release(struct problem *p)

@@ -201,6 +201,27 @@ static void functions_of_a_double(void **state)
     }
 }
 
+static void sine_and_cosine_of_turns(void **state)
+{
+    (void)state;
+    double worst = 0;
+    uint64_t seed = 9;
+    mpfr_t argument;
+    mpfr_init2(argument, 53);
+    for (int i = 0; i < DRAWS; i++) {
+        double x = ((double)(draw(&seed) >> 11) * 0x1p-53 - 0.5) * (i % 2 ? 2 : 1e6), sine, cosine;
+        bs_sin_cos_of_turns(x, &sine, &cosine);
+        mpfr_set_d(argument, x, MPFR_RNDN);
+        mpfr_sinu(exact, argument, 1, MPFR_RNDN);
+        worst = fmax(worst, double_error(sine));
+        mpfr_cosu(exact, argument, 1, MPFR_RNDN);
+        worst = fmax(worst, double_error(cosine));
+    }
+    mpfr_clear(argument);
+    print_message("sine and cosine of turns: %.3f ulp\n", worst);
+    assert_true(worst <= 2);
+}
+
 /* --- powers --- */
 
 static double power_error(float x, float y)
@@ -261,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_of_a_float),
         cmocka_unit_test(functions_of_a_double),
+        cmocka_unit_test(sine_and_cosine_of_turns),
         cmocka_unit_test(powers),
         cmocka_unit_test(powers_of_ten),
     };

@@ -19,6 +19,7 @@ static const char *const grid_words[] = {"gptq",
                                          "bitsandbytes",
                                          "kivi",
                                          "kvquant",
+                                         "quip",
                                          "auto",
                                          NULL};
 static const char *const group_words[] = {"channel", "tensor", NULL};
@@ -77,6 +78,9 @@ static struct params params_of(const struct bs_whole *opt, float scale, float in
     } else if (opt->zero_point == ZERO_FLOAT && has_zero_point(opt)) {
         params.first = 0;
         params.zero = zero_code;
+    } else if (bs_grid_rules[opt->grid].halves) {
+        params.first = 0;
+        params.zero = (float)bs_whole_maxq(opt) / 2;
     } else if (adds_zero(opt)) {
         params.zero = zero_code - (float)bs_whole_middle(opt);
     } else if (has_zero_point(opt)) {
@@ -207,7 +211,8 @@ static enum bs_status int_lay(const void *options, int out, int in, struct bs_co
     int in_row = (in + group - 1) / group;
     double groups = tensor ? 1 : (double)out * in_row;
     const struct bs_grid_rule *rule = &bs_grid_rules[opt->grid];
-    bool divides = opt->bits > 1 && !rule->multiplies && !rule->shifts && !adds_zero(opt);
+    bool divides =
+        opt->bits > 1 && !rule->multiplies && !rule->shifts && !rule->halves && !adds_zero(opt);
     *layout = (struct bs_code_layout){
         .out = out,
         .in = in,
@@ -219,6 +224,7 @@ static enum bs_status int_lay(const void *options, int out, int in, struct bs_co
         .tensor_bytes = tensor ? sizeof(struct params) : 0,
         .bits = (double)out * in * opt->bits + groups * (SCALE_BITS + zero_point_bits(opt)),
         .group_index = true,
+        .halves = opt->bits > 1 && rule->halves,
         .free_zero = opt->bits > 1 && !tensor && adds_zero(opt) && opt->zero_point == ZERO_FLOAT,
         .whole_numbers = divides};
     return BS_OK;
@@ -394,7 +400,7 @@ const struct bs_format bs_format_int = {
                .reference = "IST-DASLab/gptq quant.py; mit-han-lab/llm-awq quantizer.py; "
                             "mit-han-lab/smoothquant fake_quant.py; compressed-tensors; "
                             "intel/auto-round; pytorch/ao; mobiusml/hqq; bitsandbytes; "
-                            "jy-yuan/KIVI; SqueezeAILab/KVQuant",
+                            "jy-yuan/KIVI; SqueezeAILab/KVQuant; Cornell-RelaxML/QuIP",
                .options_size = sizeof(struct bs_whole),
                .options = int_options},
     .family = BS_FAMILY_INT,

@@ -143,6 +143,12 @@ static float kvquant_inverse(const struct bs_whole *opt, float low, float high)
     return isfinite(inverse) ? inverse : 1;
 }
 
+static float quip_scale(const struct bs_whole *opt, float low, float high)
+{
+    float scale = (high - low) / (float)bs_whole_maxq(opt);
+    return scale > 0 ? scale : FLT_MIN;
+}
+
 static void own_range(const struct bs_whole *opt, float *low, float *high)
 {
     (void)opt, (void)low, (void)high;
@@ -150,25 +156,27 @@ static void own_range(const struct bs_whole *opt, float *low, float *high)
 
 const struct bs_grid_rule bs_grid_rules[] = {
     [GRID_GPTQ] = {ASYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC_AUTO, false, false, false,
-                   gptq_range, gptq_scale, NULL},
+                   false, gptq_range, gptq_scale, NULL},
     [GRID_AWQ] = {ASYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC_AUTO, false, false, false,
-                  absmax_range, absmax_scale, NULL},
+                  false, absmax_range, absmax_scale, NULL},
     [GRID_SMOOTHQUANT] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC, false, false, false,
-                          absmax_range, absmax_scale, NULL},
+                          false, absmax_range, absmax_scale, NULL},
     [GRID_COMPRESSED_TENSORS] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC_AUTO, false,
-                                 true, false, zero_range, compressed_tensors_scale, NULL},
+                                 true, false, false, zero_range, compressed_tensors_scale, NULL},
     [GRID_AUTO_ROUND] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT16, SYMMETRIC_AUTO, false, false,
-                         false, zero_range, auto_round_scale, NULL},
+                         false, false, zero_range, auto_round_scale, NULL},
     [GRID_TORCHAO] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC_AUTO, true, false, false,
-                      zero_range, torchao_scale, NULL},
+                      false, zero_range, torchao_scale, NULL},
     [GRID_TORCHAO_NO_CLIPPING] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC_AUTO, true,
-                                  false, false, zero_range, torchao_no_clipping_scale, NULL},
-    [GRID_HQQ] = {ASYMMETRIC, ZERO_FLOAT, SCALES_FLOAT32, ASYMMETRIC, true, true, false, own_range,
-                  NULL, hqq_inverse},
+                                  false, false, false, zero_range, torchao_no_clipping_scale, NULL},
+    [GRID_HQQ] = {ASYMMETRIC, ZERO_FLOAT, SCALES_FLOAT32, ASYMMETRIC, true, true, false, false,
+                  own_range, NULL, hqq_inverse},
     [GRID_BITSANDBYTES] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC, true, false, false,
-                           nonzero_range, bitsandbytes_scale, bitsandbytes_inverse},
-    [GRID_KIVI] = {ASYMMETRIC, ZERO_FLOAT, SCALES_FLOAT16, ASYMMETRIC, false, false, true,
+                           false, nonzero_range, bitsandbytes_scale, bitsandbytes_inverse},
+    [GRID_KIVI] = {ASYMMETRIC, ZERO_FLOAT, SCALES_FLOAT16, ASYMMETRIC, false, false, true, false,
                    own_range, kivi_scale, NULL},
-    [GRID_KVQUANT] = {ASYMMETRIC, ZERO_FLOAT, SCALES_FLOAT32, ASYMMETRIC, true, true, false,
+    [GRID_KVQUANT] = {ASYMMETRIC, ZERO_FLOAT, SCALES_FLOAT32, ASYMMETRIC, true, true, false, false,
                       own_range, NULL, kvquant_inverse},
+    [GRID_QUIP] = {SYMMETRIC, ZERO_INTEGER, SCALES_FLOAT32, SYMMETRIC, false, false, false, true,
+                   absmax_range, quip_scale, NULL},
 };

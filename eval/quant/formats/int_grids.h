@@ -36,6 +36,9 @@
  * kvquant      SqueezeAILab/KVQuant quant_fn_zp. Asymmetric; values are multiplied by maxq / (hi -
  *              lo), the zero point is any number (with zero_point: integer their `clamp`), and is
  *              added before rounding. A group of equal values stays as it is; there it becomes 0.
+ * quip         Cornell-RelaxML/QuIP quant.py, qfn b. Symmetric: as many levels above 0 as below,
+ *              and none of them 0: (2 code / maxq - 1) max |x|. Theirs has 2.4 times the root of
+ *              the mean of x^2 for max |x|: range rms, with group_size: tensor.
  *
  * zero_point: float does the last for the other grids. A code of 1 bit is a sign, + of 0, times the
  * mean |x|, whatever the grid. `scales` is what the scale, and a zero point that is any number, are
@@ -58,6 +61,7 @@ enum {
     GRID_BITSANDBYTES,
     GRID_KIVI,
     GRID_KVQUANT,
+    GRID_QUIP,
     GRID_AUTO
 };
 enum { ASYMMETRIC, SYMMETRIC, SYMMETRIC_AUTO };
@@ -89,6 +93,7 @@ struct bs_grid_rule {
     bool multiplies;                   /* by 1 / scale */
     bool adds;                         /* the zero point, before rounding */
     bool shifts;                       /* the lowest value is kept in place of a zero point */
+    bool halves;                       /* 0 is midway between the two middle levels */
     void (*range)(const struct bs_whole *opt, float *low, float *high);
     float (*scale)(const struct bs_whole *opt, float low, float high);
     float (*inverse)(const struct bs_whole *opt, float low, float high); /* or else by 1 / scale */

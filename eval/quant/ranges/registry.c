@@ -14,6 +14,7 @@
     X(histogram_mse)                                                                               \
     X(moving_average)                                                                              \
     X(histogram)                                                                                   \
+    X(rms)                                                                                         \
     BS_MORE_RANGES(X)
 
 #define DECLARE(r) extern const struct bs_range bs_range_##r;
