@@ -137,7 +137,7 @@ duplicate key
 unknown name
 8s/rtn/rnt/ => 8:16: algorithm is 'rnt', expected rtn, gptq, .* \(did you mean 'rtn'\?\)
 10s/awq/awk/ => 10:24: algorithm is 'awk', expected .* \(did you mean 'awq'\?\)
-10s/awq/spqr/ => 10:24: algorithm is 'spqr', expected rtn, gptq, gptaq, ldlq, awq, hqq, smoothquant, quarot or outliers$
+10s/awq/spqr/ => 10:24: algorithm is 'spqr', expected rtn, gptq, gptaq, ldlq, quip, awq, hqq, smoothquant, quarot or outliers$
 13s/pareto/paretto/ => 13:10: chart is 'paretto', expected .* \(did you mean 'pareto'\?\)
 9s/channel/row/ => 9:36: group_size is 'row', expected channel, tensor or
 what does not go together

@@ -25,7 +25,7 @@
 #include "tests/support/recipes.h"
 #include "tests/support/values.h"
 
-enum { WIDEST = 64, MOST_RIDERS = 48 };
+enum { WIDEST = 64, MOST_RIDERS = 64 };
 
 static json_t *rows;
 

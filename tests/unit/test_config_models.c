@@ -198,7 +198,8 @@ static void test_errors_of_expected(void **state)
         "evaluation: {perplexity: [{text: e.txt}]}\n"
         "sweep: [{algorithm: rnt, weights: {bits: 4}}]\n"
         "expected: [{source: s, text: e, values: {b: {x: y}}}, {}]\n",
-        "3:21: error: algorithm is 'rnt', expected rtn, gptq, gptaq, ldlq, awq, hqq, smoothquant, "
+        "3:21: error: algorithm is 'rnt', expected rtn, gptq, gptaq, ldlq, quip, awq, hqq, "
+        "smoothquant, "
         "quarot or outliers (did you mean 'rtn'?)\n"
         "4:55: error: source is missing, expected where the figures were published\n"
         "4:55: error: text is missing, expected the name of an evaluation text\n"
