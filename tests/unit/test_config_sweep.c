@@ -113,7 +113,8 @@ static void test_errors_of_grids(void **state)
             ":7:22: error: bits is '0', expected a whole number from 1 to 8, or 16",
             ":7:29: error: unknown key 'groupsize', expected format, range, bits, group_size, ",
             ":7:45: error: grid is nothing, expected gptq, awq, smoothquant, compressed_tensors, "
-            "auto_round, torchao, torchao_no_clipping, hqq, bitsandbytes, kivi, kvquant or auto",
+            "auto_round, torchao, torchao_no_clipping, hqq, bitsandbytes, kivi, kvquant, quip or "
+            "auto",
             ":8:5: error: unknown key 'bits', expected algorithm, model, weights, activations, "
             "kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha; it belongs "
             "under weights",
@@ -125,7 +126,7 @@ static void test_errors_of_grids(void **state)
             "activations, kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha; "
             "it is an option of "
             "gptq and "
-            "gptaq and ldlq, which this grid "
+            "gptaq and ldlq and quip, which this grid "
             "does not name",
             ":11:5: error: unknown key 'alhpa', expected algorithm, model, weights, activations, "
             "kv_cache, except, sensitivity, budget, calibrate_on, compute or alpha (did you mean "
