@@ -3,6 +3,7 @@
  * each has an x of its own. */
 #include "eval/report/chart_xy.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -171,8 +172,9 @@ static enum bs_status find_columns(const struct bs_plot *plot, struct xy *xy, st
         plot->how->panels ? bs_strdup(plot->how->panels) : with_subjects(plot, xy, "", asked);
     char *lines = panels ? with_subjects(plot, xy, asked, panels) : NULL;
     xy->lines.by_recipe = !plot->how->lines;
-    xy->lines.by_cache =
-        !strcmp(xy->axes.x.name, BS_KV_BITS) || !strcmp(xy->axes.x.name, "kv_code_bits");
+    const char *x = xy->axes.x.name;
+    assert(x);
+    xy->lines.by_cache = !strcmp(x, BS_KV_BITS) || !strcmp(x, "kv_code_bits");
     enum bs_status status = lines ? BS_OK : bs_fail_memory(err);
     if (!status)
         status = bs_columns_parse(panels, plot->results, &xy->panels.columns, err);
