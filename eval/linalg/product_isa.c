@@ -8,8 +8,9 @@
 
 /* Tiles have at most ROWS rows and NV vectors of columns; UNROLLED steps are made at a time. What
  * already stands as a tile reads it is not packed where it would be read too seldom: A for
- * FEW_COLUMNS columns of B or fewer, B for FEW_TILES tiles or, where its rows are NEAR each other,
- * SOME_TILES. Where rows are a multiple of SAME_SET apart their lines have to share one set of the
+ * FEW_COLUMNS columns of B or fewer, B for FEW_TILES tiles or, where its rows are so NEAR each
+ * other that the lines of a panel do not drive each other out of the first cache, SOME_TILES.
+ * Where rows are a multiple of SAME_SET apart their lines have to share one set of the
  * first cache, of no more than 8: a tile then reads half as many. Where C has LARGE elements
  * and more, and tiles are so fast that its way from memory and back would count, several blocks of
  * k, a CHUNK, are added up before it is touched again, and it is stored past the caches. */
@@ -20,7 +21,7 @@ enum { ROWS = 14, UNROLLED = 4, CHUNK = 4 * BLOCK };
 enum { ROWS = 6, UNROLLED = BS_ISA ? 4 : 1, CHUNK = BLOCK };
 #endif
 enum { LARGE = 1 << 22 };
-enum { FEW_COLUMNS = 128, FEW_TILES = 3, SOME_TILES = 24, NEAR = 1024, SAME_SET = 1024 };
+enum { FEW_COLUMNS = 128, FEW_TILES = 3, SOME_TILES = 24, NEAR = 128, SAME_SET = 1024 };
 _Static_assert((int)COLUMNS <= (int)BS_PRODUCT_MOST_COLUMNS && (int)W <= (int)BS_PRODUCT_BEYOND,
                "a room is large enough for a level's panels");
 
