@@ -297,10 +297,12 @@ static enum bs_status ask_alone(struct asking *a, const struct bs_item *item, in
         status =
             answer ? bs_request_add(&a->requests, &a->rules, "", answer, err) : bs_fail_memory(err);
         bs_free(answer);
-        if (!status) {
-            a->requests.rows[a->requests.count - 1].item = i;
-            a->requests.rows[a->requests.count - 1].choice = k;
-        }
+        if (status)
+            return status;
+        struct bs_request *row = &a->requests.rows[a->requests.count - 1];
+        row->item = i;
+        row->choice = k;
+        row->unconditional = true;
     }
     return status;
 }

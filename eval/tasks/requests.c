@@ -185,8 +185,7 @@ enum bs_status bs_request_add(struct bs_requests *r, const struct bs_request_rul
                                            .length = (int)(whole.count - cut) - 1,
                                            .own = first,
                                            .first = first,
-                                           .cut = (int)cut,
-                                           .unconditional = !*context};
+                                           .cut = (int)cut};
     return BS_OK;
 }
 

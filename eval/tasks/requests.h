@@ -17,8 +17,8 @@ struct bs_request {
     int suffix; /* predictions from here on are of what tells an item's answers apart; -1 = none */
     int cut;    /* ids of the context that did not fit in front */
     int item, choice;
-    bool unconditional;
-    int span; /* filled as they are laid out: of the windows' spans */
+    bool unconditional; /* asked beside the item's own requests, for acc_mutual_info */
+    int span;           /* filled as they are laid out: of the windows' spans */
 };
 
 /* Requests on their way to windows; starts as {0}. */

@@ -101,6 +101,41 @@ def write_inputs(folder, model, count, shots, bos, mutual):
                    "\n  layer_error: {windows: 0}\nsweep:\n  - {algorithm: rtn, weights: {bits: 8, group_size: 128}}\n")
 
 
+def sharing(model_args):
+    """The harness's own hf model, whose forward pass takes what the answers of an item begin with once: their keys and
+    values are kept, and logits are those of the last tokens alone, from the end of what is shared on. Tokens, the cut,
+    log_softmax and what is summed are the harness's. For batches of 1."""
+    import copy
+
+    import torch
+    from lm_eval.models.huggingface import HFLM
+
+    class Sharing(HFLM):
+        def _loglikelihood_tokens(self, requests, **rest):
+            self.shared, self.kept = {}, {}
+            rows = [(request[1] + request[2])[-(self.max_length + 1):][:-1] for request in requests]
+            for first in range(0, len(rows), self.together):
+                group = range(first, min(first + self.together, len(rows)))
+                most = min(len(rows[r]) - len(requests[r][2]) for r in group) # all that is scored lies behind
+                same = next((k for k in range(most) if any(rows[r][k] != rows[first][k] for r in group)), most)
+                for r in group:
+                    self.shared[tuple(rows[r])] = same
+            return super()._loglikelihood_tokens(requests, **rest)
+
+        def _model_call(self, inps, attn_mask=None, labels=None):
+            row = inps[0].tolist()
+            same = self.shared[tuple(row)]
+            with torch.no_grad():
+                if self.together == 1 or same == 0:
+                    return self.model(inps, logits_to_keep=len(row) - same).logits
+                key = tuple(row[:same])
+                if key not in self.kept:
+                    self.kept[key] = self.model(inps[:, :same], use_cache=True, logits_to_keep=1).past_key_values
+                return self.model(inps[:, same:], past_key_values=copy.deepcopy(self.kept[key]), use_cache=True).logits
+
+    return Sharing(**model_args, device="cpu", batch_size=1)
+
+
 def score(arguments):
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -114,12 +149,15 @@ def score(arguments):
         model += f",softmax_dtype={arguments.softmax_dtype}"
     if arguments.bos != "tokenizer":
         model += f",add_bos_token={arguments.bos == 'yes'}"
+    hf = sharing(dict(pair.split("=") for pair in model.split(","))) if arguments.share else "hf"
     manager = TaskManager(include_path=folder, include_defaults=False)
     out = {"lm_eval": lm_eval.__version__, "items": arguments.items, "bos": arguments.bos, "tasks": {}}
     for kind in KINDS:
         for n in shots:
+            if arguments.share:
+                hf.together = {"endings": 4, "lastword": 1, "cloze": 2}[kind]
             start, busy = time.perf_counter(), time.process_time()
-            result = lm_eval.simple_evaluate(model="hf", model_args=model, tasks=[f"bs_{kind}"], num_fewshot=n, device="cpu",
+            result = lm_eval.simple_evaluate(model=hf, model_args=model, tasks=[f"bs_{kind}"], num_fewshot=n, device="cpu",
                                              batch_size=arguments.batch, limit=arguments.items, task_manager=manager,
                                              log_samples=True, bootstrap_iters=100)
             seconds, busy = time.perf_counter() - start, time.process_time() - busy
@@ -183,6 +221,8 @@ def main():
     one.add_argument("--batch", default=16, help="or auto")
     one.add_argument("--softmax-dtype", help="of log_softmax in lm-evaluation-harness: float64")
     one.add_argument("--mutual-information", action="store_true")
+    one.add_argument("--share", action="store_true", help="the computation of what the answers of an item begin with; not with "
+                     "--mutual-information")
     one.set_defaults(run=score)
     two = commands.add_parser("compare")
     two.add_argument("out")

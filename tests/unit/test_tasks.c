@@ -214,6 +214,30 @@ static void test_cloze(void **state)
     check_golden("cloze_5", "winogrande", folder_file(&folder, "cloze.jsonl"), "5");
 }
 
+/* An item may have no context: its answers then stand after the tokenizer's first token, as those
+ * that are asked without their context do. Figures of lm-evaluation-harness. */
+static void test_no_context(void **state)
+{
+    (void)state;
+    struct asked asked = {0};
+    struct bs_evaluation_source source = source_of("endings", NULL);
+    const json_t *rows = json_object_get(json_object_get(golden, "no_context"), "answers");
+    char *items = json_dumps(json_object_get(json_object_get(golden, "no_context"), "items"), 0);
+    folder_write_text(&folder, "none.json", items);
+    free(items);
+    source.items = folder_file(&folder, "none.json");
+    ask(&source, "0", true, &asked);
+    assert_int_equal(asked.answers.count, 5);
+    for (int i = 0; i < asked.answers.count; i++) {
+        const struct bs_answer *row = &asked.answers.rows[i];
+        int choices = bs_answers_of_item(&asked.answers, i - row->choice);
+        check_answer(row, json_array_get(rows, (size_t)row->item), choices);
+        if (row->item == 1)
+            assert_memory_equal(&row->log_likelihood, &row->unconditional, sizeof(double));
+    }
+    asked_release(&asked);
+}
+
 /* ---- rows that share ---- */
 
 /* The same bits, whether answers share what stands before them or each goes alone, in a window of
@@ -371,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_cloze),           cmocka_unit_test(test_sharing),
         cmocka_unit_test(test_sharing_a_scale), cmocka_unit_test(test_suffix),
         cmocka_unit_test(test_suffix_cut),      cmocka_unit_test(test_text_digest),
+        cmocka_unit_test(test_no_context),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
