@@ -182,6 +182,14 @@ static enum bs_status join_path(struct bs_load *load, char **path)
     return joined ? BS_OK : bs_fail_memory(load->err);
 }
 
+/* What is wrong with a task's own file, each error of it as an error of the place that names it. */
+static void add_lines(struct bs_report *report, const struct bs_yaml_node *at, char *lines)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        bs_report_add(report, at->line, at->column, "task: %s", line);
+}
+
 /* The task that the entry names: a built-in one, or a file with its record. A config that a result
  * file holds stands elsewhere: what its record says is not asked for there. */
 static enum bs_status find_task(struct bs_load *load, const struct bs_yaml_node *node,
@@ -209,7 +217,7 @@ static enum bs_status find_task(struct bs_load *load, const struct bs_yaml_node 
         path ? bs_task_read(path, &entry->own_task, &why) : bs_fail_memory(load->err);
     bs_free(path);
     if (status && status != BS_ENOMEM)
-        bs_report_add(load->report, at->line, at->column, "task: %s", why.message);
+        add_lines(load->report, at, why.message);
     entry->task = entry->own_task;
     return status == BS_ENOMEM ? bs_fail_memory(load->err) : BS_OK;
 }

@@ -219,6 +219,15 @@ a calibration text too short|2s/calibration\.txt/short.txt/|calibration: short\.
 random windows of a text too short|2s/calibration\.txt/short.txt, sampling: gptq/|calibration: short\.txt has [0-9]+ tokens, too short for random windows of 64
 EOF
 
+# Each error of an own task's file is a line, as those of the config itself are.
+own_task() {
+    printf 'kind: choice\nitem: items.jsonl\nkontext: "{q}"\n' >task.yaml
+    sed 's/^  perplexity:/  tasks: [{task: task.yaml}]\n&/' good.yaml >bad.yaml
+    refused "^bad\.yaml:4:18: error: task: task\.yaml:2:1: error: unknown key 'item', .*mean 'items'" \
+        "^bad\.yaml:4:18: error: task: task\.yaml:3:1: error: unknown key 'kontext', .*mean 'context'"
+}
+check "two errors in an own task" own_task
+
 # ---- what no place of the model has: told with the place in the config ----
 
 while IFS='|' read -r name edit message; do

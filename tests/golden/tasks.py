@@ -116,7 +116,7 @@ def sharing(model_args):
             rows = [(request[1] + request[2])[-(self.max_length + 1):][:-1] for request in requests]
             for first in range(0, len(rows), self.together):
                 group = range(first, min(first + self.together, len(rows)))
-                most = min(len(rows[r]) - len(requests[r][2]) for r in group) # all that is scored lies behind
+                most = min(len(rows[r]) - len(requests[r][2]) for r in group) # all that is scored comes after it
                 same = next((k for k in range(most) if any(rows[r][k] != rows[first][k] for r in group)), most)
                 for r in group:
                     self.shared[tuple(rows[r])] = same
@@ -139,6 +139,7 @@ def sharing(model_args):
 def score(arguments):
     import lm_eval
     from lm_eval.tasks import TaskManager
+    from lm_eval.utils import simple_parse_args_string
 
     folder = os.path.dirname(os.path.abspath(arguments.out))
     shots = [int(n) for n in arguments.shots.split(",")]
@@ -149,7 +150,7 @@ def score(arguments):
         model += f",softmax_dtype={arguments.softmax_dtype}"
     if arguments.bos != "tokenizer":
         model += f",add_bos_token={arguments.bos == 'yes'}"
-    hf = sharing(dict(pair.split("=") for pair in model.split(","))) if arguments.share else "hf"
+    hf = sharing(simple_parse_args_string(model)) if arguments.share else "hf"
     manager = TaskManager(include_path=folder, include_defaults=False)
     out = {"lm_eval": lm_eval.__version__, "items": arguments.items, "bos": arguments.bos, "tasks": {}}
     for kind in KINDS:
