@@ -64,11 +64,16 @@ static void judge_loss(const struct field *field, struct candidate *own)
              known ? "loses more than" : "not known to lose no more than", scale * field->limit);
 }
 
+/* Two standard errors of the difference of both losses, as if they were of different texts. */
+static double noise_of(const struct candidate *a, const struct candidate *b)
+{
+    return 2 * sqrt(a->se * a->se + b->se * b->se);
+}
+
 /* Whether `other` leaves no reason to take `own`; not known to where an error is not known. */
 static bool beats(const struct candidate *other, const struct candidate *own)
 {
-    double noise = 2 * sqrt(own->se * own->se + other->se * other->se);
-    double better = own->loss - other->loss;
+    double noise = noise_of(own, other), better = own->loss - other->loss;
     if (isnan(noise))
         return false;
     return (other->bytes <= own->bytes && better > noise) ||
@@ -229,18 +234,27 @@ static void add_headings(struct bs_sheet *sheet, bool for_programs, bool of_item
         bs_sheet_keep(sheet, j);
 }
 
-/* Those that hold come first; which of them it is. */
+/* Those that hold come first; which of them it is: the smallest where a limit says how much may be
+ * lost, else what loses least, and then the smallest that is not known to lose more. */
 static void add_recommendation(struct bs_sheet *sheet, const struct field *field, int holding)
 {
-    int best = 0;
+    const struct candidate *all = field->candidates;
+    int best = 0, smallest = 0;
     for (int i = 1; i < holding && !isfinite(field->limit); i++)
-        if (field->candidates[i].loss < field->candidates[best].loss)
+        if (all[i].loss < all[best].loss)
             best = i;
-    if (holding)
-        bs_sheet_note(sheet, "recommended: %s, %s of what holds", field->candidates[best].row.label,
-                      isfinite(field->limit) ? "the smallest" : "which loses least");
-    else
+    while (smallest < best &&
+           !(all[smallest].loss - all[best].loss <= noise_of(&all[smallest], &all[best])))
+        smallest++;
+    if (!holding)
         bs_sheet_note(sheet, "none of %d holds", field->count);
+    else if (isfinite(field->limit))
+        bs_sheet_note(sheet, "recommended: %s, the smallest of what holds", all[best].row.label);
+    else
+        bs_sheet_note(sheet, "recommended: %s, which loses least of what holds%s%s%s",
+                      all[best].row.label, smallest == best ? "" : "; ",
+                      smallest == best ? "" : all[smallest].row.label,
+                      smallest == best ? "" : " is the smallest that is not known to lose more");
     bs_sheet_note(sheet, "\xc2\xb1 is one standard error of the paired difference to the "
                          "unquantized model; to hold a limit a loss keeps two of them from it");
 }

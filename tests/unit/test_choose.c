@@ -101,6 +101,7 @@ static void test_front(void **state)
     assert_holds(text, "| larger | four is smaller and loses 0.05 less |");
     assert_holds(text, "| failed | failed |");
     assert_holds(text, "recommended: four, which loses least of what holds");
+    assert_null(strstr(text, "is the smallest that"));
     free(text);
 }
 
@@ -117,6 +118,14 @@ static void test_limits(void **state)
     assert_holds(text, "| three | 3 bits |");
     assert_holds(text, "recommended: small,");
     free(text);
+    /* four loses 0.1 less than three, of errors of 0.09: which of them loses less is not known */
+    values[5][2] = value_row("perplexity_delta", 0.9, 0.09);
+    text = choose(&(struct bs_choice_limits){.memory = 4e9}, NULL, BS_TABLE_MARKDOWN, &held);
+    assert_holds(text, "recommended: four, which loses least of what holds; three is the smallest "
+                       "that is not known to lose more");
+    assert_null(strstr(text, "small is the smallest"));
+    free(text);
+    values[5][2] = value_row("perplexity_delta", 0.25, 0.05);
     /* 6 % of 20 is 1.2: three keeps two standard errors from it, three alike does not, and three
      * worse is over it by more than as much */
     text = choose(&(struct bs_choice_limits){.max_delta = 0.06, .is_relative = true}, NULL,
