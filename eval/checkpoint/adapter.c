@@ -273,6 +273,11 @@ static enum bs_status add_tensor(struct adapting *to, const struct bs_entry *ent
         return fail_place(entry, "has no lora_B beside it", err);
     if (!pair.base)
         return fail_place(entry, "is of a linear that the base does not have", err);
+    if (pair.base->tensor.coded && *pair.base->tensor.coded->inputs.setting)
+        return fail_place(entry,
+                          "is of a linear whose inputs the base quantizes, which the adapter "
+                          "reads as they are",
+                          err);
     return add_pair(to->path, to->config, &pair, &to->made, err);
 }
 

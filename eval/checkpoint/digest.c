@@ -97,10 +97,14 @@ static void digest_add_all(const struct digest_work *work, struct bs_digest_stat
     for (size_t i = 0; i < work->num_pieces; i++) {
         const struct piece *piece = &work->pieces[i];
         const struct bs_tensor *tensor = &piece->entry->tensor;
-        char text[BS_SCHEME_BYTES + 160], shape[128];
+        char text[2 * BS_SCHEME_BYTES + 240], shape[128];
         bs_shape_print(tensor->rank, tensor->shape, shape, sizeof shape);
-        snprintf(text, sizeof text, "%s %s",
-                 tensor->coded ? tensor->coded->scheme : piece->entry->dtype, shape);
+        int used = snprintf(text, sizeof text, "%s %s",
+                            tensor->coded ? tensor->coded->scheme : piece->entry->dtype, shape);
+        const struct bs_coded_inputs *inputs = tensor->coded ? &tensor->coded->inputs : NULL;
+        if (inputs && *inputs->setting)
+            snprintf(text + used, sizeof text - (size_t)used, ", inputs %s, %.9g, %.9g",
+                     inputs->setting, (double)inputs->scale, (double)inputs->zero);
         /* the zero bytes after both keep one tensor's text apart from the next */
         if (!i || piece->entry != work->pieces[i - 1].entry) {
             bs_digest_add(digest, tensor->name, strlen(tensor->name) + 1);

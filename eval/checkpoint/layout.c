@@ -237,6 +237,33 @@ enum bs_status bs_assembly_need(const struct bs_assembly *assembly, const char *
     return BS_OK;
 }
 
+enum bs_status bs_assembly_number(const struct bs_assembly *assembly, const char *module,
+                                  const char *ending, const char *dtypes, float *value,
+                                  struct bs_error *err)
+{
+    const struct bs_entry *entry = bs_assembly_find(assembly, module, ending);
+    const int64_t one[] = {1};
+    int rank = entry && entry->tensor.rank == 0 ? 0 : 1;
+    if (bs_assembly_need(assembly, module, ending, dtypes, rank, one, &entry, err))
+        return err->status;
+    if (!strcmp(entry->dtype, "I8"))
+        *value = (float)*(const signed char *)entry->tensor.data;
+    else
+        bs_tensor_read(&entry->tensor, 0, 1, value);
+    return BS_OK;
+}
+
+enum bs_status bs_assembly_scale(const struct bs_assembly *assembly, const char *module,
+                                 const char *ending, float *value, struct bs_error *err)
+{
+    if (bs_assembly_number(assembly, module, ending, "F32 BF16 F16", value, err))
+        return err->status;
+    return *value > 0
+               ? BS_OK
+               : bs_fail(err, BS_EDATA, "%s: tensor '%.200s%s' is %g, expected a number above 0",
+                         assembly->place, module, ending, (double)*value);
+}
+
 /* --- putting together --- */
 
 enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module, const char *ending,
@@ -278,16 +305,6 @@ void bs_assembly_drop(struct bs_assembly *assembly, const struct bs_entry *entry
 {
     if (entry)
         assembly->entries->items[entry - assembly->entries->items].spent = true;
-}
-
-enum bs_status bs_assembly_note_inputs(struct bs_assembly *assembly, const char *how,
-                                       struct bs_error *err)
-{
-    return bs_lines_add(assembly->notices, err,
-                        "where this model is served, inputs of its linears are quantized too (%s); "
-                        "measured is the model with its weights alone: `activations` of a recipe "
-                        "quantizes inputs",
-                        how);
 }
 
 /* Makes what the tensor is the first of, where its name ends as one of the layout's. */

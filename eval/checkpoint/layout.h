@@ -91,10 +91,15 @@ enum bs_status bs_assembly_put(struct bs_assembly *assembly, const char *module,
  * NULL is passed over. What that leaves out is the layout's to say. */
 void bs_assembly_drop(struct bs_assembly *assembly, const struct bs_entry *entry);
 
-/* Adds to the notices that inputs of linears are quantized where such a model is served; `how` says
- * to what. */
-enum bs_status bs_assembly_note_inputs(struct bs_assembly *assembly, const char *how,
-                                       struct bs_error *err);
+/* The number in the tensor called `module` and `ending`, of one element of one of these dtypes,
+ * which must be there. BS_EDATA. */
+enum bs_status bs_assembly_number(const struct bs_assembly *assembly, const char *module,
+                                  const char *ending, const char *dtypes, float *value,
+                                  struct bs_error *err);
+
+/* The same of a scale of activations: a float above 0. */
+enum bs_status bs_assembly_scale(const struct bs_assembly *assembly, const char *module,
+                                 const char *ending, float *value, struct bs_error *err);
 
 /* Of the settings: a whole number between least and most, or `missing` where there is none or null
  * (of `missing` below `least`: BS_EDATA); a text; a truth value. */

@@ -24,6 +24,14 @@ struct bs_file_part {
     size_t bytes;
 };
 
+/* How the inputs of a linear are rounded before they meet its codes, where the checkpoint says it
+ * of every run of the model. */
+struct bs_coded_inputs {
+    char setting[BS_SCHEME_BYTES]; /* keys of activations in a config and their values, parted by
+                                      blanks: "format int bits 8 sharing token"; "": they are not */
+    float scale, zero;             /* of sharing: static. zero: the code that stands for 0 */
+};
+
 /* A matrix that stands in the file as codes, with what decodes them: what a reader, or a layout
  * (layout.h), puts in place of values that follow one another. The first member of a struct of
  * theirs, made once and read by parallel threads. */
@@ -34,6 +42,8 @@ struct bs_coded {
     struct bs_file_part parts[BS_MOST_PARTS]; /* where; data NULL after the last */
     const struct bs_gguf_type *blocks; /* where all of it is parts[0], row after row of whole blocks
                                           of this type; NULL: it is something else */
+
+    struct bs_coded_inputs inputs;
 
     /* Rows [first, first + count) as float32, [count][in]: what the layout's own library decodes
      * them to, to the bit. */

@@ -17,8 +17,8 @@
 const struct bs_config_key bs_config_keys[] = {
     {"model", "a folder or a hub name, a mapping with path and name, or a list of them",
      "Hugging Face models: each a folder, or org/name[@revision]; weights that are quantized "
-     "already, "
-     "see layout, are measured as they are, and a LoRA is merged into its base",
+     "already, see layout, are measured as they are, with inputs of linears quantized where the "
+     "files say so, and a LoRA is merged into its base",
      true},
     {"calibration", "a mapping, see calibration, or a list of them",
      "what the algorithms look at; a list within it is an axis: `seed: [0, 1, 2]` says how much of "

@@ -203,6 +203,11 @@ enum bs_status bs_export_places_list(const struct bs_export *export,
                                      struct bs_export_places *places, struct bs_error *err)
 {
     const struct bs_architecture *a = bs_model_architecture(export->model);
+    if (bs_model_quantizes_inputs(export->model))
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s: the model quantizes inputs of its linears in every run, which what is "
+                       "written would leave out; export the model that it was made from",
+                       bs_model_directory(export->model));
     size_t most = (size_t)bs_total_linears(a) + BS_NUM_OUTER;
     struct bs_stored_linear *list = bs_alloc(BS_MAX_SLOTS, sizeof *list);
     *places = (struct bs_export_places){.items = bs_calloc(most, sizeof *places->items)};

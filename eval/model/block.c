@@ -187,6 +187,7 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
             return err->status;
     }
     to->index = from->index;
+    to->own = from->own;
     memcpy(to->sites, from->sites, (size_t)from->program->num_values * sizeof *to->sites);
     for (int s = 0; s < from->program->num_slots; s++)
         if (copy_linear(&to->linears[s], &from->linears[s], err))
@@ -246,8 +247,19 @@ bool bs_block_view(const struct bs_block *block, struct bs_block *view)
 
 void bs_block_clear_sites(struct bs_block *block)
 {
-    for (int v = 0; v < block->program->num_values; v++)
+    for (int v = 0; v < block->program->num_values; v++) {
         block->sites[v].setting = NULL;
+        if (block->own)
+            block->sites[v] = block->own[v];
+    }
+}
+
+bool bs_block_fixes_inputs(const struct bs_block *block)
+{
+    bool any = false;
+    for (int v = 0; v < block->program->num_values && block->own; v++)
+        any |= block->own[v].setting && block->own[v].setting->sharing == BS_BY_STATIC;
+    return any;
 }
 
 enum bs_status bs_block_init_codes(struct bs_block *block, int slot,

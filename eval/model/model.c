@@ -270,6 +270,8 @@ enum bs_status bs_block_load(const struct bs_model *model, int index, struct bs_
     bs_block_place(model, index, place);
     for (int s = 0; s < block->program->num_slots; s++)
         load_linear(model, block, place, s);
+    block->own = model->own.layers ? model->own.layers[index] : NULL;
+    bs_block_clear_sites(block);
     for (int n = 0; n < BS_NUM_NORMS; n++)
         if (block->norms[n].width)
             load_block_norm(model, place, (enum bs_norm_place)n, &block->norms[n]);

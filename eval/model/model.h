@@ -215,6 +215,9 @@ size_t bs_model_other_parameters(const struct bs_model *model);
 /* Whether any of the weights are quantized in the checkpoint already. */
 bool bs_model_is_quantized(const struct bs_model *model);
 
+/* Whether the checkpoint quantizes inputs of linears in every run of its model. */
+bool bs_model_quantizes_inputs(const struct bs_model *model);
+
 /* The matrices outside the blocks. Of a model with a tied head both are one tensor. */
 enum bs_outer { BS_EMBEDDING, BS_HEAD, BS_NUM_OUTER };
 
@@ -365,7 +368,9 @@ struct bs_block {
     struct bs_norm norms[BS_NUM_NORMS];
     float *vectors[BS_NUM_VECTORS]; /* NULL where it has none */
     float *hidden_scale; /* [intermediate_size], what the activation's output is divided by */
-    struct bs_site_setting *sites; /* by values of the program; NULL: none is quantized */
+    struct bs_site_setting *sites;     /* by values of the program; NULL: none is quantized */
+    const struct bs_site_setting *own; /* the same, as the checkpoint quantizes inputs in every run
+                                          of its model; the model's. NULL: it quantizes none */
     struct bs_basis *online; /* the same: the turn of a value as soon as it is made, before anything
                                 else sees it; values NULL: none. NULL: nowhere */
     struct bs_bases residual; /* of the residual stream, as the block reads and writes it; count 0:
@@ -411,15 +416,19 @@ bool bs_block_view(const struct bs_block *block, struct bs_block *view);
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
                                        struct bs_error *err);
 
-/* No site is quantized any more. */
-void bs_block_clear_sites(struct bs_block *block);
-
 /* Lets the forward pass quantize values from now on, at each site of the program by the resolved
- * setting that `sites` has for it and that outlives the block, and prepares linears whose weights
+ * setting that `sites` has for it and that outlives the block, or where that is none as the
+ * checkpoint does, and prepares linears whose weights
  * are quantized too for exact products in integers: their codes do not change any more. BS_ECONFIG
  * where a format cannot take a width; BS_ENOMEM. */
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err);
+
+/* Sites are quantized as the checkpoint has it in every run. */
+void bs_block_clear_sites(struct bs_block *block);
+
+/* Whether the checkpoint has a scale of its own for all values of one of the block's sites. */
+bool bs_block_fixes_inputs(const struct bs_block *block);
 
 /* Room for the codes of a linear by a setting, which outlives the block: bs_codes_init. */
 enum bs_status bs_block_init_codes(struct bs_block *block, int slot,

@@ -13,6 +13,14 @@ struct bs_norm_tensors {
     const struct bs_tensor *weight, *bias;
 };
 
+/* How the checkpoint quantizes inputs of linears in every run of its model. */
+struct bs_own_inputs {
+    struct bs_own_setting *settings; /* [count], each as one of the linears' texts has it */
+    int count;
+    struct bs_site_setting **layers; /* by layers: by values of its program, owned, or NULL; NULL:
+                                        none are quantized */
+};
+
 /* An open model: where its tensors are. */
 struct bs_model {
     char *directory; /* that config.json and the tensors are of, owned */
@@ -27,11 +35,17 @@ struct bs_model {
     struct bs_digest digest;
     struct bs_remarks remarks;
     bool quantized; /* some of the checkpoint's weights are */
+    struct bs_own_inputs own;
 };
 
 /* Adds everything of the architecture that the forward pass looks at. BS_ENOMEM. */
 enum bs_status bs_architecture_digest(const struct bs_architecture *architecture,
                                       struct bs_digest_state *digest, struct bs_error *err);
+
+/* Finds them among the coded matrices of a model whose tensors were all required, and adds to the
+ * notices what is quantized, and what cannot be as the checkpoint says. BS_ENOMEM. */
+enum bs_status bs_own_inputs_find(struct bs_model *model, struct bs_error *err);
+void bs_own_inputs_release(struct bs_own_inputs *own, int num_layers);
 
 /* The norm before the head, which the model has. BS_ENOMEM. */
 enum bs_status bs_model_final_norm(const struct bs_model *model, struct bs_norm *norm,

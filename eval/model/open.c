@@ -441,6 +441,8 @@ static enum bs_status check_tensors(struct bs_model *model, const char *director
     if (!status)
         status = note_quantized(model, err);
     if (!status)
+        status = bs_own_inputs_find(model, err);
+    if (!status)
         status = note_left_out(model, &out, err);
     bs_lines_release(&out.parts);
     return status;
@@ -531,6 +533,7 @@ void bs_model_free(struct bs_model *model)
 {
     if (!model)
         return;
+    bs_own_inputs_release(&model->own, model->architecture.num_layers);
     bs_checkpoint_free(model->checkpoint);
     bs_remarks_release(&model->remarks);
     bs_free(model->directory);

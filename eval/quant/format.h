@@ -162,6 +162,10 @@ struct bs_format {
      * options give a layout with free_zero. */
     void (*set_zero)(const void *options, float zero, void *params);
 
+    /* Makes the parameters of a span, or where all of a matrix shares one what that shares, of the
+     * scale and the code that stands for 0 as a file has them. NULL: no file has such. */
+    void (*set_scale)(const void *options, float scale, float zero, void *params);
+
     /* Puts into a stream what a file holds of `tensor`, and gets it back: what the file rounds
      * stays rounded. NULL where tensor_bytes is 0. */
     void (*pack_tensor)(const void *options, const struct bs_code_layout *layout,

@@ -75,6 +75,19 @@ void bs_values_fix(const struct bs_setting *setting, int width, float low, float
         bs_setting_fit(setting, NULL, &sample, fixed->bytes);
 }
 
+enum bs_status bs_values_set(const struct bs_setting *setting, int width, float scale, float zero,
+                             struct bs_fixed *fixed, struct bs_error *err)
+{
+    const struct bs_format *format = bs_format_of(setting);
+    struct bs_code_layout layout = layout_of(setting, width);
+    size_t bytes = layout.tensor_bytes ? layout.tensor_bytes : layout.param_bytes;
+    if (!format->set_scale || bytes > sizeof *fixed)
+        return bs_fail(err, BS_ECONFIG, "format %s has no scale that a file could fix",
+                       format->plugin.name);
+    format->set_scale(setting->format.options, scale, zero, fixed->bytes);
+    return BS_OK;
+}
+
 struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
                               const float *x, int rows, int width, int stride,
                               const float *extremes)

@@ -27,6 +27,11 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, int 
 void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
                    struct bs_fixed *fixed);
 
+/* The same of a scale and a zero point as a file has them (bs_format.set_scale). BS_ECONFIG where
+ * the format has no such parameters. */
+enum bs_status bs_values_set(const struct bs_setting *setting, int width, float scale, float zero,
+                             struct bs_fixed *fixed, struct bs_error *err);
+
 /* The one cell of x, `rows` rows of `width` values, `stride` apart, or of `extremes` where they are
  * known already (else NULL); `fixed` where sharing is static. For a setting with a group a row. */
 struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,

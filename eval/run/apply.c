@@ -552,6 +552,11 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
             rounder = i;
         if (!bs_algorithm_of(step)->prepare_block)
             continue;
+        if (bs_block_fixes_inputs(at->job.block))
+            return bs_fail(err, BS_EUNSUPPORTED,
+                           "%s changes activations, of which the checkpoint quantizes some by "
+                           "scales that are fixed; take the model that it was made from",
+                           step->plugin->name);
         if (provide_step(at, i, BS_EVERY_SITE, err) ||
             bs_algorithm_of(step)->prepare_block(step->options, &at->job, err))
             return bs_fail_within(err, "%s", step->plugin->name);

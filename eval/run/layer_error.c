@@ -204,6 +204,17 @@ static void take_means(float *x, size_t rows, size_t width)
     }
 }
 
+/* x [rows] of a site as the block's linears read it. */
+static void round_input(const struct bs_block *block, int site, float *x, int rows,
+                        struct bs_scratch *scratch)
+{
+    const struct bs_site_setting *at = &block->sites[site];
+    const struct bs_value *is = &block->program->values[site];
+    const struct bs_values values = {x, rows, is->width, is->width, is->heads};
+    if (at->setting)
+        bs_values_round(at->setting, &at->fixed, at->rounder, &values, scratch);
+}
+
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)
 {
     (void)err;
@@ -228,15 +239,13 @@ static enum bs_status measure_output(void *context, int index, int thread, struc
     float *room = bs_scratch_take(scratch, in > out ? in : out);
     memcpy(changed, probed->x, rows * in * sizeof *changed);
     bs_bases_apply(&got->in, changed, tokens, room);
-    const struct bs_site_setting *at = &m->quantized->sites[site];
-    const struct bs_values values = {changed, tokens, got->in_features, got->in_features,
-                                     m->quantized->program->values[site].heads};
-    if (at->setting)
-        bs_values_round(at->setting, &at->fixed, at->rounder, &values, scratch);
+    round_input(m->quantized, site, changed, tokens, scratch);
     float *y = bs_scratch_take(scratch, rows * out);
     float *y_hat = bs_scratch_take(scratch, rows * out);
-    bs_linear_forward(wanted, probed->x, y, wanted->out_features, tokens);
     bs_linear_forward(got, changed, y_hat, wanted->out_features, tokens);
+    memcpy(changed, probed->x, rows * in * sizeof *changed);
+    round_input(m->original, site, changed, tokens, scratch); /* as the checkpoint may have it */
+    bs_linear_forward(wanted, changed, y, wanted->out_features, tokens);
     bs_bases_undo(&got->out, y_hat, tokens, room);
     if (bs_bases_centre(&got->out)) /* which no norm reads */
         take_means(y, rows, out);
@@ -363,7 +372,7 @@ static size_t linear_floats(const struct bs_slot *slot, size_t rows)
     size_t in = (size_t)slot->in, out = (size_t)slot->out;
     size_t outputs = 2 * bs_scratch_floats(rows * out);
     size_t rounding = bs_values_floats((int)rows, slot->in);
-    return bs_scratch_floats(rows * in) + (outputs > rounding ? outputs : rounding) +
+    return bs_scratch_floats(rows * in) + outputs + rounding +
            bs_scratch_floats(in > out ? in : out);
 }
 

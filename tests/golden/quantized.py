@@ -6,7 +6,9 @@
 makes a tiny random Llama, quantizes it with compressed-tensors, bitsandbytes (through transformers),
 GPTQModel and transformers' own float8 and MXFP4 code, and writes for each row of SCHEMES DIR/NAME/
 (config.json, model.safetensors) as that library saves it, and DIR/expected.json: the SHA-256 of the
-float32 bytes, [out][in], of every linear as the same library decodes it.
+float32 bytes, [out][in], of every linear as the same library decodes it. With --logits it writes
+instead, of each checkpoint that quantizes inputs too, DIR/NAME/logits.f32: what its library's own
+forward pass makes in float32 of TOKENS, [tokens][vocabulary].
 
 Needs torch, transformers, compressed-tensors, bitsandbytes and gptqmodel; PROVENANCE.md names the
 versions. Runs in a minute, on a CPU.
@@ -97,6 +99,19 @@ def minmax(weight, args):
     return state
 
 
+def fixed_inputs(name, args, dtype):
+    """What a checkpoint has of static inputs: linears that read the same have the same."""
+    if args is None or args.dynamic is True:
+        return {}
+    if args.strategy == "tensor_group":
+        return {"input_global_scale": torch.tensor([448.0 * 6 / 3.5])}
+    scale = 0.05 if args.symmetric else 0.011 if "down_proj" in name else 0.03
+    state = {"input_scale": torch.tensor([scale], dtype=dtype)}
+    if not args.symmetric:
+        state["input_zero_point"] = torch.tensor([-9], dtype=torch.int8)
+    return state
+
+
 def compressed(groups, ignore=("lm_head",), dtype=torch.bfloat16):
     """`groups`: a list of (format, settings of weights, of activations, targets)."""
     def make(folder):
@@ -115,8 +130,7 @@ def compressed(groups, ignore=("lm_head",), dtype=torch.bfloat16):
             for name, module in match_named_modules(model, targets, ignore):
                 weight = module.weight.detach().to(dtype)
                 state = {"weight": weight, **minmax(weight, args)}
-                if inputs is not None and inputs.dynamic is False:
-                    state["input_scale"] = torch.tensor([0.05], dtype=dtype)
+                state.update(fixed_inputs(name, inputs, dtype))
                 packed = compressor.compress(dict(state), scheme)
                 tensors.update({f"{name}.{k}": v for k, v in packed.items()})
                 expected[name] = digest(compressor.decompress(dict(packed), scheme)["weight"])
@@ -145,6 +159,8 @@ def floating(bits, strategy, group=None, **more):
 PACK, INT, FLOAT = "pack-quantized", "int-quantized", "float-quantized"
 TOKEN = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
 STATIC = {"num_bits": 8, "type": "float", "symmetric": True, "strategy": "tensor", "dynamic": False}
+NVFP4 = floating(4, "tensor_group", 16, scale_dtype="torch.float8_e4m3fn")
+MXFP4 = floating(4, "group", 32, scale_dtype="torch.uint8")
 ALL = ["Linear"]
 
 
@@ -290,7 +306,7 @@ def bitsandbytes(**settings):
     return make
 
 
-def float8(block, scales=torch.float32, tensor=False):
+def float8(block, scales=torch.float32, static=False):
     def make(folder):
         from transformers.integrations.finegrained_fp8 import Fp8Dequantize
         model = tiny()
@@ -304,10 +320,12 @@ def float8(block, scales=torch.float32, tensor=False):
             codes = (parts / scale[:, None, :, None]).reshape(out, width).to(torch.float8_e4m3fn)
             tensors[f"{name}.weight"] = codes
             tensors[f"{name}.weight_scale_inv"] = scale.to(scales)
+            if static:
+                tensors[f"{name}.activation_scale"] = torch.tensor(0.0078125 if "down" in name else 0.02)
             decode = Fp8Dequantize(None)._dequantize_one
             expected[name] = digest(decode(codes, scale.to(scales), output_dtype=torch.float32))
         write(folder, model, tensors, {
-            "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+            "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "static" if static else "dynamic",
             "weight_block_size": list(block) if block else None})
         return expected
     return make
@@ -329,6 +347,15 @@ def gpt_oss(folder):
 
 
 SCHEMES = {
+    "int_8_static": compressed([(INT, integer(8, "channel"), integer(8, "tensor", False), ALL)]),
+    "float_8_group": compressed([(FLOAT, floating(8, "block", block_structure=[16, 16]),
+                                  {**floating(8, "group", 16), "dynamic": True}, ALL)]),
+    "nvfp4_inputs": compressed([("nvfp4-pack-quantized", NVFP4, {**NVFP4, "dynamic": "local"}, ALL)],
+                               dtype=torch.float32),
+    "mxfp4_inputs": compressed([("mxfp4-pack-quantized", MXFP4, {**MXFP4, "dynamic": True}, ALL)],
+                               dtype=torch.float32),
+    "mixed_inputs": compressed([(INT, integer(8, "channel"), TOKEN, ["re:.*self_attn.*_proj"]),
+                                (INT, integer(8, "channel"), {**TOKEN, "num_bits": 4}, ["Linear"])]),
     "pack_4": compressed([(PACK, integer(4, "group", group=16), None, ALL)]),
     "pack_3": compressed([(PACK, integer(3, "channel"), None, ALL)]),
     "pack_5_asymmetric": compressed([(PACK, integer(5, "group", False, 16), None, ALL)]),
@@ -369,15 +396,84 @@ SCHEMES = {
     "bnb_8": bitsandbytes(load_in_8bit=True),
     "fp8_block": float8((16, 32)),
     "fp8_block_bfloat16": float8((32, 16), torch.bfloat16),
+    "fp8_static": float8((16, 32), static=True),
     "gpt_oss": gpt_oss,
 }
+
+
+# --- the forward pass of those that quantize inputs ---
+
+TOKENS = [[i * 7 % 32 for i in range(32)]]
+
+
+def float8_forward(settings):
+    """A linear of transformers' FP8Linear: its weight decoded, its inputs by the arithmetic of its
+    act_quant, their product in float32. (Triton's interpreter, which would run that kernel here, loses
+    the carry where a number is rounded up to a power of two.)"""
+    def forward(self, x):
+        if settings["activation_scheme"] == "static":
+            parts, scale = x, self.fixed
+        else:
+            parts = x.unflatten(-1, (-1, settings["weight_block_size"][1]))
+            scale = parts.abs().amax(-1, keepdim=True) / 448
+        codes = (parts / scale).clamp(min=-448, max=448).to(torch.float8_e4m3fn)
+        return torch.nn.functional.linear((codes.float() * scale).reshape(x.shape), self.weight, self.bias)
+    return forward
+
+
+def file_type(folder):
+    """Scales stay as the file has them: what weights are decoded to is rounded to their type."""
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    return next((t.dtype for n, t in tensors.items()
+                 if n.endswith("weight_scale") and t.dtype.itemsize > 1), torch.float32)
+
+
+def logits_of(folder):
+    settings = json.loads((folder / "config.json").read_text())["quantization_config"]
+    if settings["quant_method"] == "fp8":
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, quantization_config=transformers.FineGrainedFP8Config(dequantize=True))
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+        for name, module in linears(model).items():
+            module.fixed = tensors.get(f"{name}.activation_scale")
+            module.forward = float8_forward(settings).__get__(module)
+    else:
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=file_type(folder))
+        for module in linears(model).values():
+            assert module.quantization_scheme.input_activations is not None
+    model.eval()
+    try:  # the first pass decodes weights, those of 4-bit floats to bfloat16, which it then cannot multiply
+        model(torch.tensor(TOKENS))
+    except RuntimeError:
+        pass
+    torch.nn.Module.float(model)
+    return model(torch.tensor(TOKENS)).logits[0].contiguous()
+
+
+def has_inputs(folder):
+    settings = json.loads((folder / "config.json").read_text()).get("quantization_config", {})
+    groups = settings.get("config_groups", {}).values()
+    return settings.get("quant_method") == "fp8" or any(g.get("input_activations") for g in groups)
+
+
+def write_logits(out, names):
+    for name in names or SCHEMES:
+        if has_inputs(out / name):
+            logits = logits_of(out / name)
+            (out / name / "logits.f32").write_bytes(logits.numpy().astype("<f4").tobytes())
+            print(name, float(logits.min()), float(logits.max()))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent / "quantized")
+    parser.add_argument("--logits", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    if options.logits:
+        with torch.no_grad():
+            write_logits(options.out, options.names)
+        return
     path = options.out / "expected.json"
     expected = json.loads(path.read_text()) if path.exists() else {}
     for name in options.names or SCHEMES:

@@ -1,5 +1,6 @@
 /* Checkpoints that others have quantized: each layout decodes to what its own library decodes, to
  * the bit, and is counted at the bits of its file. tests/golden/quantized.py wrote them. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,8 @@
 #include "eval/checkpoint/checkpoint.h"
 #include "eval/model/model.h"
 #include "tests/support/folder.h"
+#include "tests/support/logits.h"
+#include "tests/support/settings.h"
 
 #define QUANTIZED "tests/golden/quantized/"
 #define EXPERTS "gpt_oss"
@@ -74,6 +77,20 @@ static double data_bits(const char *of)
     return 8 * (double)(size - header - sizeof header);
 }
 
+/* Of what a file has of the inputs of a linear. */
+static double bits_of_inputs(const char *scheme)
+{
+    static const struct {
+        const char *scheme;
+        double bits;
+    } fixed[] = {
+        {"float_8_static", 16}, {"int_8_static", 24}, {"nvfp4_inputs", 32}, {"fp8_static", 32}};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (!strcmp(fixed[i].scheme, scheme))
+            return fixed[i].bits;
+    return 0;
+}
+
 static void test_schemes(void **state)
 {
     (void)state;
@@ -95,7 +112,7 @@ static void test_schemes(void **state)
         size_t plain = bs_model_other_parameters(model);
         bool all = json_object_size(expected) == 7;          /* else some linears are plain */
         double others = strcmp(scheme, "bnb_fp4") ? 16 : 32; /* float32 there */
-        double inputs = strcmp(scheme, "float_8_static") ? 0 : 7 * 16; /* scales of inputs */
+        double inputs = 7 * bits_of_inputs(scheme);
         if (all && coded + others * (double)plain + inputs != data_bits(path))
             fail_msg("%s: %g bits of codes and %zu plain values, the file has %g", scheme, coded,
                      plain, data_bits(path));
@@ -172,6 +189,10 @@ static void test_missing_parts(void **state)
         {"bnb_nf4_double", "up_proj.weight.nested_absmax", "up_proj.weight.nested_absmay"},
         {"bnb_8", "up_proj.SCB", "up_proj.SCX"},
         {"fp8_block", "up_proj.weight_scale_inv", "up_proj.weight_scale_inx"},
+        {"fp8_static", "up_proj.activation_scale", "up_proj.activation_scalx"},
+        {"float_8_static", "up_proj.input_scale", "up_proj.input_scalx"},
+        {"int_8_static", "up_proj.input_zero_point", "up_proj.input_zero_poinx"},
+        {"nvfp4_inputs", "up_proj.input_global_scale", "up_proj.input_global_scalx"},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         struct bs_model *model;
@@ -186,11 +207,81 @@ static void test_missing_parts(void **state)
     }
 }
 
+/* The forward pass of those that quantize inputs is their library's own, and another one than that
+ * of the weights alone. */
+static void test_inputs(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"int_8",        "int_8_tensor",       "int_8_static",
+                                          "float_8",      "float_8_static",     "float_8_group",
+                                          "nvfp4_inputs", "mxfp4_inputs",       "mixed_inputs",
+                                          "fp8_block",    "fp8_block_bfloat16", "fp8_static"};
+    enum { TOKENS = 32, VOCABULARY = 32 };
+    static const double LOGITS_BAR = 2e-6; /* their range is 3 */
+    int32_t ids[TOKENS];
+    for (int t = 0; t < TOKENS; t++)
+        ids[t] = t * 7 % VOCABULARY;
+    const struct bs_windows text = {.ids = ids, .windows = 1, .tokens = TOKENS};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        struct bs_model *model;
+        struct bs_error err;
+        char path[128], *bytes;
+        size_t size;
+        snprintf(path, sizeof path, QUANTIZED "%s/logits.f32", schemes[i]);
+        assert_int_equal(bs_file_read(path, &bytes, &size, &err), BS_OK);
+        assert_int_equal(size, TOKENS * VOCABULARY * sizeof(float));
+        snprintf(path, sizeof path, QUANTIZED "%s", schemes[i]);
+        if (bs_model_open(path, NULL, &model, &err))
+            fail_msg("%s: %s", schemes[i], err.message);
+        assert_true(bs_model_quantizes_inputs(model));
+        float *got = logits_of(model, &text);
+        double most = 0;
+        for (size_t k = 0; k < TOKENS * VOCABULARY; k++) {
+            float wanted;
+            memcpy(&wanted, bytes + k * sizeof wanted, sizeof wanted);
+            double off = fabs((double)got[k] - (double)wanted);
+            most = off > most ? off : most;
+        }
+        if (most > LOGITS_BAR)
+            fail_msg("%s: logits off %.1e", schemes[i], most);
+        bs_free(got);
+        bs_free(bytes);
+        bs_model_free(model);
+    }
+}
+
+/* A recipe's setting takes the place of the checkpoint's, and leaves it where it has none. */
+static void test_inputs_of_recipe(void **state)
+{
+    (void)state;
+    struct bs_model *model;
+    struct bs_error err;
+    struct bs_block block;
+    const struct bs_setting *sites[BS_MAX_VALUES] = {NULL};
+    const struct bs_setting *other = activations_setting("bits=4 sharing=token");
+    static const struct bs_setting none = {.sharing = BS_BY_TOKEN};
+    assert_int_equal(bs_model_open(QUANTIZED "float_8_static", NULL, &model, &err), BS_OK);
+    assert_int_equal(bs_block_load(model, 0, &block, &err), BS_OK);
+    int input = bs_program_find(block.program, "attn_input");
+    int down = bs_program_find(block.program, "down_input");
+    for (int v = 0; v < block.program->num_values; v++)
+        sites[v] = v == input ? other : &none;
+    assert_true(bs_block_fixes_inputs(&block));
+    assert_int_equal(bs_block_quantize_sites(&block, sites, &err), BS_OK);
+    assert_ptr_equal(block.sites[input].setting, other);
+    assert_non_null(block.sites[down].setting);
+    assert_int_equal(block.sites[down].setting->sharing, BS_BY_STATIC);
+    bs_block_release(&block);
+    bs_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schemes),
         cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_inputs_of_recipe),
         cmocka_unit_test_setup_teardown(test_missing_parts, folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 
 #include "eval/base/json.h"
 #include "eval/base/mem.h"
+#include "eval/checkpoint/layouts/compressed_inputs.h"
 #include "eval/checkpoint/layouts/grid.h"
 
 /* --- codes --- */
@@ -309,7 +310,7 @@ static enum bs_status fill(struct linear *l, struct bs_grid *grid, struct bs_err
     return BS_OK;
 }
 
-/* Scales of activations are no weights. */
+/* Scales of activations are no weights; those of inputs are known by now. */
 static void drop_activations(struct bs_assembly *assembly, const char *module)
 {
     static const char *const endings[] = {".input_scale",        ".input_zero_point",
@@ -327,7 +328,6 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
         bs_assembly_drop(assembly, first);
         return BS_OK;
     }
-    drop_activations(assembly, module);
     if (find_codes(&l, err))
         return err->status;
     const char *dtypes = !strcmp(l.format, "nvfp4")    ? "F8_E4M3"
@@ -342,10 +342,11 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
         bs_grid_create((size_t)l.shape[0], (size_t)l.shape[1], (size_t)l.shape[1]);
     if (!grid)
         return bs_fail_memory(err);
-    if (fill(&l, grid, err)) {
+    if (fill(&l, grid, err) || bs_compressed_inputs(assembly, module, &grid->coded.inputs, err)) {
         bs_free(grid);
         return err->status;
     }
+    drop_activations(assembly, module);
     const struct bs_entry *spent[] = {l.codes, l.scales,
                                       l.zeros, l.global,
                                       l.list,  bs_assembly_find(assembly, module, ".weight_shape")};
@@ -358,33 +359,30 @@ static void print_activations(const json_t *args, char *out, size_t size)
     snprintf(out, size, "%.10s of %d bits, %.20s, %s", bs_layout_word(args, "type", "int"),
              (int)json_integer_value(json_object_get(args, "num_bits")),
              bs_layout_word(args, "strategy", "tensor"),
-             json_is_false(json_object_get(args, "dynamic"))
-                 ? "static, by scales of the checkpoint, which are left out"
-                 : "dynamic");
+             json_is_false(json_object_get(args, "dynamic")) ? "static" : "dynamic");
 }
 
-/* Says, once each, what is quantized beside weights. */
-static enum bs_status note_activations(struct bs_assembly *assembly, struct bs_error *err)
+/* Says what is quantized beside weights and inputs. */
+static enum bs_status note_others(struct bs_assembly *assembly, struct bs_error *err)
 {
     const char *name;
     char how[128];
-    struct bs_lines said = {0};
-    enum bs_status status = BS_OK;
     const json_t *cache = json_object_get(assembly->settings, "kv_cache_scheme");
     json_t *group, *groups = json_object_get(assembly->settings, "config_groups");
     json_object_foreach(groups, name, group)
     {
-        const json_t *args = json_object_get(group, "input_activations");
-        print_activations(args, how, sizeof how);
-        if (status || !json_object_size(args) || bs_lines_have(&said, how))
+        const json_t *args = json_object_get(group, "output_activations");
+        if (!json_object_size(args))
             continue;
-        status = bs_assembly_note_inputs(assembly, how, err);
-        if (!status)
-            status = bs_lines_add(&said, err, "%s", how);
+        print_activations(args, how, sizeof how);
+        if (bs_lines_add(assembly->notices, err,
+                         "where this model is served, outputs of linears of %.40s are quantized "
+                         "(%s); they are not here",
+                         name, how))
+            return err->status;
     }
-    bs_lines_release(&said);
-    if (status || !json_object_size(cache))
-        return status;
+    if (!json_object_size(cache))
+        return BS_OK;
     print_activations(cache, how, sizeof how);
     return bs_lines_add(assembly->notices, err,
                         "where this model is served, its key-value cache is quantized (%s); it is "
@@ -404,7 +402,7 @@ static enum bs_status read_settings(struct bs_assembly *assembly, struct bs_erro
                            "%s: %s: bitsweep reads dense weights in the checkpoint's own basis",
                            assembly->place, unread[i]);
     }
-    return note_activations(assembly, err);
+    return note_others(assembly, err);
 }
 
 const struct bs_layout bs_layout_compressed_tensors = {

@@ -1,9 +1,11 @@
 /* Float8 weights with scales of blocks, as DeepSeek publishes and transformers reads them: for a
  * linear [out][in]
  *   weight           float8 e4m3 (or e5m2) [out][in]
- *   weight_scale_inv [ceil(out / block)][ceil(in / block)], or one number: what to multiply with
- * and w = q * s in float32. Activations are float8 too when such a model is served
- * (activation_scheme); that is not followed here, and said. */
+ *   weight_scale_inv [ceil(out / block)][ceil(in / block)], or one number: what to multiply with;
+ *                    vLLM also reads it as weight_scale
+ * and w = q * s in float32. Inputs are float8 too (activation_scheme): static by
+ *   activation_scale, or input_scale  one number
+ * or dynamic, each token's in groups of as many columns as a block has. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,12 +21,6 @@ static enum bs_status read_settings(struct bs_assembly *assembly, struct bs_erro
 {
     struct settings *said = assembly->state;
     const json_t *block = json_object_get(assembly->settings, "weight_block_size");
-    char how[128];
-    const char *scheme = bs_layout_word(assembly->settings, "activation_scheme", "dynamic");
-    snprintf(how, sizeof how, "float8, %.30s%s", scheme,
-             strcmp(scheme, "static") ? "" : ", by scales of the checkpoint, which are left out");
-    if (bs_assembly_note_inputs(assembly, how, err))
-        return err->status;
     if (!block || json_is_null(block))
         return BS_OK;
     for (size_t d = 0; d < 2; d++) {
@@ -65,6 +61,26 @@ static enum bs_status fill(const struct settings *said, const struct bs_entry *s
     return BS_OK;
 }
 
+/* How inputs are quantized. Nothing fixes what is dynamic without blocks. */
+static enum bs_status find_inputs(const struct bs_assembly *assembly, const char *module,
+                                  struct bs_coded_inputs *inputs, struct bs_error *err)
+{
+    const struct settings *said = assembly->state;
+    const char *scheme = bs_layout_word(assembly->settings, "activation_scheme", "dynamic");
+    bool older = !bs_assembly_find(assembly, module, ".activation_scale");
+    size_t size = sizeof inputs->setting;
+    snprintf(inputs->setting, size, "format unknown");
+    if (!strcmp(scheme, "static")) {
+        snprintf(inputs->setting, size, "format fp8_e4m3 sharing static");
+        return bs_assembly_scale(assembly, module, older ? ".input_scale" : ".activation_scale",
+                                 &inputs->scale, err);
+    }
+    if (said->block[1])
+        snprintf(inputs->setting, size, "format fp8_e4m3 sharing token group_size %d",
+                 said->block[1]);
+    return BS_OK;
+}
+
 static enum bs_status make_linear(struct bs_assembly *assembly, const char *module,
                                   const struct bs_entry *first, struct bs_error *err)
 {
@@ -85,7 +101,8 @@ static enum bs_status make_linear(struct bs_assembly *assembly, const char *modu
     grid->codes = codes->tensor.data;
     grid->variant = (int)codes->tensor.dtype;
     grid->read = bs_grid_read_floats;
-    if (fill(assembly->state, scales, grid, err)) {
+    if (fill(assembly->state, scales, grid, err) ||
+        find_inputs(assembly, module, &grid->coded.inputs, err)) {
         bs_free(grid);
         return err->status;
     }
@@ -102,7 +119,7 @@ const struct bs_layout bs_layout_float8 = {
                .summary = "float8 and a scale for each block, as DeepSeek's models are published",
                .reference = "huggingface/transformers integrations/finegrained_fp8.py"},
     .methods = (const char *const[]){"fp8", NULL},
-    .endings = (const char *const[]){".weight_scale_inv", NULL},
+    .endings = (const char *const[]){".weight_scale_inv", ".weight_scale", NULL},
     .state_bytes = sizeof(struct settings),
     .read = read_settings,
     .make = make_linear,

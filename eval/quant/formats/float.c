@@ -258,6 +258,13 @@ static void float_fit(const void *options, const struct bs_choice *range, const 
     *scale = known->scale[row * (size_t)known->across + span->index % in / BLOCK];
 }
 
+static void float_set_scale(const void *options, float scale, float zero, void *params)
+{
+    (void)options, (void)zero;
+    float *own = params;
+    *own = scale;
+}
+
 static size_t least_of(size_t a, size_t b) { return a < b ? a : b; }
 
 static void fit_blocks(const struct floating *opt, const struct bs_choice *range,
@@ -361,8 +368,8 @@ static void float_unpack(const void *options, const void *tensor, uint64_t index
 
 #define HOOKS                                                                                      \
     .resolve = float_resolve, .lay = float_lay, .fit_tensor = float_fit_tensor, .fit = float_fit,  \
-    .cell = float_cell, .pack_tensor = float_pack_tensor, .unpack_tensor = float_unpack_tensor,    \
-    .pack = float_pack, .unpack = float_unpack
+    .set_scale = float_set_scale, .cell = float_cell, .pack_tensor = float_pack_tensor,            \
+    .unpack_tensor = float_unpack_tensor, .pack = float_pack, .unpack = float_unpack
 #define NUMBER(e, m, v, g)                                                                         \
     &(const struct floating)                                                                       \
     {                                                                                              \

@@ -315,6 +315,12 @@ static void int_set_zero(const void *options, float zero, void *params)
     own->zero = zero == 0 ? 0 : bs_whole_stored(options, zero);
 }
 
+static void int_set_scale(const void *options, float scale, float zero, void *params)
+{
+    struct params *own = params;
+    *own = params_of(options, scale, 1 / scale, zero);
+}
+
 static void int_fit_tensor(const void *options, const struct bs_choice *range,
                            const struct bs_code_layout *layout, const struct bs_sample *all,
                            void *tensor)
@@ -412,6 +418,7 @@ const struct bs_format bs_format_int = {
     .fit = int_fit,
     .cell = int_cell,
     .set_zero = int_set_zero,
+    .set_scale = int_set_scale,
     .pack_tensor = int_pack_tensor,
     .unpack_tensor = int_unpack_tensor,
     .pack = int_pack,

@@ -84,6 +84,13 @@ static void nvfp4_fit_tensor(const void *options, const struct bs_choice *range,
         *scale = 1;
 }
 
+static void nvfp4_set_scale(const void *options, float scale, float zero, void *params)
+{
+    (void)options, (void)zero;
+    float *tensor = params;
+    *tensor = scale;
+}
+
 /* --- a block --- */
 
 static float in_e4m3(float x, float least)
@@ -219,6 +226,7 @@ const struct bs_format bs_format_nvfp4 = {
     .resolve = nvfp4_resolve,
     .lay = nvfp4_lay,
     .fit_tensor = nvfp4_fit_tensor,
+    .set_scale = nvfp4_set_scale,
     .fit = nvfp4_fit,
     .cell = nvfp4_cell,
     .pack_tensor = nvfp4_pack_tensor,
