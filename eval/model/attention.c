@@ -82,8 +82,8 @@ static void causal_exp(const struct bs_heads *in, const float *sink, float *scor
  * many times. And the same as a cache stores them. */
 struct head_side {
     const struct bs_site_setting *site; /* NULL: no cache */
-    struct bs_head_rows rows;
-    int width, heads; /* of a head; key-value heads */
+    struct bs_head_rows rows, given;    /* given: as stored, where that is known; else x is NULL */
+    int width, heads;                   /* of a head; key-value heads */
     float *plain, *stored;
 };
 
@@ -106,18 +106,37 @@ static void store_token(const struct head_side *side, int kv_head, int row, floa
     scratch->used = mark;
 }
 
+/* Some rows of one head. */
+static void gather_rows(const struct head_side *side, struct bs_head_rows rows, int kv_head,
+                        int begin, int count, float *to)
+{
+    size_t wide = (size_t)side->width;
+    for (size_t t = 0; t < (size_t)count; t++)
+        memcpy(to + t * wide,
+               rows.x + ((size_t)begin + t) * (size_t)rows.stride + (size_t)kv_head * wide,
+               wide * sizeof *to);
+}
+
+/* The setting of one head's rows, whose static parameters are those of the head. */
+static struct bs_site_setting site_of_head(const struct head_side *side, int kv_head)
+{
+    struct bs_site_setting own = *side->site;
+    int each = own.parts ? own.num_parts / side->heads : 0;
+    own.parts = own.parts ? own.parts + (size_t)(kv_head * each) : NULL;
+    return own;
+}
+
 /* Brings one head's rows of a segment to where their positions are. */
 static void gather_side(const struct head_side *side, struct bs_segment s, int kv_head,
                         struct bs_scratch *scratch)
 {
     size_t wide = (size_t)side->width, bytes = wide * sizeof(float);
     float *plain = side->plain + (size_t)s.position * wide;
-    for (size_t t = 0; t < (size_t)s.count; t++)
-        memcpy(plain + t * wide,
-               side->rows.x + ((size_t)s.begin + t) * (size_t)side->rows.stride +
-                   (size_t)kv_head * wide,
-               bytes);
-    if (!side->site)
+    gather_rows(side, side->rows, kv_head, s.begin, s.count, plain);
+    if (side->given.x)
+        gather_rows(side, side->given, kv_head, s.begin, s.count,
+                    side->stored + (size_t)s.position * wide);
+    if (!side->site || side->given.x)
         return;
     int keep = side->site->setting->first - s.position; /* which stay, before the others */
     keep = keep < 0 ? 0 : keep < s.count ? keep : s.count;
@@ -131,9 +150,9 @@ static void gather_side(const struct head_side *side, struct bs_segment s, int k
     struct bs_values values = {stored, count, side->width, side->width, 1};
     memcpy(stored, plain + (size_t)keep * wide, (size_t)count * bytes);
     uint64_t place = (uint64_t)kv_head * (uint64_t)side->rows.stride; /* no two heads alike */
+    const struct bs_site_setting own = site_of_head(side, kv_head);
     if (count > 0)
-        bs_cache_round(side->site, &values, (place << 32) + (uint64_t)(s.begin + keep) * wide,
-                       scratch);
+        bs_cache_round(&own, &values, (place << 32) + (uint64_t)(s.begin + keep) * wide, scratch);
 }
 
 /* Keys from `begin` to `low` are stored to all queries of some rows, those to `high` to some of
@@ -278,6 +297,7 @@ void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch
                              .values = side_of(in, in->stored_values, in->v, a->value_dim, scratch),
                              .scores = bs_scratch_take(scratch, tile),
                              .band = bs_scratch_take(scratch, tile)};
+    head.keys.given = in->rotated;
     for (; head.kv_head < a->num_kv_heads; head.kv_head++)
         for (int i = 0; i <= in->fork.branches; i++) {
             struct bs_segment s = bs_fork_segment(&in->fork, i);

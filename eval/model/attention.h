@@ -21,6 +21,8 @@ struct bs_heads {
     /* How a cache stores keys and values, of which a query sees those as stored that were so when
      * it looks; NULL: all as they are. */
     const struct bs_site_setting *stored_keys, *stored_values;
+    struct bs_head_rows rotated; /* of stored_keys: what it gives back, where it took them before
+                                    their positions; x NULL: it takes what is in k */
     int window;   /* keys that a query sees, itself included; all of them where there is no limit */
     bool chunked; /* those of its chunk of `window` positions instead */
 };

@@ -179,6 +179,33 @@ static enum bs_status copy_turns(struct bs_block *to, const struct bs_block *fro
                : bs_bases_copy(&to->residual, &from->residual, err);
 }
 
+enum bs_status bs_block_give_parts(struct bs_block *block, int site, int count,
+                                   struct bs_error *err)
+{
+    struct bs_site_setting *at = &block->sites[site];
+    bs_free(at->parts);
+    at->parts = bs_calloc((size_t)count, sizeof *at->parts);
+    at->num_parts = at->parts ? count : 0;
+    return at->parts ? BS_OK : bs_fail_memory(err);
+}
+
+static enum bs_status copy_sites(struct bs_block *to, const struct bs_block *from,
+                                 struct bs_error *err)
+{
+    for (int v = 0; v < from->program->num_values; v++) {
+        const struct bs_site_setting *site = &from->sites[v];
+        bs_free(to->sites[v].parts);
+        to->sites[v] = *site;
+        to->sites[v].parts = NULL;
+        if (!site->parts)
+            continue;
+        if (bs_block_give_parts(to, v, site->num_parts, err))
+            return err->status;
+        memcpy(to->sites[v].parts, site->parts, (size_t)site->num_parts * sizeof *site->parts);
+    }
+    return BS_OK;
+}
+
 enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, struct bs_error *err)
 {
     if (to->program != from->program) {
@@ -188,7 +215,8 @@ enum bs_status bs_block_copy(struct bs_block *to, const struct bs_block *from, s
     }
     to->index = from->index;
     to->own = from->own;
-    memcpy(to->sites, from->sites, (size_t)from->program->num_values * sizeof *to->sites);
+    if (copy_sites(to, from, err))
+        return err->status;
     for (int s = 0; s < from->program->num_slots; s++)
         if (copy_linear(&to->linears[s], &from->linears[s], err))
             return err->status;
@@ -220,6 +248,8 @@ void bs_block_release(struct bs_block *block)
     for (int v = 0; v < BS_NUM_VECTORS; v++)
         bs_free(block->vectors[v]);
     drop_turns(block);
+    for (int v = 0; block->sites && v < block->program->num_values; v++)
+        bs_free(block->sites[v].parts);
     bs_free(block->linears);
     bs_free(block->sites);
     bs_free(block->online);
@@ -245,13 +275,16 @@ bool bs_block_view(const struct bs_block *block, struct bs_block *view)
     return view->linears;
 }
 
+static void clear_site(struct bs_block *block, int v)
+{
+    bs_free(block->sites[v].parts);
+    block->sites[v] = block->own ? block->own[v] : (struct bs_site_setting){.setting = NULL};
+}
+
 void bs_block_clear_sites(struct bs_block *block)
 {
-    for (int v = 0; v < block->program->num_values; v++) {
-        block->sites[v].setting = NULL;
-        if (block->own)
-            block->sites[v] = block->own[v];
-    }
+    for (int v = 0; v < block->program->num_values; v++)
+        clear_site(block, v);
 }
 
 bool bs_block_fixes_inputs(const struct bs_block *block)
@@ -279,10 +312,11 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err)
 {
     const struct bs_program *p = block->program;
-    bs_block_clear_sites(block);
     for (int v = 0; v < p->num_values; v++) {
-        if (!bs_setting_quantizes(sites[v]))
+        if (!bs_setting_quantizes(sites[v])) {
+            clear_site(block, v);
             continue;
+        }
         if (bs_values_check(sites[v], p->values[v].width, p->values[v].heads, err))
             return bs_fail_within(err, "%s", p->values[v].name);
         block->sites[v].setting = sites[v];
@@ -314,7 +348,7 @@ static void choose_attention(struct bs_block *block, enum bs_compute compute)
         struct bs_site_setting *site = &block->sites[v];
         bool key = p->values[v].kind == BS_SITE_CACHE && !strcmp(p->values[v].name, "key");
         site->blocks =
-            compute == BS_AS_LLAMA_CPP && key && site->setting &&
+            compute == BS_AS_LLAMA_CPP && key && site->setting && !site->setting->pre_rope &&
             bs_cache_meets_blocks(site->setting, p->values[v].width / p->values[v].heads);
         site->paired = site->blocks && bs_gguf_pairs(block->architecture->family);
     }

@@ -70,8 +70,8 @@ void bs_cache_round(const struct bs_site_setting *site, const struct bs_values *
                     uint64_t first, struct bs_scratch *scratch)
 {
     enter(site, values, scratch);
-    bs_values_round(site->setting, &site->fixed, bs_rounder_from(site->rounder, first), values,
-                    scratch);
+    bs_values_round(site->setting, bs_site_fixed(site), bs_rounder_from(site->rounder, first),
+                    values, scratch);
     leave(site, values, scratch);
 }
 
@@ -132,9 +132,10 @@ static double stored_bits(const struct bs_setting *setting, int tokens, int widt
     int rows = tokens * width / row;
     if (bs_setting_lay(setting, rows, row, &layout, &ignored))
         return 0;
-    double codes = layout.bits + setting->keep * KEPT_BITS * (double)tokens * width;
-    bool alike = setting->sharing == BS_BY_WINDOW && layout.group == layout.in;
-    return alike ? (double)layout.code_bits * tokens * width : codes;
+    double kept = setting->keep * KEPT_BITS * (double)tokens * width, codes = layout.bits + kept;
+    bool one = setting->sharing == BS_BY_WINDOW || bs_is_static((enum bs_sharing)setting->sharing);
+    bool alike = one && layout.group == layout.in;
+    return alike ? (double)layout.code_bits * tokens * width + kept : codes;
 }
 
 double bs_cache_bits(const struct bs_setting *setting, int tokens, int width, int heads)

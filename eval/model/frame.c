@@ -1,5 +1,6 @@
 /* The forward pass: the interpreter of a block's program over one window. */
 #include <assert.h>
+#include <string.h>
 
 #include "eval/model/cache.h"
 #include "eval/model/operations.h"
@@ -61,14 +62,11 @@ static bool is_read_itself(const struct bs_block *block, int value)
     return itself || !read;
 }
 
-/* Keys or values that all queries see as the cache stores them, but for those at the first
- * positions. */
-static void quantize_cache(struct bs_frame *frame, const struct bs_site_setting *site,
-                           const struct bs_values *values)
+/* Keys or values become what the cache gives back, but for those at the first positions. */
+static void round_cached(struct bs_frame *frame, const struct bs_site_setting *site,
+                         const struct bs_values *values)
 {
     int first = site->setting->first;
-    if (site->setting->when == BS_WHEN_STORED) /* which attention does, query by query */
-        return;
     if (!first)
         bs_cache_round(site, values, 0, frame->scratch);
     for (int i = 0; i <= frame->fork.branches && first; i++) {
@@ -81,6 +79,52 @@ static void quantize_cache(struct bs_frame *frame, const struct bs_site_setting 
         if (rest.rows > 0)
             bs_cache_round(site, &rest, at * (size_t)values->width, frame->scratch);
     }
+}
+
+/* Keys or values that all queries see as the cache stores them. What they see as it was stored at
+ * their time attention looks for itself. */
+static void quantize_cache(struct bs_frame *frame, int value, const struct bs_values *values)
+{
+    const struct bs_site_setting *site = &frame->block->sites[value];
+    const struct bs_program *p = frame->block->program;
+    bool before = bs_program_cached(p, value, site->setting->pre_rope) != value;
+    if (site->setting->when == BS_WHEN_USED && !before)
+        round_cached(frame, site, values);
+}
+
+/* Keys before their positions: rounded in place where all queries see them so, else beside. */
+static void quantize_unrotated(struct bs_frame *frame, int key)
+{
+    const struct bs_site_setting *site = &frame->block->sites[key];
+    const struct bs_frame_value *at = &frame->values[frame->unrotated];
+    const struct bs_value *is = &frame->block->program->values[frame->unrotated];
+    struct bs_values values = {at->x, at->rows, is->width, at->stride, is->heads};
+    if (site->setting->when == BS_WHEN_USED) {
+        round_cached(frame, site, &values);
+        return;
+    }
+    size_t width = (size_t)is->width;
+    frame->stored = bs_scratch_take(frame->scratch, (size_t)at->rows * width);
+    for (int t = 0; t < at->rows; t++)
+        memcpy(frame->stored + (size_t)t * width, at->x + (size_t)t * (size_t)at->stride,
+               width * sizeof(float));
+    values.x = frame->stored;
+    values.stride = is->width;
+    round_cached(frame, site, &values);
+    bs_rotate_rows(frame, key, frame->stored, is->width);
+}
+
+/* The site of keys that the cache takes before their positions; -1: it does not. */
+static int find_unrotated(struct bs_frame *frame)
+{
+    const struct bs_block *block = frame->block;
+    int key = bs_program_find(block->program, "key");
+    frame->unrotated = -1;
+    if (!block->sites || key < 0 || !block->sites[key].setting)
+        return -1;
+    int from = bs_program_cached(block->program, key, block->sites[key].setting->pre_rope);
+    frame->unrotated = from != key ? from : -1;
+    return frame->unrotated >= 0 ? key : -1;
 }
 
 /* Quantizes the values at a site: to codes for linears whose kernels multiply such, in place where
@@ -97,9 +141,9 @@ static void quantize_site(struct bs_frame *frame, int value)
         encode_for_kernels(frame, value);
     const struct bs_values values = {at->x, at->rows, is->width, at->stride, is->heads};
     if (is->kind == BS_SITE_CACHE)
-        quantize_cache(frame, setting, &values);
+        quantize_cache(frame, value, &values);
     else if (is_read_itself(block, value))
-        bs_values_round(setting->setting, &setting->fixed, setting->rounder, &values,
+        bs_values_round(setting->setting, bs_site_fixed(setting), setting->rounder, &values,
                         frame->scratch);
 }
 
@@ -151,6 +195,7 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
                              .imposed = observer ? observer->routing : NULL,
                              .routed = observer ? observer->routed : NULL,
                              .scratch = scratch};
+    int key = find_unrotated(&frame);
     lay_out(&frame);
     frame.values[0] = (struct bs_frame_value){.x = (float *)(uintptr_t)x, /* which no op writes */
                                               .stride = p->values[0].width,
@@ -160,15 +205,16 @@ void bs_block_forward_fork(const struct bs_block *block, const struct bs_rope *r
     for (int i = 0; i < p->num_ops; i++) {
         int made = p->ops[i].out;
         compute(&frame, &p->ops[i]);
-        if (!p->values[made].name)
-            continue;
-        if (observer && observer->site)
+        bool site = p->values[made].name != NULL;
+        if (observer && observer->site && (site || observer->every))
             observer->site(observer->context, made, frame.values[made].x, frame.values[made].rows,
                            frame.values[made].stride);
         if (!y && observer && made == observer->last)
             break;
-        if (block->sites && block->sites[made].setting)
+        if (site && block->sites && block->sites[made].setting)
             quantize_site(&frame, made);
+        if (made == frame.unrotated)
+            quantize_unrotated(&frame, key);
     }
     scratch->used = mark;
 }
@@ -182,6 +228,7 @@ void bs_part_forward(const struct bs_block *block, struct bs_part part, const st
                              .rope = rope,
                              .tokens = tokens,
                              .fork = bs_fork_none(tokens),
+                             .unrotated = -1,
                              .scratch = scratch};
     bool ops[BS_MAX_OPS], whole = bs_program_range(p, part, ops);
     assert(whole), (void)whole;
@@ -214,8 +261,10 @@ static size_t scratch_floats(const struct bs_program *p, int tokens)
         most = rounding > most ? rounding : most;
     }
     size_t hidden = (size_t)p->values[p->output].width;
-    return layout.floats + most + bs_scratch_floats((size_t)tokens * hidden) +
-           bs_scratch_floats(hidden);
+    int key = bs_program_find(p, "key");
+    size_t stored = key < 0 ? 0 : (size_t)tokens * (size_t)p->values[key].width;
+    return layout.floats + most + bs_scratch_floats(stored) +
+           bs_scratch_floats((size_t)tokens * hidden) + bs_scratch_floats(hidden);
 }
 
 size_t bs_block_scratch_floats(const struct bs_architecture *a, int tokens)

@@ -352,8 +352,11 @@ struct bs_linear {
 struct bs_site_setting {
     const struct bs_setting *setting; /* borrowed; NULL: not */
     struct bs_rounder rounder;
-    struct bs_fixed fixed; /* the parameters of static ones */
-    int turned;            /* of keys and values: bs_cache_turned, for a setting with `hadamard` */
+    struct bs_fixed fixed;  /* the parameters of static ones that all share */
+    struct bs_fixed *parts; /* the same of each head, or of each channel, `num_parts`; the block's.
+                               NULL: of none */
+    int num_parts;
+    int turned; /* of keys and values: bs_cache_turned, for a setting with `hadamard` */
     bool
         blocks; /* of keys: they are multiplied as llama.cpp does, by queries in blocks of 8 bits */
     bool paired; /* and stand as llama.cpp has them: channel j beside j + half of its head */
@@ -415,6 +418,16 @@ bool bs_block_view(const struct bs_block *block, struct bs_block *view);
  * BS_EUNSUPPORTED as bs_packed_create. */
 enum bs_status bs_block_choose_kernels(struct bs_block *block, enum bs_compute compute,
                                        struct bs_error *err);
+
+/* The parameters of a static site: of all of it, or of each of its parts. */
+static inline const struct bs_fixed *bs_site_fixed(const struct bs_site_setting *site)
+{
+    return site->parts ? site->parts : &site->fixed;
+}
+
+/* Room for the parameters of a site's parts, undefined. BS_ENOMEM. */
+enum bs_status bs_block_give_parts(struct bs_block *block, int site, int count,
+                                   struct bs_error *err);
 
 /* Lets the forward pass quantize values from now on, at each site of the program by the resolved
  * setting that `sites` has for it and that outlives the block, or where that is none as the
@@ -482,6 +495,7 @@ struct bs_observer {
      * apart; inputs of linears are close together. Rows are the window's tokens, or of an expert's
      * site those that went to it, perhaps none. NULL = nothing. */
     void (*site)(void *context, int value, const float *x, int rows, int stride);
+    bool every;           /* values without a name are shown too */
     int last;             /* the site after which a pass without an output ends */
     const float *routing; /* [tokens][experts]: where tokens go, in place of what the block's router
                              says, -1 where they do not; NULL = as the router says */

@@ -135,18 +135,23 @@ static void clip(const struct bs_op *op, struct bs_frame *frame)
     }
 }
 
-static void rotary(const struct bs_op *op, struct bs_frame *frame)
+void bs_rotate_rows(const struct bs_frame *frame, int value, float *x, int stride)
 {
     const struct bs_architecture *a = frame->block->architecture;
-    const struct bs_frame_value *x = bring(op, frame);
-    int layer = frame->block->index, heads = value_of(frame, op->out)->heads;
-    int width = value_of(frame, op->out)->width / heads;
+    int layer = frame->block->index, heads = value_of(frame, value)->heads;
+    int width = value_of(frame, value)->width / heads;
     int first = a->latent.key_value ? width - a->rotary_dim : 0; /* the last channels turn there */
     for (int i = 0; bs_is_rotated(a, layer) && i <= frame->fork.branches; i++) {
         struct bs_segment s = bs_fork_segment(&frame->fork, i);
-        bs_rotate(frame->rope, bs_is_local(a, layer), row_of(x, s.begin) + first, s.position,
-                  s.count, heads, width, x->stride);
+        bs_rotate(frame->rope, bs_is_local(a, layer), x + (size_t)s.begin * (size_t)stride + first,
+                  s.position, s.count, heads, width, stride);
     }
+}
+
+static void rotary(const struct bs_op *op, struct bs_frame *frame)
+{
+    const struct bs_frame_value *x = bring(op, frame);
+    bs_rotate_rows(frame, op->out, x->x, x->stride);
 }
 
 /* x [width] by its root mean square. */
@@ -245,6 +250,7 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
                           .sinks = frame->block->vectors[BS_VECTOR_SINKS],
                           .stored_keys = stored_at(frame, op->in[1]),
                           .stored_values = stored_at(frame, op->in[2]),
+                          .rotated = {frame->stored, value_of(frame, op->in[1])->width},
                           .q = {frame->values[op->in[0]].x, frame->values[op->in[0]].stride},
                           .k = {frame->values[op->in[1]].x, frame->values[op->in[1]].stride},
                           .v = {frame->values[op->in[2]].x, frame->values[op->in[2]].stride},

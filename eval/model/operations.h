@@ -22,6 +22,9 @@ struct bs_frame {
     const float *imposed; /* [tokens][experts], routing in place of the block's own; or NULL */
     float *routed;        /* the same, of the block; NULL = unwanted */
     bool quantizes;       /* sites are, as the block says */
+    int unrotated;        /* keys as a cache takes them, where that is before their positions; -1 */
+    float *stored;        /* and what it gives back, at their positions, where queries see them as
+                             they were stored at their time: rows close together; else NULL */
     struct bs_scratch *scratch; /* what is left of it: for what an op needs while it runs */
     struct bs_frame_value values[BS_MAX_VALUES];
 };
@@ -41,5 +44,9 @@ struct bs_op_type {
     size_t (*extra)(const struct bs_program *program, const struct bs_op *op, int tokens);
 };
 extern const struct bs_op_type bs_op_types[BS_NUM_OPS];
+
+/* Gives rows of all tokens, of as many heads as `value` has, the positions that an op of the kind
+ * BS_OP_ROTARY gives that. */
+void bs_rotate_rows(const struct bs_frame *frame, int value, float *x, int stride);
 
 #endif

@@ -181,6 +181,12 @@ int bs_program_slot(const struct bs_program *program, const char *role);
 /* The first slot of this role that is an expert's, or -1. */
 int bs_program_expert_slot(const struct bs_program *program, const char *role);
 
+/* What a value was before its rotary positions; itself where it was not just given any. */
+int bs_program_before_rotary(const struct bs_program *program, int value);
+
+/* The value that is rounded where a cache has this setting for one of its sides. */
+int bs_program_cached(const struct bs_program *program, int site, bool pre_rope);
+
 /* The linears that read a value, in the order of the slots; returns how many. */
 int bs_program_readers(const struct bs_program *program, int value, int slots[BS_MAX_SLOTS]);
 

@@ -37,6 +37,17 @@ int bs_program_expert_slot(const struct bs_program *p, const char *role)
     return -1;
 }
 
+int bs_program_before_rotary(const struct bs_program *p, int value)
+{
+    int i = p->values[value].made_by;
+    return i >= 0 && p->ops[i].kind == BS_OP_ROTARY ? p->ops[i].in[0] : value;
+}
+
+int bs_program_cached(const struct bs_program *p, int site, bool pre_rope)
+{
+    return pre_rope ? bs_program_before_rotary(p, site) : site;
+}
+
 int bs_program_readers(const struct bs_program *p, int value, int slots[BS_MAX_SLOTS])
 {
     int count = 0;

@@ -16,7 +16,8 @@ static const char *const rounding_words[] = {"nearest",  "half_away",  "floor", 
 static const char *const importance_words[] = {"none", "imatrix", NULL};
 static const char *const when_words[] = {"use", "store", NULL};
 static const char *const leave_words[] = {"one", "together", NULL};
-const char *const bs_sharing_words[] = {"token", "window", "static", "head", "channel", NULL};
+const char *const bs_sharing_words[] = {"token",   "window",      "static",         "head",
+                                        "channel", "static_head", "static_channel", NULL};
 
 #define ROUNDING                                                                                   \
     BS_OPT_WORDS(struct bs_setting, rounding, BS_CHOICE, BS_NEAREST, 0, BS_STOCHASTIC,             \
@@ -44,14 +45,15 @@ const struct bs_option bs_weights_options[] = {
 };
 
 const struct bs_option bs_activations_options[] = {
-    BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_CHANNEL,
+    BS_OPT_WORDS(struct bs_setting, sharing, BS_CHOICE, BS_BY_TOKEN, 0, BS_BY_STATIC_CHANNEL,
                  bs_sharing_words,
                  "who shares a scale: a token, a window, a head of a token (at a place without "
                  "heads the token), a channel of a window (its groups are of tokens); static = "
-                 "fixed from the calibration"),
+                 "fixed from the calibration, one for all, for each head or for each channel"),
     BS_OPT(struct bs_setting, keep, 0, 0, 0.5,
            "share of the values that stay in 16 bits: the largest and the smallest of those that "
-           "share a scale, as KVQuant does it"),
+           "share a scale, as KVQuant does it; of static_channel those beyond the quantiles of the "
+           "calibration"),
     BS_OPT(struct bs_setting, threshold, 0, 0, 65504,
            "columns in which any token of the window has this size stay in 16 bits, as LLM.int8 "
            "does it with 6; 0 = none"),
@@ -61,9 +63,10 @@ const struct bs_option bs_activations_options[] = {
 
 const struct bs_option bs_cache_options[] = {
     BS_OPT_WORDS(
-        struct bs_setting, sharing, BS_CHOICE, BS_BY_HEAD, 0, BS_BY_CHANNEL, bs_sharing_words,
+        struct bs_setting, sharing, BS_CHOICE, BS_BY_HEAD, 0, BS_BY_STATIC_CHANNEL,
+        bs_sharing_words,
         "who shares a scale: a head of a token, a token, or a channel, whose groups are of "
-        "consecutive tokens"),
+        "consecutive tokens; static as of activations"),
     BS_OPT(struct bs_setting, keep, 0, 0, 0.5, "share of the values that stay, as of activations"),
     BS_OPT_WORDS(
         struct bs_setting, when, BS_CHOICE, BS_WHEN_USED, 0, BS_WHEN_STORED, when_words,
@@ -78,6 +81,9 @@ const struct bs_option bs_cache_options[] = {
     BS_OPT(struct bs_setting, first, 0, 0, 1 << 20, "so many of the first tokens are never stored"),
     BS_OPT(struct bs_setting, hadamard, false, 0, 1,
            "heads are turned by a Hadamard matrix before they are stored, as llama.cpp does it"),
+    BS_OPT(struct bs_setting, pre_rope, false, 0, 1,
+           "keys are stored as they are before rotary positions, which they get when they are "
+           "read, as KVQuant does it; values have none"),
     ROUNDING,
     {.name = NULL},
 };
@@ -350,13 +356,6 @@ static bool leaves_alone(const struct bs_choice *choice)
 bool bs_setting_quantizes(const struct bs_setting *setting)
 {
     return !leaves_alone(&setting->format);
-}
-
-bool bs_setting_spans_tokens(const struct bs_setting *setting)
-{
-    return bs_setting_quantizes(setting) &&
-           (setting->sharing == BS_BY_WINDOW || setting->sharing == BS_BY_CHANNEL ||
-            setting->threshold > 0);
 }
 
 /* Whether the format asks a range for the extremes of what shares a scale. */

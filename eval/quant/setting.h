@@ -19,13 +19,23 @@ enum bs_rounding {
 
 /* Who shares a scale at an activation; weights are shared as their format says. */
 enum bs_sharing {
-    BS_BY_TOKEN,   /* each token has its own, found as it passes */
-    BS_BY_WINDOW,  /* all tokens of a window, found as it passes */
-    BS_BY_STATIC,  /* all tokens there are, fixed from the calibration */
-    BS_BY_HEAD,    /* each head of a token has its own; of a value without heads as a token */
-    BS_BY_CHANNEL, /* each channel of a window has its own: the format lies along the tokens, so
+    BS_BY_TOKEN,       /* each token has its own, found as it passes */
+    BS_BY_WINDOW,      /* all tokens of a window, found as it passes */
+    BS_BY_STATIC,      /* all tokens there are, fixed from the calibration */
+    BS_BY_HEAD,        /* each head of a token has its own; of a value without heads as a token */
+    BS_BY_CHANNEL,     /* each channel of a window has its own: the format lies along the tokens, so
                       that a group is so many consecutive tokens of one channel */
+    BS_BY_STATIC_HEAD, /* as static, but each head has its own; of a value without heads it is
+                             that */
+    BS_BY_STATIC_CHANNEL, /* as static, but each channel has its own */
 };
+
+/* Whether scales are fixed from the calibration. */
+static inline bool bs_is_static(enum bs_sharing sharing)
+{
+    return sharing == BS_BY_STATIC || sharing == BS_BY_STATIC_HEAD ||
+           sharing == BS_BY_STATIC_CHANNEL;
+}
 
 /* When values of a cache are quantized. */
 enum bs_when {
@@ -68,6 +78,7 @@ struct bs_setting {
     int when, residual, leave, first; /* of a cache: enum bs_when; the newest tokens, enum bs_leave;
                                          the first tokens, which stay as they are */
     bool hadamard; /* of a cache: turned by a Hadamard matrix over a head before it is rounded */
+    bool pre_rope; /* of keys in a cache: rounded before their rotary positions */
 };
 
 /* Bits of a value that is not quantized, as models are published. */
@@ -104,8 +115,9 @@ enum bs_status bs_setting_copy(struct bs_setting *to, const struct bs_setting *f
 /* Whether both say the same. */
 bool bs_setting_equal(const struct bs_setting *a, const struct bs_setting *b);
 
-/* Whether values are quantized at all. */
+/* Whether values are quantized at all; whether they are by scales that calibration fixes. */
 bool bs_setting_quantizes(const struct bs_setting *setting);
+bool bs_setting_is_static(const struct bs_setting *setting);
 
 /* Whether what becomes of a token's values depends on the other tokens of its window. */
 bool bs_setting_spans_tokens(const struct bs_setting *setting);

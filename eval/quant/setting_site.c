@@ -1,6 +1,18 @@
 /* What may be said of values on their way, activations and those of a cache. */
 #include "eval/quant/format.h"
 
+bool bs_setting_is_static(const struct bs_setting *setting)
+{
+    return bs_setting_quantizes(setting) && bs_is_static((enum bs_sharing)setting->sharing);
+}
+
+bool bs_setting_spans_tokens(const struct bs_setting *setting)
+{
+    return bs_setting_quantizes(setting) &&
+           (setting->sharing == BS_BY_WINDOW || setting->sharing == BS_BY_CHANNEL ||
+            setting->threshold > 0);
+}
+
 /* A channel has as many values as the window has tokens, any number. */
 static enum bs_status check_channels(const struct bs_setting *setting, struct bs_error *err)
 {
@@ -25,10 +37,10 @@ static enum bs_status check_kept(const struct bs_setting *setting, struct bs_err
                        "threshold is about columns beside which each token has a scale of its own, "
                        "expected sharing: token, and no keep");
     if (setting->keep > 0 && !own && setting->sharing != BS_BY_HEAD &&
-        setting->sharing != BS_BY_CHANNEL)
+        setting->sharing != BS_BY_CHANNEL && setting->sharing != BS_BY_STATIC_CHANNEL)
         return bs_fail(err, BS_ECONFIG,
-                       "keep is of values that share a scale as they pass and "
-                       "sharing is %s, expected token, head or channel",
+                       "keep is of values that share a scale as they pass, or of channels, and "
+                       "sharing is %s, expected token, head, channel or static_channel",
                        bs_sharing_words[setting->sharing]);
     return BS_OK;
 }
@@ -38,10 +50,11 @@ static enum bs_status check_cache(const struct bs_setting *setting, struct bs_er
 {
     bool stored = setting->when == BS_WHEN_STORED;
     struct bs_code_layout layout = bs_setting_layout(setting);
-    if (setting->sharing == BS_BY_STATIC)
+    if (setting->hadamard && bs_is_static((enum bs_sharing)setting->sharing))
         return bs_fail(err, BS_ECONFIG,
-                       "sharing is static, expected token, head, channel or window; static are "
-                       "activations: {where: [key, value]}");
+                       "hadamard turns values before they are rounded, and sharing is %s, whose "
+                       "ranges are of values that are not turned: expected token, head or channel",
+                       bs_sharing_words[setting->sharing]);
     if (setting->leave == BS_LEAVE_TOGETHER && !setting->residual)
         return bs_fail(err, BS_ECONFIG, "leave is together, expected a residual of so many tokens");
     if (stored && setting->sharing == BS_BY_WINDOW)
@@ -64,9 +77,10 @@ static enum bs_status check_activations(const struct bs_setting *setting, struct
 {
     const struct bs_range *range = (const struct bs_range *)setting->range.plugin;
     struct bs_code_layout layout = bs_setting_layout(setting);
-    bool one = setting->sharing == BS_BY_WINDOW || setting->sharing == BS_BY_STATIC;
-    if (check_kept(setting, err) ||
-        (setting->sharing == BS_BY_CHANNEL && check_channels(setting, err)))
+    bool fixed = bs_is_static((enum bs_sharing)setting->sharing);
+    bool one = setting->sharing == BS_BY_WINDOW || fixed;
+    bool along = setting->sharing == BS_BY_CHANNEL || setting->sharing == BS_BY_STATIC_CHANNEL;
+    if (check_kept(setting, err) || (along && check_channels(setting, err)))
         return err->status;
     if (layout.tensor_bytes && (!layout.param_bytes || layout.tensor_bytes > BS_FIXED_BYTES))
         return bs_fail(
@@ -78,11 +92,13 @@ static enum bs_status check_activations(const struct bs_setting *setting, struct
                        "sharing is %s, but a row has several groups of columns, expected sharing: "
                        "token, head or channel, or one group a row",
                        bs_sharing_words[setting->sharing]);
-    if (setting->sharing == BS_BY_STATIC && range->needs_values && !range->watch)
+    bool watched = setting->sharing == BS_BY_STATIC && range->watch;
+    if (fixed && !watched && (range->needs_values || range->watch))
         return bs_fail(err, BS_ECONFIG,
-                       "range %s looks at values, but of static activations only the extremes are "
+                       "range %s looks at values, but with sharing: %s only the extremes are "
                        "known, expected range %s",
-                       range->plugin.name, bs_range_registry.rows[0]->name);
+                       range->plugin.name, bs_sharing_words[setting->sharing],
+                       bs_range_registry.rows[0]->name);
     return BS_OK;
 }
 

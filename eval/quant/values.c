@@ -14,18 +14,26 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, int 
                                struct bs_error *err)
 {
     struct bs_code_layout layout;
-    int row = setting->sharing == BS_BY_HEAD ? width / heads : width;
+    bool head = setting->sharing == BS_BY_HEAD || setting->sharing == BS_BY_STATIC_HEAD;
+    int row = head ? width / heads : setting->sharing == BS_BY_STATIC_CHANNEL ? 1 : width;
     if (setting->sharing == BS_BY_CHANNEL)
         return BS_OK; /* whose rows are of any length */
     if (bs_setting_lay(setting, 1, row, &layout, err))
         return err->status;
-    if (setting->sharing == BS_BY_STATIC && !layout.tensor_bytes &&
-        layout.param_bytes > sizeof(struct bs_fixed))
+    if (bs_is_static((enum bs_sharing)setting->sharing) && !layout.tensor_bytes &&
+        layout.param_bytes > BS_FIXED_BYTES)
         return bs_fail(err, BS_ECONFIG,
                        "format %s has no room for static parameters, expected "
                        "sharing: token, head or window",
                        setting->format.plugin->name);
     return BS_OK;
+}
+
+int bs_values_parts(const struct bs_setting *setting, int width, int heads)
+{
+    return setting->sharing == BS_BY_STATIC_HEAD      ? heads
+           : setting->sharing == BS_BY_STATIC_CHANNEL ? width
+                                                      : 1;
 }
 
 static struct bs_cell cell_at(const struct bs_setting *setting, const void *tensor,
@@ -69,6 +77,8 @@ void bs_values_fix(const struct bs_setting *setting, int width, float low, float
     const float extremes[] = {low, high};
     const struct bs_sample sample = {.extremes = extremes, .rows = 1, .count = (size_t)width};
     struct bs_code_layout layout = layout_of(setting, width);
+    fixed->low = low;
+    fixed->high = high;
     if (layout.tensor_bytes)
         fit_tensor(setting, &layout, &sample, fixed->bytes);
     else
@@ -93,7 +103,7 @@ struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_
                               const float *extremes)
 {
     union params params;
-    if (setting->sharing == BS_BY_STATIC)
+    if (bs_is_static((enum bs_sharing)setting->sharing))
         return cell_at(setting, NULL, fixed->bytes, 0);
     const struct bs_sample sample = {.x = x,
                                      .extremes = extremes,

@@ -6,10 +6,14 @@
 #include "eval/quant/format.h"
 
 /* Parameters that are fixed from the calibration, of a format that needs as many bytes: those of a
- * row, or where rows share something, that. */
+ * row, or where rows share something, that. And the extremes that they were made from. */
 struct bs_fixed {
-    max_align_t bytes[BS_FIXED_BYTES / sizeof(max_align_t)];
+    _Alignas(max_align_t) unsigned char bytes[BS_FIXED_BYTES]; /* so that copies have all of them */
+    float low, high;
 };
+
+/* How many of these a static setting has, of values of this width and so many heads. */
+int bs_values_parts(const struct bs_setting *setting, int width, int heads);
 
 /* The values of a site in one window: rows, a token each, of `width` values `stride` apart, which
  * `heads` heads of equal width share. */
@@ -33,22 +37,24 @@ enum bs_status bs_values_set(const struct bs_setting *setting, int width, float 
                              struct bs_fixed *fixed, struct bs_error *err);
 
 /* The one cell of x, `rows` rows of `width` values, `stride` apart, or of `extremes` where they are
- * known already (else NULL); `fixed` where sharing is static. For a setting with a group a row. */
+ * known already (else NULL); of `fixed` where sharing is static. For a setting with a group a
+ * row. */
 struct bs_cell bs_values_cell(const struct bs_setting *setting, const struct bs_fixed *fixed,
                               const float *x, int rows, int width, int stride,
                               const float *extremes);
 
 /* Replaces values by their quantized values; the rounder's draws are counted token by token, by
- * channels where these share a scale. `fixed` is looked at where sharing is static. Where a format
- * has parameters of a tensor and of its spans, sharing says who shares the former, and spans have
- * their own.
+ * channels where these share a scale. `fixed` [bs_values_parts] is looked at where sharing is
+ * static. Where a format has parameters of a tensor and of its spans, sharing says who shares the
+ * former, and spans have their own.
  *
  * keep = s: of the values that share a scale those stay that are up to their quantile s / 2 or from
  * 1 - s / 2 on (linear between two values, as torch.quantile), and the others are fitted as if the
  * median, the lower one, stood in their place (SqueezeAILab/KVQuant get_outliers_dynamic,
- * quant_fn_zp). threshold: all is rounded to float16; where that has any |x| from the threshold on,
- * the column stays so; scales are fitted to the other values, those from the threshold on being 0
- * (bitsandbytes int8_vectorwise_quant). Takes bs_values_floats of scratch. */
+ * quant_fn_zp). With static_channel those stay that are beyond the extremes of their channel's
+ * parameters (get_outliers, there). threshold: all is rounded to float16; where that has any |x|
+ * from the threshold on, the column stays so; scales are fitted to the other values, those from the
+ * threshold on being 0 (bitsandbytes int8_vectorwise_quant). Takes bs_values_floats of scratch. */
 void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fixed,
                      struct bs_rounder rounder, const struct bs_values *values,
                      struct bs_scratch *scratch);
@@ -72,5 +78,12 @@ void bs_span_round(const struct bs_setting *setting, const struct bs_code_layout
 void bs_weights_round(const struct bs_setting *setting, const struct bs_code_layout *layout,
                       const void *tensor, struct bs_rounder rounder, int first,
                       const float *importance, float *x, int rows);
+
+/* A value that lies between two ranks, as numpy and torch.quantile have it: `part` of the way from
+ * the lower one. */
+static inline float bs_between(float below, float above, float part)
+{
+    return part < 0.5f ? below + part * (above - below) : above - (above - below) * (1 - part);
+}
 
 #endif

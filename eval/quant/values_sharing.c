@@ -69,8 +69,7 @@ static struct quantile quantile_of(int count, double q)
 /* Its value, of ranks that are in their places. */
 static float between(const float *x, struct quantile q)
 {
-    float a = x[q.below], b = x[q.above];
-    return q.part < 0.5f ? a + q.part * (b - a) : b - (b - a) * (1 - q.part);
+    return bs_between(x[q.below], x[q.above], q.part);
 }
 
 /* A row but for the outermost of its values; room: 2 rows. */
@@ -136,14 +135,15 @@ static void round_under_tensor(const struct bs_setting *setting,
     const struct bs_format *format = bs_format_of(setting);
     struct bs_fixed tensor;
     struct bs_sample all = sample_of(values, 0, values->rows);
-    assert(fixed || setting->sharing != BS_BY_STATIC);
-    if (setting->sharing == BS_BY_STATIC)
+    bool known = bs_is_static((enum bs_sharing)setting->sharing);
+    assert(fixed || !known);
+    if (known)
         tensor = *fixed;
     else if (setting->sharing == BS_BY_WINDOW)
         format->fit_tensor(setting->format.options, &setting->range, layout, &all, tensor.bytes);
     for (int t = 0; t < values->rows; t++) {
         struct bs_sample own = sample_of(values, t, 1);
-        if (setting->sharing != BS_BY_STATIC && setting->sharing != BS_BY_WINDOW)
+        if (!known && setting->sharing != BS_BY_WINDOW)
             format->fit_tensor(setting->format.options, &setting->range, layout, &own,
                                tensor.bytes);
         round_spans(setting, layout, tensor.bytes, rounder, index_of(values, t), token(values, t));
@@ -172,9 +172,23 @@ static void round_heads(const struct bs_setting *setting, struct bs_rounder roun
     }
 }
 
-/* A channel is a row along the tokens. */
-static void round_channels(const struct bs_setting *setting, struct bs_rounder rounder,
-                           const struct bs_values *values, float *columns, float *room)
+/* A channel by fixed parameters; room: a row. */
+static void round_fixed_channel(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                                struct bs_rounder rounder, uint64_t index, float *column,
+                                size_t rows, float *room)
+{
+    struct bs_cell cell = bs_values_cell(setting, fixed, NULL, 0, 1, 0, NULL);
+    memcpy(room, column, rows * sizeof *room);
+    bs_cell_round(&cell, rounder, index, column, rows);
+    for (size_t t = 0; t < rows && setting->keep > 0; t++)
+        if (room[t] < fixed->low || room[t] > fixed->high)
+            column[t] = room[t];
+}
+
+/* A channel is a row along the tokens; `fixed` where its parameters are. */
+static void round_channels(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                           struct bs_rounder rounder, const struct bs_values *values,
+                           float *columns, float *room)
 {
     size_t rows = (size_t)values->rows;
     struct bs_code_layout layout = layout_of(setting, values->rows);
@@ -183,9 +197,14 @@ static void round_channels(const struct bs_setting *setting, struct bs_rounder r
         for (int t = 0; t < values->rows; t++)
             for (int c = 0; c < count; c++)
                 columns[(size_t)c * rows + (size_t)t] = token(values, t)[first + c];
-        for (int c = 0; c < count; c++)
-            round_row(setting, &layout, rounder, (uint64_t)(first + c) * rows,
-                      columns + (size_t)c * rows, room);
+        for (int c = 0; c < count; c++) {
+            float *column = columns + (size_t)c * rows;
+            uint64_t index = (uint64_t)(first + c) * rows;
+            if (fixed)
+                round_fixed_channel(setting, &fixed[first + c], rounder, index, column, rows, room);
+            else
+                round_row(setting, &layout, rounder, index, column, room);
+        }
         for (int t = 0; t < values->rows; t++)
             for (int c = 0; c < count; c++)
                 token(values, t)[first + c] = columns[(size_t)c * rows + (size_t)t];
@@ -205,6 +224,18 @@ static void round_alike(const struct bs_setting *setting, const struct bs_fixed 
                                          values->stride, NULL);
     for (int t = 0; t < values->rows; t++)
         bs_cell_round(&cell, rounder, index_of(values, t), token(values, t), (size_t)values->width);
+}
+
+/* Each head of all rows by parameters of its own. */
+static void round_fixed_heads(const struct bs_setting *setting, const struct bs_fixed *fixed,
+                              struct bs_rounder rounder, const struct bs_values *values)
+{
+    int width = values->width / values->heads;
+    for (int h = 0; h < values->heads; h++) {
+        struct bs_values head = {values->x + h * width, values->rows, width, values->stride, 1};
+        uint64_t index = (uint64_t)h * (uint64_t)values->rows * (uint64_t)width;
+        round_alike(setting, &fixed[h], bs_rounder_from(rounder, index), &head);
+    }
 }
 
 /* ---- columns stay ---- */
@@ -248,8 +279,11 @@ void bs_values_round(const struct bs_setting *setting, const struct bs_fixed *fi
     if (setting->threshold > 0) {
         float *kept = bs_scratch_take(scratch, width), *own = bs_scratch_take(scratch, width);
         round_but_columns(setting, rounder, values, kept, own, room);
-    } else if (setting->sharing == BS_BY_CHANNEL) {
-        round_channels(setting, rounder, values, bs_scratch_take(scratch, CHANNELS * rows), room);
+    } else if (setting->sharing == BS_BY_CHANNEL || setting->sharing == BS_BY_STATIC_CHANNEL) {
+        round_channels(setting, setting->sharing == BS_BY_CHANNEL ? NULL : fixed, rounder, values,
+                       bs_scratch_take(scratch, CHANNELS * rows), room);
+    } else if (setting->sharing == BS_BY_STATIC_HEAD) {
+        round_fixed_heads(setting, fixed, rounder, values);
     } else if (setting->sharing == BS_BY_HEAD) {
         round_heads(setting, rounder, values, room);
     } else if (setting->sharing == BS_BY_TOKEN) {

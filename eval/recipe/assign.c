@@ -390,6 +390,11 @@ static enum bs_status check_cache(const struct bs_recipe *recipe, const struct b
             "the cache of this model (%s) holds what keys and values are made of, expected "
             "activations: {where: kv_a}",
             a->family->model_type);
+    if (recipe->cache[BS_CACHED_KEYS].pre_rope && a->unit_qk)
+        return bs_fail(err, BS_ECONFIG,
+                       "keys of this model (%s) are divided by their size after their positions, "
+                       "expected pre_rope: false",
+                       a->family->model_type);
     for (int i = 0; i < count; i++)
         for (int c = 0; c < BS_NUM_CACHED; c++) {
             const struct bs_value *value = &p->values[places[i].index];

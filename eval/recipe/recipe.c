@@ -305,6 +305,7 @@ enum bs_status bs_recipe_resolve(struct bs_recipe *recipe, struct bs_error *err)
     for (int c = 0; c < BS_NUM_CACHED; c++)
         if (bs_setting_resolve(&recipe->cache[c], BS_FOR_CACHE, err))
             return bs_fail_within(err, "kv_cache.%s", bs_cached_names[c]);
+    recipe->cache[BS_CACHED_VALUES].pre_rope = false; /* they have no positions */
     bool quantizes = bs_setting_quantizes(&recipe->activations);
     for (int r = 0; r < recipe->num_rules; r++) {
         struct bs_rule *rule = &recipe->rules[r];
@@ -381,14 +382,9 @@ bool bs_recipe_spans_tokens(const struct bs_recipe *recipe)
     return any_activations(recipe, bs_setting_spans_tokens);
 }
 
-static bool is_static(const struct bs_setting *activations)
-{
-    return bs_setting_quantizes(activations) && activations->sharing == BS_BY_STATIC;
-}
-
 bool bs_recipe_static_activations(const struct bs_recipe *recipe)
 {
-    return any_activations(recipe, is_static);
+    return any_activations(recipe, bs_setting_is_static);
 }
 
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe)

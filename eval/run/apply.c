@@ -4,37 +4,13 @@
 
 #include "eval/base/mem.h"
 #include "eval/recipe/assign.h"
+#include "eval/run/static_scales.h"
 
 /* Adds what a step looks at in the block of wanted->architecture, rounded as wanted->weights. */
 static void step_wants(const struct bs_choice *step, struct bs_wanted *wanted)
 {
     if (bs_algorithm_of(step)->needs)
         bs_algorithm_of(step)->needs(step->options, wanted);
-}
-
-static bool is_static(const struct bs_setting *site)
-{
-    return bs_setting_quantizes(site) && site->sharing == BS_BY_STATIC;
-}
-
-static bool any_static(const struct bs_assignment *places, const struct bs_program *p)
-{
-    bool any = false;
-    for (int v = 0; v < p->num_values; v++)
-        any |= is_static(places->sites[v]);
-    return any;
-}
-
-/* Adds the ranges of the sites that have static settings. */
-static void static_wants(const struct bs_assignment *places, struct bs_wanted *wanted)
-{
-    for (int v = 0; v < bs_wanted_program(wanted)->num_values; v++)
-        if (is_static(places->sites[v])) {
-            bs_want(wanted, &bs_stat_extremes, v, 0);
-            if (bs_setting_range(places->sites[v])->watch)
-                bs_want(wanted, &bs_stat_watched, v,
-                        bs_watched_detail(places->sites[v]->range.plugin));
-        }
 }
 
 static bool quantizes_set_by_set(const struct bs_choice *step)
@@ -88,6 +64,15 @@ bool bs_apply_leaves(const struct bs_recipe *recipe, const struct bs_architectur
     return !any;
 }
 
+/* Whether the step's own pass is one in which static ranges are seen too: it rounds what is
+ * prepared, all of it from the unquantized model's inputs. */
+static bool ranges_with(const struct bs_recipe *recipe, int step)
+{
+    return step >= 0 && bs_algorithm_of(&recipe->steps[step])->quantize &&
+           bs_recipe_quantizes_weights(recipe) && !quantizes_set_by_set(&recipe->steps[step]) &&
+           bs_recipe_calibrates_on(recipe, step) == BS_ON_UNQUANTIZED;
+}
+
 /* Whether the recipe's windows come to a layer as stream 0's. */
 static bool same_inputs(const struct bs_recipe *recipe, const struct bs_architecture *architecture,
                         int layer)
@@ -131,6 +116,8 @@ bool bs_apply_awaits_unquantized(const struct bs_recipe *recipe, const struct bs
 static void share(const struct bs_recipe *recipe, const struct bs_assignment *places,
                   struct bs_wanted *wanted)
 {
+    if (!rewrites_blocks(recipe))
+        bs_static_want(places, wanted);
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
         struct bs_wanted own = {.architecture = wanted->architecture,
@@ -240,11 +227,14 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
                          int layer, struct bs_own_passes *passes)
 {
     struct bs_wanted shared = {.architecture = architecture, .layer = layer};
+    struct bs_wanted ranges = {.architecture = architecture, .layer = layer};
     const struct bs_program *p = bs_program_of(architecture, layer);
     struct bs_assignment places;
     bool rewritten = false;
     bs_recipe_assign(recipe, architecture, layer, &places);
     share(recipe, &places, &shared);
+    if (rewrites_blocks(recipe)) /* else they are shared */
+        bs_static_want(&places, &ranges);
     passes->count = 0;
     for (int i = 0; i < recipe->num_steps; i++) {
         const struct bs_choice *step = &recipe->steps[i];
@@ -252,6 +242,10 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
             .architecture = architecture, .layer = layer, .weights = places.weights};
         step_wants(step, &own);
         bool each = quantizes_set_by_set(step);
+        if (ranges_with(recipe, i)) {
+            bs_wanted_merge(&own, &ranges);
+            bs_wanted_release(&ranges);
+        }
         bool served = !rewritten && bs_wanted_within(&own, &shared);
         for (int d = 0; d < num_depths(p) && each && bs_wanted_any(&own); d++)
             add_depth_pass(passes, &own, d);
@@ -261,8 +255,9 @@ void bs_apply_own_passes(const struct bs_recipe *recipe, const struct bs_archite
         rewritten |= bs_algorithm_of(step)->prepare_block != NULL;
     }
     bs_wanted_release(&shared);
-    if (any_static(&places, p))
-        static_wants(&places, next_pass(passes, architecture, layer));
+    if (bs_wanted_any(&ranges))
+        bs_wanted_merge(next_pass(passes, architecture, layer), &ranges);
+    bs_wanted_release(&ranges);
 }
 
 void bs_own_passes_release(struct bs_own_passes *passes)
@@ -284,6 +279,8 @@ struct applying {
     double *rows;                /* [values], calibration tokens that steps saw at a site; NaN: none
                                     looked there */
     bool rewritten;              /* the block is no longer the original */
+    const struct bs_wanted *ranges; /* of static scales, to be collected beside what a step wants */
+    bool provided;                  /* what the step that rounds looks at was collected so */
 };
 
 static const struct bs_stream *inputs_of(const struct applying *at, int step)
@@ -344,11 +341,16 @@ static enum bs_status provide_step(struct applying *at, int step, int depth, str
     const struct bs_wanted *wanted = depth == BS_EVERY_SITE ? &all : &here;
     if (depth != BS_EVERY_SITE)
         merge_depth(&here, &all, depth);
-    enum bs_status status = provide_statistics(at, step, wanted, err);
+    struct bs_wanted together = {.architecture = a, .layer = layer};
+    bs_wanted_merge(&together, wanted);
+    if (at->ranges)
+        bs_wanted_merge(&together, at->ranges);
+    enum bs_status status = provide_statistics(at, step, &together, err);
     if (!status && at->job.statistics)
         note_rows(at, wanted);
     bs_wanted_release(&all);
     bs_wanted_release(&here);
+    bs_wanted_release(&together);
     return status;
 }
 
@@ -471,7 +473,7 @@ static enum bs_status round_block(struct applying *at, int index, struct bs_erro
     bool each = quantizes_set_by_set(step);
     if (bs_apply_keeps_unrounded(at->recipe) && bs_block_copy(&at->unrounded, at->job.block, err))
         return err->status;
-    if (!each && provide_step(at, index, BS_EVERY_SITE, err))
+    if (!each && !at->provided && provide_step(at, index, BS_EVERY_SITE, err))
         return err->status;
     for (int depth = 0; depth < num_depths(at->job.block->program); depth++) {
         if (each && provide_step(at, index, depth, err))
@@ -493,52 +495,34 @@ static enum bs_status round_to_nearest(struct applying *at, struct bs_error *err
     return BS_OK;
 }
 
-/* A site that no calibration token reached has no range: its values stay as they are. */
-static void leave_site(struct applying *at, int site)
-{
-    static const struct bs_setting none = {.format = {.plugin = NULL}};
-    struct bs_block *block = at->job.block;
-    at->places.sites[site] = &none;
-    for (int s = 0; s < block->program->num_slots; s++)
-        block->linears[s].fallback |= block->program->slots[s].input == site;
-}
-
-/* The parameters of a site from what was collected there. */
-static void fix_site(struct applying *at, const struct bs_statistics *ranges, int site)
+/* Static scales come from the unquantized model's inputs, through the block as prepared: from what
+ * recipes share, or with what the step that rounds looks at, or else by themselves. */
+static enum bs_status fix_static_scales(struct applying *at, int rounder, struct bs_error *err)
 {
     struct bs_block *block = at->job.block;
-    if (!bs_statistics_at(ranges, &bs_stat_extremes, site, 0)->of.rows) {
-        leave_site(at, site);
-        return;
-    }
-    const struct bs_setting *setting = at->places.sites[site];
-    const struct bs_range *range = bs_setting_range(setting);
-    struct bs_extremes e =
-        *(const struct bs_extremes *)bs_statistics_of(ranges, &bs_stat_extremes, site);
-    if (range->watch) {
-        int row = bs_watched_detail(&range->plugin);
-        range->extremes(setting->range.options,
-                        bs_statistics_at(ranges, &bs_stat_watched, site, row)->data, &e.low,
-                        &e.high);
-    }
-    bs_values_fix(setting, block->program->values[site].width, e.low, e.high,
-                  &block->sites[site].fixed);
-}
-
-/* Static scales come from the unquantized model's inputs, through the block as prepared. */
-static enum bs_status fix_activation_scales(struct applying *at, struct bs_error *err)
-{
-    struct bs_block *block = at->job.block;
-    struct bs_statistics ranges;
+    const struct bs_inputs *inputs = at->inputs;
+    struct bs_statistics own = {.windows = 0};
+    const struct bs_statistics *ranges = &own;
     struct bs_wanted wanted = {.architecture = block->architecture, .layer = block->index};
-    static_wants(&at->places, &wanted);
-    enum bs_status status = bs_calibrate(block, at->inputs->rope, at->inputs->unquantized, NULL,
-                                         &wanted, &ranges, NULL, at->inputs->scratch, err);
+    bs_static_want(&at->places, &wanted);
+    enum bs_status status = bs_wanted_check(&wanted, err);
+    if (!status && !at->rewritten && inputs->shared &&
+        bs_statistics_hold(inputs->shared, &wanted)) {
+        ranges = inputs->shared;
+    } else if (!status && ranges_with(at->recipe, rounder)) {
+        at->ranges = &wanted;
+        status = provide_step(at, rounder, BS_EVERY_SITE, err);
+        ranges = at->job.statistics;
+    } else if (!status) {
+        status = bs_calibrate(block, inputs->rope, inputs->unquantized, NULL, &wanted, &own, NULL,
+                              inputs->scratch, err);
+    }
+    if (!status)
+        status = bs_static_fix(&at->places, ranges, block, err);
+    at->provided = at->ranges != NULL;
+    at->ranges = NULL;
+    bs_statistics_release(&own);
     bs_wanted_release(&wanted);
-    for (int v = 0; v < block->program->num_values && !status; v++)
-        if (is_static(at->places.sites[v]))
-            fix_site(at, &ranges, v);
-    bs_statistics_release(&ranges);
     return status;
 }
 
@@ -562,7 +546,7 @@ static enum bs_status apply(struct applying *at, struct bs_error *err)
             return bs_fail_within(err, "%s", step->plugin->name);
         at->rewritten = true;
     }
-    if (any_static(&at->places, at->job.block->program) && fix_activation_scales(at, err))
+    if (bs_static_any(&at->places, at->job.block->program) && fix_static_scales(at, rounder, err))
         return err->status;
     if (!bs_recipe_quantizes_weights(recipe))
         return BS_OK;

@@ -33,7 +33,8 @@ enum bs_status bs_apply_model(const struct bs_recipe *recipe,
 bool bs_apply_embeds_own(const struct bs_recipe *recipe,
                          const struct bs_architecture *architecture);
 
-/* Adds what the first step that looks at statistics needs of wanted->layer's original block on
+/* Adds the ranges of static scales where no step rewrites the block before them, and what the first
+ * step that looks at statistics needs of wanted->layer's original block on
  * stream 0's inputs (which are the recipe's own up to the first layer that it does not leave);
  * nothing where an earlier step has rewritten the block by then. */
 void bs_apply_share(const struct bs_recipe *recipe, struct bs_wanted *wanted);

@@ -212,7 +212,7 @@ static void round_input(const struct bs_block *block, int site, float *x, int ro
     const struct bs_value *is = &block->program->values[site];
     const struct bs_values values = {x, rows, is->width, is->width, is->heads};
     if (at->setting)
-        bs_values_round(at->setting, &at->fixed, at->rounder, &values, scratch);
+        bs_values_round(at->setting, bs_site_fixed(at), at->rounder, &values, scratch);
 }
 
 static enum bs_status measure_output(void *context, int index, int thread, struct bs_error *err)

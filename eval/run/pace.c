@@ -13,7 +13,11 @@
 /* Scales that are fixed take a pass to fix, which is counted; what is measured is their use. */
 static int shared_by(const struct bs_setting *activations)
 {
-    return activations->sharing == BS_BY_STATIC ? BS_BY_WINDOW : activations->sharing;
+    static const int alike[] = {[BS_BY_STATIC] = BS_BY_WINDOW,
+                                [BS_BY_STATIC_HEAD] = BS_BY_HEAD,
+                                [BS_BY_STATIC_CHANNEL] = BS_BY_CHANNEL};
+    bool fixed = bs_is_static((enum bs_sharing)activations->sharing);
+    return fixed ? alike[activations->sharing] : activations->sharing;
 }
 
 /* Whether texts go through its blocks by products other than float32's. */

@@ -199,7 +199,8 @@ static enum bs_status forward_window(void *context, int index, int thread, struc
     struct window *window = &pass->window[index];
     const struct bs_stream *in = pass->inputs;
     *window = (struct window){.pass = pass, .index = pass->first + index, .bad_site = -1};
-    struct bs_observer observer = {.context = window, .site = on_site, .last = pass->last};
+    struct bs_observer observer = {
+        .context = window, .site = on_site, .every = true, .last = pass->last};
     float *y = pass->outputs ? bs_stream_window(pass->outputs, window->index) : NULL;
     struct bs_scratch *scratch = &pass->scratch[thread];
     if (pass->origin && pass->routing)

@@ -14,6 +14,8 @@
     X(inputs)                                                                                      \
     X(watched)                                                                                     \
     X(extremes)                                                                                    \
+    X(channel_extremes)                                                                            \
+    X(outermost)                                                                                   \
     X(deviation)                                                                                   \
     BS_MORE_STATISTICS(X)
 

@@ -80,6 +80,9 @@ extern const struct bs_statistic bs_stat_meansquare; /* float [width], mean x^2 
 extern const struct bs_statistic bs_stat_samples;  /* float [bs_sample_rows][width]; detail: rows */
 extern const struct bs_statistic bs_stat_inputs;   /* a stream: all of x */
 extern const struct bs_statistic bs_stat_extremes; /* struct bs_extremes */
+extern const struct bs_statistic bs_stat_channel_extremes; /* struct bs_extremes [width] */
+extern const struct bs_statistic bs_stat_outermost; /* bs_outermost_extremes; detail: the share
+                                                       bs_outermost_detail */
 extern const struct bs_statistic bs_stat_deviation; /* float [width][width], 2/windows
                                                        (X~ - X)^T X */
 extern const struct bs_statistic bs_stat_watched;   /* of a range that watches; detail: which */
@@ -96,5 +99,13 @@ int bs_watched_detail(const struct bs_plugin *range);
 struct bs_extremes {
     float low, high;
 };
+
+/* The detail of bs_stat_outermost for a share of a channel's values, half of it at either end. */
+int bs_outermost_detail(double share);
+
+/* From its result after all of->rows: the quantiles of a channel at half the share and at one less
+ * that, linear between two values as numpy.percentile has them. */
+struct bs_extremes bs_outermost_extremes(const struct bs_observed *of, const void *result,
+                                         int channel);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "eval/linalg/hadamard.h"
 #include "eval/model/cache.h"
+#include "eval/model/rope.h"
 #include "eval/quant/bits.h"
 #include "tests/support/close.h"
 #include "tests/support/random_block.h"
@@ -45,7 +46,7 @@ static int teardown(void **state)
 
 /* What a forward pass shows of attention. */
 static struct {
-    float query[TOKENS * WIDE], out[TOKENS * WIDE];
+    float query[TOKENS * WIDE], out[TOKENS * WIDE], before[TOKENS * NARROW]; /* keys' positions */
     float side[BS_NUM_CACHED][TOKENS * NARROW];
 } shown;
 
@@ -61,6 +62,8 @@ static void show(void *context, int value, const float *x, int rows, int stride)
     const char *name = random_.block.program->values[value].name;
     if (!strcmp(name, "query"))
         copy_rows(shown.query, x, rows, stride, WIDE);
+    if (!strcmp(name, "k"))
+        copy_rows(shown.before, x, rows, stride, NARROW);
     if (!strcmp(name, "o_input"))
         copy_rows(shown.out, x, rows, stride, WIDE);
     for (int c = 0; c < BS_NUM_CACHED; c++)
@@ -111,6 +114,14 @@ static void store(const struct bs_setting *setting, float *x, int rows)
     bs_scratch_free(scratch, 1);
 }
 
+/* Keys from `first` on as they are stored before their positions, at these. */
+static void store_unrotated(const struct bs_setting *setting, float *x, int first, int rows)
+{
+    memcpy(x, shown.before + first * NARROW, (size_t)(rows * NARROW) * sizeof *x);
+    store(setting, x, rows);
+    bs_rotate(random_.rope, false, x, first, rows, KV_HEADS, DIM, NARROW);
+}
+
 /* A cache that grows: [0, stored) of rows are stored. */
 struct growing {
     const struct bs_setting *setting; /* NULL: nothing is ever stored */
@@ -122,8 +133,11 @@ static void store_next(struct growing *cache, int count)
 {
     int keep = cache->setting->first - cache->stored;
     keep = keep < 0 ? 0 : keep < count ? keep : count;
-    if (count > keep)
-        store(cache->setting, cache->rows + (cache->stored + keep) * NARROW, count - keep);
+    float *rows = cache->rows + (cache->stored + keep) * NARROW;
+    if (count > keep && cache->setting->pre_rope)
+        store_unrotated(cache->setting, rows, cache->stored + keep, count - keep);
+    else if (count > keep)
+        store(cache->setting, rows, count - keep);
     cache->stored += count;
 }
 
@@ -192,10 +206,13 @@ static const char *const stores[][2] = {
     {"bits=2 when=store", "bits=2 when=store"},
     {"bits=2 sharing=channel group_size=8 when=store residual=32 leave=together",
      "bits=2 group_size=8 when=store residual=32"},
-    {"bits=3 sharing=channel group_size=16 when=store residual=16 leave=together", NULL},
+    {"bits=3 sharing=channel group_size=16 when=store residual=16 leave=together pre_rope=true",
+     NULL},
     {"bits=2 when=store residual=200 leave=together", "bits=2 when=store residual=7"},
     {NULL, "bits=4 grid=kvquant sharing=token keep=0.1 when=store residual=5 first=3"},
     {"bits=3 when=store first=140", "bits=3 when=store first=4 residual=130 leave=together"},
+    {"bits=3 when=store pre_rope=true residual=3 first=2", "bits=3 when=store"},
+    {"bits=2 grid=kvquant sharing=token keep=0.1 when=store pre_rope=true", NULL},
     {"bits=3 when=store hadamard=true", "format=fp8_e4m3 sharing=token when=store hadamard=true"},
 };
 enum { STORES = sizeof stores / sizeof *stores };
@@ -217,15 +234,20 @@ static void queries_see_all_of_it_quantized(void **state)
     (void)state;
     static float y[TOKENS * HIDDEN], rows[BS_NUM_CACHED][TOKENS * NARROW];
     static const char *const settings[] = {"bits=2", "bits=3 sharing=channel group_size=32 first=5",
-                                           "bits=3 sharing=token hadamard=true"};
-    for (int i = 0; i < 3; i++) {
+                                           "bits=3 sharing=token hadamard=true",
+                                           "bits=2 pre_rope=true",
+                                           "bits=3 sharing=channel pre_rope=true first=5"};
+    for (int i = 0; i < 5; i++) {
         const struct bs_setting *setting = cache_setting(settings[i]);
         static struct growing cache[BS_NUM_CACHED];
         set_cache(settings[i], settings[i]);
         run(y);
         memcpy(rows, shown.side, sizeof rows);
+        int first = setting->first, count = TOKENS - first;
         for (int c = 0; c < BS_NUM_CACHED; c++)
-            store(setting, rows[c] + setting->first * NARROW, TOKENS - setting->first);
+            store(setting, rows[c] + first * NARROW, count);
+        if (setting->pre_rope)
+            store_unrotated(setting, rows[0] + first * NARROW, first, count);
         for (int t = 0; t < TOKENS; t += 13)
             for (int h = 0; h < HEADS; h++) {
                 double out[DIM];

@@ -197,9 +197,8 @@ static void test_options_of_plugins(void **state)
             ":7:19: error: unknown key 'range_norm', expected format, range, bits, group_size, ",
             ":7:34: error: unknown key 'granularity', expected format, range, bits, group_size, ",
             ":7:55: error: unknown key 'bmm_input', expected format, range, bits, group_size, ",
-            ":7:81: error: sharing is 'tensor', expected token, window, static, head or channel "
-            "(did you mean "
-            "'window'?)",
+            ":7:81: error: sharing is 'tensor', expected token, window, static, head, "
+            "channel, static_head or static_channel (did you mean 'window'?)",
             ":9:23: error: format is an empty list, expected at least one value",
             NULL,
         });

@@ -108,6 +108,47 @@ static void channels_have_scales_along_the_tokens(void **state)
     }
 }
 
+/* By parameters of their own, whatever passes: a head's rows, or a channel's, by these alone. */
+static void fixed_parts_are_rounded_by_their_own(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"static_head", "static_channel"};
+    for (int k = 0; k < 2; k++) {
+        const struct bs_setting *setting = activations_setting(with("bits=4", kinds[k]));
+        const struct bs_setting *alone = activations_setting("bits=4 sharing=static");
+        struct bs_fixed fixed[WIDTH];
+        float want[TOKENS * STRIDE];
+        int parts = bs_values_parts(setting, WIDTH, HEADS), per = WIDTH / parts;
+        assert_int_equal(parts, k ? WIDTH : HEADS);
+        for (int i = 0; i < parts; i++)
+            bs_values_fix(setting, per, -0.3f * (float)(i + 1), 0.2f * (float)(i + 1), &fixed[i]);
+        fill();
+        memcpy(want, x, sizeof want);
+        bs_values_round(setting, fixed, bs_rounder_of(setting, 3),
+                        &(struct bs_values){x, TOKENS, WIDTH, STRIDE, HEADS}, scratch);
+        for (int i = 0; i < parts; i++)
+            bs_values_round(alone, &fixed[i], bs_rounder_of(alone, 3),
+                            &(struct bs_values){want + i * per, TOKENS, per, STRIDE, 1}, scratch);
+        assert_memory_equal(x, want, sizeof want);
+    }
+}
+
+/* By hand: levels -1, 0, 1, 2 between the extremes; what is beyond them stays, they do not. */
+static void values_beyond_fixed_extremes_stay(void **state)
+{
+    (void)state;
+    const struct bs_setting *setting =
+        activations_setting("bits=2 grid=kvquant keep=0.1 sharing=static_channel");
+    float rows[] = {-1.01f, -1, -0.4f, 0.6f, 2, 2.01f};
+    const float want[] = {-1.01f, -1, 0, 1, 2, 2.01f};
+    struct bs_fixed fixed;
+    bs_values_fix(setting, 1, -1, 2, &fixed);
+    bs_values_round(setting, &fixed, bs_rounder_of(setting, 0),
+                    &(struct bs_values){rows, 6, 1, 1, 1}, scratch);
+    for (int i = 0; i < 6; i++)
+        assert_close((double)rows[i], (double)want[i], 1e-6, 0);
+}
+
 /* By hand: of 1 .. 5 and 100 the quantiles at 0.1 and 0.9 are 1.5 and 52.5, so 1 and 100 stay, and
  * the others lie between 2 and 5, of whose range a third is 1. */
 static void outermost_values_stay(void **state)
@@ -138,6 +179,9 @@ static void what_does_not_go_together_is_refused(void **state)
                                              {"bits=8 threshold=6", "sharing", "window"},
                                              {"bits=8 threshold=6", "keep", "0.1"},
                                              {"bits=8 keep=0.1", "sharing", "static"},
+                                             {"bits=8 keep=0.1", "sharing", "static_head"},
+                                             {"bits=8 range=percentile", "sharing", "static_head"},
+                                             {"format=mxfp4", "sharing", "static_channel"},
                                              {"bits=8 group_size=16", "sharing", "window"},
                                              {"bits=4 grid=kivi", "zero_point", "integer"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
@@ -180,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_have_scales_of_their_own),
         cmocka_unit_test(channels_have_scales_along_the_tokens),
+        cmocka_unit_test(fixed_parts_are_rounded_by_their_own),
+        cmocka_unit_test(values_beyond_fixed_extremes_stay),
         cmocka_unit_test(outermost_values_stay),
         cmocka_unit_test(columns_with_outliers_stay),
         cmocka_unit_test(what_does_not_go_together_is_refused),

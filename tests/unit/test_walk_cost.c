@@ -154,7 +154,11 @@ static void own_work_by_hand(void **state)
         {"awq", "bits=4 group_size=64 scale=false", clips, 11 * clipped + weights},
         {"smoothquant gptq", "bits=4", columns + grams + factors + whole - down,
          weights + 2 * (weights - 256 * 256 - 768 * 256)},
-        {"rtn", "bits=8 a.bits=8 a.sharing=static grid=smoothquant", whole - down, weights},
+        {"smoothquant gptq", "bits=4 a.bits=8 a.sharing=static calibrate_on=unquantized",
+         columns + grams + factors + whole - down, weights + 2 * (weights - 256 * 256 - 768 * 256)},
+        {"rtn", "bits=8 a.bits=8 a.sharing=static grid=smoothquant", 0, weights},
+        {"smoothquant", "bits=8 a.bits=8 a.sharing=static", whole - down,
+         weights + 2 * (weights - 256 * 256 - 768 * 256)},
     };
     struct bs_windows calibration = windows_of(3, 10), text = windows_of(2, 20);
     struct bs_walk walk = {

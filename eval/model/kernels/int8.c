@@ -8,8 +8,9 @@ static bool makes_integers(const struct bs_setting *setting, int width)
 {
     struct bs_code_layout layout;
     struct bs_error ignored;
-    if (!setting || setting->sharing == BS_BY_HEAD || setting->sharing == BS_BY_CHANNEL ||
-        setting->keep > 0 || setting->threshold > 0)
+    if (!setting || setting->keep > 0 || setting->threshold > 0 ||
+        (setting->sharing != BS_BY_TOKEN && setting->sharing != BS_BY_WINDOW &&
+         setting->sharing != BS_BY_STATIC))
         return false;
     return !bs_setting_lay(setting, 1, width, &layout, &ignored) && layout.whole_numbers &&
            layout.group == layout.in && !layout.tensor_bytes;
