@@ -120,6 +120,13 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
 
 /* --- many values --- */
 
+/* Whether a table's middles are few enough to compare with all of them: a tree is not made anew for
+ * each call where that takes no longer. */
+static bool is_short(const struct bs_levels *levels)
+{
+    return levels->count <= (levels->tree ? BS_SHORT_TABLE / 2 : BS_SHORT_TABLE);
+}
+
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
                    size_t count)
 {
@@ -132,7 +139,7 @@ void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64
         bs_cell_loops[bs_isa()]->round_whole(cell, x, count);
         return;
     }
-    if (rounder.mode == BS_NEAREST && cell->levels->count <= BS_SHORT_TABLE) {
+    if (rounder.mode == BS_NEAREST && is_short(cell->levels)) {
         bs_cell_loops[bs_isa()]->round_short_table(cell, x, count);
         return;
     }
@@ -158,7 +165,7 @@ void bs_cell_encode_all(const struct bs_cell *cell, const float *x, size_t count
             ((uint16_t *)codes)[i] = (uint16_t)bs_cell_nearest(cell, x[i]);
     else if (!levels->values)
         loops->encode_whole(cell, x, count, codes);
-    else if (levels->count <= BS_SHORT_TABLE)
+    else if (is_short(levels))
         loops->encode_short_table(cell, x, count, codes);
     else
         loops->encode_table(cell, x, count, codes);

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(__x86_64__) && BS_ISA > 1
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -142,7 +142,7 @@ static void encode_short_table(const struct bs_cell *cell, const float *x, size_
 #if BS_ISA == 3
 enum { W = 16, REACH = 32, MOST_HELD = 128 };
 #elif BS_ISA == 2
-enum { W = 8, REACH = 8, MOST_HELD = 16 };
+enum { W = 8, REACH = 8, MOST_HELD = 32 };
 #else
 enum { W = 4, REACH = 1, MOST_HELD = 1 };
 #endif
@@ -198,20 +198,67 @@ INLINE places descend(const float *tree, int size, vec u, places at)
     return at + at - (places)(u > end);
 }
 
+#if defined(__x86_64__) && BS_ISA < 2
+/* The first five levels of a tree: the ends of its quarters, and of the four of them what lies
+ * within, in the order of the tree. */
+struct quarters {
+    __m128 ends[3], within[7];
+};
+
+INLINE struct quarters quarters_of(const float *tree)
+{
+    struct quarters q;
+    for (int k = 0; k < 3; k++)
+        q.ends[k] = _mm_set1_ps(tree[1 + k]);
+    q.within[0] = _mm_loadu_ps(tree + 4);
+    __m128 low = _mm_loadu_ps(tree + 8), high = _mm_loadu_ps(tree + 12);
+    q.within[1] = _mm_shuffle_ps(low, high, 0x88); /* the even ones */
+    q.within[2] = _mm_shuffle_ps(low, high, 0xdd); /* the odd ones */
+    for (int k = 0; k < 4; k++)
+        q.within[3 + k] = _mm_loadu_ps(tree + 16 + 4 * k);
+    _MM_TRANSPOSE4_PS(q.within[3], q.within[4], q.within[5], q.within[6]);
+    return q;
+}
+
+/* Five levels of the tree down: which quarter, then how many ends within it u is greater than. */
+INLINE places descend_five(const struct quarters *q, vec u)
+{
+    const __m128i lowest = _mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c);
+    places passed = {0}, within = {0};
+    for (int k = 0; k < 3; k++)
+        passed -= (places)(u > (vec)q->ends[k]);
+    __m128i first = _mm_shuffle_epi8(_mm_slli_epi32((__m128i)passed, 2), lowest); /* byte */
+    __m128i bytes = _mm_add_epi8(first, _mm_set1_epi32(0x03020100));
+    for (int k = 0; k < 7; k++)
+        within -= (places)(u > (vec)_mm_shuffle_epi8((__m128i)q->within[k], bytes));
+    return 8 * passed + within;
+}
+#else
+struct quarters {
+    const float *tree;
+};
+
+INLINE struct quarters quarters_of(const float *tree) { return (struct quarters){tree}; }
+
+INLINE places descend_five(const struct quarters *q, vec u)
+{
+    places at = {0};
+    for (int size = 1; size <= 16; size *= 2)
+        at = descend(q->tree, size, u, at);
+    return at;
+}
+#endif
+
 /* The codes of LANES values, as bs_cell_search has them. */
 static inline void search_lanes(const struct bs_cell *cell, const float *tree, const float *x,
                                 int32_t *codes)
 {
     float all[LANES];
+    const struct quarters quarters = quarters_of(tree);
     positions(cell, x, LANES, all);
     for (int l = 0; l < LANES; l += W) {
         vec u = *(const unaligned_vec *)(all + l);
-        places at = {0};
-        at = descend(tree, 1, u, at);
-        at = descend(tree, 2, u, at);
-        at = descend(tree, 4, u, at);
-        at = descend(tree, 8, u, at);
-        at = descend(tree, 16, u, at);
+        places at = descend_five(&quarters, u);
         if (cell->levels->count > 32)
             at = descend(tree, 32, u, at);
         if (cell->levels->count > 64)

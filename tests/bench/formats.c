@@ -16,7 +16,7 @@
 #include "eval/quant/codes.h"
 #include "tests/support/settings.h"
 
-enum { ROWS = 64, COLUMNS = 4096, COUNT = ROWS * COLUMNS, TURNS = 9, NOT_GGML = -1 };
+enum { ROWS = 64, COLUMNS = 4096, COUNT = ROWS * COLUMNS, TURNS = 9, NOT_GGML = -1, TEXT = 2048 };
 
 /* What is rounded to; the first is what the others are held against. */
 static const struct {
@@ -30,12 +30,13 @@ static const struct {
     {"int 4 bits g16", "bits=4 group_size=16", NOT_GGML},
     {"nf4 g64", "format=nf4", NOT_GGML},
     {"fp4 g64", "format=fp4", NOT_GGML},
-    {"codebook of 9 levels g128",
-     "format=codebook levels=[-1,-0.7,-0.4,-0.2,0,0.2,0.4,0.7,1] group_size=128", NOT_GGML},
-    {"codebook of 32 levels g128",
-     "format=codebook levels=[-31,-29,-27,-25,-23,-21,-19,-17,-15,-13,-11,-9,-7,-5,-3,-1,1,3,5,7,9,"
-     "11,13,15,17,19,21,23,25,27,29,31] group_size=128",
-     NOT_GGML},
+    {"codebook of 9 levels g128", "format=codebook group_size=128 levels=9", NOT_GGML},
+    {"codebook of 16 levels g128", "format=codebook group_size=128 levels=16", NOT_GGML},
+    {"codebook of 17 levels g128", "format=codebook group_size=128 levels=17", NOT_GGML},
+    {"codebook of 32 levels g128", "format=codebook group_size=128 levels=32", NOT_GGML},
+    {"codebook of 64 levels g128", "format=codebook group_size=128 levels=64", NOT_GGML},
+    {"codebook of 128 levels g128", "format=codebook group_size=128 levels=128", NOT_GGML},
+    {"codebook of 256 levels g128", "format=codebook group_size=128 levels=256", NOT_GGML},
     {"mxfp4 g32", "format=mxfp4", NOT_GGML},
     {"mxfp8_e4m3 g32", "format=mxfp8_e4m3", NOT_GGML},
     {"nvfp4 g16", "format=nvfp4", NOT_GGML},
@@ -73,6 +74,25 @@ struct work {
     ggml_encode *ggml; /* NULL = there is none */
 };
 
+/* Of a codebook "levels=9" at the end stands for so many whole numbers in steps of 2, around 0. */
+static const struct bs_setting *setting_of(int f)
+{
+    static const char key[] = "levels=";
+    const char *levels = strstr(formats[f].setting, key);
+    if (!levels)
+        return weights_setting(formats[f].setting);
+    levels += strlen(key);
+    int count = atoi(levels);
+    char text[TEXT];
+    int used =
+        snprintf(text, sizeof text, "%.*s", (int)(levels - formats[f].setting), formats[f].setting);
+    for (int k = 0; k < count; k++)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%c%d", k ? ',' : '[',
+                         2 * k + 1 - count);
+    snprintf(text + used, sizeof text - (size_t)used, "]");
+    return weights_setting(text);
+}
+
 static double processor_seconds(void)
 {
     struct timespec now;
@@ -105,7 +125,7 @@ static double by_ggml(const struct work *work, int type, bool weighed)
 /* In turn, the shortest of each: {"name", "program", "ggml"} in nanoseconds a weight. */
 static json_t *measure(const struct work *work, int f)
 {
-    const struct bs_setting *setting = weights_setting(formats[f].setting);
+    const struct bs_setting *setting = setting_of(f);
     bool ggml = work->ggml && formats[f].type != NOT_GGML;
     bool weighed = setting->importance.word != BS_ALIKE;
     double program = DBL_MAX, other = DBL_MAX;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { MOST = 512, TEXT = 160 };
+enum { MOST = 512, TEXT = 2048 };
 
 static const struct bs_setting *made(enum bs_use use, const char *settings)
 {
