@@ -206,6 +206,7 @@ def table_of_gptq(path):
         if len(by) == 2:
             (bits, rtn), (same, gptq) = by["rtn"], by["gptq"]
             assert bits == same and rtn.shape == gptq.shape
+            assert gptq.mean() < rtn.mean(), f"{name}: GPTQ leaves more than rounding to nearest"
             yield (f"| {name} | {bits:.2f} | {100 * rtn.mean():.3g} | {100 * gptq.mean():.3g} | "
                    f"{gptq.mean() / rtn.mean():.2f} | {(gptq < rtn).sum()} of {rtn.size} |")
 
