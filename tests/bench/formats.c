@@ -82,7 +82,7 @@ static const struct bs_setting *setting_of(int f)
     if (!levels)
         return weights_setting(formats[f].setting);
     levels += strlen(key);
-    int count = atoi(levels);
+    int count = (int)strtol(levels, NULL, 10);
     char text[TEXT];
     int used =
         snprintf(text, sizeof text, "%.*s", (int)(levels - formats[f].setting), formats[f].setting);
