@@ -48,4 +48,5 @@ do for [format in PICTURES] {
   }
   unset multiplot
   unset output
+  DONE = outline(format)
 }

@@ -68,4 +68,5 @@ do for [format in PICTURES] {
   set border 31 linestyle 102
   set tics textcolor rgb INK
   unset output
+  DONE = outline(format)
 }

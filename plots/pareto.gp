@@ -9,7 +9,7 @@ set rmargin at screen RIGHT
 set bmargin at screen BOTTOM
 set tmargin at screen TOP
 OVER = SINGLE ? '%s of %s over %.4g' : '%s of %s over unquantized (%.4g)'
-set ylabel (UNQUANTIZED == UNQUANTIZED ? sprintf(OVER, CHANGE, VALUE, UNQUANTIZED) : VALUE) offset -1.4, 0
+RISE = UNQUANTIZED == UNQUANTIZED ? sprintf(OVER, CHANGE, VALUE, UNQUANTIZED) : VALUE
 set logscale xy
 set xrange [X_LOW : X_HIGH]
 set yrange [Y_LOW : Y_HIGH]
@@ -22,8 +22,10 @@ set label 1 OPEN_NOTE at graph 0.012, graph 0.035 textcolor rgb SOFT
 do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))
   eval(scale_for(format))
-  # Lines of a title are further apart in SVG: they begin nearer to what they are the title of.
+  # Lines of a title are further apart in SVG: they begin nearer to what they are the title of. A
+  # label beside the axis begins nearer to it too: it would be cut off at the edge of the picture.
   set title SECTION offset 0, (format eq 'svg' ? -0.9 : -0.4)
+  set ylabel RISE offset (format eq 'svg' ? -0.1 : -1.4), 0
   set xlabel (SINGLE ? 'bits per weight' : 'bits per weight, scales and zero points counted') offset 0, RAISE
   do for [k = 1 : KEYS] {
     eval(key_arrow(k))
@@ -44,4 +46,5 @@ do for [format in PICTURES] {
     DATA index N + 2 using 4:5:3 with labels left textcolor rgb SOFT, \
     DATA index N using 4:5:3 with labels left textcolor rgb INK
   unset output
+  DONE = outline(format)
 }

@@ -78,6 +78,7 @@ do for [format in PICTURES] {
   }
   unset multiplot
   unset output
+  DONE = outline(format)
   unset logscale
   unset xlabel
   unset ylabel

@@ -121,4 +121,5 @@ do for [format in PICTURES] {
   }
   unset multiplot
   unset output
+  DONE = outline(format)
 }

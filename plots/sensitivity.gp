@@ -64,4 +64,5 @@ do for [format in PICTURES] {
   unset multiplot
   unset logscale cb
   unset output
+  DONE = outline(format)
 }

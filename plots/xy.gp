@@ -71,5 +71,6 @@ do for [format in PICTURES] {
   }
   unset multiplot
   unset output
+  DONE = outline(format)
   unset logscale
 }

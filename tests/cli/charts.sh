@@ -30,6 +30,8 @@ expect_chart() {
         problem "expected a whole PNG: $base.png"
     head -n 5 "$base.svg" | grep -q '<svg' && tail -n 3 "$base.svg" | grep -qx '</svg>' ||
         problem "expected a whole SVG: $base.svg"
+    [ "$(grep -c "id='gpPt[0-9]*' stroke-width='0.250'" "$base.svg")" = 8 ] ||
+        problem "expected points with an outline that shows: $base.svg"
     head -n 1 "$base.tsv" | grep -q '^#' || problem "expected a heading: $base.tsv"
     [ "$(grep -vc '^#' "$base.tsv")" -gt 3 ] || problem "expected data: $base.tsv"
 }
@@ -61,6 +63,15 @@ plot_all() {
     [ "$(ls -A all | wc -l)" = 16 ] || problem "expected four files a chart: $(ls -A all | tr '\n' ' ')"
 }
 check "plot draws every chart" plot_all
+
+# What stands beside the axis stands in the picture: letters are 32 high, turned, on a line that is theirs.
+labels_whole() {
+    local place
+    for place in $(sed -n 's/.*translate(\([0-9]*\)\.[0-9]*,[0-9.]*) rotate(270).*/\1/p' all/*.svg); do
+        [ "$place" -ge 26 ] || problem "expected a label that is not cut off, found its line at $place"
+    done
+}
+check "labels beside the axis are whole" labels_whole
 
 plot_one() {
     run plot --output one/by/one sweep.h5 "$1"
