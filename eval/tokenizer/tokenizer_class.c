@@ -396,6 +396,13 @@ enum bs_status bs_tokenizer_class_find(const char *directory, const json_t *conf
                        directory, file, name);
     if (!*class)
         *class = &classes[0];
+    /* transformers builds the class's pipeline all the same, and nearly every token is unknown */
+    if (byte_level && (*class)->model && !strstr((*class)->pre_tokenizer, "ByteLevel"))
+        return bs_fail(err, BS_EUNSUPPORTED,
+                       "%s/%s: tokenizer_class '%.200s' knows no bytes as letters, but "
+                       "tokenizer.json is of such (ByteLevel); 'TokenizersBackend' would take what "
+                       "tokenizer.json says",
+                       directory, file, name);
     return BS_OK;
 }
 

@@ -36,7 +36,8 @@ struct bs_tokenizer_class {
 
 /* Finds the class as AutoTokenizer does: from tokenizer_config.json, config.json (either may be
  * NULL) and whether tokenizer.json speaks of "ByteLevel". BS_EUNSUPPORTED, naming the file and the
- * class, for one that builds a pipeline that is not known here, and for a repository's own code. */
+ * class, for one that builds a pipeline that is not known here, or that does not go with such a
+ * file, and for a repository's own code. */
 enum bs_status bs_tokenizer_class_find(const char *directory, const json_t *config,
                                        const json_t *model_config, bool byte_level,
                                        const struct bs_tokenizer_class **class,

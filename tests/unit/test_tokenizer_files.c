@@ -119,6 +119,12 @@ static void test_class(void **state)
                "ab", "6 2 ");
     assert_refused("{\"tokenizer_class\": \"T5TokenizerFast\"}", BS_EUNSUPPORTED,
                    "tokenizer_class 'T5TokenizerFast'");
+    /* as transformers 5.0 saves the byte-level tokenizer of a GGUF file; it, and 5.24, read back
+       what is nearly all unknown tokens */
+    assert_refused("{\"tokenizer_class\": \"CodeLlamaTokenizer\", \"backend\": \"tokenizers\"}",
+                   BS_EUNSUPPORTED, "tokenizer_class 'CodeLlamaTokenizer' knows no bytes");
+    assert_refused("{\"tokenizer_class\": \"GemmaTokenizer\"}", BS_EUNSUPPORTED,
+                   "tokenizer_class 'GemmaTokenizer' knows no bytes");
     put("config.json", NULL);
     assert_refused("{\"tokenizer_class\": \"OwnTokenizer\", \"auto_map\": {\"AutoTokenizer\": "
                    "[\"own.OwnTokenizer\", null]}}",
