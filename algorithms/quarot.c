@@ -7,24 +7,36 @@
  * - queries and keys by H in each head, online, where the recipe quantizes either.
  *
  * As spcl/QuaRot fake_quant rotation_utils.py and hadamard_utils.py, in float32 where they turn
- * the stream in float64: the same matrices, and of a seed the signs that torch draws. Two things
- * are left to options. remove_mean takes the means from the embeddings, which the authors' code
+ * the stream in float64: the same matrices, and of a seed the signs that torch draws. rotation:
+ * orthogonal turns the stream by their random_orthogonal_matrix of that seed. Two things are left
+ * to options. remove_mean takes the means from the embeddings, which the authors' code
  * does also where norms do not: its function changes by that. across_heads false turns heads one
  * by one, as a number of heads needs that no such matrix has; their code refuses it. Layer norms
  * become RMS norms, as there: what is added to the stream loses its mean in its linears. */
 #include "algorithms/algorithm.h"
 
+#include <math.h>
+
 #include "eval/base/mem.h"
 #include "eval/data/random.h"
 #include "eval/linalg/hadamard.h"
+#include "eval/linalg/orthogonal.h"
+
+enum { ROTATION_HADAMARD, ROTATION_ORTHOGONAL };
+static const char *const rotation_words[] = {"hadamard", "orthogonal", NULL};
 
 struct quarot {
-    int seed;
+    int seed, rotation;
     bool residual, heads, across_heads, down, keys, remove_mean;
 };
 
 static const struct bs_option quarot_options[] = {
-    BS_OPT(struct quarot, seed, 0, 0, 2147483647, "of the signs of the residual stream's matrix"),
+    BS_OPT(struct quarot, seed, 0, 0, 2147483647, "of the residual stream's matrix, or its signs"),
+    BS_OPT_WORDS(
+        struct quarot, rotation, BS_CHOICE, ROTATION_HADAMARD, 0, ROTATION_ORTHOGONAL,
+        rotation_words,
+        "the residual stream's matrix: Hadamard's with random signs, or a random orthogonal "
+        "one, of any size"),
     BS_OPT(struct quarot, residual, true, 0, 1, "turn the residual stream"),
     BS_OPT(struct quarot, heads, true, 0, 1, "turn values, head by head, and back in o_proj"),
     BS_OPT(struct quarot, across_heads, true, 0, 1, "turn what o_proj reads across heads, online"),
@@ -70,11 +82,39 @@ static enum bs_status fail_size(const char *what, int n, const char *option, str
                    what, n, option);
 }
 
+/* The Q of torch.randn's QR, with a positive diagonal of R, turned over: rows x become x Q. NULL
+ * without memory. */
+static float *matrix_of_seed(int n, int seed, struct bs_error *err)
+{
+    struct bs_random random;
+    size_t size = (size_t)n, count = size * size;
+    double *q = bs_alloc(count, sizeof *q);
+    float *turn = bs_alloc(count, sizeof *turn);
+    bool failed = !q || !turn;
+    if (!failed) {
+        bs_random_seed_torch(&random, (uint32_t)seed);
+        bs_random_normals(&random, count, q);
+        failed = bs_orthogonalise(q, n, NULL, err) != BS_OK;
+    }
+    for (size_t i = 0; i < size && !failed; i++)
+        for (size_t j = 0; j < size; j++)
+            turn[i * size + j] = (float)q[j * size + i];
+    bs_free(q);
+    if (failed)
+        bs_free(turn);
+    return failed ? NULL : turn;
+}
+
 /* The stream's turn; values are the caller's to free. */
 static enum bs_status residual_turn(const struct quarot *opt, int hidden, struct bs_basis *turn,
                                     struct bs_error *err)
 {
-    *turn = (struct bs_basis){BS_HADAMARD, hidden, 1, NULL};
+    bool any = opt->rotation == ROTATION_ORTHOGONAL;
+    *turn = (struct bs_basis){any ? BS_MATRIX : BS_HADAMARD, hidden, 1, NULL};
+    if (any) {
+        turn->values = matrix_of_seed(hidden, opt->seed, err);
+        return turn->values ? BS_OK : bs_fail_memory(err);
+    }
     if (!bs_hadamard_takes(hidden))
         return fail_size("hidden_size", hidden, "residual", err);
     turn->values = signs_of_seed(hidden, opt->seed);
@@ -90,6 +130,10 @@ static enum bs_status quarot_check(const void *options, const struct bs_setting 
         return bs_fail(err, BS_ECONFIG,
                        "remove_mean belongs to the turn of the residual stream, expected residual: "
                        "true, or remove_mean: false");
+    if (opt->rotation != ROTATION_HADAMARD && !opt->residual)
+        return bs_fail(err, BS_ECONFIG,
+                       "rotation is that of the residual stream, expected residual: true, or "
+                       "rotation: hadamard");
     return BS_OK;
 }
 
@@ -250,8 +294,13 @@ static void quarot_cost(const void *options, const struct bs_extent *extent, str
     if (opt->keys && quantizes_keys(p, extent->sites))
         token += (a->num_heads + a->num_kv_heads) * transform_flops(a->head_dim);
     cost->flops += token * extent->passed;
+    double n = a->hidden_size, dense = 2 * n * weights + 8.0 / 3 * n * n * n;
     if (opt->residual)
-        cost->flops += weights * transform_flops(a->hidden_size) / a->hidden_size;
+        cost->flops += opt->rotation == ROTATION_ORTHOGONAL
+                           ? dense
+                           : weights * transform_flops(a->hidden_size) / n;
+    if (opt->residual && opt->rotation == ROTATION_ORTHOGONAL)
+        cost->bytes = fmax(cost->bytes, n * n * 12 + bs_orthogonalise_bytes(a->hidden_size));
     cost->weights += weights * (opt->residual + opt->heads + opt->down);
 }
 

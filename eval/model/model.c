@@ -107,7 +107,7 @@ static void add_position(const struct embedding *e, int position, float *out)
     size_t at = (size_t)position + (size_t)model->architecture.family->position_offset;
     bs_tensor_read(model->positions, at * hidden, hidden, e->position);
     if (e->rounding && e->rounding->basis && !e->rounding->late)
-        bs_bases_apply(e->rounding->basis, e->position, 1, NULL);
+        bs_bases_apply(e->rounding->basis, e->position, 1, bs_outer_room(e->rounding));
     bs_add(e->position, out, hidden);
 }
 
@@ -131,7 +131,7 @@ static void embed_token(const struct embedding *e, int32_t id, int position, flo
     if (model->positions)
         add_position(e, position, out);
     if (e->rounding && e->rounding->late)
-        bs_bases_apply(e->rounding->basis, out, 1, NULL);
+        bs_bases_apply(e->rounding->basis, out, 1, bs_outer_room(e->rounding));
 }
 
 enum bs_status bs_model_embed(const struct bs_model *model,

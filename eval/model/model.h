@@ -272,6 +272,7 @@ struct bs_outer_rounding {
     bool late;           /* what is embedded is turned, after a norm or a projection of it, and
                                      not the matrix */
     struct bs_norm norm; /* of a turned output matrix: that which is folded into it */
+    float *room;         /* what a change of the basis takes, for each thread */
 };
 
 /* Prepares the rounding by a resolved setting and importance, for a residual stream in `basis`

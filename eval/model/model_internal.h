@@ -73,4 +73,7 @@ struct bs_slot_tensor {
 void bs_slot_tensor(const struct bs_model *model, const struct bs_program *program,
                     const char *place, int slot, struct bs_slot_tensor *tensor);
 
+/* What a change of the rounding's basis takes, the calling thread's. */
+float *bs_outer_room(const struct bs_outer_rounding *rounding);
+
 #endif

@@ -1,4 +1,6 @@
 /* The matrices outside the blocks, embedding and head, as places that are turned and rounded. */
+#include <omp.h>
+
 #include "eval/base/mem.h"
 #include "eval/model/model_internal.h"
 
@@ -55,7 +57,12 @@ double bs_model_outer_bits(const struct bs_model *model, enum bs_outer which)
     return coded ? coded->bits : 0;
 }
 
-/* Turns other than by Hadamard matrices, which take room, no algorithm has for it. */
+float *bs_outer_room(const struct bs_outer_rounding *rounding)
+{
+    size_t span = (size_t)bs_bases_span(rounding->basis);
+    return rounding->room + (size_t)omp_get_thread_num() * span;
+}
+
 void bs_outer_turn(const struct bs_outer_rounding *rounding, int count, float *rows)
 {
     const struct bs_norm *norm = &rounding->norm;
@@ -65,9 +72,9 @@ void bs_outer_turn(const struct bs_outer_rounding *rounding, int count, float *r
         for (int j = 0; j < norm->width; j++)
             rows[(size_t)i * (size_t)norm->width + (size_t)j] *= norm->weight[j];
     if (rounding->which == BS_HEAD)
-        bs_bases_read(rounding->basis, rows, count, NULL);
+        bs_bases_read(rounding->basis, rows, count, bs_outer_room(rounding));
     else
-        bs_bases_apply(rounding->basis, rows, count, NULL);
+        bs_bases_apply(rounding->basis, rows, count, bs_outer_room(rounding));
 }
 
 /* What all of the matrix shares, from all of its values. */
@@ -94,6 +101,10 @@ static enum bs_status init_basis(const struct bs_model *model, const struct bs_b
     if (!basis)
         return BS_OK;
     rounding->basis = basis;
+    rounding->room =
+        bs_alloc((size_t)bs_threads() * (size_t)bs_bases_span(basis), sizeof *rounding->room);
+    if (!rounding->room)
+        return bs_fail_memory(err);
     rounding->late =
         rounding->which == BS_EMBEDDING && (a->family->embedding_norm || model->project_in);
     if (rounding->which == BS_HEAD && model->project_out)
@@ -141,6 +152,7 @@ enum bs_status bs_outer_rounding_init(const struct bs_model *model, enum bs_oute
 void bs_outer_rounding_release(struct bs_outer_rounding *rounding)
 {
     bs_free(rounding->shared);
+    bs_free(rounding->room);
     bs_norm_release(&rounding->norm);
     *rounding = (struct bs_outer_rounding){.setting = NULL};
 }

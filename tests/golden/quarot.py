@@ -61,7 +61,7 @@ def load_model(path):
     return model.eval()
 
 
-def rotate(model, seed, remove_mean):
+def rotate(model, seed, remove_mean, rotation):
     import hadamard_utils
     import quant_utils
     import rotation_utils
@@ -70,7 +70,7 @@ def rotate(model, seed, remove_mean):
     if not remove_mean:
         model.model.embed_tokens.weight.data = embedding
     torch.manual_seed(seed)
-    rotation_utils.rotate_model(model, argparse.Namespace(rotate_mode="hadamard"))
+    rotation_utils.rotate_model(model, argparse.Namespace(rotate_mode={"orthogonal": "random"}.get(rotation, rotation)))
     quant_utils.add_actquant(model)
     for name, layer in quant_utils.find_qlayers(model).items():
         if "down_proj" in name:
@@ -156,9 +156,9 @@ def samples(model):
     return taken
 
 
-def row(weights, activations, kv, seed=0, remove_mean=True, gptq=False, runs=()):
+def row(weights, activations, kv, seed=0, remove_mean=True, rotation="hadamard", gptq=False, runs=()):
     return dict(weights=weights, activations=activations, kv=kv, seed=seed,
-                remove_mean=remove_mean, gptq=gptq, runs=list(runs))
+                remove_mean=remove_mean, rotation=rotation, gptq=gptq, runs=list(runs))
 
 
 SPLITS = [0, 8, 40, 88, 120, 200]
@@ -168,6 +168,7 @@ SPLITS = [0, 8, 40, 88, 120, 200]
 ROWS = [
     row(16, 16, 16), row(4, 16, 16), row(4, 8, 16), row(4, 8, 8),
     row(4, 8, 8, seed=3, remove_mean=False),
+    row(16, 16, 16, rotation="orthogonal"), row(4, 16, 16, seed=5, rotation="orthogonal"),
     row(4, 4, 16, runs=SPLITS), row(4, 4, 4, runs=SPLITS),
     row(4, 16, 16, gptq=True, runs=SPLITS), row(3, 16, 16, gptq=True, runs=SPLITS),
 ]
@@ -186,9 +187,9 @@ def run(args, row, channels, windows, golden):
     whole = torch.nn.functional.linear
     torch.nn.functional.linear = split_linear(channels)
     model = load_model(args.model)
-    rotate(model, row["seed"], row["remove_mean"])
+    rotate(model, row["seed"], row["remove_mean"], row["rotation"])
     if row["weights"] == 16:
-        golden["weights"] = samples(model)
+        golden["weights" if row["rotation"] == "hadamard" else "orthogonal"] = samples(model)
     quantize_weights(model, row, windows["calibration"])
     quantize_activations(model, row["activations"], row["kv"])
     nll = mean_nll(model, windows["evaluation"])
@@ -208,7 +209,7 @@ def main():
     golden = {"versions": {name: importlib.metadata.version(name) for name in
                            ("torch", "transformers")},
               "cores": {str(k): digest(getattr(hadamard_utils, f"get_had{k}")()) for k in CORES},
-              "weights": {}, "rows": []}
+              "weights": {}, "orthogonal": {}, "rows": []}
     for row in ROWS:
         splits = row.pop("runs") or [0]
         nlls = [run(args, row, n, windows, golden) for n in splits]
