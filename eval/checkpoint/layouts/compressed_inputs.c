@@ -123,7 +123,7 @@ static void print_numbers(const json_t *args, char *out, size_t size)
     if (!strcmp(type, "int") && bits >= 2 && bits <= 8)
         snprintf(out, size, "int bits %d grid compressed_tensors symmetric %s", (int)bits,
                  symmetric ? "true" : "false");
-    else if (strcmp(type, "float") != 0 || !symmetric)
+    else if (strcmp(type, "float") || !symmetric)
         return;
     else if (bits == 8)
         snprintf(out, size, powers ? "mxfp8_e4m3 scale_rule even_fp4" : "fp8_e4m3");
@@ -151,7 +151,7 @@ static void print_sharing(const json_t *args, bool moving, char *out, size_t siz
 enum bs_status bs_compressed_inputs(const struct bs_assembly *assembly, const char *module,
                                     struct bs_coded_inputs *inputs, struct bs_error *err)
 {
-    char numbers[80], sharing[64];
+    char numbers[64], sharing[48];
     const json_t *group;
     if (find_group(assembly, module, &group, err))
         return err->status;
