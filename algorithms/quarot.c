@@ -82,27 +82,30 @@ static enum bs_status fail_size(const char *what, int n, const char *option, str
                    what, n, option);
 }
 
-/* The Q of torch.randn's QR, with a positive diagonal of R, turned over: rows x become x Q. NULL
- * without memory. */
-static float *matrix_of_seed(int n, int seed, struct bs_error *err)
+/* The Q of torch.randn's QR, with a positive diagonal of R, turned over: rows x become x Q. The
+ * turn is the caller's to free. */
+static enum bs_status matrix_of_seed(int n, int seed, float **turn, struct bs_error *err)
 {
     struct bs_random random;
     size_t size = (size_t)n, count = size * size;
     double *q = bs_alloc(count, sizeof *q);
-    float *turn = bs_alloc(count, sizeof *turn);
-    bool failed = !q || !turn;
-    if (!failed) {
-        bs_random_seed_torch(&random, (uint32_t)seed);
-        bs_random_normals(&random, count, q);
-        failed = bs_orthogonalise(q, n, NULL, err) != BS_OK;
+    *turn = bs_alloc(count, sizeof **turn);
+    if (!q || !*turn) {
+        bs_free(q);
+        return bs_fail_memory(err);
     }
-    for (size_t i = 0; i < size && !failed; i++)
+    bs_random_seed_torch(&random, (uint32_t)seed);
+    bs_random_normals(&random, count, q);
+    enum bs_status status = bs_orthogonalise(q, n, NULL, err);
+    for (size_t i = 0; i < size && !status; i++)
         for (size_t j = 0; j < size; j++)
-            turn[i * size + j] = (float)q[j * size + i];
+            (*turn)[i * size + j] = (float)q[j * size + i];
     bs_free(q);
-    if (failed)
-        bs_free(turn);
-    return failed ? NULL : turn;
+    if (status) {
+        bs_free(*turn);
+        *turn = NULL;
+    }
+    return status;
 }
 
 /* The stream's turn; values are the caller's to free. */
@@ -111,10 +114,8 @@ static enum bs_status residual_turn(const struct quarot *opt, int hidden, struct
 {
     bool any = opt->rotation == ROTATION_ORTHOGONAL;
     *turn = (struct bs_basis){any ? BS_MATRIX : BS_HADAMARD, hidden, 1, NULL};
-    if (any) {
-        turn->values = matrix_of_seed(hidden, opt->seed, err);
-        return turn->values ? BS_OK : bs_fail_memory(err);
-    }
+    if (any)
+        return matrix_of_seed(hidden, opt->seed, &turn->values, err);
     if (!bs_hadamard_takes(hidden))
         return fail_size("hidden_size", hidden, "residual", err);
     turn->values = signs_of_seed(hidden, opt->seed);
