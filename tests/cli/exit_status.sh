@@ -68,7 +68,7 @@ takes() {
     plan) echo output set model shard shards places accept-unknown memory numerics scratch checkpoint threads quiet help ;;
     submit) echo slurm nodes time partition dry-run output set model accept-unknown memory numerics scratch checkpoint threads plots help ;;
     export) echo recipe as set verify model accept-unknown memory scratch threads numerics quiet help ;;
-    table) echo columns fail-if format group-by help items layers pivot positions sort top where ;;
+    table) echo columns fail-if format group-by help items layers pivot positions sort split top values where ;;
     diff) echo between columns fail-if format help ;;
     fetch) echo revision quiet help ;;
     tokenize) echo ids no-special help ;;
@@ -266,7 +266,7 @@ check "diff refuses two protocols" diff_protocols
 
 plot_unknown() {
     run plot --output charts results/one.h5 paretto
-    expect_refusal "'paretto'.* perplexity_vs_bits, pareto, layer_error and perplexity_by_position"
+    expect_refusal "'paretto'.* perplexity_vs_bits, pareto, layer_error, perplexity_by_position and kv_cache"
     expect_absent charts
 }
 check "plot: an unknown chart is refused before anything is made" plot_unknown
