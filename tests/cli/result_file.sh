@@ -54,7 +54,9 @@ read_by_pandas() {
     cp .out table.json
     "$program" table results/*.h5 --format csv >all.csv
     "$program" table results/quickstart.h5 --layers --format jsonl >layers.jsonl
+    "$program" table results/quickstart.h5 --values --format csv >values.csv
     cat lines.py >>snippet.py
+    echo 'assert len(pd.read_csv("values.csv")) == len(values)' >>snippet.py
     [ "$(wc -l <lines.py)" -ge 7 ] || problem "expected lines on tables in results/README.md"
     "$python" snippet.py >/dev/null 2>why || problem "expected Python to read it: $(tail -2 why)"
 }
