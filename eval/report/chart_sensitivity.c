@@ -122,6 +122,7 @@ static enum bs_status find_panel(struct map *map, const struct bs_row *row, int 
                                  struct bs_error *err)
 {
     char *way;
+    *panel = -1;
     if (way_of(row, &way, err))
         return err->status;
     for (*panel = 0; *panel < map->num_panels; ++*panel)
