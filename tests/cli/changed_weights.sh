@@ -39,6 +39,8 @@ changed() {
         rm -rf model kept.h5*
         make_model model
         cp before.h5 kept.h5
+        # The job truncates the file when it begins, maybe after the first look for the moment.
+        : >.err
         "$program" run --checkpoint 0 --output kept.h5 more.yaml >.out 2>.err </dev/null &
         pid=$!
         while kill -0 $pid 2>/dev/null && ! grep -qE "$moment" .err; do sleep 0.01; done
