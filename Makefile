@@ -128,7 +128,7 @@ quickstart: setup ## set up, sweep the embedded model, print the table, draw the
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	$(BUILD)/bitsweep run --memory 330M configs/quickstart.yaml
 
-check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: as without AVX-512)
+check: setup ## set up and run every test (SANITIZE=1: under ASan and UBSan; ISA=avx2: those of figures, as without AVX-512)
 	@.ci/setup $(TEST_PACKAGES)
 	@$(MAKE) --no-print-directory -j$$(nproc) tests
 	@BITSWEEP=$(BUILD)/bitsweep SANITIZE=$(SANITIZE) tests/run $(TESTS) $(PLUGIN_TESTS)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What GPTQ is for: on the embedded model it leaves less error than rounding to nearest, in formats of
 # every family that share a scale among 16 to 256 weights.
+# Figures: run at every level of the processor.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 
 cat >formats.yaml <<YAML

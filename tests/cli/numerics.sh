@@ -1,6 +1,7 @@
 #!/bin/bash
 # Numerics: how they are chosen, what of them a result file keeps, and where it is said that they
 # differ.
+# Figures: run at every level of the processor.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # What the README shows is what the program does.
+# Figures: run at every level of the processor.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 
 readme=$project/README.md

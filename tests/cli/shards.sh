@@ -1,6 +1,7 @@
 #!/bin/bash
 # A sweep that is cut into shards: each trial is in one of them, each shard runs into a file of its
 # own, and all files merged are one run, to the byte of every table and chart.
+# Figures: run at every level of the processor.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The same config gives the same bits whatever the threads, and however many walks the memory makes
 # of it: every number to the last digit, but for the times.
+# Figures: run at every level of the processor.
 . "$(dirname "${BASH_SOURCE[0]}")/support/check.bash"
 . "$project/tests/cli/support/sweep.bash"
 . "$project/tests/cli/support/safetensors.bash"
