@@ -355,10 +355,14 @@ static enum bs_status visit_next(struct bs_walk_state *s, struct bs_statistics *
 
 static enum bs_status push_reference(struct bs_walk_state *s, struct bs_error *err)
 {
+    double start = bs_seconds();
     for (int t = 0; t < s->walk->num_texts; t++)
         if (bs_stream_push(&s->original, s->rope, &s->reference.texts[t], s->scratch, err))
             return bs_fail_within(err, "the unquantized model, block %d, evaluation text %d",
                                   s->original.index, t + 1);
+    for (int i = 0; i < s->num_variants; i++)
+        if (bs_walk_is_reference(&s->variants[i]))
+            s->variants[i].seconds_evaluate += bs_seconds() - start;
     if (s->next.data) {
         struct bs_stream before = s->reference.calibration;
         s->reference.calibration = s->next;
