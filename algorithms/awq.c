@@ -101,7 +101,6 @@ static void free_outputs(struct bs_derived *derived)
 
 static const struct bs_derivation outputs_of_parts = {
     .of = &bs_stat_inputs, .in_stream = true, .bytes = outputs_bytes, .free = free_outputs};
-
 static const struct bs_derived_choice one_of_a_kind;
 
 static void scaling_needs(const struct bs_program *p, int site, struct bs_wanted *wanted)
@@ -552,20 +551,21 @@ static enum bs_status awq_prepare(const void *options, const struct bs_job *job,
 }
 
 /* Each exponent rounds the weights that read the site and takes them through the part of the block
- * that is looked at, which is run once more for what is compared with; or, of a linear alone, takes
- * dW (X^T X) dW^T, a triangle of it. */
+ * that is judged, run once more to compare with; or, of a linear alone, half of dW (X^T X) dW^T. */
 static void add_scale_cost(const struct bs_awq *opt, const struct bs_extent *extent, int site,
                            struct bs_cost *cost)
 {
     const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
-    double in = p->values[site].width, weights = bs_site_weights(p, site);
+    double in = p->values[site].width, weights = bs_site_weights(p, site),
+           tried = opt->scale_grid + 1.0;
     struct bs_part part;
-    cost->weights += (opt->scale_grid + 1) * weights;
-    if (bs_program_inspected(p, site, &part))
-        cost->flops +=
-            (opt->scale_grid + 1.0) * extent->windows * bs_part_flops(p, part, extent->tokens);
-    else
-        cost->flops += opt->scale_grid * weights * (in + 1);
+    bool inspected = bs_program_inspected(p, site, &part);
+    double versions = inspected ? bs_side_by_side(extent->windows, BS_MOST_VERSIONS) : 1;
+    double floats = versions * (weights + 2 * in) + (double)bs_threads() * TILE * TILE;
+    cost->weights += tried * weights;
+    cost->flops += inspected ? tried * extent->windows * bs_part_flops(p, part, extent->tokens)
+                             : opt->scale_grid * weights * (in + 1);
+    cost->bytes = fmax(cost->bytes, floats * sizeof(float));
 }
 
 static void awq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)

@@ -1,6 +1,7 @@
 /* AWQ's clip search: awq.c says what it follows. */
 #include "algorithms/awq.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -191,6 +192,15 @@ void bs_awq_clip_cost(const struct bs_awq *opt, const struct bs_extent *extent, 
     double span = bs_setting_layout(extent->weights[index]).span, columns = span < in ? span : in;
     double tokens = (double)extent->windows * extent->tokens;
     double sampled = opt->clip_tokens < tokens ? opt->clip_tokens : tokens;
+    double chunks = (double)bs_threads() * (2 * columns + 4) * BS_AWQ_ROWS;
+    double floats = ceil(in / columns) * columns * columns + in + chunks;
+    const struct bs_wish wish = {
+        .statistic = &bs_stat_samples, .site = slot->input, .detail = opt->clip_tokens};
+    struct bs_observed of = bs_observed_at(bs_program_of(extent->architecture, extent->layer),
+                                           &wish, extent->windows, extent->tokens);
     cost->flops += sampled * in * columns + 2 * clip_steps(opt) * weights * columns;
     cost->weights += (clip_steps(opt) + 1) * weights;
+    /* The site's samples once more, divided by its scale. */
+    double copied = extent->windows ? (double)bs_stat_samples.bytes(&of) : 0;
+    cost->bytes = fmax(cost->bytes, copied + floats * sizeof(float));
 }

@@ -8,6 +8,7 @@
  * grows tenfold until it holds, and the linear is marked. */
 #include "algorithms/columns.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -290,13 +291,30 @@ enum bs_status bs_columns_round(const struct bs_columns *how, const struct bs_pu
 }
 
 /* Each column's error is carried to the columns after it. */
-void bs_columns_cost(const struct bs_extent *extent, struct bs_cost *cost)
+void bs_columns_add(const struct bs_slot *slot, struct bs_cost *cost)
+{
+    double weights = (double)slot->out * slot->in;
+    cost->flops += weights * slot->in;
+    cost->weights += weights;
+}
+
+/* What `allocate` does. */
+static double held_bytes(const struct bs_columns *how, const struct bs_setting *weights, double in)
+{
+    double rows = (double)bs_threads() * ROWS_A_TASK,
+           groups = in / bs_setting_layout(weights).group;
+    double cells = how->static_groups ? rows * ceil(groups) * sizeof(struct bs_cell) : 0;
+    return cells + (rows * (in + 2.0 * how->block_size) + in) * sizeof(float);
+}
+
+void bs_columns_cost(const struct bs_columns *how, const struct bs_extent *extent,
+                     struct bs_cost *cost)
 {
     const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
-    for (int s = 0; s < p->num_slots; s++)
-        if (bs_setting_quantizes(extent->weights[s])) {
-            double weights = (double)p->slots[s].out * p->slots[s].in;
-            cost->flops += weights * p->slots[s].in;
-            cost->weights += weights;
-        }
+    for (int s = 0; s < p->num_slots; s++) {
+        if (!bs_setting_quantizes(extent->weights[s]))
+            continue;
+        bs_columns_add(&p->slots[s], cost);
+        cost->bytes = fmax(cost->bytes, held_bytes(how, extent->weights[s], p->slots[s].in));
+    }
 }

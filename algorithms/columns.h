@@ -46,6 +46,10 @@ enum bs_status bs_columns_round(const struct bs_columns *how, const struct bs_pu
                                 const struct bs_job *job, int slot, struct bs_error *err);
 
 /* Adds what rounding the linears of a block costs. */
-void bs_columns_cost(const struct bs_extent *extent, struct bs_cost *cost);
+void bs_columns_cost(const struct bs_columns *how, const struct bs_extent *extent,
+                     struct bs_cost *cost);
+
+/* The part of that which is one linear's of so many weights, in flops and weights alone. */
+void bs_columns_add(const struct bs_slot *slot, struct bs_cost *cost);
 
 #endif

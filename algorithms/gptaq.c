@@ -7,6 +7,7 @@
  * 1) and which takes each set's inputs after the sets before it are quantized. */
 #include "algorithms/columns.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -51,7 +52,7 @@ struct pulls {
 static double pulls_bytes(const struct bs_architecture *architecture, const struct bs_observed *of)
 {
     (void)architecture;
-    return 2.0 * of->width * of->width * (double)sizeof(float);
+    return (double)of->width * of->width * (double)sizeof(float);
 }
 
 static double pulls_flops(const struct bs_observed *of)
@@ -173,14 +174,20 @@ static enum bs_status gptaq_quantize(const void *options, const struct bs_job *j
     return bs_columns_round(&how, &pull, job, slot, err);
 }
 
-/* A column moves those after it twice. */
+/* A column moves those after it twice. The product on the way to what pulls is gone by then. */
 static void gptaq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
-    struct bs_cost once = {.flops = 0};
-    (void)options;
-    bs_columns_cost(extent, &once);
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
+    struct bs_columns how = columns_of(options);
+    struct bs_cost once = {.bytes = cost->bytes};
+    bs_columns_cost(&how, extent, &once);
     cost->flops += 2 * once.flops;
     cost->weights += once.weights;
+    cost->bytes = once.bytes;
+    for (int s = 0; s < p->num_slots; s++)
+        if (bs_setting_quantizes(extent->weights[s]))
+            cost->bytes =
+                fmax(cost->bytes, (double)p->slots[s].in * p->slots[s].in * sizeof(float));
 }
 
 static const struct bs_preference gptaq_preferences[] = {{"int", "grid", "gptq"}, {.format = NULL}};

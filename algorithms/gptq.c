@@ -51,8 +51,8 @@ static enum bs_status gptq_quantize(const void *options, const struct bs_job *jo
 
 static void gptq_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
 {
-    (void)options;
-    bs_columns_cost(extent, cost);
+    struct bs_columns how = columns_of(options);
+    bs_columns_cost(&how, extent, cost);
 }
 
 static const struct bs_preference gptq_preferences[] = {{"int", "grid", "gptq"}, {.format = NULL}};

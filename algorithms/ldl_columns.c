@@ -1,5 +1,6 @@
 #include "algorithms/ldl_columns.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "eval/base/mem.h"
@@ -165,8 +166,16 @@ enum bs_status bs_ldl_round(const struct bs_ldl *how, const struct bs_job *job, 
  * and so is each of them at most. */
 void bs_ldl_cost(const struct bs_ldl *how, const struct bs_extent *extent, struct bs_cost *cost)
 {
+    const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     struct bs_cost once = {.flops = 0};
-    bs_columns_cost(extent, &once);
+    for (int s = 0; s < p->num_slots; s++) {
+        if (!bs_setting_quantizes(extent->weights[s]))
+            continue;
+        bs_columns_add(&p->slots[s], &once);
+        double in = p->slots[s].in, floats = 3.0 * bs_threads() * ROWS_A_TASK * in;
+        floats += how->greedy_passes ? in * in : 0;
+        cost->bytes = fmax(cost->bytes, floats * sizeof(float));
+    }
     cost->flops += once.flops * (how->greedy_passes ? 3 + 2 * how->greedy_passes : 1);
     cost->weights += once.weights * (1 + how->greedy_passes);
 }

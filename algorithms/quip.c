@@ -283,8 +283,9 @@ static enum bs_status quip_quantize(const void *options, const struct bs_job *jo
     return status;
 }
 
-/* What turning and the factor of one linear cost, and hold. */
-static void add_slot(const struct quip *opt, const struct bs_slot *slot, struct bs_cost *cost)
+/* What turning and the factor of one linear cost, and hold beside what the solver does. */
+static void add_slot(const struct quip *opt, const struct bs_slot *slot, double solver,
+                     struct bs_cost *cost)
 {
     enum bs_projection how = (enum bs_projection)opt->project;
     double in = slot->in, out = slot->out, square = in * in,
@@ -295,7 +296,7 @@ static void add_slot(const struct quip *opt, const struct bs_slot *slot, struct 
         square * (opt->solver == BY_NEAREST ? 1 : 2) + in + (out > in ? in * out : square);
     floats += bs_projector_floats(how, slot->in) + bs_projector_floats(how, slot->out);
     cost->flops += weights + 2 * in * of_in + (opt->solver == BY_NEAREST ? 0 : factor);
-    cost->bytes = floats * sizeof(float) > cost->bytes ? floats * sizeof(float) : cost->bytes;
+    cost->bytes = fmax(cost->bytes, floats * sizeof(float) + solver);
 }
 
 static void quip_cost(const void *options, const struct bs_extent *extent, struct bs_cost *cost)
@@ -303,13 +304,17 @@ static void quip_cost(const void *options, const struct bs_extent *extent, struc
     const struct quip *opt = options;
     const struct bs_program *p = bs_program_of(extent->architecture, extent->layer);
     struct bs_ldl ldl = ldl_of(opt);
+    struct bs_columns columns = columns_of(opt);
+    struct bs_cost solver = {.flops = 0};
     if (opt->solver == BY_LDLQ)
-        bs_ldl_cost(&ldl, extent, cost);
+        bs_ldl_cost(&ldl, extent, &solver);
     if (opt->solver == BY_GPTQ)
-        bs_columns_cost(extent, cost);
+        bs_columns_cost(&columns, extent, &solver);
+    cost->flops += solver.flops;
+    cost->weights += solver.weights;
     for (int s = 0; s < p->num_slots; s++)
         if (bs_setting_quantizes(extent->weights[s])) {
-            add_slot(opt, &p->slots[s], cost);
+            add_slot(opt, &p->slots[s], solver.bytes, cost);
             cost->weights += (double)p->slots[s].out * p->slots[s].in;
         }
 }

@@ -136,6 +136,7 @@ static enum bs_status copy_tensor(struct bs_export_folder *folder, const struct 
             data = bs_tensor_bytes(tensor, at, count, room);
         status = bs_safetensors_put(folder->tensors, data, count * bytes, err);
     }
+    bs_stored_forget(folder->export->model, tensor);
     bs_free(room);
     return status;
 }
@@ -273,6 +274,7 @@ static enum bs_status put_outer_codes(struct bs_export_folder *folder, enum bs_o
     enum bs_status status = values ? BS_OK : bs_fail_memory(err);
     if (!status) {
         bs_tensor_read(tensor, 0, tensor->count, values);
+        bs_stored_forget(export->model, tensor);
         status = bs_outer_codes(&rounding, 0, place->out, values, &codes, err);
         bs_free(values);
         if (!status)

@@ -9,6 +9,11 @@
 
 const char *bs_model_directory(const struct bs_model *model) { return model->directory; }
 
+void bs_stored_forget(const struct bs_model *model, const struct bs_tensor *tensor)
+{
+    bs_checkpoint_forget(model->checkpoint, tensor);
+}
+
 void bs_stored_head(const struct bs_model *model, char module[BS_STORED_NAME_BYTES])
 {
     snprintf(module, BS_STORED_NAME_BYTES, "%s%s", model->head_prefix,

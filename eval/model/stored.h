@@ -23,6 +23,9 @@ struct bs_stored_linear {
 /* Where the files of the model are: the folder, of a LoRA that of its base, or a GGUF file. */
 const char *bs_model_directory(const struct bs_model *model);
 
+/* Takes a tensor that was read off the process's resident memory: what it holds stays readable. */
+void bs_stored_forget(const struct bs_model *model, const struct bs_tensor *tensor);
+
 /* What the output matrix is called, without ".weight", also where it is tied to the embedding and
  * the checkpoint has none. */
 void bs_stored_head(const struct bs_model *model, char module[BS_STORED_NAME_BYTES]);

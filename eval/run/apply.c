@@ -514,6 +514,8 @@ static enum bs_status fix_static_scales(struct applying *at, int rounder, struct
         status = provide_step(at, rounder, BS_EVERY_SITE, err);
         ranges = at->job.statistics;
     } else if (!status) {
+        bs_statistics_release(&at->own); /* what the steps before have looked at */
+        at->job.statistics = NULL;
         status = bs_calibrate(block, inputs->rope, inputs->unquantized, NULL, &wanted, &own, NULL,
                               inputs->scratch, err);
     }

@@ -16,6 +16,7 @@
 #include "eval/config/report.h"
 #include "eval/export/mark.h"
 #include "eval/model/rope.h"
+#include "eval/model/stored.h"
 #include "eval/recipe/assign.h"
 #include "eval/run/export_proof.h"
 #include "eval/run/progress.h"
@@ -280,10 +281,28 @@ static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
     return status ? status : stop_failed(variant, -1, err);
 }
 
+/* A tensor of linears at a time is put together, in no more than the bytes of its floats; those
+ * that stand the other way round are turned. */
+static double writer_bytes(const struct bs_model *model)
+{
+    double most = 0;
+    struct bs_stored_linear *list = bs_alloc(BS_MAX_SLOTS, sizeof *list);
+    for (int l = 0; list && l < bs_model_architecture(model)->num_layers; l++) {
+        int count = bs_stored_linears(model, l, list);
+        for (int k = 0; k < count; k++) {
+            double floats = (double)list[k].out * list[k].in * (list[k].transposed ? 2 : 1);
+            most = fmax(most, floats * sizeof(float));
+        }
+    }
+    bs_free(list);
+    return most;
+}
+
 static enum bs_status write_model(struct exporting *e, struct bs_error *err)
 {
     struct bs_walk walk = bs_sweep_walk(e->sweep);
     const struct bs_writer *writer = e->writer;
+    walk.quantized_bytes = writer_bytes(e->sweep->model);
     walk.quantized = take_block;
     walk.quantized_context = e;
     e->variant = (struct bs_variant){.recipe = e->recipe};

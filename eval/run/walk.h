@@ -71,6 +71,7 @@ struct bs_walk {
                                 const struct bs_block *original, const struct bs_block *block,
                                 struct bs_error *err);
     void *quantized_context;
+    double quantized_bytes; /* that `quantized` holds at most while it is at work */
     /* Called now and then from the calling thread; may be NULL. */
     void (*progress)(void *context, int done, int total);
     void *progress_context;

@@ -20,6 +20,11 @@ int bs_walk_probe_windows(const struct bs_walk *walk);
  * linear. */
 size_t bs_walk_scratch_floats(const struct bs_walk *walk, int num_variants);
 
+/* The layers are alike from this one on: where nothing tells them apart the second is as all that
+ * follow. */
+int bs_walk_alike_from(const struct bs_walk *walk, const struct bs_recipe *const *recipes,
+                       int num_recipes);
+
 /* Bytes in memory, in a scratch directory and of a checkpoint. */
 struct bs_walk_bytes {
     double memory, disk, kept;

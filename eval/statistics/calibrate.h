@@ -71,10 +71,13 @@ void bs_derived_keep(struct bs_collected *collected, struct bs_derived *derived)
 /* Gives back what was made of the statistics at one site, in memory. */
 void bs_derived_release(struct bs_statistics *statistics, int site);
 
-/* Bytes that statistics of this extent hold at most: in memory, working buffers included; of what
- * is derived from them, in memory; and in streams, which are where the inputs' stream is. */
+/* Bytes that statistics of this extent hold at most. */
 struct bs_calibrate_bytes {
-    double memory, derived, streams;
+    double memory;  /* theirs */
+    double working; /* buffers of the pass that takes them, until it ends */
+    double derived; /* of all that is made of them, in memory */
+    double site;    /* of what is made of those at one site: the most */
+    double streams; /* which are where the inputs' stream is */
 };
 struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
                                              int tokens);

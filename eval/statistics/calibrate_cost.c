@@ -3,15 +3,15 @@
 
 #include <math.h>
 
-static double statistic_bytes(const struct bs_statistic *statistic, const struct bs_observed *of)
+/* On each thread. */
+static double working_bytes(const struct bs_statistic *statistic, const struct bs_observed *of)
 {
-    double bytes = statistic->bytes ? (double)statistic->bytes(of) : 0;
+    double bytes = 0;
     if (statistic->compare) /* the window in the unquantized model */
-        bytes += bs_threads() * (double)of->tokens * of->width * (double)sizeof(float);
+        bytes += (double)of->tokens * of->width * (double)sizeof(float);
     struct bs_observed shown = *of;
     shown.tokens = (int)of->rows;
-    return bytes +
-           (statistic->slot_bytes ? bs_threads() * (double)statistic->slot_bytes(&shown) : 0);
+    return bytes + (statistic->slot_bytes ? (double)statistic->slot_bytes(&shown) : 0);
 }
 
 /* The extent, with the rows that a window has there on average. */
@@ -24,20 +24,34 @@ static struct bs_observed expected_at(const struct bs_wanted *wanted, const stru
     return of;
 }
 
+/* Adds those of one wish; of what is derived, it returns them if they are in memory. */
+static double add_wish(const struct bs_wanted *wanted, const struct bs_wish *wish, int windows,
+                       int tokens, struct bs_calibrate_bytes *bytes)
+{
+    struct bs_observed of = expected_at(wanted, wish, windows, tokens);
+    if (wish->derivation) {
+        double made = wish->derivation->bytes(wanted->architecture, &of);
+        *(wish->derivation->in_stream ? &bytes->streams : &bytes->derived) += made;
+        return wish->derivation->in_stream ? 0 : made;
+    }
+    if (wish->statistic->in_stream) {
+        bytes->streams += (double)windows * tokens * of.width * (double)sizeof(float);
+        return 0;
+    }
+    bytes->memory += wish->statistic->bytes ? (double)wish->statistic->bytes(&of) : 0;
+    bytes->working += bs_threads() * working_bytes(wish->statistic, &of);
+    return 0;
+}
+
 struct bs_calibrate_bytes bs_calibrate_bytes(const struct bs_wanted *wanted, int windows,
                                              int tokens)
 {
     struct bs_calibrate_bytes bytes = {.memory = 0};
+    double made[BS_MAX_VALUES] = {0};
     for (int i = 0; i < wanted->count; i++) {
         const struct bs_wish *wish = &wanted->wishes[i];
-        struct bs_observed of = expected_at(wanted, wish, windows, tokens);
-        if (wish->derivation)
-            *(wish->derivation->in_stream ? &bytes.streams : &bytes.derived) +=
-                wish->derivation->bytes(wanted->architecture, &of);
-        else if (wish->statistic->in_stream)
-            bytes.streams += (double)windows * tokens * of.width * (double)sizeof(float);
-        else
-            bytes.memory += statistic_bytes(wish->statistic, &of);
+        made[wish->site] += add_wish(wanted, wish, windows, tokens, &bytes);
+        bytes.site = fmax(bytes.site, made[wish->site]);
     }
     return bytes;
 }

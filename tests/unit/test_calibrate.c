@@ -528,7 +528,8 @@ static void every_statistic_describes_itself_and_its_bytes(void **state)
         double slots = statistic->slot_bytes ? (double)statistic->slot_bytes(&of) : 0;
         if (statistic->compare) /* the window in the unquantized model */
             slots += 3 * 550 * 4;
-        assert_true(bytes.memory == result + bs_threads() * slots);
+        assert_true(bytes.memory == result && bytes.working == bs_threads() * slots);
+        assert_true(bytes.derived == 0 && bytes.site == 0);
         assert_true(bytes.streams == (statistic->in_stream ? 7 * 3 * 550 * 4 : 0));
         bs_wanted_release(&wanted);
     }

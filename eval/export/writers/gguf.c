@@ -362,8 +362,9 @@ static enum bs_status put_outer_matrix(struct state *s, enum bs_outer which, str
     if (!type || bs_outer_rounding_init(s->export->model, which, setting,
                                         s->export->outer_importance[which], NULL, &rounding, err))
         return err->status;
-    enum bs_status status =
-        put_rows(s, bs_model_outer_tensor(s->export->model, which), type, &rounding, err);
+    const struct bs_tensor *tensor = bs_model_outer_tensor(s->export->model, which);
+    enum bs_status status = put_rows(s, tensor, type, &rounding, err);
+    bs_stored_forget(s->export->model, tensor);
     bs_outer_rounding_release(&rounding);
     return status;
 }
