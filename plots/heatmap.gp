@@ -15,8 +15,8 @@ ROW_SPAN = PANEL_TITLE + CELL_HEIGHT * Y_STEPS + 64
 set palette defined (0 DARK ? '#20242c' : '#fdf6ec', 0.35 DARK ? '#6b4a1f' : '#f6c36b', 0.7 DARK ? '#c4622d' : '#d55e00', 1 DARK ? '#ffd9a8' : '#6b1d00')
 set cbrange [0 : 1]
 unset colorbox
-# Letters that can be read on each of them.
-on_shade(s) = DARK ? (s > 0.78 ? 0x000000 : 0xf0f0f0) : (s > 0.55 ? 0xffffff : 0x000000)
+# Of black and white letters those that stand out more: by the luminance of the shade, a contrast of 4 or more.
+on_shade(s) = DARK ? (s > 0.58 ? 0x000000 : 0xf0f0f0) : (s > 0.78 ? 0xffffff : 0x000000)
 
 do for [format in PICTURES] {
   eval(terminal(format, WIDTH, HEIGHT))

@@ -21,6 +21,7 @@ LEFT = 100 + LETTER * DIGITS
 LEFT = (LEFT > 175 ? LEFT : 175.0) / WIDTH
 RIGHT = 1 - 24.0 / WIDTH
 KEY_X = (LEFT + RIGHT) / 2
+DOTS_NAME = 'activations or cache quantized too'
 ERROR = PAIRED ? (SINGLE ? ' ± paired s.e.' : ' ± s.e. of the paired difference') : ' ± s.e.'
 KEY_TOP = (DOTS_HEIGHT + KEY_HEIGHT - 30.0) / HEIGHT
 
@@ -94,7 +95,13 @@ do for [format in PICTURES] {
     set rmargin at screen RIGHT
     set tmargin at screen (DOTS_HEIGHT - DOTS_TITLE) / HEIGHT
     set bmargin at screen 115.0 / HEIGHT
-    set title (N > 0 ? 'activations or cache quantized too' : SECTION) offset 0, -0.4
+    # Over the points; further left where they have too little room for it.
+    half = LETTER * strlen(DOTS_NAME) / 2 / WIDTH
+    centre = ((SINGLE ? 40.0 / WIDTH : left < 0.74 ? left : 0.74) + RIGHT) / 2
+    if (N > 0) {
+      unset title
+      set label 5 DOTS_NAME at screen (centre < RIGHT - half ? centre : RIGHT - half), screen (DOTS_HEIGHT - DOTS_TITLE + 28.0) / HEIGHT center textcolor rgb INK
+    } else { set title; set label 5 SECTION at screen KEY_X, screen (DOTS_HEIGHT - DOTS_TITLE + 28.0 + TITLE_MORE) / HEIGHT center textcolor rgb INK }
     set xlabel VALUE . (PAIRED ? ' ± paired s.e.' : ' ± s.e.') offset 0, RAISE
     unset ylabel
     unset logscale
@@ -108,13 +115,16 @@ do for [format in PICTURES] {
     }
     unset ytics
     set ytics scale 0 textcolor rgb INK
+    # Names over points: no line goes through their letters.
+    set style textbox opaque margins 0.1, 0.1 fillcolor rgb PAPER noborder
     unset key
     if (UNQUANTIZED == UNQUANTIZED) {
       set arrow 1 from first UNQUANTIZED, graph 0 to first UNQUANTIZED, graph 1 nohead linestyle 101 back
     }
     dot_name(name) = SINGLE ? '' : name
     plot DATA index N using 2:1:3:ytic(dot_name(strcol(5))) with xerrorbars linecolor rgb colour(1) pointtype 7 pointsize 1.6 * POINT, \
-      for [once = 1 : SINGLE] DATA index N using (DOTS_LOW):($1 + 0.42):5 with labels left offset 0.5, 0 textcolor rgb INK
+      for [once = 1 : SINGLE] DATA index N using (DOTS_LOW):($1 + 0.42):5 with labels left offset 0.5, 0 boxed textcolor rgb INK
+    unset label
     unset arrow
     unset logscale
     unset ytics

@@ -77,6 +77,14 @@ do for [e = -7 : 7] {
   }
 }
 
+# Of bits, which are powers of two and what stands between them.
+BITS = ''
+BITS_BARE = ''
+do for [b in '0.5 1 1.5 2 3 4 6 8 12 16 24 32 64'] {
+  BITS = BITS . (strlen(BITS) ? ', ' : '') . sprintf("'%s' %s", b, b)
+  BITS_BARE = BITS_BARE . (strlen(BITS_BARE) ? ', ' : '') . sprintf("'' %s", b)
+}
+
 # The legend: KEYS entries in KEY_COLUMNS columns of KEY_ROWS, centred at KEY_X, the first row at
 # KEY_TOP (parts of the picture). Arrows and labels with a point, since gnuplot's own legend has fewer
 # rows than it is given room for. An entry has a line, a point on it, or a patch of its colour.
@@ -94,6 +102,6 @@ key_line(k) = KEY_SHAPES[k] == 0 && KEY_COLOURS[k] > 0 ? 6 : KEY_SHAPES[k] == 0 
 key_is_lined(k) = LINES || KEY_SHAPES[k] == 0
 key_arrow(k) = sprintf("set arrow %d from screen %.6f, screen %.6f rto screen %.6f, screen 0 nohead linewidth %g linecolor rgb '%s' dashtype %d", \
   200 + k, key_left(k) + 15.0 / WIDTH, key_height(k), (key_is_lined(k) ? 70.0 : 0) / WIDTH, key_line(k), colour(KEY_COLOURS[k]), KEY_DASHES[k] > 0 ? KEY_DASHES[k] : 1)
-key_point(k) = sprintf("set label %d '' at screen %.6f, screen %.6f point pointtype %d pointsize %g linecolor rgb '%s'", \
-  200 + k, key_left(k) + 50.0 / WIDTH, key_height(k), KEY_SHAPES[k] == 0 ? -1 : shape(KEY_SHAPES[k], KEY_DASHES[k]), 1.8 * POINT, colour(KEY_COLOURS[k]))
+key_point(k) = KEY_SHAPES[k] == 0 ? '' : sprintf("set label %d '' at screen %.6f, screen %.6f point pointtype %d pointsize %g linecolor rgb '%s'", \
+  200 + k, key_left(k) + 50.0 / WIDTH, key_height(k), shape(KEY_SHAPES[k], KEY_DASHES[k]), 1.8 * POINT, colour(KEY_COLOURS[k]))
 key_name(k) = sprintf('set label %d KEY_NAMES[%d] at screen %.6f, screen %.6f left textcolor rgb INK', 400 + k, k, key_left(k) + 105.0 / WIDTH, key_height(k))

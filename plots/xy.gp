@@ -18,7 +18,7 @@ CELL_X = (RIGHT - LEFT) / COLUMNS
 CELL_Y = (TOP - BOTTOM) / ROWS
 KEY_X = (LEFT + RIGHT) / 2
 KEY_TOP = (KEY_HEIGHT + NOTE_HEIGHT - 30.0) / HEIGHT
-ticks(low, high, numbers) = high < 8 * low ? (numbers ? DENSE : DENSE_BARE) : high < 200 * low ? (numbers ? LABELLED : BARE) : (numbers ? DECADES : DECADES_BARE)
+ticks(low, high, numbers, bits) = bits ? (numbers ? BITS : BITS_BARE) : high < 8 * low ? (numbers ? DENSE : DENSE_BARE) : high < 200 * low ? (numbers ? LABELLED : BARE) : (numbers ? DECADES : DECADES_BARE)
 Y_LABEL = Y_NAME . (BARS ? (PAIRED ? (SINGLE ? ' ± paired s.e.' : ' ± s.e. of the paired difference') : ' ± s.e.') : '')
 NOTE = (LEVELS ? '╌╌ unquantized' : '') . (LEVELS && PUBLISHED ? '    ' : '') . (PUBLISHED ? '✕ published' : '')
 
@@ -55,8 +55,8 @@ do for [format in PICTURES] {
     set bmargin at screen TOP - (row + 1) * CELL_Y
     set title (PANELS > 1 ? PANEL[p] : '') offset 0, -0.7
     # Numbers stand at the outer panels alone: all have the same axes.
-    if (LOG_X) { eval('set xtics (' . ticks(X_LOW, X_HIGH, last) . ')') } else { set xtics autofreq; if (last) { set xtics format '%g' } else { set xtics format '' } }
-    if (LOG_Y) { eval('set ytics (' . ticks(Y_LOW, Y_HIGH, first) . ')') } else { set ytics autofreq; if (first) { set ytics format '%g' } else { set ytics format '' } }
+    if (LOG_X) { eval('set xtics (' . ticks(X_LOW, X_HIGH, last, X_IS_BITS) . ')') } else { set xtics autofreq; if (last) { set xtics format '%g' } else { set xtics format '' } }
+    if (LOG_Y) { eval('set ytics (' . ticks(Y_LOW, Y_HIGH, first, Y_IS_BITS) . ')') } else { set ytics autofreq; if (first) { set ytics format '%g' } else { set ytics format '' } }
     at(s) = (p - 1) * (N + 1) + s - 1
     plot LEVEL[p] with lines linestyle 101, \
       for [s = 1 : N] DATA index at(s) using 1:($4 > 0 ? $3 : NaN):4 with yerrorbars \

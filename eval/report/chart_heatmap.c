@@ -143,6 +143,24 @@ static enum bs_status add_cell(const struct bs_plot *plot, struct map *map,
     return BS_OK;
 }
 
+/* Panels by what they are called, which the file's order need not be. */
+static void order_panels(struct map *map)
+{
+    const struct bs_row *first[MOST_PANELS];
+    struct panel panels[MOST_PANELS];
+    int order[MOST_PANELS], place[MOST_PANELS];
+    for (int panel = 0; panel < map->num_panels; panel++)
+        first[panel] = map->panels[panel].first;
+    bs_chart_order(&map->by, first, map->num_panels, order);
+    for (int k = 0; k < map->num_panels; k++) {
+        place[order[k]] = k;
+        panels[k] = map->panels[order[k]];
+    }
+    memcpy(map->panels, panels, (size_t)map->num_panels * sizeof *panels);
+    for (int i = 0; i < map->num_cells; i++)
+        map->cells[i].panel = place[map->cells[i].panel];
+}
+
 /* ---- printing ---- */
 
 /* Where the value is on the scale, 0 the best to 1 the worst. What loses next to nothing, or wins,
@@ -245,6 +263,7 @@ enum bs_status bs_plot_heatmap(struct bs_plot *plot, struct bs_error *err)
         status = bs_fail(err, BS_EDATA, "%s: no trial has %s, %s and %s", plot->results->path,
                          map.x.name, map.y.name, map.shown.name);
     if (!status) {
+        order_panels(&map);
         print_cells(plot, &map);
         print_script(plot, &map);
     }

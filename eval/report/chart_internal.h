@@ -96,7 +96,7 @@ int bs_key_rows(const struct bs_plot *plot, const struct bs_key *keys, int num_k
 /* The words of row->label but "w<bits>" and, where asked, the granularity. */
 void bs_series_name(const struct bs_row *row, int without_granularity, char *out, size_t size);
 
-/* The words of row->label but the bits of the cache, "kv4", "k4", "v2". */
+/* The words of row->label but the numbers of "kv4", "k4" and "v2"; "kv4" at the end goes whole. */
 void bs_series_name_but_cache(const struct bs_row *row, char *out, size_t size);
 
 /* The value of trials that a chart of losses shows: that which is asked for, else (NULL) the

@@ -202,7 +202,8 @@ static double cost_of(const struct pareto *pareto, int index, double x, double y
         const struct point *other = &pareto->points[i];
         struct box mark = {other->x - 14, other->x + 14, other->y - 14, other->y + 14};
         cost += overlap(box, mark) > 0 ? 4000 : 0;
-        struct box bar = {other->x - 3, other->x + 3, other->bar_low, other->bar_high};
+        /* as wide as the strokes at its ends */
+        struct box bar = {other->x - 12, other->x + 12, other->bar_low, other->bar_high};
         cost += overlap(box, bar) > 0 ? 300 : 0;
         if (other->has_label)
             cost += overlap(box, label_box(pareto, other, other->label_x, other->label_y)) > 0 ? 2e4

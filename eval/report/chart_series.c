@@ -128,10 +128,12 @@ void bs_series_name_but_cache(const struct bs_row *row, char *out, size_t size)
     for (const char *word = row->label; *word;) {
         size_t length = strcspn(word, " "), letters = strspn(word, "kv");
         size_t digits = letters ? strspn(word + letters, "0123456789") : 0;
-        if (!digits || letters + digits != length)
-            add_word(out, size, word, length);
-        word += length;
-        word += strspn(word, " ");
+        bool is_bits = digits && letters + digits == length;
+        const char *next = word + length + strspn(word + length, " ");
+        /* the letters stay where words follow that are the cache's too */
+        if (!is_bits || *next)
+            add_word(out, size, word, is_bits ? letters : length);
+        word = next;
     }
 }
 

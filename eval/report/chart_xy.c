@@ -42,26 +42,6 @@ struct xy {
 
 /* ---- axes ---- */
 
-bool bs_column_is_number(const struct bs_column *column)
-{
-    return !column->field || column->field->kind == BS_FIELD_INT ||
-           column->field->kind == BS_FIELD_DOUBLE;
-}
-
-enum bs_status bs_chart_axis(const struct bs_results *results, const char *axis, const char *name,
-                             struct bs_column *found, struct bs_error *err)
-{
-    struct bs_columns columns;
-    if (bs_columns_parse(name, results, &columns, err))
-        return err->status;
-    if (columns.count != 1)
-        return bs_fail(err, BS_ECONFIG, "--%s takes one column, not '%s'", axis, name);
-    if (!bs_column_is_number(&columns.columns[0]))
-        return bs_fail(err, BS_ECONFIG, "--%s: '%s' is a text, expected a number", axis, name);
-    *found = columns.columns[0];
-    return BS_OK;
-}
-
 enum bs_status bs_xy_axes_find(const struct bs_results *results, const struct bs_chart_how *how,
                                struct bs_xy_axes *axes, struct bs_error *err)
 {
@@ -423,23 +403,6 @@ static void print_data(const struct bs_plot *plot, const struct xy *xy)
     }
 }
 
-/* The column's heading in one line. */
-void bs_chart_axis_name(const struct bs_plot *plot, const char *variable,
-                        const struct bs_column *column)
-{
-    char name[96];
-    bool is_weights = column->field && !strcmp(column->name, bits_columns[0].column);
-    snprintf(name, sizeof name, "%s%s", is_weights ? "weight " : "", bs_column_heading(column));
-    for (char *c = name; *c; c++)
-        *c = *c == '_' ? ' ' : *c;
-    char *parting = strchr(name, '\n');
-    if (parting && parting > name && parting[-1] == '/')
-        memmove(parting, parting + 1, strlen(parting));
-    else if (parting)
-        *parting = ' ';
-    bs_script_text(plot->script, variable, name);
-}
-
 static void print_panels(const struct bs_plot *plot, struct xy *xy)
 {
     FILE *script = plot->script;
@@ -490,13 +453,53 @@ static enum bs_status print_script(const struct bs_plot *plot, struct xy *xy, st
     print_panels(plot, xy);
     bs_chart_axis_name(plot, "X_NAME", &xy->axes.x);
     bs_chart_axis_name(plot, "Y_NAME", &xy->axes.y);
-    fprintf(plot->script, "BARS = %d\nPAIRED = %d\n", xy->has_bars, xy->is_paired);
+    fprintf(plot->script, "BARS = %d\nPAIRED = %d\nX_IS_BITS = %d\nY_IS_BITS = %d\n", xy->has_bars,
+            xy->is_paired, bs_column_is_bits(&xy->axes.x), bs_column_is_bits(&xy->axes.y));
     bs_script_range(plot->script, "X", xy->x);
     bs_script_range(plot->script, "Y", xy->y);
     return BS_OK;
 }
 
 enum { MOST_PANELS = 24 };
+
+static enum bs_status check_room(const struct xy *xy, struct bs_error *err)
+{
+    if (xy->lines.count > BS_MOST_KEYS)
+        return bs_fail(
+            err, BS_EDATA,
+            "%d lines are more than a legend has room for, which is %d: choose trials by "
+            "--where, or fewer columns by --lines",
+            xy->lines.count, BS_MOST_KEYS);
+    if (xy->panels.count > MOST_PANELS)
+        return bs_fail(
+            err, BS_EDATA,
+            "%d panels are more than a chart has room for, which is %d: choose trials by "
+            "--where, or fewer columns by --panels",
+            xy->panels.count, MOST_PANELS);
+    return BS_OK;
+}
+
+/* Panels by what they are called, which the file's order need not be; of points in that order. */
+static void order_panels(struct xy *xy)
+{
+    const struct bs_row *first[MOST_PANELS];
+    char *ids[MOST_PANELS], *names[MOST_PANELS];
+    int order[MOST_PANELS], place[MOST_PANELS], count = xy->panels.count;
+    for (int i = xy->num_points - 1; i >= 0; i--)
+        first[xy->points[i].panel] = xy->points[i].row;
+    bs_chart_order(&xy->panels.columns, first, count, order);
+    for (int k = 0; k < count; k++) {
+        place[order[k]] = k;
+        ids[k] = xy->panels.ids[order[k]];
+        names[k] = xy->panels.names[order[k]];
+    }
+    for (int k = 0; k < count; k++) {
+        xy->panels.ids[k] = ids[k];
+        xy->panels.names[k] = names[k];
+    }
+    for (int i = 0; i < xy->num_points; i++)
+        xy->points[i].panel = place[xy->points[i].panel];
+}
 
 static enum bs_status choose(const struct bs_plot *plot, struct xy *xy, struct bs_error *err)
 {
@@ -514,27 +517,12 @@ static enum bs_status choose(const struct bs_plot *plot, struct xy *xy, struct b
     for (int i = 0; i < plot->num_rows; i++)
         if (add_point(plot, xy, plot->rows[i], err))
             return err->status;
+    if (xy->panels.count <= MOST_PANELS)
+        order_panels(xy);
     qsort(xy->points, (size_t)xy->num_points, sizeof *xy->points, by_x);
     if (!xy->num_points)
         return bs_fail(err, BS_EDATA, "%s: no trial has both %s and %s", plot->results->path,
                        xy->axes.x.name, xy->axes.y.name);
-    return BS_OK;
-}
-
-static enum bs_status check_room(const struct xy *xy, struct bs_error *err)
-{
-    if (xy->lines.count > BS_MOST_KEYS)
-        return bs_fail(
-            err, BS_EDATA,
-            "%d lines are more than a legend has room for, which is %d: choose trials by "
-            "--where, or fewer columns by --lines",
-            xy->lines.count, BS_MOST_KEYS);
-    if (xy->panels.count > MOST_PANELS)
-        return bs_fail(
-            err, BS_EDATA,
-            "%d panels are more than a chart has room for, which is %d: choose trials by "
-            "--where, or fewer columns by --panels",
-            xy->panels.count, MOST_PANELS);
     return BS_OK;
 }
 

@@ -27,10 +27,19 @@ enum bs_status bs_chart_axis(const struct bs_results *results, const char *axis,
 /* Whether the column has numbers: a value, or a field that is one. */
 bool bs_column_is_number(const struct bs_column *column);
 
+/* Whether its numbers are bits, of a code or of what it takes with all that it needs. */
+bool bs_column_is_bits(const struct bs_column *column);
+
 /* What trials that agree in these columns are called, "gptq, KV4", in new memory; NULL without
  * any. */
 char *bs_chart_class_name(const struct bs_results *results, const struct bs_columns *columns,
                           const struct bs_row *row);
+
+/* The order of panels, each of which `first[i]` is the first trial of: by the columns one after
+ * the other, numbers ascending, texts as they first come. order[k], [count], is the panel in place
+ * k. */
+void bs_chart_order(const struct bs_columns *columns, const struct bs_row *const *first, int count,
+                    int *order);
 
 /* Writes the column's heading in one line as a variable of the script. */
 struct bs_plot;

@@ -191,6 +191,19 @@ EOS
     expect_chart asked heatmap_kld_mean_bits_over_kv_code_bits
     [ "$(sed -n 's/^KEY_NAMES\[[12]\] = //p' asked/kld_mean_over_bits.gp | tr '\n' ' ')" = '"rtn, KV4" "rtn, KV16" ' ] ||
         problem "expected two lines"
+    # panels are in the order of their numbers, whatever the trials' is
+    run plot asked.h5 xy --x bits --y kld_mean --lines algorithm --panels kv_code_bits \
+        --sort -kv_code_bits -o ordered
+    expect_status 0
+    run plot asked.h5 heatmap_kld_mean --x bits --y activation_bits --panels kv_code_bits \
+        --sort -kv_code_bits -o ordered
+    expect_status 0
+    for chart in kld_mean_over_bits heatmap_kld_mean_activation_bits_over_bits; do
+        [ "$(sed -n 's/^PANEL\[[12]\] = //p' ordered/$chart.gp | tr '\n' ' ')" = '"KV4" "KV16" ' ] ||
+            problem "expected panels by their bits in $chart: $(grep '^PANEL' ordered/$chart.gp)"
+    done
+    # of bits what axes say is bits
+    grep -q '^X_IS_BITS = 1' ordered/kld_mean_over_bits.gp || problem "expected ticks of bits"
     # of trials whose cache is as it was there is no point
     [ "$(grep -c 'rtn w[34]' asked/kv_cache.tsv)" = 2 ] || problem "expected two points: $(cat asked/kv_cache.tsv)"
     run plot asked.h5 -o unasked
