@@ -7,7 +7,7 @@
 
 /* Columns that a table may take: BS_PLAIN_WIDTH where it goes to no terminal; else the terminal's,
  * kept within the others. COLUMNS, where it is set to a number, goes before both. */
-enum { BS_LEAST_WIDTH = 60, BS_MOST_WIDTH = 300, BS_PLAIN_WIDTH = 120 };
+enum { BS_LEAST_WIDTH = 40, BS_MOST_WIDTH = 300, BS_PLAIN_WIDTH = 120 };
 
 /* True for a terminal that takes escape codes: one that TERM does not call "dumb". */
 bool bs_terminal_takes_codes(FILE *stream);

@@ -28,6 +28,7 @@ struct bs_sheet_cell {
  * printed. */
 struct bs_sheet {
     int num_columns, num_names, num_cells, capacity;
+    int num_spare; /* of the names those at the end that say again what the ones before do */
     struct bs_sheet_cell *cells;
     uint64_t kept; /* columns that are never left out, beside those of names */
     char *title;   /* NULL = none */

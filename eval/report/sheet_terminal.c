@@ -5,9 +5,13 @@
 #include "eval/base/mem.h"
 #include "eval/base/printable.h"
 
-/* Columns a name is folded to before other columns are left out, and where there is no other
- * way. */
-enum { NAME_WIDTH = 24, LEAST_NAME = 10, GAP = 2, LEAST_GAP = 1, INDENT = 2 };
+/* Columns a name is folded to before other columns are left out, and where there is no other way:
+ * as many as the longest word that most tables have. */
+enum { NAME_WIDTH = 24, LEAST_NAME = 11, GAP = 2, LEAST_GAP = 1, INDENT = 2 };
+
+/* Below this width columns go that are kept elsewhere, but for the first: folded rows that a
+ * terminal would break once more cannot be read. */
+enum { KEPT_WIDTH = 60 };
 
 /* The line after those that `text` begins with, in `width` columns; lines after the first are
  * indented. */
@@ -140,14 +144,25 @@ static void fold_names(struct layout *layout, int width, int least)
     }
 }
 
-static bool drop_last(struct layout *layout)
+/* Those that are kept too where `kept` is true, but for the first column of numbers. */
+static bool drop_last(struct layout *layout, bool kept)
 {
     const struct bs_sheet *sheet = layout->sheet;
-    for (int j = sheet->num_columns - 1; j >= sheet->num_names; j--)
-        if (layout->shown[j] && !(sheet->kept >> j & 1)) {
+    for (int j = sheet->num_columns - 1; j >= sheet->num_names + kept; j--)
+        if (layout->shown[j] && (kept || !(sheet->kept >> j & 1))) {
             layout->shown[j] = false;
             return true;
         }
+    return false;
+}
+
+/* The last name that says again what others do. */
+static bool drop_spare(struct layout *layout)
+{
+    const struct bs_sheet *sheet = layout->sheet;
+    for (int j = sheet->num_names - 1; j >= sheet->num_names - sheet->num_spare; j--)
+        if (layout->shown[j])
+            return !(layout->shown[j] = false);
     return false;
 }
 
@@ -171,12 +186,16 @@ static void lay_out(struct layout *layout, int width)
         layout->shown[j] = true;
     }
     fold_names(layout, width, NAME_WIDTH);
-    while (total_width(layout) > width && drop_last(layout))
+    while (total_width(layout) > width && drop_last(layout, false))
         continue;
     fold_numbers(layout, width, AFTER_ERROR);
     fold_names(layout, width, LEAST_NAME);
     fold_numbers(layout, width, AFTER_NUMBER);
     layout->gap = total_width(layout) > width ? LEAST_GAP : GAP;
+    while (total_width(layout) > width && drop_spare(layout))
+        continue;
+    while (width < KEPT_WIDTH && total_width(layout) > width && drop_last(layout, true))
+        continue;
     /* What the last column left gives names their room again. */
     for (int j = 0; j < sheet->num_names; j++) {
         int spare = width - total_width(layout);
@@ -273,7 +292,7 @@ static int last_name(const struct layout *layout, int row, int number)
     int last = layout->sheet->num_names - 1;
     if (last_number(layout, row, number) >= 0)
         return last;
-    while (last > 0 && !name_line(layout, row, last, number).bytes)
+    while (last > 0 && (!layout->shown[last] || !name_line(layout, row, last, number).bytes))
         last--;
     return last;
 }
@@ -286,6 +305,8 @@ static void print_row(const struct layout *layout, int row, FILE *out)
         more = false;
         int last_shown = last_name(layout, row, number);
         for (int j = 0; j <= last_shown; j++) {
+            if (!layout->shown[j])
+                continue;
             struct line line = name_line(layout, row, j, number);
             int used = line.indent + bs_text_width(line.text, line.bytes);
             more |= *next_line(line, layout->width[j]).text;

@@ -479,6 +479,7 @@ static enum bs_status print_section(const struct table *table, const struct bs_r
     struct bs_sheet sheet;
     bs_sheet_init(&sheet, num_columns);
     sheet.num_names = names;
+    sheet.num_spare = section.parts.with_label ? section.parts.count : 0;
     add_title(&sheet, &section);
     add_headings(&sheet, &section);
     note_sources(&sheet, &section);
