@@ -52,14 +52,20 @@ static int command_init(const struct bs_arguments *args)
 {
     struct bs_error err;
     const char *fetch;
-    char *plots = bs_plots_folder(args), *path = config_path(args);
+    char *plots = NULL, *path = config_path(args);
+    enum bs_status status = path ? bs_plots_folder(args, &plots, &err) : bs_fail_memory(&err);
     char *template = find_template(plots);
     char *texts = found_at(plots, "../datasets/commons", "/evaluation.txt");
-    enum bs_status status = path ? BS_OK : bs_fail_memory(&err);
     if (!status && !template)
         status = bs_fail(&err, BS_EIO,
-                         "no template.yaml beside the chart templates in '%s' nor in configs",
-                         plots ? plots : "");
+                         "no template.yaml, which a config is made of: neither beside the chart "
+                         "templates in '%s' nor in configs beside their folder",
+                         plots);
+    else if (status == BS_EIO)
+        status = bs_fail(&err, BS_EIO,
+                         "no template.yaml, which a config is made of: the program stands without "
+                         "the files of its project or installation (configs/template.yaml, or "
+                         "share/bitsweep/template.yaml)");
     const struct bs_new_config request = {args->operands[0], path, template, texts};
     if (!status)
         status = bs_new_config_write(&request, &fetch, &err);

@@ -61,8 +61,8 @@ static enum bs_status write_page(const struct bs_arguments *args,
                                  const struct bs_published_set *set, struct bs_page page,
                                  const char *path, struct bs_error *err)
 {
-    char *plots = bs_plots_folder(args), *selected = selection_words(&args->selection);
-    enum bs_status status = plots && selected ? BS_OK : bs_fail_memory(err);
+    char *plots = NULL, *selected = selection_words(&args->selection);
+    enum bs_status status = selected ? bs_plots_folder(args, &plots, err) : bs_fail_memory(err);
     if (!status)
         status = list_charts(set, &page, err);
     page.selected = selected && *selected ? selected : NULL;

@@ -32,13 +32,10 @@ static char *templates_in(const char *folder, const char *below)
     return there ? bs_printf("%s/%s", folder, below) : NULL;
 }
 
-char *bs_plots_folder(const struct bs_arguments *args)
+/* In the current folder, or in one of those that the program stands in; NULL where in none. */
+static char *find_templates(char *program, ssize_t length)
 {
-    if (args->chart.plots)
-        return bs_strdup(args->chart.plots);
     char *found = templates_in(".", "plots");
-    char program[4096];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     while (!found && length > 0) {
         while (length > 0 && program[--length] != '/')
             continue;
@@ -47,7 +44,27 @@ char *bs_plots_folder(const struct bs_arguments *args)
         if (!found)
             found = templates_in(program, "share/bitsweep/plots");
     }
-    return found ? found : bs_strdup("plots");
+    return found;
+}
+
+enum bs_status bs_plots_folder(const struct bs_arguments *args, char **folder, struct bs_error *err)
+{
+    char program[4096] = "", searched[4096];
+    if (args->chart.plots) {
+        *folder = bs_strdup(args->chart.plots);
+        return *folder ? BS_OK : bs_fail_memory(err);
+    }
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    snprintf(searched, sizeof searched, "%.*s", length > 0 ? (int)length : 0, program);
+    *folder = find_templates(program, length);
+    if (*folder)
+        return BS_OK;
+    return bs_fail(
+        err, BS_EIO,
+        "no chart templates (style.gp and others): neither in ./plots nor, from the folder "
+        "of the program '%s' upwards, in plots or share/bitsweep/plots; copy the "
+        "project's folder plots to one of these, or name it by --plots",
+        searched);
 }
 
 void bs_chart_how_of(const struct bs_chart_config *chart, struct bs_chart_how *how)
@@ -65,8 +82,8 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
 {
     struct bs_chart_how how = args->chart;
     struct bs_lines drawn = {0};
-    char *plots = bs_plots_folder(args), *files = NULL;
-    enum bs_status status = plots && folder ? BS_OK : bs_fail_memory(err);
+    char *plots = NULL, *files = NULL;
+    enum bs_status status = folder ? bs_plots_folder(args, &plots, err) : bs_fail_memory(err);
     how.plots = plots;
     how.directory = folder;
     how.published = *published;

@@ -27,8 +27,10 @@ void bs_chart_how_of(const struct bs_chart_config *chart, struct bs_chart_how *h
 char *bs_chart_folder(const char *path);
 
 /* The chart templates: where --plots says, in the current folder, or in the project or prefix that
- * the program stands in, so that it runs from anywhere. In new memory; NULL when that runs out. */
-char *bs_plots_folder(const struct bs_arguments *args);
+ * the program stands in, so that it runs from anywhere. In new memory. BS_EIO where they are in
+ * none of these, BS_ENOMEM. */
+enum bs_status bs_plots_folder(const struct bs_arguments *args, char **folder,
+                               struct bs_error *err);
 
 /* What was published for the file's trials, to be released. A config that cannot be read takes
  * nothing else away: the set is empty then, and a message says why. */
