@@ -19,6 +19,7 @@ import json
 import pathlib
 import shutil
 import tempfile
+import types
 
 import safetensors.torch
 import torch
@@ -62,7 +63,7 @@ def write(folder, model, tensors, settings):
     folder.mkdir(parents=True)
     kept = json.loads(model.config.to_json_string())
     kept["quantization_config"] = settings
-    kept["architectures"] = ["LlamaForCausalLM"]
+    kept["architectures"] = [type(model).__name__]
     (folder / "config.json").write_text(json.dumps(kept, indent=2) + "\n")
     safetensors.torch.save_file({n: t.contiguous() for n, t in tensors.items()},
                                 folder / "model.safetensors", metadata={"format": "pt"})
@@ -146,6 +147,74 @@ def compressed(groups, ignore=("lm_head",), dtype=torch.bfloat16):
     return make
 
 
+def experts_of(kind):
+    """A model with three experts, as its checkpoints have it: each linear of an expert by itself."""
+    torch.manual_seed(SEED)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+             "head_dim": 16, "vocab_size": 32, "max_position_embeddings": 64, "bos_token_id": 1,
+             "eos_token_id": 2, "tie_word_embeddings": True, "num_experts_per_tok": 2}
+    if kind == "mixtral":
+        config = transformers.MixtralConfig(intermediate_size=64, num_local_experts=3, **sizes)
+    else:
+        config = transformers.Qwen3MoeConfig(intermediate_size=64, moe_intermediate_size=64, num_experts=3, **sizes)
+    model = transformers.AutoModelForCausalLM.from_config(config).to(torch.bfloat16).eval()
+    with tempfile.TemporaryDirectory() as plain:
+        model.save_pretrained(plain)
+        tensors = safetensors.torch.load_file(pathlib.Path(plain) / "model.safetensors")
+    for name, weight in tensors.items():
+        if weight.dim() == 2:
+            weight.copy_(torch.randn(weight.shape) * (0.02 + 0.05 * torch.rand(weight.shape[0], 1)) + 0.01)
+    routers = [n for n in tensors if n.endswith(".gate.weight")]
+    names = [n[:-7] for n in tensors if ".layers." in n and n.endswith(".weight") and
+             tensors[n].dim() == 2 and n not in routers]
+    return model, tensors, names
+
+
+def packed_experts(bits, group):
+    """Mixtral as llm-compressor writes it, the router left out."""
+    def make(folder):
+        from compressed_tensors.compressors import BaseCompressor
+        from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+        model, tensors, names = experts_of("mixtral")
+        args = QuantizationArgs(**integer(bits, "group", group=group))
+        scheme = QuantizationScheme(targets=ALL, weights=args, format=PACK)
+        compressor, expected = BaseCompressor.get_value_from_registry(PACK), {}
+        for name in names:
+            weight = tensors.pop(f"{name}.weight")
+            packed = compressor.compress({"weight": weight, **minmax(weight, args)}, scheme)
+            tensors.update({f"{name}.{k}": v for k, v in packed.items()})
+            expected[name] = digest(compressor.decompress(dict(packed), scheme)["weight"])
+        write(folder, model, tensors, {
+            "quant_method": "compressed-tensors", "version": "0.20.1", "format": PACK,
+            "quantization_status": "compressed", "ignore": ["lm_head", "re:.*block_sparse_moe.gate"],
+            "config_groups": {"group_0": json.loads(scheme.model_dump_json())}, "kv_cache_scheme": None,
+            "global_compression_ratio": None})
+        return expected
+    return make
+
+
+def float8_experts(block):
+    """Qwen3-MoE as its float8 checkpoints have it."""
+    def make(folder):
+        from transformers.integrations.finegrained_fp8 import Fp8Dequantize
+        model, tensors, names = experts_of("qwen3_moe")
+        quantizer = types.SimpleNamespace(
+            quantization_config=types.SimpleNamespace(weight_block_size=block))
+        expected = {}
+        for name in names:
+            parts = tensors[f"{name}.weight"].float().unflatten(1, (-1, block[1])).unflatten(0, (-1, block[0]))
+            scale = parts.abs().amax((1, 3)) / 448
+            codes = (parts / scale[:, None, :, None]).flatten(2).flatten(0, 1).to(torch.float8_e4m3fn)
+            tensors[f"{name}.weight"], tensors[f"{name}.weight_scale_inv"] = codes, scale
+            decoded = Fp8Dequantize(quantizer).convert({"weight$": [codes], "weight_scale_inv": [scale]}, name)
+            expected[name] = digest(decoded[name])
+        write(folder, model, tensors, {
+            "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+            "weight_block_size": list(block), "modules_to_not_convert": ["lm_head", "model.layers.0.mlp.gate"]})
+        return expected
+    return make
+
+
 def integer(bits, strategy, symmetric=True, group=None, **more):
     return {"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": strategy,
             "group_size": group, "dynamic": False, **more}
@@ -161,6 +230,7 @@ TOKEN = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "
 STATIC = {"num_bits": 8, "type": "float", "symmetric": True, "strategy": "tensor", "dynamic": False}
 NVFP4 = floating(4, "tensor_group", 16, scale_dtype="torch.float8_e4m3fn")
 MXFP4 = floating(4, "group", 32, scale_dtype="torch.uint8")
+MXFP8 = floating(8, "group", 32, scale_dtype="torch.uint8")
 ALL = ["Linear"]
 
 
@@ -354,6 +424,8 @@ SCHEMES = {
                                dtype=torch.float32),
     "mxfp4_inputs": compressed([("mxfp4-pack-quantized", MXFP4, {**MXFP4, "dynamic": True}, ALL)],
                                dtype=torch.float32),
+    "mxfp8_inputs": compressed([("mxfp8-quantized", MXFP8, {**MXFP8, "dynamic": True}, ALL)],
+                               dtype=torch.float32),
     "mixed_inputs": compressed([(INT, integer(8, "channel"), TOKEN, ["re:.*self_attn.*_proj"]),
                                 (INT, integer(8, "channel"), {**TOKEN, "num_bits": 4}, ["Linear"])]),
     "pack_4": compressed([(PACK, integer(4, "group", group=16), None, ALL)]),
@@ -397,6 +469,8 @@ SCHEMES = {
     "fp8_block": float8((16, 32)),
     "fp8_block_bfloat16": float8((32, 16), torch.bfloat16),
     "fp8_static": float8((16, 32), static=True),
+    "mixtral_pack_4": packed_experts(4, 16),
+    "qwen3_moe_fp8": float8_experts((16, 32)),
     "gpt_oss": gpt_oss,
 }
 
