@@ -62,6 +62,8 @@ const struct bs_config_key bs_cached_keys[] = {
 
 const struct bs_config_key bs_where_keys[] = {
     {"where", "inputs, qkv, a place, or a list of them",
-     "inputs = of linears; qkv = outputs of q, k and v, before rotary positions", false},
+     "inputs = of linears; qkv = outputs of q, k and v, before rotary positions; attn_probs = what "
+     "attention's softmax makes",
+     false},
     {.name = NULL},
 };

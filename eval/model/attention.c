@@ -11,6 +11,9 @@
 
 enum { QUERY_TILE = 128 }; /* rows of a head's scores that exist at a time */
 
+/* Of values that a format takes together at least; of a position in a window. */
+enum { MOST_BLOCK = 256, POSITION_BITS = 24 };
+
 /* The slope of ALiBi for one head (Press et al. 2022; for a number of heads that is no power of two
  * the further slopes lie between those of twice the power, as BLOOM's code has it). */
 static float alibi_slope(const struct bs_architecture *a, int head)
@@ -76,6 +79,32 @@ static void causal_exp(const struct bs_heads *in, const float *sink, float *scor
         memset(row, 0, (size_t)from * sizeof *row);
         memset(row + end, 0, (size_t)(width - end) * sizeof *row);
     }
+}
+
+/* Rounds the probabilities of one head's queries, exponents that are `inverse` of them; a row is
+ * the keys that its query sees, the others have none. Draws are counted by head, query and key. */
+static void round_probabilities(const struct bs_heads *in, int h, float *scores, int rows,
+                                int width, int first, int first_key, float *inverse,
+                                struct bs_scratch *scratch)
+{
+    const struct bs_site_setting *site = in->probabilities;
+    size_t mark = scratch->used;
+    float *room = bs_scratch_take(scratch, (size_t)width + MOST_BLOCK);
+    for (int r = 0; r < rows; r++) {
+        int from = first_seen(in, first + r), seen = first + r + 1 - from;
+        int wide = bs_probabilities_width(site->setting, seen);
+        float *row = scores + (size_t)r * (size_t)width + (from - first_key);
+        uint64_t query = ((uint64_t)h << POSITION_BITS) + (uint64_t)(first + r);
+        struct bs_rounder rounder = bs_rounder_from(site->rounder, query << POSITION_BITS);
+        bs_scale(row, (size_t)seen, inverse[r]);
+        inverse[r] = 1;
+        memcpy(room, row, (size_t)seen * sizeof *row);
+        memset(room + seen, 0, (size_t)(wide - seen) * sizeof *row);
+        bs_values_round(site->setting, bs_site_fixed(site), rounder,
+                        &(struct bs_values){room, 1, wide, wide, 1}, scratch);
+        memcpy(row, room, (size_t)seen * sizeof *row);
+    }
+    scratch->used = mark;
 }
 
 /* One head's keys or values of a segment on their way, close together: the products read every row
@@ -246,7 +275,8 @@ static void weigh_rows(const struct head_rows *head, int first, int rows, int fr
  * - 1, which stand in the window from `at` on. They are some of one tile, whose first query decides
  * which key the sums begin with. */
 static void attend_rows(const struct bs_heads *in, int h, int at, int first, int rows,
-                        const struct head_rows *head, float *out, int stride)
+                        const struct head_rows *head, float *out, int stride,
+                        struct bs_scratch *scratch)
 {
     int d = in->architecture->head_dim, v = in->architecture->value_dim;
     int from = first_seen(in, first - first % QUERY_TILE), width = first + rows - from;
@@ -256,6 +286,8 @@ static void attend_rows(const struct bs_heads *in, int h, int at, int first, int
     shape_scores(in->architecture, h, head->scores, rows, width, from);
     causal_exp(in, in->sinks ? in->sinks + h : NULL, head->scores, rows, width, first, from,
                inverse);
+    if (in->probabilities)
+        round_probabilities(in, h, head->scores, rows, width, first, from, inverse, scratch);
     weigh_rows(head, first, rows, from, out, stride);
     for (int r = 0; r < rows; r++)
         bs_scale(out + (size_t)r * (size_t)stride, (size_t)v, inverse[r]);
@@ -263,7 +295,7 @@ static void attend_rows(const struct bs_heads *in, int h, int at, int first, int
 
 /* One head's queries of a segment, tile after tile of its positions. */
 static void attend_segment(const struct bs_heads *in, struct bs_segment s, int h,
-                           const struct head_rows *head, float *out)
+                           const struct head_rows *head, float *out, struct bs_scratch *scratch)
 {
     int v = in->architecture->value_dim, stride = in->architecture->num_heads * v;
     for (int done = 0, rows; done < s.count; done += rows) {
@@ -271,7 +303,8 @@ static void attend_segment(const struct bs_heads *in, struct bs_segment s, int h
         rows = QUERY_TILE - first % QUERY_TILE;
         rows = rows < left ? rows : left;
         attend_rows(in, h, s.begin + done, first, rows, head,
-                    out + (size_t)(s.begin + done) * (size_t)stride + (size_t)(h * v), stride);
+                    out + (size_t)(s.begin + done) * (size_t)stride + (size_t)(h * v), stride,
+                    scratch);
     }
 }
 
@@ -304,14 +337,16 @@ void bs_attend(const struct bs_heads *in, float *out, struct bs_scratch *scratch
             gather_side(&head.keys, s, head.kv_head, scratch);
             gather_side(&head.values, s, head.kv_head, scratch);
             for (int h = head.kv_head * shared; h < (head.kv_head + 1) * shared; h++)
-                attend_segment(in, s, h, &head, out);
+                attend_segment(in, s, h, &head, out, scratch);
         }
     scratch->used = mark;
 }
 
 size_t bs_attend_floats(const struct bs_program *program, const struct bs_op *op, int tokens)
 {
-    size_t floats = 2 * bs_scratch_floats(QUERY_TILE * (size_t)tokens), most = 0;
+    size_t floats = 2 * bs_scratch_floats(QUERY_TILE * (size_t)tokens);
+    int row = tokens + MOST_BLOCK; /* of probabilities */
+    size_t most = bs_scratch_floats((size_t)row) + bs_values_floats(1, row);
     for (int side = 1; side <= 2; side++) {
         const struct bs_value *value = &program->values[op->in[side]];
         size_t width = (size_t)(value->width / value->heads), all = (size_t)value->width;

@@ -21,6 +21,7 @@ struct bs_heads {
     /* How a cache stores keys and values, of which a query sees those as stored that were so when
      * it looks; NULL: all as they are. */
     const struct bs_site_setting *stored_keys, *stored_values;
+    const struct bs_site_setting *probabilities; /* how they are quantized; NULL: not */
     struct bs_head_rows rotated; /* of stored_keys: what it gives back, where it took them before
                                     their positions; x NULL: it takes what is in k */
     int window;   /* keys that a query sees, itself included; all of them where there is no limit */

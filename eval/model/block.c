@@ -308,6 +308,14 @@ static int turned_at(const struct bs_value *value)
     return bs_cache_turned(value->width / value->heads, !strcmp(value->name, "value"));
 }
 
+static enum bs_status check_site(const struct bs_setting *setting, const struct bs_value *value,
+                                 struct bs_error *err)
+{
+    if (value->kind == BS_SITE_PROBABILITIES)
+        return bs_probabilities_check(setting, err);
+    return bs_values_check(setting, value->width, value->heads, err);
+}
+
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err)
 {
@@ -317,8 +325,10 @@ enum bs_status bs_block_quantize_sites(struct bs_block *block,
             clear_site(block, v);
             continue;
         }
-        if (bs_values_check(sites[v], p->values[v].width, p->values[v].heads, err))
+        if (check_site(sites[v], &p->values[v], err))
             return bs_fail_within(err, "%s", p->values[v].name);
+        if (p->values[v].kind == BS_SITE_PROBABILITIES && bs_setting_is_static(sites[v]))
+            bs_values_fix(sites[v], 1, 0, 1, &block->sites[v].fixed);
         block->sites[v].setting = sites[v];
         block->sites[v].rounder = bs_rounder_of(sites[v], bs_draw_place(block->index, true, v));
         block->sites[v].turned = turned_at(&p->values[v]);

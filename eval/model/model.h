@@ -433,8 +433,10 @@ enum bs_status bs_block_give_parts(struct bs_block *block, int site, int count,
 /* Lets the forward pass quantize values from now on, at each site of the program by the resolved
  * setting that `sites` has for it and that outlives the block, or where that is none as the
  * checkpoint does, and prepares linears whose weights
- * are quantized too for exact products in integers: their codes do not change any more. BS_ECONFIG
- * where a format cannot take a width; BS_ENOMEM. */
+ * are quantized too for exact products in integers: their codes do not change any more. Of
+ * attention's probabilities a row is what one head makes of one query, of the keys that this sees;
+ * static parameters are there those of values from 0 to 1. BS_ECONFIG where a format cannot take a
+ * width; BS_ENOMEM. */
 enum bs_status bs_block_quantize_sites(struct bs_block *block,
                                        const struct bs_setting *const *sites, struct bs_error *err);
 

@@ -230,6 +230,13 @@ static const struct bs_site_setting *stored_at(const struct bs_frame *frame, int
     return stores ? &sites[value] : NULL;
 }
 
+/* How attention's probabilities are quantized; NULL: not. */
+static const struct bs_site_setting *probabilities_at(const struct bs_frame *frame, int value)
+{
+    const struct bs_site_setting *sites = frame->quantizes ? frame->block->sites : NULL;
+    return sites && sites[value].setting ? &sites[value] : NULL;
+}
+
 /* Queries as keys in a cache meet them. */
 static void round_queries(const struct bs_op *op, struct bs_frame *frame)
 {
@@ -250,6 +257,7 @@ static void attend(const struct bs_op *op, struct bs_frame *frame)
                           .sinks = frame->block->vectors[BS_VECTOR_SINKS],
                           .stored_keys = stored_at(frame, op->in[1]),
                           .stored_values = stored_at(frame, op->in[2]),
+                          .probabilities = probabilities_at(frame, op->detail),
                           .rotated = {frame->stored, value_of(frame, op->in[1])->width},
                           .q = {frame->values[op->in[0]].x, frame->values[op->in[0]].stride},
                           .k = {frame->values[op->in[1]].x, frame->values[op->in[1]].stride},

@@ -59,7 +59,7 @@ enum bs_op_kind {
     BS_OP_UNIT,     /* each head by its root mean square, in layers that have rotary positions */
     BS_OP_HEADS,    /* of each head the channels `detail` and on */
     BS_OP_JOIN,     /* each head of in[0] with that of in[1], or with the only one there */
-    BS_OP_ATTEND,   /* in: query, key, value */
+    BS_OP_ATTEND,   /* in: query, key, value; detail: the value that stands for its probabilities */
     BS_OP_ACTIVATE, /* act(in[0]), times in[1] where there is one */
     BS_OP_DIVIDE,   /* by bs_block.hidden_scale, where there is one */
     BS_OP_CLAMPED_GATE, /* (up + 1) * g * sigmoid(1.702 g), g the gate, both held within bounds */
@@ -79,13 +79,19 @@ enum bs_site {
     BS_SITE_ROUTER, /* what decides to which experts a token goes, and is handed to them */
     BS_SITE_QKV, /* the outputs of q, k and v, before norms and positions; of a checkpoint's tensor
                       that holds all three they are one */
-    BS_SITE_QUERY,    /* as attention reads it */
-    BS_SITE_CACHE,    /* key and value as attention reads them: what a cache holds */
-    BS_SITE_OUTPUT,   /* of attention and of the MLP: of their last linear */
-    BS_SITE_RESIDUAL, /* the residual stream after a branch was added */
+    BS_SITE_QUERY,         /* as attention reads it */
+    BS_SITE_CACHE,         /* key and value as attention reads them: what a cache holds */
+    BS_SITE_PROBABILITIES, /* of attention: what a head makes of a query's scores. Its value has no
+                              width and no memory, as rows are as long as the keys that a query
+                              sees, and exist only while attention works on them */
+    BS_SITE_OUTPUT,        /* of attention and of the MLP: of their last linear */
+    BS_SITE_RESIDUAL,      /* the residual stream after a branch was added */
     BS_NUM_SITES
 };
 const char *bs_site_word(enum bs_site kind);
+
+/* What attention's probabilities are called as a site. */
+extern const char bs_probabilities_name[];
 
 /* A value on its way through the block, [tokens][width]: a site where it has a name. */
 struct bs_value {

@@ -135,6 +135,17 @@ static void prepare_latent(struct bs_builder *b, int in, int qkv[3])
     qkv[2] = head_part(b, both, plain, a->value_dim);
 }
 
+/* What attention makes on its way and of which no more than a tile is ever there. */
+static int probabilities(struct bs_builder *b)
+{
+    int value = bs_build_value(b, 0);
+    b->p->values[value].heads = b->a->num_heads;
+    b->p->values[value].home = 0; /* nowhere */
+    b->p->values[value].name = bs_probabilities_name;
+    b->p->values[value].kind = BS_SITE_PROBABILITIES;
+    return value;
+}
+
 int bs_build_attention(struct bs_builder *b, int in)
 {
     const struct bs_architecture *a = b->a;
@@ -145,11 +156,12 @@ int bs_build_attention(struct bs_builder *b, int in)
         prepare(b, in, qkv);
     if (a->query_scaling.beta > 0)
         qkv[0] = bs_build_like(b, BS_OP_SCALE, qkv[0], 0);
-    const struct bs_op attend = {.kind = BS_OP_ATTEND,
-                                 .in = {bs_build_site(b, qkv[0], "query", BS_SITE_QUERY),
-                                        bs_build_site(b, qkv[1], "key", BS_SITE_CACHE),
-                                        bs_build_site(b, qkv[2], "value", BS_SITE_CACHE)},
-                                 .slot = -1};
+    struct bs_op attend = {.kind = BS_OP_ATTEND,
+                           .in = {bs_build_site(b, qkv[0], "query", BS_SITE_QUERY),
+                                  bs_build_site(b, qkv[1], "key", BS_SITE_CACHE),
+                                  bs_build_site(b, qkv[2], "value", BS_SITE_CACHE)},
+                           .slot = -1};
+    attend.detail = probabilities(b);
     int heads = bs_build_op(b, attend, a->num_heads * a->value_dim);
     b->p->values[heads].heads = a->num_heads;
     heads = bs_build_site(b, heads, "o_input", BS_SITE_INPUT);

@@ -4,12 +4,19 @@
 #include "eval/model/operations.h"
 #include "eval/model/program.h"
 
+const char bs_probabilities_name[] = "attn_probs";
+
 const char *bs_site_word(enum bs_site kind)
 {
-    static const char *const words[BS_NUM_SITES] = {
-        [BS_SITE_NONE] = "none",     [BS_SITE_INPUT] = "input",      [BS_SITE_ROUTER] = "router",
-        [BS_SITE_QKV] = "qkv",       [BS_SITE_QUERY] = "query",      [BS_SITE_CACHE] = "cache",
-        [BS_SITE_OUTPUT] = "output", [BS_SITE_RESIDUAL] = "residual"};
+    static const char *const words[BS_NUM_SITES] = {[BS_SITE_NONE] = "none",
+                                                    [BS_SITE_INPUT] = "input",
+                                                    [BS_SITE_ROUTER] = "router",
+                                                    [BS_SITE_QKV] = "qkv",
+                                                    [BS_SITE_QUERY] = "query",
+                                                    [BS_SITE_CACHE] = "cache",
+                                                    [BS_SITE_PROBABILITIES] = "probabilities",
+                                                    [BS_SITE_OUTPUT] = "output",
+                                                    [BS_SITE_RESIDUAL] = "residual"};
     return words[kind];
 }
 

@@ -29,6 +29,38 @@ enum bs_status bs_values_check(const struct bs_setting *setting, int width, int 
     return BS_OK;
 }
 
+enum bs_status bs_probabilities_check(const struct bs_setting *setting, struct bs_error *err)
+{
+    struct bs_code_layout layout;
+    if (setting->sharing != BS_BY_TOKEN && setting->sharing != BS_BY_HEAD &&
+        setting->sharing != BS_BY_STATIC)
+        return bs_fail(err, BS_ECONFIG,
+                       "sharing is %s, and probabilities are rows of keys, one for each head and "
+                       "query, that differ in length: expected sharing: token or head, which are "
+                       "a row, or static",
+                       bs_sharing_words[setting->sharing]);
+    if (setting->threshold > 0)
+        return bs_fail(err, BS_ECONFIG,
+                       "threshold is about columns of channels, and those of probabilities are "
+                       "keys: expected none");
+    if (setting->sharing == BS_BY_STATIC && bs_setting_range(setting)->watch)
+        return bs_fail(err, BS_ECONFIG,
+                       "range %s looks at values of the calibration, and static scales of "
+                       "probabilities are those of values from 0 to 1: expected range %s",
+                       setting->range.plugin->name, bs_range_registry.rows[0]->name);
+    return bs_setting_lay(setting, 1, bs_probabilities_width(setting, 1), &layout, err);
+}
+
+int bs_probabilities_width(const struct bs_setting *setting, int keys)
+{
+    struct bs_code_layout layout;
+    struct bs_error ignored;
+    if (!bs_setting_lay(setting, 1, keys, &layout, &ignored))
+        return keys;
+    int span = bs_setting_layout(setting).span;
+    return (keys + span - 1) / span * span;
+}
+
 int bs_values_parts(const struct bs_setting *setting, int width, int heads)
 {
     return setting->sharing == BS_BY_STATIC_HEAD      ? heads

@@ -27,6 +27,14 @@ struct bs_values {
 enum bs_status bs_values_check(const struct bs_setting *setting, int width, int heads,
                                struct bs_error *err);
 
+/* The same of attention's probabilities, rows of any length: by token or head, of which either is a
+ * row, or static. BS_ECONFIG. */
+enum bs_status bs_probabilities_check(const struct bs_setting *setting, struct bs_error *err);
+
+/* How wide a row of so many is to the format: where that takes whole blocks, zeros fill the
+ * last. */
+int bs_probabilities_width(const struct bs_setting *setting, int keys);
+
 /* The parameters of values between these extremes. */
 void bs_values_fix(const struct bs_setting *setting, int width, float low, float high,
                    struct bs_fixed *fixed);

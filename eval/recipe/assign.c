@@ -28,6 +28,15 @@ static bool is_router(const struct bs_architecture *a, int layer, const struct b
     return is_weight(place) && bs_program_of(a, layer)->slots[place->index].routes;
 }
 
+/* So do attention's probabilities, whose rows are of any length: what fits all other sites may not
+ * fit them. */
+static bool is_named_alone(const struct bs_architecture *a, int layer, const struct bs_place *place)
+{
+    if (is_weight(place))
+        return is_router(a, layer, place);
+    return bs_program_of(a, layer)->values[place->index].kind == BS_SITE_PROBABILITIES;
+}
+
 static bool pattern_matches(const char *pattern, const struct bs_architecture *a, int layer,
                             const struct bs_place *place)
 {
@@ -36,13 +45,20 @@ static bool pattern_matches(const char *pattern, const struct bs_architecture *a
                                                      is_weight(place) ? NULL : place->kind});
 }
 
+/* Whether a pattern of a rule speaks of the place. */
+static bool speaks_of(const char *pattern, const struct bs_architecture *a, int layer,
+                      const struct bs_place *place)
+{
+    return pattern_matches(pattern, a, layer, place) &&
+           (!is_named_alone(a, layer, place) || !strchr(pattern, '*'));
+}
+
 static bool where_matches(const char *where, const struct bs_architecture *a, int layer,
                           const struct bs_place *place)
 {
     char pattern[PATTERN_TEXT];
     while (next_pattern(&where, pattern))
-        if (pattern_matches(pattern, a, layer, place) &&
-            (!is_router(a, layer, place) || !strchr(pattern, '*')))
+        if (speaks_of(pattern, a, layer, place))
             return true;
     return false;
 }
@@ -264,7 +280,7 @@ static bool matches_layer(const struct bs_recipe *recipe, enum bs_use use, const
     bool any = false;
     for (int i = 0; i < count && !any; i++) {
         bool here = is_weight(&places[i]) == (use == BS_FOR_WEIGHTS) &&
-                    pattern_matches(pattern, a, layer, &places[i]);
+                    speaks_of(pattern, a, layer, &places[i]);
         *anywhere |= here;
         any = here && (!within || is_open_to(recipe, use, a, layer, &places[i]));
     }
@@ -358,7 +374,7 @@ static enum bs_status check_outer(const struct bs_recipe *recipe, const struct b
     return BS_OK;
 }
 
-/* Formats can take the shapes of a layer's linears. */
+/* Formats can take the shapes of a layer's linears, and the rows of probabilities. */
 static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct bs_architecture *a,
                                    int layer, struct bs_error *err)
 {
@@ -372,6 +388,10 @@ static enum bs_status check_shapes(const struct bs_recipe *recipe, const struct 
             bs_setting_lay(at.weights[s], slot->out, slot->in, &layout, err))
             return bs_fail_within(err, "%s", slot->name);
     }
+    for (int v = 0; v < p->num_values; v++)
+        if (p->values[v].kind == BS_SITE_PROBABILITIES && bs_setting_quantizes(at.sites[v]) &&
+            bs_probabilities_check(at.sites[v], err))
+            return bs_fail_within(err, "%s", p->values[v].name);
     return BS_OK;
 }
 

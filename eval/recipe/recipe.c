@@ -382,9 +382,35 @@ bool bs_recipe_spans_tokens(const struct bs_recipe *recipe)
     return any_activations(recipe, bs_setting_spans_tokens);
 }
 
+/* Whether the patterns name attention's probabilities and nothing else; no star stands for them. */
+static bool is_of_probabilities(const char *where)
+{
+    while (where && *(where += strspn(where, " "))) {
+        size_t length = strcspn(where, " "), begin = length;
+        while (begin > 0 && where[begin - 1] != '.')
+            begin--;
+        const char *names[] = {bs_probabilities_name, bs_site_word(BS_SITE_PROBABILITIES)};
+        bool named = false;
+        for (int i = 0; i < 2; i++)
+            named |= length - begin == strlen(names[i]) &&
+                     !strncmp(where + begin, names[i], length - begin);
+        if (!named)
+            return false;
+        where += length;
+    }
+    return where != NULL;
+}
+
 bool bs_recipe_static_activations(const struct bs_recipe *recipe)
 {
-    return any_activations(recipe, bs_setting_is_static);
+    bool any = bs_setting_is_static(&recipe->activations) && !is_of_probabilities(recipe->where);
+    for (int c = 0; c < BS_NUM_CACHED; c++)
+        any |= bs_setting_is_static(&recipe->cache[c]);
+    for (int r = 0; r < recipe->num_rules; r++)
+        any |= recipe->rules[r].use == BS_FOR_ACTIVATIONS &&
+               bs_setting_is_static(&recipe->rules[r].setting) &&
+               !is_of_probabilities(recipe->rules[r].where);
+    return any;
 }
 
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe)

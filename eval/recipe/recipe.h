@@ -103,7 +103,7 @@ bool bs_recipe_step_calibrates(const struct bs_recipe *recipe, int step);
 bool bs_recipe_needs_calibration(const struct bs_recipe *recipe);
 
 /* Whether weights, or activations, of any place may be quantized (those of a cache count among the
- * latter), or those of a cache; activations with fixed scales. */
+ * latter), or those of a cache; activations with scales that calibration fixes. */
 bool bs_recipe_quantizes_weights(const struct bs_recipe *recipe);
 bool bs_recipe_quantizes_activations(const struct bs_recipe *recipe);
 bool bs_recipe_quantizes_cache(const struct bs_recipe *recipe);

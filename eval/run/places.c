@@ -64,6 +64,8 @@ static void list_kind(const struct bs_architecture *a, int kind, struct bs_listi
             continue;
         const char *rows = places[i].out ? "" : "tokens";
         snprintf(shape, sizeof shape, "%s%.0d x %d", rows, places[i].out, places[i].width);
+        if (!places[i].width)
+            snprintf(shape, sizeof shape, "tokens x keys");
         if (expert_of(p, &places[i]) == 0)
             name_all(p, &places[i], name, shape);
         else

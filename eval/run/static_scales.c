@@ -4,11 +4,17 @@
 
 #include "eval/quant/format.h"
 
+/* Whether the scales of a site are found by calibration; those of probabilities are known. */
+static bool finds_scales(const struct bs_setting *setting, const struct bs_value *value)
+{
+    return bs_setting_is_static(setting) && value->kind != BS_SITE_PROBABILITIES;
+}
+
 bool bs_static_any(const struct bs_assignment *places, const struct bs_program *p)
 {
     bool any = false;
     for (int v = 0; v < p->num_values; v++)
-        any |= bs_setting_is_static(places->sites[v]);
+        any |= finds_scales(places->sites[v], &p->values[v]);
     return any;
 }
 
@@ -36,7 +42,7 @@ void bs_static_want(const struct bs_assignment *places, struct bs_wanted *wanted
     const struct bs_program *p = bs_wanted_program(wanted);
     for (int v = 0; v < p->num_values; v++) {
         const struct bs_setting *setting = places->sites[v];
-        if (!bs_setting_is_static(setting))
+        if (!finds_scales(setting, &p->values[v]))
             continue;
         int value = looked_at(p, v, setting);
         bs_want(wanted, statistic_of(setting), value, detail_of(setting));
@@ -114,7 +120,8 @@ enum bs_status bs_static_fix(struct bs_assignment *places, const struct bs_stati
                              struct bs_block *block, struct bs_error *err)
 {
     for (int v = 0; v < block->program->num_values; v++)
-        if (bs_setting_is_static(places->sites[v]) && fix_site(places, ranges, block, v, err))
+        if (finds_scales(places->sites[v], &block->program->values[v]) &&
+            fix_site(places, ranges, block, v, err))
             return err->status;
     return BS_OK;
 }

@@ -1,5 +1,6 @@
-/* A cache that is seen as it was stored, in one pass, against the authors' caches token by token
- * (tests/golden/cache.py): KIVI's, and transformers' QuantizedCache. */
+/* What attention reads and makes, quantized: a cache that is seen as it was stored, in one pass,
+ * against the authors' caches token by token (tests/golden/cache.py), KIVI's and transformers'
+ * QuantizedCache; and probabilities (tests/golden/probabilities.py). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 #include "eval/run/walk.h"
 #include "tests/support/tiny_model.h"
 
-enum { TOKENS = 256, MOST = 8 };
+enum { TOKENS = 256, WINDOWS = 2, MOST = 16 };
 
 static struct bs_model *model;
 static struct bs_windows evaluation;
@@ -29,7 +30,7 @@ static int open_model(void **state)
     bs_set_threads(1); /* of models this small more would wait for each other */
     if (bs_model_open("datasets/tiny", NULL, &model, &err))
         return -1;
-    evaluation = tiny_model_windows("datasets/commons/evaluation.txt", 1, TOKENS);
+    evaluation = tiny_model_windows("datasets/commons/evaluation.txt", WINDOWS, TOKENS);
     return 0;
 }
 
@@ -42,7 +43,7 @@ static int close_model(void **state)
 }
 
 /* "bits=2 grid=kivi": resolved with the recipe. */
-static void set_cache(struct bs_setting *setting, const char *settings)
+static void set(struct bs_setting *setting, enum bs_use use, const char *settings)
 {
     struct bs_error err;
     char text[160], *rest;
@@ -51,38 +52,46 @@ static void set_cache(struct bs_setting *setting, const char *settings)
         char *value = strchr(key, '=');
         assert_non_null(value);
         *value++ = '\0';
-        if (bs_setting_set(setting, BS_FOR_CACHE, key, value, &err))
+        if (bs_setting_set(setting, use, key, value, &err))
             fail_msg("%s", err.message);
     }
 }
 
-static void build(const json_t *row, struct bs_recipe *recipe)
+static void set_cache(const json_t *row, struct bs_recipe *recipe)
+{
+    set(&recipe->cache[BS_CACHED_KEYS], BS_FOR_CACHE,
+        json_string_value(json_object_get(row, "keys")));
+    set(&recipe->cache[BS_CACHED_VALUES], BS_FOR_CACHE,
+        json_string_value(json_object_get(row, "values")));
+}
+
+static void set_probabilities(const json_t *row, struct bs_recipe *recipe)
 {
     struct bs_error err;
-    bs_recipe_init(recipe);
-    assert_int_equal(bs_recipe_add(recipe, bs_algorithm_usual(), &err), BS_OK);
-    set_cache(&recipe->cache[BS_CACHED_KEYS], json_string_value(json_object_get(row, "keys")));
-    set_cache(&recipe->cache[BS_CACHED_VALUES], json_string_value(json_object_get(row, "values")));
-    if (bs_recipe_resolve(recipe, &err))
-        fail_msg("%s", err.message);
+    set(&recipe->activations, BS_FOR_ACTIVATIONS,
+        json_string_value(json_object_get(row, "settings")));
+    assert_int_equal(bs_recipe_set_where(recipe, "attn_probs", &err), BS_OK);
 }
 
-static double mean_nll(const struct bs_variant *variant)
+/* Of the first windows. */
+static double mean_nll(const struct bs_variant *variant, int windows)
 {
     double sum = 0;
-    for (int i = 0; i < TOKENS - 1; i++)
+    for (int i = 0; i < windows * (TOKENS - 1); i++)
         sum += (double)bs_figure_floats(&variant->figures[0], BS_NLL)[i];
-    return sum / (TOKENS - 1);
+    return sum / (windows * (TOKENS - 1));
 }
 
-static void losses_are_those_token_by_token(void **state)
+/* Of so many windows, the mean losses of a file, each within `close`. */
+static void assert_losses(const char *path, int windows,
+                          void (*set_row)(const json_t *row, struct bs_recipe *recipe),
+                          double close)
 {
-    (void)state;
     json_error_t error;
     struct bs_error err;
     struct bs_recipe recipes[MOST];
     struct bs_variant variants[MOST];
-    json_t *row, *rows = json_load_file("tests/golden/cache.json", 0, &error);
+    json_t *row, *rows = json_load_file(path, 0, &error);
     int count = (int)json_array_size(rows);
     size_t i;
     struct bs_walk walk = {.model = model, .num_texts = 1, .texts = &evaluation};
@@ -90,7 +99,11 @@ static void losses_are_those_token_by_token(void **state)
     memset(variants, 0, sizeof variants);
     json_array_foreach(rows, i, row)
     {
-        build(row, &recipes[i]);
+        bs_recipe_init(&recipes[i]);
+        assert_int_equal(bs_recipe_add(&recipes[i], bs_algorithm_usual(), &err), BS_OK);
+        set_row(row, &recipes[i]);
+        if (bs_recipe_resolve(&recipes[i], &err))
+            fail_msg("row %zu: %s", i, err.message);
         variants[i] = (struct bs_variant){.recipe = &recipes[i], .wanted = {true}};
     }
     if (bs_walk_run(&walk, variants, count, &err))
@@ -98,17 +111,30 @@ static void losses_are_those_token_by_token(void **state)
     json_array_foreach(rows, i, row)
     {
         double want = json_real_value(json_object_get(row, "mean_nll"));
-        double got = mean_nll(&variants[i]);
-        if (!(fabs(got - want) < 1e-5))
-            fail_msg("row %zu: %.9g nats a token, not %.9g", i, got, want);
+        double got = mean_nll(&variants[i], windows);
+        if (!(fabs(got - want) < close))
+            fail_msg("%s, row %zu: %.9g nats a token, not %.9g", path, i, got, want);
         bs_variant_release(&variants[i]);
         bs_recipe_release(&recipes[i]);
     }
     json_decref(rows);
 }
 
+static void losses_are_those_token_by_token(void **state)
+{
+    (void)state;
+    assert_losses("tests/golden/cache.json", 1, set_cache, 1e-5);
+}
+
+static void losses_of_rounded_probabilities(void **state)
+{
+    (void)state;
+    assert_losses("tests/golden/probabilities.json", WINDOWS, set_probabilities, 2e-5);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(losses_are_those_token_by_token)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(losses_are_those_token_by_token),
+                                       cmocka_unit_test(losses_of_rounded_probabilities)};
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

@@ -113,6 +113,39 @@ static void assert_refused(const char *model_type, const char *settings, int rul
     bs_recipe_release(&recipe);
 }
 
+/* Only a pattern without a star names attention's probabilities. */
+static void test_probabilities(void **state)
+{
+    (void)state;
+    struct bs_architecture a = read_model("llama");
+    struct bs_recipe recipe;
+    struct bs_error err;
+    const struct bs_rule *rule;
+    recipe_build(&recipe, "rtn", "bits=8 a.bits=8 a.where=*");
+    assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+    assert_bits(&recipe, &a, "value", "8888");
+    assert_bits(&recipe, &a, "attn_probs", "0000");
+    bs_recipe_release(&recipe);
+    recipe_build(&recipe, "rtn",
+                 "bits=8 a.bits=8 a.where=attn_probs @a.layer[1].attn_probs bits=4");
+    assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+    assert_bits(&recipe, &a, "value", "0000");
+    assert_bits(&recipe, &a, "attn_probs", "8488");
+    bs_recipe_release(&recipe);
+    recipe_build(&recipe, "rtn", "a.format=q8_0 a.where=probabilities"); /* rows are filled up */
+    assert_int_equal(bs_recipe_check_places(&recipe, &a, &rule, &err), BS_OK);
+    bs_recipe_release(&recipe);
+    assert_refused("llama", "a.bits=8 a.where=*probs", -1, "where is '*probs', which is no place");
+    assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=window", -1,
+                   "layer 0: attn_probs: sharing is window, and probabilities are rows of keys");
+    assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=channel", -1,
+                   "expected sharing: token or head, which are a row, or static");
+    assert_refused("llama", "a.bits=8 a.where=attn_probs a.threshold=6", -1,
+                   "attn_probs: threshold is about columns of channels");
+    assert_refused("llama", "a.bits=8 a.where=attn_probs a.sharing=static a.range=entropy", -1,
+                   "static scales of probabilities are those of values from 0 to 1");
+}
+
 static void test_no_place(void **state)
 {
     (void)state;
@@ -237,9 +270,13 @@ static void test_fused_in_inference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights),  cmocka_unit_test(test_sites),
-        cmocka_unit_test(test_no_place), cmocka_unit_test(test_outer),
-        cmocka_unit_test(test_fused),    cmocka_unit_test(test_fused_in_inference),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_probabilities),
+        cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_outer),
+        cmocka_unit_test(test_fused),
+        cmocka_unit_test(test_fused_in_inference),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -71,7 +71,7 @@ static void show(void *context, int value, const float *x, int rows, int stride)
             copy_rows(shown.side[c], x, rows, stride, NARROW);
 }
 
-static void set_cache(const char *keys, const char *values)
+static void set_sites(const char *keys, const char *values, const char *probabilities)
 {
     static const struct bs_setting none;
     const struct bs_setting *sites[BS_MAX_VALUES];
@@ -81,8 +81,12 @@ static void set_cache(const char *keys, const char *values)
         sites[v] = &none;
     sites[bs_program_find(p, "key")] = keys ? cache_setting(keys) : &none;
     sites[bs_program_find(p, "value")] = values ? cache_setting(values) : &none;
+    if (probabilities)
+        sites[bs_program_find(p, "attn_probs")] = activations_setting(probabilities);
     assert_int_equal(bs_block_quantize_sites(&random_.block, sites, &err), BS_OK);
 }
+
+static void set_cache(const char *keys, const char *values) { set_sites(keys, values, NULL); }
 
 static void run(float *y)
 {
@@ -377,6 +381,75 @@ static void what_is_never_stored_changes_nothing(void **state)
     assert_memory_equal(y, want, sizeof y);
 }
 
+/* Probabilities of one head's query, in double precision. */
+static void probabilities_of(const float *query, const float *keys, int head, int count, double *p)
+{
+    double high = -INFINITY, sum = 0;
+    int at = head / (HEADS / KV_HEADS) * DIM;
+    for (int s = 0; s < count; s++) {
+        p[s] = 0;
+        for (int j = 0; j < DIM; j++)
+            p[s] += (double)query[head * DIM + j] * (double)keys[s * NARROW + at + j];
+        p[s] *= (double)random_.architecture.attention_scale;
+        high = fmax(high, p[s]);
+    }
+    for (int s = 0; s < count; s++)
+        sum += p[s] = exp(p[s] - high);
+    for (int s = 0; s < count; s++)
+        p[s] /= sum;
+}
+
+/* What is attended to is within half a step of each probability, and not nearer than rounding
+ * makes it. */
+static void assert_rounded(double step_of_most, double step)
+{
+    double moved = 0;
+    for (int t = 0; t < TOKENS; t += 7)
+        for (int h = 0; h < HEADS; h++) {
+            static double p[TOKENS];
+            double most = 0, most_value = 0;
+            int at = h / (HEADS / KV_HEADS) * DIM;
+            probabilities_of(shown.query + t * WIDE, shown.side[0], h, t + 1, p);
+            for (int s = 0; s <= t; s++)
+                most = fmax(most, p[s]);
+            double own = step_of_most > 0 ? most * step_of_most : step;
+            for (int j = 0; j < DIM; j++) {
+                double want = 0, near_ties = 0;
+                for (int s = 0; s <= t; s++) {
+                    double value = (double)shown.side[1][s * NARROW + at + j], steps = p[s] / own;
+                    want += nearbyint(steps) * own * value;
+                    bool tie = fabs(steps - floor(steps) - 0.5) < 1e-4;
+                    near_ties += tie ? own * fabs(value) : 0; /* either is right */
+                    most_value = fmax(most_value, fabs(nearbyint(steps) * own - p[s]));
+                }
+                double got = (double)shown.out[t * WIDE + h * DIM + j];
+                assert_close(got, want, 2e-5 + near_ties, 1e-5);
+            }
+            moved = fmax(moved, most_value);
+        }
+    assert_true(moved > 1e-3);
+}
+
+static void probabilities_are_rounded_row_by_row(void **state)
+{
+    (void)state;
+    static float y[TOKENS * HIDDEN], token[TOKENS * HIDDEN];
+    set_sites(NULL, NULL, "bits=4 sharing=head");
+    run(y);
+    assert_rounded(1.0 / 7, 0);
+    set_sites(NULL, NULL, "bits=4 sharing=token");
+    run(token);
+    assert_memory_equal(token, y, sizeof y);
+    set_sites(NULL, NULL, "bits=4 sharing=static");
+    run(y);
+    assert_rounded(0, 1.0 / 7);
+}
+
+/* Of those that a format takes in blocks; and what is quantized so of windows that fork. */
+static const char *const probability_settings[] = {
+    "bits=3 sharing=head rounding=stochastic", "bits=4 grid=gptq group_size=32 sharing=head",
+    "format=mxfp4 sharing=head", "format=q8_0 sharing=token", "format=nvfp4 sharing=static"};
+
 /* A branch sees its own positions, as a window of its own. */
 static void branches_are_windows(void **state)
 {
@@ -386,10 +459,14 @@ static void branches_are_windows(void **state)
     const struct bs_branch branch[] = {{SHARED, SHARED}, {SHARED + FIRST, SHARED}};
     const struct bs_fork fork = {
         .tokens = TOKENS, .shared = SHARED, .branches = 2, .branch = branch};
-    for (int i = 0; i < STORES; i++) {
+    const int rows = (int)(sizeof probability_settings / sizeof *probability_settings);
+    for (int i = 0; i < STORES + rows; i++) {
         if (i == 1 || i == 2) /* groups of tokens: items are then apart */
             continue;
-        set_cache(stores[i][0], stores[i][1]);
+        if (i < STORES)
+            set_cache(stores[i][0], stores[i][1]);
+        else
+            set_sites(NULL, NULL, probability_settings[i - STORES]);
         bs_block_forward_fork(&random_.block, random_.rope, random_.inputs.data, y, &fork, NULL,
                               &random_.scratch[0]);
         size_t shared = (size_t)SHARED * HIDDEN;
@@ -428,6 +505,7 @@ int main(void)
         cmocka_unit_test(wide_heads_turn_as_llama_cpp_turns_them),
         cmocka_unit_test(keys_in_blocks_meet_queries_in_blocks),
         cmocka_unit_test(what_is_never_stored_changes_nothing),
+        cmocka_unit_test(probabilities_are_rounded_row_by_row),
         cmocka_unit_test(branches_are_windows),
         cmocka_unit_test(bits_of_a_cache),
     };

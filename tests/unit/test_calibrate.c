@@ -46,13 +46,14 @@ static int site_called(const char *name)
 
 static const char *name_of(const struct bs_statistic *statistic) { return statistic->plugin.name; }
 
-/* Every statistic of the registry, `detail` for those that have one. */
+/* Every statistic of the registry, `detail` for those that have one, at every site whose values
+ * are ever there all at once. */
 static void want_all(struct bs_wanted *wanted, int detail)
 {
     const struct bs_program *p = &random_.architecture.programs[0];
     for (int k = 0; bs_statistic_registry.rows[k]; k++)
         for (int v = 0; v < p->num_values; v++)
-            if (p->values[v].name)
+            if (p->values[v].name && p->values[v].width)
                 bs_want(wanted, (const struct bs_statistic *)bs_statistic_registry.rows[k], v,
                         detail);
 }
