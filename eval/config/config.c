@@ -32,7 +32,8 @@ const struct bs_config_key bs_config_keys[] = {
      "what `bitsweep run` draws when it is done: perplexity_vs_bits, pareto, layer_error, "
      "perplexity_by_position (where in the window the damage is), kv_cache (what is lost over the "
      "bits of a cached value), heatmap (over bits of weights, activations and cache), sensitivity "
-     "(a map of what one place costs), xy (any number over any other), and of any value "
+     "(a map of what one place costs), channels (the largest values of a site's channels before "
+     "and after), xy (any number over any other), and of any value "
      "NAME_vs_bits, pareto_NAME, kv_cache_NAME, heatmap_NAME and sensitivity_NAME, of one of "
      "linears layer_NAME, of a figure of predictions NAME_by_position; "
      "beside a text, tasks have charts of the values that are named: acc_vs_bits, pareto_acc",
@@ -238,6 +239,7 @@ static enum bs_status parse(const struct source *source, const char *const *char
 {
     memset(config, 0, sizeof *config);
     bs_options_default(bs_layer_error_options, &config->layer_error);
+    bs_options_default(bs_channels_options, &config->channels);
     struct bs_yaml *yaml = NULL;
     struct bs_report report;
     bs_report_init(&report, source->path, source->settings);
@@ -292,6 +294,8 @@ void bs_config_release(struct bs_config *config)
     bs_free(config->calibrations);
     for (int i = 0; i < config->num_evaluations; i++)
         bs_evaluation_release(&config->evaluations[i]);
+    for (int i = 0; i < config->channels.num_sites; i++)
+        bs_free(config->channels.sites[i]);
     bs_recipes_free(config->recipes, config->num_recipes);
     bs_lines_release(&config->notices);
     bs_free(config->recipe_models);

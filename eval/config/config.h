@@ -9,6 +9,7 @@
 #include "eval/base/lines.h"
 #include "eval/data/windows.h"
 #include "eval/linalg/numerics.h"
+#include "eval/statistics/channels.h"
 #include "eval/tasks/evaluation.h"
 
 /* One of `calibration:`; the option table is bs_calibration_options. */
@@ -42,6 +43,12 @@ struct bs_evaluation_config {
 /* Windows of the first evaluation text over which the per-linear errors are taken. */
 struct bs_layer_error_config {
     int windows;
+};
+
+/* Sites whose channels' largest values are kept, over the first windows of the first text. */
+struct bs_channels_config {
+    int windows, num_sites;
+    char *sites[BS_MOST_CHANNEL_SITES];
 };
 
 /* Amounts of one `budget:`. */
@@ -114,7 +121,7 @@ extern const struct bs_option bs_calibration_options[];
 extern const char *const bs_sampling_names[];          /* by enum bs_sampling, NULL-terminated */
 extern const struct bs_option bs_evaluation_options[]; /* of an entry that is of a text */
 extern const struct bs_option bs_task_options[];       /* of one that is of a task */
-extern const struct bs_option bs_layer_error_options[];
+extern const struct bs_option bs_layer_error_options[], bs_channels_options[];
 
 /* A key that is no option: its value is a text, a list or a mapping. Tables end with a row whose
  * name is NULL. */
@@ -136,7 +143,7 @@ extern const struct bs_option bs_sensitivity_options[]; /* on struct bs_spread_c
 extern const struct bs_config_key bs_budget_keys[];
 extern const struct bs_option bs_budget_options[]; /* on struct bs_budget_config */
 extern const struct bs_config_key bs_calibration_keys[];
-extern const struct bs_config_key bs_evaluation_keys[];
+extern const struct bs_config_key bs_evaluation_keys[], bs_channels_keys[];
 extern const struct bs_config_key bs_text_keys[];
 extern const struct bs_config_key bs_task_keys[];
 extern const struct bs_config_key bs_expected_keys[];
@@ -174,6 +181,7 @@ struct bs_config {
     int num_evaluations;
     struct bs_evaluation_config evaluations[BS_MAX_TEXTS];
     struct bs_layer_error_config layer_error;
+    struct bs_channels_config channels;
     int num_recipes; /* the unquantized model first, then in the order of the file, without repeats
                       */
     struct bs_recipe *recipes;

@@ -49,6 +49,8 @@ static const struct section sections[] = {
      bs_evaluation_keys, NULL, "NAME[].", bs_text_keys, bs_evaluation_options},
     {"task", "an entry of tasks under evaluation", bs_task_keys, bs_task_options, NULL, NULL, NULL},
     {"layer_error", "the error of each linear", NULL, bs_layer_error_options, NULL, NULL, NULL},
+    {"channels", "the largest values of the channels of some sites", bs_channels_keys,
+     bs_channels_options, NULL, NULL, NULL},
     {"chart", "an entry of charts that is a mapping", bs_chart_keys, NULL, NULL, NULL, NULL},
     {"expected", "published figures beside the measured ones: an entry of the list",
      bs_expected_keys, NULL, NULL, NULL, NULL},

@@ -42,10 +42,24 @@ const struct bs_option bs_layer_error_options[] = {
     {.name = NULL},
 };
 
+const struct bs_option bs_channels_options[] = {
+    BS_OPT(struct bs_channels_config, windows, 8, 1, MOST_WINDOWS,
+           "windows of the first text, which is one of perplexity, that are looked at"),
+    {.name = NULL},
+};
+
+const struct bs_config_key bs_channels_keys[] = {
+    {"where", "a site, such as down_input, or a list of up to 8",
+     "whose channels; `bitsweep plan --places` lists the sites", true},
+    {.name = NULL},
+};
+
 const struct bs_config_key bs_evaluation_keys[] = {
     {"NAME", "a list of mappings with text",
      "for each evaluation what it is of, with its own options beside those below", false},
     {"layer_error", "a mapping, see layer_error", "the error of each linear", false},
+    {"channels", "a mapping, see channels",
+     "the largest |x| of every channel of some sites, which the chart `channels` draws", false},
     {.name = NULL},
 };
 
@@ -71,7 +85,7 @@ enum { TEXT_NAME_BYTES = 63 };
 /* True for a name that an earlier text has, or that the result file uses beside the texts. */
 static bool name_is_taken(const struct bs_config *config, const char *name)
 {
-    bool taken = !strcmp(name, "layers");
+    bool taken = !strcmp(name, "layers") || !strcmp(name, "channels");
     for (int i = 0; i < config->num_evaluations; i++)
         taken |= !strcmp(config->evaluations[i].name, name);
     return taken;
@@ -115,7 +129,8 @@ static void check_text_name(struct bs_load *load, const struct bs_yaml_node *nod
     if (strlen(name) > TEXT_NAME_BYTES || strchr(name, '/') || strspn(name, ".") == strlen(name))
         bs_load_wrong(load, "name", node, "a short text without a slash");
     else if (name_is_taken(load->config, name))
-        bs_load_wrong(load, "name", node, "one that no other text has, and that is not 'layers'");
+        bs_load_wrong(load, "name", node,
+                      "one that no other text has, and that is not 'layers' or 'channels'");
 }
 
 static bool same_evaluation(const struct bs_evaluation_config *a,
@@ -319,6 +334,43 @@ static void list_keys(struct bs_config_key keys[MOST_KEYS])
     keys[count] = (struct bs_config_key){.name = NULL};
 }
 
+/* The sites; whether the model has them is known once it is open. */
+static enum bs_status read_sites(struct bs_load *load, const struct bs_yaml_node *where)
+{
+    struct bs_channels_config *channels = &load->config->channels;
+    int count = where ? bs_yaml_num_values(where) : 0;
+    if (where && (count < 1 || count > BS_MOST_CHANNEL_SITES))
+        bs_load_wrong(load, bs_channels_keys[0].name, where, bs_channels_keys[0].allowed);
+    for (int i = 0; i < count && count <= BS_MOST_CHANNEL_SITES; i++) {
+        const struct bs_yaml_node *site = bs_yaml_value(where, i);
+        bool good = site->text && *site->text && strlen(site->text) < BS_CHANNEL_SITE_BYTES;
+        for (int k = 0; good && k < channels->num_sites; k++)
+            good = strcmp(channels->sites[k], site->text) != 0;
+        if (!good) {
+            bs_load_wrong(load, bs_channels_keys[0].name, site, "sites' names, each once");
+            continue;
+        }
+        if (!(channels->sites[channels->num_sites] = bs_strdup(site->text)))
+            return bs_fail_memory(load->err);
+        channels->num_sites++;
+    }
+    return BS_OK;
+}
+
+static enum bs_status read_channels(struct bs_load *load, const struct bs_yaml_node *node)
+{
+    if (!bs_load_section(load, "channels", node, bs_channels_keys, bs_channels_options,
+                         &load->config->channels))
+        return BS_OK;
+    enum bs_status status = read_sites(load, bs_yaml_get(node, bs_channels_keys[0].name));
+    const struct bs_config *config = load->config;
+    if (!status && config->num_evaluations &&
+        bs_evaluation_has_answers(config->evaluations[0].how.plugin->name))
+        bs_report_add(load->report, node->line, node->column,
+                      "channels are those of the first text, expected perplexity before tasks");
+    return status;
+}
+
 enum bs_status bs_evaluation_read(struct bs_load *load, const struct bs_yaml_node *node)
 {
     struct bs_config_key keys[MOST_KEYS];
@@ -339,6 +391,9 @@ enum bs_status bs_evaluation_read(struct bs_load *load, const struct bs_yaml_nod
             status = read_entries(load, evaluation, node->items[i + 1]);
         any |= evaluation != NULL;
     }
+    const struct bs_yaml_node *channels = bs_yaml_get(node, "channels");
+    if (channels && !status)
+        status = read_channels(load, channels);
     if (!any)
         bs_report_add(load->report, node->line, node->column, "%s is missing, expected %s",
                       keys[0].name, entries_allowed);

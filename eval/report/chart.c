@@ -39,6 +39,7 @@ static const struct kind {
     {"heatmap", "heatmap_", "", NULL, bs_plot_heatmap, NULL, "xyp", NULL, NULL},
     {"sensitivity", "sensitivity_", "", NULL, bs_plot_sensitivity, "kld_mean", "", NULL,
      bs_row_is_of_one_place},
+    {"channels", NULL, NULL, NULL, bs_plot_channels, NULL, "", NULL, bs_row_has_channels},
     {"xy", NULL, NULL, NULL, bs_plot_xy, NULL, "xylp", NULL, NULL}, /* one chart of all trials */
 };
 enum { NUM_KINDS = sizeof kinds / sizeof *kinds };
@@ -48,14 +49,26 @@ enum { TITLE_LINE = 54 };
 
 const char *const bs_chart_names[] = {
     "perplexity_vs_bits", "pareto",      "layer_error", "perplexity_by_position",
-    "kv_cache",           "sensitivity", NULL};
+    "kv_cache",           "sensitivity", "channels",    NULL};
 const char *const bs_picture_names[] = {"png", "svg", "pdf", "eps", NULL};
 
-const char *const bs_chart_patterns[] = {
-    "perplexity_vs_bits", "pareto",    "layer_error",   "perplexity_by_position",
-    "kv_cache",           "heatmap",   "sensitivity",   "xy",
-    "*_vs_bits",          "pareto_*",  "layer_*",       "*_by_position",
-    "kv_cache_*",         "heatmap_*", "sensitivity_*", NULL};
+const char *const bs_chart_patterns[] = {"perplexity_vs_bits",
+                                         "pareto",
+                                         "layer_error",
+                                         "perplexity_by_position",
+                                         "kv_cache",
+                                         "heatmap",
+                                         "sensitivity",
+                                         "channels",
+                                         "xy",
+                                         "*_vs_bits",
+                                         "pareto_*",
+                                         "layer_*",
+                                         "*_by_position",
+                                         "kv_cache_*",
+                                         "heatmap_*",
+                                         "sensitivity_*",
+                                         NULL};
 
 /* A chart that is asked for. */
 struct chart {
@@ -467,11 +480,11 @@ static enum bs_status draw_whole(const struct bs_results *results, const struct 
 static enum bs_status fail_name(const char *name, struct bs_error *err)
 {
     return bs_fail(err, BS_ECONFIG,
-                   "no chart is called '%s': there are %s, %s, %s, %s and %s, of any value "
+                   "no chart is called '%s': there are %s, %s, %s, %s, %s, %s and %s, of any value "
                    "NAME_vs_bits, pareto_NAME, layer_NAME, NAME_by_position and kv_cache_NAME, "
                    "heatmap and heatmap_NAME, and xy, of any value against any other",
                    name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2], bs_chart_names[3],
-                   bs_chart_names[4]);
+                   bs_chart_names[4], bs_chart_names[5], bs_chart_names[6]);
 }
 
 /* Whether any file may have this column. */

@@ -29,7 +29,7 @@ struct bs_chart_how {
 };
 
 /* "perplexity_vs_bits", "pareto", "layer_error", "perplexity_by_position", "kv_cache",
- * "sensitivity", NULL: those that may be drawn without being asked for. */
+ * "sensitivity", "channels", NULL: those that may be drawn without being asked for. */
 extern const char *const bs_chart_names[];
 
 /* The same and, with a `*` for the name of a value, how the kinds of charts are called that draw it

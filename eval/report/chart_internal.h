@@ -168,12 +168,16 @@ enum bs_status bs_plot_choose_rows(struct bs_plot *plot, const struct bs_row *fi
  * kind of linears. Reads its layers. */
 bool bs_row_is_of_one_place(const struct bs_row *row);
 
+/* Whether the largest values of channels of a finished trial are in its file. */
+bool bs_row_has_channels(const struct bs_row *row);
+
 /* The charts: BS_EDATA where there is nothing to draw. */
 enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_layers(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_positions(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_sensitivity(struct bs_plot *plot, struct bs_error *err);
+enum bs_status bs_plot_channels(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_xy(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_heatmap(struct bs_plot *plot, struct bs_error *err);
 

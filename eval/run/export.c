@@ -262,6 +262,7 @@ static enum bs_status walk_one(struct exporting *e, struct bs_walk *walk,
     if (!bs_recipe_needs_calibration(recipe))
         walk->calibration = NULL;
     walk->layer_error_windows = 0;
+    walk->num_channel_sites = 0;
     walk->num_texts = texts ? walk->num_texts : 0;
     for (int t = 0; t < walk->num_texts; t++) {
         figures[t] = 1u << BS_NLL;

@@ -242,6 +242,24 @@ static void add_line(struct bs_error *all, const char *line)
     snprintf(all->message + used, sizeof all->message - used, "%s%s", used ? "\n" : "", line);
 }
 
+/* A line for each of the sites whose channels are asked for and that the model does not have. */
+static void check_channels(const struct bs_config *config, const struct bs_architecture *a,
+                           struct bs_error *all)
+{
+    char line[LINE_TEXT];
+    for (int i = 0; i < config->channels.num_sites; i++) {
+        const char *site = config->channels.sites[i];
+        if (bs_channels_width(a, site))
+            continue;
+        snprintf(line, sizeof line,
+                 "%s: error: channels: where is '%.80s', which is no site of this model (%s) that "
+                 "has channels; bitsweep plan --places lists them",
+                 config->path, site, a->family->model_type);
+        add_line(all, line);
+        all->status = BS_ECONFIG;
+    }
+}
+
 enum bs_status bs_places_check(const struct bs_config *config, int model,
                                const struct bs_architecture *architecture, struct bs_error *err)
 {
@@ -263,6 +281,7 @@ enum bs_status bs_places_check(const struct bs_config *config, int model,
         all.status = BS_ECONFIG;
         bs_free(line);
     }
+    check_channels(config, architecture, &all);
     if (all.status)
         *err = all;
     return all.status;

@@ -299,6 +299,7 @@ enum bs_status bs_trial_summarise(const struct bs_sweep *sweep, const struct bs_
     }
     record->layers.num_rows = variant->num_layers;
     record->layers.rows = variant->layers;
+    record->channels = trial->text ? NULL : &variant->channels;
     if (answer(sweep, trial->text, variant, record, err) || name_columns(&record->layers, err) ||
         measure(sweep, trial->text, variant, reference, row, err))
         return err->status;

@@ -237,6 +237,9 @@ static enum bs_status describe_trial(const struct bs_sweep *sweep, struct bs_tri
         if (sweep->config->layer_error.windows)
             fprintf(out, "layer_error.ids: %s\n", sweep->texts[0].digest.hex);
     }
+    const struct bs_channels_config *channels = &sweep->config->channels;
+    for (int i = 0; i < channels->num_sites && !trial->text; i++)
+        fprintf(out, "channels: %s over %d\n", channels->sites[i], channels->windows);
     trial->canonical = bs_print_end(&printing);
     if (!trial->canonical)
         return bs_fail_memory(err);
@@ -472,5 +475,8 @@ struct bs_walk bs_sweep_walk(const struct bs_sweep *sweep)
                             .texts = sweep->texts,
                             .figures = sweep->figures,
                             .importance = &sweep->importance,
-                            .layer_error_windows = sweep->config->layer_error.windows};
+                            .layer_error_windows = sweep->config->layer_error.windows,
+                            .channel_windows = sweep->config->channels.windows,
+                            .num_channel_sites = sweep->config->channels.num_sites,
+                            .channel_sites = sweep->config->channels.sites};
 }

@@ -14,6 +14,7 @@ void bs_variant_release(struct bs_variant *variant)
     bs_free(variant->layers);
     for (int t = 0; t < BS_WALK_TEXTS; t++)
         bs_figures_release(&variant->figures[t]);
+    bs_channel_list_release(&variant->channels);
     variant->layers = NULL;
 }
 
@@ -187,6 +188,18 @@ unsigned bs_walk_figures(const struct bs_walk *walk, int text)
     return walk->figures ? walk->figures[text] : BS_WALK_FIGURES;
 }
 
+static enum bs_status allocate_channels(const struct bs_walk_state *s, struct bs_channel_list *list,
+                                        struct bs_error *err)
+{
+    for (; list->count < s->walk->num_channel_sites; list->count++) {
+        const char *site = s->walk->channel_sites[list->count];
+        if (bs_channels_init(&list->of[list->count], site, s->architecture->num_layers,
+                             bs_channels_width(s->architecture, site), err))
+            return err->status;
+    }
+    return BS_OK;
+}
+
 static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error *err)
 {
     size_t layers = (size_t)bs_total_linears(s->architecture);
@@ -195,6 +208,8 @@ static enum bs_status allocate_results(struct bs_walk_state *s, struct bs_error 
         if (!bs_walk_is_reference(variant) &&
             !(variant->layers = bs_calloc(layers, sizeof *variant->layers)))
             return bs_fail_memory(err);
+        if (variant->wanted[0] && allocate_channels(s, &variant->channels, err))
+            return err->status;
         for (int t = 0; t < s->walk->num_texts; t++) {
             const struct bs_windows *text = &s->walk->texts[t];
             size_t count = (size_t)text->windows * (size_t)(text->tokens - 1);
@@ -257,6 +272,22 @@ static enum bs_status quantize_block(struct bs_walk_state *s, int i, struct bs_s
     return BS_OK;
 }
 
+/* The channels of a block that a variant is about to pass. */
+static enum bs_status take_channels(struct bs_walk_state *s, int i, const struct bs_block *block,
+                                    struct bs_error *err)
+{
+    struct bs_variant *variant = &s->variants[i];
+    const struct bs_rope *rope = s->carried[i].rope ? s->carried[i].rope : s->rope;
+    if (!variant->channels.count)
+        return BS_OK;
+    double start = bs_seconds();
+    enum bs_status status =
+        bs_channels_take(block, rope, bs_walk_text(s, i, 0), s->walk->channel_windows,
+                         &variant->channels, s->scratch, err);
+    variant->seconds_evaluate += bs_seconds() - start;
+    return status ? bs_fail_within(err, "channels") : BS_OK;
+}
+
 /* Shows a block that a variant is about to pass. */
 static enum bs_status show_block(struct bs_walk_state *s, int i, const struct bs_block *block,
                                  struct bs_error *err)
@@ -265,6 +296,8 @@ static enum bs_status show_block(struct bs_walk_state *s, int i, const struct bs
     struct bs_variant *variant = &s->variants[i];
     if (walk->quantized &&
         walk->quantized(walk->quantized_context, variant, &s->original, block, err))
+        return err->status;
+    if (take_channels(s, i, block, err))
         return err->status;
     return bs_layer_errors(&s->original, block, &s->probe, s->scratch,
                            variant->layers + variant->num_layers, &variant->totals, err);
@@ -331,6 +364,8 @@ static void visit(struct bs_walk_state *s, int i, struct bs_statistics *shared)
         return;
     if (bs_walk_is_reference(variant)) {
         count_bits(&s->original, variant);
+        if (take_channels(s, i, &s->original, &err))
+            bs_walk_fail_variant(s, i, &err);
         return;
     }
     bool with_stream_0 = !s->carried[i].apart && s->original.index != s->carried[i].reach.first;

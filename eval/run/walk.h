@@ -26,9 +26,10 @@ struct bs_variant {
     enum bs_status status; /* a variant that fails leaves the walk, the others go on */
     char message[512];
     int num_layers;
-    struct bs_layer_row *layers;   /* [num_layers], in the order of the walk */
-    struct bs_layer_totals totals; /* over all linears */
-    double linear_bits;            /* that the quantized linears take in a file */
+    struct bs_layer_row *layers;     /* [num_layers], in the order of the walk */
+    struct bs_layer_totals totals;   /* over all linears */
+    struct bs_channel_list channels; /* of the walk's channel_sites; of the unquantized model too */
+    double linear_bits;              /* that the quantized linears take in a file */
     double linear_weights;
     struct bs_figures figures[BS_WALK_TEXTS]; /* [windows][tokens - 1] of the text */
     double seconds_quantize, seconds_evaluate;
@@ -57,6 +58,10 @@ struct bs_walk {
     const unsigned *figures;        /* [num_texts], bits 1 << enum bs_figure that are taken; NULL =
                                      * BS_WALK_FIGURES */
     int layer_error_windows;        /* of the first text; 0 = no per-linear errors */
+    /* Sites whose channels' largest values are taken over so many windows of the first text, which
+     * are of one length, in variants that are wanted of it. */
+    int channel_windows, num_channel_sites;
+    char *const *channel_sites;
     const struct bs_importance_files *importance; /* that recipes name; NULL = none */
     const char *scratch;        /* directory that holds the streams; NULL = memory does */
     struct bs_keeping *keeping; /* walk_keep.h; NULL = the walk is not kept */

@@ -18,7 +18,7 @@ struct variant_record {
     char ids[BS_WALK_TEXTS][17]; /* of the trials that are still to be measured */
     enum bs_status status;
     char message[512];
-    int num_layers, is_apart, has_calibration;
+    int num_layers, is_apart, has_calibration, has_channels;
     double linear_bits, linear_weights, seconds_quantize, seconds_evaluate;
     struct bs_layer_totals totals;
 };
@@ -87,6 +87,17 @@ static void transfer_figures(struct transfer *t, const struct bs_figures *figure
                      count * bs_figure_bytes((enum bs_figure)f));
 }
 
+/* Of a variant that is wanted of the first text; NULL passes over as many. */
+static void transfer_channels(struct transfer *t, const struct bs_walk_state *s,
+                              const struct bs_channel_list *list)
+{
+    for (int i = 0; i < s->walk->num_channel_sites; i++) {
+        size_t width = (size_t)bs_channels_width(s->architecture, s->walk->channel_sites[i]);
+        transfer(t, list && list->count ? list->of[i].largest : NULL,
+                 (size_t)s->architecture->num_layers * width * sizeof(float));
+    }
+}
+
 /* ---- which walk it is ---- */
 
 static void identify_windows(struct bs_keeping *keeping, const char *name,
@@ -95,6 +106,14 @@ static void identify_windows(struct bs_keeping *keeping, const char *name,
     size_t used = strlen(keeping->identity);
     snprintf(keeping->identity + used, sizeof keeping->identity - used, "%s %d %d %zu %s\n", name,
              windows->windows, windows->tokens, windows->num_scored, windows->digest.hex);
+}
+
+static void identify_channels(struct bs_keeping *keeping, const struct bs_walk *walk)
+{
+    size_t used = strlen(keeping->identity), room = sizeof keeping->identity;
+    for (int i = 0; i < walk->num_channel_sites && used < room; i++)
+        used += (size_t)snprintf(keeping->identity + used, room - used, "channels %d %s\n",
+                                 walk->channel_windows, walk->channel_sites[i]);
 }
 
 static void identify_figures(struct bs_keeping *keeping, unsigned figures)
@@ -109,6 +128,7 @@ void bs_keep_identify(struct bs_keeping *keeping, const struct bs_walk *walk, co
              "records %zu %zu\nmachine %.400s\nmodel %s\nlayer errors %d\n",
              sizeof(struct variant_record), sizeof(struct bs_layer_row), machine,
              bs_model_digest(walk->model).hex, walk->layer_error_windows);
+    identify_channels(keeping, walk);
     if (walk->calibration)
         identify_windows(keeping, "calibration", walk->calibration);
     for (int t = 0; t < walk->num_texts; t++) {
@@ -149,6 +169,7 @@ static struct variant_record record_of(const struct bs_walk_state *s, int i)
     record.status = variant->status;
     memcpy(record.message, variant->message, sizeof record.message);
     record.num_layers = variant->num_layers;
+    record.has_channels = variant->channels.count > 0;
     record.is_apart = s->carried[i].apart;
     record.has_calibration = record.is_apart && s->carried[i].calibration.data && in_blocks(s);
     record.linear_bits = variant->linear_bits;
@@ -166,6 +187,8 @@ static void put_variant(struct transfer *t, struct bs_walk_state *s, int i)
     int width = s->architecture->hidden_size;
     struct variant_record record = record_of(s, i);
     transfer(t, variant->layers, (size_t)variant->num_layers * sizeof *variant->layers);
+    if (variant->channels.count)
+        transfer_channels(t, s, &variant->channels);
     if (variant->status)
         return;
     if (record.has_calibration)
@@ -390,6 +413,8 @@ static enum bs_status take_variant(struct transfer *t, struct bs_walk_state *s,
     }
     transfer(t, i < 0 ? NULL : s->variants[i].layers,
              (size_t)record.num_layers * sizeof *s->variants->layers);
+    if (record.has_channels)
+        transfer_channels(t, s, i < 0 ? NULL : &s->variants[i].channels);
     return take_streams(t, s, i, &record, !k, err);
 }
 

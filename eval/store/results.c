@@ -69,6 +69,9 @@ static size_t record_bytes(const struct bs_trial_record *record)
         if (record->figures->of[f])
             bytes += predictions * bs_figure_bytes((enum bs_figure)f);
     bytes += (size_t)record->layers.num_rows * sizeof *record->layers.rows;
+    for (int i = 0; record->channels && i < record->channels->count; i++)
+        bytes += (size_t)record->channels->of[i].blocks * (size_t)record->channels->of[i].width *
+                 sizeof(float);
     return bytes + strlen(record->canonical) + (record->notices ? strlen(record->notices) : 0) +
            ((size_t)1 << 15);
 }

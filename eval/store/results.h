@@ -12,6 +12,8 @@
  *                              what was passed over or decided as the model was opened, a line each
  * /trial/<id>/layers           compound table, one row a linear: struct bs_layer_row, its values
  *                              each in a member of its own name
+ * /trial/<id>/channels/<site>   [blocks][channels], float32, the largest |x| of every channel of a
+ *                              site, where the config asks for it: struct bs_channels
  * /trial/<id>/<text>/<figure>  [windows][tokens - 1], a figure of every prediction, by the table
  *                              of tasks/figure.h, float32 or uint8
  * /trial/<id>/<task>/answers   of an evaluation that has items, in the place of figures: compound
@@ -35,6 +37,7 @@
 
 #include "eval/base/error.h"
 #include "eval/data/answers.h"
+#include "eval/statistics/channels.h"
 #include "eval/tasks/figure.h"
 #include "eval/tasks/value.h"
 
@@ -133,8 +136,9 @@ struct bs_trial_record {
     const char *canonical;
     const char *notices; /* NULL or "" = none */
     struct bs_layer_table layers;
-    const struct bs_figures *figures; /* [windows][tokens - 1]; NULL = none */
-    struct bs_answers answers;        /* owned; of an evaluation that has items */
+    const struct bs_channel_list *channels; /* NULL = none */
+    const struct bs_figures *figures;       /* [windows][tokens - 1]; NULL = none */
+    struct bs_answers answers;              /* owned; of an evaluation that has items */
 };
 
 /* What a run says of itself in the root attributes; what is NULL (or 0 threads) stays as the file
@@ -249,6 +253,11 @@ enum bs_status bs_results_read_answers(const char *path, const struct bs_row *ro
 enum bs_status bs_results_read_layers(const char *path, const char *id,
                                       struct bs_layer_table *layers, struct bs_error *err);
 void bs_layer_table_release(struct bs_layer_table *layers);
+
+/* Channels of all sites of a trial in new memory, in the order of the sites' names; none where the
+ * file has none. */
+enum bs_status bs_results_read_channels(const char *path, const char *id,
+                                        struct bs_channel_list *list, struct bs_error *err);
 
 /* The column of this name, -1 where there is none. */
 int bs_layer_column(const struct bs_layer_table *layers, const char *name);

@@ -99,6 +99,11 @@ void bs_h5_close(hid_t id);
  * bs_h5_close. BS_EIO, BS_EDATA. */
 enum bs_status bs_h5_open(const char *path, hid_t *file, struct bs_error *err);
 
+/* Opens a dataset of so many dimensions, checked to hold what it says; *dataset is closed by
+ * bs_h5_close. BS_EDATA. */
+enum bs_status bs_h5_open_dataset(hid_t file, const char *path, const char *place, int rank,
+                                  hid_t *dataset, hsize_t *dims, struct bs_error *err);
+
 /* The rows with their values, and the schema_version, of an open result file, checked. rows in new
  * memory. `path` is for messages only. */
 enum bs_status bs_h5_check_schema(hid_t file, const char *path, struct bs_error *err);

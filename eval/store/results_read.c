@@ -127,8 +127,8 @@ static enum bs_status check_storage(hid_t dataset, hid_t space, const char *path
 }
 
 /* Opens dataset `place` and gives its extent; dims of `rank`. */
-static enum bs_status open_dataset(hid_t file, const char *path, const char *place, int rank,
-                                   hid_t *dataset, hsize_t *dims, struct bs_error *err)
+enum bs_status bs_h5_open_dataset(hid_t file, const char *path, const char *place, int rank,
+                                  hid_t *dataset, hsize_t *dims, struct bs_error *err)
 {
     *dataset = H5I_INVALID_HID;
     if (check_exists(file, path, place, err))
@@ -185,7 +185,7 @@ static enum bs_status read_table(hid_t file, const char *path, const char *place
     struct bs_packing packing;
     *rows = NULL;
     *num_rows = 0;
-    enum bs_status status = open_dataset(file, path, place, 1, &dataset, &count, err);
+    enum bs_status status = bs_h5_open_dataset(file, path, place, 1, &dataset, &count, err);
     if (!status)
         status = check_members(dataset, record, path, place, err);
     if (status)
@@ -392,7 +392,7 @@ enum bs_status bs_results_read_figure(const char *path, const struct bs_row *row
     *values = NULL;
     enum bs_status status = place ? bs_h5_open(path, &file, err) : bs_fail_memory(err);
     if (!status)
-        status = open_dataset(file, path, place, 2, &dataset, dims, err);
+        status = bs_h5_open_dataset(file, path, place, 2, &dataset, dims, err);
     if (!status && (row->windows < 1 || row->tokens < 2 || dims[0] != (hsize_t)row->windows ||
                     dims[1] != (hsize_t)row->tokens - 1))
         status = bs_fail(err, BS_EDATA,
@@ -483,7 +483,7 @@ static enum bs_status read_columns(hid_t file, const char *path, const char *pla
     layers->columns = bs_calloc(BS_MOST_LINEAR_VALUES, sizeof *layers->columns);
     if (!layers->columns)
         return bs_fail_memory(err);
-    enum bs_status status = open_dataset(file, path, place, 1, &dataset, &count, err);
+    enum bs_status status = bs_h5_open_dataset(file, path, place, 1, &dataset, &count, err);
     if (!status && (type = H5Dget_type(dataset)) < 0)
         status = bs_h5_fail(err, BS_EDATA, path, place);
     int members = !status && H5Tget_class(type) == H5T_COMPOUND ? H5Tget_nmembers(type) : 0;

@@ -279,6 +279,24 @@ static enum bs_status write_layers(const struct bs_commit *commit, hid_t trial,
                        true, err);
 }
 
+static enum bs_status write_channels(const struct bs_commit *commit, hid_t trial,
+                                     const struct bs_channel_list *list, hid_t create,
+                                     struct bs_error *err)
+{
+    hid_t group = H5Gcreate2(trial, "channels", H5P_DEFAULT, create, H5P_DEFAULT);
+    enum bs_status status = BS_OK;
+    if (group < 0)
+        return bs_h5_fail(err, BS_EIO, commit->path, "channels");
+    for (int i = 0; i < list->count && !status; i++) {
+        const struct bs_channels *of = &list->of[i];
+        hsize_t dims[2] = {(hsize_t)of->blocks, (hsize_t)of->width}, chunk[2] = {1, dims[1]};
+        status = write_dataset(commit, group, of->site, 2, dims, chunk, true, H5T_IEEE_F32LE,
+                               H5T_NATIVE_FLOAT, of->largest, err);
+    }
+    bs_h5_close(group);
+    return status;
+}
+
 /* /trial/<id> with all below it. */
 enum bs_status bs_commit_write_trial(const struct bs_commit *commit,
                                      const struct bs_trial_record *record, struct bs_error *err)
@@ -298,6 +316,8 @@ enum bs_status bs_commit_write_trial(const struct bs_commit *commit,
     bool done = strcmp(record->row.status, "failed");
     if (!status && done) /* no rows for the unquantized model */
         status = write_layers(commit, trial, &record->layers, err);
+    if (!status && done && record->channels && record->channels->count)
+        status = write_channels(commit, trial, record->channels, create, err);
     if (!status && (record->figures || record->answers.count))
         status = write_scores(commit, trial, record, create, err);
     bs_h5_close(trial);

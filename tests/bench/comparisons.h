@@ -57,6 +57,11 @@ static const struct comparison sites[] = {
      .labels = {"cache as stored", "without"},
      .whole = "evaluation time with cache as stored by without",
      .blocks = "the same, blocks alone: cache as stored"},
+    {.chain = "rtn",
+     .settings = {"bits=8 a.bits=8 a.where=attn_probs a.sharing=head", "bits=8"},
+     .labels = {"attn_probs by head", "without"},
+     .whole = "evaluation time with attn_probs by head by without",
+     .blocks = "the same, blocks alone: attn_probs by head"},
     {.chain = NULL},
 };
 

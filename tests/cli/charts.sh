@@ -36,6 +36,44 @@ expect_chart() {
     [ "$(grep -vc '^#' "$base.tsv")" -gt 3 ] || problem "expected data: $base.tsv"
 }
 
+# ---- channels ----
+
+channels_are_drawn() {
+    {
+        sed '/^sweep/,$d' sweep.yaml
+        cat <<'EOF'
+  channels: {where: [attn_input, down_input], windows: 2}
+sweep:
+  - algorithm: [rtn, smoothquant, quarot]
+    weights: {bits: 8}
+    activations: {bits: 8}
+EOF
+    } >channels.yaml
+    run run --quiet --output channels.h5 channels.yaml
+    expect_status 0
+    run plot --output maxima channels.h5 channels
+    expect_status 0
+    expect_there maxima/channels.png maxima/channels.svg maxima/channels.tsv maxima/channels.gp
+    # Panels of 256 and of 768 channels, those in twos; the unquantized model and three algorithms.
+    [ "$(grep -c '^[0-9].*attn_input' maxima/channels.tsv)" = 1024 ] &&
+        [ "$(grep -c '^[0-9].*down_input' maxima/channels.tsv)" = 1536 ] ||
+        problem "expected a line for each channel or two"
+    # The largest over the median: smoothing lowers it, and a rotation more.
+    sed -n 's/^MOST\[[1-4]\] = //p' maxima/channels.gp >most
+    sed -n 's/^MEDIAN\[[1-4]\] = //p' maxima/channels.gp >median
+    paste most median | awk '{r[NR] = $1 / $2} END {exit !(NR == 4 && r[1] == r[2] && r[3] < r[1] && r[4] < r[3])}' ||
+        problem "expected channels to become more alike: $(paste most median | tr '\n' ';')"
+    run plot --output maxima channels.h5 channels --size single --dark --pictures pdf
+    expect_status 0
+    expect_there maxima/channels_single_dark.pdf
+    run plot --output maxima sweep.h5 channels
+    expect_err "no finished trial to draw"
+    sed 's/attn_input, down_input/attn_inpt/' channels.yaml >wrong.yaml
+    run plan wrong.yaml
+    expect_status 2
+    expect_err "where is 'attn_inpt', which is no site of"
+}
+
 # ---- pictures ----
 
 run_draws() {
@@ -50,6 +88,8 @@ run_draws() {
     cp sweep.h5 before.h5
 }
 check "run draws the charts that the config names" run_draws
+
+check "the largest values of channels before and after smoothing and rotation" channels_are_drawn
 
 plot_all() {
     local chart

@@ -98,6 +98,7 @@ void sample_make(struct sample *s, const char *id, double seed)
     s->figures = (struct bs_figures){
         .of = {[BS_NLL] = s->nll, [BS_KLD] = s->kld, [BS_SAME_TOP] = s->same_top}};
     s->record.figures = &s->figures;
+    s->record.channels = NULL;
     s->record.answers = (struct bs_answers){0};
 }
 

@@ -16,6 +16,13 @@ void assert_same_variant(const struct bs_variant *a, const struct bs_variant *b,
         x.seconds = y.seconds = 0;
         assert_memory_equal(&x, &y, sizeof x);
     }
+    for (int i = 0; i < a->channels.count && i < b->channels.count; i++) {
+        const struct bs_channels *x = &a->channels.of[i], *y = &b->channels.of[i];
+        assert_string_equal(x->site, y->site);
+        assert_true(x->blocks == y->blocks && x->width == y->width);
+        assert_memory_equal(x->largest, y->largest,
+                            (size_t)x->blocks * (size_t)x->width * sizeof(float));
+    }
     assert_memory_equal(&a->totals, &b->totals, sizeof a->totals);
     assert_true(a->linear_bits == b->linear_bits && a->linear_weights == b->linear_weights);
     for (int t = 0; t < num_texts; t++) {

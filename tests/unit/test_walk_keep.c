@@ -96,11 +96,16 @@ static void leave(struct ride *ride)
 
 static struct bs_walk walk_over(struct bs_keeping *keeping)
 {
+    static char down_input[] = "down_input", attn_input[] = "attn_input";
+    static char *sites[] = {down_input, attn_input};
     struct bs_walk walk = {.model = model,
                            .calibration = &calibration,
                            .num_texts = TEXTS,
                            .texts = texts,
                            .layer_error_windows = 2,
+                           .channel_windows = 2,
+                           .num_channel_sites = 2,
+                           .channel_sites = sites,
                            .keeping = keeping};
     return walk;
 }
