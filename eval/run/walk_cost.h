@@ -60,7 +60,8 @@ struct bs_cost bs_walk_own_cost(const struct bs_walk *walk, const struct bs_reci
 double bs_walk_own_share(const struct bs_walk *walk, const struct bs_recipe *recipe);
 
 /* Of the per-linear errors, at all blocks: of one recipe, at those that it does not leave, or,
- * where that is NULL, of what they are taken on, once for all. */
+ * where that is NULL, of what they are taken on, once for all. And of channels' largest values, of
+ * the recipe or of the unquantized model. */
 double bs_walk_probe_flops(const struct bs_walk *walk, const struct bs_recipe *recipe);
 
 /* What a walk does once for all of its recipes, on the unquantized model's streams. Against the sum

@@ -50,12 +50,33 @@ static double active_weights(const struct bs_program *p)
     return weights;
 }
 
+/* Of taking channels' largest values in one version of the model. */
+static double channel_flops(const struct bs_walk *walk)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    if (!walk->num_channel_sites || !walk->num_texts)
+        return 0;
+    int all = walk->texts[0].windows, tokens = walk->texts[0].tokens;
+    double flops = 0;
+    for (int l = 0; l < a->num_layers; l++) {
+        double most = 0;
+        for (int i = 0; i < walk->num_channel_sites; i++) {
+            const struct bs_program *p = bs_program_of(a, l);
+            int site = bs_program_find(p, walk->channel_sites[i]);
+            double own = site < 0 ? 0 : bs_flops_until(p, site, tokens);
+            most = own > most ? own : most;
+        }
+        flops += most;
+    }
+    return flops * (walk->channel_windows < all ? walk->channel_windows : all);
+}
+
 double bs_walk_probe_flops(const struct bs_walk *walk, const struct bs_recipe *recipe)
 {
     const struct bs_architecture *a = bs_model_architecture(walk->model);
     int windows = bs_walk_probe_windows(walk);
     if (!windows)
-        return 0;
+        return channel_flops(walk);
     int tokens = walk->texts[0].tokens;
     double flops = 0;
     for (int l = 0; l < a->num_layers; l++) {
@@ -65,5 +86,5 @@ double bs_walk_probe_flops(const struct bs_walk *walk, const struct bs_recipe *r
         else if (!bs_apply_leaves(recipe, a, l))
             flops += 2 * 2.0 * tokens * active_weights(p);
     }
-    return windows * flops;
+    return windows * flops + channel_flops(walk);
 }
