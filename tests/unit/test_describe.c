@@ -154,7 +154,7 @@ static void test_unknown(void **state)
     for (int r = 0; bs_registries[r]; r++)
         assert_holds(err.message, bs_registries[r]->kind);
     assert_holds(err.message,
-                 " layer_error, chart, expected, export, models, protocols, texts, known_tasks, "
+                 " layer_error, channels, chart, expected, export, models, protocols, texts, known_tasks, "
                  "task_record or text_steps (did you mean 'gptq'?)");
 }
 
