@@ -153,9 +153,10 @@ static void test_unknown(void **state)
     assert_holds(err.message, "'gtpq' is nothing to describe, expected algorithm, rtn, gptq, ");
     for (int r = 0; bs_registries[r]; r++)
         assert_holds(err.message, bs_registries[r]->kind);
-    assert_holds(err.message,
-                 " layer_error, channels, chart, expected, export, models, protocols, texts, known_tasks, "
-                 "task_record or text_steps (did you mean 'gptq'?)");
+    assert_holds(
+        err.message,
+        " layer_error, channels, chart, expected, export, models, protocols, texts, known_tasks, "
+        "task_record or text_steps (did you mean 'gptq'?)");
 }
 
 int main(void)
