@@ -110,7 +110,7 @@ wrong type
 2s/windows: 2/windows: two/ => 2:47: windows is 'two', expected a whole number from 1 to
 2s/windows: 2/windows: 2.5/ => 2:47: windows is '2.5', expected a whole number
 2s/windows: 2/windows: {a: 4}/ => 2:47: windows is a mapping, expected a whole number
-3,6c\evaluation: perplexity => 3:13: evaluation is 'perplexity', expected a mapping with perplexity, tasks or layer_error
+3,6c\evaluation: perplexity => 3:13: evaluation is 'perplexity', expected a mapping with perplexity, tasks, layer_error or channels
 5s/- /  / => 5:7: perplexity is a mapping, expected a list of mappings
 8,12d;7s/$/ rtn/ => 7:8: sweep is 'rtn', expected a list of grids
 9s/4/four/ => 9:21: bits is 'four', expected a whole number from 1 to 8, or 16
