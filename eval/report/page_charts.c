@@ -32,6 +32,21 @@ static bool is_before_name(const char *tag, const char *at)
     return false;
 }
 
+/* Bytes of what begins here and shows nothing: groups with nothing in them, of which gnuplot writes
+ * many, and what holds in any SVG unless it is told otherwise. */
+static size_t idle_bytes(const char *at)
+{
+    static const char *const idle[] = {" stroke-linecap=\"butt\" stroke-linejoin=\"miter\"",
+                                       " class=\"gridline\""};
+    static const char empty[] = ">\n</g>\n";
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
+        if (!strncmp(at, idle[i], strlen(idle[i])))
+            return strlen(idle[i]);
+    const char *end = strncmp(at, "<g ", 3) ? NULL : strchr(at, '>');
+    bool is_empty = end && !strncmp(end, empty, strlen(empty));
+    return is_empty ? (size_t)(end - at) + strlen(empty) : 0;
+}
+
 /* Prints the picture with names of its own: pictures of one page have the same ones. Its title and
  * description are gnuplot's own, "Gnuplot". */
 static void print_picture(const char *svg, int number, FILE *out)
@@ -42,6 +57,8 @@ static void print_picture(const char *svg, int number, FILE *out)
         after = after ? after : end_of_element(at, "<desc>", "</desc>");
         if (after)
             at = after;
+        for (size_t idle = idle_bytes(at); idle; idle = idle_bytes(at))
+            at += idle;
         if (!*at)
             break;
         tag = *at == '<' ? at : tag;
