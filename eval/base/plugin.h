@@ -13,7 +13,7 @@
 #include "eval/base/option.h"
 
 /* The most bytes that the options of any plug-in have. */
-enum { BS_MOST_OPTIONS_BYTES = 8192 };
+enum { BS_MOST_OPTIONS_BYTES = 16384 };
 
 /* The first member of every plug-in's struct, so that a pointer to it is one to the plug-in. */
 struct bs_plugin {

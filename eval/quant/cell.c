@@ -38,40 +38,7 @@ float bs_draw(uint64_t key, uint64_t index)
     return (float)(mix(key + index * golden) >> 40) * unit;
 }
 
-/* --- tables --- */
-
-void bs_levels_plant(const struct bs_levels *levels, float *tree)
-{
-    int places = 2 * BS_SHORT_TABLE;
-    while (places < levels->count)
-        places *= 2;
-    tree[0] = INFINITY; /* no node */
-    for (int size = 1; size < places; size *= 2)
-        for (int j = 0; j < size; j++) {
-            int code = (2 * j + 1) * (places / size / 2) - 1; /* the last on the left */
-            tree[size + j] = code + 1 < levels->count ? bs_levels_end(levels, code) : INFINITY;
-        }
-    for (int rest = places; rest < BS_TREE; rest++)
-        tree[rest] = INFINITY;
-}
-
 /* --- one value --- */
-
-int bs_cell_search(const struct bs_cell *cell, float x)
-{
-    const struct bs_levels *levels = cell->levels;
-    float u = bs_cell_position(cell, x);
-    int low = 0, high = levels->count - 1;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        float bound = bs_levels_bound(levels, middle);
-        if (bs_levels_goes_up(levels, middle, bound) ? u >= bound : u > bound)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
 
 /* A level as values in steps of the scale are compared with: one of whole numbers with its zero. */
 static float compared_level(const struct bs_cell *cell, int code)
@@ -120,53 +87,69 @@ int bs_cell_direct(const struct bs_cell *cell, struct bs_rounder rounder, uint64
 
 /* --- many values --- */
 
-/* Whether a table's middles are few enough to compare with all of them: a tree is not made anew for
- * each call where that takes no longer. */
-static bool is_short(const struct bs_levels *levels)
+/* What is done with the values of a cell, all in one loop where that is quicker than one by one. */
+enum manner { WHOLE, MINIFLOAT, COMPARED, INDEXED, ONE_BY_ONE };
+
+static enum manner manner_of(const struct bs_levels *levels)
 {
-    return levels->count <= (levels->tree ? BS_SHORT_TABLE / 2 : BS_SHORT_TABLE);
+    enum { COMPARED_LEVELS = 16, AND_NOT_INDEXED = 4 }; /* the most */
+    if (!levels->values)
+        return levels->minifloat.exponent_bits ? MINIFLOAT : WHOLE;
+    if (levels->count <= (levels->index ? AND_NOT_INDEXED : COMPARED_LEVELS))
+        return COMPARED;
+    return levels->index ? INDEXED : ONE_BY_ONE;
 }
 
 void bs_cell_round(const struct bs_cell *cell, struct bs_rounder rounder, uint64_t index, float *x,
                    size_t count)
 {
-    const struct bs_minifloat *minifloat = &cell->levels->minifloat;
-    if (rounder.mode == BS_NEAREST && minifloat->exponent_bits) {
-        bs_minifloat_round(minifloat, cell->scale, cell->inverse, x, count);
-        return;
+    const struct bs_cell_loops *loops = bs_cell_loops[bs_isa()];
+    switch (rounder.mode == BS_NEAREST ? manner_of(cell->levels) : ONE_BY_ONE) {
+    case WHOLE:
+        loops->round_whole(cell, x, count);
+        break;
+    case MINIFLOAT:
+        bs_minifloat_round(&cell->levels->minifloat, cell->scale, cell->inverse, x, count);
+        break;
+    case COMPARED:
+        loops->round_short_table(cell, x, count);
+        break;
+    case INDEXED:
+        loops->round_indexed(cell, x, count);
+        break;
+    case ONE_BY_ONE:
+        for (size_t i = 0; i < count; i++)
+            if (!isnan(x[i]))
+                x[i] = bs_cell_decode(cell, bs_cell_encode(cell, rounder, index + i, x[i]));
     }
-    if (rounder.mode == BS_NEAREST && !cell->levels->values) {
-        bs_cell_loops[bs_isa()]->round_whole(cell, x, count);
-        return;
+}
+
+static void encode_each(const struct bs_cell *cell, const float *x, size_t count, bool wide,
+                        void *codes)
+{
+    for (size_t i = 0; i < count; i++) {
+        int code = bs_cell_nearest(cell, x[i]);
+        if (wide)
+            ((uint16_t *)codes)[i] = (uint16_t)code;
+        else
+            ((uint8_t *)codes)[i] = (uint8_t)code;
     }
-    if (rounder.mode == BS_NEAREST && is_short(cell->levels)) {
-        bs_cell_loops[bs_isa()]->round_short_table(cell, x, count);
-        return;
-    }
-    if (rounder.mode == BS_NEAREST && cell->levels->count <= BS_TREE) {
-        bs_cell_loops[bs_isa()]->round_table(cell, x, count);
-        return;
-    }
-    for (size_t i = 0; i < count; i++)
-        if (!isnan(x[i]))
-            x[i] = bs_cell_decode(cell, bs_cell_encode(cell, rounder, index + i, x[i]));
 }
 
 void bs_cell_encode_all(const struct bs_cell *cell, const float *x, size_t count, bool wide,
                         void *codes)
 {
-    const struct bs_levels *levels = cell->levels;
+    const struct bs_minifloat *minifloat = &cell->levels->minifloat;
     const struct bs_cell_loops *loops = bs_cell_loops[bs_isa()];
-    if (!levels->values && levels->minifloat.exponent_bits)
-        bs_minifloat_encode_all(&levels->minifloat, cell->scale, cell->inverse, x, count, wide,
-                                codes);
-    else if (wide)
-        for (size_t i = 0; i < count; i++)
-            ((uint16_t *)codes)[i] = (uint16_t)bs_cell_nearest(cell, x[i]);
-    else if (!levels->values)
+    enum manner manner = manner_of(cell->levels);
+    if (manner == MINIFLOAT)
+        bs_minifloat_encode_all(minifloat, cell->scale, cell->inverse, x, count, wide, codes);
+    else if (wide || manner == ONE_BY_ONE)
+        encode_each(cell, x, count, wide, codes);
+    else if (manner == WHOLE)
         loops->encode_whole(cell, x, count, codes);
-    else if (is_short(levels))
+    else if (manner == COMPARED)
         loops->encode_short_table(cell, x, count, codes);
     else
-        loops->encode_table(cell, x, count, codes);
+        loops->encode_indexed(cell, x, count, codes);
 }

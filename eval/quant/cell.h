@@ -10,53 +10,8 @@
 #include <stdint.h>
 
 #include "eval/base/isa.h"
-#include "eval/quant/minifloat.h"
+#include "eval/quant/levels.h"
 #include "eval/quant/setting.h"
-
-enum { BS_TREE = 256 };
-
-/* Ascending levels, no two alike; a code is the place of one. */
-struct bs_levels {
-    int count;           /* 2 to 65536 */
-    const float *values; /* [count]; NULL: by arithmetic */
-    const float *bounds; /* [count - 1] where one level ends and the next begins; NULL: middles */
-    enum bs_ties ties;   /* at a bound, of a table */
-    const float *tree;   /* [BS_TREE] of bs_levels_plant; NULL: made where it is asked for */
-
-    /* Without a table all of these numbers; where they have no exponent_bits whole numbers, of
-     * which the cell says which is the first, and ties go to even ones. */
-    struct bs_minifloat minifloat;
-};
-
-/* The end of a code's level. */
-static inline float bs_levels_bound(const struct bs_levels *levels, int code)
-{
-    return levels->bounds ? levels->bounds[code]
-                          : 0.5f * levels->values[code] + 0.5f * levels->values[code + 1];
-}
-
-/* Whether a tie at the end of a code's level goes up. */
-static inline bool bs_levels_goes_up(const struct bs_levels *levels, int code, float bound)
-{
-    if (levels->ties == BS_TIES_EVEN)
-        return code % 2;
-    return levels->ties == BS_TIES_INWARD ? bound < 0
-                                          : levels->ties == BS_TIES_OUTWARD && bound >= 0;
-}
-
-/* What a value is greater than exactly where it is past a code's level: the bound, or the float
- * before it where a tie goes up. */
-static inline float bs_levels_end(const struct bs_levels *levels, int code)
-{
-    float bound = bs_levels_bound(levels, code);
-    return bs_levels_goes_up(levels, code, bound) ? nextafterf(bound, -INFINITY) : bound;
-}
-
-/* Lays the ends of a table's levels, at most BS_TREE, out as a search by halves meets them, for a
- * format to keep in levels->tree: of the codes that node n stands for, those after tree[n] are 2n +
- * 1's, the others 2n's; node 1 stands for all, those from 2^d on for one each, 2^d the least of 32,
- * 64, 128 and 256 that is no less than count. Codes beyond the last have no value before them. */
-void bs_levels_plant(const struct bs_levels *levels, float *tree);
 
 /* The values of a group. */
 struct bs_cell {
@@ -111,15 +66,12 @@ static inline float bs_cell_position(const struct bs_cell *cell, float x)
     return (cell->shift == 0 ? x : x - cell->shift) / cell->scale;
 }
 
-/* The code nearest to x by a table, as its ties say. Of a NaN, 0. */
-int bs_cell_search(const struct bs_cell *cell, float x);
-
-/* The code nearest to x: of whole numbers, ties to the even level, of minifloats as they have it;
- * the outermost beyond the levels. Of a NaN, 0. */
+/* The code nearest to x: of whole numbers, ties to the even level, of tables and minifloats as they
+ * have it; the outermost beyond the levels. Of a NaN, 0. */
 static inline int bs_cell_nearest(const struct bs_cell *cell, float x)
 {
     if (cell->levels->values)
-        return bs_cell_search(cell, x);
+        return bs_levels_code(cell->levels, bs_cell_position(cell, x));
     if (cell->levels->minifloat.exponent_bits)
         return bs_minifloat_encode(&cell->levels->minifloat, bs_cell_position(cell, x));
     float lowest = (float)cell->first, highest = (float)(cell->first + cell->levels->count - 1);
@@ -157,18 +109,18 @@ struct bs_encoded {
     float next_low, next_high; /* the extremes of the values that come next, as of bs_min_max */
 };
 
-/* The loops of a level: of cells of whole numbers, of tables of at most BS_SHORT_TABLE levels, and
- * of any of at most BS_TREE, the values that bs_cell_round puts in the place of count, and their
- * codes; and bs_cell_encode_bytes. */
-enum { BS_SHORT_TABLE = 16 };
+/* The loops of a level of instructions: of cells of whole numbers, of short tables, and of those
+ * with an index, the values that bs_cell_round puts in the place of count, and their codes; and
+ * bs_cell_encode_bytes. */
 struct bs_cell_loops {
     void (*round_whole)(const struct bs_cell *cell, float *x, size_t count);
     void (*round_short_table)(const struct bs_cell *cell, float *x, size_t count);
-    void (*round_table)(const struct bs_cell *cell, float *x, size_t count);
+    void (*round_indexed)(const struct bs_cell *cell, float *x, size_t count);
     void (*encode_whole)(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes);
     void (*encode_short_table)(const struct bs_cell *cell, const float *x, size_t count,
                                uint8_t *codes);
-    void (*encode_table)(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes);
+    void (*encode_indexed)(const struct bs_cell *cell, const float *x, size_t count,
+                           uint8_t *codes);
     struct bs_encoded (*encode_bytes)(const struct bs_cell *cell, const float *x, size_t count,
                                       const float *next, uint8_t *codes);
 };

@@ -49,6 +49,14 @@ static inline void positions(const struct bs_cell *cell, const float *x, int lan
             u[l] = (x[l] - cell->shift) / cell->scale;
 }
 
+/* What becomes of x by its level: a NaN stays. */
+static inline float decoded(const struct bs_cell *cell, float x, float level)
+{
+    float value = cell->scale * level;
+    value = cell->shift == 0 ? value : value + cell->shift;
+    return x != x ? x : value;
+}
+
 /* By a table that is short enough to compare with all of its middles: a value for each of lanes. */
 static inline void round_lanes(const struct bs_cell *cell, float *x, int lanes)
 {
@@ -66,11 +74,8 @@ static inline void round_lanes(const struct bs_cell *cell, float *x, int lanes)
             for (int l = 0; l < lanes; l++)
                 level[l] = u[l] > middle ? next : level[l];
     }
-    for (int l = 0; l < lanes; l++) {
-        float value = cell->scale * level[l];
-        value = cell->shift == 0 ? value : value + cell->shift;
-        x[l] = x[l] != x[l] ? x[l] : value;
-    }
+    for (int l = 0; l < lanes; l++)
+        x[l] = decoded(cell, x[l], level[l]);
 }
 
 static void round_short_table(const struct bs_cell *cell, float *x, size_t count)
@@ -137,190 +142,97 @@ static void encode_short_table(const struct bs_cell *cell, const float *x, size_
         code_lanes(cell, x + i, 1, codes + i);
 }
 
-/* --- by a tree --- */
+/* --- by an index --- */
 
-#if BS_ISA == 3
-enum { W = 16, REACH = 32, MOST_HELD = 128 };
-#elif BS_ISA == 2
-enum { W = 8, REACH = 8, MOST_HELD = 32 };
-#else
-enum { W = 4, REACH = 1, MOST_HELD = 1 };
-#endif
+enum { QUAD = 4, CHUNK = 128 };
 
-typedef float vec __attribute__((vector_size(4 * W)));
-typedef float unaligned_vec __attribute__((vector_size(4 * W), may_alias, aligned(4)));
-typedef int32_t places __attribute__((vector_size(4 * W)));
-typedef int32_t unaligned_places __attribute__((vector_size(4 * W), may_alias, aligned(4)));
+typedef float quad __attribute__((vector_size(4 * QUAD)));
+typedef float unaligned_quad __attribute__((vector_size(4 * QUAD), may_alias, aligned(4)));
+typedef int32_t codes_of_quad __attribute__((vector_size(4 * QUAD)));
+typedef int32_t unaligned_codes __attribute__((vector_size(4 * QUAD), may_alias, aligned(4)));
 
-/* from[at modulo REACH], all of which is in registers. */
-INLINE vec permuted(const float *from, places at)
+/* from[at] of each. */
+INLINE quad quad_of(const float *from, const uint32_t *at)
 {
-#if BS_ISA == 3
-    return (vec)_mm512_permutex2var_ps(_mm512_loadu_ps(from), (__m512i)at,
-                                       _mm512_loadu_ps(from + W));
-#elif BS_ISA == 2
-    return (vec)_mm256_permutevar8x32_ps(_mm256_loadu_ps(from), (__m256i)at);
+    return (quad){from[at[0]], from[at[1]], from[at[2]], from[at[3]]};
+}
+
+/* The members of the buckets at each. */
+INLINE quad buckets_of(const struct bs_level_bucket *from, const uint32_t *at, codes_of_quad *first)
+{
+#if defined(__x86_64__)
+    /* A bucket's members move at once. */
+    __m128 low = (__m128)_mm_loadl_epi64((const __m128i *)(from + at[0]));
+    __m128 high = (__m128)_mm_loadl_epi64((const __m128i *)(from + at[2]));
+    low = _mm_loadh_pi(low, (const __m64 *)(from + at[1]));
+    high = _mm_loadh_pi(high, (const __m64 *)(from + at[3]));
+    *first = (codes_of_quad)_mm_shuffle_ps(low, high, 0xdd); /* the odd ones of both */
+    return (quad)_mm_shuffle_ps(low, high, 0x88);
 #else
-    (void)at;
-    return from[0] - (vec){0};
+    *first =
+        (codes_of_quad){from[at[0]].first, from[at[1]].first, from[at[2]].first, from[at[3]].first};
+    return (quad){from[at[0]].end, from[at[1]].end, from[at[2]].end, from[at[3]].end};
 #endif
 }
 
-/* from[at] of the first `size`, at most MOST_HELD; REACH of them are read. */
-INLINE vec held(const float *from, int size, places at)
+INLINE void find_buckets(const struct bs_level_index *index, const float *u, int lanes,
+                         uint32_t *buckets)
 {
-    vec found = permuted(from, at);
-    for (int first = REACH; first < size; first += REACH) {
-        places here = at >= first;
-        vec other = permuted(from + first, at);
-        found = (vec)(((places)other & here) | ((places)found & ~here));
+    for (int l = 0; l < lanes; l++)
+        buckets[l] = bs_level_bucket(index, u[l]);
+}
+
+/* The codes of at most CHUNK values, as bs_levels_code has them. Whole quads of codes are written,
+ * and how many codes those are is returned; u has room for as many. */
+INLINE int search(const struct bs_level_index *index, float *u, int count, uint32_t *codes)
+{
+    int all = (count + QUAD - 1) / QUAD * QUAD, at = 0, half = 1 << (index->steps - 1);
+    for (int l = count; l < all; l++)
+        u[l] = 0;
+    for (; at + LANES <= all; at += LANES)
+        find_buckets(index, u + at, LANES, codes + at);
+    for (; at < all; at += QUAD)
+        find_buckets(index, u + at, QUAD, codes + at);
+    for (int l = 0; l < all; l += QUAD) {
+        codes_of_quad first;
+        quad end = buckets_of(index->buckets, codes + l, &first);
+        codes_of_quad past = *(const unaligned_quad *)(u + l) > end;
+        *(unaligned_codes *)(codes + l) = first + (past & half);
     }
-    return found;
-}
-
-/* from[at], from memory. */
-INLINE vec gathered(const float *from, places at)
-{
-#if BS_ISA == 2
-    return (vec)_mm256_i32gather_ps(from, (__m256i)at, sizeof(float));
-#else
-    vec found;
-    for (int l = 0; l < W; l++)
-        found[l] = from[at[l]];
-    return found;
-#endif
-}
-
-/* One level of the tree down: to the right of the nodes whose end u is greater than. */
-INLINE places descend(const float *tree, int size, vec u, places at)
-{
-    vec end = size <= MOST_HELD ? held(tree + size, size, at) : gathered(tree + size, at);
-    return at + at - (places)(u > end);
-}
-
-#if defined(__x86_64__) && BS_ISA < 2
-/* The first five levels of a tree: the ends of its quarters, and of the four of them what lies
- * within, in the order of the tree. */
-struct quarters {
-    __m128 ends[3], within[7];
-};
-
-INLINE struct quarters quarters_of(const float *tree)
-{
-    struct quarters q;
-    for (int k = 0; k < 3; k++)
-        q.ends[k] = _mm_set1_ps(tree[1 + k]);
-    q.within[0] = _mm_loadu_ps(tree + 4);
-    __m128 low = _mm_loadu_ps(tree + 8), high = _mm_loadu_ps(tree + 12);
-    q.within[1] = _mm_shuffle_ps(low, high, 0x88); /* the even ones */
-    q.within[2] = _mm_shuffle_ps(low, high, 0xdd); /* the odd ones */
-    for (int k = 0; k < 4; k++)
-        q.within[3 + k] = _mm_loadu_ps(tree + 16 + 4 * k);
-    _MM_TRANSPOSE4_PS(q.within[3], q.within[4], q.within[5], q.within[6]);
-    return q;
-}
-
-/* Five levels of the tree down: which quarter, then how many ends within it u is greater than. */
-INLINE places descend_five(const struct quarters *q, vec u)
-{
-    const __m128i lowest = _mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c);
-    places passed = {0}, within = {0};
-    for (int k = 0; k < 3; k++)
-        passed -= (places)(u > (vec)q->ends[k]);
-    __m128i first = _mm_shuffle_epi8(_mm_slli_epi32((__m128i)passed, 2), lowest); /* byte */
-    __m128i bytes = _mm_add_epi8(first, _mm_set1_epi32(0x03020100));
-    for (int k = 0; k < 7; k++)
-        within -= (places)(u > (vec)_mm_shuffle_epi8((__m128i)q->within[k], bytes));
-    return 8 * passed + within;
-}
-#else
-struct quarters {
-    const float *tree;
-};
-
-INLINE struct quarters quarters_of(const float *tree) { return (struct quarters){tree}; }
-
-INLINE places descend_five(const struct quarters *q, vec u)
-{
-    places at = {0};
-    for (int size = 1; size <= 16; size *= 2)
-        at = descend(q->tree, size, u, at);
-    return at;
-}
-#endif
-
-/* The codes of LANES values, as bs_cell_search has them. */
-static inline void search_lanes(const struct bs_cell *cell, const float *tree, const float *x,
-                                int32_t *codes)
-{
-    float all[LANES];
-    const struct quarters quarters = quarters_of(tree);
-    positions(cell, x, LANES, all);
-    for (int l = 0; l < LANES; l += W) {
-        vec u = *(const unaligned_vec *)(all + l);
-        places at = descend_five(&quarters, u);
-        if (cell->levels->count > 32)
-            at = descend(tree, 32, u, at);
-        if (cell->levels->count > 64)
-            at = descend(tree, 64, u, at);
-        if (cell->levels->count > 128)
-            at = descend(tree, 128, u, at);
-        *(unaligned_places *)(codes + l) = at;
-    }
-}
-
-/* The table's tree; where it brings none, made in room. */
-static const float *tree_of(const struct bs_levels *levels, float *room)
-{
-    if (levels->tree)
-        return levels->tree;
-    bs_levels_plant(levels, room);
-    return room;
-}
-
-/* The last values of many, as LANES of them. */
-static const float *fill_lanes(const float *x, size_t some, float *room)
-{
-    if (some == LANES)
-        return x;
-    for (size_t l = 0; l < LANES; l++)
-        room[l] = l < some ? x[l] : 0;
-    return room;
-}
-
-static void encode_table(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
-{
-    float room[BS_TREE], last[LANES];
-    const float *tree = tree_of(cell->levels, room);
-    for (size_t at = 0; at < count; at += LANES) {
-        int32_t found[LANES];
-        size_t some = count - at < LANES ? count - at : LANES;
-        search_lanes(cell, tree, fill_lanes(x + at, some, last), found);
-        if (some == LANES)
-            for (size_t l = 0; l < LANES; l++)
-                codes[at + l] = (uint8_t)found[l];
-        else
-            for (size_t l = 0; l < some; l++)
-                codes[at + l] = (uint8_t)found[l];
-    }
-}
-
-static void round_table(const struct bs_cell *cell, float *x, size_t count)
-{
-    float room[BS_TREE], last[LANES];
-    const float *tree = tree_of(cell->levels, room), *values = cell->levels->values;
-    for (size_t at = 0; at < count; at += LANES) {
-        int32_t found[LANES];
-        size_t some = count - at < LANES ? count - at : LANES;
-        const float *from = fill_lanes(x + at, some, last);
-        search_lanes(cell, tree, from, found);
-        float rounded[LANES];
-        for (size_t l = 0; l < LANES; l++) {
-            float value = cell->scale * values[found[l]];
-            value = cell->shift == 0 ? value : value + cell->shift;
-            rounded[l] = from[l] != from[l] ? from[l] : value;
+    for (half /= 2; half; half /= 2)
+        for (int l = 0; l < all; l += QUAD) {
+            quad end = quad_of(index->ends + half - 1, codes + l);
+            codes_of_quad past = *(const unaligned_quad *)(u + l) > end;
+            *(unaligned_codes *)(codes + l) += past & half;
         }
-        memcpy(x + at, rounded, some * sizeof *x);
+    return all;
+}
+
+static void encode_indexed(const struct bs_cell *cell, const float *x, size_t count, uint8_t *codes)
+{
+    for (size_t at = 0; at < count; at += CHUNK) {
+        float u[CHUNK];
+        uint32_t found[CHUNK];
+        int some = count - at < CHUNK ? (int)(count - at) : CHUNK;
+        positions(cell, x + at, some, u);
+        search(cell->levels->index, u, some, found);
+        for (int l = 0; l < some; l++)
+            codes[at + (size_t)l] = (uint8_t)found[l];
+    }
+}
+
+static void round_indexed(const struct bs_cell *cell, float *x, size_t count)
+{
+    for (size_t at = 0; at < count; at += CHUNK) {
+        float u[CHUNK];
+        uint32_t found[CHUNK];
+        int some = count - at < CHUNK ? (int)(count - at) : CHUNK;
+        positions(cell, x + at, some, u);
+        int all = search(cell->levels->index, u, some, found);
+        for (int l = 0; l < all; l += QUAD)
+            *(unaligned_quad *)(u + l) = quad_of(cell->levels->values, found + l);
+        for (int l = 0; l < some; l++)
+            x[at + (size_t)l] = decoded(cell, x[at + (size_t)l], u[l]);
     }
 }
 
@@ -388,7 +300,7 @@ const struct bs_cell_loops BS_AT_LEVEL(bs_cell_loops) = {
     .round_short_table = round_short_table,
     .encode_whole = encode_whole,
     .encode_short_table = encode_short_table,
-    .round_table = round_table,
-    .encode_table = encode_table,
+    .round_indexed = round_indexed,
+    .encode_indexed = encode_indexed,
     .encode_bytes = encode_bytes,
 };

@@ -30,6 +30,9 @@ static const struct {
     {"int 4 bits g16", "bits=4 group_size=16", NOT_GGML},
     {"nf4 g64", "format=nf4", NOT_GGML},
     {"fp4 g64", "format=fp4", NOT_GGML},
+    {"codebook of 3 levels g128", "format=codebook group_size=128 levels=3", NOT_GGML},
+    {"codebook of 5 levels g128", "format=codebook group_size=128 levels=5", NOT_GGML},
+    {"codebook of 8 levels g128", "format=codebook group_size=128 levels=8", NOT_GGML},
     {"codebook of 9 levels g128", "format=codebook group_size=128 levels=9", NOT_GGML},
     {"codebook of 16 levels g128", "format=codebook group_size=128 levels=16", NOT_GGML},
     {"codebook of 17 levels g128", "format=codebook group_size=128 levels=17", NOT_GGML},
@@ -37,6 +40,9 @@ static const struct {
     {"codebook of 64 levels g128", "format=codebook group_size=128 levels=64", NOT_GGML},
     {"codebook of 128 levels g128", "format=codebook group_size=128 levels=128", NOT_GGML},
     {"codebook of 256 levels g128", "format=codebook group_size=128 levels=256", NOT_GGML},
+    {"codebook of 64 uneven levels g128", "format=codebook group_size=128 uneven=64", NOT_GGML},
+    {"codebook of 256 uneven levels g128", "format=codebook group_size=128 uneven=256", NOT_GGML},
+    {"codebook of 16 levels channel", "format=codebook group_size=channel levels=16", NOT_GGML},
     {"mxfp4 g32", "format=mxfp4", NOT_GGML},
     {"mxfp8_e4m3 g32", "format=mxfp8_e4m3", NOT_GGML},
     {"nvfp4 g16", "format=nvfp4", NOT_GGML},
@@ -74,21 +80,25 @@ struct work {
     ggml_encode *ggml; /* NULL = there is none */
 };
 
-/* Of a codebook "levels=9" at the end stands for so many whole numbers in steps of 2, around 0. */
+static uint32_t next_random(uint32_t state) { return state * 1664525 + 1013904223; }
+
+/* Of a codebook "levels=9" at the end stands for so many whole numbers in steps of 2, around 0;
+ * "uneven=9" for as many in steps of any size from 1 to 64. */
 static const struct bs_setting *setting_of(int f)
 {
-    static const char key[] = "levels=";
-    const char *levels = strstr(formats[f].setting, key);
-    if (!levels)
-        return weights_setting(formats[f].setting);
-    levels += strlen(key);
-    int count = (int)strtol(levels, NULL, 10);
+    const char *setting = formats[f].setting, *last = strrchr(setting, ' ');
+    bool even = last && !strncmp(last, " levels=", strlen(" levels="));
+    if (!even && !(last && !strncmp(last, " uneven=", strlen(" uneven="))))
+        return weights_setting(setting);
+    int count = (int)strtol(strchr(last, '=') + 1, NULL, 10), level = 1 - count;
     char text[TEXT];
-    int used =
-        snprintf(text, sizeof text, "%.*s", (int)(levels - formats[f].setting), formats[f].setting);
-    for (int k = 0; k < count; k++)
-        used += snprintf(text + used, sizeof text - (size_t)used, "%c%d", k ? ',' : '[',
-                         2 * k + 1 - count);
+    int used = snprintf(text, sizeof text, "%.*s levels=", (int)(last - setting), setting);
+    uint32_t state = 3;
+    for (int k = 0; k < count; k++) {
+        used += snprintf(text + used, sizeof text - (size_t)used, "%c%d", k ? ',' : '[', level);
+        state = next_random(state);
+        level += even ? 2 : 1 + (int)(state >> 26);
+    }
     snprintf(text + used, sizeof text - (size_t)used, "]");
     return weights_setting(text);
 }
@@ -158,7 +168,7 @@ json_t *bench_measure_formats(const void *nothing)
     for (int i = 0; i < COUNT; i++) { /* sums of four uniform numbers */
         int32_t sum = 0;
         for (int k = 0; k < 4; k++)
-            sum += (int32_t)((state = state * 1664525 + 1013904223) >> 16) - 32768;
+            sum += (int32_t)((state = next_random(state)) >> 16) - 32768;
         work.weight[i] = (float)sum / 4e6f;
     }
     for (int j = 0; j < COLUMNS; j++)

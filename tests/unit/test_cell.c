@@ -1,5 +1,6 @@
 /* Cells: every mode of rounding against its definition, over whole numbers and over tables of many
  * lengths; draws. */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -154,41 +155,189 @@ static void values_go_where_each_mode_says(void **state)
             }
 }
 
+/* How many ends u is past, each looked at: by its bound, and of a tie by the rule. A bound that is
+ * rounded to a level, where no float lies between both, belongs to that level. */
+static int linear_code(const struct bs_levels *levels, float u)
+{
+    int code = 0;
+    for (int k = 0; k + 1 < levels->count; k++) {
+        float low = levels->values[k], high = levels->values[k + 1];
+        float bound = levels->bounds ? levels->bounds[k] : 0.5f * low + 0.5f * high;
+        bool up = levels->ties == BS_TIES_EVEN      ? k % 2
+                  : levels->ties == BS_TIES_INWARD  ? bound < 0
+                  : levels->ties == BS_TIES_OUTWARD ? bound >= 0
+                                                    : false;
+        up = bound == high || (up && bound != low);
+        code += u > bound || (up && u == bound);
+    }
+    return code;
+}
+
+/* Codes and rounded values of many at once are those of each by itself, at every level of
+ * instructions; of a scale of 1 and no shift they are by linear_code. */
+static void assert_many(const struct bs_cell *cell, const float *x, int count)
+{
+    enum { MOST_VALUES = 8 * BS_MOST_INDEXED };
+    static float rounded[MOST_VALUES];
+    static uint8_t codes[MOST_VALUES];
+    bool plain = cell->scale == 1 && cell->shift == 0;
+    enum bs_isa used = bs_isa();
+    assert_in_range(count, 1, MOST_VALUES);
+    for (int level = 0; level < BS_NUM_ISA; level++) {
+        if (!bs_isa_use((enum bs_isa)level))
+            continue;
+        bs_cell_encode_all(cell, x, (size_t)count, false, codes);
+        memcpy(rounded, x, (size_t)count * sizeof *x);
+        bs_cell_round(cell, (struct bs_rounder){.mode = BS_NEAREST}, 0, rounded, (size_t)count);
+        for (int i = 0; i < count; i++) {
+            int code = linear_code(cell->levels, bs_cell_position(cell, x[i]));
+            assert_int_equal(bs_cell_nearest(cell, x[i]), code);
+            assert_int_equal(codes[i], code);
+            float want = isnan(x[i]) ? x[i] : bs_cell_decode(cell, code);
+            assert_memory_equal(&rounded[i], &want, sizeof want);
+            assert_true(!plain || isnan(x[i]) || rounded[i] == cell->levels->values[code]);
+        }
+    }
+    assert_true(bs_isa_use(used));
+}
+
+/* The ends of all levels and the floats beside them, levels, what lies beyond and between, and what
+ * is no number; returns how many. */
+static int fill_trials(const struct bs_levels *table, float *x)
+{
+    static const float others[] = {NAN,      -NAN,     INFINITY, -INFINITY, 0.0f,   -0.0f,
+                                   FLT_MAX,  -FLT_MAX, FLT_MIN,  -FLT_MIN,  1e-45f, -1e-45f,
+                                   0x1p-20f, -1.0f,    1e6f,     -1e6f};
+    int count = 0;
+    for (int k = 0; k < table->count; k++) {
+        x[count++] = table->values[k];
+        if (k + 1 == table->count)
+            break;
+        float bound = bs_levels_bound(table, k);
+        x[count++] = bound;
+        x[count++] = nextafterf(bound, INFINITY);
+        x[count++] = nextafterf(bound, -INFINITY);
+        x[count++] = 0.7f * table->values[k] + 0.3f * table->values[k + 1];
+    }
+    for (size_t k = 0; k < sizeof others / sizeof *others; k++)
+        x[count++] = others[k];
+    return count;
+}
+
 /* Many values at once have the codes that each has by itself, by any table and rule for ties. */
 static void many_are_as_each(void **state)
 {
     (void)state;
-    enum { TABLES = 12, MANY = 3 * BS_TREE + 5 };
-    static const int counts[TABLES] = {2, 15, 16, 17, 32, 33, 64, 65, 128, 129, 255, 256};
-    static float values[MOST], tree[BS_TREE], x[MANY], rounded[MANY];
+    enum { TABLES = 13 };
+    static const int counts[TABLES] = {2, 8, 9, 16, 17, 32, 33, 64, 65, 128, 129, 255, 256};
+    static float values[MOST], x[8 * BS_MOST_INDEXED], scaled[8 * BS_MOST_INDEXED];
+    static struct bs_level_index index;
     for (int n = 0; n < TABLES; n++)
-        for (int ties = BS_TIES_EVEN; ties <= BS_TIES_DOWN; ties++) {
+        for (int ties = BS_TIES_EVEN; ties <= BS_TIES_DOWN; ties++)
+            for (int indexed = 0; indexed < 2; indexed++) {
+                struct bs_levels table = {
+                    .count = counts[n], .values = values, .ties = (enum bs_ties)ties};
+                const struct bs_cell cell = {
+                    .levels = &table, .scale = 0.5f, .shift = ties ? 0 : 1};
+                fill_table(values, counts[n], (uint64_t)counts[n]);
+                bs_levels_index(&table, &index);
+                table.index = indexed ? &index : NULL;
+                int count = fill_trials(&table, x);
+                for (int i = 0; i < count; i++)
+                    scaled[i] = 0.5f * x[i] + cell.shift;
+                assert_many(&cell, scaled, count - ties); /* of several remainders */
+            }
+}
+
+enum spacing { EQUAL, GROWING, UNEVEN, NORMAL, CLUSTERED, FAR_OFF, ADJACENT, EXTREME, SPACINGS };
+
+static float drawn_level(enum spacing spacing, int k, int count, uint64_t *seed)
+{
+    float unit = (float)random_unit(seed), part = (float)k / (float)count;
+    switch (spacing) {
+    case EQUAL:
+        return (float)k - 0.37f * (float)count;
+    case GROWING: /* by a factor, to both sides of zero */
+        return (k % 2 ? -1.0f : 1.0f) * exp2f(-40 * part);
+    case UNEVEN:
+        return unit;
+    case NORMAL:
+        return random_normal(seed);
+    case CLUSTERED:
+        return (float)(k % 5) - 2 + 1e-4f * unit;
+    case FAR_OFF:
+        return -1000 + part;
+    case ADJACENT:
+        return bs_float_of_bits(bs_bits_of_float(0.9f) + (uint32_t)(2 * k + (unit < 0.5f)));
+    case EXTREME: /* of any exponent, subnormal ones too */
+        return bs_float_of_bits((uint32_t)(unit * (float)0xff000000u) ^ (uint32_t)k << 31);
+    case SPACINGS:
+        break;
+    }
+    return 0;
+}
+
+static int compare_floats(const void *one, const void *two)
+{
+    float a = *(const float *)one, b = *(const float *)two;
+    return (a > b) - (a < b);
+}
+
+/* A table of at most `count` levels, each once; returns how many. */
+static int draw_table(enum spacing spacing, int count, float *values, uint64_t *seed)
+{
+    for (int k = 0; k < count; k++)
+        values[k] = drawn_level(spacing, k, count, seed);
+    for (int k = 0; k < count; k++)
+        values[k] = isfinite(values[k]) ? values[k] : (float)k;
+    qsort(values, (size_t)count, sizeof *values, compare_floats);
+    int kept = 1;
+    for (int k = 1; k < count; k++)
+        if (values[k] > values[kept - 1])
+            values[kept++] = values[k];
+    return kept;
+}
+
+static void an_index_finds_what_looking_at_all_levels_does(void **state)
+{
+    (void)state;
+    enum { DRAWS = 25 };
+    static float values[BS_MOST_INDEXED], x[8 * BS_MOST_INDEXED];
+    static struct bs_level_index index;
+    uint64_t seed = 77;
+    for (int spacing = EQUAL; spacing < SPACINGS; spacing++)
+        for (int draw = 0; draw < DRAWS; draw++) {
+            int size = draw < 2 ? 2 + draw : 2 + (int)(255 * random_unit(&seed));
+            size = draw == 2 ? BS_MOST_INDEXED : size;
+            int count = draw_table((enum spacing)spacing, size, values, &seed);
+            if (count < 2)
+                continue;
             struct bs_levels table = {
-                .count = counts[n], .values = values, .ties = (enum bs_ties)ties};
-            const struct bs_cell cell = {.levels = &table, .scale = 0.5f, .shift = ties ? 0 : 1};
-            uint8_t codes[MANY];
-            fill_table(values, counts[n], (uint64_t)counts[n]);
-            if (ties % 2) { /* else its ends are laid out for each call */
-                bs_levels_plant(&table, tree);
-                table.tree = tree;
-            }
-            for (int i = 0; i < MANY; i++) { /* ends of levels, and beside them */
-                int code = i / 3 % (counts[n] - 1);
-                float end = bs_levels_bound(&table, code);
-                float beside = nextafterf(end, i % 3 > 1 ? INFINITY : -INFINITY);
-                x[i] = 0.5f * (i % 3 ? beside : end) + cell.shift;
-            }
-            x[0] = NAN; /* in the place of the first end, at which the last numbers are too */
-            x[1] = INFINITY;
-            x[2] = -INFINITY;
-            bs_cell_encode_all(&cell, x, MANY, false, codes);
-            memcpy(rounded, x, sizeof x);
-            bs_cell_round(&cell, (struct bs_rounder){.mode = BS_NEAREST}, 0, rounded, MANY);
-            for (int i = 0; i < MANY; i++) {
-                int code = bs_cell_search(&cell, x[i]);
-                assert_int_equal(codes[i], code);
-                assert_true(i == 0 ? isnan(rounded[i]) : rounded[i] == bs_cell_decode(&cell, code));
-            }
+                .count = count, .values = values, .ties = (enum bs_ties)(draw % 4)};
+            const struct bs_cell cell = {.levels = &table, .scale = 1};
+            bs_levels_index(&table, &index);
+            table.index = &index;
+            assert_many(&cell, x, fill_trials(&table, x));
+            for (int k = 0; k < count; k++)
+                assert_int_equal(bs_levels_code(&table, values[k]), k);
+        }
+}
+
+/* One of every table of the kinds that formats have, two where levels fall as they may. */
+static void an_index_leaves_few_steps(void **state)
+{
+    (void)state;
+    static const int most[SPACINGS] = {
+        [EQUAL] = 1, [GROWING] = 1, [UNEVEN] = 2, [NORMAL] = 2, [FAR_OFF] = 1};
+    static float values[BS_MOST_INDEXED];
+    static struct bs_level_index index;
+    for (int spacing = EQUAL; spacing < SPACINGS; spacing++)
+        for (int size = 2; most[spacing] && size <= BS_MOST_INDEXED; size *= 2) {
+            uint64_t seed = 5;
+            struct bs_levels table = {.values = values};
+            table.count = draw_table((enum spacing)spacing, size, values, &seed);
+            bs_levels_index(&table, &index);
+            assert_in_range(index.steps, 1, most[spacing]);
         }
 }
 
@@ -325,6 +474,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_go_where_each_mode_says),
         cmocka_unit_test(many_are_as_each),
+        cmocka_unit_test(an_index_finds_what_looking_at_all_levels_does),
+        cmocka_unit_test(an_index_leaves_few_steps),
         cmocka_unit_test(a_negative_zero_stays_one),
         cmocka_unit_test(stochastic_rounding_has_no_bias),
         cmocka_unit_test(draws_are_keyed),

@@ -150,10 +150,10 @@ static void made_roundings(size_t count, struct made *made)
     cell.levels = &table;
     cell.shift = 0.01f;
     bs_cell_round(&cell, rounder, 0, made->floats + count / 2, count - count / 2);
-    float ladder[BS_TREE];
-    for (int k = 0; k < BS_TREE; k++)
+    float ladder[BS_MOST_INDEXED];
+    for (int k = 0; k < BS_MOST_INDEXED; k++)
         ladder[k] = (float)(k * k - 9000) / 7e3f;
-    for (int levels = 20; levels <= BS_TREE; levels += 59) { /* 20, 79, 138, 197, 256 */
+    for (int levels = 20; levels <= BS_MOST_INDEXED; levels += 59) { /* 20, 79, 138, 197, 256 */
         const struct bs_levels long_table = {.count = levels, .values = ladder};
         cell.levels = &long_table;
         bs_cell_round(&cell, rounder, 0, made->floats + levels % (int)LONG, count / 8);

@@ -73,8 +73,7 @@ static const float nf4_values[] = {
     1.0f,
 };
 
-static const struct bs_levels nf4_levels = {
-    .count = 16, .values = nf4_values, .ties = BS_TIES_DOWN};
+static struct bs_levels nf4_levels = {.count = 16, .values = nf4_values, .ties = BS_TIES_DOWN};
 
 static const float fp4_values[] = {
     -1.0f,        -0.66666667f,     -0.5f, -0.33333333f,    -0.25f,
@@ -87,8 +86,21 @@ static const float fp4_bounds[] = {
     0.00260417f, 0.0859375f, 0.20833333f, 0.29166667f,  0.4166667f,   0.583333f,   0.8333333f,
 };
 
-static const struct bs_levels fp4_levels = {
+static struct bs_levels fp4_levels = {
     .count = 15, .values = fp4_values, .bounds = fp4_bounds, .ties = BS_TIES_INWARD};
+
+/* Once for all settings. */
+static void index_levels(void)
+{
+    static struct bs_level_index nf4, fp4;
+#pragma omp critical(bitsandbytes_levels)
+    if (!nf4_levels.index) {
+        bs_levels_index(&nf4_levels, &nf4);
+        bs_levels_index(&fp4_levels, &fp4);
+        nf4_levels.index = &nf4;
+        fp4_levels.index = &fp4;
+    }
+}
 
 /* ---- options and layout ---- */
 
@@ -102,6 +114,7 @@ static enum bs_status blocks_resolve(void *options, enum bs_use use, struct bs_e
         return bs_fail(err, BS_ECONFIG,
                        "double_quant is of weights: activations have no file to be smaller in");
     bs_dynamic_map_make();
+    index_levels();
     return BS_OK;
 }
 

@@ -15,8 +15,9 @@ enum { GROUP_CHANNEL = 0, GROUP_TENSOR = -1, SCALE_BITS = 16, MOST_SHOWN = 8 };
 struct codebook {
     struct bs_numbers levels;
     int group_size;
-    float values[BS_MOST_NUMBERS], tree[BS_TREE];
-    struct bs_levels table; /* whose values and tree are these */
+    float values[BS_MOST_NUMBERS];
+    struct bs_level_index index;
+    struct bs_levels table; /* whose values and index are these */
 };
 
 static const struct bs_numbers ternary = {.count = 3, .values = {-1, 0, 1}};
@@ -58,7 +59,7 @@ static void codebook_copied(void *options)
 {
     struct codebook *opt = options;
     opt->table.values = opt->values;
-    opt->table.tree = opt->tree;
+    opt->table.index = &opt->index;
 }
 
 static enum bs_status codebook_resolve(void *options, enum bs_use use, struct bs_error *err)
@@ -73,8 +74,9 @@ static enum bs_status codebook_resolve(void *options, enum bs_use use, struct bs
                            opt->levels.values[k]);
     }
     opt->table = (struct bs_levels){.count = opt->levels.count, .ties = BS_TIES_EVEN};
+    opt->table.values = opt->values;
+    bs_levels_index(&opt->table, &opt->index);
     codebook_copied(opt);
-    bs_levels_plant(&opt->table, opt->tree);
     return BS_OK;
 }
 
