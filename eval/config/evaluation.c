@@ -345,7 +345,7 @@ static enum bs_status read_sites(struct bs_load *load, const struct bs_yaml_node
         const struct bs_yaml_node *site = bs_yaml_value(where, i);
         bool good = site->text && *site->text && strlen(site->text) < BS_CHANNEL_SITE_BYTES;
         for (int k = 0; good && k < channels->num_sites; k++)
-            good = strcmp(channels->sites[k], site->text) != 0;
+            good = !!strcmp(channels->sites[k], site->text);
         if (!good) {
             bs_load_wrong(load, bs_channels_keys[0].name, site, "sites' names, each once");
             continue;
