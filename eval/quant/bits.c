@@ -4,6 +4,13 @@
 
 #include "eval/base/float_bits.h"
 
+/* How many of the bits to come are in the byte at hand. */
+static int part_of_byte(const struct bs_bits *bits, int count)
+{
+    int left = 8 - (int)(bits->at % 8);
+    return left < count ? left : count;
+}
+
 void bs_bits_put(struct bs_bits *bits, uint32_t value, int count)
 {
     if (count == 8 && bits->at % 8 == 0) {
@@ -11,16 +18,21 @@ void bs_bits_put(struct bs_bits *bits, uint32_t value, int count)
         bits->at += 8;
         return;
     }
-    for (int i = 0; i < count; i++, bits->at++)
-        if (value >> i & 1)
-            bits->bytes[bits->at / 8] |= (unsigned char)(1u << bits->at % 8);
+    for (int done = 0, some; done < count; done += some, bits->at += (size_t)some) {
+        some = part_of_byte(bits, count - done);
+        uint32_t part = value >> done & ((1u << some) - 1);
+        bits->bytes[bits->at / 8] |= (unsigned char)(part << bits->at % 8);
+    }
 }
 
 uint32_t bs_bits_get(struct bs_bits *bits, int count)
 {
     uint32_t value = 0;
-    for (int i = 0; i < count; i++, bits->at++)
-        value |= (uint32_t)(bits->bytes[bits->at / 8] >> bits->at % 8 & 1) << i;
+    for (int done = 0, some; done < count; done += some, bits->at += (size_t)some) {
+        some = part_of_byte(bits, count - done);
+        uint32_t part = (uint32_t)bits->bytes[bits->at / 8] >> bits->at % 8 & ((1u << some) - 1);
+        value |= part << done;
+    }
     return value;
 }
 

@@ -1,4 +1,4 @@
-/* A GGUF file: metadata, tensors and tokenizer. */
+/* A GGUF file: metadata, tensors, blocks and tokenizer. */
 #include "tests/fuzz/target.h"
 
 #include "eval/base/mem.h"
@@ -26,6 +26,17 @@ static void read_tokenizer(const char *path)
     bs_tokenizer_free(tokenizer);
 }
 
+/* Weights of every layer: of experts, each its part of a tensor. */
+static void read_blocks(const struct bs_model *model)
+{
+    for (int i = 0; i < bs_model_architecture(model)->num_layers; i++) {
+        struct bs_error err = {0};
+        struct bs_block block = {.architecture = NULL};
+        fuzz_check(bs_block_load(model, i, &block, &err), &err, NULL);
+        bs_block_release(&block);
+    }
+}
+
 static void run(const unsigned char *data, size_t size)
 {
     struct bs_error err = {0};
@@ -34,14 +45,16 @@ static void run(const unsigned char *data, size_t size)
     const char *path = fuzz_path("model.gguf");
     enum bs_status status = bs_model_open(path, NULL, &model, &err);
     fuzz_check(status, &err, path);
-    if (!status)
+    if (!status) {
+        read_blocks(model);
         bs_model_free(model);
+    }
     read_tokenizer(path);
 }
 
 const struct fuzz_target fuzz_gguf = {
     .name = "gguf",
     .dictionary = "gguf",
-    .max_bytes = 16384,
+    .max_bytes = 20480,
     .run = run,
 };

@@ -2,12 +2,14 @@
 """Golden models in GGUF: the tiny ones of tests/golden/families as llama.cpp's own converter writes them.
 
     gguf_models.py LLAMA_CPP [NAME ...]
+    gguf_models.py --seeds
 
 writes (of the names alone, where there are any) tests/golden/gguf/<name>/model.gguf, tensors in F32, with logits.f32 and a row of gguf.json, both by
 transformers' own class as families.py has them. LLAMA_CPP is the folder of llama.cpp's source (conversion/ and
 gguf-py/ in it), which PyPI's llama-cpp-python brings as its source distribution. What GGUF cannot say of a model
 is set to what llama.cpp takes for granted (CHANGES), in the converter's input and in transformers' model. The
-models have no tokenizer, so that part of the converter is passed over.
+models have no tokenizer, so that part of the converter is passed over. --seeds writes some of the files anew by gguf-py,
+matrices in F16, for the fuzz target, which takes small files alone.
 """
 import json
 import math
@@ -27,6 +29,7 @@ glm4 gpt2 gpt_neox gpt_neox-sequential granite llama llama-bias llama-head llama
 olmo olmo2 olmo3 phi phi3 phi3-long qwen2 qwen3 seed_oss smollm3 stablelm starcoder2
 mixtral olmoe qwen2_moe qwen3_moe granitemoe granitemoeshared gpt_oss deepseek_v2 deepseek_v2-lite deepseek_v3
 llama4_text""".split()
+SEEDS = "qwen2_moe qwen3_moe gpt_oss deepseek_v2".split()
 
 
 def theta(config, value=10000.0):
@@ -111,7 +114,32 @@ def figures(row, folder, out):
             "perplexity": math.exp(nll), "ids": row["ids"]}
 
 
+def write_seed(name):
+    import gguf
+    import numpy
+    source = gguf.GGUFReader(ROOT / "gguf" / name / "model.gguf")
+    writer = gguf.GGUFWriter(ROOT.parent / "fuzz/seeds/gguf" / name, source.fields["general.architecture"].contents())
+    for key, field in source.fields.items():
+        if key.startswith("GGUF.") or key == "general.architecture":
+            continue
+        if field.types[0] == gguf.GGUFValueType.ARRAY:
+            writer.add_array(key, field.contents())
+        else:
+            writer.add_key_value(key, field.contents(), field.types[0])
+    for tensor in source.tensors:
+        data = numpy.array(tensor.data)
+        writer.add_tensor(tensor.name, data.astype(numpy.float16) if data.ndim > 1 else data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main():
+    if sys.argv[1] == "--seeds":
+        for name in SEEDS:
+            write_seed(name)
+        return
     sys.path[:0] = [sys.argv[1], sys.argv[1] + "/gguf-py"]
     rows = {row["name"]: row for row in json.loads((ROOT / "families/families.json").read_text())["families"]}
     made = {}
