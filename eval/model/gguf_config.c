@@ -148,8 +148,11 @@ static const struct bs_gguf_tensor *tensor(const struct making *m, const char *n
 static enum bs_status put_head_dim(const struct making *m, double *head)
 {
     double hidden, heads, value;
-    if (m->rules->key_value_latent) /* said with the experts */
-        return get_number(m, "rope.dimension_count", 0, head);
+    if (m->rules->key_value_latent) { /* said with the experts */
+        if (get_number(m, "rope.dimension_count", 0, head))
+            return m->err->status;
+        return *head >= 1 ? BS_OK : fail_value(m, "rope.dimension_count", "at least 1");
+    }
     if (get_number(m, "embedding_length", 0, &hidden) ||
         get_number(m, "attention.head_count", 0, &heads) ||
         get_number(m, "attention.key_length", heads > 0 ? floor(hidden / heads) : 0, head) ||

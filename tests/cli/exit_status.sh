@@ -266,7 +266,7 @@ check "diff refuses two protocols" diff_protocols
 
 plot_unknown() {
     run plot --output charts results/one.h5 paretto
-    expect_refusal "'paretto'.* perplexity_vs_bits, pareto, layer_error, perplexity_by_position and kv_cache"
+    expect_refusal "'paretto'.* perplexity_vs_bits, pareto, layer_error, perplexity_by_position, kv_cache, sensitivity and channels"
     expect_absent charts
 }
 check "plot: an unknown chart is refused before anything is made" plot_unknown

@@ -51,7 +51,7 @@ refused() {
     sed 's/last_word/last_wrod/' wrong.yaml >wrong2.yaml
     run run wrong2.yaml
     expect_status 2
-    expect_err "unknown key 'last_wrod', expected perplexity, tasks, last_word or layer_error"
+    expect_err "unknown key 'last_wrod', expected perplexity, tasks, last_word, layer_error or channels"
 }
 check "what is wrong in the config" refused
 

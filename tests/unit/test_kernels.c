@@ -124,7 +124,7 @@ static void plans_count_what_kernels_prepare(void **state)
     } cases[] = {
         {"bits=8 a.bits=8", "bits=8", "int8"},
         {"bits=8 a.bits=8 @*_proj bits=8", "bits=8", "int8"},
-        {"bits=8 a.bits=8 @* bits=16", "bits=8", ""},
+        {"bits=8 a.bits=8 @* bits=16", "bits=8 @* bits=16", ""},
         {"bits=8 group_size=64 a.bits=8", "bits=8 group_size=64", ""},
         {"bits=8 compute=bfloat16", "bits=8", "bfloat16"},
         {"bits=8 compute=bfloat16 group_size=64", "bits=8 group_size=64", "bfloat16"},
