@@ -17,7 +17,7 @@
 #include "eval/hub/hub.h"
 #include "eval/model/model.h"
 
-enum { MOST_TOKENS = 512 };
+enum { MOST_TOKENS = 512, USUAL_GROUP = 128, LEAST_GROUP = 16 };
 
 static const char known_text[] = "wikitext2";
 
@@ -75,15 +75,50 @@ static const struct filling *find_filling(const char *line, size_t bytes,
     return NULL;
 }
 
+/* The longest row that is no whole number of groups; 0 where there is none. */
+static int odd_row(const struct bs_architecture *a, int group)
+{
+    int odd = 0;
+    for (int k = 0; k < a->num_kinds; k++)
+        for (int s = 0; s < a->programs[k].num_slots; s++) {
+            int in = a->programs[k].slots[s].in;
+            odd = in % group && in > odd ? in : odd;
+        }
+    return odd;
+}
+
+/* The groups of the template, or the largest smaller ones that leave no odd row, where there are
+ * such: what runtimes load has no others. */
+static int group_for(const struct bs_architecture *a)
+{
+    for (int group = USUAL_GROUP; group >= LEAST_GROUP; group /= 2)
+        if (!odd_row(a, group))
+            return group;
+    return USUAL_GROUP;
+}
+
+/* A line of the template, with groups of that size. */
+static void print_grouped(const char *line, size_t bytes, int group, FILE *out)
+{
+    static const char usual[] = "group_size: 128";
+    const char *at = strstr(line, usual), *end = line + bytes;
+    if (!at || at >= end) {
+        fprintf(out, "%.*s", (int)bytes, line);
+        return;
+    }
+    const char *rest = at + sizeof usual - 1;
+    fprintf(out, "%.*sgroup_size: %d%.*s", (int)(at - line), line, group, (int)(end - rest), rest);
+}
+
 /* The template without its head, which is the config's own. */
-static void fill(const char *text, const struct filling *fillings, FILE *out)
+static void fill(const char *text, const struct filling *fillings, int group, FILE *out)
 {
     while (*text == '#')
         text += strcspn(text, "\n") + 1;
     while (*text) {
         size_t bytes = strcspn(text, "\n"), before = 0;
         const struct filling *f = find_filling(text, bytes, fillings, &before);
-        fprintf(out, "%.*s", (int)(f ? before : bytes), text);
+        print_grouped(text, f ? before : bytes, group, out);
         if (f)
             print_scalar(out, f->value);
         fputc('\n', out);
@@ -92,7 +127,7 @@ static void fill(const char *text, const struct filling *fillings, FILE *out)
 }
 
 static void print_head(const struct bs_new_config *request, const struct bs_architecture *a,
-                       FILE *out)
+                       int group, FILE *out)
 {
     bs_print_line(out, "# What quantization costs %s (%s, %d blocks, positions for %d tokens).",
                   request->model, a->family->model_type, a->num_layers, a->max_positions);
@@ -101,6 +136,12 @@ static void print_head(const struct bs_new_config *request, const struct bs_arch
     bs_print_line(out, "#   bitsweep run %s      run, or go on; the table and charts, in results/",
                   request->path);
     fputs("# `bitsweep describe config` tells every key.\n", out);
+    if (group != USUAL_GROUP)
+        bs_print_line(
+            out,
+            "# Groups of %d weights: rows of %d are no whole number of groups of %d, which "
+            "runtimes ask for.",
+            group, odd_row(a, USUAL_GROUP), USUAL_GROUP);
 }
 
 /* Writes the text to a file that must not be there. */
@@ -172,8 +213,9 @@ static enum bs_status make_text(const struct bs_new_config *request, const struc
         return err->status;
     FILE *out = bs_print_begin(&printing);
     if (out) {
-        print_head(request, a, out);
-        fill(template, fillings, out);
+        int group = group_for(a);
+        print_head(request, a, group, out);
+        fill(template, fillings, group, out);
     }
     *text = out ? bs_print_end(&printing) : NULL;
     bs_free(template);

@@ -53,6 +53,18 @@ within() {
 }
 check "from within the model's folder" within
 
+odd_rows() {
+    cp -r model odd
+    sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 832/' odd/config.json
+    run init odd
+    expect_status 0
+    grep -q '^# Groups of 64 weights: rows of 832 are no whole number of groups of 128' odd.yaml ||
+        problem "expected why groups are of 64"
+    grep -q 'bits: \[3, 4, 8\], group_size: 64}' odd.yaml || problem "expected groups of 64"
+    ! grep -q 'group_size: 128' odd.yaml || problem "expected no groups of 128"
+}
+check "groups that rows are a whole number of" odd_rows
+
 short_positions() {
     cp -r model short
     sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 64/' short/config.json
