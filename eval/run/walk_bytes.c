@@ -254,6 +254,16 @@ static double probing_bytes(const struct bs_walk *walk)
 
 static const unsigned all_texts = ~0u;
 
+/* The largest values of channels that are kept of one trial. */
+static double channels_bytes(const struct bs_walk *walk)
+{
+    const struct bs_architecture *a = bs_model_architecture(walk->model);
+    double widths = 0;
+    for (int i = 0; i < walk->num_channel_sites; i++)
+        widths += bs_channels_width(a, walk->channel_sites[i]);
+    return widths * a->num_layers * (double)sizeof(float);
+}
+
 /* Per-token figures of texts. */
 static double figures_bytes(const struct bs_walk *walk, unsigned texts)
 {
@@ -378,7 +388,8 @@ struct bs_walk_bytes bs_walk_fixed_bytes(const struct bs_walk *walk,
             outer_fit_bytes(a, recipes, num_recipes);
     double scratch = (double)bs_threads() * (double)bs_walk_scratch_floats(walk, 0) * sizeof(float);
     struct bs_walk_bytes bytes = {.memory = process + scratch + (blocks > head ? blocks : head) +
-                                            figures_bytes(walk, all_texts) + rows_bytes(a)};
+                                            figures_bytes(walk, all_texts) + rows_bytes(a) +
+                                            channels_bytes(walk)};
     add_streams(walk, recipes, num_recipes, most.streams, &bytes);
     return bytes;
 }
@@ -391,9 +402,10 @@ struct bs_walk_bytes bs_walk_recipe_bytes(const struct bs_walk *walk,
     double layers = (double)bs_total_linears(a) * (double)sizeof(struct bs_layer_row);
     double figures = figures_bytes(walk, texts);
     double streams = streams_bytes(walk, texts, bs_apply_carries_own(recipe, &reach));
-    struct bs_walk_bytes bytes = {.memory =
-                                      figures + rows_bytes(a) + layers + own_head_bytes(a, recipe),
-                                  .kept = streams + figures};
+    double channels = texts & 1 ? channels_bytes(walk) : 0; /* of the first text's windows */
+    struct bs_walk_bytes bytes = {.memory = figures + rows_bytes(a) + layers +
+                                            own_head_bytes(a, recipe) + channels,
+                                  .kept = streams + figures + channels};
     if (walk->scratch)
         bytes.disk = streams;
     else

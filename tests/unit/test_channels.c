@@ -12,6 +12,7 @@
 #include "eval/linalg/blas.h"
 #include "eval/model/rope.h"
 #include "eval/run/walk.h"
+#include "eval/run/walk_cost.h"
 #include "tests/support/folder.h"
 #include "tests/support/recipes.h"
 #include "tests/support/sample_trials.h"
@@ -113,6 +114,14 @@ static void largest_values_are_those_of_a_pass_by_hand(void **state)
         assert_int_equal(!memcmp(a->largest, b->largest, bytes), s == 1);
         assert_memory_not_equal(a->largest + a->width, b->largest + b->width, bytes);
     }
+    /* A plan counts them. */
+    double counted = bs_walk_recipe_bytes(&walk, &recipes[1], 1).memory, kept = 0;
+    for (int s = 0; s < 2; s++) {
+        const struct bs_channels *c = &variants[1].channels.of[s];
+        kept += (double)c->blocks * c->width * (double)sizeof *c->largest;
+    }
+    walk.num_channel_sites = 0;
+    assert_true(counted - bs_walk_recipe_bytes(&walk, &recipes[1], 1).memory == kept);
     for (int i = 0; i < 2; i++) {
         bs_variant_release(&variants[i]);
         bs_recipe_release(&recipes[i]);
