@@ -99,6 +99,36 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
     return status;
 }
 
+void bs_charts_failed_add(struct bs_charts_failed *failed, const char *chart,
+                          const struct bs_error *why)
+{
+    struct bs_error ignored; /* without memory a message is lost, not that there is one */
+    failed->status = failed->count++ ? failed->status : why->status;
+    if (!bs_lines_have(&failed->messages, why->message) &&
+        !bs_lines_add(&failed->charts, &ignored, "%s", chart))
+        bs_lines_add(&failed->messages, &ignored, "%s", why->message);
+}
+
+enum bs_status bs_charts_failed_end(struct bs_charts_failed *failed, int asked,
+                                    struct bs_error *err)
+{
+    enum bs_status status = failed->status;
+    if (failed->count == asked && failed->messages.count == 1) {
+        bs_fail(err, status, "%s", failed->messages.lines[0]);
+    } else if (failed->count) {
+        char all[sizeof err->message];
+        size_t used = 0;
+        for (int i = 0; i < failed->messages.count && used < sizeof all; i++)
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s: %s", i ? "; " : "",
+                                     failed->charts.lines[i], failed->messages.lines[i]);
+        bs_fail(err, status, "%d of %d charts %s not drawn: %s", failed->count, asked,
+                failed->count == 1 ? "is" : "are", used ? all : "out of memory");
+    }
+    bs_lines_release(&failed->charts);
+    bs_lines_release(&failed->messages);
+    return status;
+}
+
 enum bs_status bs_report_published(const struct bs_results *results, struct bs_published_set *set,
                                    struct bs_error *err)
 {
@@ -359,6 +389,19 @@ static bool has_trials(const struct bs_results *results)
     return false;
 }
 
+/* Draws every chart that can be drawn. */
+static enum bs_status draw_all(const struct bs_results *results, const struct plotted *plotted,
+                               const struct bs_arguments *args,
+                               const struct bs_published_list *published, const char *folder,
+                               struct bs_error *err)
+{
+    struct bs_charts_failed failed = {0};
+    for (int i = 0; i < plotted->num_charts; i++)
+        if (bs_report_chart(results, plotted->charts[i], args, published, folder, err))
+            bs_charts_failed_add(&failed, plotted->charts[i], err);
+    return bs_charts_failed_end(&failed, plotted->num_charts, err);
+}
+
 /* Draws the charts of the trials that are chosen. */
 static enum bs_status draw_chosen(const struct bs_results *results, struct plotted *plotted,
                                   const struct bs_arguments *args, struct bs_error *err)
@@ -380,8 +423,8 @@ static enum bs_status draw_chosen(const struct bs_results *results, struct plott
         status = bs_fail(err, BS_EDATA, "%s: none of %d trials fits --where '%s'", results->path,
                          results->num_rows, selection.where);
     choose_charts(&shown.results, plotted);
-    for (int i = 0; i < plotted->num_charts && !status; i++)
-        status = bs_report_chart(&shown.results, plotted->charts[i], args, &published, folder, err);
+    if (!status)
+        status = draw_all(&shown.results, plotted, args, &published, folder, err);
     bs_free(folder);
     bs_trials_release(&shown);
     bs_published_release(&set);

@@ -2,6 +2,7 @@
 #ifndef BS_EVAL_COMMAND_REPORTS_H
 #define BS_EVAL_COMMAND_REPORTS_H
 
+#include "eval/base/lines.h"
 #include "eval/command/arguments.h"
 #include "eval/report/table.h"
 #include "eval/run/published.h"
@@ -19,6 +20,24 @@ enum bs_status bs_report_chart(const struct bs_results *results, const char *nam
                                const struct bs_arguments *args,
                                const struct bs_published_list *published, const char *folder,
                                struct bs_error *err);
+
+/* Charts that could not be drawn while others were: what each fails by is told once, in the end.
+ * Starts as {0}; ends with bs_charts_failed_end. */
+struct bs_charts_failed {
+    int count;
+    enum bs_status status;    /* of the first */
+    struct bs_lines messages; /* why, each once */
+    struct bs_lines charts;   /* [messages.count] the first that fails so */
+};
+
+/* Notes that a chart fails. */
+void bs_charts_failed_add(struct bs_charts_failed *failed, const char *chart,
+                          const struct bs_error *why);
+
+/* Of `asked` charts: BS_OK where none failed, else the status of the first, and in one message all
+ * that is not drawn. Releases. */
+enum bs_status bs_charts_failed_end(struct bs_charts_failed *failed, int asked,
+                                    struct bs_error *err);
 
 /* What a config says of a chart, in the words of `plot`. Borrowed. */
 void bs_chart_how_of(const struct bs_chart_config *chart, struct bs_chart_how *how);

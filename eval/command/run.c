@@ -32,13 +32,17 @@ static enum bs_status report_charts(const struct bs_arguments *args, const struc
         return err->status;
     const struct bs_published_list published = {set.count, set.figures};
     char *folder = bs_chart_folder(opened->named);
-    enum bs_status status = BS_OK;
-    for (int i = 0; i < opened->config.num_charts && !status; i++) {
+    struct bs_charts_failed failed = {0};
+    for (int i = 0; i < opened->config.num_charts; i++) {
         const struct bs_chart_config *chart = &opened->config.charts[i];
         struct bs_arguments own = *args;
         bs_chart_how_of(chart, &own.chart);
-        status = bs_report_chart(results, chart->name, &own, &published, folder, err);
+        if (bs_report_chart(results, chart->name, &own, &published, folder, err))
+            bs_charts_failed_add(&failed, chart->name, err);
+        if (failed.count && bs_stop_asked())
+            break;
     }
+    enum bs_status status = bs_charts_failed_end(&failed, opened->config.num_charts, err);
     bs_free(folder);
     bs_published_release(&set);
     return status;

@@ -9,12 +9,14 @@
 #include "eval/base/file.h"
 #include "eval/base/mem.h"
 #include "eval/base/model_name.h"
+#include "eval/base/option.h"
 #include "eval/base/printable.h"
-#include "eval/linalg/numerics.h"
 #include "eval/report/chart_internal.h"
 #include "eval/report/chart_xy.h"
+#include "eval/report/column_names.h"
 #include "eval/report/columns.h"
 #include "eval/tasks/evaluation.h"
+#include "eval/tasks/metric.h"
 
 /* A kind of chart: its own name, and how it is called with a value that is drawn in the place of
  * its own. */
@@ -303,13 +305,6 @@ static enum bs_status write_chart(struct bs_plot *plot, const char *base, const 
     return append_template(plot->script, plots, kind->template ? kind->template : kind->name, err);
 }
 
-/* What follows a chart's name in those of its files. */
-static const char *suffix_of(const struct bs_chart_how *how)
-{
-    static const char *const suffixes[] = {"", "_single", "_dark", "_single_dark"};
-    return suffixes[how->is_single + 2 * how->is_dark];
-}
-
 /* Takes those rows off that a chart is not of. */
 static void keep_rows(struct bs_plot *plot, bool (*draws)(const struct bs_row *row))
 {
@@ -337,7 +332,7 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
                            .asked = *chart->value ? chart->value : lines_of,
                            .of_all = of_all,
                            .of_predictions = chart->kind->plot == bs_plot_positions};
-    snprintf(base, sizeof base, "%s%s", name, suffix_of(how));
+    snprintf(base, sizeof base, "%s%s", name, bs_chart_suffix(how));
     bs_plot_set_width(&plot);
     plot.rows = bs_alloc((size_t)results->num_rows, sizeof *plot.rows);
     struct bs_row *copies = bs_calloc((size_t)results->num_rows, sizeof *copies);
@@ -358,60 +353,6 @@ static enum bs_status draw_section(const struct bs_results *results, const struc
     bs_free(copies);
     bs_free(plot.rows);
     return status;
-}
-
-static bool has_other_numerics(const struct bs_results *results, const struct bs_row *row)
-{
-    for (int i = 0; i < results->num_rows; i++)
-        if (strcmp(results->rows[i].numerics, row->numerics))
-            return true;
-    return false;
-}
-
-/* The chart's name; after it the model's (without folders or owner) where the file has several,
- * the beginning of its digest where another one has this name, the text's unless it is the file's
- * first, and that of its numerics where others are in the file, unless they are the default. */
-static void plain_name(const struct bs_results *results, const struct chart *chart, int row,
-                       char *out, size_t size)
-{
-    const struct bs_row *own = &results->rows[row];
-    size_t used = (size_t)snprintf(out, size, "%s", chart->name);
-    if (bs_results_several_models(results)) {
-        const char *end = own->model + strlen(own->model);
-        while (end > own->model + 1 && end[-1] == '/')
-            end--;
-        const char *begin = end;
-        while (begin > own->model && begin[-1] != '/')
-            begin--;
-        used += (size_t)snprintf(out + used, size - used, "_%.*s", (int)(end - begin), begin);
-    }
-    if (bs_rows_share_name(results->rows, results->num_rows, own))
-        used += (size_t)snprintf(out + used, size - used, "_%.8s", own->model_digest);
-    if (strcmp(own->text, results->rows[0].text))
-        used += (size_t)snprintf(out + used, size - used, "_%s", own->text);
-    if (has_other_numerics(results, own) &&
-        strcmp(own->numerics, bs_numerics_registry.rows[0]->name))
-        snprintf(out + used, size - used, "_%s", own->numerics);
-    for (char *c = out; *c; c++)
-        if (strchr("/'\"\\`", *c) || (unsigned char)*c <= ' ' || *c == 0x7f)
-            *c = '_';
-}
-
-/* The plain name, with the section's number where an earlier section has that name. */
-static void base_name(const struct bs_results *results, const struct chart *chart, int section,
-                      int row, char *out, size_t size)
-{
-    plain_name(results, chart, row, out, size);
-    for (int k = 0; k < row; k++) {
-        char earlier[BS_CHART_NAME_BYTES];
-        plain_name(results, chart, k, earlier, sizeof earlier);
-        if (!strcmp(earlier, out) &&
-            !bs_rows_same_subject(&results->rows[k], &results->rows[row])) {
-            size_t used = strlen(out);
-            snprintf(out + used, size - used, "_%d", section + 1);
-            return;
-        }
-    }
 }
 
 /* A chart that asks for no value is of texts where there are any: what tasks could add to it is the
@@ -440,7 +381,7 @@ static enum bs_status draw_sections(const struct bs_results *results, const stru
             continue;
         char base[BS_CHART_NAME_BYTES];
         const struct section section = {chart, &results->rows[i]};
-        base_name(results, chart, number++, i, base, sizeof base);
+        bs_chart_base_name(results, chart->name, number++, i, base, sizeof base);
         status = draw_section(results, &section, how, base, drawn, err);
     }
     /* The name without a model is from a time when the file had one model. */
@@ -477,30 +418,49 @@ static enum bs_status draw_whole(const struct bs_results *results, const struct 
     return status;
 }
 
-static enum bs_status fail_name(const char *name, struct bs_error *err)
+/* The kind of chart whose name is nearest, NULL = none is near. */
+static const char *near_kind(const char *name)
 {
-    return bs_fail(err, BS_ECONFIG,
-                   "no chart is called '%s': there are %s, %s, %s, %s, %s, %s and %s, of any value "
-                   "NAME_vs_bits, pareto_NAME, layer_NAME, NAME_by_position and kv_cache_NAME, "
-                   "heatmap and heatmap_NAME, and xy, of any value against any other",
-                   name, bs_chart_names[0], bs_chart_names[1], bs_chart_names[2], bs_chart_names[3],
-                   bs_chart_names[4], bs_chart_names[5], bs_chart_names[6]);
+    const char *names[NUM_KINDS + 1] = {NULL};
+    for (int k = 0; k < NUM_KINDS; k++)
+        names[k] = kinds[k].name;
+    return bs_nearest_word(name, names);
 }
 
-/* Whether any file may have this column. */
-static bool is_column(const char *name, size_t length)
+static enum bs_status fail_name(const char *name, struct bs_error *err)
 {
-    static const char *const others[] = {"time", "file"};
+    const char *near = near_kind(name);
+    return bs_fail(
+        err, BS_ECONFIG,
+        "no chart is called '%s'%s%s%s: there are %s, %s, %s, %s, %s, %s and %s, of any "
+        "value NAME_vs_bits, pareto_NAME, layer_NAME, NAME_by_position and "
+        "kv_cache_NAME, heatmap and heatmap_NAME, and xy, of any value against any other",
+        name, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "",
+        bs_chart_names[0], bs_chart_names[1], bs_chart_names[2], bs_chart_names[3],
+        bs_chart_names[4], bs_chart_names[5], bs_chart_names[6]);
+}
+
+static bool is_of_linears(const char *name)
+{
     const struct bs_value_type *type;
-    const char *own;
-    bool is_known = false;
-    for (const struct bs_field *field = bs_row_type.fields; field->name && !is_known; field++)
-        is_known = strlen(field->name) == length && !strncmp(field->name, name, length);
-    for (int i = 0; !is_known && (type = bs_value_type_at(i, &own)); i++)
-        is_known = strlen(type->name) == length && !strncmp(type->name, name, length);
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        is_known = is_known || (strlen(others[i]) == length && !strncmp(others[i], name, length));
-    return is_known;
+    for (int i = 0; (type = bs_metrics_linear_value_at(i)); i++)
+        if (!strcmp(type->name, name))
+            return true;
+    return false;
+}
+
+/* A chart that has nothing to draw may be of a value that there is not: then says so. */
+static enum bs_status fail_value(const struct chart *chart, struct bs_error *err)
+{
+    const char *near = NULL, *near_chart = near_kind(chart->name);
+    bool of_layers = chart->kind->plot == bs_plot_layers;
+    if (!*chart->value ||
+        (of_layers ? is_of_linears(chart->value) : bs_column_is_known(chart->value, &near)))
+        return err->status;
+    near = near_chart ? near_chart : near;
+    return bs_fail(err, BS_ECONFIG, "no chart is called '%s': '%s' is no value of %s%s%s%s",
+                   chart->name, chart->value, of_layers ? "linears" : "trials",
+                   near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
 enum bs_status bs_chart_check(const char *name, const struct bs_chart_how *how, bool columns_too,
@@ -522,12 +482,15 @@ enum bs_status bs_chart_check(const char *name, const struct bs_chart_how *how, 
                            all[i].word, name);
         for (const char *word = all[i].said; columns_too && word && *word;) {
             size_t length = strcspn(word, ",");
-            if (!is_column(word, length))
-                return bs_fail(
-                    err, BS_ECONFIG,
-                    "%s is '%.*s', expected a value or field of results, as --format csv "
-                    "calls it",
-                    all[i].word, (int)length, word);
+            char column[64];
+            const char *near;
+            snprintf(column, sizeof column, "%.*s", (int)length, word);
+            if (!bs_column_is_known(column, &near))
+                return bs_fail(err, BS_ECONFIG,
+                               "%s is '%s', expected a value or field of results, as --format csv "
+                               "calls it%s%s%s",
+                               all[i].word, column, near ? " (did you mean '" : "",
+                               near ? near : "", near ? "'?)" : "");
             word += length + (word[length] == ',');
         }
     }
@@ -557,27 +520,5 @@ enum bs_status bs_chart_draw(const struct bs_results *results, const char *name,
         status = draw_sections(results, &chart, how, drawn, err);
     if (!status && drawn->count == before)
         status = bs_fail(err, BS_EDATA, "%s: no finished trial to draw", results->path);
-    return status;
-}
-
-char *bs_chart_files(const char *name, const struct bs_chart_how *how, const struct bs_lines *drawn)
-{
-    char pictures[64] = "";
-    size_t length = strlen(name);
-    bool parted = true; /* each has more than the chart's name */
-    for (int i = 0; i < drawn->count; i++)
-        parted = parted && drawn->lines[i][length] == '_';
-    const char *before = "", *first = drawn->lines[0];
-    for (int i = 0; i < BS_NUM_PICTURES; i++)
-        if (how->pictures >> i & 1u) {
-            size_t used = strlen(pictures);
-            snprintf(pictures + used, sizeof pictures - used, "%s.%s", before, bs_picture_names[i]);
-            before = ", ";
-        }
-    bool several = drawn->count > 1;
-    return bs_printf("%s/%s%s%s%s, .gp, .tsv", how->directory, several ? name : first,
-                     !several ? ""
-                     : parted ? "_*"
-                              : "*",
-                     suffix_of(how), pictures);
+    return status == BS_EDATA ? fail_value(&chart, err) : status;
 }

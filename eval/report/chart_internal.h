@@ -171,6 +171,15 @@ bool bs_row_is_of_one_place(const struct bs_row *row);
 /* Whether the largest values of channels of a finished trial are in its file. */
 bool bs_row_has_channels(const struct bs_row *row);
 
+/* What follows a chart's name in those of its files: "_single_dark". */
+const char *bs_chart_suffix(const struct bs_chart_how *how);
+
+/* How the chart's section that begins at `row` is called, the `section`-th from 0: the chart's
+ * name, what of model, text and numerics tells it from others, and its number where nothing
+ * does. */
+void bs_chart_base_name(const struct bs_results *results, const char *chart, int section, int row,
+                        char *out, size_t size);
+
 /* The charts: BS_EDATA where there is nothing to draw. */
 enum bs_status bs_plot_perplexity(struct bs_plot *plot, struct bs_error *err);
 enum bs_status bs_plot_pareto(struct bs_plot *plot, struct bs_error *err);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "eval/base/mem.h"
-#include "eval/base/option.h"
+#include "eval/report/column_names.h"
 #include "eval/tasks/evaluation.h"
 
 /* What a table shows, in the order of its worth: a narrow terminal leaves out the last ones. */
@@ -208,7 +208,7 @@ static enum bs_status fail_unknown(const char *name, const char *const *values, 
         all[count++] = field->name;
     if (all) {
         all[count++] = "time";
-        near = bs_nearest_word(name, all);
+        near = bs_column_near(name, all);
     }
     bs_fail(err, BS_ECONFIG, "'%.60s' is no column: expected values or fields of the results%s%s%s",
             name, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");

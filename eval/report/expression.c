@@ -10,7 +10,7 @@
 #include <strings.h>
 
 #include "eval/base/mem.h"
-#include "eval/base/option.h"
+#include "eval/report/column_names.h"
 
 /* In the order of how close they bind, the loosest first. */
 enum kind { OPEN, OR, AND, NOT, COMPARE };
@@ -68,7 +68,7 @@ int bs_sheet_find(const struct bs_sheet *sheet, const char *name, const char *wh
     const char **names = bs_calloc((size_t)sheet->num_columns + 1, sizeof *names);
     for (int j = 0; names && j < sheet->num_columns; j++)
         names[j] = bs_sheet_cell(sheet, 0, j);
-    const char *near = names ? bs_nearest_word(name, names) : NULL;
+    const char *near = names ? bs_column_near(name, names) : NULL;
     bs_fail(err, BS_ECONFIG, "%s'%.60s' is no column%s%s%s", where, name,
             near ? " (did you mean '" : " of --format csv", near ? near : "", near ? "'?)" : "");
     bs_free((void *)names);

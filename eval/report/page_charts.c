@@ -10,84 +10,53 @@
 #include "eval/report/chart.h"
 #include "eval/report/html.h"
 #include "eval/report/page_internal.h"
+#include "eval/report/page_picture.h"
 
 /* ---- one picture ---- */
 
-/* The element that begins here where it is the one, whole, with its end; else NULL. */
-static const char *end_of_element(const char *at, const char *begin, const char *end)
+/* The charts' drawing: each is drawn light and dark, side by side, and printed as one. */
+struct drawing {
+    const struct bs_page *page;
+    FILE *out;
+    char *folders[2]; /* of light and of dark pictures */
+    int count;        /* pictures so far */
+    struct bs_page_colours colours;
+};
+
+/* "pareto.svg", and "pareto_dark.svg" in the other folder. */
+static char *picture_path(const struct drawing *drawing, const char *name, bool is_dark)
 {
-    const char *found = strncmp(at, begin, strlen(begin)) ? NULL : strstr(at, end);
-    return found ? found + strlen(end) : NULL;
+    size_t length = strlen(name) - strlen(".svg");
+    return bs_printf("%s/%.*s%s.svg", drawing->folders[is_dark], (int)length, name,
+                     is_dark ? "_dark" : "");
 }
 
-/* What a name of the picture stands after. */
-static bool is_before_name(const char *tag, const char *at)
+static enum bs_status read_picture(const struct drawing *drawing, const char *name, bool is_dark,
+                                   char **text, struct bs_error *err)
 {
-    static const char *const marks[] = {" id='", " id=\"", "href='#", "href=\"#", "url(#"};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        size_t length = strlen(marks[i]);
-        if ((size_t)(at - tag) >= length && !strncmp(at - length, marks[i], length))
-            return true;
-    }
-    return false;
-}
-
-/* Bytes of what begins here and shows nothing: groups with nothing in them, of which gnuplot writes
- * many, and what holds in any SVG unless it is told otherwise. */
-static size_t idle_bytes(const char *at)
-{
-    static const char *const idle[] = {" stroke-linecap=\"butt\" stroke-linejoin=\"miter\"",
-                                       " class=\"gridline\""};
-    static const char empty[] = ">\n</g>\n";
-    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++)
-        if (!strncmp(at, idle[i], strlen(idle[i])))
-            return strlen(idle[i]);
-    const char *end = strncmp(at, "<g ", 3) ? NULL : strchr(at, '>');
-    bool is_empty = end && !strncmp(end, empty, strlen(empty));
-    return is_empty ? (size_t)(end - at) + strlen(empty) : 0;
-}
-
-/* Prints the picture with names of its own: pictures of one page have the same ones. Its title and
- * description are gnuplot's own, "Gnuplot". */
-static void print_picture(const char *svg, int number, FILE *out)
-{
-    const char *tag = NULL;
-    for (const char *at = svg; *at; at++) {
-        const char *after = end_of_element(at, "<title>", "</title>");
-        after = after ? after : end_of_element(at, "<desc>", "</desc>");
-        if (after)
-            at = after;
-        for (size_t idle = idle_bytes(at); idle; idle = idle_bytes(at))
-            at += idle;
-        if (!*at)
-            break;
-        tag = *at == '<' ? at : tag;
-        if (tag && is_before_name(tag, at))
-            fprintf(out, "c%d-", number);
-        tag = *at == '>' ? NULL : tag;
-        if (*at != '\t' && !(*at == '\n' && (at[1] == '\n' || at[1] == '\t')))
-            fputc(*at, out);
-    }
-}
-
-static enum bs_status add_picture(const char *folder, const char *name, const char *shade,
-                                  int number, FILE *out, struct bs_error *err)
-{
-    char *path = bs_printf("%s/%s", folder, name), *text = NULL;
+    char *path = picture_path(drawing, name, is_dark);
     size_t size;
-    enum bs_status status = path ? bs_file_read(path, &text, &size, err) : bs_fail_memory(err);
-    const char *svg = status ? NULL : strstr(text, "<svg");
-    if (!status && !svg)
-        status = bs_fail(err, BS_EDATA, "%s: gnuplot's SVG has no <svg>", path);
-    if (!status) {
-        fprintf(out, "<figure class=\"chart %s\" role=\"img\" aria-label=\"", shade);
-        bs_html_text(out, name);
-        fputs("\">\n", out);
-        print_picture(svg, number, out);
-        fputs("</figure>\n", out);
-    }
-    bs_free(text);
+    enum bs_status status = path ? bs_file_read(path, text, &size, err) : bs_fail_memory(err);
     bs_free(path);
+    return status;
+}
+
+static enum bs_status add_picture(struct drawing *drawing, const char *name, struct bs_error *err)
+{
+    char *light = NULL, *dark = NULL;
+    enum bs_status status = read_picture(drawing, name, false, &light, err);
+    if (!status)
+        status = read_picture(drawing, name, true, &dark, err);
+    if (!status) {
+        fputs("<figure class=\"chart\" role=\"img\" aria-label=\"", drawing->out);
+        bs_html_text(drawing->out, name);
+        fputs("\">\n", drawing->out);
+        status =
+            bs_page_picture(light, dark, ++drawing->count, &drawing->colours, drawing->out, err);
+        fputs("</figure>\n", drawing->out);
+    }
+    bs_free(dark);
+    bs_free(light);
     return status;
 }
 
@@ -113,21 +82,32 @@ static enum bs_status list_names(const char *folder, struct bs_lines *names, str
     return status;
 }
 
-/* Adds the pictures in the folder, and empties it. */
-static enum bs_status take_pictures(const char *folder, const char *shade, int *number, FILE *out,
-                                    struct bs_error *err)
+/* Removes what is in the folder. */
+static void empty_folder(const char *folder)
 {
     struct bs_lines names = {0};
-    enum bs_status status = list_names(folder, &names, err);
+    struct bs_error ignored;
+    list_names(folder, &names, &ignored);
     for (int i = 0; i < names.count; i++) {
         char *path = bs_printf("%s/%s", folder, names.lines[i]);
-        if (!status && bs_ends_in(names.lines[i], ".svg"))
-            status = add_picture(folder, names.lines[i], shade, ++*number, out, err);
         if (path)
             unlink(path);
         bs_free(path);
     }
     bs_lines_release(&names);
+}
+
+/* Adds the pictures that were drawn, and empties their folders. */
+static enum bs_status take_pictures(struct drawing *drawing, struct bs_error *err)
+{
+    struct bs_lines names = {0};
+    enum bs_status status = list_names(drawing->folders[0], &names, err);
+    for (int i = 0; i < names.count && !status; i++)
+        if (bs_ends_in(names.lines[i], ".svg"))
+            status = add_picture(drawing, names.lines[i], err);
+    bs_lines_release(&names);
+    for (int dark = 0; dark < 2; dark++)
+        empty_folder(drawing->folders[dark]);
     return status;
 }
 
@@ -137,39 +117,37 @@ struct listed {
     const struct bs_chart_config *config;
 };
 
-/* Draws one chart, light and dark: the style shows the one that the reader's screen asks for. */
-static enum bs_status add_chart(const struct bs_page *page, const struct listed *chart,
-                                const char *folder, int *number, FILE *out, struct bs_error *err)
+/* Draws one chart and prints it. Of one that fails in the middle what was drawn is shown. */
+static enum bs_status add_chart(struct drawing *drawing, const struct listed *chart,
+                                struct bs_error *err)
 {
     static const struct bs_chart_config nothing;
+    const struct bs_page *page = drawing->page;
     const char *name = chart->name;
     const struct bs_chart_config *said = chart->config ? chart->config : &nothing;
     struct bs_chart_how how = {.plots = page->plots,
-                               .directory = folder,
                                .pictures = 1u << BS_SVG,
                                .x = said->x,
                                .y = said->y,
                                .lines = said->lines,
                                .panels = said->panels,
                                .published = *page->published};
+    struct bs_error failed;
     enum bs_status status = BS_OK;
-    for (int dark = 0; dark < 2 && !status; dark++) {
-        struct bs_error failed, ignored;
+    for (int dark = 0; dark < 2 && (!status || status == BS_EDATA); dark++) {
         struct bs_lines drawn = {0};
+        how.directory = drawing->folders[dark];
         how.is_dark = dark;
         status = bs_chart_draw(&page->drawn->results, name, &how, &drawn, &failed);
         bs_lines_release(&drawn);
-        if (status == BS_EDATA) { /* the selection has left out what it needs */
-            bs_html_element(out, "p", "%s is not drawn: %s", name, failed.message);
-            return take_pictures(folder, "light", number, out, err);
-        }
-        if (status)
-            *err = failed;
-        enum bs_status taken =
-            take_pictures(folder, dark ? "dark" : "light", number, out, status ? &ignored : err);
-        status = status ? status : taken;
     }
-    return status;
+    if (status && status != BS_EDATA) {
+        *err = failed;
+        return status;
+    }
+    if (status) /* the selection has left out what it needs */
+        bs_html_element(drawing->out, "p", "%s is not drawn: %s", name, failed.message);
+    return take_pictures(drawing, err);
 }
 
 /* A new folder for what is drawn, in new memory. */
@@ -225,23 +203,28 @@ static bool any_quantized(const struct bs_results *results)
 
 enum bs_status bs_page_charts(const struct bs_page *page, FILE *out, struct bs_error *err)
 {
-    char *folder = NULL;
-    int number = 0, count = 0;
+    struct drawing drawing = {.page = page, .out = out};
+    int count = 0;
     if (!any_quantized(&page->shown->results))
         return BS_OK;
     struct listed *charts = list_charts(page, &count);
     enum bs_status status = charts ? BS_OK : bs_fail_memory(err);
+    for (int dark = 0; dark < 2 && !status && count; dark++)
+        status = make_folder(&drawing.folders[dark], err);
     if (!status && count)
-        status = make_folder(&folder, err);
-    if (folder)
         bs_page_section(out, "charts", "Charts");
     for (int i = 0; i < count && !status; i++)
-        status = add_chart(page, &charts[i], folder, &number, out, err);
-    if (folder) {
+        status = add_chart(&drawing, &charts[i], err);
+    if (!status && count)
         fputs("</section>\n", out);
-        rmdir(folder);
+    for (int dark = 0; dark < 2; dark++) {
+        if (drawing.folders[dark]) {
+            empty_folder(drawing.folders[dark]);
+            rmdir(drawing.folders[dark]);
+        }
+        bs_free(drawing.folders[dark]);
     }
-    bs_free(folder);
+    bs_page_colours_release(&drawing.colours);
     bs_free(charts);
     return status;
 }

@@ -161,9 +161,26 @@ several() {
     run plot sweep.h5 nothing.h5
     expect_refusal "^bitsweep: cannot open 'nothing\.h5'"
     run plot sweep.h5 paretto
-    expect_refusal "^bitsweep: no chart is called 'paretto'"
+    expect_refusal "^bitsweep: no chart is called 'paretto' .did you mean 'pareto'..:"
+    run plot sweep.h5 pareto_kl_mean
+    expect_refusal "^bitsweep: no chart is called 'pareto_kl_mean': 'kl_mean' is no value of trials .did you mean 'kld_mean'..\$"
+    run plot sweep.h5 layer_eror
+    expect_refusal "^bitsweep: no chart is called 'layer_eror': .* .did you mean 'layer_error'..\$"
+    run plot sweep.h5 xy --panels group_size
+    expect_refusal "'group_size' is no column: .* .did you mean 'granularity'..\$"
 }
 check "several files, and a selection" several
+
+# One that cannot be drawn keeps no other from it; in the end all of them are named in one message.
+some_fail() {
+    run plot -o some sweep.h5 paretto kv_cache pareto layer_error heatmap
+    expect_status 2
+    expect_chart some pareto
+    expect_chart some layer_error
+    [ "$(grep -c '^bitsweep: ' .err)" = 1 ] || problem "expected one message"
+    expect_err "^bitsweep: 3 of 5 charts are not drawn: paretto: no chart is called 'paretto'.*; kv_cache: .*; heatmap: .* are one cell of the map"
+}
+check "charts that fail keep no other from being drawn" some_fail
 
 # What a command says it drew is there, whatever models and texts have charts of their own.
 named() {

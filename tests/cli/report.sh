@@ -35,10 +35,51 @@ whole() {
     expect_page sweep.html
     expect_sections sweep.html 'run warnings trials charts front leaders layers config'
     [ "$(grep -c '<figure class="map">' sweep.html)" = 8 ] || problem "expected a map of each recipe"
-    [ "$(grep -c '<figure class="chart dark"' sweep.html)" -ge 3 ] || problem "expected charts"
+    [ "$(grep -c '<figure class="chart"' sweep.html)" -ge 3 ] || problem "expected charts"
     expect_text sweep.html 'group_size: [channel, 64]'
 }
 check "a page is whole and stands alone" whole
+
+# A chart is there once, in colours that are of the templates, light or dark: each is a variable of its style.
+adapts() {
+    local problems
+    problems=$(python3 - sweep.html "$project/plots/style.gp" <<'EOS'
+import re, sys
+page, style = (open(name, encoding="utf-8").read() for name in sys.argv[1:])
+charts = re.findall('<figure class="chart".*?</figure>', page, flags=re.S)
+names = [re.search('aria-label="(.*?)"', chart)[1] for chart in charts]
+if len(set(names)) != len(names):
+    print("a chart is there twice:", names)
+light, dark = {}, {}
+for of_light, of_dark in re.findall(r"<style>:root{(.*?)}@media screen and \(prefers-color-scheme:dark\){:root{(.*?)}}</style>", page):
+    light |= dict(re.findall("(--c[0-9]+):(#[0-9a-f]{6});", of_light))
+    dark |= dict(re.findall("(--c[0-9]+):(#[0-9a-f]{6});", of_dark))
+for chart in charts:
+    for name in re.findall(r"var\((.*?)\)", chart):
+        if name not in light or name not in dark:
+            print(name, "is no variable")
+pairs = {(light[name], dark[name]) for name in light}
+for ink in ("INK", "PAPER", "GRID"):
+    of_dark, of_light = re.search(ink + " = DARK [?] '(.*?)' : '(.*?)'", style).groups()
+    if (of_light, of_dark) not in pairs:
+        print(ink, "is not among the colours")
+EOS
+)
+    [ -z "$problems" ] || problem "$problems"
+}
+check "a chart is there once, for light and dark screens" adapts
+
+# A template whose dark picture is another one: the light one is drawn on any screen.
+other_picture() {
+    cp -r "$project/plots" other
+    sed -i 's/^set border linestyle 102/if (DARK) { set border 0 } else { set border linestyle 102 }/' other/style.gp
+    run report sweep.h5 -o other.html --plots other
+    expect_status 0
+    expect_page other.html
+    grep -q '<figure class="chart"' other.html || problem "expected charts"
+    ! grep -q 'var(--c[0-9]' other.html || problem "expected no colour of another picture"
+}
+check "a dark picture that is another one is left out" other_picture
 
 # What stands on the page is what the tables print.
 numbers() {
